@@ -1,0 +1,58 @@
+# Two commands do all the set-up: `make demo` runs the app, `make test` passes the tests.
+VENV   := .venv
+PYTHON := $(VENV)/bin/python
+export GRADIO_ANALYTICS_ENABLED := False
+export ANONYMIZED_TELEMETRY := False
+export TOKENIZERS_PARALLELISM := false
+# Debian packages need root; sudo is used where there is one and we are not root.
+SUDO := $(shell [ "$$(id -u)" = 0 ] || command -v sudo)
+
+.PHONY: demo test check format samples sample-docs eval install install-dev clean
+.DEFAULT_GOAL := demo
+
+demo: install build/.samples  ## the app on http://127.0.0.1:7860, with the sample library ready
+	$(PYTHON) app.py
+
+test: install-dev  ## every test, browser tests included
+	$(PYTHON) -m pytest
+
+check: install-dev  ## format, lint, types
+	$(VENV)/bin/ruff format --check .
+	$(VENV)/bin/ruff check .
+	$(VENV)/bin/mypy
+
+format: install-dev
+	$(VENV)/bin/ruff format .
+	$(VENV)/bin/ruff check --fix .
+
+samples: install  ## encode the sample library for the backbone in use
+	$(PYTHON) -m smart_demo samples
+
+sample-docs: install-dev  ## make the sample documents again, from their script
+	$(PYTHON) sample_docs/make.py
+
+install: build/.installed build/.poppler
+install-dev: build/.installed-dev build/.poppler build/.chromium
+
+$(PYTHON):
+	python3 -m venv $(VENV)
+build/.installed: requirements.txt | $(PYTHON)
+	@mkdir -p build
+	$(PYTHON) -m pip install --quiet --disable-pip-version-check -r requirements.txt
+	@touch $@
+build/.installed-dev: tests/requirements.txt build/.installed
+	$(PYTHON) -m pip install --quiet --disable-pip-version-check -r tests/requirements.txt
+	@touch $@
+build/.poppler:
+	@mkdir -p build
+	@command -v pdftoppm >/dev/null || command -v apt-get >/dev/null || \
+	  { echo "poppler is missing: install it (macOS: brew install poppler) and run make again"; exit 1; }
+	command -v pdftoppm >/dev/null || { $(SUDO) apt-get update -q && $(SUDO) apt-get install -q -y --no-install-recommends poppler-utils; }
+	@touch $@
+build/.chromium:
+	@mkdir -p build
+	command -v chromium >/dev/null || { $(SUDO) apt-get update -q && $(SUDO) apt-get install -q -y --no-install-recommends chromium fonts-dejavu-core; }
+	@touch $@
+
+clean:
+	rm -rf build $(VENV)

@@ -1,0 +1,43 @@
+"""What every backbone offers. The engine knows nothing else of a model."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import Protocol, runtime_checkable
+
+from smart_demo.errors import PageRefused
+from smart_demo.types import Encoder, Page, PageEncoding, Query, QueryEncoding
+
+
+@runtime_checkable
+class Backbone(Protocol):
+    """A frozen single-vector embedding model whose token states are kept."""
+
+    @property
+    def encoder(self) -> Encoder:
+        """Everything that decides what this backbone's encodings mean."""
+        ...
+
+    @property
+    def reason(self) -> str:
+        """Why it runs as it runs (dtype, device), one sentence for the footer and `doctor`."""
+        ...
+
+    @property
+    def batch(self) -> int:
+        """How many pages are worth giving to `encode_pages` at once on this machine; 1 or more."""
+        ...
+
+    def encode_pages(self, pages: Sequence[Page]) -> list[PageEncoding | PageRefused]:
+        """One encoding per page, in order; batch mates never change a result beyond rounding.
+
+        A page that cannot be encoded (no words on it, say) leaves a PageRefused in its place, naming the page."""
+        ...
+
+    def encode_query(self, query: Query) -> QueryEncoding:
+        """The query by its own instruction. QueryRefused where there is nothing to encode."""
+        ...
+
+    def encode_texts(self, texts: Sequence[str]) -> Iterator[QueryEncoding]:
+        """Plain texts as documents, for text collections: the document instruction, cut at the model's window."""
+        ...

@@ -1,0 +1,115 @@
+"""The environment, read once into one frozen Settings. Nothing else in the program reads a SMART_ variable."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from smart_demo.errors import SettingRefused
+
+CODECS = ("int8", "float16", "float32")
+DTYPES = ("auto", "float32", "bfloat16", "float16")
+TOKEN_FILTERS = ("code", "paper")
+REPOSITORY = Path(__file__).resolve().parent.parent
+SAMPLE_DOCUMENTS = REPOSITORY / "sample_docs"
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """What an upload may be. Checked before rendering, shown beside the upload box."""
+
+    pages: int = 200
+    """Pages per file."""
+    file_bytes: int = 50 * 2**20
+    pixels: int = 40_000_000
+    """Of an uploaded picture, as stored in the file."""
+    rendered_pixels: int = 12_000_000
+    """Of one rendered PDF page."""
+    seconds: int = 20
+    """For rendering one page."""
+    files: int = 20
+    """Files per upload."""
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """One frozen value for the whole process."""
+
+    backbone: str = "auto"
+    dtype: str = "auto"
+    data_dir: Path = Path.home() / ".local" / "share" / "smart-demo"
+    """Token files and page images: the truth."""
+    index_dir: Path = Path.home() / ".local" / "share" / "smart-demo" / "index"
+    """Chroma and the lock: on a local disk, rebuildable."""
+    public: bool = False
+    uploads: bool = True
+    codec: str = "int8"
+    visual_tokens: int = 1_280
+    """Budget per page: the checkpoint's own configuration. The reference scripts use 1,800; a CPU is happier at 256."""
+    token_filter: str = "code"
+    exhaustive: int = 2_000
+    """Up to this many pages every page is scored; beyond, the nearest pooled `candidates`."""
+    candidates: int = 100
+    top: int = 5
+    """Results per column, until the slider says otherwise."""
+    limits: Limits = Limits()
+
+
+def read_settings(env: Mapping[str, str]) -> Settings:
+    """Settings from the environment. SettingRefused names the variable and what it takes.
+
+    >>> read_settings({"SMART_CODEC": "float16"}).codec
+    'float16'
+    """
+    share = Path(env.get("XDG_DATA_HOME") or Path.home() / ".local" / "share")
+    data = Path(env.get("SMART_DATA_DIR") or share / "smart-demo").expanduser().absolute()
+    public = _flag(env, "SMART_PUBLIC", default=bool(env.get("SPACE_ID")))
+    limits = Limits(
+        pages=_number(env, "SMART_MAX_PAGES", 200, 1, 2_000),
+        file_bytes=_number(env, "SMART_MAX_FILE_MB", 50, 1, 500) * 2**20,
+        pixels=_number(env, "SMART_MAX_MEGAPIXELS", 40, 1, 100) * 1_000_000,
+        files=_number(env, "SMART_MAX_FILES", 20, 1, 200),
+    )
+    return Settings(
+        backbone=env.get("SMART_BACKBONE", "").strip() or "auto",
+        dtype=_one_of(env, "SMART_DTYPE", DTYPES),
+        data_dir=data,
+        index_dir=Path(env.get("SMART_INDEX_DIR") or data / "index").expanduser().absolute(),
+        public=public,
+        # Until libraries are isolated from each other, a public page takes nobody's documents.
+        uploads=_flag(env, "SMART_UPLOADS", default=not public) and not public,
+        codec=_one_of(env, "SMART_CODEC", CODECS),
+        visual_tokens=_number(env, "SMART_VISUAL_TOKENS", 1_280, 4, 4_096),
+        token_filter=_one_of(env, "SMART_TOKEN_FILTER", TOKEN_FILTERS),
+        exhaustive=_number(env, "SMART_EXHAUSTIVE", 2_000, 0, 1_000_000),
+        candidates=_number(env, "SMART_CANDIDATES", 100, 1, 10_000),
+        limits=limits,
+    )
+
+
+def _one_of(env: Mapping[str, str], name: str, choices: tuple[str, ...]) -> str:
+    value = env.get(name, "").strip().lower() or choices[0]
+    if value not in choices:
+        raise SettingRefused(f"{name}={value!r} is not known.", f"It takes {', '.join(choices)}.")
+    return value
+
+
+def _flag(env: Mapping[str, str], name: str, *, default: bool) -> bool:
+    value = env.get(name, "").strip().lower()
+    words = {"": default, "1": True, "true": True, "on": True, "yes": True}
+    words |= {"0": False, "false": False, "off": False, "no": False}
+    if value not in words:
+        raise SettingRefused(f"{name}={value!r} is neither yes nor no.", "It takes on or off.")
+    return words[value]
+
+
+def _number(env: Mapping[str, str], name: str, default: int, low: int, high: int) -> int:
+    parse: Callable[[str], int] = int
+    try:
+        value = parse(env.get(name, "").strip() or str(default))
+    except ValueError:
+        raise SettingRefused(f"{name}={env[name]!r} is not a whole number.") from None
+    if not low <= value <= high:
+        raise SettingRefused(f"{name}={value} is out of range.", f"It takes {low} to {high}.")
+    return value
