@@ -137,7 +137,8 @@ class TokenGrid:
 class TokenBoxes:
     """One box per token, for backbones that read words: (T, 4) left, top, right, bottom, relative 0..1.
 
-    A row of NaN is a token without a place on the page."""
+    A row of NaN is a token without a place on the page.
+    """
 
     boxes: Floats
 
@@ -146,7 +147,8 @@ class TokenBoxes:
 class PageEncoding:
     """What a backbone made of one page in one forward pass.
 
-    pooled (P,) and every row of tokens (T, D) have length 1; T >= 1."""
+    pooled (P,) and every row of tokens (T, D) have length 1; T >= 1.
+    """
 
     page: PageId
     encoder: str
@@ -228,7 +230,8 @@ class Encoder:
     @property
     def fingerprint(self) -> str:
         """16 hex digits over every field but the name and the revision: what the weights hold decides, not where
-        they were fetched from, so a folder and a hub id with the same bytes agree."""
+        they were fetched from, so a folder and a hub id with the same bytes agree.
+        """
         facts = {key: value for key, value in asdict(self).items() if key not in {"name", "revision"}}
         return hashlib.sha256(json.dumps(facts, sort_keys=True).encode()).hexdigest()[:16]
 
@@ -352,7 +355,8 @@ class Progress:
 class Parts:
     """What one query and M candidate pages come to, before any weights: keeping it makes re-ranking free.
 
-    The pooled column is known for all N visible pages, the token maxima for the M candidates among them."""
+    The pooled column is known for all N visible pages, the token maxima for the M candidates among them.
+    """
 
     kinds: npt.NDArray[np.uint8]
     """(Q,) TokenKind of each query token."""

@@ -1,0 +1,1 @@
+"""Page or query -> encoding."""

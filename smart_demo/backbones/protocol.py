@@ -31,7 +31,8 @@ class Backbone(Protocol):
     def encode_pages(self, pages: Sequence[Page]) -> list[PageEncoding | PageRefused]:
         """One encoding per page, in order; batch mates never change a result beyond rounding.
 
-        A page that cannot be encoded (no words on it, say) leaves a PageRefused in its place, naming the page."""
+        A page that cannot be encoded (no words on it, say) leaves a PageRefused in its place, naming the page.
+        """
         ...
 
     def encode_query(self, query: Query) -> QueryEncoding:

@@ -1,0 +1,1 @@
+"""Metrics, judgements and collections."""

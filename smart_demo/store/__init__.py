@@ -1,0 +1,1 @@
+"""The library: token files are the truth, Chroma is an index."""
