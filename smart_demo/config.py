@@ -54,6 +54,8 @@ class Settings:
     top: int = 5
     """Results per column, until the slider says otherwise."""
     limits: Limits = Limits()
+    samples: Path = SAMPLE_DOCUMENTS
+    """Documents of the sample library; a presenter may point to a folder of their own."""
 
 
 def read_settings(env: Mapping[str, str]) -> Settings:
@@ -85,6 +87,7 @@ def read_settings(env: Mapping[str, str]) -> Settings:
         exhaustive=_number(env, "SMART_EXHAUSTIVE", 2_000, 0, 1_000_000),
         candidates=_number(env, "SMART_CANDIDATES", 100, 1, 10_000),
         limits=limits,
+        samples=Path(env.get("SMART_SAMPLE_DOCS") or SAMPLE_DOCUMENTS).expanduser().absolute(),
     )
 
 

@@ -1,0 +1,183 @@
+"""The same engine from a shell: index, search, eval, samples, doctor.
+
+Results go to standard output, notices and progress to standard error, so that `--json` prints JSON alone. Exit status
+0 when it was done, 1 with one sentence when it could not be, 2 for a command line that makes no sense.
+"""
+
+from __future__ import annotations
+
+import argparse
+import dataclasses
+import json
+import os
+import sys
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from pathlib import Path
+
+from smart_demo import ingest
+from smart_demo.config import Settings, read_settings
+from smart_demo.doctor import examine
+from smart_demo.engine import Engine, open_engine
+from smart_demo.errors import InputRefused, SmartError
+from smart_demo.report import as_dict
+from smart_demo.types import LOCAL, SAMPLES, Found, Hit, Progress, Query, State
+
+OUTCOMES = {State.DONE: "added", State.KNOWN: "known", State.REFUSED: "refused"}
+
+
+def main(arguments: Sequence[str] | None = None, env: Mapping[str, str] = os.environ) -> int:
+    """Run one command line; the exit status."""
+    options = _parser().parse_args(arguments)
+    run: Callable[[argparse.Namespace, Settings], int] = options.run
+    try:
+        return run(options, read_settings(env))
+    except SmartError as error:
+        _notice(error.sentence)
+        return 1
+    except KeyboardInterrupt:
+        _notice("Stopped. What was added before stays.")
+        return 130
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="python -m smart_demo", description="Pooled-only and SMART search of pages.")
+    commands = parser.add_subparsers(required=True, metavar="COMMAND")
+
+    index = commands.add_parser("index", help="add PDFs and pictures, or folders of them, to the local library")
+    index.add_argument("paths", nargs="+", type=Path, metavar="PATH")
+    index.set_defaults(run=_index)
+
+    search = commands.add_parser("search", help="ask the local library")
+    search.add_argument("query", metavar="QUERY")
+    search.add_argument("--top", type=_positive, default=5, metavar="K", help="results per ranking (5)")
+    search.add_argument("--samples", action="store_true", help="search the sample library too")
+    search.add_argument("--json", action="store_true")
+    search.set_defaults(run=_search)
+
+    judge = commands.add_parser("eval", help="measure pooled, late and SMART on judged queries, in a library apart")
+    source = judge.add_mutually_exclusive_group()
+    source.add_argument("--documents", type=Path, metavar="DIR", help="documents to index (the sample documents)")
+    source.add_argument("--cranfield", type=Path, metavar="DIR", help="the Cranfield 1400 collection instead")
+    judge.add_argument("--queries", type=Path, metavar="FILE", help="judged queries (queries.jsonl of the documents)")
+    judge.add_argument("--json", action="store_true")
+    judge.set_defaults(run=_eval)
+
+    samples = commands.add_parser("samples", help="encode the sample library, for a GPU machine to prepare a demo")
+    samples.add_argument("--backbone", metavar="NAME", help="the one to encode with (SMART_BACKBONE)")
+    samples.set_defaults(run=_samples)
+
+    doctor = commands.add_parser("doctor", help="what runs here, why, and how the library is")
+    doctor.add_argument("--json", action="store_true")
+    doctor.set_defaults(run=_doctor)
+    return parser
+
+
+def _positive(text: str) -> int:
+    value = int(text)
+    if value < 1:
+        raise argparse.ArgumentTypeError("must be at least 1")
+    return value
+
+
+def _index(options: argparse.Namespace, settings: Settings) -> int:
+    files, notices = ingest.walk(options.paths)
+    for notice in notices:
+        _notice(notice)
+    if not files:
+        raise InputRefused("There is nothing to index.", "Name PDFs or pictures, or a folder that holds some.")
+    with open_engine(settings, fall_back=False) as engine:
+        ends = _follow(engine.add(LOCAL, [(path, path.name) for path in files]))
+    print(f"{sum(end.state != State.REFUSED for end in ends)} of {len(ends)} files are in the library.")
+    return 0 if any(end.state != State.REFUSED for end in ends) else 1
+
+
+def _follow(steps: Iterable[Progress]) -> list[Progress]:
+    """Show progress on standard error and each file's end on standard output; the ends."""
+    ends = []
+    for step in steps:
+        if step.state is State.WORKING:
+            if sys.stderr.isatty():
+                print(f"\r{step.document}: {step.done} of {step.total} pages \033[K", end="", file=sys.stderr)
+            continue
+        if sys.stderr.isatty():
+            print("\r\033[K", end="", file=sys.stderr)
+        pages = f" {step.done} of {step.total} pages" if step.total else ""
+        print(f"{OUTCOMES[step.state]}: {step.document}{pages}{' - ' if step.message else ''}{step.message}")
+        ends.append(step)
+    return ends
+
+
+def _search(options: argparse.Namespace, settings: Settings) -> int:
+    with open_engine(settings, fall_back=False) as engine:
+        scopes = [LOCAL]
+        if options.samples:
+            scopes.append(SAMPLES)
+            _prepare(engine)
+        found = engine.search(Query(options.query), scopes, top=options.top)
+    if not found.parts.pages:
+        _notice("The library is empty. Add files first: python -m smart_demo index PATH, or search with --samples.")
+    if found.encoding.notice:
+        _notice(found.encoding.notice)
+    print(json.dumps(as_dict(found), indent=1) if options.json else "\n".join(_lines(found)))
+    return 0
+
+
+def _lines(found: Found) -> Iterable[str]:
+    for result in found.results.values():
+        yield f"{result.method.label}: ranked {result.candidates} of {result.pages} pages"
+        yield from (_line(hit) for hit in result.hits)
+
+
+def _line(hit: Hit) -> str:
+    return (
+        f"{hit.rank:3d}  {hit.score:.4f}  (pooled {hit.pooled:.4f}, late {hit.late:.4f})  "
+        f"{hit.page.document} p. {hit.page.number}"
+    )
+
+
+def _eval(options: argparse.Namespace, settings: Settings) -> int:
+    from smart_demo import evaluation
+
+    if options.cranfield:
+        report = evaluation.evaluate_cranfield(settings, options.cranfield, tell=_notice)
+    else:
+        documents = options.documents or settings.samples
+        queries = options.queries or documents / "queries.jsonl"
+        report = evaluation.evaluate_documents(settings, documents, queries, tell=_notice)
+    print(json.dumps(report.as_json(), indent=1) if options.json else report.as_text())
+    return 0
+
+
+def _samples(options: argparse.Namespace, settings: Settings) -> int:
+    if options.backbone:
+        settings = dataclasses.replace(settings, backbone=options.backbone)
+    with open_engine(settings, fall_back=False) as engine:
+        ends = _follow(engine.prepare_samples(engine.backbones.main()))
+        samples = engine.samples()
+    print(f"{samples.ready} of {samples.total} sample pages are encoded by {samples.encoder}.")
+    return 0 if all(end.state != State.REFUSED for end in ends) else 1
+
+
+def _prepare(engine: Engine) -> None:
+    """Encode what is missing of the samples, telling nothing on standard output."""
+    if not engine.samples().whole:
+        _notice("Preparing the sample library, once.")
+        for step in engine.prepare_samples():
+            if step.state is State.REFUSED:
+                _notice(f"{step.document}: {step.message}")
+
+
+def _doctor(options: argparse.Namespace, settings: Settings) -> int:
+    facts = examine(settings)
+    if options.json:
+        print(json.dumps(facts, indent=1))
+    else:
+        for part, rows in facts.items():
+            print(part)
+            for name, value in rows.items():
+                print(f"  {name:<14} {value}")
+    return 0
+
+
+def _notice(sentence: str) -> None:
+    print(sentence, file=sys.stderr)

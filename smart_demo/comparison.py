@@ -1,0 +1,90 @@
+"""Two rankings of one query -> what they share and what moved. Pure: no markup, no weights."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from enum import StrEnum
+
+from smart_demo.types import PageId, Scope, SearchResult
+
+
+class Change(StrEnum):
+    """What became of a page between the two columns."""
+
+    SAME = "same"
+    UP = "up"
+    DOWN = "down"
+    NEW = "new"
+    """In the right column's top k, but not in the left one's."""
+    LEFT = "left"
+    """In the left column's top k, but no longer in the right one's."""
+
+
+@dataclass(frozen=True, slots=True)
+class Move:
+    """One page's way from the left ranking to the right one."""
+
+    change: Change
+    left: int | None
+    """Rank in the left ranking, also beyond its top k; None where that ranking did not reach the page."""
+    right: int | None
+
+    @property
+    def steps(self) -> int:
+        """Places gained (positive) or lost, 0 where a side did not rank the page."""
+        return 0 if self.left is None or self.right is None else self.left - self.right
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """What a reader wants to know before reading two columns."""
+
+    k: int
+    """Length of the longer column."""
+    shared: int
+    """Pages in both columns."""
+    new_first: bool
+    """Whether the right column begins with another page than the left."""
+    same_order: bool
+    moves: Mapping[tuple[Scope, PageId], Move]
+    """For every page in either column."""
+
+    @property
+    def verdict(self) -> str:
+        """The line above the columns.
+
+        >>> Comparison(5, 4, True, False, {}).verdict
+        '4 of 5 shared · new first page'
+        """
+        if self.k == 0:
+            return "Nothing to compare yet"
+        if self.same_order:
+            return f"Same {self.k} pages in the same order" if self.k > 1 else "Same page"
+        first = "new first page" if self.new_first else "same first page"
+        return f"{self.shared} of {self.k} shared · {first}"
+
+
+def compare(left: SearchResult, right: SearchResult) -> Comparison:
+    """How the right ranking differs from the left one, page by page over both columns."""
+    ours, theirs = [hit.page.key for hit in right.hits], [hit.page.key for hit in left.hits]
+    return Comparison(
+        k=max(len(ours), len(theirs)),
+        shared=len(set(ours) & set(theirs)),
+        new_first=ours[:1] != theirs[:1],
+        same_order=ours == theirs,
+        moves={key: _move(key, left, right, key in theirs, key in ours) for key in dict.fromkeys(theirs + ours)},
+    )
+
+
+def _move(key: tuple[Scope, PageId], left: SearchResult, right: SearchResult, in_left: bool, in_right: bool) -> Move:
+    before, after = left.ranks.get(key), right.ranks.get(key)
+    if not in_left:
+        change = Change.NEW
+    elif not in_right:
+        change = Change.LEFT
+    elif before == after:
+        change = Change.SAME
+    else:
+        change = Change.UP if (before or 0) > (after or 0) else Change.DOWN
+    return Move(change, before, after)

@@ -1,0 +1,66 @@
+"""What runs here, why, and how the library is: everything one wants to know before a presentation."""
+
+from __future__ import annotations
+
+import platform
+import shutil
+from importlib import metadata
+from typing import Any
+
+from smart_demo.config import Settings
+from smart_demo.engine import Engine, open_engine
+from smart_demo.errors import SmartError
+from smart_demo.types import LOCAL
+
+PACKAGES = ("gradio", "torch", "transformers", "accelerate", "chromadb", "pillow", "pdf2image", "safetensors", "numpy")
+
+
+def examine(settings: Settings) -> dict[str, dict[str, Any]]:
+    """Facts by part: machine, settings, backbone, library. A part that cannot be looked at says why instead."""
+    facts: dict[str, dict[str, Any]] = {"machine": _machine(), "settings": _settings(settings)}
+    try:
+        with open_engine(settings) as engine:
+            facts |= {"backbone": _backbone(engine), "library": _library(engine)}
+    except SmartError as error:
+        facts["library"] = {"trouble": error.sentence}
+    return facts
+
+
+def _machine() -> dict[str, Any]:
+    versions = {name: metadata.version(name) for name in PACKAGES}
+    return {"python": platform.python_version(), "poppler": shutil.which("pdftoppm") or "missing"} | versions
+
+
+def _settings(settings: Settings) -> dict[str, Any]:
+    shown = ("data_dir", "index_dir", "public", "uploads", "codec", "dtype", "visual_tokens", "token_filter")
+    return {name: getattr(settings, name) for name in shown} | {
+        "data_dir": str(settings.data_dir),
+        "index_dir": str(settings.index_dir),
+    }
+
+
+def _backbone(engine: Engine) -> dict[str, Any]:
+    encoder = engine.backbones.main().encoder
+    serving = engine.serving()
+    return {
+        "wanted": serving.wanted,
+        "name": serving.name,
+        "reason": serving.reason,
+        "fingerprint": encoder.fingerprint,
+        "model": encoder.model,
+        "revision": encoder.revision,
+    }
+
+
+def _library(engine: Engine) -> dict[str, Any]:
+    report, samples = engine.library.report, engine.samples()
+    documents = engine.documents(LOCAL)
+    return {
+        "documents": len(documents),
+        "pages": sum(document.stored for document in documents),
+        "bytes": sum(document.bytes for document in documents),
+        "other_encoders": engine.of_other_encoders(LOCAL),
+        "samples": f"{samples.ready} of {samples.total} pages by {samples.encoder}",
+        "index": report.index,
+        "damaged": list(report.damaged),
+    }

@@ -1,0 +1,168 @@
+"""The service: add, remove, search. Read this first: it joins ingest, backbones, scoring and the library.
+
+Importing it loads neither torch nor gradio nor chromadb. All methods may be called from several threads.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterable, Iterator, Sequence
+from itertools import groupby
+from pathlib import Path
+from typing import Self
+
+from smart_demo.backbones import registry
+from smart_demo.backbones.protocol import Backbone
+from smart_demo.config import Settings
+from smart_demo.errors import LibraryError, QueryRefused
+from smart_demo.intake import Intake
+from smart_demo.retrieval import Retrieval
+from smart_demo.samples import Samples, Shipped
+from smart_demo.serving import Backbones, Serving
+from smart_demo.store.library import Library
+from smart_demo.types import (
+    LOCAL,
+    POOLED,
+    SAMPLES,
+    SMART,
+    Document,
+    Found,
+    Method,
+    PageId,
+    Progress,
+    Query,
+    Scope,
+    State,
+    StoredPage,
+)
+
+
+class Engine:
+    """One per process. Everything the page and the shell do goes through here."""
+
+    def __init__(self, library: Library, backbones: Backbones, settings: Settings) -> None:
+        self.library, self.backbones, self.settings = library, backbones, settings
+        encoding = threading.Lock()  # one forward pass at a time; a query waits for at most one batch of pages
+        self._intake = Intake(library, settings.limits, encoding)
+        self._retrieval = Retrieval(library, settings, encoding)
+        self._shipped = Shipped(settings.samples, settings.limits)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Let another process open the data folder."""
+        self.library.close()
+
+    def serving(self) -> Serving:
+        """Which backbone is in use and why, without waiting for it to load."""
+        return self.backbones.serving()
+
+    def backbone(self, scope: Scope) -> Backbone:
+        """The backbone whose encodings a scope is searched by; waits while it loads.
+
+        Samples that the backbone in use never encoded, or that it is not loaded to search, are the embedded one's.
+        """
+        if scope != SAMPLES:
+            return self.backbones.main()
+        if self.backbones.ready:
+            main = self.backbones.main()
+            if len(self._shipped.stored(self.library, main.encoder.fingerprint)) >= self._shipped.pages:
+                return main
+        return self.backbones.embedded()
+
+    # -- documents
+
+    def add(self, scope: Scope, files: Iterable[tuple[Path, str]]) -> Iterator[Progress]:
+        """Read, encode and keep files of (path, name), telling of every page. A bad file or page is refused in
+        words and the rest goes on. Closing the generator cancels: pages already told of stay.
+        """
+        files = list(files)
+        if not self.backbones.ready:
+            yield from (Progress(name, State.WORKING, message="Waiting for the model to load.") for _, name in files)
+        yield from self._intake.add(scope, files, self.backbones.main())
+
+    def remove(self, scope: Scope, file: str) -> int:
+        """Take a document out of the library with everything kept of it. Bytes freed on disk."""
+        return self.library.remove(scope, file)
+
+    def documents(self, scope: Scope) -> tuple[Document, ...]:
+        """What a scope holds under the backbone that serves it, by name."""
+        pages = self.library.pages([scope], self.backbone(scope).encoder.fingerprint)
+        stored = sorted(pages, key=lambda page: (page.document.casefold(), page.id))
+        groups = [list(group) for _, group in groupby(stored, key=lambda page: page.id.file)]
+        return tuple(_document(scope, group) for group in groups)
+
+    def of_other_encoders(self, scope: Scope) -> int:
+        """Pages of a scope that another encoder made: kept, but not searchable until their files are added again."""
+        return self.library.other_encoders(scope, self.backbone(scope).encoder.fingerprint)
+
+    def page(self, scope: Scope, page: PageId) -> StoredPage:
+        """The facts of one stored page. LibraryError if it is not there."""
+        for stored in self.library.pages([scope], self.backbone(scope).encoder.fingerprint):
+            if stored.id == page:
+                return stored
+        raise LibraryError("That page is no longer in the library.", "Search again.")
+
+    # -- the sample library
+
+    def samples(self) -> Samples:
+        """How far the sample library is, under the backbone that serves it."""
+        encoder = self.backbone(SAMPLES).encoder
+        return Samples(len(self._shipped.stored(self.library, encoder.fingerprint)), self._shipped.pages, encoder.name)
+
+    def prepare_samples(self, backbone: Backbone | None = None) -> Iterator[Progress]:
+        """Encode what is missing of the sample library, by the embedded backbone unless told otherwise; documents
+        that are no longer shipped leave it.
+        """
+        using = backbone or self.backbones.embedded()
+        shipped = {upload.file for upload in self._shipped.uploads}
+        for file in {page.id.file for page in self.library.pages([SAMPLES], using.encoder.fingerprint)} - shipped:
+            self.remove(SAMPLES, file)
+        files = [(upload.path, upload.name) for upload in self._shipped.uploads]
+        yield from self._intake.add(SAMPLES, files, using)
+
+    # -- search
+
+    def search(
+        self,
+        query: Query,
+        scopes: Sequence[Scope] = (LOCAL,),
+        methods: Sequence[Method] = (POOLED, SMART),
+        top: int = 5,
+    ) -> Found:
+        """One query answered by several methods from one encoding and one set of parts.
+
+        A repeated query is answered from what was kept: no model runs, so weights may be turned freely.
+        QueryRefused for an empty query and for scopes whose encodings cannot be compared.
+        """
+        backbones = [self.backbone(scope) for scope in scopes]
+        if len({backbone.encoder.fingerprint for backbone in backbones}) != 1:
+            names = " and ".join(sorted({backbone.encoder.name for backbone in backbones}))
+            raise QueryRefused(
+                f"The samples and your documents were encoded by different models ({names}).",
+                "Their scores cannot be compared: search one of the two.",
+            )
+        return self._retrieval.search(query, scopes, methods, top, backbones[0])
+
+
+def open_engine(settings: Settings, *, fall_back: bool = True) -> Engine:
+    """The engine a person runs: the library of the settings and the backbone they choose.
+
+    With fall_back false a backbone that was insisted on must load. LibraryBusy while another process holds the data
+    folder; SettingRefused for an unknown backbone.
+    """
+    choice = registry.choose(settings)
+    backbones = Backbones(
+        choice, lambda name: registry.load(name, settings), fall_back=fall_back or not choice.insisted
+    )
+    library = Library.open(settings.data_dir, settings.index_dir, settings.codec, settings.candidates)
+    return Engine(library, backbones, settings)
+
+
+def _document(scope: Scope, pages: Sequence[StoredPage]) -> Document:
+    first, size, added = pages[0], sum(page.bytes for page in pages), min(page.added for page in pages)
+    return Document(scope, first.id.file, first.document, first.pages, len(pages), size, added)

@@ -1,0 +1,92 @@
+"""Files -> pages -> encodings -> library, page by page. Knows nothing of queries."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Iterable, Iterator
+from contextlib import closing
+from pathlib import Path
+
+from smart_demo import ingest
+from smart_demo.backbones.protocol import Backbone
+from smart_demo.config import Limits
+from smart_demo.errors import InputRefused, PageRefused, SmartError
+from smart_demo.store.library import Library
+from smart_demo.types import Page, PageEncoding, Progress, Scope, State, StoredPage
+
+Outcome = tuple[Page, PageEncoding] | PageRefused
+
+
+class Intake:
+    """Adds documents. One page is acknowledged at a time, and what was acknowledged stays."""
+
+    def __init__(self, library: Library, limits: Limits, encoding: threading.Lock) -> None:
+        self._library, self._limits, self._encoding = library, limits, encoding
+
+    def add(self, scope: Scope, files: Iterable[tuple[Path, str]], backbone: Backbone) -> Iterator[Progress]:
+        """Read, encode and keep files of (path, name), telling of every page. A bad file or page is refused in
+        words and the rest goes on; a library that cannot take more ends the batch, in words too.
+        """
+        for path, name in files:
+            try:
+                upload = ingest.inspect(path, name, self._limits)
+                with closing(self._add_file(scope, upload, backbone)) as steps:
+                    yield from steps
+            except InputRefused as error:
+                yield Progress(ingest.clean_name(name), State.REFUSED, message=error.sentence)
+            except SmartError as error:
+                yield Progress(ingest.clean_name(name), State.REFUSED, message=error.sentence)
+                return
+
+    def _add_file(self, scope: Scope, upload: ingest.Upload, backbone: Backbone) -> Iterator[Progress]:
+        pages = self._library.pages([scope], backbone.encoder.fingerprint)
+        stored = {page.number: page for page in pages if page.id.file == upload.file}
+        if len(stored) == upload.pages:
+            yield _known(upload, stored[1])
+            return
+        done, refused, begun = len(stored), list(upload.notices), time.monotonic()
+        yield Progress(upload.name, State.WORKING, done, upload.pages)
+        try:
+            for handled, outcome in enumerate(self._encoded(upload, set(stored), backbone), start=1):
+                if isinstance(outcome, PageRefused):
+                    refused.append(outcome.sentence)
+                else:
+                    self._library.add(scope, *outcome)
+                    done += 1
+                left = (time.monotonic() - begun) / handled * (upload.pages - len(stored) - handled)
+                yield Progress(upload.name, State.WORKING, done, upload.pages, seconds_left=left)
+        finally:
+            self._library.flush()
+        yield Progress(upload.name, State.DONE if done else State.REFUSED, done, upload.pages, " ".join(refused))
+
+    def _encoded(self, upload: ingest.Upload, skip: set[int], backbone: Backbone) -> Iterator[Outcome]:
+        """Pages of a file with their encodings, in batches that suit the backbone; refused ones in their place."""
+        with closing(ingest.render(upload, self._limits, skip)) as pages:
+            for batch in _batches(pages, backbone.batch):
+                good = [page for page in batch if isinstance(page, Page)]
+                with self._encoding:
+                    encodings = iter(backbone.encode_pages(good) if good else [])
+                for page in batch:
+                    if isinstance(page, PageRefused):
+                        yield page
+                    else:
+                        encoding = next(encodings)
+                        yield encoding if isinstance(encoding, PageRefused) else (page, encoding)
+
+
+def _known(upload: ingest.Upload, first: StoredPage) -> Progress:
+    other_name = "" if first.document == upload.name else f" as {first.document}"
+    message = f"Already in the library{other_name}."
+    return Progress(upload.name, State.KNOWN, upload.pages, upload.pages, message)
+
+
+def _batches(pages: Iterable[Page | PageRefused], size: int) -> Iterator[list[Page | PageRefused]]:
+    batch: list[Page | PageRefused] = []
+    for page in pages:
+        batch.append(page)
+        if len(batch) >= size:
+            yield batch
+            batch = []
+    if batch:
+        yield batch

@@ -1,0 +1,93 @@
+"""Query -> encoding -> candidates -> parts -> rankings. Knows nothing of uploads."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Sequence
+
+import numpy as np
+import numpy.typing as npt
+
+from smart_demo import scoring
+from smart_demo.backbones.protocol import Backbone
+from smart_demo.config import Settings
+from smart_demo.errors import LibraryError, QueryRefused
+from smart_demo.recent import Recent, Stopwatch
+from smart_demo.store.library import Library
+from smart_demo.types import Found, Method, Parts, Query, QueryEncoding, Scope, StoredPage
+
+MAX_TOP = 50
+MAX_QUERY = 20_000
+"""Characters of a query that are looked at; a model's window is far shorter."""
+QUERIES_KEPT, PARTS_KEPT = 128, 16
+
+
+class Retrieval:
+    """Answers queries. What one query needed is kept, so asking again under other weights runs no model."""
+
+    def __init__(self, library: Library, settings: Settings, encoding: threading.Lock) -> None:
+        self._library, self._settings, self._encoding = library, settings, encoding
+        self._queries: Recent[QueryEncoding] = Recent(QUERIES_KEPT)
+        self._parts: Recent[Parts] = Recent(PARTS_KEPT)
+
+    def search(
+        self, query: Query, scopes: Sequence[Scope], methods: Sequence[Method], top: int, backbone: Backbone
+    ) -> Found:
+        """One query answered by several methods from one encoding and one set of parts."""
+        query, top, watch = _clean(query), min(max(int(top), 1), MAX_TOP), Stopwatch()
+        encoding = self._encode(backbone, query)
+        watch.lap("encode")
+        parts = self._find_parts(encoding, tuple(scopes), watch)
+        results = {method.name: scoring.rank(parts, method, top) for method in methods}
+        watch.lap("rank")
+        return Found(query, backbone.encoder, encoding, parts, results, watch.stages)
+
+    def _encode(self, backbone: Backbone, query: Query) -> QueryEncoding:
+        key = (backbone.encoder.fingerprint, query.key)
+        encoding = self._queries.get(key)
+        if encoding is None:
+            with self._encoding:
+                encoding = backbone.encode_query(query)
+            self._queries.put(key, encoding)
+        return encoding
+
+    def _find_parts(self, encoding: QueryEncoding, scopes: tuple[Scope, ...], watch: Stopwatch) -> Parts:
+        """Parts from the cache, or from the library. A page that vanishes or proves damaged on the way changes the
+        library's generation; then the library is asked again and the page is simply not there.
+        """
+        while True:
+            generation = self._library.generation
+            key = (encoding.query.key, encoding.encoder, scopes, generation)
+            kept = self._parts.get(key)
+            if kept is not None:
+                watch.stages |= {"candidates": 0.0, "score": 0.0}
+                return kept
+            pages, pooled = self._library.pooled(scopes, encoding.encoder)
+            candidates = self._candidates(encoding, scopes, pages)
+            watch.lap("candidates")
+            try:
+                parts = scoring.parts(encoding, pages, pooled, candidates, self._library.tokens)
+            except LibraryError:
+                if self._library.generation == generation:
+                    raise
+                continue
+            watch.lap("score")
+            self._parts.put(key, parts)
+            return parts
+
+    def _candidates(
+        self, encoding: QueryEncoding, scopes: Sequence[Scope], pages: Sequence[StoredPage]
+    ) -> npt.NDArray[np.int64]:
+        """Positions of the pages to score token by token: every page while they are few, else the nearest pooled."""
+        if len(pages) <= self._settings.exhaustive:
+            return np.arange(len(pages))
+        nearest = set(self._library.nearest(scopes, encoding.encoder, encoding.pooled, self._settings.candidates))
+        return np.array([i for i, page in enumerate(pages) if page.key in nearest], dtype=np.int64)
+
+
+def _clean(query: Query) -> Query:
+    """The query without what no encoder can read; QueryRefused if nothing is left."""
+    text = query.text.encode("utf-8", "ignore").decode("utf-8").replace("\0", " ")[:MAX_QUERY].strip()
+    if not text and query.image is None:
+        raise QueryRefused("The query is empty.", "Type what you are looking for.")
+    return Query(text, query.image)

@@ -1,0 +1,54 @@
+"""The sample library: which documents are shipped, and how far they are encoded."""
+
+from __future__ import annotations
+
+import threading
+from dataclasses import dataclass
+from pathlib import Path
+
+from smart_demo import ingest
+from smart_demo.config import Limits
+from smart_demo.store.library import Library
+from smart_demo.types import SAMPLES, StoredPage
+
+
+@dataclass(frozen=True, slots=True)
+class Samples:
+    """How far the sample library is: `ready` of `total` pages, under the encoder that serves it."""
+
+    ready: int
+    total: int
+    encoder: str
+    """Its name; empty while it is still loading."""
+
+    @property
+    def whole(self) -> bool:
+        """Whether every shipped page can be searched."""
+        return self.ready >= self.total
+
+
+class Shipped:
+    """The documents of one folder, looked at once."""
+
+    def __init__(self, folder: Path, limits: Limits) -> None:
+        self._folder, self._limits, self._lock = folder, limits, threading.Lock()
+        self._uploads: tuple[ingest.Upload, ...] | None = None
+
+    @property
+    def uploads(self) -> tuple[ingest.Upload, ...]:
+        """Every document of the folder itself, by name."""
+        with self._lock:
+            if self._uploads is None:
+                found, _ = ingest.walk(sorted(path for path in self._folder.iterdir() if path.is_file()))
+                documents = [path for path in found if path.suffix.lower() in ingest.SUFFIXES]
+                self._uploads = tuple(ingest.inspect(path, path.name, self._limits) for path in documents)
+            return self._uploads
+
+    @property
+    def pages(self) -> int:
+        return sum(upload.pages for upload in self.uploads)
+
+    def stored(self, library: Library, encoder: str) -> tuple[StoredPage, ...]:
+        """The shipped pages that are in the library under this encoder; older editions do not count."""
+        files = {upload.file for upload in self.uploads}
+        return tuple(page for page in library.pages([SAMPLES], encoder) if page.id.file in files)

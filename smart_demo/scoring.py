@@ -1,0 +1,130 @@
+"""Encodings -> parts -> scores -> rankings. One formula serves every method.
+
+    pooled = z_q · z_c                                    cosine of the pooled vectors, [-1, 1]
+    late   = mean over query tokens of max over page tokens of t_q · t_c        [-1, 1]
+    score  = λp · pooled + λl · late                      (paper section 3; late is a sum under Reduce.SUM)
+
+`parts` does all the reading and multiplying once; `rank` turns the same parts into any method's ranking. Nothing is
+padded, so no page's score depends on its neighbours. All products accumulate in float32.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+import numpy as np
+import numpy.typing as npt
+
+from smart_demo.types import (
+    Counted,
+    Floats,
+    Hit,
+    Method,
+    Parts,
+    QueryEncoding,
+    Reduce,
+    SearchResult,
+    StoredPage,
+    TokenCodes,
+    TokenKind,
+    Weights,
+)
+
+BLOCK = 4_096
+"""Token rows decoded at a time: 32 MB of float32 at width 2048, so that a long page needs no more."""
+TIE = 6
+"""Scores that agree to this many decimals are ties: BLAS may differ in the seventh with a row's place in a matrix."""
+
+
+def token_maxima(query: Floats, page: TokenCodes) -> Floats:
+    """Best cosine of each query token among the page's tokens, (Q,).
+
+    query: (Q, D) unit rows. With states t_j = μ + s·c_j and s > 0, max_j q·t_j = q·μ + s · max_j q·c_j, so the
+    maximum runs on the stored codes and nothing is decoded (an identity, not an approximation).
+
+    >>> q = np.eye(2, dtype=np.float32)
+    >>> token_maxima(q, TokenCodes(np.array([[-1, 0]], dtype=np.float32))).tolist()   # a padded row would give 0
+    [-1.0, 0.0]
+    """
+    best = _products(query, page, 0).max(axis=0)
+    for start in range(BLOCK, len(page.codes), BLOCK):
+        np.maximum(best, _products(query, page, start).max(axis=0), out=best)
+    return _shifted(query, page, best)
+
+
+def winners(query: Floats, page: TokenCodes) -> npt.NDArray[np.int64]:
+    """Index of the page token that wins each query token, (Q,); the first of equals."""
+    blocks = [_products(query, page, start) for start in range(0, len(page.codes), BLOCK)]
+    first: npt.NDArray[np.int64] = np.concatenate(blocks).argmax(axis=0)
+    return first
+
+
+def _products(query: Floats, page: TokenCodes, start: int) -> Floats:
+    """(up to BLOCK, Q) products of code rows and query rows."""
+    products: Floats = np.asarray(page.codes[start : start + BLOCK], dtype=np.float32) @ query.T
+    return products
+
+
+def _shifted(query: Floats, page: TokenCodes, best: Floats) -> Floats:
+    scaled = best * np.float32(page.scale)
+    shifted: Floats = scaled if page.mean is None else scaled + query @ page.mean
+    return shifted
+
+
+def parts(
+    query: QueryEncoding,
+    pages: Sequence[StoredPage],
+    pooled: Floats,
+    candidates: npt.NDArray[np.int64],
+    tokens: Callable[[StoredPage], TokenCodes],
+) -> Parts:
+    """Everything the methods need of one query, in one pass over the candidates' token states.
+
+    pooled: (N, P) unit rows of all visible pages, in the order of `pages`; candidates: (M,) rising positions.
+    Errors of `tokens` (a damaged or removed page) pass through.
+    """
+    maxima = np.empty((len(candidates), len(query.tokens)), dtype=np.float32)
+    for row, position in enumerate(candidates):
+        maxima[row] = token_maxima(query.tokens, tokens(pages[position]))
+    cosines = (pooled @ query.pooled).astype(np.float32) if len(pages) else np.zeros(0, dtype=np.float32)
+    return Parts(query.kinds, tuple(pages), cosines, candidates, maxima)
+
+
+def late(parts: Parts, weights: Weights) -> Floats:
+    """(M,) late-interaction score of each candidate under the weights' reduction and choice of query tokens.
+
+    A query without content tokens counts them all rather than none.
+    """
+    counted = np.ones(len(parts.kinds), dtype=bool)
+    if weights.counted is Counted.CONTENT and (parts.kinds == TokenKind.CONTENT).any():
+        counted = parts.kinds == TokenKind.CONTENT
+    maxima = parts.maxima[:, counted]
+    reduced: Floats = maxima.sum(axis=1) if weights.reduce is Reduce.SUM else maxima.mean(axis=1)
+    return reduced
+
+
+def rank(parts: Parts, method: Method, top: int) -> SearchResult:
+    """One method's ranking. Pages that tie stand in the order of their ids, whatever order they came in.
+
+    A method without a late part ranks all N visible pages, since their pooled cosines are exact; any other ranks the
+    M candidates.
+    """
+    weights = method.weights
+    positions, late_scores = parts.candidates, late(parts, weights)
+    if weights.late == 0.0:
+        positions = np.arange(len(parts.pages))
+        known = np.full(len(parts.pages), np.nan, dtype=np.float32)
+        known[parts.candidates] = late_scores
+        scores, late_scores = weights.pooled * parts.pooled, known
+    else:
+        scores = weights.pooled * parts.pooled[positions] + weights.late * late_scores
+    keys = [(str(parts.pages[p].id), str(parts.pages[p].scope)) for p in positions]
+    rounded = (-scores.astype(np.float64)).round(TIE)
+    order = sorted(range(len(positions)), key=lambda row: (rounded[row], keys[row]))
+    hits = tuple(
+        Hit(place, page, float(scores[row]), float(parts.pooled[positions[row]]), float(late_scores[row]))
+        for place, row in enumerate(order[:top], start=1)
+        for page in (parts.pages[positions[row]],)
+    )
+    ranks = {parts.pages[positions[row]].key: place for place, row in enumerate(order, start=1)}
+    return SearchResult(method, hits, ranks, len(positions), len(parts.pages))

@@ -1,0 +1,65 @@
+"""Settings: every variable is read, a wrong one is refused in words."""
+
+from pathlib import Path
+
+import pytest
+
+from smart_demo.config import read_settings
+from smart_demo.errors import SettingRefused
+
+
+def test_the_environment_decides():
+    read = read_settings(
+        {
+            "SMART_BACKBONE": "minilm",
+            "SMART_DTYPE": "BFloat16",
+            "SMART_DATA_DIR": "/data/x",
+            "SMART_CODEC": "float32",
+            "SMART_VISUAL_TOKENS": "256",
+            "SMART_TOKEN_FILTER": "paper",
+            "SMART_MAX_PAGES": "7",
+            "SMART_MAX_FILE_MB": "3",
+        }
+    )
+    assert (read.backbone, read.dtype, read.codec) == ("minilm", "bfloat16", "float32")
+    assert (read.data_dir, read.index_dir) == (Path("/data/x"), Path("/data/x/index"))
+    assert (read.visual_tokens, read.token_filter) == (256, "paper")
+    assert (read.limits.pages, read.limits.file_bytes) == (7, 3 * 2**20)
+
+
+def test_the_index_may_lie_on_another_disk():
+    read = read_settings({"SMART_DATA_DIR": "/bucket", "SMART_INDEX_DIR": "/local"})
+    assert (read.data_dir, read.index_dir) == (Path("/bucket"), Path("/local"))
+
+
+@pytest.mark.parametrize(
+    ("env", "public", "uploads"),
+    [
+        ({}, False, True),
+        ({"SMART_UPLOADS": "off"}, False, False),
+        ({"SPACE_ID": "me/demo"}, True, False),
+        ({"SPACE_ID": "me/demo", "SMART_UPLOADS": "on"}, True, False),  # until libraries are isolated
+        ({"SPACE_ID": "me/demo", "SMART_PUBLIC": "false"}, False, True),
+        ({"SMART_PUBLIC": "1"}, True, False),
+    ],
+)
+def test_a_public_page_takes_no_documents(env, public, uploads):
+    read = read_settings(env)
+    assert (read.public, read.uploads) == (public, uploads)
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("SMART_CODEC", "int4"),
+        ("SMART_DTYPE", "float8"),
+        ("SMART_TOKEN_FILTER", "none"),
+        ("SMART_PUBLIC", "maybe"),
+        ("SMART_MAX_PAGES", "many"),
+        ("SMART_MAX_PAGES", "0"),
+        ("SMART_VISUAL_TOKENS", "1"),
+    ],
+)
+def test_nonsense_is_refused_by_name(name, value):
+    with pytest.raises(SettingRefused, match=name):
+        read_settings({name: value})

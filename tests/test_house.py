@@ -1,0 +1,103 @@
+"""The house rules that a machine can hold: layers, light imports, file length, versions that must agree."""
+
+import ast
+import re
+import subprocess
+import sys
+from itertools import pairwise
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parent.parent
+PACKAGE = ROOT / "smart_demo"
+LAYERS = [
+    "types errors",
+    "config",
+    "ingest backbones scoring store comparison recent",
+    "serving samples intake retrieval explain",
+    "engine",
+    "report doctor evaluation",
+    "ui cli",
+    "__main__",
+]
+LEVEL = {part: level for level, line in enumerate(LAYERS) for part in line.split()}
+FILES = sorted(PACKAGE.rglob("*.py"))
+
+
+def part_of(path: Path) -> str:
+    return path.relative_to(PACKAGE).parts[0].removesuffix(".py")
+
+
+def imported_parts(path: Path) -> set[str]:
+    """Parts of the package that a file imports, in whatever form it is written."""
+    parts = set()
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.ImportFrom):
+            assert node.level == 0, f"{path}: imports are written in full"
+            names = [f"{node.module}.{alias.name}" for alias in node.names]
+        elif isinstance(node, ast.Import):
+            names = [alias.name for alias in node.names]
+        else:
+            continue
+        parts |= {name.split(".")[1] for name in names if name.startswith("smart_demo.")}
+    return parts & set(LEVEL)
+
+
+@pytest.mark.parametrize("path", FILES, ids=lambda p: str(p.relative_to(PACKAGE)))
+def test_imports_point_down(path):
+    me = part_of(path)
+    if me == "__init__":
+        return
+    assert me in LEVEL, f"{path} stands in no layer"
+    for other in imported_parts(path) - {me}:
+        same_floor = LEVEL[other] == LEVEL[me] and me in {"serving", "samples", "intake", "retrieval", "doctor"}
+        assert LEVEL[other] < LEVEL[me] or same_floor, f"{path} must not import {other}"
+
+
+@pytest.mark.parametrize("module", ["smart_demo.engine", "smart_demo.cli"])
+def test_importing_the_engine_is_light(module):
+    heavy = "torch gradio chromadb transformers onnxruntime rapidocr"
+    code = f"import sys, {module}; print([m for m in '{heavy}'.split() if m in sys.modules])"
+    out = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True)
+    assert out.stdout.strip() == "[]"
+
+
+@pytest.mark.parametrize("path", FILES, ids=lambda p: str(p.relative_to(PACKAGE)))
+def test_a_file_is_one_room(path):
+    assert len(path.read_text().splitlines()) <= 450
+
+
+def test_gradio_is_the_same_in_requirements_and_on_the_space():
+    pinned = re.search(r"^gradio==([\d.]+)", (ROOT / "requirements.txt").read_text(), re.M)
+    declared = re.search(r"^sdk_version: ([\d.]+)$", (ROOT / "README.md").read_text(), re.M)
+    assert pinned
+    assert declared
+    assert pinned[1] == declared[1]
+
+
+def test_every_requirement_has_its_reason():
+    for name in ("requirements.txt", "tests/requirements.txt"):
+        for line in (ROOT / name).read_text().splitlines():
+            if line and not line.startswith(("#", "-r")):
+                assert re.search(r"\s# \w", line), f"{name}: {line}"
+
+
+def test_every_setting_is_in_the_readme():
+    named = set(re.findall(r"SMART_[A-Z_]+", (PACKAGE / "config.py").read_text())) - {"SMART_"}
+    readme = (ROOT / "README.md").read_text()
+    assert sorted(name for name in named if name not in readme) == []
+
+
+def test_the_readme_names_only_make_targets_that_exist():
+    targets = set(re.findall(r"^([a-z-]+):", (ROOT / "Makefile").read_text(), re.M))
+    named = set(re.findall(r"\bmake ([a-z]+(?:-[a-z]+)*)\b", "\n".join(_code((ROOT / "README.md").read_text()))))
+    assert named <= targets
+    assert {"demo", "test"} <= named
+
+
+def _code(markdown: str) -> list[str]:
+    """Everything set as code: fenced blocks and inline."""
+    fences = [a.end() for a in re.finditer(r"^```.*$", markdown, re.M)]
+    blocks = [markdown[a:b] for a, b in pairwise(fences)][::2]
+    return blocks + re.findall(r"`([^`\n]+)`", markdown)
