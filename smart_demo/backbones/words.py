@@ -1,0 +1,117 @@
+"""A backbone whose scores can be worked out on paper: one axis for each word. For tests, and for trying the program.
+
+A token state is the unit vector of its word's axis, pooled is the normalised mean of the token states. So the late part
+of a page is the share of the query's words that stand on it, and the pooled part the cosine of two word counts.
+`auto` never picks it.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from collections.abc import Iterator, Sequence
+from dataclasses import astuple, replace
+
+import numpy as np
+
+from smart_demo.errors import PageRefused, QueryRefused
+from smart_demo.types import (
+    Encoder,
+    Floats,
+    Page,
+    PageEncoding,
+    Query,
+    QueryEncoding,
+    TokenBoxes,
+    TokenKind,
+)
+
+
+class WordBackbone:
+    """A `Backbone` of one-hot words, deterministic across processes.
+
+    Words of `vocabulary` have the first axes to themselves, in its order; every other word shares the remaining axes by
+    its hash. A test that needs exact scores names its words, or asks `axis` whether two of them meet.
+    """
+
+    def __init__(self, vocabulary: Sequence[str] = (), width: int = 1024) -> None:
+        """Width: axes in all. ValueError where the vocabulary repeats a word or leaves no axis for other words."""
+        if len(set(vocabulary)) != len(vocabulary) or not len(vocabulary) < width:
+            raise ValueError(f"{len(vocabulary)} words, {len(set(vocabulary))} of them different, on {width} axes")
+        self._axes = {word: n for n, word in enumerate(vocabulary)}
+        self._width = width
+        self._encoder = Encoder(
+            name="words",
+            model=f"one-hot-{width}",
+            revision="1",
+            weights=hashlib.sha256("\n".join(vocabulary).encode()).hexdigest(),
+            reading="text layer; lower case, split at everything but letters and digits",
+            pooled_width=width,
+            token_width=width,
+        )
+
+    @property
+    def encoder(self) -> Encoder:
+        return self._encoder
+
+    @property
+    def reason(self) -> str:
+        return "words counts words on the CPU: a model for tests, with scores that can be worked out on paper."
+
+    @property
+    def batch(self) -> int:
+        return 4
+
+    def axis(self, word: str) -> int:
+        """The axis of one lower-case word, the same in every process.
+
+        >>> WordBackbone(["tide", "table"]).axis("table")
+        1
+        """
+        if word in self._axes:
+            return self._axes[word]
+        taken = len(self._axes)
+        digest = hashlib.sha256(word.encode("utf-8", "replace")).digest()
+        return taken + int.from_bytes(digest[:8]) % (self._width - taken)
+
+    def encode_pages(self, pages: Sequence[Page]) -> list[PageEncoding | PageRefused]:
+        return [self._page(page) for page in pages]
+
+    def encode_query(self, query: Query) -> QueryEncoding:
+        labels = _split(query.text)
+        if not labels:
+            raise QueryRefused("There are no words in the query.", "Type a few words.")
+        notice = "" if query.image is None else "words cannot see the picture; it asked with your words alone."
+        return replace(self._text(query, labels), notice=notice)
+
+    def encode_texts(self, texts: Sequence[str]) -> Iterator[QueryEncoding]:
+        for number, text in enumerate(texts, start=1):
+            labels = _split(text)
+            if not labels:
+                raise QueryRefused(f"Text {number} of {len(texts)} has no words.", "Leave empty texts out.")
+            yield self._text(Query(text), labels)
+
+    def _page(self, page: Page) -> PageEncoding | PageRefused:
+        placed = [(label, word.box) for word in page.words for label in _split(word.text)]
+        if not placed:
+            return PageRefused(f"Page {page.number} of {page.document} has no words in its text layer.")
+        pooled, tokens = self._states([label for label, _ in placed])
+        boxes = np.array([astuple(box) for _, box in placed], dtype=np.float32)
+        kinds = np.full(len(tokens), TokenKind.CONTENT, dtype=np.uint8)
+        return PageEncoding(page.id, self._encoder.fingerprint, pooled, tokens, kinds, TokenBoxes(boxes))
+
+    def _text(self, query: Query, labels: Sequence[str]) -> QueryEncoding:
+        pooled, tokens = self._states(labels)
+        kinds = np.full(len(tokens), TokenKind.CONTENT, dtype=np.uint8)
+        return QueryEncoding(query, self._encoder.fingerprint, pooled, tokens, kinds, tuple(labels))
+
+    def _states(self, labels: Sequence[str]) -> tuple[Floats, Floats]:
+        """Pooled (P,) and tokens (T, P) of T >= 1 words; P is the width."""
+        tokens = np.zeros((len(labels), self._width), dtype=np.float32)
+        tokens[np.arange(len(labels)), [self.axis(label) for label in labels]] = 1
+        total = tokens.sum(axis=0)
+        return np.asarray(total / np.linalg.norm(total), dtype=np.float32), tokens
+
+
+def _split(text: str) -> list[str]:
+    return re.findall(r"[^\W_]+", text.lower())
