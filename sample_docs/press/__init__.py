@@ -1,0 +1,1 @@
+"""The press: turns the texts in `text/` into the sample documents. Texts hold the words, this package the looks."""

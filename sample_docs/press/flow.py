@@ -1,0 +1,220 @@
+"""Sets a text: blocks become paragraphs, tables, charts, figures and full-page plates of one PDF."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from reportlab.lib.colors import HexColor
+from reportlab.lib.styles import ParagraphStyle
+from reportlab.pdfbase.pdfmetrics import stringWidth
+from reportlab.pdfgen.canvas import Canvas
+from reportlab.platypus import (
+    BaseDocTemplate,
+    CondPageBreak,
+    Flowable,
+    Frame,
+    KeepTogether,
+    PageBreak,
+    PageTemplate,
+    Paragraph,
+    Table,
+)
+
+from press import charts, figures, furniture, markup, plates
+from press.markup import Block
+from press.theme import WHITE, Theme
+
+NUMBER = set("0123456789.,+-−–%() ")
+
+
+def typeset(source: Path, target: Path, theme: Theme) -> None:
+    """Set the text `source` as the PDF `target`; equal texts give equal bytes."""
+    matter, blocks = markup.parse(source.read_text(encoding="utf-8"))
+    document = BaseDocTemplate(
+        str(target), pagesize=theme.page, title=matter["title"], author=matter.get("author", ""), invariant=1, lang="en"
+    )
+
+    def dress(canvas: Canvas, _: BaseDocTemplate) -> None:
+        furniture.KINDS[theme.furniture](canvas, theme, matter)
+
+    document.addPageTemplates(PageTemplate("page", frames=frames(theme), onPage=dress))
+    document.build(flowables(blocks, theme))
+
+
+def frames(theme: Theme) -> list[Frame]:
+    """The columns of a page."""
+    width, height = theme.page
+    room = width - theme.left - theme.right - theme.gutter * (theme.columns - 1)
+    each = room / theme.columns
+    return [
+        Frame(theme.left + n * (each + theme.gutter), theme.bottom, each, height - theme.top - theme.bottom,
+              leftPadding=0, rightPadding=0, topPadding=0, bottomPadding=0)
+        for n in range(theme.columns)
+    ]  # fmt: skip
+
+
+def flowables(blocks: list[Block], theme: Theme) -> list[Flowable]:
+    """What reportlab lays out, block by block."""
+    out: list[Flowable] = []
+    for block in blocks:
+        out.extend(_flowable(block, theme))
+    return out
+
+
+def _flowable(block: Block, theme: Theme) -> list[Flowable]:
+    if block.kind == "break":
+        return [PageBreak()]
+    if block.kind == "plate":
+        return [Plate(block, theme), PageBreak()]
+    if block.kind == "opener":
+        return [Plate(block, theme)]
+    if block.kind == "table":
+        return [CondPageBreak(60), table(block, theme)]
+    if block.kind in charts.KINDS:
+        return _captioned(charts.Chart(block, theme), block, theme)
+    if block.kind == "figure":
+        return _captioned(figures.Figure(block, theme), block, theme)
+    if block.kind == "note":
+        return [note(block, theme)]
+    if block.kind == "bullet":
+        return [Paragraph(block.text, theme.style("bullet"), bulletText="•")]
+    if block.kind == "step":
+        number, _, words = block.text.partition(". ")
+        return [Paragraph(words, theme.style("step"), bulletText=f"{number}.")]
+    if block.kind == "lead":
+        return [Paragraph(" ".join(" | ".join(row) for row in block.rows), theme.style("lead"))]
+    if block.kind == "space":
+        return [Space(float(block.options["height"]))]
+    return [Paragraph(block.text, theme.style(block.kind)), *_rule(block, theme)]
+
+
+def _rule(block: Block, theme: Theme) -> list[Flowable]:
+    return [Rule(theme)] if block.kind == "heading1" and theme.heading == "rule" else []
+
+
+def _captioned(drawing: Flowable, block: Block, theme: Theme) -> list[Flowable]:
+    caption = block.options.get("caption")
+    return [KeepTogether([drawing, Paragraph(caption, theme.style("caption"))]) if caption else drawing]
+
+
+class Space(Flowable):
+    """Empty room of a height."""
+
+    def __init__(self, height: float) -> None:
+        super().__init__()
+        self.height = height
+
+    def wrap(self, width: float, height: float) -> tuple[float, float]:
+        """Only the height counts."""
+        return 0, self.height
+
+    def draw(self) -> None:
+        """Nothing."""
+
+
+class Rule(Flowable):
+    """A short accent bar below a heading."""
+
+    def __init__(self, theme: Theme) -> None:
+        super().__init__()
+        self.theme = theme
+
+    def wrap(self, width: float, height: float) -> tuple[float, float]:
+        """Full width, a little height."""
+        return width, 12
+
+    def draw(self) -> None:
+        """A bar in the second colour."""
+        self.canv.setFillColor(self.theme.colour("second"))
+        self.canv.rect(0, 8, 42, 2.6, stroke=0, fill=1)
+
+
+class Plate(Flowable):
+    """A drawing over the whole page or its top, in page coordinates."""
+
+    def __init__(self, block: Block, theme: Theme) -> None:
+        super().__init__()
+        self.block, self.theme = block, theme
+
+    def wrap(self, width: float, height: float) -> tuple[float, float]:
+        """What it takes away from the frame: the option `height`, 0 for a full page."""
+        return width, float(self.block.options.get("height", 0))
+
+    def draw(self) -> None:
+        """Undo the frame's origin, then draw."""
+        x, y = self.canv.absolutePosition(0, 0)
+        self.canv.translate(-x, -y)
+        plates.KINDS[self.block.options["art"]](self.canv, self.theme, self.block)
+
+
+def note(block: Block, theme: Theme) -> Flowable:
+    """A tinted box with an accent edge."""
+    box = Table([[Paragraph(block.text, theme.style("note"))]], colWidths=["100%"])
+    box.setStyle(
+        [
+            ("BACKGROUND", (0, 0), (-1, -1), theme.colour("pale")),
+            ("LINEBEFORE", (0, 0), (0, -1), 3, theme.colour("second")),
+            ("LEFTPADDING", (0, 0), (-1, -1), 10),
+            ("TOPPADDING", (0, 0), (-1, -1), 6),
+            ("BOTTOMPADDING", (0, 0), (-1, -1), 7),
+        ]
+    )
+    box.spaceBefore, box.spaceAfter = 5, 9
+    return box
+
+
+def table(block: Block, theme: Theme) -> Table:
+    """A table over the column's width; columns of numbers stand right, the head repeats on every page."""
+    head, *body = block.rows
+    right = [all(set(row[n]) <= NUMBER for row in body) and any(row[n] for row in body) for n in range(len(head))]
+    styles = {side: (_cell(theme, "head", side), _cell(theme, "cell", side)) for side in (False, True)}
+    rows = [[Paragraph(cell, styles[right[n]][0]) for n, cell in enumerate(head)]]
+    rows += [[Paragraph(cell, styles[right[n]][1]) for n, cell in enumerate(row)] for row in body]
+    room = (theme.page[0] - theme.left - theme.right - theme.gutter * (theme.columns - 1)) / theme.columns
+    made = Table(rows, colWidths=_widths(block.rows, theme, room), repeatRows=1)
+    made.setStyle(_look(theme, body))
+    made.spaceBefore, made.spaceAfter = 4, 11
+    return made
+
+
+def _cell(theme: Theme, kind: str, right: bool) -> ParagraphStyle:
+    look = theme.style(kind)
+    look.alignment = 2 if right else 0
+    if kind == "head" and theme.table != "lines":
+        look.textColor = WHITE
+    return look
+
+
+def _widths(rows: list[list[str]], theme: Theme, room: float) -> list[float]:
+    """Natural widths, the widest columns cut to an equal share where the room is too small, then stretched."""
+    size = theme.size * 0.9
+    natural = [max(stringWidth(row[n], theme.bold, size) + 11 for row in rows) for n in range(len(rows[0]))]
+    limit = room
+    while sum(min(width, limit) for width in natural) > room:
+        limit *= 0.97
+    cut = [min(width, limit) for width in natural]
+    return [width * room / sum(cut) for width in cut]
+
+
+def _look(theme: Theme, body: list[list[str]]) -> list[tuple]:
+    accent, line = theme.colour("accent"), HexColor("#cdd6db")
+    tight = 2.1 if len(body) > 18 else 3.2
+    look: list[tuple] = [
+        ("VALIGN", (0, 0), (-1, -1), "TOP"),
+        ("LEFTPADDING", (0, 0), (-1, -1), 4.5),
+        ("RIGHTPADDING", (0, 0), (-1, -1), 4.5),
+        ("TOPPADDING", (0, 0), (-1, -1), tight),
+        ("BOTTOMPADDING", (0, 0), (-1, -1), tight + 0.6),
+    ]
+    if theme.table == "lines":
+        look += [("LINEBELOW", (0, 0), (-1, 0), 1.1, accent), ("LINEBELOW", (0, 1), (-1, -1), 0.4, line)]
+    else:
+        look.append(("BACKGROUND", (0, 0), (-1, 0), accent))
+    if theme.table == "zebra":
+        look.append(("ROWBACKGROUNDS", (0, 1), (-1, -1), [WHITE, theme.colour("pale")]))
+    if theme.table == "grid":
+        look.append(("GRID", (0, 0), (-1, -1), 0.5, line))
+    for n, row in enumerate(body, start=1):
+        if row[0].startswith(("<b>", "Total")):
+            look += [("LINEABOVE", (0, n), (-1, n), 0.9, accent), ("BACKGROUND", (0, n), (-1, n), theme.colour("pale"))]
+    return look

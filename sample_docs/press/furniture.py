@@ -1,0 +1,114 @@
+"""Headers and footers: what every page of a document carries."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from reportlab.lib.colors import HexColor
+from reportlab.pdfgen.canvas import Canvas
+
+from press.theme import WHITE, Theme
+
+GREY = HexColor("#5c6873")
+Matter = dict[str, str]
+
+
+def mark(canvas: Canvas, x: float, y: float, size: float, colours: tuple) -> None:
+    """The company's mark: three waves in a disc, centre (x, y)."""
+    disc, wave = colours
+    canvas.saveState()
+    canvas.setFillColor(disc)
+    canvas.circle(x, y, size, stroke=0, fill=1)
+    canvas.setStrokeColor(wave)
+    canvas.setLineWidth(size * 0.16)
+    canvas.setLineCap(1)
+    for level, half in ((0.32, 0.5), (0.0, 0.62), (-0.32, 0.5)):
+        path = canvas.beginPath()
+        left, base = x - size * half, y + size * level
+        path.moveTo(left, base)
+        for n in range(2):
+            start = left + n * size * half
+            path.curveTo(start + size * half * 0.33, base + size * 0.3, start + size * half * 0.66,
+                         base - size * 0.3, start + size * half, base)  # fmt: skip
+        canvas.drawPath(path)
+    canvas.restoreState()
+
+
+def line(canvas: Canvas, theme: Theme, matter: Matter) -> None:
+    """Name on the left, section on the right, a thin rule; page number below."""
+    width, height = theme.page
+    mark(canvas, theme.left + 7, height - 38, 7, (theme.colour("accent"), WHITE))
+    canvas.setFillColor(theme.colour("ink"))
+    canvas.setFont(theme.bold, 8.2)
+    canvas.drawString(theme.left + 20, height - 41, matter.get("brand", "Tidewerk Instruments"))
+    canvas.setFillColor(GREY)
+    canvas.setFont(theme.body, 8)
+    canvas.drawRightString(width - theme.right, height - 41, matter.get("head", matter["title"]))
+    canvas.setStrokeColor(HexColor("#cdd6db"))
+    canvas.setLineWidth(0.6)
+    canvas.line(theme.left, height - 52, width - theme.right, height - 52)
+    canvas.drawString(theme.left, 34, matter.get("foot", ""))
+    canvas.drawRightString(width - theme.right, 34, str(canvas.getPageNumber()))
+
+
+def band(canvas: Canvas, theme: Theme, matter: Matter) -> None:
+    """A band in the accent colour with the title, and a foot line."""
+    width, height = theme.page
+    canvas.setFillColor(theme.colour("accent"))
+    canvas.rect(0, height - 50, width, 50, stroke=0, fill=1)
+    canvas.setFillColor(theme.colour("second"))
+    canvas.rect(0, height - 53, width, 3, stroke=0, fill=1)
+    canvas.setFillColor(WHITE)
+    canvas.setFont(theme.head, 15)
+    canvas.drawString(theme.left, height - 32, matter.get("head", matter["title"]))
+    mark(canvas, width - theme.right - 9, height - 26, 11, (WHITE, theme.colour("accent")))
+    canvas.setFont(theme.body, 8)
+    canvas.drawRightString(width - theme.right - 28, height - 29, matter.get("brand", "Tidewerk Instruments"))
+    canvas.setFillColor(GREY)
+    canvas.setFont(theme.body, 7.4)
+    canvas.drawString(theme.left, 30, matter.get("foot", ""))
+    canvas.drawRightString(width - theme.right, 30, f"{canvas.getPageNumber()}")
+
+
+def side(canvas: Canvas, theme: Theme, matter: Matter) -> None:
+    """A narrow coloured edge with the title running up it."""
+    width, height = theme.page
+    canvas.setFillColor(theme.colour("second"))
+    canvas.rect(0, 0, 26, height, stroke=0, fill=1)
+    canvas.saveState()
+    canvas.translate(17, 60)
+    canvas.rotate(90)
+    canvas.setFillColor(WHITE)
+    canvas.setFont(theme.bold, 9)
+    canvas.drawString(0, 0, matter.get("head", matter["title"]))
+    canvas.restoreState()
+    canvas.setFillColor(theme.colour("ink"))
+    canvas.setFont(theme.head, 11)
+    canvas.drawRightString(width - theme.right, 34, str(canvas.getPageNumber()))
+    canvas.setFont(theme.body, 7.6)
+    canvas.setFillColor(GREY)
+    canvas.drawString(theme.left, 34, matter.get("foot", ""))
+
+
+def journal(canvas: Canvas, theme: Theme, matter: Matter) -> None:
+    """A journal's running head between two hairlines."""
+    width, height = theme.page
+    number = canvas.getPageNumber()
+    canvas.setStrokeColor(GREY)
+    canvas.setLineWidth(0.5)
+    canvas.line(theme.left, height - 46, width - theme.right, height - 46)
+    canvas.setFillColor(GREY)
+    canvas.setFont("Serif-Italic", 8.4)
+    canvas.drawString(theme.left, height - 41, matter["head"])
+    canvas.setFont("Serif", 8.4)
+    canvas.drawRightString(width - theme.right, height - 41, str(int(matter.get("first", "1")) + number - 1))
+    canvas.drawString(theme.left, 32, matter.get("foot", ""))
+
+
+def none(canvas: Canvas, theme: Theme, matter: Matter) -> None:
+    """Nothing: the page is drawn whole elsewhere."""
+
+
+KINDS: dict[str, Callable[[Canvas, Theme, Matter], None]] = {
+    "line": line, "band": band, "side": side, "journal": journal, "none": none,
+}  # fmt: skip
