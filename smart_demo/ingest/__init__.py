@@ -1,1 +1,16 @@
-"""An untrusted file -> Pages, one at a time, inside Limits; the only opener of users' files."""
+"""An untrusted file -> Pages, one at a time, inside Limits; the only opener of users' files.
+
+upload     what is known of a file before its pages are: name, content hash, kind
+intake     `inspect` and `render`: which reader a file goes to                          <- read first
+pdf        pages of a PDF, drawn by poppler through pdf2image
+poppler    poppler's programs inside bounds of time, memory and environment
+words      words of a PDF page with their boxes
+pictures   Pillow's formats as upright RGB
+folders    which files a list of paths comes to
+"""
+
+from smart_demo.ingest.folders import walk
+from smart_demo.ingest.intake import decode_picture, describe, inspect, render
+from smart_demo.ingest.upload import Upload
+
+__all__ = ["Upload", "decode_picture", "describe", "inspect", "render", "walk"]

@@ -1,0 +1,71 @@
+"""The way in: a file is looked at, then rendered page by page by the reader its content asks for."""
+
+from __future__ import annotations
+
+from collections.abc import Container, Iterator
+from pathlib import Path
+
+from smart_demo.config import Limits
+from smart_demo.errors import FileRefused, PageRefused, QueryRefused
+from smart_demo.ingest.kinds import PDF, PICTURE, kind_of
+from smart_demo.ingest.pdf import count_pages, render_pdf
+from smart_demo.ingest.pictures import decode, look_at, render_picture
+from smart_demo.ingest.upload import Upload, clean_name, identify
+from smart_demo.types import Page, Pixels
+
+WRONG_TYPE = "It takes PDF, PNG, JPEG, WebP, TIFF, GIF and BMP."
+
+
+def inspect(path: Path, name: str, limits: Limits) -> Upload:
+    """What `path` holds, decided by its content and checked against every limit before anything is drawn.
+
+    name: as its owner calls it; cleaned here. FileRefused says what is wrong with the file and what to do.
+    """
+    path, shown = Path(path).absolute(), clean_name(name)
+    digest, head = identify(path, shown, limits)
+    match kind_of(head):
+        case "pdf":
+            return Upload(path, shown, digest, PDF, count_pages(path, shown, limits))
+        case "picture":
+            kind, pages, notices = look_at(path, shown, limits)
+            return Upload(path, shown, digest, kind, pages, notices)
+    raise FileRefused(f"{shown} is neither a PDF nor a picture we can read.", WRONG_TYPE)
+
+
+def render(upload: Upload, limits: Limits, skip: Container[int] = ()) -> Iterator[Page | PageRefused]:
+    """The pages of an inspected file, one at a time and in order; numbers in `skip` are neither drawn nor yielded.
+
+    A page that cannot be taken comes as a PageRefused that names it, and the others go on. FileRefused where the file
+    is gone or no longer what was inspected. The pixels are the whole decoded page, never a reduced copy.
+    """
+    digest, _ = identify(upload.path, upload.name, limits)
+    if digest != upload.file:
+        raise FileRefused(f"{upload.name} changed while it was being read.", "Add it again.")
+    pages = render_pdf if upload.kind == PDF else render_picture
+    yield from pages(upload, limits, skip)
+
+
+def decode_picture(path: Path, limits: Limits) -> Pixels:
+    """The picture in `path` (its first frame) for a query: (height, width, 3) RGB, upright, alpha on white.
+
+    FileRefused where it cannot be read or is over a limit, QueryRefused where it is no picture.
+    """
+    path = Path(path).absolute()
+    name = clean_name(path.name)
+    _, head = identify(path, name, limits)
+    if kind_of(head) != PICTURE:
+        raise QueryRefused(f"{name} is not a picture.", "Ask with a PNG, JPEG, WebP, TIFF, GIF or BMP.")
+    return decode(path, name, limits)
+
+
+def describe(limits: Limits) -> str:
+    """The limits in words, for beside the upload box.
+
+    >>> describe(Limits()).partition(". ")[2]
+    'Up to 20 files at once, 50 MB and 200 pages a file, 40 megapixels a picture.'
+    """
+    return (
+        f"PDF, PNG, JPEG, WebP, TIFF, GIF or BMP. Up to {limits.files:,} files at once, "
+        f"{limits.file_bytes / 2**20:,.0f} MB and {limits.pages:,} pages a file, "
+        f"{limits.pixels / 1e6:,.0f} megapixels a picture."
+    )
