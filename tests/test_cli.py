@@ -1,0 +1,117 @@
+"""The shell as a person or a script uses it: a process of its own, its output, its exit status."""
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from tests.documents import write_pdf
+
+ROOT = Path(__file__).resolve().parent.parent
+
+
+@pytest.fixture
+def shell(tmp_path):
+    env = {k: v for k, v in os.environ.items() if not k.startswith("SMART_")}
+    env |= {"SMART_BACKBONE": "words", "SMART_DATA_DIR": str(tmp_path / "data")}
+
+    def run(*arguments, **changes):
+        command = [sys.executable, "-m", "smart_demo", *map(str, arguments)]
+        return subprocess.run(command, cwd=ROOT, env=env | changes, capture_output=True, text=True, timeout=100)
+
+    return run
+
+
+def test_index_then_search(shell, tmp_path):
+    folder = tmp_path / "docs"
+    folder.mkdir()
+    write_pdf(folder / "red.pdf", "red star", "blue moon")
+    (folder / ".hidden.pdf").write_bytes(b"no")
+    (folder / "notes.txt").write_text("no")
+    (folder / "broken.pdf").write_bytes(b"%PDF-1.4 no")
+    indexed = shell("index", folder)
+    assert indexed.returncode == 0, indexed.stderr
+    assert "added: red.pdf 2 of 2 pages" in indexed.stdout
+    assert "refused: broken.pdf" in indexed.stdout
+    assert "notes.txt" in indexed.stderr
+
+    found = shell("search", "blue moon", "--top", "1", "--json")
+    answer = json.loads(found.stdout)
+    assert (answer["query"], answer["pages"], answer["candidates"]) == ("blue moon", 2, 2)
+    assert set(answer["results"]) == {"pooled", "smart"}
+    (hit,) = answer["results"]["smart"]
+    assert set(hit) == {"rank", "document", "page", "pooled", "late", "smart"}
+    assert (hit["rank"], hit["document"], hit["page"]) == (1, "red.pdf", 2)
+    assert hit["smart"] == pytest.approx(hit["pooled"] + hit["late"], abs=2e-6)
+
+    plain = shell("search", "blue moon")
+    assert "red.pdf p. 2" in plain.stdout
+
+
+def test_index_fails_only_if_nothing_was_indexed(shell, tmp_path):
+    bad = tmp_path / "broken.pdf"
+    bad.write_bytes(b"%PDF-1.4 no")
+    assert shell("index", bad).returncode == 1
+    assert shell("index", tmp_path / "nowhere").returncode == 1
+    assert shell("index", bad, write_pdf(tmp_path / "good.pdf", "red")).returncode == 0
+
+
+def test_search_of_an_empty_library_says_what_to_do(shell):
+    answer = shell("search", "anything", "--json")
+    assert json.loads(answer.stdout)["results"] == {"pooled": [], "smart": []}
+    assert "index PATH" in answer.stderr
+
+
+def test_a_second_process_is_refused_in_one_sentence(shell, tmp_path):
+    from smart_demo.store.library import Library
+
+    with Library.open(tmp_path / "data", tmp_path / "data" / "index"):
+        answer = shell("search", "red")
+    assert answer.returncode == 1
+    assert len(answer.stderr.strip().splitlines()) == 1
+    assert "Traceback" not in answer.stderr
+
+
+@pytest.mark.parametrize(
+    ("changes", "told"),
+    [
+        ({"SMART_BACKBONE": "gpt"}, "SMART_BACKBONE"),
+        ({"SMART_CODEC": "int4"}, "SMART_CODEC"),
+        ({"SMART_BACKBONE": "Nobody/has-this-model", "HF_HUB_OFFLINE": "1"}, "Nobody/has-this-model"),
+    ],
+)
+def test_what_cannot_be_is_told_in_words(shell, changes, told):
+    answer = shell("search", "red", **changes)
+    assert (answer.returncode, answer.stdout) == (1, "")
+    assert told in answer.stderr
+    assert "Traceback" not in answer.stderr
+
+
+def test_doctor_says_what_runs_and_why(shell):
+    answer = shell("doctor", "--json")
+    facts = json.loads(answer.stdout)
+    assert facts["backbone"]["name"] == "words"
+    assert "SMART_BACKBONE" in facts["backbone"]["reason"]
+    assert facts["library"]["index"].startswith("ok")
+
+
+def test_eval_of_a_folder_answers_in_json_alone(shell, tmp_path):
+    folder = tmp_path / "docs"
+    folder.mkdir()
+    write_pdf(folder / "a.pdf", "red star", "blue moon", "green sun")
+    lines = [
+        {"qid": "1", "query": "blue moon", "kind": "x", "relevant": [{"document": "a.pdf", "page": 2, "grade": 2}]},
+        {"qid": "2", "query": "green", "kind": "y", "relevant": [{"document": "a.pdf", "page": 3, "grade": 1}]},
+    ]
+    queries = tmp_path / "queries.jsonl"
+    queries.write_text("\n".join(map(json.dumps, lines)))
+    answer = shell("eval", "--documents", folder, "--queries", queries, "--json")
+    assert answer.returncode == 0, answer.stderr
+    methods = json.loads(answer.stdout)["methods"]
+    assert set(methods) == {"pooled", "late", "smart"}
+    assert methods["smart"]["ndcg@10"] == 1.0
+    assert {"ndcg@5", "ndcg@10", "recall@1", "recall@5", "mrr@10"} <= set(methods["pooled"])
+    assert not (tmp_path / "data" / "tokens").exists()  # a library apart

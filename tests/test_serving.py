@@ -1,0 +1,63 @@
+"""Which backbone answers: falling back in words for the page, insisting for the shell."""
+
+import threading
+
+import pytest
+
+from smart_demo.backbones.registry import Choice
+from smart_demo.backbones.words import WordBackbone
+from smart_demo.errors import BackboneUnavailable
+from smart_demo.serving import EMBEDDED, Backbones
+
+QWEN = Choice("qwen3-vl-2b", "SMART_BACKBONE=qwen3-vl-2b.", insisted=True)
+
+
+def no_hub(name):
+    if name == EMBEDDED:
+        return WordBackbone()
+    raise BackboneUnavailable("The hub cannot be reached.", "Put the weights on disk.")
+
+
+def test_a_backbone_that_cannot_load_is_replaced_and_the_reason_kept():
+    backbones = Backbones(QWEN, no_hub, fall_back=True)
+    assert backbones.serving().loading
+    assert isinstance(backbones.main(), WordBackbone)
+    serving = backbones.serving()
+    assert (serving.wanted, serving.name, serving.loading) == ("qwen3-vl-2b", EMBEDDED, False)
+    assert "The hub cannot be reached." in serving.reason
+    assert backbones.ready
+
+
+def test_a_shell_that_insists_gets_the_error_each_time():
+    backbones = Backbones(QWEN, no_hub, fall_back=False)
+    for _ in range(2):
+        with pytest.raises(BackboneUnavailable, match="hub cannot be reached"):
+            backbones.main()
+
+
+def test_the_embedded_one_failing_is_not_hidden():
+    def nothing(name):
+        raise BackboneUnavailable(f"{name} is not installed")
+
+    with pytest.raises(BackboneUnavailable, match="minilm"):
+        Backbones(QWEN, nothing, fall_back=True).main()
+
+
+def test_many_who_ask_at_once_load_it_once():
+    loads, gate = [], threading.Event()
+
+    def load(name):
+        gate.wait(5)
+        loads.append(name)
+        return WordBackbone()
+
+    backbones = Backbones(Choice(EMBEDDED, "", insisted=False), load, fall_back=True)
+    backbones.load_behind()
+    asking = [threading.Thread(target=backbones.main) for _ in range(4)]
+    for thread in asking:
+        thread.start()
+    assert not backbones.ready  # the page asks this and goes on without waiting
+    gate.set()
+    for thread in asking:
+        thread.join()
+    assert loads == [EMBEDDED]
