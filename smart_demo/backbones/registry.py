@@ -70,7 +70,7 @@ def choose(
     SettingRefused for a name that is neither known, nor a hub id, nor a folder.
     """
     if settings.backbone.lower() != "auto":
-        return Choice(_known(settings.backbone), f"SMART_BACKBONE asks for {settings.backbone}.", insisted=True)
+        return Choice(_known(settings.backbone), "SMART_BACKBONE asks for it.", insisted=True)
     if on_disk(QWEN):
         return Choice(QWEN, f"The weights of {QWEN} are on this disk.", insisted=False)
     if device := gpu():
