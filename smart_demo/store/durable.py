@@ -1,0 +1,127 @@
+"""The only writer of library files: whole or not at all, and on disk before it is told.
+
+It knows files and folders and nothing of pages. Files are private to the person who runs the program (0600, folders
+0700), links are never followed, and every error of the operating system leaves as a LibraryError.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+import secrets
+import stat
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+
+from smart_demo.errors import LibraryError, StorageFull, TokenFileDamaged
+
+TEMPORARY = ".tmp"
+"""How the name of a file ends that was never committed."""
+RESERVE = 2**30
+"""Bytes always left free: a full disk breaks more than this program."""
+_READ = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
+_CREATE = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
+_FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
+
+
+@contextmanager
+def storage_errors(doing: str) -> Iterator[None]:
+    """Turn an OSError inside into StorageFull or LibraryError: "Could not <doing>: <the system's words>."."""
+    try:
+        yield
+    except OSError as error:
+        words = f"Could not {doing}: {(error.strerror or str(error)).lower()}."
+        if error.errno in _FULL:
+            raise StorageFull(words, "Free some space, or remove documents, and try again.") from error
+        raise LibraryError(words, "Check the folder named by SMART_DATA_DIR and who may write there.") from error
+
+
+def make_folder(folder: Path) -> None:
+    """Create a folder and its parents, private, and make their names last a power loss."""
+    if folder.is_dir():
+        return
+    make_folder(folder.parent)
+    folder.mkdir(mode=0o700, exist_ok=True)
+    _sync_folder(folder.parent)
+
+
+def check_space(folder: Path, size: int) -> None:
+    """StorageFull unless three times `size` bytes fit and the reserve stays. Disks that do not say are believed."""
+    disk = os.statvfs(folder)
+    free = disk.f_bavail * disk.f_frsize
+    if disk.f_blocks and free < 3 * size + RESERVE:
+        raise StorageFull(
+            f"Only {free // 2**20} MB of storage are free, too little to keep another page.",
+            f"At least {RESERVE // 2**20} MB must stay free; free some space, or remove documents.",
+        )
+
+
+def write_new(path: Path, data: bytes) -> None:
+    """Make `path` with these bytes: a reader sees nothing or all of it, and once this returns it stays.
+
+    A failed write leaves nothing behind; a killed one leaves a `*.tmp` file, which the next start sweeps away.
+    """
+    temporary = path.with_name(f"{path.name}.{secrets.token_hex(4)}{TEMPORARY}")
+    file = os.open(temporary, _CREATE, 0o600)
+    try:
+        try:
+            rest = memoryview(data)
+            while rest:
+                rest = rest[os.write(file, rest) :]
+            os.fsync(file)
+        finally:
+            os.close(file)
+        os.replace(temporary, path)
+    except BaseException:  # a Ctrl-C must not leave half a file either
+        with suppress(OSError):
+            os.unlink(temporary)
+        raise
+    _sync_folder(path.parent)
+
+
+def unlink(paths: Iterable[Path]) -> None:
+    """Remove files for good; those that are already gone are fine. Each folder is synced once."""
+    folders = set()
+    for path in paths:
+        with suppress(FileNotFoundError):
+            os.unlink(path)
+            folders.add(path.parent)
+    for folder in folders:
+        _sync_folder(folder)
+
+
+@contextmanager
+def opened(path: Path) -> Iterator[tuple[int, int]]:
+    """(descriptor, size) of a plain file for reading. TokenFileDamaged for a link, a folder or a device."""
+    try:
+        file = os.open(path, _READ)
+    except OSError as error:
+        if error.errno == errno.ELOOP:
+            raise TokenFileDamaged(f"{path.name} is a link, not a file.") from error
+        raise
+    try:
+        facts = os.fstat(file)
+        if not stat.S_ISREG(facts.st_mode):
+            raise TokenFileDamaged(f"{path.name} is not a plain file.")
+        yield file, facts.st_size
+    finally:
+        os.close(file)
+
+
+def read_whole(path: Path) -> bytes:
+    """All bytes of a plain file."""
+    with opened(path) as (file, size), os.fdopen(os.dup(file), "rb") as stream:
+        return stream.read(size)
+
+
+def _sync_folder(folder: Path) -> None:
+    """Make renames and removals in a folder last. Object-store mounts cannot do it and need not: they say EINVAL."""
+    file = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        os.fsync(file)
+    except OSError as error:
+        if error.errno not in {errno.EINVAL, errno.ENOTSUP, errno.ENOSYS}:
+            raise
+    finally:
+        os.close(file)

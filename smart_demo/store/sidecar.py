@@ -1,0 +1,213 @@
+"""The folder of token files: the truth of the library.
+
+    <data>/tokens/<scope>/<encoder>/<ab>/<page id>.safetensors    the page; it is there exactly when this file is
+    <data>/tokens/<scope>/<encoder>/<ab>/<page id>.webp           its picture, at most 1,600 pixels long
+    <data>/tokens/<scope>/<encoder>/<ab>/<page id>.thumb.webp     its thumbnail
+    <data>/damaged/<scope>/<encoder>/<page id>.safetensors        token files that could not prove themselves
+
+`ab` are the first two digits of the page id. Files are written once and never changed, so the folder may be a mounted
+bucket. Renaming the token file commits a page, unlinking it removes the page; all else is swept up at the next start.
+"""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Iterable, Iterator
+from contextlib import suppress
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+
+from smart_demo.errors import LibraryError, TokenFileDamaged
+from smart_demo.store import codecs, durable, pictures, tokenfile
+from smart_demo.store.tokenfile import Body, Head
+from smart_demo.types import Floats, Page, PageEncoding, Scope, StoredPage
+
+TOKENS = ".safetensors"
+PICTURE = ".webp"
+THUMBNAIL = ".thumb.webp"
+
+
+@dataclass(frozen=True, eq=False)
+class Prepared:
+    """One page, ready to be written: everything slow that needs no disk is done."""
+
+    page: StoredPage
+    tokens: bytes
+    pictures: pictures.Pictures
+
+
+@dataclass
+class Scan:
+    """What was found when the folder was read through."""
+
+    heads: list[Head] = field(default_factory=list)
+    damaged: list[str] = field(default_factory=list)
+    """A sentence for each token file that was set aside or could not be read."""
+    swept: int = 0
+    """Leftovers of killed writes that were removed."""
+
+
+def prepare(scope: Scope, page: Page, encoding: PageEncoding, codec: str) -> Prepared:
+    """Encode the token states and draw the pictures of one page. ValueError where the two do not belong together."""
+    if encoding.page != page.id or len(encoding.kinds) != len(encoding.tokens):
+        raise ValueError(f"encoding of {encoding.page} with {len(encoding.kinds)} kinds does not fit page {page.id}")
+    copies = pictures.draw(page.pixels)
+    codes = codecs.encode(encoding.tokens, codec)
+    stored = StoredPage(
+        scope=scope,
+        encoder=encoding.encoder,
+        id=page.id,
+        document=page.document,
+        pages=page.pages,
+        width=page.pixels.shape[1],
+        height=page.pixels.shape[0],
+        tokens=len(encoding.tokens),
+        bytes=0,
+        codec=codec,
+        added=time.time(),
+    )
+    data = tokenfile.serialise(stored, encoding, codes)
+    size = len(data) + sum(map(len, copies))
+    return Prepared(replace(stored, bytes=size), data, copies)
+
+
+class Sidecar:
+    """Token files and pictures under one data folder. One writer at a time; any number of readers."""
+
+    def __init__(self, data_dir: Path) -> None:
+        self._tokens = data_dir / "tokens"
+        self._damaged = data_dir / "damaged"
+        durable.make_folder(self._tokens)
+
+    def commit(self, prepared: Prepared) -> Head:
+        """Write a prepared page: pictures, then the token file, whose rename is the commit.
+
+        StorageFull where space is short, LibraryError for other refusals of the disk; the page is then not there.
+        """
+        page = prepared.page
+        path = self.path(page)
+        try:
+            with durable.storage_errors(f"keep page {page.number} of {page.document}"):
+                durable.make_folder(path.parent)
+                durable.check_space(path.parent, page.bytes)
+                durable.write_new(path.with_suffix(PICTURE), prepared.pictures.picture)
+                durable.write_new(path.with_suffix(THUMBNAIL), prepared.pictures.thumbnail)
+                durable.write_new(path, prepared.tokens)
+                head, _ = tokenfile.read_head(path)
+        except LibraryError:
+            with suppress(LibraryError):
+                self.remove([page])
+            raise
+        return replace(head, page=page)
+
+    def remove(self, pages: Iterable[StoredPage]) -> None:
+        """Unlink the token files (each one's commit), then everything else of these pages."""
+        paths = [self.path(page) for page in pages]
+        with durable.storage_errors("remove the document"):
+            durable.unlink(paths)
+            durable.unlink(path.with_suffix(ending) for path in paths for ending in (PICTURE, THUMBNAIL))
+        for folder in {path.parent for path in paths}:
+            self._drop_empty(folder)
+
+    def forget_damaged(self, scope: Scope, file: str) -> None:
+        """Unlink what was set aside of one document: who deletes a document deletes all its bytes."""
+        with durable.storage_errors("remove the document"):
+            durable.unlink(self._damaged.glob(f"{scope}/*/{file}-*"))
+
+    def pooled(self, page: StoredPage) -> Floats:
+        """(P,) pooled vector, proven. TokenFileDamaged, or FileNotFoundError once the page was removed."""
+        return tokenfile.read_head(self.path(page))[1]
+
+    def body(self, head: Head, *, proven: bool) -> Body:
+        """Mapped token states. TokenFileDamaged, or FileNotFoundError once the page was removed."""
+        return tokenfile.read_body(self.path(head.page), head, proven=proven)
+
+    def picture(self, page: StoredPage) -> bytes:
+        """The page's picture as WebP. FileNotFoundError once the page was removed."""
+        return durable.read_whole(self.path(page).with_suffix(PICTURE))
+
+    def thumbnail(self, page: StoredPage) -> bytes:
+        """The page's thumbnail as WebP. FileNotFoundError once the page was removed."""
+        return durable.read_whole(self.path(page).with_suffix(THUMBNAIL))
+
+    def scan(self) -> Scan:
+        """Read every token file's head, set damaged ones aside, sweep what killed writes left."""
+        found = Scan()
+        with durable.storage_errors("read the library"):
+            for folder in sorted(_subfolders(self._tokens, depth=3)):
+                self._scan_folder(folder, found)
+        return found
+
+    def set_aside(self, page_file: Path) -> None:
+        """Move a damaged token file out of the library, for whoever wants to look; its pictures go."""
+        target = self._damaged / page_file.relative_to(self._tokens).parent.parent
+        with durable.storage_errors("set a damaged token file aside"):
+            durable.make_folder(target)
+            os.rename(page_file, _unused(target / page_file.name))
+            durable.unlink(page_file.with_suffix(ending) for ending in (PICTURE, THUMBNAIL))
+
+    def _scan_folder(self, folder: Path, found: Scan) -> None:
+        sizes = {entry.name: entry.stat(follow_symlinks=False).st_size for entry in os.scandir(folder)}
+        for name in sorted(sizes):
+            path = folder / name
+            stem = name.partition(".")[0]
+            if name == stem + TOKENS:
+                pictured = sizes.get(stem + PICTURE, 0) + sizes.get(stem + THUMBNAIL, 0)
+                self._scan_file(path, pictured, found)
+            elif name.endswith(durable.TEMPORARY) or (
+                name in {stem + PICTURE, stem + THUMBNAIL} and stem + TOKENS not in sizes
+            ):
+                with suppress(OSError):
+                    durable.unlink([path])
+                    found.swept += 1
+        self._drop_empty(folder)
+
+    def _scan_file(self, path: Path, pictured: int, found: Scan) -> None:
+        try:
+            with durable.storage_errors(f"read {path.name}"):
+                head, _ = tokenfile.read_head(path)
+                if self.path(head.page) != path:
+                    tokenfile.damaged(path, "lies in the place of another page")
+            found.heads.append(replace(head, page=replace(head.page, bytes=head.page.bytes + pictured)))
+        except TokenFileDamaged as error:
+            found.damaged.append(error.sentence)
+            with suppress(LibraryError):  # where nothing may be moved it is at least not listed
+                self.set_aside(path)
+        except LibraryError as error:  # a disk that cannot read one file must not close the others
+            found.damaged.append(error.sentence)
+
+    def path(self, page: StoredPage) -> Path:
+        """Where the page's token file lies."""
+        name = str(page.id)
+        return self._tokens / str(page.scope) / page.encoder / name[:2] / (name + TOKENS)
+
+    def _drop_empty(self, folder: Path) -> None:
+        """Remove folders that hold nothing any more, up to `tokens`."""
+        with suppress(OSError):  # not empty, or not ours to remove: it costs nothing
+            while folder != self._tokens:
+                folder.rmdir()
+                folder = folder.parent
+
+
+def _subfolders(folder: Path, depth: int) -> Iterator[Path]:
+    """Folders so many levels down; links are no folders."""
+    if depth == 0:
+        yield folder
+        return
+    for entry in os.scandir(folder):
+        if entry.is_dir(follow_symlinks=False):
+            yield from _subfolders(folder / entry.name, depth - 1)
+
+
+def _unused(path: Path) -> Path:
+    """The path itself, or with the first free number: what was set aside earlier is not overwritten."""
+    return next(p for p in _numbered(path) if not os.path.lexists(p))
+
+
+def _numbered(path: Path) -> Iterator[Path]:
+    yield path
+    number = 1
+    while True:
+        yield path.with_name(f"{path.name}.{number}")
+        number += 1
