@@ -18,7 +18,7 @@ from smart_demo.backbones.qwen_checkpoint import Parts, load_parts
 from smart_demo.backbones.qwen_forward import Encoded, Forward, Input, keep
 from smart_demo.backbones.qwen_pixels import cut
 from smart_demo.backbones.qwen_prompt import DOCUMENT_INSTRUCTION, QUERY_INSTRUCTION, WINDOW
-from smart_demo.backbones.weights import Checkpoint, content_hash, fetch, on_disk
+from smart_demo.backbones.weights import Checkpoint, content_hash, fetch, find
 from smart_demo.config import Settings
 from smart_demo.errors import PageRefused, QueryRefused
 from smart_demo.types import (
@@ -42,6 +42,11 @@ REVISIONS: dict[str, str | None] = {"qwen3-vl-2b": None, "qwen3-vl-8b": None}
 """Commits to fetch; None is the hub's newest. The commit that was used is recorded in `Encoder.revision`."""
 TEXT_BATCHES = 16
 """Batches of texts looked at together, so that texts of one length find each other and memory stays flat."""
+
+
+def on_disk(source: str) -> bool:
+    """Whether the whole model (an alias, hub id or folder) lies on this disk. Asks no network and loads nothing."""
+    return find(DEFAULT_IDS.get(source, source)) is not None
 
 
 class Qwen3VL:

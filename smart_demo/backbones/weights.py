@@ -67,11 +67,6 @@ def find(source: str) -> Checkpoint | None:
     return Checkpoint(Path(config).parent, source, Path(config).parent.name)
 
 
-def on_disk(source: str) -> bool:
-    """Whether `find` finds it."""
-    return find(source) is not None
-
-
 def fetch(source: str, revision: str | None = None) -> Checkpoint:
     """The checkpoint of `source`, from this disk or else from the hub. BackboneUnavailable in words."""
     if (found := find(source)) is not None:
