@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -15,6 +16,8 @@ from smart_demo.errors import BackboneUnavailable
 
 if TYPE_CHECKING:
     from torch import nn
+
+log = logging.getLogger(__name__)
 
 NOT_NEEDED = frozenset({"lm_head.weight"})
 """Weights a checkpoint may hold and an encoder does not read: the head that predicts words."""
@@ -110,9 +113,9 @@ def _load_model(checkpoint: Checkpoint, placement: Placement) -> nn.Module:
             **places,
         )
     except (OSError, ValueError, KeyError, RuntimeError, SafetensorError) as error:
+        log.warning("%s: %s", checkpoint.name, error)  # the library's words may hold paths: for the log alone
         raise BackboneUnavailable(
-            f"The weights of {checkpoint.name} cannot be loaded: {str(error).partition(chr(10))[0]}",
-            "Fetch the model again.",
+            f"The weights of {checkpoint.name} cannot be loaded.", "The log says more; fetch the model again."
         ) from error
     _refuse_incomplete(facts, checkpoint)
     if not placement.spread:
