@@ -15,7 +15,7 @@ from smart_demo.backbones import registry
 from smart_demo.backbones.protocol import Backbone
 from smart_demo.config import Settings
 from smart_demo.errors import LibraryError, QueryRefused
-from smart_demo.intake import Intake
+from smart_demo.indexer import Indexer
 from smart_demo.retrieval import Retrieval
 from smart_demo.samples import Samples, Shipped
 from smart_demo.serving import Backbones, Serving
@@ -43,7 +43,7 @@ class Engine:
     def __init__(self, library: Library, backbones: Backbones, settings: Settings) -> None:
         self.library, self.backbones, self.settings = library, backbones, settings
         encoding = threading.Lock()  # one forward pass at a time; a query waits for at most one batch of pages
-        self._intake = Intake(library, settings.limits, encoding)
+        self._indexer = Indexer(library, settings.limits, encoding)
         self._retrieval = Retrieval(library, settings, encoding)
         self._shipped = Shipped(settings.samples, settings.limits)
 
@@ -83,7 +83,7 @@ class Engine:
         files = list(files)
         if not self.backbones.ready:
             yield from (Progress(name, State.WORKING, message="Waiting for the model to load.") for _, name in files)
-        yield from self._intake.add(scope, files, self.backbones.main())
+        yield from self._indexer.add(scope, files, self.backbones.main())
 
     def remove(self, scope: Scope, file: str) -> int:
         """Take a document out of the library with everything kept of it. Bytes freed on disk."""
@@ -123,7 +123,7 @@ class Engine:
         for file in {page.id.file for page in self.library.pages([SAMPLES], using.encoder.fingerprint)} - shipped:
             self.remove(SAMPLES, file)
         files = [(upload.path, upload.name) for upload in self._shipped.uploads]
-        yield from self._intake.add(SAMPLES, files, using)
+        yield from self._indexer.add(SAMPLES, files, using)
 
     # -- search
 

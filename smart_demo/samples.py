@@ -39,8 +39,8 @@ class Shipped:
         """Every document of the folder itself, by name."""
         with self._lock:
             if self._uploads is None:
-                found, _ = ingest.walk(sorted(path for path in self._folder.iterdir() if path.is_file()))
-                documents = [path for path in found if path.suffix.lower() in ingest.SUFFIXES]
+                found, _ = ingest.walk([self._folder])
+                documents = [path for path in found if path.parent == self._folder]
                 self._uploads = tuple(ingest.inspect(path, path.name, self._limits) for path in documents)
             return self._uploads
 

@@ -85,7 +85,7 @@ def test_scores_worked_out_on_paper(open_engine, tmp_path):
 
 def test_late_interaction_lifts_the_page_that_has_the_detail(open_engine, tmp_path):
     engine = open_engine()
-    long = " ".join(["moon"] * 12 + ["red", "star"])
+    long = " ".join(["moon"] * 6 + ["red", "star"])
     add(engine, write_pdf(tmp_path / "a.pdf", "red red red blue", long))
     found = engine.search(Query("red star"))
     assert pages_of(found.results["pooled"])[0] == ("a.pdf", 1)

@@ -15,7 +15,7 @@ LAYERS = [
     "types errors",
     "config",
     "ingest backbones scoring store comparison recent",
-    "serving samples intake retrieval explain",
+    "serving samples indexer retrieval explain",
     "engine",
     "report doctor evaluation",
     "ui cli",
@@ -51,7 +51,7 @@ def test_imports_point_down(path):
         return
     assert me in LEVEL, f"{path} stands in no layer"
     for other in imported_parts(path) - {me}:
-        same_floor = LEVEL[other] == LEVEL[me] and me in {"serving", "samples", "intake", "retrieval", "doctor"}
+        same_floor = LEVEL[other] == LEVEL[me] and me in {"serving", "samples", "indexer", "retrieval", "doctor"}
         assert LEVEL[other] < LEVEL[me] or same_floor, f"{path} must not import {other}"
 
 

@@ -6,11 +6,13 @@ pdf        pages of a PDF, drawn by poppler through pdf2image
 poppler    poppler's programs inside bounds of time, memory and environment
 words      words of a PDF page with their boxes
 pictures   Pillow's formats as upright RGB
+tags       pictures whose tags would fill the memory
+kinds      what a file is, by its first bytes
 folders    which files a list of paths comes to
 """
 
 from smart_demo.ingest.folders import walk
 from smart_demo.ingest.intake import decode_picture, describe, inspect, render
-from smart_demo.ingest.upload import Upload
+from smart_demo.ingest.upload import Upload, clean_name
 
-__all__ = ["Upload", "decode_picture", "describe", "inspect", "render", "walk"]
+__all__ = ["Upload", "clean_name", "decode_picture", "describe", "inspect", "render", "walk"]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Container, Iterator
+from collections.abc import Container, Generator
 from pathlib import Path
 
 from smart_demo.config import Limits
@@ -32,7 +32,7 @@ def inspect(path: Path, name: str, limits: Limits) -> Upload:
     raise FileRefused(f"{shown} is neither a PDF nor a picture we can read.", WRONG_TYPE)
 
 
-def render(upload: Upload, limits: Limits, skip: Container[int] = ()) -> Iterator[Page | PageRefused]:
+def render(upload: Upload, limits: Limits, skip: Container[int] = ()) -> Generator[Page | PageRefused]:
     """The pages of an inspected file, one at a time and in order; numbers in `skip` are neither drawn nor yielded.
 
     A page that cannot be taken comes as a PageRefused that names it, and the others go on. FileRefused where the file

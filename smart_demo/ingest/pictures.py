@@ -13,6 +13,7 @@ from PIL import Image, ImageOps, UnidentifiedImageError
 
 from smart_demo.config import Limits
 from smart_demo.errors import FileRefused, PageRefused, SmartError
+from smart_demo.ingest.tags import claims_too_much
 from smart_demo.ingest.upload import Upload
 from smart_demo.types import Page, PageId, Pixels
 
@@ -83,6 +84,10 @@ def decode(path: Path, name: str, limits: Limits, number: int = 1) -> Pixels:
 def _opened(path: Path, name: str) -> Iterator[Image.Image]:
     """The picture, its pixels not yet read. Whatever Pillow raises inside the context becomes a FileRefused."""
     try:
+        if claims_too_much(path):
+            raise FileRefused(
+                f"{name} is damaged: its tags claim more than it holds.", "Save it again without metadata."
+            )
         with Image.open(path, formats=FORMATS) as image:
             yield image
     except SmartError:

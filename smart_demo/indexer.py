@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Generator, Iterable, Iterator
 from contextlib import closing
 from pathlib import Path
 
@@ -18,7 +18,7 @@ from smart_demo.types import Page, PageEncoding, Progress, Scope, State, StoredP
 Outcome = tuple[Page, PageEncoding] | PageRefused
 
 
-class Intake:
+class Indexer:
     """Adds documents. One page is acknowledged at a time, and what was acknowledged stays."""
 
     def __init__(self, library: Library, limits: Limits, encoding: threading.Lock) -> None:
@@ -39,7 +39,7 @@ class Intake:
                 yield Progress(ingest.clean_name(name), State.REFUSED, message=error.sentence)
                 return
 
-    def _add_file(self, scope: Scope, upload: ingest.Upload, backbone: Backbone) -> Iterator[Progress]:
+    def _add_file(self, scope: Scope, upload: ingest.Upload, backbone: Backbone) -> Generator[Progress]:
         pages = self._library.pages([scope], backbone.encoder.fingerprint)
         stored = {page.number: page for page in pages if page.id.file == upload.file}
         if len(stored) == upload.pages:
