@@ -11,18 +11,15 @@ from __future__ import annotations
 
 import re
 import shutil
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
-from itertools import islice
+from functools import partial
 from pathlib import Path
 from typing import Any, TypeVar
 
-import numpy as np
-
 from smart_demo.errors import LibraryError
 from smart_demo.store import canary, durable
-from smart_demo.types import Floats, PageId, Scope
+from smart_demo.types import Floats, PageId, Scope, StoredPage
 
 _UPSERT = 500
 """Rows per call: every call costs 8 fsyncs whatever its size."""
@@ -35,76 +32,81 @@ class IndexUnhealthy(LibraryError):
     """Chroma failed twice at one thing: it is left alone until the next start."""
 
 
-@dataclass(frozen=True, eq=False)
-class Row:
-    """One page as the index knows it."""
-
-    scope: Scope
-    page: PageId
-    vector: Floats
-
-    @property
-    def id(self) -> str:
-        """What Chroma calls it."""
-        return f"{self.scope}/{self.page}"
-
-
 class PageIndex:
-    """Nearest pooled vectors, one Chroma collection per encoder. Safe for threads; one process per folder."""
+    """Nearest pooled vectors, one Chroma collection per encoder. Safe for threads; one process per folder.
+
+    Every method raises IndexUnhealthy once Chroma has refused the same thing twice, and from then on.
+    """
 
     def __init__(self, index_dir: Path, candidates: int) -> None:
-        """Open the folder in use, or a fresh one where that is missing or torn; `rebuilt` then says why."""
+        """Open the folder in use, or a fresh one where that is missing or torn. OSError if no folder can be made."""
         self._search_width = max(100, 5 * candidates)
         self.rebuilt = ""
+        """Why a fresh folder took the place of an old one, if so."""
         self.trouble = ""
+        """Why Chroma is left alone, if so."""
         known = _folders(index_dir)
         number = max(known, default=0)
         if number:
             self.rebuilt = _why_not(known[number])
         if self.rebuilt or not number:
             number += 1
-        self.folder = index_dir / f"chroma-{number}"
-        durable.make_folder(self.folder)
-        self._client = _client(self.folder)
+        self._folder = index_dir / f"chroma-{number}"
+        durable.make_folder(self._folder)
+        self._client: Any = None
+        with suppress(IndexUnhealthy):
+            self._client = self._twice(lambda: _client(self._folder))
+            self._drop_narrow()
         for old in set(known) - {number}:
             _delete(known[old])
-
-    def ids(self, encoder: str) -> set[str]:
-        """Ids of every row under one encoder."""
-        return set(self._twice(lambda: self._collection(encoder).get(include=[])["ids"]))
 
     def encoders(self) -> list[str]:
         """Fingerprints that have a collection."""
         return self._twice(lambda: [c.name.removeprefix("e-") for c in self._client.list_collections()])
 
-    def upsert(self, encoder: str, rows: Sequence[Row]) -> None:
-        """Add or replace rows. IndexUnhealthy if Chroma refuses twice."""
-        for some in _chunks(rows, _UPSERT):
-            ids = [row.id for row in some]
-            facts = [{"scope": str(row.scope), "document": row.page.file} for row in some]
-            vectors = np.stack([row.vector for row in some])
-            self._twice(lambda: self._collection(encoder).upsert(ids, vectors, facts))  # noqa: B023
+    def ids(self, encoder: str) -> set[str]:
+        """Ids of every row under one encoder."""
+        return self._twice(lambda: set(self._collection(encoder).get(include=[])["ids"]))
+
+    def upsert(self, encoder: str, pages: Sequence[StoredPage], vectors: Floats) -> None:
+        """Add or replace the rows of pages, vectors (N, P)."""
+        for start in range(0, len(pages), _UPSERT):
+            some = pages[start : start + _UPSERT]
+            rows = {
+                "ids": [row_id(page) for page in some],
+                "embeddings": vectors[start : start + _UPSERT],
+                "metadatas": [{"scope": str(page.scope), "document": page.id.file} for page in some],
+            }
+            self._twice(partial(self._call, encoder, "upsert", **rows))
 
     def delete(self, encoder: str, ids: Sequence[str]) -> None:
-        """Delete rows; missing ones are fine. IndexUnhealthy if Chroma refuses twice."""
-        for some in _chunks(ids, _DELETE):
-            self._twice(lambda: self._collection(encoder).delete(ids=some))  # noqa: B023
+        """Delete rows; missing ones are fine."""
+        for start in range(0, len(ids), _DELETE):
+            self._twice(partial(self._call, encoder, "delete", ids=list(ids[start : start + _DELETE])))
 
     def nearest(self, encoder: str, scopes: Sequence[Scope], vector: Floats, count: int) -> list[tuple[Scope, PageId]]:
-        """Up to `count` rows of these scopes, nearest first. IndexUnhealthy if Chroma refuses twice."""
-        where = {"scope": {"$in": [str(scope) for scope in scopes]}}
-        found = self._twice(
-            lambda: self._collection(encoder).query(
-                query_embeddings=[vector], n_results=count, where=where, include=[]
-            )["ids"][0]
-        )
-        pairs = [row.split("/") for row in found]
+        """Up to `count` rows of these scopes, nearest first; `count` is 1 or more."""
+        asked = {"n_results": count, "where": {"scope": {"$in": [str(scope) for scope in scopes]}}, "include": []}
+        found = self._twice(partial(self._call, encoder, "query", query_embeddings=[vector], **asked))
+        pairs = [row.split("/") for row in found["ids"][0]]
         return [(Scope(scope), PageId.parse(page)) for scope, page in pairs]
 
     def close(self) -> None:
         """Let go of the folder."""
-        with suppress(*_chroma_errors()):
-            self._client.close()
+        client, self._client = self._client, None
+        self.trouble = self.trouble or "the library is closed"
+        if client is not None:
+            with suppress(*_chroma_errors()):
+                client.close()
+
+    def _drop_narrow(self) -> None:
+        """Delete collections made for fewer candidates: Chroma cannot widen a search while a folder is open."""
+        for known in self._twice(self._client.list_collections):
+            if known.configuration["hnsw"]["ef_search"] < self._search_width:
+                self._twice(partial(self._client.delete_collection, known.name))
+
+    def _call(self, encoder: str, method: str, **arguments: object) -> Any:  # noqa: ANN401
+        return getattr(self._collection(encoder), method)(**arguments)
 
     def _collection(self, encoder: str) -> Any:  # noqa: ANN401 - chromadb is not imported at the top
         hnsw = {**_SPACE, "ef_search": self._search_width}
@@ -121,20 +123,22 @@ class PageIndex:
         try:
             return ask()
         except _chroma_errors() as error:
-            self.trouble = f"Chroma failed twice ({type(error).__name__})."
+            self.trouble = f"Chroma failed twice ({type(error).__name__})"
             with suppress(OSError):
-                _distrust(self.folder).touch(mode=0o600)
+                _distrust(self._folder).touch(mode=0o600)
             raise IndexUnhealthy(self.trouble) from error
+
+
+def row_id(page: StoredPage) -> str:
+    """What Chroma calls a page."""
+    return f"{page.scope}/{page.id}"
 
 
 def _client(folder: Path) -> Any:  # noqa: ANN401
     import chromadb
     from chromadb.config import Settings
 
-    try:
-        return chromadb.PersistentClient(folder, settings=Settings(anonymized_telemetry=False))
-    except _chroma_errors() as error:
-        raise IndexUnhealthy(f"Chroma cannot use its folder ({type(error).__name__}).") from error
+    return chromadb.PersistentClient(folder, settings=Settings(anonymized_telemetry=False))
 
 
 def _chroma_errors() -> tuple[type[Exception], ...]:
@@ -165,9 +169,3 @@ def _delete(folder: Path) -> None:
     shutil.rmtree(folder, ignore_errors=True)
     with suppress(OSError):
         _distrust(folder).unlink()
-
-
-def _chunks(rows: Sequence[T], size: int) -> Iterator[list[T]]:
-    iterator = iter(rows)
-    while some := list(islice(iterator, size)):
-        yield some

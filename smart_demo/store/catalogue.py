@@ -1,0 +1,108 @@
+"""What is in the library right now, in memory. It never touches a disk and never waits for one."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+from smart_demo.store.tokenfile import Head
+from smart_demo.types import Floats, PageId, Scope, StoredPage
+
+Key = tuple[Scope, str, PageId]
+"""Scope, encoder, page: what makes a stored page itself."""
+_VIEWS = 4
+"""Sets of scopes whose page lists and pooled matrices are kept between searches."""
+
+
+@dataclass(eq=False)
+class View:
+    """What one set of scopes shows under one encoder at one generation."""
+
+    generation: int
+    pages: tuple[StoredPage, ...]
+    """By scope, document name, file and number."""
+    keys: frozenset[tuple[Scope, PageId]]
+    pooled: Floats | None = None
+    """(N, P), once somebody wanted it."""
+    earlier: View | None = None
+    """The last view of the same scopes that had its matrix: most rows of the next one are in it."""
+
+
+class Catalogue:
+    """Pages that are there whole. Every method is one step under one lock."""
+
+    def __init__(self, heads: Iterable[Head]) -> None:
+        self._heads: dict[Key, Head] = {key_of(head.page): head for head in heads}
+        self._proven: set[Key] = set()
+        self._views: dict[tuple[tuple[Scope, ...], str], View] = {}
+        self._lock = threading.Lock()
+        self._generation = 0
+
+    @property
+    def generation(self) -> int:
+        """Changes whenever a page comes or goes."""
+        return self._generation
+
+    def __len__(self) -> int:
+        return len(self._heads)
+
+    def __contains__(self, page: StoredPage) -> bool:
+        return key_of(page) in self._heads
+
+    def get(self, key: Key) -> Head | None:
+        """Head of a page that is there."""
+        return self._heads.get(key)
+
+    def add(self, head: Head) -> None:
+        """A page was committed."""
+        with self._lock:
+            self._heads[key_of(head.page)] = head
+            self._generation += 1
+
+    def drop(self, pages: Iterable[StoredPage]) -> None:
+        """Pages are gone."""
+        with self._lock:
+            for key in map(key_of, pages):
+                if self._heads.pop(key, None):
+                    self._generation += 1
+                self._proven.discard(key)
+
+    def is_proven(self, head: Head) -> bool:
+        """Whether the token states of this very file were checked before."""
+        return key_of(head.page) in self._proven
+
+    def prove(self, head: Head) -> None:
+        """Remember that the token states of this very file were checked."""
+        with self._lock:
+            if self._heads.get(key_of(head.page)) is head:
+                self._proven.add(key_of(head.page))
+
+    def all(self) -> list[StoredPage]:
+        """Every page."""
+        with self._lock:
+            return [head.page for head in self._heads.values()]
+
+    def view(self, scopes: Sequence[Scope], encoder: str) -> View:
+        """The pages of these scopes under one encoder; the same object until a page comes or goes."""
+        wanted = (tuple(sorted(set(scopes), key=str)), encoder)
+        with self._lock:
+            view = self._views.pop(wanted, None)
+            if view is None or view.generation != self._generation:
+                pages = [h.page for key, h in self._heads.items() if key[1] == encoder and key[0] in wanted[0]]
+                earlier = view if view is None or view.pooled is not None else view.earlier
+                keys = frozenset(page.key for page in pages)
+                view = View(self._generation, tuple(sorted(pages, key=_order)), keys, earlier=earlier)
+            self._views[wanted] = view  # at the end again: the one not wanted for longest goes first
+            while len(self._views) > _VIEWS:
+                del self._views[next(iter(self._views))]
+            return view
+
+
+def key_of(page: StoredPage) -> Key:
+    """What makes a stored page itself."""
+    return (page.scope, page.encoder, page.id)
+
+
+def _order(page: StoredPage) -> tuple[str, str, PageId]:
+    return (str(page.scope), page.document, page.id)

@@ -1,0 +1,94 @@
+"""Keeps Chroma in line with the token files, and knows when it is not: then nothing is asked of it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from contextlib import suppress
+
+import numpy as np
+
+from smart_demo.store.catalogue import Key, View, key_of
+from smart_demo.store.index import IndexUnhealthy, PageIndex, row_id
+from smart_demo.types import Floats, PageId, Scope, StoredPage
+
+_BATCH = 500
+
+
+class Mirror:
+    """The pages that Chroma should know, and those it has yet to be told of. Its trouble never raises.
+
+    The library's writer calls everything but `nearest`, which any thread may call.
+    """
+
+    def __init__(self, index: PageIndex) -> None:
+        self._index = index
+        self._pending: dict[Key, StoredPage] = {}
+
+    @property
+    def state(self) -> str:
+        """`ok`, `rebuilt: why` or `unhealthy: why`."""
+        if self._index.trouble:
+            return f"unhealthy: {self._index.trouble}"
+        return f"rebuilt: {self._index.rebuilt}" if self._index.rebuilt else "ok"
+
+    def reconcile(self, pages: Sequence[StoredPage]) -> None:
+        """Delete every row that is no page, and expect every page that is no row."""
+        wanted: dict[str, dict[str, StoredPage]] = {}
+        for page in pages:
+            wanted.setdefault(page.encoder, {})[row_id(page)] = page
+        with suppress(IndexUnhealthy):
+            for encoder in self._index.encoders():
+                there, should = self._index.ids(encoder), wanted.get(encoder, {})
+                self._index.delete(encoder, sorted(there - should.keys()))
+                for row in there & should.keys():
+                    del should[row]
+        for missing in wanted.values():
+            for page in missing.values():
+                self.expect(page)
+
+    def expect(self, page: StoredPage) -> None:
+        """A page was committed; Chroma learns of it at the next flush."""
+        self._pending[key_of(page)] = page
+
+    def flush(self, vector_of: Callable[[StoredPage], Floats | None]) -> None:
+        """Tell Chroma of the expected pages, in batches. A page without a vector is gone and no longer expected."""
+        with suppress(IndexUnhealthy):
+            for encoder in sorted({page.encoder for page in self._pending.values()}):
+                waiting = [page for page in self._pending.values() if page.encoder == encoder]
+                for start in range(0, len(waiting), _BATCH):
+                    self._tell(encoder, waiting[start : start + _BATCH], vector_of)
+
+    def forget(self, pages: Iterable[StoredPage]) -> None:
+        """Pages are gone."""
+        rows: dict[str, list[str]] = {}
+        for page in pages:
+            self._pending.pop(key_of(page), None)
+            rows.setdefault(page.encoder, []).append(row_id(page))
+        with suppress(IndexUnhealthy):
+            for encoder, ids in rows.items():
+                self._index.delete(encoder, ids)
+
+    def nearest(
+        self, scopes: Sequence[Scope], encoder: str, vector: Floats, count: int, view: View
+    ) -> list[tuple[Scope, PageId]] | None:
+        """Keys of the `count` nearest pages of the view; None where Chroma does not know exactly these pages."""
+        if not view.keys.isdisjoint(page.key for page in list(self._pending.values()) if page.encoder == encoder):
+            return None
+        with suppress(IndexUnhealthy):
+            found = self._index.nearest(encoder, scopes, vector, count)
+            if len(found) == count and view.keys.issuperset(found):
+                return found
+        return None
+
+    def close(self) -> None:
+        """Let go of Chroma."""
+        self._index.close()
+
+    def _tell(
+        self, encoder: str, pages: Sequence[StoredPage], vector_of: Callable[[StoredPage], Floats | None]
+    ) -> None:
+        known = [(page, vector) for page in pages if (vector := vector_of(page)) is not None]
+        if known:
+            self._index.upsert(encoder, [page for page, _ in known], np.stack([vector for _, vector in known]))
+        for page in pages:
+            self._pending.pop(key_of(page), None)
