@@ -23,7 +23,7 @@ class Chart(Flowable):
     def __init__(self, block: Block, theme: Theme) -> None:
         super().__init__()
         self.block, self.theme = block, theme
-        self.height = float(block.options.get("height", 170))
+        self.height = float(block.options.get("height", 170)) * theme.size / 9.4
         self.names = [name.strip() for name in block.options.get("names", "").split("/") if name.strip()]
 
     def wrap(self, width: float, height: float) -> tuple[float, float]:

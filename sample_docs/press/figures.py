@@ -98,12 +98,12 @@ def mooring(figure: Figure, canvas: Canvas) -> None:
     canvas.setDash()
     canvas.circle(250, 84, 4, stroke=1, fill=1)
     canvas.rect(326, 22, 38, 22, stroke=1, fill=1)
-    figure.call(canvas, 1, (250, 196), (164, 192))
-    figure.call(canvas, 2, (110, 140), (158, 150))
+    figure.call(canvas, 1, (230, 204), (164, 194))
+    figure.call(canvas, 2, (140, 112), (166, 140))
     figure.call(canvas, 3, (290, 136), (223, 125))
     figure.call(canvas, 4, (320, 92), (255, 85))
     figure.call(canvas, 5, (200, 50), (268, 42))
-    figure.call(canvas, 6, (346, 64), (346, 44))
+    figure.call(canvas, 6, (330, 64), (340, 44))
 
 
 def panel(figure: Figure, canvas: Canvas) -> None:
@@ -143,8 +143,8 @@ def lift(figure: Figure, canvas: Canvas) -> None:
     canvas.setDash()
     figure.call(canvas, 1, (310, 176), (252, 176))
     figure.call(canvas, 2, (320, 130), (266, 124))
-    figure.call(canvas, 3, (150, 92), (222, 92))
-    figure.call(canvas, 4, (360, 60), (318, 30))
+    figure.call(canvas, 3, (330, 86), (278, 88))
+    figure.call(canvas, 4, (310, 56), (290, 33))
 
 
 def battery(figure: Figure, canvas: Canvas) -> None:

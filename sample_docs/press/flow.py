@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+from collections.abc import Callable
 from pathlib import Path
 
 from reportlab.lib.colors import HexColor
@@ -13,6 +15,7 @@ from reportlab.platypus import (
     CondPageBreak,
     Flowable,
     Frame,
+    FrameBreak,
     KeepTogether,
     PageBreak,
     PageTemplate,
@@ -24,12 +27,13 @@ from press import charts, figures, furniture, markup, plates
 from press.markup import Block
 from press.theme import WHITE, Theme
 
+TAG = re.compile(r"<[^>]+>")
 NUMBER = set("0123456789.,+-−–%() ")
 
 
-def typeset(source: Path, target: Path, theme: Theme) -> None:
-    """Set the text `source` as the PDF `target`; equal texts give equal bytes."""
-    matter, blocks = markup.parse(source.read_text(encoding="utf-8"))
+def typeset(text: str, target: Path, theme: Theme) -> None:
+    """Set a text as the PDF `target`; equal texts give equal bytes. The first page's columns start `drop` lower."""
+    matter, blocks = markup.parse(text)
     document = BaseDocTemplate(
         str(target), pagesize=theme.page, title=matter["title"], author=matter.get("author", ""), invariant=1, lang="en"
     )
@@ -37,17 +41,23 @@ def typeset(source: Path, target: Path, theme: Theme) -> None:
     def dress(canvas: Canvas, _: BaseDocTemplate) -> None:
         furniture.KINDS[theme.furniture](canvas, theme, matter)
 
-    document.addPageTemplates(PageTemplate("page", frames=frames(theme), onPage=dress))
+    first = frames(theme, float(matter.get("drop", 0)))
+    document.addPageTemplates(
+        [
+            PageTemplate("first", frames=first, onPage=dress, autoNextPageTemplate="page"),
+            PageTemplate("page", frames=frames(theme), onPage=dress),
+        ]
+    )
     document.build(flowables(blocks, theme))
 
 
-def frames(theme: Theme) -> list[Frame]:
-    """The columns of a page."""
+def frames(theme: Theme, drop: float = 0) -> list[Frame]:
+    """The columns of a page, `drop` points lower than usual."""
     width, height = theme.page
     room = width - theme.left - theme.right - theme.gutter * (theme.columns - 1)
     each = room / theme.columns
     return [
-        Frame(theme.left + n * (each + theme.gutter), theme.bottom, each, height - theme.top - theme.bottom,
+        Frame(theme.left + n * (each + theme.gutter), theme.bottom, each, height - theme.top - theme.bottom - drop,
               leftPadding=0, rightPadding=0, topPadding=0, bottomPadding=0)
         for n in range(theme.columns)
     ]  # fmt: skip
@@ -62,34 +72,24 @@ def flowables(blocks: list[Block], theme: Theme) -> list[Flowable]:
 
 
 def _flowable(block: Block, theme: Theme) -> list[Flowable]:
-    if block.kind == "break":
-        return [PageBreak()]
-    if block.kind == "plate":
-        return [Plate(block, theme), PageBreak()]
-    if block.kind == "opener":
-        return [Plate(block, theme)]
-    if block.kind == "table":
-        return [CondPageBreak(60), table(block, theme)]
     if block.kind in charts.KINDS:
         return _captioned(charts.Chart(block, theme), block, theme)
-    if block.kind == "figure":
-        return _captioned(figures.Figure(block, theme), block, theme)
-    if block.kind == "note":
-        return [note(block, theme)]
-    if block.kind == "bullet":
-        return [Paragraph(block.text, theme.style("bullet"), bulletText="•")]
-    if block.kind == "step":
-        number, _, words = block.text.partition(". ")
-        return [Paragraph(words, theme.style("step"), bulletText=f"{number}.")]
-    if block.kind == "lead":
-        return [Paragraph(" ".join(" | ".join(row) for row in block.rows), theme.style("lead"))]
-    if block.kind == "space":
-        return [Space(float(block.options["height"]))]
+    if block.kind in SETTERS:
+        return SETTERS[block.kind](block, theme)
     return [Paragraph(block.text, theme.style(block.kind)), *_rule(block, theme)]
 
 
 def _rule(block: Block, theme: Theme) -> list[Flowable]:
     return [Rule(theme)] if block.kind == "heading1" and theme.heading == "rule" else []
+
+
+def _step(block: Block, theme: Theme) -> list[Flowable]:
+    number, _, words = block.text.partition(". ")
+    return [Paragraph(words, theme.style("step"), bulletText=f"{number}.")]
+
+
+def _lead(block: Block, theme: Theme) -> list[Flowable]:
+    return [Paragraph(" ".join(" | ".join(row) for row in block.rows), theme.style("lead"))]
 
 
 def _captioned(drawing: Flowable, block: Block, theme: Theme) -> list[Flowable]:
@@ -166,7 +166,8 @@ def note(block: Block, theme: Theme) -> Flowable:
 def table(block: Block, theme: Theme) -> Table:
     """A table over the column's width; columns of numbers stand right, the head repeats on every page."""
     head, *body = block.rows
-    right = [all(set(row[n]) <= NUMBER for row in body) and any(row[n] for row in body) for n in range(len(head))]
+    bare = [[TAG.sub("", cell) for cell in row] for row in body]
+    right = [all(set(row[n]) <= NUMBER for row in bare) and any(row[n] for row in bare) for n in range(len(head))]
     styles = {side: (_cell(theme, "head", side), _cell(theme, "cell", side)) for side in (False, True)}
     rows = [[Paragraph(cell, styles[right[n]][0]) for n, cell in enumerate(head)]]
     rows += [[Paragraph(cell, styles[right[n]][1]) for n, cell in enumerate(row)] for row in body]
@@ -218,3 +219,19 @@ def _look(theme: Theme, body: list[list[str]]) -> list[tuple]:
         if row[0].startswith(("<b>", "Total")):
             look += [("LINEABOVE", (0, n), (-1, n), 0.9, accent), ("BACKGROUND", (0, n), (-1, n), theme.colour("pale"))]
     return look
+
+
+SETTERS: dict[str, Callable[[Block, Theme], list[Flowable]]] = {
+    "break": lambda block, theme: [PageBreak()],
+    "column": lambda block, theme: [FrameBreak()],
+    "plate": lambda block, theme: [Plate(block, theme), PageBreak()],
+    "opener": lambda block, theme: [Plate(block, theme)],
+    "space": lambda block, theme: [Space(float(block.options["height"]))],
+    "table": lambda block, theme: [CondPageBreak(60), table(block, theme)],
+    "figure": lambda block, theme: _captioned(figures.Figure(block, theme), block, theme),
+    "note": lambda block, theme: [note(block, theme)],
+    "bullet": lambda block, theme: [Paragraph(block.text, theme.style("bullet"), bulletText="•")],
+    "step": _step,
+    "lead": _lead,
+}
+"""What a kind of block becomes; charts have their own table, everything else is a paragraph."""

@@ -105,10 +105,49 @@ def journal(canvas: Canvas, theme: Theme, matter: Matter) -> None:
     canvas.drawString(theme.left, 32, matter.get("foot", ""))
 
 
+def slide(canvas: Canvas, theme: Theme, matter: Matter) -> None:
+    """A dark slide with a bright edge, the mark and the number."""
+    width, height = theme.page
+    canvas.setFillColor(HexColor("#0b2233"))
+    canvas.rect(0, 0, width, height, stroke=0, fill=1)
+    canvas.setFillColor(HexColor("#103148"))
+    canvas.circle(width * 0.97, height * 0.05, 190, stroke=0, fill=1)
+    canvas.setFillColor(theme.colour("second"))
+    canvas.rect(0, height - 92, 14, 50, stroke=0, fill=1)
+    mark(canvas, theme.left + 9, 30, 9, (theme.colour("accent"), HexColor("#0b2233")))
+    canvas.setFillColor(HexColor("#9fb4c2"))
+    canvas.setFont(theme.body, 11)
+    canvas.drawString(theme.left + 26, 26, matter["foot"])
+    canvas.drawRightString(width - theme.right, 26, str(canvas.getPageNumber()))
+
+
+def menu(canvas: Canvas, theme: Theme, matter: Matter) -> None:
+    """Warm paper with a double frame and two fish."""
+    width, height = theme.page
+    canvas.setFillColor(HexColor("#fbf3e2"))
+    canvas.rect(0, 0, width, height, stroke=0, fill=1)
+    canvas.setStrokeColor(theme.colour("accent"))
+    for inset, weight in ((22, 2.2), (28, 0.7)):
+        canvas.setLineWidth(weight)
+        canvas.rect(inset, inset, width - 2 * inset, height - 2 * inset, stroke=1, fill=0)
+    canvas.setFillColor(theme.colour("accent"))
+    for x, way in ((width / 2 - 60, 1), (width / 2 + 60, -1)):
+        canvas.ellipse(x - 30, 56, x + 30, 78, stroke=0, fill=1)
+        path = canvas.beginPath()
+        path.moveTo(x - 26 * way, 67)
+        path.lineTo(x - 48 * way, 80)
+        path.lineTo(x - 48 * way, 54)
+        path.close()
+        canvas.drawPath(path, stroke=0, fill=1)
+        canvas.setFillColor(HexColor("#fbf3e2"))
+        canvas.circle(x + 19 * way, 69, 2.4, stroke=0, fill=1)
+        canvas.setFillColor(theme.colour("accent"))
+
+
 def none(canvas: Canvas, theme: Theme, matter: Matter) -> None:
     """Nothing: the page is drawn whole elsewhere."""
 
 
 KINDS: dict[str, Callable[[Canvas, Theme, Matter], None]] = {
-    "line": line, "band": band, "side": side, "journal": journal, "none": none,
+    "line": line, "band": band, "side": side, "journal": journal, "slide": slide, "menu": menu, "none": none,
 }  # fmt: skip

@@ -144,6 +144,26 @@ def _heron(canvas: Canvas, x: float, y: float) -> None:
     canvas.circle(x, y + 26, 9, stroke=0, fill=1)
 
 
+def title(canvas: Canvas, theme: Theme, block: Block) -> None:
+    """The first slide: large words over a night sea."""
+    width, height = theme.page
+    text = words(block)
+    sky(canvas, (0, 0, width, height), HexColor("#1c6b80"), HexColor("#071826"))
+    for n, x in enumerate((0.6, 0.7, 0.78, 0.88, 0.95)):
+        turbine(canvas, width * x, height * 0.27, 110 + 46 * (n % 3), 11 + 37 * n, HexColor("#a9c3cf"))
+    for n, shade in enumerate(("#15566b", "#0f4357", "#0a3144", "#062231")):
+        swell(canvas, width, height * (0.3 - 0.075 * n), 6 + 3 * n, 0.27 * n, HexColor(shade))
+    buoy(canvas, width * 0.5, height * 0.2, 24, (HexColor("#ffcf40"), HexColor("#071826")))
+    canvas.setFillColor(theme.colour("second"))
+    canvas.rect(theme.left, height - 118, 60, 6, stroke=0, fill=1)
+    canvas.setFillColor(WHITE)
+    canvas.setFont(theme.head, 58)
+    for n, line in enumerate(text["title"].split(" / ")):
+        canvas.drawString(theme.left, height - 188 - 64 * n, line)
+    canvas.setFont(theme.body, 18)
+    canvas.drawString(theme.left, 40, text["line"])
+
+
 def gazette(canvas: Canvas, theme: Theme, block: Block) -> None:
     """A newspaper's masthead."""
     width, height = theme.page
@@ -175,5 +195,5 @@ def headed(canvas: Canvas, theme: Theme, block: Block) -> None:
 
 PICTURES: dict[str, Callable[[Canvas, float, float], None]] = {"petrel": _petrel, "heron": _heron}
 KINDS: dict[str, Callable[[Canvas, Theme, Block], None]] = {
-    "sea": sea, "product": product, "gazette": gazette, "headed": headed,
+    "sea": sea, "product": product, "gazette": gazette, "title": title, "headed": headed,
 }  # fmt: skip
