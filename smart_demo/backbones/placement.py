@@ -107,7 +107,8 @@ def this_machine() -> Machine:
     """The machine we run on. Imports torch; on ZeroGPU it asks torch nothing, since there is no GPU outside a call."""
     import torch
 
-    flags, memory = processor_flags(_lines("/proc/cpuinfo")), free_memory(_lines("/proc/meminfo"))
+    flags = processor_flags(_lines("/proc/cpuinfo"))
+    memory = free_memory(_lines("/proc/meminfo"), _lines("/sys/fs/cgroup/memory.max"))
     if os.environ.get("SPACES_ZERO_GPU"):
         return Machine("cuda", flags, memory=memory, borrowed=True)
     if torch.cuda.is_available():
@@ -129,17 +130,18 @@ def processor_flags(lines: Iterable[str]) -> frozenset[str]:
     return frozenset()
 
 
-def free_memory(lines: Iterable[str]) -> int | None:
-    """Bytes that can be taken without swapping, from Linux's meminfo; None elsewhere.
+def free_memory(meminfo: Iterable[str], limit: Iterable[str] = ()) -> int | None:
+    """Bytes that can be taken without swapping, from Linux's meminfo, within the container's limit; None elsewhere.
 
-    >>> free_memory(["MemTotal: 9 kB", "MemAvailable: 2 kB"])
-    2048
+    >>> free_memory(["MemTotal: 9 kB", "MemAvailable: 2 kB"], ["max"]), free_memory(["MemAvailable: 2 kB"], ["999"])
+    (2048, 999)
     """
-    for line in lines:
+    known = [int(line) for line in limit if line.isdecimal()]
+    for line in meminfo:
         key, _, value = line.partition(":")
         if key == "MemAvailable":
-            return int(value.split()[0]) * 1024
-    return None
+            known.append(int(value.split()[0]) * 1024)
+    return min(known, default=None)
 
 
 def _lines(path: str) -> list[str]:

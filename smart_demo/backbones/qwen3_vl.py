@@ -46,7 +46,7 @@ TEXT_BATCHES = 16
 
 def on_disk(source: str) -> bool:
     """Whether the whole model (an alias, hub id or folder) lies on this disk. Asks no network and loads nothing."""
-    return find(DEFAULT_IDS.get(source, source)) is not None
+    return find(DEFAULT_IDS.get(source, source), REVISIONS.get(source)) is not None
 
 
 class Qwen3VL:

@@ -118,11 +118,10 @@ def _load_model(checkpoint: Checkpoint, placement: Placement) -> nn.Module:
             f"The weights of {checkpoint.name} cannot be loaded.", "The log says more; fetch the model again."
         ) from error
     _refuse_incomplete(facts, checkpoint)
-    if not placement.spread:
-        model = model.to(placement.device)
+    # Before the move: on ZeroGPU there is a CUDA device to move to, but none that computes outside a call.
     _refuse_broken(model, checkpoint)
-    model.eval()
-    return model  # type: ignore[no-any-return]
+    moved: nn.Module = (model if placement.spread else model.to(placement.device)).eval()
+    return moved
 
 
 def _refuse_incomplete(facts: dict[str, Any], checkpoint: Checkpoint) -> None:

@@ -37,6 +37,7 @@ class Forward:
 
     def __init__(self, model: Any, placement: Placement) -> None:  # noqa: ANN401 (transformers is untyped)
         self._model = model
+        self._device = placement.device
         self._batch = placement.batch
         self._pass = borrowing(self._run, _seconds)
 
@@ -67,11 +68,10 @@ class Forward:
         """(B, L, D) states. ids (B, L); pixels: all patches of the batch; grids (B, 3) in patches, not tokens."""
         import torch
 
-        device = self._model.get_input_embeddings().weight.device
-        fed = {"input_ids": torch.from_numpy(ids).to(device)}
+        fed = {"input_ids": torch.from_numpy(ids).to(self._device)}
         if pixels is not None:
-            fed["pixel_values"] = torch.from_numpy(pixels).to(device)
-            fed["image_grid_thw"] = torch.from_numpy(grids).to(device)
+            fed["pixel_values"] = torch.from_numpy(pixels).to(self._device)
+            fed["image_grid_thw"] = torch.from_numpy(grids).to(self._device)
             fed["mm_token_type_ids"] = (fed["input_ids"] == self._model.config.image_token_id).int()
         with torch.inference_mode():
             states = self._model(**fed, use_cache=False).last_hidden_state

@@ -49,7 +49,7 @@ class Checkpoint:
     """Commit of the hub's snapshot; empty for a plain folder."""
 
 
-def find(source: str) -> Checkpoint | None:
+def find(source: str, revision: str | None = None) -> Checkpoint | None:
     """The checkpoint of `source` (a folder or hub id) where it is on this disk and whole, else None. No network."""
     folder = Path(source).expanduser()
     if folder.is_dir():
@@ -59,7 +59,7 @@ def find(source: str) -> Checkpoint | None:
     from huggingface_hub.errors import HFValidationError
 
     try:
-        config = try_to_load_from_cache(source, "config.json")
+        config = try_to_load_from_cache(source, "config.json", revision=revision)
     except HFValidationError:
         return None
     if not isinstance(config, str) or not _whole(Path(config).parent):
@@ -69,7 +69,7 @@ def find(source: str) -> Checkpoint | None:
 
 def fetch(source: str, revision: str | None = None) -> Checkpoint:
     """The checkpoint of `source`, from this disk or else from the hub. BackboneUnavailable in words."""
-    if (found := find(source)) is not None:
+    if (found := find(source, revision)) is not None:
         return found
     if Path(source).expanduser().is_dir():
         raise BackboneUnavailable(
