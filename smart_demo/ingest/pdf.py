@@ -142,6 +142,9 @@ def _pdfinfo(
 
 
 def _ends_whole(path: Path) -> bool:
-    with path.open("rb") as file:
-        file.seek(max(0, path.stat().st_size - END_WINDOW))
-        return b"%%EOF" in file.read(END_WINDOW)
+    try:
+        with path.open("rb") as file:
+            file.seek(max(0, path.stat().st_size - END_WINDOW))
+            return b"%%EOF" in file.read(END_WINDOW)
+    except OSError:  # it was there a moment ago
+        return False

@@ -15,7 +15,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from smart_demo.errors import FileRefused
+from smart_demo.errors import FileRefused, StorageFull
 
 MEMORY = 1_500_000_000
 """Bytes of address space. Hostile pages measured: 41 MB by splash; cairo, which is not used, took 3.5 GB."""
@@ -40,19 +40,28 @@ log = logging.getLogger(__name__)
 def bounded_poppler(seconds: int) -> Iterator[str | None]:
     """A folder for pdf2image's `poppler_path`, there while the context lasts; None where scripts cannot be run.
 
-    seconds: of processor time for one run. FileRefused where poppler is not installed.
+    seconds: of processor time for one run. FileRefused where poppler is not
+    installed, StorageFull where there is no room for the scripts.
     """
-    programs = {name: shutil.which(name) for name in PROGRAMS}
-    with tempfile.TemporaryDirectory(prefix="smart-poppler-") as folder:
-        for name, program in programs.items():
-            if program is None:
-                raise FileRefused("PDF files need poppler, which is not installed here.", "Install poppler-utils.")
-            _write_script(Path(folder, name), program, PROGRAMS[name], seconds)
+    programs = {name: path for name in PROGRAMS if (path := shutil.which(name))}
+    if len(programs) < len(PROGRAMS):
+        raise FileRefused("PDF files need poppler, which is not installed here.", "Install poppler-utils.")
+    with _folder_of_scripts(programs, seconds) as folder:
         if _runs_scripts(folder):
             yield folder
         else:
             log.warning("temporary files cannot be executed here: poppler runs without bounds of memory")
             yield None
+
+
+def _folder_of_scripts(programs: dict[str, str], seconds: int) -> tempfile.TemporaryDirectory[str]:
+    try:
+        folder = tempfile.TemporaryDirectory(prefix="smart-poppler-")
+        for name, program in programs.items():
+            _write_script(Path(folder.name, name), program, PROGRAMS[name], seconds)
+    except OSError:
+        raise StorageFull("Nothing can be written into the temporary folder.", "Free some space there.") from None
+    return folder
 
 
 def _write_script(path: Path, program: str, options: str, seconds: int) -> None:

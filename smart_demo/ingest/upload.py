@@ -70,10 +70,12 @@ def identify(path: Path, name: str, limits: Limits) -> tuple[str, bytes]:
     try:
         # Non-blocking, or a named pipe would be waited on for ever.
         flags = os.O_RDONLY | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0)
-        with open(os.open(path, flags), "rb") as file:
+        with open(path, "rb", opener=lambda opened, _: os.open(opened, flags)) as file:
             return _read(file, name, limits)
     except FileNotFoundError:
         raise FileRefused(f"{name} is not there.", "Check the path.") from None
+    except IsADirectoryError:
+        raise FileRefused(f"{name} is a folder, not a file.", "Name a PDF or a picture.") from None
     except PermissionError:
         raise FileRefused(f"{name} may not be read.", "Check the file's permissions.") from None
     except (OSError, ValueError) as error:

@@ -29,13 +29,13 @@ def read_words(
     program = str(Path(folder, "pdftotext")) if folder else "pdftotext"
     page = str(number)
     command = [program, "-cropbox", "-bbox", "-enc", "UTF-8", "-f", page, "-l", page, str(path), "-"]
-    with tempfile.TemporaryFile() as output:  # not a pipe: what is written into a file is bounded
-        try:
+    try:
+        with tempfile.TemporaryFile() as output:  # not a pipe: what is written into a file is bounded
             subprocess.run(command, stdout=output, stderr=subprocess.DEVNULL, timeout=seconds, check=True)
-        except (subprocess.SubprocessError, OSError):
-            return ()
-        output.seek(0)
-        return parse_words(output.read(OUTPUT).decode("utf-8", "replace"), size)
+            output.seek(0)
+            return parse_words(output.read(OUTPUT).decode("utf-8", "replace"), size)
+    except (subprocess.SubprocessError, OSError):
+        return ()
 
 
 def parse_words(xhtml: str, size: tuple[float, float]) -> tuple[Word, ...]:
@@ -62,7 +62,7 @@ def _word(element: ElementTree.Element, size: tuple[float, float]) -> Word | Non
     text = "".join(filter(_readable, element.text or "")).strip()
     left, right = (_clip(float(element.attrib[key]) / size[0]) for key in ("xMin", "xMax"))
     top, bottom = (_clip(float(element.attrib[key]) / size[1]) for key in ("yMin", "yMax"))
-    if not text or left >= right or top >= bottom:
+    if not (text and left < right and top < bottom):  # so that NaN, which compares to nothing, is off the page too
         return None
     return Word(text, Box(left, top, right, bottom))
 
