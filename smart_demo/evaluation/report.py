@@ -1,0 +1,139 @@
+"""What a run comes to: means by method and kind, and whether SMART differs from pooled by more than chance."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from statistics import fmean
+from typing import Any
+
+from smart_demo.evaluation.metrics import CONFIDENCE, METRICS, RESAMPLES, Difference, paired_difference
+from smart_demo.evaluation.runs import METHODS, Scored
+from smart_demo.types import POOLED, SMART, Encoder
+
+COMPARED = ("ndcg@5", "ndcg@10")
+Means = Mapping[str, Mapping[str, float]]
+"""By method name, then by metric name."""
+
+
+@dataclass(frozen=True)
+class Report:
+    """One collection measured with one encoder."""
+
+    collection: str
+    """Its name, for people."""
+    unit: str
+    """What was ranked, in the plural: `pages` or `texts`."""
+    pages: int
+    """How many of them."""
+    encoder: Encoder
+    codec: str
+    """How the token states were kept while they were scored."""
+    queries: tuple[Scored, ...]
+    """1 or more."""
+    seconds: Mapping[str, float]
+    """By stage, in order."""
+    notices: tuple[str, ...] = ()
+    """Sentences on what was left out and what could not be found."""
+
+    @property
+    def means(self) -> Means:
+        """Over all queries."""
+        return _means(self.queries)
+
+    @property
+    def kinds(self) -> Mapping[str, Sequence[Scored]]:
+        """Queries by kind; kinds in the order in which they first came."""
+        groups: dict[str, list[Scored]] = {}
+        for query in self.queries:
+            groups.setdefault(query.kind, []).append(query)
+        return groups
+
+    @property
+    def differences(self) -> Mapping[str, Difference]:
+        """SMART minus pooled, by metric."""
+        return {
+            metric: paired_difference(*(self._values(m, metric) for m in (SMART.name, POOLED.name)))
+            for metric in COMPARED
+        }
+
+    def _values(self, method: str, metric: str) -> list[float]:
+        return [query.values[method][metric] for query in self.queries]
+
+    def as_json(self) -> dict[str, Any]:
+        """Plain data, the form of `eval --json`."""
+        return {
+            "collection": self.collection,
+            "pages": self.pages,
+            "queries": len(self.queries),
+            "methods": self.means,
+            "difference": {
+                "of": SMART.name,
+                "from": POOLED.name,
+                **{metric: asdict(found) for metric, found in self.differences.items()},
+            },
+            "kinds": {kind: {"queries": len(some), "methods": _means(some)} for kind, some in self.kinds.items()},
+            "encoder": {**asdict(self.encoder), "fingerprint": self.encoder.fingerprint, "codec": self.codec},
+            "seconds": {stage: round(value, 3) for stage, value in self.seconds.items()},
+            "notices": list(self.notices),
+        }
+
+    def as_text(self) -> str:
+        """Tables of fixed width for a terminal."""
+        return "\n".join(_lines(self))
+
+
+def _means(queries: Sequence[Scored]) -> Means:
+    return {
+        method.name: {metric: fmean(query.values[method.name][metric] for query in queries) for metric in METRICS}
+        for method in METHODS
+    }
+
+
+def _lines(report: Report) -> Iterator[str]:
+    spent = ", ".join(f"{value:,.1f} s to {stage}" for stage, value in report.seconds.items())
+    yield f"{report.collection}: {report.pages:,} {report.unit}, {_count(len(report.queries))}; {spent}"
+    yield f"{report.encoder.name} ({report.encoder.model}), token states kept as {report.codec}"
+    yield ""
+    yield _row("", [_title(metric) for metric in METRICS])
+    yield from _table(report.means)
+    yield ""
+    yield f"{SMART.label} minus {POOLED.label}"
+    yield _row("", ["mean", f"{CONFIDENCE:.0%} interval", "better", "same", "worse"], INTERVAL)
+    for metric, found in report.differences.items():
+        interval = f"{found.low:+.4f} to {found.high:+.4f}"
+        counts = [f"{n:,}" for n in (found.better, found.same, found.worse)]
+        yield _row(_title(metric), [f"{found.mean:+.4f}", interval, *counts], INTERVAL)
+    yield f"paired bootstrap over the queries, {RESAMPLES:,} resamples"
+    if len(report.kinds) > 1:
+        for kind, some in report.kinds.items():
+            yield ""
+            yield f"{kind}, {_count(len(some))}"
+            yield from _table(_means(some))
+    yield from ("", *report.notices) if report.notices else ()
+
+
+INTERVAL = (9, 20, 8, 6, 7)
+"""Widths of the columns beside an interval."""
+
+
+def _table(means: Means) -> Iterator[str]:
+    for method in METHODS:
+        yield _row(method.label, [f"{value:.4f}" for value in means[method.name].values()])
+
+
+def _row(label: str, cells: Sequence[str], widths: Sequence[int] = (10,) * len(METRICS)) -> str:
+    return f"{label:<12}" + "".join(f"{cell:>{width}}" for cell, width in zip(cells, widths, strict=True))
+
+
+def _title(metric: str) -> str:
+    """As people write it.
+
+    >>> _title("ndcg@10"), _title("recall@1")
+    ('nDCG@10', 'recall@1')
+    """
+    return metric.replace("ndcg", "nDCG").replace("mrr", "MRR")
+
+
+def _count(queries: int) -> str:
+    return "1 query" if queries == 1 else f"{queries:,} queries"

@@ -1,0 +1,135 @@
+"""A small collection in Cranfield's form: reading, gains and the whole run, worked out on paper."""
+
+from math import log2
+
+import pytest
+
+from smart_demo.config import Settings
+from smart_demo.errors import InputRefused
+from smart_demo.evaluation import evaluate_cranfield
+from smart_demo.evaluation.cranfield import page_id, read_cranfield
+
+DOCUMENTS = """.I 1
+.T
+wings
+.A
+brenckman,m.
+.B
+j. ae. scs. 25, 1958, 324.
+.W
+lift of
+  wings in a slipstream
+.I 2
+.T
+lift only
+.A
+.B
+.W
+lift
+.A
+unlike a field
+.I 3
+.T
+shear flow
+past a plate
+.A
+.B
+.W
+.I 4
+.T
+.A
+.B
+.W
+"""
+QUERIES = """.I 001
+.W
+lift slipstream
+.I 004
+.W
+shear flow past
+a plate
+.I 009
+.W
+nobody judged this
+"""
+JUDGEMENTS = """1 1 4
+1 2 1\x20
+1 3 -1
+2 3 2
+
+2 4  3
+"""
+
+
+@pytest.fixture
+def folder(tmp_path):
+    (tmp_path / "cran.all.1400").write_text(DOCUMENTS)
+    (tmp_path / "cran.qry").write_bytes(QUERIES.replace("\n", "\r\n").encode())
+    (tmp_path / "cranqrel").write_text(JUDGEMENTS)
+    return tmp_path
+
+
+def test_queries_are_numbered_by_their_order_and_grades_turned_into_gains(folder):
+    collection = read_cranfield(folder)
+    assert collection.documents == {
+        1: "lift of\n  wings in a slipstream",
+        2: "lift\n.A\nunlike a field",
+        3: "shear flow\npast a plate",  # no abstract: the title
+    }
+    assert [(one.qid, one.query) for one in collection.judged] == [
+        ("1", "lift slipstream"),
+        ("2", "shear flow past\na plate"),
+    ]
+    assert collection.judged[0].grades == {page_id(1): 1.0, page_id(2): 4.0, page_id(3): 1.0}
+    assert collection.judged[1].grades == {page_id(3): 3.0, page_id(4): 2.0}
+    assert collection.notices == (
+        "Documents without words were left out and count as never found: 4.",
+        "Queries without judgements were left out: 3.",
+    )
+
+
+@pytest.mark.parametrize("codec", ["int8", "float32"])
+def test_the_whole_run_by_hand(folder, codec):
+    told = []
+    report = evaluate_cranfield(Settings(backbone="words", codec=codec), folder, told.append).as_json()
+    # Query 1, "lift slipstream": document 1 has both words, 2 one of them, 3 none. Query 2: document 3 has all words.
+    first = (1 + 4 / log2(3) + 1 / 2) / (4 + 1 / log2(3) + 1 / 2)
+    second = 3 / (3 + 2 / log2(3))  # document 4 has no words and is never found, but the ideal knows it
+    for method in ("pooled", "late", "smart"):
+        values = report["methods"][method]
+        assert values["ndcg@10"] == pytest.approx((first + second) / 2)
+        assert values["recall@5"] == pytest.approx((1 + 1 / 2) / 2)
+        assert values["mrr@10"] == 1.0
+    assert (report["pages"], report["queries"], report["encoder"]["codec"]) == (3, 2, codec)
+    assert told[-1] == "Asked 2 of 2 queries."
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "said"),
+    [
+        ("cran.all.1400", "wings\n", "should begin with .I 1"),
+        ("cran.all.1400", "", "not in Cranfield's form"),
+        ("cran.all.1400", DOCUMENTS + ".I 2\n.W\nagain\n", "document 2 twice"),
+        ("cran.qry", "what laws\n.I 1\n", "cran.qry is not in Cranfield's form"),
+        ("cranqrel", JUDGEMENTS + "1 5 2\n", "cranqrel, line 7: query 1 or document 5"),
+        ("cranqrel", "4 1 2\n", "line 1: query 4"),
+        ("cranqrel", "1 1 2\n1 1 3\n", "line 2: document 1 is judged twice"),
+        ("cranqrel", "1 0 1 2\n", "line 1: this is not a query, a document and a grade"),
+        ("cranqrel", "1 1 0\n", "line 1: this is not"),
+        ("cranqrel", "\n", "no judgements"),
+    ],
+)
+def test_files_of_another_form_are_refused_in_a_sentence(folder, name, text, said):
+    (folder / name).write_text(text)
+    with pytest.raises(InputRefused) as caught:
+        evaluate_cranfield(Settings(backbone="words"), folder)
+    assert said in caught.value.sentence
+
+
+@pytest.mark.parametrize("name", ["cran.all.1400", "cran.qry", "cranqrel"])
+def test_a_missing_file_is_named(folder, name):
+    (folder / name).unlink()
+    with pytest.raises(InputRefused, match=f"{name} is not there"):
+        read_cranfield(folder)
+    with pytest.raises(InputRefused, match="is not a folder"):
+        read_cranfield(folder / name)

@@ -1,0 +1,124 @@
+"""A folder measured in a throw-away library, with a backbone whose rankings can be worked out on paper."""
+
+import json
+import tempfile
+from math import log2
+
+import pytest
+
+from smart_demo.config import Settings
+from smart_demo.errors import BackboneUnavailable, InputRefused
+from smart_demo.evaluation import evaluate_documents
+from tests.documents import write_pdf
+
+SETTINGS = Settings(backbone="words")
+NOBODY = Settings(backbone="loading this would be refused")
+
+
+@pytest.fixture
+def scratch(tmp_path, monkeypatch):
+    """Where temporary folders are made; a test looks whether anything was left."""
+    folder = tmp_path / "scratch"
+    folder.mkdir()
+    monkeypatch.setattr(tempfile, "tempdir", str(folder))
+    return folder
+
+
+@pytest.fixture
+def folder(tmp_path):
+    documents = tmp_path / "harbour"
+    documents.mkdir()
+    # Asked for "tide table": the first page has both words among many, the second is nothing but one of them.
+    write_pdf(documents / "tides.pdf", "tide table of the old harbour and its two long piers", "tide", "bolts")
+    return documents
+
+
+def queries(folder, *rows):
+    path = folder / "queries.jsonl"
+    path.write_text("\n".join(json.dumps(row) for row in rows))
+    return path
+
+
+def asked(qid, text, relevant, kind="plain"):
+    entries = [{"document": document, "page": page, "grade": grade} for document, page, grade in relevant]
+    return {"qid": qid, "query": text, "kind": kind, "relevant": entries}
+
+
+def test_a_folder_is_measured_and_nothing_of_it_stays(folder, scratch):
+    (folder / "broken.pdf").write_bytes(b"%PDF-1.7\nnothing follows")
+    (folder / "again.pdf").write_bytes((folder / "tides.pdf").read_bytes())
+    path = queries(
+        folder,
+        asked("q1", "tide table", [("tides.pdf", 1, 2), ("tides.pdf", 2, 1)]),
+        asked("q2", "bolts", [("again.pdf", 3, 1)], kind="exact"),  # the same file by its other name
+        asked("q3", "bolts", [("tides.pdf", 3, 1), ("broken.pdf", 1, 1)], kind="exact"),
+    )
+    told = []
+    report = evaluate_documents(SETTINGS, folder, path, told.append).as_json()
+    # Pooled cosines: page 2 has 1/√2, page 1 has 2/(√2·√11). Late parts: page 1 has 1, page 2 has 1/2.
+    by_hand = {"pooled": (1 + 2 / log2(3)) / (2 + 1 / log2(3)), "late": 1.0, "smart": 1.0}
+    for method, value in by_hand.items():
+        assert report["kinds"]["plain"]["methods"][method]["ndcg@5"] == pytest.approx(value)
+    found_and_lost = (1.0 + 1 / (1 + 1 / log2(3))) / 2  # q2 is found first; so is q3, but not its broken page
+    assert report["kinds"]["exact"]["methods"]["late"]["ndcg@10"] == pytest.approx(found_and_lost)
+    assert (report["pages"], report["queries"], report["collection"]) == (3, 3, "harbour")
+    assert any(notice.startswith("broken.pdf: ") for notice in report["notices"])
+    assert any("a refused file" in notice and "(q3)" in notice for notice in report["notices"])
+    assert any("tides.pdf" in line for line in told)
+    assert list(scratch.iterdir()) == []
+
+
+def test_every_page_is_ranked_however_few_candidates_the_settings_allow(folder, scratch):
+    path = queries(folder, asked("q1", "tide table", [("tides.pdf", 3, 1)]))
+    few = Settings(backbone="words", exhaustive=0, candidates=1)
+    report = evaluate_documents(few, folder, path).as_json()
+    assert report["methods"]["late"]["recall@5"] == 1.0
+
+
+def test_a_page_without_words_counts_as_never_found(folder, scratch):
+    write_pdf(folder / "blank.pdf", "cover", "")
+    path = queries(folder, asked("q1", "cover", [("blank.pdf", 1, 1), ("blank.pdf", 2, 1)]))
+    report = evaluate_documents(SETTINGS, folder, path).as_json()
+    assert report["methods"]["smart"]["recall@5"] == 0.5
+    assert any(notice.startswith("Page 2 of blank.pdf is relevant") for notice in report["notices"])
+
+
+def test_the_library_goes_away_when_the_run_fails_too(folder, scratch, tmp_path):
+    path = queries(folder, asked("q1", "tide", [("tides.pdf", 1, 1)]))
+    empty = tmp_path / "checkpoint"
+    empty.mkdir()
+    with pytest.raises(BackboneUnavailable):
+        evaluate_documents(Settings(backbone=str(empty)), folder, path)
+    with pytest.raises(InputRefused, match="None of the queries"):
+        evaluate_documents(SETTINGS, folder, queries(folder, asked("q1", "???", [("tides.pdf", 1, 1)])))
+    assert list(scratch.iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    ("relevant", "said"),
+    [
+        (("tide.pdf", 1), 'line 2: there is no document "tide.pdf"'),
+        (("tides.pdf", 4), '"tides.pdf" has no page 4; it ends at 3'),
+        (("twin.pdf", 1), '2 different files named "twin.pdf"'),
+    ],
+)
+def test_a_judged_page_that_is_not_there_is_refused_before_a_model_loads(folder, relevant, said):
+    (folder / "deeper").mkdir()
+    write_pdf(folder / "deeper" / "twin.pdf", "one")
+    write_pdf(folder / "twin.pdf", "two")
+    path = queries(folder, asked("q0", "tide", [("tides.pdf", 1, 1)]), asked("q1", "tide", [(*relevant, 1)]))
+    with pytest.raises(InputRefused, match=said):
+        evaluate_documents(NOBODY, folder, path)
+
+
+def test_folders_and_files_that_are_not_there_are_one_sentence(folder, tmp_path):
+    path = queries(folder, asked("q0", "tide", [("tides.pdf", 1, 1)]))
+    (tmp_path / "empty").mkdir()
+    for documents, judged, said in [
+        (tmp_path / "gone", path, "gone is not a folder"),
+        (path, path, "queries.jsonl is not a folder"),
+        (tmp_path / "empty", path, "There is no document in"),
+        (folder, tmp_path / "gone.jsonl", "gone.jsonl is not there"),
+    ]:
+        with pytest.raises(InputRefused, match=said):
+            evaluate_documents(NOBODY, documents, judged)
