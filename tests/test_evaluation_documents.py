@@ -2,6 +2,7 @@
 
 import json
 import tempfile
+from dataclasses import replace
 from math import log2
 
 import pytest
@@ -44,7 +45,7 @@ def asked(qid, text, relevant, kind="plain"):
     return {"qid": qid, "query": text, "kind": kind, "relevant": entries}
 
 
-def test_a_folder_is_measured_and_nothing_of_it_stays(folder, scratch):
+def test_a_folder_is_measured_and_nothing_of_it_stays(folder, scratch, tmp_path):
     (folder / "broken.pdf").write_bytes(b"%PDF-1.7\nnothing follows")
     (folder / "again.pdf").write_bytes((folder / "tides.pdf").read_bytes())
     path = queries(
@@ -53,8 +54,9 @@ def test_a_folder_is_measured_and_nothing_of_it_stays(folder, scratch):
         asked("q2", "bolts", [("again.pdf", 3, 1)], kind="exact"),  # the same file by its other name
         asked("q3", "bolts", [("tides.pdf", 3, 1), ("broken.pdf", 1, 1)], kind="exact"),
     )
-    told = []
-    report = evaluate_documents(SETTINGS, folder, path, told.append).as_json()
+    told, own = [], tmp_path / "own"
+    settings = replace(SETTINGS, data_dir=own, index_dir=own)
+    report = evaluate_documents(settings, folder, path, told.append).as_json()
     # Pooled cosines: page 2 has 1/√2, page 1 has 2/(√2·√11). Late parts: page 1 has 1, page 2 has 1/2.
     by_hand = {"pooled": (1 + 2 / log2(3)) / (2 + 1 / log2(3)), "late": 1.0, "smart": 1.0}
     for method, value in by_hand.items():
@@ -63,9 +65,10 @@ def test_a_folder_is_measured_and_nothing_of_it_stays(folder, scratch):
     assert report["kinds"]["exact"]["methods"]["late"]["ndcg@10"] == pytest.approx(found_and_lost)
     assert (report["pages"], report["queries"], report["collection"]) == (3, 3, "harbour")
     assert any(notice.startswith("broken.pdf: ") for notice in report["notices"])
-    assert any("a refused file" in notice and "(q3)" in notice for notice in report["notices"])
+    assert any(n.startswith("Page 1 of broken.pdf is relevant") and "(q3)" in n for n in report["notices"])
     assert any("tides.pdf" in line for line in told)
     assert list(scratch.iterdir()) == []
+    assert not own.exists()
 
 
 def test_every_page_is_ranked_however_few_candidates_the_settings_allow(folder, scratch):

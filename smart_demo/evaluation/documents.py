@@ -46,13 +46,24 @@ class Shelf:
         for upload in found.values():
             if number > upload.pages:
                 raise InputRefused(f'"{name}" has no page {number}; it ends at {upload.pages}.')
-        return PageId(next(iter(found), hashlib.sha256(name.encode()).hexdigest()[:16]), number)
+        return PageId(next(iter(found), _nowhere(name)), number)
+
+    @property
+    def names(self) -> Mapping[str, str]:
+        """Names by the hash that page ids begin with, of refused files too."""
+        taken = {upload.file: name for name, uploads in self.uploads.items() for upload in uploads}
+        return taken | {_nowhere(name): name for name in self.refused}
+
+
+def _nowhere(name: str) -> str:
+    """In place of the content hash of a file that was refused: it may not even be readable."""
+    return hashlib.sha256(name.encode()).hexdigest()[:16]
 
 
 def evaluate_documents(settings: Settings, documents: Path, queries: Path, tell: Tell = silent) -> Report:
     """Index every document of a folder, then rank all of its pages for every query by every method.
 
-    The library lies in a temporary folder and is gone afterwards, whatever happens; nothing else is searched. Every
+    The library lies in a temporary folder that is removed however the run ends; nothing else is searched. Every
     page is scored, however many there are. Files and pages that were refused are told in the report's notices, and
     relevant ones among them count as never found. InputRefused for a folder or queries that cannot be used, before
     any model is loaded; BackboneUnavailable and LibraryError as the engine raises them.
@@ -117,9 +128,8 @@ def _index(engine: Engine, shelf: Shelf, tell: Tell) -> list[str]:
 
 
 def _never_found(shelf: Shelf, judged: tuple[Judged, ...], pages: set[PageId]) -> list[str]:
-    names = {upload.file: name for name, uploads in shelf.uploads.items() for upload in uploads}
     return [
-        f"Page {page.number} of {names.get(page.file, 'a refused file')} is relevant but could not be indexed; "
+        f"Page {page.number} of {shelf.names[page.file]} is relevant but could not be indexed; "
         f"it counts as never found ({', '.join(qids)})."
         for page, qids in never_found(judged, pages).items()
     ]

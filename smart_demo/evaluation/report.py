@@ -12,6 +12,8 @@ from smart_demo.evaluation.runs import METHODS, Scored
 from smart_demo.types import POOLED, SMART, Encoder
 
 COMPARED = ("ndcg@5", "ndcg@10")
+MEANS, BESIDE_INTERVAL = (10,) * len(METRICS), (10, 22, 8, 8, 8)
+"""Widths of a table's columns."""
 Means = Mapping[str, Mapping[str, float]]
 """By method name, then by metric name."""
 
@@ -52,13 +54,12 @@ class Report:
     @property
     def differences(self) -> Mapping[str, Difference]:
         """SMART minus pooled, by metric."""
-        return {
-            metric: paired_difference(*(self._values(m, metric) for m in (SMART.name, POOLED.name)))
+        values = {
+            (method, metric): [query.values[method.name][metric] for query in self.queries]
+            for method in (SMART, POOLED)
             for metric in COMPARED
         }
-
-    def _values(self, method: str, metric: str) -> list[float]:
-        return [query.values[method][metric] for query in self.queries]
+        return {metric: paired_difference(values[SMART, metric], values[POOLED, metric]) for metric in COMPARED}
 
     def as_json(self) -> dict[str, Any]:
         """Plain data, the form of `eval --json`."""
@@ -68,9 +69,8 @@ class Report:
             "queries": len(self.queries),
             "methods": self.means,
             "difference": {
-                "of": SMART.name,
-                "from": POOLED.name,
-                **{metric: asdict(found) for metric, found in self.differences.items()},
+                metric: {"of": SMART.name, "from": POOLED.name, **asdict(found)}
+                for metric, found in self.differences.items()
             },
             "kinds": {kind: {"queries": len(some), "methods": _means(some)} for kind, some in self.kinds.items()},
             "encoder": {**asdict(self.encoder), "fingerprint": self.encoder.fingerprint, "codec": self.codec},
@@ -98,13 +98,12 @@ def _lines(report: Report) -> Iterator[str]:
     yield _row("", [_title(metric) for metric in METRICS])
     yield from _table(report.means)
     yield ""
-    yield f"{SMART.label} minus {POOLED.label}"
-    yield _row("", ["mean", f"{CONFIDENCE:.0%} interval", "better", "same", "worse"], INTERVAL)
+    yield f"{SMART.label} minus {POOLED.label}; interval: paired bootstrap over the queries, {RESAMPLES:,} resamples"
+    yield _row("", ["mean", f"{CONFIDENCE:.0%} interval", "better", "same", "worse"], BESIDE_INTERVAL)
     for metric, found in report.differences.items():
         interval = f"{found.low:+.4f} to {found.high:+.4f}"
         counts = [f"{n:,}" for n in (found.better, found.same, found.worse)]
-        yield _row(_title(metric), [f"{found.mean:+.4f}", interval, *counts], INTERVAL)
-    yield f"paired bootstrap over the queries, {RESAMPLES:,} resamples"
+        yield _row(_title(metric), [f"{found.mean:+.4f}", interval, *counts], BESIDE_INTERVAL)
     if len(report.kinds) > 1:
         for kind, some in report.kinds.items():
             yield ""
@@ -113,16 +112,12 @@ def _lines(report: Report) -> Iterator[str]:
     yield from ("", *report.notices) if report.notices else ()
 
 
-INTERVAL = (9, 20, 8, 6, 7)
-"""Widths of the columns beside an interval."""
-
-
 def _table(means: Means) -> Iterator[str]:
     for method in METHODS:
         yield _row(method.label, [f"{value:.4f}" for value in means[method.name].values()])
 
 
-def _row(label: str, cells: Sequence[str], widths: Sequence[int] = (10,) * len(METRICS)) -> str:
+def _row(label: str, cells: Sequence[str], widths: Sequence[int] = MEANS) -> str:
     return f"{label:<12}" + "".join(f"{cell:>{width}}" for cell, width in zip(cells, widths, strict=True))
 
 
