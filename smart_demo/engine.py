@@ -70,7 +70,7 @@ class Engine:
             return self.backbones.main()
         if self.backbones.ready:
             main = self.backbones.main()
-            if len(self._shipped.stored(self.library, main.encoder.fingerprint)) >= self._shipped.pages:
+            if self._samples_by(main).whole:
                 return main
         return self.backbones.embedded()
 
@@ -111,8 +111,12 @@ class Engine:
 
     def samples(self) -> Samples:
         """How far the sample library is, under the backbone that serves it."""
-        encoder = self.backbone(SAMPLES).encoder
-        return Samples(len(self._shipped.stored(self.library, encoder.fingerprint)), self._shipped.pages, encoder.name)
+        return self._samples_by(self.backbone(SAMPLES))
+
+    def _samples_by(self, backbone: Backbone) -> Samples:
+        encoder = backbone.encoder
+        stored = self._shipped.stored(self.library, encoder.fingerprint)
+        return Samples(len(stored), self._shipped.pages(encoder.fingerprint), encoder.name)
 
     def prepare_samples(self, backbone: Backbone | None = None) -> Iterator[Progress]:
         """Encode what is missing of the sample library, by the embedded backbone unless told otherwise; documents
@@ -122,8 +126,11 @@ class Engine:
         shipped = {upload.file for upload in self._shipped.uploads}
         for file in {page.id.file for page in self.library.pages([SAMPLES], using.encoder.fingerprint)} - shipped:
             self.remove(SAMPLES, file)
-        files = [(upload.path, upload.name) for upload in self._shipped.uploads]
-        yield from self._indexer.add(SAMPLES, files, using)
+        files, refused = [(upload.path, upload.name) for upload in self._shipped.uploads], 0
+        for step in self._indexer.add(SAMPLES, files, using):
+            refused += step.total - step.done if step.state is not State.WORKING else 0
+            yield step
+        self._shipped.refuse(using.encoder.fingerprint, refused)
 
     # -- search
 

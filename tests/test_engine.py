@@ -228,6 +228,14 @@ def test_samples_are_served_by_the_embedded_backbone_until_the_chosen_one_has_en
     assert engine.search(Query("tide"), (LOCAL, SAMPLES)).parts.pages
 
 
+def test_samples_that_cannot_be_read_are_not_waited_for(open_engine, settings):
+    write_pdf(settings.samples / "blank.pdf", "", "tide")
+    (settings.samples / "broken.pdf").write_bytes(b"%PDF-1.4 no")
+    engine = open_engine()
+    list(engine.prepare_samples())
+    assert (engine.samples().ready, engine.samples().total, engine.samples().whole) == (3, 3, True)
+
+
 def test_a_sample_that_is_no_longer_shipped_leaves_the_library(open_engine, settings):
     list(open_engine().prepare_samples())
     write_pdf(settings.samples / "tides.pdf", "another edition")
