@@ -26,6 +26,8 @@ REFUSED = {
     "huge-1bit.png": "pixels",  # 19
     "stack.tif": "9,000 × 9,000 pixels",  # 21
     "tags.tif": "claim more than it holds",
+    "tags.png": "claim more than it holds",
+    "tags.webp": "claim more than it holds",
     "tags.jpg": "claim more than it holds",
     "postscript.png": "neither a PDF nor a picture",  # 22
     "drawing.png": "neither a PDF nor a picture",  # 24
@@ -201,16 +203,16 @@ def _pictures() -> dict[str, bytes]:
     photo = Image.effect_noise((240, 160), 60).convert("RGB")
     jpeg = picture(photo, "JPEG")
     film = [Image.new("RGB", (40, 30), (number, 0, 255 - number)) for number in range(0, 255, 3)]
+    greedy = _greedy_tags(4_000, 48_000)
     options = {"save_all": True, "append_images": film[1:]}
     large = {256: (4, 1, 9_000), 257: (4, 1, 9_000), 258: (3, 1, 8), 262: (3, 1, 1), 273: (4, 1, 8)}
     return {
         "huge.png": raw_png(13_000, 13_000, 8, 2, (b"IDAT", zlib.compress(bytes(100)))),
         "huge-1bit.png": raw_png(20_000, 20_000, 1, 0, (b"IDAT", zlib.compress(bytes(100)))),
         "stack.tif": raw_tiff(*[large] * 60),
-        "tags.jpg": jpeg[:2]
-        + b"\xff\xe1\xff\xfeExif\0\0"
-        + _greedy_tags(4_000, 48_000)[:65_526].ljust(65_526, b"\0")
-        + jpeg[2:],
+        "tags.jpg": jpeg[:2] + b"\xff\xe1\xff\xfeExif\0\0" + greedy.ljust(65_526, b"\0") + jpeg[2:],
+        "tags.png": raw_png(2, 1, 8, 0, (b"eXIf", greedy), (b"IDAT", zlib.compress(b"\0\0\xff"))),
+        "tags.webp": picture(photo, "WEBP", exif=greedy),
         # 20,000 tags that all claim the same two megabytes: read one by one they would be forty gigabytes.
         "tags.tif": _greedy_tags(20_000, 2_000_000) + bytes(2_000_000),
         "postscript.png": b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 9 9\nshowpage\n",
