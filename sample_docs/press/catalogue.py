@@ -15,23 +15,91 @@ TEXTS = Path(__file__).resolve().parent.parent / "text"
 REPORT = Theme(body="Manrope", head="Manrope-Heavy", size=11.2, accent="#0b4d6e", second="#e0762f", heading="rule")
 SHEET = Theme(accent="#0c5f73", second="#f2a31e", pale="#eaf4f5", table="zebra", size=11.2)
 HERON = Theme(accent="#5a2a27", second="#e8662c", pale="#f9efea", table="zebra", size=11.2)
-MANUAL = Theme(accent="#20303c", second="#d9480f", pale="#fff3e6", table="grid", furniture="side", left=64, right=48,
-               top=44, size=11.6)  # fmt: skip
+MANUAL = Theme(
+    accent="#20303c",
+    second="#d9480f",
+    pale="#fff3e6",
+    table="grid",
+    furniture="side",
+    left=64,
+    right=48,
+    top=44,
+    size=11.6,
+)
 PRICES = Theme(accent="#19405c", second="#c0392b", pale="#eef3f7", table="zebra", furniture="band", top=78, size=10.8)
-PAPER = Theme(body="Serif", head="Serif-Bold", size=9.6, accent="#1c1c28", second="#8a1c2b", pale="#f1f1f4", columns=2,
-              gutter=18, left=46, right=46, top=62, bottom=50, justified=True, furniture="journal", scale=0.9)  # fmt: skip
-GAZETTE = Theme(body="Serif", head="Serif-Bold", size=11, ink="#22201c", accent="#7c1f1f", second="#7c1f1f", pale="#f6f1e6",
-                columns=2, gutter=22, left=46, right=46, top=64, bottom=50, scale=0.98, furniture="journal")  # fmt: skip
-MINUTES = Theme(size=11, head="Lato-Bold", accent="#333a40", second="#6c7a86", pale="#f0f2f3", scale=0.9)
-GERMAN = Theme(body="Manrope", head="Manrope-Bold", size=10.8, accent="#1d5b45", second="#d4a017", pale="#edf4ef",
-               table="zebra")  # fmt: skip
-NOTICE = Theme(size=13, head="Fjalla", accent="#9b1c31", second="#e9a820", pale="#fdf4e1", table="grid", furniture="band",
-               top=82)  # fmt: skip
-MENU = Theme(body="Serif", head="Amatic", size=12.4, ink="#3b2a1e", accent="#8c3b1f", second="#8c3b1f", pale="#f4e6c8",
-             left=64, right=64, top=62, bottom=104, heading="centre", furniture="menu", scale=2.0)  # fmt: skip
-LOG = Theme(size=9.6, accent="#123f5c", second="#d9782b", pale="#eef4f8", table="zebra", scale=1.1)
-SLIDES = Theme(body="Manrope", head="Manrope-Heavy", size=18, ink="#f2f6f8", accent="#ffcf40", second="#35b6c9",
-               pale="#16405a", page=(960, 540), left=56, right=56, top=44, bottom=58, furniture="slide")  # fmt: skip
+PAPER = Theme(
+    body="Serif",
+    head="Serif-Bold",
+    size=10.7,
+    accent="#1c1c28",
+    second="#8a1c2b",
+    pale="#f1f1f4",
+    columns=2,
+    gutter=18,
+    left=46,
+    right=46,
+    top=62,
+    bottom=50,
+    justified=True,
+    furniture="journal",
+    scale=0.9,
+)
+GAZETTE = Theme(
+    body="Serif",
+    head="Serif-Bold",
+    size=12.3,
+    ink="#22201c",
+    accent="#7c1f1f",
+    second="#7c1f1f",
+    pale="#f6f1e6",
+    columns=2,
+    gutter=22,
+    left=46,
+    right=46,
+    top=64,
+    bottom=50,
+    scale=0.98,
+    furniture="journal",
+)
+MINUTES = Theme(size=12.6, head="Lato-Bold", accent="#333a40", second="#6c7a86", pale="#f0f2f3", scale=0.9)
+GERMAN = Theme(
+    body="Manrope", head="Manrope-Bold", size=10.8, accent="#1d5b45", second="#d4a017", pale="#edf4ef", table="zebra"
+)
+NOTICE = Theme(
+    size=13, head="Fjalla", accent="#9b1c31", second="#e9a820", pale="#fdf4e1", table="grid", furniture="band", top=82
+)
+MENU = Theme(
+    body="Serif",
+    head="Amatic",
+    size=14.6,
+    ink="#3b2a1e",
+    accent="#8c3b1f",
+    second="#8c3b1f",
+    pale="#f4e6c8",
+    left=64,
+    right=64,
+    top=62,
+    bottom=104,
+    heading="centre",
+    furniture="menu",
+    scale=2.0,
+)
+LOG = Theme(size=10, accent="#123f5c", second="#d9782b", pale="#eef4f8", table="zebra", scale=1.1)
+SLIDES = Theme(
+    body="Manrope",
+    head="Manrope-Heavy",
+    size=20,
+    ink="#f2f6f8",
+    accent="#ffcf40",
+    second="#35b6c9",
+    pale="#16405a",
+    page=(960, 540),
+    left=56,
+    right=56,
+    top=44,
+    bottom=58,
+    furniture="slide",
+)
 
 Maker = Callable[[Path], None]
 

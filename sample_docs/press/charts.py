@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable
 from math import cos, pi, sin
 
-from reportlab.lib.colors import HexColor
 from reportlab.pdfbase.pdfmetrics import stringWidth
 from reportlab.pdfgen.canvas import Canvas
 from reportlab.platypus import Flowable
@@ -13,8 +12,8 @@ from reportlab.platypus import Flowable
 from press.markup import Block
 from press.theme import WHITE, Theme
 
-GRID = HexColor("#d5dde2")
-GREY = HexColor("#5c6873")
+SIZE = 9.4
+"""Charts are drawn for words of this size and scaled to the theme's."""
 
 
 class Chart(Flowable):
@@ -23,23 +22,25 @@ class Chart(Flowable):
     def __init__(self, block: Block, theme: Theme) -> None:
         super().__init__()
         self.block, self.theme = block, theme
-        self.height = float(block.options.get("height", 170)) * theme.size / 9.4
+        self.height = float(block.options.get("height", 170))
+        self.zoom = theme.size / SIZE
         self.names = [name.strip() for name in block.options.get("names", "").split("/") if name.strip()]
 
     def wrap(self, width: float, height: float) -> tuple[float, float]:
         """Take the column's whole width and some air below."""
-        self.width = width
-        return width, self.height + 14
+        self.width = width / self.zoom
+        return width, (self.height + 14) * self.zoom
 
     def draw(self) -> None:
         """Title, plot, legend."""
         canvas = self.canv
+        canvas.scale(self.zoom, self.zoom)
         canvas.translate(0, 8)
         canvas.setFillColor(self.theme.colour("ink"))
-        canvas.setFont(self.theme.bold, self.theme.size * 0.95)
+        canvas.setFont(self.theme.bold, SIZE)
         canvas.drawString(0, self.height - 11, self.block.options.get("title", ""))
-        canvas.setFillColor(GREY)
-        canvas.setFont(self.theme.body, self.theme.size * 0.78)
+        canvas.setFillColor(self.theme.grey)
+        canvas.setFont(self.theme.body, 8)
         canvas.drawString(0, self.height - 23, self.block.options.get("unit", ""))
         KINDS[self.block.kind](self, canvas)
 
@@ -50,10 +51,10 @@ class Chart(Flowable):
         canvas.setFont(self.theme.body, 7)
         for step in range(5):
             y = bottom + height * step / 4
-            canvas.setStrokeColor(GRID)
+            canvas.setStrokeColor(self.theme.grid)
             canvas.setLineWidth(0.5)
             canvas.line(left, y, left + width, y)
-            canvas.setFillColor(GREY)
+            canvas.setFillColor(self.theme.grey)
             canvas.drawRightString(left - 4, y - 2.4, f"{top * step / 4:,.{0 if top >= 8 else 1}f}")
         return left, bottom, width, height
 
@@ -63,7 +64,7 @@ class Chart(Flowable):
         for name, colour in zip(self.names, self.theme.series(), strict=False):
             canvas.setFillColor(colour)
             canvas.rect(x, 2, 7, 7, stroke=0, fill=1)
-            canvas.setFillColor(GREY)
+            canvas.setFillColor(self.theme.grey)
             canvas.setFont(self.theme.body, 7.5)
             canvas.drawString(x + 11, 2.6, name)
             x += 24 + stringWidth(name, self.theme.body, 7.5)
@@ -159,7 +160,7 @@ def ring(chart: Chart, canvas: Canvas) -> None:
         canvas.setFillColor(chart.theme.series()[n])
         canvas.rect(x + radius + 26, row - 1, 8, 8, stroke=0, fill=1)
         canvas.setFillColor(chart.theme.colour("ink"))
-        canvas.setFont(chart.theme.body, chart.theme.size * 0.92)
+        canvas.setFont(chart.theme.body, 9)
         canvas.drawString(x + radius + 40, row, f"{label}  {value:g} %")
 
 
@@ -185,7 +186,7 @@ def scatter(chart: Chart, canvas: Canvas) -> None:
     """Points (x, y) with the diagonal, both axes from 0 to the same end."""
     points = [(float(row[0]), float(row[1])) for row in chart.block.rows]
     left, bottom, width, height = chart.axis(canvas, top := chart.top(max(map(max, points))))
-    canvas.setStrokeColor(GREY)
+    canvas.setStrokeColor(chart.theme.grey)
     canvas.setDash(3, 2)
     canvas.line(left, bottom, left + width, bottom + height)
     canvas.setDash()
@@ -201,7 +202,7 @@ def rose(chart: Chart, canvas: Canvas) -> None:
     values = [row[0] for row in chart.block.numbers()]
     radius = (chart.height - 66) / 2
     x, y = chart.width / 2, radius + 16
-    canvas.setStrokeColor(GRID)
+    canvas.setStrokeColor(chart.theme.grid)
     for part in (0.25, 0.5, 0.75, 1):
         canvas.circle(x, y, radius * part, stroke=1, fill=0)
     for n, (label, value) in enumerate(zip(chart.block.labels(), values, strict=True)):
@@ -210,14 +211,14 @@ def rose(chart: Chart, canvas: Canvas) -> None:
         canvas.setFillColor(chart.theme.series()[0])
         canvas.setStrokeColor(WHITE)
         canvas.wedge(x - reach, y - reach, x + reach, y + reach, middle - half, 2 * half, stroke=1, fill=1)
-        canvas.setFillColor(GREY)
+        canvas.setFillColor(chart.theme.grey)
         canvas.setFont(chart.theme.body, 7.5)
         across, up = cos(middle * pi / 180), sin(middle * pi / 180)
         canvas.drawCentredString(x + (radius + 10) * across, y + (radius + 10) * up - 2.5, f"{label} {value:g}")
 
 
 def _label(chart: Chart, canvas: Canvas, x: float, bottom: float, label: str) -> None:
-    canvas.setFillColor(GREY)
+    canvas.setFillColor(chart.theme.grey)
     canvas.setFont(chart.theme.body, 7.2)
     canvas.drawCentredString(x, bottom - 10, label)
 

@@ -6,13 +6,11 @@ import re
 from collections.abc import Callable
 from pathlib import Path
 
-from reportlab.lib.colors import HexColor
 from reportlab.lib.styles import ParagraphStyle
 from reportlab.pdfbase.pdfmetrics import stringWidth
 from reportlab.pdfgen.canvas import Canvas
 from reportlab.platypus import (
     BaseDocTemplate,
-    CondPageBreak,
     Flowable,
     Frame,
     FrameBreak,
@@ -88,6 +86,11 @@ def _step(block: Block, theme: Theme) -> list[Flowable]:
     return [Paragraph(words, theme.style("step"), bulletText=f"{number}.")]
 
 
+def _table(block: Block, theme: Theme) -> list[Flowable]:
+    made = table(block, theme)
+    return [made if len(block.rows) > 25 else KeepTogether([made])]
+
+
 def _lead(block: Block, theme: Theme) -> list[Flowable]:
     return [Paragraph(" ".join(" | ".join(row) for row in block.rows), theme.style("lead"))]
 
@@ -95,21 +98,6 @@ def _lead(block: Block, theme: Theme) -> list[Flowable]:
 def _captioned(drawing: Flowable, block: Block, theme: Theme) -> list[Flowable]:
     caption = block.options.get("caption")
     return [KeepTogether([drawing, Paragraph(caption, theme.style("caption"))]) if caption else drawing]
-
-
-class Space(Flowable):
-    """Empty room of a height."""
-
-    def __init__(self, height: float) -> None:
-        super().__init__()
-        self.height = height
-
-    def wrap(self, width: float, height: float) -> tuple[float, float]:
-        """Only the height counts."""
-        return 0, self.height
-
-    def draw(self) -> None:
-        """Nothing."""
 
 
 class Rule(Flowable):
@@ -198,7 +186,7 @@ def _widths(rows: list[list[str]], theme: Theme, room: float) -> list[float]:
 
 
 def _look(theme: Theme, body: list[list[str]]) -> list[tuple]:
-    accent, line = theme.colour("accent"), HexColor("#cdd6db")
+    accent, line = theme.colour("accent"), theme.grid
     tight = 2.1 if len(body) > 18 else 3.2
     look: list[tuple] = [
         ("VALIGN", (0, 0), (-1, -1), "TOP"),
@@ -226,8 +214,7 @@ SETTERS: dict[str, Callable[[Block, Theme], list[Flowable]]] = {
     "column": lambda block, theme: [FrameBreak()],
     "plate": lambda block, theme: [Plate(block, theme), PageBreak()],
     "opener": lambda block, theme: [Plate(block, theme)],
-    "space": lambda block, theme: [Space(float(block.options["height"]))],
-    "table": lambda block, theme: [CondPageBreak(60), table(block, theme)],
+    "table": _table,
     "figure": lambda block, theme: _captioned(figures.Figure(block, theme), block, theme),
     "note": lambda block, theme: [note(block, theme)],
     "bullet": lambda block, theme: [Paragraph(block.text, theme.style("bullet"), bulletText="•")],

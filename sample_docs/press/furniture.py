@@ -109,7 +109,7 @@ def slide(canvas: Canvas, theme: Theme, matter: Matter) -> None:
     """A dark slide with a bright edge, the mark and the number."""
     width, height = theme.page
     canvas.setFillColor(HexColor("#0b2233"))
-    canvas.rect(0, 0, width, height, stroke=0, fill=1)
+    canvas.rect(0, 0, width + 2, height + 2, stroke=0, fill=1)
     canvas.setFillColor(HexColor("#103148"))
     canvas.circle(width * 0.97, height * 0.05, 190, stroke=0, fill=1)
     canvas.setFillColor(theme.colour("second"))

@@ -111,5 +111,7 @@ def _sums(canvas: Canvas, invoice: dict[str, Any], y: float) -> None:
     canvas.drawString(LEFT, y - 126, invoice["note"])
     canvas.setFillColor(GREY)
     canvas.setFont("Lato", 9)
-    canvas.drawString(LEFT, 60, f"Please pay to account 5550 14 01440 with reference {invoice['number']} until {invoice['due']}.")
+    canvas.drawString(
+        LEFT, 60, f"Please pay to account 5550 14 01440 with reference {invoice['number']} until {invoice['due']}."
+    )
     canvas.drawString(LEFT, 46, f"{invoice['seller'][0]}, {invoice['seller'][1]}. Thank you.")

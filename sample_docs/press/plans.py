@@ -131,11 +131,11 @@ def _compass(canvas: Canvas, x: float, y: float) -> None:
 def _legend(canvas: Canvas, lines: list[str]) -> None:
     canvas.setFillColor(HexColor("#ffffff"))
     canvas.setStrokeColor(INK)
-    canvas.rect(586, 48, 208, 22 + 13 * len(lines), stroke=1, fill=1)
+    canvas.rect(560, 48, 234, 22 + 13 * len(lines), stroke=1, fill=1)
     for n, line in enumerate(lines):
         canvas.setFillColor(INK)
         canvas.setFont("Lato-Bold" if n == 0 else "Lato", 9)
-        canvas.drawString(596, 52 + 13 * (len(lines) - n), line)
+        canvas.drawString(570, 52 + 13 * (len(lines) - n), line)
 
 
 def _floor(canvas: Canvas, floor: dict[str, Any]) -> None:

@@ -44,7 +44,9 @@ def turbine(canvas: Canvas, x: float, foot: float, height: float, turn: float, c
     canvas.saveState()
     canvas.setFillColor(colour)
     path = canvas.beginPath()
-    for n, (dx, y) in enumerate(((-height * 0.02, 0), (height * 0.02, 0), (height * 0.009, height), (-height * 0.009, height))):
+    for n, (dx, y) in enumerate(
+        ((-height * 0.02, 0), (height * 0.02, 0), (height * 0.009, height), (-height * 0.009, height))
+    ):
         (path.lineTo if n else path.moveTo)(x + dx, foot + y)
     path.close()
     canvas.drawPath(path, stroke=0, fill=1)
@@ -164,21 +166,44 @@ def title(canvas: Canvas, theme: Theme, block: Block) -> None:
     canvas.drawString(theme.left, 40, text["line"])
 
 
+def manual(canvas: Canvas, theme: Theme, block: Block) -> None:
+    """The manual's title over a dark band with a hazard stripe."""
+    width, height = theme.page
+    text = words(block)
+    canvas.setFillColor(theme.colour("accent"))
+    canvas.rect(26, height - 190, width, 190, stroke=0, fill=1)
+    for n in range(24):
+        path = canvas.beginPath()
+        for k, (dx, y) in enumerate(((0, 190), (12, 190), (20, 202), (8, 202))):
+            (path.lineTo if k else path.moveTo)(26 + 25 * n + dx, height - y)
+        path.close()
+        canvas.setFillColor(theme.colour("second"))
+        canvas.drawPath(path, stroke=0, fill=1)
+    canvas.setFillColor(WHITE)
+    canvas.setFont(theme.head, 50)
+    canvas.drawString(theme.left, height - 100, text["title"])
+    canvas.setFont("Lato-Light", 26)
+    canvas.drawString(theme.left, height - 138, text["line"])
+    canvas.setFont(theme.body, 10)
+    canvas.drawString(theme.left, height - 164, text["foot"])
+    mark(canvas, width - 82, height - 92, 30, (WHITE, theme.colour("accent")))
+
+
 def gazette(canvas: Canvas, theme: Theme, block: Block) -> None:
     """A newspaper's masthead."""
     width, height = theme.page
     text = words(block)
     canvas.setFillColor(theme.colour("ink"))
     canvas.setFont("Serif-Bold", 46)
-    canvas.drawCentredString(width / 2, height - 78, text["title"])
+    canvas.drawCentredString(width / 2, height - 92, text["title"])
     canvas.setLineWidth(1.6)
-    canvas.line(theme.left, height - 92, width - theme.right, height - 92)
+    canvas.line(theme.left, height - 106, width - theme.right, height - 106)
     canvas.setFont("Serif-Italic", 9.5)
-    canvas.drawString(theme.left, height - 105, text["left"])
-    canvas.drawCentredString(width / 2, height - 105, text["middle"])
-    canvas.drawRightString(width - theme.right, height - 105, text["right"])
+    canvas.drawString(theme.left, height - 119, text["left"])
+    canvas.drawCentredString(width / 2, height - 119, text["middle"])
+    canvas.drawRightString(width - theme.right, height - 119, text["right"])
     canvas.setLineWidth(0.5)
-    canvas.line(theme.left, height - 111, width - theme.right, height - 111)
+    canvas.line(theme.left, height - 125, width - theme.right, height - 125)
 
 
 def headed(canvas: Canvas, theme: Theme, block: Block) -> None:
@@ -195,5 +220,5 @@ def headed(canvas: Canvas, theme: Theme, block: Block) -> None:
 
 PICTURES: dict[str, Callable[[Canvas, float, float], None]] = {"petrel": _petrel, "heron": _heron}
 KINDS: dict[str, Callable[[Canvas, Theme, Block], None]] = {
-    "sea": sea, "product": product, "gazette": gazette, "title": title, "headed": headed,
+    "sea": sea, "product": product, "gazette": gazette, "title": title, "manual": manual, "headed": headed,
 }  # fmt: skip

@@ -11,6 +11,15 @@ from PIL import Image, ImageDraw, ImageFilter, ImageFont
 from press import fonts
 
 WIDTH, HEIGHT, HORIZON = 1240, 1754, 1010
+LINES = (
+    ("Fjalla", 214, 92, "OCEAN DAY"),
+    ("Lato-Bold", 56, 330, "Saturday 22 June 2024 · 11 to 18"),
+    ("Lato", 44, 408, "Skarhavn harbour, Quay 12 to 15"),
+    ("Lato-Bold", 42, 1530, "Ships to visit · Divers · Build your own wave buoy"),
+    ("Lato", 38, 1592, "Fish soup until the pot is empty · Admission free"),
+    ("Lato", 28, 1668, "City of Skarhavn and Tidewerk Instruments"),
+)
+"""Typeface, size, distance from the top, words."""
 Field = npt.NDArray[np.float32]
 
 
@@ -52,7 +61,7 @@ def _sky(rng: np.random.Generator) -> Field:
     y, x = np.mgrid[0:HORIZON, 0:WIDTH].astype(np.float32)
     away = np.hypot(x - 760, (y - 880) * 1.05)
     sky = _mix(sky, _colour("fff0c4"), np.exp(-((away / 260) ** 2)) * 0.85)
-    sky = _mix(sky, _colour("fffbe8"), 1 / (1 + np.exp((away - 78) / 1.6)))
+    sky = _mix(sky, _colour("fffbe8"), 1 / (1 + np.exp(np.clip((away - 78) / 1.6, -40, 40))))
     clouds = np.clip(_noise(rng, (HORIZON, WIDTH), (0.6, 0.16)) * 2.6 - 1.35, 0, 1) * np.clip(1.25 - rows, 0, 1)
     lit = _mix(_colour("4a3c66"), _colour("ffc08a"), np.clip(rows * 1.3, 0, 1))
     return sky + (lit - sky) * (clouds * 0.75)[..., None]
@@ -62,7 +71,9 @@ def _sea(rng: np.random.Generator, sky: Field) -> Field:
     depth = HEIGHT - HORIZON
     near = np.linspace(0, 1, depth, dtype=np.float32)[:, None]
     mirrored = sky[::-1][np.clip((np.arange(depth) * 1.1).astype(int), 0, HORIZON - 1)]
-    sea = _mix(mirrored * 0.72, _colour("0b2a45"), np.clip(near * 1.15 + 0.12, 0, 1) * np.ones((1, WIDTH), dtype=np.float32))
+    sea = _mix(
+        mirrored * 0.72, _colour("0b2a45"), np.clip(near * 1.15 + 0.12, 0, 1) * np.ones((1, WIDTH), dtype=np.float32)
+    )
     fine, coarse = _noise(rng, (depth, WIDTH), (0.16, 0.04)), _noise(rng, (depth, WIDTH), (0.5, 0.14))
     ripple = fine * (1 - near) + coarse * near
     sea *= (0.72 + 0.6 * ripple)[..., None]
@@ -93,7 +104,7 @@ def _things(picture: Image.Image) -> Image.Image:
     draw.rectangle((1736, 2240, 1884, 2326), fill=(40, 54, 74, 255))
     draw.ellipse((1782, 2130, 1838, 2186), fill=(255, 226, 120, 255))
     draw.ellipse((1560, 2680, 2070, 2860), fill=(12, 44, 70, 255))
-    for x, y, size in ((980, 760, 46), (1120, 840, 34), (820, 900, 28), (1960, 620, 40)):
+    for x, y, size in ((1160, 1190, 46), (1330, 1120, 34), (1010, 1290, 28), (2120, 1240, 40)):
         draw.arc((x - 2 * size, y - size, x, y + size), 200, 350, fill=dark, width=7)
         draw.arc((x, y - size, x + 2 * size, y + size), 190, 340, fill=dark, width=7)
     small = layer.resize((WIDTH, HEIGHT), Image.Resampling.LANCZOS)
@@ -102,12 +113,7 @@ def _things(picture: Image.Image) -> Image.Image:
 
 
 def _words(draw: ImageDraw.ImageDraw) -> None:
-    lines = (
-        ("Fjalla", 214, 92, "OCEAN DAY"), ("Lato-Bold", 56, 330, "Saturday 22 June 2024 · 11 to 18"),
-        ("Lato", 44, 408, "Skarhavn harbour, Quay 12 to 15"), ("Lato-Bold", 42, 1530, "Ships to visit · Divers · Build your own wave buoy"),
-        ("Lato", 38, 1592, "Fish soup until the pot is empty · Admission free"), ("Lato", 28, 1668, "City of Skarhavn and Tidewerk Instruments"),
-    )  # fmt: skip
-    for name, size, y, words in lines:
+    for name, size, y, words in LINES:
         face = ImageFont.truetype(str(fonts.path(name)), size, layout_engine=ImageFont.Layout.BASIC)
         draw.text((WIDTH / 2 + 2, y + 3), words, font=face, fill=(16, 26, 48), anchor="ma")
         draw.text((WIDTH / 2, y), words, font=face, fill=(255, 250, 238), anchor="ma")

@@ -1,4 +1,4 @@
-"""The station log of SK-2, January 2024: a long table and pages of charts, from a small storm model with a fixed seed."""
+"""The station log of SK-2, January 2024: charts and a long table, from a small storm model with a fixed seed."""
 
 from __future__ import annotations
 
@@ -42,10 +42,15 @@ def readings() -> list[Record]:
         height = float(0.7 + 0.25 * np.sin(day) ** 2 + storm + rng.normal(0, 0.09))
         out.append(
             Record(
-                day=1 + n // 4, hour=6 * (n % 4), height=round(height, 2), highest=round(height * rng.uniform(1.55, 1.85), 2),
-                period=round(4.2 + 1.5 * height**0.8 + rng.normal(0, 0.2), 1), direction=int(225 + 40 * np.sin(day / 3) + rng.normal(0, 9)),
-                water=round(6.9 - 0.06 * day + rng.normal(0, 0.05), 1), wind=round(3.5 + 3.4 * height + abs(rng.normal(0, 0.7)), 1),
-            )  # fmt: skip
+                day=1 + n // 4,
+                hour=6 * (n % 4),
+                height=round(height, 2),
+                highest=round(height * rng.uniform(1.55, 1.85), 2),
+                period=round(4.2 + 1.5 * height**0.8 + rng.normal(0, 0.2), 1),
+                direction=int(225 + 40 * np.sin(day / 3) + rng.normal(0, 9)),
+                water=round(6.9 - 0.06 * day + rng.normal(0, 0.05), 1),
+                wind=round(3.5 + 3.4 * height + abs(rng.normal(0, 0.7)), 1),
+            )
         )
     return out
 
@@ -56,27 +61,25 @@ def text() -> str:
     heights = "\n".join(f"{r.day} | {r.height} | {r.highest}" for r in log)
     petals = "\n".join(f"{point} | {share}" for point, share in zip(POINTS, ROSE, strict=True))
     classes = "\n".join(_class(log, low) for low in range(7))
-    rows = "\n".join(
-        f"| {r.day:02d} Jan {r.hour:02d}:00 | {r.height:.2f} | {r.highest:.2f} | {r.period} | {r.direction} | {r.water} | {r.wind} |"
-        for r in log
-    )
+    rows = "\n".join(map(_row, log))
     return f"""{HEAD}# Wave height, January 2024
 ```lines unit="metres, six-hourly, by day of the month" names="significant height Hs / maximum height Hmax" height="230"
 {heights}
 ```
-```rose title="Where the waves came from" unit="share of readings, per cent" height="250"
+```rose title="Where the waves came from" unit="share of readings, per cent" height="280"
 {petals}
 ```
 ---
 
 # How often which height
-```bars title="Readings by wave height" unit="number of six-hourly readings, by class of significant height in metres" height="170"
+```bars title="Readings by wave height" unit="number of readings, by significant height in metres" height="230"
 {classes}
 ```
 ## Accessibility for crew transfer
-Transfer by boat is possible while significant wave height stays below 1.5 metres. In January this held for {_share(log, 1.5)} per cent of the readings; the longest closed spell lasted from the evening of the 21st to the 25th.
+Transfer by boat is possible while significant wave height stays below 1.5 metres. In January this held for
+{_share(log, 1.5)} per cent of the readings. The longest closed spell lasted {_closed(log, 1.5)}.
 
-```lines title="Water temperature" unit="degrees Celsius by day of the month" height="150" max="8"
+```lines title="Water temperature" unit="degrees Celsius by day of the month" height="210" max="8"
 {chr(10).join(f"{r.day} | {r.water}" for r in log if r.hour == 12)}
 ```
 ---
@@ -85,6 +88,21 @@ Transfer by boat is possible while significant wave height stays below 1.5 metre
 | Time | Hs, m | Hmax, m | Tp, s | Direction, ° | Water, °C | Wind, m/s |
 {rows}
 """
+
+
+def _row(r: Record) -> str:
+    when = f"{r.day:02d} Jan {r.hour:02d}:00"
+    return f"| {when} | {r.height:.2f} | {r.highest:.2f} | {r.period} | {r.direction} | {r.water} | {r.wind} |"
+
+
+def _closed(log: list[Record], limit: float) -> str:
+    """The longest run of readings at or above the limit, in words."""
+    runs: list[list[Record]] = [[]]
+    for reading in log:
+        runs = [*runs, []] if reading.height < limit else [*runs[:-1], [*runs[-1], reading]]
+    longest = max(runs, key=len)
+    first, last = longest[0], longest[-1]
+    return f"from {first.day} January, {first.hour:02d}:00, to {last.day} January, {last.hour:02d}:00"
 
 
 def _class(log: list[Record], low: int) -> str:

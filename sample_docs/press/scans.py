@@ -28,7 +28,7 @@ def letter(source: Path, target: Path) -> None:
         sheet, draw = _blank()
         if n == 0:
             _letterhead(draw, data["head"])
-        _typed(draw, (150, 400 if n == 0 else 180), page["lines"])
+        _typed(draw, (160, 400 if n == 0 else 180), page["lines"])
         if "sign" in page:
             _signature(draw, (150, page["sign"]))
         if "stamp" in page:
@@ -69,9 +69,9 @@ def _letterhead(draw: ImageDraw.ImageDraw, head: list[str]) -> None:
 
 
 def _typed(draw: ImageDraw.ImageDraw, at: tuple[int, int], lines: list[str]) -> None:
-    face = _font("Serif", 30)
+    face = _font("Serif", 27)
     for n, line in enumerate(lines):
-        draw.text((at[0], at[1] + 43 * n), line, font=face, fill=INK)
+        draw.text((at[0], at[1] + 42 * n), line, font=face, fill=INK)
 
 
 def _signature(draw: ImageDraw.ImageDraw, at: tuple[int, int]) -> None:
@@ -88,7 +88,13 @@ def _stamp(sheet: Image.Image, words: list[str]) -> None:
     draw = ImageDraw.Draw(plate)
     draw.rounded_rectangle((5, 5, 394, 164), 16, outline=(176, 36, 44, 225), width=6)
     for n, line in enumerate(words):
-        draw.text((200, 46 + 56 * n), line, font=_font("Lato-Black", 42 if n == 0 else 34), fill=(176, 36, 44, 225), anchor="mm")
+        draw.text(
+            (200, 46 + 56 * n),
+            line,
+            font=_font("Lato-Black", 42 if n == 0 else 34),
+            fill=(176, 36, 44, 225),
+            anchor="mm",
+        )
     turned = plate.rotate(9, expand=True, resample=Image.Resampling.BICUBIC)
     sheet.paste(turned, (WIDTH - 560, 300), turned)
 
@@ -121,7 +127,9 @@ def _remarks(draw: ImageDraw.ImageDraw, lines: list[str]) -> None:
 def _age(sheet: Image.Image, seed: int, turn: float) -> Image.Image:
     """Crooked, warm, grainy, darker to one side, with a few specks: what an office scanner makes of paper."""
     rng = np.random.default_rng(seed)
-    turned = sheet.rotate(turn, resample=Image.Resampling.BICUBIC, fillcolor="white").filter(ImageFilter.GaussianBlur(0.7))
+    turned = sheet.rotate(turn, resample=Image.Resampling.BICUBIC, fillcolor="white").filter(
+        ImageFilter.GaussianBlur(0.7)
+    )
     paper = np.asarray(turned, dtype=np.float32) * np.array([0.975, 0.955, 0.905], dtype=np.float32)
     paper += rng.normal(0, 4.5, (HEIGHT, WIDTH, 1)).astype(np.float32)
     shade = 1 - 0.09 * np.linspace(0, 1, WIDTH, dtype=np.float32)[None, :, None] ** 3

@@ -49,6 +49,21 @@ class Theme:
         """The bold face of the body's family."""
         return f"{self.body}-Bold"
 
+    @property
+    def dark(self) -> bool:
+        """Whether words are light on a dark page."""
+        return sum(HexColor(self.ink).rgb()) > 2
+
+    @property
+    def grid(self) -> Color:
+        """Hairlines of charts and tables."""
+        return HexColor("#2c4c61" if self.dark else "#cfd8dd")
+
+    @property
+    def grey(self) -> Color:
+        """Small words: labels, units, captions."""
+        return HexColor("#a9bdca" if self.dark else "#5c6873")
+
     def series(self) -> list[Color]:
         """Colours for the series of a chart, in order."""
         mixed = [self.accent, self.second, "#7d93a3", "#c3a13a", "#5b8f6b", "#8c5a7f"]
@@ -67,11 +82,12 @@ class Theme:
             look.alignment = TA_CENTER if self.heading == "centre" else 0
         elif kind in ("text", "lead"):
             look.spaceAfter = size * 0.62
-            look.alignment = TA_JUSTIFY if self.justified else 0
+            look.alignment = TA_JUSTIFY if self.justified else TA_CENTER if self.heading == "centre" else 0
         elif kind in ("bullet", "step"):
-            look.leftIndent, look.bulletIndent, look.spaceAfter = 15, 2, size * 0.35
+            look.leftIndent, look.bulletIndent, look.spaceAfter = size * 1.5, size * 0.2, size * 0.35
+            look.bulletFontName, look.bulletFontSize = self.bold, size
         elif kind == "head":
             look.fontName = self.bold
         elif kind == "caption":
-            look.textColor, look.spaceAfter = HexColor("#5c6873"), size * 0.9
+            look.textColor, look.spaceAfter = self.grey, size * 0.9
         return look
