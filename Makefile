@@ -31,6 +31,9 @@ samples: install  ## encode the sample library for the backbone in use
 sample-docs: install-dev  ## make the sample documents again, from their script
 	$(PYTHON) sample_docs/make.py
 
+eval: install  ## pooled, late and SMART on the sample documents' judged queries
+	$(PYTHON) -m smart_demo eval
+
 install: build/.installed build/.poppler
 install-dev: build/.installed-dev build/.poppler build/.chromium
 
@@ -52,6 +55,11 @@ build/.poppler:
 build/.chromium:
 	@mkdir -p build
 	command -v chromium >/dev/null || { $(SUDO) apt-get update -q && $(SUDO) apt-get install -q -y --no-install-recommends chromium fonts-dejavu-core; }
+	@touch $@
+
+# Encoded once by the embedded backbone; with another data folder the app does it again behind its page.
+build/.samples: build/.installed build/.poppler $(wildcard sample_docs/*.*)
+	$(PYTHON) -m smart_demo samples --backbone minilm
 	@touch $@
 
 clean:
