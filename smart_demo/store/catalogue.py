@@ -48,7 +48,8 @@ class Catalogue:
         return len(self._heads)
 
     def __contains__(self, page: StoredPage) -> bool:
-        return key_of(page) in self._heads
+        head = self._heads.get(key_of(page))
+        return head is not None and head.page == page
 
     def get(self, key: Key) -> Head | None:
         """Head of a page that is there."""

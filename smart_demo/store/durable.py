@@ -34,7 +34,7 @@ def storage_errors(doing: str) -> Iterator[None]:
         words = f"Could not {doing}: {(error.strerror or str(error)).lower()}."
         if error.errno in _FULL:
             raise StorageFull(words, "Free some space, or remove documents, and try again.") from error
-        raise LibraryError(words, "Check the folder named by SMART_DATA_DIR and who may write there.") from error
+        raise LibraryError(words, "Check SMART_DATA_DIR and SMART_INDEX_DIR and who may write there.") from error
 
 
 def make_folder(folder: Path) -> None:

@@ -45,6 +45,7 @@ class PageIndex:
         """Why a fresh folder took the place of an old one, if so."""
         self.trouble = ""
         """Why Chroma is left alone, if so."""
+        self._closed = False
         known = _folders(index_dir)
         number = max(known, default=0)
         if number:
@@ -93,17 +94,16 @@ class PageIndex:
 
     def close(self) -> None:
         """Let go of the folder."""
-        client, self._client = self._client, None
+        self._closed = True
         self.trouble = self.trouble or "the library is closed"
-        if client is not None:
-            with suppress(*_chroma_errors()):
-                client.close()
+        with suppress(*_chroma_errors()):  # AttributeError too: there may be no client
+            self._client.close()
 
     def _drop_narrow(self) -> None:
         """Delete collections made for fewer candidates: Chroma cannot widen a search while a folder is open."""
-        for known in self._twice(self._client.list_collections):
-            if known.configuration["hnsw"]["ef_search"] < self._search_width:
-                self._twice(partial(self._client.delete_collection, known.name))
+        wide, listed = self._search_width, self._client.list_collections
+        for name in self._twice(lambda: [c.name for c in listed() if c.configuration["hnsw"]["ef_search"] < wide]):
+            self._twice(partial(self._client.delete_collection, name))
 
     def _call(self, encoder: str, method: str, **arguments: object) -> Any:  # noqa: ANN401
         return getattr(self._collection(encoder), method)(**arguments)
@@ -123,9 +123,10 @@ class PageIndex:
         try:
             return ask()
         except _chroma_errors() as error:
-            self.trouble = f"Chroma failed twice ({type(error).__name__})"
-            with suppress(OSError):
-                _distrust(self._folder).touch(mode=0o600)
+            if not self._closed:  # a reader overtaken by the close says nothing about the folder
+                self.trouble = f"Chroma failed twice ({type(error).__name__})"
+                with suppress(OSError):
+                    _distrust(self._folder).touch(mode=0o600)
             raise IndexUnhealthy(self.trouble) from error
 
 

@@ -74,12 +74,12 @@ class Library:
             found = files.scan()
             with durable.storage_errors(f"use {index_dir}"):
                 mirror = Mirror(PageIndex(index_dir, candidates))
+            library = cls(files, found, mirror, lock, codec)
+            mirror.reconcile(library._catalogue.all())
+            library.flush()
         except BaseException:
             lock.release()
             raise
-        library = cls(files, found, mirror, lock, codec)
-        mirror.reconcile(library._catalogue.all())
-        library.flush()
         return library
 
     def add(self, scope: Scope, page: Page, encoding: PageEncoding) -> StoredPage:

@@ -18,6 +18,8 @@ from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
+import numpy as np
+
 from smart_demo.errors import LibraryError, TokenFileDamaged
 from smart_demo.store import codecs, durable, pictures, tokenfile
 from smart_demo.store.tokenfile import Body, Head
@@ -52,6 +54,8 @@ def prepare(scope: Scope, page: Page, encoding: PageEncoding, codec: str) -> Pre
     """Encode the token states and draw the pictures of one page. ValueError where the two do not belong together."""
     if encoding.page != page.id or len(encoding.kinds) != len(encoding.tokens):
         raise ValueError(f"encoding of {encoding.page} with {len(encoding.kinds)} kinds does not fit page {page.id}")
+    if encoding.pooled.ndim != 1 or not np.isfinite(encoding.pooled).all():
+        raise ValueError(f"the pooled vector of page {page.id} must be finite, (P,), not {encoding.pooled.shape}")
     copies = pictures.draw(page.pixels)
     codes = codecs.encode(encoding.tokens, codec)
     stored = StoredPage(

@@ -1,0 +1,53 @@
+"""Pages and encodings for the store's tests: small, made from a seed, never alike."""
+
+from pathlib import Path
+
+import numpy as np
+
+from smart_demo.store.library import Library
+from smart_demo.types import LOCAL, Page, PageEncoding, PageId, TokenBoxes, TokenGrid, TokenKind
+
+ENCODER = "a1" * 8
+OTHER_ENCODER = "b2" * 8
+POOLED, WIDTH = 16, 8
+
+
+def unit(rng, *shape):
+    """Random rows of length 1."""
+    rows = rng.normal(size=shape).astype(np.float32)
+    return rows / np.linalg.norm(rows, axis=-1, keepdims=True)
+
+
+def page_id(file: int, number: int = 1) -> PageId:
+    return PageId(f"{file:016x}", number)
+
+
+def made(file: int, number: int = 1, encoder: str = ENCODER, tokens: int = 6):
+    """(page, encoding): even files have boxes, odd ones a grid; the same arguments give the same arrays."""
+    rng = np.random.default_rng([file, number, int(encoder, 16) % 997])
+    pixels = rng.integers(0, 255, (60, 40, 3), dtype=np.uint8)
+    page = Page(page_id(file, number), f"document {file}.pdf", 3, pixels)
+    boxes = np.concatenate([rng.uniform(size=(tokens - 1, 4)), np.full((1, 4), np.nan)]).astype(np.float32)
+    place = TokenGrid(1, 1, tokens - 1) if file % 2 else TokenBoxes(boxes)
+    kinds = np.full(tokens, TokenKind.PATCH, np.uint8)
+    return page, PageEncoding(page.id, encoder, unit(rng, POOLED), unit(rng, tokens, WIDTH), kinds, place)
+
+
+def open_library(folder: Path, **options) -> Library:
+    return Library.open(folder / "data", folder / "index", **options)
+
+
+def put(library: Library, *files: int, scope=LOCAL, encoder: str = ENCODER, numbers=(1,)):
+    """Add pages; returns what the library made of them."""
+    pages = [library.add(scope, *made(file, number, encoder)) for file in files for number in numbers]
+    library.flush()
+    return pages
+
+
+def files_under(folder: Path) -> dict[str, int]:
+    """Relative name -> size of every file."""
+    return {str(p.relative_to(folder)): p.stat().st_size for p in folder.rglob("*") if p.is_file()}
+
+
+def token_files(folder: Path) -> list[Path]:
+    return sorted((folder / "data" / "tokens").rglob("*.safetensors"))
