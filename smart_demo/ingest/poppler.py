@@ -40,8 +40,8 @@ log = logging.getLogger(__name__)
 def bounded_poppler(seconds: int) -> Iterator[str | None]:
     """A folder for pdf2image's `poppler_path`, there while the context lasts; None where scripts cannot be run.
 
-    seconds: of processor time for one run. FileRefused where poppler is not
-    installed, StorageFull where there is no room for the scripts.
+    seconds: of processor time for one run. FileRefused where poppler is not installed, StorageFull where there is no
+    room for the scripts.
     """
     programs = {name: path for name in PROGRAMS if (path := shutil.which(name))}
     if len(programs) < len(PROGRAMS):
