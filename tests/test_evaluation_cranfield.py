@@ -2,12 +2,16 @@
 
 from math import log2
 
+import numpy as np
 import pytest
 
+from smart_demo import scoring
+from smart_demo.backbones.words import WordBackbone
 from smart_demo.config import Settings
 from smart_demo.errors import InputRefused
 from smart_demo.evaluation import evaluate_cranfield
-from smart_demo.evaluation.cranfield import page_id, read_cranfield
+from smart_demo.evaluation.cranfield import encode, page_id, read_cranfield, score
+from smart_demo.types import Query
 
 DOCUMENTS = """.I 1
 .T
@@ -101,7 +105,22 @@ def test_the_whole_run_by_hand(folder, codec):
         assert values["recall@5"] == pytest.approx((1 + 1 / 2) / 2)
         assert values["mrr@10"] == 1.0
     assert (report["pages"], report["queries"], report["encoder"]["codec"]) == (3, 2, codec)
-    assert told[-1] == "Asked 2 of 2 queries."
+    assert told[-1] == "Scored 3 of 3 texts."
+
+
+def test_scoring_all_queries_together_is_scoring_each_alone(folder):
+    backbone, collection = WordBackbone(), read_cranfield(folder)
+    texts = encode(collection, backbone, "int8")
+    queries = [backbone.encode_query(Query(one.query)) for one in collection.judged]
+    together = score(texts, queries)
+    for query in queries:
+        every = np.arange(len(texts.pages))
+        alone = scoring.parts(query, texts.pages, texts.pooled, every, lambda page: texts.tokens[page.id])
+        found = together[query.query.text]
+        assert found.pages == alone.pages
+        assert list(found.kinds) == list(alone.kinds)
+        np.testing.assert_allclose(found.maxima, alone.maxima, atol=1e-6)
+        np.testing.assert_allclose(found.pooled, alone.pooled, atol=1e-6)
 
 
 @pytest.mark.parametrize(

@@ -28,7 +28,17 @@ from smart_demo.evaluation.report import Report
 from smart_demo.evaluation.runs import METHODS, Tell, evaluate, silent, tell_tenths
 from smart_demo.serving import Backbones
 from smart_demo.store import codecs
-from smart_demo.types import LOCAL, Floats, PageId, Query, SearchResult, StoredPage, TokenCodes
+from smart_demo.types import (
+    LOCAL,
+    Floats,
+    PageId,
+    Parts,
+    Query,
+    QueryEncoding,
+    SearchResult,
+    StoredPage,
+    TokenCodes,
+)
 
 DOCUMENTS, QUERIES, JUDGEMENTS = "cran.all.1400", "cran.qry", "cranqrel"
 _RECORD = re.compile(r"^\.I[ \t]+([0-9]{1,9})[ \t]*\n", re.MULTILINE)
@@ -58,23 +68,23 @@ class Texts:
 def evaluate_cranfield(settings: Settings, folder: Path, tell: Tell = silent) -> Report:
     """Rank all abstracts for every judged query by every method, with the backbone and the codec of the settings.
 
-    InputRefused where the folder does not hold the collection; BackboneUnavailable as the backbone raises it.
+    InputRefused where the folder does not hold the collection or a query has no words; BackboneUnavailable as the
+    backbone raises it.
     """
     collection = read_cranfield(folder)
     choice = registry.choose(settings)
     load = Backbones(choice, lambda name: registry.load(name, settings), fall_back=not choice.insisted)
     backbone = load.main()
     begun = time.perf_counter()
+    queries = [backbone.encode_query(Query(one.query)) for one in collection.judged]
     texts = encode(collection, backbone, settings.codec, tell)
     encoded = time.perf_counter()
+    parts = score(texts, queries, tell)
 
     def search(text: str) -> Mapping[str, SearchResult]:
-        query = backbone.encode_query(Query(text))
-        everything = np.arange(len(texts.pages))
-        parts = scoring.parts(query, texts.pages, texts.pooled, everything, lambda page: texts.tokens[page.id])
-        return {method.name: scoring.rank(parts, method, top=1) for method in METHODS}
+        return {method.name: scoring.rank(parts[text], method, top=1) for method in METHODS}
 
-    scored, left_out = evaluate(collection.judged, search, tell)
+    scored, left_out = evaluate(collection.judged, search)
     seconds = {"encode": encoded - begun, "search": time.perf_counter() - encoded}
     notices = (*collection.notices, *left_out)
     return Report("Cranfield", "texts", len(texts.pages), backbone.encoder, settings.codec, scored, seconds, notices)
@@ -105,6 +115,25 @@ def encode(collection: Cranfield, backbone: Backbone, codec: str, tell: Tell = s
         tokens[page.id] = codes
         tell_tenths(tell, "Encoded", len(pages), total, "texts")
     return Texts(tuple(pages), np.stack(pooled), tokens)
+
+
+def score(texts: Texts, queries: Sequence[QueryEncoding], tell: Tell = silent) -> Mapping[str, Parts]:
+    """Parts by query text.
+
+    A maximum belongs to one query token, whatever tokens stand beside it. So all queries go through an abstract
+    together: a large product for each of 1,398 abstracts in place of 300,000 small ones.
+    """
+    together = np.concatenate([query.tokens for query in queries])
+    maxima = np.empty((len(texts.pages), len(together)), dtype=np.float32)
+    for row, page in enumerate(texts.pages):
+        maxima[row] = scoring.token_maxima(together, texts.tokens[page.id])
+        tell_tenths(tell, "Scored", row + 1, len(texts.pages), "texts")
+    ends = np.cumsum([len(query.tokens) for query in queries])
+    everything = np.arange(len(texts.pages))
+    return {
+        query.query.text: Parts(query.kinds, texts.pages, texts.pooled @ query.pooled, everything, own)
+        for query, own in zip(queries, np.split(maxima, ends[:-1], axis=1), strict=True)
+    }
 
 
 def page_id(number: int) -> PageId:
