@@ -56,6 +56,10 @@ def test_every_token_has_one_kind_and_a_label_that_shows(writer, text):
     assert (made.kinds == TAIL).sum() == 5
 
 
+def test_half_a_surrogate_pair_is_no_reason_to_fail(writer, tokenizer):
+    assert "a?b" in tokenizer.decode(writer.write(QUERY, None, "a\ud83db").ids)
+
+
 def test_kinds_follow_the_order_of_the_prompt(writer):
     made = writer.write(QUERY, Grid(1, 2), "red star")
     runs = [made.kinds[0]] + [b for a, b in zip(made.kinds, made.kinds[1:], strict=False) if a != b]

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import logging
+import math
+import sys
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -47,19 +49,17 @@ def load_parts(checkpoint: Checkpoint, dtype: str) -> Parts:
 
 
 def _configuration(checkpoint: Checkpoint) -> dict[str, Any]:
+    """config.json, where it describes the architecture that the prompt and the pixels are written for."""
     try:
         config = json.loads((checkpoint.folder / "config.json").read_text(encoding="utf-8"))
-        kind, sides = config["model_type"], (config.get("vision_config") or {})
-        side = sides.get("patch_size", 16) * sides.get("spatial_merge_size", 2)
+        kind, text, vision = config["model_type"], config.get("text_config") or {}, config.get("vision_config") or {}
+        side = vision.get("patch_size", 16) * vision.get("spatial_merge_size", 2)
+        known = {"hidden_size", "num_hidden_layers"} <= set(text)
     except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
         raise BackboneUnavailable(
             f"config.json of {checkpoint.name} cannot be read.", "Fetch the model again."
         ) from error
-    if (
-        kind != "qwen3_vl"
-        or side != TOKEN_SIDE
-        or not {"hidden_size", "num_hidden_layers"} <= set(config.get("text_config") or {})
-    ):
+    if kind != "qwen3_vl" or side != TOKEN_SIDE or not known:
         raise BackboneUnavailable(
             f"{checkpoint.name} is a model of type {kind}, not a Qwen3-VL embedding model.",
             "SMART_BACKBONE takes qwen3-vl-2b, qwen3-vl-8b, or a model fine-tuned from them.",
@@ -68,13 +68,8 @@ def _configuration(checkpoint: Checkpoint) -> dict[str, Any]:
 
 
 def _parameters(folder: Path) -> int:
-    total = 0
-    for name, tensor in tensors(folder).items():
-        count = 1
-        for side in tensor.shape:
-            count *= side
-        total += 0 if name in NOT_NEEDED else count
-    return total
+    """How many numbers will be held in memory, from the headers alone."""
+    return sum(math.prod(tensor.shape) for name, tensor in tensors(folder).items() if name not in NOT_NEEDED)
 
 
 def _input_parts(checkpoint: Checkpoint) -> tuple[PromptWriter, Any]:
@@ -98,7 +93,10 @@ def _load_model(checkpoint: Checkpoint, placement: Placement) -> nn.Module:
     import torch
     from safetensors import SafetensorError
     from transformers import Qwen3VLModel
+    from transformers.utils.logging import disable_progress_bar
 
+    if not sys.stderr.isatty():
+        disable_progress_bar()  # in a log or a pipe a redrawn line is a hundred lines
     places = {"device_map": "auto"} if placement.spread else {}
     try:
         # Shapes that differ are asked for as facts, so that they are told in our words with the others.

@@ -64,5 +64,6 @@ def cut(pixels: Pixels, budget: int, processor: Any) -> Patches:  # noqa: ANN401
     picture = Image.fromarray(pixels)
     if picture.size != size:
         picture = picture.resize(size, Image.Resampling.BICUBIC)
-    made = processor(images=[picture], do_resize=False, return_tensors="np")
+    sides = {"patch_size": TOKEN_SIDE // 2, "merge_size": 2, "temporal_patch_size": 2}
+    made = processor(images=[picture], do_resize=False, return_tensors="np", **sides)
     return Patches(np.asarray(made["pixel_values"], np.float32), grid)

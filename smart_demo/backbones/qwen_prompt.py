@@ -117,9 +117,9 @@ class PromptWriter:
     def write(self, instruction: str, grid: Grid | None, text: str, window: int = WINDOW) -> Prompt:
         """The prompt of one picture, one text, or a picture followed by a text, cut to `window` tokens.
 
-        Whitespace around the text is no part of it.
+        Whitespace around the text is no part of it; half a surrogate pair, which no encoding knows, becomes `?`.
         """
-        text = text.strip() or ("" if grid else NOTHING)
+        text = text.encode(errors="replace").decode().strip() or ("" if grid else NOTHING)
         ids, labels = self._pieces(text)
         head, tail = self._head(instruction, grid), self._tail()
         room = max(0, window - len(head.ids) - len(tail.ids))

@@ -53,7 +53,7 @@ def find(source: str, revision: str | None = None) -> Checkpoint | None:
     """The checkpoint of `source` (a folder or hub id) where it is on this disk and whole, else None. No network."""
     folder = Path(source).expanduser()
     if folder.is_dir():
-        folder = folder.resolve()
+        folder = folder.absolute()  # not resolved: a link is called what its owner called it
         return Checkpoint(folder, folder.name) if _whole(folder) else None
     from huggingface_hub import try_to_load_from_cache
     from huggingface_hub.errors import HFValidationError
