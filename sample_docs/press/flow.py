@@ -33,7 +33,13 @@ def typeset(text: str, target: Path, theme: Theme) -> None:
     """Set a text as the PDF `target`; equal texts give equal bytes. The first page's columns start `drop` lower."""
     matter, blocks = markup.parse(text)
     document = BaseDocTemplate(
-        str(target), pagesize=theme.page, title=matter["title"], author=matter.get("author", ""), invariant=1, lang="en"
+        str(target),
+        pagesize=theme.page,
+        title=matter["title"],
+        author=matter.get("author", ""),
+        invariant=1,
+        lang=matter.get("lang", "en"),
+        initialFontName=theme.body,
     )
 
     def dress(canvas: Canvas, _: BaseDocTemplate) -> None:
@@ -140,6 +146,7 @@ def note(block: Block, theme: Theme) -> Flowable:
     box = Table([[Paragraph(block.text, theme.style("note"))]], colWidths=["100%"])
     box.setStyle(
         [
+            ("FONT", (0, 0), (-1, -1), theme.body),
             ("BACKGROUND", (0, 0), (-1, -1), theme.colour("pale")),
             ("LINEBEFORE", (0, 0), (0, -1), 3, theme.colour("second")),
             ("LEFTPADDING", (0, 0), (-1, -1), 10),
@@ -189,6 +196,7 @@ def _look(theme: Theme, body: list[list[str]]) -> list[tuple]:
     accent, line = theme.colour("accent"), theme.grid
     tight = 2.1 if len(body) > 18 else 3.2
     look: list[tuple] = [
+        ("FONT", (0, 0), (-1, -1), theme.body),
         ("VALIGN", (0, 0), (-1, -1), "TOP"),
         ("LEFTPADDING", (0, 0), (-1, -1), 4.5),
         ("RIGHTPADDING", (0, 0), (-1, -1), 4.5),

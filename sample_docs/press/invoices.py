@@ -18,7 +18,7 @@ TAX = 0.25
 
 def write(source: Path, target: Path) -> None:
     """All invoices of a data file as one PDF."""
-    canvas = Canvas(str(target), pagesize=A4, invariant=1)
+    canvas = Canvas(str(target), pagesize=A4, invariant=1, initialFontName="Lato")
     canvas.setTitle("Invoices, March 2024")
     for invoice in tomllib.loads(source.read_text(encoding="utf-8"))["invoice"]:
         _head(canvas, invoice)

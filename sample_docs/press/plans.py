@@ -20,7 +20,7 @@ PAGE = landscape(A4)
 def write(source: Path, target: Path) -> None:
     """Both plans as one PDF of two pages."""
     data = tomllib.loads(source.read_text(encoding="utf-8"))
-    canvas = Canvas(str(target), pagesize=PAGE, invariant=1)
+    canvas = Canvas(str(target), pagesize=PAGE, invariant=1, initialFontName="Lato")
     canvas.setTitle(data["title"])
     _sea(canvas, data["sea"])
     canvas.showPage()
