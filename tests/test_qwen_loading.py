@@ -3,6 +3,7 @@
 import json
 import logging
 import shutil
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -217,3 +218,16 @@ def test_the_pooled_token_is_logged(good, caplog):
     with caplog.at_level(logging.INFO, logger=qwen3_vl.__name__):
         load(good)
     assert "pooled token is '↵'" in caplog.text
+
+
+def test_a_model_that_accelerate_spreads_encodes_the_same(good):
+    """Without a GPU the spread is over the CPU alone: the wiring is what is tried."""
+    from smart_demo.backbones import qwen_checkpoint
+    from smart_demo.backbones.placement import Placement
+    from smart_demo.backbones.weights import fetch
+
+    checkpoint = fetch(str(good))
+    placement = Placement("cpu", "float32", spread=True, batch=1, reason="spread.")
+    parts = replace(load(good)._parts, model=qwen_checkpoint._load_model(checkpoint, placement), placement=placement)
+    spread = Qwen3VL(checkpoint, parts, Settings(visual_tokens=16)).encode_pages([page(picture())])[0]
+    np.testing.assert_allclose(spread.tokens, load(good).encode_pages([page(picture())])[0].tokens, atol=1e-6)
