@@ -8,8 +8,9 @@ from math import log2
 import pytest
 
 from smart_demo.config import Settings
-from smart_demo.errors import BackboneUnavailable, InputRefused
+from smart_demo.errors import BackboneUnavailable, InputRefused, LibraryError, StorageFull
 from smart_demo.evaluation import evaluate_documents
+from smart_demo.store.library import Library
 from tests.documents import write_pdf
 
 SETTINGS = Settings(backbone="words")
@@ -94,6 +95,28 @@ def test_the_library_goes_away_when_the_run_fails_too(folder, scratch, tmp_path)
         evaluate_documents(Settings(backbone=str(empty)), folder, path)
     with pytest.raises(InputRefused, match="None of the queries"):
         evaluate_documents(SETTINGS, folder, queries(folder, asked("q1", "???", [("tides.pdf", 1, 1)])))
+    assert list(scratch.iterdir()) == []
+
+
+def test_a_collection_of_which_nothing_was_indexed_is_no_measure(tmp_path, scratch):
+    write_pdf(tmp_path / "blank.pdf", "")
+    path = queries(tmp_path, asked("q1", "tide", [("blank.pdf", 1, 1)]))
+    with pytest.raises(InputRefused, match=r"None of the pages could be indexed") as caught:
+        evaluate_documents(SETTINGS, tmp_path, path)
+    assert "blank.pdf" in caught.value.hint
+    assert list(scratch.iterdir()) == []
+
+
+def test_a_disk_that_fills_up_ends_the_run(folder, scratch, monkeypatch):
+    def full(*_):
+        raise StorageFull("There is no space left.", "Free some.")
+
+    monkeypatch.setattr(Library, "add", full)
+    write_pdf(folder / "bolts.pdf", "bolts")
+    path = queries(folder, asked("q1", "tide", [("tides.pdf", 1, 1)]))
+    with pytest.raises(LibraryError, match="nothing was measured") as caught:
+        evaluate_documents(SETTINGS, folder, path)
+    assert "no space left" in caught.value.hint
     assert list(scratch.iterdir()) == []
 
 

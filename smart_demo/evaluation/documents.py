@@ -97,11 +97,13 @@ def look_at(documents: Path, limits: Limits) -> Shelf:
 
 
 def _measured(engine: Engine, shelf: Shelf, judged: tuple[Judged, ...], name: str, tell: Tell) -> Report:
+    encoder = engine.backbone(LOCAL).encoder  # loads the model, so that the seconds are of the indexing alone
     begun = time.perf_counter()
     notices = [*shelf.notices, *_index(engine, shelf, tell)]
     indexed = time.perf_counter()
-    encoder = engine.backbone(LOCAL).encoder
     pages = {page.id for page in engine.library.pages([LOCAL], encoder.fingerprint)}
+    if not pages:
+        raise InputRefused("None of the pages could be indexed.", " ".join(notices))
     notices += _never_found(shelf, judged, pages)
 
     def search(text: str) -> Mapping[str, SearchResult]:
