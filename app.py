@@ -1,0 +1,36 @@
+"""The page: settings -> engine -> `demo`. `python app.py` serves it; so does a Space."""
+
+from __future__ import annotations
+
+import atexit
+import logging
+import os
+import sys
+import tempfile
+
+# Before Gradio is imported: uploads are held in a folder of this process alone, and nothing is reported to anyone.
+os.environ.setdefault("GRADIO_ANALYTICS_ENABLED", "False")
+_uploads = tempfile.TemporaryDirectory(prefix="smart-demo-", ignore_cleanup_errors=True)
+os.environ.setdefault("GRADIO_TEMP_DIR", _uploads.name)
+
+from smart_demo.config import read_settings  # noqa: E402
+from smart_demo.engine import open_engine  # noqa: E402
+from smart_demo.errors import SmartError  # noqa: E402
+from smart_demo.ui.build import build_app  # noqa: E402
+from smart_demo.ui.preparation import Preparation  # noqa: E402
+from smart_demo.ui.theme import launch_options  # noqa: E402
+
+logging.basicConfig(level=logging.WARNING, format="%(levelname)s %(name)s: %(message)s")
+try:
+    settings = read_settings(os.environ)
+    engine = open_engine(settings)
+except SmartError as error:
+    sys.exit(error.sentence)
+atexit.register(engine.close)
+preparation = Preparation(engine)
+demo = build_app(engine, preparation)
+
+if __name__ == "__main__":
+    preparation.start()
+    engine.backbones.load_behind()
+    demo.queue(max_size=20, default_concurrency_limit=4).launch(**launch_options(settings))

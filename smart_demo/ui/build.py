@@ -1,0 +1,181 @@
+"""The page, wired: which handler answers which event. Building it starts nothing."""
+
+from __future__ import annotations
+
+import functools
+import logging
+from collections.abc import Callable
+from pathlib import Path
+from typing import ParamSpec
+
+import gradio as gr
+
+from smart_demo.engine import Engine
+from smart_demo.errors import SmartError
+from smart_demo.types import LOCAL, SAMPLES
+from smart_demo.ui import frame, library_panel
+from smart_demo.ui.examples import EXAMPLES
+from smart_demo.ui.handlers import CALM, ON_SAMPLES, Asked, Handlers, Pulse, asked
+from smart_demo.ui.layout import Layout
+from smart_demo.ui.preparation import Preparation
+from smart_demo.ui.uploads import Uploads
+from smart_demo.ui.wording import esc
+
+log = logging.getLogger(__name__)
+P = ParamSpec("P")
+QUIET = {"api_visibility": "private", "show_progress": "hidden"}
+ONCE = {**QUIET, "trigger_mode": "once"}
+MOST_OF_ADDRESS = 500
+"""Characters of a query that is taken from the address."""
+
+
+def calm(handler: Callable[P, object]) -> Callable[P, object]:
+    """Refusals become a warning in words, anything unforeseen one calm sentence; the page stays as it was."""
+
+    @functools.wraps(handler)
+    def guarded(*args: P.args, **kwargs: P.kwargs) -> object:
+        try:
+            return handler(*args, **kwargs)
+        except SmartError as error:
+            gr.Warning(esc(error.sentence), title="Not this way")
+        except Exception:
+            log.exception("an event failed")
+            gr.Warning(CALM, title="Sorry")
+        return gr.skip()
+
+    return guarded
+
+
+class Wiring:
+    """Events of one page, around its handlers."""
+
+    def __init__(self, handlers: Handlers, page: Layout) -> None:
+        self.handlers, self.page = handlers, page
+        answer = [page.results, page.answered, page.chips]
+        gr.on([page.go.click, page.query.submit], self.search, [page.query, page.scope, *page.dials], answer, **ONCE)
+        page.chips.select(self.example, page.dials, [page.query, page.scope, *answer], **ONCE)
+        page.scope.input(self.elsewhere, [page.answered, page.scope, *page.dials], answer, **ONCE)
+        turned = [dial.change for dial in page.dials]
+        gr.on(turned, self.rerank, [page.answered, *page.dials], page.results, **QUIET, trigger_mode="always_last")
+        around = [page.status, page.footer, page.sample_documents, page.scope, page.timer, page.seen, page.results]
+        if handlers.private:
+            around += [page.documents, page.arrivals, page.cancel]
+            page.files.upload(self.upload, page.files, [page.files, page.timer], **ONCE)
+            page.cancel.click(self.cancel, None, page.cancel, **ONCE)
+            page.documents.delete(self.delete, None, page.timer, **ONCE)
+        page.timer.tick(self.look, [page.seen, page.answered, *page.dials], around, **ONCE)
+        self.opened = [page.query, page.answered, page.chips, *around]
+        """Everything that the first look fills."""
+
+    # -- searching
+
+    @calm
+    def search(self, text: object, scope: object, *dials: object) -> object:
+        return self._answer(asked(text, scope, *dials))
+
+    @calm
+    def elsewhere(self, answered: object, scope: object, *dials: object) -> object:
+        """The same query in another scope."""
+        return self._answer(asked(_strings(answered)[0], scope, *dials))
+
+    @calm
+    def example(self, event: gr.EventData, *dials: object) -> object:
+        """A chip: its words into the box, answered by the samples they were written for."""
+        data = event._data if isinstance(event._data, dict) else {}
+        wanted = asked(data.get("query"), ON_SAMPLES, *dials)
+        return wanted.text, ON_SAMPLES, *self._answer(wanted)
+
+    @calm
+    def rerank(self, answered: object, *dials: object) -> object:
+        """Other weights, no encoder."""
+        text, scope = _strings(answered)
+        return self.handlers.answer(asked(text, scope, *dials)) if text else gr.skip()
+
+    def _answer(self, wanted: Asked) -> tuple[str, list[str], str]:
+        shown = self.handlers.answer(wanted)
+        return shown, [wanted.text, wanted.scope], frame.chips(EXAMPLES, wanted.text)
+
+    # -- the library
+
+    @calm
+    def upload(self, files: object) -> object:
+        """Queue what was dropped and give the box back, so that the next file can come."""
+        paths = [Path(file) for file in files if isinstance(file, str)] if isinstance(files, list) else []
+        self.handlers.uploads.submit(paths)
+        return None, gr.Timer(active=True)
+
+    @calm
+    def cancel(self) -> object:
+        self.handlers.uploads.cancel()
+        return gr.Button("Stopping after this page", interactive=False)
+
+    @calm
+    def delete(self, event: gr.EventData) -> object:
+        data = event._data if isinstance(event._data, dict) else {}
+        gr.Info(esc(self.handlers.delete(data.get("file"))), title="Deleted")
+        return gr.Timer(active=True)
+
+    # -- what goes on behind the page
+
+    @calm
+    def open(self, request: gr.Request, *dials: object) -> object:
+        """The first look: a query of the address (`?q=`) or the first example is already answered."""
+        text = request.query_params.get("q", "") if request else ""
+        wanted = asked(text[:MOST_OF_ADDRESS] or EXAMPLES[0], ON_SAMPLES, *dials)
+        page = self.page
+        shown = {page.query: wanted.text, page.answered: [wanted.text, wanted.scope]}
+        shown[page.chips] = frame.chips(EXAMPLES, wanted.text)
+        return shown | self._around(self.handlers.pulse()) | {page.results: self.handlers.shown(wanted)}
+
+    @calm
+    def look(self, seen: object, answered: object, *dials: object) -> object:
+        """Everything that may have changed by itself. The timer rests once nothing will."""
+        now = self.handlers.pulse()
+        if now.page == _strings(seen)[0]:
+            return gr.skip() if now.busy else {self.page.timer: gr.Timer(active=False)}
+        changed = self._around(now)
+        text, scope = _strings(answered)
+        if text and now.answers != _strings(seen)[1]:
+            changed[self.page.results] = self.handlers.shown(asked(text, scope, *dials))
+        return changed
+
+    def _around(self, now: Pulse) -> dict[object, object]:
+        """Updates of all that stands around the answer."""
+        handlers, page, choices = self.handlers, self.page, self.handlers.choices()
+        shelf = library_panel.sample_documents(handlers.documents(SAMPLES), now.samples)
+        around: dict[object, object] = {
+            page.status: frame.status(now.serving, handlers.preparation.trouble),
+            page.footer: frame.footer(now.serving, now.samples.encoder if now.samples else "", public=not page.private),
+            page.sample_documents: shelf,
+            page.scope: gr.Radio(choices, visible=len(choices) > 1),
+            page.timer: gr.Timer(active=now.busy),
+            page.seen: [now.page, now.answers],
+        }
+        if page.private:
+            running = handlers.uploads.running
+            around[page.documents] = handlers.own_documents(now.serving)
+            around[page.arrivals] = library_panel.arrivals(handlers.uploads.progress)
+            around[page.cancel] = gr.Button("Stop", visible=running, interactive=running)
+        return around
+
+
+def _strings(pair: object) -> tuple[str, str]:
+    """Two strings that the browser's state gave back; empty ones for anything else."""
+    if isinstance(pair, list | tuple) and len(pair) == 2 and all(isinstance(part, str) for part in pair):
+        return pair[0], pair[1]
+    return "", ""
+
+
+def build_app(engine: Engine, preparation: Preparation) -> gr.Blocks:
+    """The page around an engine. `preparation` may be running or not."""
+    uploads = Uploads(functools.partial(engine.add, LOCAL), engine.settings.limits.files)
+    handlers = Handlers(engine, uploads, preparation)
+
+    def picture(key: object) -> dict[str, str]:
+        return handlers.picture(key)
+
+    with gr.Blocks(title="SMART demo", analytics_enabled=False, fill_width=True) as app:
+        page = Layout(engine.settings, picture, private=handlers.private)
+        wiring = Wiring(handlers, page)
+        app.load(wiring.open, page.dials, wiring.opened, **QUIET)
+    return app

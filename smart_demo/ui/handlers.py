@@ -1,0 +1,223 @@
+"""What the page's events do. Every argument is doubted: private endpoints can still be called by anyone with curl.
+
+No markup is made here and no component touched; `build` connects these to both.
+"""
+
+from __future__ import annotations
+
+import base64
+import logging
+import math
+import re
+from dataclasses import dataclass
+
+from smart_demo.engine import Engine
+from smart_demo.errors import InputRefused, LibraryError, SmartError
+from smart_demo.samples import Samples
+from smart_demo.serving import Serving
+from smart_demo.types import (
+    LATE,
+    LOCAL,
+    POOLED,
+    SAMPLES,
+    SMART,
+    Document,
+    Method,
+    PageId,
+    Query,
+    Scope,
+    StoredPage,
+    Weights,
+)
+from smart_demo.ui import library_panel, results
+from smart_demo.ui.preparation import Preparation
+from smart_demo.ui.uploads import Uploads
+from smart_demo.ui.wording import size
+
+log = logging.getLogger(__name__)
+FEWEST, MOST = 3, 20
+HEAVIEST = 4.0
+"""Of a weight."""
+ON_SAMPLES, ON_MINE, ON_BOTH = "Samples", "My documents", "Both"
+CHOICES = {ON_SAMPLES: (SAMPLES,), ON_MINE: (LOCAL,), ON_BOTH: (SAMPLES, LOCAL)}
+CALM = "Something went wrong. The page is as it was; the log of the demo says what happened."
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """What the columns answer: kept so that weights can be turned without reading the box again."""
+
+    text: str
+    scope: str
+    top: int
+    weights: Weights
+
+
+@dataclass(frozen=True, slots=True)
+class Pulse:
+    """All that changes behind the page without anybody's doing."""
+
+    serving: Serving
+    ready: bool
+    samples: Samples | None
+    preparing: bool
+    uploading: bool
+    versions: tuple[int, int]
+    """Of the library and of the uploads."""
+    trouble: str
+
+    @property
+    def busy(self) -> bool:
+        """Whether something may still change by itself."""
+        return self.preparing or self.uploading or not self.ready
+
+    @property
+    def page(self) -> str:
+        """Differs whenever anything around the answer does."""
+        return repr(self)
+
+    @property
+    def answers(self) -> str:
+        """Differs whenever the answer may; during an upload it waits for the end."""
+        return repr((self.ready, self.samples, self.trouble, None if self.uploading else self.versions[0]))
+
+
+def asked(text: object, scope: object, top: object, pooled: object, late: object) -> Asked:
+    """Checked arguments of a search; what makes no sense becomes the nearest that does, or the default."""
+    return Asked(
+        text if isinstance(text, str) else "",
+        scope if isinstance(scope, str) and scope in CHOICES else ON_SAMPLES,
+        int(_number(top, FEWEST, MOST, 5)),
+        Weights(_number(pooled, 0.0, HEAVIEST, 1.0), _number(late, 0.0, HEAVIEST, 1.0)),
+    )
+
+
+def _number(value: object, low: float, high: float, otherwise: float) -> float:
+    if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
+        return otherwise
+    return min(max(float(value), low), high)
+
+
+class Handlers:
+    """Answers of one app, around one engine."""
+
+    def __init__(self, engine: Engine, uploads: Uploads, preparation: Preparation) -> None:
+        self.engine, self.uploads, self.preparation = engine, uploads, preparation
+
+    @property
+    def private(self) -> bool:
+        """Whether this page may see and change the `local` library."""
+        return self.engine.settings.uploads and not self.engine.settings.public
+
+    def visible(self, scope: Scope) -> bool:
+        """Whether pages of a scope may be shown to whoever asks."""
+        return scope == SAMPLES or (scope == LOCAL and self.private)
+
+    def samples(self) -> Samples | None:
+        """How far the samples are; None while not even the embedded model could be loaded."""
+        try:
+            return self.engine.samples()
+        except SmartError as error:
+            self.preparation.trouble = self.preparation.trouble or error.sentence
+            return None
+
+    def choices(self) -> list[str]:
+        """Scopes to choose from; both together only where one encoder made them."""
+        if not self.private:
+            return [ON_SAMPLES]
+        offered = [ON_SAMPLES, ON_MINE]
+        if self.engine.backbones.ready:
+            sides = {self.engine.backbone(scope).encoder.fingerprint for scope in (SAMPLES, LOCAL)}
+            offered += [ON_BOTH] if len(sides) == 1 else []
+        return offered
+
+    def answer(self, wanted: Asked) -> str:
+        """The markup of an answer. InputRefused for what cannot be answered, LibraryError where the disk fails."""
+        scopes = CHOICES[wanted.scope]
+        if not all(map(self.visible, scopes)):
+            raise InputRefused("Only the samples can be searched here.")
+        if SAMPLES in scopes:
+            samples = self.samples()
+            if samples is None or (not samples.whole and self.preparation.trouble and not self.preparation.running):
+                return results.empty("The samples are not ready", self.preparation.trouble, calm=False)
+            if not samples.whole:
+                return results.preparing(samples)
+        if LOCAL in scopes and not self.engine.backbones.ready:
+            name = self.engine.serving().name
+            return results.empty(f"{name} is still loading", "Your documents are searched as soon as it is there.")
+        methods = (POOLED, LATE, Method(SMART.name, SMART.label, wanted.weights))
+        found = self.engine.search(Query(wanted.text), scopes, methods, wanted.top)
+        return results.results(found, self._thumbnail)
+
+    def shown(self, wanted: Asked) -> str:
+        """The same, with a refusal in the place of the answer: for looks that nobody asked for."""
+        try:
+            return self.answer(wanted)
+        except SmartError as error:
+            return results.empty("No answer", error.sentence, calm=False)
+
+    def documents(self, scope: Scope) -> tuple[Document, ...]:
+        """What a scope holds; nothing while its model is not there."""
+        try:
+            return self.engine.documents(scope)
+        except SmartError as error:
+            log.warning("documents cannot be listed: %s", type(error).__name__)
+            return ()
+
+    def own_documents(self, serving: Serving) -> str:
+        """The markup of one's own shelf."""
+        if not self.engine.backbones.ready:
+            return library_panel.documents((), 0, loading=serving.loading)
+        return library_panel.documents(self.documents(LOCAL), self.engine.of_other_encoders(LOCAL), loading=False)
+
+    def pulse(self) -> Pulse:
+        """How things stand now."""
+        return Pulse(
+            self.engine.serving(),
+            self.engine.backbones.ready,
+            self.samples(),
+            self.preparation.running,
+            self.uploads.running,
+            (self.engine.library.generation, self.uploads.version),
+            self.preparation.trouble,
+        )
+
+    def picture(self, key: object) -> dict[str, str]:
+        """A page's picture as a data address for the viewer, or a sentence why there is none."""
+        try:
+            scope, page = _parse(key)
+            if not self.visible(scope) or (scope == LOCAL and not self.engine.backbones.ready):
+                raise LibraryError("That page cannot be shown here.")
+            picture = self.engine.library.picture(self.engine.page(scope, page))
+        except SmartError as error:
+            return {"sentence": error.sentence}
+        except Exception:
+            log.exception("a page could not be shown")
+            return {"sentence": CALM}
+        return {"picture": f"data:image/webp;base64,{base64.b64encode(picture).decode('ascii')}"}
+
+    def delete(self, file: object) -> str:
+        """Remove one of one's own documents; the sentence that says how much room that made."""
+        if not self.private or not isinstance(file, str) or not re.fullmatch(r"[0-9a-f]{16}", file):
+            raise InputRefused("That document cannot be deleted here.")
+        known = {document.file: document.name for document in self.engine.documents(LOCAL)}
+        freed = self.engine.remove(LOCAL, file)
+        return f"{known.get(file, 'The document')} is deleted: {size(freed)} freed."
+
+    def _thumbnail(self, page: StoredPage) -> bytes:
+        try:
+            return self.engine.library.thumbnail(page)
+        except LibraryError as error:  # it may have been removed a moment ago; the card stands without it
+            log.info("no thumbnail: %s", type(error).__name__)
+            return b""
+
+
+def _parse(key: object) -> tuple[Scope, PageId]:
+    """What `wording.page_key` wrote. InputRefused for anything else."""
+    if not isinstance(key, str) or len(key) > 100:
+        raise InputRefused("That is no page.")
+    scope, _, page = key.partition("/")
+    try:
+        return Scope(scope), PageId.parse(page)
+    except ValueError:
+        raise InputRefused("That is no page.") from None

@@ -1,0 +1,90 @@
+"""The components of the page and where they stand. Nothing happens here."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import gradio as gr
+
+from smart_demo.config import Settings
+from smart_demo.ui import frame, library_panel, results
+from smart_demo.ui.examples import EXAMPLES
+from smart_demo.ui.handlers import FEWEST, HEAVIEST, MOST, ON_SAMPLES
+
+SECONDS = 0.7
+"""Between two looks at what goes on behind the page; nothing is asked while nothing goes on."""
+
+
+class Layout:
+    """One page. Made inside a `gr.Blocks`; `picture` serves the viewer."""
+
+    def __init__(self, settings: Settings, picture: Callable[[object], dict[str, str]], *, private: bool) -> None:
+        self.private = private
+        _html(frame.header(), "masthead")
+        self.status = _html("", "status")
+        self.seen = gr.State("")
+        self.answered = gr.State(None)
+        self.timer = gr.Timer(SECONDS, active=False)
+        with gr.Tabs(elem_id="tabs"):
+            with gr.Tab("Compare", id="compare"):
+                _html(frame.hero(), "hero")
+                self._lay_out_query()
+                self._lay_out_dials(settings)
+                self.results = _html(
+                    results.opening(), "results", "smartDemo.results(element, server, watch)", [picture]
+                )
+            with gr.Tab("Library", id="library"), gr.Row(elem_id="shelves"):
+                self._lay_out_library(settings)
+        _html(frame.how(), "explain")
+        self.footer = _html("", "footer")
+
+    @property
+    def dials(self) -> list[gr.Slider]:
+        """What re-ranks without encoding: results a column and both weights."""
+        return [self.top, self.pooled, self.late]
+
+    def _lay_out_query(self) -> None:
+        with gr.Row(elem_id="ask"):
+            self.query = gr.Textbox(
+                label="Search",
+                placeholder="Ask your pages anything",
+                container=False,
+                elem_id="query",
+                max_lines=4,
+                scale=8,
+                html_attributes=gr.InputHTMLAttributes(autocomplete="off", spellcheck=False, enterkeyhint="search"),
+            )
+            self.go = gr.Button("Search", variant="primary", elem_id="go", scale=0, min_width=112)
+        self.chips = _html(frame.chips(EXAMPLES), "examples", "smartDemo.chips(element, trigger)")
+
+    def _lay_out_dials(self, settings: Settings) -> None:
+        with gr.Row(elem_id="dials"):
+            self.scope = gr.Radio([ON_SAMPLES], value=ON_SAMPLES, label="Search in", elem_id="scope", visible=False)
+            self.top = gr.Slider(FEWEST, MOST, settings.top, step=1, label="Results", elem_id="top")
+            self.pooled = gr.Slider(0, HEAVIEST, 1, step=0.05, label="Pooled weight", elem_id="weight-pooled")
+            self.late = gr.Slider(0, HEAVIEST, 1, step=0.05, label="Late weight", elem_id="weight-late")
+
+    def _lay_out_library(self, settings: Settings) -> None:
+        with gr.Column(elem_id="intake", scale=5, min_width=280):
+            if self.private:
+                _html(library_panel.intro(settings.limits), "intro")
+                # Any type may be dropped: what a file is, its bytes decide, and a refused one must not sink the rest.
+                self.files = gr.File(label="Upload documents", file_count="multiple", height=190, elem_id="upload")
+                self.arrivals = _html("", "arrivals")
+                self.cancel = gr.Button("Stop", size="sm", visible=False, elem_id="cancel")
+            else:
+                _html(library_panel.closed(), "closed")
+        with gr.Column(elem_id="holdings", scale=6, min_width=280):
+            if self.private:
+                self.documents = _html("", "documents", "smartDemo.documents(element, trigger)")
+            self.sample_documents = _html("", "sample-documents")
+
+
+def _html(
+    value: str,
+    elem_id: str,
+    script: str | None = None,
+    functions: list[Callable[[object], dict[str, str]]] | None = None,
+) -> gr.HTML:
+    """Markup made in Python, where everything from outside is escaped; the default template sets it as it is."""
+    return gr.HTML(value, elem_id=elem_id, apply_default_css=False, js_on_load=script, server_functions=functions)

@@ -1,0 +1,117 @@
+"""The library tab: what is in it, what is on its way, what may come in."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from smart_demo import ingest
+from smart_demo.config import Limits
+from smart_demo.samples import Samples
+from smart_demo.types import LOCAL, Document, Progress, State
+from smart_demo.ui.wording import count, esc, left, name, size, some_of
+
+_MARKS = {State.WORKING: "…", State.DONE: "✓", State.KNOWN: "=", State.REFUSED: "✕"}
+_SAID = {State.WORKING: "working", State.DONE: "added", State.KNOWN: "already known", State.REFUSED: "refused"}
+_COMMAND = "SMART_PUBLIC=off python app.py"
+
+
+def intro(limits: Limits) -> str:
+    """What may be dropped, beside the box."""
+    return (
+        '<div class="panel-head"><h2>Add your documents</h2>'
+        f"<p>{esc(ingest.describe(limits))} They are read, encoded and kept on this machine.</p></div>"
+    )
+
+
+def closed() -> str:
+    """Why a public page takes nobody's documents, and how to have one that does."""
+    return (
+        '<div class="panel-head"><h2>Your documents stay yours</h2>'
+        "<p>This is a public page with one library for all visitors, so it takes no uploads. "
+        "Run it yourself to search your own documents; nothing then leaves your machine.</p>"
+        f"<pre><code>{esc(_COMMAND)}</code></pre></div>"
+    )
+
+
+def arrivals(files: Sequence[Progress]) -> str:
+    """Files of the last uploads with how far they are; empty before the first."""
+    if not files:
+        return ""
+    items = "".join(_arrival(file) for file in files)
+    return f'<ul class="arrivals" aria-label="Uploads" aria-live="polite">{items}</ul>'
+
+
+def documents(mine: Sequence[Document], others: int, *, loading: bool) -> str:
+    """One's own documents, each with a way out."""
+    if loading:
+        body = '<p class="quiet" role="status">The model is still loading; your documents appear when it is there.</p>'
+    elif not mine:
+        body = '<p class="quiet">Nothing here yet. Drop a PDF or a picture into the box.</p>'
+    else:
+        body = f'<ul class="documents" aria-label="My documents">{"".join(map(_document, mine))}</ul>'
+    return f"{_head('My documents', mine)}{_others(others)}{body}"
+
+
+def sample_documents(documents: Sequence[Document], samples: Samples | None) -> str:
+    """The sample library, which cannot be changed here."""
+    if samples is not None and not samples.whole:
+        said = f"{samples.ready} of {count(samples.total, 'page')} are ready."
+        note = f'<p class="quiet" role="status">{esc(said)}</p>'
+    else:
+        note = ""
+    rows = "".join(map(_document, documents))
+    return f'{_head("Samples", documents)}{note}<ul class="documents" aria-label="Samples">{rows}</ul>'
+
+
+def _head(title: str, found: Sequence[Document]) -> str:
+    total = f"{count(len(found), 'document')}, {count(sum(d.stored for d in found), 'page')}" if found else ""
+    return f'<div class="panel-head"><h2>{esc(title)}</h2><p>{esc(total)}</p></div>'
+
+
+def _others(pages: int) -> str:
+    if not pages:
+        return ""
+    said = f"{count(pages, 'page')} of another model are kept but cannot be searched with this one."
+    return f'<p class="notice">{esc(said)} Add their files again to use them here.</p>'
+
+
+def _document(document: Document) -> str:
+    facts = f"{some_of(document.stored, document.pages, 'page')} · {size(document.bytes)}"
+    remove = ""
+    if document.scope == LOCAL:
+        remove = (
+            f'<button type="button" class="remove" data-remove="{esc(document.file)}" '
+            f'data-name="{esc(document.name)}" data-facts="{esc(facts)}" '
+            f'aria-label="Delete {esc(document.name)}">Delete</button>'
+        )
+    return (
+        f'<li class="document"><span class="kind" aria-hidden="true">{esc(_kind(document.name))}</span>'
+        f'<span class="document-name">{name(document.name)}</span><span class="document-facts">{esc(facts)}</span>'
+        f"{remove}</li>"
+    )
+
+
+def _kind(file: str) -> str:
+    """The extension as it stands on a tab of the folder, short."""
+    stem, dot, suffix = file.rpartition(".")
+    return suffix[:4].lower() if dot and stem and suffix.isalnum() else "file"
+
+
+def _arrival(file: Progress) -> str:
+    part = file.done / file.total if file.total else 0.0
+    working = file.state is State.WORKING
+    if working and file.total:
+        said = f"{file.done} of {count(file.total, 'page')}"
+        said = " · ".join(filter(None, (said, left(file.seconds_left), file.message)))
+    elif working:
+        said = file.message or "Waiting."
+    else:
+        pages = some_of(file.done, file.total, "page") if file.done else ""
+        said = ": ".join(filter(None, (_SAID[file.state], pages)))
+        said = f"{said}. {file.message}" if file.message else f"{said}."
+    bar = f'<span class="progress"><i style="width:{part * 100:.1f}%"></i></span>' if working else ""
+    return (
+        f'<li class="arrival is-{file.state}"><span class="mark" aria-hidden="true">{_MARKS[file.state]}</span>'
+        f'<span class="arrival-name">{name(file.document)}</span><span class="arrival-said">{esc(said)}</span>'
+        f"{bar}</li>"
+    )

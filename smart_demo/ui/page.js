@@ -1,0 +1,263 @@
+/* Behaviour of the page that no Python event is needed for: marking a page in both columns, the viewer, gliding cards,
+   confirming a delete. Text from documents only ever arrives as markup escaped in Python or through textContent. */
+(() => {
+  "use strict";
+  const calm = () => matchMedia("(prefers-reduced-motion: reduce)").matches;
+  const make = (tag, attributes = {}, ...children) => {
+    const node = document.createElement(tag);
+    for (const [key, value] of Object.entries(attributes)) node.setAttribute(key, value);
+    node.append(...children);
+    return node;
+  };
+
+  /* ---- one page, marked in both columns ---- */
+  function mark(root, page) {
+    root.toggleAttribute("data-marking", Boolean(page));
+    for (const node of root.querySelectorAll("[data-page]")) {
+      node.classList.toggle("is-marked", node.dataset.page === page);
+    }
+  }
+
+  /* ---- cards glide to their new places when weights change ---- */
+  const places = new Map();
+  function glide(root) {
+    const query = root.querySelector(".answer")?.dataset.query;
+    for (const card of root.querySelectorAll(".card")) {
+      const key = `${card.dataset.side} ${card.dataset.page}`;
+      const row = card.parentElement;
+      const before = places.get(key);
+      if (before !== undefined && before !== row.offsetTop && !calm()) {
+        row.animate([{ transform: `translateY(${before - row.offsetTop}px)` }, { transform: "none" }],
+          { duration: 420, easing: "cubic-bezier(.2,.8,.2,1)" });
+      } else if (before === undefined && places.size && places.get("query") === query && !calm()) {
+        row.animate([{ opacity: 0 }, { opacity: 1 }], { duration: 320 });
+      }
+    }
+    places.clear();
+    places.set("query", query);
+    for (const card of root.querySelectorAll(".card")) {
+      places.set(`${card.dataset.side} ${card.dataset.page}`, card.parentElement.offsetTop);
+    }
+  }
+
+  /* ---- the viewer ---- */
+  const viewer = {
+    dialog: null, cards: [], at: 0, server: null, root: null, token: 0,
+    scale: 1, x: 0, y: 0, pointers: new Map(), pictures: new Map(),
+
+    build() {
+      if (this.dialog) return;
+      const button = (name, label, text) => make("button", { type: "button", "data-do": name, "aria-label": label, title: label }, text);
+      this.title = make("p", { class: "viewer-title" });
+      this.level = make("output", { class: "viewer-level", "aria-label": "Zoom" });
+      this.image = make("img", { class: "viewer-image", alt: "", draggable: "false" });
+      this.note = make("p", { class: "viewer-note", role: "status" });
+      this.stage = make("div", { class: "viewer-stage", tabindex: "0", role: "img" }, this.image, this.note);
+      this.side = make("aside", { class: "viewer-side", "aria-label": "Facts of this page" });
+      this.dialog = make("dialog", { class: "viewer", "aria-label": "Page" },
+        make("div", { class: "viewer-bar" }, this.title,
+          make("div", { class: "viewer-tools" },
+            button("previous", "Previous page of this column", "←"), button("next", "Next page of this column", "→"),
+            make("span", { class: "viewer-rule" }),
+            button("out", "Zoom out", "−"), this.level, button("in", "Zoom in", "+"), button("fit", "Fit the page", "Fit"),
+            make("span", { class: "viewer-rule" }), button("close", "Close", "✕"))),
+        make("div", { class: "viewer-body" }, this.stage, this.side));
+      document.body.append(this.dialog);
+      this.dialog.addEventListener("click", (event) => {
+        const wanted = event.target.closest("[data-do]")?.dataset.do;
+        if (wanted) this.act(wanted);
+        else if (event.target === this.dialog) this.dialog.close();
+      });
+      this.dialog.addEventListener("close", () => {
+        document.documentElement.classList.remove("is-viewing");
+        this.token += 1;
+        const card = this.cards[this.at];
+        if (card?.isConnected) card.focus();
+      });
+      this.dialog.addEventListener("keydown", (event) => {
+        const keys = { ArrowLeft: "previous", ArrowUp: "previous", ArrowRight: "next", ArrowDown: "next", "+": "in", "=": "in", "-": "out", 0: "fit" };
+        const wanted = keys[event.key];
+        if (wanted && !event.ctrlKey && !event.metaKey && !event.altKey) { event.preventDefault(); this.act(wanted); }
+      });
+      this.gestures();
+    },
+
+    act(wanted) {
+      if (wanted === "close") this.dialog.close();
+      if (wanted === "previous") this.show(this.at - 1);
+      if (wanted === "next") this.show(this.at + 1);
+      if (wanted === "in") this.zoom(this.scale * 1.4);
+      if (wanted === "out") this.zoom(this.scale / 1.4);
+      if (wanted === "fit") this.zoom(1);
+    },
+
+    open(root, card, server) {
+      this.build();
+      this.root = root;
+      this.server = server;
+      this.cards = [...root.querySelectorAll(`.card[data-side="${card.dataset.side}"]`)];
+      document.documentElement.classList.add("is-viewing");
+      if (!this.dialog.open) this.dialog.showModal();
+      this.show(this.cards.indexOf(card));
+      this.stage.focus();
+    },
+
+    show(at) {
+      if (at < 0 || at >= this.cards.length) return;
+      this.at = at;
+      const card = this.cards[at];
+      const column = card.dataset.side === "smart" ? "SMART" : "Pooled only";
+      this.title.textContent = `${column} · ${at + 1} of ${this.cards.length}`;
+      this.dialog.dataset.side = card.dataset.side;
+      this.dialog.querySelector('[data-do="previous"]').disabled = at === 0;
+      this.dialog.querySelector('[data-do="next"]').disabled = at === this.cards.length - 1;
+      const facts = card.nextElementSibling?.firstElementChild;
+      this.side.replaceChildren(...(facts ? [facts.cloneNode(true)] : []));
+      this.stage.setAttribute("aria-label", this.side.querySelector(".facts-name")?.textContent ?? "Page");
+      mark(this.root, card.dataset.page);
+      this.zoom(1);
+      this.load(card);
+    },
+
+    async load(card) {
+      const token = ++this.token, page = card.dataset.page, thumb = card.querySelector("img.thumb");
+      this.note.textContent = "";
+      const kept = this.pictures.get(page);
+      this.image.classList.toggle("is-coarse", !kept);
+      this.image.hidden = !kept && !thumb;
+      this.image.src = kept ?? thumb?.src ?? "";
+      if (kept) return;
+      let answer;
+      try { answer = await this.server.picture(page); } catch { answer = null; }
+      if (token !== this.token) return;
+      if (answer?.picture) {
+        this.pictures.set(page, answer.picture);
+        if (this.pictures.size > 24) this.pictures.delete(this.pictures.keys().next().value);
+        this.image.src = answer.picture;
+        this.image.hidden = false;
+        this.image.classList.remove("is-coarse");
+      } else {
+        this.image.classList.remove("is-coarse");
+        this.note.textContent = answer?.sentence ?? "The page could not be fetched. Is the demo still running?";
+      }
+    },
+
+    zoom(scale, x = 0, y = 0) {
+      const next = Math.min(Math.max(scale, 1), 8), factor = next / this.scale;
+      this.x = x - (x - this.x) * factor;
+      this.y = y - (y - this.y) * factor;
+      this.scale = next;
+      this.place();
+    },
+
+    place() {
+      const wide = Math.max(0, (this.image.clientWidth * this.scale - this.stage.clientWidth) / 2);
+      const high = Math.max(0, (this.image.clientHeight * this.scale - this.stage.clientHeight) / 2);
+      this.x = Math.min(Math.max(this.x, -wide), wide);
+      this.y = Math.min(Math.max(this.y, -high), high);
+      this.image.style.transform = `translate(${this.x}px, ${this.y}px) scale(${this.scale})`;
+      this.level.textContent = `${Math.round(this.scale * 100)} %`;
+      this.stage.classList.toggle("is-zoomed", this.scale > 1);
+    },
+
+    centred(event) {
+      const box = this.stage.getBoundingClientRect();
+      return [event.clientX - box.left - box.width / 2, event.clientY - box.top - box.height / 2];
+    },
+
+    gestures() {
+      const stage = this.stage, spread = () => {
+        const [a, b] = [...this.pointers.values()];
+        return Math.hypot(a.clientX - b.clientX, a.clientY - b.clientY);
+      };
+      let pinch = 0;
+      stage.addEventListener("wheel", (event) => {
+        event.preventDefault();
+        this.zoom(this.scale * Math.exp(-event.deltaY * (event.ctrlKey ? 0.01 : 0.0022)), ...this.centred(event));
+      }, { passive: false });
+      stage.addEventListener("dblclick", (event) => this.zoom(this.scale > 1 ? 1 : 2.5, ...this.centred(event)));
+      stage.addEventListener("pointerdown", (event) => {
+        stage.setPointerCapture(event.pointerId);
+        this.pointers.set(event.pointerId, event);
+        if (this.pointers.size === 2) pinch = spread() / this.scale;
+      });
+      stage.addEventListener("pointermove", (event) => {
+        const before = this.pointers.get(event.pointerId);
+        if (!before) return;
+        this.pointers.set(event.pointerId, event);
+        if (this.pointers.size === 2) this.zoom(spread() / pinch, ...this.centred(event));
+        else { this.x += event.clientX - before.clientX; this.y += event.clientY - before.clientY; this.place(); }
+      });
+      for (const end of ["pointerup", "pointercancel"]) stage.addEventListener(end, (event) => this.pointers.delete(event.pointerId));
+      addEventListener("resize", () => this.dialog.open && this.place());
+    },
+  };
+
+  /* ---- a delete asks first ---- */
+  function confirmDelete(button, go) {
+    const name = make("b");
+    name.textContent = button.dataset.name;
+    const what = make("p", {}, name, make("br"));
+    what.append(`${button.dataset.facts}. Its pages, vectors and pictures are removed from the disk.`);
+    const keep = make("button", { type: "button", class: "quiet-button" }, "Keep it");
+    const drop = make("button", { type: "button", class: "delete-button" }, "Delete");
+    const dialog = make("dialog", { class: "confirm", "aria-labelledby": "confirm-title" },
+      make("h2", { id: "confirm-title" }, "Delete this document?"), what, make("div", { class: "confirm-tools" }, keep, drop));
+    keep.addEventListener("click", () => dialog.close());
+    drop.addEventListener("click", () => { dialog.close(); go(); });
+    dialog.addEventListener("click", (event) => event.target === dialog && dialog.close());
+    dialog.addEventListener("close", () => { dialog.remove(); if (button.isConnected) button.focus(); });
+    document.body.append(dialog);
+    dialog.showModal();
+    keep.focus();
+  }
+
+  /* ---- what the HTML components call when they are there ---- */
+  window.smartDemo = {
+    results(element, server, watch) {
+      const card = (event) => event.target.closest?.(".card");
+      for (const [name, on] of [["pointerover", true], ["pointerout", false], ["focusin", true], ["focusout", false]]) {
+        element.addEventListener(name, (event) => card(event) && mark(element, on ? card(event).dataset.page : ""));
+      }
+      element.addEventListener("click", (event) => card(event) && viewer.open(element, card(event), server));
+      element.addEventListener("keydown", (event) => {
+        const here = card(event), step = { ArrowDown: 1, ArrowUp: -1 }[event.key];
+        const across = { ArrowRight: "smart", ArrowLeft: "pooled" }[event.key];
+        if (!here || (!step && !across)) return;
+        const column = [...element.querySelectorAll(`.card[data-side="${across ?? here.dataset.side}"]`)];
+        const row = [...here.closest(".ranking").children].indexOf(here.parentElement);
+        const next = across ? column.find((c) => c.dataset.page === here.dataset.page) ?? column[row] : column[row + step];
+        if (next) { event.preventDefault(); next.focus(); }
+      });
+      watch("value", () => glide(element));
+      glide(element);
+    },
+    chips(element, trigger) {
+      element.addEventListener("click", (event) => {
+        const chip = event.target.closest(".chip");
+        if (chip) trigger("select", { query: chip.dataset.query });
+      });
+    },
+    documents(element, trigger) {
+      element.addEventListener("click", (event) => {
+        const button = event.target.closest("[data-remove]");
+        if (button) confirmDelete(button, () => trigger("delete", { file: button.dataset.remove }));
+      });
+    },
+  };
+
+  document.addEventListener("click", (event) => {
+    const link = event.target.closest?.("[data-open]");
+    const target = link && document.getElementById(link.dataset.open);
+    if (!target) return;
+    event.preventDefault();
+    target.open = true;
+    target.scrollIntoView({ behavior: calm() ? "auto" : "smooth", block: "start" });
+    target.querySelector("summary").focus({ preventScroll: true });
+  });
+  document.addEventListener("keydown", (event) => {
+    if (event.key !== "/" || event.target.closest("input, textarea, dialog")) return;
+    const box = document.querySelector("#query textarea, #query input");
+    if (box) { event.preventDefault(); box.focus(); box.select(); }
+  });
+})();

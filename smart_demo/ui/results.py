@@ -1,0 +1,112 @@
+"""The answer to a query: one verdict line, two columns of cards, and what stands there when there is no answer."""
+
+from __future__ import annotations
+
+from smart_demo.samples import Samples
+from smart_demo.types import Found, Weights
+from smart_demo.ui.badges import Side
+from smart_demo.ui.cards import Thumbnail, card
+from smart_demo.ui.facts import facts, score_weight
+from smart_demo.ui.rows import Columns, Row, columns
+from smart_demo.ui.threads import threads
+from smart_demo.ui.wording import count, esc, milliseconds
+
+_STAGES = {"encode": "query encoded", "candidates": "pages found", "score": "scored", "rank": "ranked"}
+
+
+def results(found: Found, thumbnail: Thumbnail, notice: str = "") -> str:
+    """Verdict and both columns of a search by POOLED, LATE and SMART. `notice` is plain text."""
+    shown = columns(found)
+    if not shown.left and not shown.right:
+        return empty("No pages here yet", "Add a document in the library, or search the samples.")
+    return (
+        f'<section class="answer" data-query="{found.query.key}" aria-label="Results">'
+        f"{_verdict(shown)}{_notices(found.encoding.notice, notice)}"
+        f'<div class="columns">{_head(Side.POOLED, "Pooled only", "one vector per page")}'
+        f'<span class="gutter-head" aria-hidden="true"></span>'
+        f"{_head(Side.SMART, 'SMART', _formula(shown.weights))}"
+        f"{_column(shown.left, Side.POOLED, shown, thumbnail)}"
+        f'<div class="gutter">{threads(shown)}</div>'
+        f"{_column(shown.right, Side.SMART, shown, thumbnail)}</div>"
+        '<p class="legend">Bars run from the lowest to the highest value among the ranked pages of this query; '
+        "# is a page's place by that part alone. Scores say which page is nearer, not how good it is.</p>"
+        "</section>"
+    )
+
+
+def empty(title: str, hint: str, *, calm: bool = True) -> str:
+    """What stands in place of columns. Both arguments are plain text."""
+    tone = "" if calm else " is-trouble"
+    return (
+        f'<section class="empty{tone}" role="status"><svg viewBox="0 0 120 64" width="120" height="64" '
+        'aria-hidden="true"><rect x="2" y="10" width="36" height="46" rx="4"/><rect x="82" y="10" width="36" '
+        'height="46" rx="4"/><path d="M44 22 C60 22 60 44 76 44 M44 44 C60 44 60 22 76 22"/></svg>'
+        f"<h2>{esc(title)}</h2><p>{esc(hint)}</p></section>"
+    )
+
+
+def opening() -> str:
+    """The columns in outline, until the first answer is there."""
+    return _outline("Opening the library", "the first query is answered in a moment", "")
+
+
+def preparing(samples: Samples) -> str:
+    """The sample library on its way, with the columns already in outline."""
+    part = samples.ready / samples.total if samples.total else 0.0
+    bar = (
+        '<div class="progress" role="progressbar" aria-label="Sample pages" aria-valuemin="0" '
+        f'aria-valuemax="{samples.total}" aria-valuenow="{samples.ready}"><i style="width:{part * 100:.1f}%"></i></div>'
+    )
+    done = f"{samples.ready} of {count(samples.total, 'page')} · only once, the next start finds them ready"
+    return _outline("Preparing the sample library", done, bar)
+
+
+def _outline(title: str, said: str, bar: str) -> str:
+    ghost = '<li class="place"><div class="ghost"><i></i><b></b><b></b><b></b></div></li>' * 3
+    column = f'<ol class="ranking" aria-hidden="true">{ghost}</ol>'
+    return (
+        f'<section class="answer outline"><div class="verdict" role="status"><h2>{esc(title)}</h2>'
+        f'<p class="meta"><span>{esc(said)}</span></p></div>{bar}'
+        f'<div class="columns">{column}<div class="gutter"></div>{column}</div></section>'
+    )
+
+
+def _verdict(shown: Columns) -> str:
+    found = shown.found
+    right = found.results["smart"]
+    stages = [f"{said} {milliseconds(found.milliseconds[s])}" for s, said in _STAGES.items() if s in found.milliseconds]
+    total = sum(found.milliseconds.values())
+    ranked = f"ranked {right.candidates:,} of {count(right.pages, 'page')}"
+    return (
+        '<div class="verdict" role="status">'
+        f"<h2>{esc(shown.comparison.verdict)}</h2>"
+        f'<p class="meta"><span>{esc(ranked)}</span><span title="{esc(", ".join(stages))}">'
+        f"{esc(_times(found, total))}</span><span>{esc(found.encoder.name)}</span></p></div>"
+    )
+
+
+def _times(found: Found, total: float) -> str:
+    """Encoding and everything after it; a stage answered from memory says so."""
+    encode = found.milliseconds.get("encode", 0.0)
+    rest = milliseconds(max(total - encode, 0.001))
+    return f"encoded in {milliseconds(encode)}, ranked in {rest}" if encode >= 1 else f"ranked in {rest}"
+
+
+def _notices(*sentences: str) -> str:
+    return "".join(f'<p class="notice">{esc(sentence)}</p>' for sentence in sentences if sentence)
+
+
+def _head(side: Side, title: str, subtitle: str) -> str:
+    return (
+        f'<header class="column-head of-{side}"><h3 id="head-{side}">{esc(title)}</h3><p>{esc(subtitle)}</p></header>'
+    )
+
+
+def _formula(weights: Weights) -> str:
+    return f"{score_weight(weights.pooled)} × pooled + {score_weight(weights.late)} × late"
+
+
+def _column(rows: tuple[Row, ...], side: Side, shown: Columns, thumbnail: Thumbnail) -> str:
+    k = shown.comparison.k
+    cards = "".join(card(row, side, k, thumbnail(row.hit.page), facts(row, shown.weights)) for row in rows)
+    return f'<ol class="ranking of-{side}" aria-labelledby="head-{side}">{cards}</ol>'

@@ -1,0 +1,110 @@
+"""Colours, type and the files of the page, as Gradio's `launch` takes them. Nothing is fetched from elsewhere:
+the faces are the ones that Gradio itself serves, with the system's own behind them.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import gradio as gr
+
+from smart_demo.config import Settings
+
+HERE = Path(__file__).resolve().parent
+SANS = (gr.themes.LocalFont("IBM Plex Sans", (400, 600, 700)), "ui-sans-serif", "system-ui", "sans-serif")
+MONO = (gr.themes.LocalFont("IBM Plex Mono", (400, 500)), "ui-monospace", "monospace")
+SERIF = gr.themes.LocalFont("Lora", (400, 600))
+
+FIRST = ("Lora/Lora-SemiBold", "IBMPlexSans/IBMPlexSans-Regular", "IBMPlexSans/IBMPlexSans-SemiBold")
+"""Faces of the first screen, asked for before the style sheet does."""
+
+LIGHT = {
+    "body_background_fill": "#f7f6f2",
+    "body_text_color": "#15171c",
+    "body_text_color_subdued": "#5d626c",
+    "background_fill_primary": "#ffffff",
+    "background_fill_secondary": "#f1efe9",
+    "block_background_fill": "#ffffff",
+    "border_color_primary": "#e2dfd6",
+    "border_color_accent": "#2f46d8",
+    "color_accent": "#2f46d8",
+    "color_accent_soft": "#e8ebff",
+    "input_background_fill": "#ffffff",
+    "input_border_color": "#d6d2c7",
+    "slider_color": "#15171c",
+    "button_primary_background_fill": "#15171c",
+    "button_primary_background_fill_hover": "#2a2d35",
+    "button_primary_text_color": "#ffffff",
+    "button_secondary_background_fill": "#ffffff",
+    "button_secondary_background_fill_hover": "#f1efe9",
+    "button_secondary_text_color": "#15171c",
+    "link_text_color": "#2f46d8",
+}
+DARK = {
+    "body_background_fill": "#0e1014",
+    "body_text_color": "#ecedef",
+    "body_text_color_subdued": "#9aa0ab",
+    "background_fill_primary": "#161920",
+    "background_fill_secondary": "#1d2129",
+    "block_background_fill": "#161920",
+    "border_color_primary": "#2a2f39",
+    "border_color_accent": "#93a4ff",
+    "color_accent_soft": "#1f2750",
+    "input_background_fill": "#161920",
+    "input_border_color": "#363c48",
+    "slider_color": "#ecedef",
+    "button_primary_background_fill": "#ecedef",
+    "button_primary_background_fill_hover": "#ffffff",
+    "button_primary_text_color": "#0e1014",
+    "button_secondary_background_fill": "#1d2129",
+    "button_secondary_background_fill_hover": "#262b35",
+    "button_secondary_text_color": "#ecedef",
+    "link_text_color": "#93a4ff",
+}
+
+
+def theme() -> gr.themes.Base:
+    """Gradio's own parts in our colours, light and dark."""
+    base = gr.themes.Base(font=SANS, font_mono=MONO, radius_size=gr.themes.sizes.radius_md)
+    return base.set(**LIGHT, **{f"{key}_dark": value for key, value in DARK.items()}, block_border_width="0px")
+
+
+def css() -> str:
+    """The style sheet, with the one face that Gradio's theme has no slot for."""
+    return f"{SERIF.stylesheet()['css']}\n{(HERE / 'page.css').read_text(encoding='utf-8')}"
+
+
+def head() -> str:
+    """What goes into the page's head: its behaviour, and what it says of itself."""
+    script = (HERE / "page.js").read_text(encoding="utf-8")
+    faces = "".join(
+        f'<link rel="preload" href="static/fonts/{face}.woff2" as="font" type="font/woff2" crossorigin>'
+        for face in FIRST
+    )
+    return (
+        '<meta name="color-scheme" content="light dark"><meta name="referrer" content="no-referrer">'
+        f"{faces}"
+        f"<script>{script}</script>"
+    )
+
+
+def launch_options(settings: Settings) -> dict[str, Any]:
+    """Arguments of `Blocks.launch`. Address and port are left to Gradio's own variables."""
+    # Ours is the limit that speaks in words; Gradio's stands far behind it against what no one means to send.
+    largest = settings.limits.file_bytes * 4 if settings.uploads else 1_024
+    return {
+        "theme": theme(),
+        "css": css(),
+        "head": head(),
+        "favicon_path": HERE / "favicon.svg",
+        "show_error": False,
+        "run_history": False,
+        "enable_monitoring": False,
+        "ssr_mode": False,
+        "share": False,
+        "footer_links": [],
+        "allowed_paths": [],
+        "max_file_size": largest,
+        "state_session_capacity": 500,
+    }

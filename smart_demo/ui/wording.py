@@ -1,0 +1,99 @@
+"""Values -> words and escaped text. Everything a person reads on the page is spelled here once."""
+
+from __future__ import annotations
+
+import html
+import math
+import re
+
+from smart_demo.types import PageId, Scope
+
+_UNSHOWABLE = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u200e\u200f\u202a-\u202e\u2066-\u2069\ufeff]")
+"""Control characters and marks that turn the direction of the text around them."""
+
+
+def esc(text: object) -> str:
+    """Text from anywhere, safe inside an element or a quoted attribute.
+
+    >>> esc('"><img src=x onerror=alert(1)>.pdf')
+    '&quot;&gt;&lt;img src=x onerror=alert(1)&gt;.pdf'
+    """
+    return html.escape(_UNSHOWABLE.sub("", str(text)), quote=True)
+
+
+def name(text: str) -> str:
+    """A file's name for showing: escaped, and kept from changing the direction of what stands beside it."""
+    return f"<bdi>{esc(text)}</bdi>"
+
+
+def count(number: int, noun: str) -> str:
+    """A number with its noun.
+
+    >>> count(1, "page"), count(1200, "page")
+    ('1 page', '1,200 pages')
+    """
+    return f"{number:,} {noun}{'' if number == 1 else 's'}"
+
+
+def some_of(part: int, whole: int, noun: str) -> str:
+    """How many of a whole, said shortly when it is all of it.
+
+    >>> some_of(12, 12, "page"), some_of(9, 12, "page")
+    ('12 pages', '9 of 12 pages')
+    """
+    return count(whole, noun) if part == whole else f"{part:,} of {count(whole, noun)}"
+
+
+def size(octets: int) -> str:
+    """Bytes in the unit people expect.
+
+    >>> size(900), size(38_400), size(4_300_000)
+    ('900 bytes', '38 kB', '4.3 MB')
+    """
+    if octets < 1_000:
+        return count(octets, "byte")
+    if octets < 1_000_000:
+        return f"{octets / 1_000:.0f} kB"
+    return f"{octets / 1_000_000:,.1f} MB"
+
+
+def left(seconds: float | None) -> str:
+    """Time left, as roughly as it is known; empty while it is not.
+
+    >>> left(None), left(0.4), left(42), left(150)
+    ('', 'a moment left', 'about 45 s left', 'about 3 min left')
+    """
+    if seconds is None or not math.isfinite(seconds):
+        return ""
+    if seconds < 3:
+        return "a moment left"
+    if seconds < 60:
+        return f"about {math.ceil(seconds / 5) * 5} s left"
+    return f"about {math.ceil(seconds / 60)} min left"
+
+
+def milliseconds(value: float) -> str:
+    """A stage's time.
+
+    >>> milliseconds(0.0), milliseconds(0.4), milliseconds(12.3), milliseconds(2150)
+    ('kept', '<1 ms', '12 ms', '2.2 s')
+    """
+    if value == 0.0:
+        return "kept"
+    if value < 1:
+        return "<1 ms"
+    return f"{value:.0f} ms" if value < 1_000 else f"{value / 1_000:.1f} s"
+
+
+def score(value: float) -> str:
+    """A score to three decimals, with a real minus; a dash where there is none.
+
+    >>> score(0.4119), score(-0.02), score(float("nan"))
+    ('0.412', '−0.020', '–')
+    """
+    return "–" if math.isnan(value) else f"{value:.3f}".replace("-", "−")
+
+
+def page_key(scope: Scope, page: PageId) -> str:
+    """How a page is called in the markup: scope and id, both of checked characters."""
+    return f"{scope}/{page}"
