@@ -6,7 +6,7 @@ import threading
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
-from smart_demo.store.tokenfile import Head
+from smart_demo.store.tokenfile import Body, Head
 from smart_demo.types import Floats, PageId, Scope, StoredPage
 
 Key = tuple[Scope, str, PageId]
@@ -32,9 +32,12 @@ class View:
 class Catalogue:
     """Pages that are there whole. Every method is one step under one lock."""
 
-    def __init__(self, heads: Iterable[Head]) -> None:
+    def __init__(self, heads: Iterable[Head], maps: int) -> None:
+        """`maps` is how many token files may stay mapped between searches."""
         self._heads: dict[Key, Head] = {key_of(head.page): head for head in heads}
         self._proven: set[Key] = set()
+        self._bodies: dict[Key, Body] = {}
+        self._maps = maps
         self._views: dict[tuple[tuple[Scope, ...], str], View] = {}
         self._lock = threading.Lock()
         self._generation = 0
@@ -68,16 +71,25 @@ class Catalogue:
                 if self._heads.pop(key, None):
                     self._generation += 1
                 self._proven.discard(key)
+                self._bodies.pop(key, None)
 
     def is_proven(self, head: Head) -> bool:
         """Whether the token states of this very file were checked before."""
         return key_of(head.page) in self._proven
 
-    def prove(self, head: Head) -> None:
-        """Remember that the token states of this very file were checked."""
+    def body(self, head: Head) -> Body | None:
+        """The page's token states if they are mapped already."""
+        return self._bodies.get(key_of(head.page))
+
+    def keep(self, head: Head, body: Body) -> None:
+        """Remember proven token states. Beyond the allowed maps the one mapped longest ago is let go."""
+        key = key_of(head.page)
         with self._lock:
-            if self._heads.get(key_of(head.page)) is head:
-                self._proven.add(key_of(head.page))
+            if self._heads.get(key) is head:
+                self._proven.add(key)
+                self._bodies[key] = body
+                while len(self._bodies) > self._maps:
+                    del self._bodies[next(iter(self._bodies))]
 
     def all(self) -> list[StoredPage]:
         """Every page."""

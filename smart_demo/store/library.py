@@ -8,6 +8,7 @@ a page; writers go one at a time.
 from __future__ import annotations
 
 import resource
+import sys
 import threading
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -28,7 +29,8 @@ from smart_demo.store.sidecar import Scan, Sidecar
 from smart_demo.store.tokenfile import Body
 from smart_demo.types import Floats, Page, PageEncoding, PageId, Scope, StoredPage, TokenCodes
 
-_MAPS = 65_536
+_MAPS = 4_096
+"""Token files that stay mapped between searches, where the system allows so many open files."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,7 +52,7 @@ class Library:
     def __init__(self, files: Sidecar, found: Scan, mirror: Mirror, lock: FolderLock, codec: str) -> None:
         """Use `open`."""
         self._files = files
-        self._catalogue = Catalogue(found.heads)
+        self._catalogue = Catalogue(found.heads, maps=_allow_many_maps())
         self._mirror = mirror
         self._lock = lock
         self._codec = codec
@@ -66,7 +68,6 @@ class Library:
 
         LibraryBusy where another process is there; StorageFull or LibraryError where the folders cannot be used.
         """
-        _allow_many_maps()
         lock = FolderLock(index_dir)
         try:
             with durable.storage_errors(f"use {data_dir}"):
@@ -153,8 +154,8 @@ class Library:
     def tokens(self, page: StoredPage) -> TokenCodes:
         """Token states as stored, mapped from the file and proven on first use.
 
-        A map holds a file descriptor until it is dropped. TokenFileDamaged if the file cannot prove itself: the page
-        is then set aside. LibraryError once the page was removed.
+        The arrays are shared: do not write into them. Hold a few thousand at most: each map holds an open file.
+        TokenFileDamaged if the file cannot prove itself: the page is then set aside. LibraryError once it was removed.
         """
         return self._body(page).codes
 
@@ -230,9 +231,11 @@ class Library:
         head = self._catalogue.get((page.scope, page.encoder, page.id))
         if head is None:
             raise _gone(page)
+        if (mapped := self._catalogue.body(head)) is not None:
+            return mapped
         with self._reading(page):
             body = self._files.body(head, proven=self._catalogue.is_proven(head))
-        self._catalogue.prove(head)
+        self._catalogue.keep(head, body)
         return body
 
     def _vector(self, page: StoredPage) -> Floats | None:
@@ -275,9 +278,14 @@ def _gone(page: StoredPage) -> LibraryError:
     return LibraryError(f"Page {page.number} of {page.document} is no longer in the library.")
 
 
-def _allow_many_maps() -> None:
-    """Lift this process's own limit of open files: each mapped page holds one, and many systems start at 1,024."""
-    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    most = _MAPS if hard == resource.RLIM_INFINITY else min(_MAPS, hard)
-    if soft != resource.RLIM_INFINITY and soft < most:
-        resource.setrlimit(resource.RLIMIT_NOFILE, (most, hard))
+def _allow_many_maps() -> int:
+    """How many token files may stay mapped: each holds an open file, of which many systems allow 1,024 at first.
+
+    Lifts this process's own limit as far as it may; three files in four are left to everybody else.
+    """
+    limits, wanted = resource.getrlimit(resource.RLIMIT_NOFILE), 4 * _MAPS
+    soft, hard = (sys.maxsize if limit == resource.RLIM_INFINITY else limit for limit in limits)
+    if soft < wanted <= hard:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, limits[1]))
+        soft = wanted
+    return min(_MAPS, soft // 4)

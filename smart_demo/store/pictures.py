@@ -24,14 +24,14 @@ class Pictures(NamedTuple):
 def draw(pixels: Pixels) -> Pictures:
     """WebP copies: long side at most 1,600 pixels; thumbnail at most 360 wide. Never enlarged."""
     picture = Image.fromarray(pixels)
-    picture.thumbnail((LONG_SIDE, LONG_SIDE), Image.Resampling.LANCZOS)
+    picture.thumbnail((LONG_SIDE, LONG_SIDE), Image.Resampling.BICUBIC)
     thumbnail = picture.copy()
-    thumbnail.thumbnail((THUMB_WIDTH, LONG_SIDE), Image.Resampling.LANCZOS)
+    thumbnail.thumbnail((THUMB_WIDTH, LONG_SIDE), Image.Resampling.BOX)
     return Pictures(_webp(picture), _webp(thumbnail))
 
 
 def _webp(picture: Image.Image) -> bytes:
     stream = io.BytesIO()
-    # Method 2 of 6: a third of the time of the default for a few per cent more bytes.
+    # Method 2 of 6: half the time of the default for a few per cent more bytes.
     picture.save(stream, "WEBP", quality=_QUALITY, method=2)
     return stream.getvalue()
