@@ -24,7 +24,7 @@ MANUAL = Theme(
     left=64,
     right=48,
     top=44,
-    size=11.6,
+    size=12.1,
 )
 PRICES = Theme(accent="#19405c", second="#c0392b", pale="#eef3f7", table="zebra", furniture="band", top=78, size=10.8)
 PAPER = Theme(

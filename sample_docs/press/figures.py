@@ -103,7 +103,7 @@ def mooring(figure: Figure, canvas: Canvas) -> None:
     figure.call(canvas, 3, (290, 136), (223, 125))
     figure.call(canvas, 4, (320, 92), (255, 85))
     figure.call(canvas, 5, (200, 50), (268, 42))
-    figure.call(canvas, 6, (330, 64), (340, 44))
+    figure.call(canvas, 6, (340, 70), (340, 44))
 
 
 def panel(figure: Figure, canvas: Canvas) -> None:

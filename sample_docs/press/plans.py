@@ -78,7 +78,7 @@ def _sea(canvas: Canvas, sea: dict[str, Any]) -> None:
         canvas.line(36, 36 + 96 * n, 806, 36 + 96 * n)
     canvas.restoreState()
     for x, y, words, size in sea["names"]:
-        canvas.setFillColor(HexColor("#3f6373"))
+        canvas.setFillColor(HexColor("#1c3f52"))
         canvas.setFont("Lato-Italic", size)
         canvas.drawString(x, y, words)
     for x, y, words in sea["stations"]:
