@@ -10,6 +10,7 @@ import argparse
 import dataclasses
 import json
 import os
+import signal
 import sys
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
@@ -29,13 +30,14 @@ def main(arguments: Sequence[str] | None = None, env: Mapping[str, str] = os.env
     """Run one command line; the exit status."""
     options = _parser().parse_args(arguments)
     run: Callable[[argparse.Namespace, Settings], int] = options.run
+    signal.signal(signal.SIGTERM, signal.default_int_handler)  # being told to stop ends as Ctrl-C does: cleanly
     try:
         return run(options, read_settings(env))
     except SmartError as error:
         _notice(error.sentence)
         return 1
     except KeyboardInterrupt:
-        _notice("Stopped. What was added before stays.")
+        _notice("Stopped. Pages that were added stay.")
         return 130
 
 

@@ -6,7 +6,7 @@ Importing it loads neither torch nor gradio nor chromadb. All methods may be cal
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Generator, Iterable, Sequence
 from itertools import groupby
 from pathlib import Path
 from typing import Self
@@ -76,7 +76,7 @@ class Engine:
 
     # -- documents
 
-    def add(self, scope: Scope, files: Iterable[tuple[Path, str]]) -> Iterator[Progress]:
+    def add(self, scope: Scope, files: Iterable[tuple[Path, str]]) -> Generator[Progress]:
         """Read, encode and keep files of (path, name), telling of every page. A bad file or page is refused in
         words and the rest goes on. Closing the generator cancels: pages already told of stay.
         """
@@ -118,7 +118,7 @@ class Engine:
         stored = self._shipped.stored(self.library, encoder.fingerprint)
         return Samples(len(stored), self._shipped.pages(encoder.fingerprint), encoder.name)
 
-    def prepare_samples(self, backbone: Backbone | None = None) -> Iterator[Progress]:
+    def prepare_samples(self, backbone: Backbone | None = None) -> Generator[Progress]:
         """Encode what is missing of the sample library, by the embedded backbone unless told otherwise; documents
         that are no longer shipped leave it.
         """

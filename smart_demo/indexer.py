@@ -24,7 +24,7 @@ class Indexer:
     def __init__(self, library: Library, limits: Limits, encoding: threading.Lock) -> None:
         self._library, self._limits, self._encoding = library, limits, encoding
 
-    def add(self, scope: Scope, files: Iterable[tuple[Path, str]], backbone: Backbone) -> Iterator[Progress]:
+    def add(self, scope: Scope, files: Iterable[tuple[Path, str]], backbone: Backbone) -> Generator[Progress]:
         """Read, encode and keep files of (path, name), telling of every page. A bad file or page is refused in
         words and the rest goes on; a library that cannot take more ends the batch, in words too.
         """

@@ -106,11 +106,14 @@ def test_the_maximum_over_codes_is_the_maximum_over_decoded_states(seed, t):
     assert scoring.winners(query, page).tolist() == (query @ decoded.T).argmax(axis=1).tolist()
 
 
-def test_a_page_longer_than_a_block_is_read_to_its_end(monkeypatch):
-    monkeypatch.setattr(scoring, "BLOCK", 3)
-    tokens = unit(np.random.default_rng(0), 10, D)
-    assert scoring.token_maxima(tokens[9:], TokenCodes(tokens))[0] == pytest.approx(1.0, abs=1e-6)
-    assert scoring.winners(tokens, TokenCodes(tokens)).tolist() == list(range(10))
+@pytest.mark.parametrize("block", [1, 3 * D * 4, 10 * D * 4, 2**24])
+def test_how_pages_are_grouped_for_multiplying_does_not_matter(monkeypatch, block):
+    rng = np.random.default_rng(0)
+    query, tokens = query_of(unit(rng, D), unit(rng, 3, D)), [unit(rng, t, D) for t in (1, 9, 2, 2, 5, 1, 7)]
+    monkeypatch.setattr(scoring, "BLOCK", block)
+    maxima = parts_of(query, unit(rng, len(tokens), D), tokens).maxima
+    for row, page in zip(maxima, tokens, strict=True):
+        np.testing.assert_allclose(row, (query.tokens @ page.T).max(axis=1), atol=1e-6)
 
 
 def test_worked_by_hand():
