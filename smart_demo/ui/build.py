@@ -15,7 +15,7 @@ from smart_demo.errors import SmartError
 from smart_demo.types import LOCAL, SAMPLES
 from smart_demo.ui import frame, library_panel
 from smart_demo.ui.examples import EXAMPLES
-from smart_demo.ui.handlers import CALM, ON_SAMPLES, Asked, Handlers, Pulse, asked
+from smart_demo.ui.handlers import CALM, ON_SAMPLES, Asked, Handlers, Pulse, asked, asked_by
 from smart_demo.ui.layout import Layout
 from smart_demo.ui.preparation import Preparation
 from smart_demo.ui.uploads import Uploads
@@ -25,8 +25,6 @@ log = logging.getLogger(__name__)
 P = ParamSpec("P")
 QUIET = {"api_visibility": "private", "show_progress": "hidden"}
 ONCE = {**QUIET, "trigger_mode": "once"}
-MOST_OF_ADDRESS = 500
-"""Characters of a query that is taken from the address."""
 
 
 def calm(handler: Callable[P, object]) -> Callable[P, object]:
@@ -64,7 +62,7 @@ class Wiring:
             page.cancel.click(self.cancel, None, page.cancel, **ONCE)
             page.documents.delete(self.delete, None, page.timer, **ONCE)
         page.timer.tick(self.look, [page.seen, page.answered, *page.dials], around, **ONCE)
-        self.opened = [page.query, page.answered, page.chips, *around]
+        self.opened = [*page.dials, page.query, page.answered, page.chips, *around]
         """Everything that the first look fills."""
 
     # -- searching
@@ -112,20 +110,27 @@ class Wiring:
     @calm
     def delete(self, event: gr.EventData) -> object:
         data = event._data if isinstance(event._data, dict) else {}
-        gr.Info(esc(self.handlers.delete(data.get("file"))), title="Deleted")
+        gr.Info(esc(self.handlers.delete(data.get("file"))), title="Deleted", duration=6)
         return gr.Timer(active=True)
 
     # -- what goes on behind the page
 
     @calm
-    def open(self, request: gr.Request, *dials: object) -> object:
-        """The first look: a query of the address (`?q=`) or the first example is already answered."""
-        text = request.query_params.get("q", "") if request else ""
-        wanted = asked(text[:MOST_OF_ADDRESS] or EXAMPLES[0], ON_SAMPLES, *dials)
-        page = self.page
-        shown = {page.query: wanted.text, page.answered: [wanted.text, wanted.scope]}
-        shown[page.chips] = frame.chips(EXAMPLES, wanted.text)
-        return shown | self._around(self.handlers.pulse()) | {page.results: self.handlers.shown(wanted)}
+    def open(self, request: gr.Request) -> object:
+        """The first look: what the address asks, or the first example, is already answered."""
+        otherwise = asked(EXAMPLES[0], ON_SAMPLES, self.handlers.engine.settings.top, 1.0, 1.0)
+        wanted = asked_by(dict(request.query_params), otherwise) if request else otherwise
+        page, around = self.page, self._around(self.handlers.pulse())
+        around[page.scope] = gr.Radio(self.handlers.choices(), value=wanted.scope, visible=page.private)
+        turned = (wanted.top, wanted.weights.pooled, wanted.weights.late)
+        return {
+            **around,
+            **dict(zip(page.dials, turned, strict=True)),
+            page.query: wanted.text,
+            page.answered: [wanted.text, wanted.scope],
+            page.chips: frame.chips(EXAMPLES, wanted.text),
+            page.results: self.handlers.shown(wanted),
+        }
 
     @calm
     def look(self, seen: object, answered: object, *dials: object) -> object:
@@ -177,5 +182,5 @@ def build_app(engine: Engine, preparation: Preparation) -> gr.Blocks:
     with gr.Blocks(title="SMART demo", analytics_enabled=False, fill_width=True) as app:
         page = Layout(engine.settings, picture, private=handlers.private)
         wiring = Wiring(handlers, page)
-        app.load(wiring.open, page.dials, wiring.opened, **QUIET)
+        app.load(wiring.open, None, wiring.opened, **QUIET)
     return app

@@ -28,20 +28,35 @@ def facts(row: Row, weights: Weights) -> str:
 
 def formula(row: Row, weights: Weights) -> str:
     """The formula with this page's numbers."""
-    if math.isnan(row.late.value):
+    pooled, late = row.pooled.value, row.late.value
+    if math.isnan(late):
         return '<p class="formula">Not scored token by token: it was not among the nearest pages.</p>'
-    total = weights.pooled * row.pooled.value + weights.late * row.late.value
+    total = weights.pooled * pooled + weights.late * late
+    places = _places(row, weights, total)
     return (
-        '<p class="formula" aria-label="SMART score"><span class="formula-name">SMART</span> '
-        f'<span>{score_weight(weights.pooled)} × <b class="of-pooled">{score(row.pooled.value)}</b></span> '
-        f'<span>+ {score_weight(weights.late)} × <b class="of-late">{score(row.late.value)}</b></span> '
-        f'<span>= <b class="of-total">{score(total)}</b></span></p>'
+        '<p class="formula"><span class="formula-name">SMART score</span> '
+        f'<span>{weight(weights.pooled)} × <b class="of-pooled">{score(pooled, places)}</b></span> '
+        f'<span>+ {weight(weights.late)} × <b class="of-late">{score(late, places)}</b></span> '
+        f'<span>= <b class="of-total">{score(total, places)}</b></span></p>'
     )
 
 
-def score_weight(weight: float) -> str:
-    """A weight to two decimals, with a real minus."""
-    return f"{weight:.2f}".replace("-", "−")
+def weight(value: float) -> str:
+    """A weight to two decimals.
+
+    >>> weight(1.0)
+    '1.00'
+    """
+    return f"{value:.2f}"
+
+
+def _places(row: Row, weights: Weights, total: float) -> int:
+    """The fewest decimals with which the sum adds up as it stands there: one that does not is not believed."""
+    for places in range(3, 7):
+        shown = weights.pooled * round(row.pooled.value, places) + weights.late * round(row.late.value, places)
+        if round(shown, places) == round(total, places):
+            return places
+    return 7
 
 
 def _rank(label: str, rank: int | None, side: str) -> str:

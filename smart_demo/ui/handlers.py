@@ -9,7 +9,9 @@ import base64
 import logging
 import math
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass
+from urllib.parse import urlencode
 
 from smart_demo.engine import Engine
 from smart_demo.errors import InputRefused, LibraryError, SmartError
@@ -38,6 +40,8 @@ log = logging.getLogger(__name__)
 FEWEST, MOST = 3, 20
 HEAVIEST = 4.0
 """Of a weight."""
+LONGEST_ADDRESS = 500
+"""Characters of a query in an address."""
 ON_SAMPLES, ON_MINE, ON_BOTH = "Samples", "My documents", "Both"
 CHOICES = {ON_SAMPLES: (SAMPLES,), ON_MINE: (LOCAL,), ON_BOTH: (SAMPLES, LOCAL)}
 CALM = "Something went wrong. The page is as it was; the log of the demo says what happened."
@@ -89,6 +93,30 @@ def asked(text: object, scope: object, top: object, pooled: object, late: object
         scope if isinstance(scope, str) and scope in CHOICES else ON_SAMPLES,
         int(_number(top, FEWEST, MOST, 5)),
         Weights(_number(pooled, 0.0, HEAVIEST, 1.0), _number(late, 0.0, HEAVIEST, 1.0)),
+    )
+
+
+def address(wanted: Asked) -> str:
+    """The part of an address after `?` that asks the same again."""
+    weights = {"pooled": f"{wanted.weights.pooled:g}", "late": f"{wanted.weights.late:g}"}
+    return urlencode({"q": wanted.text[:LONGEST_ADDRESS], "in": wanted.scope, "k": wanted.top} | weights)
+
+
+def asked_by(parameters: Mapping[str, str], otherwise: Asked) -> Asked:
+    """What an address asks; whatever it leaves out or says wrongly is taken from `otherwise`."""
+
+    def number(name: str, default: float) -> float:
+        try:
+            return float(parameters.get(name, ""))
+        except ValueError:
+            return default
+
+    return asked(
+        parameters.get("q", "").strip()[:LONGEST_ADDRESS] or otherwise.text,
+        parameters.get("in", otherwise.scope),
+        number("k", otherwise.top),
+        number("pooled", otherwise.weights.pooled),
+        number("late", otherwise.weights.late),
     )
 
 
@@ -147,7 +175,7 @@ class Handlers:
             return results.empty(f"{name} is still loading", "Your documents are searched as soon as it is there.")
         methods = (POOLED, LATE, Method(SMART.name, SMART.label, wanted.weights))
         found = self.engine.search(Query(wanted.text), scopes, methods, wanted.top)
-        return results.results(found, self._thumbnail)
+        return results.results(found, self._thumbnail, address(wanted))
 
     def shown(self, wanted: Asked) -> str:
         """The same, with a refusal in the place of the answer: for looks that nobody asked for."""

@@ -11,7 +11,7 @@ from smart_demo.types import LOCAL, Document, Progress, State
 from smart_demo.ui.wording import count, esc, left, name, size, some_of
 
 _MARKS = {State.WORKING: "…", State.DONE: "✓", State.KNOWN: "=", State.REFUSED: "✕"}
-_SAID = {State.WORKING: "working", State.DONE: "added", State.KNOWN: "already known", State.REFUSED: "refused"}
+_SAID = {State.DONE: "Added", State.KNOWN: "", State.REFUSED: "Refused"}
 _COMMAND = "SMART_PUBLIC=off python app.py"
 
 
@@ -49,7 +49,8 @@ def documents(mine: Sequence[Document], others: int, *, loading: bool) -> str:
         body = '<p class="quiet">Nothing here yet. Drop a PDF or a picture into the box.</p>'
     else:
         body = f'<ul class="documents" aria-label="My documents">{"".join(map(_document, mine))}</ul>'
-    return f"{_head('My documents', mine)}{_others(others)}{body}"
+    go = '<button type="button" class="to-search" data-search-in="My documents">Search them</button>' if mine else ""
+    return f"{_head('My documents', mine, go)}{_others(others)}{body}"
 
 
 def sample_documents(documents: Sequence[Document], samples: Samples | None) -> str:
@@ -63,9 +64,9 @@ def sample_documents(documents: Sequence[Document], samples: Samples | None) -> 
     return f'{_head("Samples", documents)}{note}<ul class="documents" aria-label="Samples">{rows}</ul>'
 
 
-def _head(title: str, found: Sequence[Document]) -> str:
+def _head(title: str, found: Sequence[Document], more: str = "") -> str:
     total = f"{count(len(found), 'document')}, {count(sum(d.stored for d in found), 'page')}" if found else ""
-    return f'<div class="panel-head"><h2>{esc(title)}</h2><p>{esc(total)}</p></div>'
+    return f'<div class="panel-head"><h2>{esc(title)}</h2><p>{esc(total)}</p>{more}</div>'
 
 
 def _others(pages: int) -> str:
@@ -100,18 +101,23 @@ def _kind(file: str) -> str:
 def _arrival(file: Progress) -> str:
     part = file.done / file.total if file.total else 0.0
     working = file.state is State.WORKING
-    if working and file.total:
-        said = f"{file.done} of {count(file.total, 'page')}"
-        said = " · ".join(filter(None, (said, left(file.seconds_left), file.message)))
-    elif working:
-        said = file.message or "Waiting."
-    else:
-        pages = some_of(file.done, file.total, "page") if file.done else ""
-        said = ": ".join(filter(None, (_SAID[file.state], pages)))
-        said = f"{said}. {file.message}" if file.message else f"{said}."
-    bar = f'<span class="progress"><i style="width:{part * 100:.1f}%"></i></span>' if working else ""
+    said = _on_the_way(file) if working else _outcome(file)
+    bar = f'<span class="progress"><i style="width:{part * 100:.1f}%"></i></span>' if working and file.total else ""
     return (
         f'<li class="arrival is-{file.state}"><span class="mark" aria-hidden="true">{_MARKS[file.state]}</span>'
         f'<span class="arrival-name">{name(file.document)}</span><span class="arrival-said">{esc(said)}</span>'
         f"{bar}</li>"
     )
+
+
+def _on_the_way(file: Progress) -> str:
+    if not file.total:
+        return file.message or "Waiting."
+    pages = f"{file.done} of {count(file.total, 'page')}"
+    return " · ".join(filter(None, (pages, left(file.seconds_left), file.message)))
+
+
+def _outcome(file: Progress) -> str:
+    pages = some_of(file.done, file.total, "page") if file.done and file.state is State.DONE else ""
+    said = ": ".join(filter(None, (_SAID[file.state], pages)))
+    return " ".join(filter(None, (said and f"{said}.", file.message)))

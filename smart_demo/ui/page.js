@@ -212,6 +212,27 @@
     keep.focus();
   }
 
+  /* ---- from the library to a search in it: the same clicks a visitor would make ---- */
+  function searchIn(scope) {
+    document.querySelector('#tabs [role="tab"][data-tab-id="compare"]')?.click();
+    setTimeout(() => {
+      document.querySelector(`#scope input[value="${scope}"]`)?.click();
+      document.querySelector("#query textarea")?.select();
+    }, 60);
+  }
+
+  /* ---- the address always reopens what is on the screen ---- */
+  function remember(root) {
+    const link = root.querySelector(".answer")?.dataset.link;
+    if (!link || link === shown) return;
+    const first = shown === undefined;
+    shown = link;
+    if (first) return;
+    const theme = new URLSearchParams(location.search).get("__theme");
+    history.replaceState(history.state, "", `?${link}${theme ? `&__theme=${encodeURIComponent(theme)}` : ""}`);
+  }
+  let shown;
+
   /* ---- what the HTML components call when they are there ---- */
   window.smartDemo = {
     results(element, server, watch) {
@@ -229,8 +250,9 @@
         const next = across ? column.find((c) => c.dataset.page === here.dataset.page) ?? column[row] : column[row + step];
         if (next) { event.preventDefault(); next.focus(); }
       });
-      watch("value", () => glide(element));
+      watch("value", () => { glide(element); remember(element); });
       glide(element);
+      remember(element);
     },
     chips(element, trigger) {
       element.addEventListener("click", (event) => {
@@ -242,6 +264,8 @@
       element.addEventListener("click", (event) => {
         const button = event.target.closest("[data-remove]");
         if (button) confirmDelete(button, () => trigger("delete", { file: button.dataset.remove }));
+        const go = event.target.closest("[data-search-in]");
+        if (go) searchIn(go.dataset.searchIn);
       });
     },
   };

@@ -6,7 +6,7 @@ from smart_demo.samples import Samples
 from smart_demo.types import Found, Weights
 from smart_demo.ui.badges import Side
 from smart_demo.ui.cards import Thumbnail, card
-from smart_demo.ui.facts import facts, score_weight
+from smart_demo.ui.facts import facts, weight
 from smart_demo.ui.rows import Columns, Row, columns
 from smart_demo.ui.threads import threads
 from smart_demo.ui.wording import count, esc, milliseconds
@@ -14,14 +14,14 @@ from smart_demo.ui.wording import count, esc, milliseconds
 _STAGES = {"encode": "query encoded", "candidates": "pages found", "score": "scored", "rank": "ranked"}
 
 
-def results(found: Found, thumbnail: Thumbnail, notice: str = "") -> str:
-    """Verdict and both columns of a search by POOLED, LATE and SMART. `notice` is plain text."""
+def results(found: Found, thumbnail: Thumbnail, link: str = "") -> str:
+    """Verdict and both columns of a search by POOLED, LATE and SMART. `link` is an address that asks the same."""
     shown = columns(found)
     if not shown.left and not shown.right:
         return empty("No pages here yet", "Add a document in the library, or search the samples.")
     return (
-        f'<section class="answer" data-query="{found.query.key}" aria-label="Results">'
-        f"{_verdict(shown)}{_notices(found.encoding.notice, notice)}"
+        f'<section class="answer" data-query="{found.query.key}" data-link="{esc(link)}" aria-label="Results">'
+        f"{_verdict(shown)}{_notice(found.encoding.notice)}"
         f'<div class="columns">{_head(Side.POOLED, "Pooled only", "one vector per page")}'
         f'<span class="gutter-head" aria-hidden="true"></span>'
         f"{_head(Side.SMART, 'SMART', _formula(shown.weights))}"
@@ -92,8 +92,8 @@ def _times(found: Found, total: float) -> str:
     return f"encoded in {milliseconds(encode)}, ranked in {rest}" if encode >= 1 else f"ranked in {rest}"
 
 
-def _notices(*sentences: str) -> str:
-    return "".join(f'<p class="notice">{esc(sentence)}</p>' for sentence in sentences if sentence)
+def _notice(sentence: str) -> str:
+    return f'<p class="notice">{esc(sentence)}</p>' if sentence else ""
 
 
 def _head(side: Side, title: str, subtitle: str) -> str:
@@ -103,7 +103,7 @@ def _head(side: Side, title: str, subtitle: str) -> str:
 
 
 def _formula(weights: Weights) -> str:
-    return f"{score_weight(weights.pooled)} × pooled + {score_weight(weights.late)} × late"
+    return f"{weight(weights.pooled)} × pooled + {weight(weights.late)} × late"
 
 
 def _column(rows: tuple[Row, ...], side: Side, shown: Columns, thumbnail: Thumbnail) -> str:

@@ -12,12 +12,14 @@ import gradio as gr
 from smart_demo.config import Settings
 
 HERE = Path(__file__).resolve().parent
-SANS = (gr.themes.LocalFont("IBM Plex Sans", (400, 600, 700)), "ui-sans-serif", "system-ui", "sans-serif")
-MONO = (gr.themes.LocalFont("IBM Plex Mono", (400, 500)), "ui-monospace", "monospace")
-SERIF = gr.themes.LocalFont("Lora", (400, 600))
-
-FIRST = ("Lora/Lora-SemiBold", "IBMPlexSans/IBMPlexSans-Regular", "IBMPlexSans/IBMPlexSans-SemiBold")
-"""Faces of the first screen, asked for before the style sheet does."""
+SANS = [gr.themes.Font(face) for face in ("IBM Plex Sans", "ui-sans-serif", "system-ui", "sans-serif")]
+MONO = [gr.themes.Font(face) for face in ("IBM Plex Mono", "ui-monospace", "monospace")]
+FACES = {
+    ("IBM Plex Sans", "400"): "IBMPlexSans/IBMPlexSans-Regular",
+    ("IBM Plex Sans", "500 800"): "IBMPlexSans/IBMPlexSans-Bold",
+    ("IBM Plex Mono", "400"): "IBMPlexMono/IBMPlexMono-Regular",
+}
+"""Family and weight -> file among Gradio's static files. Its other files of these two lack most of the alphabet."""
 
 LIGHT = {
     "body_background_fill": "#f7f6f2",
@@ -71,16 +73,21 @@ def theme() -> gr.themes.Base:
 
 
 def css() -> str:
-    """The style sheet, with the one face that Gradio's theme has no slot for."""
-    return f"{SERIF.stylesheet()['css']}\n{(HERE / 'page.css').read_text(encoding='utf-8')}"
+    """The style sheet with its faces."""
+    faces = "\n".join(
+        f"@font-face {{ font-family: '{family}'; src: url('static/fonts/{file}.woff2') format('woff2'); "
+        f"font-weight: {weight}; font-display: swap; }}"
+        for (family, weight), file in FACES.items()
+    )
+    return f"{faces}\n{(HERE / 'page.css').read_text(encoding='utf-8')}"
 
 
 def head() -> str:
     """What goes into the page's head: its behaviour, and what it says of itself."""
     script = (HERE / "page.js").read_text(encoding="utf-8")
     faces = "".join(
-        f'<link rel="preload" href="static/fonts/{face}.woff2" as="font" type="font/woff2" crossorigin>'
-        for face in FIRST
+        f'<link rel="preload" href="static/fonts/{file}.woff2" as="font" type="font/woff2" crossorigin>'
+        for file in FACES.values()
     )
     return (
         '<meta name="color-scheme" content="light dark"><meta name="referrer" content="no-referrer">'

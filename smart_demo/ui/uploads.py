@@ -16,8 +16,6 @@ from smart_demo.types import Progress, State
 
 log = logging.getLogger(__name__)
 Add = Callable[[Sequence[tuple[Path, str]]], Iterator[Progress]]
-KEPT = 60
-"""Outcomes that stay on show; older ones leave first."""
 BROKEN = "Something went wrong with this file; the log of the demo says what."
 
 
@@ -58,9 +56,14 @@ class Uploads:
             return tuple(job.progress for job in self._jobs)
 
     def submit(self, files: Sequence[Path]) -> None:
-        """Queue copies of uploaded files, by their own base names. Those over the limit are refused in words."""
+        """Queue copies of uploaded files, by their own base names. Those over the limit are refused in words.
+
+        What became of earlier files leaves the list, unless some are still on their way.
+        """
         refused = f"Only {self._limit} files are taken at once: add this one again."
         with self._lock:
+            if self._thread is None:
+                self._jobs.clear()
             for place, path in enumerate(files):
                 job = _Job(path, Progress(path.name, State.WORKING))
                 self._jobs.append(job)
@@ -69,9 +72,6 @@ class Uploads:
                 else:
                     job.progress = Progress(path.name, State.REFUSED, message=refused)
                     discard(path)
-            finished = [job for job in self._jobs if job.progress.state is not State.WORKING]
-            for job in finished[: max(len(self._jobs) - KEPT, 0)]:
-                self._jobs.remove(job)
             self._version += 1
             if self._waiting and self._thread is None:
                 self._stop.clear()

@@ -85,13 +85,13 @@ def milliseconds(value: float) -> str:
     return f"{value:.0f} ms" if value < 1_000 else f"{value / 1_000:.1f} s"
 
 
-def score(value: float) -> str:
-    """A score to three decimals, with a real minus; a dash where there is none.
+def score(value: float, places: int = 3) -> str:
+    """A score to some decimals, with a real minus; a dash where there is none.
 
     >>> score(0.4119), score(-0.02), score(float("nan"))
     ('0.412', '−0.020', '–')
     """
-    return "–" if math.isnan(value) else f"{value:.3f}".replace("-", "−")
+    return "–" if math.isnan(value) else f"{value:.{places}f}".replace("-", "−")
 
 
 def page_key(scope: Scope, page: PageId) -> str:
