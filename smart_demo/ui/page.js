@@ -10,6 +10,9 @@
     return node;
   };
 
+  /* Dialogs stand where Gradio's rewriting of the style sheet can reach them. */
+  const stage = () => document.querySelector(".gradio-container .contain") ?? document.body;
+
   /* ---- one page, marked in both columns ---- */
   function mark(root, page) {
     root.toggleAttribute("data-marking", Boolean(page));
@@ -62,7 +65,7 @@
             button("out", "Zoom out", "−"), this.level, button("in", "Zoom in", "+"), button("fit", "Fit the page", "Fit"),
             make("span", { class: "viewer-rule" }), button("close", "Close", "✕"))),
         make("div", { class: "viewer-body" }, this.stage, this.side));
-      document.body.append(this.dialog);
+      stage().append(this.dialog);
       this.dialog.addEventListener("click", (event) => {
         const wanted = event.target.closest("[data-do]")?.dataset.do;
         if (wanted) this.act(wanted);
@@ -207,7 +210,7 @@
     drop.addEventListener("click", () => { dialog.close(); go(); });
     dialog.addEventListener("click", (event) => event.target === dialog && dialog.close());
     dialog.addEventListener("close", () => { dialog.remove(); if (button.isConnected) button.focus(); });
-    document.body.append(dialog);
+    stage().append(dialog);
     dialog.showModal();
     keep.focus();
   }

@@ -13,6 +13,7 @@ from pathlib import Path
 
 from smart_demo.errors import SmartError
 from smart_demo.types import Progress, State
+from smart_demo.ui.wording import count
 
 log = logging.getLogger(__name__)
 Add = Callable[[Sequence[tuple[Path, str]]], Iterator[Progress]]
@@ -60,7 +61,7 @@ class Uploads:
 
         What became of earlier files leaves the list, unless some are still on their way.
         """
-        refused = f"Only {self._limit} files are taken at once: add this one again."
+        refused = f"Only {count(self._limit, 'file')} at once: add this one again."
         with self._lock:
             if self._thread is None:
                 self._jobs.clear()

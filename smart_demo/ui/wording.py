@@ -75,7 +75,7 @@ def left(seconds: float | None) -> str:
 def milliseconds(value: float) -> str:
     """A stage's time.
 
-    >>> milliseconds(0.0), milliseconds(0.4), milliseconds(12.3), milliseconds(2150)
+    >>> milliseconds(0.0), milliseconds(0.4), milliseconds(12.3), milliseconds(2190)
     ('kept', '<1 ms', '12 ms', '2.2 s')
     """
     if value == 0.0:

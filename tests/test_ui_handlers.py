@@ -1,0 +1,214 @@
+"""Handlers as curl may call them: any argument, any order, public or not."""
+
+import inspect
+import math
+from urllib.parse import parse_qsl
+
+import gradio as gr
+import pytest
+
+from smart_demo.backbones.registry import Choice
+from smart_demo.backbones.words import WordBackbone
+from smart_demo.config import Settings
+from smart_demo.engine import Engine
+from smart_demo.errors import BackboneUnavailable, InputRefused
+from smart_demo.serving import EMBEDDED, Backbones
+from smart_demo.store.library import Library
+from smart_demo.types import LOCAL, SAMPLES, Weights
+from smart_demo.ui import theme
+from smart_demo.ui.build import build_app, calm
+from smart_demo.ui.handlers import LONGEST_ADDRESS, ON_BOTH, ON_MINE, ON_SAMPLES, Handlers, address, asked, asked_by
+from smart_demo.ui.preparation import Preparation
+from smart_demo.ui.uploads import Uploads
+from smart_demo.ui.wording import page_key
+from tests.documents import write_pdf
+
+NONSENSE = [None, "", "x" * 12_000, -1, 10**9, math.nan, math.inf, True, [], {}, ["a"], {"a": 1}, b"\x00", "\ud800"]
+
+
+@pytest.fixture
+def make(tmp_path):
+    """Handlers over a library with two sample pages and one of one's own, all by the word backbone."""
+    opened = []
+
+    def start(*, main=None, **changes):
+        samples = tmp_path / "samples"
+        samples.mkdir()
+        write_pdf(samples / "tides.pdf", "tide table harbour", "tide gauge")
+        words = WordBackbone()
+        models = {"words": main or words, EMBEDDED: words}
+
+        def load(name):
+            if isinstance(models[name], Exception):
+                raise models[name]
+            return models[name]
+
+        settings = Settings(data_dir=tmp_path / "data", index_dir=tmp_path / "index", samples=samples, **changes)
+        library = Library.open(settings.data_dir, settings.index_dir)
+        engine = Engine(library, Backbones(Choice("words", "a test", insisted=True), load, fall_back=True), settings)
+        opened.append(engine)
+        preparation = Preparation(engine)
+        return Handlers(engine, Uploads(lambda files: engine.add(LOCAL, files), 20), preparation)
+
+    yield start
+    for engine in opened:
+        engine.close()
+
+
+@pytest.fixture
+def handlers(make, tmp_path):
+    ready = make()
+    list(ready.engine.prepare_samples())
+    list(ready.engine.add(LOCAL, [(write_pdf(tmp_path / "mine.pdf", "harbour master"), "mine.pdf")]))
+    return ready
+
+
+@pytest.mark.parametrize("value", NONSENSE, ids=repr)
+def test_any_argument_is_made_sense_of(value):
+    wanted = asked(value, value, value, value, value)
+    assert isinstance(wanted.text, str)
+    assert wanted.scope == ON_SAMPLES
+    assert 3 <= wanted.top <= 20
+    assert 0 <= wanted.weights.pooled <= 4
+    assert 0 <= wanted.weights.late <= 4
+
+
+def test_pages_that_are_not_there_or_not_ours_are_one_sentence(handlers):
+    keys = ["samples", "samples/", "samples/../../etc/passwd", "samples/0123456789abcdef-0001"]
+    for key in [*NONSENSE, *keys, "other/0123456789abcdef-0001", "Samples/0123456789abcdef-0001"]:
+        assert set(handlers.picture(key)) == {"sentence"}, key
+
+
+def test_pages_of_both_scopes_are_shown_to_their_owner(handlers):
+    for scope in (SAMPLES, LOCAL):
+        page = handlers.engine.library.pages([scope], handlers.engine.backbone(scope).encoder.fingerprint)[0]
+        assert handlers.picture(page_key(scope, page.id))["picture"].startswith("data:image/webp;base64,")
+
+
+def test_only_a_file_hash_can_be_deleted(handlers):
+    for file in [*NONSENSE, "../x", "A" * 16]:
+        with pytest.raises(InputRefused):
+            handlers.delete(file)
+    assert len(handlers.documents(LOCAL)) == 1
+
+
+def test_a_delete_removes_the_document_and_says_how_much(handlers):
+    (mine,) = handlers.documents(LOCAL)
+    assert handlers.delete(mine.file).startswith("mine.pdf is deleted: ")
+    assert handlers.documents(LOCAL) == ()
+
+
+def test_a_sample_cannot_be_deleted_by_its_hash(handlers):
+    (sample,) = handlers.documents(SAMPLES)
+    handlers.delete(sample.file)
+    assert handlers.documents(SAMPLES) == (sample,)
+
+
+def test_scopes_of_one_encoder_may_be_searched_together(handlers):
+    assert handlers.choices() == [ON_SAMPLES, ON_MINE, ON_BOTH]
+    assert "ranked 3 of 3 pages" in handlers.answer(asked("harbour", ON_BOTH, 5, 1, 1))
+
+
+def test_a_public_page_shows_samples_and_nothing_else(make, tmp_path):
+    public = make(public=True, uploads=False)
+    list(public.engine.prepare_samples())
+    list(public.engine.add(LOCAL, [(write_pdf(tmp_path / "mine.pdf", "harbour master"), "mine.pdf")]))
+    page = public.engine.library.pages([LOCAL], public.engine.backbone(LOCAL).encoder.fingerprint)[0]
+    assert public.choices() == [ON_SAMPLES]
+    assert set(public.picture(page_key(LOCAL, page.id))) == {"sentence"}
+    for scope in (ON_MINE, ON_BOTH):
+        with pytest.raises(InputRefused):
+            public.answer(asked("harbour", scope, 5, 1, 1))
+    with pytest.raises(InputRefused):
+        public.delete(page.id.file)
+    app = build_app(public.engine, public.preparation)
+    assert not any(isinstance(block, gr.File) for block in app.blocks.values())
+
+
+def test_samples_on_their_way_are_shown_as_that(make):
+    assert "Preparing the sample library" in make().answer(asked("tide", ON_SAMPLES, 5, 1, 1))
+
+
+def test_own_documents_wait_for_a_model_that_loads(make):
+    waiting = make()
+    assert "words is still loading" in waiting.answer(asked("tide", ON_MINE, 5, 1, 1))
+    assert waiting.pulse().busy
+
+
+def test_a_model_that_cannot_be_loaded_falls_back_in_words(make):
+    fallen = make(main=BackboneUnavailable("The hub cannot be reached.", "Check the network."))
+    fallen.engine.backbones.main()
+    assert "The hub cannot be reached." in fallen.pulse().serving.reason
+    assert fallen.pulse().serving.name == EMBEDDED
+
+
+def test_the_pulse_rests_when_nothing_goes_on_and_differs_when_a_page_goes(handlers):
+    before = handlers.pulse()
+    assert not before.busy
+    assert handlers.pulse().page == before.page
+    handlers.delete(handlers.documents(LOCAL)[0].file)
+    assert handlers.pulse().page != before.page
+    assert handlers.pulse().answers != before.answers
+
+
+def test_an_address_asks_the_same_again():
+    wanted = asked('größe & "farbe" = ?', ON_MINE, 7, 0.35, 2.4)
+    again = asked_by(dict(parse_qsl(address(wanted))), asked("other", ON_SAMPLES, 5, 1, 1))
+    assert again == wanted
+    assert len(address(asked("x" * 9_000, ON_MINE, 7, 1, 1))) < LONGEST_ADDRESS + 100
+
+
+@pytest.mark.parametrize("value", ["", "nan", "inf", "-3", "x", "1e99", "٣"])
+def test_a_strange_address_asks_something_sensible(value):
+    otherwise = asked("tide", ON_SAMPLES, 5, 1, 1)
+    wanted = asked_by(dict.fromkeys(["in", "k", "pooled", "late"], value), otherwise)
+    assert wanted.text == "tide"
+    assert 3 <= wanted.top <= 20
+    assert Weights(0, 0).pooled <= wanted.weights.pooled <= 4
+
+
+def test_an_unforeseen_error_is_logged_and_leaves_the_page_as_it_was(caplog, monkeypatch):
+    said = []
+    monkeypatch.setattr(gr, "Warning", lambda text, **_: said.append(text))
+
+    @calm
+    def broken():
+        raise KeyError("secret")
+
+    assert broken() == gr.skip()
+    assert "secret" in caplog.text
+    assert said
+    assert "secret" not in said[0]
+
+
+def test_a_refusal_is_said_with_its_name_escaped(monkeypatch):
+    said = []
+    monkeypatch.setattr(gr, "Warning", lambda text, **_: said.append(text))
+
+    @calm
+    def refuse():
+        raise InputRefused("<img src=x> is empty.", "Choose another.")
+
+    refuse()
+    assert said == ["&lt;img src=x&gt; is empty. Choose another."]
+
+
+def test_nothing_of_the_page_is_fetched_from_elsewhere():
+    sources = theme.css() + theme.head()
+    assert "http://" not in sources.replace("http://www.w3.org", "")
+    assert "https://" not in sources
+    for file in theme.FACES.values():
+        assert (gr.themes.utils.fonts.STATIC_FONTS_DIR / f"{file}.woff2").exists()
+
+
+def test_launch_takes_every_option_and_opens_no_tunnel():
+    options = theme.launch_options(Settings())
+    assert set(options) <= set(inspect.signature(gr.Blocks.launch).parameters)
+    assert options["share"] is False
+    assert options["show_error"] is False
+    assert not {"server_name", "server_port"} & set(options)
+
+
+def test_no_event_is_a_public_endpoint(handlers):
+    app = build_app(handlers.engine, handlers.preparation)
+    assert {fn.api_visibility for fn in app.fns.values()} == {"private"}

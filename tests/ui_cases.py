@@ -1,0 +1,67 @@
+"""Answers made by hand, small enough to rank on paper."""
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from smart_demo import scoring
+from smart_demo.types import (
+    LATE,
+    POOLED,
+    SAMPLES,
+    SMART,
+    Encoder,
+    Found,
+    Method,
+    PageId,
+    Parts,
+    Query,
+    QueryEncoding,
+    Scope,
+    StoredPage,
+    TokenKind,
+    Weights,
+)
+
+HOSTILE = [
+    '"><img src=x onerror=alert(1)>.pdf',
+    "${alert(1)}.pdf",
+    "`${alert`1`}`.pdf",
+    "</button></li><script>alert(1)</script>.pdf",
+    "' onmouseover='alert(1).pdf",
+    "\u202egpj.exe\u202c.pdf",
+    "{{constructor}}\\new.pdf",
+    "line\nbreak\x00\x1b[31m.pdf",
+]
+
+
+def stored(number: int, document: str = "report.pdf", scope: Scope = SAMPLES, pages: int = 12) -> StoredPage:
+    return StoredPage(scope, "e" * 16, PageId("a" * 16, number), document, pages, 800, 1000, 300, 200_000, "int8", 0.0)
+
+
+def found(
+    pooled: Sequence[float],
+    late: Sequence[float],
+    *,
+    top: int = 3,
+    weights: Weights = SMART.weights,
+    document: str = "report.pdf",
+    query: str = "what",
+    notice: str = "",
+) -> Found:
+    """Page i + 1 has pooled[i] and late[i]; the query is a single token, so its maximum is the late score."""
+    pages = tuple(stored(number, document) for number in range(1, len(pooled) + 1))
+    kinds = np.array([TokenKind.CONTENT], dtype=np.uint8)
+    parts = Parts(
+        kinds,
+        pages,
+        np.array(pooled, dtype=np.float32),
+        np.arange(len(pages)),
+        np.array(late, dtype=np.float32).reshape(-1, 1),
+    )
+    row = np.ones((1, 1), dtype=np.float32)
+    encoding = QueryEncoding(Query(query), "e" * 16, row[0], row, kinds, (query,), notice)
+    methods = (POOLED, LATE, Method(SMART.name, SMART.label, weights))
+    results = {method.name: scoring.rank(parts, method, top) for method in methods}
+    encoder = Encoder("minilm", "bert", "", "w")
+    return Found(encoding.query, encoder, encoding, parts, results, {"encode": 12.0, "score": 3.0, "rank": 0.2})
