@@ -32,6 +32,11 @@ class Once:
         """Whether asking would answer at once."""
         return self._backbone is not None or self._error is not None
 
+    @property
+    def failure(self) -> str:
+        """Why it could not be loaded; empty before and otherwise."""
+        return "" if self._error is None else self._error.sentence
+
     def get(self) -> Backbone:
         """The backbone; BackboneUnavailable each time if it could not be loaded the first time."""
         with self._lock:
@@ -68,7 +73,6 @@ class Backbones:
         self.choice, self._fall_back = choice, fall_back
         self._embedded = Once(partial(load, EMBEDDED))
         self._chosen = self._embedded if choice.name == EMBEDDED else Once(partial(load, choice.name))
-        self._failure = ""
 
     def load_behind(self) -> None:
         """Start loading in a thread of its own; the page does not wait for it."""
@@ -83,17 +87,21 @@ class Backbones:
     @property
     def ready(self) -> bool:
         """Whether `main` answers at once."""
-        return self._chosen.settled and (not self._failure or self._embedded.settled)
+        return self._chosen.settled and (not self._falls_back or self._embedded.settled)
 
     def main(self) -> Backbone:
         """The backbone for people's own documents; waits while it loads."""
         try:
             return self._chosen.get()
-        except BackboneUnavailable as error:
-            if not self._fall_back or self._chosen is self._embedded:
+        except BackboneUnavailable:
+            if not self._falls_back:
                 raise
-            self._failure = f"{self.choice.name} could not be loaded: {error.sentence}"
         return self._embedded.get()
+
+    @property
+    def _falls_back(self) -> bool:
+        """Whether the embedded backbone answers in place of the chosen one."""
+        return bool(self._chosen.failure) and self._fall_back and self._chosen is not self._embedded
 
     def embedded(self) -> Backbone:
         """The backbone that needs no hub and no GPU."""
@@ -101,10 +109,13 @@ class Backbones:
 
     def serving(self) -> Serving:
         """What is served now, without waiting for anything."""
-        if self._failure:
-            return Serving(self.choice.name, EMBEDDED, False, f"{self._failure} {EMBEDDED} serves instead.")
         if not self._chosen.settled:
             return Serving(self.choice.name, self.choice.name, True, self.choice.reason)
+        if failure := self._chosen.failure:
+            reason = f"{self.choice.name} could not be loaded: {failure}"
+            if self._falls_back and not self._embedded.failure:
+                return Serving(self.choice.name, EMBEDDED, False, f"{reason} {EMBEDDED} serves instead.")
+            return Serving(self.choice.name, self.choice.name, False, reason)
         backbone = self._chosen.get()
         return Serving(
             self.choice.name, backbone.encoder.name, False, f"{self.choice.reason} {backbone.reason}".strip()

@@ -28,6 +28,20 @@ def test_a_backbone_that_cannot_load_is_replaced_and_the_reason_kept():
     assert backbones.ready
 
 
+@pytest.mark.parametrize("fall_back", [True, False])
+def test_what_is_served_can_be_asked_when_nothing_could_be_loaded(fall_back):
+    def nothing(name):
+        raise BackboneUnavailable(f"{name} is not installed.")
+
+    backbones = Backbones(QWEN, nothing, fall_back=fall_back)
+    with pytest.raises(BackboneUnavailable):
+        backbones.main()
+    serving = backbones.serving()
+    assert not serving.loading
+    assert "qwen3-vl-2b is not installed." in serving.reason
+    assert "serves instead" not in serving.reason
+
+
 def test_a_shell_that_insists_gets_the_error_each_time():
     backbones = Backbones(QWEN, no_hub, fall_back=False)
     for _ in range(2):
