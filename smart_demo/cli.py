@@ -9,6 +9,7 @@ from __future__ import annotations
 import argparse
 import dataclasses
 import json
+import math
 import os
 import signal
 import sys
@@ -21,6 +22,7 @@ from smart_demo.doctor import examine
 from smart_demo.engine import Engine, open_engine
 from smart_demo.errors import InputRefused, SmartError
 from smart_demo.report import as_dict
+from smart_demo.retrieval import MAX_TOP
 from smart_demo.types import LOCAL, SAMPLES, Found, Hit, Progress, Query, State
 
 OUTCOMES = {State.DONE: "added", State.KNOWN: "known", State.REFUSED: "refused"}
@@ -32,13 +34,18 @@ def main(arguments: Sequence[str] | None = None, env: Mapping[str, str] = os.env
     run: Callable[[argparse.Namespace, Settings], int] = options.run
     signal.signal(signal.SIGTERM, signal.default_int_handler)  # being told to stop ends as Ctrl-C does: cleanly
     try:
-        return run(options, read_settings(env))
+        status = run(options, read_settings(env))
+        sys.stdout.flush()
+        return status
     except SmartError as error:
         _notice(error.sentence)
         return 1
     except KeyboardInterrupt:
         _notice("Stopped. Pages that were added stay.")
         return 130
+    except BrokenPipeError:  # whoever read our output has enough, as `| head` does
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # or closing it at the exit fails again
+        return 0
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -51,7 +58,7 @@ def _parser() -> argparse.ArgumentParser:
 
     search = commands.add_parser("search", help="ask the local library")
     search.add_argument("query", metavar="QUERY")
-    search.add_argument("--top", type=_positive, default=5, metavar="K", help="results per ranking (5)")
+    search.add_argument("--top", type=_top, default=5, metavar="K", help=f"results per ranking, up to {MAX_TOP} (5)")
     search.add_argument("--samples", action="store_true", help="search the sample library too")
     search.add_argument("--json", action="store_true")
     search.set_defaults(run=_search)
@@ -74,11 +81,10 @@ def _parser() -> argparse.ArgumentParser:
     return parser
 
 
-def _positive(text: str) -> int:
-    value = int(text)
-    if value < 1:
-        raise argparse.ArgumentTypeError("must be at least 1")
-    return value
+def _top(text: str) -> int:
+    if not text.isdecimal() or not 1 <= int(text) <= MAX_TOP:
+        raise argparse.ArgumentTypeError(f"must be a whole number from 1 to {MAX_TOP}")
+    return int(text)
 
 
 def _index(options: argparse.Namespace, settings: Settings) -> int:
@@ -89,7 +95,7 @@ def _index(options: argparse.Namespace, settings: Settings) -> int:
         raise InputRefused("There is nothing to index.", "Name PDFs or pictures, or a folder that holds some.")
     with open_engine(settings, fall_back=False) as engine:
         ends = _follow(engine.add(LOCAL, [(path, path.name) for path in files]))
-    print(f"{sum(end.state != State.REFUSED for end in ends)} of {len(ends)} files are in the library.")
+    print(f"{sum(end.state != State.REFUSED for end in ends)} of {len(files)} files are in the library.")
     return 0 if any(end.state != State.REFUSED for end in ends) else 1
 
 
@@ -116,7 +122,10 @@ def _search(options: argparse.Namespace, settings: Settings) -> int:
             scopes.append(SAMPLES)
             _prepare(engine)
         found = engine.search(Query(options.query), scopes, top=options.top)
-    if not found.parts.pages:
+        others = engine.of_other_encoders(LOCAL)
+    if others:
+        _notice(f"{others:,} pages were encoded by another model and are not searched: index their files again.")
+    elif not found.parts.pages:
         _notice("The library is empty. Add files first: python -m smart_demo index PATH, or search with --samples.")
     if found.encoding.notice:
         _notice(found.encoding.notice)
@@ -131,8 +140,9 @@ def _lines(found: Found) -> Iterable[str]:
 
 
 def _line(hit: Hit) -> str:
+    late = "not scored" if math.isnan(hit.late) else f"{hit.late:.4f}"
     return (
-        f"{hit.rank:3d}  {hit.score:.4f}  (pooled {hit.pooled:.4f}, late {hit.late:.4f})  "
+        f"{hit.rank:3d}  {hit.score:.4f}  (pooled {hit.pooled:.4f}, late {late})  "
         f"{hit.page.document} p. {hit.page.number}"
     )
 
@@ -161,10 +171,15 @@ def _samples(options: argparse.Namespace, settings: Settings) -> int:
 
 
 def _prepare(engine: Engine) -> None:
-    """Encode what is missing of the samples, telling nothing on standard output."""
-    if not engine.samples().whole:
-        _notice("Preparing the sample library, once.")
-        for step in engine.prepare_samples():
+    """Encode what is missing of the samples, telling nothing on standard output.
+
+    By the model that searches the local library, whoever serves them in the app: only so can both be ranked together.
+    """
+    main = engine.backbones.main()
+    samples = engine.samples()
+    if not samples.whole or samples.encoder != main.encoder.name:
+        _notice(f"Preparing the sample library by {main.encoder.name}, once.")
+        for step in engine.prepare_samples(main):
             if step.state is State.REFUSED:
                 _notice(f"{step.document}: {step.message}")
 

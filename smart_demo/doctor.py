@@ -27,8 +27,15 @@ def examine(settings: Settings) -> dict[str, dict[str, Any]]:
 
 
 def _machine() -> dict[str, Any]:
-    versions = {name: metadata.version(name) for name in PACKAGES}
+    versions = {name: _version(name) for name in PACKAGES}
     return {"python": platform.python_version(), "poppler": shutil.which("pdftoppm") or "missing"} | versions
+
+
+def _version(package: str) -> str:
+    try:
+        return metadata.version(package)
+    except metadata.PackageNotFoundError:
+        return "missing"
 
 
 def _settings(settings: Settings) -> dict[str, Any]:

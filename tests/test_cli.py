@@ -14,13 +14,17 @@ ROOT = Path(__file__).resolve().parent.parent
 
 
 @pytest.fixture
-def shell(tmp_path):
+def environment(tmp_path):
     env = {k: v for k, v in os.environ.items() if not k.startswith("SMART_")}
-    env |= {"SMART_BACKBONE": "words", "SMART_DATA_DIR": str(tmp_path / "data")}
+    return env | {"SMART_BACKBONE": "words", "SMART_DATA_DIR": str(tmp_path / "data")}
+
+
+@pytest.fixture
+def shell(environment):
 
     def run(*arguments, **changes):
         command = [sys.executable, "-m", "smart_demo", *map(str, arguments)]
-        return subprocess.run(command, cwd=ROOT, env=env | changes, capture_output=True, text=True, timeout=100)
+        return subprocess.run(command, cwd=ROOT, env=environment | changes, capture_output=True, text=True, timeout=100)
 
     return run
 
@@ -63,6 +67,59 @@ def test_search_of_an_empty_library_says_what_to_do(shell):
     answer = shell("search", "anything", "--json")
     assert json.loads(answer.stdout)["results"] == {"pooled": [], "smart": []}
     assert "index PATH" in answer.stderr
+
+
+def test_pages_of_another_model_are_not_called_an_empty_library(shell, tmp_path):
+    shell("index", write_pdf(tmp_path / "a.pdf", "red star", "blue moon"))
+    answer = shell("search", "red star", "--json", SMART_BACKBONE="minilm")
+    assert json.loads(answer.stdout)["pages"] == 0
+    assert "2 pages were encoded by another model" in answer.stderr
+    assert "empty" not in answer.stderr
+
+
+def test_a_page_whose_tokens_were_not_scored_says_so(shell, tmp_path):
+    shell("index", write_pdf(tmp_path / "a.pdf", "red star", "blue moon", "green sun"))
+    few = {"SMART_EXHAUSTIVE": "0", "SMART_CANDIDATES": "1"}
+    plain = shell("search", "blue moon", **few).stdout
+    assert "Pooled only: ranked 3 of 3 pages" in plain
+    assert "SMART: ranked 1 of 3 pages" in plain
+    assert "late not scored" in plain
+    assert "nan" not in plain
+    hits = json.loads(shell("search", "blue moon", "--json", **few).stdout)["results"]["pooled"]
+    assert [hit["late"] is None for hit in hits] == [False, True, True]
+
+
+def test_more_results_than_can_be_given_are_refused_not_cut(shell):
+    for top in ("0", "51", "five"):
+        answer = shell("search", "red", "--top", top)
+        assert (answer.returncode, answer.stdout) == (2, "")
+        assert "from 1 to 50" in answer.stderr
+
+
+def test_the_samples_are_searched_together_with_the_local_library(shell, tmp_path):
+    samples = tmp_path / "samples"
+    samples.mkdir()
+    write_pdf(samples / "tides.pdf", "tide table")
+    shell("index", write_pdf(tmp_path / "own.pdf", "tide gauge"))
+    for _ in range(2):
+        answer = shell("search", "tide", "--samples", "--json", SMART_SAMPLE_DOCS=str(samples))
+        assert answer.returncode == 0, answer.stderr
+        hits = json.loads(answer.stdout)["results"]["smart"]
+        assert {hit["document"] for hit in hits} == {"own.pdf", "tides.pdf"}
+    assert "Preparing" not in answer.stderr  # the second time
+
+
+def test_a_reader_who_has_enough_is_no_error(environment):
+    command = [sys.executable, "-m", "smart_demo", "doctor", "--json"]
+    reader, writer = os.pipe()
+    os.close(reader)
+    try:
+        ended = subprocess.run(
+            command, cwd=ROOT, env=environment, stdout=writer, stderr=subprocess.PIPE, text=True, timeout=100
+        )
+    finally:
+        os.close(writer)
+    assert (ended.returncode, ended.stderr) == (0, "")
 
 
 def test_a_second_process_is_refused_in_one_sentence(shell, tmp_path):
