@@ -25,6 +25,8 @@ log = logging.getLogger(__name__)
 P = ParamSpec("P")
 QUIET = {"api_visibility": "private", "show_progress": "hidden"}
 ONCE = {**QUIET, "trigger_mode": "once"}
+ASKING = {**ONCE, "show_progress": "minimal"}
+"""For what may run an encoder; the style sheet turns Gradio's tracker into a thin line over the answer."""
 
 
 def calm(handler: Callable[P, object]) -> Callable[P, object]:
@@ -35,10 +37,10 @@ def calm(handler: Callable[P, object]) -> Callable[P, object]:
         try:
             return handler(*args, **kwargs)
         except SmartError as error:
-            gr.Warning(esc(error.sentence), title="Not this way")
+            gr.Warning(esc(error.sentence))
         except Exception:
             log.exception("an event failed")
-            gr.Warning(CALM, title="Sorry")
+            gr.Warning(CALM)
         return gr.skip()
 
     return guarded
@@ -50,9 +52,20 @@ class Wiring:
     def __init__(self, handlers: Handlers, page: Layout) -> None:
         self.handlers, self.page = handlers, page
         answer = [page.results, page.answered, page.chips]
-        gr.on([page.go.click, page.query.submit], self.search, [page.query, page.scope, *page.dials], answer, **ONCE)
-        page.chips.select(self.example, page.dials, [page.query, page.scope, *answer], **ONCE)
-        page.scope.input(self.elsewhere, [page.answered, page.scope, *page.dials], answer, **ONCE)
+        gr.on(
+            [page.go.click, page.query.submit],
+            self.search,
+            [page.query, page.scope, *page.dials],
+            answer,
+            **ASKING,
+            show_progress_on=page.results,
+        )
+        page.chips.select(
+            self.example, page.dials, [page.query, page.scope, *answer], **ASKING, show_progress_on=page.results
+        )
+        page.scope.input(
+            self.elsewhere, [page.answered, page.scope, *page.dials], answer, **ASKING, show_progress_on=page.results
+        )
         turned = [dial.change for dial in page.dials]
         gr.on(turned, self.rerank, [page.answered, *page.dials], page.results, **QUIET, trigger_mode="always_last")
         around = [page.status, page.footer, page.sample_documents, page.scope, page.timer, page.seen, page.results]
@@ -110,7 +123,7 @@ class Wiring:
     @calm
     def delete(self, event: gr.EventData) -> object:
         data = event._data if isinstance(event._data, dict) else {}
-        gr.Info(esc(self.handlers.delete(data.get("file"))), title="Deleted", duration=6)
+        gr.Info(esc(self.handlers.delete(data.get("file"))), duration=6)
         return gr.Timer(active=True)
 
     # -- what goes on behind the page

@@ -154,10 +154,21 @@ class Handlers:
         if not self.private:
             return [ON_SAMPLES]
         offered = [ON_SAMPLES, ON_MINE]
-        if self.engine.backbones.ready:
-            sides = {self.engine.backbone(scope).encoder.fingerprint for scope in (SAMPLES, LOCAL)}
-            offered += [ON_BOTH] if len(sides) == 1 else []
+        try:
+            if self.engine.backbones.ready:
+                sides = {self.engine.backbone(scope).encoder.fingerprint for scope in (SAMPLES, LOCAL)}
+                offered += [ON_BOTH] if len(sides) == 1 else []
+        except SmartError as error:
+            log.warning("no encoder to compare: %s", type(error).__name__)
         return offered
+
+    def serving(self) -> Serving:
+        """Which model answers; where not one could be loaded, the sentence why."""
+        try:
+            return self.engine.serving()
+        except SmartError as error:
+            wanted = self.engine.backbones.choice.name
+            return Serving(wanted, "none", False, f"No model could be loaded. {error.sentence}")
 
     def answer(self, wanted: Asked) -> str:
         """The markup of an answer. InputRefused for what cannot be answered, LibraryError where the disk fails."""
@@ -171,7 +182,7 @@ class Handlers:
             if not samples.whole:
                 return results.preparing(samples)
         if LOCAL in scopes and not self.engine.backbones.ready:
-            name = self.engine.serving().name
+            name = self.serving().name
             return results.empty(f"{name} is still loading", "Your documents are searched as soon as it is there.")
         methods = (POOLED, LATE, Method(SMART.name, SMART.label, wanted.weights))
         found = self.engine.search(Query(wanted.text), scopes, methods, wanted.top)
@@ -196,12 +207,16 @@ class Handlers:
         """The markup of one's own shelf."""
         if not self.engine.backbones.ready:
             return library_panel.documents((), 0, loading=serving.loading)
-        return library_panel.documents(self.documents(LOCAL), self.engine.of_other_encoders(LOCAL), loading=False)
+        try:
+            others = self.engine.of_other_encoders(LOCAL)
+        except SmartError:  # the banner above everything says why
+            others = 0
+        return library_panel.documents(self.documents(LOCAL), others, loading=False)
 
     def pulse(self) -> Pulse:
         """How things stand now."""
         return Pulse(
-            self.engine.serving(),
+            self.serving(),
             self.engine.backbones.ready,
             self.samples(),
             self.preparation.running,
