@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+import os
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -13,6 +14,8 @@ DTYPES = ("auto", "float32", "bfloat16", "float16")
 TOKEN_FILTERS = ("code", "paper")
 REPOSITORY = Path(__file__).resolve().parent.parent
 SAMPLE_DOCUMENTS = REPOSITORY / "sample_docs"
+SHARE = Path(os.path.expanduser("~/.local/share"))
+"""Begins with `~` still where the person who runs it has no home; `read_settings` refuses that."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,9 +41,9 @@ class Settings:
 
     backbone: str = "auto"
     dtype: str = "auto"
-    data_dir: Path = Path.home() / ".local" / "share" / "smart-demo"
+    data_dir: Path = SHARE / "smart-demo"
     """Token files and page images: the truth."""
-    index_dir: Path = Path.home() / ".local" / "share" / "smart-demo" / "index"
+    index_dir: Path = SHARE / "smart-demo" / "index"
     """Chroma and the lock: on a local disk, rebuildable."""
     public: bool = False
     uploads: bool = True
@@ -64,8 +67,7 @@ def read_settings(env: Mapping[str, str]) -> Settings:
     >>> read_settings({"SMART_CODEC": "float16"}).codec
     'float16'
     """
-    share = Path(env.get("XDG_DATA_HOME") or Path.home() / ".local" / "share")
-    data = Path(env.get("SMART_DATA_DIR") or share / "smart-demo").expanduser().absolute()
+    data = _folder(env, "SMART_DATA_DIR", Path(env.get("XDG_DATA_HOME") or SHARE) / "smart-demo")
     public = _flag(env, "SMART_PUBLIC", default=bool(env.get("SPACE_ID")))
     limits = Limits(
         pages=_number(env, "SMART_MAX_PAGES", 200, 1, 2_000),
@@ -77,7 +79,7 @@ def read_settings(env: Mapping[str, str]) -> Settings:
         backbone=env.get("SMART_BACKBONE", "").strip() or "auto",
         dtype=_one_of(env, "SMART_DTYPE", DTYPES),
         data_dir=data,
-        index_dir=Path(env.get("SMART_INDEX_DIR") or data / "index").expanduser().absolute(),
+        index_dir=_folder(env, "SMART_INDEX_DIR", data / "index"),
         public=public,
         # Until libraries are isolated from each other, a public page takes nobody's documents.
         uploads=_flag(env, "SMART_UPLOADS", default=not public) and not public,
@@ -87,8 +89,17 @@ def read_settings(env: Mapping[str, str]) -> Settings:
         exhaustive=_number(env, "SMART_EXHAUSTIVE", 2_000, 0, 1_000_000),
         candidates=_number(env, "SMART_CANDIDATES", 100, 1, 10_000),
         limits=limits,
-        samples=Path(env.get("SMART_SAMPLE_DOCS") or SAMPLE_DOCUMENTS).expanduser().absolute(),
+        samples=_folder(env, "SMART_SAMPLE_DOCS", SAMPLE_DOCUMENTS),
     )
+
+
+def _folder(env: Mapping[str, str], name: str, default: Path) -> Path:
+    """Absolute. A container's user may have no home, and `~somebody` may be nobody."""
+    try:
+        return Path(env.get(name) or default).expanduser().absolute()
+    except RuntimeError:
+        given = env.get(name, str(default))
+        raise SettingRefused(f"{name}={given!r} begins with a home that is not known.", "Give a full path.") from None
 
 
 def _one_of(env: Mapping[str, str], name: str, choices: tuple[str, ...]) -> str:
@@ -108,9 +119,8 @@ def _flag(env: Mapping[str, str], name: str, *, default: bool) -> bool:
 
 
 def _number(env: Mapping[str, str], name: str, default: int, low: int, high: int) -> int:
-    parse: Callable[[str], int] = int
     try:
-        value = parse(env.get(name, "").strip() or str(default))
+        value = int(env.get(name, "").strip() or str(default))
     except ValueError:
         raise SettingRefused(f"{name}={env[name]!r} is not a whole number.") from None
     if not low <= value <= high:

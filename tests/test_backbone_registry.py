@@ -59,7 +59,8 @@ def test_a_folder_is_taken_whole_and_wins_over_a_hub_id_but_is_not_shown(tmp_pat
 
 
 @pytest.mark.parametrize(
-    "name", ["bert", "/nowhere/at/all", "a/b/c", "../model", "org/", "https://hub/org/model", "-x/y"]
+    "name",
+    ["bert", "/nowhere/at/all", "a/b/c", "../model", "org/", "https://hub/org/model", "-x/y", "~nobody-of-this-name/x"],
 )
 def test_any_other_name_is_refused_and_the_possible_ones_are_named(name):
     with pytest.raises(SettingRefused) as refusal:

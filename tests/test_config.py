@@ -54,6 +54,8 @@ def test_a_public_page_takes_no_documents(env, public, uploads):
         ("SMART_CODEC", "int4"),
         ("SMART_DTYPE", "float8"),
         ("SMART_TOKEN_FILTER", "none"),
+        ("SMART_DATA_DIR", "~nobody-of-this-name/demo"),
+        ("SMART_INDEX_DIR", "~nobody-of-this-name/demo"),
         ("SMART_PUBLIC", "maybe"),
         ("SMART_MAX_PAGES", "many"),
         ("SMART_MAX_PAGES", "0"),

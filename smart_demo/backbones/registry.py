@@ -112,7 +112,7 @@ def _known(name: str) -> str:
     """`name` as the rest of the program writes it. A folder wins over a hub id of the same spelling."""
     if name.lower() in NAMES:
         return name.lower()
-    folder = Path(name).expanduser()
+    folder = Path(os.path.expanduser(name))  # pathlib's own raises for the home of nobody
     if folder.is_dir():
         return str(folder.absolute())
     if re.fullmatch(r"\w[\w.-]*/\w[\w.-]*", name, re.ASCII):
