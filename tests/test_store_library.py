@@ -127,6 +127,20 @@ def test_deleting_a_document_removes_all_its_bytes(library, tmp_path):
     assert library.remove(LOCAL, page_id(2).file) == 0
 
 
+@pytest.mark.parametrize("file", ["*", "../../../keep", "", page_id(1).file[:4]])
+def test_only_a_content_hash_names_what_is_deleted(library, tmp_path, file):
+    """The name goes into a pattern of paths: anything else could reach files of other documents, or of nobody."""
+    (stored,) = put(library, 1)
+    token_files(tmp_path)[0].write_bytes(b"rubbish")
+    with pytest.raises(TokenFileDamaged):
+        library.tokens(stored)
+    (tmp_path / "data" / "keep-me").write_bytes(b"somebody's")
+    before = files_under(tmp_path / "data")
+    with pytest.raises(ValueError, match="not a page id"):
+        library.remove(LOCAL, file)
+    assert files_under(tmp_path / "data") == before
+
+
 def test_deleting_a_document_also_deletes_what_was_set_aside_of_it(library, tmp_path):
     (stored,) = put(library, 1)
     token_files(tmp_path)[0].write_bytes(b"rubbish")

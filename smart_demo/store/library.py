@@ -106,7 +106,11 @@ class Library:
             self._mirror.flush(self._vector)
 
     def remove(self, scope: Scope, file: str) -> int:
-        """Remove every page of a file from one scope, under every encoder. Bytes freed; 0 if it was not there."""
+        """Remove every page of a file from one scope, under every encoder. Bytes freed; 0 if it was not there.
+
+        ValueError where `file` is no content hash: it names files on disk.
+        """
+        PageId(file, 1)
         with self._changing():
             pages = [page for page in self._catalogue.all() if (page.scope, page.id.file) == (scope, file)]
             try:
