@@ -204,6 +204,33 @@ class QueryEncoding:
     """Q readable pieces of text, one per token."""
     notice: str = ""
     """A sentence for the person who asked, such as that the query was cut."""
+    words: tuple[int, ...] = ()
+    """Q: which word of what was asked each token is a piece of, counted from 0; -1 for tokens that are no word's
+    (instruction, template, picture, tail). Left out, every content token is a word of its own."""
+    spelled: tuple[str, ...] = ()
+    """The words as they were asked. Left out, each is spelled by the labels of its pieces."""
+
+    def __post_init__(self) -> None:
+        if not self.words:
+            numbers = iter(range(len(self.kinds)))
+            words = tuple(next(numbers) if kind == TokenKind.CONTENT else -1 for kind in self.kinds)
+            object.__setattr__(self, "words", words)
+        if not self.spelled:
+            count = max(self.words, default=-1) + 1
+            pieces = [
+                [label for label, own in zip(self.labels, self.words, strict=True) if own == n] for n in range(count)
+            ]
+            object.__setattr__(self, "spelled", tuple(map("".join, pieces)))
+        self._check()
+
+    def _check(self) -> None:
+        """ValueError where the parts do not speak of the same tokens."""
+        lengths = {len(part) for part in (self.tokens, self.kinds, self.labels, self.words)}
+        if len(lengths) != 1:
+            raise ValueError(f"tokens, kinds, labels and words of a query differ in number: {sorted(lengths)}")
+        for kind, word in zip(self.kinds, self.words, strict=True):
+            if not -1 <= word < len(self.spelled) or (word >= 0 and kind != TokenKind.CONTENT):
+                raise ValueError(f"a token of kind {kind} cannot be a piece of word {word} of {len(self.spelled)}")
 
 
 @dataclass(frozen=True)

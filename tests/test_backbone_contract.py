@@ -26,6 +26,12 @@ def backbone(request):
     return loaded(request.param)
 
 
+@pytest.fixture(scope="module", params=("minilm", "tiny-qwen"))
+def reader_of_text(request):
+    """Backbones that cut words into pieces."""
+    return loaded(request.param)
+
+
 @pytest.fixture(scope="module", params=READERS)
 def reader(request):
     return loaded(request.param)
@@ -102,6 +108,22 @@ def test_a_query_is_well_formed_and_every_token_has_a_label(backbone):
     assert len(encoding.labels) == len(encoding.tokens)
     assert "tide" in "".join(encoding.labels)
     assert encoding.notice == ""
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("Embeddings of knots?", ["Embeddings", "of", "knots", "?"]),
+        ("Müller's 1,234.50 (paid)", ["Müller's", "1,234.50", "paid"]),
+    ],
+)
+def test_the_pieces_of_a_word_know_their_word(reader_of_text, text, words):
+    encoding = reader_of_text.encode_query(Query(text))
+    assert len(encoding.words) == len(encoding.tokens)
+    assert [word for word in encoding.spelled if word not in "()"] == words
+    assert sorted(set(encoding.words) - {-1}) == list(range(len(encoding.spelled)))
+    for label, word, kind in zip(encoding.labels, encoding.words, encoding.kinds, strict=True):
+        assert (word >= 0) == (kind == TokenKind.CONTENT and bool(label.strip()))  # a space is of no word
 
 
 @pytest.mark.parametrize("text", ["", "   ", "\n\t\u3000"])

@@ -30,7 +30,7 @@ class Echo:
 
 def prompt(*ids):
     kinds = np.full(len(ids), TokenKind.CONTENT, np.uint8)
-    return Prompt(np.array(ids), kinds, tuple(map(str, ids)), 0, len(ids))
+    return Prompt(np.array(ids), kinds, tuple(map(str, ids)), 0, len(ids), (-1,) * len(ids), ())
 
 
 def forward(room, batch=3):

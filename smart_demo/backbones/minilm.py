@@ -12,7 +12,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import astuple, dataclass, replace
-from itertools import islice
+from itertools import accumulate, islice
 from pathlib import Path
 
 import numpy as np
@@ -20,6 +20,7 @@ import numpy.typing as npt
 
 from smart_demo.backbones import reading
 from smart_demo.backbones.bert import BATCH, INCOMPLETE, WIDTH, Bert
+from smart_demo.backbones.spelling import spell
 from smart_demo.errors import BackboneUnavailable, PageRefused, QueryRefused
 from smart_demo.types import (
     Box,
@@ -48,7 +49,11 @@ class _Pieces:
     words: list[int]
     """Position among the words given, for each piece,"""
     labels: list[str]
-    """and the stretch of that word it stands for, as it was written."""
+    """and the stretch of that word it stands for, as it was written;"""
+    text: str
+    """the words given, joined by spaces,"""
+    places: list[tuple[int, int]]
+    """and where in it each piece stands."""
 
 
 class MiniLM:
@@ -143,8 +148,11 @@ class MiniLM:
     def _encode_texts(self, queries: Sequence[Query], pieces: Sequence[_Pieces]) -> Iterator[QueryEncoding]:
         encoded = self._encode([one.ids[:WINDOW] for one in pieces])
         for query, one, (pooled, tokens) in zip(queries, pieces, encoded, strict=True):
-            labels = tuple(one.labels[:WINDOW])
-            yield QueryEncoding(query, self._encoder.fingerprint, pooled, tokens, _content(len(tokens)), labels)
+            labels, kinds = tuple(one.labels[:WINDOW]), _content(len(tokens))
+            words, spelled = spell(one.text, one.places[:WINDOW])
+            yield QueryEncoding(
+                query, self._encoder.fingerprint, pooled, tokens, kinds, labels, words=words, spelled=spelled
+            )
 
     def _words(self, page: Page) -> tuple[_Pieces, list[Box]] | PageRefused:
         """The page's pieces and the box of each word: of the text layer, or of OCR where that says nothing."""
@@ -166,8 +174,10 @@ class MiniLM:
         clean = [word.encode("utf-8", "ignore").decode() for word in words]
         cut = self._tokenizer.encode(clean, is_pretokenized=True, add_special_tokens=False)
         owners = [word for word in cut.word_ids if word is not None]
-        labels = [clean[word][start:end] for word, (start, end) in zip(owners, cut.offsets, strict=True)]
-        return _Pieces(cut.ids, owners, labels)
+        starts = [0, *accumulate(len(word) + 1 for word in clean)]
+        places = [(starts[word] + a, starts[word] + b) for word, (a, b) in zip(owners, cut.offsets, strict=True)]
+        text = " ".join(clean)
+        return _Pieces(cut.ids, owners, [text[start:end] for start, end in places], text, places)
 
     def _encode(self, ids: Sequence[Sequence[int]]) -> list[tuple[Floats, Floats]]:
         """Pooled (384,) and tokens (T, 384) of each list of T >= 1 word pieces, all rows of length 1."""

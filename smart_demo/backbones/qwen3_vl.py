@@ -148,8 +148,8 @@ class Qwen3VL:
                 f"The text is longer than the model's window of {WINDOW:,} tokens: "
                 f"its first {prompt.pieces - prompt.cut:,} of {prompt.pieces:,} word pieces were used."
             )
-        fingerprint = self._encoder.fingerprint
-        return QueryEncoding(query, fingerprint, kept.pooled, kept.tokens, kept.kinds, kept.labels, notice)
+        own = (kept.pooled, kept.tokens, kept.kinds, kept.labels)
+        return QueryEncoding(query, self._encoder.fingerprint, *own, notice, kept.words, prompt.spelled)
 
 
 def _refusal(page: Page, error: ValueError) -> PageRefused:

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from itertools import compress
 from typing import Any
 
 import numpy as np
@@ -92,12 +93,13 @@ def _seconds(ids: npt.NDArray[np.int64], pixels: Floats | None, grids: npt.NDArr
 
 @dataclass(frozen=True, eq=False)
 class Encoded:
-    """pooled (D,), tokens (T, D), kinds (T,), T labels: what is kept of one sequence."""
+    """pooled (D,), tokens (T, D), kinds (T,), T labels and T word numbers: what is kept of one sequence."""
 
     pooled: Floats
     tokens: Floats
     kinds: npt.NDArray[np.uint8]
     labels: tuple[str, ...]
+    words: tuple[int, ...]
 
 
 def keep(prompt: Prompt, states: Floats | None, kept: npt.NDArray[np.bool_]) -> Encoded:
@@ -112,6 +114,6 @@ def keep(prompt: Prompt, states: Floats | None, kept: npt.NDArray[np.bool_]) -> 
         raise ValueError("the model's states overflowed (SMART_DTYPE=float32 avoids it)")
     units = states / lengths
     if not kept.any():
-        return Encoded(units[-1], units[-1:], np.array([TokenKind.TAIL], np.uint8), prompt.labels[-1:])
-    labels = tuple(label for label, stays in zip(prompt.labels, kept, strict=True) if stays)
-    return Encoded(units[-1], units[kept], prompt.kinds[kept], labels)
+        return Encoded(units[-1], units[-1:], np.array([TokenKind.TAIL], np.uint8), prompt.labels[-1:], (-1,))
+    labels, words = tuple(compress(prompt.labels, kept)), tuple(compress(prompt.words, kept))
+    return Encoded(units[-1], units[kept], prompt.kinds[kept], labels, words)

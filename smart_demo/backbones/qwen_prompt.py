@@ -12,6 +12,7 @@ tokenising the whole string at once: the byte-pair splits never cross a newline 
 from __future__ import annotations
 
 import unicodedata
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any, Self
 
@@ -19,6 +20,7 @@ import numpy as np
 import numpy.typing as npt
 
 from smart_demo.backbones.qwen_pixels import Grid
+from smart_demo.backbones.spelling import spell
 from smart_demo.errors import BackboneUnavailable
 from smart_demo.types import TokenKind
 
@@ -80,13 +82,18 @@ class Vocabulary:
 
 @dataclass(frozen=True, eq=False)
 class Prompt:
-    """L tokens: ids (L,), kinds (L,), L labels. `cut` pieces of the text had no room out of `pieces`."""
+    """L tokens: ids (L,), kinds (L,), L labels. `cut` pieces of the text had no room out of `pieces`.
+
+    words and spelled are as in `QueryEncoding`.
+    """
 
     ids: Ids
     kinds: Kinds
     labels: tuple[str, ...]
     cut: int
     pieces: int
+    words: tuple[int, ...]
+    spelled: tuple[str, ...]
 
 
 @dataclass(slots=True)
@@ -120,15 +127,18 @@ class PromptWriter:
         Whitespace around the text is no part of it; half a surrogate pair, which no encoding knows, becomes `?`.
         """
         text = text.encode(errors="replace").decode().strip() or ("" if grid else NOTHING)
-        ids, labels = self._pieces(text)
+        ids, places = self._cut(text)
         head, tail = self._head(instruction, grid), self._tail()
         room = max(0, window - len(head.ids) - len(tail.ids))
-        head.add(ids[:room], labels[:room], TokenKind.CONTENT)
+        own, spelled = spell(text, places[:room])
+        words = (-1,) * len(head.ids) + own + (-1,) * len(tail.ids)
+        head.add(ids[:room], _labels(text, places[:room]), TokenKind.CONTENT)
         head.ids += tail.ids
         head.kinds += tail.kinds
         head.labels += tail.labels
         kinds = np.array(head.kinds, np.uint8)
-        return Prompt(np.array(head.ids, np.int64), kinds, tuple(head.labels), max(0, len(ids) - room), len(ids))
+        cut = max(0, len(ids) - room)
+        return Prompt(np.array(head.ids, np.int64), kinds, tuple(head.labels), cut, len(ids), words, spelled)
 
     def kept(self, prompt: Prompt, token_filter: str) -> npt.NDArray[np.bool_]:
         """(L,) which tokens take part in late interaction.
@@ -167,7 +177,15 @@ class PromptWriter:
         return draft
 
     def _pieces(self, text: str) -> tuple[list[int], list[str]]:
-        """Ids and labels. A character of several tokens labels each of them: half a character cannot be read."""
+        ids, places = self._cut(text)
+        return ids, _labels(text, places)
+
+    def _cut(self, text: str) -> tuple[list[int], list[tuple[int, int]]]:
+        """Ids, and the stretch of the text that each stands for."""
         made = self._plain.encode(text, add_special_tokens=False)
-        labels = [text[start:end].strip() or text[start:end].replace("\n", "↵") or "·" for start, end in made.offsets]
-        return list(made.ids), labels
+        return list(made.ids), list(made.offsets)
+
+
+def _labels(text: str, places: Sequence[tuple[int, int]]) -> list[str]:
+    """A character of several tokens labels each of them: half a character cannot be read."""
+    return [text[start:end].strip() or text[start:end].replace("\n", "↵") or "·" for start, end in places]
