@@ -1,0 +1,66 @@
+"""Why a page stands where it stands: pure arrays and frozen values, no model, no store, no markup.
+
+    match(query, page) -> Match                      all cosines of one query and one page, once
+    attribute(match, weights) -> Attribution         what each word adds to the score, and where it matched
+    similarity_map, whole_query_map, winner_map      scalars on the page; range_of gives them one range of colours
+    draw, encode                                     maps -> RGBA -> bytes of a picture to lay over the page
+    compare(attribution, attribution) -> Pair        why X passed Y, adding up to the difference of the scores
+    sweep, swap, anatomy                             ranks under other weights, from the parts of a search
+
+Similarity is not a reason: causal states mix what came before them, so say "similar", never "attended to".
+"""
+
+from smart_demo.explain.anatomy import Anatomy, anatomy
+from smart_demo.explain.attribution import Attribution, Term, attribute
+from smart_demo.explain.colours import OPAQUE, Overlay, table
+from smart_demo.explain.drawing import FORMATS, draw, encode
+from smart_demo.explain.maps import (
+    FLOOR,
+    ColourRange,
+    Measure,
+    PageMap,
+    WinnerMap,
+    range_of,
+    similarity_map,
+    whole_query_map,
+    winner_map,
+)
+from smart_demo.explain.matching import Cell, Match, Spot, match
+from smart_demo.explain.pairs import Pair, Row, compare
+from smart_demo.explain.sweep import LARGEST, PRESETS, Sweep, late_weights, swap, sweep
+
+__all__ = [
+    "FLOOR",
+    "FORMATS",
+    "LARGEST",
+    "OPAQUE",
+    "PRESETS",
+    "Anatomy",
+    "Attribution",
+    "Cell",
+    "ColourRange",
+    "Match",
+    "Measure",
+    "Overlay",
+    "PageMap",
+    "Pair",
+    "Row",
+    "Spot",
+    "Sweep",
+    "Term",
+    "WinnerMap",
+    "anatomy",
+    "attribute",
+    "compare",
+    "draw",
+    "encode",
+    "late_weights",
+    "match",
+    "range_of",
+    "similarity_map",
+    "swap",
+    "sweep",
+    "table",
+    "whole_query_map",
+    "winner_map",
+]

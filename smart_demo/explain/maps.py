@@ -1,0 +1,157 @@
+"""Scalars on a page: how similar its placed tokens are, or what they contribute; and the one colour range of them all.
+
+Two pictures that must not be confused. A similarity map shows cosines and says nothing of the score. A winner map is
+an attribution: every counted query token puts its contribution on the token that won it, so the map and the listed
+remainder (winners without a place) add up to λl · late. Nothing is masked in a score because it looks bad here.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from enum import StrEnum
+
+import numpy as np
+
+from smart_demo.explain.attribution import Attribution, Term
+from smart_demo.explain.matching import Match
+from smart_demo.types import Floats, TokenBoxes, TokenGrid, TokenKind
+
+FLOOR = 0.02
+"""Cosines: a map whose best place stands out by no more has no clear location, wherever chance lies: the int8 codec
+alone may move a cosine by about so much."""
+CLIP = (2, 98)
+"""Percentiles of the similarities between which the colours run."""
+
+
+class Measure(StrEnum):
+    """What a map's numbers are: cosines, or parts of the score."""
+
+    SIMILARITY = "similarity"
+    CONTRIBUTION = "contribution"
+
+
+@dataclass(frozen=True, eq=False)
+class PageMap:
+    """One number for every placed token of a page."""
+
+    measure: Measure
+    place: TokenGrid | TokenBoxes
+    values: Floats
+    """(rows, cols) for a TokenGrid; (T,) for TokenBoxes, NaN where a token has no place."""
+    floor: float = FLOOR
+    """By how much the best place must stand above the 2nd percentile of similarities to be a clear location."""
+
+    def by_box(self) -> tuple[Floats, Floats]:
+        """Different boxes (B, 4) of a map of boxes, and a value (B,) for each: the pieces of one word share its box,
+        where the best similarity shows and contributions add up. ValueError for a grid.
+        """
+        if not isinstance(self.place, TokenBoxes):
+            raise ValueError("a grid has no boxes")
+        placed = ~np.isnan(self.values)
+        boxes, own = np.unique(self.place.boxes[placed], axis=0, return_inverse=True)
+        adds = self.measure is Measure.CONTRIBUTION
+        values = np.full(len(boxes), 0 if adds else -np.inf, dtype=np.float32)
+        (np.add if adds else np.maximum).at(values, own, self.values[placed])
+        return boxes, values
+
+    @property
+    def shown(self) -> Floats:
+        """Every value that is drawn, flat: one for each patch or different box."""
+        return self.by_box()[1] if isinstance(self.place, TokenBoxes) else self.values.ravel()
+
+    @property
+    def flat(self) -> bool:
+        """No clear location: no place stands out by more than chance. The best place decides and not the 98th
+        percentile: a word that stands on a page once is the clearest location there is, and under 2 % of its tokens.
+        """
+        shown = self.shown
+        if not shown.size:
+            return True
+        if self.measure is Measure.CONTRIBUTION:
+            return not shown.any()
+        return bool(shown.max() - np.percentile(shown, CLIP[0]) <= self.floor)
+
+
+@dataclass(frozen=True, eq=False)
+class WinnerMap:
+    """Where λl · late comes from: sum of the map's known values + contributions of the remainder."""
+
+    map: PageMap
+    remainder: tuple[Term, ...]
+    """Counted tokens that were won by a page token without a place, in the query's order."""
+
+
+@dataclass(frozen=True, slots=True)
+class ColourRange:
+    """The values that get the first and the last colour; what lies outside is clipped."""
+
+    low: float
+    high: float
+    flat: bool = False
+    """No map it was made from has a clear location."""
+
+    def scale(self, values: Floats) -> Floats:
+        """The values as 0..1 of this range; NaN stays."""
+        scaled: Floats = np.clip((values - np.float32(self.low)) / np.float32(self.high - self.low), 0, 1)
+        return scaled
+
+
+def similarity_map(match: Match, tokens: Sequence[int]) -> PageMap:
+    """Best cosine of any of these query tokens at every placed page token: a token's or a word's map.
+
+    ValueError for no tokens, IndexError for one that the query does not have.
+    """
+    if not len(tokens):
+        raise ValueError("a map of no query tokens")
+    return _placed(match, Measure.SIMILARITY, match.cosines[list(tokens)].max(axis=0))
+
+
+def whole_query_map(match: Match) -> PageMap:
+    """Best cosine of any content token, or of any token where the query has no content (a picture alone)."""
+    content = np.flatnonzero(match.query.kinds == TokenKind.CONTENT)
+    return similarity_map(match, content.tolist() or range(len(match.query.kinds)))
+
+
+def winner_map(attribution: Attribution) -> WinnerMap:
+    """Each counted token's contribution on the placed page token that won it."""
+    match = attribution.match
+    values = np.zeros(len(match.placed), dtype=np.float64)
+    remainder = []
+    for term in attribution.tokens:
+        if term.winner.placed:
+            values[term.winner.token] += term.contribution
+        elif term.contribution:
+            remainder.append(term)
+    return WinnerMap(_placed(match, Measure.CONTRIBUTION, values.astype(np.float32)), tuple(remainder))
+
+
+def range_of(maps: Iterable[PageMap]) -> ColourRange:
+    """One range for all words, pages and columns of a query, so that one colour means one number.
+
+    Similarities run between their 2nd and 98th percentile, and over the maps' floor at least, so that noise is never
+    stretched to full colour. Contributions, which most places have none of, run from 0 to the largest. ValueError for
+    maps of both measures.
+    """
+    maps = list(maps)
+    measures = {one.measure for one in maps}
+    if len(measures) > 1:
+        raise ValueError("similarities and contributions have no common range")
+    shown = np.concatenate([one.shown for one in maps]) if maps else np.zeros(0, np.float32)
+    flat = all(one.flat for one in maps)
+    if not shown.size:
+        return ColourRange(0.0, 1.0, flat=True)
+    if measures == {Measure.CONTRIBUTION}:
+        low, high = min(0.0, float(shown.min())), max(0.0, float(shown.max()))
+        return ColourRange(low, high if high > low else low + 1.0, flat)
+    low, high = map(float, np.percentile(shown, CLIP))
+    return ColourRange(low, max(high, low + max(one.floor for one in maps)), flat)
+
+
+def _placed(match: Match, measure: Measure, values: Floats) -> PageMap:
+    """The values (T,) of a page's tokens as a map of those that have a place."""
+    place, floor = match.page.place, max(FLOOR, match.chance)
+    if isinstance(place, TokenGrid):
+        own = values[match.placed].reshape(place.rows, place.cols)
+        return PageMap(measure, place, own.astype(np.float32), floor)
+    return PageMap(measure, place, np.where(match.placed, values, np.nan).astype(np.float32), floor)

@@ -1,0 +1,86 @@
+"""What the weight of the late part does to a page's rank. Pure arithmetic on the parts of a search: no model runs."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+import numpy as np
+import numpy.typing as npt
+
+from smart_demo import scoring
+from smart_demo.types import LATE, POOLED, SMART, Floats, Parts, StoredPage, Weights
+
+PRESETS = (POOLED, LATE, SMART)
+LARGEST = 4.0
+"""Where the sliders and the plot end."""
+
+
+@dataclass(frozen=True, eq=False)
+class Sweep:
+    """One page's rank for each weight of the late part."""
+
+    late: Floats
+    """(L,) weights λl,"""
+    ranks: npt.NDArray[np.int64]
+    """(L,) and the rank at each, 1 being first."""
+
+
+def late_weights(steps: int = 80) -> Floats:
+    """λl from 0 to LARGEST, both included: steps + 1 of them."""
+    return np.linspace(0, LARGEST, steps + 1, dtype=np.float32)
+
+
+def sweep(parts: Parts, page: StoredPage, weights: Weights, late: Floats | None = None) -> Sweep:
+    """Rank of one candidate page under `weights` as their late part takes each value of `late` in its turn.
+
+    Every rank is the one that `scoring.rank` gives, ties included; so at λl = 0 it is among all visible pages, and
+    elsewhere among the candidates. late: (L,), from 0 to LARGEST if None. ValueError for a page that is no candidate.
+    """
+    lambdas = late_weights() if late is None else np.asarray(late, dtype=np.float32)
+    row = _row(parts, page)
+    pooled = weights.pooled * parts.pooled
+    among = pooled[parts.candidates]
+    scores = among + lambdas[:, None] * scoring.late(parts, weights)
+    ranks = _ranks(scores, row, _before(parts, parts.candidates, page))
+    if not lambdas.all():
+        everywhere = np.arange(len(parts.pages))
+        whole = _ranks(pooled[None], int(parts.candidates[row]), _before(parts, everywhere, page))
+        ranks = np.where(lambdas == 0, whole, ranks)
+    return Sweep(lambdas, ranks)
+
+
+def swap(parts: Parts, one: StoredPage, other: StoredPage, weights: Weights) -> float | None:
+    """The λl > 0 at which two candidates change places; None where one is ahead whatever the weight.
+
+    λp a + λl b = λp a' + λl b' gives λl = -λp (a - a') / (b - b'), a and b being the pooled and late parts.
+    Beyond LARGEST it is right and lies off the plot. ValueError for a page that is no candidate.
+    """
+    rows = [_row(parts, page) for page in (one, other)]
+    pooled = parts.pooled[parts.candidates[rows]].astype(np.float64)
+    late = scoring.late(replace(parts, candidates=parts.candidates[rows], maxima=parts.maxima[rows]), weights)
+    gap, slope = weights.pooled * (pooled[0] - pooled[1]), float(late[0]) - float(late[1])
+    if slope == 0.0:
+        return None
+    meeting = float(-gap / slope)
+    return meeting if 0.0 < meeting < np.inf else None
+
+
+def _row(parts: Parts, page: StoredPage) -> int:
+    for row, position in enumerate(parts.candidates):
+        if parts.pages[position].key == page.key:
+            return row
+    raise ValueError(f"page {page.id} is not among the candidates")
+
+
+def _before(parts: Parts, positions: npt.NDArray[np.int64], page: StoredPage) -> npt.NDArray[np.bool_]:
+    """Which pages stand before this one where their scores tie: those with the smaller id, as in `scoring.rank`."""
+    own = (str(page.id), str(page.scope))
+    return np.array([(str(parts.pages[p].id), str(parts.pages[p].scope)) < own for p in positions], dtype=np.bool_)
+
+
+def _ranks(scores: Floats, row: int, before: npt.NDArray[np.bool_]) -> npt.NDArray[np.int64]:
+    """Rank (L,) of one row among scores (L, M): 1 + those that are better, or as good and before it."""
+    rounded = scores.astype(np.float64).round(scoring.TIE)
+    own = rounded[:, [row]]
+    ahead: npt.NDArray[np.int64] = 1 + ((rounded > own) | ((rounded == own) & before)).sum(axis=1)
+    return ahead
