@@ -5,6 +5,7 @@ from __future__ import annotations
 import atexit
 import logging
 import os
+import signal
 import sys
 import tempfile
 
@@ -31,6 +32,7 @@ preparation = Preparation(engine)
 demo = build_app(engine, preparation)
 
 if __name__ == "__main__":
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit())  # as Ctrl-C: the library is closed, temporary copies go
     preparation.start()
     engine.backbones.load_behind()
     demo.queue(max_size=20, default_concurrency_limit=4).launch(**launch_options(settings))

@@ -101,6 +101,8 @@ def test_without_late_weight_the_columns_agree(visit):
 
 def test_an_example_is_one_click(visit):
     chip = visit.page.get_by_role("button", name="restricted area, no anchoring")
+    visit.search("bread")
+    expect(chip).to_have_attribute("aria-pressed", "false")
     chip.click()
     expect(chip).to_have_attribute("aria-pressed", "true", timeout=PATIENCE)
     expect(visit.cards("SMART").first).to_contain_text("harbour.pdf")

@@ -3,8 +3,8 @@ last, changes nothing of weight in the third and loses in the fourth: a demo tha
 """
 
 EXAMPLES = (
-    "lost-time injuries per million hours",
     "restricted area, no anchoring",
+    "lost-time injuries per million hours",
     "warranty in the 2023 price list",
     "wind rose of wave directions",
     "Wie wird die Boje verankert?",
