@@ -231,3 +231,14 @@ def test_a_model_that_accelerate_spreads_encodes_the_same(good):
     parts = replace(load(good)._parts, model=qwen_checkpoint._load_model(checkpoint, placement), placement=placement)
     spread = Qwen3VL(checkpoint, parts, Settings(visual_tokens=16)).encode_pages([page(picture())])[0]
     np.testing.assert_allclose(spread.tokens, load(good).encode_pages([page(picture())])[0].tokens, atol=1e-6)
+
+
+def test_a_device_that_takes_no_weights_is_told_in_words_so_that_another_backbone_can_serve(good):
+    """As a GPU that was free when it was looked at and is full by now; here one that is not there at all."""
+    from smart_demo.backbones import qwen_checkpoint
+    from smart_demo.backbones.placement import Placement
+    from smart_demo.backbones.weights import fetch
+
+    placement = Placement("mps", "float32", spread=False, batch=1, reason="It was free.")
+    with pytest.raises(BackboneUnavailable, match="tiny could not be moved to the device mps"):
+        qwen_checkpoint._load_model(fetch(str(good)), placement)

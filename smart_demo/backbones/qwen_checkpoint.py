@@ -118,8 +118,23 @@ def _load_model(checkpoint: Checkpoint, placement: Placement) -> nn.Module:
     _refuse_incomplete(facts, checkpoint)
     # Before the move: on ZeroGPU there is a CUDA device to move to, but none that computes outside a call.
     _refuse_broken(model, checkpoint)
-    moved: nn.Module = (model if placement.spread else model.to(placement.device)).eval()
-    return moved
+    return _moved(model.eval(), checkpoint, placement)
+
+
+def _moved(model: Any, checkpoint: Checkpoint, placement: Placement) -> nn.Module:  # noqa: ANN401
+    """The model on its device. Its memory was free when the placement was chosen, which is minutes ago by now."""
+    if placement.spread:
+        there: nn.Module = model
+        return there
+    try:
+        there = model.to(placement.device)
+    except RuntimeError as error:  # out of memory among them
+        log.warning("%s: %s", checkpoint.name, error)
+        raise BackboneUnavailable(
+            f"The weights of {checkpoint.name} could not be moved to the device {placement.device}.",
+            "The log says more; another program may hold its memory.",
+        ) from error
+    return there
 
 
 def _refuse_incomplete(facts: dict[str, Any], checkpoint: Checkpoint) -> None:
