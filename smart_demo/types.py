@@ -12,6 +12,7 @@ import re
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from enum import IntEnum, StrEnum
+from itertools import count
 from typing import Self
 
 import numpy as np
@@ -212,14 +213,14 @@ class QueryEncoding:
 
     def __post_init__(self) -> None:
         if not self.words:
-            numbers = iter(range(len(self.kinds)))
+            numbers = count()
             words = tuple(next(numbers) if kind == TokenKind.CONTENT else -1 for kind in self.kinds)
             object.__setattr__(self, "words", words)
         if not self.spelled:
-            count = max(self.words, default=-1) + 1
-            pieces = [
-                [label for label, own in zip(self.labels, self.words, strict=True) if own == n] for n in range(count)
-            ]
+            pieces: list[list[str]] = [[] for _ in range(max(self.words, default=-1) + 1)]
+            for label, word in zip(self.labels, self.words, strict=False):
+                if word >= 0:
+                    pieces[word].append(label)
             object.__setattr__(self, "spelled", tuple(map("".join, pieces)))
         self._check()
 
