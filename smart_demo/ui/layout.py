@@ -9,7 +9,7 @@ import gradio as gr
 from smart_demo.config import Settings
 from smart_demo.ui import frame, library_panel, results
 from smart_demo.ui.examples import EXAMPLES
-from smart_demo.ui.handlers import FEWEST, HEAVIEST, MOST, ON_SAMPLES
+from smart_demo.ui.handlers import FEWEST, HEAVIEST, MOST, ON_MINE, ON_SAMPLES
 
 SECONDS = 0.7
 """Between two looks at what goes on behind the page; nothing is asked while nothing goes on."""
@@ -59,7 +59,8 @@ class Layout:
 
     def _lay_out_dials(self, settings: Settings) -> None:
         with gr.Row(elem_id="dials"):
-            self.scope = gr.Radio([ON_SAMPLES], value=ON_SAMPLES, label="Search in", elem_id="scope", visible=False)
+            choices = [ON_SAMPLES, ON_MINE] if self.private else [ON_SAMPLES]
+            self.scope = gr.Radio(choices, value=ON_SAMPLES, label="Search in", elem_id="scope", visible=self.private)
             self.top = gr.Slider(FEWEST, MOST, settings.top, step=1, label="Results", elem_id="top")
             self.pooled = gr.Slider(0, HEAVIEST, 1, step=0.05, label="Pooled weight", elem_id="weight-pooled")
             self.late = gr.Slider(0, HEAVIEST, 1, step=0.05, label="Late weight", elem_id="weight-late")
