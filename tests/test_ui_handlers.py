@@ -16,8 +16,9 @@ from smart_demo.serving import EMBEDDED, Backbones
 from smart_demo.store.library import Library
 from smart_demo.types import LOCAL, SAMPLES, Weights
 from smart_demo.ui import theme
+from smart_demo.ui.asking import LONGEST_ADDRESS, ON_BOTH, ON_MINE, ON_SAMPLES, address, asked, asked_by
 from smart_demo.ui.build import build_app, calm
-from smart_demo.ui.handlers import LONGEST_ADDRESS, ON_BOTH, ON_MINE, ON_SAMPLES, Handlers, address, asked, asked_by
+from smart_demo.ui.handlers import Handlers
 from smart_demo.ui.preparation import Preparation
 from smart_demo.ui.uploads import Uploads
 from smart_demo.ui.wording import page_key

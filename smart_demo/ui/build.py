@@ -14,8 +14,9 @@ from smart_demo.engine import Engine
 from smart_demo.errors import SmartError
 from smart_demo.types import LOCAL, SAMPLES
 from smart_demo.ui import frame, library_panel
+from smart_demo.ui.asking import ON_SAMPLES, Asked, asked, asked_by
 from smart_demo.ui.examples import EXAMPLES
-from smart_demo.ui.handlers import CALM, ON_SAMPLES, Asked, Handlers, Pulse, asked, asked_by
+from smart_demo.ui.handlers import CALM, Handlers, Pulse
 from smart_demo.ui.layout import Layout
 from smart_demo.ui.preparation import Preparation
 from smart_demo.ui.uploads import Uploads

@@ -8,8 +8,8 @@ import gradio as gr
 
 from smart_demo.config import Settings
 from smart_demo.ui import frame, library_panel, results
+from smart_demo.ui.asking import FEWEST, HEAVIEST, MOST, ON_MINE, ON_SAMPLES
 from smart_demo.ui.examples import EXAMPLES
-from smart_demo.ui.handlers import FEWEST, HEAVIEST, MOST, ON_MINE, ON_SAMPLES
 
 SECONDS = 0.7
 """Between two looks at what goes on behind the page; nothing is asked while nothing goes on."""
