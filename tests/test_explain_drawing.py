@@ -95,7 +95,7 @@ def test_every_colour_is_one_of_the_scale_and_alpha_rises_with_it(sharp):
     overlay = draw(grid_map(np.random.default_rng(1).random((5, 8))), FULL, sharp=sharp).reshape(-1, 4)
     scale = [tuple(row) for row in table().tolist()]
     steps = np.array([scale.index(tuple(row)) for row in overlay[:, :3].tolist()])
-    np.testing.assert_allclose(overlay[:, 3], steps / 255 * LAST, atol=1.5)
+    np.testing.assert_allclose(overlay[:, 3], steps / 255 * LAST, atol=1)
 
 
 def test_the_scale_rises_in_lightness_for_every_eye():

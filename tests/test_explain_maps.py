@@ -94,7 +94,7 @@ def grid_map(values, measure=Measure.SIMILARITY):
 def test_one_range_for_all_maps_between_their_percentiles():
     one, other = grid_map(np.linspace(0, 0.5, 51)[None]), grid_map(np.linspace(0.5, 1, 51)[:, None])
     found = range_of([one, other])
-    assert (found.low, found.high) == pytest.approx((0.02, 0.98), abs=0.002)
+    assert (found.low, found.high) == pytest.approx((0.02, 0.99), abs=0.002)
     assert not found.flat
     np.testing.assert_allclose(
         found.scale(np.array([-1, found.low, 0.5, found.high, 2], "f4")), [0, 0, 0.5, 1, 1], atol=0.01
@@ -115,6 +115,15 @@ def test_a_single_hot_patch_among_thousands_is_a_clear_location():
     assert not found.flat
     assert found.scale(values)[49, 0] == 1
     assert (found.scale(values) > 0).sum() == 1
+
+
+def test_the_word_that_decides_is_hotter_than_one_that_is_not_on_the_page():
+    rng = np.random.default_rng(0)
+    hopeless, decisive = (rng.uniform(0, 0.2, (30, 30)).astype("f4") for _ in range(2))
+    decisive[3, 4] = 0.9
+    found = range_of([grid_map(hopeless), grid_map(decisive)])
+    assert found.scale(decisive).max() == 1
+    assert found.scale(hopeless).max() < 0.3
 
 
 def test_a_flat_map_beside_a_clear_one_knows_that_it_is_flat():

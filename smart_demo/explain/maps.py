@@ -21,7 +21,7 @@ FLOOR = 0.02
 """Cosines: a map whose best place stands out by no more has no clear location, wherever chance lies: the int8 codec
 alone may move a cosine by about so much."""
 CLIP = (2, 98)
-"""Percentiles of the similarities between which the colours run."""
+"""The colours run from this percentile of all similarities to this percentile of the maps' best places."""
 
 
 class Measure(StrEnum):
@@ -129,9 +129,10 @@ def winner_map(attribution: Attribution) -> WinnerMap:
 def range_of(maps: Iterable[PageMap]) -> ColourRange:
     """One range for all words, pages and columns of a query, so that one colour means one number.
 
-    Similarities run between their 2nd and 98th percentile, and over the maps' floor at least, so that noise is never
-    stretched to full colour. Contributions, which most places have none of, run from 0 to the largest. ValueError for
-    maps of both measures.
+    Similarities run from their 2nd percentile to the 98th of the maps' best places, and over the maps' floor at least,
+    so that noise is never stretched to full colour. (The 98th of all similarities would paint a word that is not on
+    the page as hot as the one that decides: on pages of words an exact match is one token of hundreds.) Contributions,
+    which most places have none of, run from 0 to the largest. ValueError for maps of both measures.
     """
     maps = list(maps)
     measures = {one.measure for one in maps}
@@ -144,7 +145,8 @@ def range_of(maps: Iterable[PageMap]) -> ColourRange:
     if measures == {Measure.CONTRIBUTION}:
         low, high = min(0.0, float(shown.min())), max(0.0, float(shown.max()))
         return ColourRange(low, high if high > low else low + 1.0, flat)
-    low, high = map(float, np.percentile(shown, CLIP))
+    low = float(np.percentile(shown, CLIP[0]))
+    high = float(np.percentile([one.shown.max() for one in maps if one.shown.size], CLIP[1]))
     return ColourRange(low, max(high, low + max(one.floor for one in maps)), flat)
 
 
