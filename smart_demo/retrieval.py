@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Sequence
 
 import numpy as np
@@ -25,8 +24,8 @@ QUERIES_KEPT, PARTS_KEPT = 128, 16
 class Retrieval:
     """Answers queries. What one query needed is kept, so asking again under other weights runs no model."""
 
-    def __init__(self, library: Library, settings: Settings, encoding: threading.Lock) -> None:
-        self._library, self._settings, self._encoding = library, settings, encoding
+    def __init__(self, library: Library, settings: Settings) -> None:
+        self._library, self._settings = library, settings
         self._queries: Recent[QueryEncoding] = Recent(QUERIES_KEPT)
         self._parts: Recent[Parts] = Recent(PARTS_KEPT)
 
@@ -46,8 +45,7 @@ class Retrieval:
         key = (backbone.encoder.fingerprint, query.key)
         encoding = self._queries.get(key)
         if encoding is None:
-            with self._encoding:
-                encoding = backbone.encode_query(query)
+            encoding = backbone.encode_query(query)
             self._queries.put(key, encoding)
         return encoding
 

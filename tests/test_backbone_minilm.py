@@ -201,3 +201,16 @@ def test_other_weights_have_another_fingerprint(copy):
     tensors["encoder.layer.5.output.dense.bias"][0] += 1
     save_file(tensors, copy / "model.safetensors")
     assert MiniLM(device="cpu", folder=copy).encoder.fingerprint != loaded("minilm").encoder.fingerprint
+
+
+def test_a_picture_that_breaks_the_reader_is_one_refused_page(monkeypatch):
+    from smart_demo.backbones import reading
+
+    def broken(*_, **__):
+        raise ValueError("onnxruntime: node failed")
+
+    monkeypatch.setattr(reading, "_reader", lambda: broken)
+    (refusal,) = loaded("minilm").encode_pages([page("", number=3)])
+    assert "age 3" in refusal.sentence
+    assert "could not be read" in refusal.sentence
+    assert "onnxruntime" not in refusal.sentence

@@ -95,3 +95,20 @@ def test_a_space_without_the_package_says_what_is_missing(monkeypatch):
     monkeypatch.setitem(sys.modules, "spaces", None)
     with pytest.raises(BackboneUnavailable, match="spaces"):
         borrowing(len, lambda _: 1)
+
+
+def test_no_gpu_to_borrow_is_told_in_words(monkeypatch):
+    from gradio import Error
+
+    def gpu(duration):
+        def refuse(*_):
+            raise Error("You have exceeded your GPU quota")
+
+        return lambda function: refuse
+
+    package = ModuleType("spaces")
+    package.GPU = gpu
+    monkeypatch.setenv("SPACES_ZERO_GPU", "true")
+    monkeypatch.setitem(sys.modules, "spaces", package)
+    with pytest.raises(BackboneUnavailable, match="exceeded your GPU quota"):
+        borrowing(len, lambda _: 1)([])

@@ -7,6 +7,7 @@ refusing them.
 from __future__ import annotations
 
 import hashlib
+import threading
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -35,6 +36,7 @@ class Bert:
         self.device = device or ("cuda" if torch.cuda.is_available() else "cpu")
         self._model, self.weights = _load(folder)
         self._model.to(self.device)
+        self._one_at_a_time = threading.Lock()
 
     def states(self, cuts: Sequence[Sequence[int]]) -> list[Floats]:
         """(n + 2, 384) raw states of each window of n word pieces, [CLS] first and [SEP] last."""
@@ -51,7 +53,7 @@ class Bert:
                 length = len(cuts[n]) + 2
                 ids[row, :length] = torch.tensor([CLS, *cuts[n], SEP])
                 mask[row, :length] = 1
-            with torch.inference_mode():
+            with self._one_at_a_time, torch.inference_mode():
                 out = self._model(input_ids=ids.to(self.device), attention_mask=mask.to(self.device))
             rows = out.last_hidden_state.cpu().numpy()
             states |= {n: rows[row, : len(cuts[n]) + 2] for row, n in enumerate(some)}

@@ -21,7 +21,7 @@ import numpy.typing as npt
 from smart_demo.backbones import reading
 from smart_demo.backbones.bert import BATCH, INCOMPLETE, WIDTH, Bert
 from smart_demo.backbones.spelling import spell
-from smart_demo.errors import BackboneUnavailable, PageRefused, QueryRefused
+from smart_demo.errors import BackboneUnavailable, InputRefused, PageRefused, QueryRefused
 from smart_demo.types import (
     Box,
     Encoder,
@@ -161,8 +161,8 @@ class MiniLM:
         if not pieces.ids:
             try:
                 words = self._read(page.pixels)
-            except BackboneUnavailable as missing:
-                return PageRefused(f"Page {page.number} of {page.document} has no text layer. {missing}", missing.hint)
+            except (BackboneUnavailable, InputRefused) as error:
+                return PageRefused(f"Page {page.number} of {page.document} has no text layer. {error}", error.hint)
             pieces = self._pieces([word.text for word in words])
         if not pieces.ids:
             return PageRefused(f"Page {page.number} of {page.document} has no words that minilm could read.", SEES)

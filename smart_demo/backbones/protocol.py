@@ -11,7 +11,9 @@ from smart_demo.types import Encoder, Page, PageEncoding, Query, QueryEncoding
 
 @runtime_checkable
 class Backbone(Protocol):
-    """A frozen single-vector embedding model whose token states are kept."""
+    """A frozen single-vector embedding model whose token states are kept. Several threads may ask it at once: it sees
+    to its own passes, one after the other, so that a query waits for one pass and not for a whole document.
+    """
 
     @property
     def encoder(self) -> Encoder:

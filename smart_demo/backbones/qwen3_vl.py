@@ -50,7 +50,7 @@ def on_disk(source: str) -> bool:
 
 
 class Qwen3VL:
-    """The backbone over one loaded checkpoint. Nothing in it changes; one pass at a time is the caller's care."""
+    """The backbone over one loaded checkpoint. Nothing in it changes."""
 
     def __init__(self, checkpoint: Checkpoint, parts: Parts, settings: Settings) -> None:
         self._parts = parts

@@ -6,6 +6,7 @@ who shares its pass, beyond the rounding of a larger matrix product.
 
 from __future__ import annotations
 
+import threading
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -41,6 +42,7 @@ class Forward:
         self._device = placement.device
         self._batch = placement.batch
         self._pass = borrowing(self._run, _seconds)
+        self._one_at_a_time = threading.Lock()
 
     def states(self, inputs: Sequence[Input]) -> list[Floats | None]:
         """(L, D) float32 states after the final norm for each input, in order; None where memory ran out."""
@@ -51,8 +53,12 @@ class Forward:
         while waiting:
             mates = waiting.pop(0)
             try:
-                found |= zip(mates, self._pass(*_arrays([inputs[at] for at in mates])), strict=True)
-            except torch.OutOfMemoryError:
+                with self._one_at_a_time:
+                    found |= zip(mates, self._pass(*_arrays([inputs[at] for at in mates])), strict=True)
+            except (torch.OutOfMemoryError, MemoryError, RuntimeError) as error:
+                # The CPU's allocator has no type of its own: "DefaultCPUAllocator: can't allocate memory".
+                if type(error) is RuntimeError and "memory" not in str(error):
+                    raise
                 if len(mates) > 1:
                     waiting = [[at] for at in mates] + waiting
         return [found.get(at) for at in range(len(inputs))]

@@ -5,6 +5,7 @@ Loaded on the first picture that needs it, once for the process, and used by one
 
 from __future__ import annotations
 
+import logging
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from functools import cache
@@ -14,7 +15,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from smart_demo.errors import BackboneUnavailable
+from smart_demo.errors import BackboneUnavailable, InputRefused
 from smart_demo.types import Box, Pixels, Word
 
 LONG_SIDE = 2000
@@ -22,6 +23,7 @@ LONG_SIDE = 2000
 Corners = Sequence[Sequence[float]] | npt.NDArray[np.float32]
 """(n, 2) x and y in pixels."""
 _one_at_a_time = threading.Lock()
+log = logging.getLogger(__name__)
 
 
 def engine() -> str:
@@ -35,10 +37,15 @@ def engine() -> str:
 def read_words(pixels: Pixels) -> tuple[Word, ...]:
     """Words of a picture, lines from top to bottom, with relative boxes; () where there are none.
 
-    pixels: (height, width, 3) RGB. BackboneUnavailable where RapidOCR is not installed.
+    pixels: (height, width, 3) RGB. BackboneUnavailable where RapidOCR is not installed, InputRefused where it fails.
     """
     with _one_at_a_time:
-        found = _reader()(_sheet(pixels), return_word_box=True)
+        reader = _reader()
+        try:
+            found = reader(_sheet(pixels), return_word_box=True)
+        except Exception as error:  # onnxruntime, OpenCV and RapidOCR share no base
+            log.warning("OCR failed: %s", type(error).__name__)
+            raise InputRefused("The picture's words could not be read.", "Try another picture.") from error
     if found.txts is None or found.boxes is None:
         return ()
     height, width = pixels.shape[:2]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable
+from functools import wraps
 from typing import ParamSpec, TypeVar, cast
 
 from smart_demo.errors import BackboneUnavailable
@@ -16,7 +17,8 @@ def borrowing(function: Callable[P, R], seconds: Callable[P, int]) -> Callable[P
     """`function` run on a borrowed GPU for at most `seconds(same arguments)` on ZeroGPU, `function` itself elsewhere.
 
     There it runs in a forked process: arguments and results are pickled, so both must be plain CPU arrays,
-    and what it changes outside of them is lost. BackboneUnavailable where the Space lacks the package.
+    and what it changes outside of them is lost. BackboneUnavailable where the Space lacks
+    the package, and at a call for which no GPU is lent.
     """
     if not os.environ.get("SPACES_ZERO_GPU"):
         return function
@@ -24,4 +26,15 @@ def borrowing(function: Callable[P, R], seconds: Callable[P, int]) -> Callable[P
         import spaces
     except ImportError as error:
         raise BackboneUnavailable("This ZeroGPU Space lacks the package `spaces`.", "pip install spaces") from error
-    return cast(Callable[P, R], spaces.GPU(duration=seconds)(function))
+    from gradio import Error
+
+    lent = cast(Callable[P, R], spaces.GPU(duration=seconds)(function))
+
+    @wraps(function)
+    def run(*arguments: P.args, **named: P.kwargs) -> R:
+        try:
+            return lent(*arguments, **named)
+        except Error as error:  # quota exceeded, illegal duration, no GPU was available
+            raise BackboneUnavailable(f"This Space could lend no GPU: {error.message}", "Try again later.") from error
+
+    return run
