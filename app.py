@@ -9,6 +9,10 @@ import signal
 import sys
 import tempfile
 
+ON_ZEROGPU = bool(os.environ.get("SPACES_ZERO_GPU"))
+if ON_ZEROGPU:
+    import spaces  # noqa: F401 - patches torch, so it comes before everything that imports it
+
 # Before Gradio is imported: uploads are held in a folder of this process alone, and nothing is reported to anyone.
 os.environ.setdefault("GRADIO_ANALYTICS_ENABLED", "False")
 _uploads = tempfile.TemporaryDirectory(prefix="smart-demo-", ignore_cleanup_errors=True)
@@ -34,5 +38,8 @@ demo = build_app(engine, preparation)
 if __name__ == "__main__":
     signal.signal(signal.SIGTERM, lambda *_: sys.exit())  # as Ctrl-C: the library is closed, temporary copies go
     preparation.start()
-    engine.backbones.load_behind()
+    if ON_ZEROGPU:
+        engine.backbones.main()  # what borrows a GPU must be decorated before the page is served
+    else:
+        engine.backbones.load_behind()
     demo.queue(max_size=20, default_concurrency_limit=4).launch(**launch_options(settings))

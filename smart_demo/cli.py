@@ -20,7 +20,7 @@ from smart_demo import ingest
 from smart_demo.config import Settings, read_settings
 from smart_demo.doctor import examine
 from smart_demo.engine import Engine, open_engine
-from smart_demo.errors import InputRefused, SmartError
+from smart_demo.errors import InputRefused, SettingRefused, SmartError
 from smart_demo.report import as_dict
 from smart_demo.retrieval import MAX_TOP
 from smart_demo.types import LOCAL, SAMPLES, Found, Hit, Progress, Query, State
@@ -150,6 +150,8 @@ def _line(hit: Hit) -> str:
 def _eval(options: argparse.Namespace, settings: Settings) -> int:
     from smart_demo import evaluation
 
+    if options.cranfield and options.queries:
+        raise SettingRefused("--queries does not go with --cranfield.", "The collection brings its own.")
     if options.cranfield:
         report = evaluation.evaluate_cranfield(settings, options.cranfield, tell=_notice)
     else:
@@ -164,8 +166,9 @@ def _samples(options: argparse.Namespace, settings: Settings) -> int:
     if options.backbone:
         settings = dataclasses.replace(settings, backbone=options.backbone)
     with open_engine(settings, fall_back=False) as engine:
-        ends = _follow(engine.prepare_samples(engine.backbones.main()))
-        samples = engine.samples()
+        backbone = engine.backbones.main()
+        ends = _follow(engine.prepare_samples(backbone))
+        samples = engine.samples(backbone)
     print(f"{samples.ready} of {samples.total} sample pages are encoded by {samples.encoder}.")
     return 0 if all(end.state != State.REFUSED for end in ends) else 1
 

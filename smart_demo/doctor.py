@@ -7,6 +7,7 @@ import shutil
 from importlib import metadata
 from typing import Any
 
+from smart_demo.backbones import registry
 from smart_demo.config import Settings
 from smart_demo.engine import Engine, open_engine
 from smart_demo.errors import SmartError
@@ -23,6 +24,7 @@ def examine(settings: Settings) -> dict[str, dict[str, Any]]:
             facts |= {"backbone": _backbone(engine), "library": _library(engine)}
     except SmartError as error:
         facts["library"] = {"trouble": error.sentence}
+        facts.setdefault("backbone", _choice(settings))
     return facts
 
 
@@ -57,6 +59,15 @@ def _backbone(engine: Engine) -> dict[str, Any]:
         "model": encoder.model,
         "revision": encoder.revision,
     }
+
+
+def _choice(settings: Settings) -> dict[str, Any]:
+    """What would be loaded, for when the library cannot be opened: another process has it."""
+    try:
+        choice = registry.choose(settings)
+    except SmartError as error:
+        return {"trouble": error.sentence}
+    return {"wanted": choice.name, "reason": choice.reason}
 
 
 def _library(engine: Engine) -> dict[str, Any]:

@@ -5,7 +5,6 @@ Importing it loads neither torch nor gradio nor chromadb. All methods may be cal
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Generator, Iterable, Sequence
 from itertools import groupby
 from pathlib import Path
@@ -42,9 +41,8 @@ class Engine:
 
     def __init__(self, library: Library, backbones: Backbones, settings: Settings) -> None:
         self.library, self.backbones, self.settings = library, backbones, settings
-        encoding = threading.Lock()  # one forward pass at a time; a query waits for at most one batch of pages
-        self._indexer = Indexer(library, settings.limits, encoding)
-        self._retrieval = Retrieval(library, settings, encoding)
+        self._indexer = Indexer(library, settings.limits)
+        self._retrieval = Retrieval(library, settings)
         self._shipped = Shipped(settings.samples, settings.limits)
 
     def __enter__(self) -> Self:
@@ -70,7 +68,7 @@ class Engine:
             return self.backbones.main()
         if self.backbones.ready:
             main = self.backbones.main()
-            if self._samples_by(main).whole:
+            if self.samples(main).whole:
                 return main
         return self.backbones.embedded()
 
@@ -87,7 +85,7 @@ class Engine:
 
     def remove(self, scope: Scope, file: str) -> int:
         """Take a document out of the library with everything kept of it. Bytes freed on disk."""
-        return self.library.remove(scope, file)
+        return self._indexer.remove(scope, file)
 
     def documents(self, scope: Scope) -> tuple[Document, ...]:
         """What a scope holds under the backbone that serves it, by name."""
@@ -109,12 +107,9 @@ class Engine:
 
     # -- the sample library
 
-    def samples(self) -> Samples:
-        """How far the sample library is, under the backbone that serves it."""
-        return self._samples_by(self.backbone(SAMPLES))
-
-    def _samples_by(self, backbone: Backbone) -> Samples:
-        encoder = backbone.encoder
+    def samples(self, backbone: Backbone | None = None) -> Samples:
+        """How far the sample library is, under the backbone that serves it or under a given one."""
+        encoder = (backbone or self.backbone(SAMPLES)).encoder
         stored = self._shipped.stored(self.library, encoder.fingerprint)
         return Samples(len(stored), self._shipped.pages(encoder.fingerprint), encoder.name)
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import threading
 import time
 from collections.abc import Generator, Iterable, Iterator
 from contextlib import closing
@@ -21,8 +20,9 @@ Outcome = tuple[Page, PageEncoding] | PageRefused
 class Indexer:
     """Adds documents. One page is acknowledged at a time, and what was acknowledged stays."""
 
-    def __init__(self, library: Library, limits: Limits, encoding: threading.Lock) -> None:
-        self._library, self._limits, self._encoding = library, limits, encoding
+    def __init__(self, library: Library, limits: Limits) -> None:
+        self._library, self._limits = library, limits
+        self._unwanted: set[tuple[Scope, str]] = set()
 
     def add(self, scope: Scope, files: Iterable[tuple[Path, str]], backbone: Backbone) -> Generator[Progress]:
         """Read, encode and keep files of (path, name), telling of every page. A bad file or page is refused in
@@ -39,12 +39,18 @@ class Indexer:
                 yield Progress(ingest.clean_name(name), State.REFUSED, message=error.sentence)
                 return
 
+    def remove(self, scope: Scope, file: str) -> int:
+        """Take a document out, also one that is just being added: what is left of it is not. Bytes freed."""
+        self._unwanted.add((scope, file))
+        return self._library.remove(scope, file)
+
     def _add_file(self, scope: Scope, upload: ingest.Upload, backbone: Backbone) -> Generator[Progress]:
         pages = self._library.pages([scope], backbone.encoder.fingerprint)
         stored = {page.number: page for page in pages if page.id.file == upload.file}
         if len(stored) == upload.pages:
             yield _known(upload, stored[1])
             return
+        self._unwanted.discard((scope, upload.file))
         done, refused, begun = len(stored), list(upload.notices), time.monotonic()
         yield Progress(upload.name, State.WORKING, done, upload.pages)
         try:
@@ -54,6 +60,10 @@ class Indexer:
                 else:
                     self._library.add(scope, *outcome)
                     done += 1
+                if (scope, upload.file) in self._unwanted:
+                    self._library.remove(scope, upload.file)
+                    yield Progress(upload.name, State.REFUSED, message="Deleted while it was being added.")
+                    return
                 left = (time.monotonic() - begun) / handled * (upload.pages - len(stored) - handled)
                 yield Progress(upload.name, State.WORKING, done, upload.pages, seconds_left=left)
         finally:
@@ -65,8 +75,7 @@ class Indexer:
         with closing(ingest.render(upload, self._limits, skip)) as pages:
             for batch in _batches(pages, backbone.batch):
                 good = [page for page in batch if isinstance(page, Page)]
-                with self._encoding:
-                    encodings = iter(backbone.encode_pages(good) if good else [])
+                encodings = iter(backbone.encode_pages(good) if good else [])
                 for page in batch:
                     if isinstance(page, PageRefused):
                         yield page

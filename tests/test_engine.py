@@ -129,6 +129,18 @@ def test_cancelling_keeps_the_pages_told_of_and_the_next_time_goes_on_from_there
     assert backbone.pages - encoded_before == 12 - stored_before
 
 
+def test_a_document_deleted_while_it_is_added_stays_deleted(open_engine, tmp_path):
+    engine = open_engine()
+    path = write_pdf(tmp_path / "a.pdf", *[f"page {n}" for n in range(12)])
+    states = []
+    for step in engine.add(LOCAL, [(path, path.name)]):
+        states.append(step.state)
+        if step.done == 4:
+            engine.remove(LOCAL, engine.documents(LOCAL)[0].file)
+    assert (states[-1], engine.documents(LOCAL)) == (State.REFUSED, ())
+    assert add(engine, path)[0].state is State.DONE  # and it may be added again
+
+
 def test_a_page_without_words_is_told_and_the_rest_is_kept(open_engine, tmp_path):
     engine = open_engine()
     (end,) = add(engine, write_pdf(tmp_path / "a.pdf", "red", "", "star"))
