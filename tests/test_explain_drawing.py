@@ -119,7 +119,13 @@ def test_colours_mean_the_same_on_pages_of_different_sizes():
     np.testing.assert_array_equal(draw(small, colours)[8, -1], draw(large, colours)[8, 8])
 
 
-def test_boxes_are_filled_fade_outside_and_the_stronger_shows_where_they_meet():
+@pytest.mark.parametrize(("left", "right"), [(1.0, 0.5), (0.5, 1.0)])
+def test_where_boxes_meet_the_stronger_shows(left, right):
+    overlay = draw(boxes_map([left, right], [(0.2, 0.2, 0.6, 0.4), (0.5, 0.2, 0.8, 0.4)]), FULL)
+    assert (overlay[160:320, 400:480] == [*table()[-1], LAST]).all()
+
+
+def test_boxes_are_filled_and_fade_outside():
     overlay = draw(boxes_map([0.5, 1.0], [(0.2, 0.2, 0.6, 0.4), (0.5, 0.2, 0.8, 0.4)]), FULL)
     alpha = overlay[..., 3]
     assert (alpha[160:320, 160:396] == round(127.5 * explain.OPAQUE)).all()
