@@ -1,6 +1,7 @@
 """The house rules that a machine can hold: layers, light imports, file length, versions that must agree."""
 
 import ast
+import os
 import re
 import subprocess
 import sys
@@ -63,6 +64,14 @@ def test_importing_the_engine_is_light(module):
     assert out.stdout.strip() == "[]"
 
 
+def test_on_zerogpu_spaces_comes_before_torch(tmp_path):
+    (tmp_path / "spaces.py").write_text("import sys; print('torch first:', 'torch' in sys.modules)")
+    env = os.environ | {"SPACES_ZERO_GPU": "1", "SMART_BACKBONE": "words", "SMART_DATA_DIR": str(tmp_path / "data")}
+    env["PYTHONPATH"] = os.pathsep.join([str(ROOT), str(tmp_path)])
+    out = subprocess.run([sys.executable, "-c", "import app"], cwd=tmp_path, env=env, capture_output=True, text=True)
+    assert out.stdout.strip() == "torch first: False", out.stderr
+
+
 @pytest.mark.parametrize("path", FILES, ids=lambda p: str(p.relative_to(PACKAGE)))
 def test_a_file_is_one_room(path):
     assert len(path.read_text().splitlines()) <= 450
@@ -81,6 +90,13 @@ def test_every_requirement_has_its_reason():
         for line in (ROOT / name).read_text().splitlines():
             if line and not line.startswith(("#", "-r")):
                 assert re.search(r"\s# \w", line), f"{name}: {line}"
+
+
+def test_the_readme_is_finished():
+    readme = (ROOT / "README.md").read_text()
+    assert not re.search(r"@@|TODO|TBD", readme)
+    for picture in re.findall(r"\]\((assets/[^)]+)\)", readme):
+        assert (ROOT / picture).is_file(), picture
 
 
 def test_every_setting_is_in_the_readme():
