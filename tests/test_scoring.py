@@ -2,6 +2,7 @@
 
 import math
 from dataclasses import replace
+from itertools import pairwise
 
 import numpy as np
 import pytest
@@ -73,7 +74,8 @@ def test_scores_agree_with_the_slow_version(corpus, weight_pooled, weight_late, 
         assert hit.pooled == pytest.approx(cosine, abs=1e-5)
         assert hit.late == pytest.approx(late, abs=1e-5)
         assert hit.score == pytest.approx(weight_pooled * cosine + weight_late * late, abs=1e-4)
-    assert [hit.score for hit in found.hits] == sorted((hit.score for hit in found.hits), reverse=True)
+    for better, worse in pairwise(found.hits):
+        assert better.score >= worse.score - 2e-6  # what agrees to six decimals is a tie and stands by id
 
 
 @given(corpora)
