@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Generator, Iterable, Iterator
+from collections.abc import Generator, Iterable, Iterator, Sequence
 from contextlib import closing
 from pathlib import Path
 
@@ -14,6 +14,8 @@ from smart_demo.errors import InputRefused, PageRefused, SmartError
 from smart_demo.store.library import Library
 from smart_demo.types import Page, PageEncoding, Progress, Scope, State, StoredPage
 
+MOST_NAMED = 3
+"""Refused pages of one file that are told of one by one."""
 Outcome = tuple[Page, PageEncoding] | PageRefused
 
 
@@ -51,12 +53,13 @@ class Indexer:
             yield _known(upload, stored[1])
             return
         self._unwanted.discard((scope, upload.file))
-        done, refused, begun = len(stored), list(upload.notices), time.monotonic()
+        done, begun = len(stored), time.monotonic()
+        refused: list[PageRefused] = []
         yield Progress(upload.name, State.WORKING, done, upload.pages)
         try:
             for handled, outcome in enumerate(self._encoded(upload, set(stored), backbone), start=1):
                 if isinstance(outcome, PageRefused):
-                    refused.append(outcome.sentence)
+                    refused.append(outcome)
                 else:
                     self._library.add(scope, *outcome)
                     done += 1
@@ -68,7 +71,8 @@ class Indexer:
                 yield Progress(upload.name, State.WORKING, done, upload.pages, seconds_left=left)
         finally:
             self._library.flush()
-        yield Progress(upload.name, State.DONE if done else State.REFUSED, done, upload.pages, " ".join(refused))
+        told = " ".join([*upload.notices, *_sentences(refused)])
+        yield Progress(upload.name, State.DONE if done else State.REFUSED, done, upload.pages, told)
 
     def _encoded(self, upload: ingest.Upload, skip: set[int], backbone: Backbone) -> Iterator[Outcome]:
         """Pages of a file with their encodings, in batches that suit the backbone; refused ones in their place."""
@@ -82,6 +86,15 @@ class Indexer:
                     else:
                         encoding = next(encodings)
                         yield encoding if isinstance(encoding, PageRefused) else (page, encoding)
+
+
+def _sentences(refused: Sequence[PageRefused]) -> Iterator[str]:
+    """Why pages were left out: each in a sentence while they are few, and each hint once."""
+    named = refused if len(refused) <= MOST_NAMED else refused[: MOST_NAMED - 1]
+    yield from map(str, named)
+    if len(named) < len(refused):
+        yield f"And {len(refused) - len(named)} more pages."
+    yield from dict.fromkeys(error.hint for error in named if error.hint)
 
 
 def _known(upload: ingest.Upload, first: StoredPage) -> Progress:

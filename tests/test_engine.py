@@ -103,6 +103,15 @@ def test_one_bad_file_does_not_sink_the_batch(open_engine, tmp_path):
     assert [d.name for d in engine.documents(LOCAL)] == ["good.pdf"]
 
 
+def test_many_refused_pages_are_told_in_a_few_sentences(open_engine, tmp_path):
+    (few,) = add(open_engine(), write_pdf(tmp_path / "few.pdf", "", "", "red"))
+    assert few.message.count("no words") == 2
+    (many,) = add(open_engine(), write_pdf(tmp_path / "many.pdf", "red", *[""] * 40))
+    assert (many.done, many.total) == (1, 41)
+    assert "38 more pages" in many.message
+    assert len(many.message) < 300
+
+
 def test_the_same_file_again_costs_nothing(open_engine, tmp_path):
     backbone = Counting()
     engine = open_engine(backbone)

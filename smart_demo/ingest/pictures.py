@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import struct
+import warnings
 import zlib
 from collections.abc import Container, Iterator
 from contextlib import contextmanager
@@ -16,6 +17,9 @@ from smart_demo.errors import FileRefused, PageRefused, SmartError
 from smart_demo.ingest.tags import claims_too_much
 from smart_demo.ingest.upload import Upload
 from smart_demo.types import Page, PageId, Pixels
+
+# `_check_size` refuses in words what Pillow would warn about on standard error.
+warnings.filterwarnings("ignore", category=Image.DecompressionBombWarning)
 
 FORMATS = ("PNG", "JPEG", "WEBP", "TIFF", "GIF", "BMP")
 """The only readers that are tried: Pillow's full list would start Ghostscript for an EPS."""
