@@ -44,6 +44,20 @@ def test_files_over_the_limit_are_refused_in_words_and_deleted(tmp_path):
     assert list(tmp_path.iterdir()) == []
 
 
+def test_a_file_dropped_again_while_it_waits_is_read_again(tmp_path):
+    def add(files):
+        for path, name in files:
+            yield Progress(name, State.DONE if path.read_bytes() == b"bytes" else State.REFUSED, 1, 1)
+
+    uploads = Uploads(add, 2)
+    (copy,) = copies(tmp_path, "a.pdf")
+    uploads.submit([copy, copy, copy])  # Gradio names the folder by the content, so equal files share one copy
+    uploads.wait(10)
+    assert [p.state for p in uploads.progress] == [State.DONE, State.DONE, State.REFUSED]
+    assert "Only 2 files" in uploads.progress[2].message
+    assert list(tmp_path.iterdir()) == []
+
+
 @pytest.mark.parametrize(
     ("error", "said"), [(StorageFull("The disk is full.", "Make room."), "Make room"), (KeyError("x"), "log")]
 )

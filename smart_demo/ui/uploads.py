@@ -72,7 +72,8 @@ class Uploads:
                     self._waiting.append(job)
                 else:
                     job.progress = Progress(path.name, State.REFUSED, message=refused)
-                    discard(path)
+            for path in files[self._limit :]:
+                self._let_go(path)
             self._version += 1
             if self._waiting and self._thread is None:
                 self._stop.clear()
@@ -100,7 +101,13 @@ class Uploads:
             try:
                 self._run(job)
             finally:
-                discard(job.path)
+                with self._lock:
+                    self._let_go(job.path)
+
+    def _let_go(self, path: Path) -> None:
+        """Delete a copy under the lock, unless a file on its way reads it: Gradio keeps equal files at one path."""
+        if not any(job.path == path and job.progress.state is State.WORKING for job in self._jobs):
+            discard(path)
 
     def _run(self, job: _Job) -> None:
         if self._stop.is_set():
