@@ -202,3 +202,11 @@ def test_samples_of_another_encoder_are_labelled():
 
 def test_the_refusal_of_a_public_page_says_how_to_run_it_oneself():
     assert "python app.py" in library_panel.closed()
+
+
+def test_weights_of_nothing_are_named_and_others_are_not():
+    said = "Both weights are 0"
+    pooled, late = [0.3, 0.2, 0.1], [0.1, 0.2, 0.3]
+    assert said in answer(found(pooled, late, weights=Weights(0.0, 0.0)))
+    for weights in (Weights(1.0, 0.0), Weights(0.0, 1.0), Weights(1.0, 1.0)):
+        assert said not in answer(found(pooled, late, weights=weights))

@@ -11,6 +11,7 @@ from smart_demo.ui.rows import Columns, Row, columns
 from smart_demo.ui.threads import threads
 from smart_demo.ui.wording import count, esc, milliseconds
 
+_WEIGHTLESS = "Both weights are 0, so SMART has nothing to rank by: the order of its column says nothing. Raise one."
 _STAGES = {"encode": "query encoded", "candidates": "pages found", "score": "scored", "rank": "ranked"}
 
 
@@ -22,6 +23,7 @@ def results(found: Found, thumbnail: Thumbnail, link: str = "") -> str:
     return (
         f'<section class="answer" data-query="{found.query.key}" data-link="{esc(link)}" aria-label="Results">'
         f"{_verdict(shown)}{_notice(found.encoding.notice)}"
+        f"{_notice('' if shown.weights.pooled or shown.weights.late else _WEIGHTLESS)}"
         f'<div class="columns">{_head(Side.POOLED, "Pooled only", "one vector per page")}'
         f'<span class="gutter-head" aria-hidden="true"></span>'
         f"{_head(Side.SMART, 'SMART', _formula(shown.weights))}"
