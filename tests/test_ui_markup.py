@@ -210,3 +210,8 @@ def test_weights_of_nothing_are_named_and_others_are_not():
     assert said in answer(found(pooled, late, weights=Weights(0.0, 0.0)))
     for weights in (Weights(1.0, 0.0), Weights(0.0, 1.0), Weights(1.0, 1.0)):
         assert said not in answer(found(pooled, late, weights=weights))
+
+
+def test_a_checkpoint_from_a_folder_is_no_fallback():
+    assert frame.status(Serving("/models/mine", "mine", False, "SMART_BACKBONE asks for it.")) == ""
+    assert "serves instead" in frame.status(Serving("/models/mine", "minilm", False, "minilm serves instead."))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from smart_demo.serving import Serving
+from smart_demo.serving import EMBEDDED, Serving
 from smart_demo.ui.wording import esc
 
 PAPER = "https://arxiv.org/abs/2605.24938"
@@ -55,7 +55,7 @@ def status(serving: Serving, trouble: str = "") -> str:
     lines = [trouble] if trouble else []
     if serving.loading:
         lines.append(f"{serving.name} is loading behind the page. The samples can be searched meanwhile.")
-    elif serving.name != serving.wanted:
+    elif serving.name in {EMBEDDED, "none"} and serving.name != serving.wanted:  # a folder's name differs
         lines.append(serving.reason)
     return "".join(
         f'<p class="banner {"is-loading" if serving.loading else "is-fallback"}" role="status">{esc(line)}</p>'
