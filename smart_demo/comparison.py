@@ -61,6 +61,8 @@ class Comparison:
             return "Nothing to compare yet"
         if self.same_order:
             return f"Same {self.k} pages in the same order" if self.k > 1 else "Same page"
+        if self.shared == self.k:
+            return f"Same {self.k} pages in another order" + (" · new first page" if self.new_first else "")
         first = "new first page" if self.new_first else "same first page"
         return f"{self.shared} of {self.k} shared · {first}"
 

@@ -214,3 +214,11 @@ def test_a_picture_that_breaks_the_reader_is_one_refused_page(monkeypatch):
     assert "age 3" in refusal.sentence
     assert "could not be read" in refusal.sentence
     assert "onnxruntime" not in refusal.sentence
+
+
+def test_words_that_mean_nothing_to_minilm_are_named():
+    model = loaded("minilm")
+    assert "knows none of these words" in model.encode_query(Query("🦄🐙")).notice
+    assert "knows none of these words" in model.encode_query(Query("a" * 9_999)).notice
+    assert model.encode_query(Query("anchor 🦄")).notice == "minilm does not know: 🦄."
+    assert model.encode_query(Query("anchor")).notice == ""

@@ -37,14 +37,15 @@ def test_moves_are_told_from_both_columns():
     ("left", "right", "verdict"),
     [
         ([1, 2], [1, 2], "Same 2 pages in the same order"),
-        ([1, 2], [2, 1], "2 of 2 shared · new first page"),
+        ([1, 2], [2, 1], "Same 2 pages in another order · new first page"),
+        ([1, 2, 3], [1, 3, 2], "Same 3 pages in another order"),
         ([1, 2], [1, 3], "1 of 2 shared · same first page"),
         ([1], [1], "Same page"),
         ([], [], "Nothing to compare yet"),
     ],
 )
 def test_the_verdict_in_words(left, right, verdict):
-    assert compare(ranking(POOLED, left, 2), ranking(SMART, right, 2)).verdict == verdict
+    assert compare(ranking(POOLED, left, 3), ranking(SMART, right, 3)).verdict == verdict
 
 
 def test_a_page_the_left_side_never_ranked_has_no_old_rank():

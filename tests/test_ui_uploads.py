@@ -101,6 +101,27 @@ def test_stopping_keeps_what_was_told_and_drops_what_waits(tmp_path):
     assert list(tmp_path.iterdir()) == []
 
 
+def test_a_file_dropped_right_after_a_stop_is_read(tmp_path):
+    reached, go_on = threading.Event(), threading.Event()
+
+    def add(files):
+        yield Progress(files[0][1], State.WORKING, 1, 2)
+        reached.set()
+        assert go_on.wait(10)
+        yield Progress(files[0][1], State.WORKING, 2, 2)
+        yield Progress(files[0][1], State.DONE, 2, 2)
+
+    uploads = Uploads(add, 20)
+    uploads.submit(copies(tmp_path, "a.pdf", "b.pdf"))
+    assert reached.wait(10)
+    uploads.cancel()
+    uploads.submit(copies(tmp_path, "c.pdf"))
+    go_on.set()
+    uploads.wait(10)
+    assert [(p.document, p.state) for p in uploads.progress][1:] == [("b.pdf", State.REFUSED), ("c.pdf", State.DONE)]
+    assert "Stopped" in uploads.progress[0].message
+
+
 def test_a_new_batch_after_a_stop_runs(tmp_path):
     uploads = Uploads(add_two_pages, 20)
     uploads.cancel()

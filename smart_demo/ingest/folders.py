@@ -7,12 +7,13 @@ import stat
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
-from smart_demo.ingest.kinds import kind_of
+from smart_demo.ingest.kinds import SUFFIXES, kind_of
 from smart_demo.ingest.upload import HEAD, clean_name
 
 
 def walk(paths: Iterable[Path]) -> tuple[tuple[Path, ...], tuple[str, ...]]:
-    """(files to try, notices): every file named, and from every folder, in sorted order, what looks like a document.
+    """(files to try, notices): every file named, and from every folder, in sorted order, what looks or is named
+    like a document.
 
     A file named outright is always kept, so that `inspect` can say what is wrong with it. In a folder hidden entries,
     links and files whose content is of another type are skipped, counted in one notice a folder. A path that is not
@@ -62,11 +63,14 @@ def _entries(folder: Path, skipped: list[str]) -> Iterator[Path]:
 
 
 def _looks_like_a_document(path: Path) -> bool:
-    """By its first bytes. Links are not followed, pipes and devices not opened."""
+    """By its first bytes, or by a name that claims it: an empty or torn PDF is for `inspect` to refuse in words.
+
+    Links are not followed, pipes and devices not opened.
+    """
     try:
         if not stat.S_ISREG(path.lstat().st_mode):
             return False
         with path.open("rb") as file:
-            return bool(kind_of(file.read(HEAD)))
+            return bool(kind_of(file.read(HEAD))) or path.suffix.lower() in SUFFIXES
     except OSError:
         return False

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 PDF = "pdf"
 PICTURE = "picture"
+SUFFIXES = frozenset({".pdf", ".png", ".jpg", ".jpeg", ".webp", ".tif", ".tiff", ".gif", ".bmp"})
+"""What names may claim to be. Only a folder's listing asks."""
 STARTS = (
     b"\x89PNG\r\n\x1a\n",
     b"\xff\xd8\xff",

@@ -76,13 +76,23 @@ class Uploads:
                 self._let_go(path)
             self._version += 1
             if self._waiting and self._thread is None:
-                self._stop.clear()
                 self._thread = threading.Thread(target=self._work, name="uploads", daemon=True)
                 self._thread.start()
 
     def cancel(self) -> None:
-        """Stop after the page at hand; files that wait are dropped. Pages that were told of stay."""
-        self._stop.set()
+        """Stop after the page at hand; files that wait are dropped. Pages that were told of stay.
+
+        What is submitted afterwards is another matter and is read.
+        """
+        with self._lock:
+            dropped = list(self._waiting)
+            self._waiting.clear()
+            for job in dropped:
+                job.progress = replace(job.progress, state=State.REFUSED, message="Stopped before it was read.")
+            for job in dropped:
+                self._let_go(job.path)
+            self._version += 1
+            self._stop.set()
 
     def wait(self, seconds: float) -> None:
         """Until the queue is empty, at most so long."""
@@ -98,6 +108,7 @@ class Uploads:
                     self._version += 1
                     return
                 job = self._waiting.popleft()
+                self._stop.clear()
             try:
                 self._run(job)
             finally:
@@ -110,9 +121,6 @@ class Uploads:
             discard(path)
 
     def _run(self, job: _Job) -> None:
-        if self._stop.is_set():
-            self._tell(job, replace(job.progress, state=State.REFUSED, message="Stopped before it was read."))
-            return
         steps = iter(self._add([(job.path, job.path.name)]))
         try:
             for progress in steps:
