@@ -14,7 +14,7 @@ def copies(tmp_path, *names):
     paths = []
     for number, name in enumerate(names):
         folder = tmp_path / f"{number:04d}"
-        folder.mkdir()
+        folder.mkdir(parents=True)
         (folder / name).write_bytes(b"bytes")
         paths.append(folder / name)
     return paths
@@ -115,7 +115,7 @@ def test_a_file_dropped_right_after_a_stop_is_read(tmp_path):
     uploads.submit(copies(tmp_path, "a.pdf", "b.pdf"))
     assert reached.wait(10)
     uploads.cancel()
-    uploads.submit(copies(tmp_path, "c.pdf"))
+    uploads.submit(copies(tmp_path / "later", "c.pdf"))
     go_on.set()
     uploads.wait(10)
     assert [(p.document, p.state) for p in uploads.progress][1:] == [("b.pdf", State.REFUSED), ("c.pdf", State.DONE)]
