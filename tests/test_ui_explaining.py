@@ -93,6 +93,7 @@ def test_a_word_is_outlined_where_it_stands(make):
     page = pages(maps, SAMPLES)[0]
     told = maps.overlay({"asked": SEARCH, "page": page, "view": "term-4"})
     assert told["caption"] == "Similarity to “tide”"
+    assert told["best"] == "1.000"
     engine = maps._handlers.engine
     encoding = engine.library.encoding(engine.library.pages([SAMPLES], engine.backbone(SAMPLES).encoder.fingerprint)[0])
     tide = int((encoding.tokens @ axis(WordBackbone().axis("tide"), 1024)).argmax())
@@ -147,6 +148,15 @@ def test_only_pages_of_the_searched_scopes_are_explained(make):
     assert set(maps.explain({"asked": SEARCH, "page": mine})) == {"sentence"}
     for page in (mine, sample):
         assert "chips" in maps.explain({"asked": SEARCH | {"scope": ON_BOTH}, "page": page})
+
+
+def test_a_deleted_page_is_told_in_words(make):
+    maps = make()
+    wanted = {"asked": SEARCH | {"scope": ON_MINE}, "page": pages(maps, LOCAL)[0], "view": "query"}
+    assert "picture" in maps.overlay(wanted)
+    maps._handlers.delete(wanted["page"].split("/")[1].split("-")[0])
+    for ask in (maps.explain, maps.overlay):
+        assert ask(wanted) == {"sentence": "That page is no longer in the library. Search again."}
 
 
 def test_a_public_page_explains_samples_and_nothing_else(make):

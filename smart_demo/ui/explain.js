@@ -86,7 +86,7 @@
       if (now !== turn) return;
       clear();
       if (answer.sentence) { say(answer.sentence); return; }
-      caption.textContent = answer.caption;
+      caption.textContent = answer.best ? `${answer.caption}, at best ${answer.best}` : answer.caption;
       note.textContent = answer.note;
       low.textContent = answer.low;
       high.textContent = answer.high;
@@ -153,7 +153,11 @@
         row.hidden = !asked;
         clear();
         if (!asked) return;
-        if (before && JSON.parse(before).text !== JSON.parse(asked).text) { chosen = ""; wide = false; chips.replaceChildren(); }
+        if (before && JSON.parse(before).text !== JSON.parse(asked).text) {
+          if (chosen.startsWith("term-")) chosen = "";
+          wide = false;
+          chips.replaceChildren();
+        }
         const mine = page, drawn = draw(), answer = await ask("explain", "");
         if (page !== mine) return;
         if (answer.sentence) { chips.replaceChildren(); chosen = ""; await drawn; say(answer.sentence); return; }

@@ -127,6 +127,8 @@ def _word(explanation: Explanation, term: Term) -> dict[str, object]:
     drawn = explain.similarity_map(explanation.attribution.match, term.tokens)
     label = _label(term)
     answer = _picture(explanation, drawn, explanation.similarity, f"Similarity to “{label}”")
+    if drawn.shown.size:
+        answer["best"] = score(float(drawn.shown.max()))
     if not term.winner.placed:
         won = f"The winner is no place on the page but {KINDS[term.winner.kind]}, at {score(term.similarity)}."
         closest = " The closest place is outlined; it did not win." if answer["outline"] else ""
@@ -160,6 +162,7 @@ def _picture(explanation: Explanation, drawn: PageMap, colours: ColourRange, cap
         "outline": None,
         "won": True,
         "caption": caption,
+        "best": "",
         "note": "",
         "low": score(colours.low),
         "high": score(colours.high),
