@@ -86,7 +86,7 @@
       if (now !== turn) return;
       clear();
       if (answer.sentence) { say(answer.sentence); return; }
-      caption.textContent = answer.best ? `${answer.caption}, at best ${answer.best}` : answer.caption;
+      caption.textContent = answer.best ? `${answer.caption}, at best ${answer.best} on the page` : answer.caption;
       note.textContent = answer.note;
       low.textContent = answer.low;
       high.textContent = answer.high;
