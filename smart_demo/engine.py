@@ -6,6 +6,7 @@ Importing it loads neither torch nor gradio nor chromadb. All methods may be cal
 from __future__ import annotations
 
 from collections.abc import Generator, Iterable, Sequence
+from dataclasses import replace
 from itertools import groupby
 from pathlib import Path
 from typing import Self
@@ -14,6 +15,7 @@ from smart_demo.backbones import registry
 from smart_demo.backbones.protocol import Backbone
 from smart_demo.config import Settings
 from smart_demo.errors import LibraryError, QueryRefused
+from smart_demo.explanation import Explainer, Explanation
 from smart_demo.indexer import Indexer
 from smart_demo.retrieval import Retrieval
 from smart_demo.samples import Samples, Shipped
@@ -33,6 +35,7 @@ from smart_demo.types import (
     Scope,
     State,
     StoredPage,
+    Weights,
 )
 
 
@@ -43,6 +46,7 @@ class Engine:
         self.library, self.backbones, self.settings = library, backbones, settings
         self._indexer = Indexer(library, settings.limits)
         self._retrieval = Retrieval(library, settings)
+        self._explainer = Explainer(library)
         self._shipped = Shipped(settings.samples, settings.limits)
 
     def __enter__(self) -> Self:
@@ -85,7 +89,9 @@ class Engine:
 
     def remove(self, scope: Scope, file: str) -> int:
         """Take a document out of the library with everything kept of it. Bytes freed on disk."""
-        return self._indexer.remove(scope, file)
+        freed = self._indexer.remove(scope, file)
+        self._explainer.drop_what_went()
+        return freed
 
     def documents(self, scope: Scope) -> tuple[Document, ...]:
         """What a scope holds under the backbone that serves it, by name."""
@@ -141,6 +147,25 @@ class Engine:
         A repeated query is answered from what was kept: no model runs, so weights may be turned freely.
         QueryRefused for an empty query and for scopes whose encodings cannot be compared.
         """
+        return self._retrieval.search(query, scopes, methods, top, self._one_backbone(scopes))
+
+    def explain(
+        self,
+        query: Query,
+        scopes: Sequence[Scope],
+        page: tuple[Scope, PageId],
+        weights: Weights = SMART.weights,
+        top: int = 5,
+    ) -> Explanation:
+        """Why a page stands where it stands in the search with these arguments, whose encoding and parts are used
+        again. LibraryError if it is not among the pages searched; QueryRefused as `search`.
+        """
+        methods = (POOLED, replace(SMART, weights=weights))
+        found = self._retrieval.search(query, scopes, methods, top, self._one_backbone(scopes))
+        return self._explainer.explain(found, page, weights)
+
+    def _one_backbone(self, scopes: Sequence[Scope]) -> Backbone:
+        """The backbone that made all pages of these scopes; QueryRefused where that were several."""
         backbones = [self.backbone(scope) for scope in scopes]
         if len({backbone.encoder.fingerprint for backbone in backbones}) != 1:
             names = " and ".join(sorted({backbone.encoder.name for backbone in backbones}))
@@ -148,7 +173,7 @@ class Engine:
                 f"The samples and your documents were encoded by different models ({names}).",
                 "Their scores cannot be compared: search one of the two.",
             )
-        return self._retrieval.search(query, scopes, methods, top, backbones[0])
+        return backbones[0]
 
 
 def open_engine(settings: Settings, *, fall_back: bool = True) -> Engine:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 import time
 from collections import OrderedDict
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Generic, TypeVar
 
@@ -31,6 +32,12 @@ class Recent(Generic[Value]):
             self._kept[key] = value
             while len(self._kept) > self._size:
                 self._kept.popitem(last=False)
+
+    def drop(self, gone: Callable[[object], bool]) -> None:
+        """Forget every key of which this is true."""
+        with self._lock:
+            for key in [key for key in self._kept if gone(key)]:
+                del self._kept[key]
 
 
 @dataclass

@@ -17,6 +17,7 @@ LAYERS = [
     "config",
     "ingest backbones scoring store comparison recent",
     "serving samples indexer retrieval explain",
+    "explanation",
     "engine",
     "report doctor evaluation",
     "ui cli",

@@ -68,8 +68,8 @@ def test_enter_opens_a_page_arrows_turn_it_and_escape_goes_back(visit):
     visit.page.keyboard.press("Enter")
     viewer = visit.page.get_by_role("dialog", name="Page")
     expect(viewer).to_contain_text("SMART · 1 of 5")
-    expect(viewer.get_by_role("heading")).to_have_text("animals.pdf")
-    expect(viewer.locator("img:not(.is-coarse)")).to_have_attribute("src", _starting("data:image/webp"))
+    expect(viewer.get_by_role("heading", level=2)).to_have_text("animals.pdf")
+    expect(viewer.locator("img.viewer-image:not(.is-coarse)")).to_have_attribute("src", _starting("data:image/webp"))
     visit.page.keyboard.press("ArrowRight")
     expect(viewer).to_contain_text("SMART · 2 of 5")
     visit.page.keyboard.press("ArrowLeft")
@@ -154,7 +154,7 @@ def test_a_hostile_name_is_only_a_name(app, browser, tmp_path):
     card = visitor.cards("SMART").filter(has_text="img src=x")
     expect(card).to_have_count(1)
     card.click()
-    expect(page.get_by_role("dialog", name="Page").get_by_role("heading")).to_contain_text("img src=x")
+    expect(page.get_by_role("dialog", name="Page").get_by_role("heading", level=2)).to_contain_text("img src=x")
     assert page.locator('img[src="x"]').count() == 0
     visitor.close()
 

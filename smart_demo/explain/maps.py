@@ -10,12 +10,13 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
+from functools import cached_property
 
 import numpy as np
 
 from smart_demo.explain.attribution import Attribution, Term
-from smart_demo.explain.matching import Match
-from smart_demo.types import Floats, TokenBoxes, TokenGrid, TokenKind
+from smart_demo.explain.matching import Cell, Match, cell_box
+from smart_demo.types import Box, Floats, TokenBoxes, TokenGrid, TokenKind
 
 FLOOR = 0.02
 """Cosines: a map whose best place stands out by no more has no clear location, wherever chance lies: the int8 codec
@@ -55,10 +56,19 @@ class PageMap:
         (np.add if adds else np.maximum).at(values, own, self.values[placed])
         return boxes, values
 
-    @property
+    @cached_property
     def shown(self) -> Floats:
         """Every value that is drawn, flat: one for each patch or different box."""
         return self.by_box()[1] if isinstance(self.place, TokenBoxes) else self.values.ravel()
+
+    @property
+    def best(self) -> tuple[Box, Cell | None] | None:
+        """Rectangle of the largest value drawn, and its cell where the page is a grid; None where nothing is drawn."""
+        if isinstance(self.place, TokenBoxes):
+            boxes, values = self.by_box()
+            return (Box(*boxes[values.argmax()].tolist()), None) if len(values) else None
+        row, col = divmod(int(self.values.argmax()), self.place.cols)
+        return cell_box(self.place, row, col), Cell(row, col)
 
     @property
     def flat(self) -> bool:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from functools import cached_property
 
 import numpy as np
 import numpy.typing as npt
@@ -44,18 +43,8 @@ class Match:
     placed: npt.NDArray[np.bool_]
     """(T,) which tokens of the page have a place on it."""
 
-    @cached_property
-    def chance(self) -> float:
-        """How far the best place would stand above the 2nd percentile for a query that points anywhere.
-
-        Along a random direction of D dimensions the n placed states of mean μ spread by σ = sqrt((1 - |μ|²) / D); their
-        2nd percentile lies 2.05 σ below the middle, their largest about sqrt(2 ln n) σ above it.
-        """
-        own = self.page.tokens[self.placed]
-        if not len(own):
-            return 0.0
-        spread = max(0.0, 1.0 - float(np.square(own.mean(axis=0, dtype=np.float64)).sum()))
-        return math.sqrt(spread / own.shape[1]) * (2.05 + math.sqrt(2 * math.log(len(own))))
+    chance: float
+    """How far the best place would stand above the 2nd percentile for a query that points anywhere."""
 
     def spot(self, token: int) -> Spot:
         """Where row `token` of the page's token matrix stands. IndexError beyond it."""
@@ -68,8 +57,7 @@ class Match:
             left, top, right, bottom = map(float, place.boxes[token])
             return Spot(token, kind, Box(left, top, right, bottom))
         row, col = place.cell(token)
-        box = Box(col / place.cols, row / place.rows, (col + 1) / place.cols, (row + 1) / place.rows)
-        return Spot(token, kind, box, Cell(row, col))
+        return Spot(token, kind, cell_box(place, row, col), Cell(row, col))
 
 
 def match(query: QueryEncoding, page: PageEncoding) -> Match:
@@ -79,7 +67,23 @@ def match(query: QueryEncoding, page: PageEncoding) -> Match:
     """
     if query.encoder != page.encoder:
         raise ValueError(f"a query of encoder {query.encoder} and a page of {page.encoder} cannot be compared")
-    return Match(query, page, query.tokens @ page.tokens.T, _placed(page))
+    placed = _placed(page)
+    return Match(query, page, query.tokens @ page.tokens.T, placed, _chance(page.tokens[placed]))
+
+
+def cell_box(place: TokenGrid, row: int, col: int) -> Box:
+    """The rectangle of one patch."""
+    return Box(col / place.cols, row / place.rows, (col + 1) / place.cols, (row + 1) / place.rows)
+
+
+def _chance(states: Floats) -> float:
+    """Along a random direction of D dimensions n placed states (n, D) of mean μ spread by σ = sqrt((1 - |μ|²) / D);
+    their 2nd percentile lies 2.05 σ below the middle, their largest about sqrt(2 ln n) σ above it.
+    """
+    if not len(states):
+        return 0.0
+    spread = max(0.0, 1.0 - float(np.square(states.mean(axis=0, dtype=np.float64)).sum()))
+    return math.sqrt(spread / states.shape[1]) * (2.05 + math.sqrt(2 * math.log(len(states))))
 
 
 def _placed(page: PageEncoding) -> npt.NDArray[np.bool_]:

@@ -126,6 +126,9 @@ class Library:
         """Pages of these scopes under one encoder, by scope, document name, file and number."""
         return self._catalogue.view(scopes, encoder).pages
 
+    def __contains__(self, page: StoredPage) -> bool:
+        return page in self._catalogue
+
     def other_encoders(self, scope: Scope, encoder: str) -> int:
         """How many pages of a scope are kept under other encoders, and so cannot be searched with this one."""
         return sum(page.scope == scope and page.encoder != encoder for page in self._catalogue.all())

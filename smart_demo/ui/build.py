@@ -18,6 +18,7 @@ from smart_demo.ui.asking import ON_SAMPLES, Asked, asked, asked_by
 from smart_demo.ui.examples import EXAMPLES
 from smart_demo.ui.handlers import CALM, Handlers, Pulse
 from smart_demo.ui.layout import Layout
+from smart_demo.ui.maps import Maps
 from smart_demo.ui.preparation import Preparation
 from smart_demo.ui.uploads import Uploads
 from smart_demo.ui.wording import esc
@@ -193,8 +194,16 @@ def build_app(engine: Engine, preparation: Preparation) -> gr.Blocks:
     def picture(key: object) -> dict[str, str]:
         return handlers.picture(key)
 
+    maps = Maps(handlers)
+
+    def explain(wanted: object) -> dict[str, object]:
+        return maps.explain(wanted)
+
+    def overlay(wanted: object) -> dict[str, object]:
+        return maps.overlay(wanted)
+
     with gr.Blocks(title="SMART demo", analytics_enabled=False, fill_width=True) as app:
-        page = Layout(engine.settings, picture, private=handlers.private)
+        page = Layout(engine.settings, [picture, explain, overlay], private=handlers.private)
         wiring = Wiring(handlers, page)
         app.load(wiring.open, None, wiring.opened, **QUIET)
     return app

@@ -27,7 +27,7 @@ from smart_demo.types import (
     Scope,
     StoredPage,
 )
-from smart_demo.ui import library_panel, results
+from smart_demo.ui import explaining, library_panel, results
 from smart_demo.ui.asking import CHOICES, ON_BOTH, ON_MINE, ON_SAMPLES, Asked, address
 from smart_demo.ui.preparation import Preparation
 from smart_demo.ui.uploads import Uploads
@@ -126,7 +126,7 @@ class Handlers:
             return results.empty(f"{name} is still loading", "Your documents are searched as soon as it is there.")
         methods = (POOLED, LATE, Method(SMART.name, SMART.label, wanted.weights))
         found = self.engine.search(Query(wanted.text), scopes, methods, wanted.top)
-        return results.results(found, self._thumbnail, address(wanted))
+        return results.results(found, self._thumbnail, address(wanted), explaining.asking(wanted))
 
     def shown(self, wanted: Asked) -> str:
         """The same, with a refusal in the place of the answer: for looks that nobody asked for."""
@@ -168,7 +168,7 @@ class Handlers:
     def picture(self, key: object) -> dict[str, str]:
         """A page's picture as a data address for the viewer, or a sentence why there is none."""
         try:
-            scope, page = _parse(key)
+            scope, page = parse_page(key)
             if not self.visible(scope) or (scope == LOCAL and not self.engine.backbones.ready):
                 raise LibraryError("That page cannot be shown here.")
             picture = self.engine.library.picture(self.engine.page(scope, page))
@@ -195,7 +195,7 @@ class Handlers:
             return b""
 
 
-def _parse(key: object) -> tuple[Scope, PageId]:
+def parse_page(key: object) -> tuple[Scope, PageId]:
     """What `wording.page_key` wrote. InputRefused for anything else."""
     if not isinstance(key, str) or len(key) > 100:
         raise InputRefused("That is no page.")

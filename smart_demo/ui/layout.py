@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 
 import gradio as gr
 
@@ -11,14 +11,16 @@ from smart_demo.ui import frame, library_panel, results
 from smart_demo.ui.asking import FEWEST, HEAVIEST, MOST, ON_MINE, ON_SAMPLES
 from smart_demo.ui.examples import EXAMPLES
 
+Serve = Callable[[object], Mapping[str, object]]
+"""What a script of the page may ask; anyone with curl may, too."""
 SECONDS = 0.7
 """Between two looks at what goes on behind the page; nothing is asked while nothing goes on."""
 
 
 class Layout:
-    """One page. Made inside a `gr.Blocks`; `picture` serves the viewer."""
+    """One page. Made inside a `gr.Blocks`; `serves` are the functions that the viewer asks."""
 
-    def __init__(self, settings: Settings, picture: Callable[[object], dict[str, str]], *, private: bool) -> None:
+    def __init__(self, settings: Settings, serves: Sequence[Serve], *, private: bool) -> None:
         self.private = private
         _html(frame.header(), "masthead")
         self.status = _html("", "status")
@@ -30,9 +32,7 @@ class Layout:
                 _html(frame.hero(), "hero")
                 self._lay_out_query()
                 self._lay_out_dials(settings)
-                self.results = _html(
-                    results.opening(), "results", "smartDemo.results(element, server, watch)", [picture]
-                )
+                self.results = _html(results.opening(), "results", "smartDemo.results(element, server, watch)", serves)
             with gr.Tab("Library", id="library"), gr.Row(elem_id="shelves"):
                 self._lay_out_library(settings)
         _html(frame.how(), "explain")
@@ -85,7 +85,7 @@ def _html(
     value: str,
     elem_id: str,
     script: str | None = None,
-    functions: list[Callable[[object], dict[str, str]]] | None = None,
+    functions: Sequence[Serve] = (),
 ) -> gr.HTML:
     """Markup made in Python, where everything from outside is escaped; the default template sets it as it is."""
-    return gr.HTML(value, elem_id=elem_id, apply_default_css=False, js_on_load=script, server_functions=functions)
+    return gr.HTML(value, elem_id=elem_id, apply_default_css=False, js_on_load=script, server_functions=list(functions))

@@ -83,6 +83,7 @@
         if (wanted && !event.ctrlKey && !event.metaKey && !event.altKey) { event.preventDefault(); this.act(wanted); }
       });
       this.gestures();
+      this.explaining = window.smartDemo.explaining(this);
     },
 
     act(wanted) {
@@ -120,6 +121,7 @@
       mark(this.root, card.dataset.page);
       this.zoom(1);
       this.load(card);
+      this.explaining.show(card);
     },
 
     async load(card) {
@@ -158,7 +160,8 @@
       const high = Math.max(0, (this.image.clientHeight * this.scale - this.stage.clientHeight) / 2);
       this.x = Math.min(Math.max(this.x, -wide), wide);
       this.y = Math.min(Math.max(this.y, -high), high);
-      this.image.style.transform = `translate(${this.x}px, ${this.y}px) scale(${this.scale})`;
+      this.stage.style.setProperty("--view", `translate(${this.x}px, ${this.y}px) scale(${this.scale})`);
+      this.stage.style.setProperty("--zoom", this.scale);
       this.level.textContent = `${Math.round(this.scale * 100)} %`;
       this.stage.classList.toggle("is-zoomed", this.scale > 1);
     },
@@ -238,6 +241,7 @@
 
   /* ---- what the HTML components call when they are there ---- */
   window.smartDemo = {
+    make,
     results(element, server, watch) {
       const card = (event) => event.target.closest?.(".card");
       for (const [name, on] of [["pointerover", true], ["pointerout", false], ["focusin", true], ["focusout", false]]) {

@@ -15,13 +15,16 @@ _WEIGHTLESS = "Both weights are 0, so SMART has nothing to rank by: the order of
 _STAGES = {"encode": "query encoded", "candidates": "pages found", "score": "scored", "rank": "ranked"}
 
 
-def results(found: Found, thumbnail: Thumbnail, link: str = "") -> str:
-    """Verdict and both columns of a search by POOLED, LATE and SMART. `link` is an address that asks the same."""
+def results(found: Found, thumbnail: Thumbnail, link: str = "", asked: str = "") -> str:
+    """Verdict and both columns of a search by POOLED, LATE and SMART. `link` is an address that asks the same,
+    `asked` what the viewer gives back to have it explained.
+    """
     shown = columns(found)
     if not shown.left and not shown.right:
         return empty("No pages here yet", "Add a document in the library, or search the samples.")
     return (
-        f'<section class="answer" data-query="{found.query.key}" data-link="{esc(link)}" aria-label="Results">'
+        f'<section class="answer" data-query="{found.query.key}" data-link="{esc(link)}" data-asked="{esc(asked)}" '
+        'aria-label="Results">'
         f"{_verdict(shown)}{_notice(found.encoding.notice)}"
         f"{_notice('' if shown.weights.pooled or shown.weights.late else _WEIGHTLESS)}"
         f'<div class="columns">{_head(Side.POOLED, "Pooled only", "one vector per page")}'

@@ -12,6 +12,8 @@ import gradio as gr
 from smart_demo.config import Settings
 
 HERE = Path(__file__).resolve().parent
+SHEETS, SCRIPTS = ("page.css", "explain.css"), ("page.js", "explain.js")
+"""In the order in which they build on each other."""
 SANS = [gr.themes.Font(face) for face in ("IBM Plex Sans", "ui-sans-serif", "system-ui", "sans-serif")]
 MONO = [gr.themes.Font(face) for face in ("IBM Plex Mono", "ui-monospace", "monospace")]
 FACES = {
@@ -79,21 +81,23 @@ def css() -> str:
         f"font-weight: {weight}; font-display: swap; }}"
         for (family, weight), file in FACES.items()
     )
-    return f"{faces}\n{(HERE / 'page.css').read_text(encoding='utf-8')}"
+    return "\n".join([faces, *(_read(sheet) for sheet in SHEETS)])
 
 
 def head() -> str:
     """What goes into the page's head: its behaviour, and what it says of itself."""
-    script = (HERE / "page.js").read_text(encoding="utf-8")
+    scripts = "".join(f"<script>{_read(script)}</script>" for script in SCRIPTS)
     faces = "".join(
         f'<link rel="preload" href="static/fonts/{file}.woff2" as="font" type="font/woff2" crossorigin>'
         for file in FACES.values()
     )
     return (
-        '<meta name="color-scheme" content="light dark"><meta name="referrer" content="no-referrer">'
-        f"{faces}"
-        f"<script>{script}</script>"
+        f'<meta name="color-scheme" content="light dark"><meta name="referrer" content="no-referrer">{faces}{scripts}'
     )
+
+
+def _read(file: str) -> str:
+    return (HERE / file).read_text(encoding="utf-8")
 
 
 def launch_options(settings: Settings) -> dict[str, Any]:

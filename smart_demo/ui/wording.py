@@ -18,7 +18,16 @@ def esc(text: object) -> str:
     >>> esc('"><img src=x onerror=alert(1)>.pdf')
     '&quot;&gt;&lt;img src=x onerror=alert(1)&gt;.pdf'
     """
-    return html.escape(_UNSHOWABLE.sub("", str(text)), quote=True)
+    return html.escape(plain(str(text)), quote=True)
+
+
+def plain(text: str) -> str:
+    """Text without what cannot be shown or turns what stands around it: for scripts that set it as text.
+
+    >>> plain("\u202egpj.exe")
+    'gpj.exe'
+    """
+    return _UNSHOWABLE.sub("", text)
 
 
 def name(text: str) -> str:

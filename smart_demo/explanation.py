@@ -1,0 +1,108 @@
+"""Search -> why one of its pages stands where it stands. Joins the pure arithmetic of `explain` with the library."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from smart_demo import explain
+from smart_demo.errors import LibraryError
+from smart_demo.explain import Attribution, ColourRange, Match, PageMap
+from smart_demo.recent import Recent
+from smart_demo.store.library import Library
+from smart_demo.types import Found, PageId, QueryEncoding, Scope, StoredPage, Weights
+
+MATCHES_KEPT, MATCH_BYTES = 64, 2**21
+"""How many matches are kept, and how large one may be to be kept: 128 MiB at most. Forty query tokens on a page of
+1,750 take 280 kB."""
+RANGES_KEPT = 16
+WORDS = 32
+"""Words of a query whose maps decide its colours, beside the map of all of them together."""
+
+
+@dataclass(frozen=True, eq=False)
+class Explanation:
+    """One page under one search. Both ranges belong to the search and are the same for all of its pages."""
+
+    page: StoredPage
+    attribution: Attribution
+    scored: bool
+    """Whether the search reached the page token by token, or its late part was computed for this look alone."""
+    similarity: ColourRange
+    contribution: ColourRange
+
+
+@dataclass(frozen=True, eq=False)
+class _Ranges:
+    similarity: ColourRange
+    contribution: ColourRange
+
+
+class Explainer:
+    """Explains pages of searches, keeping the last matches. Encodes nothing: a search brings its encoding along."""
+
+    def __init__(self, library: Library) -> None:
+        self._library = library
+        self._matches: Recent[Match] = Recent(MATCHES_KEPT)
+        self._ranges: Recent[_Ranges] = Recent(RANGES_KEPT)
+        self._generation = library.generation
+
+    def explain(self, found: Found, page: tuple[Scope, PageId], weights: Weights) -> Explanation:
+        """Take a page of a search apart. LibraryError if it is not, or no longer, among the pages searched."""
+        self.drop_what_went()
+        stored = next((one for one in found.parts.pages if one.key == page), None)
+        if stored is None:
+            raise LibraryError("That page is no longer in the library.", "Search again.")
+        attribution = explain.attribute(self._match(found.encoding, stored), weights)
+        ranges = self._ranges_of(found, weights)
+        scored = found.parts.pages.index(stored) in found.parts.candidates
+        return Explanation(stored, attribution, scored, ranges.similarity, ranges.contribution)
+
+    def _match(self, query: QueryEncoding, page: StoredPage) -> Match:
+        key = (query.query.key, page)
+        match = self._matches.get(key)
+        if match is None:
+            match = explain.match(query, self._library.encoding(page))
+            # The states are not needed again, and are a hundred times what is kept.
+            match = replace(match, page=replace(match.page, tokens=np.zeros((0, 0), np.float32)))
+            if match.cosines.nbytes <= MATCH_BYTES:
+                self._matches.put(key, match)
+        return match
+
+    def _ranges_of(self, found: Found, weights: Weights) -> _Ranges:
+        """One range of similarities and one of contributions, from the pages that stand in any of the columns."""
+        shown = {hit.page: None for result in found.results.values() for hit in result.hits}
+        key = (found.encoding.query.key, tuple(shown), weights)
+        ranges = self._ranges.get(key)
+        if ranges is None:
+            similar, owed = [], []
+            for attribution in self._attributions(found.encoding, tuple(shown), weights):
+                similar += _maps(attribution)
+                owed.append(explain.winner_map(attribution).map)
+            ranges = _Ranges(explain.range_of(similar), explain.range_of(owed))
+            self._ranges.put(key, ranges)
+        return ranges
+
+    def _attributions(self, query: QueryEncoding, pages: Sequence[StoredPage], weights: Weights) -> list[Attribution]:
+        found = []
+        for page in pages:
+            try:
+                found.append(explain.attribute(self._match(query, page), weights))
+            except LibraryError:  # it went a moment ago; the colours are those of the pages that are left
+                continue
+        return found
+
+    def drop_what_went(self) -> None:
+        """Nothing of a page is kept longer than the page."""
+        generation = self._library.generation
+        if generation != self._generation:
+            self._matches.drop(lambda key: isinstance(key, tuple) and key[1] not in self._library)
+            self._generation = generation
+
+
+def _maps(attribution: Attribution) -> list[PageMap]:
+    words = [term for term in attribution.terms if term.word >= 0][:WORDS]
+    maps = [explain.similarity_map(attribution.match, term.tokens) for term in words]
+    return [*maps, explain.whole_query_map(attribution.match)]

@@ -1,0 +1,169 @@
+/* "Where it matched" and "Score anatomy" in the viewer: chips under its bar, a map exactly over the page, its legend.
+   Words of queries only ever arrive through textContent; the anatomy is markup made and escaped in Python. */
+(() => {
+  "use strict";
+  const make = window.smartDemo.make;
+  const KEPT = 48;
+  const MAPS = [["query", "Whole query", "Every place's best similarity to any word of the query"],
+    ["winners", "Winner map", "What each place adds to the score: the late part, to the last bit"]];
+
+  window.smartDemo.explaining = (viewer) => {
+    const answers = new Map();
+    let asked = "", page = "", chosen = "", wide = false, turn = 0, name = "";
+
+    const chips = make("div", { class: "why-chips", role: "group", "aria-label": "Where it matched" });
+    const caption = make("span", { class: "why-caption" });
+    const low = make("span"), high = make("span"), ramp = make("i");
+    const scale = make("span", { class: "why-scale" }, low, ramp, high);
+    const note = make("span", { class: "why-note" });
+    const legend = make("p", { class: "why-legend", role: "status" }, scale, caption, note);
+    const row = make("div", { class: "why" }, chips, legend);
+    /* Multiplied, a map leaves what is printed as dark as it was; a faint plain copy shows it on dark pages too. */
+    const picture = make("img", { class: "viewer-layer why-map", alt: "", draggable: "false" });
+    const copy = make("img", { class: "viewer-layer why-copy", alt: "", draggable: "false" });
+    const outline = make("span", { class: "why-outline" });
+    const frame = make("div", { class: "viewer-layer why-frame" }, outline);
+    viewer.dialog.querySelector(".viewer-bar").after(row);
+    viewer.image.after(picture, copy, frame);
+
+    /* The layers take the place that the page has before it is moved; all then move by the same --view. */
+    function fit() {
+      const { offsetLeft, offsetTop, offsetWidth, offsetHeight } = viewer.image;
+      const place = { left: `${offsetLeft}px`, top: `${offsetTop}px`, width: `${offsetWidth}px`, height: `${offsetHeight}px` };
+      for (const layer of [picture, copy, frame]) Object.assign(layer.style, place);
+    }
+    const sizes = new ResizeObserver(fit);
+    sizes.observe(viewer.image);
+    sizes.observe(viewer.stage);
+    viewer.image.addEventListener("load", fit);
+
+    /* One question to the server, answered from memory where it was asked before. */
+    async function ask(what, view) {
+      const key = [what, view, page, asked].join(" ");
+      if (answers.has(key)) return answers.get(key);
+      let answer;
+      try { answer = await viewer.server[what]({ asked: JSON.parse(asked), page, view }); } catch { answer = null; }
+      if (!answer) return { sentence: "The demo does not answer. Is it still running?" };
+      if (!answer.sentence) {
+        answers.set(key, answer);
+        if (answers.size > KEPT) answers.delete(answers.keys().next().value);
+      }
+      return answer;
+    }
+
+    function say(text) {
+      caption.textContent = "";
+      scale.hidden = true;
+      note.textContent = text;
+    }
+
+    function lay(source, alt) {
+      for (const layer of [picture, copy, frame]) layer.hidden = !source;
+      for (const layer of [picture, copy]) source ? layer.setAttribute("src", source) : layer.removeAttribute("src");
+      picture.alt = alt;
+    }
+
+    function clear() {
+      lay("", "");
+      viewer.stage.setAttribute("aria-label", name);
+    }
+
+    function press() {
+      for (const chip of chips.querySelectorAll("[data-view]")) chip.setAttribute("aria-pressed", String(chip.dataset.view === chosen));
+      const reset = chips.querySelector(".why-reset");
+      if (reset) reset.hidden = !chosen;
+    }
+
+    async function draw() {
+      const now = ++turn;
+      press();
+      if (!chosen) {
+        clear();
+        say("Choose a word to see where this page is most similar to it. The number is what the word adds to the score.");
+        return;
+      }
+      const answer = await ask("overlay", chosen);
+      if (now !== turn) return;
+      clear();
+      if (answer.sentence) { say(answer.sentence); return; }
+      caption.textContent = answer.best ? `${answer.caption}, at best ${answer.best} on the page` : answer.caption;
+      note.textContent = answer.note;
+      low.textContent = answer.low;
+      high.textContent = answer.high;
+      ramp.style.background = answer.bar;
+      scale.hidden = !answer.picture;
+      lay(answer.picture, answer.alt);
+      viewer.stage.setAttribute("aria-label", `${name}. ${answer.alt}`);
+      outline.hidden = !answer.outline;
+      outline.classList.toggle("is-closest", !answer.won);
+      const [left, top, right, bottom] = (answer.outline ?? [0, 0, 0, 0]).map((part) => part * 100);
+      Object.assign(outline.style, { left: `${left}%`, top: `${top}%`, width: `${right - left}%`, height: `${bottom - top}%` });
+      fit();
+    }
+
+    function chip(view, label, attributes, ...more) {
+      const text = make("bdi");
+      text.textContent = label;
+      return make("button", { type: "button", class: "why-chip", "data-view": view, "aria-pressed": "false", ...attributes }, text, ...more);
+    }
+
+    function word(one) {
+      const adds = make("span", { class: "why-adds" }), said = `${one.label}: adds ${one.adds} to the score, similarity ${one.similarity}`;
+      adds.textContent = one.adds;
+      const button = chip(one.view, one.label, { title: said, "aria-label": said }, adds);
+      button.classList.toggle("is-more", one.more);
+      button.style.setProperty("--fill", one.fill);
+      return button;
+    }
+
+    function offer({ chips: words, left_out: missing }) {
+      const focused = chips.contains(document.activeElement) ? document.activeElement.dataset.view : null;
+      const hidden = words.filter((one) => one.more).length, shown = words.filter((one) => wide || !one.more || one.view === chosen);
+      const nodes = MAPS.map(([view, label, title]) => { const node = chip(view, label, { title }); node.classList.add("is-map"); return node; });
+      nodes.push(make("span", { class: "viewer-rule" }), ...shown.map(word));
+      if (wide && missing) nodes.push(make("span", { class: "why-missing" }, `and ${missing} more`));
+      if (hidden) {
+        const all = make("button", { type: "button", class: "why-all", "aria-expanded": String(wide) }, wide ? "Fewer" : `Show all (${hidden} more)`);
+        all.addEventListener("click", () => { wide = !wide; offer({ chips: words, left_out: missing }); chips.querySelector(".why-all").focus(); });
+        nodes.push(all);
+      }
+      const reset = make("button", { type: "button", class: "why-reset" }, "Reset");
+      reset.addEventListener("click", () => { choose(""); chips.querySelector("[data-view]").focus(); });
+      chips.replaceChildren(...nodes, reset);
+      press();
+      if (focused) [...chips.children].find((node) => node.dataset.view === focused)?.focus();
+    }
+
+    function choose(view) {
+      chosen = view;
+      draw();
+    }
+
+    chips.addEventListener("click", (event) => {
+      const view = event.target.closest("[data-view]")?.dataset.view;
+      if (view) choose(view === chosen ? "" : view);
+    });
+
+    return {
+      async show(card) {
+        const before = asked;
+        asked = viewer.root.querySelector(".answer")?.dataset.asked ?? "";
+        page = card.dataset.page;
+        name = viewer.stage.getAttribute("aria-label");
+        row.hidden = !asked;
+        clear();
+        if (!asked) return;
+        if (before && JSON.parse(before).text !== JSON.parse(asked).text) {
+          if (chosen.startsWith("term-")) chosen = "";
+          wide = false;
+          chips.replaceChildren();
+        }
+        const mine = page, drawn = draw(), answer = await ask("explain", "");
+        if (page !== mine) return;
+        if (answer.sentence) { chips.replaceChildren(); chosen = ""; await drawn; say(answer.sentence); return; }
+        offer(answer);
+        viewer.side.querySelector(".facts")?.insertAdjacentHTML("afterend", answer.anatomy);
+      },
+    };
+  };
+})();
