@@ -79,12 +79,12 @@ def css() -> str:
         f"font-weight: {weight}; font-display: swap; }}"
         for (family, weight), file in FACES.items()
     )
-    return f"{faces}\n{(HERE / 'page.css').read_text(encoding='utf-8')}"
+    return f"{faces}\n{_sources('page.css', 'stories.css')}"
 
 
 def head() -> str:
     """What goes into the page's head: its behaviour, and what it says of itself."""
-    script = (HERE / "page.js").read_text(encoding="utf-8")
+    script = _sources("page.js", "stories.js")
     faces = "".join(
         f'<link rel="preload" href="static/fonts/{file}.woff2" as="font" type="font/woff2" crossorigin>'
         for file in FACES.values()
@@ -94,6 +94,10 @@ def head() -> str:
         f"{faces}"
         f"<script>{script}</script>"
     )
+
+
+def _sources(*files: str) -> str:
+    return "\n".join((HERE / file).read_text(encoding="utf-8") for file in files)
 
 
 def launch_options(settings: Settings) -> dict[str, Any]:
