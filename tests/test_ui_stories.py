@@ -27,19 +27,12 @@ COMES_OUT = {
 }
 """Ranks by pooled only and by SMART, measured with minilm on the sample library of 71 pages."""
 
-SLOW = {"scanned-letter-harbour-master.pdf", "poster-ocean-day.jpg"}
-
 
 @pytest.fixture(scope="module")
 def tellings(tmp_path_factory) -> Iterator[dict[str, Told]]:
-    """Every story, told by the embedded model over the sample library, less two documents that no story is about and
-    whose three pages of OCR would take as long as thirty others.
-    """
-    data, shelf = tmp_path_factory.mktemp("data"), tmp_path_factory.mktemp("samples")
-    for document in SAMPLE_DOCS.iterdir():
-        if document.suffix in (".pdf", ".jpg") and document.name not in SLOW:
-            (shelf / document.name).symlink_to(document)
-    settings = Settings(backbone="minilm", data_dir=data, index_dir=data / "index", samples=shelf)
+    """Every story, told by the embedded model over the whole sample library."""
+    data = tmp_path_factory.mktemp("data")
+    settings = Settings(backbone="minilm", data_dir=data, index_dir=data / "index", samples=SAMPLE_DOCS)
     with open_engine(settings, fall_back=False) as engine:
         list(engine.prepare_samples())
         assert engine.samples().whole
@@ -53,7 +46,7 @@ def test_every_story_comes_out_as_it_was_measured(tellings):
     assert way == {query: (pooled > smart) - (pooled < smart) for query, (pooled, smart) in COMES_OUT.items()}
     off = {query: (one.pooled, one.smart) for query, one in tellings.items()}
     for query, ranks in COMES_OUT.items():
-        assert off[query] == pytest.approx(ranks, abs=2), query  # three pages are missing here
+        assert off[query] == pytest.approx(ranks, abs=2), query  # another CPU may turn near ties
 
 
 def test_some_win_one_loses_and_one_changes_nothing():
