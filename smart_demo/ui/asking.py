@@ -40,16 +40,17 @@ def asked(text: object, scope: object, top: object, pooled: object, late: object
 
 def address(wanted: Asked) -> str:
     """The part of an address after `?` that asks the same again."""
-    weights = {"pooled": f"{wanted.weights.pooled:g}", "late": f"{wanted.weights.late:g}"}
+    weights = {"lp": f"{wanted.weights.pooled:g}", "ll": f"{wanted.weights.late:g}"}
     return urlencode({"q": wanted.text[:LONGEST_ADDRESS], "in": wanted.scope, "k": wanted.top} | weights)
 
 
 def asked_by(parameters: Mapping[str, str], otherwise: Asked) -> Asked:
     """What an address asks; whatever it leaves out or says wrongly is taken from `otherwise`."""
 
-    def number(name: str, default: float) -> float:
+    def number(name: str, default: float, *, once: str = "") -> float:
+        """`once` is what links of earlier versions called it."""
         try:
-            return float(parameters.get(name, ""))
+            return float(parameters.get(name, parameters.get(once, "")))
         except ValueError:
             return default
 
@@ -57,8 +58,8 @@ def asked_by(parameters: Mapping[str, str], otherwise: Asked) -> Asked:
         parameters.get("q", "").strip()[:LONGEST_ADDRESS] or otherwise.text,
         parameters.get("in", otherwise.scope),
         number("k", otherwise.top),
-        number("pooled", otherwise.weights.pooled),
-        number("late", otherwise.weights.late),
+        number("lp", otherwise.weights.pooled, once="pooled"),
+        number("ll", otherwise.weights.late, once="late"),
     )
 
 

@@ -15,11 +15,11 @@ from smart_demo.errors import SmartError
 from smart_demo.types import LOCAL, SAMPLES
 from smart_demo.ui import frame, library_panel
 from smart_demo.ui.asking import ON_SAMPLES, Asked, asked, asked_by
-from smart_demo.ui.examples import EXAMPLES
 from smart_demo.ui.handlers import CALM, Handlers, Pulse
 from smart_demo.ui.layout import Layout
 from smart_demo.ui.maps import Maps
 from smart_demo.ui.preparation import Preparation
+from smart_demo.ui.stories import QUERIES
 from smart_demo.ui.uploads import Uploads
 from smart_demo.ui.wording import esc
 
@@ -68,6 +68,8 @@ class Wiring:
         page.scope.input(
             self.elsewhere, [page.answered, page.scope, *page.dials], answer, **ASKING, show_progress_on=page.results
         )
+        for preset, pooled, late in page.presets:  # sets the sliders, and they re-rank
+            preset.click(None, None, [page.pooled, page.late], js=f"() => [{pooled}, {late}]", **QUIET)
         turned = [dial.change for dial in page.dials]
         gr.on(turned, self.rerank, [page.answered, *page.dials], page.results, **QUIET, trigger_mode="always_last")
         around = [page.status, page.footer, page.sample_documents, page.scope, page.timer, page.seen, page.results]
@@ -106,7 +108,7 @@ class Wiring:
 
     def _answer(self, wanted: Asked) -> tuple[str, list[str], str]:
         shown = self.handlers.answer(wanted)
-        return shown, [wanted.text, wanted.scope], frame.chips(EXAMPLES, wanted.text)
+        return shown, [wanted.text, wanted.scope], frame.chips(QUERIES, wanted.text)
 
     # -- the library
 
@@ -133,7 +135,7 @@ class Wiring:
     @calm
     def open(self, request: gr.Request) -> object:
         """The first look: what the address asks, or the first example, is already answered."""
-        otherwise = asked(EXAMPLES[0], ON_SAMPLES, self.handlers.engine.settings.top, 1.0, 1.0)
+        otherwise = asked(QUERIES[0], ON_SAMPLES, self.handlers.engine.settings.top, 1.0, 1.0)
         wanted = asked_by(dict(request.query_params), otherwise) if request else otherwise
         page, around = self.page, self._around(self.handlers.pulse())
         around[page.scope] = gr.Radio(self.handlers.choices(), value=wanted.scope, visible=page.private)
@@ -143,7 +145,7 @@ class Wiring:
             **dict(zip(page.dials, turned, strict=True)),
             page.query: wanted.text,
             page.answered: [wanted.text, wanted.scope],
-            page.chips: frame.chips(EXAMPLES, wanted.text),
+            page.chips: frame.chips(QUERIES, wanted.text),
             page.results: self.handlers.shown(wanted),
         }
 

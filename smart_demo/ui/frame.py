@@ -26,7 +26,7 @@ def header() -> str:
         'height="8" rx="2"/><rect class="m-l" x="1" y="14" width="8" height="8" rx="2"/><path d="M10 6 C18 6 18 18 26 '
         '18 M10 18 C18 18 18 6 26 6"/><rect class="m-r" x="27" y="2" width="8" height="8" rx="2"/><rect class="m-r" '
         'x="27" y="14" width="8" height="8" rx="2"/></svg><span>SMART <i>demo</i></span></a>'
-        f'<nav aria-label="About">{_link(PAPER, "Paper")}{_link(CODE, "Code")}'
+        f'<nav aria-label="About">{_link(PAPER, "Paper")}{_link(CODE, "Authors’ code")}'
         '<a href="#how" data-open="how">How it works</a></nav></header>'
     )
 

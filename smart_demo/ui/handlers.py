@@ -27,9 +27,10 @@ from smart_demo.types import (
     Scope,
     StoredPage,
 )
-from smart_demo.ui import explaining, library_panel, results
+from smart_demo.ui import explaining, library_panel, presenting, results
 from smart_demo.ui.asking import CHOICES, ON_BOTH, ON_MINE, ON_SAMPLES, Asked, address
 from smart_demo.ui.preparation import Preparation
+from smart_demo.ui.stories import told
 from smart_demo.ui.uploads import Uploads
 from smart_demo.ui.wording import size
 
@@ -126,7 +127,8 @@ class Handlers:
             return results.empty(f"{name} is still loading", "Your documents are searched as soon as it is there.")
         methods = (POOLED, LATE, Method(SMART.name, SMART.label, wanted.weights))
         found = self.engine.search(Query(wanted.text), scopes, methods, wanted.top)
-        return results.results(found, self._thumbnail, address(wanted), explaining.asking(wanted))
+        answer = results.results(found, self._thumbnail, address(wanted), explaining.asking(wanted))
+        return presenting.story(told(found)) + answer
 
     def shown(self, wanted: Asked) -> str:
         """The same, with a refusal in the place of the answer: for looks that nobody asked for."""

@@ -7,9 +7,9 @@ from collections.abc import Callable, Mapping, Sequence
 import gradio as gr
 
 from smart_demo.config import Settings
-from smart_demo.ui import frame, library_panel, results
+from smart_demo.ui import frame, library_panel, presenting, results
 from smart_demo.ui.asking import FEWEST, HEAVIEST, MOST, ON_MINE, ON_SAMPLES
-from smart_demo.ui.examples import EXAMPLES
+from smart_demo.ui.stories import QUERIES
 
 Serve = Callable[[object], Mapping[str, object]]
 """What a script of the page may ask; anyone with curl may, too."""
@@ -55,7 +55,9 @@ class Layout:
                 html_attributes=gr.InputHTMLAttributes(autocomplete="off", spellcheck=False, enterkeyhint="search"),
             )
             self.go = gr.Button("Search", variant="primary", elem_id="go", scale=0, min_width=112)
-        self.chips = _html(frame.chips(EXAMPLES), "examples", "smartDemo.chips(element, trigger)")
+        with gr.Row(elem_id="strip"):
+            self.chips = _html(frame.chips(QUERIES), "examples", "smartDemo.chips(element, trigger)")
+            _html(presenting.tools(), "share")
 
     def _lay_out_dials(self, settings: Settings) -> None:
         with gr.Row(elem_id="dials"):
@@ -64,6 +66,16 @@ class Layout:
             self.top = gr.Slider(FEWEST, MOST, settings.top, step=1, label="Results", elem_id="top")
             self.pooled = gr.Slider(0, HEAVIEST, 1, step=0.05, label="Pooled weight", elem_id="weight-pooled")
             self.late = gr.Slider(0, HEAVIEST, 1, step=0.05, label="Late weight", elem_id="weight-late")
+            with gr.Row(elem_id="presets"):
+                self.presets = [
+                    (
+                        gr.Button(label, elem_id=f"preset-{pooled:g}-{late:g}", size="sm", scale=0, min_width=0),
+                        pooled,
+                        late,
+                    )
+                    for label, pooled, late in presenting.PRESETS
+                ]
+                """Each with its weights of pooled and late."""
 
     def _lay_out_library(self, settings: Settings) -> None:
         with gr.Column(elem_id="intake", scale=5, min_width=280):

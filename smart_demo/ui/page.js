@@ -73,6 +73,7 @@
       });
       this.dialog.addEventListener("close", () => {
         document.documentElement.classList.remove("is-viewing");
+        document.dispatchEvent(new CustomEvent("viewing", { detail: "" }));
         this.token += 1;
         const card = this.cards[this.at];
         if (card?.isConnected) card.focus();
@@ -119,6 +120,7 @@
       this.side.replaceChildren(...(facts ? [facts.cloneNode(true)] : []));
       this.stage.setAttribute("aria-label", this.side.querySelector(".facts-name")?.textContent ?? "Page");
       mark(this.root, card.dataset.page);
+      document.dispatchEvent(new CustomEvent("viewing", { detail: card.dataset.page }));
       this.zoom(1);
       this.load(card);
       this.explaining.show(card);
@@ -234,8 +236,9 @@
     const first = shown === undefined;
     shown = link;
     if (first) return;
-    const theme = new URLSearchParams(location.search).get("__theme");
-    history.replaceState(history.state, "", `?${link}${theme ? `&__theme=${encodeURIComponent(theme)}` : ""}`);
+    const now = new URLSearchParams(location.search), kept = new URLSearchParams(link);
+    for (const name of ["present", "at", "__theme"]) if (now.has(name)) kept.set(name, now.get(name));
+    history.replaceState(history.state, "", `?${kept}`);
   }
   let shown;
 

@@ -1,0 +1,119 @@
+"""Queries over the sample library that are worth telling, and how each of them comes out.
+
+A story says where to look, never what happens there: that is read off the rankings on the screen, so it is as true
+with another encoder or other weights. With the embedded model and weights 1 and 1 SMART lifts the right page in most,
+changes nothing in one and loses in one: a demo that never loses is not believed. A test holds that mix.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from smart_demo.types import POOLED, SAMPLES, SMART, Found, PageId, Scope
+
+
+@dataclass(frozen=True, slots=True)
+class Story:
+    """One query and the page that answers it."""
+
+    title: str
+    query: str
+    look: str
+    """One sentence: what to look at."""
+    document: str
+    page: int
+
+
+@dataclass(frozen=True, slots=True)
+class Told:
+    """A story as it came out in one search."""
+
+    story: Story
+    number: int
+    """1 for the first of all stories."""
+    key: tuple[Scope, PageId]
+    """The page that answers,"""
+    pooled: int
+    """its rank by the pooled vectors alone"""
+    smart: int
+    """and by SMART."""
+
+    @property
+    def outcome(self) -> str:
+        """What happened, in one sentence."""
+        if self.smart == self.pooled:
+            return "The same place in both: late interaction changes nothing here."
+        if self.smart < self.pooled:
+            first = "to first place" if self.smart == 1 else f"from place {self.pooled} to {self.smart}"
+            return f"SMART lifts it {first}."
+        return f"SMART loses here: the page falls from place {self.pooled} to {self.smart}."
+
+
+STORIES = (
+    Story(
+        "Words on a map",
+        "restricted area, no anchoring",
+        "The answer is one label on a map, among depths, stations and a legend.",
+        "site-map-and-floor-plan.pdf",
+        1,
+    ),
+    Story(
+        "One row of a table",
+        "lost-time injuries per million hours",
+        "The figure is a single row in the annual report's table on page 7.",
+        "annual-report-2024.pdf",
+        7,
+    ),
+    Story(
+        "A price among look-alikes",
+        "service engineer at sea, day rate 2024",
+        "Two price lists share nearly every word. Only one of them is for 2024, and the rate is on its last page.",
+        "price-list-2024.pdf",
+        3,
+    ),
+    Story(
+        "A number on a scan",
+        "serial number P3-2309",
+        "A service form on paper, scanned: no text layer, and the number stands in one box of it.",
+        "scanned-service-form.pdf",
+        1,
+    ),
+    Story(
+        "Two editions of one list",
+        "warranty in the 2023 price list",
+        "The warranty stands at the foot of the first page, and the 2024 edition looks just like it.",
+        "price-list-2023.pdf",
+        1,
+    ),
+    Story(
+        "A wind rose is a drawing",
+        "wind rose of wave directions",
+        "The rose on the station log's first page has few words, and other pages speak of wind and waves too.",
+        "station-log-sk2-january-2024.pdf",
+        1,
+    ),
+    Story(
+        "Asked in German",
+        "Wie wird die Boje verankert?",
+        "How is the buoy anchored? The German guide answers it on its last page.",
+        "wellenboje-kurzanleitung-de.pdf",
+        3,
+    ),
+)
+QUERIES = tuple(story.query for story in STORIES)
+
+
+def told(found: Found) -> Told | None:
+    """The story that a search tells: None for any other query, and where its page is not among the ranked ones.
+
+    `found` ranks by POOLED and SMART.
+    """
+    for number, story in enumerate(STORIES, start=1):
+        if story.query != found.query.text.strip():
+            continue
+        pooled, smart = found.results[POOLED.name].ranks, found.results[SMART.name].ranks
+        for page in found.parts.pages:
+            if (page.scope, page.document, page.number) == (SAMPLES, story.document, story.page):
+                known = page.key in pooled and page.key in smart
+                return Told(story, number, page.key, pooled[page.key], smart[page.key]) if known else None
+    return None
