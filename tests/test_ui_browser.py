@@ -4,9 +4,9 @@ import re
 from collections.abc import Iterator
 
 import pytest
-from playwright.sync_api import Browser, expect
+from playwright.sync_api import expect
 
-from tests.browser_page import PATIENCE, App, Visit, chromium, running_app
+from tests.browser_page import PATIENCE, App, Visit, running_app
 from tests.documents import write_pdf, write_picture
 
 pytestmark = pytest.mark.browser
@@ -23,12 +23,6 @@ def app(tmp_path_factory) -> Iterator[App]:
     write_pdf(samples / "harbour.pdf", "Ships may not anchor here.\nThe restricted area ends at the pier.")
     with running_app(samples) as running:
         yield running
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Browser]:
-    with chromium() as started:
-        yield started
 
 
 @pytest.fixture

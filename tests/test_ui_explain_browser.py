@@ -3,9 +3,9 @@
 from collections.abc import Iterator
 
 import pytest
-from playwright.sync_api import Browser, Locator, expect
+from playwright.sync_api import Locator, expect
 
-from tests.browser_page import PATIENCE, App, Visit, chromium, running_app
+from tests.browser_page import PATIENCE, App, Visit, running_app
 from tests.documents import write_pdf
 
 pytestmark = pytest.mark.browser
@@ -21,12 +21,6 @@ def app(tmp_path_factory) -> Iterator[App]:
     write_pdf(samples / "img src=x onerror=alert(3).pdf", "<img src=x onerror=alert(4)>\n${alert(5)} harbour `x`")
     with running_app(samples) as running:
         yield running
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Browser]:
-    with chromium() as started:
-        yield started
 
 
 def opened(visit: Visit, query: str, card: int = 0) -> Locator:

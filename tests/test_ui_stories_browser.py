@@ -5,9 +5,9 @@ from collections.abc import Iterator
 from urllib.parse import parse_qs, urlsplit
 
 import pytest
-from playwright.sync_api import Browser, expect
+from playwright.sync_api import expect
 
-from tests.browser_page import PATIENCE, App, Visit, chromium, running_app
+from tests.browser_page import PATIENCE, App, Visit, running_app
 from tests.stories_cases import write_story_samples
 
 pytestmark = pytest.mark.browser
@@ -17,12 +17,6 @@ pytestmark = pytest.mark.browser
 def app(tmp_path_factory) -> Iterator[App]:
     with running_app(write_story_samples(tmp_path_factory.mktemp("samples"))) as running:
         yield running
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Browser]:
-    with chromium() as started:
-        yield started
 
 
 @pytest.fixture
