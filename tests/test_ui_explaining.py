@@ -21,7 +21,7 @@ from smart_demo.serving import EMBEDDED, Backbones
 from smart_demo.store.library import Library
 from smart_demo.types import LOCAL, SAMPLES, SMART, TokenGrid, TokenKind
 from smart_demo.ui import explaining, results
-from smart_demo.ui.asking import ON_BOTH, ON_MINE, ON_SAMPLES, asked
+from smart_demo.ui.asking import ON_BOTH, ON_MINE, ON_SAMPLES, asked, asked_again
 from smart_demo.ui.handlers import Handlers
 from smart_demo.ui.maps import Maps
 from smart_demo.ui.preparation import Preparation
@@ -228,7 +228,7 @@ def test_any_words_become_short_plain_chips(words):
 def test_a_search_survives_the_way_to_the_page_and_back(text):
     wanted = asked(text, ON_MINE, 7, 0.35, 2.4)
     kept = explaining.asking(wanted)
-    assert asked(*(json.loads(kept)[name] for name in explaining.ASKED)) == wanted
+    assert asked_again(json.loads(kept)) == wanted
     markup = results.results(found([0.5], [0.5]), lambda _: b"", "", kept)
     value = markup.split('data-asked="', 1)[1].split('"', 1)[0]
     assert not set(value) & set("<>'")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import functools
 import logging
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import ParamSpec
 
@@ -91,7 +92,8 @@ class Wiring:
     @calm
     def elsewhere(self, answered: object, scope: object, *dials: object) -> object:
         """The same query in another scope."""
-        return self._answer(asked(_strings(answered)[0], scope, *dials))
+        text, _, picture = _strings(answered, 3)
+        return self._answer(replace(asked(text, scope, *dials), picture=picture))
 
     @calm
     def example(self, event: gr.EventData, *dials: object) -> object:
@@ -103,12 +105,14 @@ class Wiring:
     @calm
     def rerank(self, answered: object, *dials: object) -> object:
         """Other weights, no encoder."""
-        text, scope = _strings(answered)
-        return self.handlers.answer(asked(text, scope, *dials)) if text else gr.skip()
+        text, scope, picture = _strings(answered, 3)
+        return (
+            self.handlers.answer(replace(asked(text, scope, *dials), picture=picture)) if text or picture else gr.skip()
+        )
 
     def _answer(self, wanted: Asked) -> tuple[str, list[str], str]:
         shown = self.handlers.answer(wanted)
-        return shown, [wanted.text, wanted.scope], frame.chips(QUERIES, wanted.text)
+        return shown, _kept(wanted), frame.chips(QUERIES, wanted.text)
 
     # -- the library
 
@@ -135,16 +139,17 @@ class Wiring:
     @calm
     def open(self, request: gr.Request) -> object:
         """The first look: what the address asks, or the first example, is already answered."""
-        otherwise = asked(QUERIES[0], ON_SAMPLES, self.handlers.engine.settings.top, 1.0, 1.0)
+        otherwise = asked(QUERIES[0], top=self.handlers.engine.settings.top)
         wanted = asked_by(dict(request.query_params), otherwise) if request else otherwise
         page, around = self.page, self._around(self.handlers.pulse())
         around[page.scope] = gr.Radio(self.handlers.choices(), value=wanted.scope, visible=page.private)
-        turned = (wanted.top, wanted.weights.pooled, wanted.weights.late)
+        weights = wanted.weights
+        turned = (wanted.top, weights.pooled, weights.late, weights.reduce.value, weights.counted.value)
         return {
             **around,
             **dict(zip(page.dials, turned, strict=True)),
             page.query: wanted.text,
-            page.answered: [wanted.text, wanted.scope],
+            page.answered: _kept(wanted),
             page.chips: frame.chips(QUERIES, wanted.text),
             page.results: self.handlers.shown(wanted),
         }
@@ -153,12 +158,12 @@ class Wiring:
     def look(self, seen: object, answered: object, *dials: object) -> object:
         """Everything that may have changed by itself. The timer rests once nothing will."""
         now = self.handlers.pulse()
-        if now.page == _strings(seen)[0]:
+        if now.page == _strings(seen, 2)[0]:
             return gr.skip() if now.busy else {self.page.timer: gr.Timer(active=False)}
         changed = self._around(now)
-        text, scope = _strings(answered)
-        if text and now.answers != _strings(seen)[1]:
-            changed[self.page.results] = self.handlers.shown(asked(text, scope, *dials))
+        text, scope, picture = _strings(answered, 3)
+        if (text or picture) and now.answers != _strings(seen, 2)[1]:
+            changed[self.page.results] = self.handlers.shown(replace(asked(text, scope, *dials), picture=picture))
         return changed
 
     def _around(self, now: Pulse) -> dict[object, object]:
@@ -181,11 +186,16 @@ class Wiring:
         return around
 
 
-def _strings(pair: object) -> tuple[str, str]:
-    """Two strings that the browser's state gave back; empty ones for anything else."""
-    if isinstance(pair, list | tuple) and len(pair) == 2 and all(isinstance(part, str) for part in pair):
-        return pair[0], pair[1]
-    return "", ""
+def _kept(wanted: Asked) -> list[str]:
+    """What is remembered of an answer, beside the dials."""
+    return [wanted.text, wanted.scope, wanted.picture]
+
+
+def _strings(given: object, count: int) -> tuple[str, ...]:
+    """So many strings that a state gave back; empty ones for anything else."""
+    if isinstance(given, list | tuple) and len(given) == count and all(isinstance(part, str) for part in given):
+        return tuple(given)
+    return ("",) * count
 
 
 def build_app(engine: Engine, preparation: Preparation) -> gr.Blocks:

@@ -19,7 +19,6 @@ from smart_demo.ui.asking import Asked
 from smart_demo.ui.stopwords import STOPWORDS
 from smart_demo.ui.wording import esc, plain, score
 
-ASKED = ("text", "scope", "top", "pooled", "late")
 CHIPS, ALL_CHIPS = 16, 160
 """Words offered at once, and after "show all"."""
 LONGEST_LABEL = 32
@@ -36,10 +35,7 @@ KINDS = {
 
 def asking(wanted: Asked) -> str:
     """A search as the viewer keeps it, to give it back with every question: JSON in ASCII."""
-    weights = wanted.weights
-    return json.dumps(
-        dict(zip(ASKED, (wanted.text, wanted.scope, wanted.top, weights.pooled, weights.late), strict=True))
-    )
+    return json.dumps(wanted.fields)
 
 
 def described(explanation: Explanation) -> dict[str, object]:

@@ -126,9 +126,13 @@ class Handlers:
             name = self.serving().name
             return results.empty(f"{name} is still loading", "Your documents are searched as soon as it is there.")
         methods = (POOLED, LATE, Method(SMART.name, SMART.label, wanted.weights))
-        found = self.engine.search(Query(wanted.text), scopes, methods, wanted.top)
+        found = self.engine.search(self.query(wanted), scopes, methods, wanted.top)
         answer = results.results(found, self._thumbnail, address(wanted), explaining.asking(wanted))
         return presenting.story(told(found)) + answer
+
+    def query(self, wanted: Asked) -> Query:
+        """What the encoder is given."""
+        return Query(wanted.text)
 
     def shown(self, wanted: Asked) -> str:
         """The same, with a refusal in the place of the answer: for looks that nobody asked for."""

@@ -7,12 +7,15 @@ from collections.abc import Callable, Mapping, Sequence
 import gradio as gr
 
 from smart_demo.config import Settings
+from smart_demo.types import Counted, Reduce
 from smart_demo.ui import frame, library_panel, presenting, results
 from smart_demo.ui.asking import FEWEST, HEAVIEST, MOST, ON_MINE, ON_SAMPLES
 from smart_demo.ui.stories import QUERIES
 
 Serve = Callable[[object], Mapping[str, object]]
 """What a script of the page may ask; anyone with curl may, too."""
+LATE_FORMS = [("mean", Reduce.MEAN.value), ("sum", Reduce.SUM.value)]
+LATE_TOKENS = [("all tokens", Counted.ALL.value), ("content words (ablation)", Counted.CONTENT.value)]
 SECONDS = 0.7
 """Between two looks at what goes on behind the page; nothing is asked while nothing goes on."""
 
@@ -39,9 +42,9 @@ class Layout:
         self.footer = _html("", "footer")
 
     @property
-    def dials(self) -> list[gr.Slider]:
-        """What re-ranks without encoding: results a column and both weights."""
-        return [self.top, self.pooled, self.late]
+    def dials(self) -> list[gr.Slider | gr.Radio]:
+        """What re-ranks without encoding, in the order of `asked`: results a column, weights, the late part's form."""
+        return [self.top, self.pooled, self.late, self.reduce, self.counted]
 
     def _lay_out_query(self) -> None:
         with gr.Row(elem_id="ask"):
@@ -62,7 +65,14 @@ class Layout:
     def _lay_out_dials(self, settings: Settings) -> None:
         with gr.Row(elem_id="dials"):
             choices = [ON_SAMPLES, ON_MINE] if self.private else [ON_SAMPLES]
-            self.scope = gr.Radio(choices, value=ON_SAMPLES, label="Search in", elem_id="scope", visible=self.private)
+            self.scope = gr.Radio(
+                choices,
+                value=ON_SAMPLES,
+                label="Search in",
+                elem_id="scope",
+                elem_classes="segments",
+                visible=self.private,
+            )
             self.top = gr.Slider(FEWEST, MOST, settings.top, step=1, label="Results", elem_id="top")
             self.pooled = gr.Slider(0, HEAVIEST, 1, step=0.05, label="Pooled weight", elem_id="weight-pooled")
             self.late = gr.Slider(0, HEAVIEST, 1, step=0.05, label="Late weight", elem_id="weight-late")
@@ -76,6 +86,13 @@ class Layout:
                     for label, pooled, late in presenting.PRESETS
                 ]
                 """Each with its weights of pooled and late."""
+            with gr.Row(elem_id="late-part"):
+                self.reduce = gr.Radio(
+                    LATE_FORMS, value=Reduce.MEAN, label="Late part: the", elem_id="reduce", elem_classes="segments"
+                )
+                self.counted = gr.Radio(
+                    LATE_TOKENS, value=Counted.ALL, label="over the query’s", elem_id="counted", elem_classes="segments"
+                )
 
     def _lay_out_library(self, settings: Settings) -> None:
         with gr.Column(elem_id="intake", scale=5, min_width=280):

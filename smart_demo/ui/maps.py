@@ -7,9 +7,9 @@ from collections.abc import Callable
 
 from smart_demo.errors import InputRefused, LibraryError, SmartError
 from smart_demo.explanation import Explanation
-from smart_demo.types import LOCAL, Query
+from smart_demo.types import LOCAL
 from smart_demo.ui import explaining
-from smart_demo.ui.asking import CHOICES, asked
+from smart_demo.ui.asking import CHOICES, asked_again
 from smart_demo.ui.handlers import CALM, Handlers, parse_page
 
 log = logging.getLogger(__name__)
@@ -30,13 +30,12 @@ class Maps:
         return _calm(lambda: explaining.overlay(self._explanation(wanted), _field(wanted, "view")))
 
     def _explanation(self, wanted: object) -> Explanation:
-        fields = _field(wanted, "asked")
-        search = asked(*(_field(fields, name) for name in explaining.ASKED))
+        search = asked_again(_field(wanted, "asked"))
         scopes, page = CHOICES[search.scope], parse_page(_field(wanted, "page"))
         engine = self._handlers.engine
         if not all(map(self._handlers.visible, scopes)) or (LOCAL in scopes and not engine.backbones.ready):
             raise LibraryError("That page cannot be shown here.")
-        return engine.explain(Query(search.text), scopes, page, search.weights, search.top)
+        return engine.explain(self._handlers.query(search), scopes, page, search.weights, search.top)
 
 
 def _field(fields: object, name: str) -> object:

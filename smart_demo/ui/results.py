@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from smart_demo.samples import Samples
-from smart_demo.types import Found, Weights
+from smart_demo.types import Counted, Found, Reduce, Weights
 from smart_demo.ui.badges import Side
 from smart_demo.ui.cards import Thumbnail, card
 from smart_demo.ui.facts import facts, weight
@@ -108,7 +108,9 @@ def _head(side: Side, title: str, subtitle: str) -> str:
 
 
 def _formula(weights: Weights) -> str:
-    return f"{weight(weights.pooled)} × pooled + {weight(weights.late)} × late"
+    form = " (sum)" if weights.reduce is Reduce.SUM else ""
+    words = ", content words only: our ablation" if weights.counted is Counted.CONTENT else ""
+    return f"{weight(weights.pooled)} × pooled + {weight(weights.late)} × late{form}{words}"
 
 
 def _column(rows: tuple[Row, ...], side: Side, shown: Columns, thumbnail: Thumbnail) -> str:
