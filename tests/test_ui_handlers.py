@@ -1,11 +1,14 @@
 """Handlers as curl may call them: any argument, any order, public or not."""
 
 import inspect
+import json
 import math
 from urllib.parse import parse_qsl
 
 import gradio as gr
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from smart_demo.backbones.registry import Choice
 from smart_demo.backbones.words import WordBackbone
@@ -14,9 +17,9 @@ from smart_demo.engine import Engine
 from smart_demo.errors import BackboneUnavailable, InputRefused
 from smart_demo.serving import EMBEDDED, Backbones
 from smart_demo.store.library import Library
-from smart_demo.types import LOCAL, SAMPLES, Weights
+from smart_demo.types import LOCAL, SAMPLES, Counted, Reduce, Weights
 from smart_demo.ui import theme
-from smart_demo.ui.asking import LONGEST_ADDRESS, ON_BOTH, ON_MINE, ON_SAMPLES, address, asked, asked_by
+from smart_demo.ui.asking import LONGEST_ADDRESS, ON_BOTH, ON_MINE, ON_SAMPLES, address, asked, asked_again, asked_by
 from smart_demo.ui.build import build_app, calm
 from smart_demo.ui.handlers import Handlers
 from smart_demo.ui.preparation import Preparation
@@ -66,12 +69,14 @@ def handlers(make, tmp_path):
 
 @pytest.mark.parametrize("value", NONSENSE, ids=repr)
 def test_any_argument_is_made_sense_of(value):
-    wanted = asked(value, value, value, value, value)
+    wanted = asked(value, value, value, value, value, value, value, value)
     assert isinstance(wanted.text, str)
     assert wanted.scope == ON_SAMPLES
     assert 3 <= wanted.top <= 20
     assert 0 <= wanted.weights.pooled <= 4
     assert 0 <= wanted.weights.late <= 4
+    assert (wanted.weights.reduce, wanted.weights.counted) == (Reduce.MEAN, Counted.ALL)
+    assert asked_again(wanted.fields) == wanted
 
 
 def test_pages_that_are_not_there_or_not_ours_are_one_sentence(handlers):
@@ -150,6 +155,23 @@ def test_the_pulse_rests_when_nothing_goes_on_and_differs_when_a_page_goes(handl
     handlers.delete(handlers.documents(LOCAL)[0].file)
     assert handlers.pulse().page != before.page
     assert handlers.pulse().answers != before.answers
+
+
+@given(
+    st.builds(
+        asked,
+        st.text(st.characters(exclude_categories=["Cs"]), min_size=1, max_size=60).map(str.strip).filter(bool),
+        st.sampled_from([ON_SAMPLES, ON_MINE, ON_BOTH]),
+        st.integers(3, 20),
+        st.integers(0, 80).map(lambda steps: steps / 20),
+        st.integers(0, 80).map(lambda steps: steps / 20),
+        st.sampled_from(Reduce),
+        st.sampled_from(Counted),
+    )
+)
+def test_an_address_and_the_browser_s_memory_ask_the_same_again(wanted):
+    assert asked_by(dict(parse_qsl(address(wanted))), asked("other")) == wanted
+    assert asked_again(json.loads(json.dumps(wanted.fields))) == wanted
 
 
 def test_an_address_asks_the_same_again():

@@ -127,6 +127,24 @@ def test_a_preset_ranks_again_without_an_encoder(visit):
     expect(page.get_by_role("spinbutton", name="Pooled weight")).to_have_value("0")
 
 
+def test_the_late_part_as_a_sum_or_over_own_words_is_named_and_linked(visit):
+    page = visit.open()
+    head = page.locator(".column-head.of-smart")
+    page.get_by_role("radio", name="sum").check()
+    expect(head).to_contain_text("1.00 × late (sum)")
+    expect(page.get_by_role("button", name="SMART 1/1")).to_have_attribute("aria-pressed", "false")
+    page.get_by_role("radio", name="own words").check()
+    expect(head).to_contain_text("ablation")
+    expect(page.locator(".notice")).to_contain_text("leaves nothing out")
+    expect(page.locator(".verdict .meta")).not_to_contain_text("encoded")
+    again = visit.open("/?" + page.locator(".answer").get_attribute("data-link"))
+    expect(again.get_by_role("radio", name="sum")).to_be_checked()
+    expect(head).to_contain_text("(sum), own words only")
+    page.get_by_role("button", name="SMART 1/1").click()
+    expect(page.get_by_role("radio", name="mean")).to_be_checked()
+    expect(head).to_have_text(re.compile(r"1\.00 × pooled \+ 1\.00 × late$"))
+
+
 def test_the_presenter_s_view_fits_a_phone(app, browser):
     visitor = Visit(browser, app, width=390, height=844, dark=True)
     page = visitor.open("/?present=1")

@@ -13,7 +13,7 @@ import gradio as gr
 
 from smart_demo.engine import Engine
 from smart_demo.errors import SmartError
-from smart_demo.types import LOCAL, SAMPLES
+from smart_demo.types import LOCAL, SAMPLES, Counted, Reduce
 from smart_demo.ui import frame, library_panel
 from smart_demo.ui.asking import ON_SAMPLES, Asked, asked, asked_by
 from smart_demo.ui.handlers import CALM, Handlers, Pulse
@@ -69,8 +69,9 @@ class Wiring:
         page.scope.input(
             self.elsewhere, [page.answered, page.scope, *page.dials], answer, **ASKING, show_progress_on=page.results
         )
-        for preset, pooled, late in page.presets:  # sets the sliders, and they re-rank
-            preset.click(None, None, [page.pooled, page.late], js=f"() => [{pooled}, {late}]", **QUIET)
+        for preset, pooled, late in page.presets:  # sets the dials, and they re-rank; a preset is the paper's form
+            paper = f'() => [{pooled}, {late}, "{Reduce.MEAN}", "{Counted.ALL}"]'
+            preset.click(None, None, page.dials[1:], js=paper, **QUIET)
         turned = [dial.change for dial in page.dials]
         gr.on(turned, self.rerank, [page.answered, *page.dials], page.results, **QUIET, trigger_mode="always_last")
         around = [page.status, page.footer, page.sample_documents, page.scope, page.timer, page.seen, page.results]

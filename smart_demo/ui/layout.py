@@ -15,7 +15,7 @@ from smart_demo.ui.stories import QUERIES
 Serve = Callable[[object], Mapping[str, object]]
 """What a script of the page may ask; anyone with curl may, too."""
 LATE_FORMS = [("mean", Reduce.MEAN.value), ("sum", Reduce.SUM.value)]
-LATE_TOKENS = [("all tokens", Counted.ALL.value), ("content words (ablation)", Counted.CONTENT.value)]
+LATE_TOKENS = [("all query tokens", Counted.ALL.value), ("the query’s own words (ablation)", Counted.CONTENT.value)]
 SECONDS = 0.7
 """Between two looks at what goes on behind the page; nothing is asked while nothing goes on."""
 
@@ -91,7 +91,7 @@ class Layout:
                     LATE_FORMS, value=Reduce.MEAN, label="Late part: the", elem_id="reduce", elem_classes="segments"
                 )
                 self.counted = gr.Radio(
-                    LATE_TOKENS, value=Counted.ALL, label="over the query’s", elem_id="counted", elem_classes="segments"
+                    LATE_TOKENS, value=Counted.ALL, label="over", elem_id="counted", elem_classes="segments"
                 )
 
     def _lay_out_library(self, settings: Settings) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from smart_demo.samples import Samples
-from smart_demo.types import Counted, Found, Reduce, Weights
+from smart_demo.types import Counted, Found, Reduce, TokenKind, Weights
 from smart_demo.ui.badges import Side
 from smart_demo.ui.cards import Thumbnail, card
 from smart_demo.ui.facts import facts, weight
@@ -12,6 +12,9 @@ from smart_demo.ui.threads import threads
 from smart_demo.ui.wording import count, esc, milliseconds
 
 _WEIGHTLESS = "Both weights are 0, so SMART has nothing to rank by: the order of its column says nothing. Raise one."
+_NOTHING_LEFT_OUT = (
+    "This model keeps only the query's own words, so the ablation leaves nothing out and changes nothing."
+)
 _STAGES = {"encode": "query encoded", "candidates": "pages found", "score": "scored", "rank": "ranked"}
 
 
@@ -27,6 +30,7 @@ def results(found: Found, thumbnail: Thumbnail, link: str = "", asked: str = "")
         'aria-label="Results">'
         f"{_verdict(shown)}{_notice(found.encoding.notice)}"
         f"{_notice('' if shown.weights.pooled or shown.weights.late else _WEIGHTLESS)}"
+        f"{_notice(_NOTHING_LEFT_OUT if _ablates_nothing(shown) else '')}"
         f'<div class="columns">{_head(Side.POOLED, "Pooled only", "one vector per page")}'
         f'<span class="gutter-head" aria-hidden="true"></span>'
         f"{_head(Side.SMART, 'SMART', _formula(shown.weights))}"
@@ -90,6 +94,11 @@ def _verdict(shown: Columns) -> str:
     )
 
 
+def _ablates_nothing(shown: Columns) -> bool:
+    """Whether content words alone were asked for of a query that has no other tokens."""
+    return shown.weights.counted is Counted.CONTENT and bool((shown.found.parts.kinds == TokenKind.CONTENT).all())
+
+
 def _times(found: Found, total: float) -> str:
     """Encoding and everything after it; a stage answered from memory says so."""
     encode = found.milliseconds.get("encode", 0.0)
@@ -109,7 +118,7 @@ def _head(side: Side, title: str, subtitle: str) -> str:
 
 def _formula(weights: Weights) -> str:
     form = " (sum)" if weights.reduce is Reduce.SUM else ""
-    words = ", content words only: our ablation" if weights.counted is Counted.CONTENT else ""
+    words = ", own words only: our ablation" if weights.counted is Counted.CONTENT else ""
     return f"{weight(weights.pooled)} × pooled + {weight(weights.late)} × late{form}{words}"
 
 

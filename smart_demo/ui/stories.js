@@ -132,7 +132,8 @@
     const asked = new URLSearchParams(answer.dataset.link);
     for (const preset of document.querySelectorAll("#presets button")) {
       const [pooled, late] = preset.id.split("-").slice(1);
-      preset.setAttribute("aria-pressed", asked.get("lp") === pooled && asked.get("ll") === late);
+      const paper = !asked.has("sum") && !asked.has("words");
+      preset.setAttribute("aria-pressed", paper && asked.get("lp") === pooled && asked.get("ll") === late);
     }
     if (!pending) return;
     const cards = [...answer.querySelectorAll(".card")].filter((card) => card.dataset.page === pending);
