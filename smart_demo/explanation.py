@@ -8,11 +8,12 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from smart_demo import explain
-from smart_demo.errors import LibraryError
-from smart_demo.explain import Attribution, ColourRange, Match, PageMap
+from smart_demo.comparison import Key, passing
+from smart_demo.errors import InputRefused, LibraryError
+from smart_demo.explain import Attribution, ColourRange, Match, PageMap, Pair, Sweep
 from smart_demo.recent import Recent
 from smart_demo.store.library import Library
-from smart_demo.types import Found, PageId, QueryEncoding, Scope, StoredPage, Weights
+from smart_demo.types import POOLED, SMART, Found, QueryEncoding, StoredPage, Weights
 
 MATCHES_KEPT, MATCH_BYTES = 64, 2**21
 """How many matches are kept, and how large one may be to be kept: 128 MiB at most. Forty query tokens on a page of
@@ -32,6 +33,28 @@ class Explanation:
     """Whether the search reached the page token by token, or its late part was computed for this look alone."""
     similarity: ColourRange
     contribution: ColourRange
+    sweep: Sweep | None = None
+    """Its rank by SMART for each late weight, and"""
+    leads: tuple[float, float] | None = None
+    """the late weights between which it is first. None for a page that the search did not reach, or that never is."""
+
+
+@dataclass(frozen=True, eq=False)
+class Pairing:
+    """Two pages under one search, the first set against the second."""
+
+    found: Found
+    first: Explanation
+    second: Explanation
+    pair: Pair
+    swap: float | None
+    """The late weight at which they change places; None where none does, and for a pair of which the search did not
+    reach both token by token."""
+
+    @property
+    def scored(self) -> bool:
+        """Whether SMART ranked both."""
+        return self.first.scored and self.second.scored
 
 
 @dataclass(frozen=True, eq=False)
@@ -49,7 +72,7 @@ class Explainer:
         self._ranges: Recent[_Ranges] = Recent(RANGES_KEPT)
         self._generation = library.generation
 
-    def explain(self, found: Found, page: tuple[Scope, PageId], weights: Weights) -> Explanation:
+    def explain(self, found: Found, page: Key, weights: Weights) -> Explanation:
         """Take a page of a search apart. LibraryError if it is not, or no longer, among the pages searched."""
         self.drop_what_went()
         stored = next((one for one in found.parts.pages if one.key == page), None)
@@ -58,7 +81,21 @@ class Explainer:
         attribution = explain.attribute(self._match(found.encoding, stored), weights)
         ranges = self._ranges_of(found, weights)
         scored = found.parts.pages.index(stored) in found.parts.candidates
-        return Explanation(stored, attribution, scored, ranges.similarity, ranges.contribution)
+        ranks = explain.sweep(found.parts, stored, weights) if scored else None
+        leads = explain.first_place(found.parts, stored, weights) if scored else None
+        return Explanation(stored, attribution, scored, ranges.similarity, ranges.contribution, ranks, leads)
+
+    def pair(self, found: Found, page: Key, other: Key | None, weights: Weights) -> Pairing:
+        """Set one page of a search against another: that of `comparison.passing`, and in its order, if None.
+        InputRefused where that is the same page or there is no other; LibraryError as `explain`.
+        """
+        keys = (page, other) if other else passing(found.results[POOLED.name], found.results[SMART.name], page)
+        if keys is None or keys[0] == keys[1]:
+            raise InputRefused("A page is compared with another one.", "Choose two different pages.")
+        first, second = (self.explain(found, key, weights) for key in keys)
+        both = first.scored and second.scored
+        meeting = explain.swap(found.parts, first.page, second.page, weights) if both else None
+        return Pairing(found, first, second, explain.compare(first.attribution, second.attribution), meeting)
 
     def _match(self, query: QueryEncoding, page: StoredPage) -> Match:
         key = (query.query.key, page)
