@@ -34,7 +34,7 @@ class Explanation:
     similarity: ColourRange
     contribution: ColourRange
     sweep: Sweep | None = None
-    """Its rank by SMART for each late weight, and"""
+    """Its rank by SMART for late weights over the slider's range and the one in use, and"""
     leads: tuple[float, float] | None = None
     """the late weights between which it is first. None for a page that the search did not reach, or that never is."""
 
@@ -81,8 +81,11 @@ class Explainer:
         attribution = explain.attribute(self._match(found.encoding, stored), weights)
         ranges = self._ranges_of(found, weights)
         scored = found.parts.pages.index(stored) in found.parts.candidates
-        ranks = explain.sweep(found.parts, stored, weights) if scored else None
-        leads = explain.first_place(found.parts, stored, weights) if scored else None
+        ranks, leads = None, None
+        if scored:
+            lates = np.union1d(explain.late_weights(), np.float32(weights.late))
+            ranks = explain.sweep(found.parts, stored, weights, lates)
+            leads = explain.first_place(found.parts, stored, weights)
         return Explanation(stored, attribution, scored, ranges.similarity, ranges.contribution, ranks, leads)
 
     def pair(self, found: Found, page: Key, other: Key | None, weights: Weights) -> Pairing:

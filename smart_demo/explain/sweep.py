@@ -22,7 +22,11 @@ class Sweep:
     late: Floats
     """(L,) weights λl,"""
     ranks: npt.NDArray[np.int64]
-    """(L,) and the rank at each, 1 being first."""
+    """(L,) and the rank at each, 1 being first,"""
+    candidates: int
+    """among so many pages,"""
+    pages: int
+    """and at λl = 0 among so many."""
 
 
 def late_weights(steps: int = 80) -> Floats:
@@ -46,7 +50,7 @@ def sweep(parts: Parts, page: StoredPage, weights: Weights, late: Floats | None 
         everywhere = np.arange(len(parts.pages))
         whole = _ranks(pooled[None], int(parts.candidates[row]), _before(parts, everywhere, page))
         ranks = np.where(lambdas == 0, whole, ranks)
-    return Sweep(lambdas, ranks)
+    return Sweep(lambdas, ranks, len(parts.candidates), len(parts.pages))
 
 
 def swap(parts: Parts, one: StoredPage, other: StoredPage, weights: Weights) -> float | None:
