@@ -104,6 +104,7 @@
     if (!words.some((line) => line.id === pressed)) pressed = first?.id ?? "";
     if (told.folded.some((line) => line.id && line.id === pressed)) open = true;
     draw();
+    if (!other && dialog.contains(document.activeElement)) table.querySelector('[aria-pressed="true"]')?.focus({ preventScroll: true });
   }
 
   function clear(sentence) {
@@ -128,7 +129,7 @@
   async function lay(one, page, choices, now) {
     one.select.replaceChildren(...choices.map((choice) => text("option", { value: choice.key }, choice.label)));
     one.select.value = page.key;
-    one.ranks.replaceChildren(`${page.where} · Pooled only `, text("b", { class: "of-pooled" }, page.pooled), " · SMART ", text("b", { class: "of-smart" }, page.smart));
+    one.ranks.replaceChildren("Pooled only ", text("b", { class: "of-pooled" }, page.pooled), " · SMART ", text("b", { class: "of-smart" }, page.smart));
     one.paper.setAttribute("aria-label", `${page.name}, ${page.where}`);
     one.name = `${page.name}, ${page.where}`;
     one.image.width = page.width;

@@ -10,7 +10,7 @@ from smart_demo.explain import LARGEST
 from smart_demo.explanation import Pairing
 from smart_demo.types import POOLED, SMART
 from smart_demo.ui.explaining import word_label
-from smart_demo.ui.facts import weight
+from smart_demo.ui.facts import apart, weight
 from smart_demo.ui.ledger import Ledger, Line
 
 Piece = dict[str, str]
@@ -62,7 +62,7 @@ def places_change(pairing: Pairing) -> str:
         return "No late weight changes their order." + (f" {by_pooled} is ahead at every one." if gap else "")
     beyond = f", beyond the slider’s end at {LARGEST:g}" if meeting > LARGEST else ""
     return (
-        f"They change places at a late weight of {_apart(meeting, weights.late)}{beyond}: below it {by_pooled} is "
+        f"They change places at a late weight of {apart(meeting, weights.late)}{beyond}: below it {by_pooled} is "
         f"ahead, above it {by_late}. It is {weight(weights.late)} now."
     )
 
@@ -106,14 +106,6 @@ def _s(line: Line) -> str:
 
 def _amount(ledger: Ledger, line: Line) -> str:
     return ledger.shown(abs(line.difference))
-
-
-def _apart(value: float, other: float) -> str:
-    """A weight with as many decimals as it takes to tell it from 0 and from another one; two at least."""
-    for places in range(2, 5):
-        if round(value, places) not in (0, round(other, places)):
-            return f"{value:.{places}f}"
-    return f"{value:.2g}" if value < 0.001 else f"{value:.4f}"
 
 
 def _text(text: str) -> Piece:

@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import math
-
 from smart_demo.explain import LARGEST, Sweep
 from smart_demo.explanation import Explanation
 from smart_demo.types import Weights
-from smart_demo.ui.facts import weight
+from smart_demo.ui.facts import apart, weight
 from smart_demo.ui.rankline import BOTTOM, HEIGHT, LEFT, RIGHT, TOP, WIDTH, RankLine, rank_line
 from smart_demo.ui.wording import count, esc
 
@@ -70,18 +68,13 @@ def _never(ranks: Sweep, start: int, end: int) -> str:
 
 
 def _reign(leads: tuple[float, float] | None) -> tuple[str, str] | None:
-    """The weights between which a page is first, rounded into that range; an end that the slider does not reach is
-    empty. None where it is nowhere first on the slider.
+    """The weights between which a page is first; an end that the slider does not reach is empty. None where it is
+    nowhere first on the slider.
     """
     if leads is None or leads[0] >= LARGEST:
         return None
     start, end = leads
-    for places in range(2, 7):
-        unit = 10**places
-        up, low = math.ceil(start * unit) / unit, math.floor(min(end, LARGEST) * unit) / unit
-        if up <= low:
-            return (f"{up:.{places}f}" if start else "", f"{low:.{places}f}" if end < LARGEST else "")
-    return None
+    return apart(start, end) if start else "", apart(end, start) if end < LARGEST else ""
 
 
 def _at(ranks: Sweep, late: float) -> int:
