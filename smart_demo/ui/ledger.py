@@ -96,7 +96,8 @@ def _split(pair: Pair, telling: Collection[tuple[int, ...]]) -> tuple[list[Row],
     rest = [row for row in pair.rows if row.first_term and row.first_term.tokens not in telling]
     if not told:
         told, rest = rest[:FEW], rest[FEW:]
-    return pooled + told[:WORDS], told[WORDS:] + rest
+    kept, others = pooled + told[:WORDS], told[WORDS:] + rest
+    return (kept + others, []) if len(others) == 1 else (kept, others)
 
 
 def _places(difference: float) -> int:

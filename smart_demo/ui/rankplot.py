@@ -84,7 +84,8 @@ def _at(ranks: Sweep, late: float) -> int:
 def _reached(ranks: Sweep) -> str:
     if ranks.candidates == ranks.pages:
         return ""
-    return f" Weight 0 ranks all {count(ranks.pages, 'page')}, any other the {ranks.candidates:,} that were scored."
+    scored = f"any other weight the {ranks.candidates:,} scored token by token"
+    return f" Weight 0 ranks all {count(ranks.pages, 'page')}, {scored}."
 
 
 def _drawing(line: RankLine, alternative: str) -> str:
