@@ -300,7 +300,9 @@ def test_a_page_that_smart_did_not_rank_is_never_said_to_have_been_passed():
     assert pair.swap is None
     assert told["title"] == "X against Y"
     assert told["pages"][1]["smart"] == "not ranked"
-    assert sentence(told).startswith("SMART did not rank Y: not scored token by token")
+    assert sentence(told).startswith(
+        "SMART did not rank Y: it was not scored token by token. Computed for this look alone, X would be "
+    )
     assert "X would be 0.1000 ahead of Y" in sentence(told)
     assert told["swap"] == "At which late weight they change places is not known: SMART did not rank both."
 

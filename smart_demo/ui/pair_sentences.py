@@ -72,12 +72,9 @@ def _unreached(pairing: Pairing) -> list[Piece]:
     left_out = [name for name, one in (("X", pairing.first), ("Y", pairing.second)) if not one.scored]
     if not left_out:
         return []
-    return [
-        _text(
-            f"SMART did not rank {' and '.join(left_out)}: not scored token by token, since not among the nearest "
-            "pages. Computed for this look alone, "
-        )
-    ]
+    were = "they were" if len(left_out) > 1 else "it was"
+    said = f"SMART did not rank {' and '.join(left_out)}: {were} not scored token by token. "
+    return [_text(f"{said}Computed for this look alone, ")]
 
 
 def _speak(lines: Sequence[Line], behind: str, ledger: Ledger) -> list[Piece]:
