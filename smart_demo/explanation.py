@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property
 
 import numpy as np
 
@@ -13,7 +14,7 @@ from smart_demo.errors import InputRefused, LibraryError
 from smart_demo.explain import Attribution, ColourRange, Match, PageMap, Pair, Sweep
 from smart_demo.recent import Recent
 from smart_demo.store.library import Library
-from smart_demo.types import POOLED, SMART, Found, QueryEncoding, StoredPage, Weights
+from smart_demo.types import POOLED, SMART, Found, Parts, QueryEncoding, StoredPage, Weights
 
 MATCHES_KEPT, MATCH_BYTES = 64, 2**21
 """How many matches are kept, and how large one may be to be kept: 128 MiB at most. Forty query tokens on a page of
@@ -33,10 +34,25 @@ class Explanation:
     """Whether the search reached the page token by token, or its late part was computed for this look alone."""
     similarity: ColourRange
     contribution: ColourRange
-    sweep: Sweep | None = None
-    """Its rank by SMART for late weights over the slider's range and the one in use, and"""
-    leads: tuple[float, float] | None = None
-    """the late weights between which it is first. None for a page that the search did not reach, or that never is."""
+    parts: Parts | None = None
+    """What other weights rank the search's pages from."""
+
+    @cached_property
+    def sweep(self) -> Sweep | None:
+        """Its rank by SMART for late weights over the slider's range and the one in use; None for a page that the
+        search did not reach.
+        """
+        if self.parts is None or not self.scored:
+            return None
+        late = np.union1d(explain.late_weights(), np.float32(self.attribution.weights.late))
+        return explain.sweep(self.parts, self.page, self.attribution.weights, late)
+
+    @cached_property
+    def leads(self) -> tuple[float, float] | None:
+        """The late weights between which it is first; None for a page that is nowhere, or that was not reached."""
+        if self.parts is None or not self.scored:
+            return None
+        return explain.first_place(self.parts, self.page, self.attribution.weights)
 
 
 @dataclass(frozen=True, eq=False)
@@ -81,12 +97,7 @@ class Explainer:
         attribution = explain.attribute(self._match(found.encoding, stored), weights)
         ranges = self._ranges_of(found, weights)
         scored = found.parts.pages.index(stored) in found.parts.candidates
-        ranks, leads = None, None
-        if scored:
-            lates = np.union1d(explain.late_weights(), np.float32(weights.late))
-            ranks = explain.sweep(found.parts, stored, weights, lates)
-            leads = explain.first_place(found.parts, stored, weights)
-        return Explanation(stored, attribution, scored, ranges.similarity, ranges.contribution, ranks, leads)
+        return Explanation(stored, attribution, scored, ranges.similarity, ranges.contribution, found.parts)
 
     def pair(self, found: Found, page: Key, other: Key | None, weights: Weights) -> Pairing:
         """Set one page of a search against another: that of `comparison.passing`, and in its order, if None.

@@ -137,4 +137,4 @@ def test_the_section_is_sound_markup_and_draws_what_the_ranking_says():
     seen = Markup(re.sub("<(/?)(circle|text|svg)", r"<\1span", rankplot.section(told)))
     assert "Place 2 at weight 0; first from there on. Now, at 0.37: place 1." in seen.text
     assert any("2 at 0, 1 at 1" in value for _, name, value in seen.attributes if name == "aria-label")
-    assert "No line" in rankplot.section(replace(told, sweep=None))
+    assert "No line" in rankplot.section(replace(told, scored=False))
