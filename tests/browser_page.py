@@ -128,7 +128,7 @@ class Visit:
 
     def cards(self, column: str) -> Locator:
         """Cards of a column, by its heading."""
-        return self.page.get_by_role("list", name=column, exact=True).get_by_role("button")
+        return self.page.get_by_role("list", name=column, exact=True).get_by_role("button", name="Open the page")
 
     def search(self, query: str) -> None:
         """Ask, and wait until this query is the one that is answered."""

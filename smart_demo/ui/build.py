@@ -215,8 +215,11 @@ def build_app(engine: Engine, preparation: Preparation) -> gr.Blocks:
     def overlay(wanted: object) -> dict[str, object]:
         return maps.overlay(wanted)
 
+    def pair(wanted: object) -> dict[str, object]:
+        return maps.pair(wanted)
+
     with gr.Blocks(title="SMART demo", analytics_enabled=False, fill_width=True) as app:
-        page = Layout(engine.settings, [picture, explain, overlay], private=handlers.private)
+        page = Layout(engine.settings, [picture, explain, overlay, pair], private=handlers.private)
         wiring = Wiring(handlers, page)
         app.load(wiring.open, None, wiring.opened, **QUIET)
     return app

@@ -43,10 +43,22 @@
     }
   }
 
+  /* ---- pictures of pages, the last of them kept ---- */
+  const pictures = new Map();
+  async function picture(server, page) {
+    if (pictures.has(page)) return { picture: pictures.get(page) };
+    let answer;
+    try { answer = await server.picture(page); } catch { answer = null; }
+    if (!answer?.picture) return { sentence: answer?.sentence ?? "The page could not be fetched. Is the demo still running?" };
+    pictures.set(page, answer.picture);
+    if (pictures.size > 24) pictures.delete(pictures.keys().next().value);
+    return answer;
+  }
+
   /* ---- the viewer ---- */
   const viewer = {
     dialog: null, cards: [], at: 0, server: null, root: null, token: 0,
-    scale: 1, x: 0, y: 0, pointers: new Map(), pictures: new Map(),
+    scale: 1, x: 0, y: 0, pointers: new Map(),
 
     build() {
       if (this.dialog) return;
@@ -129,23 +141,20 @@
     async load(card) {
       const token = ++this.token, page = card.dataset.page, thumb = card.querySelector("img.thumb");
       this.note.textContent = "";
-      const kept = this.pictures.get(page);
+      const kept = pictures.get(page);
       this.image.classList.toggle("is-coarse", !kept);
       this.image.hidden = !kept && !thumb;
       this.image.src = kept ?? thumb?.src ?? "";
       if (kept) return;
-      let answer;
-      try { answer = await this.server.picture(page); } catch { answer = null; }
+      const answer = await picture(this.server, page);
       if (token !== this.token) return;
-      if (answer?.picture) {
-        this.pictures.set(page, answer.picture);
-        if (this.pictures.size > 24) this.pictures.delete(this.pictures.keys().next().value);
+      if (answer.picture) {
         this.image.src = answer.picture;
         this.image.hidden = false;
         this.image.classList.remove("is-coarse");
       } else {
         this.image.classList.remove("is-coarse");
-        this.note.textContent = answer?.sentence ?? "The page could not be fetched. Is the demo still running?";
+        this.note.textContent = answer.sentence;
       }
     },
 
@@ -244,7 +253,7 @@
 
   /* ---- what the HTML components call when they are there ---- */
   window.smartDemo = {
-    make,
+    make, stage, picture,
     results(element, server, watch) {
       const card = (event) => event.target.closest?.(".card");
       for (const [name, on] of [["pointerover", true], ["pointerout", false], ["focusin", true], ["focusout", false]]) {
@@ -260,6 +269,7 @@
         const next = across ? column.find((c) => c.dataset.page === here.dataset.page) ?? column[row] : column[row + step];
         if (next) { event.preventDefault(); next.focus(); }
       });
+      window.smartDemo.pairing(element, server);
       watch("value", () => { glide(element); remember(element); });
       glide(element);
       remember(element);
