@@ -39,7 +39,7 @@ def asking(wanted: Asked) -> str:
 
 
 def described(explanation: Explanation) -> dict[str, object]:
-    """Chips of the query's words, in its order, and the score's anatomy."""
+    """Chips of the query's words and its picture, in its order, and the score's anatomy."""
     found = explanation.attribution
     shown = _shown(found.terms)
     most = max((abs(term.contribution) for term in found.terms), default=0.0) or 1.0
@@ -61,7 +61,7 @@ def overlay(explanation: Explanation, view: object) -> dict[str, object]:
     """One map: `query`, `winners` or `term-N`. InputRefused for anything else."""
     if view == "query":
         drawn = explain.whole_query_map(explanation.attribution.match)
-        return _picture(explanation, drawn, explanation.similarity, "Best similarity to any word of the query")
+        return _picture(explanation, drawn, explanation.similarity, f"Best similarity to {_asked(explanation)}")
     if view == "winners":
         return _winners(explanation)
     number = re.fullmatch(r"term-([0-9]{1,3})", view) if isinstance(view, str) else None
@@ -113,10 +113,21 @@ def bar() -> str:
 
 
 def _shown(terms: tuple[Term, ...]) -> set[int]:
-    """The words offered at once: neither stop words nor punctuation, unless there is nothing else."""
+    """What is offered at once: the picture, and words that are neither stop words nor punctuation unless there is
+    nothing else.
+    """
+    picture = [number for number, term in enumerate(terms) if term.kind is TokenKind.PATCH]
     words = [number for number, term in enumerate(terms) if term.word >= 0]
     telling = [n for n in words if any(map(str.isalnum, terms[n].label)) and terms[n].label.casefold() not in STOPWORDS]
-    return set((telling or words)[:CHIPS])
+    return {*(telling or words)[:CHIPS], *picture}
+
+
+def _asked(explanation: Explanation) -> str:
+    """What the map of the whole query stands for."""
+    kinds = explanation.attribution.match.query.kinds
+    if TokenKind.PATCH not in kinds:
+        return "any word of the query"
+    return "any word or part of the picture" if TokenKind.CONTENT in kinds else "any part of the picture"
 
 
 def _word(explanation: Explanation, term: Term) -> dict[str, object]:
