@@ -87,7 +87,7 @@ class Wiring:
             page.picture.upload(
                 self.picture,
                 [page.picture, page.query, page.scope, *page.dials],
-                [page.picture, *answer],
+                [page.picture, page.query, *answer],
                 **ASKING,
                 show_progress_on=page.results,
             )
@@ -107,9 +107,13 @@ class Wiring:
 
     @calm
     def picture(self, file: object, text: object, scope: object, *dials: object) -> object:
-        """A picture that was chosen, with the words in the box; the button is given back for the next one."""
+        """A picture that was chosen, with the words in the box unless they are an example's, which nobody typed; the
+        button is given back for the next one.
+        """
         reference = self.handlers.keep(uploaded(file, self.page.picture.GRADIO_CACHE))
-        return None, *self._answer(replace(asked(text, scope, *dials), picture=reference))
+        words = "" if text in QUERIES else text
+        wanted = replace(asked(words, scope, *dials), picture=reference)
+        return None, wanted.text, *self._answer(wanted)
 
     @calm
     def alike(self, event: gr.EventData, scope: object, *dials: object) -> object:

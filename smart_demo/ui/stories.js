@@ -71,9 +71,11 @@
 
   function say(button, said) {
     button.textContent = said;
+    button.classList.add("is-said");
     for (const node of document.querySelectorAll(".share-said")) node.textContent = said;
     setTimeout(() => {
       button.textContent = "Copy link";
+      button.classList.remove("is-said");
       for (const node of document.querySelectorAll(".share-said")) node.textContent = "";
     }, 2400);
   }
