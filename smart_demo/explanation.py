@@ -14,14 +14,14 @@ from smart_demo.errors import InputRefused, LibraryError
 from smart_demo.explain import Attribution, ColourRange, Match, PageMap, Pair, Sweep
 from smart_demo.recent import Recent
 from smart_demo.store.library import Library
-from smart_demo.types import POOLED, SMART, Found, Parts, QueryEncoding, StoredPage, Weights
+from smart_demo.types import POOLED, SMART, Found, Parts, QueryEncoding, StoredPage, TokenKind, Weights
 
 MATCHES_KEPT, MATCH_BYTES = 64, 2**21
 """How many matches are kept, and how large one may be to be kept: 128 MiB at most. Forty query tokens on a page of
 1,750 take 280 kB."""
 RANGES_KEPT = 16
 WORDS = 32
-"""Words of a query whose maps decide its colours, beside the map of all of them together."""
+"""Words of a query, its picture being one, whose maps decide its colours, beside the map of all of them together."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -154,6 +154,6 @@ class Explainer:
 
 
 def _maps(attribution: Attribution) -> list[PageMap]:
-    words = [term for term in attribution.terms if term.word >= 0][:WORDS]
-    maps = [explain.similarity_map(attribution.match, term.tokens) for term in words]
+    asked = [term for term in attribution.terms if term.word >= 0 or term.kind is TokenKind.PATCH][:WORDS]
+    maps = [explain.similarity_map(attribution.match, term.tokens) for term in asked]
     return [*maps, explain.whole_query_map(attribution.match)]

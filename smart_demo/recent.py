@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import threading
 import time
 from collections import OrderedDict
@@ -15,8 +16,9 @@ Value = TypeVar("Value")
 class Recent(Generic[Value]):
     """The last few answers by key, for several threads; the oldest unused one leaves first."""
 
-    def __init__(self, size: int) -> None:
-        self._size, self._lock = size, threading.Lock()
+    def __init__(self, size: int, weigh: Callable[[Value], float] = lambda _: 0, most: float = math.inf) -> None:
+        """How many are kept, and how much they may weigh together."""
+        self._size, self._weigh, self._most, self._lock = size, weigh, most, threading.Lock()
         self._kept: OrderedDict[object, Value] = OrderedDict()
 
     def get(self, key: object) -> Value | None:
@@ -27,10 +29,11 @@ class Recent(Generic[Value]):
             return self._kept.get(key)
 
     def put(self, key: object, value: Value) -> None:
-        """Keep a value, dropping the oldest over the size."""
+        """Keep a value, dropping the oldest over the size or the weight."""
         with self._lock:
             self._kept[key] = value
-            while len(self._kept) > self._size:
+            self._kept.move_to_end(key)
+            while len(self._kept) > self._size or sum(map(self._weigh, self._kept.values())) > self._most:
                 self._kept.popitem(last=False)
 
     def drop(self, gone: Callable[[object], bool]) -> None:

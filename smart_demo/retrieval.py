@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 import numpy as np
 import numpy.typing as npt
@@ -45,7 +46,8 @@ class Retrieval:
         key = (backbone.encoder.fingerprint, query.key)
         encoding = self._queries.get(key)
         if encoding is None:
-            encoding = backbone.encode_query(query)
+            # Megabytes of pixels are not kept with what was made of them.
+            encoding = replace(backbone.encode_query(query), query=query.without_pixels())
             self._queries.put(key, encoding)
         return encoding
 
@@ -88,4 +90,4 @@ def _clean(query: Query) -> Query:
     text = query.text.encode("utf-8", "ignore").decode("utf-8").replace("\0", " ")[:MAX_QUERY].strip()
     if not text and query.image is None:
         raise QueryRefused("The query is empty.", "Type what you are looking for.")
-    return Query(text, query.image)
+    return replace(query, text=text)

@@ -41,7 +41,7 @@ def asking(wanted: Asked) -> str:
 
 
 def described(explanation: Explanation) -> dict[str, object]:
-    """Chips of the query's words, in its order, and the score's anatomy."""
+    """Chips of the query's words and its picture, in its order, and the score's anatomy."""
     found = explanation.attribution
     shown = telling(found.terms)[:CHIPS]
     most = max((abs(term.contribution) for term in found.terms), default=0.0) or 1.0
@@ -67,7 +67,7 @@ def overlay(explanation: Explanation, view: object) -> dict[str, object]:
     """One map: `query`, `winners` or `term-N`. InputRefused for anything else."""
     if view == "query":
         drawn = explain.whole_query_map(explanation.attribution.match)
-        return _picture(explanation, drawn, explanation.similarity, "Best similarity to any word of the query")
+        return _picture(explanation, drawn, explanation.similarity, f"Best similarity to {_asked(explanation)}")
     if view == "winners":
         return _winners(explanation)
     number = re.fullmatch(r"term-([0-9]{1,3})", view) if isinstance(view, str) else None
@@ -119,10 +119,19 @@ def bar() -> str:
 
 
 def telling(terms: Sequence[Term]) -> list[int]:
-    """Which terms tell: words, neither stop words nor punctuation, unless there is nothing else."""
+    """Which terms tell: a picture, and words that are neither stop words nor punctuation unless there is nothing else."""
+    picture = [number for number, term in enumerate(terms) if term.kind is TokenKind.PATCH]
     words = [number for number, term in enumerate(terms) if term.word >= 0]
     said = [n for n in words if any(map(str.isalnum, terms[n].label)) and terms[n].label.casefold() not in STOPWORDS]
-    return said or words
+    return [*picture, *(said or words)]
+
+
+def _asked(explanation: Explanation) -> str:
+    """What the map of the whole query stands for."""
+    kinds = explanation.attribution.match.query.kinds
+    if TokenKind.PATCH not in kinds:
+        return "any word of the query"
+    return "any word or part of the picture" if TokenKind.CONTENT in kinds else "any part of the picture"
 
 
 def _word(explanation: Explanation, term: Term) -> dict[str, object]:

@@ -35,7 +35,9 @@ class Layout:
                 _html(frame.hero(), "hero")
                 self._lay_out_query()
                 self._lay_out_dials(settings)
-                self.results = _html(results.opening(), "results", "smartDemo.results(element, server, watch)", serves)
+                self.results = _html(
+                    results.opening(), "results", "smartDemo.results(element, server, watch, trigger)", serves
+                )
             with gr.Tab("Library", id="library"), gr.Row(elem_id="shelves"):
                 self._lay_out_library(settings)
         _html(frame.how(), "explain")
@@ -48,6 +50,7 @@ class Layout:
 
     def _lay_out_query(self) -> None:
         with gr.Row(elem_id="ask"):
+            self.like = _html("", "like", "smartDemo.like(element, trigger, watch)")
             self.query = gr.Textbox(
                 label="Search",
                 placeholder="Ask your pages anything",
@@ -57,6 +60,9 @@ class Layout:
                 scale=8,
                 html_attributes=gr.InputHTMLAttributes(autocomplete="off", spellcheck=False, enterkeyhint="search"),
             )
+            if self.private:
+                # Any type may be chosen: what a file is, its bytes decide, and refusals are ours to say.
+                self.picture = gr.UploadButton("Picture", elem_id="picture", scale=0, min_width=0)
             self.go = gr.Button("Search", variant="primary", elem_id="go", scale=0, min_width=112)
         with gr.Row(elem_id="strip"):
             self.chips = _html(frame.chips(QUERIES), "examples", "smartDemo.chips(element, trigger)")

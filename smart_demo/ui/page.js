@@ -57,7 +57,7 @@
 
   /* ---- the viewer ---- */
   const viewer = {
-    dialog: null, cards: [], at: 0, server: null, root: null, token: 0,
+    dialog: null, cards: [], at: 0, server: null, trigger: null, root: null, token: 0,
     scale: 1, x: 0, y: 0, pointers: new Map(),
 
     build() {
@@ -97,6 +97,7 @@
       });
       this.gestures();
       this.explaining = window.smartDemo.explaining(this);
+      window.smartDemo.region(this);
     },
 
     act(wanted) {
@@ -240,21 +241,22 @@
 
   /* ---- the address always reopens what is on the screen ---- */
   function remember(root) {
-    const link = root.querySelector(".answer")?.dataset.link;
-    if (!link || link === shown) return;
+    const link = root.querySelector("[data-link]")?.dataset.link;
+    if (link === undefined || link === shown) return;
     const first = shown === undefined;
     shown = link;
     if (first) return;
     const now = new URLSearchParams(location.search), kept = new URLSearchParams(link);
     for (const name of ["present", "at", "__theme"]) if (now.has(name)) kept.set(name, now.get(name));
-    history.replaceState(history.state, "", `?${kept}`);
+    history.replaceState(history.state, "", `${location.pathname}${kept.size ? `?${kept}` : ""}`);
   }
   let shown;
 
   /* ---- what the HTML components call when they are there ---- */
   window.smartDemo = {
     make, stage, picture,
-    results(element, server, watch) {
+    results(element, server, watch, trigger) {
+      viewer.trigger = trigger;
       const card = (event) => event.target.closest?.(".card");
       for (const [name, on] of [["pointerover", true], ["pointerout", false], ["focusin", true], ["focusout", false]]) {
         element.addEventListener(name, (event) => card(event) && mark(element, on ? card(event).dataset.page : ""));

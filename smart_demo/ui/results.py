@@ -15,6 +15,7 @@ _WEIGHTLESS = "Both weights are 0, so SMART has nothing to rank by: the order of
 _NOTHING_LEFT_OUT = (
     "This model keeps only the query's own words, so the ablation leaves nothing out and changes nothing."
 )
+_WORDLESS = "The question has no words of its own, so all of its tokens count."
 _STAGES = {"encode": "query encoded", "candidates": "pages found", "score": "scored", "rank": "ranked"}
 
 
@@ -31,6 +32,7 @@ def results(found: Found, thumbnail: Thumbnail, link: str = "", asked: str = "")
         f"{_verdict(shown)}{_notice(found.encoding.notice)}"
         f"{_notice('' if shown.weights.pooled or shown.weights.late else _WEIGHTLESS)}"
         f"{_notice(_NOTHING_LEFT_OUT if _ablates_nothing(shown) else '')}"
+        f"{_notice(_WORDLESS if _is_wordless(shown) else '')}"
         f'<div class="columns">{_head(Side.POOLED, "Pooled only", "one vector per page")}'
         f'<span class="gutter-head" aria-hidden="true"></span>'
         f"{_head(Side.SMART, 'SMART', _formula(shown.weights))}"
@@ -52,6 +54,11 @@ def empty(title: str, hint: str, *, calm: bool = True) -> str:
         'height="46" rx="4"/><path d="M44 22 C60 22 60 44 76 44 M44 44 C60 44 60 22 76 22"/></svg>'
         f"<h2>{esc(title)}</h2><p>{esc(hint)}</p></section>"
     )
+
+
+def unasked() -> str:
+    """Nothing is asked: what stands there after a picture without words was taken away. Its address is empty."""
+    return f'<div data-link="">{empty("Nothing is asked", "Type a question, or take one of the examples.")}</div>'
 
 
 def opening() -> str:
@@ -104,6 +111,11 @@ def _times(found: Found, total: float) -> str:
     encode = found.milliseconds.get("encode", 0.0)
     rest = milliseconds(max(total - encode, 0.001))
     return f"encoded in {milliseconds(encode)}, ranked in {rest}" if encode >= 1 else f"ranked in {rest}"
+
+
+def _is_wordless(shown: Columns) -> bool:
+    """Whether only words were to count where there are none, as in a picture that the model sees."""
+    return shown.weights.counted is Counted.CONTENT and TokenKind.CONTENT not in shown.found.parts.kinds
 
 
 def _notice(sentence: str) -> str:

@@ -69,7 +69,22 @@
     return `${location.origin}${location.pathname}?${view}`;
   }
 
+  function say(button, said) {
+    button.textContent = said;
+    button.classList.add("is-said");
+    for (const node of document.querySelectorAll(".share-said")) node.textContent = said;
+    setTimeout(() => {
+      button.textContent = "Copy link";
+      button.classList.remove("is-said");
+      for (const node of document.querySelectorAll(".share-said")) node.textContent = "";
+    }, 2400);
+  }
+
   async function copy(button) {
+    /* An uploaded picture is kept for a while and for whoever gave it: a link asks its words alone. */
+    const { text = "", picture = "" } = JSON.parse(document.querySelector(".answer")?.dataset.asked || "{}");
+    const alone = picture.startsWith("kept:");
+    if (alone && !text.trim()) return say(button, "An uploaded picture has no link");
     let copied = true;
     try {
       await navigator.clipboard.writeText(link());
@@ -83,13 +98,7 @@
       text.remove();
       button.focus();
     }
-    const said = copied ? "Link copied" : "Copy it from the address bar";
-    button.textContent = said;
-    for (const node of document.querySelectorAll(".share-said")) node.textContent = said;
-    setTimeout(() => {
-      button.textContent = "Copy link";
-      for (const node of document.querySelectorAll(".share-said")) node.textContent = "";
-    }, 2400);
+    say(button, !copied ? "Copy it from the address bar" : alone ? "Link copied, without the picture" : "Link copied");
   }
 
   document.addEventListener("viewing", (event) => {

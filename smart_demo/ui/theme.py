@@ -12,10 +12,8 @@ import gradio as gr
 from smart_demo.config import Settings
 
 HERE = Path(__file__).resolve().parent
-SHEETS, SCRIPTS = (
-    ("page.css", "explain.css", "stories.css", "pair.css"),
-    ("page.js", "explain.js", "stories.js", "pair.js"),
-)
+SHEETS = ("page.css", "explain.css", "stories.css", "pair.css", "region.css", "picture.css")
+SCRIPTS = ("page.js", "explain.js", "stories.js", "pair.js", "region.js", "picture.js")
 """In the order in which they build on each other."""
 SANS = [gr.themes.Font(face) for face in ("IBM Plex Sans", "ui-sans-serif", "system-ui", "sans-serif")]
 MONO = [gr.themes.Font(face) for face in ("IBM Plex Mono", "ui-monospace", "monospace")]
