@@ -119,7 +119,7 @@ def bar() -> str:
 
 
 def telling(terms: Sequence[Term]) -> list[int]:
-    """Which terms tell: a picture, and words that are neither stop words nor punctuation unless there is nothing else."""
+    """Which terms tell: a picture, and words, neither stop words nor punctuation unless there is nothing else."""
     picture = [number for number, term in enumerate(terms) if term.kind is TokenKind.PATCH]
     words = [number for number, term in enumerate(terms) if term.word >= 0]
     said = [n for n in words if any(map(str.isalnum, terms[n].label)) and terms[n].label.casefold() not in STOPWORDS]
