@@ -237,7 +237,7 @@
     shown = link;
     if (first) return;
     const now = new URLSearchParams(location.search), kept = new URLSearchParams(link);
-    for (const name of ["present", "at", "__theme"]) if (now.has(name)) kept.set(name, now.get(name));
+    for (const name of ["present", "page", "at", "__theme"]) if (now.has(name)) kept.set(name, now.get(name));
     history.replaceState(history.state, "", `?${kept}`);
   }
   let shown;
@@ -260,7 +260,7 @@
         const next = across ? column.find((c) => c.dataset.page === here.dataset.page) ?? column[row] : column[row + step];
         if (next) { event.preventDefault(); next.focus(); }
       });
-      watch("value", () => { glide(element); remember(element); });
+      watch("value", () => { glide(element); remember(element); document.dispatchEvent(new CustomEvent("answered")); });
       glide(element);
       remember(element);
     },
