@@ -5,7 +5,7 @@ Importing it loads neither torch nor gradio nor chromadb. All methods may be cal
 
 from __future__ import annotations
 
-from collections.abc import Generator, Iterable, Sequence
+from collections.abc import Generator, Iterable, Mapping, Sequence
 from dataclasses import replace
 from itertools import groupby
 from pathlib import Path
@@ -18,6 +18,7 @@ from smart_demo.config import Settings
 from smart_demo.errors import LibraryError, QueryRefused
 from smart_demo.explanation import Explainer, Explanation, Pairing
 from smart_demo.indexer import Indexer
+from smart_demo.recent import Lap
 from smart_demo.retrieval import Retrieval
 from smart_demo.samples import Samples, Shipped
 from smart_demo.serving import Backbones, Serving
@@ -181,6 +182,12 @@ class Engine:
         """The search whose pages are explained, as it was kept."""
         methods = (POOLED, replace(SMART, weights=weights))
         return self._retrieval.search(query, scopes, methods, top, self._one_backbone(scopes))
+
+    def laps(self, scopes: Sequence[Scope]) -> Mapping[str, tuple[Lap, ...]]:
+        """How long each stage took in the last queries over these scopes that really ran it. QueryRefused as
+        `search`.
+        """
+        return self._retrieval.laps(scopes, self._one_backbone(scopes).encoder.fingerprint)
 
     def _one_backbone(self, scopes: Sequence[Scope]) -> Backbone:
         """The backbone that made all pages of these scopes; QueryRefused where that were several."""

@@ -5,8 +5,8 @@ from __future__ import annotations
 import math
 import threading
 import time
-from collections import OrderedDict
-from collections.abc import Callable
+from collections import OrderedDict, deque
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Generic, TypeVar
 
@@ -55,3 +55,30 @@ class Stopwatch:
         now = time.perf_counter()
         self.stages[stage] = self.stages.get(stage, 0.0) + (now - self.started) * 1000
         self.started = now
+
+
+@dataclass(frozen=True, slots=True)
+class Lap:
+    """One stage of one query, as it really ran."""
+
+    milliseconds: float
+    pages: int
+    """That the stage went through; 0 where it looks at none."""
+
+
+class Laps:
+    """The last few laps of each stage, for several threads."""
+
+    def __init__(self, size: int) -> None:
+        self._size, self._lock = size, threading.Lock()
+        self._stages: dict[str, deque[Lap]] = {}
+
+    def add(self, stage: str, lap: Lap) -> None:
+        """Keep a lap, dropping the oldest of its stage over the size."""
+        with self._lock:
+            self._stages.setdefault(stage, deque(maxlen=self._size)).append(lap)
+
+    def by_stage(self) -> Mapping[str, tuple[Lap, ...]]:
+        """What is kept, oldest first."""
+        with self._lock:
+            return {stage: tuple(laps) for stage, laps in self._stages.items()}

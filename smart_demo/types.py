@@ -336,6 +336,8 @@ class StoredPage:
     codec: str
     added: float
     """Seconds since the epoch."""
+    seconds: float = 0.0
+    """Wall time of taking it in, as `Indexer` measures it; 0 where it was not measured."""
 
     @property
     def number(self) -> int:

@@ -152,6 +152,8 @@ def test_doctor_says_what_runs_and_why(shell):
     facts = json.loads(answer.stdout)
     assert facts["backbone"]["name"] == "words"
     assert "SMART_BACKBONE" in facts["backbone"]["reason"]
+    assert (facts["backbone"]["dtype"], facts["backbone"]["device"]) == ("float32", "cpu")
+    assert facts["machine"]["mcp"][0].isdigit()
     assert facts["library"]["index"].startswith("ok")
 
 

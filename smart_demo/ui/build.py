@@ -16,7 +16,9 @@ from smart_demo.errors import InputRefused, SmartError
 from smart_demo.types import LOCAL, SAMPLES, Counted, Reduce
 from smart_demo.ui import frame, library_panel, results
 from smart_demo.ui.asking import ON_SAMPLES, Asked, asked, asked_by
+from smart_demo.ui.endpoint import AT_ONCE, NAME, Endpoint
 from smart_demo.ui.handlers import CALM, Handlers, Pulse
+from smart_demo.ui.hood import Hood
 from smart_demo.ui.layout import Layout
 from smart_demo.ui.maps import Maps
 from smart_demo.ui.preparation import Preparation
@@ -276,8 +278,16 @@ def build_app(engine: Engine, preparation: Preparation) -> gr.Blocks:
     def pair(wanted: object) -> dict[str, object]:
         return maps.pair(wanted)
 
+    endpoint = Endpoint(handlers)
+    under = Hood(handlers, endpoint)
+
+    def hood(wanted: object) -> dict[str, object]:
+        return under.look(wanted)
+
     with gr.Blocks(title="SMART demo", analytics_enabled=False, fill_width=True) as app:
-        page = Layout(engine.settings, [picture, explain, overlay, pair], private=handlers.private)
+        # First, so that the name is its own: the page's private events have names, too.
+        gr.api(endpoint.search, api_name=NAME, concurrency_limit=AT_ONCE)
+        page = Layout(engine.settings, [picture, explain, overlay, pair, hood], private=handlers.private)
         wiring = Wiring(handlers, page)
         app.load(wiring.open, None, wiring.opened, **QUIET)
     return app

@@ -7,8 +7,9 @@ from collections.abc import Callable, Mapping, Sequence
 import gradio as gr
 
 from smart_demo.config import Settings
+from smart_demo.environment import has_mcp
 from smart_demo.types import Counted, Reduce
-from smart_demo.ui import frame, library_panel, presenting, results
+from smart_demo.ui import frame, hood_panel, library_panel, presenting, results
 from smart_demo.ui.asking import FEWEST, HEAVIEST, MOST, ON_MINE, ON_SAMPLES
 from smart_demo.ui.stories import QUERIES
 
@@ -40,6 +41,9 @@ class Layout:
                 )
             with gr.Tab("Library", id="library"), gr.Row(elem_id="shelves"):
                 self._lay_out_library(settings)
+            with gr.Tab("Under the hood", id="hood"):
+                panel = hood_panel.hood_panel(mcp=has_mcp())
+                _html(panel, "hood", "smartDemo.hood(element, server)", serves)
         _html(frame.how(), "explain")
         self.footer = _html("", "footer")
 

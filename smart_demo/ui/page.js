@@ -247,7 +247,7 @@
     shown = link;
     if (first) return;
     const now = new URLSearchParams(location.search), kept = new URLSearchParams(link);
-    for (const name of ["present", "at", "__theme"]) if (now.has(name)) kept.set(name, now.get(name));
+    for (const name of ["present", "page", "at", "__theme"]) if (now.has(name)) kept.set(name, now.get(name));
     history.replaceState(history.state, "", `${location.pathname}${kept.size ? `?${kept}` : ""}`);
   }
   let shown;
@@ -272,7 +272,7 @@
         if (next) { event.preventDefault(); next.focus(); }
       });
       window.smartDemo.pairing(element, server);
-      watch("value", () => { glide(element); remember(element); });
+      watch("value", () => { glide(element); remember(element); document.dispatchEvent(new CustomEvent("answered")); });
       glide(element);
       remember(element);
     },

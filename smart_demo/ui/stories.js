@@ -6,7 +6,7 @@
   const presenting = () => root.classList.contains("is-presenting");
   const chips = () => [...document.querySelectorAll("#examples .chip")];
   const opened = new URLSearchParams(location.search);
-  let wanted = -1, sent = -1, last = -1, viewed = "", pending = opened.get("at") ?? "";
+  let wanted = -1, sent = -1, last = -1, viewed = "", pending = opened.get("page") ?? opened.get("at") ?? "";
 
   /* ---- one story after the other ---- */
   const told = () => chips().findIndex((chip) => chip.getAttribute("aria-pressed") === "true");
@@ -53,7 +53,7 @@
     }
   }, true);
 
-  /* ---- the address and the link; `at` is the page in the viewer, since Gradio keeps `page` for itself ---- */
+  /* ---- the address and the link; `page` is the one in the viewer, which links of earlier versions called `at` ---- */
   function remember(name, value) {
     const kept = new URLSearchParams(location.search);
     if ((kept.get(name) ?? "") === value) return;
@@ -64,7 +64,7 @@
 
   function link() {
     const view = new URLSearchParams(document.querySelector(".answer")?.dataset.link ?? "");
-    if (viewed) view.set("at", viewed);
+    if (viewed) view.set("page", viewed);
     if (presenting()) view.set("present", "1");
     return `${location.origin}${location.pathname}?${view}`;
   }
@@ -103,7 +103,8 @@
 
   document.addEventListener("viewing", (event) => {
     viewed = event.detail;
-    remember("at", viewed);
+    remember("at", "");
+    remember("page", viewed);
     const tools = document.querySelector("dialog.viewer .viewer-tools");
     if (!tools || tools.querySelector('[data-share="copy"]')) return;
     const button = document.createElement("button");
@@ -149,7 +150,7 @@
     const card = cards.find((one) => one.dataset.side === "smart") ?? cards[0];
     pending = "";
     if (card) card.click();
-    else remember("at", "");
+    else for (const name of ["page", "at"]) remember(name, "");
   }
 
   root.classList.toggle("is-presenting", opened.get("present") === "1");

@@ -8,12 +8,15 @@ from pathlib import Path
 from typing import Any
 
 import gradio as gr
+from starlette.middleware import Middleware
 
 from smart_demo.config import Settings
+from smart_demo.environment import has_mcp
+from smart_demo.ui.addresses import PageLinks
 
 HERE = Path(__file__).resolve().parent
-SHEETS = ("page.css", "explain.css", "stories.css", "pair.css", "region.css", "picture.css")
-SCRIPTS = ("page.js", "explain.js", "stories.js", "pair.js", "region.js", "picture.js")
+SHEETS = ("page.css", "explain.css", "stories.css", "pair.css", "region.css", "picture.css", "hood.css")
+SCRIPTS = ("page.js", "explain.js", "stories.js", "pair.js", "region.js", "picture.js", "hood.js")
 """In the order in which they build on each other."""
 SANS = [gr.themes.Font(face) for face in ("IBM Plex Sans", "ui-sans-serif", "system-ui", "sans-serif")]
 MONO = [gr.themes.Font(face) for face in ("IBM Plex Mono", "ui-monospace", "monospace")]
@@ -119,4 +122,6 @@ def launch_options(settings: Settings) -> dict[str, Any]:
         "allowed_paths": [],
         "max_file_size": largest,
         "state_session_capacity": 500,
+        "app_kwargs": {"middleware": [Middleware(PageLinks)]},
+        "mcp_server": has_mcp(),
     }
