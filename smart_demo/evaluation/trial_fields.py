@@ -67,7 +67,10 @@ def asked_fields(query: Asked) -> dict[str, Any]:
 
 def read_trial(row: Mapping[str, Any]) -> Trial:
     """What `trial_fields` gave. InputRefused where a part is missing, impossible or does not fit the others."""
-    return _read(json.dumps(row))
+    try:
+        return _read(json.dumps(row))
+    except RecursionError:  # what could just be read, a few calls higher up
+        raise InputRefused("this is not JSON.", "Write one object a line.") from None
 
 
 @lru_cache(maxsize=64)
