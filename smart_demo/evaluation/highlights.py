@@ -59,7 +59,7 @@ class Highlight:
                 )
 
 
-def highlights(contrasts: Sequence[Contrast]) -> tuple[Highlight, ...]:
+def find_five(contrasts: Sequence[Contrast]) -> tuple[Highlight, ...]:
     """Up to five, each query once: the worst loss where there is one, the strongest rise, one without change, the most
     different, the best gain where there is one, the strongest fall; then the next most different ones.
     """

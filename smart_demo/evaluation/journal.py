@@ -23,8 +23,8 @@ from smart_demo.evaluation.event_reading import MOST_BYTES, MOST_EVENTS, Reading
 from smart_demo.evaluation.events import Event, Grade, Session, Skip, Undo, Vote
 from smart_demo.evaluation.sides import new_seed
 from smart_demo.evaluation.trial import Asked, Trial
-from smart_demo.evaluation.verdicts import Judgements, judgements
-from smart_demo.evaluation.versions import versions
+from smart_demo.evaluation.verdicts import Judgements, fold
+from smart_demo.evaluation.versions import versions_here
 from smart_demo.store import durable
 from smart_demo.types import PageId, Scope
 
@@ -64,7 +64,7 @@ class Journal:
         """What the events come to."""
         with self._lock:
             if self._state is None:
-                self._state = judgements(self._read.events)
+                self._state = fold(self._read.events)
             return self._state
 
     @property
@@ -181,7 +181,7 @@ class Journal:
 
     def _header(self) -> Session:
         name = secrets.token_hex(16)
-        return Session(name, self._time(), name, new_seed(), tuple(sorted(versions().items())))
+        return Session(name, self._time(), name, new_seed(), tuple(sorted(versions_here().items())))
 
     def _time(self) -> str:
         """Now, but after everything that is here: clocks are set back, and what is said last must count."""

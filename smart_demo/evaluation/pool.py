@@ -36,7 +36,7 @@ class Ungraded:
         return sum(self.queries.values())
 
 
-def pool(trial: Trial) -> tuple[Pooled, ...]:
+def to_grade(trial: Trial) -> tuple[Pooled, ...]:
     """The pages to be graded, in the order of grading."""
     first = [row for name in (POOLED.name, SMART.name) for row in trial.ranking(name)[: trial.k]]
     documents = {row.page: row.document for row in first}
@@ -46,7 +46,7 @@ def pool(trial: Trial) -> tuple[Pooled, ...]:
 def remaining(trial: Trial, judged: Judgements) -> tuple[Pooled, ...]:
     """The pages of a pool that have no grade yet, in the order of grading."""
     graded = judged.graded(trial)
-    return tuple(row for row in pool(trial) if row.page not in graded)
+    return tuple(row for row in to_grade(trial) if row.page not in graded)
 
 
 def ungraded(judged: Judgements) -> Ungraded:

@@ -3,7 +3,7 @@
 Three forms, told apart by the first line that is not empty:
 
     {"query": "torque of the bolts", "qid": "q1", "relevant": […]}    JSON lines, the form of `queries.jsonl`
-    qid,query                                                         a header that has `query`; commas, semicolons, tabs
+    qid,query                                                         a header that has `query`; also ; or tabs
     torque of the bolts                                               anything else: one query a line
 
 What is wrong with a line is said by its number and the other lines stand: nothing is measured by the list itself.

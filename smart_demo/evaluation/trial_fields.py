@@ -25,8 +25,8 @@ from smart_demo.types import Counted, PageId, Query, Reduce, Weights
 
 HEX16, HEX32 = r"[0-9a-f]{16}", r"[0-9a-f]{32}"
 MOST_PAGES = 10**7
-HEAVIEST = 1e6
-"""Of a weight; a score may be as much for each of a thousand tokens."""
+HEAVIEST, HIGHEST = 1e3, 1e9
+"""Of a weight and of a score."""
 
 
 def trial_fields(trial: Trial) -> dict[str, Any]:
@@ -157,6 +157,6 @@ def _ranked(entry: object) -> Ranked:
     if isinstance(number, bool) or number != found.number:
         raise InputRefused("a page's number must be the one in its id.")
     value = fields.a_number(score)
-    if value is None:
-        raise InputRefused("a score must be a finite number.")
+    if value is None or abs(value) > HIGHEST:
+        raise InputRefused(f"a score must be a number of at most {HIGHEST:g}.")
     return Ranked(found, document, value)

@@ -61,7 +61,7 @@ class Judgements:
         return {grade.page: grade for grade in sorted(grades, key=_time)}
 
 
-def judgements(events: Iterable[Event]) -> Judgements:
+def fold(events: Iterable[Event]) -> Judgements:
     """Fold events, in whatever order they come. Of two with one id the first stands."""
     once: dict[str, Event] = {}
     for event in events:

@@ -16,7 +16,7 @@ PACKAGES = ("torch", "transformers", "gradio", "chromadb")
 
 
 @cache
-def versions() -> Mapping[str, str]:
+def versions_here() -> Mapping[str, str]:
     """By name: this program, python, and the packages that scores depend on. Imports none of them."""
     return {"program": _program(), "python": platform.python_version()} | {name: _package(name) for name in PACKAGES}
 
