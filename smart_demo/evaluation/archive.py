@@ -59,7 +59,7 @@ def trec(board: Board) -> dict[str, str]:
 
 
 def unpack(data: bytes) -> bytes:
-    """The journal in what somebody uploads: what `pack` made, or the journal itself. InputRefused for other archives."""
+    """The journal in an upload: out of what `pack` made, or as it is. InputRefused for other archives."""
     if not data.startswith(_ZIP):
         return data
     try:
