@@ -90,7 +90,7 @@ def cautions(board: Board) -> Iterator[str]:
 
 
 def _interval(found: Difference) -> str:
-    return f"{found.mean:+.3f} ({found.confidence:.0%} {found.low:+.3f} to {found.high:+.3f})".replace("-", "−")
+    return f"{found.mean:+z.3f} ({found.confidence:.0%} {found.low:+z.3f} to {found.high:+z.3f})".replace("-", "−")
 
 
 def _named(texts: Sequence[str]) -> str:

@@ -45,11 +45,13 @@ class Highlight:
         match self.shows:
             case Shows.LOSS | Shows.GAIN:
                 word = "loses" if self.shows is Shows.LOSS else "wins"
-                return f"SMART {word}: nDCG {one.gain or 0.0:+.2f} by the grades.".replace("-", "−")
+                return f"SMART {word}: nDCG {one.gain or 0.0:+z.2f} by the grades.".replace("-", "−")
             case Shows.RISE:
                 return f"A page rises {_way(one.rise)}.{_verdict(one)}"
             case Shows.FALL:
                 return f"A page falls {_way(one.fall)}.{_verdict(one)}"
+            case Shows.UNCHANGED if k == 0:
+                return "No change: nothing was found."
             case Shows.UNCHANGED:
                 return f"No change: the same {k} pages in the same order." if k > 1 else "No change: the same page."
             case Shows.DIFFERENT:
@@ -61,7 +63,7 @@ class Highlight:
 
 def find_five(contrasts: Sequence[Contrast]) -> tuple[Highlight, ...]:
     """Up to five, each query once: the worst loss where there is one, the strongest rise, one without change, the most
-    different, the best gain where there is one, the strongest fall; then the next most different ones.
+    different, the best gain where there is one, the strongest fall; then the most different of the rest.
     """
     left, picked = list(contrasts), list[Highlight]()
     for shows, find in _WANTED:
@@ -69,8 +71,8 @@ def find_five(contrasts: Sequence[Contrast]) -> tuple[Highlight, ...]:
         if found is not None and len(picked) < FIVE:
             left.remove(found)
             picked.append(Highlight(shows, found))
-    for one in by_disagreement(one for one in left if not one.disagreement.same)[: FIVE - len(picked)]:
-        picked.append(Highlight(Shows.DIFFERENT, one))
+    for one in by_disagreement(left)[: FIVE - len(picked)]:
+        picked.append(Highlight(Shows.UNCHANGED if one.disagreement.same else Shows.DIFFERENT, one))
     return tuple(picked)
 
 
@@ -91,7 +93,7 @@ def _fall(left: Sequence[Contrast]) -> Contrast | None:
 
 
 def _unchanged(left: Sequence[Contrast]) -> Contrast | None:
-    return next((one for one in left if one.disagreement.same and one.disagreement.k), None)
+    return next((one for one in left if one.disagreement.same), None)
 
 
 def _different(left: Sequence[Contrast]) -> Contrast | None:

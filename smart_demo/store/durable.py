@@ -88,12 +88,15 @@ def append(path: Path, data: bytes, *, whole: int, length: int) -> bool:
     """
     file = os.open(path, _APPEND, 0o600)
     try:
-        fcntl.flock(file, fcntl.LOCK_EX)
+        with _where_it_can_be_done():
+            fcntl.flock(file, fcntl.LOCK_EX)
         facts = os.fstat(file)
         if not stat.S_ISREG(facts.st_mode):
             raise TokenFileDamaged(f"{path.name} is not a plain file.")
         if facts.st_size != length:
             return False
+        if length == 0:
+            _sync_folder(path.parent)  # before the first byte: a file that holds something also keeps its name
         if whole < length:
             os.ftruncate(file, whole)
         try:
@@ -104,8 +107,6 @@ def append(path: Path, data: bytes, *, whole: int, length: int) -> bool:
             raise
     finally:
         os.close(file)
-    if length == 0:
-        _sync_folder(path.parent)
     return True
 
 
@@ -144,6 +145,16 @@ def read_whole(path: Path) -> bytes:
         return stream.read(size)
 
 
+@contextmanager
+def _where_it_can_be_done() -> Iterator[None]:
+    """Let pass what a mount says it cannot do at all, such as locking or syncing a folder on an object store."""
+    try:
+        yield
+    except OSError as error:
+        if error.errno not in {errno.EINVAL, errno.ENOTSUP, errno.ENOSYS, errno.ENOLCK}:
+            raise
+
+
 def _write_all(file: int, data: bytes) -> None:
     rest = memoryview(data)
     while rest:
@@ -155,9 +166,7 @@ def _sync_folder(folder: Path) -> None:
     """Make renames and removals in a folder last. Object-store mounts cannot do it and need not: they say EINVAL."""
     file = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
     try:
-        os.fsync(file)
-    except OSError as error:
-        if error.errno not in {errno.EINVAL, errno.ENOTSUP, errno.ENOSYS}:
-            raise
+        with _where_it_can_be_done():
+            os.fsync(file)
     finally:
         os.close(file)
