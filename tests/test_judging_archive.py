@@ -161,7 +161,7 @@ def test_the_table_has_a_row_for_every_vote_and_grade_and_says_which_count():
     assert rows[2]["document"] == "document 3.pdf"
 
 
-@pytest.mark.parametrize("text", [*HOSTILE, "@SUM(A1:A9)", "+1+1", "-2+3", "\t=1", "＝1+1", '"=1', "a,b\n=1"])
+@pytest.mark.parametrize("text", [*HOSTILE, "@SUM(A1:A9)", "+1+1", "-2+3", "\t=1", "  =1+1", "＝1+1", '"=1', "a,b\n=1"])
 def test_nothing_in_a_spreadsheet_is_run(text, tmp_path):
     name = " ".join(text.split())[:255]
     rows = (Ranked(page(1), name, 0.5),)

@@ -331,6 +331,19 @@ def test_undo_goes_back_step_by_step_to_the_beginning_and_no_further(small):
     assert small.judgements.votes == {(TIDE.conditions, TIDE.query.key): again}
 
 
+def test_a_skipped_query_is_skipped_until_it_is_voted_on(tmp_path):
+    one = open_journal(tmp_path)
+    one.skip(TIDE.query)
+    one.skip(BOLT.query)
+    one.vote(TIDE, "tie")
+    assert one.judgements.skipped == {BOLT.query.key}
+    one.skip(TIDE.query)  # going on from a query that has its vote takes nothing back
+    assert one.judgements.skipped == {BOLT.query.key}
+    one.undo()
+    one.undo()
+    assert one.judgements.skipped == {BOLT.query.key, TIDE.query.key}
+
+
 def test_a_vote_cast_again_after_its_sides_were_shown_is_known_as_such(small):
     assert not small.judgements.seen_before
     small.undo()

@@ -1,5 +1,6 @@
 """Scoreboards by hand, the sign test by a second opinion, and what may not be concluded."""
 
+from dataclasses import replace
 from fractions import Fraction
 from itertools import product
 from math import comb, log2
@@ -247,6 +248,15 @@ def many(better, worse):
 )
 def test_conclusions_follow_the_interval_and_too_few_say_nothing(board, measure, said):
     assert board_sentences.conclusion(many(*board), ("smart", "pooled"), measure).startswith(said)
+
+
+def test_an_interval_that_ends_at_0_shows_nothing_whatever_its_last_bit():
+    board = many(12, 0)
+    pair = ("smart", "pooled")
+    for low, high in ((1e-17, 0.3), (-0.3, -1e-17), (0.0, 0.3)):
+        found = replace(board.differences[pair]["ndcg"], low=low, high=high)
+        board.__dict__["differences"] = {pair: {"ndcg": found}}
+        assert board_sentences.conclusion(board, pair, "ndcg").startswith("No difference shown")
 
 
 def test_titles_and_cautions_are_plain_lines(graded):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
-from smart_demo.evaluation.metrics import Difference
+from smart_demo.evaluation.metrics import SAME, Difference
 from smart_demo.evaluation.scoreboard import Board
 from smart_demo.evaluation.significance import FEWEST_QUERIES
 from smart_demo.evaluation.trial import METHODS
@@ -64,7 +64,7 @@ def conclusion(board: Board, pair: tuple[str, str], name: str) -> str:
         counted = "1 query" if n == 1 else f"{n} queries"
         return f"Too few to conclude: {counted} with a relevant page; an interval means little below {FEWEST_QUERIES}."
     found, what = board.differences[pair][name], measure(name, board.k)
-    if found.low <= 0 <= found.high:
+    if found.low <= SAME and found.high >= -SAME:  # an end of 0 may have come out in the last bit of either sign
         return f"No difference shown between {one} and {other} in {what}: {_interval(found)}."
     return f"{one} is {'better' if found.mean > 0 else 'worse'} than {other} in {what}: {_interval(found)}."
 
