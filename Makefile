@@ -13,8 +13,8 @@ SUDO := $(shell [ "$$(id -u)" = 0 ] || command -v sudo)
 demo: install build/.samples  ## the app on http://127.0.0.1:7860, with the sample library ready
 	$(PYTHON) app.py
 
-test: install-dev  ## every test, browser tests included
-	$(PYTHON) -m pytest
+test: install-dev  ## every test, browser tests included; files are dealt out to as many processes as the CI has cores
+	$(PYTHON) -m pytest -n 2 --dist loadfile
 
 check: install-dev  ## format, lint, types
 	$(VENV)/bin/ruff format --check .
