@@ -14,8 +14,9 @@ import gradio as gr
 from smart_demo.engine import Engine
 from smart_demo.errors import InputRefused, SmartError
 from smart_demo.types import LOCAL, SAMPLES, Counted, Reduce
-from smart_demo.ui import frame, library_panel, results
+from smart_demo.ui import frame, library_panel, results, theme
 from smart_demo.ui.asking import ON_SAMPLES, Asked, asked, asked_by
+from smart_demo.ui.exports import Exports
 from smart_demo.ui.handlers import CALM, Handlers, Pulse
 from smart_demo.ui.layout import Layout
 from smart_demo.ui.maps import Maps
@@ -276,8 +277,13 @@ def build_app(engine: Engine, preparation: Preparation) -> gr.Blocks:
     def pair(wanted: object) -> dict[str, object]:
         return maps.pair(wanted)
 
+    exports = Exports(handlers, theme.inlined_faces())
+
+    def comparison(wanted: object) -> dict[str, str]:
+        return exports.comparison(wanted)
+
     with gr.Blocks(title="SMART demo", analytics_enabled=False, fill_width=True) as app:
-        page = Layout(engine.settings, [picture, explain, overlay, pair], private=handlers.private)
+        page = Layout(engine.settings, [picture, explain, overlay, pair, comparison], private=handlers.private)
         wiring = Wiring(handlers, page)
         app.load(wiring.open, None, wiring.opened, **QUIET)
     return app
