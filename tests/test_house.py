@@ -20,7 +20,9 @@ LAYERS = [
     "explanation",
     "engine",
     "report doctor evaluation",
-    "ui cli",
+    "ui",
+    "bench",
+    "cli",
     "__main__",
 ]
 LEVEL = {part: level for level, line in enumerate(LAYERS) for part in line.split()}
