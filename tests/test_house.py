@@ -22,7 +22,9 @@ LAYERS = [
     "explanation",
     "engine",
     "report costs environment doctor evaluation",
-    "ui cli",
+    "ui",
+    "bench",
+    "cli",
     "__main__",
 ]
 LEVEL = {part: level for level, line in enumerate(LAYERS) for part in line.split()}

@@ -14,9 +14,10 @@ import gradio as gr
 from smart_demo.engine import Engine
 from smart_demo.errors import InputRefused, SmartError
 from smart_demo.types import LOCAL, SAMPLES, Counted, Reduce
-from smart_demo.ui import frame, library_panel, results
+from smart_demo.ui import frame, library_panel, results, theme
 from smart_demo.ui.asking import ON_SAMPLES, Asked, asked, asked_by
 from smart_demo.ui.endpoint import AT_ONCE, NAME, Endpoint
+from smart_demo.ui.exports import Exports
 from smart_demo.ui.handlers import CALM, Handlers, Pulse
 from smart_demo.ui.hood import Hood
 from smart_demo.ui.layout import Layout
@@ -284,10 +285,15 @@ def build_app(engine: Engine, preparation: Preparation) -> gr.Blocks:
     def hood(wanted: object) -> dict[str, object]:
         return under.look(wanted)
 
+    exports = Exports(handlers, theme.inlined_faces())
+
+    def comparison(wanted: object) -> dict[str, str]:
+        return exports.comparison(wanted)
+
     with gr.Blocks(title="SMART demo", analytics_enabled=False, fill_width=True) as app:
         # First, so that the name is its own: the page's private events have names, too.
         gr.api(endpoint.search, api_name=NAME, concurrency_limit=AT_ONCE)
-        page = Layout(engine.settings, [picture, explain, overlay, pair, hood], private=handlers.private)
+        page = Layout(engine.settings, [picture, explain, overlay, pair, hood, comparison], private=handlers.private)
         wiring = Wiring(handlers, page)
         app.load(wiring.open, None, wiring.opened, **QUIET)
     return app

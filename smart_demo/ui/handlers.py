@@ -131,7 +131,7 @@ class Handlers:
             return results.empty(f"{name} is still loading", "Your documents are searched as soon as it is there.")
         methods = (POOLED, LATE, Method(SMART.name, SMART.label, wanted.weights))
         found = self.engine.search(self.query(wanted), scopes, methods, wanted.top)
-        answer = results.results(found, self._thumbnail, address(wanted), explaining.asking(wanted))
+        answer = results.results(found, self.thumbnail, address(wanted), explaining.asking(wanted))
         return presenting.story(told(found)) + answer
 
     def query(self, wanted: Asked) -> Query:
@@ -222,7 +222,8 @@ class Handlers:
         freed = self.engine.remove(LOCAL, file)
         return f"{known.get(file, 'The document')} is deleted: {size(freed)} freed."
 
-    def _thumbnail(self, page: StoredPage) -> bytes:
+    def thumbnail(self, page: StoredPage) -> bytes:
+        """A page's small picture; empty where there is none."""
         try:
             return self.engine.library.thumbnail(page)
         except LibraryError as error:  # it may have been removed a moment ago; the card stands without it

@@ -275,6 +275,7 @@
       watch("value", () => { glide(element); remember(element); document.dispatchEvent(new CustomEvent("answered")); });
       glide(element);
       remember(element);
+      window.smartDemo.server = server;
     },
     chips(element, trigger) {
       element.addEventListener("click", (event) => {

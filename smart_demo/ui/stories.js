@@ -22,11 +22,11 @@
   }
 
   /* One story is asked for at a time: whoever steps faster than the answers come gets the last one next. A click while
-     Gradio still closes the answer before is dropped there, so it is made once more where nothing came of it. */
-  function send(again = true) {
+     Gradio still closes the answer before is dropped there, so it is made again, a few times, where nothing came of it. */
+  function send(again = 6) {
     const asked = sent = wanted;
     chips()[asked]?.click();
-    if (again) setTimeout(() => sent === asked && told() !== asked && send(false), 1500);
+    if (again) setTimeout(() => sent === asked && told() !== asked && send(again - 1), 1500);
   }
 
   /* ---- the presenter's view ---- */
