@@ -97,9 +97,9 @@ def _density(shown: Columns) -> str:
 
 
 def _asked(query: str, around: Circumstances) -> str:
-    picture = "with a picture" if query else "A picture, without words"
-    asked = f"<h1>{_safe(query)}</h1>" if query else ""
-    return f'<header class="asked">{asked}{f"<p>{picture}</p>" if around.pictured else ""}</header>'
+    asked = query or "A picture, without words"
+    beside = "<p>with a picture</p>" if query and around.pictured else ""
+    return f'<header class="asked"><h1>{_safe(asked)}</h1>{beside}</header>'
 
 
 def _verdict(shown: Columns, around: Circumstances) -> str:
