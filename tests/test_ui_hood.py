@@ -1,6 +1,7 @@
 """What the tab under the hood is answered: any argument, any library, and only what was measured."""
 
 import json
+from dataclasses import replace
 
 import gradio as gr
 import pytest
@@ -9,6 +10,7 @@ from smart_demo.backbones.words import WordBackbone
 from smart_demo.types import LOCAL, SAMPLES, Query
 from smart_demo.ui.asking import ON_BOTH, ON_MINE, ON_SAMPLES, asked
 from smart_demo.ui.endpoint import Endpoint
+from smart_demo.ui.wording import page_key
 from tests.hood_cases import HOSTILE_QUERIES, add_own, started, under
 from tests.test_ui_handlers import NONSENSE
 
@@ -135,3 +137,35 @@ def test_pages_of_another_encoder_are_warned_of(make, tmp_path):
     embedded = handlers.engine.backbones.embedded()
     list(handlers.engine._indexer.add(LOCAL, [(tmp_path / "mine.pdf", "mine.pdf")], embedded))
     assert "1 page of your documents were made" in under(handlers).look({"scope": ON_MINE})["environment"]
+
+
+def test_a_picture_is_left_out_of_code_and_admitted(ready):
+    """`words` sees no picture, so its words alone are asked either way."""
+    hood, region = under(ready), f"region:{_sample(ready)}:0.0000,0.0000,0.5000,0.5000"
+    program = hood.look({**asked("tide", ON_SAMPLES).fields, "picture": region})["program"]
+    assert any("the picture of this query is left out" in said for said in program["differences"])
+    assert json.loads(program["scores"])["query"] == "tide"
+    gone = hood.look({**asked("tide", ON_SAMPLES).fields, "picture": f"kept:{'0' * 32}"})
+    assert set(gone) == {"costs", "environment", "program"}
+    assert set(gone["program"]) == {"sentence"}
+
+
+class Seeing(WordBackbone):
+    """Finds one word in any picture."""
+
+    def encode_query(self, query):
+        return replace(super().encode_query(Query(query.text or "tide")), query=query)
+
+
+def test_a_picture_alone_has_scores_and_no_code(make):
+    handlers = make(main=Seeing())
+    list(handlers.engine.prepare_samples(handlers.engine.backbones.main()))
+    asked_with = {**asked("", ON_SAMPLES).fields, "picture": f"region:{_sample(handlers)}:0.0000,0.0000,0.5000,0.5000"}
+    program = under(handlers).look(asked_with)["program"]
+    assert set(program) == {"sentence", "scores"}
+    assert len(json.loads(program["scores"])["results"]["smart"]) == 2
+
+
+def _sample(handlers):
+    page = handlers.engine.library.pages([SAMPLES], handlers.engine.backbone(SAMPLES).encoder.fingerprint)[0]
+    return page_key(SAMPLES, page.id)

@@ -69,12 +69,15 @@
     }
 
     function program(found) {
-      one(".hood").classList.toggle("is-unasked", Boolean(found.sentence));
-      for (const place of element.querySelectorAll(".hood-unasked")) place.textContent = found.sentence ?? "";
-      if (found.sentence) return;
+      for (const [part, there] of [["code", found.python], ["scores", found.scores]]) {
+        const body = one(`.hood-body.is-${part}`);
+        body.classList.toggle("is-unasked", !there);
+        body.querySelector(".hood-unasked").textContent = there ? "" : found.sentence;
+      }
+      if (found.scores) write("scores", [found.scores]);
+      if (!found.python) return;
       for (const name of ["python", "curl", "shell"]) write(name, found[name]);
       for (const name of ["differences", "shell_differences"]) list(name, found[name]);
-      write("scores", [found.scores]);
     }
 
     async function look() {

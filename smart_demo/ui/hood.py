@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from smart_demo.backbones.protocol import Backbone
 from smart_demo.costs import costs
 from smart_demo.environment import environment
-from smart_demo.errors import LibraryError, QueryRefused, SmartError
+from smart_demo.errors import InputRefused, LibraryError, SmartError
 from smart_demo.report import as_dict
 from smart_demo.types import LOCAL, POOLED, SAMPLES, SMART, Method, Scope
 from smart_demo.ui import environment_card, programs
@@ -23,6 +23,7 @@ from smart_demo.ui.handlers import CALM, Handlers
 log = logging.getLogger(__name__)
 WHOSE: dict[tuple[Scope, ...], str] = {(SAMPLES,): "the samples", (LOCAL,): "your documents"}
 NOTHING_ASKED = "There is no answer on the screen yet. Ask something under Compare."
+PICTURE_ALONE = "This was asked with a picture alone, and programs ask with words: there is no code for it."
 
 
 class Hood:
@@ -49,7 +50,7 @@ class Hood:
             raise LibraryError(f"{self._handlers.serving().name} is still loading.", "Look again in a moment.")
         try:
             program = self._program(search, scopes)
-        except QueryRefused as error:
+        except InputRefused as error:  # of the query, or of a picture that is gone
             program = {"sentence": error.sentence}
         laps, backbone = engine.laps(scopes), engine.backbone(scopes[0])
         pages = engine.library.pages(scopes, backbone.encoder.fingerprint)
@@ -63,7 +64,7 @@ class Hood:
         }
 
     def _program(self, search: Asked, scopes: tuple[Scope, ...]) -> dict[str, object]:
-        """Code that asks the same, and the raw scores; a sentence where there is no answer to show them of."""
+        """Code that asks the same, and the raw scores; a sentence in the place of what there is none of."""
         handlers = self._handlers
         query = handlers.query(search)
         samples = handlers.samples() if SAMPLES in scopes else None
@@ -73,14 +74,16 @@ class Hood:
         found = handlers.engine.search(query, scopes, (POOLED, smart), search.top)
         own = handlers.private and handlers.engine.library.holds(LOCAL)
         shown = programs.Shown(scopes, search.weights, query.image is not None, self._endpoint.scope, own)
-        text = found.query.text
+        text, scores = found.query.text, programs.readable(as_dict(found), indent=1)
+        if not text:
+            return {"sentence": PICTURE_ALONE, "scores": scores}
         return {
             "python": programs.python(text, search.top),
             "curl": programs.curl(text, search.top),
             "shell": (programs.shell(text, search.top, samples=SAMPLES in scopes),),
             "differences": programs.differences(shown),
             "shell_differences": programs.shell_differences(shown),
-            "scores": programs.readable(as_dict(found), indent=1),
+            "scores": scores,
         }
 
     def _warnings(self, scopes: Sequence[Scope], backbone: Backbone) -> list[str]:
