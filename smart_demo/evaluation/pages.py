@@ -15,7 +15,7 @@ from smart_demo.errors import InputRefused
 from smart_demo.evaluation.report import Report
 from smart_demo.evaluation.runfiles import run_files
 from smart_demo.evaluation.runs import Keep, Tell, evaluate, never_found, silent, tell_tenths
-from smart_demo.evaluation.throwaway import open_throwaway, search
+from smart_demo.evaluation.throwaway import INSISTING, OpenEngine, open_throwaway, search
 from smart_demo.evaluation.vidore import PageCollection
 from smart_demo.ingest import clean_name
 from smart_demo.types import LOCAL, Page, PageEncoding, PageId, Pixels
@@ -29,7 +29,11 @@ Picture = tuple[PageId, Pixels | InputRefused]
 
 
 def evaluate_pages(
-    settings: Settings, collection: PageCollection, tell: Tell = silent, runs: Path | None = None
+    settings: Settings,
+    collection: PageCollection,
+    tell: Tell = silent,
+    runs: Path | None = None,
+    open_library: OpenEngine = INSISTING,
 ) -> Report:
     """Encode every picture as a page without a text layer, then rank all pages for every query by every method.
 
@@ -39,7 +43,7 @@ def evaluate_pages(
     """
     with (
         run_files(runs, collection.judged, collection.names.__getitem__) as keep,
-        open_throwaway(settings) as engine,
+        open_throwaway(settings, open_library) as engine,
     ):
         return _measured(engine, collection, tell, keep)
 
