@@ -76,7 +76,7 @@ def test_the_first_edition_is_one_table(tmp_path):
     assert collection.count == 3
     assert pages(collection) == {"images/1.png": (200, 0, 0), "images/2.png": (100, 0, 0), "images/3.png": (50, 0, 0)}
     assert collection.notices == (
-        "1 rows repeat a query; it is asked once, and every page it stands beside answers it.",
+        "Rows that repeat a query: 1; it is asked once, and every page it stands beside answers it.",
     )
 
 

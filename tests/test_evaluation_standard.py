@@ -49,7 +49,7 @@ def test_a_beir_folder_is_read_as_it_stands(tmp_path):
         page_id(2): "Menu soup",
     }
     assert judged(plain) == {"q1": {"d 1": 2, "d2": 0}, "q2": {"d10": 1}}
-    assert plain.notices == ("1 of 3 queries have no relevant document in the split test and were left out.",)
+    assert plain.notices == ("Queries without a relevant document in the split test, left out: 1 of 3.",)
     assert plain.name == "plain"
     assert (packed.documents, packed.judged) == (plain.documents, plain.judged)
 
@@ -90,9 +90,9 @@ def test_the_whole_run_by_hand(tmp_path, scratch):
         assert report["methods"][method]["ndcg@10"] == pytest.approx(by_hand)
     assert (report["collection"], report["pages"], report["queries"]) == ("harbour", 3, 2)
     assert report["notices"] == [
-        "1 judgement of documents that are not in the collection; relevant ones count as never found.",
-        "1 judgement of queries that are not in the collection were left out.",
-        "1 of 3 queries have no relevant document in the split test and were left out.",
+        "Judgements of documents that are not in the collection: 1; relevant ones count as never found.",
+        "Judgements of queries that are not in the collection, left out: 1.",
+        "Queries without a relevant document in the split test, left out: 1 of 3.",
     ]
     assert told[-1] == "Scored 3 of 3 texts."
     assert list(scratch.iterdir()) == []
@@ -114,8 +114,8 @@ def test_texts_and_queries_without_words_are_left_out_aloud(tmp_path):
     folder = write_beir(tmp_path / "harbour", documents, queries, qrels)
     report = evaluate_standard(SETTINGS, str(folder), Choice()).as_json()
     assert (report["pages"], report["queries"]) == (3, 2)
-    assert "1 documents are empty; they were left out and count as never found." in report["notices"]
-    assert "words finds no words in 1 of the texts; they count as never found (q1)." in report["notices"]
+    assert "Documents without a text: 1; they were left out and count as never found." in report["notices"]
+    assert "Texts in which words finds no words: 1; they count as never found (q1)." in report["notices"]
     assert any(notice.startswith("Query q4 was left out.") for notice in report["notices"])
     nothing = write_beir(tmp_path / "dots", {"d2": ("", "...")}, {"q1": "tide"}, [("q1", "d2", 1)])
     with pytest.raises(InputRefused, match="finds no words in any"):
@@ -155,6 +155,38 @@ def test_groups_and_spooled_tokens_change_no_score(tmp_path_factory, texts, quer
     for text, found in parts:
         np.testing.assert_allclose(found.maxima, whole[text].maxima, atol=1e-6)
         np.testing.assert_allclose(found.pooled, whole[text].pooled, atol=1e-6)
+
+
+NAMES = st.text("ab 1.é#%", min_size=1, max_size=3).filter(str.strip)
+
+
+@given(
+    documents=st.dictionaries(
+        NAMES, st.tuples(st.sampled_from(["", "Tides"]), st.sampled_from(["", "tide"])), min_size=1
+    ),
+    queries=st.dictionaries(NAMES, SENTENCES, min_size=1),
+    grades=st.dictionaries(st.tuples(NAMES, NAMES), st.integers(0, 3)),
+    packed=st.booleans(),
+)
+def test_what_is_judged_is_what_a_loop_over_the_rows_finds(tmp_path_factory, documents, queries, grades, packed):
+    rows = [(query, document, grade) for (query, document), grade in grades.items()]
+    folder = write_beir(tmp_path_factory.mktemp("set"), documents, queries, rows, packed=packed)
+    expected = {}
+    for query in queries:
+        own = {document: grade for asked, document, grade in rows if asked == query}
+        if any(own.values()):
+            expected[query] = own
+    texts = {name: f"{title} {text}".strip() for name, (title, text) in documents.items() if title or text}
+    if not expected or not texts:
+        with pytest.raises(InputRefused):
+            read_standard(str(folder), Choice())
+        return
+    found = read_standard(str(folder), Choice())
+    assert judged(found) == expected
+    assert [one.query for one in found.judged] == [queries[qid] for qid in expected]
+    assert {found.names[page]: text for page, text in found.documents.items()} == texts
+    lost = sum(query in queries and document not in documents for query, document, _ in rows)
+    assert any(f"not in the collection: {lost};" in notice for notice in found.notices) == (lost > 0)
 
 
 LINES = {
@@ -228,7 +260,7 @@ def test_one_language_is_asked_or_all_by_kind(tmp_path):
     write_lines(folder / "queries.jsonl", rows)
     english = read_standard(str(folder), Choice(language="English"))
     assert [(one.qid, one.kind) for one in english.judged] == [("q1", "english")]
-    assert english.notices == ("Only queries in English were asked; 2 others were left out.",)
+    assert english.notices == ("Queries in other languages than English, left out: 2.",)
     assert [one.kind for one in read_standard(str(folder), Choice()).judged] == ["english", "french"]
     with pytest.raises(InputRefused, match="No query is in the language german") as caught:
         read_standard(str(folder), Choice(language="german"))
@@ -311,5 +343,5 @@ def test_what_the_hub_says_becomes_one_sentence(error, said):
 def test_gzip_bombs_and_odd_files_do_not_hold_the_program(tmp_path):
     folder = write_beir(tmp_path, packed=True)
     (folder / "corpus.jsonl.gz").write_bytes(gzip.compress(b" " * 40_000_000))
-    with pytest.raises(InputRefused, match="line 1: this is longer"):
+    with pytest.raises(InputRefused, match="line 1: the line or the table is larger"):
         read_standard(str(folder), Choice())

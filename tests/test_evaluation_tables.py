@@ -90,7 +90,7 @@ def test_endless_lines_and_files_end(tmp_path, monkeypatch):
     for data in (b"x" * 5_000, b"{}\n" * 10_000):
         path = tmp_path / "a.jsonl.gz"
         path.write_bytes(gzip.compress(data))  # a few bytes
-        with pytest.raises(InputRefused, match="longer than that of any collection"):
+        with pytest.raises(InputRefused, match="larger than any known collection"):
             list(table(path).rows())
 
 

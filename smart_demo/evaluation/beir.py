@@ -40,7 +40,7 @@ def read_beir(layout: Layout, name: str, choice: Choice) -> TextCollection:
             empty += 1
     if not documents:
         raise InputRefused(f"There are no texts in the corpus of {name}.")
-    notices = [f"{empty:,} documents are empty; they were left out and count as never found."] if empty else []
+    notices = [f"Documents without a text: {empty:,}; they were left out and count as never found."] if empty else []
     grades = read_grades(read_rows(layout.qrels), asked, ids, notices)
     judged = judge(asked, grades, choice, notices)
     return TextCollection(name, documents, ids.names, judged, tuple(notices))

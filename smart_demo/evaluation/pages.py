@@ -20,8 +20,8 @@ from smart_demo.evaluation.vidore import PageCollection
 from smart_demo.ingest import clean_name
 from smart_demo.types import LOCAL, Page, PageEncoding, PageId, Pixels
 
-OCR_SECONDS = 2
-"""Of a page of text on two cores (measured): only to warn before a wait; later the pages themselves are timed."""
+OCR_SECONDS = 5
+"""Of a page of text on two cores (4 to 6 measured): to warn before a long wait; then the pages themselves are timed."""
 TIMED = 4
 """Pages that are timed for a better estimate, after the first ones, with which models are loaded."""
 MOST_NAMED = 3

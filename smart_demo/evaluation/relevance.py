@@ -122,11 +122,10 @@ def read_grades(
         lost += int(page.file, 16) >= known
     if lost:
         notices.append(
-            f"{_many(lost, 'judgement')} of documents that are not in the collection; relevant ones count as "
-            "never found."
+            f"Judgements of documents that are not in the collection: {lost:,}; relevant ones count as never found."
         )
     if strangers:
-        notices.append(f"{_many(strangers, 'judgement')} of queries that are not in the collection were left out.")
+        notices.append(f"Judgements of queries that are not in the collection, left out: {strangers:,}.")
     return grades
 
 
@@ -146,11 +145,11 @@ def judge(
         raise InputRefused(f"No query has a relevant document in the judgements of the split {choice.split}.")
     if left := len(asked.texts) - len(judged):
         notices.append(
-            f"{left:,} of {len(asked.texts):,} queries have no relevant document in the split {choice.split} "
-            "and were left out."
+            f"Queries without a relevant document in the split {choice.split}, left out: "
+            f"{left:,} of {len(asked.texts):,}."
         )
     if asked.others:
-        notices.append(f"Only queries in {choice.language} were asked; {len(asked.others):,} others were left out.")
+        notices.append(f"Queries in other languages than {choice.language}, left out: {len(asked.others):,}.")
     if choice.limit and choice.limit < len(judged):
         notices.append(
             f"Only the first {choice.limit:,} of {len(judged):,} judged queries were asked (--limit), each among all "
@@ -158,7 +157,3 @@ def judge(
         )
         judged = judged[: choice.limit]
     return judged
-
-
-def _many(count: int, thing: str) -> str:
-    return f"1 {thing}" if count == 1 else f"{count:,} {thing}s"

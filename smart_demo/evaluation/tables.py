@@ -171,7 +171,7 @@ class Table:
                 number, size = number + 1, size + len(line)
                 row = Row(f"{self.name}, line {number}", {})
                 if len(line) > LONGEST_LINE or size > MOST_BYTES:
-                    raise row.refusal("this is longer than that of any collection that is known.")
+                    raise row.refusal("the line or the table is larger than any known collection's.")
                 try:
                     yield number, line.decode("utf-8-sig" if number == 1 else "utf-8")
                 except UnicodeDecodeError:

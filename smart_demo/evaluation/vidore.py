@@ -97,7 +97,7 @@ def read_rows_of_pages(layout: Layout, name: str, choice: Choice) -> PageCollect
     check_language(asked.texts, choice.language, asked.languages)
     if repeated:
         notices.append(
-            f"{repeated:,} rows repeat a query; it is asked once, and every page it stands beside answers it."
+            f"Rows that repeat a query: {repeated:,}; it is asked once, and every page it stands beside answers it."
         )
     count = _count(ids, name)
     judged = judge(asked, grades, choice, notices)
