@@ -7,7 +7,7 @@ from itertools import pairwise
 import numba
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from smart_demo.config import Settings
@@ -140,6 +140,7 @@ def test_what_cannot_be_written_is_said_before_anything_is_ranked(tmp_path):
         evaluate_standard(nobody, str(folder), Choice(), runs=tmp_path / "runs")
 
 
+@settings(max_examples=40, deadline=None)
 @given(st.lists(st.floats(-1, 600), max_size=60))
 def test_written_scores_fall_and_stay_close(scores):
     ranked = sorted(scores, reverse=True)
@@ -149,6 +150,7 @@ def test_written_scores_fall_and_stay_close(scores):
     assert all(abs(a - b) <= len(scores) * 1e-4 for a, b in zip(ranked, written, strict=True))
 
 
+@settings(max_examples=40, deadline=None)
 @given(st.lists(st.text(st.characters(codec="utf-8"), min_size=1), min_size=2, max_size=2, unique=True))
 def test_columns_are_printable_and_different_names_stay_different(names):
     one, other = map(column, names)

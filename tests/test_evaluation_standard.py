@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from huggingface_hub import errors
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from smart_demo.backbones.words import WordBackbone
@@ -136,6 +136,7 @@ WORDS = ["tide", "water", "bolt", "nut", "soup", "menu", "red", "blue"]
 SENTENCES = st.lists(st.sampled_from(WORDS), min_size=1, max_size=6).map(" ".join)
 
 
+@settings(max_examples=40, deadline=None)
 @given(
     texts=st.lists(SENTENCES, min_size=1, max_size=9),
     queries=st.lists(SENTENCES, min_size=1, max_size=5, unique=True),
@@ -160,6 +161,7 @@ def test_groups_and_spooled_tokens_change_no_score(tmp_path_factory, texts, quer
 NAMES = st.text("ab 1.é#%", min_size=1, max_size=3).filter(str.strip)
 
 
+@settings(max_examples=40, deadline=None)
 @given(
     documents=st.dictionaries(
         NAMES, st.tuples(st.sampled_from(["", "Tides"]), st.sampled_from(["", "tide"])), min_size=1

@@ -5,7 +5,7 @@ import string
 from importlib.util import find_spec
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from smart_demo.errors import InputRefused
@@ -32,6 +32,7 @@ def table(path):
 cells = st.text(st.characters(codec="utf-8", exclude_characters="\0\r"), max_size=20)
 
 
+@settings(max_examples=40, deadline=None)
 @given(st.lists(st.fixed_dictionaries({"_id": cells, "text": cells}), min_size=1, max_size=5))
 def test_every_form_gives_the_same_rows(tmp_path_factory, rows):
     folder = tmp_path_factory.mktemp("forms")
@@ -128,6 +129,7 @@ def test_ids_that_are_none_are_refused(given):
         fields.identity(Row("a.jsonl, line 3", {"_id": given}), fields.DOCUMENT, "document")
 
 
+@settings(max_examples=40, deadline=None)
 @given(
     st.text(string.printable.strip() + " é漢", min_size=1, max_size=50).filter(str.strip) | st.integers(0, 2**63 - 1)
 )
