@@ -11,6 +11,7 @@ import dataclasses
 import json
 import math
 import os
+import re
 import signal
 import sys
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -68,7 +69,13 @@ def _parser() -> argparse.ArgumentParser:
     source = judge.add_mutually_exclusive_group()
     source.add_argument("--documents", type=Path, metavar="DIR", help="documents to index (the sample documents)")
     source.add_argument("--cranfield", type=Path, metavar="DIR", help="the Cranfield 1400 collection instead")
+    source.add_argument("--dataset", metavar="DIR_OR_NAME", help="a BEIR- or ViDoRe-style set: folder or hub dataset")
+    judge.add_argument("--split", metavar="NAME", help="of the dataset (test)")
+    judge.add_argument("--language", metavar="NAME", help="ask only the dataset's queries in it, such as english")
+    judge.add_argument("--limit", type=_count, metavar="N", help="ask only the dataset's first N judged queries")
+    judge.add_argument("--revision", metavar="NAME", help="of a dataset on the hub (its newest)")
     judge.add_argument("--queries", type=Path, metavar="FILE", help="judged queries (queries.jsonl of the documents)")
+    judge.add_argument("--run-dir", type=Path, metavar="DIR", help="write TREC files of what was judged and ranked")
     judge.add_argument("--json", action="store_true")
     judge.set_defaults(run=_eval)
 
@@ -89,6 +96,12 @@ def _parser() -> argparse.ArgumentParser:
 def _top(text: str) -> int:
     if not text.isdecimal() or not 1 <= int(text) <= MAX_TOP:
         raise argparse.ArgumentTypeError(f"must be a whole number from 1 to {MAX_TOP}")
+    return int(text)
+
+
+def _count(text: str) -> int:
+    if not re.fullmatch("[0-9]{1,9}", text) or not int(text):
+        raise argparse.ArgumentTypeError("must be a whole number from 1")
     return int(text)
 
 
@@ -155,14 +168,21 @@ def _line(hit: Hit) -> str:
 def _eval(options: argparse.Namespace, settings: Settings) -> int:
     from smart_demo import evaluation
 
-    if options.cranfield and options.queries:
-        raise SettingRefused("--queries does not go with --cranfield.", "The collection brings its own.")
-    if options.cranfield:
-        report = evaluation.evaluate_cranfield(settings, options.cranfield, tell=_notice)
+    choice = {name: given for name in ("split", "language", "limit", "revision") if (given := getattr(options, name))}
+    if (options.cranfield or options.dataset) and options.queries:
+        named = "--cranfield" if options.cranfield else "--dataset"
+        raise SettingRefused(f"--queries does not go with {named}.", "The collection brings its own.")
+    if choice and not options.dataset:
+        raise SettingRefused(f"--{next(iter(choice))} goes with --dataset alone.")
+    if options.dataset:
+        chosen = evaluation.Choice(**choice)
+        report = evaluation.evaluate_standard(settings, options.dataset, chosen, _notice, options.run_dir)
+    elif options.cranfield:
+        report = evaluation.evaluate_cranfield(settings, options.cranfield, _notice, options.run_dir)
     else:
         documents = options.documents or settings.samples
         queries = options.queries or documents / "queries.jsonl"
-        report = evaluation.evaluate_documents(settings, documents, queries, tell=_notice)
+        report = evaluation.evaluate_documents(settings, documents, queries, _notice, options.run_dir)
     print(json.dumps(report.as_json(), indent=1) if options.json else report.as_text())
     return 0
 
