@@ -68,6 +68,7 @@ def _parser() -> argparse.ArgumentParser:
     source.add_argument("--documents", type=Path, metavar="DIR", help="documents to index (the sample documents)")
     source.add_argument("--cranfield", type=Path, metavar="DIR", help="the Cranfield 1400 collection instead")
     judge.add_argument("--queries", type=Path, metavar="FILE", help="judged queries (queries.jsonl of the documents)")
+    judge.add_argument("--run-dir", type=Path, metavar="DIR", help="write TREC files of what was judged and ranked")
     judge.add_argument("--json", action="store_true")
     judge.set_defaults(run=_eval)
 
@@ -153,11 +154,11 @@ def _eval(options: argparse.Namespace, settings: Settings) -> int:
     if options.cranfield and options.queries:
         raise SettingRefused("--queries does not go with --cranfield.", "The collection brings its own.")
     if options.cranfield:
-        report = evaluation.evaluate_cranfield(settings, options.cranfield, tell=_notice)
+        report = evaluation.evaluate_cranfield(settings, options.cranfield, _notice, options.run_dir)
     else:
         documents = options.documents or settings.samples
         queries = options.queries or documents / "queries.jsonl"
-        report = evaluation.evaluate_documents(settings, documents, queries, tell=_notice)
+        report = evaluation.evaluate_documents(settings, documents, queries, _notice, options.run_dir)
     print(json.dumps(report.as_json(), indent=1) if options.json else report.as_text())
     return 0
 

@@ -10,7 +10,8 @@ from smart_demo.backbones.words import WordBackbone
 from smart_demo.config import Settings
 from smart_demo.errors import InputRefused
 from smart_demo.evaluation import evaluate_cranfield
-from smart_demo.evaluation.cranfield import encode, page_id, read_cranfield, score
+from smart_demo.evaluation.cranfield import read_cranfield
+from smart_demo.evaluation.texts import encode, page_id, score
 from smart_demo.types import Query
 
 DOCUMENTS = """.I 1
@@ -76,9 +77,9 @@ def folder(tmp_path):
 def test_queries_are_numbered_by_their_order_and_grades_turned_into_gains(folder):
     collection = read_cranfield(folder)
     assert collection.documents == {
-        1: "lift of\n  wings in a slipstream",
-        2: "lift\n.A\nunlike a field",
-        3: "shear flow\npast a plate",  # no abstract: the title
+        page_id(1): "lift of\n  wings in a slipstream",
+        page_id(2): "lift\n.A\nunlike a field",
+        page_id(3): "shear flow\npast a plate",  # no abstract: the title
     }
     assert [(one.qid, one.query) for one in collection.judged] == [
         ("1", "lift slipstream"),

@@ -3,22 +3,23 @@
 from __future__ import annotations
 
 import hashlib
-import sys
 import time
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
+from functools import cached_property, partial
 from pathlib import Path
-from tempfile import TemporaryDirectory
 
 from smart_demo import ingest
 from smart_demo.config import Limits, Settings
-from smart_demo.engine import Engine, open_engine
+from smart_demo.engine import Engine
 from smart_demo.errors import InputRefused, LibraryError
 from smart_demo.evaluation.judgements import Judged, read_judged
 from smart_demo.evaluation.report import Report
-from smart_demo.evaluation.runs import METHODS, Tell, evaluate, never_found, silent
+from smart_demo.evaluation.runfiles import run_files
+from smart_demo.evaluation.runs import Keep, Tell, evaluate, never_found, silent
+from smart_demo.evaluation.throwaway import open_throwaway, search
 from smart_demo.ingest.upload import clean_name
-from smart_demo.types import LOCAL, PageId, Query, SearchResult, State
+from smart_demo.types import LOCAL, PageId, State
 
 
 @dataclass(frozen=True)
@@ -48,7 +49,13 @@ class Shelf:
                 raise InputRefused(f'"{name}" has no page {number}; it ends at {upload.pages}.')
         return PageId(next(iter(found), _nowhere(name)), number)
 
-    @property
+    def title(self, page: PageId) -> str:
+        """What a page is called in TREC files: its document and number; the hash where two files share a name."""
+        name = self.names[page.file]
+        alone = len({upload.file for upload in self.uploads.get(name, [])}) <= 1
+        return f"{name if alone else page.file}#{page.number}"
+
+    @cached_property
     def names(self) -> Mapping[str, str]:
         """Names by the hash that page ids begin with, of refused files too."""
         taken = {upload.file: name for name, uploads in self.uploads.items() for upload in uploads}
@@ -60,21 +67,21 @@ def _nowhere(name: str) -> str:
     return hashlib.sha256(name.encode()).hexdigest()[:16]
 
 
-def evaluate_documents(settings: Settings, documents: Path, queries: Path, tell: Tell = silent) -> Report:
+def evaluate_documents(
+    settings: Settings, documents: Path, queries: Path, tell: Tell = silent, runs: Path | None = None
+) -> Report:
     """Index every document of a folder, then rank all of its pages for every query by every method.
 
     The library lies in a temporary folder that is removed however the run ends; nothing else is searched. Every
     page is scored, however many there are. Files and pages that were refused are told in the report's notices, and
-    relevant ones among them count as never found. InputRefused for a folder or queries that cannot be used, before
-    any model is loaded; BackboneUnavailable and LibraryError as the engine raises them.
+    relevant ones among them count as never found. runs: a folder for TREC files, in which a page is called by its
+    document and number. InputRefused for a folder or queries that cannot be used, before any model is loaded;
+    BackboneUnavailable and LibraryError as the engine raises them.
     """
     shelf = look_at(documents, settings.limits)
     judged = read_judged(queries, shelf.page)
-    with TemporaryDirectory(prefix="smart-demo-eval-") as name:
-        folder = Path(name)
-        apart = replace(settings, data_dir=folder / "data", index_dir=folder / "index", exhaustive=sys.maxsize)
-        with open_engine(apart, fall_back=False) as engine:
-            return _measured(engine, shelf, judged, documents.absolute().name, tell)
+    with run_files(runs, judged, shelf.title) as keep, open_throwaway(settings) as engine:
+        return _measured(engine, shelf, judged, documents.absolute().name, tell, keep)
 
 
 def look_at(documents: Path, limits: Limits) -> Shelf:
@@ -96,7 +103,7 @@ def look_at(documents: Path, limits: Limits) -> Shelf:
     return Shelf(paths, uploads, frozenset(refused - set(uploads)), notices)
 
 
-def _measured(engine: Engine, shelf: Shelf, judged: tuple[Judged, ...], name: str, tell: Tell) -> Report:
+def _measured(engine: Engine, shelf: Shelf, judged: tuple[Judged, ...], name: str, tell: Tell, keep: Keep) -> Report:
     encoder = engine.backbone(LOCAL).encoder  # loads the model, so that the seconds are of the indexing alone
     begun = time.perf_counter()
     notices = [*shelf.notices, *_index(engine, shelf, tell)]
@@ -105,11 +112,7 @@ def _measured(engine: Engine, shelf: Shelf, judged: tuple[Judged, ...], name: st
     if not pages:
         raise InputRefused("None of the pages could be indexed.", " ".join(notices))
     notices += _never_found(shelf, judged, pages)
-
-    def search(text: str) -> Mapping[str, SearchResult]:
-        return engine.search(Query(text), [LOCAL], METHODS, top=1).results
-
-    scored, left_out = evaluate(judged, search, tell)
+    scored, left_out = evaluate(judged, partial(search, engine), tell, keep)
     seconds = {"index": indexed - begun, "search": time.perf_counter() - indexed}
     return Report(name, "pages", len(pages), encoder, engine.settings.codec, scored, seconds, (*notices, *left_out))
 

@@ -5,14 +5,19 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
+from smart_demo import scoring
 from smart_demo.errors import InputRefused, QueryRefused
 from smart_demo.evaluation.judgements import Judged
 from smart_demo.evaluation.metrics import METRICS
-from smart_demo.types import LATE, POOLED, SMART, PageId, SearchResult
+from smart_demo.types import LATE, POOLED, SMART, PageId, Parts, SearchResult
 
 METHODS = (POOLED, LATE, SMART)
+DEPTH = 1_000
+"""Results of a ranking that have their scores with them; ranks are known of all."""
 Search = Callable[[str], Mapping[str, SearchResult]]
 """A query's text -> its rankings of the whole collection, by method name, one for each of METHODS."""
+Keep = Callable[[Judged, Mapping[str, SearchResult]], None]
+"""Takes every query that could be asked, with its rankings, the moment it was."""
 Tell = Callable[[str], None]
 """Takes one line of progress for the person who waits."""
 
@@ -30,8 +35,17 @@ def silent(_: str) -> None:
     """Tell nobody."""
 
 
+def forget(_judged: Judged, _results: Mapping[str, SearchResult]) -> None:
+    """Keep nothing of a query but its values."""
+
+
+def ranked(parts: Parts) -> Mapping[str, SearchResult]:
+    """One query's rankings by every method."""
+    return {method.name: scoring.rank(parts, method, DEPTH) for method in METHODS}
+
+
 def evaluate(
-    judged: Sequence[Judged], search: Search, tell: Tell = silent
+    judged: Sequence[Judged], search: Search, tell: Tell = silent, keep: Keep = forget
 ) -> tuple[tuple[Scored, ...], tuple[str, ...]]:
     """(values of every query that could be asked, one notice for each that could not).
 
@@ -45,6 +59,7 @@ def evaluate(
         except QueryRefused as refused:
             notices.append(f"Query {one.qid} was left out. {refused.sentence}")
         else:
+            keep(one, results)
             scored.append(
                 Scored(one.qid, one.kind, {method.name: _values(results[method.name], one) for method in METHODS})
             )

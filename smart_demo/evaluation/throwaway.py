@@ -1,0 +1,33 @@
+"""A library of its own for one measurement, which goes away however that ends; nothing else is searched."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import replace
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+from smart_demo.config import Settings
+from smart_demo.engine import Engine, open_engine
+from smart_demo.evaluation.runs import ranked
+from smart_demo.types import LOCAL, Query, SearchResult
+
+
+@contextmanager
+def open_throwaway(settings: Settings) -> Iterator[Engine]:
+    """An engine whose library lies in a temporary folder and which scores every page, however many there are.
+
+    BackboneUnavailable and LibraryError as the engine raises them.
+    """
+    with TemporaryDirectory(prefix="smart-demo-eval-") as name:
+        folder = Path(name)
+        apart = replace(settings, data_dir=folder / "data", index_dir=folder / "index", exhaustive=sys.maxsize)
+        with open_engine(apart, fall_back=False) as engine:
+            yield engine
+
+
+def search(engine: Engine, text: str) -> Mapping[str, SearchResult]:
+    """One query's rankings of the whole library by every method. QueryRefused as the engine raises it."""
+    return ranked(engine.search(Query(text), [LOCAL], ()).parts)
