@@ -1,4 +1,4 @@
-"""The same engine from a shell: index, search, eval, samples, doctor.
+"""The same engine from a shell: index, search, eval, evidence, samples, doctor.
 
 Results go to standard output, notices and progress to standard error, so that `--json` prints JSON alone. Exit status
 0 when it was done, 1 with one sentence when it could not be, 2 for a command line that makes no sense.
@@ -25,6 +25,7 @@ from smart_demo.report import as_dict
 from smart_demo.retrieval import MAX_TOP
 from smart_demo.types import LOCAL, SAMPLES, Found, Hit, Progress, Query, State
 
+EVIDENCE, MAX_PAIRS = ("text", "pages", "binding", "ablations"), 1_000
 OUTCOMES = {State.DONE: "added", State.KNOWN: "known", State.REFUSED: "refused"}
 
 
@@ -72,6 +73,15 @@ def _parser() -> argparse.ArgumentParser:
     judge.add_argument("--json", action="store_true")
     judge.set_defaults(run=_eval)
 
+    evidence = commands.add_parser(
+        "evidence", help="measure everything the README claims: text, pages, binding, ablations"
+    )
+    evidence.add_argument("--out", type=Path, default=Path("build"), metavar="DIR", help="where to write (build)")
+    evidence.add_argument("--cranfield", type=Path, metavar="DIR", help="the Cranfield 1400 collection, for the texts")
+    evidence.add_argument("--only", action="append", choices=EVIDENCE, help="one part; may be given again (all)")
+    evidence.add_argument("--pairs", type=_pairs, default=40, metavar="N", help="pairs of reports for binding (40)")
+    evidence.set_defaults(run=_evidence)
+
     samples = commands.add_parser("samples", help="encode the sample library, for a GPU machine to prepare a demo")
     samples.add_argument("--backbone", metavar="NAME", help="the one to encode with (SMART_BACKBONE)")
     samples.set_defaults(run=_samples)
@@ -85,6 +95,12 @@ def _parser() -> argparse.ArgumentParser:
 def _top(text: str) -> int:
     if not text.isdecimal() or not 1 <= int(text) <= MAX_TOP:
         raise argparse.ArgumentTypeError(f"must be a whole number from 1 to {MAX_TOP}")
+    return int(text)
+
+
+def _pairs(text: str) -> int:
+    if not text.isdecimal() or not 1 <= int(text) <= MAX_PAIRS:
+        raise argparse.ArgumentTypeError(f"must be a whole number from 1 to {MAX_PAIRS}")
     return int(text)
 
 
@@ -160,6 +176,31 @@ def _eval(options: argparse.Namespace, settings: Settings) -> int:
         queries = options.queries or documents / "queries.jsonl"
         report = evaluation.evaluate_documents(settings, documents, queries, _notice, options.run_dir)
     print(json.dumps(report.as_json(), indent=1) if options.json else report.as_text())
+    return 0
+
+
+def _evidence(options: argparse.Namespace, settings: Settings) -> int:
+    from smart_demo import evidence
+
+    wanted = options.only or EVIDENCE
+    typed = [f"SMART_BACKBONE={settings.backbone}", "python -m smart_demo evidence"]
+    typed += ["--cranfield DIR"] if options.cranfield else []
+    typed += [f"--only {part}" for part in options.only or ()]
+    typed += [f"--pairs {options.pairs}"] if options.pairs != 40 else []
+    plan = evidence.Plan(
+        documents=settings.samples,
+        queries=settings.samples / "queries.jsonl",
+        cranfield=options.cranfield,
+        only=frozenset(wanted),
+        pairs=options.pairs,
+        command=" ".join(typed),
+    )
+    found = evidence.gather(settings, plan, tell=_notice)
+    files, notices = evidence.write(found, options.out)
+    for notice in [*notices, *(part["left_out"] for name in wanted if "left_out" in (part := found[name]))]:
+        _notice(notice)
+    for file in files:
+        print(file)
     return 0
 
 

@@ -20,6 +20,7 @@ LAYERS = [
     "explanation",
     "engine",
     "report doctor evaluation",
+    "evidence",
     "ui cli",
     "__main__",
 ]

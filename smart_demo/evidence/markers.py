@@ -23,17 +23,18 @@ SHAPES = ("circle", "square", "triangle", "diamond", "star", "cross", "hexagon",
 CHARTS = ("lines", "bars", "points", "area", "steps", "columns")
 LETTERS, DIGITS = "ABCDEFGHJKLMNPQRSTUVWXYZ", "23456789"
 """Without I, O, 0 and 1: a code should be readable on a small picture."""
-SUBJECTS = (
+_SUBJECTS = (
     "Pump flow|Boiler pressure|Grid load|Fuel use|Crane hours|Valve leaks|Steam yield|Dock traffic|Water level|"
     "Wind speed|Parts scrap|Order backlog|Heat loss|Cable strain|Noise level|Tank volume|Belt speed|Oil pressure|"
     "Test failures|Gate delay|Salt content|Air quality|Shift hours|Repair cost|Spare stock|Turbine wear|Filter life|"
     "Motor current|Cargo weight|Ice cover|Fan speed|Gas burned"
-).split("|")
+)
 PLACES = tuple(f"{place} {number}" for place in ("hall", "line", "unit", "site") for number in range(1, 7))
-STATIONS = (
+_STATIONS = (
     "Aldermoor|Brackwater|Coldharbour|Dunsby|Eastlea|Fernhill|Greywell|Holmfirth|Ironbridge|Kettering|Langdale|"
     "Marsden|Northfield|Oakhanger|Penrith|Quarrydown|Ravenglass|Saltburn|Thornbury|Upwell"
-).split("|")
+)
+SUBJECTS, STATIONS = tuple(_SUBJECTS.split("|")), tuple(_STATIONS.split("|"))
 
 
 @dataclass(frozen=True, slots=True, order=True)

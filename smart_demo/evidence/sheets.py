@@ -66,7 +66,9 @@ Drawn = tuple[tuple[list[Word], list[Word]], _Sign]
 """Words of a panel before and after its marker and code, and the place of these."""
 
 
-def _page(pair: Pair, side: str, codes: Sequence[str], sheet: Image.Image, head: list[Word], drawn: list[Drawn]) -> Page:
+def _page(
+    pair: Pair, side: str, codes: Sequence[str], sheet: Image.Image, head: list[Word], drawn: list[Drawn]
+) -> Page:
     """One report: the sheet that both share, with its own codes."""
     own = sheet.copy()
     pen, words = ImageDraw.Draw(own), list(head)
