@@ -32,8 +32,8 @@ def _paragraphs(evidence: Json) -> Iterator[str]:
     )
     yield (
         f"Encoder: {encoder['name']} ({encoder['model']}, fingerprint `{encoder['fingerprint']}`), frozen; token "
-        f"states kept as {encoder['codec']}. Scores that agree to six decimals are ties and stand in the order of their "
-        "ids. nDCG has linear gain, as trec_eval's. Intervals are paired bootstraps "
+        f"states kept as {encoder['codec']}. Scores that agree to six decimals are ties and stand in the order of "
+        "their ids. nDCG has linear gain, as trec_eval's. Intervals are paired bootstraps "
         f"({made['resamples']:,} resamples, seed {made['seed']['resampling']}); a difference whose interval holds 0 is "
         "no finding."
     )
