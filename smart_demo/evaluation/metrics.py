@@ -22,6 +22,8 @@ CONFIDENCE = 0.95
 SEED = 20_260_524
 SAME = 1e-9
 """Two queries' values that differ by less are a tie: sums of the same gains may differ in the last bit."""
+_TOGETHER = 2**18
+"""Draws of the bootstrap made at once. The numbers drawn are the same however many are."""
 
 
 class Metric(Protocol):
@@ -125,7 +127,9 @@ def paired_difference(
         raise ValueError(f"{n} and {len(base)} values cannot be paired")
     differences = np.subtract(values, base, dtype=np.float64)
     random = np.random.default_rng(seed)
-    means = [differences[random.integers(n, size=n)].mean() for _ in range(resamples)]
+    rows = max(_TOGETHER // n, 1)
+    blocks = [min(rows, resamples - done) for done in range(0, resamples, rows)]
+    means = np.concatenate([differences[random.integers(n, size=(block, n))].mean(axis=1) for block in blocks])
     low, high = np.quantile(means, [(1 - CONFIDENCE) / 2, (1 + CONFIDENCE) / 2])
     better, worse = int((differences > SAME).sum()), int((differences < -SAME).sum())
     return Difference(float(differences.mean()), float(low), float(high), better, n - better - worse, worse, resamples)
