@@ -52,13 +52,17 @@ def folder(tmp_path_factory):
     return path
 
 
+@pytest.fixture(scope="module")
+def bench(folder):
+    with open_throwaway(replace(SETTINGS, codec="float32")) as engine:
+        yield page_bench(engine, folder, folder / "queries.jsonl", silent)
+
+
 @pytest.fixture(scope="module", params=["int8", "float32"])
-def both(request, folder):
+def both(request, folder, bench):
     """(eval's report, our standing) of one folder under one codec."""
-    chosen_settings = replace(SETTINGS, codec=request.param)
-    report = evaluate_documents(chosen_settings, folder, folder / "queries.jsonl")
-    with open_throwaway(replace(chosen_settings, codec="float32")) as engine:
-        yield report, Standing(page_bench(engine, folder, folder / "queries.jsonl", silent), request.param)
+    report = evaluate_documents(replace(SETTINGS, codec=request.param), folder, folder / "queries.jsonl")
+    return report, Standing(bench, request.param)
 
 
 def test_methods_and_kinds_are_evals_own(both):
