@@ -127,7 +127,13 @@ def test_files_are_written_and_plots_drawn(found, tmp_path):
     files, notices = evidence.write(found, tmp_path / "deep" / "build")
     assert notices == []
     names = {file.name for file in files}
-    assert names == {"evidence.json", "evidence.md", "evidence-weights.png", "evidence-binding.png"}
+    assert names == {
+        "evidence.json",
+        "evidence.md",
+        "evidence-weights.png",
+        "evidence-binding.png",
+        "evidence-reports.png",
+    }
     text = (tmp_path / "deep" / "build" / "evidence.md").read_text()
     for name in names:
         assert not name.endswith(".png") or f"({name})" in text
@@ -138,7 +144,7 @@ def test_files_are_written_and_plots_drawn(found, tmp_path):
 def test_without_matplotlib_the_plots_alone_are_missing(found, tmp_path, monkeypatch):
     monkeypatch.setattr(plots, "find_spec", lambda _: None)
     files, notices = evidence.write(found, tmp_path)
-    assert [file.name for file in files] == ["evidence.json", "evidence.md"]
+    assert [file.name for file in files] == ["evidence.json", "evidence.md", "evidence-reports.png"]
     assert notices == [plots.MISSING]
 
 

@@ -116,6 +116,7 @@ def _binding(own: Json, evidence: Json) -> Iterator[str]:
         f'{own["questions"]:,} questions such as "find the report where code K7Q2 labels the red star marker", one for '
         "every panel of A and one for every panel of B; only the pair's two reports are ranked; a tie counts half."
     )
+    yield "![Reports A and B of the first pair: the same bag, other bindings](evidence-reports.png)"
     yield tables.binding(own)
     ties = ", ".join(
         f"{sum(side[name] for side in own['ties'].values())} {tables.NAMES[name]}"

@@ -53,6 +53,17 @@ def draw_pair(pair: Pair) -> tuple[Page, Page]:
     )
 
 
+def draw_example(pair: Pair) -> Image.Image:
+    """Both reports of a pair side by side, reduced, to show people what was asked about."""
+    pages = [Image.fromarray(page.pixels) for page in draw_pair(pair)]
+    paper = Image.new("RGB", (2 * WIDTH + 40, HEIGHT), (214, 212, 205))
+    for n, page in enumerate(pages):
+        paper.paste(page, (n * (WIDTH + 40), 0))
+    return paper.resize((1600, 1600 * HEIGHT // paper.width), Image.Resampling.LANCZOS).quantize(
+        256, Image.Quantize.MAXCOVERAGE
+    )
+
+
 @dataclass(frozen=True, slots=True)
 class _Sign:
     """Where a marker stands, and where its code goes."""

@@ -7,7 +7,9 @@ import re
 from pathlib import Path
 
 from smart_demo.evidence import plots, tables
+from smart_demo.evidence.markers import make_pairs
 from smart_demo.evidence.prose import document
+from smart_demo.evidence.sheets import draw_example
 from smart_demo.evidence.standing import HEADLINE, Json
 
 
@@ -16,6 +18,9 @@ def write(evidence: Json, folder: Path) -> tuple[list[Path], list[str]]:
     folder.mkdir(parents=True, exist_ok=True)
     data, text = folder / "evidence.json", folder / "evidence.md"
     pictures = plots.draw(evidence, folder) if plots.available() else []
+    if "seed" in evidence["binding"]:
+        pictures.append(folder / "evidence-reports.png")
+        draw_example(make_pairs(1, evidence["binding"]["seed"])[0]).save(pictures[-1], optimize=True)
     data.write_text(json.dumps(evidence, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
     text.write_text(document(evidence), encoding="utf-8")
     return [data, text, *pictures], [] if plots.available() else [plots.MISSING]
