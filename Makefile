@@ -7,7 +7,7 @@ export TOKENIZERS_PARALLELISM := false
 # Debian packages need root; sudo is used where there is one and we are not root.
 SUDO := $(shell [ "$$(id -u)" = 0 ] || command -v sudo)
 
-.PHONY: demo test check format samples sample-docs eval bench install install-dev clean
+.PHONY: demo test check format samples sample-docs eval evidence bench install install-dev clean
 .DEFAULT_GOAL := demo
 
 demo: install build/.samples  ## the app on http://127.0.0.1:7860, with the sample library ready
@@ -36,6 +36,11 @@ eval: install  ## pooled, late and SMART on the sample documents' judged queries
 
 bench: install  ## what was promised, measured here; the figures go to build/bench.json
 	$(PYTHON) -m smart_demo bench
+
+# The figures are minilm's unless SMART_BACKBONE names another. Plots need matplotlib, hence the development tools.
+evidence: export SMART_BACKBONE := $(or $(SMART_BACKBONE),minilm)
+evidence: install-dev  ## every figure of the README again, into build/; CRANFIELD=DIR for the texts too
+	$(PYTHON) -m smart_demo evidence --out build $(if $(CRANFIELD),--cranfield "$(CRANFIELD)")
 
 install: build/.installed build/.poppler
 install-dev: build/.installed-dev build/.poppler build/.chromium

@@ -1,4 +1,4 @@
-"""The same engine from a shell: index, search, eval, bench, samples, doctor.
+"""The same engine from a shell: index, search, eval, evidence, bench, samples, doctor.
 
 Results go to standard output, notices and progress to standard error, so that `--json` prints JSON alone. Exit status
 0 when it was done, 1 with one sentence when it could not be, 2 for a command line that makes no sense.
@@ -27,6 +27,7 @@ from smart_demo.retrieval import MAX_TOP
 from smart_demo.types import LOCAL, SAMPLES, Found, Hit, Progress, Query, State
 
 BENCH = REPOSITORY / "build" / "bench.json"
+EVIDENCE, MAX_PAIRS = ("text", "pages", "binding", "ablations"), 1_000
 OUTCOMES = {State.DONE: "added", State.KNOWN: "known", State.REFUSED: "refused"}
 
 
@@ -82,6 +83,14 @@ def _parser() -> argparse.ArgumentParser:
     bench = commands.add_parser("bench", help="measure what was promised; fails where this machine misses it")
     bench.add_argument("--out", type=Path, default=BENCH, metavar="FILE", help="where the figures go, as JSON")
     bench.set_defaults(run=_bench)
+    evidence = commands.add_parser(
+        "evidence", help="measure everything the README claims: text, pages, binding, ablations"
+    )
+    evidence.add_argument("--out", type=Path, default=Path("build"), metavar="DIR", help="where to write (build)")
+    evidence.add_argument("--cranfield", type=Path, metavar="DIR", help="the Cranfield 1400 collection, for the texts")
+    evidence.add_argument("--only", action="append", choices=EVIDENCE, help="one part; may be given again (all)")
+    evidence.add_argument("--pairs", type=_pairs, default=40, metavar="N", help="pairs of reports for binding (40)")
+    evidence.set_defaults(run=_evidence)
 
     samples = commands.add_parser("samples", help="encode the sample library, for a GPU machine to prepare a demo")
     samples.add_argument("--backbone", metavar="NAME", help="the one to encode with (SMART_BACKBONE)")
@@ -102,6 +111,12 @@ def _top(text: str) -> int:
 def _count(text: str) -> int:
     if not re.fullmatch("[0-9]{1,9}", text) or not int(text):
         raise argparse.ArgumentTypeError("must be a whole number from 1")
+    return int(text)
+
+
+def _pairs(text: str) -> int:
+    if not text.isdecimal() or not 1 <= int(text) <= MAX_PAIRS:
+        raise argparse.ArgumentTypeError(f"must be a whole number from 1 to {MAX_PAIRS}")
     return int(text)
 
 
@@ -200,6 +215,31 @@ def _bench(options: argparse.Namespace, settings: Settings) -> int:
             f"The figures cannot be written: {error.strerror}.", "Name another file by --out."
         ) from None
     return 0 if all(goal.met for goal in goals) else 1
+
+
+def _evidence(options: argparse.Namespace, settings: Settings) -> int:
+    from smart_demo import evidence
+
+    wanted = options.only or EVIDENCE
+    typed = [f"SMART_BACKBONE={settings.backbone}", "python -m smart_demo evidence"]
+    typed += ["--cranfield DIR"] if options.cranfield else []
+    typed += [f"--only {part}" for part in options.only or ()]
+    typed += [f"--pairs {options.pairs}"] if options.pairs != 40 else []
+    plan = evidence.Plan(
+        documents=settings.samples,
+        queries=settings.samples / "queries.jsonl",
+        cranfield=options.cranfield,
+        only=frozenset(wanted),
+        pairs=options.pairs,
+        command=" ".join(typed),
+    )
+    found = evidence.gather(settings, plan, tell=_notice)
+    files, notices = evidence.write(found, options.out)
+    for notice in [*notices, *(part["left_out"] for name in wanted if "left_out" in (part := found[name]))]:
+        _notice(notice)
+    for file in files:
+        print(file)
+    return 0
 
 
 def _samples(options: argparse.Namespace, settings: Settings) -> int:

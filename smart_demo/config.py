@@ -51,6 +51,8 @@ class Settings:
     visual_tokens: int = 1_280
     """Budget per page: the checkpoint's own configuration. The reference scripts use 1,800; a CPU is happier at 256."""
     token_filter: str = "code"
+    late_layer: int = 0
+    """Layer whose states are kept for late interaction, counted from 1; 0 is the last. Pooled is always the last's."""
     exhaustive: int = 2_000
     """Up to this many pages every page is scored; beyond, the nearest pooled `candidates`."""
     candidates: int = 100
@@ -86,6 +88,7 @@ def read_settings(env: Mapping[str, str]) -> Settings:
         codec=_one_of(env, "SMART_CODEC", CODECS),
         visual_tokens=_number(env, "SMART_VISUAL_TOKENS", 1_280, 4, 4_096),
         token_filter=_one_of(env, "SMART_TOKEN_FILTER", TOKEN_FILTERS),
+        late_layer=_layer(env),
         exhaustive=_number(env, "SMART_EXHAUSTIVE", 2_000, 0, 1_000_000),
         candidates=_number(env, "SMART_CANDIDATES", 100, 1, 10_000),
         limits=limits,
@@ -116,6 +119,12 @@ def _flag(env: Mapping[str, str], name: str, *, default: bool) -> bool:
     if value not in words:
         raise SettingRefused(f"{name}={value!r} is neither yes nor no.", "It takes on or off.")
     return words[value]
+
+
+def _layer(env: Mapping[str, str]) -> int:
+    """Whether the model has such a layer is for the model to say."""
+    last = env.get("SMART_LATE_LAYER", "").strip().lower() in ("", "last")
+    return 0 if last else _number(env, "SMART_LATE_LAYER", 1, 1, 200)
 
 
 def _number(env: Mapping[str, str], name: str, default: int, low: int, high: int) -> int:

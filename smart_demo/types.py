@@ -264,13 +264,18 @@ class Encoder:
     """How words are found, for encoders that read them (text layer, OCR engine and version, windows)."""
     pooled_width: int = 0
     token_width: int = 0
+    late_layer: int = 0
+    """Layer whose states are the tokens, counted from 1; 0 is the last."""
 
     @property
     def fingerprint(self) -> str:
         """16 hex digits over every field but the name and the revision: what the weights hold decides, not where
-        they were fetched from, so a folder and a hub id with the same bytes agree.
+        they were fetched from, so a folder and a hub id with the same bytes agree. The last layer goes unsaid:
+        libraries made before there was a choice keep their fingerprint.
         """
         facts = {key: value for key, value in asdict(self).items() if key not in {"name", "revision"}}
+        if not self.late_layer:
+            del facts["late_layer"]
         return hashlib.sha256(json.dumps(facts, sort_keys=True).encode()).hexdigest()[:16]
 
 

@@ -22,6 +22,7 @@ LAYERS = [
     "explanation",
     "engine",
     "report costs environment doctor evaluation",
+    "evidence",
     "ui",
     "bench",
     "cli",

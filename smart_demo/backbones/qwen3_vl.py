@@ -1,8 +1,9 @@
 """Qwen3-VL-Embedding: one forward pass over a page or a query gives the pooled vector and every token state.
 
 h_i is the state of token i after the last layer and the final norm. pooled = h_last / |h_last| at the last
-position, tokens = h_i / |h_i| for the kept i, both in float32. Only pixels are taken: an address in a query
-is text like any other and is never fetched.
+position, tokens = h_i / |h_i| for the kept i, both in float32. With SMART_LATE_LAYER=k the tokens' h_i is the state
+that decoder layer k leaves, before the final norm (which is only fit for the last) and before what DeepStack adds to
+it. Only pixels are taken: an address in a query is text like any other and is never fetched.
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ from typing import Self
 
 import numpy as np
 
+from smart_demo.backbones.layers import kept_layer
 from smart_demo.backbones.protocol import Runtime
 from smart_demo.backbones.qwen_checkpoint import Parts, load_parts
 from smart_demo.backbones.qwen_forward import Encoded, Forward, Input, keep
@@ -55,9 +57,11 @@ class Qwen3VL:
 
     def __init__(self, checkpoint: Checkpoint, parts: Parts, settings: Settings) -> None:
         self._parts = parts
-        self._forward = Forward(parts.model, parts.placement)
+        name = {hub: alias for alias, hub in DEFAULT_IDS.items()}.get(checkpoint.name, checkpoint.name)
+        late_layer = kept_layer(settings.late_layer, parts.layers, name)
+        self._forward = Forward(parts.model, parts.placement, late_layer)
         self._encoder = Encoder(
-            name={hub: alias for alias, hub in DEFAULT_IDS.items()}.get(checkpoint.name, checkpoint.name),
+            name=name,
             model=f"qwen3_vl-{parts.hidden}x{parts.layers}",
             revision=checkpoint.revision,
             weights=content_hash(checkpoint.folder),
@@ -66,13 +70,16 @@ class Qwen3VL:
             token_filter=settings.token_filter,
             pooled_width=parts.hidden,
             token_width=parts.hidden,
+            late_layer=late_layer,
         )
         last = parts.writer.write(DOCUMENT_INSTRUCTION, None, "").labels[-1]
         log.info("%s: %s The pooled token is %r.", self._encoder.name, parts.placement.reason, last)
 
     @classmethod
     def load(cls, source: str, settings: Settings) -> Self:
-        """Load a hub id, an alias of DEFAULT_IDS or a local folder. BackboneUnavailable says what is wrong."""
+        """Load a hub id, an alias of DEFAULT_IDS or a local folder. BackboneUnavailable says what is wrong,
+        SettingRefused that the model has no such layer.
+        """
         checkpoint = fetch(DEFAULT_IDS.get(source, source), REVISIONS.get(source))
         return cls(checkpoint, load_parts(checkpoint, settings.dtype), settings)
 

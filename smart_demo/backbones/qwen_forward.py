@@ -37,15 +37,20 @@ class Input:
 class Forward:
     """Runs the inner model: no vocabulary head, no cache of past keys, no gradients."""
 
-    def __init__(self, model: Any, placement: Placement) -> None:  # noqa: ANN401 (transformers is untyped)
+    def __init__(self, model: Any, placement: Placement, late_layer: int = 0) -> None:  # noqa: ANN401 (untyped)
         self._model = model
+        self._late_layer = late_layer
         self._device = placement.device
         self._batch = placement.batch
         self._pass = borrowing(self._run, _seconds)
         self._one_at_a_time = threading.Lock()
 
     def states(self, inputs: Sequence[Input]) -> list[Floats | None]:
-        """(L, D) float32 states after the final norm for each input, in order; None where memory ran out."""
+        """(L + 1, D) float32 states for each input, in order; None where memory ran out.
+
+        One of each token and then, once more, the one that is pooled: the last token's, of the last layer after the
+        final norm. The L before it are of that layer too, or of the late layer where there is one.
+        """
         import torch
 
         found: dict[int, Floats] = {}
@@ -72,16 +77,21 @@ class Forward:
             yield from (group[at : at + self._batch] for at in range(0, len(group), self._batch))
 
     def _run(self, ids: npt.NDArray[np.int64], pixels: Floats | None, grids: npt.NDArray[np.int64]) -> Floats:
-        """(B, L, D) states. ids (B, L); pixels: all patches of the batch; grids (B, 3) in patches, not tokens."""
+        """(B, L + 1, D) states. ids (B, L); pixels: all patches of the batch; grids (B, 3) in patches, not tokens."""
         import torch
 
-        fed = {"input_ids": torch.from_numpy(ids).to(self._device)}
+        fed: dict[str, Any] = {"input_ids": torch.from_numpy(ids).to(self._device)}
         if pixels is not None:
             fed["pixel_values"] = torch.from_numpy(pixels).to(self._device)
             fed["image_grid_thw"] = torch.from_numpy(grids).to(self._device)
             fed["mm_token_type_ids"] = (fed["input_ids"] == self._model.config.image_token_id).int()
+        if self._late_layer:
+            fed["output_hidden_states"] = [self._late_layer]  # of this layer alone: all of a page's are gigabytes
         with torch.inference_mode():
-            states = self._model(**fed, use_cache=False).last_hidden_state
+            out = self._model(**fed, use_cache=False)
+            last = out.last_hidden_state
+            late = out.hidden_states[self._late_layer].to(last.device) if self._late_layer else last
+            states = torch.cat([late, last[:, -1:]], dim=1)
         made: Floats = states.float().cpu().numpy()
         return made
 
@@ -111,7 +121,8 @@ class Encoded:
 def keep(prompt: Prompt, states: Floats | None, kept: npt.NDArray[np.bool_]) -> Encoded:
     """Pooled vector and kept token states, of length 1 in float32. Where nothing is kept, pooled is the one token.
 
-    ValueError, worded to follow "cannot be encoded:", where there are no states or they are no numbers.
+    states: (L + 1, D) as `Forward.states` gives them; kept: (L,). ValueError, worded to follow "cannot be encoded:",
+    where there are no states or they are no numbers.
     """
     if states is None:
         raise ValueError("the GPU's memory is too small for it (SMART_VISUAL_TOKENS can be lowered)")
@@ -122,4 +133,4 @@ def keep(prompt: Prompt, states: Floats | None, kept: npt.NDArray[np.bool_]) -> 
     if not kept.any():
         return Encoded(units[-1], units[-1:], np.array([TokenKind.TAIL], np.uint8), prompt.labels[-1:], (-1,))
     labels, words = tuple(compress(prompt.labels, kept)), tuple(compress(prompt.words, kept))
-    return Encoded(units[-1], units[kept], prompt.kinds[kept], labels, words)
+    return Encoded(units[-1], units[:-1][kept], prompt.kinds[kept], labels, words)

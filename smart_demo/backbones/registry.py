@@ -96,8 +96,11 @@ def load(name: str, settings: Settings) -> Backbone:
         _need(READS)
         from smart_demo.backbones.minilm import MiniLM
 
+        # Standing in for another model it is itself: that one's token filter and layer were not meant for it.
+        own = settings if settings.backbone.lower() == name else Settings()
         # On ZeroGPU a GPU is borrowed from the visitor's daily minutes; a tenth of a second on the CPU is cheaper.
-        return MiniLM(device="cpu" if _on_zerogpu() else "")
+        device = "cpu" if _on_zerogpu() else ""
+        return MiniLM(device=device, token_filter=own.token_filter, late_layer=own.late_layer)
     _need(SEES)
     from smart_demo.backbones.qwen3_vl import Qwen3VL
 

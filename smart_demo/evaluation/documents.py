@@ -106,18 +106,18 @@ def look_at(documents: Path, limits: Limits) -> Shelf:
 def _measured(engine: Engine, shelf: Shelf, judged: tuple[Judged, ...], name: str, tell: Tell, keep: Keep) -> Report:
     encoder = engine.backbone(LOCAL).encoder  # loads the model, so that the seconds are of the indexing alone
     begun = time.perf_counter()
-    notices = [*shelf.notices, *_index(engine, shelf, tell)]
+    notices = [*shelf.notices, *index_shelf(engine, shelf, tell)]
     indexed = time.perf_counter()
     pages = {page.id for page in engine.library.pages([LOCAL], encoder.fingerprint)}
     if not pages:
         raise InputRefused("None of the pages could be indexed.", " ".join(notices))
-    notices += _never_found(shelf, judged, pages)
+    notices += lost_pages(shelf, judged, pages)
     scored, left_out = evaluate(judged, partial(search, engine), tell, keep)
     seconds = {"index": indexed - begun, "search": time.perf_counter() - indexed}
     return Report(name, "pages", len(pages), encoder, engine.settings.codec, scored, seconds, (*notices, *left_out))
 
 
-def _index(engine: Engine, shelf: Shelf, tell: Tell) -> list[str]:
+def index_shelf(engine: Engine, shelf: Shelf, tell: Tell) -> list[str]:
     """What was refused, in sentences. LibraryError if the disk ended the batch: half a collection is no measure."""
     notices, ended, message = [], 0, ""
     for step in engine.add(LOCAL, [(path, path.name) for path in shelf.paths]):
@@ -132,7 +132,8 @@ def _index(engine: Engine, shelf: Shelf, tell: Tell) -> list[str]:
     return notices
 
 
-def _never_found(shelf: Shelf, judged: tuple[Judged, ...], pages: set[PageId]) -> list[str]:
+def lost_pages(shelf: Shelf, judged: tuple[Judged, ...], pages: set[PageId]) -> list[str]:
+    """A sentence for each relevant page that is not among those indexed."""
     return [
         f"Page {page.number} of {shelf.names[page.file]} is relevant but could not be indexed; "
         f"it counts as never found ({', '.join(qids)})."
