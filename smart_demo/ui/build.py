@@ -16,6 +16,7 @@ from smart_demo.errors import InputRefused, SmartError
 from smart_demo.types import LOCAL, SAMPLES, Counted, Reduce
 from smart_demo.ui import frame, library_panel, results, theme
 from smart_demo.ui.asking import ON_SAMPLES, Asked, asked, asked_by
+from smart_demo.ui.component import Serve
 from smart_demo.ui.endpoint import AT_ONCE, NAME, Endpoint
 from smart_demo.ui.exports import Exports
 from smart_demo.ui.handlers import CALM, Handlers, Pulse
@@ -293,7 +294,8 @@ def build_app(engine: Engine, preparation: Preparation) -> gr.Blocks:
     with gr.Blocks(title="SMART demo", analytics_enabled=False, fill_width=True) as app:
         # First, so that the name is its own: the page's private events have names, too.
         gr.api(endpoint.search, api_name=NAME, concurrency_limit=AT_ONCE)
-        page = Layout(engine.settings, [picture, explain, overlay, pair, hood, comparison], private=handlers.private)
+        viewed: list[Serve] = [picture, explain, overlay, pair, hood, comparison]
+        page = Layout(engine.settings, viewed, [picture], private=handlers.private)
         wiring = Wiring(handlers, page)
         app.load(wiring.open, None, wiring.opened, **QUIET)
     return app
