@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 import gradio as gr
 
+from smart_demo.ui.board_tab import QueriesPanel, ResultsPanel
 from smart_demo.ui.component import Serve, html
 
 PANELS = {"vote": "Vote", "grade": "Grade", "results": "Results", "queries": "Queries"}
@@ -17,13 +18,13 @@ class JudgeTab:
     scripts find nothing in the others, and each asks for its state when it is looked at.
     """
 
-    def __init__(self, serves: Sequence[Serve]) -> None:
+    def __init__(self, serves: Sequence[Serve], *, private: bool) -> None:
         with gr.Tabs(elem_id="judge-tabs"):
             with gr.Tab(PANELS["vote"], id="judge-vote"):
                 self.vote = html("", "judge-vote", "smartDemo.judge.vote(element, server, watch, trigger)", serves)
             with gr.Tab(PANELS["grade"], id="judge-grade"):
                 self.grade = html("", "judge-grade", "smartDemo.judge.grade(element, server, watch, trigger)", serves)
             with gr.Tab(PANELS["results"], id="judge-results"):
-                self.results = html('<p class="judge-none">There are no results yet.</p>', "judge-results")
+                self.results = ResultsPanel(serves, private=private)
             with gr.Tab(PANELS["queries"], id="judge-queries"):
-                self.queries = html('<p class="judge-none">There is no list yet.</p>', "judge-queries")
+                self.queries = QueriesPanel(serves, private=private)

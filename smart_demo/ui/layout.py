@@ -45,7 +45,7 @@ class Layout:
             with gr.Tab("Library", id="library"), gr.Row(elem_id="shelves"):
                 self._lay_out_library(settings)
             with gr.Tab("Judge", id="judge"):
-                self.judge = JudgeTab(judges)
+                self.judge = JudgeTab(judges, private=private)
             with gr.Tab("Under the hood", id="hood"):
                 panel = hood_panel.hood_panel(mcp=has_mcp())
                 _html(panel, "hood", "smartDemo.hood(element, server)", serves)

@@ -17,7 +17,7 @@ from smart_demo.environment import has_mcp
 from smart_demo.ui.addresses import PageLinks
 
 HERE = Path(__file__).resolve().parent
-PARTS = ("page", "explain", "stories", "pair", "region", "picture", "hood", "export", "judge")
+PARTS = ("page", "explain", "stories", "pair", "region", "picture", "hood", "export", "judge", "board", "queries")
 SHEETS, SCRIPTS = (tuple(f"{part}.{kind}" for part in PARTS) for kind in ("css", "js"))
 """In the order in which they build on each other."""
 PRINTED = "print.css"
