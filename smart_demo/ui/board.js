@@ -93,6 +93,7 @@
       const button = event.target.closest("button");
       if (button?.dataset.reopen) reopen(button, trigger);
       else if (button?.dataset.file) save(button);
+      else if (button?.dataset.panel) window.smartDemo.judge.show(button.dataset.panel);
       else if (button?.hasAttribute("data-forget")) confirmForget(button, forget);
     });
     document.addEventListener("judged", function heard() {

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from smart_demo.evaluation.board_sentences import weights
@@ -15,8 +15,8 @@ from smart_demo.ui.asking import ON_BOTH, ON_MINE, ON_SAMPLES, Asked, asked
 from smart_demo.ui.references import REGION
 from smart_demo.ui.wording import count, esc, name
 
-LISTED = 100
-"""Queries, the last judged first; all of them are in the export."""
+OPEN, LISTED = 10, 200
+"""Queries that stand open and those that are listed, the last judged first; all of them are in the export."""
 SHOWN = 300
 """Characters of a query."""
 SCOPES = {("samples",): ON_SAMPLES, ("local",): ON_MINE, ("local", "samples"): ON_BOTH}
@@ -38,15 +38,16 @@ def judgement_list(judged: Judgements, left_out: int = 0) -> str:
     said = said_by_query(judged)
     if not said and not judged.events:
         return ""
-    items = "".join(map(_item, said[:LISTED]))
+    items = "".join(map(_item, said[:OPEN]))
     more = len(said) - LISTED
-    rest = f'<p class="quiet">{count(more, "earlier one")} {"is" if more == 1 else "are"} in the export.</p>'
+    rest = f'<p class="quiet">{_queries(more)} judged before these {"is" if more == 1 else "are"} in the export.</p>'
     votes, grades = sum(one.vote is not None for one in said), sum(len(one.grades) for one in said)
     head = f"{count(votes, 'vote')}, {count(grades, 'grade')}"
     return (
         f'<section class="board-part is-single" aria-labelledby="board-single"><h3 id="board-single">Judgements</h3>'
         f'<div><p class="board-said">{head} {"stand" if votes + grades != 1 else "stands"}.</p>'
-        f'<ol class="judgements" aria-label="Judgements by query">{items}</ol>{rest if more > 0 else ""}'
+        f'<ol class="judgements" aria-label="Judgements by query">{items}</ol>{_earlier(said[OPEN:LISTED])}'
+        f"{rest if more > 0 else ''}"
         f"{_others(judged, left_out)}</div></section>"
     )
 
@@ -80,6 +81,16 @@ def reopening(wanted: Asked) -> str:
     return esc(json.dumps(wanted.fields))
 
 
+def _earlier(said: Sequence[Said]) -> str:
+    if not said:
+        return ""
+    items = "".join(map(_item, said))
+    return (
+        f'<details class="judged-earlier"><summary>{_queries(len(said))} judged earlier</summary>'
+        f'<ol class="judgements" aria-label="Earlier judgements by query">{items}</ol></details>'
+    )
+
+
 def _item(said: Said) -> str:
     trial, again = said.trial, asked_then(said.trial)
     text = trial.query.text
@@ -92,10 +103,10 @@ def _item(said: Said) -> str:
         else '<span class="quiet">asked with a picture that is no longer kept</span>'
     )
     vote = _vote(said.vote) if said.vote else '<p class="judged-vote is-none">No vote</p>'
+    how = f"{trial.encoder.name}, {weights(trial.weights)}, first {trial.k}"
     return (
-        f'<li class="judged"><p class="judged-query">{shown}</p>{vote}{_grades(said.grades.values())}'
-        f'<p class="judged-foot"><span>{esc(trial.encoder.name)}, {esc(weights(trial.weights))}, '
-        f"first {trial.k}</span>{button}</p></li>"
+        f'<li class="judged"><p class="judged-query">{shown}</p><div class="judged-said">{vote}'
+        f'{_grades(said.grades.values())}<p class="judged-foot"><span>{esc(how)}</span>{button}</p></div></li>'
     )
 
 
@@ -124,6 +135,10 @@ def _grades(grades: Iterable[Grade]) -> str:
         f'<details class="judged-grades"><summary>{count(len(given), "grade")}</summary>'
         f'<ul aria-label="Grades">{items}</ul></details>'
     )
+
+
+def _queries(number: int) -> str:
+    return "1 query" if number == 1 else f"{number:,} queries"
 
 
 def _others(judged: Judgements, left_out: int) -> str:

@@ -13,7 +13,7 @@ def waiting() -> str:
 def step(done: int, total: int, seconds: float | None = None) -> str:
     """So many queries are asked."""
     part = done / total * 100 if total else 0.0
-    at, soon = f"{done:,} of {total:,}", f" · {left(seconds)}" if left(seconds) else ""
+    at, soon = f"{done:,} of {total:,}", f" · {left(seconds)}" if seconds is not None and done < total else ""
     return (
         f'<div class="list-going"><p><b>{at}</b>{esc(soon)}</p>'
         f'<div class="progress" role="progressbar" aria-label="Queries asked" aria-valuemin="0" '

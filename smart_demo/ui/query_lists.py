@@ -189,7 +189,8 @@ class QueryLists:
             raise LibraryError(f"The samples are still being prepared: {ready}.", "Run the list in a moment.")
 
     def _kept(self, wanted: object) -> Run:
-        run = self._runs.get(field(wanted, "run"))
+        name = field(wanted, "run")
+        run = self._runs.get(name) if isinstance(name, str) else None
         if run is None:
             raise InputRefused("What that list found is no longer kept.", "Run it again.")
         return run

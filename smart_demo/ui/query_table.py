@@ -61,7 +61,7 @@ def query_table(shown: Shown) -> str:
     notices = "".join(f"<li>{esc(one)}</li>" for one in shown.notices)
     notes = f'<ul class="list-notices" aria-label="What was left out">{notices}</ul>' if notices else ""
     if not rows:
-        return f'<p class="list-said">{esc(shown.said)}</p>{notes}'
+        return f'<p class="list-said" role="status">{esc(shown.said)}</p>{notes}'
     judged = any(row.pooled is not None for row in rows)
     picked = {one.contrast.key: one for one in five(shown.rows)}
     places = {row.contrast.key: number for number, row in enumerate(shown.rows)}
@@ -69,7 +69,7 @@ def query_table(shown: Shown) -> str:
         _row(row, places[row.contrast.key], picked.get(row.contrast.key), shown.search, judged=judged) for row in rows
     )
     return (
-        f'<p class="list-said">{esc(shown.said)}</p>{notes}{_tools(len(rows), judged=judged)}'
+        f'<p class="list-said" role="status">{esc(shown.said)}</p>{notes}{_tools(len(rows), judged=judged)}'
         f"{_five(shown)}{_table(body, judged=judged)}"
         f'<p class="quiet">{esc(_legend(rows, judged=judged))}</p>'
     )

@@ -27,7 +27,8 @@ MARKS = {"up": "▲", "down": "▼", "none": "●"}
 def scoreboards(found: Sequence[Board]) -> str:
     """All boards, the latest whole and open, the others folded below it; what to do where there is none."""
     if not found:
-        return f'<div class="board-none"><p>{NOTHING}</p></div>'
+        start = '<button type="button" class="share-button is-main" data-panel="vote">Start to vote</button>'
+        return f'<div class="board-none"><p>{NOTHING}</p><p class="board-tools">{start}</p></div>'
     latest, *others = found
     folded = "".join(
         f'<details class="board-other"><summary>{esc(board_sentences.title(board))}'
@@ -105,7 +106,7 @@ def _differences(board: Board) -> str:
     bodies = "".join(_pair(board, pair, on) for pair in PAIRS)
     ends = "" if board.too_few else _ends(on)
     last = "interval" if not board.too_few else "no interval yet"
-    note = "Interval: 95 %, paired bootstrap over the queries. One that reaches zero shows no difference."
+    note = "Interval: 95%, paired bootstrap over the queries. One that reaches zero shows no difference."
     return (
         f'{sentences}<table class="board-table is-ranges"><thead><tr><td></td><th scope="col" class="range-head">'
         f'{ends}</th><th scope="col">mean</th><th scope="col">{last}</th><th scope="col">queries</th></tr></thead>'
