@@ -21,11 +21,15 @@ from smart_demo.ui.endpoint import AT_ONCE, NAME, Endpoint
 from smart_demo.ui.exports import Exports
 from smart_demo.ui.handlers import CALM, Handlers, Pulse
 from smart_demo.ui.hood import Hood
+from smart_demo.ui.judge_wiring import JudgeWiring
+from smart_demo.ui.judging import Judging
 from smart_demo.ui.layout import Layout
 from smart_demo.ui.maps import Maps
 from smart_demo.ui.preparation import Preparation
+from smart_demo.ui.sheets import Sheets
 from smart_demo.ui.stories import QUERIES
 from smart_demo.ui.uploads import Uploads
+from smart_demo.ui.voting import Voting
 from smart_demo.ui.wording import esc
 
 log = logging.getLogger(__name__)
@@ -291,11 +295,20 @@ def build_app(engine: Engine, preparation: Preparation) -> gr.Blocks:
     def comparison(wanted: object) -> dict[str, str]:
         return exports.comparison(wanted)
 
+    voting = Voting(Sheets(Judging(handlers)))
+
+    def vote(wanted: object) -> dict[str, object]:
+        return voting.vote(wanted)
+
+    def grade(wanted: object) -> dict[str, object]:
+        return voting.grade(wanted)
+
     with gr.Blocks(title="SMART demo", analytics_enabled=False, fill_width=True) as app:
         # First, so that the name is its own: the page's private events have names, too.
         gr.api(endpoint.search, api_name=NAME, concurrency_limit=AT_ONCE)
         viewed: list[Serve] = [picture, explain, overlay, pair, hood, comparison]
-        page = Layout(engine.settings, viewed, [picture], private=handlers.private)
+        page = Layout(engine.settings, viewed, [picture, vote, grade], private=handlers.private)
         wiring = Wiring(handlers, page)
+        JudgeWiring(page.judge, page.dials, voting)
         app.load(wiring.open, None, wiring.opened, **QUIET)
     return app
