@@ -20,13 +20,16 @@ from smart_demo.ui.events import ASKING, ONCE, QUIET, calm, uploaded
 from smart_demo.ui.exports import Exports
 from smart_demo.ui.handlers import Handlers, Pulse
 from smart_demo.ui.hood import Hood
+from smart_demo.ui.judge_wiring import JudgeWiring
 from smart_demo.ui.judging import Judging
 from smart_demo.ui.layout import Layout
 from smart_demo.ui.maps import Maps
 from smart_demo.ui.preparation import Preparation
 from smart_demo.ui.query_lists import QueryLists
+from smart_demo.ui.sheets import Sheets
 from smart_demo.ui.stories import QUERIES
 from smart_demo.ui.uploads import Uploads
+from smart_demo.ui.voting import Voting
 from smart_demo.ui.wording import esc
 
 
@@ -274,14 +277,22 @@ def build_app(engine: Engine, preparation: Preparation) -> gr.Blocks:
         return exports.comparison(wanted)
 
     judging = Judging(handlers)
-    boards, lists = Boards(judging), QueryLists(judging)
+    voting, boards, lists = Voting(Sheets(judging)), Boards(judging), QueryLists(judging)
+
+    def vote(wanted: object) -> dict[str, object]:
+        return voting.vote(wanted)
+
+    def grade(wanted: object) -> dict[str, object]:
+        return voting.grade(wanted)
 
     with gr.Blocks(title="SMART demo", analytics_enabled=False, fill_width=True) as app:
         # First, so that the name is its own: the page's private events have names, too.
         gr.api(endpoint.search, api_name=NAME, concurrency_limit=AT_ONCE)
         viewed: list[Serve] = [picture, explain, overlay, pair, hood, comparison]
-        page = Layout(engine.settings, viewed, [picture, *serves(boards, lists)], private=handlers.private)
+        judges = [picture, vote, grade, *serves(boards, lists)]
+        page = Layout(engine.settings, viewed, judges, private=handlers.private)
         wiring = Wiring(handlers, page)
+        JudgeWiring(page.judge, page.dials, voting)
         panels = (page.judge.results, page.judge.queries)
         BoardWiring(boards, lists, panels, uploads.discard).run_with([page.scope, *page.dials])
         app.load(wiring.open, None, wiring.opened, **QUIET)

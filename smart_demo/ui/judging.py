@@ -21,25 +21,22 @@ import threading
 from collections import OrderedDict
 from collections.abc import Sequence
 from dataclasses import replace
-from pathlib import Path
 
-from smart_demo.errors import InputRefused, LibraryError
+from smart_demo.errors import InputRefused
 from smart_demo.evaluation.journal import FOLDER, Journal
 from smart_demo.evaluation.query_list import MOST_QUERIES, Listed, read_queries
 from smart_demo.types import LOCAL, Scope
 from smart_demo.ui import desk as desks
+from smart_demo.ui import visitors
 from smart_demo.ui.asking import Asked
 from smart_demo.ui.desk import Desk
 from smart_demo.ui.handlers import Handlers
 from smart_demo.ui.stories import QUERIES
 
-MOST_OWNERS = 200
-"""Visitors whose judgements a public page keeps."""
 OPEN_AT_ONCE = 32
 """Journals that are held in memory."""
 FIRST = 20
 """Queries of the list that is there to begin with."""
-VISITOR = "visitor-"
 
 
 class Judging:
@@ -60,7 +57,7 @@ class Judging:
             return LOCAL
         if not isinstance(given, str) or not re.fullmatch(r"[0-9a-f]{32}", given):
             raise InputRefused("This browser has no name to judge under.", "Reload the page.")
-        return Scope(f"{VISITOR}{given}")
+        return visitors.visitor(given)
 
     def journal(self, owner: Scope) -> Journal:
         """The owner's journal, which need not have anything in it. LibraryError for one visitor too many."""
@@ -115,9 +112,30 @@ class Judging:
         desk = self.desk(owner)
         self.set_desk(owner, replace(desk, at=min(max(at, 0), len(desk.queries))))
 
+    def begin(self, owner: Scope, dials: Asked) -> None:
+        """Begin with the depth and the weights of the dials as they stand."""
+        desk = self.desk(owner)
+        self.set_desk(owner, replace(desk, search=_search(dials, desk.search.scope)))
+
     def search_by(self, owner: Scope, search: Asked) -> None:
-        """Judge with another scope, depth or other weights from here on."""
-        self.set_desk(owner, replace(self.desk(owner), search=replace(search, text="", picture="")))
+        """Judge with another scope, depth or other weights from here on. Before anything has begun it is not kept."""
+        desk = replace(self.desk(owner), search=_search(search, search.scope))
+        if self.started(owner):
+            self.set_desk(owner, desk)
+        else:
+            with self._lock:
+                self._desks[owner] = desk
+
+    def insert(self, owner: Scope, query: Listed) -> None:
+        """Open a query: where it stands in the list, or put into it after the one that is open."""
+        desk = self.desk(owner)
+        at = desk.place(query.key)
+        if at is None:
+            if len(desk.queries) >= MOST_QUERIES:
+                raise InputRefused(f"The list is full: it has {MOST_QUERIES} queries.", "Begin another under Queries.")
+            at = min(desk.at + 1, len(desk.queries))
+            desk = replace(desk, queries=(*desk.queries[:at], replace(query, relevant=()), *desk.queries[at:]))
+        self.set_desk(owner, replace(desk, at=at))
 
     def forget(self, owner: Scope) -> None:
         """Delete everything of an owner, on disk too."""
@@ -139,12 +157,10 @@ class Judging:
 
     def _make_room(self, owner: Scope) -> None:
         """LibraryError where a public page keeps as many visitors' judgements as it can and this is another one."""
-        if self.handlers.private:
-            return
-        folder: Path = self._data / FOLDER
-        known = {path.name.split(".")[0] for path in folder.glob(f"{VISITOR}*")}
-        if str(owner) not in known and len(known) >= MOST_OWNERS:
-            raise LibraryError(
-                f"This page keeps the judgements of {MOST_OWNERS} visitors and has no room for another.",
-                "Run the demo on your own machine: it keeps yours.",
-            )
+        if not self.handlers.private:
+            visitors.make_room(self._data / FOLDER, owner)
+
+
+def _search(given: Asked, scope: str) -> Asked:
+    """How queries are searched: nothing of one query's own."""
+    return replace(given, text="", picture="", scope=scope)
