@@ -44,7 +44,7 @@
 
   window.smartDemo.boards = (element, server, trigger) => {
     const one = (selector) => element.querySelector(selector);
-    let turn = 0;
+    let turn = 0, visible = false;
 
     function fill(name, markup) {
       const place = one(`[data-fill="${name}"]`);
@@ -96,10 +96,15 @@
       else if (button?.dataset.panel) window.smartDemo.judge.show(button.dataset.panel);
       else if (button?.hasAttribute("data-forget")) confirmForget(button, forget);
     });
+    /* Working out intervals takes a moment: it is done when somebody looks, and again when that changes meanwhile. */
+    new IntersectionObserver((seen) => {
+      const before = visible;
+      visible = seen.at(-1).isIntersecting;
+      if (visible && !before) look();
+    }).observe(element);
     document.addEventListener("judged", function heard() {
-      if (element.isConnected) look();
-      else document.removeEventListener("judged", heard);
+      if (!element.isConnected) document.removeEventListener("judged", heard);
+      else if (visible) look();
     });
-    look();
   };
 })();

@@ -289,7 +289,7 @@ def build_app(engine: Engine, preparation: Preparation) -> gr.Blocks:
         # First, so that the name is its own: the page's private events have names, too.
         gr.api(endpoint.search, api_name=NAME, concurrency_limit=AT_ONCE)
         viewed: list[Serve] = [picture, explain, overlay, pair, hood, comparison]
-        judges = [picture, vote, grade, *serves(boards, lists)]
+        judges: list[Serve] = [picture, vote, grade, *serves(boards, lists)]
         page = Layout(engine.settings, viewed, judges, private=handlers.private)
         wiring = Wiring(handlers, page)
         JudgeWiring(page.judge, page.dials, voting)
