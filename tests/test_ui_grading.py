@@ -6,18 +6,23 @@ import pytest
 
 from smart_demo.evaluation.pool import to_grade
 from smart_demo.types import POOLED, SMART
-from tests.voting_cases import Judge, opened, pages
+from tests.voting_cases import Judge, forget_everything, pages, shared_library
+
+
+@pytest.fixture(scope="module")
+def start(tmp_path_factory):
+    with shared_library(tmp_path_factory.mktemp("grading")) as start:
+        yield start
 
 
 @pytest.fixture
-def judge(tmp_path):
-    handlers = opened(tmp_path / "app")
-    judge = Judge(handlers)
+def judge(start):
+    forget_everything(start())
+    judge = Judge(start())
     judge.start()
     judge.look(act="ask", query="harbour tide")
     judge.pool()
-    yield judge
-    handlers.engine.close()
+    return judge
 
 
 def trial(judge):

@@ -1,4 +1,4 @@
-"""Blind votes as curl may send them: any argument, foreign names, a disk that refuses. Before the vote nothing tells."""
+"""Blind votes as curl may send them: any argument, foreign names, a disk that refuses. Before it, nothing tells."""
 
 import json
 import re
@@ -7,6 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from smart_demo.evaluation.journal import FOLDER
 from smart_demo.evaluation.query_list import Listed
 from smart_demo.evaluation.sides import Columns
 from smart_demo.types import LOCAL, SMART, Weights
@@ -20,25 +21,27 @@ from smart_demo.ui.voting import Voting
 from tests.documents import write_pdf
 from tests.test_ui_handlers import NONSENSE
 from tests.ui_cases import HOSTILE, stored
-from tests.voting_cases import MINE, Judge, opened, pages, search
+from tests.voting_cases import MINE, Judge, forget_everything, pages, search, shared_library
 
 YOURS = "7e" * 16
 
 
+@pytest.fixture(scope="module")
+def start(tmp_path_factory):
+    with shared_library(tmp_path_factory.mktemp("voting")) as start:
+        yield start
+
+
 @pytest.fixture
-def make(tmp_path):
-    """Handlers over one folder: opened again, it is the same library after a restart."""
-    running = []
+def make(start):
+    forget_everything(start())
+    return start
 
-    def start(**changes):
-        for handlers in running:
-            handlers.engine.close()
-        running[:] = [opened(tmp_path / "app", **changes)]
-        return running[0]
 
-    yield start
-    for handlers in running:
-        handlers.engine.close()
+@pytest.fixture
+def kept(make):
+    """The folder where judgements lie."""
+    return make().engine.settings.data_dir / FOLDER
 
 
 @pytest.fixture
@@ -165,17 +168,17 @@ def test_a_skip_goes_on_and_comes_round_again(judge):
     assert "All judged" in judge.look(act="go", at=len(judge.desk.queries))
 
 
-def test_a_refused_write_is_said_and_the_vote_stays_open(judge, tmp_path):
+def test_a_refused_write_is_said_and_the_vote_stays_open(judge, kept):
     judge.start()
-    file = tmp_path / "app" / "data" / "judgements" / "local.jsonl"
-    kept = file.read_bytes()
+    file = kept / "local.jsonl"
+    before = file.read_bytes()
     file.unlink()
     file.mkdir()
     answer = judge.vote()
     assert answer["sentence"].startswith("Could not ")
     assert judge.journal.judgements.votes == {}
     file.rmdir()
-    file.write_bytes(kept)
+    file.write_bytes(before)
     assert "sheet" in judge.vote()
 
 
@@ -226,10 +229,15 @@ def test_beginning_takes_the_dials_as_they_stand(judge):
 # -- whoever asks
 
 
-@pytest.mark.parametrize("value", NONSENSE, ids=repr)
-def test_any_argument_is_answered_in_words_and_keeps_nothing(judge, value):
+def test_any_argument_is_answered_in_words_and_keeps_nothing(judge):
     judge.start()
     before = judge.journal.judgements.events
+    for value in NONSENSE:
+        say_and_look(judge, value)
+    assert judge.journal.judgements.events == before
+
+
+def say_and_look(judge, value):
     for said in (judge.voting.vote, judge.voting.grade):
         assert set(said(value)) <= {"sentence", "look"}
         for act in ("vote", "grade", "skip", "ranks", value):
@@ -248,7 +256,6 @@ def test_any_argument_is_answered_in_words_and_keeps_nothing(judge, value):
     for wanted in looks:
         for panel in (judge.voting.look, judge.voting.pool):
             assert panel(wanted, value, value, value, value, value).startswith('<div class="judge-panel"')
-    assert judge.journal.judgements.events == before
 
 
 def test_hostile_queries_and_names_are_text(judge):
@@ -288,7 +295,7 @@ def test_a_private_page_has_one_judge_whatever_the_browser_says(judge):
         assert judge.judging.owner(name) == LOCAL
 
 
-def test_names_on_a_public_page_are_checked_and_apart(make, tmp_path):
+def test_names_on_a_public_page_are_checked_and_apart(make, kept):
     public = make(public=True, uploads=False)
     mine, voting = Judge(public), None
     voting = mine.voting
@@ -303,8 +310,9 @@ def test_names_on_a_public_page_are_checked_and_apart(make, tmp_path):
     assert "sheet" in mine.vote()
     assert not yours.journal.judgements.votes
     assert yours.undo() == {"sentence": "There is nothing to take back."}
-    kept = {path.name for path in (tmp_path / "app" / "data" / "judgements").iterdir()}
-    assert kept == {f"visitor-{name}.{kind}" for name in (MINE, YOURS) for kind in ("jsonl", "desk.json")}
+    assert {path.name for path in kept.iterdir()} == {
+        f"visitor-{name}.{kind}" for name in (MINE, YOURS) for kind in ("jsonl", "desk.json")
+    }
 
 
 def test_a_public_page_lets_nobody_judge_documents(make, tmp_path):
@@ -382,11 +390,11 @@ def test_going_on_sees_every_open_query_once_and_then_ends(fates, at):
     assert Fate.OPEN not in fates
 
 
-def test_a_desk_that_is_no_desk_is_a_new_one(make, tmp_path):
+def test_a_desk_that_is_no_desk_is_a_new_one(make, kept):
     judge = Judge(make())
     judge.start()
     judge.look(act="go", at=3)
-    file = tmp_path / "app" / "data" / "judgements" / "local.desk.json"
+    file = kept / "local.desk.json"
     whole = json.loads(file.read_text())
     spoiled = [b"", b"[]", b"\xff", b"{}", b'{"v": 1}', json.dumps(whole | {"queries": []}).encode()]
     spoiled += [json.dumps(whole | part).encode() for part in ({"at": -1}, {"at": 1e9}, {"search": 7}, {"v": 2})]
@@ -398,11 +406,11 @@ def test_a_desk_that_is_no_desk_is_a_new_one(make, tmp_path):
     assert Judging(judge.handlers).desk(LOCAL) == judge.desk
 
 
-def test_a_list_keeps_no_grades_and_everything_can_be_deleted(judge, tmp_path):
+def test_a_list_keeps_no_grades_and_everything_can_be_deleted(judge, kept):
     judge.start()
     judge.vote()
     judge.judging.set_queries(LOCAL, [Listed("tide", "q1"), Listed("lamp")], at=1, source="mine.csv")
     assert (judge.desk.open, judge.desk.source) == (Listed("lamp"), "mine.csv")
     judge.judging.forget(LOCAL)
-    assert list((tmp_path / "app" / "data" / "judgements").iterdir()) == []
+    assert list(kept.iterdir()) == []
     assert "Start judging" in judge.look()

@@ -3,12 +3,17 @@
 from __future__ import annotations
 
 import re
+import shutil
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 
 from smart_demo.backbones.registry import Choice
 from smart_demo.backbones.words import WordBackbone
 from smart_demo.config import Settings
 from smart_demo.engine import Engine
+from smart_demo.evaluation.journal import FOLDER
 from smart_demo.serving import EMBEDDED, Backbones
 from smart_demo.store.library import Library
 from smart_demo.types import LOCAL
@@ -31,20 +36,36 @@ DOCUMENTS = {
 }
 
 
-def opened(folder: Path, **changes: object) -> Handlers:
-    """Handlers over whole samples. Close their engine; open the same folder again for a restart."""
-    samples = folder / "samples"
-    if not samples.is_dir():
-        samples.mkdir(parents=True)
-        for document, pages in DOCUMENTS.items():
-            write_pdf(samples / document, *pages)
-    words = WordBackbone()
-    settings = Settings(data_dir=folder / "data", index_dir=folder / "index", samples=samples, **changes)
-    models = {"words": words, EMBEDDED: words}
-    backbones = Backbones(Choice("words", "a test", insisted=True), models.__getitem__, fall_back=True)
-    engine = Engine(Library.open(settings.data_dir, settings.index_dir, settings.codec), backbones, settings)
-    list(engine.prepare_samples())
-    return Handlers(engine, Uploads(lambda files: engine.add(LOCAL, files), 20), Preparation(engine))
+@contextmanager
+def shared_library(folder: Path) -> Iterator[Callable[..., Handlers]]:
+    """Whole samples, opened once for many tests. What is yielded makes handlers around them as after a start: with a
+    model that is not loaded, and with settings of their own.
+    """
+    samples, words = folder / "samples", WordBackbone()
+    samples.mkdir(parents=True)
+    for document, pages in DOCUMENTS.items():
+        write_pdf(samples / document, *pages)
+    usual = Settings(data_dir=folder / "data", index_dir=folder / "index", samples=samples)
+    library = Library.open(usual.data_dir, usual.index_dir, usual.codec)
+
+    def start(**changes: object) -> Handlers:
+        models = {"words": words, EMBEDDED: words}
+        backbones = Backbones(Choice("words", "a test", insisted=True), models.__getitem__, fall_back=True)
+        engine = Engine(library, backbones, replace(usual, **changes))
+        return Handlers(engine, Uploads(lambda files: engine.add(LOCAL, files), 20), Preparation(engine))
+
+    list(start().engine.prepare_samples())
+    try:
+        yield start
+    finally:
+        library.close()
+
+
+def forget_everything(handlers: Handlers) -> None:
+    """No judgements and no documents of one's own: the state before a test."""
+    shutil.rmtree(handlers.engine.settings.data_dir / FOLDER, ignore_errors=True)
+    for document in handlers.engine.documents(LOCAL):
+        handlers.engine.remove(LOCAL, document.file)
 
 
 class Judge:
