@@ -57,6 +57,11 @@ def load(data_dir: Path, owner: Scope) -> Desk | None:
     return None
 
 
+def exists(data_dir: Path, owner: Scope) -> bool:
+    """Whether a desk was ever kept."""
+    return _path(data_dir, owner).exists()
+
+
 def save(data_dir: Path, owner: Scope, desk: Desk) -> None:
     """Keep a desk in the place of the one before. LibraryError where the disk refuses."""
     row = {

@@ -82,7 +82,7 @@ class Judging:
 
     def started(self, owner: Scope) -> bool:
         """Whether the owner ever began."""
-        return desks.load(self._data, owner) is not None
+        return desks.exists(self._data, owner)
 
     def set_desk(self, owner: Scope, desk: Desk) -> None:
         """Keep another desk."""

@@ -102,11 +102,16 @@ class Trials:
             raise Forgotten
         return shown
 
+    def allowed(self, scope: str) -> tuple[Scope, ...]:
+        """The scopes behind one of CHOICES. InputRefused where they may not be seen here."""
+        scopes = CHOICES[scope]
+        if not all(map(self._handlers.visible, scopes)):
+            raise InputRefused("Only the samples can be judged here.")
+        return scopes
+
     def searchable(self, search: Asked) -> tuple[Scope, ...]:
         """The scopes that are judged. InputRefused for what may not be seen here, NotReady while it is on its way."""
-        scopes, handlers = CHOICES[search.scope], self._handlers
-        if not all(map(handlers.visible, scopes)):
-            raise InputRefused("Only the samples can be judged here.")
+        scopes, handlers = self.allowed(search.scope), self._handlers
         if LOCAL in scopes and not handlers.engine.backbones.ready:
             raise NotReady(f"{handlers.serving().name} is still loading.", "Your documents can be judged in a moment.")
         if SAMPLES in scopes:

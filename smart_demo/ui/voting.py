@@ -16,9 +16,9 @@ from typing import Any
 
 from smart_demo.errors import InputRefused, SmartError
 from smart_demo.evaluation import fields
-from smart_demo.evaluation.event_reading import MOST_EVENTS
 from smart_demo.evaluation.events import HIGHEST_GRADE, LONGEST_NOTE, REASONS, Choice, Grade, Skip, Vote
-from smart_demo.evaluation.query_list import Listed, read_queries
+from smart_demo.evaluation.pool import to_grade
+from smart_demo.evaluation.query_list import MOST_QUERIES, Listed, read_queries
 from smart_demo.types import PageId, Scope
 from smart_demo.ui import judge_head
 from smart_demo.ui.asking import CHOICES, Asked, asked
@@ -76,10 +76,10 @@ class Voting:
                 judging.search_by(owner, replace(turned, scope=judging.desk(owner).search.scope))
             case "scope":
                 scope = fields.one_of(wanted, "scope", tuple(CHOICES))
-                self._sheets.trials.searchable(asked("", scope))
+                self._sheets.trials.allowed(scope)
                 judging.search_by(owner, replace(judging.desk(owner).search, scope=scope))
             case "go":
-                judging.open(owner, fields.whole(wanted, "at", 0, MOST_EVENTS))
+                judging.open(owner, fields.whole(wanted, "at", 0, MOST_QUERIES))
             case "ask":
                 judging.insert(owner, _query(wanted))
 
@@ -163,7 +163,7 @@ def _named(back: Vote | Grade | Skip) -> str:
 def _page(given: Given, shown: Shown) -> PageId:
     """A page of the pool that is graded."""
     _, page = parse_page(given.get("page"))
-    if page not in shown.pages:
+    if page not in {row.page for row in to_grade(shown.trial)}:
         raise InputRefused("That page is not among those to be graded.")
     return page
 
