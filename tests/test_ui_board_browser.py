@@ -30,6 +30,8 @@ QUERIES = [
     "tide table", "harbour master", "bolt torque", "tide gauge harbour", "night watch", "anchor chain", "crane load",
     "fog signal", "pilot boat", "storm warning", "berth plan", "crew list", "bolt tide",
 ]  # fmt: skip
+NEW = "crane berth watch"
+"""Nobody has judged it."""
 K = 3
 
 
@@ -187,7 +189,7 @@ def test_a_list_from_the_box_to_the_slide(app, browser, tmp_path):
     page = visit.open()
     relevant = [{"document": "port.pdf", "page": 1, "grade": 3}]
     listed = [json.dumps({"qid": "q0", "query": QUERIES[0], "relevant": relevant})]
-    listed += [json.dumps({"query": query}) for query in [*QUERIES[1:8], HOSTILE]] + ["nonsense"]
+    listed += [json.dumps({"query": query}) for query in [*QUERIES[1:7], NEW, HOSTILE]] + ["nonsense"]
     run_list(page, "\n".join(listed))
     expect(page.locator(".list-said")).to_have_text(
         "9 queries asked: Samples, 1.00 × pooled + 1.00 × late, the first 5 pages."
@@ -224,7 +226,7 @@ def test_a_list_from_the_box_to_the_slide(app, browser, tmp_path):
     kept = download(page, "Download as CSV", tmp_path)
     with kept.open(encoding="utf-8-sig", newline="") as file:
         rows = list(csv.DictReader(file))
-    assert {row["query"] for row in rows} == {*QUERIES[:8], HOSTILE}
+    assert {row["query"] for row in rows} == {*QUERIES[:7], NEW, HOSTILE}
     assert sum(bool(row["picked because"]) for row in rows) == 5
 
     page.get_by_role("button", name=f"Open in Compare: {QUERIES[2]}").last.click()
@@ -236,8 +238,15 @@ def test_a_list_from_the_box_to_the_slide(app, browser, tmp_path):
     page.get_by_role("button", name=f"Open in Compare: {HOSTILE[:20]}").last.click()
     expect(page.locator(f'.answer[data-query="{Query(HOSTILE).key}"]')).to_be_visible(timeout=PATIENCE)
     open_panel(page, "Queries")
-    page.get_by_role("button", name=f"Vote on: {QUERIES[5]}").click()
-    expect(page.locator("#judge-vote .judge-query")).to_contain_text(QUERIES[5], timeout=PATIENCE)
+    page.get_by_role("button", name=f"Vote on: {NEW}").click()
+    expect(page.locator("#judge-vote .judge-query")).to_contain_text(NEW, timeout=PATIENCE)
+    expect(page.locator("#judge-vote [data-leaving]")).to_have_count(0)
+    page.keyboard.press("3")
+    expect(page.locator("#judge-vote")).to_contain_text("You said: a tie.", timeout=PATIENCE)
+    open_panel(page, "Results")  # what was just said stands there, first
+    last = page.locator(".judged").first
+    expect(last.locator(".judged-query")).to_have_text(NEW)
+    expect(last.locator(".judged-vote")).to_contain_text("Tie; SMART was")
     visit.close()
 
 
@@ -246,7 +255,7 @@ def test_a_judged_query_opens_as_it_was_judged(app, browser):
     page = visit.open()
     open_panel(page, "Results")
     scoreboard(page)
-    page.get_by_text("4 queries judged earlier").click()
+    page.get_by_text("queries judged earlier").click()
     page.get_by_role("button", name=f"Open in Compare: {QUERIES[0]}").click()
     expect(page.get_by_role("textbox", name="Search")).to_have_value(QUERIES[0])
     expect(visit.cards("SMART")).to_have_count(K, timeout=PATIENCE)
