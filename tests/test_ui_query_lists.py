@@ -12,7 +12,8 @@ from smart_demo.evaluation.query_list import MOST_BYTES
 from smart_demo.types import LOCAL, SAMPLES, Query
 from smart_demo.ui.asking import ON_BOTH, ON_MINE, ON_SAMPLES, asked, asked_again
 from smart_demo.ui.judging import Judging
-from smart_demo.ui.query_lists import RUNS_KEPT, QueryLists, counted, most_queries, written
+from smart_demo.ui.list_run import counted, written
+from smart_demo.ui.query_lists import RUNS_KEPT, QueryLists, most_queries
 from tests.hood_cases import HOSTILE_QUERIES, add_own, started
 from tests.test_ui_scoreboard import Reader
 

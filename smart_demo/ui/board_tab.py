@@ -15,7 +15,8 @@ from smart_demo.ui.boards import Boards, most_bytes
 from smart_demo.ui.component import Serve, html
 from smart_demo.ui.events import ONCE, QUIET, calm, read_uploaded, uploaded
 from smart_demo.ui.list_progress import told
-from smart_demo.ui.query_lists import QueryLists, counted, most_queries, written
+from smart_demo.ui.list_run import counted, written
+from smart_demo.ui.query_lists import QueryLists, most_queries
 
 AT_ONCE = 8
 """Lists that may be on their way; all but one of them wait for their turn, which costs nothing."""

@@ -22,6 +22,7 @@ from smart_demo.ui.handlers import CALM
 from smart_demo.ui.judgement_list import judgement_list
 from smart_demo.ui.judging import Judging
 from smart_demo.ui.scoreboard_panel import scoreboards
+from smart_demo.ui.wording import count, queries
 
 log = logging.getLogger(__name__)
 PUBLIC_BYTES = 2**20
@@ -117,11 +118,10 @@ class Boards:
 def _remaining(judged: Judgements) -> str:
     """How much of the pools nobody has graded, in a sentence; empty where that is nothing."""
     found = ungraded(judged)
-    queries = sum(number > 0 for number in found.queries.values())
+    waiting = sum(number > 0 for number in found.queries.values())
     if not found.total:
         return ""
-    pages = "1 page" if found.total == 1 else f"{found.total:,} pages"
-    return f"{pages} of {'1 query' if queries == 1 else f'{queries:,} queries'} still to grade, under Grade."
+    return f"{count(found.total, 'page')} of {queries(waiting)} still to grade, under Grade."
 
 
 def field(wanted: object, name: str) -> object:

@@ -13,7 +13,7 @@ from smart_demo.evaluation.verdicts import Judgements
 from smart_demo.types import SMART, PageId
 from smart_demo.ui.asking import ON_BOTH, ON_MINE, ON_SAMPLES, Asked, asked
 from smart_demo.ui.references import REGION
-from smart_demo.ui.wording import count, esc, name
+from smart_demo.ui.wording import count, esc, name, queries
 
 OPEN, LISTED = 10, 200
 """Queries that stand open and those that are listed, the last judged first; all of them are in the export."""
@@ -40,7 +40,7 @@ def judgement_list(judged: Judgements, left_out: int = 0) -> str:
         return ""
     items = "".join(map(_item, said[:OPEN]))
     more = len(said) - LISTED
-    rest = f'<p class="quiet">{_queries(more)} judged before these {"is" if more == 1 else "are"} in the export.</p>'
+    rest = f'<p class="quiet">{queries(more)} judged before these {"is" if more == 1 else "are"} in the export.</p>'
     votes, grades = sum(one.vote is not None for one in said), sum(len(one.grades) for one in said)
     head = f"{count(votes, 'vote')}, {count(grades, 'grade')}"
     return (
@@ -86,7 +86,7 @@ def _earlier(said: Sequence[Said]) -> str:
         return ""
     items = "".join(map(_item, said))
     return (
-        f'<details class="judged-earlier"><summary>{_queries(len(said))} judged earlier</summary>'
+        f'<details class="judged-earlier"><summary>{queries(len(said))} judged earlier</summary>'
         f'<ol class="judgements" aria-label="Earlier judgements by query">{items}</ol></details>'
     )
 
@@ -135,10 +135,6 @@ def _grades(grades: Iterable[Grade]) -> str:
         f'<details class="judged-grades"><summary>{count(len(given), "grade")}</summary>'
         f'<ul aria-label="Grades">{items}</ul></details>'
     )
-
-
-def _queries(number: int) -> str:
-    return "1 query" if number == 1 else f"{number:,} queries"
 
 
 def _others(judged: Judgements, left_out: int) -> str:

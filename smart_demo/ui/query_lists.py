@@ -12,11 +12,11 @@ import secrets
 import threading
 import time
 from collections.abc import Callable, Generator, Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 from smart_demo.errors import InputRefused, LibraryError, SmartError
 from smart_demo.evaluation.list_rows import Known, Refused, Row, ask, csv_text
-from smart_demo.evaluation.query_list import MOST_BYTES, MOST_QUERIES, TOLD, Listed, read_queries
+from smart_demo.evaluation.query_list import MOST_QUERIES, Listed, read_queries
 from smart_demo.recent import Recent
 from smart_demo.types import LOCAL, POOLED, SAMPLES, SMART, Found, Method, Query, Scope
 from smart_demo.ui.asking import CHOICES, Asked
@@ -24,8 +24,8 @@ from smart_demo.ui.boards import answered, field
 from smart_demo.ui.handlers import CALM
 from smart_demo.ui.judging import Judging
 from smart_demo.ui.list_progress import ended, refused, step, waiting
+from smart_demo.ui.list_run import Run, noticed, summary, written
 from smart_demo.ui.query_table import Shown, query_table
-from smart_demo.ui.results import formula
 from smart_demo.ui.wording import count
 
 log = logging.getLogger(__name__)
@@ -41,19 +41,6 @@ SAMPLE_LIST = "queries.jsonl"
 def most_queries(*, private: bool) -> int:
     """Of a list."""
     return MOST_QUERIES if private else MOST_PUBLIC
-
-
-@dataclass(frozen=True)
-class Run:
-    """What came of a list."""
-
-    rows: tuple[Row, ...]
-    """In the order of the list."""
-    search: Asked
-    """How each was asked; its text is empty."""
-    notices: tuple[str, ...]
-    total: int
-    """Queries of the list. Where it was stopped there are more than rows."""
 
 
 class QueryLists:
@@ -129,7 +116,7 @@ class QueryLists:
         finally:
             if held:
                 self._turn.release()
-        self._runs.put(name, Run(tuple(rows), search, _noticed(rows, notices), len(queries)))
+        self._runs.put(name, Run(tuple(rows), search, noticed(rows, notices), len(queries)))
         yield ended(name), name
 
     def _read(self, given: object) -> tuple[tuple[Listed, ...], list[str]]:
@@ -205,46 +192,6 @@ class QueryLists:
         return {"laid": len(queries)}
 
 
-def written(data: bytes) -> str:
-    """An uploaded list as the text for the box. InputRefused where it is no list."""
-    if len(data) > MOST_BYTES:
-        raise InputRefused(f"The list is larger than {MOST_BYTES // 2**20} MB.", "Make it shorter.")
-    read_queries(data)
-    return data.decode("utf-8-sig")
-
-
-def counted(text: object) -> str:
-    """What a text in the box holds, in a sentence. InputRefused where it is no list."""
-    found = read_queries(text if isinstance(text, str) else "")
-    judged = sum(bool(one.relevant) for one in found.queries)
-    with_grades = f", {judged:,} with judgements" if judged else ""
-    said = f"{_queries(len(found.queries))}{with_grades}."
-    return " ".join([said, *found.notices[:1]])
-
-
 def _table(run: Run) -> dict[str, object]:
-    shown = Shown(run.rows, run.search, run.notices, _said(run))
+    shown = Shown(run.rows, run.search, run.notices, summary(run))
     return {"table": query_table(shown), "csv": csv_text(run.rows), "name": "smart-queries.csv"}
-
-
-def _said(run: Run) -> str:
-    how = f"{run.search.scope}, {formula(run.search.weights)}, the first {run.search.top} pages"
-    if len(run.rows) < run.total:
-        return f"{len(run.rows):,} of {_queries(run.total)} asked: {how}."
-    return f"{_queries(run.total)} asked: {how}."
-
-
-def _noticed(rows: Sequence[Row], notices: Sequence[str]) -> tuple[str, ...]:
-    """What is told of a run: not every line of a list that is all wrong."""
-    unknown = sum(row.unknown for row in rows)
-    told = list(notices[:TOLD])
-    if len(notices) > TOLD:
-        told.append(f"{len(notices) - TOLD:,} more such lines.")
-    if unknown:
-        pages = "1 graded page" if unknown == 1 else f"{unknown:,} graded pages"
-        told.append(f"{pages} of the list {'is' if unknown == 1 else 'are'} not among the pages searched.")
-    return tuple(told)
-
-
-def _queries(number: int) -> str:
-    return "1 query" if number == 1 else f"{number:,} queries"

@@ -14,7 +14,7 @@ from smart_demo.evaluation.scoreboard import MEASURES, PAIRS, Board
 from smart_demo.evaluation.trial import METHODS
 from smart_demo.evaluation.vote_count import VoteCount
 from smart_demo.ui.range_plot import Scale, range_plot, scale, side
-from smart_demo.ui.wording import count, esc, score
+from smart_demo.ui.wording import count, esc, queries, score
 
 NOTHING = (
     "Nothing is judged yet. Under <b>Vote</b> you say which of two columns is better, blind; under <b>Grade</b> how "
@@ -41,7 +41,7 @@ def scoreboards(found: Sequence[Board]) -> str:
 
 
 def _short(board: Board) -> str:
-    return f"{count(board.votes.votes, 'vote')}, {_queries(len(board.queries))} with a relevant page"
+    return f"{count(board.votes.votes, 'vote')}, {queries(len(board.queries))} with a relevant page"
 
 
 def _board(board: Board) -> str:
@@ -83,7 +83,7 @@ def _means(board: Board) -> str:
         f"{board.unjudged[method]:,} of {of:,}</td></tr>"
         for method in METHODS
     )
-    caption = f"Means over {_queries(len(board.queries))} with a relevant page"
+    caption = f"Means over {queries(len(board.queries))} with a relevant page"
     return (
         f'<table class="board-table"><caption>{esc(caption)}</caption><thead><tr><td></td>{heads}'
         f'<th scope="col">pages not graded</th></tr></thead><tbody>{rows}</tbody></table>'
@@ -145,10 +145,6 @@ def _difference(board: Board, measure: str, found: Difference, on: Scale) -> str
 def _cautions(board: Board) -> str:
     items = "".join(f"<li>{esc(caution)}</li>" for caution in board_sentences.cautions(board))
     return f'<ul class="board-cautions">{items}</ul>' if items else ""
-
-
-def _queries(number: int) -> str:
-    return "1 query" if number == 1 else f"{number:,} queries"
 
 
 def signed(value: float) -> str:
