@@ -25,7 +25,7 @@ events        votes, grades, skips, undos                   event_lines, trial_f
 journal       the file they are kept in                     verdicts    what they come to      <- read first
 pool          which pages are graded                        scoreboard, vote_count, board_sentences   what follows
 disagreement  RBO, Kendall's tau                            contrasts, highlights   a list of queries, five of them
-query_list    a pasted list of queries                      archive, trec_files, event_table   out, and in again
+query_list, list_rows   a pasted list, and its table          archive, trec_files, event_table   out, and in again
 """
 
 from smart_demo.evaluation.archive import pack, unpack

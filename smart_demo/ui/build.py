@@ -3,53 +3,34 @@
 from __future__ import annotations
 
 import functools
-import logging
-from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
-from typing import ParamSpec
 
 import gradio as gr
 
 from smart_demo.engine import Engine
-from smart_demo.errors import InputRefused, SmartError
 from smart_demo.types import LOCAL, SAMPLES, Counted, Reduce
 from smart_demo.ui import frame, library_panel, results, theme
-from smart_demo.ui.asking import ON_SAMPLES, Asked, asked, asked_by
+from smart_demo.ui.asking import ON_SAMPLES, Asked, asked, asked_again, asked_by
+from smart_demo.ui.board_tab import BoardWiring, serves
+from smart_demo.ui.boards import Boards
+from smart_demo.ui.component import Serve
 from smart_demo.ui.endpoint import AT_ONCE, NAME, Endpoint
+from smart_demo.ui.events import ASKING, ONCE, QUIET, calm, uploaded
 from smart_demo.ui.exports import Exports
-from smart_demo.ui.handlers import CALM, Handlers, Pulse
+from smart_demo.ui.handlers import Handlers, Pulse
 from smart_demo.ui.hood import Hood
+from smart_demo.ui.judge_wiring import JudgeWiring
+from smart_demo.ui.judging import Judging
 from smart_demo.ui.layout import Layout
 from smart_demo.ui.maps import Maps
 from smart_demo.ui.preparation import Preparation
+from smart_demo.ui.query_lists import QueryLists
+from smart_demo.ui.sheets import Sheets
 from smart_demo.ui.stories import QUERIES
 from smart_demo.ui.uploads import Uploads
+from smart_demo.ui.voting import Voting
 from smart_demo.ui.wording import esc
-
-log = logging.getLogger(__name__)
-P = ParamSpec("P")
-QUIET = {"api_visibility": "private", "show_progress": "hidden"}
-ONCE = {**QUIET, "trigger_mode": "once"}
-ASKING = {**ONCE, "show_progress": "minimal"}
-"""For what may run an encoder; the style sheet turns Gradio's tracker into a thin line over the answer."""
-
-
-def calm(handler: Callable[P, object]) -> Callable[P, object]:
-    """Refusals become a warning in words, anything unforeseen one calm sentence; the page stays as it was."""
-
-    @functools.wraps(handler)
-    def guarded(*args: P.args, **kwargs: P.kwargs) -> object:
-        try:
-            return handler(*args, **kwargs)
-        except SmartError as error:
-            gr.Warning(esc(error.sentence))
-        except Exception:
-            log.exception("an event failed")
-            gr.Warning(CALM)
-        return gr.skip()
-
-    return guarded
 
 
 class Wiring:
@@ -81,6 +62,14 @@ class Wiring:
         for preset, pooled, late in page.presets:  # sets the dials, and they re-rank; a preset is the paper's form
             paper = f'() => [{pooled}, {late}, "{Reduce.MEAN}", "{Counted.ALL}"]'
             preset.click(None, None, page.dials[1:], js=paper, **QUIET)
+        for again in (page.judge.results.boards, page.judge.queries.found):
+            again.select(
+                self.reopen,
+                None,
+                [page.query, page.scope, *page.dials, *answer],
+                **ASKING,
+                show_progress_on=page.results,
+            )
         turned = [dial.change for dial in page.dials]
         gr.on(turned, self.rerank, [page.answered, *page.dials], page.results, **QUIET, trigger_mode="always_last")
         around = [page.status, page.footer, page.sample_documents, page.scope, page.timer, page.seen]
@@ -144,6 +133,14 @@ class Wiring:
         data = event._data if isinstance(event._data, dict) else {}
         wanted = asked(data.get("query"), ON_SAMPLES, *dials)
         return wanted.text, ON_SAMPLES, *self._answer(wanted)
+
+    @calm
+    def reopen(self, event: gr.EventData) -> object:
+        """A query that was judged or listed, with the scope and the weights of then."""
+        wanted = asked_again(event._data)
+        weights, answer = wanted.weights, self._answer(wanted)
+        turned = (wanted.top, weights.pooled, weights.late, weights.reduce.value, weights.counted.value)
+        return wanted.text, wanted.scope, *turned, *answer
 
     @calm
     def rerank(self, answered: object, *dials: object) -> object:
@@ -242,17 +239,6 @@ def _chips(wanted: Asked) -> str:
     return frame.chips(QUERIES, "" if wanted.picture else wanted.text)
 
 
-def uploaded(file: object, folder: str) -> Path:
-    """Where Gradio put an uploaded file: a folder of its own inside `folder`. InputRefused for any other path.
-
-    Gradio's components check it too; but what comes of it is read and deleted, so it is not left to them alone.
-    """
-    path = Path(file).resolve() if isinstance(file, str) and "\0" not in file else None
-    if path is None or path.parent.parent != Path(folder).resolve() or not path.is_file():
-        raise InputRefused("No picture arrived.", "Choose it again.")
-    return path
-
-
 def _strings(given: object, count: int) -> tuple[str, ...]:
     """So many strings that a state gave back; empty ones for anything else."""
     if isinstance(given, list | tuple) and len(given) == count and all(isinstance(part, str) for part in given):
@@ -290,10 +276,24 @@ def build_app(engine: Engine, preparation: Preparation) -> gr.Blocks:
     def comparison(wanted: object) -> dict[str, str]:
         return exports.comparison(wanted)
 
+    judging = Judging(handlers)
+    voting, boards, lists = Voting(Sheets(judging)), Boards(judging), QueryLists(judging)
+
+    def vote(wanted: object) -> dict[str, object]:
+        return voting.vote(wanted)
+
+    def grade(wanted: object) -> dict[str, object]:
+        return voting.grade(wanted)
+
     with gr.Blocks(title="SMART demo", analytics_enabled=False, fill_width=True) as app:
         # First, so that the name is its own: the page's private events have names, too.
         gr.api(endpoint.search, api_name=NAME, concurrency_limit=AT_ONCE)
-        page = Layout(engine.settings, [picture, explain, overlay, pair, hood, comparison], private=handlers.private)
+        viewed: list[Serve] = [picture, explain, overlay, pair, hood, comparison]
+        judges: list[Serve] = [picture, vote, grade, *serves(boards, lists)]
+        page = Layout(engine.settings, viewed, judges, private=handlers.private)
         wiring = Wiring(handlers, page)
+        JudgeWiring(page.judge, page.dials, voting)
+        panels = (page.judge.results, page.judge.queries)
+        BoardWiring(boards, lists, panels, uploads.discard).run_with([page.scope, *page.dials])
         app.load(wiring.open, None, wiring.opened, **QUIET)
     return app

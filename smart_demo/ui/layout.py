@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Sequence
 
 import gradio as gr
 
@@ -11,10 +11,11 @@ from smart_demo.environment import has_mcp
 from smart_demo.types import Counted, Reduce
 from smart_demo.ui import frame, hood_panel, library_panel, presenting, results
 from smart_demo.ui.asking import FEWEST, HEAVIEST, MOST, ON_MINE, ON_SAMPLES
+from smart_demo.ui.component import Serve
+from smart_demo.ui.component import html as _html
+from smart_demo.ui.judge_tab import JudgeTab
 from smart_demo.ui.stories import QUERIES
 
-Serve = Callable[[object], Mapping[str, object]]
-"""What a script of the page may ask; anyone with curl may, too."""
 LATE_FORMS = [("mean", Reduce.MEAN.value), ("sum", Reduce.SUM.value)]
 LATE_TOKENS = [("all query tokens", Counted.ALL.value), ("the query’s own words (ablation)", Counted.CONTENT.value)]
 SECONDS = 0.7
@@ -22,9 +23,11 @@ SECONDS = 0.7
 
 
 class Layout:
-    """One page. Made inside a `gr.Blocks`; `serves` are the functions that the viewer asks."""
+    """One page. Made inside a `gr.Blocks`; `serves` are the functions that the viewer asks, `judges` those of the
+    tab where people judge.
+    """
 
-    def __init__(self, settings: Settings, serves: Sequence[Serve], *, private: bool) -> None:
+    def __init__(self, settings: Settings, serves: Sequence[Serve], judges: Sequence[Serve], *, private: bool) -> None:
         self.private = private
         _html(frame.header(), "masthead")
         self.status = _html("", "status")
@@ -41,6 +44,8 @@ class Layout:
                 )
             with gr.Tab("Library", id="library"), gr.Row(elem_id="shelves"):
                 self._lay_out_library(settings)
+            with gr.Tab("Judge", id="judge"):
+                self.judge = JudgeTab(judges, private=private)
             with gr.Tab("Under the hood", id="hood"):
                 panel = hood_panel.hood_panel(mcp=has_mcp())
                 _html(panel, "hood", "smartDemo.hood(element, server)", serves)
@@ -118,13 +123,3 @@ class Layout:
             if self.private:
                 self.documents = _html("", "documents", "smartDemo.documents(element, trigger)")
             self.sample_documents = _html("", "sample-documents")
-
-
-def _html(
-    value: str,
-    elem_id: str,
-    script: str | None = None,
-    functions: Sequence[Serve] = (),
-) -> gr.HTML:
-    """Markup made in Python, where everything from outside is escaped; the default template sets it as it is."""
-    return gr.HTML(value, elem_id=elem_id, apply_default_css=False, js_on_load=script, server_functions=list(functions))

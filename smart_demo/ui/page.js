@@ -62,6 +62,13 @@
 
     build() {
       if (this.dialog) return;
+      this.frame();
+      this.explaining = window.smartDemo.explaining(this);
+      window.smartDemo.region(this);
+    },
+
+    /* The dialog itself, which the blind viewer of the judging tab shares. */
+    frame() {
       const button = (name, label, text) => make("button", { type: "button", "data-do": name, "aria-label": label, title: label }, text);
       this.title = make("p", { class: "viewer-title" });
       this.level = make("output", { class: "viewer-level", "aria-label": "Zoom" });
@@ -85,7 +92,7 @@
       });
       this.dialog.addEventListener("close", () => {
         document.documentElement.classList.remove("is-viewing");
-        document.dispatchEvent(new CustomEvent("viewing", { detail: "" }));
+        this.tell("");
         this.token += 1;
         const card = this.cards[this.at];
         if (card?.isConnected) card.focus();
@@ -96,8 +103,11 @@
         if (wanted && !event.ctrlKey && !event.metaKey && !event.altKey) { event.preventDefault(); this.act(wanted); }
       });
       this.gestures();
-      this.explaining = window.smartDemo.explaining(this);
-      window.smartDemo.region(this);
+    },
+
+    /* Which page is looked at, for the address and for what else follows. */
+    tell(page) {
+      document.dispatchEvent(new CustomEvent("viewing", { detail: page }));
     },
 
     act(wanted) {
@@ -133,7 +143,7 @@
       this.side.replaceChildren(...(facts ? [facts.cloneNode(true)] : []));
       this.stage.setAttribute("aria-label", this.side.querySelector(".facts-name")?.textContent ?? "Page");
       mark(this.root, card.dataset.page);
-      document.dispatchEvent(new CustomEvent("viewing", { detail: card.dataset.page }));
+      this.tell(card.dataset.page);
       this.zoom(1);
       this.load(card);
       this.explaining.show(card);
@@ -254,7 +264,7 @@
 
   /* ---- what the HTML components call when they are there ---- */
   window.smartDemo = {
-    make, stage, picture,
+    make, stage, picture, viewer,
     results(element, server, watch, trigger) {
       viewer.trigger = trigger;
       const card = (event) => event.target.closest?.(".card");

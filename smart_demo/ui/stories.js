@@ -105,7 +105,7 @@
     viewed = event.detail;
     remember("at", "");
     remember("page", viewed);
-    const tools = document.querySelector("dialog.viewer .viewer-tools");
+    const tools = document.querySelector("dialog.viewer:not(.is-blind) .viewer-tools");
     if (!tools || tools.querySelector('[data-share="copy"]')) return;
     const button = document.createElement("button");
     button.type = "button";

@@ -44,6 +44,15 @@ def count(number: int, noun: str) -> str:
     return f"{number:,} {noun}{'' if number == 1 else 's'}"
 
 
+def queries(number: int) -> str:
+    """So many queries.
+
+    >>> queries(1), queries(1200)
+    ('1 query', '1,200 queries')
+    """
+    return "1 query" if number == 1 else f"{number:,} queries"
+
+
 def some_of(part: int, whole: int, noun: str) -> str:
     """How many of a whole, said shortly when it is all of it.
 

@@ -1,0 +1,100 @@
+"""What lies on a judge's desk: the queries to be judged, which of them is open, and how they are searched.
+
+It is kept beside the journal, so that a reload and a restart find everything as it was. What was judged is not its
+business: that is in the journal alone.
+
+    <data>/judgements/<owner>.desk.json
+"""
+
+from __future__ import annotations
+
+import json
+from contextlib import suppress
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from smart_demo.errors import InputRefused, SmartError
+from smart_demo.evaluation import fields
+from smart_demo.evaluation.journal import FOLDER
+from smart_demo.evaluation.query_list import MOST_QUERIES, Listed, read_queries
+from smart_demo.store import durable
+from smart_demo.types import Scope
+from smart_demo.ui.asking import Asked, asked, asked_again
+
+FORM = 1
+MOST_BYTES = 2**21
+AS_USUAL = asked()
+"""The samples, five pages a column, weights 1 and 1."""
+
+
+@dataclass(frozen=True, slots=True)
+class Desk:
+    """One owner's desk."""
+
+    queries: tuple[Listed, ...]
+    """1 to 500, each text once; without grades."""
+    at: int = 0
+    """Position of the query that is open. At the end of the list none is."""
+    search: Asked = AS_USUAL
+    """How each is searched: scope, pages a column, weights. Its text is empty."""
+    source: str = ""
+    """Where the list is from, in a few words; empty for the one that is there to begin with."""
+
+    @property
+    def open(self) -> Listed | None:
+        """The query that is judged now."""
+        return self.queries[self.at] if 0 <= self.at < len(self.queries) else None
+
+    def place(self, key: str) -> int | None:
+        """Where a query stands in the list, by `Query.key`."""
+        return next((at for at, one in enumerate(self.queries) if one.key == key), None)
+
+
+def load(data_dir: Path, owner: Scope) -> Desk | None:
+    """The desk as it was left; None where there is none, and where what is there is no desk."""
+    with suppress(OSError, SmartError):
+        return _read(durable.read_whole(_path(data_dir, owner)))
+    return None
+
+
+def exists(data_dir: Path, owner: Scope) -> bool:
+    """Whether a desk was ever kept."""
+    return _path(data_dir, owner).exists()
+
+
+def save(data_dir: Path, owner: Scope, desk: Desk) -> None:
+    """Keep a desk in the place of the one before. LibraryError where the disk refuses."""
+    row = {
+        "v": FORM,
+        "queries": [{"query": one.query, "qid": one.qid} for one in desk.queries],
+        "at": desk.at,
+        "search": replace(desk.search, text="", picture="").fields,
+        "source": desk.source,
+    }
+    path = _path(data_dir, owner)
+    with durable.storage_errors("keep the list of queries"):
+        durable.make_folder(path.parent)
+        durable.write_new(path, json.dumps(row).encode("ascii"))
+
+
+def drop(data_dir: Path, owner: Scope) -> None:
+    """Take a desk away."""
+    with durable.storage_errors("delete the list of queries"):
+        durable.unlink([_path(data_dir, owner)])
+
+
+def _path(data_dir: Path, owner: Scope) -> Path:
+    return data_dir / FOLDER / f"{owner}.desk.json"
+
+
+def _read(data: bytes) -> Desk:
+    """InputRefused for anything but a desk."""
+    if len(data) > MOST_BYTES:
+        raise InputRefused("That is no desk.")
+    row = fields.an_object(fields.loads(data), "a desk")
+    if row.get("v") != FORM:
+        raise InputRefused("That is no desk.")
+    listed = fields.a_list(row, "queries", MOST_QUERIES)
+    queries = read_queries("\n".join(json.dumps(one) for one in listed)).queries
+    at, source = fields.whole(row, "at", 0, MOST_QUERIES), fields.line(row, "source", empty=True)
+    return Desk(queries, min(at, len(queries)), asked_again(row.get("search")), source)

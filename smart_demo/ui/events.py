@@ -1,0 +1,59 @@
+"""What the events of the page have in common: how they are announced, what they do with errors and with files."""
+
+from __future__ import annotations
+
+import functools
+import logging
+from collections.abc import Callable
+from pathlib import Path
+from typing import ParamSpec
+
+import gradio as gr
+
+from smart_demo.errors import InputRefused, SmartError
+from smart_demo.ui.handlers import CALM
+from smart_demo.ui.wording import esc
+
+log = logging.getLogger(__name__)
+P = ParamSpec("P")
+QUIET = {"api_visibility": "private", "show_progress": "hidden"}
+ONCE = {**QUIET, "trigger_mode": "once"}
+ASKING = {**ONCE, "show_progress": "minimal"}
+"""For what may run an encoder; the style sheet turns Gradio's tracker into a thin line over the answer."""
+
+
+def calm(handler: Callable[P, object]) -> Callable[P, object]:
+    """Refusals become a warning in words, anything unforeseen one calm sentence; the page stays as it was."""
+
+    @functools.wraps(handler)
+    def guarded(*args: P.args, **kwargs: P.kwargs) -> object:
+        try:
+            return handler(*args, **kwargs)
+        except SmartError as error:
+            gr.Warning(esc(error.sentence))
+        except Exception:
+            log.exception("an event failed")
+            gr.Warning(CALM)
+        return gr.skip()
+
+    return guarded
+
+
+def uploaded(file: object, folder: str, otherwise: str = "No picture arrived.") -> Path:
+    """Where Gradio put an uploaded file: a folder of its own inside `folder`. InputRefused for any other path.
+
+    Gradio's components check it too; but what comes of it is read and deleted, so it is not left to them alone.
+    """
+    path = Path(file).resolve() if isinstance(file, str) and "\0" not in file else None
+    if path is None or path.parent.parent != Path(folder).resolve() or not path.is_file():
+        raise InputRefused(otherwise, "Choose it again.")
+    return path
+
+
+def read_uploaded(path: Path, most: int) -> bytes:
+    """The bytes of an uploaded file, one more than `most` where it is longer. InputRefused where it is gone."""
+    try:
+        with path.open("rb") as file:
+            return file.read(most + 1)
+    except OSError:
+        raise InputRefused("The file cannot be read.", "Choose it again.") from None

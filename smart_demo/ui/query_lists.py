@@ -1,0 +1,197 @@
+"""Lists of queries, asked one query after the other behind the page. Every argument is doubted, as in `handlers`.
+
+Only one list of all visitors is asked at a time, and between its queries nothing is held but its turn: whoever searches
+meanwhile waits for one query at most. What a run found stays here under 128 random bits that only whoever ran it is
+told, until its visitor runs another list, leaves, or many others ran theirs.
+"""
+
+from __future__ import annotations
+
+import logging
+import secrets
+import threading
+import time
+from collections.abc import Callable, Generator, Iterator, Sequence
+from dataclasses import replace
+
+from smart_demo.errors import InputRefused, LibraryError, SmartError
+from smart_demo.evaluation.list_rows import Known, Refused, Row, ask, csv_text
+from smart_demo.evaluation.query_list import MOST_QUERIES, Listed, read_queries
+from smart_demo.recent import Recent
+from smart_demo.types import LOCAL, POOLED, SAMPLES, SMART, Found, Method, Query, Scope
+from smart_demo.ui.asking import CHOICES, Asked
+from smart_demo.ui.boards import answered, field
+from smart_demo.ui.handlers import CALM
+from smart_demo.ui.judging import Judging
+from smart_demo.ui.list_progress import ended, refused, step, waiting
+from smart_demo.ui.list_run import Run, noticed, summary, written
+from smart_demo.ui.query_table import Shown, query_table
+from smart_demo.ui.wording import count
+
+log = logging.getLogger(__name__)
+MOST_PUBLIC = 100
+"""Queries of a list on a public page, whose model belongs to all visitors."""
+RUNS_KEPT, ROWS_KEPT = 24, 4_000
+"""Runs that are kept, and their rows in all: some 6 MB."""
+PATIENCE = 0.4
+"""Seconds between two looks at whose turn it is."""
+SAMPLE_LIST = "queries.jsonl"
+
+
+def most_queries(*, private: bool) -> int:
+    """Of a list."""
+    return MOST_QUERIES if private else MOST_PUBLIC
+
+
+class QueryLists:
+    """Lists of one app, around its judgements. Safe for threads."""
+
+    def __init__(self, judging: Judging, clock: Callable[[], float] = time.monotonic) -> None:
+        self._judging, self._handlers, self._clock = judging, judging.handlers, clock
+        self._runs: Recent[Run] = Recent(RUNS_KEPT, lambda run: len(run.rows), ROWS_KEPT)
+        self._going: dict[str, threading.Event] = {}
+        """What ends a run on its way, by its name."""
+        self._turn = threading.Semaphore(1)
+
+    def run(self, given: object, owner: object, wanted: Asked, before: object = "") -> Generator[tuple[str, str]]:
+        """Ask a list. (markup of how far it is, the run's name: empty where it is refused) after every query.
+
+        `before` is the name of the visitor's last run, which is dropped. Closing the iterator ends the asking.
+        """
+        name = secrets.token_hex(16)
+        self.drop(before)
+        self._going[name] = threading.Event()
+        try:
+            yield from self._run(given, self._judging.owner(owner), replace(wanted, text="", picture=""), name)
+        except SmartError as error:
+            yield refused(error.sentence), ""
+        except Exception:
+            log.exception("a list of queries could not be asked")
+            yield refused(CALM), ""
+        finally:
+            del self._going[name]
+
+    def stop(self, name: object) -> None:
+        """End a run on its way after the query at hand; what it found until then is shown."""
+        going = self._going.get(name) if isinstance(name, str) else None
+        if going is not None:
+            going.set()
+
+    def table(self, wanted: object) -> dict[str, object]:
+        """Markup of what a run found, and the same as `csv`; or a sentence."""
+        return answered(lambda: _table(self._kept(wanted)))
+
+    def vote(self, wanted: object) -> dict[str, object]:
+        """Lay the list of a run on the owner's desk, open at the query `at`; or a sentence."""
+        return answered(lambda: self._vote(self._kept(wanted), wanted))
+
+    def sample(self) -> str:
+        """The sample library's own queries, with their judgements. InputRefused where there are none."""
+        try:
+            data = (self._handlers.engine.settings.samples / SAMPLE_LIST).read_bytes()
+        except OSError:
+            raise InputRefused("These samples come without queries.") from None
+        return written(data)
+
+    def drop(self, name: object) -> None:
+        """Forget a run, and end it if it is on its way."""
+        self.stop(name)
+        self._runs.drop(lambda kept: kept == name)
+
+    # -- one run
+
+    def _run(self, given: object, owner: Scope, search: Asked, name: str) -> Iterator[tuple[str, str]]:
+        queries, notices = self._read(given)
+        self._check(search)
+        rows, stop, held = list[Row](), self._going[name], False
+        try:
+            while not held and not stop.is_set():
+                held = self._turn.acquire(timeout=PATIENCE)
+                yield step(0, len(queries)) if held else waiting(), name
+            if held:
+                for done, said in enumerate(self._ask(queries, search, self._known(owner), rows, notices), start=1):
+                    yield step(done, len(queries), said), name
+                    if stop.is_set():
+                        break
+        finally:
+            if held:
+                self._turn.release()
+        self._runs.put(name, Run(tuple(rows), search, noticed(rows, notices), len(queries)))
+        yield ended(name), name
+
+    def _read(self, given: object) -> tuple[tuple[Listed, ...], list[str]]:
+        """The queries of a list that may be asked here, and what was left out."""
+        if not isinstance(given, str) or not given.strip():
+            raise InputRefused("There is no list yet.", "Write one query a line, or use the sample queries.")
+        listed = read_queries(given)
+        most = most_queries(private=self._handlers.private)
+        more = len(listed.queries) > most
+        told = [f"This page asks {most} queries of a list; those after them were left out."] if more else []
+        return listed.queries[:most], [*listed.notices, *told]
+
+    def _ask(
+        self, queries: Sequence[Listed], search: Asked, known: Known, rows: list[Row], notices: list[str]
+    ) -> Iterator[float | None]:
+        """Fill rows and notices, query by query; the seconds that are left after each."""
+        engine, scopes = self._handlers.engine, CHOICES[search.scope]
+        methods = (POOLED, Method(SMART.name, SMART.label, search.weights))
+
+        def answer(text: str) -> Found:
+            return engine.search(Query(text), scopes, methods, search.top)
+
+        begun = self._clock()
+        asking = ask(queries, answer, search.top, known)
+        for done in range(1, len(queries) + 1):
+            try:
+                one = next(asking)
+            except SmartError as error:  # the library's or the model's trouble: what was found so far is shown
+                notices.append(f"The asking ended after {done - 1:,} of {len(queries):,} queries. {error.sentence}")
+                return
+            if isinstance(one, Refused):
+                notices.append(f'"{one.query}" could not be asked. {one.sentence}')
+            else:
+                rows.append(one)
+            yield (self._clock() - begun) / done * (len(queries) - done)
+
+    def _known(self, owner: Scope) -> Known:
+        """Grades that the owner gave before."""
+        try:
+            judged = self._judging.journal(owner).judgements
+        except LibraryError:  # a page that has no room for another visitor's judgements still asks lists
+            return lambda _: {}
+        return lambda key: {page: float(given.grade) for page, given in judged.known(key).items()}
+
+    def _check(self, search: Asked) -> None:
+        """LibraryError or InputRefused where the pages that are meant cannot be searched now."""
+        scopes, handlers = CHOICES[search.scope], self._handlers
+        if not all(map(handlers.visible, scopes)):
+            raise InputRefused("Only the samples can be searched here.")
+        if not search.weights.pooled and not search.weights.late:
+            raise InputRefused("Both weights are 0, so SMART has nothing to rank by.", "Raise one under Compare.")
+        if LOCAL in scopes and not handlers.engine.backbones.ready:
+            raise LibraryError(f"{handlers.serving().name} is still loading.", "Run the list in a moment.")
+        samples = handlers.samples() if SAMPLES in scopes else None
+        if SAMPLES in scopes and not (samples and samples.whole):
+            ready = f"{samples.ready} of {count(samples.total, 'page')} are ready" if samples else "none is ready"
+            raise LibraryError(f"The samples are still being prepared: {ready}.", "Run the list in a moment.")
+
+    def _kept(self, wanted: object) -> Run:
+        name = field(wanted, "run")
+        run = self._runs.get(name) if isinstance(name, str) else None
+        if run is None:
+            raise InputRefused("What that list found is no longer kept.", "Run it again.")
+        return run
+
+    def _vote(self, run: Run, wanted: object) -> dict[str, object]:
+        at, owner = field(wanted, "at"), self._judging.owner(field(wanted, "owner"))
+        if isinstance(at, bool) or not isinstance(at, int) or not 0 <= at < len(run.rows):
+            raise InputRefused("That is no query of the list.")
+        queries = [Listed(row.contrast.query, row.qid) for row in run.rows]
+        self._judging.set_queries(owner, queries, at, "a list under Queries")
+        self._judging.search_by(owner, run.search)
+        return {"laid": len(queries)}
+
+
+def _table(run: Run) -> dict[str, object]:
+    shown = Shown(run.rows, run.search, run.notices, summary(run))
+    return {"table": query_table(shown), "csv": csv_text(run.rows), "name": "smart-queries.csv"}

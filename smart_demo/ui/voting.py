@@ -1,0 +1,173 @@
+"""What the panels Vote and Grade do. Every argument is doubted, as in `handlers`.
+
+A look searches, so it comes through the queue and is answered in markup. What is said of a query is kept at once, by
+the ticket under which it was shown. The answer is the sheet without its thumbnails, which the browser has, or where to
+go next; a sentence says that nothing was kept.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import secrets
+from collections.abc import Callable, Mapping
+from dataclasses import replace
+from typing import Any
+
+from smart_demo.errors import InputRefused, SmartError
+from smart_demo.evaluation import fields
+from smart_demo.evaluation.events import HIGHEST_GRADE, LONGEST_NOTE, REASONS, Choice, Grade, Skip, Vote
+from smart_demo.evaluation.pool import to_grade
+from smart_demo.evaluation.query_list import MOST_QUERIES, Listed, read_queries
+from smart_demo.types import PageId, Scope
+from smart_demo.ui import judge_head
+from smart_demo.ui.asking import CHOICES, Asked, asked
+from smart_demo.ui.grade_sheet import GRADES
+from smart_demo.ui.handlers import CALM, parse_page
+from smart_demo.ui.sheets import Sheets
+from smart_demo.ui.trials import Forgotten, NotReady, Shown
+from smart_demo.ui.vote_sheet import METHODS, verdict
+from smart_demo.ui.wording import plain
+
+log = logging.getLogger(__name__)
+Given = Mapping[str, Any]
+Act = Callable[[Scope, Given], dict[str, object]]
+
+
+class Voting:
+    """Both panels of one app."""
+
+    def __init__(self, sheets: Sheets) -> None:
+        self._sheets, self._judging = sheets, sheets.judging
+
+    # -- looks, through the queue
+
+    def look(self, given: object, *dials: object) -> str:
+        """The panel Vote, after a step where one is asked for. Never raises."""
+        return self._look(self._sheets.vote_panel, given, dials)
+
+    def pool(self, given: object, *dials: object) -> str:
+        """The panel Grade, likewise."""
+        return self._look(self._sheets.grade_panel, given, dials)
+
+    def _look(self, panel: Callable[[Scope, Asked], str], given: object, dials: tuple[object, ...]) -> str:
+        try:
+            wanted, turned = fields.an_object(given, "that"), asked("", "", *dials)
+            owner = self._judging.owner(wanted.get("owner"))
+            self._step(owner, wanted, turned)
+            shown = panel(owner, turned)
+        except NotReady as error:
+            shown = judge_head.trouble("In a moment", error.sentence, again=True)
+        except SmartError as error:
+            shown = judge_head.trouble("This cannot be judged", error.sentence, again=False)
+        except Exception:
+            log.exception("a query could not be shown to a judge")
+            shown = judge_head.trouble("This cannot be judged", CALM, again=False)
+        # Never twice the same, so that the browser hears of every answer.
+        return f'<div class="judge-panel" data-turn="{secrets.token_hex(4)}">{shown}</div>'
+
+    def _step(self, owner: Scope, wanted: Given, turned: Asked) -> None:
+        """What a look does first, if anything."""
+        judging = self._judging
+        match wanted.get("act"):
+            case "start":
+                judging.begin(owner, turned)
+            case "take":
+                judging.search_by(owner, replace(turned, scope=judging.desk(owner).search.scope))
+            case "scope":
+                scope = fields.one_of(wanted, "scope", tuple(CHOICES))
+                self._sheets.trials.allowed(scope)
+                judging.search_by(owner, replace(judging.desk(owner).search, scope=scope))
+            case "go":
+                judging.open(owner, fields.whole(wanted, "at", 0, MOST_QUERIES))
+            case "ask":
+                judging.insert(owner, _query(wanted))
+
+    # -- what is said, at once
+
+    def vote(self, wanted: object) -> dict[str, object]:
+        """Keep a vote, keep that a query was skipped, or take back what was said last; or a sentence why not."""
+        return self._said(wanted, {"vote": self._vote, "skip": self._skip, "undo": self._undo})
+
+    def grade(self, wanted: object) -> dict[str, object]:
+        """Keep a grade, take back what was said last, or tell the ranks; or a sentence why not."""
+        return self._said(wanted, {"grade": self._grade, "undo": self._undo, "ranks": self._ranks})
+
+    def _said(self, wanted: object, acts: Mapping[str, Act]) -> dict[str, object]:
+        try:
+            given = fields.an_object(wanted, "that")
+            act = acts[fields.one_of(given, "act", tuple(acts))]
+            return act(self._judging.owner(given.get("owner")), given)
+        except Forgotten as error:
+            return {"sentence": error.sentence, "look": True}
+        except SmartError as error:
+            return {"sentence": error.sentence}
+        except Exception:
+            log.exception("what a judge said could not be kept")
+            return {"sentence": CALM}
+
+    def _vote(self, owner: Scope, given: Given) -> dict[str, object]:
+        shown, choice = self._shown(owner, given), fields.one_of(given, "choice", tuple(Choice))
+        reasons = fields.a_list(given, "reasons", len(REASONS)) if "reasons" in given else ()
+        if any(reason not in REASONS for reason in reasons):
+            raise InputRefused(f"What decided it may be: {', '.join(REASONS)}.")
+        note = fields.text(given, "note", LONGEST_NOTE) if "note" in given else ""
+        kept = self._judging.journal(owner).vote(shown.trial, choice, reasons, note)
+        return {"sheet": self._sheets.votes(shown), "said": f"Kept. {told(kept)}"}
+
+    def _skip(self, owner: Scope, given: Given) -> dict[str, object]:
+        """One that was skipped before, or judged after all, needs no other skip."""
+        shown, journal = self._shown(owner, given), self._judging.journal(owner)
+        key, judged = shown.trial.query.key, journal.judgements
+        if key not in judged.skipped and (shown.trial.conditions, key) not in judged.votes:
+            journal.skip(shown.trial.query)
+        return {"go": self._sheets.standing(shown).following, "said": "Skipped."}
+
+    def _grade(self, owner: Scope, given: Given) -> dict[str, object]:
+        shown, grade = self._shown(owner, given), fields.whole(given, "grade", 0, HIGHEST_GRADE)
+        kept = self._judging.journal(owner).grade(shown.trial, _page(given, shown), grade)
+        words = f"{grade}, {GRADES[grade].lower()}: {plain(kept.document)}, page {kept.page.number}."
+        return {"sheet": self._sheets.grades(shown), "said": f"Kept. {words}"}
+
+    def _ranks(self, owner: Scope, given: Given) -> dict[str, object]:
+        return {"sheet": self._sheets.grades(self._shown(owner, given), ranks=True), "said": "The ranks are shown."}
+
+    def _undo(self, owner: Scope, given: Given) -> dict[str, object]:
+        """And back to where it was said, if that is in the list."""
+        del given
+        if not self._judging.started(owner):
+            raise InputRefused("There is nothing to take back.")
+        back = self._judging.journal(owner).undo()
+        query = back.query if isinstance(back, Skip) else back.trial.query
+        at = self._judging.desk(owner).place(query.key)
+        return {"said": f"Taken back: {_named(back)} “{plain(query.text)}”."} | (
+            {"look": True} if at is None else {"go": at}
+        )
+
+    def _shown(self, owner: Scope, given: Given) -> Shown:
+        return self._sheets.trials.of(owner, given.get("ticket"))
+
+
+def told(vote: Vote) -> str:
+    """A vote in sentences that tell the sides."""
+    sides = vote.trial.sides
+    return f"{verdict(vote)} A was {METHODS[sides.a]}, B was {METHODS[sides.b]}."
+
+
+def _named(back: Vote | Grade | Skip) -> str:
+    if isinstance(back, Grade):
+        return f"the grade of {plain(back.document)}, page {back.page.number}, for"
+    return "the vote on" if isinstance(back, Vote) else "the skip of"
+
+
+def _page(given: Given, shown: Shown) -> PageId:
+    """A page of the pool that is graded."""
+    _, page = parse_page(given.get("page"))
+    if page not in {row.page for row in to_grade(shown.trial)}:
+        raise InputRefused("That page is not among those to be graded.")
+    return page
+
+
+def _query(wanted: Given) -> Listed:
+    """One query as somebody typed it, whatever it looks like."""
+    return read_queries(json.dumps({"query": wanted.get("query")})).queries[0]

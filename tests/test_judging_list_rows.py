@@ -1,0 +1,124 @@
+"""A list of queries, asked by hand-made answers: what stands in its rows, its five, and its file."""
+
+import csv
+import io
+from math import log2
+
+import pytest
+
+from smart_demo.errors import QueryRefused
+from smart_demo.evaluation.list_rows import COLUMNS, Refused, ask, csv_text, five, sorted_rows
+from smart_demo.evaluation.query_list import Listed, Relevant
+from smart_demo.types import PageId, Query
+from tests.judging_cases import HOSTILE
+from tests.ui_cases import found
+
+SWAPPED = ([0.9, 0.8, 0.1], [0.1, 0.9, 0.2])
+"""Pooled ranks pages 1, 2, 3; SMART 2, 1, 3."""
+ALIKE = ([0.9, 0.8, 0.1], [0.9, 0.8, 0.1])
+HERE = "report.pdf"
+
+
+def page(number):
+    return PageId("a" * 16, number)
+
+
+def nobody(key):
+    return {}
+
+
+def rows_of(listed, scores, known=nobody, k=2):
+    """`scores`: parts by query; None for one that is refused."""
+
+    def search(text):
+        if scores[text] is None:
+            raise QueryRefused("The query is empty.")
+        return found(*scores[text], top=k, query=text)
+
+    return list(ask(listed, search, k, known))
+
+
+def test_a_row_says_how_the_rankings_differ_and_what_the_lists_grades_make_of_it():
+    graded = Listed("tide", "q1", (Relevant(HERE, 2, 3.0), Relevant(HERE, 3, 1.0), Relevant("gone.pdf", 1, 3.0)))
+    (row,) = rows_of([graded], {"tide": SWAPPED})
+    told = row.contrast.disagreement
+    assert (told.shared, told.k, told.new_first, told.same) == (2, 2, True, False)
+    assert told.rbo == pytest.approx(0.9)
+    assert told.tau == -1.0
+    ideal = 3 + 1 / log2(3)
+    assert row.pooled == pytest.approx(3 / log2(3) / ideal)
+    assert row.smart == pytest.approx(3 / ideal)
+    assert row.better == "smart"
+    assert row.first == ("report.pdf, page 1", "report.pdf, page 2")
+    assert (row.qid, row.unknown, row.own) == ("q1", 1, False)
+
+
+def test_grades_of_ones_own_count_only_where_the_list_brings_none():
+    known = {Query("tide").key: {page(1): 2.0}, Query("bolt").key: {page(1): 2.0}}
+    listed = [Listed("tide"), Listed("bolt", "", (Relevant(HERE, 2, 1.0),)), Listed("code")]
+    rows = rows_of(listed, dict.fromkeys(["tide", "bolt", "code"], SWAPPED), lambda key: known.get(key, {}))
+    assert [(row.own, row.better) for row in rows] == [(True, "pooled"), (False, "smart"), (False, "")]
+    assert (rows[2].pooled, rows[2].smart, rows[2].contrast.gain) == (None, None, None)
+
+
+def test_what_cannot_be_asked_is_said_and_the_rest_goes_on():
+    rows = rows_of([Listed("bad"), Listed("tide")], {"bad": None, "tide": ALIKE})
+    assert rows[0] == Refused("bad", "The query is empty.")
+    assert rows[1].contrast.disagreement.same
+    assert rows[1].better == ""
+
+
+def test_asking_stops_when_nobody_takes_more():
+    asked = []
+
+    def search(text):
+        asked.append(text)
+        return found(*ALIKE, query=text)
+
+    rows = ask([Listed(text) for text in "abc"], search, 2, nobody)
+    next(rows)
+    rows.close()
+    assert asked == ["a"]
+
+
+def test_the_most_different_come_first_and_the_five_are_among_them():
+    texts = [f"query {n}" for n in range(7)]
+    scores = {text: SWAPPED if n in (3, 5) else ALIKE for n, text in enumerate(texts)}
+    rows = rows_of([Listed(text) for text in texts], scores, k=3)
+    ordered = [row.contrast.query for row in sorted_rows(rows)]
+    assert ordered[:2] == ["query 3", "query 5"]
+    assert sorted(ordered) == texts
+    picked = five(rows)
+    assert len({one.contrast.key for one in picked}) == 5
+    assert {"query 3", "query 5"} <= {one.contrast.query for one in picked}
+
+
+def test_an_empty_library_is_a_row_without_pages():
+    (row,) = rows_of([Listed("tide")], {"tide": ([], [])})
+    assert row.first == ("", "")
+    assert row.contrast.disagreement.k == 0
+    (line,) = read(csv_text([row]))
+    assert (line["first by pooled"], line["ndcg smart"]) == ("", "")
+
+
+@pytest.mark.parametrize("text", [*HOSTILE, "-2+3", "＝1+1", "a,b;c\td", '"quoted"'])
+def test_the_file_is_read_back_and_a_spreadsheet_runs_nothing_of_it(text):
+    text = " ".join(text.split())[:300]
+    rows = rows_of([Listed(text, "+q1"), Listed("b")], {text: SWAPPED, "b": ALIKE})
+    written = csv_text(rows)
+    assert written.startswith("\ufeff")
+    lines = read(written)
+    assert [line["query"].removeprefix("'") for line in lines] == [text, "b"]
+    assert lines[0]["qid"] == "'+q1"
+    assert lines[0]["first changes"] == "yes"
+    assert float(lines[0]["kendall tau"]) == -1.0
+    assert all(line["picked because"] for line in lines)
+    for line in lines:
+        for column in ("qid", "query", "first by pooled", "first by smart", "picked because"):
+            assert not line[column].lstrip().startswith(tuple("=+-@＝＋－＠"))
+
+
+def read(text):
+    rows = list(csv.DictReader(io.StringIO(text.removeprefix("\ufeff"), newline="")))
+    assert list(rows[0]) == list(COLUMNS)
+    return rows

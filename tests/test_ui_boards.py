@@ -1,0 +1,237 @@
+"""Results as anyone with curl may ask for them: foreign owners, nonsense, hostile uploads, public and private pages."""
+
+import base64
+import io
+import json
+import re
+import zipfile
+
+import gradio as gr
+import pytest
+
+from smart_demo.evaluation.archive import JOURNAL, pack
+from smart_demo.evaluation.event_reading import MOST_BYTES, as_lines
+from smart_demo.evaluation.verdicts import fold
+from smart_demo.types import LOCAL
+from smart_demo.ui.board_tab import BoardWiring, QueriesPanel, ResultsPanel, serves
+from smart_demo.ui.boards import PUBLIC_BYTES, Boards
+from smart_demo.ui.build import build_app
+from smart_demo.ui.judging import Judging
+from smart_demo.ui.query_lists import QueryLists
+from tests.hood_cases import started
+from tests.judging_cases import Script, trial_of
+
+NONSENSE = [None, "", "x" * 12_000, -1, True, [], {}, ["a"], {"a": 1}, b"\x00", "\ud800", "../../etc/passwd", "local"]
+ME, OTHER = "0a" * 16, "0b" * 16
+
+
+@pytest.fixture(scope="module")
+def private(tmp_path_factory):
+    handlers = started(tmp_path_factory.mktemp("private"))
+    yield handlers
+    handlers.engine.close()
+
+
+@pytest.fixture(scope="module")
+def public(tmp_path_factory):
+    handlers = started(tmp_path_factory.mktemp("public"), public=True, uploads=False)
+    yield handlers
+    handlers.engine.close()
+
+
+@pytest.fixture
+def boards(private):
+    made = Boards(Judging(private))
+    yield made
+    made.forget({})
+
+
+def evaluation(queries=3):
+    script = Script()
+    for n in range(queries):
+        script.vote(trial_of(f"query {n}"), ["smart", "pooled", "tie"][n % 3])
+        script.grade(trial_of(f"query {n}"), {1: 3, 2: 0})
+    return fold(script.events)
+
+
+def lines(judged):
+    return as_lines(judged.events)
+
+
+def zip_of(**files):
+    stream = io.BytesIO()
+    with zipfile.ZipFile(stream, "w", zipfile.ZIP_DEFLATED) as target:
+        for name, data in files.items():
+            target.writestr(name.replace("_", "."), data)
+    return stream.getvalue()
+
+
+# -- out and in
+
+
+@pytest.mark.parametrize("form", ["zip", "jsonl"])
+def test_what_is_taken_away_goes_on_elsewhere(boards, private, form):
+    judged = evaluation()
+    assert "9 entries taken in." in boards.take(None, pack(judged))
+    before = boards.look({})
+    file = boards.file({"form": form})
+    data = base64.b64decode(file["data"])
+    assert re.fullmatch(rf"(smart-evaluation|judgements)-\d{{4}}-\d\d-\d\d\.{form}", file["name"])
+    assert "10 already here" in boards.take(None, data)
+    assert boards.look({}) == before
+    assert boards.forget({}) == {"said": "The evaluation is deleted."}
+    assert boards.look({})["single"] == ""
+    assert "entries taken in" in boards.take(None, data)
+    assert boards.look({}) == before
+    assert private.engine.settings.data_dir.joinpath("judgements", "local.jsonl").exists()
+
+
+def test_nothing_judged_is_nothing_to_download(boards):
+    assert "nothing is judged" in boards.file({"form": "zip"})["sentence"]
+    assert "Nothing is judged yet" in boards.look({})["boards"]
+
+
+def test_pages_still_to_grade_are_told(boards):
+    script = Script()
+    script.vote(trial_of("tide"), "smart")
+    boards.take(None, lines(fold(script.events)))
+    assert boards.look({})["remaining"] == "2 pages of 1 query still to grade, under Grade."
+
+
+HOSTILE_FILES = {
+    "nothing": (b"", "no judgement in that"),
+    "blanks": (b"\n \n\n", "no judgement in that"),
+    "other zip": (zip_of(other_txt=b"x"), "There is no judgements.jsonl"),
+    "broken zip": (b"PK\x03\x04" + b"\0" * 60, "cannot be read"),
+    "bomb": (zip_of(judgements_jsonl=b"\n" * (MOST_BYTES + 1_000)), "larger than"),
+    "too large": (b"\n" * (MOST_BYTES + 1), "larger than 32 MB"),
+    "binary": (bytes(range(256)) * 10, "refused"),
+    "lines of markup": (b'<img src=x onerror=alert(1)>\n{"v": 1, "event": "<b>"}\n', "2 lines refused"),
+    "many bad lines": (b"{}\n" * 50, "30 more lines were refused"),
+    "deep": (b"[" * 100_000 + b"\n", "1 line refused"),
+}
+
+
+@pytest.mark.parametrize("case", HOSTILE_FILES, ids=str)
+def test_hostile_uploads_are_refused_in_words_and_nothing_is_kept(boards, case):
+    data, said = HOSTILE_FILES[case]
+    told = boards.take(None, data)
+    assert said in told
+    assert "<img" not in told
+    assert boards.look({})["single"] == ""
+
+
+def test_good_lines_are_taken_and_bad_ones_named_by_number(boards):
+    data = lines(evaluation(1)).replace(b"\n", b"\nnonsense\n", 1)
+    told = boards.take(None, data)
+    assert "3 entries taken in, 1 line refused." in told
+    assert "<li>Line 2: this is not JSON." in told
+
+
+@pytest.mark.parametrize("value", NONSENSE, ids=repr)
+def test_nonsense_is_answered_in_words(boards, value):
+    for answer in (boards.file(value), boards.file({"form": value})):
+        assert answer.keys() == {"sentence"}
+    for wanted in (value, {"owner": value}):  # whoever asks a private page is its owner
+        assert boards.look(wanted).keys() == {"boards", "single", "remaining"}
+    assert 'class="taken is-refused"' in boards.take_text(value, value if not isinstance(value, str) else "")
+
+
+# -- public pages
+
+
+def test_on_a_public_page_every_browser_has_its_own(public):
+    boards = Boards(Judging(public))
+    assert "9 entries taken in" in boards.take_text(ME, lines(evaluation()).decode())
+    assert "SMART wins" in boards.look({"owner": ME})["boards"]
+    assert "Nothing is judged yet" in boards.look({"owner": OTHER})["boards"]
+    assert "nothing is judged" in boards.file({"owner": OTHER, "form": "zip"})["sentence"]
+    boards.forget({"owner": OTHER})
+    assert "SMART wins" in boards.look({"owner": ME})["boards"]
+    assert not public.engine.settings.data_dir.joinpath("judgements", f"{LOCAL}.jsonl").exists()
+    boards.forget({"owner": ME})
+
+
+@pytest.mark.parametrize("owner", [*NONSENSE, "0A" * 16, ME + "0", f"visitor-{ME}"], ids=repr)
+def test_on_a_public_page_nobody_is_somebody_else(public, owner):
+    boards = Boards(Judging(public))
+    for answer in (boards.look({"owner": owner}), boards.file({"owner": owner, "form": "zip"}),
+                   boards.forget({"owner": owner})):  # fmt: skip
+        assert answer.keys() == {"sentence"}
+    assert "no name to judge under" in boards.take(owner, lines(evaluation()))
+
+
+def test_a_public_page_takes_little_and_says_how_much(public):
+    boards = Boards(Judging(public))
+    assert "longer than 1 MB" in boards.take_text(ME, "x" * (PUBLIC_BYTES + 1))
+    assert "larger than 1 MB" in boards.take_text(ME, "ß" * (PUBLIC_BYTES - 1))
+    packed = zip_of(judgements_jsonl=b"\n" * (PUBLIC_BYTES + 1))
+    assert len(packed) < 10_000
+    assert "keeps 1 MB of judgements for each visitor" in boards.take(ME, packed)
+    script = Script()
+    rankings = trial_of(pooled=range(1, 50), smart=range(1, 50), k=20)
+    while len(lines(fold(script.events))) < PUBLIC_BYTES * 0.6:
+        for _ in range(10):
+            script.vote(rankings, "tie")
+    assert "taken in" in boards.take(ME, lines(fold(script.events)))
+    again = Script("0d" * 16)
+    again.events = [
+        type(event)(f"ff{event.id[2:]}", event.at, again.session, event.trial, event.choice) for event in script.events
+    ]
+    assert "and that would be more" in boards.take(ME, lines(fold(again.events)))
+    assert boards.look({"owner": ME})["single"]
+    boards.forget({"owner": ME})
+
+
+# -- the events around them
+
+
+def wired(handlers, discard):
+    judging = Judging(handlers)
+    app = build_app(handlers.engine, handlers.preparation)
+    with app:
+        panels = (ResultsPanel([], private=handlers.private), QueriesPanel([], private=handlers.private))
+        return BoardWiring(Boards(judging), QueryLists(judging), panels, discard)
+
+
+def test_an_uploads_copy_is_deleted_whatever_became_of_it(private, tmp_path, monkeypatch):
+    gone = []
+    wiring = wired(private, gone.append)
+    folder = tmp_path / "gradio"
+    for panel in (wiring.results.file, wiring.queries.file):
+        monkeypatch.setattr(panel, "GRADIO_CACHE", str(folder))
+    for name, data in (("a.zip", pack(evaluation())), ("b.zip", b"PK\x03\x04\xff"), ("c.jsonl", b"tide table\n")):
+        path = folder / name[0] / name
+        path.parent.mkdir(parents=True)
+        path.write_bytes(data)
+    assert "9 entries taken in" in wiring.take_file(str(folder / "a" / "a.zip"), None)[1]
+    assert "cannot be read" in wiring.take_file(str(folder / "b" / "b.zip"), None)[1]
+    assert wiring.list_file(str(folder / "c" / "c.jsonl"))[1] == "tide table\n"
+    said = []
+    monkeypatch.setattr(gr, "Warning", lambda text, **_: said.append(text))
+    assert wiring.list_file(str(folder / "b" / "b.zip")) == gr.skip()
+    assert [path.name for path in gone] == ["a.zip", "b.zip", "c.jsonl", "b.zip"]
+    for path in (None, "/etc/passwd", str(tmp_path / "x"), {"path": "x"}, ["a"], "\0"):
+        assert wiring.take_file(path, None) == gr.skip()
+        assert wiring.list_file(path) == gr.skip()
+    assert "No file arrived. Choose it again." in said
+    assert len(gone) == 4
+    wiring.boards.forget({})
+
+
+def test_scripts_are_given_no_more_than_they_ask(private):
+    judging = Judging(private)
+    names = [one.__name__ for one in serves(Boards(judging), QueryLists(judging))]
+    assert names == ["board", "board_file", "board_forget", "list_table", "list_vote"]
+    for one in serves(Boards(judging), QueryLists(judging)):
+        for value in NONSENSE:
+            if one.__name__ != "board_forget":
+                json.dumps(one(value))
+
+
+def test_the_journal_in_the_zip_is_the_one_that_is_here(boards):
+    boards.take(None, lines(evaluation()))
+    data = base64.b64decode(boards.file({"form": "zip"})["data"])
+    with zipfile.ZipFile(io.BytesIO(data)) as packed:
+        journal = packed.read(JOURNAL)
+    assert journal == base64.b64decode(boards.file({"form": "jsonl"})["data"])

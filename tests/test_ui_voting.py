@@ -1,0 +1,416 @@
+"""Blind votes as curl may send them: any argument, foreign names, a disk that refuses. Before it, nothing tells."""
+
+import json
+import re
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from smart_demo.evaluation.journal import FOLDER
+from smart_demo.evaluation.query_list import Listed
+from smart_demo.evaluation.sides import Columns
+from smart_demo.types import LOCAL, SMART, Weights
+from smart_demo.ui import visitors
+from smart_demo.ui.judge_head import Setup
+from smart_demo.ui.judging import Judging
+from smart_demo.ui.sheets import Sheets
+from smart_demo.ui.standing import Fate, Standing
+from smart_demo.ui.vote_sheet import Sheet, vote_sheet
+from smart_demo.ui.voting import Voting
+from tests.documents import write_pdf
+from tests.test_ui_handlers import NONSENSE
+from tests.ui_cases import HOSTILE, stored
+from tests.voting_cases import MINE, Judge, forget_everything, pages, search, shared_library
+
+YOURS = "7e" * 16
+
+
+@pytest.fixture(scope="module")
+def start(tmp_path_factory):
+    with shared_library(tmp_path_factory.mktemp("voting")) as start:
+        yield start
+
+
+@pytest.fixture
+def make(start):
+    forget_everything(start())
+    return start
+
+
+@pytest.fixture
+def kept(make):
+    """The folder where judgements lie."""
+    return make().engine.settings.data_dir / FOLDER
+
+
+@pytest.fixture
+def judge(make):
+    return Judge(make())
+
+
+# -- what is told before the vote
+
+
+def sheet(a, b, **changes):
+    standing = Standing((Fate.OPEN, Fate.JUDGED), 0)
+    facts = {"query": "tide", "ticket": "0c" * 16, "columns": Columns(a, b), "standing": standing, "vote": None}
+    facts |= {"setup": Setup(search(), ["Samples"], search()), "seen": False, "link": "q=tide"}
+    return vote_sheet(Sheet(**(facts | changes)), lambda page: f"{page.id}".encode())
+
+
+def halves(markup):
+    """Both columns, and all around them."""
+    columns = re.findall(r'<section class="blind-column.*?</section>', markup, re.DOTALL)
+    around = markup
+    for column in columns:
+        around = around.replace(column, "")
+    return columns, around
+
+
+def exchanged(column, letter, other):
+    for old, new in ((f"Column {letter}", f"Column {other}"), (f'">{letter}<', f'">{other}<')):
+        column = column.replace(old, new)
+    return column.replace(f'data-side="{letter.lower()}"', f'data-side="{other.lower()}"')
+
+
+leaves = st.lists(st.builds(stored, st.integers(1, 9), st.sampled_from(["a.pdf", *HOSTILE])), max_size=6)
+
+
+@given(leaves, leaves)
+@settings(max_examples=60)
+def test_the_sheet_is_the_same_under_exchange_of_sides(a, b):
+    (left, right), around = halves(sheet(tuple(a), tuple(b)))
+    (other_left, other_right), other_around = halves(sheet(tuple(b), tuple(a)))
+    assert exchanged(left, "A", "B") == other_right
+    assert exchanged(other_left, "A", "B") == right
+    assert around == other_around
+
+
+def test_what_the_server_says_before_the_vote_is_symmetric_whatever_the_lot(make):
+    handlers = make(public=True, uploads=False)
+    voting, met = Voting(Sheets(Judging(handlers))), {}
+    for number in range(64):
+        judge = Judge(handlers, f"{number:032x}", voting)
+        judge.start()
+        judge.look(act="ask", query="harbour tide")
+        sides = judge.voting._sheets.trials.of(judge.judging.owner(judge.name), judge.ticket).trial.sides
+        met[sides.a] = re.sub(r'(data-ticket|data-turn)="[0-9a-f]+"', "", judge.panel)
+        if len(met) == 2:
+            break
+    (left, right), around = halves(met["smart"])
+    (other_left, other_right), other_around = halves(met["pooled"])
+    assert pages(left, "a") != pages(right, "b"), "the case is too easy: both rankings are the same"
+    assert exchanged(left, "A", "B") == other_right
+    assert exchanged(other_left, "A", "B") == right
+    assert around == other_around
+    for blind in met.values():
+        assert not re.search(r"of-smart|of-pooled|rank|score|Pooled only|after-vote", halves(blind)[0][0])
+
+
+def test_neither_seed_nor_sides_leave_the_server_before_an_export(judge):
+    judge.start()
+    judge.look(act="ask", query="harbour tide")
+    answers = [judge.panel, json.dumps(judge.vote()), judge.look(), json.dumps(judge.undo())]
+    assert all(judge.journal.session.seed not in answer for answer in answers)
+
+
+def test_columns_with_the_same_pages_say_so(judge):
+    judge.start()
+    shown = (stored(1), stored(2))
+    assert "Both columns show the same pages" in sheet(shown, shown)
+    assert "Both columns show the same pages" not in sheet(shown, shown[::-1])
+
+
+# -- votes
+
+
+def test_a_vote_is_kept_and_then_told_and_can_be_taken_back(judge):
+    judge.start()
+    judge.look(act="ask", query="harbour tide")
+    blind = judge.panel
+    answer = judge.vote("b", reasons=["table", "other"], note="  small <b> print ")
+    (vote,) = judge.journal.judgements.votes.values()
+    assert (vote.choice, vote.reasons, vote.note) == ("b", ("table", "other"), "  small <b> print ")
+    assert [str(row.page) for row in vote.trial.ranking(vote.trial.sides.a)[:5]] == [
+        page.partition("/")[2] for page in pages(blind, "a")
+    ]
+    won = {"smart": "SMART", "pooled": "Pooled only"}[vote.winner]
+    assert answer["said"].startswith(f"Kept. You preferred B: {won}.")
+    assert f"You preferred B: {won}." in answer["sheet"]
+    assert "small &lt;b&gt; print" in answer["sheet"]
+    assert "1 of " in answer["sheet"]
+    assert won in judge.look(), "a reload tells the same"
+    back = judge.undo()
+    assert back["said"] == "Taken back: the vote on “harbour tide”."
+    assert judge.journal.judgements.votes == {}
+    again = judge.look(act="go", at=back["go"])
+    assert "marked as not blind" in again
+    assert "data-choice" in again
+    judge.vote("tie")
+    assert len(judge.journal.judgements.seen_before) == 1
+
+
+def test_a_skip_goes_on_and_comes_round_again(judge):
+    judge.start()
+    first = judge.skip()
+    assert first["go"] == 1
+    assert "1 skipped" in judge.look(act="go", at=1)
+    for at in range(1, len(judge.desk.queries)):
+        judge.look(act="go", at=at)
+        judge.vote("tie")
+    end = judge.look(act="go", at=len(judge.desk.queries))
+    assert "Go through the 1 skipped" in end
+    judge.look(act="go", at=0)
+    judge.skip()
+    assert sum(type(event).__name__ == "Skip" for event in judge.journal.judgements.events) == 1
+    judge.vote("bad")
+    assert "All judged" in judge.look(act="go", at=len(judge.desk.queries))
+
+
+def test_a_refused_write_is_said_and_the_vote_stays_open(judge, kept):
+    judge.start()
+    file = kept / "local.jsonl"
+    before = file.read_bytes()
+    file.unlink()
+    file.mkdir()
+    answer = judge.vote()
+    assert answer["sentence"].startswith("Could not ")
+    assert judge.journal.judgements.votes == {}
+    file.rmdir()
+    file.write_bytes(before)
+    assert "sheet" in judge.vote()
+
+
+def test_what_was_seen_is_judged_though_the_library_changed(make, tmp_path):
+    judge = Judge(make())
+    engine = judge.handlers.engine
+    list(engine.add(LOCAL, [(write_pdf(tmp_path / "mine.pdf", "harbour tide", "harbour"), "mine.pdf")]))
+    judge.look(act="scope", scope="My documents")
+    judge.start()
+    judge.look(act="ask", query="harbour")
+    seen = pages(judge.panel, "a")
+    (mine,) = engine.documents(LOCAL)
+    engine.remove(LOCAL, mine.file)
+    assert "sheet" in judge.vote()
+    (vote,) = judge.journal.judgements.votes.values()
+    assert [f"local/{row.page}" for row in vote.trial.ranking(vote.trial.sides.a)] == seen
+    assert "There are no pages to judge here" in judge.look()
+
+
+def test_weights_of_compare_change_nothing_until_they_are_taken(judge):
+    other = (7, 0.5, 2.0, "sum", "all")
+    judge.start()
+    judge.vote("tie")
+    assert judge.journal.judgements.last(judge.journal.session.id).trial.weights == SMART.weights
+    shown = judge.look(dials=other)
+    assert "stand otherwise (7 pages, 0.50 × pooled + 2.00 × late)" in shown
+    assert "1 of " in shown
+    judge.look(act="go", at=1, dials=other)
+    judge.vote("tie")
+    assert judge.journal.judgements.last(judge.journal.session.id).trial.weights == SMART.weights
+    taken = judge.look(act="take", dials=other)
+    assert "7 pages a column · SMART = 0.50 × pooled + 2.00 × late (sum)" in taken
+    assert "0 of " in taken, "another round"
+    judge.vote("tie")
+    last = judge.journal.judgements.last(judge.journal.session.id).trial
+    assert (last.k, last.weights) == (7, Weights(0.5, 2.0, "sum"))
+    assert "2 of " in judge.look(act="take"), "and back to the first"
+
+
+def test_beginning_takes_the_dials_as_they_stand(judge):
+    other = (3, 0.0, 1.0, "mean", "content")
+    assert "3 pages a column" in judge.look(dials=other)
+    assert not judge.journal.judgements.events
+    judge.look(act="start", dials=other)
+    assert (judge.desk.search.top, judge.desk.search.weights.pooled) == (3, 0.0)
+
+
+# -- whoever asks
+
+
+def test_any_argument_is_answered_in_words_and_keeps_nothing(judge):
+    judge.start()
+    before = judge.journal.judgements.events
+    for value in NONSENSE:
+        say_and_look(judge, value)
+    assert judge.journal.judgements.events == before
+
+
+def say_and_look(judge, value):
+    for said in (judge.voting.vote, judge.voting.grade):
+        assert set(said(value)) <= {"sentence", "look"}
+        for act in ("vote", "grade", "skip", "ranks", value):
+            given = {"owner": value, "act": act, "ticket": value, "choice": value, "page": value, "grade": value}
+            assert set(said(given)) <= {"sentence", "look"}
+    valid = {"owner": MINE, "act": "vote", "ticket": judge.ticket, "choice": "a"}
+    spoiled = [
+        {"choice": value},
+        {"reasons": value or 7},
+        {"note": value if not isinstance(value, str) or value else 7},
+    ]
+    for part in spoiled:
+        assert set(judge.voting.vote(valid | part)) == {"sentence"}
+    looks = [value, {"act": value}, {"act": "go", "at": value if not isinstance(value, bool) else "1"}]
+    looks += [{"act": "scope", "scope": value}, {"act": "ask", "query": value if not isinstance(value, str) else ""}]
+    for wanted in looks:
+        for panel in (judge.voting.look, judge.voting.pool):
+            assert panel(wanted, value, value, value, value, value).startswith('<div class="judge-panel"')
+
+
+def test_hostile_queries_and_names_are_text(judge):
+    judge.start()
+    for query in [
+        '"><img src=x onerror=alert(1)>',
+        "${alert(1)} harbour",
+        "`tide`",
+        "\u202egpj.exe tide",
+        "{{x}} lamp",
+    ]:
+        shown = judge.look(act="ask", query=query)
+        assert "<img src=x" not in shown
+        assert "\u202e" not in shown
+        told = judge.vote()
+        assert "<img src=x" not in told["sheet"]
+        assert "\u202e" not in judge.undo()["said"]
+    long = judge.look(act="ask", query="x" * 10_000)
+    assert "the query has 10,000 characters" in long
+
+
+def test_a_query_of_ones_own_comes_after_the_open_one_and_is_there_once(judge):
+    judge.start()
+    judge.look(act="go", at=2)
+    judge.look(act="ask", query="  harbour \n lamp ")
+    assert [one.query for one in judge.desk.queries].index("harbour lamp") == 3
+    judge.look(act="go", at=0)
+    judge.look(act="ask", query="harbour lamp")
+    assert judge.desk.at == 3
+    judge.judging.set_queries(LOCAL, [Listed(f"q{n}") for n in range(500)])
+    assert "The list is full" in judge.look(act="ask", query="one more")
+
+
+def test_a_private_page_has_one_judge_whatever_the_browser_says(judge):
+    judge.start()
+    for name in (None, YOURS, "../../x", 7):
+        assert judge.judging.owner(name) == LOCAL
+
+
+def test_names_on_a_public_page_are_checked_and_apart(make, kept):
+    public = make(public=True, uploads=False)
+    mine, voting = Judge(public), None
+    voting = mine.voting
+    yours = Judge(public, YOURS, voting)
+    for name in [*NONSENSE, "../" + "a" * 29, "A" * 32, "5a" * 15, f"{MINE}\n", "local", "visitor-x"]:
+        assert "Reload the page" in voting.look({"owner": name, "act": "start"}), name
+        assert "Reload the page" in voting.vote({"owner": name, "act": "undo"})["sentence"]
+    mine.start()
+    yours.start()
+    answer = voting.vote({"owner": YOURS, "act": "vote", "ticket": mine.ticket, "choice": "a"})
+    assert answer["look"] is True
+    assert "sheet" in mine.vote()
+    assert not yours.journal.judgements.votes
+    assert yours.undo() == {"sentence": "There is nothing to take back."}
+    assert {path.name for path in kept.iterdir()} == {
+        f"visitor-{name}.{kind}" for name in (MINE, YOURS) for kind in ("jsonl", "desk.json")
+    }
+
+
+def test_a_public_page_lets_nobody_judge_documents(make, tmp_path):
+    public = Judge(make(public=True, uploads=False))
+    list(public.handlers.engine.add(LOCAL, [(write_pdf(tmp_path / "mine.pdf", "harbour"), "mine.pdf")]))
+    public.start()
+    for scope in ("My documents", "Both"):
+        assert "Only the samples can be judged here" in public.look(act="scope", scope=scope)
+    owner = public.judging.owner(public.name)
+    public.judging.search_by(owner, search().__class__("", "My documents", 5, Weights()))
+    assert "Only the samples can be judged here" in public.look()
+
+
+def test_a_public_page_keeps_so_many_judges_and_those_who_kept_nothing_make_way(make, monkeypatch):
+    monkeypatch.setattr(visitors, "MOST_VISITORS", 2)
+    handlers = make(public=True, uploads=False)
+    voting = Voting(Sheets(Judging(handlers)))
+    one, two, three = (Judge(handlers, f"{number:032x}", voting) for number in (1, 2, 3))
+    one.start()
+    one.vote()
+    two.start()
+    assert "data-ticket" in three.start(), "the second had kept nothing"
+    three.vote()
+    assert "no room for another" in two.start()
+    assert "data-ticket" in one.look()
+    assert one.undo()["said"].startswith("Taken back")
+
+
+def test_a_restart_finds_everything_as_it_was(make):
+    judge = Judge(make())
+    judge.start()
+    judge.vote("a")
+    judge.look(act="ask", query="harbour master")
+    judge.vote("b", note="later")
+    before = re.sub(r'data-(ticket|turn)="[0-9a-f]+"', "", judge.look())
+    again = Judge(make())
+    assert re.sub(r'data-(ticket|turn)="[0-9a-f]+"', "", again.look()) == before
+    assert again.desk == judge.desk
+    assert again.undo()["said"] == "Taken back: the vote on “harbour master”."
+
+
+def test_an_old_ticket_keeps_nothing_and_asks_to_look_again(make):
+    judge = Judge(make())
+    judge.start()
+    ticket = judge.ticket
+    again = Judge(make())
+    assert again.voting.vote({"owner": MINE, "act": "vote", "ticket": ticket, "choice": "a"})["look"] is True
+    assert not again.journal.judgements.votes
+
+
+def test_a_model_that_loads_and_an_empty_library_are_said(judge):
+    judge.look(act="scope", scope="My documents")
+    assert "words is still loading" in judge.start()
+    assert "data-again" in judge.panel, "it looks again by itself"
+    judge.handlers.engine.backbones.main()
+    assert "There are no pages to judge here" in judge.look()
+
+
+# -- the list and the desk
+
+
+fates = st.lists(st.sampled_from(list(Fate)), min_size=1, max_size=12)
+
+
+@given(fates, st.integers(0, 11))
+def test_going_on_sees_every_open_query_once_and_then_ends(fates, at):
+    at %= len(fates)
+    seen = []
+    while at < len(fates):
+        seen.append(at)
+        if fates[at] is Fate.OPEN:
+            fates[at] = Fate.JUDGED
+        at = Standing(tuple(fates), at).following
+        assert len(seen) <= 2 * len(fates)
+    assert Fate.OPEN not in fates
+
+
+def test_a_desk_that_is_no_desk_is_a_new_one(make, kept):
+    judge = Judge(make())
+    judge.start()
+    judge.look(act="go", at=3)
+    file = kept / "local.desk.json"
+    whole = json.loads(file.read_text())
+    spoiled = [b"", b"[]", b"\xff", b"{}", b'{"v": 1}', json.dumps(whole | {"queries": []}).encode()]
+    spoiled += [json.dumps(whole | part).encode() for part in ({"at": -1}, {"at": 1e9}, {"search": 7}, {"v": 2})]
+    for data in spoiled:
+        file.write_bytes(data)
+        fresh = Judging(judge.handlers)
+        assert (fresh.desk(LOCAL).at, fresh.desk(LOCAL).queries) == (0, fresh.first_queries())
+    file.write_bytes(json.dumps(whole).encode())
+    assert Judging(judge.handlers).desk(LOCAL) == judge.desk
+
+
+def test_a_list_keeps_no_grades_and_everything_can_be_deleted(judge, kept):
+    judge.start()
+    judge.vote()
+    judge.judging.set_queries(LOCAL, [Listed("tide", "q1"), Listed("lamp")], at=1, source="mine.csv")
+    assert (judge.desk.open, judge.desk.source) == (Listed("lamp"), "mine.csv")
+    judge.judging.forget(LOCAL)
+    assert list(kept.iterdir()) == []
+    assert "Start judging" in judge.look()

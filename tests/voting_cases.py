@@ -1,0 +1,129 @@
+"""The judging tab's handlers over an engine of words: a few pages whose two rankings differ, and nothing slow."""
+
+from __future__ import annotations
+
+import re
+import shutil
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import replace
+from pathlib import Path
+
+from smart_demo.backbones.registry import Choice
+from smart_demo.backbones.words import WordBackbone
+from smart_demo.config import Settings
+from smart_demo.engine import Engine
+from smart_demo.evaluation.journal import FOLDER
+from smart_demo.serving import EMBEDDED, Backbones
+from smart_demo.store.library import Library
+from smart_demo.types import LOCAL
+from smart_demo.ui.asking import asked
+from smart_demo.ui.handlers import Handlers
+from smart_demo.ui.judging import Judging
+from smart_demo.ui.preparation import Preparation
+from smart_demo.ui.sheets import Sheets
+from smart_demo.ui.uploads import Uploads
+from smart_demo.ui.voting import Voting
+from tests.documents import write_pdf
+
+MINE = "5a" * 16
+"""What a browser calls itself."""
+DIALS = (5, 1.0, 1.0, "mean", "all")
+DOCUMENTS = {
+    "tides.pdf": ("tide table harbour moon sun spring neap", "tide gauge", "tide tide harbour"),
+    "bolts.pdf": ("bolt torque table flange", "harbour bolt of the tide gate and its long list of other parts"),
+    "img src=x onerror=alert(1).pdf": ("harbour master decides about anchors", "lamp"),
+}
+
+
+@contextmanager
+def shared_library(folder: Path) -> Iterator[Callable[..., Handlers]]:
+    """Whole samples, opened once for many tests. What is yielded makes handlers around them as after a start: with a
+    model that is not loaded, and with settings of their own.
+    """
+    samples, words = folder / "samples", WordBackbone()
+    samples.mkdir(parents=True)
+    for document, pages in DOCUMENTS.items():
+        write_pdf(samples / document, *pages)
+    usual = Settings(data_dir=folder / "data", index_dir=folder / "index", samples=samples)
+    library = Library.open(usual.data_dir, usual.index_dir, usual.codec)
+
+    def start(**changes: object) -> Handlers:
+        models = {"words": words, EMBEDDED: words}
+        backbones = Backbones(Choice("words", "a test", insisted=True), models.__getitem__, fall_back=True)
+        engine = Engine(library, backbones, replace(usual, **changes))
+        return Handlers(engine, Uploads(lambda files: engine.add(LOCAL, files), 20), Preparation(engine))
+
+    list(start().engine.prepare_samples())
+    try:
+        yield start
+    finally:
+        library.close()
+
+
+def forget_everything(handlers: Handlers) -> None:
+    """No judgements and no documents of one's own: the state before a test."""
+    shutil.rmtree(handlers.engine.settings.data_dir / FOLDER, ignore_errors=True)
+    for document in handlers.engine.documents(LOCAL):
+        handlers.engine.remove(LOCAL, document.file)
+
+
+class Judge:
+    """One browser that judges: what it is shown and what it says."""
+
+    def __init__(self, handlers: Handlers, name: str = MINE, voting: Voting | None = None) -> None:
+        self.handlers, self.name = handlers, name
+        self.voting = voting or Voting(Sheets(Judging(handlers)))
+        self.judging = self.voting._judging
+        self.panel = ""
+
+    @property
+    def journal(self):
+        return self.judging.journal(self.judging.owner(self.name))
+
+    @property
+    def desk(self):
+        return self.judging.desk(self.judging.owner(self.name))
+
+    @property
+    def ticket(self) -> str:
+        return re.search(r'data-ticket="([0-9a-f]+)"', self.panel)[1]
+
+    def look(self, *, dials=DIALS, **step) -> str:
+        self.panel = self.voting.look({"owner": self.name, "act": "look"} | step, *dials)
+        return self.panel
+
+    def pool(self, **step) -> str:
+        self.panel = self.voting.pool({"owner": self.name, "act": "look"} | step, *DIALS)
+        return self.panel
+
+    def start(self, **step) -> str:
+        return self.look(act="start", **step)
+
+    def vote(self, choice: object = "a", **more) -> dict:
+        return self.voting.vote({"owner": self.name, "act": "vote", "ticket": self.ticket, "choice": choice} | more)
+
+    def skip(self) -> dict:
+        return self.voting.vote({"owner": self.name, "act": "skip", "ticket": self.ticket})
+
+    def undo(self) -> dict:
+        return self.voting.vote({"owner": self.name, "act": "undo"})
+
+    def grade(self, page: str, grade: object) -> dict:
+        return self.voting.grade(
+            {"owner": self.name, "act": "grade", "ticket": self.ticket, "page": page, "grade": grade}
+        )
+
+    def ranks(self) -> dict:
+        return self.voting.grade({"owner": self.name, "act": "ranks", "ticket": self.ticket})
+
+
+def pages(markup: str, side: str = "") -> list[str]:
+    """The pages that a panel shows, of a column or of a pool, in order."""
+    found = re.findall(r'data-page="([^"]+)"(?: data-side="([ab])")?', markup)
+    return [page for page, at in found if at == side]
+
+
+def search(**changes: object):
+    """How queries are searched, with some of it otherwise."""
+    return asked("", "Samples", **changes)
