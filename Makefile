@@ -7,14 +7,14 @@ export TOKENIZERS_PARALLELISM := false
 # Debian packages need root; sudo is used where there is one and we are not root.
 SUDO := $(shell [ "$$(id -u)" = 0 ] || command -v sudo)
 
-.PHONY: demo test check format samples sample-docs eval evidence install install-dev clean
+.PHONY: demo test check format samples sample-docs eval evidence bench install install-dev clean
 .DEFAULT_GOAL := demo
 
 demo: install build/.samples  ## the app on http://127.0.0.1:7860, with the sample library ready
 	$(PYTHON) app.py
 
-test: install-dev  ## every test, browser tests included
-	$(PYTHON) -m pytest
+test: install-dev  ## every test, browser tests included; files are dealt out to as many processes as the CI has cores
+	$(PYTHON) -m pytest -n 2 --dist loadfile
 
 check: install-dev  ## format, lint, types
 	$(VENV)/bin/ruff format --check .
@@ -38,6 +38,9 @@ eval: install  ## pooled, late and SMART on the sample documents' judged queries
 evidence: export SMART_BACKBONE := $(or $(SMART_BACKBONE),minilm)
 evidence: install-dev  ## every figure of the README again, into build/; CRANFIELD=DIR for the texts too
 	$(PYTHON) -m smart_demo evidence --out build $(if $(CRANFIELD),--cranfield "$(CRANFIELD)")
+
+bench: install  ## what was promised, measured here; the figures go to build/bench.json
+	$(PYTHON) -m smart_demo bench
 
 install: build/.installed build/.poppler
 install-dev: build/.installed-dev build/.poppler build/.chromium

@@ -1,4 +1,4 @@
-"""The same engine from a shell: index, search, eval, evidence, samples, doctor.
+"""The same engine from a shell: index, search, eval, evidence, bench, samples, doctor.
 
 Results go to standard output, notices and progress to standard error, so that `--json` prints JSON alone. Exit status
 0 when it was done, 1 with one sentence when it could not be, 2 for a command line that makes no sense.
@@ -17,7 +17,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 
 from smart_demo import ingest
-from smart_demo.config import Settings, read_settings
+from smart_demo.config import REPOSITORY, Settings, read_settings
 from smart_demo.doctor import examine
 from smart_demo.engine import Engine, open_engine
 from smart_demo.errors import InputRefused, SettingRefused, SmartError
@@ -26,6 +26,7 @@ from smart_demo.retrieval import MAX_TOP
 from smart_demo.types import LOCAL, SAMPLES, Found, Hit, Progress, Query, State
 
 EVIDENCE, MAX_PAIRS = ("text", "pages", "binding", "ablations"), 1_000
+BENCH = REPOSITORY / "build" / "bench.json"
 OUTCOMES = {State.DONE: "added", State.KNOWN: "known", State.REFUSED: "refused"}
 
 
@@ -81,6 +82,10 @@ def _parser() -> argparse.ArgumentParser:
     evidence.add_argument("--only", action="append", choices=EVIDENCE, help="one part; may be given again (all)")
     evidence.add_argument("--pairs", type=_pairs, default=40, metavar="N", help="pairs of reports for binding (40)")
     evidence.set_defaults(run=_evidence)
+
+    bench = commands.add_parser("bench", help="measure what was promised; fails where this machine misses it")
+    bench.add_argument("--out", type=Path, default=BENCH, metavar="FILE", help="where the figures go, as JSON")
+    bench.set_defaults(run=_bench)
 
     samples = commands.add_parser("samples", help="encode the sample library, for a GPU machine to prepare a demo")
     samples.add_argument("--backbone", metavar="NAME", help="the one to encode with (SMART_BACKBONE)")
@@ -202,6 +207,21 @@ def _evidence(options: argparse.Namespace, settings: Settings) -> int:
     for file in files:
         print(file)
     return 0
+
+
+def _bench(options: argparse.Namespace, settings: Settings) -> int:
+    from smart_demo import bench
+
+    goals = [goal for measure in bench.MEASURES for goal in measure()]
+    print(bench.as_markdown(goals))
+    try:
+        options.out.parent.mkdir(parents=True, exist_ok=True)
+        options.out.write_text(json.dumps(bench.as_json(goals), indent=1) + "\n", encoding="utf-8")
+    except OSError as error:
+        raise SettingRefused(
+            f"The figures cannot be written: {error.strerror}.", "Name another file by --out."
+        ) from None
+    return 0 if all(goal.met for goal in goals) else 1
 
 
 def _samples(options: argparse.Namespace, settings: Settings) -> int:

@@ -8,6 +8,9 @@ from enum import StrEnum
 
 from smart_demo.types import PageId, Scope, SearchResult
 
+Key = tuple[Scope, PageId]
+"""What a page is known by among those searched."""
+
 
 class Change(StrEnum):
     """What became of a page between the two columns."""
@@ -47,7 +50,7 @@ class Comparison:
     new_first: bool
     """Whether the right column begins with another page than the left."""
     same_order: bool
-    moves: Mapping[tuple[Scope, PageId], Move]
+    moves: Mapping[Key, Move]
     """For every page in either column."""
 
     @property
@@ -79,7 +82,31 @@ def compare(left: SearchResult, right: SearchResult) -> Comparison:
     )
 
 
-def _move(key: tuple[Scope, PageId], left: SearchResult, right: SearchResult, in_left: bool, in_right: bool) -> Move:
+def passing(left: SearchResult, right: SearchResult, page: Key) -> tuple[Key, Key] | None:
+    """The two pages that tell most of one page's move: who passed, then who was passed.
+
+    A page that rose passed the page that stands highest in the right ranking of those that were above it on the left
+    and are below it now. A page that fell was passed by the highest of those that were below it and are above it now;
+    one that the right ranking did not reach counts as fallen to its end. A page that passed none and was passed by
+    none is set against its neighbour on the right: the page above it or, for the first, the one below. None where no
+    other page was ranked.
+    """
+    before, after, end = left.ranks, right.ranks, len(left.ranks) + len(right.ranks) + 1
+    was, now = before.get(page, end), after.get(page, end)
+    others = [(rank, key) for key, rank in after.items() if key != page]
+    above = [(rank, key) for rank, key in others if rank < now and before.get(key, end) > was]
+    below = [(rank, key) for rank, key in others if rank > now and before.get(key, end) < was]
+    if now < was and below:
+        return page, min(below)[1]
+    if now > was and above:
+        return min(above)[1], page
+    higher = [one for one in others if one[0] < now]
+    if higher:
+        return max(higher)[1], page
+    return (page, min(others)[1]) if others else None
+
+
+def _move(key: Key, left: SearchResult, right: SearchResult, in_left: bool, in_right: bool) -> Move:
     before, after = left.ranks.get(key), right.ranks.get(key)
     if not in_left:
         change = Change.NEW

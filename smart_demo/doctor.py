@@ -2,18 +2,16 @@
 
 from __future__ import annotations
 
-import platform
 import shutil
-from importlib import metadata
+from dataclasses import asdict
 from typing import Any
 
 from smart_demo.backbones import registry
 from smart_demo.config import Settings
 from smart_demo.engine import Engine, open_engine
+from smart_demo.environment import commit, environment, versions
 from smart_demo.errors import SmartError
 from smart_demo.types import LOCAL
-
-PACKAGES = ("gradio", "torch", "transformers", "accelerate", "chromadb", "pillow", "pdf2image", "safetensors", "numpy")
 
 
 def examine(settings: Settings) -> dict[str, dict[str, Any]]:
@@ -29,15 +27,7 @@ def examine(settings: Settings) -> dict[str, dict[str, Any]]:
 
 
 def _machine() -> dict[str, Any]:
-    versions = {name: _version(name) for name in PACKAGES}
-    return {"python": platform.python_version(), "poppler": shutil.which("pdftoppm") or "missing"} | versions
-
-
-def _version(package: str) -> str:
-    try:
-        return metadata.version(package)
-    except metadata.PackageNotFoundError:
-        return "missing"
+    return {"commit": commit(), "poppler": shutil.which("pdftoppm") or "missing"} | versions()
 
 
 def _settings(settings: Settings) -> dict[str, Any]:
@@ -49,15 +39,11 @@ def _settings(settings: Settings) -> dict[str, Any]:
 
 
 def _backbone(engine: Engine) -> dict[str, Any]:
-    encoder = engine.backbones.main().encoder
+    card = asdict(environment(engine.backbones.main(), engine.settings))
+    told_elsewhere = {"versions", "commit", "codec"}
     serving = engine.serving()
-    return {
-        "wanted": serving.wanted,
-        "name": serving.name,
-        "reason": serving.reason,
-        "fingerprint": encoder.fingerprint,
-        "model": encoder.model,
-        "revision": encoder.revision,
+    return {"wanted": serving.wanted, "reason": serving.reason} | {
+        name: value for name, value in card.items() if name not in told_elsewhere
     }
 
 

@@ -5,7 +5,7 @@ Importing it loads neither torch nor gradio nor chromadb. All methods may be cal
 
 from __future__ import annotations
 
-from collections.abc import Generator, Iterable, Sequence
+from collections.abc import Generator, Iterable, Mapping, Sequence
 from dataclasses import replace
 from itertools import groupby
 from pathlib import Path
@@ -13,10 +13,12 @@ from typing import Self
 
 from smart_demo.backbones import registry
 from smart_demo.backbones.protocol import Backbone
+from smart_demo.comparison import Key
 from smart_demo.config import Settings
 from smart_demo.errors import LibraryError, QueryRefused
-from smart_demo.explanation import Explainer, Explanation
+from smart_demo.explanation import Explainer, Explanation, Pairing
 from smart_demo.indexer import Indexer
+from smart_demo.recent import Lap
 from smart_demo.retrieval import Retrieval
 from smart_demo.samples import Samples, Shipped
 from smart_demo.serving import Backbones, Serving
@@ -153,16 +155,39 @@ class Engine:
         self,
         query: Query,
         scopes: Sequence[Scope],
-        page: tuple[Scope, PageId],
+        page: Key,
         weights: Weights = SMART.weights,
         top: int = 5,
     ) -> Explanation:
         """Why a page stands where it stands in the search with these arguments, whose encoding and parts are used
         again. LibraryError if it is not among the pages searched; QueryRefused as `search`.
         """
+        return self._explainer.explain(self._explained(query, scopes, weights, top), page, weights)
+
+    def pair(
+        self,
+        query: Query,
+        scopes: Sequence[Scope],
+        page: Key,
+        other: Key | None = None,
+        weights: Weights = SMART.weights,
+        top: int = 5,
+    ) -> Pairing:
+        """Why one page of a search passed another; without another, the one that tells most of its move. Encodes
+        nothing that was encoded before. InputRefused for one page twice; LibraryError and QueryRefused as `explain`.
+        """
+        return self._explainer.pair(self._explained(query, scopes, weights, top), page, other, weights)
+
+    def _explained(self, query: Query, scopes: Sequence[Scope], weights: Weights, top: int) -> Found:
+        """The search whose pages are explained, as it was kept."""
         methods = (POOLED, replace(SMART, weights=weights))
-        found = self._retrieval.search(query, scopes, methods, top, self._one_backbone(scopes))
-        return self._explainer.explain(found, page, weights)
+        return self._retrieval.search(query, scopes, methods, top, self._one_backbone(scopes))
+
+    def laps(self, scopes: Sequence[Scope]) -> Mapping[str, tuple[Lap, ...]]:
+        """How long each stage took in the last queries over these scopes that really ran it. QueryRefused as
+        `search`.
+        """
+        return self._retrieval.laps(scopes, self._one_backbone(scopes).encoder.fingerprint)
 
     def _one_backbone(self, scopes: Sequence[Scope]) -> Backbone:
         """The backbone that made all pages of these scopes; QueryRefused where that were several."""

@@ -4,22 +4,24 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property
 
 import numpy as np
 
 from smart_demo import explain
-from smart_demo.errors import LibraryError
-from smart_demo.explain import Attribution, ColourRange, Match, PageMap
+from smart_demo.comparison import Key, passing
+from smart_demo.errors import InputRefused, LibraryError
+from smart_demo.explain import Attribution, ColourRange, Match, PageMap, Pair, Sweep
 from smart_demo.recent import Recent
 from smart_demo.store.library import Library
-from smart_demo.types import Found, PageId, QueryEncoding, Scope, StoredPage, Weights
+from smart_demo.types import POOLED, SMART, Found, Parts, QueryEncoding, StoredPage, TokenKind, Weights
 
 MATCHES_KEPT, MATCH_BYTES = 64, 2**21
 """How many matches are kept, and how large one may be to be kept: 128 MiB at most. Forty query tokens on a page of
 1,750 take 280 kB."""
 RANGES_KEPT = 16
 WORDS = 32
-"""Words of a query whose maps decide its colours, beside the map of all of them together."""
+"""Words of a query, its picture being one, whose maps decide its colours, beside the map of all of them together."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -32,6 +34,43 @@ class Explanation:
     """Whether the search reached the page token by token, or its late part was computed for this look alone."""
     similarity: ColourRange
     contribution: ColourRange
+    parts: Parts | None = None
+    """What other weights rank the search's pages from."""
+
+    @cached_property
+    def sweep(self) -> Sweep | None:
+        """Its rank by SMART for late weights over the slider's range and the one in use; None for a page that the
+        search did not reach.
+        """
+        if self.parts is None or not self.scored:
+            return None
+        late = np.union1d(explain.late_weights(), np.float32(self.attribution.weights.late))
+        return explain.sweep(self.parts, self.page, self.attribution.weights, late)
+
+    @cached_property
+    def leads(self) -> tuple[float, float] | None:
+        """The late weights between which it is first; None for a page that is nowhere, or that was not reached."""
+        if self.parts is None or not self.scored:
+            return None
+        return explain.first_place(self.parts, self.page, self.attribution.weights)
+
+
+@dataclass(frozen=True, eq=False)
+class Pairing:
+    """Two pages under one search, the first set against the second."""
+
+    found: Found
+    first: Explanation
+    second: Explanation
+    pair: Pair
+    swap: float | None
+    """The late weight at which they change places; None where none does, and for a pair of which the search did not
+    reach both token by token."""
+
+    @property
+    def scored(self) -> bool:
+        """Whether SMART ranked both."""
+        return self.first.scored and self.second.scored
 
 
 @dataclass(frozen=True, eq=False)
@@ -49,7 +88,7 @@ class Explainer:
         self._ranges: Recent[_Ranges] = Recent(RANGES_KEPT)
         self._generation = library.generation
 
-    def explain(self, found: Found, page: tuple[Scope, PageId], weights: Weights) -> Explanation:
+    def explain(self, found: Found, page: Key, weights: Weights) -> Explanation:
         """Take a page of a search apart. LibraryError if it is not, or no longer, among the pages searched."""
         self.drop_what_went()
         stored = next((one for one in found.parts.pages if one.key == page), None)
@@ -58,7 +97,19 @@ class Explainer:
         attribution = explain.attribute(self._match(found.encoding, stored), weights)
         ranges = self._ranges_of(found, weights)
         scored = found.parts.pages.index(stored) in found.parts.candidates
-        return Explanation(stored, attribution, scored, ranges.similarity, ranges.contribution)
+        return Explanation(stored, attribution, scored, ranges.similarity, ranges.contribution, found.parts)
+
+    def pair(self, found: Found, page: Key, other: Key | None, weights: Weights) -> Pairing:
+        """Set one page of a search against another: that of `comparison.passing`, and in its order, if None.
+        InputRefused where that is the same page or there is no other; LibraryError as `explain`.
+        """
+        keys = (page, other) if other else passing(found.results[POOLED.name], found.results[SMART.name], page)
+        if keys is None or keys[0] == keys[1]:
+            raise InputRefused("A page is compared with another one.", "Choose two different pages.")
+        first, second = (self.explain(found, key, weights) for key in keys)
+        both = first.scored and second.scored
+        meeting = explain.swap(found.parts, first.page, second.page, weights) if both else None
+        return Pairing(found, first, second, explain.compare(first.attribution, second.attribution), meeting)
 
     def _match(self, query: QueryEncoding, page: StoredPage) -> Match:
         key = (query.query.key, page)
@@ -103,6 +154,6 @@ class Explainer:
 
 
 def _maps(attribution: Attribution) -> list[PageMap]:
-    words = [term for term in attribution.terms if term.word >= 0][:WORDS]
-    maps = [explain.similarity_map(attribution.match, term.tokens) for term in words]
+    asked = [term for term in attribution.terms if term.word >= 0 or term.kind is TokenKind.PATCH][:WORDS]
+    maps = [explain.similarity_map(attribution.match, term.tokens) for term in asked]
     return [*maps, explain.whole_query_map(attribution.match)]

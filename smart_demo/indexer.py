@@ -1,4 +1,9 @@
-"""Files -> pages -> encodings -> library, page by page. Knows nothing of queries."""
+"""Files -> pages -> encodings -> library, page by page. Knows nothing of queries.
+
+What a page takes is kept with it: the wall time of drawing and encoding its batch, divided by the pages of the batch,
+and the time of writing the page before it. Its own writing cannot be in its own file; over many pages it is the same.
+Time in which whoever follows the progress does something else is not counted.
+"""
 
 from __future__ import annotations
 
@@ -16,7 +21,8 @@ from smart_demo.types import Page, PageEncoding, Progress, Scope, State, StoredP
 
 MOST_NAMED = 3
 """Refused pages of one file that are told of one by one."""
-Outcome = tuple[Page, PageEncoding] | PageRefused
+Outcome = tuple[Page, PageEncoding, float] | PageRefused
+"""A page, its encoding and the seconds that both took; or why there is none."""
 
 
 class Indexer:
@@ -25,6 +31,8 @@ class Indexer:
     def __init__(self, library: Library, limits: Limits) -> None:
         self._library, self._limits = library, limits
         self._unwanted: set[tuple[Scope, str]] = set()
+        self._writing = 0.0
+        """Seconds that the last page took to be written."""
 
     def add(self, scope: Scope, files: Iterable[tuple[Path, str]], backbone: Backbone) -> Generator[Progress]:
         """Read, encode and keep files of (path, name), telling of every page. A bad file or page is refused in
@@ -61,7 +69,7 @@ class Indexer:
                 if isinstance(outcome, PageRefused):
                     refused.append(outcome)
                 else:
-                    self._library.add(scope, *outcome)
+                    self._keep(scope, *outcome)
                     done += 1
                 if (scope, upload.file) in self._unwanted:
                     self._library.remove(scope, upload.file)
@@ -74,18 +82,26 @@ class Indexer:
         told = " ".join([*upload.notices, *_sentences(refused)])
         yield Progress(upload.name, State.DONE if done else State.REFUSED, done, upload.pages, told)
 
+    def _keep(self, scope: Scope, page: Page, encoding: PageEncoding, seconds: float) -> None:
+        begun = time.monotonic()
+        self._library.add(scope, page, encoding, seconds + self._writing)
+        self._writing = time.monotonic() - begun
+
     def _encoded(self, upload: ingest.Upload, skip: set[int], backbone: Backbone) -> Iterator[Outcome]:
         """Pages of a file with their encodings, in batches that suit the backbone; refused ones in their place."""
         with closing(ingest.render(upload, self._limits, skip)) as pages:
+            begun = time.monotonic()
             for batch in _batches(pages, backbone.batch):
                 good = [page for page in batch if isinstance(page, Page)]
                 encodings = iter(backbone.encode_pages(good) if good else [])
+                seconds = (time.monotonic() - begun) / len(batch)
                 for page in batch:
                     if isinstance(page, PageRefused):
                         yield page
                     else:
                         encoding = next(encodings)
-                        yield encoding if isinstance(encoding, PageRefused) else (page, encoding)
+                        yield encoding if isinstance(encoding, PageRefused) else (page, encoding, seconds)
+                begun = time.monotonic()  # drawing the next batch begins here, whoever looked on meanwhile
 
 
 def _sentences(refused: Sequence[PageRefused]) -> Iterator[str]:

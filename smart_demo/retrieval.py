@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
 
 import numpy as np
 import numpy.typing as npt
@@ -11,7 +12,7 @@ from smart_demo import scoring
 from smart_demo.backbones.protocol import Backbone
 from smart_demo.config import Settings
 from smart_demo.errors import LibraryError, QueryRefused
-from smart_demo.recent import Recent, Stopwatch
+from smart_demo.recent import Lap, Laps, Recent, Stopwatch
 from smart_demo.store.library import Library
 from smart_demo.types import Found, Method, Parts, Query, QueryEncoding, Scope, StoredPage
 
@@ -19,6 +20,8 @@ MAX_TOP = 50
 MAX_QUERY = 20_000
 """Characters of a query that are looked at; a model's window is far shorter."""
 QUERIES_KEPT, PARTS_KEPT = 128, 16
+LAPS_KEPT, LIBRARIES_TIMED = 64, 16
+"""Queries whose times are kept per stage, and of how many sets of scopes."""
 
 
 class Retrieval:
@@ -28,25 +31,45 @@ class Retrieval:
         self._library, self._settings = library, settings
         self._queries: Recent[QueryEncoding] = Recent(QUERIES_KEPT)
         self._parts: Recent[Parts] = Recent(PARTS_KEPT)
+        self._laps: Recent[Laps] = Recent(LIBRARIES_TIMED)
 
     def search(
         self, query: Query, scopes: Sequence[Scope], methods: Sequence[Method], top: int, backbone: Backbone
     ) -> Found:
         """One query answered by several methods from one encoding and one set of parts."""
         query, top, watch = _clean(query), min(max(int(top), 1), MAX_TOP), Stopwatch()
-        encoding = self._encode(backbone, query)
-        watch.lap("encode")
+        encoding = self._encode(backbone, query, watch)
         parts = self._find_parts(encoding, tuple(scopes), watch)
         results = {method.name: scoring.rank(parts, method, top) for method in methods}
         watch.lap("rank")
+        self._remember(tuple(scopes), parts, encoding.encoder, watch)
         return Found(query, backbone.encoder, encoding, parts, results, watch.stages)
 
-    def _encode(self, backbone: Backbone, query: Query) -> QueryEncoding:
+    def laps(self, scopes: Sequence[Scope], encoder: str) -> Mapping[str, tuple[Lap, ...]]:
+        """How long each stage took in the last queries over these scopes that really ran it, oldest first."""
+        kept = self._laps.get((frozenset(scopes), encoder))
+        return kept.by_stage() if kept else {}
+
+    def _remember(self, scopes: tuple[Scope, ...], parts: Parts, encoder: str, watch: Stopwatch) -> None:
+        """Keep the times of the stages that ran; one answered from a cache says 0 and does not count."""
+        key = (frozenset(scopes), encoder)
+        laps = self._laps.get(key) or Laps(LAPS_KEPT)
+        self._laps.put(key, laps)
+        pages = {"encode": 0, "score": len(parts.candidates)}
+        for stage, took in watch.stages.items():
+            if took:
+                laps.add(stage, Lap(took, pages.get(stage, len(parts.pages))))
+
+    def _encode(self, backbone: Backbone, query: Query, watch: Stopwatch) -> QueryEncoding:
         key = (backbone.encoder.fingerprint, query.key)
-        encoding = self._queries.get(key)
-        if encoding is None:
-            encoding = backbone.encode_query(query)
-            self._queries.put(key, encoding)
+        kept = self._queries.get(key)
+        if kept is not None:
+            watch.stages["encode"] = 0.0
+            return kept
+        # Megabytes of pixels are not kept with what was made of them.
+        encoding = replace(backbone.encode_query(query), query=query.without_pixels())
+        watch.lap("encode")
+        self._queries.put(key, encoding)
         return encoding
 
     def _find_parts(self, encoding: QueryEncoding, scopes: tuple[Scope, ...], watch: Stopwatch) -> Parts:
@@ -88,4 +111,4 @@ def _clean(query: Query) -> Query:
     text = query.text.encode("utf-8", "ignore").decode("utf-8").replace("\0", " ")[:MAX_QUERY].strip()
     if not text and query.image is None:
         raise QueryRefused("The query is empty.", "Type what you are looking for.")
-    return Query(text, query.image)
+    return replace(query, text=text)

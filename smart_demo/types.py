@@ -10,7 +10,7 @@ import hashlib
 import json
 import re
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from enum import IntEnum, StrEnum
 from itertools import count
 from typing import Self
@@ -183,12 +183,22 @@ class Query:
 
     text: str = ""
     image: Pixels | None = None
+    image_hash: str = ""
+    """Of the image's content; stays where the pixels are left out. Worked out where it is not given."""
+
+    def __post_init__(self) -> None:
+        if self.image is not None and not self.image_hash:
+            content = repr(self.image.shape).encode() + self.image.tobytes()
+            object.__setattr__(self, "image_hash", hashlib.sha256(content).hexdigest())
 
     @property
     def key(self) -> str:
         """Content hash, for caches and ties; two queries with one key ask the same."""
-        picture = b"" if self.image is None else repr(self.image.shape).encode() + self.image.tobytes()
-        return hashlib.sha256(self.text.encode() + b"\0" + picture).hexdigest()[:16]
+        return hashlib.sha256(f"{self.text}\0{self.image_hash}".encode()).hexdigest()[:16]
+
+    def without_pixels(self) -> Self:
+        """The same question, with the same key, for keeping: it can no longer be encoded, and holds no picture."""
+        return replace(self, image=None)
 
 
 @dataclass(frozen=True, eq=False)
@@ -331,6 +341,8 @@ class StoredPage:
     codec: str
     added: float
     """Seconds since the epoch."""
+    seconds: float = 0.0
+    """Wall time of taking it in, as `Indexer` measures it; 0 where it was not measured."""
 
     @property
     def number(self) -> int:

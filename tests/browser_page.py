@@ -16,6 +16,9 @@ from pathlib import Path
 
 from playwright.sync_api import Browser, Locator, Page, Request, expect, sync_playwright
 
+from smart_demo.config import SAMPLE_DOCUMENTS
+from tests.sample_library import copy_sample_library
+
 ROOT = Path(__file__).resolve().parent.parent
 CHROMIUM = "/usr/bin/chromium"
 SWITCHES = [
@@ -74,10 +77,15 @@ class App:
 
 
 @contextmanager
-def running_app(samples: Path, **settings: str) -> Iterator[App]:
-    """An app with an empty data folder, gone afterwards."""
+def running_app(samples: Path | None = None, **settings: str) -> Iterator[App]:
+    """An app with a data folder of its own, gone afterwards: over some documents, which it encodes first, or over the
+    shipped sample library, which is encoded already.
+    """
     with tempfile.TemporaryDirectory() as folder:
-        app = App(Path(folder) / "data", samples, **settings)
+        data = Path(folder) / "data"
+        if samples is None:
+            copy_sample_library(data)
+        app = App(data, samples or SAMPLE_DOCUMENTS, **settings)
         app.start()
         try:
             yield app
@@ -128,7 +136,7 @@ class Visit:
 
     def cards(self, column: str) -> Locator:
         """Cards of a column, by its heading."""
-        return self.page.get_by_role("list", name=column, exact=True).get_by_role("button")
+        return self.page.get_by_role("list", name=column, exact=True).get_by_role("button", name="Open the page")
 
     def search(self, query: str) -> None:
         """Ask, and wait until this query is the one that is answered."""

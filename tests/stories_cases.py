@@ -8,7 +8,8 @@ FILLER = "Tide gauges are read at noon.\nThe harbour office keeps the book."
 
 
 def write_story_samples(folder: Path) -> Path:
-    """Pages for the first two stories and the last but one; the others have none here."""
+    """Pages for the first two stories and the last but one; the others have none here. The folder is made."""
+    folder.mkdir(exist_ok=True)
     write_pdf(folder / "site-map-and-floor-plan.pdf", "Restricted area: no anchoring,\nno fishing.", "Floor plan.")
     pages = [f"Report, part {number}.\n{FILLER}" for number in range(1, 7)]
     write_pdf(folder / "annual-report-2024.pdf", *pages, "Lost-time injuries per million hours 1.8")

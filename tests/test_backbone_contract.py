@@ -66,6 +66,14 @@ def test_it_is_a_backbone_and_says_how_it_runs(backbone):
     assert backbone.encoder.name
 
 
+def test_it_says_where_it_runs_and_whether_it_sees_the_page(backbone):
+    """Whether tokens form a grid follows from the budget of visual tokens: sizes are worked out by it."""
+    assert backbone.runtime.device in {"cpu", "cuda", "mps"}
+    assert backbone.runtime.dtype in {"float32", "bfloat16", "float16"}
+    (encoding,) = backbone.encode_pages(PAGES[:1])
+    assert isinstance(encoding.place, TokenGrid) == (backbone.encoder.visual_tokens > 0)
+
+
 def test_pages_come_back_in_order_and_well_formed(backbone):
     encodings = backbone.encode_pages(PAGES)
     assert [one.page for one in encodings] == [one.id for one in PAGES]

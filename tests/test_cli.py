@@ -109,7 +109,8 @@ def test_the_samples_are_searched_together_with_the_local_library(shell, tmp_pat
     assert "Preparing" not in answer.stderr  # the second time
 
 
-def test_a_reader_who_has_enough_is_no_error(environment):
+def test_a_reader_who_has_enough_is_no_error(environment, tmp_path):
+    environment |= {"SMART_SAMPLE_DOCS": str(tmp_path)}  # none, so that no model is loaded to look how far they are
     command = [sys.executable, "-m", "smart_demo", "doctor", "--json"]
     reader, writer = os.pipe()
     os.close(reader)
@@ -152,6 +153,8 @@ def test_doctor_says_what_runs_and_why(shell):
     facts = json.loads(answer.stdout)
     assert facts["backbone"]["name"] == "words"
     assert "SMART_BACKBONE" in facts["backbone"]["reason"]
+    assert (facts["backbone"]["dtype"], facts["backbone"]["device"]) == ("float32", "cpu")
+    assert facts["machine"]["mcp"][0].isdigit()
     assert facts["library"]["index"].startswith("ok")
 
 

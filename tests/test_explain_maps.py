@@ -54,12 +54,14 @@ def test_values_are_the_cosines_of_the_placed_tokens(seed):
         np.testing.assert_allclose(found.values, np.where(nowhere, np.nan, best), atol=1e-5)
 
 
-def test_the_whole_query_is_its_content_and_a_picture_alone_is_everything():
+def test_the_whole_query_is_what_was_asked_its_words_and_its_picture():
     page = block_page(2, 3, [(1, 1)])
     words = explain.match(query_of(np.stack([axis(1), axis(2)]), [TAIL, CONTENT]), page)
     np.testing.assert_array_equal(whole_query_map(words).values, similarity_map(words, [1]).values)
     picture = explain.match(query_of(np.stack([axis(1), axis(2)]), [PATCH, TAIL]), page)
-    np.testing.assert_array_equal(whole_query_map(picture).values, similarity_map(picture, [0, 1]).values)
+    np.testing.assert_array_equal(whole_query_map(picture).values, similarity_map(picture, [0]).values)
+    neither = explain.match(query_of(np.stack([axis(1), axis(2)]), [TAIL, TAIL]), page)
+    np.testing.assert_array_equal(whole_query_map(neither).values, similarity_map(neither, [0, 1]).values)
 
 
 @given(seeds, weightings)

@@ -5,10 +5,12 @@ import os
 import re
 import subprocess
 import sys
+from importlib import metadata
 from itertools import pairwise
 from pathlib import Path
 
 import pytest
+from packaging.requirements import Requirement
 
 ROOT = Path(__file__).resolve().parent.parent
 PACKAGE = ROOT / "smart_demo"
@@ -19,9 +21,11 @@ LAYERS = [
     "serving samples indexer retrieval explain",
     "explanation",
     "engine",
-    "report doctor evaluation",
+    "report costs environment doctor evaluation",
     "evidence",
-    "ui cli",
+    "ui",
+    "bench",
+    "cli",
     "__main__",
 ]
 LEVEL = {part: level for level, line in enumerate(LAYERS) for part in line.split()}
@@ -60,7 +64,7 @@ def test_imports_point_down(path):
 
 @pytest.mark.parametrize("module", ["smart_demo.engine", "smart_demo.cli"])
 def test_importing_the_engine_is_light(module):
-    heavy = "torch gradio chromadb transformers onnxruntime rapidocr"
+    heavy = "torch gradio chromadb transformers onnxruntime rapidocr mcp"
     code = f"import sys, {module}; print([m for m in '{heavy}'.split() if m in sys.modules])"
     out = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True)
     assert out.stdout.strip() == "[]"
@@ -85,6 +89,17 @@ def test_gradio_is_the_same_in_requirements_and_on_the_space():
     assert pinned
     assert declared
     assert pinned[1] == declared[1]
+
+
+def test_what_gradio_needs_for_its_tools_is_required_as_it_says():
+    """Written out beside it: `gradio[mcp]==…` would no longer be the line that README.md is held against."""
+    lines = [line.split("#")[0] for line in (ROOT / "requirements.txt").read_text().splitlines()]
+    ours = {wanted.name: wanted.specifier for wanted in map(Requirement, filter(str.strip, lines))}
+    all_of_it = [wanted for wanted in map(Requirement, metadata.requires("gradio")) if wanted.marker]
+    tools = [one for one in all_of_it if one.marker.evaluate({"extra": "mcp"}) > one.marker.evaluate({"extra": ""})]
+    assert {wanted.name for wanted in tools} == {"mcp", "pydantic"}
+    for wanted in tools:
+        assert ours[wanted.name] == wanted.specifier
 
 
 def test_every_requirement_has_its_reason():

@@ -48,6 +48,20 @@ def test_what_was_written_comes_back(written, codec):
         assert body.place == encoding.place
 
 
+def test_what_a_page_took_is_kept_where_it_was_measured(written, codec):
+    path, page, encoding = written
+    plain = path.read_bytes()
+    assert read(path)[0].page.seconds == 0.0  # as in every file of earlier versions
+    with safe_open(path, "numpy") as file:
+        assert "seconds" not in file.metadata()
+    path.write_bytes(sidecar.prepare(LOCAL, page, encoding, codec, 0.1 + 0.2).tokens)
+    head, pooled, body = read(path)
+    assert head.page.seconds == 0.1 + 0.2
+    assert np.array_equal(pooled, encoding.pooled)
+    assert np.array_equal(body.kinds, encoding.kinds)
+    assert path.read_bytes()[-64:] == plain[-64:]
+
+
 def test_any_safetensors_reader_can_open_it(written):
     path, _, encoding = written
     with safe_open(path, "numpy") as file:

@@ -232,6 +232,7 @@ def test_launch_takes_every_option_and_opens_no_tunnel():
     assert not {"server_name", "server_port"} & set(options)
 
 
-def test_no_event_is_a_public_endpoint(handlers):
+def test_only_the_search_for_programs_is_a_public_endpoint(handlers):
     app = build_app(handlers.engine, handlers.preparation)
-    assert {fn.api_visibility for fn in app.fns.values()} == {"private"}
+    assert [fn.api_name for fn in app.fns.values() if fn.api_visibility != "private"] == ["search"]
+    assert [fn.api_visibility for fn in app.fns.values() if fn.api_name == "search"] == ["public"]

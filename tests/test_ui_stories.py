@@ -1,21 +1,16 @@
 """What the stories claim, held against the embedded model on the sample library; their markup and their links."""
 
-from collections.abc import Iterator
 from dataclasses import replace
-from pathlib import Path
 from urllib.parse import parse_qsl
 
 import pytest
 
-from smart_demo.config import Settings
-from smart_demo.engine import open_engine
 from smart_demo.types import LATE, LOCAL, POOLED, SAMPLES, SMART, Found, Method, Query, Weights
 from smart_demo.ui import presenting, theme
 from smart_demo.ui.asking import ON_SAMPLES, address, asked, asked_by
 from smart_demo.ui.stories import QUERIES, STORIES, Told, told
 from tests.ui_cases import found
 
-SAMPLE_DOCS = Path(__file__).resolve().parent.parent / "sample_docs"
 COMES_OUT = {
     "restricted area, no anchoring": (3, 1),
     "lost-time injuries per million hours": (13, 1),
@@ -29,18 +24,12 @@ COMES_OUT = {
 
 
 @pytest.fixture(scope="module")
-def tellings(tmp_path_factory) -> Iterator[dict[str, Told]]:
+def tellings(sample_engine) -> dict[str, Told]:
     """Every story, told by the embedded model over the whole sample library."""
-    data = tmp_path_factory.mktemp("data")
-    settings = Settings(backbone="minilm", data_dir=data, index_dir=data / "index", samples=SAMPLE_DOCS)
-    with open_engine(settings, fall_back=False) as engine:
-        list(engine.prepare_samples())
-        assert engine.samples().whole
-        heard = (told(engine.search(Query(query), (SAMPLES,), (POOLED, LATE, SMART))) for query in QUERIES)
-        yield {one.story.query: one for one in heard if one}
+    heard = (told(sample_engine.search(Query(query), (SAMPLES,), (POOLED, LATE, SMART))) for query in QUERIES)
+    return {one.story.query: one for one in heard if one}
 
 
-@pytest.mark.timeout(240)
 def test_every_story_comes_out_as_it_was_measured(tellings):
     way = {query: (one.pooled > one.smart) - (one.pooled < one.smart) for query, one in tellings.items()}
     assert way == {query: (pooled > smart) - (pooled < smart) for query, (pooled, smart) in COMES_OUT.items()}

@@ -23,6 +23,7 @@ import numpy.typing as npt
 
 from smart_demo.backbones import reading
 from smart_demo.backbones.bert import BATCH, INCOMPLETE, UNKNOWN, WIDTH, Bert
+from smart_demo.backbones.protocol import Runtime
 from smart_demo.backbones.spelling import spell
 from smart_demo.errors import BackboneUnavailable, InputRefused, PageRefused, QueryRefused
 from smart_demo.types import (
@@ -116,6 +117,10 @@ class MiniLM:
     def reason(self) -> str:
         where = "CPU" if self._bert.device == "cpu" else "GPU"
         return f"minilm runs in float32 on the {where}: it is small and stored so."
+
+    @property
+    def runtime(self) -> Runtime:
+        return Runtime(self._bert.device, "float32")
 
     @property
     def batch(self) -> int:

@@ -3,10 +3,23 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from typing import Protocol, runtime_checkable
 
 from smart_demo.errors import PageRefused
 from smart_demo.types import Encoder, Page, PageEncoding, Query, QueryEncoding
+
+
+@dataclass(frozen=True, slots=True)
+class Runtime:
+    """Where a model's passes run and in which number format. Moves the last digits of a state, never its meaning,
+    so it is no part of a fingerprint.
+    """
+
+    device: str
+    """As torch calls it: `cpu`, `cuda`, `mps`."""
+    dtype: str
+    """`float32`, `bfloat16` or `float16`."""
 
 
 @runtime_checkable
@@ -23,6 +36,11 @@ class Backbone(Protocol):
     @property
     def reason(self) -> str:
         """Why it runs as it runs (dtype, device), one sentence for the footer and `doctor`."""
+        ...
+
+    @property
+    def runtime(self) -> Runtime:
+        """Where it runs and in which number format."""
         ...
 
     @property

@@ -16,6 +16,7 @@ from typing import Self
 import numpy as np
 
 from smart_demo.backbones.layers import kept_layer
+from smart_demo.backbones.protocol import Runtime
 from smart_demo.backbones.qwen_checkpoint import Parts, load_parts
 from smart_demo.backbones.qwen_forward import Encoded, Forward, Input, keep
 from smart_demo.backbones.qwen_pixels import cut
@@ -89,6 +90,10 @@ class Qwen3VL:
     @property
     def reason(self) -> str:
         return self._parts.placement.reason
+
+    @property
+    def runtime(self) -> Runtime:
+        return Runtime(self._parts.placement.device, self._parts.placement.dtype)
 
     @property
     def batch(self) -> int:

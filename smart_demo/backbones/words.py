@@ -14,6 +14,7 @@ from dataclasses import astuple, replace
 
 import numpy as np
 
+from smart_demo.backbones.protocol import Runtime
 from smart_demo.errors import PageRefused, QueryRefused
 from smart_demo.types import (
     Encoder,
@@ -57,6 +58,10 @@ class WordBackbone:
     @property
     def reason(self) -> str:
         return "words counts words on the CPU: a model for tests, with scores that can be worked out on paper."
+
+    @property
+    def runtime(self) -> Runtime:
+        return Runtime("cpu", "float32")
 
     @property
     def batch(self) -> int:

@@ -6,10 +6,60 @@ runs        judged queries through a search
 report      means by method and kind, as JSON and as text
 documents   a folder of documents in a throw-away library                    <- read first
 cranfield   the Cranfield 1400 collection, texts instead of pages
+
+Manual evaluation, from what is shown to what is exported; all values, arithmetic and files, no screens:
+
+sides         which method is column A, in what order pages are graded: lots drawn from a seed
+trial         what one judgement was about                  recording   an answer of the engine -> a trial
+events        votes, grades, skips, undos                   event_lines, trial_fields   as JSON, and back with doubt
+journal       the file they are kept in                     verdicts    what they come to      <- read first
+pool          which pages are graded                        scoreboard, vote_count, board_sentences   what follows
+disagreement  RBO, Kendall's tau                            contrasts, highlights   a list of queries, five of them
+query_list    a pasted list of queries                      archive, trec_files, event_table   out, and in again
 """
 
+from smart_demo.evaluation.archive import pack, unpack
+from smart_demo.evaluation.contrasts import Contrast, by_disagreement, contrast
 from smart_demo.evaluation.cranfield import evaluate_cranfield
 from smart_demo.evaluation.documents import evaluate_documents
+from smart_demo.evaluation.highlights import Highlight, find_five
+from smart_demo.evaluation.journal import Journal, Taken
+from smart_demo.evaluation.pool import remaining, to_grade, ungraded
+from smart_demo.evaluation.query_list import QueryList, read_queries
+from smart_demo.evaluation.recording import asked, depth, methods, order, record
 from smart_demo.evaluation.report import Report
+from smart_demo.evaluation.scoreboard import Board, boards
+from smart_demo.evaluation.sides import columns
+from smart_demo.evaluation.verdicts import Judgements, fold
+from smart_demo.evaluation.versions import versions_here
 
-__all__ = ["Report", "evaluate_cranfield", "evaluate_documents"]
+__all__ = [
+    "Board",
+    "Contrast",
+    "Highlight",
+    "Journal",
+    "Judgements",
+    "QueryList",
+    "Report",
+    "Taken",
+    "asked",
+    "boards",
+    "by_disagreement",
+    "columns",
+    "contrast",
+    "depth",
+    "evaluate_cranfield",
+    "evaluate_documents",
+    "find_five",
+    "fold",
+    "methods",
+    "order",
+    "pack",
+    "read_queries",
+    "record",
+    "remaining",
+    "to_grade",
+    "ungraded",
+    "unpack",
+    "versions_here",
+]

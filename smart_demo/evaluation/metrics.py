@@ -78,6 +78,15 @@ def mrr(ranking: Sequence[Item], grades: Mapping[Item, float], k: int) -> float:
     return 1.0 / next(ranks, float("inf"))
 
 
+def hit(ranking: Sequence[Item], grades: Mapping[Item, float], k: int) -> float:
+    """1 if a relevant item stands among the first k, else 0: trec_eval's `success`. Errors as for `ndcg`.
+
+    >>> hit(["c", "a"], {"a": 1}, k=2), hit(["c", "a"], {"a": 1}, k=1)
+    (1.0, 0.0)
+    """
+    return float(any(grades.get(item, 0.0) > 0 for item in _first(ranking, k)))
+
+
 METRICS: Mapping[str, Metric] = MappingProxyType(
     {
         "ndcg@5": partial(ndcg, k=5),

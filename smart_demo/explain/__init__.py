@@ -5,7 +5,7 @@
     similarity_map, whole_query_map, winner_map      scalars on the page; range_of gives them one range of colours
     draw, encode                                     maps -> RGBA -> bytes of a picture to lay over the page
     compare(attribution, attribution) -> Pair        why X passed Y, adding up to the difference of the scores
-    sweep, swap, anatomy                             ranks under other weights, from the parts of a search
+    sweep, first_place, swap, anatomy                ranks under other weights, from the parts of a search
 
 Similarity is not a reason: causal states mix what came before them, so say "similar", never "attended to".
 """
@@ -27,7 +27,7 @@ from smart_demo.explain.maps import (
 )
 from smart_demo.explain.matching import Cell, Match, Spot, match
 from smart_demo.explain.pairs import Pair, Row, compare
-from smart_demo.explain.sweep import LARGEST, PRESETS, Sweep, late_weights, swap, sweep
+from smart_demo.explain.sweep import LARGEST, PRESETS, Sweep, first_place, late_weights, swap, sweep
 
 __all__ = [
     "FLOOR",
@@ -54,6 +54,7 @@ __all__ = [
     "compare",
     "draw",
     "encode",
+    "first_place",
     "late_weights",
     "match",
     "range_of",

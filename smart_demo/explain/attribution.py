@@ -16,6 +16,8 @@ from smart_demo import scoring
 from smart_demo.explain.matching import Match, Spot
 from smart_demo.types import Floats, Parts, TokenKind, Weights
 
+PICTURE = "▦ picture"
+"""What the patches of a query's picture are called together."""
 Numbers = npt.NDArray[np.float64]
 
 
@@ -53,7 +55,7 @@ class Attribution:
     tokens: tuple[Term, ...]
     """Each of the Q tokens, in order."""
     terms: tuple[Term, ...]
-    """The query's words in order, then the tokens that are of no word."""
+    """The query's picture as one, its words in order, then the tokens that are of neither."""
     by_kind: Mapping[TokenKind, float]
     """λl · late by the kind of the winning page token, for every kind."""
 
@@ -96,11 +98,13 @@ def attribute(match: Match, weights: Weights) -> Attribution:
         for label, own in zip(query.spelled, pieces, strict=True)
         if own
     ]
-    rest = [term for term in tokens if term.word < 0]
+    patches = np.flatnonzero(query.kinds == TokenKind.PATCH).tolist()
+    picture = [_term(match, patches, PICTURE, best, contributions, winners)] if patches else []
+    rest = [term for term in tokens if term.word < 0 and term.kind is not TokenKind.PATCH]
     winning = page.kinds[winners]
     by_kind = {kind: float(contributions[winning == kind].sum()) for kind in TokenKind}
     pooled = weights.pooled * float(query.pooled @ page.pooled)
-    return Attribution(match, weights, pooled, float(contributions.sum()), tokens, (*words, *rest), by_kind)
+    return Attribution(match, weights, pooled, float(contributions.sum()), tokens, (*picture, *words, *rest), by_kind)
 
 
 def _term(

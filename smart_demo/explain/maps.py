@@ -118,9 +118,9 @@ def similarity_map(match: Match, tokens: Sequence[int]) -> PageMap:
 
 
 def whole_query_map(match: Match) -> PageMap:
-    """Best cosine of any content token, or of any token where the query has no content (a picture alone)."""
-    content = np.flatnonzero(match.query.kinds == TokenKind.CONTENT)
-    return similarity_map(match, content.tolist() or range(len(match.query.kinds)))
+    """Best cosine of any token of what was asked: its words and its picture; of any token where it has neither."""
+    asked = np.flatnonzero(np.isin(match.query.kinds, (TokenKind.CONTENT, TokenKind.PATCH)))
+    return similarity_map(match, asked.tolist() or range(len(match.query.kinds)))
 
 
 def winner_map(attribution: Attribution) -> WinnerMap:

@@ -22,7 +22,11 @@ class Sweep:
     late: Floats
     """(L,) weights λl,"""
     ranks: npt.NDArray[np.int64]
-    """(L,) and the rank at each, 1 being first."""
+    """(L,) and the rank at each, 1 being first,"""
+    candidates: int
+    """among so many pages,"""
+    pages: int
+    """and at λl = 0 among so many."""
 
 
 def late_weights(steps: int = 80) -> Floats:
@@ -46,7 +50,7 @@ def sweep(parts: Parts, page: StoredPage, weights: Weights, late: Floats | None 
         everywhere = np.arange(len(parts.pages))
         whole = _ranks(pooled[None], int(parts.candidates[row]), _before(parts, everywhere, page))
         ranks = np.where(lambdas == 0, whole, ranks)
-    return Sweep(lambdas, ranks)
+    return Sweep(lambdas, ranks, len(parts.candidates), len(parts.pages))
 
 
 def swap(parts: Parts, one: StoredPage, other: StoredPage, weights: Weights) -> float | None:
@@ -63,6 +67,26 @@ def swap(parts: Parts, one: StoredPage, other: StoredPage, weights: Weights) -> 
         return None
     meeting = float(-gap / slope)
     return meeting if 0.0 < meeting < np.inf else None
+
+
+def first_place(parts: Parts, page: StoredPage, weights: Weights) -> tuple[float, float] | None:
+    """The λl > 0 between which a candidate page leads all other candidates, the far end possibly infinite.
+
+    Scores are straight lines over λl, so a page leads between two weights or nowhere: None. It leads inside of them;
+    at the ends it ties. Pages that tie everywhere are led by the one with the smaller id. ValueError for a page that
+    is no candidate.
+    """
+    row = _row(parts, page)
+    pooled = weights.pooled * parts.pooled[parts.candidates].astype(np.float64)
+    late = scoring.late(parts, weights).astype(np.float64)
+    gaps, slopes = pooled[row] - pooled, late[row] - late
+    first = _before(parts, parts.candidates, page)
+    level = (slopes == 0) & ((gaps < 0) | ((gaps == 0) & first))
+    level[row] = False
+    rising, falling = slopes > 0, slopes < 0
+    start = float(max(0.0, (-gaps[rising] / slopes[rising]).max(initial=0.0)))
+    end = float((-gaps[falling] / slopes[falling]).min(initial=np.inf))
+    return None if level.any() or start >= end else (start, end)
 
 
 def _row(parts: Parts, page: StoredPage) -> int:

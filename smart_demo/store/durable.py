@@ -7,6 +7,7 @@ It knows files and folders and nothing of pages. Files are private to the person
 from __future__ import annotations
 
 import errno
+import fcntl
 import os
 import secrets
 import stat
@@ -21,6 +22,7 @@ TEMPORARY = ".tmp"
 RESERVE = 2**30
 """Bytes always left free: a full disk breaks more than this program."""
 _READ = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
+_APPEND = os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
 _CREATE = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
 _FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
 
@@ -66,10 +68,7 @@ def write_new(path: Path, data: bytes) -> None:
     file = os.open(temporary, _CREATE, 0o600)
     try:
         try:
-            rest = memoryview(data)
-            while rest:
-                rest = rest[os.write(file, rest) :]
-            os.fsync(file)
+            _write_all(file, data)
         finally:
             os.close(file)
         os.replace(temporary, path)
@@ -78,6 +77,37 @@ def write_new(path: Path, data: bytes) -> None:
             os.unlink(temporary)
         raise
     _sync_folder(path.parent)
+
+
+def append(path: Path, data: bytes, *, whole: int, length: int) -> bool:
+    """Make a plain file longer by these bytes, and the file itself if `length` is 0; once this returns they stay.
+
+    length: how many bytes it was seen with; where it has another number by now, somebody else wrote, nothing is done
+    and the answer is False. whole: how many of them are kept; what a killed write left behind them is cut off. A
+    failed write leaves the file as it was, without what was cut off. TokenFileDamaged for anything but a plain file.
+    """
+    file = os.open(path, _APPEND, 0o600)
+    try:
+        with _where_it_can_be_done():
+            fcntl.flock(file, fcntl.LOCK_EX)
+        facts = os.fstat(file)
+        if not stat.S_ISREG(facts.st_mode):
+            raise TokenFileDamaged(f"{path.name} is not a plain file.")
+        if facts.st_size != length:
+            return False
+        if length == 0:
+            _sync_folder(path.parent)  # before the first byte: a file that holds something also keeps its name
+        if whole < length:
+            os.ftruncate(file, whole)
+        try:
+            _write_all(file, data)
+        except BaseException:  # half a line must not stand before the next one
+            with suppress(OSError):
+                os.ftruncate(file, whole)
+            raise
+    finally:
+        os.close(file)
+    return True
 
 
 def unlink(paths: Iterable[Path]) -> None:
@@ -115,13 +145,28 @@ def read_whole(path: Path) -> bytes:
         return stream.read(size)
 
 
+@contextmanager
+def _where_it_can_be_done() -> Iterator[None]:
+    """Let pass what a mount says it cannot do at all, such as locking or syncing a folder on an object store."""
+    try:
+        yield
+    except OSError as error:
+        if error.errno not in {errno.EINVAL, errno.ENOTSUP, errno.ENOSYS, errno.ENOLCK}:
+            raise
+
+
+def _write_all(file: int, data: bytes) -> None:
+    rest = memoryview(data)
+    while rest:
+        rest = rest[os.write(file, rest) :]
+    os.fsync(file)
+
+
 def _sync_folder(folder: Path) -> None:
     """Make renames and removals in a folder last. Object-store mounts cannot do it and need not: they say EINVAL."""
     file = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
     try:
-        os.fsync(file)
-    except OSError as error:
-        if error.errno not in {errno.EINVAL, errno.ENOTSUP, errno.ENOSYS}:
-            raise
+        with _where_it_can_be_done():
+            os.fsync(file)
     finally:
         os.close(file)

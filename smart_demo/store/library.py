@@ -83,15 +83,16 @@ class Library:
             raise
         return library
 
-    def add(self, scope: Scope, page: Page, encoding: PageEncoding) -> StoredPage:
+    def add(self, scope: Scope, page: Page, encoding: PageEncoding, seconds: float = 0.0) -> StoredPage:
         """Keep one page; when this returns it survives a crash. A page that is there already is left as it is.
 
+        `seconds` is what it took so far, 0 where nobody measured.
         StorageFull or LibraryError where the disk refuses: the page is then not there. Chroma learns at `flush`.
         """
         key = (scope, encoding.encoder, page.id)
         if known := self._catalogue.get(key):
             return known.page
-        prepared = sidecar.prepare(scope, page, encoding, self._codec)
+        prepared = sidecar.prepare(scope, page, encoding, self._codec, seconds)
         with self._changing():
             if known := self._catalogue.get(key):
                 return known.page
@@ -128,6 +129,10 @@ class Library:
 
     def __contains__(self, page: StoredPage) -> bool:
         return page in self._catalogue
+
+    def holds(self, scope: Scope) -> bool:
+        """Whether a scope has any page, under whatever encoder."""
+        return any(page.scope == scope for page in self._catalogue.all())
 
     def other_encoders(self, scope: Scope, encoder: str) -> int:
         """How many pages of a scope are kept under other encoders, and so cannot be searched with this one."""

@@ -50,8 +50,11 @@ class Scan:
     """Leftovers of killed writes that were removed."""
 
 
-def prepare(scope: Scope, page: Page, encoding: PageEncoding, codec: str) -> Prepared:
-    """Encode the token states and draw the pictures of one page. ValueError where the two do not belong together."""
+def prepare(scope: Scope, page: Page, encoding: PageEncoding, codec: str, seconds: float = 0.0) -> Prepared:
+    """Encode the token states and draw the pictures of one page. ValueError where the two do not belong together.
+
+    `seconds` is kept with the page: what it took so far, 0 where nobody measured.
+    """
     if encoding.page != page.id or len(encoding.kinds) != len(encoding.tokens):
         raise ValueError(f"encoding of {encoding.page} with {len(encoding.kinds)} kinds does not fit page {page.id}")
     if encoding.pooled.ndim != 1 or not np.isfinite(encoding.pooled).all():
@@ -70,6 +73,7 @@ def prepare(scope: Scope, page: Page, encoding: PageEncoding, codec: str) -> Pre
         bytes=0,
         codec=codec,
         added=time.time(),
+        seconds=seconds,
     )
     data = tokenfile.serialise(stored, encoding, codes)
     size = len(data) + sum(map(len, copies))

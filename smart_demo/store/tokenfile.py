@@ -131,6 +131,7 @@ def serialise(page: StoredPage, encoding: PageEncoding, codes: TokenCodes) -> by
         "height": str(page.height),
         "codec": page.codec,
         "added": repr(page.added),
+        **({"seconds": repr(page.seconds)} if page.seconds else {}),  # files of earlier versions lack it, too
     }
     header = json.dumps({"__metadata__": facts, **_table(layout)}, separators=(",", ":")).encode()
     header += b" " * (-(8 + len(header) + layout.spans()["codes"][0]) % _ALIGNMENT)
@@ -211,6 +212,7 @@ def _head(path: Path, facts: dict[str, str], layout: Layout, size: int) -> Head:
             bytes=size,
             codec=facts["codec"],
             added=float(facts["added"]),
+            seconds=float(facts.get("seconds", "0")),
         )
         return Head(page, layout, size - layout.size, facts["rest_digest"])
     except (KeyError, TypeError, ValueError):

@@ -9,6 +9,7 @@ from urllib.parse import urlencode
 
 from smart_demo.errors import InputRefused
 from smart_demo.types import LOCAL, SAMPLES, Counted, Reduce, Weights
+from smart_demo.ui.references import REGION, parse_place
 
 FEWEST, MOST = 3, 20
 HEAVIEST = 4.0
@@ -81,9 +82,15 @@ def asked_again(fields: object) -> Asked:
 
 
 def address(wanted: Asked) -> str:
-    """The part of an address after `?` that asks the same again. What is as usual is left out of it."""
+    """The part of an address after `?` that asks the same again. What is as usual is left out of it.
+
+    So is an uploaded picture: it is kept for a while and for whoever gave it, and its words are asked alone.
+    """
     weights = wanted.weights
-    parts = {"q": wanted.text[:LONGEST_ADDRESS], "in": wanted.scope, "k": wanted.top}
+    like = wanted.picture.removeprefix(REGION) if wanted.picture.startswith(REGION) else ""
+    parts: dict[str, object] = {"q": wanted.text[:LONGEST_ADDRESS]} if wanted.text else {}
+    parts |= {"like": like} if like else {}
+    parts |= {"in": wanted.scope, "k": wanted.top}
     parts |= {"lp": f"{weights.pooled:g}", "ll": f"{weights.late:g}"}
     parts |= {"sum": "1"} if weights.reduce is Reduce.SUM else {}
     parts |= {"words": "1"} if weights.counted is Counted.CONTENT else {}
@@ -100,15 +107,25 @@ def asked_by(parameters: Mapping[str, str], otherwise: Asked) -> Asked:
         except ValueError:
             return default
 
+    like = _place(parameters.get("like", ""))
     return asked(
-        parameters.get("q", "").strip()[:LONGEST_ADDRESS] or otherwise.text,
+        parameters.get("q", "").strip()[:LONGEST_ADDRESS] or ("" if like else otherwise.text),
         parameters.get("in", otherwise.scope),
         number("k", otherwise.top),
         number("lp", otherwise.weights.pooled, once="pooled"),
         number("ll", otherwise.weights.late, once="late"),
         Reduce.SUM if parameters.get("sum") == "1" else otherwise.weights.reduce,
         Counted.CONTENT if parameters.get("words") == "1" else otherwise.weights.counted,
+        like,
     )
+
+
+def _place(like: str) -> str:
+    """The reference of a part of a page that an address names; empty where it names none."""
+    try:
+        return str(parse_place(like))
+    except InputRefused:
+        return ""
 
 
 def _number(value: object, low: float, high: float, otherwise: float) -> float:

@@ -38,6 +38,20 @@ def spoken(move: Move, side: Side, k: int) -> str:
     }[move.change]
 
 
+def in_words(move: Move, side: Side, k: int, *, short: bool = False) -> str:
+    """The same in words, for what may be printed in grey."""
+    icon, _, note = _wording(move, side, k)
+    steps = f"{abs(move.steps)}" if short else count(abs(move.steps), "place")
+    said = {
+        Change.SAME: "same" if short else "same place",
+        Change.UP: f"up {steps}",
+        Change.DOWN: f"down {steps}",
+        Change.NEW: "new" if short else f"new in the top {k}",
+        Change.LEFT: "left" if short else f"left the top {k}",
+    }[move.change]
+    return f"{icon} {said}{f', {note}' if note else ''}"
+
+
 def _wording(move: Move, side: Side, k: int) -> tuple[str, str, str]:
     """Icon, text and note."""
     here_and_there = f"now {move.right}" if side is Side.POOLED else f"was {move.left}"

@@ -12,11 +12,14 @@ from typing import ParamSpec
 import gradio as gr
 
 from smart_demo.engine import Engine
-from smart_demo.errors import SmartError
+from smart_demo.errors import InputRefused, SmartError
 from smart_demo.types import LOCAL, SAMPLES, Counted, Reduce
-from smart_demo.ui import frame, library_panel
+from smart_demo.ui import frame, library_panel, results, theme
 from smart_demo.ui.asking import ON_SAMPLES, Asked, asked, asked_by
+from smart_demo.ui.endpoint import AT_ONCE, NAME, Endpoint
+from smart_demo.ui.exports import Exports
 from smart_demo.ui.handlers import CALM, Handlers, Pulse
+from smart_demo.ui.hood import Hood
 from smart_demo.ui.layout import Layout
 from smart_demo.ui.maps import Maps
 from smart_demo.ui.preparation import Preparation
@@ -54,11 +57,11 @@ class Wiring:
 
     def __init__(self, handlers: Handlers, page: Layout) -> None:
         self.handlers, self.page = handlers, page
-        answer = [page.results, page.answered, page.chips]
+        answer = [page.results, page.answered, page.chips, page.like]
         gr.on(
             [page.go.click, page.query.submit],
             self.search,
-            [page.query, page.scope, *page.dials],
+            [page.answered, page.query, page.scope, *page.dials],
             answer,
             **ASKING,
             show_progress_on=page.results,
@@ -69,15 +72,29 @@ class Wiring:
         page.scope.input(
             self.elsewhere, [page.answered, page.scope, *page.dials], answer, **ASKING, show_progress_on=page.results
         )
+        page.results.select(
+            self.alike, [page.scope, *page.dials], [page.query, *answer], **ASKING, show_progress_on=page.results
+        )
+        page.like.clear(
+            self.without, [page.query, page.scope, *page.dials], answer, **ASKING, show_progress_on=page.results
+        )
         for preset, pooled, late in page.presets:  # sets the dials, and they re-rank; a preset is the paper's form
             paper = f'() => [{pooled}, {late}, "{Reduce.MEAN}", "{Counted.ALL}"]'
             preset.click(None, None, page.dials[1:], js=paper, **QUIET)
         turned = [dial.change for dial in page.dials]
         gr.on(turned, self.rerank, [page.answered, *page.dials], page.results, **QUIET, trigger_mode="always_last")
-        around = [page.status, page.footer, page.sample_documents, page.scope, page.timer, page.seen, page.results]
+        around = [page.status, page.footer, page.sample_documents, page.scope, page.timer, page.seen]
+        around += [page.results, page.like]
         if handlers.private:
             around += [page.documents, page.arrivals, page.cancel]
             page.files.upload(self.upload, page.files, [page.files, page.timer], **ONCE)
+            page.picture.upload(
+                self.picture,
+                [page.picture, page.query, page.scope, *page.dials],
+                [page.picture, page.query, *answer],
+                **ASKING,
+                show_progress_on=page.results,
+            )
             page.cancel.click(self.cancel, None, page.cancel, **ONCE)
             page.documents.delete(self.delete, None, page.timer, **ONCE)
         page.timer.tick(self.look, [page.seen, page.answered, *page.dials], around, **ONCE)
@@ -87,8 +104,33 @@ class Wiring:
     # -- searching
 
     @calm
-    def search(self, text: object, scope: object, *dials: object) -> object:
-        return self._answer(asked(text, scope, *dials))
+    def search(self, answered: object, text: object, scope: object, *dials: object) -> object:
+        """The words in the box, with the picture that the answer before was asked with until that is taken away."""
+        picture = _strings(answered, 3)[2]
+        return self._answer(replace(asked(text, scope, *dials), picture=picture))
+
+    @calm
+    def picture(self, file: object, text: object, scope: object, *dials: object) -> object:
+        """A picture that was chosen, with the words in the box unless they are an example's, which nobody typed; the
+        button is given back for the next one.
+        """
+        reference = self.handlers.keep(uploaded(file, self.page.picture.GRADIO_CACHE))
+        words = "" if text in QUERIES else text
+        wanted = replace(asked(words, scope, *dials), picture=reference)
+        return None, wanted.text, *self._answer(wanted)
+
+    @calm
+    def alike(self, event: gr.EventData, scope: object, *dials: object) -> object:
+        """A part of a page, drawn in the viewer: asked alone, so the box is emptied."""
+        data = event._data if isinstance(event._data, dict) else {}
+        reference = self.handlers.alike(data.get("page"), data.get("box"))
+        return "", *self._answer(replace(asked("", scope, *dials), picture=reference))
+
+    @calm
+    def without(self, text: object, scope: object, *dials: object) -> object:
+        """The picture is taken away: the words in the box are asked alone, if there are any."""
+        wanted = asked(text, scope, *dials)
+        return self._answer(wanted) if wanted.text.strip() else (results.unasked(), None, frame.chips(QUERIES), "")
 
     @calm
     def elsewhere(self, answered: object, scope: object, *dials: object) -> object:
@@ -111,9 +153,9 @@ class Wiring:
             self.handlers.answer(replace(asked(text, scope, *dials), picture=picture)) if text or picture else gr.skip()
         )
 
-    def _answer(self, wanted: Asked) -> tuple[str, list[str], str]:
+    def _answer(self, wanted: Asked) -> tuple[str, list[str], str, str]:
         shown = self.handlers.answer(wanted)
-        return shown, _kept(wanted), frame.chips(QUERIES, wanted.text)
+        return shown, _kept(wanted), _chips(wanted), self.handlers.asked_with(wanted)
 
     # -- the library
 
@@ -151,8 +193,9 @@ class Wiring:
             **dict(zip(page.dials, turned, strict=True)),
             page.query: wanted.text,
             page.answered: _kept(wanted),
-            page.chips: frame.chips(QUERIES, wanted.text),
+            page.chips: _chips(wanted),
             page.results: self.handlers.shown(wanted),
+            page.like: self.handlers.asked_with(wanted),
         }
 
     @calm
@@ -164,7 +207,9 @@ class Wiring:
         changed = self._around(now)
         text, scope, picture = _strings(answered, 3)
         if (text or picture) and now.answers != _strings(seen, 2)[1]:
-            changed[self.page.results] = self.handlers.shown(replace(asked(text, scope, *dials), picture=picture))
+            wanted = replace(asked(text, scope, *dials), picture=picture)
+            changed[self.page.results] = self.handlers.shown(wanted)
+            changed[self.page.like] = self.handlers.asked_with(wanted)
         return changed
 
     def _around(self, now: Pulse) -> dict[object, object]:
@@ -192,6 +237,22 @@ def _kept(wanted: Asked) -> list[str]:
     return [wanted.text, wanted.scope, wanted.picture]
 
 
+def _chips(wanted: Asked) -> str:
+    """The examples, with the one that was asked marked; with a picture it is another question."""
+    return frame.chips(QUERIES, "" if wanted.picture else wanted.text)
+
+
+def uploaded(file: object, folder: str) -> Path:
+    """Where Gradio put an uploaded file: a folder of its own inside `folder`. InputRefused for any other path.
+
+    Gradio's components check it too; but what comes of it is read and deleted, so it is not left to them alone.
+    """
+    path = Path(file).resolve() if isinstance(file, str) and "\0" not in file else None
+    if path is None or path.parent.parent != Path(folder).resolve() or not path.is_file():
+        raise InputRefused("No picture arrived.", "Choose it again.")
+    return path
+
+
 def _strings(given: object, count: int) -> tuple[str, ...]:
     """So many strings that a state gave back; empty ones for anything else."""
     if isinstance(given, list | tuple) and len(given) == count and all(isinstance(part, str) for part in given):
@@ -215,8 +276,24 @@ def build_app(engine: Engine, preparation: Preparation) -> gr.Blocks:
     def overlay(wanted: object) -> dict[str, object]:
         return maps.overlay(wanted)
 
+    def pair(wanted: object) -> dict[str, object]:
+        return maps.pair(wanted)
+
+    endpoint = Endpoint(handlers)
+    under = Hood(handlers, endpoint)
+
+    def hood(wanted: object) -> dict[str, object]:
+        return under.look(wanted)
+
+    exports = Exports(handlers, theme.inlined_faces())
+
+    def comparison(wanted: object) -> dict[str, str]:
+        return exports.comparison(wanted)
+
     with gr.Blocks(title="SMART demo", analytics_enabled=False, fill_width=True) as app:
-        page = Layout(engine.settings, [picture, explain, overlay], private=handlers.private)
+        # First, so that the name is its own: the page's private events have names, too.
+        gr.api(endpoint.search, api_name=NAME, concurrency_limit=AT_ONCE)
+        page = Layout(engine.settings, [picture, explain, overlay, pair, hood, comparison], private=handlers.private)
         wiring = Wiring(handlers, page)
         app.load(wiring.open, None, wiring.opened, **QUIET)
     return app

@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 from collections.abc import Callable
 
+from smart_demo.comparison import Change
 from smart_demo.types import StoredPage
 from smart_demo.ui.badges import Side, badge, spoken
 from smart_demo.ui.rows import Part, Row
@@ -31,7 +32,19 @@ def card(row: Row, side: Side, k: int, thumbnail: bytes, facts: str) -> str:
         f"{badge(row.move, side, k)}</span>"
         f'<span class="where">page {page.number} of {page.pages}</span>'
         f'<span class="parts">{_part("pooled", row.pooled)}{_part("late", row.late)}</span>'
-        f"</span></button><div hidden>{facts}</div></li>"
+        f"</span></button><div hidden>{facts}</div>{_why(row, side, k)}</li>"
+    )
+
+
+def _why(row: Row, side: Side, k: int) -> str:
+    """What asks why a page moved, beside its card: a button holds no button."""
+    page, move = row.hit.page, row.move
+    if move.change is Change.SAME:
+        return ""
+    label = f"Why? {page.document}, page {page.number}: {spoken(move, side, k)}"
+    return (
+        f'<button type="button" class="moved-why" data-why="{esc(page_key(page.scope, page.id))}" '
+        f'aria-label="{esc(label)}">Why?</button>'
     )
 
 

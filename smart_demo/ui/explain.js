@@ -4,7 +4,7 @@
   "use strict";
   const make = window.smartDemo.make;
   const KEPT = 48;
-  const MAPS = [["query", "Whole query", "Every place's best similarity to any word of the query"],
+  const MAPS = [["query", "Whole query", "Every place's best similarity to anything in the query"],
     ["winners", "Winner map", "What each place adds to the score: the late part, to the last bit"]];
 
   window.smartDemo.explaining = (viewer) => {
@@ -153,7 +153,8 @@
         row.hidden = !asked;
         clear();
         if (!asked) return;
-        if (before && JSON.parse(before).text !== JSON.parse(asked).text) {
+        const question = (fields) => { const { text, picture } = JSON.parse(fields); return `${picture} ${text}`; };
+        if (before && question(before) !== question(asked)) {
           if (chosen.startsWith("term-")) chosen = "";
           wide = false;
           chips.replaceChildren();

@@ -8,6 +8,7 @@ from __future__ import annotations
 import base64
 import json
 import re
+from collections.abc import Sequence
 from dataclasses import asdict
 
 from smart_demo import explain
@@ -15,6 +16,7 @@ from smart_demo.errors import InputRefused
 from smart_demo.explain import OPAQUE, Attribution, Cell, ColourRange, PageMap, Term
 from smart_demo.explanation import Explanation
 from smart_demo.types import Box, TokenGrid, TokenKind
+from smart_demo.ui import rankplot
 from smart_demo.ui.asking import Asked
 from smart_demo.ui.stopwords import STOPWORDS
 from smart_demo.ui.wording import esc, plain, score
@@ -39,14 +41,14 @@ def asking(wanted: Asked) -> str:
 
 
 def described(explanation: Explanation) -> dict[str, object]:
-    """Chips of the query's words, in its order, and the score's anatomy."""
+    """Chips of the query's words and its picture, in its order, and the score's anatomy."""
     found = explanation.attribution
-    shown = _shown(found.terms)
+    shown = telling(found.terms)[:CHIPS]
     most = max((abs(term.contribution) for term in found.terms), default=0.0) or 1.0
     chips = [
         {
             "view": f"term-{number}",
-            "label": _label(term),
+            "label": word_label(term),
             "adds": signed(term.contribution),
             "similarity": score(term.similarity),
             "fill": round(abs(term.contribution) / most, 3),
@@ -54,14 +56,18 @@ def described(explanation: Explanation) -> dict[str, object]:
         }
         for number, term in enumerate(found.terms[:ALL_CHIPS])
     ]
-    return {"chips": chips, "left_out": max(0, len(found.terms) - ALL_CHIPS), "anatomy": anatomy(explanation)}
+    return {
+        "chips": chips,
+        "left_out": max(0, len(found.terms) - ALL_CHIPS),
+        "anatomy": anatomy(explanation) + rankplot.section(explanation),
+    }
 
 
 def overlay(explanation: Explanation, view: object) -> dict[str, object]:
     """One map: `query`, `winners` or `term-N`. InputRefused for anything else."""
     if view == "query":
         drawn = explain.whole_query_map(explanation.attribution.match)
-        return _picture(explanation, drawn, explanation.similarity, "Best similarity to any word of the query")
+        return _picture(explanation, drawn, explanation.similarity, f"Best similarity to {_asked(explanation)}")
     if view == "winners":
         return _winners(explanation)
     number = re.fullmatch(r"term-([0-9]{1,3})", view) if isinstance(view, str) else None
@@ -112,16 +118,25 @@ def bar() -> str:
     return f"linear-gradient(90deg, {', '.join(stops)})"
 
 
-def _shown(terms: tuple[Term, ...]) -> set[int]:
-    """The words offered at once: neither stop words nor punctuation, unless there is nothing else."""
+def telling(terms: Sequence[Term]) -> list[int]:
+    """Which terms tell: a picture, and words, neither stop words nor punctuation unless there is nothing else."""
+    picture = [number for number, term in enumerate(terms) if term.kind is TokenKind.PATCH]
     words = [number for number, term in enumerate(terms) if term.word >= 0]
-    telling = [n for n in words if any(map(str.isalnum, terms[n].label)) and terms[n].label.casefold() not in STOPWORDS]
-    return set((telling or words)[:CHIPS])
+    said = [n for n in words if any(map(str.isalnum, terms[n].label)) and terms[n].label.casefold() not in STOPWORDS]
+    return [*picture, *(said or words)]
+
+
+def _asked(explanation: Explanation) -> str:
+    """What the map of the whole query stands for."""
+    kinds = explanation.attribution.match.query.kinds
+    if TokenKind.PATCH not in kinds:
+        return "any word of the query"
+    return "any word or part of the picture" if TokenKind.CONTENT in kinds else "any part of the picture"
 
 
 def _word(explanation: Explanation, term: Term) -> dict[str, object]:
     drawn = explain.similarity_map(explanation.attribution.match, term.tokens)
-    label = _label(term)
+    label = word_label(term)
     answer = _picture(explanation, drawn, explanation.similarity, f"Similarity to “{label}”")
     if drawn.shown.size:
         answer["best"] = score(float(drawn.shown.max()))
@@ -174,11 +189,12 @@ def _picture(explanation: Explanation, drawn: PageMap, colours: ColourRange, cap
     return answer | {
         "picture": f"data:image/webp;base64,{base64.b64encode(picture).decode('ascii')}",
         "outline": list(asdict(box).values()),
-        "alt": f"{caption}: strongest {_where(explanation.attribution, box, cell)}.",
+        "alt": f"{caption}: strongest {whereabouts(explanation.attribution, box, cell)}.",
     }
 
 
-def _where(found: Attribution, box: Box, cell: Cell | None) -> str:
+def whereabouts(found: Attribution, box: Box, cell: Cell | None) -> str:
+    """A place on a page in words: row and column of a grid, else how far from the left and from the top."""
     place = found.match.page.place
     if cell is not None and isinstance(place, TokenGrid):
         return f"in row {cell.row + 1} of {place.rows}, column {cell.col + 1} of {place.cols}"
@@ -186,7 +202,7 @@ def _where(found: Attribution, box: Box, cell: Cell | None) -> str:
     return f"{across * 100:.0f} % from the left and {down * 100:.0f} % from the top"
 
 
-def _label(term: Term) -> str:
+def word_label(term: Term) -> str:
     """A word as plain text that can be read on a chip, also where it is a space or a line's end."""
     text = plain(term.label).replace("\n", "↵").replace("\t", "⇥").strip() or "␣"
     return text if len(text) <= LONGEST_LABEL else f"{text[: LONGEST_LABEL - 1]}…"

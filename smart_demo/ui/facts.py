@@ -50,6 +50,18 @@ def weight(value: float) -> str:
     return f"{value:.2f}"
 
 
+def apart(value: float, *others: float) -> str:
+    """A weight where something changes, with as many decimals as tell it from 0 and from other weights; two at least.
+
+    >>> apart(0.6234), apart(0.6234, 0.62), apart(0.0012)
+    ('0.62', '0.623', '0.001')
+    """
+    for places in range(2, 6):
+        if round(value, places) not in {0.0, *(round(other, places) for other in others)}:
+            return f"{value:.{places}f}"
+    return f"{value:.6f}"
+
+
 def _places(row: Row, weights: Weights, total: float) -> int:
     """The fewest decimals with which the sum adds up as it stands there: one that does not is not believed."""
     for places in range(3, 7):

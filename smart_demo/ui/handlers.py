@@ -9,6 +9,7 @@ import base64
 import logging
 import re
 from dataclasses import dataclass
+from pathlib import Path
 
 from smart_demo.engine import Engine
 from smart_demo.errors import InputRefused, LibraryError, SmartError
@@ -27,9 +28,11 @@ from smart_demo.types import (
     Scope,
     StoredPage,
 )
-from smart_demo.ui import explaining, library_panel, presenting, results
+from smart_demo.ui import explaining, library_panel, picture_tag, presenting, results
 from smart_demo.ui.asking import CHOICES, ON_BOTH, ON_MINE, ON_SAMPLES, Asked, address
+from smart_demo.ui.pictures import QueryPictures
 from smart_demo.ui.preparation import Preparation
+from smart_demo.ui.references import region
 from smart_demo.ui.stories import told
 from smart_demo.ui.uploads import Uploads
 from smart_demo.ui.wording import size
@@ -72,6 +75,7 @@ class Handlers:
 
     def __init__(self, engine: Engine, uploads: Uploads, preparation: Preparation) -> None:
         self.engine, self.uploads, self.preparation = engine, uploads, preparation
+        self.pictures = QueryPictures(self.stored, engine.library.picture, engine.settings.limits)
 
     @property
     def private(self) -> bool:
@@ -127,12 +131,34 @@ class Handlers:
             return results.empty(f"{name} is still loading", "Your documents are searched as soon as it is there.")
         methods = (POOLED, LATE, Method(SMART.name, SMART.label, wanted.weights))
         found = self.engine.search(self.query(wanted), scopes, methods, wanted.top)
-        answer = results.results(found, self._thumbnail, address(wanted), explaining.asking(wanted))
+        answer = results.results(found, self.thumbnail, address(wanted), explaining.asking(wanted))
         return presenting.story(told(found)) + answer
 
     def query(self, wanted: Asked) -> Query:
-        """What the encoder is given."""
-        return Query(wanted.text)
+        """What the encoder is given. Refused where its picture is gone, or is not for whoever asks."""
+        return Query(wanted.text, self.pictures.pixels(wanted.picture) if wanted.picture else None)
+
+    def keep(self, copy: Path) -> str:
+        """Keep an uploaded picture for asking, delete its temporary copy; the picture's reference."""
+        if not self.private:
+            raise InputRefused("This page takes no pictures.", "Open a page and draw on it instead.")
+        try:
+            return self.pictures.keep(copy)
+        finally:
+            self.uploads.discard(copy)
+
+    def alike(self, page: object, corners: object) -> str:
+        """The reference of a part of a page, as a browser draws it."""
+        return str(region(*parse_page(page), corners))
+
+    def asked_with(self, wanted: Asked) -> str:
+        """The markup of the picture that a question carries; empty where it has words alone."""
+        if not wanted.picture:
+            return ""
+        try:
+            return picture_tag.tag(self.pictures.glimpse(wanted.picture))
+        except SmartError:  # the answer says why
+            return picture_tag.tag(None)
 
     def shown(self, wanted: Asked) -> str:
         """The same, with a refusal in the place of the answer: for looks that nobody asked for."""
@@ -171,13 +197,16 @@ class Handlers:
             self.preparation.trouble,
         )
 
+    def stored(self, scope: Scope, page: PageId) -> StoredPage:
+        """A page that may be shown to whoever asks. LibraryError for any other."""
+        if not self.visible(scope) or (scope == LOCAL and not self.engine.backbones.ready):
+            raise LibraryError("That page cannot be shown here.")
+        return self.engine.page(scope, page)
+
     def picture(self, key: object) -> dict[str, str]:
         """A page's picture as a data address for the viewer, or a sentence why there is none."""
         try:
-            scope, page = parse_page(key)
-            if not self.visible(scope) or (scope == LOCAL and not self.engine.backbones.ready):
-                raise LibraryError("That page cannot be shown here.")
-            picture = self.engine.library.picture(self.engine.page(scope, page))
+            picture = self.engine.library.picture(self.stored(*parse_page(key)))
         except SmartError as error:
             return {"sentence": error.sentence}
         except Exception:
@@ -193,7 +222,8 @@ class Handlers:
         freed = self.engine.remove(LOCAL, file)
         return f"{known.get(file, 'The document')} is deleted: {size(freed)} freed."
 
-    def _thumbnail(self, page: StoredPage) -> bytes:
+    def thumbnail(self, page: StoredPage) -> bytes:
+        """A page's small picture; empty where there is none."""
         try:
             return self.engine.library.thumbnail(page)
         except LibraryError as error:  # it may have been removed a moment ago; the card stands without it

@@ -7,8 +7,9 @@ from collections.abc import Callable, Mapping, Sequence
 import gradio as gr
 
 from smart_demo.config import Settings
+from smart_demo.environment import has_mcp
 from smart_demo.types import Counted, Reduce
-from smart_demo.ui import frame, library_panel, presenting, results
+from smart_demo.ui import frame, hood_panel, library_panel, presenting, results
 from smart_demo.ui.asking import FEWEST, HEAVIEST, MOST, ON_MINE, ON_SAMPLES
 from smart_demo.ui.stories import QUERIES
 
@@ -35,9 +36,14 @@ class Layout:
                 _html(frame.hero(), "hero")
                 self._lay_out_query()
                 self._lay_out_dials(settings)
-                self.results = _html(results.opening(), "results", "smartDemo.results(element, server, watch)", serves)
+                self.results = _html(
+                    results.opening(), "results", "smartDemo.results(element, server, watch, trigger)", serves
+                )
             with gr.Tab("Library", id="library"), gr.Row(elem_id="shelves"):
                 self._lay_out_library(settings)
+            with gr.Tab("Under the hood", id="hood"):
+                panel = hood_panel.hood_panel(mcp=has_mcp())
+                _html(panel, "hood", "smartDemo.hood(element, server)", serves)
         _html(frame.how(), "explain")
         self.footer = _html("", "footer")
 
@@ -48,6 +54,7 @@ class Layout:
 
     def _lay_out_query(self) -> None:
         with gr.Row(elem_id="ask"):
+            self.like = _html("", "like", "smartDemo.like(element, trigger, watch)")
             self.query = gr.Textbox(
                 label="Search",
                 placeholder="Ask your pages anything",
@@ -57,6 +64,9 @@ class Layout:
                 scale=8,
                 html_attributes=gr.InputHTMLAttributes(autocomplete="off", spellcheck=False, enterkeyhint="search"),
             )
+            if self.private:
+                # Any type may be chosen: what a file is, its bytes decide, and refusals are ours to say.
+                self.picture = gr.UploadButton("Picture", elem_id="picture", scale=0, min_width=0)
             self.go = gr.Button("Search", variant="primary", elem_id="go", scale=0, min_width=112)
         with gr.Row(elem_id="strip"):
             self.chips = _html(frame.chips(QUERIES), "examples", "smartDemo.chips(element, trigger)")

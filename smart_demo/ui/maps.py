@@ -6,10 +6,10 @@ import logging
 from collections.abc import Callable
 
 from smart_demo.errors import InputRefused, LibraryError, SmartError
-from smart_demo.explanation import Explanation
-from smart_demo.types import LOCAL
-from smart_demo.ui import explaining
-from smart_demo.ui.asking import CHOICES, asked_again
+from smart_demo.explanation import Explanation, Pairing
+from smart_demo.types import LOCAL, Scope
+from smart_demo.ui import explaining, pairing
+from smart_demo.ui.asking import CHOICES, Asked, asked_again
 from smart_demo.ui.handlers import CALM, Handlers, parse_page
 
 log = logging.getLogger(__name__)
@@ -29,13 +29,32 @@ class Maps:
         """One map to lie over the page, with its legend; or a sentence why not."""
         return _calm(lambda: explaining.overlay(self._explanation(wanted), _field(wanted, "view")))
 
+    def pair(self, wanted: object) -> dict[str, object]:
+        """Why one page of a search passed another, `page` and `other`; left out, the other is the one that tells most
+        of the page's move. Or a sentence why not.
+        """
+        return _calm(lambda: pairing.described(self._pairing(wanted)))
+
     def _explanation(self, wanted: object) -> Explanation:
+        search, scopes = self._search(wanted)
+        page, query = parse_page(_field(wanted, "page")), self._handlers.query(search)
+        return self._handlers.engine.explain(query, scopes, page, search.weights, search.top)
+
+    def _pairing(self, wanted: object) -> Pairing:
+        search, scopes = self._search(wanted)
+        page, against = parse_page(_field(wanted, "page")), _field(wanted, "other")
+        other = parse_page(against) if against else None
+        query = self._handlers.query(search)
+        return self._handlers.engine.pair(query, scopes, page, other, search.weights, search.top)
+
+    def _search(self, wanted: object) -> tuple[Asked, tuple[Scope, ...]]:
+        """The search that was answered and whose pages it may see. LibraryError for pages that cannot be seen here."""
         search = asked_again(_field(wanted, "asked"))
-        scopes, page = CHOICES[search.scope], parse_page(_field(wanted, "page"))
-        engine = self._handlers.engine
-        if not all(map(self._handlers.visible, scopes)) or (LOCAL in scopes and not engine.backbones.ready):
+        scopes = CHOICES[search.scope]
+        ready = LOCAL not in scopes or self._handlers.engine.backbones.ready
+        if not ready or not all(map(self._handlers.visible, scopes)):
             raise LibraryError("That page cannot be shown here.")
-        return engine.explain(self._handlers.query(search), scopes, page, search.weights, search.top)
+        return search, scopes
 
 
 def _field(fields: object, name: str) -> object:

@@ -43,10 +43,22 @@
     }
   }
 
+  /* ---- pictures of pages, the last of them kept ---- */
+  const pictures = new Map();
+  async function picture(server, page) {
+    if (pictures.has(page)) return { picture: pictures.get(page) };
+    let answer;
+    try { answer = await server.picture(page); } catch { answer = null; }
+    if (!answer?.picture) return { sentence: answer?.sentence ?? "The page could not be fetched. Is the demo still running?" };
+    pictures.set(page, answer.picture);
+    if (pictures.size > 24) pictures.delete(pictures.keys().next().value);
+    return answer;
+  }
+
   /* ---- the viewer ---- */
   const viewer = {
-    dialog: null, cards: [], at: 0, server: null, root: null, token: 0,
-    scale: 1, x: 0, y: 0, pointers: new Map(), pictures: new Map(),
+    dialog: null, cards: [], at: 0, server: null, trigger: null, root: null, token: 0,
+    scale: 1, x: 0, y: 0, pointers: new Map(),
 
     build() {
       if (this.dialog) return;
@@ -85,6 +97,7 @@
       });
       this.gestures();
       this.explaining = window.smartDemo.explaining(this);
+      window.smartDemo.region(this);
     },
 
     act(wanted) {
@@ -129,23 +142,20 @@
     async load(card) {
       const token = ++this.token, page = card.dataset.page, thumb = card.querySelector("img.thumb");
       this.note.textContent = "";
-      const kept = this.pictures.get(page);
+      const kept = pictures.get(page);
       this.image.classList.toggle("is-coarse", !kept);
       this.image.hidden = !kept && !thumb;
       this.image.src = kept ?? thumb?.src ?? "";
       if (kept) return;
-      let answer;
-      try { answer = await this.server.picture(page); } catch { answer = null; }
+      const answer = await picture(this.server, page);
       if (token !== this.token) return;
-      if (answer?.picture) {
-        this.pictures.set(page, answer.picture);
-        if (this.pictures.size > 24) this.pictures.delete(this.pictures.keys().next().value);
+      if (answer.picture) {
         this.image.src = answer.picture;
         this.image.hidden = false;
         this.image.classList.remove("is-coarse");
       } else {
         this.image.classList.remove("is-coarse");
-        this.note.textContent = answer?.sentence ?? "The page could not be fetched. Is the demo still running?";
+        this.note.textContent = answer.sentence;
       }
     },
 
@@ -231,21 +241,22 @@
 
   /* ---- the address always reopens what is on the screen ---- */
   function remember(root) {
-    const link = root.querySelector(".answer")?.dataset.link;
-    if (!link || link === shown) return;
+    const link = root.querySelector("[data-link]")?.dataset.link;
+    if (link === undefined || link === shown) return;
     const first = shown === undefined;
     shown = link;
     if (first) return;
     const now = new URLSearchParams(location.search), kept = new URLSearchParams(link);
-    for (const name of ["present", "at", "__theme"]) if (now.has(name)) kept.set(name, now.get(name));
-    history.replaceState(history.state, "", `?${kept}`);
+    for (const name of ["present", "page", "at", "__theme"]) if (now.has(name)) kept.set(name, now.get(name));
+    history.replaceState(history.state, "", `${location.pathname}${kept.size ? `?${kept}` : ""}`);
   }
   let shown;
 
   /* ---- what the HTML components call when they are there ---- */
   window.smartDemo = {
-    make,
-    results(element, server, watch) {
+    make, stage, picture,
+    results(element, server, watch, trigger) {
+      viewer.trigger = trigger;
       const card = (event) => event.target.closest?.(".card");
       for (const [name, on] of [["pointerover", true], ["pointerout", false], ["focusin", true], ["focusout", false]]) {
         element.addEventListener(name, (event) => card(event) && mark(element, on ? card(event).dataset.page : ""));
@@ -260,9 +271,11 @@
         const next = across ? column.find((c) => c.dataset.page === here.dataset.page) ?? column[row] : column[row + step];
         if (next) { event.preventDefault(); next.focus(); }
       });
-      watch("value", () => { glide(element); remember(element); });
+      window.smartDemo.pairing(element, server);
+      watch("value", () => { glide(element); remember(element); document.dispatchEvent(new CustomEvent("answered")); });
       glide(element);
       remember(element);
+      window.smartDemo.server = server;
     },
     chips(element, trigger) {
       element.addEventListener("click", (event) => {

@@ -7,6 +7,11 @@ from smart_demo.ui.wording import esc, page_key
 
 PRESETS = (("Pooled only", 1.0, 0.0), ("Late only", 0.0, 1.0), ("SMART 1/1", 1.0, 1.0))
 """Label, weight of pooled, weight of late."""
+SAVED_AS = (
+    ("picture", "Picture", "PNG, 1920 × 1080, for slides"),
+    ("page", "Web page", "One HTML file that prints on one page"),
+)
+"""Name, label, and what that is."""
 
 
 def story(told: Told | None) -> str:
@@ -30,7 +35,7 @@ def tools() -> str:
     return (
         '<div class="share"><button type="button" class="share-button" data-share="present" '
         'title="Large type, one story after the other">Present</button>'
-        '<button type="button" class="share-button" data-share="copy">Copy link</button></div>'
+        f'<button type="button" class="share-button" data-share="copy">Copy link</button>{_save()}</div>'
         '<div class="stepper" role="group" aria-label="Stories">'
         f"{_step('previous', 'Previous story', '←')}"
         '<output class="stepper-at" aria-label="Story"></output>'
@@ -38,6 +43,19 @@ def tools() -> str:
         '<button type="button" class="share-button" data-share="copy">Copy link</button>'
         '<button type="button" class="share-button" data-share="leave">Leave <kbd>Esc</kbd></button></div>'
         '<p class="share-said" role="status"></p>'
+    )
+
+
+def _save() -> str:
+    """What takes the comparison away, and in which forms."""
+    choices = "".join(
+        f'<button type="button" data-save="{form}"><b>{label}</b><span>{note}</span></button>'
+        for form, label, note in SAVED_AS
+    )
+    return (
+        '<div class="save"><button type="button" class="share-button" data-share="save" aria-expanded="false" '
+        f'aria-controls="save-choices">Save</button><div class="save-choices" id="save-choices" role="group" '
+        f'aria-label="Save this comparison" hidden>{choices}<p class="save-said" role="status"></p></div></div>'
     )
 
 

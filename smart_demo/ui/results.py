@@ -15,6 +15,7 @@ _WEIGHTLESS = "Both weights are 0, so SMART has nothing to rank by: the order of
 _NOTHING_LEFT_OUT = (
     "This model keeps only the query's own words, so the ablation leaves nothing out and changes nothing."
 )
+_WORDLESS = "The question has no words of its own, so all of its tokens count."
 _STAGES = {"encode": "query encoded", "candidates": "pages found", "score": "scored", "rank": "ranked"}
 
 
@@ -28,12 +29,10 @@ def results(found: Found, thumbnail: Thumbnail, link: str = "", asked: str = "")
     return (
         f'<section class="answer" data-query="{found.query.key}" data-link="{esc(link)}" data-asked="{esc(asked)}" '
         'aria-label="Results">'
-        f"{_verdict(shown)}{_notice(found.encoding.notice)}"
-        f"{_notice('' if shown.weights.pooled or shown.weights.late else _WEIGHTLESS)}"
-        f"{_notice(_NOTHING_LEFT_OUT if _ablates_nothing(shown) else '')}"
+        f"{_verdict(shown)}{''.join(map(_notice, notices(shown)))}"
         f'<div class="columns">{_head(Side.POOLED, "Pooled only", "one vector per page")}'
         f'<span class="gutter-head" aria-hidden="true"></span>'
-        f"{_head(Side.SMART, 'SMART', _formula(shown.weights))}"
+        f"{_head(Side.SMART, 'SMART', formula(shown.weights))}"
         f"{_column(shown.left, Side.POOLED, shown, thumbnail)}"
         f'<div class="gutter">{threads(shown)}</div>'
         f"{_column(shown.right, Side.SMART, shown, thumbnail)}</div>"
@@ -52,6 +51,11 @@ def empty(title: str, hint: str, *, calm: bool = True) -> str:
         'height="46" rx="4"/><path d="M44 22 C60 22 60 44 76 44 M44 44 C60 44 60 22 76 22"/></svg>'
         f"<h2>{esc(title)}</h2><p>{esc(hint)}</p></section>"
     )
+
+
+def unasked() -> str:
+    """Nothing is asked: what stands there after a picture without words was taken away. Its address is empty."""
+    return f'<div data-link="">{empty("Nothing is asked", "Type a question, or take one of the examples.")}</div>'
 
 
 def opening() -> str:
@@ -94,6 +98,17 @@ def _verdict(shown: Columns) -> str:
     )
 
 
+def notices(shown: Columns) -> list[str]:
+    """What must be said of an answer beside its numbers, a sentence each."""
+    said = [
+        shown.found.encoding.notice,
+        "" if shown.weights.pooled or shown.weights.late else _WEIGHTLESS,
+        _NOTHING_LEFT_OUT if _ablates_nothing(shown) else "",
+        _WORDLESS if _is_wordless(shown) else "",
+    ]
+    return [sentence for sentence in said if sentence]
+
+
 def _ablates_nothing(shown: Columns) -> bool:
     """Whether content words alone were asked for of a query that has no other tokens."""
     return shown.weights.counted is Counted.CONTENT and bool((shown.found.parts.kinds == TokenKind.CONTENT).all())
@@ -106,8 +121,13 @@ def _times(found: Found, total: float) -> str:
     return f"encoded in {milliseconds(encode)}, ranked in {rest}" if encode >= 1 else f"ranked in {rest}"
 
 
+def _is_wordless(shown: Columns) -> bool:
+    """Whether only words were to count where there are none, as in a picture that the model sees."""
+    return shown.weights.counted is Counted.CONTENT and TokenKind.CONTENT not in shown.found.parts.kinds
+
+
 def _notice(sentence: str) -> str:
-    return f'<p class="notice">{esc(sentence)}</p>' if sentence else ""
+    return f'<p class="notice">{esc(sentence)}</p>'
 
 
 def _head(side: Side, title: str, subtitle: str) -> str:
@@ -116,7 +136,8 @@ def _head(side: Side, title: str, subtitle: str) -> str:
     )
 
 
-def _formula(weights: Weights) -> str:
+def formula(weights: Weights) -> str:
+    """How the right column ranks, in one line."""
     form = " (sum)" if weights.reduce is Reduce.SUM else ""
     words = ", own words only: our ablation" if weights.counted is Counted.CONTENT else ""
     return f"{weight(weights.pooled)} × pooled + {weight(weights.late)} × late{form}{words}"

@@ -6,7 +6,7 @@
   const presenting = () => root.classList.contains("is-presenting");
   const chips = () => [...document.querySelectorAll("#examples .chip")];
   const opened = new URLSearchParams(location.search);
-  let wanted = -1, sent = -1, last = -1, viewed = "", pending = opened.get("at") ?? "";
+  let wanted = -1, sent = -1, last = -1, viewed = "", pending = opened.get("page") ?? opened.get("at") ?? "";
 
   /* ---- one story after the other ---- */
   const told = () => chips().findIndex((chip) => chip.getAttribute("aria-pressed") === "true");
@@ -22,11 +22,11 @@
   }
 
   /* One story is asked for at a time: whoever steps faster than the answers come gets the last one next. A click while
-     Gradio still closes the answer before is dropped there, so it is made once more where nothing came of it. */
-  function send(again = true) {
+     Gradio still closes the answer before is dropped there, so it is made again, a few times, where nothing came of it. */
+  function send(again = 6) {
     const asked = sent = wanted;
     chips()[asked]?.click();
-    if (again) setTimeout(() => sent === asked && told() !== asked && send(false), 1500);
+    if (again) setTimeout(() => sent === asked && told() !== asked && send(again - 1), 1500);
   }
 
   /* ---- the presenter's view ---- */
@@ -53,7 +53,7 @@
     }
   }, true);
 
-  /* ---- the address and the link; `at` is the page in the viewer, since Gradio keeps `page` for itself ---- */
+  /* ---- the address and the link; `page` is the one in the viewer, which links of earlier versions called `at` ---- */
   function remember(name, value) {
     const kept = new URLSearchParams(location.search);
     if ((kept.get(name) ?? "") === value) return;
@@ -64,12 +64,27 @@
 
   function link() {
     const view = new URLSearchParams(document.querySelector(".answer")?.dataset.link ?? "");
-    if (viewed) view.set("at", viewed);
+    if (viewed) view.set("page", viewed);
     if (presenting()) view.set("present", "1");
     return `${location.origin}${location.pathname}?${view}`;
   }
 
+  function say(button, said) {
+    button.textContent = said;
+    button.classList.add("is-said");
+    for (const node of document.querySelectorAll(".share-said")) node.textContent = said;
+    setTimeout(() => {
+      button.textContent = "Copy link";
+      button.classList.remove("is-said");
+      for (const node of document.querySelectorAll(".share-said")) node.textContent = "";
+    }, 2400);
+  }
+
   async function copy(button) {
+    /* An uploaded picture is kept for a while and for whoever gave it: a link asks its words alone. */
+    const { text = "", picture = "" } = JSON.parse(document.querySelector(".answer")?.dataset.asked || "{}");
+    const alone = picture.startsWith("kept:");
+    if (alone && !text.trim()) return say(button, "An uploaded picture has no link");
     let copied = true;
     try {
       await navigator.clipboard.writeText(link());
@@ -83,18 +98,13 @@
       text.remove();
       button.focus();
     }
-    const said = copied ? "Link copied" : "Copy it from the address bar";
-    button.textContent = said;
-    for (const node of document.querySelectorAll(".share-said")) node.textContent = said;
-    setTimeout(() => {
-      button.textContent = "Copy link";
-      for (const node of document.querySelectorAll(".share-said")) node.textContent = "";
-    }, 2400);
+    say(button, !copied ? "Copy it from the address bar" : alone ? "Link copied, without the picture" : "Link copied");
   }
 
   document.addEventListener("viewing", (event) => {
     viewed = event.detail;
-    remember("at", viewed);
+    remember("at", "");
+    remember("page", viewed);
     const tools = document.querySelector("dialog.viewer .viewer-tools");
     if (!tools || tools.querySelector('[data-share="copy"]')) return;
     const button = document.createElement("button");
@@ -140,7 +150,7 @@
     const card = cards.find((one) => one.dataset.side === "smart") ?? cards[0];
     pending = "";
     if (card) card.click();
-    else remember("at", "");
+    else for (const name of ["page", "at"]) remember(name, "");
   }
 
   root.classList.toggle("is-presenting", opened.get("present") === "1");

@@ -104,10 +104,12 @@ QUERIES = tuple(story.query for story in STORIES)
 
 
 def told(found: Found) -> Told | None:
-    """The story that a search tells: None for any other query, and where its page is not among the ranked ones.
+    """The story that a search tells: None for any other query, with a picture too, and where its page is not ranked.
 
     `found` ranks by POOLED and SMART.
     """
+    if found.query.image_hash:
+        return None
     for number, story in enumerate(STORIES, start=1):
         if story.query != found.query.text.strip():
             continue

@@ -4,16 +4,24 @@ the faces are the ones that Gradio itself serves, with the system's own behind t
 
 from __future__ import annotations
 
+import base64
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import gradio as gr
+from starlette.middleware import Middleware
 
 from smart_demo.config import Settings
+from smart_demo.environment import has_mcp
+from smart_demo.ui.addresses import PageLinks
 
 HERE = Path(__file__).resolve().parent
-SHEETS, SCRIPTS = ("page.css", "explain.css", "stories.css"), ("page.js", "explain.js", "stories.js")
+PARTS = ("page", "explain", "stories", "pair", "region", "picture", "hood", "export")
+SHEETS, SCRIPTS = (tuple(f"{part}.{kind}" for part in PARTS) for kind in ("css", "js"))
 """In the order in which they build on each other."""
+PRINTED = "print.css"
+"""For paper alone. It stands in the head as it is: Gradio rewrites what is inside media queries."""
 SANS = [gr.themes.Font(face) for face in ("IBM Plex Sans", "ui-sans-serif", "system-ui", "sans-serif")]
 MONO = [gr.themes.Font(face) for face in ("IBM Plex Mono", "ui-monospace", "monospace")]
 FACES = {
@@ -76,24 +84,37 @@ def theme() -> gr.themes.Base:
 
 def css() -> str:
     """The style sheet with its faces."""
-    faces = "\n".join(
-        f"@font-face {{ font-family: '{family}'; src: url('static/fonts/{file}.woff2') format('woff2'); "
+    return "\n".join([_faces("static/fonts/{}.woff2".format), *(_read(sheet) for sheet in SHEETS)])
+
+
+def inlined_faces() -> str:
+    """The same faces with their files inside, for what must stand alone."""
+
+    def data(file: str) -> str:
+        content = (gr.themes.utils.fonts.STATIC_FONTS_DIR / f"{file}.woff2").read_bytes()
+        return f"data:font/woff2;base64,{base64.b64encode(content).decode('ascii')}"
+
+    return _faces(data)
+
+
+def _faces(address: Callable[[str], str]) -> str:
+    return "\n".join(
+        f"@font-face {{ font-family: '{family}'; src: url('{address(file)}') format('woff2'); "
         f"font-weight: {weight}; font-display: swap; }}"
         for (family, weight), file in FACES.items()
     )
-    return "\n".join([faces, *(_read(sheet) for sheet in SHEETS)])
 
 
 def head() -> str:
     """What goes into the page's head: its behaviour, and what it says of itself."""
+    printed = f'<style media="print">{_read(PRINTED)}</style>'
     scripts = "".join(f"<script>{_read(script)}</script>" for script in SCRIPTS)
     faces = "".join(
         f'<link rel="preload" href="static/fonts/{file}.woff2" as="font" type="font/woff2" crossorigin>'
         for file in FACES.values()
     )
-    return (
-        f'<meta name="color-scheme" content="light dark"><meta name="referrer" content="no-referrer">{faces}{scripts}'
-    )
+    said = '<meta name="color-scheme" content="light dark"><meta name="referrer" content="no-referrer">'
+    return f"{said}{faces}{printed}{scripts}"
 
 
 def _read(file: str) -> str:
@@ -118,4 +139,6 @@ def launch_options(settings: Settings) -> dict[str, Any]:
         "allowed_paths": [],
         "max_file_size": largest,
         "state_session_capacity": 500,
+        "app_kwargs": {"middleware": [Middleware(PageLinks)]},
+        "mcp_server": has_mcp(),
     }

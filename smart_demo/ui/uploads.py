@@ -94,6 +94,11 @@ class Uploads:
             self._version += 1
             self._stop.set()
 
+    def discard(self, path: Path) -> None:
+        """Delete a copy that was read elsewhere, unless a file on its way reads it too."""
+        with self._lock:
+            self._let_go(path)
+
     def wait(self, seconds: float) -> None:
         """Until the queue is empty, at most so long."""
         thread = self._thread

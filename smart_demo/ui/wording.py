@@ -66,6 +66,45 @@ def size(octets: int) -> str:
     return f"{octets / 1_000_000:,.1f} MB"
 
 
+def room(octets: float) -> str:
+    """Bytes to three digits, in whatever unit that takes.
+
+    >>> room(900), room(1_536), room(103_240), room(1.536e12), room(4.2e17)
+    ('900 bytes', '1.54 kB', '103 kB', '1.54 TB', '420 PB')
+    """
+    if octets < 1_000:
+        return count(round(octets), "byte")
+    units = ("kB", "MB", "GB", "TB", "PB")
+    power = min(int(math.log10(float(f"{octets:.3g}")) // 3), len(units))
+    return f"{digits(octets / 1_000**power)} {units[power - 1]}"
+
+
+def digits(value: float) -> str:
+    """A positive number to three digits, never in powers of ten.
+
+    >>> digits(0.0123), digits(1.2), digits(98.44), digits(12_345)
+    ('0.0123', '1.2', '98.4', '12,345')
+    """
+    return f"{value:,.0f}" if value >= 999.5 else f"{value:.3g}"
+
+
+def duration(seconds: float) -> str:
+    """A span of time in the unit people think of it in.
+
+    >>> duration(0.0004), duration(0.0123), duration(7.77), duration(600), duration(86_400), duration(86_400 * 90)
+    ('<1 ms', '12 ms', '7.8 s', '10 min', '24 h', '90 days')
+    >>> duration(4.1e9)
+    '130 years'
+    """
+    if seconds < 1:
+        return milliseconds(seconds * 1_000) if seconds else "0 s"
+    year = 365.25 * 86_400
+    spans = ((120, 1, "s"), (7_200, 60, "min"), (172_800, 3_600, "h"), (2 * year, 86_400, "days"))
+    unit, said = next(((unit, said) for below, unit, said in spans if seconds < below), (year, "years"))
+    value = seconds / unit
+    return f"{value:,.0f} {said}" if value >= 10 else f"{value:.1f} {said}"
+
+
 def left(seconds: float | None) -> str:
     """Time left, as roughly as it is known; empty while it is not.
 

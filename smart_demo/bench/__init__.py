@@ -1,0 +1,16 @@
+"""How fast it is on this machine, against what was promised: `python -m smart_demo bench`.
+
+    goals        what was measured, what it may be, and the report of both
+    synthetic    a library of pages as large as real ones, and the backbone that asks them
+    maps         from a click in the viewer to the picture over the page
+
+A measure is a function without arguments that answers goals; MEASURES lists them all. What is timed is the code that
+people wait for, called as the page calls it.
+"""
+
+from smart_demo.bench.goals import Goal, as_json, as_markdown
+from smart_demo.bench.maps import measure_maps
+
+MEASURES = (measure_maps,)
+
+__all__ = ["MEASURES", "Goal", "as_json", "as_markdown"]

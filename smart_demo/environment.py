@@ -1,0 +1,109 @@
+"""What answers here and in which surroundings: the card on the page and `doctor` show the same facts."""
+
+from __future__ import annotations
+
+import platform
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from importlib import metadata
+from importlib.util import find_spec
+from pathlib import Path
+
+from smart_demo.backbones.protocol import Backbone
+from smart_demo.config import REPOSITORY, Settings
+
+PACKAGES = (
+    "gradio", "torch", "transformers", "accelerate", "chromadb", "pillow", "pdf2image", "safetensors", "numpy", "mcp",
+)  # fmt: skip
+MCP = "mcp"
+WITHOUT_MCP = "missing: the page starts without its MCP tool"
+UNKNOWN = "unknown"
+
+
+@dataclass(frozen=True, slots=True)
+class Environment:
+    """Of one backbone in this process."""
+
+    name: str
+    model: str
+    revision: str
+    fingerprint: str
+    dtype: str
+    device: str
+    visual_tokens: int
+    """Budget per page; 0 for a model that reads words."""
+    token_filter: str
+    """Empty for a model that has none."""
+    codec: str
+    """In which pages that come now are kept."""
+    commit: str
+    """Of this program, or `unknown`."""
+    versions: Mapping[str, str]
+
+
+def environment(backbone: Backbone, settings: Settings) -> Environment:
+    """The facts of a loaded backbone."""
+    encoder, runtime = backbone.encoder, backbone.runtime
+    return Environment(
+        name=encoder.name,
+        model=encoder.model,
+        revision=encoder.revision or UNKNOWN,
+        fingerprint=encoder.fingerprint,
+        dtype=runtime.dtype,
+        device=runtime.device,
+        visual_tokens=encoder.visual_tokens,
+        token_filter=encoder.token_filter,
+        codec=settings.codec,
+        commit=commit(),
+        versions=versions(),
+    )
+
+
+def versions() -> dict[str, str]:
+    """Python and every package that matters, by name; `missing` where there is none."""
+    return {"python": platform.python_version()} | {name: _version(name) for name in PACKAGES}
+
+
+def _version(package: str) -> str:
+    try:
+        return metadata.version(package)
+    except metadata.PackageNotFoundError:
+        return WITHOUT_MCP if package == MCP else "missing"
+
+
+def has_mcp() -> bool:
+    """Whether the page can offer its search as a tool for assistants. Imports nothing: that takes half a second."""
+    return find_spec(MCP) is not None
+
+
+def commit(repository: Path = REPOSITORY) -> str:
+    """The commit that is checked out at `repository`, 12 digits; `unknown` where git keeps nothing that says so.
+
+    Read from git's own files, so that it needs no git: HEAD, a branch's file, or the packed list of branches.
+    """
+    try:
+        folder = repository / ".git"
+        if folder.is_file():  # a worktree, whose branches are kept with the main one's
+            folder = repository / _after("gitdir:", folder.read_text(encoding="utf-8"))
+        head = (folder / "HEAD").read_text(encoding="utf-8").strip()
+        found = _branch(folder, _after("ref:", head)) if head.startswith("ref:") else head
+    except (OSError, ValueError):  # no checkout, or none that we can read
+        return UNKNOWN
+    return found[:12] if re.fullmatch(r"[0-9a-f]{40,64}", found) else UNKNOWN
+
+
+def _branch(folder: Path, name: str) -> str:
+    """The commit that a branch stands at; empty where it has none. ValueError for a name that leaves git's folder."""
+    if not re.fullmatch(r"refs/[\w./+@-]+", name) or ".." in name:
+        raise ValueError(f"not a branch: {name!r}")
+    shared = folder / "commondir"
+    home = folder / shared.read_text(encoding="utf-8").strip() if shared.is_file() else folder
+    if (home / name).is_file():
+        return (home / name).read_text(encoding="utf-8").strip()
+    packed = (home / "packed-refs").read_text(encoding="utf-8").splitlines()
+    return next((line.split()[0] for line in packed if line.split()[1:] == [name]), "")
+
+
+def _after(key: str, text: str) -> str:
+    return text.removeprefix(key).strip()

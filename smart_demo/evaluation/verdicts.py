@@ -1,0 +1,100 @@
+"""What the events of a journal come to: votes, grades and skips that stand.
+
+The order in which events are given does not matter, so two journals are merged by giving both: what is said later of
+the same thing counts, by the events' own times, and an event that is there twice counts once.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+
+from smart_demo.evaluation.events import Event, Grade, Session, Skip, Undo, Vote
+from smart_demo.evaluation.trial import Conditions, Trial
+from smart_demo.types import PageId
+
+
+@dataclass(frozen=True)
+class Judgements:
+    """The state of an evaluation. Queries are named by their `Query.key`."""
+
+    events: tuple[Event, ...]
+    """Each once, by time."""
+    undone: frozenset[str]
+    """Ids of events that were taken back."""
+    votes: Mapping[tuple[Conditions, str], Vote]
+    """The last vote on each query under each set of conditions: one query, one vote."""
+    grades: Mapping[tuple[str, str], Mapping[PageId, Grade]]
+    """By library fingerprint and query: the last grade of each page. A grade says nothing of a ranking, so those that
+    were given under other weights are among them."""
+    skipped: frozenset[str]
+    """Queries that were skipped and not voted on."""
+    seen_before: frozenset[str]
+    """Ids of votes that were cast when the same session had already been shown the sides of the same query, since it
+    had voted on it before. They were not blind."""
+
+    @property
+    def sessions(self) -> tuple[Session, ...]:
+        """Headers, by time."""
+        return tuple(event for event in self.events if isinstance(event, Session))
+
+    def last(self, session: str) -> Vote | Grade | Skip | None:
+        """What an undo in this session takes back."""
+        for event in reversed(self.events):
+            if event.session == session and isinstance(event, Vote | Grade | Skip) and event.id not in self.undone:
+                return event
+        return None
+
+    def stands(self, event: Event) -> bool:
+        """Whether a vote or a grade counts: it was neither taken back nor followed by another on the same."""
+        if isinstance(event, Vote):
+            return self.votes.get((event.trial.conditions, event.trial.query.key)) == event
+        return isinstance(event, Grade) and self.graded(event.trial).get(event.page) == event
+
+    def graded(self, trial: Trial) -> Mapping[PageId, Grade]:
+        """What is known of a trial's query in its library."""
+        return self.grades.get((trial.library.fingerprint, trial.query.key), {})
+
+    def known(self, key: str) -> Mapping[PageId, Grade]:
+        """What is known of a query in any library; the last grade of each page."""
+        grades = (grade for (_, query), some in self.grades.items() if query == key for grade in some.values())
+        return {grade.page: grade for grade in sorted(grades, key=_time)}
+
+
+def fold(events: Iterable[Event]) -> Judgements:
+    """Fold events, in whatever order they come. Of two with one id the first stands."""
+    once: dict[str, Event] = {}
+    for event in events:
+        once.setdefault(event.id, event)
+    ordered = tuple(sorted(once.values(), key=_time))
+    undone = frozenset(event.event for event in ordered if isinstance(event, Undo))
+    votes: dict[tuple[Conditions, str], Vote] = {}
+    grades: dict[tuple[str, str], dict[PageId, Grade]] = {}
+    skipped = set()
+    for event in ordered:
+        if event.id in undone:
+            continue
+        if isinstance(event, Vote):
+            votes[event.trial.conditions, event.trial.query.key] = event
+        elif isinstance(event, Grade):
+            grades.setdefault((event.trial.library.fingerprint, event.trial.query.key), {})[event.page] = event
+        elif isinstance(event, Skip):
+            skipped.add(event.query.key)
+    voted = {key for _, key in votes}
+    return Judgements(ordered, undone, votes, grades, frozenset(skipped - voted), _seen_before(ordered))
+
+
+def _seen_before(ordered: Iterable[Event]) -> frozenset[str]:
+    """A vote that was taken back had shown the sides, too."""
+    shown, again = set(), set()
+    for event in ordered:
+        if isinstance(event, Vote):
+            seen = (event.trial.seed, event.trial.query.key)
+            if seen in shown:
+                again.add(event.id)
+            shown.add(seen)
+    return frozenset(again)
+
+
+def _time(event: Event) -> tuple[str, str]:
+    return event.at, event.id

@@ -1,0 +1,176 @@
+"""A comparison as one sheet that leaves the demo: an HTML file without scripts, which is also what the picture shows.
+
+Everything is inside the file: style, typefaces, pictures. It speaks of one answer, whose numbers it repeats and whose
+weights, model and pages it names, so that whoever sees it on a slide can tell what was compared.
+"""
+
+from __future__ import annotations
+
+import re
+import unicodedata
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+
+from smart_demo.ui.badges import Side, in_words
+from smart_demo.ui.cards import Thumbnail, image
+from smart_demo.ui.results import formula, notices
+from smart_demo.ui.rows import Columns, Part, Row
+from smart_demo.ui.stories import STORIES, Told
+from smart_demo.ui.threads import threads
+from smart_demo.ui.wording import count, esc, name, plain, score
+
+SHEET = Path(__file__).resolve().parent / "sheet.css"
+LONGEST_QUERY = 240
+"""Characters of a query that a sheet has room for."""
+LONGEST_LINK = 240
+LONGEST_NAME = 60
+"""Characters of a query in a file's name."""
+POLICY = (
+    "default-src 'none'; img-src data:; font-src data:; style-src 'unsafe-inline'; base-uri 'none'; form-action 'none'"
+)
+HONEST = (
+    "Scores are for ranking: they say which page is nearer, not how good it is. # is a page’s place by that part "
+    "alone. Late is made of the best match of each query token. Method: SMART, arXiv 2605.24938; an independent "
+    "implementation."
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Circumstances:
+    """What a sheet says beside the answer itself."""
+
+    scope: str
+    """Where was searched, as the page calls it."""
+    at: datetime
+    pictured: bool = False
+    """Whether a picture was asked with."""
+    link: str = ""
+    """Where the demo answers the same again; empty where no link does."""
+    story: Told | None = None
+
+
+def document(shown: Columns, thumbnail: Thumbnail, around: Circumstances, faces: str = "") -> str:
+    """The whole HTML file. `faces` are `@font-face` rules of ours, with the files inside."""
+    query = _cut(shown.found.query.text)
+    return (
+        '<!DOCTYPE html>\n<html lang="en"><head><meta charset="utf-8">'
+        f'<meta http-equiv="Content-Security-Policy" content="{POLICY}">'
+        '<meta name="viewport" content="width=device-width, initial-scale=1"><meta name="color-scheme" content="light">'
+        f"<title>{_safe(query or 'A picture')} · SMART demo</title>"
+        f"<style>{faces}\n{SHEET.read_text(encoding='utf-8')}</style></head>"
+        f"<body>{_sheet(shown, thumbnail, around, query)}</body></html>\n"
+    )
+
+
+def file_name(query: str) -> str:
+    """A name without its ending, for any file system, that says what was asked.
+
+    >>> file_name("restricted area, no anchoring"), file_name("../..")
+    ('smart-restricted-area-no-anchoring', 'smart-comparison')
+    """
+    words = re.findall(r"[^\W_]+", unicodedata.normalize("NFC", plain(query)).casefold())
+    said = "-".join(words)
+    if len(said) > LONGEST_NAME:
+        said = said[: LONGEST_NAME + 1].rpartition("-")[0] or said[:LONGEST_NAME]
+    return f"smart-{said or 'comparison'}"
+
+
+def _sheet(shown: Columns, thumbnail: Thumbnail, around: Circumstances, query: str) -> str:
+    density = _density(shown)
+    said = "".join(f'<p class="notice">{_safe(one)}</p>' for one in notices(shown))
+    return (
+        f'<main class="sheet is-{density}">{_asked(query, around)}{_verdict(shown, around)}'
+        f"{_story(around.story)}{said}"
+        f'<div class="columns">{_head("Pooled only", "one vector per page", Side.POOLED)}<span></span>'
+        f"{_head('SMART', formula(shown.weights), Side.SMART)}"
+        f"{_column(shown.left, Side.POOLED, shown, thumbnail)}"
+        f'<div class="gutter">{threads(shown)}</div>'
+        f"{_column(shown.right, Side.SMART, shown, thumbnail)}</div>{_foot(around)}</main>"
+    )
+
+
+def _density(shown: Columns) -> str:
+    """How much room a row has: `few` get pictures and bars, `some` and `many` one line each."""
+    rows = max(len(shown.left), len(shown.right))
+    return "few" if rows <= 6 else "some" if rows <= 10 else "many"
+
+
+def _asked(query: str, around: Circumstances) -> str:
+    asked = query or "A picture, without words"
+    beside = "<p>with a picture</p>" if query and around.pictured else ""
+    return f'<header class="asked"><h1>{_safe(asked)}</h1>{beside}</header>'
+
+
+def _verdict(shown: Columns, around: Circumstances) -> str:
+    right = shown.found.results["smart"]
+    facts = (
+        f"ranked {right.candidates:,} of {count(right.pages, 'page')}",
+        f"in {around.scope}",
+        f"model {shown.found.encoder.name}",
+    )
+    meta = "".join(f"<span>{_safe(fact)}</span>" for fact in facts)
+    return f'<div class="verdict"><p>{_safe(shown.comparison.verdict)}</p><p class="meta">{meta}</p></div>'
+
+
+def _story(told: Told | None) -> str:
+    if told is None:
+        return ""
+    change = "up" if told.smart < told.pooled else "down" if told.smart > told.pooled else "same"
+    return (
+        f'<aside class="story is-{change}"><p><b>{_safe(told.story.title)}</b> {_safe(told.story.look)} '
+        f"<b>{_safe(told.outcome)}</b></p><p>Story {told.number} of {len(STORIES)}</p></aside>"
+    )
+
+
+def _head(title: str, subtitle: str, side: Side) -> str:
+    return f'<header class="head of-{side}"><h2>{title}</h2><p>{_safe(subtitle)}</p></header>'
+
+
+def _column(rows: tuple[Row, ...], side: Side, shown: Columns, thumbnail: Thumbnail) -> str:
+    k, short = shown.comparison.k, _density(shown) != "few"
+    items = "".join(_row(row, in_words(row.move, side, k, short=short), thumbnail(row.hit.page)) for row in rows)
+    label = "Pooled only" if side is Side.POOLED else "SMART"
+    return f'<ol class="of-{side}" aria-label="{label}">{items}</ol>'
+
+
+def _row(row: Row, moved: str, thumbnail: bytes) -> str:
+    page = row.hit.page
+    return (
+        f'<li class="row"><span class="rank">{row.hit.rank}</span><span class="tray">{image(page, thumbnail)}</span>'
+        f'<span class="about"><b class="name">{name(_sound(page.document))}</b> '
+        f'<span class="where">page {page.number} of {page.pages}</span></span>'
+        f'<span class="badge badge-{row.move.change}">{_safe(moved)}</span>'
+        f'<span class="parts">{_part("pooled", row.pooled)}{_part("late", row.late)}</span></li>'
+    )
+
+
+def _part(label: str, part: Part) -> str:
+    rank = f"#{part.rank}" if part.rank else "–"
+    return (
+        f'<span class="part of-{label}"><i>{label}</i><span class="bar"><span style="width:{part.fill * 100:.1f}%">'
+        f"</span></span><b>{score(part.value)}</b><em>{rank}</em></span>"
+    )
+
+
+def _foot(around: Circumstances) -> str:
+    at = around.at
+    when = f"{at.day} {at:%B %Y, %H:%M}"
+    link = f'<span class="link">{_safe(around.link)}</span>' if 0 < len(around.link) <= LONGEST_LINK else ""
+    return f"<footer><p>{HONEST}</p><p>SMART demo · {when} {link}</p></footer>"
+
+
+def _cut(query: str) -> str:
+    """What a sheet has room for; a cut is shown."""
+    query = " ".join(_sound(query).split())
+    return query if len(query) <= LONGEST_QUERY else f"{query[: LONGEST_QUERY - 1]}…"
+
+
+def _safe(text: str) -> str:
+    return esc(_sound(text))
+
+
+def _sound(text: str) -> str:
+    """Text without what a file in UTF-8, or the XML that a picture is drawn from, cannot hold."""
+    sound = plain(text).encode("utf-8", "replace").decode("utf-8")
+    return sound.replace("\ufffe", "").replace("\uffff", "")

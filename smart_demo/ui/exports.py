@@ -1,0 +1,75 @@
+"""What the page asks to take away: the comparison on the screen, as one file. Every argument is doubted, as in
+`handlers`.
+"""
+
+from __future__ import annotations
+
+import logging
+import re
+from collections.abc import Callable
+from dataclasses import replace
+from datetime import datetime
+from urllib.parse import parse_qsl
+
+from smart_demo.errors import InputRefused, LibraryError, SmartError
+from smart_demo.types import LATE, LOCAL, POOLED, SMART, Found, Method
+from smart_demo.ui import export
+from smart_demo.ui.asking import CHOICES, Asked, address, asked, asked_again, asked_by
+from smart_demo.ui.export import Circumstances
+from smart_demo.ui.handlers import CALM, Handlers
+from smart_demo.ui.rows import columns
+from smart_demo.ui.stories import told
+
+log = logging.getLogger(__name__)
+
+
+def _now() -> datetime:
+    return datetime.now().astimezone()
+
+
+class Exports:
+    """Files of one app's answers. `faces` are the page's typefaces as style, `clock` says when a file is made."""
+
+    def __init__(self, handlers: Handlers, faces: str = "", clock: Callable[[], datetime] = _now) -> None:
+        self._handlers, self._faces, self._clock = handlers, faces, clock
+
+    def comparison(self, wanted: object) -> dict[str, str]:
+        """`page`, the HTML of the search `asked`, seen at the address `at`, and `name`, a file's; or a sentence."""
+        try:
+            if not isinstance(wanted, dict):
+                raise InputRefused("That is no question.")
+            return self._comparison(asked_again(wanted.get("asked")), wanted.get("at"))
+        except SmartError as error:
+            return {"sentence": error.sentence}
+        except Exception:
+            log.exception("a comparison could not be saved")
+            return {"sentence": CALM}
+
+    def _comparison(self, search: Asked, at: object) -> dict[str, str]:
+        found = self._found(search)
+        shown = columns(found)
+        if not shown.left:
+            raise LibraryError("There is no page to compare.", "Add a document, or search the samples.")
+        around = Circumstances(search.scope, self._clock(), bool(search.picture), link_to(search, at), told(found))
+        page = export.document(shown, self._handlers.thumbnail, around, self._faces)
+        return {"page": page, "name": export.file_name(search.text)}
+
+    def _found(self, search: Asked) -> Found:
+        """The answer once more; what it needed was kept, so no model runs."""
+        scopes, engine = CHOICES[search.scope], self._handlers.engine
+        if not all(map(self._handlers.visible, scopes)) or (LOCAL in scopes and not engine.backbones.ready):
+            raise LibraryError("That search cannot be saved here.")
+        methods = (POOLED, LATE, Method(SMART.name, SMART.label, search.weights))
+        return engine.search(self._handlers.query(search), scopes, methods, search.top)
+
+
+def link_to(search: Asked, at: object) -> str:
+    """An address that asks the same again, where the page is seen at `at`; empty where there is none.
+
+    Long questions are cut in addresses, and some pictures are in none: a link that asks otherwise is not given.
+    """
+    if not isinstance(at, str) or not re.fullmatch(r"https?://[\w.:\[\]~%/-]{1,200}", at, re.ASCII):
+        return ""
+    same = replace(search, text=search.text.strip())
+    said = address(same)
+    return f"{at}?{said}" if asked_by(dict(parse_qsl(said)), asked()) == same else ""

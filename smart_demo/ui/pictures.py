@@ -1,0 +1,110 @@
+"""Pictures that are asked with, from their references: parts of the library's pages, and uploaded pictures.
+
+An uploaded picture lies in memory alone: it is no document, and nobody asked for it to be stored. Pages come through
+the caller's own check of who may see them.
+"""
+
+from __future__ import annotations
+
+import io
+import math
+import secrets
+import threading
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from PIL import Image
+
+from smart_demo import ingest
+from smart_demo.config import Limits
+from smart_demo.errors import InputRefused, LibraryError
+from smart_demo.recent import Recent
+from smart_demo.types import PageId, Pixels, Scope, StoredPage
+from smart_demo.ui.references import Kept, Region, parse
+
+KEPT, KEPT_BYTES = 24, 96 * 2**20
+"""Uploaded pictures that are kept, and their bytes in all; the one not asked with for longest leaves first."""
+LONG_SIDE = 1_600
+"""Of a kept picture, in pixels: as much as the library keeps of a page."""
+LEAST = 16
+"""Pixels along a side, under which there is nothing to recognise."""
+THUMB = (240, 96)
+GONE = "That picture is no longer kept. Choose it again."
+
+
+@dataclass(frozen=True, slots=True)
+class Glimpse:
+    """A picture as the page shows what is asked with. The thumbnail is WebP."""
+
+    thumbnail: bytes
+    page: StoredPage | None
+    """Of the library, if it is one or a part of one;"""
+    whole: bool
+    """whether it is all of it."""
+
+
+class QueryPictures:
+    """Gives references their pixels, and new pictures their references. Safe for threads."""
+
+    def __init__(
+        self, page: Callable[[Scope, PageId], StoredPage], picture: Callable[[StoredPage], bytes], limits: Limits
+    ) -> None:
+        """`page` finds a page that whoever asks may see, or raises LibraryError; `picture` is its stored WebP."""
+        self._page, self._picture, self._limits = page, picture, limits
+        self._kept: Recent[Pixels] = Recent(KEPT, lambda pixels: pixels.nbytes, KEPT_BYTES)
+        self._opening = threading.Lock()
+
+    def keep(self, path: Path) -> str:
+        """Open an uploaded file and keep its picture, reduced; its reference. InputRefused says what is wrong."""
+        with self._opening:  # one at a time: forty megapixels take 120 MB until they are reduced
+            picture = Image.fromarray(ingest.decode_picture(path, self._limits))
+            picture.thumbnail((LONG_SIDE, LONG_SIDE), Image.Resampling.BICUBIC)
+        kept = Kept(secrets.token_hex(16))
+        self._kept.put(kept.key, _large_enough(np.array(picture), "That picture is too small to ask with."))
+        return str(kept)
+
+    def pixels(self, reference: str) -> Pixels:
+        """(height, width, 3) of what a reference names.
+
+        InputRefused for what is no reference, no longer kept or too small; LibraryError where the page is gone.
+        """
+        wanted = parse(reference)
+        if isinstance(wanted, Region):
+            return self._cut(wanted, self._page(wanted.scope, wanted.page))
+        pixels = self._kept.get(wanted.key)
+        if pixels is None:
+            raise InputRefused(GONE)
+        return pixels
+
+    def glimpse(self, reference: str) -> Glimpse:
+        """What to show of a reference; refused as `pixels`."""
+        wanted = parse(reference)
+        picture = Image.fromarray(self.pixels(reference))
+        picture.thumbnail(THUMB, Image.Resampling.BOX)
+        stream = io.BytesIO()
+        picture.save(stream, "WEBP", quality=80)
+        page = self._page(wanted.scope, wanted.page) if isinstance(wanted, Region) else None
+        return Glimpse(stream.getvalue(), page, isinstance(wanted, Region) and wanted.whole)
+
+    def _cut(self, region: Region, page: StoredPage) -> Pixels:
+        """Every pixel of the stored picture that the region touches."""
+        try:
+            with Image.open(io.BytesIO(self._picture(page)), formats=("WEBP",)) as image:
+                sheet = image.convert("RGB")
+        except OSError:
+            raise LibraryError("The picture of that page cannot be read.", "Add its file again.") from None
+        (wide, high), box = sheet.size, region.box
+        left, top = math.floor(box.left * wide), math.floor(box.top * high)
+        right, bottom = math.ceil(box.right * wide), math.ceil(box.bottom * high)
+        return _large_enough(
+            np.array(sheet.crop((left, top, right, bottom))), "That part of the page is too small to ask with."
+        )
+
+
+def _large_enough(pixels: Pixels, otherwise: str) -> Pixels:
+    if min(pixels.shape[:2]) < LEAST:
+        raise InputRefused(otherwise, f"It needs {LEAST} pixels a side.")
+    pixels.flags.writeable = False
+    return pixels

@@ -1,0 +1,101 @@
+"""Trials, votes and grades for the tests of manual evaluation, small enough to be worked out on paper."""
+
+from datetime import UTC, datetime, timedelta
+
+from hypothesis import strategies as st
+
+from smart_demo.evaluation.events import Choice, Grade, Skip, Undo, Vote
+from smart_demo.evaluation.journal import Journal
+from smart_demo.evaluation.sides import draw
+from smart_demo.evaluation.trial import Asked, Model, Ranked, Searched, Trial
+from smart_demo.types import LOCAL, PageId, Query, Weights
+
+SEED = "5e" * 16
+NOON = datetime(2026, 5, 24, 12, tzinfo=UTC)
+HOSTILE = ['"><img src=x onerror=alert(1)>', "${alert(1)}", "`id`", "\u202egpj.exe", "=cmd|' /C calc'!A0", "x" * 2_000]
+
+
+def page(n: int) -> PageId:
+    return PageId(f"{n:016x}", 1)
+
+
+def ranked(*pages: int) -> tuple[Ranked, ...]:
+    return tuple(Ranked(page(n), f"document {n}.pdf", 1.0 - rank / 64) for rank, n in enumerate(pages))
+
+
+def trial_of(text="tide", pooled=(1, 2, 3), smart=(2, 1, 3), late=None, **changes) -> Trial:
+    """Rankings by page number; `changes` are fields of Trial, `library` a fingerprint."""
+    key, seed = Query(text).key, changes.pop("seed", SEED)
+    library = Searched(changes.pop("library", "0a" * 8), ("samples",), 71, "int8")
+    facts = {
+        "query": Asked(text, key),
+        "seed": seed,
+        "sides": draw(seed, key),
+        "library": library,
+        "encoder": Model("minilm", "bert-384x6", "main", "0e" * 8),
+        "weights": Weights(),
+        "k": 2,
+        "rankings": (ranked(*pooled), ranked(*(late or smart)), ranked(*smart)),
+        "versions": (("program", "0.1.0"), ("python", "3.11.7")),
+    }
+    return Trial(**(facts | changes))
+
+
+class Script:
+    """Writes events by hand, one second apart."""
+
+    def __init__(self, session="0c" * 16):
+        self.session, self.events = session, []
+
+    def _stamp(self):
+        n = len(self.events) + 1
+        at = (NOON + timedelta(seconds=n)).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
+        return f"{self.session[:16]}{n:016x}", at, self.session
+
+    def _add(self, kind, *what):
+        self.events.append(kind(*self._stamp(), *what))
+        return self.events[-1]
+
+    def vote(self, trial, winner):
+        """`winner`: a method's name, `tie` or `bad`."""
+        choice = {trial.sides.a: "a", trial.sides.b: "b"}.get(winner, winner)
+        return self._add(Vote, trial, Choice(choice))
+
+    def grade(self, trial, grades):
+        """Grades by page number."""
+        return [self._add(Grade, trial, page(n), grade) for n, grade in grades.items()]
+
+    def skip(self, trial):
+        return self._add(Skip, trial.query)
+
+    def undo(self, event):
+        return self._add(Undo, event.id)
+
+
+def open_journal(folder, **options) -> Journal:
+    return Journal(folder, LOCAL, **options)
+
+
+TRIALS = [trial_of(text, k=k) for text, k in (("tide", 2), ("bolt", 2), ("code", 3))]
+steps = st.lists(
+    st.one_of(
+        st.tuples(st.just("vote"), st.sampled_from(TRIALS), st.sampled_from(["a", "b", "tie", "bad"])),
+        st.tuples(st.just("grade"), st.sampled_from(TRIALS), st.integers(1, 3), st.integers(0, 3)),
+        st.tuples(st.just("skip"), st.sampled_from(TRIALS)),
+        st.tuples(st.just("undo")),
+    ),
+    max_size=10,
+)
+
+
+def act(journal: Journal, step) -> None:
+    """Do one of `steps`; an undo of nothing is none."""
+    match step:
+        case ("vote", trial, choice):
+            journal.vote(trial, choice)
+        case ("grade", trial, number, grade):
+            journal.grade(trial, page(number), grade)
+        case ("skip", trial):
+            journal.skip(trial.query)
+        case ("undo",) if journal.judgements.last(journal.session.id):
+            journal.undo()

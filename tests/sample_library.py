@@ -1,0 +1,69 @@
+"""The shipped sample documents, encoded once by the embedded model and kept between test runs of a checkout.
+
+Encoding 71 pages, three of them by OCR, takes as long as a tenth of all tests. What is kept lies under `build/` and is
+named by all that decides what is in it: the encoder, the documents, and the code that reads, encodes and stores them.
+`make demo` keeps its own library, which no test touches.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import hashlib
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from smart_demo.config import SAMPLE_DOCUMENTS, Settings
+from smart_demo.engine import open_engine
+
+ROOT = Path(__file__).resolve().parent.parent
+KEPT = ROOT / "build" / "sample-library"
+DECIDES = ("types.py", "config.py", "indexer.py", "samples.py", "ingest", "backbones", "store")
+"""Parts of the program whose change may change what is kept."""
+
+
+def copy_sample_library(to: Path) -> Path:
+    """A data folder of one's own at `to`, which is made: the whole sample library by minilm, ready to be opened."""
+    with _alone():
+        whole = KEPT / _name()
+        if not whole.is_dir():
+            _encode(whole)
+        shutil.copytree(whole, to)
+    return to
+
+
+def settings_of(data: Path) -> Settings:
+    """Settings of an engine over such a folder."""
+    return Settings(backbone="minilm", data_dir=data, index_dir=data / "index")
+
+
+def _encode(whole: Path) -> None:
+    """Under another name until it is whole; what earlier editions left goes."""
+    shutil.rmtree(KEPT)
+    KEPT.mkdir()
+    begun = whole.with_suffix(".begun")
+    with open_engine(settings_of(begun), fall_back=False) as engine:
+        list(engine.prepare_samples())
+        assert engine.samples().whole
+    begun.rename(whole)
+
+
+def _name() -> str:
+    """16 hex digits of the documents and of the code. Weights are pinned with the code that loads them."""
+    documents = [path for path in SAMPLE_DOCUMENTS.iterdir() if path.suffix in {".pdf", ".jpg", ".png"}]
+    parts = [ROOT / "smart_demo" / part for part in DECIDES]
+    code = [path for part in parts for path in ([part] if part.is_file() else part.rglob("*.py"))]
+    digest = hashlib.sha256((ROOT / "requirements.txt").read_bytes())
+    for path in sorted([*documents, *code]):
+        digest.update(path.name.encode() + hashlib.sha256(path.read_bytes()).digest())
+    return digest.hexdigest()[:16]
+
+
+@contextmanager
+def _alone() -> Iterator[None]:
+    """One process of this checkout at a time; whoever comes second finds the library ready."""
+    KEPT.mkdir(parents=True, exist_ok=True)
+    with KEPT.with_suffix(".lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        yield

@@ -1,0 +1,118 @@
+"""Judging real answers of a real engine: what is recorded is what was shown, and can be judged and exported."""
+
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+
+from smart_demo import evaluation
+from smart_demo.backbones.registry import Choice
+from smart_demo.backbones.words import WordBackbone
+from smart_demo.config import REPOSITORY, Settings
+from smart_demo.engine import Engine
+from smart_demo.evaluation.event_lines import line, read
+from smart_demo.evaluation.recording import asked
+from smart_demo.serving import Backbones
+from smart_demo.store.library import Library
+from smart_demo.types import LATE, LOCAL, POOLED, SAMPLES, SMART, Counted, Query, Reduce, State, Weights
+from tests.documents import write_pdf
+from tests.judging_cases import SEED
+
+WEIGHTS = Weights(0.5, 2.0, Reduce.SUM, Counted.CONTENT)
+
+
+@pytest.fixture(scope="module")
+def engine(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("engine")
+    texts = [f"tide {'table ' * n}harbour {n}" for n in range(1, 13)]
+    (folder / "samples").mkdir()
+    path = write_pdf(folder / "samples" / "tides.pdf", *texts)
+    settings = Settings(backbone="words", data_dir=folder / "data", index_dir=folder / "index", samples=path.parent)
+    backbones = Backbones(Choice("words", "a test", insisted=True), lambda _: WordBackbone(), fall_back=False)
+    library = Library.open(settings.data_dir, settings.index_dir, settings.codec, settings.candidates)
+    with Engine(library, backbones, settings) as engine:
+        for scope in (LOCAL, SAMPLES):  # the same file in both: each page is there twice
+            ends = [step for step in engine.add(scope, [(path, path.name)]) if step.state is not State.WORKING]
+            assert [end.done for end in ends] == [12]
+        yield engine
+
+
+def search(engine, text, scopes, k, weights=WEIGHTS):
+    return engine.search(Query(text), scopes, evaluation.methods(weights), top=evaluation.depth(k))
+
+
+def test_what_is_recorded_is_the_answer(engine):
+    found = search(engine, "tide table", [LOCAL], 3)
+    trial = evaluation.record(found, 3, SEED, evaluation.versions_here())
+    for name in ("pooled", "late", "smart"):
+        hits = found.results[name].hits
+        assert [row.page for row in trial.ranking(name)] == [hit.page.id for hit in hits]
+        assert [row.score for row in trial.ranking(name)] == [round(hit.score, 6) for hit in hits]
+        assert len(hits) == 10
+    assert trial.weights == WEIGHTS
+    assert found.results["late"].method.weights == Weights(0.0, 1.0, Reduce.SUM, Counted.CONTENT)
+    assert (trial.library.pages, trial.library.scopes, trial.library.codec) == (12, ("local",), "int8")
+    assert trial.encoder.fingerprint == found.encoder.fingerprint
+    assert {name for name, _ in trial.versions} >= {"program", "python", "torch", "transformers", "gradio", "chromadb"}
+    deep = search(engine, "tide table", [LOCAL], 12)
+    assert [len(order) for order in evaluation.record(deep, 12, SEED, {}).orders.values()] == [12, 12, 12]
+
+
+def test_a_page_in_two_libraries_is_one_page_to_a_judge(engine, tmp_path):
+    found = search(engine, "tide table", [SAMPLES, LOCAL], 5)
+    assert len({hit.page.id for hit in found.results["smart"].hits}) < len(found.results["smart"].hits)
+    trial = evaluation.record(found, 5, SEED, evaluation.versions_here())
+    assert all(len(order) == len({*order}) for order in trial.orders.values())
+    assert (trial.library.scopes, trial.library.pages) == (("local", "samples"), 24)
+    assert len(evaluation.order(found.results["smart"])) == 12
+    journal = evaluation.Journal(tmp_path, LOCAL)
+    vote = journal.vote(trial, "a")
+    assert read(line(vote)) == vote
+
+
+def test_an_evaluation_from_the_first_query_to_the_export(engine, tmp_path):
+    journal = evaluation.Journal(tmp_path, LOCAL)
+    for n in range(1, 7):
+        found = search(engine, f"tide harbour {n}", [LOCAL], 3)
+        trial = evaluation.record(found, 3, journal.session.seed, evaluation.versions_here())
+        shown = evaluation.columns(found.results, trial.sides, 3)
+        assert tuple(page.id for page in shown.a) == trial.orders[trial.sides.a][:3]
+        assert tuple(page.id for page in shown.b) == trial.orders[trial.sides.b][:3]
+        journal.vote(trial, "a" if trial.sides.a == "smart" else "b", ["table"])
+        for row in evaluation.to_grade(trial):
+            journal.grade(trial, row.page, 3 if row.page.number == n else 0)
+        assert evaluation.remaining(trial, journal.judgements) == ()
+    (board,) = evaluation.boards(evaluation.Journal(tmp_path, LOCAL).judgements)
+    assert (board.votes.wins, board.votes.p) == (6, 0.03125)
+    assert board.k == 3
+    assert evaluation.ungraded(journal.judgements).total == 0
+    other = evaluation.Journal(tmp_path / "other", LOCAL)
+    other.take(evaluation.unpack(evaluation.pack(journal.judgements)))
+    assert evaluation.boards(other.judgements) == (board,)
+
+
+def test_a_list_through_the_engine_gives_a_table_and_five(engine):
+    listed = evaluation.read_queries("tide table\nharbour 3\ntide\nharbour 12\ntable table\nharbour 7").queries
+    found = {one: search(engine, one.query, [LOCAL], 5, SMART.weights) for one in listed}
+    table = [
+        evaluation.contrast(one.query, one.key, *(evaluation.order(answer.results[m]) for m in ("pooled", "smart")), 5)
+        for one, answer in found.items()
+    ]
+    assert {one.key for one in evaluation.by_disagreement(table)} == {answer.query.key for answer in found.values()}
+    assert len(evaluation.find_five(table)) == 5
+
+
+def test_a_question_with_a_picture_keeps_its_name():
+    picture = Query("tide", np.zeros((2, 3, 3), np.uint8))
+    assert asked(picture, "page samples/x").picture == "page samples/x"
+    assert asked(picture).picture == picture.key
+    assert asked(Query("tide"), "left over").picture == ""
+    assert POOLED.weights != LATE.weights
+
+
+def test_manual_evaluation_is_light_to_import():
+    heavy = "torch gradio chromadb transformers onnxruntime scipy"
+    code = f"import sys, smart_demo.evaluation; print([m for m in '{heavy}'.split() if m in sys.modules])"
+    out = subprocess.run([sys.executable, "-c", code], cwd=REPOSITORY, capture_output=True, text=True, check=True)
+    assert out.stdout.strip() == "[]"
