@@ -34,13 +34,13 @@ sample-docs: install-dev  ## make the sample documents again, from their script
 eval: install  ## pooled, late and SMART on the sample documents' judged queries
 	$(PYTHON) -m smart_demo eval
 
+bench: install  ## what was promised, measured here; the figures go to build/bench.json
+	$(PYTHON) -m smart_demo bench
+
 # The figures are minilm's unless SMART_BACKBONE names another. Plots need matplotlib, hence the development tools.
 evidence: export SMART_BACKBONE := $(or $(SMART_BACKBONE),minilm)
 evidence: install-dev  ## every figure of the README again, into build/; CRANFIELD=DIR for the texts too
 	$(PYTHON) -m smart_demo evidence --out build $(if $(CRANFIELD),--cranfield "$(CRANFIELD)")
-
-bench: install  ## what was promised, measured here; the figures go to build/bench.json
-	$(PYTHON) -m smart_demo bench
 
 install: build/.installed build/.poppler
 install-dev: build/.installed-dev build/.poppler build/.chromium

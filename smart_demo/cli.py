@@ -11,6 +11,7 @@ import dataclasses
 import json
 import math
 import os
+import re
 import signal
 import sys
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -25,8 +26,8 @@ from smart_demo.report import as_dict
 from smart_demo.retrieval import MAX_TOP
 from smart_demo.types import LOCAL, SAMPLES, Found, Hit, Progress, Query, State
 
-EVIDENCE, MAX_PAIRS = ("text", "pages", "binding", "ablations"), 1_000
 BENCH = REPOSITORY / "build" / "bench.json"
+EVIDENCE, MAX_PAIRS = ("text", "pages", "binding", "ablations"), 1_000
 OUTCOMES = {State.DONE: "added", State.KNOWN: "known", State.REFUSED: "refused"}
 
 
@@ -69,11 +70,19 @@ def _parser() -> argparse.ArgumentParser:
     source = judge.add_mutually_exclusive_group()
     source.add_argument("--documents", type=Path, metavar="DIR", help="documents to index (the sample documents)")
     source.add_argument("--cranfield", type=Path, metavar="DIR", help="the Cranfield 1400 collection instead")
+    source.add_argument("--dataset", metavar="DIR_OR_NAME", help="a BEIR- or ViDoRe-style set: folder or hub dataset")
+    judge.add_argument("--split", metavar="NAME", help="of the dataset (test)")
+    judge.add_argument("--language", metavar="NAME", help="ask only the dataset's queries in it, such as english")
+    judge.add_argument("--limit", type=_count, metavar="N", help="ask only the dataset's first N judged queries")
+    judge.add_argument("--revision", metavar="NAME", help="of a dataset on the hub (its newest)")
     judge.add_argument("--queries", type=Path, metavar="FILE", help="judged queries (queries.jsonl of the documents)")
     judge.add_argument("--run-dir", type=Path, metavar="DIR", help="write TREC files of what was judged and ranked")
     judge.add_argument("--json", action="store_true")
     judge.set_defaults(run=_eval)
 
+    bench = commands.add_parser("bench", help="measure what was promised; fails where this machine misses it")
+    bench.add_argument("--out", type=Path, default=BENCH, metavar="FILE", help="where the figures go, as JSON")
+    bench.set_defaults(run=_bench)
     evidence = commands.add_parser(
         "evidence", help="measure everything the README claims: text, pages, binding, ablations"
     )
@@ -82,10 +91,6 @@ def _parser() -> argparse.ArgumentParser:
     evidence.add_argument("--only", action="append", choices=EVIDENCE, help="one part; may be given again (all)")
     evidence.add_argument("--pairs", type=_pairs, default=40, metavar="N", help="pairs of reports for binding (40)")
     evidence.set_defaults(run=_evidence)
-
-    bench = commands.add_parser("bench", help="measure what was promised; fails where this machine misses it")
-    bench.add_argument("--out", type=Path, default=BENCH, metavar="FILE", help="where the figures go, as JSON")
-    bench.set_defaults(run=_bench)
 
     samples = commands.add_parser("samples", help="encode the sample library, for a GPU machine to prepare a demo")
     samples.add_argument("--backbone", metavar="NAME", help="the one to encode with (SMART_BACKBONE)")
@@ -100,6 +105,12 @@ def _parser() -> argparse.ArgumentParser:
 def _top(text: str) -> int:
     if not text.isdecimal() or not 1 <= int(text) <= MAX_TOP:
         raise argparse.ArgumentTypeError(f"must be a whole number from 1 to {MAX_TOP}")
+    return int(text)
+
+
+def _count(text: str) -> int:
+    if not re.fullmatch("[0-9]{1,9}", text) or not int(text):
+        raise argparse.ArgumentTypeError("must be a whole number from 1")
     return int(text)
 
 
@@ -172,9 +183,16 @@ def _line(hit: Hit) -> str:
 def _eval(options: argparse.Namespace, settings: Settings) -> int:
     from smart_demo import evaluation
 
-    if options.cranfield and options.queries:
-        raise SettingRefused("--queries does not go with --cranfield.", "The collection brings its own.")
-    if options.cranfield:
+    choice = {name: given for name in ("split", "language", "limit", "revision") if (given := getattr(options, name))}
+    if (options.cranfield or options.dataset) and options.queries:
+        named = "--cranfield" if options.cranfield else "--dataset"
+        raise SettingRefused(f"--queries does not go with {named}.", "The collection brings its own.")
+    if choice and not options.dataset:
+        raise SettingRefused(f"--{next(iter(choice))} goes with --dataset alone.")
+    if options.dataset:
+        chosen = evaluation.Choice(**choice)
+        report = evaluation.evaluate_standard(settings, options.dataset, chosen, _notice, options.run_dir)
+    elif options.cranfield:
         report = evaluation.evaluate_cranfield(settings, options.cranfield, _notice, options.run_dir)
     else:
         documents = options.documents or settings.samples
@@ -182,6 +200,21 @@ def _eval(options: argparse.Namespace, settings: Settings) -> int:
         report = evaluation.evaluate_documents(settings, documents, queries, _notice, options.run_dir)
     print(json.dumps(report.as_json(), indent=1) if options.json else report.as_text())
     return 0
+
+
+def _bench(options: argparse.Namespace, settings: Settings) -> int:
+    from smart_demo import bench
+
+    goals = [goal for measure in bench.MEASURES for goal in measure()]
+    print(bench.as_markdown(goals))
+    try:
+        options.out.parent.mkdir(parents=True, exist_ok=True)
+        options.out.write_text(json.dumps(bench.as_json(goals), indent=1) + "\n", encoding="utf-8")
+    except OSError as error:
+        raise SettingRefused(
+            f"The figures cannot be written: {error.strerror}.", "Name another file by --out."
+        ) from None
+    return 0 if all(goal.met for goal in goals) else 1
 
 
 def _evidence(options: argparse.Namespace, settings: Settings) -> int:
@@ -207,21 +240,6 @@ def _evidence(options: argparse.Namespace, settings: Settings) -> int:
     for file in files:
         print(file)
     return 0
-
-
-def _bench(options: argparse.Namespace, settings: Settings) -> int:
-    from smart_demo import bench
-
-    goals = [goal for measure in bench.MEASURES for goal in measure()]
-    print(bench.as_markdown(goals))
-    try:
-        options.out.parent.mkdir(parents=True, exist_ok=True)
-        options.out.write_text(json.dumps(bench.as_json(goals), indent=1) + "\n", encoding="utf-8")
-    except OSError as error:
-        raise SettingRefused(
-            f"The figures cannot be written: {error.strerror}.", "Name another file by --out."
-        ) from None
-    return 0 if all(goal.met for goal in goals) else 1
 
 
 def _samples(options: argparse.Namespace, settings: Settings) -> int:

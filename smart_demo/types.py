@@ -12,7 +12,6 @@ import re
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, replace
 from enum import IntEnum, StrEnum
-from itertools import count
 from typing import Self
 
 import numpy as np
@@ -69,8 +68,7 @@ class Scope:
         return self.name
 
 
-SAMPLES = Scope("samples")
-LOCAL = Scope("local")
+SAMPLES, LOCAL = Scope("samples"), Scope("local")
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,8 +107,8 @@ class Page:
         return self.id.number
 
 
-class TokenKind(IntEnum):
-    """What a kept token is. The numbers are written into token files: never change one."""
+class TokenKind(IntEnum):  # the numbers are written into token files: never change one
+    """What a kept token is."""
 
     PATCH = 0
     INSTRUCTION = 1
@@ -188,8 +186,8 @@ class Query:
 
     def __post_init__(self) -> None:
         if self.image is not None and not self.image_hash:
-            content = repr(self.image.shape).encode() + self.image.tobytes()
-            object.__setattr__(self, "image_hash", hashlib.sha256(content).hexdigest())
+            content = hashlib.sha256(repr(self.image.shape).encode() + self.image.tobytes())
+            object.__setattr__(self, "image_hash", content.hexdigest())
 
     @property
     def key(self) -> str:
@@ -223,9 +221,8 @@ class QueryEncoding:
 
     def __post_init__(self) -> None:
         if not self.words:
-            numbers = count()
-            words = tuple(next(numbers) if kind == TokenKind.CONTENT else -1 for kind in self.kinds)
-            object.__setattr__(self, "words", words)
+            content = self.kinds == TokenKind.CONTENT
+            object.__setattr__(self, "words", tuple(np.where(content, content.cumsum() - 1, -1).tolist()))
         if not self.spelled:
             pieces: list[list[str]] = [[] for _ in range(max(self.words, default=-1) + 1)]
             for label, word in zip(self.labels, self.words, strict=False):
@@ -269,13 +266,11 @@ class Encoder:
 
     @property
     def fingerprint(self) -> str:
-        """16 hex digits over every field but the name and the revision: what the weights hold decides, not where
-        they were fetched from, so a folder and a hub id with the same bytes agree. The last layer goes unsaid:
-        libraries made before there was a choice keep their fingerprint.
+        """16 hex digits over every field but name and revision: a folder and a hub id with the same bytes agree. The
+        last layer goes unsaid: libraries made before there was a choice keep their fingerprint.
         """
-        facts = {key: value for key, value in asdict(self).items() if key not in {"name", "revision"}}
-        if not self.late_layer:
-            del facts["late_layer"]
+        unsaid = {"name", "revision"} if self.late_layer else {"name", "revision", "late_layer"}
+        facts = {key: value for key, value in asdict(self).items() if key not in unsaid}
         return hashlib.sha256(json.dumps(facts, sort_keys=True).encode()).hexdigest()[:16]
 
 

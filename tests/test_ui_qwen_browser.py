@@ -21,6 +21,7 @@ from smart_demo.ui.wording import page_key
 from tests.browser_page import PATIENCE, Visit
 from tests.served_app import Served, served_app
 from tests.stories_cases import write_story_samples
+from tests.test_ui_pair_browser import adds_up, outlined, why
 from tests.tiny_qwen import write_tiny_qwen
 
 pytestmark = pytest.mark.browser
@@ -222,6 +223,33 @@ def test_weights_results_and_links_rank_again_without_a_new_encode(served, brows
     other.close()
     assert (app.backbone.queries, app.backbone.pages) == (queries + 1, encoded)
     visitor.close()
+
+
+def test_why_one_page_passed_another_adds_up_over_patches(app, visit):
+    queries = app.backbone.queries
+    _, dialog = why(visit)
+    adds_up(dialog)
+    expect(dialog.locator(".pair-said")).to_contain_text("ahead of")
+    expect(dialog.locator(".pair-image:not(.is-coarse)")).to_have_count(2)
+    assert len(outlined(dialog)) == 2
+    assert app.backbone.queries == queries
+
+
+def test_a_page_asked_for_whole_finds_pages_like_it(app, visit):
+    queries = app.backbone.queries
+    before = visit.page.locator(".answer").get_attribute("data-query")
+    one = clearest(app, QUERY, won=True)
+    viewer = opened(visit, one.page)
+    viewer.get_by_role("button", name="Find more like this").click()
+    viewer.get_by_role("button", name="Search the whole page").click()
+    expect(visit.page.locator(f'.answer:not([data-query="{before}"])')).to_be_visible(timeout=PATIENCE)
+    expect(visit.page.locator("#like")).to_contain_text(one.document)
+    expect(visit.cards("SMART")).to_have_count(app.engine.samples().total)
+    visit.cards("SMART").first.click()
+    picture = visit.page.get_by_role("dialog", name="Page").get_by_role("button", name="picture: adds")
+    picture.click()
+    expect(visit.page.locator(".why-legend")).to_contain_text("picture")
+    assert app.backbone.queries == queries + 1
 
 
 def test_stories_are_told_by_keyboard(visit):

@@ -1,11 +1,21 @@
 """What late interaction is worth on judged queries: metrics, judgements and collections.
 
-metrics     nDCG, recall, MRR of one ranking; the paired bootstrap           pure functions
-judgements  which pages answer which query, read from queries.jsonl
-runs        judged queries through a search
-report      means by method and kind, as JSON and as text
-documents   a folder of documents in a throw-away library                    <- read first
-cranfield   the Cranfield 1400 collection, texts instead of pages
+metrics      nDCG, recall, MRR of one ranking; the paired bootstrap           pure functions
+judgements   which pages answer which query, read from queries.jsonl
+runs         judged queries through a search
+runfiles     what was judged and ranked, as TREC files
+report       means by method and kind, as JSON and as text
+documents    a folder of documents in a throw-away library                    <- read first
+pages        a collection of page pictures in a throw-away library
+texts        a collection of texts without a library; text_search measures it, spool keeps its token states
+cranfield    the Cranfield 1400 collection, read as texts
+standard     BEIR-style and ViDoRe-style collections, by folder or hub name
+hub          a dataset's files from the hub
+layout       which files of a folder hold what
+tables       rows of JSON lines, CSV, TSV and Parquet
+row_fields   ids, grades and texts of a row
+relevance    queries and qrels into judged queries
+beir, vidore the two kinds of collections; album finds the pictures of the second
 
 Manual evaluation, from what is shown to what is exported; all values, arithmetic and files, no screens:
 
@@ -27,14 +37,17 @@ from smart_demo.evaluation.journal import Journal, Taken
 from smart_demo.evaluation.pool import remaining, to_grade, ungraded
 from smart_demo.evaluation.query_list import QueryList, read_queries
 from smart_demo.evaluation.recording import asked, depth, methods, order, record
+from smart_demo.evaluation.relevance import Choice
 from smart_demo.evaluation.report import Report
 from smart_demo.evaluation.scoreboard import Board, boards
 from smart_demo.evaluation.sides import columns
+from smart_demo.evaluation.standard import evaluate_standard
 from smart_demo.evaluation.verdicts import Judgements, fold
 from smart_demo.evaluation.versions import versions_here
 
 __all__ = [
     "Board",
+    "Choice",
     "Contrast",
     "Highlight",
     "Journal",
@@ -50,6 +63,7 @@ __all__ = [
     "depth",
     "evaluate_cranfield",
     "evaluate_documents",
+    "evaluate_standard",
     "find_five",
     "fold",
     "methods",

@@ -49,6 +49,7 @@ def run_files(folder: Path | None, judged: Sequence[Judged], name: Name) -> Iter
             )
     files = _Files(folder, name)
     try:
+        files.open()
         yield files.write
         files.finish()
     except BaseException:
@@ -85,10 +86,13 @@ class _Files:
     def __init__(self, folder: Path, name: Name) -> None:
         self._folder, self._name = folder, name
         self._open: dict[str, TextIO] = {}
-        with _refusals(folder):
-            folder.mkdir(parents=True, exist_ok=True)
+
+    def open(self) -> None:
+        """Begin all of them."""
+        with _refusals(self._folder):
+            self._folder.mkdir(parents=True, exist_ok=True)
             for file in (QRELS, *(f"{method.name}.run" for method in METHODS)):
-                self._open[file] = (folder / (file + UNFINISHED)).open("w", encoding="ascii", newline="\n")
+                self._open[file] = (self._folder / (file + UNFINISHED)).open("w", encoding="ascii", newline="\n")
 
     def write(self, judged: Judged, results: Mapping[str, SearchResult]) -> None:
         """One query's judgements and rankings."""

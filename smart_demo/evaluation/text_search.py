@@ -96,4 +96,4 @@ def _without_words(collection: TextCollection, texts: Texts, encoder: str) -> It
         missing = never_found(collection.judged, set(texts.tokens))
         asking = dict.fromkeys(qid for page in lost for qid in missing.get(page, ()))
         so = f" ({', '.join(asking)})" if asking else ""
-        yield f"{encoder} finds no words in {len(lost):,} of the texts; they count as never found{so}."
+        yield f"Texts in which {encoder} finds no words: {len(lost):,}; they count as never found{so}."

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
@@ -14,9 +15,13 @@ from smart_demo.engine import Engine, open_engine
 from smart_demo.evaluation.runs import ranked
 from smart_demo.types import LOCAL, Query, SearchResult
 
+OpenEngine = Callable[[Settings], Engine]
+INSISTING: OpenEngine = partial(open_engine, fall_back=False)
+"""A measurement of another model than was named would be a wrong number."""
+
 
 @contextmanager
-def open_throwaway(settings: Settings) -> Iterator[Engine]:
+def open_throwaway(settings: Settings, open_library: OpenEngine = INSISTING) -> Iterator[Engine]:
     """An engine whose library lies in a temporary folder and which scores every page, however many there are.
 
     BackboneUnavailable and LibraryError as the engine raises them.
@@ -24,7 +29,7 @@ def open_throwaway(settings: Settings) -> Iterator[Engine]:
     with TemporaryDirectory(prefix="smart-demo-eval-") as name:
         folder = Path(name)
         apart = replace(settings, data_dir=folder / "data", index_dir=folder / "index", exhaustive=sys.maxsize)
-        with open_engine(apart, fall_back=False) as engine:
+        with open_library(apart) as engine:
             yield engine
 
 

@@ -12,7 +12,7 @@ folders    which files a list of paths comes to
 """
 
 from smart_demo.ingest.folders import walk
-from smart_demo.ingest.intake import decode_picture, describe, inspect, render
+from smart_demo.ingest.intake import decode_bytes, decode_picture, describe, inspect, render
 from smart_demo.ingest.upload import Upload, clean_name
 
-__all__ = ["Upload", "clean_name", "decode_picture", "describe", "inspect", "render", "walk"]
+__all__ = ["Upload", "clean_name", "decode_bytes", "decode_picture", "describe", "inspect", "render", "walk"]

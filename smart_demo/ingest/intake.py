@@ -10,7 +10,7 @@ from smart_demo.errors import FileRefused, PageRefused, QueryRefused
 from smart_demo.ingest.kinds import PDF, PICTURE, kind_of
 from smart_demo.ingest.pdf import count_pages, render_pdf
 from smart_demo.ingest.pictures import decode, look_at, render_picture
-from smart_demo.ingest.upload import Upload, clean_name, identify
+from smart_demo.ingest.upload import HEAD, Upload, clean_name, identify
 from smart_demo.types import Page, Pixels
 
 WRONG_TYPE = "It takes PDF, PNG, JPEG, WebP, TIFF, GIF and BMP."
@@ -56,6 +56,22 @@ def decode_picture(path: Path, limits: Limits) -> Pixels:
     if kind_of(head) != PICTURE:
         raise QueryRefused(f"{name} is not a picture.", "Ask with a PNG, JPEG, WebP, TIFF, GIF or BMP.")
     return decode(path, name, limits)
+
+
+def decode_bytes(data: bytes, name: str, limits: Limits) -> Pixels:
+    """The picture in the bytes of a file (its first frame), as `decode_picture` gives it.
+
+    name: as its owner calls it; cleaned here. FileRefused where it is empty, no picture, damaged or over a limit.
+    """
+    name = clean_name(name)
+    if not data:
+        raise FileRefused(f"{name} is empty.")
+    if len(data) > limits.file_bytes:
+        size, limit = len(data) / 2**20, limits.file_bytes / 2**20
+        raise FileRefused(f"{name} has {size:,.1f} MB; the limit is {limit:,.0f} MB.")
+    if kind_of(data[:HEAD]) != PICTURE:
+        raise FileRefused(f"{name} is not a picture.", "It takes PNG, JPEG, WebP, TIFF, GIF and BMP.")
+    return decode(data, name, limits)
 
 
 def describe(limits: Limits) -> str:

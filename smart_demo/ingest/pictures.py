@@ -7,6 +7,7 @@ import warnings
 import zlib
 from collections.abc import Container, Iterator
 from contextlib import contextmanager
+from io import BytesIO
 from pathlib import Path
 
 import numpy as np
@@ -14,7 +15,7 @@ from PIL import Image, ImageOps, UnidentifiedImageError
 
 from smart_demo.config import Limits
 from smart_demo.errors import FileRefused, PageRefused, SmartError
-from smart_demo.ingest.tags import claims_too_much
+from smart_demo.ingest.tags import claim_too_much, claims_too_much
 from smart_demo.ingest.upload import Upload
 from smart_demo.types import Page, PageId, Pixels
 
@@ -71,12 +72,12 @@ def render_picture(upload: Upload, limits: Limits, skip: Container[int]) -> Iter
             yield Page(PageId(upload.file, number), upload.name, upload.pages, pixels)
 
 
-def decode(path: Path, name: str, limits: Limits, number: int = 1) -> Pixels:
+def decode(source: Path | bytes, name: str, limits: Limits, number: int = 1) -> Pixels:
     """Frame `number`, counted from 1: (height, width, 3) RGB, upright, alpha on white, every pixel it has.
 
-    FileRefused where it is damaged or has too many pixels.
+    source: where the picture lies, or the bytes of its file. FileRefused where it is damaged or has too many pixels.
     """
-    with _opened(path, name) as image:
+    with _opened(source, name) as image:
         if number > 1:
             image.seek(number - 1)
         _check_size(image.size, name, limits)
@@ -85,14 +86,14 @@ def decode(path: Path, name: str, limits: Limits, number: int = 1) -> Pixels:
 
 
 @contextmanager
-def _opened(path: Path, name: str) -> Iterator[Image.Image]:
+def _opened(source: Path | bytes, name: str) -> Iterator[Image.Image]:
     """The picture, its pixels not yet read. Whatever Pillow raises inside the context becomes a FileRefused."""
     try:
-        if claims_too_much(path):
+        if claim_too_much(source) if isinstance(source, bytes) else claims_too_much(source):
             raise FileRefused(
                 f"{name} is damaged: its tags claim more than it holds.", "Save it again without metadata."
             )
-        with Image.open(path, formats=FORMATS) as image:
+        with Image.open(BytesIO(source) if isinstance(source, bytes) else source, formats=FORMATS) as image:
             yield image
     except SmartError:
         raise

@@ -32,10 +32,15 @@ MOST_TAGS = 65_535
 def claims_too_much(path: Path) -> bool:
     """True where any directory of tags in the file claims more bytes than the file has."""
     with path.open("rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as data:
-        starts = [match.end() for block in EXIF_BLOCKS for match in block.finditer(data)]
-        if TIFF_START.match(data):
-            starts.append(0)
-        return any(claim > len(data) for start in starts for claim in claims(data, start))
+        return claim_too_much(data)
+
+
+def claim_too_much(data: bytes | mmap.mmap) -> bool:
+    """The same of the bytes of a file."""
+    starts = [match.end() for block in EXIF_BLOCKS for match in block.finditer(data)]
+    if TIFF_START.match(data):
+        starts.append(0)
+    return any(claim > len(data) for start in starts for claim in claims(data, start))
 
 
 def claims(data: bytes | mmap.mmap, start: int) -> Iterator[int]:

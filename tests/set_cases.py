@@ -1,0 +1,106 @@
+"""Small collections in the forms of standard sets, and a Parquet reader whose files are JSON lines."""
+
+import base64
+import csv
+import gzip
+import io
+import json
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from PIL import Image
+
+TEXTS = {"d 1": ("Tides", "high water at noon"), "d2": ("", "bolts and nuts"), "d10": ("Menu", "soup")}
+"""Documents by id: title and text."""
+QUERIES = {"q1": "high water", "q2": "soup menu", "q3": "nobody judged this"}
+QRELS = [("q1", "d 1", 2), ("q1", "d2", 0), ("q2", "d10", 1)]
+
+
+def write_beir(
+    folder: Path,
+    documents: Mapping[str, tuple[str, str]] = TEXTS,
+    queries: Mapping[str, str] = QUERIES,
+    qrels: Iterable[tuple[str, str, object]] = QRELS,
+    split: str = "test",
+    packed: bool = False,
+) -> Path:
+    """A text collection as BEIR hands it out."""
+    corpus = [{"_id": name, "title": title, "text": text} for name, (title, text) in documents.items()]
+    write_lines(folder / f"corpus.jsonl{'.gz' if packed else ''}", corpus)
+    write_lines(folder / f"queries.jsonl{'.gz' if packed else ''}", [{"_id": q, "text": t} for q, t in queries.items()])
+    rows = [{"query-id": query, "corpus-id": document, "score": score} for query, document, score in qrels]
+    write_separated(folder / "qrels" / f"{split}.tsv", rows, ["query-id", "corpus-id", "score"])
+    return folder
+
+
+def write_lines(path: Path, rows: Iterable[Mapping[str, Any]]) -> Path:
+    """JSON lines; gzipped where the suffix says so; as the fake Parquet where it says that."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    data = "".join(json.dumps(row, default=_as_text) + "\n" for row in rows).encode()
+    path.write_bytes(gzip.compress(data) if path.suffix == ".gz" else data)
+    return path
+
+
+def write_separated(path: Path, rows: Iterable[Mapping[str, Any]], columns: Sequence[str]) -> Path:
+    """CSV or TSV, by the suffix."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    text = io.StringIO()
+    writer = csv.DictWriter(text, columns, delimiter="," if path.suffix == ".csv" else "\t", lineterminator="\n")
+    writer.writeheader()
+    writer.writerows(rows)
+    path.write_text(text.getvalue(), encoding="utf-8")
+    return path
+
+
+def colour(red: int, green: int = 0, blue: int = 0, size: tuple[int, int] = (8, 6)) -> bytes:
+    """A PNG of one colour."""
+    file = io.BytesIO()
+    Image.new("RGB", size, (red, green, blue)).save(file, "PNG")
+    return file.getvalue()
+
+
+def picture(data: bytes | None, path: str = "/home/author/page.png") -> dict[str, object]:
+    """A picture as a table of the hub holds it."""
+    return {"bytes": data, "path": path}
+
+
+class FakeParquet:
+    """What pyarrow.parquet.ParquetFile offers, over JSON lines. Remembers which columns were read."""
+
+    asked: list[Sequence[str] | None] = []  # noqa: RUF012  a test clears it
+
+    def __init__(self, path: Path) -> None:
+        text = Path(path).read_text()
+        self._rows = [json.loads(line, object_hook=_as_bytes) for line in text.splitlines()]
+
+    @property
+    def schema_arrow(self) -> "FakeParquet":
+        return self
+
+    @property
+    def names(self) -> list[str]:
+        return list(self._rows[0]) if self._rows else []
+
+    def iter_batches(self, *, batch_size: int, columns: Sequence[str] | None) -> Iterable["FakeBatch"]:
+        self.asked.append(columns)
+        rows = [{k: v for k, v in row.items() if columns is None or k in columns} for row in self._rows]
+        return (FakeBatch(rows[start : start + batch_size]) for start in range(0, len(rows), batch_size))
+
+
+class FakeBatch:
+    """Some rows."""
+
+    def __init__(self, rows: list[dict[str, Any]]) -> None:
+        self._rows = rows
+
+    def to_pylist(self) -> list[dict[str, Any]]:
+        return self._rows
+
+
+def _as_text(data: bytes) -> dict[str, str]:
+    return {"base64": base64.b64encode(data).decode()}
+
+
+def _as_bytes(given: dict[str, Any]) -> Any:
+    return base64.b64decode(given["base64"]) if set(given) == {"base64"} else given
