@@ -83,7 +83,7 @@ def page_bench(engine: Engine, documents: Path, queries: Path, tell: Tell) -> Be
     judged = read_judged(queries, shelf.page)
     backbone = engine.backbone(LOCAL)
     begun = time.perf_counter()
-    notices = [*shelf.notices, *index_shelf(engine, shelf, tell)]
+    notices = index_shelf(engine, shelf, tell)  # what is no document in the folder says nothing of the figures
     pages, pooled = engine.library.pooled([LOCAL], backbone.encoder.fingerprint)
     if not pages:
         raise InputRefused("None of the pages could be indexed.", " ".join(notices))

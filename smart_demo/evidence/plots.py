@@ -152,7 +152,15 @@ def _layers(pyplot: Any, evidence: Json) -> Any:  # noqa: ANN401
         axes.set_xlabel(f"layer of the late states ({last} is the last)")
         axes.set_ylabel("accuracy, %" if part == "binding" else "nDCG@10")
         axes.set_xticks(x)
+        if part == "binding":
+            axes.set_ylim(*_wide(axes.get_ylim()))
         axes.grid(axis="y", color=LINE, linewidth=0.8)
     handles, labels = panels[0][0].get_legend_handles_labels()
     figure.legend(handles, labels, loc="outside lower center", ncols=3, frameon=False)
     return figure
+
+
+def _wide(limits: tuple[float, float]) -> tuple[float, float]:
+    """At least ten points to both sides of chance: differences of a tenth should not look like findings."""
+    low, high = limits
+    return min(low, 40.0), max(high, 60.0)

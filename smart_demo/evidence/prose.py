@@ -59,7 +59,8 @@ def _text(own: Json, evidence: Json) -> Iterator[str]:
     yield (
         f"{own['collection']}: {own['documents']:,} texts, {own['queries']} queries, every text ranked for every "
         f"query. A text is its field .W (the title where that is empty), {window}. "
-        "The gain of a judged text is 5 − grade, not below 1, and 1 for the paper a query came from. "
+        "The gain of a judged text is 5 − grade, not below 1, and 1 for the paper a query came from; copies of the "
+        "collection disagree about which end of the grades is best, on which recall and MRR do not depend. "
         f"{_ties(own)} {' '.join(own['notices'])}"
     )
     yield from _collection(own, "text", evidence)
@@ -130,6 +131,11 @@ def _binding(own: Json, evidence: Json) -> Iterator[str]:
         f"Ties, of {own['questions']:,}: {ties}. The reports of a pair have pooled vectors with a mean cosine of "
         f"{own['pooled_cosine']:.4f}."
     )
+    yield (
+        "One direction alone says little: pooled's interval on A's questions is "
+        f"{tables.span(own['intervals']['a_to_b']['pooled'])} %, and what moves it is which report of a pair is "
+        "preferred, whatever is asked. Over both directions such a preference cancels."
+    )
     yield "\n".join(_differs(evidence["encoder"]["name"], tokens, sees=sees))
     yield "Accuracy as the late part's weight grows:"
     yield tables.binding_curve(own)
@@ -161,7 +167,7 @@ def _ablations(own: Json, evidence: Json) -> Iterator[str]:
         "One setting moved at a time. Columns: late only, SMART, and SMART minus the default with its interval. "
         "Binding is accuracy over both directions, in per cent; its change is in shares. A dash: cannot change (the "
         "late-only ranking under another λ or a sum), or not measured (other encoders on the texts, which would "
-        "have to be encoded again for each)."
+        "have to be encoded again for each). With so many comparisons, one interval in twenty misses by chance alone."
     )
     yield tables.ablations(own)
     if any(row["factor"] == "late layer" and row["pages"] for row in own["rows"]):
