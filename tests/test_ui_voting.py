@@ -156,6 +156,7 @@ def test_a_skip_goes_on_and_comes_round_again(judge):
     first = judge.skip()
     assert first["go"] == 1
     assert "1 skipped" in judge.look(act="go", at=1)
+    assert "Judge the 6 not seen yet" in judge.look(act="go", at=len(judge.desk.queries))
     for at in range(1, len(judge.desk.queries)):
         judge.look(act="go", at=at)
         judge.vote("tie")

@@ -55,7 +55,7 @@ def grade_sheet(pool: Pool, thumbnail: Thumbnail) -> str:
         f'aria-orientation="horizontal">{strip}</ul>'
         '<div class="reading"><button type="button" class="reading-page" data-view aria-label="Open the page large">'
         '<img alt="" draggable="false" hidden></button><p class="reading-said"></p></div>'
-        f"{_desk()}</div></section>"
+        f"{_desk(following)}</div></section>"
     )
 
 
@@ -84,7 +84,7 @@ def _slip(pool: Pool, place: int, page: StoredPage, thumbnail: bytes) -> str:
     )
 
 
-def _desk() -> str:
+def _desk(following: int) -> str:
     buttons = "".join(
         f'<button type="button" class="choice" data-as="{grade}" aria-keyshortcuts="{grade}" aria-pressed="false">'
         f"<kbd>{grade}</kbd><span>{words}</span></button>"
@@ -93,9 +93,10 @@ def _desk() -> str:
     return (
         '<div class="vote-desk is-grades"><p class="vote-trouble" role="alert" hidden></p>'
         f'<div class="choices" role="group" aria-label="How relevant is this page to the query?">{buttons}</div>'
-        '<p class="vote-keys"><span><kbd>←</kbd> <kbd>→</kbd> pages, <kbd>v</kbd> large, <kbd>n</kbd> next query. '
+        '<p class="vote-keys"><span><kbd>←</kbd> <kbd>→</kbd> pages, <kbd>v</kbd> large. '
         "The order is random, and ranks stay hidden until every page has a grade.</span>"
-        '<button type="button" class="way" data-undo aria-keyshortcuts="u">Undo <kbd>u</kbd></button></p></div>'
+        f'<span class="vote-ways">{judge_head.UNDO}<button type="button" class="way" data-go="{following}" '
+        'aria-keyshortcuts="n">Next query <kbd>n</kbd></button></span></p></div>'
     )
 
 

@@ -85,7 +85,7 @@
 
     /* `own` has: name; act, a server function; settle(leaving), called whenever there is a new sheet; key(key). */
     panel(element, watch, trigger, own) {
-      let seen = false, leaving = true;
+      let seen = false, leaving = true, asked = "";
       const sheet = () => element.querySelector("[data-ticket]");
 
       const look = (step = {}) => {
@@ -99,8 +99,17 @@
         element.removeAttribute("data-leaving");
         if (element.querySelector("[data-again]")) setTimeout(() => element.checkVisibility() && look(), 2500);
         own.settle();
+        begin();
         const place = element.querySelector(".judge-at")?.textContent;
         if (place && sheet()) say(`${place}: ${element.querySelector(".judge-query").textContent}`);
+      }
+
+      /* Another query begins at its top. */
+      function begin() {
+        const head = element.querySelector(".judge-head"), now = element.querySelector(".judge-query")?.textContent ?? "";
+        const above = head?.getBoundingClientRect().top ?? 0;
+        if (asked && now !== asked && above < 0) scrollTo({ top: scrollY + above - 12, behavior: "instant" });
+        asked = now;
       }
 
       /* A sheet that comes without its thumbnails is given those of the sheet before. */

@@ -37,20 +37,21 @@ def beginning(desk: Desk, setup: Setup, *, public: bool) -> str:
 
 
 def ending(standing: Standing) -> str:
-    """Everything was judged or skipped."""
-    again = ""
+    """After the last query, whatever was passed over on the way."""
+    unseen = standing.total - standing.judged - standing.skipped
+    again = _way(standing.following, f"Judge the {unseen} not seen yet") if unseen else ""
     if standing.first_skipped is not None:
-        again = (
-            f'<button type="button" class="quiet-button" data-go="{standing.first_skipped}">'
-            f"Go through the {standing.skipped} skipped</button>"
-        )
-    title = "All judged" if standing.judged == standing.total else judge_head.progress(standing).capitalize()
+        again += _way(standing.first_skipped, f"Go through the {standing.skipped} skipped")
+    title = "All judged" if standing.judged == standing.total else "The end of the list"
     return (
         '<section class="judge-door is-end" data-next="-1" aria-label="The end of the list">'
         f"{judge_head.head(title, standing, judge_head.progress(standing))}"
         "<p>What it comes to stands under Results. Judge a query of your own, paste another list under Queries, or go "
         f'back to any query by its dot.</p><p class="judge-ways">'
         f'<button type="button" class="judge-start" data-show="results">See the results</button>{again}'
-        '<button type="button" class="way" data-undo aria-keyshortcuts="u">Undo <kbd>u</kbd></button></p>'
-        f"{judge_head.ask()}</section>"
+        f"{judge_head.UNDO}</p>{judge_head.ask()}</section>"
     )
+
+
+def _way(to: int, words: str) -> str:
+    return f'<button type="button" class="quiet-button" data-go="{to}">{words}</button>'

@@ -14,6 +14,7 @@ from smart_demo.ui.results import formula
 from smart_demo.ui.standing import Fate, Standing
 from smart_demo.ui.wording import esc
 
+UNDO = '<button type="button" class="way" data-undo aria-keyshortcuts="u">Undo <kbd>u</kbd></button>'
 MOST_DOTS = 60
 """Queries up to which each has a dot of its own."""
 _SAID = {Fate.OPEN: "not seen yet", Fate.JUDGED: "judged", Fate.SKIPPED: "skipped"}

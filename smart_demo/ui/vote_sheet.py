@@ -21,7 +21,6 @@ from smart_demo.ui.wording import esc, name, page_key
 CHOICES = {Choice.A: "A is better", Choice.B: "B is better", Choice.TIE: "Tie", Choice.BAD: "Both bad"}
 """In the order of their keys, 1 to 4."""
 METHODS = {POOLED.name: "Pooled only", LATE.name: "Late only", SMART.name: SMART.label}
-_UNDO = '<button type="button" class="way" data-undo aria-keyshortcuts="u">Undo <kbd>u</kbd></button>'
 _SAME = "Both columns show the same pages in the same order: skip it, or say that it is a tie."
 _SEEN = "You were shown before which column is which here. A vote counts, and is marked as not blind."
 
@@ -122,7 +121,7 @@ def _desk() -> str:
         f"<span>What decided it</span>{reasons}</div>"
         f'<textarea class="vote-note" rows="1" maxlength="{LONGEST_NOTE}" placeholder="A note, if you like" '
         'aria-label="Note"></textarea>'
-        f'<span class="vote-ways">{_UNDO}'
+        f'<span class="vote-ways">{judge_head.UNDO}'
         '<button type="button" class="way" data-skip aria-keyshortcuts="n">Skip <kbd>n</kbd></button></span></div>'
         '<p class="vote-keys">Click a page to see it large, or press <kbd>v</kbd>. Nothing tells which column is which'
         " before you have voted.</p></div>"
@@ -137,8 +136,9 @@ def _told(vote: Vote, standing: Standing, link: str) -> str:
         f'<div class="vote-desk is-told"><div><p class="vote-told"><b>{esc(verdict(vote))}</b>'
         f"<span>A was {esc(METHODS[sides.a])}, B was {esc(METHODS[sides.b])}.</span></p>"
         f'<p class="vote-why">{extra}</p></div>'
-        f'<p class="vote-after"><a href="?{esc(link)}" target="_blank" rel="noopener">Open in Compare</a>{_UNDO}'
-        f'<button type="button" class="vote-next" data-go="{standing.following}" aria-keyshortcuts="n">'
+        f'<p class="vote-after"><a href="?{esc(link)}" target="_blank" rel="noopener">Open in Compare</a>'
+        f'{judge_head.UNDO}<button type="button" class="vote-next" data-go="{standing.following}" '
+        'aria-keyshortcuts="n">'
         f"{'Finish' if last else 'Next query'} <kbd>n</kbd></button></p></div>"
     )
 
