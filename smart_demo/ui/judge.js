@@ -18,12 +18,17 @@
 
   const show = (panel) => document.querySelector(`#judge-tabs [role="tab"][data-tab-id="judge-${panel}"]`)?.click();
 
-  /* ---- what was kept is said aloud, from a place that no panel replaces ---- */
-  let spoken;
-  function say(text) {
+  /* ---- what was kept is said aloud, from a place that no panel replaces; what the panel itself does not show, in print ---- */
+  let spoken, printed, until = 0;
+  function say(text, inPrint = false) {
     spoken ??= make("p", { class: "judge-said", role: "status" });
-    if (!spoken.isConnected) stage().append(spoken);
+    printed ??= make("p", { class: "judge-printed", "aria-hidden": "true" });
+    if (!spoken.isConnected) stage().append(spoken, printed);
     spoken.textContent = text;
+    if (!inPrint) return;
+    printed.textContent = text;
+    clearTimeout(until);
+    until = setTimeout(() => { printed.textContent = ""; }, 5000);
   }
 
   /* ---- the large view: a page and nothing that is known of it ---- */
@@ -143,7 +148,7 @@
         element.removeAttribute("data-saying");
         if (!answer || (answer.sentence && !answer.look)) { complain(answer?.sentence ?? SILENT); return; }
         complain("");
-        say(answer.sentence ?? answer.said);
+        say(answer.sentence ?? answer.said, Boolean(answer.sentence) || what.act === "undo");
         if (answer.sheet) replace(answer.sheet);
         else look("go" in answer ? { act: "go", at: answer.go } : {});
         if (!answer.sentence) document.dispatchEvent(new CustomEvent("judged"));
