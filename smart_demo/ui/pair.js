@@ -44,7 +44,8 @@
     dialog.addEventListener("close", () => {
       turn += 1;
       if (!document.querySelector("dialog.viewer[open]")) document.documentElement.classList.remove("is-viewing");
-      if (opener?.isConnected) opener.focus();
+      /* The browser gives the focus back itself, where the opener had it; whoever has moved on since is left there. */
+      if (opener?.isConnected && document.activeElement === document.body) opener.focus();
     });
     table.addEventListener("click", (event) => {
       const row = event.target.closest("tr"), button = row?.querySelector("button");
