@@ -10,6 +10,7 @@ from playwright.sync_api import Locator, Page, expect
 
 from tests.browser_page import PATIENCE, App, Visit, running_app
 from tests.documents import write_pdf
+from tests.test_ui_board_browser import download, scoreboard
 
 pytestmark = pytest.mark.browser
 GONE = re.compile("/component_server")
@@ -62,7 +63,9 @@ def fates(page: Page) -> list[str]:
     return [dot.get_attribute("aria-label").partition(": ")[2] for dot in dots]
 
 
-def test_ten_queries_by_keyboard_one_undone_and_all_of_it_there_after_a_reload_and_a_restart(app, browser):
+def test_ten_queries_by_keyboard_one_undone_survive_a_reload_a_restart_and_the_way_to_a_fresh_library(
+    app, samples, browser, tmp_path
+):
     visit = Visit(browser, app)
     page = visit.open()
     open_panel(page)
@@ -108,7 +111,20 @@ def test_ten_queries_by_keyboard_one_undone_and_all_of_it_there_after_a_reload_a
     page.get_by_role("button", name="Query 1: judged").click()
     arrived(page, 1)
     expect(page.get_by_text(re.compile("^A was (SMART|Pooled only), B was"))).to_be_visible()
+    open_panel(page, "Results")
+    told, kept = scoreboard(page), download(page, "Only the journal", tmp_path)
+    assert "both bad" in told
     visit.close()
+
+    with running_app(samples) as fresh:
+        visit = Visit(browser, fresh)
+        page = visit.open()
+        open_panel(page, "Results")
+        expect(page.locator(".board-none")).to_be_visible()
+        page.locator("#board-take input[type=file]").set_input_files(str(kept))
+        expect(page.locator(".taken")).to_contain_text("entries taken in", timeout=PATIENCE)
+        assert scoreboard(page) == told
+        visit.close()
 
 
 def test_keys_are_text_where_text_is_typed_and_a_large_page_takes_them_all(app, browser):
