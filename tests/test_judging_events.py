@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from smart_demo.errors import InputRefused
 from smart_demo.evaluation.event_lines import line, read
 from smart_demo.evaluation.event_reading import read_lines
-from smart_demo.evaluation.events import Choice, Grade, Session, Skip, Undo, Vote
+from smart_demo.evaluation.events import Choice, Grade, Session, Skip, Told, Undo, Vote
 from smart_demo.evaluation.sides import draw
 from smart_demo.evaluation.trial import Asked, Ranked
 from smart_demo.types import Counted, Query, Reduce, Weights
@@ -23,6 +23,7 @@ EVENTS = [
     Vote(*STAMP, trial_of(weights=Weights(0.5, 2.0, Reduce.SUM, Counted.CONTENT)), Choice.BAD),
     Grade(*STAMP, trial_of(late=(9, 8)), page(9), 3),
     Skip(*STAMP, trial_of().query),
+    Told(*STAMP, SEED, trial_of().query),
     Undo(*STAMP, "02" * 16),
 ]
 
@@ -140,7 +141,7 @@ def test_a_question_with_a_picture_is_named_by_its_reference():
         (changed(["grade"], 1.0, EVENTS[3]), '"grade" must be a whole number'),
         (changed(["page"], str(page(77)), EVENTS[3]), "stands in none of the rankings"),
         (changed(["id"], "0d" * 16, EVENTS[0]), "must belong to itself"),
-        (changed(["undoes"], 7, EVENTS[5]), '"undoes" must be'),
+        (changed(["undoes"], 7, EVENTS[6]), '"undoes" must be'),
         ('{"v": 1, "x": "' + "x" * 2**19 + '"}', "longer than 512 kB"),
     ],
 )

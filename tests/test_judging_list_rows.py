@@ -38,6 +38,12 @@ def rows_of(listed, scores, known=nobody, k=2):
     return list(ask(listed, search, k, known))
 
 
+def test_grades_of_pages_that_were_not_searched_are_no_ideal():
+    elsewhere = {PageId("b" * 16, 1): 3.0}
+    (row,) = rows_of([Listed("tide")], {"tide": SWAPPED}, lambda _: elsewhere)
+    assert (row.pooled, row.smart, row.better, row.own) == (None, None, "", False)
+
+
 def test_a_row_says_how_the_rankings_differ_and_what_the_lists_grades_make_of_it():
     graded = Listed("tide", "q1", (Relevant(HERE, 2, 3.0), Relevant(HERE, 3, 1.0), Relevant("gone.pdf", 1, 3.0)))
     (row,) = rows_of([graded], {"tide": SWAPPED})

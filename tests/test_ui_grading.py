@@ -65,9 +65,12 @@ def test_ranks_are_told_when_every_page_has_a_grade_and_the_vote_is_cast(judge):
     assert [rank for _, _, rank in rows] == [
         str(n) for n in sorted(order.index(p.partition("/")[2]) + 1 for p in shown)
     ]
-    judge.look()
+    assert "marked as not blind" in judge.look()
+    assert "Nothing tells" not in judge.panel
     judge.vote("tie")
     assert "rank, SMART" in judge.pool()
+    (vote,) = judge.journal.judgements.votes.values()
+    assert judge.journal.judgements.seen_before == {vote.id}
 
 
 def test_only_pages_of_the_pool_and_whole_grades_are_taken(judge):

@@ -11,7 +11,7 @@ from smart_demo.evaluation.journal import FOLDER
 from smart_demo.evaluation.query_list import Listed
 from smart_demo.evaluation.sides import Columns
 from smart_demo.types import LOCAL, SMART, Weights
-from smart_demo.ui import visitors
+from smart_demo.ui import judging, visitors
 from smart_demo.ui.judge_head import Setup
 from smart_demo.ui.judging import Judging
 from smart_demo.ui.sheets import Sheets
@@ -205,7 +205,7 @@ def test_weights_of_compare_change_nothing_until_they_are_taken(judge):
     judge.vote("tie")
     assert judge.journal.judgements.last(judge.journal.session.id).trial.weights == SMART.weights
     shown = judge.look(dials=other)
-    assert "stand otherwise (7 pages, 0.50 × pooled + 2.00 × late)" in shown
+    assert "stand otherwise (7 pages, 0.50 × pooled + 2.00 × late (sum))" in shown
     assert "1 of " in shown
     judge.look(act="go", at=1, dials=other)
     judge.vote("tie")
@@ -405,6 +405,33 @@ def test_a_desk_that_is_no_desk_is_a_new_one(make, kept):
         assert (fresh.desk(LOCAL).at, fresh.desk(LOCAL).queries) == (0, fresh.first_queries())
     file.write_bytes(json.dumps(whole).encode())
     assert Judging(judge.handlers).desk(LOCAL) == judge.desk
+
+
+def test_the_longest_list_is_found_again_whatever_is_written_in_it(judge):
+    judge.start()
+    queries = [Listed(f"{'🛟' * 245} {number:03d}", f"q{number}") for number in range(500)]
+    judge.judging.set_queries(LOCAL, queries)
+    assert Judging(judge.handlers).queries(LOCAL) == tuple(queries)
+
+
+def test_a_visitors_journal_is_full_at_what_a_public_page_says(make, monkeypatch):
+    monkeypatch.setattr(judging, "PUBLIC_BYTES", 20_000)
+    public = Judge(make(public=True, uploads=False))
+    public.start()
+    said = [public.vote() for _ in range(12)]
+    assert "is full" in said[-1]["sentence"]
+    files = public.handlers.engine.settings.data_dir / FOLDER
+    assert sum(path.stat().st_size for path in files.glob("visitor-*.jsonl")) <= 20_000
+
+
+def test_to_look_at_results_takes_nobodys_room(make, monkeypatch):
+    monkeypatch.setattr(visitors, "MOST_VISITORS", 1)
+    handlers = make(public=True, uploads=False)
+    voting = Voting(Sheets(Judging(handlers)))
+    one, stranger = (Judge(handlers, f"{number:032x}", voting) for number in (1, 2))
+    one.start()
+    assert stranger.journal.judgements.events == ()
+    assert "data-ticket" in one.look(), "the list is still there"
 
 
 def test_a_list_keeps_no_grades_and_everything_can_be_deleted(judge, kept):

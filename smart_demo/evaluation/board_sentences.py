@@ -83,7 +83,7 @@ def cautions(board: Board) -> Iterator[str]:
         yield f"Left out of the measures, since no graded page is relevant: {_named(texts)}."
     if seen := board.votes.seen_before:
         votes = "1 vote was not blind: it was" if seen == 1 else f"{seen} votes were not blind: they were"
-        yield f"{votes} cast again on a query whose sides had been shown before."
+        yield f"{votes} cast on a query whose sides had been shown before."
     if board.carried:
         grades = "1 grade was" if board.carried == 1 else f"{board.carried} grades were"
         yield f"{grades} given under other weights; a grade is about a page, so it counts here too."

@@ -25,6 +25,7 @@ from smart_demo.evaluation.events import (
     Grade,
     Session,
     Skip,
+    Told,
     Undo,
     Vote,
 )
@@ -43,7 +44,9 @@ FORM = 1
 """Version of the form. A reader refuses forms it does not know."""
 LONGEST_LINE = 2**19
 """Bytes. Fifty pages of each ranking with the longest names, every character spelled by escapes, stay below."""
-KINDS: Mapping[str, type[Event]] = {"session": Session, "vote": Vote, "grade": Grade, "skip": Skip, "undo": Undo}
+KINDS: Mapping[str, type[Event]] = {
+    "session": Session, "vote": Vote, "grade": Grade, "skip": Skip, "told": Told, "undo": Undo,
+}  # fmt: skip
 _NAMES = {kind: name for name, kind in KINDS.items()}
 
 
@@ -61,6 +64,8 @@ def line(event: Event) -> str:
             row |= {"trial": trial_fields(event.trial), "page": str(event.page), "grade": event.grade}
         case Skip():
             row["query"] = asked_fields(event.query)
+        case Told():
+            row |= {"seed": event.seed, "query": asked_fields(event.query)}
         case Undo():
             row["undoes"] = event.event
     return json.dumps(row, ensure_ascii=True, allow_nan=False, separators=(",", ":"))
@@ -79,6 +84,8 @@ def read(text: str | bytes) -> Event:
         return _session(row, stamp)
     if kind is Undo:
         return Undo(*stamp, _id(row, "undoes"))
+    if kind is Told:
+        return Told(*stamp, _id(row, "seed"), read_asked(fields.part(row, "query")))
     if kind is Skip:
         return Skip(*stamp, read_asked(fields.part(row, "query")))
     return _vote(row, stamp) if kind is Vote else _grade(row, stamp)

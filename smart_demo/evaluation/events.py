@@ -85,6 +85,15 @@ class Skip(Event):
 
 
 @dataclass(frozen=True, slots=True)
+class Told(Event):
+    """The ranks of a query's pages were shown without a vote: one that follows is not blind."""
+
+    seed: str
+    """That the sides are drawn from."""
+    query: Asked
+
+
+@dataclass(frozen=True, slots=True)
 class Undo(Event):
     """A vote, a grade or a skip is taken back. What was taken back stays so; the same may be said again."""
 

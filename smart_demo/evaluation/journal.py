@@ -20,7 +20,7 @@ from typing import TypeVar
 from smart_demo.errors import InputRefused, LibraryError
 from smart_demo.evaluation.event_lines import LONGEST_LINE
 from smart_demo.evaluation.event_reading import MOST_BYTES, MOST_EVENTS, Reading, as_lines, read_lines
-from smart_demo.evaluation.events import Event, Grade, Session, Skip, Undo, Vote
+from smart_demo.evaluation.events import Event, Grade, Session, Skip, Told, Undo, Vote
 from smart_demo.evaluation.sides import new_seed
 from smart_demo.evaluation.trial import Asked, Trial
 from smart_demo.evaluation.verdicts import Judgements, fold
@@ -51,8 +51,15 @@ class Taken:
 class Journal:
     """Append-only and safe for threads. What `judgements` says was on disk before."""
 
-    def __init__(self, data_dir: Path, owner: Scope, now: Callable[[], datetime] = lambda: datetime.now(UTC)) -> None:
+    def __init__(
+        self,
+        data_dir: Path,
+        owner: Scope,
+        now: Callable[[], datetime] = lambda: datetime.now(UTC),
+        most_bytes: int | None = None,
+    ) -> None:
         """Open the journal of an owner, which need not be there yet. LibraryError where it cannot be read."""
+        self._most = most_bytes
         self._path, self._now, self._lock = data_dir / FOLDER / f"{owner}.jsonl", now, threading.RLock()
         self._length = self._whole = 0
         self._read = Reading()
@@ -94,6 +101,10 @@ class Journal:
     def skip(self, query: Asked) -> Skip:
         """Keep that the person went on without a vote."""
         return self._add(Skip, query)
+
+    def told(self, trial: Trial) -> Told:
+        """Keep that the sides of a trial were told without a vote."""
+        return self._add(Told, trial.seed, trial.query)
 
     def undo(self) -> Vote | Grade | Skip:
         """Take back the last vote, grade or skip of the owner's session, and give it. InputRefused if there is none."""
@@ -149,19 +160,27 @@ class Journal:
             checked = read_lines(data)  # what could not be read again must not be written
             if checked.refused:
                 raise InputRefused(f"That cannot be kept: {next(iter(checked.refused.values()))}")
-            if len(self._read.events) + len(checked.events) > MOST_EVENTS or self._whole + len(data) > MOST_BYTES:
-                raise LibraryError(
-                    f"The evaluation is full: it keeps {MOST_EVENTS:,} votes, grades and steps back.",
-                    "Export it, then delete it here and begin another.",
-                )
+            self._see_to_room(checked.events, len(data))
             with durable.storage_errors("keep the judgement"):
                 durable.make_folder(self._path.parent)
+                durable.check_space(self._path.parent, len(data))
                 if durable.append(self._path, data, whole=self._whole, length=self._length):
                     break
             self._load()
         self._whole = self._length = self._whole + len(data)
         self._read.events += checked.events
         self._state = None
+
+    def _see_to_room(self, new: Sequence[Event], size: int) -> None:
+        """LibraryError where it is full. The last vote can be taken back even then."""
+        back = all(isinstance(event, Undo) for event in new)
+        most = MOST_BYTES if self._most is None else self._most
+        if self._whole + size > most or (len(self._read.events) + len(new) > MOST_EVENTS and not back):
+            raise LibraryError(
+                f"The evaluation is full: it keeps {MOST_EVENTS:,} votes, grades and steps back, and "
+                f"{most / 2**20:,.0f} MB of them.",
+                "Export it, then delete it here and begin another.",
+            )
 
     def _load(self) -> None:
         """Read the file from its beginning."""

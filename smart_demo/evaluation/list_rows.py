@@ -95,7 +95,8 @@ def _row(one: Listed, found: Found, k: int, known: Known) -> Row:
     graded = dict(one.grades(found.parts.pages))
     unknown, own = len(one.relevant) - len(graded), False
     if not one.relevant:
-        graded = dict(known(one.key))
+        searched = {page.id for page in found.parts.pages}  # a page elsewhere cannot be found, so it is no ideal
+        graded = {page: grade for page, grade in known(one.key).items() if page in searched}
         own = bool(graded)
     rankings = [found.results[method.name] for method in (POOLED, SMART)]
     pooled, smart = (order(ranking) for ranking in rankings)

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
-from smart_demo.evaluation.events import Event, Grade, Session, Skip, Undo, Vote
+from smart_demo.evaluation.events import Event, Grade, Session, Skip, Told, Undo, Vote
 from smart_demo.evaluation.trial import Conditions, Trial
 from smart_demo.types import PageId
 
@@ -30,8 +30,8 @@ class Judgements:
     skipped: frozenset[str]
     """Queries that were skipped and not voted on."""
     seen_before: frozenset[str]
-    """Ids of votes that were cast when the same session had already been shown the sides of the same query, since it
-    had voted on it before. They were not blind."""
+    """Ids of votes that were cast when the same session had already been shown the sides of the same query, by a vote
+    on it or by the ranks of its pages. They were not blind."""
 
     @property
     def sessions(self) -> tuple[Session, ...]:
@@ -84,15 +84,21 @@ def fold(events: Iterable[Event]) -> Judgements:
     return Judgements(ordered, undone, votes, grades, frozenset(skipped - voted), _seen_before(ordered))
 
 
+def sides_told(event: Event) -> tuple[str, str] | None:
+    """The seed and the query whose sides an event has told; None if it told none. What is taken back was told, too."""
+    if isinstance(event, Vote):
+        return event.trial.seed, event.trial.query.key
+    return (event.seed, event.query.key) if isinstance(event, Told) else None
+
+
 def _seen_before(ordered: Iterable[Event]) -> frozenset[str]:
-    """A vote that was taken back had shown the sides, too."""
-    shown, again = set(), set()
+    shown: set[tuple[str, str] | None] = set()
+    again = set()
     for event in ordered:
-        if isinstance(event, Vote):
-            seen = (event.trial.seed, event.trial.query.key)
-            if seen in shown:
-                again.add(event.id)
-            shown.add(seen)
+        about = sides_told(event)
+        if isinstance(event, Vote) and about in shown:
+            again.add(event.id)
+        shown.add(about)
     return frozenset(again)
 
 

@@ -54,7 +54,7 @@ def check_space(folder: Path, size: int) -> None:
     free = disk.f_bavail * disk.f_frsize
     if disk.f_blocks and free < 3 * size + RESERVE:
         raise StorageFull(
-            f"Only {free // 2**20} MB of storage are free, too little to keep another page.",
+            f"Only {free // 2**20} MB of storage are free, too little to keep more.",
             f"At least {RESERVE // 2**20} MB must stay free; free some space, or remove documents.",
         )
 

@@ -20,13 +20,11 @@ from smart_demo.types import Scope
 from smart_demo.ui.board_shell import taken
 from smart_demo.ui.handlers import CALM
 from smart_demo.ui.judgement_list import judgement_list
-from smart_demo.ui.judging import Judging
+from smart_demo.ui.judging import PUBLIC_BYTES, Judging
 from smart_demo.ui.scoreboard_panel import scoreboards
 from smart_demo.ui.wording import count, queries
 
 log = logging.getLogger(__name__)
-PUBLIC_BYTES = 2**20
-"""Of a visitor's journal on a public page, with all that was taken in: some 250 votes."""
 FORMS = {"zip": ("smart-evaluation", "zip", "application/zip"), "jsonl": ("judgements", "jsonl", "application/jsonl")}
 """Form of a file -> its name, its ending, its type."""
 EMPTY = "There is nothing to download yet: nothing is judged."
@@ -108,6 +106,7 @@ class Boards:
                 f"This page keeps {PUBLIC_BYTES // 2**20} MB of judgements for each visitor, and that would be more.",
                 "Run the demo on your own machine to take it in.",
             )
+        self._judging.admit(owner)
         return journal.take(lines)
 
     def _forget(self, owner: Scope) -> dict[str, object]:

@@ -126,7 +126,8 @@ def _at_scale(costs: Costs) -> str:
         "What more pages would need",
         [said for _, said in SIZES],
         rows,
-        f"Extrapolated in a straight line from the figures above. Up to {count(costs.exhaustive, 'page')} this program "
+        "Extrapolated in a straight line from the figures above, without page images and file headers. "
+        f"Up to {count(costs.exhaustive, 'page')} this program "
         f"scores every page; beyond that the {depth} whose pooled vectors are nearest.",
         wide=True,
     )

@@ -22,7 +22,7 @@ from smart_demo.types import Scope
 from smart_demo.ui.asking import Asked, asked, asked_again
 
 FORM = 1
-MOST_BYTES = 2**21
+MOST_BYTES = 2**22
 AS_USUAL = asked()
 """The samples, five pages a column, weights 1 and 1."""
 
@@ -74,6 +74,7 @@ def save(data_dir: Path, owner: Scope, desk: Desk) -> None:
     path = _path(data_dir, owner)
     with durable.storage_errors("keep the list of queries"):
         durable.make_folder(path.parent)
+        durable.check_space(path.parent, MOST_BYTES)
         durable.write_new(path, json.dumps(row).encode("ascii"))
 
 
@@ -95,6 +96,6 @@ def _read(data: bytes) -> Desk:
     if row.get("v") != FORM:
         raise InputRefused("That is no desk.")
     listed = fields.a_list(row, "queries", MOST_QUERIES)
-    queries = read_queries("\n".join(json.dumps(one) for one in listed)).queries
+    queries = read_queries("\n".join(json.dumps(one, ensure_ascii=False) for one in listed)).queries
     at, source = fields.whole(row, "at", 0, MOST_QUERIES), fields.line(row, "source", empty=True)
     return Desk(queries, min(at, len(queries)), asked_again(row.get("search")), source)

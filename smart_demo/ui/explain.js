@@ -9,6 +9,7 @@
 
   window.smartDemo.explaining = (viewer) => {
     const answers = new Map();
+    document.addEventListener("answered", () => answers.clear()); // documents may have come or gone since
     let asked = "", page = "", chosen = "", wide = false, turn = 0, name = "";
 
     const chips = make("div", { class: "why-chips", role: "group", "aria-label": "Where it matched" });

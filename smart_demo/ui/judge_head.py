@@ -9,7 +9,6 @@ from dataclasses import dataclass
 
 from smart_demo.evaluation.query_list import LONGEST_QUERY
 from smart_demo.ui.asking import Asked
-from smart_demo.ui.facts import weight
 from smart_demo.ui.results import formula
 from smart_demo.ui.standing import Fate, Standing
 from smart_demo.ui.wording import esc
@@ -105,8 +104,7 @@ def conditions(search: Asked) -> str:
 def _dials(now: Setup) -> str:
     if not now.differs:
         return "<p>The dials of Compare stand the same. Turn them there, and take them over here.</p>"
-    dials = now.dials
-    shown = f"{dials.top} pages, {weight(dials.weights.pooled)} × pooled + {weight(dials.weights.late)} × late"
+    shown = f"{now.dials.top} pages, {formula(now.dials.weights)}"
     return (
         f"<p>The dials of Compare stand otherwise ({esc(shown)}). They change nothing here until you take them over."
         '</p><button type="button" class="quiet-button" data-take>Judge with the dials of Compare</button>'

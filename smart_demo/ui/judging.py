@@ -23,6 +23,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from smart_demo.errors import InputRefused
+from smart_demo.evaluation.event_reading import MOST_BYTES
 from smart_demo.evaluation.journal import FOLDER, Journal
 from smart_demo.evaluation.query_list import MOST_QUERIES, Listed, read_queries
 from smart_demo.types import LOCAL, Scope
@@ -33,6 +34,8 @@ from smart_demo.ui.desk import Desk
 from smart_demo.ui.handlers import Handlers
 from smart_demo.ui.stories import QUERIES
 
+PUBLIC_BYTES = 2**20
+"""Of a visitor's journal on a public page, with all that was taken in: some 250 votes."""
 OPEN_AT_ONCE = 32
 """Journals that are held in memory."""
 FIRST = 20
@@ -60,12 +63,11 @@ class Judging:
         return visitors.visitor(given)
 
     def journal(self, owner: Scope) -> Journal:
-        """The owner's journal, which need not have anything in it. LibraryError for one visitor too many."""
+        """The owner's journal, which need not have anything in it: to look takes nobody's room."""
         with self._lock:
             journal = self._journals.pop(owner, None)
             if journal is None:
-                self._make_room(owner)
-                journal = Journal(self._data, owner)
+                journal = Journal(self._data, owner, most_bytes=self.most_bytes)
             self._journals[owner] = journal
             while len(self._journals) > OPEN_AT_ONCE:  # they stay on the disk, and two of one file agree
                 self._journals.popitem(last=False)
@@ -89,7 +91,7 @@ class Judging:
         with self._lock:
             if self._desks.get(owner) == desk and self.started(owner):
                 return
-            self._make_room(owner)
+            self.admit(owner)
             desks.save(self._data, owner, desk)
             self._desks[owner] = desk
 
@@ -155,8 +157,15 @@ class Judging:
         found += [replace(one, relevant=()) for one in more if one.query not in told]
         return tuple(found[:FIRST])
 
-    def _make_room(self, owner: Scope) -> None:
-        """LibraryError where a public page keeps as many visitors' judgements as it can and this is another one."""
+    @property
+    def most_bytes(self) -> int:
+        """Of one owner's journal."""
+        return MOST_BYTES if self.handlers.private else PUBLIC_BYTES
+
+    def admit(self, owner: Scope) -> None:
+        """See to room before an owner's first file. LibraryError where a public page keeps as many visitors' judgements
+        as it can and this is another one.
+        """
         if not self.handlers.private:
             visitors.make_room(self._data / FOLDER, owner)
 

@@ -5,6 +5,7 @@
   const { make, stage, picture } = window.smartDemo;
   const KEPT = 24, SIDES = ["X", "Y"];
   const answers = new Map();
+  document.addEventListener("answered", () => answers.clear()); // documents may have come or gone since
   let dialog, title, said, swap, note, table, sheets, server, opener, answer, asked = "", pressed = "", open = false, turn = 0;
 
   const text = (tag, attributes, said) => { const node = make(tag, attributes); node.textContent = said; return node; };

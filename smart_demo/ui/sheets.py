@@ -5,9 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import replace
 
-from smart_demo.evaluation.events import Vote
 from smart_demo.evaluation.pool import to_grade, ungraded
-from smart_demo.evaluation.verdicts import Judgements
+from smart_demo.evaluation.verdicts import Judgements, sides_told
 from smart_demo.types import Scope, StoredPage
 from smart_demo.ui import judge_doors
 from smart_demo.ui.asking import Asked, address
@@ -94,8 +93,5 @@ class Sheets:
 
 
 def _seen(judged: Judgements, shown: Shown) -> bool:
-    """Whether a vote, even one that was taken back, has told the sides of this query."""
-    about = (shown.trial.seed, shown.trial.query.key)
-    return any(
-        isinstance(event, Vote) and (event.trial.seed, event.trial.query.key) == about for event in judged.events
-    )
+    """Whether the sides of this query were told, be it by a vote that was taken back."""
+    return (shown.trial.seed, shown.trial.query.key) in map(sides_told, judged.events)

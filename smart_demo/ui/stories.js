@@ -44,7 +44,9 @@
     const by = { ArrowRight: 1, PageDown: 1, ArrowLeft: -1, PageUp: -1 }[event.key];
     if (box) {
       /* A question asked, or thought better of: the keys are the presenter's again. */
-      if (event.key === "Escape" || (event.key === "Enter" && !event.shiftKey)) setTimeout(() => box.blur());
+      const asks = event.key === "Enter" && !event.shiftKey;
+      if (asks) wanted = sent = -1; // no story is asked for any more
+      if (asks || event.key === "Escape") setTimeout(() => box.blur());
     } else if (by || event.key === "Escape") {
       event.preventDefault();
       event.stopPropagation();

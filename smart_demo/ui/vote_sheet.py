@@ -46,12 +46,13 @@ def vote_sheet(sheet: Sheet, thumbnail: Thumbnail) -> str:
     """The whole panel, blind or, after the vote, revealed."""
     vote, standing = sheet.vote, sheet.standing
     columns = "".join(_column(sheet, side, thumbnail) for side in (A, B))
+    below = _told(vote, standing, sheet.link) if vote else _desk(sheet.seen)
     return (
         f'<section class="sheet-of-votes is-{"told" if vote else "blind"}" data-ticket="{sheet.ticket}" '
         f'data-next="{standing.following}" aria-label="Blind comparison">'
         f"{judge_head.head(sheet.query, standing, judge_head.progress(standing))}"
         f'<div class="judge-under">{judge_head.setup(sheet.setup)}{judge_head.ask()}</div>{_notices(sheet)}'
-        f'<div class="blind-columns">{columns}</div>{_told(vote, standing, sheet.link) if vote else _desk()}</section>'
+        f'<div class="blind-columns">{columns}</div>{below}</section>'
     )
 
 
@@ -103,8 +104,9 @@ def _ranks(trial: Trial, page: PageId) -> str:
     return f'<span class="leaf-ranks"><span>pooled {pooled}</span> <span>SMART {smart}</span></span>'
 
 
-def _desk() -> str:
+def _desk(seen: bool) -> str:
     """What can be said, why, and in which words."""
+    blind = "" if seen else " Nothing tells which column is which before you have voted."
     choices = "".join(
         f'<button type="button" class="choice is-{choice}" data-choice="{choice}" aria-keyshortcuts="{key}">'
         f"<kbd>{key}</kbd><span>{label}</span></button>"
@@ -123,8 +125,7 @@ def _desk() -> str:
         'aria-label="Note"></textarea>'
         f'<span class="vote-ways">{judge_head.UNDO}'
         '<button type="button" class="way" data-skip aria-keyshortcuts="n">Skip <kbd>n</kbd></button></span></div>'
-        '<p class="vote-keys">Click a page to see it large, or press <kbd>v</kbd>. Nothing tells which column is which'
-        " before you have voted.</p></div>"
+        f'<p class="vote-keys">Click a page to see it large, or press <kbd>v</kbd>.{blind}</p></div>'
     )
 
 

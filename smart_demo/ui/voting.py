@@ -19,6 +19,7 @@ from smart_demo.evaluation import fields
 from smart_demo.evaluation.events import HIGHEST_GRADE, LONGEST_NOTE, REASONS, Choice, Grade, Skip, Vote
 from smart_demo.evaluation.pool import to_grade
 from smart_demo.evaluation.query_list import MOST_QUERIES, Listed, read_queries
+from smart_demo.evaluation.verdicts import sides_told
 from smart_demo.types import PageId, Scope
 from smart_demo.ui import judge_head
 from smart_demo.ui.asking import CHOICES, Asked, asked
@@ -130,7 +131,13 @@ class Voting:
         return {"sheet": self._sheets.grades(shown), "said": f"Kept. {words}"}
 
     def _ranks(self, owner: Scope, given: Given) -> dict[str, object]:
-        return {"sheet": self._sheets.grades(self._shown(owner, given), ranks=True), "said": "The ranks are shown."}
+        """Whoever sees them without a vote judges blind no longer: kept, so that a vote that follows says so."""
+        shown, journal = self._shown(owner, given), self._judging.journal(owner)
+        judged, about = journal.judgements, (shown.trial.seed, shown.trial.query.key)
+        whole = all(row.page in judged.graded(shown.trial) for row in to_grade(shown.trial))
+        if whole and about not in map(sides_told, judged.events):
+            journal.told(shown.trial)
+        return {"sheet": self._sheets.grades(shown, ranks=True), "said": "The ranks are shown."}
 
     def _undo(self, owner: Scope, given: Given) -> dict[str, object]:
         """And back to where it was said, if that is in the list."""
