@@ -441,4 +441,6 @@ def test_a_list_keeps_no_grades_and_everything_can_be_deleted(judge, kept):
     assert (judge.desk.open, judge.desk.source) == (Listed("lamp"), "mine.csv")
     judge.judging.forget(LOCAL)
     assert list(kept.iterdir()) == []
+    assert judge.vote()["look"] is True, "a tab that was left open judges nothing of what was deleted"
+    assert list(kept.iterdir()) == []
     assert "Start judging" in judge.look()

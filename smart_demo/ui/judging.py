@@ -103,41 +103,47 @@ class Judging:
         """Another list, open at one of its queries. Grades that the list itself gives are left out: nobody who judges
         blind is shown them. InputRefused for an empty one.
         """
-        bare = tuple(replace(one, relevant=()) for one in queries)[:MOST_QUERIES]
-        if not bare:
-            raise InputRefused("There is no query in the list.")
-        desk = replace(self.desk(owner), queries=bare, at=min(max(at, 0), len(bare) - 1), source=source)
-        self.set_desk(owner, desk)
+        with self._lock:
+            bare = tuple(replace(one, relevant=()) for one in queries)[:MOST_QUERIES]
+            if not bare:
+                raise InputRefused("There is no query in the list.")
+            desk = replace(self.desk(owner), queries=bare, at=min(max(at, 0), len(bare) - 1), source=source)
+            self.set_desk(owner, desk)
 
     def open(self, owner: Scope, at: int) -> None:
         """Another query of the list; its length closes the last."""
-        desk = self.desk(owner)
-        self.set_desk(owner, replace(desk, at=min(max(at, 0), len(desk.queries))))
+        with self._lock:
+            desk = self.desk(owner)
+            self.set_desk(owner, replace(desk, at=min(max(at, 0), len(desk.queries))))
 
     def begin(self, owner: Scope, dials: Asked) -> None:
         """Begin with the depth and the weights of the dials as they stand."""
-        desk = self.desk(owner)
-        self.set_desk(owner, replace(desk, search=_search(dials, desk.search.scope)))
+        with self._lock:
+            desk = self.desk(owner)
+            self.set_desk(owner, replace(desk, search=_search(dials, desk.search.scope)))
 
     def search_by(self, owner: Scope, search: Asked) -> None:
         """Judge with another scope, depth or other weights from here on. Before anything has begun it is not kept."""
-        desk = replace(self.desk(owner), search=_search(search, search.scope))
-        if self.started(owner):
-            self.set_desk(owner, desk)
-        else:
-            with self._lock:
+        with self._lock:
+            desk = replace(self.desk(owner), search=_search(search, search.scope))
+            if self.started(owner):
+                self.set_desk(owner, desk)
+            else:
                 self._desks[owner] = desk
 
     def insert(self, owner: Scope, query: Listed) -> None:
         """Open a query: where it stands in the list, or put into it after the one that is open."""
-        desk = self.desk(owner)
-        at = desk.place(query.key)
-        if at is None:
-            if len(desk.queries) >= MOST_QUERIES:
-                raise InputRefused(f"The list is full: it has {MOST_QUERIES} queries.", "Begin another under Queries.")
-            at = min(desk.at + 1, len(desk.queries))
-            desk = replace(desk, queries=(*desk.queries[:at], replace(query, relevant=()), *desk.queries[at:]))
-        self.set_desk(owner, replace(desk, at=at))
+        with self._lock:
+            desk = self.desk(owner)
+            at = desk.place(query.key)
+            if at is None:
+                if len(desk.queries) >= MOST_QUERIES:
+                    raise InputRefused(
+                        f"The list is full: it has {MOST_QUERIES} queries.", "Begin another under Queries."
+                    )
+                at = min(desk.at + 1, len(desk.queries))
+                desk = replace(desk, queries=(*desk.queries[:at], replace(query, relevant=()), *desk.queries[at:]))
+            self.set_desk(owner, replace(desk, at=at))
 
     def forget(self, owner: Scope) -> None:
         """Delete everything of an owner, on disk too."""

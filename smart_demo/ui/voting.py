@@ -152,7 +152,11 @@ class Voting:
         )
 
     def _shown(self, owner: Scope, given: Given) -> Shown:
-        return self._sheets.trials.of(owner, given.get("ticket"))
+        """What is on the judge's screen. Forgotten where its session was deleted since, in another tab say."""
+        shown = self._sheets.trials.of(owner, given.get("ticket"))
+        if not self._judging.started(owner) or shown.trial.seed != self._judging.journal(owner).session.seed:
+            raise Forgotten
+        return shown
 
 
 def told(vote: Vote) -> str:
