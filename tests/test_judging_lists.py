@@ -37,7 +37,7 @@ def test_a_table_with_a_header(mark):
 def test_a_table_of_queries_alone_and_a_cell_over_two_lines():
     found = read_queries('query\n"tide\ntable"\n\n' + "x" * 301 + "\nbolts\n")
     assert [one.query for one in found.queries] == ["tide table", "bolts"]
-    assert found.notices == ("Line 5: the query has 301 characters; 300 are taken.",)
+    assert found.notices == ("Line 5: the query has 301 characters, more than 300; it is left out.",)
 
 
 def test_json_lines_bring_their_grades():

@@ -157,3 +157,14 @@ def test_the_presenter_s_view_fits_a_phone(app, browser):
     page.get_by_role("button", name="Leave").click()
     expect(page.get_by_role("tab", name="Library")).to_be_visible()
     visitor.close()
+
+
+def test_a_link_to_what_is_gone_says_so_and_a_headline_is_whole_on_a_stage(visit):
+    page = visit.open("/?q=noon&page=samples%2Fdeadbeefdeadbeef-0001")
+    expect(page.locator(".notice")).to_contain_text("not among these results")
+    assert "page=" not in page.url
+    visit.open("/?like=nonsense")
+    expect(page.get_by_text("The part of a page in this link cannot be read")).to_be_visible()
+    page.get_by_role("button", name="Present").click()
+    asked = page.get_by_role("textbox", name="Search")
+    assert asked.evaluate("(box) => box.scrollHeight <= box.clientHeight")

@@ -161,7 +161,7 @@ def _query(query: object, qid: object = "", relevant: tuple[Relevant, ...] = ())
     if not words:
         raise InputRefused("the query is empty.")
     if len(words) > LONGEST_QUERY:
-        raise InputRefused(f"the query has {len(words):,} characters; {LONGEST_QUERY} are taken.")
+        raise InputRefused(f"the query has {len(words):,} characters, more than {LONGEST_QUERY}; it is left out.")
     name = str(qid) if isinstance(qid, int) else qid
     if not isinstance(name, str) or not fields.is_line(name.strip(), LONGEST_QID):
         raise InputRefused(f"the qid must be one line of at most {LONGEST_QID} characters.")

@@ -181,6 +181,8 @@ class Wiring:
         """The first look: what the address asks, or the first example, is already answered."""
         otherwise = asked(QUERIES[0], top=self.handlers.engine.settings.top)
         wanted = asked_by(dict(request.query_params), otherwise) if request else otherwise
+        if request and request.query_params.get("like") and not wanted.picture:
+            gr.Warning("The part of a page in this link cannot be read, so it was left out.")
         page, around = self.page, self._around(self.handlers.pulse())
         around[page.scope] = gr.Radio(self.handlers.choices(), value=wanted.scope, visible=page.private)
         weights = wanted.weights

@@ -151,8 +151,13 @@
     const cards = [...answer.querySelectorAll(".card")].filter((card) => card.dataset.page === pending);
     const card = cards.find((one) => one.dataset.side === "smart") ?? cards[0];
     pending = "";
-    if (card) card.click();
-    else for (const name of ["page", "at"]) remember(name, "");
+    if (card) return card.click();
+    for (const name of ["page", "at"]) remember(name, "");
+    const note = document.createElement("p");
+    note.className = "notice";
+    note.setAttribute("role", "status");
+    note.textContent = "The page that this link opens is not among these results: it may have been deleted since.";
+    answer.querySelector(".verdict")?.after(note);
   }
 
   root.classList.toggle("is-presenting", opened.get("present") === "1");
