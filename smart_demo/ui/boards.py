@@ -6,8 +6,6 @@ Every argument is doubted, as in `handlers`. Files are made in memory and handed
 from __future__ import annotations
 
 import base64
-import logging
-from collections.abc import Callable
 
 from smart_demo.errors import InputRefused, SmartError
 from smart_demo.evaluation.archive import JOURNAL, pack, unpack
@@ -18,13 +16,13 @@ from smart_demo.evaluation.scoreboard import boards
 from smart_demo.evaluation.verdicts import Judgements
 from smart_demo.types import Scope
 from smart_demo.ui.board_shell import taken
-from smart_demo.ui.handlers import CALM
 from smart_demo.ui.judgement_list import judgement_list
 from smart_demo.ui.judging import PUBLIC_BYTES, Judging
+from smart_demo.ui.replies import answered
 from smart_demo.ui.scoreboard_panel import scoreboards
 from smart_demo.ui.wording import count, queries
 
-log = logging.getLogger(__name__)
+FAILURE = "a panel of the judging tab could not be answered"
 FORMS = {"zip": ("smart-evaluation", "zip", "application/zip"), "jsonl": ("judgements", "jsonl", "application/jsonl")}
 """Form of a file -> its name, its ending, its type."""
 EMPTY = "There is nothing to download yet: nothing is judged."
@@ -53,15 +51,15 @@ class Boards:
 
     def look(self, wanted: object) -> dict[str, object]:
         """Markup of an owner's scoreboards and single judgements; or a sentence."""
-        return answered(lambda: self._look(self._journal(field(wanted, "owner"))))
+        return answered(lambda: self._look(self._journal(field(wanted, "owner"))), FAILURE)
 
     def file(self, wanted: object) -> dict[str, object]:
         """The evaluation as a file of the `form` asked for: name, type and content in base64; or a sentence."""
-        return answered(lambda: self._file(self._journal(field(wanted, "owner")), field(wanted, "form")))
+        return answered(lambda: self._file(self._journal(field(wanted, "owner")), field(wanted, "form")), FAILURE)
 
     def forget(self, wanted: object) -> dict[str, object]:
         """Delete an owner's judgements and list; what was done, as `said`; or a sentence."""
-        return answered(lambda: self._forget(self._judging.owner(field(wanted, "owner"))))
+        return answered(lambda: self._forget(self._judging.owner(field(wanted, "owner"))), FAILURE)
 
     def take(self, owner: object, data: bytes) -> str:
         """Go on with an exported evaluation. Markup of what became of it, refusals in words among it."""
@@ -126,14 +124,3 @@ def _remaining(judged: Judgements) -> str:
 def field(wanted: object, name: str) -> object:
     """One field of what a script sent; None where it sent no such thing."""
     return wanted.get(name) if isinstance(wanted, dict) else None
-
-
-def answered(answer: Callable[[], dict[str, object]]) -> dict[str, object]:
-    """What a script gets: the answer, or the sentence why there is none."""
-    try:
-        return answer()
-    except SmartError as error:
-        return {"sentence": error.sentence}
-    except Exception:
-        log.exception("a panel of the judging tab could not be answered")
-        return {"sentence": CALM}

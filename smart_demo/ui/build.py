@@ -253,7 +253,7 @@ def build_app(engine: Engine, preparation: Preparation) -> gr.Blocks:
     uploads = Uploads(functools.partial(engine.add, LOCAL), engine.settings.limits.files)
     handlers = Handlers(engine, uploads, preparation)
 
-    def picture(key: object) -> dict[str, str]:
+    def picture(key: object) -> dict[str, object]:
         return handlers.picture(key)
 
     maps = Maps(handlers)
@@ -275,7 +275,7 @@ def build_app(engine: Engine, preparation: Preparation) -> gr.Blocks:
 
     exports = Exports(handlers, theme.inlined_faces())
 
-    def comparison(wanted: object) -> dict[str, str]:
+    def comparison(wanted: object) -> dict[str, object]:
         return exports.comparison(wanted)
 
     judging = Judging(handlers)

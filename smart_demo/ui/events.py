@@ -11,7 +11,7 @@ from typing import ParamSpec
 import gradio as gr
 
 from smart_demo.errors import InputRefused, SmartError
-from smart_demo.ui.handlers import CALM
+from smart_demo.ui.replies import CALM
 from smart_demo.ui.wording import esc
 
 log = logging.getLogger(__name__)

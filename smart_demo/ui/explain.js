@@ -2,14 +2,13 @@
    Words of queries only ever arrive through textContent; the anatomy is markup made and escaped in Python. */
 (() => {
   "use strict";
-  const make = window.smartDemo.make;
-  const KEPT = 48;
+  const { make, memory } = window.smartDemo;
   const MAPS = [["query", "Whole query", "Every place's best similarity to anything in the query"],
     ["winners", "Winner map", "What each place adds to the score: the late part, to the last bit"]];
 
   window.smartDemo.explaining = (viewer) => {
-    const answers = new Map();
-    document.addEventListener("answered", () => answers.clear()); // documents may have come or gone since
+    const answers = memory(48);
+    document.addEventListener("answered", answers.forget); // documents may have come or gone since
     let asked = "", page = "", chosen = "", wide = false, turn = 0, name = "";
 
     const chips = make("div", { class: "why-chips", role: "group", "aria-label": "Where it matched" });
@@ -39,18 +38,8 @@
     viewer.image.addEventListener("load", fit);
 
     /* One question to the server, answered from memory where it was asked before. */
-    async function ask(what, view) {
-      const key = [what, view, page, asked].join(" ");
-      if (answers.has(key)) return answers.get(key);
-      let answer;
-      try { answer = await viewer.server[what]({ asked: JSON.parse(asked), page, view }); } catch { answer = null; }
-      if (!answer) return { sentence: "The demo does not answer. Is it still running?" };
-      if (!answer.sentence) {
-        answers.set(key, answer);
-        if (answers.size > KEPT) answers.delete(answers.keys().next().value);
-      }
-      return answer;
-    }
+    const ask = (what, view) => answers.recall(
+      [what, view, page, asked].join(" "), () => viewer.server[what]({ asked: JSON.parse(asked), page, view }));
 
     function say(text) {
       caption.textContent = "";

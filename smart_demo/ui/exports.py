@@ -4,23 +4,21 @@
 
 from __future__ import annotations
 
-import logging
 import re
 from collections.abc import Callable
 from dataclasses import replace
 from datetime import datetime
 from urllib.parse import parse_qsl
 
-from smart_demo.errors import InputRefused, LibraryError, SmartError
+from smart_demo.errors import LibraryError
 from smart_demo.types import LATE, LOCAL, POOLED, SMART, Found, Method
 from smart_demo.ui import export
 from smart_demo.ui.asking import CHOICES, Asked, address, asked, asked_again, asked_by
 from smart_demo.ui.export import Circumstances
-from smart_demo.ui.handlers import CALM, Handlers
+from smart_demo.ui.handlers import Handlers
+from smart_demo.ui.replies import answered
 from smart_demo.ui.rows import columns
 from smart_demo.ui.stories import told
-
-log = logging.getLogger(__name__)
 
 
 def _now() -> datetime:
@@ -33,17 +31,13 @@ class Exports:
     def __init__(self, handlers: Handlers, faces: str = "", clock: Callable[[], datetime] = _now) -> None:
         self._handlers, self._faces, self._clock = handlers, faces, clock
 
-    def comparison(self, wanted: object) -> dict[str, str]:
+    def comparison(self, wanted: object) -> dict[str, object]:
         """`page`, the HTML of the search `asked`, seen at the address `at`, and `name`, a file's; or a sentence."""
-        try:
-            if not isinstance(wanted, dict):
-                raise InputRefused("That is no question.")
-            return self._comparison(asked_again(wanted.get("asked")), wanted.get("at"))
-        except SmartError as error:
-            return {"sentence": error.sentence}
-        except Exception:
-            log.exception("a comparison could not be saved")
-            return {"sentence": CALM}
+        given = wanted if isinstance(wanted, dict) else {}
+        return answered(
+            lambda: self._comparison(asked_again(given.get("asked")), given.get("at")),
+            "a comparison could not be saved",
+        )
 
     def _comparison(self, search: Asked, at: object) -> dict[str, str]:
         found = self._found(search)

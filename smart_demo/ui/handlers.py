@@ -33,12 +33,12 @@ from smart_demo.ui.asking import CHOICES, ON_BOTH, ON_MINE, ON_SAMPLES, Asked, a
 from smart_demo.ui.pictures import QueryPictures
 from smart_demo.ui.preparation import Preparation
 from smart_demo.ui.references import region
+from smart_demo.ui.replies import answered
 from smart_demo.ui.stories import told
 from smart_demo.ui.uploads import Uploads
 from smart_demo.ui.wording import size
 
 log = logging.getLogger(__name__)
-CALM = "Something went wrong. The page is as it was; the log of the demo says what happened."
 
 
 @dataclass(frozen=True, slots=True)
@@ -203,16 +203,13 @@ class Handlers:
             raise LibraryError("That page cannot be shown here.")
         return self.engine.page(scope, page)
 
-    def picture(self, key: object) -> dict[str, str]:
+    def picture(self, key: object) -> dict[str, object]:
         """A page's picture as a data address for the viewer, or a sentence why there is none."""
-        try:
-            picture = self.engine.library.picture(self.stored(*parse_page(key)))
-        except SmartError as error:
-            return {"sentence": error.sentence}
-        except Exception:
-            log.exception("a page could not be shown")
-            return {"sentence": CALM}
-        return {"picture": f"data:image/webp;base64,{base64.b64encode(picture).decode('ascii')}"}
+        return answered(lambda: {"picture": self._picture(key)}, "a page could not be shown")
+
+    def _picture(self, key: object) -> str:
+        picture = self.engine.library.picture(self.stored(*parse_page(key)))
+        return f"data:image/webp;base64,{base64.b64encode(picture).decode('ascii')}"
 
     def delete(self, file: object) -> str:
         """Remove one of one's own documents; the sentence that says how much room that made."""

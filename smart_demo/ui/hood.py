@@ -5,22 +5,21 @@ Every argument is doubted, as in `handlers`.
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Sequence
 
 from smart_demo.backbones.protocol import Backbone
 from smart_demo.costs import costs
 from smart_demo.environment import environment
-from smart_demo.errors import InputRefused, LibraryError, SmartError
+from smart_demo.errors import InputRefused, LibraryError
 from smart_demo.report import as_dict
 from smart_demo.types import LOCAL, POOLED, SAMPLES, SMART, Method, Scope
 from smart_demo.ui import environment_card, programs
 from smart_demo.ui.asking import CHOICES, Asked, asked_again
 from smart_demo.ui.costs_panel import costs_panel
 from smart_demo.ui.endpoint import Endpoint
-from smart_demo.ui.handlers import CALM, Handlers
+from smart_demo.ui.handlers import Handlers
+from smart_demo.ui.replies import answered
 
-log = logging.getLogger(__name__)
 WHOSE: dict[tuple[Scope, ...], str] = {(SAMPLES,): "the samples", (LOCAL,): "your documents"}
 NOTHING_ASKED = "There is no answer on the screen yet. Ask something under Compare."
 PICTURE_ALONE = "This was asked with a picture alone, and programs ask with words: there is no code for it."
@@ -34,13 +33,7 @@ class Hood:
 
     def look(self, wanted: object) -> dict[str, object]:
         """Markup of costs and surroundings, code and scores as plain text; or a sentence why not."""
-        try:
-            return self._look(asked_again(wanted))
-        except SmartError as error:
-            return {"sentence": error.sentence}
-        except Exception:
-            log.exception("a look under the hood failed")
-            return {"sentence": CALM}
+        return answered(lambda: self._look(asked_again(wanted)), "a look under the hood failed")
 
     def _look(self, search: Asked) -> dict[str, object]:
         scopes, engine = CHOICES[search.scope], self._handlers.engine

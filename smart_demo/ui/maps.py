@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-import logging
-from collections.abc import Callable
-
-from smart_demo.errors import InputRefused, LibraryError, SmartError
+from smart_demo.errors import InputRefused, LibraryError
 from smart_demo.explanation import Explanation, Pairing
 from smart_demo.types import LOCAL, Scope
 from smart_demo.ui import explaining, pairing
 from smart_demo.ui.asking import CHOICES, Asked, asked_again
-from smart_demo.ui.handlers import CALM, Handlers, parse_page
+from smart_demo.ui.handlers import Handlers, parse_page
+from smart_demo.ui.replies import answered
 
-log = logging.getLogger(__name__)
+FAILURE = "a page could not be explained"
 
 
 class Maps:
@@ -23,17 +21,17 @@ class Maps:
 
     def explain(self, wanted: object) -> dict[str, object]:
         """The words of a search and what each adds to a page's score; or a sentence why not."""
-        return _calm(lambda: explaining.described(self._explanation(wanted)))
+        return answered(lambda: explaining.described(self._explanation(wanted)), FAILURE)
 
     def overlay(self, wanted: object) -> dict[str, object]:
         """One map to lie over the page, with its legend; or a sentence why not."""
-        return _calm(lambda: explaining.overlay(self._explanation(wanted), _field(wanted, "view")))
+        return answered(lambda: explaining.overlay(self._explanation(wanted), _field(wanted, "view")), FAILURE)
 
     def pair(self, wanted: object) -> dict[str, object]:
         """Why one page of a search passed another, `page` and `other`; left out, the other is the one that tells most
         of the page's move. Or a sentence why not.
         """
-        return _calm(lambda: pairing.described(self._pairing(wanted)))
+        return answered(lambda: pairing.described(self._pairing(wanted)), FAILURE)
 
     def _explanation(self, wanted: object) -> Explanation:
         search, scopes = self._search(wanted)
@@ -61,13 +59,3 @@ def _field(fields: object, name: str) -> object:
     if not isinstance(fields, dict):
         raise InputRefused("That is no question.")
     return fields.get(name)
-
-
-def _calm(answer: Callable[[], dict[str, object]]) -> dict[str, object]:
-    try:
-        return answer()
-    except SmartError as error:
-        return {"sentence": error.sentence}
-    except Exception:
-        log.exception("a page could not be explained")
-        return {"sentence": CALM}

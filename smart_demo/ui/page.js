@@ -43,17 +43,24 @@
     }
   }
 
-  /* ---- pictures of pages, the last of them kept ---- */
-  const pictures = new Map();
-  async function picture(server, page) {
-    if (pictures.has(page)) return { picture: pictures.get(page) };
-    let answer;
-    try { answer = await server.picture(page); } catch { answer = null; }
-    if (!answer?.picture) return { sentence: answer?.sentence ?? "The page could not be fetched. Is the demo still running?" };
-    pictures.set(page, answer.picture);
-    if (pictures.size > 24) pictures.delete(pictures.keys().next().value);
-    return answer;
+  /* ---- questions to the server: the last answers are kept, sentences why there is none are not ---- */
+  function memory(most, silent = "The demo does not answer. Is it still running?") {
+    const kept = new Map();
+    async function recall(key, ask) {
+      if (kept.has(key)) return kept.get(key);
+      let answer;
+      try { answer = await ask(); } catch { answer = null; }
+      if (!answer) return { sentence: silent };
+      if (!answer.sentence) {
+        kept.set(key, answer);
+        if (kept.size > most) kept.delete(kept.keys().next().value);
+      }
+      return answer;
+    }
+    return { recall, peek: (key) => kept.get(key), forget: () => kept.clear() };
   }
+  const pictures = memory(24, "The page could not be fetched. Is the demo still running?");
+  const picture = (server, page) => pictures.recall(page, () => server.picture(page));
 
   /* ---- the viewer ---- */
   const viewer = {
@@ -152,7 +159,7 @@
     async load(card) {
       const token = ++this.token, page = card.dataset.page, thumb = card.querySelector("img.thumb");
       this.note.textContent = "";
-      const kept = pictures.get(page);
+      const kept = pictures.peek(page)?.picture;
       this.image.classList.toggle("is-coarse", !kept);
       this.image.hidden = !kept && !thumb;
       this.image.src = kept ?? thumb?.src ?? "";
@@ -264,7 +271,7 @@
 
   /* ---- what the HTML components call when they are there ---- */
   window.smartDemo = {
-    make, stage, picture, viewer,
+    make, stage, picture, memory, viewer,
     results(element, server, watch, trigger) {
       viewer.trigger = trigger;
       const card = (event) => event.target.closest?.(".card");

@@ -2,10 +2,9 @@
    sentence is made in Python and set as text here; words and names stand in <bdi>. */
 (() => {
   "use strict";
-  const { make, stage, picture } = window.smartDemo;
-  const KEPT = 24, SIDES = ["X", "Y"];
-  const answers = new Map();
-  document.addEventListener("answered", () => answers.clear()); // documents may have come or gone since
+  const { make, stage, picture, memory } = window.smartDemo;
+  const SIDES = ["X", "Y"], answers = memory(24);
+  document.addEventListener("answered", answers.forget); // documents may have come or gone since
   let dialog, title, said, swap, note, table, sheets, server, opener, answer, asked = "", pressed = "", open = false, turn = 0;
 
   const text = (tag, attributes, said) => { const node = make(tag, attributes); node.textContent = said; return node; };
@@ -76,18 +75,8 @@
   }
 
   /* ---- what is asked of the server ---- */
-  async function ask(page, other) {
-    const key = [page, other, asked].join(" ");
-    if (answers.has(key)) return answers.get(key);
-    let told;
-    try { told = await server.pair({ asked: JSON.parse(asked), page, other }); } catch { told = null; }
-    if (!told) return { sentence: "The demo does not answer. Is it still running?" };
-    if (!told.sentence) {
-      answers.set(key, told);
-      if (answers.size > KEPT) answers.delete(answers.keys().next().value);
-    }
-    return told;
-  }
+  const ask = (page, other) =>
+    answers.recall([page, other, asked].join(" "), () => server.pair({ asked: JSON.parse(asked), page, other }));
 
   async function load(page, other) {
     const now = ++turn;

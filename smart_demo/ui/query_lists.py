@@ -20,12 +20,12 @@ from smart_demo.evaluation.query_list import MOST_QUERIES, Listed, read_queries
 from smart_demo.recent import Recent
 from smart_demo.types import LOCAL, POOLED, SAMPLES, SMART, Found, Method, Query, Scope
 from smart_demo.ui.asking import CHOICES, Asked
-from smart_demo.ui.boards import answered, field
-from smart_demo.ui.handlers import CALM
+from smart_demo.ui.boards import FAILURE, field
 from smart_demo.ui.judging import Judging
 from smart_demo.ui.list_progress import ended, refused, step, waiting
 from smart_demo.ui.list_run import Run, noticed, summary, written
 from smart_demo.ui.query_table import Shown, query_table
+from smart_demo.ui.replies import CALM, answered
 from smart_demo.ui.wording import count
 
 log = logging.getLogger(__name__)
@@ -79,11 +79,11 @@ class QueryLists:
 
     def table(self, wanted: object) -> dict[str, object]:
         """Markup of what a run found, and the same as `csv`; or a sentence."""
-        return answered(lambda: _table(self._kept(wanted)))
+        return answered(lambda: _table(self._kept(wanted)), FAILURE)
 
     def vote(self, wanted: object) -> dict[str, object]:
         """Lay the list of a run on the owner's desk, open at the query `at`; or a sentence."""
-        return answered(lambda: self._vote(self._kept(wanted), wanted))
+        return answered(lambda: self._vote(self._kept(wanted), wanted), FAILURE)
 
     def sample(self) -> str:
         """The sample library's own queries, with their judgements. InputRefused where there are none."""

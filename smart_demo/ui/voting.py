@@ -24,7 +24,8 @@ from smart_demo.types import PageId, Scope
 from smart_demo.ui import judge_head
 from smart_demo.ui.asking import CHOICES, Asked, asked
 from smart_demo.ui.grade_sheet import GRADES
-from smart_demo.ui.handlers import CALM, parse_page
+from smart_demo.ui.handlers import parse_page
+from smart_demo.ui.replies import CALM, answered
 from smart_demo.ui.sheets import Sheets
 from smart_demo.ui.trials import Forgotten, NotReady, Shown
 from smart_demo.ui.vote_sheet import METHODS, verdict
@@ -95,17 +96,15 @@ class Voting:
         return self._said(wanted, {"grade": self._grade, "undo": self._undo, "ranks": self._ranks})
 
     def _said(self, wanted: object, acts: Mapping[str, Act]) -> dict[str, object]:
+        return answered(lambda: self._act(wanted, acts), "what a judge said could not be kept")
+
+    def _act(self, wanted: object, acts: Mapping[str, Act]) -> dict[str, object]:
+        given = fields.an_object(wanted, "that")
+        act = acts[fields.one_of(given, "act", tuple(acts))]
         try:
-            given = fields.an_object(wanted, "that")
-            act = acts[fields.one_of(given, "act", tuple(acts))]
             return act(self._judging.owner(given.get("owner")), given)
         except Forgotten as error:
             return {"sentence": error.sentence, "look": True}
-        except SmartError as error:
-            return {"sentence": error.sentence}
-        except Exception:
-            log.exception("what a judge said could not be kept")
-            return {"sentence": CALM}
 
     def _vote(self, owner: Scope, given: Given) -> dict[str, object]:
         shown, choice = self._shown(owner, given), fields.one_of(given, "choice", tuple(Choice))
