@@ -36,6 +36,26 @@ class Limits:
 
 
 @dataclass(frozen=True, slots=True)
+class Quotas:
+    """What one library, all visitors together and the waiting line may hold. Stated before it bites."""
+
+    library_pages: int = 20_000
+    """Pages of one library; the samples are not counted."""
+    library_bytes: int = 50_000 * 2**20
+    """Bytes on disk of one library."""
+    total_bytes: int = 4_000 * 2**20
+    """Bytes on disk of all visitors' libraries and judgements on a public page."""
+    keep_hours: int = 24
+    """After its last change a visitor's library is deleted, on a public page."""
+    waiting: int = 40
+    """Uploaded files that wait to be read, of everybody."""
+    queue: int = 20
+    """Requests that wait to be answered."""
+    query: int = 2_000
+    """Characters of a query."""
+
+
+@dataclass(frozen=True, slots=True)
 class Settings:
     """One frozen value for the whole process."""
 
@@ -59,6 +79,9 @@ class Settings:
     top: int = 5
     """Results per column, until the slider says otherwise."""
     limits: Limits = Limits()
+    quotas: Quotas = Quotas()
+    lasting: bool = True
+    """Whether the data folder outlives a restart of the machine; where it does not, the page says so."""
     samples: Path = SAMPLE_DOCUMENTS
     """Documents of the sample library; a presenter may point to a folder of their own."""
 
@@ -83,8 +106,7 @@ def read_settings(env: Mapping[str, str]) -> Settings:
         data_dir=data,
         index_dir=_folder(env, "SMART_INDEX_DIR", data / "index"),
         public=public,
-        # Until libraries are isolated from each other, a public page takes nobody's documents.
-        uploads=_flag(env, "SMART_UPLOADS", default=not public) and not public,
+        uploads=_flag(env, "SMART_UPLOADS", default=True),
         codec=_one_of(env, "SMART_CODEC", CODECS),
         visual_tokens=_number(env, "SMART_VISUAL_TOKENS", 1_280, 4, 4_096),
         token_filter=_one_of(env, "SMART_TOKEN_FILTER", TOKEN_FILTERS),
@@ -92,7 +114,23 @@ def read_settings(env: Mapping[str, str]) -> Settings:
         exhaustive=_number(env, "SMART_EXHAUSTIVE", 2_000, 0, 1_000_000),
         candidates=_number(env, "SMART_CANDIDATES", 100, 1, 10_000),
         limits=limits,
+        quotas=_quotas(env, public=public),
+        # The disk of a Space is lost when it sleeps; whoever mounts a lasting one there says so.
+        lasting=_flag(env, "SMART_LASTING", default=not env.get("SPACE_ID")),
         samples=_folder(env, "SMART_SAMPLE_DOCS", SAMPLE_DOCUMENTS),
+    )
+
+
+def _quotas(env: Mapping[str, str], *, public: bool) -> Quotas:
+    """A visitor of a public page gets far less room than the owner of a private one."""
+    return Quotas(
+        library_pages=_number(env, "SMART_LIBRARY_PAGES", 200 if public else 20_000, 1, 1_000_000),
+        library_bytes=_number(env, "SMART_LIBRARY_MB", 500 if public else 50_000, 1, 10_000_000) * 2**20,
+        total_bytes=_number(env, "SMART_TOTAL_MB", 4_000, 1, 10_000_000) * 2**20,
+        keep_hours=_number(env, "SMART_KEEP_HOURS", 24, 1, 8_760),
+        waiting=_number(env, "SMART_WAITING_FILES", 40, 1, 1_000),
+        queue=_number(env, "SMART_QUEUE", 20, 1, 1_000),
+        query=_number(env, "SMART_MAX_QUERY", 2_000, 10, 20_000),
     )
 
 

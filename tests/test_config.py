@@ -37,13 +37,13 @@ def test_the_index_may_lie_on_another_disk():
     [
         ({}, False, True),
         ({"SMART_UPLOADS": "off"}, False, False),
-        ({"SPACE_ID": "me/demo"}, True, False),
-        ({"SPACE_ID": "me/demo", "SMART_UPLOADS": "on"}, True, False),  # until libraries are isolated
+        ({"SPACE_ID": "me/demo"}, True, True),
+        ({"SPACE_ID": "me/demo", "SMART_UPLOADS": "off"}, True, False),
         ({"SPACE_ID": "me/demo", "SMART_PUBLIC": "false"}, False, True),
-        ({"SMART_PUBLIC": "1"}, True, False),
+        ({"SMART_PUBLIC": "1"}, True, True),
     ],
 )
-def test_a_public_page_takes_no_documents(env, public, uploads):
+def test_who_is_served_and_whether_documents_are_taken(env, public, uploads):
     read = read_settings(env)
     assert (read.public, read.uploads) == (public, uploads)
 
@@ -65,3 +65,33 @@ def test_a_public_page_takes_no_documents(env, public, uploads):
 def test_nonsense_is_refused_by_name(name, value):
     with pytest.raises(SettingRefused, match=name):
         read_settings({name: value})
+
+
+def test_a_visitor_of_a_public_page_gets_less_room_than_its_owner_on_a_private_one():
+    private, public = read_settings({}).quotas, read_settings({"SMART_PUBLIC": "on"}).quotas
+    assert public.library_pages < private.library_pages
+    assert public.library_bytes < private.library_bytes
+
+
+def test_room_time_and_waiting_are_settings():
+    read = read_settings(
+        {
+            "SMART_LIBRARY_PAGES": "7",
+            "SMART_LIBRARY_MB": "3",
+            "SMART_TOTAL_MB": "9",
+            "SMART_KEEP_HOURS": "2",
+            "SMART_WAITING_FILES": "5",
+            "SMART_QUEUE": "6",
+            "SMART_MAX_QUERY": "100",
+        }
+    ).quotas
+    assert (read.library_pages, read.library_bytes, read.total_bytes) == (7, 3 * 2**20, 9 * 2**20)
+    assert (read.keep_hours, read.waiting, read.queue, read.query) == (2, 5, 6, 100)
+
+
+@pytest.mark.parametrize(
+    ("env", "lasting"),
+    [({}, True), ({"SPACE_ID": "me/demo"}, False), ({"SPACE_ID": "me/demo", "SMART_LASTING": "on"}, True)],
+)
+def test_the_disk_of_a_space_is_taken_for_temporary_unless_told_otherwise(env, lasting):
+    assert read_settings(env).lasting is lasting
