@@ -50,7 +50,7 @@ def started(folder: Path, *, main: WordBackbone | None = None, **changes: object
     library = Library.open(settings.data_dir, settings.index_dir, settings.codec)
     backbones = Backbones(Choice("words", "a test", insisted=True), models.__getitem__, fall_back=True)
     engine = Engine(library, backbones, settings)
-    return Handlers(engine, Uploads(lambda files: engine.add(LOCAL, files), 20), Preparation(engine))
+    return Handlers(engine, Uploads(engine.add, 20), Preparation(engine))
 
 
 def add_own(handlers: Handlers, folder: Path) -> None:

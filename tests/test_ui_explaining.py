@@ -55,7 +55,7 @@ def make(tmp_path):
         opened.append(engine)
         list(engine.prepare_samples())
         list(engine.add(LOCAL, [(write_pdf(tmp_path / "mine.pdf", "harbour master"), "mine.pdf")]))
-        uploads = Uploads(lambda files: engine.add(LOCAL, files), 20)
+        uploads = Uploads(engine.add, 20)
         return Maps(Handlers(engine, uploads, Preparation(engine)))
 
     yield start

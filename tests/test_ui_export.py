@@ -211,7 +211,7 @@ def make(tmp_path):
         opened.append(engine)
         list(engine.prepare_samples())
         list(engine.add(LOCAL, [(write_pdf(tmp_path / "mine.pdf", "harbour master"), "mine.pdf")]))
-        handlers = Handlers(engine, Uploads(lambda files: engine.add(LOCAL, files), 20), Preparation(engine))
+        handlers = Handlers(engine, Uploads(engine.add, 20), Preparation(engine))
         return Exports(handlers, clock=lambda: WHEN), handlers, words
 
     yield start

@@ -52,7 +52,7 @@ def make(tmp_path):
         engine = Engine(library, Backbones(Choice("words", "a test", insisted=True), load, fall_back=True), settings)
         opened.append(engine)
         preparation = Preparation(engine)
-        return Handlers(engine, Uploads(lambda files: engine.add(LOCAL, files), 20), preparation)
+        return Handlers(engine, Uploads(engine.add, 20), preparation)
 
     yield start
     for engine in opened:

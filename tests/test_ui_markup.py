@@ -6,7 +6,7 @@ from html.parser import HTMLParser
 import pytest
 
 from smart_demo.comparison import Change, Move
-from smart_demo.config import Limits
+from smart_demo.config import read_settings
 from smart_demo.samples import Samples
 from smart_demo.serving import Serving
 from smart_demo.types import LOCAL, SAMPLES, Document, Progress, State, Weights
@@ -71,7 +71,7 @@ def test_names_and_queries_never_become_markup(name):
         results.empty(name, name),
         frame.chips([name], name),
         frame.status(serving, name),
-        frame.footer(serving, name, public=False),
+        frame.footer(serving, name, read_settings({})),
     ):
         seen = Markup(markup)
         seen.check()
@@ -83,7 +83,7 @@ def test_names_and_queries_never_become_markup(name):
 
 def test_everything_fixed_is_sound_markup():
     parts = [frame.header(), frame.hero(), frame.how(), results.opening(), library_panel.closed()]
-    parts += [library_panel.intro(Limits()), results.preparing(Samples(3, 9, "minilm"))]
+    parts += [library_panel.intro(read_settings({})), results.preparing(Samples(3, 9, "minilm"))]
     for part in parts:
         Markup(part).check()
 
@@ -196,8 +196,8 @@ def test_a_fallback_is_said_above_everything_and_a_load_too():
 
 def test_samples_of_another_encoder_are_labelled():
     serving = Serving("qwen3-vl-2b", "qwen3-vl-2b", False, "A GPU was found.")
-    assert "The samples are served by minilm." in frame.footer(serving, "minilm", public=False)
-    assert "served by" not in frame.footer(serving, "qwen3-vl-2b", public=False)
+    assert "The samples are served by minilm." in frame.footer(serving, "minilm", read_settings({}))
+    assert "served by" not in frame.footer(serving, "qwen3-vl-2b", read_settings({}))
 
 
 def test_the_refusal_of_a_public_page_says_how_to_run_it_oneself():

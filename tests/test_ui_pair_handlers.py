@@ -51,7 +51,7 @@ def make(tmp_path):
         opened.append(engine)
         list(engine.prepare_samples())
         list(engine.add(LOCAL, [(write_pdf(tmp_path / "mine.pdf", "harbour master", "harbour tide"), "mine.pdf")]))
-        return Maps(Handlers(engine, Uploads(lambda files: engine.add(LOCAL, files), 20), Preparation(engine)))
+        return Maps(Handlers(engine, Uploads(engine.add, 20), Preparation(engine)))
 
     yield start
     for engine in opened:

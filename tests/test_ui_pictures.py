@@ -70,7 +70,7 @@ def make(tmp_path_factory):
         main = engine.backbones.main()
         list(engine.prepare_samples(main))
         list(engine.add(LOCAL, [(write_pdf(tmp_path / "mine.pdf", "harbour master"), "mine.pdf")]))
-        return Handlers(engine, Uploads(lambda files: engine.add(LOCAL, files), 20), Preparation(engine))
+        return Handlers(engine, Uploads(engine.add, 20), Preparation(engine))
 
     yield start
     for engine in opened:
@@ -327,14 +327,14 @@ def test_a_copy_that_the_library_waits_for_is_left_to_it(handlers, tmp_path, mon
     copy = copy_of(tmp_path)
     reached, kept = [], []
 
-    def add(files):
+    def add(_, files):
         reached.extend(path.exists() for path, _ in files)
         kept.append(handlers.keep(copy))
         reached.extend(path.exists() for path, _ in files)
         yield Progress("q.png", State.DONE, 1, 1)
 
     monkeypatch.setattr(handlers, "uploads", Uploads(add, 20))
-    handlers.uploads.submit([copy])
+    handlers.uploads.submit(LOCAL, [copy])
     handlers.uploads.wait(10)
     assert reached == [True, True]
     assert kept

@@ -5,7 +5,7 @@ import threading
 import pytest
 
 from smart_demo.errors import StorageFull
-from smart_demo.types import Progress, State
+from smart_demo.types import LOCAL, Progress, Scope, State
 from smart_demo.ui.uploads import Uploads
 
 
@@ -20,7 +20,7 @@ def copies(tmp_path, *names):
     return paths
 
 
-def add_two_pages(files):
+def add_two_pages(_, files):
     for _, name in files:
         yield Progress(name, State.WORKING, 1, 2)
         yield Progress(name, State.DONE, 2, 2)
@@ -28,33 +28,33 @@ def add_two_pages(files):
 
 def test_every_file_has_its_outcome_and_no_copy_stays(tmp_path):
     uploads = Uploads(add_two_pages, 20)
-    uploads.submit(copies(tmp_path, "a.pdf", "b.pdf"))
+    uploads.submit(LOCAL, copies(tmp_path, "a.pdf", "b.pdf"))
     uploads.wait(10)
-    assert [(p.document, p.state) for p in uploads.progress] == [("a.pdf", State.DONE), ("b.pdf", State.DONE)]
+    assert [(p.document, p.state) for p in uploads.progress(LOCAL)] == [("a.pdf", State.DONE), ("b.pdf", State.DONE)]
     assert list(tmp_path.iterdir()) == []
-    assert not uploads.running
+    assert not uploads.running(LOCAL)
 
 
 def test_files_over_the_limit_are_refused_in_words_and_deleted(tmp_path):
     uploads = Uploads(add_two_pages, 1)
-    uploads.submit(copies(tmp_path, "a.pdf", "b.pdf"))
+    uploads.submit(LOCAL, copies(tmp_path, "a.pdf", "b.pdf"))
     uploads.wait(10)
-    assert [p.state for p in uploads.progress] == [State.DONE, State.REFUSED]
-    assert "Only 1 file" in uploads.progress[1].message
+    assert [p.state for p in uploads.progress(LOCAL)] == [State.DONE, State.REFUSED]
+    assert "Only 1 file" in uploads.progress(LOCAL)[1].message
     assert list(tmp_path.iterdir()) == []
 
 
 def test_a_file_dropped_again_while_it_waits_is_read_again(tmp_path):
-    def add(files):
+    def add(_, files):
         for path, name in files:
             yield Progress(name, State.DONE if path.read_bytes() == b"bytes" else State.REFUSED, 1, 1)
 
     uploads = Uploads(add, 2)
     (copy,) = copies(tmp_path, "a.pdf")
-    uploads.submit([copy, copy, copy])  # Gradio names the folder by the content, so equal files share one copy
+    uploads.submit(LOCAL, [copy, copy, copy])  # Gradio names the folder by the content, so equal files share one copy
     uploads.wait(10)
-    assert [p.state for p in uploads.progress] == [State.DONE, State.DONE, State.REFUSED]
-    assert "Only 2 files" in uploads.progress[2].message
+    assert [p.state for p in uploads.progress(LOCAL)] == [State.DONE, State.DONE, State.REFUSED]
+    assert "Only 2 files" in uploads.progress(LOCAL)[2].message
     assert list(tmp_path.iterdir()) == []
 
 
@@ -62,23 +62,23 @@ def test_a_file_dropped_again_while_it_waits_is_read_again(tmp_path):
     ("error", "said"), [(StorageFull("The disk is full.", "Make room."), "Make room"), (KeyError("x"), "log")]
 )
 def test_what_breaks_one_file_spares_the_next(tmp_path, error, said):
-    def add(files):
+    def add(_, files):
         if files[0][1] == "a.pdf":
             raise error
-        yield from add_two_pages(files)
+        yield from add_two_pages(_, files)
 
     uploads = Uploads(add, 20)
-    uploads.submit(copies(tmp_path, "a.pdf", "b.pdf"))
+    uploads.submit(LOCAL, copies(tmp_path, "a.pdf", "b.pdf"))
     uploads.wait(10)
-    assert [p.state for p in uploads.progress] == [State.REFUSED, State.DONE]
-    assert said in uploads.progress[0].message
+    assert [p.state for p in uploads.progress(LOCAL)] == [State.REFUSED, State.DONE]
+    assert said in uploads.progress(LOCAL)[0].message
     assert list(tmp_path.iterdir()) == []
 
 
 def test_stopping_keeps_what_was_told_and_drops_what_waits(tmp_path):
     reached, go_on, closed = threading.Event(), threading.Event(), threading.Event()
 
-    def add(files):
+    def add(_, files):
         try:
             for page in range(1, 10):
                 yield Progress(files[0][1], State.WORKING, page, 9)
@@ -88,12 +88,12 @@ def test_stopping_keeps_what_was_told_and_drops_what_waits(tmp_path):
             closed.set()
 
     uploads = Uploads(add, 20)
-    uploads.submit(copies(tmp_path, "a.pdf", "b.pdf"))
+    uploads.submit(LOCAL, copies(tmp_path, "a.pdf", "b.pdf"))
     assert reached.wait(10)
-    uploads.cancel()
+    uploads.cancel(LOCAL)
     go_on.set()
     uploads.wait(10)
-    first, second = uploads.progress
+    first, second = uploads.progress(LOCAL)
     assert (first.state, first.done) == (State.DONE, 2)
     assert "Stopped" in first.message
     assert second.state is State.REFUSED
@@ -104,7 +104,7 @@ def test_stopping_keeps_what_was_told_and_drops_what_waits(tmp_path):
 def test_a_file_dropped_right_after_a_stop_is_read(tmp_path):
     reached, go_on = threading.Event(), threading.Event()
 
-    def add(files):
+    def add(_, files):
         yield Progress(files[0][1], State.WORKING, 1, 2)
         reached.set()
         assert go_on.wait(10)
@@ -112,24 +112,116 @@ def test_a_file_dropped_right_after_a_stop_is_read(tmp_path):
         yield Progress(files[0][1], State.DONE, 2, 2)
 
     uploads = Uploads(add, 20)
-    uploads.submit(copies(tmp_path, "a.pdf", "b.pdf"))
+    uploads.submit(LOCAL, copies(tmp_path, "a.pdf", "b.pdf"))
     assert reached.wait(10)
-    uploads.cancel()
-    uploads.submit(copies(tmp_path / "later", "c.pdf"))
+    uploads.cancel(LOCAL)
+    uploads.submit(LOCAL, copies(tmp_path / "later", "c.pdf"))
     go_on.set()
     uploads.wait(10)
-    assert [(p.document, p.state) for p in uploads.progress][1:] == [("b.pdf", State.REFUSED), ("c.pdf", State.DONE)]
-    assert "Stopped" in uploads.progress[0].message
+    assert [(p.document, p.state) for p in uploads.progress(LOCAL)][1:] == [("b.pdf", State.REFUSED), ("c.pdf", State.DONE)]
+    assert "Stopped" in uploads.progress(LOCAL)[0].message
 
 
 def test_a_new_batch_after_a_stop_runs(tmp_path):
     uploads = Uploads(add_two_pages, 20)
-    uploads.cancel()
-    uploads.submit(copies(tmp_path, "a.pdf"))
+    uploads.cancel(LOCAL)
+    uploads.submit(LOCAL, copies(tmp_path, "a.pdf"))
     uploads.wait(10)
-    assert [p.state for p in uploads.progress] == [State.DONE]
+    assert [p.state for p in uploads.progress(LOCAL)] == [State.DONE]
     before = uploads.version
-    uploads.submit(copies(tmp_path, "b.pdf"))
+    uploads.submit(LOCAL, copies(tmp_path, "b.pdf"))
     uploads.wait(10)
-    assert [p.document for p in uploads.progress] == ["b.pdf"]
+    assert [p.document for p in uploads.progress(LOCAL)] == ["b.pdf"]
     assert uploads.version > before
+
+
+A, B = Scope("visitor-a"), Scope("visitor-b")
+
+
+def pages_of(seen, count):
+    """An `add` that notes whose page it read."""
+
+    def add(owner, files):
+        for page in range(1, count + 1):
+            seen.append(owner)
+            yield Progress(files[0][1], State.WORKING, page, count)
+        yield Progress(files[0][1], State.DONE, count, count)
+
+    return add
+
+
+def test_people_take_turns_page_by_page(tmp_path):
+    seen, hold, begun = [], threading.Event(), threading.Event()
+    inner = pages_of(seen, 6)
+
+    def add(owner, files):
+        begun.set()
+        assert hold.wait(10)  # until both are queued
+        yield from inner(owner, files)
+
+    uploads = Uploads(add, 20)
+    uploads.submit(A, copies(tmp_path / "a", "thick.pdf"))
+    assert begun.wait(10)
+    uploads.submit(B, copies(tmp_path / "b", "thin.pdf"))
+    hold.set()
+    uploads.wait(10)
+    assert [p.state for p in (*uploads.progress(A), *uploads.progress(B))] == [State.DONE] * 2
+    assert max(sum(owner == A for owner in seen[:n]) - sum(owner == B for owner in seen[:n]) for n in range(13)) <= 2
+
+
+def test_nobody_sees_or_stops_what_another_brought(tmp_path):
+    reached, go_on = threading.Event(), threading.Event()
+
+    def add(_, files):
+        yield Progress(files[0][1], State.WORKING, 1, 2)
+        reached.set()
+        assert go_on.wait(10)
+        yield Progress(files[0][1], State.DONE, 2, 2)
+
+    uploads = Uploads(add, 20)
+    uploads.submit(A, copies(tmp_path, "a.pdf"))
+    assert reached.wait(10)
+    uploads.cancel(B)
+    uploads.forget(B)
+    assert (uploads.progress(B), uploads.running(B)) == ((), False)
+    go_on.set()
+    uploads.wait(10)
+    assert [p.state for p in uploads.progress(A)] == [State.DONE]
+
+
+def test_more_files_than_may_wait_are_refused_in_words(tmp_path):
+    reached, go_on = threading.Event(), threading.Event()
+
+    def add(_, files):
+        reached.set()
+        assert go_on.wait(10)
+        yield Progress(files[0][1], State.DONE, 1, 1)
+
+    uploads = Uploads(add, 20, waiting=2)
+    uploads.submit(A, copies(tmp_path / "a", "a.pdf"))
+    assert reached.wait(10)
+    uploads.submit(B, copies(tmp_path / "b", "b.pdf", "c.pdf"))
+    go_on.set()
+    uploads.wait(10)
+    assert [p.state for p in uploads.progress(B)] == [State.DONE, State.REFUSED]
+    assert "2 files of all visitors wait" in uploads.progress(B)[1].message
+    assert [path for path in tmp_path.rglob("*") if path.is_file()] == []
+
+
+def test_who_is_forgotten_leaves_no_copy_and_no_list(tmp_path):
+    reached, go_on = threading.Event(), threading.Event()
+
+    def add(_, files):
+        yield Progress(files[0][1], State.WORKING, 1, 2)
+        reached.set()
+        assert go_on.wait(10)
+        yield Progress(files[0][1], State.WORKING, 2, 2)
+
+    uploads = Uploads(add, 20)
+    uploads.submit(A, copies(tmp_path, "a.pdf", "b.pdf"))
+    assert reached.wait(10)
+    uploads.forget(A)
+    go_on.set()
+    uploads.wait(10)
+    assert uploads.progress(A) == ()
+    assert list(tmp_path.iterdir()) == []

@@ -52,7 +52,7 @@ def shared_library(folder: Path) -> Iterator[Callable[..., Handlers]]:
         models = {"words": words, EMBEDDED: words}
         backbones = Backbones(Choice("words", "a test", insisted=True), models.__getitem__, fall_back=True)
         engine = Engine(library, backbones, replace(usual, **changes))
-        return Handlers(engine, Uploads(lambda files: engine.add(LOCAL, files), 20), Preparation(engine))
+        return Handlers(engine, Uploads(engine.add, 20), Preparation(engine))
 
     list(start().engine.prepare_samples())
     try:

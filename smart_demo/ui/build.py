@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import functools
 from dataclasses import replace
 from pathlib import Path
 
 import gradio as gr
 
 from smart_demo.engine import Engine
-from smart_demo.types import LOCAL, SAMPLES, Counted, Reduce
+from smart_demo.types import SAMPLES, Counted, Reduce
 from smart_demo.ui import frame, library_panel, results, theme
 from smart_demo.ui.asking import ON_SAMPLES, Asked, asked, asked_again, asked_by
 from smart_demo.ui.board_tab import BoardWiring, serves
@@ -18,6 +17,7 @@ from smart_demo.ui.component import Serve
 from smart_demo.ui.endpoint import AT_ONCE, NAME, Endpoint
 from smart_demo.ui.events import ASKING, ONCE, QUIET, calm, uploaded
 from smart_demo.ui.exports import Exports
+from smart_demo.ui.forgetting import Forgetting
 from smart_demo.ui.handlers import Handlers, Pulse
 from smart_demo.ui.hood import Hood
 from smart_demo.ui.judge_wiring import JudgeWiring
@@ -74,7 +74,7 @@ class Wiring:
         gr.on(turned, self.rerank, [page.answered, *page.dials], page.results, **QUIET, trigger_mode="always_last")
         around = [page.status, page.footer, page.sample_documents, page.scope, page.timer, page.seen]
         around += [page.results, page.like]
-        if handlers.private:
+        if page.takes:
             around += [page.documents, page.arrivals, page.cancel]
             page.files.upload(self.upload, page.files, [page.files, page.timer], **ONCE)
             page.picture.upload(
@@ -160,12 +160,12 @@ class Wiring:
     def upload(self, files: object) -> object:
         """Queue what was dropped and give the box back, so that the next file can come."""
         paths = [Path(file) for file in files if isinstance(file, str)] if isinstance(files, list) else []
-        self.handlers.uploads.submit(paths)
+        self.handlers.submit(paths)
         return None, gr.Timer(active=True)
 
     @calm
     def cancel(self) -> object:
-        self.handlers.uploads.cancel()
+        self.handlers.cancel()
         return gr.Button("Stopping after this page", interactive=False)
 
     @calm
@@ -184,7 +184,7 @@ class Wiring:
         if request and request.query_params.get("like") and not wanted.picture:
             gr.Warning("The part of a page in this link cannot be read, so it was left out.")
         page, around = self.page, self._around(self.handlers.pulse())
-        around[page.scope] = gr.Radio(self.handlers.choices(), value=wanted.scope, visible=page.private)
+        around[page.scope] = gr.Radio(self.handlers.choices(), value=wanted.scope, visible=page.takes)
         weights = wanted.weights
         turned = (wanted.top, weights.pooled, weights.late, weights.reduce.value, weights.counted.value)
         return {
@@ -217,16 +217,18 @@ class Wiring:
         shelf = library_panel.sample_documents(handlers.documents(SAMPLES), now.samples)
         around: dict[object, object] = {
             page.status: frame.status(now.serving, handlers.preparation.trouble),
-            page.footer: frame.footer(now.serving, now.samples.encoder if now.samples else "", public=not page.private),
+            page.footer: frame.footer(
+                now.serving, now.samples.encoder if now.samples else "", handlers.engine.settings
+            ),
             page.sample_documents: shelf,
             page.scope: gr.Radio(choices, visible=len(choices) > 1),
             page.timer: gr.Timer(active=now.busy),
             page.seen: [now.page, now.answers],
         }
-        if page.private:
-            running = handlers.uploads.running
+        if page.takes:
+            running = now.uploading
             around[page.documents] = handlers.own_documents(now.serving)
-            around[page.arrivals] = library_panel.arrivals(handlers.uploads.progress)
+            around[page.arrivals] = library_panel.arrivals(now.arrivals)
             around[page.cancel] = gr.Button("Stop", visible=running, interactive=running)
         return around
 
@@ -250,7 +252,7 @@ def _strings(given: object, count: int) -> tuple[str, ...]:
 
 def build_app(engine: Engine, preparation: Preparation) -> gr.Blocks:
     """The page around an engine. `preparation` may be running or not."""
-    uploads = Uploads(functools.partial(engine.add, LOCAL), engine.settings.limits.files)
+    uploads = Uploads(engine.add, engine.settings.limits.files, engine.settings.quotas.waiting)
     handlers = Handlers(engine, uploads, preparation)
 
     def picture(key: object) -> dict[str, object]:
@@ -287,12 +289,17 @@ def build_app(engine: Engine, preparation: Preparation) -> gr.Blocks:
     def grade(wanted: object) -> dict[str, object]:
         return voting.grade(wanted)
 
+    forgetting = Forgetting(judging, lists)
+
+    def forget(wanted: object) -> dict[str, object]:
+        return forgetting.forget(wanted)
+
     with gr.Blocks(title="SMART demo", analytics_enabled=False, fill_width=True) as app:
         # First, so that the name is its own: the page's private events have names, too.
         gr.api(endpoint.search, api_name=NAME, concurrency_limit=AT_ONCE)
         viewed: list[Serve] = [picture, explain, overlay, pair, hood, comparison]
         judges: list[Serve] = [picture, vote, grade, *serves(boards, lists)]
-        page = Layout(engine.settings, viewed, judges, private=handlers.private)
+        page = Layout(engine.settings, viewed, judges, forget, private=handlers.private)
         wiring = Wiring(handlers, page)
         JudgeWiring(page.judge, page.dials, voting)
         panels = (page.judge.results, page.judge.queries)

@@ -13,7 +13,7 @@ import gradio as gr
 from smart_demo.errors import InputRefused, LibraryError, QueryRefused, SmartError
 from smart_demo.report import as_dict
 from smart_demo.retrieval import MAX_QUERY, MAX_TOP
-from smart_demo.types import LOCAL, POOLED, SAMPLES, SMART, Query, Scope
+from smart_demo.types import POOLED, SAMPLES, SMART, Query, Scope
 from smart_demo.ui.handlers import Handlers
 
 log = logging.getLogger(__name__)
@@ -32,8 +32,8 @@ class Endpoint:
     @property
     def scope(self) -> Scope:
         """Whose pages answer: one's own where this page may show them and there are any, else the samples."""
-        own = self._handlers.private and self._handlers.engine.library.holds(LOCAL)
-        return LOCAL if own else SAMPLES
+        own = self._handlers.own
+        return own if own and self._handlers.engine.library.holds(own) else SAMPLES
 
     def search(self, query: str, top: int = 5, request: gr.Request | None = None) -> dict[str, Any]:  # noqa: D417
         """Search a library of document pages by meaning and by detail, ranked twice: by one pooled vector per page
@@ -55,10 +55,10 @@ class Endpoint:
 
     def _search(self, query: Query, top: int) -> dict[str, Any]:
         engine, scope = self._handlers.engine, self.scope
-        if scope == LOCAL:
-            self._expect_own_pages()
-        else:
+        if scope == SAMPLES:
             self._expect_whole_samples()
+        else:
+            self._expect_pages(scope)
         found = engine.search(query, (scope,), (POOLED, SMART), top)
         if scope == SAMPLES:
             self._expect_whole_samples()  # a page that proved damaged on the way is missing from the answer
@@ -77,7 +77,7 @@ class Endpoint:
             "Ask again in a minute.",
         )
 
-    def _expect_own_pages(self) -> None:
+    def _expect_pages(self, own: Scope) -> None:
         """Where a library of one's own is there, the samples never answer in its place."""
         engine = self._handlers.engine
         if not engine.backbones.ready:
@@ -85,7 +85,7 @@ class Endpoint:
                 f"{self._handlers.serving().name} is still loading.",
                 "Your documents are searched as soon as it is there.",
             )
-        if not engine.library.pages([LOCAL], engine.backbone(LOCAL).encoder.fingerprint):
+        if not engine.library.pages([own], engine.backbone(own).encoder.fingerprint):
             raise LibraryError(
                 "Your documents were encoded by another model and cannot be searched with this one.",
                 "Add their files again.",

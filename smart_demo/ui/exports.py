@@ -11,9 +11,9 @@ from datetime import datetime
 from urllib.parse import parse_qsl
 
 from smart_demo.errors import LibraryError
-from smart_demo.types import LATE, LOCAL, POOLED, SMART, Found, Method
+from smart_demo.types import LATE, POOLED, SMART, Found, Method
 from smart_demo.ui import export
-from smart_demo.ui.asking import CHOICES, Asked, address, asked, asked_again, asked_by
+from smart_demo.ui.asking import Asked, address, asked, asked_again, asked_by
 from smart_demo.ui.export import Circumstances
 from smart_demo.ui.handlers import Handlers
 from smart_demo.ui.replies import answered
@@ -50,8 +50,8 @@ class Exports:
 
     def _found(self, search: Asked) -> Found:
         """The answer once more; what it needed was kept, so no model runs."""
-        scopes, engine = CHOICES[search.scope], self._handlers.engine
-        if not all(map(self._handlers.visible, scopes)) or (LOCAL in scopes and not engine.backbones.ready):
+        scopes, engine = self._handlers.scopes(search.scope), self._handlers.engine
+        if self._handlers.waits(scopes):
             raise LibraryError("That search cannot be saved here.")
         methods = (POOLED, LATE, Method(SMART.name, SMART.label, search.weights))
         return engine.search(self._handlers.query(search), scopes, methods, search.top)

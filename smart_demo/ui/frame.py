@@ -4,13 +4,20 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from smart_demo.config import Settings
 from smart_demo.serving import EMBEDDED, Serving
-from smart_demo.ui.wording import esc
+from smart_demo.ui.wording import count, esc
 
 PAPER = "https://arxiv.org/abs/2605.24938"
 CODE = "https://github.com/HanSolo9682/SMART"
 MODEL = "https://huggingface.co/Qwen/Qwen3-VL-Embedding-2B"
 MINILM = "https://huggingface.co/sentence-transformers/all-MiniLM-L6-v2"
+_LOCAL = "Documents stay on this machine: pages, vectors and pictures lie in its data folder until you delete them."
+_SAMPLES_ONLY = "This public page takes no uploads. Queries are answered in memory and not kept."
+_VISITED = (
+    "Queries are answered in memory and not kept. What you upload and judge only your browser can reach; the uploaded "
+    "files themselves are deleted once they are read, everything else {} after your last change."
+)
 PROMISE = "See on your own documents what late interaction is worth."
 
 
@@ -84,16 +91,14 @@ def how() -> str:
     )
 
 
-def footer(serving: Serving, samples_encoder: str, *, public: bool) -> str:
+def footer(serving: Serving, samples_encoder: str, settings: Settings) -> str:
     """Which model answers and why, licences, privacy."""
     state = "Loading" if serving.loading else "Encoder"
     other = samples_encoder and not serving.loading and samples_encoder != serving.name
     samples = f" The samples are served by {samples_encoder}." if other else ""
-    privacy = (
-        "This public page takes no uploads. Queries are answered in memory and not kept."
-        if public
-        else "Documents stay on this machine: pages, vectors and pictures lie in its data folder until you delete them."
-    )
+    privacy = _LOCAL
+    if settings.public:
+        privacy = _VISITED.format(count(settings.quotas.keep_hours, "hour")) if settings.uploads else _SAMPLES_ONLY
     return (
         '<footer class="foot">'
         f"<p><b>{state}: {esc(serving.name)}.</b> {esc(serving.reason)}{esc(samples)}</p>"

@@ -8,6 +8,8 @@ from __future__ import annotations
 import base64
 import logging
 import re
+from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -24,6 +26,7 @@ from smart_demo.types import (
     Document,
     Method,
     PageId,
+    Progress,
     Query,
     Scope,
     StoredPage,
@@ -36,6 +39,7 @@ from smart_demo.ui.references import region
 from smart_demo.ui.replies import answered
 from smart_demo.ui.stories import told
 from smart_demo.ui.uploads import Uploads
+from smart_demo.ui.visit import asking
 from smart_demo.ui.wording import size
 
 log = logging.getLogger(__name__)
@@ -50,8 +54,10 @@ class Pulse:
     samples: Samples | None
     preparing: bool
     uploading: bool
-    versions: tuple[int, int]
-    """Of the library and of the uploads."""
+    arrivals: tuple[Progress, ...]
+    """Of whoever asks; so is the rest. What others do behind the page changes nothing here."""
+    shelf: tuple[int, float]
+    """How many pages of one's own there are, and when the newest came: one of the two tells of any change."""
     trouble: str
 
     @property
@@ -67,7 +73,7 @@ class Pulse:
     @property
     def answers(self) -> str:
         """Differs whenever the answer may; during an upload it waits for the end."""
-        return repr((self.ready, self.samples, self.trouble, None if self.uploading else self.versions[0]))
+        return repr((self.ready, self.samples, self.trouble, None if self.uploading else self.shelf))
 
 
 class Handlers:
@@ -75,16 +81,42 @@ class Handlers:
 
     def __init__(self, engine: Engine, uploads: Uploads, preparation: Preparation) -> None:
         self.engine, self.uploads, self.preparation = engine, uploads, preparation
-        self.pictures = QueryPictures(self.stored, engine.library.picture, engine.settings.limits)
+        self.pictures = QueryPictures(
+            self.stored, engine.library.picture, engine.settings.limits, lambda: self.own
+        )
 
     @property
     def private(self) -> bool:
-        """Whether this page may see and change the `local` library."""
+        """Whether everybody who sees this page is its owner, whose library and judgements it keeps."""
         return self.engine.settings.uploads and not self.engine.settings.public
 
-    def visible(self, scope: Scope) -> bool:
-        """Whether pages of a scope may be shown to whoever asks."""
-        return scope == SAMPLES or (scope == LOCAL and self.private)
+    @property
+    def own(self) -> Scope | None:
+        """Whose pages whoever asks may see and change, beside the samples; None for nobody's."""
+        return asking(self.engine.settings)
+
+    def scopes(self, choice: str) -> tuple[Scope, ...]:
+        """The scopes behind one of CHOICES, for whoever asks. InputRefused where they may not be seen here."""
+        own = self.own
+        if own is None and LOCAL in CHOICES[choice]:
+            raise InputRefused("Only the samples can be searched here.")
+        return tuple(own if own and scope == LOCAL else scope for scope in CHOICES[choice])
+
+    def key(self, wire: object) -> tuple[Scope, PageId]:
+        """The page that a browser means. InputRefused for what is no page, LibraryError for one it may not see."""
+        scope, page = parse_page(wire)
+        return self._seen(scope), page
+
+    def _seen(self, scope: Scope) -> Scope:
+        """What browsers call `local` is whose it is who asks; no other name of anybody's pages is understood."""
+        own = self.own if scope == LOCAL else scope
+        if own is None or scope not in {SAMPLES, LOCAL}:
+            raise LibraryError("That page cannot be shown here.")
+        return own
+
+    def waits(self, scopes: Sequence[Scope]) -> bool:
+        """Whether these scopes cannot be searched yet, since the model of people's own documents is loading."""
+        return any(scope != SAMPLES for scope in scopes) and not self.engine.backbones.ready
 
     def samples(self) -> Samples | None:
         """How far the samples are; None while not even the embedded model could be loaded."""
@@ -96,12 +128,13 @@ class Handlers:
 
     def choices(self) -> list[str]:
         """Scopes to choose from; both together only where one encoder made them."""
-        if not self.private:
+        own = self.own
+        if own is None:
             return [ON_SAMPLES]
         offered = [ON_SAMPLES, ON_MINE]
         try:
             if self.engine.backbones.ready:
-                sides = {self.engine.backbone(scope).encoder.fingerprint for scope in (SAMPLES, LOCAL)}
+                sides = {self.engine.backbone(scope).encoder.fingerprint for scope in (SAMPLES, own)}
                 offered += [ON_BOTH] if len(sides) == 1 else []
         except SmartError as error:
             log.warning("no encoder to compare: %s", type(error).__name__)
@@ -117,16 +150,14 @@ class Handlers:
 
     def answer(self, wanted: Asked) -> str:
         """The markup of an answer. InputRefused for what cannot be answered, LibraryError where the disk fails."""
-        scopes = CHOICES[wanted.scope]
-        if not all(map(self.visible, scopes)):
-            raise InputRefused("Only the samples can be searched here.")
+        scopes = self.scopes(wanted.scope)
         if SAMPLES in scopes:
             samples = self.samples()
             if samples is None or (not samples.whole and self.preparation.trouble and not self.preparation.running):
                 return results.empty("The samples are not ready", self.preparation.trouble, calm=False)
             if not samples.whole:
                 return results.preparing(samples)
-        if LOCAL in scopes and not self.engine.backbones.ready:
+        if self.waits(scopes):
             name = self.serving().name
             return results.empty(f"{name} is still loading", "Your documents are searched as soon as it is there.")
         methods = (POOLED, LATE, Method(SMART.name, SMART.label, wanted.weights))
@@ -140,7 +171,7 @@ class Handlers:
 
     def keep(self, copy: Path) -> str:
         """Keep an uploaded picture for asking, delete its temporary copy; the picture's reference."""
-        if not self.private:
+        if self.own is None:
             raise InputRefused("This page takes no pictures.", "Open a page and draw on it instead.")
         try:
             return self.pictures.keep(copy)
@@ -179,29 +210,46 @@ class Handlers:
         """The markup of one's own shelf."""
         if not self.engine.backbones.ready:
             return library_panel.documents((), 0, loading=serving.loading)
-        try:
-            others = self.engine.of_other_encoders(LOCAL)
-        except SmartError:  # the banner above everything says why
-            others = 0
-        return library_panel.documents(self.documents(LOCAL), others, loading=False)
+        own, others = self.own, 0
+        if own is None:
+            return ""
+        with suppress(SmartError):  # the banner above everything says why
+            others = self.engine.of_other_encoders(own)
+        return library_panel.documents(self.documents(own), others, loading=False) + self._keeping(own)
+
+    def _keeping(self, own: Scope) -> str:
+        """How much room is left, how long it is kept, and the way to be rid of it."""
+        return library_panel.keeping(self.engine.usage(own), self.engine.settings)
 
     def pulse(self) -> Pulse:
         """How things stand now."""
+        own = self.own
         return Pulse(
             self.serving(),
             self.engine.backbones.ready,
             self.samples(),
             self.preparation.running,
-            self.uploads.running,
-            (self.engine.library.generation, self.uploads.version),
+            own is not None and self.uploads.running(own),
+            self.uploads.progress(own) if own else (),
+            self._shelf(own),
             self.preparation.trouble,
         )
 
+    def _shelf(self, own: Scope | None) -> tuple[int, float]:
+        if own is None or not self.engine.backbones.ready:
+            return (0, 0.0)
+        try:
+            pages = self.engine.library.pages([own], self.engine.backbone(own).encoder.fingerprint)
+        except SmartError:  # no model, no shelf
+            return (0, 0.0)
+        return len(pages), max((page.added for page in pages), default=0.0)
+
     def stored(self, scope: Scope, page: PageId) -> StoredPage:
-        """A page that may be shown to whoever asks. LibraryError for any other."""
-        if not self.visible(scope) or (scope == LOCAL and not self.engine.backbones.ready):
+        """A page that may be shown to whoever asks, by the scope's name in browsers. LibraryError for any other."""
+        seen = self._seen(scope)
+        if self.waits([seen]):
             raise LibraryError("That page cannot be shown here.")
-        return self.engine.page(scope, page)
+        return self.engine.page(seen, page)
 
     def picture(self, key: object) -> dict[str, object]:
         """A page's picture as a data address for the viewer, or a sentence why there is none."""
@@ -211,12 +259,34 @@ class Handlers:
         picture = self.engine.library.picture(self.stored(*parse_page(key)))
         return f"data:image/webp;base64,{base64.b64encode(picture).decode('ascii')}"
 
+    def submit(self, copies: Sequence[Path]) -> None:
+        """Queue copies of uploaded files for one's own library. InputRefused where nobody's documents are taken."""
+        own = self.own
+        if own is None:
+            raise InputRefused("This page takes no documents from you.", "Reload it and try again.")
+        self.uploads.submit(own, copies)
+
+    def cancel(self) -> None:
+        """Stop one's own uploads."""
+        if (own := self.own) is not None:
+            self.uploads.cancel(own)
+
+    def forget(self) -> int:
+        """Delete one's own documents, the pictures one asked with and the list of what one uploaded. Bytes freed."""
+        own = self.own
+        if own is None:
+            raise InputRefused("There is nothing of yours here.")
+        self.uploads.forget(own)
+        self.pictures.forget(own)
+        return self.engine.forget(own)
+
     def delete(self, file: object) -> str:
         """Remove one of one's own documents; the sentence that says how much room that made."""
-        if not self.private or not isinstance(file, str) or not re.fullmatch(r"[0-9a-f]{16}", file):
+        own = self.own
+        if own is None or not isinstance(file, str) or not re.fullmatch(r"[0-9a-f]{16}", file):
             raise InputRefused("That document cannot be deleted here.")
-        known = {document.file: document.name for document in self.engine.documents(LOCAL)}
-        freed = self.engine.remove(LOCAL, file)
+        known = {document.file: document.name for document in self.engine.documents(own)}
+        freed = self.engine.remove(own, file)
         return f"{known.get(file, 'The document')} is deleted: {size(freed)} freed."
 
     def thumbnail(self, page: StoredPage) -> bytes:

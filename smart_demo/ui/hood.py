@@ -12,15 +12,15 @@ from smart_demo.costs import costs
 from smart_demo.environment import environment
 from smart_demo.errors import InputRefused, LibraryError
 from smart_demo.report import as_dict
-from smart_demo.types import LOCAL, POOLED, SAMPLES, SMART, Method, Scope
+from smart_demo.types import POOLED, SAMPLES, SMART, Method, Scope
 from smart_demo.ui import environment_card, programs
-from smart_demo.ui.asking import CHOICES, Asked, asked_again
+from smart_demo.ui.asking import ON_BOTH, ON_MINE, ON_SAMPLES, Asked, asked_again
 from smart_demo.ui.costs_panel import costs_panel
 from smart_demo.ui.endpoint import Endpoint
 from smart_demo.ui.handlers import Handlers
 from smart_demo.ui.replies import answered
 
-WHOSE: dict[tuple[Scope, ...], str] = {(SAMPLES,): "the samples", (LOCAL,): "your documents"}
+WHOSE = {ON_SAMPLES: "the samples", ON_MINE: "your documents", ON_BOTH: "the samples and your documents"}
 NOTHING_ASKED = "There is no answer on the screen yet. Ask something under Compare."
 PICTURE_ALONE = "This was asked with a picture alone, and programs ask with words: there is no code for it."
 
@@ -36,10 +36,8 @@ class Hood:
         return answered(lambda: self._look(asked_again(wanted)), "a look under the hood failed")
 
     def _look(self, search: Asked) -> dict[str, object]:
-        scopes, engine = CHOICES[search.scope], self._handlers.engine
-        if not all(map(self._handlers.visible, scopes)):
-            raise LibraryError("That library cannot be shown here.")
-        if LOCAL in scopes and not engine.backbones.ready:
+        scopes, engine = self._handlers.scopes(search.scope), self._handlers.engine
+        if self._handlers.waits(scopes):
             raise LibraryError(f"{self._handlers.serving().name} is still loading.", "Look again in a moment.")
         try:
             program = self._program(search, scopes)
@@ -48,7 +46,7 @@ class Hood:
         laps, backbone = engine.laps(scopes), engine.backbone(scopes[0])
         pages = engine.library.pages(scopes, backbone.encoder.fingerprint)
         counted = costs(pages, backbone.encoder, laps, engine.settings)
-        whose = WHOSE.get(scopes, "the samples and your documents")
+        whose = WHOSE[search.scope]
         card = environment(backbone, engine.settings)
         return {
             "costs": costs_panel(counted, whose, backbone.encoder.name),
@@ -65,8 +63,10 @@ class Hood:
             return {"sentence": NOTHING_ASKED}
         smart = Method(SMART.name, SMART.label, search.weights)
         found = handlers.engine.search(query, scopes, (POOLED, smart), search.top)
-        own = handlers.private and handlers.engine.library.holds(LOCAL)
-        shown = programs.Shown(scopes, search.weights, query.image is not None, self._endpoint.scope, own)
+        # The code does not carry what a visitor is known by: on a public page it is answered from the samples.
+        answers = self._endpoint.scope if handlers.private else SAMPLES
+        own = answers != SAMPLES
+        shown = programs.Shown(scopes, search.weights, query.image is not None, answers, own)
         text, scores = found.query.text, programs.readable(as_dict(found), indent=1)
         if not text:
             return {"sentence": PICTURE_ALONE, "scores": scores}
@@ -82,7 +82,8 @@ class Hood:
     def _warnings(self, scopes: Sequence[Scope], backbone: Backbone) -> list[str]:
         """Where pages of these scopes were made by another encoder than the one in use."""
         engine, told = self._handlers.engine, []
-        if LOCAL in scopes and (others := engine.of_other_encoders(LOCAL)):
+        own = next((scope for scope in scopes if scope != SAMPLES), None)
+        if own and (others := engine.of_other_encoders(own)):
             told.append(environment_card.by_another_encoder(others))
         if SAMPLES in scopes and engine.backbones.ready:
             main = engine.backbones.main().encoder

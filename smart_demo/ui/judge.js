@@ -3,18 +3,8 @@
 (() => {
   "use strict";
   const { make, stage, picture, viewer } = window.smartDemo;
-  const KEPT_AS = "smart-demo-judge", SILENT = "The demo does not answer. Is it still running?";
-
-  /* 128 random bits name this browser's journal on a public page; a private page has one journal and needs no name. */
-  let mine;
-  function owner() {
-    if (mine) return mine;
-    try { mine = localStorage.getItem(KEPT_AS); } catch { mine = null; }
-    if (/^[0-9a-f]{32}$/.test(mine ?? "")) return mine;
-    mine = [...crypto.getRandomValues(new Uint8Array(16))].map((byte) => byte.toString(16).padStart(2, "0")).join("");
-    try { localStorage.setItem(KEPT_AS, mine); } catch { /* It lasts as long as the page, then. */ }
-    return mine;
-  }
+  const SILENT = "The demo does not answer. Is it still running?";
+  const { owner } = window.smartVisit;
 
   const show = (panel) => document.querySelector(`#judge-tabs [role="tab"][data-tab-id="judge-${panel}"]`)?.click();
 

@@ -16,7 +16,6 @@ event whenever something was kept or taken back.
 
 from __future__ import annotations
 
-import re
 import threading
 from collections import OrderedDict
 from collections.abc import Sequence
@@ -33,6 +32,7 @@ from smart_demo.ui.asking import Asked
 from smart_demo.ui.desk import Desk
 from smart_demo.ui.handlers import Handlers
 from smart_demo.ui.stories import QUERIES
+from smart_demo.ui.visit import visitor_scope
 
 PUBLIC_BYTES = 2**20
 """Of a visitor's journal on a public page, with all that was taken in: some 250 votes."""
@@ -58,9 +58,10 @@ class Judging:
         """
         if self.handlers.private:
             return LOCAL
-        if not isinstance(given, str) or not re.fullmatch(r"[0-9a-f]{32}", given):
+        owner = visitor_scope(given)
+        if owner is None:
             raise InputRefused("This browser has no name to judge under.", "Reload the page.")
-        return visitors.visitor(given)
+        return owner
 
     def journal(self, owner: Scope) -> Journal:
         """The owner's journal, which need not have anything in it: to look takes nobody's room."""

@@ -24,11 +24,14 @@ SECONDS = 0.7
 
 class Layout:
     """One page. Made inside a `gr.Blocks`; `serves` are the functions that the viewer asks, `judges` those of the
-    tab where people judge.
+    tab where people judge, `forget` is the one that deletes all of a visitor's.
     """
 
-    def __init__(self, settings: Settings, serves: Sequence[Serve], judges: Sequence[Serve], *, private: bool) -> None:
-        self.private = private
+    def __init__(
+        self, settings: Settings, serves: Sequence[Serve], judges: Sequence[Serve], forget: Serve, *, private: bool
+    ) -> None:
+        self.takes = settings.uploads
+        """Whether whoever looks may add documents and ask with pictures."""
         _html(frame.header(), "masthead")
         self.status = _html("", "status")
         self.seen = gr.State("")
@@ -43,7 +46,7 @@ class Layout:
                     results.opening(), "results", "smartDemo.results(element, server, watch, trigger)", serves
                 )
             with gr.Tab("Library", id="library"), gr.Row(elem_id="shelves"):
-                self._lay_out_library(settings)
+                self._lay_out_library(settings, forget)
             with gr.Tab("Judge", id="judge"):
                 self.judge = JudgeTab(judges, private=private)
             with gr.Tab("Under the hood", id="hood"):
@@ -69,7 +72,7 @@ class Layout:
                 scale=8,
                 html_attributes=gr.InputHTMLAttributes(autocomplete="off", spellcheck=False, enterkeyhint="search"),
             )
-            if self.private:
+            if self.takes:
                 # Any type may be chosen: what a file is, its bytes decide, and refusals are ours to say.
                 self.picture = gr.UploadButton("Picture", elem_id="picture", scale=0, min_width=0)
             self.go = gr.Button("Search", variant="primary", elem_id="go", scale=0, min_width=112)
@@ -79,14 +82,14 @@ class Layout:
 
     def _lay_out_dials(self, settings: Settings) -> None:
         with gr.Row(elem_id="dials"):
-            choices = [ON_SAMPLES, ON_MINE] if self.private else [ON_SAMPLES]
+            choices = [ON_SAMPLES, ON_MINE] if self.takes else [ON_SAMPLES]
             self.scope = gr.Radio(
                 choices,
                 value=ON_SAMPLES,
                 label="Search in",
                 elem_id="scope",
                 elem_classes="segments",
-                visible=self.private,
+                visible=self.takes,
             )
             self.top = gr.Slider(FEWEST, MOST, settings.top, step=1, label="Results", elem_id="top")
             self.pooled = gr.Slider(0, HEAVIEST, 1, step=0.05, label="Pooled weight", elem_id="weight-pooled")
@@ -109,10 +112,10 @@ class Layout:
                     LATE_TOKENS, value=Counted.ALL, label="over", elem_id="counted", elem_classes="segments"
                 )
 
-    def _lay_out_library(self, settings: Settings) -> None:
+    def _lay_out_library(self, settings: Settings, forget: Serve) -> None:
         with gr.Column(elem_id="intake", scale=5, min_width=280):
-            if self.private:
-                _html(library_panel.intro(settings.limits), "intro")
+            if self.takes:
+                _html(library_panel.intro(settings), "intro")
                 # Any type may be dropped: what a file is, its bytes decide, and a refused one must not sink the rest.
                 self.files = gr.File(label="Upload documents", file_count="multiple", height=190, elem_id="upload")
                 self.arrivals = _html("", "arrivals")
@@ -120,6 +123,6 @@ class Layout:
             else:
                 _html(library_panel.closed(), "closed")
         with gr.Column(elem_id="holdings", scale=6, min_width=280):
-            if self.private:
-                self.documents = _html("", "documents", "smartDemo.documents(element, trigger)")
+            if self.takes:
+                self.documents = _html("", "documents", "smartDemo.documents(element, server, trigger)", [forget])
             self.sample_documents = _html("", "sample-documents")

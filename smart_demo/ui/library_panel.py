@@ -5,21 +5,43 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from smart_demo import ingest
-from smart_demo.config import Limits
+from smart_demo.config import Settings
 from smart_demo.samples import Samples
-from smart_demo.types import LOCAL, Document, Progress, State
+from smart_demo.store.usage import Usage
+from smart_demo.types import SAMPLES, Document, Progress, State
 from smart_demo.ui.wording import count, esc, left, name, size, some_of
 
 _MARKS = {State.WORKING: "…", State.DONE: "✓", State.KNOWN: "=", State.REFUSED: "✕"}
 _SAID = {State.DONE: "Added", State.KNOWN: "", State.REFUSED: "Refused"}
 _COMMAND = "SMART_PUBLIC=off python app.py"
+_ON_A_PUBLIC_PAGE = "Only this browser can see, search and delete them."
+_TEMPORARY = "This library is temporary: it is lost when this page's machine restarts or sleeps."
+_FORGETFUL = "This browser keeps nothing for this page, so a reload loses the way to your documents."
 
 
-def intro(limits: Limits) -> str:
-    """What may be dropped, beside the box."""
+def intro(settings: Settings) -> str:
+    """What may be dropped and who will see it, beside the box."""
+    whose = _ON_A_PUBLIC_PAGE if settings.public else "They are read, encoded and kept on this machine."
     return (
         '<div class="panel-head"><h2>Add your documents</h2>'
-        f"<p>{esc(ingest.describe(limits))} They are read, encoded and kept on this machine.</p></div>"
+        f"<p>{esc(ingest.describe(settings.limits))} {esc(whose)}</p></div>"
+    )
+
+
+def keeping(usage: Usage, settings: Settings) -> str:
+    """How much room is left, how long what is there is kept, and the way to be rid of it all at once."""
+    room = (
+        f"{some_of(usage.pages, usage.pages_limit, 'page')} and {size(usage.bytes)} of {size(usage.bytes_limit)} are used."
+    )
+    hours = count(settings.quotas.keep_hours, "hour")
+    said = [room]
+    if settings.public:
+        said.append(f"Your documents and judgements are deleted {hours} after you last changed them, or now:")
+    notes = "" if settings.lasting else f'<p class="notice">{esc(_TEMPORARY)}</p>'
+    notes += f'<p class="notice forgetful">{esc(_FORGETFUL)}</p>' if settings.public else ""
+    return (
+        f'{notes}<div class="keeping"><p>{esc(" ".join(said))}</p>'
+        '<button type="button" class="remove" data-forget>Delete everything of mine</button></div>'
     )
 
 
@@ -27,8 +49,7 @@ def closed() -> str:
     """Why a public page takes nobody's documents, and how to have one that does."""
     return (
         '<div class="panel-head"><h2>Your documents stay yours</h2>'
-        "<p>This is a public page with one library for all visitors, so it takes no uploads. "
-        "Run it yourself to search your own documents; nothing then leaves your machine.</p>"
+        "<p>This page shows its samples and takes no uploads. Run it yourself to search your own documents; nothing then leaves your machine.</p>"
         f"<pre><code>{esc(_COMMAND)}</code></pre></div>"
     )
 
@@ -79,7 +100,7 @@ def _others(pages: int) -> str:
 def _document(document: Document) -> str:
     facts = f"{some_of(document.stored, document.pages, 'page')} · {size(document.bytes)}"
     remove = ""
-    if document.scope == LOCAL:
+    if document.scope != SAMPLES:
         remove = (
             f'<button type="button" class="remove" data-remove="{esc(document.file)}" '
             f'data-name="{esc(document.name)}" data-facts="{esc(facts)}" '

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from smart_demo.errors import InputRefused, LibraryError
 from smart_demo.explanation import Explanation, Pairing
-from smart_demo.types import LOCAL, Scope
+from smart_demo.types import Scope
 from smart_demo.ui import explaining, pairing
-from smart_demo.ui.asking import CHOICES, Asked, asked_again
-from smart_demo.ui.handlers import Handlers, parse_page
+from smart_demo.ui.asking import Asked, asked_again
+from smart_demo.ui.handlers import Handlers
 from smart_demo.ui.replies import answered
 
 FAILURE = "a page could not be explained"
@@ -35,22 +35,21 @@ class Maps:
 
     def _explanation(self, wanted: object) -> Explanation:
         search, scopes = self._search(wanted)
-        page, query = parse_page(_field(wanted, "page")), self._handlers.query(search)
+        page, query = self._handlers.key(_field(wanted, "page")), self._handlers.query(search)
         return self._handlers.engine.explain(query, scopes, page, search.weights, search.top)
 
     def _pairing(self, wanted: object) -> Pairing:
         search, scopes = self._search(wanted)
-        page, against = parse_page(_field(wanted, "page")), _field(wanted, "other")
-        other = parse_page(against) if against else None
+        page, against = self._handlers.key(_field(wanted, "page")), _field(wanted, "other")
+        other = self._handlers.key(against) if against else None
         query = self._handlers.query(search)
         return self._handlers.engine.pair(query, scopes, page, other, search.weights, search.top)
 
     def _search(self, wanted: object) -> tuple[Asked, tuple[Scope, ...]]:
-        """The search that was answered and whose pages it may see. LibraryError for pages that cannot be seen here."""
+        """The search that was answered and whose pages it may see. Refused for pages that cannot be seen here."""
         search = asked_again(_field(wanted, "asked"))
-        scopes = CHOICES[search.scope]
-        ready = LOCAL not in scopes or self._handlers.engine.backbones.ready
-        if not ready or not all(map(self._handlers.visible, scopes)):
+        scopes = self._handlers.scopes(search.scope)
+        if self._handlers.waits(scopes):
             raise LibraryError("That page cannot be shown here.")
         return search, scopes
 

@@ -247,6 +247,39 @@
     keep.focus();
   }
 
+  /* ---- so does deleting everything, which says what it did and begins anew under another key ---- */
+  function confirmForget(button, server) {
+    const title = make("h2", { id: "confirm-title" }, "Delete everything of yours?");
+    const what = make("p", { role: "status" },
+      "All your documents with their pages, vectors and pictures, and all your judgements are removed from the disk. This cannot be undone.");
+    const keep = make("button", { type: "button", class: "quiet-button" }, "Keep it");
+    const drop = make("button", { type: "button", class: "delete-button" }, "Delete everything");
+    const dialog = make("dialog", { class: "confirm", "aria-labelledby": "confirm-title" },
+      title, what, make("div", { class: "confirm-tools" }, keep, drop));
+    let gone = false;
+    keep.addEventListener("click", () => dialog.close());
+    drop.addEventListener("click", async () => {
+      drop.disabled = keep.disabled = true;
+      let answer;
+      try { answer = await server.forget({ sure: true }); } catch { answer = null; }
+      gone = Boolean(answer?.done);
+      what.textContent = answer?.done ?? answer?.sentence ?? "The demo does not answer. Is it still running?";
+      if (gone) { title.textContent = "Deleted"; window.smartVisit.renew(); }
+      drop.remove();
+      keep.textContent = "Close";
+      keep.disabled = false;
+      keep.focus();
+    });
+    dialog.addEventListener("close", () => {
+      dialog.remove();
+      if (gone) location.assign(location.pathname);
+      else if (button.isConnected) button.focus();
+    });
+    stage().append(dialog);
+    dialog.showModal();
+    keep.focus();
+  }
+
   /* ---- from the library to a search in it: the same clicks a visitor would make ---- */
   function searchIn(scope) {
     document.querySelector('#tabs [role="tab"][data-tab-id="compare"]')?.click();
@@ -300,8 +333,10 @@
         if (chip) trigger("select", { query: chip.dataset.query });
       });
     },
-    documents(element, trigger) {
+    documents(element, server, trigger) {
       element.addEventListener("click", (event) => {
+        const forget = event.target.closest("[data-forget]");
+        if (forget) confirmForget(forget, server);
         const button = event.target.closest("[data-remove]");
         if (button) confirmDelete(button, () => trigger("delete", { file: button.dataset.remove }));
         const go = event.target.closest("[data-search-in]");

@@ -49,10 +49,16 @@ class QueryPictures:
     """Gives references their pixels, and new pictures their references. Safe for threads."""
 
     def __init__(
-        self, page: Callable[[Scope, PageId], StoredPage], picture: Callable[[StoredPage], bytes], limits: Limits
+        self,
+        page: Callable[[Scope, PageId], StoredPage],
+        picture: Callable[[StoredPage], bytes],
+        limits: Limits,
+        whose: Callable[[], Scope | None] = lambda: None,
     ) -> None:
-        """`page` finds a page that whoever asks may see, or raises LibraryError; `picture` is its stored WebP."""
-        self._page, self._picture, self._limits = page, picture, limits
+        """`page` finds a page that whoever asks may see, or raises LibraryError; `picture` is its stored WebP; `whose`
+        says who asks: a kept picture is there for nobody else.
+        """
+        self._page, self._picture, self._limits, self._whose = page, picture, limits, whose
         self._kept: Recent[Pixels] = Recent(KEPT, lambda pixels: pixels.nbytes, KEPT_BYTES)
         self._opening = threading.Lock()
 
@@ -62,7 +68,7 @@ class QueryPictures:
             picture = Image.fromarray(ingest.decode_picture(path, self._limits))
             picture.thumbnail((LONG_SIDE, LONG_SIDE), Image.Resampling.BICUBIC)
         kept = Kept(secrets.token_hex(16))
-        self._kept.put(kept.key, _large_enough(np.array(picture), "That picture is too small to ask with."))
+        self._kept.put((self._whose(), kept.key), _large_enough(np.array(picture), "That picture is too small to ask with."))
         return str(kept)
 
     def pixels(self, reference: str) -> Pixels:
@@ -73,10 +79,14 @@ class QueryPictures:
         wanted = parse(reference)
         if isinstance(wanted, Region):
             return self._cut(wanted, self._page(wanted.scope, wanted.page))
-        pixels = self._kept.get(wanted.key)
+        pixels = self._kept.get((self._whose(), wanted.key))
         if pixels is None:
             raise InputRefused(GONE)
         return pixels
+
+    def forget(self, owner: Scope) -> None:
+        """Drop every kept picture of somebody."""
+        self._kept.drop(lambda key: isinstance(key, tuple) and key[0] == owner)
 
     def glimpse(self, reference: str) -> Glimpse:
         """What to show of a reference; refused as `pixels`."""

@@ -9,7 +9,7 @@ import json
 import shlex
 from dataclasses import dataclass
 
-from smart_demo.types import LOCAL, SAMPLES, SMART, Scope, Weights
+from smart_demo.types import SAMPLES, SMART, Scope, Weights
 
 ADDRESS = None
 """Stands in code for the page's own address, which only its script knows: it ends with a slash and holds no quote."""
@@ -98,7 +98,7 @@ def differences(shown: Shown) -> list[str]:
             f"the screen by {_spelled(shown.weights)}."
         )
     if shown.scopes != (shown.answers,):
-        pages = "your documents, since there are some" if shown.answers == LOCAL else "the samples"
+        pages = "your documents, since there are some" if shown.answers != SAMPLES else "the samples"
         told.append(f"The endpoint answers from {pages}; the screen shows {_named(shown.scopes)}.")
     return told
 

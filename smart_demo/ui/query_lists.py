@@ -18,8 +18,8 @@ from smart_demo.errors import InputRefused, LibraryError, SmartError
 from smart_demo.evaluation.list_rows import Known, Refused, Row, ask, csv_text
 from smart_demo.evaluation.query_list import MOST_QUERIES, Listed, read_queries
 from smart_demo.recent import Recent
-from smart_demo.types import LOCAL, POOLED, SAMPLES, SMART, Found, Method, Query, Scope
-from smart_demo.ui.asking import CHOICES, Asked
+from smart_demo.types import POOLED, SAMPLES, SMART, Found, Method, Query, Scope
+from smart_demo.ui.asking import Asked
 from smart_demo.ui.boards import FAILURE, field
 from smart_demo.ui.judging import Judging
 from smart_demo.ui.list_progress import ended, refused, step, waiting
@@ -49,8 +49,8 @@ class QueryLists:
     def __init__(self, judging: Judging, clock: Callable[[], float] = time.monotonic) -> None:
         self._judging, self._handlers, self._clock = judging, judging.handlers, clock
         self._runs: Recent[Run] = Recent(RUNS_KEPT, lambda run: len(run.rows), ROWS_KEPT)
-        self._going: dict[str, threading.Event] = {}
-        """What ends a run on its way, by its name."""
+        self._going: dict[str, tuple[Scope | None, threading.Event]] = {}
+        """Whose a run on its way is and what ends it, by its name."""
         self._turn = threading.Semaphore(1)
 
     def run(self, given: object, owner: object, wanted: Asked, before: object = "") -> Generator[tuple[str, str]]:
@@ -60,7 +60,7 @@ class QueryLists:
         """
         name = secrets.token_hex(16)
         self.drop(before)
-        self._going[name] = threading.Event()
+        self._going[name] = self._handlers.own, threading.Event()
         try:
             yield from self._run(given, self._judging.owner(owner), replace(wanted, text="", picture=""), name)
         except SmartError as error:
@@ -75,7 +75,7 @@ class QueryLists:
         """End a run on its way after the query at hand; what it found until then is shown."""
         going = self._going.get(name) if isinstance(name, str) else None
         if going is not None:
-            going.set()
+            going[1].set()
 
     def table(self, wanted: object) -> dict[str, object]:
         """Markup of what a run found, and the same as `csv`; or a sentence."""
@@ -93,17 +93,24 @@ class QueryLists:
             raise InputRefused("These samples come without queries.") from None
         return written(data)
 
+    def forget(self, owner: Scope) -> None:
+        """Drop every run of somebody; one on its way is ended."""
+        for whose, ends in list(self._going.values()):
+            if whose == owner:
+                ends.set()
+        self._runs.drop(lambda key: isinstance(key, tuple) and key[0] == owner)
+
     def drop(self, name: object) -> None:
         """Forget a run, and end it if it is on its way."""
         self.stop(name)
-        self._runs.drop(lambda kept: kept == name)
+        self._runs.drop(lambda key: isinstance(key, tuple) and key[1] == name)
 
     # -- one run
 
     def _run(self, given: object, owner: Scope, search: Asked, name: str) -> Iterator[tuple[str, str]]:
         queries, notices = self._read(given)
         self._check(search)
-        rows, stop, held = list[Row](), self._going[name], False
+        rows, (whose, stop), held = list[Row](), self._going[name], False
         try:
             while not held and not stop.is_set():
                 held = self._turn.acquire(timeout=PATIENCE)
@@ -116,7 +123,7 @@ class QueryLists:
         finally:
             if held:
                 self._turn.release()
-        self._runs.put(name, Run(tuple(rows), search, noticed(rows, notices), len(queries)))
+        self._runs.put((whose, name), Run(tuple(rows), search, noticed(rows, notices), len(queries)))
         yield ended(name), name
 
     def _read(self, given: object) -> tuple[tuple[Listed, ...], list[str]]:
@@ -133,7 +140,7 @@ class QueryLists:
         self, queries: Sequence[Listed], search: Asked, known: Known, rows: list[Row], notices: list[str]
     ) -> Iterator[float | None]:
         """Fill rows and notices, query by query; the seconds that are left after each."""
-        engine, scopes = self._handlers.engine, CHOICES[search.scope]
+        engine, scopes = self._handlers.engine, self._handlers.scopes(search.scope)
         methods = (POOLED, Method(SMART.name, SMART.label, search.weights))
 
         def answer(text: str) -> Found:
@@ -163,12 +170,10 @@ class QueryLists:
 
     def _check(self, search: Asked) -> None:
         """LibraryError or InputRefused where the pages that are meant cannot be searched now."""
-        scopes, handlers = CHOICES[search.scope], self._handlers
-        if not all(map(handlers.visible, scopes)):
-            raise InputRefused("Only the samples can be searched here.")
+        scopes, handlers = self._handlers.scopes(search.scope), self._handlers
         if not search.weights.pooled and not search.weights.late:
             raise InputRefused("Both weights are 0, so SMART has nothing to rank by.", "Raise one under Compare.")
-        if LOCAL in scopes and not handlers.engine.backbones.ready:
+        if handlers.waits(scopes):
             raise LibraryError(f"{handlers.serving().name} is still loading.", "Run the list in a moment.")
         samples = handlers.samples() if SAMPLES in scopes else None
         if SAMPLES in scopes and not (samples and samples.whole):
@@ -177,7 +182,7 @@ class QueryLists:
 
     def _kept(self, wanted: object) -> Run:
         name = field(wanted, "run")
-        run = self._runs.get(name) if isinstance(name, str) else None
+        run = self._runs.get((self._handlers.own, name)) if isinstance(name, str) else None
         if run is None:
             raise InputRefused("What that list found is no longer kept.", "Run it again.")
         return run

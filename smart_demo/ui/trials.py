@@ -12,14 +12,14 @@ from collections import OrderedDict
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from smart_demo.errors import InputRefused, LibraryError
+from smart_demo.errors import LibraryError
 from smart_demo.evaluation.query_list import Listed
 from smart_demo.evaluation.recording import depth, fingerprint, methods, record
 from smart_demo.evaluation.sides import Columns
 from smart_demo.evaluation.trial import Conditions, Trial
 from smart_demo.evaluation.versions import versions_here
-from smart_demo.types import LOCAL, POOLED, SAMPLES, SMART, PageId, Query, Scope, StoredPage
-from smart_demo.ui.asking import CHOICES, Asked
+from smart_demo.types import POOLED, SAMPLES, SMART, PageId, Query, Scope, StoredPage
+from smart_demo.ui.asking import Asked
 from smart_demo.ui.desk import Desk
 from smart_demo.ui.handlers import Handlers
 
@@ -104,15 +104,12 @@ class Trials:
 
     def allowed(self, scope: str) -> tuple[Scope, ...]:
         """The scopes behind one of CHOICES. InputRefused where they may not be seen here."""
-        scopes = CHOICES[scope]
-        if not all(map(self._handlers.visible, scopes)):
-            raise InputRefused("Only the samples can be judged here.")
-        return scopes
+        return self._handlers.scopes(scope)
 
     def searchable(self, search: Asked) -> tuple[Scope, ...]:
         """The scopes that are judged. InputRefused for what may not be seen here, NotReady while it is on its way."""
         scopes, handlers = self.allowed(search.scope), self._handlers
-        if LOCAL in scopes and not handlers.engine.backbones.ready:
+        if handlers.waits(scopes):
             raise NotReady(f"{handlers.serving().name} is still loading.", "Your documents can be judged in a moment.")
         if SAMPLES in scopes:
             samples = handlers.samples()

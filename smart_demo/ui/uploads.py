@@ -1,152 +1,201 @@
-"""Files on their way into the library. One thread of the process does the work, so a reload or a closed tab stops
-nothing; the page only looks on. Knows nothing of markup.
+"""Files on their way into libraries. One thread of the process does the work, so a reload or a closed tab stops nothing;
+the page only looks on. People take turns page by page, so nobody waits for the end of somebody else's thick file.
+Knows nothing of markup.
 """
 
 from __future__ import annotations
 
 import logging
 import threading
-from collections import deque
+from collections import OrderedDict, deque
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, replace
+from contextvars import Context, copy_context
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from smart_demo.errors import SmartError
-from smart_demo.types import Progress, State
+from smart_demo.types import Progress, Scope, State
 from smart_demo.ui.wording import count
 
 log = logging.getLogger(__name__)
-Add = Callable[[Sequence[tuple[Path, str]]], Iterator[Progress]]
+Add = Callable[[Scope, Sequence[tuple[Path, str]]], Iterator[Progress]]
 BROKEN = "Something went wrong with this file; the log of the demo says what."
+AT_ONCE = 4
+"""People whose files are read in turns; the others wait until one of these is through."""
+LISTS_KEPT = 200
+"""People of whom it is remembered what became of their last files."""
 
 
 @dataclass(eq=False)
 class _Job:
     path: Path
     progress: Progress
+    context: Context = field(default_factory=copy_context)
+    """Of the request that brought it: a borrowed GPU is charged to whoever asked."""
+    begun: bool = False
+    stop: bool = False
+    steps: Iterator[Progress] = field(default_factory=lambda: iter(()))
 
 
 class Uploads:
-    """A queue of files and what became of each. Files are deleted as soon as they are through: they are copies."""
+    """Everybody's queues of files and what became of each. Files are deleted as soon as they are through: they are
+    copies.
+    """
 
-    def __init__(self, add: Add, limit: int) -> None:
-        """`add` takes files of (path, name) and tells of every page, like Engine.add; `limit` is files at once."""
-        self._add, self._limit = add, limit
+    def __init__(self, add: Add, limit: int, waiting: int = 40) -> None:
+        """`add` takes an owner and files of (path, name) and tells of every page, like Engine.add; `limit` is files at
+        once, `waiting` files of everybody that are on their way.
+        """
+        self._add, self._limit, self._most = add, limit, waiting
         self._lock = threading.Lock()
-        self._jobs: list[_Job] = []
-        self._waiting: deque[_Job] = deque()
-        self._stop = threading.Event()
+        self._told: OrderedDict[Scope, list[_Job]] = OrderedDict()
+        self._lines: OrderedDict[Scope, deque[_Job]] = OrderedDict()
+        """Files that are not through, of everybody who has any; the first of a line is being read or is next."""
+        self._turn = 0
         self._thread: threading.Thread | None = None
         self._version = 0
 
-    @property
-    def running(self) -> bool:
-        """Whether a file is being read or waits for it."""
+    def running(self, owner: Scope) -> bool:
+        """Whether a file of somebody is being read or waits for it."""
         with self._lock:
-            return self._thread is not None
+            return owner in self._lines
 
     @property
     def version(self) -> int:
-        """Changes with every step."""
+        """Changes with every step of anybody's."""
         return self._version
 
-    @property
-    def progress(self) -> tuple[Progress, ...]:
-        """The latest of every file, oldest first."""
+    def progress(self, owner: Scope) -> tuple[Progress, ...]:
+        """The latest of every file of somebody's last upload, oldest first."""
         with self._lock:
-            return tuple(job.progress for job in self._jobs)
+            return tuple(job.progress for job in self._told.get(owner, ()))
 
-    def submit(self, files: Sequence[Path]) -> None:
-        """Queue copies of uploaded files, by their own base names. Those over the limit are refused in words.
+    def submit(self, owner: Scope, files: Sequence[Path]) -> None:
+        """Queue copies of uploaded files, by their own base names. Those over a limit are refused in words.
 
         What became of earlier files leaves the list, unless some are still on their way.
         """
-        refused = f"Only {count(self._limit, 'file')} at once: add this one again."
         with self._lock:
-            if self._thread is None:
-                self._jobs.clear()
+            told = self._told.pop(owner, []) if owner in self._lines else []
+            self._told[owner] = told
             for place, path in enumerate(files):
                 job = _Job(path, Progress(path.name, State.WORKING))
-                self._jobs.append(job)
-                if place < self._limit:
-                    self._waiting.append(job)
-                else:
+                told.append(job)
+                if refused := self._refusal(place):
                     job.progress = Progress(path.name, State.REFUSED, message=refused)
-            for path in files[self._limit :]:
-                self._let_go(path)
+                else:
+                    self._lines.setdefault(owner, deque()).append(job)
+            for job in told:
+                if job.progress.state is State.REFUSED:
+                    self._let_go(job.path)
+            self._forget_lists()
             self._version += 1
-            if self._waiting and self._thread is None:
+            if self._lines and self._thread is None:
                 self._thread = threading.Thread(target=self._work, name="uploads", daemon=True)
                 self._thread.start()
 
-    def cancel(self) -> None:
-        """Stop after the page at hand; files that wait are dropped. Pages that were told of stay.
+    def cancel(self, owner: Scope) -> None:
+        """Stop somebody's files after the page at hand; those that wait are dropped. Pages that were told of stay.
 
         What is submitted afterwards is another matter and is read.
         """
         with self._lock:
-            dropped = list(self._waiting)
-            self._waiting.clear()
-            for job in dropped:
+            for job in list(self._lines.get(owner, ())):
+                if job.begun:
+                    job.stop = True
+                    continue
+                self._lines[owner].remove(job)
                 job.progress = replace(job.progress, state=State.REFUSED, message="Stopped before it was read.")
-            for job in dropped:
                 self._let_go(job.path)
+            if not self._lines.get(owner, True):
+                del self._lines[owner]
             self._version += 1
-            self._stop.set()
+
+    def forget(self, owner: Scope) -> None:
+        """Stop somebody's files and no longer say what became of any."""
+        self.cancel(owner)
+        with self._lock:
+            self._told.pop(owner, None)
+            self._version += 1
 
     def discard(self, path: Path) -> None:
         """Delete a copy that was read elsewhere, unless a file on its way reads it too."""
         with self._lock:
             self._let_go(path)
 
+    def on_their_way(self) -> frozenset[Path]:
+        """Copies that are still to be read."""
+        with self._lock:
+            return frozenset(job.path for line in self._lines.values() for job in line)
+
     def wait(self, seconds: float) -> None:
-        """Until the queue is empty, at most so long."""
+        """Until nothing is on its way, at most so long."""
         thread = self._thread
         if thread is not None:
             thread.join(seconds)
 
+    def _refusal(self, place: int) -> str:
+        if place >= self._limit:
+            return f"Only {count(self._limit, 'file')} at once: add this one again."
+        if sum(map(len, self._lines.values())) >= self._most:
+            return f"{count(self._most, 'file')} of all visitors wait to be read already: add this one again in a minute."
+        return ""
+
+    def _forget_lists(self) -> None:
+        idle = [owner for owner in self._told if owner not in self._lines]
+        for owner in idle[: max(0, len(self._told) - LISTS_KEPT)]:
+            del self._told[owner]
+
+    # -- the thread
+
     def _work(self) -> None:
         while True:
             with self._lock:
-                if not self._waiting:
+                if not self._lines:
                     self._thread = None
                     self._version += 1
                     return
-                job = self._waiting.popleft()
-                self._stop.clear()
-            try:
-                self._run(job)
-            finally:
+                self._turn = (self._turn + 1) % min(len(self._lines), AT_ONCE)
+                owner = list(self._lines)[self._turn]
+                job = self._lines[owner][0]
+                begins, job.begun = not job.begun, True
+            if not job.context.run(self._step, owner, job, begins):
                 with self._lock:
-                    self._let_go(job.path)
+                    self._end(owner, job)
+
+    def _end(self, owner: Scope, job: _Job) -> None:
+        line = self._lines[owner]
+        line.remove(job)
+        if not line:
+            del self._lines[owner]
+        self._let_go(job.path)
+
+    def _step(self, owner: Scope, job: _Job, begins: bool) -> bool:
+        """Read one page on; whether there is more."""
+        try:
+            if begins:
+                job.steps = iter(self._add(owner, [(job.path, job.path.name)]))
+            progress = next(job.steps, None)
+        except SmartError as error:
+            progress = replace(job.progress, state=State.REFUSED, message=error.sentence)
+        except Exception:
+            log.exception("an upload failed")
+            progress = replace(job.progress, state=State.REFUSED, message=BROKEN)
+        if progress is not None:
+            stopped = job.stop and progress.state is State.WORKING
+            progress = _stopped(progress) if stopped else progress
+            with self._lock:
+                job.progress = progress
+                self._version += 1
+            if progress.state is State.WORKING:
+                return True
+        _close(job.steps)
+        return False
 
     def _let_go(self, path: Path) -> None:
         """Delete a copy under the lock, unless a file on its way reads it: Gradio keeps equal files at one path."""
-        if not any(job.path == path and job.progress.state is State.WORKING for job in self._jobs):
+        if not any(job.path == path for line in self._lines.values() for job in line):
             discard(path)
-
-    def _run(self, job: _Job) -> None:
-        steps = iter(self._add([(job.path, job.path.name)]))
-        try:
-            for progress in steps:
-                self._tell(job, progress)
-                if self._stop.is_set() and progress.state is State.WORKING:
-                    self._tell(job, _stopped(progress))
-                    return
-        except SmartError as error:
-            self._tell(job, replace(job.progress, state=State.REFUSED, message=error.sentence))
-        except Exception:
-            log.exception("an upload failed")
-            self._tell(job, replace(job.progress, state=State.REFUSED, message=BROKEN))
-        finally:
-            close = getattr(steps, "close", None)
-            if close is not None:
-                close()
-
-    def _tell(self, job: _Job, progress: Progress) -> None:
-        with self._lock:
-            job.progress = progress
-            self._version += 1
 
 
 def discard(path: Path) -> None:
@@ -156,6 +205,14 @@ def discard(path: Path) -> None:
         path.parent.rmdir()
     except OSError:  # another upload with the same bytes shares the folder
         log.debug("a temporary folder stays until the demo ends")
+
+
+def _close(steps: Iterator[Progress]) -> None:
+    """End a file's reading, which writes down what it has to; that this fails is not the next file's trouble."""
+    try:
+        getattr(steps, "close", lambda: None)()
+    except Exception:
+        log.exception("an upload could not be ended")
 
 
 def _stopped(progress: Progress) -> Progress:

@@ -7,17 +7,12 @@ from pathlib import Path
 from smart_demo.errors import LibraryError
 from smart_demo.store import durable
 from smart_demo.types import Scope
+from smart_demo.ui.visit import PREFIX
 
 MOST_VISITORS = 200
 """Whose judgements a public page keeps."""
-PREFIX = "visitor-"
 _HEADER_ONLY = 1_000
 """Bytes: a journal with its header and no judgement is shorter, one with any is longer."""
-
-
-def visitor(name: str) -> Scope:
-    """The scope of a visitor by a name of 32 hex digits."""
-    return Scope(f"{PREFIX}{name}")
 
 
 def make_room(folder: Path, owner: Scope) -> None:

@@ -6,7 +6,7 @@ import html
 import math
 import re
 
-from smart_demo.types import PageId, Scope
+from smart_demo.types import LOCAL, SAMPLES, PageId, Scope
 
 _UNSHOWABLE = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u200e\u200f\u202a-\u202e\u2066-\u2069\ufeff]")
 """Control characters and marks that turn the direction of the text around them."""
@@ -152,5 +152,5 @@ def score(value: float, places: int = 3) -> str:
 
 
 def page_key(scope: Scope, page: PageId) -> str:
-    """How a page is called in the markup: scope and id, both of checked characters."""
-    return f"{scope}/{page}"
+    """How a page is called in the markup: `samples` or `local`, for one's own, and its id. Whose own it is stays here."""
+    return f"{SAMPLES if scope == SAMPLES else LOCAL}/{page}"
