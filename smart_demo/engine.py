@@ -95,6 +95,15 @@ class Engine:
         self._explainer.drop_what_went()
         return freed
 
+    def usage(self, scope: Scope):
+        from smart_demo.store.usage import Usage
+        pages = self.library.pages([scope], self.backbone(scope).encoder.fingerprint)
+        q = self.settings.quotas
+        return Usage(len(pages), sum(p.bytes for p in pages), q.library_pages, q.library_bytes)
+
+    def forget(self, scope: Scope) -> int:
+        return sum(self.remove(scope, d.file) for d in self.documents(scope))
+
     def documents(self, scope: Scope) -> tuple[Document, ...]:
         """What a scope holds under the backbone that serves it, by name."""
         pages = self.library.pages([scope], self.backbone(scope).encoder.fingerprint)
