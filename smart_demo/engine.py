@@ -97,6 +97,7 @@ class Engine:
 
     def usage(self, scope: Scope):
         from smart_demo.store.usage import Usage
+
         pages = self.library.pages([scope], self.backbone(scope).encoder.fingerprint)
         q = self.settings.quotas
         return Usage(len(pages), sum(p.bytes for p in pages), q.library_pages, q.library_bytes)

@@ -164,7 +164,7 @@ def test_a_public_page_explains_samples_and_nothing_else(make):
     for scope in (ON_MINE, ON_BOTH):
         for ask in (maps.explain, maps.overlay):
             told = ask({"asked": SEARCH | {"scope": scope}, "page": pages(maps, LOCAL)[0], "view": "query"})
-            assert told == {"sentence": "That page cannot be shown here."}
+            assert told == {"sentence": "Only the samples can be searched here."}
     assert "chips" in maps.explain({"asked": SEARCH, "page": pages(maps, SAMPLES)[0]})
 
 

@@ -274,7 +274,7 @@ def test_a_public_page_saves_samples_and_nothing_else(make):
     exports, _, _ = make(public=True, uploads=False)
     for scope in (ON_MINE, ON_BOTH):
         assert exports.comparison({"asked": asked("tide", scope).fields}) == {
-            "sentence": "That search cannot be saved here."
+            "sentence": "Only the samples can be searched here."
         }
     assert "page" in exports.comparison({"asked": asked("tide", ON_SAMPLES).fields})
 

@@ -109,7 +109,9 @@ def test_a_public_page_never_looks_at_one_s_own(make, tmp_path):
     list(public.engine.prepare_samples())
     add_own(public, tmp_path)
     for scope in (ON_MINE, ON_BOTH):
-        assert under(public).look(asked("harbour", scope).fields) == {"sentence": "That library cannot be shown here."}
+        assert under(public).look(asked("harbour", scope).fields) == {
+            "sentence": "Only the samples can be searched here."
+        }
     shown = under(public).look(asked("harbour", ON_SAMPLES).fields)
     assert "mine.pdf" not in json.dumps(shown)
     assert shown["program"]["differences"] == []

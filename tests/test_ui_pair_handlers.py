@@ -144,7 +144,7 @@ def test_a_public_page_compares_samples_and_nothing_else(make):
     mine, sample = keys(maps, LOCAL), keys(maps, SAMPLES)
     for scope in (ON_MINE, ON_BOTH):
         told = maps.pair({"asked": SEARCH | {"scope": scope}, "page": mine[0], "other": sample[0]})
-        assert told == {"sentence": "That page cannot be shown here."}
+        assert told == {"sentence": "Only the samples can be searched here."}
     assert "lines" in maps.pair({"asked": SEARCH, "page": sample[0]})
 
 

@@ -118,7 +118,10 @@ def test_a_file_dropped_right_after_a_stop_is_read(tmp_path):
     uploads.submit(LOCAL, copies(tmp_path / "later", "c.pdf"))
     go_on.set()
     uploads.wait(10)
-    assert [(p.document, p.state) for p in uploads.progress(LOCAL)][1:] == [("b.pdf", State.REFUSED), ("c.pdf", State.DONE)]
+    assert [(p.document, p.state) for p in uploads.progress(LOCAL)][1:] == [
+        ("b.pdf", State.REFUSED),
+        ("c.pdf", State.DONE),
+    ]
     assert "Stopped" in uploads.progress(LOCAL)[0].message
 
 

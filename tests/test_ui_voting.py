@@ -17,6 +17,7 @@ from smart_demo.ui.judging import Judging
 from smart_demo.ui.sheets import Sheets
 from smart_demo.ui.standing import Fate, Standing
 from smart_demo.ui.vote_sheet import Sheet, vote_sheet
+from smart_demo.ui.visit import visitor_scope
 from smart_demo.ui.voting import Voting
 from tests.documents import write_pdf
 from tests.test_ui_handlers import NONSENSE
@@ -312,7 +313,7 @@ def test_names_on_a_public_page_are_checked_and_apart(make, kept):
     assert not yours.journal.judgements.votes
     assert yours.undo() == {"sentence": "There is nothing to take back."}
     assert {path.name for path in kept.iterdir()} == {
-        f"visitor-{name}.{kind}" for name in (MINE, YOURS) for kind in ("jsonl", "desk.json")
+        f"{visitor_scope(name)}.{kind}" for name in (MINE, YOURS) for kind in ("jsonl", "desk.json")
     }
 
 
@@ -321,10 +322,10 @@ def test_a_public_page_lets_nobody_judge_documents(make, tmp_path):
     list(public.handlers.engine.add(LOCAL, [(write_pdf(tmp_path / "mine.pdf", "harbour"), "mine.pdf")]))
     public.start()
     for scope in ("My documents", "Both"):
-        assert "Only the samples can be judged here" in public.look(act="scope", scope=scope)
+        assert "Only the samples can be searched here" in public.look(act="scope", scope=scope)
     owner = public.judging.owner(public.name)
     public.judging.search_by(owner, search().__class__("", "My documents", 5, Weights()))
-    assert "Only the samples can be judged here" in public.look()
+    assert "Only the samples can be searched here" in public.look()
 
 
 def test_a_public_page_keeps_so_many_judges_and_those_who_kept_nothing_make_way(make, monkeypatch):

@@ -28,7 +28,7 @@ QUERIES, MORE = 9, 4
 def measure_maps() -> list[Goal]:
     """`map.first`: nothing of the query is kept but its search. `map.next`: another word on the same page."""
     with tempfile.TemporaryDirectory() as folder, seeded_engine(Path(folder) / "data") as engine:
-        maps = Maps(Handlers(engine, Uploads(lambda _: iter(()), 1), Preparation(engine)))
+        maps = Maps(Handlers(engine, Uploads(lambda *_: iter(()), 1), Preparation(engine)))
         runs = [_looks(engine, maps, f"query {number}") for number in range(QUERIES)][1:]
     page = f"{ROWS * COLS:,} tokens of width {WIDTH}, {TOKENS} query tokens"
     return [

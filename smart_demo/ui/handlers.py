@@ -81,9 +81,7 @@ class Handlers:
 
     def __init__(self, engine: Engine, uploads: Uploads, preparation: Preparation) -> None:
         self.engine, self.uploads, self.preparation = engine, uploads, preparation
-        self.pictures = QueryPictures(
-            self.stored, engine.library.picture, engine.settings.limits, lambda: self.own
-        )
+        self.pictures = QueryPictures(self.stored, engine.library.picture, engine.settings.limits, lambda: self.own)
 
     @property
     def private(self) -> bool:

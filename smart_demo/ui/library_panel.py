@@ -30,9 +30,8 @@ def intro(settings: Settings) -> str:
 
 def keeping(usage: Usage, settings: Settings) -> str:
     """How much room is left, how long what is there is kept, and the way to be rid of it all at once."""
-    room = (
-        f"{some_of(usage.pages, usage.pages_limit, 'page')} and {size(usage.bytes)} of {size(usage.bytes_limit)} are used."
-    )
+    pages = some_of(usage.pages, usage.pages_limit, "page")
+    room = f"{pages} and {size(usage.bytes)} of {size(usage.bytes_limit)} are used."
     hours = count(settings.quotas.keep_hours, "hour")
     said = [room]
     if settings.public:
@@ -49,7 +48,8 @@ def closed() -> str:
     """Why a public page takes nobody's documents, and how to have one that does."""
     return (
         '<div class="panel-head"><h2>Your documents stay yours</h2>'
-        "<p>This page shows its samples and takes no uploads. Run it yourself to search your own documents; nothing then leaves your machine.</p>"
+        "<p>This page shows its samples and takes no uploads. "
+        "Run it yourself to search your own documents; nothing then leaves your machine.</p>"
         f"<pre><code>{esc(_COMMAND)}</code></pre></div>"
     )
 

@@ -68,7 +68,9 @@ class QueryPictures:
             picture = Image.fromarray(ingest.decode_picture(path, self._limits))
             picture.thumbnail((LONG_SIDE, LONG_SIDE), Image.Resampling.BICUBIC)
         kept = Kept(secrets.token_hex(16))
-        self._kept.put((self._whose(), kept.key), _large_enough(np.array(picture), "That picture is too small to ask with."))
+        self._kept.put(
+            (self._whose(), kept.key), _large_enough(np.array(picture), "That picture is too small to ask with.")
+        )
         return str(kept)
 
     def pixels(self, reference: str) -> Pixels:

@@ -1,6 +1,6 @@
-"""Files on their way into libraries. One thread of the process does the work, so a reload or a closed tab stops nothing;
-the page only looks on. People take turns page by page, so nobody waits for the end of somebody else's thick file.
-Knows nothing of markup.
+"""Files on their way into libraries. One thread of the process does the work, so a reload or a closed tab stops
+nothing; the page only looks on. People take turns page by page, so nobody waits for the end of somebody else's thick
+file. Knows nothing of markup.
 """
 
 from __future__ import annotations
@@ -138,7 +138,9 @@ class Uploads:
         if place >= self._limit:
             return f"Only {count(self._limit, 'file')} at once: add this one again."
         if sum(map(len, self._lines.values())) >= self._most:
-            return f"{count(self._most, 'file')} of all visitors wait to be read already: add this one again in a minute."
+            return (
+                f"{count(self._most, 'file')} of all visitors wait to be read already: add this one again in a minute."
+            )
         return ""
 
     def _forget_lists(self) -> None:

@@ -152,5 +152,5 @@ def score(value: float, places: int = 3) -> str:
 
 
 def page_key(scope: Scope, page: PageId) -> str:
-    """How a page is called in the markup: `samples` or `local`, for one's own, and its id. Whose own it is stays here."""
+    """How a page is called in the markup: `samples` or `local`, for one's own, and its id; whose is not said."""
     return f"{SAMPLES if scope == SAMPLES else LOCAL}/{page}"
