@@ -41,9 +41,9 @@ class Quotas:
 
     library_pages: int = 20_000
     """Pages of one library; the samples are not counted."""
-    library_bytes: int = 50_000 * 2**20
+    library_bytes: int = 50_000 * 10**6
     """Bytes on disk of one library."""
-    total_bytes: int = 4_000 * 2**20
+    total_bytes: int = 4_000 * 10**6
     """Bytes on disk of all visitors' libraries and judgements on a public page."""
     keep_hours: int = 24
     """After its last change a visitor's library is deleted, on a public page."""
@@ -125,8 +125,8 @@ def _quotas(env: Mapping[str, str], *, public: bool) -> Quotas:
     """A visitor of a public page gets far less room than the owner of a private one."""
     return Quotas(
         library_pages=_number(env, "SMART_LIBRARY_PAGES", 200 if public else 20_000, 1, 1_000_000),
-        library_bytes=_number(env, "SMART_LIBRARY_MB", 500 if public else 50_000, 1, 10_000_000) * 2**20,
-        total_bytes=_number(env, "SMART_TOTAL_MB", 4_000, 1, 10_000_000) * 2**20,
+        library_bytes=_number(env, "SMART_LIBRARY_MB", 500 if public else 50_000, 1, 10_000_000) * 10**6,
+        total_bytes=_number(env, "SMART_TOTAL_MB", 4_000, 1, 10_000_000) * 10**6,
         keep_hours=_number(env, "SMART_KEEP_HOURS", 24, 1, 8_760),
         waiting=_number(env, "SMART_WAITING_FILES", 40, 1, 1_000),
         queue=_number(env, "SMART_QUEUE", 20, 1, 1_000),

@@ -85,7 +85,7 @@ def test_room_time_and_waiting_are_settings():
             "SMART_MAX_QUERY": "100",
         }
     ).quotas
-    assert (read.library_pages, read.library_bytes, read.total_bytes) == (7, 3 * 2**20, 9 * 2**20)
+    assert (read.library_pages, read.library_bytes, read.total_bytes) == (7, 3 * 10**6, 9 * 10**6)
     assert (read.keep_hours, read.waiting, read.queue, read.query) == (2, 5, 6, 100)
 
 

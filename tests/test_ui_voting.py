@@ -16,8 +16,8 @@ from smart_demo.ui.judge_head import Setup
 from smart_demo.ui.judging import Judging
 from smart_demo.ui.sheets import Sheets
 from smart_demo.ui.standing import Fate, Standing
-from smart_demo.ui.vote_sheet import Sheet, vote_sheet
 from smart_demo.ui.visit import visitor_scope
+from smart_demo.ui.vote_sheet import Sheet, vote_sheet
 from smart_demo.ui.voting import Voting
 from tests.documents import write_pdf
 from tests.test_ui_handlers import NONSENSE
