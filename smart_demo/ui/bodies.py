@@ -90,6 +90,6 @@ def header(scope: Scope, name: bytes) -> bytes:
 
 
 def length(scope: Scope) -> int:
-    """The length that is given for the body; 0 where none is given or it makes no sense; what comes is counted anyway."""
+    """The length that is given for the body; 0 where there is none that makes sense. What comes is counted anyway."""
     given = header(scope, b"content-length")
     return int(given) if given.isdigit() and len(given) < 20 else 0
