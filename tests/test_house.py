@@ -17,7 +17,7 @@ PACKAGE = ROOT / "smart_demo"
 LAYERS = [
     "types errors",
     "config",
-    "ingest backbones scoring store comparison recent",
+    "ingest backbones scoring store comparison recent leftovers",
     "additions",
     "serving samples indexer retrieval explain",
     "explanation",
