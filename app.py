@@ -36,7 +36,7 @@ atexit.register(engine.close)
 janitor = Janitor(engine)
 atexit.register(janitor.stop)  # before the engine is closed: last registered, first called
 preparation = Preparation(engine)
-demo = build_app(engine, preparation)
+demo = build_app(engine, preparation, janitor)
 
 if __name__ == "__main__":
     signal.signal(signal.SIGTERM, lambda *_: sys.exit())  # as Ctrl-C: the library is closed, temporary copies go
@@ -46,4 +46,4 @@ if __name__ == "__main__":
         engine.backbones.main()  # what borrows a GPU must be decorated before the page is served
     else:
         engine.backbones.load_behind()
-    demo.queue(max_size=20, default_concurrency_limit=4).launch(**launch_options(settings))
+    demo.queue(max_size=settings.quotas.queue, default_concurrency_limit=4).launch(**launch_options(settings))

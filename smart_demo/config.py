@@ -53,7 +53,7 @@ class Quotas:
     """Uploaded files that wait to be read, of everybody."""
     queue: int = 20
     """Requests that wait to be answered."""
-    query: int = 2_000
+    query: int = 20_000
     """Characters of a query."""
 
 
@@ -135,7 +135,7 @@ def _quotas(env: Mapping[str, str], *, public: bool) -> Quotas:
         keep_hours=_number(env, "SMART_KEEP_HOURS", 24, 1, 8_760),
         waiting=_number(env, "SMART_WAITING_FILES", 40, 1, 1_000),
         queue=_number(env, "SMART_QUEUE", 20, 1, 1_000),
-        query=_number(env, "SMART_MAX_QUERY", 2_000, 10, 20_000),
+        query=_number(env, "SMART_MAX_QUERY", 2_000 if public else 20_000, 10, 20_000),
     )
 
 

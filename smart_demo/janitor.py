@@ -50,16 +50,19 @@ class Round:
 class Janitor:
     """One thread of the process, and one round at a time."""
 
-    def __init__(
-        self, engine: Engine, sweep: Sweep = lambda _: 0, forgotten: Forgotten = lambda _: None, every: float = EVERY
-    ) -> None:
-        """`sweep` clears the folder of uploads; `forgotten` is told of each visitor who was forgotten, so that whoever
-        remembers anything of them lets go.
-        """
-        self._engine, self._sweep, self._forgotten, self._every = engine, sweep, forgotten, every
+    def __init__(self, engine: Engine, every: float = EVERY) -> None:
+        self._engine, self._every = engine, every
+        self._sweep: Sweep = lambda _: 0
+        self._forgotten: Forgotten = lambda _: None
         self._wake, self._stopped, self._round = threading.Event(), threading.Event(), threading.Lock()
         self._thread: threading.Thread | None = None
         self._troubles = 0
+
+    def attend(self, sweep: Sweep, forgotten: Forgotten) -> None:
+        """Of one page: `sweep` clears the folder of uploads; `forgotten` is told of each visitor who was forgotten, so
+        that whoever remembers anything of them lets go.
+        """
+        self._sweep, self._forgotten = sweep, forgotten
 
     def start(self) -> None:
         """One round now, and one every few minutes."""

@@ -17,8 +17,6 @@ from smart_demo.store.library import Library
 from smart_demo.types import Found, Method, Parts, Query, QueryEncoding, Scope, StoredPage
 
 MAX_TOP = 50
-MAX_QUERY = 20_000
-"""Characters of a query that are looked at; a model's window is far shorter."""
 QUERIES_KEPT, PARTS_KEPT = 128, 16
 LAPS_KEPT, LIBRARIES_TIMED = 64, 16
 """Queries whose times are kept per stage, and of how many sets of scopes."""
@@ -45,7 +43,7 @@ class Retrieval:
         self, query: Query, scopes: Sequence[Scope], methods: Sequence[Method], top: int, backbone: Backbone
     ) -> Found:
         """One query answered by several methods from one encoding and one set of parts."""
-        query, top, watch = _clean(query), min(max(int(top), 1), MAX_TOP), Stopwatch()
+        query, top, watch = _clean(query, self._settings.quotas.query), min(max(int(top), 1), MAX_TOP), Stopwatch()
         encoding = self._encode(backbone, query, scopes, watch)
         parts = self._find_parts(encoding, tuple(scopes), watch)
         results = {method.name: scoring.rank(parts, method, top) for method in methods}
@@ -128,9 +126,11 @@ class Retrieval:
         return np.array([i for i, page in enumerate(pages) if page.key in nearest], dtype=np.int64)
 
 
-def _clean(query: Query) -> Query:
-    """The query without what no encoder can read; QueryRefused if nothing is left."""
-    text = query.text.encode("utf-8", "ignore").decode("utf-8").replace("\0", " ")[:MAX_QUERY].strip()
+def _clean(query: Query, most: int) -> Query:
+    """The query without what no encoder can read; QueryRefused if nothing is left, or more characters than `most`."""
+    text = query.text.encode("utf-8", "ignore").decode("utf-8").replace("\0", " ").strip()
     if not text and query.image is None:
         raise QueryRefused("The query is empty.", "Type what you are looking for.")
+    if len(text) > most:
+        raise QueryRefused(f"The query has {len(text):,} characters; at most {most:,} are taken.", "Shorten it.")
     return replace(query, text=text)

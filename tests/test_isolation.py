@@ -1,7 +1,7 @@
 """A public page through the real server: what one visitor keeps, no other can list, search, open, explain or delete.
 
-Every event and every server function of the page is asked by a stranger who knows all the names there are: page ids, file
-hashes, the digest that names the owner on disk. The only thing a stranger does not know is the secret.
+Every event and every server function of the page is asked by a stranger who knows all the names there are: page ids,
+file hashes, the digest that names the owner on disk. The only thing a stranger does not know is the secret.
 """
 
 import asyncio
@@ -166,10 +166,12 @@ def test_the_endpoint_answers_a_program_with_the_key_from_one_s_own_and_any_othe
 
 def test_an_assistant_without_the_key_sees_the_samples(app, alice):
     async def talk(headers):
-        async with streamablehttp_client(f"{app.url}{API}/mcp/", headers=headers) as (reading, writing, _):
-            async with ClientSession(reading, writing) as session:
-                await session.initialize()
-                return (await session.call_tool("search", {"query": "zanzibar"})).content[0].text
+        async with (
+            streamablehttp_client(f"{app.url}{API}/mcp/", headers=headers) as (reading, writing, _),
+            ClientSession(reading, writing) as session,
+        ):
+            await session.initialize()
+            return (await session.call_tool("search", {"query": "zanzibar"})).content[0].text
 
     assert NAME not in asyncio.run(talk({}))
     assert "tides.pdf" in asyncio.run(talk({}))
@@ -224,7 +226,9 @@ def test_whoever_comes_back_with_the_key_finds_everything_again(app, alice):
     again.close()
 
 
-@pytest.mark.parametrize("header", ["", "0" * 31, "0" * 33, "Z" * 32, "visitor-x", "../../etc", "0" * 32 + ",", "é" * 16])
+@pytest.mark.parametrize(
+    "header", ["", "0" * 31, "0" * 33, "Z" * 32, "visitor-x", "../../etc", "0" * 32 + ",", "é" * 16]
+)
 def test_what_is_no_key_opens_nothing_and_may_add_nothing(app, header, tmp_path):
     with httpx.Client(base_url=app.url, headers={HEADER: header.encode()}) as http:
         visitor = Visitor(app.url, "")
