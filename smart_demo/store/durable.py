@@ -97,13 +97,13 @@ def append(path: Path, data: bytes, *, whole: int, length: int) -> bool:
             return False
         if length == 0:
             sync_folder(path.parent)  # before the first byte: a file that holds something also keeps its name
-        if whole < length:
-            os.ftruncate(file, whole)
+        if whole < length and not _cut(file, whole):
+            write_new(path, read_whole(path)[:whole] + data)
+            return True
         try:
             _write_all(file, data)
         except BaseException:  # half a line must not stand before the next one
-            with suppress(OSError):
-                os.ftruncate(file, whole)
+            _cut(file, whole)
             raise
     finally:
         os.close(file)
@@ -153,6 +153,17 @@ def _where_it_can_be_done() -> Iterator[None]:
     except OSError as error:
         if error.errno not in {errno.EINVAL, errno.ENOTSUP, errno.ENOSYS, errno.ENOLCK}:
             raise
+
+
+def _cut(file: int, whole: int) -> bool:
+    """Whether a file could be made so short: on an object store a file is never changed, but another may take its
+    place.
+    """
+    try:
+        os.ftruncate(file, whole)
+    except OSError:
+        return False
+    return True
 
 
 def _write_all(file: int, data: bytes) -> None:

@@ -1,0 +1,78 @@
+"""Engines for tests of room, lifetime and forgetting: words for pages, a visitor's scope for each number."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from smart_demo.backbones.registry import Choice
+from smart_demo.backbones.words import WordBackbone
+from smart_demo.config import Quotas, Settings
+from smart_demo.engine import Engine
+from smart_demo.serving import EMBEDDED, Backbones
+from smart_demo.store.library import Library
+from smart_demo.types import Page, PageEncoding, Progress, Scope, State
+
+
+class Words(WordBackbone):
+    """Counts the pages it encodes and calls `before` with each batch."""
+
+    def __init__(self, before=lambda _: None, **given):
+        super().__init__(**given)
+        self.before, self.encoded = before, 0
+
+    def encode_pages(self, pages: list[Page]) -> list[PageEncoding]:
+        self.before(pages)
+        self.encoded += len(pages)
+        return super().encode_pages(pages)
+
+
+def visitor(number: int) -> Scope:
+    return Scope(f"visitor-{number:032x}")
+
+
+@contextmanager
+def an_engine(folder: Path, backbone: WordBackbone | None = None, *, public=True, **quotas) -> Iterator[Engine]:
+    """An engine under `folder`, with `sample_docs` of it as samples, and the quotas of a visitor."""
+    words = backbone or Words()
+    settings = Settings(
+        backbone="words",
+        data_dir=folder / "data",
+        index_dir=folder / "index",
+        samples=folder / "sample_docs",
+        public=public,
+        quotas=Quotas(**{"library_pages": 200, "library_bytes": 500 * 2**20} | quotas),
+    )
+    backbones = Backbones(
+        Choice("words", "a test", insisted=True), {"words": words, EMBEDDED: words}.__getitem__, fall_back=False
+    )
+    with Engine(Library.open(settings.data_dir, settings.index_dir), backbones, settings) as engine:
+        yield engine
+
+
+def add(engine: Engine, scope: Scope, *paths: Path) -> list[Progress]:
+    """How each file ended."""
+    return [step for step in engine.add(scope, [(p, p.name) for p in paths]) if step.state is not State.WORKING]
+
+
+def names(engine: Engine, scope: Scope) -> list[str]:
+    return [document.name for document in engine.documents(scope)]
+
+
+def bytes_under(folder: Path) -> int:
+    return sum(path.stat().st_size for path in folder.rglob("*") if path.is_file())
+
+
+def holding(folder: Path, *needles: bytes) -> list[str]:
+    """Files below a folder that hold, or are named by, any of the needles."""
+    files = [path for path in folder.rglob("*") if path.is_file()]
+    named = [path for path in folder.rglob("*") if any(needle in str(path).encode() for needle in needles)]
+    held = [path for path in files if any(needle in path.read_bytes() for needle in needles)]
+    return sorted({str(path.relative_to(folder)) for path in named + held})
+
+
+def judge(engine: Engine, scope: Scope, text: str = '{"a": "judgement"}') -> Path:
+    """A journal, as far as anybody but the evaluation can tell."""
+    path = engine.settings.data_dir / "judgements" / f"{scope}.jsonl"
+    path.parent.mkdir(exist_ok=True)
+    path.write_text(text)
+    return path

@@ -1,0 +1,340 @@
+"""Forgetting: of whoever leaves nothing is left, in no file and in no cache, and everybody else's pages stay."""
+
+import gc
+import shutil
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+
+from smart_demo.errors import LibraryError
+from smart_demo.evaluation.journal import Journal
+from smart_demo.evaluation.trial import Asked
+from smart_demo.store import trees
+from smart_demo.store.index import PageIndex
+from smart_demo.store.mirror import Mirror
+from smart_demo.types import LOCAL, POOLED, SAMPLES, SMART, Query, QueryEncoding, State, StoredPage
+from tests.documents import write_pdf
+from tests.keeping_cases import Words, add, an_engine, bytes_under, holding, judge, names, visitor
+from tests.store_cases import ENCODER, files_under, made, open_library, page_id, put, token_files
+
+ME, YOU = visitor(1), visitor(2)
+PAGES = 16
+SLACK = 64 * 2**10
+"""Bytes by which two Chroma folders of the same rows may differ: SQLite's pages. The visitor's rows take far more."""
+
+
+def paper(folder, name, pages):
+    return write_pdf(folder / name, *[f"{name} page {number}" for number in range(pages)])
+
+
+@pytest.fixture
+def engine(tmp_path):
+    with an_engine(tmp_path) as engine:
+        yield engine
+
+
+def folders_of(tmp_path):
+    return bytes_under(tmp_path / "data"), bytes_under(tmp_path / "index")
+
+
+@pytest.fixture
+def wide_engine(tmp_path):
+    """Pooled vectors of 16 KB, so that a few pages show in the index's size."""
+    with an_engine(tmp_path, Words(width=4_096)) as engine:
+        yield engine
+
+
+def test_a_visitor_who_leaves_leaves_nothing_on_the_disk(tmp_path, wide_engine):
+    engine = wide_engine
+    add(engine, LOCAL, paper(tmp_path, "kept.pdf", 2))
+    shared = paper(tmp_path, "shared.pdf", 2)
+    add(engine, LOCAL, shared)
+    before = folders_of(tmp_path)
+    add(engine, ME, paper(tmp_path, "zanzibar.pdf", PAGES), shared)
+    journal = Journal(engine.settings.data_dir, ME)
+    journal.skip(Asked("quagga in zanzibar", Query("quagga in zanzibar").key))
+    (page, *_) = engine.library.pages([ME], engine.backbone(ME).encoder.fingerprint)
+    encoding = engine.library.encoding(page)
+    engine.library._files.set_aside(engine.library._files.path(page))  # as if it had proved damaged
+    needles = [b"zanzibar", b"quagga", encoding.pooled.tobytes(), str(ME).encode(), page.id.file.encode()]
+    held = holding(tmp_path / "data", *needles) + holding(tmp_path / "index", *needles)
+    assert any("chroma.sqlite3" in name for name in held)
+    assert any("damaged" in name for name in held)
+    assert any("judgements" in name for name in held)
+    assert bytes_under(tmp_path / "index") > before[1] + 2 * SLACK
+
+    lost = before[0] - bytes_under(tmp_path / "data")
+    assert engine.forget(ME) == -lost
+    assert engine.compact()
+    assert holding(tmp_path / "data", *needles) + holding(tmp_path / "index", *needles) == []
+    after = folders_of(tmp_path)
+    assert after[0] == before[0]
+    assert after[1] <= before[1] + SLACK
+    assert {path.name for path in (tmp_path / "data").iterdir()} <= {"tokens", "damaged", "judgements"}
+    assert list((tmp_path / "data" / "tokens").iterdir()) == [tmp_path / "data" / "tokens" / "local"]
+    assert names(engine, LOCAL) == ["kept.pdf", "shared.pdf"]
+    assert (names(engine, ME), engine.usage(ME).bytes, engine.library.visitors()) == ([], 0, ())
+    assert not engine.compact()  # once is enough
+    assert add(engine, ME, tmp_path / "zanzibar.pdf")[0].state is State.DONE  # whoever comes again is welcome
+
+
+def test_a_visitor_who_leaves_is_in_no_cache(tmp_path, engine):
+    add(engine, LOCAL, paper(tmp_path, "kept.pdf", 2))
+    add(engine, ME, paper(tmp_path, "zanzibar.pdf", 3))
+    for scopes in ((ME,), (LOCAL,)):
+        found = engine.search(Query("page 1"), scopes)
+        (hit, other, *_) = found.results["smart"].hits
+        engine.explain(Query("page 1"), scopes, hit.page.key)
+        engine.pair(Query("page 1"), scopes, hit.page.key, other.page.key)
+    engine.search(Query("quagga"), (ME,), (POOLED, SMART))
+    (damaged, *_) = engine.library.pages([ME], engine.backbone(ME).encoder.fingerprint)
+    engine.library._files.path(damaged).write_bytes(b"rubbish")
+    engine.library._catalogue._bodies.clear()
+    with pytest.raises(LibraryError):
+        engine.library.encoding(damaged)
+    assert "zanzibar" in "".join(engine.library.report.damaged)
+    del found, hit, other, damaged, _
+    assert alive(StoredPage, lambda page: page.scope == ME)
+    assert alive(QueryEncoding, lambda encoding: "quagga" in encoding.query.text)
+    engine.forget(ME)
+    assert alive(StoredPage, lambda page: page.scope == ME) == []
+    assert alive(QueryEncoding, lambda encoding: "quagga" in encoding.query.text) == []
+    assert engine.library.report.damaged == ()
+    assert engine.laps([ME]) == {}
+    assert engine.laps([LOCAL])
+
+
+def test_a_deleted_document_is_in_no_cache_either(tmp_path, engine):
+    add(engine, ME, paper(tmp_path, "kept.pdf", 2), paper(tmp_path, "gone.pdf", 2))
+    for query in ("page 1", "page 0"):
+        found = engine.search(Query(query), (ME,))
+        for hit in found.results["smart"].hits:
+            engine.explain(Query(query), (ME,), hit.page.key)
+    file = next(one.file for one in engine.documents(ME) if one.name == "gone.pdf")
+    del found, hit
+    engine.remove(ME, file)
+    engine.search(Query("page 1"), (ME,))
+    assert alive(StoredPage, lambda page: page.document == "gone.pdf") == []
+    assert alive(StoredPage, lambda page: page.document == "kept.pdf")
+
+
+def alive(kind, wanted):
+    gc.collect()
+    return [one for one in gc.get_objects() if isinstance(one, kind) and wanted(one)]
+
+
+def test_the_samples_are_never_forgotten(tmp_path, engine):
+    with pytest.raises(ValueError, match="samples"):
+        engine.forget(SAMPLES)
+    assert engine.forget(YOU) == 0  # who was never here
+
+
+def test_an_addition_on_its_way_ends_and_adds_nothing_behind_it(tmp_path, engine):
+    paths = [paper(tmp_path, name, 12) for name in ("a.pdf", "b.pdf")]
+    ends, freed = [], 0
+    for step in engine.add(ME, [(path, path.name) for path in paths]):
+        if step.done == 4:
+            freed = engine.forget(ME)
+        if step.state is not State.WORKING:
+            ends.append((step.document, step.state, step.message))
+    assert freed > 0
+    assert ends == [(name, State.REFUSED, "Deleted while it was being added.") for name in ("a.pdf", "b.pdf")]
+    assert files_under(tmp_path / "data") == {}
+    assert [end.state for end in add(engine, ME, *paths)] == [State.DONE, State.DONE]
+
+
+def test_not_one_page_is_committed_after_the_library_was_forgotten(tmp_path):
+    """The deletion comes while a batch is being encoded, from another thread as far as the batch can tell."""
+    path, commits = paper(tmp_path, "a.pdf", 30), []
+    words = Words()
+    with an_engine(tmp_path, words) as engine:
+        words.before = lambda _: words.encoded and not commits and commits.append(engine.forget(ME))
+        commit = engine.library._files.commit
+        engine.library._files.commit = lambda page: (commits and pytest.fail("a commit")) or commit(page)
+        (end,) = add(engine, ME, path)
+        assert (end.state, len(commits)) == (State.REFUSED, 1)
+        assert commits[0] > 0
+        assert files_under(tmp_path / "data") == {}
+
+
+def test_an_addition_that_waits_for_its_model_adds_nothing_behind_a_deletion(tmp_path, engine):
+    steps = engine.add(ME, [(paper(tmp_path, "a.pdf", 2), "a.pdf")])
+    assert "Waiting for the model" in next(steps).message
+    engine.forget(ME)
+    assert [step.state for step in steps][-1] is State.REFUSED
+    assert files_under(tmp_path / "data") == {}
+
+
+def test_others_go_on_adding_while_one_is_forgotten(tmp_path):
+    words, gone = Words(), []
+    with an_engine(tmp_path, words) as engine:
+        add(engine, ME, paper(tmp_path, "b.pdf", 2))
+        words.before = lambda _: gone or gone.append(engine.forget(ME))
+        assert add(engine, YOU, paper(tmp_path, "a.pdf", 3))[0].state is State.DONE
+        assert (len(names(engine, YOU)), names(engine, ME)) == (1, [])
+
+
+def test_a_disk_that_refuses_keeps_the_rest_and_asking_again_goes_on(tmp_path, engine, monkeypatch):
+    add(engine, ME, paper(tmp_path, "a.pdf", 3))
+
+    def refusing(folder):
+        raise PermissionError(13, "Permission denied")
+
+    monkeypatch.setattr(trees, "remove", refusing)
+    judge(engine, ME)
+    with pytest.raises(LibraryError, match="Could not delete the library"):
+        engine.forget(ME)
+    assert names(engine, ME) == []
+    monkeypatch.undo()
+    assert engine.forget(ME) > 0
+    assert files_under(tmp_path / "data") == {}
+
+
+def test_links_in_a_visitors_folders_are_removed_and_not_followed(tmp_path, engine):
+    add(engine, ME, paper(tmp_path, "a.pdf", 1))
+    precious = tmp_path / "precious"
+    precious.mkdir()
+    (precious / "file").write_text("mine")
+    (tmp_path / "data" / "tokens" / str(ME) / "link").symlink_to(precious)
+    engine.forget(ME)
+    assert (precious / "file").read_text() == "mine"
+    assert not (tmp_path / "data" / "tokens" / str(ME)).exists()
+
+
+# -- the index
+
+
+def wide(seed):
+    """A vector of exactly length 1, so that whoever normalises it keeps its bytes."""
+    return np.random.default_rng(seed).choice([-1 / 16, 1 / 16], 256).astype(np.float32)
+
+
+def test_no_byte_of_a_deleted_row_is_left_in_a_graph_a_log_or_a_database(tmp_path):
+    """Enough rows for Chroma to have written its graph to disk: the log and the graph both hold the deleted ones."""
+    mirror = Mirror(PageIndex.open(tmp_path, 10))
+    pages = [SimpleNamespace(scope=LOCAL if n < 700 else ME, id=page_id(n), encoder=ENCODER) for n in range(1_400)]
+    vectors = {page.id: wide(at) for at, page in enumerate(pages)}
+    mirror.reconcile(pages)
+    mirror.flush(lambda page: vectors[page.id])
+    needles = [vectors[page.id].tobytes() for page in pages[700:1_400:99]]
+    at_home = [vectors[page.id].tobytes() for page in pages[:700:99]]
+    assert any("data_level0.bin" in name for name in holding(tmp_path, *needles))
+    mirror.forget(pages[700:])
+    assert holding(tmp_path, *needles)  # deleting frees nothing
+    assert mirror.is_wasteful(700)
+    fresh = mirror.beside(700)
+    fresh.reconcile(pages[:700])
+    fresh.flush(lambda page: vectors[page.id])
+    mirror.discard()
+    assert holding(tmp_path, *needles, str(ME).encode()) == []
+    assert holding(tmp_path, *at_home)
+    assert not fresh.is_wasteful(700)
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["chroma-2"]
+    fresh.close()
+
+
+def test_a_few_deleted_pages_of_ones_own_do_not_build_the_index_anew(tmp_path):
+    with open_library(tmp_path) as library:
+        put(library, *range(1, 21))
+        library.remove(LOCAL, page_id(1).file)
+        assert not library.compact()
+        library.remove(LOCAL, page_id(2).file)
+    with open_library(tmp_path) as library:  # it is remembered
+        assert library.compact()
+        assert not library.compact()
+        assert library._mirror._index.ids(ENCODER) == {f"local/{page_id(file)}" for file in range(3, 21)}
+        assert library.report.index == "ok"
+
+
+def test_a_kill_at_any_step_of_building_the_index_anew_loses_nothing_and_leaves_nothing(tmp_path, monkeypatch):
+    """Both folders are copied after each step: that is what a kill there would leave."""
+    here, copies = tmp_path / "here", []
+
+    def copied_after(call):
+        def step(*given, **named):
+            result = call(*given, **named)
+            copies.append(shutil.copytree(here, tmp_path / str(len(copies))))
+            return result
+
+        return step
+
+    with open_library(here) as library:
+        put(library, *range(1, 4))
+        put(library, 9, scope=ME)
+        library.forget(ME)
+        monkeypatch.setattr("smart_demo.store.mirror._BATCH", 2)
+        for target, name in ((Mirror, "beside"), (Mirror, "_tell"), (PageIndex, "close")):
+            monkeypatch.setattr(target, name, copied_after(getattr(target, name)))
+        assert library.compact()
+        monkeypatch.undo()
+    assert len(copies) == 4  # an empty folder, half of one, a whole one, and the old one let go of but still there
+    for copy in (copies[0], copies[1], copies[3]):
+        with open_library(copy) as library:
+            assert library._mirror._index.ids(ENCODER) == {f"local/{page_id(file)}" for file in range(1, 4)}
+            assert library.report.index == "ok"
+            assert not library.compact()
+            assert [path.name for path in (copy / "index").glob("chroma-*")] == ["chroma-2"]
+
+
+def test_what_comes_and_goes_while_the_index_is_built_is_in_it(tmp_path, monkeypatch):
+    with open_library(tmp_path) as library:
+        put(library, 1, 2, 3)
+        put(library, 9, scope=ME)
+        library.forget(ME)
+        tell, meanwhile = Mirror._tell, []
+
+        def telling(mirror, *given):
+            tell(mirror, *given)
+            if not meanwhile:
+                meanwhile.append(put(library, 4))
+                library.remove(LOCAL, page_id(1).file)
+                assert len(library.nearest([LOCAL], ENCODER, made(2)[1].pooled, 9)) == 3
+
+        monkeypatch.setattr(Mirror, "_tell", telling)
+        old = library._mirror
+        assert library.compact()
+        assert library._mirror is not old
+        assert library._mirror._index.ids(ENCODER) == {f"local/{page_id(file)}" for file in (2, 3, 4)}
+        assert old.nearest([LOCAL], ENCODER, made(2)[1].pooled, 3, library._catalogue.view([LOCAL], ENCODER)) is None
+        assert {key[1] for key in library.nearest([LOCAL], ENCODER, made(2)[1].pooled, 9)} == {
+            page_id(file) for file in (2, 3, 4)
+        }
+
+
+@pytest.mark.parametrize("trouble", ["no folder", "no space", "chroma fails", "closing"])
+def test_an_index_that_cannot_be_built_anew_leaves_the_old_one_in_use(tmp_path, monkeypatch, trouble):
+    with open_library(tmp_path) as library:
+        put(library, 1, 2)
+        put(library, 9, scope=ME)
+        library.forget(ME)
+        if trouble == "no folder":
+            (tmp_path / "index" / "chroma-2").write_text("a file stands here")
+        if trouble == "no space":
+            monkeypatch.setattr("smart_demo.store.durable.RESERVE", 2**62)
+        if trouble == "chroma fails":
+            monkeypatch.setattr("smart_demo.store.index._client", refusing_chroma)
+        library._closing = trouble == "closing"
+        assert not library.compact()
+        library._closing = False
+        monkeypatch.undo()
+        assert library.report.index == "ok"
+        assert len(library.nearest([LOCAL], ENCODER, made(2)[1].pooled, 9)) == 2
+        assert [path.name for path in (tmp_path / "index").glob("chroma-*") if path.is_dir()] == ["chroma-1"]
+
+
+def refusing_chroma(folder):
+    raise RuntimeError("chroma is broken")
+
+
+def test_an_index_in_trouble_is_healed_while_the_library_is_open(tmp_path):
+    with open_library(tmp_path) as library:
+        put(library, 1, 2)
+        library._mirror._index._client.close()
+        put(library, 3)
+        assert library.report.index.startswith("unhealthy")
+        assert library.compact()
+        assert library.report.index.startswith("rebuilt: Chroma failed twice")
+        assert library._mirror._index.ids(ENCODER) == {f"local/{page_id(file)}" for file in (1, 2, 3)}
+        assert not library.compact()
+    assert len(token_files(tmp_path)) == 3
