@@ -17,7 +17,7 @@ import pytest
 import safehttpx
 from gradio import processing_utils, route_utils
 from gradio.data_classes import FileData
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from starlette.exceptions import HTTPException
 from starlette.formparsers import MultiPartException
@@ -247,8 +247,9 @@ def test_words_may_be_an_address_and_a_file_may_be_called_as_it_was_uploaded(url
     assert Outside.hits == before
 
 
+@settings(max_examples=30)
 @given(
-    st.recursive(st.text() | st.integers() | st.none(), lambda part: st.lists(part) | st.dictionaries(st.text(), part))
+    st.recursive(st.text() | st.none(), lambda part: st.lists(part) | st.dictionaries(st.text(), part), max_leaves=9)
 )
 def test_an_address_is_found_at_any_depth(value):
     around = {"data": [value, {"x": [[value, by_address("https://example.org/x")]]}]}
@@ -417,7 +418,7 @@ PROBES = [
         "/gradio_api/custom_component/1/client/component/x", "/gradio_api/profiling/summary", "/gradio_api/dev/reload",
         "/gradio_api/stream/a/b/1/playlist.m3u8", "/static/../../routes.py", "/static/%2e%2e/%2e%2e/routes.py",
         "/assets/..%2f..%2f..%2froutes.py", "/static/nothing", "/svelte/..%2f..%2fx", "//etc/passwd", "/%00",
-        "/gradio_api/queue/data", "/gradio_api/upload_progress", "/gradio_api/upload_progress?upload_id=x", "/nowhere/",
+        "/gradio_api/queue/data", "/gradio_api/upload_progress", "/nowhere/",
     )
 ] + [
     ("POST", path)
