@@ -31,6 +31,7 @@ class Room:
 
     folder: Path
     files: int
+    largest: int
     octets: int
     lying: int
     said: str
@@ -50,10 +51,11 @@ class Arrival:
         if kind != b"multipart/form-data" or not options.get(b"boundary"):
             raise Refused(400, "An upload is a form with files.")
         calls = {"on_part_begin": self._part, "on_header_field": self._field, "on_header_value": self._value}
+        calls |= {"on_part_data": self._data}
         calls |= {"on_header_end": self._header, "on_headers_finished": self._headers, "on_end": self._end}
         self._parser = MultipartParser(options[b"boundary"], calls)  # type: ignore[arg-type]
         self.refused: Refused | None = None
-        self._came = self._looked = self._files = 0
+        self._came = self._looked = self._files = self._part_came = 0
         self._name = self._said = self._disposition = b""
         self._closed = self._over = False
         self._look()
@@ -100,6 +102,7 @@ class Arrival:
 
     def _part(self) -> None:
         self._files += 1
+        self._part_came = 0
         self._name = self._said = self._disposition = b""
         if self._files > self._room.files:
             raise Refused(413, self._room.said)
@@ -120,6 +123,11 @@ class Arrival:
         _, options = parse_options_header(self._disposition)
         if options.get(b"name") != b"files" or b"filename" not in options:
             raise Refused(400, "An upload holds files alone.")
+
+    def _data(self, _: bytes, start: int, end: int) -> None:
+        self._part_came += end - start
+        if self._part_came > self._room.largest:
+            raise Refused(413, self._room.said)
 
     def _end(self) -> None:
         self._closed = True

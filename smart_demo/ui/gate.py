@@ -106,17 +106,24 @@ class _Answer:
             await self._send(message)
 
 
+def largest(settings: Settings) -> int:
+    """Bytes of one file. Up to there it is taken in and refused by its name; beyond, it is cut off as it comes."""
+    return settings.limits.file_bytes * 4 if settings.uploads else 1_024
+
+
 def room_for(settings: Settings) -> Room:
     """The limits of uploads, from the settings; the folder is made where it is not there yet."""
     limits, folder = settings.limits, Path(get_upload_folder())
     folder.mkdir(parents=True, exist_ok=True)
-    together = limits.files * limits.file_bytes
+    # An evaluation to go on with may be larger than documents are where those are kept small.
+    octets = max(limits.files * limits.file_bytes, most_bytes(private=not settings.public))
     each = f"{limits.file_bytes // 2**20} MB"
     return Room(
         folder=folder,
         files=limits.files,
-        octets=max(together, most_bytes(private=not settings.public)) + 2**16,  # what frames the files in a form
-        lying=together + settings.quotas.waiting * limits.file_bytes,
+        largest=largest(settings),
+        octets=octets + 2**16,  # what frames the files in a form
+        lying=octets + settings.quotas.waiting * limits.file_bytes,
         said=f"At most {count(limits.files, 'file')} of {each} can be uploaded at once; add them in smaller parts.",
     )
 

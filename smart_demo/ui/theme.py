@@ -15,7 +15,7 @@ from starlette.middleware import Middleware
 from smart_demo.config import Settings
 from smart_demo.environment import has_mcp
 from smart_demo.ui.addresses import PageLinks
-from smart_demo.ui.gate import Gate
+from smart_demo.ui.gate import Gate, largest
 from smart_demo.ui.headers import Headers
 
 HERE = Path(__file__).resolve().parent
@@ -132,8 +132,6 @@ def middleware(settings: Settings) -> list[Middleware]:
 
 def launch_options(settings: Settings) -> dict[str, Any]:
     """Arguments of `Blocks.launch`. Address and port are left to Gradio's own variables."""
-    # Ours is the limit that speaks in words; Gradio's stands far behind it against what no one means to send.
-    largest = settings.limits.file_bytes * 4 if settings.uploads else 1_024
     return {
         "theme": theme(),
         "css": css(),
@@ -146,7 +144,7 @@ def launch_options(settings: Settings) -> dict[str, Any]:
         "share": False,
         "footer_links": [],
         "allowed_paths": [],
-        "max_file_size": largest,
+        "max_file_size": largest(settings),
         "state_session_capacity": 500,
         "app_kwargs": {"middleware": middleware(settings)},
         "mcp_server": has_mcp(),
