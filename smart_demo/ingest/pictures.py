@@ -12,6 +12,7 @@ from pathlib import Path
 
 import numpy as np
 from PIL import Image, ImageOps, UnidentifiedImageError
+from PIL.TiffImagePlugin import TiffImageFile
 
 from smart_demo.config import Limits
 from smart_demo.errors import FileRefused, PageRefused, SmartError
@@ -41,6 +42,8 @@ UNREADABLE = (
 )
 """What Pillow's readers were seen to raise on damaged bytes (fuzzed); their errors have no common base."""
 DEEP_MODES = ("I", "F")
+IMAGE_LENGTH = 257
+"""The tag of a TIFF that holds its rows, as they are stored."""
 
 
 def look_at(path: Path, name: str, limits: Limits) -> tuple[str, int, tuple[str, ...]]:
@@ -81,6 +84,7 @@ def decode(source: Path | bytes, name: str, limits: Limits, number: int = 1) -> 
         if number > 1:
             image.seek(number - 1)
         _check_size(image.size, name, limits)
+        _check_rows(image, name)
         image.load()
         return np.array(_rgb(ImageOps.exif_transpose(image)))
 
@@ -93,7 +97,11 @@ def _opened(source: Path | bytes, name: str) -> Iterator[Image.Image]:
             raise FileRefused(
                 f"{name} is damaged: its tags claim more than it holds.", "Save it again without metadata."
             )
-        with Image.open(BytesIO(source) if isinstance(source, bytes) else source, formats=FORMATS) as image:
+        # Never by its path: Pillow would map the file, and one that is cut meanwhile would end the process.
+        with (
+            BytesIO(source) if isinstance(source, bytes) else source.open("rb") as file,
+            Image.open(file, formats=FORMATS) as image,
+        ):
             yield image
     except SmartError:
         raise
@@ -128,6 +136,14 @@ def _check_size(size: tuple[int, int], name: str, limits: Limits) -> None:
         raise FileRefused(
             f"{name} has {width:,} × {height:,} pixels; the limit is {limit:,.0f} megapixels.", "Save it smaller."
         )
+
+
+def _check_rows(image: Image.Image, name: str) -> None:
+    """A TIFF whose strips end before its last row is damaged; Pillow would leave the rest black."""
+    if isinstance(image, TiffImageFile):
+        rows = max((tile.extents[3] for tile in image.tile if tile.extents), default=0)
+        if rows < int(image.tag_v2[IMAGE_LENGTH]):
+            raise FileRefused(f"{name} is damaged: rows of its pixels are missing.", "Save it again.")
 
 
 def _rgb(image: Image.Image) -> Image.Image:
