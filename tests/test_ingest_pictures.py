@@ -18,7 +18,7 @@ RED, GREEN, BLUE, WHITE = (255, 0, 0), (0, 255, 0), (0, 0, 255), (255, 255, 255)
 
 
 def one_page(path, content):
-    path.write_content
+    path.write_bytes(content)
     (page,) = render(inspect(path, path.name, LIMITS), LIMITS)
     assert page.pixels.dtype == np.uint8
     return page
@@ -116,12 +116,12 @@ def test_a_damaged_frame_is_refused_by_number_and_the_others_are_kept(tmp_path):
     path = tmp_path / "scan.tif"
     noise = [Image.effect_noise((64, 64), 90) for _ in range(3)]
     content = bytearray(picture(noise[0], "TIFF", save_all=True, append_images=noise[1:], compression="tiff_deflate"))
-    path.write_content
+    path.write_bytes(content)
     with Image.open(path) as image:
         image.seek(1)
         start = image.tag_v2[273][0]
     content[start : start + 64] = bytes(64)
-    path.write_content
+    path.write_bytes(content)
     first, second, third = render(inspect(path, path.name, LIMITS), LIMITS)
     assert isinstance(second, PageRefused)
     assert "Page 2 of scan.tif" in str(second)
@@ -159,7 +159,7 @@ def test_a_tiff_whose_strips_end_before_its_last_row_is_damaged_and_not_black_be
     path = tmp_path / "short.tif"
     tags = {256: (4, 1, 8), 257: (4, 1, 64), 258: (3, 1, 8), 259: (3, 1, 1), 262: (3, 1, 1), 273: (4, 1, 0)}
     content = raw_tiff({**tags, 278: (4, 1, 6), 279: (4, 1, 48)}) + bytes(48)
-    path.write_content
+    path.write_bytes(content)
     (page,) = render(inspect(path, path.name, LIMITS), LIMITS)
     assert "damaged" in str(page)
     with pytest.raises(FileRefused, match="rows of its pixels are missing"):
