@@ -7,7 +7,7 @@ export TOKENIZERS_PARALLELISM := false
 # Debian packages need root; sudo is used where there is one and we are not root.
 SUDO := $(shell [ "$$(id -u)" = 0 ] || command -v sudo)
 
-.PHONY: demo test check audit format samples sample-docs eval evidence bench install install-dev clean
+.PHONY: demo test check audit format samples sample-docs eval evidence bench fuzz chaos load install install-dev clean
 .DEFAULT_GOAL := demo
 
 demo: install build/.samples  ## the app on http://127.0.0.1:7860, with the sample library ready
@@ -40,6 +40,9 @@ eval: install  ## pooled, late and SMART on the sample documents' judged queries
 
 bench: install  ## what was promised, measured here; the figures go to build/bench.json
 	$(PYTHON) -m smart_demo bench
+
+fuzz: install-dev  ## damaged files through ingest for MINUTES; the figures go to build/fuzz.json
+	$(PYTHON) -m tests.fuzz --minutes $(or $(MINUTES),10) $(if $(SEED),--seed $(SEED)) $(if $(WORKERS),--workers $(WORKERS))
 
 # The figures are minilm's unless SMART_BACKBONE names another. Plots need matplotlib, hence the development tools.
 evidence: export SMART_BACKBONE := $(or $(SMART_BACKBONE),minilm)

@@ -86,7 +86,7 @@ def test_a_program_started_for_a_file_sees_no_secret_and_has_bounds(monkeypatch,
         (spy / program).symlink_to("/bin/true")
     monkeypatch.setenv("PATH", f"{spy}:{os.environ['PATH']}")
     with poppler.bounded_poppler(7) as folder:
-        told = subprocess.run([f"{folder}/pdfinfo"], capture_output=True, text=True, check=True).stdout
+        told = subprocess.run([f"{folder}/{poppler.FACTS}"], capture_output=True, text=True, check=True).stdout
     assert "secret" not in told
     assert told.split()[-2:] == [str(poppler.MEMORY // 1_024), "8"]
     for path in spy.iterdir():

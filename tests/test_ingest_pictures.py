@@ -10,8 +10,8 @@ from PIL import Image
 
 from smart_demo.config import Limits
 from smart_demo.errors import FileRefused, PageRefused, QueryRefused
-from smart_demo.ingest import decode_picture, inspect, render
-from tests.hostile_files import picture, text_pdf
+from smart_demo.ingest import decode_bytes, decode_picture, inspect, render
+from tests.hostile_files import picture, raw_tiff, text_pdf
 
 LIMITS = Limits()
 RED, GREEN, BLUE, WHITE = (255, 0, 0), (0, 255, 0), (0, 0, 255), (255, 255, 255)
@@ -152,3 +152,15 @@ def test_a_picture_for_a_query_is_decoded_like_a_page(tmp_path):
         decode_picture(path, LIMITS)
     with pytest.raises(FileRefused, match="not there"):
         decode_picture(tmp_path / "missing.png", LIMITS)
+
+
+def test_a_tiff_whose_strips_end_before_its_last_row_is_damaged_and_not_black_below(tmp_path):
+    """Found by fuzzing: by its path such a file was refused, as bytes its missing rows were black."""
+    path = tmp_path / "short.tif"
+    tags = {256: (4, 1, 8), 257: (4, 1, 64), 258: (3, 1, 8), 259: (3, 1, 1), 262: (3, 1, 1), 273: (4, 1, 0)}
+    content = raw_tiff({**tags, 278: (4, 1, 6), 279: (4, 1, 48)}) + bytes(48)
+    path.write_bytes(content)
+    (page,) = render(inspect(path, path.name, LIMITS), LIMITS)
+    assert "damaged" in str(page)
+    with pytest.raises(FileRefused, match="rows of its pixels are missing"):
+        decode_bytes(content, "short.tif", LIMITS)

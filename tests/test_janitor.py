@@ -67,6 +67,12 @@ def with_quotas(monkeypatch, engine, **quotas):
     monkeypatch.setattr(engine, "settings", changed)
 
 
+def attended(engine, sweep, forgotten=lambda _: None):
+    janitor = Janitor(engine)
+    janitor.attend(sweep, forgotten)
+    return janitor
+
+
 def here(engine):
     return [one.scope for one in engine.library.visitors()]
 
@@ -174,7 +180,7 @@ def test_damaged_files_of_visitors_go_and_those_of_the_owner_stay(engine, folder
 def test_the_uploads_are_swept_and_whoever_remembers_a_visitor_is_told(engine):
     engine.add_at(NOW - 25 * HOUR, ONE)
     moments, forgotten = [], []
-    done = Janitor(engine, sweep=lambda now: moments.append(now) or 7, forgotten=forgotten.append).round(NOW)
+    done = attended(engine, lambda now: moments.append(now) or 7, forgotten.append).round(NOW)
     assert (done.swept, moments, forgotten) == (7, [NOW], [ONE])
 
 
@@ -213,7 +219,7 @@ def test_one_that_cannot_be_deleted_keeps_none_of_the_others_and_no_name_is_logg
         raise RuntimeError("the sweep failed on secret.pdf")
 
     caplog.set_level("DEBUG", "smart_demo.janitor")
-    done = Janitor(engine, sweep=sweeping).round(NOW)
+    done = attended(engine, sweeping).round(NOW)
     assert (done.expired, done.troubles) == (2, 2)
     assert here(engine) == [ONE]
     assert "PermissionError" in caplog.text
@@ -224,7 +230,7 @@ def test_one_that_cannot_be_deleted_keeps_none_of_the_others_and_no_name_is_logg
 
 def test_it_runs_at_the_start_and_whenever_it_is_woken_and_ends_when_it_is_stopped(engine):
     rounds, seen = [], threading.Semaphore(0)
-    janitor = Janitor(engine, sweep=lambda now: rounds.append(now) or seen.release() or 0, every=10_000)
+    janitor = attended(engine, lambda now: rounds.append(now) or seen.release() or 0)
     janitor.start()
     assert seen.acquire(timeout=30)
     janitor.wake()

@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Container, Generator
+from collections.abc import Container, Generator, Iterator
 from pathlib import Path
 
 from smart_demo.config import Limits
 from smart_demo.errors import FileRefused, PageRefused, QueryRefused
 from smart_demo.ingest.kinds import PDF, PICTURE, kind_of
 from smart_demo.ingest.pdf import count_pages, render_pdf
-from smart_demo.ingest.pictures import decode, look_at, render_picture
+from smart_demo.ingest.questions import decode, look_at
 from smart_demo.ingest.upload import HEAD, Upload, clean_name, identify
-from smart_demo.types import Page, Pixels
+from smart_demo.types import Page, PageId, Pixels
 
 WRONG_TYPE = "It takes PDF, PNG, JPEG, WebP, TIFF, GIF and BMP."
 
@@ -41,8 +41,22 @@ def render(upload: Upload, limits: Limits, skip: Container[int] = ()) -> Generat
     digest, _ = identify(upload.path, upload.name, limits)
     if digest != upload.file:
         raise FileRefused(f"{upload.name} changed while it was being read.", "Add it again.")
-    pages = render_pdf if upload.kind == PDF else render_picture
+    pages = render_pdf if upload.kind == PDF else _render_picture
     yield from pages(upload, limits, skip)
+
+
+def _render_picture(upload: Upload, limits: Limits, skip: Container[int]) -> Iterator[Page | PageRefused]:
+    """The frames of `upload` that are not in `skip`, in order; a frame that cannot be decoded is a PageRefused."""
+    for number in range(1, upload.pages + 1):
+        if number in skip:
+            continue
+        try:
+            pixels = decode(upload.path, upload.name, limits, number)
+        except FileRefused as refusal:
+            what = f"Page {number} of {upload.name} was left out: {refusal}" if upload.pages > 1 else str(refusal)
+            yield PageRefused(what, refusal.hint)
+        else:
+            yield Page(PageId(upload.file, number), upload.name, upload.pages, pixels)
 
 
 def decode_picture(path: Path, limits: Limits) -> Pixels:

@@ -8,16 +8,17 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Container, Iterator
+from collections.abc import Container, Iterator, Mapping
 from pathlib import Path
 
 import numpy as np
-from pdf2image import convert_from_path, pdfinfo_from_path
+from pdf2image import convert_from_path
 from pdf2image.exceptions import PDFInfoNotInstalledError, PDFPageCountError, PDFPopplerTimeoutError
 from PIL import Image
 
 from smart_demo.config import Limits
 from smart_demo.errors import FileRefused, PageRefused
+from smart_demo.ingest.facts import read_facts
 from smart_demo.ingest.poppler import bounded_poppler
 from smart_demo.ingest.upload import Upload
 from smart_demo.ingest.words import read_words
@@ -40,7 +41,7 @@ def count_pages(path: Path, name: str, limits: Limits) -> int:
     if not _ends_whole(path):
         raise FileRefused(f"{name} is damaged: its end is missing.", "Download or export it again.")
     with bounded_poppler(limits.seconds) as folder:
-        pages = int(_pdfinfo(path, name, limits, folder)["Pages"])
+        pages = int(read_facts(path, name, limits, folder).get("Pages", "0"))
     if pages < 1:
         raise FileRefused(f"{name} is damaged: it has no pages.", "Export it again.")
     if pages > limits.pages:
@@ -54,7 +55,7 @@ def render_pdf(upload: Upload, limits: Limits, skip: Container[int]) -> Iterator
     if not wanted:
         return
     with bounded_poppler(limits.seconds) as folder:
-        facts = _pdfinfo(upload.path, upload.name, limits, folder, pages=(wanted[0], wanted[-1]))
+        facts = read_facts(upload.path, upload.name, limits, folder, pages=(wanted[0], wanted[-1]))
         for number in wanted:
             try:
                 yield _page(upload, number, limits, folder, _shown_size(upload, number, facts))
@@ -105,10 +106,10 @@ def _draw(upload: Upload, number: int, limits: Limits, folder: str | None, plan:
     return pixels
 
 
-def _shown_size(upload: Upload, number: int, facts: dict[str, str | int]) -> tuple[float, float]:
+def _shown_size(upload: Upload, number: int, facts: Mapping[str, str]) -> tuple[float, float]:
     """(width, height) in points of a page as shown: its crop box, turned. PageRefused for boxes out of reason."""
     which = f"Page {number} of {upload.name}"
-    match = SIZE_LINE.match(str(facts.get(f"Page {number:4d} size", "")))
+    match = SIZE_LINE.match(facts.get(f"Page {number:4d} size", ""))
     if not match:
         raise PageRefused(f"{which} is damaged.", "Export it again.")
     width, height = (float(side) for side in match.groups())
@@ -118,27 +119,8 @@ def _shown_size(upload: Upload, number: int, facts: dict[str, str | int]) -> tup
         raise PageRefused(f"{which} is too large: {width:,.0f} × {height:,.0f} points.", "Export it smaller.")
     if max(width, height) > NARROWEST * min(width, height):
         raise PageRefused(f"{which} is a strip of {width:,.0f} × {height:,.0f} points.", "Cut it into pages.")
-    turned = str(facts.get(f"Page {number:4d} rot", "0")) in {"90", "270"}
+    turned = facts.get(f"Page {number:4d} rot", "0") in {"90", "270"}
     return (height, width) if turned else (width, height)
-
-
-def _pdfinfo(
-    path: Path, name: str, limits: Limits, folder: str | None, pages: tuple[int | None, int | None] = (None, None)
-) -> dict[str, str | int]:
-    first, last = pages
-    try:
-        facts: dict[str, str | int] = pdfinfo_from_path(
-            str(path), poppler_path=folder, timeout=limits.seconds, first_page=first, last_page=last
-        )
-    except PDFPopplerTimeoutError:
-        raise FileRefused(f"{name} took more than {limits.seconds} seconds to open.", "Export it again.") from None
-    except PDFPageCountError as error:
-        if "Incorrect password" in str(error):
-            raise FileRefused(f"{name} is password-protected.", "Save a copy without a password.") from None
-        raise FileRefused(f"{name} is damaged and cannot be read.", "Download or export it again.") from None
-    except PDFInfoNotInstalledError:
-        raise FileRefused("PDF files need poppler, which does not run here.", "Install poppler-utils.") from None
-    return facts
 
 
 def _ends_whole(path: Path) -> bool:

@@ -1,23 +1,25 @@
-"""Pictures in Pillow's formats as upright RGB. Sizes are checked from the headers, before anything is decoded."""
+"""Pictures in Pillow's formats as upright RGB. Sizes are checked from the headers, before anything is decoded.
+
+Only the decoder's process calls this (`decoder`): Pillow is C code, and the bytes are a stranger's.
+"""
 
 from __future__ import annotations
 
 import struct
 import warnings
 import zlib
-from collections.abc import Container, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from io import BytesIO
 from pathlib import Path
 
 import numpy as np
 from PIL import Image, ImageOps, UnidentifiedImageError
+from PIL.TiffImagePlugin import TiffImageFile
 
 from smart_demo.config import Limits
-from smart_demo.errors import FileRefused, PageRefused, SmartError
+from smart_demo.errors import FileRefused, SmartError
 from smart_demo.ingest.tags import claim_too_much, claims_too_much
-from smart_demo.ingest.upload import Upload
-from smart_demo.types import Page, PageId, Pixels
 
 # `_check_size` refuses in words what Pillow would warn about on standard error.
 warnings.filterwarnings("ignore", category=Image.DecompressionBombWarning)
@@ -33,22 +35,25 @@ UNREADABLE = (
     ArithmeticError,
     AttributeError,
     EOFError,
-    MemoryError,
     struct.error,
     zlib.error,
     Image.DecompressionBombError,
     Image.DecompressionBombWarning,
 )
 """What Pillow's readers were seen to raise on damaged bytes (fuzzed); their errors have no common base."""
+OUT_OF_MEMORY = "out of memory"
+"""How Pillow words it in an OSError when one of its C libraries could not get any."""
 DEEP_MODES = ("I", "F")
+IMAGE_LENGTH = 257
+"""The tag of a TIFF that holds its rows, as they are stored."""
 
 
-def look_at(path: Path, name: str, limits: Limits) -> tuple[str, int, tuple[str, ...]]:
+def look_at(source: Path | bytes, name: str, limits: Limits) -> tuple[str, int, tuple[str, ...]]:
     """(format, pages, notices) of a picture file, from its headers alone.
 
     FileRefused where it is damaged, no picture, has too many frames, or any frame has too many pixels.
     """
-    with _opened(path, name) as image:
+    with _opened(source, name) as image:
         kind = "JPEG" if image.format == "MPO" else str(image.format)
         if kind == "TIFF":
             return kind, _count_frames(image, name, limits), ()
@@ -58,22 +63,8 @@ def look_at(path: Path, name: str, limits: Limits) -> tuple[str, int, tuple[str,
         return kind, 1, (f"{name} is animated; only its first frame is taken.",) if moves else ()
 
 
-def render_picture(upload: Upload, limits: Limits, skip: Container[int]) -> Iterator[Page | PageRefused]:
-    """The frames of `upload` that are not in `skip`, in order; a frame that cannot be decoded is a PageRefused."""
-    for number in range(1, upload.pages + 1):
-        if number in skip:
-            continue
-        try:
-            pixels = decode(upload.path, upload.name, limits, number)
-        except FileRefused as refusal:
-            what = f"Page {number} of {upload.name} was left out: {refusal}" if upload.pages > 1 else str(refusal)
-            yield PageRefused(what, refusal.hint)
-        else:
-            yield Page(PageId(upload.file, number), upload.name, upload.pages, pixels)
-
-
-def decode(source: Path | bytes, name: str, limits: Limits, number: int = 1) -> Pixels:
-    """Frame `number`, counted from 1: (height, width, 3) RGB, upright, alpha on white, every pixel it has.
+def decode(source: Path | bytes, name: str, limits: Limits, number: int = 1) -> Image.Image:
+    """Frame `number`, counted from 1: RGB, upright, alpha on white, every pixel it has.
 
     source: where the picture lies, or the bytes of its file. FileRefused where it is damaged or has too many pixels.
     """
@@ -81,8 +72,9 @@ def decode(source: Path | bytes, name: str, limits: Limits, number: int = 1) -> 
         if number > 1:
             image.seek(number - 1)
         _check_size(image.size, name, limits)
+        _check_rows(image, name)
         image.load()
-        return np.array(_rgb(ImageOps.exif_transpose(image)))
+        return _rgb(ImageOps.exif_transpose(image))
 
 
 @contextmanager
@@ -93,7 +85,11 @@ def _opened(source: Path | bytes, name: str) -> Iterator[Image.Image]:
             raise FileRefused(
                 f"{name} is damaged: its tags claim more than it holds.", "Save it again without metadata."
             )
-        with Image.open(BytesIO(source) if isinstance(source, bytes) else source, formats=FORMATS) as image:
+        # Never by its path: Pillow would map the file, and one that is cut meanwhile would end the process.
+        with (
+            BytesIO(source) if isinstance(source, bytes) else source.open("rb") as file,
+            Image.open(file, formats=FORMATS) as image,
+        ):
             yield image
     except SmartError:
         raise
@@ -101,7 +97,9 @@ def _opened(source: Path | bytes, name: str) -> Iterator[Image.Image]:
         raise FileRefused(f"{name} is damaged and cannot be read.", "Save or download it again.") from None
     except (Image.DecompressionBombError, Image.DecompressionBombWarning):
         raise FileRefused(f"{name} has far too many pixels.", "Save it smaller.") from None
-    except UNREADABLE:
+    except UNREADABLE as error:
+        if OUT_OF_MEMORY in str(error):
+            raise MemoryError from None
         raise FileRefused(f"{name} is damaged or incomplete.", "Save or download it again.") from None
 
 
@@ -128,6 +126,14 @@ def _check_size(size: tuple[int, int], name: str, limits: Limits) -> None:
         raise FileRefused(
             f"{name} has {width:,} × {height:,} pixels; the limit is {limit:,.0f} megapixels.", "Save it smaller."
         )
+
+
+def _check_rows(image: Image.Image, name: str) -> None:
+    """A TIFF whose strips end before its last row is damaged; Pillow would leave the rest black."""
+    if isinstance(image, TiffImageFile):
+        rows = max((tile.extents[3] for tile in image.tile if tile.extents), default=0)
+        if rows < int(image.tag_v2[IMAGE_LENGTH]):
+            raise FileRefused(f"{name} is damaged: rows of its pixels are missing.", "Save it again.")
 
 
 def _rgb(image: Image.Image) -> Image.Image:

@@ -20,9 +20,19 @@ from smart_demo.errors import FileRefused, StorageFull
 MEMORY = 1_500_000_000
 """Bytes of address space. Hostile pages measured: 41 MB by splash; cairo, which is not used, took 3.5 GB."""
 OUTPUT = 16 * 2**20
-"""Bytes that one program may write into a file: the words of one page."""
-PROGRAMS = {"pdfinfo": "", "pdftoppm": "-q", "pdftotext": "-q"}
-"""Options that keep a broken file from flooding standard error; pdfinfo's is read for its reason."""
+"""Bytes that one program may write into a file: the words of one page, what is wrong with a document."""
+FACTS = "facts"
+"""The name under which pdfinfo lies in the folder."""
+PROGRAMS = {FACTS: ("pdfinfo", ""), "pdftoppm": ("pdftoppm", "-q"), "pdftotext": ("pdftotext", "-q")}
+"""By their names in the folder: programs, and options that keep a broken file from flooding standard error.
+
+pdfinfo has no such option and is read for its reason: three megabytes of junk made it write a gigabyte. So it writes
+into files, and never for pdf2image, which would read all of it.
+"""
+ENOUGH = """#!/bin/sh
+echo "Pages: 2147483647"
+"""
+"""What pdf2image finds as pdfinfo, which it asks for the number of pages before each page: they are counted already."""
 
 # Bounds that a platform lacks or already sets lower are left as they are; the wall clock of the caller still holds.
 SCRIPT = """#!/bin/sh
@@ -43,7 +53,7 @@ def bounded_poppler(seconds: int) -> Iterator[str | None]:
     seconds: of processor time for one run. FileRefused where poppler is not installed, StorageFull where there is no
     room for the scripts.
     """
-    programs = {name: path for name in PROGRAMS if (path := shutil.which(name))}
+    programs = {name: path for name, (program, _) in PROGRAMS.items() if (path := shutil.which(program))}
     if len(programs) < len(PROGRAMS):
         raise FileRefused("PDF files need poppler, which is not installed here.", "Install poppler-utils.")
     with _folder_of_scripts(programs, seconds) as folder:
@@ -58,18 +68,23 @@ def _folder_of_scripts(programs: dict[str, str], seconds: int) -> tempfile.Tempo
     try:
         folder = tempfile.TemporaryDirectory(prefix="smart-poppler-")
         for name, program in programs.items():
-            _write_script(Path(folder.name, name), program, PROGRAMS[name], seconds)
+            _write_script(Path(folder.name, name), _bounds(program, PROGRAMS[name][1], seconds))
+        _write_script(Path(folder.name, "pdfinfo"), ENOUGH)
     except OSError:
         raise StorageFull("Nothing can be written into the temporary folder.", "Free some space there.") from None
     return folder
 
 
-def _write_script(path: Path, program: str, options: str, seconds: int) -> None:
+def _bounds(program: str, options: str, seconds: int) -> str:
+    """The script that bounds itself and becomes `program`."""
     quoted = "'" + program.replace("'", "'\\''") + "'"
     # A second more than the caller's clock: that one is told apart from a crash, this one is the safety net.
-    text = SCRIPT.format(
+    return SCRIPT.format(
         program=quoted, options=options, seconds=seconds + 1, kilobytes=MEMORY // 1_024, blocks=OUTPUT // 512
     )
+
+
+def _write_script(path: Path, text: str) -> None:
     path.write_text(text)
     path.chmod(0o700)
 

@@ -1,4 +1,4 @@
-"""Delete everything of mine: documents, judgements, lists, pictures. Whom the janitor forgets is forgotten here, too."""
+"""Delete everything of mine: documents, judgements, lists, pictures. Whom the janitor forgets is forgotten here."""
 
 from __future__ import annotations
 

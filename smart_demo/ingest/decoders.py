@@ -1,0 +1,168 @@
+"""Pictures read by other processes: started, asked, and ended when they do not answer.
+
+Whatever a picture does, the app goes on and says which file it was. A program costs a quarter of a second to start and
+is kept for the next pictures; a question costs some milliseconds.
+"""
+
+from __future__ import annotations
+
+import atexit
+import json
+import os
+import signal
+import subprocess
+import sys
+import threading
+from collections.abc import Mapping
+from contextlib import suppress
+from typing import Any
+
+import numpy as np
+
+from smart_demo.types import Pixels
+
+PROGRAM = "import sys; sys.path[:] = {path!r}\nfrom smart_demo.ingest.decoder import main\nmain()"
+KEPT_VARIABLES = ("PATH", "LD_LIBRARY_PATH", "DYLD_LIBRARY_PATH", "SYSTEMROOT")
+"""All of our environment that a decoder may need. Nothing that could be a secret."""
+GRACE = 5
+"""Seconds after a decoder's own clock until it is ended from outside."""
+MOST_AT_ONCE = 4
+MOST_IDLE = 2
+LONGEST_LINE = 65_536
+
+
+class LostError(Exception):
+    """A program that ended, or said what makes no sense."""
+
+
+class LateError(LostError):
+    """A program that did not answer in time and was ended."""
+
+
+class Decoder:
+    """One program. It may be asked again until it is lost."""
+
+    def __init__(self) -> None:
+        environment = {name: os.environ[name] for name in KEPT_VARIABLES if name in os.environ}
+        path = [os.path.abspath(folder) for folder in sys.path]
+        self._process = subprocess.Popen(
+            [sys.executable, "-I", "-c", PROGRAM.format(path=path)],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.DEVNULL,
+            env=environment | {"LC_ALL": "C.UTF-8", "OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"},
+            start_new_session=True,  # so that the program and its fork end together
+        )
+        self._late = False
+
+    def ask(self, question: Mapping[str, Any], data: bytes) -> tuple[dict[str, Any], Pixels | None]:
+        """(fields of the answer, RGB where a picture was decoded). After a `LostError` it is of no more use."""
+        overdue = threading.Timer(question["seconds"] + GRACE, self._end_late)
+        overdue.daemon = True
+        overdue.start()
+        try:
+            return self._asked(question, data)
+        except (OSError, ValueError, TypeError, KeyError):
+            raise (LateError if self._late else LostError) from None
+        finally:
+            overdue.cancel()
+
+    def _asked(self, question: Mapping[str, Any], data: bytes) -> tuple[dict[str, Any], Pixels | None]:
+        assert self._process.stdin
+        self._process.stdin.write(json.dumps(dict(question)).encode() + b"\n")
+        self._process.stdin.write(data)
+        self._process.stdin.flush()
+        fields = self._line()
+        if "ended" in fields:
+            return fields, None
+        pixels = self._pixels(fields, question["pixels"]) if "width" in fields else None
+        if self._line()["ended"] != 0 and "fault" not in fields:
+            raise ValueError
+        return fields, pixels
+
+    def _line(self) -> dict[str, Any]:
+        assert self._process.stdout
+        fields = json.loads(self._process.stdout.readline(LONGEST_LINE))
+        if not isinstance(fields, dict):
+            raise ValueError
+        return fields
+
+    def _pixels(self, fields: Mapping[str, Any], most: int) -> Pixels:
+        """The bytes that follow, by a size that is doubted: it was said by a process that read hostile bytes."""
+        assert self._process.stdout
+        width, height = int(fields["width"]), int(fields["height"])
+        if width < 1 or height < 1 or width * height > most:
+            raise ValueError
+        pixels = np.empty((height, width, 3), np.uint8)
+        if self._process.stdout.readinto(pixels.reshape(-1).data) != pixels.size:  # type: ignore[attr-defined]
+            raise ValueError
+        return pixels
+
+    def _end_late(self) -> None:
+        self._late = True
+        self.end()
+
+    def end(self) -> None:
+        """End the program and its fork, and wait until they are gone. May be called again."""
+        if self._process.returncode is None:
+            with suppress(ProcessLookupError, PermissionError):
+                os.killpg(self._process.pid, signal.SIGKILL)
+        self._process.wait()
+
+    def close(self) -> None:
+        """`end`, and close what leads to it."""
+        self.end()
+        for stream in (self._process.stdin, self._process.stdout):
+            with suppress(OSError):  # bytes that it never took
+                stream.close()  # type: ignore[union-attr]
+
+
+class Decoders:
+    """The programs of this process: as many as are asked at once, up to a bound. Safe for threads."""
+
+    def __init__(self) -> None:
+        self.forget()
+
+    def forget(self) -> None:
+        """Begin with none. In a fork of this process: two that asked one program would read each other's answers."""
+        self._idle: list[Decoder] = []
+        self._lock, self._room = threading.Lock(), threading.BoundedSemaphore(MOST_AT_ONCE)
+
+    def ask(self, question: Mapping[str, Any], data: bytes) -> tuple[dict[str, Any], Pixels | None]:
+        """As `Decoder.ask`; of a program that is lost the next is asked once. OSError where none can be started."""
+        with self._room:
+            try:
+                return self._ask_one(question, data)
+            except LateError:
+                raise
+            except LostError:
+                return self._ask_one(question, data)
+
+    def _ask_one(self, question: Mapping[str, Any], data: bytes) -> tuple[dict[str, Any], Pixels | None]:
+        with self._lock:
+            decoder = self._idle.pop() if self._idle else None
+        decoder = decoder or Decoder()
+        try:
+            answer = decoder.ask(question, data)
+        except BaseException:
+            decoder.close()
+            raise
+        with self._lock:
+            keep = len(self._idle) < MOST_IDLE
+            if keep:
+                self._idle.append(decoder)
+        if not keep:
+            decoder.close()
+        return answer
+
+    def close(self) -> None:
+        """End all that are idle; a later question starts one again."""
+        with self._lock:
+            idle, self._idle = self._idle, []
+        for decoder in idle:
+            decoder.close()
+
+
+DECODERS = Decoders()
+atexit.register(DECODERS.close)
+os.register_at_fork(after_in_child=DECODERS.forget)

@@ -1,0 +1,189 @@
+"""Worker processes watched from outside, and the figures of a run."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import re
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+from collections import Counter
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from tests.fuzz.trial import ALIVE, LIMITS, MOST_SECONDS, PROMISES, QUICK
+from tests.fuzz.worker import INPUT
+
+ROOT = Path(__file__).resolve().parents[2]
+LINE = re.compile(r"[\w/]+:\d+")
+PATIENCE = 2 * MOST_SECONDS
+"""Seconds after which a worker that tries one file is killed."""
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What to run: for so many seconds, or so many trials a worker."""
+
+    seed: int
+    workers: int = 2
+    seconds: float = 0
+    executions: int = 0
+    failures: Path = ROOT / "build" / "fuzz-failures"
+    found: Path = ROOT / "build" / "fuzz-corpus"
+
+
+@dataclass
+class Tally:
+    """What the workers told so far."""
+
+    counts: dict[int, dict[str, Any]] = field(default_factory=dict)
+    """Of each process that ever worked, its last count."""
+    known: set[str] = field(default_factory=set)
+    """Behaviours and lines of the files to begin with;"""
+    found: set[str] = field(default_factory=set)
+    """and those that damaged files added."""
+    kept: int = 0
+    failures: dict[str, dict[str, str]] = field(default_factory=dict)
+    """By promise and place: the first file that broke it there."""
+    lock: threading.Lock = field(default_factory=threading.Lock)
+
+    def broke(self, plan: Plan, promise: str, detail: str, content: bytes) -> None:
+        """Write down a broken promise, once for each place where it broke, and keep the file."""
+        place = promise + (detail.strip().splitlines() or [""])[-1][:80]
+        with self.lock:
+            if place in self.failures:
+                return
+            name = hashlib.sha256(content).hexdigest()[:16]
+            self.failures[place] = {"promise": promise, "detail": detail, "file": f"{name}.bin"}
+        plan.failures.mkdir(parents=True, exist_ok=True)
+        (plan.failures / f"{name}.bin").write_bytes(content)
+        (plan.failures / f"{name}.txt").write_text(f"{promise}\n\n{detail}\n")
+
+
+def run(plan: Plan) -> dict[str, Any]:
+    """The figures of a run, as they are written into build/fuzz.json."""
+    tally, began = Tally(), time.monotonic()
+    plan.found.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(prefix="smart-fuzz-") as folder:
+        threads = [
+            threading.Thread(target=_keep_working, args=(plan, tally, Path(folder, str(index)), index))
+            for index in range(plan.workers)
+        ]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+    return _figures(plan, tally, time.monotonic() - began)
+
+
+def _keep_working(plan: Plan, tally: Tally, folder: Path, index: int) -> None:
+    """One worker, started again whenever a file ended it, until the time is over."""
+    folder.mkdir()
+    end, lives = time.monotonic() + plan.seconds, 0
+    while lives == 0 or time.monotonic() < end:
+        left = end - time.monotonic()
+        if _one_life(plan, tally, folder, (f"{plan.seed}-{index}-{lives}", left)):
+            return
+        lives += 1
+
+
+def _one_life(plan: Plan, tally: Tally, folder: Path, life: tuple[str, float]) -> bool:
+    """Whether the worker came to its own end."""
+    seed, seconds = life
+    command = [sys.executable, "-m", "tests.fuzz.worker", str(folder), str(plan.found), "--seed", seed]
+    command += ["--executions", str(plan.executions)] if plan.executions else ["--seconds", str(seconds)]
+    env = os.environ | {"OMP_NUM_THREADS": "1", "PYTHONHASHSEED": "0"}
+    errors = folder / "errors"
+    with (
+        errors.open("w") as stderr,
+        subprocess.Popen(command, cwd=ROOT, env=env, stdout=subprocess.PIPE, stderr=stderr, text=True) as worker,
+    ):
+        watch = threading.Thread(target=_watch, args=(plan, tally, folder, worker))
+        watch.start()
+        assert worker.stdout
+        for line in worker.stdout:
+            _note(plan, tally, worker.pid, json.loads(line))
+    watch.join()
+    if worker.returncode == 0:
+        return True
+    last = errors.read_text()[-2_000:]
+    tally.broke(plan, ALIVE, f"{last}\nended with {worker.returncode}", _last(folder))
+    return False
+
+
+def _watch(plan: Plan, tally: Tally, folder: Path, worker: subprocess.Popen[str]) -> None:
+    """End a worker that has been at one file for far too long."""
+    while True:
+        try:
+            worker.wait(1)
+        except subprocess.TimeoutExpired:
+            path = folder / INPUT
+            if path.exists() and time.time() - path.stat().st_mtime > PATIENCE:
+                tally.broke(plan, QUICK, f"more than {PATIENCE} s", _last(folder))
+                worker.kill()
+        else:
+            return
+
+
+def _last(folder: Path) -> bytes:
+    path = folder / INPUT
+    return path.read_bytes() if path.exists() else b""
+
+
+def _note(plan: Plan, tally: Tally, worker: int, told: dict[str, Any]) -> None:
+    if "broken" in told:
+        tally.broke(plan, told["broken"], told["detail"], bytes.fromhex(told["content"]))
+    elif "known" in told:
+        tally.known |= set(told["known"])
+    elif "new" in told:
+        tally.found |= set(told["new"])
+        tally.kept += 1
+    else:
+        tally.counts[worker] = told
+
+
+def _split(known: set[str]) -> dict[str, int]:
+    """How many of what is known are lines, written `module:line`, and how many are outcomes in words."""
+    lines = sum(bool(LINE.fullmatch(one)) for one in known)
+    return {"outcomes": len(known) - lines, "lines": lines}
+
+
+def _figures(plan: Plan, tally: Tally, seconds: float) -> dict[str, Any]:
+    counts = tally.counts.values()
+    outcomes: Counter[str] = Counter()
+    for count in counts:
+        outcomes.update(count["outcomes"])
+    executions = sum(count["executions"] for count in counts)
+    slowest, name = max(((count["seconds"], count["slowest"]) for count in counts), default=(0.0, ""))
+    found = tally.found - tally.known
+    broken = {promise: [one for one in tally.failures.values() if one["promise"] == promise] for promise in PROMISES}
+    return {
+        "seed": plan.seed,
+        "workers": plan.workers,
+        "minutes": round(seconds / 60, 2),
+        "limits": {name: getattr(LIMITS, name) for name in LIMITS.__slots__},
+        "executions": executions,
+        "executions_per_second": round(executions / seconds, 1),
+        "outcomes": dict(outcomes.most_common()),
+        "begun_with": _split(tally.known),
+        "found": _split(found),
+        "files_kept": tally.kept,
+        "peak_mb": round(max((count["peak"] for count in counts), default=0) / 1e6),
+        "slowest": {"seconds": round(slowest, 2), "file": name},
+        "failures": list(tally.failures.values()),
+        "promises": [
+            {
+                "name": promise,
+                "held": not broken[promise],
+                "detail": "; ".join(
+                    f"{one['file']}: {one['detail'].strip().splitlines()[-1]}" for one in broken[promise]
+                ),
+            }
+            for promise in PROMISES
+        ],
+    }

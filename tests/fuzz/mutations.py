@@ -1,0 +1,118 @@
+"""Damage: bytes of any file, and the damage that the kind of a file allows."""
+
+from __future__ import annotations
+
+import struct
+from collections.abc import Callable, Sequence
+from random import Random
+
+from tests.fuzz import containers, documents
+
+LARGEST = 300_000
+"""Bytes that damage may grow a file to."""
+NUMBERS = (
+    0,
+    1,
+    2,
+    7,
+    8,
+    16,
+    127,
+    128,
+    255,
+    256,
+    1_000,
+    32_767,
+    32_768,
+    65_535,
+    65_536,
+    2**24,
+    2**31 - 1,
+    2**31,
+    2**32 - 1,
+)
+HEAD = 256
+"""Bytes that half of all blows hit: there headers are."""
+
+Damage = Callable[[bytes, Random], bytes]
+
+
+def damaged(content: bytes, others: Sequence[bytes], rng: Random) -> bytes:
+    """`content` after one to four kinds of damage, spliced with one of `others` now and then. Never empty."""
+    for _ in range(rng.choice((1, 1, 1, 2, 2, 3, 4))):
+        choice = rng.random()
+        if choice < 0.45:
+            content = _structured(content, rng)
+        elif choice < 0.52 and others:
+            content = _spliced(content, rng.choice(others), rng)
+        else:
+            content = rng.choice(BLOWS)(content, rng)
+        content = content[:LARGEST] or b"\0"
+    return content
+
+
+def _structured(content: bytes, rng: Random) -> bytes:
+    """Damage by whoever knows the format; where the structure is already lost, any blow."""
+    known = documents.damage(content, rng) if b"%PDF-" in content[:1_024] else containers.damage(content, rng)
+    return known or rng.choice(BLOWS)(content, rng)
+
+
+def _place(content: bytes, rng: Random) -> int:
+    return rng.randrange(min(len(content), HEAD) if rng.random() < 0.5 else len(content))
+
+
+def _span(content: bytes, rng: Random) -> tuple[int, int]:
+    start = _place(content, rng)
+    return start, min(len(content), start + rng.choice((1, 2, 4, 8, 32, 200, 2_000)))
+
+
+def _flip(content: bytes, rng: Random) -> bytes:
+    out = bytearray(content)
+    for _ in range(rng.choice((1, 1, 2, 8))):
+        out[_place(content, rng)] ^= 1 << rng.randrange(8)
+    return bytes(out)
+
+
+def _random_bytes(content: bytes, rng: Random) -> bytes:
+    start = _place(content, rng)
+    blow = rng.choice((rng.randbytes(rng.randint(1, 8)), b"\0" * 4, b"\xff" * 4))
+    return content[:start] + blow + content[start + len(blow) :]
+
+
+def _number(content: bytes, rng: Random) -> bytes:
+    """A number of one, two or four bytes, in either order, becomes one that programs stumble over."""
+    form = rng.choice(("B", "<H", ">H", "<I", ">I"))
+    size = struct.calcsize(form)
+    blow = struct.pack(form, rng.choice(NUMBERS) & ((1 << 8 * size) - 1))
+    start = _place(content, rng)
+    return content[:start] + blow + content[start + size :]
+
+
+def _cut(content: bytes, rng: Random) -> bytes:
+    return content[: rng.randint(1, len(content))]
+
+
+def _lose(content: bytes, rng: Random) -> bytes:
+    start, end = _span(content, rng)
+    return content[:start] + content[end:]
+
+
+def _repeat(content: bytes, rng: Random) -> bytes:
+    start, end = _span(content, rng)
+    return content[:end] + content[start:end] * rng.choice((1, 2, 50)) + content[end:]
+
+
+def _swap(content: bytes, rng: Random) -> bytes:
+    (a, b), (c, d) = sorted((_span(content, rng), _span(content, rng)))
+    return content if b > c else content[:a] + content[c:d] + content[b:c] + content[a:b] + content[d:]
+
+
+def _spliced(content: bytes, other: bytes, rng: Random) -> bytes:
+    """A block of another file inside this one, or this one's head and that one's tail."""
+    if rng.random() < 0.3:
+        return content[: rng.randint(1, len(content))] + other[rng.randrange(len(other)) :]
+    start, (first, last) = _place(content, rng), _span(other, rng)
+    return content[:start] + other[first:last] + content[start + rng.choice((0, last - first)) :]
+
+
+BLOWS: tuple[Damage, ...] = (_flip, _flip, _random_bytes, _number, _number, _cut, _lose, _repeat, _swap)

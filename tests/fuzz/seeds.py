@@ -1,0 +1,69 @@
+"""Files to begin with: good ones of every kind, the hostile ones, and what earlier runs found."""
+
+from __future__ import annotations
+
+import tempfile
+from functools import cache
+from pathlib import Path
+
+from PIL import Image
+from reportlab.lib.pdfencrypt import StandardEncryption
+
+from tests.hostile_files import boxed_pdf, drawn_pdf, picture, text_pdf, write_hostile_files
+
+CORPUS = Path(__file__).with_name("corpus")
+LARGEST = 120_000
+"""Bytes: damage to a larger file mostly hits what nobody parses."""
+
+BOMBS = {"strokes.pdf", "flate-bomb.pdf", "image-bomb.pdf"}
+"""They take seconds each, and so does everything that is bred from them."""
+
+
+@cache
+def seeds() -> tuple[bytes, ...]:
+    """Every file to begin with, the kept ones last; the same bytes every time."""
+    return (*_good_pictures(), *_good_documents(), *_hostile(), *kept())
+
+
+def kept() -> tuple[bytes, ...]:
+    """What earlier runs found, in the order of its names."""
+    return tuple(path.read_bytes() for path in sorted(CORPUS.glob("*.bin")))
+
+
+def _good_pictures() -> tuple[bytes, ...]:
+    """One small picture of every kind that is read, with the metadata that people's pictures have."""
+    image = Image.effect_noise((24, 16), 80).convert("RGB")
+    frames = {"save_all": True, "append_images": [image.rotate(180)]}
+    exif = Image.Exif()
+    exif[0x0112], exif[0x010F] = 6, "A camera"
+    exif.get_ifd(0x8825)[1] = "N"
+    told = {"exif": exif, "icc_profile": bytes(128), "dpi": (150, 150)}
+    pictures = [picture(image, kind, **told) for kind in ("PNG", "JPEG", "WEBP", "TIFF")]
+    pictures += [picture(image, kind, **frames) for kind in ("PNG", "TIFF", "GIF", "WEBP", "MPO")]
+    pictures += [picture(image, "TIFF", compression=name) for name in ("tiff_lzw", "jpeg", "packbits", "tiff_deflate")]
+    pictures += [picture(image.convert(mode), "TIFF") for mode in ("1", "L", "CMYK", "RGBA", "I;16", "F", "LAB")]
+    pictures += [picture(image.convert(mode), "PNG") for mode in ("1", "LA", "P", "I;16", "RGBA")]
+    pictures += [picture(image.convert(mode), "BMP") for mode in ("1", "P", "RGB", "RGBA")]
+    pictures += [picture(image.convert("CMYK"), "JPEG"), picture(image, "JPEG", progressive=True)]
+    pictures += [
+        picture(image.convert("RGBA"), "WEBP", lossless=True),
+        picture(image.convert("1"), "TIFF", compression="group4"),
+    ]
+    return tuple(pictures)
+
+
+def _good_documents() -> tuple[bytes, ...]:
+    drawing = b"1 0 0 RG 2 w 20 20 m 300 400 l S 0.5 g 100 100 200 200 re f BT /F1 12 Tf 50 700 Td (words) Tj ET"
+    return (
+        text_pdf("A page of words", "and another"),
+        text_pdf("open", encrypt=StandardEncryption("", "owner", canPrint=0)),
+        boxed_pdf(b"/MediaBox [0 0 300 400]/Rotate 90/CropBox [10 10 200 300]"),
+        drawn_pdf(drawing, resources=b"/Resources<</Font<</F1<</Type/Font/Subtype/Type1/BaseFont/Times>>>>>>"),
+    )
+
+
+def _hostile() -> tuple[bytes, ...]:
+    with tempfile.TemporaryDirectory() as folder:
+        files = write_hostile_files(Path(folder))
+        contents = [path.read_bytes() for name, path in files.items() if name not in BOMBS]
+    return tuple(content for content in contents if content and len(content) <= LARGEST)

@@ -1,0 +1,213 @@
+"""One file through the real way in: what became of it, what it touched, and which promises it broke."""
+
+from __future__ import annotations
+
+import os
+import re
+import resource
+import sys
+import tempfile
+import time
+import traceback
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from types import CodeType, FrameType
+
+import PIL
+
+import smart_demo.ingest
+from smart_demo.config import Limits
+from smart_demo.errors import InputRefused
+from smart_demo.ingest import decode_bytes, decode_picture, inspect, render
+from smart_demo.types import Page
+
+LIMITS = Limits(pages=12, file_bytes=2**21, pixels=1_000_000, rendered_pixels=60_000, seconds=3)
+"""Lower than what people get, so that many files are tried in an hour."""
+MOST_SECONDS = 30
+MOST_BYTES = 600_000_000
+"""Memory of the process that reads files, at its peak."""
+NAME = "fuzzed.pdf"
+TYPED, ALIVE, QUICK, SMALL, TIDY, REAPED, CLOSED = PROMISES = (
+    "every file is pages or a refusal in one sentence",
+    "no file ends the process that reads it",
+    f"no file takes more than {MOST_SECONDS} seconds",
+    f"no file takes more than {MOST_BYTES // 10**6} MB",
+    "no temporary file is left",
+    "no process is left",
+    "no file is left open",
+)
+WATCHED = {
+    **{str(path): f"ingest/{path.stem}" for path in Path(smart_demo.ingest.__file__).parent.glob("*.py")},
+    **{str(path): path.stem for path in Path(PIL.__file__).parent.glob("*ImagePlugin.py")},
+    str(Path(PIL.__file__).with_name("ImageFile.py")): "ImageFile",
+}
+"""Whose lines tell that a file did something new."""
+
+
+@dataclass
+class Trial:
+    """What became of one file."""
+
+    kind: str = "refused"
+    """`pages`, `some pages`, `refused`, or `broken`."""
+    behaviour: str = ""
+    """In words that many files share; what is new in it makes a file worth keeping."""
+    lines: set[str] = field(default_factory=set)
+    """Lines of the readers that ran, as `module:line`."""
+    seconds: float = 0.0
+    peak: int = 0
+    """Bytes of memory of this process, at its highest."""
+    broken: list[tuple[str, str]] = field(default_factory=list)
+    """(promise, what happened instead)."""
+
+
+def attempt(path: Path, *, traced: bool = True) -> Trial:
+    """Read the file at `path`. Whatever it holds, this returns."""
+    trial = Trial()
+    open_before, began = _open_files(), time.monotonic()
+    _forget_peak()
+    try:
+        with _tracing(trial.lines) if traced else _nothing():
+            trial.kind, trial.behaviour = _read(path)
+    except Exception:  # noqa: BLE001 -- an error of any other type is what is looked for
+        trial.kind, trial.behaviour = "broken", traceback.format_exc(limit=-3)
+        trial.broken.append((TYPED, traceback.format_exc()))
+    trial.seconds, trial.peak = time.monotonic() - began, _peak()
+    trial.broken += _left_behind(open_before)
+    if trial.seconds > MOST_SECONDS:
+        trial.broken.append((QUICK, f"{trial.seconds:.0f} s"))
+    if trial.peak > MOST_BYTES:
+        trial.broken.append((SMALL, f"{trial.peak / 1e6:.0f} MB"))
+    return trial
+
+
+def _read(path: Path) -> tuple[str, str]:
+    """(kind, behaviour); what is promised of pages and sentences is asserted."""
+    try:
+        upload = inspect(path, NAME, LIMITS)
+        pages = list(render(upload, LIMITS))
+    except InputRefused as refusal:
+        return "refused", _sentence(refusal)
+    assert len(pages) == upload.pages, f"{len(pages)} outcomes for {upload.pages} pages"
+    told = sorted({_looks(page) if isinstance(page, Page) else _sentence(page) for page in pages})
+    good = sum(isinstance(page, Page) for page in pages)
+    kind = "refused" if not good else "pages" if good == len(pages) else "some pages"
+    told += _sentences(upload.notices)
+    if upload.kind != "pdf":
+        told.append(_as_picture(path))
+    return kind, " | ".join((upload.kind, "1 page" if len(pages) == 1 else "pages", *told))
+
+
+def _as_picture(path: Path) -> str:
+    """The same file as a picture to ask with, and as bytes of a table: the same answer."""
+    outcomes = []
+    ways: tuple[Callable[[], object], ...] = (
+        lambda: decode_picture(path, LIMITS).shape,
+        lambda: decode_bytes(path.read_bytes(), NAME, LIMITS).shape,
+    )
+    for way in ways:
+        try:
+            outcomes.append(way())
+        except InputRefused as refusal:
+            outcomes.append(_sentence(refusal))
+    assert outcomes[0] == outcomes[1], outcomes
+    return "asked" if isinstance(outcomes[0], tuple) else "not asked"
+
+
+def _sentences(notices: tuple[str, ...]) -> list[str]:
+    return [re.sub(r"\d[\d,.]*", "#", notice) for notice in notices]
+
+
+def _sentence(refusal: InputRefused) -> str:
+    """The sentence without its figures."""
+    told = refusal.sentence
+    assert "\n" not in told, told
+    assert len(told) < 400, told
+    assert "Traceback" not in told, told
+    assert "/" not in told.replace("and/or", ""), f"a path is told: {told}"
+    return re.sub(r"\d[\d,.]*", "#", told)
+
+
+def _looks(page: Page) -> str:
+    """A page in a few words: how large, how much ink, how many words."""
+    height, width, channels = page.pixels.shape
+    assert page.pixels.dtype == "uint8"
+    assert channels == 3
+    assert 0 < height * width <= LIMITS.pixels
+    ink = float((page.pixels.min(axis=2) < 200).mean())
+    for word in page.words:
+        box = word.box
+        assert word.text.strip()
+        assert 0 <= box.left < box.right <= 1
+        assert 0 <= box.top < box.bottom <= 1
+    inked = "blank" if ink == 0 else "a little ink" if ink < 0.02 else "ink" if ink < 0.5 else "dark"
+    words = "no words" if not page.words else "words" if len(page.words) < 9 else "many words"
+    shape = "tall" if height > 2 * width else "wide" if width > 2 * height else "page"
+    return f"{shape}, {inked}, {words}"
+
+
+def _left_behind(open_before: int) -> Iterator[tuple[str, str]]:
+    folder = Path(tempfile.gettempdir())
+    if names := os.listdir(folder):
+        yield TIDY, ", ".join(sorted(names)[:5])
+    try:
+        if dead := os.waitid(os.P_ALL, 0, os.WEXITED | os.WNOHANG | os.WNOWAIT):
+            yield REAPED, f"process {dead.si_pid} was not waited for"
+        else:
+            yield REAPED, "a process still runs"
+    except ChildProcessError:
+        pass
+    if (still := _open_files()) > open_before:
+        yield CLOSED, f"{still - open_before} more than before"
+
+
+def _open_files() -> int:
+    return len(os.listdir("/proc/self/fd")) if os.path.isdir("/proc/self/fd") else 0
+
+
+def _forget_peak() -> None:
+    """From now on the kernel's high-water mark is this file's own, where the kernel lets us."""
+    try:
+        Path("/proc/self/clear_refs").write_text("5")
+    except OSError:
+        return
+
+
+def _peak() -> int:
+    try:
+        match = re.search(r"VmHWM:\s+(\d+)", Path("/proc/self/status").read_text())
+    except OSError:
+        match = None
+    return int(match[1]) * 1_024 if match else resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1_024
+
+
+@contextmanager
+def _nothing() -> Iterator[None]:
+    yield
+
+
+@contextmanager
+def _tracing(lines: set[str]) -> Iterator[None]:
+    """Write down which lines of the readers run."""
+    found: set[tuple[str, int]] = set()
+
+    def line(frame: FrameType, event: str, _: object) -> object:
+        if event == "line":
+            found.add((frame.f_code.co_filename, frame.f_lineno))
+        return line
+
+    def call(frame: FrameType, _: str, __: object) -> object:
+        return line if _watched(frame.f_code) else None
+
+    sys.settrace(call)
+    try:
+        yield
+    finally:
+        sys.settrace(None)
+        lines |= {f"{WATCHED[name]}:{number}" for name, number in found}
+
+
+def _watched(code: CodeType) -> bool:
+    return code.co_filename in WATCHED

@@ -1,0 +1,58 @@
+"""What an hour of fuzzing found is tried again, and a short run with a fixed seed damages some more.
+
+`make fuzz MINUTES=60` is the long form.
+"""
+
+from __future__ import annotations
+
+import os
+import tempfile
+
+import pytest
+
+from tests.fuzz.campaign import ROOT, Plan, run
+from tests.fuzz.documents import repaired
+from tests.fuzz.seeds import kept
+from tests.fuzz.trial import NAME, PROMISES, attempt
+from tests.hostile_files import text_pdf
+
+
+def test_what_fuzzing_found_is_still_taken_or_refused(tmp_path, monkeypatch):
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path / "tmp"))
+    (tmp_path / "tmp").mkdir()
+    assert len(kept()) > 50
+    for content in kept():
+        (tmp_path / NAME).write_bytes(content)
+        assert attempt(tmp_path / NAME, traced=False).broken == []
+
+
+def test_a_short_run_keeps_every_promise_and_says_so_and_leaves_nothing(tmp_path, monkeypatch):
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path / "tmp"))
+    (tmp_path / "tmp").mkdir()
+    figures = run(Plan(seed=5, workers=1, executions=600, failures=tmp_path / "failures", found=tmp_path / "found"))
+    assert figures["failures"] == []
+    assert [promise["name"] for promise in figures["promises"] if promise["held"]] == list(PROMISES)
+    assert figures["executions"] == sum(figures["outcomes"].values()) >= 600
+    assert {"pages", "refused"} <= set(figures["outcomes"])
+    assert list((tmp_path / "tmp").iterdir()) == []
+
+
+def test_a_table_of_objects_is_made_to_fit_again():
+    content = text_pdf("words")
+    moved = repaired(content.replace(b"%PDF-1.3\n", b"%PDF-1.3\n%" + b"x" * 40 + b"\n"))
+    start = int(moved.rsplit(b"startxref\n", 1)[1].split()[0])
+    assert moved[start:].startswith(b"xref")
+    first = int(moved[start:].split(b"\n")[3].split()[0])
+    assert moved[first:].startswith(b"1 0 obj")
+
+
+@pytest.mark.parametrize("ending", ["os._exit(3)", "os.kill(os.getpid(), 9)"])
+def test_a_file_that_ends_its_reader_is_told_and_kept(tmp_path, monkeypatch, ending):
+    """The harness itself: with a reader that dies of a file, the promise is broken and the file is there."""
+    monkeypatch.setenv("PYTHONPATH", f"{tmp_path}{os.pathsep}{ROOT}")
+    script = f"import os\nfrom tests.fuzz import trial\ntrial.attempt = lambda path: {ending}\n"
+    (tmp_path / "sitecustomize.py").write_text(script)
+    figures = run(Plan(seed=1, workers=1, executions=5, failures=tmp_path / "failures", found=tmp_path / "found"))
+    assert [promise["held"] for promise in figures["promises"]].count(False) == 1
+    (failure,) = figures["failures"]
+    assert (tmp_path / "failures" / failure["file"]).read_bytes()
