@@ -54,9 +54,13 @@ def test_a_visitor_who_leaves_leaves_nothing_on_the_disk(tmp_path, wide_engine):
     add(engine, ME, paper(tmp_path, "zanzibar.pdf", PAGES), shared)
     journal = Journal(engine.settings.data_dir, ME)
     journal.skip(Asked("quagga in zanzibar", Query("quagga in zanzibar").key))
-    (page, *_) = engine.library.pages([ME], engine.backbone(ME).encoder.fingerprint)
+    pages = engine.library.pages([ME], engine.backbone(ME).encoder.fingerprint)
+    page, damaged, *_ = (page for page in pages if page.document == "zanzibar.pdf")
     encoding = engine.library.encoding(page)
-    engine.library._files.set_aside(engine.library._files.path(page))  # as if it had proved damaged
+    path = engine.library._files.path(damaged)
+    path.write_bytes(path.read_bytes()[:-1] + b"?")
+    with pytest.raises(LibraryError):
+        engine.library.tokens(damaged)
     needles = [b"zanzibar", b"quagga", encoding.pooled.tobytes(), str(ME).encode(), page.id.file.encode()]
     held = holding(tmp_path / "data", *needles) + holding(tmp_path / "index", *needles)
     assert any("chroma.sqlite3" in name for name in held)
@@ -64,8 +68,8 @@ def test_a_visitor_who_leaves_leaves_nothing_on_the_disk(tmp_path, wide_engine):
     assert any("judgements" in name for name in held)
     assert bytes_under(tmp_path / "index") > before[1] + 2 * SLACK
 
-    lost = before[0] - bytes_under(tmp_path / "data")
-    assert engine.forget(ME) == -lost
+    left = bytes_under(tmp_path / "data")
+    assert engine.forget(ME) == left - before[0]
     assert engine.compact()
     assert holding(tmp_path / "data", *needles) + holding(tmp_path / "index", *needles) == []
     after = folders_of(tmp_path)

@@ -46,9 +46,12 @@ class PageIndex:
         self._closed = False
         durable.make_folder(folder)
         self._client: Any = None
+        self._made: set[str] = set()
+        """Encoders whose graphs exist in this process."""
         with suppress(IndexUnhealthy):
             self._client = self._twice(lambda: _client(folder))
             self._drop_narrow()
+            self._make_graphs()
 
     @classmethod
     def open(cls, index_dir: Path, candidates: int) -> Self:
@@ -99,6 +102,9 @@ class PageIndex:
                 "metadatas": [{"scope": str(page.scope), "document": page.id.file} for page in some],
             }
             self._twice(partial(self._call, encoder, "upsert", **rows))
+            if encoder not in self._made:
+                self._made.add(encoder)
+                index_folders.blank(self._folder)
 
     def delete(self, encoder: str, ids: Sequence[str]) -> None:
         """Delete rows; missing ones are fine."""
@@ -126,6 +132,13 @@ class PageIndex:
         wide, listed = self._search_width, self._client.list_collections
         for name in self._twice(lambda: [c.name for c in listed() if c.configuration["hnsw"]["ef_search"] < wide]):
             self._twice(partial(self._client.delete_collection, name))
+
+    def _make_graphs(self) -> None:
+        """Have those graphs made now, while nobody else asks, that would be made from the log at the first query."""
+        if index_folders.has_new_graph(self._folder):
+            for encoder in self.encoders():
+                self._twice(partial(self._call, encoder, "get", limit=1, include=["embeddings"]))
+            index_folders.blank(self._folder)
 
     def _call(self, encoder: str, method: str, **arguments: object) -> Any:  # noqa: ANN401
         return getattr(self._collection(encoder), method)(**arguments)

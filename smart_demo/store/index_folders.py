@@ -4,7 +4,8 @@
     <index>/chroma-<n>.distrust  a process met an error in it: the next start builds n+1 instead
     <index>/chroma-<n>.deleted   so many rows were deleted from it, a byte for each; one is `!` where a visitor's went
 
-Chroma keeps the bytes of deleted rows, in its graph, its log and its database. Only a folder built anew is without.
+Chroma keeps the bytes of deleted rows, in its graph, its log and its database. Only a folder built anew is without,
+and not even that: the files of a new graph begin as a copy of memory that was never cleared.
 """
 
 from __future__ import annotations
@@ -19,6 +20,8 @@ from smart_demo.store import canary, durable
 _SHARE = 10
 """One deleted row to so many pages: then a folder is built anew."""
 _VISITORS = b"!"
+_WRITTEN = "index_metadata.pickle"
+"""The last file of a graph to be written; a graph without it is made from the log when it is opened."""
 
 
 def folders(index_dir: Path) -> dict[int, Path]:
@@ -57,6 +60,24 @@ def is_wasteful(folder: Path, pages: int) -> bool:
         deleted = _beside(folder, "deleted").read_bytes()
         return _VISITORS in deleted or len(deleted) * _SHARE > pages
     return False
+
+
+def has_new_graph(folder: Path) -> bool:
+    """Whether a graph was made, or will be when it is opened, that Chroma has not written yet."""
+    return any(not (data.parent / _WRITTEN).exists() for data in folder.glob("*/data_level0.bin"))
+
+
+def blank(folder: Path) -> None:
+    """Clear the files of graphs that Chroma has made but not written yet. Nobody reads them, and they hold whatever
+    stood in this process's memory, such as vectors of deleted pages.
+
+    For the writer alone, between a graph's making and its next row: no graph is written then.
+    """
+    for data in folder.glob("*/data_level0.bin"):
+        if not (data.parent / _WRITTEN).exists():
+            for path in (data, data.with_name("length.bin")):
+                with suppress(OSError), path.open("r+b") as file:
+                    file.write(bytes(path.stat().st_size))
 
 
 def delete(folder: Path) -> None:
