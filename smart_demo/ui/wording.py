@@ -65,14 +65,14 @@ def some_of(part: int, whole: int, noun: str) -> str:
 def size(octets: int) -> str:
     """Bytes in the unit people expect.
 
-    >>> size(900), size(38_400), size(4_300_000)
-    ('900 bytes', '38 kB', '4.3 MB')
+    >>> size(900), size(38_400), size(4_300_000), size(500_000_000)
+    ('900 bytes', '38 kB', '4.3 MB', '500 MB')
     """
     if octets < 1_000:
         return count(octets, "byte")
     if octets < 1_000_000:
         return f"{octets / 1_000:.0f} kB"
-    return f"{octets / 1_000_000:,.1f} MB"
+    return f"{octets / 1_000_000:,.{1 if octets < 100_000_000 else 0}f} MB"
 
 
 def room(octets: float) -> str:
