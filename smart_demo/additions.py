@@ -5,7 +5,7 @@ what is deleted meanwhile is not added behind it.
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 
 from smart_demo.config import Quotas
@@ -13,7 +13,7 @@ from smart_demo.errors import InputRefused
 from smart_demo.ingest import Upload
 from smart_demo.store.library import Library
 from smart_demo.store.usage import Room, is_visitor, measured
-from smart_demo.types import SAMPLES, Scope, StoredPage
+from smart_demo.types import SAMPLES, Page, Scope, StoredPage
 
 DELETED = "Deleted while it was being added."
 
@@ -90,9 +90,10 @@ class Gate:
         if self._addition.scope != SAMPLES:
             self._room().check_file(self._upload.name, new)
 
-    def check(self) -> None:
-        """Before a batch is encoded: whether the least page of it may come."""
-        self._admit(0, new=0)
+    def check(self, pages: Iterable[Page]) -> None:
+        """Before a batch is encoded: whether any page of it may come."""
+        numbers = {page.id.number for page in pages}
+        self._admit(0, new=int(bool(numbers) and not numbers & self._known()))
 
     def admit(self, page: StoredPage) -> None:
         """Under the writer's lock, so that what two batches bring together is counted."""

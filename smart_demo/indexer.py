@@ -131,8 +131,8 @@ class Indexer:
         with closing(ingest.render(upload, self._limits, skip)) as pages:
             begun = time.monotonic()
             for batch in _batches(pages, backbone.batch):
-                gate.check()
                 good = [page for page in batch if isinstance(page, Page)]
+                gate.check(good)
                 encodings = iter(backbone.encode_pages(good) if good else [])
                 seconds = (time.monotonic() - begun) / len(batch)
                 for page in batch:

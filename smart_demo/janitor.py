@@ -73,8 +73,8 @@ class Janitor:
         """Have a round soon: somebody deleted something. Returns at once."""
         self._wake.set()
 
-    def stop(self, seconds: float = 10.0) -> None:
-        """No further step; wait for the one at hand, at most so long."""
+    def stop(self, seconds: float = 2.0) -> None:
+        """No further step; wait for the one at hand, at most so long: closing the library ends a long one."""
         self._stopped.set()
         self._wake.set()
         if self._thread is not None:

@@ -10,6 +10,8 @@ from smart_demo.config import Quotas, Settings
 from smart_demo.engine import Engine
 from smart_demo.serving import EMBEDDED, Backbones
 from smart_demo.store.library import Library
+from smart_demo.store.lock import FolderLock
+from smart_demo.store.sidecar import Sidecar
 from smart_demo.types import Page, PageEncoding, Progress, Scope, State
 
 
@@ -30,8 +32,24 @@ def visitor(number: int) -> Scope:
     return Scope(f"visitor-{number:032x}")
 
 
+class NoIndex:
+    """In the place of Chroma, for what it has no part in: all that is asked of it is left undone."""
+
+    state, healthy = "ok", True
+
+    def __getattr__(self, _):
+        return lambda *given, **named: None
+
+
+def without_index(data_dir: Path, index_dir: Path) -> Library:
+    files = Sidecar(data_dir)
+    return Library(files, files.scan(), NoIndex(), FolderLock(index_dir), "int8")
+
+
 @contextmanager
-def an_engine(folder: Path, backbone: WordBackbone | None = None, *, public=True, **quotas) -> Iterator[Engine]:
+def an_engine(
+    folder: Path, backbone: WordBackbone | None = None, *, open_library=Library.open, public=True, **quotas
+) -> Iterator[Engine]:
     """An engine under `folder`, with `sample_docs` of it as samples, and the quotas of a visitor."""
     words = backbone or Words()
     settings = Settings(
@@ -45,7 +63,7 @@ def an_engine(folder: Path, backbone: WordBackbone | None = None, *, public=True
     backbones = Backbones(
         Choice("words", "a test", insisted=True), {"words": words, EMBEDDED: words}.__getitem__, fall_back=False
     )
-    with Engine(Library.open(settings.data_dir, settings.index_dir), backbones, settings) as engine:
+    with Engine(open_library(settings.data_dir, settings.index_dir), backbones, settings) as engine:
         yield engine
 
 

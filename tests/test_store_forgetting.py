@@ -15,7 +15,7 @@ from smart_demo.store.index import PageIndex
 from smart_demo.store.mirror import Mirror
 from smart_demo.types import LOCAL, POOLED, SAMPLES, SMART, Query, QueryEncoding, State, StoredPage
 from tests.documents import write_pdf
-from tests.keeping_cases import Words, add, an_engine, bytes_under, holding, judge, names, visitor
+from tests.keeping_cases import Words, add, an_engine, bytes_under, holding, judge, names, visitor, without_index
 from tests.store_cases import ENCODER, files_under, made, open_library, page_id, put, token_files
 
 ME, YOU = visitor(1), visitor(2)
@@ -30,7 +30,8 @@ def paper(folder, name, pages):
 
 @pytest.fixture
 def engine(tmp_path):
-    with an_engine(tmp_path) as engine:
+    """Without Chroma, which has no part in most of this."""
+    with an_engine(tmp_path, open_library=without_index) as engine:
         yield engine
 
 
@@ -135,10 +136,10 @@ def test_the_samples_are_never_forgotten(tmp_path, engine):
 
 
 def test_an_addition_on_its_way_ends_and_adds_nothing_behind_it(tmp_path, engine):
-    paths = [paper(tmp_path, name, 12) for name in ("a.pdf", "b.pdf")]
+    paths = [paper(tmp_path, name, 5) for name in ("a.pdf", "b.pdf")]
     ends, freed = [], 0
     for step in engine.add(ME, [(path, path.name) for path in paths]):
-        if step.done == 4:
+        if step.done == 2:
             freed = engine.forget(ME)
         if step.state is not State.WORKING:
             ends.append((step.document, step.state, step.message))
@@ -152,7 +153,7 @@ def test_not_one_page_is_committed_after_the_library_was_forgotten(tmp_path):
     """The deletion comes while a batch is being encoded, from another thread as far as the batch can tell."""
     path, commits = paper(tmp_path, "a.pdf", 30), []
     words = Words()
-    with an_engine(tmp_path, words) as engine:
+    with an_engine(tmp_path, words, open_library=without_index) as engine:
         words.before = lambda _: words.encoded and not commits and commits.append(engine.forget(ME))
         commit = engine.library._files.commit
         engine.library._files.commit = lambda page: (commits and pytest.fail("a commit")) or commit(page)
@@ -172,7 +173,7 @@ def test_an_addition_that_waits_for_its_model_adds_nothing_behind_a_deletion(tmp
 
 def test_others_go_on_adding_while_one_is_forgotten(tmp_path):
     words, gone = Words(), []
-    with an_engine(tmp_path, words) as engine:
+    with an_engine(tmp_path, words, open_library=without_index) as engine:
         add(engine, ME, paper(tmp_path, "b.pdf", 2))
         words.before = lambda _: gone or gone.append(engine.forget(ME))
         assert add(engine, YOU, paper(tmp_path, "a.pdf", 3))[0].state is State.DONE
@@ -204,6 +205,19 @@ def test_links_in_a_visitors_folders_are_removed_and_not_followed(tmp_path, engi
     engine.forget(ME)
     assert (precious / "file").read_text() == "mine"
     assert not (tmp_path / "data" / "tokens" / str(ME)).exists()
+
+
+def test_what_a_killed_write_left_beside_the_judgements_goes_at_the_next_start(tmp_path):
+    folder = tmp_path / "data" / "judgements"
+    folder.mkdir(parents=True)
+    (folder / f"{ME}.desk.json.0a.tmp").write_text("half a desk")
+    (folder / "local.jsonl").write_text("{}")
+    (tmp_path / "data" / "tokens" / str(ME) / "0a" / "ff").mkdir(parents=True)
+    (tmp_path / "data" / "tokens" / str(YOU) / "0a").mkdir(parents=True)
+    with an_engine(tmp_path) as engine:
+        assert engine.library.report.swept == 1
+    assert list(files_under(tmp_path / "data")) == ["judgements/local.jsonl"]
+    assert list((tmp_path / "data" / "tokens").iterdir()) == []
 
 
 # -- the index

@@ -4,6 +4,7 @@ import sys
 import tempfile
 import threading
 from collections import Counter
+from functools import partial
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -15,16 +16,15 @@ from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
 from smart_demo.additions import Addition, Gate
 from smart_demo.config import Quotas
 from smart_demo.errors import NoRoom
-from smart_demo.store.library import Library
-from smart_demo.store.lock import FolderLock
-from smart_demo.store.sidecar import Sidecar
 from smart_demo.store.usage import Usage
 from smart_demo.types import LOCAL, SAMPLES, State
+from tests import keeping_cases
 from tests.documents import write_pdf
-from tests.keeping_cases import Words, add, an_engine, bytes_under, judge, names, visitor
+from tests.keeping_cases import Words, add, bytes_under, judge, names, visitor, without_index
 from tests.store_cases import ENCODER, OTHER_ENCODER, made, page_id
 
 ME, YOU = visitor(1), visitor(2)
+an_engine = partial(keeping_cases.an_engine, open_library=without_index)
 
 
 def paper(folder, name, pages):
@@ -141,15 +141,6 @@ REFUSED: Counter[str] = Counter()
 """How often the machine met each limit: one that it never met would be untested."""
 
 
-class NoIndex:
-    """In the place of Chroma, which has no part in this."""
-
-    state, healthy = "ok", True
-
-    def __getattr__(self, _):
-        return lambda *given, **named: None
-
-
 class Accounting(RuleBasedStateMachine):
     """Whatever comes and goes in three libraries, what is counted is what lies on the disk, and stays within limits."""
 
@@ -164,8 +155,7 @@ class Accounting(RuleBasedStateMachine):
         self.start()
 
     def start(self):
-        files = Sidecar(self.folder / "data")
-        self.library = Library(files, files.scan(), NoIndex(), FolderLock(self.folder / "index"), "int8")
+        self.library = without_index(self.folder / "data", self.folder / "index")
 
     def teardown(self):
         self.library.close()
@@ -195,8 +185,7 @@ class Accounting(RuleBasedStateMachine):
 
     def size_of(self, page, encoding):
         with tempfile.TemporaryDirectory() as name:
-            files = Sidecar(Path(name))
-            library = Library(files, files.scan(), NoIndex(), FolderLock(Path(name) / "index"), "int8")
+            library = without_index(Path(name), Path(name) / "index")
             return library.add(LOCAL, page, encoding).bytes + 64  # a longer scope and a time make a longer header
 
     @rule(scope=scopes, file=files)

@@ -137,9 +137,12 @@ class Sidecar:
 
     def damaged_scopes(self) -> list[Scope]:
         """Scopes of which something is set aside."""
+        found = []
         with suppress(OSError):
-            return [Scope(path.name) for path in self._damaged.iterdir()]
-        return []
+            for path in self._damaged.iterdir():
+                with suppress(ValueError):  # somebody's own folder
+                    found.append(Scope(path.name))
+        return found
 
     def pooled(self, page: StoredPage) -> Floats:
         """(P,) pooled vector, proven. TokenFileDamaged, or FileNotFoundError once the page was removed."""
@@ -163,8 +166,9 @@ class Sidecar:
         with durable.storage_errors("read the library"):
             for folder in sorted(_subfolders(self._tokens, depth=3)):
                 self._scan_folder(folder, found)
-            for folder in sorted(_subfolders(self._tokens, depth=1)):
-                trees.drop_empty(folder)  # killed between making a folder and its first page
+            for depth in (2, 1):  # killed between making a folder and its first page
+                for folder in list(_subfolders(self._tokens, depth)):
+                    self._drop_empty(folder)
         return found
 
     def set_aside(self, page_file: Path) -> None:

@@ -1,0 +1,149 @@
+"""The data folder on a mounted bucket: files can be made, appended to, renamed and unlinked, and nothing else."""
+
+import builtins
+import errno
+import fcntl
+import io
+import os
+import stat
+from pathlib import Path
+
+import pytest
+
+from smart_demo.errors import LibraryError
+from smart_demo.evaluation.journal import Journal
+from smart_demo.evaluation.trial import Asked
+from smart_demo.janitor import Janitor
+from smart_demo.types import LOCAL, Query, State
+from smart_demo.ui import desk as desks
+from tests.documents import write_pdf
+from tests.keeping_cases import add, an_engine, names, visitor
+from tests.store_cases import files_under
+
+ME = visitor(1)
+RED = Asked("red", Query("red").key)
+HOUR = 3_600
+
+
+def refuse(number):
+    raise OSError(number, os.strerror(number))
+
+
+class Bucket:
+    """Stands before the calls that change files, and refuses below one folder what a bucket cannot do."""
+
+    def __init__(self, root):
+        self.root, self.refused = root, set()
+        self.real = {name: getattr(os, name) for name in ("open", "fsync", "statvfs")}
+        self.plain = io.open
+
+    def holds(self, what) -> bool:
+        path = os.readlink(f"/proc/self/fd/{what}") if isinstance(what, int) else os.fsdecode(what)
+        return Path(os.path.abspath(path)).is_relative_to(self.root)
+
+    def refuse(self, name, number):
+        self.refused.add(name)
+        refuse(number)
+
+    def refusing(self, call, number):
+        name = call.__name__
+
+        def refused(what, *given):
+            return self.refuse(name, number) if self.holds(what) else call(what, *given)
+
+        return refused
+
+    def open(self, path, flags, *given, **named):
+        new, adds = flags & os.O_CREAT and flags & os.O_EXCL, flags & os.O_APPEND and not flags & os.O_TRUNC
+        changes = flags & os.O_RDWR or (flags & os.O_WRONLY and not new and not adds)
+        if changes and named.get("dir_fd") is None and self.holds(path):
+            self.refuse("open", errno.EPERM)
+        return self.real["open"](path, flags, *given, **named)
+
+    def open_plainly(self, path, mode="r", *given, **named):
+        if set(mode) & set("w+") and self.holds(path):
+            self.refuse("open", errno.EPERM)
+        return self.plain(path, mode, *given, **named)
+
+    def fsync(self, file):
+        if self.holds(file) and stat.S_ISDIR(os.fstat(file).st_mode):
+            self.refuse("fsync", errno.EINVAL)
+        return self.real["fsync"](file)
+
+    def statvfs(self, path):
+        facts = self.real["statvfs"](path)
+        return os.statvfs_result((4096, 4096, 0, 0, 0, *tuple(facts)[5:])) if self.holds(path) else facts
+
+
+@pytest.fixture
+def bucket(tmp_path, monkeypatch):
+    """`data` below tmp_path as such a mount; the names of the calls that it refused."""
+    bucket = Bucket(tmp_path / "data")
+    for call in (os.ftruncate, os.truncate, os.pwrite, os.link):
+        monkeypatch.setattr(os, call.__name__, bucket.refusing(call, errno.EPERM))
+    monkeypatch.setattr(fcntl, "flock", bucket.refusing(fcntl.flock, errno.ENOTSUP))
+    for name in ("open", "fsync", "statvfs"):
+        monkeypatch.setattr(os, name, getattr(bucket, name))
+    monkeypatch.setattr(io, "open", bucket.open_plainly)
+    monkeypatch.setattr(builtins, "open", bucket.open_plainly)
+    return bucket.refused
+
+
+def test_everything_a_person_does_works_on_a_bucket(tmp_path, bucket):
+    mine, yours = (write_pdf(tmp_path / name, f"{name} red", f"{name} blue") for name in ("a.pdf", "b.pdf"))
+    with an_engine(tmp_path) as engine:
+        assert [end.state for end in add(engine, LOCAL, mine, yours)] == [State.DONE, State.DONE]
+        assert add(engine, ME, mine)[0].state is State.DONE
+        engine.remove(LOCAL, engine.documents(LOCAL)[0].file)
+        journal = Journal(engine.settings.data_dir, ME)
+        journal.skip(RED)
+        journal.skip(RED)
+        desks.save(engine.settings.data_dir, ME, desks.Desk(()))
+        desks.save(engine.settings.data_dir, ME, desks.Desk((), at=1))
+    with an_engine(tmp_path) as engine:  # a restart
+        assert (names(engine, LOCAL), names(engine, ME)) == (["b.pdf"], ["a.pdf"])
+        assert engine.search(Query("red"), (LOCAL,)).results["smart"].hits[0].page.document == "b.pdf"
+        page = engine.documents(ME)[0]
+        stored = engine.library.pages([ME], engine.backbone(ME).encoder.fingerprint)[0]
+        engine.library._files.path(stored).unlink()  # lost by the bucket
+        with pytest.raises(LibraryError, match="no longer"):
+            engine.library.tokens(stored)
+        assert add(engine, ME, mine)[0].state is State.DONE
+        assert Janitor(engine).round(engine.library.visitors()[0].changed + 25 * HOUR).expired == 1
+        assert not any(str(ME) in name or page.file in name for name in files_under(tmp_path / "data"))
+        assert names(engine, LOCAL) == ["b.pdf"]
+    assert bucket == {"fsync", "flock"}  # they were tried, and not insisted on
+
+
+def test_half_a_line_that_cannot_be_cut_off_does_not_end_a_journal(tmp_path, bucket):
+    """A killed write left it. The journal takes the place of itself, without that half."""
+    journal = Journal(tmp_path / "data", LOCAL)
+    journal.skip(RED)
+    path = tmp_path / "data" / "judgements" / "local.jsonl"
+    with path.open("ab") as file:
+        file.write(b'{"half": "a li')
+    journal = Journal(tmp_path / "data", LOCAL)
+    journal.skip(RED)
+    journal.skip(RED)
+    again = Journal(tmp_path / "data", LOCAL)
+    assert (len(again.judgements.events), again.left_out) == (4, ())  # the session and three steps
+    assert b"half" not in path.read_bytes()
+    assert "ftruncate" in bucket
+    assert [entry.name for entry in path.parent.iterdir()] == ["local.jsonl"]
+
+
+def test_a_write_that_fails_halfway_and_cannot_be_taken_back_costs_that_line_alone(tmp_path, bucket, monkeypatch):
+    journal = Journal(tmp_path / "data", LOCAL)
+    journal.skip(RED)
+    write, calls = os.write, []
+
+    def halfway(file, data):
+        calls.append(len(data))
+        return write(file, bytes(data[:9])) if len(calls) == 1 else refuse(errno.EIO)
+
+    monkeypatch.setattr(os, "write", halfway)
+    with pytest.raises(LibraryError):
+        journal.skip(RED)
+    monkeypatch.setattr(os, "write", write)
+    journal.skip(RED)
+    assert len(Journal(tmp_path / "data", LOCAL).judgements.events) == len(journal.judgements.events) == 3
