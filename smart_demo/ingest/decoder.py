@@ -15,6 +15,7 @@ import os
 import resource
 import signal
 import sys
+import traceback
 import warnings
 from collections.abc import Mapping
 from pathlib import Path
@@ -36,6 +37,7 @@ def main() -> None:
     warnings.simplefilter("ignore")
     Image.init()  # here, so that no fork has to
     questions, answers = sys.stdin.buffer, sys.stdout.buffer
+    _write(answers, {"ready": True})
     while line := questions.readline():
         question = json.loads(line)
         data = questions.read(question["bytes"])
@@ -65,7 +67,7 @@ def answer(question: Mapping[str, Any], data: bytes) -> tuple[dict[str, Any], Im
 def _answer_and_end(question: Mapping[str, Any], data: bytes, answers: BinaryIO) -> None:
     """In the fork, which returns to nobody."""
     try:
-        _bound(question["seconds"], question["memory"])
+        _bound(question)
         fields, image = answer(question, data)
         _write(answers, fields)
         for top in range(0, image.height if image else 0, BAND):
@@ -74,18 +76,24 @@ def _answer_and_end(question: Mapping[str, Any], data: bytes, answers: BinaryIO)
         answers.flush()
         os._exit(0)
     except BaseException as error:  # noqa: BLE001 -- nothing is above this frame but the other program
-        os.write(answers.fileno(), json.dumps({"fault": repr(error)[:500]}).encode() + b"\n")
+        os.write(answers.fileno(), json.dumps({"fault": _fault(error)}).encode() + b"\n")
     finally:
         os._exit(1)
 
 
-def _bound(seconds: int, memory: int) -> None:
+def _fault(error: BaseException) -> str:
+    """Its type and where it came from, for the log: neither names nor bytes of the file."""
+    last = traceback.extract_tb(error.__traceback__)[-1]
+    return f"{type(error).__name__} in {Path(last.filename).stem}:{last.lineno}"
+
+
+def _bound(question: Mapping[str, Any]) -> None:
     """Bounds of this process that no decoder can lift: wall clock, processor, memory, files."""
     signal.signal(signal.SIGALRM, signal.SIG_DFL)
-    signal.alarm(seconds)
+    signal.alarm(question["clock"])
     for bound, value in (
-        (resource.RLIMIT_CPU, seconds),
-        (resource.RLIMIT_AS, memory),
+        (resource.RLIMIT_CPU, question["seconds"]),
+        (resource.RLIMIT_AS, question["memory"]),
         (resource.RLIMIT_FSIZE, 0),
         (resource.RLIMIT_NOFILE, OPEN_FILES),
         (resource.RLIMIT_CORE, 0),

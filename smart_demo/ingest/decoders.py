@@ -13,9 +13,9 @@ import signal
 import subprocess
 import sys
 import threading
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from contextlib import suppress
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 
@@ -24,11 +24,14 @@ from smart_demo.types import Pixels
 PROGRAM = "import sys; sys.path[:] = {path!r}\nfrom smart_demo.ingest.decoder import main\nmain()"
 KEPT_VARIABLES = ("PATH", "LD_LIBRARY_PATH", "DYLD_LIBRARY_PATH", "SYSTEMROOT")
 """All of our environment that a decoder may need. Nothing that could be a secret."""
+STARTING = 60
+"""Seconds that a program may take to start, on a busy machine."""
 GRACE = 5
-"""Seconds after a decoder's own clock until it is ended from outside."""
+"""Seconds after the fork's own clock until the program is ended from outside."""
 MOST_AT_ONCE = 4
 MOST_IDLE = 2
 LONGEST_LINE = 65_536
+T = TypeVar("T")
 
 
 class LostError(Exception):
@@ -54,15 +57,21 @@ class Decoder:
             start_new_session=True,  # so that the program and its fork end together
         )
         self._late = False
+        self._within(STARTING, self._line)
 
     def ask(self, question: Mapping[str, Any], data: bytes) -> tuple[dict[str, Any], Pixels | None]:
         """(fields of the answer, RGB where a picture was decoded). After a `LostError` it is of no more use."""
-        overdue = threading.Timer(question["seconds"] + GRACE, self._end_late)
+        return self._within(question["clock"] + GRACE, lambda: self._asked(question, data))
+
+    def _within(self, seconds: float, wait: Callable[[], T]) -> T:
+        """What `wait` gives. After so many seconds the program is ended, whereupon there is nothing to wait for."""
+        overdue = threading.Timer(seconds, self._end_late)
         overdue.daemon = True
         overdue.start()
         try:
-            return self._asked(question, data)
-        except (OSError, ValueError, TypeError, KeyError):
+            return wait()
+        except (OSError, ValueError, TypeError, KeyError, RecursionError):  # of JSON as deep as it is long
+            self.close()
             raise (LateError if self._late else LostError) from None
         finally:
             overdue.cancel()
@@ -129,19 +138,22 @@ class Decoders:
         self._lock, self._room = threading.Lock(), threading.BoundedSemaphore(MOST_AT_ONCE)
 
     def ask(self, question: Mapping[str, Any], data: bytes) -> tuple[dict[str, Any], Pixels | None]:
-        """As `Decoder.ask`; of a program that is lost the next is asked once. OSError where none can be started."""
+        """As `Decoder.ask`. A program that was kept and is lost by now is replaced; OSError where none can start."""
         with self._room:
+            with self._lock:
+                decoder = self._idle.pop() if self._idle else None
             try:
-                return self._ask_one(question, data)
+                if decoder:
+                    return self._ask_one(decoder, question, data)
             except LateError:
                 raise
             except LostError:
-                return self._ask_one(question, data)
+                pass
+            return self._ask_one(Decoder(), question, data)
 
-    def _ask_one(self, question: Mapping[str, Any], data: bytes) -> tuple[dict[str, Any], Pixels | None]:
-        with self._lock:
-            decoder = self._idle.pop() if self._idle else None
-        decoder = decoder or Decoder()
+    def _ask_one(
+        self, decoder: Decoder, question: Mapping[str, Any], data: bytes
+    ) -> tuple[dict[str, Any], Pixels | None]:
         try:
             answer = decoder.ask(question, data)
         except BaseException:

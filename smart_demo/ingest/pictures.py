@@ -5,6 +5,7 @@ Only the decoder's process calls this (`decoder`): Pillow is C code, and the byt
 
 from __future__ import annotations
 
+import errno
 import struct
 import warnings
 import zlib
@@ -98,7 +99,7 @@ def _opened(source: Path | bytes, name: str) -> Iterator[Image.Image]:
     except (Image.DecompressionBombError, Image.DecompressionBombWarning):
         raise FileRefused(f"{name} has far too many pixels.", "Save it smaller.") from None
     except UNREADABLE as error:
-        if OUT_OF_MEMORY in str(error):
+        if getattr(error, "errno", None) == errno.ENOMEM or OUT_OF_MEMORY in str(error):
             raise MemoryError from None
         raise FileRefused(f"{name} is damaged or incomplete.", "Save or download it again.") from None
 

@@ -14,9 +14,11 @@ from smart_demo.ingest.decoders import DECODERS, LateError, LostError
 from smart_demo.types import Pixels
 
 MEMORY = 500_000_000
-"""Bytes of address space for the program and the file;"""
+"""Bytes of address space for the program, beside the file as it is mapped and as it is read;"""
 MEMORY_PER_PIXEL = 24
 """and for each pixel that the limit allows: the copies that turning, scaling and flattening make of a picture."""
+CLOCKS = 2
+"""A picture may take so many times its seconds of processor by the clock on the wall: the machine may be busy."""
 
 log = logging.getLogger(__name__)
 
@@ -27,7 +29,13 @@ def look_at(path: Path, name: str, limits: Limits) -> tuple[str, int, tuple[str,
     FileRefused where it is damaged, no picture, has too many frames, or any frame has too many pixels.
     """
     fields, _ = _ask(path, name, limits, 0)
-    return str(fields["kind"]), int(fields["pages"]), tuple(map(str, fields["notices"]))
+    try:  # what a process says that read hostile bytes is doubted too
+        kind, pages, notices = str(fields["kind"]), int(fields["pages"]), tuple(map(str, fields["notices"]))
+    except (KeyError, TypeError, ValueError):
+        raise _damaged(name) from None
+    if not 1 <= pages <= limits.pages:
+        raise _damaged(name)
+    return kind, pages, notices
 
 
 def decode(source: Path | bytes, name: str, limits: Limits, number: int = 1) -> Pixels:
@@ -52,7 +60,8 @@ def _ask(source: Path | bytes, name: str, limits: Limits, number: int) -> tuple[
         "pages": limits.pages,
         "pixels": limits.pixels,
         "seconds": limits.seconds,
-        "memory": MEMORY + len(data) + MEMORY_PER_PIXEL * limits.pixels,
+        "clock": CLOCKS * limits.seconds,
+        "memory": MEMORY + 2 * limits.file_bytes + MEMORY_PER_PIXEL * limits.pixels,
     }
     try:
         fields, pixels = DECODERS.ask(question, data)
@@ -68,9 +77,9 @@ def _ask(source: Path | bytes, name: str, limits: Limits, number: int) -> tuple[
 
 def _refuse(fields: Mapping[str, Any], name: str, limits: Limits) -> None:
     """FileRefused where the answer is a refusal, or how the process ended."""
-    if "refused" in fields:
-        sentence, hint = fields["refused"]
-        raise FileRefused(str(sentence), str(hint))
+    match fields.get("refused"):
+        case [str() as sentence, str() as hint]:
+            raise FileRefused(sentence, hint)
     if "fault" in fields:
         log.warning("a picture made its decoder fail: %s", fields["fault"])
         raise _damaged(name)

@@ -5,29 +5,26 @@ from __future__ import annotations
 import os
 import re
 import resource
-import sys
 import tempfile
 import time
 import traceback
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import nullcontext, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
-from types import CodeType, FrameType
 
-import PIL
-
-import smart_demo.ingest
 from smart_demo.config import Limits
 from smart_demo.errors import InputRefused
 from smart_demo.ingest import decode_bytes, decode_picture, inspect, render
+from smart_demo.ingest.decoders import DECODERS
 from smart_demo.types import Page
+from tests.fuzz.tracing import listening, tracing
 
 LIMITS = Limits(pages=12, file_bytes=2**21, pixels=1_000_000, rendered_pixels=60_000, seconds=3)
 """Lower than what people get, so that many files are tried in an hour."""
 MOST_SECONDS = 30
 MOST_BYTES = 600_000_000
-"""Memory of the process that reads files, at its peak."""
+"""Memory of the process that reads files, and of the decoders that it asks, each at its peak."""
 NAME = "fuzzed.pdf"
 TYPED, ALIVE, QUICK, SMALL, TIDY, REAPED, CLOSED = PROMISES = (
     "every file is pages or a refusal in one sentence",
@@ -38,12 +35,6 @@ TYPED, ALIVE, QUICK, SMALL, TIDY, REAPED, CLOSED = PROMISES = (
     "no process is left",
     "no file is left open",
 )
-WATCHED = {
-    **{str(path): f"ingest/{path.stem}" for path in Path(smart_demo.ingest.__file__).parent.glob("*.py")},
-    **{str(path): path.stem for path in Path(PIL.__file__).parent.glob("*ImagePlugin.py")},
-    str(Path(PIL.__file__).with_name("ImageFile.py")): "ImageFile",
-}
-"""Whose lines tell that a file did something new."""
 
 
 @dataclass
@@ -66,16 +57,17 @@ class Trial:
 def attempt(path: Path, *, traced: bool = True) -> Trial:
     """Read the file at `path`. Whatever it holds, this returns."""
     trial = Trial()
+    peaks: list[int] = [0]
     open_before, began = _open_files(), time.monotonic()
     _forget_peak()
     try:
-        with _tracing(trial.lines) if traced else _nothing():
+        with listening(trial.lines, peaks), tracing(trial.lines) if traced else nullcontext():
             trial.kind, trial.behaviour = _read(path)
     except Exception:  # noqa: BLE001 -- an error of any other type is what is looked for
         trial.kind, trial.behaviour = "broken", traceback.format_exc(limit=-3)
         trial.broken.append((TYPED, traceback.format_exc()))
-    trial.seconds, trial.peak = time.monotonic() - began, _peak()
-    trial.broken += _left_behind(open_before)
+    trial.seconds, trial.peak = time.monotonic() - began, max(_peak(), *peaks)
+    trial.broken += _left_behind(open_before, thorough=_is_document(path))
     if trial.seconds > MOST_SECONDS:
         trial.broken.append((QUICK, f"{trial.seconds:.0f} s"))
     if trial.peak > MOST_BYTES:
@@ -95,7 +87,7 @@ def _read(path: Path) -> tuple[str, str]:
     good = sum(isinstance(page, Page) for page in pages)
     kind = "refused" if not good else "pages" if good == len(pages) else "some pages"
     told += _sentences(upload.notices)
-    if upload.kind != "pdf":
+    if upload.kind != "pdf" and int(upload.file, 16) % 4 == 0:  # a quarter of all: the way is the same
         told.append(_as_picture(path))
     return kind, " | ".join((upload.kind, "1 page" if len(pages) == 1 else "pages", *told))
 
@@ -148,23 +140,40 @@ def _looks(page: Page) -> str:
     return f"{shape}, {inked}, {words}"
 
 
-def _left_behind(open_before: int) -> Iterator[tuple[str, str]]:
+def _is_document(path: Path) -> bool:
+    with path.open("rb") as file:
+        return b"%PDF-" in file.read(1_024)
+
+
+def _left_behind(open_before: int, *, thorough: bool) -> Iterator[tuple[str, str]]:
     folder = Path(tempfile.gettempdir())
     if names := os.listdir(folder):
         yield TIDY, ", ".join(sorted(names)[:5])
     try:
-        if dead := os.waitid(os.P_ALL, 0, os.WEXITED | os.WNOHANG | os.WNOWAIT):
-            yield REAPED, f"process {dead.si_pid} was not waited for"
-        else:
-            yield REAPED, "a process still runs"
+        thorough = thorough or os.waitid(os.P_ALL, 0, os.WEXITED | os.WNOHANG | os.WNOWAIT) is not None
     except ChildProcessError:
-        pass
+        thorough = False
+    if thorough and (others := _children() - {decoder._process.pid for decoder in DECODERS._idle}):
+        yield REAPED, f"{len(others)} still there"
     if (still := _open_files()) > open_before:
         yield CLOSED, f"{still - open_before} more than before"
 
 
+def _children() -> set[int]:
+    """Processes that this one started and that run or were not waited for."""
+    found = set()
+    for path in Path("/proc").glob("[0-9]*/stat"):
+        with suppress(OSError):
+            state = path.read_text().rpartition(")")[2].split()
+            if int(state[1]) == os.getpid():
+                found.add(int(path.parent.name))
+    return found
+
+
 def _open_files() -> int:
-    return len(os.listdir("/proc/self/fd")) if os.path.isdir("/proc/self/fd") else 0
+    """Open files of this process, but for the two that lead to each decoder that is kept."""
+    files = len(os.listdir("/proc/self/fd")) if os.path.isdir("/proc/self/fd") else 0
+    return files - 2 * len(DECODERS._idle)
 
 
 def _forget_peak() -> None:
@@ -181,33 +190,3 @@ def _peak() -> int:
     except OSError:
         match = None
     return int(match[1]) * 1_024 if match else resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1_024
-
-
-@contextmanager
-def _nothing() -> Iterator[None]:
-    yield
-
-
-@contextmanager
-def _tracing(lines: set[str]) -> Iterator[None]:
-    """Write down which lines of the readers run."""
-    found: set[tuple[str, int]] = set()
-
-    def line(frame: FrameType, event: str, _: object) -> object:
-        if event == "line":
-            found.add((frame.f_code.co_filename, frame.f_lineno))
-        return line
-
-    def call(frame: FrameType, _: str, __: object) -> object:
-        return line if _watched(frame.f_code) else None
-
-    sys.settrace(call)
-    try:
-        yield
-    finally:
-        sys.settrace(None)
-        lines |= {f"{WATCHED[name]}:{number}" for name, number in found}
-
-
-def _watched(code: CodeType) -> bool:
-    return code.co_filename in WATCHED

@@ -15,11 +15,14 @@ import sys
 import tempfile
 import time
 from collections import Counter
+from collections.abc import Iterable
 from pathlib import Path
 from random import Random
 
+from smart_demo.ingest import decoders
+from tests.fuzz import tracing
 from tests.fuzz.mutations import damaged
-from tests.fuzz.seeds import seeds
+from tests.fuzz.seeds import kept, made
 from tests.fuzz.trial import NAME, Trial, attempt
 
 INPUT = NAME
@@ -41,15 +44,16 @@ class Worker:
         self._counts: Counter[str] = Counter()
         self._slowest, self._peak, self._executions = (0.0, ""), 0, 0
 
-    def begin(self) -> None:
-        """Try every seed as it is."""
-        for content in seeds():
+    def begin(self, files: Iterable[bytes]) -> None:
+        """Try files to begin with as they are."""
+        for content in files:
             self._take(content, self._try(content), fresh=False)
         self._say(known=sorted(self._known))
 
     def go_on(self, seconds: float, executions: int) -> None:
         """Damage and try, for so long or so many times, whichever is given."""
         end, told = time.monotonic() + seconds, 0.0
+        executions += self._executions if executions else 0
         while (self._executions < executions) if executions else (time.monotonic() < end):
             content = damaged(self._chosen(), self._others, self._rng)
             self._take(content, self._try(content), fresh=True)
@@ -123,11 +127,13 @@ def main() -> None:
     parser.add_argument("--executions", type=int, default=0)
     options = parser.parse_args()
     logging.disable()
+    decoders.PROGRAM = tracing.PROGRAM
     tempfile.tempdir = str(options.folder / "tmp")
     shutil.rmtree(tempfile.tempdir, ignore_errors=True)
     Path(tempfile.tempdir).mkdir()
     worker = Worker(options.folder, options.found, options.seed)
-    worker.begin()
+    # A short run begins with the made files only: whoever runs it replays the kept ones too.
+    worker.begin(made() if options.executions else (*made(), *kept()))
     worker.go_on(options.seconds, options.executions)
 
 
