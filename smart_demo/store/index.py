@@ -72,12 +72,12 @@ class PageIndex:
     def upsert(self, encoder: str, pages: Sequence[StoredPage], vectors: Floats) -> None:
         """Add or replace the rows of pages, vectors (N, P)."""
         for start in range(0, len(pages), _UPSERT):
-            some = pages[start : start + _UPSERT]
-            rows = {
-                "ids": [row_id(page) for page in some],
-                "embeddings": vectors[start : start + _UPSERT],
-                "metadatas": [{"scope": str(page.scope), "document": page.id.file} for page in some],
-            }
+            some, given = pages[start : start + _UPSERT], vectors[start : start + _UPSERT]
+            facts = [
+                {"scope": str(page.scope), "document": page.id.file, canary.CHECK: check}
+                for page, check in zip(some, canary.checks(given), strict=True)
+            ]
+            rows = {"ids": [row_id(page) for page in some], "embeddings": given, "metadatas": facts}
             self._twice(partial(self._call, encoder, "upsert", **rows))
 
     def delete(self, encoder: str, ids: Sequence[str]) -> None:
@@ -166,7 +166,10 @@ def _distrust(folder: Path) -> Path:
 
 
 def _delete(folder: Path) -> None:
-    """Remove a folder that is no longer used; what cannot be removed now is tried again at the next start."""
-    shutil.rmtree(folder, ignore_errors=True)
+    """Remove a folder that is no longer used; what cannot be removed now is tried again at the next start.
+
+    The mark goes first: without its folder nobody would look for it again.
+    """
     with suppress(OSError):
         _distrust(folder).unlink()
+    shutil.rmtree(folder, ignore_errors=True)
