@@ -95,12 +95,12 @@ class PageIndex:
     def upsert(self, encoder: str, pages: Sequence[StoredPage], vectors: Floats) -> None:
         """Add or replace the rows of pages, vectors (N, P)."""
         for start in range(0, len(pages), _UPSERT):
-            some = pages[start : start + _UPSERT]
-            rows = {
-                "ids": [row_id(page) for page in some],
-                "embeddings": vectors[start : start + _UPSERT],
-                "metadatas": [{"scope": str(page.scope), "document": page.id.file} for page in some],
-            }
+            some, given = pages[start : start + _UPSERT], vectors[start : start + _UPSERT]
+            facts = [
+                {"scope": str(page.scope), "document": page.id.file, canary.CHECK: check}
+                for page, check in zip(some, canary.checks(given), strict=True)
+            ]
+            rows = {"ids": [row_id(page) for page in some], "embeddings": given, "metadatas": facts}
             self._twice(partial(self._call, encoder, "upsert", **rows))
             if encoder not in self._made:
                 self._made.add(encoder)

@@ -81,11 +81,14 @@ def blank(folder: Path) -> None:
 
 
 def delete(folder: Path) -> None:
-    """Remove a folder that is no longer used; what cannot be removed now is tried again at the next start."""
-    shutil.rmtree(folder, ignore_errors=True)
+    """Remove a folder that is no longer used; what cannot be removed now is tried again at the next start.
+
+    The marks go first: without their folder nobody would look for them again.
+    """
     for what in ("distrust", "deleted"):
         with suppress(OSError):
             durable.unlink([_beside(folder, what)])
+    shutil.rmtree(folder, ignore_errors=True)
 
 
 def _beside(folder: Path, what: str) -> Path:

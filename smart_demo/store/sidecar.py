@@ -75,7 +75,7 @@ def prepare(scope: Scope, page: Page, encoding: PageEncoding, codec: str, second
         added=time.time(),
         seconds=seconds,
     )
-    data = tokenfile.serialise(stored, encoding, codes)
+    data = tokenfile.serialise(stored, encoding, codes, tuple(copies))
     size = len(data) + sum(map(len, copies))
     return Prepared(replace(stored, bytes=size), data, copies)
 
@@ -153,12 +153,12 @@ class Sidecar:
         return tokenfile.read_body(self.path(head.page), head, proven=proven)
 
     def picture(self, page: StoredPage) -> bytes:
-        """The page's picture as WebP. FileNotFoundError once the page was removed."""
-        return durable.read_whole(self.path(page).with_suffix(PICTURE))
+        """The page's picture as WebP, proven. TokenFileDamaged, or FileNotFoundError once the page was removed."""
+        return self._proven(page, PICTURE)
 
     def thumbnail(self, page: StoredPage) -> bytes:
-        """The page's thumbnail as WebP. FileNotFoundError once the page was removed."""
-        return durable.read_whole(self.path(page).with_suffix(THUMBNAIL))
+        """The page's thumbnail as WebP, proven. TokenFileDamaged, or FileNotFoundError once the page was removed."""
+        return self._proven(page, THUMBNAIL)
 
     def scan(self) -> Scan:
         """Read every token file's head, set damaged ones aside, sweep what killed writes left."""
@@ -178,6 +178,13 @@ class Sidecar:
             durable.make_folder(target)
             os.rename(page_file, _unused(target / page_file.name))
             durable.unlink(page_file.with_suffix(ending) for ending in (PICTURE, THUMBNAIL))
+
+    def _proven(self, page: StoredPage, ending: str) -> bytes:
+        path = self.path(page)
+        data, (head, _) = durable.read_whole(path.with_suffix(ending)), tokenfile.read_head(path)
+        if head.pictures and head.pictures[(PICTURE, THUMBNAIL).index(ending)] != tokenfile.digest(data):
+            tokenfile.damaged(path, "has an altered picture beside it")
+        return data
 
     def _scan_folder(self, folder: Path, found: Scan) -> None:
         sizes = {entry.name: entry.stat(follow_symlinks=False).st_size for entry in os.scandir(folder)}

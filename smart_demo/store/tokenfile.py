@@ -1,7 +1,7 @@
 """The form of a token file: a safetensors file that can prove every one of its bytes.
 
     8 bytes    header length
-    header     JSON: `__metadata__` (strings: the page's facts and three digests), then one entry per tensor
+    header     JSON: `__metadata__` (strings: the page's facts and its digests), then one entry per tensor
     pooled     (P,) float32
     the rest   mean (D,) and scale (1,) float32 (int8 pages only); grid (3,) int32 or boxes (T, 4) uint16;
                codes (T, D) of the codec; kinds (T,) uint8
@@ -86,6 +86,8 @@ class Head:
     start: int
     """Where the tensors begin."""
     rest: str
+    pictures: tuple[str, ...]
+    """Digests of the picture and the thumbnail; none in files of earlier versions."""
 
 
 class Body(NamedTuple):
@@ -96,8 +98,8 @@ class Body(NamedTuple):
     place: TokenGrid | TokenBoxes
 
 
-def serialise(page: StoredPage, encoding: PageEncoding, codes: TokenCodes) -> bytes:
-    """The bytes of a page's token file. The same page, encoding and time give the same bytes."""
+def serialise(page: StoredPage, encoding: PageEncoding, codes: TokenCodes, pictures: tuple[bytes, ...] = ()) -> bytes:
+    """The bytes of a page's token file, which also proves these pictures. The same arguments give the same bytes."""
     place = encoding.place
     tokens, width = codes.codes.shape
     layout = Layout(page.codec, tokens, width, len(encoding.pooled), isinstance(place, TokenBoxes))
@@ -120,8 +122,8 @@ def serialise(page: StoredPage, encoding: PageEncoding, codes: TokenCodes) -> by
     facts = {
         "seal": _NO_SEAL.decode(),
         "format": FORMAT,
-        "pooled_digest": _digest(data[:split]),
-        "rest_digest": _digest(data[split:]),
+        "pooled_digest": digest(data[:split]),
+        "rest_digest": digest(data[split:]),
         "scope": str(page.scope),
         "encoder": page.encoder,
         "page": str(page.id),
@@ -131,12 +133,13 @@ def serialise(page: StoredPage, encoding: PageEncoding, codes: TokenCodes) -> by
         "height": str(page.height),
         "codec": page.codec,
         "added": repr(page.added),
-        **({"seconds": repr(page.seconds)} if page.seconds else {}),  # files of earlier versions lack it, too
+        **({"seconds": repr(page.seconds)} if page.seconds else {}),  # files of earlier versions lack these two
+        **({"pictures": " ".join(map(digest, pictures))} if pictures else {}),
     }
     header = json.dumps({"__metadata__": facts, **_table(layout)}, separators=(",", ":")).encode()
     header += b" " * (-(8 + len(header) + layout.spans()["codes"][0]) % _ALIGNMENT)
     head = len(header).to_bytes(8, "little") + header
-    return _with_seal(head, _digest(head).encode()) + data
+    return _with_seal(head, digest(head).encode()) + data
 
 
 def read_head(path: Path) -> tuple[Head, Floats]:
@@ -147,13 +150,13 @@ def read_head(path: Path) -> tuple[Head, Floats]:
         if not _SEAL.stop < start <= min(size, _LONGEST_HEADER):
             damaged(path, "is cut off or no token file")
         head = first[:start] + os.pread(file, max(0, start - len(first)), len(first))
-        if _digest(_with_seal(head, _NO_SEAL)).encode() != head[_SEAL] or head[8 : _SEAL.start] != _OPENING:
+        if digest(_with_seal(head, _NO_SEAL)).encode() != head[_SEAL] or head[8 : _SEAL.start] != _OPENING:
             damaged(path, "has an altered header")
         facts, layout = _parse(path, head[8:])
         if start + layout.size != size:
             damaged(path, "has the wrong length")
         pooled = os.pread(file, 4 * layout.pooled, start)
-        if _digest(pooled) != facts["pooled_digest"]:
+        if digest(pooled) != facts["pooled_digest"]:
             damaged(path, "has an altered pooled vector")
     return _head(path, facts, layout, size), np.frombuffer(pooled, np.float32)
 
@@ -168,7 +171,7 @@ def read_body(path: Path, head: Head, *, proven: bool) -> Body:
             damaged(path, "has the wrong length")
         mapped = mmap.mmap(file, size, access=mmap.ACCESS_COPY)
     spans = head.layout.spans()
-    if not proven and _digest(memoryview(mapped)[head.start + spans["pooled"][1] :]) != head.rest:
+    if not proven and digest(memoryview(mapped)[head.start + spans["pooled"][1] :]) != head.rest:
         damaged(path, "has altered token states")
     mapped.madvise(mmap.MADV_WILLNEED)
     arrays = {
@@ -214,7 +217,7 @@ def _head(path: Path, facts: dict[str, str], layout: Layout, size: int) -> Head:
             added=float(facts["added"]),
             seconds=float(facts.get("seconds", "0")),
         )
-        return Head(page, layout, size - layout.size, facts["rest_digest"])
+        return Head(page, layout, size - layout.size, facts["rest_digest"], tuple(facts.get("pictures", "").split()))
     except (KeyError, TypeError, ValueError):
         damaged(path, "is of an unknown form")
 
@@ -228,7 +231,8 @@ def _table(layout: Layout) -> dict[str, dict[str, object]]:
     }
 
 
-def _digest(data: bytes | memoryview) -> str:
+def digest(data: bytes | memoryview) -> str:
+    """By which a token file proves its parts and the page's pictures."""
     return hashlib.sha256(data).hexdigest()[:_DIGITS]
 
 

@@ -1,0 +1,135 @@
+"""Processes that are killed, and what they said until then.
+
+Children are forked from a process that has imported everything, opened no Chroma and started no thread: so a life costs
+milliseconds, and nothing of an earlier one is left in it.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import select
+import signal
+import sys
+import time
+import traceback
+from collections.abc import Callable
+from contextlib import suppress
+from pathlib import Path
+
+from smart_demo.store import canary
+
+Event = dict[str, object]
+Tell = Callable[[Event], None]
+write = os.write
+"""By which a process tells of itself: no step of what it does."""
+
+
+class Child:
+    """A process of its own session that does something and tells of it, line by line."""
+
+    def __init__(self, act: Callable[[Tell], None]) -> None:
+        reader, writer = os.pipe()
+        sys.stdout.flush()
+        self.pid = os.fork()
+        if self.pid == 0:
+            _be(act, reader, writer)
+        os.close(writer)
+        os.set_blocking(reader, False)
+        self._pipe, self._said = reader, b""
+        self.status: int | None = None
+
+    def listen(self, seconds: float) -> None:
+        """Take in what it says for so long, or until it has ended."""
+        end = time.monotonic() + seconds
+        while self.alive and (left := end - time.monotonic()) > 0:
+            select.select([self._pipe], [], [], min(left, 0.05))
+            self._take()
+
+    @property
+    def alive(self) -> bool:
+        if self.status is None:
+            ended, status = os.waitpid(self.pid, os.WNOHANG)
+            self.status = status if ended else None
+        return self.status is None
+
+    def kill(self, *, group: bool = False) -> bool:
+        """As the system does when memory is short, or with every process that it started. False: it had ended."""
+        if not self.alive:
+            return False
+        (os.killpg if group else os.kill)(self.pid, signal.SIGKILL)
+        return True
+
+    def end(self) -> list[Event]:
+        """Wait for it; everything it said. A line that was cut off was not said."""
+        while self.alive:
+            self.listen(1)
+        self._take()
+        os.close(self._pipe)
+        return [json.loads(line) for line in self._said.split(b"\n")[:-1]]
+
+    @property
+    def killed(self) -> bool:
+        return self.status is not None and os.WIFSIGNALED(self.status)
+
+    def _take(self) -> None:
+        while True:
+            try:
+                data = os.read(self._pipe, 1 << 16)
+            except BlockingIOError:
+                return
+            if not data:
+                return
+            self._said += data
+
+
+def _be(act: Callable[[Tell], None], reader: int, writer: int) -> None:
+    os.setsid()
+    os.close(reader)
+    code = 1
+
+    def tell(event: Event) -> None:
+        data = memoryview(json.dumps(event).encode() + b"\n")
+        while data:
+            data = data[write(writer, data) :]
+
+    try:
+        act(tell)
+        code = 0
+    except BaseException:  # noqa: BLE001 - whatever it was, the trial tells of it
+        tell({"broke": traceback.format_exc()})
+    os._exit(code)
+
+
+def ask(act: Callable[[Tell], None]) -> list[Event]:
+    """Do something in a process of its own, to its end."""
+    child = Child(act)
+    said = child.end()
+    if child.killed:
+        said.append({"broke": f"it died of signal {os.WTERMSIG(child.status or 0)}"})
+    return said
+
+
+def hurry() -> None:
+    """Let the canary of the next opening in this process be a fork, which need not import Chroma first.
+
+    Once: a fork is no place for Chroma any more when this process has opened it.
+    """
+    slow = canary.why_torn
+
+    def forked(folder: Path) -> str:
+        canary.why_torn = slow
+        child = os.fork()
+        if child == 0:
+            code = 1
+            os.closerange(3, 256)  # the lock and the pipe, as if it had been a program of its own
+            with suppress(BaseException):
+                canary._try(str(folder))
+                code = 0
+            os._exit(code)
+        _, status = os.waitpid(child, 0)
+        if os.WIFSIGNALED(status):
+            return f"opening it crashed with signal {os.WTERMSIG(status)}"
+        return "it could not be read" if status else ""
+
+    canary.why_torn = forked

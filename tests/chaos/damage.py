@@ -1,0 +1,145 @@
+"""Lost, zeroed, cut, altered and foreign files of Chroma: the library opens, answers from its own files, builds anew."""
+
+from __future__ import annotations
+
+import random
+import shutil
+import struct
+from collections.abc import Callable, Iterator
+from functools import partial
+from pathlib import Path
+
+import numpy as np
+
+from tests.chaos import children, template, witness
+from tests.chaos.children import Tell
+from tests.chaos.figures import Figures
+from tests.chaos.pages import POOLED
+from tests.chaos.template import Template
+
+Harm = Callable[[Path], None]
+"""Does something to the index of a data folder."""
+FILES = ("chroma.sqlite3", "header.bin", "data_level0.bin", "length.bin", "link_lists.bin", "index_metadata.pickle")
+
+
+def harms(rng: random.Random) -> Iterator[tuple[str, Harm]]:
+    """All that is tried, by name."""
+    yield from [("vectors altered", alter_vectors), ("links to nowhere", point_nowhere), ("dangling rows", dangle)]
+    yield from [("chroma lost", lose_chroma), ("index lost", lose_index), ("distrusted", distrust), ("torn", tear)]
+    for name in FILES:
+        for how in ("zeroed", "emptied", "cut", "garbage", "removed", "a block of garbage", "a flipped bit"):
+            yield f"{name} {how}", partial(alter, name=name, how=how, seed=rng.getrandbits(32))
+
+
+def some(source: Template, folder: Path, rng: random.Random, figures: Figures, share: float = 1.0) -> None:
+    """Try a share of the harms; the first three always."""
+    for at, (name, harm) in enumerate(harms(rng)):
+        if at >= 3 and rng.random() >= share:
+            continue
+        here = folder / f"harm-{at}"
+        ledger = source.copy(here)
+        harm(here)
+        seen = witness.check(here, ledger, quick=True)
+        seen.faults = [(kind, f"{name}: {words}") for kind, words in seen.faults]
+        figures.judge("damaged Chroma", seen, ledger)
+        figures.counts["segfaults"] += "crashed with signal 11" in seen.index
+        away(here)
+
+
+def away(folder: Path) -> None:
+    """A trial that is over leaves nothing."""
+    shutil.rmtree(folder)
+
+
+def lose_chroma(folder: Path) -> None:
+    """The folder of Chroma is gone."""
+    (chroma,) = (folder / "index").glob("chroma-[0-9]")
+    shutil.rmtree(chroma)
+
+
+def lose_index(folder: Path) -> None:
+    """So is the lock beside it."""
+    shutil.rmtree(folder / "index")
+
+
+def distrust(folder: Path) -> None:
+    """A process met an error in it."""
+    (folder / "index" / "chroma-1.distrust").touch()
+
+
+def tear(folder: Path) -> None:
+    """What a kill leaves while Chroma writes."""
+    for segment in template.segments(folder):
+        (segment / "index_metadata.pickle").write_bytes(b"")
+    if not any(template.segments(folder)):
+        (folder / "index" / "chroma-1" / "chroma.sqlite3").write_bytes(b"torn" * 5_000)
+
+
+def point_nowhere(folder: Path) -> None:
+    """Neighbours far behind the end of the file: takes down every process that opens it."""
+    for segment in template.segments(folder):
+        path = segment / "data_level0.bin"
+        data = bytearray(path.read_bytes())
+        record, _, vector = struct.unpack_from("<QQQ", (segment / "header.bin").read_bytes(), 28)
+        for start in range(0, len(data), record):
+            data[start + 4 : start + vector] = b"\x7f" * (vector - 4)
+        path.write_bytes(data)
+
+
+def leave_over(folder: Path) -> None:
+    """What killed writes leave."""
+    first = min((folder / "data" / "tokens").rglob("*.safetensors"))
+    first.with_name("0000000000000099-0009.webp").write_bytes(b"a picture without a page")
+    first.with_name("0000000000000099-0009.thumb.webp").write_bytes(b"a thumbnail without a page")
+    first.with_name(f"{first.name}.0a0b0c0d.tmp").write_bytes(b"half a page")
+
+
+def dangle(folder: Path) -> None:
+    """Collections and rows that no page has."""
+
+    def act(_: Tell) -> None:
+        import chromadb
+
+        client = chromadb.PersistentClient(folder / "index" / "chroma-1")
+        for name in ("e-" + "c3" * 8, "e-" + "a1" * 8, "somebody-elses"):
+            collection = client.get_or_create_collection(name, embedding_function=None)
+            rows = [f"local/{number:016x}-0001" for number in (0xDEAD, 0xBEEF)]
+            collection.upsert(ids=rows, embeddings=np.eye(2, POOLED), metadatas=[{"scope": "local"}] * 2)
+
+    said = children.ask(act)
+    assert not said, said
+
+
+def alter_vectors(folder: Path) -> None:
+    """Every row has the vector of the next one: Chroma reads them without complaint."""
+    for segment in template.segments(folder):
+        path = segment / "data_level0.bin"
+        data = bytearray(path.read_bytes())
+        record, _, vector = struct.unpack_from("<QQQ", (segment / "header.bin").read_bytes(), 28)
+        places = [slice(at + vector, at + vector + 4 * POOLED) for at in range(0, len(data), record)]
+        vectors = [data[place] for place in places]
+        for place, other in zip(places, vectors[1:] + vectors[:1], strict=True):
+            data[place] = other
+        path.write_bytes(data)
+
+
+def alter(folder: Path, *, name: str, how: str, seed: int) -> None:
+    """Harm to one of Chroma's files."""
+    rng = random.Random(seed)
+    for path in sorted((folder / "index").rglob(name)):
+        data = path.read_bytes()
+        at = rng.randrange(len(data))
+        end = min(len(data), at + 512)
+        if how == "removed":
+            path.unlink()
+            continue
+        path.write_bytes(
+            {
+                "zeroed": bytes(len(data)),
+                "emptied": b"",
+                "cut": data[: len(data) // 2],
+                "garbage": rng.randbytes(len(data)),
+                "a block of garbage": data[:at] + rng.randbytes(end - at) + data[end:],
+                "a flipped bit": data[:at] + bytes([data[at] ^ 1 << rng.randrange(8)]) + data[at + 1 :],
+            }[how]
+        )

@@ -1,0 +1,83 @@
+"""What was done and what came of it: counts, and the promises they hold or break."""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import dataclass, field
+
+from tests.chaos.ledger import Ledger
+from tests.chaos.witness import Seen
+
+PROMISES = {
+    "lost": "everything acknowledged is there, bit for bit",
+    "returned": "everything acknowledged as removed is gone",
+    "half": "nothing is half visible",
+    "wrong": "a search finds what numpy finds, and Chroma has exactly the pages",
+    "leak": "no leftover survives the next start",
+    "index unhealthy": "the library reports ok or rebuilt",
+    "broke": "every start opens the library",
+    "undetected": "no altered sidecar file returns data",
+    "unsaid": "a refusal is said in words",
+    "server": "the killed server starts again and has every page that it told of",
+}
+"""Kind of fault -> the promise it breaks."""
+
+
+@dataclass
+class Figures:
+    """Sums over trials; those of several processes are added up."""
+
+    trials: Counter[str] = field(default_factory=Counter)
+    """By kind."""
+    counts: Counter[str] = field(default_factory=Counter)
+    """Acknowledged operations, kills, tears of Chroma and so on."""
+    faults: list[tuple[str, str]] = field(default_factory=list)
+    """Kind, and in which trial what happened."""
+
+    def judge(self, trial: str, seen: Seen, ledger: Ledger | None = None) -> None:
+        """Enter what was seen after a trial."""
+        self.trials[trial] += 1
+        self.faults += [(kind, f"{trial}: {words}") for kind, words in seen.faults]
+        if seen.index.startswith("rebuilt"):
+            self.counts["rebuilt"] += 1
+            self.counts["recovered"] += not seen.faults
+        if ledger is not None:
+            self.counts["acknowledged"] += ledger.acknowledged
+            ledger.acknowledged = 0
+
+    def fault(self, kind: str, words: str) -> None:
+        """A promise broke."""
+        self.faults.append((kind, words))
+
+    def add(self, other: Figures) -> None:
+        """Take in another process's figures."""
+        self.trials.update(other.trials)
+        self.counts.update(other.counts)
+        self.faults += other.faults
+
+    def promises(self) -> list[dict[str, object]]:
+        """Every promise, whether it held, and the first few that broke it."""
+        kept = []
+        for kind, name in PROMISES.items():
+            against = [words for found, words in self.faults if found == kind]
+            kept.append({"name": name, "held": not against, "detail": "; ".join(against[:5])[:2_000]})
+        return kept
+
+    def as_json(self) -> dict[str, object]:
+        """Figures by name; faults are counted, and told of in `promises`."""
+        broken = Counter(kind for kind, _ in self.faults)
+        return {
+            "trials": dict(sorted(self.trials.items())),
+            "acknowledged": self.counts["acknowledged"],
+            "kills": self.counts["kills"],
+            "aimed": self.counts["aimed"],
+            "torn_chroma": self.counts["torn"],
+            "rebuilt": self.counts["rebuilt"],
+            "recovered": self.counts["recovered"],
+            "lost": broken["lost"],
+            "half_visible": broken["half"] + broken["returned"] + broken["wrong"],
+            "leaks": broken["leak"],
+            "mutations": self.counts["mutations"],
+            "detected": self.counts["detected"],
+            "promises": self.promises(),
+        }

@@ -1,0 +1,65 @@
+"""What was acknowledged, and what a library that was opened again may therefore show."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+
+from tests.chaos.children import Event
+from tests.chaos.pages import Key
+
+Facts = tuple[float, int]
+"""When a page was added and its bytes, as they were acknowledged: a page that was removed and added again differs."""
+
+
+@dataclass
+class Ledger:
+    """The books of one folder over all the processes that work on it."""
+
+    there: dict[Key, Facts] = field(default_factory=dict)
+    acknowledged: int = 0
+    faults: list[tuple[str, str]] = field(default_factory=list)
+    """Kind and words of what a process itself saw go wrong."""
+    _flying: Event = field(default_factory=dict)
+    """What was begun and not acknowledged."""
+
+    def hear(self, said: Sequence[Event]) -> None:
+        """Take in the TRY and ACK lines of one process, in their order."""
+        for event in said:
+            if "try" in event:
+                self._flying = event
+            elif "ack" in event:
+                self.acknowledged += 1
+                self._flying = {}
+                self._acknowledge(event)
+            else:
+                kind = "wrong" if "wrong" in event else "broke"
+                self.faults.append((kind, str(event[kind])))
+
+    def _acknowledge(self, event: Event) -> None:
+        if event["ack"] == "add":
+            self.there[Key(*event["key"])] = (event["added"], event["bytes"])
+        elif event["ack"] in ("remove", "forget"):
+            for key in self._meant(event):
+                del self.there[key]
+
+    def _meant(self, event: Event) -> list[Key]:
+        """Pages that a removal takes away, under every encoder."""
+        scope, file = event["scope"], event.get("file")
+        return [key for key in self.there if key.scope == scope and file in (None, key.file)]
+
+    def settle(self, seen: Mapping[Key, Facts]) -> list[tuple[str, str]]:
+        """What contradicts the books; they are then continued with what is there."""
+        flying, faults = self._flying, []
+        leaving = self._meant(flying) if flying.get("try") in ("remove", "forget") else []
+        coming = [Key(*flying["key"])] if flying.get("try") == "add" else []
+        for key, facts in self.there.items():
+            if key not in seen and key not in leaving:
+                faults.append(("lost", f"{key} was acknowledged and is gone"))
+            elif key in seen and seen[key] != facts:
+                faults.append(("lost", f"{key} was acknowledged with other facts: {facts}, now {seen[key]}"))
+        for key in seen.keys() - self.there.keys():
+            if key not in coming:
+                faults.append(("returned", f"{key} is there, though it was removed or never added"))
+        self.there, self._flying = dict(seen), {}
+        return faults

@@ -1,0 +1,105 @@
+"""Altered token files and pictures: every one is noticed, none returns data."""
+
+from __future__ import annotations
+
+import os
+import random
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+
+from smart_demo.errors import LibraryError, TokenFileDamaged
+from smart_demo.store import sidecar
+from smart_demo.store.sidecar import PICTURE, THUMBNAIL, TOKENS, Sidecar
+from smart_demo.types import StoredPage
+from tests.chaos.figures import Figures
+from tests.chaos.pages import ENCODERS, SCOPES, Key, made
+
+CODECS = ("int8", "float16", "float32")
+KINDS = ("flip", "flip", "flips", "zero", "noise", "cut", "longer", "swap", "folder", "link", "pipe", "missing")
+
+
+def some(folder: Path, count: int, rng: random.Random, figures: Figures) -> None:
+    """Alter one file of a small library, look whether it gives anything, put it back."""
+    files = Sidecar(folder)
+    pages = [_commit(files, file, codec) for file in (1, 2) for codec in CODECS]
+    tried = 0
+    while tried < count:
+        page, ending, kind = rng.choice(pages), rng.choice([TOKENS, TOKENS, PICTURE, THUMBNAIL]), rng.choice(KINDS)
+        other = rng.choice([one for one in pages if one != page])
+        path, foreign = (files.path(one).with_suffix(ending) for one in (page, other))
+        whole, beside = path.read_bytes(), foreign.read_bytes()
+        if not _alter(path, whole, kind, beside, rng):
+            continue
+        tried += 1
+        figures.counts["mutations"] += 1
+        given = _given(files, page, ending)
+        figures.counts["detected"] += not given
+        if given:
+            figures.fault("undetected", f"{kind} in {path.name}: {given}")
+        shutil.rmtree(path, ignore_errors=True)
+        path.unlink(missing_ok=True)
+        path.write_bytes(whole)
+    for page in pages:
+        assert not _said(files, page, TOKENS)
+    figures.trials["mutation"] += tried
+
+
+def _commit(files: Sidecar, file: int, codec: str) -> StoredPage:
+    key = Key(str(SCOPES[0]), ENCODERS[0], file + 2 * CODECS.index(codec), 1)
+    return files.commit(sidecar.prepare(SCOPES[0], *made(key), codec)).page
+
+
+def _alter(path: Path, whole: bytes, kind: str, beside: bytes, rng: random.Random) -> bool:
+    """False where nothing would change. Data is written anew, for a file that is mapped stays as it was."""
+    at = rng.choice([rng.randrange(len(whole)), rng.randrange(min(1_200, len(whole))), rng.randrange(8)])
+    end = min(len(whole), at + rng.choice([1, 16, 512, 4_096]))
+    bit = bytes([whole[at] ^ 1 << rng.randrange(8)])
+    altered = {
+        "flip": whole[:at] + bit + whole[at + 1 :],
+        "flips": bytes(byte ^ (rng.random() < 0.05) << rng.randrange(8) for byte in whole),
+        "zero": whole[:at] + bytes(end - at) + whole[end:],
+        "noise": whole[:at] + rng.randbytes(end - at) + whole[end:],
+        "cut": whole[:at],
+        "longer": whole + rng.randbytes(rng.randrange(1, 99)),
+        "swap": beside,
+    }.get(kind)
+    if altered == whole:
+        return False
+    path.unlink()
+    if altered is not None:
+        path.write_bytes(altered)
+    elif kind != "missing":
+        target = path.with_name("moved")
+        target.write_bytes(whole)
+        make: dict[str, Callable[[], None]] = {
+            "folder": path.mkdir,
+            "link": lambda: path.symlink_to(target),
+            "pipe": lambda: os.mkfifo(path),
+        }
+        make[kind]()
+    return True
+
+
+def _given(files: Sidecar, page: StoredPage, ending: str) -> str:
+    """What came back of an altered file. Empty if nothing but a refusal in the store's own words did."""
+    return (_said(files, page, ending) and "") or "it was read without complaint"
+
+
+def _said(files: Sidecar, page: StoredPage, ending: str) -> str:
+    from smart_demo.store import tokenfile
+
+    path = files.path(page)
+    try:
+        if ending != TOKENS:
+            _ = files.picture(page) if ending == PICTURE else files.thumbnail(page)
+            return ""
+        head, _pooled = tokenfile.read_head(path)
+        if files.path(head.page) != path:
+            return "it lies in the place of another page"
+        files.body(head, proven=False)
+    except (TokenFileDamaged, LibraryError) as error:
+        return error.sentence
+    except FileNotFoundError:
+        return "it is missing"
+    return ""

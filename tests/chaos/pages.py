@@ -1,0 +1,124 @@
+"""What is kept in the trials: made from names, so that anybody can say what every byte must be."""
+
+from __future__ import annotations
+
+from functools import cache
+from typing import NamedTuple
+
+import numpy as np
+
+from smart_demo.store import codecs, pictures
+from smart_demo.store.library import Library
+from smart_demo.types import (
+    LOCAL,
+    SAMPLES,
+    Page,
+    PageEncoding,
+    PageId,
+    Scope,
+    StoredPage,
+    TokenBoxes,
+    TokenGrid,
+    TokenKind,
+)
+
+SCOPES = (LOCAL, SAMPLES, Scope("visitor-" + "0e" * 16))
+ENCODERS = ("a1" * 8, "b2" * 8)
+PAGES = 1_000
+"""Of the longest document: what makes Chroma write its files anew."""
+POOLED, WIDTH = 64, 8
+
+
+class Key(NamedTuple):
+    """What makes a page itself: scope, encoder, number of the document, number of the page."""
+
+    scope: str
+    encoder: str
+    file: int
+    number: int
+
+    @property
+    def page(self) -> PageId:
+        return PageId(f"{self.file:016x}", self.number)
+
+
+def key_of(page: StoredPage) -> Key:
+    return Key(str(page.scope), page.encoder, int(page.id.file, 16), page.id.number)
+
+
+def unit(rng: np.random.Generator, *shape: int) -> np.ndarray:
+    rows = rng.normal(size=shape).astype(np.float32)
+    return rows / np.linalg.norm(rows, axis=-1, keepdims=True)
+
+
+def queries(count: int) -> np.ndarray:
+    return unit(np.random.default_rng(77), count, POOLED)
+
+
+@cache
+def made(key: Key) -> tuple[Page, PageEncoding]:
+    """Even documents have boxes, odd ones a grid; 3 to 14 tokens. The scope changes nothing, as for real documents."""
+    rng = np.random.default_rng([key.file, key.number, int(key.encoder, 16) % 997])
+    tokens = 3 + (5 * key.file + key.number) % 12
+    page = Page(key.page, f"document {key.file}.pdf", PAGES, rng.integers(0, 255, (24, 16, 3), dtype=np.uint8))
+    boxes = np.concatenate([rng.uniform(size=(tokens - 1, 4)), np.full((1, 4), np.nan)]).astype(np.float32)
+    place = TokenGrid(1, 1, tokens - 1) if key.file % 2 else TokenBoxes(boxes)
+    kinds = np.full(tokens, TokenKind.PATCH, np.uint8)
+    return page, PageEncoding(page.id, key.encoder, unit(rng, POOLED), unit(rng, tokens, WIDTH), kinds, place)
+
+
+@cache
+def expected(key: Key) -> dict[str, bytes]:
+    """What of a page must come back, each as bytes."""
+    page, encoding = made(key)
+    codes, copies = codecs.encode(encoding.tokens, "int8"), pictures.draw(page.pixels)
+    mean = b"" if codes.mean is None else codes.mean.tobytes()
+    facts = (page.document, page.pages, *page.pixels.shape[:2], len(encoding.tokens), "int8")
+    return {
+        "facts": repr(facts).encode(),
+        "pooled vector": encoding.pooled.tobytes(),
+        "token states": codes.codes.tobytes() + mean + np.float32(codes.scale).tobytes(),
+        "kinds": encoding.kinds.tobytes(),
+        "picture": copies.picture,
+        "thumbnail": copies.thumbnail,
+    }
+
+
+def shown(library: Library, page: StoredPage, pooled: np.ndarray) -> dict[str, bytes]:
+    """The same of a stored page, as the library gives it."""
+    codes = library.tokens(page)
+    mean = b"" if codes.mean is None else codes.mean.tobytes()
+    facts = (page.document, page.pages, page.height, page.width, page.tokens, page.codec)
+    return {
+        "facts": repr(facts).encode(),
+        "pooled vector": pooled.tobytes(),
+        "token states": codes.codes.tobytes() + mean + np.float32(codes.scale).tobytes(),
+        "kinds": library.encoding(page).kinds.tobytes(),
+        "picture": library.picture(page),
+        "thumbnail": library.thumbnail(page),
+    }
+
+
+def differences(library: Library, page: StoredPage, pooled: np.ndarray) -> list[str]:
+    """Names of what did not come back as it was given."""
+    there, given = shown(library, page, pooled), expected(key_of(page))
+    return [name for name, data in given.items() if there[name] != data]
+
+
+def vector_differs(page: StoredPage, pooled: np.ndarray) -> list[str]:
+    """The same of its vector alone."""
+    return [] if pooled.tobytes() == made(key_of(page))[1].pooled.tobytes() else ["pooled vector"]
+
+
+def wrong_order(library: Library, scopes: tuple[Scope, ...], encoder: str, query: np.ndarray, count: int) -> str:
+    """Empty if `nearest` is what a sort in numpy gives, by scores: the same document in two scopes ties."""
+    pages = library.pages(scopes, encoder)
+    scores = {page.key: float(made(key_of(page))[1].pooled @ query) for page in pages}
+    found = library.nearest(scopes, encoder, query, count)
+    want = sorted(scores.values(), reverse=True)[:count]
+    if len(set(found)) != len(found) or not set(found) <= scores.keys():
+        return "a search found a page twice, or one that is not there"
+    got = [scores[key] for key in found]
+    if len(got) != len(want) or not np.allclose(got, want, atol=1e-5):
+        return f"a search over {len(pages)} pages found others than numpy"
+    return ""

@@ -1,0 +1,140 @@
+"""Deaths after every n-th step: every call by which the store changes a disk, and every call to Chroma, is one."""
+
+from __future__ import annotations
+
+import os
+import random
+import signal
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from pathlib import Path
+
+from smart_demo.store import index
+from smart_demo.store.library import Library
+from tests.chaos import children, damage, life, witness
+from tests.chaos.children import Tell
+from tests.chaos.figures import Figures
+from tests.chaos.pages import ENCODERS, SCOPES
+from tests.chaos.template import Template
+
+DISK = ("open", "write", "fsync", "replace", "rename", "unlink", "mkdir", "rmdir", "utime")
+COLLECTION = ("upsert", "delete", "query", "get", "count")
+CLIENT = ("list_collections", "get_or_create_collection", "get_collection", "delete_collection")
+MOST = 400
+
+
+@dataclass(frozen=True)
+class Scenario:
+    """What a folder is brought into first, and what is then done in the process that dies."""
+
+    name: str
+    prepare: Callable[[Path], None]
+    act: Callable[[Path, Tell], None]
+
+
+def scenarios() -> list[Scenario]:
+    """All of them; the folder holds two short documents and a Chroma that knows them."""
+    known = [
+        Scenario("add", nothing, _add),
+        Scenario("remove", nothing, _remove),
+        Scenario("flush", nothing, _flush),
+        Scenario("rebuild", damage.lose_chroma, _open),
+        Scenario("open after a tear", damage.tear, _open),
+        Scenario("open after distrust", damage.distrust, _open),
+        Scenario("open with more candidates", nothing, _open_wider),
+        Scenario("sweep", damage.leave_over, _open),
+    ]
+    return known + ([Scenario("forget", nothing, _forget)] if life.FORGETS else [])
+
+
+def deaths(template: Template, folder: Path, wanted: Scenario, steps: Iterable[int], figures: Figures) -> int:
+    """Die after each of these steps; how many there were to die after. Each death is checked by the next start."""
+    for step in steps:
+        here = folder / f"{wanted.name.replace(' ', '-')}-{step}"
+        ledger = template.copy(here)
+        wanted.prepare(here)
+        child = children.Child(_dying(wanted, here, step))
+        ledger.hear(child.end())
+        if not child.killed:
+            return step - 1
+        figures.counts["kills"] += 1
+        figures.judge(f"death after a step ({wanted.name})", witness.check(here, ledger, quick=True), ledger)
+        damage.away(here)
+    return MOST
+
+
+def some(template: Template, folder: Path, wanted: Scenario, stride: int, rng: random.Random, figures: Figures) -> None:
+    """Every stride-th step of a scenario, from a random one on; 1 is all of them."""
+    deaths(template, folder, wanted, range(rng.randint(1, stride), MOST, stride), figures)
+
+
+def nothing(folder: Path) -> None:
+    """All is well before."""
+
+
+def _dying(wanted: Scenario, folder: Path, step: int) -> Callable[[Tell], None]:
+    def act(tell: Tell) -> None:
+        children.hurry()
+        _die_after(step)
+        wanted.act(folder, tell)
+
+    return act
+
+
+def _die_after(step: int) -> None:
+    """Have this process, and none that it forks, killed once so many steps are done."""
+    done, me = 0, os.getpid()
+
+    def counted(call: Callable[..., object]) -> Callable[..., object]:
+        def stepping(*given: object, **named: object) -> object:
+            nonlocal done
+            result = call(*given, **named)
+            if os.getpid() == me:
+                done += 1
+                if done == step:
+                    os.kill(me, signal.SIGKILL)
+            return result
+
+        return stepping
+
+    from chromadb.api.client import Client
+    from chromadb.api.models.Collection import Collection
+
+    for owner, names in ((os, DISK), (Collection, COLLECTION), (Client, CLIENT), (index, ("_client",))):
+        for name in names:
+            setattr(owner, name, counted(getattr(owner, name)))
+
+
+def _add(folder: Path, tell: Tell) -> None:
+    library = life.opened(folder, tell)
+    life.add(library, SCOPES[0], ENCODERS[0], 7, range(1, 3), tell)
+    life.flush(library, tell)
+    library.close()
+
+
+def _remove(folder: Path, tell: Tell) -> None:
+    library = life.opened(folder, tell)
+    life.remove(library, SCOPES[0], 2, tell)
+    library.close()
+
+
+def _flush(folder: Path, tell: Tell) -> None:
+    library = life.opened(folder, tell)
+    for encoder in ENCODERS:
+        life.add(library, SCOPES[1], encoder, 4, range(1, 2), tell)
+    life.flush(library, tell)
+
+
+def _forget(folder: Path, tell: Tell) -> None:
+    library = life.opened(folder, tell)
+    life.forget(library, SCOPES[0], tell)
+    library.close()
+
+
+def _open(folder: Path, tell: Tell) -> None:
+    life.opened(folder, tell).close()
+
+
+def _open_wider(folder: Path, tell: Tell) -> None:
+    tell({"try": "open"})
+    Library.open(folder / "data", folder / "index", candidates=300).close()

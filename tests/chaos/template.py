@@ -1,0 +1,52 @@
+"""A library of more than a thousand pages whose Chroma has written its files, made once and copied for each trial."""
+
+from __future__ import annotations
+
+import copy
+import os
+import shutil
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from smart_demo.store.library import Library
+from tests.chaos import children, life
+from tests.chaos.children import Tell
+from tests.chaos.ledger import Ledger
+from tests.chaos.pages import ENCODERS, PAGES, SCOPES
+
+
+@dataclass(frozen=True)
+class Template:
+    """The folder, and the books of what is in it."""
+
+    folder: Path
+    ledger: Ledger
+
+    def copy(self, folder: Path) -> Ledger:
+        """One to break, and its books. Token files are never written twice, so they are linked."""
+        shutil.copytree(self.folder / "data", folder / "data", copy_function=os.link)
+        shutil.copytree(self.folder / "index", folder / "index")
+        ledger = copy.deepcopy(self.ledger)
+        ledger.acknowledged = 0
+        return ledger
+
+
+def make(folder: Path, longest: int = PAGES) -> Template:
+    """A document of a thousand pages, and two short ones."""
+
+    def act(tell: Tell) -> None:
+        os.fsync = lambda _: None  # type: ignore[assignment]
+        with Library.open(folder / "data", folder / "index") as library:
+            for file, count in ((1, longest), (2, 30), (3, 30)):
+                life.add(library, SCOPES[0], ENCODERS[0], file, range(1, count + 1), tell)
+
+    ledger = Ledger()
+    ledger.hear(children.ask(act))
+    assert not ledger.faults, ledger.faults
+    return Template(folder, ledger)
+
+
+def segments(folder: Path) -> Iterator[Path]:
+    """Folders of Chroma's own files, under a data folder's index."""
+    yield from (path for path in (folder / "index").glob("chroma-*/*") if path.is_dir())
