@@ -7,7 +7,7 @@ export TOKENIZERS_PARALLELISM := false
 # Debian packages need root; sudo is used where there is one and we are not root.
 SUDO := $(shell [ "$$(id -u)" = 0 ] || command -v sudo)
 
-.PHONY: demo test check format samples sample-docs eval evidence bench install install-dev clean
+.PHONY: demo test check audit format samples sample-docs eval evidence bench install install-dev clean
 .DEFAULT_GOAL := demo
 
 demo: install build/.samples  ## the app on http://127.0.0.1:7860, with the sample library ready
@@ -16,10 +16,14 @@ demo: install build/.samples  ## the app on http://127.0.0.1:7860, with the samp
 test: install-dev  ## every test, browser tests included; files are dealt out to as many processes as the CI has cores
 	$(PYTHON) -m pytest -n 2 --dist loadfile
 
-check: install-dev  ## format, lint, types
+check: install-dev  ## format, lint, types; known vulnerabilities where the service that knows them can be reached
 	$(VENV)/bin/ruff format --check .
 	$(VENV)/bin/ruff check .
 	$(VENV)/bin/mypy
+	$(PYTHON) -m tests.audit --if-reachable
+
+audit: install-dev  ## known vulnerabilities; fails where they cannot be looked up
+	$(PYTHON) -m tests.audit
 
 format: install-dev
 	$(VENV)/bin/ruff format .

@@ -21,6 +21,7 @@ os.environ.setdefault("GRADIO_TEMP_DIR", _uploads.name)
 from smart_demo.config import read_settings  # noqa: E402
 from smart_demo.engine import open_engine  # noqa: E402
 from smart_demo.errors import SmartError  # noqa: E402
+from smart_demo.janitor import Janitor  # noqa: E402
 from smart_demo.ui.build import build_app  # noqa: E402
 from smart_demo.ui.preparation import Preparation  # noqa: E402
 from smart_demo.ui.theme import launch_options  # noqa: E402
@@ -32,14 +33,17 @@ try:
 except SmartError as error:
     sys.exit(error.sentence)
 atexit.register(engine.close)
+janitor = Janitor(engine)
+atexit.register(janitor.stop)  # before the engine is closed: last registered, first called
 preparation = Preparation(engine)
-demo = build_app(engine, preparation)
+demo = build_app(engine, preparation, janitor)
 
 if __name__ == "__main__":
     signal.signal(signal.SIGTERM, lambda *_: sys.exit())  # as Ctrl-C: the library is closed, temporary copies go
     preparation.start()
+    janitor.start()
     if ON_ZEROGPU:
         engine.backbones.main()  # what borrows a GPU must be decorated before the page is served
     else:
         engine.backbones.load_behind()
-    demo.queue(max_size=20, default_concurrency_limit=4).launch(**launch_options(settings))
+    demo.queue(max_size=settings.quotas.queue, default_concurrency_limit=4).launch(**launch_options(settings))

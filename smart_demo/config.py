@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,6 +13,7 @@ from smart_demo.errors import SettingRefused
 CODECS = ("int8", "float16", "float32")
 DTYPES = ("auto", "float32", "bfloat16", "float16")
 TOKEN_FILTERS = ("code", "paper")
+NEWEST = "newest"
 REPOSITORY = Path(__file__).resolve().parent.parent
 SAMPLE_DOCUMENTS = REPOSITORY / "sample_docs"
 SHARE = Path(os.path.expanduser("~/.local/share"))
@@ -51,7 +53,7 @@ class Quotas:
     """Uploaded files that wait to be read, of everybody."""
     queue: int = 20
     """Requests that wait to be answered."""
-    query: int = 2_000
+    query: int = 20_000
     """Characters of a query."""
 
 
@@ -60,6 +62,8 @@ class Settings:
     """One frozen value for the whole process."""
 
     backbone: str = "auto"
+    revision: str = ""
+    """Commit of the hub's model, 40 hex digits; NEWEST is what the hub has, empty the one that this program pins."""
     dtype: str = "auto"
     data_dir: Path = SHARE / "smart-demo"
     """Token files and page images: the truth."""
@@ -102,6 +106,7 @@ def read_settings(env: Mapping[str, str]) -> Settings:
     )
     return Settings(
         backbone=env.get("SMART_BACKBONE", "").strip() or "auto",
+        revision=_revision(env),
         dtype=_one_of(env, "SMART_DTYPE", DTYPES),
         data_dir=data,
         index_dir=_folder(env, "SMART_INDEX_DIR", data / "index"),
@@ -130,7 +135,7 @@ def _quotas(env: Mapping[str, str], *, public: bool) -> Quotas:
         keep_hours=_number(env, "SMART_KEEP_HOURS", 24, 1, 8_760),
         waiting=_number(env, "SMART_WAITING_FILES", 40, 1, 1_000),
         queue=_number(env, "SMART_QUEUE", 20, 1, 1_000),
-        query=_number(env, "SMART_MAX_QUERY", 2_000, 10, 20_000),
+        query=_number(env, "SMART_MAX_QUERY", 2_000 if public else 20_000, 10, 20_000),
     )
 
 
@@ -157,6 +162,16 @@ def _flag(env: Mapping[str, str], name: str, *, default: bool) -> bool:
     if value not in words:
         raise SettingRefused(f"{name}={value!r} is neither yes nor no.", "It takes on or off.")
     return words[value]
+
+
+def _revision(env: Mapping[str, str]) -> str:
+    """A branch or a tag is no revision: what it names can change overnight."""
+    value = env.get("SMART_REVISION", "").strip().lower()
+    if value not in ("", NEWEST) and not re.fullmatch(r"[0-9a-f]{40}", value):
+        raise SettingRefused(
+            f"SMART_REVISION={value!r} is no commit of a model.", f"It takes 40 hex digits, or {NEWEST}."
+        )
+    return value
 
 
 def _layer(env: Mapping[str, str]) -> int:

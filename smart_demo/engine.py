@@ -23,6 +23,7 @@ from smart_demo.retrieval import Retrieval
 from smart_demo.samples import Samples, Shipped
 from smart_demo.serving import Backbones, Serving
 from smart_demo.store.library import Library
+from smart_demo.store.usage import Usage, Visitor, measured
 from smart_demo.types import (
     LOCAL,
     POOLED,
@@ -46,7 +47,7 @@ class Engine:
 
     def __init__(self, library: Library, backbones: Backbones, settings: Settings) -> None:
         self.library, self.backbones, self.settings = library, backbones, settings
-        self._indexer = Indexer(library, settings.limits)
+        self._indexer = Indexer(library, settings.limits, settings.quotas)
         self._retrieval = Retrieval(library, settings)
         self._explainer = Explainer(library)
         self._shipped = Shipped(settings.samples, settings.limits)
@@ -85,25 +86,51 @@ class Engine:
         words and the rest goes on. Closing the generator cancels: pages already told of stay.
         """
         files = list(files)
-        if not self.backbones.ready:
-            yield from (Progress(name, State.WORKING, message="Waiting for the model to load.") for _, name in files)
-        yield from self._indexer.add(scope, files, self.backbones.main())
+        with self._indexer.addition(scope) as addition:
+            if not self.backbones.ready:
+                for _, name in files:
+                    yield Progress(name, State.WORKING, message="Waiting for the model to load.")
+            yield from self._indexer.add(scope, files, self.backbones.main(), addition)
 
     def remove(self, scope: Scope, file: str) -> int:
         """Take a document out of the library with everything kept of it. Bytes freed on disk."""
         freed = self._indexer.remove(scope, file)
-        self._explainer.drop_what_went()
+        self._drop_what_went()
         return freed
 
-    def usage(self, scope: Scope):
-        from smart_demo.store.usage import Usage
-
-        pages = self.library.pages([scope], self.backbone(scope).encoder.fingerprint)
-        q = self.settings.quotas
-        return Usage(len(pages), sum(p.bytes for p in pages), q.library_pages, q.library_bytes)
-
     def forget(self, scope: Scope) -> int:
-        return sum(self.remove(scope, d.file) for d in self.documents(scope))
+        """Delete a library with everything kept of it and its owner: pages, pictures, judgements, what was asked of it
+        and found in it, and what is being added. Bytes freed on disk; `compact` frees those of the index.
+
+        ValueError for the samples. LibraryError where the disk refuses: asking again goes on.
+        """
+        try:
+            return self._indexer.forget(scope)
+        finally:
+            self._let_go(scope)
+
+    def expire(self, visitor: Visitor) -> int | None:
+        """`forget` a visitor, unless something came since they were looked at, or is on its way: then None."""
+        freed = self._indexer.expire(visitor)
+        if freed is not None:
+            self._let_go(visitor.scope)
+        return freed
+
+    def compact(self) -> bool:
+        """Build the index anew where that frees bytes of what was deleted, while others search. Whether it did."""
+        return self.library.compact()
+
+    def usage(self, scope: Scope) -> Usage:
+        """The room that a library takes, and may take."""
+        return measured(scope, *self.library.tally(scope), self.settings.quotas)
+
+    def _let_go(self, scope: Scope) -> None:
+        self._retrieval.forget(scope)
+        self._drop_what_went()
+
+    def _drop_what_went(self) -> None:
+        self._explainer.drop_what_went()
+        self._retrieval.drop_what_went()
 
     def documents(self, scope: Scope) -> tuple[Document, ...]:
         """What a scope holds under the backbone that serves it, by name."""

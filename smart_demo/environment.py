@@ -11,6 +11,7 @@ from importlib.util import find_spec
 from pathlib import Path
 
 from smart_demo.backbones.protocol import Backbone
+from smart_demo.backbones.weights import held_to
 from smart_demo.config import REPOSITORY, Settings
 
 PACKAGES = (
@@ -28,6 +29,8 @@ class Environment:
     name: str
     model: str
     revision: str
+    held_to: str
+    """In words, what keeps that model from changing."""
     fingerprint: str
     dtype: str
     device: str
@@ -49,6 +52,7 @@ def environment(backbone: Backbone, settings: Settings) -> Environment:
         name=encoder.name,
         model=encoder.model,
         revision=encoder.revision or UNKNOWN,
+        held_to=held_to(encoder.revision, settings.revision),
         fingerprint=encoder.fingerprint,
         dtype=runtime.dtype,
         device=runtime.device,

@@ -4,6 +4,7 @@ SmartError
 |-- InputRefused          a file, page or query we will not take; the rest of the batch goes on
 |   |-- FileRefused       a whole file: wrong type, empty, damaged, encrypted, over a limit
 |   |-- PageRefused       one page of a file: too large, unrenderable, without words
+|   |-- NoRoom            a file or page for which a library, or all of them together, may not grow
 |   `-- QueryRefused      an empty or impossible query
 |-- SettingRefused        an environment variable that makes no sense
 |-- BackboneUnavailable   a model that cannot be fetched, is incomplete or lacks a package
@@ -41,6 +42,10 @@ class FileRefused(InputRefused):
 
 class PageRefused(InputRefused):
     """One page is refused; the other pages of its file go on."""
+
+
+class NoRoom(InputRefused):
+    """A library may not grow so far. Smaller files of the batch may still fit."""
 
 
 class QueryRefused(InputRefused):

@@ -150,6 +150,7 @@ class Explainer:
         generation = self._library.generation
         if generation != self._generation:
             self._matches.drop(lambda key: isinstance(key, tuple) and key[1] not in self._library)
+            self._ranges.drop(lambda key: isinstance(key, tuple) and any(page not in self._library for page in key[1]))
             self._generation = generation
 
 

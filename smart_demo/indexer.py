@@ -9,16 +9,19 @@ from __future__ import annotations
 
 import time
 from collections.abc import Generator, Iterable, Iterator, Sequence
-from contextlib import closing
+from contextlib import AbstractContextManager, closing
 from pathlib import Path
 
 from smart_demo import ingest
+from smart_demo.additions import DELETED, Addition, Additions, Gate
 from smart_demo.backbones.protocol import Backbone
-from smart_demo.config import Limits
-from smart_demo.errors import InputRefused, PageRefused, SmartError
+from smart_demo.config import Limits, Quotas
+from smart_demo.errors import InputRefused, NoRoom, PageRefused, SmartError
 from smart_demo.store.library import Library
+from smart_demo.store.usage import Visitor
 from smart_demo.types import Page, PageEncoding, Progress, Scope, State, StoredPage
 
+USUAL = Quotas()
 MOST_NAMED = 3
 """Refused pages of one file that are told of one by one."""
 Outcome = tuple[Page, PageEncoding, float] | PageRefused
@@ -28,20 +31,36 @@ Outcome = tuple[Page, PageEncoding, float] | PageRefused
 class Indexer:
     """Adds documents. One page is acknowledged at a time, and what was acknowledged stays."""
 
-    def __init__(self, library: Library, limits: Limits) -> None:
-        self._library, self._limits = library, limits
-        self._unwanted: set[tuple[Scope, str]] = set()
+    def __init__(self, library: Library, limits: Limits, quotas: Quotas = USUAL) -> None:
+        self._library, self._limits, self._quotas = library, limits, quotas
+        self._additions = Additions()
         self._writing = 0.0
         """Seconds that the last page took to be written."""
 
-    def add(self, scope: Scope, files: Iterable[tuple[Path, str]], backbone: Backbone) -> Generator[Progress]:
+    def addition(self, scope: Scope) -> AbstractContextManager[Addition]:
+        """A batch that is announced before `add`: what is deleted from here on is not added."""
+        return self._additions.running(scope)
+
+    def add(
+        self,
+        scope: Scope,
+        files: Iterable[tuple[Path, str]],
+        backbone: Backbone,
+        announced: Addition | None = None,
+    ) -> Generator[Progress]:
         """Read, encode and keep files of (path, name), telling of every page. A bad file or page is refused in
         words and the rest goes on; a library that cannot take more ends the batch, in words too.
         """
+        if announced is None:
+            with self.addition(scope) as addition:
+                yield from self.add(scope, files, backbone, addition)
+            return
         for path, name in files:
             try:
+                if announced.forgotten:
+                    raise InputRefused(DELETED)
                 upload = ingest.inspect(path, name, self._limits)
-                with closing(self._add_file(scope, upload, backbone)) as steps:
+                with closing(self._add_file(announced, upload, backbone)) as steps:
                     yield from steps
             except InputRefused as error:
                 yield Progress(ingest.clean_name(name), State.REFUSED, message=error.sentence)
@@ -51,47 +70,68 @@ class Indexer:
 
     def remove(self, scope: Scope, file: str) -> int:
         """Take a document out, also one that is just being added: what is left of it is not. Bytes freed."""
-        self._unwanted.add((scope, file))
+        self._additions.refuse(scope, file)
         return self._library.remove(scope, file)
 
-    def _add_file(self, scope: Scope, upload: ingest.Upload, backbone: Backbone) -> Generator[Progress]:
+    def forget(self, scope: Scope) -> int:
+        """Delete a library, with what is just being added to it. Bytes freed."""
+        self._additions.forget(scope)
+        return self._library.forget(scope)
+
+    def expire(self, visitor: Visitor) -> int | None:
+        """Delete what is kept of a visitor. Bytes freed; None where something came since, or is on its way."""
+        if self._additions.any_of(visitor.scope):
+            return None
+        return self._library.expire(visitor)
+
+    def _add_file(self, addition: Addition, upload: ingest.Upload, backbone: Backbone) -> Generator[Progress]:
+        """One document. NoRoom if not one page of it fits, InputRefused if it is deleted on the way."""
+        scope, file = addition.scope, upload.file
         pages = self._library.pages([scope], backbone.encoder.fingerprint)
-        stored = {page.number: page for page in pages if page.id.file == upload.file}
+        stored = {page.number: page for page in pages if page.id.file == file}
         if len(stored) == upload.pages:
             yield _known(upload, stored[1])
             return
-        self._unwanted.discard((scope, upload.file))
+        addition.begin(file)
+        gate = Gate(self._library, self._quotas, addition, upload)
+        gate.check_file()
         done, begun = len(stored), time.monotonic()
-        refused: list[PageRefused] = []
+        refused, full = list[PageRefused](), list[str]()
         yield Progress(upload.name, State.WORKING, done, upload.pages)
         try:
-            for handled, outcome in enumerate(self._encoded(upload, set(stored), backbone), start=1):
+            for handled, outcome in enumerate(self._encoded(upload, set(stored), backbone, gate), start=1):
                 if isinstance(outcome, PageRefused):
                     refused.append(outcome)
                 else:
-                    self._keep(scope, *outcome)
+                    self._keep(scope, *outcome, gate)
                     done += 1
-                if (scope, upload.file) in self._unwanted:
-                    self._library.remove(scope, upload.file)
-                    yield Progress(upload.name, State.REFUSED, message="Deleted while it was being added.")
-                    return
                 left = (time.monotonic() - begun) / handled * (upload.pages - len(stored) - handled)
                 yield Progress(upload.name, State.WORKING, done, upload.pages, seconds_left=left)
+        except NoRoom as error:
+            if not done:
+                raise
+            full.append(f"The other {upload.pages - done} are not kept. {error.sentence}")
         finally:
             self._library.flush()
-        told = " ".join([*upload.notices, *_sentences(refused)])
+        if not addition.wants(file):
+            raise InputRefused(DELETED)
+        told = " ".join([*upload.notices, *_sentences(refused), *full])
         yield Progress(upload.name, State.DONE if done else State.REFUSED, done, upload.pages, told)
 
-    def _keep(self, scope: Scope, page: Page, encoding: PageEncoding, seconds: float) -> None:
+    def _keep(self, scope: Scope, page: Page, encoding: PageEncoding, seconds: float, gate: Gate) -> None:
         begun = time.monotonic()
-        self._library.add(scope, page, encoding, seconds + self._writing)
+        self._library.add(scope, page, encoding, seconds + self._writing, gate.admit)
         self._writing = time.monotonic() - begun
 
-    def _encoded(self, upload: ingest.Upload, skip: set[int], backbone: Backbone) -> Iterator[Outcome]:
-        """Pages of a file with their encodings, in batches that suit the backbone; refused ones in their place."""
+    def _encoded(self, upload: ingest.Upload, skip: set[int], backbone: Backbone, gate: Gate) -> Iterator[Outcome]:
+        """Pages of a file with their encodings, in batches that suit the backbone; refused ones in their place.
+
+        NoRoom before a batch is encoded of which no page would fit, InputRefused once the document was deleted.
+        """
         with closing(ingest.render(upload, self._limits, skip)) as pages:
             begun = time.monotonic()
             for batch in _batches(pages, backbone.batch):
+                gate.check()
                 good = [page for page in batch if isinstance(page, Page)]
                 encodings = iter(backbone.encode_pages(good) if good else [])
                 seconds = (time.monotonic() - begun) / len(batch)

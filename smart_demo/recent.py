@@ -42,6 +42,12 @@ class Recent(Generic[Value]):
             for key in [key for key in self._kept if gone(key)]:
                 del self._kept[key]
 
+    def drop_values(self, gone: Callable[[Value], bool]) -> None:
+        """Forget every value of which this is true."""
+        with self._lock:
+            for key in [key for key, value in self._kept.items() if gone(value)]:
+                del self._kept[key]
+
 
 @dataclass
 class Stopwatch:

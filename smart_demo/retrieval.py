@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 import numpy.typing as npt
@@ -17,11 +17,17 @@ from smart_demo.store.library import Library
 from smart_demo.types import Found, Method, Parts, Query, QueryEncoding, Scope, StoredPage
 
 MAX_TOP = 50
-MAX_QUERY = 20_000
-"""Characters of a query that are looked at; a model's window is far shorter."""
 QUERIES_KEPT, PARTS_KEPT = 128, 16
 LAPS_KEPT, LIBRARIES_TIMED = 64, 16
 """Queries whose times are kept per stage, and of how many sets of scopes."""
+
+
+@dataclass(frozen=True, eq=False)
+class _Asked:
+    """A query's encoding, and the scopes over which it was asked."""
+
+    encoding: QueryEncoding
+    scopes: set[Scope] = field(default_factory=set)
 
 
 class Retrieval:
@@ -29,7 +35,7 @@ class Retrieval:
 
     def __init__(self, library: Library, settings: Settings) -> None:
         self._library, self._settings = library, settings
-        self._queries: Recent[QueryEncoding] = Recent(QUERIES_KEPT)
+        self._queries: Recent[_Asked] = Recent(QUERIES_KEPT)
         self._parts: Recent[Parts] = Recent(PARTS_KEPT)
         self._laps: Recent[Laps] = Recent(LIBRARIES_TIMED)
 
@@ -37,8 +43,8 @@ class Retrieval:
         self, query: Query, scopes: Sequence[Scope], methods: Sequence[Method], top: int, backbone: Backbone
     ) -> Found:
         """One query answered by several methods from one encoding and one set of parts."""
-        query, top, watch = _clean(query), min(max(int(top), 1), MAX_TOP), Stopwatch()
-        encoding = self._encode(backbone, query, watch)
+        query, top, watch = _clean(query, self._settings.quotas.query), min(max(int(top), 1), MAX_TOP), Stopwatch()
+        encoding = self._encode(backbone, query, scopes, watch)
         parts = self._find_parts(encoding, tuple(scopes), watch)
         results = {method.name: scoring.rank(parts, method, top) for method in methods}
         watch.lap("rank")
@@ -60,16 +66,28 @@ class Retrieval:
             if took:
                 laps.add(stage, Lap(took, pages.get(stage, len(parts.pages))))
 
-    def _encode(self, backbone: Backbone, query: Query, watch: Stopwatch) -> QueryEncoding:
+    def forget(self, scope: Scope) -> None:
+        """Let go of everything that was asked over a scope, and of what was found there."""
+        self._queries.drop_values(lambda asked: scope in asked.scopes)
+        self._laps.drop(lambda key: isinstance(key, tuple) and scope in key[0])
+        self.drop_what_went()
+
+    def drop_what_went(self) -> None:
+        """Nothing of a page is kept longer than the page: what was found in an earlier library is found anew."""
+        generation = self._library.generation
+        self._parts.drop(lambda key: isinstance(key, tuple) and key[-1] != generation)
+
+    def _encode(self, backbone: Backbone, query: Query, scopes: Sequence[Scope], watch: Stopwatch) -> QueryEncoding:
         key = (backbone.encoder.fingerprint, query.key)
         kept = self._queries.get(key)
         if kept is not None:
+            kept.scopes.update(scopes)
             watch.stages["encode"] = 0.0
-            return kept
+            return kept.encoding
         # Megabytes of pixels are not kept with what was made of them.
         encoding = replace(backbone.encode_query(query), query=query.without_pixels())
         watch.lap("encode")
-        self._queries.put(key, encoding)
+        self._queries.put(key, _Asked(encoding, set(scopes)))
         return encoding
 
     def _find_parts(self, encoding: QueryEncoding, scopes: tuple[Scope, ...], watch: Stopwatch) -> Parts:
@@ -94,6 +112,8 @@ class Retrieval:
                 continue
             watch.lap("score")
             self._parts.put(key, parts)
+            if self._library.generation != generation:
+                self.drop_what_went()
             return parts
 
     def _candidates(
@@ -106,9 +126,11 @@ class Retrieval:
         return np.array([i for i, page in enumerate(pages) if page.key in nearest], dtype=np.int64)
 
 
-def _clean(query: Query) -> Query:
-    """The query without what no encoder can read; QueryRefused if nothing is left."""
-    text = query.text.encode("utf-8", "ignore").decode("utf-8").replace("\0", " ")[:MAX_QUERY].strip()
+def _clean(query: Query, most: int) -> Query:
+    """The query without what no encoder can read; QueryRefused if nothing is left, or more characters than `most`."""
+    text = query.text.encode("utf-8", "ignore").decode("utf-8").replace("\0", " ").strip()
     if not text and query.image is None:
         raise QueryRefused("The query is empty.", "Type what you are looking for.")
+    if len(text) > most:
+        raise QueryRefused(f"The query has {len(text):,} characters; at most {most:,} are taken.", "Shorten it.")
     return replace(query, text=text)

@@ -205,13 +205,14 @@ def test_a_whole_snapshot_in_the_cache_is_found_and_loaded_without_the_hub(good,
     refs = snapshot.parent.parent / "refs"
     refs.mkdir()
     (refs / "main").write_text(COMMIT)
-    assert on_disk("qwen3-vl-2b")
-    assert on_disk(DEFAULT_IDS["qwen3-vl-2b"])
-    encoder = Qwen3VL.load("qwen3-vl-2b", Settings(visual_tokens=16)).encoder
+    assert on_disk("qwen3-vl-2b", "newest")
+    assert on_disk(DEFAULT_IDS["qwen3-vl-2b"], COMMIT)
+    assert not on_disk("qwen3-vl-2b")  # another commit than the one that is pinned
+    encoder = Qwen3VL.load("qwen3-vl-2b", Settings(visual_tokens=16, revision="newest")).encoder
     assert (encoder.name, encoder.revision) == ("qwen3-vl-2b", COMMIT)
     assert encoder.fingerprint == load(good).encoder.fingerprint
     (snapshot / "model.safetensors").unlink()
-    assert not on_disk("qwen3-vl-2b")
+    assert not on_disk("qwen3-vl-2b", "newest")
 
 
 def test_the_pooled_token_is_logged(good, caplog):

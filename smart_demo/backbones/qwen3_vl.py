@@ -21,7 +21,7 @@ from smart_demo.backbones.qwen_checkpoint import Parts, load_parts
 from smart_demo.backbones.qwen_forward import Encoded, Forward, Input, keep
 from smart_demo.backbones.qwen_pixels import cut
 from smart_demo.backbones.qwen_prompt import DOCUMENT_INSTRUCTION, QUERY_INSTRUCTION, WINDOW
-from smart_demo.backbones.weights import Checkpoint, content_hash, fetch, find
+from smart_demo.backbones.weights import Checkpoint, content_hash, fetch, find, wanted_revision
 from smart_demo.config import Settings
 from smart_demo.errors import PageRefused, QueryRefused
 from smart_demo.types import (
@@ -36,20 +36,21 @@ from smart_demo.types import (
     TokenKind,
 )
 
-__all__ = ["DEFAULT_IDS", "REVISIONS", "Qwen3VL", "on_disk"]
+__all__ = ["DEFAULT_IDS", "Qwen3VL", "on_disk"]
 
 log = logging.getLogger(__name__)
 
 DEFAULT_IDS = {"qwen3-vl-2b": "Qwen/Qwen3-VL-Embedding-2B", "qwen3-vl-8b": "Qwen/Qwen3-VL-Embedding-8B"}
-REVISIONS: dict[str, str | None] = {"qwen3-vl-2b": None, "qwen3-vl-8b": None}
-"""Commits to fetch; None is the hub's newest. The commit that was used is recorded in `Encoder.revision`."""
 TEXT_BATCHES = 16
 """Batches of texts looked at together, so that texts of one length find each other and memory stays flat."""
 
 
-def on_disk(source: str) -> bool:
-    """Whether the whole model (an alias, hub id or folder) lies on this disk. Asks no network and loads nothing."""
-    return find(DEFAULT_IDS.get(source, source), REVISIONS.get(source)) is not None
+def on_disk(source: str, revision: str = "") -> bool:
+    """Whether the whole model (an alias, hub id or folder) lies on this disk; `revision` is Settings.revision. Asks no
+    network and loads nothing.
+    """
+    source = DEFAULT_IDS.get(source, source)
+    return find(source, wanted_revision(source, revision)) is not None
 
 
 class Qwen3VL:
@@ -80,7 +81,8 @@ class Qwen3VL:
         """Load a hub id, an alias of DEFAULT_IDS or a local folder. BackboneUnavailable says what is wrong,
         SettingRefused that the model has no such layer.
         """
-        checkpoint = fetch(DEFAULT_IDS.get(source, source), REVISIONS.get(source))
+        source = DEFAULT_IDS.get(source, source)
+        checkpoint = fetch(source, wanted_revision(source, settings.revision))
         return cls(checkpoint, load_parts(checkpoint, settings.dtype), settings)
 
     @property

@@ -59,6 +59,11 @@ def _configuration(checkpoint: Checkpoint) -> dict[str, Any]:
         raise BackboneUnavailable(
             f"config.json of {checkpoint.name} cannot be read.", "Fetch the model again."
         ) from error
+    if config.get("auto_map"):  # its weights were made for that code, so without it they would mean something else
+        raise BackboneUnavailable(
+            f"{checkpoint.name} brings code of its own, which is never run.",
+            "Take a model that transformers reads by itself.",
+        )
     if kind != "qwen3_vl" or side != TOKEN_SIDE or not known:
         raise BackboneUnavailable(
             f"{checkpoint.name} is a model of type {kind}, not a Qwen3-VL embedding model.",

@@ -5,6 +5,7 @@ Choosing is apart from loading: a choice costs no download and keeps its reason 
 
 from __future__ import annotations
 
+import functools
 import os
 import re
 from collections.abc import Callable
@@ -52,18 +53,18 @@ def gpu_name() -> str | None:
     return torch.cuda.get_device_name(0) if torch.cuda.is_available() else None
 
 
-def weights_on_disk(source: str) -> bool:
+def weights_on_disk(source: str, revision: str = "") -> bool:
     """Whether the weights of a Qwen backbone lie in the hub's cache already, so that nothing need be fetched."""
     from smart_demo.backbones import qwen3_vl
 
-    return qwen3_vl.on_disk(source)
+    return qwen3_vl.on_disk(source, revision)
 
 
 def choose(
     settings: Settings,
     *,
     gpu: Callable[[], str | None] = gpu_name,
-    on_disk: Callable[[str], bool] = weights_on_disk,
+    on_disk: Callable[[str], bool] | None = None,
 ) -> Choice:
     """The backbone that SMART_BACKBONE names, or the best one for this machine.
 
@@ -71,6 +72,7 @@ def choose(
     """
     if settings.backbone.lower() != "auto":
         return Choice(_known(settings.backbone), "SMART_BACKBONE asks for it.", insisted=True)
+    on_disk = on_disk or functools.partial(weights_on_disk, revision=settings.revision)
     if on_disk(QWEN):
         return Choice(QWEN, f"The weights of {QWEN} are on this disk.", insisted=False)
     if device := gpu():

@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO
 
+from smart_demo.config import NEWEST
 from smart_demo.errors import BackboneUnavailable
 
 FILES = ("*.json", "*.safetensors", "merges.txt", "vocab.txt", "*.jinja")
@@ -22,6 +23,13 @@ HASHED_WHOLE = 64 * 2**20
 """Up to this many bytes of tensors every byte is hashed; beyond, three blocks of every tensor."""
 BLOCK = 4096
 DTYPES = {"F32": "float32", "BF16": "bfloat16", "F16": "float16"}
+PINNED = {
+    "Qwen/Qwen3-VL-Embedding-2B": "9f2f7e710d6d81056aa5c0a4f04764fec6bb7bda",
+    "Qwen/Qwen3-VL-Embedding-8B": "2c4565515e0f265c6511776e7193b22c0968ddc7",
+}
+"""Commits that are fetched unless SMART_REVISION says otherwise. A commit names its content, so the hub cannot serve
+another under it. These are the ones that the MTEB benchmark has on record for its published results of both models.
+"""
 SAY = ("config.json", "preprocessor_config.json", "tokenizer.json")
 """Texts that decide an encoding as much as the weights do."""
 
@@ -47,6 +55,22 @@ class Checkpoint:
     """A hub id or the folder's name."""
     revision: str = ""
     """Commit of the hub's snapshot; empty for a plain folder."""
+
+
+def wanted_revision(source: str, revision: str) -> str | None:
+    """The commit to fetch of a hub id; `revision` is Settings.revision. None is the hub's newest."""
+    return None if revision == NEWEST else revision or PINNED.get(source)
+
+
+def held_to(revision: str, wanted: str) -> str:
+    """In words, what keeps the model of an encoder from changing; `wanted` is Settings.revision."""
+    if not re.fullmatch(r"[0-9a-f]{40}", revision):
+        return "its bytes, which the fingerprint is made of"
+    if revision == wanted:
+        return "the commit that SMART_REVISION names"
+    if revision in PINNED.values():
+        return "the commit that this program pins"
+    return "nothing: it was the hub's newest when it was fetched"
 
 
 def find(source: str, revision: str | None = None) -> Checkpoint | None:

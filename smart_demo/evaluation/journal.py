@@ -25,11 +25,11 @@ from smart_demo.evaluation.sides import new_seed
 from smart_demo.evaluation.trial import Asked, Trial
 from smart_demo.evaluation.verdicts import Judgements, fold
 from smart_demo.evaluation.versions import versions_here
-from smart_demo.store import durable
+from smart_demo.store import durable, judged
 from smart_demo.types import PageId, Scope
 
 Kind = TypeVar("Kind", bound=Event)
-FOLDER = "judgements"
+FOLDER = judged.FOLDER
 AHEAD = timedelta(days=1)
 """How far another machine's clock may be ahead of ours."""
 TOLD = 20

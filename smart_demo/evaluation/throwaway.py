@@ -22,13 +22,19 @@ INSISTING: OpenEngine = partial(open_engine, fall_back=False)
 
 @contextmanager
 def open_throwaway(settings: Settings, open_library: OpenEngine = INSISTING) -> Iterator[Engine]:
-    """An engine whose library lies in a temporary folder and which scores every page, however many there are.
+    """An engine whose library lies in a temporary folder and which takes and scores every page, however many.
 
     BackboneUnavailable and LibraryError as the engine raises them.
     """
     with TemporaryDirectory(prefix="smart-demo-eval-") as name:
         folder = Path(name)
-        apart = replace(settings, data_dir=folder / "data", index_dir=folder / "index", exhaustive=sys.maxsize)
+        apart = replace(
+            settings,
+            data_dir=folder / "data",
+            index_dir=folder / "index",
+            exhaustive=sys.maxsize,
+            quotas=replace(settings.quotas, library_pages=sys.maxsize, library_bytes=sys.maxsize),
+        )
         with open_library(apart) as engine:
             yield engine
 

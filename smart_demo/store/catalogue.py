@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import threading
+from collections import Counter
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from smart_demo.store.tokenfile import Body, Head
 from smart_demo.types import Floats, PageId, Scope, StoredPage
@@ -29,12 +30,24 @@ class View:
     """The last view of the same scopes that had its matrix: most rows of the next one are in it."""
 
 
+@dataclass(eq=False)
+class _Tally:
+    """What one scope's pages come to."""
+
+    ids: Counter[PageId] = field(default_factory=Counter)
+    """By how many encoders each page is there."""
+    bytes: int = 0
+
+
 class Catalogue:
     """Pages that are there whole. Every method is one step under one lock."""
 
     def __init__(self, heads: Iterable[Head], maps: int) -> None:
         """`maps` is how many token files may stay mapped between searches."""
-        self._heads: dict[Key, Head] = {key_of(head.page): head for head in heads}
+        self._heads: dict[Key, Head] = {}
+        self._tallies: dict[Scope, _Tally] = {}
+        for head in heads:
+            self._put(head)
         self._proven: set[Key] = set()
         self._bodies: dict[Key, Body] = {}
         self._maps = maps
@@ -61,17 +74,40 @@ class Catalogue:
     def add(self, head: Head) -> None:
         """A page was committed."""
         with self._lock:
-            self._heads[key_of(head.page)] = head
+            self._put(head)
             self._generation += 1
 
     def drop(self, pages: Iterable[StoredPage]) -> None:
         """Pages are gone."""
         with self._lock:
             for key in map(key_of, pages):
-                if self._heads.pop(key, None):
+                if head := self._heads.pop(key, None):
+                    self._take_off(head.page)
                     self._generation += 1
                 self._proven.discard(key)
                 self._bodies.pop(key, None)
+
+    def forget(self, scope: Scope) -> None:
+        """Let go of everything that was made of a scope's pages; the pages themselves are dropped before."""
+        with self._lock:
+            for wanted in [wanted for wanted in self._views if scope in wanted[0]]:
+                del self._views[wanted]
+
+    def tally(self, scope: Scope) -> tuple[int, int]:
+        """(pages, bytes) of a scope. A page of several encoders is one page, and the bytes of all of them."""
+        with self._lock:
+            tally = self._tallies.get(scope, _Tally())
+            return len(tally.ids), tally.bytes
+
+    def bytes_by_scope(self) -> dict[Scope, int]:
+        """Bytes of every scope that has a page."""
+        with self._lock:
+            return {scope: tally.bytes for scope, tally in self._tallies.items()}
+
+    def numbers(self, scope: Scope, file: str) -> set[int]:
+        """Numbers of a document's pages that are there, under whatever encoder."""
+        with self._lock:
+            return {page.number for page in self._tallies.get(scope, _Tally()).ids if page.file == file}
 
     def is_proven(self, head: Head) -> bool:
         """Whether the token states of this very file were checked before."""
@@ -110,6 +146,24 @@ class Catalogue:
             while len(self._views) > _VIEWS:
                 del self._views[next(iter(self._views))]
             return view
+
+    def _put(self, head: Head) -> None:
+        key = key_of(head.page)
+        if known := self._heads.get(key):
+            self._take_off(known.page)
+        self._heads[key] = head
+        tally = self._tallies.setdefault(key[0], _Tally())
+        tally.ids[head.page.id] += 1
+        tally.bytes += head.page.bytes
+
+    def _take_off(self, page: StoredPage) -> None:
+        tally = self._tallies[page.scope]
+        tally.ids[page.id] -= 1
+        tally.bytes -= page.bytes
+        if not tally.ids[page.id]:
+            del tally.ids[page.id]
+        if not tally.ids:
+            del self._tallies[page.scope]
 
 
 def key_of(page: StoredPage) -> Key:

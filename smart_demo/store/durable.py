@@ -45,7 +45,7 @@ def make_folder(folder: Path) -> None:
         return
     make_folder(folder.parent)
     folder.mkdir(mode=0o700, exist_ok=True)
-    _sync_folder(folder.parent)
+    sync_folder(folder.parent)
 
 
 def check_space(folder: Path, size: int) -> None:
@@ -76,7 +76,7 @@ def write_new(path: Path, data: bytes) -> None:
         with suppress(OSError):
             os.unlink(temporary)
         raise
-    _sync_folder(path.parent)
+    sync_folder(path.parent)
 
 
 def append(path: Path, data: bytes, *, whole: int, length: int) -> bool:
@@ -96,7 +96,7 @@ def append(path: Path, data: bytes, *, whole: int, length: int) -> bool:
         if facts.st_size != length:
             return False
         if length == 0:
-            _sync_folder(path.parent)  # before the first byte: a file that holds something also keeps its name
+            sync_folder(path.parent)  # before the first byte: a file that holds something also keeps its name
         if whole < length:
             os.ftruncate(file, whole)
         try:
@@ -118,7 +118,7 @@ def unlink(paths: Iterable[Path]) -> None:
             os.unlink(path)
             folders.add(path.parent)
     for folder in folders:
-        _sync_folder(folder)
+        sync_folder(folder)
 
 
 @contextmanager
@@ -162,7 +162,7 @@ def _write_all(file: int, data: bytes) -> None:
     os.fsync(file)
 
 
-def _sync_folder(folder: Path) -> None:
+def sync_folder(folder: Path) -> None:
     """Make renames and removals in a folder last. Object-store mounts cannot do it and need not: they say EINVAL."""
     file = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
     try:

@@ -1,29 +1,27 @@
 """Chroma as an index of pooled vectors: useful, never trusted.
 
-    <index>/chroma-<n>           the folder in use: the highest n
-    <index>/chroma-<n>.distrust  a process met an error in it: the next start builds n+1 instead
-
 What is in it is a copy of what the token files say, so any trouble ends the same way: the library answers without it,
 and the next start rebuilds it. Embedding functions are never set: Chroma would instantiate what a folder names.
 """
 
 from __future__ import annotations
 
-import re
-import shutil
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from functools import partial
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, Self, TypeVar
 
 from smart_demo.errors import LibraryError
-from smart_demo.store import canary, durable
+from smart_demo.store import durable, index_folders
+from smart_demo.store.usage import VISITOR
 from smart_demo.types import Floats, PageId, Scope, StoredPage
 
 _UPSERT = 500
 """Rows per call: every call costs 8 fsyncs whatever its size."""
 _DELETE = 1_000
+_ROW = 16_384
+"""Bytes on disk of a row of 2,048 numbers, at most."""
 _SPACE = {"space": "cosine", "ef_construction": 200, "max_neighbors": 32}
 T = TypeVar("T")
 
@@ -38,28 +36,50 @@ class PageIndex:
     Every method raises IndexUnhealthy once Chroma has refused the same thing twice, and from then on.
     """
 
-    def __init__(self, index_dir: Path, candidates: int) -> None:
-        """Open the folder in use, or a fresh one where that is missing or torn. OSError if no folder can be made."""
-        self._search_width = max(100, 5 * candidates)
-        self.rebuilt = ""
-        """Why a fresh folder took the place of an old one, if so."""
+    def __init__(self, folder: Path, search_width: int, rebuilt: str = "") -> None:
+        """Open one folder, made if it is not there; use `open`. OSError if it cannot be made."""
+        self._folder, self._search_width = folder, search_width
+        self.rebuilt = rebuilt
+        """Why this folder took the place of another one, if so."""
         self.trouble = ""
         """Why Chroma is left alone, if so."""
         self._closed = False
-        known = _folders(index_dir)
-        number = max(known, default=0)
-        if number:
-            self.rebuilt = _why_not(known[number])
-        if self.rebuilt or not number:
-            number += 1
-        self._folder = index_dir / f"chroma-{number}"
-        durable.make_folder(self._folder)
+        durable.make_folder(folder)
         self._client: Any = None
         with suppress(IndexUnhealthy):
-            self._client = self._twice(lambda: _client(self._folder))
+            self._client = self._twice(lambda: _client(folder))
             self._drop_narrow()
-        for old in set(known) - {number}:
-            _delete(known[old])
+
+    @classmethod
+    def open(cls, index_dir: Path, candidates: int) -> Self:
+        """The folder in use, or a fresh one where that is missing or torn. OSError if no folder can be made."""
+        known = index_folders.folders(index_dir)
+        newest = known.get(max(known, default=0))
+        rebuilt = index_folders.why_not(newest) if newest else ""
+        folder = newest if newest and not rebuilt else index_folders.following(index_dir)
+        index = cls(folder, max(100, 5 * candidates), rebuilt)
+        for old in known.values():
+            if old != folder:
+                index_folders.delete(old)
+        return index
+
+    def beside(self, rows: int) -> PageIndex:
+        """A fresh one in the next folder, for so many rows. A start that finds it half filled takes it and fills it.
+
+        StorageFull where space is short: Chroma believes a full disk. OSError if the folder cannot be made.
+        """
+        durable.check_space(self._folder.parent, rows * _ROW)
+        folder = index_folders.following(self._folder.parent)
+        return PageIndex(folder, self._search_width, self.trouble or self.rebuilt)
+
+    def is_wasteful(self, pages: int) -> bool:
+        """Whether a fresh folder is worth building: bytes of deleted rows are kept in this one, or it is unhealthy."""
+        return not self._closed and (bool(self.trouble) or index_folders.is_wasteful(self._folder, pages))
+
+    def discard(self) -> None:
+        """Let go of the folder and delete it."""
+        self.close()
+        index_folders.delete(self._folder)
 
     def encoders(self) -> list[str]:
         """Fingerprints that have a collection."""
@@ -82,6 +102,9 @@ class PageIndex:
 
     def delete(self, encoder: str, ids: Sequence[str]) -> None:
         """Delete rows; missing ones are fine."""
+        if ids:
+            visitors = any(row.startswith(VISITOR) for row in ids)
+            index_folders.note_deleted(self._folder, len(ids), visitors=visitors)
         for start in range(0, len(ids), _DELETE):
             self._twice(partial(self._call, encoder, "delete", ids=list(ids[start : start + _DELETE])))
 
@@ -89,8 +112,7 @@ class PageIndex:
         """Up to `count` rows of these scopes, nearest first; `count` is 1 or more."""
         asked = {"n_results": count, "where": {"scope": {"$in": [str(scope) for scope in scopes]}}, "include": []}
         found = self._twice(partial(self._call, encoder, "query", query_embeddings=[vector], **asked))
-        pairs = [row.split("/") for row in found["ids"][0]]
-        return [(Scope(scope), PageId.parse(page)) for scope, page in pairs]
+        return [(_scope_of(row), PageId.parse(row.partition("/")[2])) for row in found["ids"][0]]
 
     def close(self) -> None:
         """Let go of the folder."""
@@ -125,14 +147,17 @@ class PageIndex:
         except _chroma_errors() as error:
             if not self._closed:  # a reader overtaken by the close says nothing about the folder
                 self.trouble = f"Chroma failed twice ({type(error).__name__})"
-                with suppress(OSError):
-                    _distrust(self._folder).touch(mode=0o600)
+                index_folders.distrust(self._folder)
             raise IndexUnhealthy(self.trouble) from error
 
 
 def row_id(page: StoredPage) -> str:
     """What Chroma calls a page."""
     return f"{page.scope}/{page.id}"
+
+
+def _scope_of(row: str) -> Scope:
+    return Scope(row.partition("/")[0])
 
 
 def _client(folder: Path) -> Any:  # noqa: ANN401
@@ -147,26 +172,3 @@ def _chroma_errors() -> tuple[type[Exception], ...]:
     from chromadb.errors import ChromaError
 
     return (ChromaError, RuntimeError, ValueError, TypeError, KeyError, AttributeError, OSError)
-
-
-def _why_not(folder: Path) -> str:
-    if _distrust(folder).exists():
-        return "Chroma failed while the last process ran"
-    return canary.why_torn(folder)
-
-
-def _folders(index_dir: Path) -> dict[int, Path]:
-    """Number -> folder of every Chroma folder there is."""
-    names = [re.fullmatch(r"chroma-([1-9][0-9]{0,8})", path.name) for path in index_dir.iterdir() if path.is_dir()]
-    return {int(name[1]): index_dir / name[0] for name in names if name}
-
-
-def _distrust(folder: Path) -> Path:
-    return folder.with_name(folder.name + ".distrust")
-
-
-def _delete(folder: Path) -> None:
-    """Remove a folder that is no longer used; what cannot be removed now is tried again at the next start."""
-    shutil.rmtree(folder, ignore_errors=True)
-    with suppress(OSError):
-        _distrust(folder).unlink()

@@ -7,10 +7,8 @@ a page; writers go one at a time.
 
 from __future__ import annotations
 
-import resource
-import sys
 import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,18 +17,18 @@ from typing import Self
 
 import numpy as np
 
-from smart_demo.errors import LibraryError, TokenFileDamaged
-from smart_demo.store import durable, sidecar
-from smart_demo.store.catalogue import Catalogue, View
+from smart_demo.errors import LibraryError, StorageFull, TokenFileDamaged
+from smart_demo.store import durable, judged, maps, sidecar
+from smart_demo.store.catalogue import Catalogue
 from smart_demo.store.index import PageIndex
 from smart_demo.store.lock import FolderLock
 from smart_demo.store.mirror import Mirror
+from smart_demo.store.reading import Reader
 from smart_demo.store.sidecar import Scan, Sidecar
-from smart_demo.store.tokenfile import Body
-from smart_demo.types import Floats, Page, PageEncoding, PageId, Scope, StoredPage, TokenCodes
+from smart_demo.store.usage import Visitor, by_age, is_visitor
+from smart_demo.types import SAMPLES, Floats, Page, PageEncoding, PageId, Scope, StoredPage, TokenCodes
 
-_MAPS = 4_096
-"""Token files that stay mapped between searches, where the system allows so many open files."""
+Admit = Callable[[StoredPage], None]
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,15 +50,17 @@ class Library:
     def __init__(self, files: Sidecar, found: Scan, mirror: Mirror, lock: FolderLock, codec: str) -> None:
         """Use `open`."""
         self._files = files
-        self._catalogue = Catalogue(found.heads, maps=_allow_many_maps())
+        self._catalogue = Catalogue(found.heads, maps=maps.allow_many())
+        self._reader = Reader(files, self._catalogue, self._set_aside)
         self._mirror = mirror
         self._lock = lock
         self._codec = codec
-        self._damaged = found.damaged
+        self._damaged: list[tuple[Scope | None, str]] = [(None, told) for told in found.damaged]
         self._swept = found.swept
+        self._compacting = threading.Lock()
+        """Taken before `_writing`, where both are."""
         self._writing = threading.RLock()
-        self._stacking = threading.Lock()
-        self._closed = False
+        self._closing = self._closed = False
 
     @classmethod
     def open(cls, data_dir: Path, index_dir: Path, codec: str = "int8", candidates: int = 100) -> Self:
@@ -73,8 +73,9 @@ class Library:
             with durable.storage_errors(f"use {data_dir}"):
                 files = Sidecar(data_dir)
             found = files.scan()
+            found.swept += judged.sweep(data_dir)
             with durable.storage_errors(f"use {index_dir}"):
-                mirror = Mirror(PageIndex(index_dir, candidates))
+                mirror = Mirror(PageIndex.open(index_dir, candidates))
             library = cls(files, found, mirror, lock, codec)
             mirror.reconcile(library._catalogue.all())
             library.flush()
@@ -83,10 +84,13 @@ class Library:
             raise
         return library
 
-    def add(self, scope: Scope, page: Page, encoding: PageEncoding, seconds: float = 0.0) -> StoredPage:
+    def add(
+        self, scope: Scope, page: Page, encoding: PageEncoding, seconds: float = 0.0, admit: Admit = lambda _: None
+    ) -> StoredPage:
         """Keep one page; when this returns it survives a crash. A page that is there already is left as it is.
 
-        `seconds` is what it took so far, 0 where nobody measured.
+        `seconds` is what it took so far, 0 where nobody measured. `admit` is asked just before the commit, while
+        nobody else may write; what it raises keeps the page out.
         StorageFull or LibraryError where the disk refuses: the page is then not there. Chroma learns at `flush`.
         """
         key = (scope, encoding.encoder, page.id)
@@ -96,6 +100,7 @@ class Library:
         with self._changing():
             if known := self._catalogue.get(key):
                 return known.page
+            admit(prepared.page)
             head = self._files.commit(prepared)
             self._mirror.expect(head.page)
             self._catalogue.add(head)
@@ -104,7 +109,7 @@ class Library:
     def flush(self) -> None:
         """Tell Chroma of the pages added since the last flush. Its trouble is reported, never raised."""
         with self._changing():
-            self._mirror.flush(self._vector)
+            self._mirror.flush(self._reader.vector)
 
     def remove(self, scope: Scope, file: str) -> int:
         """Remove every page of a file from one scope, under every encoder. Bytes freed; 0 if it was not there.
@@ -114,14 +119,57 @@ class Library:
         PageId(file, 1)
         with self._changing():
             pages = [page for page in self._catalogue.all() if (page.scope, page.id.file) == (scope, file)]
-            try:
-                self._files.remove(pages)
-            finally:  # what the disk says is true, also after half of it failed
-                gone = [page for page in pages if not self._files.path(page).exists()]
-                self._catalogue.drop(gone)
-                self._mirror.forget(gone)
+            freed = self._take_out(pages)
             self._files.forget_damaged(scope, file)
-        return sum(page.bytes for page in gone)
+        return freed
+
+    def forget(self, scope: Scope) -> int:
+        """Delete everything of a scope: pages under every encoder, what was set aside, judgements. Bytes freed.
+
+        Chroma keeps bytes of its rows until `compact`. ValueError for the samples, which are everybody's.
+        """
+        if scope == SAMPLES:
+            raise ValueError("the samples are not forgotten")
+        with self._changing():
+            freed = self._take_out([page for page in self._catalogue.all() if page.scope == scope])
+            self._catalogue.forget(scope)
+            self._damaged = [told for told in self._damaged if told[0] != scope]
+            return freed + self._files.forget(scope) + judged.forget(self._files.data_dir, scope)
+
+    def expire(self, visitor: Visitor) -> int | None:
+        """Delete everything of a visitor, unless something came since they were looked at: then None."""
+        with self._changing():
+            if visitor not in self.visitors():
+                return None
+            return self.forget(visitor.scope)
+
+    def compact(self) -> bool:
+        """Build Chroma's folder anew where that frees what it keeps of deleted rows, or heals it. Whether it did.
+
+        Others search and write meanwhile. Trouble is reported, never raised.
+        """
+        with self._compacting:
+            pages = self._catalogue.all()
+            if not self._mirror.is_wasteful(len(pages)):
+                return False
+            try:
+                fresh = self._mirror.beside(len(pages))
+            except (OSError, StorageFull):
+                return False
+            try:
+                self._fill(fresh)
+                with self._changing():
+                    self._fill(fresh)  # with what came and went meanwhile
+                    if fresh.healthy and not self._closing:
+                        fresh, self._mirror = self._mirror, fresh
+                        return True
+            finally:
+                fresh.discard()
+            return False
+
+    def _fill(self, mirror: Mirror) -> None:
+        mirror.reconcile(self._catalogue.all())
+        mirror.flush(self._reader.vector, goes_on=lambda: not self._closing)
 
     def pages(self, scopes: Sequence[Scope], encoder: str) -> tuple[StoredPage, ...]:
         """Pages of these scopes under one encoder, by scope, document name, file and number."""
@@ -129,6 +177,33 @@ class Library:
 
     def __contains__(self, page: StoredPage) -> bool:
         return page in self._catalogue
+
+    def tally(self, scope: Scope) -> tuple[int, int]:
+        """(pages, bytes on disk) of a scope; a page of several encoders is one page, and the bytes of all of them."""
+        return self._catalogue.tally(scope)
+
+    def numbers(self, scope: Scope, file: str) -> set[int]:
+        """Numbers of a document's pages that are there, under whatever encoder."""
+        return self._catalogue.numbers(scope, file)
+
+    def bytes_of_visitors(self) -> int:
+        """Bytes on disk of all visitors' pages."""
+        return sum(size for scope, size in self._catalogue.bytes_by_scope().items() if is_visitor(scope))
+
+    def judged_by_visitors(self) -> dict[Scope, int]:
+        """Bytes on disk of each visitor's judgements."""
+        return {scope: one.bytes for scope, one in judged.judged(self._files.data_dir).items() if is_visitor(scope)}
+
+    def visitors(self) -> tuple[Visitor, ...]:
+        """Every visitor of whom something is kept, the one unchanged for longest first."""
+        bodies = [(page.scope, page.bytes, page.added) for page in self._catalogue.all()]
+        bodies += [(scope, one.bytes, one.changed) for scope, one in judged.judged(self._files.data_dir).items()]
+        return by_age(bodies)
+
+    def drop_damaged(self, before: float) -> int:
+        """Delete visitors' damaged files that were written before a time in seconds. How many."""
+        with self._changing():
+            return sum(self._files.drop_damaged(one, before) for one in self._files.damaged_scopes() if is_visitor(one))
 
     def holds(self, scope: Scope) -> bool:
         """Whether a scope has any page, under whatever encoder."""
@@ -140,14 +215,7 @@ class Library:
 
     def pooled(self, scopes: Sequence[Scope], encoder: str) -> tuple[tuple[StoredPage, ...], Floats]:
         """`pages` and their pooled vectors (N, P), from the files. Kept until a page comes or goes; read-only."""
-        with self._stacking:
-            view = self._catalogue.view(scopes, encoder)
-            while view.pooled is None:
-                view.pooled = self._stack(view)
-                view.earlier = None
-                if view.pooled is None:
-                    view = self._catalogue.view(scopes, encoder)
-            return view.pages, view.pooled
+        return self._reader.matrix(scopes, encoder)
 
     def nearest(self, scopes: Sequence[Scope], encoder: str, vector: Floats, count: int) -> list[tuple[Scope, PageId]]:
         """The `count` pages, or all if they are fewer, whose pooled vectors lie nearest to `vector` (P,).
@@ -169,24 +237,19 @@ class Library:
         The arrays are shared: do not write into them. Hold a few thousand at most: each map holds an open file.
         TokenFileDamaged if the file cannot prove itself: the page is then set aside. LibraryError once it was removed.
         """
-        return self._body(page).codes
+        return self._reader.body(page).codes
 
     def encoding(self, page: StoredPage) -> PageEncoding:
         """What the backbone made of the page, decoded: states are off by what the codec says, boxes by 2^-17."""
-        body = self._body(page)
-        with self._reading(page):
-            pooled = self._files.pooled(page)
-        return PageEncoding(page.id, page.encoder, pooled, body.codes.states(), body.kinds, body.place)
+        return self._reader.encoding(page)
 
     def picture(self, page: StoredPage) -> bytes:
         """WebP, at most 1,600 pixels long. LibraryError once the page was removed."""
-        with self._reading(page):
-            return self._files.picture(page)
+        return self._reader.picture(page)
 
     def thumbnail(self, page: StoredPage) -> bytes:
         """WebP, at most 360 pixels wide. LibraryError once the page was removed."""
-        with self._reading(page):
-            return self._files.thumbnail(page)
+        return self._reader.thumbnail(page)
 
     @property
     def generation(self) -> int:
@@ -196,11 +259,14 @@ class Library:
     @property
     def report(self) -> LibraryReport:
         """How things stand now."""
-        return LibraryReport(len(self._catalogue), tuple(self._damaged), self._swept, self._mirror.state)
+        return LibraryReport(
+            len(self._catalogue), tuple(told for _, told in self._damaged), self._swept, self._mirror.state
+        )
 
     def close(self) -> None:
         """Finish the index and let other processes in. Closing twice is fine."""
-        with self._writing:
+        self._closing = True
+        with self._compacting, self._writing:
             if self._closed:
                 return
             self.flush()
@@ -223,58 +289,15 @@ class Library:
                 raise LibraryError("The library is closed.")
             yield
 
-    @contextmanager
-    def _reading(self, page: StoredPage) -> Iterator[None]:
-        """Turn a file that is gone, damaged or unreadable into what the caller should know."""
-        name = f"page {page.number} of {page.document}"
-        with durable.storage_errors(f"read {name}"):
-            try:
-                yield
-            except FileNotFoundError:
-                if self._files.path(page).exists():
-                    raise LibraryError(f"A picture of {name} is missing.") from None
-                self._catalogue.drop([page])
-                raise _gone(page) from None
-            except TokenFileDamaged as error:
-                self._set_aside(page, error)
-                raise
-
-    def _body(self, page: StoredPage) -> Body:
-        head = self._catalogue.get((page.scope, page.encoder, page.id))
-        if head is None:
-            raise _gone(page)
-        if (mapped := self._catalogue.body(head)) is not None:
-            return mapped
-        with self._reading(page):
-            body = self._files.body(head, proven=self._catalogue.is_proven(head))
-        self._catalogue.keep(head, body)
-        return body
-
-    def _vector(self, page: StoredPage) -> Floats | None:
-        """Pooled vector (P,); None if the page turns out to be gone or damaged."""
+    def _take_out(self, pages: Sequence[StoredPage]) -> int:
+        """Unlist pages and delete their files. Bytes freed."""
         try:
-            with self._reading(page):
-                return self._files.pooled(page)
-        except LibraryError:
-            return None
-
-    def _stack(self, view: View) -> Floats | None:
-        """(N, P) pooled vectors, or None if a page went away meanwhile: the caller looks again."""
-        known = {}
-        if view.earlier is not None and view.earlier.pooled is not None:
-            known = dict(zip(view.earlier.pages, view.earlier.pooled, strict=True))
-        vectors = []
-        for page in view.pages:
-            try:
-                with self._reading(page):
-                    vectors.append(known[page] if page in known else self._files.pooled(page))
-            except LibraryError:
-                if page in self._catalogue:
-                    raise  # its file cannot be read at all: looking again would not end
-                return None
-        matrix = np.stack(vectors) if vectors else np.zeros((0, 0), np.float32)
-        matrix.flags.writeable = False
-        return matrix
+            self._files.remove(pages)
+        finally:  # what the disk says is true, also after half of it failed
+            gone = [page for page in pages if not self._files.path(page).exists()]
+            self._catalogue.drop(gone)
+            self._mirror.forget(gone)
+        return sum(page.bytes for page in gone)
 
     def _set_aside(self, page: StoredPage, error: TokenFileDamaged) -> None:
         with self._writing:
@@ -282,22 +305,5 @@ class Library:
                 return
             self._catalogue.drop([page])
             self._mirror.forget([page])
-            self._damaged.append(f"{page.document}: {error.sentence}")
+            self._damaged.append((page.scope, f"{page.document}: {error.sentence}"))
             self._files.set_aside(self._files.path(page))
-
-
-def _gone(page: StoredPage) -> LibraryError:
-    return LibraryError(f"Page {page.number} of {page.document} is no longer in the library.")
-
-
-def _allow_many_maps() -> int:
-    """How many token files may stay mapped: each holds an open file, of which many systems allow 1,024 at first.
-
-    Lifts this process's own limit as far as it may; three files in four are left to everybody else.
-    """
-    limits, wanted = resource.getrlimit(resource.RLIMIT_NOFILE), 4 * _MAPS
-    soft, hard = (sys.maxsize if limit == resource.RLIM_INFINITY else limit for limit in limits)
-    if soft < wanted <= hard:
-        resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, limits[1]))
-        soft = wanted
-    return min(_MAPS, soft // 4)

@@ -50,12 +50,19 @@ class Mirror:
         """A page was committed; Chroma learns of it at the next flush."""
         self._pending[key_of(page)] = page
 
-    def flush(self, vector_of: Callable[[StoredPage], Floats | None]) -> None:
-        """Tell Chroma of the expected pages, in batches. A page without a vector is gone and no longer expected."""
+    def flush(
+        self, vector_of: Callable[[StoredPage], Floats | None], goes_on: Callable[[], bool] = lambda: True
+    ) -> None:
+        """Tell Chroma of the expected pages, in batches. A page without a vector is gone and no longer expected.
+
+        Ends before the next batch where it is not to go on.
+        """
         with suppress(IndexUnhealthy):
             for encoder in sorted({page.encoder for page in self._pending.values()}):
                 waiting = [page for page in self._pending.values() if page.encoder == encoder]
                 for start in range(0, len(waiting), _BATCH):
+                    if not goes_on():
+                        return
                     self._tell(encoder, waiting[start : start + _BATCH], vector_of)
 
     def forget(self, pages: Iterable[StoredPage]) -> None:
@@ -79,6 +86,25 @@ class Mirror:
             if len(found) == count and view.keys.issuperset(found):
                 return found
         return None
+
+    def is_wasteful(self, pages: int) -> bool:
+        """Whether Chroma's folder is worth building anew, where the library has so many pages."""
+        return self._index.is_wasteful(pages)
+
+    def beside(self, pages: int) -> Mirror:
+        """Another one over a fresh folder with room for so many pages, of which it knows none yet. StorageFull or
+        OSError if it cannot be made.
+        """
+        return Mirror(self._index.beside(pages))
+
+    def discard(self) -> None:
+        """Let go of Chroma and delete its folder."""
+        self._index.discard()
+
+    @property
+    def healthy(self) -> bool:
+        """Whether Chroma is asked at all."""
+        return not self._index.trouble
 
     def close(self) -> None:
         """Let go of Chroma."""

@@ -21,7 +21,7 @@ from pathlib import Path
 import numpy as np
 
 from smart_demo.errors import LibraryError, TokenFileDamaged
-from smart_demo.store import codecs, durable, pictures, tokenfile
+from smart_demo.store import codecs, durable, pictures, tokenfile, trees
 from smart_demo.store.tokenfile import Body, Head
 from smart_demo.types import Floats, Page, PageEncoding, Scope, StoredPage
 
@@ -84,6 +84,7 @@ class Sidecar:
     """Token files and pictures under one data folder. One writer at a time; any number of readers."""
 
     def __init__(self, data_dir: Path) -> None:
+        self.data_dir = data_dir
         self._tokens = data_dir / "tokens"
         self._damaged = data_dir / "damaged"
         durable.make_folder(self._tokens)
@@ -122,6 +123,23 @@ class Sidecar:
         """Unlink what was set aside of one document: who deletes a document deletes all its bytes."""
         with durable.storage_errors("remove the document"):
             durable.unlink(self._damaged.glob(f"{scope}/*/{file}-*"))
+            trees.drop_empty(self._damaged / str(scope))
+
+    def forget(self, scope: Scope) -> int:
+        """Delete whatever is left under a scope's name, listed or not. Bytes freed."""
+        with durable.storage_errors("delete the library"):
+            return sum(trees.remove(folder / str(scope)) for folder in (self._tokens, self._damaged))
+
+    def drop_damaged(self, scope: Scope, before: float) -> int:
+        """Delete what was set aside of a scope and was written before a time in seconds. How many files."""
+        with durable.storage_errors("delete damaged files"):
+            return trees.remove_old(self._damaged / str(scope), before)
+
+    def damaged_scopes(self) -> list[Scope]:
+        """Scopes of which something is set aside."""
+        with suppress(OSError):
+            return [Scope(path.name) for path in self._damaged.iterdir()]
+        return []
 
     def pooled(self, page: StoredPage) -> Floats:
         """(P,) pooled vector, proven. TokenFileDamaged, or FileNotFoundError once the page was removed."""
@@ -145,6 +163,8 @@ class Sidecar:
         with durable.storage_errors("read the library"):
             for folder in sorted(_subfolders(self._tokens, depth=3)):
                 self._scan_folder(folder, found)
+            for folder in sorted(_subfolders(self._tokens, depth=1)):
+                trees.drop_empty(folder)  # killed between making a folder and its first page
         return found
 
     def set_aside(self, page_file: Path) -> None:

@@ -1,9 +1,108 @@
+"""How much room a library takes, and in which words it takes no more. Pure: it is told what is there."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterable
 from dataclasses import dataclass
+
+from smart_demo.config import Quotas
+from smart_demo.errors import NoRoom
+from smart_demo.types import SAMPLES, Scope
+
+VISITOR = "visitor-"
+"""How the scope of a visitor's library begins."""
+_DELETE = "Delete something first."
+
+
+def is_visitor(scope: Scope) -> bool:
+    """Whether a scope is one visitor's of a public page."""
+    return scope.name.startswith(VISITOR)
 
 
 @dataclass(frozen=True, slots=True)
 class Usage:
+    """The room that one library takes, and may take."""
+
     pages: int
+    """Each counts once, by however many encoders it was encoded."""
     bytes: int
+    """On disk: token files, pictures and thumbnails, of all encoders."""
     pages_limit: int
     bytes_limit: int
+    """Both are sys.maxsize for the samples, which are not limited."""
+
+
+@dataclass(frozen=True, slots=True)
+class Room:
+    """What one library may still take. All methods raise NoRoom, which says the limit and what to do."""
+
+    usage: Usage
+    visitors: int
+    """Bytes of all visitors' libraries and judgements; 0 where the library is not one of them."""
+    quotas: Quotas
+
+    def check_file(self, name: str, pages: int) -> None:
+        """Before anything is rendered: whether so many pages of a document, not here before, may come."""
+        left = max(0, self.usage.pages_limit - self.usage.pages)
+        if pages > left:
+            room = f"has room for {left:,} more of {self.usage.pages_limit:,}" if left else f"is {self._full}"
+            raise NoRoom(f"{name} has {pages:,} page{'' if pages == 1 else 's'}; your library {room}.", _DELETE)
+        self.check_page(0, new=0)
+
+    def check_page(self, size: int, *, new: int = 1) -> None:
+        """Whether one page of so many bytes may come; `new` is 0 for one that is here under another encoder."""
+        if self.usage.pages + new > self.usage.pages_limit:
+            raise NoRoom(f"Your library is {self._full}.", _DELETE)
+        limit = self.usage.bytes_limit
+        if self.usage.bytes + max(size, 1) > limit:
+            raise NoRoom(
+                f"Your library is full: it takes {megabytes(self.usage.bytes)} of {megabytes(limit)}.", _DELETE
+            )
+        if self.visitors + max(size, 1) > self.quotas.total_bytes:
+            raise NoRoom(
+                f"The libraries of all visitors together may take {megabytes(self.quotas.total_bytes)}, and they do.",
+                f"Each goes {self.quotas.keep_hours} hours after its last change: try again later, or run the demo on "
+                "your own machine.",
+            )
+
+    @property
+    def _full(self) -> str:
+        return f"full: it has {self.usage.pages:,} of {self.usage.pages_limit:,} pages"
+
+
+@dataclass(frozen=True, slots=True)
+class Visitor:
+    """What is kept of one visitor."""
+
+    scope: Scope
+    bytes: int
+    """On disk: pages and judgements."""
+    changed: float
+    """When something last came, in seconds of the epoch."""
+
+
+def by_age(kept: Iterable[tuple[Scope, int, float]]) -> tuple[Visitor, ...]:
+    """Visitors of (scope, bytes, time) of whatever is kept of them, the one unchanged for longest first."""
+    found: dict[Scope, Visitor] = {}
+    for scope, size, time in kept:
+        if is_visitor(scope):
+            one = found.get(scope, Visitor(scope, 0, time))
+            found[scope] = Visitor(scope, one.bytes + size, max(one.changed, time))
+    return tuple(sorted(found.values(), key=lambda one: (one.changed, one.scope.name)))
+
+
+def measured(scope: Scope, pages: int, size: int, quotas: Quotas) -> Usage:
+    """What a library takes beside what it may take."""
+    if scope == SAMPLES:
+        return Usage(pages, size, sys.maxsize, sys.maxsize)
+    return Usage(pages, size, quotas.library_pages, quotas.library_bytes)
+
+
+def megabytes(size: int) -> str:
+    """Bytes for people.
+
+    >>> megabytes(500 * 2**20), megabytes(300_000)
+    ('500 MB', '0.3 MB')
+    """
+    return f"{size / 2**20:,.0f} MB" if size >= 10 * 2**20 else f"{size / 2**20:,.1f} MB"

@@ -8,6 +8,7 @@ from pathlib import Path
 import gradio as gr
 
 from smart_demo.engine import Engine
+from smart_demo.janitor import Janitor
 from smart_demo.types import SAMPLES, Counted, Reduce
 from smart_demo.ui import frame, library_panel, results, theme
 from smart_demo.ui.asking import ON_SAMPLES, Asked, asked, asked_again, asked_by
@@ -250,8 +251,8 @@ def _strings(given: object, count: int) -> tuple[str, ...]:
     return ("",) * count
 
 
-def build_app(engine: Engine, preparation: Preparation) -> gr.Blocks:
-    """The page around an engine. `preparation` may be running or not."""
+def build_app(engine: Engine, preparation: Preparation, janitor: Janitor | None = None) -> gr.Blocks:
+    """The page around an engine. `preparation` and `janitor` may be running or not."""
     uploads = Uploads(engine.add, engine.settings.limits.files, engine.settings.quotas.waiting)
     handlers = Handlers(engine, uploads, preparation)
 
@@ -289,7 +290,7 @@ def build_app(engine: Engine, preparation: Preparation) -> gr.Blocks:
     def grade(wanted: object) -> dict[str, object]:
         return voting.grade(wanted)
 
-    forgetting = Forgetting(judging, lists)
+    forgetting = Forgetting(judging, lists, janitor or Janitor(engine))
 
     def forget(wanted: object) -> dict[str, object]:
         return forgetting.forget(wanted)

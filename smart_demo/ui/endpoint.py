@@ -12,7 +12,7 @@ import gradio as gr
 
 from smart_demo.errors import InputRefused, LibraryError, QueryRefused, SmartError
 from smart_demo.report import as_dict
-from smart_demo.retrieval import MAX_QUERY, MAX_TOP
+from smart_demo.retrieval import MAX_TOP
 from smart_demo.types import POOLED, SAMPLES, SMART, Query, Scope
 from smart_demo.ui.handlers import Handlers
 
@@ -45,7 +45,7 @@ class Endpoint:
             top: How many pages to return in each ranking, 1 to 50.
         """  # noqa: D413 - as Gradio reads it to describe the tool
         try:
-            answer = self._search(_query(query), _top(top))
+            answer = self._search(self._query(query), _top(top))
             return cast(dict[str, Any], json.dumps(answer)) if _by_assistant(request) else answer
         except SmartError as error:
             _refuse(error.sentence)
@@ -63,6 +63,11 @@ class Endpoint:
         if scope == SAMPLES:
             self._expect_whole_samples()  # a page that proved damaged on the way is missing from the answer
         return as_dict(found)
+
+    def _query(self, text: object) -> Query:
+        if not isinstance(text, str) or not text.strip():
+            raise QueryRefused("The query is empty.", "Give the words to look for.")
+        return Query(text)
 
     def _expect_whole_samples(self) -> None:
         samples, preparation = self._handlers.samples(), self._handlers.preparation
@@ -95,14 +100,6 @@ class Endpoint:
 def _by_assistant(request: gr.Request | None) -> bool:
     """Whether Gradio asks for its MCP tool. It hands the answer on as `str` of it, which of an object is no JSON."""
     return request is not None and request.headers.get("x-gradio-user") == "mcp"
-
-
-def _query(text: object) -> Query:
-    if not isinstance(text, str) or not text.strip():
-        raise QueryRefused("The query is empty.", "Give the words to look for.")
-    if len(text) > MAX_QUERY:
-        raise QueryRefused(f"The query has {len(text):,} characters.", f"At most {MAX_QUERY:,} are taken.")
-    return Query(text)
 
 
 def _top(number: object) -> int:

@@ -16,6 +16,7 @@ def environment_card(found: Environment, warnings: Sequence[str]) -> str:
         "Model": found.name,
         "Form": found.model,
         "Revision": found.revision,
+        "Held to": found.held_to,
         "Fingerprint": found.fingerprint,
         "Number format": found.dtype,
         "Device": found.device,

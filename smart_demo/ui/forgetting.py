@@ -1,19 +1,31 @@
-"""Delete everything of mine: documents, judgements, lists, pictures, all at once."""
+"""Delete everything of mine: documents, judgements, lists, pictures. Whom the janitor forgets is forgotten here, too."""
 
 from __future__ import annotations
 
+from pathlib import Path
+
+from gradio.utils import get_upload_folder
+
 from smart_demo.errors import InputRefused
+from smart_demo.janitor import Janitor
+from smart_demo.leftovers import sweep
+from smart_demo.types import Scope
 from smart_demo.ui.judging import Judging
 from smart_demo.ui.query_lists import QueryLists
 from smart_demo.ui.replies import answered
 from smart_demo.ui.wording import size
 
+UNCLAIMED = 3_600.0
+"""Seconds after which an uploaded file that nothing reads is deleted."""
+
 
 class Forgetting:
-    """Forgets whoever asks, everywhere this app keeps anything of anybody."""
+    """Forgets people everywhere this app keeps anything of anybody."""
 
-    def __init__(self, judging: Judging, lists: QueryLists) -> None:
-        self._judging, self._lists, self._handlers = judging, lists, judging.handlers
+    def __init__(self, judging: Judging, lists: QueryLists, janitor: Janitor) -> None:
+        """The janitor is told how to clear this app's folder of uploads, and whom to tell of those it forgot."""
+        self._judging, self._lists, self._handlers, self._janitor = judging, lists, judging.handlers, janitor
+        janitor.attend(self._sweep, self._let_go)
 
     def forget(self, wanted: object) -> dict[str, object]:
         """`done`, the sentence that says how much room that made; or a sentence why not."""
@@ -24,7 +36,18 @@ class Forgetting:
         own = self._handlers.own
         if own is None or not sure:
             raise InputRefused("Nothing was deleted.", "Reload the page and try again.")
-        self._lists.forget(own)
-        freed = self._handlers.forget()
-        self._judging.forget(own)
+        self._handlers.uploads.forget(own)
+        freed = self._handlers.engine.forget(own)
+        self._let_go(own)
+        self._janitor.wake()  # the index gives its bytes back behind the page
         return {"done": f"Everything of yours is deleted: {size(freed)} freed."}
+
+    def _let_go(self, owner: Scope) -> None:
+        """What is in memory of somebody whose files are gone."""
+        self._handlers.uploads.forget(owner)
+        self._handlers.pictures.forget(owner)
+        self._lists.forget(owner)
+        self._judging.forget(owner)
+
+    def _sweep(self, _: float) -> int:
+        return sweep(Path(get_upload_folder()), UNCLAIMED, self._handlers.uploads.on_their_way())

@@ -269,15 +269,6 @@ class Handlers:
         if (own := self.own) is not None:
             self.uploads.cancel(own)
 
-    def forget(self) -> int:
-        """Delete one's own documents, the pictures one asked with and the list of what one uploaded. Bytes freed."""
-        own = self.own
-        if own is None:
-            raise InputRefused("There is nothing of yours here.")
-        self.uploads.forget(own)
-        self.pictures.forget(own)
-        return self.engine.forget(own)
-
     def delete(self, file: object) -> str:
         """Remove one of one's own documents; the sentence that says how much room that made."""
         own = self.own

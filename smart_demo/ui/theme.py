@@ -15,6 +15,8 @@ from starlette.middleware import Middleware
 from smart_demo.config import Settings
 from smart_demo.environment import has_mcp
 from smart_demo.ui.addresses import PageLinks
+from smart_demo.ui.gate import Gate
+from smart_demo.ui.headers import Headers
 
 HERE = Path(__file__).resolve().parent
 PARTS = ("page", "explain", "stories", "pair", "region", "picture", "hood", "export", "judge", "board", "queries")
@@ -122,6 +124,12 @@ def _read(file: str) -> str:
     return (HERE / file).read_text(encoding="utf-8")
 
 
+def middleware(settings: Settings) -> list[Middleware]:
+    """What stands around Gradio, outermost first."""
+    on_space = gr.utils.get_space() is not None
+    return [Middleware(Headers, on_space=on_space), Middleware(Gate, settings=settings), Middleware(PageLinks)]
+
+
 def launch_options(settings: Settings) -> dict[str, Any]:
     """Arguments of `Blocks.launch`. Address and port are left to Gradio's own variables."""
     # Ours is the limit that speaks in words; Gradio's stands far behind it against what no one means to send.
@@ -140,6 +148,6 @@ def launch_options(settings: Settings) -> dict[str, Any]:
         "allowed_paths": [],
         "max_file_size": largest,
         "state_session_capacity": 500,
-        "app_kwargs": {"middleware": [Middleware(PageLinks)]},
+        "app_kwargs": {"middleware": middleware(settings)},
         "mcp_server": has_mcp(),
     }

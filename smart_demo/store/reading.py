@@ -1,0 +1,115 @@
+"""What is read of pages, from files that may be gone or prove damaged at any moment."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+
+import numpy as np
+
+from smart_demo.errors import LibraryError, TokenFileDamaged
+from smart_demo.store import durable
+from smart_demo.store.catalogue import Catalogue, View
+from smart_demo.store.sidecar import Sidecar
+from smart_demo.store.tokenfile import Body
+from smart_demo.types import Floats, PageEncoding, Scope, StoredPage
+
+
+class Reader:
+    """Reads listed pages. One whose file is gone leaves the catalogue; a damaged one is handed to `set_aside`.
+
+    Every method raises LibraryError for a page that is no longer there and TokenFileDamaged for a damaged one.
+    """
+
+    def __init__(
+        self, files: Sidecar, catalogue: Catalogue, set_aside: Callable[[StoredPage, TokenFileDamaged], None]
+    ) -> None:
+        self._files, self._catalogue, self._set_aside = files, catalogue, set_aside
+        self._stacking = threading.Lock()
+
+    def body(self, page: StoredPage) -> Body:
+        """Token states and what is known of each, mapped and proven on first use."""
+        head = self._catalogue.get((page.scope, page.encoder, page.id))
+        if head is None:
+            raise _gone(page)
+        if (mapped := self._catalogue.body(head)) is not None:
+            return mapped
+        with self._reading(page):
+            body = self._files.body(head, proven=self._catalogue.is_proven(head))
+        self._catalogue.keep(head, body)
+        return body
+
+    def encoding(self, page: StoredPage) -> PageEncoding:
+        """What the backbone made of the page, decoded."""
+        body = self.body(page)
+        with self._reading(page):
+            pooled = self._files.pooled(page)
+        return PageEncoding(page.id, page.encoder, pooled, body.codes.states(), body.kinds, body.place)
+
+    def picture(self, page: StoredPage) -> bytes:
+        """Its picture as WebP."""
+        with self._reading(page):
+            return self._files.picture(page)
+
+    def thumbnail(self, page: StoredPage) -> bytes:
+        """Its thumbnail as WebP."""
+        with self._reading(page):
+            return self._files.thumbnail(page)
+
+    def vector(self, page: StoredPage) -> Floats | None:
+        """Pooled vector (P,); None if the page turns out to be gone or damaged."""
+        try:
+            with self._reading(page):
+                return self._files.pooled(page)
+        except LibraryError:
+            return None
+
+    def matrix(self, scopes: Sequence[Scope], encoder: str) -> tuple[tuple[StoredPage, ...], Floats]:
+        """Pages of these scopes and their pooled vectors (N, P). Kept until a page comes or goes; read-only."""
+        with self._stacking:
+            view = self._catalogue.view(scopes, encoder)
+            while view.pooled is None:
+                view.pooled = self._stack(view)
+                view.earlier = None
+                if view.pooled is None:
+                    view = self._catalogue.view(scopes, encoder)
+            return view.pages, view.pooled
+
+    @contextmanager
+    def _reading(self, page: StoredPage) -> Iterator[None]:
+        """Turn a file that is gone, damaged or unreadable into what the caller should know."""
+        name = f"page {page.number} of {page.document}"
+        with durable.storage_errors(f"read {name}"):
+            try:
+                yield
+            except FileNotFoundError:
+                if self._files.path(page).exists():
+                    raise LibraryError(f"A picture of {name} is missing.") from None
+                self._catalogue.drop([page])
+                raise _gone(page) from None
+            except TokenFileDamaged as error:
+                self._set_aside(page, error)
+                raise
+
+    def _stack(self, view: View) -> Floats | None:
+        """(N, P) pooled vectors, or None if a page went away meanwhile: the caller looks again."""
+        known = {}
+        if view.earlier is not None and view.earlier.pooled is not None:
+            known = dict(zip(view.earlier.pages, view.earlier.pooled, strict=True))
+        vectors = []
+        for page in view.pages:
+            try:
+                with self._reading(page):
+                    vectors.append(known[page] if page in known else self._files.pooled(page))
+            except LibraryError:
+                if page in self._catalogue:
+                    raise  # its file cannot be read at all: looking again would not end
+                return None
+        matrix = np.stack(vectors) if vectors else np.zeros((0, 0), np.float32)
+        matrix.flags.writeable = False
+        return matrix
+
+
+def _gone(page: StoredPage) -> LibraryError:
+    return LibraryError(f"Page {page.number} of {page.document} is no longer in the library.")

@@ -1,0 +1,135 @@
+"""What comes in: the one place that every request passes before Gradio sees it.
+
+Gradio opens many ways that this page does not need: it fetches any address for anyone, hands out every upload to
+whoever knows its path, takes recordings, runs functions past the queue. So what the page, its clients and its tool ask
+for is listed, and all else does not exist here. Bodies are bounded as they come, whether their length is given or not.
+"""
+
+from __future__ import annotations
+
+import logging
+import re
+from collections.abc import MutableMapping
+from pathlib import Path
+from typing import Any
+
+from gradio.utils import get_upload_folder
+from starlette.responses import JSONResponse, PlainTextResponse
+from starlette.types import ASGIApp, Receive, Scope, Send
+
+from smart_demo.config import Settings
+from smart_demo.ui.arrivals import Arrival, Room
+from smart_demo.ui.boards import most_bytes
+from smart_demo.ui.bodies import Refused, drain, header, length, whole
+from smart_demo.ui.elsewhere import lock
+from smart_demo.ui.wording import count
+
+log = logging.getLogger(__name__)
+UPLOAD = "/gradio_api/upload"
+OPEN = re.compile(
+    r"/?|/(?:config|theme\.css|favicon\.ico|robots\.txt|manifest\.json|pwa_icon)/?"
+    r"|/(?:static|assets|svelte)/.+"
+    r"|/gradio_api/(?:info|openapi\.json|app_id|startup-events|theme\.css|upload|upload_progress|component_server"
+    r"|cancel|reset|queue/(?:join|data|status))/?"
+    r"|/gradio_api/(?:heartbeat/[^/]+|call/.+|mcp(?:/.*)?)",
+    re.DOTALL,
+)
+"""Paths that are passed on: the page's own, those of Gradio's clients, and the tool's."""
+HANDED_OUT = re.compile(r"(?:/gradio_api)?/(?:file|proxy)\b", re.IGNORECASE)
+NO_FILES = "This page hands out no files and fetches none from elsewhere."
+BROKEN = "Something went wrong. The log of the demo says what happened."
+BODYLESS = frozenset({"GET", "HEAD", "OPTIONS"})
+
+
+class Gate:
+    """An ASGI application around another. What it refuses is told in one sentence and goes no further."""
+
+    def __init__(self, app: ASGIApp, settings: Settings) -> None:
+        self._app, self._settings = app, settings
+        lock()
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """One request, of whatever kind."""
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+        path = scope["path"].removeprefix(scope.get("root_path", ""))
+        answer = _Answer(send)
+        try:
+            _look_up(path)
+            await self._pass_on(path, scope, receive, answer)
+        except Refused as refused:
+            await _tell(path, refused)(scope, receive, send)
+        except Exception:
+            if answer.begun:
+                raise
+            log.exception("a request failed")
+            await _tell(path, Refused(500, BROKEN))(scope, receive, send)
+
+    async def _pass_on(self, path: str, scope: Scope, receive: Receive, answer: _Answer) -> None:
+        if path.rstrip("/") == UPLOAD and scope["method"] not in BODYLESS:
+            await self._upload(scope, receive, answer)
+        elif scope["method"] not in BODYLESS:
+            await self._app(scope, await whole(scope, receive), answer)
+        else:
+            await self._app(scope, receive, answer)
+
+    async def _upload(self, scope: Scope, receive: Receive, answer: _Answer) -> None:
+        """Pass it on as it comes; what Gradio says of one that was cut off is not what the visitor is told."""
+        try:
+            if not self._settings.uploads:
+                raise Refused(403, "This page takes no uploads.")
+            room = room_for(self._settings)
+            if length(scope) > room.octets:
+                raise Refused(413, room.said)
+            arrival = Arrival(receive, header(scope, b"content-type"), room)
+        except Refused:
+            await drain(receive)
+            raise
+        answer.arrival = arrival
+        await self._app(scope, arrival.receive, answer)
+        if arrival.refused is not None:
+            raise arrival.refused
+
+
+class _Answer:
+    """Where an answer goes, and whether it has begun to. To an upload that was cut off none goes."""
+
+    def __init__(self, send: Send) -> None:
+        self._send = send
+        self.begun = False
+        self.arrival: Arrival | None = None
+
+    async def __call__(self, message: MutableMapping[str, Any]) -> None:
+        if self.arrival is None or self.arrival.refused is None:
+            self.begun = True
+            await self._send(message)
+
+
+def room_for(settings: Settings) -> Room:
+    """The limits of uploads, from the settings; the folder is made where it is not there yet."""
+    limits, folder = settings.limits, Path(get_upload_folder())
+    folder.mkdir(parents=True, exist_ok=True)
+    together = limits.files * limits.file_bytes
+    each = f"{limits.file_bytes // 2**20} MB"
+    return Room(
+        folder=folder,
+        files=limits.files,
+        octets=max(together, most_bytes(private=not settings.public)) + 2**16,  # what frames the files in a form
+        lying=together + settings.quotas.waiting * limits.file_bytes,
+        said=f"At most {count(limits.files, 'file')} of {each} can be uploaded at once; add them in smaller parts.",
+    )
+
+
+def _look_up(path: str) -> None:
+    if HANDED_OUT.match(path):
+        raise Refused(403, NO_FILES)
+    if not OPEN.fullmatch(path):
+        raise Refused(404, "There is nothing at this address.")
+
+
+def _tell(path: str, refused: Refused) -> PlainTextResponse | JSONResponse:
+    """Gradio's scripts show the text of a refused upload, and elsewhere read `detail` or `error`."""
+    if path.rstrip("/") == UPLOAD:
+        return PlainTextResponse(refused.sentence, refused.status)
+    return JSONResponse({"detail": refused.sentence, "error": refused.sentence}, refused.status)

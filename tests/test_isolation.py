@@ -1,0 +1,242 @@
+"""A public page through the real server: what one visitor keeps, no other can list, search, open, explain or delete.
+
+Every event and every server function of the page is asked by a stranger who knows all the names there are: page ids,
+file hashes, the digest that names the owner on disk. The only thing a stranger does not know is the secret.
+"""
+
+import asyncio
+import json
+import re
+from types import SimpleNamespace
+
+import httpx
+import pytest
+from gradio_client import Client
+from mcp import ClientSession
+from mcp.client.streamable_http import streamablehttp_client
+
+from smart_demo.ui.asking import ON_BOTH, ON_MINE, ON_SAMPLES
+from smart_demo.ui.visit import HEADER, visitor_scope
+from tests.documents import write_pdf
+from tests.served_app import served_app
+from tests.visitor import API, EventFailed, Visitor
+
+NAME, SAID = "ledger-of-alice.pdf", "saffron"
+"""What only the owner may ever read: her document's name, a word on it that is never asked for."""
+
+
+@pytest.fixture(scope="module")
+def app(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("isolation")
+    samples = folder / "samples"
+    samples.mkdir()
+    write_pdf(samples / "tides.pdf", "tide tables of the harbour")
+    with served_app("words", samples, folder / "data", SMART_PUBLIC="on") as served:
+        yield served
+
+
+@pytest.fixture(scope="module")
+def alice(app, tmp_path_factory):
+    visitor = Visitor(app.url)
+    visitor.open()
+    folder = tmp_path_factory.mktemp("alice")
+    visitor.upload(write_pdf(folder / NAME, f"zanzibar cloves\n{SAID}", f"zanzibar nutmeg\n{SAID}"))
+    scope = visitor_scope(visitor.secret)
+    pages = app.engine.library.pages([scope], app.engine.backbone(scope).encoder.fingerprint)
+    assert len(pages) == 2
+    visitor.known = SimpleNamespace(scope=scope, pages=pages, file=pages[0].id.file)
+    yield visitor
+    visitor.close()
+
+
+@pytest.fixture
+def bob(app):
+    visitor = Visitor(app.url)
+    visitor.open()
+    yield visitor
+    visitor.close()
+
+
+def names_of_pages(alice):
+    """How a page may be called: as she calls it, and by the name that stands on disk."""
+    return [f"{scope}/{alice.known.pages[0].id}" for scope in ("local", alice.known.scope)]
+
+
+def questions(alice):
+    """What scripts of the page ask, about her pages."""
+    other = f"local/{alice.known.pages[1].id}"
+    for scope in (ON_MINE, ON_BOTH, str(alice.known.scope)):
+        yield {"text": "zanzibar", "scope": scope}
+    for page in names_of_pages(alice):
+        asked = {"text": "zanzibar", "scope": ON_MINE}
+        like = f"region:{page}:0.0000,0.0000,1.0000,1.0000"
+        yield {"asked": asked, "page": page, "other": other, "view": "query", "at": "http://127.0.0.1/"}
+        yield {"asked": asked | {"scope": ON_BOTH, "picture": like}, "page": page}
+        yield asked | {"picture": like}
+        yield page
+    yield {"owner": str(alice.known.scope).removeprefix("visitor-")}
+
+
+def functions(visitor):
+    """(component, server function) of the whole page."""
+    for one in visitor.components.values():
+        for name in one["props"].get("server_fns") or ():
+            yield one["props"]["elem_id"], name
+
+
+def told(alice, text):
+    """Whether an answer gives anything of hers away."""
+    return NAME in text or SAID in text or str(alice.known.scope) in text
+
+
+def ask_everything(visitor, alice):
+    """Raw answers of every server function to every question, by function."""
+    answers = {}
+    for elem_id, name in functions(visitor):
+        if name == "forget":
+            continue
+        body = {"component_id": visitor.component(elem_id), "fn_name": name, "session_hash": visitor.session}
+        for wanted in questions(alice):
+            said = visitor.http.post(f"{API}/component_server", json=body | {"data": wanted})
+            answers.setdefault(name, []).append(said.text)
+    return answers
+
+
+@pytest.fixture(scope="module")
+def hers(alice):
+    """What she herself is told."""
+    return ask_everything(alice, alice)
+
+
+def test_no_server_function_tells_a_stranger_anything_and_all_that_should_tell_the_owner(alice, bob, hers):
+    his = ask_everything(bob, alice)
+    assert {"picture", "explain", "overlay", "pair", "hood", "comparison"} <= hers.keys()
+    for name, answers in his.items():
+        assert not any(told(alice, text) for text in answers), name
+    for name in ("hood", "comparison"):
+        assert any(NAME in text for text in hers[name]), name
+    for name in ("picture", "explain", "overlay", "pair"):
+        assert any("sentence" not in json.loads(text) for text in hers[name]), name
+        assert all("sentence" in json.loads(text) for text in his[name]), name
+
+
+def test_no_event_of_the_page_tells_a_stranger_anything(alice, bob):
+    given = {"query": "zanzibar", "scope": ON_MINE}
+    page, owner = names_of_pages(alice)[1], str(alice.known.scope).removeprefix("visitor-")
+    everything = {"file": alice.known.file, "query": "zanzibar", "page": page, "box": [0, 0, 1, 1], "owner": owner}
+    asked = {"text": "zanzibar", "scope": ON_MINE}
+    data = [everything | asked | {"act": "look"}, {**everything, "page": page.replace(owner, "")}, asked, page]
+    for number, event in bob.events.items():
+        if not event["backend_fn"] or bob.component("upload") in event["inputs"]:
+            continue
+        for wanted in data:
+            try:
+                outputs = bob.do(number, wanted, **given)
+            except EventFailed as failed:
+                outputs = [str(failed)]
+            assert not told(alice, json.dumps(outputs)), (event["targets"], wanted)
+    alice.look()
+    assert NAME in alice.shown("documents"), "nothing that a stranger did deleted it"
+
+
+@pytest.mark.parametrize("scope", [ON_MINE, ON_BOTH, ON_SAMPLES])
+def test_a_search_finds_one_s_own_and_the_samples_and_nothing_else(alice, bob, scope):
+    assert (NAME in alice.search("zanzibar cloves", scope)) == (scope != ON_SAMPLES)
+    assert NAME not in bob.search("zanzibar cloves", scope)
+
+
+def test_the_owner_s_name_on_disk_never_leaves_the_server(alice, hers):
+    alice.open()
+    alice.search("zanzibar", ON_BOTH)
+    assert str(alice.known.scope) not in json.dumps(list(alice.state.values()), default=str)
+    assert not [text for texts in hers.values() for text in texts if str(alice.known.scope) in text]
+
+
+def by_program(app, secret):
+    headers = {HEADER: secret} if secret else {}
+    client = Client(app.url, headers=headers, verbose=False, analytics_enabled=False)
+    return json.dumps(client.predict(query="zanzibar cloves", top=50, api_name="/search"))
+
+
+def test_the_endpoint_answers_a_program_with_the_key_from_one_s_own_and_any_other_from_the_samples(app, alice):
+    assert NAME in by_program(app, alice.secret)
+    for other in ("", "5e" * 16, str(alice.known.scope).removeprefix("visitor-"), "local", alice.secret.upper()):
+        assert NAME not in by_program(app, other), other
+
+
+def test_an_assistant_without_the_key_sees_the_samples(app, alice):
+    async def talk(headers):
+        async with (
+            streamablehttp_client(f"{app.url}{API}/mcp/", headers=headers) as (reading, writing, _),
+            ClientSession(reading, writing) as session,
+        ):
+            await session.initialize()
+            return (await session.call_tool("search", {"query": "zanzibar"})).content[0].text
+
+    assert NAME not in asyncio.run(talk({}))
+    assert "tides.pdf" in asyncio.run(talk({}))
+    assert NAME not in asyncio.run(talk({HEADER: str(alice.known.scope).removeprefix("visitor-")}))
+
+
+def test_no_address_leads_to_a_file(app, alice, bob):
+    data = app.engine.settings.data_dir
+    files = [path for path in data.rglob("*") if path.is_file() and alice.known.file in path.name]
+    assert len(files) == 6, "token files, pictures and thumbnails of two pages"
+    for path in files:
+        for visitor in (alice, bob):
+            for address in (f"{API}/file={path}", f"/file={path}", f"{API}/file={path.relative_to(data)}"):
+                assert visitor.http.get(address).status_code in {403, 404, 405}, address
+
+
+def test_the_uploaded_copy_is_gone_and_cannot_be_fetched(alice, bob, tmp_path):
+    mine = write_pdf(tmp_path / "second-of-alice.pdf", "quinine")
+    (sent,) = alice.send(mine)
+    alice.do(alice.event("upload", "upload"), upload=[sent])
+    while "is-working" in alice.shown("arrivals") or "second" not in alice.shown("arrivals"):
+        alice.look()
+    assert alice.http.get(f"{API}/file={sent['path']}").status_code in {403, 404}
+    file = re.search(r'data-remove="([0-9a-f]{16})" data-name="second', alice.shown("documents"))[1]
+    bob.delete(file)
+    alice.look()
+    alice.open()
+    assert "second-of-alice" in alice.shown("documents")
+    alice.delete(file)
+    alice.open()
+    assert "second-of-alice" not in alice.shown("documents")
+
+
+def test_the_same_file_of_two_visitors_is_two_libraries(app, tmp_path):
+    one, two = Visitor(app.url), Visitor(app.url)
+    for visitor in (one, two):
+        visitor.open()
+        visitor.upload(write_pdf(tmp_path / "common.pdf", "ginger and mace"))
+        assert "common.pdf" in visitor.search("ginger", ON_MINE)
+    assert "freed" in one.forget()["done"]
+    one.open()
+    assert "common.pdf" not in one.search("ginger", ON_MINE)
+    two.open()
+    assert "common.pdf" in two.search("ginger", ON_MINE)
+    assert two.forget()["done"]
+
+
+def test_whoever_comes_back_with_the_key_finds_everything_again(app, alice):
+    again = Visitor(app.url, alice.secret)
+    again.open()
+    assert NAME in again.shown("documents")
+    again.close()
+
+
+@pytest.mark.parametrize(
+    "header", ["", "0" * 31, "0" * 33, "Z" * 32, "visitor-x", "../../etc", "0" * 32 + ",", "é" * 16]
+)
+def test_what_is_no_key_opens_nothing_and_may_add_nothing(app, header, tmp_path):
+    with httpx.Client(base_url=app.url, headers={HEADER: header.encode()}) as http:
+        visitor = Visitor(app.url, "")
+        visitor.http = http
+        visitor.open()
+        assert visitor.shown("documents") in {"", None}
+        before = app.engine.library.report.pages
+        visitor.do(visitor.event("upload", "upload"), upload=visitor.send(write_pdf(tmp_path / "x.pdf", "x")))
+        visitor.look()
+        assert app.engine.library.report.pages == before
+        assert set(visitor.forget()) == {"sentence"}
