@@ -7,7 +7,7 @@ export TOKENIZERS_PARALLELISM := false
 # Debian packages need root; sudo is used where there is one and we are not root.
 SUDO := $(shell [ "$$(id -u)" = 0 ] || command -v sudo)
 
-.PHONY: demo test check audit format samples sample-docs eval evidence bench install install-dev clean
+.PHONY: demo test check audit format samples sample-docs eval evidence bench load install install-dev clean
 .DEFAULT_GOAL := demo
 
 demo: install build/.samples  ## the app on http://127.0.0.1:7860, with the sample library ready
@@ -45,6 +45,9 @@ bench: install  ## what was promised, measured here; the figures go to build/ben
 evidence: export SMART_BACKBONE := $(or $(SMART_BACKBONE),minilm)
 evidence: install-dev  ## every figure of the README again, into build/; CRANFIELD=DIR for the texts too
 	$(PYTHON) -m smart_demo evidence --out build $(if $(CRANFIELD),--cranfield "$(CRANFIELD)")
+
+load: install-dev  ## MINUTES=10 VISITORS=20 SEED=N: visitors at once against the real server; figures in build/load.json
+	$(PYTHON) -m tests.load --minutes $(or $(MINUTES),10) --visitors $(or $(VISITORS),20) $(if $(SEED),--seed $(SEED))
 
 install: build/.installed build/.poppler
 install-dev: build/.installed-dev build/.poppler build/.chromium

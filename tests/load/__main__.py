@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import argparse
+import faulthandler
 import json
 import os
+import signal
 import tempfile
 import time
 from dataclasses import asdict
@@ -24,6 +26,7 @@ REPORT = Path(__file__).resolve().parents[2] / "build" / "load.json"
 def main() -> int:
     """0 where every promise held."""
     options = _options()
+    faulthandler.register(signal.SIGUSR1)  # says where every visitor stands
     os.environ["GRADIO_ANALYTICS_ENABLED"] = "False"  # of the client in this process
     with tempfile.TemporaryDirectory(prefix="smart-load-") as name:
         folder = Path(name)
@@ -40,7 +43,7 @@ def main() -> int:
             course = Course(options.visitors, options.seed, options.minutes * 60)
             figures = run(app.url, folder / "papers", course)
             samples = watch.stop()
-            left = [str(path.relative_to(uploads)) for path in uploads.rglob("*")]
+            left = [str(path.relative_to(uploads)) for path in uploads.rglob("*") if path.is_file()]
             after = stored(data)
         finally:
             app.stop()
@@ -79,10 +82,10 @@ def _report(options: argparse.Namespace, figures: Figures, samples: list[Sample]
     }
     REPORT.parent.mkdir(exist_ok=True)
     REPORT.write_text(json.dumps(report, indent=1), encoding="utf-8")
-    print(as_table(figures, promises))
+    say(as_table(figures, promises))
     for name, parts in server.items():
-        print(f"{name:<9} by thirds (min, median, max): {', '.join(str(tuple(part.values())) for part in parts)}")
-    print(f"seed {options.seed}, {figures.requests:,} answers; all of it in {REPORT.name}")
+        say(f"{name:<9} by thirds (min, median, max): {', '.join(str(tuple(part.values())) for part in parts)}")
+    say(f"seed {options.seed}, {figures.requests:,} answers; all of it in {REPORT.name}")
     return 0 if all(promise.held for promise in promises) else 1
 
 

@@ -26,6 +26,8 @@ from tests.load.person import Person
 from tests.visitor import EventFailed
 
 SAMPLE_QUERIES = ("capacity of the reservoir", "how to descale the machine", "menu of the week", "signature")
+PATIENCE = 120
+"""Seconds after which a program that hears nothing gives up."""
 Step = Callable[[], None]
 
 
@@ -173,7 +175,9 @@ class Life:
         """What became of a file that is through."""
         told = [one for one in sights.arrivals(str(self.person.shown("arrivals"))) if one.name == paper.name]
         if not told:
-            self.figures.break_("nothing lost", f"nobody says what became of {paper.name}: {self.person.shown('arrivals')}")
+            self.figures.break_(
+                "nothing lost", f"nobody says what became of {paper.name}: {self.person.shown('arrivals')}"
+            )
             return
         outcome = told[-1]
         if outcome.state == "refused":
@@ -286,7 +290,11 @@ class Life:
         self.person.said |= set(words)
         try:
             with self.figures.timing("the endpoint"):
-                answer = self.client.predict(" ".join([*words, "budget"]), 20, api_name="/search")
+                answer = self.client.submit(" ".join([*words, "budget"]), 20, api_name="/search").result(PATIENCE)
+        except TimeoutError:
+            self.figures.break_("queue honest", f"a program had no outcome in {PATIENCE} s")
+            self.client = None  # closing it would wait for the same
+            return
         except QueueError as error:
             self.figures.met(f"the endpoint: {error}")
             return

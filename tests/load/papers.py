@@ -75,7 +75,10 @@ class Desk:
         return self._marks.word(self._owner, self._rng)
 
     def _page(self, words: tuple[str, ...]) -> str:
-        lines = [f"{word}. {sentence}" for word, sentence in zip(words, self._rng.sample(SENTENCES, k=len(words)), strict=True)]
+        lines = [
+            f"{word}. {sentence}"
+            for word, sentence in zip(words, self._rng.sample(SENTENCES, k=len(words)), strict=True)
+        ]
         return "\n".join([" ".join(words), *(line[:60] for line in lines)])
 
     def _known(self, path: Path, words: tuple[tuple[str, ...], ...]) -> Paper:

@@ -23,6 +23,30 @@ TICK = 0.7
 OUTCOMES = {"process_completed", "unexpected_error", "server_stopped"}
 
 
+class Line:
+    """One event's place in the queue, as it is told."""
+
+    def __init__(self, figures: Figures) -> None:
+        self._figures = figures
+        self._place: int | None = None
+        self._told: tuple[float, float] | None = None
+        """Seconds that it was said to take, and when."""
+
+    def hear(self, message: dict[str, Any]) -> None:
+        """A place is never lost. The first estimate of whoever has somebody before them is compared with the truth."""
+        place, seconds = message["rank"], message["rank_eta"]
+        if self._place is not None and place > self._place:
+            self._figures.break_("queue honest", f"moved back from {self._place} to {place}")
+        self._place = place
+        if self._told is None and seconds is not None and place > 0:
+            self._told = (seconds, time.monotonic())
+
+    def end(self) -> None:
+        """The outcome is there."""
+        if self._told is not None:
+            self._figures.estimated(self._told[0], time.monotonic() - self._told[1])
+
+
 class Person(Visitor):
     """One browser. Whatever it gets is searched for what is somebody else's."""
 
@@ -119,29 +143,26 @@ class Person(Visitor):
         session's next one is not taken for it.
         """
         outcome: dict[str, Any] | None = None
-        place, promised = None, None
+        line = Line(self.figures)
         for message in self._messages():
-            kind = message["msg"]
-            if kind == "estimation":
-                if place is not None and message["rank"] > place:
-                    self.figures.break_("queue honest", f"moved back from {place} to {message['rank']}")
-                place = message["rank"]
-                if promised is None and message["rank_eta"] is not None and place > 0:
-                    promised = (message["rank_eta"], time.monotonic())
-            elif kind == "log":
-                self.warnings.append(message["log"])
-                if message["level"] == "warning":
-                    self.figures.refused(message["log"])
-            elif kind in OUTCOMES and message.get("event_id") in (None, event):
+            if message["msg"] == "estimation":
+                line.hear(message)
+            elif message["msg"] == "log":
+                self._pop_up(message)
+            elif message["msg"] in OUTCOMES and message.get("event_id") in (None, event):
+                line.end()
                 outcome = message
-                if promised:
-                    self.figures.estimated(promised[0], time.monotonic() - promised[1])
         if outcome is None:
             self.figures.break_("queue honest", "an event had no outcome")
             raise EventFailed("the stream ended before the answer")
         if not outcome.get("success"):
             raise EventFailed(json.dumps(outcome)[:400])
         return list(outcome["output"]["data"])
+
+    def _pop_up(self, message: dict[str, Any]) -> None:
+        self.warnings.append(message["log"])
+        if message["level"] == "warning":
+            self.figures.refused(message["log"])
 
     def _messages(self) -> Iterator[dict[str, Any]]:
         with self.http.stream("GET", f"{API}/queue/data", params={"session_hash": self.session}) as stream:

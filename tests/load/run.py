@@ -20,6 +20,8 @@ FLAT = 100
 """MB an hour that memory may seem to grow by."""
 STILL = 0.1
 """By how much of it memory may be higher in the last third of a run than in the middle one."""
+LAST = 300
+"""Seconds after the end of a run in which everybody can forget everything."""
 SHORTEST = 180
 """Seconds under which nothing is said of growth."""
 
@@ -59,9 +61,9 @@ def run(url: str, folder: Path, course: Course) -> Figures:
         thread.start()
         time.sleep(0.2 * course.pace)
     for thread in threads:
-        thread.join(course.seconds + 300)
+        thread.join(max(0.0, until + LAST - time.monotonic()))
         if thread.is_alive():
-            figures.break_("queue honest", f"{thread.name} still waits for something, 300 s after the end")
+            figures.break_("queue honest", f"{thread.name} still waits for something, {LAST} s after the end")
     return figures
 
 
@@ -149,5 +151,6 @@ def as_table(figures: Figures, promises: Sequence[Promise]) -> str:
 
 
 def say(line: str) -> None:
-    """Print at once."""
-    print(line, file=sys.stderr, flush=True)
+    """A line of the report, at once."""
+    sys.stdout.write(f"{line}\n")
+    sys.stdout.flush()
