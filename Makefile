@@ -49,6 +49,9 @@ evidence: export SMART_BACKBONE := $(or $(SMART_BACKBONE),minilm)
 evidence: install-dev  ## every figure of the README again, into build/; CRANFIELD=DIR for the texts too
 	$(PYTHON) -m smart_demo evidence --out build $(if $(CRANFIELD),--cranfield "$(CRANFIELD)")
 
+load: install-dev  ## MINUTES=10 VISITORS=20 SEED=N: visitors at once against the real server; figures in build/load.json
+	$(PYTHON) -m tests.load --minutes $(or $(MINUTES),10) --visitors $(or $(VISITORS),20) $(if $(SEED),--seed $(SEED))
+
 install: build/.installed build/.poppler
 install-dev: build/.installed-dev build/.poppler build/.chromium
 

@@ -71,6 +71,12 @@ class App:
             self._process = None
 
     @property
+    def pid(self) -> int:
+        """Of the running process."""
+        assert self._process is not None
+        return self._process.pid
+
+    @property
     def log(self) -> str:
         """What it said on standard error."""
         return self._log.read_text(encoding="utf-8") if self._log.exists() else ""

@@ -1,4 +1,4 @@
-"""A public page in real browsers: a visitor's documents are there after a reload, in this browser alone, until deleted."""
+"""A public page in real browsers: a visitor's documents are there after a reload, in their browser alone."""
 
 import json
 

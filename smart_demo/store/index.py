@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any, Self, TypeVar
 
 from smart_demo.errors import LibraryError
-from smart_demo.store import durable, index_folders
+from smart_demo.store import canary, durable, index_folders
 from smart_demo.store.usage import VISITOR
 from smart_demo.types import Floats, PageId, Scope, StoredPage
 

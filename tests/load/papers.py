@@ -1,0 +1,90 @@
+"""What visitors bring: small documents with words on every page that nobody else uses."""
+
+from __future__ import annotations
+
+import hashlib
+import random
+from dataclasses import dataclass
+from pathlib import Path
+
+from tests.documents import write_pdf, write_picture
+from tests.load.marks import Marks
+
+SENTENCES = (
+    "The committee met on Tuesday and agreed on the budget for the coming year.",
+    "Turn the valve clockwise until the pressure falls below the mark.",
+    "Prices include delivery; the warranty covers two years from purchase.",
+    "Rainfall in spring was lower than in any year since the record began.",
+    "Please sign both copies and return one of them by the end of the month.",
+)
+WORDS = 4
+"""Code words on a page. Others ask for the first; the rest is never in anybody's question but the owner's."""
+
+
+@dataclass(frozen=True)
+class Paper:
+    """A file on a visitor's own disk."""
+
+    path: Path
+    file: str
+    """Content hash, by which the library calls it; empty for what is no document."""
+    words: tuple[tuple[str, ...], ...] = ()
+    """Code words by page."""
+
+    @property
+    def name(self) -> str:
+        """By which it is listed."""
+        return self.path.name
+
+    @property
+    def pages(self) -> int:
+        """That it has."""
+        return len(self.words)
+
+
+class Desk:
+    """A visitor's folder, from which papers are taken. All that is drawn comes from `rng`."""
+
+    def __init__(self, folder: Path, owner: str, marks: Marks, rng: random.Random) -> None:
+        folder.mkdir(parents=True, exist_ok=True)
+        self._folder, self._owner, self._marks, self._rng = folder, owner, marks, rng
+
+    def pdf(self, pages: int) -> Paper:
+        """A new document with a text layer."""
+        words = tuple(tuple(self._word() for _ in range(WORDS)) for _ in range(pages))
+        path = write_pdf(self._folder / f"{self._word()}.pdf", *map(self._page, words))
+        return self._known(path, words)
+
+    def picture(self) -> Paper:
+        """Words in pixels: whoever reads them makes mistakes, so no page is looked for by them."""
+        path = write_picture(self._folder / f"{self._word()}.png", f"Notes of a walk\n{self._word()}", size=(500, 200))
+        return self._known(path, ((),))
+
+    def broken(self) -> Paper:
+        """What calls itself a PDF and is none."""
+        path = self._folder / f"{self._word()}.pdf"
+        path.write_bytes(b"%PDF-1.7\n" + self._rng.randbytes(600))
+        return Paper(path, "")
+
+    def common(self) -> Paper:
+        """The same bytes under the same name for everybody: nobody's mark, and one copy on the way for all."""
+        path = write_pdf(self._folder / "common.pdf", "A leaflet that lies at the door\nTake one, it is free of charge")
+        return Paper(path, _file(path), (("leaflet", "lies", "door", "charge"),))
+
+    def _word(self) -> str:
+        return self._marks.word(self._owner, self._rng)
+
+    def _page(self, words: tuple[str, ...]) -> str:
+        lines = [
+            f"{word}. {sentence}"
+            for word, sentence in zip(words, self._rng.sample(SENTENCES, k=len(words)), strict=True)
+        ]
+        return "\n".join([" ".join(words), *(line[:60] for line in lines)])
+
+    def _known(self, path: Path, words: tuple[tuple[str, ...], ...]) -> Paper:
+        self._marks.own(self._owner, _file(path))
+        return Paper(path, _file(path), words)
+
+
+def _file(path: Path) -> str:
+    return hashlib.sha256(path.read_bytes()).hexdigest()[:16]

@@ -1,0 +1,183 @@
+"""A visitor who reads everything that the server sends, keeps it to the promises, and waits as people do."""
+
+from __future__ import annotations
+
+import json
+import random
+import time
+from collections.abc import Iterator
+from contextlib import ExitStack, suppress
+from typing import Any
+
+import httpx
+
+from smart_demo.ui.replies import CALM
+from smart_demo.ui.uploads import BROKEN
+from smart_demo.ui.visit import HEADER
+from tests.load.figures import Figures, LimitMet
+from tests.load.marks import Marks
+from tests.visitor import API, EventFailed, Visitor
+
+TICK = 0.7
+"""Seconds between two looks of the page while something is on its way, as `layout.SECONDS`."""
+OUTCOMES = {"process_completed", "unexpected_error", "server_stopped"}
+
+
+class Line:
+    """One event's place in the queue, as it is told."""
+
+    def __init__(self, figures: Figures) -> None:
+        self._figures = figures
+        self._place: int | None = None
+        self._told: tuple[float, float] | None = None
+        """Seconds that it was said to take, and when."""
+
+    def hear(self, message: dict[str, Any]) -> None:
+        """A place is never lost. The first estimate of whoever has somebody before them is compared with the truth."""
+        place, seconds = message["rank"], message["rank_eta"]
+        if self._place is not None and place > self._place:
+            self._figures.break_("queue honest", f"moved back from {self._place} to {place}")
+        self._place = place
+        if self._told is None and seconds is not None and place > 0:
+            self._told = (seconds, time.monotonic())
+
+    def end(self) -> None:
+        """The outcome is there."""
+        if self._told is not None:
+            self._figures.estimated(self._told[0], time.monotonic() - self._told[1])
+
+
+class Person(Visitor):
+    """One browser. Whatever it gets is searched for what is somebody else's."""
+
+    def __init__(self, url: str, secret: str, marks: Marks, figures: Figures, *, pace: float = 1.0) -> None:
+        """`pace` is how long it pauses, as a part of what people do."""
+        super().__init__(url, secret, timeout=180)
+        self.http.close()
+        self.http = httpx.Client(
+            base_url=self.url,
+            headers={HEADER: secret},
+            timeout=180,
+            event_hooks={"response": [self._heard]},
+        )
+        self.marks, self.figures, self.pace = marks, figures, pace
+        self.said: set[str] = set()
+        """Marks of others that this visitor wrote into a question: they may come back."""
+        self.warnings: list[str] = []
+        """Sentences that popped up during the last event."""
+        self._open = ExitStack()
+        self._open.enter_context(self.http.stream("GET", f"{API}/heartbeat/{self.session}"))
+
+    def close(self) -> None:
+        with suppress(httpx.HTTPError):
+            self._open.close()
+        super().close()
+
+    def pause(self, low: float, high: float, rng: random.Random) -> None:
+        """Look at what is there."""
+        time.sleep(rng.uniform(low, high) * self.pace)
+
+    def check(self, text: str, where: str) -> None:
+        """Hold a text to the promises about all texts."""
+        self.figures.read(len(text))
+        if theirs := self.marks.foreign(text, self.secret, self.said):
+            self.figures.break_("no cross-talk", f"{where}: {sorted(theirs)[:5]} in {text[:200]!r}")
+        for calm in (CALM, BROKEN):
+            if calm in text:
+                self.figures.break_("no error", f"{where}: {calm}")
+
+    def do(self, number: int, data: object = None, **given: object) -> list[Any]:
+        """As the page does it. LimitMet where the queue is full."""
+        self.warnings.clear()
+        try:
+            outputs = super().do(number, data, **given)
+        except EventFailed as error:
+            if "Queue is full" in str(error):  # of which the page makes: "This application is currently busy."
+                self.figures.met("busy: the queue is full")
+                raise LimitMet(str(error)) from None
+            raise
+        return outputs
+
+    def ask(self, elem_id: str, function: str, wanted: object) -> Any:
+        """A script's question; a refusal in words is counted."""
+        answer = super().ask(elem_id, function, wanted)
+        if isinstance(answer, dict) and "sentence" in answer:
+            self.figures.refused(str(answer["sentence"]))
+        return answer
+
+    def wait(self) -> None:
+        """Look on, as the page does, until nothing is on its way."""
+        while True:
+            with suppress(LimitMet):
+                self.look()
+            if "is-working" not in str(self.shown("arrivals")):
+                return
+            time.sleep(TICK * min(self.pace, 1))
+
+    def burst(self, number: int, times: int) -> tuple[int, int]:
+        """Cause an event several times at once, as an impatient script does; how many were taken and refused.
+        Every one that was taken has its outcome when this returns.
+        """
+        event = self.events[number]
+        inputs = [self.state.get(one) for one in event["inputs"]]
+        body = {"data": inputs, "fn_index": number, "session_hash": self.session, "trigger_id": None}
+        taken, refused = set(), 0
+        for _ in range(times):
+            joined = self.http.post(f"{API}/queue/join", json=body)
+            if joined.status_code == 200:
+                taken.add(joined.json()["event_id"])
+            elif joined.status_code == 503 and "Queue is full" in joined.text:
+                refused += 1
+                self.figures.met("busy: the queue is full")
+            else:
+                self.figures.break_("no error", f"{joined.status_code} {joined.text[:200]}")
+        if not taken:
+            return 0, refused
+        ended = {message["event_id"] for message in self._messages() if message["msg"] in OUTCOMES}
+        if missing := taken - ended:
+            self.figures.break_("queue honest", f"{len(missing)} of {len(taken)} events had no outcome")
+        return len(taken), refused
+
+    def _await(self, event: str) -> list[Any]:
+        """The outputs of an event; what the queue says on the way is kept. The stream is read to its end, so that the
+        session's next one is not taken for it.
+        """
+        outcome: dict[str, Any] | None = None
+        line = Line(self.figures)
+        for message in self._messages():
+            if message["msg"] == "estimation":
+                line.hear(message)
+            elif message["msg"] == "log":
+                self._pop_up(message)
+            elif message["msg"] in OUTCOMES and message.get("event_id") in (None, event):
+                line.end()
+                outcome = message
+        if outcome is None:
+            self.figures.break_("queue honest", "an event had no outcome")
+            raise EventFailed("the stream ended before the answer")
+        if not outcome.get("success"):
+            raise EventFailed(json.dumps(outcome)[:400])
+        return list(outcome["output"]["data"])
+
+    def _pop_up(self, message: dict[str, Any]) -> None:
+        self.warnings.append(message["log"])
+        if message["level"] == "warning":
+            self.figures.refused(message["log"])
+
+    def _messages(self) -> Iterator[dict[str, Any]]:
+        with self.http.stream("GET", f"{API}/queue/data", params={"session_hash": self.session}) as stream:
+            for line in stream.iter_lines():
+                if line.startswith("data:"):
+                    self.check(line, "an event")
+                    message = json.loads(line.removeprefix("data:"))
+                    if message["msg"] == "close_stream":
+                        return
+                    yield message
+
+    def _heard(self, response: httpx.Response) -> None:
+        if response.headers.get("content-type", "").startswith("text/event-stream"):
+            return
+        text = response.read().decode("utf-8", "replace")
+        self.check(text, response.request.url.path)
+        if response.status_code >= 500 and "Queue is full" not in text:
+            self.figures.break_("no error", f"{response.status_code} of {response.request.url.path}: {text[:200]}")

@@ -1,0 +1,112 @@
+"""What the server takes while it works: memory, threads, open files, and what lies in its folders."""
+
+from __future__ import annotations
+
+import sqlite3
+import threading
+import time
+from collections.abc import Sequence
+from contextlib import closing
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import psutil
+
+
+@dataclass(frozen=True)
+class Sample:
+    """One look at a process and its children."""
+
+    at: float
+    """Seconds since the first look."""
+    resident: float
+    """MB of memory, with what is mapped of files;"""
+    own: float
+    """and of these what is no file's: what the process itself holds on to."""
+    threads: int
+    files: int
+
+
+class Watch(threading.Thread):
+    """Looks at a process every few seconds until it is told to stop."""
+
+    def __init__(self, pid: int, every: float = 2.0) -> None:
+        super().__init__(name="watch", daemon=True)
+        self._process, self._every, self._over = psutil.Process(pid), every, threading.Event()
+        self.samples: list[Sample] = []
+
+    def run(self) -> None:
+        begun = time.monotonic()
+        while not self._over.wait(self._every):
+            self.samples.append(self._look(time.monotonic() - begun))
+
+    def stop(self) -> list[Sample]:
+        """All that was seen."""
+        self._over.set()
+        self.join(30)
+        return self.samples
+
+    def _look(self, at: float) -> Sample:
+        resident = own = 0.0
+        for process in [self._process, *self._process.children(recursive=True)]:
+            whole, anonymous = _memory(process.pid)
+            resident, own = resident + whole, own + anonymous
+        return Sample(at, resident, own, self._process.num_threads(), self._process.num_fds())
+
+
+def _memory(pid: int) -> tuple[float, float]:
+    """MB that a process takes, and of these what is no file's. What it shares with others is counted by halves: a
+    page's renderer is, for a moment, a second copy of the server. Nothing where it has ended meanwhile.
+    """
+    try:
+        lines = Path(f"/proc/{pid}/smaps_rollup").read_text(encoding="ascii").splitlines()[1:]
+    except OSError:
+        return 0.0, 0.0
+    said = {name: int(rest.split()[0]) / 1024 for name, _, rest in (line.partition(":") for line in lines)}
+    return said.get("Pss", 0.0), said.get("Pss_Anon", 0.0)
+
+
+def thirds(samples: Sequence[Sample], field: str) -> list[dict[str, float]]:
+    """Least, median and most of each third of a run."""
+    values = [float(getattr(sample, field)) for sample in samples]
+    parts = np.array_split(np.array(values), 3)
+    return [
+        {"min": _round(part.min()), "median": _round(np.median(part)), "max": _round(part.max())}
+        for part in parts
+        if part.size
+    ]
+
+
+def _round(value: float) -> float:
+    return round(float(value), 1)
+
+
+def hourly(samples: Sequence[Sample], after: float = 0.3) -> float:
+    """MB an hour by which what a process holds grows after the first part of a run: the slope of a line through the
+    least of every twentieth of it, since what one request takes for a moment is no growth.
+    """
+    late = samples[int(len(samples) * after) :]
+    parts = [part for part in np.array_split(np.arange(len(late)), 20) if part.size]
+    least = [min((late[at] for at in part), key=lambda sample: sample.own) for part in parts]
+    slope, _ = np.polyfit([sample.at for sample in least], [sample.own for sample in least], 1)
+    return float(slope * 3600)
+
+
+def stored(data: Path) -> set[str]:
+    """Files that hold anything of anybody, but for the index."""
+    return {
+        str(path.relative_to(data))
+        for path in data.rglob("*")
+        if path.is_file() and path.relative_to(data).parts[0] != "index" and path.name != "lock"
+    }
+
+
+def indexed(data: Path) -> int:
+    """Rows of Chroma, once its owner has ended."""
+    count = 0
+    for file in (data / "index").glob("*/chroma.sqlite3"):
+        with closing(sqlite3.connect(f"file:{file}?mode=ro", uri=True)) as rows:
+            (found,) = rows.execute("select count(*) from embeddings").fetchone()
+        count += int(found)
+    return count

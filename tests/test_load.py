@@ -1,0 +1,76 @@
+"""A short stay of a few visitors at the page, the same ones each time. `make load` is the long one."""
+
+import pytest
+
+from smart_demo.types import Document, Progress, Scope, State
+from smart_demo.ui import library_panel
+from tests.documents import write_pdf
+from tests.load.figures import Figures
+from tests.load.marks import Marks
+from tests.load.run import Course, judged, judged_folders, judged_growth, run
+from tests.load.sights import arrivals, shelf
+from tests.load.watch import Sample, hourly, stored
+from tests.served_app import served_app
+
+
+@pytest.fixture
+def page(tmp_path, monkeypatch):
+    samples, uploads = tmp_path / "samples", tmp_path / "uploads"
+    for folder in (samples, uploads):
+        folder.mkdir()
+    monkeypatch.setenv("GRADIO_TEMP_DIR", str(uploads))
+    monkeypatch.setenv("GRADIO_ANALYTICS_ENABLED", "False")
+    write_pdf(samples / "manual.pdf", "How to descale the machine", "Capacity of the reservoir and its budget")
+    settings = {"SMART_PUBLIC": "on", "SMART_LIBRARY_PAGES": "10", "SMART_QUEUE": "6"}
+    with served_app("words", samples, tmp_path / "data", **settings) as served:
+        yield served
+
+
+def test_a_short_stay_keeps_every_promise(page, tmp_path):
+    before = stored(tmp_path / "data")
+    figures = run(page.url, tmp_path / "papers", Course(visitors=4, seed=5, acts=18, pace=0.0, pictures=False))
+    left = [path.name for path in (tmp_path / "uploads").rglob("*") if path.is_file() and path.stat().st_size]
+    promises = [*judged(figures), *judged_folders(before, stored(tmp_path / "data"), left, (0, 0))]
+    assert [promise for promise in promises if not promise.held] == []
+    assert {"search", "upload until stored", "delete", "open a page"} <= figures.waits.keys()
+
+
+def test_what_is_anothers_is_noticed_also_inside_markup():
+    marks = Marks()
+    marks.own("anna", "0123456789abcdef")
+    marks._owners["bakodelimuno"] = "anna"
+    said = '<b>Bakodelimuno.pdf</b> data-page="local/0123456789abcdef-0001"'
+    assert marks.foreign(said, "anna") == set()
+    assert marks.foreign(said, "bert") == {"bakodelimuno", "0123456789abcdef"}
+    assert marks.foreign(said, "bert", said={"bakodelimuno"}) == {"0123456789abcdef"}
+    assert marks.foreign(f"visitor-{'0' * 32}", "anna") == {f"visitor-{'0' * 32}"}
+
+
+def test_growth_is_told_from_what_comes_and_goes():
+    def sampled(hourly_mb):
+        """A page takes 300 MB for a moment, now and then; there is more of it at first."""
+        return [
+            Sample(at, 0.0, 700 + hourly_mb * at / 3600 + (300 if number % 5 else 0) - (200 if at < 60 else 0), 9, 9)
+            for number, at in enumerate(range(0, 600, 2))
+        ]
+
+    assert hourly(sampled(0)) == pytest.approx(0, abs=10)
+    assert hourly(sampled(400)) == pytest.approx(400, abs=20)
+    assert all(promise.held for promise in judged_growth(sampled(0)))
+    assert not all(promise.held for promise in judged_growth(sampled(400)))
+
+
+def test_a_limit_that_is_stated_is_no_error():
+    figures = Figures()
+    figures.refused("40 files of all visitors wait to be read already: add this one again in a minute.")
+    figures.refused("bakodelimuno.pdf is damaged.")
+    assert (sum(figures.limits.values()), dict(figures.said)) == (1, {"FILE is damaged.": 1})
+
+
+def test_the_page_is_read_as_it_is_written():
+
+    mine = [Document(Scope("visitor-a"), "0" * 16, "a & b.pdf", 3, 2, 900, 0.0)]
+    (listed,) = shelf(library_panel.documents(mine, 0, loading=False))
+    assert (listed.file, listed.name, listed.pages) == ("0" * 16, "a & b.pdf", 2)
+    (arrived,) = arrivals(library_panel.arrivals([Progress("a & b.pdf", State.DONE, 2, 3, "Page 3 is empty.")]))
+    assert (arrived.name, arrived.state, arrived.pages) == ("a & b.pdf", "done", 2)
