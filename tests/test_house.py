@@ -135,3 +135,10 @@ def _code(markdown: str) -> list[str]:
     fences = [a.end() for a in re.finditer(r"^```.*$", markdown, re.M)]
     blocks = [markdown[a:b] for a, b in pairwise(fences)][::2]
     return blocks + re.findall(r"`([^`\n]+)`", markdown)
+
+
+def test_the_tests_that_the_readme_names_are_there():
+    promises = (ROOT / "README.md").read_text().partition("## What we promise")[2].partition("\n## ")[0]
+    named = set(re.findall(r"`(test_\w+)`", promises))
+    assert len(named) > 10
+    assert sorted(name for name in named if not (ROOT / "tests" / f"{name}.py").exists()) == []
