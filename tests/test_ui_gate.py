@@ -563,3 +563,30 @@ def test_an_upload_leaves_no_empty_file_beside_it(folder):
     assert gr.File(type="binary")._process_single_file(FileData(path=str(copy))) == b"%PDF"
     assert files_in(folder) == before
     copy.unlink()
+
+
+@pytest.mark.parametrize(
+    ("headers", "passes"),
+    [
+        ({}, True),  # a program
+        ({"sec-fetch-site": "same-origin", "origin": "https://proxied.example"}, True),
+        ({"sec-fetch-site": "none"}, True),
+        ({"sec-fetch-site": "cross-site"}, False),
+        ({"sec-fetch-site": "same-site"}, False),  # another port of this machine
+        ({"origin": "http://{host}"}, True),
+        ({"origin": "HTTP://{host}"}, True),
+        ({"origin": "https://elsewhere.example", "x-forwarded-host": "elsewhere.example"}, True),
+        ({"origin": "https://elsewhere.example"}, False),
+        ({"origin": "http://{host}.elsewhere.example"}, False),
+        ({"origin": "null"}, False),
+        ({"origin": "http://[::1"}, False),
+    ],
+    ids=str,
+)
+def test_another_site_in_the_same_browser_changes_nothing_here(url, headers, passes):
+    host = url.removeprefix("http://")
+    sent = {name: value.format(host=host) if "{" in value else value for name, value in headers.items()}
+    for path in ("component_server", "upload", "queue/join"):
+        answer = httpx.post(f"{url}/gradio_api/{path}", content=b"{}", headers={"content-type": "text/plain"} | sent)
+        refused = answer.status_code == 403 and "takes nothing from other sites" in answer.text
+        assert refused != passes, (path, answer.status_code, answer.text)

@@ -15,7 +15,7 @@ from smart_demo.ui.query_lists import QueryLists
 from smart_demo.ui.replies import answered
 from smart_demo.ui.wording import size
 
-UNCLAIMED = 3_600.0
+UNCLAIMED = 600.0
 """Seconds after which an uploaded file that nothing reads is deleted."""
 
 

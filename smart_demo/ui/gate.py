@@ -22,6 +22,7 @@ from smart_demo.ui.arrivals import Arrival, Room
 from smart_demo.ui.boards import most_bytes
 from smart_demo.ui.bodies import Refused, drain, header, length, whole
 from smart_demo.ui.elsewhere import lock
+from smart_demo.ui.origins import expect_own_page
 from smart_demo.ui.wording import count
 
 log = logging.getLogger(__name__)
@@ -67,6 +68,8 @@ class Gate:
             await _tell(path, Refused(500, BROKEN))(scope, receive, send)
 
     async def _pass_on(self, path: str, scope: Scope, receive: Receive, answer: _Answer) -> None:
+        if scope["method"] not in BODYLESS:
+            expect_own_page(scope)
         if path.rstrip("/") == UPLOAD and scope["method"] not in BODYLESS:
             await self._upload(scope, receive, answer)
         elif scope["method"] not in BODYLESS:
