@@ -55,7 +55,7 @@ def outcome(path, content):
             assert 0 < height * width <= LIMITS.pixels
 
 
-@settings(max_examples=400, deadline=None, derandomize=True, suppress_health_check=list(HealthCheck))
+@settings(max_examples=150, deadline=None, derandomize=True, suppress_health_check=list(HealthCheck))
 @given(damaged(seeds))
 def test_a_damaged_picture_is_taken_or_refused_but_never_crashes(tmp_path_factory, content):
     outcome(tmp_path_factory.getbasetemp() / "fuzzed.bin", content)

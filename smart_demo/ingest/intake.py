@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Container, Generator, Iterator
+import time
+from collections.abc import Container, Generator
+from contextlib import closing
 from pathlib import Path
 
 from smart_demo.config import Limits
@@ -14,6 +16,10 @@ from smart_demo.ingest.upload import HEAD, Upload, clean_name, identify
 from smart_demo.types import Page, PageId, Pixels
 
 WRONG_TYPE = "It takes PDF, PNG, JPEG, WebP, TIFF, GIF and BMP."
+SLOW_PAGES = 10
+"""A file may hold so many pages that take all the time one page may take,"""
+SECONDS_A_PAGE = 2
+"""while the others take so long each, on a busy machine. Then its other pages are left: others wait behind it."""
 
 
 def inspect(path: Path, name: str, limits: Limits) -> Upload:
@@ -41,11 +47,22 @@ def render(upload: Upload, limits: Limits, skip: Container[int] = ()) -> Generat
     digest, _ = identify(upload.path, upload.name, limits)
     if digest != upload.file:
         raise FileRefused(f"{upload.name} changed while it was being read.", "Add it again.")
-    pages = render_pdf if upload.kind == PDF else _render_picture
-    yield from pages(upload, limits, skip)
+    render_pages = render_pdf if upload.kind == PDF else _render_picture
+    wanted = [number for number in range(1, upload.pages + 1) if number not in skip]
+    seconds_left: float = SLOW_PAGES * limits.seconds + SECONDS_A_PAGE * len(wanted)
+    with closing(render_pages(upload, limits, skip)) as pages:
+        for number in wanted:
+            if seconds_left < 0:
+                which = f"Page {number} of {upload.name}"
+                yield PageRefused(f"{which} was not tried: the pages before it took too long.", "Split or simplify it.")
+                continue
+            begun = time.monotonic()
+            page = next(pages)
+            seconds_left -= time.monotonic() - begun
+            yield page
 
 
-def _render_picture(upload: Upload, limits: Limits, skip: Container[int]) -> Iterator[Page | PageRefused]:
+def _render_picture(upload: Upload, limits: Limits, skip: Container[int]) -> Generator[Page | PageRefused]:
     """The frames of `upload` that are not in `skip`, in order; a frame that cannot be decoded is a PageRefused."""
     for number in range(1, upload.pages + 1):
         if number in skip:

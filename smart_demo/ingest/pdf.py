@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Container, Iterator, Mapping
+from collections.abc import Container, Generator, Mapping
 from pathlib import Path
 
 import numpy as np
@@ -29,6 +29,8 @@ LONG_SIDE = 2_200
 """Pixels: 150 dpi up to A3 landscape, coarser beyond. More than any encoder's budget takes in."""
 LONGEST_POINTS = 14_400
 """The format's own limit on the side of a page."""
+SMALLEST_POINTS = 9
+"""Of the long side: an eighth of an inch. Below, a page is a few pixels that nobody could read."""
 NARROWEST = 20
 """Long side over short side from which a page is a strip that nobody could read."""
 END_WINDOW = 4_096
@@ -49,7 +51,7 @@ def count_pages(path: Path, name: str, limits: Limits) -> int:
     return pages
 
 
-def render_pdf(upload: Upload, limits: Limits, skip: Container[int]) -> Iterator[Page | PageRefused]:
+def render_pdf(upload: Upload, limits: Limits, skip: Container[int]) -> Generator[Page | PageRefused]:
     """The pages of `upload` that are not in `skip`, in order; a page that cannot be drawn is a PageRefused."""
     wanted = [number for number in range(1, upload.pages + 1) if number not in skip]
     if not wanted:
@@ -117,6 +119,8 @@ def _shown_size(upload: Upload, number: int, facts: Mapping[str, str]) -> tuple[
         raise PageRefused(f"{which} has no size.", "Export it again.")
     if max(width, height) > LONGEST_POINTS:
         raise PageRefused(f"{which} is too large: {width:,.0f} × {height:,.0f} points.", "Export it smaller.")
+    if max(width, height) < SMALLEST_POINTS:
+        raise PageRefused(f"{which} is too small: {width:.3g} × {height:.3g} points.", "Export it larger.")
     if max(width, height) > NARROWEST * min(width, height):
         raise PageRefused(f"{which} is a strip of {width:,.0f} × {height:,.0f} points.", "Cut it into pages.")
     turned = facts.get(f"Page {number:4d} rot", "0") in {"90", "270"}

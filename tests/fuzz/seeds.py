@@ -10,12 +10,13 @@ from PIL import Image
 from reportlab.lib.pdfencrypt import StandardEncryption
 
 from tests.hostile_files import boxed_pdf, drawn_pdf, picture, text_pdf, write_hostile_files
+from tests.odd_files import ENDING, write_odd_files
 
 CORPUS = Path(__file__).with_name("corpus")
 LARGEST = 120_000
 """Bytes: damage to a larger file mostly hits what nobody parses."""
 
-BOMBS = {"strokes.pdf", "flate-bomb.pdf", "image-bomb.pdf"}
+BOMBS = {"strokes.pdf", "flate-bomb.pdf", "image-bomb.pdf", *ENDING}
 """They take seconds each, and so does everything that is bred from them."""
 
 
@@ -65,5 +66,6 @@ def _good_documents() -> tuple[bytes, ...]:
 def _hostile() -> tuple[bytes, ...]:
     with tempfile.TemporaryDirectory() as folder:
         files = write_hostile_files(Path(folder))
+        files |= write_odd_files(Path(folder))
         contents = [path.read_bytes() for name, path in files.items() if name not in BOMBS]
     return tuple(content for content in contents if content and len(content) <= LARGEST)
