@@ -91,6 +91,11 @@ def how() -> str:
     )
 
 
+def _asking(settings: Settings) -> str:
+    quotas = settings.quotas
+    return f"A query may have up to {quotas.query:,} characters; up to {quotas.queue:,} requests wait at a time."
+
+
 def footer(serving: Serving, samples_encoder: str, settings: Settings) -> str:
     """Which model answers and why, licences, privacy."""
     state = "Loading" if serving.loading else "Encoder"
@@ -102,7 +107,7 @@ def footer(serving: Serving, samples_encoder: str, settings: Settings) -> str:
     return (
         '<footer class="foot">'
         f"<p><b>{state}: {esc(serving.name)}.</b> {esc(serving.reason)}{esc(samples)}</p>"
-        f"<p>{esc(privacy)} A query may have up to {settings.quotas.query:,} characters.</p>"
+        f"<p>{esc(privacy)} {esc(_asking(settings))}</p>"
         f'<p class="sources">{_link(PAPER, "SMART, arXiv 2605.24938")}'
         f"<span>{_link(MODEL, 'Qwen3-VL-Embedding')}, Apache-2.0</span>"
         f"<span>{_link(MINILM, 'all-MiniLM-L6-v2')}, Apache-2.0</span>"

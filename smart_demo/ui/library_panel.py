@@ -21,7 +21,9 @@ _FORGETFUL = "This browser keeps nothing for this page, so a reload loses the wa
 
 def intro(settings: Settings) -> str:
     """What may be dropped and who will see it, beside the box."""
-    whose = _ON_A_PUBLIC_PAGE if settings.public else "They are read, encoded and kept on this machine."
+    whose = "They are read, encoded and kept on this machine."
+    if settings.public:
+        whose = f"{_ON_A_PUBLIC_PAGE} Up to {count(settings.quotas.waiting, 'file')} of all visitors wait to be read."
     return (
         '<div class="panel-head"><h2>Add your documents</h2>'
         f"<p>{esc(ingest.describe(settings.limits))} {esc(whose)}</p></div>"
