@@ -7,7 +7,7 @@ export TOKENIZERS_PARALLELISM := false
 # Debian packages need root; sudo is used where there is one and we are not root.
 SUDO := $(shell [ "$$(id -u)" = 0 ] || command -v sudo)
 
-.PHONY: demo test check format samples sample-docs eval evidence bench install install-dev clean
+.PHONY: demo test check format samples sample-docs eval evidence bench chaos install install-dev clean
 .DEFAULT_GOAL := demo
 
 demo: install build/.samples  ## the app on http://127.0.0.1:7860, with the sample library ready
@@ -36,6 +36,9 @@ eval: install  ## pooled, late and SMART on the sample documents' judged queries
 
 bench: install  ## what was promised, measured here; the figures go to build/bench.json
 	$(PYTHON) -m smart_demo bench
+
+chaos: install-dev  ## kill it at every moment and look what is left: TRIALS=200 SEED=1; figures in build/chaos.json
+	$(PYTHON) -m tests.chaos --trials $(or $(TRIALS),200) --seed $(or $(SEED),1)
 
 # The figures are minilm's unless SMART_BACKBONE names another. Plots need matplotlib, hence the development tools.
 evidence: export SMART_BACKBONE := $(or $(SMART_BACKBONE),minilm)
