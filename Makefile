@@ -44,6 +44,9 @@ bench: install  ## what was promised, measured here; the figures go to build/ben
 fuzz: install-dev  ## damaged files through ingest for MINUTES; the figures go to build/fuzz.json
 	$(PYTHON) -m tests.fuzz --minutes $(or $(MINUTES),10) $(if $(SEED),--seed $(SEED)) $(if $(WORKERS),--workers $(WORKERS))
 
+chaos: install-dev  ## kill it at every moment and look what is left: TRIALS=200 SEED=1; figures in build/chaos.json
+	$(PYTHON) -m tests.chaos --trials $(or $(TRIALS),200) --seed $(or $(SEED),1)
+
 # The figures are minilm's unless SMART_BACKBONE names another. Plots need matplotlib, hence the development tools.
 evidence: export SMART_BACKBONE := $(or $(SMART_BACKBONE),minilm)
 evidence: install-dev  ## every figure of the README again, into build/; CRANFIELD=DIR for the texts too

@@ -72,8 +72,8 @@ def _works(options: argparse.Namespace, folder: Path) -> list[Work]:
     for at in range(recovery):
         works.append(lambda rng, f, here=folder / f"recovery-{at}": kills.kill_in_recovery(long, here, rng, f))
     for wanted in steps.scenarios():
-        stride = 25 if quick else 1 if wanted.name in ("add", "remove", "rebuild", "forget") else 3
-        works.append(lambda rng, f, wanted=wanted, by=stride: steps.some(short, folder / "steps", wanted, by, rng, f))
+        stride = 40 if quick else wanted.stride
+        works.append(lambda rng, f, one=wanted, n=stride: steps.some(short, folder / "steps", one, n, rng, f))
     works.append(lambda rng, f: damage.some(long, folder / "damage", rng, f, 0.0 if quick else 1.0))
     works.append(lambda rng, f: mutations.some(folder / "mutations", 200 if quick else 2_000, rng, f))
     limits = [3_000, 300_000] if quick else [2 ** (at / 2) for at in range(12, 44)]

@@ -24,6 +24,8 @@ Tell = Callable[[Event], None]
 write = os.write
 """By which a process tells of itself: no step of what it does."""
 
+SLOW = canary.why_torn
+
 
 class Child:
     """A process of its own session that does something and tells of it, line by line."""
@@ -113,12 +115,10 @@ def ask(act: Callable[[Tell], None]) -> list[Event]:
 def hurry() -> None:
     """Let the canary of the next opening in this process be a fork, which need not import Chroma first.
 
-    Once: a fork is no place for Chroma any more when this process has opened it.
+    Once, until `take_time`: a fork is no place for Chroma any more when this process has opened it.
     """
-    slow = canary.why_torn
 
     def forked(folder: Path) -> str:
-        canary.why_torn = slow
         child = os.fork()
         if child == 0:
             code = 1
@@ -133,3 +133,8 @@ def hurry() -> None:
         return "it could not be read" if status else ""
 
     canary.why_torn = forked
+
+
+def take_time() -> None:
+    """Let the canary be the real one again."""
+    canary.why_torn = SLOW

@@ -1,4 +1,4 @@
-"""Lost, zeroed, cut, altered and foreign files of Chroma: the library opens, answers, builds anew."""
+"""Lost, cut, altered and foreign files of Chroma: the library opens, answers from its own files, builds anew."""
 
 from __future__ import annotations
 

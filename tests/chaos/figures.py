@@ -17,7 +17,6 @@ PROMISES = {
     "index unhealthy": "the library reports ok or rebuilt",
     "broke": "every start opens the library",
     "undetected": "no altered sidecar file returns data",
-    "unsaid": "a refusal is said in words",
     "server": "the killed server starts again and has every page that it told of",
 }
 """Kind of fault -> the promise it breaks."""

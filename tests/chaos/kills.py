@@ -37,6 +37,7 @@ def kill_in_recovery(template: Template, folder: Path, rng: random.Random, figur
     for _ in range(rng.randint(1, 4)):
         _run(Child(_hurried(life.rebuild(folder))), rng.uniform(0.0, 0.9), rng, ledger, figures)
     figures.judge("kill in recovery", witness.check(folder, ledger, quick=True), ledger)
+    damage.away(folder)
 
 
 def aimed_kill(template: Template, folder: Path, rng: random.Random, figures: Figures) -> None:
@@ -60,6 +61,7 @@ def aimed_kill(template: Template, folder: Path, rng: random.Random, figures: Fi
     figures.counts["aimed"] += 1
     figures.counts["torn"] += seen.index.startswith("rebuilt")
     figures.judge(f"aimed kill ({kind})", seen, ledger)
+    damage.away(folder)
 
 
 def _hurried(act: Callable[[Tell], None], *, quick: bool = True) -> Callable[[Tell], None]:

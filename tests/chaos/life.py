@@ -9,6 +9,7 @@ from pathlib import Path
 
 from smart_demo.store.library import Library
 from smart_demo.types import SAMPLES, Scope
+from tests.chaos import children
 from tests.chaos.children import Tell
 from tests.chaos.pages import ENCODERS, PAGES, SCOPES, Key, differences, made, queries, wrong_order
 
@@ -22,6 +23,7 @@ def opened(folder: Path, tell: Tell) -> Library:
     """Open the library of a folder, and tell of it."""
     tell({"try": "open"})
     library = Library.open(folder / "data", folder / "index")
+    children.take_time()
     tell({"ack": "open", "index": library.report.index})
     return library
 

@@ -30,25 +30,27 @@ class Scenario:
     name: str
     prepare: Callable[[Path], None]
     act: Callable[[Path, Tell], None]
+    stride: int = 3
+    """In the long version it dies after every so many-th step."""
 
 
 def scenarios() -> list[Scenario]:
     """All of them; the folder holds two short documents and a Chroma that knows them."""
     known = [
-        Scenario("add", nothing, _add),
-        Scenario("remove", nothing, _remove),
+        Scenario("add", nothing, _add, 1),
+        Scenario("remove", nothing, _remove, 1),
         Scenario("flush", nothing, _flush),
-        Scenario("rebuild", damage.lose_chroma, _open),
+        Scenario("rebuild", damage.lose_chroma, _open, 1),
         Scenario("open after a tear", damage.tear, _open),
         Scenario("open after distrust", damage.distrust, _open),
         Scenario("open with more candidates", nothing, _open_wider),
         Scenario("sweep", damage.leave_over, _open),
     ]
-    return known + ([Scenario("forget", nothing, _forget)] if life.FORGETS else [])
+    return known + ([Scenario("forget", nothing, _forget, 1)] if life.FORGETS else [])
 
 
-def deaths(template: Template, folder: Path, wanted: Scenario, steps: Iterable[int], figures: Figures) -> int:
-    """Die after each of these steps; how many there were to die after. Each death is checked by the next start."""
+def deaths(template: Template, folder: Path, wanted: Scenario, steps: Iterable[int], figures: Figures) -> None:
+    """Die after each of these steps, until there are no more. Each death is checked by the next start."""
     for step in steps:
         here = folder / f"{wanted.name.replace(' ', '-')}-{step}"
         ledger = template.copy(here)
@@ -56,11 +58,11 @@ def deaths(template: Template, folder: Path, wanted: Scenario, steps: Iterable[i
         child = children.Child(_dying(wanted, here, step))
         ledger.hear(child.end())
         if not child.killed:
-            return step - 1
+            damage.away(here)
+            return
         figures.counts["kills"] += 1
         figures.judge(f"death after a step ({wanted.name})", witness.check(here, ledger, quick=True), ledger)
         damage.away(here)
-    return MOST
 
 
 def some(template: Template, folder: Path, wanted: Scenario, stride: int, rng: random.Random, figures: Figures) -> None:
