@@ -167,7 +167,6 @@ class Life:
             except LimitMet:
                 self.person.pause(0.3, 1, self.rng)
                 continue
-            self.person.state[self.person.component("arrivals")] = "is-working"  # until the page has looked
             return
         raise LimitMet("the queue stayed full")
 

@@ -20,6 +20,8 @@ from tests.visitor import API, EventFailed, Visitor
 
 TICK = 0.7
 """Seconds between two looks of the page while something is on its way, as `layout.SECONDS`."""
+PATIENCE = 240
+"""Seconds after which somebody no longer waits for a file of theirs."""
 OUTCOMES = {"process_completed", "unexpected_error", "server_stopped"}
 
 
@@ -107,12 +109,17 @@ class Person(Visitor):
 
     def wait(self) -> None:
         """Look on, as the page does, until nothing is on its way."""
-        while True:
-            with suppress(LimitMet):
+        until = time.monotonic() + PATIENCE
+        while time.monotonic() < until:
+            try:
                 self.look()
+            except LimitMet:
+                time.sleep(TICK * self.pace)
+                continue
             if "is-working" not in str(self.shown("arrivals")):
                 return
-            time.sleep(TICK * min(self.pace, 1))
+            time.sleep(TICK * self.pace)
+        self.figures.break_("queue honest", f"still on its way after {PATIENCE} s: {self.shown('arrivals')}")
 
     def burst(self, number: int, times: int) -> tuple[int, int]:
         """Cause an event several times at once, as an impatient script does; how many were taken and refused.
