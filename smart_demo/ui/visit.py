@@ -12,10 +12,10 @@ import re
 from gradio.context import LocalContext
 
 from smart_demo.config import Settings
+from smart_demo.store.usage import VISITOR
 from smart_demo.types import LOCAL, Scope
 
 HEADER = "x-smart-visitor"
-PREFIX = "visitor-"
 _SECRET = re.compile("[0-9a-f]{32}")
 
 
@@ -29,7 +29,7 @@ def visitor_scope(secret: object) -> Scope | None:
     """
     if not isinstance(secret, str) or not _SECRET.fullmatch(secret):
         return None
-    return Scope(PREFIX + hashlib.sha256(secret.encode("ascii")).hexdigest()[:32])
+    return Scope(VISITOR + hashlib.sha256(secret.encode("ascii")).hexdigest()[:32])
 
 
 def asking(settings: Settings) -> Scope | None:

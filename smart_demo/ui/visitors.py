@@ -6,8 +6,8 @@ from pathlib import Path
 
 from smart_demo.errors import LibraryError
 from smart_demo.store import durable
+from smart_demo.store.usage import VISITOR
 from smart_demo.types import Scope
-from smart_demo.ui.visit import PREFIX
 
 MOST_VISITORS = 200
 """Whose judgements a public page keeps."""
@@ -18,7 +18,7 @@ _HEADER_ONLY = 1_000
 def make_room(folder: Path, owner: Scope) -> None:
     """See that a visitor's files may be written. LibraryError where as many as can be have judged something here."""
     files: dict[str, list[Path]] = {}
-    for path in folder.glob(f"{PREFIX}*"):
+    for path in folder.glob(f"{VISITOR}*"):
         files.setdefault(path.name.split(".")[0], []).append(path)
     if str(owner) in files or len(files) < MOST_VISITORS:
         return
