@@ -17,6 +17,8 @@ LONGEST = 2_000
 """Operations of one life: nobody lives to see them all done."""
 FORGETS = hasattr(Library, "forget")
 """Whether a library can forget a whole scope at once."""
+COMPACTS = hasattr(Library, "compact")
+"""Whether it can have Chroma built anew beside the one in use."""
 
 
 def opened(folder: Path, tell: Tell) -> Library:
@@ -41,9 +43,16 @@ def live(folder: Path, seed: int) -> Callable[[Tell], None]:
 
 def _anything(folder: Path, library: Library, rng: random.Random, tell: Tell) -> Library:
     scope, encoder = rng.choice(SCOPES), ENCODERS[rng.random() < 0.2]
-    kind = rng.choices(
-        ["add", "remove", "flush", "search", "forget", "reopen"], [40, 22, 8, 28, 1 if FORGETS else 0, 1]
-    )[0]
+    weights = {
+        "add": 40,
+        "remove": 22,
+        "flush": 8,
+        "search": 28,
+        "forget": FORGETS,
+        "compact": 3 * COMPACTS,
+        "reopen": 1,
+    }
+    (kind,) = rng.choices(list(weights), list(weights.values()))
     if kind == "add":
         add(library, scope, encoder, rng.randint(1, 12), range(1, rng.randint(2, 7)), tell)
         if rng.random() < 0.7:
@@ -56,6 +65,8 @@ def _anything(folder: Path, library: Library, rng: random.Random, tell: Tell) ->
         search(library, scope, encoder, rng, tell)
     elif kind == "forget":
         forget(library, scope, tell)
+    elif kind == "compact":
+        compact(library, tell)
     else:
         tell({"try": "close"})
         library.close()
@@ -86,6 +97,13 @@ def forget(library: Library, scope: Scope, tell: Tell) -> None:
         tell({"try": "forget", "scope": str(scope)})
         library.forget(scope)
         tell({"ack": "forget", "scope": str(scope)})
+
+
+def compact(library: Library, tell: Tell) -> None:
+    """Have Chroma built anew, where that frees something."""
+    tell({"try": "compact"})
+    library.compact()
+    tell({"ack": "compact"})
 
 
 def flush(library: Library, tell: Tell) -> None:

@@ -46,7 +46,11 @@ def scenarios() -> list[Scenario]:
         Scenario("open with more candidates", nothing, _open_wider),
         Scenario("sweep", damage.leave_over, _open),
     ]
-    return known + ([Scenario("forget", nothing, _forget, 1)] if life.FORGETS else [])
+    if life.FORGETS:
+        known.append(Scenario("forget", nothing, _forget, 1))
+    if life.COMPACTS:
+        known.append(Scenario("compact", nothing, _compact))
+    return known
 
 
 def deaths(template: Template, folder: Path, wanted: Scenario, steps: Iterable[int], figures: Figures) -> None:
@@ -130,6 +134,13 @@ def _flush(folder: Path, tell: Tell) -> None:
 def _forget(folder: Path, tell: Tell) -> None:
     library = life.opened(folder, tell)
     life.forget(library, SCOPES[0], tell)
+    library.close()
+
+
+def _compact(folder: Path, tell: Tell) -> None:
+    library = life.opened(folder, tell)
+    life.remove(library, SCOPES[0], 2, tell)
+    life.compact(library, tell)
     library.close()
 
 
