@@ -9,6 +9,9 @@ import signal
 import sys
 import tempfile
 
+from smart_demo.heaps import share_heaps
+
+share_heaps()  # before anything makes threads
 ON_ZEROGPU = bool(os.environ.get("SPACES_ZERO_GPU"))
 if ON_ZEROGPU:
     import spaces  # noqa: F401 - patches torch, so it comes before everything that imports it

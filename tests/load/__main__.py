@@ -51,7 +51,7 @@ def main() -> int:
         if app.log.strip():
             figures.break_("no error", f"the log: {app.log[-300:]}")
         promises = [
-            *judged(figures), *judged_growth(samples), *judged_folders(before, after, left, (rows, indexed(data)))
+            *judged(figures), *judged_growth(samples, rows), *judged_folders(before, after, left, (rows, indexed(data)))
         ]  # fmt: skip
     return _report(options, figures, samples, promises)
 
@@ -67,7 +67,9 @@ def _options() -> argparse.Namespace:
 
 
 def _report(options: argparse.Namespace, figures: Figures, samples: list[Sample], promises: list[Promise]) -> int:
-    server = {name: thirds(samples, name) for name in ("resident", "own", "threads", "files")} if samples else {}
+    server = (
+        {name: thirds(samples, name) for name in ("resident", "own", "threads", "files", "pages")} if samples else {}
+    )
     report = {
         "seed": options.seed,
         "ran": {"minutes": options.minutes, "visitors": options.visitors, "backbone": "minilm", "at": time.time()},

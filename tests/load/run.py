@@ -105,8 +105,10 @@ def queue(figures: Figures) -> str:
     return said
 
 
-def judged_growth(samples: Sequence[Sample]) -> list[Promise]:
-    """Whether memory, threads and open files are flat; nothing is said of a run that is too short."""
+def judged_growth(samples: Sequence[Sample], shipped: int) -> list[Promise]:
+    """Whether memory, threads and open files are flat, and the files of pages that went are closed: no more than the
+    `shipped` ones are open when everybody has gone. Nothing is said of a run that is too short.
+    """
     if not samples or samples[-1].at < SHORTEST:
         return []
     slope, own = hourly(samples), thirds(samples, "own")
@@ -123,6 +125,10 @@ def judged_growth(samples: Sequence[Sample]) -> list[Promise]:
         parts = thirds(samples, name)
         held = parts[2]["median"] <= parts[1]["median"] * (1 + STILL) + 5
         lines.append(Promise(f"{name} flat", held, f"median by thirds {', '.join(str(t['median']) for t in parts)}"))
+    last = samples[-1].pages
+    lines.append(
+        Promise("pages let go", last <= shipped, f"{last} token files open at the end, of {shipped} sample pages")
+    )
     return lines
 
 

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import os
 import sqlite3
 import threading
 import time
 from collections.abc import Sequence
-from contextlib import closing
+from contextlib import closing, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -26,6 +27,9 @@ class Sample:
     """and of these what is no file's: what the process itself holds on to."""
     threads: int
     files: int
+    """Open files, sockets among them, but for pages;"""
+    pages: int = 0
+    """and token files of pages: they stay open while they are mapped."""
 
 
 class Watch(threading.Thread):
@@ -52,7 +56,8 @@ class Watch(threading.Thread):
         for process in [self._process, *self._process.children(recursive=True)]:
             whole, anonymous = _memory(process.pid)
             resident, own = resident + whole, own + anonymous
-        return Sample(at, resident, own, self._process.num_threads(), self._process.num_fds())
+        files, pages = _open_files(self._process.pid)
+        return Sample(at, resident, own, self._process.num_threads(), files, pages)
 
 
 def _memory(pid: int) -> tuple[float, float]:
@@ -65,6 +70,16 @@ def _memory(pid: int) -> tuple[float, float]:
         return 0.0, 0.0
     said = {name: int(rest.split()[0]) / 1024 for name, _, rest in (line.partition(":") for line in lines)}
     return said.get("Pss", 0.0), said.get("Pss_Anon", 0.0)
+
+
+def _open_files(pid: int) -> tuple[int, int]:
+    """How many are open, and how many token files; also of those that are deleted already."""
+    links = []
+    for link in Path(f"/proc/{pid}/fd").iterdir():
+        with suppress(OSError):  # closed meanwhile
+            links.append(os.readlink(link))
+    pages = sum("/tokens/" in link for link in links)
+    return len(links) - pages, pages
 
 
 def thirds(samples: Sequence[Sample], field: str) -> list[dict[str, float]]:
