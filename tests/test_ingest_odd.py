@@ -9,16 +9,11 @@ from dataclasses import replace
 
 import pytest
 
-from smart_demo.backbones.words import WordBackbone
 from smart_demo.config import Limits
 from smart_demo.errors import FileRefused, PageRefused
-from smart_demo.indexer import Indexer
 from smart_demo.ingest import inspect, render
-from smart_demo.types import LOCAL, State
-from tests.documents import write_pdf
 from tests.hostile_files import boxed_pdf, text_pdf
 from tests.odd_files import ENDING, LONG_METADATA, PAGES_REFUSED, REFUSED, TAKEN, long_metadata, write_odd_files
-from tests.store_cases import open_library
 
 LIMITS = Limits()
 BRIEF = Limits(seconds=2)
@@ -100,22 +95,6 @@ def test_a_file_of_a_thousand_pages_can_be_stopped_after_any_of_them(tmp_path):
     assert last.number == 1_000
     with pytest.raises(FileRefused, match=r"1,000 pages; the limit is 200"):
         inspect(path, path.name, LIMITS)
-
-
-def test_a_long_file_that_is_deleted_while_it_is_added_stops_at_once(tmp_path):
-    path = write_pdf(tmp_path / "long.pdf", *[f"page {number}" for number in range(40)])
-    file = inspect(path, path.name, LIMITS).file
-    with closing(open_library(tmp_path / "library")) as library:
-        indexer = Indexer(library, LIMITS)
-        told = []
-        for step in indexer.add(LOCAL, [(path, path.name)], WordBackbone()):
-            told.append(step)
-            if step.done == 1:
-                indexer.remove(LOCAL, file)
-        assert told[-1].state is State.REFUSED
-        assert "Deleted while it was being added" in told[-1].message
-        assert len(told) < 20
-        assert library.pages([LOCAL], WordBackbone().encoder.fingerprint) == ()
 
 
 def test_a_file_whose_pages_all_take_long_is_left_after_a_few(tmp_path, monkeypatch):

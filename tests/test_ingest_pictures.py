@@ -164,3 +164,14 @@ def test_a_tiff_whose_strips_end_before_its_last_row_is_damaged_and_not_black_be
     assert "damaged" in str(page)
     with pytest.raises(FileRefused, match="rows of its pixels are missing"):
         decode_bytes(content, "short.tif", LIMITS)
+
+
+def test_a_length_that_claims_gigabytes_makes_no_room_for_them(tmp_path):
+    """Found by fuzzing: read from a file such a chunk was two gigabytes of memory, from bytes what there was."""
+    content = bytearray(picture(quarters(), "PNG"))
+    place = content.index(b"IDAT") - 4
+    content[place : place + 4] = b"\x7f\xff\xff\xff"
+    path = tmp_path / "claims.png"
+    path.write_bytes(content)
+    assert np.array_equal(decode_bytes(bytes(content), path.name, LIMITS), np.asarray(quarters()))
+    assert np.array_equal(decode_picture(path, LIMITS), np.asarray(quarters()))

@@ -20,7 +20,7 @@ from PIL.TiffImagePlugin import TiffImageFile
 
 from smart_demo.config import Limits
 from smart_demo.errors import FileRefused, SmartError
-from smart_demo.ingest.tags import claim_too_much, claims_too_much
+from smart_demo.ingest.tags import claim_too_much
 
 # `_check_size` refuses in words what Pillow would warn about on standard error.
 warnings.filterwarnings("ignore", category=Image.DecompressionBombWarning)
@@ -82,15 +82,13 @@ def decode(source: Path | bytes, name: str, limits: Limits, number: int = 1) -> 
 def _opened(source: Path | bytes, name: str) -> Iterator[Image.Image]:
     """The picture, its pixels not yet read. Whatever Pillow raises inside the context becomes a FileRefused."""
     try:
-        if claim_too_much(source) if isinstance(source, bytes) else claims_too_much(source):
+        # Whole and never by its path: Pillow would map the file, or make room for what a length in it claims.
+        data = source if isinstance(source, bytes) else source.read_bytes()
+        if claim_too_much(data):
             raise FileRefused(
                 f"{name} is damaged: its tags claim more than it holds.", "Save it again without metadata."
             )
-        # Never by its path: Pillow would map the file, and one that is cut meanwhile would end the process.
-        with (
-            BytesIO(source) if isinstance(source, bytes) else source.open("rb") as file,
-            Image.open(file, formats=FORMATS) as image,
-        ):
+        with Image.open(BytesIO(data), formats=FORMATS) as image:
             yield image
     except SmartError:
         raise

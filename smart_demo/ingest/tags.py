@@ -7,11 +7,9 @@ file has.
 
 from __future__ import annotations
 
-import mmap
 import re
 import struct
 from collections.abc import Iterator
-from pathlib import Path
 
 EXIF_BLOCKS = tuple(
     re.compile(prefix + rb".{0,10}?(?=II\*\0|MM\0\*)", re.DOTALL) for prefix in (rb"E(?:xif|XIF)", rb"eXIf")
@@ -29,21 +27,15 @@ MOST_TAGS = 65_535
 """Tag numbers have 16 bits."""
 
 
-def claims_too_much(path: Path) -> bool:
-    """True where any directory of tags in the file claims more bytes than the file has."""
-    with path.open("rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as data:
-        return claim_too_much(data)
-
-
-def claim_too_much(data: bytes | mmap.mmap) -> bool:
-    """The same of the bytes of a file."""
+def claim_too_much(data: bytes) -> bool:
+    """True where any directory of tags in the bytes of a file claims more bytes than there are."""
     starts = [match.end() for block in EXIF_BLOCKS for match in block.finditer(data)]
     if TIFF_START.match(data):
         starts.append(0)
     return any(claim > len(data) for start in starts for claim in claims(data, start))
 
 
-def claims(data: bytes | mmap.mmap, start: int) -> Iterator[int]:
+def claims(data: bytes, start: int) -> Iterator[int]:
     r"""For every directory of the TIFF at `start`: how many bytes its values claim. Each directory is read once.
 
     >>> list(claims(b"II*\0" + struct.pack("<IHHHIII", 8, 1, 300, 1, 5_000_000, 0, 0), 0))
@@ -69,6 +61,6 @@ def claims(data: bytes | mmap.mmap, start: int) -> Iterator[int]:
         yield claim
 
 
-def _read(form: struct.Struct, data: bytes | mmap.mmap, offset: int) -> int:
+def _read(form: struct.Struct, data: bytes, offset: int) -> int:
     """One number; 0 where the file ends before it."""
     return int(form.unpack_from(data, offset)[0]) if offset + form.size <= len(data) else 0

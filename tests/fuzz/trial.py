@@ -24,7 +24,7 @@ LIMITS = Limits(pages=12, file_bytes=2**21, pixels=1_000_000, rendered_pixels=60
 """Lower than what people get, so that many files are tried in an hour."""
 MOST_SECONDS = 30
 MOST_BYTES = 600_000_000
-"""Memory of the process that reads files, and of the decoders that it asks, each at its peak."""
+"""By which a file makes the process grow that reads it, and which a decoder may hold that it asks."""
 NAME = "fuzzed.pdf"
 TYPED, ALIVE, QUICK, SMALL, TIDY, REAPED, CLOSED = PROMISES = (
     "every file is pages or a refusal in one sentence",
@@ -49,7 +49,7 @@ class Trial:
     """Lines of the readers that ran, as `module:line`."""
     seconds: float = 0.0
     peak: int = 0
-    """Bytes of memory of this process, at its highest."""
+    """Bytes by which this process grew meanwhile, or that a decoder held, whichever are more."""
     broken: list[tuple[str, str]] = field(default_factory=list)
     """(promise, what happened instead)."""
 
@@ -60,13 +60,14 @@ def attempt(path: Path, *, traced: bool = True) -> Trial:
     peaks: list[int] = [0]
     open_before, began = _open_files(), time.monotonic()
     _forget_peak()
+    held = _memory("VmRSS")
     try:
         with listening(trial.lines, peaks), tracing(trial.lines) if traced else nullcontext():
             trial.kind, trial.behaviour = _read(path)
     except Exception:  # noqa: BLE001 -- an error of any other type is what is looked for
         trial.kind, trial.behaviour = "broken", traceback.format_exc(limit=-3)
         trial.broken.append((TYPED, traceback.format_exc()))
-    trial.seconds, trial.peak = time.monotonic() - began, max(_peak(), *peaks)
+    trial.seconds, trial.peak = time.monotonic() - began, max(_memory("VmHWM") - held, *peaks)
     trial.broken += _left_behind(open_before, thorough=_is_document(path))
     if trial.seconds > MOST_SECONDS:
         trial.broken.append((QUICK, f"{trial.seconds:.0f} s"))
@@ -184,9 +185,10 @@ def _forget_peak() -> None:
         return
 
 
-def _peak() -> int:
+def _memory(which: str) -> int:
+    """Bytes of this process by the kernel's account, or the most it ever held where there is none."""
     try:
-        match = re.search(r"VmHWM:\s+(\d+)", Path("/proc/self/status").read_text())
+        match = re.search(which + r":\s+(\d+)", Path("/proc/self/status").read_text())
     except OSError:
         match = None
     return int(match[1]) * 1_024 if match else resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1_024
