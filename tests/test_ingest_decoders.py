@@ -46,6 +46,7 @@ DEEDS = dict(
     babble=lambda: os.write(1, b"\x89 not json\n"),
     boast=lambda: os.write(1, b'{"width": 1000000, "height": 1000000}\n'),
     break_off=lambda: (os.write(1, b'{"width": 9, "height": 9}\nabc'), os._exit(0)),
+    die_halfway=lambda: (os.write(1, b'{"width": 9, "height": 9}\nabc'), os.kill(os.getpid(), signal.SIGSEGV)),
     endless=lambda: [os.write(1, b"[" * 65536) for _ in iter(int, 1)],
     parent=lambda: os.kill(os.getppid(), signal.SIGKILL),
     stop_parent=lambda: os.kill(os.getppid(), signal.SIGSTOP),
@@ -81,7 +82,8 @@ ENDINGS = {
     "raise_": DAMAGED,
     "babble": DAMAGED,
     "boast": DAMAGED,
-    "break_off": LATE,
+    "break_off": DAMAGED,
+    "die_halfway": DAMAGED,
     "endless": DAMAGED,
     "parent": DAMAGED,
     "stop_parent": LATE,
@@ -236,6 +238,20 @@ def test_where_no_program_can_be_started_the_file_is_refused_in_words(monkeypatc
     monkeypatch.setattr(sys, "executable", str(tmp_path / "none"))
     with pytest.raises(FileRefused, match=r"a\.png cannot be read just now"):
         decode_bytes(png(), "a.png", LIMITS)
+
+
+@pytest.mark.parametrize(
+    "program", ["raise SystemExit(3)", "print('not json', flush=True)", "import time\ntime.sleep(60)"]
+)
+def test_a_program_that_does_not_start_says_nothing_against_the_picture(monkeypatch, program):
+    decoders.DECODERS.close()
+    monkeypatch.setattr(decoders, "PROGRAM", program)
+    monkeypatch.setattr(decoders, "STARTING", 1)
+    with pytest.raises(FileRefused) as refusal:
+        decode_bytes(png(), "a.png", LIMITS)
+    assert refusal.value.sentence == (
+        "a.png cannot be read just now: the program that reads pictures does not run here. Try it again in a while."
+    )
 
 
 def test_a_picture_that_needs_more_memory_than_its_pixels_may_is_refused_for_it(tmp_path, monkeypatch):

@@ -61,9 +61,9 @@ class Room:
                 _DELETE,
             )
         if self.visitors + max(size, 1) > self.quotas.total_bytes:
-            limit = size_in_words(self.quotas.total_bytes)
+            total = size_in_words(self.quotas.total_bytes)
             raise NoRoom(
-                f"The libraries of all visitors together may take {limit}, and they do.",
+                f"The libraries of all visitors together may take {total}, and they do.",
                 f"Each goes {self.quotas.keep_hours} hours after its last change: try again later, or run the demo on "
                 "your own machine.",
             )
