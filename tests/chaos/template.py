@@ -24,8 +24,11 @@ class Template:
     ledger: Ledger
 
     def copy(self, folder: Path) -> Ledger:
-        """One to break, and its books. Token files are never written twice, so they are linked."""
-        shutil.copytree(self.folder / "data", folder / "data", copy_function=os.link)
+        """One to break, and its books. Token files are never written twice, so they are linked; a lock would be held
+        in every copy.
+        """
+        no_lock = shutil.ignore_patterns("lock")
+        shutil.copytree(self.folder / "data", folder / "data", copy_function=os.link, ignore=no_lock)
         shutil.copytree(self.folder / "index", folder / "index")
         ledger = copy.deepcopy(self.ledger)
         ledger.acknowledged = 0
