@@ -164,6 +164,16 @@ def test_the_endpoint_answers_a_program_with_the_key_from_one_s_own_and_any_othe
         assert NAME not in by_program(app, other), other
 
 
+def test_nobody_learns_from_the_time_it_took_what_another_asked(app, alice, bob):
+    def encoding(visitor):
+        client = Client(app.url, headers={HEADER: visitor.secret}, verbose=False, analytics_enabled=False)
+        return client.predict(query="a question of alice", api_name="/search")["milliseconds"]["encode"]
+
+    assert encoding(alice) > 0
+    assert encoding(alice) == 0
+    assert encoding(bob) > 0
+
+
 def test_an_assistant_without_the_key_sees_the_samples(app, alice):
     async def talk(headers):
         async with (

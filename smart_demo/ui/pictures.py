@@ -24,8 +24,9 @@ from smart_demo.recent import Recent
 from smart_demo.types import PageId, Pixels, Scope, StoredPage
 from smart_demo.ui.references import Kept, Region, parse
 
-KEPT, KEPT_BYTES = 24, 96 * 2**20
-"""Uploaded pictures that are kept, and their bytes in all; the one not asked with for longest leaves first."""
+KEPT, KEPT_BYTES, KEPT_OF_ONE = 24, 96 * 2**20, 6
+"""Uploaded pictures that are kept, their bytes in all, and pictures of one visitor; the one not asked with for longest
+leaves first, a visitor's own before anybody else's."""
 LONG_SIDE = 1_600
 """Of a kept picture, in pixels: as much as the library keeps of a page."""
 LEAST = 16
@@ -68,9 +69,9 @@ class QueryPictures:
             picture = Image.fromarray(ingest.decode_picture(path, self._limits))
             picture.thumbnail((LONG_SIDE, LONG_SIDE), Image.Resampling.BICUBIC)
         kept = Kept(secrets.token_hex(16))
-        self._kept.put(
-            (self._whose(), kept.key), _large_enough(np.array(picture), "That picture is too small to ask with.")
-        )
+        whose = self._whose()
+        self._kept.thin(lambda key: isinstance(key, tuple) and key[0] == whose, KEPT_OF_ONE - 1)
+        self._kept.put((whose, kept.key), _large_enough(np.array(picture), "That picture is too small to ask with."))
         return str(kept)
 
     def pixels(self, reference: str) -> Pixels:
