@@ -30,7 +30,7 @@ class Scenario:
     name: str
     prepare: Callable[[Path], None]
     act: Callable[[Path, Tell], None]
-    stride: int = 3
+    stride: int = 5
     """In the long version it dies after every so many-th step."""
 
 
