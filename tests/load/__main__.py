@@ -72,13 +72,20 @@ def _report(options: argparse.Namespace, figures: Figures, samples: list[Sample]
     )
     report = {
         "seed": options.seed,
-        "ran": {"minutes": options.minutes, "visitors": options.visitors, "backbone": "minilm", "at": time.time()},
+        "ran": {
+            "minutes": options.minutes,
+            "visitors": options.visitors,
+            "backbone": "minilm",
+            "at": time.time(),
+            "machine_load": os.getloadavg(),
+        },
         "milliseconds": figures.percentiles(),
         "requests": figures.requests,
         "limits": dict(figures.limits),
         "refused": dict(figures.said),
         "estimates": len(figures.estimates),
         "server": server | ({"hourly_mb": round(hourly(samples), 1)} if len(samples) > 40 else {}),
+        "curve": [[round(one.at), round(one.own), one.pages] for one in samples[:: max(1, len(samples) // 120)]],
         "broken": dict(figures.broken),
         "promises": [asdict(promise) for promise in promises],
     }

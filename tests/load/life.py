@@ -131,9 +131,9 @@ class Life:
 
     # -- documents
 
-    def upload(self) -> None:
+    def upload(self, given: Paper | None = None) -> None:
         """A document; now and then a picture, a broken file, or what everybody has."""
-        paper = self.draw()
+        paper = given or self.draw()
         with self.figures.timing("upload until stored"):
             self.hand_in(paper)
             self.person.wait()
@@ -391,6 +391,8 @@ def fresh_seed() -> int:
 
 def live(life: Life, until: float, acts: int) -> None:
     """Do things until the time is over, or so many; `until` is on the monotonic clock."""
+    if life.number == 0 and life.street.pictures:  # what reads pictures takes its room before growth is looked for
+        life.upload(life.desk.picture())
     for _ in range(acts):
         if time.monotonic() >= until:
             break
