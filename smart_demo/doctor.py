@@ -11,7 +11,7 @@ from smart_demo.config import Settings
 from smart_demo.engine import Engine, open_engine
 from smart_demo.environment import commit, environment, versions
 from smart_demo.errors import SmartError
-from smart_demo.store.usage import megabytes
+from smart_demo.store.usage import size_in_words
 from smart_demo.types import LOCAL
 
 
@@ -77,14 +77,14 @@ def _room(engine: Engine) -> str:
     usage = engine.usage(LOCAL)
     return (
         f"{usage.pages:,} of {usage.pages_limit:,} pages, "
-        f"{megabytes(usage.bytes)} of {megabytes(usage.bytes_limit)} of your own documents"
+        f"{size_in_words(usage.bytes)} of {size_in_words(usage.bytes_limit)} of your own documents"
     )
 
 
 def _visitors(engine: Engine) -> str:
     visitors, quotas = engine.library.visitors(), engine.settings.quotas
     return (
-        f"{len(visitors):,} on the disk, {megabytes(sum(one.bytes for one in visitors))} of "
-        f"{megabytes(quotas.total_bytes)}; each may have {quotas.library_pages:,} pages and "
-        f"{megabytes(quotas.library_bytes)}, kept for {quotas.keep_hours} hours after the last change"
+        f"{len(visitors):,} on the disk, {size_in_words(sum(one.bytes for one in visitors))} of "
+        f"{size_in_words(quotas.total_bytes)}; each may have {quotas.library_pages:,} pages and "
+        f"{size_in_words(quotas.library_bytes)}, kept for {quotas.keep_hours} hours after the last change"
     )

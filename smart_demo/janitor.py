@@ -7,6 +7,7 @@ It runs whatever the settings of the page are now: what visitors left when it wa
 from __future__ import annotations
 
 import logging
+import math
 import threading
 import time
 from collections.abc import Callable
@@ -21,8 +22,11 @@ from smart_demo.types import Scope
 log = logging.getLogger(__name__)
 EVERY = 300.0
 """Seconds between rounds."""
+REST, SHARE = 60.0, 20
+"""Between two buildings of the index lie so many seconds, and so many times what the last one took: whoever adds and
+deletes over and over must not keep the machine at it."""
 Sweep = Callable[[float], int]
-"""Clears the folder of uploads at a time in seconds of the epoch; how many files went."""
+"""Clears the folder of uploads at a time in seconds of the epoch; bytes that were freed."""
 Forgotten = Callable[[Scope], object]
 T = TypeVar("T")
 
@@ -40,7 +44,7 @@ class Round:
     damaged: int = 0
     """Old damaged files of visitors."""
     swept: int = 0
-    """Uploaded files that nobody read any more."""
+    """Bytes of uploaded files that nobody read any more."""
     compacted: bool = False
     """Whether the index was built anew."""
     troubles: int = 0
@@ -50,8 +54,13 @@ class Round:
 class Janitor:
     """One thread of the process, and one round at a time."""
 
-    def __init__(self, engine: Engine, every: float = EVERY) -> None:
-        self._engine, self._every = engine, every
+    def __init__(self, engine: Engine, every: float = EVERY, clock: Callable[[], float] = time.monotonic) -> None:
+        """`every`: seconds between rounds. `clock` tells seconds that nobody sets."""
+        self._engine, self._every, self._clock = engine, every, clock
+        self._next = -math.inf
+        """When the index may be built anew, by that clock;"""
+        self._waits = False
+        """and whether that was put off."""
         self._sweep: Sweep = lambda _: 0
         self._forgotten: Forgotten = lambda _: None
         self._wake, self._stopped, self._round = threading.Event(), threading.Event(), threading.Lock()
@@ -89,7 +98,7 @@ class Janitor:
             keep = self._engine.settings.quotas.keep_hours * 3_600
             damaged = self._try(lambda: self._engine.library.drop_damaged(now - keep), 0)
             swept = self._try(lambda: self._sweep(now), 0)
-            compacted = self._try(self._engine.compact, False)
+            compacted = self._try(self._compact, False)
             done = Round(expired, displaced, freed + more, damaged, swept, compacted, self._troubles)
         if done != Round():
             log.info("cleared up: %s", done)
@@ -99,7 +108,22 @@ class Janitor:
         while not self._stopped.is_set():
             self._wake.clear()
             self.round(time.time())
-            self._wake.wait(self._every)
+            self._wake.wait(self.pause)
+
+    @property
+    def pause(self) -> float:
+        """Seconds until the next round where nobody wakes: fewer where the index waits to be built anew."""
+        return min(self._every, max(0.0, self._next - self._clock())) if self._waits else self._every
+
+    def _compact(self) -> bool:
+        begun = self._clock()
+        self._waits = begun < self._next
+        if self._waits:
+            return False
+        compacted = self._engine.compact()
+        now = self._clock()
+        self._next = now + max(REST if compacted else 0.0, SHARE * (now - begun))
+        return compacted
 
     def _expired(self, now: float) -> list[Visitor]:
         """A library that seems to be of the future, as after a clock was set back, is as good as new."""

@@ -58,7 +58,7 @@ def an_engine(
         index_dir=folder / "index",
         samples=folder / "sample_docs",
         public=public,
-        quotas=Quotas(**{"library_pages": 200, "library_bytes": 500 * 2**20} | quotas),
+        quotas=Quotas(**{"library_pages": 200, "library_bytes": 500 * 10**6} | quotas),
     )
     backbones = Backbones(
         Choice("words", "a test", insisted=True), {"words": words, EMBEDDED: words}.__getitem__, fall_back=False

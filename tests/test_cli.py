@@ -156,8 +156,8 @@ def test_doctor_says_what_runs_and_why(shell):
     assert (facts["backbone"]["dtype"], facts["backbone"]["device"]) == ("float32", "cpu")
     assert facts["machine"]["mcp"][0].isdigit()
     assert facts["library"]["index"].startswith("ok")
-    assert facts["library"]["room"].startswith("0 of 20,000 pages, 0.0 MB of 50,000 MB")
-    assert facts["library"]["visitors"].startswith("0 on the disk, 0.0 MB of 4,000 MB")
+    assert facts["library"]["room"].startswith("0 of 20,000 pages, 0 bytes of 50,000 MB")
+    assert facts["library"]["visitors"].startswith("0 on the disk, 0 bytes of 4,000 MB")
 
 
 def test_eval_of_a_folder_answers_in_json_alone(shell, tmp_path):

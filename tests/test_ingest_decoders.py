@@ -46,6 +46,7 @@ DEEDS = dict(
     babble=lambda: os.write(1, b"\x89 not json\n"),
     boast=lambda: os.write(1, b'{"width": 1000000, "height": 1000000}\n'),
     break_off=lambda: (os.write(1, b'{"width": 9, "height": 9}\nabc'), os._exit(0)),
+    die_halfway=lambda: (os.write(1, b'{"width": 9, "height": 9}\nabc'), os.kill(os.getpid(), signal.SIGSEGV)),
     endless=lambda: [os.write(1, b"[" * 65536) for _ in iter(int, 1)],
     parent=lambda: os.kill(os.getppid(), signal.SIGKILL),
     stop_parent=lambda: os.kill(os.getppid(), signal.SIGSTOP),
@@ -81,11 +82,32 @@ ENDINGS = {
     "raise_": DAMAGED,
     "babble": DAMAGED,
     "boast": DAMAGED,
-    "break_off": LATE,
+    "break_off": DAMAGED,
+    "die_halfway": DAMAGED,
     "endless": DAMAGED,
     "parent": DAMAGED,
     "stop_parent": LATE,
 }
+
+
+STARTED: list[int] = []
+"""Process ids of the decoders of this file. Other tests of this process may have children, too."""
+
+
+def remembering(popen):
+    class Remembered(popen):
+        def __init__(self, *given, **named):
+            super().__init__(*given, **named)
+            STARTED.append(self.pid)
+
+    return Remembered
+
+
+def children(options=os.WEXITED | os.WNOHANG | os.WNOWAIT):
+    """What the system says of each decoder that is a child of this process still."""
+    for process in STARTED:
+        with suppress(ChildProcessError):
+            yield os.waitid(os.P_PID, process, options)
 
 
 def png(shade=200):
@@ -99,6 +121,7 @@ def hostile():
         prelude, begin = decoders.PROGRAM.split("\n", 1)
         patch.setattr(decoders, "PROGRAM", "\n".join([prelude, HOSTILE.replace("{", "{{").replace("}", "}}"), begin]))
         patch.setattr(decoders, "GRACE", 1)
+        patch.setattr(subprocess, "Popen", remembering(subprocess.Popen))
         decoders.DECODERS.close()
         yield
     decoders.DECODERS.close()
@@ -107,8 +130,7 @@ def hostile():
 @pytest.fixture(autouse=True)
 def no_dead_process_is_left():
     yield
-    with suppress(ChildProcessError):  # no process at all
-        assert os.waitid(os.P_ALL, 0, os.WEXITED | os.WNOHANG | os.WNOWAIT) is None
+    assert not any(children())
 
 
 @pytest.mark.parametrize("deed", ENDINGS)
@@ -180,8 +202,7 @@ def test_many_threads_each_get_their_own_picture_and_few_programs_stay():
         assert [int(pixels[0, 0, 0]) for pixels in pictures] == shades
     assert len(decoders.DECODERS._idle) <= decoders.MOST_IDLE
     decoders.DECODERS.close()
-    with pytest.raises(ChildProcessError):
-        os.waitid(os.P_ALL, 0, os.WEXITED | os.WNOHANG | os.WNOWAIT)
+    assert list(children()) == []
 
 
 def test_a_fork_of_the_app_asks_programs_of_its_own():
@@ -217,6 +238,20 @@ def test_where_no_program_can_be_started_the_file_is_refused_in_words(monkeypatc
     monkeypatch.setattr(sys, "executable", str(tmp_path / "none"))
     with pytest.raises(FileRefused, match=r"a\.png cannot be read just now"):
         decode_bytes(png(), "a.png", LIMITS)
+
+
+@pytest.mark.parametrize(
+    "program", ["raise SystemExit(3)", "print('not json', flush=True)", "import time\ntime.sleep(60)"]
+)
+def test_a_program_that_does_not_start_says_nothing_against_the_picture(monkeypatch, program):
+    decoders.DECODERS.close()
+    monkeypatch.setattr(decoders, "PROGRAM", program)
+    monkeypatch.setattr(decoders, "STARTING", 1)
+    with pytest.raises(FileRefused) as refusal:
+        decode_bytes(png(), "a.png", LIMITS)
+    assert refusal.value.sentence == (
+        "a.png cannot be read just now: the program that reads pictures does not run here. Try it again in a while."
+    )
 
 
 def test_a_picture_that_needs_more_memory_than_its_pixels_may_is_refused_for_it(tmp_path, monkeypatch):

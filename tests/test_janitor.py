@@ -164,6 +164,58 @@ def test_the_bytes_of_the_index_are_freed_too(engine, folder):
     assert Janitor(engine).round(NOW) == Round()
 
 
+class Clock:
+    """Seconds that pass where a test says so."""
+
+    def __init__(self):
+        self.at = 0.0
+
+    def __call__(self):
+        return self.at
+
+
+def test_who_comes_and_goes_over_and_over_does_not_have_the_index_built_back_to_back(engine, monkeypatch):
+    clock, built = Clock(), []
+    janitor = Janitor(engine, clock=clock)
+    lasting = 0.0
+
+    def compact():
+        built.append(clock.at)
+        clock.at += lasting
+        return True
+
+    monkeypatch.setattr(engine, "compact", compact)
+    for _ in range(600):  # a visitor who deletes something every second
+        janitor.round(NOW)
+        clock.at += 1
+    assert len(built) == 10
+    clock.at, lasting = 10_000.0, 30.0
+    janitor.round(NOW)
+    lasting = 0.0
+    built.clear()
+    while clock.at < 12_000:
+        janitor.round(NOW)
+        clock.at += 1
+    assert built[:2] == [10_630.0, 10_690.0]  # twenty times as long as it took
+
+
+def test_an_index_whose_building_was_put_off_is_built_when_its_time_has_come_though_nobody_asks_again(engine):
+    clock = Clock()
+    janitor = Janitor(engine, every=1e9, clock=clock)
+    for _ in range(2):
+        engine.add_at(NOW - 25 * HOUR, ONE)
+        done = janitor.round(NOW)
+        assert done.expired == 1
+        clock.at += 7
+    assert not done.compacted
+    assert janitor.pause == 60 - 14
+    clock.at += janitor.pause
+    assert janitor.round(NOW).compacted
+    clock.at += 60
+    assert not janitor.round(NOW).compacted
+    assert janitor.pause == 1e9
+
+
 def test_damaged_files_of_visitors_go_and_those_of_the_owner_stay(engine, folder):
     kept = []
     for scope, hours in ((ONE, 25), (TWO, 1), (LOCAL, 999)):

@@ -1,5 +1,6 @@
 """Damage that Chroma would not tell of, and damage to pictures: noticed, said, and mended from what is whole."""
 
+import re
 import sqlite3
 import struct
 import subprocess
@@ -80,7 +81,9 @@ def test_a_folder_that_takes_down_whoever_opens_it_takes_down_the_canary_alone(w
         for start in range(0, len(content), record):
             content[start + 4 : start + vector] = b"\x7f" * (vector - 4)  # neighbours far behind the end of the file
 
-    assert altered(path, point_nowhere) == "opening it crashed with signal 11"
+    assert re.fullmatch(
+        r"opening it crashed with signal \d+", altered(path, point_nowhere)
+    )  # which one, the system says
 
 
 def test_files_of_collections_that_are_gone_do_not_stay(tmp_path):

@@ -1,5 +1,6 @@
 """Forgetting: of whoever leaves nothing is left, in no file and in no cache, and everybody else's pages stay."""
 
+import fcntl
 import gc
 import shutil
 from types import SimpleNamespace
@@ -356,3 +357,66 @@ def test_an_index_in_trouble_is_healed_while_the_library_is_open(tmp_path):
         assert library._mirror._index.ids(ENCODER) == {f"local/{page_id(file)}" for file in (1, 2, 3)}
         assert not library.compact()
     assert len(token_files(tmp_path)) == 3
+
+
+# -- a vote while its owner's library expires
+
+
+def expiring(engine, folder):
+    """A visitor with a page and a judgement, and how the janitor saw them."""
+    add(engine, ME, paper(folder, "a.pdf", 2))
+    Journal(engine.settings.data_dir, ME).skip(RED)
+    (seen,) = engine.library.visitors()
+    return seen
+
+
+RED = Asked("red", Query("red").key)
+
+
+def test_a_vote_that_comes_before_the_judgements_go_keeps_the_whole_library(tmp_path, engine, monkeypatch):
+    seen = expiring(engine, tmp_path)
+    journal, looked = Journal(engine.settings.data_dir, ME), engine.library.visitors
+
+    def looked_and_then_voted():
+        found = looked()
+        journal.skip(RED)
+        return found
+
+    monkeypatch.setattr(engine.library, "visitors", looked_and_then_voted)
+    assert engine.expire(seen) is None
+    assert len(Journal(engine.settings.data_dir, ME).judgements.events) == 3
+    assert names(engine, ME) == ["a.pdf"]
+
+
+def test_a_vote_that_comes_while_pages_are_deleted_is_kept(tmp_path, engine, monkeypatch):
+    seen = expiring(engine, tmp_path)
+    journal, remove = Journal(engine.settings.data_dir, ME), engine.library._files.remove
+    monkeypatch.setattr(engine.library._files, "remove", lambda pages: (journal.skip(RED), remove(pages)))
+    assert engine.expire(seen) == seen.bytes
+    assert names(engine, ME) == []
+    (kept,) = engine.library.visitors()
+    assert (kept.scope, len(Journal(engine.settings.data_dir, ME).judgements.events)) == (ME, 2)  # its header and it
+
+
+def test_a_vote_that_waited_for_the_file_while_it_was_deleted_is_kept(tmp_path, engine, monkeypatch):
+    """It had opened the file already, and gets it when nobody can find it any more."""
+    seen = expiring(engine, tmp_path)
+    journal, flock = Journal(engine.settings.data_dir, ME), fcntl.flock
+
+    def waits(file, how):
+        monkeypatch.undo()
+        assert engine.expire(seen) == seen.bytes
+        flock(file, how)
+
+    monkeypatch.setattr(fcntl, "flock", waits)
+    journal.skip(RED)
+    assert len(Journal(engine.settings.data_dir, ME).judgements.events) == 2
+
+
+def test_judgements_are_not_deleted_while_a_vote_is_being_written(tmp_path, engine):
+    seen = expiring(engine, tmp_path)
+    journal = engine.settings.data_dir / "judgements" / f"{ME}.jsonl"
+    with journal.open("ab") as file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        assert engine.expire(seen) is None
+    assert journal.exists()

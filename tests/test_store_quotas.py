@@ -13,10 +13,11 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
 
 from smart_demo.additions import Addition, Gate
-from smart_demo.config import Quotas
+from smart_demo.config import Quotas, read_settings
 from smart_demo.errors import NoRoom
-from smart_demo.store.usage import Usage
+from smart_demo.store.usage import Room, Usage
 from smart_demo.types import LOCAL, SAMPLES, State
+from smart_demo.ui.wording import size
 from tests import keeping_cases
 from tests.documents import write_pdf
 from tests.keeping_cases import Words, add, bytes_under, judge, names, visitor, without_index
@@ -46,13 +47,13 @@ def test_a_file_whose_pages_do_not_fit_is_refused_before_any_is_drawn(tmp_path):
 
 def test_what_is_used_is_stated_before_it_bites(tmp_path):
     with an_engine(tmp_path, library_pages=5) as engine:
-        assert engine.usage(ME) == Usage(0, 0, 5, 500 * 2**20)
+        assert engine.usage(ME) == Usage(0, 0, 5, 500 * 10**6)
         add(engine, ME, paper(tmp_path, "a.pdf", 3))
         used = engine.usage(ME)
         assert (used.pages, used.bytes) == (3, bytes_under(tmp_path / "data"))
         assert engine.usage(YOU).pages == 0
     with an_engine(tmp_path, library_pages=2) as engine:  # a restart knows, and a lowered setting deletes nothing
-        assert engine.usage(ME) == Usage(3, used.bytes, 2, 500 * 2**20)
+        assert engine.usage(ME) == Usage(3, used.bytes, 2, 500 * 10**6)
         (refused,) = add(engine, ME, paper(tmp_path, "b.pdf", 1))
         assert "it has 3 of 2 pages" in refused.message
 
@@ -114,6 +115,16 @@ def test_two_uploads_at_once_cannot_both_take_the_last_room(tmp_path):
         short = [end for end in ends if end.done < 2]
         assert len(short) in (1, 2)  # either took both, or each took one
         assert all("it has 2 of 2 pages. Delete something first." in end.message for end in short)
+
+
+def test_a_refusal_says_the_size_that_the_page_says_and_the_setting_sets():
+    quotas = read_settings({"SMART_PUBLIC": "on"}).quotas
+    for full in (Usage(1, quotas.library_bytes, 200, quotas.library_bytes), Usage(1, 9, 200, quotas.library_bytes)):
+        with pytest.raises(NoRoom) as refusal:
+            Room(full, quotas.total_bytes, quotas).check_page(1)
+        limit = quotas.library_bytes if full.bytes > 9 else quotas.total_bytes
+        assert size(limit) in str(refusal.value)
+        assert size(limit) in ("500 MB", "4,000 MB")
 
 
 def test_pages_of_another_encoder_are_the_same_pages(tmp_path):

@@ -5,7 +5,8 @@ beside the app, without its environment, and answers each question in a fork of 
 keeps. What a picture does to its fork ends with the fork; what it learns there is one picture.
 
 A question is a line of JSON and, where the picture is not a file, its bytes. The answer is a line of JSON and, for a
-decoded picture, its RGB bytes row by row; then a line that says how the fork ended. It ends when nobody asks any more.
+decoded picture, its RGB bytes row by row; then a line that says how the fork ended. It ends when nobody asks any more,
+and after a fork that ended badly: whoever waits for the rest of a picture then sees that nothing follows.
 """
 
 from __future__ import annotations
@@ -30,6 +31,8 @@ from smart_demo.ingest.pictures import decode, look_at
 BAND = 256
 """Rows that are written at once."""
 OPEN_FILES = 64
+WHOLE = 42
+"""How a fork ends that answered wholly. Not 0: a library that calls exit() in the middle must not look like it."""
 
 
 def main() -> None:
@@ -45,7 +48,9 @@ def main() -> None:
         if not child:
             _answer_and_end(question, data, answers)
         ended = os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
-        _write(answers, {"ended": ended})
+        _write(answers, {"ended": 0 if ended == WHOLE else ended or 1})
+        if ended != WHOLE:
+            return
 
 
 def answer(question: Mapping[str, Any], data: bytes) -> tuple[dict[str, Any], Image.Image | None]:
@@ -74,7 +79,7 @@ def _answer_and_end(question: Mapping[str, Any], data: bytes, answers: BinaryIO)
             assert image
             answers.write(image.crop((0, top, image.width, min(top + BAND, image.height))).tobytes())
         answers.flush()
-        os._exit(0)
+        os._exit(WHOLE)
     except BaseException as error:  # noqa: BLE001 -- nothing is above this frame but the other program
         os.write(answers.fileno(), json.dumps({"fault": _fault(error)}).encode() + b"\n")
     finally:

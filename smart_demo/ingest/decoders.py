@@ -43,9 +43,10 @@ class LateError(LostError):
 
 
 class Decoder:
-    """One program. It may be asked again until it is lost."""
+    """One program. It may be asked again until it is lost or spent."""
 
     def __init__(self) -> None:
+        """OSError where it does not start."""
         environment = {name: os.environ[name] for name in KEPT_VARIABLES if name in os.environ}
         path = [os.path.abspath(folder) for folder in sys.path]
         self._process = subprocess.Popen(
@@ -57,7 +58,12 @@ class Decoder:
             start_new_session=True,  # so that the program and its fork end together
         )
         self._late = False
-        self._within(STARTING, self._line)
+        self.spent = False
+        """Whether it ends by itself now, since its fork ended badly."""
+        try:
+            self._within(STARTING, self._line)
+        except LostError:
+            raise OSError("the program does not start") from None
 
     def ask(self, question: Mapping[str, Any], data: bytes) -> tuple[dict[str, Any], Pixels | None]:
         """(fields of the answer, RGB where a picture was decoded). After a `LostError` it is of no more use."""
@@ -83,9 +89,11 @@ class Decoder:
         self._process.stdin.flush()
         fields = self._line()
         if "ended" in fields:
+            self.spent = True
             return fields, None
         pixels = self._pixels(fields, question["pixels"]) if "width" in fields else None
-        if self._line()["ended"] != 0 and "fault" not in fields:
+        self.spent = self._line()["ended"] != 0
+        if self.spent and "fault" not in fields:
             raise ValueError
         return fields, pixels
 
@@ -160,7 +168,7 @@ class Decoders:
             decoder.close()
             raise
         with self._lock:
-            keep = len(self._idle) < MOST_IDLE
+            keep = not decoder.spent and len(self._idle) < MOST_IDLE
             if keep:
                 self._idle.append(decoder)
         if not keep:

@@ -70,7 +70,8 @@ def _ask(source: Path | bytes, name: str, limits: Limits, number: int) -> tuple[
     except LostError:
         raise _damaged(name) from None
     except OSError:
-        raise FileRefused(f"{name} cannot be read just now.", "Try it again in a while.") from None
+        sentence = f"{name} cannot be read just now: the program that reads pictures does not run here."
+        raise FileRefused(sentence, "Try it again in a while.") from None
     _refuse(fields, name, limits)
     return fields, pixels
 

@@ -12,7 +12,7 @@ import os
 import secrets
 import stat
 from collections.abc import Iterable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 
 from smart_demo.errors import LibraryError, StorageFull, TokenFileDamaged
@@ -82,9 +82,10 @@ def write_new(path: Path, data: bytes) -> None:
 def append(path: Path, data: bytes, *, whole: int, length: int) -> bool:
     """Make a plain file longer by these bytes, and the file itself if `length` is 0; once this returns they stay.
 
-    length: how many bytes it was seen with; where it has another number by now, somebody else wrote, nothing is done
-    and the answer is False. whole: how many of them are kept; what a killed write left behind them is cut off. A
-    failed write leaves the file as it was, without what was cut off. TokenFileDamaged for anything but a plain file.
+    length: how many bytes it was seen with; where it has another number by now, somebody else wrote or deleted it,
+    nothing is done and the answer is False. whole: how many of them are kept; what a killed write left behind them is
+    cut off. A failed write leaves the file as it was, without what was cut off. TokenFileDamaged for anything but a
+    plain file.
     """
     file = os.open(path, _APPEND, 0o600)
     try:
@@ -93,7 +94,7 @@ def append(path: Path, data: bytes, *, whole: int, length: int) -> bool:
         facts = os.fstat(file)
         if not stat.S_ISREG(facts.st_mode):
             raise TokenFileDamaged(f"{path.name} is not a plain file.")
-        if facts.st_size != length:
+        if facts.st_size != length or _is_unlinked(path, facts):
             return False
         if length == 0:
             sync_folder(path.parent)  # before the first byte: a file that holds something also keeps its name
@@ -108,6 +109,16 @@ def append(path: Path, data: bytes, *, whole: int, length: int) -> bool:
     finally:
         os.close(file)
     return True
+
+
+@contextmanager
+def nobody_appends(paths: Iterable[Path]) -> Iterator[bool]:
+    """Keep `append` from writing to these files. False where one is being written, or is gone; waits for nobody.
+
+    Where a mount knows no locks, nobody is kept from anything.
+    """
+    with ExitStack() as held:
+        yield all([_is_taken(path, held) for path in paths])
 
 
 def unlink(paths: Iterable[Path]) -> None:
@@ -153,6 +164,31 @@ def _where_it_can_be_done() -> Iterator[None]:
     except OSError as error:
         if error.errno not in {errno.EINVAL, errno.ENOTSUP, errno.ENOSYS, errno.ENOLCK}:
             raise
+
+
+def _is_taken(path: Path, held: ExitStack) -> bool:
+    """Whether a file is locked from here on, or cannot be by anybody."""
+    try:
+        file = os.open(path, _APPEND & ~os.O_CREAT)
+    except FileNotFoundError:
+        return False
+    except OSError:  # a link, say, which nobody appends to
+        return True
+    held.callback(os.close, file)
+    try:
+        with _where_it_can_be_done():
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    return True
+
+
+def _is_unlinked(path: Path, facts: os.stat_result) -> bool:
+    """Whether a file that is open was deleted since: what is written into it then is lost."""
+    try:
+        return not facts.st_nlink and not os.path.samestat(facts, path.lstat())
+    except FileNotFoundError:
+        return True
 
 
 def _cut(file: int, whole: int) -> bool:

@@ -46,6 +46,17 @@ def forget(data_dir: Path, scope: Scope) -> int:
     return freed
 
 
+def expire(data_dir: Path, scope: Scope, seen: Judged) -> int | None:
+    """`forget`, unless something was written since an owner's files were seen, or is being written: then None."""
+    with durable.storage_errors("delete the judgements"):
+        paths = list(_files(data_dir, scope))
+        with durable.nobody_appends(paths) as alone:
+            if not alone or judged(data_dir).get(scope, Judged()) != seen:
+                return None
+            durable.unlink(paths)
+    return seen.bytes
+
+
 def sweep(data_dir: Path) -> int:
     """Remove what killed writes left, before anybody writes. How many files."""
     left = []

@@ -131,17 +131,20 @@ class Library:
         if scope == SAMPLES:
             raise ValueError("the samples are not forgotten")
         with self._changing():
-            freed = self._take_out([page for page in self._catalogue.all() if page.scope == scope])
-            self._catalogue.forget(scope)
-            self._damaged = [told for told in self._damaged if told[0] != scope]
-            return freed + self._files.forget(scope) + judged.forget(self._files.data_dir, scope)
+            return self._forget_pages(scope) + judged.forget(self._files.data_dir, scope)
 
     def expire(self, visitor: Visitor) -> int | None:
-        """Delete everything of a visitor, unless something came since they were looked at: then None."""
+        """Delete everything of a visitor, unless something came since they were looked at: then None. Bytes freed.
+
+        Judgements go first, since nobody who judges waits for this: one that came before keeps everything, and one
+        that comes while the pages go is kept.
+        """
         with self._changing():
+            seen = judged.judged(self._files.data_dir).get(visitor.scope, judged.Judged())
             if visitor not in self.visitors():
                 return None
-            return self.forget(visitor.scope)
+            freed = judged.expire(self._files.data_dir, visitor.scope, seen)
+            return None if freed is None else freed + self._forget_pages(visitor.scope)
 
     def compact(self) -> bool:
         """Build Chroma's folder anew where that frees what it keeps of deleted rows, or heals it. Whether it did.
@@ -288,6 +291,13 @@ class Library:
             if self._closed:
                 raise LibraryError("The library is closed.")
             yield
+
+    def _forget_pages(self, scope: Scope) -> int:
+        """Delete everything of a scope but its judgements. Bytes freed."""
+        freed = self._take_out([page for page in self._catalogue.all() if page.scope == scope])
+        self._catalogue.forget(scope)
+        self._damaged = [told for told in self._damaged if told[0] != scope]
+        return freed + self._files.forget(scope)
 
     def _take_out(self, pages: Sequence[StoredPage]) -> int:
         """Unlist pages and delete their files. Bytes freed."""

@@ -57,11 +57,13 @@ class Room:
         limit = self.usage.bytes_limit
         if self.usage.bytes + max(size, 1) > limit:
             raise NoRoom(
-                f"Your library is full: it takes {megabytes(self.usage.bytes)} of {megabytes(limit)}.", _DELETE
+                f"Your library is full: it takes {size_in_words(self.usage.bytes)} of {size_in_words(limit)}.",
+                _DELETE,
             )
         if self.visitors + max(size, 1) > self.quotas.total_bytes:
+            total = size_in_words(self.quotas.total_bytes)
             raise NoRoom(
-                f"The libraries of all visitors together may take {megabytes(self.quotas.total_bytes)}, and they do.",
+                f"The libraries of all visitors together may take {total}, and they do.",
                 f"Each goes {self.quotas.keep_hours} hours after its last change: try again later, or run the demo on "
                 "your own machine.",
             )
@@ -99,10 +101,14 @@ def measured(scope: Scope, pages: int, size: int, quotas: Quotas) -> Usage:
     return Usage(pages, size, quotas.library_pages, quotas.library_bytes)
 
 
-def megabytes(size: int) -> str:
-    """Bytes for people.
+def size_in_words(octets: int) -> str:
+    """Bytes in the unit people expect, the same on the page, in refusals and in a shell: 10^3 and 10^6, as quotas are.
 
-    >>> megabytes(500 * 2**20), megabytes(300_000)
-    ('500 MB', '0.3 MB')
+    >>> size_in_words(900), size_in_words(38_400), size_in_words(4_300_000), size_in_words(500 * 10**6)
+    ('900 bytes', '38 kB', '4.3 MB', '500 MB')
     """
-    return f"{size / 2**20:,.0f} MB" if size >= 10 * 2**20 else f"{size / 2**20:,.1f} MB"
+    if octets < 1_000:
+        return f"{octets} byte{'' if octets == 1 else 's'}"
+    if octets < 1_000_000:
+        return f"{octets / 1_000:.0f} kB"
+    return f"{octets / 1_000_000:,.{1 if octets < 100_000_000 else 0}f} MB"
