@@ -47,7 +47,7 @@ def scenarios() -> list[Scenario]:
         Scenario("sweep", damage.leave_over, _open),
     ]
     if life.FORGETS:
-        known.append(Scenario("forget", nothing, _forget, 1))
+        known.append(Scenario("forget", nothing, _forget, 3))
     if life.COMPACTS:
         known.append(Scenario("compact", nothing, _compact))
     return known
