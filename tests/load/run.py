@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import secrets
 import sys
 import threading
 import time
@@ -15,6 +16,7 @@ from tests.load.figures import EXAMPLES, Figures
 from tests.load.life import Life, Street, live
 from tests.load.marks import Marks
 from tests.load.watch import Sample, hourly, thirds
+from tests.visitor import Visitor
 
 FLAT = 100
 """MB an hour that memory may seem to grow by."""
@@ -65,6 +67,15 @@ def run(url: str, folder: Path, course: Course) -> Figures:
         if thread.is_alive():
             figures.break_("queue honest", f"{thread.name} still waits for something, {LAST} s after the end")
     return figures
+
+
+def fill(url: str, tabs: int) -> None:
+    """Open so many pages and go: the server remembers the last ones, and that is no growth once it is at its limit."""
+    visitor = Visitor(url)
+    for _ in range(tabs):
+        visitor.session = secrets.token_hex(6)
+        visitor.ask("results", "picture", "none")
+    visitor.close()
 
 
 def _guarded(street: Street, number: int, course: Course, until: float) -> None:
