@@ -22,7 +22,7 @@ from smart_demo.ui.arrivals import Arrival, Room
 from smart_demo.ui.boards import most_bytes
 from smart_demo.ui.bodies import Refused, drain, header, length, whole
 from smart_demo.ui.elsewhere import lock
-from smart_demo.ui.origins import expect_own_page
+from smart_demo.ui.origins import expect_own_name, expect_own_page
 from smart_demo.ui.wording import count
 
 log = logging.getLogger(__name__)
@@ -57,6 +57,7 @@ class Gate:
         path = scope["path"].removeprefix(scope.get("root_path", ""))
         answer = _Answer(send)
         try:
+            expect_own_name(scope, self._settings.hosts)
             _look_up(path)
             await self._pass_on(path, scope, receive, answer)
         except Refused as refused:
