@@ -11,6 +11,7 @@ from smart_demo.janitor import Janitor
 from smart_demo.leftovers import sweep
 from smart_demo.types import Scope
 from smart_demo.ui.judging import Judging
+from smart_demo.ui.lying import LYING
 from smart_demo.ui.query_lists import QueryLists
 from smart_demo.ui.replies import answered
 from smart_demo.ui.wording import size
@@ -26,6 +27,7 @@ class Forgetting:
         """The janitor is told how to clear this app's folder of uploads, and whom to tell of those it forgot."""
         self._judging, self._lists, self._handlers, self._janitor = judging, lists, judging.handlers, janitor
         janitor.attend(self._sweep, self._let_go)
+        LYING.attend(self._handlers.uploads.on_their_way)
 
     def forget(self, wanted: object) -> dict[str, object]:
         """`done`, the sentence that says how much room that made; or a sentence why not."""
