@@ -246,7 +246,14 @@ def test_what_is_no_key_opens_nothing_and_may_add_nothing(app, header, tmp_path)
         visitor.open()
         assert visitor.shown("documents") in {"", None}
         before = app.engine.library.report.pages
-        visitor.do(visitor.event("upload", "upload"), upload=visitor.send(write_pdf(tmp_path / "x.pdf", "x")))
+        paper = write_pdf(tmp_path / "x.pdf", "x")
+        with pytest.raises(httpx.HTTPStatusError, match="403"):
+            visitor.send(paper)
+        with httpx.Client(base_url=app.url, headers={HEADER: "f" * 32}) as another:
+            visitor.http = another
+            sent = visitor.send(paper)  # as if they knew where somebody's copy lies
+        visitor.http = http
+        visitor.do(visitor.event("upload", "upload"), upload=sent)
         visitor.look()
         assert app.engine.library.report.pages == before
         assert set(visitor.forget()) == {"sentence"}

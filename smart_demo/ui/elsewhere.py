@@ -20,13 +20,17 @@ from gradio.utils import NamedString
 
 FOREIGN = re.compile(r"[\s\x00-\x20]*(?:[a-z][a-z0-9+.-]*:|[/\\]{2})", re.IGNORECASE)
 """A scheme or a bare host, in whatever case and behind whatever blanks."""
+MOST_PARTS = 20_000
+"""Values in a request: an event with 200 uploaded files has some 4,000. Two bytes of one take a hundred in memory."""
+UTF_16 = (b"\xfe\xff", b"\xff\xfe")
 FETCHES = "This page fetches nothing from other addresses; upload the file itself."
 OWN = "/gradio_api/file="
 Given = Callable[[Any, FileData], object]
 
 
 def names_elsewhere(body: bytes) -> bool:
-    """Whether JSON holds an object that gives a file by address, at any depth. ValueError for what is no JSON.
+    """Whether JSON holds an object that gives a file by address, at any depth. ValueError for what is no JSON,
+    OverflowError where it has more than MOST_PARTS.
 
     Read with the standard parser as Starlette reads it, so both see the same. Words to search for are no objects.
 
@@ -35,6 +39,10 @@ def names_elsewhere(body: bytes) -> bool:
     >>> names_elsewhere(b'{"data": [{"path": "HTTPS://example.org/x.pdf"}]}')
     True
     """
+    if b"\0" in body or body.startswith(UTF_16):  # which that parser would read, and the count would not
+        raise ValueError("not in UTF-8")
+    if _parts(body) > MOST_PARTS:
+        raise OverflowError("too many parts")
     try:
         remaining = [json.loads(body)]
     except RecursionError:
@@ -48,6 +56,21 @@ def names_elsewhere(body: bytes) -> bool:
         elif isinstance(value, list):
             remaining.extend(value)
     return False
+
+
+def _parts(body: bytes) -> int:
+    r"""Values in JSON, as far as brackets, colons and commas outside its strings tell; counted before it is parsed.
+
+    What is no JSON may have any number, and the parser stops where it is none.
+
+    >>> _parts(b'{"data": [1, "a,b,[c]", "\\\", [,"]}')
+    5
+    """
+    bare = body.replace(b"\\\\", b"").replace(b'\\"', b"")  # strings without quotes in them
+    if bare.count(b'"') > 4 * MOST_PARTS:
+        return 4 * MOST_PARTS
+    outside = b"".join(bare.split(b'"')[::2])
+    return sum(map(outside.count, (b"{", b"[", b",", b":")))
 
 
 def _foreign(value: object) -> bool:

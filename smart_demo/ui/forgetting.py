@@ -10,6 +10,7 @@ from smart_demo.errors import InputRefused
 from smart_demo.janitor import Janitor
 from smart_demo.leftovers import sweep
 from smart_demo.types import Scope
+from smart_demo.ui.lying import LYING
 from smart_demo.ui.query_lists import QueryLists
 from smart_demo.ui.replies import answered
 from smart_demo.ui.sheets import Sheets
@@ -27,6 +28,7 @@ class Forgetting:
         self._trials, self._judging, self._lists, self._janitor = sheets.trials, sheets.judging, lists, janitor
         self._handlers = self._judging.handlers
         janitor.attend(self._sweep, self._let_go)
+        LYING.attend(self._handlers.uploads.on_their_way)
 
     def forget(self, wanted: object) -> dict[str, object]:
         """`done`, the sentence that says how much room that made; or a sentence why not."""
