@@ -45,8 +45,9 @@ def put(library: Library, *files: int, scope=LOCAL, encoder: str = ENCODER, numb
 
 
 def files_under(folder: Path) -> dict[str, int]:
-    """Relative name -> size of every file."""
-    return {str(p.relative_to(folder)): p.stat().st_size for p in folder.rglob("*") if p.is_file()}
+    """Relative name -> size of every file but the folder's own lock."""
+    found = {str(p.relative_to(folder)): p.stat().st_size for p in folder.rglob("*") if p.is_file()}
+    return {name: size for name, size in found.items() if name != "lock"}
 
 
 def token_files(folder: Path) -> list[Path]:

@@ -6,7 +6,9 @@ import fcntl
 import io
 import os
 import stat
+import time
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
@@ -14,11 +16,13 @@ from smart_demo.errors import LibraryError
 from smart_demo.evaluation.journal import Journal
 from smart_demo.evaluation.trial import Asked
 from smart_demo.janitor import Janitor
+from smart_demo.store import durable
+from smart_demo.store.library import Library
 from smart_demo.types import LOCAL, Query, State
 from smart_demo.ui import desk as desks
 from tests.documents import write_pdf
 from tests.keeping_cases import add, an_engine, names, visitor
-from tests.store_cases import files_under
+from tests.store_cases import ENCODER, files_under, put
 
 ME = visitor(1)
 RED = Asked("red", Query("red").key)
@@ -147,3 +151,65 @@ def test_a_write_that_fails_halfway_and_cannot_be_taken_back_costs_that_line_alo
     monkeypatch.setattr(os, "write", write)
     journal.skip(RED)
     assert len(Journal(tmp_path / "data", LOCAL).judgements.events) == len(journal.judgements.events) == 3
+
+
+@pytest.mark.parametrize("locks", ["none", "of one machine"])
+def test_two_containers_on_one_bucket_take_nothing_from_each_other(tmp_path, bucket, monkeypatch, locks):
+    """A new container starts while the old one is writing: each has an index of its own, and none knows of the other.
+    What it writes is there, half or whole, when the new one looks.
+    """
+    if locks == "of one machine":  # each has a lock, and nobody is kept out
+        monkeypatch.setattr(fcntl, "flock", lambda *_: None)
+        stat_of = Path.stat
+
+        def elsewhere(path, **given):
+            facts = stat_of(path, **given)
+            return Other(facts) if path == tmp_path / "data" else facts
+
+        monkeypatch.setattr(Path, "stat", elsewhere)
+    data, write = tmp_path / "data", durable.write_new
+    with Library.open(data, tmp_path / "old index") as old:
+        swept = []
+
+        def writing(path, content):
+            """Between any two files of a page, and in the middle of each."""
+            if path.suffix == ".safetensors" or path.name.endswith(".thumb.webp"):
+                make(path.with_name(f"{path.name}.0a.tmp"), content[:9])
+                with Library.open(data, tmp_path / "new index") as new:
+                    swept.append(new.report.swept)
+            write(path, content)
+
+        desk = data / "judgements" / "local.desk.json.0a.tmp"
+        desk.parent.mkdir()
+        make(desk, b"half a desk")
+        monkeypatch.setattr(durable, "write_new", writing)
+        (page,) = put(old, 1)
+        monkeypatch.setattr(durable, "write_new", write)
+        assert swept == [0, 0]
+        assert desk.exists()
+        assert old.picture(page)
+        assert old.thumbnail(page)
+        assert len(old.tokens(page).codes) == 6
+    with Library.open(data, tmp_path / "new index") as new:
+        assert len(new.pages([LOCAL], ENCODER)) == 1
+    late = time.time() + 601
+    monkeypatch.setattr("smart_demo.store.library.time", SimpleNamespace(time=lambda: late))
+    with Library.open(data, tmp_path / "new index") as new:  # nobody can be writing that any more
+        assert new.report.swept == 3
+    assert not [name for name in files_under(data) if name.endswith(".tmp")]
+
+
+def make(path, content):
+    """A new file, which a bucket takes."""
+    with path.open("xb") as file:
+        file.write(content)
+
+
+class Other:
+    """Facts of a file on another disk."""
+
+    def __init__(self, facts):
+        self.facts = facts
+
+    def __getattr__(self, name):
+        return -1 if name == "st_dev" else getattr(self.facts, name)

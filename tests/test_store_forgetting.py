@@ -77,7 +77,7 @@ def test_a_visitor_who_leaves_leaves_nothing_on_the_disk(tmp_path, wide_engine):
     after = folders_of(tmp_path)
     assert after[0] == before[0]
     assert after[1] <= before[1] + SLACK
-    assert {path.name for path in (tmp_path / "data").iterdir()} <= {"tokens", "damaged", "judgements"}
+    assert {path.name for path in (tmp_path / "data").iterdir()} <= {"tokens", "damaged", "judgements", "lock"}
     assert list((tmp_path / "data" / "tokens").iterdir()) == [tmp_path / "data" / "tokens" / "local"]
     assert names(engine, LOCAL) == ["kept.pdf", "shared.pdf"]
     assert (names(engine, ME), engine.usage(ME).bytes, engine.library.visitors()) == ([], 0, ())

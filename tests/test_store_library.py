@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 
 from smart_demo.errors import LibraryBusy, LibraryError, StorageFull, TokenFileDamaged
+from smart_demo.store.library import Library
 from smart_demo.types import LOCAL, SAMPLES, PageId
 from tests.store_cases import (
     ENCODER,
@@ -273,6 +274,23 @@ def test_a_second_process_is_refused_in_one_sentence(library, tmp_path):
         open_library(tmp_path)
     library.close()
     open_library(tmp_path).close()
+
+
+def test_a_second_process_with_an_index_of_its_own_is_refused_too(library, tmp_path):
+    with pytest.raises(LibraryBusy, match="data"):
+        Library.open(tmp_path / "data", tmp_path / "another index")
+    put(library, 1)  # the first goes on
+    library.close()
+    Library.open(tmp_path / "data", tmp_path / "another index").close()
+
+
+def test_one_folder_may_be_both(tmp_path):
+    with Library.open(tmp_path, tmp_path) as library:
+        put(library, 1)
+        with pytest.raises(LibraryBusy):
+            Library.open(tmp_path, tmp_path)
+    with Library.open(tmp_path, tmp_path) as library:
+        assert len(library.pages([LOCAL], ENCODER)) == 1
 
 
 @pytest.mark.parametrize("blocked", ["data", "index"])

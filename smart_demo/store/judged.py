@@ -5,6 +5,7 @@ The evaluation writes and reads these files. Here they are counted and deleted, 
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import dataclass
@@ -57,11 +58,12 @@ def expire(data_dir: Path, scope: Scope, seen: Judged) -> int | None:
     return seen.bytes
 
 
-def sweep(data_dir: Path) -> int:
-    """Remove what killed writes left, before anybody writes. How many files."""
+def sweep(data_dir: Path, before: float = math.inf) -> int:
+    """Remove what killed writes left before a time in seconds of the epoch, before anybody writes. How many files."""
     left = []
     with suppress(OSError):
         left = [path for path in (data_dir / FOLDER).iterdir() if path.name.endswith(durable.TEMPORARY)]
+        left = [path for path in left if path.lstat().st_mtime < before]
         durable.unlink(left)
     return len(left)
 

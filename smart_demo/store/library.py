@@ -7,7 +7,9 @@ a page; writers go one at a time.
 
 from __future__ import annotations
 
+import math
 import threading
+import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -29,6 +31,8 @@ from smart_demo.store.usage import Visitor, by_age, is_visitor
 from smart_demo.types import SAMPLES, Floats, Page, PageEncoding, PageId, Scope, StoredPage, TokenCodes
 
 Admit = Callable[[StoredPage], None]
+YOUNG = 600.0
+"""Seconds: so old is what nobody can be writing any more."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,7 +49,11 @@ class LibraryReport:
 
 
 class Library:
-    """Pages of all scopes and encoders under one data folder. Safe for threads; one process at a time."""
+    """Pages of all scopes and encoders under one data folder. Safe for threads; one process at a time.
+
+    Where the data folder cannot be locked, as on a bucket, nothing young is swept that another process may be writing;
+    but nobody is told of what the other one adds.
+    """
 
     def __init__(self, files: Sidecar, found: Scan, mirror: Mirror, lock: FolderLock, codec: str) -> None:
         """Use `open`."""
@@ -71,9 +79,12 @@ class Library:
         lock = FolderLock(index_dir)
         try:
             with durable.storage_errors(f"use {data_dir}"):
+                alone = lock.take_too(data_dir) and data_dir.stat().st_dev == index_dir.stat().st_dev
                 files = Sidecar(data_dir)
-            found = files.scan()
-            found.swept += judged.sweep(data_dir)
+            # A lock on a mount that machines share may hold in one of them only: then another process may be writing.
+            before = math.inf if alone else time.time() - YOUNG
+            found = files.scan(before)
+            found.swept += judged.sweep(data_dir, before)
             with durable.storage_errors(f"use {index_dir}"):
                 mirror = Mirror(PageIndex.open(index_dir, candidates))
             library = cls(files, found, mirror, lock, codec)

@@ -11,6 +11,7 @@ bucket. Renaming the token file commits a page, unlinking it removes the page; a
 
 from __future__ import annotations
 
+import math
 import os
 import time
 from collections.abc import Iterable, Iterator
@@ -160,12 +161,18 @@ class Sidecar:
         """The page's thumbnail as WebP, proven. TokenFileDamaged, or FileNotFoundError once the page was removed."""
         return self._proven(page, THUMBNAIL)
 
-    def scan(self) -> Scan:
-        """Read every token file's head, set damaged ones aside, sweep what killed writes left."""
+    def scan(self, before: float = math.inf) -> Scan:
+        """Read every token file's head, set damaged ones aside, sweep what killed writes left.
+
+        before: in seconds of the epoch. What was written later, or is a folder, may be another process's work at hand
+        and is left where it is.
+        """
         found = Scan()
         with durable.storage_errors("read the library"):
             for folder in sorted(_subfolders(self._tokens, depth=3)):
-                self._scan_folder(folder, found)
+                self._scan_folder(folder, found, before)
+            if before < math.inf:
+                return found
             for depth in (2, 1):  # killed between making a folder and its first page
                 for folder in list(_subfolders(self._tokens, depth)):
                     self._drop_empty(folder)
@@ -186,23 +193,26 @@ class Sidecar:
             tokenfile.damaged(path, "has an altered picture beside it")
         return data
 
-    def _scan_folder(self, folder: Path, found: Scan) -> None:
-        sizes = {entry.name: entry.stat(follow_symlinks=False).st_size for entry in os.scandir(folder)}
-        for name in sorted(sizes):
-            path = folder / name
+    def _scan_folder(self, folder: Path, found: Scan, before: float) -> None:
+        entries = {entry.name: entry.stat(follow_symlinks=False) for entry in os.scandir(folder)}
+        sizes = {name: facts.st_size for name, facts in entries.items()}
+        for name in sorted(entries):
+            path, old = folder / name, entries[name].st_mtime < before
             stem = name.partition(".")[0]
             if name == stem + TOKENS:
                 pictured = sizes.get(stem + PICTURE, 0) + sizes.get(stem + THUMBNAIL, 0)
-                self._scan_file(path, pictured, found)
-            elif name.endswith(durable.TEMPORARY) or (
-                name in {stem + PICTURE, stem + THUMBNAIL} and stem + TOKENS not in sizes
+                self._scan_file(path, pictured, found, old=old)
+            elif old and (
+                name.endswith(durable.TEMPORARY)
+                or (name in {stem + PICTURE, stem + THUMBNAIL} and stem + TOKENS not in sizes)
             ):
                 with suppress(OSError):
                     durable.unlink([path])
                     found.swept += 1
-        self._drop_empty(folder)
+        if before == math.inf:
+            self._drop_empty(folder)
 
-    def _scan_file(self, path: Path, pictured: int, found: Scan) -> None:
+    def _scan_file(self, path: Path, pictured: int, found: Scan, *, old: bool) -> None:
         try:
             with durable.storage_errors(f"read {path.name}"):
                 head, _ = tokenfile.read_head(path)
@@ -212,7 +222,8 @@ class Sidecar:
         except TokenFileDamaged as error:
             found.damaged.append(error.sentence)
             with suppress(LibraryError):  # where nothing may be moved it is at least not listed
-                self.set_aside(path)
+                if old:
+                    self.set_aside(path)
         except LibraryError as error:  # a disk that cannot read one file must not close the others
             found.damaged.append(error.sentence)
 

@@ -108,7 +108,7 @@ def leftovers(folder: Path, pages: dict[Key, Facts]) -> list[str]:
         for ending in (".safetensors", ".webp", ".thumb.webp")
     }
     found = {str(path.relative_to(folder)) for path in (folder / "data").rglob("*") if not path.is_dir()}
-    left = sorted(found ^ belonging)
+    left = sorted((found - {"data/lock"}) ^ belonging)
     left += [f"{path.relative_to(folder)} is empty" for path in (folder / "data" / "tokens").rglob("*") if _empty(path)]
     beside = sorted(path.name for path in (folder / "index").iterdir() if path.name != "lock")
     chromas = [name for name in beside if "." not in name]
