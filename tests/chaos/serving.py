@@ -61,6 +61,8 @@ def _serve(folder: Path, ends: list[signal.Signals], rng: random.Random, tell: T
             app.start()
             document = write_pdf(folder / f"upload-{at}.pdf", *(f"{rng.choice(TEXTS)} {at} {n}" for n in range(PAGES)))
             told[document.name] = _until(app, browser, document, rng.randint(1, PAGES // 2))
+            if not told[document.name]:
+                tell({"server": f"no page of {document.name} was told of, so nothing was tried"})
             _end(app, end, tell)
             _look(folder, told, tell)
         app.start()
