@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import json
 import re
+import secrets
 from collections.abc import Callable
 from typing import Any, NoReturn
 from urllib.parse import unquote
@@ -16,6 +17,7 @@ from urllib.parse import unquote
 import gradio as gr
 import safehttpx
 from gradio.data_classes import FileData
+from gradio.route_utils import GradioUploadFile
 from gradio.utils import NamedString
 
 FOREIGN = re.compile(r"[\s\x00-\x20]*(?:[a-z][a-z0-9+.-]*:|[/\\]{2})", re.IGNORECASE)
@@ -86,11 +88,15 @@ def _is_own(file: dict[str, object]) -> bool:
 
 
 def lock() -> None:
-    """For the whole process: Gradio fetches nothing, and its upload boxes leave no empty file per upload behind."""
+    """For the whole process: Gradio fetches nothing, its upload boxes leave no empty file per upload behind, and no two
+    uploads share a copy.
+    """
     safehttpx.get = safehttpx.async_validate_url = _fetch_nothing
     for box in (gr.File, gr.UploadButton):
         if box._process_single_file.__module__ != __name__:
             box._process_single_file = _tidy(box._process_single_file)
+    if GradioUploadFile.__init__.__module__ != __name__:
+        GradioUploadFile.__init__ = _alone(GradioUploadFile.__init__)
 
 
 async def _fetch_nothing(*_: object, **__: object) -> NoReturn:
@@ -105,3 +111,15 @@ def _tidy(given: Given) -> Given:
         return NamedString(file.path) if plain else given(box, file)
 
     return named
+
+
+def _alone(made: Callable[..., None]) -> Callable[..., None]:
+    """Names the folder of an upload by more than its bytes. Equal files of two people would be one copy: whoever is
+    through first deletes it, while the other's is still on its way to be submitted.
+    """
+
+    def init(upload: Any, /, *given: object, **named: object) -> None:  # noqa: ANN401 - a class of Gradio's
+        made(upload, *given, **named)
+        upload.sha.update(secrets.token_bytes(16))
+
+    return init
