@@ -51,7 +51,7 @@ def test_a_file_dropped_again_while_it_waits_is_read_again(tmp_path):
 
     uploads = Uploads(add, 2)
     (copy,) = copies(tmp_path, "a.pdf")
-    uploads.submit(LOCAL, [copy, copy, copy])  # Gradio names the folder by the content, so equal files share one copy
+    uploads.submit(LOCAL, [copy, copy, copy])
     uploads.wait(10)
     assert [p.state for p in uploads.progress(LOCAL)] == [State.DONE, State.DONE, State.REFUSED]
     assert "Only 2 files" in uploads.progress(LOCAL)[2].message
@@ -289,21 +289,3 @@ def test_a_file_that_gets_nowhere_is_not_begun_again(tmp_path):
         uploads.submit(owner, copies(tmp_path / str(owner), "slow.pdf"))
     uploads.wait(30)
     assert sorted(map(str, begun)) == sorted(map(str, owners))
-
-
-def test_an_equal_file_that_another_just_sent_is_left_to_them(tmp_path):
-    (copy,) = copies(tmp_path, "a.pdf")
-
-    def add(_, files):
-        content = copy.read_bytes()
-        copy.unlink()
-        copy.write_bytes(content)  # Gradio keeps equal files at one path: somebody else sent the same one
-        yield Progress(files[0][1], State.DONE, 1, 1)
-
-    uploads = Uploads(add, 20)
-    uploads.submit(A, [copy])
-    uploads.wait(10)
-    assert copy.exists()
-    uploads.submit(B, [copy])
-    uploads.forget(B)
-    uploads.wait(10)

@@ -6,12 +6,9 @@ file. Knows nothing of markup.
 from __future__ import annotations
 
 import logging
-import math
 import threading
-import time
 from collections import OrderedDict, deque
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import suppress
 from contextvars import Context, copy_context
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -38,8 +35,6 @@ class _Job:
     begun: bool = False
     """Whether it is being read now; one that was set aside begins again where it was."""
     stop: bool = False
-    since: float = field(default_factory=time.time)
-    """When it was submitted, in seconds of the epoch."""
     steps_now: int = 0
     """Since it was begun or begun again,"""
     done_then: int = 0
@@ -91,7 +86,7 @@ class Uploads:
                     self._lines.setdefault(owner, deque()).append(job)
             for job in told:
                 if job.progress.state is State.REFUSED:
-                    self._let_go(job.path, job.since)
+                    self._let_go(job.path)
             self._forget_lists()
             if self._lines and self._thread is None:
                 self._thread = threading.Thread(target=self._work, name="uploads", daemon=True)
@@ -109,7 +104,7 @@ class Uploads:
                     continue
                 self._lines[owner].remove(job)
                 job.progress = _stopped(job.progress)
-                self._let_go(job.path, job.since)
+                self._let_go(job.path)
             if not self._lines.get(owner, True):
                 del self._lines[owner]
 
@@ -177,7 +172,7 @@ class Uploads:
             self._lines.move_to_end(owner)
         else:
             del self._lines[owner]
-        self._let_go(job.path, job.since)
+        self._let_go(job.path)
 
     def _set_aside(self, owner: Scope, job: _Job) -> None:
         """Let people who wait longer go first. Pages that were stored stay, so that this ends."""
@@ -209,16 +204,10 @@ class Uploads:
         _close(job.steps)
         return False
 
-    def _let_go(self, path: Path, since: float = math.inf) -> None:
-        """Delete a copy under the lock. Gradio keeps equal files at one path: not while another one on its way reads
-        it, and not one that came after `since`, which somebody is about to submit.
-        """
-        if any(job.path == path for line in self._lines.values() for job in line):
-            return
-        with suppress(OSError):
-            if path.stat().st_ctime > since:
-                return
-        discard(path)
+    def _let_go(self, path: Path) -> None:
+        """Delete a copy under the lock, unless a file on its way reads it: one may have been submitted twice."""
+        if not any(job.path == path for line in self._lines.values() for job in line):
+            discard(path)
 
 
 def discard(path: Path) -> None:
