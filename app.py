@@ -5,11 +5,13 @@ from __future__ import annotations
 import atexit
 import logging
 import os
+import shutil
 import signal
 import sys
-import tempfile
+from contextlib import suppress
 
-from smart_demo.heaps import share_heaps
+from smart_demo.heaps import keep_giving_back, share_heaps
+from smart_demo.workfolder import take_work_folder
 
 share_heaps()  # before anything makes threads
 ON_ZEROGPU = bool(os.environ.get("SPACES_ZERO_GPU"))
@@ -18,8 +20,11 @@ if ON_ZEROGPU:
 
 # Before Gradio is imported: uploads are held in a folder of this process alone, and nothing is reported to anyone.
 os.environ.setdefault("GRADIO_ANALYTICS_ENABLED", "False")
-_uploads = tempfile.TemporaryDirectory(prefix="smart-demo-", ignore_cleanup_errors=True)
-os.environ.setdefault("GRADIO_TEMP_DIR", _uploads.name)
+# Gradio sums up its last 10,000 events after every one, for a monitor that is not served: 8 ms of a core (measured).
+os.environ.setdefault("GRADIO_ANALYTICS_MAX_EVENTS", "1")
+os.environ.setdefault("GRADIO_ANALYTICS_CACHE_FREQUENCY", "1000000000")
+work = take_work_folder()
+os.environ.setdefault("GRADIO_TEMP_DIR", str(work / "uploads"))
 
 from smart_demo.config import read_settings  # noqa: E402
 from smart_demo.engine import open_engine  # noqa: E402
@@ -42,11 +47,18 @@ preparation = Preparation(engine)
 demo = build_app(engine, preparation, janitor)
 
 if __name__ == "__main__":
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit())  # as Ctrl-C: the library is closed, temporary copies go
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit())  # as Ctrl-C
     preparation.start()
     janitor.start()
+    keep_giving_back()
     if ON_ZEROGPU:
         engine.backbones.main()  # what borrows a GPU must be decorated before the page is served
     else:
         engine.backbones.load_behind()
-    demo.queue(max_size=settings.quotas.queue, default_concurrency_limit=4).launch(**launch_options(settings))
+    with suppress(SystemExit):
+        demo.queue(max_size=settings.quotas.queue, default_concurrency_limit=4).launch(**launch_options(settings))
+    janitor.stop()
+    engine.close()
+    shutil.rmtree(work, ignore_errors=True)
+    sys.stdout.flush()
+    os._exit(0)  # all is in order, and taking models apart would take seconds

@@ -19,6 +19,8 @@ SAMPLE_DOCUMENTS = REPOSITORY / "sample_docs"
 SHARE = Path(os.path.expanduser("~/.local/share"))
 """Begins with `~` still where the person who runs it has no home; `read_settings` refuses that."""
 
+_HOST = re.compile(r"[a-z0-9._-]+|\[[0-9a-f:.]+\]")
+
 
 @dataclass(frozen=True, slots=True)
 class Limits:
@@ -84,6 +86,8 @@ class Settings:
     """Results per column, until the slider says otherwise."""
     limits: Limits = Limits()
     quotas: Quotas = Quotas()
+    hosts: tuple[str, ...] = ()
+    """Names by which the page may be asked, beside this machine's own; none: by any."""
     lasting: bool = True
     """Whether the data folder outlives a restart of the machine; where it does not, the page says so."""
     samples: Path = SAMPLE_DOCUMENTS
@@ -120,10 +124,28 @@ def read_settings(env: Mapping[str, str]) -> Settings:
         candidates=_number(env, "SMART_CANDIDATES", 100, 1, 10_000),
         limits=limits,
         quotas=_quotas(env, public=public),
+        hosts=_hosts(env, public=public),
         # The disk of a Space is lost when it sleeps; whoever mounts a lasting one there says so.
         lasting=_flag(env, "SMART_LASTING", default=not env.get("SPACE_ID")),
         samples=_folder(env, "SMART_SAMPLE_DOCS", SAMPLE_DOCUMENTS),
     )
+
+
+def _hosts(env: Mapping[str, str], *, public: bool) -> tuple[str, ...]:
+    """A private page that only this machine can reach is asked by this machine's names alone: any other is one that
+    another site points here, so as to be taken for this page.
+    """
+    given = tuple(env.get("SMART_HOSTS", "").lower().replace(",", " ").split())
+    if "*" in given:
+        return ()
+    if bad := [name for name in given if not _HOST.fullmatch(name)]:
+        raise SettingRefused(f"SMART_HOSTS={bad[0]!r} is no host.", "It takes names without ports, or *.")
+    bound = env.get("GRADIO_SERVER_NAME", "").strip() or "localhost"
+    return given or (() if public or not _is_loopback(bound) else ("localhost",))
+
+
+def _is_loopback(bound: str) -> bool:
+    return bound in ("localhost", "::1", "[::1]") or bound.startswith("127.")
 
 
 def _quotas(env: Mapping[str, str], *, public: bool) -> Quotas:

@@ -36,6 +36,13 @@ class Recent(Generic[Value]):
             while len(self._kept) > self._size or sum(map(self._weigh, self._kept.values())) > self._most:
                 self._kept.popitem(last=False)
 
+    def thin(self, belongs: Callable[[object], bool], most: int) -> None:
+        """Of the keys of which this is true keep so many, those used last."""
+        with self._lock:
+            keys = [key for key in self._kept if belongs(key)]
+            for key in keys[: max(0, len(keys) - most)]:
+                del self._kept[key]
+
     def drop(self, gone: Callable[[object], bool]) -> None:
         """Forget every key of which this is true."""
         with self._lock:

@@ -67,8 +67,9 @@ class Retrieval:
                 laps.add(stage, Lap(took, pages.get(stage, len(parts.pages))))
 
     def forget(self, scope: Scope) -> None:
-        """Let go of everything that was asked over a scope, and of what was found there."""
-        self._queries.drop_values(lambda asked: scope in asked.scopes)
+        """Let go of everything that was asked over a scope or by its owner, and of what was found there."""
+        self._queries.drop_values(lambda asked: scope in asked.scopes or asked.encoding.query.asker == str(scope))
+        self._parts.drop(lambda key: isinstance(key, tuple) and key[1] == str(scope))
         self._laps.drop(lambda key: isinstance(key, tuple) and scope in key[0])
         self.drop_what_went()
 
@@ -78,7 +79,7 @@ class Retrieval:
         self._parts.drop(lambda key: isinstance(key, tuple) and key[-1] != generation)
 
     def _encode(self, backbone: Backbone, query: Query, scopes: Sequence[Scope], watch: Stopwatch) -> QueryEncoding:
-        key = (backbone.encoder.fingerprint, query.key)
+        key = (backbone.encoder.fingerprint, query.key, query.asker)
         kept = self._queries.get(key)
         if kept is not None:
             kept.scopes.update(scopes)
@@ -96,7 +97,7 @@ class Retrieval:
         """
         while True:
             generation = self._library.generation
-            key = (encoding.query.key, encoding.encoder, scopes, generation)
+            key = (encoding.query.key, encoding.query.asker, encoding.encoder, scopes, generation)
             kept = self._parts.get(key)
             if kept is not None:
                 watch.stages |= {"candidates": 0.0, "score": 0.0}

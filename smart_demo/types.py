@@ -1,7 +1,6 @@
 """The nouns of the program: frozen values that every other module speaks in.
 
-This module imports nothing of ours. Axis letters, used everywhere:
-T tokens of a page, Q tokens of a query, D width of a token state, P width of the pooled vector, N pages.
+Axis letters: T tokens of a page, Q tokens of a query, D width of a token state, P width of the pooled vector, N pages.
 """
 
 from __future__ import annotations
@@ -177,12 +176,13 @@ class TokenCodes:
 
 @dataclass(frozen=True, eq=False)
 class Query:
-    """What is asked: words, a picture, or both."""
+    """What is asked: words, a picture, or both. What it takes is kept for the `asker`; for all if empty."""
 
     text: str = ""
     image: Pixels | None = None
     image_hash: str = ""
     """Of the image's content; stays where the pixels are left out. Worked out where it is not given."""
+    asker: str = ""
 
     def __post_init__(self) -> None:
         if self.image is not None and not self.image_hash:
@@ -195,7 +195,7 @@ class Query:
         return hashlib.sha256(f"{self.text}\0{self.image_hash}".encode()).hexdigest()[:16]
 
     def without_pixels(self) -> Self:
-        """The same question, with the same key, for keeping: it can no longer be encoded, and holds no picture."""
+        """The same question and key, for keeping."""
         return replace(self, image=None)
 
 

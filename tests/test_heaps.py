@@ -7,6 +7,8 @@ import sys
 
 import pytest
 
+from smart_demo.heaps import share_heaps
+
 PROGRAM = """
 import ctypes, sys, threading
 from smart_demo.heaps import share_heaps
@@ -40,9 +42,32 @@ def test_threads_share_heaps_where_the_system_is_told_to(how, few):
     assert (heaps(how) <= 2) is few
 
 
+TRIMMED = """
+import ctypes
+from smart_demo.heaps import give_back, keep_giving_back
+libc = ctypes.CDLL(None)
+libc.malloc.restype, libc.malloc.argtypes, libc.free.argtypes = ctypes.c_void_p, [ctypes.c_size_t], [ctypes.c_void_p]
+def resident():
+    return int(open("/proc/self/statm").read().split()[1]) * 4096
+blocks = [libc.malloc(60_000) for _ in range(2_000)]
+for block in blocks:
+    ctypes.memset(block, 1, 60_000)
+held = resident()
+for block in blocks[:-1]:  # the last one stands on top of them all
+    libc.free(block)
+assert resident() > held - 20_000_000, "the heap gave it back by itself: the test shows nothing"
+end = keep_giving_back(0.01)
+while resident() > held - 80_000_000:
+    pass
+end()
+"""
+
+
+def test_what_is_free_is_given_back_also_below_what_is_used():
+    subprocess.run([sys.executable, "-c", TRIMMED], check=True, timeout=60)
+
+
 def test_who_decided_by_the_variable_is_not_overruled(monkeypatch):
     monkeypatch.setenv("MALLOC_ARENA_MAX", "7")
     monkeypatch.setattr("smart_demo.heaps.ctypes", None)
-    from smart_demo.heaps import share_heaps
-
     assert share_heaps()

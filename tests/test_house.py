@@ -17,7 +17,7 @@ PACKAGE = ROOT / "smart_demo"
 LAYERS = [
     "types errors",
     "config heaps",
-    "ingest backbones scoring store comparison recent leftovers",
+    "ingest backbones scoring store comparison recent leftovers workfolder",
     "additions",
     "serving samples indexer retrieval explain",
     "explanation",

@@ -164,6 +164,16 @@ def test_the_endpoint_answers_a_program_with_the_key_from_one_s_own_and_any_othe
         assert NAME not in by_program(app, other), other
 
 
+def test_nobody_learns_from_the_time_it_took_what_another_asked(app, alice, bob):
+    def encoding(visitor):
+        client = Client(app.url, headers={HEADER: visitor.secret}, verbose=False, analytics_enabled=False)
+        return client.predict(query="a question of alice", api_name="/search")["milliseconds"]["encode"]
+
+    assert encoding(alice) > 0
+    assert encoding(alice) == 0
+    assert encoding(bob) > 0
+
+
 def test_an_assistant_without_the_key_sees_the_samples(app, alice):
     async def talk(headers):
         async with (
@@ -236,7 +246,14 @@ def test_what_is_no_key_opens_nothing_and_may_add_nothing(app, header, tmp_path)
         visitor.open()
         assert visitor.shown("documents") in {"", None}
         before = app.engine.library.report.pages
-        visitor.do(visitor.event("upload", "upload"), upload=visitor.send(write_pdf(tmp_path / "x.pdf", "x")))
+        paper = write_pdf(tmp_path / "x.pdf", "x")
+        with pytest.raises(httpx.HTTPStatusError, match="403"):
+            visitor.send(paper)
+        with httpx.Client(base_url=app.url, headers={HEADER: "f" * 32}) as another:
+            visitor.http = another
+            sent = visitor.send(paper)  # as if they knew where somebody's copy lies
+        visitor.http = http
+        visitor.do(visitor.event("upload", "upload"), upload=sent)
         visitor.look()
         assert app.engine.library.report.pages == before
         assert set(visitor.forget()) == {"sentence"}

@@ -24,11 +24,12 @@ from starlette.formparsers import MultiPartException
 
 from smart_demo.config import Limits, Quotas, Settings
 from smart_demo.leftovers import Held, held, sweep
-from smart_demo.ui.arrivals import MOST_LYING, Arrival
-from smart_demo.ui.bodies import BODY
+from smart_demo.ui.arrivals import Arrival
+from smart_demo.ui.bodies import BODY, SMALL
 from smart_demo.ui.elsewhere import FETCHES, lock, names_elsewhere
 from smart_demo.ui.gate import NO_FILES, Gate, room_for
 from smart_demo.ui.headers import policy
+from smart_demo.ui.lying import MOST_LYING
 from tests.hood_cases import served, started
 
 MB = 2**20
@@ -306,7 +307,8 @@ def test_an_upload_within_the_limits_arrives_and_is_handed_out_to_nobody(url, fo
         path.unlink()
 
 
-def test_an_upload_waits_until_there_is_room(url, folder):
+def test_an_upload_waits_until_there_is_room(url, folder, monkeypatch):
+    monkeypatch.setattr("smart_demo.ui.lying.FRESH", 0.0)
     lying = folder / "lying"
     with lying.open("wb") as file:
         file.truncate(40 * MB)
@@ -323,10 +325,11 @@ def test_an_upload_waits_until_there_is_room(url, folder):
     assert upload(url, form(("a.pdf", b"x")))[0] == 200
 
 
-def test_room_is_looked_for_while_it_comes(folder, tmp_path):
+def test_room_is_looked_for_while_it_comes(folder, monkeypatch):
     """Two at once both found room when they began."""
+    monkeypatch.setattr("smart_demo.ui.lying.FRESH", 0.0)
     room = room_for(Settings(limits=Limits(files=1, file_bytes=MB), quotas=Quotas(waiting=1)))
-    assert room.lying >= room.octets
+    assert room.lying.octets >= room.octets
     whole, sent = form(("a", b"x" * 4 * MB)), []
 
     async def receive():
@@ -334,7 +337,7 @@ def test_room_is_looked_for_while_it_comes(folder, tmp_path):
         sent.append(at)
         if at == 2 * MB:
             (folder / "other").write_bytes(b"")
-            os.truncate(folder / "other", room.lying)
+            os.truncate(folder / "other", room.lying.octets)
         return {"type": "http.request", "body": whole[at : at + MB], "more_body": at + MB < len(whole)}
 
     arrival = Arrival(receive, b"multipart/form-data; boundary=edge", room)
@@ -392,16 +395,20 @@ def test_without_uploads_there_is_no_upload(folder):
 
 @pytest.mark.parametrize("chunked", [False, True])
 def test_no_body_is_longer_than_it_may_be(url, chunked):
-    longest, head = b'{"data": ["' + b"x" * (BODY - 16) + b'"]}', {"Content-Type": "application/json"}
-    for body, expected in ((longest, 200), (longest + b" " * MB, 413)):
-        pieces = iter([body[: BODY // 2], body[BODY // 2 :]]) if chunked else body
-        more = {"Transfer-Encoding": "chunked"} if chunked else {}
-        status, _, said = ask(url, "POST", "/gradio_api/call/search", pieces, **head, **more)
-        assert status == expected
-    assert json.loads(said)["detail"] == "A request here has at most 4 MB."
+    said = {}
+    for path, most, told in (("queue/join", BODY, "4 MB"), ("call/search", SMALL, "256 kB")):
+        event = b'{"fn_index": 0, "session_hash": "long", "data": ["'
+        longest = event + b"x" * (most - len(event) - 6) + b'", 1]}'
+        for body, expected in ((longest, 200), (longest + b" " * 9, 413)):
+            pieces = iter([body[: most // 2], body[most // 2 :]]) if chunked else body
+            more = {"Transfer-Encoding": "chunked"} if chunked else {}
+            head = {"Content-Type": "application/json"} | more
+            status, _, said = ask(url, "POST", f"/gradio_api/{path}", pieces, **head)
+            assert status == expected
+        assert json.loads(said)["detail"] == f"A request here has at most {told}."
 
 
-@pytest.mark.parametrize("body", [b"{", b"a=1", b"\xff\xfe\x00", b"[" * 100_000, b"1" * 5_000, form(("a", b"x"))])
+@pytest.mark.parametrize("body", [b"{", b"a=1", b"\xff\xfe\x00", b"[" * 10_000, b"1" * 5_000, form(("a", b"x"))])
 def test_a_body_is_json(url, body):
     status, _, said = post(url, "/gradio_api/component_server/", body)
     assert (status, json.loads(said)["detail"]) == (400, "The request is no JSON.")

@@ -9,6 +9,7 @@ from smart_demo.comparison import Change, Move
 from smart_demo.config import read_settings
 from smart_demo.samples import Samples
 from smart_demo.serving import Serving
+from smart_demo.store.usage import Usage
 from smart_demo.types import LOCAL, SAMPLES, Document, Progress, State, Weights
 from smart_demo.ui import frame, library_panel, results
 from smart_demo.ui.badges import Side, badge, spoken
@@ -198,6 +199,28 @@ def test_samples_of_another_encoder_are_labelled():
     serving = Serving("qwen3-vl-2b", "qwen3-vl-2b", False, "A GPU was found.")
     assert "The samples are served by minilm." in frame.footer(serving, "minilm", read_settings({}))
     assert "served by" not in frame.footer(serving, "qwen3-vl-2b", read_settings({}))
+
+
+def test_every_limit_is_said_before_it_bites():
+    limits = {
+        "SMART_LIBRARY_PAGES": "123",
+        "SMART_LIBRARY_MB": "234",
+        "SMART_TOTAL_MB": "3456",
+        "SMART_KEEP_HOURS": "45",
+        "SMART_WAITING_FILES": "56",
+        "SMART_QUEUE": "67",
+        "SMART_MAX_QUERY": "789",
+        "SMART_MAX_PAGES": "91",
+        "SMART_MAX_FILE_MB": "92",
+        "SMART_MAX_MEGAPIXELS": "93",
+        "SMART_MAX_FILES": "94",
+    }
+    read = read_settings({"SMART_PUBLIC": "on"} | limits)
+    usage = Usage(0, 0, read.quotas.library_pages, read.quotas.library_bytes)
+    serving = Serving("minilm", "minilm", False, "")
+    said = library_panel.intro(read) + library_panel.keeping(usage, read) + frame.footer(serving, "", read)
+    numbers = set(re.findall(r"\d+", said.replace(",", "")))
+    assert {name: value for name, value in limits.items() if value not in numbers} == {}
 
 
 def test_the_refusal_of_a_public_page_says_how_to_run_it_oneself():

@@ -188,6 +188,25 @@ def test_the_oldest_picture_leaves_first_by_count_and_by_bytes(tmp_path, monkeyp
     assert [is_kept(one) for one in [*small, large, largest]] == [False] * 5 + [True]
 
 
+def test_a_kept_picture_is_its_owner_s_alone_and_nobody_crowds_out_another_s(tmp_path):
+    asking = ["alice"]
+    shelf = QueryPictures(lambda *_: stored(1), lambda _: b"", Limits(), lambda: Scope(asking[0]))
+    path = tmp_path / "q.png"
+    Image.new("RGB", (20, 20), GREEN).save(path)
+    hers = shelf.keep(path)
+    asking[0] = "bob"
+    with pytest.raises(InputRefused, match="no longer kept"):
+        shelf.pixels(hers)
+    his = [shelf.keep(path) for _ in range(pictures.KEPT + 1)]
+    with pytest.raises(InputRefused, match="no longer kept"):
+        shelf.pixels(his[0])
+    shelf.forget(Scope("bob"))
+    with pytest.raises(InputRefused, match="no longer kept"):
+        shelf.pixels(his[-1])
+    asking[0] = "alice"
+    assert shelf.pixels(hers).size
+
+
 def test_recent_values_that_weigh_too_much_leave():
     kept = Recent(9, len, most=5)
     for key, value in enumerate(["aa", "bb", "cc"]):

@@ -6,7 +6,7 @@ import pytest
 
 from smart_demo.errors import StorageFull
 from smart_demo.types import LOCAL, Progress, Scope, State
-from smart_demo.ui.uploads import Uploads
+from smart_demo.ui.uploads import AT_ONCE, TURN, Uploads
 
 
 def copies(tmp_path, *names):
@@ -51,7 +51,7 @@ def test_a_file_dropped_again_while_it_waits_is_read_again(tmp_path):
 
     uploads = Uploads(add, 2)
     (copy,) = copies(tmp_path, "a.pdf")
-    uploads.submit(LOCAL, [copy, copy, copy])  # Gradio names the folder by the content, so equal files share one copy
+    uploads.submit(LOCAL, [copy, copy, copy])
     uploads.wait(10)
     assert [p.state for p in uploads.progress(LOCAL)] == [State.DONE, State.DONE, State.REFUSED]
     assert "Only 2 files" in uploads.progress(LOCAL)[2].message
@@ -131,11 +131,9 @@ def test_a_new_batch_after_a_stop_runs(tmp_path):
     uploads.submit(LOCAL, copies(tmp_path, "a.pdf"))
     uploads.wait(10)
     assert [p.state for p in uploads.progress(LOCAL)] == [State.DONE]
-    before = uploads.version
     uploads.submit(LOCAL, copies(tmp_path, "b.pdf"))
     uploads.wait(10)
     assert [p.document for p in uploads.progress(LOCAL)] == ["b.pdf"]
-    assert uploads.version > before
 
 
 A, B = Scope("visitor-a"), Scope("visitor-b")
@@ -228,3 +226,66 @@ def test_who_is_forgotten_leaves_no_copy_and_no_list(tmp_path):
     uploads.wait(10)
     assert uploads.progress(A) == ()
     assert list(tmp_path.iterdir()) == []
+
+
+def test_one_visitor_s_many_files_do_not_keep_another_out(tmp_path):
+    reached, go_on = threading.Event(), threading.Event()
+
+    def add(_, files):
+        reached.set()
+        assert go_on.wait(10)
+        yield Progress(files[0][1], State.DONE, 1, 1)
+
+    uploads = Uploads(add, 3, waiting=4)
+    for batch in range(3):
+        uploads.submit(A, copies(tmp_path / f"a{batch}", *[f"{batch}{at}.pdf" for at in range(3)]))
+    assert reached.wait(10)
+    uploads.submit(B, copies(tmp_path / "b", "b.pdf", "c.pdf"))
+    go_on.set()
+    uploads.wait(10)
+    assert [p.state for p in uploads.progress(B)] == [State.DONE, State.REFUSED]
+    assert sum(p.state is State.DONE for p in uploads.progress(A)) == 3
+    assert all("of yours wait" in p.message for p in uploads.progress(A) if p.state is State.REFUSED)
+
+
+def test_whoever_waits_longer_goes_before_more_of_a_thick_file_and_it_goes_on_where_it_was(tmp_path):
+    """As the engine does it: pages that are stored are not read again."""
+    stored, seen, hold = {}, [], threading.Event()
+
+    def add(owner, files):
+        assert hold.wait(10)
+        total = int(files[0][1].partition("-")[0])
+        for page in range(stored.get(owner, 0) + 1, total + 1):
+            seen.append(owner)
+            stored[owner] = page
+            yield Progress(files[0][1], State.WORKING, page, total)
+        yield Progress(files[0][1], State.DONE, total, total)
+
+    uploads = Uploads(add, 20)
+    thick = [Scope(f"visitor-{number}") for number in range(AT_ONCE)]
+    for owner in thick:
+        uploads.submit(owner, copies(tmp_path / str(owner), "300-pages.pdf"))
+    uploads.submit(A, copies(tmp_path / "late", "1-page.pdf"))
+    hold.set()
+    uploads.wait(30)
+    assert seen.index(A) <= 2 * AT_ONCE * TURN
+    assert all(uploads.progress(owner)[0].state is State.DONE for owner in [*thick, A])
+    assert all(stored[owner] == 300 == seen.count(owner) for owner in thick)
+    assert [path for path in tmp_path.rglob("*") if path.is_file()] == []
+
+
+def test_a_file_that_gets_nowhere_is_not_begun_again(tmp_path):
+    begun = []
+
+    def add(owner, files):
+        begun.append(owner)
+        for _ in range(3 * TURN):
+            yield Progress(files[0][1], State.WORKING, 0, 100)
+        yield Progress(files[0][1], State.REFUSED)
+
+    uploads = Uploads(add, 20)
+    owners = [Scope(f"visitor-{number}") for number in range(AT_ONCE + 1)]
+    for owner in owners:
+        uploads.submit(owner, copies(tmp_path / str(owner), "slow.pdf"))
+    uploads.wait(30)
+    assert sorted(map(str, begun)) == sorted(map(str, owners))

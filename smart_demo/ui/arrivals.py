@@ -7,7 +7,6 @@ it has written of an upload that breaks off stays on the disk.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from pathlib import Path
 
 from python_multipart.exceptions import MultipartParseError
 from python_multipart.multipart import MultipartParser, parse_options_header
@@ -15,25 +14,22 @@ from starlette.formparsers import MultiPartException
 from starlette.types import Message, Receive
 
 from smart_demo.errors import StorageFull
-from smart_demo.leftovers import held
 from smart_demo.store import durable
-from smart_demo.ui.bodies import Refused, drain, piece
+from smart_demo.ui.bodies import Pace, Refused, drain
+from smart_demo.ui.lying import LYING, Bounds, Lying
 
 STEP = 2**20
 """Bytes after which the room is looked at again: others upload at the same time."""
-MOST_LYING = 2_000
-"""Files in the folder of uploads, however small."""
 
 
 @dataclass(frozen=True, slots=True)
 class Room:
     """What may be uploaded at once, and what may lie in the folder of uploads until it is read."""
 
-    folder: Path
     files: int
     largest: int
     octets: int
-    lying: int
+    lying: Bounds
     said: str
     """The limits of one upload in words."""
 
@@ -44,9 +40,12 @@ class Arrival:
     It is cut off by the exception that Gradio's parser itself raises: on that one it deletes what it has written.
     """
 
-    def __init__(self, receive: Receive, content_type: bytes, room: Room) -> None:
-        """Refused where it is no form, or where there is no room now."""
-        self._receive, self._room = receive, room
+    def __init__(
+        self, receive: Receive, content_type: bytes, room: Room, whose: str = "", lying: Lying = LYING
+    ) -> None:
+        """Refused where it is no form. `whose` it is counts where each may have so much lying here."""
+        self._receive, self._room, self._whose, self._lying = receive, room, whose, lying
+        self._pace = Pace()
         kind, options = parse_options_header(content_type)  # as Gradio reads it: what it sees is what is counted
         if kind != b"multipart/form-data" or not options.get(b"boundary"):
             raise Refused(400, "An upload is a form with files.")
@@ -55,10 +54,10 @@ class Arrival:
         calls |= {"on_header_end": self._header, "on_headers_finished": self._headers, "on_end": self._end}
         self._parser = MultipartParser(options[b"boundary"], calls)  # type: ignore[arg-type]
         self.refused: Refused | None = None
-        self._came = self._looked = self._files = self._part_came = 0
+        self._came = self._files = self._part_came = 0
+        self._looked = -STEP
         self._name = self._said = self._disposition = b""
         self._closed = self._over = False
-        self._look()
 
     async def receive(self) -> Message:
         """The next piece, counted."""
@@ -73,14 +72,15 @@ class Arrival:
             raise MultiPartException(refused.sentence) from refused
 
     async def _next(self) -> Message:
-        message = await piece(self._receive)
+        if self._came - self._looked >= STEP:
+            await self._look()
+        message = await self._pace.piece(self._receive)
         self._over = not message.get("more_body", False)
         data = message.get("body", b"")
         self._came += len(data)
+        self._lying.came(len(data))
         if self._came > self._room.octets:
             raise Refused(413, self._room.said)
-        if self._came - self._looked > STEP:
-            self._look()
         try:
             self._parser.write(data)
         except MultipartParseError as error:
@@ -89,14 +89,12 @@ class Arrival:
             raise Refused(400, "The upload broke off.")
         return message
 
-    def _look(self) -> None:
+    async def _look(self) -> None:
         """Refused where no more may lie here."""
         self._looked = self._came
-        lying = held(self._room.folder)
-        if lying.files >= MOST_LYING or lying.octets + STEP > self._room.lying:
-            raise Refused(503, "Too many uploads wait to be read; try again in a few minutes.")
+        await self._lying.make_room(self._room.lying, self._whose, self._came)
         try:
-            durable.check_space(self._room.folder, 0)
+            durable.check_space(self._room.lying.folder, 0)
         except (StorageFull, OSError) as error:
             raise Refused(507, "The disk here is nearly full, so nothing can be uploaded now.") from error
 

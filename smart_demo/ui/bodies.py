@@ -3,18 +3,25 @@
 from __future__ import annotations
 
 import asyncio
+import time
+from collections.abc import Awaitable, Callable
 
 from starlette.types import Message, Receive, Scope
 
 from smart_demo.ui.elsewhere import FETCHES, names_elsewhere
 
 BODY = 4 * 2**20
-"""Bytes of a request that is no upload: the longest is a pasted evaluation of 1 MB with every quote escaped."""
+"""Bytes of an event: the longest is a pasted evaluation or list of 1 MB with every quote escaped."""
+SMALL = 2**18
+"""Bytes of any other request: the longest is a query of 20,000 characters with every one escaped, as Python does it."""
+APART = 2**16
+"""Bytes beyond which a body is read apart from the event loop."""
 SECONDS = 60
-"""Without a byte, after which a request is given up."""
+"""Without a byte, after which a request is given up. As much time is given in all, and more for what has come:"""
+SLOWEST, LONGEST = 2**15, 1_800.0
+"""so many bytes for every further second, and never more seconds than these."""
 DRAINED, DRAINING = 64 * 2**20, 5
 """Bytes and seconds of a refused body that are read and dropped, since a browser shows no answer before it has sent."""
-TOO_LARGE = 413, f"A request here has at most {BODY // 2**20} MB."
 
 
 class Refused(Exception):
@@ -25,23 +32,54 @@ class Refused(Exception):
         self.status, self.sentence = status, sentence
 
 
-async def whole(scope: Scope, receive: Receive) -> Receive:
-    """A body within bounds that names nothing elsewhere, to be read again. Everything here is JSON but uploads."""
-    if length(scope) > BODY:
-        await drain(receive)
-        raise Refused(*TOO_LARGE)
-    body = bytearray()
-    more = True
-    while more:
-        message = await piece(receive)
-        body += message.get("body", b"")
-        more = message.get("more_body", False)
-        if len(body) > BODY:
-            if more:
-                await drain(receive)
-            raise Refused(*TOO_LARGE)
-    _read_for_addresses(bytes(body))
-    kept: list[Message] = [{"type": "http.request", "body": bytes(body), "more_body": False}]
+class Pace:
+    """How long one body may take: whoever sends a byte a minute is given up, too."""
+
+    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
+        self._clock, self._begun, self._came = clock, clock(), 0
+
+    async def piece(self, receive: Receive) -> Message:
+        """The next piece of the body. Refused where it breaks off, nothing comes, or all of it takes too long."""
+        allowed = min(SECONDS + self._came / SLOWEST, LONGEST)
+        left = self._begun + allowed - self._clock()
+        if left <= 0:
+            raise Refused(408, "The request came too slowly, so it was given up.")
+        try:
+            async with asyncio.timeout(min(left, SECONDS)):
+                message = await receive()
+        except TimeoutError:
+            raise Refused(408, "The request came too slowly, so it was given up.") from None
+        if message["type"] != "http.request":
+            raise Refused(400, "The request broke off.")
+        self._came += len(message.get("body", b""))
+        return message
+
+
+async def whole(
+    scope: Scope, receive: Receive, most: int = BODY, admit_large: Callable[[], Awaitable[None]] | None = None
+) -> Receive:
+    """A body of at most so many bytes that names nothing elsewhere, to be read again. All is JSON here but uploads.
+
+    `admit_large` is asked before more than SMALL of it are held, and may refuse.
+    """
+    body, pace, more, admitted = bytearray(), Pace(), True, False
+    try:
+        _expect_at_most(most, length(scope))
+        while more:
+            if max(len(body), length(scope)) > SMALL and not admitted and admit_large is not None:
+                await admit_large()
+                admitted = True
+            message = await pace.piece(receive)
+            body += message.get("body", b"")
+            more = message.get("more_body", False)
+            _expect_at_most(most, len(body))
+    except Refused:
+        if more:
+            await drain(receive)
+        raise
+    content = bytes(body)
+    await asyncio.to_thread(_read_for_addresses, content) if len(content) > APART else _read_for_addresses(content)
+    kept: list[Message] = [{"type": "http.request", "body": content, "more_body": False}]
 
     async def again() -> Message:
         return kept.pop() if kept else await receive()
@@ -49,25 +87,21 @@ async def whole(scope: Scope, receive: Receive) -> Receive:
     return again
 
 
+def _expect_at_most(most: int, octets: int) -> None:
+    if octets > most:
+        said = f"{most // 2**20} MB" if most >= 2**20 else f"{most // 2**10} kB"
+        raise Refused(413, f"A request here has at most {said}.")
+
+
 def _read_for_addresses(body: bytes) -> None:
     try:
         elsewhere = bool(body) and names_elsewhere(body)
+    except OverflowError:
+        raise Refused(413, "The request has too many parts.") from None
     except ValueError:
         raise Refused(400, "The request is no JSON.") from None
     if elsewhere:
         raise Refused(403, FETCHES)
-
-
-async def piece(receive: Receive) -> Message:
-    """The next piece of a body. Refused where it breaks off or nothing comes."""
-    try:
-        async with asyncio.timeout(SECONDS):
-            message = await receive()
-    except TimeoutError:
-        raise Refused(408, f"Nothing came for {SECONDS} seconds, so this was given up.") from None
-    if message["type"] != "http.request":
-        raise Refused(400, "The request broke off.")
-    return message
 
 
 async def drain(receive: Receive) -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from pathlib import Path
 
 import gradio as gr
 
@@ -160,8 +159,8 @@ class Wiring:
     @calm
     def upload(self, files: object) -> object:
         """Queue what was dropped and give the box back, so that the next file can come."""
-        paths = [Path(file) for file in files if isinstance(file, str)] if isinstance(files, list) else []
-        self.handlers.submit(paths)
+        folder = self.page.files.GRADIO_CACHE
+        self.handlers.submit([uploaded(file, folder, "No file arrived.") for file in _listed(files)])
         return None, gr.Timer(active=True)
 
     @calm
@@ -234,6 +233,10 @@ class Wiring:
         return around
 
 
+def _listed(given: object) -> list[object]:
+    return given if isinstance(given, list) else []
+
+
 def _kept(wanted: Asked) -> list[str]:
     """What is remembered of an answer, beside the dials."""
     return [wanted.text, wanted.scope, wanted.picture]
@@ -282,7 +285,8 @@ def build_app(engine: Engine, preparation: Preparation, janitor: Janitor | None 
         return exports.comparison(wanted)
 
     judging = Judging(handlers)
-    voting, boards, lists = Voting(Sheets(judging)), Boards(judging), QueryLists(judging)
+    sheets, boards, lists = Sheets(judging), Boards(judging), QueryLists(judging)
+    voting = Voting(sheets)
 
     def vote(wanted: object) -> dict[str, object]:
         return voting.vote(wanted)
@@ -290,7 +294,7 @@ def build_app(engine: Engine, preparation: Preparation, janitor: Janitor | None 
     def grade(wanted: object) -> dict[str, object]:
         return voting.grade(wanted)
 
-    forgetting = Forgetting(judging, lists, janitor or Janitor(engine))
+    forgetting = Forgetting(sheets, lists, janitor or Janitor(engine))
 
     def forget(wanted: object) -> dict[str, object]:
         return forgetting.forget(wanted)

@@ -67,7 +67,7 @@ class Endpoint:
     def _query(self, text: object) -> Query:
         if not isinstance(text, str) or not text.strip():
             raise QueryRefused("The query is empty.", "Give the words to look for.")
-        return Query(text)
+        return self._handlers.question(text)
 
     def _expect_whole_samples(self) -> None:
         samples, preparation = self._handlers.samples(), self._handlers.preparation

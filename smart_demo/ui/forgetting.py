@@ -10,9 +10,10 @@ from smart_demo.errors import InputRefused
 from smart_demo.janitor import Janitor
 from smart_demo.leftovers import sweep
 from smart_demo.types import Scope
-from smart_demo.ui.judging import Judging
+from smart_demo.ui.lying import LYING
 from smart_demo.ui.query_lists import QueryLists
 from smart_demo.ui.replies import answered
+from smart_demo.ui.sheets import Sheets
 from smart_demo.ui.wording import size
 
 UNCLAIMED = 600.0
@@ -22,10 +23,12 @@ UNCLAIMED = 600.0
 class Forgetting:
     """Forgets people everywhere this app keeps anything of anybody."""
 
-    def __init__(self, judging: Judging, lists: QueryLists, janitor: Janitor) -> None:
+    def __init__(self, sheets: Sheets, lists: QueryLists, janitor: Janitor) -> None:
         """The janitor is told how to clear this app's folder of uploads, and whom to tell of those it forgot."""
-        self._judging, self._lists, self._handlers, self._janitor = judging, lists, judging.handlers, janitor
+        self._trials, self._judging, self._lists, self._janitor = sheets.trials, sheets.judging, lists, janitor
+        self._handlers = self._judging.handlers
         janitor.attend(self._sweep, self._let_go)
+        LYING.attend(self._handlers.uploads.on_their_way)
 
     def forget(self, wanted: object) -> dict[str, object]:
         """`done`, the sentence that says how much room that made; or a sentence why not."""
@@ -44,8 +47,10 @@ class Forgetting:
 
     def _let_go(self, owner: Scope) -> None:
         """What is in memory of somebody whose files are gone."""
-        self._handlers.uploads.forget(owner)
+        if not self._handlers.uploads.running(owner):  # who came back is not forgotten with what they left
+            self._handlers.uploads.forget(owner)
         self._handlers.pictures.forget(owner)
+        self._trials.forget(owner)
         self._lists.forget(owner)
         self._judging.forget(owner)
 

@@ -7,9 +7,11 @@ for is listed, and all else does not exist here. Bodies are bounded as they come
 
 from __future__ import annotations
 
+import json
 import logging
 import re
 from collections.abc import MutableMapping
+from contextlib import AsyncExitStack, ExitStack
 from pathlib import Path
 from typing import Any
 
@@ -18,15 +20,19 @@ from starlette.responses import JSONResponse, PlainTextResponse
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from smart_demo.config import Settings
+from smart_demo.leftovers import Held
 from smart_demo.ui.arrivals import Arrival, Room
 from smart_demo.ui.boards import most_bytes
-from smart_demo.ui.bodies import Refused, drain, header, length, whole
+from smart_demo.ui.bodies import BODY, SMALL, Refused, drain, header, length, whole
 from smart_demo.ui.elsewhere import lock
-from smart_demo.ui.origins import expect_own_page
+from smart_demo.ui.lying import LYING, Bounds
+from smart_demo.ui.origins import expect_own_name, expect_own_page
+from smart_demo.ui.turns import Places, Turns, asker, key
 from smart_demo.ui.wording import count
 
 log = logging.getLogger(__name__)
-UPLOAD = "/gradio_api/upload"
+UPLOAD, FUNCTION, EVENT = "/gradio_api/upload", "/gradio_api/component_server", "/gradio_api/queue/join"
+CALLS = "/gradio_api/call/"
 OPEN = re.compile(
     r"/?|/(?:config|theme\.css|favicon\.ico|robots\.txt|manifest\.json|pwa_icon)/?"
     r"|/(?:static|assets|svelte)/.+"
@@ -40,6 +46,12 @@ HANDED_OUT = re.compile(r"(?:/gradio_api)?/(?:file|proxy)\b", re.IGNORECASE)
 NO_FILES = "This page hands out no files and fetches none from elsewhere."
 BROKEN = "Something went wrong. The log of the demo says what happened."
 BODYLESS = frozenset({"GET", "HEAD", "OPTIONS"})
+NO_KEY = (
+    "An upload here needs a key, so that it is yours alone: the page has one for every browser; a program gives 32 hex "
+    "digits as x-smart-visitor."
+)
+PATIENCE = 20.0
+"""Seconds that a question waits for its turn before it is refused."""
 
 
 class Gate:
@@ -47,6 +59,14 @@ class Gate:
 
     def __init__(self, app: ASGIApp, settings: Settings) -> None:
         self._app, self._settings = app, settings
+        self._requests = Turns(each=24, total=1_000)
+        """With a body of whatever kind;"""
+        self._large = Turns(each=2, total=6, seconds=PATIENCE)
+        """and with a large one, which takes its room in memory until it is answered."""
+        self._uploads = Turns(each=2, total=24, seconds=PATIENCE)
+        self._functions = Turns(each=4, total=12, seconds=PATIENCE)
+        """The page's scripts ask past the queue, in as many threads as there are questions."""
+        self._places = Places(max(4, settings.quotas.queue * 2 // 5))
         lock()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -57,6 +77,7 @@ class Gate:
         path = scope["path"].removeprefix(scope.get("root_path", ""))
         answer = _Answer(send)
         try:
+            expect_own_name(scope, self._settings.hosts)
             _look_up(path)
             await self._pass_on(path, scope, receive, answer)
         except Refused as refused:
@@ -68,29 +89,52 @@ class Gate:
             await _tell(path, Refused(500, BROKEN))(scope, receive, send)
 
     async def _pass_on(self, path: str, scope: Scope, receive: Receive, answer: _Answer) -> None:
-        if scope["method"] not in BODYLESS:
-            expect_own_page(scope)
-        if path.rstrip("/") == UPLOAD and scope["method"] not in BODYLESS:
-            await self._upload(scope, receive, answer)
-        elif scope["method"] not in BODYLESS:
-            await self._app(scope, await whole(scope, receive), answer)
-        else:
+        if scope["method"] in BODYLESS:
             await self._app(scope, receive, answer)
+            return
+        expect_own_page(scope)
+        who = asker(scope)
+        async with AsyncExitStack() as turns:
 
-    async def _upload(self, scope: Scope, receive: Receive, answer: _Answer) -> None:
+            async def take(kind: Turns) -> None:
+                await turns.enter_async_context(kind.turn(who))
+
+            try:
+                await take(self._requests)
+                if path.rstrip("/") == UPLOAD:
+                    await take(self._uploads)
+            except Refused:
+                await drain(receive)
+                raise
+            if path.rstrip("/") == UPLOAD:
+                await self._upload(scope, receive, answer, who)
+                return
+            event = path.rstrip("/") == EVENT
+            again = await whole(scope, receive, BODY if event else SMALL, lambda: take(self._large))
+            if path.rstrip("/") == FUNCTION:  # only now: nobody holds a turn who has not yet said what they ask
+                await take(self._functions)
+            if event or path.startswith(CALLS):
+                answer.ends_with_its_beginning = place = turns.enter_context(ExitStack())
+                place.enter_context(self._places.joining(scope, who))
+            await self._app(scope, again, answer)
+
+    async def _upload(self, scope: Scope, receive: Receive, answer: _Answer, who: str) -> None:
         """Pass it on as it comes; what Gradio says of one that was cut off is not what the visitor is told."""
         try:
             if not self._settings.uploads:
                 raise Refused(403, "This page takes no uploads.")
+            if self._settings.public and not key(scope):
+                raise Refused(403, NO_KEY)
             room = room_for(self._settings)
             if length(scope) > room.octets:
                 raise Refused(413, room.said)
-            arrival = Arrival(receive, header(scope, b"content-type"), room)
+            arrival = Arrival(receive, header(scope, b"content-type"), room, who)
         except Refused:
             await drain(receive)
             raise
         answer.arrival = arrival
         await self._app(scope, arrival.receive, answer)
+        LYING.arrived(who, answer.paths())
         if arrival.refused is not None:
             raise arrival.refused
 
@@ -100,13 +144,26 @@ class _Answer:
 
     def __init__(self, send: Send) -> None:
         self._send = send
+        self._said = b""
         self.begun = False
         self.arrival: Arrival | None = None
+        self.ends_with_its_beginning = ExitStack()
 
     async def __call__(self, message: MutableMapping[str, Any]) -> None:
         if self.arrival is None or self.arrival.refused is None:
             self.begun = True
+            self.ends_with_its_beginning.close()
+            if self.arrival is not None:
+                self._said += message.get("body", b"")
             await self._send(message)
+
+    def paths(self) -> list[Path]:
+        """Where Gradio says that it put the files of an upload."""
+        try:
+            told = json.loads(self._said)
+        except ValueError:
+            return []
+        return [Path(path) for path in told if isinstance(path, str)] if isinstance(told, list) else []
 
 
 def largest(settings: Settings) -> int:
@@ -120,14 +177,15 @@ def room_for(settings: Settings) -> Room:
     folder.mkdir(parents=True, exist_ok=True)
     # An evaluation to go on with may be larger than documents are where those are kept small.
     octets = max(limits.files * limits.file_bytes, most_bytes(private=not settings.public))
-    each = f"{limits.file_bytes // 2**20} MB"
+    size = f"{limits.file_bytes // 2**20} MB"
+    lying = octets + settings.quotas.waiting * limits.file_bytes
+    each = Held(limits.files * 2, max(octets, lying // 3)) if settings.public else None
     return Room(
-        folder=folder,
         files=limits.files,
         largest=largest(settings),
         octets=octets + 2**16,  # what frames the files in a form
-        lying=octets + settings.quotas.waiting * limits.file_bytes,
-        said=f"At most {count(limits.files, 'file')} of {each} can be uploaded at once; add them in smaller parts.",
+        lying=Bounds(folder, lying, each),
+        said=f"At most {count(limits.files, 'file')} of {size} can be uploaded at once; add them in smaller parts.",
     )
 
 
@@ -139,7 +197,11 @@ def _look_up(path: str) -> None:
 
 
 def _tell(path: str, refused: Refused) -> PlainTextResponse | JSONResponse:
-    """Gradio's scripts show the text of a refused upload, and elsewhere read `detail` or `error`."""
+    """Gradio's scripts show the text of a refused upload, and elsewhere read `detail` or `error`. Of a refused question
+    to a function they read nothing, so one that only came too early is answered as the function itself refuses.
+    """
     if path.rstrip("/") == UPLOAD:
         return PlainTextResponse(refused.sentence, refused.status)
+    if path.rstrip("/") == FUNCTION and refused.status in {429, 503}:
+        return JSONResponse({"sentence": refused.sentence})
     return JSONResponse({"detail": refused.sentence, "error": refused.sentence}, refused.status)

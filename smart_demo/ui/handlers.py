@@ -8,6 +8,7 @@ from __future__ import annotations
 import base64
 import logging
 import re
+import secrets
 from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass
@@ -26,6 +27,7 @@ from smart_demo.types import (
     Document,
     Method,
     PageId,
+    Pixels,
     Progress,
     Query,
     Scope,
@@ -37,7 +39,7 @@ from smart_demo.ui.pictures import QueryPictures
 from smart_demo.ui.preparation import Preparation
 from smart_demo.ui.references import region
 from smart_demo.ui.replies import answered
-from smart_demo.ui.stories import told
+from smart_demo.ui.stories import QUERIES, told
 from smart_demo.ui.uploads import Uploads
 from smart_demo.ui.visit import asking
 from smart_demo.ui.wording import size
@@ -165,7 +167,16 @@ class Handlers:
 
     def query(self, wanted: Asked) -> Query:
         """What the encoder is given. Refused where its picture is gone, or is not for whoever asks."""
-        return Query(wanted.text, self.pictures.pixels(wanted.picture) if wanted.picture else None)
+        return self.question(wanted.text, self.pictures.pixels(wanted.picture) if wanted.picture else None)
+
+    def question(self, text: str, pixels: Pixels | None = None) -> Query:
+        """A query of whoever asks. What it took is kept for them alone: a quick answer would tell others that somebody
+        asked it before. The examples, and what the owner of a private page asks, are no secret.
+        """
+        if not self.engine.settings.public or (pixels is None and text in QUERIES):
+            return Query(text, pixels)
+        own = self.own
+        return Query(text, pixels, asker=secrets.token_hex(8) if own is None else str(own))
 
     def keep(self, copy: Path) -> str:
         """Keep an uploaded picture for asking, delete its temporary copy; the picture's reference."""

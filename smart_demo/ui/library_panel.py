@@ -23,7 +23,8 @@ def intro(settings: Settings) -> str:
     """What may be dropped and who will see it, beside the box."""
     whose = "They are read, encoded and kept on this machine."
     if settings.public:
-        whose = f"{_ON_A_PUBLIC_PAGE} Up to {count(settings.quotas.waiting, 'file')} of all visitors wait to be read."
+        waiting, total = count(settings.quotas.waiting, "file"), size(settings.quotas.total_bytes)
+        whose = f"{_ON_A_PUBLIC_PAGE} Of all visitors together up to {waiting} wait to be read and {total} are kept."
     return (
         '<div class="panel-head"><h2>Add your documents</h2>'
         f"<p>{esc(ingest.describe(settings.limits))} {esc(whose)}</p></div>"

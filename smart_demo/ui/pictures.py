@@ -10,7 +10,8 @@ import io
 import math
 import secrets
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -24,13 +25,18 @@ from smart_demo.recent import Recent
 from smart_demo.types import PageId, Pixels, Scope, StoredPage
 from smart_demo.ui.references import Kept, Region, parse
 
-KEPT, KEPT_BYTES = 24, 96 * 2**20
-"""Uploaded pictures that are kept, and their bytes in all; the one not asked with for longest leaves first."""
+KEPT, KEPT_BYTES, KEPT_OF_ONE = 24, 96 * 2**20, 6
+"""Uploaded pictures that are kept, their bytes in all, and pictures of one visitor; the one not asked with for longest
+leaves first, a visitor's own before anybody else's."""
 LONG_SIDE = 1_600
 """Of a kept picture, in pixels: as much as the library keeps of a page."""
 LEAST = 16
 """Pixels along a side, under which there is nothing to recognise."""
 THUMB = (240, 96)
+AT_ONCE, PATIENCE = 2, 15.0
+"""Pictures that are opened at the same time, one of each person: forty megapixels take 120 MB until they are reduced,
+and half a minute of a slow processor. Seconds that others wait, since whoever waits holds a place in the queue.
+"""
 GONE = "That picture is no longer kept. Choose it again."
 
 
@@ -54,24 +60,44 @@ class QueryPictures:
         picture: Callable[[StoredPage], bytes],
         limits: Limits,
         whose: Callable[[], Scope | None] = lambda: None,
+        patience: float = PATIENCE,
     ) -> None:
         """`page` finds a page that whoever asks may see, or raises LibraryError; `picture` is its stored WebP; `whose`
         says who asks: a kept picture is there for nobody else.
         """
         self._page, self._picture, self._limits, self._whose = page, picture, limits, whose
         self._kept: Recent[Pixels] = Recent(KEPT, lambda pixels: pixels.nbytes, KEPT_BYTES)
-        self._opening = threading.Lock()
+        self._patience, self._turn = patience, threading.Condition()
+        self._opening: list[Scope | None] = []
 
     def keep(self, path: Path) -> str:
         """Open an uploaded file and keep its picture, reduced; its reference. InputRefused says what is wrong."""
-        with self._opening:  # one at a time: forty megapixels take 120 MB until they are reduced
+        with self._opens(self._whose()):
             picture = Image.fromarray(ingest.decode_picture(path, self._limits))
             picture.thumbnail((LONG_SIDE, LONG_SIDE), Image.Resampling.BICUBIC)
         kept = Kept(secrets.token_hex(16))
-        self._kept.put(
-            (self._whose(), kept.key), _large_enough(np.array(picture), "That picture is too small to ask with.")
-        )
+        whose = self._whose()
+        self._kept.thin(lambda key: isinstance(key, tuple) and key[0] == whose, KEPT_OF_ONE - 1)
+        self._kept.put((whose, kept.key), _large_enough(np.array(picture), "That picture is too small to ask with."))
         return str(kept)
+
+    @contextmanager
+    def _opens(self, owner: Scope | None) -> Iterator[None]:
+        """While a picture of somebody is opened. InputRefused where others take too long."""
+
+        def free() -> bool:
+            return len(self._opening) < AT_ONCE and owner not in self._opening
+
+        with self._turn:
+            if not self._turn.wait_for(free, self._patience):
+                raise InputRefused("Other pictures are being opened.", "Choose yours again in a moment.")
+            self._opening.append(owner)
+        try:
+            yield
+        finally:
+            with self._turn:
+                self._opening.remove(owner)
+                self._turn.notify_all()
 
     def pixels(self, reference: str) -> Pixels:
         """(height, width, 3) of what a reference names.

@@ -18,7 +18,7 @@ from smart_demo.errors import InputRefused, LibraryError, SmartError
 from smart_demo.evaluation.list_rows import Known, Refused, Row, ask, csv_text
 from smart_demo.evaluation.query_list import MOST_QUERIES, Listed, read_queries
 from smart_demo.recent import Recent
-from smart_demo.types import POOLED, SAMPLES, SMART, Found, Method, Query, Scope
+from smart_demo.types import POOLED, SAMPLES, SMART, Found, Method, Scope
 from smart_demo.ui.asking import Asked
 from smart_demo.ui.boards import FAILURE, field
 from smart_demo.ui.judging import Judging
@@ -31,8 +31,8 @@ from smart_demo.ui.wording import count
 log = logging.getLogger(__name__)
 MOST_PUBLIC = 100
 """Queries of a list on a public page, whose model belongs to all visitors."""
-RUNS_KEPT, ROWS_KEPT = 24, 4_000
-"""Runs that are kept, and their rows in all: some 6 MB."""
+RUNS_KEPT, ROWS_KEPT, RUNS_OF_ONE = 24, 4_000, 3
+"""Runs that are kept, their rows in all (some 6 MB), and runs of one visitor of a public page."""
 PATIENCE = 0.4
 """Seconds between two looks at whose turn it is."""
 SAMPLE_LIST = "queries.jsonl"
@@ -123,6 +123,8 @@ class QueryLists:
         finally:
             if held:
                 self._turn.release()
+        if self._handlers.engine.settings.public:
+            self._runs.thin(lambda key: isinstance(key, tuple) and key[0] == whose, RUNS_OF_ONE - 1)
         self._runs.put((whose, name), Run(tuple(rows), search, noticed(rows, notices), len(queries)))
         yield ended(name), name
 
@@ -144,7 +146,7 @@ class QueryLists:
         methods = (POOLED, Method(SMART.name, SMART.label, search.weights))
 
         def answer(text: str) -> Found:
-            return engine.search(Query(text), scopes, methods, search.top)
+            return engine.search(self._handlers.question(text), scopes, methods, search.top)
 
         begun = self._clock()
         asking = ask(queries, answer, search.top, known)

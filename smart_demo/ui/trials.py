@@ -18,13 +18,13 @@ from smart_demo.evaluation.recording import depth, fingerprint, methods, record
 from smart_demo.evaluation.sides import Columns
 from smart_demo.evaluation.trial import Conditions, Trial
 from smart_demo.evaluation.versions import versions_here
-from smart_demo.types import POOLED, SAMPLES, SMART, PageId, Query, Scope, StoredPage
+from smart_demo.types import POOLED, SAMPLES, SMART, PageId, Scope, StoredPage
 from smart_demo.ui.asking import Asked
 from smart_demo.ui.desk import Desk
 from smart_demo.ui.handlers import Handlers
 
-MOST_SHOWN = 256
-"""Screens that are remembered, of all judges together."""
+MOST_SHOWN, MOST_OF_ONE = 256, 64
+"""Screens that are remembered, of all judges together and of one."""
 
 
 class NotReady(LibraryError):
@@ -78,7 +78,7 @@ class Trials:
         search = desk.search
         scopes = self.searchable(search)
         wanted = methods(search.weights)
-        found = self._handlers.engine.search(Query(query.query), scopes, wanted, depth(search.top))
+        found = self._handlers.engine.search(self._handlers.question(query.query), scopes, wanted, depth(search.top))
         trial = record(found, search.top, seed, versions_here())
         if not (trial.ranking(POOLED.name) and trial.ranking(SMART.name)):
             raise LibraryError("There are no pages to judge here.", "Add a document in the library.")
@@ -90,9 +90,18 @@ class Trials:
         shown = Shown(secrets.token_hex(16), owner, desk.at, search, dials, trial, pages)
         with self._lock:
             self._shown[shown.ticket] = shown
+            mine = [ticket for ticket, one in self._shown.items() if one.owner == owner]
+            for ticket in mine[:-MOST_OF_ONE]:
+                del self._shown[ticket]
             while len(self._shown) > MOST_SHOWN:
                 self._shown.popitem(last=False)
         return shown
+
+    def forget(self, owner: Scope) -> None:
+        """Drop everything that was shown to somebody."""
+        with self._lock:
+            for ticket in [ticket for ticket, one in self._shown.items() if one.owner == owner]:
+                del self._shown[ticket]
 
     def of(self, owner: Scope, ticket: object) -> Shown:
         """What a ticket is about. Forgotten for one that is not this judge's."""

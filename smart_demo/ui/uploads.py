@@ -20,8 +20,8 @@ from smart_demo.ui.wording import count
 log = logging.getLogger(__name__)
 Add = Callable[[Scope, Sequence[tuple[Path, str]]], Iterator[Progress]]
 BROKEN = "Something went wrong with this file; the log of the demo says what."
-AT_ONCE = 4
-"""People whose files are read in turns; the others wait until one of these is through."""
+AT_ONCE, TURN = 4, 25
+"""People whose files are read in turns, and the steps after which one of them makes way for people who wait longer."""
 LISTS_KEPT = 200
 """People of whom it is remembered what became of their last files."""
 
@@ -33,7 +33,12 @@ class _Job:
     context: Context = field(default_factory=copy_context)
     """Of the request that brought it: a borrowed GPU is charged to whoever asked."""
     begun: bool = False
+    """Whether it is being read now; one that was set aside begins again where it was."""
     stop: bool = False
+    steps_now: int = 0
+    """Since it was begun or begun again,"""
+    done_then: int = 0
+    """and the pages that were stored by then."""
     steps: Iterator[Progress] = field(default_factory=lambda: iter(()))
 
 
@@ -53,17 +58,11 @@ class Uploads:
         """Files that are not through, of everybody who has any; the first of a line is being read or is next."""
         self._turn = 0
         self._thread: threading.Thread | None = None
-        self._version = 0
 
     def running(self, owner: Scope) -> bool:
         """Whether a file of somebody is being read or waits for it."""
         with self._lock:
             return owner in self._lines
-
-    @property
-    def version(self) -> int:
-        """Changes with every step of anybody's."""
-        return self._version
 
     def progress(self, owner: Scope) -> tuple[Progress, ...]:
         """The latest of every file of somebody's last upload, oldest first."""
@@ -81,7 +80,7 @@ class Uploads:
             for place, path in enumerate(files):
                 job = _Job(path, Progress(path.name, State.WORKING))
                 told.append(job)
-                if refused := self._refusal(place):
+                if refused := self._refusal(owner, place):
                     job.progress = Progress(path.name, State.REFUSED, message=refused)
                 else:
                     self._lines.setdefault(owner, deque()).append(job)
@@ -89,7 +88,6 @@ class Uploads:
                 if job.progress.state is State.REFUSED:
                     self._let_go(job.path)
             self._forget_lists()
-            self._version += 1
             if self._lines and self._thread is None:
                 self._thread = threading.Thread(target=self._work, name="uploads", daemon=True)
                 self._thread.start()
@@ -105,18 +103,16 @@ class Uploads:
                     job.stop = True
                     continue
                 self._lines[owner].remove(job)
-                job.progress = replace(job.progress, state=State.REFUSED, message="Stopped before it was read.")
+                job.progress = _stopped(job.progress)
                 self._let_go(job.path)
             if not self._lines.get(owner, True):
                 del self._lines[owner]
-            self._version += 1
 
     def forget(self, owner: Scope) -> None:
         """Stop somebody's files and no longer say what became of any."""
         self.cancel(owner)
         with self._lock:
             self._told.pop(owner, None)
-            self._version += 1
 
     def discard(self, path: Path) -> None:
         """Delete a copy that was read elsewhere, unless a file on its way reads it too."""
@@ -134,13 +130,16 @@ class Uploads:
         if thread is not None:
             thread.join(seconds)
 
-    def _refusal(self, place: int) -> str:
+    def _refusal(self, owner: Scope, place: int) -> str:
+        mine, all_of_them = len(self._lines.get(owner, ())), sum(map(len, self._lines.values()))
         if place >= self._limit:
             return f"Only {count(self._limit, 'file')} at once: add this one again."
-        if sum(map(len, self._lines.values())) >= self._most:
-            return (
-                f"{count(self._most, 'file')} of all visitors wait to be read already: add this one again in a minute."
-            )
+        if mine >= self._limit:
+            return f"{count(mine, 'file')} of yours wait to be read already: add this one again when they are through."
+        # Who has nothing in the line is let in, so that nobody's many files keep others out.
+        if all_of_them >= self._most and (mine or len(self._lines) >= self._most):
+            waiting = count(all_of_them, "file")
+            return f"{waiting} of all visitors wait to be read already: add this one again in a minute."
         return ""
 
     def _forget_lists(self) -> None:
@@ -155,7 +154,6 @@ class Uploads:
             with self._lock:
                 if not self._lines:
                     self._thread = None
-                    self._version += 1
                     return
                 self._turn = (self._turn + 1) % min(len(self._lines), AT_ONCE)
                 owner = list(self._lines)[self._turn]
@@ -164,18 +162,31 @@ class Uploads:
             if not job.context.run(self._step, owner, job, begins):
                 with self._lock:
                     self._end(owner, job)
+            elif job.steps_now >= TURN and job.progress.done > job.done_then and len(self._lines) > AT_ONCE:
+                self._set_aside(owner, job)
 
     def _end(self, owner: Scope, job: _Job) -> None:
         line = self._lines[owner]
         line.remove(job)
-        if not line:
+        if line:
+            self._lines.move_to_end(owner)
+        else:
             del self._lines[owner]
         self._let_go(job.path)
+
+    def _set_aside(self, owner: Scope, job: _Job) -> None:
+        """Let people who wait longer go first. Pages that were stored stay, so that this ends."""
+        _close(job.steps)
+        with self._lock:
+            job.begun = False
+            self._lines.move_to_end(owner)
 
     def _step(self, owner: Scope, job: _Job, begins: bool) -> bool:
         """Read one page on; whether there is more."""
         try:
+            job.steps_now += 1
             if begins:
+                job.steps_now, job.done_then = 1, job.progress.done
                 job.steps = iter(self._add(owner, [(job.path, job.path.name)]))
             progress = next(job.steps, None)
         except SmartError as error:
@@ -188,14 +199,13 @@ class Uploads:
             progress = _stopped(progress) if stopped else progress
             with self._lock:
                 job.progress = progress
-                self._version += 1
             if progress.state is State.WORKING:
                 return True
         _close(job.steps)
         return False
 
     def _let_go(self, path: Path) -> None:
-        """Delete a copy under the lock, unless a file on its way reads it: Gradio keeps equal files at one path."""
+        """Delete a copy under the lock, unless a file on its way reads it: one may have been submitted twice."""
         if not any(job.path == path for line in self._lines.values() for job in line):
             discard(path)
 
@@ -218,6 +228,8 @@ def _close(steps: Iterator[Progress]) -> None:
 
 
 def _stopped(progress: Progress) -> Progress:
+    if not progress.total:
+        return replace(progress, state=State.REFUSED, message="Stopped before it was read.", seconds_left=None)
     if not progress.done:
         return replace(progress, state=State.REFUSED, message="Stopped before its first page.", seconds_left=None)
     return replace(progress, state=State.DONE, message="Stopped; add it again to go on.", seconds_left=None)

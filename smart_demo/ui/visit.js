@@ -32,5 +32,12 @@
     return plain(what, { ...how, headers });
   };
 
+  /* Another tab of this browser took another key, such as after deleting everything: this one goes on with that. */
+  addEventListener("storage", (event) => {
+    if (event.key !== KEPT_AS || !SECRET.test(event.newValue ?? "") || event.newValue === secret) return;
+    secret = event.newValue;
+    location.reload();
+  });
+
   window.smartVisit = { owner, renew };
 })();

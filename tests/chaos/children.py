@@ -99,8 +99,10 @@ def _be(act: Callable[[Tell], None], reader: int, writer: int) -> None:
         act(tell)
         code = 0
     except BaseException:  # noqa: BLE001 - whatever it was, the trial tells of it
-        tell({"broke": traceback.format_exc()})
-    os._exit(code)
+        with suppress(OSError):  # nobody listens any more
+            tell({"broke": traceback.format_exc()})
+    finally:
+        os._exit(code)
 
 
 def ask(act: Callable[[Tell], None]) -> list[Event]:

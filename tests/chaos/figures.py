@@ -73,6 +73,8 @@ class Figures:
             "torn_chroma": self.counts["torn"],
             "rebuilt": self.counts["rebuilt"],
             "recovered": self.counts["recovered"],
+            "milliseconds_to_stop": self.counts["stopped"],
+            "segfaults_in_the_canary": self.counts["segfaults"],
             "lost": broken["lost"],
             "half_visible": broken["half"] + broken["returned"] + broken["wrong"],
             "leaks": broken["leak"],

@@ -5,6 +5,7 @@ from __future__ import annotations
 import random
 import re
 import signal
+import subprocess
 import threading
 import time
 from collections.abc import Callable
@@ -46,6 +47,8 @@ def _enter(event: dict[str, object], figures: Figures) -> None:
         figures.counts["kills"] += "killed" in str(what)
     elif kind == "told":
         figures.counts["acknowledged"] += int(str(what))
+    elif kind == "stopped":
+        figures.counts["stopped"] = int(str(what))
     else:
         figures.fault("server", str(what))
 
@@ -55,12 +58,14 @@ def _serve(folder: Path, ends: list[signal.Signals], rng: random.Random, tell: T
     samples.mkdir(parents=True)
     write_pdf(samples / "tides.pdf", "tide table")
     told: dict[str, int] = {}
-    app = App(folder / "data", samples)
+    app = App(folder / "data", samples, PYTHONFAULTHANDLER="1")
     with chromium() as browser:
         for at, end in enumerate(ends):
             app.start()
             document = write_pdf(folder / f"upload-{at}.pdf", *(f"{rng.choice(TEXTS)} {at} {n}" for n in range(PAGES)))
             told[document.name] = _until(app, browser, document, rng.randint(1, PAGES // 2))
+            if not told[document.name]:
+                tell({"server": f"no page of {document.name} was told of, so nothing was tried"})
             _end(app, end, tell)
             _look(folder, told, tell)
         app.start()
@@ -104,11 +109,13 @@ def _end(app: App, how: signal.Signals, tell: Tell) -> None:
     process.send_signal(how)
     try:
         process.wait(IN_TIME if how == signal.SIGTERM else PATIENCE)
-    except Exception:  # noqa: BLE001 - it did not end
-        tell({"server": f"it still ran {time.monotonic() - begun:.0f} seconds after {how.name}"})
-        process.kill()
+    except subprocess.TimeoutExpired:
+        process.send_signal(signal.SIGABRT)  # it says where each of its threads is
         process.wait()
+        tell({"server": f"it still ran {time.monotonic() - begun:.0f} seconds after {how.name}: {app.log[-6_000:]}"})
     app._process = None
+    if how == signal.SIGTERM:
+        tell({"stopped": round(1_000 * (time.monotonic() - begun))})
     tell({"trial": "server killed" if how == signal.SIGKILL else "server told to stop"})
 
 

@@ -30,7 +30,7 @@ class Scenario:
     name: str
     prepare: Callable[[Path], None]
     act: Callable[[Path, Tell], None]
-    stride: int = 3
+    stride: int = 5
     """In the long version it dies after every so many-th step."""
 
 
@@ -47,7 +47,7 @@ def scenarios() -> list[Scenario]:
         Scenario("sweep", damage.leave_over, _open),
     ]
     if life.FORGETS:
-        known.append(Scenario("forget", nothing, _forget, 1))
+        known.append(Scenario("forget", nothing, _forget, 3))
     if life.COMPACTS:
         known.append(Scenario("compact", nothing, _compact))
     return known

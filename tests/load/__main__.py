@@ -13,10 +13,11 @@ from dataclasses import asdict
 from pathlib import Path
 
 from smart_demo.config import SAMPLE_DOCUMENTS
+from smart_demo.ui.theme import TABS_KEPT
 from tests.browser_page import App
 from tests.load.figures import Figures
 from tests.load.life import fresh_seed
-from tests.load.run import Course, Promise, as_table, judged, judged_folders, judged_growth, run, say
+from tests.load.run import Course, Promise, as_table, fill, judged, judged_folders, judged_growth, run, say
 from tests.load.watch import Sample, Watch, hourly, indexed, stored, thirds
 from tests.sample_library import copy_sample_library
 
@@ -37,6 +38,7 @@ def main() -> int:
         # Small enough that people meet the limits.
         app = App(data, SAMPLE_DOCUMENTS, SMART_PUBLIC="on", GRADIO_TEMP_DIR=str(uploads), SMART_LIBRARY_PAGES="40")
         app.start()
+        fill(app.url, TABS_KEPT)
         watch = Watch(app.pid)
         watch.start()
         try:
@@ -72,13 +74,20 @@ def _report(options: argparse.Namespace, figures: Figures, samples: list[Sample]
     )
     report = {
         "seed": options.seed,
-        "ran": {"minutes": options.minutes, "visitors": options.visitors, "backbone": "minilm", "at": time.time()},
+        "ran": {
+            "minutes": options.minutes,
+            "visitors": options.visitors,
+            "backbone": "minilm",
+            "at": time.time(),
+            "machine_load": os.getloadavg(),
+        },
         "milliseconds": figures.percentiles(),
         "requests": figures.requests,
         "limits": dict(figures.limits),
         "refused": dict(figures.said),
         "estimates": len(figures.estimates),
         "server": server | ({"hourly_mb": round(hourly(samples), 1)} if len(samples) > 40 else {}),
+        "curve": [[round(one.at), round(one.own), one.pages] for one in samples[:: max(1, len(samples) // 120)]],
         "broken": dict(figures.broken),
         "promises": [asdict(promise) for promise in promises],
     }

@@ -14,6 +14,8 @@ import numpy as np
 
 LIMITS = (
     "busy: the queue is full",
+    "busy with your other questions",
+    "busy with the questions of others",
     "wait to be read already",
     "at once: add this one again",
     "has room for",

@@ -131,9 +131,9 @@ class Life:
 
     # -- documents
 
-    def upload(self) -> None:
+    def upload(self, given: Paper | None = None) -> None:
         """A document; now and then a picture, a broken file, or what everybody has."""
-        paper = self.draw()
+        paper = given or self.draw()
         with self.figures.timing("upload until stored"):
             self.hand_in(paper)
             self.person.wait()
@@ -256,12 +256,11 @@ class Life:
 
     def find_own(self) -> None:
         """A page by its own words: it comes first."""
-        paper = next(iter(self.rng.sample([p for p in self.held.values() if p.words[0]], 1)), None) if any(
-            p.words[0] for p in self.held.values()
-        ) else None  # fmt: skip
-        if paper is None:
+        written = [paper for paper in self.held.values() if paper.words[0]]
+        if not written:
             self.search(self.rng.choice(SAMPLE_QUERIES), "Samples")
             return
+        paper = self.rng.choice(written)
         page = self.rng.randrange(paper.pages)
         answer = self.search(" ".join(paper.words[page]), self.rng.choice(("My documents", "My documents", "Both")))
         cards = sights.columns(answer).get("smart", [])
@@ -282,7 +281,7 @@ class Life:
         if self.client is None:
             self.client = Client(
                 self.street.url, headers={HEADER: self.person.secret}, verbose=False, analytics_enabled=False,
-                download_files=False,
+                download_files=False, httpx_kwargs={"timeout": 60},
             )  # fmt: skip
         theirs = self.street.theirs(self.person.secret, self.rng)
         words = [theirs[1].words[0][0]] if theirs and theirs[1].words[0] else []
@@ -391,6 +390,8 @@ def fresh_seed() -> int:
 
 def live(life: Life, until: float, acts: int) -> None:
     """Do things until the time is over, or so many; `until` is on the monotonic clock."""
+    if life.number == 0 and life.street.pictures:  # what reads pictures takes its room before growth is looked for
+        life.upload(life.desk.picture())
     for _ in range(acts):
         if time.monotonic() >= until:
             break

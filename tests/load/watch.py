@@ -44,9 +44,10 @@ class Watch(threading.Thread):
         begun = time.monotonic()
         while not self._over.wait(self._every):
             self.samples.append(self._look(time.monotonic() - begun))
+        self.samples.append(self._look(time.monotonic() - begun))
 
     def stop(self) -> list[Sample]:
-        """All that was seen."""
+        """All that was seen, with a last look now."""
         self._over.set()
         self.join(30)
         return self.samples

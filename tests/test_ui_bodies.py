@@ -1,0 +1,146 @@
+"""Bodies that cost more than they are long, and those that come too slowly."""
+
+import asyncio
+import json
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from smart_demo.ui import bodies
+from smart_demo.ui.bodies import BODY, LONGEST, SECONDS, SLOWEST, SMALL, Pace, Refused, whole
+from smart_demo.ui.elsewhere import MOST_PARTS, _parts, names_elsewhere
+
+VALUES = st.recursive(
+    st.text() | st.integers() | st.none(), lambda part: st.lists(part) | st.dictionaries(st.text(), part), max_leaves=20
+)
+
+
+def sending(*pieces):
+    """What a server gives an application of a body."""
+    left = [{"type": "http.request", "body": p, "more_body": n < len(pieces) - 1} for n, p in enumerate(pieces)]
+
+    async def receive():
+        return left.pop(0)
+
+    return receive
+
+
+def read(*pieces, most=BODY, admit=None):
+    async def talk():
+        again = await whole({"headers": []}, sending(*pieces), most, admit)
+        return (await again())["body"]
+
+    return asyncio.run(talk())
+
+
+def refused(*pieces, **more):
+    with pytest.raises(Refused) as error:
+        read(*pieces, **more)
+    return error.value.status, error.value.sentence
+
+
+def count(value):
+    """Commas, colons and brackets that a value is written with."""
+    if isinstance(value, dict):
+        return 1 + 2 * len(value) - bool(value) + sum(map(count, value.values()))
+    if isinstance(value, list):
+        return 1 + len(value) - bool(value) + sum(map(count, value))
+    return 0
+
+
+@pytest.mark.parametrize("unit", [b"{}", b"[]", b"1", b'""', b'{"a":1}'])
+def test_many_small_values_are_counted_before_they_are_parsed(monkeypatch, unit):
+    monkeypatch.setattr("smart_demo.ui.elsewhere.json.loads", lambda _: pytest.fail("it was parsed"))
+    body = b"[" + b",".join([unit] * (SMALL // (len(unit) + 1))) + b"]"
+    assert refused(body) == (413, "The request has too many parts.")
+
+
+@given(VALUES, st.booleans())
+def test_values_are_counted_as_they_are_written(value, ascii_only):
+    assert _parts(json.dumps(value, ensure_ascii=ascii_only).encode("utf-8", "surrogatepass")) == count(value)
+
+
+@given(st.binary())
+def test_whatever_the_bytes_they_are_counted(body):
+    assert 0 <= _parts(body) <= max(len(body), 4 * MOST_PARTS)
+
+
+def test_a_pasted_evaluation_is_one_value(monkeypatch):
+    text = '{"event": "vote", "pages": [1, 2, {"a": "\\\\"}]}\n' * 20_000
+    body = json.dumps({"data": [text, None], "fn_index": 3}).encode()
+    assert SMALL < len(body) < BODY
+    assert read(body) == body
+
+
+@pytest.mark.parametrize("coding", ["utf-16", "utf-16-le", "utf-16-be", "utf-32", "utf-32-le"])
+def test_another_coding_is_no_way_around_the_count(coding):
+    body = json.dumps([{"path": "http://visitor-given.invalid/x"}]).encode(coding)
+    with pytest.raises(ValueError, match="UTF-8"):
+        names_elsewhere(body)
+    assert refused(body) == (400, "The request is no JSON.")
+
+
+def test_a_large_body_is_admitted_once_and_before_it_is_held():
+    asked = []
+
+    async def admit():
+        asked.append(1)
+
+    body = b'"' + b"x" * (2 * SMALL) + b'"'
+    pieces = [body[at : at + SMALL // 2] for at in range(0, len(body), SMALL // 2)]
+    assert read(*pieces, admit=admit) == body
+    assert len(asked) == 1
+    assert read(b'"x"', admit=admit) == b'"x"'
+    assert len(asked) == 1
+
+    async def refuse():
+        raise Refused(429, "busy")
+
+    assert refused(*pieces, admit=refuse) == (429, "busy")
+    assert refused(body, most=SMALL) == (413, "A request here has at most 256 kB.")
+
+
+def test_a_large_body_is_read_apart_from_the_loop(monkeypatch):
+    import threading
+
+    where = []
+    monkeypatch.setattr(bodies, "names_elsewhere", lambda _: where.append(threading.current_thread()) and False)
+    for body in (b'"x"', b'"' + b"x" * bodies.APART + b'"'):
+        read(body)
+    assert where[0] is threading.main_thread()
+    assert where[1] is not threading.main_thread()
+
+
+def test_a_byte_a_minute_is_too_slow():
+    now = [0.0]
+
+    async def drip():
+        now[0] += 50
+        return {"type": "http.request", "body": b"x", "more_body": True}
+
+    async def drop():
+        pace = Pace(lambda: now[0])
+        for _ in range(99):
+            await pace.piece(drip)
+
+    with pytest.raises(Refused, match="too slowly"):
+        asyncio.run(drop())
+    assert now[0] <= 2 * SECONDS
+
+
+def test_what_comes_steadily_has_its_time_but_not_for_ever():
+    now = [0.0]
+
+    async def steady():
+        now[0] += 10
+        return {"type": "http.request", "body": b"x" * (SLOWEST * 10), "more_body": True}
+
+    async def drop():
+        pace = Pace(lambda: now[0])
+        for _ in range(999):
+            await pace.piece(steady)
+
+    with pytest.raises(Refused, match="too slowly"):
+        asyncio.run(drop())
+    assert LONGEST <= now[0] <= LONGEST + 10

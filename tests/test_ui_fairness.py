@@ -1,0 +1,363 @@
+"""Nobody takes the page from the others: bounds for each asker and for all, met over sockets as a script would."""
+
+import asyncio
+import json
+import secrets
+import threading
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import httpx
+import pytest
+
+from smart_demo.config import Limits, Settings
+from smart_demo.leftovers import Held
+from smart_demo.ui.bodies import Refused
+from smart_demo.ui.gate import Gate, room_for
+from smart_demo.ui.lying import FULL, LYING, MARGIN, UNCLAIMED, YOURS, Bounds, Lying
+from smart_demo.ui.turns import BUSY, CROWDED, Turns, asker
+from smart_demo.ui.visit import HEADER
+from tests.documents import write_pdf
+from tests.served_app import served_app
+from tests.visitor import API, Visitor
+
+
+@pytest.fixture(scope="module")
+def app(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("fairness")
+    uploads, samples = folder / "uploads", folder / "samples"
+    uploads.mkdir()
+    samples.mkdir()
+    write_pdf(samples / "tides.pdf", "tide tables of the harbour")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("GRADIO_TEMP_DIR", str(uploads))
+        with served_app("words", samples, folder / "data", SMART_PUBLIC="on", SMART_MAX_FILES="3") as served:
+            served.uploads = uploads
+            yield served
+
+
+@pytest.fixture
+def visitor(app):
+    one = Visitor(app.url)
+    yield one
+    one.close()
+
+
+@pytest.fixture
+def held(app, monkeypatch):
+    """Holds everything that searches until it is set; which words were begun with."""
+    free, begun = threading.Event(), []
+    search = app.engine.search
+
+    def wait(query, *given):
+        begun.append(query.text)
+        assert free.wait(60)
+        return search(query, *given)
+
+    monkeypatch.setattr(app.engine, "search", wait)
+    free.begun = begun
+    yield free
+    free.set()
+
+
+def join(visitor):
+    event = visitor.event("go", "click")
+    inputs = [visitor.state.get(one) for one in visitor.events[event]["inputs"]]
+    inputs[visitor.events[event]["inputs"].index(visitor.component("query"))] = secrets.token_hex(4)
+    body = {"data": inputs, "fn_index": event, "session_hash": visitor.session, "trigger_id": None}
+    return visitor.http.post(f"{API}/queue/join", json=body)
+
+
+# -- the queue
+
+
+def test_one_script_does_not_fill_the_queue(app, visitor, held):
+    other = Visitor(app.url)
+    answers = [join(visitor) for _ in range(30)]
+    taken = [answer for answer in answers if answer.status_code == 200]
+    assert len(taken) == 8
+    assert {answer.status_code for answer in answers} == {200, 429}
+    assert answers[-1].json() == {"detail": BUSY, "error": BUSY}
+    fresh = Visitor(app.url, visitor.secret)  # another session, the same key
+    assert join(fresh).status_code == 429
+    assert join(other).status_code == 200
+    held.set()
+    for one in (visitor, other):
+        with one.http.stream("GET", f"{API}/queue/data", params={"session_hash": one.session}) as stream:
+            told = [json.loads(line[5:]) for line in stream.iter_lines() if line.startswith("data:")]
+        done = [message for message in told if message["msg"] == "process_completed"]
+        assert len(done) == (8 if one is visitor else 1)
+    assert join(visitor).status_code == 200
+    fresh.close()
+    other.close()
+
+
+def test_joins_of_the_same_moment_are_counted_too(app, visitor, held):
+    with ThreadPoolExecutor(20) as threads:
+        answers = list(threads.map(lambda _: join(visitor).status_code, range(20)))
+    assert 0 < answers.count(200) <= 8
+    assert answers.count(200) + answers.count(429) == 20
+    calls = [visitor.http.post(f"{API}/call/search", json={"data": ["tide", 1]}).status_code for _ in range(9)]
+    assert calls[-1] == 429
+
+
+# -- functions of the page's scripts
+
+
+def test_more_questions_than_are_answered_at_once_wait_for_their_turn(app, visitor, held):
+    other = Visitor(app.url)
+
+    def ask(who, words):
+        return who.ask("hood", "hood", {"text": words, "scope": "Samples", "top": 5})
+
+    def expect(*names):
+        while sum(words.split()[0] in names for words in held.begun) < len(names):
+            threading.Event().wait(0.01)
+        assert sorted(words.split()[0] for words in held.begun if words.startswith(names)) == sorted(names)
+
+    with ThreadPoolExecutor(9) as threads:
+        asked = [threads.submit(ask, visitor, f"mine {number}") for number in range(6)]
+        expect(*["mine"] * 4)
+        asked.append(threads.submit(ask, other, "theirs"))
+        expect(*["mine"] * 4, "theirs")
+        assert other.http.get("/config").status_code == 200
+        held.set()
+        assert all("costs" in answer.result() for answer in asked)
+    other.close()
+
+
+def through(gate, path, **given):
+    """One request through a gate alone."""
+
+    async def talk():
+        transport = httpx.ASGITransport(gate)
+        async with httpx.AsyncClient(transport=transport, base_url="http://edge") as client:
+            return await client.post(path, **given)
+
+    return talk()
+
+
+def test_a_refused_question_is_answered_in_the_form_that_scripts_show(monkeypatch):
+    monkeypatch.setattr("smart_demo.ui.gate.PATIENCE", 0.0)
+
+    async def run():
+        free = asyncio.Event()
+
+        async def wait(scope, receive, send):
+            await free.wait()
+            await send({"type": "http.response.start", "status": 200, "headers": []})
+            await send({"type": "http.response.body", "body": b"{}"})
+
+        gate = Gate(wait, Settings())
+        path = "/gradio_api/component_server/"
+        first = [asyncio.create_task(through(gate, path, json={})) for _ in range(4)]
+        await asyncio.sleep(0)
+        while gate._functions._going.total() < 4:
+            await asyncio.sleep(0)
+        refused = await through(gate, path, json={})
+        keys = [{HEADER: secrets.token_hex(16)} for _ in range(9)]
+        more = [asyncio.create_task(through(gate, path, json={}, headers=key)) for key in keys[:8]]
+        while gate._functions._going.total() < 12:
+            await asyncio.sleep(0)
+        crowded = await through(gate, path, json={}, headers=keys[8])
+        free.set()
+        answers = await asyncio.gather(*first, *more)
+        return refused, crowded, answers
+
+    refused, crowded, answers = asyncio.run(run())
+    assert (refused.status_code, refused.json()) == (200, {"sentence": BUSY})
+    assert (crowded.status_code, crowded.json()) == (200, {"sentence": CROWDED})
+    assert [answer.json() for answer in answers] == [{}] * 12
+
+
+# -- turns
+
+
+def test_turns_are_taken_in_order_and_given_back_whatever_happens():
+    async def run():
+        turns, order = Turns(each=1, total=2, seconds=30), []
+
+        async def work(who, name, free):
+            async with turns.turn(who):
+                order.append(name)
+                await free.wait()
+
+        free = [asyncio.Event() for _ in range(5)]
+        tasks = [
+            asyncio.create_task(work(who, number, free[number])) for number, who in enumerate(("a", "a", "b", "c", "a"))
+        ]
+        for _ in range(5):
+            await asyncio.sleep(0)
+        assert order == [0, 2]
+        tasks[1].cancel()  # leaves the line
+        free[0].set()
+        for _ in range(9):
+            await asyncio.sleep(0)
+        assert order == [0, 2, 3]  # the other `a` has its turn, but there is no room in all
+        free[2].set()
+        for _ in range(9):
+            await asyncio.sleep(0)
+        assert order == [0, 2, 3, 4]
+        for event in free:
+            event.set()
+        await asyncio.gather(*tasks, return_exceptions=True)
+        assert turns._going.total() == 0
+        assert turns._line == []
+
+    asyncio.run(run())
+
+
+def test_who_waits_too_long_is_told_and_leaves_no_trace():
+    async def run():
+        turns = Turns(each=1, total=9, seconds=0.01)
+        async with turns.turn("a"):
+            with pytest.raises(Refused) as refused:
+                async with turns.turn("a"):
+                    raise AssertionError
+            async with turns.turn("b"):
+                pass
+        assert (refused.value.status, refused.value.sentence) == (429, BUSY)
+        assert (turns._going.total(), turns._line) == (0, [])
+
+    asyncio.run(run())
+
+
+def test_askers_are_told_apart_by_key_then_by_address():
+    def of(client, key=None):
+        return asker({"client": client, "headers": [(HEADER.encode(), key.encode())] if key else []})
+
+    a, b = secrets.token_hex(16), secrets.token_hex(16)
+    assert of(("1.2.3.4", 1), a) == of(("9.9.9.9", 2), a) != of(("1.2.3.4", 1), b)
+    assert of(("1.2.3.4", 1)) == of(("1.2.3.4", 2)) == of(("1.2.3.4", 2), "no key") != of(("1.2.3.5", 1))
+    assert a not in of(None, a)
+    assert of(None) != of(("", 1), a)
+
+
+# -- uploads
+
+
+def send(url, key=None, *names, content=b"x"):
+    files = [("files", (name, content + name.encode())) for name in names]
+    return httpx.post(f"{url}{API}/upload", files=files, headers={HEADER: key} if key else {})
+
+
+@pytest.mark.parametrize("key", [None, "0" * 31, "x" * 32])
+def test_on_a_public_page_an_upload_needs_a_key(app, key):
+    before = sorted(app.uploads.rglob("*"))
+    answer = send(app.url, key, "a.pdf")
+    assert answer.status_code == 403
+    assert "needs a key" in answer.text
+    assert sorted(app.uploads.rglob("*")) == before
+
+
+def test_what_one_key_left_lying_closes_uploads_for_nobody_else(app):
+    mine, theirs = secrets.token_hex(16), secrets.token_hex(16)
+    answers = [send(app.url, mine, *(f"{n}-{m}.txt" for m in range(3))) for n in range(5)]
+    assert [answer.status_code for answer in answers] == [200, 200, 429, 429, 429]
+    assert answers[-1].text == YOURS[1]
+    other = send(app.url, theirs, "theirs.txt")
+    assert other.status_code == 200
+    for answer in answers[:2]:  # as when they were read
+        for path in answer.json():
+            Path(path).unlink()
+    assert send(app.url, mine, "again.txt").status_code == 200
+
+
+def test_a_private_page_has_one_owner_whose_uploads_are_not_counted():
+    assert room_for(Settings()).lying.each is None
+    assert room_for(Settings(public=True, limits=Limits(files=5))).lying.each.files == 10
+
+
+class Reading:
+    """Something that reads copies."""
+
+    def __init__(self, *paths):
+        self.paths = paths
+
+    def on_their_way(self):
+        return frozenset(self.paths)
+
+
+@pytest.fixture
+def lying(tmp_path):
+    now = [0.0]
+    account = Lying(lambda: now[0])
+    account.now = now
+    return account
+
+
+def lay(account, folder, whose, *names, size=10):
+    paths = []
+    for name in names:
+        path = folder / name / f"{name}.pdf"
+        path.parent.mkdir()
+        with path.open("wb") as file:
+            file.truncate(size)
+        paths.append(path)
+    account.arrived(whose, paths)
+    return paths
+
+
+def test_what_nothing_claimed_makes_room_the_oldest_first(lying, tmp_path, monkeypatch):
+    monkeypatch.setattr("smart_demo.ui.lying.MOST_LYING", 4)
+    old, read, newer = lay(lying, tmp_path, "a", "old", "read", "newer")
+    lying.now[0] += 5
+    (young,) = lay(lying, tmp_path, "b", "young")
+    reading = Reading(read)
+    lying.attend(reading.on_their_way)
+    bounds = Bounds(tmp_path, 10**9)
+    lying.now[0] = UNCLAIMED - 1
+    with pytest.raises(Refused) as refused:
+        asyncio.run(lying.make_room(bounds, "c"))
+    assert (refused.value.status, refused.value.sentence) == FULL
+    lying.now[0] = UNCLAIMED + 1
+    asyncio.run(lying.make_room(bounds, "c"))
+    assert [path.exists() for path in (old, read, newer, young)] == [False, True, True, True]
+    assert not old.parent.exists()
+    lay(lying, tmp_path, "c", "next")
+    lying.now[0] += 2
+    asyncio.run(lying.make_room(bounds, "c"))
+    assert [path.exists() for path in (read, newer, young)] == [True, False, True]
+    del reading  # with what read it, its claim is gone
+    lay(lying, tmp_path, "c", "last")
+    lying.now[0] += 2
+    asyncio.run(lying.make_room(bounds, "c"))
+    assert [path.exists() for path in (read, young)] == [False, True]
+
+
+def test_where_ones_own_share_is_short_only_ones_own_copies_go(lying, tmp_path):
+    bounds = Bounds(tmp_path, 10**9, Held(2, 3 * MARGIN))
+    (theirs,) = lay(lying, tmp_path, "b", "theirs")
+    first, second = lay(lying, tmp_path, "a", "first", "second")
+    with pytest.raises(Refused) as refused:
+        asyncio.run(lying.make_room(bounds, "a"))
+    assert (refused.value.status, refused.value.sentence) == YOURS
+    asyncio.run(lying.make_room(bounds, "b"))
+    lying.now[0] += UNCLAIMED
+    asyncio.run(lying.make_room(bounds, "a"))
+    assert [path.exists() for path in (theirs, first, second)] == [True, False, True]
+    with pytest.raises(Refused, match="Your earlier uploads"):
+        asyncio.run(lying.make_room(bounds, "b", coming=3 * MARGIN))
+    with pytest.raises(Refused, match="Too many uploads"):
+        asyncio.run(lying.make_room(Bounds(tmp_path, MARGIN - 1), "c"))
+
+
+def test_the_folder_is_not_measured_again_for_every_piece(lying, tmp_path, monkeypatch):
+    measured = []
+    monkeypatch.setattr("smart_demo.ui.lying.held", lambda folder: measured.append(folder) or Held(0, 0))
+    bounds = Bounds(tmp_path, 10 * MARGIN)
+    for _ in range(9):
+        asyncio.run(lying.make_room(bounds, "a"))
+        lying.came(MARGIN)
+    assert len(measured) == 1
+    lying.came(MARGIN)  # which no longer fits, if all of it lies there
+    asyncio.run(lying.make_room(bounds, "a"))
+    assert len(measured) == 2
+    lying.now[0] += 1
+    asyncio.run(lying.make_room(bounds, "a"))
+    assert len(measured) == 3
+
+
+def test_the_page_tells_which_copies_are_on_their_way(app):
+    claims = [claim for weak in LYING._claims if (claim := weak()) is not None]
+    assert any(claim() == frozenset() for claim in claims)

@@ -1,0 +1,43 @@
+"""Temporary files: those of a process that was killed go when the next one starts, nobody else's do."""
+
+import os
+import signal
+import subprocess
+import sys
+import textwrap
+from pathlib import Path
+
+PROGRAM = textwrap.dedent("""
+    import sys, tempfile
+    from smart_demo.workfolder import take_work_folder
+    folder = take_work_folder()
+    (folder / "uploads").mkdir()
+    (folder / "uploads" / "mine.pdf").write_bytes(b"private")
+    assert tempfile.mkdtemp().startswith(str(folder))
+    print(folder, flush=True)
+    sys.stdin.read()
+""")
+
+
+def started(parent: Path) -> tuple[subprocess.Popen, Path]:
+    env = os.environ | {"TMPDIR": str(parent)}
+    command = [sys.executable, "-c", PROGRAM]
+    program = subprocess.Popen(command, env=env, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+    return program, Path(program.stdout.readline().strip())
+
+
+def test_what_a_killed_process_left_goes_at_the_next_start_and_a_living_one_keeps_its_own(tmp_path):
+    (tmp_path / "smart-demo-somebody-else").mkdir()
+    killed, left = started(tmp_path)
+    killed.send_signal(signal.SIGKILL)
+    killed.wait(20)
+    assert (left / "uploads" / "mine.pdf").exists()
+    first, kept = started(tmp_path)
+    assert not left.exists()
+    second, other = started(tmp_path)
+    assert (kept / "uploads" / "mine.pdf").exists()
+    assert other != kept
+    for program in (first, second):
+        program.communicate("", 20)
+        assert program.returncode == 0
+    assert [path.name for path in tmp_path.iterdir()] == ["smart-demo-somebody-else"]
