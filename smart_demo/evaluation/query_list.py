@@ -106,7 +106,8 @@ def _notices(told: list[str], repeated: int, full: bool) -> Iterator[str]:
     if len(told) > TOLD:
         yield f"{len(told) - TOLD:,} more lines were left out."
     if repeated:
-        yield f"{repeated:,} {'query' if repeated == 1 else 'queries'} stood in the list before and were left out."
+        subject, verb = ("1 query", "was") if repeated == 1 else (f"{repeated:,} queries", "were")
+        yield f"{subject} stood in the list before and {verb} left out."
     if full:
         yield f"A list may have {MOST_QUERIES} queries; those after them were left out."
 

@@ -15,8 +15,8 @@ MINILM = "https://huggingface.co/sentence-transformers/all-MiniLM-L6-v2"
 _LOCAL = "Documents stay on this machine: pages, vectors and pictures lie in its data folder until you delete them."
 _SAMPLES_ONLY = "This public page takes no uploads. Queries are answered in memory and not kept."
 _VISITED = (
-    "Queries are answered in memory and not kept. What you upload and judge only your browser can reach; the uploaded "
-    "files themselves are deleted once they are read, everything else {} after your last change."
+    "Queries are answered in memory and not kept, but those you judge. What you upload and judge only your browser can "
+    "reach; the uploaded files themselves are deleted once they are read, everything else {} after your last change."
 )
 PROMISE = "See on your own documents what late interaction is worth."
 

@@ -18,8 +18,8 @@ def beginning(desk: Desk, setup: Setup, *, public: bool) -> str:
     """What will be asked of whoever begins."""
     keys = "".join(f"<li><kbd>{key}</kbd> {esc(said)}</li>" for key, said in _KEYS)
     where = (
-        "Your judgements are kept on this server under a random name that only this browser knows. They may be "
-        "gone when the demo is moved or set up again: export what you want to keep."
+        "Your judgements are kept on this server, where only this browser finds them, as long as your documents are: "
+        "Library says how long that is. Export what you want to keep."
         if public
         else "Your judgements stay on this machine, in the data folder, until you delete them."
     )
