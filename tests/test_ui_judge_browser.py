@@ -233,7 +233,7 @@ def test_each_browser_has_a_journal_of_its_own_on_a_public_page(samples, browser
         mine, yours = Visit(browser, public), Visit(browser, public)
         page = mine.open()
         open_panel(page)
-        expect(page.get_by_text("under a random name that only this browser knows")).to_be_visible(timeout=PATIENCE)
+        expect(page.get_by_text("where only this browser finds them")).to_be_visible(timeout=PATIENCE)
         page.get_by_role("button", name="Start judging").click()
         arrived(page, 1)
         page.keyboard.press("3")

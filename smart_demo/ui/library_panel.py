@@ -24,9 +24,7 @@ def intro(settings: Settings) -> str:
     whose = "They are read, encoded and kept on this machine."
     if settings.public:
         waiting, total = count(settings.quotas.waiting, "file"), size(settings.quotas.total_bytes)
-        whose = (
-            f"{_ON_A_PUBLIC_PAGE} All visitors together have room for {waiting} that wait and {total} that are kept."
-        )
+        whose = f"{_ON_A_PUBLIC_PAGE} All visitors together have room for {waiting} that wait and {total}."
     return (
         '<div class="panel-head"><h2>Add your documents</h2>'
         f"<p>{esc(ingest.describe(settings.limits))} {esc(whose)}</p></div>"
