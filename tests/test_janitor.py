@@ -138,9 +138,11 @@ def test_where_all_together_are_over_their_room_those_unchanged_for_longest_go(e
     with_quotas(monkeypatch, engine, total_bytes=sum(sizes.values()) - 1)
     assert Janitor(engine).round(NOW) == Round(displaced=1, bytes=sizes[ONE], compacted=True)
     assert here(engine) == [TWO, THREE]
-    with_quotas(monkeypatch, engine, total_bytes=sizes[THREE])
+    with_quotas(monkeypatch, engine, total_bytes=1)
+    assert Janitor(engine).round(NOW - 1).displaced == 1
+    assert here(engine) == [THREE], "a second less than an hour"
     assert Janitor(engine).round(NOW).displaced == 1
-    assert here(engine) == [THREE]
+    assert here(engine) == []
 
 
 @given(st.lists(st.tuples(st.integers(0, 5), st.integers(0, 99), st.floats(0, 9)), max_size=20))
