@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from functools import partial
 from typing import TypeVar
 
+from smart_demo.clockwatch import ClockWatch
 from smart_demo.displacement import old_enough
 from smart_demo.engine import Engine
 from smart_demo.store.usage import Visitor
@@ -58,6 +59,7 @@ class Janitor:
     def __init__(self, engine: Engine, every: float = EVERY, clock: Callable[[], float] = time.monotonic) -> None:
         """`every`: seconds between rounds. `clock` tells seconds that nobody sets."""
         self._engine, self._every, self._clock = engine, every, clock
+        self._watch = ClockWatch(engine.settings.index_dir / "clock.seen", clock)
         self._next = -math.inf
         """When the index may be built anew, by that clock;"""
         self._waits = False
@@ -92,13 +94,16 @@ class Janitor:
             self._thread.join(seconds)
 
     def round(self, now: float) -> Round:
-        """Clear up what is due at a time in seconds of the epoch. Never raises."""
+        """Clear up what is due at a time in seconds of the epoch; by a clock that jumped ahead nothing is due until it
+        has stayed there. Never raises.
+        """
         with self._round:
             self._troubles = 0
-            expired, freed = self._forget(self._expired(now))
-            displaced, more = self._forget(self._over(now))
             keep = self._engine.settings.quotas.keep_hours * 3_600
-            damaged = self._try(lambda: self._engine.library.drop_damaged(now - keep), 0)
+            by = now if self._watch.believes(now, keep) else -math.inf
+            expired, freed = self._forget(self._expired(by))
+            displaced, more = self._forget(self._over(by))
+            damaged = self._try(lambda: self._engine.library.drop_damaged(by - keep), 0)
             swept = self._try(lambda: self._sweep(now), 0)
             compacted = self._try(self._compact, False)
             done = Round(expired, displaced, freed + more, damaged, swept, compacted, self._troubles)
