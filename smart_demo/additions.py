@@ -81,8 +81,12 @@ class Gate:
 
     def __init__(self, library: Library, quotas: Quotas, addition: Addition, upload: Upload) -> None:
         self._library, self._quotas, self._addition, self._upload = library, quotas, addition, upload
-        visitor = is_visitor(addition.scope)
-        self._judged = sum(library.judged_by_visitors().values()) if visitor else 0
+        self.count_judgements()
+
+    def count_judgements(self) -> None:
+        """Look how many bytes of judgements lie there now."""
+        visitor = is_visitor(self._addition.scope)
+        self._judged = sum(self._library.judged_by_visitors().values()) if visitor else 0
 
     def check_file(self) -> None:
         """Before anything is rendered: whether all pages that are not here yet may come."""

@@ -5,7 +5,7 @@ Importing it loads neither torch nor gradio nor chromadb. All methods may be cal
 
 from __future__ import annotations
 
-from collections.abc import Generator, Iterable, Mapping, Sequence
+from collections.abc import Callable, Container, Generator, Iterable, Mapping, Sequence
 from dataclasses import replace
 from itertools import groupby
 from pathlib import Path
@@ -15,6 +15,7 @@ from smart_demo.backbones import registry
 from smart_demo.backbones.protocol import Backbone
 from smart_demo.comparison import Key
 from smart_demo.config import Settings
+from smart_demo.displacement import Displacement
 from smart_demo.errors import LibraryError, QueryRefused
 from smart_demo.explanation import Explainer, Explanation, Pairing
 from smart_demo.indexer import Indexer
@@ -47,7 +48,8 @@ class Engine:
 
     def __init__(self, library: Library, backbones: Backbones, settings: Settings) -> None:
         self.library, self.backbones, self.settings = library, backbones, settings
-        self._indexer = Indexer(library, settings.limits, settings.quotas)
+        self._displacement = Displacement(library.visitors, self.expire)
+        self._indexer = Indexer(library, settings.limits, settings.quotas, self.make_way)
         self._retrieval = Retrieval(library, settings)
         self._explainer = Explainer(library)
         self._shipped = Shipped(settings.samples, settings.limits)
@@ -115,6 +117,16 @@ class Engine:
         if freed is not None:
             self._let_go(visitor.scope)
         return freed
+
+    def attend(self, told: Callable[[Scope], object]) -> None:
+        """`told` hears of each visitor who made way for another."""
+        self._displacement.attend(told)
+
+    def make_way(self, newcomer: Scope, lacking: int, among: Container[Scope] | None = None) -> bool:
+        """Whether so many bytes were freed for one visitor by forgetting others, those unchanged for longest first and
+        nobody who changed anything within the last hour. `among`: whose going would help, if not everybody's.
+        """
+        return self._displacement.make_way(newcomer, lacking, among)
 
     def compact(self) -> bool:
         """Build the index anew where that frees bytes of what was deleted, while others search. Whether it did."""

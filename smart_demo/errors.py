@@ -4,7 +4,8 @@ SmartError
 |-- InputRefused          a file, page or query we will not take; the rest of the batch goes on
 |   |-- FileRefused       a whole file: wrong type, empty, damaged, encrypted, over a limit
 |   |-- PageRefused       one page of a file: too large, unrenderable, without words
-|   |-- NoRoom            a file or page for which a library, or all of them together, may not grow
+|   |-- NoRoom            a file or page for which a library may not grow
+|   |   `-- AllFull       one for which all visitors' libraries together may not
 |   `-- QueryRefused      an empty or impossible query
 |-- SettingRefused        an environment variable that makes no sense
 |-- BackboneUnavailable   a model that cannot be fetched, is incomplete or lacks a package
@@ -46,6 +47,15 @@ class PageRefused(InputRefused):
 
 class NoRoom(InputRefused):
     """A library may not grow so far. Smaller files of the batch may still fit."""
+
+
+class AllFull(NoRoom):
+    """The libraries of all visitors together may not grow so far, though this one may."""
+
+    def __init__(self, message: str, hint: str = "", lacking: int = 0) -> None:
+        """`lacking`: bytes that are missing."""
+        super().__init__(message, hint)
+        self.lacking = lacking
 
 
 class QueryRefused(InputRefused):

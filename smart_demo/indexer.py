@@ -8,15 +8,16 @@ Time in which whoever follows the progress does something else is not counted.
 from __future__ import annotations
 
 import time
-from collections.abc import Generator, Iterable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager, closing
 from pathlib import Path
+from typing import TypeVar
 
 from smart_demo import ingest
 from smart_demo.additions import DELETED, Addition, Additions, Gate
 from smart_demo.backbones.protocol import Backbone
 from smart_demo.config import Limits, Quotas
-from smart_demo.errors import InputRefused, NoRoom, PageRefused, SmartError
+from smart_demo.errors import AllFull, InputRefused, NoRoom, PageRefused, SmartError
 from smart_demo.store.library import Library
 from smart_demo.store.usage import Visitor
 from smart_demo.types import Page, PageEncoding, Progress, Scope, State, StoredPage
@@ -26,13 +27,18 @@ MOST_NAMED = 3
 """Refused pages of one file that are told of one by one."""
 Outcome = tuple[Page, PageEncoding, float] | PageRefused
 """A page, its encoding and the seconds that both took; or why there is none."""
+MakeWay = Callable[[Scope, int], bool]
+T = TypeVar("T")
 
 
 class Indexer:
     """Adds documents. One page is acknowledged at a time, and what was acknowledged stays."""
 
-    def __init__(self, library: Library, limits: Limits, quotas: Quotas = USUAL) -> None:
-        self._library, self._limits, self._quotas = library, limits, quotas
+    def __init__(
+        self, library: Library, limits: Limits, quotas: Quotas = USUAL, make_way: MakeWay = lambda *_: False
+    ) -> None:
+        """`make_way` is asked, where all visitors together are full, to free so many bytes for one of them."""
+        self._library, self._limits, self._quotas, self._make_way = library, limits, quotas, make_way
         self._additions = Additions()
         self._writing = 0.0
         """Seconds that the last page took to be written."""
@@ -94,12 +100,13 @@ class Indexer:
             return
         addition.begin(file)
         gate = Gate(self._library, self._quotas, addition, upload)
-        gate.check_file()
+        self._with_room(gate, scope, gate.check_file)
         done, begun = len(stored), time.monotonic()
         refused, full = list[PageRefused](), list[str]()
         yield Progress(upload.name, State.WORKING, done, upload.pages)
+        steps = self._encoded(upload, set(stored), backbone, lambda good: self._check(gate, scope, good))
         try:
-            for handled, outcome in enumerate(self._encoded(upload, set(stored), backbone, gate), start=1):
+            for handled, outcome in enumerate(steps, start=1):
                 if isinstance(outcome, PageRefused):
                     refused.append(outcome)
                 else:
@@ -120,19 +127,37 @@ class Indexer:
 
     def _keep(self, scope: Scope, page: Page, encoding: PageEncoding, seconds: float, gate: Gate) -> None:
         begun = time.monotonic()
-        self._library.add(scope, page, encoding, seconds + self._writing, gate.admit)
+        self._with_room(
+            gate, scope, lambda: self._library.add(scope, page, encoding, seconds + self._writing, gate.admit)
+        )
         self._writing = time.monotonic() - begun
 
-    def _encoded(self, upload: ingest.Upload, skip: set[int], backbone: Backbone, gate: Gate) -> Iterator[Outcome]:
+    def _check(self, gate: Gate, scope: Scope, pages: Sequence[Page]) -> None:
+        self._with_room(gate, scope, lambda: gate.check(pages))
+
+    def _with_room(self, gate: Gate, scope: Scope, step: Callable[[], T]) -> T:
+        """Do something for a library; where all visitors together have no room for it, see whether some make way."""
+        while True:
+            try:
+                return step()
+            except AllFull as refusal:
+                if not self._make_way(scope, refusal.lacking):
+                    raise
+                gate.count_judgements()
+
+    def _encoded(
+        self, upload: ingest.Upload, skip: set[int], backbone: Backbone, check: Callable[[Sequence[Page]], None]
+    ) -> Iterator[Outcome]:
         """Pages of a file with their encodings, in batches that suit the backbone; refused ones in their place.
 
-        NoRoom before a batch is encoded of which no page would fit, InputRefused once the document was deleted.
+        `check` is asked before a batch is encoded: NoRoom where no page of it would fit, InputRefused once the document
+        was deleted.
         """
         with closing(ingest.render(upload, self._limits, skip)) as pages:
             begun = time.monotonic()
             for batch in _batches(pages, backbone.batch):
                 good = [page for page in batch if isinstance(page, Page)]
-                gate.check(good)
+                check(good)
                 encodings = iter(backbone.encode_pages(good) if good else [])
                 seconds = (time.monotonic() - begun) / len(batch)
                 for page in batch:

@@ -15,6 +15,8 @@ from dataclasses import dataclass
 from functools import partial
 from typing import TypeVar
 
+from smart_demo.clockwatch import ClockWatch
+from smart_demo.displacement import old_enough
 from smart_demo.engine import Engine
 from smart_demo.store.usage import Visitor
 from smart_demo.types import Scope
@@ -57,6 +59,7 @@ class Janitor:
     def __init__(self, engine: Engine, every: float = EVERY, clock: Callable[[], float] = time.monotonic) -> None:
         """`every`: seconds between rounds. `clock` tells seconds that nobody sets."""
         self._engine, self._every, self._clock = engine, every, clock
+        self._watch = ClockWatch(engine.settings.index_dir / "clock.seen", clock)
         self._next = -math.inf
         """When the index may be built anew, by that clock;"""
         self._waits = False
@@ -72,6 +75,7 @@ class Janitor:
         that whoever remembers anything of them lets go.
         """
         self._sweep, self._forgotten = sweep, forgotten
+        self._engine.attend(self._displaced)
 
     def start(self) -> None:
         """One round now, and one every few minutes."""
@@ -90,13 +94,16 @@ class Janitor:
             self._thread.join(seconds)
 
     def round(self, now: float) -> Round:
-        """Clear up what is due at a time in seconds of the epoch. Never raises."""
+        """Clear up what is due at a time in seconds of the epoch; by a clock that jumped ahead nothing is due until it
+        has stayed there. Never raises.
+        """
         with self._round:
             self._troubles = 0
-            expired, freed = self._forget(self._expired(now))
-            displaced, more = self._forget(self._over())
             keep = self._engine.settings.quotas.keep_hours * 3_600
-            damaged = self._try(lambda: self._engine.library.drop_damaged(now - keep), 0)
+            by = now if self._watch.believes(now, keep) else -math.inf
+            expired, freed = self._forget(self._expired(by))
+            displaced, more = self._forget(self._over(by))
+            damaged = self._try(lambda: self._engine.library.drop_damaged(by - keep), 0)
             swept = self._try(lambda: self._sweep(now), 0)
             compacted = self._try(self._compact, False)
             done = Round(expired, displaced, freed + more, damaged, swept, compacted, self._troubles)
@@ -130,11 +137,11 @@ class Janitor:
         oldest = now - self._engine.settings.quotas.keep_hours * 3_600
         return [visitor for visitor in self._visitors() if visitor.changed < oldest]
 
-    def _over(self) -> list[Visitor]:
-        """Those unchanged for longest, until the others fit."""
+    def _over(self, now: float) -> list[Visitor]:
+        """Those unchanged for longest, until the others fit or are too new to go."""
         visitors, gone = self._visitors(), []
         total = sum(visitor.bytes for visitor in visitors)
-        for visitor in visitors:
+        for visitor in old_enough(visitors, now):
             if total <= self._engine.settings.quotas.total_bytes:
                 break
             total -= visitor.bytes
@@ -155,6 +162,11 @@ class Janitor:
         if freed is not None:
             self._forgotten(visitor.scope)
         return freed
+
+    def _displaced(self, scope: Scope) -> None:
+        """A visitor made way for another between two rounds."""
+        self._try(partial(self._forgotten, scope), None)
+        self.wake()
 
     def _try(self, step: Callable[[], T], otherwise: T) -> T:
         """One step, unless the janitor was stopped. What went wrong is logged by kind: messages name files."""

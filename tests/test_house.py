@@ -18,7 +18,7 @@ LAYERS = [
     "types errors",
     "config heaps",
     "ingest backbones scoring store comparison recent leftovers workfolder",
-    "additions",
+    "additions displacement clockwatch",
     "serving samples indexer retrieval explain",
     "explanation",
     "engine",

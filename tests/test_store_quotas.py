@@ -83,7 +83,7 @@ def test_all_visitors_together_take_no_more_than_they_may_and_judgements_count(t
     with an_engine(tmp_path, total_bytes=used + 40) as engine:
         (refused,) = add(engine, YOU, paper(tmp_path, "b.pdf", 1))
         assert "all visitors together may take" in refused.message
-        assert "24 hours after its last change" in refused.message
+        assert "once it was unchanged for an hour" in refused.message
         assert add(engine, LOCAL, paper(tmp_path, "b.pdf", 1))[0].state is State.DONE  # no visitor's
     with an_engine(tmp_path, total_bytes=3 * used) as engine:
         path = judge(engine, YOU, "x" * 2 * used)

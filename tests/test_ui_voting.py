@@ -1,15 +1,20 @@
 """Blind votes as curl may send them: any argument, foreign names, a disk that refuses. Before it, nothing tells."""
 
 import json
+import os
 import re
+import time
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from smart_demo.config import Quotas
+from smart_demo.evaluation.events import Session, Skip
 from smart_demo.evaluation.journal import FOLDER
 from smart_demo.evaluation.query_list import Listed
 from smart_demo.evaluation.sides import Columns
+from smart_demo.janitor import Janitor
 from smart_demo.types import LOCAL, SMART, Weights
 from smart_demo.ui import judging, visitors
 from smart_demo.ui.judge_head import Setup
@@ -20,6 +25,7 @@ from smart_demo.ui.visit import visitor_scope
 from smart_demo.ui.vote_sheet import Sheet, vote_sheet
 from smart_demo.ui.voting import Voting
 from tests.documents import write_pdf
+from tests.keeping_cases import visitor
 from tests.test_ui_handlers import NONSENSE
 from tests.ui_cases import HOSTILE, stored
 from tests.voting_cases import MINE, Judge, forget_everything, pages, search, shared_library
@@ -328,19 +334,69 @@ def test_a_public_page_lets_nobody_judge_documents(make, tmp_path):
     assert "Only the samples can be searched here" in public.look()
 
 
-def test_a_public_page_keeps_so_many_judges_and_those_who_kept_nothing_make_way(make, monkeypatch):
+def age(handlers, *judges, hours=2):
+    """As if a judge had done nothing for so long."""
+    for judge in judges:
+        for path in (handlers.engine.settings.data_dir / FOLDER).glob(f"{judge.judging.owner(judge.name)}.*"):
+            os.utime(path, (time.time() - hours * 3_600,) * 2)
+
+
+def test_a_public_page_keeps_so_many_judges_and_who_did_nothing_for_an_hour_makes_way(make, monkeypatch):
     monkeypatch.setattr(visitors, "MOST_VISITORS", 2)
     handlers = make(public=True, uploads=False)
     voting = Voting(Sheets(Judging(handlers)))
+    handlers.engine.attend(voting._judging.let_go)
     one, two, three = (Judge(handlers, f"{number:032x}", voting) for number in (1, 2, 3))
     one.start()
     one.vote()
     two.start()
-    assert "data-ticket" in three.start(), "the second had kept nothing"
+    assert "no room for another" in three.start()
+    assert "data-ticket" in two.look(), "nobody's list is taken away, also of one who only began"
+    age(handlers, one)
+    assert "data-ticket" in three.start()
     three.vote()
-    assert "no room for another" in two.start()
-    assert "data-ticket" in one.look()
-    assert one.undo()["said"].startswith("Taken back")
+    assert "data-ticket" in two.look()
+    assert one.journal.judgements.events == ()
+    assert "no room for another" in one.start()
+
+
+def test_judgements_of_all_visitors_take_no_more_than_they_may(make):
+    quotas = Quotas(total_bytes=200_000)
+    handlers = make(public=True, uploads=False, quotas=quotas)
+    voting = Voting(Sheets(Judging(handlers)))
+    one, two = (Judge(handlers, f"{number:032x}", voting) for number in (1, 2))
+    one.start()
+    two.start()
+    with (handlers.engine.settings.data_dir / FOLDER / f"{visitor(9)}.jsonl").open("wb") as other:
+        other.truncate(180_000)
+    assert "all visitors together may take 200 kB" in one.vote()["sentence"]
+    assert "all visitors together may take 200 kB" in one.skip()["sentence"]
+    assert "all visitors together may take 200 kB" in two.look(act="ask", query="harbour master")
+    os.utime(other.name, (time.time() - 7_200,) * 2)
+    assert one.vote()["said"].startswith("Kept.")
+    assert not os.path.exists(other.name)
+    assert "data-ticket" in two.look()
+
+
+def test_a_vote_while_its_judge_expires_is_kept_and_told_of(make, monkeypatch):
+    handlers = make(public=True, uploads=False)
+    judging = Judging(handlers)
+    judge = Judge(handlers, "7" * 32, Voting(Sheets(judging)))
+    janitor = Janitor(handlers.engine)
+    janitor.attend(lambda _: 0, judging.let_go)
+    judge.start()
+    judge.vote()
+    owner, files = judging.owner(judge.name), handlers.engine.library._files
+    forget = files.forget
+
+    def forgetting(scope):
+        judging.journal(owner).skip(judge.journal.judgements.events[-1].trial.query)
+        return forget(scope)
+
+    monkeypatch.setattr(files, "forget", forgetting)
+    assert janitor.round(time.time() + 25 * 3_600).expired == 1
+    assert {type(event) for event in judging.journal(owner).judgements.events} == {Session, Skip}
+    assert not judging.started(owner)
 
 
 def test_a_restart_finds_everything_as_it_was(make):

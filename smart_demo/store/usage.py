@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 from smart_demo.config import Quotas
-from smart_demo.errors import NoRoom
+from smart_demo.errors import AllFull, NoRoom
 from smart_demo.types import SAMPLES, Scope
 
 VISITOR = "visitor-"
@@ -60,17 +60,21 @@ class Room:
                 f"Your library is full: it takes {size_in_words(self.usage.bytes)} of {size_in_words(limit)}.",
                 _DELETE,
             )
-        if self.visitors + max(size, 1) > self.quotas.total_bytes:
-            total = size_in_words(self.quotas.total_bytes)
-            raise NoRoom(
-                f"The libraries of all visitors together may take {total}, and they do.",
-                f"Each goes {self.quotas.keep_hours} hours after its last change: try again later, or run the demo on "
-                "your own machine.",
-            )
+        check_total(self.visitors + max(size, 1), self.quotas)
 
     @property
     def _full(self) -> str:
         return f"full: it has {self.usage.pages:,} of {self.usage.pages_limit:,} pages"
+
+
+def check_total(size: int, quotas: Quotas) -> None:
+    """Whether all visitors together may take so many bytes. AllFull where not."""
+    if size > quotas.total_bytes:
+        raise AllFull(
+            f"The libraries of all visitors together may take {size_in_words(quotas.total_bytes)}, and they do.",
+            "One makes way once it was unchanged for an hour: try again later, or run the demo on your own machine.",
+            size - quotas.total_bytes,
+        )
 
 
 @dataclass(frozen=True, slots=True)

@@ -104,7 +104,7 @@ class Boards:
                 f"This page keeps {PUBLIC_BYTES // 2**20} MB of judgements for each visitor, and that would be more.",
                 "Run the demo on your own machine to take it in.",
             )
-        self._judging.admit(owner)
+        self._judging.admit(owner, len(lines))
         return journal.take(lines)
 
     def _forget(self, owner: Scope) -> dict[str, object]:

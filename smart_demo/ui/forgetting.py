@@ -41,6 +41,7 @@ class Forgetting:
             raise InputRefused("Nothing was deleted.", "Reload the page and try again.")
         self._handlers.uploads.forget(own)
         freed = self._handlers.engine.forget(own)
+        self._judging.forget(own)
         self._let_go(own)
         self._janitor.wake()  # the index gives its bytes back behind the page
         return {"done": f"Everything of yours is deleted: {size(freed)} freed."}
@@ -52,7 +53,7 @@ class Forgetting:
         self._handlers.pictures.forget(owner)
         self._trials.forget(owner)
         self._lists.forget(owner)
-        self._judging.forget(owner)
+        self._judging.let_go(owner)
 
     def _sweep(self, _: float) -> int:
         return sweep(Path(get_upload_folder()), UNCLAIMED, self._handlers.uploads.on_their_way())

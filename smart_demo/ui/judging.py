@@ -23,7 +23,7 @@ from dataclasses import replace
 
 from smart_demo.errors import InputRefused
 from smart_demo.evaluation.event_reading import MOST_BYTES
-from smart_demo.evaluation.journal import FOLDER, Journal
+from smart_demo.evaluation.journal import Journal
 from smart_demo.evaluation.query_list import MOST_QUERIES, Listed, read_queries
 from smart_demo.types import LOCAL, Scope
 from smart_demo.ui import desk as desks
@@ -36,6 +36,8 @@ from smart_demo.ui.visit import visitor_scope
 
 PUBLIC_BYTES = 2**20
 """Of a visitor's journal on a public page, with all that was taken in: some 250 votes."""
+ONE_STEP = 2**16
+"""Bytes for which there must be room before a step is taken down. Most take a few thousand."""
 OPEN_AT_ONCE = 32
 """Journals that are held in memory."""
 FIRST = 20
@@ -153,6 +155,12 @@ class Judging:
             desks.drop(self._data, owner)
             self._desks.pop(owner, None)
 
+    def let_go(self, owner: Scope) -> None:
+        """An owner's files were deleted: what is in memory of them goes. What they have written since stays."""
+        with self._lock:
+            self._journals.pop(owner, None)
+            self._desks.pop(owner, None)
+
     def first_queries(self) -> tuple[Listed, ...]:
         """The stories, and the first of the sample library's own queries, without their judgements."""
         found = [Listed(query) for query in QUERIES]
@@ -169,12 +177,17 @@ class Judging:
         """Of one owner's journal."""
         return MOST_BYTES if self.handlers.private else PUBLIC_BYTES
 
-    def admit(self, owner: Scope) -> None:
-        """See to room before an owner's first file. LibraryError where a public page keeps as many visitors' judgements
-        as it can and this is another one.
+    def admit(self, owner: Scope, size: int = ONE_STEP) -> None:
+        """See to room before so many bytes are written. LibraryError where a public page keeps as many visitors'
+        judgements as it can and this is another one, NoRoom where everything of all visitors takes what it may.
         """
         if not self.handlers.private:
-            visitors.make_room(self._data / FOLDER, owner)
+            visitors.make_room(self.handlers.engine, owner, size)
+
+    def to_write(self, owner: Scope) -> Journal:
+        """The owner's journal, where there is room for another line of it. Refuses as `admit`."""
+        self.admit(owner)
+        return self.journal(owner)
 
 
 def _search(given: Asked, scope: str) -> Asked:

@@ -1,46 +1,30 @@
-"""Room for judgements on a public page: so many visitors' files, and those who kept nothing make way for others."""
+"""Room for judgements on a public page: so many visitors' files, and so many bytes of everything of everybody's."""
 
 from __future__ import annotations
 
-from pathlib import Path
-
-from smart_demo.errors import LibraryError
-from smart_demo.store import durable
-from smart_demo.store.usage import VISITOR
+from smart_demo.engine import Engine
+from smart_demo.errors import AllFull, LibraryError
+from smart_demo.store.usage import check_total
 from smart_demo.types import Scope
 
-MOST_VISITORS = 200
+MOST_VISITORS = 2_000
 """Whose judgements a public page keeps."""
-_HEADER_ONLY = 1_000
-"""Bytes: a journal with its header and no judgement is shorter, one with any is longer."""
 
 
-def make_room(folder: Path, owner: Scope) -> None:
-    """See that a visitor's files may be written. LibraryError where as many as can be have judged something here."""
-    files: dict[str, list[Path]] = {}
-    for path in folder.glob(f"{VISITOR}*"):
-        files.setdefault(path.name.split(".")[0], []).append(path)
-    if str(owner) in files or len(files) < MOST_VISITORS:
-        return
-    idle = [some for some in files.values() if not any(map(_has_judgements, some))]
-    if not idle:
+def make_room(engine: Engine, owner: Scope, size: int) -> None:
+    """See that a visitor's files may grow by so many bytes, be it that others make way, who changed nothing for long.
+
+    LibraryError where nobody can.
+    """
+    judges = engine.library.judged_by_visitors()
+    if owner not in judges and len(judges) >= MOST_VISITORS and not engine.make_way(owner, 1, judges):
         raise LibraryError(
-            f"This page keeps the judgements of {MOST_VISITORS} visitors and has no room for another.",
-            "Run the demo on your own machine: it keeps yours.",
+            f"This page keeps the judgements of {MOST_VISITORS:,} visitors and has no room for another.",
+            "Try again in an hour, or run the demo on your own machine: it keeps yours.",
         )
-    with durable.storage_errors("make room for your judgements"):
-        durable.unlink(min(idle, key=lambda some: max(map(_changed, some))))
-
-
-def _has_judgements(path: Path) -> bool:
+    taken = engine.library.bytes_of_visitors() + sum(judges.values())
     try:
-        return path.suffix == ".jsonl" and path.stat().st_size > _HEADER_ONLY
-    except OSError:
-        return False
-
-
-def _changed(path: Path) -> float:
-    try:
-        return path.stat().st_mtime
-    except OSError:  # somebody else made room a moment ago
-        return 0.0
+        check_total(taken + size, engine.settings.quotas)
+    except AllFull as refusal:
+        if not engine.make_way(owner, refusal.lacking):
+            raise

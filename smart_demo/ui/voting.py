@@ -112,7 +112,7 @@ class Voting:
         if any(reason not in REASONS for reason in reasons):
             raise InputRefused(f"What decided it may be: {', '.join(REASONS)}.")
         note = fields.text(given, "note", LONGEST_NOTE) if "note" in given else ""
-        kept = self._judging.journal(owner).vote(shown.trial, choice, reasons, note)
+        kept = self._judging.to_write(owner).vote(shown.trial, choice, reasons, note)
         return {"sheet": self._sheets.votes(shown), "said": f"Kept. {told(kept)}"}
 
     def _skip(self, owner: Scope, given: Given) -> dict[str, object]:
@@ -120,12 +120,12 @@ class Voting:
         shown, journal = self._shown(owner, given), self._judging.journal(owner)
         key, judged = shown.trial.query.key, journal.judgements
         if key not in judged.skipped and (shown.trial.conditions, key) not in judged.votes:
-            journal.skip(shown.trial.query)
+            self._judging.to_write(owner).skip(shown.trial.query)
         return {"go": self._sheets.standing(shown).following, "said": "Skipped."}
 
     def _grade(self, owner: Scope, given: Given) -> dict[str, object]:
         shown, grade = self._shown(owner, given), fields.whole(given, "grade", 0, HIGHEST_GRADE)
-        kept = self._judging.journal(owner).grade(shown.trial, _page(given, shown), grade)
+        kept = self._judging.to_write(owner).grade(shown.trial, _page(given, shown), grade)
         words = f"{grade}, {GRADES[grade].lower()}: {plain(kept.document)}, page {kept.page.number}."
         return {"sheet": self._sheets.grades(shown), "said": f"Kept. {words}"}
 
@@ -135,7 +135,7 @@ class Voting:
         judged, about = journal.judgements, (shown.trial.seed, shown.trial.query.key)
         whole = all(row.page in judged.graded(shown.trial) for row in to_grade(shown.trial))
         if whole and about not in map(sides_told, judged.events):
-            journal.told(shown.trial)
+            self._judging.to_write(owner).told(shown.trial)
         return {"sheet": self._sheets.grades(shown, ranks=True), "said": "The ranks are shown."}
 
     def _undo(self, owner: Scope, given: Given) -> dict[str, object]:
