@@ -38,7 +38,10 @@ def keeping(usage: Usage, settings: Settings) -> str:
     hours = count(settings.quotas.keep_hours, "hour")
     said = [room]
     if settings.public:
-        said.append(f"Your documents and judgements are deleted {hours} after you last changed them, or now:")
+        said.append(
+            f"Your documents and judgements are deleted {hours} after you last changed them (after one hour, if this "
+            "page has no more room for others), or now:"
+        )
     notes = "" if settings.lasting else f'<p class="notice">{esc(_TEMPORARY)}</p>'
     notes += f'<p class="notice forgetful">{esc(_FORGETFUL)}</p>' if settings.public else ""
     return (
