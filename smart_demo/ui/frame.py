@@ -16,8 +16,8 @@ _LOCAL = "Documents stay on this machine: pages, vectors and pictures lie in its
 _SAMPLES_ONLY = "This public page takes no uploads. Queries are answered in memory and not kept."
 _VISITED = (
     "Queries are answered in memory and not kept, but those you judge. What you upload and judge only your browser can "
-    "reach; the uploaded files themselves are deleted once they are read, everything else {} after your last change, or "
-    "after one hour if there is no more room for others."
+    "reach; the uploaded files themselves are deleted once they are read, everything else {} after your last change, "
+    "or after one hour if there is no more room for others."
 )
 PROMISE = "See on your own documents what late interaction is worth."
 
