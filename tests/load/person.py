@@ -60,7 +60,7 @@ class Person(Visitor):
             base_url=self.url,
             headers={HEADER: secret},
             timeout=180,
-            # Uvicorn closes an idle connection after 5 s. A browser asks again if that crosses a question; this does not.
+            # Uvicorn closes an idle connection after 5 s. If that crosses a question, browsers ask again; httpx fails.
             limits=httpx.Limits(keepalive_expiry=1.0),
             event_hooks={"response": [self._heard]},
         )
