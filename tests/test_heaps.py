@@ -63,6 +63,31 @@ end()
 """
 
 
+CYCLES = """
+import gc, weakref
+from smart_demo.heaps import STARTED, keep_giving_back
+class Node:
+    pass
+def cycle():
+    one, other = Node(), Node()
+    one.other, other.one = other, one
+    return weakref.ref(one)
+gc.disable()  # what Python itself would do one day
+end = keep_giving_back(0.01)
+for _ in range(STARTED + 2):
+    dead = cycle()
+    while dead() is not None:
+        pass
+while not gc.get_freeze_count():
+    dead = cycle()
+end()
+"""
+
+
+def test_dead_objects_that_name_each_other_go_also_after_the_start():
+    subprocess.run([sys.executable, "-c", CYCLES], check=True, timeout=60)
+
+
 def test_what_is_free_is_given_back_also_below_what_is_used():
     subprocess.run([sys.executable, "-c", TRIMMED], check=True, timeout=60)
 
