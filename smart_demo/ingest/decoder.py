@@ -105,8 +105,10 @@ def _bound(question: Mapping[str, Any]) -> None:
     ):
         _, hard = resource.getrlimit(bound)
         value = value if hard == resource.RLIM_INFINITY else min(value, hard)
+        # At its soft bound of time a process is told which; at its hard one it is killed like one that eats memory.
+        grace = 1 if bound == resource.RLIMIT_CPU and hard == resource.RLIM_INFINITY else 0
         try:
-            resource.setrlimit(bound, (value, value))
+            resource.setrlimit(bound, (value, value + grace))
         except (OSError, ValueError):  # a platform without it; the wall clock still holds
             continue
 
