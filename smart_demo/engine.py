@@ -248,7 +248,9 @@ def open_engine(settings: Settings, *, fall_back: bool = True) -> Engine:
     backbones = Backbones(
         choice, lambda name: registry.load(name, settings), fall_back=fall_back or not choice.insisted
     )
-    library = Library.open(settings.data_dir, settings.index_dir, settings.codec, settings.candidates)
+    library = Library.open(
+        settings.data_dir, settings.index_dir, settings.codec, settings.candidates, settings.resident
+    )
     return Engine(library, backbones, settings)
 
 
