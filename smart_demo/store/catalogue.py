@@ -123,6 +123,10 @@ class Catalogue:
         key = key_of(head.page)
         return self._residency.get(key) or self._bodies.get(key)
 
+    def has_room_for(self, body: Body) -> bool:
+        """Whether states that lie in a file's map may move into memory."""
+        return body.source is not None and self._residency.has_room_for(body.codes.codes)
+
     def keep(self, head: Head, body: Body) -> Body:
         """Remember proven token states, in memory within the budget, else as they are mapped. Beyond the allowed maps
         the one mapped longest ago is let go. What is to be used from now on.

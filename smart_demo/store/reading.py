@@ -33,10 +33,12 @@ class Reader:
         head = self._catalogue.get((page.scope, page.encoder, page.id))
         if head is None:
             raise _gone(page)
-        if (mapped := self._catalogue.body(head)) is not None:
-            return mapped
-        with self._reading(page):
-            body = self._files.body(head, proven=self._catalogue.is_proven(head))
+        body = self._catalogue.body(head)
+        if body is None:
+            with self._reading(page):
+                body = self._files.body(head, proven=self._catalogue.is_proven(head))
+        elif not self._catalogue.has_room_for(body):
+            return body
         return self._catalogue.keep(head, body)
 
     def ask_for(self, pages: Iterable[StoredPage]) -> None:

@@ -58,9 +58,13 @@ class Residency:
         """The page's body, if it is kept here."""
         return self._bodies.get(key)
 
+    def has_room_for(self, codes: Codes) -> bool:
+        """Whether the budget allows for them."""
+        return self.bytes + codes.nbytes <= self._budget
+
     def reserve(self, key: Key, codes: Codes) -> Codes | None:
         """Rows for a page's codes, beside others of its kind. None where the budget is spent or somebody was first."""
-        if key in self._homes or self.bytes + codes.nbytes > self._budget:
+        if key in self._homes or not self.has_room_for(codes):
             return None
         block = self._block((key[0], key[1], codes.dtype.str, codes.shape[1]), codes)
         begin, block.filled = block.filled, block.filled + len(codes)
