@@ -6,15 +6,15 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 import numpy as np
-import numpy.typing as npt
 
 from smart_demo import scoring
 from smart_demo.backbones.protocol import Backbone
 from smart_demo.config import Settings
 from smart_demo.errors import LibraryError, QueryRefused
+from smart_demo.listing import Listing, Positions
 from smart_demo.recent import Lap, Laps, Recent, Stopwatch
 from smart_demo.store.library import Library
-from smart_demo.types import Found, Method, Parts, Query, QueryEncoding, Scope, StoredPage
+from smart_demo.types import Floats, Found, Method, Parts, Query, QueryEncoding, Scope
 
 MAX_TOP = 50
 QUERIES_KEPT, PARTS_KEPT = 128, 16
@@ -102,10 +102,11 @@ class Retrieval:
                 watch.stages |= {"candidates": 0.0, "score": 0.0}
                 return kept
             pages, pooled = self._library.pooled(scopes, encoding.encoder)
-            candidates = self._candidates(encoding, scopes, pages)
+            cosines = pooled @ encoding.pooled if len(pages) else np.zeros(0, np.float32)
+            candidates = self._candidates(cosines)
             watch.lap("candidates")
             try:
-                parts = scoring.parts(encoding, pages, pooled, candidates, self._library.tokens)
+                parts = self._score(encoding, pages, cosines, candidates)
             except LibraryError:
                 if self._library.generation == generation:
                     raise
@@ -116,14 +117,22 @@ class Retrieval:
                 self.drop_what_went()
             return parts
 
-    def _candidates(
-        self, encoding: QueryEncoding, scopes: Sequence[Scope], pages: Sequence[StoredPage]
-    ) -> npt.NDArray[np.int64]:
-        """Positions of the pages to score token by token: every page while they are few, else the nearest pooled."""
-        if len(pages) <= self._settings.exhaustive:
-            return np.arange(len(pages))
-        nearest = set(self._library.nearest(scopes, encoding.encoder, encoding.pooled, self._settings.candidates))
-        return np.array([i for i, page in enumerate(pages) if page.key in nearest], dtype=np.int64)
+    def _score(self, encoding: QueryEncoding, pages: Listing, cosines: Floats, candidates: Positions) -> Parts:
+        """The candidates scored token by token, among all pages. The pooled column is there already."""
+        among = [pages[at] for at in candidates]
+        nowhere = np.zeros((len(among), len(encoding.pooled)), np.float32)
+        scored = scoring.parts(encoding, among, nowhere, np.arange(len(among)), self._library.tokens)
+        return replace(scored, pages=pages, pooled=cosines, candidates=candidates)
+
+    def _candidates(self, cosines: Floats) -> Positions:
+        """Positions, rising, of the pages to score token by token: every page while they are few, else the nearest
+        pooled. The pooled column is exact and needs the cosine of every page anyway, so no index is asked: it could
+        only be slower and less than exact.
+        """
+        depth = self._settings.candidates
+        if len(cosines) <= max(self._settings.exhaustive, depth):
+            return np.arange(len(cosines))
+        return np.sort(np.argpartition(-cosines, depth - 1)[:depth])
 
 
 def _clean(query: Query, most: int) -> Query:

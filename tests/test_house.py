@@ -16,7 +16,7 @@ ROOT = Path(__file__).resolve().parent.parent
 PACKAGE = ROOT / "smart_demo"
 LAYERS = [
     "types errors",
-    "config",
+    "config listing",
     "ingest backbones scoring store comparison recent leftovers",
     "additions",
     "serving samples indexer retrieval explain",

@@ -18,6 +18,7 @@ from typing import Self
 import numpy as np
 
 from smart_demo.errors import LibraryError, StorageFull, TokenFileDamaged
+from smart_demo.listing import Listing
 from smart_demo.store import durable, judged, maps, sidecar
 from smart_demo.store.catalogue import Catalogue
 from smart_demo.store.index import PageIndex
@@ -171,9 +172,14 @@ class Library:
         mirror.reconcile(self._catalogue.all())
         mirror.flush(self._reader.vector, goes_on=lambda: not self._closing)
 
-    def pages(self, scopes: Sequence[Scope], encoder: str) -> tuple[StoredPage, ...]:
+    def pages(self, scopes: Sequence[Scope], encoder: str) -> Listing:
         """Pages of these scopes under one encoder, by scope, document name, file and number."""
         return self._catalogue.view(scopes, encoder).pages
+
+    def page(self, scope: Scope, encoder: str, page: PageId) -> StoredPage | None:
+        """One page's facts; None where it is not there."""
+        head = self._catalogue.get((scope, encoder, page))
+        return head and head.page
 
     def __contains__(self, page: StoredPage) -> bool:
         return page in self._catalogue
@@ -207,13 +213,13 @@ class Library:
 
     def holds(self, scope: Scope) -> bool:
         """Whether a scope has any page, under whatever encoder."""
-        return any(page.scope == scope for page in self._catalogue.all())
+        return bool(self._catalogue.tally(scope)[0])
 
     def other_encoders(self, scope: Scope, encoder: str) -> int:
         """How many pages of a scope are kept under other encoders, and so cannot be searched with this one."""
-        return sum(page.scope == scope and page.encoder != encoder for page in self._catalogue.all())
+        return sum(count for other, count in self._catalogue.encoders(scope).items() if other != encoder)
 
-    def pooled(self, scopes: Sequence[Scope], encoder: str) -> tuple[tuple[StoredPage, ...], Floats]:
+    def pooled(self, scopes: Sequence[Scope], encoder: str) -> tuple[Listing, Floats]:
         """`pages` and their pooled vectors (N, P), from the files. Kept until a page comes or goes; read-only."""
         return self._reader.matrix(scopes, encoder)
 

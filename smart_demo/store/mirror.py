@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 from contextlib import suppress
 
@@ -23,6 +24,8 @@ class Mirror:
     def __init__(self, index: PageIndex) -> None:
         self._index = index
         self._pending: dict[Key, StoredPage] = {}
+        self._behind: Counter[tuple[Scope, str]] = Counter()
+        """Of each scope and encoder, how many are pending."""
 
     @property
     def state(self) -> str:
@@ -48,7 +51,9 @@ class Mirror:
 
     def expect(self, page: StoredPage) -> None:
         """A page was committed; Chroma learns of it at the next flush."""
-        self._pending[key_of(page)] = page
+        key = key_of(page)
+        self._behind[key[:2]] += key not in self._pending
+        self._pending[key] = page
 
     def flush(
         self, vector_of: Callable[[StoredPage], Floats | None], goes_on: Callable[[], bool] = lambda: True
@@ -69,7 +74,7 @@ class Mirror:
         """Pages are gone."""
         rows: dict[str, list[str]] = {}
         for page in pages:
-            self._pending.pop(key_of(page), None)
+            self._settle(page)
             rows.setdefault(page.encoder, []).append(row_id(page))
         with suppress(IndexUnhealthy):
             for encoder, ids in rows.items():
@@ -79,11 +84,11 @@ class Mirror:
         self, scopes: Sequence[Scope], encoder: str, vector: Floats, count: int, view: View
     ) -> list[tuple[Scope, PageId]] | None:
         """Keys of the `count` nearest pages of the view; None where Chroma does not know exactly these pages."""
-        if not view.keys.isdisjoint(page.key for page in list(self._pending.values()) if page.encoder == encoder):
+        if any(self._behind[scope, encoder] for scope in scopes):
             return None
         with suppress(IndexUnhealthy):
             found = self._index.nearest(encoder, scopes, vector, count)
-            if len(found) == count and view.keys.issuperset(found):
+            if len(found) == count and all(view.pages.position(key) is not None for key in found):
                 return found
         return None
 
@@ -117,4 +122,9 @@ class Mirror:
         if known:
             self._index.upsert(encoder, [page for page, _ in known], np.stack([vector for _, vector in known]))
         for page in pages:
-            self._pending.pop(key_of(page), None)
+            self._settle(page)
+
+    def _settle(self, page: StoredPage) -> None:
+        key = key_of(page)
+        if self._pending.pop(key, None) is not None:
+            self._behind[key[:2]] -= 1
