@@ -7,7 +7,6 @@ from __future__ import annotations
 
 from collections.abc import Generator, Iterable, Mapping, Sequence
 from dataclasses import replace
-from itertools import groupby
 from pathlib import Path
 from typing import Self
 
@@ -134,10 +133,7 @@ class Engine:
 
     def documents(self, scope: Scope) -> tuple[Document, ...]:
         """What a scope holds under the backbone that serves it, by name."""
-        pages = self.library.pages([scope], self.backbone(scope).encoder.fingerprint)
-        stored = sorted(pages, key=lambda page: (page.document.casefold(), page.id))
-        groups = [list(group) for _, group in groupby(stored, key=lambda page: page.id.file)]
-        return tuple(_document(scope, group) for group in groups)
+        return self.library.pages([scope], self.backbone(scope).encoder.fingerprint).documents
 
     def of_other_encoders(self, scope: Scope) -> int:
         """Pages of a scope that another encoder made: kept, but not searchable until their files are added again."""
@@ -145,10 +141,10 @@ class Engine:
 
     def page(self, scope: Scope, page: PageId) -> StoredPage:
         """The facts of one stored page. LibraryError if it is not there."""
-        for stored in self.library.pages([scope], self.backbone(scope).encoder.fingerprint):
-            if stored.id == page:
-                return stored
-        raise LibraryError("That page is no longer in the library.", "Search again.")
+        stored = self.library.page(scope, self.backbone(scope).encoder.fingerprint, page)
+        if stored is None:
+            raise LibraryError("That page is no longer in the library.", "Search again.")
+        return stored
 
     # -- the sample library
 
@@ -250,8 +246,3 @@ def open_engine(settings: Settings, *, fall_back: bool = True) -> Engine:
     )
     library = Library.open(settings.data_dir, settings.index_dir, settings.codec, settings.candidates)
     return Engine(library, backbones, settings)
-
-
-def _document(scope: Scope, pages: Sequence[StoredPage]) -> Document:
-    first, size, added = pages[0], sum(page.bytes for page in pages), min(page.added for page in pages)
-    return Document(scope, first.id.file, first.document, first.pages, len(pages), size, added)

@@ -5,13 +5,14 @@ A library of 100,000 pages is listed once for as long as nothing comes or goes, 
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from functools import cached_property
+from itertools import groupby
 
 import numpy as np
 import numpy.typing as npt
 
-from smart_demo.types import PageId, Scope, StoredPage
+from smart_demo.types import Document, PageId, Scope, StoredPage
 
 Positions = npt.NDArray[np.int64]
 Key = tuple[Scope, PageId]
@@ -31,6 +32,18 @@ class Listing(tuple[StoredPage, ...]):
         places = np.empty(len(self), np.int64)
         places[self.by_id] = np.arange(len(self))
         return places
+
+    @cached_property
+    def documents(self) -> tuple[Document, ...]:
+        """The files of the pages, by name. Only for pages of one scope under one encoder."""
+        stored = sorted(self, key=lambda page: (page.document.casefold(), page.id.file, page.id.number))
+        groups = [list(group) for _, group in groupby(stored, key=lambda page: page.id.file)]
+        return tuple(map(_document, groups))
+
+    @cached_property
+    def newest(self) -> float:
+        """When the last page came, in seconds of the epoch; 0 where there is none."""
+        return max((page.added for page in self), default=0.0)
 
     def position(self, key: Key) -> int | None:
         """Where a page stands; None where it is not listed."""
@@ -62,6 +75,11 @@ class Listing(tuple[StoredPage, ...]):
         """Files and numbers in the order of `by_id`."""
         files, numbers, _ = self._columns
         return files[self.by_id], numbers[self.by_id]
+
+
+def _document(pages: Sequence[StoredPage]) -> Document:
+    first, size, added = pages[0], sum(page.bytes for page in pages), min(page.added for page in pages)
+    return Document(first.scope, first.id.file, first.document, first.pages, len(pages), size, added)
 
 
 def listed(pages: Iterable[StoredPage]) -> Listing:

@@ -18,6 +18,7 @@ from smart_demo.store import codecs, tokenfile
 from smart_demo.store.sidecar import Sidecar
 from smart_demo.types import (
     LOCAL,
+    Codes,
     Floats,
     PageEncoding,
     PageId,
@@ -42,7 +43,7 @@ class Made:
 
     subjects: Floats
     """(SUBJECTS, WIDTH) directions that documents are near to."""
-    bank: np.ndarray
+    bank: Codes
     """(BANK, WIDTH) int8 codes."""
     scale: float
 
@@ -80,7 +81,7 @@ class Made:
 def write(data_dir: Path, pages: int, tokens: int = TOKENS, seed: int = 0) -> Made:
     """Put so many pages into an empty data folder. OSError where the disk refuses."""
     made, files = Made.of(seed), Sidecar(data_dir)
-    boxes = TokenBoxes(np.tile(np.float32([0.1, 0.1, 0.2, 0.12]), (tokens, 1)))
+    boxes = TokenBoxes(np.tile(np.array([0.1, 0.1, 0.2, 0.12], np.float32), (tokens, 1)))
     kinds = np.full(tokens, TokenKind.CONTENT, np.uint8)
     folders: set[Path] = set()
     for number in range(pages):

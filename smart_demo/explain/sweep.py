@@ -92,8 +92,8 @@ def first_place(parts: Parts, page: StoredPage, weights: Weights) -> tuple[float
 
 def _row(parts: Parts, page: StoredPage) -> int:
     position = listed(parts.pages).position(page.key)
-    rows = np.flatnonzero(parts.candidates == position) if position is not None else ()
-    if not len(rows):
+    rows = np.flatnonzero(parts.candidates == (-1 if position is None else position))
+    if not rows.size:
         raise ValueError(f"page {page.id} is not among the candidates")
     return int(rows[0])
 
@@ -101,7 +101,8 @@ def _row(parts: Parts, page: StoredPage) -> int:
 def _before(parts: Parts, positions: npt.NDArray[np.int64], page: StoredPage) -> npt.NDArray[np.bool_]:
     """Which pages stand before this one where their scores tie: those with the smaller id, as in `scoring.rank`."""
     pages = listed(parts.pages)
-    before: npt.NDArray[np.bool_] = pages.standing[positions] < pages.standing[pages.position(page.key)]
+    own = pages.position(page.key)
+    before: npt.NDArray[np.bool_] = pages.standing[positions] < (len(pages) if own is None else pages.standing[own])
     return before
 
 

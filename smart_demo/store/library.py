@@ -179,7 +179,7 @@ class Library:
     def page(self, scope: Scope, encoder: str, page: PageId) -> StoredPage | None:
         """One page's facts; None where it is not there."""
         head = self._catalogue.get((scope, encoder, page))
-        return head and head.page
+        return None if head is None else head.page
 
     def __contains__(self, page: StoredPage) -> bool:
         return page in self._catalogue

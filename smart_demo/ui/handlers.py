@@ -240,7 +240,7 @@ class Handlers:
             pages = self.engine.library.pages([own], self.engine.backbone(own).encoder.fingerprint)
         except SmartError:  # no model, no shelf
             return (0, 0.0)
-        return len(pages), max((page.added for page in pages), default=0.0)
+        return len(pages), pages.newest
 
     def stored(self, scope: Scope, page: PageId) -> StoredPage:
         """A page that may be shown to whoever asks, by the scope's name in browsers. LibraryError for any other."""
