@@ -29,7 +29,7 @@ from smart_demo.ui.theme import launch_options  # noqa: E402
 logging.basicConfig(level=logging.WARNING, format="%(levelname)s %(name)s: %(message)s")
 try:
     settings = read_settings(os.environ)
-    engine = open_engine(settings)
+    engine = open_engine(settings, behind=True)
 except SmartError as error:
     sys.exit(error.sentence)
 atexit.register(engine.close)

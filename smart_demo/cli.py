@@ -126,7 +126,7 @@ def _index(options: argparse.Namespace, settings: Settings) -> int:
         _notice(notice)
     if not files:
         raise InputRefused("There is nothing to index.", "Name PDFs or pictures, or a folder that holds some.")
-    with open_engine(settings, fall_back=False) as engine:
+    with open_engine(settings, fall_back=False, behind=True) as engine:
         ends = _follow(engine.add(LOCAL, [(path, path.name) for path in files]))
     print(f"{sum(end.state != State.REFUSED for end in ends)} of {len(files)} files are in the library.")
     return 0 if any(end.state != State.REFUSED for end in ends) else 1
@@ -149,7 +149,7 @@ def _follow(steps: Iterable[Progress]) -> list[Progress]:
 
 
 def _search(options: argparse.Namespace, settings: Settings) -> int:
-    with open_engine(settings, fall_back=False) as engine:
+    with open_engine(settings, fall_back=False, behind=True) as engine:
         scopes = [LOCAL]
         if options.samples:
             scopes.append(SAMPLES)

@@ -234,15 +234,15 @@ class Engine:
         return backbones[0]
 
 
-def open_engine(settings: Settings, *, fall_back: bool = True) -> Engine:
+def open_engine(settings: Settings, *, fall_back: bool = True, behind: bool = False) -> Engine:
     """The engine a person runs: the library of the settings and the backbone they choose.
 
-    With fall_back false a backbone that was insisted on must load. LibraryBusy while another process holds the data
+    With `behind` the engine answers before its index is open. With fall_back false a backbone that was insisted on must load. LibraryBusy while another process holds the data
     folder; SettingRefused for an unknown backbone.
     """
     choice = registry.choose(settings)
     backbones = Backbones(
         choice, lambda name: registry.load(name, settings), fall_back=fall_back or not choice.insisted
     )
-    library = Library.open(settings.data_dir, settings.index_dir, settings.codec, settings.candidates)
+    library = Library.open(settings.data_dir, settings.index_dir, settings.codec, settings.candidates, behind=behind)
     return Engine(library, backbones, settings)

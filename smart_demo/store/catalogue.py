@@ -112,6 +112,16 @@ class Catalogue:
                 self._proven.discard(key)
                 self._bodies.pop(key, None)
 
+    def exchange(self, old: Head, new: Head) -> None:
+        """The file of a page says something else than was thought. Nothing happens if the page went meanwhile."""
+        with self._lock:
+            key = key_of(old.page)
+            if self._heads.get(key) is old and key_of(new.page) == key:
+                self._put(new)
+                self._generation += 1
+                self._proven.discard(key)
+                self._bodies.pop(key, None)
+
     def forget(self, scope: Scope) -> None:
         """Let go of everything that was made of a scope's pages; the pages themselves are dropped before."""
         with self._lock:
@@ -183,6 +193,11 @@ class Catalogue:
         """Vectors (N, P) of pages of one scope that are known already."""
         with self._lock:
             self._views[((scope,), encoder)] = View((_OFFERED,), Listing(pages), pooled)
+
+    def shelves(self) -> dict[tuple[Scope, str], tuple[int, int]]:
+        """By scope and encoder: how many pages there are, and a number that changes whenever one comes or goes."""
+        with self._lock:
+            return {key: (len(shelf.pages), shelf.move) for key, shelf in self._shelves.items()}
 
     def encoders(self, scope: Scope) -> dict[str, int]:
         """How many pages a scope has under each encoder."""

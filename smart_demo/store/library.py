@@ -20,10 +20,12 @@ import numpy as np
 from smart_demo.errors import LibraryError, StorageFull, TokenFileDamaged
 from smart_demo.listing import Listing
 from smart_demo.store import durable, judged, maps, sidecar
+from smart_demo.store.behind import Behind, Work
 from smart_demo.store.catalogue import Catalogue
 from smart_demo.store.index import PageIndex
+from smart_demo.store.kept import Snapshots
 from smart_demo.store.lock import FolderLock
-from smart_demo.store.mirror import Mirror
+from smart_demo.store.mirror import Awaited, Mirror
 from smart_demo.store.reading import Reader
 from smart_demo.store.sidecar import Scan, Sidecar
 from smart_demo.store.usage import Visitor, by_age, is_visitor
@@ -42,13 +44,21 @@ class LibraryReport:
     swept: int
     """Leftovers of killed writes that the opening removed."""
     index: str
-    """`ok`, `rebuilt: why` or `unhealthy: why`."""
+    """`ok`, `rebuilt: why` or `unhealthy: why`; `opening` and `catching up: how far` behind the page."""
 
 
 class Library:
     """Pages of all scopes and encoders under one data folder. Safe for threads; one process at a time."""
 
-    def __init__(self, files: Sidecar, found: Scan, mirror: Mirror, lock: FolderLock, codec: str) -> None:
+    def __init__(
+        self,
+        files: Sidecar,
+        found: Scan,
+        mirror: Mirror,
+        lock: FolderLock,
+        codec: str,
+        snapshots: Snapshots | None = None,
+    ) -> None:
         """Use `open`."""
         self._files = files
         self._catalogue = Catalogue(found.heads, maps=maps.allow_many())
@@ -62,10 +72,18 @@ class Library:
         """Taken before `_writing`, where both are."""
         self._writing = threading.RLock()
         self._closing = self._closed = False
+        self._snapshots = snapshots or Snapshots(lock.folder)
+        self._snapshots.offer(self._catalogue)
+        self._behind: Behind | None = None
 
     @classmethod
-    def open(cls, data_dir: Path, index_dir: Path, codec: str = "int8", candidates: int = 100) -> Self:
+    def open(
+        cls, data_dir: Path, index_dir: Path, codec: str = "int8", candidates: int = 100, *, behind: bool = False
+    ) -> Self:
         """Take the lock, sweep leftovers, list the pages, try Chroma in a canary and bring it into line.
+
+        With `behind` the library answers as soon as its pages are listed, heads of large scopes being taken from a
+        snapshot; everything about Chroma, and reading those heads, is done by a thread meanwhile.
 
         LibraryBusy where another process is there; StorageFull or LibraryError where the folders cannot be used.
         """
@@ -73,13 +91,14 @@ class Library:
         try:
             with durable.storage_errors(f"use {data_dir}"):
                 files = Sidecar(data_dir)
-            found = files.scan()
+            snapshots = Snapshots(index_dir)
+            found = files.scan(snapshots.read) if behind else files.scan()
             found.swept += judged.sweep(data_dir)
-            with durable.storage_errors(f"use {index_dir}"):
-                mirror = Mirror(PageIndex.open(index_dir, candidates))
-            library = cls(files, found, mirror, lock, codec)
-            mirror.reconcile(library._catalogue.all())
-            library.flush()
+            library = cls(files, found, Awaited(), lock, codec, snapshots)
+            if behind:
+                library._work_behind(candidates, found.unread)
+            else:
+                library._open_index(candidates)
         except BaseException:
             lock.release()
             raise
@@ -134,6 +153,7 @@ class Library:
         with self._changing():
             freed = self._take_out([page for page in self._catalogue.all() if page.scope == scope])
             self._catalogue.forget(scope)
+            self._snapshots.forget(scope)
             self._damaged = [told for told in self._damaged if told[0] != scope]
             return freed + self._files.forget(scope) + judged.forget(self._files.data_dir, scope)
 
@@ -272,6 +292,8 @@ class Library:
     def close(self) -> None:
         """Finish the index and let other processes in. Closing twice is fine."""
         self._closing = True
+        if self._behind is not None:
+            self._behind.stop()
         with self._compacting, self._writing:
             if self._closed:
                 return
@@ -287,6 +309,34 @@ class Library:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self.close()
+
+    def _work_behind(self, candidates: int, unread: Sequence[StoredPage]) -> None:
+        work = Work(
+            open_index=lambda goes_on: self._open_index(candidates, goes_on),
+            unread=unread,
+            confirm=self._reader.confirm,
+            keep_snapshots=lambda: self._snapshots.keep(self._catalogue, self._reader, self._changing),
+        )
+        self._behind = Behind(work)
+        self._behind.start()
+
+    def _open_index(self, candidates: int, goes_on: Callable[[], bool] = lambda: True) -> None:
+        """Open Chroma and bring it into line, without keeping anybody waiting; then use it. LibraryError where its
+        folder cannot be used. Where it is not to go on, it stays half filled, and the next start goes on.
+        """
+        index_dir, awaited = self._lock.folder, self._mirror
+        with durable.storage_errors(f"use {index_dir}"):
+            fresh = Mirror(PageIndex.open(index_dir, candidates))
+        if isinstance(awaited, Awaited) and goes_on():
+            fresh.reconcile(self._catalogue.all())
+            awaited.filling = fresh
+            fresh.flush(self._reader.vector, goes_on)
+            with self._changing():
+                if goes_on():
+                    fresh.take_over(awaited)
+                    fresh, self._mirror = awaited, fresh
+                    self.flush()
+        fresh.close()
 
     @contextmanager
     def _changing(self) -> Iterator[None]:

@@ -15,6 +15,7 @@ class FolderLock:
 
     def __init__(self, folder: Path) -> None:
         """LibraryBusy at once where somebody else holds it, be it in this process."""
+        self.folder = folder
         with durable.storage_errors(f"use {folder}"):
             durable.make_folder(folder)
             self._file = os.open(folder / "lock", os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)

@@ -92,6 +92,17 @@ class Mirror:
                 return found
         return None
 
+    def take_over(self, awaited: Awaited) -> None:
+        """What came and went while this one was filled."""
+        self.forget(awaited.gone.values())
+        for page in awaited.pending:
+            self.expect(page)
+
+    @property
+    def pending(self) -> list[StoredPage]:
+        """Pages that Chroma has yet to be told of."""
+        return list(self._pending.values())
+
     def is_wasteful(self, pages: int) -> bool:
         """Whether Chroma's folder is worth building anew, where the library has so many pages."""
         return self._index.is_wasteful(pages)
@@ -128,3 +139,44 @@ class Mirror:
         key = key_of(page)
         if self._pending.pop(key, None) is not None:
             self._behind[key[:2]] -= 1
+
+
+class Awaited(Mirror):
+    """In the place of the mirror while Chroma is opened and filled: remembers what comes and goes, answers nothing."""
+
+    def __init__(self) -> None:
+        super().__init__(_NotYet())  # type: ignore[arg-type]
+        self.filling: Mirror | None = None
+        """The one that will take its place."""
+        self.gone: dict[Key, StoredPage] = {}
+
+    @property
+    def state(self) -> str:
+        return f"catching up: {len(self.filling.pending):,} pages to go" if self.filling else "opening"
+
+    def forget(self, pages: Iterable[StoredPage]) -> None:
+        for page in pages:
+            self._settle(page)
+            self.gone[key_of(page)] = page
+
+    def flush(
+        self, vector_of: Callable[[StoredPage], Floats | None], goes_on: Callable[[], bool] = lambda: True
+    ) -> None:
+        pass
+
+    def nearest(
+        self, scopes: Sequence[Scope], encoder: str, vector: Floats, count: int, view: View
+    ) -> list[tuple[Scope, PageId]] | None:
+        return None
+
+    def is_wasteful(self, pages: int) -> bool:
+        return False
+
+
+class _NotYet:
+    """No index."""
+
+    trouble = "it is not open yet"
+
+    def close(self) -> None:
+        """There is nothing to let go of."""

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
+from dataclasses import replace
 
 import numpy as np
 
@@ -65,6 +66,18 @@ class Reader:
                 return self._files.pooled(page)
         except LibraryError:
             return None
+
+    def confirm(self, page: StoredPage) -> None:
+        """Read the head of a page that was taken from a snapshot; where the file says something else, believe it."""
+        known = self._catalogue.get((page.scope, page.encoder, page.id))
+        if known is None or known.page is not page:
+            return
+        with suppress(LibraryError), self._reading(page):
+            found, _ = self._files.head(page)
+            pictured = page.bytes - known.size
+            found = replace(found, page=replace(found.page, bytes=found.size + pictured))
+            if found != known:
+                self._catalogue.exchange(known, found)
 
     def matrix(self, scopes: Sequence[Scope], encoder: str) -> tuple[Listing, Floats]:
         """Pages of these scopes and their pooled vectors (N, P). Kept until a page comes or goes; read-only."""
