@@ -42,7 +42,10 @@ class _Shelf:
     """Number of the last coming or going, no two of which have the same in one process; 0 before the first."""
 
     def put(self, page: StoredPage, move: int) -> None:
-        insort(self.pages, page, key=_order)
+        if self.pages and _order(page) < _order(self.pages[-1]):
+            insort(self.pages, page, key=_order)
+        else:  # the usual case, and every one of a start
+            self.pages.append(page)
         self.move = move
 
     def take(self, page: StoredPage, move: int) -> None:

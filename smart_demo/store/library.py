@@ -164,6 +164,10 @@ class Library:
                 return None
             return self.forget(visitor.scope)
 
+    def keep_snapshots(self) -> None:
+        """Bring the snapshots of large scopes up to date. LibraryError or StorageFull where the disk refuses."""
+        self._snapshots.keep(self._catalogue, self._reader, self._changing)
+
     def compact(self) -> bool:
         """Build Chroma's folder anew where that frees what it keeps of deleted rows, or heals it. Whether it did.
 
@@ -315,7 +319,7 @@ class Library:
             open_index=lambda goes_on: self._open_index(candidates, goes_on),
             unread=unread,
             confirm=self._reader.confirm,
-            keep_snapshots=lambda: self._snapshots.keep(self._catalogue, self._reader, self._changing),
+            keep_snapshots=self.keep_snapshots,
         )
         self._behind = Behind(work)
         self._behind.start()
