@@ -5,11 +5,12 @@ Importing it loads neither torch nor gradio nor chromadb. All methods may be cal
 
 from __future__ import annotations
 
-from collections.abc import Generator, Iterable, Mapping, Sequence
+from collections.abc import Callable, Generator, Iterable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Self
 
+from smart_demo import recall
 from smart_demo.backbones import registry
 from smart_demo.backbones.protocol import Backbone
 from smart_demo.comparison import Key
@@ -17,6 +18,7 @@ from smart_demo.config import Settings
 from smart_demo.errors import LibraryError, QueryRefused
 from smart_demo.explanation import Explainer, Explanation, Pairing
 from smart_demo.indexer import Indexer
+from smart_demo.recall import Checked
 from smart_demo.recent import Lap
 from smart_demo.retrieval import Retrieval
 from smart_demo.samples import Samples, Shipped
@@ -215,6 +217,28 @@ class Engine:
         """The search whose pages are explained, as it was kept."""
         methods = (POOLED, replace(SMART, weights=weights))
         return self._retrieval.search(query, scopes, methods, top, self._one_backbone(scopes))
+
+    def checked(self, found: Found, scopes: Sequence[Scope]) -> Checked | None:
+        """What a full scan said of the candidates that a search went through; None where all pages were scored, or no
+        check says anything of this library.
+        """
+        pages = len(found.parts.pages)
+        if len(found.parts.candidates) == pages:
+            return None
+        return self._retrieval.checked(scopes, found.encoding.encoder, pages)
+
+    def check(
+        self, texts: Sequence[str], scope: Scope = LOCAL, tell: Callable[[int], None] = lambda _: None
+    ) -> Checked | None:
+        """Answer queries by a scan of all pages of a scope and by its candidates; from now on as many are scored as
+        agreement takes. None where there is no page or no query. LibraryError where a page goes meanwhile.
+        """
+        backbone = self.backbone(scope)
+        asked = [text for text in dict.fromkeys(map(str.strip, texts)) if text][: recall.MOST]
+        if not asked or not self.library.pages([scope], backbone.encoder.fingerprint):
+            return None
+        encoded = backbone.encode_texts(asked)
+        return self._retrieval.check(encoded, scope, backbone.encoder.fingerprint, tell)
 
     def laps(self, scopes: Sequence[Scope]) -> Mapping[str, tuple[Lap, ...]]:
         """How long each stage took in the last queries over these scopes that really ran it. QueryRefused as

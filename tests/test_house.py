@@ -18,7 +18,7 @@ LAYERS = [
     "types errors",
     "config listing",
     "ingest backbones scoring store comparison recent leftovers",
-    "additions",
+    "additions recall",
     "serving samples indexer retrieval explain",
     "explanation",
     "engine",
