@@ -40,10 +40,14 @@ demo = build_app(engine, preparation, janitor)
 
 if __name__ == "__main__":
     signal.signal(signal.SIGTERM, lambda *_: sys.exit())  # as Ctrl-C: the library is closed, temporary copies go
-    preparation.start()
-    janitor.start()
     if ON_ZEROGPU:
         engine.backbones.main()  # what borrows a GPU must be decorated before the page is served
-    else:
+    demo.queue(max_size=settings.quotas.queue, default_concurrency_limit=4)
+    demo.launch(**launch_options(settings), prevent_thread_lock=True)
+    # The page is served: everything else comes after it, what people wait for first.
+    if not ON_ZEROGPU:
         engine.backbones.load_behind()
-    demo.queue(max_size=settings.quotas.queue, default_concurrency_limit=4).launch(**launch_options(settings))
+    preparation.start()
+    janitor.start()
+    engine.library.begin()
+    demo.block_thread()

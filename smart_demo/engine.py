@@ -262,7 +262,8 @@ def open_engine(settings: Settings, *, fall_back: bool = True, behind: bool = Fa
     """The engine a person runs: the library of the settings and the backbone they choose.
 
     With fall_back false a backbone that was insisted on must load. With `behind` the engine answers before its index is
-    open. LibraryBusy while another process holds the data folder; SettingRefused for an unknown backbone.
+    open, which `library.begin` sees to. LibraryBusy while another process holds the data folder; SettingRefused for an
+    unknown backbone.
     """
     choice = registry.choose(settings)
     backbones = Backbones(

@@ -316,6 +316,7 @@ def test_a_library_that_is_opened_behind_the_page_answers_at_once_and_catches_up
     with opened(tmp_path) as library:
         put(library, *FILES)
     with Library.open(tmp_path / "data", tmp_path / "index", behind=True) as library:
+        library.begin()
         assert len(library.nearest([LOCAL], ENCODER, made(1)[1].pooled, 9)) == 4
         put(library, 8)
         library.remove(LOCAL, page_id(2).file)

@@ -83,7 +83,7 @@ class Library:
         """Take the lock, sweep leftovers, list the pages, try Chroma in a canary and bring it into line.
 
         With `behind` the library answers as soon as its pages are listed, heads of large scopes being taken from a
-        snapshot; everything about Chroma, and reading those heads, is done by a thread meanwhile.
+        snapshot; everything about Chroma, and reading those heads, is done behind it once `begin` is called.
 
         LibraryBusy where another process is there; StorageFull or LibraryError where the folders cannot be used.
         """
@@ -96,7 +96,7 @@ class Library:
             found.swept += judged.sweep(data_dir)
             library = cls(files, found, Awaited(), lock, codec, snapshots)
             if behind:
-                library._work_behind(candidates, found.unread)
+                library._behind = library._prepared(candidates, found.unread)
             else:
                 library._open_index(candidates)
         except BaseException:
@@ -314,15 +314,21 @@ class Library:
     ) -> None:
         self.close()
 
-    def _work_behind(self, candidates: int, unread: Sequence[StoredPage]) -> None:
+    def begin(self) -> None:
+        """Begin what was left to be done behind: call it once, when whoever waits for a page has it. Without it all
+        searches and writes are the same, and the next start finds that much more to do.
+        """
+        if self._behind is not None:
+            self._behind.start()
+
+    def _prepared(self, candidates: int, unread: Sequence[StoredPage]) -> Behind:
         work = Work(
             open_index=lambda goes_on: self._open_index(candidates, goes_on),
             unread=unread,
             confirm=self._reader.confirm,
             keep_snapshots=self.keep_snapshots,
         )
-        self._behind = Behind(work)
-        self._behind.start()
+        return Behind(work)
 
     def _open_index(self, candidates: int, goes_on: Callable[[], bool] = lambda: True) -> None:
         """Open Chroma and bring it into line, without keeping anybody waiting; then use it. LibraryError where its
