@@ -53,6 +53,7 @@ def test_maps_are_measured_on_maps_that_are_drawn(monkeypatch):
 def test_growth_is_measured_on_libraries_that_are_searched_and_deleted(monkeypatch, tmp_path):
     monkeypatch.setattr(growth, "SIZES", ((5, 4), (7, 9), (1_100, 4), (1_200, 4)))
     monkeypatch.setattr(growth, "OUT", tmp_path)
+    monkeypatch.setattr(large, "TOKENS", 4)
     monkeypatch.setattr(growth.tempfile, "tempdir", str(tmp_path))
     here = {"first": one_size.open_first, "again": one_size.open_again}  # a process for each would take a minute
     monkeypatch.setattr(growth, "_apart", lambda times, folder: here[times](Path(folder)))
