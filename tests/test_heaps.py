@@ -65,7 +65,7 @@ end()
 
 CYCLES = """
 import gc, weakref
-from smart_demo.heaps import STARTED, keep_giving_back
+from smart_demo.heaps import keep_giving_back
 class Node:
     pass
 def cycle():
@@ -74,12 +74,12 @@ def cycle():
     return weakref.ref(one)
 gc.disable()  # what Python itself would do one day
 end = keep_giving_back(0.01)
-for _ in range(STARTED + 2):
+while not gc.get_freeze_count():
+    pass
+for _ in range(3):
     dead = cycle()
     while dead() is not None:
         pass
-while not gc.get_freeze_count():
-    dead = cycle()
 end()
 """
 

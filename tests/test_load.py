@@ -37,7 +37,7 @@ def test_a_short_stay_keeps_every_promise(page, folder):
     before = stored(folder / "data")
     figures = run(page.url, folder / "papers", Course(visitors=4, seed=5, acts=18, pace=0.0, pictures=False))
     left = [path.name for path in (folder / "uploads").rglob("*") if path.is_file() and path.stat().st_size]
-    promises = [*judged(figures), *judged_folders(before, stored(folder / "data"), left, (0, 0))]
+    promises = [*judged(figures), *judged_folders(before, stored(folder / "data"), left, figures.unclaimed, (0, 0))]
     assert [promise for promise in promises if not promise.held] == []
     assert {"search", "upload until stored", "delete", "open a page"} <= figures.waits.keys()
 

@@ -45,7 +45,8 @@ class Figures:
     requests: int = 0
     octets: int = 0
     """Bytes of answers that were read through."""
-    searched: int = 0
+    unclaimed: int = 0
+    """Uploads that arrived, but that no event took since the queue was full: their copies wait for the janitor."""
     estimates: list[tuple[float, float]] = field(default_factory=list)
     """Seconds that the queue said somebody would wait, and that they did."""
     _lock: threading.Lock = field(default_factory=threading.Lock)

@@ -165,6 +165,7 @@ class Life:
             try:
                 self.person.do(event, upload=files)
             except LimitMet:
+                self.figures.unclaimed += 1
                 self.person.pause(0.3, 1, self.rng)
                 continue
             return

@@ -54,16 +54,26 @@ class Watch(threading.Thread):
 
     def _look(self, at: float) -> Sample:
         resident = own = 0.0
+        program = _program(self._process.pid)
         for process in [self._process, *self._process.children(recursive=True)]:
+            if process != self._process and _program(process.pid) == program:
+                continue  # about to become another program: until then its memory is its parent's
             whole, anonymous = _memory(process.pid)
             resident, own = resident + whole, own + anonymous
         files, pages = _open_files(self._process.pid)
         return Sample(at, resident, own, self._process.num_threads(), files, pages)
 
 
+def _program(pid: int) -> str:
+    try:
+        return Path(f"/proc/{pid}/cmdline").read_text(encoding="utf-8")
+    except OSError:
+        return ""
+
+
 def _memory(pid: int) -> tuple[float, float]:
-    """MB that a process takes, and of these what is no file's. What it shares with others is counted by halves: a
-    page's renderer is, for a moment, a second copy of the server. Nothing where it has ended meanwhile.
+    """MB that a process takes, and of these what is no file's; what two share is counted by halves. Nothing where it
+    has ended meanwhile.
     """
     try:
         lines = Path(f"/proc/{pid}/smaps_rollup").read_text(encoding="ascii").splitlines()[1:]
