@@ -53,7 +53,8 @@ def main() -> int:
         if app.log.strip():
             figures.break_("no error", f"the log: {app.log[-300:]}")
         promises = [
-            *judged(figures), *judged_growth(samples, rows), *judged_folders(before, after, left, figures.unclaimed, (rows, indexed(data)))
+            *judged(figures), *judged_growth(samples, rows),
+            *judged_folders(before, after, left, figures.unclaimed, (rows, indexed(data))),
         ]  # fmt: skip
     return _report(options, figures, samples, promises)
 

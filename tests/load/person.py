@@ -12,6 +12,7 @@ from typing import Any
 import httpx
 
 from smart_demo.ui.replies import CALM
+from smart_demo.ui.turns import BUSY, CROWDED
 from smart_demo.ui.uploads import BROKEN
 from smart_demo.ui.visit import HEADER
 from tests.load.figures import Figures, LimitMet
@@ -47,6 +48,13 @@ class Line:
         """The outcome is there."""
         if self._told is not None:
             self._figures.estimated(self._told[0], time.monotonic() - self._told[1])
+
+
+def _busy(told: str) -> str:
+    """The limit of the queue that a refusal states; empty for another."""
+    if "Queue is full" in told:  # of which the page makes: "This application is currently busy."
+        return "busy: the queue is full"
+    return next((said for said in (BUSY, CROWDED) if said in told), "")
 
 
 class Person(Visitor):
@@ -96,8 +104,8 @@ class Person(Visitor):
         try:
             outputs = super().do(number, data, **given)
         except EventFailed as error:
-            if "Queue is full" in str(error):  # of which the page makes: "This application is currently busy."
-                self.figures.met("busy: the queue is full")
+            if busy := _busy(str(error)):
+                self.figures.met(busy)
                 raise LimitMet(str(error)) from None
             raise
         return outputs
@@ -135,9 +143,9 @@ class Person(Visitor):
             joined = self.http.post(f"{API}/queue/join", json=body)
             if joined.status_code == 200:
                 taken.add(joined.json()["event_id"])
-            elif joined.status_code == 503 and "Queue is full" in joined.text:
+            elif busy := _busy(joined.text):
                 refused += 1
-                self.figures.met("busy: the queue is full")
+                self.figures.met(busy)
             else:
                 self.figures.break_("no error", f"{joined.status_code} {joined.text[:200]}")
         if not taken:
@@ -188,5 +196,5 @@ class Person(Visitor):
             return
         text = response.read().decode("utf-8", "replace")
         self.check(text, response.request.url.path)
-        if response.status_code >= 500 and "Queue is full" not in text:
+        if response.status_code >= 500 and not _busy(text):
             self.figures.break_("no error", f"{response.status_code} of {response.request.url.path}: {text[:200]}")
