@@ -58,8 +58,8 @@ def assert_whole(folder, allowed):
     assert {head.page.id for head in found.heads} in allowed
     for head in found.heads:
         assert files.body(head, proven=False).codes.codes.shape == (6, 8)
-        assert files.picture(head.page)
-        assert files.thumbnail(head.page)
+        assert files.picture(head)
+        assert files.thumbnail(head)
     assert len(files_under(folder)) == 3 * len(found.heads)
     again = files.scan()
     assert (again.swept, len(again.heads)) == (0, len(found.heads))

@@ -10,9 +10,9 @@ import numpy as np
 
 from smart_demo.errors import LibraryError, TokenFileDamaged
 from smart_demo.store import durable
-from smart_demo.store.catalogue import Catalogue, View
+from smart_demo.store.catalogue import Catalogue, View, key_of
 from smart_demo.store.sidecar import Sidecar
-from smart_demo.store.tokenfile import Body
+from smart_demo.store.tokenfile import Body, Head
 from smart_demo.types import Floats, PageEncoding, Scope, StoredPage
 
 
@@ -30,9 +30,7 @@ class Reader:
 
     def body(self, page: StoredPage) -> Body:
         """Token states and what is known of each, mapped and proven on first use."""
-        head = self._catalogue.get((page.scope, page.encoder, page.id))
-        if head is None:
-            raise _gone(page)
+        head = self._head(page)
         if (mapped := self._catalogue.body(head)) is not None:
             return mapped
         with self._reading(page):
@@ -49,13 +47,15 @@ class Reader:
 
     def picture(self, page: StoredPage) -> bytes:
         """Its picture as WebP."""
+        head = self._head(page)
         with self._reading(page):
-            return self._files.picture(page)
+            return self._files.picture(head)
 
     def thumbnail(self, page: StoredPage) -> bytes:
         """Its thumbnail as WebP."""
+        head = self._head(page)
         with self._reading(page):
-            return self._files.thumbnail(page)
+            return self._files.thumbnail(head)
 
     def vector(self, page: StoredPage) -> Floats | None:
         """Pooled vector (P,); None if the page turns out to be gone or damaged."""
@@ -75,6 +75,12 @@ class Reader:
                 if view.pooled is None:
                     view = self._catalogue.view(scopes, encoder)
             return view.pages, view.pooled
+
+    def _head(self, page: StoredPage) -> Head:
+        head = self._catalogue.get(key_of(page))
+        if head is None:
+            raise _gone(page)
+        return head
 
     @contextmanager
     def _reading(self, page: StoredPage) -> Iterator[None]:

@@ -153,13 +153,13 @@ class Sidecar:
         """Mapped token states. TokenFileDamaged, or FileNotFoundError once the page was removed."""
         return tokenfile.read_body(self.path(head.page), head, proven=proven)
 
-    def picture(self, page: StoredPage) -> bytes:
+    def picture(self, head: Head) -> bytes:
         """The page's picture as WebP, proven. TokenFileDamaged, or FileNotFoundError once the page was removed."""
-        return self._proven(page, PICTURE)
+        return self._proven(head, PICTURE)
 
-    def thumbnail(self, page: StoredPage) -> bytes:
+    def thumbnail(self, head: Head) -> bytes:
         """The page's thumbnail as WebP, proven. TokenFileDamaged, or FileNotFoundError once the page was removed."""
-        return self._proven(page, THUMBNAIL)
+        return self._proven(head, THUMBNAIL)
 
     def scan(self, before: float = math.inf) -> Scan:
         """Read every token file's head, set damaged ones aside, sweep what killed writes left.
@@ -186,9 +186,9 @@ class Sidecar:
             os.rename(page_file, _unused(target / page_file.name))
             durable.unlink(page_file.with_suffix(ending) for ending in (PICTURE, THUMBNAIL))
 
-    def _proven(self, page: StoredPage, ending: str) -> bytes:
-        path = self.path(page)
-        data, (head, _) = durable.read_whole(path.with_suffix(ending)), tokenfile.read_head(path)
+    def _proven(self, head: Head, ending: str) -> bytes:
+        path = self.path(head.page)
+        data = durable.read_whole(path.with_suffix(ending))
         if head.pictures and head.pictures[(PICTURE, THUMBNAIL).index(ending)] != tokenfile.digest(data):
             tokenfile.damaged(path, "has an altered picture beside it")
         return data

@@ -85,10 +85,10 @@ def _refusal(files: Sidecar, page: StoredPage, ending: str) -> str:
     """In which words a file is refused; empty if it was read without complaint."""
     path = files.path(page)
     try:
-        if ending != TOKENS:
-            _ = files.picture(page) if ending == PICTURE else files.thumbnail(page)
-            return ""
         head, _pooled = tokenfile.read_head(path)
+        if ending != TOKENS:
+            _ = files.picture(head) if ending == PICTURE else files.thumbnail(head)
+            return ""
         if files.path(head.page) != path:
             return "it lies in the place of another page"
         files.body(head, proven=False)
