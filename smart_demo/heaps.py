@@ -7,9 +7,8 @@ in one thread after another and answers made in forty, so the largest page and t
 over. So there are two heaps for all threads, and what is free in them goes back to the system now and then.
 
 Python looks for unused objects that name each other only once a quarter as many are new as there are old ones. Of
-these, libraries make 700,000, so a few hundred dead ones held 100 MB of answers and pictures meanwhile. So the old
-ones are taken out of the count once, and the rest is looked through now and then: milliseconds, where all took half a
-second.
+these, libraries make 700,000, so dead answers and pictures wait long. So the old ones are taken out of the count once,
+and the rest is looked through now and then: milliseconds, where all took half a second.
 """
 
 from __future__ import annotations

@@ -28,12 +28,24 @@ def take_work_folder() -> Path:
     for path in parent.glob(f"{PREFIX}*"):
         if path.is_dir() and not path.is_symlink() and path.stat().st_uid == os.getuid():
             _remove_abandoned(path)
+    while (folder := _make(parent)) is None:
+        pass
+    tempfile.tempdir = os.environ["TMPDIR"] = str(folder)
+    atexit.register(shutil.rmtree, folder, ignore_errors=True)
+    return folder
+
+
+def _make(parent: Path) -> Path | None:
+    """None if another process, which started just now, found the lock file before it was locked and took the folder for
+    an abandoned one.
+    """
     folder = Path(tempfile.mkdtemp(prefix=PREFIX, dir=parent))
     lock = os.open(folder / LOCK, os.O_CREAT | os.O_RDWR | os.O_CLOEXEC, 0o600)
     fcntl.flock(lock, fcntl.LOCK_EX)
+    if not (folder / LOCK).exists():
+        os.close(lock)
+        return None
     _held.append(lock)
-    tempfile.tempdir = os.environ["TMPDIR"] = str(folder)
-    atexit.register(shutil.rmtree, folder, ignore_errors=True)
     return folder
 
 

@@ -1,6 +1,9 @@
 """Files on their way: what is told, what is stopped, what is left behind."""
 
+import gc
 import threading
+import weakref
+from contextvars import ContextVar
 
 import pytest
 
@@ -42,6 +45,24 @@ def test_files_over_the_limit_are_refused_in_words_and_deleted(tmp_path):
     assert [p.state for p in uploads.progress(LOCAL)] == [State.DONE, State.REFUSED]
     assert "Only 1 file" in uploads.progress(LOCAL)[1].message
     assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("limit", [1, 0], ids=["read", "refused"])
+def test_the_request_that_brought_a_file_does_not_outlive_its_reading(tmp_path, limit):
+    class Request:
+        pass
+
+    asking = ContextVar("asking")
+    request = Request()
+    alive, token = weakref.ref(request), asking.set(request)
+    uploads = Uploads(add_two_pages, limit)
+    uploads.submit(LOCAL, copies(tmp_path, "a.pdf"))
+    uploads.wait(10)
+    asking.reset(token)
+    del request, token
+    gc.collect()
+    assert len(uploads.progress(LOCAL)) == 1
+    assert alive() is None
 
 
 def test_a_file_dropped_again_while_it_waits_is_read_again(tmp_path):

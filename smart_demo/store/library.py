@@ -221,7 +221,7 @@ class Library:
 
     def holds(self, scope: Scope) -> bool:
         """Whether a scope has any page, under whatever encoder."""
-        return any(page.scope == scope for page in self._catalogue.all())
+        return self._catalogue.tally(scope)[0] > 0
 
     def other_encoders(self, scope: Scope, encoder: str) -> int:
         """How many pages of a scope are kept under other encoders, and so cannot be searched with this one."""

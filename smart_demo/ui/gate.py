@@ -93,7 +93,7 @@ class Gate:
             await self._app(scope, receive, answer)
             return
         expect_own_page(scope)
-        who = asker(scope)
+        who, asked = asker(scope), path.rstrip("/")
         async with AsyncExitStack() as turns:
 
             async def take(kind: Turns) -> None:
@@ -101,17 +101,17 @@ class Gate:
 
             try:
                 await take(self._requests)
-                if path.rstrip("/") == UPLOAD:
+                if asked == UPLOAD:
                     await take(self._uploads)
             except Refused:
                 await drain(receive)
                 raise
-            if path.rstrip("/") == UPLOAD:
+            if asked == UPLOAD:
                 await self._upload(scope, receive, answer, who)
                 return
-            event = path.rstrip("/") == EVENT
+            event = asked == EVENT
             again = await whole(scope, receive, BODY if event else SMALL, lambda: take(self._large))
-            if path.rstrip("/") == FUNCTION:  # only now: nobody holds a turn who has not yet said what they ask
+            if asked == FUNCTION:  # only now: nobody holds a turn who has not yet said what they ask
                 await take(self._functions)
             if event or path.startswith(CALLS):
                 answer.ends_with_its_beginning = place = turns.enter_context(ExitStack())

@@ -133,7 +133,7 @@ class Lying:
 
 
 def _sizes(paths: Iterable[Path]) -> Held:
-    """Those of the files that are there, each once: Gradio keeps equal files at one path."""
+    """Those of the files that are there, each once."""
     sizes = []
     for path in set(paths):
         with suppress(OSError):

@@ -41,6 +41,12 @@ class _Job:
     """and the pages that were stored by then."""
     steps: Iterator[Progress] = field(default_factory=lambda: iter(()))
 
+    def rest(self) -> None:
+        """Nothing more happens to it. What became of it is told long afterwards, and on these hang its request and its
+        pictures.
+        """
+        self.context, self.steps = Context(), iter(())
+
 
 class Uploads:
     """Everybody's queues of files and what became of each. Files are deleted as soon as they are through: they are
@@ -86,6 +92,7 @@ class Uploads:
                     self._lines.setdefault(owner, deque()).append(job)
             for job in told:
                 if job.progress.state is State.REFUSED:
+                    job.rest()
                     self._let_go(job.path)
             self._forget_lists()
             if self._lines and self._thread is None:
@@ -104,6 +111,7 @@ class Uploads:
                     continue
                 self._lines[owner].remove(job)
                 job.progress = _stopped(job.progress)
+                job.rest()
                 self._let_go(job.path)
             if not self._lines.get(owner, True):
                 del self._lines[owner]
@@ -168,6 +176,7 @@ class Uploads:
     def _end(self, owner: Scope, job: _Job) -> None:
         line = self._lines[owner]
         line.remove(job)
+        job.rest()
         if line:
             self._lines.move_to_end(owner)
         else:
@@ -215,7 +224,7 @@ def discard(path: Path) -> None:
     try:
         path.unlink(missing_ok=True)
         path.parent.rmdir()
-    except OSError:  # another upload with the same bytes shares the folder
+    except OSError:  # something else was put into it
         log.debug("a temporary folder stays until the demo ends")
 
 
