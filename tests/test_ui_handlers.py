@@ -1,5 +1,6 @@
 """Handlers as curl may call them: any argument, any order, public or not."""
 
+import copy
 import inspect
 import json
 import math
@@ -236,3 +237,9 @@ def test_only_the_search_for_programs_is_a_public_endpoint(handlers):
     app = build_app(handlers.engine, handlers.preparation)
     assert [fn.api_name for fn in app.fns.values() if fn.api_visibility != "private"] == ["search"]
     assert [fn.api_visibility for fn in app.fns.values() if fn.api_name == "search"] == ["public"]
+
+
+def test_a_copy_of_the_config_copies_nothing_that_the_library_holds(handlers):
+    """Gradio makes one for every program and every reload; it once made several copies of all that was in memory."""
+    copied = copy.deepcopy(build_app(handlers.engine, handlers.preparation).config)  # TypeError if it met a lock
+    assert copied["components"]

@@ -98,7 +98,8 @@ class BoardWiring:
         self.private = boards.private
         self._wire_results()
         self._wire_queries()
-        self.queries.name.delete_callback = lists.drop
+        # A function, no method: Gradio copies its config for whoever asks, and with a method all that hangs on it.
+        self.queries.name.delete_callback = lambda name: lists.drop(name)
 
     def _wire_results(self) -> None:
         panel, owner = self.results, self.results.owner

@@ -13,7 +13,7 @@ from pathlib import Path
 import numpy as np
 
 from tests.load.figures import EXAMPLES, Figures
-from tests.load.life import Life, Street, live
+from tests.load.life import SAMPLE_QUERIES, Life, Street, live
 from tests.load.marks import Marks
 from tests.load.watch import Sample, hourly, thirds
 from tests.visitor import Visitor
@@ -70,11 +70,13 @@ def run(url: str, folder: Path, course: Course) -> Figures:
 
 
 def fill(url: str, tabs: int) -> None:
-    """Open so many pages and go: the server remembers the last ones, and that is no growth once it is at its limit."""
+    """Search in so many pages and go: the server remembers the last ones with their answers, and that is no growth
+    once it is at its limit.
+    """
     visitor = Visitor(url)
     for _ in range(tabs):
         visitor.session = secrets.token_hex(6)
-        visitor.ask("results", "picture", "none")
+        visitor.search(SAMPLE_QUERIES[0])
     visitor.close()
 
 
