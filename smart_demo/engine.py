@@ -258,7 +258,10 @@ def open_engine(settings: Settings, *, fall_back: bool = True) -> Engine:
     """
     choice = registry.choose(settings)
     backbones = Backbones(
-        choice, lambda name: registry.load(name, settings), fall_back=fall_back or not choice.insisted
+        choice,
+        lambda name: registry.load(name, settings),
+        fall_back=fall_back or not choice.insisted,
+        hints=not settings.public,
     )
     library = Library.open(settings.data_dir, settings.index_dir, settings.codec, settings.candidates)
     return Engine(library, backbones, settings)

@@ -22,8 +22,9 @@ log = logging.getLogger(__name__)
 class Once:
     """A backbone that is loaded by whoever asks first; everybody else waits for that one load."""
 
-    def __init__(self, load: Callable[[], Backbone]) -> None:
-        self._load, self._lock = load, threading.Lock()
+    def __init__(self, load: Callable[[], Backbone], *, hints: bool = True) -> None:
+        """Without `hints` whoever asks is told what failed, and only the log says what to do about it."""
+        self._load, self._lock, self._hints = load, threading.Lock(), hints
         self._backbone: Backbone | None = None
         self._error: SmartError | None = None
 
@@ -44,7 +45,9 @@ class Once:
                 try:
                     self._backbone = self._load()
                 except SmartError as error:
-                    self._error = error
+                    self._error = error if self._hints else BackboneUnavailable(str(error))
+                    if not self._hints:
+                        log.warning("a backbone could not be loaded: %s", error.sentence)
         if self._backbone is None:
             raise BackboneUnavailable(str(self._error), getattr(self._error, "hint", ""))
         return self._backbone
@@ -69,10 +72,12 @@ class Backbones:
     without it the error is raised: a shell that was told which model to use must not answer with another.
     """
 
-    def __init__(self, choice: Choice, load: Callable[[str], Backbone], *, fall_back: bool) -> None:
+    def __init__(self, choice: Choice, load: Callable[[str], Backbone], *, fall_back: bool, hints: bool = True) -> None:
+        """`hints`: whether those who see why a backbone could not be loaded can do what the error advises."""
         self.choice, self._fall_back = choice, fall_back
-        self._embedded = Once(partial(load, EMBEDDED))
-        self._chosen = self._embedded if choice.name == EMBEDDED else Once(partial(load, choice.name))
+        self._embedded = Once(partial(load, EMBEDDED), hints=hints)
+        chosen = partial(load, choice.name)
+        self._chosen = self._embedded if choice.name == EMBEDDED else Once(chosen, hints=hints)
 
     def load_behind(self) -> None:
         """Start loading in a thread of its own; the page does not wait for it."""

@@ -1,5 +1,6 @@
 """minilm against sentence-transformers on the same weights: the model, the windows, the words' places, the pictures."""
 
+import re
 import shutil
 from functools import cache
 from pathlib import Path
@@ -161,6 +162,19 @@ def test_a_picture_without_words_leaves_the_text_alone_or_is_refused():
     with pytest.raises(QueryRefused, match="no words in the picture") as refusal:
         blind.encode_query(Query("", BLANK))
     assert "SMART_BACKBONE" in refusal.value.hint
+
+
+def test_visitors_of_a_public_page_are_told_what_they_can_do_themselves():
+    def missing(_):
+        raise BackboneUnavailable("Reading pictures needs rapidocr.", "Run: pip install rapidocr")
+
+    for read in (missing, lambda _: ()):
+        (refused,) = MiniLM(device="cpu", read=read, public=True).encode_pages([page("", 4)])
+        assert "add one with text" in refused.hint
+        assert not re.search("SMART_|pip install", refused.hint)
+    with pytest.raises(QueryRefused) as refusal:
+        MiniLM(device="cpu", read=lambda _: (), public=True).encode_query(Query("", BLANK))
+    assert "Type what you look for" in refusal.value.hint
 
 
 @pytest.fixture

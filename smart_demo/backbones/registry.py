@@ -66,22 +66,21 @@ def choose(
     gpu: Callable[[], str | None] = gpu_name,
     on_disk: Callable[[str], bool] | None = None,
 ) -> Choice:
-    """The backbone that SMART_BACKBONE names, or the best one for this machine.
+    """The backbone that SMART_BACKBONE names, or the best one for this machine. On a public page the reason names no
+    setting: its visitors have none to turn.
 
     SettingRefused for a name that is neither known, nor a hub id, nor a folder.
     """
     if settings.backbone.lower() != "auto":
-        return Choice(_known(settings.backbone), "SMART_BACKBONE asks for it.", insisted=True)
+        asks = "Whoever runs this page chose it." if settings.public else "SMART_BACKBONE asks for it."
+        return Choice(_known(settings.backbone), asks, insisted=True)
     on_disk = on_disk or functools.partial(weights_on_disk, revision=settings.revision)
     if on_disk(QWEN):
         return Choice(QWEN, f"The weights of {QWEN} are on this disk.", insisted=False)
     if device := gpu():
         return Choice(QWEN, f"There is a GPU for it: {device}.", insisted=False)
-    return Choice(
-        "minilm",
-        f"There is no GPU and {QWEN} is not on this disk; SMART_BACKBONE={QWEN} fetches it.",
-        insisted=False,
-    )
+    cure = "" if settings.public else f"; SMART_BACKBONE={QWEN} fetches it"
+    return Choice("minilm", f"There is no GPU and {QWEN} is not on this disk{cure}.", insisted=False)
 
 
 def load(name: str, settings: Settings) -> Backbone:
@@ -102,7 +101,7 @@ def load(name: str, settings: Settings) -> Backbone:
         own = settings if settings.backbone.lower() == name else Settings()
         # On ZeroGPU a GPU is borrowed from the visitor's daily minutes; a tenth of a second on the CPU is cheaper.
         device = "cpu" if _on_zerogpu() else ""
-        return MiniLM(device=device, token_filter=own.token_filter, late_layer=own.late_layer)
+        return MiniLM(device=device, token_filter=own.token_filter, late_layer=own.late_layer, public=settings.public)
     _need(SEES)
     from smart_demo.backbones.qwen3_vl import Qwen3VL
 
