@@ -1,6 +1,8 @@
 """The page as a visitor meets it: the real app, a real browser."""
 
+import os
 import re
+import signal
 from collections.abc import Iterator
 
 import pytest
@@ -172,10 +174,11 @@ def test_everything_is_kept_over_a_restart(app, browser, tmp_path):
     visitor = Visit(browser, app)
     visitor.open()
     visitor.upload(write_pdf(tmp_path / "tide.pdf", "High water is at noon on Monday."))
-    thick = write_pdf(tmp_path / "thick.pdf", *(f"Water stood {number} cm high." for number in range(200)))
+    thick = write_pdf(tmp_path / "thick.pdf", *(f"Water stood {number} cm high." for number in range(90)))
     visitor.page.locator("#upload input[type=file]").set_input_files(str(thick))
     expect(visitor.page.locator(".arrival.is-working")).to_contain_text("thick.pdf", timeout=PATIENCE)
     visitor.page.goto("about:blank")  # what Gradio says of a lost connection is not the matter here
+    os.kill(app.pid, signal.SIGKILL)
     app.stop()
     app.start()
     visitor.open()

@@ -46,7 +46,7 @@
     }
     const over = fit.slice(most);
     if (over.length) {
-      tell(`Not sent, over ${count(most)} at once: ${names(over.map((file) => file.name))}. Add again when the others are through.`);
+      tell(`Not sent, over ${count(most)} at once: ${names(over.map((file) => file.name))}. Add them when the others are through.`);
     }
     return fit.slice(0, most);
   }

@@ -40,7 +40,7 @@ class Layout:
         with gr.Tabs(elem_id="tabs"):
             with gr.Tab("Compare", id="compare"):
                 _html(frame.hero(), "hero")
-                self._lay_out_query()
+                self._lay_out_query(settings)
                 self._lay_out_dials(settings)
                 self.results = _html(
                     results.opening(), "results", "smartDemo.results(element, server, watch, trigger)", serves
@@ -60,7 +60,7 @@ class Layout:
         """What re-ranks without encoding, in the order of `asked`: results a column, weights, the late part's form."""
         return [self.top, self.pooled, self.late, self.reduce, self.counted]
 
-    def _lay_out_query(self) -> None:
+    def _lay_out_query(self, settings: Settings) -> None:
         with gr.Row(elem_id="ask"):
             self.like = _html("", "like", "smartDemo.like(element, trigger, watch)")
             self.query = gr.Textbox(
@@ -78,7 +78,7 @@ class Layout:
             self.go = gr.Button("Search", variant="primary", elem_id="go", scale=0, min_width=112)
         with gr.Row(elem_id="strip"):
             self.chips = _html(frame.chips(QUERIES), "examples", "smartDemo.chips(element, trigger)")
-            _html(presenting.tools(), "share")
+            _html(presenting.tools(public=settings.public), "share")
 
     def _lay_out_dials(self, settings: Settings) -> None:
         with gr.Row(elem_id="dials"):
@@ -118,7 +118,7 @@ class Layout:
                 _html(library_panel.intro(settings), "intro")
                 # Any type may be dropped: what a file is, its bytes decide, and a refused one must not sink the rest.
                 self.files = gr.File(label="Upload documents", file_count="multiple", height=190, elem_id="upload")
-                self.arrivals = _html("", "arrivals")
+                self.arrivals = _html("", "arrivals", "smartIntake.list(element, watch)")
                 self.cancel = gr.Button("Stop", size="sm", visible=False, elem_id="cancel")
             else:
                 _html(library_panel.closed(), "closed")

@@ -25,8 +25,10 @@ def intro(settings: Settings) -> str:
     if settings.public:
         waiting, total = count(settings.quotas.waiting, "file"), size(settings.quotas.total_bytes)
         whose = f"{_ON_A_PUBLIC_PAGE} All visitors together have room for {waiting} that wait and {total}."
+    limits = settings.limits
     return (
-        '<div class="panel-head"><h2>Add your documents</h2>'
+        f'<div class="panel-head" data-most-files="{limits.files}" data-most-bytes="{limits.file_bytes}">'
+        "<h2>Add your documents</h2>"
         f"<p>{esc(ingest.describe(settings.limits))} {esc(whose)}</p></div>"
     )
 

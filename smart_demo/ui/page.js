@@ -264,7 +264,7 @@
       try { answer = await server.forget({ sure: true }); } catch { answer = null; }
       gone = Boolean(answer?.done);
       what.textContent = answer?.done ?? answer?.sentence ?? "The demo does not answer. Is it still running?";
-      if (gone) { title.textContent = "Deleted"; window.smartVisit.renew(); }
+      if (gone) { title.textContent = "Deleted"; window.smartVisit.renew(); window.smartIntake.forget(); }
       drop.remove();
       keep.textContent = "Close";
       keep.disabled = false;

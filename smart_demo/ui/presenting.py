@@ -7,6 +7,7 @@ from smart_demo.ui.wording import esc, page_key
 
 PRESETS = (("Pooled only", 1.0, 0.0), ("Late only", 0.0, 1.0), ("SMART 1/1", 1.0, 1.0))
 """Label, weight of pooled, weight of late."""
+ONLY_HERE = "Link copied. It shows your documents in this browser only."
 SAVED_AS = (
     ("picture", "Picture", "PNG, 1920 × 1080, for slides"),
     ("page", "Web page", "One HTML file that prints on one page"),
@@ -30,10 +31,14 @@ def story(told: Told | None) -> str:
     )
 
 
-def tools() -> str:
-    """Buttons to present and to share this view; while presenting, to step through the stories and to leave."""
+def tools(*, public: bool) -> str:
+    """Buttons to present and to share this view; while presenting, to step through the stories and to leave.
+
+    On a public page a copied link to somebody's own documents is said to be for their browser alone.
+    """
+    own = f' data-own="{esc(ONLY_HERE)}"' if public else ""
     return (
-        '<div class="share"><button type="button" class="share-button" data-share="present" '
+        f'<div class="share"{own}><button type="button" class="share-button" data-share="present" '
         'title="Large type, one story after the other">Present</button>'
         f'<button type="button" class="share-button" data-share="copy">Copy link</button>{_save()}</div>'
         '<div class="stepper" role="group" aria-label="Stories">'

@@ -71,6 +71,13 @@
     return `${location.origin}${location.pathname}?${view}`;
   }
 
+  /* On a public page nobody else sees what a link to one's own documents shows. */
+  function whose() {
+    const parts = [...new URL(link()).searchParams];
+    const own = parts.some(([name, value]) => (name === "in" && value !== "Samples") || value.startsWith("local/"));
+    return (own && document.querySelector(".share")?.dataset.own) || "Link copied";
+  }
+
   function say(button, said) {
     button.textContent = said;
     button.classList.add("is-said");
@@ -79,7 +86,7 @@
       button.textContent = "Copy link";
       button.classList.remove("is-said");
       for (const node of document.querySelectorAll(".share-said")) node.textContent = "";
-    }, 2400);
+    }, said.length > 40 ? 6000 : 2400);
   }
 
   async function copy(button) {
@@ -100,7 +107,7 @@
       text.remove();
       button.focus();
     }
-    say(button, !copied ? "Copy it from the address bar" : alone ? "Link copied, without the picture" : "Link copied");
+    say(button, !copied ? "Copy it from the address bar" : alone ? "Link copied, without the picture" : whose());
   }
 
   document.addEventListener("viewing", (event) => {

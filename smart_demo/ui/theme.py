@@ -21,7 +21,7 @@ from smart_demo.ui.headers import Headers
 HERE = Path(__file__).resolve().parent
 PARTS = ("page", "explain", "stories", "pair", "region", "picture", "hood", "export", "judge", "board", "queries")
 SHEETS = tuple(f"{part}.css" for part in PARTS)
-SCRIPTS = tuple(f"{part}.js" for part in ("visit", *PARTS, "vote", "grade"))
+SCRIPTS = tuple(f"{part}.js" for part in ("visit", "intake", *PARTS, "vote", "grade"))
 """In the order in which they build on each other."""
 PRINTED = "print.css"
 """For paper alone. It stands in the head as it is: Gradio rewrites what is inside media queries."""
