@@ -84,6 +84,8 @@ class Settings:
     candidates: int = 100
     top: int = 5
     """Results per column, until the slider says otherwise."""
+    resident: int = 2**28
+    """Bytes of token states that may stay in memory between searches; the rest is read from the files' maps."""
     limits: Limits = Limits()
     quotas: Quotas = Quotas()
     hosts: tuple[str, ...] = ()
@@ -122,6 +124,7 @@ def read_settings(env: Mapping[str, str]) -> Settings:
         late_layer=_layer(env),
         exhaustive=_number(env, "SMART_EXHAUSTIVE", 2_000, 0, 1_000_000),
         candidates=_number(env, "SMART_CANDIDATES", 100, 1, 10_000),
+        resident=_number(env, "SMART_RESIDENT_MB", _room(), 0, 10_000_000) * 10**6,
         limits=limits,
         quotas=_quotas(env, public=public),
         hosts=_hosts(env, public=public),
@@ -146,6 +149,22 @@ def _hosts(env: Mapping[str, str], *, public: bool) -> tuple[str, ...]:
 
 def _is_loopback(bound: str) -> bool:
     return bound in ("localhost", "::1", "[::1]") or bound.startswith("127.")
+
+
+def _room() -> int:
+    """A quarter of the memory that is free, in MB, 64 to 4,096: the system keeps what was read from files in the rest,
+    and a model wants room too.
+    """
+    known = [int(line) for line in _read("/sys/fs/cgroup/memory.max") if line.isdecimal()]
+    known += [int(line.split()[1]) * 1024 for line in _read("/proc/meminfo") if line.startswith("MemAvailable:")]
+    return min(max(min(known, default=0) // 4 // 10**6, 64), 4_096)
+
+
+def _read(path: str) -> list[str]:
+    try:
+        return Path(path).read_text(encoding="ascii", errors="replace").splitlines()
+    except OSError:  # not a Linux machine
+        return []
 
 
 def _quotas(env: Mapping[str, str], *, public: bool) -> Quotas:

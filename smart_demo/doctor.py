@@ -6,6 +6,7 @@ import shutil
 from dataclasses import asdict
 from typing import Any
 
+from smart_demo import scoring
 from smart_demo.backbones import registry
 from smart_demo.config import Settings
 from smart_demo.engine import Engine, open_engine
@@ -43,9 +44,9 @@ def _backbone(engine: Engine) -> dict[str, Any]:
     card = asdict(environment(engine.backbones.main(), engine.settings))
     told_elsewhere = {"versions", "commit", "codec"}
     serving = engine.serving()
-    return {"wanted": serving.wanted, "reason": serving.reason} | {
-        name: value for name, value in card.items() if name not in told_elsewhere
-    }
+    told = {name: value for name, value in card.items() if name not in told_elsewhere}
+    scored = scoring.reason(engine.backbones.main().encoder.token_width)
+    return {"wanted": serving.wanted, "reason": serving.reason} | told | {"scoring": scored}
 
 
 def _choice(settings: Settings) -> dict[str, Any]:
@@ -69,6 +70,7 @@ def _library(engine: Engine) -> dict[str, Any]:
         "other_encoders": engine.of_other_encoders(LOCAL),
         "samples": f"{samples.ready} of {samples.total} pages by {samples.encoder}",
         "index": report.index,
+        "memory": f"up to {size_in_words(engine.settings.resident)} of token states stay in memory (SMART_RESIDENT_MB)",
         "damaged": list(report.damaged),
     }
 

@@ -263,7 +263,9 @@ def open_engine(settings: Settings, *, fall_back: bool = True) -> Engine:
         fall_back=fall_back or not choice.insisted,
         hints=not settings.public,
     )
-    library = Library.open(settings.data_dir, settings.index_dir, settings.codec, settings.candidates)
+    library = Library.open(
+        settings.data_dir, settings.index_dir, settings.codec, settings.candidates, settings.resident
+    )
     return Engine(library, backbones, settings)
 
 

@@ -8,7 +8,7 @@ from functools import cached_property
 
 import numpy as np
 
-from smart_demo import explain
+from smart_demo import explain, scoring
 from smart_demo.comparison import Key, passing
 from smart_demo.errors import InputRefused, LibraryError
 from smart_demo.explain import Attribution, ColourRange, Match, PageMap, Pair, Sweep
@@ -115,7 +115,9 @@ class Explainer:
         key = (query.query.key, page)
         match = self._matches.get(key)
         if match is None:
-            match = explain.match(query, self._library.encoding(page))
+            # What is shown adds up to the score: it is made of the very cosines whose maxima were scored.
+            cosines = scoring.cosines(query.tokens, self._library.tokens(page))
+            match = explain.match(query, self._library.encoding(page), cosines)
             # The states are not needed again, and are a hundred times what is kept.
             match = replace(match, page=replace(match.page, tokens=np.zeros((0, 0), np.float32)))
             if match.cosines.nbytes <= MATCH_BYTES:

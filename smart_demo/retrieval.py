@@ -105,6 +105,7 @@ class Retrieval:
             pages, pooled = self._library.pooled(scopes, encoding.encoder)
             candidates = self._candidates(encoding, scopes, pages)
             watch.lap("candidates")
+            self._library.ask_for(pages[position] for position in candidates.tolist())
             try:
                 parts = scoring.parts(encoding, pages, pooled, candidates, self._library.tokens)
             except LibraryError:

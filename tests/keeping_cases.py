@@ -43,7 +43,7 @@ class NoIndex:
 
 def without_index(data_dir: Path, index_dir: Path) -> Library:
     files = Sidecar(data_dir)
-    return Library(files, files.scan(), NoIndex(), FolderLock(index_dir), "int8")
+    return Library(files, files.scan(), NoIndex(), FolderLock(index_dir), "int8", 2**26)
 
 
 @contextmanager

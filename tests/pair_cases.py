@@ -22,6 +22,9 @@ class Shelf:
     def encoding(self, page):
         return self._pages[page.id]
 
+    def tokens(self, page):
+        return TokenCodes(self._pages[page.id].tokens)
+
 
 def searched(query, pages, weights=SMART.weights, *, top=5, candidates=None):
     """A search over these pages, of which the first so many are candidates."""

@@ -1,12 +1,14 @@
 """Goals and their report, and that what is timed is really done. How long it takes is no matter of a test."""
 
 import json
+from dataclasses import replace
 
 import pytest
 
 from smart_demo import bench, cli
-from smart_demo.bench import Goal, maps, synthetic
+from smart_demo.bench import Goal, mapped, maps, peers, scoring, shapes, synthetic
 from smart_demo.bench.goals import Kind
+from smart_demo.scoring import maxima
 
 GOALS = [Goal("map.first", "a map", 0.2, 0.5), Goal("found", "recall", 0.9, 0.8, Kind.MIN)]
 MISSED = [Goal("map.first", "a map", 0.500001, 0.5)]
@@ -47,3 +49,49 @@ def test_maps_are_measured_on_maps_that_are_drawn(monkeypatch):
     assert further.name == "map.next"
     assert first.measured > 0
     assert further.measured > 0
+
+
+TINY = [replace(shape, pages=20, lengths=(6, 9), width=64) for shape in (shapes.WIDE, shapes.NARROW)]
+
+
+def test_peers_and_ours_score_the_same_pages_the_same():
+    case = shapes.made(TINY[0])
+    exact = [float((case.query.astype("f8") @ page.T.astype("f8")).max(axis=1).mean()) for page in case.states]
+    assert peers.released(case.query, case.states) == pytest.approx(exact, abs=1e-5)
+    assert peers.lists(case.query, case.states) == pytest.approx(exact, abs=1e-5)
+    assert maxima(case.query, case.codes).mean(axis=1) == pytest.approx(exact, abs=2e-3)
+
+
+def test_every_goal_of_scoring_is_reported(monkeypatch):
+    wide, narrow = TINY
+    for name, shape in (("WIDE", wide), ("NARROW", narrow), ("RAGGED", replace(wide, name="R"))):
+        monkeypatch.setattr(scoring, name, shape)
+    monkeypatch.setattr(scoring, "EVERYTHING", ((narrow, 3, 0.07), (wide, 2, 0.15)))
+    monkeypatch.setattr(scoring, "ROUNDS", 2)
+    monkeypatch.setattr(scoring, "SQUARE", 32)
+    monkeypatch.setattr(mapped, "WIDE", wide)
+    monkeypatch.setattr(mapped, "ROUNDS", 1)
+    found = {goal.name: goal for goal in [*scoring.measure_scoring(), *mapped.measure_mapped()]}
+    assert {name: (goal.bound, str(goal.kind)) for name, goal in found.items()} == {
+        "W.limit": (2, "max"),
+        "W.released": (18, "min"),
+        "W.fast_maxsim": (4, "min"),
+        "N.limit": (3, "max"),
+        "N.released": (5, "min"),
+        "N.fast_maxsim": (3, "min"),
+        "fidelity.overlap": (0.99, "min"),
+        "fidelity.error": (0.002, "max"),
+        "exhaustive.N": (0.07, "max"),
+        "exhaustive.W": (0.15, "max"),
+        "mapped": (1.3, "max"),
+    }
+    assert all(goal.measured > 0 for name, goal in found.items() if "fast_maxsim" not in name)
+
+
+def test_a_peer_that_is_not_installed_is_said_so(monkeypatch):
+    monkeypatch.setattr(scoring, "ROUNDS", 1)
+    monkeypatch.setattr(scoring, "SQUARE", 32)
+    monkeypatch.setattr(peers, "find_spec", lambda name: None)
+    *_, goal = scoring._against(shapes.made(TINY[0]), "")
+    assert (goal.name, goal.measured, goal.met) == ("W.fast_maxsim", 0.0, False)
+    assert "not installed" in goal.what

@@ -10,6 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from smart_demo import scoring
+from smart_demo.scoring.quantised import error_bound, quantise
 from smart_demo.types import (
     LATE,
     POOLED,
@@ -103,19 +104,14 @@ def test_the_maximum_over_codes_is_the_maximum_over_decoded_states(seed, t):
     rng = np.random.default_rng(seed)
     page = TokenCodes(rng.integers(-127, 128, (t, D)).astype(np.int8), unit(rng, D), 0.004)
     query = unit(rng, 3, D)
-    decoded = page.codes.astype(np.float64) * 0.004 + page.mean
-    np.testing.assert_allclose(scoring.token_maxima(query, page), (query @ decoded.T).max(axis=1), atol=1e-5)
-    assert scoring.winners(query, page).tolist() == (query @ decoded.T).argmax(axis=1).tolist()
-
-
-@pytest.mark.parametrize("block", [1, 3 * D * 4, 10 * D * 4, 2**24])
-def test_how_pages_are_grouped_for_multiplying_does_not_matter(monkeypatch, block):
-    rng = np.random.default_rng(0)
-    query, tokens = query_of(unit(rng, D), unit(rng, 3, D)), [unit(rng, t, D) for t in (1, 9, 2, 2, 5, 1, 7)]
-    monkeypatch.setattr(scoring, "BLOCK", block)
-    maxima = parts_of(query, unit(rng, len(tokens), D), tokens).maxima
-    for row, page in zip(maxima, tokens, strict=True):
-        np.testing.assert_allclose(row, (query.tokens @ page.T).max(axis=1), atol=1e-6)
+    codes = page.codes.astype(np.float64)
+    asked, steps = quantise(query)
+    dots = 0.004 * (asked.astype(np.float64) * steps[:, None]) @ codes.T + query.astype(np.float64) @ page.mean[:, None]
+    np.testing.assert_allclose(scoring.token_maxima(query, page), dots.max(axis=1), atol=1e-5)
+    assert scoring.winners(query, page).tolist() == dots.round(12).argmax(axis=1).tolist()
+    off = error_bound(query) * 0.004 * np.linalg.norm(codes, axis=1).max()  # of the query in 8 bits
+    exact = (query @ (codes * 0.004 + page.mean).T).max(axis=1)
+    assert (np.abs(scoring.token_maxima(query, page) - exact) <= off + 1e-5).all()
 
 
 def test_worked_by_hand():

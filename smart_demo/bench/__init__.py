@@ -3,14 +3,20 @@
     goals        what was measured, what it may be, and the report of both
     synthetic    a library of pages as large as real ones, and the backbone that asks them
     maps         from a click in the viewer to the picture over the page
+    shapes       queries and pages to score, and a clock
+    scoring      ours against the machine's limits and against peers
+    peers        what others do, written again or, where it is installed, called
+    mapped       candidates read from files, warm and cold
 
 A measure is a function without arguments that answers goals; MEASURES lists them all. What is timed is the code that
 people wait for, called as the page calls it.
 """
 
 from smart_demo.bench.goals import Goal, as_json, as_markdown
+from smart_demo.bench.mapped import measure_mapped
 from smart_demo.bench.maps import measure_maps
+from smart_demo.bench.scoring import measure_scoring
 
-MEASURES = (measure_maps,)
+MEASURES = (measure_scoring, measure_mapped, measure_maps)
 
 __all__ = ["MEASURES", "Goal", "as_json", "as_markdown"]

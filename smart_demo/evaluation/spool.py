@@ -56,7 +56,7 @@ class Spool(Mapping[PageId, TokenCodes]):
         if place.end > len(self._map):
             with storage_errors("read token states"):
                 self._file.flush()
-                self._map = np.memmap(self._path, dtype=np.uint8, mode="r")
+                self._map = np.memmap(self._path, dtype=np.uint8, mode="c")
         codes = self._map[place.start : place.end].view(place.dtype).reshape(place.shape)
         return TokenCodes(codes, place.mean, place.scale)
 

@@ -22,6 +22,8 @@ from smart_demo.types import LOCAL, Floats, PageId, Parts, QueryEncoding, Stored
 
 AT_ONCE = 256
 """Texts given to the backbone together."""
+TOGETHER = 64
+"""Texts that are scored together."""
 MAXIMA = 2**27
 """Most numbers that the maxima of one group of queries may take: half a gigabyte."""
 
@@ -92,9 +94,11 @@ def score(texts: Texts, queries: Sequence[QueryEncoding], tell: Tell = silent) -
     """
     together = np.concatenate([query.tokens for query in queries])
     maxima = np.empty((len(texts.pages), len(together)), dtype=np.float32)
-    for row, page in enumerate(texts.pages):
-        maxima[row] = scoring.token_maxima(together, texts.tokens[page.id])
-        tell_tenths(tell, "Scored", row + 1, len(texts.pages), "texts")
+    for row in range(0, len(texts.pages), TOGETHER):
+        some = texts.pages[row : row + TOGETHER]
+        maxima[row : row + len(some)] = scoring.maxima(together, [texts.tokens[page.id] for page in some])
+        for done in range(row + 1, row + len(some) + 1):
+            tell_tenths(tell, "Scored", done, len(texts.pages), "texts")
     ends = np.cumsum([len(query.tokens) for query in queries])
     everything = np.arange(len(texts.pages))
     return {

@@ -60,15 +60,18 @@ class Match:
         return Spot(token, kind, cell_box(place, row, col), Cell(row, col))
 
 
-def match(query: QueryEncoding, page: PageEncoding) -> Match:
+def match(query: QueryEncoding, page: PageEncoding, cosines: Floats | None = None) -> Match:
     """Multiply the two once; attributions and maps all come from it.
 
+    cosines: (Q, T) as they were scored, where that is not the product of the two: `scoring.cosines` of stored codes.
     ValueError for encodings of different encoders, or a place that does not fit the page's tokens.
     """
     if query.encoder != page.encoder:
         raise ValueError(f"a query of encoder {query.encoder} and a page of {page.encoder} cannot be compared")
     placed = _placed(page)
-    return Match(query, page, query.tokens @ page.tokens.T, placed, _chance(page.tokens[placed]))
+    if cosines is None:
+        cosines = query.tokens @ page.tokens.T
+    return Match(query, page, cosines, placed, _chance(page.tokens[placed]))
 
 
 def cell_box(place: TokenGrid, row: int, col: int) -> Box:

@@ -1,4 +1,4 @@
-"""What is in the library right now, in memory. It never touches a disk and never waits for one."""
+"""What is in the library right now, in memory. Nothing waits here for a disk but a page's first reader."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 
+from smart_demo.store.residency import Residency, moved
 from smart_demo.store.tokenfile import Body, Head
 from smart_demo.types import Floats, PageId, Scope, StoredPage
 
@@ -42,8 +43,10 @@ class _Tally:
 class Catalogue:
     """Pages that are there whole. Every method is one step under one lock."""
 
-    def __init__(self, heads: Iterable[Head], maps: int) -> None:
-        """`maps` is how many token files may stay mapped between searches."""
+    def __init__(self, heads: Iterable[Head], maps: int, resident: int = 0) -> None:
+        """`maps` is how many token files may stay mapped between searches, `resident` how many bytes of token states
+        may stay in memory.
+        """
         self._heads: dict[Key, Head] = {}
         self._tallies: dict[Scope, _Tally] = {}
         for head in heads:
@@ -51,6 +54,7 @@ class Catalogue:
         self._proven: set[Key] = set()
         self._bodies: dict[Key, Body] = {}
         self._maps = maps
+        self._residency = Residency(resident)
         self._views: dict[tuple[tuple[Scope, ...], str], View] = {}
         self._lock = threading.Lock()
         self._generation = 0
@@ -86,6 +90,7 @@ class Catalogue:
                     self._generation += 1
                 self._proven.discard(key)
                 self._bodies.pop(key, None)
+                self._residency.drop([key])
 
     def forget(self, scope: Scope) -> None:
         """Let go of everything that was made of a scope's pages; the pages themselves are dropped before."""
@@ -114,18 +119,41 @@ class Catalogue:
         return key_of(head.page) in self._proven
 
     def body(self, head: Head) -> Body | None:
-        """The page's token states if they are mapped already."""
-        return self._bodies.get(key_of(head.page))
+        """The page's token states if they are in memory or mapped already."""
+        key = key_of(head.page)
+        return self._residency.get(key) or self._bodies.get(key)
 
-    def keep(self, head: Head, body: Body) -> None:
-        """Remember proven token states. Beyond the allowed maps the one mapped longest ago is let go."""
+    def has_room_for(self, body: Body) -> bool:
+        """Whether states that lie in a file's map may move into memory."""
+        return body.source is not None and self._residency.has_room_for(body.codes.codes)
+
+    def keep(self, head: Head, body: Body) -> Body:
+        """Remember proven token states, in memory within the budget, else as they are mapped. Beyond the allowed maps
+        the one mapped longest ago is let go. What is to be used from now on.
+        """
         key = key_of(head.page)
         with self._lock:
+            if self._heads.get(key) is not head:
+                return body
+            self._proven.add(key)
+            rows = self._residency.reserve(key, body.codes.codes)
+        if rows is not None:
+            inside = moved(body, rows)
+            with self._lock:
+                if self._residency.publish(key, inside):
+                    return inside
+        with self._lock:
             if self._heads.get(key) is head:
-                self._proven.add(key)
                 self._bodies[key] = body
                 while len(self._bodies) > self._maps:
                     del self._bodies[next(iter(self._bodies))]
+        return body
+
+    @property
+    def resident(self) -> tuple[int, int]:
+        """(pages, bytes) of token states that are in memory."""
+        with self._lock:
+            return len(self._residency), self._residency.bytes
 
     def all(self) -> list[StoredPage]:
         """Every page."""

@@ -10,7 +10,7 @@ from __future__ import annotations
 import math
 import threading
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -55,10 +55,12 @@ class Library:
     but nobody is told of what the other one adds.
     """
 
-    def __init__(self, files: Sidecar, found: Scan, mirror: Mirror, lock: FolderLock, codec: str) -> None:
+    def __init__(
+        self, files: Sidecar, found: Scan, mirror: Mirror, lock: FolderLock, codec: str, resident: int
+    ) -> None:
         """Use `open`."""
         self._files = files
-        self._catalogue = Catalogue(found.heads, maps=maps.allow_many())
+        self._catalogue = Catalogue(found.heads, maps.allow_many(), resident)
         self._reader = Reader(files, self._catalogue, self._set_aside)
         self._mirror = mirror
         self._lock = lock
@@ -71,8 +73,12 @@ class Library:
         self._closing = self._closed = False
 
     @classmethod
-    def open(cls, data_dir: Path, index_dir: Path, codec: str = "int8", candidates: int = 100) -> Self:
+    def open(
+        cls, data_dir: Path, index_dir: Path, codec: str = "int8", candidates: int = 100, resident: int = 2**28
+    ) -> Self:
         """Take the lock, sweep leftovers, list the pages, try Chroma in a canary and bring it into line.
+
+        resident: bytes of token states that may stay in memory between searches.
 
         LibraryBusy where another process is there; StorageFull or LibraryError where the folders cannot be used.
         """
@@ -87,7 +93,7 @@ class Library:
             found.swept += judged.sweep(data_dir, before)
             with durable.storage_errors(f"use {index_dir}"):
                 mirror = Mirror(PageIndex.open(index_dir, candidates))
-            library = cls(files, found, mirror, lock, codec)
+            library = cls(files, found, mirror, lock, codec, resident)
             mirror.reconcile(library._catalogue.all())
             library.flush()
         except BaseException:
@@ -245,8 +251,12 @@ class Library:
         order = np.argsort(-(matrix @ vector), kind="stable")[: max(0, count)] if pages else ()
         return [pages[at].key for at in order]
 
+    def ask_for(self, pages: Iterable[StoredPage]) -> None:
+        """Have the system read the token states of these pages, which are wanted soon, all at once."""
+        self._reader.ask_for(pages)
+
     def tokens(self, page: StoredPage) -> TokenCodes:
-        """Token states as stored, mapped from the file and proven on first use.
+        """Token states as stored, proven on first use: from memory while the budget lasts, else mapped from the file.
 
         The arrays are shared: do not write into them. Hold a few thousand at most: each map holds an open file.
         TokenFileDamaged if the file cannot prove itself: the page is then set aside. LibraryError once it was removed.
@@ -274,7 +284,10 @@ class Library:
     def report(self) -> LibraryReport:
         """How things stand now."""
         return LibraryReport(
-            len(self._catalogue), tuple(told for _, told in self._damaged), self._swept, self._mirror.state
+            len(self._catalogue),
+            tuple(told for _, told in self._damaged),
+            self._swept,
+            self._mirror.state,
         )
 
     def close(self) -> None:

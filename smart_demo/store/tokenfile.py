@@ -96,6 +96,13 @@ class Body(NamedTuple):
     codes: TokenCodes
     kinds: npt.NDArray[np.uint8]
     place: TokenGrid | TokenBoxes
+    source: mmap.mmap | None = None
+    """The map that the codes lie in; None once they lie elsewhere."""
+
+    def ask_for(self) -> None:
+        """Have the system read what of the file is not in memory, without waiting for it."""
+        if self.source is not None:
+            self.source.madvise(mmap.MADV_WILLNEED)
 
 
 def serialise(page: StoredPage, encoding: PageEncoding, codes: TokenCodes, pictures: tuple[bytes, ...] = ()) -> bytes:
@@ -180,7 +187,7 @@ def read_body(path: Path, head: Head, *, proven: bool) -> Body:
     }
     scale = float(arrays["scale"][0]) if "scale" in arrays else 1.0
     place = TokenBoxes(_floating(arrays["boxes"])) if head.layout.boxes else TokenGrid(*map(int, arrays["grid"]))
-    return Body(TokenCodes(arrays["codes"], arrays.get("mean"), scale), arrays["kinds"], place)
+    return Body(TokenCodes(arrays["codes"], arrays.get("mean"), scale), arrays["kinds"], place, mapped)
 
 
 def damaged(path: Path, why: str) -> NoReturn:

@@ -1,0 +1,202 @@
+"""Per-token maxima of many pages, straight from their codes.
+
+A page's states are t_j = μ + s·c_j with s > 0, so max_j q·t_j = q·μ + s · max_j q·c_j: the maximum runs on the stored
+codes and nothing is decoded (an identity, not an approximation). Codes of 8 bits are multiplied by the query in 8 bits
+(`quantised`), all others by the query as it is. Pages that lie one behind the other in memory are multiplied together
+where they lie; the product's maxima are taken while it is in the cache.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import TYPE_CHECKING, NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+
+from smart_demo.scoring import device, products
+from smart_demo.scoring.products import Product
+from smart_demo.scoring.quantised import quantise
+from smart_demo.types import Codes, Floats, TokenCodes
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+TOKENS = 32_768
+"""In one product, whole pages together: its result of some MB stays in the cache until its maxima are taken."""
+CONVERTED = 2_048
+"""Tokens converted to float32 at a time, where codes have to be: they are still in the cache when they are read."""
+SMALL = 2**20
+"""Bytes of codes up to which numpy multiplies: loading torch takes a second, and so little is done in a blink."""
+
+
+Query = npt.NDArray[np.float32] | npt.NDArray[np.int8]
+"""(Q, D) rows that are multiplied by codes."""
+
+
+class _Run(NamedTuple):
+    """Pages one behind the other in memory: the rows of `codes` (T, D) from `starts` on belong to each."""
+
+    codes: Codes
+    starts: npt.NDArray[np.int64]
+    first: int
+    """Position of the first page among those asked for."""
+
+
+def token_maxima(query: Floats, page: TokenCodes) -> Floats:
+    """Best cosine of each query token among the page's tokens, (Q,).
+
+    query: (Q, D) unit rows.
+
+    >>> q = np.eye(2, dtype=np.float32)
+    >>> token_maxima(q, TokenCodes(np.array([[-1, 0]], dtype=np.float32))).tolist()   # a padded row would give 0
+    [-1.0, 0.0]
+    """
+    best: Floats = maxima(query, [page])[0]
+    return best
+
+
+def winners(query: Floats, page: TokenCodes) -> npt.NDArray[np.int64]:
+    """Index of the page token that wins each query token, (Q,); the first of equals."""
+    first: npt.NDArray[np.int64] = cosines(query, page).argmax(axis=1)
+    return first
+
+
+def cosines(query: Floats, page: TokenCodes) -> Floats:
+    """(Q, T) cosines whose maxima are `token_maxima`: what is looked at token by token is what was scored."""
+    codes = page.codes.astype(np.float32)
+    if page.codes.dtype == np.int8:
+        asked, scales = quantise(query)
+        found = (asked.astype(np.float32) @ codes.T) * (scales[:, None] * np.float32(page.scale))
+    else:
+        found = (query @ codes.T) * np.float32(page.scale)
+    result: Floats = found if page.mean is None else found + (query @ page.mean)[:, None]
+    return result
+
+
+def maxima(query: Floats, pages: Sequence[TokenCodes]) -> Floats:
+    """(M, Q) maxima of pages of one width, each of one token or more. ValueError for a page without tokens.
+
+    query: (Q, D). Safe for threads; reads the codes where they lie and writes nowhere.
+    """
+    best = np.empty((len(pages), len(query)), dtype=np.float32)
+    if not pages:
+        return best
+    if not all(len(page.codes) for page in pages):
+        raise ValueError("a page without token states has no maximum")
+    scales = np.array([page.scale for page in pages], dtype=np.float32)
+    small = np.array([page.codes.dtype == np.int8 for page in pages])
+    for rows, asked, steps in _forms(query, small):
+        some = [pages[row] for row in rows]
+        best[rows] = _best(asked, some) * (steps * scales[rows, None])
+    centred = [at for at, page in enumerate(pages) if page.mean is not None]
+    if centred:
+        best[centred] += np.stack([mean for page in pages if (mean := page.mean) is not None]) @ query.T
+    return best
+
+
+def _forms(query: Floats, small: npt.NDArray[np.bool_]) -> Iterator[tuple[npt.NDArray[np.int64], Query, Floats]]:
+    """Which pages are asked by the query in 8 bits and which as it is: their rows, the query, and its rows' steps."""
+    if small.any():
+        yield np.flatnonzero(small), *quantise(query)
+    if not small.all():
+        yield np.flatnonzero(~small), query, np.ones(len(query), dtype=np.float32)
+
+
+def _best(query: Query, pages: Sequence[TokenCodes]) -> Floats:
+    """(M, Q) largest dot product of each query row among the codes of each page."""
+    total = sum(page.codes.nbytes for page in pages)
+    if total > device.WORTH and (states := device.of_this_machine()):
+        return states.best(query.astype(np.float32), pages)
+    best = np.empty((len(pages), len(query)), dtype=np.float32)
+    for run in _runs(pages):
+        best[run.first : run.first + len(run.starts)] = _of_run(query, run, by_torch=total > SMALL)
+    return best
+
+
+def _runs(pages: Sequence[TokenCodes]) -> Iterator[_Run]:
+    """Pages as they lie in memory, up to TOKENS rows together; a longer page is alone."""
+    first = 0
+    while first < len(pages):
+        codes = pages[first].codes
+        base, begin = codes.base, _place(codes)
+        starts, end, last = [0], len(codes), first + 1
+        while last < len(pages) and begin is not None:
+            more = pages[last].codes
+            if more.base is not base or _place(more) != begin + end or end + len(more) > TOKENS:
+                break
+            starts.append(end)
+            end, last = end + len(more), last + 1
+        if last > first + 1 and base is not None and begin is not None:
+            codes = base[begin : begin + end]
+        yield _Run(codes, np.array(starts), first)
+        first = last
+
+
+def _place(codes: Codes) -> int | None:
+    """Which row of the array that it is a part of a page begins at; None where it is no rows of a matrix."""
+    base = codes.base
+    if not isinstance(base, np.ndarray) or base.ndim != 2 or base.shape[1] != codes.shape[1]:
+        return None
+    if base.dtype != codes.dtype or base.strides != codes.strides:
+        return None
+    offset = codes.__array_interface__["data"][0] - base.__array_interface__["data"][0]
+    row, within = divmod(offset, base.strides[0])
+    return None if within else row
+
+
+def _of_run(query: Query, run: _Run, *, by_torch: bool) -> Floats:
+    """(M, Q) of pages one behind the other."""
+    if not by_torch:
+        few: Floats = np.maximum.reduceat(query.astype(np.float32) @ run.codes.astype(np.float32).T, run.starts, axis=1)
+        return few.T
+    import torch
+
+    asked, codes = torch.from_numpy(np.ascontiguousarray(query)), _shared(run.codes)
+    if run.codes.dtype == np.float32:
+        return _segments((asked @ codes.t()).numpy(), run.starts)
+    if run.codes.dtype == np.int8:
+        product = products.choice(run.codes.shape[1]).product
+        if product is Product.QUERY_FIRST:
+            return _segments(products.multiply(product, asked, codes).numpy(), run.starts)
+        if product is Product.CODES_FIRST:
+            return _columns(products.multiply(product, asked, codes), run.starts)
+    return _converted(asked.float(), codes, run.starts)
+
+
+def _segments(dots: npt.NDArray[np.generic], starts: npt.NDArray[np.int64]) -> Floats:
+    """(M, Q) from (Q, T). This way round it takes a tenth of the time of torch's own reductions over segments."""
+    found: Floats = np.maximum.reduceat(dots, starts, axis=1).T.astype(np.float32)
+    return found
+
+
+def _columns(dots: Tensor, starts: npt.NDArray[np.int64]) -> Floats:
+    """(M, Q) from (T, Q)."""
+    import torch
+
+    ends = [*starts[1:].tolist(), len(dots)]
+    found = torch.stack([dots[a:b].amax(0) for a, b in zip(starts.tolist(), ends, strict=True)])
+    best: Floats = found.numpy().astype(np.float32)
+    return best
+
+
+def _converted(query: Tensor, codes: Tensor, starts: npt.NDArray[np.int64]) -> Floats:
+    """(M, Q) of codes that have to become float32 first, by blocks in one buffer. Blocks need not be whole pages."""
+    import torch
+
+    dots = np.empty((len(query), len(codes)), dtype=np.float32)
+    into, buffer = torch.from_numpy(dots), torch.empty((min(CONVERTED, len(codes)), codes.shape[1]))
+    for begin in range(0, len(codes), CONVERTED):
+        some = codes[begin : begin + CONVERTED]
+        wide = buffer[: len(some)].copy_(some)
+        into[:, begin : begin + len(some)] = query @ wide.t()
+    return _segments(dots, starts)
+
+
+def _shared(codes: Codes) -> Tensor:
+    """The codes as torch sees them, where they lie. Mapped pages are copy-on-write, so that torch takes them; what
+    nobody may write at all is copied.
+    """
+    import torch
+
+    return torch.from_numpy(codes if codes.flags.writeable else codes.copy())

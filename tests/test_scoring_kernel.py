@@ -1,0 +1,253 @@
+"""One contract for everything that multiplies: every product, every device that is there, however pages lie in memory.
+
+The oracle decodes in float64 and knows nothing of blocks, runs or 8-bit queries.
+"""
+
+import gc
+import threading
+import warnings
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from smart_demo.scoring import cosines, device, kernel, maxima, products, token_maxima, winners
+from smart_demo.scoring.products import Choice, Product, choose, decide
+from smart_demo.scoring.quantised import error_bound, quantise
+from smart_demo.store import codecs
+from smart_demo.types import TokenCodes
+
+D = 64
+DEVICES = ["cpu", *(["cuda"] if torch.cuda.is_available() else [])]
+"""The device's code runs on every device there is; `cpu` stands in for a GPU where there is none."""
+
+
+def unit(rng, *shape):
+    rows = rng.normal(size=shape).astype(np.float32)
+    return rows / np.linalg.norm(rows, axis=-1, keepdims=True)
+
+
+def realistic(rng, tokens, width=D):
+    """States as decoders make them: a strong common direction, a few outlier coordinates, the page's own subject."""
+    common, page = unit(np.random.default_rng(7), width), unit(rng, width)
+    outliers = np.zeros(width, np.float32)
+    outliers[[3, width // 2]] = 0.5
+    rows = 0.6 * common + 0.4 * page + outliers + unit(rng, tokens, width)
+    return (rows / np.linalg.norm(rows, axis=1, keepdims=True)).astype(np.float32)
+
+
+def oracle(query, pages):
+    """(M, Q) exact maxima of the states as they are stored."""
+    found = []
+    for page in pages:
+        states = page.codes.astype(np.float64) * page.scale + (0 if page.mean is None else page.mean)
+        found.append((query.astype(np.float64) @ states.T).max(axis=1))
+    return np.array(found)
+
+
+def in_one_block(pages):
+    """The same pages, one behind the other in one array."""
+    block, at, placed = np.concatenate([page.codes for page in pages]), 0, []
+    for page in pages:
+        placed.append(TokenCodes(block[at : at + len(page.codes)], page.mean, page.scale))
+        at += len(page.codes)
+    return placed
+
+
+def pages_of(rng, lengths, codec, width=D):
+    return [codecs.encode(realistic(rng, length, width), codec) for length in lengths]
+
+
+@pytest.fixture
+def by_torch(monkeypatch):
+    """However little there is to multiply."""
+    monkeypatch.setattr(kernel, "SMALL", 0)
+    monkeypatch.setattr(device, "of_this_machine", lambda: None)
+    return monkeypatch
+
+
+LENGTHS = (1, 9, 300, 2, 2, 77, 1, 640)
+
+
+@pytest.mark.parametrize("codec", ["int8", "float16", "float32"])
+@pytest.mark.parametrize("product", Product)
+@pytest.mark.parametrize("tokens", [1, 80, 32_768])
+@pytest.mark.parametrize("place", [list, in_one_block])
+def test_every_product_finds_the_maxima(by_torch, codec, product, tokens, place):
+    by_torch.setattr(kernel, "TOKENS", tokens)
+    by_torch.setattr(kernel, "CONVERTED", 50)
+    by_torch.setattr(products, "choice", lambda width: Choice(product, ""))
+    rng = np.random.default_rng(0)
+    pages, query = pages_of(rng, LENGTHS, codec), unit(rng, 5, D)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")  # torch warns of arrays that it may not write into
+        found = maxima(query, place(pages))
+    off = 1e-5 if codec != "int8" else error_bound(query).max()
+    np.testing.assert_allclose(found, oracle(query, pages), atol=off)
+    np.testing.assert_allclose(found, [token_maxima(query, page) for page in pages], atol=1e-6)
+
+
+@pytest.mark.parametrize("name", DEVICES)
+@pytest.mark.parametrize("codec", ["int8", "float16", "float32"])
+@pytest.mark.parametrize("budget", [0, 40_000, 2**30])
+def test_a_device_finds_the_same_maxima_within_its_budget(by_torch, name, codec, budget):
+    states = device.States(name, budget)
+    rng = np.random.default_rng(0)
+    pages, query = in_one_block(pages_of(rng, LENGTHS, codec)), unit(rng, 5, D)
+    by_torch.setattr(device, "TOKENS", 90)
+    here = maxima(query, pages)
+    by_torch.setattr(device, "of_this_machine", lambda: states)
+    by_torch.setattr(device, "WORTH", 0)
+    for _ in range(2):
+        np.testing.assert_allclose(maxima(query, pages), here, atol=1e-5)
+        assert states.bytes <= budget
+    assert (states.bytes == sum(page.codes.nbytes for page in pages)) is (budget == 2**30)
+    del pages
+    gc.collect()
+    assert (states.bytes, states._kept) == (0, {})  # no copy outlives the codes it was made of
+
+
+def test_small_work_is_done_without_torch_and_comes_to_the_same(by_torch):
+    rng = np.random.default_rng(1)
+    pages, query = pages_of(rng, LENGTHS, "int8"), unit(rng, 5, D)
+    large = maxima(query, pages)
+    by_torch.setattr(kernel, "SMALL", 2**30)
+    assert maxima(query, pages).tolist() == large.tolist()
+
+
+def test_pages_of_several_codecs_stand_in_one_answer(by_torch):
+    rng = np.random.default_rng(2)
+    pages = [page for codec in ("int8", "float32", "int8", "float16") for page in pages_of(rng, (3, 50), codec)]
+    query = unit(rng, 4, D)
+    np.testing.assert_allclose(maxima(query, pages), oracle(query, pages), atol=error_bound(query).max())
+
+
+def test_no_pages_have_no_maxima_and_an_empty_page_is_refused():
+    query = unit(np.random.default_rng(3), 4, D)
+    assert maxima(query, []).shape == (0, 4)
+    with pytest.raises(ValueError, match="without token states"):
+        maxima(query, [TokenCodes(np.zeros((0, D), np.int8))])
+
+
+def test_pages_that_only_look_adjacent_are_not_multiplied_together(by_torch):
+    """Neighbours in another order, with a gap, by another stride, of another array."""
+    rng = np.random.default_rng(4)
+    block = rng.integers(-127, 128, (64, D), dtype=np.int8)
+    other = block.copy()
+    for cut in (
+        [block[10:20], block[0:10]],
+        [block[0:10], block[11:20]],
+        [block[0:10], block[10:20], block[10:20]],
+        [block[::2], block[1::2]],
+        [block[0:10, : D // 2], block[10:20, : D // 2]],
+        [block[0:10, D // 2 :], block[10:20, D // 2 :]],
+        [block[0:10], other[10:20]],
+    ):
+        pages = [TokenCodes(codes, None, 0.01) for codes in cut]
+        query = unit(rng, 3, cut[0].shape[1])
+        off = error_bound(query).max() * 0.01 * 127 * 8
+        np.testing.assert_allclose(maxima(query, pages), oracle(query, pages), atol=off)
+        np.testing.assert_allclose(maxima(query, pages), [token_maxima(query, page) for page in pages], atol=1e-6)
+
+
+@given(st.integers(0, 9_999), st.integers(1, 6), st.lists(st.integers(1, 40), min_size=1, max_size=6), st.booleans())
+@settings(max_examples=40, deadline=None)
+def test_a_query_in_8_bits_is_off_by_no_more_than_its_bound(seed, q, lengths, outlier):
+    rng = np.random.default_rng(seed)
+    query, pages = unit(rng, q, D), pages_of(rng, lengths, "int8")
+    if outlier:
+        query[0] = 0
+        query[0, seed % D] = -1
+    spread = max(np.linalg.norm(page.codes * np.float32(page.scale), axis=1).max() for page in pages)
+    off = np.abs(maxima(query, pages) - oracle(query, pages))
+    assert (off <= error_bound(query) * spread + 1e-6).all()
+    asked, steps = quantise(query)
+    assert np.abs(query - asked * steps[:, None]).max() <= steps.max() * 0.5001
+    assert asked.min() >= -127
+
+
+@pytest.mark.parametrize("width", [384, 2048])
+def test_the_default_codec_finds_what_exact_states_find(by_torch, width):
+    """Against float64, on pages of some subjects, whose states share directions and have outliers."""
+    rng = np.random.default_rng(5)
+    subjects = unit(rng, 12, width)
+    states = [realistic(rng, 60, width) + rng.uniform(0.1, 0.5) * subjects[n % 12] for n in range(120)]
+    states = [one / np.linalg.norm(one, axis=1, keepdims=True) for one in states]
+    pages = [codecs.encode(one, "int8") for one in states]
+    overlaps, errors = [], []
+    for n in range(20):
+        own = states[n][rng.choice(60, 12, replace=False)]
+        query = own + 0.5 * unit(rng, 12, width)
+        query = (query / np.linalg.norm(query, axis=1, keepdims=True)).astype(np.float32)
+        right = np.array([(query.astype(np.float64) @ one.T.astype(np.float64)).max(axis=1).mean() for one in states])
+        late = maxima(query, pages).mean(axis=1)
+        errors.append(np.abs(late - right).max())
+        overlaps.append(len({*np.argsort(-late)[:10]} & {*np.argsort(-right)[:10]}) / 10)
+    assert max(errors) <= 0.002
+    assert np.mean(overlaps) >= 0.99
+
+
+@given(st.integers(0, 999), st.sampled_from(["int8", "float16", "float32"]), st.integers(1, 40))
+@settings(max_examples=30, deadline=None)
+def test_what_is_looked_at_is_what_was_scored(seed, codec, tokens):
+    """Maps and ledgers show `cosines`; the largest of each row is the maximum that was scored."""
+    rng = np.random.default_rng(seed)
+    (page,), query = pages_of(rng, [tokens], codec), unit(rng, 3, D)
+    shown = cosines(query, page)
+    np.testing.assert_allclose(shown.max(axis=1), token_maxima(query, page), atol=1e-6)
+    assert winners(query, page).tolist() == shown.argmax(axis=1).tolist()
+
+
+# -- which product
+
+
+def test_the_fastest_exact_product_is_taken_and_says_why():
+    took = {Product.QUERY_FIRST: 1.0, Product.CODES_FIRST: 2.0, Product.FLOAT32: 3.1}
+    every = set(Product)
+    assert decide(took, every) == Choice(
+        Product.QUERY_FIRST, "int8 products, query times codes (exact here, 3.1 x faster than float32)"
+    )
+    assert decide(took, every - {Product.QUERY_FIRST}).product is Product.CODES_FIRST
+    assert decide(took, {Product.FLOAT32}).reason.endswith("(int8 products are not exact here)")
+    slow = decide(took | {Product.FLOAT32: 0.5}, every)
+    assert slow == Choice(Product.FLOAT32, "float32 products of the 8-bit codes (2.0 x faster here than int8 products)")
+
+
+def test_a_product_that_saturates_is_found_out(monkeypatch):
+    """Without VNNI pairs of products are added in 16 bits, shifted by 128, and stop at 32,767 (pytorch #136746)."""
+
+    def saturating(query, codes):
+        left, right = (query.int() + 128).reshape(len(query), -1, 2), codes.int().reshape(-1, 2, codes.shape[1])
+        pairs = torch.einsum("qdp,dpt->qdt", left, right).clamp(-(2**15), 2**15 - 1)
+        return pairs.sum(1).int() - 128 * codes.int().sum(0).int()
+
+    monkeypatch.setattr(torch, "_int_mm", saturating)
+    monkeypatch.setattr(products, "SAMPLE", 64)
+    assert choose(16) == Choice(
+        Product.FLOAT32, "float32 products of the 8-bit codes (int8 products are not exact here)"
+    )
+
+
+def test_a_width_is_measured_once_whoever_asks(monkeypatch):
+    asked = []
+    monkeypatch.setattr(products, "_known", {})
+    monkeypatch.setattr(products, "choose", lambda width: asked.append(width) or Choice(Product.FLOAT32, "slow"))
+    threads = [threading.Thread(target=products.choice, args=(8,)) for _ in range(8)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert asked == [8]
+    monkeypatch.setattr(device, "of_this_machine", lambda: None)
+    assert products.reason(8) == "slow"
+    monkeypatch.setattr(device, "of_this_machine", lambda: SimpleNamespace(device="cuda", bytes=2_000_000))
+    assert products.reason(8) == "float32 products on cuda, 2 MB of codes kept there"
+
+
+def test_a_zerogpu_space_is_never_asked_for_its_gpu(monkeypatch):
+    monkeypatch.setenv("SPACES_ZERO_GPU", "1")
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: pytest.fail("asked"))
+    assert device.of_this_machine() is None
