@@ -37,7 +37,7 @@ from smart_demo.ui.theme import launch_options  # noqa: E402
 logging.basicConfig(level=logging.WARNING, format="%(levelname)s %(name)s: %(message)s")
 try:
     settings = read_settings(os.environ)
-    engine = open_engine(settings)
+    engine = open_engine(settings, behind=True)
 except SmartError as error:
     sys.exit(error.sentence)
 atexit.register(engine.close)
@@ -48,15 +48,19 @@ demo = build_app(engine, preparation, janitor)
 
 if __name__ == "__main__":
     signal.signal(signal.SIGTERM, lambda *_: sys.exit())  # as Ctrl-C
+    if ON_ZEROGPU:
+        engine.backbones.main()  # what borrows a GPU must be decorated before the page is served
+    demo.queue(max_size=settings.quotas.queue, default_concurrency_limit=4)
+    demo.launch(**launch_options(settings), prevent_thread_lock=True)
+    # The page is served: everything else comes after it, what people wait for first.
+    if not ON_ZEROGPU:
+        engine.backbones.load_behind()
     preparation.start()
     janitor.start()
     keep_giving_back()
-    if ON_ZEROGPU:
-        engine.backbones.main()  # what borrows a GPU must be decorated before the page is served
-    else:
-        engine.backbones.load_behind()
+    engine.library.begin()
     with suppress(SystemExit):
-        demo.queue(max_size=settings.quotas.queue, default_concurrency_limit=4).launch(**launch_options(settings))
+        demo.block_thread()
     janitor.stop()
     engine.close()
     shutil.rmtree(work, ignore_errors=True)

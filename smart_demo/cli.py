@@ -1,4 +1,4 @@
-"""The same engine from a shell: index, search, eval, evidence, bench, samples, doctor.
+"""The same engine from a shell: index, search, check, eval, evidence, bench, samples, doctor.
 
 Results go to standard output, notices and progress to standard error, so that `--json` prints JSON alone. Exit status
 0 when it was done, 1 with one sentence when it could not be, 2 for a command line that makes no sense.
@@ -17,7 +17,7 @@ import sys
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 
-from smart_demo import ingest
+from smart_demo import ingest, recall
 from smart_demo.config import REPOSITORY, Settings, read_settings
 from smart_demo.doctor import examine
 from smart_demo.engine import Engine, open_engine
@@ -80,6 +80,12 @@ def _parser() -> argparse.ArgumentParser:
     judge.add_argument("--json", action="store_true")
     judge.set_defaults(run=_eval)
 
+    check = commands.add_parser(
+        "check", help="compare the candidates of a large local library with a scan of all its pages"
+    )
+    check.add_argument("--queries", type=Path, metavar="FILE", help="one a line (those of the sample documents)")
+    check.set_defaults(run=_check)
+
     bench = commands.add_parser("bench", help="measure what was promised; fails where this machine misses it")
     bench.add_argument("--out", type=Path, default=BENCH, metavar="FILE", help="where the figures go, as JSON")
     bench.set_defaults(run=_bench)
@@ -126,7 +132,7 @@ def _index(options: argparse.Namespace, settings: Settings) -> int:
         _notice(notice)
     if not files:
         raise InputRefused("There is nothing to index.", "Name PDFs or pictures, or a folder that holds some.")
-    with open_engine(settings, fall_back=False) as engine:
+    with open_engine(settings, fall_back=False, behind=True) as engine:
         ends = _follow(engine.add(LOCAL, [(path, path.name) for path in files]))
     print(f"{sum(end.state != State.REFUSED for end in ends)} of {len(files)} files are in the library.")
     return 0 if any(end.state != State.REFUSED for end in ends) else 1
@@ -149,7 +155,7 @@ def _follow(steps: Iterable[Progress]) -> list[Progress]:
 
 
 def _search(options: argparse.Namespace, settings: Settings) -> int:
-    with open_engine(settings, fall_back=False) as engine:
+    with open_engine(settings, fall_back=False, behind=True) as engine:
         scopes = [LOCAL]
         if options.samples:
             scopes.append(SAMPLES)
@@ -200,6 +206,33 @@ def _eval(options: argparse.Namespace, settings: Settings) -> int:
         report = evaluation.evaluate_documents(settings, documents, queries, _notice, options.run_dir)
     print(json.dumps(report.as_json(), indent=1) if options.json else report.as_text())
     return 0
+
+
+def _check(options: argparse.Namespace, settings: Settings) -> int:
+    path = options.queries or settings.samples / "queries.jsonl"
+    try:
+        lines = path.read_text(encoding="utf-8").splitlines()
+    except (OSError, UnicodeDecodeError):
+        raise SettingRefused("The queries cannot be read.", "Name a file with one query a line by --queries.") from None
+    with open_engine(settings, fall_back=False, behind=True) as engine:
+        found = engine.check([_query_of(line) for line in lines], LOCAL, lambda pages: _notice(f"{pages:,} pages read"))
+    if found is None:
+        raise InputRefused("There is nothing to check.", "It takes a page in the library and a query.")
+    print(
+        f"A full scan of {found.pages:,} pages agreed on the first {recall.TOP} pages of {found.agreed:,} of "
+        f"{found.queries:,} queries with the {found.depth:,} nearest pooled. So many are scored from now on, where "
+        f"there are more than {settings.exhaustive:,} pages."
+    )
+    return 0
+
+
+def _query_of(line: str) -> str:
+    """A line that is a JSON object has a `query`, any other is one."""
+    try:
+        said = json.loads(line)
+    except ValueError:
+        return line
+    return str(said["query"]) if isinstance(said, dict) and "query" in said else line
 
 
 def _bench(options: argparse.Namespace, settings: Settings) -> int:

@@ -7,6 +7,7 @@ ever measured ones, and None until there are any. What is extrapolated grows wit
 from __future__ import annotations
 
 import statistics
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
@@ -116,6 +117,7 @@ def costs(
     if not pages:
         return None
     tokens = [page.tokens for page in pages]
+    alike = Counter((page.tokens, page.codec) for page in pages)  # of many pages few differ in what is computed below
     return Costs(
         pages=len(pages),
         tokens=statistics.fmean(tokens),
@@ -123,9 +125,9 @@ def costs(
         most=max(tokens),
         width=encoder.token_width,
         pooled_width=encoder.pooled_width,
-        states={codec: statistics.fmean(states(page.tokens, codec, encoder) for page in pages) for codec in CODECS},
+        states={codec: _kept(alike, encoder, codec) for codec in CODECS},
         stored={codec: found for codec in CODECS if (found := sum(page.codec == codec for page in pages))},
-        kept=statistics.fmean(states(page.tokens, page.codec, encoder) for page in pages),
+        kept=_kept(alike, encoder),
         disk=sum(page.bytes for page in pages),
         indexing=_indexing([page.seconds for page in pages if page.seconds > 0]),
         stages={stage: _stage(laps[stage]) for stage in STAGES if laps.get(stage)},
@@ -142,6 +144,11 @@ def states(tokens: int, codec: str, encoder: Encoder) -> int:
     """
     layout = Layout(codec, tokens, encoder.token_width, encoder.pooled_width, boxes=not encoder.visual_tokens)
     return layout.size - FLOAT32 * encoder.pooled_width
+
+
+def _kept(alike: Counter[tuple[int, str]], encoder: Encoder, codec: str = "") -> float:
+    """Mean bytes of token states, over counted pairs of tokens and codec; in another codec if one is named."""
+    return sum(count * states(tokens, codec or own, encoder) for (tokens, own), count in alike.items()) / alike.total()
 
 
 def _indexing(seconds: Sequence[float]) -> Indexing | None:

@@ -7,10 +7,10 @@ from __future__ import annotations
 
 from collections.abc import Callable, Container, Generator, Iterable, Mapping, Sequence
 from dataclasses import replace
-from itertools import groupby
 from pathlib import Path
 from typing import Self
 
+from smart_demo import recall
 from smart_demo.backbones import registry
 from smart_demo.backbones.protocol import Backbone
 from smart_demo.comparison import Key
@@ -19,6 +19,7 @@ from smart_demo.displacement import Displacement
 from smart_demo.errors import LibraryError, QueryRefused
 from smart_demo.explanation import Explainer, Explanation, Pairing
 from smart_demo.indexer import Indexer
+from smart_demo.recall import Checked
 from smart_demo.recent import Lap
 from smart_demo.retrieval import Retrieval
 from smart_demo.samples import Samples, Shipped
@@ -146,10 +147,7 @@ class Engine:
 
     def documents(self, scope: Scope) -> tuple[Document, ...]:
         """What a scope holds under the backbone that serves it, by name."""
-        pages = self.library.pages([scope], self.backbone(scope).encoder.fingerprint)
-        stored = sorted(pages, key=lambda page: (page.document.casefold(), page.id))
-        groups = [list(group) for _, group in groupby(stored, key=lambda page: page.id.file)]
-        return tuple(_document(scope, group) for group in groups)
+        return self.library.pages([scope], self.backbone(scope).encoder.fingerprint).documents
 
     def of_other_encoders(self, scope: Scope) -> int:
         """Pages of a scope that another encoder made: kept, but not searchable until their files are added again."""
@@ -157,10 +155,10 @@ class Engine:
 
     def page(self, scope: Scope, page: PageId) -> StoredPage:
         """The facts of one stored page. LibraryError if it is not there."""
-        for stored in self.library.pages([scope], self.backbone(scope).encoder.fingerprint):
-            if stored.id == page:
-                return stored
-        raise LibraryError("That page is no longer in the library.", "Search again.")
+        stored = self.library.page(scope, self.backbone(scope).encoder.fingerprint, page)
+        if stored is None:
+            raise LibraryError("That page is no longer in the library.", "Search again.")
+        return stored
 
     # -- the sample library
 
@@ -232,6 +230,28 @@ class Engine:
         methods = (POOLED, replace(SMART, weights=weights))
         return self._retrieval.search(query, scopes, methods, top, self._one_backbone(scopes))
 
+    def checked(self, found: Found, scopes: Sequence[Scope]) -> Checked | None:
+        """What a full scan said of the candidates that a search went through; None where all pages were scored, or no
+        check says anything of this library.
+        """
+        pages = len(found.parts.pages)
+        if len(found.parts.candidates) == pages:
+            return None
+        return self._retrieval.checked(scopes, found.encoding.encoder, pages)
+
+    def check(
+        self, texts: Sequence[str], scope: Scope = LOCAL, tell: Callable[[int], None] = lambda _: None
+    ) -> Checked | None:
+        """Answer queries by a scan of all pages of a scope and by its candidates; from now on as many are scored as
+        agreement takes. None where there is no page or no query. LibraryError where a page goes meanwhile.
+        """
+        backbone = self.backbone(scope)
+        asked = [text for text in dict.fromkeys(map(str.strip, texts)) if text][: recall.MOST]
+        if not asked or not self.library.pages([scope], backbone.encoder.fingerprint):
+            return None
+        encoded = backbone.encode_texts(asked)
+        return self._retrieval.check(encoded, scope, backbone.encoder.fingerprint, tell)
+
     def laps(self, scopes: Sequence[Scope]) -> Mapping[str, tuple[Lap, ...]]:
         """How long each stage took in the last queries over these scopes that really ran it. QueryRefused as
         `search`.
@@ -250,11 +270,12 @@ class Engine:
         return backbones[0]
 
 
-def open_engine(settings: Settings, *, fall_back: bool = True) -> Engine:
+def open_engine(settings: Settings, *, fall_back: bool = True, behind: bool = False) -> Engine:
     """The engine a person runs: the library of the settings and the backbone they choose.
 
-    With fall_back false a backbone that was insisted on must load. LibraryBusy while another process holds the data
-    folder; SettingRefused for an unknown backbone.
+    With fall_back false a backbone that was insisted on must load. With `behind` the engine answers before its index is
+    open, which `library.begin` sees to. LibraryBusy while another process holds the data folder; SettingRefused for an
+    unknown backbone.
     """
     choice = registry.choose(settings)
     backbones = Backbones(
@@ -264,11 +285,6 @@ def open_engine(settings: Settings, *, fall_back: bool = True) -> Engine:
         hints=not settings.public,
     )
     library = Library.open(
-        settings.data_dir, settings.index_dir, settings.codec, settings.candidates, settings.resident
+        settings.data_dir, settings.index_dir, settings.codec, settings.candidates, settings.resident, behind=behind
     )
     return Engine(library, backbones, settings)
-
-
-def _document(scope: Scope, pages: Sequence[StoredPage]) -> Document:
-    first, size, added = pages[0], sum(page.bytes for page in pages), min(page.added for page in pages)
-    return Document(scope, first.id.file, first.document, first.pages, len(pages), size, added)

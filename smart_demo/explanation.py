@@ -12,6 +12,7 @@ from smart_demo import explain, scoring
 from smart_demo.comparison import Key, passing
 from smart_demo.errors import InputRefused, LibraryError
 from smart_demo.explain import Attribution, ColourRange, Match, PageMap, Pair, Sweep
+from smart_demo.listing import listed
 from smart_demo.recent import Recent
 from smart_demo.store.library import Library
 from smart_demo.types import POOLED, SMART, Found, Parts, QueryEncoding, StoredPage, TokenKind, Weights
@@ -91,12 +92,14 @@ class Explainer:
     def explain(self, found: Found, page: Key, weights: Weights) -> Explanation:
         """Take a page of a search apart. LibraryError if it is not, or no longer, among the pages searched."""
         self.drop_what_went()
-        stored = next((one for one in found.parts.pages if one.key == page), None)
-        if stored is None:
+        pages = listed(found.parts.pages)
+        position = pages.position(page)
+        if position is None:
             raise LibraryError("That page is no longer in the library.", "Search again.")
+        stored = pages[position]
         attribution = explain.attribute(self._match(found.encoding, stored), weights)
         ranges = self._ranges_of(found, weights)
-        scored = found.parts.pages.index(stored) in found.parts.candidates
+        scored = bool((found.parts.candidates == position).any())
         return Explanation(stored, attribution, scored, ranges.similarity, ranges.contribution, found.parts)
 
     def pair(self, found: Found, page: Key, other: Key | None, weights: Weights) -> Pairing:

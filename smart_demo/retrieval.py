@@ -2,19 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 import numpy as np
-import numpy.typing as npt
 
-from smart_demo import scoring
+from smart_demo import recall, scoring
 from smart_demo.backbones.protocol import Backbone
 from smart_demo.config import Settings
 from smart_demo.errors import LibraryError, QueryRefused
+from smart_demo.listing import Listing, Positions
+from smart_demo.recall import Checked
 from smart_demo.recent import Lap, Laps, Recent, Stopwatch
 from smart_demo.store.library import Library
-from smart_demo.types import Found, Method, Parts, Query, QueryEncoding, Scope, StoredPage
+from smart_demo.types import Floats, Found, Method, Parts, Query, QueryEncoding, Scope
 
 MAX_TOP = 50
 QUERIES_KEPT, PARTS_KEPT = 128, 16
@@ -38,6 +39,7 @@ class Retrieval:
         self._queries: Recent[_Asked] = Recent(QUERIES_KEPT)
         self._parts: Recent[Parts] = Recent(PARTS_KEPT)
         self._laps: Recent[Laps] = Recent(LIBRARIES_TIMED)
+        self._checks: dict[tuple[Scope, str], Checked | None] = {}
 
     def search(
         self, query: Query, scopes: Sequence[Scope], methods: Sequence[Method], top: int, backbone: Backbone
@@ -65,6 +67,31 @@ class Retrieval:
         for stage, took in watch.stages.items():
             if took:
                 laps.add(stage, Lap(took, pages.get(stage, len(parts.pages))))
+
+    def checked(self, scopes: Sequence[Scope], encoder: str, pages: int) -> Checked | None:
+        """What a full scan said of the candidates of a library of so many pages; None where it says nothing of it."""
+        if len(scopes) != 1:
+            return None
+        key = (scopes[0], encoder)
+        if key not in self._checks:
+            self._checks[key] = recall.kept(self._settings.index_dir, *key)
+        found = self._checks[key]
+        return found if found and found.holds(pages) else None
+
+    def check(
+        self, queries: Iterable[QueryEncoding], scope: Scope, encoder: str, tell: Callable[[int], None]
+    ) -> Checked:
+        """Compare the candidates of a scope with a full scan for some queries, and go as deep as that takes from now
+        on. LibraryError where a page goes meanwhile.
+        """
+        pages, pooled = self._library.pooled([scope], encoder)
+        needed = recall.depths(list(queries), pages, pooled, self._library.tokens, tell)
+        least, most = self._settings.candidates, max(self._settings.candidates, self._settings.exhaustive)
+        found = recall.checked(needed, len(pages), least, most)
+        recall.keep(self._settings.index_dir, scope, encoder, found)
+        self._checks[scope, encoder] = found
+        self._parts.drop(lambda _: True)  # they are of another depth
+        return found
 
     def forget(self, scope: Scope) -> None:
         """Let go of everything that was asked over a scope or by its owner, and of what was found there."""
@@ -103,11 +130,12 @@ class Retrieval:
                 watch.stages |= {"candidates": 0.0, "score": 0.0}
                 return kept
             pages, pooled = self._library.pooled(scopes, encoding.encoder)
-            candidates = self._candidates(encoding, scopes, pages)
+            cosines = pooled @ encoding.pooled if len(pages) else np.zeros(0, np.float32)
+            candidates = self._candidates(cosines, self.checked(scopes, encoding.encoder, len(pages)))
             watch.lap("candidates")
             self._library.ask_for(pages[position] for position in candidates.tolist())
             try:
-                parts = scoring.parts(encoding, pages, pooled, candidates, self._library.tokens)
+                parts = self._score(encoding, pages, cosines, candidates)
             except LibraryError:
                 if self._library.generation == generation:
                     raise
@@ -118,14 +146,22 @@ class Retrieval:
                 self.drop_what_went()
             return parts
 
-    def _candidates(
-        self, encoding: QueryEncoding, scopes: Sequence[Scope], pages: Sequence[StoredPage]
-    ) -> npt.NDArray[np.int64]:
-        """Positions of the pages to score token by token: every page while they are few, else the nearest pooled."""
-        if len(pages) <= self._settings.exhaustive:
-            return np.arange(len(pages))
-        nearest = set(self._library.nearest(scopes, encoding.encoder, encoding.pooled, self._settings.candidates))
-        return np.array([i for i, page in enumerate(pages) if page.key in nearest], dtype=np.int64)
+    def _score(self, encoding: QueryEncoding, pages: Listing, cosines: Floats, candidates: Positions) -> Parts:
+        """The candidates scored token by token, among all pages. The pooled column is there already."""
+        among = [pages[at] for at in candidates]
+        nowhere = np.zeros((len(among), len(encoding.pooled)), np.float32)
+        scored = scoring.parts(encoding, among, nowhere, np.arange(len(among)), self._library.tokens)
+        return replace(scored, pages=pages, pooled=cosines, candidates=candidates)
+
+    def _candidates(self, cosines: Floats, checked: Checked | None) -> Positions:
+        """Positions, rising, of the pages to score token by token: every page while they are few, else the nearest
+        pooled. The pooled column is exact and needs the cosine of every page anyway, so no index is asked: it could
+        only be slower and less than exact.
+        """
+        depth = max(self._settings.candidates, checked.depth if checked else 0)
+        if len(cosines) <= max(self._settings.exhaustive, depth):
+            return np.arange(len(cosines))
+        return np.sort(np.argpartition(-cosines, depth - 1)[:depth])
 
 
 def _clean(query: Query, most: int) -> Query:

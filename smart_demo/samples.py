@@ -11,6 +11,7 @@ from pathlib import Path
 from smart_demo import ingest
 from smart_demo.config import Limits
 from smart_demo.errors import InputRefused
+from smart_demo.listing import Listing
 from smart_demo.store.library import Library
 from smart_demo.types import SAMPLES, StoredPage
 
@@ -39,6 +40,8 @@ class Shipped:
         self._folder, self._limits, self._lock = folder, limits, threading.Lock()
         self._uploads: tuple[ingest.Upload, ...] | None = None
         self._refused: dict[str, int] = {}
+        self._stored: dict[str, tuple[Listing, tuple[StoredPage, ...]]] = {}
+        """By encoder, the last pages that were asked for and those of them that are shipped."""
 
     @property
     def uploads(self) -> tuple[ingest.Upload, ...]:
@@ -66,5 +69,9 @@ class Shipped:
 
     def stored(self, library: Library, encoder: str) -> tuple[StoredPage, ...]:
         """The shipped pages that are in the library under this encoder; older editions do not count."""
-        files = {upload.file for upload in self.uploads}
-        return tuple(page for page in library.pages([SAMPLES], encoder) if page.id.file in files)
+        pages = library.pages([SAMPLES], encoder)
+        known = self._stored.get(encoder)
+        if known is None or known[0] is not pages:  # every search asks, and most find nothing changed
+            files = {upload.file for upload in self.uploads}
+            known = self._stored[encoder] = (pages, tuple(page for page in pages if page.id.file in files))
+        return known[1]

@@ -2,11 +2,12 @@
 
 import json
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 
 from smart_demo import bench, cli
-from smart_demo.bench import Goal, mapped, maps, peers, scoring, shapes, synthetic
+from smart_demo.bench import Goal, growth, large, mapped, maps, one_size, peers, scoring, shapes, synthetic
 from smart_demo.bench.goals import Kind
 from smart_demo.scoring import maxima
 
@@ -95,3 +96,30 @@ def test_a_peer_that_is_not_installed_is_said_so(monkeypatch):
     *_, goal = scoring._against(shapes.made(TINY[0]), "")
     assert (goal.name, goal.measured, goal.met) == ("W.fast_maxsim", 0.0, False)
     assert "not installed" in goal.what
+
+
+def test_growth_is_measured_on_libraries_that_are_searched_and_deleted(monkeypatch, tmp_path):
+    monkeypatch.setattr(growth, "SIZES", ((5, 4), (7, 9), (1_100, 4), (1_200, 4)))
+    monkeypatch.setattr(growth, "OUT", tmp_path)
+    monkeypatch.setattr(large, "TOKENS", 4)
+    monkeypatch.setattr(growth.tempfile, "tempdir", str(tmp_path))
+    here = {"first": one_size.open_first, "again": one_size.open_again}  # a process for each would take a minute
+    monkeypatch.setattr(growth, "_apart", lambda times, folder: here[times](Path(folder)))
+    found = growth.measure_growth()
+    assert {goal.name for goal in found} == {
+        "open.100k", "open.100k.first", "open.snapshot", "growth.time", "growth.memory", "query.overhead"
+    }  # fmt: skip
+    assert all(goal.measured > 0 for goal in found if goal.name != "growth.memory")  # which is another process's
+    written = json.loads((tmp_path / "growth.json").read_text())
+    assert [one["pages"] for one in written] == [5, 7, 1_100, 1_200]
+    assert [one["snapshot"] > 0 for one in written] == [False, False, True, True]
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["growth.json", "growth.png"]
+
+
+def test_a_made_library_is_one_that_the_store_believes(tmp_path):
+    large.write(tmp_path / "data", 130, 4)
+    found = large.Sidecar(tmp_path / "data").scan()
+    assert (len(found.heads), found.damaged, found.swept) == (130, [], 0)
+    body = large.Sidecar(tmp_path / "data").body(found.heads[0], proven=False)
+    assert body.codes.states().shape == (4, large.WIDTH)
+    assert body.codes.states() @ body.codes.states()[0] == pytest.approx([1, 0.36, 0.36, 0.36], abs=0.3)

@@ -16,9 +16,9 @@ ROOT = Path(__file__).resolve().parent.parent
 PACKAGE = ROOT / "smart_demo"
 LAYERS = [
     "types errors",
-    "config heaps",
+    "config heaps listing",
     "ingest backbones scoring store comparison recent leftovers workfolder",
-    "additions displacement clockwatch",
+    "additions displacement clockwatch recall",
     "serving samples indexer retrieval explain",
     "explanation",
     "engine",

@@ -8,6 +8,7 @@ import numpy as np
 import numpy.typing as npt
 
 from smart_demo import scoring
+from smart_demo.listing import listed
 from smart_demo.types import LATE, POOLED, SMART, Floats, Parts, StoredPage, Weights
 
 PRESETS = (POOLED, LATE, SMART)
@@ -90,16 +91,19 @@ def first_place(parts: Parts, page: StoredPage, weights: Weights) -> tuple[float
 
 
 def _row(parts: Parts, page: StoredPage) -> int:
-    for row, position in enumerate(parts.candidates):
-        if parts.pages[position].key == page.key:
-            return row
-    raise ValueError(f"page {page.id} is not among the candidates")
+    position = listed(parts.pages).position(page.key)
+    rows = np.flatnonzero(parts.candidates == (-1 if position is None else position))
+    if not rows.size:
+        raise ValueError(f"page {page.id} is not among the candidates")
+    return int(rows[0])
 
 
 def _before(parts: Parts, positions: npt.NDArray[np.int64], page: StoredPage) -> npt.NDArray[np.bool_]:
     """Which pages stand before this one where their scores tie: those with the smaller id, as in `scoring.rank`."""
-    own = (str(page.id), str(page.scope))
-    return np.array([(str(parts.pages[p].id), str(parts.pages[p].scope)) < own for p in positions], dtype=np.bool_)
+    pages = listed(parts.pages)
+    own = pages.position(page.key)
+    before: npt.NDArray[np.bool_] = pages.standing[positions] < (len(pages) if own is None else pages.standing[own])
+    return before
 
 
 def _ranks(scores: Floats, row: int, before: npt.NDArray[np.bool_]) -> npt.NDArray[np.int64]:

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import numpy as np
+import numpy.typing as npt
 
+from smart_demo.listing import Listing, Positions, Ranks, listed
 from smart_demo.types import Counted, Floats, Hit, Method, Parts, Reduce, SearchResult, TokenKind, Weights
 
 TIE = 6
@@ -38,13 +40,17 @@ def rank(parts: Parts, method: Method, top: int) -> SearchResult:
         scores, late_scores = weights.pooled * parts.pooled, known
     else:
         scores = weights.pooled * parts.pooled[positions] + weights.late * late_scores
-    keys = [(str(parts.pages[p].id), str(parts.pages[p].scope)) for p in positions]
-    rounded = (-scores.astype(np.float64)).round(TIE)
-    order = sorted(range(len(positions)), key=lambda row: (rounded[row], keys[row]))
+    pages = listed(parts.pages)
+    order = _order(pages, positions, (-scores.astype(np.float64)).round(TIE))
     hits = tuple(
         Hit(place, page, float(scores[row]), float(parts.pooled[positions[row]]), float(late_scores[row]))
         for place, row in enumerate(order[:top], start=1)
-        for page in (parts.pages[positions[row]],)
+        for page in (pages[positions[row]],)
     )
-    ranks = {parts.pages[positions[row]].key: place for place, row in enumerate(order, start=1)}
-    return SearchResult(method, hits, ranks, len(positions), len(parts.pages))
+    return SearchResult(method, hits, Ranks(pages, positions[order]), len(positions), len(pages))
+
+
+def _order(pages: Listing, positions: Positions, rising: npt.NDArray[np.float64]) -> Positions:
+    """(M,) rows of `positions` in the order of `rising`; those that tie stand in the order of their pages' ids."""
+    by_id = pages.by_id if len(positions) == len(pages) else np.argsort(pages.standing[positions])
+    return by_id[np.argsort(rising[by_id], kind="stable")]

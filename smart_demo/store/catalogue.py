@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import itertools
 import threading
+from bisect import bisect_left, insort
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 
+from smart_demo.listing import Listing
 from smart_demo.store.residency import Residency, moved
 from smart_demo.store.tokenfile import Body, Head
 from smart_demo.types import Floats, PageId, Scope, StoredPage
@@ -19,16 +22,39 @@ _VIEWS = 4
 
 @dataclass(eq=False)
 class View:
-    """What one set of scopes shows under one encoder at one generation."""
+    """What one set of scopes shows under one encoder, until a page of theirs comes or goes."""
 
-    generation: int
-    pages: tuple[StoredPage, ...]
+    moves: tuple[int, ...]
+    """The last one of each of its shelves."""
+    pages: Listing
     """By scope, document name, file and number."""
-    keys: frozenset[tuple[Scope, PageId]]
     pooled: Floats | None = None
     """(N, P), once somebody wanted it."""
     earlier: View | None = None
     """The last view of the same scopes that had its matrix: most rows of the next one are in it."""
+
+
+@dataclass(eq=False)
+class _Shelf:
+    """The pages of one scope under one encoder. They stay in order, so that nobody has to sort them at a search."""
+
+    pages: list[StoredPage] = field(default_factory=list)
+    move: int = 0
+    """Number of the last coming or going, no two of which have the same in one process; 0 before the first."""
+
+    def put(self, page: StoredPage, move: int) -> None:
+        if self.pages and _order(page) < _order(self.pages[-1]):
+            insort(self.pages, page, key=_order)
+        else:  # the usual case, and every one of a start
+            self.pages.append(page)
+        self.move = move
+
+    def take(self, page: StoredPage, move: int) -> None:
+        del self.pages[bisect_left(self.pages, _order(page), key=_order)]
+        self.move = move
+
+
+_EMPTY, _OFFERED = _Shelf(), -1
 
 
 @dataclass(eq=False)
@@ -49,7 +75,9 @@ class Catalogue:
         """
         self._heads: dict[Key, Head] = {}
         self._tallies: dict[Scope, _Tally] = {}
-        for head in heads:
+        self._shelves: dict[tuple[Scope, str], _Shelf] = {}
+        self._moves = itertools.count(1)
+        for head in sorted(heads, key=lambda head: _order(head.page)):
             self._put(head)
         self._proven: set[Key] = set()
         self._bodies: dict[Key, Body] = {}
@@ -91,6 +119,16 @@ class Catalogue:
                 self._proven.discard(key)
                 self._bodies.pop(key, None)
                 self._residency.drop([key])
+
+    def exchange(self, old: Head, new: Head) -> None:
+        """The file of a page says something else than was thought. Nothing happens if the page went meanwhile."""
+        with self._lock:
+            key = key_of(old.page)
+            if self._heads.get(key) is old and key_of(new.page) == key:
+                self._put(new)
+                self._generation += 1
+                self._proven.discard(key)
+                self._bodies.pop(key, None)
 
     def forget(self, scope: Scope) -> None:
         """Let go of everything that was made of a scope's pages; the pages themselves are dropped before."""
@@ -164,34 +202,60 @@ class Catalogue:
         """The pages of these scopes under one encoder; the same object until a page comes or goes."""
         wanted = (tuple(sorted(set(scopes), key=str)), encoder)
         with self._lock:
+            shelves = [self._shelves.get((scope, encoder), _EMPTY) for scope in wanted[0]]
+            moves = tuple(shelf.move for shelf in shelves)
             view = self._views.pop(wanted, None)
-            if view is None or view.generation != self._generation:
-                pages = [h.page for key, h in self._heads.items() if key[1] == encoder and key[0] in wanted[0]]
+            if view is None or view.moves != moves:
                 earlier = view if view is None or view.pooled is not None else view.earlier
-                keys = frozenset(page.key for page in pages)
-                view = View(self._generation, tuple(sorted(pages, key=_order)), keys, earlier=earlier)
+                view = View(moves, Listing(page for shelf in shelves for page in shelf.pages), earlier=earlier)
             self._views[wanted] = view  # at the end again: the one not wanted for longest goes first
             while len(self._views) > _VIEWS:
                 del self._views[next(iter(self._views))]
             return view
+
+    def known(self, view: View) -> list[tuple[Listing, Floats]]:
+        """Pages with their vectors, (N, P), of which some are in this view too: the earlier one's first."""
+        with self._lock:
+            views = [view.earlier, *self._views.values()]
+        found = [(one.pages, one.pooled) for one in views if one is not None and one.pooled is not None]
+        return [(pages, pooled) for pages, pooled in found if _alike(pages, view.pages)]
+
+    def offer(self, scope: Scope, encoder: str, pages: Sequence[StoredPage], pooled: Floats) -> None:
+        """Vectors (N, P) of pages of one scope that are known already."""
+        with self._lock:
+            self._views[((scope,), encoder)] = View((_OFFERED,), Listing(pages), pooled)
+
+    def shelves(self) -> dict[tuple[Scope, str], tuple[int, int]]:
+        """By scope and encoder: how many pages there are, and a number that changes whenever one comes or goes."""
+        with self._lock:
+            return {key: (len(shelf.pages), shelf.move) for key, shelf in self._shelves.items()}
+
+    def encoders(self, scope: Scope) -> dict[str, int]:
+        """How many pages a scope has under each encoder."""
+        with self._lock:
+            return {encoder: len(shelf.pages) for (one, encoder), shelf in self._shelves.items() if one == scope}
 
     def _put(self, head: Head) -> None:
         key = key_of(head.page)
         if known := self._heads.get(key):
             self._take_off(known.page)
         self._heads[key] = head
+        self._shelves.setdefault(key[:2], _Shelf()).put(head.page, next(self._moves))
         tally = self._tallies.setdefault(key[0], _Tally())
         tally.ids[head.page.id] += 1
         tally.bytes += head.page.bytes
 
     def _take_off(self, page: StoredPage) -> None:
-        tally = self._tallies[page.scope]
+        shelf, tally = self._shelves[page.scope, page.encoder], self._tallies[page.scope]
+        shelf.take(page, next(self._moves))
         tally.ids[page.id] -= 1
         tally.bytes -= page.bytes
         if not tally.ids[page.id]:
             del tally.ids[page.id]
         if not tally.ids:
             del self._tallies[page.scope]
+        if not shelf.pages:
+            del self._shelves[page.scope, page.encoder]
 
 
 def key_of(page: StoredPage) -> Key:
@@ -199,5 +263,10 @@ def key_of(page: StoredPage) -> Key:
     return (page.scope, page.encoder, page.id)
 
 
-def _order(page: StoredPage) -> tuple[str, str, PageId]:
-    return (str(page.scope), page.document, page.id)
+def _alike(some: Listing, others: Listing) -> bool:
+    """Whether both may share pages: a view has one encoder."""
+    return bool(some) and bool(others) and some[0].encoder == others[0].encoder
+
+
+def _order(page: StoredPage) -> tuple[str, str, int]:
+    return (page.document, page.id.file, page.id.number)

@@ -59,8 +59,9 @@ def check_space(folder: Path, size: int) -> None:
         )
 
 
-def write_new(path: Path, data: bytes) -> None:
-    """Make `path` with these bytes: a reader sees nothing or all of it, and once this returns it stays.
+def write_new(path: Path, *data: bytes | memoryview) -> None:
+    """Make `path` with these bytes, one after the other: a reader sees nothing or all of it, and once this returns it
+    stays.
 
     A failed write leaves nothing behind; a killed one leaves a `*.tmp` file, which the next start sweeps away.
     """
@@ -68,7 +69,7 @@ def write_new(path: Path, data: bytes) -> None:
     file = os.open(temporary, _CREATE, 0o600)
     try:
         try:
-            _write_all(file, data)
+            _write_all(file, *data)
         finally:
             os.close(file)
         os.replace(temporary, path)
@@ -212,10 +213,11 @@ def _cut(file: int, whole: int) -> bool:
     return True
 
 
-def _write_all(file: int, data: bytes) -> None:
-    rest = memoryview(data)
-    while rest:
-        rest = rest[os.write(file, rest) :]
+def _write_all(file: int, *data: bytes | memoryview) -> None:
+    for part in data:
+        rest = memoryview(part)
+        while rest:
+            rest = rest[os.write(file, rest) :]
     os.fsync(file)
 
 

@@ -20,11 +20,14 @@ from typing import Self
 import numpy as np
 
 from smart_demo.errors import LibraryError, StorageFull, TokenFileDamaged
+from smart_demo.listing import Listing
 from smart_demo.store import durable, judged, maps, sidecar
+from smart_demo.store.behind import Behind, Work
 from smart_demo.store.catalogue import Catalogue
 from smart_demo.store.index import PageIndex
+from smart_demo.store.kept import Snapshots
 from smart_demo.store.lock import FolderLock
-from smart_demo.store.mirror import Mirror
+from smart_demo.store.mirror import Awaited, Mirror
 from smart_demo.store.reading import Reader
 from smart_demo.store.sidecar import Scan, Sidecar
 from smart_demo.store.usage import Visitor, by_age, is_visitor
@@ -45,7 +48,7 @@ class LibraryReport:
     swept: int
     """Leftovers of killed writes that the opening removed."""
     index: str
-    """`ok`, `rebuilt: why` or `unhealthy: why`."""
+    """`ok`, `rebuilt: why` or `unhealthy: why`; `opening` and `catching up: how far` behind the page."""
 
 
 class Library:
@@ -56,7 +59,14 @@ class Library:
     """
 
     def __init__(
-        self, files: Sidecar, found: Scan, mirror: Mirror, lock: FolderLock, codec: str, resident: int
+        self,
+        files: Sidecar,
+        found: Scan,
+        mirror: Mirror,
+        lock: FolderLock,
+        codec: str,
+        resident: int,
+        snapshots: Snapshots | None = None,
     ) -> None:
         """Use `open`."""
         self._files = files
@@ -71,14 +81,27 @@ class Library:
         """Taken before `_writing`, where both are."""
         self._writing = threading.RLock()
         self._closing = self._closed = False
+        self._snapshots = snapshots or Snapshots(lock.folder)
+        self._snapshots.offer(self._catalogue)
+        self._behind: Behind | None = None
 
     @classmethod
     def open(
-        cls, data_dir: Path, index_dir: Path, codec: str = "int8", candidates: int = 100, resident: int = 2**28
+        cls,
+        data_dir: Path,
+        index_dir: Path,
+        codec: str = "int8",
+        candidates: int = 100,
+        resident: int = 2**28,
+        *,
+        behind: bool = False,
     ) -> Self:
         """Take the lock, sweep leftovers, list the pages, try Chroma in a canary and bring it into line.
 
         resident: bytes of token states that may stay in memory between searches.
+
+        With `behind` the library answers as soon as its pages are listed, heads of large scopes being taken from a
+        snapshot; everything about Chroma, and reading those heads, is done behind it once `begin` is called.
 
         LibraryBusy where another process is there; StorageFull or LibraryError where the folders cannot be used.
         """
@@ -89,13 +112,14 @@ class Library:
                 files = Sidecar(data_dir)
             # A lock on a mount that machines share may hold in one of them only: then another process may be writing.
             before = math.inf if alone else time.time() - YOUNG
-            found = files.scan(before)
+            snapshots = Snapshots(index_dir)
+            found = files.scan(before, snapshots.read) if behind else files.scan(before)
             found.swept += judged.sweep(data_dir, before)
-            with durable.storage_errors(f"use {index_dir}"):
-                mirror = Mirror(PageIndex.open(index_dir, candidates))
-            library = cls(files, found, mirror, lock, codec, resident)
-            mirror.reconcile(library._catalogue.all())
-            library.flush()
+            library = cls(files, found, Awaited(), lock, codec, resident, snapshots)
+            if behind:
+                library._behind = library._prepared(candidates, found.unread)
+            else:
+                library._open_index(candidates)
         except BaseException:
             lock.release()
             raise
@@ -163,6 +187,10 @@ class Library:
             freed = judged.expire(self._files.data_dir, visitor.scope, seen)
             return None if freed is None else freed + self._forget_pages(visitor.scope)
 
+    def keep_snapshots(self) -> None:
+        """Bring the snapshots of large scopes up to date. LibraryError or StorageFull where the disk refuses."""
+        self._snapshots.keep(self._catalogue, self._reader, self._changing)
+
     def compact(self) -> bool:
         """Build Chroma's folder anew where that frees what it keeps of deleted rows, or heals it. Whether it did.
 
@@ -191,9 +219,14 @@ class Library:
         mirror.reconcile(self._catalogue.all())
         mirror.flush(self._reader.vector, goes_on=lambda: not self._closing)
 
-    def pages(self, scopes: Sequence[Scope], encoder: str) -> tuple[StoredPage, ...]:
+    def pages(self, scopes: Sequence[Scope], encoder: str) -> Listing:
         """Pages of these scopes under one encoder, by scope, document name, file and number."""
         return self._catalogue.view(scopes, encoder).pages
+
+    def page(self, scope: Scope, encoder: str, page: PageId) -> StoredPage | None:
+        """One page's facts; None where it is not there."""
+        head = self._catalogue.get((scope, encoder, page))
+        return None if head is None else head.page
 
     def __contains__(self, page: StoredPage) -> bool:
         return page in self._catalogue
@@ -231,9 +264,9 @@ class Library:
 
     def other_encoders(self, scope: Scope, encoder: str) -> int:
         """How many pages of a scope are kept under other encoders, and so cannot be searched with this one."""
-        return sum(page.scope == scope and page.encoder != encoder for page in self._catalogue.all())
+        return sum(count for other, count in self._catalogue.encoders(scope).items() if other != encoder)
 
-    def pooled(self, scopes: Sequence[Scope], encoder: str) -> tuple[tuple[StoredPage, ...], Floats]:
+    def pooled(self, scopes: Sequence[Scope], encoder: str) -> tuple[Listing, Floats]:
         """`pages` and their pooled vectors (N, P), from the files. Kept until a page comes or goes; read-only."""
         return self._reader.matrix(scopes, encoder)
 
@@ -293,6 +326,8 @@ class Library:
     def close(self) -> None:
         """Finish the index and let other processes in. Closing twice is fine."""
         self._closing = True
+        if self._behind is not None:
+            self._behind.stop()
         with self._compacting, self._writing:
             if self._closed:
                 return
@@ -309,6 +344,40 @@ class Library:
     ) -> None:
         self.close()
 
+    def begin(self) -> None:
+        """Begin what was left to be done behind: call it once, when whoever waits for a page has it. Without it all
+        searches and writes are the same, and the next start finds that much more to do.
+        """
+        if self._behind is not None:
+            self._behind.start()
+
+    def _prepared(self, candidates: int, unread: Sequence[StoredPage]) -> Behind:
+        work = Work(
+            open_index=lambda goes_on: self._open_index(candidates, goes_on),
+            unread=unread,
+            confirm=self._reader.confirm,
+            keep_snapshots=self.keep_snapshots,
+        )
+        return Behind(work)
+
+    def _open_index(self, candidates: int, goes_on: Callable[[], bool] = lambda: True) -> None:
+        """Open Chroma and bring it into line, without keeping anybody waiting; then use it. LibraryError where its
+        folder cannot be used. Where it is not to go on, it stays half filled, and the next start goes on.
+        """
+        index_dir, awaited = self._lock.folder, self._mirror
+        with durable.storage_errors(f"use {index_dir}"):
+            fresh = Mirror(PageIndex.open(index_dir, candidates))
+        if isinstance(awaited, Awaited) and goes_on():
+            fresh.reconcile(self._catalogue.all())
+            awaited.filling = fresh
+            fresh.flush(self._reader.vector, goes_on)
+            with self._changing():
+                if goes_on():
+                    fresh.take_over(awaited)
+                    fresh, self._mirror = awaited, fresh
+                    self.flush()
+        fresh.close()
+
     @contextmanager
     def _changing(self) -> Iterator[None]:
         with self._writing:
@@ -320,6 +389,7 @@ class Library:
         """Delete everything of a scope but its judgements. Bytes freed."""
         freed = self._take_out([page for page in self._catalogue.all() if page.scope == scope])
         self._catalogue.forget(scope)
+        self._snapshots.forget(scope)
         self._damaged = [told for told in self._damaged if told[0] != scope]
         return freed + self._files.forget(scope)
 

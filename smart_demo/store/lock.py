@@ -15,6 +15,7 @@ class FolderLock:
 
     def __init__(self, folder: Path) -> None:
         """LibraryBusy at once where somebody else holds it, be it in this process."""
+        self.folder = folder
         self._files: list[int] = []
         with durable.storage_errors(f"use {folder}"):
             self._take(folder)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 from contextlib import suppress
 
@@ -23,6 +24,8 @@ class Mirror:
     def __init__(self, index: PageIndex) -> None:
         self._index = index
         self._pending: dict[Key, StoredPage] = {}
+        self._behind: Counter[tuple[Scope, str]] = Counter()
+        """Of each scope and encoder, how many are pending."""
 
     @property
     def state(self) -> str:
@@ -48,7 +51,9 @@ class Mirror:
 
     def expect(self, page: StoredPage) -> None:
         """A page was committed; Chroma learns of it at the next flush."""
-        self._pending[key_of(page)] = page
+        key = key_of(page)
+        self._behind[key[:2]] += key not in self._pending
+        self._pending[key] = page
 
     def flush(
         self, vector_of: Callable[[StoredPage], Floats | None], goes_on: Callable[[], bool] = lambda: True
@@ -69,7 +74,7 @@ class Mirror:
         """Pages are gone."""
         rows: dict[str, list[str]] = {}
         for page in pages:
-            self._pending.pop(key_of(page), None)
+            self._settle(page)
             rows.setdefault(page.encoder, []).append(row_id(page))
         with suppress(IndexUnhealthy):
             for encoder, ids in rows.items():
@@ -79,13 +84,24 @@ class Mirror:
         self, scopes: Sequence[Scope], encoder: str, vector: Floats, count: int, view: View
     ) -> list[tuple[Scope, PageId]] | None:
         """Keys of the `count` nearest pages of the view; None where Chroma does not know exactly these pages."""
-        if not view.keys.isdisjoint(page.key for page in list(self._pending.values()) if page.encoder == encoder):
+        if any(self._behind[scope, encoder] for scope in scopes):
             return None
         with suppress(IndexUnhealthy):
             found = self._index.nearest(encoder, scopes, vector, count)
-            if len(found) == count and view.keys.issuperset(found):
+            if len(found) == count and all(view.pages.position(key) is not None for key in found):
                 return found
         return None
+
+    def take_over(self, awaited: Awaited) -> None:
+        """What came and went while this one was filled."""
+        self.forget(awaited.gone.values())
+        for page in awaited.pending:
+            self.expect(page)
+
+    @property
+    def pending(self) -> list[StoredPage]:
+        """Pages that Chroma has yet to be told of."""
+        return list(self._pending.values())
 
     def is_wasteful(self, pages: int) -> bool:
         """Whether Chroma's folder is worth building anew, where the library has so many pages."""
@@ -117,4 +133,50 @@ class Mirror:
         if known:
             self._index.upsert(encoder, [page for page, _ in known], np.stack([vector for _, vector in known]))
         for page in pages:
-            self._pending.pop(key_of(page), None)
+            self._settle(page)
+
+    def _settle(self, page: StoredPage) -> None:
+        key = key_of(page)
+        if self._pending.pop(key, None) is not None:
+            self._behind[key[:2]] -= 1
+
+
+class Awaited(Mirror):
+    """In the place of the mirror while Chroma is opened and filled: remembers what comes and goes, answers nothing."""
+
+    def __init__(self) -> None:
+        super().__init__(_NotYet())  # type: ignore[arg-type]
+        self.filling: Mirror | None = None
+        """The one that will take its place."""
+        self.gone: dict[Key, StoredPage] = {}
+
+    @property
+    def state(self) -> str:
+        return f"catching up: {len(self.filling.pending):,} pages to go" if self.filling else "opening"
+
+    def forget(self, pages: Iterable[StoredPage]) -> None:
+        for page in pages:
+            self._settle(page)
+            self.gone[key_of(page)] = page
+
+    def flush(
+        self, vector_of: Callable[[StoredPage], Floats | None], goes_on: Callable[[], bool] = lambda: True
+    ) -> None:
+        pass
+
+    def nearest(
+        self, scopes: Sequence[Scope], encoder: str, vector: Floats, count: int, view: View
+    ) -> list[tuple[Scope, PageId]] | None:
+        return None
+
+    def is_wasteful(self, pages: int) -> bool:
+        return False
+
+
+class _NotYet:
+    """No index."""
+
+    trouble = "it is not open yet"
+
+    def close(self) -> None:
+        """There is nothing to let go of."""

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
+from dataclasses import replace
 
 import numpy as np
 
 from smart_demo.errors import LibraryError, TokenFileDamaged
+from smart_demo.listing import Listing
 from smart_demo.store import durable
 from smart_demo.store.catalogue import Catalogue, View, key_of
 from smart_demo.store.sidecar import Sidecar
@@ -79,7 +81,19 @@ class Reader:
         except LibraryError:
             return None
 
-    def matrix(self, scopes: Sequence[Scope], encoder: str) -> tuple[tuple[StoredPage, ...], Floats]:
+    def confirm(self, page: StoredPage) -> None:
+        """Read the head of a page that was taken from a snapshot; where the file says something else, believe it."""
+        known = self._catalogue.get((page.scope, page.encoder, page.id))
+        if known is None or known.page is not page:
+            return
+        with suppress(LibraryError), self._reading(page):
+            found, _ = self._files.head(page)
+            pictured = page.bytes - known.size
+            found = replace(found, page=replace(found.page, bytes=found.size + pictured))
+            if found != known:
+                self._catalogue.exchange(known, found)
+
+    def matrix(self, scopes: Sequence[Scope], encoder: str) -> tuple[Listing, Floats]:
         """Pages of these scopes and their pooled vectors (N, P). Kept until a page comes or goes; read-only."""
         with self._stacking:
             view = self._catalogue.view(scopes, encoder)
@@ -114,21 +128,40 @@ class Reader:
 
     def _stack(self, view: View) -> Floats | None:
         """(N, P) pooled vectors, or None if a page went away meanwhile: the caller looks again."""
-        known = {}
-        if view.earlier is not None and view.earlier.pooled is not None:
-            known = dict(zip(view.earlier.pages, view.earlier.pooled, strict=True))
-        vectors = []
-        for page in view.pages:
+        sources = self._catalogue.known(view)
+        for pages, pooled in sources:
+            if pages == view.pages:
+                return pooled
+        matrix, missing = _gathered(view.pages, sources)
+        for position in missing:
+            page = view.pages[position]
             try:
                 with self._reading(page):
-                    vectors.append(known[page] if page in known else self._files.pooled(page))
+                    vector = self._files.pooled(page)
             except LibraryError:
                 if page in self._catalogue:
                     raise  # its file cannot be read at all: looking again would not end
                 return None
-        matrix = np.stack(vectors) if vectors else np.zeros((0, 0), np.float32)
+            if not matrix.shape[1]:
+                matrix = np.empty((len(view.pages), len(vector)), np.float32)
+            matrix[position] = vector
         matrix.flags.writeable = False
         return matrix
+
+
+def _gathered(pages: Listing, sources: Sequence[tuple[Listing, Floats]]) -> tuple[Floats, list[int]]:
+    """(N, P) vectors of pages as far as the sources know them, and the positions of the others. Pages are told apart
+    by identity, since one that was exchanged is another object, and a hundred thousand comparisons would take a second.
+    """
+    matrix = np.empty((len(pages), max((pooled.shape[1] for _, pooled in sources), default=0)), np.float32)
+    missing = {id(page): position for position, page in enumerate(pages)}
+    for some, pooled in sources:
+        if len(missing) and len(some):
+            rows = [(row, position) for row, page in enumerate(some) if (position := missing.pop(id(page), -1)) >= 0]
+            if rows:
+                taken, given = np.array(rows).T
+                matrix[given] = pooled[taken]
+    return matrix, sorted(missing.values())
 
 
 def _gone(page: StoredPage) -> LibraryError:

@@ -13,8 +13,9 @@ from __future__ import annotations
 
 import math
 import os
+import stat
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -23,6 +24,7 @@ import numpy as np
 
 from smart_demo.errors import LibraryError, TokenFileDamaged
 from smart_demo.store import codecs, durable, pictures, tokenfile, trees
+from smart_demo.store.snapshot import Snapshot
 from smart_demo.store.tokenfile import Body, Head
 from smart_demo.types import Floats, Page, PageEncoding, Scope, StoredPage
 
@@ -49,6 +51,12 @@ class Scan:
     """A sentence for each token file that was set aside or could not be read."""
     swept: int = 0
     """Leftovers of killed writes that were removed."""
+    unread: list[StoredPage] = field(default_factory=list)
+    """Pages whose heads were taken from a snapshot."""
+
+
+Snapshots = Callable[[Scope, str], Snapshot | None]
+"""What is remembered of a scope under an encoder."""
 
 
 def prepare(scope: Scope, page: Page, encoding: PageEncoding, codec: str, seconds: float = 0.0) -> Prepared:
@@ -145,6 +153,10 @@ class Sidecar:
                     found.append(Scope(path.name))
         return found
 
+    def head(self, page: StoredPage) -> tuple[Head, Floats]:
+        """What a page's token file says, without its pictures, and its pooled vector (P,). Errors as `pooled`."""
+        return tokenfile.read_head(self.path(page))
+
     def pooled(self, page: StoredPage) -> Floats:
         """(P,) pooled vector, proven. TokenFileDamaged, or FileNotFoundError once the page was removed."""
         return tokenfile.read_head(self.path(page))[1]
@@ -161,16 +173,19 @@ class Sidecar:
         """The page's thumbnail as WebP, proven. TokenFileDamaged, or FileNotFoundError once the page was removed."""
         return self._proven(head, THUMBNAIL)
 
-    def scan(self, before: float = math.inf) -> Scan:
+    def scan(self, before: float = math.inf, snapshots: Snapshots = lambda *_: None) -> Scan:
         """Read every token file's head, set damaged ones aside, sweep what killed writes left.
 
         before: in seconds of the epoch. What was written later, or is a folder, may be another process's work at hand
-        and is left where it is.
+        and is left where it is. A head that a snapshot knows is not read, where name, sizes and time of its files are
+        those of the snapshot.
         """
         found = Scan()
         with durable.storage_errors("read the library"):
-            for folder in sorted(_subfolders(self._tokens, depth=3)):
-                self._scan_folder(folder, found, before)
+            for encoder in sorted(_subfolders(self._tokens, depth=2)):
+                snapshot = _snapshot_of(encoder, snapshots)
+                for folder in sorted(_subfolders(encoder, depth=1)):
+                    self._scan_folder(folder, found, before, snapshot)
             if before < math.inf:
                 return found
             for depth in (2, 1):  # killed between making a folder and its first page
@@ -193,7 +208,7 @@ class Sidecar:
             tokenfile.damaged(path, "has an altered picture beside it")
         return data
 
-    def _scan_folder(self, folder: Path, found: Scan, before: float) -> None:
+    def _scan_folder(self, folder: Path, found: Scan, before: float, snapshot: Snapshot | None) -> None:
         entries = {entry.name: entry.stat(follow_symlinks=False) for entry in os.scandir(folder)}
         sizes = {name: facts.st_size for name, facts in entries.items()}
         for name in sorted(entries):
@@ -201,7 +216,8 @@ class Sidecar:
             stem = name.partition(".")[0]
             if name == stem + TOKENS:
                 pictured = sizes.get(stem + PICTURE, 0) + sizes.get(stem + THUMBNAIL, 0)
-                self._scan_file(path, pictured, found, old=old)
+                if snapshot is None or not _remembered(folder, stem, entries[name], pictured, snapshot, found):
+                    self._scan_file(path, pictured, found, old=old)
             elif old and (
                 name.endswith(durable.TEMPORARY)
                 or (name in {stem + PICTURE, stem + THUMBNAIL} and stem + TOKENS not in sizes)
@@ -238,6 +254,24 @@ class Sidecar:
             while folder != self._tokens:
                 folder.rmdir()
                 folder = folder.parent
+
+
+def _snapshot_of(folder: Path, snapshots: Snapshots) -> Snapshot | None:
+    """Of the scope and the encoder that a folder belongs to; None for somebody's own folder."""
+    try:
+        return snapshots(Scope(folder.parent.name), folder.name)
+    except ValueError:
+        return None
+
+
+def _remembered(folder: Path, stem: str, facts: os.stat_result, pictured: int, snapshot: Snapshot, found: Scan) -> bool:
+    """Whether the head of a token file is in the snapshot, and added to what was found."""
+    plain = stat.S_ISREG(facts.st_mode) and folder.name == stem[:2]
+    head = snapshot.head(stem, facts.st_size, facts.st_mtime_ns, pictured) if plain else None
+    if head is not None:
+        found.heads.append(head)
+        found.unread.append(head.page)
+    return head is not None
 
 
 def _subfolders(folder: Path, depth: int) -> Iterator[Path]:

@@ -88,6 +88,13 @@ class Head:
     rest: str
     pictures: tuple[str, ...]
     """Digests of the picture and the thumbnail; none in files of earlier versions."""
+    changed: int
+    """When the file was changed, in nanoseconds, as the system said while it was read."""
+
+    @property
+    def size(self) -> int:
+        """Bytes of the token file."""
+        return self.start + self.layout.size
 
 
 class Body(NamedTuple):
@@ -165,7 +172,8 @@ def read_head(path: Path) -> tuple[Head, Floats]:
         pooled = os.pread(file, 4 * layout.pooled, start)
         if digest(pooled) != facts["pooled_digest"]:
             damaged(path, "has an altered pooled vector")
-    return _head(path, facts, layout, size), np.frombuffer(pooled, np.float32)
+        changed = os.fstat(file).st_mtime_ns
+    return _head(path, facts, layout, start, changed), np.frombuffer(pooled, np.float32)
 
 
 def read_body(path: Path, head: Head, *, proven: bool) -> Body:
@@ -208,7 +216,7 @@ def _parse(path: Path, header: bytes) -> tuple[dict[str, str], Layout]:
     return facts, layout
 
 
-def _head(path: Path, facts: dict[str, str], layout: Layout, size: int) -> Head:
+def _head(path: Path, facts: dict[str, str], layout: Layout, start: int, changed: int) -> Head:
     try:
         page = StoredPage(
             scope=Scope(facts["scope"]),
@@ -219,12 +227,13 @@ def _head(path: Path, facts: dict[str, str], layout: Layout, size: int) -> Head:
             width=int(facts["width"]),
             height=int(facts["height"]),
             tokens=layout.tokens,
-            bytes=size,
+            bytes=start + layout.size,
             codec=facts["codec"],
             added=float(facts["added"]),
             seconds=float(facts.get("seconds", "0")),
         )
-        return Head(page, layout, size - layout.size, facts["rest_digest"], tuple(facts.get("pictures", "").split()))
+        pictures = tuple(facts.get("pictures", "").split())
+        return Head(page, layout, start, facts["rest_digest"], pictures, changed)
     except (KeyError, TypeError, ValueError):
         damaged(path, "is of an unknown form")
 

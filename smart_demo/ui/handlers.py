@@ -162,7 +162,9 @@ class Handlers:
             return results.empty(f"{name} is still loading", "Your documents are searched as soon as it is there.")
         methods = (POOLED, LATE, Method(SMART.name, SMART.label, wanted.weights))
         found = self.engine.search(self.query(wanted), scopes, methods, wanted.top)
-        answer = results.results(found, self.thumbnail, address(wanted), explaining.asking(wanted))
+        answer = results.results(
+            found, self.thumbnail, address(wanted), explaining.asking(wanted), self.engine.checked(found, scopes)
+        )
         return presenting.story(told(found)) + answer
 
     def query(self, wanted: Asked) -> Query:
@@ -251,7 +253,7 @@ class Handlers:
             pages = self.engine.library.pages([own], self.engine.backbone(own).encoder.fingerprint)
         except SmartError:  # no model, no shelf
             return (0, 0.0)
-        return len(pages), max((page.added for page in pages), default=0.0)
+        return len(pages), pages.newest
 
     def stored(self, scope: Scope, page: PageId) -> StoredPage:
         """A page that may be shown to whoever asks, by the scope's name in browsers. LibraryError for any other."""

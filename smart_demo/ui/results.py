@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from smart_demo.recall import Checked
 from smart_demo.samples import Samples
 from smart_demo.types import Counted, Found, Reduce, TokenKind, Weights
 from smart_demo.ui.badges import Side
@@ -19,9 +20,9 @@ _WORDLESS = "The question has no words of its own, so all of its tokens count."
 _STAGES = {"encode": "query encoded", "candidates": "pages found", "score": "scored", "rank": "ranked"}
 
 
-def results(found: Found, thumbnail: Thumbnail, link: str = "", asked: str = "") -> str:
+def results(found: Found, thumbnail: Thumbnail, link: str = "", asked: str = "", checked: Checked | None = None) -> str:
     """Verdict and both columns of a search by POOLED, LATE and SMART. `link` is an address that asks the same,
-    `asked` what the viewer gives back to have it explained.
+    `asked` what the viewer gives back to have it explained, `checked` what a full scan said of the candidates.
     """
     shown = columns(found)
     if not shown.left and not shown.right:
@@ -29,7 +30,7 @@ def results(found: Found, thumbnail: Thumbnail, link: str = "", asked: str = "")
     return (
         f'<section class="answer" data-query="{found.query.key}" data-link="{esc(link)}" data-asked="{esc(asked)}" '
         'aria-label="Results">'
-        f"{_verdict(shown)}{''.join(map(_notice, notices(shown)))}"
+        f"{_verdict(shown, checked)}{''.join(map(_notice, notices(shown)))}"
         f'<div class="columns">{_head(Side.POOLED, "Pooled only", "one vector per page")}'
         f'<span class="gutter-head" aria-hidden="true"></span>'
         f"{_head(Side.SMART, 'SMART', formula(shown.weights))}"
@@ -84,12 +85,14 @@ def _outline(title: str, said: str, bar: str) -> str:
     )
 
 
-def _verdict(shown: Columns) -> str:
+def _verdict(shown: Columns, checked: Checked | None) -> str:
     found = shown.found
     right = found.results["smart"]
     stages = [f"{said} {milliseconds(found.milliseconds[s])}" for s, said in _STAGES.items() if s in found.milliseconds]
     total = sum(found.milliseconds.values())
     ranked = f"ranked {right.candidates:,} of {count(right.pages, 'page')}"
+    if checked is not None:
+        ranked += f"; a full scan agreed on {checked.agreed:,} of {checked.queries:,} checked queries"
     return (
         '<div class="verdict" role="status">'
         f"<h2>{esc(shown.comparison.verdict)}</h2>"

@@ -1,0 +1,328 @@
+"""Snapshots: whatever they say, the library shows the pages whose files are there, and says what the files say."""
+
+import os
+import shutil
+import threading
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from smart_demo.errors import LibraryError
+from smart_demo.store import durable, kept, snapshot
+from smart_demo.store.behind import Behind, Work
+from smart_demo.store.kept import Snapshots
+from smart_demo.store.library import Library
+from smart_demo.store.lock import FolderLock
+from smart_demo.store.sidecar import Sidecar
+from smart_demo.types import LOCAL, SAMPLES
+from tests.keeping_cases import NoIndex, bytes_under, holding, visitor
+from tests.store_cases import ENCODER, OTHER_ENCODER, made, page_id, put
+
+ME = visitor(1)
+FILES = (1, 2, 3, 4)
+
+
+@pytest.fixture(autouse=True)
+def every_scope_is_large(monkeypatch):
+    monkeypatch.setattr(snapshot, "WORTHWHILE", 1)
+
+
+def opened(folder: Path) -> Library:
+    """As a start behind the page leaves it before its thread has done anything, and without Chroma."""
+    snapshots, files = Snapshots(folder / "index"), Sidecar(folder / "data")
+    lock = FolderLock(folder / "index")
+    found = files.scan(snapshots=snapshots.read)
+    library = Library(files, found, NoIndex(), lock, "int8", 2**26, snapshots)
+    library.unread = found.unread
+    return library
+
+
+def keep(library: Library) -> None:
+    library._snapshots.keep(library._catalogue, library._reader, library._changing)
+
+
+def snapshots_of(folder: Path) -> list[str]:
+    return sorted(path.name for path in (folder / "index" / "snapshots").glob("*"))
+
+
+def truth(folder: Path):
+    """What a library says that reads every file."""
+    heads = Sidecar(folder / "data").scan().heads
+    return {(head.page.scope, head.page.encoder, head.page.id): head for head in heads}
+
+
+def assert_true(folder: Path) -> int:
+    """A start from the snapshots says what the files say, of every page and vector; how many heads it did not read."""
+    expected = truth(folder)
+    with opened(folder) as library:
+        assert {(p.scope, p.encoder, p.id) for p in library._catalogue.all()} == set(expected)
+        assert all(library._catalogue.get(key) == head for key, head in expected.items())
+        for scope in {key[0] for key in expected}:
+            for encoder in (ENCODER, OTHER_ENCODER):
+                pages, pooled = library.pooled([scope], encoder)
+                for page, vector in zip(pages, pooled, strict=True):
+                    assert np.array_equal(vector, made(int(page.id.file, 16), page.number, encoder)[1].pooled)
+        return len(library.unread)
+
+
+@pytest.fixture
+def filled(tmp_path):
+    with opened(tmp_path) as library:
+        put(library, *FILES)
+        put(library, 5, scope=SAMPLES)
+        put(library, 1, encoder=OTHER_ENCODER)
+        keep(library)
+    return tmp_path
+
+
+def test_a_start_reads_no_head_that_a_snapshot_knows(filled, monkeypatch):
+    assert snapshots_of(filled) == [f"local.{ENCODER}", f"local.{OTHER_ENCODER}", f"samples.{ENCODER}"]
+    assert assert_true(filled) == 6
+    monkeypatch.setattr("smart_demo.store.tokenfile.read_head", lambda path: pytest.fail(f"{path} was read"))
+    with opened(filled) as library:
+        assert len(library.pages([LOCAL], ENCODER)) == 4
+        pages, pooled = library.pooled([LOCAL], ENCODER)
+        assert not pooled.flags.owndata  # mapped, not copied
+        assert np.array_equal(pooled, [made(int(page.id.file, 16))[1].pooled for page in pages])
+        both, joined = library.pooled([LOCAL, SAMPLES], ENCODER)
+        assert np.array_equal(joined, [made(int(page.id.file, 16))[1].pooled for page in both])
+
+
+def test_a_snapshot_is_written_again_only_after_a_change(filled, monkeypatch):
+    written = []
+    real = snapshot.write
+    monkeypatch.setattr(kept.snapshot, "write", lambda *given: (written.append(given[1:3]), real(*given)))
+    with opened(filled) as library:
+        keep(library)
+        assert written == []
+        put(library, 9)
+        keep(library)
+        keep(library)
+        assert written == [(LOCAL, ENCODER)]
+    assert assert_true(filled) == 7
+
+
+steps = st.lists(
+    st.one_of(
+        st.tuples(st.just("add"), st.sampled_from((1, 2, 3, 6)), st.sampled_from((LOCAL, ME))),
+        st.tuples(st.just("remove"), st.sampled_from((1, 2, 3, 6)), st.sampled_from((LOCAL, ME))),
+        st.tuples(st.sampled_from(("forget", "keep", "restart", "lose", "touch", "exchange")), st.just(1), st.just(ME)),
+    ),
+    max_size=12,
+)
+
+
+def take(library: Library, folder: Path, step: str, file: int, scope) -> None:
+    if step == "add":
+        put(library, file, scope=scope, numbers=(1, 2))
+    elif step == "remove":
+        library.remove(scope, page_id(file).file)
+    elif step == "forget":
+        library.forget(ME)
+        assert not any(name.startswith(str(ME)) for name in snapshots_of(folder))
+    elif step == "keep":
+        keep(library)
+    else:
+        files = sorted((folder / "data" / "tokens").rglob("*.safetensors"))
+        for path in files[:1]:  # behind the back of the library, which is closed
+            if step == "lose":
+                path.unlink()
+            elif step == "touch":
+                os.utime(path, (1, 1))
+            elif step == "exchange":
+                path.with_suffix(".thumb.webp").write_bytes(b"other")
+
+
+@given(steps)
+@settings(max_examples=40, deadline=None)
+def test_whatever_happened_since_it_was_written_the_folders_are_believed(tmp_path_factory, taken):
+    """Restarts come without a close, as after a kill, and files are lost and altered between them."""
+    folder = tmp_path_factory.mktemp("stale")
+    library = opened(folder)
+    for step, file, scope in taken:
+        if step in {"restart", "lose", "touch", "exchange"}:
+            library._lock.release()  # nothing else: killed
+            take(library, folder, step, file, scope)
+            assert_true(folder)
+            library = opened(folder)
+        else:
+            take(library, folder, step, file, scope)
+    library._lock.release()
+    assert_true(folder)
+    shutil.rmtree(folder)
+
+
+@pytest.mark.parametrize("at", [0, 10, 63, 64, 70, 75, 300, -300, -1])
+@pytest.mark.parametrize("harm", ["flip", "cut", "zero"])
+def test_a_damaged_snapshot_is_none(filled, at, harm):
+    path = filled / "index" / "snapshots" / f"local.{ENCODER}"
+    whole = bytearray(path.read_bytes())
+    if harm == "flip":
+        whole[at] ^= 1
+    elif harm == "cut":
+        del whole[at:]
+    else:
+        whole[at:] = bytes(len(whole[at:]))
+    path.write_bytes(whole)
+    assert_true(filled)
+    with opened(filled) as library:
+        keep(library)
+    assert assert_true(filled) == 6
+
+
+def test_a_snapshot_of_another_scope_or_a_link_is_none(filled):
+    folder = filled / "index" / "snapshots"
+    shutil.copy(folder / f"samples.{ENCODER}", folder / f"local.{ENCODER}")
+    assert assert_true(filled) == 2
+    (folder / f"samples.{ENCODER}").rename(filled / "elsewhere")
+    (folder / f"samples.{ENCODER}").symlink_to(filled / "elsewhere")
+    assert assert_true(filled) == 1
+
+
+def test_a_kill_while_it_is_written_leaves_the_old_one_and_the_next_look_sweeps(filled, monkeypatch):
+    with opened(filled) as library:
+        put(library, 9)
+        monkeypatch.setattr(os, "replace", lambda *_: os._exit(9))
+        child = os.fork()
+        if child == 0:
+            keep(library)
+            os._exit(0)
+        assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 9
+        monkeypatch.undo()
+        monkeypatch.setattr(snapshot, "WORTHWHILE", 1)
+    assert any(name.endswith(durable.TEMPORARY) for name in snapshots_of(filled))
+    assert assert_true(filled) == 6
+    with opened(filled) as library:
+        keep(library)
+    assert not any(name.endswith(durable.TEMPORARY) for name in snapshots_of(filled))
+    assert assert_true(filled) == 7
+
+
+def test_a_full_disk_keeps_no_snapshot_and_nothing_is_lost(filled, monkeypatch):
+    with opened(filled) as library:
+        put(library, 9)
+        monkeypatch.setattr(durable, "RESERVE", 2**62)
+        with pytest.raises(LibraryError):
+            keep(library)
+        assert len(library.pages([LOCAL], ENCODER)) == 5
+    assert assert_true(filled) == 6
+
+
+def test_who_is_forgotten_is_in_no_snapshot(tmp_path):
+    with opened(tmp_path) as library:
+        put(library, 1)
+        (page, _) = put(library, 7, scope=ME, numbers=(1, 2))
+        keep(library)
+        needles = [made(7)[1].pooled.tobytes(), str(ME).encode(), page.id.file.encode(), b"document 7"]
+        assert holding(tmp_path / "index", *needles)
+        before = bytes_under(tmp_path / "index")
+        library.forget(ME)
+        assert holding(tmp_path / "index", *needles) == []
+        assert bytes_under(tmp_path / "index") < before
+        keep(library)
+        assert holding(tmp_path / "index", *needles) == []
+
+
+def test_who_is_forgotten_while_a_snapshot_is_written_is_not_in_it(tmp_path, monkeypatch):
+    real = snapshot.write
+    with opened(tmp_path) as library:
+        put(library, 7, scope=ME)
+
+        def writing(*given):
+            library.forget(ME)
+            real(*given)
+
+        monkeypatch.setattr(kept.snapshot, "write", writing)
+        keep(library)
+        assert holding(tmp_path / "index", made(7)[1].pooled.tobytes(), str(ME).encode()) == []
+
+
+def test_a_document_that_was_removed_is_gone_from_it_at_the_next_look(filled):
+    needle = made(2)[1].pooled.tobytes()
+    with opened(filled) as library:
+        library.remove(LOCAL, page_id(2).file)
+        keep(library)
+        assert holding(filled / "index", needle) == []
+        for file in (1, 3, 4):
+            library.remove(LOCAL, page_id(file).file)
+        keep(library)
+    assert snapshots_of(filled) == [f"samples.{ENCODER}"]
+
+
+def test_a_head_that_the_file_no_longer_has_is_found_behind_the_page(filled):
+    """The folder shows no difference: bytes were flipped under the same name, size and time."""
+    with opened(filled) as library:
+        first, second, *_ = library.pages([LOCAL], ENCODER)
+        paths = [library._files.path(page) for page in (first, second)]
+    for path, byte in ((paths[0], 300), (paths[1], None)):
+        facts = path.stat()
+        data = bytearray(path.read_bytes())
+        if byte is None:
+            path.unlink()
+        else:
+            data[byte] ^= 1
+            path.write_bytes(data)
+            os.utime(path, ns=(facts.st_atime_ns, facts.st_mtime_ns))
+    with opened(filled) as library:
+        assert [page.document for page in library.unread if page.scope == LOCAL and page.encoder == ENCODER] == [
+            "document 1.pdf",
+            "document 3.pdf",
+            "document 4.pdf",
+        ]
+        for page in library.unread:
+            library._reader.confirm(page)
+        assert [page.document for page in library.pages([LOCAL], ENCODER)] == ["document 3.pdf", "document 4.pdf"]
+        assert "document 1.pdf" in library.report.damaged[0]
+
+
+def test_a_file_that_was_exchanged_meanwhile_is_believed(filled):
+    with opened(filled) as library:
+        (page,) = [page for page in library.unread if page.scope == SAMPLES]
+        os.utime(library._files.path(page), (5, 5))
+        generation = library.generation
+        library._reader.confirm(page)
+        assert library.generation > generation
+        (now,) = library.pages([SAMPLES], ENCODER)
+        assert now == page  # the same facts, of the file as it is now
+        assert library._catalogue.get((SAMPLES, ENCODER, page.id)).changed == 5 * 10**9
+        assert np.array_equal(library.pooled([SAMPLES], ENCODER)[1][0], made(5)[1].pooled)
+    assert_true(filled)
+
+
+def test_what_is_done_behind_ends_when_it_is_told_and_trouble_ends_nothing():
+    done, going = [], threading.Event()
+
+    def trouble():
+        done.append("snapshots")
+        raise LibraryError("The disk is full.")
+
+    def index(goes_on):
+        done.append("index")
+        going.set()
+        while goes_on():
+            pass
+
+    behind = Behind(Work(index, ["a page"], done.append, trouble))
+    behind.start()
+    assert going.wait(30)
+    behind.stop()
+    assert done == ["snapshots", "index"]
+
+
+def test_a_library_that_is_opened_behind_the_page_answers_at_once_and_catches_up(tmp_path):
+    with opened(tmp_path) as library:
+        put(library, *FILES)
+    with Library.open(tmp_path / "data", tmp_path / "index", behind=True) as library:
+        library.begin()
+        assert len(library.nearest([LOCAL], ENCODER, made(1)[1].pooled, 9)) == 4
+        put(library, 8)
+        library.remove(LOCAL, page_id(2).file)
+        library._behind._work.keep_snapshots()
+        while library.report.index != "ok":
+            assert library.report.index.startswith(("opening", "catching up"))
+        assert library._mirror._index.ids(ENCODER) == {f"local/{page_id(file)}" for file in (1, 3, 4, 8)}
+        assert library.nearest([LOCAL], ENCODER, made(1)[1].pooled, 1) == [(LOCAL, page_id(1))]
+    assert assert_true(tmp_path) == 4
