@@ -14,7 +14,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from smart_demo.scoring import cosines, device, kernel, maxima, products, token_maxima, winners
+from smart_demo.scoring import cores, cosines, device, kernel, maxima, products, token_maxima, winners
 from smart_demo.scoring.products import Choice, Product, choose, decide
 from smart_demo.scoring.quantised import error_bound, quantise
 from smart_demo.store import codecs
@@ -205,7 +205,7 @@ def test_what_is_looked_at_is_what_was_scored(seed, codec, tokens):
 
 
 def test_the_fastest_exact_product_is_taken_and_says_why():
-    took = {Product.QUERY_FIRST: 1.0, Product.CODES_FIRST: 2.0, Product.FLOAT32: 3.1}
+    took = {Product.PACKED: 9.0, Product.QUERY_FIRST: 1.0, Product.CODES_FIRST: 2.0, Product.FLOAT32: 3.1}
     every = set(Product)
     assert decide(took, every) == Choice(
         Product.QUERY_FIRST, "int8 products, query times codes (exact here, 3.1 x faster than float32)"
@@ -225,10 +225,28 @@ def test_a_product_that_saturates_is_found_out(monkeypatch):
         return pairs.sum(1).int() - 128 * codes.int().sum(0).int()
 
     monkeypatch.setattr(torch, "_int_mm", saturating)
+    monkeypatch.setattr(products, "_by_packed", lambda query: lambda codes: saturating(query, codes.t()).t().float())
     monkeypatch.setattr(products, "SAMPLE", 64)
     assert choose(16) == Choice(
         Product.FLOAT32, "float32 products of the 8-bit codes (int8 products are not exact here)"
     )
+
+
+def test_a_torch_without_the_packed_product_does_without(monkeypatch):
+    monkeypatch.setattr(torch.ops, "onednn", SimpleNamespace())
+    monkeypatch.setattr(products, "SAMPLE", 64)
+    assert choose(16).product is not Product.PACKED
+
+
+def test_products_of_a_search_are_spread_over_cores_and_take_them_from_nobody():
+    """Each thread multiplies alone; whatever else uses torch keeps its number of threads."""
+    before = torch.get_num_threads()
+    found = cores.spread(lambda _: (threading.get_ident(), torch.get_num_threads()), range(50))
+    assert {count for _, count in found} == {1}
+    assert threading.get_ident() not in dict(found)
+    assert torch.get_num_threads() == before
+    with pytest.raises(ZeroDivisionError):
+        cores.spread(lambda n: 1 / n, [1, 0])
 
 
 def test_a_width_is_measured_once_whoever_asks(monkeypatch):

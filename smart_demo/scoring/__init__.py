@@ -7,6 +7,7 @@
     gathering   `parts`: all the reading and multiplying of one query, once
     kernel      the best cosine of each query token on each page, from the codes as they are stored
     quantised   a query in 8 bits, for pages that are stored in 8 bits
+    cores       a thread for each core, which multiply side by side
     products    how stored codes are multiplied here: measured once, with the reason in words
     device      the same on a GPU, where the states stay within a budget
     ranking     `rank`: the same parts into any method's ranking

@@ -8,13 +8,13 @@ where they lie; the product's maxima are taken while it is in the cache.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 
-from smart_demo.scoring import device, products
+from smart_demo.scoring import cores, device, products
 from smart_demo.scoring.products import Product
 from smart_demo.scoring.quantised import quantise
 from smart_demo.types import Codes, Floats, TokenCodes
@@ -22,8 +22,8 @@ from smart_demo.types import Codes, Floats, TokenCodes
 if TYPE_CHECKING:
     from torch import Tensor
 
-TOKENS = 32_768
-"""In one product, whole pages together: its result of some MB stays in the cache until its maxima are taken."""
+TOKENS = 8_192
+"""In one product, whole pages together: its result of a MB stays in the cache until its maxima are taken."""
 CONVERTED = 2_048
 """Tokens converted to float32 at a time, where codes have to be: they are still in the cache when they are read."""
 SMALL = 2**20
@@ -108,10 +108,10 @@ def _best(query: Query, pages: Sequence[TokenCodes]) -> Floats:
     total = sum(page.codes.nbytes for page in pages)
     if total > device.WORTH and (states := device.of_this_machine()):
         return states.best(query.astype(np.float32), pages)
-    best = np.empty((len(pages), len(query)), dtype=np.float32)
-    for run in _runs(pages):
-        best[run.first : run.first + len(run.starts)] = _of_run(query, run, by_torch=total > SMALL)
-    return best
+    runs = list(_runs(pages))
+    if total <= SMALL:
+        return np.concatenate([_by_numpy(query, run) for run in runs])
+    return np.concatenate(cores.spread(_by_torch(query), runs))
 
 
 def _runs(pages: Sequence[TokenCodes]) -> Iterator[_Run]:
@@ -145,28 +145,36 @@ def _place(codes: Codes) -> int | None:
     return None if within else row
 
 
-def _of_run(query: Query, run: _Run, *, by_torch: bool) -> Floats:
+def _by_numpy(query: Query, run: _Run) -> Floats:
     """(M, Q) of pages one behind the other."""
-    if not by_torch:
-        few: Floats = np.maximum.reduceat(query.astype(np.float32) @ run.codes.astype(np.float32).T, run.starts, axis=1)
-        return few.T
+    few: Floats = np.maximum.reduceat(query.astype(np.float32) @ run.codes.astype(np.float32).T, run.starts, axis=1)
+    return few.T
+
+
+def _by_torch(query: Query) -> Callable[[_Run], Floats]:
+    """The same by torch, for runs in any number of threads."""
     import torch
 
-    asked, codes = torch.from_numpy(np.ascontiguousarray(query)), _shared(run.codes)
-    if run.codes.dtype == np.float32:
-        return _segments((asked @ codes.t()).numpy(), run.starts)
-    if run.codes.dtype == np.int8:
-        product = products.choice(run.codes.shape[1]).product
-        if product is Product.QUERY_FIRST:
-            return _segments(products.multiply(product, asked, codes).numpy(), run.starts)
-        if product is Product.CODES_FIRST:
-            return _columns(products.multiply(product, asked, codes), run.starts)
-    return _converted(asked.float(), codes, run.starts)
+    rows = torch.from_numpy(np.ascontiguousarray(query))
+    product = products.choice(query.shape[1]).product if query.dtype == np.int8 else Product.FLOAT32
+    asked = None if product is Product.FLOAT32 else products.asked(product, rows)
+    wide = rows.float()
+
+    def best(run: _Run) -> Floats:
+        codes = _shared(run.codes)
+        if asked is not None:
+            dots = asked.multiply(codes)
+            return _columns(dots, run.starts)[:, : asked.rows] if asked.tokens_first else _segments(dots, run.starts)
+        if run.codes.dtype == np.float32:
+            return _segments(wide @ codes.t(), run.starts)
+        return _converted(wide, codes, run.starts)
+
+    return best
 
 
-def _segments(dots: npt.NDArray[np.generic], starts: npt.NDArray[np.int64]) -> Floats:
+def _segments(dots: Tensor, starts: npt.NDArray[np.int64]) -> Floats:
     """(M, Q) from (Q, T). This way round it takes a tenth of the time of torch's own reductions over segments."""
-    found: Floats = np.maximum.reduceat(dots, starts, axis=1).T.astype(np.float32)
+    found: Floats = np.maximum.reduceat(dots.numpy(), starts, axis=1).T.astype(np.float32)
     return found
 
 
@@ -184,12 +192,11 @@ def _converted(query: Tensor, codes: Tensor, starts: npt.NDArray[np.int64]) -> F
     """(M, Q) of codes that have to become float32 first, by blocks in one buffer. Blocks need not be whole pages."""
     import torch
 
-    dots = np.empty((len(query), len(codes)), dtype=np.float32)
-    into, buffer = torch.from_numpy(dots), torch.empty((min(CONVERTED, len(codes)), codes.shape[1]))
+    dots, buffer = torch.empty((len(query), len(codes))), torch.empty((min(CONVERTED, len(codes)), codes.shape[1]))
     for begin in range(0, len(codes), CONVERTED):
         some = codes[begin : begin + CONVERTED]
         wide = buffer[: len(some)].copy_(some)
-        into[:, begin : begin + len(some)] = query @ wide.t()
+        dots[:, begin : begin + len(some)] = query @ wide.t()
     return _segments(dots, starts)
 
 

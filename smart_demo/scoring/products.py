@@ -2,8 +2,10 @@
 
 int8 codes times an int8 query are exact sums of integers. torch multiplies them directly where the processor can
 (VNNI, AMX); elsewhere that is slow or, without VNNI, wrong (pytorch #136746), and the same integers are multiplied in
-float32. So every choice gives the same numbers, and a wrong guess under load costs time alone. Which side of the
-product the codes stand on decides by as much as a third, and not the same way at every width, so that is measured too.
+float32. So every choice gives the same numbers, and a wrong guess under load costs time alone. `_int_mm` copies both
+sides into an order of its own; what torch's compiler multiplies quantised layers by takes the codes as they lie, once
+the query is packed, but is no public name: where it is missing it is not chosen. Which side the codes stand on decides
+by as much as a third, and not the same way at every width, so that is measured too.
 """
 
 from __future__ import annotations
@@ -13,10 +15,11 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from enum import StrEnum
-from functools import partial
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
+
+from smart_demo.scoring import cores
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -29,9 +32,15 @@ ROUNDS = 3
 """so many times after a first one; the best counts, since others may be at work."""
 
 
+PACK = 16
+"""Rows of the packed query are a multiple of: what reduces the product is slow at any other number."""
+
+
 class Product(StrEnum):
     """What multiplies int8 codes (T, D) and an int8 query (Q, D)."""
 
+    PACKED = "codes times packed query"
+    """int8, giving (T, Q) float32: exact up to 2^24, rounded like any float32 beyond"""
     QUERY_FIRST = "query times codes"
     """int8, giving (Q, T)"""
     CODES_FIRST = "codes times query"
@@ -48,6 +57,16 @@ class Choice:
     reason: str
 
 
+class Asked(NamedTuple):
+    """A query that is ready to be multiplied."""
+
+    multiply: Callable[[Tensor], Tensor]
+    """Codes (T, D) -> dot products, (Q, T) or (T, Q) with rows after the query's own that mean nothing."""
+    tokens_first: bool
+    rows: int
+    """Of the query, Q."""
+
+
 _known: dict[int, Choice] = {}
 _measuring = threading.Lock()
 
@@ -56,7 +75,7 @@ def choice(width: int) -> Choice:
     """What multiplies int8 codes of `width` coordinates here. The first call for a width measures for some 20 ms."""
     if (known := _known.get(width)) is None:
         with _measuring:
-            known = _known.get(width) or _known.setdefault(width, choose(width))
+            known = _known.get(width) or _known.setdefault(width, cores.alone(lambda: choose(width)))
     return known
 
 
@@ -76,8 +95,8 @@ def choose(width: int) -> Choice:
     query = torch.from_numpy(rng.integers(-127, 128, (SAMPLE_QUERY, width), dtype=np.int8))
     codes[:8], query[:2] = 127, -127  # the largest sums there are: where they saturate it shows
     codes[8:16] = -127
-    took = {product: _seconds(partial(multiply, product, query, codes)) for product in Product}
-    exact = {p for p in took if p is Product.FLOAT32 or _is_exact(p, query, codes)}
+    took = {product: _seconds(asked(product, query), codes) for product in Product if _is_there(product)}
+    exact = {p for p in took if p is Product.FLOAT32 or _is_exact(asked(p, query), query, codes)}
     return decide(took, exact)
 
 
@@ -94,29 +113,50 @@ def decide(took: dict[Product, float], exact: set[Product]) -> Choice:
     return Choice(best, f"float32 products of the 8-bit codes ({gain:.1f} x faster here than int8 products)")
 
 
-def multiply(product: Product, query: Tensor, codes: Tensor) -> Tensor:
-    """Dot products of int8 query (Q, D) and codes (T, D): (Q, T) or (T, Q) int32, or (Q, T) float32."""
+def asked(product: Product, query: Tensor) -> Asked:
+    """An int8 query (Q, D), ready for codes of its width."""
     import torch
 
-    if product is Product.QUERY_FIRST:
-        return torch._int_mm(query, codes.t())
+    rows = len(query)
+    if product is Product.PACKED:
+        return Asked(_by_packed(query), tokens_first=True, rows=rows)
     if product is Product.CODES_FIRST:
-        return torch._int_mm(codes, query.t())
-    return query.float() @ codes.float().t()
+        across = query.t().contiguous()
+        return Asked(lambda codes: torch._int_mm(codes, across), tokens_first=True, rows=rows)
+    if product is Product.QUERY_FIRST:
+        return Asked(lambda codes: torch._int_mm(query, codes.t()), tokens_first=False, rows=rows)
+    wide = query.float()
+    return Asked(lambda codes: wide @ codes.float().t(), tokens_first=False, rows=rows)
 
 
-def _is_exact(product: Product, query: Tensor, codes: Tensor) -> bool:
+def _by_packed(query: Tensor) -> Callable[[Tensor], Tensor]:
+    import torch
+
+    padded = torch.nn.functional.pad(query, (0, 0, 0, -len(query) % PACK))
+    packed = torch.ops.onednn.qlinear_prepack(padded, None)
+    ones, zeros = torch.ones(len(padded)), torch.zeros(len(padded), dtype=torch.int64)
+    multiply = torch.ops.onednn.qlinear_pointwise
+    return lambda codes: multiply(codes, 1.0, 0, packed, ones, zeros, None, 1.0, 0, torch.float32, "none", [], "")
+
+
+def _is_there(product: Product) -> bool:
+    import torch
+
+    return product is not Product.PACKED or hasattr(torch.ops.onednn, "qlinear_pointwise")
+
+
+def _is_exact(query: Asked, rows: Tensor, codes: Tensor) -> bool:
     few = codes[:64]
-    found = multiply(product, query, few)
-    right = query.double() @ few.double().t()
-    return bool((found.double() == (right if product is Product.QUERY_FIRST else right.t())).all())
+    found = query.multiply(few).double()
+    found = found[:, : query.rows].t() if query.tokens_first else found
+    return bool((found == rows.double() @ few.double().t()).all())
 
 
-def _seconds(run: Callable[[], object]) -> float:
-    run()
+def _seconds(query: Asked, codes: Tensor) -> float:
+    query.multiply(codes)
     took = []
     for _ in range(ROUNDS):
         begun = time.perf_counter()
-        run()
+        query.multiply(codes)
         took.append(time.perf_counter() - begun)
     return min(took)

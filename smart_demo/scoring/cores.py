@@ -1,0 +1,44 @@
+"""One thread for each core, each of which multiplies alone.
+
+A product that is divided among cores waits for the slowest of them at its end, and on a busy machine that core is often
+taken from it: one product after another took eight times as long then as products that share nothing (measured beside
+other work, two cores). Searches that come together share these threads, instead of each taking every core.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from functools import cache
+from typing import TypeVar
+
+Item = TypeVar("Item")
+Result = TypeVar("Result")
+
+
+def spread(work: Callable[[Item], Result], items: Sequence[Item]) -> list[Result]:
+    """What `work` makes of each item, in their order. The first error is raised. Not to be called within `work`."""
+    if len(items) < 2:
+        return [work(item) for item in items]
+    return list(_pool().map(work, items))
+
+
+def alone(work: Callable[[], Result]) -> Result:
+    """What `work` makes, in one of the threads: what is measured there is what will be."""
+    return _pool().submit(work).result()
+
+
+@cache
+def _pool() -> ThreadPoolExecutor:
+    import torch
+
+    return ThreadPoolExecutor(torch.get_num_threads(), "scoring", initializer=_take_one_core)
+
+
+def _take_one_core() -> None:
+    """For this thread's products alone: torch's own setting is everybody's."""
+    import torch
+    from threadpoolctl import ThreadpoolController
+
+    torch.get_num_threads()  # which would else set this thread's number again at its first product
+    ThreadpoolController().select(user_api="openmp").limit(limits=1)
