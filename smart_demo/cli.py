@@ -88,6 +88,9 @@ def _parser() -> argparse.ArgumentParser:
 
     bench = commands.add_parser("bench", help="measure what was promised; fails where this machine misses it")
     bench.add_argument("--out", type=Path, default=BENCH, metavar="FILE", help="where the figures go, as JSON")
+    bench.add_argument(
+        "--without", action="append", default=[], metavar="MEASURE", help="leave one out, may be given again"
+    )
     bench.set_defaults(run=_bench)
     evidence = commands.add_parser(
         "evidence", help="measure everything the README claims: text, pages, binding, ablations"
@@ -238,16 +241,20 @@ def _query_of(line: str) -> str:
 def _bench(options: argparse.Namespace, settings: Settings) -> int:
     from smart_demo import bench
 
-    goals = [goal for measure in bench.MEASURES for goal in measure()]
-    print(bench.as_markdown(goals))
+    names: list[str] = [measure.__name__.removeprefix("measure_") for measure in bench.MEASURES]
+    if unknown := [name for name in options.without if name not in names]:
+        raise SettingRefused(f"There is no measure {unknown[0]}.", f"--without takes {', '.join(names)}.")
+    measures = [one for one, name in zip(bench.MEASURES, names, strict=True) if name not in options.without]
+    found = [one for measure in measures for one in measure()]
+    print(bench.as_markdown(found))
     try:
         options.out.parent.mkdir(parents=True, exist_ok=True)
-        options.out.write_text(json.dumps(bench.as_json(goals), indent=1) + "\n", encoding="utf-8")
+        options.out.write_text(json.dumps(bench.as_json(found), indent=1) + "\n", encoding="utf-8")
     except OSError as error:
         raise SettingRefused(
             f"The figures cannot be written: {error.strerror}.", "Name another file by --out."
         ) from None
-    return 0 if all(goal.met for goal in goals) else 1
+    return 0 if all(one.met for one in found if isinstance(one, bench.Goal)) else 1
 
 
 def _evidence(options: argparse.Namespace, settings: Settings) -> int:

@@ -11,18 +11,35 @@
     scoring      ours against the machine's limits and against peers
     peers        what others do, written again or, where it is installed, called
     mapped       candidates read from files, warm and cold
+    indexing     sample documents from the file to the last page kept
+    encoding     Qwen in full size against the official wrapper
+    checkpoint   a checkpoint of that size, with random weights
+    one_page     pages through it, in a process of its own
+    official     the official wrapper's way, written again
 
-A measure is a function without arguments that answers goals; MEASURES lists them all. What is timed is the code that
-people wait for, called as the page calls it.
+A measure is a function without arguments that answers goals, and figures of which nothing was promised; MEASURES lists
+them all. What is timed is the code that people wait for, called as the page calls it.
 """
 
-from smart_demo.bench.goals import Goal, as_json, as_markdown
+from collections.abc import Callable, Sequence
+
+from smart_demo.bench.encoding import measure_encoding
+from smart_demo.bench.goals import Figure, Goal, as_json, as_markdown
 from smart_demo.bench.growth import measure_growth
+from smart_demo.bench.indexing import measure_indexing
 from smart_demo.bench.mapped import measure_mapped
 from smart_demo.bench.maps import measure_maps
 from smart_demo.bench.scoring import measure_scoring
 from smart_demo.bench.start import measure_start
 
-MEASURES = (measure_scoring, measure_mapped, measure_maps, measure_growth, measure_start)
+MEASURES: tuple[Callable[[], Sequence[Goal | Figure]], ...] = (
+    measure_scoring,
+    measure_mapped,
+    measure_maps,
+    measure_indexing,
+    measure_encoding,
+    measure_growth,
+    measure_start,
+)
 
-__all__ = ["MEASURES", "Goal", "as_json", "as_markdown"]
+__all__ = ["MEASURES", "Figure", "Goal", "as_json", "as_markdown"]

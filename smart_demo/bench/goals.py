@@ -1,4 +1,4 @@
-"""Goals: what was measured and what it may be. Values and two ways to write them down."""
+"""Goals: what was measured and what it may be; figures: what was measured. Values and two ways to write them down."""
 
 from __future__ import annotations
 
@@ -40,19 +40,34 @@ class Goal:
         return self.measured <= self.bound if self.kind is Kind.MAX else self.measured >= self.bound
 
 
-def as_json(goals: Sequence[Goal]) -> dict[str, object]:
+@dataclass(frozen=True, slots=True)
+class Figure:
+    """Something measured of which nothing was promised."""
+
+    name: str
+    what: str
+    """What was done and in which unit, one line."""
+    measured: float
+
+
+def as_json(found: Sequence[Goal | Figure]) -> dict[str, object]:
     """Everything, for a file that a script reads."""
-    rows = [
+    goals = [
         {"name": goal.name, "measured": goal.measured, "bound": goal.bound, "kind": str(goal.kind), "met": goal.met}
-        for goal in goals
+        for goal in found
+        if isinstance(goal, Goal)
     ]
-    return {"machine": _machine(), "goals": rows}
+    figures = [{"name": one.name, "measured": one.measured} for one in found if isinstance(one, Figure)]
+    return {"machine": _machine(), "goals": goals, "figures": figures}
 
 
-def as_markdown(goals: Sequence[Goal]) -> str:
+def as_markdown(found: Sequence[Goal | Figure]) -> str:
     """A table for people."""
     lines = ["| goal | measured | bound | met | what |", "|---|---|---|---|---|"]
-    for goal in goals:
+    for goal in found:
+        if isinstance(goal, Figure):
+            lines.append(f"| {goal.name} | {goal.measured:.3f} | | | {goal.what} |")
+            continue
         sign = "≤" if goal.kind is Kind.MAX else "≥"
         met = "yes" if goal.met else "**no**"
         lines.append(f"| {goal.name} | {goal.measured:.3f} | {sign} {goal.bound:g} | {met} | {goal.what} |")

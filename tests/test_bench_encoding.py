@@ -1,0 +1,96 @@
+"""What it takes to encode: that the same is encoded by both ways, and that nothing stays. How long is no matter of a
+test.
+"""
+
+import json
+import math
+from pathlib import Path
+
+import pytest
+
+from smart_demo import bench, cli
+from smart_demo.bench import Figure, Goal, checkpoint, encoding, indexing, one_page
+from smart_demo.bench.official import Official
+
+SMALL_TEXT = {"vocab_size": 900, "hidden_size": 64, "intermediate_size": 96, "num_hidden_layers": 2}
+SMALL_TEXT |= {"num_attention_heads": 4, "num_key_value_heads": 2, "head_dim": 16}
+SMALL_VISION = {"depth": 2, "hidden_size": 32, "intermediate_size": 64, "num_heads": 2, "out_hidden_size": 64}
+SMALL_VISION |= {"num_position_embeddings": 64, "deepstack_visual_indexes": [0]}
+
+
+@pytest.fixture
+def small(monkeypatch, tmp_path):
+    """The bench with a checkpoint of half a megabyte, in this process, its folders under tmp_path."""
+    rope = {"rope_type": "default", "rope_theta": 5e6, "mrope_section": [4, 2, 2]}
+    monkeypatch.setattr(checkpoint, "TEXT", {**checkpoint.TEXT, **SMALL_TEXT, "rope_parameters": rope})
+    monkeypatch.setattr(checkpoint, "VISION", {**checkpoint.VISION, **SMALL_VISION})
+    monkeypatch.setattr(checkpoint, "SPREAD", 0.2)  # at the usual one two layers hardly mix
+    monkeypatch.setattr(one_page, "LARGEST", (3, 4))
+    monkeypatch.setattr(one_page, "TIMED", (3, 2))
+    monkeypatch.setattr(one_page, "ROUNDS", 1)
+    here = {"checkpoint": checkpoint.write, "one_page": one_page.measure}
+    monkeypatch.setattr(encoding, "_apart", lambda module, folder: f"\n{json.dumps(here[module](Path(folder)))}\n")
+    monkeypatch.setattr(encoding.tempfile, "tempdir", str(tmp_path))
+    return tmp_path
+
+
+def test_encoding_is_measured_on_a_checkpoint_that_loads_as_any_other_and_is_deleted(small):
+    official, memory, pace = encoding.measure_encoding()
+    assert (official.name, official.bound, str(official.kind)) == ("encode.official", encoding.NOISE, "max")
+    assert (memory.name, memory.bound, str(memory.kind)) == ("encode.memory", 1.0, "max")
+    assert isinstance(pace, Figure)
+    assert min(official.measured, memory.measured, pace.measured) > 0
+    assert list(small.glob("smart-demo-bench-*")) == []
+
+
+def test_a_comparison_with_something_else_is_none(small, monkeypatch):
+    monkeypatch.setattr(Official, "encode", lambda self, pixels: -one_page.np.ones(64, dtype="f4") / 8)
+    with pytest.raises(RuntimeError, match="something else"):
+        encoding.measure_encoding()
+
+
+def test_the_checkpoint_is_as_large_as_the_published_one():
+    import torch
+
+    with torch.device("meta"):
+        model = checkpoint.model(dict.fromkeys((f"<|{name}|>" for name in checkpoint.NAMED), 0))
+    sizes = {name: math.prod(one.shape) for name, one in model.named_parameters() if name not in checkpoint.NOT_NEEDED}
+    assert sum(sizes.values()) == 2_127_532_032
+
+
+def test_indexing_goes_through_the_engine_and_leaves_nothing(monkeypatch, tmp_path):
+    monkeypatch.setattr(indexing, "WRITTEN", ("galley-menu-week-24.pdf",))
+    monkeypatch.setattr(indexing, "SCANNED", ("boya-aviso-es.pdf",))  # it has words: OCR takes half a minute to load
+    monkeypatch.setattr(indexing.tempfile, "tempdir", str(tmp_path))
+    written, scanned = indexing.measure_indexing()
+    assert (written.name, scanned.name) == ("index.minilm", "index.minilm.ocr")
+    assert "2 pages" in written.what
+    assert min(written.measured, scanned.measured) > 0
+    assert list(tmp_path.glob("smart-demo-bench-*")) == []
+
+
+def measure_one():
+    return [Goal("one", "a goal", 1, 2)]
+
+
+def measure_two():
+    return [Figure("two", "apples a day", 1.5), Goal("missed", "a goal", 3, 2)]
+
+
+def test_figures_stand_beside_goals_and_none_is_missed(monkeypatch, tmp_path, capsys):
+    monkeypatch.setattr(bench, "MEASURES", (measure_one, lambda: measure_two()[:1]))
+    out = tmp_path / "bench.json"
+    assert cli.main(["bench", "--out", str(out)], {"HOME": str(tmp_path)}) == 0
+    told = json.loads(out.read_text())
+    assert [row["name"] for row in told["goals"]] == ["one"]
+    assert told["figures"] == [{"name": "two", "measured": 1.5}]
+    assert "| two | 1.500 | | | apples a day |" in capsys.readouterr().out
+
+
+def test_a_measure_is_left_out_by_name_and_no_other(monkeypatch, tmp_path, capsys):
+    monkeypatch.setattr(bench, "MEASURES", (measure_one, measure_two))
+    out = tmp_path / "bench.json"
+    assert cli.main(["bench", "--out", str(out), "--without", "two"], {"HOME": str(tmp_path)}) == 0
+    assert [row["name"] for row in json.loads(out.read_text())["goals"]] == ["one"]
+    assert cli.main(["bench", "--without", "too"], {"HOME": str(tmp_path)}) == 1
+    assert "There is no measure too. --without takes one, two." in capsys.readouterr().err
