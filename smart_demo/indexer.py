@@ -1,8 +1,10 @@
 """Files -> pages -> encodings -> library, page by page. Knows nothing of queries.
 
-What a page takes is kept with it: the wall time of drawing and encoding its batch, divided by the pages of the batch,
-and the time of writing the page before it. Its own writing cannot be in its own file; over many pages it is the same.
-Time in which whoever follows the progress does something else is not counted.
+The pages of the next batch are drawn while one is encoded and written, so a slow document does not idle the model.
+
+What a page takes is kept with it: the wall time of waiting for its batch to be drawn and of encoding it, divided by the
+pages of the batch, and the time of writing the page before it. Its own writing cannot be in its own file; over many
+pages it is the same. Time in which whoever follows the progress does something else is not counted.
 """
 
 from __future__ import annotations
@@ -153,7 +155,7 @@ class Indexer:
         `check` is asked before a batch is encoded: NoRoom where no page of it would fit, InputRefused once the document
         was deleted.
         """
-        with closing(ingest.render(upload, self._limits, skip)) as pages:
+        with closing(ingest.ahead(ingest.render(upload, self._limits, skip), backbone.batch)) as pages:
             begun = time.monotonic()
             for batch in _batches(pages, backbone.batch):
                 good = [page for page in batch if isinstance(page, Page)]
@@ -166,7 +168,7 @@ class Indexer:
                     else:
                         encoding = next(encodings)
                         yield encoding if isinstance(encoding, PageRefused) else (page, encoding, seconds)
-                begun = time.monotonic()  # drawing the next batch begins here, whoever looked on meanwhile
+                begun = time.monotonic()  # here the next batch is waited for, whoever looked on meanwhile
 
 
 def _sentences(refused: Sequence[PageRefused]) -> Iterator[str]:
