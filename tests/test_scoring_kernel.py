@@ -74,10 +74,10 @@ LENGTHS = (1, 9, 300, 2, 2, 77, 1, 640)
 
 @pytest.mark.parametrize("codec", ["int8", "float16", "float32"])
 @pytest.mark.parametrize("product", Product)
-@pytest.mark.parametrize("tokens", [1, 80, 32_768])
+@pytest.mark.parametrize("share", [1, 5_000, 2**30])
 @pytest.mark.parametrize("place", [list, in_one_block])
-def test_every_product_finds_the_maxima(by_torch, codec, product, tokens, place):
-    by_torch.setattr(kernel, "TOKENS", tokens)
+def test_every_product_finds_the_maxima(by_torch, codec, product, share, place):
+    by_torch.setattr(kernel, "SHARE", share)
     by_torch.setattr(kernel, "CONVERTED", 50)
     by_torch.setattr(products, "choice", lambda width: Choice(product, ""))
     rng = np.random.default_rng(0)
@@ -226,7 +226,7 @@ def test_a_product_that_saturates_is_found_out(monkeypatch):
 
     monkeypatch.setattr(torch, "_int_mm", saturating)
     monkeypatch.setattr(products, "_by_packed", lambda query: lambda codes: saturating(query, codes.t()).t().float())
-    monkeypatch.setattr(products, "SAMPLE", 64)
+    monkeypatch.setattr(products, "SAMPLE", 0)
     assert choose(16) == Choice(
         Product.FLOAT32, "float32 products of the 8-bit codes (int8 products are not exact here)"
     )
@@ -234,7 +234,7 @@ def test_a_product_that_saturates_is_found_out(monkeypatch):
 
 def test_a_torch_without_the_packed_product_does_without(monkeypatch):
     monkeypatch.setattr(torch.ops, "onednn", SimpleNamespace())
-    monkeypatch.setattr(products, "SAMPLE", 64)
+    monkeypatch.setattr(products, "SAMPLE", 0)
     assert choose(16).product is not Product.PACKED
 
 

@@ -127,7 +127,7 @@ def test_a_deleted_document_is_in_no_cache_either(tmp_path, engine):
 
 def alive(kind, wanted):
     gc.collect()
-    return [one for one in gc.get_objects() if isinstance(one, kind) and wanted(one)]
+    return [one for one in gc.get_objects() if type(one) is kind and wanted(one)]
 
 
 def test_the_samples_are_never_forgotten(tmp_path, engine):

@@ -26,10 +26,16 @@ def held(library):
     return library._catalogue.resident
 
 
+@pytest.fixture
 def blocks():
-    """Every array of codes that is alive: blocks, and nothing else of that form."""
+    """Asks for every block that is alive and was not before: other tests' libraries may be open in this process."""
+    before = set(map(id, alive()))
+    return lambda: [one for one in alive() if id(one) not in before]
+
+
+def alive():
     gc.collect()
-    return [one for one in gc.get_objects() if isinstance(one, residency._Block)]
+    return [one for one in gc.get_objects() if type(one) is residency._Block]
 
 
 def test_pages_lie_side_by_side_and_say_what_their_files_say(tmp_path):
@@ -80,7 +86,7 @@ def test_a_block_that_is_full_is_followed_by_another(tmp_path, monkeypatch):
 
 
 @pytest.mark.parametrize("going", ["remove", "forget", "damaged", "lost"])
-def test_nothing_of_a_page_that_goes_stays_in_memory(tmp_path, going):
+def test_nothing_of_a_page_that_goes_stays_in_memory(tmp_path, going, blocks):
     with open_library(tmp_path) as library:
         pages, kept = put(library, 1, 2, 3), put(library, 1, scope=SAMPLES)
         states = codes_of(library, pages + kept)[0].codes.tobytes()
@@ -115,7 +121,7 @@ def test_who_still_multiplies_a_page_that_goes_is_not_disturbed(tmp_path):
         assert [one.codes.tolist() for one in found] == before
 
 
-def test_a_page_that_goes_while_it_is_copied_is_not_kept(tmp_path, monkeypatch):
+def test_a_page_that_goes_while_it_is_copied_is_not_kept(tmp_path, monkeypatch, blocks):
     with open_library(tmp_path) as library:
         pages, copy = put(library, 1, 2), residency.moved
 

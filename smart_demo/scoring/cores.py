@@ -7,6 +7,7 @@ other work, two cores). Searches that come together share these threads, instead
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import cache
@@ -14,6 +15,11 @@ from typing import TypeVar
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")
+
+
+def count() -> int:
+    """How many there are."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def spread(work: Callable[[Item], Result], items: Sequence[Item]) -> list[Result]:
@@ -30,9 +36,7 @@ def alone(work: Callable[[], Result]) -> Result:
 
 @cache
 def _pool() -> ThreadPoolExecutor:
-    import torch
-
-    return ThreadPoolExecutor(torch.get_num_threads(), "scoring", initializer=_take_one_core)
+    return ThreadPoolExecutor(count(), "scoring", initializer=_take_one_core)
 
 
 def _take_one_core() -> None:

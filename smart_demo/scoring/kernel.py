@@ -15,15 +15,15 @@ import numpy as np
 import numpy.typing as npt
 
 from smart_demo.scoring import cores, device, products
-from smart_demo.scoring.products import Product
+from smart_demo.scoring.products import Product, segments
 from smart_demo.scoring.quantised import quantise
 from smart_demo.types import Codes, Floats, TokenCodes
 
 if TYPE_CHECKING:
     from torch import Tensor
 
-TOKENS = 8_192
-"""In one product, whole pages together: its result of a MB stays in the cache until its maxima are taken."""
+SHARE = 40_000_000
+"""Bytes of codes in one product, at most: what there is to do around it is some hundredths of it."""
 CONVERTED = 2_048
 """Tokens converted to float32 at a time, where codes have to be: they are still in the cache when they are read."""
 SMALL = 2**20
@@ -108,25 +108,35 @@ def _best(query: Query, pages: Sequence[TokenCodes]) -> Floats:
     total = sum(page.codes.nbytes for page in pages)
     if total > device.WORTH and (states := device.of_this_machine()):
         return states.best(query.astype(np.float32), pages)
-    runs = list(_runs(pages))
+    runs = list(_runs(pages, _share(total)))
     if total <= SMALL:
         return np.concatenate([_by_numpy(query, run) for run in runs])
-    return np.concatenate(cores.spread(_by_torch(query), runs))
+    product = products.choice(query.shape[1]).product if query.dtype == np.int8 else Product.FLOAT32
+    # The query is prepared there as well: the cores that torch takes for it here would go on turning for a while.
+    return np.concatenate(cores.spread(cores.alone(lambda: _by_torch(query, product)), runs))
 
 
-def _runs(pages: Sequence[TokenCodes]) -> Iterator[_Run]:
-    """Pages as they lie in memory, up to TOKENS rows together; a longer page is alone."""
+def _share(total: int) -> int:
+    """Bytes of one product of so many: all cores have equally many, none more than SHARE."""
+    rounds = -(-total // (SHARE * cores.count()))
+    return -(-total // (rounds * cores.count()))
+
+
+def _runs(pages: Sequence[TokenCodes], most: int) -> Iterator[_Run]:
+    """Pages as they lie in memory, up to about `most` bytes together; a longer page is alone."""
     first = 0
     while first < len(pages):
         codes = pages[first].codes
         base, begin = codes.base, _place(codes)
         starts, end, last = [0], len(codes), first + 1
-        while last < len(pages) and begin is not None:
-            more = pages[last].codes
-            if more.base is not base or _place(more) != begin + end or end + len(more) > TOKENS:
-                break
-            starts.append(end)
-            end, last = end + len(more), last + 1
+        if begin is not None:
+            row, place = codes.strides[0], _address(codes)
+            while last < len(pages) and (end + len(pages[last].codes) // 2) * row <= most:
+                more = pages[last].codes
+                if more.base is not base or not _follows(more, codes, place + end * row):
+                    break
+                starts.append(end)
+                end, last = end + len(more), last + 1
         if last > first + 1 and base is not None and begin is not None:
             codes = base[begin : begin + end]
         yield _Run(codes, np.array(starts), first)
@@ -140,9 +150,19 @@ def _place(codes: Codes) -> int | None:
         return None
     if base.dtype != codes.dtype or base.strides != codes.strides:
         return None
-    offset = codes.__array_interface__["data"][0] - base.__array_interface__["data"][0]
-    row, within = divmod(offset, base.strides[0])
+    row, within = divmod(_address(codes) - _address(base), base.strides[0])
     return None if within else row
+
+
+def _follows(more: Codes, codes: Codes, place: int) -> bool:
+    """Whether rows like those of `codes` begin at this place."""
+    alike = more.dtype == codes.dtype and more.strides == codes.strides and more.shape[1] == codes.shape[1]
+    return alike and _address(more) == place
+
+
+def _address(codes: Codes) -> int:
+    place: int = codes.__array_interface__["data"][0]
+    return place
 
 
 def _by_numpy(query: Query, run: _Run) -> Floats:
@@ -151,40 +171,22 @@ def _by_numpy(query: Query, run: _Run) -> Floats:
     return few.T
 
 
-def _by_torch(query: Query) -> Callable[[_Run], Floats]:
+def _by_torch(query: Query, product: Product) -> Callable[[_Run], Floats]:
     """The same by torch, for runs in any number of threads."""
     import torch
 
     rows = torch.from_numpy(np.ascontiguousarray(query))
-    product = products.choice(query.shape[1]).product if query.dtype == np.int8 else Product.FLOAT32
     asked = None if product is Product.FLOAT32 else products.asked(product, rows)
     wide = rows.float()
 
     def best(run: _Run) -> Floats:
         codes = _shared(run.codes)
         if asked is not None:
-            dots = asked.multiply(codes)
-            return _columns(dots, run.starts)[:, : asked.rows] if asked.tokens_first else _segments(dots, run.starts)
+            return asked.best(codes, run.starts)
         if run.codes.dtype == np.float32:
-            return _segments(wide @ codes.t(), run.starts)
+            return segments(wide @ codes.t(), run.starts)
         return _converted(wide, codes, run.starts)
 
-    return best
-
-
-def _segments(dots: Tensor, starts: npt.NDArray[np.int64]) -> Floats:
-    """(M, Q) from (Q, T). This way round it takes a tenth of the time of torch's own reductions over segments."""
-    found: Floats = np.maximum.reduceat(dots.numpy(), starts, axis=1).T.astype(np.float32)
-    return found
-
-
-def _columns(dots: Tensor, starts: npt.NDArray[np.int64]) -> Floats:
-    """(M, Q) from (T, Q)."""
-    import torch
-
-    ends = [*starts[1:].tolist(), len(dots)]
-    found = torch.stack([dots[a:b].amax(0) for a, b in zip(starts.tolist(), ends, strict=True)])
-    best: Floats = found.numpy().astype(np.float32)
     return best
 
 
@@ -197,7 +199,7 @@ def _converted(query: Tensor, codes: Tensor, starts: npt.NDArray[np.int64]) -> F
         some = codes[begin : begin + CONVERTED]
         wide = buffer[: len(some)].copy_(some)
         dots[:, begin : begin + len(some)] = query @ wide.t()
-    return _segments(dots, starts)
+    return segments(dots, starts)
 
 
 def _shared(codes: Codes) -> Tensor:

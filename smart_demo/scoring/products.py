@@ -18,17 +18,21 @@ from enum import StrEnum
 from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
+import numpy.typing as npt
 
 from smart_demo.scoring import cores
+from smart_demo.types import Floats
 
 if TYPE_CHECKING:
     from torch import Tensor
 
-SAMPLE = 2_048
-"""Tokens that are multiplied to find out, by"""
+SAMPLE = 2**23
+"""Bytes of codes that are multiplied to find out, more than stay close to a core, in pages of"""
+PAGE = 512
+"""tokens, by"""
 SAMPLE_QUERY = 32
 """query tokens,"""
-ROUNDS = 3
+ROUNDS = 5
 """so many times after a first one; the best counts, since others may be at work."""
 
 
@@ -66,13 +70,18 @@ class Asked(NamedTuple):
     rows: int
     """Of the query, Q."""
 
+    def best(self, codes: Tensor, starts: npt.NDArray[np.int64]) -> Floats:
+        """(M, Q) maxima of pages whose rows of `codes` (T, D) begin at `starts`."""
+        dots = self.multiply(codes)
+        return _columns(dots, starts)[:, : self.rows] if self.tokens_first else segments(dots, starts)
+
 
 _known: dict[int, Choice] = {}
 _measuring = threading.Lock()
 
 
 def choice(width: int) -> Choice:
-    """What multiplies int8 codes of `width` coordinates here. The first call for a width measures for some 20 ms."""
+    """What multiplies int8 codes of `width` coordinates here. The first call for a width measures for 0.1 s."""
     if (known := _known.get(width)) is None:
         with _measuring:
             known = _known.get(width) or _known.setdefault(width, cores.alone(lambda: choose(width)))
@@ -91,11 +100,12 @@ def choose(width: int) -> Choice:
     import torch
 
     rng = np.random.default_rng(width)
-    codes = torch.from_numpy(rng.integers(-127, 128, (SAMPLE, width), dtype=np.int8))
+    codes = torch.from_numpy(rng.integers(-127, 128, (max(PAGE, SAMPLE // width), width), dtype=np.int8))
     query = torch.from_numpy(rng.integers(-127, 128, (SAMPLE_QUERY, width), dtype=np.int8))
     codes[:8], query[:2] = 127, -127  # the largest sums there are: where they saturate it shows
     codes[8:16] = -127
-    took = {product: _seconds(asked(product, query), codes) for product in Product if _is_there(product)}
+    pages = np.arange(0, len(codes), PAGE)
+    took = {product: _seconds(asked(product, query), codes, pages) for product in Product if _is_there(product)}
     exact = {p for p in took if p is Product.FLOAT32 or _is_exact(asked(p, query), query, codes)}
     return decide(took, exact)
 
@@ -152,11 +162,32 @@ def _is_exact(query: Asked, rows: Tensor, codes: Tensor) -> bool:
     return bool((found == rows.double() @ few.double().t()).all())
 
 
-def _seconds(query: Asked, codes: Tensor) -> float:
-    query.multiply(codes)
+def _seconds(query: Asked, codes: Tensor, starts: npt.NDArray[np.int64]) -> float:
+    query.best(codes, starts)
     took = []
     for _ in range(ROUNDS):
         begun = time.perf_counter()
-        query.multiply(codes)
+        query.best(codes, starts)
         took.append(time.perf_counter() - begun)
     return min(took)
+
+
+def segments(dots: Tensor, starts: npt.NDArray[np.int64]) -> Floats:
+    """(M, Q) from (Q, T). This way round it takes a tenth of the time of torch's own reductions over segments."""
+    found: Floats = np.maximum.reduceat(dots.numpy(), starts, axis=1).T.astype(np.float32)
+    return found
+
+
+def _columns(dots: Tensor, starts: npt.NDArray[np.int64]) -> Floats:
+    """(M, Q) from (T, Q): all pages in one call where they are equally long, which takes a third of the time of one
+    call for each.
+    """
+    import torch
+
+    lengths = np.diff(starts, append=len(dots)).tolist()
+    if min(lengths) == max(lengths):
+        found = dots.view(len(lengths), lengths[0], dots.shape[1]).amax(1)
+    else:
+        found = torch.stack([page.amax(0) for page in torch.split(dots, lengths)])
+    best: Floats = found.numpy().astype(np.float32, copy=False)
+    return best
