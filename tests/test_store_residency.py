@@ -49,7 +49,7 @@ def test_pages_lie_side_by_side_and_say_what_their_files_say(tmp_path):
         assert [(one.codes.tolist(), one.mean.tolist(), one.scale) for one in found] == expected
         assert held(library) == (7, 7 * PAGE)
         assert len({id(one.codes.base) for one in found}) == 1
-        (run,) = kernel._runs(found)
+        (run,) = kernel._runs(found, 2**20)
         assert run.codes.shape == (7 * 6, WIDTH)
         assert np.shares_memory(run.codes, found[3].codes)
         assert [one.codes.tolist() for one in codes_of(library, pages)] == [codes for codes, _, _ in expected]
