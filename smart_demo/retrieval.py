@@ -148,10 +148,8 @@ class Retrieval:
 
     def _score(self, encoding: QueryEncoding, pages: Listing, cosines: Floats, candidates: Positions) -> Parts:
         """The candidates scored token by token, among all pages. The pooled column is there already."""
-        among = [pages[at] for at in candidates]
-        nowhere = np.zeros((len(among), len(encoding.pooled)), np.float32)
-        scored = scoring.parts(encoding, among, nowhere, np.arange(len(among)), self._library.tokens)
-        return replace(scored, pages=pages, pooled=cosines, candidates=candidates)
+        maxima = scoring.gather(encoding, [pages[at] for at in candidates.tolist()], self._library.tokens)
+        return Parts(encoding.kinds, pages, cosines, candidates, maxima)
 
     def _candidates(self, cosines: Floats, checked: Checked | None) -> Positions:
         """Positions, rising, of the pages to score token by token: every page while they are few, else the nearest

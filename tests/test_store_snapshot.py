@@ -321,8 +321,8 @@ def test_a_library_that_is_opened_behind_the_page_answers_at_once_and_catches_up
         put(library, 8)
         library.remove(LOCAL, page_id(2).file)
         library._behind._work.keep_snapshots()
-        while library.report.index != "ok":
-            assert library.report.index.startswith(("opening", "catching up"))
+        while (state := library.report.index) != "ok":
+            assert state.startswith(("opening", "catching up"))
         assert library._mirror._index.ids(ENCODER) == {f"local/{page_id(file)}" for file in (1, 3, 4, 8)}
         assert library.nearest([LOCAL], ENCODER, made(1)[1].pooled, 1) == [(LOCAL, page_id(1))]
     assert assert_true(tmp_path) == 4

@@ -1,5 +1,6 @@
 """How fast it is on this machine, against what was promised: `python -m smart_demo bench`.
 
+    readme       the table of README.md, made of the figures in assets/bench.json
     goals        what was measured, what it may be, and the report of both
     synthetic    a library of pages as large as real ones, and the backbone that asks them
     large        a library of any number of small pages

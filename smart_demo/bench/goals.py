@@ -5,8 +5,10 @@ from __future__ import annotations
 import os
 import platform
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from enum import StrEnum
+from pathlib import Path
 
 import numpy as np
 
@@ -54,10 +56,13 @@ def as_json(found: Sequence[Goal | Figure]) -> dict[str, object]:
     """Everything, for a file that a script reads."""
     goals = [
         {"name": goal.name, "measured": goal.measured, "bound": goal.bound, "kind": str(goal.kind), "met": goal.met}
+        | {"what": goal.what}
         for goal in found
         if isinstance(goal, Goal)
     ]
-    figures = [{"name": one.name, "measured": one.measured} for one in found if isinstance(one, Figure)]
+    figures = [
+        {"name": one.name, "measured": one.measured, "what": one.what} for one in found if isinstance(one, Figure)
+    ]
     return {"machine": _machine(), "goals": goals, "figures": figures}
 
 
@@ -75,4 +80,8 @@ def as_markdown(found: Sequence[Goal | Figure]) -> str:
 
 
 def _machine() -> dict[str, str]:
-    return {"cores": str(os.cpu_count()), "python": platform.python_version(), "numpy": np.__version__}
+    known = {"cores": str(os.cpu_count()), "python": platform.python_version(), "numpy": np.__version__}
+    with suppress(OSError):
+        flags = next((line for line in Path("/proc/cpuinfo").read_text().splitlines() if line.startswith("flags")), "")
+        known["int8"] = next((name for name in ("amx_int8", "avx512_vnni", "avx_vnni") if name in flags), "none")
+    return known

@@ -27,8 +27,8 @@ class Official:
         # As it is but for the reader of videos, which would need torchvision: it takes none in its place.
         lenient = {"check_argument_for_proper_class": lambda *_: None}
         processor = type("Processor", (Qwen3VLProcessor,), lenient)
-        images = Qwen2VLImageProcessorPil.from_pretrained(folder)
-        tokenizer = AutoTokenizer.from_pretrained(folder)
+        images = Qwen2VLImageProcessorPil.from_pretrained(folder, local_files_only=True)
+        tokenizer = AutoTokenizer.from_pretrained(folder, local_files_only=True)
         self._processor: Any = processor(images, tokenizer, None, chat_template=tokenizer.chat_template)
         self._model, self._budget = model, budget
 

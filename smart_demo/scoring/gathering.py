@@ -26,10 +26,17 @@ def parts(
     pooled: (N, P) unit rows of all visible pages, in the order of `pages`; candidates: (M,) rising positions.
     Errors of `tokens` (a damaged or removed page) pass through.
     """
-    wanted = [pages[position] for position in candidates.tolist()]
-    maxima = [np.zeros((0, len(query.tokens)), dtype=np.float32)]
-    for begin in range(0, len(wanted), PAGES):
-        some = [tokens(page) for page in wanted[begin : begin + PAGES]]
-        maxima.append(kernel.maxima(query.tokens, some))
     cosines = (pooled @ query.pooled).astype(np.float32) if len(pages) else np.zeros(0, dtype=np.float32)
-    return Parts(query.kinds, tuple(pages), cosines, candidates, np.concatenate(maxima))
+    maxima = gather(query, [pages[position] for position in candidates.tolist()], tokens)
+    return Parts(query.kinds, tuple(pages), cosines, candidates, maxima)
+
+
+def gather(
+    query: QueryEncoding, candidates: Sequence[StoredPage], tokens: Callable[[StoredPage], TokenCodes]
+) -> Floats:
+    """(M, Q) best cosine of each query token on each candidate. Errors of `tokens` pass through."""
+    maxima = [np.zeros((0, len(query.tokens)), dtype=np.float32)]
+    for begin in range(0, len(candidates), PAGES):
+        some = [tokens(page) for page in candidates[begin : begin + PAGES]]
+        maxima.append(kernel.maxima(query.tokens, some))
+    return np.concatenate(maxima)

@@ -36,7 +36,8 @@ def main() -> int:
         uploads.mkdir()
         before, rows = stored(data), indexed(data)
         # Small enough that people meet the limits.
-        app = App(data, SAMPLE_DOCUMENTS, SMART_PUBLIC="on", GRADIO_TEMP_DIR=str(uploads), SMART_LIBRARY_PAGES="40")
+        limits = {"SMART_LIBRARY_PAGES": "15", "SMART_WAITING_FILES": "8"}
+        app = App(data, SAMPLE_DOCUMENTS, SMART_PUBLIC="on", GRADIO_TEMP_DIR=str(uploads), **limits)
         app.start()
         fill(app.url, TABS_KEPT)
         watch = Watch(app.pid)

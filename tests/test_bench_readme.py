@@ -1,0 +1,30 @@
+"""The README's table of speed is that of assets/bench.json."""
+
+import json
+from pathlib import Path
+
+from smart_demo.bench.readme import fill, table
+
+ROOT = Path(__file__).resolve().parent.parent
+FOUND = json.loads((ROOT / "assets" / "bench.json").read_text(encoding="utf-8"))
+README = (ROOT / "README.md").read_text(encoding="utf-8")
+CURE = "copy build/bench.json and build/growth.png to assets/ and write the README with smart_demo.bench.readme.fill"
+
+
+def test_the_table_is_made_of_the_figures():
+    assert "<!-- bench -->" in README
+    assert fill(README, FOUND) == README, CURE
+    assert (ROOT / "assets" / "growth.png").is_file()
+
+
+def test_a_goal_that_is_missed_is_said_so():
+    goal = {"name": "N.limit", "what": "times the limit: 200 pages", "measured": 3.21, "bound": 3, "kind": "max"}
+    found = {
+        "goals": [goal | {"met": False}, goal | {"met": True, "bound": 1000}],
+        "figures": [],
+        "machine": {"cores": "2"},
+    }
+    _, _, missed, met, _, machine = table(found).splitlines()
+    assert missed == "| `N.limit` times the limit | 3.21 | ≤ 3 | **missed** |"
+    assert met.endswith("≤ 1,000 | met |")
+    assert machine == "Measured on: cores 2."
