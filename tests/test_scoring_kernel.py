@@ -232,8 +232,9 @@ def test_a_product_that_saturates_is_found_out(monkeypatch):
     )
 
 
-def test_a_torch_without_the_packed_product_does_without(monkeypatch):
-    monkeypatch.setattr(torch.ops, "onednn", SimpleNamespace())
+@pytest.mark.parametrize("there", [{}, {"qlinear_prepack": lambda rows: rows}], ids=["missing", "another form"])
+def test_a_torch_without_the_packed_product_does_without(monkeypatch, there):
+    monkeypatch.setattr(torch.ops, "onednn", SimpleNamespace(**there))
     monkeypatch.setattr(products, "SAMPLE", 0)
     assert choose(16).product is not Product.PACKED
 

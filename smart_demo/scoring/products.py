@@ -105,8 +105,15 @@ def choose(width: int) -> Choice:
     codes[:8], query[:2] = 127, -127  # the largest sums there are: where they saturate it shows
     codes[8:16] = -127
     pages = np.arange(0, len(codes), PAGE)
-    took = {product: _seconds(asked(product, query), codes, pages) for product in Product if _is_there(product)}
-    exact = {p for p in took if p is Product.FLOAT32 or _is_exact(asked(p, query), query, codes)}
+    took, exact = {}, {Product.FLOAT32}
+    for product in Product:
+        try:
+            ready = asked(product, query)
+            took[product] = _seconds(ready, codes, pages)
+            if product is not Product.FLOAT32 and _is_exact(ready, query, codes):
+                exact.add(product)
+        except (AttributeError, RuntimeError, TypeError):  # this torch, or this processor, does not have it
+            continue
     return decide(took, exact)
 
 
@@ -147,12 +154,6 @@ def _by_packed(query: Tensor) -> Callable[[Tensor], Tensor]:
     ones, zeros = torch.ones(len(padded)), torch.zeros(len(padded), dtype=torch.int64)
     multiply = torch.ops.onednn.qlinear_pointwise
     return lambda codes: multiply(codes, 1.0, 0, packed, ones, zeros, None, 1.0, 0, torch.float32, "none", [], "")
-
-
-def _is_there(product: Product) -> bool:
-    import torch
-
-    return product is not Product.PACKED or hasattr(torch.ops.onednn, "qlinear_pointwise")
 
 
 def _is_exact(query: Asked, rows: Tensor, codes: Tensor) -> bool:
