@@ -250,6 +250,17 @@ def test_products_of_a_search_are_spread_over_cores_and_take_them_from_nobody():
         cores.spread(lambda n: 1 / n, [1, 0])
 
 
+@pytest.mark.parametrize(
+    ("said", "expected"), [("200000 100000\n", 2), ("50000 100000\n", 1), ("max 100000\n", 8), ("", 8), (None, 8)]
+)
+def test_a_container_s_share_of_the_cores_is_what_is_used(monkeypatch, tmp_path, said, expected):
+    monkeypatch.setattr(cores.os, "sched_getaffinity", lambda _: set(range(8)))
+    monkeypatch.setattr(cores, "QUOTA", tmp_path / "cpu.max")
+    if said is not None:
+        cores.QUOTA.write_text(said)
+    assert cores.count() == expected
+
+
 def test_a_width_is_measured_once_whoever_asks(monkeypatch):
     asked = []
     monkeypatch.setattr(products, "_known", {})

@@ -11,15 +11,25 @@ import os
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import cache
+from pathlib import Path
 from typing import TypeVar
 
+QUOTA = Path("/sys/fs/cgroup/cpu.max")
+"""Microseconds of all cores that a container may take in each period, and the period."""
 Item = TypeVar("Item")
 Result = TypeVar("Result")
 
 
 def count() -> int:
-    """How many there are."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    """How many this process may use: a container is often given fewer than its machine has, and more threads than that
+    only stop each other.
+    """
+    there = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    try:
+        quota, period = QUOTA.read_text(encoding="ascii").split()
+        return max(1, min(there, round(int(quota) / int(period))))
+    except (OSError, ValueError):  # no container, or one without a bound: "max"
+        return there
 
 
 def spread(work: Callable[[Item], Result], items: Sequence[Item]) -> list[Result]:
