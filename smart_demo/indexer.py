@@ -25,6 +25,8 @@ from smart_demo.store.usage import Visitor
 from smart_demo.types import Page, PageEncoding, Progress, Scope, State, StoredPage
 
 USUAL = Quotas()
+AHEAD = 4
+"""Pages that are drawn at most while others are encoded: each may be of 100 MB."""
 MOST_NAMED = 3
 """Refused pages of one file that are told of one by one."""
 Outcome = tuple[Page, PageEncoding, float] | PageRefused
@@ -106,16 +108,17 @@ class Indexer:
         done, begun = len(stored), time.monotonic()
         refused, full = list[PageRefused](), list[str]()
         yield Progress(upload.name, State.WORKING, done, upload.pages)
-        steps = self._encoded(upload, set(stored), backbone, lambda good: self._check(gate, scope, good))
+        encoded = self._encoded(upload, set(stored), backbone, lambda good: self._check(gate, scope, good))
         try:
-            for handled, outcome in enumerate(steps, start=1):
-                if isinstance(outcome, PageRefused):
-                    refused.append(outcome)
-                else:
-                    self._keep(scope, *outcome, gate)
-                    done += 1
-                left = (time.monotonic() - begun) / handled * (upload.pages - len(stored) - handled)
-                yield Progress(upload.name, State.WORKING, done, upload.pages, seconds_left=left)
+            with closing(encoded) as steps:
+                for handled, outcome in enumerate(steps, start=1):
+                    if isinstance(outcome, PageRefused):
+                        refused.append(outcome)
+                    else:
+                        self._keep(scope, *outcome, gate)
+                        done += 1
+                    left = (time.monotonic() - begun) / handled * (upload.pages - len(stored) - handled)
+                    yield Progress(upload.name, State.WORKING, done, upload.pages, seconds_left=left)
         except NoRoom as error:
             if not done:
                 raise
@@ -149,13 +152,13 @@ class Indexer:
 
     def _encoded(
         self, upload: ingest.Upload, skip: set[int], backbone: Backbone, check: Callable[[Sequence[Page]], None]
-    ) -> Iterator[Outcome]:
+    ) -> Generator[Outcome]:
         """Pages of a file with their encodings, in batches that suit the backbone; refused ones in their place.
 
         `check` is asked before a batch is encoded: NoRoom where no page of it would fit, InputRefused once the document
         was deleted.
         """
-        with closing(ingest.ahead(ingest.render(upload, self._limits, skip), backbone.batch)) as pages:
+        with closing(ingest.ahead(ingest.render(upload, self._limits, skip), min(backbone.batch, AHEAD))) as pages:
             begun = time.monotonic()
             for batch in _batches(pages, backbone.batch):
                 good = [page for page in batch if isinstance(page, Page)]

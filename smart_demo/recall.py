@@ -107,5 +107,11 @@ def kept(index_dir: Path, scope: Scope, encoder: str) -> Checked | None:
     return None
 
 
+def forget(index_dir: Path, scope: Scope) -> None:
+    """Delete what was kept of a scope. LibraryError where the disk refuses."""
+    with durable.storage_errors("delete the check"):
+        durable.unlink((index_dir / FOLDER).glob(f"{scope}.*"))
+
+
 def _path(index_dir: Path, scope: Scope, encoder: str) -> Path:
     return index_dir / FOLDER / f"{scope}.{encoder}.json"

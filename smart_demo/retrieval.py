@@ -39,7 +39,7 @@ class Retrieval:
         self._queries: Recent[_Asked] = Recent(QUERIES_KEPT)
         self._parts: Recent[Parts] = Recent(PARTS_KEPT)
         self._laps: Recent[Laps] = Recent(LIBRARIES_TIMED)
-        self._checks: dict[tuple[Scope, str], Checked | None] = {}
+        self._checks: dict[tuple[Scope, str], Checked] = {}
 
     def search(
         self, query: Query, scopes: Sequence[Scope], methods: Sequence[Method], top: int, backbone: Backbone
@@ -73,10 +73,11 @@ class Retrieval:
         if len(scopes) != 1:
             return None
         key = (scopes[0], encoder)
-        if key not in self._checks:
-            self._checks[key] = recall.kept(self._settings.index_dir, *key)
-        found = self._checks[key]
-        return found if found and found.holds(pages) else None
+        found = self._checks.get(key) or recall.kept(self._settings.index_dir, *key)
+        if found is None:
+            return None
+        self._checks[key] = found
+        return found if found.holds(pages) else None
 
     def check(
         self, queries: Iterable[QueryEncoding], scope: Scope, encoder: str, tell: Callable[[int], None]
@@ -98,6 +99,8 @@ class Retrieval:
         self._queries.drop_values(lambda asked: scope in asked.scopes or asked.encoding.query.asker == str(scope))
         self._parts.drop(lambda key: isinstance(key, tuple) and key[1] == str(scope))
         self._laps.drop(lambda key: isinstance(key, tuple) and scope in key[0])
+        self._checks = {key: found for key, found in self._checks.items() if key[0] != scope}
+        recall.forget(self._settings.index_dir, scope)
         self.drop_what_went()
 
     def drop_what_went(self) -> None:

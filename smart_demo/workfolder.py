@@ -26,8 +26,9 @@ def take_work_folder() -> Path:
     """
     parent = Path(tempfile.gettempdir())
     for path in parent.glob(f"{PREFIX}*"):
-        if path.is_dir() and not path.is_symlink() and path.stat().st_uid == os.getuid():
-            _remove_abandoned(path)
+        with suppress(FileNotFoundError):  # another start was faster
+            if path.is_dir() and not path.is_symlink() and path.stat().st_uid == os.getuid():
+                _remove_abandoned(path)
     while (folder := _make(parent)) is None:
         pass
     tempfile.tempdir = os.environ["TMPDIR"] = str(folder)

@@ -120,7 +120,7 @@ def test_the_page_says_how_often_a_full_scan_agreed(engine):
     assert "ranked 2 of 12 pages" in plain
     assert "full scan" not in plain
     said = results.results(found, lambda _: b"", "", "", Checked(12, 100, 99, 2))
-    assert "ranked 2 of 12 pages; a full scan agreed on 99 of 100 checked queries" in said
+    assert "ranked 2 of 12 pages; a full scan agreed on the first 5 for 99 of 100 checked queries" in said
 
 
 def test_the_shell_checks_the_local_library(tmp_path, capsys):

@@ -110,6 +110,39 @@ def test_a_device_finds_the_same_maxima_within_its_budget(by_torch, name, codec,
     assert (states.bytes, states._kept) == (0, {})  # no copy outlives the codes it was made of
 
 
+def test_a_device_without_room_leaves_it_to_the_processor(by_torch):
+    rng = np.random.default_rng(0)
+    pages, query = pages_of(rng, LENGTHS, "int8"), unit(rng, 5, D)
+    here = maxima(query, pages)
+
+    class Full:
+        def best(self, *_):
+            raise torch.OutOfMemoryError("CUDA out of memory")
+
+    by_torch.setattr(device, "of_this_machine", Full)
+    by_torch.setattr(device, "WORTH", 0)
+    assert maxima(query, pages).tolist() == here.tolist()
+
+
+def test_many_queries_together_bound_the_result_of_a_product(by_torch):
+    """However many query tokens are asked together, no product's result is larger than RESULT."""
+    results = []
+    by_torch.setattr(kernel, "RESULT", 4 * 90 * 700)
+    by_torch.setattr(
+        kernel,
+        "_by_torch",
+        lambda query, _: (
+            lambda run: (
+                results.append(len(query) * len(run.codes)) or (np.zeros((len(run.starts), len(query)), np.float32))
+            )
+        ),
+    )
+    rng = np.random.default_rng(0)
+    maxima(unit(rng, 90, D), in_one_block(pages_of(rng, (300,) * 9, "int8")))
+    assert max(results) <= 90 * 900
+    assert len(results) > 2
+
+
 def test_small_work_is_done_without_torch_and_comes_to_the_same(by_torch):
     rng = np.random.default_rng(1)
     pages, query = pages_of(rng, LENGTHS, "int8"), unit(rng, 5, D)

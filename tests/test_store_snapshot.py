@@ -10,9 +10,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from smart_demo.errors import LibraryError
+from smart_demo.errors import LibraryError, StorageFull
 from smart_demo.store import durable, kept, snapshot
 from smart_demo.store.behind import Behind, Work
+from smart_demo.store.index import PageIndex
 from smart_demo.store.kept import Snapshots
 from smart_demo.store.library import Library
 from smart_demo.store.lock import FolderLock
@@ -326,3 +327,43 @@ def test_a_library_that_is_opened_behind_the_page_answers_at_once_and_catches_up
         assert library._mirror._index.ids(ENCODER) == {f"local/{page_id(file)}" for file in (1, 3, 4, 8)}
         assert library.nearest([LOCAL], ENCODER, made(1)[1].pooled, 1) == [(LOCAL, page_id(1))]
     assert assert_true(tmp_path) == 4
+
+
+def filled_behind(tmp_path):
+    """A library with pages and rows, opened again behind the page, where nothing was begun yet."""
+    with Library.open(tmp_path / "data", tmp_path / "index") as library:
+        put(library, *FILES)
+    return Library.open(tmp_path / "data", tmp_path / "index", behind=True)
+
+
+def test_an_index_that_cannot_be_opened_behind_the_page_is_said_and_tried_again(tmp_path, monkeypatch):
+    with filled_behind(tmp_path) as library:
+        with monkeypatch.context() as broken:
+            broken.setattr(PageIndex, "open", lambda *_: (_ for _ in ()).throw(StorageFull("The disk is full.")))
+            with pytest.raises(StorageFull):
+                library._behind._work.open_index(lambda: True)
+            assert library.report.index == "unhealthy: The disk is full."
+        library._behind._work.open_index(lambda: True)
+        assert library.report.index == "ok"
+        mirror = library._mirror
+        library._behind._work.open_index(lambda: True)
+        assert library._mirror is mirror
+
+
+def test_a_page_that_is_deleted_while_the_index_catches_up_leaves_no_row_also_when_the_app_ends_then(tmp_path):
+    with filled_behind(tmp_path) as library:
+        asked = iter([True])
+
+        def goes_on():
+            if next(asked, False):
+                return True
+            library.remove(LOCAL, page_id(2).file)
+            return False
+
+        put(library, 8)
+        library._behind._work.open_index(goes_on)
+        assert library.report.index != "ok"
+    index = PageIndex.open(tmp_path / "index", 100)
+    assert f"local/{page_id(2)}" not in index.ids(ENCODER)
+    assert f"local/{page_id(1)}" in index.ids(ENCODER)
+    index.close()

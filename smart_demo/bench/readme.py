@@ -28,7 +28,8 @@ def table(found: Mapping[str, Any]) -> str:
 
 def _what(one: Mapping[str, Any]) -> str:
     done = str(one["what"])
-    return f"`{one['name']}` {re.split(r': |; ', done)[0]}"
+    said = done if "NOT MEASURED" in done else re.split(r": |; ", done)[0]
+    return f"`{one['name']}` {said}"
 
 
 def _number(value: float) -> str:

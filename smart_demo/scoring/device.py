@@ -80,6 +80,13 @@ def of_this_machine() -> States | None:
     return None if os.environ.get("SPACES_ZERO_GPU") else _first_gpu()
 
 
+def full() -> type[Exception]:
+    """What is raised where the device has no room, as beside an encoder at work: then the processor multiplies."""
+    import torch
+
+    return torch.OutOfMemoryError
+
+
 def reason() -> str:
     """Which device multiplies, in words; empty where it is the processor."""
     states = of_this_machine()

@@ -9,6 +9,7 @@ where they lie; the product's maxima are taken while it is in the cache.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import suppress
 from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
@@ -24,6 +25,8 @@ if TYPE_CHECKING:
 
 SHARE = 40_000_000
 """Bytes of codes in one product, at most: what there is to do around it is some hundredths of it."""
+RESULT = 2**26
+"""Bytes of a product's result, at most: many queries may be asked together."""
 CONVERTED = 2_048
 """Tokens converted to float32 at a time, where codes have to be: they are still in the cache when they are read."""
 SMALL = 2**20
@@ -107,8 +110,9 @@ def _best(query: Query, pages: Sequence[TokenCodes]) -> Floats:
     """(M, Q) largest dot product of each query row among the codes of each page."""
     total = sum(page.codes.nbytes for page in pages)
     if total > device.WORTH and (states := device.of_this_machine()):
-        return states.best(query.astype(np.float32), pages)
-    runs = list(_runs(pages, _share(total)))
+        with suppress(device.full()):
+            return states.best(query.astype(np.float32), pages)
+    runs = list(_runs(pages, _share(total, pages[0].codes.strides[0], query)))
     if total <= SMALL:
         return np.concatenate([_by_numpy(query, run) for run in runs])
     product = products.choice(query.shape[1]).product if query.dtype == np.int8 else Product.FLOAT32
@@ -116,9 +120,12 @@ def _best(query: Query, pages: Sequence[TokenCodes]) -> Floats:
     return np.concatenate(cores.spread(cores.alone(lambda: _by_torch(query, product)), runs))
 
 
-def _share(total: int) -> int:
-    """Bytes of one product of so many: all cores have equally many, none more than SHARE."""
-    rounds = -(-total // (SHARE * cores.count()))
+def _share(total: int, row: int, query: Query) -> int:
+    """Bytes of one product of so many, in rows of so many: all cores have equally many, none more than SHARE, and none
+    with a result of more than RESULT.
+    """
+    most = min(SHARE, RESULT // 4 // len(query) * row) if len(query) else SHARE
+    rounds = -(-total // (max(1, most) * cores.count()))
     return -(-total // (rounds * cores.count()))
 
 

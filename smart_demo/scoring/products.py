@@ -38,6 +38,8 @@ ENOUGH = 0.3
 """seconds is slow enough to know."""
 
 
+EXACT = 2_048
+"""Tokens on which a product is proven."""
 PACK = 16
 """Rows of the packed query are a multiple of: what reduces the product is slow at any other number."""
 
@@ -159,7 +161,7 @@ def _by_packed(query: Tensor) -> Callable[[Tensor], Tensor]:
 
 
 def _is_exact(query: Asked, rows: Tensor, codes: Tensor) -> bool:
-    few = codes[:64]
+    few = codes[:EXACT]
     found = query.multiply(few).double()
     found = found[:, : query.rows].t() if query.tokens_first else found
     return bool((found == rows.double() @ few.double().t()).all())

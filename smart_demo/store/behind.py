@@ -6,7 +6,7 @@ from __future__ import annotations
 
 import logging
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
 
 from smart_demo.errors import SmartError
@@ -24,8 +24,9 @@ class Work:
     """What a library gives to be done."""
 
     open_index: Callable[[Callable[[], bool]], None]
-    """Open Chroma, tell it of everything, and use it from then on; asks now and then whether to go on."""
-    unread: Sequence[StoredPage]
+    """Open Chroma, tell it of everything, and use it from then on; asks now and then whether to go on. Once it is open,
+    nothing."""
+    unread: list[StoredPage]
     """Pages whose heads came from a snapshot,"""
     confirm: Callable[[StoredPage], None]
     """and what reads one of these heads."""
@@ -61,13 +62,13 @@ class Behind:
         self._try("reading heads", self._read_heads)
         while not self._stopped.wait(self._every):
             self._try("keeping snapshots", self._work.keep_snapshots)
+            self._try("opening the index", lambda: self._work.open_index(lambda: self.goes_on))
 
     def _read_heads(self) -> None:
-        for number, page in enumerate(self._work.unread, start=1):
-            if not self.goes_on:
-                return
-            self._work.confirm(page)
-            if number % _SOME == 0:
+        unread = self._work.unread
+        while unread and self.goes_on:
+            self._work.confirm(unread.pop())  # and let go of it
+            if len(unread) % _SOME == 0:
                 self._stopped.wait(_PAUSE)
 
     def _try(self, what: str, step: Callable[[], None]) -> None:

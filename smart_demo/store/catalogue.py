@@ -129,6 +129,7 @@ class Catalogue:
                 self._generation += 1
                 self._proven.discard(key)
                 self._bodies.pop(key, None)
+                self._residency.drop([key])
 
     def forget(self, scope: Scope) -> None:
         """Let go of everything that was made of a scope's pages; the pages themselves are dropped before."""
@@ -179,6 +180,7 @@ class Catalogue:
             inside = moved(body, rows)
             with self._lock:
                 if self._residency.publish(key, inside):
+                    self._bodies.pop(key, None)  # and its open file
                     return inside
         with self._lock:
             if self._heads.get(key) is head:

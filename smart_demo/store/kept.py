@@ -61,7 +61,8 @@ class Snapshots:
         large = {shelf: move for shelf, (count, move) in shelves.items() if count >= snapshot.WORTHWHILE}
         for scope, encoder in snapshot.there(self._index_dir):
             if (scope, encoder) not in large:
-                self.forget(scope, encoder)
+                with changing():
+                    self.forget(scope, encoder)
         for (scope, encoder), move in large.items():
             if self._written.get((scope, encoder)) == move:
                 continue

@@ -351,7 +351,7 @@ class Library:
         if self._behind is not None:
             self._behind.start()
 
-    def _prepared(self, candidates: int, unread: Sequence[StoredPage]) -> Behind:
+    def _prepared(self, candidates: int, unread: list[StoredPage]) -> Behind:
         work = Work(
             open_index=lambda goes_on: self._open_index(candidates, goes_on),
             unread=unread,
@@ -362,21 +362,34 @@ class Library:
 
     def _open_index(self, candidates: int, goes_on: Callable[[], bool] = lambda: True) -> None:
         """Open Chroma and bring it into line, without keeping anybody waiting; then use it. LibraryError where its
-        folder cannot be used. Where it is not to go on, it stays half filled, and the next start goes on.
+        folder cannot be used: it may be tried again. Where it is not to go on, it stays half filled, and the next start
+        goes on. Nothing happens once it is open.
         """
         index_dir, awaited = self._lock.folder, self._mirror
-        with durable.storage_errors(f"use {index_dir}"):
-            fresh = Mirror(PageIndex.open(index_dir, candidates))
-        if isinstance(awaited, Awaited) and goes_on():
-            fresh.reconcile(self._catalogue.all())
-            awaited.filling = fresh
-            fresh.flush(self._reader.vector, goes_on)
+        if not isinstance(awaited, Awaited):
+            return
+        awaited.begin()
+        try:
+            with durable.storage_errors(f"use {index_dir}"):
+                fresh = Mirror(PageIndex.open(index_dir, candidates))
+            self._put_in_place(fresh, awaited, goes_on)
+        except Exception as error:
+            awaited.fail(error)
+            raise
+
+    def _put_in_place(self, fresh: Mirror, awaited: Awaited, goes_on: Callable[[], bool]) -> None:
+        try:
+            if goes_on():
+                fresh.reconcile(self._catalogue.all())
+                awaited.filling = fresh
+                fresh.flush(self._reader.vector, goes_on)
             with self._changing():
+                fresh.take_over(awaited)
                 if goes_on():
-                    fresh.take_over(awaited)
                     fresh, self._mirror = awaited, fresh
                     self.flush()
-        fresh.close()
+        finally:
+            fresh.close()
 
     @contextmanager
     def _changing(self) -> Iterator[None]:

@@ -8,6 +8,7 @@ from contextlib import suppress
 
 import numpy as np
 
+from smart_demo.errors import SmartError
 from smart_demo.store.catalogue import Key, View, key_of
 from smart_demo.store.index import IndexUnhealthy, PageIndex, row_id
 from smart_demo.types import Floats, PageId, Scope, StoredPage
@@ -139,6 +140,8 @@ class Mirror:
         key = key_of(page)
         if self._pending.pop(key, None) is not None:
             self._behind[key[:2]] -= 1
+            if not self._behind[key[:2]]:
+                del self._behind[key[:2]]
 
 
 class Awaited(Mirror):
@@ -149,9 +152,21 @@ class Awaited(Mirror):
         self.filling: Mirror | None = None
         """The one that will take its place."""
         self.gone: dict[Key, StoredPage] = {}
+        self._trouble = ""
+
+    def begin(self) -> None:
+        """Chroma is being opened, for the first time or once more."""
+        self.filling, self._trouble = None, ""
+
+    def fail(self, error: Exception) -> None:
+        """It could not be."""
+        self.filling = None
+        self._trouble = error.sentence if isinstance(error, SmartError) else type(error).__name__
 
     @property
     def state(self) -> str:
+        if self._trouble:
+            return f"unhealthy: {self._trouble}"
         return f"catching up: {len(self.filling.pending):,} pages to go" if self.filling else "opening"
 
     def forget(self, pages: Iterable[StoredPage]) -> None:

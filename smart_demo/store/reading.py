@@ -83,7 +83,7 @@ class Reader:
 
     def confirm(self, page: StoredPage) -> None:
         """Read the head of a page that was taken from a snapshot; where the file says something else, believe it."""
-        known = self._catalogue.get((page.scope, page.encoder, page.id))
+        known = self._catalogue.get(key_of(page))
         if known is None or known.page is not page:
             return
         with suppress(LibraryError), self._reading(page):
@@ -95,6 +95,9 @@ class Reader:
 
     def matrix(self, scopes: Sequence[Scope], encoder: str) -> tuple[Listing, Floats]:
         """Pages of these scopes and their pooled vectors (N, P). Kept until a page comes or goes; read-only."""
+        view = self._catalogue.view(scopes, encoder)
+        if (pooled := view.pooled) is not None:  # nobody waits for another scope's vectors to be read
+            return view.pages, pooled
         with self._stacking:
             view = self._catalogue.view(scopes, encoder)
             while view.pooled is None:

@@ -17,7 +17,11 @@ from smart_demo.store.tokenfile import Body
 from smart_demo.types import Codes, PageId, Scope
 
 BLOCK = 2**25
-"""Bytes of a block: some 16 to 90 thousand tokens, as many as one product likes. Memory is taken as it is filled."""
+"""Bytes of a block, at most: some 16 to 90 thousand tokens, as many as one product likes."""
+FIRST = 2**21
+"""Bytes of the first block of a kind, each further one is twice as large: a visitor with one page takes no more, and
+the system gives memory by so many bytes.
+"""
 Key = tuple[Scope, str, PageId]
 Kind = tuple[Scope, str, str, int]
 """Scope, encoder, type and width: what pages of one block have in common."""
@@ -94,7 +98,8 @@ class Residency:
         """The open block of a kind, or a new one if these codes do not fit into it."""
         block = self._open.get(kind)
         if block is None or block.filled + len(codes) > len(block.rows):
-            rows = max(len(codes), BLOCK // (codes.itemsize * codes.shape[1]))
+            size = min(BLOCK, 2 * block.rows.nbytes if block else FIRST)
+            rows = max(len(codes), size // (codes.itemsize * codes.shape[1]))
             block = self._open[kind] = _Block(np.empty((rows, codes.shape[1]), codes.dtype))
         return block
 

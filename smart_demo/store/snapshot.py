@@ -136,6 +136,8 @@ def forget(index_dir: Path, scope: Scope, encoder: str = "") -> None:
     """Delete the snapshots of a scope, or the one under one encoder. LibraryError where the disk refuses."""
     with durable.storage_errors("delete the snapshot of the library"), suppress(FileNotFoundError):
         for path in list((index_dir / FOLDER).iterdir()):
+            if path.name.endswith(durable.TEMPORARY):
+                continue  # being written: whoever writes it looks again
             if path.name.partition(".")[0] == scope.name and (not encoder or path.name.split(".")[1:2] == [encoder]):
                 durable.unlink([path])
 

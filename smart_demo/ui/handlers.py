@@ -162,9 +162,9 @@ class Handlers:
             return results.empty(f"{name} is still loading", "Your documents are searched as soon as it is there.")
         methods = (POOLED, LATE, Method(SMART.name, SMART.label, wanted.weights))
         found = self.engine.search(self.query(wanted), scopes, methods, wanted.top)
-        answer = results.results(
-            found, self.thumbnail, address(wanted), explaining.asking(wanted), self.engine.checked(found, scopes)
-        )
+        # What a check said is said of what it checked.
+        checked = self.engine.checked(found, scopes) if wanted.weights == SMART.weights else None
+        answer = results.results(found, self.thumbnail, address(wanted), explaining.asking(wanted), checked)
         return presenting.story(told(found)) + answer
 
     def query(self, wanted: Asked) -> Query:

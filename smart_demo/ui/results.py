@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from smart_demo.recall import Checked
+from smart_demo.recall import TOP, Checked
 from smart_demo.samples import Samples
 from smart_demo.types import Counted, Found, Reduce, TokenKind, Weights
 from smart_demo.ui.badges import Side
@@ -92,7 +92,9 @@ def _verdict(shown: Columns, checked: Checked | None) -> str:
     total = sum(found.milliseconds.values())
     ranked = f"ranked {right.candidates:,} of {count(right.pages, 'page')}"
     if checked is not None:
-        ranked += f"; a full scan agreed on {checked.agreed:,} of {checked.queries:,} checked queries"
+        ranked += (
+            f"; a full scan agreed on the first {TOP} for {checked.agreed:,} of {checked.queries:,} checked queries"
+        )
     return (
         '<div class="verdict" role="status">'
         f"<h2>{esc(shown.comparison.verdict)}</h2>"
