@@ -35,8 +35,8 @@ def main() -> int:
         copy_sample_library(data)
         uploads.mkdir()
         before, rows = stored(data), indexed(data)
-        # Small enough that people meet the limits.
-        limits = {"SMART_LIBRARY_PAGES": "15", "SMART_WAITING_FILES": "8"}
+        # Small enough that people meet the limits; and what may stay in memory is there before growth is looked for.
+        limits = {"SMART_LIBRARY_PAGES": "15", "SMART_WAITING_FILES": "8", "SMART_RESIDENT_MB": "32"}
         app = App(data, SAMPLE_DOCUMENTS, SMART_PUBLIC="on", GRADIO_TEMP_DIR=str(uploads), **limits)
         app.start()
         fill(app.url, TABS_KEPT)
