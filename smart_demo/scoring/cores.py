@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from functools import cache
 from pathlib import Path
 from typing import TypeVar
@@ -39,9 +39,9 @@ def spread(work: Callable[[Item], Result], items: Sequence[Item]) -> list[Result
     return list(_pool().map(work, items))
 
 
-def alone(work: Callable[[], Result]) -> Result:
-    """What `work` makes, in one of the threads: what is measured there is what will be."""
-    return _pool().submit(work).result()
+def alone(work: Callable[[], Result]) -> Future[Result]:
+    """What `work` will have made, in one of the threads: what is measured there is what will be."""
+    return _pool().submit(work)
 
 
 @cache

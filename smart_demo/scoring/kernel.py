@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
+from itertools import chain
 from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
@@ -112,12 +113,16 @@ def _best(query: Query, pages: Sequence[TokenCodes]) -> Floats:
     if total > device.WORTH and (states := device.of_this_machine()):
         with suppress(device.full()):
             return states.best(query.astype(np.float32), pages)
-    runs = list(_runs(pages, _share(total, pages[0].codes.strides[0], query)))
+    share = _share(total, pages[0].codes.strides[0], query)
     if total <= SMALL:
-        return np.concatenate([_by_numpy(query, run) for run in runs])
+        return np.concatenate([_by_numpy(query, run) for run in _runs(pages, share)])
     product = products.choice(query.shape[1]).product if query.dtype == np.int8 else Product.FLOAT32
     # The query is prepared there as well: the cores that torch takes for it here would go on turning for a while.
-    return np.concatenate(cores.spread(cores.alone(lambda: _by_torch(query, product)), runs))
+    ready = cores.alone(lambda: _by_torch(query, product))
+    tasks = _tasks(list(_runs(pages, share)), share)
+    best = ready.result()
+    found = cores.spread(lambda some: [best(run) for run in some], tasks)
+    return np.concatenate(list(chain.from_iterable(found)))
 
 
 def _share(total: int, row: int, query: Query) -> int:
@@ -148,6 +153,19 @@ def _runs(pages: Sequence[TokenCodes], most: int) -> Iterator[_Run]:
             codes = base[begin : begin + end]
         yield _Run(codes, np.array(starts), first)
         first = last
+
+
+def _tasks(runs: Sequence[_Run], most: int) -> list[list[_Run]]:
+    """Runs in order, about `most` bytes in each task: handing over a page costs a third of multiplying it."""
+    tasks: list[list[_Run]] = [[]]
+    size = 0
+    for run in runs:
+        if tasks[-1] and size + run.codes.nbytes // 2 > most:
+            tasks.append([])
+            size = 0
+        tasks[-1].append(run)
+        size += run.codes.nbytes
+    return tasks
 
 
 def _place(codes: Codes) -> int | None:

@@ -88,7 +88,7 @@ def choice(width: int) -> Choice:
     """What multiplies int8 codes of `width` coordinates here. The first call for a width measures for 0.1 s."""
     if (known := _known.get(width)) is None:
         with _measuring:
-            known = _known.get(width) or _known.setdefault(width, cores.alone(lambda: choose(width)))
+            known = _known.get(width) or _known.setdefault(width, cores.alone(lambda: choose(width)).result())
     return known
 
 
@@ -188,6 +188,9 @@ def _columns(dots: Tensor, starts: npt.NDArray[np.int64]) -> Floats:
     """
     import torch
 
+    if len(starts) == 1:
+        alone: Floats = dots.amax(0, keepdim=True).numpy().astype(np.float32, copy=False)
+        return alone
     lengths = np.diff(starts, append=len(dots)).tolist()
     if min(lengths) == max(lengths):
         found = dots.view(len(lengths), lengths[0], dots.shape[1]).amax(1)
