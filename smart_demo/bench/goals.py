@@ -56,14 +56,11 @@ def as_json(found: Sequence[Goal | Figure]) -> dict[str, object]:
     """Everything, for a file that a script reads."""
     goals = [
         {"name": goal.name, "measured": goal.measured, "bound": goal.bound, "kind": str(goal.kind), "met": goal.met}
-        | {"what": goal.what}
         for goal in found
         if isinstance(goal, Goal)
     ]
-    figures = [
-        {"name": one.name, "measured": one.measured, "what": one.what} for one in found if isinstance(one, Figure)
-    ]
-    return {"machine": _machine(), "goals": goals, "figures": figures}
+    figures = [{"name": one.name, "measured": one.measured} for one in found if isinstance(one, Figure)]
+    return {"machine": _machine(), "goals": goals, "figures": figures, "done": {one.name: one.what for one in found}}
 
 
 def as_markdown(found: Sequence[Goal | Figure]) -> str:

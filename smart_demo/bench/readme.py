@@ -20,17 +20,17 @@ def table(found: Mapping[str, Any]) -> str:
     lines = ["| | measured | goal | |", "|---|---|---|---|"]
     for goal in goals:
         sign, met = ("≤" if goal["kind"] == "max" else "≥"), ("met" if goal["met"] else "**missed**")
-        lines.append(f"| {_what(goal)} | {_number(goal['measured'])} | {sign} {goal['bound']:,g} | {met} |")
-    lines += [f"| {_what(one)} | {_number(one['measured'])} | | |" for one in found["figures"]]
+        lines.append(f"| {_what(goal, found)} | {_number(goal['measured'])} | {sign} {goal['bound']:,g} | {met} |")
+    lines += [f"| {_what(one, found)} | {_number(one['measured'])} | | |" for one in found["figures"]]
     machine = ", ".join(f"{name} {value}" for name, value in found["machine"].items())
     return "\n".join([*lines, "", f"Measured on: {machine}."])
 
 
-def _what(one: Mapping[str, Any]) -> str:
-    done = str(one["what"])
+def _what(one: Mapping[str, Any], found: Mapping[str, Any]) -> str:
+    done = str(found["done"][one["name"]])
     said = done if "NOT MEASURED" in done else re.split(r": |; ", done)[0]
     return f"`{one['name']}` {said}"
 
 
 def _number(value: float) -> str:
-    return f"{value:,.0f}" if abs(value) >= 100 else f"{value:.2f}" if abs(value) >= 0.01 else f"{value:.4f}"
+    return f"{value:,.0f}" if abs(value) >= 100 else f"{value:.3f}" if abs(value) >= 0.01 else f"{value:.4f}"
