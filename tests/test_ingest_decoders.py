@@ -188,6 +188,7 @@ def test_a_decoder_sees_no_secret_has_bounds_and_imports_little(monkeypatch):
         "LC_ALL",
         "OMP_NUM_THREADS",
         "OPENBLAS_NUM_THREADS",
+        "GOMP_SPINCOUNT",
         "LC_CTYPE",
     }
     assert not {"torch", "gradio", "chromadb", "transformers", "smart_demo.engine"} & set(modules)
