@@ -78,7 +78,7 @@ LENGTHS = (1, 9, 300, 2, 2, 77, 1, 640)
 @pytest.mark.parametrize("place", [list, in_one_block])
 def test_every_product_finds_the_maxima(by_torch, codec, product, share, place):
     by_torch.setattr(kernel, "SHARE", share)
-    by_torch.setattr(kernel, "CONVERTED", 50)
+    by_torch.setattr(products, "CONVERTED", 50)
     by_torch.setattr(products, "choice", lambda width: Choice(product, ""))
     rng = np.random.default_rng(0)
     pages, query = pages_of(rng, LENGTHS, codec), unit(rng, 5, D)
@@ -128,15 +128,17 @@ def test_many_queries_together_bound_the_result_of_a_product(by_torch):
     """However many query tokens are asked together, no product's result is larger than RESULT."""
     results = []
     by_torch.setattr(kernel, "RESULT", 4 * 90 * 700)
-    by_torch.setattr(
-        kernel,
-        "_by_torch",
-        lambda query, _: (
-            lambda run: (
-                results.append(len(query) * len(run.codes)) or (np.zeros((len(run.starts), len(query)), np.float32))
-            )
-        ),
-    )
+
+    class Watched:
+        def __init__(self, _, query):
+            self.rows = len(query)
+
+        def best(self, codes, starts):
+            results.append(self.rows * len(codes))
+            return np.zeros((len(starts), self.rows), np.float32)
+
+    by_torch.setattr(products, "choice", lambda width: Choice(Product.FLOAT32, ""))
+    by_torch.setattr(products, "asked", Watched)
     rng = np.random.default_rng(0)
     maxima(unit(rng, 90, D), in_one_block(pages_of(rng, (300,) * 9, "int8")))
     assert max(results) <= 90 * 900

@@ -8,7 +8,7 @@ where they lie; the product's maxima are taken while it is in the cache.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from itertools import chain
 from typing import TYPE_CHECKING, NamedTuple
@@ -17,7 +17,7 @@ import numpy as np
 import numpy.typing as npt
 
 from smart_demo.scoring import cores, device, products
-from smart_demo.scoring.products import Product, segments
+from smart_demo.scoring.products import Product
 from smart_demo.scoring.quantised import quantise
 from smart_demo.types import Codes, Floats, TokenCodes
 
@@ -28,8 +28,6 @@ SHARE = 40_000_000
 """Bytes of codes in one product, at most: what there is to do around it is some hundredths of it."""
 RESULT = 2**26
 """Bytes of a product's result, at most: many queries may be asked together."""
-CONVERTED = 2_048
-"""Tokens converted to float32 at a time, where codes have to be: they are still in the cache when they are read."""
 SMALL = 2**20
 """Bytes of codes up to which numpy multiplies: loading torch takes a second, and so little is done in a blink."""
 
@@ -43,8 +41,6 @@ class _Run(NamedTuple):
 
     codes: Codes
     starts: npt.NDArray[np.int64]
-    first: int
-    """Position of the first page among those asked for."""
 
 
 def token_maxima(query: Floats, page: TokenCodes) -> Floats:
@@ -118,10 +114,10 @@ def _best(query: Query, pages: Sequence[TokenCodes]) -> Floats:
         return np.concatenate([_by_numpy(query, run) for run in _runs(pages, share)])
     product = products.choice(query.shape[1]).product if query.dtype == np.int8 else Product.FLOAT32
     # The query is prepared there as well: the cores that torch takes for it here would go on turning for a while.
-    ready = cores.alone(lambda: _by_torch(query, product))
+    ready = cores.alone(lambda: products.asked(product, query))
     tasks = _tasks(list(_runs(pages, share)), share)
-    best = ready.result()
-    found = cores.spread(lambda some: [best(run) for run in some], tasks)
+    asked = ready.result()
+    found = cores.spread(lambda some: [asked.best(_shared(run.codes), run.starts) for run in some], tasks)
     return np.concatenate(list(chain.from_iterable(found)))
 
 
@@ -151,7 +147,7 @@ def _runs(pages: Sequence[TokenCodes], most: int) -> Iterator[_Run]:
                 end, last = end + len(more), last + 1
         if last > first + 1 and base is not None and begin is not None:
             codes = base[begin : begin + end]
-        yield _Run(codes, np.array(starts), first)
+        yield _Run(codes, np.array(starts))
         first = last
 
 
@@ -194,37 +190,6 @@ def _by_numpy(query: Query, run: _Run) -> Floats:
     """(M, Q) of pages one behind the other."""
     few: Floats = np.maximum.reduceat(query.astype(np.float32) @ run.codes.astype(np.float32).T, run.starts, axis=1)
     return few.T
-
-
-def _by_torch(query: Query, product: Product) -> Callable[[_Run], Floats]:
-    """The same by torch, for runs in any number of threads."""
-    import torch
-
-    rows = torch.from_numpy(np.ascontiguousarray(query))
-    asked = None if product is Product.FLOAT32 else products.asked(product, rows)
-    wide = rows.float()
-
-    def best(run: _Run) -> Floats:
-        codes = _shared(run.codes)
-        if asked is not None:
-            return asked.best(codes, run.starts)
-        if run.codes.dtype == np.float32:
-            return segments(wide @ codes.t(), run.starts)
-        return _converted(wide, codes, run.starts)
-
-    return best
-
-
-def _converted(query: Tensor, codes: Tensor, starts: npt.NDArray[np.int64]) -> Floats:
-    """(M, Q) of codes that have to become float32 first, by blocks in one buffer. Blocks need not be whole pages."""
-    import torch
-
-    dots, buffer = torch.empty((len(query), len(codes))), torch.empty((min(CONVERTED, len(codes)), codes.shape[1]))
-    for begin in range(0, len(codes), CONVERTED):
-        some = codes[begin : begin + CONVERTED]
-        wide = buffer[: len(some)].copy_(some)
-        dots[:, begin : begin + len(some)] = query @ wide.t()
-    return segments(dots, starts)
 
 
 def _shared(codes: Codes) -> Tensor:

@@ -36,10 +36,10 @@ ROUNDS = 5
 """so many times after a first one; the best counts, since others may be at work. Whatever takes"""
 ENOUGH = 0.3
 """seconds is slow enough to know."""
-
-
 EXACT = 2_048
 """Tokens on which a product is proven."""
+CONVERTED = 2_048
+"""Tokens converted to float32 at a time, where codes have to be: they are still in the cache when they are read."""
 PACK = 16
 """Rows of the packed query are a multiple of: what reduces the product is slow at any other number."""
 
@@ -77,7 +77,7 @@ class Asked(NamedTuple):
     def best(self, codes: Tensor, starts: npt.NDArray[np.int64]) -> Floats:
         """(M, Q) maxima of pages whose rows of `codes` (T, D) begin at `starts`."""
         dots = self.multiply(codes)
-        return _columns(dots, starts)[:, : self.rows] if self.tokens_first else segments(dots, starts)
+        return _columns(dots, starts)[:, : self.rows] if self.tokens_first else _segments(dots, starts)
 
 
 _known: dict[int, Choice] = {}
@@ -85,7 +85,7 @@ _measuring = threading.Lock()
 
 
 def choice(width: int) -> Choice:
-    """What multiplies int8 codes of `width` coordinates here. The first call for a width measures for 0.1 s."""
+    """What multiplies int8 codes of `width` coordinates here. The first call for a width measures for some 0.3 s."""
     if (known := _known.get(width)) is None:
         with _measuring:
             known = _known.get(width) or _known.setdefault(width, cores.alone(lambda: choose(width)).result())
@@ -105,7 +105,7 @@ def choose(width: int) -> Choice:
 
     rng = np.random.default_rng(width)
     codes = torch.from_numpy(rng.integers(-127, 128, (max(PAGE, SAMPLE // width), width), dtype=np.int8))
-    query = torch.from_numpy(rng.integers(-127, 128, (SAMPLE_QUERY, width), dtype=np.int8))
+    query = rng.integers(-127, 128, (SAMPLE_QUERY, width), dtype=np.int8)
     codes[:8], query[:2] = 127, -127  # the largest sums there are: where they saturate it shows
     codes[8:16] = -127
     pages = np.arange(0, len(codes), PAGE)
@@ -134,20 +134,20 @@ def decide(took: dict[Product, float], exact: set[Product]) -> Choice:
     return Choice(best, f"float32 products of the 8-bit codes ({gain:.1f} x faster here than int8 products)")
 
 
-def asked(product: Product, query: Tensor) -> Asked:
-    """An int8 query (Q, D), ready for codes of its width."""
+def asked(product: Product, query: npt.NDArray[np.int8] | Floats) -> Asked:
+    """A query (Q, D), ready for codes of its width: in 8 bits for codes in 8 bits, and for any codes by FLOAT32."""
     import torch
 
-    rows = len(query)
+    rows = torch.from_numpy(np.ascontiguousarray(query))
     if product is Product.PACKED:
-        return Asked(_by_packed(query), tokens_first=True, rows=rows)
+        return Asked(_by_packed(rows), tokens_first=True, rows=len(rows))
     if product is Product.CODES_FIRST:
-        across = query.t().contiguous()
-        return Asked(lambda codes: torch._int_mm(codes, across), tokens_first=True, rows=rows)
+        across = rows.t().contiguous()
+        return Asked(lambda codes: torch._int_mm(codes, across), tokens_first=True, rows=len(rows))
     if product is Product.QUERY_FIRST:
-        return Asked(lambda codes: torch._int_mm(query, codes.t()), tokens_first=False, rows=rows)
-    wide = query.float()
-    return Asked(lambda codes: wide @ codes.float().t(), tokens_first=False, rows=rows)
+        return Asked(lambda codes: torch._int_mm(rows, codes.t()), tokens_first=False, rows=len(rows))
+    wide = rows.float()
+    return Asked(lambda codes: _by_float32(wide, codes), tokens_first=False, rows=len(rows))
 
 
 def _by_packed(query: Tensor) -> Callable[[Tensor], Tensor]:
@@ -160,11 +160,27 @@ def _by_packed(query: Tensor) -> Callable[[Tensor], Tensor]:
     return lambda codes: multiply(codes, 1.0, 0, packed, ones, zeros, None, 1.0, 0, torch.float32, "none", [], "")
 
 
-def _is_exact(query: Asked, rows: Tensor, codes: Tensor) -> bool:
+def _by_float32(query: Tensor, codes: Tensor) -> Tensor:
+    """(Q, T) of codes that become float32 first, where they are not, by blocks in one buffer."""
+    import torch
+
+    if codes.dtype == torch.float32:
+        return query @ codes.t()
+    dots, buffer = torch.empty((len(query), len(codes))), torch.empty((min(CONVERTED, len(codes)), codes.shape[1]))
+    for begin in range(0, len(codes), CONVERTED):
+        some = codes[begin : begin + CONVERTED]
+        wide = buffer[: len(some)].copy_(some)
+        dots[:, begin : begin + len(some)] = query @ wide.t()
+    return dots
+
+
+def _is_exact(query: Asked, rows: npt.NDArray[np.int8], codes: Tensor) -> bool:
+    import torch
+
     few = codes[:EXACT]
     found = query.multiply(few).double()
     found = found[:, : query.rows].t() if query.tokens_first else found
-    return bool((found == rows.double() @ few.double().t()).all())
+    return bool((found == torch.from_numpy(rows).double() @ few.double().t()).all())
 
 
 def _seconds(query: Asked, codes: Tensor, starts: npt.NDArray[np.int64]) -> float:
@@ -176,7 +192,7 @@ def _seconds(query: Asked, codes: Tensor, starts: npt.NDArray[np.int64]) -> floa
     return min(took)
 
 
-def segments(dots: Tensor, starts: npt.NDArray[np.int64]) -> Floats:
+def _segments(dots: Tensor, starts: npt.NDArray[np.int64]) -> Floats:
     """(M, Q) from (Q, T). This way round it takes a tenth of the time of torch's own reductions over segments."""
     found: Floats = np.maximum.reduceat(dots.numpy(), starts, axis=1).T.astype(np.float32)
     return found
