@@ -11,7 +11,7 @@ from smart_demo import recall, scoring
 from smart_demo.backbones.protocol import Backbone
 from smart_demo.config import Settings
 from smart_demo.errors import LibraryError, QueryRefused
-from smart_demo.listing import Listing, Positions
+from smart_demo.listing import Positions
 from smart_demo.recall import Checked
 from smart_demo.recent import Lap, Laps, Recent, Stopwatch
 from smart_demo.store.library import Library
@@ -134,11 +134,11 @@ class Retrieval:
                 return kept
             pages, pooled = self._library.pooled(scopes, encoding.encoder)
             cosines = pooled @ encoding.pooled if len(pages) else np.zeros(0, np.float32)
-            candidates = self._candidates(cosines, self.checked(scopes, encoding.encoder, len(pages)))
+            candidates = self._candidates(cosines, scopes, encoding.encoder)
             watch.lap("candidates")
             self._library.ask_for(pages[position] for position in candidates.tolist())
             try:
-                parts = self._score(encoding, pages, cosines, candidates)
+                parts = scoring.parts(encoding, pages, cosines, candidates, self._library.tokens)
             except LibraryError:
                 if self._library.generation == generation:
                     raise
@@ -149,19 +149,16 @@ class Retrieval:
                 self.drop_what_went()
             return parts
 
-    def _score(self, encoding: QueryEncoding, pages: Listing, cosines: Floats, candidates: Positions) -> Parts:
-        """The candidates scored token by token, among all pages. The pooled column is there already."""
-        maxima = scoring.gather(encoding, [pages[at] for at in candidates.tolist()], self._library.tokens)
-        return Parts(encoding.kinds, pages, cosines, candidates, maxima)
-
-    def _candidates(self, cosines: Floats, checked: Checked | None) -> Positions:
+    def _candidates(self, cosines: Floats, scopes: Sequence[Scope], encoder: str) -> Positions:
         """Positions, rising, of the pages to score token by token: every page while they are few, else the nearest
         pooled. The pooled column is exact and needs the cosine of every page anyway, so no index is asked: it could
         only be slower and less than exact.
         """
-        depth = max(self._settings.candidates, checked.depth if checked else 0)
-        if len(cosines) <= max(self._settings.exhaustive, depth):
-            return np.arange(len(cosines))
+        pages, depth = len(cosines), self._settings.candidates
+        if pages > self._settings.exhaustive and (checked := self.checked(scopes, encoder, pages)):
+            depth = max(depth, checked.depth)
+        if pages <= max(self._settings.exhaustive, depth):
+            return np.arange(pages)
         return np.sort(np.argpartition(-cosines, depth - 1)[:depth])
 
 

@@ -116,7 +116,9 @@ def test_scoring_all_queries_together_is_scoring_each_alone(folder):
     together = score(texts, queries)
     for query in queries:
         every = np.arange(len(texts.pages))
-        alone = scoring.parts(query, texts.pages, texts.pooled, every, lambda page: texts.tokens[page.id])
+        alone = scoring.parts(
+            query, texts.pages, texts.pooled @ query.pooled, every, lambda page: texts.tokens[page.id]
+        )
         found = together[query.query.text]
         assert found.pages == alone.pages
         assert list(found.kinds) == list(alone.kinds)

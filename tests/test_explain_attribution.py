@@ -29,7 +29,7 @@ from tests.explain_cases import (
 def score_of(query, page, weights):
     """The whole score of one page, as a search gives it."""
     codes = TokenCodes(page.tokens)
-    parts = scoring.parts(query, [stored(1)], page.pooled[None], np.arange(1), lambda _: codes)
+    parts = scoring.parts(query, [stored(1)], page.pooled[None] @ query.pooled, np.arange(1), lambda _: codes)
     (hit,) = scoring.rank(parts, Method("m", "M", weights), 1).hits
     return hit
 

@@ -27,7 +27,7 @@ def searched(query, pages):
     codes = {page.page: TokenCodes(page.tokens) for page in pages}
     known = [stored(page.page.number) for page in pages]
     pooled = np.stack([page.pooled for page in pages])
-    return scoring.parts(query, known, pooled, np.arange(len(pages)), lambda page: codes[page.id])
+    return scoring.parts(query, known, pooled @ query.pooled, np.arange(len(pages)), lambda page: codes[page.id])
 
 
 def random_parts(rng, visible=12, candidates=9, ties=False):

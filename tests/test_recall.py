@@ -37,7 +37,7 @@ def test_it_is_the_first_depth_at_which_the_first_places_are_those_of_a_full_sca
 
     def first(query, depth):
         nearest = np.sort(np.argsort(-(pooled @ query.pooled))[:depth])
-        parts = scoring.parts(query, pages, pooled, nearest, lambda page: codes[page.id])
+        parts = scoring.parts(query, pages, pooled @ query.pooled, nearest, lambda page: codes[page.id])
         return [hit.page.id for hit in scoring.rank(parts, SMART, recall.TOP).hits]
 
     slow = [next(d for d in range(1, count + 1) if first(query, d) == first(query, count)) for query in some]

@@ -48,7 +48,7 @@ def page_of(number):
 def parts_of(query, pooled, tokens):
     pages = [page_of(i + 1) for i in range(len(tokens))]
     codes = {page.id: TokenCodes(t) for page, t in zip(pages, tokens, strict=True)}
-    return scoring.parts(query, pages, pooled, np.arange(len(pages)), lambda page: codes[page.id])
+    return scoring.parts(query, pages, pooled @ query.pooled, np.arange(len(pages)), lambda page: codes[page.id])
 
 
 def slow_late(query, page, reduce="mean"):
@@ -131,7 +131,9 @@ def test_ties_stand_by_id_whatever_order_the_pages_came_in():
     pooled = unit(rng, 1, D)
     for order in ([1, 2, 3], [3, 1, 2], [2, 3, 1]):
         pages = [page_of(n) for n in order]
-        parts = scoring.parts(query, pages, np.repeat(pooled, 3, 0), np.arange(3), lambda _: TokenCodes(tokens))
+        parts = scoring.parts(
+            query, pages, np.repeat(pooled, 3, 0) @ query.pooled, np.arange(3), lambda _: TokenCodes(tokens)
+        )
         assert [h.page.number for h in scoring.rank(parts, SMART, 9).hits] == [1, 2, 3]
 
 
@@ -150,7 +152,7 @@ def test_pooled_ranks_every_page_and_smart_the_candidates():
     rng = np.random.default_rng(2)
     query, pooled = query_of(unit(rng, D), unit(rng, 2, D)), unit(rng, 6, D)
     pages, tokens = [page_of(i + 1) for i in range(6)], unit(rng, 4, D)
-    parts = scoring.parts(query, pages, pooled, np.array([1, 4]), lambda _: TokenCodes(tokens))
+    parts = scoring.parts(query, pages, pooled @ query.pooled, np.array([1, 4]), lambda _: TokenCodes(tokens))
     by_pooled, by_smart = scoring.rank(parts, POOLED, 9), scoring.rank(parts, SMART, 9)
     assert (by_pooled.candidates, by_pooled.pages, len(by_pooled.hits)) == (6, 6, 6)
     assert (by_smart.candidates, by_smart.pages) == (2, 6)

@@ -173,7 +173,7 @@ def test_readers_and_deletions_at_once_agree_with_the_files(tmp_path):
             for _ in range(30):
                 pages, pooled = library.pooled([LOCAL], ENCODER)
                 wanted = np.array([n for n, page in enumerate(pages) if int(page.id.file, 16) in exact])
-                parts = scoring.parts(encoding, pages, pooled, wanted, library.tokens)
+                parts = scoring.parts(encoding, pages, pooled @ encoding.pooled, wanted, library.tokens)
                 for row, at in enumerate(wanted.tolist()):
                     off = np.abs(parts.maxima[row] - exact[int(pages[at].id.file, 16)]).max()
                     errors.extend([off] if off > 0.05 else [])

@@ -71,7 +71,7 @@ def _score(library: Library, case: Case) -> Parts:
     query = QueryEncoding(Query("q"), ENCODER, pooled, case.query, kinds, ("q",) * tokens)
     pages, vectors = library.pooled([LOCAL], ENCODER)
     library.ask_for(pages)
-    return scoring.parts(query, pages, vectors, np.arange(len(pages)), library.tokens)
+    return scoring.parts(query, pages, vectors @ pooled, np.arange(len(pages)), library.tokens)
 
 
 def _forget_cached(folder: Path) -> None:

@@ -15,9 +15,9 @@
 Nothing is padded, so no page's score depends on its neighbours. Importing this does not import torch.
 """
 
-from smart_demo.scoring.gathering import gather, parts
+from smart_demo.scoring.gathering import parts
 from smart_demo.scoring.kernel import cosines, maxima, token_maxima, winners
 from smart_demo.scoring.products import reason
 from smart_demo.scoring.ranking import TIE, late, rank
 
-__all__ = ["TIE", "cosines", "gather", "late", "maxima", "parts", "rank", "reason", "token_maxima", "winners"]
+__all__ = ["TIE", "cosines", "late", "maxima", "parts", "rank", "reason", "token_maxima", "winners"]
