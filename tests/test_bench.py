@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from smart_demo import bench, cli
-from smart_demo.bench import Goal, growth, large, mapped, maps, one_size, peers, scoring, shapes, synthetic
+from smart_demo.bench import Goal, growth, large, mapped, maps, one_size, peers, program, scoring, shapes, synthetic
 from smart_demo.bench.goals import Kind
 from smart_demo.scoring import maxima
 
@@ -104,7 +104,7 @@ def test_growth_is_measured_on_libraries_that_are_searched_and_deleted(monkeypat
     monkeypatch.setattr(large, "TOKENS", 4)
     monkeypatch.setattr(growth.tempfile, "tempdir", str(tmp_path))
     here = {"first": one_size.open_first, "again": one_size.open_again}  # a process for each would take a minute
-    monkeypatch.setattr(growth, "_apart", lambda times, folder: here[times](Path(folder)))
+    monkeypatch.setattr(program, "run", lambda _, times, folder: json.dumps(here[times](Path(folder))))
     found = growth.measure_growth()
     assert {goal.name for goal in found} == {
         "open.100k", "open.100k.first", "open.snapshot", "growth.time", "growth.memory", "query.overhead"

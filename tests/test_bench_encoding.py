@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from smart_demo import bench, cli
-from smart_demo.bench import Figure, Goal, checkpoint, encoding, indexing, one_page
+from smart_demo.bench import Figure, Goal, checkpoint, encoding, indexing, one_page, program
 from smart_demo.bench.official import Official
 
 SMALL_TEXT = {"vocab_size": 900, "hidden_size": 64, "intermediate_size": 96, "num_hidden_layers": 2}
@@ -29,7 +29,7 @@ def small(monkeypatch, tmp_path):
     monkeypatch.setattr(one_page, "TIMED", (3, 2))
     monkeypatch.setattr(one_page, "ROUNDS", 1)
     here = {"checkpoint": checkpoint.write, "one_page": one_page.measure}
-    monkeypatch.setattr(encoding, "_apart", lambda module, folder: f"\n{json.dumps(here[module](Path(folder)))}\n")
+    monkeypatch.setattr(program, "run", lambda module, folder: f"\n{json.dumps(here[module](Path(folder)))}\n")
     monkeypatch.setattr(encoding.tempfile, "tempdir", str(tmp_path))
     return tmp_path
 

@@ -3,6 +3,7 @@
     readme       the table of README.md, made of the figures in assets/bench.json
     goals        what was measured, what it may be, and the report of both
     synthetic    a library of pages as large as real ones, and the backbone that asks them
+    program      modules of the bench in processes of their own
     large        a library of any number of small pages
     one_size     that library opened and asked, in a process of its own
     growth       opening, memory and queries over 100 to 100,000 pages

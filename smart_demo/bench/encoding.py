@@ -5,15 +5,13 @@ disk for as long as it takes, some minutes: what is encoded means nothing, and c
 from __future__ import annotations
 
 import json
-import subprocess
-import sys
 import tempfile
 from collections.abc import Mapping
 from typing import Any
 
+from smart_demo.bench import program
 from smart_demo.bench.goals import Figure, Goal
 from smart_demo.bench.one_page import LARGEST, TIMED
-from smart_demo.config import REPOSITORY
 
 NOISE = 1.05
 """The products of both are the same, so all that may be between them is a few hundredths of noise."""
@@ -23,8 +21,8 @@ MEMORY = 1.0
 def measure_encoding() -> list[Goal | Figure]:
     """`encode.official`, `encode.memory`, and pages a second."""
     with tempfile.TemporaryDirectory(prefix="smart-demo-bench-") as folder:
-        _apart("checkpoint", folder)
-        found: Mapping[str, Any] = json.loads(_apart("one_page", folder).splitlines()[-1])
+        program.run("checkpoint", folder)
+        found: Mapping[str, Any] = json.loads(program.run("one_page", folder).splitlines()[-1])
     return goals(found)
 
 
@@ -45,11 +43,3 @@ def goals(found: Mapping[str, Any]) -> list[Goal | Figure]:
         Goal("encode.memory", f"{largest}, loading and {LARGEST[0] * LARGEST[1]:,} tokens", over, MEMORY),
         Figure("index.qwen3-vl-2b", f"pages a second, encoding alone: {timed}", 1 / found["ours"]),
     ]
-
-
-def _apart(module: str, folder: str) -> str:
-    """What a module of the bench prints in a process of its own."""
-    # Importing the bench imports the module before it is run, of which Python warns.
-    command = [sys.executable, "-W", "ignore::RuntimeWarning:runpy", "-m", f"smart_demo.bench.{module}", folder]
-    ended = subprocess.run(command, cwd=REPOSITORY, stdout=subprocess.PIPE, text=True, check=True)
-    return ended.stdout

@@ -5,15 +5,13 @@ measured and deleted one after the other; the largest takes some 3 GB for as lon
 from __future__ import annotations
 
 import json
-import subprocess
-import sys
 import tempfile
 from collections.abc import Mapping, Sequence
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
-from smart_demo.bench import large
+from smart_demo.bench import large, program
 from smart_demo.bench.goals import Goal
 from smart_demo.bench.one_size import STAGES
 from smart_demo.config import REPOSITORY, Settings
@@ -75,16 +73,8 @@ def _measured(pages: int, tokens: int) -> dict[str, Any]:
         large.write(Path(name) / "data", pages, tokens)
         found: dict[str, Any] = {"pages": pages, "tokens": tokens}
         for times in ("first", "again"):
-            found |= _apart(times, name)
+            found |= json.loads(program.run("one_size", times, name).splitlines()[-1])
         return found
-
-
-def _apart(times: str, folder: str) -> dict[str, Any]:
-    """What `one_size` measures in a process of its own."""
-    command = [sys.executable, "-m", "smart_demo.bench.one_size", times, folder]
-    ended = subprocess.run(command, cwd=REPOSITORY, capture_output=True, text=True, check=True)
-    found: dict[str, Any] = json.loads(ended.stdout.splitlines()[-1])
-    return found
 
 
 def _ratio(one: Mapping[str, Any]) -> float:

@@ -14,6 +14,7 @@ from pathlib import Path
 
 import numpy as np
 
+from smart_demo.bench.shapes import directions, unit
 from smart_demo.store import codecs, tokenfile
 from smart_demo.store.sidecar import Sidecar
 from smart_demo.types import (
@@ -50,15 +51,15 @@ class Made:
     @classmethod
     def of(cls, seed: int) -> Made:
         rng = np.random.default_rng(seed)
-        drawn = unit(rng.standard_normal((BANK, WIDTH), dtype=np.float32))
+        drawn = directions(rng, BANK, WIDTH)
         codes = codecs.encode(drawn, "int8")
-        return cls(unit(rng.standard_normal((SUBJECTS, WIDTH), dtype=np.float32)), codes.codes, codes.scale)
+        return cls(directions(rng, SUBJECTS, WIDTH), codes.codes, codes.scale)
 
     def document(self, number: int) -> Floats:
         """(DOCUMENT, WIDTH) pooled vectors of one document's pages."""
         rng = np.random.default_rng([number, 1])
-        own = unit(self.subjects[number % SUBJECTS] + 0.8 * unit(rng.standard_normal(WIDTH, dtype=np.float32)))
-        return unit(own + 0.8 * unit(rng.standard_normal((DOCUMENT, WIDTH), dtype=np.float32)))
+        own = unit(self.subjects[number % SUBJECTS] + 0.8 * directions(rng, WIDTH))
+        return unit(own + 0.8 * directions(rng, DOCUMENT, WIDTH))
 
     def states(self, pooled: Floats, number: int, tokens: int) -> TokenCodes:
         """A page's token states: around its pooled vector, each with something of its own."""
@@ -70,10 +71,10 @@ class Made:
         for number in range(count):
             rng = np.random.default_rng([number, 2])
             page = self.document(number)[rng.integers(DOCUMENT)]
-            drawn = unit(rng.standard_normal((ASKED, WIDTH), dtype=np.float32))
+            drawn = directions(rng, ASKED, WIDTH)
             tokens = unit(0.6 * page + 0.4 * drawn + 0.7 * self.bank[rng.integers(BANK, size=ASKED)] * self.scale)
             kinds = np.full(ASKED, TokenKind.CONTENT, np.uint8)
-            pooled = unit(page + 0.8 * unit(rng.standard_normal(WIDTH, dtype=np.float32)))
+            pooled = unit(page + 0.8 * directions(rng, WIDTH))
             labels = tuple(f"word{n}" for n in range(ASKED))
             yield QueryEncoding(Query(f"query {number}"), ENCODER, pooled, tokens, kinds, labels)
 
@@ -106,8 +107,3 @@ def write(data_dir: Path, pages: int, tokens: int = TOKENS, seed: int = 0) -> Ma
 def _hash(document: int) -> str:
     """As a content hash would spread them."""
     return f"{(document * 0x9E3779B97F4A7C15 + 0x1234567) % 2**64:016x}"
-
-
-def unit(rows: Floats) -> Floats:
-    """Rows of length 1."""
-    return np.asarray(rows / np.linalg.norm(rows, axis=-1, keepdims=True), dtype=np.float32)

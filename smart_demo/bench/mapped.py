@@ -12,7 +12,7 @@ import numpy as np
 
 from smart_demo import scoring
 from smart_demo.bench.goals import Goal
-from smart_demo.bench.shapes import WIDE, Case, made, seconds, unit
+from smart_demo.bench.shapes import WIDE, Case, directions, made, seconds
 from smart_demo.store.library import Library
 from smart_demo.types import (
     LOCAL,
@@ -67,7 +67,7 @@ def _score(library: Library, case: Case) -> Parts:
     """As a search does it."""
     tokens = len(case.query)
     kinds = np.full(tokens, TokenKind.CONTENT, dtype=np.uint8)
-    pooled = unit(np.random.default_rng(0), case.shape.width)
+    pooled = directions(np.random.default_rng(0), case.shape.width)
     query = QueryEncoding(Query("q"), ENCODER, pooled, case.query, kinds, ("q",) * tokens)
     pages, vectors = library.pooled([LOCAL], ENCODER)
     library.ask_for(pages)

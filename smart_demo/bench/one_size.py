@@ -9,7 +9,6 @@ import resource
 import sys
 import time
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
 from pathlib import Path
 from statistics import median
 from typing import Any
@@ -21,11 +20,7 @@ from smart_demo.config import Settings
 from smart_demo.engine import Engine
 from smart_demo.errors import PageRefused
 from smart_demo.serving import Backbones
-from smart_demo.store.kept import Snapshots
 from smart_demo.store.library import Library
-from smart_demo.store.lock import FolderLock
-from smart_demo.store.mirror import Awaited
-from smart_demo.store.sidecar import Sidecar
 from smart_demo.types import (
     LATE,
     LOCAL,
@@ -72,13 +67,11 @@ class _Named(Encoder):
         return large.ENCODER
 
 
-@contextmanager
-def opened(folder: Path) -> Iterator[Library]:
-    """A library without Chroma, which would be filled meanwhile and answers no query anyway."""
-    index = folder / "index"
-    snapshots, files, lock = Snapshots(index), Sidecar(folder / "data"), FolderLock(index)
-    with Library(files, files.scan(snapshots=snapshots.read), Awaited(), lock, "int8", 2**28, snapshots) as library:
-        yield library
+def opened(folder: Path) -> Library:
+    """A library as the app opens it, before anything is done behind it: Chroma would be filled meanwhile, and answers
+    no query anyway.
+    """
+    return Library.open(folder / "data", folder / "index", behind=True)
 
 
 def open_first(folder: Path) -> dict[str, Any]:

@@ -108,8 +108,7 @@ def fidelity(case: Case) -> tuple[float, float]:
     errors, overlaps = [], []
     for _ in range(QUERIES):
         query = every[rng.choice(len(every), case.shape.query)]
-        query = query + 0.7 * shapes.unit(rng, *query.shape)
-        query = np.asarray(query / np.linalg.norm(query, axis=1, keepdims=True), dtype=np.float32)
+        query = shapes.unit(query + 0.7 * shapes.directions(rng, *query.shape))
         right = peers.lists(query, list(case.states))
         late = scoring.maxima(query, case.codes).mean(axis=1)
         errors.append(float(np.abs(late - right).max()))
@@ -124,7 +123,7 @@ def _all(shape: Shape, pages: int) -> float:
     block = rng.integers(-127, 128, (pages * tokens, shape.width), dtype=np.int8)
     mean = np.zeros(shape.width, dtype=np.float32)
     found = [TokenCodes(block[at : at + tokens], mean, 0.003) for at in range(0, len(block), tokens)]
-    query = shapes.unit(rng, shape.query, shape.width)
+    query = shapes.directions(rng, shape.query, shape.width)
     return seconds([lambda: scoring.maxima(query, found)], ROUNDS // 2)[0]
 
 

@@ -55,16 +55,15 @@ def made(shape: Shape) -> Case:
     """
     rng = np.random.default_rng(len(shape.name) + shape.width)
     low, high = shape.lengths
-    common, subjects = unit(rng, shape.width), unit(rng, 10, shape.width)
+    common, subjects = directions(rng, shape.width), directions(rng, 10, shape.width)
     common[: shape.width // 64] *= 8
     lengths = rng.integers(low, high + 1, shape.pages)
     states = []
     for number, length in enumerate(lengths):
-        rows = common + rng.uniform(0.3, 1) * subjects[number % 10] + unit(rng, int(length), shape.width)
-        states.append(np.asarray(rows / np.linalg.norm(rows, axis=1, keepdims=True), dtype=np.float32))
+        rows = common + rng.uniform(0.3, 1) * subjects[number % 10] + directions(rng, int(length), shape.width)
+        states.append(unit(rows))
     own = np.concatenate(states[::10])
-    query = own[rng.choice(len(own), shape.query)] + 0.7 * unit(rng, shape.query, shape.width)
-    query = np.asarray(query / np.linalg.norm(query, axis=1, keepdims=True), dtype=np.float32)
+    query = unit(own[rng.choice(len(own), shape.query)] + 0.7 * directions(rng, shape.query, shape.width))
     return Case(shape, query, states, beside([codecs.encode(page, "int8") for page in states]))
 
 
@@ -77,9 +76,13 @@ def beside(pages: Sequence[TokenCodes]) -> list[TokenCodes]:
     return placed
 
 
-def unit(rng: np.random.Generator, *shape: int) -> Floats:
+def directions(rng: np.random.Generator, *shape: int) -> Floats:
+    """Rows of length 1 that point anywhere."""
+    return unit(rng.standard_normal(shape, dtype=np.float32))
+
+
+def unit(rows: Floats) -> Floats:
     """Rows of length 1."""
-    rows = rng.standard_normal(shape, dtype=np.float32)
     return np.asarray(rows / np.linalg.norm(rows, axis=-1, keepdims=True), dtype=np.float32)
 
 

@@ -12,6 +12,7 @@ import numpy as np
 
 from smart_demo.backbones.protocol import Runtime
 from smart_demo.backbones.registry import Choice
+from smart_demo.bench.shapes import directions, unit
 from smart_demo.config import Settings
 from smart_demo.engine import Engine
 from smart_demo.errors import PageRefused
@@ -67,10 +68,10 @@ class Seeded:
     def encode_query(self, query: Query) -> QueryEncoding:
         rng = np.random.default_rng(int(query.key, 16))
         at = rng.choice(len(self._target), TOKENS, replace=False)
-        tokens = _unit(self._target[at] + 0.5 * _unit(rng.standard_normal((TOKENS, WIDTH), dtype=np.float32)))
+        tokens = unit(self._target[at] + 0.5 * directions(rng, TOKENS, WIDTH))
         kinds = np.full(TOKENS, TokenKind.CONTENT, dtype=np.uint8)
         labels = tuple(f"word{n}" for n in range(TOKENS))
-        return QueryEncoding(query, self._encoder.fingerprint, _unit(tokens.mean(axis=0)), tokens, kinds, labels)
+        return QueryEncoding(query, self._encoder.fingerprint, unit(tokens.mean(axis=0)), tokens, kinds, labels)
 
     def encode_texts(self, texts: Sequence[str]) -> Iterator[QueryEncoding]:
         return map(self.encode_query, map(Query, texts))
@@ -80,7 +81,7 @@ class Seeded:
         tokens = _states(page.number)
         kinds = np.full(len(tokens), TokenKind.PATCH, dtype=np.uint8)
         place = TokenGrid(0, ROWS, COLS)
-        return PageEncoding(page.id, self._encoder.fingerprint, _unit(tokens.mean(axis=0)), tokens, kinds, place)
+        return PageEncoding(page.id, self._encoder.fingerprint, unit(tokens.mean(axis=0)), tokens, kinds, place)
 
 
 @contextmanager
@@ -101,9 +102,5 @@ def seeded_engine(folder: Path) -> Iterator[Engine]:
 def _states(number: int) -> Floats:
     """(ROWS * COLS, WIDTH) rows of length 1 that share a direction, as states of a decoder do."""
     rng = np.random.default_rng(number)
-    shared = _unit(rng.standard_normal(WIDTH, dtype=np.float32))
-    return _unit(shared + _unit(rng.standard_normal((ROWS * COLS, WIDTH), dtype=np.float32)))
-
-
-def _unit(rows: Floats) -> Floats:
-    return np.asarray(rows / np.linalg.norm(rows, axis=-1, keepdims=True), dtype=np.float32)
+    shared = directions(rng, WIDTH)
+    return unit(shared + directions(rng, ROWS * COLS, WIDTH))

@@ -55,7 +55,7 @@ class Scan:
     """Pages whose heads were taken from a snapshot."""
 
 
-Snapshots = Callable[[Scope, str], Snapshot | None]
+Remembered = Callable[[Scope, str], Snapshot | None]
 """What is remembered of a scope under an encoder."""
 
 
@@ -173,7 +173,7 @@ class Sidecar:
         """The page's thumbnail as WebP, proven. TokenFileDamaged, or FileNotFoundError once the page was removed."""
         return self._proven(head, THUMBNAIL)
 
-    def scan(self, before: float = math.inf, snapshots: Snapshots = lambda *_: None) -> Scan:
+    def scan(self, before: float = math.inf, snapshots: Remembered = lambda *_: None) -> Scan:
         """Read every token file's head, set damaged ones aside, sweep what killed writes left.
 
         before: in seconds of the epoch. What was written later, or is a folder, may be another process's work at hand
@@ -256,7 +256,7 @@ class Sidecar:
                 folder = folder.parent
 
 
-def _snapshot_of(folder: Path, snapshots: Snapshots) -> Snapshot | None:
+def _snapshot_of(folder: Path, snapshots: Remembered) -> Snapshot | None:
     """Of the scope and the encoder that a folder belongs to; None for somebody's own folder."""
     try:
         return snapshots(Scope(folder.parent.name), folder.name)
