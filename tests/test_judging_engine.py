@@ -11,6 +11,7 @@ from smart_demo.backbones.registry import Choice
 from smart_demo.backbones.words import WordBackbone
 from smart_demo.config import REPOSITORY, Settings
 from smart_demo.engine import Engine
+from smart_demo.environment import recorded_versions
 from smart_demo.evaluation.event_lines import line, read
 from smart_demo.evaluation.recording import asked
 from smart_demo.serving import Backbones
@@ -44,7 +45,7 @@ def search(engine, text, scopes, k, weights=WEIGHTS):
 
 def test_what_is_recorded_is_the_answer(engine):
     found = search(engine, "tide table", [LOCAL], 3)
-    trial = evaluation.record(found, 3, SEED, evaluation.versions_here())
+    trial = evaluation.record(found, 3, SEED, recorded_versions())
     for name in ("pooled", "late", "smart"):
         hits = found.results[name].hits
         assert [row.page for row in trial.ranking(name)] == [hit.page.id for hit in hits]
@@ -62,7 +63,7 @@ def test_what_is_recorded_is_the_answer(engine):
 def test_a_page_in_two_libraries_is_one_page_to_a_judge(engine, tmp_path):
     found = search(engine, "tide table", [SAMPLES, LOCAL], 5)
     assert len({hit.page.id for hit in found.results["smart"].hits}) < len(found.results["smart"].hits)
-    trial = evaluation.record(found, 5, SEED, evaluation.versions_here())
+    trial = evaluation.record(found, 5, SEED, recorded_versions())
     assert all(len(order) == len({*order}) for order in trial.orders.values())
     assert (trial.library.scopes, trial.library.pages) == (("local", "samples"), 24)
     assert len(evaluation.order(found.results["smart"])) == 12
@@ -75,7 +76,7 @@ def test_an_evaluation_from_the_first_query_to_the_export(engine, tmp_path):
     journal = evaluation.Journal(tmp_path, LOCAL)
     for n in range(1, 7):
         found = search(engine, f"tide harbour {n}", [LOCAL], 3)
-        trial = evaluation.record(found, 3, journal.session.seed, evaluation.versions_here())
+        trial = evaluation.record(found, 3, journal.session.seed, recorded_versions())
         shown = evaluation.columns(found.results, trial.sides, 3)
         assert tuple(page.id for page in shown.a) == trial.orders[trial.sides.a][:3]
         assert tuple(page.id for page in shown.b) == trial.orders[trial.sides.b][:3]

@@ -43,7 +43,6 @@ from smart_demo.evaluation.scoreboard import Board, boards
 from smart_demo.evaluation.sides import columns
 from smart_demo.evaluation.standard import evaluate_standard
 from smart_demo.evaluation.verdicts import Judgements, fold
-from smart_demo.evaluation.versions import versions_here
 
 __all__ = [
     "Board",
@@ -75,5 +74,4 @@ __all__ = [
     "to_grade",
     "ungraded",
     "unpack",
-    "versions_here",
 ]

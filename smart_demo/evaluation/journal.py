@@ -17,6 +17,7 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import TypeVar
 
+from smart_demo.environment import recorded_versions
 from smart_demo.errors import InputRefused, LibraryError
 from smart_demo.evaluation.event_lines import LONGEST_LINE
 from smart_demo.evaluation.event_reading import MOST_BYTES, MOST_EVENTS, Reading, as_lines, read_lines
@@ -24,7 +25,6 @@ from smart_demo.evaluation.events import Event, Grade, Session, Skip, Told, Undo
 from smart_demo.evaluation.sides import new_seed
 from smart_demo.evaluation.trial import Asked, Trial
 from smart_demo.evaluation.verdicts import Judgements, fold
-from smart_demo.evaluation.versions import versions_here
 from smart_demo.store import durable, judged
 from smart_demo.types import PageId, Scope
 
@@ -200,7 +200,7 @@ class Journal:
 
     def _header(self) -> Session:
         name = secrets.token_hex(16)
-        return Session(name, self._time(), name, new_seed(), tuple(sorted(versions_here().items())))
+        return Session(name, self._time(), name, new_seed(), tuple(sorted(recorded_versions().items())))
 
     def _time(self) -> str:
         """Now, but after everything that is here: clocks are set back, and what is said last must count."""

@@ -6,7 +6,6 @@ standing   the same parts under any weights: values, curves, intervals
 markers    the code-marker stress test: pairs of reports, pure data         sheets, charts draw them
 binding    which of two equal bags binds what was asked, in both directions
 ablations  one setting moved at a time
-origin     versions, commit and command
 tables     evidence.json -> Markdown tables                                 plots -> PNG
 writing    evidence.json, evidence.md and the README's blocks
 """

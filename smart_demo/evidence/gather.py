@@ -14,13 +14,13 @@ from tempfile import TemporaryDirectory
 from smart_demo.backbones import registry
 from smart_demo.config import Settings
 from smart_demo.engine import Engine
+from smart_demo.environment import figure_commit, figure_versions
 from smart_demo.evaluation.cranfield import DOCUMENTS, JUDGEMENTS, QUERIES, read_cranfield
 from smart_demo.evaluation.metrics import RESAMPLES
 from smart_demo.evaluation.metrics import SEED as RESAMPLING_SEED
 from smart_demo.evaluation.runs import Tell, silent
 from smart_demo.evaluation.spool import Spool
 from smart_demo.evaluation.throwaway import open_throwaway
-from smart_demo.evidence import origin
 from smart_demo.evidence.ablations import Encoded, free_rows, same_encoder, variant_row, variants
 from smart_demo.evidence.bench import WHOLE, page_bench, text_bench
 from smart_demo.evidence.binding import Duels, ask
@@ -94,10 +94,10 @@ def gather(settings: Settings, plan: Plan, tell: Tell = silent) -> Json:
     return {
         "made": {
             "command": plan.command,
-            "commit": origin.commit(),
+            "commit": figure_commit(),
             "date": datetime.now(UTC).date().isoformat(),
             "seconds": round(time.perf_counter() - begun),
-            "versions": origin.versions(),
+            "versions": figure_versions(),
             "resamples": RESAMPLES,
             "seed": {"pairs": plan.seed, "resampling": RESAMPLING_SEED},
         },

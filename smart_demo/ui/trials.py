@@ -12,12 +12,12 @@ from collections import OrderedDict
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+from smart_demo.environment import recorded_versions
 from smart_demo.errors import InputRefused, LibraryError
 from smart_demo.evaluation.query_list import Listed
 from smart_demo.evaluation.recording import depth, fingerprint, methods, record
 from smart_demo.evaluation.sides import Columns
 from smart_demo.evaluation.trial import Conditions, Trial
-from smart_demo.evaluation.versions import versions_here
 from smart_demo.types import POOLED, SAMPLES, SMART, PageId, Scope, StoredPage
 from smart_demo.ui.asking import Asked
 from smart_demo.ui.desk import Desk
@@ -79,7 +79,7 @@ class Trials:
         scopes = self.searchable(search)
         wanted = methods(search.weights)
         found = self._handlers.engine.search(self._handlers.question(query.query), scopes, wanted, depth(search.top))
-        trial = record(found, search.top, seed, versions_here())
+        trial = record(found, search.top, seed, recorded_versions())
         if not (trial.ranking(POOLED.name) and trial.ranking(SMART.name)):
             raise LibraryError("There are no pages to judge here.", "Add a document in the library.")
         ranked = {row.page for ranking in trial.rankings for row in ranking}
