@@ -70,13 +70,14 @@ class Endpoint:
         return self._handlers.question(text)
 
     def _expect_whole_samples(self) -> None:
-        samples, preparation = self._handlers.samples(), self._handlers.preparation
-        if samples is None:
-            raise LibraryError(f"The samples cannot be searched. {preparation.trouble}")
-        if samples.whole:
+        pending = self._handlers.pending((SAMPLES,))
+        if pending is None:
             return
-        if preparation.trouble and not preparation.running:
-            raise LibraryError(f"Only {samples.ready} of {samples.total} sample pages are there.", preparation.trouble)
+        samples = pending.samples
+        if samples is None:
+            raise LibraryError(f"The samples cannot be searched. {pending.trouble}")
+        if pending.failed:
+            raise LibraryError(f"Only {samples.ready} of {samples.total} sample pages are there.", pending.trouble)
         raise LibraryError(
             f"Not yet: the sample library is still being prepared ({samples.ready} of {samples.total}).",
             "Ask again in a minute.",

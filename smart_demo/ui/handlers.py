@@ -36,7 +36,7 @@ from smart_demo.types import (
 from smart_demo.ui import explaining, library_panel, picture_tag, presenting, results
 from smart_demo.ui.asking import CHOICES, ON_BOTH, ON_MINE, ON_SAMPLES, Asked, address
 from smart_demo.ui.pictures import QueryPictures
-from smart_demo.ui.preparation import Preparation
+from smart_demo.ui.preparation import Pending, Preparation
 from smart_demo.ui.references import region
 from smart_demo.ui.replies import answered
 from smart_demo.ui.stories import QUERIES, told
@@ -126,6 +126,10 @@ class Handlers:
             self.preparation.trouble = self.preparation.trouble or error.sentence
             return None
 
+    def pending(self, scopes: Sequence[Scope]) -> Pending | None:
+        """Return how far the samples are if they are among the scopes and cannot be searched; else None."""
+        return self.preparation.pending(self.samples()) if SAMPLES in scopes else None
+
     def choices(self) -> list[str]:
         """Scopes to choose from; both together only where one encoder made them."""
         own = self.own
@@ -151,12 +155,10 @@ class Handlers:
     def answer(self, wanted: Asked) -> str:
         """The markup of an answer. InputRefused for what cannot be answered, LibraryError where the disk fails."""
         scopes = self.scopes(wanted.scope)
-        if SAMPLES in scopes:
-            samples = self.samples()
-            if samples is None or (not samples.whole and self.preparation.trouble and not self.preparation.running):
-                return results.empty("The samples are not ready", self.preparation.trouble, calm=False)
-            if not samples.whole:
-                return results.preparing(samples)
+        if pending := self.pending(scopes):
+            if pending.failed or pending.samples is None:
+                return results.empty("The samples are not ready", pending.trouble, calm=False)
+            return results.preparing(pending.samples)
         if self.waits(scopes):
             name = self.serving().name
             return results.empty(f"{name} is still loading", "Your documents are searched as soon as it is there.")

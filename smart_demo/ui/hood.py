@@ -58,8 +58,7 @@ class Hood:
         """Code that asks the same, and the raw scores; a sentence in the place of what there is none of."""
         handlers = self._handlers
         query = handlers.query(search)
-        samples = handlers.samples() if SAMPLES in scopes else None
-        if (not query.text.strip() and query.image is None) or (SAMPLES in scopes and not (samples and samples.whole)):
+        if (not query.text.strip() and query.image is None) or handlers.pending(scopes):
             return {"sentence": NOTHING_ASKED}
         smart = Method(SMART.name, SMART.label, search.weights)
         found = handlers.engine.search(query, scopes, (POOLED, smart), search.top)

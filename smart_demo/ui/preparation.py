@@ -4,12 +4,26 @@ from __future__ import annotations
 
 import logging
 import threading
+from dataclasses import dataclass
 
 from smart_demo.engine import Engine
 from smart_demo.errors import SmartError
+from smart_demo.samples import Samples
 from smart_demo.types import State
 
 log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class Pending:
+    """Samples that cannot be searched yet, or never: `failed`."""
+
+    samples: Samples | None
+    """How many pages are encoded; None if no model could be loaded."""
+    failed: bool
+    """Whether waiting is of no use."""
+    trouble: str
+    """What went wrong, in one sentence; empty if nothing did."""
 
 
 class Preparation:
@@ -25,6 +39,13 @@ class Preparation:
     def running(self) -> bool:
         """Whether pages may still come."""
         return self._thread is not None and self._thread.is_alive()
+
+    def pending(self, samples: Samples | None) -> Pending | None:
+        """Return None if the samples can be searched, else how far they are. samples: None if they have no model."""
+        if samples is not None and samples.whole:
+            return None
+        failed = samples is None or (bool(self.trouble) and not self.running)
+        return Pending(samples, failed, self.trouble)
 
     def start(self) -> None:
         """Begin behind the page; nothing is encoded twice, so starting over a whole library costs little."""

@@ -18,7 +18,7 @@ from smart_demo.errors import InputRefused, LibraryError, SmartError
 from smart_demo.evaluation.list_rows import Known, Refused, Row, ask, csv_text
 from smart_demo.evaluation.query_list import MOST_QUERIES, Listed, read_queries
 from smart_demo.recent import Recent
-from smart_demo.types import POOLED, SAMPLES, SMART, Found, Method, Scope
+from smart_demo.types import POOLED, SMART, Found, Method, Scope
 from smart_demo.ui.asking import Asked
 from smart_demo.ui.boards import FAILURE, field
 from smart_demo.ui.judging import Judging
@@ -177,8 +177,8 @@ class QueryLists:
             raise InputRefused("Both weights are 0, so SMART has nothing to rank by.", "Raise one under Compare.")
         if handlers.waits(scopes):
             raise LibraryError(f"{handlers.serving().name} is still loading.", "Run the list in a moment.")
-        samples = handlers.samples() if SAMPLES in scopes else None
-        if SAMPLES in scopes and not (samples and samples.whole):
+        if pending := handlers.pending(scopes):
+            samples = pending.samples
             ready = f"{samples.ready} of {count(samples.total, 'page')} are ready" if samples else "none is ready"
             raise LibraryError(f"The samples are still being prepared: {ready}.", "Run the list in a moment.")
 

@@ -18,7 +18,7 @@ from smart_demo.evaluation.query_list import Listed
 from smart_demo.evaluation.recording import depth, fingerprint, methods, record
 from smart_demo.evaluation.sides import Columns
 from smart_demo.evaluation.trial import Conditions, Trial
-from smart_demo.types import POOLED, SAMPLES, SMART, PageId, Scope, StoredPage
+from smart_demo.types import POOLED, SMART, PageId, Scope, StoredPage
 from smart_demo.ui.asking import Asked
 from smart_demo.ui.desk import Desk
 from smart_demo.ui.handlers import Handlers
@@ -120,14 +120,11 @@ class Trials:
         scopes, handlers = self.allowed(search.scope), self._handlers
         if handlers.waits(scopes):
             raise NotReady(f"{handlers.serving().name} is still loading.", "Your documents can be judged in a moment.")
-        if SAMPLES in scopes:
-            samples = handlers.samples()
-            stuck = handlers.preparation.trouble and not handlers.preparation.running
-            if samples is None or (not samples.whole and stuck):
-                raise LibraryError("The samples are not ready.", handlers.preparation.trouble)
-            if not samples.whole:
-                done = f"{samples.ready} of {samples.total} pages"
-                raise NotReady("The sample library is being prepared.", f"{done} are there; only once.")
+        if pending := handlers.pending(scopes):
+            if pending.failed or pending.samples is None:
+                raise LibraryError("The samples are not ready.", pending.trouble)
+            done = f"{pending.samples.ready} of {pending.samples.total} pages"
+            raise NotReady("The sample library is being prepared.", f"{done} are there; only once.")
         return scopes
 
     def conditions(self, search: Asked) -> Conditions:
