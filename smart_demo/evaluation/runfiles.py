@@ -1,11 +1,7 @@
 """What was judged and how it was ranked as TREC files, so that anybody can check a report with trec_eval or ranx.
 
-`qrels.txt` has a line `query 0 document grade` for every judgement, and `pooled.run`, `late.run` and `smart.run` have a
-line `query Q0 document rank score method` for the first 1,000 of every ranking: the forms of trec_eval, which separates
-columns by white space, so that other characters than printable ASCII, white space and % are written as in addresses.
-
-trec_eval does not read the rank: it sorts by the score, as a float of 32 bits, and ties by the document's name. So that
-it sees our order, a score is written a hair (one millionth) below the one before it where the two are a tie to us.
+`qrels.txt` has a line for every judgement, and `pooled.run`, `late.run` and `smart.run` have one for each of the first
+1,000 of every ranking, in the form of `trec_files`.
 """
 
 from __future__ import annotations
@@ -14,19 +10,15 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TextIO
-from urllib.parse import quote
-
-import numpy as np
 
 from smart_demo.errors import InputRefused
 from smart_demo.evaluation.judgements import Judged
 from smart_demo.evaluation.runs import DEPTH, METHODS, Keep, forget
+from smart_demo.evaluation.trec_files import qrels_lines, run_lines
 from smart_demo.types import PageId, SearchResult
 
 QRELS = "qrels.txt"
 UNFINISHED = ".part"
-PRINTABLE = "".join(chr(code) for code in range(0x21, 0x7F) if chr(code) != "%")
-STEP = 1e-6
 Name = Callable[[PageId], str]
 
 
@@ -57,29 +49,6 @@ def run_files(folder: Path | None, judged: Sequence[Judged], name: Name) -> Iter
         raise
 
 
-def column(text: str) -> str:
-    """A name as one column: `%20` for a space, and the like; different names stay different.
-
-    >>> column("tide table.pdf#3"), column("Ärger 5%")
-    ('tide%20table.pdf#3', '%C3%84rger%205%25')
-    """
-    return quote(text, safe=PRINTABLE)
-
-
-def falling(scores: Sequence[float]) -> list[float]:
-    """Scores in the order of a ranking as numbers of 32 bits, each below the one before.
-
-    >>> falling([0.5, 0.5, 0.25])[1:]
-    [0.4999989867210388, 0.25]
-    """
-    written: list[float] = []
-    for score in scores:
-        if written:
-            score = min(score, written[-1] - max(STEP, float(np.spacing(np.float32(abs(written[-1]))))))
-        written.append(float(np.float32(score)))
-    return written
-
-
 class _Files:
     """The files of one run, under names of their own until they are finished."""
 
@@ -96,16 +65,12 @@ class _Files:
 
     def write(self, judged: Judged, results: Mapping[str, SearchResult]) -> None:
         """One query's judgements and rankings."""
-        query = column(judged.qid)
+        grades = [(self._name(page), int(grade)) for page, grade in judged.grades.items()]
         with _refusals(self._folder):
-            for page, grade in judged.grades.items():
-                self._open[QRELS].write(f"{query} 0 {column(self._name(page))} {int(grade)}\n")
+            self._open[QRELS].writelines(qrels_lines(judged.qid, grades))
             for method in METHODS:
-                hits = results[method.name].hits[:DEPTH]
-                for hit, score in zip(hits, falling([hit.score for hit in hits]), strict=True):
-                    document = column(self._name(hit.page.id))
-                    line = f"{query} Q0 {document} {hit.rank} {score:.9g} {method.name}\n"
-                    self._open[f"{method.name}.run"].write(line)
+                ranking = [(self._name(hit.page.id), hit.score) for hit in results[method.name].hits[:DEPTH]]
+                self._open[f"{method.name}.run"].writelines(run_lines(judged.qid, ranking, method.name))
 
     def finish(self) -> None:
         """Give the files their names."""

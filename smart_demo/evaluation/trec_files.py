@@ -1,18 +1,21 @@
 """Grades and rankings in the forms that trec_eval, ir_measures, pytrec_eval and ranx read, and back.
 
-    qrels:  query 0 page grade             one space between, no comments
-    run:    query Q0 page rank score tag
+    qrels:  query 0 document grade             one space between, no comments
+    run:    query Q0 document rank score tag
 
-A query is called by `q` and its `Query.key`, so that no tool takes it for a number; a page by its id. trec_eval sorts a
-run by score, kept in 32 bits, and ties by name, whatever ranks it says. Scores that are equal in 32 bits are therefore
-written one step of a 32-bit number below each other: tools then see the order that people saw.
+trec_eval separates columns by white space, so other characters than printable ASCII, white space and % are written as
+in addresses. It sorts a run by score, kept in 32 bits, and ties by name, whatever the ranks say. So a score that is not
+below the one before it in 32 bits is written one step of a 32-bit number lower: tools then see our order.
+
+Of a board, a query is called by `q` and its `Query.key`, so that no tool takes it for a number; a page by its id.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import TypeVar
+from urllib.parse import quote
 
 import numpy as np
 
@@ -26,7 +29,44 @@ Qrels = Mapping[str, Mapping[PageId, int]]
 Run = Mapping[str, Sequence[tuple[PageId, float]]]
 """By query, (page, score) best first."""
 MOST_BYTES = 2**25
+PRINTABLE = "".join(chr(code) for code in range(0x21, 0x7F) if chr(code) != "%")
 Value = TypeVar("Value")
+
+
+def qrels_lines(query: str, grades: Iterable[tuple[str, int]]) -> Iterator[str]:
+    """Yield one query's lines of a qrels file, for (document, grade) in any order."""
+    for document, grade in grades:
+        yield f"{column(query)} 0 {column(document)} {grade}\n"
+
+
+def run_lines(query: str, ranking: Sequence[tuple[str, float]], tag: str) -> Iterator[str]:
+    """Yield one query's lines of a run file, for (document, score) best first; `tag` names the method."""
+    scores = falling([score for _, score in ranking])
+    for rank, ((document, _), score) in enumerate(zip(ranking, scores, strict=True), start=1):
+        yield f"{column(query)} Q0 {column(document)} {rank} {score} {tag}\n"
+
+
+def column(text: str) -> str:
+    """Return a name as one column: `%20` for a space, and the like; different names stay different.
+
+    >>> column("tide table.pdf#3"), column("Ärger 5%")
+    ('tide%20table.pdf#3', '%C3%84rger%205%25')
+    """
+    return quote(text, safe=PRINTABLE)
+
+
+def falling(scores: Sequence[float]) -> list[str]:
+    """Spell a ranking's scores so that each is below the one before as a 32-bit number, too.
+
+    >>> falling([0.5, 0.5, 0.25])
+    ['0.5', '0.49999997', '0.25']
+    """
+    spelled = []
+    last = np.float32(np.inf)
+    for score in scores:
+        last = min(np.float32(score), np.nextafter(last, np.float32(-np.inf)))
+        spelled.append(np.format_float_positional(last, trim="-"))
+    return spelled
 
 
 def query_id(query: Asked) -> str:
@@ -40,18 +80,20 @@ def query_id(query: Asked) -> str:
 
 def qrels_text(qrels: Qrels) -> str:
     """The qrels file, sorted by query and page."""
-    rows = [f"{query} 0 {page} {grade}" for query in sorted(qrels) for page, grade in sorted(qrels[query].items())]
-    return _lines(rows)
+    return "".join(
+        line
+        for query in sorted(qrels)
+        for line in qrels_lines(query, [(str(page), grade) for page, grade in sorted(qrels[query].items())])
+    )
 
 
 def run_text(run: Run, tag: str) -> str:
     """A run file, queries sorted; `tag` names the method."""
-    rows = []
-    for query in sorted(run):
-        scores = _apart([score for _, score in run[query]])
-        for rank, ((page, _), score) in enumerate(zip(run[query], scores, strict=True), start=1):
-            rows.append(f"{query} Q0 {page} {rank} {score} {tag}")
-    return _lines(rows)
+    return "".join(
+        line
+        for query in sorted(run)
+        for line in run_lines(query, [(str(page), score) for page, score in run[query]], tag)
+    )
 
 
 def run_of(rankings: Mapping[str, Iterable[Ranked]]) -> Run:
@@ -78,20 +120,6 @@ def read_run(text: str) -> dict[str, list[tuple[PageId, float]]]:
             raise InputRefused(f"Line {number}: this is not a query, Q0, a page, a rank, a score and a tag.")
         _put(run.setdefault(query, {}), _page(page, number), value, number)
     return {query: sorted(pages.items(), key=lambda one: (-one[1], one[0])) for query, pages in run.items()}
-
-
-def _apart(scores: Sequence[float]) -> list[str]:
-    """Falling scores, spelled so that each is below the one before as a 32-bit number, too.
-
-    >>> _apart([0.5, 0.5, 0.25])
-    ['0.5', '0.49999997', '0.25']
-    """
-    spelled = []
-    last = np.float32(np.inf)
-    for score in scores:
-        last = min(np.float32(score), np.nextafter(last, np.float32(-np.inf)))
-        spelled.append(np.format_float_positional(last, trim="-"))
-    return spelled
 
 
 def _rows(text: str, columns: int) -> Iterable[tuple[int, list[str]]]:
@@ -123,7 +151,3 @@ def _score(text: str) -> float | None:
         return a_number(float(text))
     except ValueError:
         return None
-
-
-def _lines(rows: Iterable[str]) -> str:
-    return "".join(f"{row}\n" for row in rows)
