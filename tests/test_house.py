@@ -16,7 +16,7 @@ ROOT = Path(__file__).resolve().parent.parent
 PACKAGE = ROOT / "smart_demo"
 LAYERS = [
     "types errors",
-    "config heaps listing",
+    "config heaps listing safetensors_header",
     "ingest backbones scoring store comparison recent leftovers workfolder",
     "additions displacement clockwatch recall",
     "serving samples indexer retrieval explain",

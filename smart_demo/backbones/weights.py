@@ -16,12 +16,14 @@ from typing import BinaryIO
 
 from smart_demo.config import NEWEST
 from smart_demo.errors import BackboneUnavailable
+from smart_demo.safetensors_header import LENGTH, header_end, parse_header
 
 FILES = ("*.json", "*.safetensors", "merges.txt", "vocab.txt", "*.jinja")
 """What we fetch from the hub: weights and text. Never code, never pickles."""
 HASHED_WHOLE = 64 * 2**20
 """Up to this many bytes of tensors every byte is hashed; beyond, three blocks of every tensor."""
 BLOCK = 4096
+LONGEST_HEADER = 10**8
 DTYPES = {"F32": "float32", "BF16": "bfloat16", "F16": "float16"}
 PINNED = {
     "Qwen/Qwen3-VL-Embedding-2B": "9f2f7e710d6d81056aa5c0a4f04764fec6bb7bda",
@@ -176,13 +178,12 @@ def tensors(folder: Path) -> Mapping[str, Tensor]:
 def _header(path: Path, file: BinaryIO) -> Iterator[tuple[str, Tensor]]:
     """Name and place of each tensor. ValueError where the file is not as long as its header says."""
     size = path.stat().st_size
-    length = int.from_bytes(file.read(8), "little")
-    if not 2 <= length <= min(size - 8, 10**8):
+    start = header_end(file.read(LENGTH))
+    if not 2 <= start - LENGTH <= min(size - LENGTH, LONGEST_HEADER):
         raise ValueError("no safetensors header")
-    entries = json.loads(file.read(length))
-    entries.pop("__metadata__", None)
+    _, entries = parse_header(file.read(start - LENGTH))
     places = {
-        name: Tensor(path, entry["dtype"], tuple(entry["shape"]), *(8 + length + at for at in entry["data_offsets"]))
+        name: Tensor(path, entry["dtype"], tuple(entry["shape"]), *(start + at for at in entry["data_offsets"]))
         for name, entry in entries.items()
     }
     if size != max((tensor.end for tensor in places.values()), default=-1):

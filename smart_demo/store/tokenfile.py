@@ -27,6 +27,7 @@ import numpy as np
 import numpy.typing as npt
 
 from smart_demo.errors import TokenFileDamaged
+from smart_demo.safetensors_header import LENGTH, header_end, parse_header
 from smart_demo.store import durable
 from smart_demo.types import Floats, PageEncoding, PageId, Scope, StoredPage, TokenBoxes, TokenCodes, TokenGrid
 
@@ -36,7 +37,7 @@ _CODES = {"float32": "F32", "float16": "F16", "int8": "I8"}
 _OPENING = b'{"__metadata__":{"seal":"'
 _DIGITS = 32
 _NO_SEAL = b"0" * _DIGITS
-_SEAL = slice(8 + len(_OPENING), 8 + len(_OPENING) + _DIGITS)
+_SEAL = slice(LENGTH + len(_OPENING), LENGTH + len(_OPENING) + _DIGITS)
 _FIRST_READ = 16_384
 _LONGEST_HEADER = 65_536
 _ALIGNMENT = 64
@@ -151,8 +152,8 @@ def serialise(page: StoredPage, encoding: PageEncoding, codes: TokenCodes, pictu
         **({"pictures": " ".join(map(digest, pictures))} if pictures else {}),
     }
     header = json.dumps({"__metadata__": facts, **_table(layout)}, separators=(",", ":")).encode()
-    header += b" " * (-(8 + len(header) + layout.spans()["codes"][0]) % _ALIGNMENT)
-    head = len(header).to_bytes(8, "little") + header
+    header += b" " * (-(LENGTH + len(header) + layout.spans()["codes"][0]) % _ALIGNMENT)
+    head = len(header).to_bytes(LENGTH, "little") + header
     return _with_seal(head, digest(head).encode()) + data
 
 
@@ -160,13 +161,13 @@ def read_head(path: Path) -> tuple[Head, Floats]:
     """A token file's proven facts and its pooled vector (P,). TokenFileDamaged says what is wrong with it."""
     with durable.opened(path) as (file, size):
         first = os.pread(file, _FIRST_READ, 0)
-        start = 8 + int.from_bytes(first[:8], "little")
+        start = header_end(first)
         if not _SEAL.stop < start <= min(size, _LONGEST_HEADER):
             damaged(path, "is cut off or no token file")
         head = first[:start] + os.pread(file, max(0, start - len(first)), len(first))
-        if digest(_with_seal(head, _NO_SEAL)).encode() != head[_SEAL] or head[8 : _SEAL.start] != _OPENING:
+        if digest(_with_seal(head, _NO_SEAL)).encode() != head[_SEAL] or head[LENGTH : _SEAL.start] != _OPENING:
             damaged(path, "has an altered header")
-        facts, layout = _parse(path, head[8:])
+        facts, layout = _parse(path, head[LENGTH:])
         if start + layout.size != size:
             damaged(path, "has the wrong length")
         pooled = os.pread(file, 4 * layout.pooled, start)
@@ -205,8 +206,7 @@ def damaged(path: Path, why: str) -> NoReturn:
 
 def _parse(path: Path, header: bytes) -> tuple[dict[str, str], Layout]:
     try:
-        table = json.loads(header)
-        facts = table.pop("__metadata__")
+        facts, table = parse_header(header)
         tokens, width = table["codes"]["shape"]
         layout = Layout(facts["codec"], tokens, width, table["pooled"]["shape"][0], "boxes" in table)
         if facts["format"] != FORMAT or table != _table(layout):
