@@ -33,7 +33,6 @@ from smart_demo.types import (
     POOLED,
     SMART,
     Counted,
-    Floats,
     Page,
     PageEncoding,
     Query,
@@ -119,9 +118,8 @@ class Duels:
 
     def outcomes(self, weights: Weights) -> Outcomes:
         """Who won, by the scores and the ties of `scoring.rank`."""
-        scores: Floats = weights.pooled * self._pooled
-        if weights.late != 0.0:
-            scores = scores + weights.late * self._late[weights.reduce, weights.counted]
+        late = self._late[weights.reduce, weights.counted] if weights.late != 0.0 else None
+        scores = scoring.combined(weights, self._pooled, late)
         rounded = scores.astype(np.float64).round(scoring.TIE).reshape(len(scores), 2, PANELS, 2)
         lead = rounded[..., 0] - rounded[..., 1]  # of report A
         lead[:, 1] *= -1  # whose report is the distractor in the second direction

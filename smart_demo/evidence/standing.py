@@ -68,9 +68,8 @@ class Standing:
 
     def first(self, parts: Parts, weights: Weights) -> tuple[list[PageId], bool]:
         """The first DEPTH pages, as `scoring.rank` orders them, and whether a tie was broken among them."""
-        scores = weights.pooled * parts.pooled
-        if weights.late != 0.0:
-            scores = scores + weights.late * scoring.late(parts, weights)
+        late = scoring.late(parts, weights) if weights.late != 0.0 else None
+        scores = scoring.combined(weights, parts.pooled, late)
         rounded = (-scores.astype(np.float64)).round(scoring.TIE)
         order = np.lexsort((self._before, rounded))[: DEPTH + 1]
         tied = bool((np.diff(rounded[order]) == 0).any())

@@ -39,18 +39,15 @@ def anatomy(parts: Parts, hits: Sequence[Hit], weights: Weights) -> tuple[Anatom
     pooled, late, both = (scoring.rank(parts, method, 0).ranks for method in methods)
     lates = dict(zip(parts.candidates.tolist(), scoring.late(parts, weights).tolist(), strict=True))
     known = {parts.pages[position].key: value for position, value in lates.items()}
+    shares = [scoring.contributions(weights, hit.pooled, known.get(hit.page.key, math.nan)) for hit in hits]
     return tuple(
         Anatomy(
             page=hit.page,
-            pooled=weights.pooled * hit.pooled,
-            late=_times(weights.late, known.get(hit.page.key, math.nan)),
+            pooled=of_pooled,
+            late=None if math.isnan(of_late) else of_late,
             by_pooled=pooled[hit.page.key],
             by_late=late.get(hit.page.key),
             by_score=both.get(hit.page.key),
         )
-        for hit in hits
+        for hit, (of_pooled, of_late) in zip(hits, shares, strict=True)
     )
-
-
-def _times(weight: float, late: float) -> float | None:
-    return None if math.isnan(late) else weight * late

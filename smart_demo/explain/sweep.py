@@ -43,13 +43,12 @@ def sweep(parts: Parts, page: StoredPage, weights: Weights, late: Floats | None 
     """
     lambdas = late_weights() if late is None else np.asarray(late, dtype=np.float32)
     row = _row(parts, page)
-    pooled = weights.pooled * parts.pooled
-    among = pooled[parts.candidates]
-    scores = among + lambdas[:, None] * scoring.late(parts, weights)
+    pooled, late_scores = parts.pooled[parts.candidates], scoring.late(parts, weights)
+    scores = np.stack([scoring.combined(replace(weights, late=float(one)), pooled, late_scores) for one in lambdas])
     ranks = _ranks(scores, row, _before(parts, parts.candidates, page))
     if not lambdas.all():
-        everywhere = np.arange(len(parts.pages))
-        whole = _ranks(pooled[None], int(parts.candidates[row]), _before(parts, everywhere, page))
+        everywhere = _before(parts, np.arange(len(parts.pages)), page)
+        whole = _ranks(scoring.combined(weights, parts.pooled)[None], int(parts.candidates[row]), everywhere)
         ranks = np.where(lambdas == 0, whole, ranks)
     return Sweep(lambdas, ranks, len(parts.candidates), len(parts.pages))
 

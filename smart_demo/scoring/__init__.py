@@ -10,7 +10,7 @@
     cores       a thread for each core, which multiply side by side
     products    how stored codes are multiplied here: measured once, with the reason in words
     device      the same on a GPU, where the states stay within a budget
-    ranking     `rank`: the same parts into any method's ranking
+    ranking     `combined`: the score; `rank`: the same parts into any method's ranking
 
 Nothing is padded, so no page's score depends on its neighbours. Importing this does not import torch.
 """
@@ -18,6 +18,18 @@ Nothing is padded, so no page's score depends on its neighbours. Importing this 
 from smart_demo.scoring.gathering import parts
 from smart_demo.scoring.kernel import cosines, maxima, token_maxima, winners
 from smart_demo.scoring.products import reason
-from smart_demo.scoring.ranking import TIE, late, rank
+from smart_demo.scoring.ranking import TIE, combined, contributions, late, rank
 
-__all__ = ["TIE", "cosines", "late", "maxima", "parts", "rank", "reason", "token_maxima", "winners"]
+__all__ = [
+    "TIE",
+    "combined",
+    "contributions",
+    "cosines",
+    "late",
+    "maxima",
+    "parts",
+    "rank",
+    "reason",
+    "token_maxima",
+    "winners",
+]

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from typing import TypeVar
+
 import numpy as np
 import numpy.typing as npt
 
 from smart_demo.listing import Listing, Positions, Ranks, listed
 from smart_demo.types import Counted, Floats, Hit, Method, Parts, Reduce, SearchResult, TokenKind, Weights
 
+Value = TypeVar("Value", float, Floats)
 TIE = 6
 """Scores that agree to this many decimals are ties: BLAS may differ in the seventh with a row's place in a matrix."""
 
@@ -25,6 +28,19 @@ def late(parts: Parts, weights: Weights) -> Floats:
     return reduced
 
 
+def contributions(weights: Weights, pooled: Value, late: Value) -> tuple[Value, Value]:
+    """Return λp · pooled and λl · late, the two parts of a score (paper, section 3), of one page or of many."""
+    return weights.pooled * pooled, weights.late * late
+
+
+def combined(weights: Weights, pooled: Value, late: Value | None = None) -> Value:
+    """Return the score λp · pooled + λl · late, of one page or of many; λp · pooled if there is no late part."""
+    if late is None:
+        return weights.pooled * pooled
+    by_pooled, by_late = contributions(weights, pooled, late)
+    return by_pooled + by_late
+
+
 def rank(parts: Parts, method: Method, top: int) -> SearchResult:
     """One method's ranking. Pages that tie stand in the order of their ids, whatever order they came in.
 
@@ -37,9 +53,9 @@ def rank(parts: Parts, method: Method, top: int) -> SearchResult:
         positions = np.arange(len(parts.pages))
         known = np.full(len(parts.pages), np.nan, dtype=np.float32)
         known[parts.candidates] = late_scores
-        scores, late_scores = weights.pooled * parts.pooled, known
+        scores, late_scores = combined(weights, parts.pooled), known
     else:
-        scores = weights.pooled * parts.pooled[positions] + weights.late * late_scores
+        scores = combined(weights, parts.pooled[positions], late_scores)
     pages = listed(parts.pages)
     order = _order(pages, positions, (-scores.astype(np.float64)).round(TIE))
     hits = tuple(

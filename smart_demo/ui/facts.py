@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 
+from smart_demo import scoring
 from smart_demo.types import StoredPage, Weights
 from smart_demo.ui.rows import Part, Row
 from smart_demo.ui.wording import count, esc, name, score, size
@@ -31,7 +32,7 @@ def formula(row: Row, weights: Weights) -> str:
     pooled, late = row.pooled.value, row.late.value
     if math.isnan(late):
         return '<p class="formula">Not scored token by token: it was not among the nearest pages.</p>'
-    total = weights.pooled * pooled + weights.late * late
+    total = scoring.combined(weights, pooled, late)
     places = _places(row, weights, total)
     return (
         '<p class="formula"><span class="formula-name">SMART score</span> '
@@ -65,7 +66,7 @@ def apart(value: float, *others: float) -> str:
 def _places(row: Row, weights: Weights, total: float) -> int:
     """The fewest decimals with which the sum adds up as it stands there: one that does not is not believed."""
     for places in range(3, 7):
-        shown = weights.pooled * round(row.pooled.value, places) + weights.late * round(row.late.value, places)
+        shown = scoring.combined(weights, round(row.pooled.value, places), round(row.late.value, places))
         if round(shown, places) == round(total, places):
             return places
     return 7
