@@ -13,6 +13,23 @@
   /* Dialogs stand where Gradio's rewriting of the style sheet can reach them. */
   const stage = () => document.querySelector(".gradio-container .contain") ?? document.body;
 
+  /* ---- the address: read, built and written here. `page` is the one in the viewer; older links call it `at` ---- */
+  const address = {
+    read: () => new URLSearchParams(location.search),
+    page: () => address.read().get("page") ?? address.read().get("at") ?? "",
+    build: (parts) => `${location.pathname}${parts.size ? `?${parts}` : ""}`,
+    write: (parts) => history.replaceState(history.state, "", address.build(parts)),
+    change(changes) {
+      const parts = address.read(), before = `${parts}`;
+      for (const [name, value] of Object.entries(changes)) {
+        if (value) parts.set(name, value);
+        else parts.delete(name);
+      }
+      if (`${parts}` !== before) address.write(parts);
+    },
+    view: (page) => address.change({ at: "", page }),
+  };
+
   /* ---- one page, marked in both columns ---- */
   function mark(root, page) {
     root.toggleAttribute("data-marking", Boolean(page));
@@ -296,15 +313,15 @@
     const first = shown === undefined;
     shown = link;
     if (first) return;
-    const now = new URLSearchParams(location.search), kept = new URLSearchParams(link);
+    const now = address.read(), kept = new URLSearchParams(link);
     for (const name of ["present", "page", "at", "__theme"]) if (now.has(name)) kept.set(name, now.get(name));
-    history.replaceState(history.state, "", `${location.pathname}${kept.size ? `?${kept}` : ""}`);
+    address.write(kept);
   }
   let shown;
 
   /* ---- what the HTML components call when they are there ---- */
   window.smartDemo = {
-    make, stage, picture, memory, viewer,
+    address, make, stage, picture, memory, viewer,
     results(element, server, watch, trigger) {
       viewer.trigger = trigger;
       const card = (event) => event.target.closest?.(".card");

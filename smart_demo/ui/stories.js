@@ -2,11 +2,11 @@
    Python's to say; here keys become the clicks that a visitor could make, and the address is kept true. */
 (() => {
   "use strict";
+  const { address } = window.smartDemo;
   const root = document.documentElement;
   const presenting = () => root.classList.contains("is-presenting");
   const chips = () => [...document.querySelectorAll("#examples .chip")];
-  const opened = new URLSearchParams(location.search);
-  let wanted = -1, sent = -1, last = -1, viewed = "", pending = opened.get("page") ?? opened.get("at") ?? "";
+  let wanted = -1, sent = -1, last = -1, viewed = "", pending = address.page();
 
   /* ---- one story after the other ---- */
   const told = () => chips().findIndex((chip) => chip.getAttribute("aria-pressed") === "true");
@@ -32,7 +32,7 @@
   /* ---- the presenter's view ---- */
   function present(on) {
     root.classList.toggle("is-presenting", on);
-    remember("present", on ? "1" : "");
+    address.change({ present: on ? "1" : "" });
     settle();
     scrollTo({ top: 0, behavior: "instant" });
     document.querySelector(on ? '[data-share="next"]' : '[data-share="present"]')?.focus({ preventScroll: true });
@@ -55,20 +55,12 @@
     }
   }, true);
 
-  /* ---- the address and the link; `page` is the one in the viewer, which links of earlier versions called `at` ---- */
-  function remember(name, value) {
-    const kept = new URLSearchParams(location.search);
-    if ((kept.get(name) ?? "") === value) return;
-    if (value) kept.set(name, value);
-    else kept.delete(name);
-    history.replaceState(history.state, "", `${location.pathname}${kept.size ? `?${kept}` : ""}`);
-  }
-
+  /* ---- the link to what is on the screen ---- */
   function link() {
     const view = new URLSearchParams(document.querySelector(".answer")?.dataset.link ?? "");
     if (viewed) view.set("page", viewed);
     if (presenting()) view.set("present", "1");
-    return `${location.origin}${location.pathname}?${view}`;
+    return `${location.origin}${address.build(view)}`;
   }
 
   /* On a public page nobody else sees what a link to one's own documents shows. */
@@ -112,8 +104,7 @@
 
   document.addEventListener("viewing", (event) => {
     viewed = event.detail;
-    remember("at", "");
-    remember("page", viewed);
+    address.view(viewed);
     const tools = document.querySelector("dialog.viewer:not(.is-blind) .viewer-tools");
     if (!tools || tools.querySelector('[data-share="copy"]')) return;
     const button = document.createElement("button");
@@ -159,7 +150,7 @@
     const card = cards.find((one) => one.dataset.side === "smart") ?? cards[0];
     pending = "";
     if (card) return card.click();
-    for (const name of ["page", "at"]) remember(name, "");
+    address.view("");
     const note = document.createElement("p");
     note.className = "notice";
     note.setAttribute("role", "status");
@@ -167,7 +158,7 @@
     answer.querySelector(".verdict")?.after(note);
   }
 
-  root.classList.toggle("is-presenting", opened.get("present") === "1");
+  root.classList.toggle("is-presenting", address.read().get("present") === "1");
   let due = false;
   new MutationObserver(() => {
     if (due) return;
