@@ -15,9 +15,8 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, ru
 from smart_demo.additions import Addition, Gate
 from smart_demo.config import Quotas, read_settings
 from smart_demo.errors import NoRoom
-from smart_demo.store.usage import Room, Usage
+from smart_demo.store.usage import Room, Usage, size_in_words
 from smart_demo.types import LOCAL, SAMPLES, State
-from smart_demo.ui.wording import size
 from tests import keeping_cases
 from tests.documents import write_pdf
 from tests.keeping_cases import Words, add, bytes_under, judge, names, visitor, without_index
@@ -123,8 +122,8 @@ def test_a_refusal_says_the_size_that_the_page_says_and_the_setting_sets():
         with pytest.raises(NoRoom) as refusal:
             Room(full, quotas.total_bytes, quotas).check_page(1)
         limit = quotas.library_bytes if full.bytes > 9 else quotas.total_bytes
-        assert size(limit) in str(refusal.value)
-        assert size(limit) in ("500 MB", "4,000 MB")
+        assert size_in_words(limit) in str(refusal.value)
+        assert size_in_words(limit) in ("500 MB", "4,000 MB")
 
 
 def test_pages_of_another_encoder_are_the_same_pages(tmp_path):

@@ -5,9 +5,10 @@ from __future__ import annotations
 import math
 
 from smart_demo import scoring
+from smart_demo.store.usage import size_in_words
 from smart_demo.types import StoredPage, Weights
 from smart_demo.ui.rows import Part, Row
-from smart_demo.ui.wording import count, esc, name, score, size
+from smart_demo.ui.wording import count, esc, name, score
 
 
 def facts(row: Row, weights: Weights) -> str:
@@ -91,4 +92,5 @@ def _part(label: str, part: Part) -> str:
 
 
 def _stored(page: StoredPage) -> str:
-    return f"{count(page.tokens, 'token state')} kept as {page.codec}, {size(page.bytes)} on disk with its pictures."
+    states = f"{count(page.tokens, 'token state')} kept as {page.codec}"
+    return f"{states}, {size_in_words(page.bytes)} on disk with its pictures."

@@ -9,12 +9,12 @@ from gradio.utils import get_upload_folder
 from smart_demo.errors import InputRefused
 from smart_demo.janitor import Janitor
 from smart_demo.leftovers import sweep
+from smart_demo.store.usage import size_in_words
 from smart_demo.types import Scope
 from smart_demo.ui.lying import LYING
 from smart_demo.ui.query_lists import QueryLists
 from smart_demo.ui.replies import answered
 from smart_demo.ui.sheets import Sheets
-from smart_demo.ui.wording import size
 
 UNCLAIMED = 600.0
 """Seconds after which an uploaded file that nothing reads is deleted."""
@@ -44,7 +44,7 @@ class Forgetting:
         self._judging.forget(own)
         self._let_go(own)
         self._janitor.wake()  # the index gives its bytes back behind the page
-        return {"done": f"Everything of yours is deleted: {size(freed)} freed."}
+        return {"done": f"Everything of yours is deleted: {size_in_words(freed)} freed."}
 
     def _let_go(self, owner: Scope) -> None:
         """What is in memory of somebody whose files are gone."""

@@ -18,6 +18,7 @@ from smart_demo.engine import Engine
 from smart_demo.errors import InputRefused, LibraryError, SmartError
 from smart_demo.samples import Samples
 from smart_demo.serving import Serving
+from smart_demo.store.usage import size_in_words
 from smart_demo.types import (
     LATE,
     LOCAL,
@@ -42,7 +43,6 @@ from smart_demo.ui.replies import answered
 from smart_demo.ui.stories import QUERIES, told
 from smart_demo.ui.uploads import Uploads
 from smart_demo.ui.visit import asking
-from smart_demo.ui.wording import size
 
 log = logging.getLogger(__name__)
 
@@ -291,7 +291,7 @@ class Handlers:
             raise InputRefused("That document cannot be deleted here.")
         known = {document.file: document.name for document in self.engine.documents(own)}
         freed = self.engine.remove(own, file)
-        return f"{known.get(file, 'The document')} is deleted: {size(freed)} freed."
+        return f"{known.get(file, 'The document')} is deleted: {size_in_words(freed)} freed."
 
     def thumbnail(self, page: StoredPage) -> bytes:
         """A page's small picture; empty where there is none."""

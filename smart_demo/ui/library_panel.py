@@ -7,9 +7,9 @@ from collections.abc import Sequence
 from smart_demo import ingest
 from smart_demo.config import Settings
 from smart_demo.samples import Samples
-from smart_demo.store.usage import Usage
+from smart_demo.store.usage import Usage, size_in_words
 from smart_demo.types import SAMPLES, Document, Progress, State
-from smart_demo.ui.wording import count, esc, left, name, size, some_of
+from smart_demo.ui.wording import count, esc, left, name, some_of
 
 _MARKS = {State.WORKING: "…", State.DONE: "✓", State.KNOWN: "=", State.REFUSED: "✕"}
 _SAID = {State.DONE: "Added", State.KNOWN: "", State.REFUSED: "Refused"}
@@ -23,7 +23,7 @@ def intro(settings: Settings) -> str:
     """What may be dropped and who will see it, beside the box."""
     whose = "They are read, encoded and kept on this machine."
     if settings.public:
-        waiting, total = count(settings.quotas.waiting, "file"), size(settings.quotas.total_bytes)
+        waiting, total = count(settings.quotas.waiting, "file"), size_in_words(settings.quotas.total_bytes)
         whose = f"{_ON_A_PUBLIC_PAGE} All visitors together have room for {waiting} that wait and {total}."
     limits = settings.limits
     return (
@@ -36,7 +36,7 @@ def intro(settings: Settings) -> str:
 def keeping(usage: Usage, settings: Settings) -> str:
     """How much room is left, how long what is there is kept, and the way to be rid of it all at once."""
     pages = some_of(usage.pages, usage.pages_limit, "page")
-    room = f"{pages} and {size(usage.bytes)} of {size(usage.bytes_limit)} are used."
+    room = f"{pages} and {size_in_words(usage.bytes)} of {size_in_words(usage.bytes_limit)} are used."
     hours = count(settings.quotas.keep_hours, "hour")
     said = [room]
     if settings.public:
@@ -106,7 +106,7 @@ def _others(pages: int) -> str:
 
 
 def _document(document: Document) -> str:
-    facts = f"{some_of(document.stored, document.pages, 'page')} · {size(document.bytes)}"
+    facts = f"{some_of(document.stored, document.pages, 'page')} · {size_in_words(document.bytes)}"
     remove = ""
     if document.scope != SAMPLES:
         remove = (

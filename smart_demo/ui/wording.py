@@ -6,7 +6,6 @@ import html
 import math
 import re
 
-from smart_demo.store.usage import size_in_words
 from smart_demo.types import LOCAL, SAMPLES, PageId, Scope
 
 _UNSHOWABLE = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u200e\u200f\u202a-\u202e\u2066-\u2069\ufeff]")
@@ -61,15 +60,6 @@ def some_of(part: int, whole: int, noun: str) -> str:
     ('12 pages', '9 of 12 pages')
     """
     return count(whole, noun) if part == whole else f"{part:,} of {count(whole, noun)}"
-
-
-def size(octets: int) -> str:
-    """Bytes in the unit people expect, as refusals say them.
-
-    >>> size(900), size(38_400), size(4_300_000), size(500_000_000)
-    ('900 bytes', '38 kB', '4.3 MB', '500 MB')
-    """
-    return size_in_words(octets)
 
 
 def room(octets: float) -> str:
