@@ -10,13 +10,6 @@
     try { return await server[name](wanted) ?? { sentence: SILENT }; } catch { return { sentence: SILENT }; }
   }
 
-  /* A file that was made in memory, handed over without leaving one anywhere. */
-  function keep(parts, type, name) {
-    const link = make("a", { href: URL.createObjectURL(new Blob(parts, { type })), download: name });
-    link.click();
-    setTimeout(() => URL.revokeObjectURL(link.href), 60_000);
-  }
-
   /* A query of these panels, asked again under Compare: Python sets everything there, the tab is the visitor's click. */
   function reopen(button, trigger) {
     trigger("select", JSON.parse(button.dataset.reopen));
@@ -40,7 +33,7 @@
     no.focus();
   }
 
-  window.smartDemo.judging = { ask, keep, reopen, owner };
+  window.smartDemo.judging = { ask, reopen, owner };
 
   window.smartDemo.boards = (element, server, trigger) => {
     const one = (selector) => element.querySelector(selector);
@@ -79,7 +72,10 @@
       const file = await ask(server, "board_file", { owner: owner(), form: button.dataset.file });
       button.disabled = false;
       button.focus();
-      if (!file.sentence) keep([Uint8Array.from(atob(file.data), (byte) => byte.charCodeAt(0))], file.type, file.name);
+      if (!file.sentence) {
+        const bytes = Uint8Array.from(atob(file.data), (byte) => byte.charCodeAt(0));
+        window.smartDemo.save(new Blob([bytes], { type: file.type }), file.name);
+      }
       said.textContent = file.sentence ?? `Saved as ${file.name}`;
     }
 

@@ -45,7 +45,7 @@
       const file = picture ? await draw(answer.page).catch(() => null) : new Blob([answer.page], { type: "text/html" });
       if (!file) { say(REFUSED); return; }
       const name = `${answer.name}.${picture ? "png" : "html"}`;
-      keep(file, name);
+      window.smartDemo.save(file, name);
       say(`Saved as ${name}`);
     } finally {
       menu().ariaBusy = "false";
@@ -61,14 +61,6 @@
     } catch {
       return silent;
     }
-  }
-
-  function keep(file, name) {
-    const link = document.createElement("a");
-    link.href = URL.createObjectURL(file);
-    link.download = name;
-    link.click();
-    setTimeout(() => URL.revokeObjectURL(link.href), 60_000);
   }
 
   /* The file's own sheet as a drawing; a browser that draws nothing counts as one that refuses. */

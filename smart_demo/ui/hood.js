@@ -2,7 +2,7 @@
    made and escaped in Python; code and scores only ever arrive through textContent. */
 (() => {
   "use strict";
-  const make = window.smartDemo.make;
+  const { copy, make, save } = window.smartDemo;
   const address = () => `${location.origin}${location.pathname.replace(/\/?$/, "/").replaceAll("'", "%27")}`;
 
   /* What the answer on the screen was asked with; without an answer, the library that is chosen. */
@@ -11,33 +11,10 @@
     return kept ? JSON.parse(kept) : { scope: document.querySelector("#scope input:checked")?.value };
   }
 
-  async function copy(text, button) {
-    let copied = true;
-    try {
-      await navigator.clipboard.writeText(text);
-    } catch {
-      /* Without a secure address, or inside a frame, the browser only copies what is selected. */
-      const area = make("textarea", { "aria-hidden": "true" });
-      area.value = text;
-      button.after(area);
-      area.select();
-      copied = document.execCommand("copy");
-      area.remove();
-      button.focus();
-    }
-    say(button, copied ? "Copied" : "Select it by hand");
-  }
-
   function say(button, said) {
     const usual = (button.dataset.usual ??= button.textContent);
     button.textContent = said;
     setTimeout(() => { button.textContent = usual; }, 2400);
-  }
-
-  function download(text) {
-    const link = make("a", { href: URL.createObjectURL(new Blob([text], { type: "application/json" })), download: "smart-scores.json" });
-    link.click();
-    setTimeout(() => URL.revokeObjectURL(link.href), 10_000);
   }
 
   window.smartDemo.hood = (element, server) => {
@@ -98,8 +75,8 @@
       const button = event.target.closest("[data-copy], [data-download]");
       const text = button && texts.get(button.dataset.copy ?? button.dataset.download);
       if (!text) return;
-      if (button.dataset.copy) copy(text, button);
-      else download(text);
+      if (button.dataset.copy) copy(text, button).then((copied) => say(button, copied ? "Copied" : "Select it by hand"));
+      else save(new Blob([text], { type: "application/json" }), "smart-scores.json");
     });
     /* Asked for when it is looked at, and again when the answer behind it changes meanwhile. */
     new IntersectionObserver((seen) => {

@@ -10,6 +10,31 @@
     return node;
   };
 
+  /* ---- a file that was made in memory, handed over without leaving one anywhere ---- */
+  function save(file, name) {
+    const link = make("a", { href: URL.createObjectURL(file), download: name });
+    link.click();
+    setTimeout(() => URL.revokeObjectURL(link.href), 60_000);
+  }
+
+  /* ---- text onto the clipboard, asked for by `button`: whether it is there ---- */
+  async function copy(text, button) {
+    try {
+      await navigator.clipboard.writeText(text);
+      return true;
+    } catch {
+      /* Without a secure address, or inside a frame, the browser only copies what is selected. */
+      const area = make("textarea", { "aria-hidden": "true" });
+      area.value = text;
+      button.after(area);
+      area.select();
+      const copied = document.execCommand("copy");
+      area.remove();
+      button.focus();
+      return copied;
+    }
+  }
+
   /* Dialogs stand where Gradio's rewriting of the style sheet can reach them. */
   const stage = () => document.querySelector(".gradio-container .contain") ?? document.body;
 
@@ -321,7 +346,7 @@
 
   /* ---- what the HTML components call when they are there ---- */
   window.smartDemo = {
-    address, make, stage, picture, memory, viewer,
+    address, copy, make, memory, picture, save, stage, viewer,
     results(element, server, watch, trigger) {
       viewer.trigger = trigger;
       const card = (event) => event.target.closest?.(".card");

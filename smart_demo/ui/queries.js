@@ -2,7 +2,7 @@
    escaped in Python; this moves and hides its rows. */
 (() => {
   "use strict";
-  const { ask, keep, reopen, owner } = window.smartDemo.judging;
+  const { ask, reopen, owner } = window.smartDemo.judging;
   const RISING = new Set(["query", "rbo", "tau"]);
   /* Which way a column sorts when it is first chosen: the rows that tell most come first. */
 
@@ -85,7 +85,7 @@
       else if (button.dataset.vote) vote(button);
       else if (button.dataset.sort) sort(place.querySelector("table"), button.closest("th"));
       else if (button.dataset.list === "five") mark(place);
-      else if (button.dataset.list === "csv" && csv) keep([csv.csv], "text/csv", csv.name);
+      else if (button.dataset.list === "csv" && csv) window.smartDemo.save(new Blob([csv.csv], { type: "text/csv" }), csv.name);
     });
     element.addEventListener("input", (event) => event.target.closest("[data-list]") && filter(element.querySelector("[data-run]")));
     watch("value", fill);

@@ -86,19 +86,7 @@
     const { text = "", picture = "" } = JSON.parse(document.querySelector(".answer")?.dataset.asked || "{}");
     const alone = picture.startsWith("kept:");
     if (alone && !text.trim()) return say(button, "An uploaded picture has no link");
-    let copied = true;
-    try {
-      await navigator.clipboard.writeText(link());
-    } catch {
-      /* Without a secure address, or inside a frame, the browser only copies what is selected. */
-      const text = document.createElement("textarea");
-      text.value = link();
-      button.parentElement.append(text);
-      text.select();
-      copied = document.execCommand("copy");
-      text.remove();
-      button.focus();
-    }
+    const copied = await window.smartDemo.copy(link(), button);
     say(button, !copied ? "Copy it from the address bar" : alone ? "Link copied, without the picture" : whose());
   }
 
