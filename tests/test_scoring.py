@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from smart_demo import scoring
-from smart_demo.scoring.quantised import error_bound, quantise
+from smart_demo.scoring.quantised import quantise
 from smart_demo.types import (
     LATE,
     POOLED,
@@ -27,6 +27,7 @@ from smart_demo.types import (
     TokenKind,
     Weights,
 )
+from tests.scoring_cases import error_bound
 
 D = 8
 
@@ -108,7 +109,7 @@ def test_the_maximum_over_codes_is_the_maximum_over_decoded_states(seed, t):
     asked, steps = quantise(query)
     dots = 0.004 * (asked.astype(np.float64) * steps[:, None]) @ codes.T + query.astype(np.float64) @ page.mean[:, None]
     np.testing.assert_allclose(scoring.token_maxima(query, page), dots.max(axis=1), atol=1e-5)
-    assert scoring.winners(query, page).tolist() == dots.round(12).argmax(axis=1).tolist()
+    assert scoring.cosines(query, page).argmax(axis=1).tolist() == dots.round(12).argmax(axis=1).tolist()
     off = error_bound(query) * 0.004 * np.linalg.norm(codes, axis=1).max()  # of the query in 8 bits
     exact = (query @ (codes * 0.004 + page.mean).T).max(axis=1)
     assert (np.abs(scoring.token_maxima(query, page) - exact) <= off + 1e-5).all()

@@ -16,7 +16,7 @@ Nothing is padded, so no page's score depends on its neighbours. Importing this 
 """
 
 from smart_demo.scoring.gathering import parts
-from smart_demo.scoring.kernel import cosines, maxima, token_maxima, winners
+from smart_demo.scoring.kernel import cosines, maxima, token_maxima
 from smart_demo.scoring.products import reason
 from smart_demo.scoring.ranking import TIE, combined, contributions, late, rank
 
@@ -31,5 +31,4 @@ __all__ = [
     "rank",
     "reason",
     "token_maxima",
-    "winners",
 ]

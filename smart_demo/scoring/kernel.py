@@ -56,12 +56,6 @@ def token_maxima(query: Floats, page: TokenCodes) -> Floats:
     return best
 
 
-def winners(query: Floats, page: TokenCodes) -> npt.NDArray[np.int64]:
-    """Index of the page token that wins each query token, (Q,); the first of equals."""
-    first: npt.NDArray[np.int64] = cosines(query, page).argmax(axis=1)
-    return first
-
-
 def cosines(query: Floats, page: TokenCodes) -> Floats:
     """(Q, T) cosines whose maxima are `token_maxima`: what is looked at token by token is what was scored."""
     codes = page.codes.astype(np.float32)

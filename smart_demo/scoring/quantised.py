@@ -36,10 +36,3 @@ def quantise(query: Floats) -> Quantised:
     steps = np.where(scales >= np.finfo(np.float32).tiny, scales, np.float32(1))
     codes = np.clip(np.rint(query / steps[:, None]), -STEPS, STEPS).astype(np.int8)
     return Quantised(codes, scales)
-
-
-def error_bound(query: Floats) -> Floats:
-    """(Q,) worst error of a row's cosine with a state whose distance from its page's mean is 1."""
-    codes, scales = quantise(query)
-    off: Floats = np.linalg.norm(query - codes.astype(np.float32) * scales[:, None], axis=1).astype(np.float32)
-    return off

@@ -15,14 +15,11 @@ small where tokens share a strong common direction, which is why the mean is tak
 
 from __future__ import annotations
 
-import math
-
 import numpy as np
 
 from smart_demo.types import Floats, TokenCodes
 
 _STEPS = 127
-_FLOAT32_ROUNDING = 2.0**-21
 
 
 def encode(tokens: Floats, codec: str) -> TokenCodes:
@@ -41,16 +38,6 @@ def encode(tokens: Floats, codec: str) -> TokenCodes:
     if codec == "int8":
         return _page_centred(states)
     raise ValueError(f"not a codec: {codec!r}")
-
-
-def cosine_error(codes: TokenCodes) -> float:
-    """Worst error of the cosine between any of the page's unit states and any unit query, after decoding."""
-    width = codes.codes.shape[1]
-    if codes.codes.dtype == np.float32:
-        return 0.0
-    if codes.codes.dtype == np.float16:
-        return float(2.0**-11 + math.sqrt(width) * 2.0**-25)
-    return math.sqrt(width) * (codes.scale / 2 + _FLOAT32_ROUNDING)
 
 
 def _page_centred(states: Floats) -> TokenCodes:
