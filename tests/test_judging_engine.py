@@ -6,14 +6,20 @@ import sys
 import numpy as np
 import pytest
 
-from smart_demo import evaluation
 from smart_demo.backbones.registry import Choice
 from smart_demo.backbones.words import WordBackbone
 from smart_demo.config import REPOSITORY, Settings
 from smart_demo.engine import Engine
 from smart_demo.environment import recorded_versions
+from smart_demo.evaluation.archive import pack, unpack
+from smart_demo.evaluation.contrasts import by_disagreement, contrast
 from smart_demo.evaluation.event_lines import line, read
-from smart_demo.evaluation.recording import asked
+from smart_demo.evaluation.highlights import find_five
+from smart_demo.evaluation.journal import Journal
+from smart_demo.evaluation.pool import remaining, to_grade, ungraded
+from smart_demo.evaluation.query_list import read_queries
+from smart_demo.evaluation.recording import asked, depth, methods, order, record
+from smart_demo.evaluation.scoreboard import boards
 from smart_demo.serving import Backbones
 from smart_demo.store.library import Library
 from smart_demo.types import LATE, LOCAL, POOLED, SAMPLES, SMART, Counted, Query, Reduce, State, Weights
@@ -40,12 +46,12 @@ def engine(tmp_path_factory):
 
 
 def search(engine, text, scopes, k, weights=WEIGHTS):
-    return engine.search(Query(text), scopes, evaluation.methods(weights), top=evaluation.depth(k))
+    return engine.search(Query(text), scopes, methods(weights), top=depth(k))
 
 
 def test_what_is_recorded_is_the_answer(engine):
     found = search(engine, "tide table", [LOCAL], 3)
-    trial = evaluation.record(found, 3, SEED, recorded_versions())
+    trial = record(found, 3, SEED, recorded_versions())
     for name in ("pooled", "late", "smart"):
         hits = found.results[name].hits
         assert [row.page for row in trial.ranking(name)] == [hit.page.id for hit in hits]
@@ -57,63 +63,61 @@ def test_what_is_recorded_is_the_answer(engine):
     assert trial.encoder.fingerprint == found.encoder.fingerprint
     assert {name for name, _ in trial.versions} >= {"program", "python", "torch", "transformers", "gradio", "chromadb"}
     deep = search(engine, "tide table", [LOCAL], 12)
-    assert [len(order) for order in evaluation.record(deep, 12, SEED, {}).orders.values()] == [12, 12, 12]
+    assert [len(order) for order in record(deep, 12, SEED, {}).orders.values()] == [12, 12, 12]
 
 
 def test_a_page_in_two_libraries_is_one_page_to_a_judge(engine, tmp_path):
     found = search(engine, "tide table", [SAMPLES, LOCAL], 5)
     assert len({hit.page.id for hit in found.results["smart"].hits}) < len(found.results["smart"].hits)
-    trial = evaluation.record(found, 5, SEED, recorded_versions())
+    trial = record(found, 5, SEED, recorded_versions())
     assert all(len(order) == len({*order}) for order in trial.orders.values())
     assert (trial.library.scopes, trial.library.pages) == (("local", "samples"), 24)
-    assert len(evaluation.order(found.results["smart"])) == 12
-    journal = evaluation.Journal(tmp_path, LOCAL)
+    assert len(order(found.results["smart"])) == 12
+    journal = Journal(tmp_path, LOCAL)
     vote = journal.vote(trial, "a")
     assert read(line(vote)) == vote
 
 
 def test_an_evaluation_from_the_first_query_to_the_export(engine, tmp_path):
-    journal = evaluation.Journal(tmp_path, LOCAL)
+    journal = Journal(tmp_path, LOCAL)
     for n in range(1, 7):
         found = search(engine, f"tide harbour {n}", [LOCAL], 3)
-        trial = evaluation.record(found, 3, journal.session.seed, recorded_versions())
-        shown = evaluation.columns(found.results, trial.sides, 3)
-        assert tuple(page.id for page in shown.a) == trial.orders[trial.sides.a][:3]
-        assert tuple(page.id for page in shown.b) == trial.orders[trial.sides.b][:3]
+        trial = record(found, 3, journal.session.seed, recorded_versions())
         journal.vote(trial, "a" if trial.sides.a == "smart" else "b", ["table"])
-        for row in evaluation.to_grade(trial):
-            journal.grade(trial, row.page, 3 if row.page.number == n else 0)
-        assert evaluation.remaining(trial, journal.judgements) == ()
-    (board,) = evaluation.boards(evaluation.Journal(tmp_path, LOCAL).judgements)
+        for page in to_grade(trial):
+            journal.grade(trial, page, 3 if page.number == n else 0)
+        assert remaining(trial, journal.judgements) == ()
+    (board,) = boards(Journal(tmp_path, LOCAL).judgements)
     assert (board.votes.wins, board.votes.p) == (6, 0.03125)
     assert board.k == 3
-    assert evaluation.ungraded(journal.judgements).total == 0
-    other = evaluation.Journal(tmp_path / "other", LOCAL)
-    other.take(evaluation.unpack(evaluation.pack(journal.judgements)))
-    assert evaluation.boards(other.judgements) == (board,)
+    assert ungraded(journal.judgements).total == 0
+    other = Journal(tmp_path / "other", LOCAL)
+    other.take(unpack(pack(journal.judgements)))
+    assert boards(other.judgements) == (board,)
 
 
 def test_a_list_through_the_engine_gives_a_table_and_five(engine):
-    listed = evaluation.read_queries("tide table\nharbour 3\ntide\nharbour 12\ntable table\nharbour 7").queries
+    listed = read_queries("tide table\nharbour 3\ntide\nharbour 12\ntable table\nharbour 7").queries
     found = {one: search(engine, one.query, [LOCAL], 5, SMART.weights) for one in listed}
     table = [
-        evaluation.contrast(one.query, one.key, *(evaluation.order(answer.results[m]) for m in ("pooled", "smart")), 5)
+        contrast(one.query, one.key, *(order(answer.results[m]) for m in ("pooled", "smart")), 5)
         for one, answer in found.items()
     ]
-    assert {one.key for one in evaluation.by_disagreement(table)} == {answer.query.key for answer in found.values()}
-    assert len(evaluation.find_five(table)) == 5
+    assert {one.key for one in by_disagreement(table)} == {answer.query.key for answer in found.values()}
+    assert len(find_five(table)) == 5
 
 
-def test_a_question_with_a_picture_keeps_its_name():
+def test_a_question_with_a_picture_is_recorded_by_its_key():
     picture = Query("tide", np.zeros((2, 3, 3), np.uint8))
-    assert asked(picture, "page samples/x").picture == "page samples/x"
     assert asked(picture).picture == picture.key
-    assert asked(Query("tide"), "left over").picture == ""
+    assert asked(Query("tide")).picture == ""
     assert POOLED.weights != LATE.weights
 
 
 def test_manual_evaluation_is_light_to_import():
     heavy = "torch gradio chromadb transformers onnxruntime scipy"
-    code = f"import sys, smart_demo.evaluation; print([m for m in '{heavy}'.split() if m in sys.modules])"
+    names = ["archive", "highlights", "journal", "list_rows", "pool", "query_list", "recording", "scoreboard"]
+    imports = "".join(f"import smart_demo.evaluation.{name}; " for name in names)
+    code = f"{imports}import sys; print([m for m in '{heavy}'.split() if m in sys.modules])"
     out = subprocess.run([sys.executable, "-c", code], cwd=REPOSITORY, capture_output=True, text=True, check=True)
     assert out.stdout.strip() == "[]"

@@ -15,8 +15,11 @@ import pytest
 from playwright.sync_api import Page, expect
 
 from smart_demo.engine import Engine
-from smart_demo.evaluation import board_sentences, boards, depth, methods, record, to_grade
+from smart_demo.evaluation import board_sentences
 from smart_demo.evaluation.journal import Journal
+from smart_demo.evaluation.pool import to_grade
+from smart_demo.evaluation.recording import depth, methods, record
+from smart_demo.evaluation.scoreboard import boards
 from smart_demo.evaluation.trial import METHODS
 from smart_demo.types import LOCAL, SAMPLES, Query, Weights
 from tests.browser_page import PATIENCE, Visit
@@ -72,7 +75,7 @@ def judge(engine: Engine) -> None:
         journal.vote(trial, choice, ["table"], f"note {n} {HOSTILE}")
         for at, one in enumerate(to_grade(trial)):
             if (n + at) % 3:
-                journal.grade(trial, one.page, (n * 7 + at * 5) % 4)
+                journal.grade(trial, one, (n * 7 + at * 5) % 4)
 
 
 def open_panel(page: Page, name: str) -> None:

@@ -34,7 +34,7 @@ def test_the_pool_is_the_union_of_both_columns_in_the_drawn_order(judge):
     first = {row.page for method in (POOLED, SMART) for row in record.ranking(method.name)[: record.k]}
     shown = [page.partition("/")[2] for page in pages(judge.panel)]
     assert set(shown) == {str(page) for page in first}
-    assert shown == [str(row.page) for row in to_grade(record)]
+    assert shown == [str(page) for page in to_grade(record)]
     assert f"0 of {len(shown)} graded" in judge.panel
     assert not re.search(r"rank, SMART|of-smart|data-ranks", judge.panel)
 

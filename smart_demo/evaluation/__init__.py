@@ -28,50 +28,9 @@ disagreement  RBO, Kendall's tau                            contrasts, highlight
 query_list, list_rows   a pasted list, and its table          archive, trec_files, event_table   out, and in again
 """
 
-from smart_demo.evaluation.archive import pack, unpack
-from smart_demo.evaluation.contrasts import Contrast, by_disagreement, contrast
 from smart_demo.evaluation.cranfield import evaluate_cranfield
 from smart_demo.evaluation.documents import evaluate_documents
-from smart_demo.evaluation.highlights import Highlight, find_five
-from smart_demo.evaluation.journal import Journal, Taken
-from smart_demo.evaluation.pool import remaining, to_grade, ungraded
-from smart_demo.evaluation.query_list import QueryList, read_queries
-from smart_demo.evaluation.recording import asked, depth, methods, order, record
 from smart_demo.evaluation.relevance import Choice
-from smart_demo.evaluation.report import Report
-from smart_demo.evaluation.scoreboard import Board, boards
-from smart_demo.evaluation.sides import columns
 from smart_demo.evaluation.standard import evaluate_standard
-from smart_demo.evaluation.verdicts import Judgements, fold
 
-__all__ = [
-    "Board",
-    "Choice",
-    "Contrast",
-    "Highlight",
-    "Journal",
-    "Judgements",
-    "QueryList",
-    "Report",
-    "Taken",
-    "asked",
-    "boards",
-    "by_disagreement",
-    "columns",
-    "contrast",
-    "depth",
-    "evaluate_cranfield",
-    "evaluate_documents",
-    "evaluate_standard",
-    "find_five",
-    "fold",
-    "methods",
-    "order",
-    "pack",
-    "read_queries",
-    "record",
-    "remaining",
-    "to_grade",
-    "ungraded",
-    "unpack",
-]
+__all__ = ["Choice", "evaluate_cranfield", "evaluate_documents", "evaluate_standard"]

@@ -18,7 +18,6 @@ from smart_demo.types import PageId
 class Step:
     """One page's way from the pooled ranking to SMART's."""
 
-    page: PageId
     before: int | None
     """Rank by pooled, from 1; None where it is not ranked."""
     after: int | None
@@ -74,7 +73,7 @@ def contrast(
     judged = any(grade > 0 for grade in grades.values())
     gain = ndcg(smart, grades, k) - ndcg(pooled, grades, k) if judged else None
     before, after = ({page: rank for rank, page in enumerate(ranking, start=1)} for ranking in (pooled, smart))
-    steps = [Step(page, before.get(page), after.get(page)) for page in dict.fromkeys([*smart[:k], *pooled[:k]])]
+    steps = [Step(before.get(page), after.get(page)) for page in dict.fromkeys([*smart[:k], *pooled[:k]])]
     rise = max(steps, key=lambda step: step.worth, default=None)
     fall = min(steps, key=lambda step: step.worth, default=None)
     return Contrast(

@@ -117,8 +117,7 @@ def _worth(step: Step | None) -> float:
 def _way(step: Step | None) -> str:
     """From where to where.
 
-    >>> from smart_demo.types import PageId
-    >>> _way(Step(PageId("00" * 8, 1), 14, 1)), _way(Step(PageId("00" * 8, 1), 2, None))
+    >>> _way(Step(14, 1)), _way(Step(2, None))
     ('from rank 14 to rank 1', 'from rank 2 out of the ranking')
     """
     if step is None:

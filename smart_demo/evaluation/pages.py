@@ -25,7 +25,6 @@ OCR_SECONDS = 5
 TIMED = 4
 """Pages that are timed for a better estimate, after the first ones, with which models are loaded."""
 MOST_NAMED = 3
-Picture = tuple[PageId, Pixels | InputRefused]
 
 
 def evaluate_pages(

@@ -16,14 +16,6 @@ from smart_demo.evaluation.verdicts import Judgements
 from smart_demo.types import POOLED, SMART, PageId
 
 
-@dataclass(frozen=True, slots=True)
-class Pooled:
-    """One page to be graded: all of it that may be shown before."""
-
-    page: PageId
-    document: str
-
-
 @dataclass(frozen=True)
 class Ungraded:
     """How many pages of the pools nobody has graded."""
@@ -36,17 +28,16 @@ class Ungraded:
         return sum(self.queries.values())
 
 
-def to_grade(trial: Trial) -> tuple[Pooled, ...]:
+def to_grade(trial: Trial) -> tuple[PageId, ...]:
     """The pages to be graded, in the order of grading."""
-    first = [row for name in (POOLED.name, SMART.name) for row in trial.ranking(name)[: trial.k]]
-    documents = {row.page: row.document for row in first}
-    return tuple(Pooled(page, documents[page]) for page in shuffled(trial.seed, trial.query.key, documents))
+    first = [row.page for name in (POOLED.name, SMART.name) for row in trial.ranking(name)[: trial.k]]
+    return shuffled(trial.seed, trial.query.key, first)
 
 
-def remaining(trial: Trial, judged: Judgements) -> tuple[Pooled, ...]:
+def remaining(trial: Trial, judged: Judgements) -> tuple[PageId, ...]:
     """The pages of a pool that have no grade yet, in the order of grading."""
     graded = judged.graded(trial)
-    return tuple(row for row in to_grade(trial) if row.page not in graded)
+    return tuple(page for page in to_grade(trial) if page not in graded)
 
 
 def ungraded(judged: Judgements) -> Ungraded:

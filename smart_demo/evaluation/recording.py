@@ -40,14 +40,14 @@ def depth(k: int) -> int:
     return min(max(k, SHALLOWEST), DEEPEST)
 
 
-def record(found: Found, k: int, seed: str, versions: Mapping[str, str], picture: str = "") -> Trial:
+def record(found: Found, k: int, seed: str, versions: Mapping[str, str]) -> Trial:
     """Record an answer of `engine.search` with `methods(weights)` and `top=depth(k)`.
 
-    picture: what names the picture that was asked with. KeyError where one of the three methods is missing.
+    KeyError where one of the three methods is missing.
     """
     key = found.query.key
     return Trial(
-        asked(found.query, picture),
+        asked(found.query),
         seed,
         draw(seed, key),
         searched(found.parts.pages),
@@ -59,10 +59,10 @@ def record(found: Found, k: int, seed: str, versions: Mapping[str, str], picture
     )
 
 
-def asked(query: Query, picture: str = "") -> Asked:
-    """What is recorded of a query. A picture without a name is named by the query's key."""
+def asked(query: Query) -> Asked:
+    """What is recorded of a query. A picture is named by the query's key."""
     words_alone = query.key == Query(query.text).key
-    return Asked(query.text, query.key, "" if words_alone else picture or query.key)
+    return Asked(query.text, query.key, "" if words_alone else query.key)
 
 
 def searched(pages: Iterable[StoredPage]) -> Searched:

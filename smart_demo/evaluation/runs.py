@@ -26,7 +26,6 @@ Tell = Callable[[str], None]
 class Scored:
     """One query's values: by method name, then by metric name."""
 
-    qid: str
     kind: str
     values: Mapping[str, Mapping[str, float]]
 
@@ -60,9 +59,7 @@ def evaluate(
             notices.append(f"Query {one.qid} was left out. {refused.sentence}")
         else:
             keep(one, results)
-            scored.append(
-                Scored(one.qid, one.kind, {method.name: _values(results[method.name], one) for method in METHODS})
-            )
+            scored.append(Scored(one.kind, {method.name: _values(results[method.name], one) for method in METHODS}))
         tell_tenths(tell, "Asked", done, len(judged), "queries")
     if not scored:
         raise InputRefused("None of the queries could be asked.", notices[0] if notices else "")

@@ -9,10 +9,10 @@ from __future__ import annotations
 
 import hashlib
 import secrets
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from dataclasses import dataclass
 
-from smart_demo.types import POOLED, SMART, PageId, SearchResult, StoredPage
+from smart_demo.types import POOLED, SMART, PageId, StoredPage
 
 A, B = "a", "b"
 
@@ -51,12 +51,6 @@ def draw(seed: str, key: str) -> Sides:
 def shuffled(seed: str, key: str, pages: Iterable[PageId]) -> tuple[PageId, ...]:
     """Each page once, in a random order that has nothing to do with the order given."""
     return tuple(sorted(set(pages), key=lambda page: (_lot(seed, "pool", key, str(page)), page)))
-
-
-def columns(results: Mapping[str, SearchResult], sides: Sides, k: int) -> Columns:
-    """The first k pages of both methods, each in its column."""
-    a, b = (tuple(hit.page for hit in results[name].hits[:k]) for name in (sides.a, sides.b))
-    return Columns(a, b)
 
 
 def _lot(*parts: str) -> int:

@@ -36,7 +36,6 @@ def evaluate_standard(
     choice: Choice,
     tell: Tell = silent,
     runs: Path | None = None,
-    outside: Outside = Outside(),
 ) -> Report:
     """Measure the collection in a folder, or the hub's dataset of that name, by every method.
 
@@ -45,7 +44,7 @@ def evaluate_standard(
     is loaded; errors as `evaluate_texts` and `evaluate_pages`.
     """
     tell(f"Reading {source}.")
-    collection = read_standard(source, choice, outside)
+    collection = read_standard(source, choice)
     if isinstance(collection, TextCollection):
         return evaluate_texts(settings, collection, tell, runs)
     return evaluate_pages(settings, collection, tell, runs)

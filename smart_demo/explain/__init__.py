@@ -12,14 +12,12 @@ Similarity is not a reason: causal states mix what came before them, so say "sim
 
 from smart_demo.explain.anatomy import Anatomy, anatomy
 from smart_demo.explain.attribution import Attribution, Term, attribute
-from smart_demo.explain.colours import OPAQUE, Overlay, table
-from smart_demo.explain.drawing import FORMATS, draw, encode
+from smart_demo.explain.colours import OPAQUE, table
+from smart_demo.explain.drawing import draw, encode
 from smart_demo.explain.maps import (
-    FLOOR,
     ColourRange,
     Measure,
     PageMap,
-    WinnerMap,
     range_of,
     similarity_map,
     whole_query_map,
@@ -30,8 +28,6 @@ from smart_demo.explain.pairs import Pair, Row, compare
 from smart_demo.explain.sweep import LARGEST, PRESETS, Sweep, first_place, late_weights, swap, sweep
 
 __all__ = [
-    "FLOOR",
-    "FORMATS",
     "LARGEST",
     "OPAQUE",
     "PRESETS",
@@ -41,14 +37,12 @@ __all__ = [
     "ColourRange",
     "Match",
     "Measure",
-    "Overlay",
     "PageMap",
     "Pair",
     "Row",
     "Spot",
     "Sweep",
     "Term",
-    "WinnerMap",
     "anatomy",
     "attribute",
     "compare",

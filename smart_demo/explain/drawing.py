@@ -18,33 +18,28 @@ BOXES_SIDE = 800
 """Long side of an overlay of word boxes."""
 SOFT = 4
 """Pixels over which a word's colour fades around its box."""
-FORMATS = ("webp", "png")
 
 
-def draw(page_map: PageMap, colours: ColourRange, *, aspect: float = 1.0, sharp: bool = False) -> Overlay:
+def draw(page_map: PageMap, colours: ColourRange, *, aspect: float = 1.0) -> Overlay:
     """The map as a picture of the whole page, upright as the page.
 
-    aspect: width / height of the page, for maps of boxes; a grid has its own. sharp: true patches with hard edges
-    instead of a bilinear surface. ValueError for an aspect that is no positive number.
+    aspect: width / height of the page, for maps of boxes; a grid has its own. ValueError for an aspect that is no
+    positive number.
     """
     if isinstance(page_map.place, TokenBoxes):
         return _draw_boxes(page_map, colours, aspect)
     values = colours.scale(page_map.values)
     patch = min(PATCH, max(1, LONG_SIDE // max(values.shape)))
-    large = values.repeat(patch, axis=0).repeat(patch, axis=1) if sharp else _bilinear(values, patch)
-    return paint(large)
+    return paint(_bilinear(values, patch))
 
 
-def encode(overlay: Overlay, form: str = "webp") -> bytes:
-    """The bytes of a lossless image file. ValueError for a form that is not in FORMATS."""
+def encode(overlay: Overlay) -> bytes:
+    """The bytes of a lossless WebP file."""
     from PIL import Image
 
-    if form not in FORMATS:
-        raise ValueError(f"not a picture format: {form!r}")
     kept = io.BytesIO()
     # Colours under alpha 0 are dropped, which nobody sees; method 0 is many times faster and little larger.
-    options = {"lossless": True, "method": 0, "quality": 0} if form == "webp" else {"compress_level": 3}
-    Image.fromarray(overlay, "RGBA").save(kept, form, **options)
+    Image.fromarray(overlay, "RGBA").save(kept, "webp", lossless=True, method=0, quality=0)
     return kept.getvalue()
 
 

@@ -11,7 +11,6 @@ from smart_demo.explain.attribution import Attribution, Term
 class Row:
     """One part of both scores: a word or token of the query, or the pooled part, which has no terms."""
 
-    label: str
     first: float
     """What it adds to X's score,"""
     second: float
@@ -53,8 +52,8 @@ def compare(first: Attribution, second: Attribution) -> Pair:
     same = mine is other or (mine.encoder, mine.query.key) == (other.encoder, other.query.key)
     if not same or first.weights != second.weights:
         raise ValueError("two pages are compared under one query and one set of weights")
-    rows = [Row("pooled", first.pooled, second.pooled)]
+    rows = [Row(first.pooled, second.pooled)]
     for x, y in zip(first.terms, second.terms, strict=True):
-        rows.append(Row(x.label, x.contribution, y.contribution, x, y))
+        rows.append(Row(x.contribution, y.contribution, x, y))
     rows.sort(key=lambda row: -abs(row.difference))
     return Pair(first.score, second.score, tuple(rows))

@@ -58,7 +58,7 @@ class Sheets:
     def grades(self, shown: Shown, thumbnail: Thumbnail = no_thumbnail, *, ranks: bool = False) -> str:
         """The pool of a query. Its ranks are told after a vote, or when they are asked for."""
         judged, trial = self.judging.journal(shown.owner).judgements, shown.trial
-        pages = [shown.pages[row.page] for row in to_grade(trial) if row.page in shown.pages]
+        pages = [shown.pages[page] for page in to_grade(trial) if page in shown.pages]
         grades = {str(page): grade.grade for page, grade in judged.graded(trial).items()}
         voted = (trial.conditions, trial.query.key) in judged.votes
         left = ungraded(judged).queries

@@ -133,7 +133,7 @@ class Voting:
         """Whoever sees them without a vote judges blind no longer: kept, so that a vote that follows says so."""
         shown, journal = self._shown(owner, given), self._judging.journal(owner)
         judged, about = journal.judgements, (shown.trial.seed, shown.trial.query.key)
-        whole = all(row.page in judged.graded(shown.trial) for row in to_grade(shown.trial))
+        whole = all(page in judged.graded(shown.trial) for page in to_grade(shown.trial))
         if whole and about not in map(sides_told, judged.events):
             self._judging.to_write(owner).told(shown.trial)
         return {"sheet": self._sheets.grades(shown, ranks=True), "said": "The ranks are shown."}
@@ -173,7 +173,7 @@ def _named(back: Vote | Grade | Skip) -> str:
 def _page(given: Given, shown: Shown) -> PageId:
     """A page of the pool that is graded."""
     _, page = parse_page(given.get("page"))
-    if page not in {row.page for row in to_grade(shown.trial)}:
+    if page not in to_grade(shown.trial):
         raise InputRefused("That page is not among those to be graded.")
     return page
 
