@@ -46,7 +46,6 @@ class Indexing:
 class AtScale:
     """What so many pages would need. None where nothing was measured to extrapolate from."""
 
-    pages: int
     pooled: float
     """Bytes of all pooled vectors,"""
     states: Mapping[str, float]
@@ -101,7 +100,6 @@ class Costs:
         """What `pages` pages like these would need."""
         score = self.stages.get("score")
         return AtScale(
-            pages,
             float(pages * self.pooled),
             {codec: pages * size for codec, size in self.states.items()},
             pages * self.indexing.mean if self.indexing else None,

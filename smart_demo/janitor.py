@@ -86,12 +86,12 @@ class Janitor:
         """Have a round soon: somebody deleted something. Returns at once."""
         self._wake.set()
 
-    def stop(self, seconds: float = 2.0) -> None:
-        """No further step; wait for the one at hand, at most so long: closing the library ends a long one."""
+    def stop(self) -> None:
+        """No further step; wait for the one at hand, at most two seconds: closing the library ends a long one."""
         self._stopped.set()
         self._wake.set()
         if self._thread is not None:
-            self._thread.join(seconds)
+            self._thread.join(2.0)
 
     def round(self, now: float) -> Round:
         """Clear up what is due at a time in seconds of the epoch; by a clock that jumped ahead nothing is due until it

@@ -78,8 +78,8 @@ class Listing(tuple[StoredPage, ...]):
 
 
 def _document(pages: Sequence[StoredPage]) -> Document:
-    first, size, added = pages[0], sum(page.bytes for page in pages), min(page.added for page in pages)
-    return Document(first.scope, first.id.file, first.document, first.pages, len(pages), size, added)
+    first, size = pages[0], sum(page.bytes for page in pages)
+    return Document(first.scope, first.id.file, first.document, first.pages, len(pages), size)
 
 
 def listed(pages: Iterable[StoredPage]) -> Listing:

@@ -362,7 +362,6 @@ class Document:
     stored: int
     """and how many of them are in the library under the encoder in use."""
     bytes: int
-    added: float
 
 
 class State(StrEnum):

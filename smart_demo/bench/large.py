@@ -49,8 +49,8 @@ class Made:
     scale: float
 
     @classmethod
-    def of(cls, seed: int) -> Made:
-        rng = np.random.default_rng(seed)
+    def of(cls) -> Made:
+        rng = np.random.default_rng(0)
         drawn = directions(rng, BANK, WIDTH)
         codes = codecs.encode(drawn, "int8")
         return cls(directions(rng, SUBJECTS, WIDTH), codes.codes, codes.scale)
@@ -79,9 +79,9 @@ class Made:
             yield QueryEncoding(Query(f"query {number}"), ENCODER, pooled, tokens, kinds, labels)
 
 
-def write(data_dir: Path, pages: int, tokens: int = TOKENS, seed: int = 0) -> Made:
+def write(data_dir: Path, pages: int, tokens: int = TOKENS) -> Made:
     """Put so many pages into an empty data folder. OSError where the disk refuses."""
-    made, files = Made.of(seed), Sidecar(data_dir)
+    made, files = Made.of(), Sidecar(data_dir)
     boxes = TokenBoxes(np.tile(np.array([0.1, 0.1, 0.2, 0.12], np.float32), (tokens, 1)))
     kinds = np.full(tokens, TokenKind.CONTENT, np.uint8)
     folders: set[Path] = set()

@@ -86,7 +86,7 @@ def open_first(folder: Path) -> dict[str, Any]:
 
 def open_again(folder: Path) -> dict[str, Any]:
     """Seconds of opening with a snapshot, milliseconds of each stage of a query, bytes of memory."""
-    made, before = large.Made.of(0), _memory()
+    made, before = large.Made.of(), _memory()
     queries = list(made.queries(QUERIES))
     settings = Settings(data_dir=folder / "data", index_dir=folder / "index", samples=folder / "none")
     backbones = Backbones(Choice("asking", "", insisted=True), lambda _: Asking(queries), fall_back=False)

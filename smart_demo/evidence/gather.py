@@ -48,8 +48,6 @@ class Plan:
     only: frozenset[str] = frozenset(PARTS)
     """Some of PARTS."""
     pairs: int = PAIRS
-    seed: int = SEED
-    """Of the pairs of reports."""
     command: str = ""
     """What was typed, for whoever wants to run it again."""
 
@@ -68,7 +66,7 @@ def gather(settings: Settings, plan: Plan, tell: Tell = silent) -> Json:
     begun = time.perf_counter()
     collection = read_cranfield(plan.cranfield) if plan.cranfield is not None and plan.text else None
     settings = replace(settings, backbone=registry.choose(settings).name)
-    pairs = make_pairs(plan.pairs, plan.seed) if plan.only & {"binding", "ablations"} else ()
+    pairs = make_pairs(plan.pairs, SEED) if plan.only & {"binding", "ablations"} else ()
     sheets = [draw_pair(pair) for pair in pairs]
     found: Json = {part: {"left_out": NOT_ASKED} for part in PARTS}
     if plan.cranfield is None and "text" in plan.only:
@@ -86,7 +84,7 @@ def gather(settings: Settings, plan: Plan, tell: Tell = silent) -> Json:
         if base.pages is not None and "pages" in plan.only:
             found["pages"] = base.pages.describe()
         if base.binding is not None and "binding" in plan.only:
-            found["binding"] = base.binding.describe(plan.seed)
+            found["binding"] = base.binding.describe(SEED)
         if "ablations" in plan.only:
             rows = free_rows(base, settings.codec)
             rows += _variant_rows(settings, base, plan, pairs, sheets, tell)
@@ -99,7 +97,7 @@ def gather(settings: Settings, plan: Plan, tell: Tell = silent) -> Json:
             "seconds": round(time.perf_counter() - begun),
             "versions": figure_versions(),
             "resamples": RESAMPLES,
-            "seed": {"pairs": plan.seed, "resampling": RESAMPLING_SEED},
+            "seed": {"pairs": SEED, "resampling": RESAMPLING_SEED},
         },
         "encoder": {**asdict(encoder), "fingerprint": encoder.fingerprint, "codec": settings.codec},
         **found,

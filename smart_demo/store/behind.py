@@ -37,8 +37,8 @@ class Work:
 class Behind:
     """One thread, which ends soon after it is told to."""
 
-    def __init__(self, work: Work, every: float = EVERY) -> None:
-        self._work, self._every, self._stopped = work, every, threading.Event()
+    def __init__(self, work: Work) -> None:
+        self._work, self._stopped = work, threading.Event()
         self._thread = threading.Thread(target=self._run, name="behind-the-library", daemon=True)
 
     def start(self) -> None:
@@ -60,7 +60,7 @@ class Behind:
         self._try("keeping snapshots", self._work.keep_snapshots)  # first: the index of a large library takes minutes
         self._try("opening the index", lambda: self._work.open_index(lambda: self.goes_on))
         self._try("reading heads", self._read_heads)
-        while not self._stopped.wait(self._every):
+        while not self._stopped.wait(EVERY):
             self._try("keeping snapshots", self._work.keep_snapshots)
             self._try("opening the index", lambda: self._work.open_index(lambda: self.goes_on))
 

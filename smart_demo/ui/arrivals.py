@@ -16,7 +16,7 @@ from starlette.types import Message, Receive
 from smart_demo.errors import StorageFull
 from smart_demo.store import durable
 from smart_demo.ui.bodies import Pace, Refused, drain
-from smart_demo.ui.lying import LYING, Bounds, Lying
+from smart_demo.ui.lying import LYING, Bounds
 
 STEP = 2**20
 """Bytes after which the room is looked at again: others upload at the same time."""
@@ -40,11 +40,9 @@ class Arrival:
     It is cut off by the exception that Gradio's parser itself raises: on that one it deletes what it has written.
     """
 
-    def __init__(
-        self, receive: Receive, content_type: bytes, room: Room, whose: str = "", lying: Lying = LYING
-    ) -> None:
+    def __init__(self, receive: Receive, content_type: bytes, room: Room, whose: str = "") -> None:
         """Refused where it is no form. `whose` it is counts where each may have so much lying here."""
-        self._receive, self._room, self._whose, self._lying = receive, room, whose, lying
+        self._receive, self._room, self._whose = receive, room, whose
         self._pace = Pace()
         kind, options = parse_options_header(content_type)  # as Gradio reads it: what it sees is what is counted
         if kind != b"multipart/form-data" or not options.get(b"boundary"):
@@ -78,7 +76,7 @@ class Arrival:
         self._over = not message.get("more_body", False)
         data = message.get("body", b"")
         self._came += len(data)
-        self._lying.came(len(data))
+        LYING.came(len(data))
         if self._came > self._room.octets:
             raise Refused(413, self._room.said)
         try:
@@ -92,7 +90,7 @@ class Arrival:
     async def _look(self) -> None:
         """Refused where no more may lie here."""
         self._looked = self._came
-        await self._lying.make_room(self._room.lying, self._whose, self._came)
+        await LYING.make_room(self._room.lying, self._whose, self._came)
         try:
             durable.check_space(self._room.lying.folder, 0)
         except (StorageFull, OSError) as error:

@@ -7,7 +7,7 @@ import sys
 import threading
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -47,7 +47,6 @@ class Course:
     acts: int = 1_000_000
     pace: float = 1.0
     pictures: bool = True
-    faults: list[str] = field(default_factory=list)
 
 
 def run(url: str, folder: Path, course: Course) -> Figures:
