@@ -93,7 +93,7 @@ def test_a_limit_that_is_stated_is_no_error():
 
 def test_the_page_is_read_as_it_is_written():
 
-    mine = [Document(Scope("visitor-a"), "0" * 16, "a & b.pdf", 3, 2, 900, 0.0)]
+    mine = [Document(Scope("visitor-a"), "0" * 16, "a & b.pdf", 3, 2, 900)]
     (listed,) = shelf(library_panel.documents(mine, 0, loading=False))
     assert (listed.file, listed.name, listed.pages) == ("0" * 16, "a & b.pdf", 2)
     (arrived,) = arrivals(library_panel.arrivals([Progress("a & b.pdf", State.DONE, 2, 3, "Page 3 is empty.")]))

@@ -62,7 +62,7 @@ def answer(found, picture=b"RIFF") -> str:
 
 @pytest.mark.parametrize("name", HOSTILE)
 def test_names_and_queries_never_become_markup(name):
-    document = Document(LOCAL, "a" * 16, name, 12, 9, 1000, 0.0)
+    document = Document(LOCAL, "a" * 16, name, 12, 9, 1000)
     progress = [Progress(name, state, 1, 2, name) for state in State]
     serving = Serving(name, name + " ", False, name)
     for markup in (
@@ -179,12 +179,12 @@ def test_no_pages_and_missing_pictures_leave_a_page_that_stands():
 
 
 def test_a_stopped_or_partial_document_shows_how_many_pages_it_has():
-    partial = Document(LOCAL, "a" * 16, "x.pdf", 12, 9, 4_300_000, 0.0)
+    partial = Document(LOCAL, "a" * 16, "x.pdf", 12, 9, 4_300_000)
     assert "9 of 12 pages · 4.3 MB" in Markup(library_panel.documents([partial], 0, loading=False)).text
 
 
 def test_samples_cannot_be_deleted():
-    sample = Document(SAMPLES, "a" * 16, "x.pdf", 12, 12, 1, 0.0)
+    sample = Document(SAMPLES, "a" * 16, "x.pdf", 12, 12, 1)
     assert "data-remove" not in library_panel.sample_documents([sample], Samples(12, 12, "minilm"))
 
 
