@@ -98,8 +98,6 @@ class ColourRange:
 
     low: float
     high: float
-    flat: bool = False
-    """No map it was made from has a clear location."""
 
     def scale(self, values: Floats) -> Floats:
         """The values as 0..1 of this range; NaN stays."""
@@ -149,15 +147,14 @@ def range_of(maps: Iterable[PageMap]) -> ColourRange:
     if len(measures) > 1:
         raise ValueError("similarities and contributions have no common range")
     shown = np.concatenate([one.shown for one in maps]) if maps else np.zeros(0, np.float32)
-    flat = all(one.flat for one in maps)
     if not shown.size:
-        return ColourRange(0.0, 1.0, flat=True)
+        return ColourRange(0.0, 1.0)
     if measures == {Measure.CONTRIBUTION}:
         low, high = min(0.0, float(shown.min())), max(0.0, float(shown.max()))
-        return ColourRange(low, high if high > low else low + 1.0, flat)
+        return ColourRange(low, high if high > low else low + 1.0)
     low = float(np.percentile(shown, CLIP[0]))
     high = float(np.percentile([one.shown.max() for one in maps if one.shown.size], CLIP[1]))
-    return ColourRange(low, max(high, low + max(one.floor for one in maps)), flat)
+    return ColourRange(low, max(high, low + max(one.floor for one in maps)))
 
 
 def _placed(match: Match, measure: Measure, values: Floats) -> PageMap:
