@@ -3,14 +3,17 @@
 import io
 import json
 import math
+import re
 import shutil
 import zipfile
 from pathlib import Path
 
 import pytest
 
-from tests.pinned import stored
+from tests.pinned import stored, views
 from tests.pinned.stored import DATA, GOLDEN
+from tests.pinned.structure import differences
+from tests.sample_library import copy_sample_library
 
 KINDS = {"session", "vote", "grade", "skip", "told", "undo"}
 JOURNAL = (DATA / "journal.jsonl").read_bytes()
@@ -121,3 +124,55 @@ def test_a_token_file_of_then_proves_itself_and_is_written_the_same(tmp_path):
 
 def test_an_evaluation_of_documents_finds_what_it_did(tmp_path):
     assert_pinned("evaluation", stored.evaluated(tmp_path))
+
+
+# -- what people see
+
+
+@pytest.fixture(scope="module")
+def seen(tmp_path_factory):
+    """Every view as it is today, by name."""
+    folder = tmp_path_factory.mktemp("views")
+    views.add_pinned_documents(copy_sample_library(folder / "data"))
+    with stored.opened(folder / "data") as engine:
+        return views.all_views(folder, engine)
+
+
+def elsewhere(text):
+    """Without what differs between kinds of processors: digests of pictures, decimals."""
+    return re.sub(r"\d+\.\d+", "N", re.sub(r";sha256,[0-9a-f]{16}", "", text))
+
+
+@pytest.mark.parametrize("name", sorted(path.name for path in views.HTML.iterdir()))
+def test_a_view_is_what_it_was(seen, name):
+    """After words were changed on purpose: `python -m tests.pinned.make --html`, and look at the difference."""
+    then, now = (views.HTML / name).read_text(encoding="utf-8"), seen[name]
+    if (views.HTML / "machine.json").read_text() == seen["machine.json"]:
+        assert now == then
+    elif name != "machine.json":
+        assert elsewhere(now) == elsewhere(then)
+
+
+def test_there_is_no_other_view(seen):
+    assert sorted(seen) == sorted(path.name for path in views.HTML.iterdir())
+
+
+def test_structure_is_compared_without_words(tmp_path):
+    old, new = tmp_path / "old", tmp_path / "new"
+    old.mkdir()
+    new.mkdir()
+    (old / "a.html").write_text('<p class="x" title="Rank 3">Page 4 of the book <b>moved</b></p>')
+    (old / "a.json").write_text('{"sentence": "3 left", "key": "samples/1", "at": 2}')
+    (new / "a.html").write_text('<p class="x" title="3rd">Now on page 4 <b>!</b></p>')
+    (new / "a.json").write_text('{"at": 2, "key": "samples/1", "sentence": "There are 3."}')
+    assert differences(old, new) == []
+    for name, text in {
+        "a.html": ['<p class="y" title="3">4<b></b></p>', '<p class="x" title="3">5<b></b></p>', '<p class="x">4</p>'],
+        "a.json": ['{"sentence": "3", "key": "samples/2", "at": 2}', '{"sentence": "3", "key": "samples/1"}'],
+    }.items():
+        kept = (new / name).read_text()
+        for changed in text:
+            (new / name).write_text(changed)
+            assert differences(old, new) != []
+        (new / name).write_text(kept)
+        assert differences(old, new) == []

@@ -17,7 +17,7 @@ from itertools import count
 from pathlib import Path
 from unittest.mock import patch
 
-from tests.pinned import stored
+from tests.pinned import stored, views
 from tests.pinned.stored import DATA, GOLDEN
 from tests.sample_library import copy_sample_library
 
@@ -64,6 +64,19 @@ def write_answers() -> None:
         keep("evaluation", stored.evaluated(here / "evaluation"))
 
 
+def write_views() -> None:
+    """All views; what is no longer one goes."""
+    with tempfile.TemporaryDirectory() as folder:
+        data = copy_sample_library(Path(folder) / "data")
+        views.add_pinned_documents(data)
+        with stored.opened(data) as engine:
+            found = views.all_views(Path(folder), engine)
+    shutil.rmtree(views.HTML, ignore_errors=True)
+    views.HTML.mkdir()
+    for name, text in found.items():
+        (views.HTML / name).write_text(text, encoding="utf-8")
+
+
 def keep(name: str, value: object) -> None:
     text = json.dumps(value, indent=1, ensure_ascii=False, sort_keys=True)
     (GOLDEN / f"{name}.json").write_text(text + "\n", encoding="utf-8")
@@ -75,3 +88,5 @@ if __name__ == "__main__":
         write_files()
     if "--answers" in wanted:
         write_answers()
+    if "--html" in wanted:
+        write_views()
