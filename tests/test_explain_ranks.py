@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from smart_demo import explain, scoring
-from smart_demo.types import LATE, POOLED, SMART, Counted, Method, Parts, Reduce, TokenCodes, Weights
+from smart_demo.types import LATE, SMART, Counted, Method, Parts, Reduce, TokenCodes, Weights
 from tests.explain_cases import (
     CONTENT,
     TEMPLATE,
@@ -101,7 +101,6 @@ def test_a_sweep_runs_from_pooled_alone_to_the_end_of_the_slider():
     parts = random_parts(np.random.default_rng(3))
     found = explain.sweep(parts, parts.pages[parts.candidates[0]], Weights())
     assert (found.late[0], found.late[-1], len(found.late)) == (0, explain.LARGEST, len(found.ranks))
-    assert [method.name for method in explain.PRESETS] == ["pooled", "late", "smart"]
 
 
 @given(seeds)
@@ -155,23 +154,3 @@ def test_a_page_beyond_the_candidates_is_refused_by_name():
         explain.sweep(parts, stored(5000), Weights())
     with pytest.raises(ValueError, match="not among"):
         explain.swap(parts, parts.pages[parts.candidates[0]], stored(5000), Weights())
-
-
-@given(seeds, weightings)
-@settings(max_examples=40, deadline=None)
-def test_an_anatomy_agrees_with_each_ranking(seed, weights):
-    parts = random_parts(np.random.default_rng(seed))
-    hits = scoring.rank(parts, POOLED, 99).hits
-    late_only = Weights(0, 1, weights.reduce, weights.counted)
-    pooled, late, both = (scoring.rank(parts, Method("m", "M", w), 99) for w in (Weights(1, 0), late_only, weights))
-    for hit, found in zip(hits, explain.anatomy(parts, hits, weights), strict=True):
-        key = hit.page.key
-        assert (found.page, found.by_pooled) == (hit.page, pooled.ranks[key])
-        assert (found.by_late, found.by_score) == (late.ranks.get(key), both.ranks.get(key))
-        if key in late.ranks:
-            (own,) = (one for one in both.hits if one.page.key == key)
-            assert found.score == pytest.approx(own.score, abs=1e-5)
-            assert found.late == pytest.approx(weights.late * own.late, abs=1e-5)
-        else:
-            assert (found.late, found.score) == (None, None)
-    assert len({hit.page.key for hit in hits} - set(late.ranks)) == 3

@@ -5,12 +5,11 @@
     similarity_map, whole_query_map, winner_map      scalars on the page; range_of gives them one range of colours
     draw, encode                                     maps -> RGBA -> bytes of a picture to lay over the page
     compare(attribution, attribution) -> Pair        why X passed Y, adding up to the difference of the scores
-    sweep, first_place, swap, anatomy                ranks under other weights, from the parts of a search
+    sweep, first_place, swap                         ranks under other weights, from the parts of a search
 
 Similarity is not a reason: causal states mix what came before them, so say "similar", never "attended to".
 """
 
-from smart_demo.explain.anatomy import Anatomy, anatomy
 from smart_demo.explain.attribution import Attribution, Term, attribute
 from smart_demo.explain.colours import OPAQUE, table
 from smart_demo.explain.drawing import draw, encode
@@ -25,13 +24,11 @@ from smart_demo.explain.maps import (
 )
 from smart_demo.explain.matching import Cell, Match, Spot, match
 from smart_demo.explain.pairs import Pair, Row, compare
-from smart_demo.explain.sweep import LARGEST, PRESETS, Sweep, first_place, late_weights, swap, sweep
+from smart_demo.explain.sweep import LARGEST, Sweep, first_place, late_weights, swap, sweep
 
 __all__ = [
     "LARGEST",
     "OPAQUE",
-    "PRESETS",
-    "Anatomy",
     "Attribution",
     "Cell",
     "ColourRange",
@@ -43,7 +40,6 @@ __all__ = [
     "Spot",
     "Sweep",
     "Term",
-    "anatomy",
     "attribute",
     "compare",
     "draw",

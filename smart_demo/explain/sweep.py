@@ -9,9 +9,8 @@ import numpy.typing as npt
 
 from smart_demo import scoring
 from smart_demo.listing import listed
-from smart_demo.types import LATE, POOLED, SMART, Floats, Parts, StoredPage, Weights
+from smart_demo.types import Floats, Parts, StoredPage, Weights
 
-PRESETS = (POOLED, LATE, SMART)
 LARGEST = 4.0
 """Where the sliders and the plot end."""
 

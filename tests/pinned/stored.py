@@ -25,12 +25,12 @@ import numpy as np
 from smart_demo.cli import main as command
 from smart_demo.config import Settings
 from smart_demo.engine import Engine, open_engine
+from smart_demo.environment import recorded_versions
 from smart_demo.evaluation.archive import pack, unpack
 from smart_demo.evaluation.documents import evaluate_documents
 from smart_demo.evaluation.journal import Journal
 from smart_demo.evaluation.query_list import read_queries
 from smart_demo.evaluation.recording import depth, methods, record
-from smart_demo.evaluation.versions import versions_here
 from smart_demo.report import as_dict
 from smart_demo.store.sidecar import Sidecar
 from smart_demo.store.snapshot import read as read_snapshot
@@ -300,7 +300,7 @@ def write_journal(engine: Engine, folder: Path) -> Path:
 
 def _trial(engine: Engine, text: str, weights: Weights, seed: str) -> Any:
     found = engine.search(Query(text), [LOCAL], methods(weights), depth(3))
-    return record(found, 3, seed, versions_here())
+    return record(found, 3, seed, recorded_versions())
 
 
 def journal_in(folder: Path) -> Journal:
