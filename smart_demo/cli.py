@@ -19,7 +19,7 @@ from pathlib import Path
 
 from smart_demo import ingest, recall
 from smart_demo.config import REPOSITORY, Settings, read_settings
-from smart_demo.doctor import examine
+from smart_demo.diagnostics import examine
 from smart_demo.engine import Engine, open_engine
 from smart_demo.errors import InputRefused, SettingRefused, SmartError
 from smart_demo.report import as_dict

@@ -17,7 +17,7 @@ import numpy as np
 
 from smart_demo import scoring
 from smart_demo.errors import SmartError
-from smart_demo.listing import Listing, Positions
+from smart_demo.page_list import Listing, Positions
 from smart_demo.store import durable
 from smart_demo.types import SMART, Floats, Parts, QueryEncoding, Scope, StoredPage, TokenCodes
 

@@ -11,7 +11,7 @@ from smart_demo import recall, scoring
 from smart_demo.backbones.protocol import Backbone
 from smart_demo.config import Settings
 from smart_demo.errors import LibraryError, QueryRefused
-from smart_demo.listing import Positions
+from smart_demo.page_list import Positions
 from smart_demo.recall import Checked
 from smart_demo.recent import Lap, Laps, Recent, Stopwatch
 from smart_demo.store.library import Library

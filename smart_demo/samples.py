@@ -11,7 +11,7 @@ from pathlib import Path
 from smart_demo import ingest
 from smart_demo.config import Limits
 from smart_demo.errors import InputRefused
-from smart_demo.listing import Listing
+from smart_demo.page_list import Listing
 from smart_demo.store.library import Library
 from smart_demo.types import SAMPLES, StoredPage
 

@@ -4,7 +4,7 @@ from importlib import metadata
 
 import pytest
 
-from smart_demo import environment
+from smart_demo import diagnostics
 from smart_demo.config import Settings
 from smart_demo.ui import theme
 from smart_demo.ui.environment_card import environment_card
@@ -26,18 +26,18 @@ def git(tmp_path):
 def test_a_branch_has_a_file_of_its_own(git, tmp_path):
     (git / "refs" / "heads" / "main").write_text(f"{COMMIT}\n")
     (git / "packed-refs").write_text(f"{OTHER} refs/heads/main\n")  # older than the branch's own file
-    assert environment.commit(tmp_path) == COMMIT[:12]
+    assert diagnostics.commit(tmp_path) == COMMIT[:12]
 
 
 def test_a_branch_may_be_packed_with_others(git, tmp_path):
     lines = ["# pack-refs with: peeled", f"{OTHER} refs/heads/maintenance", f"^{OTHER}", f"{COMMIT} refs/heads/main"]
     (git / "packed-refs").write_text("\n".join(lines))
-    assert environment.commit(tmp_path) == COMMIT[:12]
+    assert diagnostics.commit(tmp_path) == COMMIT[:12]
 
 
 def test_a_commit_may_be_checked_out_by_itself(git, tmp_path):
     (git / "HEAD").write_text(f"{COMMIT}\n")
-    assert environment.commit(tmp_path) == COMMIT[:12]
+    assert diagnostics.commit(tmp_path) == COMMIT[:12]
 
 
 def test_a_worktree_finds_its_branch_with_the_main_one(git, tmp_path):
@@ -48,7 +48,7 @@ def test_a_worktree_finds_its_branch_with_the_main_one(git, tmp_path):
     (own / "commondir").write_text("../..\n")
     (git / "refs" / "heads" / "side").write_text(COMMIT)
     (tree / ".git").write_text(f"gitdir: {own}\n")
-    assert environment.commit(tree) == COMMIT[:12]
+    assert diagnostics.commit(tree) == COMMIT[:12]
 
 
 @pytest.mark.parametrize(
@@ -61,13 +61,13 @@ def test_a_worktree_finds_its_branch_with_the_main_one(git, tmp_path):
 def test_anything_else_is_unknown(git, tmp_path, head):
     (tmp_path / "secret").write_text(COMMIT)
     (git / "HEAD").write_text(head)
-    assert environment.commit(tmp_path) == "unknown"
+    assert diagnostics.commit(tmp_path) == "unknown"
 
 
 def test_bytes_that_are_no_text_and_folders_without_git_are_unknown(git, tmp_path):
     (git / "HEAD").write_bytes(b"\xff\xfe\x00")
-    assert environment.commit(tmp_path) == "unknown"
-    assert environment.commit(tmp_path / "elsewhere") == "unknown"
+    assert diagnostics.commit(tmp_path) == "unknown"
+    assert diagnostics.commit(tmp_path / "elsewhere") == "unknown"
 
 
 def test_without_mcp_the_page_starts_and_says_so(monkeypatch):
@@ -76,18 +76,18 @@ def test_without_mcp_the_page_starts_and_says_so(monkeypatch):
             raise metadata.PackageNotFoundError
         return "1"
 
-    assert environment.has_mcp()
+    assert diagnostics.has_mcp()
     assert theme.launch_options(Settings())["mcp_server"] is True
-    monkeypatch.setattr(environment, "find_spec", lambda name: None)
-    monkeypatch.setattr(environment.metadata, "version", version)
+    monkeypatch.setattr(diagnostics, "find_spec", lambda name: None)
+    monkeypatch.setattr(diagnostics.metadata, "version", version)
     assert theme.launch_options(Settings())["mcp_server"] is False
-    assert environment.versions()["mcp"] == "missing: the page starts without its MCP tool"
+    assert diagnostics.versions()["mcp"] == "missing: the page starts without its MCP tool"
 
 
 @pytest.mark.parametrize("name", ["words", "tiny-qwen"])
 def test_the_card_shows_the_backbone_as_it_runs(name):
     backbone = loaded(name)
-    found = environment.environment(backbone, Settings(codec="float16"))
+    found = diagnostics.environment(backbone, Settings(codec="float16"))
     card = environment_card(found, [])
     for fact in (backbone.encoder.fingerprint, backbone.encoder.model, "float32", "cpu", "float16", found.commit):
         assert f"<dd>{fact}</dd>" in card
@@ -96,9 +96,9 @@ def test_the_card_shows_the_backbone_as_it_runs(name):
 
 
 def test_names_and_warnings_never_become_markup():
-    found = environment.environment(loaded("words"), Settings())
+    found = diagnostics.environment(loaded("words"), Settings())
     for text in HOSTILE:
-        card = environment_card(environment.Environment(**{**_fields(found), "name": text, "revision": text}), [text])
+        card = environment_card(diagnostics.Environment(**{**_fields(found), "name": text, "revision": text}), [text])
         assert "<img" not in card
         assert "<script" not in card
 

@@ -11,7 +11,7 @@ import pytest
 from smart_demo import evidence
 from smart_demo.cli import main
 from smart_demo.config import Settings
-from smart_demo.environment import figure_commit
+from smart_demo.diagnostics import figure_commit
 from smart_demo.errors import InputRefused
 from smart_demo.evidence import plots, writing
 from smart_demo.evidence.gather import NO_CRANFIELD, NOT_ASKED

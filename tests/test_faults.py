@@ -14,7 +14,7 @@ import pytest
 
 from smart_demo import cli
 from smart_demo.config import read_settings
-from smart_demo.doctor import examine
+from smart_demo.diagnostics import examine
 from smart_demo.errors import LibraryError, StorageFull
 from smart_demo.evaluation.journal import Journal
 from smart_demo.evaluation.query_list import Listed

@@ -9,8 +9,8 @@ import pytest
 from smart_demo.backbones.registry import Choice
 from smart_demo.backbones.words import WordBackbone
 from smart_demo.config import REPOSITORY, Settings
+from smart_demo.diagnostics import recorded_versions
 from smart_demo.engine import Engine
-from smart_demo.environment import recorded_versions
 from smart_demo.evaluation.archive import pack, unpack
 from smart_demo.evaluation.contrasts import by_disagreement, contrast
 from smart_demo.evaluation.event_lines import line, read

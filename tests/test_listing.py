@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from smart_demo import scoring
-from smart_demo.listing import Listing, Ranks, listed
+from smart_demo.page_list import Listing, Ranks, listed
 from smart_demo.types import LOCAL, SAMPLES, Method, PageId, Parts, Scope, StoredPage, Weights
 
 SCOPES = (LOCAL, SAMPLES, Scope("a"))

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from smart_demo import cli, recall, scoring
-from smart_demo.listing import Listing
+from smart_demo.page_list import Listing
 from smart_demo.recall import Checked
 from smart_demo.types import LOCAL, POOLED, SMART, Query, QueryEncoding, StoredPage, TokenCodes, TokenKind
 from smart_demo.ui import results

@@ -19,7 +19,7 @@ from smart_demo.backbones import weights
 from smart_demo.backbones.qwen3_vl import DEFAULT_IDS, Qwen3VL, on_disk
 from smart_demo.backbones.registry import choose
 from smart_demo.config import Settings, read_settings
-from smart_demo.environment import environment
+from smart_demo.diagnostics import environment
 from smart_demo.errors import BackboneUnavailable, SettingRefused
 from tests import audit
 from tests.backbone_cases import loaded

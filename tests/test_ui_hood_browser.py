@@ -8,7 +8,7 @@ import pytest
 from gradio_client import Client
 from playwright.sync_api import Page, expect
 
-from smart_demo.environment import commit
+from smart_demo.diagnostics import commit
 from tests.browser_page import PATIENCE, App, Visit, running_app
 from tests.documents import write_pdf
 

@@ -17,7 +17,7 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import TypeVar
 
-from smart_demo.environment import recorded_versions
+from smart_demo.diagnostics import recorded_versions
 from smart_demo.errors import InputRefused, LibraryError
 from smart_demo.evaluation.event_lines import LONGEST_LINE
 from smart_demo.evaluation.event_reading import MOST_BYTES, MOST_EVENTS, Reading, as_lines, read_lines

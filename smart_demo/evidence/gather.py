@@ -13,8 +13,8 @@ from tempfile import TemporaryDirectory
 
 from smart_demo.backbones import registry
 from smart_demo.config import Settings
+from smart_demo.diagnostics import figure_commit, figure_versions
 from smart_demo.engine import Engine
-from smart_demo.environment import figure_commit, figure_versions
 from smart_demo.evaluation.cranfield import DOCUMENTS, JUDGEMENTS, QUERIES, read_cranfield
 from smart_demo.evaluation.metrics import RESAMPLES
 from smart_demo.evaluation.metrics import SEED as RESAMPLING_SEED

@@ -8,7 +8,7 @@ import numpy as np
 import numpy.typing as npt
 
 from smart_demo import scoring
-from smart_demo.listing import listed
+from smart_demo.page_list import listed
 from smart_demo.types import Floats, Parts, StoredPage, Weights
 
 LARGEST = 4.0

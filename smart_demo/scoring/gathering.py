@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable
 import numpy as np
 import numpy.typing as npt
 
-from smart_demo.listing import listed
+from smart_demo.page_list import listed
 from smart_demo.scoring import kernel
 from smart_demo.types import Floats, Parts, QueryEncoding, StoredPage, TokenCodes
 

@@ -7,7 +7,7 @@ from typing import TypeVar
 import numpy as np
 import numpy.typing as npt
 
-from smart_demo.listing import Listing, Positions, Ranks, listed
+from smart_demo.page_list import Listing, Positions, Ranks, listed
 from smart_demo.types import Counted, Floats, Hit, Method, Parts, Reduce, SearchResult, TokenKind, Weights
 
 Value = TypeVar("Value", float, Floats)

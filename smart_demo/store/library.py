@@ -20,7 +20,7 @@ from typing import Self
 import numpy as np
 
 from smart_demo.errors import LibraryError, StorageFull, TokenFileDamaged
-from smart_demo.listing import Listing
+from smart_demo.page_list import Listing
 from smart_demo.store import durable, judged, maps, sidecar
 from smart_demo.store.behind import Behind, Work
 from smart_demo.store.catalogue import Catalogue

@@ -10,7 +10,7 @@ from dataclasses import replace
 import numpy as np
 
 from smart_demo.errors import LibraryError, TokenFileDamaged
-from smart_demo.listing import Listing
+from smart_demo.page_list import Listing
 from smart_demo.store import durable
 from smart_demo.store.catalogue import Catalogue, View, key_of
 from smart_demo.store.sidecar import Sidecar

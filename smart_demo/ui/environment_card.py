@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-from smart_demo.environment import Environment
+from smart_demo.diagnostics import Environment
 from smart_demo.ui.wording import count, esc
 
 

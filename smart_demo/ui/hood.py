@@ -9,7 +9,7 @@ from collections.abc import Sequence
 
 from smart_demo.backbones.protocol import Backbone
 from smart_demo.costs import costs
-from smart_demo.environment import environment
+from smart_demo.diagnostics import environment
 from smart_demo.errors import InputRefused, LibraryError
 from smart_demo.report import as_dict
 from smart_demo.types import POOLED, SAMPLES, SMART, Method, Scope

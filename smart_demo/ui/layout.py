@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import gradio as gr
 
 from smart_demo.config import Settings
-from smart_demo.environment import has_mcp
+from smart_demo.diagnostics import has_mcp
 from smart_demo.types import Counted, Reduce
 from smart_demo.ui import frame, hood_panel, library_panel, presenting, results
 from smart_demo.ui.asking import FEWEST, HEAVIEST, MOST, ON_MINE, ON_SAMPLES

@@ -13,7 +13,7 @@ import gradio as gr
 from starlette.middleware import Middleware
 
 from smart_demo.config import Settings
-from smart_demo.environment import has_mcp
+from smart_demo.diagnostics import has_mcp
 from smart_demo.ui.addresses import PageLinks
 from smart_demo.ui.gate import Gate, largest
 from smart_demo.ui.headers import Headers

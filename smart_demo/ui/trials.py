@@ -12,7 +12,7 @@ from collections import OrderedDict
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from smart_demo.environment import recorded_versions
+from smart_demo.diagnostics import recorded_versions
 from smart_demo.errors import InputRefused, LibraryError
 from smart_demo.evaluation.query_list import Listed
 from smart_demo.evaluation.recording import depth, fingerprint, methods, record

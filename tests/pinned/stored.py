@@ -24,8 +24,8 @@ import numpy as np
 
 from smart_demo.cli import main as command
 from smart_demo.config import Settings
+from smart_demo.diagnostics import recorded_versions
 from smart_demo.engine import Engine, open_engine
-from smart_demo.environment import recorded_versions
 from smart_demo.evaluation.archive import pack, unpack
 from smart_demo.evaluation.documents import evaluate_documents
 from smart_demo.evaluation.journal import Journal

@@ -310,9 +310,7 @@ def _library(world: World) -> Found:
     yield "library-mine", handlers.own_documents(handlers.serving())
     usage = Usage(1, 2**20, 200, 500 * 10**6)
     yield "library-keeping", keeping(usage, world.settings) + keeping(usage, public)
-    odd = [
-        Document(LOCAL, "a" * 16, name, 12, 9, 1000) for name in (HOSTILE, "noending", "\u202egpj.exe", "x.jpeg")
-    ]
+    odd = [Document(LOCAL, "a" * 16, name, 12, 9, 1000) for name in (HOSTILE, "noending", "\u202egpj.exe", "x.jpeg")]
     yield "library-odd-names", documents(odd, 3, loading=False)
     yield "library-empty", documents((), 1, loading=False) + documents((), 0, loading=True)
     steps = [
