@@ -9,7 +9,7 @@ from smart_demo import ingest
 from smart_demo.backbones.words import WordBackbone
 from smart_demo.config import Limits
 from smart_demo.indexer import Indexer
-from smart_demo.ingest import ahead
+from smart_demo.ingest import reader
 from smart_demo.store.library import Library
 from smart_demo.types import LOCAL, State
 from tests.documents import write_pdf
@@ -41,12 +41,12 @@ class Counted:
 
 @pytest.mark.parametrize("most", [1, 2, 9])
 def test_steps_come_in_order_and_whole(most):
-    assert list(ahead(Counted(20).steps(), most)) == [*range(1, 21)]
+    assert list(reader(Counted(20).steps(), most)) == [*range(1, 21)]
 
 
 def test_no_more_are_taken_than_there_is_room_for():
     counted = Counted(9)
-    with closing(ahead(counted.steps(), 2)) as steps:
+    with closing(reader(counted.steps(), 2)) as steps:
         assert next(steps) == 1
         assert counted.wait_for(3)
     assert counted.taken == 3  # one that was given, two that wait
@@ -59,7 +59,7 @@ def test_an_error_comes_after_the_steps_before_it():
         yield 2
         raise ZeroDivisionError("of its own")
 
-    steps = ahead(failing(), 5)
+    steps = reader(failing(), 5)
     assert [next(steps), next(steps)] == [1, 2]
     with pytest.raises(ZeroDivisionError, match="of its own"):
         next(steps)
@@ -67,7 +67,7 @@ def test_an_error_comes_after_the_steps_before_it():
 
 def test_whoever_stops_in_the_middle_leaves_no_thread_and_no_open_steps():
     before, counted = set(threading.enumerate()), Counted(9)
-    steps = ahead(counted.steps(), 1)
+    steps = reader(counted.steps(), 1)
     next(steps)
     steps.close()
     assert counted.closed

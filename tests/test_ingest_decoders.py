@@ -22,7 +22,7 @@ from smart_demo.backbones.words import WordBackbone
 from smart_demo.config import Limits
 from smart_demo.errors import FileRefused
 from smart_demo.indexer import Indexer
-from smart_demo.ingest import decode_bytes, decode_picture, decoders, inspect, render
+from smart_demo.ingest import decode_bytes, decode_picture, inspect, render, sandbox
 from smart_demo.types import LOCAL, State
 from tests.documents import write_pdf
 from tests.hostile_files import picture
@@ -118,13 +118,13 @@ def png(shade=200):
 def hostile():
     """Decoders that do what a picture's name says; other pictures they read."""
     with pytest.MonkeyPatch.context() as patch:
-        prelude, begin = decoders.PROGRAM.split("\n", 1)
-        patch.setattr(decoders, "PROGRAM", "\n".join([prelude, HOSTILE.replace("{", "{{").replace("}", "}}"), begin]))
-        patch.setattr(decoders, "GRACE", 1)
+        prelude, begin = sandbox.PROGRAM.split("\n", 1)
+        patch.setattr(sandbox, "PROGRAM", "\n".join([prelude, HOSTILE.replace("{", "{{").replace("}", "}}"), begin]))
+        patch.setattr(sandbox, "GRACE", 1)
         patch.setattr(subprocess, "Popen", remembering(subprocess.Popen))
-        decoders.DECODERS.close()
+        sandbox.DECODERS.close()
         yield
-    decoders.DECODERS.close()
+    sandbox.DECODERS.close()
 
 
 @pytest.fixture(autouse=True)
@@ -171,7 +171,7 @@ def test_pages_go_on_when_the_program_is_ended_between_them(tmp_path):
     upload = inspect(path, path.name, LIMITS)
     pages = render(upload, LIMITS)
     first = next(pages)
-    for idle in decoders.DECODERS._idle:
+    for idle in sandbox.DECODERS._idle:
         os.kill(idle._process.pid, signal.SIGKILL)  # as the kernel would that has no memory left
     second, third = pages
     assert [int(page.pixels[0, 0, 0]) for page in (first, second, third)] == [10, 20, 30]
@@ -184,7 +184,7 @@ def test_a_decoder_sees_no_secret_has_bounds_and_imports_little(monkeypatch):
     environment, modules, memory, seconds, written, core = json.loads(str(refusal.value))
     assert "HF_TOKEN" not in environment
     assert set(environment) <= {
-        *decoders.KEPT_VARIABLES,
+        *sandbox.KEPT_VARIABLES,
         "LC_ALL",
         "OMP_NUM_THREADS",
         "OPENBLAS_NUM_THREADS",
@@ -201,17 +201,17 @@ def test_many_threads_each_get_their_own_picture_and_few_programs_stay():
         shades = list(range(40))
         pictures = threads.map(lambda shade: decode_bytes(png(shade), "a.png", LIMITS), shades)
         assert [int(pixels[0, 0, 0]) for pixels in pictures] == shades
-    assert len(decoders.DECODERS._idle) <= decoders.MOST_IDLE
-    decoders.DECODERS.close()
+    assert len(sandbox.DECODERS._idle) <= sandbox.MOST_IDLE
+    sandbox.DECODERS.close()
     assert list(children()) == []
 
 
 def test_a_fork_of_the_app_asks_programs_of_its_own():
     decode_bytes(png(), "a.png", LIMITS)
-    assert decoders.DECODERS._idle
+    assert sandbox.DECODERS._idle
     child = os.fork()
     if not child:
-        os._exit(len(decoders.DECODERS._idle))
+        os._exit(len(sandbox.DECODERS._idle))
     assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
 
 
@@ -235,7 +235,7 @@ def test_no_decoder_outlives_the_app_however_that_ends():
 
 
 def test_where_no_program_can_be_started_the_file_is_refused_in_words(monkeypatch, tmp_path):
-    decoders.DECODERS.close()
+    sandbox.DECODERS.close()
     monkeypatch.setattr(sys, "executable", str(tmp_path / "none"))
     with pytest.raises(FileRefused, match=r"a\.png cannot be read just now"):
         decode_bytes(png(), "a.png", LIMITS)
@@ -245,9 +245,9 @@ def test_where_no_program_can_be_started_the_file_is_refused_in_words(monkeypatc
     "program", ["raise SystemExit(3)", "print('not json', flush=True)", "import time\ntime.sleep(60)"]
 )
 def test_a_program_that_does_not_start_says_nothing_against_the_picture(monkeypatch, program):
-    decoders.DECODERS.close()
-    monkeypatch.setattr(decoders, "PROGRAM", program)
-    monkeypatch.setattr(decoders, "STARTING", 1)
+    sandbox.DECODERS.close()
+    monkeypatch.setattr(sandbox, "PROGRAM", program)
+    monkeypatch.setattr(sandbox, "STARTING", 1)
     with pytest.raises(FileRefused) as refusal:
         decode_bytes(png(), "a.png", LIMITS)
     assert refusal.value.sentence == (
@@ -257,8 +257,8 @@ def test_a_program_that_does_not_start_says_nothing_against_the_picture(monkeypa
 
 def test_a_picture_that_needs_more_memory_than_its_pixels_may_is_refused_for_it(tmp_path, monkeypatch):
     """Real pictures, too little memory: whatever the C libraries say then, it is not called damage."""
-    monkeypatch.setattr("smart_demo.ingest.questions.MEMORY_PER_PIXEL", 0)
-    monkeypatch.setattr("smart_demo.ingest.questions.MEMORY", 30_000_000)
+    monkeypatch.setattr("smart_demo.ingest.sandbox.MEMORY_PER_PIXEL", 0)
+    monkeypatch.setattr("smart_demo.ingest.sandbox.MEMORY", 30_000_000)
     sheet = Image.new("RGBA", (2_500, 2_500))
     for kind in ("PNG", "TIFF", "JPEG"):
         path = tmp_path / f"a.{kind}"

@@ -75,7 +75,7 @@ def test_stopping_after_the_first_page_leaves_nothing_behind(hostile):
 def test_a_program_started_for_a_file_sees_no_secret_and_has_bounds(monkeypatch, tmp_path):
     import subprocess
 
-    from smart_demo.ingest import poppler
+    from smart_demo.ingest import pdf
 
     monkeypatch.setenv("HF_TOKEN", "secret")
     spy = tmp_path / "spies"
@@ -85,10 +85,10 @@ def test_a_program_started_for_a_file_sees_no_secret_and_has_bounds(monkeypatch,
     for program in ("pdftoppm", "pdftotext"):
         (spy / program).symlink_to("/bin/true")
     monkeypatch.setenv("PATH", f"{spy}:{os.environ['PATH']}")
-    with poppler.bounded_poppler(7) as folder:
-        told = subprocess.run([f"{folder}/{poppler.FACTS}"], capture_output=True, text=True, check=True).stdout
+    with pdf.bounded_poppler(7) as folder:
+        told = subprocess.run([f"{folder}/{pdf.FACTS}"], capture_output=True, text=True, check=True).stdout
     assert "secret" not in told
-    assert told.split()[-2:] == [str(poppler.MEMORY // 1_024), "8"]
+    assert told.split()[-2:] == [str(pdf.MEMORY // 1_024), "8"]
     for path in spy.iterdir():
         path.unlink()
     spy.rmdir()

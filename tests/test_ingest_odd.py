@@ -100,7 +100,7 @@ def test_a_file_of_a_thousand_pages_can_be_stopped_after_any_of_them(tmp_path):
 def test_a_file_whose_pages_all_take_long_is_left_after_a_few(tmp_path, monkeypatch):
     """Others wait behind it: two hundred pages of twenty seconds would be an hour."""
     clock = iter(range(0, 10**6, 7))
-    monkeypatch.setattr("smart_demo.ingest.intake.time.monotonic", lambda: next(clock))
+    monkeypatch.setattr("smart_demo.ingest.reader.time.monotonic", lambda: next(clock))
     path = tmp_path / "slow.pdf"
     path.write_bytes(text_pdf(*"abcdefgh"))
     limits = replace(LIMITS, seconds=1)

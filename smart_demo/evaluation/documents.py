@@ -18,7 +18,7 @@ from smart_demo.evaluation.report import Report
 from smart_demo.evaluation.runfiles import run_files
 from smart_demo.evaluation.runs import Keep, Tell, evaluate, never_found, silent
 from smart_demo.evaluation.throwaway import open_throwaway, search
-from smart_demo.ingest.upload import clean_name
+from smart_demo.ingest.files import clean_name
 from smart_demo.types import LOCAL, PageId, State
 
 

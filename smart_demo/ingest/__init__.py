@@ -16,9 +16,7 @@ kinds      what a file is, by its first bytes
 folders    which files a list of paths comes to
 """
 
-from smart_demo.ingest.ahead import ahead
-from smart_demo.ingest.folders import walk
-from smart_demo.ingest.intake import decode_bytes, decode_picture, describe, inspect, render
-from smart_demo.ingest.upload import Upload, clean_name
+from smart_demo.ingest.files import Upload, clean_name, walk
+from smart_demo.ingest.reader import ahead, decode_bytes, decode_picture, describe, inspect, render
 
 __all__ = ["Upload", "ahead", "clean_name", "decode_bytes", "decode_picture", "describe", "inspect", "render", "walk"]

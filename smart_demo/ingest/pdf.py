@@ -1,4 +1,14 @@
-"""Pages of a PDF, drawn one at a time by poppler through pdf2image. Nothing of the file is run or followed.
+"""Poppler's programs inside bounds of time and memory, with an environment that holds no secrets.
+
+pdf2image starts what it finds in `poppler_path` and hands it our whole environment. So it gets a folder of small shell
+scripts that set the bounds of their own process and then become the program: nothing of ours runs between fork and
+exec, and the bounds hold even if we are killed.
+
+What pdfinfo says of a PDF: how many pages, and each one's size and turn.
+
+Words of a PDF page with their boxes, from its text layer, in poppler's reading order.
+
+Pages of a PDF, drawn one at a time by poppler through pdf2image. Nothing of the file is run or followed.
 
 Poppler answers a page that it cannot draw with a picture of one pixel and success; so the size is planned from the
 page's box before, and compared after.
@@ -6,10 +16,19 @@ page's box before, and compared after.
 
 from __future__ import annotations
 
+import logging
 import math
+import os
 import re
-from collections.abc import Container, Generator, Mapping
+import shutil
+import subprocess
+import tempfile
+import unicodedata
+from collections.abc import Container, Generator, Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
+from typing import IO
+from xml.etree import ElementTree
 
 import numpy as np
 from pdf2image import convert_from_path
@@ -17,12 +36,192 @@ from pdf2image.exceptions import PDFInfoNotInstalledError, PDFPageCountError, PD
 from PIL import Image
 
 from smart_demo.config import Limits
-from smart_demo.errors import FileRefused, PageRefused
-from smart_demo.ingest.facts import read_facts
-from smart_demo.ingest.poppler import bounded_poppler
-from smart_demo.ingest.upload import Upload
-from smart_demo.ingest.words import read_words
-from smart_demo.types import Page, PageId, Pixels
+from smart_demo.errors import FileRefused, PageRefused, StorageFull
+from smart_demo.ingest.files import Upload
+from smart_demo.types import Box, Page, PageId, Pixels, Word
+
+MEMORY = 1_500_000_000
+"""Bytes of address space. Hostile pages measured: 41 MB by splash; cairo, which is not used, took 3.5 GB."""
+OUTPUT = 16 * 2**20
+"""Bytes that one program may write into a file: the words of one page, what is wrong with a document."""
+FACTS = "facts"
+"""The name under which pdfinfo lies in the folder."""
+PROGRAMS = {FACTS: ("pdfinfo", ""), "pdftoppm": ("pdftoppm", "-q"), "pdftotext": ("pdftotext", "-q")}
+"""By their names in the folder: programs, and options that keep a broken file from flooding standard error.
+
+pdfinfo has no such option and is read for its reason: three megabytes of junk made it write a gigabyte. So it writes
+into files, and never for pdf2image, which would read all of it.
+"""
+ENOUGH = """#!/bin/sh
+echo "Pages: 2147483647"
+"""
+"""What pdf2image finds as pdfinfo, which it asks for the number of pages before each page: they are counted already."""
+
+# Bounds that a platform lacks or already sets lower are left as they are; the wall clock of the caller still holds.
+SCRIPT = """#!/bin/sh
+ulimit -c 0 2>/dev/null
+ulimit -t {seconds} 2>/dev/null
+ulimit -v {kilobytes} 2>/dev/null
+ulimit -f {blocks} 2>/dev/null
+exec env -i HOME="$HOME" LC_ALL=C.UTF-8 {program} {options} "$@"
+"""
+
+log = logging.getLogger(__name__)
+
+
+@contextmanager
+def bounded_poppler(seconds: int) -> Iterator[str | None]:
+    """A folder for pdf2image's `poppler_path`, there while the context lasts; None where scripts cannot be run.
+
+    seconds: of processor time for one run. FileRefused where poppler is not installed, StorageFull where there is no
+    room for the scripts.
+    """
+    programs = {name: path for name, (program, _) in PROGRAMS.items() if (path := shutil.which(program))}
+    if len(programs) < len(PROGRAMS):
+        raise FileRefused("PDF files need poppler, which is not installed here.", "Install poppler-utils.")
+    with _folder_of_scripts(programs, seconds) as folder:
+        if _runs_scripts(folder):
+            yield folder
+        else:
+            log.warning("temporary files cannot be executed here: poppler runs without bounds of memory")
+            yield None
+
+
+def _folder_of_scripts(programs: dict[str, str], seconds: int) -> tempfile.TemporaryDirectory[str]:
+    try:
+        folder = tempfile.TemporaryDirectory(prefix="smart-poppler-")
+        for name, program in programs.items():
+            _write_script(Path(folder.name, name), _bounds(program, PROGRAMS[name][1], seconds))
+        _write_script(Path(folder.name, "pdfinfo"), ENOUGH)
+    except OSError:
+        raise StorageFull("Nothing can be written into the temporary folder.", "Free some space there.") from None
+    return folder
+
+
+def _bounds(program: str, options: str, seconds: int) -> str:
+    """The script that bounds itself and becomes `program`."""
+    quoted = "'" + program.replace("'", "'\\''") + "'"
+    # A second more than the caller's clock: that one is told apart from a crash, this one is the safety net.
+    return SCRIPT.format(
+        program=quoted, options=options, seconds=seconds + 1, kilobytes=MEMORY // 1_024, blocks=OUTPUT // 512
+    )
+
+
+def _write_script(path: Path, text: str) -> None:
+    path.write_text(text)
+    path.chmod(0o700)
+
+
+def _runs_scripts(folder: str) -> bool:
+    return os.name == "posix" and not os.statvfs(folder).f_flag & getattr(os, "ST_NOEXEC", 0)
+
+
+REASON = 65_536
+"""Bytes in which it says what is wrong, before it repeats itself."""
+
+
+def read_facts(
+    path: Path, name: str, limits: Limits, folder: str | None, pages: tuple[int, int] | None = None
+) -> dict[str, str]:
+    """Facts by their names, such as `Pages`; with `pages` (first and last) also `Page    1 size` and `Page    1 rot`.
+
+    folder: where bounded poppler lies. FileRefused where the file is locked, damaged, or takes too long to open.
+    """
+    command = [str(Path(folder, FACTS)) if folder else "pdfinfo"]
+    command += ["-f", str(pages[0]), "-l", str(pages[1])] if pages else []
+    try:
+        # Not pipes: what is written into a file is bounded, and what is wrong with a document may be a gigabyte.
+        with tempfile.TemporaryFile() as told, tempfile.TemporaryFile() as reasons:
+            subprocess.run([*command, str(path)], stdout=told, stderr=reasons, timeout=limits.seconds, check=False)
+            facts, reason = _start(told, OUTPUT), _start(reasons, REASON)
+    except subprocess.TimeoutExpired:
+        raise FileRefused(f"{name} took more than {limits.seconds} seconds to open.", "Export it again.") from None
+    except OSError:
+        raise FileRefused("PDF files need poppler, which does not run here.", "Install poppler-utils.") from None
+    if "\nPages:" in f"\n{facts}":
+        return parse_facts(facts)
+    if "Incorrect password" in reason:
+        raise FileRefused(f"{name} is password-protected.", "Save a copy without a password.")
+    raise FileRefused(f"{name} is damaged and cannot be read.", "Download or export it again.")
+
+
+def parse_facts(told: str) -> dict[str, str]:
+    r"""By name. Where a name comes twice the later one holds: a title may hold line breaks, and is told first.
+
+    >>> parse_facts("Title: a\nPages: 9\nPages:   2\nPage    1 size:  200 x 300 pts\n")
+    {'Title': 'a', 'Pages': '2', 'Page    1 size': '200 x 300 pts'}
+    """
+    lines = (line.partition(":") for line in told.splitlines())
+    return {name: fact.strip() for name, colon, fact in lines if colon}
+
+
+def _start(file: IO[bytes], size: int) -> str:
+    file.seek(0)
+    return file.read(size).decode("utf-8", "replace")
+
+
+NO_XML = re.compile(r"[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
+"""Characters that XML forbids and poppler copies from the file all the same."""
+JOINERS = "\u200c\u200d"
+"""Format characters that are part of how Persian, Indic and emoji words are written."""
+
+
+def read_words(
+    path: Path, number: int, size: tuple[float, float], seconds: int, folder: str | None
+) -> tuple[Word, ...]:
+    """Words of page `number` in reading order; empty where the page has none or they cannot be read.
+
+    size: (width, height) in points of the page as it is shown, rotation applied. folder: where bounded poppler lies.
+    A broken text layer never costs the page: its picture is still there.
+    """
+    program = str(Path(folder, "pdftotext")) if folder else "pdftotext"
+    page = str(number)
+    command = [program, "-cropbox", "-bbox", "-enc", "UTF-8", "-f", page, "-l", page, str(path), "-"]
+    try:
+        with tempfile.TemporaryFile() as output:  # not a pipe: what is written into a file is bounded
+            subprocess.run(command, stdout=output, stderr=subprocess.DEVNULL, timeout=seconds, check=True)
+            output.seek(0)
+            return parse_words(output.read(OUTPUT).decode("utf-8", "replace"), size)
+    except (subprocess.SubprocessError, OSError):
+        return ()
+
+
+def parse_words(xhtml: str, size: tuple[float, float]) -> tuple[Word, ...]:
+    """Words of the one page in what `pdftotext -bbox` wrote. Boxes relative, clipped to the page.
+
+    >>> parse_words('<page><word xMin="10" yMin="0" xMax="30" yMax="5">a&amp;b</word></page>', (40, 50))
+    (Word(text='a&b', box=Box(left=0.25, top=0.0, right=0.75, bottom=0.1)),)
+    """
+    # From the page element on there is no DOCTYPE, so that no entity can be declared whatever the file holds.
+    start, end = xhtml.rfind("<page "), xhtml.rfind("</page>")
+    start = start if start >= 0 else xhtml.rfind("<page>")
+    if not 0 <= start < end:
+        return ()
+    try:
+        page = ElementTree.fromstring(NO_XML.sub("", xhtml[start : end + len("</page>")]))
+        found = [_word(element, size) for element in page.iter("word")]
+    except (ElementTree.ParseError, KeyError, ValueError):
+        return ()
+    return tuple(word for word in found if word is not None)
+
+
+def _word(element: ElementTree.Element, size: tuple[float, float]) -> Word | None:
+    """None for a word without letters, or one that lies off the page."""
+    text = "".join(filter(_readable, element.text or "")).strip()
+    left, right = (_clip(float(element.attrib[key]) / size[0]) for key in ("xMin", "xMax"))
+    top, bottom = (_clip(float(element.attrib[key]) / size[1]) for key in ("yMin", "yMax"))
+    if not (text and left < right and top < bottom):  # so that NaN, which compares to nothing, is off the page too
+        return None
+    return Word(text, Box(left, top, right, bottom))
+
+
+def _clip(value: float) -> float:
+    return min(max(value, 0.0), 1.0)
+
+
+def _readable(character: str) -> bool:
+    return character in JOINERS or unicodedata.category(character) not in {"Cc", "Cf", "Cs"}
+
 
 DPI = 150
 LONG_SIDE = 2_200

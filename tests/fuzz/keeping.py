@@ -6,7 +6,7 @@ import hashlib
 import tempfile
 from pathlib import Path
 
-from smart_demo.ingest import decoders
+from smart_demo.ingest import sandbox
 from tests.fuzz import tracing
 from tests.fuzz.seeds import CORPUS
 from tests.fuzz.trial import NAME, attempt
@@ -21,7 +21,7 @@ SLOWEST = 1.0
 
 def keep(found: Path) -> str:
     """Choose again from the corpus and from `found`; a sentence with the figures."""
-    decoders.PROGRAM = tracing.PROGRAM
+    sandbox.PROGRAM = tracing.PROGRAM
     behaviours: dict[bytes, set[str]] = {}
     with tempfile.TemporaryDirectory(prefix="smart-keep-") as folder:
         path = Path(folder, NAME)

@@ -12,7 +12,7 @@ from types import FrameType
 import PIL
 
 import smart_demo.ingest
-from smart_demo.ingest import decoder, decoders
+from smart_demo.ingest import images, sandbox
 
 WATCHED = {
     **{str(path): f"ingest/{path.stem}" for path in Path(smart_demo.ingest.__file__).parent.glob("*.py")},
@@ -20,12 +20,12 @@ WATCHED = {
     str(Path(PIL.__file__).with_name("ImageFile.py")): "ImageFile",
 }
 """Whose lines tell that a file did something new."""
-PROGRAM = decoders.PROGRAM.replace("smart_demo.ingest.decoder", "tests.fuzz.tracing")
+PROGRAM = sandbox.PROGRAM.replace("smart_demo.ingest.images", "tests.fuzz.tracing")
 
 
 def main() -> None:
     """The decoder's program, whose answers also hold the lines that ran and the most memory that was held."""
-    plain = decoder.answer
+    plain = images.answer
 
     def answer(question: dict, data: bytes) -> tuple:
         lines: set[str] = set()
@@ -34,8 +34,8 @@ def main() -> None:
         peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1_024
         return {**fields, "lines": sorted(lines), "peak": peak}, image
 
-    decoder.answer = answer
-    decoder.main()
+    images.answer = answer
+    images.main()
 
 
 @contextmanager
@@ -62,17 +62,17 @@ def tracing(lines: set[str]) -> Iterator[None]:
 @contextmanager
 def listening(lines: set[str], peaks: list[int]) -> Iterator[None]:
     """Take what decoders say of lines and memory. An error of theirs that has no type of ours is raised here."""
-    plain = decoders.Decoder.ask
+    plain = sandbox.Decoder.ask
 
-    def ask(self: decoders.Decoder, question: dict, data: bytes) -> tuple:
+    def ask(self: sandbox.Decoder, question: dict, data: bytes) -> tuple:
         fields, pixels = plain(self, question, data)
         lines.update(fields.get("lines", ()))
         peaks.append(fields.get("peak", 0))
         assert "fault" not in fields, f"a decoder failed: {fields['fault']}"
         return fields, pixels
 
-    decoders.Decoder.ask = ask
+    sandbox.Decoder.ask = ask
     try:
         yield
     finally:
-        decoders.Decoder.ask = plain
+        sandbox.Decoder.ask = plain

@@ -16,7 +16,7 @@ from pathlib import Path
 from smart_demo.config import Limits
 from smart_demo.errors import InputRefused
 from smart_demo.ingest import decode_bytes, decode_picture, inspect, render
-from smart_demo.ingest.decoders import DECODERS
+from smart_demo.ingest.sandbox import DECODERS
 from smart_demo.types import Page
 from tests.fuzz.tracing import listening, tracing
 

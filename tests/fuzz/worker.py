@@ -19,7 +19,7 @@ from collections.abc import Iterable
 from pathlib import Path
 from random import Random
 
-from smart_demo.ingest import decoders
+from smart_demo.ingest import sandbox
 from tests.fuzz import tracing
 from tests.fuzz.mutations import damaged
 from tests.fuzz.seeds import kept, made
@@ -127,7 +127,7 @@ def main() -> None:
     parser.add_argument("--executions", type=int, default=0)
     options = parser.parse_args()
     logging.disable()
-    decoders.PROGRAM = tracing.PROGRAM
+    sandbox.PROGRAM = tracing.PROGRAM
     tempfile.tempdir = str(options.folder / "tmp")
     shutil.rmtree(tempfile.tempdir, ignore_errors=True)
     Path(tempfile.tempdir).mkdir()

@@ -1,18 +1,23 @@
-"""The way in: a file is looked at, then rendered page by page by the reader its content asks for."""
+"""The way in: a file is looked at, then rendered page by page by the reader its content asks for.
+
+Steps that are taken ahead, in a thread of their own, so that whoever uses them does not wait for their work.
+"""
 
 from __future__ import annotations
 
+import threading
 import time
 from collections.abc import Container, Generator
 from contextlib import closing
 from pathlib import Path
+from queue import SimpleQueue
+from typing import TypeVar
 
 from smart_demo.config import Limits
 from smart_demo.errors import FileRefused, PageRefused, QueryRefused
-from smart_demo.ingest.kinds import PDF, PICTURE, kind_of
+from smart_demo.ingest.files import HEAD, PDF, PICTURE, Upload, clean_name, identify, kind_of
 from smart_demo.ingest.pdf import count_pages, render_pdf
-from smart_demo.ingest.questions import decode, look_at
-from smart_demo.ingest.upload import HEAD, Upload, clean_name, identify
+from smart_demo.ingest.sandbox import decode, look_at
 from smart_demo.types import Page, PageId, Pixels
 
 WRONG_TYPE = "It takes PDF, PNG, JPEG, WebP, TIFF, GIF and BMP."
@@ -116,3 +121,45 @@ def describe(limits: Limits) -> str:
         f"{limits.file_bytes / 2**20:,.0f} MB and {limits.pages:,} pages a file, "
         f"{limits.pixels / 1e6:,.0f} megapixels a picture."
     )
+
+
+T = TypeVar("T")
+
+
+class _End:
+    """No more steps, and what ended them."""
+
+    def __init__(self, error: BaseException | None = None) -> None:
+        self.error = error
+
+
+def ahead(steps: Generator[T], most: int) -> Generator[T]:
+    """What `steps` yields, in order, up to `most` of it before it is asked for; its errors come in their place.
+
+    Closing this waits for the step that is being taken and closes `steps`, so nothing goes on behind it.
+    """
+    done, room, over = SimpleQueue[T | _End](), threading.Semaphore(most), threading.Event()
+
+    def work() -> None:
+        try:
+            with closing(steps):
+                # Room comes first: what waits is bounded, and so is its memory.
+                while room.acquire() and not over.is_set():
+                    done.put(next(steps))
+        except StopIteration:
+            done.put(_End())
+        except BaseException as error:  # noqa: BLE001 (whatever it is, whoever takes the steps hears of it)
+            done.put(_End(error))
+
+    worker = threading.Thread(target=work, name="ahead", daemon=True)
+    worker.start()
+    try:
+        while not isinstance(step := done.get(), _End):
+            room.release()
+            yield step
+        if step.error is not None:
+            raise step.error
+    finally:
+        over.set()
+        room.release()
+        worker.join()
