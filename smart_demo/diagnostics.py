@@ -23,8 +23,8 @@ from typing import Any
 
 from smart_demo import scoring
 from smart_demo.backbones import registry
-from smart_demo.backbones.protocol import Backbone
-from smart_demo.backbones.weights import held_to
+from smart_demo.backbones.base import Backbone
+from smart_demo.backbones.checkpoint_files import held_to
 from smart_demo.config import REPOSITORY, Settings
 from smart_demo.engine import Engine, open_engine
 from smart_demo.errors import SmartError

@@ -12,7 +12,8 @@ from typing import Self
 
 from smart_demo import recall
 from smart_demo.backbones import registry
-from smart_demo.backbones.protocol import Backbone
+from smart_demo.backbones.base import Backbone
+from smart_demo.backbones.serving import Backbones, Serving
 from smart_demo.comparison import Key
 from smart_demo.config import Settings
 from smart_demo.displacement import Displacement
@@ -23,7 +24,6 @@ from smart_demo.recall import Checked
 from smart_demo.recent import Lap
 from smart_demo.retrieval import Retrieval
 from smart_demo.samples import Samples, Shipped
-from smart_demo.serving import Backbones, Serving
 from smart_demo.store.library import Library
 from smart_demo.store.usage import Usage, Visitor, measured
 from smart_demo.types import (

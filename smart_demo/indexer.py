@@ -17,7 +17,7 @@ from typing import TypeVar
 
 from smart_demo import ingest
 from smart_demo.additions import DELETED, Addition, Additions, Gate
-from smart_demo.backbones.protocol import Backbone
+from smart_demo.backbones.base import Backbone
 from smart_demo.config import Limits, Quotas
 from smart_demo.errors import AllFull, InputRefused, NoRoom, PageRefused, SmartError
 from smart_demo.store.library import Library

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field, replace
 import numpy as np
 
 from smart_demo import recall, scoring
-from smart_demo.backbones.protocol import Backbone
+from smart_demo.backbones.base import Backbone
 from smart_demo.config import Settings
 from smart_demo.errors import LibraryError, QueryRefused
 from smart_demo.page_list import Positions

@@ -8,7 +8,7 @@ import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
 from smart_demo.backbones.minilm import MiniLM
-from smart_demo.backbones.qwen3_vl import Qwen3VL
+from smart_demo.backbones.qwen.model import Qwen3VL
 from smart_demo.backbones.words import WordBackbone
 from smart_demo.config import Settings
 from smart_demo.types import Box, Page, PageId, Word

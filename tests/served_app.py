@@ -14,11 +14,11 @@ from pathlib import Path
 
 from smart_demo import cli
 from smart_demo.backbones import registry
-from smart_demo.backbones.protocol import Backbone
+from smart_demo.backbones.base import Backbone
+from smart_demo.backbones.serving import Backbones
 from smart_demo.config import read_settings
 from smart_demo.engine import Engine
 from smart_demo.errors import PageRefused
-from smart_demo.serving import Backbones
 from smart_demo.store.library import Library
 from smart_demo.types import Encoder, Page, PageEncoding, Query, QueryEncoding
 from smart_demo.ui.build import build_app

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from smart_demo.backbones.protocol import Backbone
+from smart_demo.backbones.base import Backbone
 from smart_demo.errors import PageRefused, QueryRefused
 from smart_demo.types import Query, TokenGrid, TokenKind
 from tests.backbone_cases import BLANK, fresh, loaded, page, speckled

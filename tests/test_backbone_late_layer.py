@@ -10,7 +10,7 @@ import torch
 
 from smart_demo.backbones import registry
 from smart_demo.backbones.minilm import MiniLM
-from smart_demo.backbones.qwen3_vl import Qwen3VL
+from smart_demo.backbones.qwen.model import Qwen3VL
 from smart_demo.config import Settings, read_settings
 from smart_demo.errors import SettingRefused
 from smart_demo.types import Query, TokenKind

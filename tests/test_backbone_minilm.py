@@ -218,12 +218,12 @@ def test_other_weights_have_another_fingerprint(copy):
 
 
 def test_a_picture_that_breaks_the_reader_is_one_refused_page(monkeypatch):
-    from smart_demo.backbones import reading
+    from smart_demo.backbones import ocr
 
     def broken(*_, **__):
         raise ValueError("onnxruntime: node failed")
 
-    monkeypatch.setattr(reading, "_reader", lambda: broken)
+    monkeypatch.setattr(ocr, "_reader", lambda: broken)
     (refusal,) = loaded("minilm").encode_pages([page("", number=3)])
     assert "age 3" in refusal.sentence
     assert "could not be read" in refusal.sentence

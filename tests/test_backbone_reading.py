@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from smart_demo.backbones.reading import engine, place_words, read_words
+from smart_demo.backbones.ocr import engine, place_words, read_words
 from tests.backbone_cases import drawn
 
 

@@ -5,7 +5,7 @@ import sys
 
 import pytest
 
-from smart_demo.backbones.qwen3_vl import DEFAULT_IDS
+from smart_demo.backbones.qwen.model import DEFAULT_IDS
 from smart_demo.backbones.registry import NAMES, QWEN, choose, gpu_name, load, weights_on_disk
 from smart_demo.config import Settings
 from smart_demo.errors import BackboneUnavailable, SettingRefused

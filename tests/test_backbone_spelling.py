@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from smart_demo.backbones.spelling import spell
+from smart_demo.backbones.word_spans import spell
 
 
 def characters(text):

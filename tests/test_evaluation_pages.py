@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 
 from smart_demo.backbones import registry
+from smart_demo.backbones.serving import Backbones
 from smart_demo.backbones.words import WordBackbone
 from smart_demo.config import Limits, Settings
 from smart_demo.engine import Engine
@@ -14,7 +15,6 @@ from smart_demo.errors import InputRefused
 from smart_demo.evaluation import Choice, evaluate_standard
 from smart_demo.evaluation.pages import evaluate_pages
 from smart_demo.evaluation.standard import Outside, read_standard
-from smart_demo.serving import Backbones
 from smart_demo.store.library import Library
 from smart_demo.types import Box, Word
 from tests.set_cases import FakeParquet, colour, picture, write_lines, write_separated

@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 
 from smart_demo.backbones.registry import Choice
+from smart_demo.backbones.serving import Backbones
 from smart_demo.backbones.words import WordBackbone
 from smart_demo.config import REPOSITORY, Settings
 from smart_demo.diagnostics import recorded_versions
@@ -20,7 +21,6 @@ from smart_demo.evaluation.pool import remaining, to_grade, ungraded
 from smart_demo.evaluation.query_list import read_queries
 from smart_demo.evaluation.recording import asked, depth, methods, order, record
 from smart_demo.evaluation.scoreboard import boards
-from smart_demo.serving import Backbones
 from smart_demo.store.library import Library
 from smart_demo.types import LATE, LOCAL, POOLED, SAMPLES, SMART, Counted, Query, Reduce, State, Weights
 from tests.documents import write_pdf

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from smart_demo.backbones.qwen3_vl import Qwen3VL
+from smart_demo.backbones.qwen.model import Qwen3VL
 from smart_demo.config import Settings
 from smart_demo.types import Query
 from tests.qwen_cases import BUDGET, DOCUMENT, QUERY, PlainEncoder, SentenceTransformersEncoder, page, picture, unit

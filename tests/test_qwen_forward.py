@@ -7,10 +7,9 @@ import numpy as np
 import pytest
 import torch
 
-from smart_demo.backbones.placement import Placement
-from smart_demo.backbones.qwen_forward import Forward, Input, keep
-from smart_demo.backbones.qwen_prompt import Prompt
-from smart_demo.backbones.zerogpu import borrowing
+from smart_demo.backbones.device import Placement, borrowing
+from smart_demo.backbones.qwen.model import Forward, Input, keep
+from smart_demo.backbones.qwen.prompt import Prompt
 from smart_demo.errors import BackboneUnavailable
 from smart_demo.types import TokenKind
 

@@ -11,9 +11,9 @@ import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
-from smart_demo.backbones import qwen3_vl
-from smart_demo.backbones.qwen3_vl import DEFAULT_IDS, Qwen3VL, on_disk
-from smart_demo.backbones.weights import content_hash, stored_dtype
+from smart_demo.backbones.checkpoint_files import content_hash, stored_dtype
+from smart_demo.backbones.qwen import model
+from smart_demo.backbones.qwen.model import DEFAULT_IDS, Qwen3VL, on_disk
 from smart_demo.config import Settings
 from smart_demo.errors import BackboneUnavailable
 from smart_demo.types import Query
@@ -168,7 +168,7 @@ def test_one_changed_value_of_one_tensor_changes_the_hash(good, folder):
 
 
 def test_the_hash_of_a_large_checkpoint_still_sees_every_tensor(good, folder, monkeypatch):
-    monkeypatch.setattr("smart_demo.backbones.weights.HASHED_WHOLE", 0)
+    monkeypatch.setattr("smart_demo.backbones.checkpoint_files.HASHED_WHOLE", 0)
     before = content_hash(folder)
     assert before == content_hash(good)
     for name in (LAYER, "model.visual.merger.norm.bias"):
@@ -216,30 +216,30 @@ def test_a_whole_snapshot_in_the_cache_is_found_and_loaded_without_the_hub(good,
 
 
 def test_the_pooled_token_is_logged(good, caplog):
-    with caplog.at_level(logging.INFO, logger=qwen3_vl.__name__):
+    with caplog.at_level(logging.INFO, logger=model.__name__):
         load(good)
     assert "pooled token is '↵'" in caplog.text
 
 
 def test_a_model_that_accelerate_spreads_encodes_the_same(good):
     """Without a GPU the spread is over the CPU alone: the wiring is what is tried."""
-    from smart_demo.backbones import qwen_checkpoint
-    from smart_demo.backbones.placement import Placement
-    from smart_demo.backbones.weights import fetch
+    from smart_demo.backbones.checkpoint_files import fetch
+    from smart_demo.backbones.device import Placement
+    from smart_demo.backbones.qwen import loading
 
     checkpoint = fetch(str(good))
     placement = Placement("cpu", "float32", spread=True, batch=1, reason="spread.")
-    parts = replace(load(good)._parts, model=qwen_checkpoint._load_model(checkpoint, placement), placement=placement)
+    parts = replace(load(good)._parts, model=loading._load_model(checkpoint, placement), placement=placement)
     spread = Qwen3VL(checkpoint, parts, Settings(visual_tokens=16)).encode_pages([page(picture())])[0]
     np.testing.assert_allclose(spread.tokens, load(good).encode_pages([page(picture())])[0].tokens, atol=1e-6)
 
 
 def test_a_device_that_takes_no_weights_is_told_in_words_so_that_another_backbone_can_serve(good):
     """As a GPU that was free when it was looked at and is full by now; here one that is not there at all."""
-    from smart_demo.backbones import qwen_checkpoint
-    from smart_demo.backbones.placement import Placement
-    from smart_demo.backbones.weights import fetch
+    from smart_demo.backbones.checkpoint_files import fetch
+    from smart_demo.backbones.device import Placement
+    from smart_demo.backbones.qwen import loading
 
     placement = Placement("mps", "float32", spread=False, batch=1, reason="It was free.")
     with pytest.raises(BackboneUnavailable, match="tiny could not be moved to the device mps"):
-        qwen_checkpoint._load_model(fetch(str(good)), placement)
+        loading._load_model(fetch(str(good)), placement)

@@ -3,8 +3,8 @@
 import numpy as np
 import pytest
 
-from smart_demo.backbones.protocol import Backbone
-from smart_demo.backbones.qwen3_vl import Qwen3VL
+from smart_demo.backbones.base import Backbone
+from smart_demo.backbones.qwen.model import Qwen3VL
 from smart_demo.config import Settings
 from smart_demo.errors import PageRefused, QueryRefused
 from smart_demo.types import Query, TokenKind
@@ -83,8 +83,8 @@ def test_batch_mates_change_nothing(tmp_path):
     """Through the real batching, with the batch of a GPU."""
     from dataclasses import replace
 
-    from smart_demo.backbones.qwen_checkpoint import load_parts
-    from smart_demo.backbones.weights import fetch
+    from smart_demo.backbones.checkpoint_files import fetch
+    from smart_demo.backbones.qwen.loading import load_parts
 
     checkpoint = fetch(str(write_tiny_qwen(tmp_path / "tiny")))
     parts = load_parts(checkpoint, "auto")

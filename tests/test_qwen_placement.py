@@ -2,7 +2,7 @@
 
 import pytest
 
-from smart_demo.backbones.placement import Machine, place, processor_flags, this_machine
+from smart_demo.backbones.device import Machine, place, processor_flags, this_machine
 from smart_demo.errors import BackboneUnavailable
 
 GB = 10**9

@@ -5,8 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from transformers import AutoTokenizer
 
-from smart_demo.backbones.qwen_pixels import Grid
-from smart_demo.backbones.qwen_prompt import PromptWriter, instructed
+from smart_demo.backbones.qwen.prompt import Grid, PromptWriter, instructed
 from smart_demo.errors import BackboneUnavailable
 from smart_demo.types import TokenKind
 from tests.qwen_cases import DOCUMENT, QUERY

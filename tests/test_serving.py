@@ -5,9 +5,9 @@ import threading
 import pytest
 
 from smart_demo.backbones.registry import Choice
+from smart_demo.backbones.serving import EMBEDDED, Backbones
 from smart_demo.backbones.words import WordBackbone
 from smart_demo.errors import BackboneUnavailable
-from smart_demo.serving import EMBEDDED, Backbones
 
 QWEN = Choice("qwen3-vl-2b", "SMART_BACKBONE=qwen3-vl-2b.", insisted=True)
 

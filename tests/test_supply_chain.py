@@ -15,8 +15,8 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
-from smart_demo.backbones import weights
-from smart_demo.backbones.qwen3_vl import DEFAULT_IDS, Qwen3VL, on_disk
+from smart_demo.backbones import checkpoint_files
+from smart_demo.backbones.qwen.model import DEFAULT_IDS, Qwen3VL, on_disk
 from smart_demo.backbones.registry import choose
 from smart_demo.config import Settings, read_settings
 from smart_demo.diagnostics import environment
@@ -174,8 +174,8 @@ def test_code_of_a_tokenizer_is_not_run(folder, proof, file):
 
 
 def test_every_model_that_is_fetched_by_name_is_pinned():
-    assert set(weights.PINNED) == set(DEFAULT_IDS.values())
-    for commit in weights.PINNED.values():
+    assert set(checkpoint_files.PINNED) == set(DEFAULT_IDS.values())
+    for commit in checkpoint_files.PINNED.values():
         assert re.fullmatch(r"[0-9a-f]{40}", commit)
 
 
@@ -188,12 +188,14 @@ def test_the_commit_is_what_the_hub_is_asked_for(monkeypatch, tmp_path, given, a
 
     calls = []
     monkeypatch.setattr(constants, "HF_HUB_CACHE", str(tmp_path))
-    monkeypatch.setattr(weights, "_download", lambda source, revision: calls.append((source, revision)) or tmp_path)
+    monkeypatch.setattr(
+        checkpoint_files, "_download", lambda source, revision: calls.append((source, revision)) or tmp_path
+    )
     settings = read_settings({"SMART_DATA_DIR": str(tmp_path), **given})
     with pytest.raises(BackboneUnavailable):
         Qwen3VL.load("qwen3-vl-8b", settings)
     source = DEFAULT_IDS["qwen3-vl-8b"]
-    assert calls == [(source, weights.PINNED[source] if asked == "pinned" else asked)]
+    assert calls == [(source, checkpoint_files.PINNED[source] if asked == "pinned" else asked)]
 
 
 @pytest.mark.parametrize("value", ["main", "v1.0", COMMIT[:39], COMMIT + "0", "refs/pr/1", "../x", "g" * 40])
@@ -204,16 +206,16 @@ def test_a_name_that_may_move_is_no_revision(value):
 
 def test_the_choice_asks_for_the_same_commit(monkeypatch):
     asked = []
-    monkeypatch.setattr("smart_demo.backbones.qwen3_vl.on_disk", lambda *given: asked.append(given) or True)
+    monkeypatch.setattr("smart_demo.backbones.qwen.model.on_disk", lambda *given: asked.append(given) or True)
     assert choose(Settings(revision=COMMIT)).name == "qwen3-vl-2b"
     assert asked == [("qwen3-vl-2b", COMMIT)]
 
 
 def test_what_answers_says_what_it_is_held_to():
-    pinned = next(iter(weights.PINNED.values()))
-    assert weights.held_to(pinned, "") == "the commit that this program pins"
-    assert weights.held_to(COMMIT, COMMIT) == "the commit that SMART_REVISION names"
-    assert weights.held_to(COMMIT, "").startswith("nothing:")
+    pinned = next(iter(checkpoint_files.PINNED.values()))
+    assert checkpoint_files.held_to(pinned, "") == "the commit that this program pins"
+    assert checkpoint_files.held_to(COMMIT, COMMIT) == "the commit that SMART_REVISION names"
+    assert checkpoint_files.held_to(COMMIT, "").startswith("nothing:")
     assert environment(loaded("tiny-qwen"), Settings()).held_to.startswith("its bytes")
 
 

@@ -6,11 +6,11 @@ import math
 import pytest
 
 from smart_demo.backbones.registry import Choice
+from smart_demo.backbones.serving import EMBEDDED, Backbones
 from smart_demo.backbones.words import WordBackbone
 from smart_demo.config import Settings
 from smart_demo.engine import Engine
 from smart_demo.errors import InputRefused, LibraryError
-from smart_demo.serving import EMBEDDED, Backbones
 from smart_demo.store.library import Library
 from smart_demo.types import LOCAL, SAMPLES, Query, Weights
 from smart_demo.ui.asking import ON_BOTH, ON_MINE, ON_SAMPLES

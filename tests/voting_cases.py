@@ -10,11 +10,11 @@ from dataclasses import replace
 from pathlib import Path
 
 from smart_demo.backbones.registry import Choice
+from smart_demo.backbones.serving import EMBEDDED, Backbones
 from smart_demo.backbones.words import WordBackbone
 from smart_demo.config import Settings
 from smart_demo.engine import Engine
 from smart_demo.evaluation.journal import FOLDER
-from smart_demo.serving import EMBEDDED, Backbones
 from smart_demo.store.library import Library
 from smart_demo.types import LOCAL
 from smart_demo.ui.asking import asked

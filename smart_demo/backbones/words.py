@@ -14,18 +14,9 @@ from dataclasses import astuple, replace
 
 import numpy as np
 
-from smart_demo.backbones.protocol import Runtime
+from smart_demo.backbones.base import Runtime
 from smart_demo.errors import PageRefused, QueryRefused
-from smart_demo.types import (
-    Encoder,
-    Floats,
-    Page,
-    PageEncoding,
-    Query,
-    QueryEncoding,
-    TokenBoxes,
-    TokenKind,
-)
+from smart_demo.types import Encoder, Floats, Page, PageEncoding, Query, QueryEncoding, TokenBoxes, TokenKind
 
 
 class WordBackbone:

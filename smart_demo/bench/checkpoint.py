@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from smart_demo.backbones.qwen_checkpoint import NOT_NEEDED
+from smart_demo.backbones.qwen.loading import NOT_NEEDED
 
 TEXT: Mapping[str, Any] = {
     "vocab_size": 151_936,

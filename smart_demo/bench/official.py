@@ -12,8 +12,7 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
-from smart_demo.backbones.qwen_pixels import TOKEN_SIDE, fitted
-from smart_demo.backbones.qwen_prompt import DOCUMENT_INSTRUCTION, WINDOW
+from smart_demo.backbones.qwen.prompt import DOCUMENT_INSTRUCTION, TOKEN_SIDE, WINDOW, fitted
 from smart_demo.types import Floats, Pixels
 
 

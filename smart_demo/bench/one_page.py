@@ -13,10 +13,10 @@ from typing import Any
 
 import numpy as np
 
-from smart_demo.backbones.qwen3_vl import Qwen3VL
-from smart_demo.backbones.qwen_checkpoint import load_parts
-from smart_demo.backbones.qwen_pixels import TOKEN_SIDE
-from smart_demo.backbones.weights import fetch
+from smart_demo.backbones.checkpoint_files import fetch
+from smart_demo.backbones.qwen.loading import load_parts
+from smart_demo.backbones.qwen.model import Qwen3VL
+from smart_demo.backbones.qwen.prompt import TOKEN_SIDE
 from smart_demo.bench.official import Official
 from smart_demo.bench.shapes import seconds
 from smart_demo.config import Settings

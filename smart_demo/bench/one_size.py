@@ -13,25 +13,15 @@ from pathlib import Path
 from statistics import median
 from typing import Any
 
-from smart_demo.backbones.protocol import Runtime
+from smart_demo.backbones.base import Runtime
 from smart_demo.backbones.registry import Choice
+from smart_demo.backbones.serving import Backbones
 from smart_demo.bench import large
 from smart_demo.config import Settings
 from smart_demo.engine import Engine
 from smart_demo.errors import PageRefused
-from smart_demo.serving import Backbones
 from smart_demo.store.library import Library
-from smart_demo.types import (
-    LATE,
-    LOCAL,
-    POOLED,
-    SMART,
-    Encoder,
-    Page,
-    PageEncoding,
-    Query,
-    QueryEncoding,
-)
+from smart_demo.types import LATE, LOCAL, POOLED, SMART, Encoder, Page, PageEncoding, Query, QueryEncoding
 from smart_demo.ui import results
 
 QUERIES, WARM = 25, 5

@@ -10,13 +10,13 @@ from pathlib import Path
 
 import numpy as np
 
-from smart_demo.backbones.protocol import Runtime
+from smart_demo.backbones.base import Runtime
 from smart_demo.backbones.registry import Choice
+from smart_demo.backbones.serving import Backbones
 from smart_demo.bench.shapes import directions, unit
 from smart_demo.config import Settings
 from smart_demo.engine import Engine
 from smart_demo.errors import PageRefused
-from smart_demo.serving import Backbones
 from smart_demo.store.library import Library
 from smart_demo.types import (
     LOCAL,

@@ -9,7 +9,8 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 from smart_demo.backbones import registry
-from smart_demo.backbones.protocol import Backbone
+from smart_demo.backbones.base import Backbone
+from smart_demo.backbones.serving import Backbones
 from smart_demo.config import Settings
 from smart_demo.errors import QueryRefused
 from smart_demo.evaluation.judgements import Judged
@@ -18,7 +19,6 @@ from smart_demo.evaluation.runfiles import run_files
 from smart_demo.evaluation.runs import Tell, evaluate, never_found, ranked, silent
 from smart_demo.evaluation.spool import Spool
 from smart_demo.evaluation.texts import TextCollection, Texts, encode, groups, score
-from smart_demo.serving import Backbones
 from smart_demo.types import Parts, Query, QueryEncoding, SearchResult
 
 

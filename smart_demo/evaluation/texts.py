@@ -12,7 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from smart_demo import scoring
-from smart_demo.backbones.protocol import Backbone
+from smart_demo.backbones.base import Backbone
 from smart_demo.errors import InputRefused, QueryRefused
 from smart_demo.evaluation.judgements import Judged
 from smart_demo.evaluation.runs import Tell, silent, tell_tenths

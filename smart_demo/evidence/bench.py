@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from smart_demo.backbones.protocol import Backbone
+from smart_demo.backbones.base import Backbone
 from smart_demo.engine import Engine
 from smart_demo.errors import InputRefused, QueryRefused
 from smart_demo.evaluation.documents import index_shelf, look_at, lost_pages

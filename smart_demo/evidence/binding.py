@@ -18,7 +18,7 @@ import numpy as np
 import numpy.typing as npt
 
 from smart_demo import scoring
-from smart_demo.backbones.protocol import Backbone
+from smart_demo.backbones.base import Backbone
 from smart_demo.errors import PageRefused
 from smart_demo.evaluation.metrics import paired_difference
 from smart_demo.evaluation.runs import Tell, tell_tenths

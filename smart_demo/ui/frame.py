@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from smart_demo.backbones.serving import EMBEDDED, Serving
 from smart_demo.config import Settings
-from smart_demo.serving import EMBEDDED, Serving
 from smart_demo.ui.wording import count, esc
 
 PAPER = "https://arxiv.org/abs/2605.24938"

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from smart_demo.backbones.protocol import Backbone
+from smart_demo.backbones.base import Backbone
 from smart_demo.costs import costs
 from smart_demo.diagnostics import environment
 from smart_demo.errors import InputRefused, LibraryError

@@ -27,6 +27,7 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse
 from starlette.routing import Route
 
+from smart_demo.backbones.serving import Serving
 from smart_demo.comparison import Change, Move
 from smart_demo.config import Limits, Quotas, Settings
 from smart_demo.engine import Engine
@@ -34,7 +35,6 @@ from smart_demo.evaluation.journal import Journal
 from smart_demo.evaluation.sides import draw
 from smart_demo.evaluation.trial import Asked as JudgedQuery
 from smart_demo.samples import Samples
-from smart_demo.serving import Serving
 from smart_demo.store.usage import Usage
 from smart_demo.types import LOCAL, SAMPLES, Document, Progress, Query, State
 from smart_demo.ui.asking import ON_BOTH, ON_MINE, ON_SAMPLES, Asked, address, asked

@@ -10,10 +10,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from smart_demo.backbones.placement import Placement, place, this_machine
-from smart_demo.backbones.qwen_pixels import TOKEN_SIDE
-from smart_demo.backbones.qwen_prompt import PromptWriter
-from smart_demo.backbones.weights import Checkpoint, stored_dtype, tensors
+from smart_demo.backbones.checkpoint_files import Checkpoint, stored_dtype, tensors
+from smart_demo.backbones.device import Placement, place, this_machine
+from smart_demo.backbones.qwen.prompt import TOKEN_SIDE, PromptWriter
 from smart_demo.errors import BackboneUnavailable
 
 if TYPE_CHECKING:

@@ -1,4 +1,7 @@
-"""What every backbone offers. The engine knows nothing else of a model."""
+"""What every backbone offers. The engine knows nothing else of a model.
+
+Which layer's states late interaction takes.
+"""
 
 from __future__ import annotations
 
@@ -6,7 +9,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Protocol, runtime_checkable
 
-from smart_demo.errors import PageRefused
+from smart_demo.errors import PageRefused, SettingRefused
 from smart_demo.types import Encoder, Page, PageEncoding, Query, QueryEncoding
 
 
@@ -62,3 +65,18 @@ class Backbone(Protocol):
     def encode_texts(self, texts: Sequence[str]) -> Iterator[QueryEncoding]:
         """Plain texts as documents, for text collections: the document instruction, cut at the model's window."""
         ...
+
+
+def kept_layer(wanted: int, layers: int, model: str) -> int:
+    """`wanted` (SMART_LATE_LAYER) where it is below the last of `layers`, else 0, which is the last.
+
+    The last by its number is the last: both name one encoding. SettingRefused for a layer the model does not have.
+
+    >>> kept_layer(4, 6, "minilm"), kept_layer(6, 6, "minilm")
+    (4, 0)
+    """
+    if wanted > layers:
+        raise SettingRefused(
+            f"SMART_LATE_LAYER={wanted}, but {model} has {layers} layers.", f"It takes last, or 1 to {layers}."
+        )
+    return 0 if wanted == layers else wanted

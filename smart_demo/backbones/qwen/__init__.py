@@ -1,0 +1,1 @@
+"""Qwen3-VL-Embedding: prompt, loading and forward pass."""
