@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from smart_demo.scoring.quantised import quantise
+from smart_demo.scoring.int8 import quantise
 
 
 def error_bound(query):

@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from smart_demo import scoring
-from smart_demo.scoring.quantised import quantise
+from smart_demo.scoring.int8 import quantise
 from smart_demo.types import (
     LATE,
     POOLED,

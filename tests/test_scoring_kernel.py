@@ -14,9 +14,8 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from smart_demo.scoring import cores, cosines, device, kernel, maxima, products, token_maxima
-from smart_demo.scoring.products import Choice, Product, choose, decide
-from smart_demo.scoring.quantised import quantise
+from smart_demo.scoring import cosines, gpu, int8, kernel, maxima, thread_pool, token_maxima
+from smart_demo.scoring.int8 import Choice, Product, choose, decide, quantise
 from smart_demo.store import codecs
 from smart_demo.types import TokenCodes
 from tests.scoring_cases import error_bound
@@ -66,7 +65,7 @@ def pages_of(rng, lengths, codec, width=D):
 def by_torch(monkeypatch):
     """However little there is to multiply."""
     monkeypatch.setattr(kernel, "SMALL", 0)
-    monkeypatch.setattr(device, "of_this_machine", lambda: None)
+    monkeypatch.setattr(gpu, "of_this_machine", lambda: None)
     return monkeypatch
 
 
@@ -79,8 +78,8 @@ LENGTHS = (1, 9, 300, 2, 2, 77, 1, 640)
 @pytest.mark.parametrize("place", [list, in_one_block])
 def test_every_product_finds_the_maxima(by_torch, codec, product, share, place):
     by_torch.setattr(kernel, "SHARE", share)
-    by_torch.setattr(products, "CONVERTED", 50)
-    by_torch.setattr(products, "choice", lambda width: Choice(product, ""))
+    by_torch.setattr(int8, "CONVERTED", 50)
+    by_torch.setattr(int8, "choice", lambda width: Choice(product, ""))
     rng = np.random.default_rng(0)
     pages, query = pages_of(rng, LENGTHS, codec), unit(rng, 5, D)
     with warnings.catch_warnings():
@@ -95,13 +94,13 @@ def test_every_product_finds_the_maxima(by_torch, codec, product, share, place):
 @pytest.mark.parametrize("codec", ["int8", "float16", "float32"])
 @pytest.mark.parametrize("budget", [0, 40_000, 2**30])
 def test_a_device_finds_the_same_maxima_within_its_budget(by_torch, name, codec, budget):
-    states = device.States(name, budget)
+    states = gpu.States(name, budget)
     rng = np.random.default_rng(0)
     pages, query = in_one_block(pages_of(rng, LENGTHS, codec)), unit(rng, 5, D)
-    by_torch.setattr(device, "TOKENS", 90)
+    by_torch.setattr(gpu, "TOKENS", 90)
     here = maxima(query, pages)
-    by_torch.setattr(device, "of_this_machine", lambda: states)
-    by_torch.setattr(device, "WORTH", 0)
+    by_torch.setattr(gpu, "of_this_machine", lambda: states)
+    by_torch.setattr(gpu, "WORTH", 0)
     for _ in range(2):
         np.testing.assert_allclose(maxima(query, pages), here, atol=1e-5)
         assert states.bytes <= budget
@@ -120,8 +119,8 @@ def test_a_device_without_room_leaves_it_to_the_processor(by_torch):
         def best(self, *_):
             raise torch.OutOfMemoryError("CUDA out of memory")
 
-    by_torch.setattr(device, "of_this_machine", Full)
-    by_torch.setattr(device, "WORTH", 0)
+    by_torch.setattr(gpu, "of_this_machine", Full)
+    by_torch.setattr(gpu, "WORTH", 0)
     assert maxima(query, pages).tolist() == here.tolist()
 
 
@@ -138,8 +137,8 @@ def test_many_queries_together_bound_the_result_of_a_product(by_torch):
             results.append(self.rows * len(codes))
             return np.zeros((len(starts), self.rows), np.float32)
 
-    by_torch.setattr(products, "choice", lambda width: Choice(Product.FLOAT32, ""))
-    by_torch.setattr(products, "asked", Watched)
+    by_torch.setattr(int8, "choice", lambda width: Choice(Product.FLOAT32, ""))
+    by_torch.setattr(int8, "asked", Watched)
     rng = np.random.default_rng(0)
     maxima(unit(rng, 90, D), in_one_block(pages_of(rng, (300,) * 9, "int8")))
     assert max(results) <= 90 * 900
@@ -260,8 +259,8 @@ def test_a_product_that_saturates_is_found_out(monkeypatch):
         return pairs.sum(1).int() - 128 * codes.int().sum(0).int()
 
     monkeypatch.setattr(torch, "_int_mm", saturating)
-    monkeypatch.setattr(products, "_by_packed", lambda query: lambda codes: saturating(query, codes.t()).t().float())
-    monkeypatch.setattr(products, "SAMPLE", 0)
+    monkeypatch.setattr(int8, "_by_packed", lambda query: lambda codes: saturating(query, codes.t()).t().float())
+    monkeypatch.setattr(int8, "SAMPLE", 0)
     assert choose(16) == Choice(
         Product.FLOAT32, "float32 products of the 8-bit codes (int8 products are not exact here)"
     )
@@ -270,49 +269,49 @@ def test_a_product_that_saturates_is_found_out(monkeypatch):
 @pytest.mark.parametrize("there", [{}, {"qlinear_prepack": lambda rows: rows}], ids=["missing", "another form"])
 def test_a_torch_without_the_packed_product_does_without(monkeypatch, there):
     monkeypatch.setattr(torch.ops, "onednn", SimpleNamespace(**there))
-    monkeypatch.setattr(products, "SAMPLE", 0)
+    monkeypatch.setattr(int8, "SAMPLE", 0)
     assert choose(16).product is not Product.PACKED
 
 
 def test_products_of_a_search_are_spread_over_cores_and_take_them_from_nobody():
     """Each thread multiplies alone; whatever else uses torch keeps its number of threads."""
     before = torch.get_num_threads()
-    found = cores.spread(lambda _: (threading.get_ident(), torch.get_num_threads()), range(50))
+    found = thread_pool.spread(lambda _: (threading.get_ident(), torch.get_num_threads()), range(50))
     assert {count for _, count in found} == {1}
     assert threading.get_ident() not in dict(found)
     assert torch.get_num_threads() == before
     with pytest.raises(ZeroDivisionError):
-        cores.spread(lambda n: 1 / n, [1, 0])
+        thread_pool.spread(lambda n: 1 / n, [1, 0])
 
 
 @pytest.mark.parametrize(
     ("said", "expected"), [("200000 100000\n", 2), ("50000 100000\n", 1), ("max 100000\n", 8), ("", 8), (None, 8)]
 )
 def test_a_container_s_share_of_the_cores_is_what_is_used(monkeypatch, tmp_path, said, expected):
-    monkeypatch.setattr(cores.os, "sched_getaffinity", lambda _: set(range(8)))
-    monkeypatch.setattr(cores, "QUOTA", tmp_path / "cpu.max")
+    monkeypatch.setattr(thread_pool.os, "sched_getaffinity", lambda _: set(range(8)))
+    monkeypatch.setattr(thread_pool, "QUOTA", tmp_path / "cpu.max")
     if said is not None:
-        cores.QUOTA.write_text(said)
-    assert cores.count() == expected
+        thread_pool.QUOTA.write_text(said)
+    assert thread_pool.count() == expected
 
 
 def test_a_width_is_measured_once_whoever_asks(monkeypatch):
     asked = []
-    monkeypatch.setattr(products, "_known", {})
-    monkeypatch.setattr(products, "choose", lambda width: asked.append(width) or Choice(Product.FLOAT32, "slow"))
-    threads = [threading.Thread(target=products.choice, args=(8,)) for _ in range(8)]
+    monkeypatch.setattr(int8, "_known", {})
+    monkeypatch.setattr(int8, "choose", lambda width: asked.append(width) or Choice(Product.FLOAT32, "slow"))
+    threads = [threading.Thread(target=int8.choice, args=(8,)) for _ in range(8)]
     for thread in threads:
         thread.start()
     for thread in threads:
         thread.join()
     assert asked == [8]
-    monkeypatch.setattr(device, "of_this_machine", lambda: None)
-    assert products.reason(8) == "slow"
-    monkeypatch.setattr(device, "of_this_machine", lambda: SimpleNamespace(device="cuda", bytes=2_000_000))
-    assert products.reason(8) == "float32 products on cuda, 2 MB of codes kept there"
+    monkeypatch.setattr(gpu, "of_this_machine", lambda: None)
+    assert int8.reason(8) == "slow"
+    monkeypatch.setattr(gpu, "of_this_machine", lambda: SimpleNamespace(device="cuda", bytes=2_000_000))
+    assert int8.reason(8) == "float32 products on cuda, 2 MB of codes kept there"
 
 
 def test_a_zerogpu_space_is_never_asked_for_its_gpu(monkeypatch):
     monkeypatch.setenv("SPACES_ZERO_GPU", "1")
     monkeypatch.setattr(torch.cuda, "is_available", lambda: pytest.fail("asked"))
-    assert device.of_this_machine() is None
+    assert gpu.of_this_machine() is None

@@ -15,10 +15,9 @@
 Nothing is padded, so no page's score depends on its neighbours. Importing this does not import torch.
 """
 
-from smart_demo.scoring.gathering import parts
+from smart_demo.scoring.int8 import reason
 from smart_demo.scoring.kernel import cosines, maxima, token_maxima
-from smart_demo.scoring.products import reason
-from smart_demo.scoring.ranking import TIE, combined, contributions, late, rank
+from smart_demo.scoring.ranking import TIE, combined, contributions, late, parts, rank
 
 __all__ = [
     "TIE",

@@ -16,9 +16,8 @@ from typing import TYPE_CHECKING, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from smart_demo.scoring import cores, device, products
-from smart_demo.scoring.products import Product
-from smart_demo.scoring.quantised import quantise
+from smart_demo.scoring import gpu, int8, thread_pool
+from smart_demo.scoring.int8 import Product, quantise
 from smart_demo.types import Codes, Floats, TokenCodes
 
 if TYPE_CHECKING:
@@ -100,18 +99,18 @@ def _forms(query: Floats, small: npt.NDArray[np.bool_]) -> Iterator[tuple[npt.ND
 def _best(query: Query, pages: Sequence[TokenCodes]) -> Floats:
     """(M, Q) largest dot product of each query row among the codes of each page."""
     total = sum(page.codes.nbytes for page in pages)
-    if total > device.WORTH and (states := device.of_this_machine()):
-        with suppress(device.full()):
+    if total > gpu.WORTH and (states := gpu.of_this_machine()):
+        with suppress(gpu.full()):
             return states.best(query.astype(np.float32), pages)
     share = _share(total, pages[0].codes.strides[0], query)
     if total <= SMALL:
         return np.concatenate([_by_numpy(query, run) for run in _runs(pages, share)])
-    product = products.choice(query.shape[1]).product if query.dtype == np.int8 else Product.FLOAT32
+    product = int8.choice(query.shape[1]).product if query.dtype == np.int8 else Product.FLOAT32
     # The query is prepared there as well: the cores that torch takes for it here would go on turning for a while.
-    ready = cores.alone(lambda: products.asked(product, query))
+    ready = thread_pool.alone(lambda: int8.asked(product, query))
     tasks = _tasks(list(_runs(pages, share)), share)
     asked = ready.result()
-    found = cores.spread(lambda some: [asked.best(_shared(run.codes), run.starts) for run in some], tasks)
+    found = thread_pool.spread(lambda some: [asked.best(_shared(run.codes), run.starts) for run in some], tasks)
     return np.concatenate(list(chain.from_iterable(found)))
 
 
@@ -120,8 +119,8 @@ def _share(total: int, row: int, query: Query) -> int:
     with a result of more than RESULT.
     """
     most = min(SHARE, RESULT // 4 // len(query) * row) if len(query) else SHARE
-    rounds = -(-total // (max(1, most) * cores.count()))
-    return -(-total // (rounds * cores.count()))
+    rounds = -(-total // (max(1, most) * thread_pool.count()))
+    return -(-total // (rounds * thread_pool.count()))
 
 
 def _runs(pages: Sequence[TokenCodes], most: int) -> Iterator[_Run]:

@@ -1,4 +1,10 @@
-"""How stored codes are multiplied on this machine: one choice per width, measured once, with its reason in words.
+"""A query in 8 bits: row i is scale_i · codes_i, off by at most scale_i / 2 in a coordinate.
+
+Pages that are stored in 8 bits are asked by it, so that products are of small integers: exact whatever multiplies
+them, in whatever order. Against page states x_j = μ + s·c_j the term q·μ keeps the exact query, so a cosine is off by
+at most |q_i - scale_i · codes_i| · |x_j - μ|, on states of trained models by about 1e-4 and without a side to it.
+
+How stored codes are multiplied on this machine: one choice per width, measured once, with its reason in words.
 
 int8 codes times an int8 query are exact sums of integers. torch multiplies them directly where the processor can
 (VNNI, AMX); elsewhere that is slow or, without VNNI, wrong (pytorch #136746), and the same integers are multiplied in
@@ -20,8 +26,32 @@ from typing import TYPE_CHECKING, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from smart_demo.scoring import cores
+from smart_demo.scoring import thread_pool
 from smart_demo.types import Floats
+
+STEPS = 127
+
+
+class Quantised(NamedTuple):
+    """Q rows of a query."""
+
+    codes: npt.NDArray[np.int8]
+    """(Q, D) within ±127: -128 has no opposite, which some processors stumble over."""
+    scales: Floats
+    """(Q,), 0 for a row of zeros."""
+
+
+def quantise(query: Floats) -> Quantised:
+    """(Q, D) finite rows in 8 bits, each by its own scale: no row depends on the others.
+
+    >>> quantise(np.array([[0.5, -1.0], [0.0, 0.0]], np.float32)).codes.tolist()
+    [[64, -127], [0, 0]]
+    """
+    scales = (np.abs(query).max(axis=1, initial=0.0) / STEPS).astype(np.float32)
+    steps = np.where(scales >= np.finfo(np.float32).tiny, scales, np.float32(1))
+    codes = np.clip(np.rint(query / steps[:, None]), -STEPS, STEPS).astype(np.int8)
+    return Quantised(codes, scales)
+
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -88,15 +118,15 @@ def choice(width: int) -> Choice:
     """What multiplies int8 codes of `width` coordinates here. The first call for a width measures for some 0.3 s."""
     if (known := _known.get(width)) is None:
         with _measuring:
-            known = _known.get(width) or _known.setdefault(width, cores.alone(lambda: choose(width)).result())
+            known = _known.get(width) or _known.setdefault(width, thread_pool.alone(lambda: choose(width)).result())
     return known
 
 
 def reason(width: int) -> str:
     """The choice in words, for people who look after the machine."""
-    from smart_demo.scoring import device
+    from smart_demo.scoring import gpu
 
-    return device.reason() or choice(width).reason
+    return gpu.reason() or choice(width).reason
 
 
 def choose(width: int) -> Choice:
