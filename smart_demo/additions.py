@@ -12,7 +12,7 @@ from smart_demo.config import Quotas
 from smart_demo.errors import InputRefused
 from smart_demo.ingest import Upload
 from smart_demo.store.library import Library
-from smart_demo.store.usage import Room, is_visitor, measured
+from smart_demo.store.quotas import Room, is_visitor, measured
 from smart_demo.types import SAMPLES, Page, Scope, StoredPage
 
 DELETED = "Deleted while it was being added."

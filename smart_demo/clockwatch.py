@@ -11,7 +11,7 @@ from contextlib import suppress
 from pathlib import Path
 
 from smart_demo.errors import SmartError
-from smart_demo.store import durable
+from smart_demo.store import atomic_files
 
 HOLD = 900.0
 """Seconds for which a clock that jumped ahead is watched: clocks are put right within minutes of a start."""
@@ -39,11 +39,11 @@ class ClockWatch:
         self._since = None
         if last is None or not 0 <= now - last < OFTEN:
             with suppress(OSError, SmartError):
-                durable.make_folder(self._path.parent)
-                durable.write_new(self._path, str(int(now)).encode())
+                atomic_files.make_folder(self._path.parent)
+                atomic_files.write_new(self._path, str(int(now)).encode())
         return True
 
     def _last(self) -> float | None:
         with suppress(OSError, ValueError, SmartError):
-            return float(int(durable.read_whole(self._path)[:32]))
+            return float(int(atomic_files.read_whole(self._path)[:32]))
         return None

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 
 from smart_demo.config import CODECS, Settings
 from smart_demo.recent import Lap
-from smart_demo.store.tokenfile import Layout
+from smart_demo.store.token_file import Layout
 from smart_demo.types import Encoder, StoredPage
 
 STAGES = ("encode", "candidates", "score", "rank")

@@ -28,7 +28,7 @@ from smart_demo.backbones.checkpoint_files import held_to
 from smart_demo.config import REPOSITORY, Settings
 from smart_demo.engine import Engine, open_engine
 from smart_demo.errors import SmartError
-from smart_demo.store.usage import size_in_words
+from smart_demo.store.quotas import size_in_words
 from smart_demo.types import LOCAL
 
 SHOWN = (

@@ -16,7 +16,6 @@ from smart_demo.backbones.base import Backbone
 from smart_demo.backbones.serving import Backbones, Serving
 from smart_demo.comparison import Key
 from smart_demo.config import Settings
-from smart_demo.displacement import Displacement
 from smart_demo.errors import LibraryError, QueryRefused
 from smart_demo.explanation import Explainer, Explanation, Pairing
 from smart_demo.indexer import Indexer
@@ -25,7 +24,7 @@ from smart_demo.recent import Lap
 from smart_demo.retrieval import Retrieval
 from smart_demo.samples import Samples, Shipped
 from smart_demo.store.library import Library
-from smart_demo.store.usage import Usage, Visitor, measured
+from smart_demo.store.quotas import Displacement, Usage, Visitor, measured
 from smart_demo.types import (
     LOCAL,
     POOLED,

@@ -21,7 +21,7 @@ from smart_demo.backbones.base import Backbone
 from smart_demo.config import Limits, Quotas
 from smart_demo.errors import AllFull, InputRefused, NoRoom, PageRefused, SmartError
 from smart_demo.store.library import Library
-from smart_demo.store.usage import Visitor
+from smart_demo.store.quotas import Visitor
 from smart_demo.types import Page, PageEncoding, Progress, Scope, State, StoredPage
 
 USUAL = Quotas()

@@ -16,9 +16,8 @@ from functools import partial
 from typing import TypeVar
 
 from smart_demo.clockwatch import ClockWatch
-from smart_demo.displacement import old_enough
 from smart_demo.engine import Engine
-from smart_demo.store.usage import Visitor
+from smart_demo.store.quotas import Visitor, old_enough
 from smart_demo.types import Scope
 
 log = logging.getLogger(__name__)

@@ -18,7 +18,7 @@ import numpy as np
 from smart_demo import scoring
 from smart_demo.errors import SmartError
 from smart_demo.page_list import Listing, Positions
-from smart_demo.store import durable
+from smart_demo.store import atomic_files
 from smart_demo.types import SMART, Floats, Parts, QueryEncoding, Scope, StoredPage, TokenCodes
 
 FOLDER = "checks"
@@ -92,15 +92,15 @@ def checked(needed: Positions, pages: int, least: int, most: int) -> Checked:
 def keep(index_dir: Path, scope: Scope, encoder: str, found: Checked) -> None:
     """Remember a check. LibraryError or StorageFull where the disk refuses."""
     path = _path(index_dir, scope, encoder)
-    with durable.storage_errors("keep the check"):
-        durable.make_folder(path.parent)
-        durable.write_new(path, json.dumps(asdict(found)).encode())
+    with atomic_files.storage_errors("keep the check"):
+        atomic_files.make_folder(path.parent)
+        atomic_files.write_new(path, json.dumps(asdict(found)).encode())
 
 
 def kept(index_dir: Path, scope: Scope, encoder: str) -> Checked | None:
     """The last check of a scope under an encoder; None where there is none that can be read."""
     with suppress(OSError, SmartError, ValueError, TypeError, KeyError):
-        said = json.loads(durable.read_whole(_path(index_dir, scope, encoder)))
+        said = json.loads(atomic_files.read_whole(_path(index_dir, scope, encoder)))
         found = Checked(*(int(said[name]) for name in ("pages", "queries", "agreed", "depth")))
         if 0 <= found.agreed <= found.queries and found.depth > 0:
             return found
@@ -109,8 +109,8 @@ def kept(index_dir: Path, scope: Scope, encoder: str) -> Checked | None:
 
 def forget(index_dir: Path, scope: Scope) -> None:
     """Delete what was kept of a scope. LibraryError where the disk refuses."""
-    with durable.storage_errors("delete the check"):
-        durable.unlink((index_dir / FOLDER).glob(f"{scope}.*"))
+    with atomic_files.storage_errors("delete the check"):
+        atomic_files.unlink((index_dir / FOLDER).glob(f"{scope}.*"))
 
 
 def _path(index_dir: Path, scope: Scope, encoder: str) -> Path:

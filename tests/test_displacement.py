@@ -7,11 +7,10 @@ from types import SimpleNamespace
 
 import pytest
 
-from smart_demo.displacement import LEAST, Displacement
 from smart_demo.errors import LibraryError
 from smart_demo.janitor import Janitor
 from smart_demo.store import sidecar
-from smart_demo.store.usage import Visitor
+from smart_demo.store.quotas import LEAST, Displacement, Visitor
 from smart_demo.types import LOCAL, State
 from tests import keeping_cases
 from tests.documents import write_pdf

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from smart_demo.janitor import Janitor, Round
 from smart_demo.store import sidecar
-from smart_demo.store.usage import Visitor, by_age
+from smart_demo.store.quotas import Visitor, by_age
 from smart_demo.types import LOCAL, SAMPLES, Scope, State
 from tests.documents import write_pdf
 from tests.keeping_cases import add, an_engine, bytes_under, judge, names, visitor

@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 
 from smart_demo.scoring import cosines, gpu, int8, kernel, maxima, thread_pool, token_maxima
 from smart_demo.scoring.int8 import Choice, Product, choose, decide, quantise
-from smart_demo.store import codecs
+from smart_demo.store import token_file
 from smart_demo.types import TokenCodes
 from tests.scoring_cases import error_bound
 
@@ -58,7 +58,7 @@ def in_one_block(pages):
 
 
 def pages_of(rng, lengths, codec, width=D):
-    return [codecs.encode(realistic(rng, length, width), codec) for length in lengths]
+    return [token_file.encode(realistic(rng, length, width), codec) for length in lengths]
 
 
 @pytest.fixture
@@ -211,7 +211,7 @@ def test_the_default_codec_finds_what_exact_states_find(by_torch, width):
     subjects = unit(rng, 12, width)
     states = [realistic(rng, 60, width) + rng.uniform(0.1, 0.5) * subjects[n % 12] for n in range(120)]
     states = [one / np.linalg.norm(one, axis=1, keepdims=True) for one in states]
-    pages = [codecs.encode(one, "int8") for one in states]
+    pages = [token_file.encode(one, "int8") for one in states]
     overlaps, errors = [], []
     for n in range(20):
         own = states[n][rng.choice(60, 12, replace=False)]

@@ -16,7 +16,7 @@ from smart_demo.errors import LibraryError
 from smart_demo.evaluation.journal import Journal
 from smart_demo.evaluation.trial import Asked
 from smart_demo.janitor import Janitor
-from smart_demo.store import durable
+from smart_demo.store import atomic_files
 from smart_demo.store.library import Library
 from smart_demo.types import LOCAL, Query, State
 from smart_demo.ui import desk as desks
@@ -167,7 +167,7 @@ def test_two_containers_on_one_bucket_take_nothing_from_each_other(tmp_path, buc
             return Other(facts) if path == tmp_path / "data" else facts
 
         monkeypatch.setattr(Path, "stat", elsewhere)
-    data, write = tmp_path / "data", durable.write_new
+    data, write = tmp_path / "data", atomic_files.write_new
     with Library.open(data, tmp_path / "old index") as old:
         swept = []
 
@@ -182,9 +182,9 @@ def test_two_containers_on_one_bucket_take_nothing_from_each_other(tmp_path, buc
         desk = data / "judgements" / "local.desk.json.0a.tmp"
         desk.parent.mkdir()
         make(desk, b"half a desk")
-        monkeypatch.setattr(durable, "write_new", writing)
+        monkeypatch.setattr(atomic_files, "write_new", writing)
         (page,) = put(old, 1)
-        monkeypatch.setattr(durable, "write_new", write)
+        monkeypatch.setattr(atomic_files, "write_new", write)
         assert swept == [0, 0]
         assert desk.exists()
         assert old.picture(page)

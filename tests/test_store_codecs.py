@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from smart_demo.store import codecs
+from smart_demo.store import token_file
 from tests.store_cases import unit
 
 CODECS = ("float32", "float16", "int8")
@@ -42,7 +42,7 @@ def cosine_error(codec, stored):
 @settings(max_examples=120, deadline=None, derandomize=True)
 @given(states=page_states())
 def test_no_coordinate_and_no_cosine_is_further_off_than_promised(codec, states):
-    stored = codecs.encode(states, codec)
+    stored = token_file.encode(states, codec)
     off = stored.states().astype(np.float64) - states
     assert (np.abs(off) <= coordinate_error(codec, stored, states)).all()
     # The unit query that a page hurts most points along its largest error; no other query is further off.
@@ -52,14 +52,14 @@ def test_no_coordinate_and_no_cosine_is_further_off_than_promised(codec, states)
 @pytest.mark.parametrize("codec", CODECS)
 def test_a_page_is_as_small_as_promised(codec):
     states = unit(np.random.default_rng(0), 700, 2048)
-    stored = codecs.encode(states, codec)
+    stored = token_file.encode(states, codec)
     size = stored.codes.nbytes + (0 if stored.mean is None else stored.mean.nbytes + 4)
     assert size <= {"float32": 4, "float16": 2, "int8": 1}[codec] * states.size + 4 * 2048 + 64
     assert np.abs(stored.states() - states).max() < 0.003
 
 
 def test_the_mean_and_the_largest_distance_set_the_scale():
-    stored = codecs.encode(np.array([[1, 0], [0, 1], [0, -1]], np.float32), "int8")
+    stored = token_file.encode(np.array([[1, 0], [0, 1], [0, -1]], np.float32), "int8")
     assert stored.mean == pytest.approx([1 / 3, 0])
     assert stored.scale == pytest.approx(1 / 127)
     assert stored.codes.tolist() == [[85, 0], [-42, 127], [-42, -127]]
@@ -67,7 +67,7 @@ def test_the_mean_and_the_largest_distance_set_the_scale():
 
 def test_tokens_that_are_all_alike_come_back_exactly():
     states = np.repeat(unit(np.random.default_rng(1), 1, 5), 4, axis=0)
-    assert codecs.encode(states, "int8").states() == pytest.approx(states, abs=2.0**-23)
+    assert token_file.encode(states, "int8").states() == pytest.approx(states, abs=2.0**-23)
 
 
 @pytest.mark.parametrize(
@@ -77,6 +77,6 @@ def test_tokens_that_are_all_alike_come_back_exactly():
 )
 def test_what_is_no_page_is_refused(states):
     with pytest.raises(ValueError, match="token states"):
-        codecs.encode(states.astype(np.float32), "int8")
+        token_file.encode(states.astype(np.float32), "int8")
     with pytest.raises(ValueError, match="not a codec"):
-        codecs.encode(np.ones((1, 1), np.float32), "int4")
+        token_file.encode(np.ones((1, 1), np.float32), "int4")

@@ -12,8 +12,8 @@ import numpy as np
 import pytest
 
 from smart_demo.errors import TokenFileDamaged
-from smart_demo.store import canary
-from smart_demo.store.index import PageIndex
+from smart_demo.store import chroma_probe
+from smart_demo.store.chroma_index import PageIndex
 from smart_demo.types import LOCAL, StoredPage
 from tests.store_cases import ENCODER, POOLED, files_under, open_library, page_id, put, unit
 
@@ -35,7 +35,7 @@ def written(tmp_path_factory):
     index.upsert(ENCODER, pages, unit(np.random.default_rng(2), ROWS, POOLED))
     folder = index._folder
     index.close()
-    assert canary.why_torn(folder) == ""
+    assert chroma_probe.why_torn(folder) == ""
     (header,) = folder.glob("*/header.bin")
     record, _, vector = struct.unpack_from("<QQQ", header.read_bytes(), 28)
     return folder, vector, record
@@ -49,7 +49,7 @@ def altered(path, change):
     assert content != whole
     path.write_bytes(content)
     try:
-        return canary.why_torn(path.parent.parent)
+        return chroma_probe.why_torn(path.parent.parent)
     finally:
         path.write_bytes(whole)
 
@@ -70,7 +70,7 @@ def test_vectors_that_chroma_returns_altered_or_exchanged_are_noticed(written):
 
     for change in (zero_a_block, exchange_two, flip_a_sign):
         assert altered(path, change), change.__name__
-    assert canary.why_torn(folder) == ""
+    assert chroma_probe.why_torn(folder) == ""
 
 
 def test_a_folder_that_takes_down_whoever_opens_it_takes_down_the_canary_alone(written):
@@ -101,7 +101,7 @@ def test_files_of_collections_that_are_gone_do_not_stay(tmp_path):
 def test_the_canary_does_not_outlive_who_asked_it(written):
     """A killed app's canary would try the folder, and write in it, while the next app uses it."""
     folder, *_ = written
-    command = [sys.executable, "-m", "smart_demo.store.canary", str(folder)]
+    command = [sys.executable, "-m", "smart_demo.store.chroma_probe", str(folder)]
     with closing(sqlite3.connect(folder / "chroma.sqlite3", isolation_level=None)) as database:
         database.execute("BEGIN EXCLUSIVE")  # Chroma waits for 1,000 seconds
         asked = subprocess.Popen(command, cwd=ROOT, stdin=subprocess.PIPE, stderr=subprocess.DEVNULL)

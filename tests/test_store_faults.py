@@ -7,7 +7,7 @@ import signal
 import pytest
 
 from smart_demo.errors import LibraryError, StorageFull, TokenFileDamaged
-from smart_demo.store import durable, sidecar, tokenfile
+from smart_demo.store import atomic_files, sidecar, token_file
 from smart_demo.store.sidecar import Sidecar
 from smart_demo.types import LOCAL
 from tests.store_cases import files_under, made, page_id
@@ -152,7 +152,7 @@ def test_a_disk_that_fills_up_in_the_middle_of_a_file_loses_nothing(tmp_path, mo
 def test_a_nearly_full_disk_is_not_written_to_at_all(tmp_path, monkeypatch):
     files = Sidecar(tmp_path)
     real = os.statvfs(tmp_path)
-    room = os.statvfs_result((4096, 4096, 10**6, 10**6, (durable.RESERVE - 1) // 4096, *tuple(real)[5:]))
+    room = os.statvfs_result((4096, 4096, 10**6, 10**6, (atomic_files.RESERVE - 1) // 4096, *tuple(real)[5:]))
     monkeypatch.setattr(os, "statvfs", lambda _: room)
     with pytest.raises(StorageFull, match="1023 MB"):
         files.commit(prepared(1))
@@ -177,7 +177,7 @@ def test_links_are_neither_read_nor_followed(tmp_path):
     path.rename(secret)
     path.symlink_to(secret)
     with pytest.raises(TokenFileDamaged):
-        tokenfile.read_head(path)
+        token_file.read_head(path)
     folder = path.parent.with_name("cd")
     folder.symlink_to(path.parent)  # what lies behind a linked folder is not in the library
     found = files.scan()

@@ -11,9 +11,9 @@ import pytest
 from smart_demo.errors import LibraryError
 from smart_demo.evaluation.journal import Journal
 from smart_demo.evaluation.trial import Asked
-from smart_demo.store import trees
-from smart_demo.store.index import PageIndex
-from smart_demo.store.mirror import Mirror
+from smart_demo.store import atomic_files
+from smart_demo.store.chroma_index import PageIndex
+from smart_demo.store.chroma_upkeep import Mirror
 from smart_demo.types import LOCAL, POOLED, SAMPLES, SMART, Query, QueryEncoding, State, StoredPage
 from tests.documents import write_pdf
 from tests.keeping_cases import Words, add, an_engine, bytes_under, holding, judge, names, visitor, without_index
@@ -187,7 +187,7 @@ def test_a_disk_that_refuses_keeps_the_rest_and_asking_again_goes_on(tmp_path, e
     def refusing(folder):
         raise PermissionError(13, "Permission denied")
 
-    monkeypatch.setattr(trees, "remove", refusing)
+    monkeypatch.setattr(atomic_files, "remove", refusing)
     judge(engine, ME)
     with pytest.raises(LibraryError, match="Could not delete the library"):
         engine.forget(ME)
@@ -282,7 +282,7 @@ def test_a_kill_at_any_step_of_building_the_index_anew_loses_nothing_and_leaves_
         put(library, *range(1, 4))
         put(library, 9, scope=ME)
         library.forget(ME)
-        monkeypatch.setattr("smart_demo.store.mirror._BATCH", 2)
+        monkeypatch.setattr("smart_demo.store.chroma_upkeep._BATCH", 2)
         for target, name in ((Mirror, "beside"), (Mirror, "_tell"), (PageIndex, "close")):
             monkeypatch.setattr(target, name, copied_after(getattr(target, name)))
         assert library.compact()
@@ -330,9 +330,9 @@ def test_an_index_that_cannot_be_built_anew_leaves_the_old_one_in_use(tmp_path, 
         if trouble == "no folder":
             (tmp_path / "index" / "chroma-2").write_text("a file stands here")
         if trouble == "no space":
-            monkeypatch.setattr("smart_demo.store.durable.RESERVE", 2**62)
+            monkeypatch.setattr("smart_demo.store.atomic_files.RESERVE", 2**62)
         if trouble == "chroma fails":
-            monkeypatch.setattr("smart_demo.store.index._client", refusing_chroma)
+            monkeypatch.setattr("smart_demo.store.chroma_index._client", refusing_chroma)
         library._closing = trouble == "closing"
         assert not library.compact()
         library._closing = False

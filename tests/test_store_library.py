@@ -11,7 +11,7 @@ import pytest
 
 from smart_demo.errors import LibraryBusy, LibraryError, StorageFull, TokenFileDamaged
 from smart_demo.store.library import Library
-from smart_demo.store.residency import Residency
+from smart_demo.store.token_cache import Residency
 from smart_demo.types import LOCAL, SAMPLES, PageId
 from tests.store_cases import (
     ENCODER,
@@ -307,7 +307,7 @@ def test_a_folder_that_cannot_be_used_is_named(tmp_path, blocked):
 
 def test_a_full_disk_refuses_the_page_and_reading_goes_on(library, monkeypatch):
     put(library, 1)
-    monkeypatch.setattr("smart_demo.store.durable.RESERVE", 2**62)
+    monkeypatch.setattr("smart_demo.store.atomic_files.RESERVE", 2**62)
     with pytest.raises(StorageFull):
         library.add(LOCAL, *made(2))
     assert found(library) == expected((1, 1))

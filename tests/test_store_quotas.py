@@ -15,7 +15,7 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, ru
 from smart_demo.additions import Addition, Gate
 from smart_demo.config import Quotas, read_settings
 from smart_demo.errors import NoRoom
-from smart_demo.store.usage import Room, Usage, size_in_words
+from smart_demo.store.quotas import Room, Usage, size_in_words
 from smart_demo.types import LOCAL, SAMPLES, State
 from tests import keeping_cases
 from tests.documents import write_pdf

@@ -10,7 +10,7 @@ from smart_demo import scoring
 from smart_demo.config import read_settings
 from smart_demo.errors import LibraryError
 from smart_demo.scoring import kernel
-from smart_demo.store import catalogue, residency
+from smart_demo.store import catalogue, token_cache
 from smart_demo.types import LOCAL, SAMPLES, Query, QueryEncoding, TokenKind
 from tests.store_cases import ENCODER, OTHER_ENCODER, POOLED, WIDTH, made, open_library, page_id, put, unit
 
@@ -35,7 +35,7 @@ def blocks():
 
 def alive():
     gc.collect()
-    return [one for one in gc.get_objects() if type(one) is residency._Block]
+    return [one for one in gc.get_objects() if type(one) is token_cache._Block]
 
 
 def test_pages_lie_side_by_side_and_say_what_their_files_say(tmp_path):
@@ -76,7 +76,7 @@ def test_scopes_encoders_and_codecs_never_share_a_block(tmp_path):
 
 
 def test_a_block_that_is_full_is_followed_by_another(tmp_path, monkeypatch):
-    monkeypatch.setattr(residency, "BLOCK", 2 * PAGE)
+    monkeypatch.setattr(token_cache, "BLOCK", 2 * PAGE)
     with open_library(tmp_path) as library:
         pages = put(library, *range(1, 6))
         assert len({id(one.codes.base) for one in codes_of(library, pages)}) == 3
@@ -123,7 +123,7 @@ def test_who_still_multiplies_a_page_that_goes_is_not_disturbed(tmp_path):
 
 def test_a_page_that_goes_while_it_is_copied_is_not_kept(tmp_path, monkeypatch, blocks):
     with open_library(tmp_path) as library:
-        pages, copy = put(library, 1, 2), residency.moved
+        pages, copy = put(library, 1, 2), token_cache.moved
 
         def copying(body, rows):
             inside = copy(body, rows)
@@ -141,7 +141,7 @@ def test_a_page_that_goes_while_it_is_copied_is_not_kept(tmp_path, monkeypatch, 
 
 def test_two_who_read_a_page_first_get_the_same_states(tmp_path, monkeypatch):
     with open_library(tmp_path) as library:
-        (page,), copy, second = put(library, 1), residency.moved, []
+        (page,), copy, second = put(library, 1), token_cache.moved, []
 
         def copying(body, rows):
             if not second:

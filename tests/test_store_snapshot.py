@@ -11,10 +11,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from smart_demo.errors import LibraryError, StorageFull
-from smart_demo.store import durable, kept, snapshot
-from smart_demo.store.behind import Behind, Work
-from smart_demo.store.index import PageIndex
-from smart_demo.store.kept import Snapshots
+from smart_demo.store import atomic_files, background, snapshot
+from smart_demo.store.background import Behind, Snapshots, Work
+from smart_demo.store.chroma_index import PageIndex
 from smart_demo.store.library import Library
 from smart_demo.store.lock import FolderLock
 from smart_demo.store.sidecar import Sidecar
@@ -82,7 +81,7 @@ def filled(tmp_path):
 def test_a_start_reads_no_head_that_a_snapshot_knows(filled, monkeypatch):
     assert snapshots_of(filled) == [f"local.{ENCODER}", f"local.{OTHER_ENCODER}", f"samples.{ENCODER}"]
     assert assert_true(filled) == 6
-    monkeypatch.setattr("smart_demo.store.tokenfile.read_head", lambda path: pytest.fail(f"{path} was read"))
+    monkeypatch.setattr("smart_demo.store.token_file.read_head", lambda path: pytest.fail(f"{path} was read"))
     with opened(filled) as library:
         assert len(library.pages([LOCAL], ENCODER)) == 4
         pages, pooled = library.pooled([LOCAL], ENCODER)
@@ -95,7 +94,7 @@ def test_a_start_reads_no_head_that_a_snapshot_knows(filled, monkeypatch):
 def test_a_snapshot_is_written_again_only_after_a_change(filled, monkeypatch):
     written = []
     real = snapshot.write
-    monkeypatch.setattr(kept.snapshot, "write", lambda *given: (written.append(given[1:3]), real(*given)))
+    monkeypatch.setattr(background.snapshot, "write", lambda *given: (written.append(given[1:3]), real(*given)))
     with opened(filled) as library:
         keep(library)
         assert written == []
@@ -194,18 +193,18 @@ def test_a_kill_while_it_is_written_leaves_the_old_one_and_the_next_look_sweeps(
         assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 9
         monkeypatch.undo()
         monkeypatch.setattr(snapshot, "WORTHWHILE", 1)
-    assert any(name.endswith(durable.TEMPORARY) for name in snapshots_of(filled))
+    assert any(name.endswith(atomic_files.TEMPORARY) for name in snapshots_of(filled))
     assert assert_true(filled) == 6
     with opened(filled) as library:
         keep(library)
-    assert not any(name.endswith(durable.TEMPORARY) for name in snapshots_of(filled))
+    assert not any(name.endswith(atomic_files.TEMPORARY) for name in snapshots_of(filled))
     assert assert_true(filled) == 7
 
 
 def test_a_full_disk_keeps_no_snapshot_and_nothing_is_lost(filled, monkeypatch):
     with opened(filled) as library:
         put(library, 9)
-        monkeypatch.setattr(durable, "RESERVE", 2**62)
+        monkeypatch.setattr(atomic_files, "RESERVE", 2**62)
         with pytest.raises(LibraryError):
             keep(library)
         assert len(library.pages([LOCAL], ENCODER)) == 5
@@ -236,7 +235,7 @@ def test_who_is_forgotten_while_a_snapshot_is_written_is_not_in_it(tmp_path, mon
             library.forget(ME)
             real(*given)
 
-        monkeypatch.setattr(kept.snapshot, "write", writing)
+        monkeypatch.setattr(background.snapshot, "write", writing)
         keep(library)
         assert holding(tmp_path / "index", made(7)[1].pooled.tobytes(), str(ME).encode()) == []
 

@@ -8,7 +8,7 @@ import pytest
 from safetensors import safe_open
 
 from smart_demo.errors import TokenFileDamaged
-from smart_demo.store import codecs, sidecar, tokenfile
+from smart_demo.store import sidecar, token_file
 from smart_demo.types import LOCAL, TokenBoxes
 from tests.store_cases import made
 
@@ -28,8 +28,8 @@ def written(request, codec, tmp_path):
 
 
 def read(path):
-    head, pooled = tokenfile.read_head(path)
-    return head, pooled, tokenfile.read_body(path, head, proven=False)
+    head, pooled = token_file.read_head(path)
+    return head, pooled, token_file.read_body(path, head, proven=False)
 
 
 def test_what_was_written_comes_back(written, codec):
@@ -40,7 +40,7 @@ def test_what_was_written_comes_back(written, codec):
     assert (facts.document, facts.pages, facts.width, facts.height) == (page.document, page.pages, 40, 60)
     assert (facts.tokens, facts.bytes) == (9, path.stat().st_size)
     assert np.array_equal(pooled, encoding.pooled)
-    assert np.array_equal(body.codes.states(), codecs.encode(encoding.tokens, codec).states())
+    assert np.array_equal(body.codes.states(), token_file.encode(encoding.tokens, codec).states())
     assert np.array_equal(body.kinds, encoding.kinds)
     if isinstance(encoding.place, TokenBoxes):
         assert np.allclose(body.place.boxes, encoding.place.boxes, atol=2.0**-17, equal_nan=True)
@@ -67,7 +67,7 @@ def test_any_safetensors_reader_can_open_it(written):
     with safe_open(path, "numpy") as file:
         assert np.array_equal(file.get_tensor("pooled"), encoding.pooled)
         assert file.get_tensor("codes").shape == encoding.tokens.shape
-        assert file.metadata()["format"] == tokenfile.FORMAT
+        assert file.metadata()["format"] == token_file.FORMAT
 
 
 def test_token_states_are_mapped_where_a_product_can_use_them(written):
@@ -111,7 +111,7 @@ def test_every_single_byte_of_the_header_counts(written):
         for at in range(8 + int.from_bytes(whole[:8], "little")):
             os.pwrite(file.fileno(), bytes([whole[at] ^ 1]), at)
             with pytest.raises(TokenFileDamaged):
-                tokenfile.read_head(path)
+                token_file.read_head(path)
             os.pwrite(file.fileno(), whole[at : at + 1], at)
     read(path)
 
@@ -123,4 +123,4 @@ def test_only_plain_files_are_opened(written, disguise):
     path.rename(other)
     {"link": lambda: path.symlink_to(other), "folder": path.mkdir, "pipe": lambda: os.mkfifo(path)}[disguise]()
     with pytest.raises(TokenFileDamaged, match="not a"):
-        tokenfile.read_head(path)
+        token_file.read_head(path)

@@ -9,7 +9,7 @@ from smart_demo.backbones.serving import Serving
 from smart_demo.comparison import Change, Move
 from smart_demo.config import read_settings
 from smart_demo.samples import Samples
-from smart_demo.store.usage import Usage
+from smart_demo.store.quotas import Usage
 from smart_demo.types import LOCAL, SAMPLES, Document, Progress, State, Weights
 from smart_demo.ui import frame, library_panel, presenting, results
 from smart_demo.ui.badges import Side, badge, spoken

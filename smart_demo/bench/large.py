@@ -15,7 +15,7 @@ from pathlib import Path
 import numpy as np
 
 from smart_demo.bench.shapes import directions, unit
-from smart_demo.store import codecs, tokenfile
+from smart_demo.store import token_file
 from smart_demo.store.sidecar import Sidecar
 from smart_demo.types import (
     LOCAL,
@@ -52,7 +52,7 @@ class Made:
     def of(cls) -> Made:
         rng = np.random.default_rng(0)
         drawn = directions(rng, BANK, WIDTH)
-        codes = codecs.encode(drawn, "int8")
+        codes = token_file.encode(drawn, "int8")
         return cls(directions(rng, SUBJECTS, WIDTH), codes.codes, codes.scale)
 
     def document(self, number: int) -> Floats:
@@ -97,7 +97,7 @@ def write(data_dir: Path, pages: int, tokens: int = TOKENS) -> Made:
         if path.parent not in folders:
             folders.add(path.parent)
             path.parent.mkdir(parents=True, exist_ok=True)
-        data = tokenfile.serialise(stored, encoding, made.states(vectors[at], number, tokens))
+        data = token_file.serialise(stored, encoding, made.states(vectors[at], number, tokens))
         file_number = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
         os.write(file_number, data)
         os.close(file_number)

@@ -9,7 +9,7 @@ from statistics import median
 
 import numpy as np
 
-from smart_demo.store import codecs
+from smart_demo.store import token_file
 from smart_demo.types import Floats, TokenCodes
 
 
@@ -64,7 +64,7 @@ def made(shape: Shape) -> Case:
         states.append(unit(rows))
     own = np.concatenate(states[::10])
     query = unit(own[rng.choice(len(own), shape.query)] + 0.7 * directions(rng, shape.query, shape.width))
-    return Case(shape, query, states, beside([codecs.encode(page, "int8") for page in states]))
+    return Case(shape, query, states, beside([token_file.encode(page, "int8") for page in states]))
 
 
 def beside(pages: Sequence[TokenCodes]) -> list[TokenCodes]:

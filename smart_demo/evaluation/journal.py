@@ -25,11 +25,11 @@ from smart_demo.evaluation.events import Event, Grade, Session, Skip, Told, Undo
 from smart_demo.evaluation.sides import new_seed
 from smart_demo.evaluation.trial import Asked, Trial
 from smart_demo.evaluation.verdicts import Judgements, fold
-from smart_demo.store import durable, judged
+from smart_demo.store import atomic_files, judgement_files
 from smart_demo.types import PageId, Scope
 
 Kind = TypeVar("Kind", bound=Event)
-FOLDER = judged.FOLDER
+FOLDER = judgement_files.FOLDER
 AHEAD = timedelta(days=1)
 """How far another machine's clock may be ahead of ours."""
 TOLD = 20
@@ -140,8 +140,8 @@ class Journal:
     def discard(self) -> None:
         """Delete everything, on disk too."""
         with self._lock:
-            with durable.storage_errors("delete the evaluation"):
-                durable.unlink([self._path])
+            with atomic_files.storage_errors("delete the evaluation"):
+                atomic_files.unlink([self._path])
             self._load()
 
     def _add(self, kind: Callable[..., Kind], *what: object) -> Kind:
@@ -161,10 +161,10 @@ class Journal:
             if checked.refused:
                 raise InputRefused(f"That cannot be kept: {next(iter(checked.refused.values()))}")
             self._see_to_room(checked.events, len(data))
-            with durable.storage_errors("keep the judgement"):
-                durable.make_folder(self._path.parent)
-                durable.check_space(self._path.parent, len(data))
-                if durable.append(self._path, data, whole=self._whole, length=self._length):
+            with atomic_files.storage_errors("keep the judgement"):
+                atomic_files.make_folder(self._path.parent)
+                atomic_files.check_space(self._path.parent, len(data))
+                if atomic_files.append(self._path, data, whole=self._whole, length=self._length):
                     break
             self._load()
         self._whole = self._length = self._whole + len(data)
@@ -185,11 +185,11 @@ class Journal:
     def _load(self) -> None:
         """Read the file from its beginning."""
         data = b""
-        with durable.storage_errors("read the judgements"), suppress(FileNotFoundError):
-            with durable.opened(self._path) as (_, size):
+        with atomic_files.storage_errors("read the judgements"), suppress(FileNotFoundError):
+            with atomic_files.opened(self._path) as (_, size):
                 if size > MOST_BYTES + LONGEST_LINE:
                     raise LibraryError(f"{self._path.name} is too large to be an evaluation.", "Move it elsewhere.")
-            data = durable.read_whole(self._path)
+            data = atomic_files.read_whole(self._path)
         self._length, self._whole = len(data), data.rfind(b"\n") + 1
         self._read = read_lines(data[: self._whole])
         self._state = None

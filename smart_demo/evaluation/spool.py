@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
-from smart_demo.store.durable import storage_errors
+from smart_demo.store.atomic_files import storage_errors
 from smart_demo.types import Floats, PageId, TokenCodes
 
 

@@ -17,7 +17,7 @@ from smart_demo.errors import InputRefused, QueryRefused
 from smart_demo.evaluation.judgements import Judged
 from smart_demo.evaluation.runs import Tell, silent, tell_tenths
 from smart_demo.evaluation.spool import Spool
-from smart_demo.store import codecs
+from smart_demo.store import token_file
 from smart_demo.types import LOCAL, Floats, PageId, Parts, QueryEncoding, StoredPage, TokenCodes
 
 AT_ONCE = 256
@@ -73,7 +73,7 @@ def encode(
     encodings = _encodings(backbone, list(collection.documents.values()))
     for done, (page, encoding) in enumerate(zip(collection.documents, encodings, strict=True), start=1):
         if encoding is not None:
-            codes = codecs.encode(encoding.tokens, codec)
+            codes = token_file.encode(encoding.tokens, codec)
             pages.append(_stored(page, collection.names[page], encoding, codes, codec))
             pooled.append(encoding.pooled)
             if spool is None:

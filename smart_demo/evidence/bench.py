@@ -15,7 +15,7 @@ from smart_demo.evaluation.judgements import Judged, read_judged
 from smart_demo.evaluation.runs import Tell
 from smart_demo.evaluation.spool import Spool
 from smart_demo.evaluation.texts import TextCollection, Texts, encode, score
-from smart_demo.store import codecs
+from smart_demo.store import token_file
 from smart_demo.types import LOCAL, Encoder, PageId, Parts, Query, QueryEncoding, TokenCodes
 
 WHOLE = "float32"
@@ -30,7 +30,7 @@ class Recoded(Mapping[PageId, TokenCodes]):
 
     def __getitem__(self, page: PageId) -> TokenCodes:
         states = self._states[page]
-        return states if self._codec == WHOLE else codecs.encode(states.states(), self._codec)
+        return states if self._codec == WHOLE else token_file.encode(states.states(), self._codec)
 
     def __iter__(self) -> Iterator[PageId]:
         return iter(self._states)

@@ -26,7 +26,7 @@ from smart_demo.evaluation.texts import Texts, score
 from smart_demo.evidence.bench import WHOLE, Recoded
 from smart_demo.evidence.markers import PANELS, Pair, question
 from smart_demo.evidence.standing import LAMBDAS, SUM, Json
-from smart_demo.store import codecs
+from smart_demo.store import token_file
 from smart_demo.types import (
     LATE,
     LOCAL,
@@ -76,7 +76,7 @@ def ask(
         texts = Texts(
             tuple(_stored(page, made) for page, made in zip(pages, reports, strict=True)),
             np.stack([made.pooled for made in reports]),
-            {page.id: codecs.encode(made.tokens, WHOLE) for page, made in zip(pages, reports, strict=True)},
+            {page.id: token_file.encode(made.tokens, WHOLE) for page, made in zip(pages, reports, strict=True)},
         )
         words = [
             question(code, panel.marker)

@@ -10,8 +10,8 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 
 from smart_demo.page_list import Listing
-from smart_demo.store.residency import Residency, moved
-from smart_demo.store.tokenfile import Body, Head
+from smart_demo.store.token_cache import Residency, moved
+from smart_demo.store.token_file import Body, Head
 from smart_demo.types import Floats, PageId, Scope, StoredPage
 
 Key = tuple[Scope, str, PageId]

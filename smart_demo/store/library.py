@@ -21,16 +21,15 @@ import numpy as np
 
 from smart_demo.errors import LibraryError, StorageFull, TokenFileDamaged
 from smart_demo.page_list import Listing
-from smart_demo.store import durable, judged, maps, sidecar
-from smart_demo.store.behind import Behind, Work
+from smart_demo.store import atomic_files, judgement_files, sidecar
+from smart_demo.store.background import Behind, Snapshots, Work
 from smart_demo.store.catalogue import Catalogue
-from smart_demo.store.index import PageIndex
-from smart_demo.store.kept import Snapshots
+from smart_demo.store.chroma_index import PageIndex
+from smart_demo.store.chroma_upkeep import Awaited, Mirror
 from smart_demo.store.lock import FolderLock
-from smart_demo.store.mirror import Awaited, Mirror
-from smart_demo.store.reading import Reader
+from smart_demo.store.page_reader import Reader
+from smart_demo.store.quotas import Visitor, by_age, is_visitor
 from smart_demo.store.sidecar import Scan, Sidecar
-from smart_demo.store.usage import Visitor, by_age, is_visitor
 from smart_demo.types import SAMPLES, Floats, Page, PageEncoding, PageId, Scope, StoredPage, TokenCodes
 
 Admit = Callable[[StoredPage], None]
@@ -70,7 +69,7 @@ class Library:
     ) -> None:
         """Use `open`."""
         self._files = files
-        self._catalogue = Catalogue(found.heads, maps.allow_many(), resident)
+        self._catalogue = Catalogue(found.heads, atomic_files.allow_many(), resident)
         self._reader = Reader(files, self._catalogue, self._set_aside)
         self._mirror = mirror
         self._lock = lock
@@ -107,14 +106,14 @@ class Library:
         """
         lock = FolderLock(index_dir)
         try:
-            with durable.storage_errors(f"use {data_dir}"):
+            with atomic_files.storage_errors(f"use {data_dir}"):
                 alone = lock.take_too(data_dir) and data_dir.stat().st_dev == index_dir.stat().st_dev
                 files = Sidecar(data_dir)
             # A lock on a mount that machines share may hold in one of them only: then another process may be writing.
             before = math.inf if alone else time.time() - YOUNG
             snapshots = Snapshots(index_dir)
             found = files.scan(before, snapshots.read) if behind else files.scan(before)
-            found.swept += judged.sweep(data_dir, before)
+            found.swept += judgement_files.sweep(data_dir, before)
             library = cls(files, found, Awaited(), lock, codec, resident, snapshots)
             if behind:
                 library._behind = library._prepared(candidates, found.unread)
@@ -172,7 +171,7 @@ class Library:
         if scope == SAMPLES:
             raise ValueError("the samples are not forgotten")
         with self._changing():
-            return self._forget_pages(scope) + judged.forget(self._files.data_dir, scope)
+            return self._forget_pages(scope) + judgement_files.forget(self._files.data_dir, scope)
 
     def expire(self, visitor: Visitor) -> int | None:
         """Delete everything of a visitor, unless something came since they were looked at: then None. Bytes freed.
@@ -181,10 +180,10 @@ class Library:
         that comes while the pages go is kept.
         """
         with self._changing():
-            seen = judged.judged(self._files.data_dir).get(visitor.scope, judged.Judged())
+            seen = judgement_files.judged(self._files.data_dir).get(visitor.scope, judgement_files.Judged())
             if visitor not in self.visitors():
                 return None
-            freed = judged.expire(self._files.data_dir, visitor.scope, seen)
+            freed = judgement_files.expire(self._files.data_dir, visitor.scope, seen)
             return None if freed is None else freed + self._forget_pages(visitor.scope)
 
     def keep_snapshots(self) -> None:
@@ -245,12 +244,16 @@ class Library:
 
     def judged_by_visitors(self) -> dict[Scope, int]:
         """Bytes on disk of each visitor's judgements."""
-        return {scope: one.bytes for scope, one in judged.judged(self._files.data_dir).items() if is_visitor(scope)}
+        return {
+            scope: one.bytes for scope, one in judgement_files.judged(self._files.data_dir).items() if is_visitor(scope)
+        }
 
     def visitors(self) -> tuple[Visitor, ...]:
         """Every visitor of whom something is kept, the one unchanged for longest first."""
         bodies = [(page.scope, page.bytes, page.added) for page in self._catalogue.all()]
-        bodies += [(scope, one.bytes, one.changed) for scope, one in judged.judged(self._files.data_dir).items()]
+        bodies += [
+            (scope, one.bytes, one.changed) for scope, one in judgement_files.judged(self._files.data_dir).items()
+        ]
         return by_age(bodies)
 
     def drop_damaged(self, before: float) -> int:
@@ -370,7 +373,7 @@ class Library:
             return
         awaited.begin()
         try:
-            with durable.storage_errors(f"use {index_dir}"):
+            with atomic_files.storage_errors(f"use {index_dir}"):
                 fresh = Mirror(PageIndex.open(index_dir, candidates))
             self._put_in_place(fresh, awaited, goes_on)
         except Exception as error:

@@ -7,7 +7,7 @@ import os
 from pathlib import Path
 
 from smart_demo.errors import LibraryBusy
-from smart_demo.store import durable
+from smart_demo.store import atomic_files
 
 
 class FolderLock:
@@ -17,7 +17,7 @@ class FolderLock:
         """LibraryBusy at once where somebody else holds it, be it in this process."""
         self.folder = folder
         self._files: list[int] = []
-        with durable.storage_errors(f"use {folder}"):
+        with atomic_files.storage_errors(f"use {folder}"):
             self._take(folder)
 
     def take_too(self, folder: Path) -> bool:
@@ -25,7 +25,7 @@ class FolderLock:
         that anybody may write again.
         """
         try:
-            durable.make_folder(folder)
+            atomic_files.make_folder(folder)
             if not any(os.path.samestat(os.fstat(file), _named(folder)) for file in self._files):
                 self._take(folder)
         except OSError:
@@ -38,7 +38,7 @@ class FolderLock:
             os.close(self._files.pop())
 
     def _take(self, folder: Path) -> None:
-        durable.make_folder(folder)
+        atomic_files.make_folder(folder)
         file = os.open(folder / "lock", os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)

@@ -29,8 +29,8 @@ from typing import Any
 import numpy as np
 
 from smart_demo.errors import TokenFileDamaged
-from smart_demo.store import durable
-from smart_demo.store.tokenfile import Head, Layout
+from smart_demo.store import atomic_files
+from smart_demo.store.token_file import Head, Layout
 from smart_demo.types import Floats, PageId, Scope, StoredPage
 
 FOLDER = "snapshots"
@@ -63,7 +63,7 @@ class Snapshot:
 def read(index_dir: Path, scope: Scope, encoder: str) -> Snapshot | None:
     """The snapshot of one scope under one encoder; None where there is none that is whole."""
     try:
-        with durable.opened(_path(index_dir, scope, encoder)) as (file, size):
+        with atomic_files.opened(_path(index_dir, scope, encoder)) as (file, size):
             if size < _DIGEST + _LENGTH:
                 return None
             mapped = mmap.mmap(file, size, access=mmap.ACCESS_READ)
@@ -109,16 +109,18 @@ def write(index_dir: Path, scope: Scope, encoder: str, heads: Sequence[Head], po
     for part in parts:
         proof.update(part)
     path = _path(index_dir, scope, encoder)
-    with durable.storage_errors("keep a snapshot of the library"):
-        durable.make_folder(path.parent)
-        durable.check_space(path.parent, sum(map(len, parts)))
-        durable.write_new(path, proof.hexdigest().encode(), *parts)
+    with atomic_files.storage_errors("keep a snapshot of the library"):
+        atomic_files.make_folder(path.parent)
+        atomic_files.check_space(path.parent, sum(map(len, parts)))
+        atomic_files.write_new(path, proof.hexdigest().encode(), *parts)
 
 
 def sweep(index_dir: Path) -> None:
     """Remove what killed writes left."""
     with suppress(OSError):
-        durable.unlink(path for path in (index_dir / FOLDER).iterdir() if path.name.endswith(durable.TEMPORARY))
+        atomic_files.unlink(
+            path for path in (index_dir / FOLDER).iterdir() if path.name.endswith(atomic_files.TEMPORARY)
+        )
 
 
 def there(index_dir: Path) -> list[tuple[Scope, str]]:
@@ -134,12 +136,12 @@ def there(index_dir: Path) -> list[tuple[Scope, str]]:
 
 def forget(index_dir: Path, scope: Scope, encoder: str = "") -> None:
     """Delete the snapshots of a scope, or the one under one encoder. LibraryError where the disk refuses."""
-    with durable.storage_errors("delete the snapshot of the library"), suppress(FileNotFoundError):
+    with atomic_files.storage_errors("delete the snapshot of the library"), suppress(FileNotFoundError):
         for path in list((index_dir / FOLDER).iterdir()):
-            if path.name.endswith(durable.TEMPORARY):
+            if path.name.endswith(atomic_files.TEMPORARY):
                 continue  # being written: whoever writes it looks again
             if path.name.partition(".")[0] == scope.name and (not encoder or path.name.split(".")[1:2] == [encoder]):
-                durable.unlink([path])
+                atomic_files.unlink([path])
 
 
 def _path(index_dir: Path, scope: Scope, encoder: str) -> Path:

@@ -14,7 +14,7 @@ from starlette.formparsers import MultiPartException
 from starlette.types import Message, Receive
 
 from smart_demo.errors import StorageFull
-from smart_demo.store import durable
+from smart_demo.store import atomic_files
 from smart_demo.ui.bodies import Pace, Refused, drain
 from smart_demo.ui.lying import LYING, Bounds
 
@@ -92,7 +92,7 @@ class Arrival:
         self._looked = self._came
         await LYING.make_room(self._room.lying, self._whose, self._came)
         try:
-            durable.check_space(self._room.lying.folder, 0)
+            atomic_files.check_space(self._room.lying.folder, 0)
         except (StorageFull, OSError) as error:
             raise Refused(507, "The disk here is nearly full, so nothing can be uploaded now.") from error
 

@@ -17,7 +17,7 @@ from smart_demo.errors import InputRefused, SmartError
 from smart_demo.evaluation import fields
 from smart_demo.evaluation.journal import FOLDER
 from smart_demo.evaluation.query_list import MOST_QUERIES, Listed, read_queries
-from smart_demo.store import durable
+from smart_demo.store import atomic_files
 from smart_demo.types import Scope
 from smart_demo.ui.asking import Asked, asked, asked_again
 
@@ -53,7 +53,7 @@ class Desk:
 def load(data_dir: Path, owner: Scope) -> Desk | None:
     """The desk as it was left; None where there is none, and where what is there is no desk."""
     with suppress(OSError, SmartError):
-        return _read(durable.read_whole(_path(data_dir, owner)))
+        return _read(atomic_files.read_whole(_path(data_dir, owner)))
     return None
 
 
@@ -72,16 +72,16 @@ def save(data_dir: Path, owner: Scope, desk: Desk) -> None:
         "source": desk.source,
     }
     path = _path(data_dir, owner)
-    with durable.storage_errors("keep the list of queries"):
-        durable.make_folder(path.parent)
-        durable.check_space(path.parent, MOST_BYTES)
-        durable.write_new(path, json.dumps(row).encode("ascii"))
+    with atomic_files.storage_errors("keep the list of queries"):
+        atomic_files.make_folder(path.parent)
+        atomic_files.check_space(path.parent, MOST_BYTES)
+        atomic_files.write_new(path, json.dumps(row).encode("ascii"))
 
 
 def drop(data_dir: Path, owner: Scope) -> None:
     """Take a desk away."""
-    with durable.storage_errors("delete the list of queries"):
-        durable.unlink([_path(data_dir, owner)])
+    with atomic_files.storage_errors("delete the list of queries"):
+        atomic_files.unlink([_path(data_dir, owner)])
 
 
 def _path(data_dir: Path, owner: Scope) -> Path:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 
 from smart_demo import scoring
-from smart_demo.store.usage import size_in_words
+from smart_demo.store.quotas import size_in_words
 from smart_demo.types import StoredPage, Weights
 from smart_demo.ui.rows import Part, Row
 from smart_demo.ui.wording import count, esc, name, score

@@ -12,7 +12,7 @@ import re
 from gradio.context import LocalContext
 
 from smart_demo.config import Settings
-from smart_demo.store.usage import VISITOR
+from smart_demo.store.quotas import VISITOR
 from smart_demo.types import LOCAL, Scope
 
 HEADER = "x-smart-visitor"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from smart_demo.engine import Engine
 from smart_demo.errors import AllFull, LibraryError
-from smart_demo.store.usage import check_total
+from smart_demo.store.quotas import check_total
 from smart_demo.types import Scope
 
 MOST_VISITORS = 2_000

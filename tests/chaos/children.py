@@ -17,14 +17,14 @@ from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
 
-from smart_demo.store import canary
+from smart_demo.store import chroma_probe
 
 Event = dict[str, object]
 Tell = Callable[[Event], None]
 write = os.write
 """By which a process tells of itself: no step of what it does."""
 
-SLOW = canary.why_torn
+SLOW = chroma_probe.why_torn
 
 
 class Child:
@@ -126,7 +126,7 @@ def hurry() -> None:
             code = 1
             os.closerange(3, 256)  # the lock and the pipe, as if it had been a program of its own
             with suppress(BaseException):
-                canary._try(str(folder))
+                chroma_probe._try(str(folder))
                 code = 0
             os._exit(code)
         _, status = os.waitpid(child, 0)
@@ -134,9 +134,9 @@ def hurry() -> None:
             return f"opening it crashed with signal {os.WTERMSIG(status)}"
         return "it could not be read" if status else ""
 
-    canary.why_torn = forked
+    chroma_probe.why_torn = forked
 
 
 def take_time() -> None:
     """Let the canary be the real one again."""
-    canary.why_torn = SLOW
+    chroma_probe.why_torn = SLOW

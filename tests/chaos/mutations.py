@@ -8,7 +8,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from smart_demo.errors import LibraryError, TokenFileDamaged
-from smart_demo.store import sidecar, tokenfile
+from smart_demo.store import sidecar, token_file
 from smart_demo.store.sidecar import PICTURE, THUMBNAIL, TOKENS, Sidecar
 from smart_demo.types import StoredPage
 from tests.chaos.figures import Figures
@@ -85,7 +85,7 @@ def _refusal(files: Sidecar, page: StoredPage, ending: str) -> str:
     """In which words a file is refused; empty if it was read without complaint."""
     path = files.path(page)
     try:
-        head, _pooled = tokenfile.read_head(path)
+        head, _pooled = token_file.read_head(path)
         if ending != TOKENS:
             _ = files.picture(head) if ending == PICTURE else files.thumbnail(head)
             return ""

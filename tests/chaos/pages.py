@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from smart_demo.store import codecs, pictures
+from smart_demo.store import sidecar, token_file
 from smart_demo.store.library import Library
 from smart_demo.types import (
     LOCAL,
@@ -71,7 +71,7 @@ def made(key: Key) -> tuple[Page, PageEncoding]:
 def expected(key: Key) -> dict[str, bytes]:
     """What of a page must come back, each as bytes."""
     page, encoding = made(key)
-    codes, copies = codecs.encode(encoding.tokens, "int8"), pictures.draw(page.pixels)
+    codes, copies = token_file.encode(encoding.tokens, "int8"), sidecar.draw(page.pixels)
     mean = b"" if codes.mean is None else codes.mean.tobytes()
     facts = (page.document, page.pages, *page.pixels.shape[:2], len(encoding.tokens), "int8")
     return {

@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
-from smart_demo.store import index
+from smart_demo.store import chroma_index
 from smart_demo.store.library import Library
 from tests.chaos import children, damage, life, witness
 from tests.chaos.children import Tell
@@ -106,7 +106,7 @@ def _die_after(step: int) -> None:
     from chromadb.api.client import Client
     from chromadb.api.models.Collection import Collection
 
-    for owner, names in ((os, DISK), (Collection, COLLECTION), (Client, CLIENT), (index, ("_client",))):
+    for owner, names in ((os, DISK), (Collection, COLLECTION), (Client, CLIENT), (chroma_index, ("_client",))):
         for name in names:
             setattr(owner, name, counted(getattr(owner, name)))
 

@@ -8,7 +8,7 @@ from contextlib import closing
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from smart_demo.store.index import row_id
+from smart_demo.store.chroma_index import row_id
 from smart_demo.store.library import Library
 from smart_demo.types import StoredPage
 from tests.chaos import children

@@ -35,7 +35,7 @@ from smart_demo.report import as_dict
 from smart_demo.store.sidecar import Sidecar
 from smart_demo.store.snapshot import read as read_snapshot
 from smart_demo.store.snapshot import write as write_snapshot
-from smart_demo.store.tokenfile import read_body, read_head, serialise
+from smart_demo.store.token_file import read_body, read_head, serialise
 from smart_demo.types import (
     LATE,
     LOCAL,

@@ -10,7 +10,7 @@ import numpy as np
 
 from smart_demo.errors import SmartError
 from smart_demo.store.catalogue import Key, View, key_of
-from smart_demo.store.index import IndexUnhealthy, PageIndex, row_id
+from smart_demo.store.chroma_index import IndexUnhealthy, PageIndex, row_id
 from smart_demo.types import Floats, PageId, Scope, StoredPage
 
 _BATCH = 500

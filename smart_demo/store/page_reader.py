@@ -11,10 +11,10 @@ import numpy as np
 
 from smart_demo.errors import LibraryError, TokenFileDamaged
 from smart_demo.page_list import Listing
-from smart_demo.store import durable
+from smart_demo.store import atomic_files
 from smart_demo.store.catalogue import Catalogue, View, key_of
 from smart_demo.store.sidecar import Sidecar
-from smart_demo.store.tokenfile import Body, Head
+from smart_demo.store.token_file import Body, Head
 from smart_demo.types import Floats, PageEncoding, Scope, StoredPage
 
 
@@ -52,7 +52,7 @@ class Reader:
             if (body := self._catalogue.body(head)) is not None:
                 body.ask_for()
             else:
-                durable.ask_for(self._files.path(page))
+                atomic_files.ask_for(self._files.path(page))
 
     def encoding(self, page: StoredPage) -> PageEncoding:
         """What the backbone made of the page, decoded."""
@@ -117,7 +117,7 @@ class Reader:
     def _reading(self, page: StoredPage) -> Iterator[None]:
         """Turn a file that is gone, damaged or unreadable into what the caller should know."""
         name = f"page {page.number} of {page.document}"
-        with durable.storage_errors(f"read {name}"):
+        with atomic_files.storage_errors(f"read {name}"):
             try:
                 yield
             except FileNotFoundError:

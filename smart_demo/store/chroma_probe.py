@@ -1,4 +1,4 @@
-"""Opens a Chroma folder where a crash hurts nobody: `python -m smart_demo.store.canary FOLDER`.
+"""Opens a Chroma folder where a crash hurts nobody: `python -m smart_demo.store.chroma_probe FOLDER`.
 
 A folder torn by a kill or a full disk can raise for ever or take the whole process down with a segmentation fault, so
 it is tried in a process of its own: every collection, every row with its vector, one query each. Chroma has no
@@ -42,7 +42,7 @@ def checks(vectors: Floats) -> list[float]:
 
 def why_torn(folder: Path) -> str:
     """Empty if Chroma can serve everything in the folder, else in a few words what happened."""
-    command = [sys.executable, "-m", "smart_demo.store.canary", str(folder)]
+    command = [sys.executable, "-m", "smart_demo.store.chroma_probe", str(folder)]
     reader, writer = os.pipe()  # nothing goes through it: it ends with this process, and the canary with it
     try:
         ended = subprocess.run(

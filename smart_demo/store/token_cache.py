@@ -13,7 +13,7 @@ from dataclasses import dataclass, field, replace
 
 import numpy as np
 
-from smart_demo.store.tokenfile import Body
+from smart_demo.store.token_file import Body
 from smart_demo.types import Codes, PageId, Scope
 
 BLOCK = 2**25

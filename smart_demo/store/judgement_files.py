@@ -11,7 +11,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
-from smart_demo.store import durable
+from smart_demo.store import atomic_files
 from smart_demo.types import Scope
 
 FOLDER = "judgements"
@@ -40,21 +40,21 @@ def judged(data_dir: Path) -> dict[Scope, Judged]:
 
 def forget(data_dir: Path, scope: Scope) -> int:
     """Delete an owner's files. Bytes freed. LibraryError where the disk refuses."""
-    with durable.storage_errors("delete the judgements"):
+    with atomic_files.storage_errors("delete the judgements"):
         paths = list(_files(data_dir, scope))
         freed = sum(path.lstat().st_size for path in paths)
-        durable.unlink(paths)
+        atomic_files.unlink(paths)
     return freed
 
 
 def expire(data_dir: Path, scope: Scope, seen: Judged) -> int | None:
     """`forget`, unless something was written since an owner's files were seen, or is being written: then None."""
-    with durable.storage_errors("delete the judgements"):
+    with atomic_files.storage_errors("delete the judgements"):
         paths = list(_files(data_dir, scope))
-        with durable.nobody_appends(paths) as alone:
+        with atomic_files.nobody_appends(paths) as alone:
             if not alone or judged(data_dir).get(scope, Judged()) != seen:
                 return None
-            durable.unlink(paths)
+            atomic_files.unlink(paths)
     return seen.bytes
 
 
@@ -62,9 +62,9 @@ def sweep(data_dir: Path, before: float = math.inf) -> int:
     """Remove what killed writes left before a time in seconds of the epoch, before anybody writes. How many files."""
     left = []
     with suppress(OSError):
-        left = [path for path in (data_dir / FOLDER).iterdir() if path.name.endswith(durable.TEMPORARY)]
+        left = [path for path in (data_dir / FOLDER).iterdir() if path.name.endswith(atomic_files.TEMPORARY)]
         left = [path for path in left if path.lstat().st_mtime < before]
-        durable.unlink(left)
+        atomic_files.unlink(left)
     return len(left)
 
 

@@ -1,7 +1,11 @@
-"""The only writer of library files: whole or not at all, and on disk before it is told.
+"""How many token files may stay mapped at once.
+
+The only writer of library files: whole or not at all, and on disk before it is told.
 
 It knows files and folders and nothing of pages. Files are private to the person who runs the program (0600, folders
 0700), links are never followed, and every error of the operating system leaves as a LibraryError.
+
+Whole folders that go. Links in them are removed and never followed.
 """
 
 from __future__ import annotations
@@ -9,13 +13,33 @@ from __future__ import annotations
 import errno
 import fcntl
 import os
+import resource
 import secrets
+import shutil
 import stat
+import sys
 from collections.abc import Iterable, Iterator
 from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 
 from smart_demo.errors import LibraryError, StorageFull, TokenFileDamaged
+
+MAPS = 4_096
+"""Token files that stay mapped between searches, where the system allows so many open files."""
+
+
+def allow_many() -> int:
+    """How many token files may stay mapped: each holds an open file, of which many systems allow 1,024 at first.
+
+    Lifts this process's own limit as far as it may; three files in four are left to everybody else.
+    """
+    limits, wanted = resource.getrlimit(resource.RLIMIT_NOFILE), 4 * MAPS
+    soft, hard = (sys.maxsize if limit == resource.RLIM_INFINITY else limit for limit in limits)
+    if soft < wanted <= hard:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, limits[1]))
+        soft = wanted
+    return min(MAPS, soft // 4)
+
 
 TEMPORARY = ".tmp"
 """How the name of a file ends that was never committed."""
@@ -229,3 +253,32 @@ def sync_folder(folder: Path) -> None:
             os.fsync(file)
     finally:
         os.close(file)
+
+
+def remove(folder: Path) -> int:
+    """Delete a folder with everything below it. Bytes freed; 0 where there is none. OSError where the disk refuses."""
+    if not os.path.lexists(folder):
+        return 0
+    freed = sum(path.lstat().st_size for path in folder.rglob("*") if not path.is_dir() or path.is_symlink())
+    shutil.rmtree(folder)
+    sync_folder(folder.parent)
+    return freed
+
+
+def remove_old(folder: Path, before: float) -> int:
+    """Delete the files below a folder that were written before a time in seconds of the epoch, and the folders that
+    are empty then. How many files.
+    """
+    old = [path for path in folder.rglob("*") if not path.is_dir() and path.lstat().st_mtime < before]
+    unlink(old)
+    drop_empty(folder)
+    return len(old)
+
+
+def drop_empty(folder: Path) -> None:
+    """Remove the folders below and including this one that hold nothing."""
+    with suppress(OSError):  # not there, not empty, or not ours to remove: it costs nothing
+        for entry in list(os.scandir(folder)):
+            if entry.is_dir(follow_symlinks=False):
+                drop_empty(folder / entry.name)
+        folder.rmdir()
