@@ -18,11 +18,11 @@ from smart_demo.comparison import Key
 from smart_demo.config import Settings
 from smart_demo.errors import LibraryError, QueryRefused
 from smart_demo.explanation import Explainer, Explanation, Pairing
-from smart_demo.indexer import Indexer
+from smart_demo.indexing.indexer import Indexer
+from smart_demo.indexing.samples import Samples, Shipped
 from smart_demo.recall import Checked
 from smart_demo.recent import Lap
 from smart_demo.retrieval import Retrieval
-from smart_demo.samples import Samples, Shipped
 from smart_demo.store.library import Library
 from smart_demo.store.quotas import Displacement, Usage, Visitor, measured
 from smart_demo.types import (

@@ -12,9 +12,9 @@ from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
 
-from smart_demo.additions import Addition, Gate
 from smart_demo.config import Quotas, read_settings
 from smart_demo.errors import NoRoom
+from smart_demo.indexing.indexer import Addition, Gate
 from smart_demo.store.quotas import Room, Usage, size_in_words
 from smart_demo.types import LOCAL, SAMPLES, State
 from tests import keeping_cases

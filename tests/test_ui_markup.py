@@ -8,7 +8,7 @@ import pytest
 from smart_demo.backbones.serving import Serving
 from smart_demo.comparison import Change, Move
 from smart_demo.config import read_settings
-from smart_demo.samples import Samples
+from smart_demo.indexing.samples import Samples
 from smart_demo.store.quotas import Usage
 from smart_demo.types import LOCAL, SAMPLES, Document, Progress, State, Weights
 from smart_demo.ui import frame, library_panel, presenting, results

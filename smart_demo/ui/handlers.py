@@ -17,7 +17,7 @@ from pathlib import Path
 from smart_demo.backbones.serving import Serving
 from smart_demo.engine import Engine
 from smart_demo.errors import InputRefused, LibraryError, SmartError
-from smart_demo.samples import Samples
+from smart_demo.indexing.samples import Samples
 from smart_demo.store.quotas import size_in_words
 from smart_demo.types import (
     LATE,

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from smart_demo import ingest
 from smart_demo.config import Settings
-from smart_demo.samples import Samples
+from smart_demo.indexing.samples import Samples
 from smart_demo.store.quotas import Usage, size_in_words
 from smart_demo.types import SAMPLES, Document, Progress, State
 from smart_demo.ui.wording import count, esc, left, name, some_of

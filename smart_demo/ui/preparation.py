@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from smart_demo.engine import Engine
 from smart_demo.errors import SmartError
-from smart_demo.samples import Samples
+from smart_demo.indexing.samples import Samples
 from smart_demo.types import State
 
 log = logging.getLogger(__name__)

@@ -34,7 +34,7 @@ from smart_demo.engine import Engine
 from smart_demo.evaluation.journal import Journal
 from smart_demo.evaluation.sides import draw
 from smart_demo.evaluation.trial import Asked as JudgedQuery
-from smart_demo.samples import Samples
+from smart_demo.indexing.samples import Samples
 from smart_demo.store.quotas import Usage
 from smart_demo.types import LOCAL, SAMPLES, Document, Progress, Query, State
 from smart_demo.ui.asking import ON_BOTH, ON_MINE, ON_SAMPLES, Asked, address, asked
