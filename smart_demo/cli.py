@@ -17,13 +17,14 @@ import sys
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 
-from smart_demo import ingest, recall
+from smart_demo import ingest
 from smart_demo.config import REPOSITORY, Settings, read_settings
 from smart_demo.diagnostics import examine
 from smart_demo.engine import Engine, open_engine
 from smart_demo.errors import InputRefused, SettingRefused, SmartError
-from smart_demo.report import as_dict
-from smart_demo.retrieval import MAX_TOP
+from smart_demo.search import candidates
+from smart_demo.search.as_json import as_dict
+from smart_demo.search.retrieval import MAX_TOP
 from smart_demo.types import LOCAL, SAMPLES, Found, Hit, Progress, Query, State
 
 BENCH = REPOSITORY / "build" / "bench.json"
@@ -222,7 +223,7 @@ def _check(options: argparse.Namespace, settings: Settings) -> int:
     if found is None:
         raise InputRefused("There is nothing to check.", "It takes a page in the library and a query.")
     print(
-        f"A full scan of {found.pages:,} pages agreed on the first {recall.TOP} pages of {found.agreed:,} of "
+        f"A full scan of {found.pages:,} pages agreed on the first {candidates.TOP} pages of {found.agreed:,} of "
         f"{found.queries:,} queries with the {found.depth:,} nearest pooled. So many are scored from now on, where "
         f"there are more than {settings.exhaustive:,} pages."
     )

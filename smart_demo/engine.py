@@ -10,19 +10,19 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Self
 
-from smart_demo import recall
 from smart_demo.backbones import registry
 from smart_demo.backbones.base import Backbone
 from smart_demo.backbones.serving import Backbones, Serving
-from smart_demo.comparison import Key
 from smart_demo.config import Settings
 from smart_demo.errors import LibraryError, QueryRefused
-from smart_demo.explanation import Explainer, Explanation, Pairing
 from smart_demo.indexing.indexer import Indexer
 from smart_demo.indexing.samples import Samples, Shipped
-from smart_demo.recall import Checked
-from smart_demo.recent import Lap
-from smart_demo.retrieval import Retrieval
+from smart_demo.search import candidates
+from smart_demo.search.cache import Lap
+from smart_demo.search.candidates import Checked
+from smart_demo.search.comparison import Key
+from smart_demo.search.explain.explainer import Explainer, Explanation, Pairing
+from smart_demo.search.retrieval import Retrieval
 from smart_demo.store.library import Library
 from smart_demo.store.quotas import Displacement, Usage, Visitor, measured
 from smart_demo.types import (
@@ -245,7 +245,7 @@ class Engine:
         agreement takes. None where there is no page or no query. LibraryError where a page goes meanwhile.
         """
         backbone = self.backbone(scope)
-        asked = [text for text in dict.fromkeys(map(str.strip, texts)) if text][: recall.MOST]
+        asked = [text for text in dict.fromkeys(map(str.strip, texts)) if text][: candidates.MOST]
         if not asked or not self.library.pages([scope], backbone.encoder.fingerprint):
             return None
         encoded = backbone.encode_texts(asked)

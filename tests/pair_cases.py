@@ -3,7 +3,7 @@
 import numpy as np
 
 from smart_demo import scoring
-from smart_demo.explanation import Explainer
+from smart_demo.search.explain.explainer import Explainer
 from smart_demo.types import POOLED, SMART, Encoder, Found, Method, TokenCodes
 from tests.explain_cases import stored
 

@@ -2,7 +2,7 @@
 
 import pytest
 
-from smart_demo.comparison import Change, compare
+from smart_demo.search.comparison import Change, compare
 from smart_demo.types import POOLED, SMART, Hit, PageId, SearchResult
 from tests.test_scoring import page_of
 

@@ -9,10 +9,10 @@ from hypothesis import strategies as st
 
 from smart_demo.backbones.words import WordBackbone
 from smart_demo.config import CODECS, Limits, Settings
-from smart_demo.costs import costs, states
 from smart_demo.indexing import indexer
 from smart_demo.indexing.indexer import Indexer
-from smart_demo.recent import Lap, Laps
+from smart_demo.search.cache import Lap, Laps
+from smart_demo.search.costs import costs, states
 from smart_demo.store import sidecar
 from smart_demo.store.library import Library
 from smart_demo.types import LOCAL, POOLED, SMART, Encoder, Query

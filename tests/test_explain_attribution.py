@@ -4,7 +4,8 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 
-from smart_demo import explain, scoring
+from smart_demo import scoring
+from smart_demo.search import explain
 from smart_demo.types import LATE, Box, Counted, Method, Reduce, TokenBoxes, TokenCodes, TokenGrid, TokenKind, Weights
 from tests.explain_cases import (
     CONTENT,

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from smart_demo import explain
+from smart_demo.search import explain
 from smart_demo.types import SMART, Box, PageEncoding, Query, TokenGrid, TokenKind
 from tests.backbone_cases import boxes, loaded, page, speckled
 

@@ -8,8 +8,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
-from smart_demo import explain
-from smart_demo.explain import ColourRange, Measure, PageMap, draw, encode, similarity_map, table
+from smart_demo.search import explain
+from smart_demo.search.explain import ColourRange, Measure, PageMap, draw, encode, similarity_map, table
 from smart_demo.types import TokenBoxes, TokenGrid
 from tests.explain_cases import CONTENT, axis, block_page, page_of, query_of
 

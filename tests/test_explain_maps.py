@@ -5,8 +5,16 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from smart_demo import explain
-from smart_demo.explain import ColourRange, Measure, PageMap, range_of, similarity_map, whole_query_map, winner_map
+from smart_demo.search import explain
+from smart_demo.search.explain import (
+    ColourRange,
+    Measure,
+    PageMap,
+    range_of,
+    similarity_map,
+    whole_query_map,
+    winner_map,
+)
 from smart_demo.types import LATE, TokenBoxes, TokenGrid
 from tests.explain_cases import (
     CONTENT,

@@ -7,7 +7,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from smart_demo import explain, scoring
+from smart_demo import scoring
+from smart_demo.search import explain
 from smart_demo.types import LATE, SMART, Counted, Method, Parts, Reduce, TokenCodes, Weights
 from tests.explain_cases import (
     CONTENT,

@@ -3,13 +3,13 @@
 import numpy as np
 import pytest
 
-from smart_demo import explain
 from smart_demo.backbones.registry import Choice
 from smart_demo.backbones.serving import EMBEDDED, Backbones
 from smart_demo.backbones.words import WordBackbone
 from smart_demo.config import Settings
 from smart_demo.engine import Engine
 from smart_demo.errors import LibraryError, QueryRefused
+from smart_demo.search import explain
 from smart_demo.store.library import Library
 from smart_demo.types import LOCAL, POOLED, SAMPLES, SMART, PageId, Query, TokenKind, Weights
 from tests.documents import write_pdf

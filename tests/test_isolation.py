@@ -15,7 +15,7 @@ from gradio_client import Client
 from mcp import ClientSession
 from mcp.client.streamable_http import streamablehttp_client
 
-from smart_demo.ui.asking import ON_BOTH, ON_MINE, ON_SAMPLES
+from smart_demo.search.request import ON_BOTH, ON_MINE, ON_SAMPLES
 from smart_demo.ui.visit import HEADER, visitor_scope
 from tests.documents import write_pdf
 from tests.served_app import served_app

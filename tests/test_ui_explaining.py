@@ -11,17 +11,17 @@ from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
 
-from smart_demo import explain
 from smart_demo.backbones.registry import Choice
 from smart_demo.backbones.serving import EMBEDDED, Backbones
 from smart_demo.backbones.words import WordBackbone
 from smart_demo.config import Settings
 from smart_demo.engine import Engine
-from smart_demo.explanation import Explanation
+from smart_demo.search import explain
+from smart_demo.search.explain.explainer import Explanation
+from smart_demo.search.request import ON_BOTH, ON_MINE, ON_SAMPLES, asked, asked_again
 from smart_demo.store.library import Library
 from smart_demo.types import LOCAL, SAMPLES, SMART, TokenGrid, TokenKind
 from smart_demo.ui import explaining, results
-from smart_demo.ui.asking import ON_BOTH, ON_MINE, ON_SAMPLES, asked, asked_again
 from smart_demo.ui.handlers import Handlers
 from smart_demo.ui.maps import Maps
 from smart_demo.ui.preparation import Preparation

@@ -15,10 +15,10 @@ from smart_demo.backbones.serving import EMBEDDED, Backbones
 from smart_demo.backbones.words import WordBackbone
 from smart_demo.config import Settings
 from smart_demo.engine import Engine
+from smart_demo.search.request import ON_BOTH, ON_MINE, ON_SAMPLES, asked
 from smart_demo.store.library import Library
 from smart_demo.types import LOCAL, Counted, Reduce, Weights
 from smart_demo.ui import export, theme
-from smart_demo.ui.asking import ON_BOTH, ON_MINE, ON_SAMPLES, asked
 from smart_demo.ui.export import Circumstances, document, file_name
 from smart_demo.ui.exports import Exports, link_to
 from smart_demo.ui.handlers import Handlers

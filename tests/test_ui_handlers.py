@@ -17,10 +17,19 @@ from smart_demo.backbones.words import WordBackbone
 from smart_demo.config import Settings
 from smart_demo.engine import Engine
 from smart_demo.errors import BackboneUnavailable, InputRefused
+from smart_demo.search.request import (
+    LONGEST_ADDRESS,
+    ON_BOTH,
+    ON_MINE,
+    ON_SAMPLES,
+    address,
+    asked,
+    asked_again,
+    asked_by,
+)
 from smart_demo.store.library import Library
 from smart_demo.types import LOCAL, SAMPLES, Counted, Reduce, Weights
 from smart_demo.ui import theme
-from smart_demo.ui.asking import LONGEST_ADDRESS, ON_BOTH, ON_MINE, ON_SAMPLES, address, asked, asked_again, asked_by
 from smart_demo.ui.build import build_app, calm
 from smart_demo.ui.handlers import Handlers
 from smart_demo.ui.preparation import Preparation

@@ -6,9 +6,9 @@ from html.parser import HTMLParser
 import pytest
 
 from smart_demo.backbones.serving import Serving
-from smart_demo.comparison import Change, Move
 from smart_demo.config import read_settings
 from smart_demo.indexing.samples import Samples
+from smart_demo.search.comparison import Change, Move
 from smart_demo.store.quotas import Usage
 from smart_demo.types import LOCAL, SAMPLES, Document, Progress, State, Weights
 from smart_demo.ui import frame, library_panel, presenting, results

@@ -11,9 +11,9 @@ from smart_demo.backbones.words import WordBackbone
 from smart_demo.config import Settings
 from smart_demo.engine import Engine
 from smart_demo.errors import InputRefused, LibraryError
+from smart_demo.search.request import ON_BOTH, ON_MINE, ON_SAMPLES
 from smart_demo.store.library import Library
 from smart_demo.types import LOCAL, SAMPLES, Query, Weights
-from smart_demo.ui.asking import ON_BOTH, ON_MINE, ON_SAMPLES
 from smart_demo.ui.handlers import Handlers
 from smart_demo.ui.maps import Maps
 from smart_demo.ui.preparation import Preparation

@@ -11,9 +11,10 @@ import pytest
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
-from smart_demo import explain, scoring
-from smart_demo.comparison import passing
+from smart_demo import scoring
 from smart_demo.errors import InputRefused
+from smart_demo.search import explain
+from smart_demo.search.comparison import passing
 from smart_demo.types import POOLED, SMART, Counted, Method, Reduce, SearchResult, TokenBoxes, Weights
 from smart_demo.ui import explaining, pairing
 from smart_demo.ui.ledger import WORDS, ledger, shares

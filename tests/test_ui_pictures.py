@@ -15,17 +15,16 @@ from smart_demo.backbones.words import WordBackbone
 from smart_demo.config import Limits, Settings
 from smart_demo.engine import Engine
 from smart_demo.errors import InputRefused, LibraryError, SmartError
-from smart_demo.recent import Recent
+from smart_demo.search.cache import Recent
+from smart_demo.search.request import ON_BOTH, ON_SAMPLES, asked, region
 from smart_demo.store.library import Library
 from smart_demo.types import LOCAL, SAMPLES, PageId, Progress, Query, Scope, State
 from smart_demo.ui import picture_tag, pictures
-from smart_demo.ui.asking import ON_BOTH, ON_SAMPLES, asked
 from smart_demo.ui.build import build_app, uploaded
 from smart_demo.ui.handlers import Handlers
 from smart_demo.ui.maps import Maps
 from smart_demo.ui.pictures import Glimpse, QueryPictures
 from smart_demo.ui.preparation import Preparation
-from smart_demo.ui.references import region
 from smart_demo.ui.uploads import Uploads
 from smart_demo.ui.wording import page_key
 from tests.backbone_cases import loaded

@@ -9,8 +9,8 @@ import pytest
 from smart_demo.backbones.words import WordBackbone
 from smart_demo.errors import InputRefused, LibraryError
 from smart_demo.evaluation.query_list import MOST_BYTES
+from smart_demo.search.request import ON_BOTH, ON_MINE, ON_SAMPLES, asked, asked_again
 from smart_demo.types import LOCAL, SAMPLES, Query
-from smart_demo.ui.asking import ON_BOTH, ON_MINE, ON_SAMPLES, asked, asked_again
 from smart_demo.ui.judging import Judging
 from smart_demo.ui.list_run import counted, written
 from smart_demo.ui.query_lists import RUNS_KEPT, QueryLists, most_queries

@@ -9,9 +9,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from smart_demo import explain, scoring
-from smart_demo.explain import LARGEST, Sweep
-from smart_demo.explanation import Explainer
+from smart_demo import scoring
+from smart_demo.search import explain
+from smart_demo.search.explain import LARGEST, Sweep
+from smart_demo.search.explain.explainer import Explainer
 from smart_demo.types import Method, PageId, Weights
 from smart_demo.ui import rankplot
 from smart_demo.ui.rankline import APART, BOTTOM, HEIGHT, LEFT, RIGHT, TOP, WIDTH, across, down, rank_line, ticks

@@ -9,9 +9,20 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from smart_demo.errors import InputRefused
+from smart_demo.search.request import (
+    CHOICES,
+    LONGEST_REFERENCE,
+    ON_SAMPLES,
+    Kept,
+    Region,
+    address,
+    asked,
+    asked_by,
+    parse,
+    parse_place,
+    region,
+)
 from smart_demo.types import LOCAL, SAMPLES, PageId, Scope
-from smart_demo.ui.asking import CHOICES, LONGEST_REFERENCE, ON_SAMPLES, address, asked, asked_by
-from smart_demo.ui.references import Kept, Region, parse, parse_place, region
 
 PAGE = PageId("00ff00ff00ff00ff", 7)
 PLACE = "samples/00ff00ff00ff00ff-0007:0.1000,0.2000,0.3000,0.4000"

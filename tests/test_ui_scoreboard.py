@@ -15,8 +15,8 @@ from smart_demo.evaluation.metrics import Difference
 from smart_demo.evaluation.scoreboard import MEASURES, PAIRS, boards
 from smart_demo.evaluation.trial import METHODS, Asked, Ranked
 from smart_demo.evaluation.verdicts import fold
+from smart_demo.search.request import ON_MINE, ON_SAMPLES, asked_again
 from smart_demo.types import Counted, Query, Reduce, Weights
-from smart_demo.ui.asking import ON_MINE, ON_SAMPLES, asked_again
 from smart_demo.ui.board_shell import list_intro, results_shell, take_in, taken
 from smart_demo.ui.judgement_list import LISTED, asked_then, judgement_list, said_by_query
 from smart_demo.ui.range_plot import EDGE, WIDE, range_plot, scale, side

@@ -5,9 +5,9 @@ from urllib.parse import parse_qsl
 
 import pytest
 
+from smart_demo.search.request import ON_SAMPLES, address, asked, asked_by
 from smart_demo.types import LATE, LOCAL, POOLED, SAMPLES, SMART, Found, Method, Query, Weights
 from smart_demo.ui import presenting, theme
-from smart_demo.ui.asking import ON_SAMPLES, address, asked, asked_by
 from smart_demo.ui.stories import QUERIES, STORIES, Told, told
 from tests.ui_cases import found
 

@@ -15,9 +15,9 @@ from smart_demo.backbones.words import WordBackbone
 from smart_demo.config import Settings
 from smart_demo.engine import Engine
 from smart_demo.evaluation.journal import FOLDER
+from smart_demo.search.request import asked
 from smart_demo.store.library import Library
 from smart_demo.types import LOCAL
-from smart_demo.ui.asking import asked
 from smart_demo.ui.handlers import Handlers
 from smart_demo.ui.judging import Judging
 from smart_demo.ui.preparation import Preparation

@@ -11,8 +11,8 @@ from statistics import median
 from smart_demo.bench.goals import Goal
 from smart_demo.bench.synthetic import COLS, PAGES, ROWS, TOKENS, WIDTH, seeded_engine
 from smart_demo.engine import Engine
+from smart_demo.search.request import ON_MINE, asked
 from smart_demo.types import LOCAL, Query
-from smart_demo.ui.asking import ON_MINE, asked
 from smart_demo.ui.handlers import Handlers
 from smart_demo.ui.maps import Maps
 from smart_demo.ui.preparation import Preparation

@@ -95,7 +95,7 @@ class Visitor:
 def by_age(kept: Iterable[tuple[Scope, int, float]]) -> tuple[Visitor, ...]:
     """Visitors of (scope, bytes, time) of whatever is kept of them, the one unchanged for longest first."""
     found: dict[Scope, Visitor] = {}
-    for scope, size, time in kept:
+    for scope, size, changed in kept:
         if is_visitor(scope):
             one = found.get(scope, Visitor(scope, 0, time))
             found[scope] = Visitor(scope, one.bytes + size, max(one.changed, time))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from enum import StrEnum
 
-from smart_demo.comparison import Change, Move
+from smart_demo.search.comparison import Change, Move
 from smart_demo.ui.wording import count, esc
 
 

@@ -9,7 +9,7 @@ from pathlib import Path
 import gradio as gr
 
 from smart_demo.evaluation.query_list import MOST_BYTES
-from smart_demo.ui.asking import asked
+from smart_demo.search.request import asked
 from smart_demo.ui.board_shell import list_intro, results_shell, take_in
 from smart_demo.ui.boards import Boards, most_bytes
 from smart_demo.ui.component import Serve, html

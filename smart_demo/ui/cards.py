@@ -5,7 +5,7 @@ from __future__ import annotations
 import base64
 from collections.abc import Callable
 
-from smart_demo.comparison import Change
+from smart_demo.search.comparison import Change
 from smart_demo.types import StoredPage
 from smart_demo.ui.badges import Side, badge, spoken
 from smart_demo.ui.rows import Part, Row

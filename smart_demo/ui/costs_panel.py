@@ -6,7 +6,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from smart_demo.config import CODECS
-from smart_demo.costs import STAGES, Costs, Stage
+from smart_demo.search.costs import STAGES, Costs, Stage
 from smart_demo.ui.wording import count, digits, duration, esc, room
 
 SIZES = ((10_000, "10 thousand"), (1_000_000, "1 million"), (1_000_000_000, "1 billion"))

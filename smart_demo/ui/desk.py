@@ -17,9 +17,9 @@ from smart_demo.errors import InputRefused, SmartError
 from smart_demo.evaluation import fields
 from smart_demo.evaluation.journal import FOLDER
 from smart_demo.evaluation.query_list import MOST_QUERIES, Listed, read_queries
+from smart_demo.search.request import Asked, asked, asked_again
 from smart_demo.store import atomic_files
 from smart_demo.types import Scope
-from smart_demo.ui.asking import Asked, asked, asked_again
 
 FORM = 1
 MOST_BYTES = 2**22

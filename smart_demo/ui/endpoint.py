@@ -11,8 +11,8 @@ from typing import Any, NoReturn, cast
 import gradio as gr
 
 from smart_demo.errors import InputRefused, LibraryError, QueryRefused, SmartError
-from smart_demo.report import as_dict
-from smart_demo.retrieval import MAX_TOP
+from smart_demo.search.as_json import as_dict
+from smart_demo.search.retrieval import MAX_TOP
 from smart_demo.types import POOLED, SAMPLES, SMART, Query, Scope
 from smart_demo.ui.handlers import Handlers
 

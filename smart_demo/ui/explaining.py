@@ -11,13 +11,13 @@ import re
 from collections.abc import Sequence
 from dataclasses import asdict
 
-from smart_demo import explain
 from smart_demo.errors import InputRefused
-from smart_demo.explain import OPAQUE, Attribution, Cell, ColourRange, PageMap, Term
-from smart_demo.explanation import Explanation
+from smart_demo.search import explain
+from smart_demo.search.explain import OPAQUE, Attribution, Cell, ColourRange, PageMap, Term
+from smart_demo.search.explain.explainer import Explanation
+from smart_demo.search.request import Asked
 from smart_demo.types import Box, TokenGrid, TokenKind
 from smart_demo.ui import rankplot
-from smart_demo.ui.asking import Asked
 from smart_demo.ui.stopwords import STOPWORDS
 from smart_demo.ui.wording import esc, plain, score
 

@@ -11,9 +11,9 @@ from datetime import datetime
 from urllib.parse import parse_qsl
 
 from smart_demo.errors import LibraryError
+from smart_demo.search.request import Asked, address, asked, asked_again, asked_by
 from smart_demo.types import LATE, POOLED, SMART, Found, Method
 from smart_demo.ui import export
-from smart_demo.ui.asking import Asked, address, asked, asked_again, asked_by
 from smart_demo.ui.export import Circumstances
 from smart_demo.ui.handlers import Handlers
 from smart_demo.ui.replies import answered

@@ -18,6 +18,7 @@ from smart_demo.backbones.serving import Serving
 from smart_demo.engine import Engine
 from smart_demo.errors import InputRefused, LibraryError, SmartError
 from smart_demo.indexing.samples import Samples
+from smart_demo.search.request import CHOICES, ON_BOTH, ON_MINE, ON_SAMPLES, Asked, address, region
 from smart_demo.store.quotas import size_in_words
 from smart_demo.types import (
     LATE,
@@ -35,10 +36,8 @@ from smart_demo.types import (
     StoredPage,
 )
 from smart_demo.ui import explaining, library_panel, picture_tag, presenting, results
-from smart_demo.ui.asking import CHOICES, ON_BOTH, ON_MINE, ON_SAMPLES, Asked, address
 from smart_demo.ui.pictures import QueryPictures
 from smart_demo.ui.preparation import Pending, Preparation
-from smart_demo.ui.references import region
 from smart_demo.ui.replies import answered
 from smart_demo.ui.stories import QUERIES, told
 from smart_demo.ui.uploads import Uploads

@@ -8,13 +8,13 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from smart_demo.backbones.base import Backbone
-from smart_demo.costs import costs
 from smart_demo.diagnostics import environment
 from smart_demo.errors import InputRefused, LibraryError
-from smart_demo.report import as_dict
+from smart_demo.search.as_json import as_dict
+from smart_demo.search.costs import costs
+from smart_demo.search.request import ON_BOTH, ON_MINE, ON_SAMPLES, Asked, asked_again
 from smart_demo.types import POOLED, SAMPLES, SMART, Method, Scope
 from smart_demo.ui import environment_card, programs
-from smart_demo.ui.asking import ON_BOTH, ON_MINE, ON_SAMPLES, Asked, asked_again
 from smart_demo.ui.costs_panel import costs_panel
 from smart_demo.ui.endpoint import Endpoint
 from smart_demo.ui.handlers import Handlers

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from smart_demo.evaluation.query_list import LONGEST_QUERY
-from smart_demo.ui.asking import Asked
+from smart_demo.search.request import Asked
 from smart_demo.ui.results import formula
 from smart_demo.ui.standing import Fate, Standing
 from smart_demo.ui.wording import esc

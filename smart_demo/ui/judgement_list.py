@@ -10,9 +10,8 @@ from smart_demo.evaluation.board_sentences import weights
 from smart_demo.evaluation.events import Choice, Grade, Skip, Vote
 from smart_demo.evaluation.trial import Conditions, Trial
 from smart_demo.evaluation.verdicts import Judgements
+from smart_demo.search.request import ON_BOTH, ON_MINE, ON_SAMPLES, REGION, Asked, asked
 from smart_demo.types import SMART, PageId
-from smart_demo.ui.asking import ON_BOTH, ON_MINE, ON_SAMPLES, Asked, asked
-from smart_demo.ui.references import REGION
 from smart_demo.ui.wording import count, esc, name, queries
 
 OPEN, LISTED = 10, 200

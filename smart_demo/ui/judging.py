@@ -25,10 +25,10 @@ from smart_demo.errors import InputRefused
 from smart_demo.evaluation.event_reading import MOST_BYTES
 from smart_demo.evaluation.journal import Journal
 from smart_demo.evaluation.query_list import MOST_QUERIES, Listed, read_queries
+from smart_demo.search.request import Asked
 from smart_demo.types import LOCAL, Scope
 from smart_demo.ui import desk as desks
 from smart_demo.ui import visitors
-from smart_demo.ui.asking import Asked
 from smart_demo.ui.desk import Desk
 from smart_demo.ui.handlers import Handlers
 from smart_demo.ui.stories import QUERIES

@@ -8,9 +8,9 @@ import gradio as gr
 
 from smart_demo.config import Settings
 from smart_demo.diagnostics import has_mcp
+from smart_demo.search.request import FEWEST, HEAVIEST, MOST, ON_MINE, ON_SAMPLES
 from smart_demo.types import Counted, Reduce
 from smart_demo.ui import frame, hood_panel, library_panel, presenting, results
-from smart_demo.ui.asking import FEWEST, HEAVIEST, MOST, ON_MINE, ON_SAMPLES
 from smart_demo.ui.component import Serve
 from smart_demo.ui.component import html as _html
 from smart_demo.ui.judge_tab import JudgeTab

@@ -6,7 +6,7 @@ import math
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 
-from smart_demo.explain import Pair, Row
+from smart_demo.search.explain import Pair, Row
 from smart_demo.ui.wording import score
 
 FEWEST_PLACES, MOST_PLACES = 4, 6

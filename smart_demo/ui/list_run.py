@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from smart_demo.errors import InputRefused
 from smart_demo.evaluation.list_rows import Row
 from smart_demo.evaluation.query_list import MOST_BYTES, TOLD, read_queries
-from smart_demo.ui.asking import Asked
+from smart_demo.search.request import Asked
 from smart_demo.ui.results import formula
 from smart_demo.ui.wording import queries
 

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from smart_demo.errors import InputRefused, LibraryError
-from smart_demo.explanation import Explanation, Pairing
+from smart_demo.search.explain.explainer import Explanation, Pairing
+from smart_demo.search.request import Asked, asked_again
 from smart_demo.types import Scope
 from smart_demo.ui import explaining, pairing
-from smart_demo.ui.asking import Asked, asked_again
 from smart_demo.ui.handlers import Handlers
 from smart_demo.ui.replies import answered
 

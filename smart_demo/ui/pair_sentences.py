@@ -6,8 +6,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from smart_demo.explain import LARGEST
-from smart_demo.explanation import Pairing
+from smart_demo.search.explain import LARGEST
+from smart_demo.search.explain.explainer import Pairing
 from smart_demo.types import POOLED, SMART
 from smart_demo.ui.explaining import word_label
 from smart_demo.ui.facts import apart, weight

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from dataclasses import asdict
 
-from smart_demo.comparison import Key
-from smart_demo.explain import Row, Term
-from smart_demo.explanation import Explanation, Pairing
+from smart_demo.search.comparison import Key
+from smart_demo.search.explain import Row, Term
+from smart_demo.search.explain.explainer import Explanation, Pairing
 from smart_demo.types import POOLED, SMART, Found, StoredPage
 from smart_demo.ui.explaining import KINDS, telling, whereabouts, word_label
 from smart_demo.ui.ledger import Ledger, Line, ledger

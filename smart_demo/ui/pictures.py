@@ -21,9 +21,9 @@ from PIL import Image
 from smart_demo import ingest
 from smart_demo.config import Limits
 from smart_demo.errors import InputRefused, LibraryError
-from smart_demo.recent import Recent
+from smart_demo.search.cache import Recent
+from smart_demo.search.request import Kept, Region, parse
 from smart_demo.types import PageId, Pixels, Scope, StoredPage
-from smart_demo.ui.references import Kept, Region, parse
 
 KEPT, KEPT_BYTES, KEPT_OF_ONE = 24, 96 * 2**20, 6
 """Uploaded pictures that are kept, their bytes in all, and pictures of one visitor; the one not asked with for longest

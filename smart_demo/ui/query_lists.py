@@ -17,9 +17,9 @@ from dataclasses import replace
 from smart_demo.errors import InputRefused, LibraryError, SmartError
 from smart_demo.evaluation.list_rows import Known, Refused, Row, ask, csv_text
 from smart_demo.evaluation.query_list import MOST_QUERIES, Listed, read_queries
-from smart_demo.recent import Recent
+from smart_demo.search.cache import Recent
+from smart_demo.search.request import Asked
 from smart_demo.types import POOLED, SMART, Found, Method, Scope
-from smart_demo.ui.asking import Asked
 from smart_demo.ui.boards import FAILURE, field
 from smart_demo.ui.judging import Judging
 from smart_demo.ui.list_progress import ended, refused, step, waiting

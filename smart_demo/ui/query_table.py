@@ -11,8 +11,8 @@ from dataclasses import dataclass, replace
 
 from smart_demo.evaluation.highlights import Highlight, Shows
 from smart_demo.evaluation.list_rows import Row, five, sorted_rows
+from smart_demo.search.request import Asked
 from smart_demo.types import POOLED, SMART
-from smart_demo.ui.asking import Asked
 from smart_demo.ui.judgement_list import reopening
 from smart_demo.ui.scoreboard_panel import signed
 from smart_demo.ui.wording import esc, name, score

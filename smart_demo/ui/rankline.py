@@ -6,7 +6,7 @@ import math
 from dataclasses import dataclass
 from itertools import pairwise
 
-from smart_demo.explain import LARGEST, Sweep
+from smart_demo.search.explain import LARGEST, Sweep
 
 WIDTH, HEIGHT = 320.0, 150.0
 LEFT, RIGHT, TOP, BOTTOM = 34.0, 8.0, 10.0, 24.0

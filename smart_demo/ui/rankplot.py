@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from smart_demo.explain import LARGEST, Sweep
-from smart_demo.explanation import Explanation
+from smart_demo.search.explain import LARGEST, Sweep
+from smart_demo.search.explain.explainer import Explanation
 from smart_demo.types import Weights
 from smart_demo.ui.facts import apart, weight
 from smart_demo.ui.rankline import BOTTOM, HEIGHT, LEFT, RIGHT, TOP, WIDTH, RankLine, rank_line

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from smart_demo.indexing.samples import Samples
-from smart_demo.recall import TOP, Checked
+from smart_demo.search.candidates import TOP, Checked
 from smart_demo.types import Counted, Found, Reduce, TokenKind, Weights
 from smart_demo.ui.badges import Side
 from smart_demo.ui.cards import Thumbnail, card

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from smart_demo import scoring
-from smart_demo.comparison import Comparison, Move, compare
+from smart_demo.search.comparison import Comparison, Move, compare
 from smart_demo.types import LATE, POOLED, SMART, Floats, Found, Hit, Weights
 
 

@@ -7,9 +7,9 @@ from dataclasses import replace
 
 from smart_demo.evaluation.pool import to_grade, ungraded
 from smart_demo.evaluation.verdicts import Judgements, sides_told
+from smart_demo.search.request import Asked, address
 from smart_demo.types import Scope, StoredPage
 from smart_demo.ui import judge_doors
-from smart_demo.ui.asking import Asked, address
 from smart_demo.ui.cards import Thumbnail
 from smart_demo.ui.grade_sheet import Pool, grade_sheet
 from smart_demo.ui.judge_head import Setup

@@ -5,7 +5,7 @@ Rows of both columns are equally high, so places are known without measuring: ro
 
 from __future__ import annotations
 
-from smart_demo.comparison import Change
+from smart_demo.search.comparison import Change
 from smart_demo.ui.rows import Columns, Row
 from smart_demo.ui.wording import esc, page_key
 

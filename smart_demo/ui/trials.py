@@ -18,8 +18,8 @@ from smart_demo.evaluation.query_list import Listed
 from smart_demo.evaluation.recording import depth, fingerprint, methods, record
 from smart_demo.evaluation.sides import Columns
 from smart_demo.evaluation.trial import Conditions, Trial
+from smart_demo.search.request import Asked
 from smart_demo.types import POOLED, SMART, PageId, Scope, StoredPage
-from smart_demo.ui.asking import Asked
 from smart_demo.ui.desk import Desk
 from smart_demo.ui.handlers import Handlers
 

@@ -20,9 +20,9 @@ from smart_demo.evaluation.events import HIGHEST_GRADE, LONGEST_NOTE, REASONS, C
 from smart_demo.evaluation.pool import to_grade
 from smart_demo.evaluation.query_list import MOST_QUERIES, Listed, read_queries
 from smart_demo.evaluation.verdicts import sides_told
+from smart_demo.search.request import CHOICES, Asked, asked
 from smart_demo.types import PageId, Scope
 from smart_demo.ui import judge_head
-from smart_demo.ui.asking import CHOICES, Asked, asked
 from smart_demo.ui.grade_sheet import GRADES
 from smart_demo.ui.handlers import parse_page
 from smart_demo.ui.replies import CALM, answered

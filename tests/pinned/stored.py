@@ -31,7 +31,7 @@ from smart_demo.evaluation.documents import evaluate_documents
 from smart_demo.evaluation.journal import Journal
 from smart_demo.evaluation.query_list import read_queries
 from smart_demo.evaluation.recording import depth, methods, record
-from smart_demo.report import as_dict
+from smart_demo.search.as_json import as_dict
 from smart_demo.store.sidecar import Sidecar
 from smart_demo.store.snapshot import read as read_snapshot
 from smart_demo.store.snapshot import write as write_snapshot

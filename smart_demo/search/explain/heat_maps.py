@@ -1,22 +1,77 @@
-"""Scalars on a page: how similar its placed tokens are, or what they contribute; and the one colour range of them all.
+"""Numbers to colours: viridis, which stays in order for every kind of colour vision and in grey.
+
+Scalars on a page: how similar its placed tokens are, or what they contribute; and the one colour range of them all.
 
 Two pictures that must not be confused. A similarity map shows cosines and says nothing of the score. A winner map is
 an attribution: every counted query token puts its contribution on the token that won it, so the map and the listed
 remainder (winners without a place) add up to λl · late. Nothing is masked in a score because it looks bad here.
+
+Maps to pictures that lie over a page. Scalars are enlarged first and coloured last: no colour is off the scale.
 """
 
 from __future__ import annotations
 
+import io
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from functools import cached_property
 
 import numpy as np
+import numpy.typing as npt
 
-from smart_demo.explain.attribution import Attribution, Term
-from smart_demo.explain.matching import Cell, Match, cell_box
+from smart_demo.search.explain.attribution import Attribution, Term
+from smart_demo.search.explain.matching import Cell, Match, cell_box
 from smart_demo.types import Box, Floats, TokenBoxes, TokenGrid, TokenKind
+
+Overlay = npt.NDArray[np.uint8]
+"""(height, width, 4) RGBA, to lie on the page's picture stretched to its size."""
+OPAQUE = 0.65
+"""Alpha of the largest value: what is printed under it stays readable."""
+ANCHORS = (
+    (68, 1, 84),
+    (72, 23, 105),
+    (71, 42, 122),
+    (67, 61, 132),
+    (61, 78, 138),
+    (53, 94, 141),
+    (46, 109, 142),
+    (41, 123, 142),
+    (35, 137, 142),
+    (31, 151, 139),
+    (33, 165, 133),
+    (46, 179, 124),
+    (70, 192, 111),
+    (101, 203, 94),
+    (137, 213, 72),
+    (176, 221, 47),
+    (216, 226, 25),
+    (253, 231, 37),
+)
+"""Eighteen even steps of viridis by Stéfan van der Walt and Nathaniel Smith, dedicated to the public domain (CC0)."""
+
+
+def table() -> npt.NDArray[np.uint8]:
+    """(256, 3) RGB from the lowest value to the highest, for the map itself and for its legend."""
+    steps = np.linspace(0, len(ANCHORS) - 1, 256)
+    channels = [np.interp(steps, range(len(ANCHORS)), channel) for channel in zip(*ANCHORS, strict=True)]
+    return np.stack(channels, axis=1).round().astype(np.uint8)
+
+
+def paint(values: Floats, strength: Floats | None = None) -> Overlay:
+    """Colours of values 0..1 (height, width); alpha grows with the strength (the value itself if None) to OPAQUE.
+
+    Alone, the values give 256 colours with alpha, which makes a file 2.5 times smaller than alpha in finer steps.
+    """
+    steps = (values * 255).round().astype(np.uint8)
+    shades = np.empty((256, 4), dtype=np.uint8)
+    shades[:, :3] = table()
+    shades[:, 3] = (np.arange(256) * OPAQUE).round()
+    overlay: Overlay = shades[steps]
+    if strength is not None:
+        overlay[..., 3] = (strength * np.float32(255 * OPAQUE)).round()
+    return overlay
+
 
 FLOOR = 0.02
 """Cosines: a map whose best place stands out by no more has no clear location, wherever chance lies: the int8 codec
@@ -164,3 +219,86 @@ def _placed(match: Match, measure: Measure, values: Floats) -> PageMap:
         own = values[match.placed].reshape(place.rows, place.cols)
         return PageMap(measure, place, own.astype(np.float32), floor)
     return PageMap(measure, place, np.where(match.placed, values, np.nan).astype(np.float32), floor)
+
+
+PATCH = 16
+"""Pixels of a patch's side in an overlay, on grids that stay within LONG_SIDE so;"""
+LONG_SIDE = 1280
+"""larger grids get smaller patches, and grids of more patches one pixel each."""
+BOXES_SIDE = 800
+"""Long side of an overlay of word boxes."""
+SOFT = 4
+"""Pixels over which a word's colour fades around its box."""
+
+
+def draw(page_map: PageMap, colours: ColourRange, *, aspect: float = 1.0) -> Overlay:
+    """The map as a picture of the whole page, upright as the page.
+
+    aspect: width / height of the page, for maps of boxes; a grid has its own. ValueError for an aspect that is no
+    positive number.
+    """
+    if isinstance(page_map.place, TokenBoxes):
+        return _draw_boxes(page_map, colours, aspect)
+    values = colours.scale(page_map.values)
+    patch = min(PATCH, max(1, LONG_SIDE // max(values.shape)))
+    return paint(_bilinear(values, patch))
+
+
+def encode(overlay: Overlay) -> bytes:
+    """The bytes of a lossless WebP file."""
+    from PIL import Image
+
+    kept = io.BytesIO()
+    # Colours under alpha 0 are dropped, which nobody sees; method 0 is many times faster and little larger.
+    Image.fromarray(overlay, "RGBA").save(kept, "webp", lossless=True, method=0, quality=0)
+    return kept.getvalue()
+
+
+def _bilinear(values: Floats, patch: int) -> Floats:
+    """(rows, cols) enlarged `patch` times: exact at the centre of each patch, level beyond the outermost centres."""
+    return _stretch(_stretch(values, patch).T, patch).T
+
+
+def _stretch(values: Floats, times: int) -> Floats:
+    """Along the first axis."""
+    count = len(values)
+    at = np.clip((np.arange(count * times, dtype=np.float32) + 0.5) / times - 0.5, 0, count - 1)
+    low = at.astype(np.int64)
+    high = np.minimum(low + 1, count - 1)
+    share = (at - low).astype(np.float32)[:, None]
+    stretched: Floats = values[low] * (1 - share) + values[high] * share
+    return stretched
+
+
+def _draw_boxes(page_map: PageMap, colours: ColourRange, aspect: float) -> Overlay:
+    """Each box filled, fading over SOFT pixels around it; where boxes meet, the stronger shows."""
+    if not 0 < aspect < np.inf:
+        raise ValueError(f"no page has a width of {aspect} heights")
+    height = BOXES_SIDE if aspect <= 1 else max(1, round(BOXES_SIDE / aspect))
+    width = BOXES_SIDE if aspect >= 1 else max(1, round(BOXES_SIDE * aspect))
+    values = np.zeros((height, width), dtype=np.float32)
+    strength = np.zeros_like(values)
+    boxes, own = page_map.by_box()
+    edges = boxes * np.array([width, height, width, height], dtype=np.float32)
+    for (left, top, right, bottom), value in zip(edges.tolist(), colours.scale(own).tolist(), strict=True):
+        across, columns = _fade(left, right, width)
+        down, rows = _fade(top, bottom, height)
+        stronger = value * down[:, None] * across
+        region = (rows, columns)
+        wins = stronger > strength[region]
+        values[region][wins] = value
+        strength[region][wins] = stronger[wins]
+    return paint(values, strength)
+
+
+def _fade(low: float, high: float, size: int) -> tuple[Floats, slice]:
+    """How strongly the pixels around an interval are filled: 1 inside, falling to 0 over SOFT. With their slice.
+
+    An interval narrower than a pixel fills one pixel.
+    """
+    low, high = min(low, size - 1.0), max(high, low + 1.0)
+    start, end = max(0, int(low) - SOFT), min(size, int(np.ceil(high)) + SOFT)
+    centres = np.arange(start, end, dtype=np.float32) + np.float32(0.5)
+    outside = np.maximum(np.maximum(low - centres, centres - high), 0)
+    filled: Floats = np.clip(1 - outside / SOFT, 0, 1).astype(np.float32)
+    return filled, slice(start, end)

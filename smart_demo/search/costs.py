@@ -12,7 +12,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from smart_demo.config import CODECS, Settings
-from smart_demo.recent import Lap
+from smart_demo.search.cache import Lap
 from smart_demo.store.token_file import Layout
 from smart_demo.types import Encoder, StoredPage
 

@@ -7,13 +7,14 @@ from dataclasses import dataclass, field, replace
 
 import numpy as np
 
-from smart_demo import recall, scoring
+from smart_demo import scoring
 from smart_demo.backbones.base import Backbone
 from smart_demo.config import Settings
 from smart_demo.errors import LibraryError, QueryRefused
 from smart_demo.page_list import Positions
-from smart_demo.recall import Checked
-from smart_demo.recent import Lap, Laps, Recent, Stopwatch
+from smart_demo.search import candidates
+from smart_demo.search.cache import Lap, Laps, Recent, Stopwatch
+from smart_demo.search.candidates import Checked
 from smart_demo.store.library import Library
 from smart_demo.types import Floats, Found, Method, Parts, Query, QueryEncoding, Scope
 
@@ -73,7 +74,7 @@ class Retrieval:
         if len(scopes) != 1:
             return None
         key = (scopes[0], encoder)
-        found = self._checks.get(key) or recall.kept(self._settings.index_dir, *key)
+        found = self._checks.get(key) or candidates.kept(self._settings.index_dir, *key)
         if found is None:
             return None
         self._checks[key] = found
@@ -86,10 +87,10 @@ class Retrieval:
         on. LibraryError where a page goes meanwhile.
         """
         pages, pooled = self._library.pooled([scope], encoder)
-        needed = recall.depths(list(queries), pages, pooled, self._library.tokens, tell)
+        needed = candidates.depths(list(queries), pages, pooled, self._library.tokens, tell)
         least, most = self._settings.candidates, max(self._settings.candidates, self._settings.exhaustive)
-        found = recall.checked(needed, len(pages), least, most)
-        recall.keep(self._settings.index_dir, scope, encoder, found)
+        found = candidates.checked(needed, len(pages), least, most)
+        candidates.keep(self._settings.index_dir, scope, encoder, found)
         self._checks[scope, encoder] = found
         self._parts.drop(lambda _: True)  # they are of another depth
         return found
@@ -100,7 +101,7 @@ class Retrieval:
         self._parts.drop(lambda key: isinstance(key, tuple) and key[1] == str(scope))
         self._laps.drop(lambda key: isinstance(key, tuple) and scope in key[0])
         self._checks = {key: found for key, found in self._checks.items() if key[0] != scope}
-        recall.forget(self._settings.index_dir, scope)
+        candidates.forget(self._settings.index_dir, scope)
         self.drop_what_went()
 
     def drop_what_went(self) -> None:

@@ -10,21 +10,22 @@
 Similarity is not a reason: causal states mix what came before them, so say "similar", never "attended to".
 """
 
-from smart_demo.explain.attribution import Attribution, Term, attribute
-from smart_demo.explain.colours import OPAQUE, table
-from smart_demo.explain.drawing import draw, encode
-from smart_demo.explain.maps import (
+from smart_demo.search.explain.attribution import Attribution, Pair, Row, Term, attribute, compare
+from smart_demo.search.explain.heat_maps import (
+    OPAQUE,
     ColourRange,
     Measure,
     PageMap,
+    draw,
+    encode,
     range_of,
     similarity_map,
+    table,
     whole_query_map,
     winner_map,
 )
-from smart_demo.explain.matching import Cell, Match, Spot, match
-from smart_demo.explain.pairs import Pair, Row, compare
-from smart_demo.explain.sweep import LARGEST, Sweep, first_place, late_weights, swap, sweep
+from smart_demo.search.explain.matching import Cell, Match, Spot, match
+from smart_demo.search.explain.weight_sweep import LARGEST, Sweep, first_place, late_weights, swap, sweep
 
 __all__ = [
     "LARGEST",

@@ -8,12 +8,13 @@ from functools import cached_property
 
 import numpy as np
 
-from smart_demo import explain, scoring
-from smart_demo.comparison import Key, passing
+from smart_demo import scoring
 from smart_demo.errors import InputRefused, LibraryError
-from smart_demo.explain import Attribution, ColourRange, Match, PageMap, Pair, Sweep
 from smart_demo.page_list import listed
-from smart_demo.recent import Recent
+from smart_demo.search import explain
+from smart_demo.search.cache import Recent
+from smart_demo.search.comparison import Key, passing
+from smart_demo.search.explain import Attribution, ColourRange, Match, PageMap, Pair, Sweep
 from smart_demo.store.library import Library
 from smart_demo.types import POOLED, SMART, Found, Parts, QueryEncoding, StoredPage, TokenKind, Weights
 

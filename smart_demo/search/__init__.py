@@ -1,0 +1,1 @@
+"""From a query to rankings, comparisons, costs and explanations."""
