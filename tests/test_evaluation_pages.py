@@ -13,8 +13,8 @@ from smart_demo.config import Limits, Settings
 from smart_demo.engine import Engine
 from smart_demo.errors import InputRefused
 from smart_demo.evaluation import Choice, evaluate_standard
+from smart_demo.evaluation.collections import Outside, read_standard
 from smart_demo.evaluation.pages import evaluate_pages
-from smart_demo.evaluation.standard import Outside, read_standard
 from smart_demo.store.library import Library
 from smart_demo.types import Box, Word
 from tests.set_cases import FakeParquet, colour, picture, write_lines, write_separated

@@ -7,8 +7,7 @@ import pytest
 from smart_demo.backbones.words import WordBackbone
 from smart_demo.errors import InputRefused, QueryRefused
 from smart_demo.evaluation.judgements import Judged
-from smart_demo.evaluation.report import Report
-from smart_demo.evaluation.runs import METHODS, evaluate
+from smart_demo.evaluation.runner import METHODS, Report, evaluate
 from smart_demo.types import LOCAL, PageId, SearchResult
 
 A, B, C = (PageId(f"{n:016x}", 1) for n in (1, 2, 3))

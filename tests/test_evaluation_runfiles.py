@@ -15,8 +15,7 @@ from smart_demo.errors import InputRefused
 from smart_demo.evaluation import Choice, evaluate_documents, evaluate_standard
 from smart_demo.evaluation.judgements import Judged
 from smart_demo.evaluation.metrics import METRICS
-from smart_demo.evaluation.runfiles import run_files
-from smart_demo.evaluation.trec_files import column, falling
+from smart_demo.evaluation.trec import column, falling, run_files
 from smart_demo.types import PageId
 from tests.documents import write_pdf
 from tests.set_cases import write_beir

@@ -16,10 +16,8 @@ from smart_demo.backbones.words import WordBackbone
 from smart_demo.config import Settings
 from smart_demo.errors import InputRefused
 from smart_demo.evaluation import Choice, evaluate_standard
-from smart_demo.evaluation.spool import Spool
-from smart_demo.evaluation.standard import Outside, read_standard
-from smart_demo.evaluation.text_search import Search
-from smart_demo.evaluation.texts import TextCollection, encode, groups, page_id, score
+from smart_demo.evaluation.collections import Outside, read_standard
+from smart_demo.evaluation.texts import Search, Spool, TextCollection, encode, groups, page_id, score
 from smart_demo.types import Query
 from tests.set_cases import QRELS, QUERIES, TEXTS, FakeParquet, write_beir, write_lines
 

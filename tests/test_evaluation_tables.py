@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from smart_demo.errors import InputRefused
-from smart_demo.evaluation import row_fields as fields
+from smart_demo.evaluation import query_sets as fields
 from smart_demo.evaluation import tables
 from smart_demo.evaluation.tables import Row, Table, open_parquet
 from tests.set_cases import FakeParquet, write_lines, write_separated

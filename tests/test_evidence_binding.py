@@ -7,7 +7,7 @@ import pytest
 
 from smart_demo.backbones.words import WordBackbone
 from smart_demo.errors import PageRefused
-from smart_demo.evaluation.runs import silent
+from smart_demo.evaluation.runner import silent
 from smart_demo.evidence.binding import DIRECTIONS, Duels, ask, one_sided
 from smart_demo.evidence.markers import PANELS, make_pairs
 from smart_demo.evidence.sheets import draw_pair

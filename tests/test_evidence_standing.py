@@ -15,12 +15,11 @@ from smart_demo.backbones.words import WordBackbone
 from smart_demo.config import Settings
 from smart_demo.evaluation import evaluate_cranfield, evaluate_documents
 from smart_demo.evaluation.cranfield import read_cranfield
+from smart_demo.evaluation.documents import open_throwaway
 from smart_demo.evaluation.judgements import Judged
 from smart_demo.evaluation.metrics import METRICS
-from smart_demo.evaluation.runs import silent
-from smart_demo.evaluation.spool import Spool
-from smart_demo.evaluation.texts import Texts
-from smart_demo.evaluation.throwaway import open_throwaway
+from smart_demo.evaluation.runner import silent
+from smart_demo.evaluation.texts import Spool, Texts
 from smart_demo.evidence.bench import Bench, page_bench, text_bench
 from smart_demo.evidence.standing import LAMBDAS, SUM, Standing, chosen
 from smart_demo.types import LATE, POOLED, SMART, Counted, Method, Parts, Query, Reduce, TokenCodes, Weights

@@ -19,7 +19,7 @@ from smart_demo.evaluation.event_reading import MOST_BYTES, as_lines
 from smart_demo.evaluation.event_table import COLUMNS, cell
 from smart_demo.evaluation.scoreboard import MEASURES, boards
 from smart_demo.evaluation.sides import draw
-from smart_demo.evaluation.trec_files import qrels_text, query_id, read_qrels, read_run, run_text
+from smart_demo.evaluation.trec import qrels_text, query_id, read_qrels, read_run, run_text
 from smart_demo.evaluation.trial import METHODS, Asked, Ranked
 from smart_demo.evaluation.verdicts import fold
 from smart_demo.types import Query, Weights

@@ -9,9 +9,8 @@ import pytest
 from scipy.stats import binomtest, norm, t
 
 from smart_demo.evaluation import board_sentences
-from smart_demo.evaluation.metrics import paired_difference
+from smart_demo.evaluation.metrics import FEWEST_DECIDED, FEWEST_QUERIES, LEVEL, paired_difference, sign_test
 from smart_demo.evaluation.scoreboard import boards
-from smart_demo.evaluation.significance import FEWEST_DECIDED, FEWEST_QUERIES, LEVEL, sign_test
 from smart_demo.evaluation.verdicts import fold
 from smart_demo.evaluation.vote_count import VoteCount
 from smart_demo.types import Counted, Reduce, Weights

@@ -28,9 +28,9 @@ disagreement  RBO, Kendall's tau                            contrasts, highlight
 query_list, list_rows   a pasted list, and its table          archive, trec_files, event_table   out, and in again
 """
 
+from smart_demo.evaluation.collections import evaluate_standard
 from smart_demo.evaluation.cranfield import evaluate_cranfield
 from smart_demo.evaluation.documents import evaluate_documents
-from smart_demo.evaluation.relevance import Choice
-from smart_demo.evaluation.standard import evaluate_standard
+from smart_demo.evaluation.query_sets import Choice
 
 __all__ = ["Choice", "evaluate_cranfield", "evaluate_documents", "evaluate_standard"]

@@ -20,7 +20,7 @@ from smart_demo.evaluation import board_fields
 from smart_demo.evaluation.event_reading import MOST_BYTES, as_lines
 from smart_demo.evaluation.event_table import csv_bytes
 from smart_demo.evaluation.scoreboard import Board, boards
-from smart_demo.evaluation.trec_files import qrels_text, query_id, run_of, run_text
+from smart_demo.evaluation.trec import qrels_text, query_id, run_of, run_text
 from smart_demo.evaluation.trial import METHODS
 from smart_demo.evaluation.verdicts import Judgements
 

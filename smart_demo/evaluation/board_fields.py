@@ -9,7 +9,7 @@ from typing import Any
 from smart_demo.evaluation import board_sentences
 from smart_demo.evaluation.pool import ungraded
 from smart_demo.evaluation.scoreboard import Board
-from smart_demo.evaluation.trec_files import query_id
+from smart_demo.evaluation.trec import query_id
 from smart_demo.evaluation.trial import Trial
 from smart_demo.evaluation.trial_fields import trial_fields
 from smart_demo.evaluation.verdicts import Judgements

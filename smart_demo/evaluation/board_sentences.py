@@ -4,9 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
-from smart_demo.evaluation.metrics import SAME, Difference
+from smart_demo.evaluation.metrics import FEWEST_QUERIES, SAME, Difference
 from smart_demo.evaluation.scoreboard import Board
-from smart_demo.evaluation.significance import FEWEST_QUERIES
 from smart_demo.evaluation.trial import METHODS
 from smart_demo.types import LATE, POOLED, SMART, Counted, Reduce, Weights
 

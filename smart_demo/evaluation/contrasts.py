@@ -9,8 +9,8 @@ import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
-from smart_demo.evaluation.disagreement import Disagreement, disagreement
 from smart_demo.evaluation.metrics import SAME, ndcg
+from smart_demo.evaluation.rank_overlap import Disagreement, disagreement
 from smart_demo.types import PageId
 
 

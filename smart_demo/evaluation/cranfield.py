@@ -17,10 +17,8 @@ from pathlib import Path
 from smart_demo.config import Settings
 from smart_demo.errors import InputRefused
 from smart_demo.evaluation.judgements import Judged, read_text
-from smart_demo.evaluation.report import Report
-from smart_demo.evaluation.runs import Tell, silent
-from smart_demo.evaluation.text_search import evaluate_texts
-from smart_demo.evaluation.texts import TextCollection, page_id
+from smart_demo.evaluation.runner import Report, Tell, silent
+from smart_demo.evaluation.texts import TextCollection, evaluate_texts, page_id
 from smart_demo.types import PageId
 
 DOCUMENTS, QUERIES, JUDGEMENTS = "cran.all.1400", "cran.qry", "cranqrel"

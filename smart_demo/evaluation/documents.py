@@ -1,25 +1,57 @@
-"""A folder of documents and a file of judged queries, measured in a library of their own that is thrown away."""
+"""A library of its own for one measurement, which goes away however that ends; nothing else is searched.
+
+A folder of documents and a file of judged queries, measured in a library of their own that is thrown away.
+"""
 
 from __future__ import annotations
 
 import hashlib
+import sys
 import time
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
 from functools import cached_property, partial
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 from smart_demo import ingest
 from smart_demo.config import Limits, Settings
-from smart_demo.engine import Engine
+from smart_demo.engine import Engine, open_engine
 from smart_demo.errors import InputRefused, LibraryError
 from smart_demo.evaluation.judgements import Judged, read_judged
-from smart_demo.evaluation.report import Report
-from smart_demo.evaluation.runfiles import run_files
-from smart_demo.evaluation.runs import Keep, Tell, evaluate, never_found, silent
-from smart_demo.evaluation.throwaway import open_throwaway, search
+from smart_demo.evaluation.runner import Keep, Report, Tell, evaluate, never_found, ranked, silent
+from smart_demo.evaluation.trec import run_files
 from smart_demo.ingest.files import clean_name
-from smart_demo.types import LOCAL, PageId, State
+from smart_demo.types import LOCAL, PageId, Query, SearchResult, State
+
+OpenEngine = Callable[[Settings], Engine]
+INSISTING: OpenEngine = partial(open_engine, fall_back=False)
+"""A measurement of another model than was named would be a wrong number."""
+
+
+@contextmanager
+def open_throwaway(settings: Settings, open_library: OpenEngine = INSISTING) -> Iterator[Engine]:
+    """An engine whose library lies in a temporary folder and which takes and scores every page, however many.
+
+    BackboneUnavailable and LibraryError as the engine raises them.
+    """
+    with TemporaryDirectory(prefix="smart-demo-eval-") as name:
+        folder = Path(name)
+        apart = replace(
+            settings,
+            data_dir=folder / "data",
+            index_dir=folder / "index",
+            exhaustive=sys.maxsize,
+            quotas=replace(settings.quotas, library_pages=sys.maxsize, library_bytes=sys.maxsize),
+        )
+        with open_library(apart) as engine:
+            yield engine
+
+
+def search(engine: Engine, text: str) -> Mapping[str, SearchResult]:
+    """One query's rankings of the whole library by every method. QueryRefused as the engine raises it."""
+    return ranked(engine.search(Query(text), [LOCAL], ()).parts)
 
 
 @dataclass(frozen=True)

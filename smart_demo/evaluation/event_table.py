@@ -6,7 +6,7 @@ import csv
 import io
 
 from smart_demo.evaluation.events import Grade, Vote
-from smart_demo.evaluation.trec_files import query_id
+from smart_demo.evaluation.trec import query_id
 from smart_demo.evaluation.verdicts import Judgements
 from smart_demo.types import POOLED, SMART
 

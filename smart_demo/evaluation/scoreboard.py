@@ -13,8 +13,7 @@ from functools import cached_property, lru_cache
 from statistics import fmean
 
 from smart_demo.evaluation.events import Grade, Vote
-from smart_demo.evaluation.metrics import Difference, hit, mrr, ndcg, paired_difference
-from smart_demo.evaluation.significance import FEWEST_QUERIES
+from smart_demo.evaluation.metrics import FEWEST_QUERIES, Difference, hit, mrr, ndcg, paired_difference
 from smart_demo.evaluation.trial import METHODS, Conditions, Trial
 from smart_demo.evaluation.verdicts import Judgements
 from smart_demo.evaluation.vote_count import VoteCount, count

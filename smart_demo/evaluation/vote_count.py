@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 from smart_demo.evaluation.events import Choice, Vote
-from smart_demo.evaluation.significance import FEWEST_DECIDED, LEVEL, sign_test
+from smart_demo.evaluation.metrics import FEWEST_DECIDED, LEVEL, sign_test
 from smart_demo.types import POOLED, SMART
 
 

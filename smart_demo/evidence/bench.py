@@ -12,9 +12,8 @@ from smart_demo.engine import Engine
 from smart_demo.errors import InputRefused, QueryRefused
 from smart_demo.evaluation.documents import index_shelf, look_at, lost_pages
 from smart_demo.evaluation.judgements import Judged, read_judged
-from smart_demo.evaluation.runs import Tell
-from smart_demo.evaluation.spool import Spool
-from smart_demo.evaluation.texts import TextCollection, Texts, encode, score
+from smart_demo.evaluation.runner import Tell
+from smart_demo.evaluation.texts import Spool, TextCollection, Texts, encode, score
 from smart_demo.store import token_file
 from smart_demo.types import LOCAL, Encoder, PageId, Parts, Query, QueryEncoding, TokenCodes
 

@@ -21,7 +21,7 @@ from smart_demo import scoring
 from smart_demo.backbones.base import Backbone
 from smart_demo.errors import PageRefused
 from smart_demo.evaluation.metrics import paired_difference
-from smart_demo.evaluation.runs import Tell, tell_tenths
+from smart_demo.evaluation.runner import Tell, tell_tenths
 from smart_demo.evaluation.texts import Texts, score
 from smart_demo.evidence.bench import WHOLE, Recoded
 from smart_demo.evidence.markers import PANELS, Pair, question

@@ -16,11 +16,11 @@ from smart_demo.config import Settings
 from smart_demo.diagnostics import figure_commit, figure_versions
 from smart_demo.engine import Engine
 from smart_demo.evaluation.cranfield import DOCUMENTS, JUDGEMENTS, QUERIES, read_cranfield
+from smart_demo.evaluation.documents import open_throwaway
 from smart_demo.evaluation.metrics import RESAMPLES
 from smart_demo.evaluation.metrics import SEED as RESAMPLING_SEED
-from smart_demo.evaluation.runs import Tell, silent
-from smart_demo.evaluation.spool import Spool
-from smart_demo.evaluation.throwaway import open_throwaway
+from smart_demo.evaluation.runner import Tell, silent
+from smart_demo.evaluation.texts import Spool
 from smart_demo.evidence.ablations import Encoded, free_rows, same_encoder, variant_row, variants
 from smart_demo.evidence.bench import WHOLE, page_bench, text_bench
 from smart_demo.evidence.binding import Duels, ask
