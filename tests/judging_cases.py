@@ -4,10 +4,8 @@ from datetime import UTC, datetime, timedelta
 
 from hypothesis import strategies as st
 
-from smart_demo.evaluation.events import Choice, Grade, Skip, Undo, Vote
-from smart_demo.evaluation.journal import Journal
-from smart_demo.evaluation.sides import draw
-from smart_demo.evaluation.trial import Asked, Model, Ranked, Searched, Trial
+from smart_demo.judging.journal import Journal
+from smart_demo.judging.records import Asked, Choice, Grade, Model, Ranked, Searched, Skip, Trial, Undo, Vote, draw
 from smart_demo.types import LOCAL, PageId, Query, Weights
 
 SEED = "5e" * 16

@@ -16,8 +16,8 @@ from smart_demo import cli
 from smart_demo.config import read_settings
 from smart_demo.diagnostics import examine
 from smart_demo.errors import LibraryError, StorageFull
-from smart_demo.evaluation.journal import Journal
-from smart_demo.evaluation.query_list import Listed
+from smart_demo.judging.journal import Journal
+from smart_demo.judging.query_list import Listed
 from smart_demo.store.library import Library
 from smart_demo.types import LOCAL
 from smart_demo.ui import desk

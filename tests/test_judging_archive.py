@@ -14,14 +14,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from smart_demo.errors import InputRefused
-from smart_demo.evaluation.archive import JOURNAL, pack, trec, unpack
-from smart_demo.evaluation.event_reading import MOST_BYTES, as_lines
-from smart_demo.evaluation.event_table import COLUMNS, cell
-from smart_demo.evaluation.scoreboard import MEASURES, boards
-from smart_demo.evaluation.sides import draw
 from smart_demo.evaluation.trec import qrels_text, query_id, read_qrels, read_run, run_text
-from smart_demo.evaluation.trial import METHODS, Asked, Ranked
-from smart_demo.evaluation.verdicts import fold
+from smart_demo.judging.archive import COLUMNS, JOURNAL, cell, pack, trec, unpack
+from smart_demo.judging.record_lines import MOST_JOURNAL_BYTES, as_lines
+from smart_demo.judging.records import METHODS, Asked, Ranked, draw
+from smart_demo.judging.replay import fold
+from smart_demo.judging.scoreboard import MEASURES, boards
 from smart_demo.types import Query, Weights
 from tests.judging_cases import HOSTILE, SEED, Script, open_journal, page, trial_of
 
@@ -244,7 +242,7 @@ def test_other_archives_are_refused_in_words(script):
 
 
 def test_a_zip_that_unpacks_to_too_much_is_not_unpacked(tmp_path):
-    bomb = unpack(zip_of(JOURNAL, b"\n" * (MOST_BYTES + 1_000)))
-    assert len(bomb) == MOST_BYTES + 1
+    bomb = unpack(zip_of(JOURNAL, b"\n" * (MOST_JOURNAL_BYTES + 1_000)))
+    assert len(bomb) == MOST_JOURNAL_BYTES + 1
     with pytest.raises(InputRefused, match="larger than"):
         open_journal(tmp_path).take(bomb)

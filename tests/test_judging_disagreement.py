@@ -7,10 +7,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.stats import kendalltau
 
-from smart_demo.evaluation.contrasts import by_disagreement, contrast
-from smart_demo.evaluation.highlights import Shows, find_five
 from smart_demo.evaluation.metrics import ndcg
 from smart_demo.evaluation.rank_overlap import disagreement, kendall_tau, rbo
+from smart_demo.judging.list_comparison import Shows, by_disagreement, contrast, find_five
 from tests.judging_cases import page
 
 lists = st.permutations(range(9)).flatmap(lambda order: st.integers(0, 9).map(lambda n: order[:n]))

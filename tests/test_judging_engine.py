@@ -12,15 +12,14 @@ from smart_demo.backbones.words import WordBackbone
 from smart_demo.config import REPOSITORY, Settings
 from smart_demo.diagnostics import recorded_versions
 from smart_demo.engine import Engine
-from smart_demo.evaluation.archive import pack, unpack
-from smart_demo.evaluation.contrasts import by_disagreement, contrast
-from smart_demo.evaluation.event_lines import line, read
-from smart_demo.evaluation.highlights import find_five
-from smart_demo.evaluation.journal import Journal
-from smart_demo.evaluation.pool import remaining, to_grade, ungraded
-from smart_demo.evaluation.query_list import read_queries
-from smart_demo.evaluation.recording import asked, depth, methods, order, record
-from smart_demo.evaluation.scoreboard import boards
+from smart_demo.judging.archive import pack, unpack
+from smart_demo.judging.journal import Journal
+from smart_demo.judging.list_comparison import by_disagreement, contrast, find_five
+from smart_demo.judging.query_list import read_queries
+from smart_demo.judging.record_lines import line, read
+from smart_demo.judging.records import asked, depth, methods, order, record
+from smart_demo.judging.replay import remaining, to_grade, ungraded
+from smart_demo.judging.scoreboard import boards
 from smart_demo.store.library import Library
 from smart_demo.types import LATE, LOCAL, POOLED, SAMPLES, SMART, Counted, Query, Reduce, State, Weights
 from tests.documents import write_pdf

@@ -7,11 +7,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from smart_demo.errors import InputRefused
-from smart_demo.evaluation.event_lines import line, read
-from smart_demo.evaluation.event_reading import read_lines
-from smart_demo.evaluation.events import Choice, Grade, Session, Skip, Told, Undo, Vote
-from smart_demo.evaluation.sides import draw
-from smart_demo.evaluation.trial import Asked, Ranked
+from smart_demo.judging.record_lines import line, read, read_lines
+from smart_demo.judging.records import Asked, Choice, Grade, Ranked, Session, Skip, Told, Undo, Vote, draw
 from smart_demo.types import Counted, Query, Reduce, Weights
 from tests.judging_cases import HOSTILE, SEED, page, ranked, trial_of
 

@@ -14,11 +14,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from smart_demo.errors import InputRefused, LibraryError, StorageFull
-from smart_demo.evaluation import event_reading, journal
-from smart_demo.evaluation.event_lines import line
-from smart_demo.evaluation.event_reading import as_lines
-from smart_demo.evaluation.journal import Journal
-from smart_demo.evaluation.verdicts import fold
+from smart_demo.judging import journal, record_lines
+from smart_demo.judging.journal import Journal
+from smart_demo.judging.record_lines import as_lines, line
+from smart_demo.judging.replay import fold
 from smart_demo.types import Scope
 from tests.judging_cases import NOON, TRIALS, Script, act, open_journal, page, steps, trial_of
 
@@ -283,7 +282,7 @@ def test_a_full_journal_says_so_and_keeps_what_it_has(small, tmp_path, monkeypat
     with pytest.raises(LibraryError, match="is full"):
         small.undo()
     assert file_of(tmp_path).read_bytes() == before
-    assert event_reading.MOST_BYTES < 2**26
+    assert record_lines.MOST_JOURNAL_BYTES < 2**26
 
 
 @pytest.mark.parametrize(

@@ -7,8 +7,8 @@ from math import log2
 import pytest
 
 from smart_demo.errors import QueryRefused
-from smart_demo.evaluation.list_rows import COLUMNS, Refused, ask, csv_text, five, sorted_rows
-from smart_demo.evaluation.query_list import Listed, Relevant
+from smart_demo.judging.list_comparison import COLUMNS, Refused, ask, csv_text, five, sorted_rows
+from smart_demo.judging.query_list import Listed, Relevant
 from smart_demo.types import PageId, Query
 from tests.judging_cases import HOSTILE
 from tests.ui_cases import found

@@ -8,8 +8,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from smart_demo.errors import InputRefused
-from smart_demo.evaluation import query_list
-from smart_demo.evaluation.query_list import Listed, Relevant, read_queries
+from smart_demo.judging import query_list
+from smart_demo.judging.query_list import Listed, Relevant, read_queries
 from smart_demo.types import SAMPLES, Query, StoredPage
 from tests.judging_cases import HOSTILE, page
 

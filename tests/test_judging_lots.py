@@ -7,10 +7,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from smart_demo.evaluation.pool import remaining, to_grade, ungraded
-from smart_demo.evaluation.recording import fingerprint
-from smart_demo.evaluation.sides import draw, new_seed, shuffled
-from smart_demo.evaluation.verdicts import fold
+from smart_demo.judging.records import draw, fingerprint, new_seed, shuffled
+from smart_demo.judging.replay import fold, remaining, to_grade, ungraded
 from smart_demo.types import LOCAL, SAMPLES, SMART, Query, Scope, StoredPage
 from tests.judging_cases import SEED, Script, page, trial_of
 

@@ -8,11 +8,10 @@ from math import comb, log2
 import pytest
 from scipy.stats import binomtest, norm, t
 
-from smart_demo.evaluation import board_sentences
 from smart_demo.evaluation.metrics import FEWEST_DECIDED, FEWEST_QUERIES, LEVEL, paired_difference, sign_test
-from smart_demo.evaluation.scoreboard import boards
-from smart_demo.evaluation.verdicts import fold
-from smart_demo.evaluation.vote_count import VoteCount
+from smart_demo.judging import scoreboard
+from smart_demo.judging.replay import fold
+from smart_demo.judging.scoreboard import VoteCount, boards
 from smart_demo.types import Counted, Reduce, Weights
 from tests.judging_cases import HOSTILE, Script, page, trial_of
 
@@ -147,7 +146,7 @@ def test_unjudged_pages_are_counted_by_method_and_told(graded):
     graded.grade(code, {1: 2, 2: 0})
     board = board_of(graded)
     assert board.unjudged == {"pooled": 0, "late": 2, "smart": 1}
-    (told,) = [text for text in board_sentences.cautions(board) if "Nobody graded" in text]
+    (told,) = [text for text in scoreboard.cautions(board) if "Nobody graded" in text]
     assert "2 of Late only, 1 of SMART" in told
 
 
@@ -173,7 +172,7 @@ def test_nothing_judged_is_no_board():
     assert boards(fold(script.events)) == ()
     script.undo(script.vote(trial_of(), "tie"))
     assert boards(fold(script.events)) == ()
-    assert board_sentences.grouping(()) == ""
+    assert scoreboard.grouping(()) == ""
 
 
 def test_a_board_of_votes_alone_has_no_measures():
@@ -181,7 +180,7 @@ def test_a_board_of_votes_alone_has_no_measures():
     script.vote(trial_of(), "smart")
     board = board_of(script)
     assert (board.means, board.differences, board.queries) == ({}, {}, ())
-    assert board_sentences.conclusion(board, ("smart", "pooled"), "ndcg") == ""
+    assert scoreboard.conclusion(board, ("smart", "pooled"), "ndcg") == ""
 
 
 # -- what may be counted together
@@ -205,7 +204,7 @@ def test_each_library_encoder_and_weights_has_its_own_board_the_latest_first():
     assert found[0].conditions == trial_of(**conditions[1]).conditions
     assert found[-1].conditions == trial_of().conditions
     assert len({board.conditions.id for board in found}) == 5
-    assert "5 settings" in board_sentences.grouping(found)
+    assert "5 settings" in scoreboard.grouping(found)
 
 
 def test_grades_are_about_pages_so_they_count_under_other_weights_of_the_same_library():
@@ -217,7 +216,7 @@ def test_grades_are_about_pages_so_they_count_under_other_weights_of_the_same_li
     assert latest.queries[0].grades == {page(1): 2, page(2): 1}
     assert latest.queries[0].trial.weights.late == 3.0
     assert (latest.carried, first.carried) == (2, 0)
-    assert any(text.startswith("2 grades were given under other weights") for text in board_sentences.cautions(latest))
+    assert any(text.startswith("2 grades were given under other weights") for text in scoreboard.cautions(latest))
     script.vote(trial_of(library="0b" * 8), "smart")
     elsewhere = boards(fold(script.events))[0]
     assert elsewhere.queries == ()  # another library's grades stay there
@@ -246,7 +245,7 @@ def many(better, worse):
     ],
 )
 def test_conclusions_follow_the_interval_and_too_few_say_nothing(board, measure, said):
-    assert board_sentences.conclusion(many(*board), ("smart", "pooled"), measure).startswith(said)
+    assert scoreboard.conclusion(many(*board), ("smart", "pooled"), measure).startswith(said)
 
 
 def test_an_interval_that_ends_at_0_shows_nothing_whatever_its_last_bit():
@@ -255,15 +254,15 @@ def test_an_interval_that_ends_at_0_shows_nothing_whatever_its_last_bit():
     for low, high in ((1e-17, 0.3), (-0.3, -1e-17), (0.0, 0.3)):
         found = replace(board.differences[pair]["ndcg"], low=low, high=high)
         board.__dict__["differences"] = {pair: {"ndcg": found}}
-        assert board_sentences.conclusion(board, pair, "ndcg").startswith("No difference shown")
+        assert scoreboard.conclusion(board, pair, "ndcg").startswith("No difference shown")
 
 
 def test_titles_and_cautions_are_plain_lines(graded):
     graded.undo(graded.vote(trial_of("tide"), "smart"))
     graded.vote(trial_of("tide"), "smart")
     board = board_of(graded)
-    assert board_sentences.title(board) == "minilm, 71 pages of the samples, 1 × pooled + 1 × late (mean)"
-    told = list(board_sentences.cautions(board))
+    assert scoreboard.title(board) == "minilm, 71 pages of the samples, 1 × pooled + 1 × late (mean)"
+    told = list(scoreboard.cautions(board))
     assert any("1 vote was not blind" in text for text in told)
     assert any(HOSTILE[0] in text for text in told)  # data still: it is escaped where markup is made
     assert all(text.isprintable() for text in told)

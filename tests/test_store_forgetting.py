@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 
 from smart_demo.errors import LibraryError
-from smart_demo.evaluation.journal import Journal
-from smart_demo.evaluation.trial import Asked
+from smart_demo.judging.journal import Journal
+from smart_demo.judging.records import Asked
 from smart_demo.store import atomic_files
 from smart_demo.store.chroma_index import PageIndex
 from smart_demo.store.chroma_upkeep import Mirror

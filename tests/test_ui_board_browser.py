@@ -15,12 +15,11 @@ import pytest
 from playwright.sync_api import Page, expect
 
 from smart_demo.engine import Engine
-from smart_demo.evaluation import board_sentences
-from smart_demo.evaluation.journal import Journal
-from smart_demo.evaluation.pool import to_grade
-from smart_demo.evaluation.recording import depth, methods, record
-from smart_demo.evaluation.scoreboard import boards
-from smart_demo.evaluation.trial import METHODS
+from smart_demo.judging import scoreboard
+from smart_demo.judging.journal import Journal
+from smart_demo.judging.records import METHODS, depth, methods, record
+from smart_demo.judging.replay import to_grade
+from smart_demo.judging.scoreboard import boards
 from smart_demo.types import LOCAL, SAMPLES, Query, Weights
 from tests.browser_page import PATIENCE, Visit
 from tests.documents import write_pdf
@@ -118,9 +117,9 @@ def test_the_scoreboard_goes_out_to_other_tools_and_into_other_apps(app, samples
     told = scoreboard(page)
     (board,) = boards(Journal(app.engine.settings.data_dir, LOCAL).judgements)
     assert len(board.queries) >= 10
-    assert board_sentences.title(board) in told
+    assert scoreboard.title(board) in told
     assert board.votes.conclusion in told
-    for sentence in (*board_sentences.cautions(board), board_sentences.conclusion(board, ("smart", "pooled"), "ndcg")):
+    for sentence in (*scoreboard.cautions(board), scoreboard.conclusion(board, ("smart", "pooled"), "ndcg")):
         assert " ".join(sentence.replace("\u202e", "").split()) in " ".join(told.split())
     shown = table_of(page)
     for method, label in zip(METHODS, ("Pooled only", "Late only", "SMART"), strict=True):

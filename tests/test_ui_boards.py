@@ -9,9 +9,9 @@ import zipfile
 import gradio as gr
 import pytest
 
-from smart_demo.evaluation.archive import JOURNAL, pack
-from smart_demo.evaluation.event_reading import MOST_BYTES, as_lines
-from smart_demo.evaluation.verdicts import fold
+from smart_demo.judging.archive import JOURNAL, pack
+from smart_demo.judging.record_lines import MOST_JOURNAL_BYTES, as_lines
+from smart_demo.judging.replay import fold
 from smart_demo.types import LOCAL
 from smart_demo.ui.board_tab import BoardWiring, QueriesPanel, ResultsPanel, serves
 from smart_demo.ui.boards import PUBLIC_BYTES, Boards
@@ -103,8 +103,8 @@ HOSTILE_FILES = {
     "blanks": (b"\n \n\n", "no judgement in that"),
     "other zip": (zip_of(other_txt=b"x"), "There is no judgements.jsonl"),
     "broken zip": (b"PK\x03\x04" + b"\0" * 60, "cannot be read"),
-    "bomb": (zip_of(judgements_jsonl=b"\n" * (MOST_BYTES + 1_000)), "larger than"),
-    "too large": (b"\n" * (MOST_BYTES + 1), "larger than 32 MB"),
+    "bomb": (zip_of(judgements_jsonl=b"\n" * (MOST_JOURNAL_BYTES + 1_000)), "larger than"),
+    "too large": (b"\n" * (MOST_JOURNAL_BYTES + 1), "larger than 32 MB"),
     "binary": (bytes(range(256)) * 10, "refused"),
     "lines of markup": (b'<img src=x onerror=alert(1)>\n{"v": 1, "event": "<b>"}\n', "2 lines refused"),
     "many bad lines": (b"{}\n" * 50, "30 more lines were refused"),

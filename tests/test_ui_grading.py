@@ -4,7 +4,7 @@ import re
 
 import pytest
 
-from smart_demo.evaluation.pool import to_grade
+from smart_demo.judging.replay import to_grade
 from smart_demo.types import POOLED, SMART
 from tests.voting_cases import Judge, forget_everything, pages, shared_library
 

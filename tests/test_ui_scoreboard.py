@@ -10,11 +10,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from smart_demo.evaluation import board_sentences
 from smart_demo.evaluation.metrics import Difference
-from smart_demo.evaluation.scoreboard import MEASURES, PAIRS, boards
-from smart_demo.evaluation.trial import METHODS, Asked, Ranked
-from smart_demo.evaluation.verdicts import fold
+from smart_demo.judging import scoreboard
+from smart_demo.judging.records import METHODS, Asked, Ranked
+from smart_demo.judging.replay import fold
+from smart_demo.judging.scoreboard import MEASURES, PAIRS, boards
 from smart_demo.search.request import ON_MINE, ON_SAMPLES, asked_again
 from smart_demo.types import Counted, Query, Reduce, Weights
 from smart_demo.ui.board_shell import list_intro, results_shell, take_in, taken
@@ -79,7 +79,7 @@ def test_every_figure_of_the_core_stands_there():
     script.vote(trial_of("a tie"), "tie")
     script.vote(trial_of("both bad"), "bad")
     (board,), read = shown(script)
-    assert board_sentences.title(board) in read.text
+    assert scoreboard.title(board) in read.text
     assert board.votes.conclusion in read.text
     assert "SMART wins 9 ties 1 SMART loses 3 both bad, in no test 1" in read.text
     growth = [
@@ -92,12 +92,12 @@ def test_every_figure_of_the_core_stands_there():
         for measure in MEASURES:
             assert f"{board.means[method][measure]:.3f}" in read.text
     for pair in PAIRS:
-        assert board_sentences.conclusion(board, pair, "ndcg") in read.text
+        assert scoreboard.conclusion(board, pair, "ndcg") in read.text
         for found in board.differences[pair].values():
             assert f"{signed(found.mean)} {signed(found.low)} to {signed(found.high)}" in read.text
             assert f"{found.better} better, {found.same} same, {found.worse} worse" in read.text
     assert len([tag for tag, _ in read.tags if tag == "svg"]) == 9
-    for caution in board_sentences.cautions(board):
+    for caution in scoreboard.cautions(board):
         assert caution in read.text
 
 
@@ -129,7 +129,7 @@ def test_other_settings_are_folded_below_the_latest():
     script = graded(2, 1)
     script.vote(trial_of(weights=Weights(1.0, 2.0)), "smart")
     found, read = shown(script)
-    assert board_sentences.grouping(found) in read.text
+    assert scoreboard.grouping(found) in read.text
     assert read.text.index("1 × pooled + 2 × late") < read.text.index("1 × pooled + 1 × late")
     assert [tag for tag, _ in read.tags].count("details") == 1
     ids = [tag["id"] for _, tag in read.tags if "id" in tag]
@@ -180,7 +180,7 @@ def test_the_side_is_the_one_that_the_core_concludes():
     board = boards(fold(script.events))[0]
     for pair in PAIRS:
         for measure in MEASURES:
-            said = board_sentences.conclusion(board, pair, measure)
+            said = scoreboard.conclusion(board, pair, measure)
             expected = "none" if said.startswith("No difference") else "up" if " is better " in said else "down"
             assert side(board.differences[pair][measure]) == expected
 

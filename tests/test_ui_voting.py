@@ -10,11 +10,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from smart_demo.config import Quotas
-from smart_demo.evaluation.events import Session, Skip
-from smart_demo.evaluation.journal import FOLDER
-from smart_demo.evaluation.query_list import Listed
-from smart_demo.evaluation.sides import Columns
 from smart_demo.janitor import Janitor
+from smart_demo.judging.journal import FOLDER
+from smart_demo.judging.query_list import Listed
+from smart_demo.judging.records import Columns, Session, Skip
 from smart_demo.types import LOCAL, SMART, Weights
 from smart_demo.ui import judging, visitors
 from smart_demo.ui.judge_head import Setup

@@ -14,7 +14,7 @@ from smart_demo.backbones.serving import EMBEDDED, Backbones
 from smart_demo.backbones.words import WordBackbone
 from smart_demo.config import Settings
 from smart_demo.engine import Engine
-from smart_demo.evaluation.journal import FOLDER
+from smart_demo.judging.journal import FOLDER
 from smart_demo.search.request import asked
 from smart_demo.store.library import Library
 from smart_demo.types import LOCAL

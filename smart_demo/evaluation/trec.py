@@ -27,10 +27,10 @@ from urllib.parse import quote
 import numpy as np
 
 from smart_demo.errors import InputRefused
-from smart_demo.evaluation.fields import a_number
 from smart_demo.evaluation.judgements import Judged
 from smart_demo.evaluation.runner import DEPTH, METHODS, Keep, forget
-from smart_demo.evaluation.trial import Asked, Ranked
+from smart_demo.judging.json_fields import a_number
+from smart_demo.judging.records import Asked, Ranked
 from smart_demo.types import PageId, SearchResult
 
 QRELS = "qrels.txt"

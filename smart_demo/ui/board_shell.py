@@ -4,8 +4,8 @@
 
 from __future__ import annotations
 
-from smart_demo.evaluation.journal import Taken
-from smart_demo.evaluation.query_list import LONGEST_QUERY, MOST_BYTES
+from smart_demo.judging.journal import Taken
+from smart_demo.judging.query_list import LONGEST_QUERY, MOST_LIST_BYTES
 from smart_demo.ui.wording import count, esc
 
 
@@ -65,5 +65,5 @@ def list_intro(most: int, *, private: bool) -> str:
     return (
         '<h2 class="sr-only">Queries</h2><p class="list-intro">Ask a whole list both ways and see where the rankings '
         f"differ most. {files} {forms}: up to {most:,} queries of {LONGEST_QUERY} characters, "
-        f"{MOST_BYTES // 2**20} MB. It is asked with what is set under Compare: where to search, results, weights.</p>"
+        f"{MOST_LIST_BYTES // 2**20} MB. It is asked with what is set under Compare: where to search, results, weights.</p>"
     )

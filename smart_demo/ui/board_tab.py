@@ -8,7 +8,7 @@ from pathlib import Path
 
 import gradio as gr
 
-from smart_demo.evaluation.query_list import MOST_BYTES
+from smart_demo.judging.query_list import MOST_LIST_BYTES
 from smart_demo.search.request import asked
 from smart_demo.ui.board_shell import list_intro, results_shell, take_in
 from smart_demo.ui.boards import Boards, most_bytes
@@ -156,7 +156,7 @@ class BoardWiring:
         """An uploaded list into the box, where it can be read and changed before it is run."""
         path = uploaded(file, self.queries.file.GRADIO_CACHE, "No file arrived.")
         try:
-            text = written(read_uploaded(path, MOST_BYTES))
+            text = written(read_uploaded(path, MOST_LIST_BYTES))
         finally:
             self.discard(path)
         return None, text, told(counted(text))

@@ -8,12 +8,11 @@ from __future__ import annotations
 import base64
 
 from smart_demo.errors import InputRefused, SmartError
-from smart_demo.evaluation.archive import JOURNAL, pack, unpack
-from smart_demo.evaluation.event_reading import MOST_BYTES
-from smart_demo.evaluation.journal import Journal, Taken
-from smart_demo.evaluation.pool import ungraded
-from smart_demo.evaluation.scoreboard import boards
-from smart_demo.evaluation.verdicts import Judgements
+from smart_demo.judging.archive import JOURNAL, pack, unpack
+from smart_demo.judging.journal import Journal, Taken
+from smart_demo.judging.record_lines import MOST_JOURNAL_BYTES
+from smart_demo.judging.replay import Judgements, ungraded
+from smart_demo.judging.scoreboard import boards
 from smart_demo.types import Scope
 from smart_demo.ui.board_shell import taken
 from smart_demo.ui.judgement_list import judgement_list
@@ -30,7 +29,7 @@ EMPTY = "There is nothing to download yet: nothing is judged."
 
 def most_bytes(*, private: bool) -> int:
     """Of an evaluation that is taken in."""
-    return MOST_BYTES if private else PUBLIC_BYTES
+    return MOST_JOURNAL_BYTES if private else PUBLIC_BYTES
 
 
 class Boards:

@@ -14,9 +14,9 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from smart_demo.errors import InputRefused, SmartError
-from smart_demo.evaluation import fields
-from smart_demo.evaluation.journal import FOLDER
-from smart_demo.evaluation.query_list import MOST_QUERIES, Listed, read_queries
+from smart_demo.judging import json_fields
+from smart_demo.judging.journal import FOLDER
+from smart_demo.judging.query_list import MOST_QUERIES, Listed, read_queries
 from smart_demo.search.request import Asked, asked, asked_again
 from smart_demo.store import atomic_files
 from smart_demo.types import Scope
@@ -92,10 +92,10 @@ def _read(data: bytes) -> Desk:
     """InputRefused for anything but a desk."""
     if len(data) > MOST_BYTES:
         raise InputRefused("That is no desk.")
-    row = fields.an_object(fields.loads(data), "a desk")
+    row = json_fields.an_object(json_fields.loads(data), "a desk")
     if row.get("v") != FORM:
         raise InputRefused("That is no desk.")
-    listed = fields.a_list(row, "queries", MOST_QUERIES)
+    listed = json_fields.a_list(row, "queries", MOST_QUERIES)
     queries = read_queries("\n".join(json.dumps(one, ensure_ascii=False) for one in listed)).queries
-    at, source = fields.whole(row, "at", 0, MOST_QUERIES), fields.line(row, "source", empty=True)
+    at, source = json_fields.whole(row, "at", 0, MOST_QUERIES), json_fields.line(row, "source", empty=True)
     return Desk(queries, min(at, len(queries)), asked_again(row.get("search")), source)

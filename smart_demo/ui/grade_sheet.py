@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from smart_demo.evaluation.trial import Trial
+from smart_demo.judging.records import Trial
 from smart_demo.types import POOLED, SMART, StoredPage
 from smart_demo.ui import judge_head
 from smart_demo.ui.cards import Thumbnail, image

@@ -7,7 +7,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from smart_demo.evaluation.query_list import LONGEST_QUERY
+from smart_demo.judging.query_list import LONGEST_QUERY
 from smart_demo.search.request import Asked
 from smart_demo.ui.results import formula
 from smart_demo.ui.standing import Fate, Standing

@@ -6,10 +6,9 @@ import json
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
-from smart_demo.evaluation.board_sentences import weights
-from smart_demo.evaluation.events import Choice, Grade, Skip, Vote
-from smart_demo.evaluation.trial import Conditions, Trial
-from smart_demo.evaluation.verdicts import Judgements
+from smart_demo.judging.records import Choice, Conditions, Grade, Skip, Trial, Vote
+from smart_demo.judging.replay import Judgements
+from smart_demo.judging.scoreboard import weights
 from smart_demo.search.request import ON_BOTH, ON_MINE, ON_SAMPLES, REGION, Asked, asked
 from smart_demo.types import SMART, PageId
 from smart_demo.ui.wording import count, esc, name, queries

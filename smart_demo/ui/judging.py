@@ -22,9 +22,9 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from smart_demo.errors import InputRefused
-from smart_demo.evaluation.event_reading import MOST_BYTES
-from smart_demo.evaluation.journal import Journal
-from smart_demo.evaluation.query_list import MOST_QUERIES, Listed, read_queries
+from smart_demo.judging.journal import Journal
+from smart_demo.judging.query_list import MOST_QUERIES, Listed, read_queries
+from smart_demo.judging.record_lines import MOST_JOURNAL_BYTES
 from smart_demo.search.request import Asked
 from smart_demo.types import LOCAL, Scope
 from smart_demo.ui import desk as desks
@@ -175,7 +175,7 @@ class Judging:
     @property
     def most_bytes(self) -> int:
         """Of one owner's journal."""
-        return MOST_BYTES if self.handlers.private else PUBLIC_BYTES
+        return MOST_JOURNAL_BYTES if self.handlers.private else PUBLIC_BYTES
 
     def admit(self, owner: Scope, size: int = ONE_STEP) -> None:
         """See to room before so many bytes are written. LibraryError where a public page keeps as many visitors'

@@ -6,8 +6,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from smart_demo.errors import InputRefused
-from smart_demo.evaluation.list_rows import Row
-from smart_demo.evaluation.query_list import MOST_BYTES, TOLD, read_queries
+from smart_demo.judging.list_comparison import Row
+from smart_demo.judging.query_list import MOST_LIST_BYTES, TOLD, read_queries
 from smart_demo.search.request import Asked
 from smart_demo.ui.results import formula
 from smart_demo.ui.wording import queries
@@ -28,8 +28,8 @@ class Run:
 
 def written(data: bytes) -> str:
     """An uploaded list as the text for the box. InputRefused where it is no list."""
-    if len(data) > MOST_BYTES:
-        raise InputRefused(f"The list is larger than {MOST_BYTES // 2**20} MB.", "Make it shorter.")
+    if len(data) > MOST_LIST_BYTES:
+        raise InputRefused(f"The list is larger than {MOST_LIST_BYTES // 2**20} MB.", "Make it shorter.")
     read_queries(data)
     return data.decode("utf-8-sig")
 

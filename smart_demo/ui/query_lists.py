@@ -15,8 +15,8 @@ from collections.abc import Callable, Generator, Iterator, Sequence
 from dataclasses import replace
 
 from smart_demo.errors import InputRefused, LibraryError, SmartError
-from smart_demo.evaluation.list_rows import Known, Refused, Row, ask, csv_text
-from smart_demo.evaluation.query_list import MOST_QUERIES, Listed, read_queries
+from smart_demo.judging.list_comparison import Known, Refused, Row, ask, csv_text
+from smart_demo.judging.query_list import MOST_QUERIES, Listed, read_queries
 from smart_demo.search.cache import Recent
 from smart_demo.search.request import Asked
 from smart_demo.types import POOLED, SMART, Found, Method, Scope

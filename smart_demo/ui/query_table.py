@@ -9,8 +9,7 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
-from smart_demo.evaluation.highlights import Highlight, Shows
-from smart_demo.evaluation.list_rows import Row, five, sorted_rows
+from smart_demo.judging.list_comparison import Highlight, Row, Shows, five, sorted_rows
 from smart_demo.search.request import Asked
 from smart_demo.types import POOLED, SMART
 from smart_demo.ui.judgement_list import reopening

@@ -7,12 +7,10 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from smart_demo.evaluation import board_sentences
-from smart_demo.evaluation.board_sentences import LABELS
 from smart_demo.evaluation.metrics import Difference
-from smart_demo.evaluation.scoreboard import MEASURES, PAIRS, Board
-from smart_demo.evaluation.trial import METHODS
-from smart_demo.evaluation.vote_count import VoteCount
+from smart_demo.judging import scoreboard
+from smart_demo.judging.records import METHODS
+from smart_demo.judging.scoreboard import LABELS, MEASURES, PAIRS, Board, VoteCount
 from smart_demo.ui.range_plot import Scale, range_plot, scale, side
 from smart_demo.ui.wording import count, esc, queries, score
 
@@ -31,13 +29,13 @@ def scoreboards(found: Sequence[Board]) -> str:
         return f'<div class="board-none"><p>{NOTHING}</p><p class="board-tools">{start}</p></div>'
     latest, *others = found
     folded = "".join(
-        f'<details class="board-other"><summary>{esc(board_sentences.title(board))}'
+        f'<details class="board-other"><summary>{esc(scoreboard.title(board))}'
         f"<span>{esc(_short(board))}</span></summary>{_board(board)}</details>"
         for board in others
     )
-    why = board_sentences.grouping(found)
+    why = scoreboard.grouping(found)
     more = f'<p class="board-why">{esc(why)}</p>{folded}' if others else ""
-    return f'<p class="board-title">{esc(board_sentences.title(latest))}</p>{_board(latest)}{more}'
+    return f'<p class="board-title">{esc(scoreboard.title(latest))}</p>{_board(latest)}{more}'
 
 
 def _short(board: Board) -> str:
@@ -74,7 +72,7 @@ def _votes(votes: VoteCount) -> str:
 def _means(board: Board) -> str:
     if not board.queries:
         return f'<p class="quiet">{_unmeasured(board)}</p>'
-    heads = "".join(f'<th scope="col">{esc(board_sentences.measure(name, board.k))}</th>' for name in MEASURES)
+    heads = "".join(f'<th scope="col">{esc(scoreboard.measure(name, board.k))}</th>' for name in MEASURES)
     of = board.k * len(board.queries)
     rows = "".join(
         f'<tr class="of-{method}"><th scope="row">{esc(LABELS[method])}</th>'
@@ -101,7 +99,7 @@ def _differences(board: Board) -> str:
         return ""
     every = [found for some in board.differences.values() for found in some.values()]
     on = scale(every)
-    said = dict.fromkeys(board_sentences.conclusion(board, pair, "ndcg") for pair in PAIRS)  # below the floor all agree
+    said = dict.fromkeys(scoreboard.conclusion(board, pair, "ndcg") for pair in PAIRS)  # below the floor all agree
     sentences = "".join(f'<p class="board-said">{esc(sentence)}</p>' for sentence in said)
     bodies = "".join(_pair(board, pair, on) for pair in PAIRS)
     ends = "" if board.too_few else _ends(on)
@@ -136,14 +134,14 @@ def _difference(board: Board, measure: str, found: Difference, on: Scale) -> str
         interval = f"{signed(found.low)} to {signed(found.high)}"
         mark = f'<span class="range-mark is-{side(found)}" aria-hidden="true">{MARKS[side(found)]}</span> '
     return (
-        f'<tr><th scope="row">{esc(board_sentences.measure(measure, board.k))}</th><td class="range-cell">{drawn}</td>'
+        f'<tr><th scope="row">{esc(scoreboard.measure(measure, board.k))}</th><td class="range-cell">{drawn}</td>'
         f'<td class="range-mean">{mark}{signed(found.mean)}</td><td class="range-interval">{interval}</td>'
         f'<td class="range-counts">{counted}</td></tr>'
     )
 
 
 def _cautions(board: Board) -> str:
-    items = "".join(f"<li>{esc(caution)}</li>" for caution in board_sentences.cautions(board))
+    items = "".join(f"<li>{esc(caution)}</li>" for caution in scoreboard.cautions(board))
     return f'<ul class="board-cautions">{items}</ul>' if items else ""
 
 

@@ -5,8 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import replace
 
-from smart_demo.evaluation.pool import to_grade, ungraded
-from smart_demo.evaluation.verdicts import Judgements, sides_told
+from smart_demo.judging.replay import Judgements, sides_told, to_grade, ungraded
 from smart_demo.search.request import Asked, address
 from smart_demo.types import Scope, StoredPage
 from smart_demo.ui import judge_doors

@@ -6,9 +6,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 
-from smart_demo.evaluation.query_list import Listed
-from smart_demo.evaluation.trial import Conditions
-from smart_demo.evaluation.verdicts import Judgements
+from smart_demo.judging.query_list import Listed
+from smart_demo.judging.records import Conditions
+from smart_demo.judging.replay import Judgements
 
 
 class Fate(StrEnum):

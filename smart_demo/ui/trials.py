@@ -14,10 +14,8 @@ from dataclasses import dataclass
 
 from smart_demo.diagnostics import recorded_versions
 from smart_demo.errors import InputRefused, LibraryError
-from smart_demo.evaluation.query_list import Listed
-from smart_demo.evaluation.recording import depth, fingerprint, methods, record
-from smart_demo.evaluation.sides import Columns
-from smart_demo.evaluation.trial import Conditions, Trial
+from smart_demo.judging.query_list import Listed
+from smart_demo.judging.records import Columns, Conditions, Trial, depth, fingerprint, methods, record
 from smart_demo.search.request import Asked
 from smart_demo.types import POOLED, SMART, PageId, Scope, StoredPage
 from smart_demo.ui.desk import Desk

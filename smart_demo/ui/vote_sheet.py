@@ -8,9 +8,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from smart_demo.evaluation.events import LONGEST_NOTE, REASONS, Choice, Vote
-from smart_demo.evaluation.sides import A, B, Columns
-from smart_demo.evaluation.trial import Trial
+from smart_demo.judging.records import LONGEST_NOTE, REASONS, A, B, Choice, Columns, Trial, Vote
 from smart_demo.types import LATE, POOLED, SMART, PageId, StoredPage
 from smart_demo.ui import judge_head
 from smart_demo.ui.cards import Thumbnail, image

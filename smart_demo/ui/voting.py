@@ -15,11 +15,10 @@ from dataclasses import replace
 from typing import Any
 
 from smart_demo.errors import InputRefused, SmartError
-from smart_demo.evaluation import fields
-from smart_demo.evaluation.events import HIGHEST_GRADE, LONGEST_NOTE, REASONS, Choice, Grade, Skip, Vote
-from smart_demo.evaluation.pool import to_grade
-from smart_demo.evaluation.query_list import MOST_QUERIES, Listed, read_queries
-from smart_demo.evaluation.verdicts import sides_told
+from smart_demo.judging import json_fields
+from smart_demo.judging.query_list import MOST_QUERIES, Listed, read_queries
+from smart_demo.judging.records import HIGHEST_GRADE, LONGEST_NOTE, REASONS, Choice, Grade, Skip, Vote
+from smart_demo.judging.replay import sides_told, to_grade
 from smart_demo.search.request import CHOICES, Asked, asked
 from smart_demo.types import PageId, Scope
 from smart_demo.ui import judge_head
@@ -54,7 +53,7 @@ class Voting:
 
     def _look(self, panel: Callable[[Scope, Asked], str], given: object, dials: tuple[object, ...]) -> str:
         try:
-            wanted, turned = fields.an_object(given, "that"), asked("", "", *dials)
+            wanted, turned = json_fields.an_object(given, "that"), asked("", "", *dials)
             owner = self._judging.owner(wanted.get("owner"))
             self._step(owner, wanted, turned)
             shown = panel(owner, turned)
@@ -77,11 +76,11 @@ class Voting:
             case "take":
                 judging.search_by(owner, replace(turned, scope=judging.desk(owner).search.scope))
             case "scope":
-                scope = fields.one_of(wanted, "scope", tuple(CHOICES))
+                scope = json_fields.one_of(wanted, "scope", tuple(CHOICES))
                 self._sheets.trials.allowed(scope)
                 judging.search_by(owner, replace(judging.desk(owner).search, scope=scope))
             case "go":
-                judging.open(owner, fields.whole(wanted, "at", 0, MOST_QUERIES))
+                judging.open(owner, json_fields.whole(wanted, "at", 0, MOST_QUERIES))
             case "ask":
                 judging.insert(owner, _query(wanted))
 
@@ -99,19 +98,19 @@ class Voting:
         return answered(lambda: self._act(wanted, acts), "what a judge said could not be kept")
 
     def _act(self, wanted: object, acts: Mapping[str, Act]) -> dict[str, object]:
-        given = fields.an_object(wanted, "that")
-        act = acts[fields.one_of(given, "act", tuple(acts))]
+        given = json_fields.an_object(wanted, "that")
+        act = acts[json_fields.one_of(given, "act", tuple(acts))]
         try:
             return act(self._judging.owner(given.get("owner")), given)
         except Forgotten as error:
             return {"sentence": error.sentence, "look": True}
 
     def _vote(self, owner: Scope, given: Given) -> dict[str, object]:
-        shown, choice = self._shown(owner, given), fields.one_of(given, "choice", tuple(Choice))
-        reasons = fields.a_list(given, "reasons", len(REASONS)) if "reasons" in given else ()
+        shown, choice = self._shown(owner, given), json_fields.one_of(given, "choice", tuple(Choice))
+        reasons = json_fields.a_list(given, "reasons", len(REASONS)) if "reasons" in given else ()
         if any(reason not in REASONS for reason in reasons):
             raise InputRefused(f"What decided it may be: {', '.join(REASONS)}.")
-        note = fields.text(given, "note", LONGEST_NOTE) if "note" in given else ""
+        note = json_fields.text(given, "note", LONGEST_NOTE) if "note" in given else ""
         kept = self._judging.to_write(owner).vote(shown.trial, choice, reasons, note)
         return {"sheet": self._sheets.votes(shown), "said": f"Kept. {told(kept)}"}
 
@@ -124,7 +123,7 @@ class Voting:
         return {"go": self._sheets.standing(shown).following, "said": "Skipped."}
 
     def _grade(self, owner: Scope, given: Given) -> dict[str, object]:
-        shown, grade = self._shown(owner, given), fields.whole(given, "grade", 0, HIGHEST_GRADE)
+        shown, grade = self._shown(owner, given), json_fields.whole(given, "grade", 0, HIGHEST_GRADE)
         kept = self._judging.to_write(owner).grade(shown.trial, _page(given, shown), grade)
         words = f"{grade}, {GRADES[grade].lower()}: {plain(kept.document)}, page {kept.page.number}."
         return {"sheet": self._sheets.grades(shown), "said": f"Kept. {words}"}

@@ -26,11 +26,11 @@ from smart_demo.cli import main as command
 from smart_demo.config import Settings
 from smart_demo.diagnostics import recorded_versions
 from smart_demo.engine import Engine, open_engine
-from smart_demo.evaluation.archive import pack, unpack
 from smart_demo.evaluation.documents import evaluate_documents
-from smart_demo.evaluation.journal import Journal
-from smart_demo.evaluation.query_list import read_queries
-from smart_demo.evaluation.recording import depth, methods, record
+from smart_demo.judging.archive import pack, unpack
+from smart_demo.judging.journal import Journal
+from smart_demo.judging.query_list import read_queries
+from smart_demo.judging.records import depth, methods, record
 from smart_demo.search.as_json import as_dict
 from smart_demo.store.sidecar import Sidecar
 from smart_demo.store.snapshot import read as read_snapshot

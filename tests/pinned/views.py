@@ -30,10 +30,10 @@ from starlette.routing import Route
 from smart_demo.backbones.serving import Serving
 from smart_demo.config import Limits, Quotas, Settings
 from smart_demo.engine import Engine
-from smart_demo.evaluation.journal import Journal
-from smart_demo.evaluation.sides import draw
-from smart_demo.evaluation.trial import Asked as JudgedQuery
 from smart_demo.indexing.samples import Samples
+from smart_demo.judging.journal import Journal
+from smart_demo.judging.records import Asked as JudgedQuery
+from smart_demo.judging.records import draw
 from smart_demo.search.comparison import Change, Move
 from smart_demo.search.request import ON_BOTH, ON_MINE, ON_SAMPLES, Asked, address, asked
 from smart_demo.store.quotas import Usage

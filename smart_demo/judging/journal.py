@@ -19,12 +19,9 @@ from typing import TypeVar
 
 from smart_demo.diagnostics import recorded_versions
 from smart_demo.errors import InputRefused, LibraryError
-from smart_demo.evaluation.event_lines import LONGEST_LINE
-from smart_demo.evaluation.event_reading import MOST_BYTES, MOST_EVENTS, Reading, as_lines, read_lines
-from smart_demo.evaluation.events import Event, Grade, Session, Skip, Told, Undo, Vote
-from smart_demo.evaluation.sides import new_seed
-from smart_demo.evaluation.trial import Asked, Trial
-from smart_demo.evaluation.verdicts import Judgements, fold
+from smart_demo.judging.record_lines import LONGEST_LINE, MOST_EVENTS, MOST_JOURNAL_BYTES, Reading, as_lines, read_lines
+from smart_demo.judging.records import Asked, Event, Grade, Session, Skip, Told, Trial, Undo, Vote, new_seed
+from smart_demo.judging.replay import Judgements, fold
 from smart_demo.store import atomic_files, judgement_files
 from smart_demo.types import PageId, Scope
 
@@ -120,9 +117,9 @@ class Journal:
 
         Lines that are not right are refused one by one. InputRefused, and nothing is added, for too much at once.
         """
-        if len(data) > MOST_BYTES:
+        if len(data) > MOST_JOURNAL_BYTES:
             raise InputRefused(
-                f"The file is larger than {MOST_BYTES // 2**20} MB.", "Export a journal of this program."
+                f"The file is larger than {MOST_JOURNAL_BYTES // 2**20} MB.", "Export a journal of this program."
             )
         with self._lock:
             found = read_lines(data.removeprefix(b"\xef\xbb\xbf"), latest=_spelled(self._now() + AHEAD))
@@ -174,7 +171,7 @@ class Journal:
     def _see_to_room(self, new: Sequence[Event], size: int) -> None:
         """LibraryError where it is full. The last vote can be taken back even then."""
         back = all(isinstance(event, Undo) for event in new)
-        most = MOST_BYTES if self._most is None else self._most
+        most = MOST_JOURNAL_BYTES if self._most is None else self._most
         if self._whole + size > most or (len(self._read.events) + len(new) > MOST_EVENTS and not back):
             raise LibraryError(
                 f"The evaluation is full: it keeps {MOST_EVENTS:,} votes, grades and steps back, and "
@@ -187,7 +184,7 @@ class Journal:
         data = b""
         with atomic_files.storage_errors("read the judgements"), suppress(FileNotFoundError):
             with atomic_files.opened(self._path) as (_, size):
-                if size > MOST_BYTES + LONGEST_LINE:
+                if size > MOST_JOURNAL_BYTES + LONGEST_LINE:
                     raise LibraryError(f"{self._path.name} is too large to be an evaluation.", "Move it elsewhere.")
             data = atomic_files.read_whole(self._path)
         self._length, self._whole = len(data), data.rfind(b"\n") + 1

@@ -20,11 +20,11 @@ from functools import partial
 from typing import Any
 
 from smart_demo.errors import InputRefused
-from smart_demo.evaluation import fields
 from smart_demo.evaluation.judgements import HIGHEST_GRADE, LAST_PAGE
+from smart_demo.judging import json_fields
 from smart_demo.types import PageId, Query, StoredPage
 
-MOST_QUERIES, MOST_BYTES = 500, 2**20
+MOST_QUERIES, MOST_LIST_BYTES = 500, 2**20
 LONGEST_QUERY, LONGEST_QID = 300, 64
 """Characters."""
 MOST_RELEVANT = 1_000
@@ -113,8 +113,8 @@ def _notices(told: list[str], repeated: int, full: bool) -> Iterator[str]:
 
 
 def _text(given: str | bytes) -> str:
-    if len(given) > MOST_BYTES:
-        raise InputRefused(f"The list is larger than {MOST_BYTES // 2**20} MB.", "Make it shorter.")
+    if len(given) > MOST_LIST_BYTES:
+        raise InputRefused(f"The list is larger than {MOST_LIST_BYTES // 2**20} MB.", "Make it shorter.")
     try:
         text = given if isinstance(given, str) else given.decode("utf-8-sig")
     except UnicodeDecodeError:
@@ -164,17 +164,17 @@ def _query(query: object, qid: object = "", relevant: tuple[Relevant, ...] = ())
     if len(words) > LONGEST_QUERY:
         raise InputRefused(f"the query has {len(words):,} characters, more than {LONGEST_QUERY}; it is left out.")
     name = str(qid) if isinstance(qid, int) else qid
-    if not isinstance(name, str) or not fields.is_line(name.strip(), LONGEST_QID):
+    if not isinstance(name, str) or not json_fields.is_line(name.strip(), LONGEST_QID):
         raise InputRefused(f"the qid must be one line of at most {LONGEST_QID} characters.")
     return Listed(words, name.strip(), relevant)
 
 
 def _from_json(line: str) -> Listed:
-    row = fields.an_object(fields.loads(line), "the line")
-    given = fields.a_list(row, "relevant", MOST_RELEVANT) if "relevant" in row else []
+    row = json_fields.an_object(json_fields.loads(line), "the line")
+    given = json_fields.a_list(row, "relevant", MOST_RELEVANT) if "relevant" in row else []
     relevant: dict[tuple[str, int], Relevant] = {}
     for entry in given:
-        one = _relevant(fields.an_object(entry, 'an entry of "relevant"'))
+        one = _relevant(json_fields.an_object(entry, 'an entry of "relevant"'))
         if (one.document, one.page) in relevant:
             raise InputRefused(f'page {one.page} of "{one.document}" is judged twice.')
         relevant[one.document, one.page] = one
@@ -182,5 +182,5 @@ def _from_json(line: str) -> Listed:
 
 
 def _relevant(row: Mapping[str, Any]) -> Relevant:
-    page = fields.whole(row, "page", 1, LAST_PAGE)
-    return Relevant(fields.line(row, "document"), page, fields.number(row, "grade", 0, HIGHEST_GRADE))
+    page = json_fields.whole(row, "page", 1, LAST_PAGE)
+    return Relevant(json_fields.line(row, "document"), page, json_fields.number(row, "grade", 0, HIGHEST_GRADE))

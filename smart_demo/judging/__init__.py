@@ -1,0 +1,1 @@
+"""Blind comparison and grading by people: records, journal, scoreboards, query lists."""
