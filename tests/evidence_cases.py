@@ -6,7 +6,7 @@ from dataclasses import replace
 import numpy as np
 
 from smart_demo.backbones.words import WordBackbone
-from smart_demo.evidence.markers import COLOURS
+from smart_demo.evidence.binding import COLOURS
 from smart_demo.types import PageEncoding, QueryEncoding, TokenBoxes, TokenKind
 
 WIDTH = 4096

@@ -8,9 +8,8 @@ import pytest
 from smart_demo.backbones.words import WordBackbone
 from smart_demo.errors import PageRefused
 from smart_demo.evaluation.runner import silent
-from smart_demo.evidence.binding import DIRECTIONS, Duels, ask, one_sided
-from smart_demo.evidence.markers import PANELS, make_pairs
-from smart_demo.evidence.sheets import draw_pair
+from smart_demo.evidence.binding import DIRECTIONS, PANELS, Duels, ask, make_pairs, one_sided
+from smart_demo.evidence.marker_pages import draw_pair
 from smart_demo.types import LATE, POOLED, SMART, Weights
 from tests.evidence_cases import Binder, Partial
 

@@ -5,9 +5,8 @@ from collections import Counter
 import numpy as np
 import pytest
 
-from smart_demo.evidence.charts import PAINT
-from smart_demo.evidence.markers import COLOURS, PANELS, SHAPES, Marker, make_pairs, question
-from smart_demo.evidence.sheets import HEIGHT, WIDTH, draw_pair
+from smart_demo.evidence.binding import COLOURS, PANELS, SHAPES, Marker, make_pairs, question
+from smart_demo.evidence.marker_pages import HEIGHT, PAINT, WIDTH, draw_pair
 
 
 @pytest.mark.parametrize("seed", range(6))

@@ -6,12 +6,12 @@ from pathlib import Path
 
 import pytest
 
-from smart_demo.evidence.writing import BLOCKS, document, fill
+from smart_demo.evidence.report import BLOCKS, document, fill
 
 ROOT = Path(__file__).resolve().parent.parent
 EVIDENCE = json.loads((ROOT / "assets" / "evidence.json").read_text(encoding="utf-8"))
 README = (ROOT / "README.md").read_text(encoding="utf-8")
-CURE = "copy build/evidence* to assets/ and write the README with smart_demo.evidence.writing.fill"
+CURE = "copy build/evidence* to assets/ and write the README with smart_demo.evidence.report.fill"
 
 
 def row(factor, setting=""):

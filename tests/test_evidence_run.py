@@ -13,7 +13,7 @@ from smart_demo.cli import main
 from smart_demo.config import Settings
 from smart_demo.diagnostics import figure_commit
 from smart_demo.errors import InputRefused
-from smart_demo.evidence import plots, writing
+from smart_demo.evidence import plots, report
 from smart_demo.evidence.gather import NO_CRANFIELD, NOT_ASKED
 from tests.backbone_cases import tiny_qwen_folder
 from tests.documents import write_pdf
@@ -105,7 +105,7 @@ def test_a_model_with_layers_is_asked_about_them_and_about_its_own_words(places)
         assert 0 <= rows[factor]["pages"]["late"] <= 1
         assert rows[factor]["text"] is None
     assert made["binding"] == {"left_out": NOT_ASKED}
-    assert "raw residual stream" in writing.document(made)
+    assert "raw residual stream" in report.document(made)
 
 
 def test_without_a_text_collection_the_rest_is_measured_and_the_way_to_get_one_is_told(places):
@@ -115,7 +115,7 @@ def test_without_a_text_collection_the_rest_is_measured_and_the_way_to_get_one_i
     assert "http" in NO_CRANFIELD
     assert made["pages"] == {"left_out": NOT_ASKED}
     assert made["binding"]["pairs"] == 1
-    assert NO_CRANFIELD in writing.document(made)
+    assert NO_CRANFIELD in report.document(made)
 
 
 def test_a_collection_that_cannot_be_read_is_refused_before_a_model_loads(places, tmp_path):
@@ -139,7 +139,7 @@ def test_files_are_written_and_plots_drawn(found, tmp_path):
     for name in names:
         assert not name.endswith(".png") or f"({name})" in text
     assert json.loads((tmp_path / "deep" / "build" / "evidence.json").read_text()) == json.loads(json.dumps(found))
-    assert text == writing.document(json.loads(json.dumps(found)))
+    assert text == report.document(json.loads(json.dumps(found)))
 
 
 def test_without_matplotlib_the_plots_alone_are_missing(found, tmp_path, monkeypatch):

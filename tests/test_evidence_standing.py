@@ -20,8 +20,7 @@ from smart_demo.evaluation.judgements import Judged
 from smart_demo.evaluation.metrics import METRICS
 from smart_demo.evaluation.runner import silent
 from smart_demo.evaluation.texts import Spool, Texts
-from smart_demo.evidence.bench import Bench, page_bench, text_bench
-from smart_demo.evidence.standing import LAMBDAS, SUM, Standing, chosen
+from smart_demo.evidence.weight_curves import LAMBDAS, SUM, Bench, Standing, chosen, page_bench, text_bench
 from smart_demo.types import LATE, POOLED, SMART, Counted, Method, Parts, Query, Reduce, TokenCodes, Weights
 from tests.documents import write_pdf
 from tests.explain_cases import stored

@@ -11,6 +11,6 @@ writing    evidence.json, evidence.md and the README's blocks
 """
 
 from smart_demo.evidence.gather import PARTS, Plan, gather
-from smart_demo.evidence.writing import write
+from smart_demo.evidence.report import write
 
 __all__ = ["PARTS", "Plan", "gather", "write"]

@@ -9,7 +9,7 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
-from smart_demo.evidence.standing import HEADLINE, Json
+from smart_demo.evidence.weight_curves import HEADLINE, Json
 
 COBALT, GREY, RUST, INK, LINE = "#2f46d8", "#6c7078", "#a43d0a", "#15171c", "#e2dfd6"
 COLOURS = {"pooled": GREY, "late": RUST, "smart": COBALT}

@@ -97,8 +97,8 @@ def by_age(kept: Iterable[tuple[Scope, int, float]]) -> tuple[Visitor, ...]:
     found: dict[Scope, Visitor] = {}
     for scope, size, changed in kept:
         if is_visitor(scope):
-            one = found.get(scope, Visitor(scope, 0, time))
-            found[scope] = Visitor(scope, one.bytes + size, max(one.changed, time))
+            one = found.get(scope, Visitor(scope, 0, changed))
+            found[scope] = Visitor(scope, one.bytes + size, max(one.changed, changed))
     return tuple(sorted(found.values(), key=lambda one: (one.changed, one.scope.name)))
 
 
