@@ -10,8 +10,8 @@ import signal
 import sys
 from contextlib import suppress
 
-from smart_demo.heaps import keep_giving_back, share_heaps
-from smart_demo.workfolder import take_work_folder
+from smart_demo.server.cleanup import take_work_folder
+from smart_demo.server.process_memory import keep_giving_back, share_heaps
 
 share_heaps()  # before anything makes threads
 ON_ZEROGPU = bool(os.environ.get("SPACES_ZERO_GPU"))
@@ -29,7 +29,7 @@ os.environ.setdefault("GRADIO_TEMP_DIR", str(work / "uploads"))
 from smart_demo.config import read_settings  # noqa: E402
 from smart_demo.engine import open_engine  # noqa: E402
 from smart_demo.errors import SmartError  # noqa: E402
-from smart_demo.janitor import Janitor  # noqa: E402
+from smart_demo.server.cleanup import Janitor  # noqa: E402
 from smart_demo.ui.build import build_app  # noqa: E402
 from smart_demo.ui.preparation import Preparation  # noqa: E402
 from smart_demo.ui.theme import launch_options  # noqa: E402

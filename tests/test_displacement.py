@@ -8,7 +8,7 @@ from types import SimpleNamespace
 import pytest
 
 from smart_demo.errors import LibraryError
-from smart_demo.janitor import Janitor
+from smart_demo.server.cleanup import Janitor
 from smart_demo.store import sidecar
 from smart_demo.store.quotas import LEAST, Displacement, Visitor
 from smart_demo.types import LOCAL, State

@@ -7,11 +7,11 @@ import sys
 
 import pytest
 
-from smart_demo.heaps import share_heaps
+from smart_demo.server.process_memory import share_heaps
 
 PROGRAM = """
 import ctypes, sys, threading
-from smart_demo.heaps import share_heaps
+from smart_demo.server.process_memory import share_heaps
 if sys.argv[1] == "shared":
     assert share_heaps()
 libc, gate = ctypes.CDLL(None), threading.Barrier(12)
@@ -44,7 +44,7 @@ def test_threads_share_heaps_where_the_system_is_told_to(how, few):
 
 TRIMMED = """
 import ctypes
-from smart_demo.heaps import give_back, keep_giving_back
+from smart_demo.server.process_memory import give_back, keep_giving_back
 libc = ctypes.CDLL(None)
 libc.malloc.restype, libc.malloc.argtypes, libc.free.argtypes = ctypes.c_void_p, [ctypes.c_size_t], [ctypes.c_void_p]
 def resident():
@@ -65,7 +65,7 @@ end()
 
 CYCLES = """
 import gc, weakref
-from smart_demo.heaps import keep_giving_back
+from smart_demo.server.process_memory import keep_giving_back
 class Node:
     pass
 def cycle():
@@ -94,5 +94,5 @@ def test_what_is_free_is_given_back_also_below_what_is_used():
 
 def test_who_decided_by_the_variable_is_not_overruled(monkeypatch):
     monkeypatch.setenv("MALLOC_ARENA_MAX", "7")
-    monkeypatch.setattr("smart_demo.heaps.ctypes", None)
+    monkeypatch.setattr("smart_demo.server.process_memory.ctypes", None)
     assert share_heaps()

@@ -16,7 +16,7 @@ from mcp import ClientSession
 from mcp.client.streamable_http import streamablehttp_client
 
 from smart_demo.search.request import ON_BOTH, ON_MINE, ON_SAMPLES
-from smart_demo.ui.visit import HEADER, visitor_scope
+from smart_demo.server.visitors import HEADER, visitor_scope
 from tests.documents import write_pdf
 from tests.served_app import served_app
 from tests.visitor import API, EventFailed, Visitor

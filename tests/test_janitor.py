@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from smart_demo.janitor import Janitor, Round
+from smart_demo.server.cleanup import Janitor, Round
 from smart_demo.store import sidecar
 from smart_demo.store.quotas import Visitor, by_age
 from smart_demo.types import LOCAL, SAMPLES, Scope, State
@@ -305,7 +305,7 @@ def test_one_that_cannot_be_deleted_keeps_none_of_the_others_and_no_name_is_logg
     def sweeping(_):
         raise RuntimeError("the sweep failed on secret.pdf")
 
-    caplog.set_level("DEBUG", "smart_demo.janitor")
+    caplog.set_level("DEBUG", "smart_demo.server.cleanup")
     done = attended(engine, sweeping).round(NOW)
     assert (done.expired, done.troubles) == (2, 2)
     assert here(engine) == [ONE]

@@ -13,9 +13,9 @@ from types import SimpleNamespace
 import pytest
 
 from smart_demo.errors import LibraryError
-from smart_demo.janitor import Janitor
 from smart_demo.judging.journal import Journal
 from smart_demo.judging.records import Asked
+from smart_demo.server.cleanup import Janitor
 from smart_demo.store import atomic_files
 from smart_demo.store.library import Library
 from smart_demo.types import LOCAL, Query, State

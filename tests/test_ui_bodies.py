@@ -7,9 +7,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from smart_demo.ui import bodies
-from smart_demo.ui.bodies import BODY, LONGEST, SECONDS, SLOWEST, SMALL, Pace, Refused, whole
-from smart_demo.ui.elsewhere import MOST_PARTS, _parts, names_elsewhere
+from smart_demo.server import request_body
+from smart_demo.server.block_remote_fetch import MOST_PARTS, _parts, names_elsewhere
+from smart_demo.server.request_body import BODY, LONGEST, SECONDS, SLOWEST, SMALL, Pace, Refused, whole
 
 VALUES = st.recursive(
     st.text() | st.integers() | st.none(), lambda part: st.lists(part) | st.dictionaries(st.text(), part), max_leaves=20
@@ -51,7 +51,7 @@ def count(value):
 
 @pytest.mark.parametrize("unit", [b"{}", b"[]", b"1", b'""', b'{"a":1}'])
 def test_many_small_values_are_counted_before_they_are_parsed(monkeypatch, unit):
-    monkeypatch.setattr("smart_demo.ui.elsewhere.json.loads", lambda _: pytest.fail("it was parsed"))
+    monkeypatch.setattr("smart_demo.server.block_remote_fetch.json.loads", lambda _: pytest.fail("it was parsed"))
     body = b"[" + b",".join([unit] * (SMALL // (len(unit) + 1))) + b"]"
     assert refused(body) == (413, "The request has too many parts.")
 
@@ -105,8 +105,8 @@ def test_a_large_body_is_read_apart_from_the_loop(monkeypatch):
     import threading
 
     where = []
-    monkeypatch.setattr(bodies, "names_elsewhere", lambda _: where.append(threading.current_thread()) and False)
-    for body in (b'"x"', b'"' + b"x" * bodies.APART + b'"'):
+    monkeypatch.setattr(request_body, "names_elsewhere", lambda _: where.append(threading.current_thread()) and False)
+    for body in (b'"x"', b'"' + b"x" * request_body.APART + b'"'):
         read(body)
     assert where[0] is threading.main_thread()
     assert where[1] is not threading.main_thread()

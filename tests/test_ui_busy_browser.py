@@ -5,7 +5,7 @@ import re
 import pytest
 from playwright.sync_api import expect
 
-from smart_demo.ui.turns import BUSY
+from smart_demo.server.rate_limits import BUSY
 from tests.browser_page import PATIENCE, Visit, running_app
 from tests.documents import write_pdf
 

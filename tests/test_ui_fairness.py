@@ -11,12 +11,12 @@ import httpx
 import pytest
 
 from smart_demo.config import Limits, Settings
-from smart_demo.leftovers import Held
-from smart_demo.ui.bodies import Refused
-from smart_demo.ui.gate import Gate, room_for
-from smart_demo.ui.lying import FULL, LYING, MARGIN, UNCLAIMED, YOURS, Bounds, Lying
-from smart_demo.ui.turns import BUSY, CROWDED, Turns, asker
-from smart_demo.ui.visit import HEADER
+from smart_demo.server.cleanup import Held
+from smart_demo.server.gate import Gate, room_for
+from smart_demo.server.rate_limits import BUSY, CROWDED, Turns, asker
+from smart_demo.server.request_body import Refused
+from smart_demo.server.upload_limits import FULL, LYING, MARGIN, UNCLAIMED, YOURS, Bounds, Lying
+from smart_demo.server.visitors import HEADER
 from tests.documents import write_pdf
 from tests.served_app import served_app
 from tests.visitor import API, Visitor
@@ -138,7 +138,7 @@ def through(gate, path, **given):
 
 
 def test_a_refused_question_is_answered_in_the_form_that_scripts_show(monkeypatch):
-    monkeypatch.setattr("smart_demo.ui.gate.PATIENCE", 0.0)
+    monkeypatch.setattr("smart_demo.server.gate.PATIENCE", 0.0)
 
     async def run():
         free = asyncio.Event()
@@ -299,7 +299,7 @@ def lay(account, folder, whose, *names, size=10):
 
 
 def test_what_nothing_claimed_makes_room_the_oldest_first(lying, tmp_path, monkeypatch):
-    monkeypatch.setattr("smart_demo.ui.lying.MOST_LYING", 4)
+    monkeypatch.setattr("smart_demo.server.upload_limits.MOST_LYING", 4)
     old, read, newer = lay(lying, tmp_path, "a", "old", "read", "newer")
     lying.now[0] += 5
     (young,) = lay(lying, tmp_path, "b", "young")
@@ -344,7 +344,7 @@ def test_where_ones_own_share_is_short_only_ones_own_copies_go(lying, tmp_path):
 
 def test_the_folder_is_not_measured_again_for_every_piece(lying, tmp_path, monkeypatch):
     measured = []
-    monkeypatch.setattr("smart_demo.ui.lying.held", lambda folder: measured.append(folder) or Held(0, 0))
+    monkeypatch.setattr("smart_demo.server.upload_limits.held", lambda folder: measured.append(folder) or Held(0, 0))
     bounds = Bounds(tmp_path, 10 * MARGIN)
     for _ in range(9):
         asyncio.run(lying.make_room(bounds, "a"))

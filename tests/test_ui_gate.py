@@ -23,13 +23,11 @@ from starlette.exceptions import HTTPException
 from starlette.formparsers import MultiPartException
 
 from smart_demo.config import Limits, Quotas, Settings
-from smart_demo.leftovers import Held, held, sweep
-from smart_demo.ui.arrivals import Arrival
-from smart_demo.ui.bodies import BODY, SMALL
-from smart_demo.ui.elsewhere import FETCHES, lock, names_elsewhere
-from smart_demo.ui.gate import NO_FILES, Gate, room_for
-from smart_demo.ui.headers import policy
-from smart_demo.ui.lying import MOST_LYING
+from smart_demo.server.block_remote_fetch import FETCHES, lock, names_elsewhere
+from smart_demo.server.cleanup import Held, held, sweep
+from smart_demo.server.gate import NO_FILES, Gate, policy, room_for
+from smart_demo.server.request_body import BODY, SMALL
+from smart_demo.server.upload_limits import MOST_LYING, Arrival
 from tests.hood_cases import served, started
 
 MB = 2**20
@@ -308,7 +306,7 @@ def test_an_upload_within_the_limits_arrives_and_is_handed_out_to_nobody(url, fo
 
 
 def test_an_upload_waits_until_there_is_room(url, folder, monkeypatch):
-    monkeypatch.setattr("smart_demo.ui.lying.FRESH", 0.0)
+    monkeypatch.setattr("smart_demo.server.upload_limits.FRESH", 0.0)
     lying = folder / "lying"
     with lying.open("wb") as file:
         file.truncate(40 * MB)
@@ -327,7 +325,7 @@ def test_an_upload_waits_until_there_is_room(url, folder, monkeypatch):
 
 def test_room_is_looked_for_while_it_comes(folder, monkeypatch):
     """Two at once both found room when they began."""
-    monkeypatch.setattr("smart_demo.ui.lying.FRESH", 0.0)
+    monkeypatch.setattr("smart_demo.server.upload_limits.FRESH", 0.0)
     room = room_for(Settings(limits=Limits(files=1, file_bytes=MB), quotas=Quotas(waiting=1)))
     assert room.lying.octets >= room.octets
     whole, sent = form(("a", b"x" * 4 * MB)), []
@@ -529,7 +527,7 @@ def clock(monkeypatch):
     import time
 
     ahead, now = [0.0], time.time
-    monkeypatch.setattr("smart_demo.leftovers.time", SimpleNamespace(time=lambda: now() + ahead[0]))
+    monkeypatch.setattr("smart_demo.server.cleanup.time", SimpleNamespace(time=lambda: now() + ahead[0]))
     return ahead
 
 

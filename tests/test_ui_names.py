@@ -7,7 +7,7 @@ import pytest
 
 from smart_demo.config import Settings, read_settings
 from smart_demo.errors import SettingRefused
-from smart_demo.ui.gate import Gate
+from smart_demo.server.gate import Gate
 
 OWN = ["localhost", "localhost:7860", "LOCALHOST:7860", "127.0.0.1:7860", "127.0.0.2", "[::1]:7860", "demo.localhost"]
 OTHERS = ["evil.example:7860", "evil.example", "localhost.evil.example", "127.0.0.1.evil.example", "10.0.0.5:7860",

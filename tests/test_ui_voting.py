@@ -10,17 +10,18 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from smart_demo.config import Quotas
-from smart_demo.janitor import Janitor
 from smart_demo.judging.journal import FOLDER
 from smart_demo.judging.query_list import Listed
 from smart_demo.judging.records import Columns, Session, Skip
+from smart_demo.server import visitors
+from smart_demo.server.cleanup import Janitor
+from smart_demo.server.visitors import visitor_scope
 from smart_demo.types import LOCAL, SMART, Weights
-from smart_demo.ui import judging, visitors
+from smart_demo.ui import judging
 from smart_demo.ui.judge_head import Setup
 from smart_demo.ui.judging import Judging
 from smart_demo.ui.sheets import Sheets
 from smart_demo.ui.standing import Fate, Standing
-from smart_demo.ui.visit import visitor_scope
 from smart_demo.ui.vote_sheet import Sheet, vote_sheet
 from smart_demo.ui.voting import Voting
 from tests.documents import write_pdf

@@ -9,7 +9,7 @@ from pathlib import Path
 
 PROGRAM = textwrap.dedent("""
     import sys, tempfile
-    from smart_demo.workfolder import take_work_folder
+    from smart_demo.server.cleanup import take_work_folder
     folder = take_work_folder()
     (folder / "uploads").mkdir()
     (folder / "uploads" / "mine.pdf").write_bytes(b"private")

@@ -11,7 +11,7 @@ from typing import Any
 
 import httpx
 
-from smart_demo.ui.visit import HEADER
+from smart_demo.server.visitors import HEADER
 
 API = "/gradio_api"
 

@@ -20,7 +20,7 @@ from smart_demo.backbones.qwen.prompt import TOKEN_SIDE
 from smart_demo.bench.official import Official
 from smart_demo.bench.shapes import seconds
 from smart_demo.config import Settings
-from smart_demo.heaps import keep_giving_back, share_heaps
+from smart_demo.server.process_memory import keep_giving_back, share_heaps
 from smart_demo.types import Page, PageEncoding, PageId
 
 LARGEST, TIMED = (40, 32), (32, 23)

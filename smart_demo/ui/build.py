@@ -7,8 +7,8 @@ from dataclasses import replace
 import gradio as gr
 
 from smart_demo.engine import Engine
-from smart_demo.janitor import Janitor
 from smart_demo.search.request import ON_SAMPLES, Asked, asked, asked_again, asked_by
+from smart_demo.server.cleanup import Janitor
 from smart_demo.types import SAMPLES, Counted, Reduce
 from smart_demo.ui import frame, library_panel, results, theme
 from smart_demo.ui.board_tab import BoardWiring, serves

@@ -7,11 +7,10 @@ from pathlib import Path
 from gradio.utils import get_upload_folder
 
 from smart_demo.errors import InputRefused
-from smart_demo.janitor import Janitor
-from smart_demo.leftovers import sweep
+from smart_demo.server.cleanup import Janitor, sweep
+from smart_demo.server.upload_limits import LYING
 from smart_demo.store.quotas import size_in_words
 from smart_demo.types import Scope
-from smart_demo.ui.lying import LYING
 from smart_demo.ui.query_lists import QueryLists
 from smart_demo.ui.replies import answered
 from smart_demo.ui.sheets import Sheets

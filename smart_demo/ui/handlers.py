@@ -19,6 +19,7 @@ from smart_demo.engine import Engine
 from smart_demo.errors import InputRefused, LibraryError, SmartError
 from smart_demo.indexing.samples import Samples
 from smart_demo.search.request import CHOICES, ON_BOTH, ON_MINE, ON_SAMPLES, Asked, address, region
+from smart_demo.server.visitors import asking
 from smart_demo.store.quotas import size_in_words
 from smart_demo.types import (
     LATE,
@@ -41,7 +42,6 @@ from smart_demo.ui.preparation import Pending, Preparation
 from smart_demo.ui.replies import answered
 from smart_demo.ui.stories import QUERIES, told
 from smart_demo.ui.uploads import Uploads
-from smart_demo.ui.visit import asking
 
 log = logging.getLogger(__name__)
 

@@ -26,13 +26,13 @@ from smart_demo.judging.journal import Journal
 from smart_demo.judging.query_list import MOST_QUERIES, Listed, read_queries
 from smart_demo.judging.record_lines import MOST_JOURNAL_BYTES
 from smart_demo.search.request import Asked
+from smart_demo.server import visitors
+from smart_demo.server.visitors import visitor_scope
 from smart_demo.types import LOCAL, Scope
 from smart_demo.ui import desk as desks
-from smart_demo.ui import visitors
 from smart_demo.ui.desk import Desk
 from smart_demo.ui.handlers import Handlers
 from smart_demo.ui.stories import QUERIES
-from smart_demo.ui.visit import visitor_scope
 
 PUBLIC_BYTES = 2**20
 """Of a visitor's journal on a public page, with all that was taken in: some 250 votes."""

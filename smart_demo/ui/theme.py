@@ -14,9 +14,8 @@ from starlette.middleware import Middleware
 
 from smart_demo.config import Settings
 from smart_demo.diagnostics import has_mcp
+from smart_demo.server.gate import Gate, Headers, largest
 from smart_demo.ui.addresses import PageLinks
-from smart_demo.ui.gate import Gate, largest
-from smart_demo.ui.headers import Headers
 
 HERE = Path(__file__).resolve().parent
 PARTS = ("page", "explain", "stories", "pair", "region", "picture", "hood", "export", "judge", "board", "queries")

@@ -11,10 +11,10 @@ from typing import Any
 
 import httpx
 
+from smart_demo.server.rate_limits import BUSY, CROWDED
+from smart_demo.server.visitors import HEADER
 from smart_demo.ui.replies import CALM
-from smart_demo.ui.turns import BUSY, CROWDED
 from smart_demo.ui.uploads import BROKEN
-from smart_demo.ui.visit import HEADER
 from tests.load.figures import Figures, LimitMet
 from tests.load.marks import Marks
 from tests.visitor import API, EventFailed, Visitor

@@ -1,4 +1,10 @@
-"""What comes in: the one place that every request passes before Gradio sees it.
+"""What goes out: the headers by which a browser holds the page to what it needs.
+
+Which page a request comes from. Another site, open in the same browser, can post to a demo on this machine; without
+this it could delete a presenter's library, though it could never read the answer. A site that points a name of its own
+at this machine could even read it, so a page that only this machine can reach answers to this machine's names alone.
+
+What comes in: the one place that every request passes before Gradio sees it.
 
 Gradio opens many ways that this page does not need: it fetches any address for anyone, hands out every upload to
 whoever knows its path, takes recordings, runs functions past the queue. So what the page, its clients and its tool ask
@@ -7,28 +13,140 @@ for is listed, and all else does not exist here. Bodies are bounded as they come
 
 from __future__ import annotations
 
+import ipaddress
 import json
 import logging
 import re
-from collections.abc import MutableMapping
+from collections.abc import Collection, MutableMapping
 from contextlib import AsyncExitStack, ExitStack
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 from gradio.utils import get_upload_folder
+from starlette.datastructures import MutableHeaders
 from starlette.responses import JSONResponse, PlainTextResponse
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from smart_demo.config import Settings
-from smart_demo.leftovers import Held
-from smart_demo.ui.arrivals import Arrival, Room
+from smart_demo.server.block_remote_fetch import lock
+from smart_demo.server.cleanup import Held
+from smart_demo.server.rate_limits import Places, Turns, asker, key
+from smart_demo.server.request_body import BODY, SMALL, Refused, drain, header, length, whole
+from smart_demo.server.upload_limits import LYING, Arrival, Bounds, Room
 from smart_demo.ui.boards import most_bytes
-from smart_demo.ui.bodies import BODY, SMALL, Refused, drain, header, length, whole
-from smart_demo.ui.elsewhere import lock
-from smart_demo.ui.lying import LYING, Bounds
-from smart_demo.ui.origins import expect_own_name, expect_own_page
-from smart_demo.ui.turns import Places, Turns, asker, key
 from smart_demo.ui.wording import count
+
+HUB = "https://huggingface.co"
+AVATARS = "https://cdn-avatars.huggingface.co"
+NOT_NEEDED = ("accelerometer", "camera", "display-capture", "geolocation", "gyroscope", "magnetometer", "microphone",
+              "midi", "payment", "usb")  # fmt: skip
+
+
+class Headers:
+    """An ASGI application around another, whose answers all get the same headers."""
+
+    def __init__(self, app: ASGIApp, *, on_space: bool) -> None:
+        self._app = app
+        self._headers = {
+            "Content-Security-Policy": policy(on_space=on_space),
+            "Permissions-Policy": ", ".join(f"{feature}=()" for feature in NOT_NEEDED),
+            "Referrer-Policy": "no-referrer",
+            "X-Content-Type-Options": "nosniff",
+        }
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """One request, of whatever kind."""
+
+        async def sending(message: MutableMapping[str, Any]) -> None:
+            if message["type"] == "http.response.start":
+                message.setdefault("headers", [])
+                MutableHeaders(scope=message).update(self._headers)
+            await send(message)
+
+        await self._app(scope, receive, sending if scope["type"] == "http" else send)
+
+
+def policy(*, on_space: bool) -> str:
+    """The content security policy. It bounds where the page may send and fetch; scripts are Gradio's to write.
+
+    Gradio has scripts inside its page and compiles templates from strings, so both must be allowed; the page escapes
+    what it shows instead. On a Space, opened outside its frame, Gradio asks the hub for the Space's name and likes and
+    shows its owner's picture, which the hub keeps on another host; nothing else is asked of anyone.
+    """
+    hub, pictures = ([HUB], [HUB, AVATARS]) if on_space else ([], [])
+    allowed = {
+        "default-src": ["'self'"],
+        "script-src": ["'self'", "'unsafe-inline'", "'unsafe-eval'"],
+        "style-src": ["'self'", "'unsafe-inline'"],
+        "img-src": ["'self'", "data:", "blob:", *pictures],
+        "font-src": ["'self'", "data:"],
+        "connect-src": ["'self'", *hub],
+        "worker-src": ["'self'", "blob:"],
+        "frame-src": ["'none'"],
+        "object-src": ["'none'"],
+        "base-uri": ["'self'"],
+        "form-action": ["'self'"],
+        "frame-ancestors": ["'self'", HUB, "https://*.hf.space"],
+    }
+    return "; ".join(" ".join([what, *where]) for what, where in allowed.items())
+
+
+OWN = {b"same-origin", b"none"}
+"""`none` is what a person does without any page, such as opening an address."""
+NAMES = (
+    "Open it as localhost; if it stands behind a proxy, set SMART_HOSTS to the name in its address and start it again."
+)
+ELSEWHERE = 403, "This page takes nothing from other sites."
+
+
+def expect_own_page(scope: Scope) -> None:
+    """Refused where a browser says that another site's page sends this. Programs say nothing of the kind and pass.
+
+    Browsers tell it themselves where they trust the address (https, this machine), whatever proxies rewrite; elsewhere
+    the sender's address is compared with the one that is asked.
+    """
+    site, origin = header(scope, b"sec-fetch-site"), header(scope, b"origin")
+    if site:
+        if site.lower() not in OWN:
+            raise Refused(*ELSEWHERE)
+    elif origin:
+        asked = [header(scope, name).decode("latin-1").lower() for name in (b"host", b"x-forwarded-host")]
+        if _host(origin) not in filter(None, asked):
+            raise Refused(*ELSEWHERE)
+
+
+def expect_own_name(scope: Scope, hosts: Collection[str]) -> None:
+    """Refused where the host that is asked is neither this machine's own nor one of `hosts`; if these are none, any is
+    taken. Browsers always say it, and no page can make them say another.
+    """
+    asked = header(scope, b"host").decode("latin-1").lower()
+    if not hosts or not asked:
+        return
+    try:
+        name = (urlsplit(f"//{asked}").hostname or "").removesuffix(".")
+    except ValueError:
+        name = ""
+    if name not in hosts and f"[{name}]" not in hosts and not _is_this_machine(name):
+        raise Refused(403, f"This page is private and does not answer to that name. {NAMES}")
+
+
+def _is_this_machine(name: str) -> bool:
+    if name == "localhost" or name.endswith(".localhost"):
+        return True
+    try:
+        return ipaddress.ip_address(name).is_loopback
+    except ValueError:
+        return False
+
+
+def _host(origin: bytes) -> str:
+    """Host and port of an origin; empty for `null` and for nonsense."""
+    try:
+        return urlsplit(origin.decode("latin-1")).netloc.lower()
+    except ValueError:
+        return ""
+
 
 log = logging.getLogger(__name__)
 UPLOAD, FUNCTION, EVENT = "/gradio_api/upload", "/gradio_api/component_server", "/gradio_api/queue/join"

@@ -1,24 +1,131 @@
-"""Clears up behind the page: libraries of visitors whose time is over, what is over the room of all, and the bytes
+"""Whether the time of day can be believed. A machine that starts may have a clock that is ahead until it asks the
+network, and by such a clock everything that visitors keep is long over its time.
+
+A machine that slept looks the same. So a clock that has jumped ahead is believed once it has stayed there for a while.
+
+Temporary copies of uploads: what Gradio receives and nothing claims. Measured by the gate, swept by the janitor.
+
+Links are never followed, and what vanishes meanwhile is nobody's fault: other threads delete here, too.
+
+Clears up behind the page: libraries of visitors whose time is over, what is over the room of all, and the bytes
 that the index keeps of both.
 
 It runs whatever the settings of the page are now: what visitors left when it was public expires all the same.
+
+The folder of temporary files of one process: uploads on their way, pages being drawn.
+
+A process that is killed leaves its folder behind, with what people uploaded inside. So each holds a lock in its own,
+and whoever starts removes the folders whose locks nobody holds.
 """
 
 from __future__ import annotations
 
+import atexit
+import fcntl
 import logging
 import math
+import os
+import shutil
+import stat
+import tempfile
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Container, Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
-from typing import TypeVar
+from pathlib import Path
+from typing import NamedTuple, TypeVar
 
-from smart_demo.clockwatch import ClockWatch
 from smart_demo.engine import Engine
+from smart_demo.errors import SmartError
+from smart_demo.store import atomic_files
 from smart_demo.store.quotas import Visitor, old_enough
 from smart_demo.types import Scope
+
+HOLD = 900.0
+"""Seconds for which a clock that jumped ahead is watched: clocks are put right within minutes of a start."""
+OFTEN = 60.0
+"""The time is not written down more often than this."""
+
+
+class ClockWatch:
+    """Remembers over restarts when the clock was last looked at, in a small file."""
+
+    def __init__(self, path: Path, clock: Callable[[], float]) -> None:
+        """`clock` tells seconds that nobody sets."""
+        self._path, self._clock = path, clock
+        self._since: float | None = None
+
+    def believes(self, now: float, most: float) -> bool:
+        """Whether a time in seconds of the epoch may be acted on: not while it is more than `most` seconds after the
+        last one that was believed, until that is HOLD seconds ago. A clock that was set back is believed.
+        """
+        last = self._last()
+        if last is not None and now - last > most:
+            self._since = self._clock() if self._since is None else self._since
+            if self._clock() - self._since < HOLD:
+                return False
+        self._since = None
+        if last is None or not 0 <= now - last < OFTEN:
+            with suppress(OSError, SmartError):
+                atomic_files.make_folder(self._path.parent)
+                atomic_files.write_new(self._path, str(int(now)).encode())
+        return True
+
+    def _last(self) -> float | None:
+        with suppress(OSError, ValueError, SmartError):
+            return float(int(atomic_files.read_whole(self._path)[:32]))
+        return None
+
+
+EMPTY_SECONDS = 600
+"""A file that is still empty after so long will never be filled: a stalled upload is cut off far earlier."""
+
+
+class Held(NamedTuple):
+    """What lies in a folder and below."""
+
+    files: int
+    octets: int
+
+
+def held(folder: Path) -> Held:
+    """Files and their bytes; none in a folder that is not there."""
+    sizes = [facts.st_size for _, facts in _below(folder) if not stat.S_ISDIR(facts.st_mode)]
+    return Held(len(sizes), sum(sizes))
+
+
+def sweep(folder: Path, older_than_seconds: float, keep: Container[Path]) -> int:
+    """Delete the files below `folder` that nothing touched for so long, and the folders that are left empty.
+
+    Empty files go sooner (`EMPTY_SECONDS`). `keep` are the paths of files on their way, as they were submitted. Returns
+    the bytes that were freed. `folder` itself stays.
+    """
+    now, freed = time.time(), 0
+    empty = min(older_than_seconds, EMPTY_SECONDS)
+    for path, facts in sorted(_below(folder), key=lambda entry: len(entry[0].parts), reverse=True):
+        age = now - max(facts.st_mtime, facts.st_ctime)  # a copy has the time of what it is a copy of
+        with suppress(OSError):
+            if stat.S_ISDIR(facts.st_mode):
+                if age > empty:
+                    path.rmdir()  # which the system refuses while there is something in it
+            elif path not in keep and age > (older_than_seconds if facts.st_size else empty):
+                path.unlink()
+                freed += facts.st_size
+    return freed
+
+
+def _below(folder: Path) -> Iterator[tuple[Path, os.stat_result]]:
+    """Everything below a folder with what the system says of it, folders among them."""
+    with suppress(OSError), os.scandir(folder) as entries:
+        for entry in entries:
+            with suppress(OSError):
+                facts = entry.stat(follow_symlinks=False)
+                yield Path(entry.path), facts
+                if stat.S_ISDIR(facts.st_mode):
+                    yield from _below(Path(entry.path))
+
 
 log = logging.getLogger(__name__)
 EVERY = 300.0
@@ -177,3 +284,50 @@ class Janitor:
             self._troubles += 1
             log.warning("a step of clearing up failed: %s", type(error).__name__)
             return otherwise
+
+
+PREFIX = "smart-demo-"
+LOCK = "lock"
+"""A file in each folder; it is made and locked before anything else comes in."""
+_held: list[int] = []
+
+
+def take_work_folder() -> Path:
+    """A new private folder in the system's own, in which all temporary files of this process and its children lie from
+    now on. It goes when the process ends, or when the next one starts.
+    """
+    parent = Path(tempfile.gettempdir())
+    for path in parent.glob(f"{PREFIX}*"):
+        with suppress(FileNotFoundError):  # another start was faster
+            if path.is_dir() and not path.is_symlink() and path.stat().st_uid == os.getuid():
+                _remove_abandoned(path)
+    while (folder := _make(parent)) is None:
+        pass
+    tempfile.tempdir = os.environ["TMPDIR"] = str(folder)
+    atexit.register(shutil.rmtree, folder, ignore_errors=True)
+    return folder
+
+
+def _make(parent: Path) -> Path | None:
+    """None if another process, which started just now, found the lock file before it was locked and took the folder for
+    an abandoned one.
+    """
+    folder = Path(tempfile.mkdtemp(prefix=PREFIX, dir=parent))
+    lock = os.open(folder / LOCK, os.O_CREAT | os.O_RDWR | os.O_CLOEXEC, 0o600)
+    fcntl.flock(lock, fcntl.LOCK_EX)
+    if not (folder / LOCK).exists():
+        os.close(lock)
+        return None
+    _held.append(lock)
+    return folder
+
+
+def _remove_abandoned(folder: Path) -> None:
+    """One without a lock file is just being made, or no folder of ours."""
+    with suppress(OSError):
+        lock = os.open(folder / LOCK, os.O_RDWR | os.O_NOFOLLOW | os.O_CLOEXEC)
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            shutil.rmtree(folder, ignore_errors=True)
+        finally:
+            os.close(lock)

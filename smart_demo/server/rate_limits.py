@@ -14,8 +14,8 @@ from typing import Any
 
 from starlette.types import Scope
 
-from smart_demo.ui.bodies import Refused, header
-from smart_demo.ui.visit import HEADER, visitor_scope
+from smart_demo.server.request_body import Refused, header
+from smart_demo.server.visitors import HEADER, visitor_scope
 
 BUSY = "This page is busy with your other questions; try again in a moment."
 CROWDED = "This page is busy with the questions of others; try again in a moment."

@@ -8,7 +8,7 @@ from collections.abc import Awaitable, Callable
 
 from starlette.types import Message, Receive, Scope
 
-from smart_demo.ui.elsewhere import FETCHES, names_elsewhere
+from smart_demo.server.block_remote_fetch import FETCHES, names_elsewhere
 
 BODY = 4 * 2**20
 """Bytes of an event: the longest is a pasted evaluation or list of 1 MB with every quote escaped."""

@@ -1,0 +1,1 @@
+"""HTTP requests, visitors and clean-up: everything that runs before or beside Gradio."""
