@@ -30,8 +30,8 @@ from smart_demo.config import read_settings  # noqa: E402
 from smart_demo.engine import open_engine  # noqa: E402
 from smart_demo.errors import SmartError  # noqa: E402
 from smart_demo.server.cleanup import Janitor  # noqa: E402
-from smart_demo.ui.build import build_app  # noqa: E402
-from smart_demo.ui.preparation import Preparation  # noqa: E402
+from smart_demo.ui.app import build_app  # noqa: E402
+from smart_demo.ui.library_tab import Preparation  # noqa: E402
 from smart_demo.ui.theme import launch_options  # noqa: E402
 
 logging.basicConfig(level=logging.WARNING, format="%(levelname)s %(name)s: %(message)s")

@@ -12,12 +12,12 @@ from smart_demo.engine import Engine
 from smart_demo.store.library import Library
 from smart_demo.types import LOCAL
 from smart_demo.ui import theme
-from smart_demo.ui.build import build_app
-from smart_demo.ui.endpoint import Endpoint
+from smart_demo.ui.api import Endpoint
+from smart_demo.ui.app import build_app
+from smart_demo.ui.costs_tab import Hood
 from smart_demo.ui.handlers import Handlers
-from smart_demo.ui.hood import Hood
-from smart_demo.ui.preparation import Preparation
-from smart_demo.ui.uploads import Uploads
+from smart_demo.ui.library_tab import Preparation
+from smart_demo.ui.upload_queue import Uploads
 from tests.documents import write_pdf
 
 HOSTILE_QUERIES = [

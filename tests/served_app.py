@@ -21,8 +21,8 @@ from smart_demo.engine import Engine
 from smart_demo.errors import PageRefused
 from smart_demo.store.library import Library
 from smart_demo.types import Encoder, Page, PageEncoding, Query, QueryEncoding
-from smart_demo.ui.build import build_app
-from smart_demo.ui.preparation import Preparation
+from smart_demo.ui.app import build_app
+from smart_demo.ui.library_tab import Preparation
 from smart_demo.ui.theme import launch_options
 
 

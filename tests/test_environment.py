@@ -7,7 +7,7 @@ import pytest
 from smart_demo import diagnostics
 from smart_demo.config import Settings
 from smart_demo.ui import theme
-from smart_demo.ui.environment_card import environment_card
+from smart_demo.ui.costs_tab import environment_card
 from tests.backbone_cases import loaded
 from tests.ui_cases import HOSTILE
 

@@ -20,7 +20,7 @@ from smart_demo.judging.journal import Journal
 from smart_demo.judging.query_list import Listed
 from smart_demo.store.library import Library
 from smart_demo.types import LOCAL
-from smart_demo.ui import desk
+from smart_demo.ui import judging_queue
 from tests.documents import write_pdf
 from tests.judging_cases import TRIALS, open_journal
 from tests.store_cases import ENCODER, POOLED, files_under, made, open_library, page_id, put, token_files, unit
@@ -105,18 +105,18 @@ def test_a_disk_that_is_full_at_any_byte_of_a_judgement_keeps_the_others(tmp_pat
 
 
 def test_a_disk_that_is_full_at_any_byte_of_a_desk_keeps_the_one_before(tmp_path):
-    first, second = (desk.Desk((Listed(text),), source="a list") for text in ("tide", "code"))
-    desk.save(tmp_path, LOCAL, first)
+    first, second = (judging_queue.Desk((Listed(text),), source="a list") for text in ("tide", "code"))
+    judging_queue.save(tmp_path, LOCAL, first)
     before = files_under(tmp_path)
     for room in range(0, before["judgements/local.desk.json"], 11):
         with pytest.MonkeyPatch.context() as patch:
             fill_up(patch, room)
             with pytest.raises(StorageFull, match="Could not keep the list of queries"):
-                desk.save(tmp_path, LOCAL, second)
+                judging_queue.save(tmp_path, LOCAL, second)
         assert files_under(tmp_path) == before
-    assert desk.load(tmp_path, LOCAL) == first
-    desk.save(tmp_path, LOCAL, second)
-    assert desk.load(tmp_path, LOCAL) == second
+    assert judging_queue.load(tmp_path, LOCAL) == first
+    judging_queue.save(tmp_path, LOCAL, second)
+    assert judging_queue.load(tmp_path, LOCAL) == second
 
 
 # -- folders that cannot be written

@@ -13,7 +13,7 @@ from smart_demo.page_list import Listing
 from smart_demo.search import candidates
 from smart_demo.search.candidates import Checked
 from smart_demo.types import LOCAL, POOLED, SMART, Query, QueryEncoding, StoredPage, TokenCodes, TokenKind
-from smart_demo.ui import results
+from smart_demo.ui import compare
 from tests.documents import write_pdf
 from tests.keeping_cases import add, an_engine
 from tests.store_cases import ENCODER, page_id, unit
@@ -117,10 +117,10 @@ def test_there_is_nothing_to_check_without_pages_or_queries(engine):
 
 def test_the_page_says_how_often_a_full_scan_agreed(engine):
     found = engine.search(Query("red"), (LOCAL,), (POOLED, dataclasses.replace(POOLED, name="late"), SMART))
-    plain = results.results(found, lambda _: b"", "", "")
+    plain = compare.results(found, lambda _: b"", "", "")
     assert "ranked 2 of 12 pages" in plain
     assert "full scan" not in plain
-    said = results.results(found, lambda _: b"", "", "", Checked(12, 100, 99, 2))
+    said = compare.results(found, lambda _: b"", "", "", Checked(12, 100, 99, 2))
     assert "ranked 2 of 12 pages; a full scan agreed on the first 5 for 99 of 100 checked queries" in said
 
 

@@ -19,7 +19,7 @@ from smart_demo.server.cleanup import Janitor
 from smart_demo.store import atomic_files
 from smart_demo.store.library import Library
 from smart_demo.types import LOCAL, Query, State
-from smart_demo.ui import desk as desks
+from smart_demo.ui import judging_queue as desks
 from tests.documents import write_pdf
 from tests.keeping_cases import add, an_engine, names, visitor
 from tests.store_cases import ENCODER, files_under, put

@@ -13,11 +13,11 @@ from smart_demo.judging.archive import JOURNAL, pack
 from smart_demo.judging.record_lines import MOST_JOURNAL_BYTES, as_lines
 from smart_demo.judging.replay import fold
 from smart_demo.types import LOCAL
-from smart_demo.ui.board_tab import BoardWiring, QueriesPanel, ResultsPanel, serves
-from smart_demo.ui.boards import PUBLIC_BYTES, Boards
-from smart_demo.ui.build import build_app
-from smart_demo.ui.judging import Judging
-from smart_demo.ui.query_lists import QueryLists
+from smart_demo.ui.app import build_app
+from smart_demo.ui.judge_tab import BoardWiring, QueriesPanel, ResultsPanel, serves
+from smart_demo.ui.judging_session import Judging
+from smart_demo.ui.queries_tab import QueryLists
+from smart_demo.ui.results_tab import PUBLIC_BYTES, Boards
 from tests.hood_cases import started
 from tests.judging_cases import Script, trial_of
 

@@ -20,8 +20,8 @@ from mcp.client.streamable_http import streamablehttp_client
 
 from smart_demo.search.as_json import as_dict
 from smart_demo.types import LOCAL, POOLED, SAMPLES, SMART, Query
-from smart_demo.ui.addresses import renamed
-from smart_demo.ui.endpoint import Endpoint
+from smart_demo.ui.api import Endpoint
+from smart_demo.ui.theme import renamed
 from tests.hood_cases import add_own, served, started
 
 FILE = {"path": "/etc/passwd", "meta": {"_type": "gradio.FileData"}}

@@ -21,13 +21,13 @@ from smart_demo.search.explain.explainer import Explanation
 from smart_demo.search.request import ON_BOTH, ON_MINE, ON_SAMPLES, asked, asked_again
 from smart_demo.store.library import Library
 from smart_demo.types import LOCAL, SAMPLES, SMART, TokenGrid, TokenKind
-from smart_demo.ui import explaining, results
+from smart_demo.ui import compare, viewer
+from smart_demo.ui.explain_handlers import Maps
+from smart_demo.ui.format import page_key
 from smart_demo.ui.handlers import Handlers
-from smart_demo.ui.maps import Maps
-from smart_demo.ui.preparation import Preparation
-from smart_demo.ui.stopwords import STOPWORDS
-from smart_demo.ui.uploads import Uploads
-from smart_demo.ui.wording import page_key
+from smart_demo.ui.library_tab import Preparation
+from smart_demo.ui.upload_queue import Uploads
+from smart_demo.ui.viewer import STOPWORDS
 from tests.documents import write_pdf
 from tests.explain_cases import CONTENT, PATCH, TAIL, TEMPLATE, axis, block_page, page_of, query_of, stored
 from tests.ui_cases import HOSTILE, found
@@ -73,7 +73,7 @@ def looked_at(view, page, query):
     found = explain.attribute(explain.match(query, page), SMART.weights)
     ranges = [explain.range_of([one]) for one in (explain.whole_query_map(found.match), explain.winner_map(found).map)]
     explanation = Explanation(stored(1), found, True, *ranges)
-    return explaining.overlay(explanation, view), explanation
+    return viewer.overlay(explanation, view), explanation
 
 
 def test_chips_are_the_words_that_tell_with_what_each_adds(make):
@@ -192,7 +192,7 @@ def test_the_winner_map_says_what_was_won_off_the_page():
         "Places on the page won 0.500 of the late part, 1.000; 0.500 was won by what has no place on it: "
         "the tail after the page."
     )
-    told = explaining.described(explanation)
+    told = viewer.described(explanation)
     assert "patches of the page</dt><dd>50 %" in told["anatomy"]
     assert "the tail after the page</dt><dd>50 %" in told["anatomy"]
 
@@ -200,14 +200,14 @@ def test_the_winner_map_says_what_was_won_off_the_page():
 def test_tokens_of_no_word_stand_behind_show_all():
     query = query_of(np.stack([axis(2), axis(3), axis(3)]), [CONTENT, TEMPLATE, TAIL])
     _, explanation = looked_at("query", block_page(2, 2, [(0, 0)]), query)
-    assert [chip["more"] for chip in explaining.described(explanation)["chips"]] == [False, True, True]
+    assert [chip["more"] for chip in viewer.described(explanation)["chips"]] == [False, True, True]
 
 
 def test_stop_words_alone_are_offered_rather_than_nothing():
     words = ("the", "of", "?")
     query = query_of(np.stack([axis(2)] * 3), words=(0, 1, 2), spelled=words)
     _, explanation = looked_at("query", block_page(2, 2, [(0, 0)]), query)
-    assert not any(chip["more"] for chip in explaining.described(explanation)["chips"])
+    assert not any(chip["more"] for chip in viewer.described(explanation)["chips"])
 
 
 @given(st.lists(st.text(max_size=60), min_size=1, max_size=40))
@@ -215,25 +215,25 @@ def test_any_words_become_short_plain_chips(words):
     count = len(words)
     query = query_of(np.stack([axis(2)] * count), words=tuple(range(count)), spelled=tuple(words))
     _, explanation = looked_at("query", page_of(axis(2)[None], [PATCH], TokenGrid(0, 1, 1)), query)
-    told = explaining.described(explanation)
+    told = viewer.described(explanation)
     json.dumps(told)
     assert len(told["chips"]) == count
-    assert 1 <= sum(not chip["more"] for chip in told["chips"]) <= explaining.CHIPS
+    assert 1 <= sum(not chip["more"] for chip in told["chips"]) <= viewer.CHIPS
     for chip in told["chips"]:
-        assert 1 <= len(chip["label"]) <= explaining.LONGEST_LABEL
+        assert 1 <= len(chip["label"]) <= viewer.LONGEST_LABEL
         assert not set(chip["label"]) & set("\n\t\x00\u202e")
 
 
 @pytest.mark.parametrize("text", HOSTILE)
 def test_a_search_survives_the_way_to_the_page_and_back(text):
     wanted = asked(text, ON_MINE, 7, 0.35, 2.4)
-    kept = explaining.asking(wanted)
+    kept = viewer.asking(wanted)
     assert asked_again(json.loads(kept)) == wanted
-    markup = results.results(found([0.5], [0.5]), lambda _: b"", "", kept)
+    markup = compare.results(found([0.5], [0.5]), lambda _: b"", "", kept)
     value = markup.split('data-asked="', 1)[1].split('"', 1)[0]
     assert not set(value) & set("<>'")
 
 
 def test_every_kind_has_a_name_and_stop_words_are_lower_case():
-    assert set(explaining.KINDS) == set(TokenKind)
+    assert set(viewer.KINDS) == set(TokenKind)
     assert all(word == word.casefold() for word in STOPWORDS)

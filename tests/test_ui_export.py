@@ -19,13 +19,12 @@ from smart_demo.search.request import ON_BOTH, ON_MINE, ON_SAMPLES, asked
 from smart_demo.store.library import Library
 from smart_demo.types import LOCAL, Counted, Reduce, Weights
 from smart_demo.ui import export, theme
-from smart_demo.ui.export import Circumstances, document, file_name
-from smart_demo.ui.exports import Exports, link_to
+from smart_demo.ui.cards import columns
+from smart_demo.ui.export import Circumstances, Exports, document, file_name, link_to
 from smart_demo.ui.handlers import Handlers
-from smart_demo.ui.preparation import Preparation
-from smart_demo.ui.rows import columns
+from smart_demo.ui.library_tab import Preparation
 from smart_demo.ui.stories import STORIES, told
-from smart_demo.ui.uploads import Uploads
+from smart_demo.ui.upload_queue import Uploads
 from tests.documents import write_pdf
 from tests.test_ui_handlers import NONSENSE
 from tests.ui_cases import HOSTILE, found

@@ -30,11 +30,11 @@ from smart_demo.search.request import (
 from smart_demo.store.library import Library
 from smart_demo.types import LOCAL, SAMPLES, Counted, Reduce, Weights
 from smart_demo.ui import theme
-from smart_demo.ui.build import build_app, calm
+from smart_demo.ui.app import build_app, calm
+from smart_demo.ui.format import page_key
 from smart_demo.ui.handlers import Handlers
-from smart_demo.ui.preparation import Preparation
-from smart_demo.ui.uploads import Uploads
-from smart_demo.ui.wording import page_key
+from smart_demo.ui.library_tab import Preparation
+from smart_demo.ui.upload_queue import Uploads
 from tests.documents import write_pdf
 
 NONSENSE = [None, "", "x" * 12_000, -1, 10**9, math.nan, math.inf, True, [], {}, ["a"], {"a": 1}, b"\x00", "\ud800"]

@@ -9,8 +9,8 @@ import pytest
 from smart_demo.backbones.words import WordBackbone
 from smart_demo.search.request import ON_BOTH, ON_MINE, ON_SAMPLES, asked
 from smart_demo.types import LOCAL, SAMPLES, Query
-from smart_demo.ui.endpoint import Endpoint
-from smart_demo.ui.wording import page_key
+from smart_demo.ui.api import Endpoint
+from smart_demo.ui.format import page_key
 from tests.hood_cases import HOSTILE_QUERIES, add_own, started, under
 from tests.test_ui_handlers import NONSENSE
 

@@ -11,10 +11,8 @@ from smart_demo.indexing.samples import Samples
 from smart_demo.search.comparison import Change, Move
 from smart_demo.store.quotas import Usage
 from smart_demo.types import LOCAL, SAMPLES, Document, Progress, State, Weights
-from smart_demo.ui import frame, library_panel, presenting, results
-from smart_demo.ui.badges import Side, badge, spoken
-from smart_demo.ui.facts import formula
-from smart_demo.ui.rows import columns
+from smart_demo.ui import compare, library_tab, page_layout, stories
+from smart_demo.ui.cards import Side, badge, columns, formula, spoken
 from tests.ui_cases import HOSTILE, found
 
 TAGS = """section div header h1 h2 h3 p span ol ul li button b i svg path rect bdi dl dt dd table thead tbody tr th td
@@ -57,7 +55,7 @@ class Markup(HTMLParser):
 
 
 def answer(found, picture=b"RIFF") -> str:
-    return results.results(found, lambda page: picture)
+    return compare.results(found, lambda page: picture)
 
 
 @pytest.mark.parametrize("name", HOSTILE)
@@ -67,12 +65,12 @@ def test_names_and_queries_never_become_markup(name):
     serving = Serving(name, name + " ", False, name)
     for markup in (
         answer(found([0.3, 0.2, 0.1], [0.1, 0.2, 0.3], document=name, query=name, notice=name)),
-        library_panel.documents([document], 3, loading=False),
-        library_panel.arrivals(progress),
-        results.empty(name, name),
-        frame.chips([name], name),
-        frame.status(serving, name),
-        frame.footer(serving, name, read_settings({})),
+        library_tab.documents([document], 3, loading=False),
+        library_tab.arrivals(progress),
+        compare.empty(name, name),
+        page_layout.chips([name], name),
+        page_layout.status(serving, name),
+        page_layout.footer(serving, name, read_settings({})),
     ):
         seen = Markup(markup)
         seen.check()
@@ -83,13 +81,13 @@ def test_names_and_queries_never_become_markup(name):
 
 
 def test_only_a_public_page_says_that_a_link_shows_one_s_own_documents_in_one_browser():
-    assert "this browser only" in presenting.tools(public=True)
-    assert "this browser only" not in presenting.tools(public=False)
+    assert "this browser only" in stories.tools(public=True)
+    assert "this browser only" not in stories.tools(public=False)
 
 
 def test_everything_fixed_is_sound_markup():
-    parts = [frame.header(), frame.hero(), frame.how(), results.opening(), library_panel.closed()]
-    parts += [library_panel.intro(read_settings({})), results.preparing(Samples(3, 9, "minilm"))]
+    parts = [page_layout.header(), page_layout.hero(), page_layout.how(), compare.opening(), library_tab.closed()]
+    parts += [library_tab.intro(read_settings({})), compare.preparing(Samples(3, 9, "minilm"))]
     for part in parts:
         Markup(part).check()
 
@@ -180,30 +178,30 @@ def test_no_pages_and_missing_pictures_leave_a_page_that_stands():
 
 def test_a_stopped_or_partial_document_shows_how_many_pages_it_has():
     partial = Document(LOCAL, "a" * 16, "x.pdf", 12, 9, 4_300_000)
-    assert "9 of 12 pages · 4.3 MB" in Markup(library_panel.documents([partial], 0, loading=False)).text
+    assert "9 of 12 pages · 4.3 MB" in Markup(library_tab.documents([partial], 0, loading=False)).text
 
 
 def test_samples_cannot_be_deleted():
     sample = Document(SAMPLES, "a" * 16, "x.pdf", 12, 12, 1)
-    assert "data-remove" not in library_panel.sample_documents([sample], Samples(12, 12, "minilm"))
+    assert "data-remove" not in library_tab.sample_documents([sample], Samples(12, 12, "minilm"))
 
 
 def test_pages_of_another_encoder_are_announced():
-    assert "3 pages of another model are kept" in library_panel.documents([], 3, loading=False)
+    assert "3 pages of another model are kept" in library_tab.documents([], 3, loading=False)
 
 
 def test_a_fallback_is_said_above_everything_and_a_load_too():
     fallen = Serving("qwen3-vl-2b", "minilm", False, "qwen3-vl-2b could not be loaded. minilm serves instead.")
-    assert "is-fallback" in frame.status(fallen)
-    assert "minilm serves instead" in frame.status(fallen)
-    assert "is-loading" in frame.status(Serving("qwen3-vl-2b", "qwen3-vl-2b", True, ""))
-    assert frame.status(Serving("minilm", "minilm", False, "")) == ""
+    assert "is-fallback" in page_layout.status(fallen)
+    assert "minilm serves instead" in page_layout.status(fallen)
+    assert "is-loading" in page_layout.status(Serving("qwen3-vl-2b", "qwen3-vl-2b", True, ""))
+    assert page_layout.status(Serving("minilm", "minilm", False, "")) == ""
 
 
 def test_samples_of_another_encoder_are_labelled():
     serving = Serving("qwen3-vl-2b", "qwen3-vl-2b", False, "A GPU was found.")
-    assert "The samples are served by minilm." in frame.footer(serving, "minilm", read_settings({}))
-    assert "served by" not in frame.footer(serving, "qwen3-vl-2b", read_settings({}))
+    assert "The samples are served by minilm." in page_layout.footer(serving, "minilm", read_settings({}))
+    assert "served by" not in page_layout.footer(serving, "qwen3-vl-2b", read_settings({}))
 
 
 def test_every_limit_is_said_before_it_bites():
@@ -223,13 +221,13 @@ def test_every_limit_is_said_before_it_bites():
     read = read_settings({"SMART_PUBLIC": "on"} | limits)
     usage = Usage(0, 0, read.quotas.library_pages, read.quotas.library_bytes)
     serving = Serving("minilm", "minilm", False, "")
-    said = library_panel.intro(read) + library_panel.keeping(usage, read) + frame.footer(serving, "", read)
+    said = library_tab.intro(read) + library_tab.keeping(usage, read) + page_layout.footer(serving, "", read)
     numbers = set(re.findall(r"\d+", said.replace(",", "")))
     assert {name: value for name, value in limits.items() if value not in numbers} == {}
 
 
 def test_the_refusal_of_a_public_page_says_how_to_run_it_oneself():
-    assert "python app.py" in library_panel.closed()
+    assert "python app.py" in library_tab.closed()
 
 
 def test_weights_of_nothing_are_named_and_others_are_not():
@@ -241,5 +239,5 @@ def test_weights_of_nothing_are_named_and_others_are_not():
 
 
 def test_a_checkpoint_from_a_folder_is_no_fallback():
-    assert frame.status(Serving("/models/mine", "mine", False, "SMART_BACKBONE asks for it.")) == ""
-    assert "serves instead" in frame.status(Serving("/models/mine", "minilm", False, "minilm serves instead."))
+    assert page_layout.status(Serving("/models/mine", "mine", False, "SMART_BACKBONE asks for it.")) == ""
+    assert "serves instead" in page_layout.status(Serving("/models/mine", "minilm", False, "minilm serves instead."))

@@ -9,7 +9,7 @@ import pytest
 from smart_demo.config import Limits
 from smart_demo.errors import InputRefused
 from smart_demo.types import Scope
-from smart_demo.ui.pictures import QueryPictures
+from smart_demo.ui.query_input import QueryPictures
 
 
 def test_a_slow_picture_of_one_visitor_holds_up_nobody_else(tmp_path, monkeypatch):
@@ -22,7 +22,7 @@ def test_a_slow_picture_of_one_visitor_holds_up_nobody_else(tmp_path, monkeypatc
             assert slow.wait(60)
         return np.zeros((40, 40, 3), np.uint8)
 
-    monkeypatch.setattr("smart_demo.ui.pictures.ingest.decode_picture", decode)
+    monkeypatch.setattr("smart_demo.ui.query_input.ingest.decode_picture", decode)
     kept = QueryPictures(None, None, Limits(), lambda: who.is_, patience=0.0)
 
     def keep(name, owner):

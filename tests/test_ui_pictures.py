@@ -19,14 +19,14 @@ from smart_demo.search.cache import Recent
 from smart_demo.search.request import ON_BOTH, ON_SAMPLES, asked, region
 from smart_demo.store.library import Library
 from smart_demo.types import LOCAL, SAMPLES, PageId, Progress, Query, Scope, State
-from smart_demo.ui import picture_tag, pictures
-from smart_demo.ui.build import build_app, uploaded
+from smart_demo.ui import query_input
+from smart_demo.ui.app import build_app, uploaded
+from smart_demo.ui.explain_handlers import Maps
+from smart_demo.ui.format import page_key
 from smart_demo.ui.handlers import Handlers
-from smart_demo.ui.maps import Maps
-from smart_demo.ui.pictures import Glimpse, QueryPictures
-from smart_demo.ui.preparation import Preparation
-from smart_demo.ui.uploads import Uploads
-from smart_demo.ui.wording import page_key
+from smart_demo.ui.library_tab import Preparation
+from smart_demo.ui.query_input import Glimpse, QueryPictures
+from smart_demo.ui.upload_queue import Uploads
 from tests.backbone_cases import loaded
 from tests.documents import write_pdf, write_picture
 from tests.ui_cases import HOSTILE, stored
@@ -159,12 +159,12 @@ def test_a_kept_picture_is_reduced_and_named_by_chance(tmp_path):
     assert (shelf.pixels(first) == GREEN).all()
     glimpse = shelf.glimpse(first)
     assert glimpse.page is None
-    assert Image.open(io.BytesIO(glimpse.thumbnail)).size <= pictures.THUMB
+    assert Image.open(io.BytesIO(glimpse.thumbnail)).size <= query_input.THUMB
 
 
 def test_the_oldest_picture_leaves_first_by_count_and_by_bytes(tmp_path, monkeypatch):
-    monkeypatch.setattr(pictures, "KEPT", 3)
-    monkeypatch.setattr(pictures, "KEPT_BYTES", 2 * 50 * 40 * 3)
+    monkeypatch.setattr(query_input, "KEPT", 3)
+    monkeypatch.setattr(query_input, "KEPT_BYTES", 2 * 50 * 40 * 3)
     shelf, _ = plain_pictures(np.zeros((20, 20, 3), np.uint8))
 
     def keep(width, height):
@@ -196,7 +196,7 @@ def test_a_kept_picture_is_its_owner_s_alone_and_nobody_crowds_out_another_s(tmp
     asking[0] = "bob"
     with pytest.raises(InputRefused, match="no longer kept"):
         shelf.pixels(hers)
-    his = [shelf.keep(path) for _ in range(pictures.KEPT + 1)]
+    his = [shelf.keep(path) for _ in range(query_input.KEPT + 1)]
     with pytest.raises(InputRefused, match="no longer kept"):
         shelf.pixels(his[0])
     shelf.forget(Scope("bob"))
@@ -379,14 +379,14 @@ def test_only_what_gradio_put_into_its_own_folder_is_an_upload(tmp_path):
 
 @pytest.mark.parametrize("document", HOSTILE)
 def test_a_name_in_the_tag_is_only_a_name(document):
-    markup = picture_tag.tag(Glimpse(b"webp", stored(3, document), whole=False))
+    markup = query_input.tag(Glimpse(b"webp", stored(3, document), whole=False))
     assert "<b>A part of page 3</b> <span>of <bdi>" in markup
     assert set(re.findall(r"<([a-z]+)", markup)) == {"div", "img", "span", "b", "bdi", "button"}
     assert not re.search("[\u202e\x00\x1b]", markup)
 
 
 def test_a_whole_page_is_called_a_page():
-    assert "<b>Page 3</b>" in picture_tag.tag(Glimpse(b"webp", stored(3), whole=True))
+    assert "<b>Page 3</b>" in query_input.tag(Glimpse(b"webp", stored(3), whole=True))
 
 
 # -- the backbone that sees

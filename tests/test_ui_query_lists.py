@@ -11,9 +11,8 @@ from smart_demo.errors import InputRefused, LibraryError
 from smart_demo.judging.query_list import MOST_LIST_BYTES
 from smart_demo.search.request import ON_BOTH, ON_MINE, ON_SAMPLES, asked, asked_again
 from smart_demo.types import LOCAL, SAMPLES, Query
-from smart_demo.ui.judging import Judging
-from smart_demo.ui.list_run import counted, written
-from smart_demo.ui.query_lists import RUNS_KEPT, QueryLists, most_queries
+from smart_demo.ui.judging_session import Judging
+from smart_demo.ui.queries_tab import RUNS_KEPT, QueryLists, counted, most_queries, written
 from tests.hood_cases import HOSTILE_QUERIES, add_own, started
 from tests.test_ui_scoreboard import Reader
 
@@ -144,7 +143,7 @@ def test_stopping_shows_what_was_found_until_then(lists):
 
 
 def test_a_list_waits_for_the_one_before_it_and_can_be_stopped_while_it_waits(lists, monkeypatch):
-    monkeypatch.setattr("smart_demo.ui.query_lists.PATIENCE", 0.01)
+    monkeypatch.setattr("smart_demo.ui.queries_tab.PATIENCE", 0.01)
     first, second = lists.run("tide\nharbour", None, USUAL), lists.run("gauge", None, USUAL)
     next(first)
     markup, name = next(second)

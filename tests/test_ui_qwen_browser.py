@@ -16,8 +16,8 @@ from PIL import Image
 from playwright.sync_api import Locator, expect
 
 from smart_demo.types import SAMPLES, Query, TokenGrid
-from smart_demo.ui.stopwords import STOPWORDS
-from smart_demo.ui.wording import page_key
+from smart_demo.ui.format import page_key
+from smart_demo.ui.viewer import STOPWORDS
 from tests.browser_page import PATIENCE, Visit
 from tests.served_app import Served, served_app
 from tests.stories_cases import write_story_samples

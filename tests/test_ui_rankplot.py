@@ -14,8 +14,8 @@ from smart_demo.search import explain
 from smart_demo.search.explain import LARGEST, Sweep
 from smart_demo.search.explain.explainer import Explainer
 from smart_demo.types import Method, PageId, Weights
-from smart_demo.ui import rankplot
-from smart_demo.ui.rankline import APART, BOTTOM, HEIGHT, LEFT, RIGHT, TOP, WIDTH, across, down, rank_line, ticks
+from smart_demo.ui import viewer
+from smart_demo.ui.viewer import APART, BOTTOM, HEIGHT, LEFT, RIGHT, TOP, WIDTH, across, down, rank_line, ticks
 from tests.explain_cases import axis, block_page, query_of, seeds
 from tests.pair_cases import Shelf, searched
 from tests.test_explain_ranks import parts_by_hand, random_parts
@@ -81,16 +81,16 @@ def test_the_dot_stands_at_the_rank_of_the_weight_in_use():
     ],
 )
 def test_the_sentence_by_hand(ranks, leads, said):
-    assert rankplot.sentence(swept(ranks), leads, Weights()).startswith(said)
+    assert viewer.sentence(swept(ranks), leads, Weights()).startswith(said)
 
 
 def test_without_a_pooled_weight_the_late_part_ranks_alone():
-    said = rankplot.sentence(swept([9, 3, 3]), None, Weights(0.0, 1.0))
+    said = viewer.sentence(swept([9, 3, 3]), None, Weights(0.0, 1.0))
     assert said == "At a pooled weight of 0 the late part alone ranks: place 3 at any late weight."
 
 
 def test_the_drawing_has_words_for_those_who_do_not_see_it():
-    assert rankplot.spoken(swept([7, 3, 2, 1, 1])) == (
+    assert viewer.spoken(swept([7, 3, 2, 1, 1])) == (
         "Place by SMART for late weights from 0 to 4: 7 at 0, 3 at 1, 2 at 2, 1 at 3, 1 at 4."
     )
 
@@ -135,7 +135,7 @@ def test_the_section_is_sound_markup_and_draws_what_the_ranking_says():
     told = Explainer(Shelf(pages)).explain(found, found.parts.pages[1].key, Weights(1.0, 0.37))
     assert told.sweep is not None
     assert np.float32(0.37) in told.sweep.late
-    seen = Markup(re.sub("<(/?)(circle|text|svg)", r"<\1span", rankplot.section(told)))
+    seen = Markup(re.sub("<(/?)(circle|text|svg)", r"<\1span", viewer.section(told)))
     assert "Place 2 at weight 0; first from there on. Now, at 0.37: place 1." in seen.text
     assert any("2 at 0, 1 at 1" in value for _, name, value in seen.attributes if name == "aria-label")
-    assert "No line" in rankplot.section(replace(told, scored=False))
+    assert "No line" in viewer.section(replace(told, scored=False))

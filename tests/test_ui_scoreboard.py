@@ -17,10 +17,20 @@ from smart_demo.judging.replay import fold
 from smart_demo.judging.scoreboard import MEASURES, PAIRS, boards
 from smart_demo.search.request import ON_MINE, ON_SAMPLES, asked_again
 from smart_demo.types import Counted, Query, Reduce, Weights
-from smart_demo.ui.board_shell import list_intro, results_shell, take_in, taken
-from smart_demo.ui.judgement_list import LISTED, asked_then, judgement_list, said_by_query
-from smart_demo.ui.range_plot import EDGE, WIDE, range_plot, scale, side
-from smart_demo.ui.scoreboard_panel import scoreboards, signed
+from smart_demo.ui.query_table import LISTED, asked_then, judgement_list, said_by_query
+from smart_demo.ui.results_tab import (
+    EDGE,
+    WIDE,
+    list_intro,
+    range_plot,
+    results_shell,
+    scale,
+    scoreboards,
+    side,
+    signed,
+    take_in,
+    taken,
+)
 from tests.judging_cases import HOSTILE, Script, open_journal, page, trial_of
 
 

@@ -7,7 +7,7 @@ import pytest
 
 from smart_demo.search.request import ON_SAMPLES, address, asked, asked_by
 from smart_demo.types import LATE, LOCAL, POOLED, SAMPLES, SMART, Found, Method, Query, Weights
-from smart_demo.ui import presenting, theme
+from smart_demo.ui import stories, theme
 from smart_demo.ui.stories import QUERIES, STORIES, Told, told
 from tests.ui_cases import found
 
@@ -67,7 +67,7 @@ def test_the_outcome_is_read_off_the_rankings(late, outcome):
     one = told(_of(story.query, story.document, [0.9, 0.8], late))
     assert one
     assert one.outcome == outcome
-    assert outcome in presenting.story(one)
+    assert outcome in stories.story(one)
 
 
 def test_the_outcome_follows_the_weights():
@@ -82,10 +82,10 @@ def test_the_outcome_follows_the_weights():
 
 
 def test_no_story_no_panel():
-    assert presenting.story(None) == ""
+    assert stories.story(None) == ""
 
 
-@pytest.mark.parametrize(("pooled", "late"), [(pooled, late) for _, pooled, late in presenting.PRESETS])
+@pytest.mark.parametrize(("pooled", "late"), [(pooled, late) for _, pooled, late in stories.PRESETS])
 def test_a_link_carries_weights_by_their_short_names_and_old_ones_still_open(pooled, late):
     wanted = asked("tide", ON_SAMPLES, 7, pooled, late)
     otherwise = asked("other", ON_SAMPLES, 5, 2, 2)

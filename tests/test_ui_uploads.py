@@ -9,7 +9,7 @@ import pytest
 
 from smart_demo.errors import StorageFull
 from smart_demo.types import LOCAL, Progress, Scope, State
-from smart_demo.ui.uploads import AT_ONCE, TURN, Uploads
+from smart_demo.ui.upload_queue import AT_ONCE, TURN, Uploads
 
 
 def copies(tmp_path, *names):

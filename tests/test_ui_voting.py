@@ -17,12 +17,11 @@ from smart_demo.server import visitors
 from smart_demo.server.cleanup import Janitor
 from smart_demo.server.visitors import visitor_scope
 from smart_demo.types import LOCAL, SMART, Weights
-from smart_demo.ui import judging
-from smart_demo.ui.judge_head import Setup
-from smart_demo.ui.judging import Judging
-from smart_demo.ui.sheets import Sheets
-from smart_demo.ui.standing import Fate, Standing
-from smart_demo.ui.vote_sheet import Sheet, vote_sheet
+from smart_demo.ui import judging_session
+from smart_demo.ui.judge_sheets import Sheets
+from smart_demo.ui.judging_queue import Fate, Standing
+from smart_demo.ui.judging_session import Judging
+from smart_demo.ui.vote_sheet import Setup, Sheet, render_vote_sheet
 from smart_demo.ui.voting import Voting
 from tests.documents import write_pdf
 from tests.keeping_cases import visitor
@@ -63,7 +62,7 @@ def sheet(a, b, **changes):
     standing = Standing((Fate.OPEN, Fate.JUDGED), 0)
     facts = {"query": "tide", "ticket": "0c" * 16, "columns": Columns(a, b), "standing": standing, "vote": None}
     facts |= {"setup": Setup(search(), ["Samples"], search()), "seen": False, "link": "q=tide"}
-    return vote_sheet(Sheet(**(facts | changes)), lambda page: f"{page.id}".encode())
+    return render_vote_sheet(Sheet(**(facts | changes)), lambda page: f"{page.id}".encode())
 
 
 def halves(markup):
@@ -472,7 +471,7 @@ def test_the_longest_list_is_found_again_whatever_is_written_in_it(judge):
 
 
 def test_a_visitors_journal_is_full_at_what_a_public_page_says(make, monkeypatch):
-    monkeypatch.setattr(judging, "PUBLIC_BYTES", 20_000)
+    monkeypatch.setattr(judging_session, "PUBLIC_BYTES", 20_000)
     public = Judge(make(public=True, uploads=False))
     public.start()
     said = [public.vote() for _ in range(12)]

@@ -19,10 +19,10 @@ from smart_demo.search.request import asked
 from smart_demo.store.library import Library
 from smart_demo.types import LOCAL
 from smart_demo.ui.handlers import Handlers
-from smart_demo.ui.judging import Judging
-from smart_demo.ui.preparation import Preparation
-from smart_demo.ui.sheets import Sheets
-from smart_demo.ui.uploads import Uploads
+from smart_demo.ui.judge_sheets import Sheets
+from smart_demo.ui.judging_session import Judging
+from smart_demo.ui.library_tab import Preparation
+from smart_demo.ui.upload_queue import Uploads
 from smart_demo.ui.voting import Voting
 from tests.documents import write_pdf
 

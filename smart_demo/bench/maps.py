@@ -13,11 +13,11 @@ from smart_demo.bench.synthetic import COLS, PAGES, ROWS, TOKENS, WIDTH, seeded_
 from smart_demo.engine import Engine
 from smart_demo.search.request import ON_MINE, asked
 from smart_demo.types import LOCAL, Query
+from smart_demo.ui.explain_handlers import Maps
+from smart_demo.ui.format import page_key
 from smart_demo.ui.handlers import Handlers
-from smart_demo.ui.maps import Maps
-from smart_demo.ui.preparation import Preparation
-from smart_demo.ui.uploads import Uploads
-from smart_demo.ui.wording import page_key
+from smart_demo.ui.library_tab import Preparation
+from smart_demo.ui.upload_queue import Uploads
 
 FIRST, NEXT = 0.5, 0.25
 """Seconds that a person may wait for a first map of a page, and for another one of it."""

@@ -22,7 +22,7 @@ from smart_demo.engine import Engine
 from smart_demo.errors import PageRefused
 from smart_demo.store.library import Library
 from smart_demo.types import LATE, LOCAL, POOLED, SMART, Encoder, Page, PageEncoding, Query, QueryEncoding
-from smart_demo.ui import results
+from smart_demo.ui import compare
 
 QUERIES, WARM = 25, 5
 """Queries that are asked, and how many of them do not count."""
@@ -97,7 +97,7 @@ def _ask(engine: Engine, query: Query) -> dict[str, float]:
     """Milliseconds of each stage from a query's encoding to both columns' markup."""
     found = engine.search(query, (LOCAL,), (POOLED, LATE, SMART), 5)
     begun = time.perf_counter()
-    results.results(found, lambda _: THUMBNAIL)
+    compare.results(found, lambda _: THUMBNAIL)
     return {**found.milliseconds, "html": (time.perf_counter() - begun) * 1000}
 
 

@@ -34,8 +34,8 @@ from smart_demo.server.cleanup import Held
 from smart_demo.server.rate_limits import Places, Turns, asker, key
 from smart_demo.server.request_body import BODY, SMALL, Refused, drain, header, length, whole
 from smart_demo.server.upload_limits import LYING, Arrival, Bounds, Room
-from smart_demo.ui.boards import most_bytes
-from smart_demo.ui.wording import count
+from smart_demo.ui.format import count
+from smart_demo.ui.results_tab import most_bytes
 
 HUB = "https://huggingface.co"
 AVATARS = "https://cdn-avatars.huggingface.co"

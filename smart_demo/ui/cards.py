@@ -1,15 +1,153 @@
-"""One result as a card: a single button, so that Tab reaches it and Enter opens it without a script's help."""
+"""Found -> the figures of both columns. Pure numbers and ranks; no markup, no words.
+
+What became of a page between the columns, as a badge: icon, words and colour, never colour alone.
+
+One result as a card: a single button, so that Tab reaches it and Enter opens it without a script's help.
+
+What the viewer says about a page: where it stands in both columns and how its score comes about.
+"""
 
 from __future__ import annotations
 
 import base64
-from collections.abc import Callable
+import math
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from enum import StrEnum
 
-from smart_demo.search.comparison import Change
-from smart_demo.types import StoredPage
-from smart_demo.ui.badges import Side, badge, spoken
-from smart_demo.ui.rows import Part, Row
-from smart_demo.ui.wording import esc, name, page_key, score
+import numpy as np
+
+from smart_demo import scoring
+from smart_demo.search.comparison import Change, Comparison, Move, compare
+from smart_demo.store.quotas import size_in_words
+from smart_demo.types import LATE, POOLED, SMART, Floats, Found, Hit, StoredPage, Weights
+from smart_demo.ui.format import count, esc, name, page_key, score
+
+
+@dataclass(frozen=True, slots=True)
+class Part:
+    """One of the two numbers a page's score is made of."""
+
+    value: float
+    """Cosine, or mean of best cosines; NaN where the page was not scored token by token."""
+    rank: int | None
+    """The page's place if this number alone decided."""
+    fill: float
+    """0..1, where the value lies between the lowest and the highest of all ranked pages."""
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """One card: a hit, what became of it, and why."""
+
+    hit: Hit
+    move: Move
+    pooled: Part
+    late: Part
+
+
+@dataclass(frozen=True)
+class Columns:
+    """Both rankings of one query, ready to be drawn."""
+
+    found: Found
+    weights: Weights
+    comparison: Comparison
+    left: tuple[Row, ...]
+    right: tuple[Row, ...]
+
+
+def columns(found: Found) -> Columns:
+    """Rows of a search by POOLED, LATE and SMART; the late ranking is there for the ranks of that part alone."""
+    left, right = found.results[POOLED.name], found.results[SMART.name]
+    comparison = compare(left, right)
+    pooled_span = _span(found.parts.pooled)
+    late_span = _span(scoring.late(found.parts, right.method.weights))
+    pooled_ranks, late_ranks = left.ranks, found.results[LATE.name].ranks
+
+    def row(hit: Hit) -> Row:
+        key = hit.page.key
+        return Row(
+            hit,
+            comparison.moves[key],
+            Part(hit.pooled, pooled_ranks.get(key), _fill(hit.pooled, pooled_span)),
+            Part(hit.late, late_ranks.get(key), _fill(hit.late, late_span)),
+        )
+
+    rows: Mapping[str, tuple[Row, ...]] = {r.method.name: tuple(map(row, r.hits)) for r in (left, right)}
+    return Columns(found, right.method.weights, comparison, rows[POOLED.name], rows[SMART.name])
+
+
+def _span(values: Floats) -> tuple[float, float]:
+    return (float(np.min(values)), float(np.max(values))) if len(values) else (0.0, 0.0)
+
+
+def _fill(value: float, span: tuple[float, float]) -> float:
+    low, high = span
+    if np.isnan(value):
+        return 0.0
+    return 1.0 if high <= low else min(max((value - low) / (high - low), 0.0), 1.0)
+
+
+class Side(StrEnum):
+    """A column. Values are class names and ids in the page."""
+
+    POOLED = "pooled"
+    SMART = "smart"
+
+
+def badge(move: Move, side: Side, k: int) -> str:
+    """The badge of a card. A fall is set exactly as loudly as a rise."""
+    icon, text, note = _wording(move, side, k)
+    small = f'<span class="badge-note">{esc(note)}</span>' if note else ""
+    shown = f'<span aria-hidden="true">{icon}</span>' if icon else ""
+    return f'<span class="badge badge-{move.change}">{shown}<span>{esc(text)}</span>{small}</span>'
+
+
+def spoken(move: Move, side: Side, k: int) -> str:
+    """The same for a screen reader, as part of a card's name."""
+    steps = count(abs(move.steps), "place")
+    other = "SMART ranks it" if side is Side.POOLED else "pooled only ranks it"
+    at = move.right if side is Side.POOLED else move.left
+    where = f", {other} {at}" if at else ""
+    return {
+        Change.SAME: "same place in both columns",
+        Change.UP: f"SMART moves it up {steps}{where}",
+        Change.DOWN: f"SMART moves it down {steps}{where}",
+        Change.NEW: f"new in the top {k}{where}",
+        Change.LEFT: f"leaves the top {k}{where}",
+    }[move.change]
+
+
+def in_words(move: Move, side: Side, k: int, *, short: bool = False) -> str:
+    """The same in words, for what may be printed in grey."""
+    icon, _, note = _wording(move, side, k)
+    steps = f"{abs(move.steps)}" if short else count(abs(move.steps), "place")
+    said = {
+        Change.SAME: "same" if short else "same place",
+        Change.UP: f"up {steps}",
+        Change.DOWN: f"down {steps}",
+        Change.NEW: "new" if short else f"new in the top {k}",
+        Change.LEFT: "left" if short else f"left the top {k}",
+    }[move.change]
+    return f"{icon} {said}{f', {note}' if note else ''}"
+
+
+def _wording(move: Move, side: Side, k: int) -> tuple[str, str, str]:
+    """Icon, text and note."""
+    here_and_there = f"now {move.right}" if side is Side.POOLED else f"was {move.left}"
+    match move.change:
+        case Change.SAME:
+            return "=", "same", ""
+        case Change.UP:
+            return "▲", str(move.steps), here_and_there
+        case Change.DOWN:
+            return "▼", str(-move.steps), here_and_there
+        case Change.NEW:
+            return "✦", "new", f"was {move.left}" if move.left else ""
+        case Change.LEFT:
+            return "↘", f"left the top {k}", f"now {move.right}" if move.right else ""
+
 
 Thumbnail = Callable[[StoredPage], bytes]
 THUMB_WIDTH = 360
@@ -68,3 +206,88 @@ def _part(label: str, part: Part) -> str:
         f'<span class="bar"><span class="fill" style="width:{part.fill * 100:.1f}%"></span></span>'
         f'<span class="part-value">{score(part.value)}</span><span class="part-rank">{rank}</span></span>'
     )
+
+
+def facts(row: Row, weights: Weights) -> str:
+    """The viewer's side panel for one page."""
+    page, move = row.hit.page, row.move
+    return (
+        '<div class="facts">'
+        f'<h2 class="facts-name">{name(page.document)}</h2>'
+        f'<p class="facts-page">page {page.number} of {page.pages}</p>'
+        '<dl class="facts-ranks">'
+        f"{_rank('Pooled only', move.left, 'pooled')}{_rank('SMART', move.right, 'smart')}"
+        "</dl>"
+        f"{_parts(row)}"
+        f"{formula(row, weights)}"
+        f'<p class="facts-small">{esc(_stored(page))}</p>'
+        "</div>"
+    )
+
+
+def formula(row: Row, weights: Weights) -> str:
+    """The formula with this page's numbers."""
+    pooled, late = row.pooled.value, row.late.value
+    if math.isnan(late):
+        return '<p class="formula">Not scored token by token: it was not among the nearest pages.</p>'
+    total = scoring.combined(weights, pooled, late)
+    places = _places(row, weights, total)
+    return (
+        '<p class="formula"><span class="formula-name">SMART score</span> '
+        f'<span>{weight(weights.pooled)} × <b class="of-pooled">{score(pooled, places)}</b></span> '
+        f'<span>+ {weight(weights.late)} × <b class="of-late">{score(late, places)}</b></span> '
+        f'<span>= <b class="of-total">{score(total, places)}</b></span></p>'
+    )
+
+
+def weight(value: float) -> str:
+    """A weight to two decimals.
+
+    >>> weight(1.0)
+    '1.00'
+    """
+    return f"{value:.2f}"
+
+
+def apart(value: float, *others: float) -> str:
+    """A weight where something changes, with as many decimals as tell it from 0 and from other weights; two at least.
+
+    >>> apart(0.6234), apart(0.6234, 0.62), apart(0.0012)
+    ('0.62', '0.623', '0.001')
+    """
+    for places in range(2, 6):
+        if round(value, places) not in {0.0, *(round(other, places) for other in others)}:
+            return f"{value:.{places}f}"
+    return f"{value:.6f}"
+
+
+def _places(row: Row, weights: Weights, total: float) -> int:
+    """The fewest decimals with which the sum adds up as it stands there: one that does not is not believed."""
+    for places in range(3, 7):
+        shown = scoring.combined(weights, round(row.pooled.value, places), round(row.late.value, places))
+        if round(shown, places) == round(total, places):
+            return places
+    return 7
+
+
+def _rank(label: str, rank: int | None, side: str) -> str:
+    shown = f"{rank}" if rank else "not ranked"
+    return f'<div class="of-{side}"><dt>{label}</dt><dd>{shown}</dd></div>'
+
+
+def _parts(row: Row) -> str:
+    return (
+        '<table class="facts-parts"><thead><tr><th scope="col">part</th><th scope="col">value</th>'
+        '<th scope="col">rank by it alone</th></tr></thead><tbody>'
+        f"{_fact_part('pooled', row.pooled)}{_fact_part('late', row.late)}</tbody></table>"
+    )
+
+
+def _fact_part(label: str, part: Part) -> str:
+    rank = str(part.rank) if part.rank else "–"
+    return f'<tr class="of-{label}"><th scope="row">{label}</th><td>{score(part.value)}</td><td>{rank}</td></tr>'
+
+
+def _stored(page: StoredPage) -> str:
+    states = f"{count(page.tokens, 'token state')} kept as {page.codec}"
+    return f"{states}, {size_in_words(page.bytes)} on disk with its pictures."

@@ -1,20 +1,52 @@
-"""What the events of the page have in common: how they are announced, what they do with errors and with files."""
+"""Gradio's HTML component as this page uses it.
+
+What a script of the page gets for a question: the answer, or one sentence why there is none. Never a trace.
+
+What the events of the page have in common: how they are announced, what they do with errors and with files.
+"""
 
 from __future__ import annotations
 
 import functools
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import ParamSpec
 
 import gradio as gr
 
 from smart_demo.errors import InputRefused, SmartError
-from smart_demo.ui.replies import CALM
-from smart_demo.ui.wording import esc
+from smart_demo.ui.format import esc
+
+Serve = Callable[[object], Mapping[str, object]]
+"""What a script of the page may ask; anyone with curl may, too."""
+
+
+def html(
+    value: str,
+    elem_id: str,
+    script: str | None = None,
+    functions: Sequence[Serve] = (),
+) -> gr.HTML:
+    """Markup made in Python, where everything from outside is escaped; the default template sets it as it is."""
+    return gr.HTML(value, elem_id=elem_id, apply_default_css=False, js_on_load=script, server_functions=list(functions))
+
 
 log = logging.getLogger(__name__)
+CALM = "Something went wrong. The page is as it was; the log of the demo says what happened."
+
+
+def answered(answer: Callable[[], Mapping[str, object]], failure: str) -> dict[str, object]:
+    """The answer, or `sentence` alone. `failure` is what the log says of what nobody foresaw."""
+    try:
+        return dict(answer())
+    except SmartError as error:
+        return {"sentence": error.sentence}
+    except Exception:
+        log.exception(failure)
+        return {"sentence": CALM}
+
+
 P = ParamSpec("P")
 QUIET = {"api_visibility": "private", "show_progress": "hidden"}
 ONCE = {**QUIET, "trigger_mode": "once"}

@@ -36,12 +36,12 @@ from smart_demo.types import (
     Scope,
     StoredPage,
 )
-from smart_demo.ui import explaining, library_panel, picture_tag, presenting, results
-from smart_demo.ui.pictures import QueryPictures
-from smart_demo.ui.preparation import Pending, Preparation
-from smart_demo.ui.replies import answered
+from smart_demo.ui import compare, library_tab, query_input, stories, viewer
+from smart_demo.ui.events import answered
+from smart_demo.ui.library_tab import Pending, Preparation
+from smart_demo.ui.query_input import QueryPictures
 from smart_demo.ui.stories import QUERIES, told
-from smart_demo.ui.uploads import Uploads
+from smart_demo.ui.upload_queue import Uploads
 
 log = logging.getLogger(__name__)
 
@@ -156,17 +156,17 @@ class Handlers:
         scopes = self.scopes(wanted.scope)
         if pending := self.pending(scopes):
             if pending.failed or pending.samples is None:
-                return results.empty("The samples are not ready", pending.trouble, calm=False)
-            return results.preparing(pending.samples)
+                return compare.empty("The samples are not ready", pending.trouble, calm=False)
+            return compare.preparing(pending.samples)
         if self.waits(scopes):
             name = self.serving().name
-            return results.empty(f"{name} is still loading", "Your documents are searched as soon as it is there.")
+            return compare.empty(f"{name} is still loading", "Your documents are searched as soon as it is there.")
         methods = (POOLED, LATE, Method(SMART.name, SMART.label, wanted.weights))
         found = self.engine.search(self.query(wanted), scopes, methods, wanted.top)
         # What a check said is said of what it checked.
         checked = self.engine.checked(found, scopes) if wanted.weights == SMART.weights else None
-        answer = results.results(found, self.thumbnail, address(wanted), explaining.asking(wanted), checked)
-        return presenting.story(told(found)) + answer
+        answer = compare.results(found, self.thumbnail, address(wanted), viewer.asking(wanted), checked)
+        return stories.story(told(found)) + answer
 
     def query(self, wanted: Asked) -> Query:
         """What the encoder is given. Refused where its picture is gone, or is not for whoever asks."""
@@ -199,16 +199,16 @@ class Handlers:
         if not wanted.picture:
             return ""
         try:
-            return picture_tag.tag(self.pictures.glimpse(wanted.picture))
+            return query_input.tag(self.pictures.glimpse(wanted.picture))
         except SmartError:  # the answer says why
-            return picture_tag.tag(None)
+            return query_input.tag(None)
 
     def shown(self, wanted: Asked) -> str:
         """The same, with a refusal in the place of the answer: for looks that nobody asked for."""
         try:
             return self.answer(wanted)
         except SmartError as error:
-            return results.empty("No answer", error.sentence, calm=False)
+            return compare.empty("No answer", error.sentence, calm=False)
 
     def documents(self, scope: Scope) -> tuple[Document, ...]:
         """What a scope holds; nothing while its model is not there."""
@@ -221,17 +221,17 @@ class Handlers:
     def own_documents(self, serving: Serving) -> str:
         """The markup of one's own shelf."""
         if not self.engine.backbones.ready:
-            return library_panel.documents((), 0, loading=serving.loading)
+            return library_tab.documents((), 0, loading=serving.loading)
         own, others = self.own, 0
         if own is None:
             return ""
         with suppress(SmartError):  # the banner above everything says why
             others = self.engine.of_other_encoders(own)
-        return library_panel.documents(self.documents(own), others, loading=False) + self._keeping(own)
+        return library_tab.documents(self.documents(own), others, loading=False) + self._keeping(own)
 
     def _keeping(self, own: Scope) -> str:
         """How much room is left, how long it is kept, and the way to be rid of it."""
-        return library_panel.keeping(self.engine.usage(own), self.engine.settings)
+        return library_tab.keeping(self.engine.usage(own), self.engine.settings)
 
     def pulse(self) -> Pulse:
         """How things stand now."""

@@ -1,4 +1,8 @@
-"""Colours, type and the files of the page, as Gradio's `launch` takes them. Nothing is fetched from elsewhere:
+"""Addresses of the page. A link names the page in the viewer as `page=…`, which Gradio takes for one of its own pages
+and fails on. So the server is handed the same address under the name that links of earlier versions had; the browser,
+whose script reads it, keeps what was written.
+
+Colours, type and the files of the page, as Gradio's `launch` takes them. Nothing is fetched from elsewhere:
 the faces are the ones that Gradio itself serves, with the system's own behind them.
 """
 
@@ -8,14 +12,53 @@ import base64
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
+from urllib.parse import unquote_to_bytes
 
 import gradio as gr
 from starlette.middleware import Middleware
+from starlette.types import ASGIApp, Receive, Scope, Send
 
 from smart_demo.config import Settings
 from smart_demo.diagnostics import has_mcp
 from smart_demo.server.gate import Gate, Headers, largest
-from smart_demo.ui.addresses import PageLinks
+
+PAGE, EARLIER = b"page", b"at"
+LOOKS = {"GET", "HEAD"}
+
+
+class PageLinks:
+    """An ASGI application around another: looks at the page itself get their `page=` renamed, all else passes as it is.
+
+    The value's bytes are never decoded, so nothing in them can fail here.
+    """
+
+    def __init__(self, app: ASGIApp) -> None:
+        self._app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """One request, of whatever kind."""
+        if scope["type"] == "http" and scope["method"] in LOOKS and _is_home(scope):
+            scope = {**scope, "query_string": renamed(scope["query_string"])}
+        await self._app(scope, receive, send)
+
+
+def renamed(query: bytes) -> bytes:
+    """A query string in which the page has its earlier name.
+
+    >>> renamed(b"q=tide&page=samples%2Fx&present=1")
+    b'q=tide&at=samples%2Fx&present=1'
+    """
+    return b"&".join(map(_renamed, query.split(b"&")))
+
+
+def _renamed(parameter: bytes) -> bytes:
+    name, equals, value = parameter.partition(b"=")
+    return EARLIER + equals + value if unquote_to_bytes(name) == PAGE else parameter
+
+
+def _is_home(scope: Scope) -> bool:
+    return scope["path"].removeprefix(scope.get("root_path", "")) in {"", "/"}
+
 
 HERE = Path(__file__).resolve().parent
 PARTS = ("page", "explain", "stories", "pair", "region", "picture", "hood", "export", "judge", "board", "queries")

@@ -1,4 +1,9 @@
-"""Markup of a blind comparison: two columns of pages that tell nothing but themselves, and what is said of them.
+"""Markup that the panels of the judging tab share: where one is in the list, how it is searched, what stands there when
+nothing can be judged.
+
+Markup of the beginning and the end of an evaluation.
+
+Markup of a blind comparison: two columns of pages that tell nothing but themselves, and what is said of them.
 
 Before the vote the sheet is made of `Columns` alone. No method, score, badge or map can be in it, since none is given;
 exchange the columns, and the markup has them exchanged and is the same otherwise. A test holds that.
@@ -6,15 +11,180 @@ exchange the columns, and the markup has them exchanged and is the same otherwis
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
+from smart_demo.judging.query_list import LONGEST_QUERY
 from smart_demo.judging.records import LONGEST_NOTE, REASONS, A, B, Choice, Columns, Trial, Vote
+from smart_demo.search.request import Asked
 from smart_demo.types import LATE, POOLED, SMART, PageId, StoredPage
-from smart_demo.ui import judge_head
 from smart_demo.ui.cards import Thumbnail, image
-from smart_demo.ui.judge_head import Setup
-from smart_demo.ui.standing import Standing
-from smart_demo.ui.wording import esc, name, page_key
+from smart_demo.ui.compare import formula
+from smart_demo.ui.format import esc, name, page_key
+from smart_demo.ui.judging_queue import Desk, Fate, Standing
+
+UNDO = '<button type="button" class="way" data-undo aria-keyshortcuts="u">Undo <kbd>u</kbd></button>'
+MOST_DOTS = 60
+"""Queries up to which each has a dot of its own."""
+_SAID = {Fate.OPEN: "not seen yet", Fate.JUDGED: "judged", Fate.SKIPPED: "skipped"}
+
+
+@dataclass(frozen=True, slots=True)
+class Setup:
+    """How queries are searched for judging, and what else could be chosen."""
+
+    search: Asked
+    scopes: Sequence[str]
+    """Those that may be chosen."""
+    dials: Asked
+    """How Compare searches at the moment."""
+
+    @property
+    def differs(self) -> bool:
+        """Whether Compare stands otherwise."""
+        return (self.dials.top, self.dials.weights) != (self.search.top, self.search.weights)
+
+
+def head(query: str, standing: Standing, said: str) -> str:
+    """The query in large type, its place in the list, and a way to any other."""
+    at, total = standing.at, standing.total
+    place = f"Query {at + 1} of {total}" if at < total else f"{total:,} {'query' if total == 1 else 'queries'}"
+    before, after = _step(at - 1, "Query before", "←", off=at < 1), _step(at + 1, "Query after", "→", off=at >= total)
+    return (
+        f'<header class="judge-head"><div class="judge-where"><p class="judge-at">{place}</p>'
+        f'{before}{dots(standing)}{after}<p class="judge-progress">{esc(said)}</p></div>'
+        f'<h2 class="judge-query" tabindex="-1"><bdi>{esc(query)}</bdi></h2></header>'
+    )
+
+
+def progress(standing: Standing) -> str:
+    """How far it is, in words.
+
+    >>> progress(Standing((Fate.JUDGED, Fate.SKIPPED, Fate.OPEN), 2))
+    '1 of 3 judged, 1 skipped'
+    """
+    skipped = f", {standing.skipped} skipped" if standing.skipped else ""
+    return f"{standing.judged} of {standing.total} judged{skipped}"
+
+
+def dots(standing: Standing) -> str:
+    """One button a query; none for long lists."""
+    if standing.total > MOST_DOTS:
+        return ""
+    here = ' aria-current="step"'
+    each = "".join(
+        f'<button type="button" class="dot is-{fate}" data-go="{at}" aria-label="Query {at + 1}: {_SAID[fate]}"'
+        f"{here if at == standing.at else ''}></button>"
+        for at, fate in enumerate(standing.fates)
+    )
+    return f'<span class="dots" role="group" aria-label="Queries">{each}</span>'
+
+
+def ask() -> str:
+    """A box for a query of one's own."""
+    return (
+        '<form class="judge-ask"><input type="text" name="query" autocomplete="off" '
+        f'maxlength="{LONGEST_QUERY}" placeholder="Judge a query of your own" aria-label="A query of your own">'
+        '<button type="submit">Judge it</button></form>'
+    )
+
+
+def setup_form(now: Setup) -> str:
+    """How it is searched, in one line, and behind it what may be changed."""
+    scopes = "".join(
+        f'<button type="button" class="chip" data-scope="{esc(scope)}" '
+        f'aria-pressed="{str(scope == now.search.scope).lower()}">{esc(scope)}</button>'
+        for scope in now.scopes
+    )
+    choice = (
+        f'<div class="judge-scopes" role="group" aria-label="Search in">{scopes}</div>' if len(now.scopes) > 1 else ""
+    )
+    return (
+        f'<details class="judge-setup"><summary><span>{esc(conditions(now.search))}</span></summary>'
+        f"<div>{choice}{_dials(now)}<p>Other weights or another library begin a new round: votes given so far "
+        "stay in the journal and are counted apart.</p></div></details>"
+    )
+
+
+def conditions(search: Asked) -> str:
+    """Scope, pages a column, weights."""
+    return f"{search.scope} · {search.top} pages a column · SMART = {formula(search.weights)}"
+
+
+def _dials(now: Setup) -> str:
+    if not now.differs:
+        return "<p>The dials of Compare stand the same. Turn them there, and take them over here.</p>"
+    shown = f"{now.dials.top} pages, {formula(now.dials.weights)}"
+    return (
+        f"<p>The dials of Compare stand otherwise ({esc(shown)}). They change nothing here until you take them over."
+        '</p><button type="button" class="quiet-button" data-take>Judge with the dials of Compare</button>'
+    )
+
+
+def trouble(title: str, said: str, *, again: bool) -> str:
+    """What stands there instead of pages. `again`: it comes by itself, so the script looks once more."""
+    tone = " data-again" if again else ""
+    return (
+        f'<section class="judge-none"{tone} role="status"><h2>{esc(title)}</h2><p>{esc(said)}</p>'
+        '<button type="button" class="quiet-button" data-look>Look again</button></section>'
+    )
+
+
+def _step(to: int, label: str, icon: str, *, off: bool) -> str:
+    return (
+        f'<button type="button" class="judge-step" data-go="{to}" aria-label="{label}" title="{label}"'
+        f"{' disabled' if off else ''}>{icon}</button>"
+    )
+
+
+_KEYS = (
+    ("1", "A is better"), ("2", "B is better"), ("3", "Tie"), ("4", "Both bad"),
+    ("v", "See a page large"), ("n", "Skip, or next"), ("u", "Undo"),
+)  # fmt: skip
+
+
+def beginning(desk: Desk, setup: Setup, *, public: bool) -> str:
+    """What will be asked of whoever begins."""
+    keys = "".join(f"<li><kbd>{key}</kbd> {esc(said)}</li>" for key, said in _KEYS)
+    where = (
+        "Your judgements are kept on this server, where only this browser finds them, as long as your documents are: "
+        "Library says how long that is. Export what you want to keep."
+        if public
+        else "Your judgements stay on this machine, in the data folder, until you delete them."
+    )
+    listed = "query waits" if len(desk.queries) == 1 else "queries wait"
+    source = desk.source or "the stories and the first of the sample library’s own questions"
+    return (
+        '<section class="judge-door" aria-label="Begin"><h2>Which column answers better? You decide, blind.</h2>'
+        "<p>For each query you see two columns of pages, A and B. One is pooled only, the other SMART; which is which "
+        "is drawn by lot and told after your vote. Then you may grade the pages one by one.</p>"
+        f'<p class="judge-listed"><b>{len(desk.queries)} {listed}</b>: {esc(source)}. Another list can be pasted under '
+        f"Queries.</p>{setup_form(setup)}"
+        '<p><button type="button" class="judge-start" data-start>Start judging</button></p>'
+        f'<ul class="judge-keys" aria-label="Keys">{keys}</ul><p class="quiet">{esc(where)}</p></section>'
+    )
+
+
+def ending(standing: Standing) -> str:
+    """After the last query, whatever was passed over on the way."""
+    unseen = standing.total - standing.judged - standing.skipped
+    again = _way(standing.following, f"Judge the {unseen} not seen yet") if unseen else ""
+    if standing.first_skipped is not None:
+        again += _way(standing.first_skipped, f"Go through the {standing.skipped} skipped")
+    title = "All judged" if standing.judged == standing.total else "The end of the list"
+    return (
+        '<section class="judge-door is-end" data-next="-1" aria-label="The end of the list">'
+        f"{head(title, standing, progress(standing))}"
+        "<p>What it comes to stands under Results. Judge a query of your own, paste another list under Queries, or go "
+        f'back to any query by its dot.</p><p class="judge-ways">'
+        f'<button type="button" class="judge-start" data-show="results">See the results</button>{again}'
+        f"{UNDO}</p>{ask()}</section>"
+    )
+
+
+def _way(to: int, words: str) -> str:
+    return f'<button type="button" class="quiet-button" data-go="{to}">{words}</button>'
+
 
 CHOICES = {Choice.A: "A is better", Choice.B: "B is better", Choice.TIE: "Tie", Choice.BAD: "Both bad"}
 """In the order of their keys, 1 to 4."""
@@ -40,7 +210,7 @@ class Sheet:
     """An address that shows it in Compare."""
 
 
-def vote_sheet(sheet: Sheet, thumbnail: Thumbnail) -> str:
+def render_vote_sheet(sheet: Sheet, thumbnail: Thumbnail) -> str:
     """The whole panel, blind or, after the vote, revealed."""
     vote, standing = sheet.vote, sheet.standing
     columns = "".join(_column(sheet, side, thumbnail) for side in (A, B))
@@ -48,8 +218,8 @@ def vote_sheet(sheet: Sheet, thumbnail: Thumbnail) -> str:
     return (
         f'<section class="sheet-of-votes is-{"told" if vote else "blind"}" data-ticket="{sheet.ticket}" '
         f'data-next="{standing.following}" aria-label="Blind comparison">'
-        f"{judge_head.head(sheet.query, standing, judge_head.progress(standing))}"
-        f'<div class="judge-under">{judge_head.setup(sheet.setup)}{judge_head.ask()}</div>{_notices(sheet)}'
+        f"{head(sheet.query, standing, progress(standing))}"
+        f'<div class="judge-under">{setup_form(sheet.setup)}{ask()}</div>{_notices(sheet)}'
         f'<div class="blind-columns">{columns}</div>{below}</section>'
     )
 
@@ -121,7 +291,7 @@ def _desk(seen: bool) -> str:
         f"<span>What decided it</span>{reasons}</div>"
         f'<textarea class="vote-note" rows="1" maxlength="{LONGEST_NOTE}" placeholder="A note, if you like" '
         'aria-label="Note"></textarea>'
-        f'<span class="vote-ways">{judge_head.UNDO}'
+        f'<span class="vote-ways">{UNDO}'
         '<button type="button" class="way" data-skip aria-keyshortcuts="n">Skip <kbd>n</kbd></button></span></div>'
         f'<p class="vote-keys">Click a page to see it large, or press <kbd>v</kbd>.{blind}</p></div>'
     )
@@ -136,7 +306,7 @@ def _told(vote: Vote, standing: Standing, link: str) -> str:
         f"<span>A was {esc(METHODS[sides.a])}, B was {esc(METHODS[sides.b])}.</span></p>"
         f'<p class="vote-why">{extra}</p></div>'
         f'<p class="vote-after"><a href="?{esc(link)}" target="_blank" rel="noopener">Open in Compare</a>'
-        f'{judge_head.UNDO}<button type="button" class="vote-next" data-go="{standing.following}" '
+        f'{UNDO}<button type="button" class="vote-next" data-go="{standing.following}" '
         'aria-keyshortcuts="n">'
         f"{'Finish' if last else 'Next query'} <kbd>n</kbd></button></p></div>"
     )

@@ -21,14 +21,12 @@ from smart_demo.judging.records import HIGHEST_GRADE, LONGEST_NOTE, REASONS, Cho
 from smart_demo.judging.replay import sides_told, to_grade
 from smart_demo.search.request import CHOICES, Asked, asked
 from smart_demo.types import PageId, Scope
-from smart_demo.ui import judge_head
-from smart_demo.ui.grade_sheet import GRADES
+from smart_demo.ui import vote_sheet
+from smart_demo.ui.events import CALM, answered
+from smart_demo.ui.format import plain
 from smart_demo.ui.handlers import parse_page
-from smart_demo.ui.replies import CALM, answered
-from smart_demo.ui.sheets import Sheets
-from smart_demo.ui.trials import Forgotten, NotReady, Shown
+from smart_demo.ui.judge_sheets import GRADES, Forgotten, NotReady, Sheets, Shown
 from smart_demo.ui.vote_sheet import METHODS, verdict
-from smart_demo.ui.wording import plain
 
 log = logging.getLogger(__name__)
 Given = Mapping[str, Any]
@@ -58,12 +56,12 @@ class Voting:
             self._step(owner, wanted, turned)
             shown = panel(owner, turned)
         except NotReady as error:
-            shown = judge_head.trouble("In a moment", error.sentence, again=True)
+            shown = vote_sheet.trouble("In a moment", error.sentence, again=True)
         except SmartError as error:
-            shown = judge_head.trouble("This cannot be judged", error.sentence, again=False)
+            shown = vote_sheet.trouble("This cannot be judged", error.sentence, again=False)
         except Exception:
             log.exception("a query could not be shown to a judge")
-            shown = judge_head.trouble("This cannot be judged", CALM, again=False)
+            shown = vote_sheet.trouble("This cannot be judged", CALM, again=False)
         # Never twice the same, so that the browser hears of every answer.
         return f'<div class="judge-panel" data-turn="{secrets.token_hex(4)}">{shown}</div>'
 

@@ -13,8 +13,8 @@ import httpx
 
 from smart_demo.server.rate_limits import BUSY, CROWDED
 from smart_demo.server.visitors import HEADER
-from smart_demo.ui.replies import CALM
-from smart_demo.ui.uploads import BROKEN
+from smart_demo.ui.events import CALM
+from smart_demo.ui.upload_queue import BROKEN
 from tests.load.figures import Figures, LimitMet
 from tests.load.marks import Marks
 from tests.visitor import API, EventFailed, Visitor

@@ -38,33 +38,25 @@ from smart_demo.search.comparison import Change, Move
 from smart_demo.search.request import ON_BOTH, ON_MINE, ON_SAMPLES, Asked, address, asked
 from smart_demo.store.quotas import Usage
 from smart_demo.types import LOCAL, SAMPLES, Document, Progress, Query, State
-from smart_demo.ui.badges import Side, badge, spoken
-from smart_demo.ui.board_shell import list_intro, results_shell, take_in
-from smart_demo.ui.boards import Boards
-from smart_demo.ui.build import build_app
-from smart_demo.ui.costs_panel import costs_panel
-from smart_demo.ui.endpoint import Endpoint
-from smart_demo.ui.environment_card import by_another_encoder, served_by_another
-from smart_demo.ui.exports import Exports
-from smart_demo.ui.frame import chips, footer, header, hero, how, status
+from smart_demo.ui.api import Endpoint
+from smart_demo.ui.app import build_app
+from smart_demo.ui.cards import Side, badge, spoken
+from smart_demo.ui.compare import empty, opening, preparing, unasked
+from smart_demo.ui.costs_tab import Hood, by_another_encoder, costs_panel, hood_panel, served_by_another
+from smart_demo.ui.explain_handlers import Maps
+from smart_demo.ui.export import Exports
 from smart_demo.ui.handlers import Handlers
-from smart_demo.ui.hood import Hood
-from smart_demo.ui.hood_panel import hood_panel
-from smart_demo.ui.judge_head import trouble
-from smart_demo.ui.judging import Judging
-from smart_demo.ui.library_panel import arrivals, closed, documents, intro, keeping, sample_documents
-from smart_demo.ui.list_progress import refused, step, told, waiting
-from smart_demo.ui.list_run import counted
-from smart_demo.ui.maps import Maps
-from smart_demo.ui.picture_tag import tag
-from smart_demo.ui.preparation import Preparation
-from smart_demo.ui.presenting import tools
-from smart_demo.ui.query_lists import QueryLists
-from smart_demo.ui.results import empty, opening, preparing, unasked
-from smart_demo.ui.sheets import Sheets
-from smart_demo.ui.stories import QUERIES
+from smart_demo.ui.judge_sheets import Sheets
+from smart_demo.ui.judging_session import Judging
+from smart_demo.ui.library_tab import Preparation, arrivals, closed, documents, intro, keeping, sample_documents
+from smart_demo.ui.page_layout import chips, footer, header, hero, how, status
+from smart_demo.ui.queries_tab import QueryLists, counted, refused, step, told, waiting
+from smart_demo.ui.query_input import tag
+from smart_demo.ui.results_tab import Boards, list_intro, results_shell, take_in
+from smart_demo.ui.stories import QUERIES, tools
 from smart_demo.ui.theme import launch_options, middleware
-from smart_demo.ui.uploads import Uploads
+from smart_demo.ui.upload_queue import Uploads
+from smart_demo.ui.vote_sheet import trouble
 from smart_demo.ui.voting import Voting
 from tests.pinned.stored import DATA, LIBRARY, NOON, Clock, digest, machine, set_times
 

@@ -4,19 +4,25 @@ It is kept beside the journal, so that a reload and a restart find everything as
 business: that is in the journal alone.
 
     <data>/judgements/<owner>.desk.json
+
+How far an evaluation is: what has become of each query of the list. Pure.
 """
 
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
+from enum import StrEnum
 from pathlib import Path
 
 from smart_demo.errors import InputRefused, SmartError
 from smart_demo.judging import json_fields
 from smart_demo.judging.journal import FOLDER
 from smart_demo.judging.query_list import MOST_QUERIES, Listed, read_queries
+from smart_demo.judging.records import Conditions
+from smart_demo.judging.replay import Judgements
 from smart_demo.search.request import Asked, asked, asked_again
 from smart_demo.store import atomic_files
 from smart_demo.types import Scope
@@ -99,3 +105,61 @@ def _read(data: bytes) -> Desk:
     queries = read_queries("\n".join(json.dumps(one, ensure_ascii=False) for one in listed)).queries
     at, source = json_fields.whole(row, "at", 0, MOST_QUERIES), json_fields.line(row, "source", empty=True)
     return Desk(queries, min(at, len(queries)), asked_again(row.get("search")), source)
+
+
+class Fate(StrEnum):
+    """What has become of a query."""
+
+    OPEN = "open"
+    JUDGED = "judged"
+    SKIPPED = "skipped"
+
+
+@dataclass(frozen=True, slots=True)
+class Standing:
+    """The fates of a list's queries, in its order."""
+
+    fates: tuple[Fate, ...]
+    at: int
+    """The query that is open; the number of queries where none is."""
+
+    @property
+    def total(self) -> int:
+        return len(self.fates)
+
+    @property
+    def judged(self) -> int:
+        return self.fates.count(Fate.JUDGED)
+
+    @property
+    def skipped(self) -> int:
+        return self.fates.count(Fate.SKIPPED)
+
+    @property
+    def following(self) -> int:
+        """Where to go on: the next query that nobody has seen, from the beginning again after the last one; then
+        those that were skipped, once through; then the end.
+        """
+        order = [*range(self.at + 1, self.total), *range(min(self.at, self.total))]
+        unseen: int | None = next((at for at in order if self.fates[at] is Fate.OPEN), None)
+        if unseen is not None:
+            return unseen
+        later = range(self.at + 1, self.total)
+        skipped: int | None = next((at for at in later if self.fates[at] is Fate.SKIPPED), None)
+        return self.total if skipped is None else skipped
+
+    @property
+    def first_skipped(self) -> int | None:
+        return next((at for at, fate in enumerate(self.fates) if fate is Fate.SKIPPED), None)
+
+
+def standing(queries: Sequence[Listed], at: int, judged: Judgements, conditions: Conditions) -> Standing:
+    """Votes count under the conditions in which they were cast, skips under any."""
+    voted = {key for under, key in judged.votes if under == conditions}
+    return Standing(tuple(_fate(one.key, voted, judged.skipped) for one in queries), at)
+
+
+def _fate(key: str, voted: set[str], skipped: frozenset[str]) -> Fate:
+    if key in voted:
+        return Fate.JUDGED
+    return Fate.SKIPPED if key in skipped else Fate.OPEN

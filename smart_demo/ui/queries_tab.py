@@ -1,4 +1,8 @@
-"""Lists of queries, asked one query after the other behind the page. Every argument is doubted, as in `handlers`.
+"""Markup of a list on its way. `data-run` names what there is to be shown.
+
+What a list is before it is run and what came of it afterwards, in values and in words.
+
+Lists of queries, asked one query after the other behind the page. Every argument is doubted, as in `handlers`.
 
 Only one list of all visitors is asked at a time, and between its queries nothing is held but its turn: whoever searches
 meanwhile waits for one query at most. What a run found stays here under 128 random bits that only whoever ran it is
@@ -12,21 +16,103 @@ import secrets
 import threading
 import time
 from collections.abc import Callable, Generator, Iterator, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 from smart_demo.errors import InputRefused, LibraryError, SmartError
 from smart_demo.judging.list_comparison import Known, Refused, Row, ask, csv_text
-from smart_demo.judging.query_list import MOST_QUERIES, Listed, read_queries
+from smart_demo.judging.query_list import MOST_LIST_BYTES, MOST_QUERIES, TOLD, Listed, read_queries
 from smart_demo.search.cache import Recent
 from smart_demo.search.request import Asked
 from smart_demo.types import POOLED, SMART, Found, Method, Scope
-from smart_demo.ui.boards import FAILURE, field
-from smart_demo.ui.judging import Judging
-from smart_demo.ui.list_progress import ended, refused, step, waiting
-from smart_demo.ui.list_run import Run, noticed, summary, written
+from smart_demo.ui.compare import formula
+from smart_demo.ui.events import CALM, answered
+from smart_demo.ui.format import count, esc, left, queries
+from smart_demo.ui.judging_session import Judging
 from smart_demo.ui.query_table import Shown, query_table
-from smart_demo.ui.replies import CALM, answered
-from smart_demo.ui.wording import count
+from smart_demo.ui.results_tab import FAILURE, field
+
+
+def waiting() -> str:
+    """Another list is asked first."""
+    return '<p class="list-going" role="status">Another list is being asked; this one comes after it.</p>'
+
+
+def step(done: int, total: int, seconds: float | None = None) -> str:
+    """So many queries are asked."""
+    part = done / total * 100 if total else 0.0
+    at, soon = f"{done:,} of {total:,}", f" · {left(seconds)}" if seconds is not None and done < total else ""
+    return (
+        f'<div class="list-going"><p><b>{at}</b>{esc(soon)}</p>'
+        f'<div class="progress" role="progressbar" aria-label="Queries asked" aria-valuemin="0" '
+        f'aria-valuemax="{total}" aria-valuenow="{done}" aria-valuetext="{at}"><i style="width:{part:.1f}%"></i></div>'
+        "</div>"
+    )
+
+
+def ended(name: str) -> str:
+    """A place for the table, which the script asks for."""
+    return f'<div class="list-found" data-run="{esc(name)}" aria-busy="true"></div>'
+
+
+def refused(sentence: str) -> str:
+    """Why nothing is asked."""
+    return f'<p class="list-refused notice" role="status">{esc(sentence)}</p>'
+
+
+def told(sentence: str) -> str:
+    """What is in the box."""
+    return f'<p class="list-told" role="status">{esc(sentence)}</p>'
+
+
+@dataclass(frozen=True)
+class Run:
+    """What came of a list."""
+
+    rows: tuple[Row, ...]
+    """In the order of the list."""
+    search: Asked
+    """How each was asked; its text is empty."""
+    notices: tuple[str, ...]
+    total: int
+    """Queries of the list. Where it was stopped there are more than rows."""
+
+
+def written(data: bytes) -> str:
+    """An uploaded list as the text for the box. InputRefused where it is no list."""
+    if len(data) > MOST_LIST_BYTES:
+        raise InputRefused(f"The list is larger than {MOST_LIST_BYTES // 2**20} MB.", "Make it shorter.")
+    read_queries(data)
+    return data.decode("utf-8-sig")
+
+
+def counted(text: object) -> str:
+    """What a text in the box holds, in a sentence. InputRefused where it is no list."""
+    found = read_queries(text if isinstance(text, str) else "")
+    judged = sum(bool(one.relevant) for one in found.queries)
+    with_grades = f", {judged:,} with judgements" if judged else ""
+    said = f"{queries(len(found.queries))}{with_grades}."
+    return " ".join([said, *found.notices[:1]])
+
+
+def summary(run: Run) -> str:
+    """What was asked, and how, in a sentence."""
+    how = f"{run.search.scope}, {formula(run.search.weights)}, the first {run.search.top} pages"
+    if len(run.rows) < run.total:
+        return f"{len(run.rows):,} of {queries(run.total)} asked: {how}."
+    return f"{queries(run.total)} asked: {how}."
+
+
+def noticed(rows: Sequence[Row], notices: Sequence[str]) -> tuple[str, ...]:
+    """What is told of a run: not every line of a list that is all wrong."""
+    unknown = sum(row.unknown for row in rows)
+    told = list(notices[:TOLD])
+    if len(notices) > TOLD:
+        told.append(f"{len(notices) - TOLD:,} more such lines.")
+    if unknown:
+        pages = "1 graded page" if unknown == 1 else f"{unknown:,} graded pages"
+        told.append(f"{pages} of the list {'is' if unknown == 1 else 'are'} not among the pages searched.")
+    return tuple(told)
+
 
 log = logging.getLogger(__name__)
 MOST_PUBLIC = 100

@@ -29,9 +29,9 @@ from smart_demo.search.request import Asked
 from smart_demo.server import visitors
 from smart_demo.server.visitors import visitor_scope
 from smart_demo.types import LOCAL, Scope
-from smart_demo.ui import desk as desks
-from smart_demo.ui.desk import Desk
+from smart_demo.ui import judging_queue as desks
 from smart_demo.ui.handlers import Handlers
+from smart_demo.ui.judging_queue import Desk
 from smart_demo.ui.stories import QUERIES
 
 PUBLIC_BYTES = 2**20

@@ -1,36 +1,83 @@
-"""The page, wired: which handler answers which event. Building it starts nothing."""
+"""Delete everything of mine: documents, judgements, lists, pictures. Whom the janitor forgets is forgotten here.
+
+The page, wired: which handler answers which event. Building it starts nothing.
+"""
 
 from __future__ import annotations
 
 from dataclasses import replace
+from pathlib import Path
 
 import gradio as gr
+from gradio.utils import get_upload_folder
 
 from smart_demo.engine import Engine
+from smart_demo.errors import InputRefused
 from smart_demo.search.request import ON_SAMPLES, Asked, asked, asked_again, asked_by
-from smart_demo.server.cleanup import Janitor
-from smart_demo.types import SAMPLES, Counted, Reduce
-from smart_demo.ui import frame, library_panel, results, theme
-from smart_demo.ui.board_tab import BoardWiring, serves
-from smart_demo.ui.boards import Boards
-from smart_demo.ui.component import Serve
-from smart_demo.ui.endpoint import AT_ONCE, NAME, Endpoint
-from smart_demo.ui.events import ASKING, ONCE, QUIET, calm, uploaded
-from smart_demo.ui.exports import Exports
-from smart_demo.ui.forgetting import Forgetting
+from smart_demo.server.cleanup import Janitor, sweep
+from smart_demo.server.upload_limits import LYING
+from smart_demo.store.quotas import size_in_words
+from smart_demo.types import SAMPLES, Counted, Reduce, Scope
+from smart_demo.ui import compare, library_tab, page_layout, theme
+from smart_demo.ui.api import AT_ONCE, NAME, Endpoint
+from smart_demo.ui.costs_tab import Hood
+from smart_demo.ui.events import ASKING, ONCE, QUIET, Serve, answered, calm, uploaded
+from smart_demo.ui.explain_handlers import Maps
+from smart_demo.ui.export import Exports
+from smart_demo.ui.format import esc
 from smart_demo.ui.handlers import Handlers, Pulse
-from smart_demo.ui.hood import Hood
-from smart_demo.ui.judge_wiring import JudgeWiring
-from smart_demo.ui.judging import Judging
-from smart_demo.ui.layout import Layout
-from smart_demo.ui.maps import Maps
-from smart_demo.ui.preparation import Preparation
-from smart_demo.ui.query_lists import QueryLists
-from smart_demo.ui.sheets import Sheets
+from smart_demo.ui.judge_sheets import Sheets
+from smart_demo.ui.judge_tab import BoardWiring, JudgeWiring, serves
+from smart_demo.ui.judging_session import Judging
+from smart_demo.ui.library_tab import Preparation
+from smart_demo.ui.page_layout import Layout
+from smart_demo.ui.queries_tab import QueryLists
+from smart_demo.ui.results_tab import Boards
 from smart_demo.ui.stories import QUERIES
-from smart_demo.ui.uploads import Uploads
+from smart_demo.ui.upload_queue import Uploads
 from smart_demo.ui.voting import Voting
-from smart_demo.ui.wording import esc
+
+UNCLAIMED = 600.0
+"""Seconds after which an uploaded file that nothing reads is deleted."""
+
+
+class Forgetting:
+    """Forgets people everywhere this app keeps anything of anybody."""
+
+    def __init__(self, sheets: Sheets, lists: QueryLists, janitor: Janitor) -> None:
+        """The janitor is told how to clear this app's folder of uploads, and whom to tell of those it forgot."""
+        self._trials, self._judging, self._lists, self._janitor = sheets.trials, sheets.judging, lists, janitor
+        self._handlers = self._judging.handlers
+        janitor.attend(self._sweep, self._let_go)
+        LYING.attend(self._handlers.uploads.on_their_way)
+
+    def forget(self, wanted: object) -> dict[str, object]:
+        """`done`, the sentence that says how much room that made; or a sentence why not."""
+        sure = isinstance(wanted, dict) and wanted.get("sure") is True
+        return answered(lambda: self._forget(sure=sure), "a visitor could not be forgotten")
+
+    def _forget(self, *, sure: bool) -> dict[str, object]:
+        own = self._handlers.own
+        if own is None or not sure:
+            raise InputRefused("Nothing was deleted.", "Reload the page and try again.")
+        self._handlers.uploads.forget(own)
+        freed = self._handlers.engine.forget(own)
+        self._judging.forget(own)
+        self._let_go(own)
+        self._janitor.wake()  # the index gives its bytes back behind the page
+        return {"done": f"Everything of yours is deleted: {size_in_words(freed)} freed."}
+
+    def _let_go(self, owner: Scope) -> None:
+        """What is in memory of somebody whose files are gone."""
+        if not self._handlers.uploads.running(owner):  # who came back is not forgotten with what they left
+            self._handlers.uploads.forget(owner)
+        self._handlers.pictures.forget(owner)
+        self._trials.forget(owner)
+        self._lists.forget(owner)
+        self._judging.let_go(owner)
+
+    def _sweep(self, _: float) -> int:
+        return sweep(Path(get_upload_folder()), UNCLAIMED, self._handlers.uploads.on_their_way())
 
 
 class Wiring:
@@ -119,7 +166,9 @@ class Wiring:
     def without(self, text: object, scope: object, *dials: object) -> object:
         """The picture is taken away: the words in the box are asked alone, if there are any."""
         wanted = asked(text, scope, *dials)
-        return self._answer(wanted) if wanted.text.strip() else (results.unasked(), None, frame.chips(QUERIES), "")
+        return (
+            self._answer(wanted) if wanted.text.strip() else (compare.unasked(), None, page_layout.chips(QUERIES), "")
+        )
 
     @calm
     def elsewhere(self, answered: object, scope: object, *dials: object) -> object:
@@ -214,10 +263,10 @@ class Wiring:
     def _around(self, now: Pulse) -> dict[object, object]:
         """Updates of all that stands around the answer."""
         handlers, page, choices = self.handlers, self.page, self.handlers.choices()
-        shelf = library_panel.sample_documents(handlers.documents(SAMPLES), now.samples)
+        shelf = library_tab.sample_documents(handlers.documents(SAMPLES), now.samples)
         around: dict[object, object] = {
-            page.status: frame.status(now.serving, handlers.preparation.trouble),
-            page.footer: frame.footer(
+            page.status: page_layout.status(now.serving, handlers.preparation.trouble),
+            page.footer: page_layout.footer(
                 now.serving, now.samples.encoder if now.samples else "", handlers.engine.settings
             ),
             page.sample_documents: shelf,
@@ -228,7 +277,7 @@ class Wiring:
         if page.takes:
             running = now.uploading
             around[page.documents] = handlers.own_documents(now.serving)
-            around[page.arrivals] = library_panel.arrivals(now.arrivals)
+            around[page.arrivals] = library_tab.arrivals(now.arrivals)
             around[page.cancel] = gr.Button("Stop", visible=running, interactive=running)
         return around
 
@@ -244,7 +293,7 @@ def _kept(wanted: Asked) -> list[str]:
 
 def _chips(wanted: Asked) -> str:
     """The examples, with the one that was asked marked; with a picture it is another question."""
-    return frame.chips(QUERIES, "" if wanted.picture else wanted.text)
+    return page_layout.chips(QUERIES, "" if wanted.picture else wanted.text)
 
 
 def _strings(given: object, count: int) -> tuple[str, ...]:

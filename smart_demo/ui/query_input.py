@@ -2,10 +2,13 @@
 
 An uploaded picture lies in memory alone: it is no document, and nobody asked for it to be stored. Pages come through
 the caller's own check of who may see them.
+
+Markup of the picture that a question carries: a tag in the ask row, with a way to ask without it.
 """
 
 from __future__ import annotations
 
+import base64
 import io
 import math
 import secrets
@@ -24,6 +27,7 @@ from smart_demo.errors import InputRefused, LibraryError
 from smart_demo.search.cache import Recent
 from smart_demo.search.request import Kept, Region, parse
 from smart_demo.types import PageId, Pixels, Scope, StoredPage
+from smart_demo.ui.format import name
 
 KEPT, KEPT_BYTES, KEPT_OF_ONE = 24, 96 * 2**20, 6
 """Uploaded pictures that are kept, their bytes in all, and pictures of one visitor; the one not asked with for longest
@@ -146,3 +150,28 @@ def _large_enough(pixels: Pixels, otherwise: str) -> Pixels:
         raise InputRefused(otherwise, f"It needs {LEAST} pixels a side.")
     pixels.flags.writeable = False
     return pixels
+
+
+MISSING = '<svg class="like-picture missing" viewBox="0 0 48 48" width="48" height="48" aria-hidden="true"></svg>'
+
+
+def tag(glimpse: Glimpse | None) -> str:
+    """What is asked with; None for a picture or page that is no longer there."""
+    if glimpse is None:
+        return _tag(MISSING, "A picture", "that is no longer there")
+    data = base64.b64encode(glimpse.thumbnail).decode("ascii")
+    image = f'<img class="like-picture" src="data:image/webp;base64,{data}" alt="" draggable="false">'
+    if glimpse.page is None:
+        return _tag(image, "This picture", "")
+    part = "Page" if glimpse.whole else "A part of page"
+    return _tag(image, f"{part} {glimpse.page.number}", f"of {name(glimpse.page.document)}")
+
+
+def _tag(image: str, what: str, where: str) -> str:
+    """All three are markup already."""
+    return (
+        f'<div class="like" role="group" aria-label="Asked with">{image}'
+        f'<span class="like-said"><b>{what}</b> <span>{where}</span></span>'
+        '<button type="button" class="like-drop" aria-label="Ask without the picture" title="Ask without the picture">'
+        "✕</button></div>"
+    )

@@ -6,9 +6,9 @@ from smart_demo.errors import InputRefused, LibraryError
 from smart_demo.search.explain.explainer import Explanation, Pairing
 from smart_demo.search.request import Asked, asked_again
 from smart_demo.types import Scope
-from smart_demo.ui import explaining, pairing
+from smart_demo.ui import pair_view, viewer
+from smart_demo.ui.events import answered
 from smart_demo.ui.handlers import Handlers
-from smart_demo.ui.replies import answered
 
 FAILURE = "a page could not be explained"
 
@@ -21,17 +21,17 @@ class Maps:
 
     def explain(self, wanted: object) -> dict[str, object]:
         """The words of a search and what each adds to a page's score; or a sentence why not."""
-        return answered(lambda: explaining.described(self._explanation(wanted)), FAILURE)
+        return answered(lambda: viewer.described(self._explanation(wanted)), FAILURE)
 
     def overlay(self, wanted: object) -> dict[str, object]:
         """One map to lie over the page, with its legend; or a sentence why not."""
-        return answered(lambda: explaining.overlay(self._explanation(wanted), _field(wanted, "view")), FAILURE)
+        return answered(lambda: viewer.overlay(self._explanation(wanted), _field(wanted, "view")), FAILURE)
 
     def pair(self, wanted: object) -> dict[str, object]:
         """Why one page of a search passed another, `page` and `other`; left out, the other is the one that tells most
         of the page's move. Or a sentence why not.
         """
-        return answered(lambda: pairing.described(self._pairing(wanted)), FAILURE)
+        return answered(lambda: pair_view.described(self._pairing(wanted)), FAILURE)
 
     def _explanation(self, wanted: object) -> Explanation:
         search, scopes = self._search(wanted)

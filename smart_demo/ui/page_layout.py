@@ -1,0 +1,241 @@
+"""What stands around the results: head, notices, the disclosure, the foot.
+
+The components of the page and where they stand. Nothing happens here.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import gradio as gr
+
+from smart_demo.backbones.serving import EMBEDDED, Serving
+from smart_demo.config import Settings
+from smart_demo.diagnostics import has_mcp
+from smart_demo.search.request import FEWEST, HEAVIEST, MOST, ON_MINE, ON_SAMPLES
+from smart_demo.types import Counted, Reduce
+from smart_demo.ui import compare, costs_tab, library_tab, stories
+from smart_demo.ui.events import Serve
+from smart_demo.ui.events import html as _html
+from smart_demo.ui.format import count, esc
+from smart_demo.ui.judge_tab import JudgeTab
+from smart_demo.ui.stories import QUERIES
+
+PAPER = "https://arxiv.org/abs/2605.24938"
+CODE = "https://github.com/HanSolo9682/SMART"
+MODEL = "https://huggingface.co/Qwen/Qwen3-VL-Embedding-2B"
+MINILM = "https://huggingface.co/sentence-transformers/all-MiniLM-L6-v2"
+_LOCAL = "Documents stay on this machine: pages, vectors and pictures lie in its data folder until you delete them."
+_SAMPLES_ONLY = "This public page takes no uploads. Queries are answered in memory and not kept."
+_VISITED = (
+    "Queries are answered in memory and not kept, but those you judge. What you upload and judge only your browser can "
+    "reach; the uploaded files themselves are deleted once they are read, everything else {} after your last change, "
+    "or after one hour if there is no more room for others."
+)
+PROMISE = "See on your own documents what late interaction is worth."
+
+
+def _link(href: str, text: str) -> str:
+    return f'<a href="{esc(href)}" target="_blank" rel="noopener noreferrer">{esc(text)}</a>'
+
+
+def header() -> str:
+    """Name and links."""
+    return (
+        '<header class="masthead"><a class="wordmark" href="./" aria-label="SMART demo, start again">'
+        '<svg viewBox="0 0 36 24" width="36" height="24" aria-hidden="true"><rect class="m-l" x="1" y="2" width="8" '
+        'height="8" rx="2"/><rect class="m-l" x="1" y="14" width="8" height="8" rx="2"/><path d="M10 6 C18 6 18 18 26 '
+        '18 M10 18 C18 18 18 6 26 6"/><rect class="m-r" x="27" y="2" width="8" height="8" rx="2"/><rect class="m-r" '
+        'x="27" y="14" width="8" height="8" rx="2"/></svg><span>SMART <i>demo</i></span></a>'
+        f'<nav aria-label="About">{_link(PAPER, "Paper")}{_link(CODE, "Authors’ code")}'
+        '<a href="#how" data-open="how">How it works</a></nav></header>'
+    )
+
+
+def hero() -> str:
+    """The promise, and what is being compared, in one line each."""
+    return (
+        f'<div class="hero"><h1>{esc(PROMISE)}</h1>'
+        "<p>One model reads each page once. On the left its single pooled vector ranks alone; on the right SMART adds "
+        "the token states of the same pass.</p></div>"
+    )
+
+
+def chips(queries: Sequence[str], asked: str = "") -> str:
+    """Example queries as buttons; the one that was asked is marked."""
+    buttons = "".join(
+        f'<button type="button" class="chip" data-query="{esc(query)}" aria-pressed="{str(query == asked).lower()}">'
+        f"{esc(query)}</button>"
+        for query in queries
+    )
+    return f'<div class="chips" role="group" aria-label="Example queries">{buttons}</div>' if queries else ""
+
+
+def status(serving: Serving, trouble: str = "") -> str:
+    """A line above everything, only while something is not as wished: loading, fallen back, preparation failed."""
+    lines = [trouble] if trouble else []
+    if serving.loading:
+        lines.append(f"{serving.name} is loading behind the page. The samples can be searched meanwhile.")
+    elif serving.name in {EMBEDDED, "none"} and serving.name != serving.wanted:  # a folder's name differs
+        lines.append(serving.reason)
+    return "".join(
+        f'<p class="banner {"is-loading" if serving.loading else "is-fallback"}" role="status">{esc(line)}</p>'
+        for line in lines
+    )
+
+
+def how() -> str:
+    """How SMART works, in plain words, with its limits."""
+    return (
+        '<details class="how" id="how"><summary>How SMART works</summary><div class="prose-narrow">'
+        "<p>An embedding model turns a page into a sequence of token states and then keeps only one of them, or their "
+        "mean: the <b>pooled vector</b>. Search compares pooled vectors, so a whole page speaks with one voice.</p>"
+        "<p>SMART keeps the token states of the <b>same forward pass</b>. Each query token looks for its best match "
+        "among the page's tokens; the mean of those best matches is the <b>late</b> score. Nothing is trained, no "
+        "second model runs.</p>"
+        '<p class="formula-big">score = λ<sub>pooled</sub> · pooled + λ<sub>late</sub> · late</p>'
+        "<p>Both parts lie between −1 and 1. With weights 1 and 0 the right column is the left one.</p>"
+        "<h3>What it does not do</h3><ul>"
+        "<li>It does not always help. Some pages fall, and the badges say so as plainly as they say a rise.</li>"
+        "<li>Scores are no percentages of relevance. With Qwen3-VL late scores sit high and close together, because "
+        "some tokens are the same on every page: ranks and differences carry the meaning.</li>"
+        "<li>Token states take room: hundreds of vectors a page in place of one.</li>"
+        "<li>Weights 1 and 1 are the paper's and were never tuned; the sliders are there to try.</li></ul>"
+        "</div></details>"
+    )
+
+
+def _asking(settings: Settings) -> str:
+    quotas = settings.quotas
+    return f"A query may have up to {quotas.query:,} characters; up to {quotas.queue:,} requests wait at a time."
+
+
+def footer(serving: Serving, samples_encoder: str, settings: Settings) -> str:
+    """Which model answers and why, licences, privacy."""
+    state = "Loading" if serving.loading else "Encoder"
+    other = samples_encoder and not serving.loading and samples_encoder != serving.name
+    samples = f" The samples are served by {samples_encoder}." if other else ""
+    privacy = _LOCAL
+    if settings.public:
+        privacy = _VISITED.format(count(settings.quotas.keep_hours, "hour")) if settings.uploads else _SAMPLES_ONLY
+    return (
+        '<footer class="foot">'
+        f"<p><b>{state}: {esc(serving.name)}.</b> {esc(serving.reason)}{esc(samples)}</p>"
+        f"<p>{esc(privacy)} {esc(_asking(settings))}</p>"
+        f'<p class="sources">{_link(PAPER, "SMART, arXiv 2605.24938")}'
+        f"<span>{_link(MODEL, 'Qwen3-VL-Embedding')}, Apache-2.0</span>"
+        f"<span>{_link(MINILM, 'all-MiniLM-L6-v2')}, Apache-2.0</span>"
+        "<span>This demo, Apache-2.0</span></p></footer>"
+    )
+
+
+LATE_FORMS = [("mean", Reduce.MEAN.value), ("sum", Reduce.SUM.value)]
+LATE_TOKENS = [("all query tokens", Counted.ALL.value), ("the query’s own words (ablation)", Counted.CONTENT.value)]
+SECONDS = 0.7
+"""Between two looks at what goes on behind the page; nothing is asked while nothing goes on."""
+
+
+class Layout:
+    """One page. Made inside a `gr.Blocks`; `serves` are the functions that the viewer asks, `judges` those of the
+    tab where people judge, `forget` is the one that deletes all of a visitor's.
+    """
+
+    def __init__(
+        self, settings: Settings, serves: Sequence[Serve], judges: Sequence[Serve], forget: Serve, *, private: bool
+    ) -> None:
+        self.takes = settings.uploads
+        """Whether whoever looks may add documents and ask with pictures."""
+        _html(header(), "masthead")
+        self.status = _html("", "status")
+        self.seen = gr.State("")
+        self.answered = gr.State(None)
+        self.timer = gr.Timer(SECONDS, active=False)
+        with gr.Tabs(elem_id="tabs"):
+            with gr.Tab("Compare", id="compare"):
+                _html(hero(), "hero")
+                self._lay_out_query(settings)
+                self._lay_out_dials(settings)
+                self.results = _html(
+                    compare.opening(), "results", "smartDemo.results(element, server, watch, trigger)", serves
+                )
+            with gr.Tab("Library", id="library"), gr.Row(elem_id="shelves"):
+                self._lay_out_library(settings, forget)
+            with gr.Tab("Judge", id="judge"):
+                self.judge = JudgeTab(judges, private=private)
+            with gr.Tab("Under the hood", id="hood"):
+                panel = costs_tab.hood_panel(mcp=has_mcp())
+                _html(panel, "hood", "smartDemo.hood(element, server)", serves)
+        _html(how(), "explain")
+        self.footer = _html("", "footer")
+
+    @property
+    def dials(self) -> list[gr.Slider | gr.Radio]:
+        """What re-ranks without encoding, in the order of `asked`: results a column, weights, the late part's form."""
+        return [self.top, self.pooled, self.late, self.reduce, self.counted]
+
+    def _lay_out_query(self, settings: Settings) -> None:
+        with gr.Row(elem_id="ask"):
+            self.like = _html("", "like", "smartDemo.like(element, trigger, watch)")
+            self.query = gr.Textbox(
+                label="Search",
+                placeholder="Ask your pages anything",
+                container=False,
+                elem_id="query",
+                max_lines=4,
+                scale=8,
+                html_attributes=gr.InputHTMLAttributes(autocomplete="off", spellcheck=False, enterkeyhint="search"),
+            )
+            if self.takes:
+                # Any type may be chosen: what a file is, its bytes decide, and refusals are ours to say.
+                self.picture = gr.UploadButton("Picture", elem_id="picture", scale=0, min_width=0)
+            self.go = gr.Button("Search", variant="primary", elem_id="go", scale=0, min_width=112)
+        with gr.Row(elem_id="strip"):
+            self.chips = _html(chips(QUERIES), "examples", "smartDemo.chips(element, trigger)")
+            _html(stories.tools(public=settings.public), "share")
+
+    def _lay_out_dials(self, settings: Settings) -> None:
+        with gr.Row(elem_id="dials"):
+            choices = [ON_SAMPLES, ON_MINE] if self.takes else [ON_SAMPLES]
+            self.scope = gr.Radio(
+                choices,
+                value=ON_SAMPLES,
+                label="Search in",
+                elem_id="scope",
+                elem_classes="segments",
+                visible=self.takes,
+            )
+            self.top = gr.Slider(FEWEST, MOST, settings.top, step=1, label="Results", elem_id="top")
+            self.pooled = gr.Slider(0, HEAVIEST, 1, step=0.05, label="Pooled weight", elem_id="weight-pooled")
+            self.late = gr.Slider(0, HEAVIEST, 1, step=0.05, label="Late weight", elem_id="weight-late")
+            with gr.Row(elem_id="presets"):
+                self.presets = [
+                    (
+                        gr.Button(label, elem_id=f"preset-{pooled:g}-{late:g}", size="sm", scale=0, min_width=0),
+                        pooled,
+                        late,
+                    )
+                    for label, pooled, late in stories.PRESETS
+                ]
+                """Each with its weights of pooled and late."""
+            with gr.Row(elem_id="late-part"):
+                self.reduce = gr.Radio(
+                    LATE_FORMS, value=Reduce.MEAN, label="Late part: the", elem_id="reduce", elem_classes="segments"
+                )
+                self.counted = gr.Radio(
+                    LATE_TOKENS, value=Counted.ALL, label="over", elem_id="counted", elem_classes="segments"
+                )
+
+    def _lay_out_library(self, settings: Settings, forget: Serve) -> None:
+        with gr.Column(elem_id="intake", scale=5, min_width=280):
+            if self.takes:
+                _html(library_tab.intro(settings), "intro")
+                # Any type may be dropped: what a file is, its bytes decide, and a refused one must not sink the rest.
+                self.files = gr.File(label="Upload documents", file_count="multiple", height=190, elem_id="upload")
+                self.arrivals = _html("", "arrivals", "smartIntake.list(element, watch)")
+                self.cancel = gr.Button("Stop", size="sm", visible=False, elem_id="cancel")
+            else:
+                _html(library_tab.closed(), "closed")
+        with gr.Column(elem_id="holdings", scale=6, min_width=280):
+            if self.takes:
+                self.documents = _html("", "documents", "smartDemo.documents(element, server, trigger)", [forget])
+            self.sample_documents = _html("", "sample-documents")
