@@ -240,7 +240,7 @@ def _query_of(line: str) -> str:
 
 
 def _bench(options: argparse.Namespace, settings: Settings) -> int:
-    from smart_demo import bench
+    from tests import bench
 
     names: list[str] = [measure.__name__.removeprefix("measure_") for measure in bench.MEASURES]
     if unknown := [name for name in options.without if name not in names]:

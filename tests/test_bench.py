@@ -6,10 +6,11 @@ from pathlib import Path
 
 import pytest
 
-from smart_demo import bench, cli
-from smart_demo.bench import Goal, growth, large, mapped, maps, one_size, peers, program, scoring, shapes, synthetic
-from smart_demo.bench.goals import Kind
+from smart_demo import cli
 from smart_demo.scoring import maxima
+from tests import bench
+from tests.bench import Goal, growth, large, mapped, maps, one_size, peers, program, scoring, shapes, synthetic
+from tests.bench.goals import Kind
 
 GOALS = [Goal("map.first", "a map", 0.2, 0.5), Goal("found", "recall", 0.9, 0.8, Kind.MIN)]
 MISSED = [Goal("map.first", "a map", 0.500001, 0.5)]

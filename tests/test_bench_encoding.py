@@ -8,9 +8,10 @@ from pathlib import Path
 
 import pytest
 
-from smart_demo import bench, cli
-from smart_demo.bench import Figure, Goal, checkpoint, encoding, indexing, one_page, program
-from smart_demo.bench.official import Official
+from smart_demo import cli
+from tests import bench
+from tests.bench import Figure, Goal, checkpoint, encoding, indexing, one_page, program
+from tests.bench.official import Official
 
 SMALL_TEXT = {"vocab_size": 900, "hidden_size": 64, "intermediate_size": 96, "num_hidden_layers": 2}
 SMALL_TEXT |= {"num_attention_heads": 4, "num_key_value_heads": 2, "head_dim": 16}

@@ -3,12 +3,12 @@
 import json
 from pathlib import Path
 
-from smart_demo.bench.readme import fill, table
+from tests.bench.readme import fill, table
 
 ROOT = Path(__file__).resolve().parent.parent
 FOUND = json.loads((ROOT / "assets" / "bench.json").read_text(encoding="utf-8"))
 README = (ROOT / "README.md").read_text(encoding="utf-8")
-CURE = "copy build/bench.json and build/growth.png to assets/ and write the README with smart_demo.bench.readme.fill"
+CURE = "copy build/bench.json and build/growth.png to assets/ and write the README with tests.bench.readme.fill"
 
 
 def test_the_table_is_made_of_the_figures():

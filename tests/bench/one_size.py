@@ -1,5 +1,5 @@
 """One library of one size, opened and asked in a process of its own, so that its memory is its own:
-`python -m smart_demo.bench.one_size first|again FOLDER`. Prints one line of JSON.
+`python -m tests.bench.one_size first|again FOLDER`. Prints one line of JSON.
 """
 
 from __future__ import annotations
@@ -16,13 +16,13 @@ from typing import Any
 from smart_demo.backbones.base import Runtime
 from smart_demo.backbones.registry import Choice
 from smart_demo.backbones.serving import Backbones
-from smart_demo.bench import large
 from smart_demo.config import Settings
 from smart_demo.engine import Engine
 from smart_demo.errors import PageRefused
 from smart_demo.store.library import Library
 from smart_demo.types import LATE, LOCAL, POOLED, SMART, Encoder, Page, PageEncoding, Query, QueryEncoding
 from smart_demo.ui import compare
+from tests.bench import large
 
 QUERIES, WARM = 25, 5
 """Queries that are asked, and how many of them do not count."""

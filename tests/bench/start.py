@@ -13,8 +13,8 @@ import urllib.request
 from pathlib import Path
 from statistics import median
 
-from smart_demo.bench.goals import Goal
 from smart_demo.config import REPOSITORY
+from tests.bench.goals import Goal
 
 WITHIN, RUNS, PATIENCE = 10.0, 3, 120.0
 """Seconds that the page may take, starts that are timed, seconds after which one has failed."""

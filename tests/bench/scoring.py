@@ -8,10 +8,10 @@ from collections.abc import Callable
 import numpy as np
 
 from smart_demo import scoring
-from smart_demo.bench import peers, shapes
-from smart_demo.bench.goals import Goal, Kind
-from smart_demo.bench.shapes import NARROW, RAGGED, WIDE, Case, Shape, made, seconds
 from smart_demo.types import Floats, TokenCodes
+from tests.bench import peers, shapes
+from tests.bench.goals import Goal, Kind
+from tests.bench.shapes import NARROW, RAGGED, WIDE, Case, Shape, made, seconds
 
 ROUNDS = 9
 QUERIES = 10

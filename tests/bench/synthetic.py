@@ -13,7 +13,6 @@ import numpy as np
 from smart_demo.backbones.base import Runtime
 from smart_demo.backbones.registry import Choice
 from smart_demo.backbones.serving import Backbones
-from smart_demo.bench.shapes import directions, unit
 from smart_demo.config import Settings
 from smart_demo.engine import Engine
 from smart_demo.errors import PageRefused
@@ -30,6 +29,7 @@ from smart_demo.types import (
     TokenGrid,
     TokenKind,
 )
+from tests.bench.shapes import directions, unit
 
 ROWS, COLS, WIDTH = 50, 35, 2048
 """Patches of a page and the width of their states."""

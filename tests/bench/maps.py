@@ -8,8 +8,6 @@ from collections.abc import Mapping
 from pathlib import Path
 from statistics import median
 
-from smart_demo.bench.goals import Goal
-from smart_demo.bench.synthetic import COLS, PAGES, ROWS, TOKENS, WIDTH, seeded_engine
 from smart_demo.engine import Engine
 from smart_demo.search.request import ON_MINE, asked
 from smart_demo.types import LOCAL, Query
@@ -18,6 +16,8 @@ from smart_demo.ui.format import page_key
 from smart_demo.ui.handlers import Handlers
 from smart_demo.ui.library_tab import Preparation
 from smart_demo.ui.upload_queue import Uploads
+from tests.bench.goals import Goal
+from tests.bench.synthetic import COLS, PAGES, ROWS, TOKENS, WIDTH, seeded_engine
 
 FIRST, NEXT = 0.5, 0.25
 """Seconds that a person may wait for a first map of a page, and for another one of it."""

@@ -11,20 +11,10 @@ from pathlib import Path
 import numpy as np
 
 from smart_demo import scoring
-from smart_demo.bench.goals import Goal
-from smart_demo.bench.shapes import WIDE, Case, directions, made, seconds
 from smart_demo.store.library import Library
-from smart_demo.types import (
-    LOCAL,
-    Page,
-    PageEncoding,
-    PageId,
-    Parts,
-    Query,
-    QueryEncoding,
-    TokenGrid,
-    TokenKind,
-)
+from smart_demo.types import LOCAL, Page, PageEncoding, PageId, Parts, Query, QueryEncoding, TokenGrid, TokenKind
+from tests.bench.goals import Goal
+from tests.bench.shapes import WIDE, Case, directions, made, seconds
 
 ENCODER = "be" * 8
 ROUNDS = 9

@@ -8,10 +8,10 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from smart_demo import ingest
-from smart_demo.bench.goals import Figure
 from smart_demo.config import Settings
 from smart_demo.engine import Engine, open_engine
 from smart_demo.types import LOCAL, Page, State
+from tests.bench.goals import Figure
 
 WRITTEN = ("annual-report-2024.pdf", "petrel-3-manual.pdf", "paper-fouling-spectra.pdf")
 SCANNED = ("scanned-letter-harbour-master.pdf",)

@@ -1,5 +1,5 @@
 """A checkpoint as large as Qwen3-VL-Embedding-2B's, in its format and with random weights: what it encodes means
-nothing, and takes as long. `python -m smart_demo.bench.checkpoint FOLDER` writes one, in a process of its own since
+nothing, and takes as long. `python -m tests.bench.checkpoint FOLDER` writes one, in a process of its own since
 all of its weights are in memory for that.
 """
 
@@ -74,7 +74,7 @@ def write(folder: Path) -> None:
     (folder / "preprocessor_config.json").write_text(json.dumps(dict(PIXELS)), encoding="utf-8")
 
 
-def model(ids: Mapping[str, int]) -> Any:  # noqa: ANN401 (transformers is untyped)
+def model(ids: Mapping[str, int]) -> Any:
     """The architecture, for a tokenizer with these ids of control tokens."""
     from transformers import Qwen3VLConfig, Qwen3VLForConditionalGeneration
 

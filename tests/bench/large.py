@@ -14,7 +14,6 @@ from pathlib import Path
 
 import numpy as np
 
-from smart_demo.bench.shapes import directions, unit
 from smart_demo.store import token_file
 from smart_demo.store.sidecar import Sidecar
 from smart_demo.types import (
@@ -30,6 +29,7 @@ from smart_demo.types import (
     TokenCodes,
     TokenKind,
 )
+from tests.bench.shapes import directions, unit
 
 ENCODER = "5eed" * 4
 WIDTH, TOKENS, ASKED = 384, 64, 24

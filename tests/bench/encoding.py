@@ -9,9 +9,9 @@ import tempfile
 from collections.abc import Mapping
 from typing import Any
 
-from smart_demo.bench import program
-from smart_demo.bench.goals import Figure, Goal
-from smart_demo.bench.one_page import LARGEST, TIMED
+from tests.bench import program
+from tests.bench.goals import Figure, Goal
+from tests.bench.one_page import LARGEST, TIMED
 
 NOISE = 1.05
 """The products of both are the same, so all that may be between them is a few hundredths of noise."""

@@ -19,7 +19,7 @@ from smart_demo.types import Floats, Pixels
 class Official:
     """The wrapper over a loaded inner model and the folder of its checkpoint."""
 
-    def __init__(self, model: Any, folder: Path, budget: int) -> None:  # noqa: ANN401 (transformers is untyped)
+    def __init__(self, model: Any, folder: Path, budget: int) -> None:
         from transformers import AutoTokenizer, Qwen3VLProcessor
         from transformers.models.qwen2_vl.image_processing_pil_qwen2_vl import Qwen2VLImageProcessorPil
 

@@ -11,10 +11,10 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
-from smart_demo.bench import large, program
-from smart_demo.bench.goals import Goal
-from smart_demo.bench.one_size import STAGES
 from smart_demo.config import REPOSITORY, Settings
+from tests.bench import large, program
+from tests.bench.goals import Goal
+from tests.bench.one_size import STAGES
 
 SIZES = ((100, 64), (2_000, 64), (2_000, 500), (20_000, 64), (100_000, 64))
 """Pages and tokens of each. The third is the shape N of the scoring goals, all of it scored."""

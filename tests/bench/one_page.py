@@ -1,5 +1,5 @@
 """Pages through one Qwen checkpoint, by ours and by the official wrapper's way, in a process of its own so that its
-memory is its own: `python -m smart_demo.bench.one_page FOLDER`. Prints one line of JSON.
+memory is its own: `python -m tests.bench.one_page FOLDER`. Prints one line of JSON.
 """
 
 from __future__ import annotations
@@ -17,11 +17,11 @@ from smart_demo.backbones.checkpoint_files import fetch
 from smart_demo.backbones.qwen.loading import load_parts
 from smart_demo.backbones.qwen.model import Qwen3VL
 from smart_demo.backbones.qwen.prompt import TOKEN_SIDE
-from smart_demo.bench.official import Official
-from smart_demo.bench.shapes import seconds
 from smart_demo.config import Settings
 from smart_demo.server.process_memory import keep_giving_back, share_heaps
 from smart_demo.types import Page, PageEncoding, PageId
+from tests.bench.official import Official
+from tests.bench.shapes import seconds
 
 LARGEST, TIMED = (40, 32), (32, 23)
 """Rows and columns of visual tokens: the whole budget of a page, and an A4 page at three fifths of it."""

@@ -11,5 +11,5 @@ from smart_demo.config import REPOSITORY
 def run(module: str, *arguments: str) -> str:
     """What a module of the bench prints. CalledProcessError where it fails; what it complains of is seen."""
     # Importing the bench imports the module before it is run, of which Python warns.
-    command = [sys.executable, "-W", "ignore::RuntimeWarning:runpy", "-m", f"smart_demo.bench.{module}", *arguments]
+    command = [sys.executable, "-W", "ignore::RuntimeWarning:runpy", "-m", f"tests.bench.{module}", *arguments]
     return subprocess.run(command, cwd=REPOSITORY, stdout=subprocess.PIPE, text=True, check=True).stdout

@@ -25,14 +25,14 @@ them all. What is timed is the code that people wait for, called as the page cal
 
 from collections.abc import Callable, Sequence
 
-from smart_demo.bench.encoding import measure_encoding
-from smart_demo.bench.goals import Figure, Goal, as_json, as_markdown
-from smart_demo.bench.growth import measure_growth
-from smart_demo.bench.indexing import measure_indexing
-from smart_demo.bench.mapped import measure_mapped
-from smart_demo.bench.maps import measure_maps
-from smart_demo.bench.scoring import measure_scoring
-from smart_demo.bench.start import measure_start
+from tests.bench.encoding import measure_encoding
+from tests.bench.goals import Figure, Goal, as_json, as_markdown
+from tests.bench.growth import measure_growth
+from tests.bench.indexing import measure_indexing
+from tests.bench.mapped import measure_mapped
+from tests.bench.maps import measure_maps
+from tests.bench.scoring import measure_scoring
+from tests.bench.start import measure_start
 
 MEASURES: tuple[Callable[[], Sequence[Goal | Figure]], ...] = (
     measure_scoring,
