@@ -39,8 +39,8 @@ eval: install  ## pooled, late and SMART on the sample documents' judged queries
 	$(PYTHON) -m smart_demo eval
 
 bench: install  ## what was promised, measured here; the figures go to build/bench.json
-	-$(PYTHON) -m pip install --quiet --disable-pip-version-check -r smart_demo/bench/requirements.txt
-	$(PYTHON) -m smart_demo bench
+	-$(PYTHON) -m pip install --quiet --disable-pip-version-check -r tests/bench/requirements.txt
+	$(PYTHON) -m tests.bench
 
 fuzz: install-dev  ## damaged files through ingest for MINUTES; the figures go to build/fuzz.json
 	$(PYTHON) -m tests.fuzz --minutes $(or $(MINUTES),10) $(if $(SEED),--seed $(SEED)) $(if $(WORKERS),--workers $(WORKERS))

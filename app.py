@@ -29,7 +29,7 @@ os.environ.setdefault("GRADIO_TEMP_DIR", str(work / "uploads"))
 from smart_demo.config import read_settings  # noqa: E402
 from smart_demo.engine import open_engine  # noqa: E402
 from smart_demo.errors import SmartError  # noqa: E402
-from smart_demo.server.cleanup import Janitor  # noqa: E402
+from smart_demo.server.cleanup import Cleanup  # noqa: E402
 from smart_demo.ui.app import build_app  # noqa: E402
 from smart_demo.ui.library_tab import Preparation  # noqa: E402
 from smart_demo.ui.theme import launch_options  # noqa: E402
@@ -41,7 +41,7 @@ try:
 except SmartError as error:
     sys.exit(error.sentence)
 atexit.register(engine.close)
-janitor = Janitor(engine)
+janitor = Cleanup(engine)
 atexit.register(janitor.stop)  # before the engine is closed: last registered, first called
 preparation = Preparation(engine)
 demo = build_app(engine, preparation, janitor)

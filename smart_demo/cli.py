@@ -1,4 +1,4 @@
-"""The same engine from a shell: index, search, check, eval, evidence, bench, samples, doctor.
+"""The same engine from a shell: index, search, check, eval, evidence, samples, doctor.
 
 Results go to standard output, notices and progress to standard error, so that `--json` prints JSON alone. Exit status
 0 when it was done, 1 with one sentence when it could not be, 2 for a command line that makes no sense.
@@ -18,7 +18,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 
 from smart_demo import ingest
-from smart_demo.config import REPOSITORY, Settings, read_settings
+from smart_demo.config import Settings, read_settings
 from smart_demo.diagnostics import examine
 from smart_demo.engine import Engine, open_engine
 from smart_demo.errors import InputRefused, SettingRefused, SmartError
@@ -27,7 +27,6 @@ from smart_demo.search.as_json import as_dict
 from smart_demo.search.retrieval import MAX_TOP
 from smart_demo.types import LOCAL, SAMPLES, Found, Hit, Progress, Query, State
 
-BENCH = REPOSITORY / "build" / "bench.json"
 EVIDENCE, MAX_PAIRS = ("text", "pages", "binding", "ablations"), 1_000
 OUTCOMES = {State.DONE: "added", State.KNOWN: "known", State.REFUSED: "refused"}
 
@@ -87,12 +86,6 @@ def _parser() -> argparse.ArgumentParser:
     check.add_argument("--queries", type=Path, metavar="FILE", help="one a line (those of the sample documents)")
     check.set_defaults(run=_check)
 
-    bench = commands.add_parser("bench", help="measure what was promised; fails where this machine misses it")
-    bench.add_argument("--out", type=Path, default=BENCH, metavar="FILE", help="where the figures go, as JSON")
-    bench.add_argument(
-        "--without", action="append", default=[], metavar="MEASURE", help="leave one out, may be given again"
-    )
-    bench.set_defaults(run=_bench)
     evidence = commands.add_parser(
         "evidence", help="measure everything the README claims: text, pages, binding, ablations"
     )
@@ -200,7 +193,7 @@ def _eval(options: argparse.Namespace, settings: Settings) -> int:
     if choice and not options.dataset:
         raise SettingRefused(f"--{next(iter(choice))} goes with --dataset alone.")
     if options.dataset:
-        chosen = evaluation.Choice(**choice)
+        chosen = evaluation.CollectionOptions(**choice)
         report = evaluation.evaluate_standard(settings, options.dataset, chosen, _notice, options.run_dir)
     elif options.cranfield:
         report = evaluation.evaluate_cranfield(settings, options.cranfield, _notice, options.run_dir)
@@ -237,25 +230,6 @@ def _query_of(line: str) -> str:
     except ValueError:
         return line
     return str(said["query"]) if isinstance(said, dict) and "query" in said else line
-
-
-def _bench(options: argparse.Namespace, settings: Settings) -> int:
-    from tests import bench
-
-    names: list[str] = [measure.__name__.removeprefix("measure_") for measure in bench.MEASURES]
-    if unknown := [name for name in options.without if name not in names]:
-        raise SettingRefused(f"There is no measure {unknown[0]}.", f"--without takes {', '.join(names)}.")
-    measures = [one for one, name in zip(bench.MEASURES, names, strict=True) if name not in options.without]
-    found = [one for measure in measures for one in measure()]
-    print(bench.as_markdown(found))
-    try:
-        options.out.parent.mkdir(parents=True, exist_ok=True)
-        options.out.write_text(json.dumps(bench.as_json(found), indent=1) + "\n", encoding="utf-8")
-    except OSError as error:
-        raise SettingRefused(
-            f"The figures cannot be written: {error.strerror}.", "Name another file by --out."
-        ) from None
-    return 0 if all(one.met for one in found if isinstance(one, bench.Goal)) else 1
 
 
 def _evidence(options: argparse.Namespace, settings: Settings) -> int:

@@ -19,12 +19,12 @@ from smart_demo.indexing.indexer import Indexer
 from smart_demo.indexing.samples import Samples, Shipped
 from smart_demo.search import candidates
 from smart_demo.search.cache import Lap
-from smart_demo.search.candidates import Checked
+from smart_demo.search.candidates import CandidateCheck
 from smart_demo.search.comparison import Key
 from smart_demo.search.explain.explainer import Explainer, Explanation, Pairing
 from smart_demo.search.retrieval import Retrieval
 from smart_demo.store.library import Library
-from smart_demo.store.quotas import Displacement, Usage, Visitor, measured
+from smart_demo.store.quotas import IdleEviction, Usage, Visitor, measured
 from smart_demo.types import (
     LOCAL,
     POOLED,
@@ -48,7 +48,7 @@ class Engine:
 
     def __init__(self, library: Library, backbones: Backbones, settings: Settings) -> None:
         self.library, self.backbones, self.settings = library, backbones, settings
-        self._displacement = Displacement(library.visitors, self.expire)
+        self._displacement = IdleEviction(library.visitors, self.expire)
         self._indexer = Indexer(library, settings.limits, settings.quotas, self.make_way)
         self._retrieval = Retrieval(library, settings)
         self._explainer = Explainer(library)
@@ -229,7 +229,7 @@ class Engine:
         methods = (POOLED, replace(SMART, weights=weights))
         return self._retrieval.search(query, scopes, methods, top, self._one_backbone(scopes))
 
-    def checked(self, found: Found, scopes: Sequence[Scope]) -> Checked | None:
+    def checked(self, found: Found, scopes: Sequence[Scope]) -> CandidateCheck | None:
         """What a full scan said of the candidates that a search went through; None where all pages were scored, or no
         check says anything of this library.
         """
@@ -240,7 +240,7 @@ class Engine:
 
     def check(
         self, texts: Sequence[str], scope: Scope = LOCAL, tell: Callable[[int], None] = lambda _: None
-    ) -> Checked | None:
+    ) -> CandidateCheck | None:
         """Answer queries by a scan of all pages of a scope and by its candidates; from now on as many are scored as
         agreement takes. None where there is no page or no query. LibraryError where a page goes meanwhile.
         """

@@ -18,7 +18,7 @@ Positions = npt.NDArray[np.int64]
 Key = tuple[Scope, PageId]
 
 
-class Listing(tuple[StoredPage, ...]):
+class PageList(tuple[StoredPage, ...]):
     """Pages in the order they are given. Everything else about them is worked out once, when it is first asked."""
 
     @cached_property
@@ -82,15 +82,15 @@ def _document(pages: Sequence[StoredPage]) -> Document:
     return Document(first.scope, first.id.file, first.document, first.pages, len(pages), size)
 
 
-def listed(pages: Iterable[StoredPage]) -> Listing:
+def listed(pages: Iterable[StoredPage]) -> PageList:
     """The listing itself, or one of these pages."""
-    return pages if isinstance(pages, Listing) else Listing(pages)
+    return pages if isinstance(pages, PageList) else PageList(pages)
 
 
 class Ranks(Mapping[Key, int]):
     """Rank of each page of a ranking, 1 being first. Pages that were not ranked are missing."""
 
-    def __init__(self, pages: Listing, order: Positions) -> None:
+    def __init__(self, pages: PageList, order: Positions) -> None:
         """`order`: (M,) positions in `pages`, the best first."""
         self._pages, self._order = pages, order
 

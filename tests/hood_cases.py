@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from smart_demo.backbones.registry import Choice
+from smart_demo.backbones.registry import BackboneChoice
 from smart_demo.backbones.serving import EMBEDDED, Backbones
 from smart_demo.backbones.words import WordBackbone
 from smart_demo.config import Settings
@@ -14,7 +14,7 @@ from smart_demo.types import LOCAL
 from smart_demo.ui import theme
 from smart_demo.ui.api import Endpoint
 from smart_demo.ui.app import build_app
-from smart_demo.ui.costs_tab import Hood
+from smart_demo.ui.costs_tab import CostsTab
 from smart_demo.ui.handlers import Handlers
 from smart_demo.ui.library_tab import Preparation
 from smart_demo.ui.upload_queue import Uploads
@@ -48,7 +48,7 @@ def started(folder: Path, *, main: WordBackbone | None = None, **changes: object
     models = {"words": main or words, EMBEDDED: words}
     settings = Settings(data_dir=folder / "data", index_dir=folder / "index", samples=samples, **changes)
     library = Library.open(settings.data_dir, settings.index_dir, settings.codec)
-    backbones = Backbones(Choice("words", "a test", insisted=True), models.__getitem__, fall_back=True)
+    backbones = Backbones(BackboneChoice("words", "a test", insisted=True), models.__getitem__, fall_back=True)
     engine = Engine(library, backbones, settings)
     return Handlers(engine, Uploads(engine.add, 20), Preparation(engine))
 
@@ -58,9 +58,9 @@ def add_own(handlers: Handlers, folder: Path) -> None:
     list(handlers.engine.add(LOCAL, [(write_pdf(folder / "mine.pdf", "harbour master"), "mine.pdf")]))
 
 
-def under(handlers: Handlers) -> Hood:
+def under(handlers: Handlers) -> CostsTab:
     """The tab's own questions."""
-    return Hood(handlers, Endpoint(handlers))
+    return CostsTab(handlers, Endpoint(handlers))
 
 
 @contextmanager

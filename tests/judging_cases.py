@@ -5,7 +5,19 @@ from datetime import UTC, datetime, timedelta
 from hypothesis import strategies as st
 
 from smart_demo.judging.journal import Journal
-from smart_demo.judging.records import Asked, Choice, Grade, Model, Ranked, Searched, Skip, Trial, Undo, Vote, draw
+from smart_demo.judging.records import (
+    Grade,
+    JudgedQuery,
+    Model,
+    Ranked,
+    Searched,
+    Skip,
+    Trial,
+    Undo,
+    Vote,
+    VoteChoice,
+    draw,
+)
 from smart_demo.types import LOCAL, PageId, Query, Weights
 
 SEED = "5e" * 16
@@ -26,7 +38,7 @@ def trial_of(text="tide", pooled=(1, 2, 3), smart=(2, 1, 3), late=None, **change
     key, seed = Query(text).key, changes.pop("seed", SEED)
     library = Searched(changes.pop("library", "0a" * 8), ("samples",), 71, "int8")
     facts = {
-        "query": Asked(text, key),
+        "query": JudgedQuery(text, key),
         "seed": seed,
         "sides": draw(seed, key),
         "library": library,
@@ -57,7 +69,7 @@ class Script:
     def vote(self, trial, winner):
         """`winner`: a method's name, `tie` or `bad`."""
         choice = {trial.sides.a: "a", trial.sides.b: "b"}.get(winner, winner)
-        return self._add(Vote, trial, Choice(choice))
+        return self._add(Vote, trial, VoteChoice(choice))
 
     def grade(self, trial, grades):
         """Grades by page number."""

@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from smart_demo.backbones.registry import Choice
+from smart_demo.backbones.registry import BackboneChoice
 from smart_demo.backbones.serving import EMBEDDED, Backbones
 from smart_demo.backbones.words import WordBackbone
 from smart_demo.config import Quotas, Settings
@@ -61,7 +61,7 @@ def an_engine(
         quotas=Quotas(**{"library_pages": 200, "library_bytes": 500 * 10**6} | quotas),
     )
     backbones = Backbones(
-        Choice("words", "a test", insisted=True), {"words": words, EMBEDDED: words}.__getitem__, fall_back=False
+        BackboneChoice("words", "a test", insisted=True), {"words": words, EMBEDDED: words}.__getitem__, fall_back=False
     )
     with Engine(open_library(settings.data_dir, settings.index_dir), backbones, settings) as engine:
         yield engine

@@ -6,10 +6,10 @@ from pathlib import Path
 
 import pytest
 
-from smart_demo import cli
 from smart_demo.scoring import maxima
 from tests import bench
 from tests.bench import Goal, growth, large, mapped, maps, one_size, peers, program, scoring, shapes, synthetic
+from tests.bench.__main__ import main
 from tests.bench.goals import Kind
 
 GOALS = [Goal("map.first", "a map", 0.2, 0.5), Goal("found", "recall", 0.9, 0.8, Kind.MIN)]
@@ -22,7 +22,7 @@ MISSED = [Goal("map.first", "a map", 0.500001, 0.5)]
 def test_the_figures_are_written_and_a_missed_goal_fails(goals, status, tmp_path, monkeypatch, capsys):
     monkeypatch.setattr(bench, "MEASURES", (lambda: goals[:1], lambda: goals[1:]))
     out = tmp_path / "new" / "bench.json"
-    assert cli.main(["bench", "--out", str(out)], {"HOME": str(tmp_path)}) == status
+    assert main(["--out", str(out)]) == status
     told = json.loads(out.read_text())["goals"]
     assert [set(row) for row in told] == [{"name", "measured", "bound", "kind", "met"}] * len(goals)
     assert [(row["name"], row["measured"], row["bound"]) for row in told] == [
@@ -37,7 +37,7 @@ def test_the_figures_are_written_and_a_missed_goal_fails(goals, status, tmp_path
 def test_a_place_that_takes_no_file_is_one_sentence(tmp_path, monkeypatch, capsys):
     monkeypatch.setattr(bench, "MEASURES", (lambda: GOALS,))
     (tmp_path / "file").write_text("")
-    assert cli.main(["bench", "--out", str(tmp_path / "file" / "bench.json")], {"HOME": str(tmp_path)}) == 1
+    assert main(["--out", str(tmp_path / "file" / "bench.json")]) == 1
     assert "--out" in capsys.readouterr().err
 
 

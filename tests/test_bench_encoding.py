@@ -8,9 +8,9 @@ from pathlib import Path
 
 import pytest
 
-from smart_demo import cli
 from tests import bench
 from tests.bench import Figure, Goal, checkpoint, encoding, indexing, one_page, program
+from tests.bench.__main__ import main
 from tests.bench.official import Official
 
 SMALL_TEXT = {"vocab_size": 900, "hidden_size": 64, "intermediate_size": 96, "num_hidden_layers": 2}
@@ -81,7 +81,7 @@ def measure_two():
 def test_figures_stand_beside_goals_and_none_is_missed(monkeypatch, tmp_path, capsys):
     monkeypatch.setattr(bench, "MEASURES", (measure_one, lambda: measure_two()[:1]))
     out = tmp_path / "bench.json"
-    assert cli.main(["bench", "--out", str(out)], {"HOME": str(tmp_path)}) == 0
+    assert main(["--out", str(out)]) == 0
     told = json.loads(out.read_text())
     assert [row["name"] for row in told["goals"]] == ["one"]
     assert told["figures"] == [{"name": "two", "measured": 1.5}]
@@ -91,7 +91,7 @@ def test_figures_stand_beside_goals_and_none_is_missed(monkeypatch, tmp_path, ca
 def test_a_measure_is_left_out_by_name_and_no_other(monkeypatch, tmp_path, capsys):
     monkeypatch.setattr(bench, "MEASURES", (measure_one, measure_two))
     out = tmp_path / "bench.json"
-    assert cli.main(["bench", "--out", str(out), "--without", "two"], {"HOME": str(tmp_path)}) == 0
+    assert main(["--out", str(out), "--without", "two"]) == 0
     assert [row["name"] for row in json.loads(out.read_text())["goals"]] == ["one"]
-    assert cli.main(["bench", "--without", "too"], {"HOME": str(tmp_path)}) == 1
+    assert main(["--without", "too"]) == 1
     assert "There is no measure too. --without takes one, two." in capsys.readouterr().err

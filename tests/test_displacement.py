@@ -8,9 +8,9 @@ from types import SimpleNamespace
 import pytest
 
 from smart_demo.errors import LibraryError
-from smart_demo.server.cleanup import Janitor
+from smart_demo.server.cleanup import Cleanup
 from smart_demo.store import sidecar
-from smart_demo.store.quotas import LEAST, Displacement, Visitor
+from smart_demo.store.quotas import LEAST, IdleEviction, Visitor
 from smart_demo.types import LOCAL, State
 from tests import keeping_cases
 from tests.documents import write_pdf
@@ -49,7 +49,7 @@ def size(tmp_path):
 def test_those_unchanged_for_longest_make_way_for_a_newcomer_and_no_more_of_them_than_must(tmp_path, size):
     with an_engine(tmp_path, total_bytes=4 * size) as engine:
         told = []
-        janitor = Janitor(engine)
+        janitor = Cleanup(engine)
         janitor.attend(lambda _: 0, told.append)
         add_ago(engine, tmp_path, LOCAL, 90)
         for scope, hours in ((TWO, 2), (ONE, 3), (THREE, 1.1)):
@@ -131,7 +131,7 @@ def test_whoever_cannot_be_deleted_is_passed_over_and_the_future_is_not_old():
             raise LibraryError("The disk refuses.")
         return None if one.scope == visitor(1) else one.bytes
 
-    displacement = Displacement(lambda: everybody, expire, lambda: now)
+    displacement = IdleEviction(lambda: everybody, expire, lambda: now)
     displacement.attend(gone.append)
     assert displacement.make_way(NEW, 10)
     assert gone == [visitor(2)]

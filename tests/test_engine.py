@@ -7,7 +7,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from smart_demo.backbones.registry import Choice
+from smart_demo.backbones.registry import BackboneChoice
 from smart_demo.backbones.serving import EMBEDDED, Backbones
 from smart_demo.backbones.words import WordBackbone
 from smart_demo.config import Settings
@@ -51,7 +51,7 @@ def open_engine(settings):
         for engine in opened:
             engine.close()
         models = {"words": backbone or Counting(), EMBEDDED: Counting(width=64)}
-        backbones = Backbones(Choice("words", "a test", insisted=True), models.__getitem__, fall_back=False)
+        backbones = Backbones(BackboneChoice("words", "a test", insisted=True), models.__getitem__, fall_back=False)
         changed = replace(settings, **changes)
         library = Library.open(changed.data_dir, changed.index_dir, changed.codec, changed.candidates)
         opened.append(Engine(library, backbones, changed))

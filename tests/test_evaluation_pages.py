@@ -215,7 +215,7 @@ class ColourBackbone(WordBackbone):
 
 
 def open_with_colours(settings):
-    choice = registry.Choice("colours", "A test asks for it.", insisted=True)
+    choice = registry.BackboneChoice("colours", "A test asks for it.", insisted=True)
     library = Library.open(settings.data_dir, settings.index_dir, settings.codec)
     return Engine(library, Backbones(choice, lambda _: ColourBackbone(), fall_back=False), settings)
 

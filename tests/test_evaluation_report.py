@@ -6,7 +6,7 @@ import pytest
 
 from smart_demo.backbones.words import WordBackbone
 from smart_demo.errors import InputRefused, QueryRefused
-from smart_demo.evaluation.judgements import Judged
+from smart_demo.evaluation.judgements import QueryJudgements
 from smart_demo.evaluation.runner import METHODS, Report, evaluate
 from smart_demo.types import LOCAL, PageId, SearchResult
 
@@ -17,9 +17,9 @@ ORDERS = {  # by query, then pooled, late, smart
     "code": ([C, B, A], [B, A, C], [B, C, A]),
 }
 JUDGED = (
-    Judged("q1", "tide", "plain", {A: 1.0}),
-    Judged("q2", "bolt", "plain", {A: 2.0, B: 1.0}),
-    Judged("q3", "code", "exact", {B: 1.0}),
+    QueryJudgements("q1", "tide", "plain", {A: 1.0}),
+    QueryJudgements("q2", "bolt", "plain", {A: 2.0, B: 1.0}),
+    QueryJudgements("q3", "code", "exact", {B: 1.0}),
 )
 
 
@@ -99,7 +99,7 @@ def test_one_kind_is_not_told_twice(report):
 
 
 def test_a_query_that_cannot_be_asked_is_left_out_aloud():
-    lost = Judged("q4", "???", "plain", {A: 1.0})
+    lost = QueryJudgements("q4", "???", "plain", {A: 1.0})
     told = []
     scored, notices = evaluate([*JUDGED, lost], search, told.append)
     assert [one.kind for one in scored] == [one.kind for one in JUDGED]

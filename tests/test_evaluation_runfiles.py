@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from smart_demo.config import Settings
 from smart_demo.errors import InputRefused
 from smart_demo.evaluation import Choice, evaluate_documents, evaluate_standard
-from smart_demo.evaluation.judgements import Judged
+from smart_demo.evaluation.judgements import QueryJudgements
 from smart_demo.evaluation.metrics import METRICS
 from smart_demo.evaluation.trec import column, falling, run_files
 from smart_demo.types import PageId
@@ -114,7 +114,7 @@ def test_ranx_agrees_with_the_report_of_a_folder_of_documents(ranx, tmp_path):
 
 
 def test_files_appear_whole_or_not_at_all(tmp_path):
-    judged = (Judged("q1", "tide", "plain", {PageId("0" * 16, 1): 1.0}),)
+    judged = (QueryJudgements("q1", "tide", "plain", {PageId("0" * 16, 1): 1.0}),)
     (tmp_path / "late.run").write_text("an earlier run")
     with pytest.raises(InputRefused), run_files(tmp_path, judged, str):
         raise InputRefused("the run broke off")

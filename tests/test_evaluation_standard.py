@@ -17,7 +17,7 @@ from smart_demo.config import Settings
 from smart_demo.errors import InputRefused
 from smart_demo.evaluation import Choice, evaluate_standard
 from smart_demo.evaluation.collections import Outside, read_standard
-from smart_demo.evaluation.texts import Search, Spool, TextCollection, encode, groups, page_id, score
+from smart_demo.evaluation.texts import Search, TextCollection, TokenSpillFile, encode, groups, page_id, score
 from smart_demo.types import Query
 from tests.set_cases import QRELS, QUERIES, TEXTS, FakeParquet, write_beir, write_lines
 
@@ -147,7 +147,7 @@ def test_groups_and_spooled_tokens_change_no_score(tmp_path_factory, texts, quer
     backbone = WordBackbone()
     encodings = [backbone.encode_query(Query(text)) for text in queries]
     whole = score(encode(collection, backbone, codec), encodings)
-    spooled = encode(collection, backbone, codec, spool=Spool(tmp_path_factory.mktemp("spool") / "tokens"))
+    spooled = encode(collection, backbone, codec, spool=TokenSpillFile(tmp_path_factory.mktemp("spool") / "tokens"))
     assert list(spooled.tokens) == list(documents)
     parts = [part for group in groups(encodings, len(texts), most) for part in score(spooled, group).items()]
     assert [text for text, _ in parts] == queries

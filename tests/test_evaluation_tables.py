@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from smart_demo.errors import InputRefused
 from smart_demo.evaluation import query_sets as fields
 from smart_demo.evaluation import tables
-from smart_demo.evaluation.tables import Row, Table, open_parquet
+from smart_demo.evaluation.tables import Table, TableRow, open_parquet
 from tests.set_cases import FakeParquet, write_lines, write_separated
 
 # A file of two rows written by pyarrow 26: a (string), n (int64), image (struct of bytes and path).
@@ -127,7 +127,7 @@ def test_parquet_is_read_where_pyarrow_is_and_the_command_is_named_where_it_is_n
 )
 def test_ids_that_are_none_are_refused(given):
     with pytest.raises(InputRefused, match=r"a\.jsonl, line 3: "):
-        fields.identity(Row("a.jsonl, line 3", {"_id": given}), fields.DOCUMENT, "document")
+        fields.identity(TableRow("a.jsonl, line 3", {"_id": given}), fields.DOCUMENT, "document")
 
 
 @settings(max_examples=40, deadline=None)
@@ -135,7 +135,7 @@ def test_ids_that_are_none_are_refused(given):
     st.text(string.printable.strip() + " é漢", min_size=1, max_size=50).filter(str.strip) | st.integers(0, 2**63 - 1)
 )
 def test_any_other_id_is_taken_as_it_is(name):
-    assert fields.identity(Row("", {"corpus-id": name}), fields.DOCUMENT, "document") == str(name)
+    assert fields.identity(TableRow("", {"corpus-id": name}), fields.DOCUMENT, "document") == str(name)
 
 
 @pytest.mark.parametrize(
@@ -158,9 +158,9 @@ def test_any_other_id_is_taken_as_it_is(name):
 )
 def test_grades_that_make_no_sense_are_refused(given, said):
     with pytest.raises(InputRefused, match=f"qrels/test.tsv, line 9: .*{said}"):
-        fields.grade(Row("qrels/test.tsv, line 9", {"score": given}))
+        fields.grade(TableRow("qrels/test.tsv, line 9", {"score": given}))
 
 
 @pytest.mark.parametrize(("given", "grade"), [("2", 2), (" 1.0 ", 1), (0, 0), (0.5, 0.5), (100, 100)])
 def test_grades(given, grade):
-    assert fields.grade(Row("", {"score": given})) == grade
+    assert fields.grade(TableRow("", {"score": given})) == grade

@@ -16,11 +16,19 @@ from smart_demo.config import Settings
 from smart_demo.evaluation import evaluate_cranfield, evaluate_documents
 from smart_demo.evaluation.cranfield import read_cranfield
 from smart_demo.evaluation.documents import open_throwaway
-from smart_demo.evaluation.judgements import Judged
+from smart_demo.evaluation.judgements import QueryJudgements
 from smart_demo.evaluation.metrics import METRICS
 from smart_demo.evaluation.runner import silent
-from smart_demo.evaluation.texts import Spool, Texts
-from smart_demo.evidence.weight_curves import LAMBDAS, SUM, Bench, Standing, chosen, page_bench, text_bench
+from smart_demo.evaluation.texts import Texts, TokenSpillFile
+from smart_demo.evidence.weight_curves import (
+    LAMBDAS,
+    SUM,
+    EncodedCollection,
+    WeightCurves,
+    chosen,
+    page_bench,
+    text_bench,
+)
 from smart_demo.types import LATE, POOLED, SMART, Counted, Method, Parts, Query, Reduce, TokenCodes, Weights
 from tests.documents import write_pdf
 from tests.explain_cases import stored
@@ -60,7 +68,7 @@ def bench(folder):
 def both(request, folder, bench):
     """(eval's report, our standing) of one folder under one codec."""
     report = evaluate_documents(replace(SETTINGS, codec=request.param), folder, folder / "queries.jsonl")
-    return report, Standing(bench, request.param)
+    return report, WeightCurves(bench, request.param)
 
 
 def test_methods_and_kinds_are_evals_own(both):
@@ -98,9 +106,9 @@ def test_texts_are_measured_as_eval_measures_them(tmp_path):
     (tmp_path / "cran.qry").write_text(QUERIES)
     (tmp_path / "cranqrel").write_text(JUDGEMENTS)
     report = evaluate_cranfield(SETTINGS, tmp_path)
-    with closing(Spool(tmp_path / "tokens")) as spool:
+    with closing(TokenSpillFile(tmp_path / "tokens")) as spool:
         bench = text_bench(read_cranfield(tmp_path), WordBackbone(), spool, silent)
-        told = Standing(bench, "int8").describe()
+        told = WeightCurves(bench, "int8").describe()
     assert (told["documents"], told["queries"], told["unit"]) == (3, 2, "texts")
     for method in ("pooled", "late", "smart"):
         assert told["methods"][method] == pytest.approx(report.as_json()["methods"][method])
@@ -126,8 +134,10 @@ def test_a_ranking_is_scorings_ties_and_all(seed, pages, pooled, late, reduce, c
     query = WordBackbone(["tide"]).encode_query(Query("tide"))
     codes = {page.id: TokenCodes(np.zeros((1, 1024), np.float32)) for page in kept}
     texts = Texts(kept, np.zeros((pages, 1024), np.float32), codes)
-    bench = Bench("x", "pages", (Judged("q", "tide", "plain", {}),), (query,), texts, WordBackbone().encoder, (), 0.0)
-    ours, tied = Standing(bench, "float32").first(parts, weights)
+    bench = EncodedCollection(
+        "x", "pages", (QueryJudgements("q", "tide", "plain", {}),), (query,), texts, WordBackbone().encoder, (), 0.0
+    )
+    ours, tied = WeightCurves(bench, "float32").first(parts, weights)
     expected = scoring.rank(parts, Method("m", "M", weights), 11).hits
     assert ours == [hit.page.id for hit in expected][:10]
     scores = [round(hit.score, scoring.TIE) for hit in expected]

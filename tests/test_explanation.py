@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from smart_demo.backbones.registry import Choice
+from smart_demo.backbones.registry import BackboneChoice
 from smart_demo.backbones.serving import EMBEDDED, Backbones
 from smart_demo.backbones.words import WordBackbone
 from smart_demo.config import Settings
@@ -33,7 +33,7 @@ def engine(tmp_path):
     settings = Settings(data_dir=tmp_path / "data", index_dir=tmp_path / "index", samples=tmp_path)
     library = Library.open(settings.data_dir, settings.index_dir)
     backbones = Backbones(
-        Choice("words", "a test", insisted=True), {"words": words, EMBEDDED: words}.get, fall_back=True
+        BackboneChoice("words", "a test", insisted=True), {"words": words, EMBEDDED: words}.get, fall_back=True
     )
     with Engine(library, backbones, settings) as started:
         files = [

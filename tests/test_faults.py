@@ -105,7 +105,7 @@ def test_a_disk_that_is_full_at_any_byte_of_a_judgement_keeps_the_others(tmp_pat
 
 
 def test_a_disk_that_is_full_at_any_byte_of_a_desk_keeps_the_one_before(tmp_path):
-    first, second = (judging_queue.Desk((Listed(text),), source="a list") for text in ("tide", "code"))
+    first, second = (judging_queue.JudgingQueue((Listed(text),), source="a list") for text in ("tide", "code"))
     judging_queue.save(tmp_path, LOCAL, first)
     before = files_under(tmp_path)
     for room in range(0, before["judgements/local.desk.json"], 11):

@@ -15,18 +15,17 @@ from packaging.requirements import Requirement
 ROOT = Path(__file__).resolve().parent.parent
 PACKAGE = ROOT / "smart_demo"
 LAYERS = [
-    "types errors",
-    "config heaps listing safetensors_header",
-    "ingest backbones scoring store comparison recent leftovers workfolder",
-    "additions displacement clockwatch recall",
-    "serving samples indexer retrieval explain",
-    "explanation",
+    "types errors safetensors_header",
+    "config page_list",
+    "ingest backbones scoring store",
+    "indexing search",
     "engine",
-    "environment",
-    "report costs doctor evaluation janitor",
-    "evidence",
+    "diagnostics",
+    "evaluation",
+    "judging",
+    "server",
     "ui",
-    "bench",
+    "evidence",
     "cli",
     "__main__",
 ]
@@ -60,8 +59,7 @@ def test_imports_point_down(path):
         return
     assert me in LEVEL, f"{path} stands in no layer"
     for other in imported_parts(path) - {me}:
-        same_floor = LEVEL[other] == LEVEL[me] and me in {"serving", "samples", "indexer", "retrieval", "doctor"}
-        assert LEVEL[other] < LEVEL[me] or same_floor, f"{path} must not import {other}"
+        assert LEVEL[other] < LEVEL[me], f"{path} must not import {other}"
 
 
 @pytest.mark.parametrize("module", ["smart_demo.engine", "smart_demo.cli"])

@@ -17,8 +17,8 @@ from smart_demo.errors import InputRefused
 from smart_demo.evaluation.trec import qrels_text, query_id, read_qrels, read_run, run_text
 from smart_demo.judging.archive import COLUMNS, JOURNAL, cell, pack, trec, unpack
 from smart_demo.judging.record_lines import MOST_JOURNAL_BYTES, as_lines
-from smart_demo.judging.records import METHODS, Asked, Ranked, draw
-from smart_demo.judging.replay import fold
+from smart_demo.judging.records import METHODS, JudgedQuery, Ranked, draw
+from smart_demo.judging.replay import replay
 from smart_demo.judging.scoreboard import MEASURES, boards
 from smart_demo.types import Query, Weights
 from tests.judging_cases import HOSTILE, SEED, Script, open_journal, page, trial_of
@@ -53,7 +53,7 @@ def ranx(monkeypatch):
 
 
 def test_ranx_finds_the_scoreboards_figures_in_the_exported_files(script, ranx, tmp_path):
-    judged = fold(script.events)
+    judged = replay(script.events)
     (board,) = boards(judged)
     assert len(board.queries) > 20
     assert len(board.without) + len(board.queries) <= 30
@@ -73,7 +73,7 @@ def test_ranx_finds_the_scoreboards_figures_in_the_exported_files(script, ranx, 
 
 
 def test_trec_files_have_the_standard_form_and_are_read_back(script):
-    (board,) = boards(fold(script.events))
+    (board,) = boards(replay(script.events))
     files = trec(board)
     assert list(files) == ["qrels.txt", "pooled.run", "late.run", "smart.run"]
     for line in files["qrels.txt"].splitlines():
@@ -100,7 +100,7 @@ def test_ties_keep_the_order_that_was_shown_in_tools_that_compute_in_32_bits():
 
 
 qrels_cases = st.dictionaries(
-    st.text(alphabet="0123456789abcdef", min_size=16, max_size=16).map(lambda key: query_id(Asked("", key))),
+    st.text(alphabet="0123456789abcdef", min_size=16, max_size=16).map(lambda key: query_id(JudgedQuery("", key))),
     st.dictionaries(st.integers(1, 9).map(page), st.integers(0, 3), min_size=1, max_size=5),
     max_size=4,
 )
@@ -142,7 +142,7 @@ def test_the_table_has_a_row_for_every_vote_and_grade_and_says_which_count():
     script.grade(tide, {3: 2})
     script.skip(trial_of("bolt"))
     script.undo(second)
-    rows = rows_of(fold(script.events))
+    rows = rows_of(replay(script.events))
     assert list(rows[0]) == list(COLUMNS)
     assert [(row["event"], row["counts"], row["winner"]) for row in rows] == [
         ("vote", "yes", "pooled"),
@@ -175,8 +175,8 @@ def test_nothing_in_a_spreadsheet_is_run(text, tmp_path):
 
 
 def test_the_same_evaluation_gives_the_same_bytes_and_names_are_safe(script):
-    judged = fold(script.events)
-    assert pack(judged) == pack(fold([*reversed(script.events)]))
+    judged = replay(script.events)
+    assert pack(judged) == pack(replay([*reversed(script.events)]))
     with zipfile.ZipFile(io.BytesIO(pack(judged))) as exported:
         assert all(name.replace("/", "").replace(".", "").replace("-", "").isalnum() for name in exported.namelist())
         assert exported.read(JOURNAL) == as_lines(judged.events)
@@ -187,7 +187,7 @@ def test_everything_needed_to_run_again_is_in_the_sidecar(script):
     other = trial_of(HOSTILE[0], weights=weights, k=3)
     script = Script("0d" * 16)
     script.vote(other, "smart")
-    with zipfile.ZipFile(io.BytesIO(pack(fold(script.events)))) as exported:
+    with zipfile.ZipFile(io.BytesIO(pack(replay(script.events)))) as exported:
         told = json.loads(exported.read("scoreboards.json"))
         assert not any(name.startswith("trec/") for name in exported.namelist())  # nothing was graded
     (board,) = told["boards"]
@@ -209,7 +209,7 @@ def test_everything_needed_to_run_again_is_in_the_sidecar(script):
 
 
 def test_an_exported_evaluation_goes_on_in_a_fresh_library(tmp_path, script):
-    judged = fold(script.events)
+    judged = replay(script.events)
     one = open_journal(tmp_path)
     assert one.take(unpack(pack(judged))).added == len(judged.events)
     assert boards(one.judgements) == boards(judged)
@@ -220,7 +220,7 @@ def test_an_exported_evaluation_goes_on_in_a_fresh_library(tmp_path, script):
 
 
 def test_an_empty_evaluation_can_be_exported_too(tmp_path):
-    with zipfile.ZipFile(io.BytesIO(pack(fold([])))) as exported:
+    with zipfile.ZipFile(io.BytesIO(pack(replay([])))) as exported:
         assert exported.read(JOURNAL) == b""
         assert json.loads(exported.read("scoreboards.json"))["boards"] == []
 
@@ -235,7 +235,7 @@ def zip_of(name, data):
 def test_other_archives_are_refused_in_words(script):
     with pytest.raises(InputRefused, match=r"There is no judgements\.jsonl"):
         unpack(zip_of("other.txt", b"x"))
-    good = bytearray(pack(fold(script.events)))
+    good = bytearray(pack(replay(script.events)))
     for broken in (good[:200], b"PK\x03\x04" + b"\0" * 50, good[:60] + b"\xff" * 40 + good[100:]):
         with pytest.raises(InputRefused, match="cannot be read"):
             unpack(bytes(broken))

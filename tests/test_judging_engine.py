@@ -6,7 +6,7 @@ import sys
 import numpy as np
 import pytest
 
-from smart_demo.backbones.registry import Choice
+from smart_demo.backbones.registry import BackboneChoice
 from smart_demo.backbones.serving import Backbones
 from smart_demo.backbones.words import WordBackbone
 from smart_demo.config import REPOSITORY, Settings
@@ -18,7 +18,7 @@ from smart_demo.judging.list_comparison import by_disagreement, contrast, find_f
 from smart_demo.judging.query_list import read_queries
 from smart_demo.judging.record_lines import line, read
 from smart_demo.judging.records import asked, depth, methods, order, record
-from smart_demo.judging.replay import remaining, to_grade, ungraded
+from smart_demo.judging.replay import pages_to_grade, remaining, ungraded
 from smart_demo.judging.scoreboard import boards
 from smart_demo.store.library import Library
 from smart_demo.types import LATE, LOCAL, POOLED, SAMPLES, SMART, Counted, Query, Reduce, State, Weights
@@ -35,7 +35,7 @@ def engine(tmp_path_factory):
     (folder / "samples").mkdir()
     path = write_pdf(folder / "samples" / "tides.pdf", *texts)
     settings = Settings(backbone="words", data_dir=folder / "data", index_dir=folder / "index", samples=path.parent)
-    backbones = Backbones(Choice("words", "a test", insisted=True), lambda _: WordBackbone(), fall_back=False)
+    backbones = Backbones(BackboneChoice("words", "a test", insisted=True), lambda _: WordBackbone(), fall_back=False)
     library = Library.open(settings.data_dir, settings.index_dir, settings.codec, settings.candidates)
     with Engine(library, backbones, settings) as engine:
         for scope in (LOCAL, SAMPLES):  # the same file in both: each page is there twice
@@ -83,7 +83,7 @@ def test_an_evaluation_from_the_first_query_to_the_export(engine, tmp_path):
         found = search(engine, f"tide harbour {n}", [LOCAL], 3)
         trial = record(found, 3, journal.session.seed, recorded_versions())
         journal.vote(trial, "a" if trial.sides.a == "smart" else "b", ["table"])
-        for page in to_grade(trial):
+        for page in pages_to_grade(trial):
             journal.grade(trial, page, 3 if page.number == n else 0)
         assert remaining(trial, journal.judgements) == ()
     (board,) = boards(Journal(tmp_path, LOCAL).judgements)

@@ -8,19 +8,30 @@ from hypothesis import strategies as st
 
 from smart_demo.errors import InputRefused
 from smart_demo.judging.record_lines import line, read, read_lines
-from smart_demo.judging.records import Asked, Choice, Grade, Ranked, Session, Skip, Told, Undo, Vote, draw
+from smart_demo.judging.records import (
+    Grade,
+    JudgedQuery,
+    Ranked,
+    Session,
+    SidesRevealed,
+    Skip,
+    Undo,
+    Vote,
+    VoteChoice,
+    draw,
+)
 from smart_demo.types import Counted, Query, Reduce, Weights
 from tests.judging_cases import HOSTILE, SEED, page, ranked, trial_of
 
 STAMP = ("01" * 16, "2026-05-24T12:00:00.000001Z", "0c" * 16)
-PICTURE = Asked("", "77" * 8, "page samples/00ff-0001")
+PICTURE = JudgedQuery("", "77" * 8, "page samples/00ff-0001")
 EVENTS = [
     Session("0c" * 16, STAMP[1], "0c" * 16, SEED, (("program", "0.1.0"),)),
-    Vote(*STAMP, trial_of(), Choice.A, ("table", "other"), "two\nlines"),
-    Vote(*STAMP, trial_of(weights=Weights(0.5, 2.0, Reduce.SUM, Counted.CONTENT)), Choice.BAD),
+    Vote(*STAMP, trial_of(), VoteChoice.A, ("table", "other"), "two\nlines"),
+    Vote(*STAMP, trial_of(weights=Weights(0.5, 2.0, Reduce.SUM, Counted.CONTENT)), VoteChoice.BAD),
     Grade(*STAMP, trial_of(late=(9, 8)), page(9), 3),
     Skip(*STAMP, trial_of().query),
-    Told(*STAMP, SEED, trial_of().query),
+    SidesRevealed(*STAMP, SEED, trial_of().query),
     Undo(*STAMP, "02" * 16),
 ]
 
@@ -59,7 +70,7 @@ def test_any_query_note_and_name_survives_or_is_refused(text, note, name):
         trial = trial_of(text, rankings=(rows, rows, rows))
     except UnicodeEncodeError:  # a lone surrogate has no key: the engine takes it out before
         return
-    vote = Vote(*STAMP, trial, Choice.TIE, (), note)
+    vote = Vote(*STAMP, trial, VoteChoice.TIE, (), note)
     try:
         found = read(line(vote))
     except InputRefused:
@@ -71,14 +82,14 @@ def test_any_query_note_and_name_survives_or_is_refused(text, note, name):
 def test_hostile_queries_notes_and_names_are_data(text):
     name = text[:255]
     rows = (Ranked(page(1), name, 0.5),)
-    vote = Vote(*STAMP, trial_of(text, rankings=(rows, rows, rows)), Choice.A, (), text[:1_000])
+    vote = Vote(*STAMP, trial_of(text, rankings=(rows, rows, rows)), VoteChoice.A, (), text[:1_000])
     assert read(line(vote)) == vote
     assert line(vote).isascii()
 
 
 def test_a_question_with_a_picture_is_named_by_its_reference():
     trial = trial_of(query=PICTURE, sides=draw(SEED, PICTURE.key))
-    assert read(line(Vote(*STAMP, trial, Choice.B))).trial.query == PICTURE
+    assert read(line(Vote(*STAMP, trial, VoteChoice.B))).trial.query == PICTURE
 
 
 @pytest.mark.parametrize(
@@ -187,7 +198,7 @@ def test_whatever_a_field_holds_it_is_read_as_something_that_can_be_written_or_r
 def test_the_longest_trial_there_can_be_fits_into_a_line():
     rows = tuple(Ranked(page(n), "\U0001f4c4" * 255, 1.0) for n in range(1, 51))
     trial = trial_of("\U0001f50d" * 2_000, rankings=(rows, rows, rows), k=50)
-    vote = Vote(*STAMP, trial, Choice.A, (), "\U0001f50d" * 1_000)
+    vote = Vote(*STAMP, trial, VoteChoice.A, (), "\U0001f50d" * 1_000)
     assert read(line(vote)) == vote
 
 

@@ -17,7 +17,7 @@ from smart_demo.errors import InputRefused, LibraryError, StorageFull
 from smart_demo.judging import journal, record_lines
 from smart_demo.judging.journal import Journal
 from smart_demo.judging.record_lines import as_lines, line
-from smart_demo.judging.replay import fold
+from smart_demo.judging.replay import replay
 from smart_demo.types import Scope
 from tests.judging_cases import NOON, TRIALS, Script, act, open_journal, page, steps, trial_of
 
@@ -199,7 +199,7 @@ def test_a_disk_that_refuses_keeps_what_was_there_and_takes_the_next(small, tmp_
     assert small.judgements == before
     assert file_of(tmp_path).read_bytes() == data
     vote = small.vote(CODE, "a")
-    assert open_journal(tmp_path).judgements == fold([*before.events, vote])
+    assert open_journal(tmp_path).judgements == replay([*before.events, vote])
 
 
 def test_lines_that_are_no_events_are_left_where_they_are_and_counted(small, tmp_path):
@@ -398,16 +398,16 @@ def test_merging_commutes_whatever_order_the_events_are_in(left, right, order):
         }
         assert standing(journals[0].judgements) == standing(journals[1].judgements)
         order.shuffle(events)
-        assert fold(events) == journals[0].judgements
-        assert fold([*events, *events]) == journals[0].judgements
+        assert replay(events) == journals[0].judgements
+        assert replay([*events, *events]) == journals[0].judgements
 
 
 def test_an_undo_may_come_before_what_it_takes_back():
     script = Script()
     vote = script.vote(TIDE, "smart")
     undo = script.undo(vote)
-    assert standing(fold([undo])) == standing(fold([]))
-    assert standing(fold([undo, vote])) == standing(fold([vote, undo])) == standing(fold([]))
+    assert standing(replay([undo])) == standing(replay([]))
+    assert standing(replay([undo, vote])) == standing(replay([vote, undo])) == standing(replay([]))
 
 
 def test_hostile_lines_are_refused_by_number_and_the_rest_is_taken(small, tmp_path):

@@ -7,7 +7,7 @@ from math import log2
 import pytest
 
 from smart_demo.errors import QueryRefused
-from smart_demo.judging.list_comparison import COLUMNS, Refused, ask, csv_text, five, sorted_rows
+from smart_demo.judging.list_comparison import COLUMNS, RefusedQuery, ask, csv_text, five, sorted_rows
 from smart_demo.judging.query_list import Listed, Relevant
 from smart_demo.types import PageId, Query
 from tests.judging_cases import HOSTILE
@@ -69,7 +69,7 @@ def test_grades_of_ones_own_count_only_where_the_list_brings_none():
 
 def test_what_cannot_be_asked_is_said_and_the_rest_goes_on():
     rows = rows_of([Listed("bad"), Listed("tide")], {"bad": None, "tide": ALIKE})
-    assert rows[0] == Refused("bad", "The query is empty.")
+    assert rows[0] == RefusedQuery("bad", "The query is empty.")
     assert rows[1].contrast.disagreement.same
     assert rows[1].better == ""
 

@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from smart_demo.judging.records import draw, fingerprint, new_seed, shuffled
-from smart_demo.judging.replay import fold, remaining, to_grade, ungraded
+from smart_demo.judging.replay import pages_to_grade, remaining, replay, ungraded
 from smart_demo.types import LOCAL, SAMPLES, SMART, Query, Scope, StoredPage
 from tests.judging_cases import SEED, Script, page, trial_of
 
@@ -63,9 +63,9 @@ def stored(n, scope=SAMPLES, encoder="0e" * 8):
 
 def test_the_pool_is_the_union_of_both_first_k_without_ranks():
     trial = trial_of(pooled=(1, 2, 3, 4), smart=(5, 2, 1, 6), late=(7, 8, 9), k=2)
-    found = to_grade(trial)
+    found = pages_to_grade(trial)
     assert sorted(found) == [page(1), page(2), page(5)]
-    assert found == to_grade(trial)
+    assert found == pages_to_grade(trial)
 
 
 def test_what_is_ungraded_is_counted_by_query_and_in_all():
@@ -74,12 +74,12 @@ def test_what_is_ungraded_is_counted_by_query_and_in_all():
     script.vote(bolt, "smart")
     (undone,) = script.grade(bolt, {4: 2})
     script.undo(undone)
-    judged = fold(script.events)
+    judged = replay(script.events)
     assert remaining(tide, judged) == (page(2),)
     found = ungraded(judged)
     assert (found.queries, found.total) == ({tide.query.key: 1, bolt.query.key: 4}, 5)
     script.grade(tide, {2: 0})
-    assert ungraded(fold(script.events)).queries[tide.query.key] == 0
+    assert ungraded(replay(script.events)).queries[tide.query.key] == 0
 
 
 def test_the_fingerprint_is_of_scope_encoder_and_pages_in_any_order():

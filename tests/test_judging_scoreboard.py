@@ -10,14 +10,14 @@ from scipy.stats import binomtest, norm, t
 
 from smart_demo.evaluation.metrics import FEWEST_DECIDED, FEWEST_QUERIES, LEVEL, paired_difference, sign_test
 from smart_demo.judging import scoreboard
-from smart_demo.judging.replay import fold
+from smart_demo.judging.replay import replay
 from smart_demo.judging.scoreboard import VoteCount, boards
 from smart_demo.types import Counted, Reduce, Weights
 from tests.judging_cases import HOSTILE, Script, page, trial_of
 
 
 def board_of(script):
-    (board,) = boards(fold(script.events))
+    (board,) = boards(replay(script.events))
     return board
 
 
@@ -169,9 +169,9 @@ def test_the_cut_is_the_smallest_at_which_a_scored_query_was_judged():
 def test_nothing_judged_is_no_board():
     script = Script()
     script.skip(trial_of())
-    assert boards(fold(script.events)) == ()
+    assert boards(replay(script.events)) == ()
     script.undo(script.vote(trial_of(), "tie"))
-    assert boards(fold(script.events)) == ()
+    assert boards(replay(script.events)) == ()
     assert scoreboard.grouping(()) == ""
 
 
@@ -198,7 +198,7 @@ def test_each_library_encoder_and_weights_has_its_own_board_the_latest_first():
     for given in conditions:
         script.vote(trial_of(**given), "smart")
     script.vote(trial_of("bolt", **conditions[1]), "pooled")
-    found = boards(fold(script.events))
+    found = boards(replay(script.events))
     assert len(found) == 5
     assert [board.votes.votes for board in found] == [2, 1, 1, 1, 1]
     assert found[0].conditions == trial_of(**conditions[1]).conditions
@@ -212,15 +212,15 @@ def test_grades_are_about_pages_so_they_count_under_other_weights_of_the_same_li
     script.grade(trial_of(), {1: 2, 2: 1})
     other = trial_of(weights=Weights(1.0, 3.0), smart=(3, 2, 1))
     script.vote(other, "pooled")
-    latest, first = boards(fold(script.events))
+    latest, first = boards(replay(script.events))
     assert latest.queries[0].grades == {page(1): 2, page(2): 1}
     assert latest.queries[0].trial.weights.late == 3.0
     assert (latest.carried, first.carried) == (2, 0)
     assert any(text.startswith("2 grades were given under other weights") for text in scoreboard.cautions(latest))
     script.vote(trial_of(library="0b" * 8), "smart")
-    elsewhere = boards(fold(script.events))[0]
+    elsewhere = boards(replay(script.events))[0]
     assert elsewhere.queries == ()  # another library's grades stay there
-    assert fold(script.events).known(trial_of().query.key).keys() == {page(1), page(2)}
+    assert replay(script.events).known(trial_of().query.key).keys() == {page(1), page(2)}
 
 
 # -- words

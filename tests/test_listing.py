@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from smart_demo import scoring
-from smart_demo.page_list import Listing, Ranks, listed
+from smart_demo.page_list import PageList, Ranks, listed
 from smart_demo.types import LOCAL, SAMPLES, Method, PageId, Parts, Scope, StoredPage, Weights
 
 SCOPES = (LOCAL, SAMPLES, Scope("a"))
@@ -21,7 +21,7 @@ def stored(key):
     return StoredPage(scope, "e", page, "x.pdf", 9_999, 1, 1, 1, 1, "int8", 0.0)
 
 
-listings = st.lists(keys, unique=True, max_size=40).map(lambda some: Listing(map(stored, some)))
+listings = st.lists(keys, unique=True, max_size=40).map(lambda some: PageList(map(stored, some)))
 some_scores = st.sampled_from([0.0, 0.25, 0.2500001, 0.2500009, -1.0, 1.0, -0.0])
 
 
@@ -75,7 +75,7 @@ def test_ties_stand_by_the_names_of_pages(pages):
 
 
 def test_pages_that_were_not_ranked_have_no_rank():
-    pages = Listing(map(stored, [(LOCAL, PageId(FILES[0], 1)), (LOCAL, PageId(FILES[0], 2))]))
+    pages = PageList(map(stored, [(LOCAL, PageId(FILES[0], 1)), (LOCAL, PageId(FILES[0], 2))]))
     ranks = Ranks(pages, np.array([1]))
     assert ranks == {pages[1].key: 1}
     assert ranks.get(pages[0].key) is None
@@ -85,7 +85,7 @@ def test_pages_that_were_not_ranked_have_no_rank():
 
 
 def test_a_listing_is_a_tuple_and_is_not_made_twice():
-    pages = Listing([stored((LOCAL, PageId(FILES[0], 1)))])
+    pages = PageList([stored((LOCAL, PageId(FILES[0], 1)))])
     assert listed(pages) is pages
     assert listed(tuple(pages)) == pages == tuple(pages)
     assert replace(pages[0]) == pages[0]

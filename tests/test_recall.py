@@ -9,9 +9,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from smart_demo import cli, scoring
-from smart_demo.page_list import Listing
+from smart_demo.page_list import PageList
 from smart_demo.search import candidates
-from smart_demo.search.candidates import Checked
+from smart_demo.search.candidates import CandidateCheck
 from smart_demo.types import LOCAL, POOLED, SMART, Query, QueryEncoding, StoredPage, TokenCodes, TokenKind
 from smart_demo.ui import compare
 from tests.documents import write_pdf
@@ -31,7 +31,7 @@ def a_query(rng, number):
 def test_it_is_the_first_depth_at_which_the_first_places_are_those_of_a_full_scan(seed, count, queries):
     rng = np.random.default_rng(seed)
     facts = ("x.pdf", 1, 1, 1, 1, 1, "float32", 0.0)
-    pages = Listing(StoredPage(LOCAL, ENCODER, page_id(number), *facts) for number in range(count))
+    pages = PageList(StoredPage(LOCAL, ENCODER, page_id(number), *facts) for number in range(count))
     pooled, codes = unit(rng, count, D), {page.id: TokenCodes(unit(rng, 3, D)) for page in pages}
     some = [a_query(rng, number) for number in range(queries)]
     found = candidates.depths(some, pages, pooled, lambda page: codes[page.id])
@@ -58,14 +58,14 @@ def test_the_depth_reaches_its_target_unless_that_is_too_deep(needed):
 
 
 def test_a_check_holds_while_the_library_is_much_the_same():
-    found = Checked(1_000, 10, 10, 100)
+    found = CandidateCheck(1_000, 10, 10, 100)
     assert [found.holds(pages) for pages in (899, 900, 1_100, 1_101)] == [False, True, True, False]
 
 
 @pytest.mark.parametrize("said", [b"", b"{", b"[]", b'{"pages": 1}', b'{"pages":1,"queries":1,"agreed":2,"depth":9}'])
 def test_a_check_that_cannot_be_read_is_none(tmp_path, said):
-    candidates.keep(tmp_path, LOCAL, ENCODER, Checked(9, 8, 7, 6))
-    assert candidates.kept(tmp_path, LOCAL, ENCODER) == Checked(9, 8, 7, 6)
+    candidates.keep(tmp_path, LOCAL, ENCODER, CandidateCheck(9, 8, 7, 6))
+    assert candidates.kept(tmp_path, LOCAL, ENCODER) == CandidateCheck(9, 8, 7, 6)
     (path,) = (tmp_path / "checks").iterdir()
     path.write_bytes(said)
     assert candidates.kept(tmp_path, LOCAL, ENCODER) is None
@@ -120,7 +120,7 @@ def test_the_page_says_how_often_a_full_scan_agreed(engine):
     plain = compare.results(found, lambda _: b"", "", "")
     assert "ranked 2 of 12 pages" in plain
     assert "full scan" not in plain
-    said = compare.results(found, lambda _: b"", "", "", Checked(12, 100, 99, 2))
+    said = compare.results(found, lambda _: b"", "", "", CandidateCheck(12, 100, 99, 2))
     assert "ranked 2 of 12 pages; a full scan agreed on the first 5 for 99 of 100 checked queries" in said
 
 

@@ -15,7 +15,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from smart_demo.scoring import cosines, gpu, int8, kernel, maxima, thread_pool, token_maxima
-from smart_demo.scoring.int8 import Choice, Product, choose, decide, quantise
+from smart_demo.scoring.int8 import Product, ProductChoice, choose, decide, quantise
 from smart_demo.store import token_file
 from smart_demo.types import TokenCodes
 from tests.scoring_cases import error_bound
@@ -79,7 +79,7 @@ LENGTHS = (1, 9, 300, 2, 2, 77, 1, 640)
 def test_every_product_finds_the_maxima(by_torch, codec, product, share, place):
     by_torch.setattr(kernel, "SHARE", share)
     by_torch.setattr(int8, "CONVERTED", 50)
-    by_torch.setattr(int8, "choice", lambda width: Choice(product, ""))
+    by_torch.setattr(int8, "choice", lambda width: ProductChoice(product, ""))
     rng = np.random.default_rng(0)
     pages, query = pages_of(rng, LENGTHS, codec), unit(rng, 5, D)
     with warnings.catch_warnings():
@@ -137,7 +137,7 @@ def test_many_queries_together_bound_the_result_of_a_product(by_torch):
             results.append(self.rows * len(codes))
             return np.zeros((len(starts), self.rows), np.float32)
 
-    by_torch.setattr(int8, "choice", lambda width: Choice(Product.FLOAT32, ""))
+    by_torch.setattr(int8, "choice", lambda width: ProductChoice(Product.FLOAT32, ""))
     by_torch.setattr(int8, "asked", Watched)
     rng = np.random.default_rng(0)
     maxima(unit(rng, 90, D), in_one_block(pages_of(rng, (300,) * 9, "int8")))
@@ -241,13 +241,15 @@ def test_what_is_looked_at_is_what_was_scored(seed, codec, tokens):
 def test_the_fastest_exact_product_is_taken_and_says_why():
     took = {Product.PACKED: 9.0, Product.QUERY_FIRST: 1.0, Product.CODES_FIRST: 2.0, Product.FLOAT32: 3.1}
     every = set(Product)
-    assert decide(took, every) == Choice(
+    assert decide(took, every) == ProductChoice(
         Product.QUERY_FIRST, "int8 products, query times codes (exact here, 3.1 x faster than float32)"
     )
     assert decide(took, every - {Product.QUERY_FIRST}).product is Product.CODES_FIRST
     assert decide(took, {Product.FLOAT32}).reason.endswith("(int8 products are not exact here)")
     slow = decide(took | {Product.FLOAT32: 0.5}, every)
-    assert slow == Choice(Product.FLOAT32, "float32 products of the 8-bit codes (2.0 x faster here than int8 products)")
+    assert slow == ProductChoice(
+        Product.FLOAT32, "float32 products of the 8-bit codes (2.0 x faster here than int8 products)"
+    )
 
 
 def test_a_product_that_saturates_is_found_out(monkeypatch):
@@ -261,7 +263,7 @@ def test_a_product_that_saturates_is_found_out(monkeypatch):
     monkeypatch.setattr(torch, "_int_mm", saturating)
     monkeypatch.setattr(int8, "_by_packed", lambda query: lambda codes: saturating(query, codes.t()).t().float())
     monkeypatch.setattr(int8, "SAMPLE", 0)
-    assert choose(16) == Choice(
+    assert choose(16) == ProductChoice(
         Product.FLOAT32, "float32 products of the 8-bit codes (int8 products are not exact here)"
     )
 
@@ -298,7 +300,7 @@ def test_a_container_s_share_of_the_cores_is_what_is_used(monkeypatch, tmp_path,
 def test_a_width_is_measured_once_whoever_asks(monkeypatch):
     asked = []
     monkeypatch.setattr(int8, "_known", {})
-    monkeypatch.setattr(int8, "choose", lambda width: asked.append(width) or Choice(Product.FLOAT32, "slow"))
+    monkeypatch.setattr(int8, "choose", lambda width: asked.append(width) or ProductChoice(Product.FLOAT32, "slow"))
     threads = [threading.Thread(target=int8.choice, args=(8,)) for _ in range(8)]
     for thread in threads:
         thread.start()

@@ -4,12 +4,12 @@ import threading
 
 import pytest
 
-from smart_demo.backbones.registry import Choice
+from smart_demo.backbones.registry import BackboneChoice
 from smart_demo.backbones.serving import EMBEDDED, Backbones
 from smart_demo.backbones.words import WordBackbone
 from smart_demo.errors import BackboneUnavailable
 
-QWEN = Choice("qwen3-vl-2b", "SMART_BACKBONE=qwen3-vl-2b.", insisted=True)
+QWEN = BackboneChoice("qwen3-vl-2b", "SMART_BACKBONE=qwen3-vl-2b.", insisted=True)
 
 
 def no_hub(name):
@@ -77,7 +77,7 @@ def test_many_who_ask_at_once_load_it_once():
         loads.append(name)
         return WordBackbone()
 
-    backbones = Backbones(Choice(EMBEDDED, "", insisted=False), load, fall_back=True)
+    backbones = Backbones(BackboneChoice(EMBEDDED, "", insisted=False), load, fall_back=True)
     backbones.load_behind()
     asking = [threading.Thread(target=backbones.main) for _ in range(4)]
     for thread in asking:

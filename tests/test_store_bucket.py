@@ -14,8 +14,8 @@ import pytest
 
 from smart_demo.errors import LibraryError
 from smart_demo.judging.journal import Journal
-from smart_demo.judging.records import Asked
-from smart_demo.server.cleanup import Janitor
+from smart_demo.judging.records import JudgedQuery
+from smart_demo.server.cleanup import Cleanup
 from smart_demo.store import atomic_files
 from smart_demo.store.library import Library
 from smart_demo.types import LOCAL, Query, State
@@ -25,7 +25,7 @@ from tests.keeping_cases import add, an_engine, names, visitor
 from tests.store_cases import ENCODER, files_under, put
 
 ME = visitor(1)
-RED = Asked("red", Query("red").key)
+RED = JudgedQuery("red", Query("red").key)
 HOUR = 3_600
 
 
@@ -102,8 +102,8 @@ def test_everything_a_person_does_works_on_a_bucket(tmp_path, bucket):
         journal = Journal(engine.settings.data_dir, ME)
         journal.skip(RED)
         journal.skip(RED)
-        desks.save(engine.settings.data_dir, ME, desks.Desk(()))
-        desks.save(engine.settings.data_dir, ME, desks.Desk((), at=1))
+        desks.save(engine.settings.data_dir, ME, desks.JudgingQueue(()))
+        desks.save(engine.settings.data_dir, ME, desks.JudgingQueue((), at=1))
     with an_engine(tmp_path) as engine:  # a restart
         assert (names(engine, LOCAL), names(engine, ME)) == (["b.pdf"], ["a.pdf"])
         assert engine.search(Query("red"), (LOCAL,)).results["smart"].hits[0].page.document == "b.pdf"
@@ -113,7 +113,7 @@ def test_everything_a_person_does_works_on_a_bucket(tmp_path, bucket):
         with pytest.raises(LibraryError, match="no longer"):
             engine.library.tokens(stored)
         assert add(engine, ME, mine)[0].state is State.DONE
-        assert Janitor(engine).round(engine.library.visitors()[0].changed + 25 * HOUR).expired == 1
+        assert Cleanup(engine).round(engine.library.visitors()[0].changed + 25 * HOUR).expired == 1
         assert not any(str(ME) in name or page.file in name for name in files_under(tmp_path / "data"))
         assert names(engine, LOCAL) == ["b.pdf"]
     assert bucket == {"fsync", "flock"}  # they were tried, and not insisted on

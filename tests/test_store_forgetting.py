@@ -10,10 +10,10 @@ import pytest
 
 from smart_demo.errors import LibraryError
 from smart_demo.judging.journal import Journal
-from smart_demo.judging.records import Asked
+from smart_demo.judging.records import JudgedQuery
 from smart_demo.store import atomic_files
 from smart_demo.store.chroma_index import PageIndex
-from smart_demo.store.chroma_upkeep import Mirror
+from smart_demo.store.chroma_upkeep import ChromaUpkeep
 from smart_demo.types import LOCAL, POOLED, SAMPLES, SMART, Query, QueryEncoding, State, StoredPage
 from tests.documents import write_pdf
 from tests.keeping_cases import Words, add, an_engine, bytes_under, holding, judge, names, visitor, without_index
@@ -55,7 +55,7 @@ def test_a_visitor_who_leaves_leaves_nothing_on_the_disk(tmp_path, wide_engine):
     before = folders_of(tmp_path)
     add(engine, ME, paper(tmp_path, "zanzibar.pdf", PAGES), shared)
     journal = Journal(engine.settings.data_dir, ME)
-    journal.skip(Asked("quagga in zanzibar", Query("quagga in zanzibar").key))
+    journal.skip(JudgedQuery("quagga in zanzibar", Query("quagga in zanzibar").key))
     pages = engine.library.pages([ME], engine.backbone(ME).encoder.fingerprint)
     page, damaged, *_ = (page for page in pages if page.document == "zanzibar.pdf")
     encoding = engine.library.encoding(page)
@@ -231,7 +231,7 @@ def wide(seed):
 
 def test_no_byte_of_a_deleted_row_is_left_in_a_graph_a_log_or_a_database(tmp_path):
     """Enough rows for Chroma to have written its graph to disk: the log and the graph both hold the deleted ones."""
-    mirror = Mirror(PageIndex.open(tmp_path, 10))
+    mirror = ChromaUpkeep(PageIndex.open(tmp_path, 10))
     pages = [SimpleNamespace(scope=LOCAL if n < 700 else ME, id=page_id(n), encoder=ENCODER) for n in range(1_400)]
     vectors = {page.id: wide(at) for at, page in enumerate(pages)}
     mirror.reconcile(pages)
@@ -283,7 +283,7 @@ def test_a_kill_at_any_step_of_building_the_index_anew_loses_nothing_and_leaves_
         put(library, 9, scope=ME)
         library.forget(ME)
         monkeypatch.setattr("smart_demo.store.chroma_upkeep._BATCH", 2)
-        for target, name in ((Mirror, "beside"), (Mirror, "_tell"), (PageIndex, "close")):
+        for target, name in ((ChromaUpkeep, "beside"), (ChromaUpkeep, "_tell"), (PageIndex, "close")):
             monkeypatch.setattr(target, name, copied_after(getattr(target, name)))
         assert library.compact()
         monkeypatch.undo()
@@ -301,7 +301,7 @@ def test_what_comes_and_goes_while_the_index_is_built_is_in_it(tmp_path, monkeyp
         put(library, 1, 2, 3)
         put(library, 9, scope=ME)
         library.forget(ME)
-        tell, meanwhile = Mirror._tell, []
+        tell, meanwhile = ChromaUpkeep._tell, []
 
         def telling(mirror, *given):
             tell(mirror, *given)
@@ -310,7 +310,7 @@ def test_what_comes_and_goes_while_the_index_is_built_is_in_it(tmp_path, monkeyp
                 library.remove(LOCAL, page_id(1).file)
                 assert len(library.nearest([LOCAL], ENCODER, made(2)[1].pooled, 9)) == 3
 
-        monkeypatch.setattr(Mirror, "_tell", telling)
+        monkeypatch.setattr(ChromaUpkeep, "_tell", telling)
         old = library._mirror
         assert library.compact()
         assert library._mirror is not old
@@ -370,7 +370,7 @@ def expiring(engine, folder):
     return seen
 
 
-RED = Asked("red", Query("red").key)
+RED = JudgedQuery("red", Query("red").key)
 
 
 def test_a_vote_that_comes_before_the_judgements_go_keeps_the_whole_library(tmp_path, engine, monkeypatch):

@@ -11,7 +11,7 @@ import pytest
 
 from smart_demo.errors import LibraryBusy, LibraryError, StorageFull, TokenFileDamaged
 from smart_demo.store.library import Library
-from smart_demo.store.token_cache import Residency
+from smart_demo.store.token_cache import TokenCache
 from smart_demo.types import LOCAL, SAMPLES, PageId
 from tests.store_cases import (
     ENCODER,
@@ -250,7 +250,7 @@ def test_a_damaged_page_is_set_aside_and_told_the_others_answer(tmp_path):
 
 def test_more_pages_than_may_stay_mapped_are_read_all_the_same(library):
     library._catalogue._maps = 2
-    library._catalogue._residency = Residency(0)
+    library._catalogue._residency = TokenCache(0)
     pages = put(library, 1, 2, 3, 4)
     for _ in range(2):
         for page in pages:

@@ -14,8 +14,8 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, ru
 
 from smart_demo.config import Quotas, read_settings
 from smart_demo.errors import NoRoom
-from smart_demo.indexing.indexer import Addition, Gate
-from smart_demo.store.quotas import Room, Usage, size_in_words
+from smart_demo.indexing.indexer import AdmissionCheck, IndexingJob
+from smart_demo.store.quotas import RemainingRoom, Usage, size_in_words
 from smart_demo.types import LOCAL, SAMPLES, State
 from tests import keeping_cases
 from tests.documents import write_pdf
@@ -120,7 +120,7 @@ def test_a_refusal_says_the_size_that_the_page_says_and_the_setting_sets():
     quotas = read_settings({"SMART_PUBLIC": "on"}).quotas
     for full in (Usage(1, quotas.library_bytes, 200, quotas.library_bytes), Usage(1, 9, 200, quotas.library_bytes)):
         with pytest.raises(NoRoom) as refusal:
-            Room(full, quotas.total_bytes, quotas).check_page(1)
+            RemainingRoom(full, quotas.total_bytes, quotas).check_page(1)
         limit = quotas.library_bytes if full.bytes > 9 else quotas.total_bytes
         assert size_in_words(limit) in str(refusal.value)
         assert size_in_words(limit) in ("500 MB", "4,000 MB")
@@ -197,7 +197,7 @@ class Accounting(RuleBasedStateMachine):
     def add_one(self, scope, file, number, encoder):
         page, encoding = made(file, number, encoder)
         upload = SimpleNamespace(file=page.id.file, name="a.pdf", pages=3)
-        gate, key = Gate(self.library, self.quotas, Addition(scope), upload), (scope, encoder, page.id)
+        gate, key = AdmissionCheck(self.library, self.quotas, IndexingJob(scope), upload), (scope, encoder, page.id)
         mine, size = self.of(scope), size_of(file, number, encoder)
         pages = {other[2] for other in mine} | {page.id}
         visitors = sum(self.of(ME, YOU).values()) + size if scope != LOCAL else 0

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from smart_demo.errors import LibraryError, StorageFull
 from smart_demo.store import atomic_files, background, snapshot
-from smart_demo.store.background import Behind, Snapshots, Work
+from smart_demo.store.background import BackgroundTasks, BackgroundWork, Snapshots
 from smart_demo.store.chroma_index import PageIndex
 from smart_demo.store.library import Library
 from smart_demo.store.lock import FolderLock
@@ -305,7 +305,7 @@ def test_what_is_done_behind_ends_when_it_is_told_and_trouble_ends_nothing():
         while goes_on():
             pass
 
-    behind = Behind(Work(index, ["a page"], done.append, trouble))
+    behind = BackgroundTasks(BackgroundWork(index, ["a page"], done.append, trouble))
     behind.start()
     assert going.wait(30)
     behind.stop()

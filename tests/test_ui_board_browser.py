@@ -18,7 +18,7 @@ from smart_demo.engine import Engine
 from smart_demo.judging import scoreboard
 from smart_demo.judging.journal import Journal
 from smart_demo.judging.records import METHODS, depth, methods, record
-from smart_demo.judging.replay import to_grade
+from smart_demo.judging.replay import pages_to_grade
 from smart_demo.judging.scoreboard import boards
 from smart_demo.types import LOCAL, SAMPLES, Query, Weights
 from tests.browser_page import PATIENCE, Visit
@@ -72,7 +72,7 @@ def judge(engine: Engine) -> None:
         winner = ["smart", "smart", "pooled", "tie", "smart", "bad"][n % 6]
         choice = {trial.sides.a: "a", trial.sides.b: "b"}.get(winner, winner)
         journal.vote(trial, choice, ["table"], f"note {n} {HOSTILE}")
-        for at, one in enumerate(to_grade(trial)):
+        for at, one in enumerate(pages_to_grade(trial)):
             if (n + at) % 3:
                 journal.grade(trial, one, (n * 7 + at * 5) % 4)
 
@@ -82,7 +82,7 @@ def open_panel(page: Page, name: str) -> None:
     page.locator("#judge-tabs").get_by_role("tab", name=name, exact=True).click()
 
 
-def scoreboard(page: Page) -> str:
+def boards_text(page: Page) -> str:
     """Everything that the boards say, once they are there."""
     expect(page.locator('.boards[aria-busy="false"] .board-title')).to_be_visible()
     return page.locator('[data-fill="boards"]').inner_text()
@@ -114,7 +114,7 @@ def test_the_scoreboard_goes_out_to_other_tools_and_into_other_apps(app, samples
     visit = Visit(browser, app)
     page = visit.open()
     open_panel(page, "Results")
-    told = scoreboard(page)
+    told = boards_text(page)
     (board,) = boards(Journal(app.engine.settings.data_dir, LOCAL).judgements)
     assert len(board.queries) >= 10
     assert scoreboard.title(board) in told
@@ -150,7 +150,7 @@ def test_the_scoreboard_goes_out_to_other_tools_and_into_other_apps(app, samples
     chosen.set_input_files(str(everything))
     expect(page.locator(".taken")).to_contain_text("entries taken in")
     expect(page.locator(".board-title")).to_be_visible()
-    assert scoreboard(page) == told
+    assert boards_text(page) == told
     visit.close()
 
     with served_app("words", samples, tmp_path / "fresh", SMART_PUBLIC="1") as fresh:
@@ -162,10 +162,10 @@ def test_the_scoreboard_goes_out_to_other_tools_and_into_other_apps(app, samples
         page.get_by_label("Lines of a judgements.jsonl").fill(lines.read_text("utf-8"))
         page.get_by_role("button", name="Take it in").click()
         expect(page.locator(".taken")).to_contain_text("entries taken in")
-        assert scoreboard(page) == told
+        assert boards_text(page) == told
         page.reload()
         open_panel(page, "Results")
-        assert scoreboard(page) == told  # it is this browser's still
+        assert boards_text(page) == told  # it is this browser's still
         visit.close()
         stranger = Visit(browser, fresh)
         stranger.open()
@@ -256,7 +256,7 @@ def test_a_judged_query_opens_as_it_was_judged(app, browser):
     visit = Visit(browser, app)
     page = visit.open()
     open_panel(page, "Results")
-    scoreboard(page)
+    boards_text(page)
     page.get_by_text("queries judged earlier").click()
     page.get_by_role("button", name=f"Open in Compare: {QUERIES[0]}").click()
     expect(page.get_by_role("textbox", name="Search")).to_have_value(QUERIES[0])
@@ -268,7 +268,7 @@ def test_a_phone_in_the_dark_never_scrolls_sideways(app, browser):
     visit = Visit(browser, app, width=390, height=844, dark=True)
     page = visit.open()
     open_panel(page, "Results")
-    scoreboard(page)
+    boards_text(page)
     never_sideways(page)
     run_list(page, "\n".join([*QUERIES, HOSTILE, "x" * 300]))
     page.get_by_role("button", name="Find the five for my slide").click()

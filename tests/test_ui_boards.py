@@ -11,11 +11,11 @@ import pytest
 
 from smart_demo.judging.archive import JOURNAL, pack
 from smart_demo.judging.record_lines import MOST_JOURNAL_BYTES, as_lines
-from smart_demo.judging.replay import fold
+from smart_demo.judging.replay import replay
 from smart_demo.types import LOCAL
 from smart_demo.ui.app import build_app
 from smart_demo.ui.judge_tab import BoardWiring, QueriesPanel, ResultsPanel, serves
-from smart_demo.ui.judging_session import Judging
+from smart_demo.ui.judging_session import JudgingSession
 from smart_demo.ui.queries_tab import QueryLists
 from smart_demo.ui.results_tab import PUBLIC_BYTES, Boards
 from tests.hood_cases import started
@@ -41,7 +41,7 @@ def public(tmp_path_factory):
 
 @pytest.fixture
 def boards(private):
-    made = Boards(Judging(private))
+    made = Boards(JudgingSession(private))
     yield made
     made.forget({})
 
@@ -51,7 +51,7 @@ def evaluation(queries=3):
     for n in range(queries):
         script.vote(trial_of(f"query {n}"), ["smart", "pooled", "tie"][n % 3])
         script.grade(trial_of(f"query {n}"), {1: 3, 2: 0})
-    return fold(script.events)
+    return replay(script.events)
 
 
 def lines(judged):
@@ -94,7 +94,7 @@ def test_nothing_judged_is_nothing_to_download(boards):
 def test_pages_still_to_grade_are_told(boards):
     script = Script()
     script.vote(trial_of("tide"), "smart")
-    boards.take(None, lines(fold(script.events)))
+    boards.take(None, lines(replay(script.events)))
     assert boards.look({})["remaining"] == "2 pages of 1 query still to grade, under Grade."
 
 
@@ -141,7 +141,7 @@ def test_nonsense_is_answered_in_words(boards, value):
 
 
 def test_on_a_public_page_every_browser_has_its_own(public):
-    boards = Boards(Judging(public))
+    boards = Boards(JudgingSession(public))
     assert "9 entries taken in" in boards.take_text(ME, lines(evaluation()).decode())
     assert "SMART wins" in boards.look({"owner": ME})["boards"]
     assert "Nothing is judged yet" in boards.look({"owner": OTHER})["boards"]
@@ -154,7 +154,7 @@ def test_on_a_public_page_every_browser_has_its_own(public):
 
 @pytest.mark.parametrize("owner", [*NONSENSE, "0A" * 16, ME + "0", f"visitor-{ME}"], ids=repr)
 def test_on_a_public_page_nobody_is_somebody_else(public, owner):
-    boards = Boards(Judging(public))
+    boards = Boards(JudgingSession(public))
     for answer in (boards.look({"owner": owner}), boards.file({"owner": owner, "form": "zip"}),
                    boards.forget({"owner": owner})):  # fmt: skip
         assert answer.keys() == {"sentence"}
@@ -162,7 +162,7 @@ def test_on_a_public_page_nobody_is_somebody_else(public, owner):
 
 
 def test_a_public_page_takes_little_and_says_how_much(public):
-    boards = Boards(Judging(public))
+    boards = Boards(JudgingSession(public))
     assert "longer than 1 MB" in boards.take_text(ME, "x" * (PUBLIC_BYTES + 1))
     assert "larger than 1 MB" in boards.take_text(ME, "ß" * (PUBLIC_BYTES - 1))
     packed = zip_of(judgements_jsonl=b"\n" * (PUBLIC_BYTES + 1))
@@ -170,15 +170,15 @@ def test_a_public_page_takes_little_and_says_how_much(public):
     assert "keeps 1 MB of judgements for each visitor" in boards.take(ME, packed)
     script = Script()
     rankings = trial_of(pooled=range(1, 50), smart=range(1, 50), k=20)
-    while len(lines(fold(script.events))) < PUBLIC_BYTES * 0.6:
+    while len(lines(replay(script.events))) < PUBLIC_BYTES * 0.6:
         for _ in range(10):
             script.vote(rankings, "tie")
-    assert "taken in" in boards.take(ME, lines(fold(script.events)))
+    assert "taken in" in boards.take(ME, lines(replay(script.events)))
     again = Script("0d" * 16)
     again.events = [
         type(event)(f"ff{event.id[2:]}", event.at, again.session, event.trial, event.choice) for event in script.events
     ]
-    assert "and that would be more" in boards.take(ME, lines(fold(again.events)))
+    assert "and that would be more" in boards.take(ME, lines(replay(again.events)))
     assert boards.look({"owner": ME})["single"]
     boards.forget({"owner": ME})
 
@@ -187,7 +187,7 @@ def test_a_public_page_takes_little_and_says_how_much(public):
 
 
 def wired(handlers, discard):
-    judging = Judging(handlers)
+    judging = JudgingSession(handlers)
     app = build_app(handlers.engine, handlers.preparation)
     with app:
         panels = (ResultsPanel([], private=handlers.private), QueriesPanel([], private=handlers.private))
@@ -220,7 +220,7 @@ def test_an_uploads_copy_is_deleted_whatever_became_of_it(private, tmp_path, mon
 
 
 def test_scripts_are_given_no_more_than_they_ask(private):
-    judging = Judging(private)
+    judging = JudgingSession(private)
     names = [one.__name__ for one in serves(Boards(judging), QueryLists(judging))]
     assert names == ["board", "board_file", "board_forget", "list_table", "list_vote"]
     for one in serves(Boards(judging), QueryLists(judging)):

@@ -9,7 +9,16 @@ from hypothesis import strategies as st
 
 from smart_demo.server import request_body
 from smart_demo.server.block_remote_fetch import MOST_PARTS, _parts, names_elsewhere
-from smart_demo.server.request_body import BODY, LONGEST, SECONDS, SLOWEST, SMALL, Pace, Refused, whole
+from smart_demo.server.request_body import (
+    BODY,
+    LONGEST,
+    SECONDS,
+    SLOWEST,
+    SMALL,
+    BodyDeadline,
+    RequestRefused,
+    read_body,
+)
 
 VALUES = st.recursive(
     st.text() | st.integers() | st.none(), lambda part: st.lists(part) | st.dictionaries(st.text(), part), max_leaves=20
@@ -28,14 +37,14 @@ def sending(*pieces):
 
 def read(*pieces, most=BODY, admit=None):
     async def talk():
-        again = await whole({"headers": []}, sending(*pieces), most, admit)
+        again = await read_body({"headers": []}, sending(*pieces), most, admit)
         return (await again())["body"]
 
     return asyncio.run(talk())
 
 
 def refused(*pieces, **more):
-    with pytest.raises(Refused) as error:
+    with pytest.raises(RequestRefused) as error:
         read(*pieces, **more)
     return error.value.status, error.value.sentence
 
@@ -95,7 +104,7 @@ def test_a_large_body_is_admitted_once_and_before_it_is_held():
     assert len(asked) == 1
 
     async def refuse():
-        raise Refused(429, "busy")
+        raise RequestRefused(429, "busy")
 
     assert refused(*pieces, admit=refuse) == (429, "busy")
     assert refused(body, most=SMALL) == (413, "A request here has at most 256 kB.")
@@ -120,11 +129,11 @@ def test_a_byte_a_minute_is_too_slow():
         return {"type": "http.request", "body": b"x", "more_body": True}
 
     async def drop():
-        pace = Pace(lambda: now[0])
+        pace = BodyDeadline(lambda: now[0])
         for _ in range(99):
             await pace.piece(drip)
 
-    with pytest.raises(Refused, match="too slowly"):
+    with pytest.raises(RequestRefused, match="too slowly"):
         asyncio.run(drop())
     assert now[0] <= 2 * SECONDS
 
@@ -137,10 +146,10 @@ def test_what_comes_steadily_has_its_time_but_not_for_ever():
         return {"type": "http.request", "body": b"x" * (SLOWEST * 10), "more_body": True}
 
     async def drop():
-        pace = Pace(lambda: now[0])
+        pace = BodyDeadline(lambda: now[0])
         for _ in range(999):
             await pace.piece(steady)
 
-    with pytest.raises(Refused, match="too slowly"):
+    with pytest.raises(RequestRefused, match="too slowly"):
         asyncio.run(drop())
     assert LONGEST <= now[0] <= LONGEST + 10

@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
 
-from smart_demo.backbones.registry import Choice
+from smart_demo.backbones.registry import BackboneChoice
 from smart_demo.backbones.serving import EMBEDDED, Backbones
 from smart_demo.backbones.words import WordBackbone
 from smart_demo.config import Settings
@@ -22,7 +22,7 @@ from smart_demo.search.request import ON_BOTH, ON_MINE, ON_SAMPLES, asked, asked
 from smart_demo.store.library import Library
 from smart_demo.types import LOCAL, SAMPLES, SMART, TokenGrid, TokenKind
 from smart_demo.ui import compare, viewer
-from smart_demo.ui.explain_handlers import Maps
+from smart_demo.ui.explain_handlers import ExplainHandlers
 from smart_demo.ui.format import page_key
 from smart_demo.ui.handlers import Handlers
 from smart_demo.ui.library_tab import Preparation
@@ -50,13 +50,13 @@ def make(tmp_path):
         library = Library.open(settings.data_dir, settings.index_dir)
         models = {"words": words, EMBEDDED: words}
         engine = Engine(
-            library, Backbones(Choice("words", "a test", insisted=True), models.get, fall_back=True), settings
+            library, Backbones(BackboneChoice("words", "a test", insisted=True), models.get, fall_back=True), settings
         )
         opened.append(engine)
         list(engine.prepare_samples())
         list(engine.add(LOCAL, [(write_pdf(tmp_path / "mine.pdf", "harbour master"), "mine.pdf")]))
         uploads = Uploads(engine.add, 20)
-        return Maps(Handlers(engine, uploads, Preparation(engine)))
+        return ExplainHandlers(Handlers(engine, uploads, Preparation(engine)))
 
     yield start
     for engine in opened:

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from smart_demo.backbones.registry import Choice
+from smart_demo.backbones.registry import BackboneChoice
 from smart_demo.backbones.serving import EMBEDDED, Backbones
 from smart_demo.backbones.words import WordBackbone
 from smart_demo.config import Settings
@@ -19,7 +19,7 @@ from smart_demo.search.request import ON_BOTH, ON_MINE, ON_SAMPLES, asked
 from smart_demo.store.library import Library
 from smart_demo.types import LOCAL, Counted, Reduce, Weights
 from smart_demo.ui import export, theme
-from smart_demo.ui.cards import columns
+from smart_demo.ui.cards import ranked_columns
 from smart_demo.ui.export import Circumstances, Exports, document, file_name, link_to
 from smart_demo.ui.handlers import Handlers
 from smart_demo.ui.library_tab import Preparation
@@ -69,7 +69,7 @@ class Seen(HTMLParser):
 
 def saved(answer, faces="", thumbnail=b"", **around):
     given = {"scope": ON_SAMPLES, "at": WHEN} | around
-    return document(columns(answer), lambda _: thumbnail, Circumstances(**given), faces)
+    return document(ranked_columns(answer), lambda _: thumbnail, Circumstances(**given), faces)
 
 
 @pytest.mark.parametrize(
@@ -205,7 +205,7 @@ def make(tmp_path):
         settings = Settings(data_dir=tmp_path / "data", index_dir=tmp_path / "index", samples=samples, **changes)
         library, words = Library.open(settings.data_dir, settings.index_dir), Counting()
         models = {"words": words, EMBEDDED: words}
-        choice = Choice("words", "a test", insisted=True)
+        choice = BackboneChoice("words", "a test", insisted=True)
         engine = Engine(library, Backbones(choice, models.get, fall_back=True), settings)
         opened.append(engine)
         list(engine.prepare_samples())

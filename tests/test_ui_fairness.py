@@ -11,11 +11,11 @@ import httpx
 import pytest
 
 from smart_demo.config import Limits, Settings
-from smart_demo.server.cleanup import Held
+from smart_demo.server.cleanup import FolderUsage
 from smart_demo.server.gate import Gate, room_for
-from smart_demo.server.rate_limits import BUSY, CROWDED, Turns, asker
-from smart_demo.server.request_body import Refused
-from smart_demo.server.upload_limits import FULL, LYING, MARGIN, UNCLAIMED, YOURS, Bounds, Lying
+from smart_demo.server.rate_limits import BUSY, CROWDED, ConcurrencyLimiter, asker
+from smart_demo.server.request_body import RequestRefused
+from smart_demo.server.upload_limits import FULL, MARGIN, UNCLAIMED, UPLOAD_TRACKER, YOURS, UploadBounds, UploadTracker
 from smart_demo.server.visitors import HEADER
 from tests.documents import write_pdf
 from tests.served_app import served_app
@@ -175,7 +175,7 @@ def test_a_refused_question_is_answered_in_the_form_that_scripts_show(monkeypatc
 
 def test_turns_are_taken_in_order_and_given_back_whatever_happens():
     async def run():
-        turns, order = Turns(each=1, total=2, seconds=30), []
+        turns, order = ConcurrencyLimiter(each=1, total=2, seconds=30), []
 
         async def work(who, name, free):
             async with turns.turn(who):
@@ -209,9 +209,9 @@ def test_turns_are_taken_in_order_and_given_back_whatever_happens():
 
 def test_who_waits_too_long_is_told_and_leaves_no_trace():
     async def run():
-        turns = Turns(each=1, total=9, seconds=0.01)
+        turns = ConcurrencyLimiter(each=1, total=9, seconds=0.01)
         async with turns.turn("a"):
-            with pytest.raises(Refused) as refused:
+            with pytest.raises(RequestRefused) as refused:
                 async with turns.turn("a"):
                     raise AssertionError
             async with turns.turn("b"):
@@ -281,7 +281,7 @@ class Reading:
 @pytest.fixture
 def lying(tmp_path):
     now = [0.0]
-    account = Lying(lambda: now[0])
+    account = UploadTracker(lambda: now[0])
     account.now = now
     return account
 
@@ -299,15 +299,15 @@ def lay(account, folder, whose, *names, size=10):
 
 
 def test_what_nothing_claimed_makes_room_the_oldest_first(lying, tmp_path, monkeypatch):
-    monkeypatch.setattr("smart_demo.server.upload_limits.MOST_LYING", 4)
+    monkeypatch.setattr("smart_demo.server.upload_limits.MAX_WAITING_FILES", 4)
     old, read, newer = lay(lying, tmp_path, "a", "old", "read", "newer")
     lying.now[0] += 5
     (young,) = lay(lying, tmp_path, "b", "young")
     reading = Reading(read)
     lying.attend(reading.on_their_way)
-    bounds = Bounds(tmp_path, 10**9)
+    bounds = UploadBounds(tmp_path, 10**9)
     lying.now[0] = UNCLAIMED - 1
-    with pytest.raises(Refused) as refused:
+    with pytest.raises(RequestRefused) as refused:
         asyncio.run(lying.make_room(bounds, "c"))
     assert (refused.value.status, refused.value.sentence) == FULL
     lying.now[0] = UNCLAIMED + 1
@@ -326,26 +326,28 @@ def test_what_nothing_claimed_makes_room_the_oldest_first(lying, tmp_path, monke
 
 
 def test_where_ones_own_share_is_short_only_ones_own_copies_go(lying, tmp_path):
-    bounds = Bounds(tmp_path, 10**9, Held(2, 3 * MARGIN))
+    bounds = UploadBounds(tmp_path, 10**9, FolderUsage(2, 3 * MARGIN))
     (theirs,) = lay(lying, tmp_path, "b", "theirs")
     first, second = lay(lying, tmp_path, "a", "first", "second")
-    with pytest.raises(Refused) as refused:
+    with pytest.raises(RequestRefused) as refused:
         asyncio.run(lying.make_room(bounds, "a"))
     assert (refused.value.status, refused.value.sentence) == YOURS
     asyncio.run(lying.make_room(bounds, "b"))
     lying.now[0] += UNCLAIMED
     asyncio.run(lying.make_room(bounds, "a"))
     assert [path.exists() for path in (theirs, first, second)] == [True, False, True]
-    with pytest.raises(Refused, match="Your earlier uploads"):
+    with pytest.raises(RequestRefused, match="Your earlier uploads"):
         asyncio.run(lying.make_room(bounds, "b", coming=3 * MARGIN))
-    with pytest.raises(Refused, match="Too many uploads"):
-        asyncio.run(lying.make_room(Bounds(tmp_path, MARGIN - 1), "c"))
+    with pytest.raises(RequestRefused, match="Too many uploads"):
+        asyncio.run(lying.make_room(UploadBounds(tmp_path, MARGIN - 1), "c"))
 
 
 def test_the_folder_is_not_measured_again_for_every_piece(lying, tmp_path, monkeypatch):
     measured = []
-    monkeypatch.setattr("smart_demo.server.upload_limits.held", lambda folder: measured.append(folder) or Held(0, 0))
-    bounds = Bounds(tmp_path, 10 * MARGIN)
+    monkeypatch.setattr(
+        "smart_demo.server.upload_limits.folder_usage", lambda folder: measured.append(folder) or FolderUsage(0, 0)
+    )
+    bounds = UploadBounds(tmp_path, 10 * MARGIN)
     for _ in range(9):
         asyncio.run(lying.make_room(bounds, "a"))
         lying.came(MARGIN)
@@ -359,5 +361,5 @@ def test_the_folder_is_not_measured_again_for_every_piece(lying, tmp_path, monke
 
 
 def test_the_page_tells_which_copies_are_on_their_way(app):
-    claims = [claim for weak in LYING._claims if (claim := weak()) is not None]
+    claims = [claim for weak in UPLOAD_TRACKER._claims if (claim := weak()) is not None]
     assert any(claim() == frozenset() for claim in claims)

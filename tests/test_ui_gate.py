@@ -24,10 +24,10 @@ from starlette.formparsers import MultiPartException
 
 from smart_demo.config import Limits, Quotas, Settings
 from smart_demo.server.block_remote_fetch import FETCHES, lock, names_elsewhere
-from smart_demo.server.cleanup import Held, held, sweep
+from smart_demo.server.cleanup import FolderUsage, delete_leftovers, folder_usage
 from smart_demo.server.gate import NO_FILES, Gate, policy, room_for
 from smart_demo.server.request_body import BODY, SMALL
-from smart_demo.server.upload_limits import MOST_LYING, Arrival
+from smart_demo.server.upload_limits import MAX_WAITING_FILES, UploadStream
 from tests.hood_cases import served, started
 
 MB = 2**20
@@ -314,7 +314,7 @@ def test_an_upload_waits_until_there_is_room(url, folder, monkeypatch):
     lying.unlink()
     many = folder / "many"
     many.mkdir()
-    for number in range(MOST_LYING):
+    for number in range(MAX_WAITING_FILES):
         (many / str(number)).touch()
     status, _, said = upload(url, form(("a.pdf", b"x")))
     assert (status, "try again" in said) == (503, True)
@@ -338,7 +338,7 @@ def test_room_is_looked_for_while_it_comes(folder, monkeypatch):
             os.truncate(folder / "other", room.lying.octets)
         return {"type": "http.request", "body": whole[at : at + MB], "more_body": at + MB < len(whole)}
 
-    arrival = Arrival(receive, b"multipart/form-data; boundary=edge", room)
+    arrival = UploadStream(receive, b"multipart/form-data; boundary=edge", room)
 
     async def read():
         while True:
@@ -359,7 +359,7 @@ def test_an_upload_that_breaks_off_is_cleared_away_by_the_parser(folder):
         return pieces.pop(0) if pieces else {"type": "http.disconnect"}
 
     kind = "multipart/form-data; boundary=edge"
-    arrival = Arrival(receive, kind.encode(), room_for(Settings()))
+    arrival = UploadStream(receive, kind.encode(), room_for(Settings()))
     before = files_in(folder)
     from starlette.requests import Request
 
@@ -542,20 +542,24 @@ def test_old_copies_go_and_those_on_their_way_stay(tmp_path, clock):
     outside.write_bytes(b"not ours")
     (tmp_path / "link").symlink_to(outside)
     (tmp_path / "folder").symlink_to(tmp_path.parent)
-    assert held(tmp_path).files == 5
+    assert folder_usage(tmp_path).files == 5
     clock[0] = 500
-    assert sweep(tmp_path, 3_600, ()) == 0
+    assert delete_leftovers(tmp_path, 3_600, ()) == 0
     assert empty.exists()
     clock[0] = 700
-    assert sweep(tmp_path, 3_600, ()) == 0
+    assert delete_leftovers(tmp_path, 3_600, ()) == 0
     assert not empty.exists()
     clock[0] = 3_700
-    assert sweep(tmp_path, 3_600, {waiting}) >= 1_000
+    assert delete_leftovers(tmp_path, 3_600, {waiting}) >= 1_000
     assert list(tmp_path.iterdir()) == [waiting.parent]
     assert waiting.exists()
     assert outside.read_bytes() == b"not ours"
-    assert sweep(tmp_path, 3_600, ()) == 1_000
-    assert (list(tmp_path.iterdir()), sweep(tmp_path / "nowhere", 1, ()), held(tmp_path)) == ([], 0, Held(0, 0))
+    assert delete_leftovers(tmp_path, 3_600, ()) == 1_000
+    assert (list(tmp_path.iterdir()), delete_leftovers(tmp_path / "nowhere", 1, ()), folder_usage(tmp_path)) == (
+        [],
+        0,
+        FolderUsage(0, 0),
+    )
 
 
 def test_an_upload_leaves_no_empty_file_beside_it(folder):

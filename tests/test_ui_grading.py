@@ -4,7 +4,7 @@ import re
 
 import pytest
 
-from smart_demo.judging.replay import to_grade
+from smart_demo.judging.replay import pages_to_grade
 from smart_demo.types import POOLED, SMART
 from tests.voting_cases import Judge, forget_everything, pages, shared_library
 
@@ -34,7 +34,7 @@ def test_the_pool_is_the_union_of_both_columns_in_the_drawn_order(judge):
     first = {row.page for method in (POOLED, SMART) for row in record.ranking(method.name)[: record.k]}
     shown = [page.partition("/")[2] for page in pages(judge.panel)]
     assert set(shown) == {str(page) for page in first}
-    assert shown == [str(page) for page in to_grade(record)]
+    assert shown == [str(page) for page in pages_to_grade(record)]
     assert f"0 of {len(shown)} graded" in judge.panel
     assert not re.search(r"rank, SMART|of-smart|data-ranks", judge.panel)
 
@@ -85,6 +85,6 @@ def test_only_pages_of_the_pool_and_whole_grades_are_taken(judge):
 def test_pages_of_other_judged_queries_that_wait_are_counted(judge):
     judge.look()
     judge.vote("tie")
-    waiting = len(to_grade(trial(judge)))
+    waiting = len(pages_to_grade(trial(judge)))
     judge.look(act="ask", query="lamp")
     assert f"{waiting} pages of other judged queries wait" in judge.pool()

@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from smart_demo.backbones.registry import Choice
+from smart_demo.backbones.registry import BackboneChoice
 from smart_demo.backbones.serving import EMBEDDED, Backbones
 from smart_demo.backbones.words import WordBackbone
 from smart_demo.config import Settings
@@ -59,7 +59,9 @@ def make(tmp_path):
 
         settings = Settings(data_dir=tmp_path / "data", index_dir=tmp_path / "index", samples=samples, **changes)
         library = Library.open(settings.data_dir, settings.index_dir)
-        engine = Engine(library, Backbones(Choice("words", "a test", insisted=True), load, fall_back=True), settings)
+        engine = Engine(
+            library, Backbones(BackboneChoice("words", "a test", insisted=True), load, fall_back=True), settings
+        )
         opened.append(engine)
         preparation = Preparation(engine)
         return Handlers(engine, Uploads(engine.add, 20), preparation)

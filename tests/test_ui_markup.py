@@ -12,7 +12,7 @@ from smart_demo.search.comparison import Change, Move
 from smart_demo.store.quotas import Usage
 from smart_demo.types import LOCAL, SAMPLES, Document, Progress, State, Weights
 from smart_demo.ui import compare, library_tab, page_layout, stories
-from smart_demo.ui.cards import Side, badge, columns, formula, spoken
+from smart_demo.ui.cards import Side, badge, formula, ranked_columns, spoken
 from tests.ui_cases import HOSTILE, found
 
 TAGS = """section div header h1 h2 h3 p span ol ul li button b i svg path rect bdi dl dt dd table thead tbody tr th td
@@ -123,7 +123,7 @@ def test_a_fall_is_as_loud_as_a_rise():
 
 def test_ranks_and_bars_are_the_ones_worked_out_on_paper():
     """pooled ranks pages 1 2 3 4; late 4 3 2 1; their sums 0.50 0.45 0.40 0.95 put page 4 first."""
-    shown = columns(found([0.4, 0.3, 0.2, 0.1], [0.1, 0.15, 0.2, 0.85], top=2))
+    shown = ranked_columns(found([0.4, 0.3, 0.2, 0.1], [0.1, 0.15, 0.2, 0.85], top=2))
     assert [row.hit.page.number for row in shown.left] == [1, 2]
     assert [row.hit.page.number for row in shown.right] == [4, 1]
     first = shown.right[0]
@@ -156,7 +156,7 @@ def test_every_thread_ends_at_cards():
 def test_the_formula_adds_up_as_it_is_written():
     """0.4405 + 0.6668 is shown with as many decimals as it takes."""
     for pooled, late, weights in [(0.4405, 0.6668, (1, 1)), (0.1234, 0.5678, (0.35, 2.4)), (-0.0119, 0.3, (1, 1))]:
-        row = columns(found([pooled], [late], weights=Weights(*weights))).right[0]
+        row = ranked_columns(found([pooled], [late], weights=Weights(*weights))).right[0]
         shown = Markup(formula(row, Weights(*weights))).text.replace("−", "-")
         a, x, b, y, total = map(float, re.findall(r"-?\d+\.\d+", shown))
         places = len(re.findall(r"\d+\.(\d+)", shown)[-1])
@@ -166,7 +166,7 @@ def test_the_formula_adds_up_as_it_is_written():
 
 def test_a_page_that_was_not_scored_says_so():
     answered = found([0.4, 0.3], [0.1, 0.2])
-    row = columns(answered).left[0]
+    row = ranked_columns(answered).left[0]
     unscored = type(row)(row.hit, row.move, row.pooled, type(row.late)(float("nan"), None, 0.0))
     assert "Not scored token by token" in formula(unscored, Weights())
 

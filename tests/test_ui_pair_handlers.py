@@ -5,7 +5,7 @@ import math
 
 import pytest
 
-from smart_demo.backbones.registry import Choice
+from smart_demo.backbones.registry import BackboneChoice
 from smart_demo.backbones.serving import EMBEDDED, Backbones
 from smart_demo.backbones.words import WordBackbone
 from smart_demo.config import Settings
@@ -14,7 +14,7 @@ from smart_demo.errors import InputRefused, LibraryError
 from smart_demo.search.request import ON_BOTH, ON_MINE, ON_SAMPLES
 from smart_demo.store.library import Library
 from smart_demo.types import LOCAL, SAMPLES, Query, Weights
-from smart_demo.ui.explain_handlers import Maps
+from smart_demo.ui.explain_handlers import ExplainHandlers
 from smart_demo.ui.format import page_key
 from smart_demo.ui.handlers import Handlers
 from smart_demo.ui.library_tab import Preparation
@@ -46,12 +46,12 @@ def make(tmp_path):
         words = Counting()
         settings = Settings(data_dir=tmp_path / "data", index_dir=tmp_path / "index", samples=samples, **changes)
         models = {"words": words, EMBEDDED: words}
-        backbones = Backbones(Choice("words", "a test", insisted=True), models.get, fall_back=True)
+        backbones = Backbones(BackboneChoice("words", "a test", insisted=True), models.get, fall_back=True)
         engine = Engine(Library.open(settings.data_dir, settings.index_dir), backbones, settings)
         opened.append(engine)
         list(engine.prepare_samples())
         list(engine.add(LOCAL, [(write_pdf(tmp_path / "mine.pdf", "harbour master", "harbour tide"), "mine.pdf")]))
-        return Maps(Handlers(engine, Uploads(engine.add, 20), Preparation(engine)))
+        return ExplainHandlers(Handlers(engine, Uploads(engine.add, 20), Preparation(engine)))
 
     yield start
     for engine in opened:

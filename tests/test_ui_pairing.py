@@ -17,7 +17,7 @@ from smart_demo.search import explain
 from smart_demo.search.comparison import passing
 from smart_demo.types import POOLED, SMART, Counted, Method, Reduce, SearchResult, TokenBoxes, Weights
 from smart_demo.ui import pair_view, viewer
-from smart_demo.ui.pair_view import WORDS, ledger, shares
+from smart_demo.ui.pair_view import WORDS, score_table, shares
 from tests.explain_cases import (
     CONTENT,
     PATCH,
@@ -90,7 +90,7 @@ def test_what_is_shown_is_what_the_ranking_computed(seed, weights):
     last = 10.0 ** -len(told["total"]["first"].split(".")[1])
     for column, page in (("first", 1), ("second", 2)):
         assert float(number(told["total"][column])) == pytest.approx(scores[page], abs=last / 2 + 2e-6)
-    table = ledger(pair.pair, [])
+    table = score_table(pair.pair, [])
     for line in (*table.lines, *table.folded):
         for shown, exact in ((line.first, "first"), (line.second, "second")):
             true = sum(getattr(row, exact) for row in line.rows)

@@ -9,19 +9,19 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from smart_demo.backbones.registry import Choice
+from smart_demo.backbones.registry import BackboneChoice
 from smart_demo.backbones.serving import EMBEDDED, Backbones
 from smart_demo.backbones.words import WordBackbone
 from smart_demo.config import Limits, Settings
 from smart_demo.engine import Engine
 from smart_demo.errors import InputRefused, LibraryError, SmartError
-from smart_demo.search.cache import Recent
+from smart_demo.search.cache import LRUCache
 from smart_demo.search.request import ON_BOTH, ON_SAMPLES, asked, region
 from smart_demo.store.library import Library
 from smart_demo.types import LOCAL, SAMPLES, PageId, Progress, Query, Scope, State
 from smart_demo.ui import query_input
 from smart_demo.ui.app import build_app, uploaded
-from smart_demo.ui.explain_handlers import Maps
+from smart_demo.ui.explain_handlers import ExplainHandlers
 from smart_demo.ui.format import page_key
 from smart_demo.ui.handlers import Handlers
 from smart_demo.ui.library_tab import Preparation
@@ -63,7 +63,7 @@ def make(tmp_path_factory):
         settings = Settings(data_dir=tmp_path / "data", index_dir=tmp_path / "index", samples=samples, **changes)
         library = Library.open(settings.data_dir, settings.index_dir)
         engine = Engine(
-            library, Backbones(Choice("main", "a test", insisted=True), models.get, fall_back=False), settings
+            library, Backbones(BackboneChoice("main", "a test", insisted=True), models.get, fall_back=False), settings
         )
         opened.append(engine)
         main = engine.backbones.main()
@@ -207,7 +207,7 @@ def test_a_kept_picture_is_its_owner_s_alone_and_nobody_crowds_out_another_s(tmp
 
 
 def test_recent_values_that_weigh_too_much_leave():
-    kept = Recent(9, len, most=5)
+    kept = LRUCache(9, len, most=5)
     for key, value in enumerate(["aa", "bb", "cc"]):
         kept.put(key, value)
     assert [kept.get(key) for key in range(3)] == [None, "bb", "cc"]
@@ -231,7 +231,7 @@ def test_a_region_is_asked_alone_or_with_words(handlers):
 
 
 def test_weights_scopes_maps_and_links_need_no_second_encoding(handlers):
-    counting, maps = handlers.engine.backbones.main(), Maps(handlers)
+    counting, maps = handlers.engine.backbones.main(), ExplainHandlers(handlers)
     counting.encoded.clear()
     reference = part_of(handlers, corners=[0, 0, 1, 0.51])
     first = handlers.answer(asked("", picture=reference))
@@ -270,7 +270,7 @@ def test_nonsense_is_one_sentence(handlers, reference):
         handlers.answer(asked("tide", picture=reference))
     fields = asked("tide", picture=reference).fields
     page = page_key(SAMPLES, pages(handlers, SAMPLES)[0].id)
-    assert set(Maps(handlers).overlay({"asked": fields, "page": page, "view": "query"})) == {"sentence"}
+    assert set(ExplainHandlers(handlers).overlay({"asked": fields, "page": page, "view": "query"})) == {"sentence"}
     assert "no longer there" in handlers.asked_with(asked("tide", picture=reference))
     assert handlers.engine.backbones.main().encoded == []
 
@@ -400,7 +400,7 @@ def seeing(make):
 
 def told(handlers, wanted):
     """What the viewer is told of the first sample page: chips, anatomy, and its maps by name."""
-    maps, page = Maps(handlers), page_key(SAMPLES, pages(handlers, SAMPLES)[0].id)
+    maps, page = ExplainHandlers(handlers), page_key(SAMPLES, pages(handlers, SAMPLES)[0].id)
     ask = {"asked": json.loads(json.dumps(wanted.fields)), "page": page}
     described = maps.explain(ask)
     return described, {view: maps.overlay(ask | {"view": view}) for view in ("query", "winners", "term-0", "term-1")}

@@ -12,11 +12,11 @@ from hypothesis import strategies as st
 from smart_demo import cli
 from smart_demo.types import LOCAL, SAMPLES, SMART, Counted, Reduce, Weights
 from smart_demo.ui import api
-from smart_demo.ui.api import Shown
+from smart_demo.ui.api import ShownQuery
 from tests.hood_cases import HOSTILE_QUERIES
 
 ADDRESS = "http://127.0.0.1:7860/"
-AS_SHOWN = Shown((SAMPLES,), SMART.weights, picture=False, answers=SAMPLES, own=False)
+AS_SHOWN = ShownQuery((SAMPLES,), SMART.weights, picture=False, answers=SAMPLES, own=False)
 
 
 def text(pieces):
@@ -111,21 +111,21 @@ def test_where_the_screen_and_a_program_agree_nothing_is_said():
     ],
 )
 def test_other_weights_are_admitted_by_all_programs(weights, said):
-    shown = Shown((SAMPLES,), weights, picture=False, answers=SAMPLES, own=False)
+    shown = ShownQuery((SAMPLES,), weights, picture=False, answers=SAMPLES, own=False)
     assert said in api.differences(shown)[0]
     assert said in api.shell_differences(shown)[1]
 
 
 def test_another_library_and_a_picture_are_admitted():
-    (told,) = api.differences(Shown((SAMPLES,), SMART.weights, picture=False, answers=LOCAL, own=True))
+    (told,) = api.differences(ShownQuery((SAMPLES,), SMART.weights, picture=False, answers=LOCAL, own=True))
     assert "answers from your documents" in told
     assert "shows the samples" in told
-    both = Shown((SAMPLES, LOCAL), SMART.weights, picture=True, answers=LOCAL, own=True)
+    both = ShownQuery((SAMPLES, LOCAL), SMART.weights, picture=True, answers=LOCAL, own=True)
     picture, library = api.differences(both)
     assert picture.startswith("The endpoint takes words alone")
     assert "the samples and your documents" in library
     assert any(
-        "--samples" in said for said in api.shell_differences(Shown((SAMPLES,), SMART.weights, False, LOCAL, True))
+        "--samples" in said for said in api.shell_differences(ShownQuery((SAMPLES,), SMART.weights, False, LOCAL, True))
     )
     assert not any("--samples" in said for said in api.shell_differences(both))
 

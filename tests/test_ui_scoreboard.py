@@ -12,8 +12,8 @@ from hypothesis import strategies as st
 
 from smart_demo.evaluation.metrics import Difference
 from smart_demo.judging import scoreboard
-from smart_demo.judging.records import METHODS, Asked, Ranked
-from smart_demo.judging.replay import fold
+from smart_demo.judging.records import METHODS, JudgedQuery, Ranked
+from smart_demo.judging.replay import replay
 from smart_demo.judging.scoreboard import MEASURES, PAIRS, boards
 from smart_demo.search.request import ON_MINE, ON_SAMPLES, asked_again
 from smart_demo.types import Counted, Query, Reduce, Weights
@@ -77,7 +77,7 @@ def graded(better, worse, **changes):
 
 
 def shown(script):
-    found = boards(fold(script.events))
+    found = boards(replay(script.events))
     return found, Reader(scoreboards(found))
 
 
@@ -187,7 +187,7 @@ def test_ranges_lie_on_one_scale_in_their_order_and_inside(many):
 
 def test_the_side_is_the_one_that_the_core_concludes():
     script = graded(12, 0)
-    board = boards(fold(script.events))[0]
+    board = boards(replay(script.events))[0]
     for pair in PAIRS:
         for measure in MEASURES:
             said = scoreboard.conclusion(board, pair, measure)
@@ -226,19 +226,19 @@ def test_what_no_longer_stands_is_counted_not_listed():
     script.undo(script.grade(tide, {1: 3})[0])
     script.grade(tide, {2: 1})
     script.skip(trial_of("bolt"))
-    read = Reader(judgement_list(fold(script.events), left_out=2)).text
+    read = Reader(judgement_list(replay(script.events), left_out=2)).text
     assert "1 vote, 1 grade stand." in read
     assert "document 2.pdf , page 1" in read
     assert "document 1.pdf" not in read
     assert "1 taken back, 1 replaced by a later one, 1 query skipped, 2 lines of the file not understood" in read
-    assert judgement_list(fold([])) == ""
+    assert judgement_list(replay([])) == ""
 
 
 def test_a_long_evaluation_is_listed_to_a_limit():
     script = Script()
     for n in range(LISTED + 3):
         script.vote(trial_of(f"query {n}"), "tie")
-    read = Reader(judgement_list(fold(script.events)))
+    read = Reader(judgement_list(replay(script.events)))
     assert len(read.find(**{"class": "judged"})) == LISTED
     assert "3 queries judged before these are in the export." in read.text
 
@@ -247,13 +247,13 @@ def test_a_query_is_asked_again_as_it_was_judged():
     given = Weights(0.5, 2.0, Reduce.SUM, Counted.CONTENT)
     wanted = asked_then(trial_of("tide", weights=given, k=7))
     assert (wanted.text, wanted.scope, wanted.top, wanted.weights) == ("tide", ON_SAMPLES, 7, given)
-    kept = Asked("", Query("x").key, "kept:" + "0" * 32)
+    kept = JudgedQuery("", Query("x").key, "kept:" + "0" * 32)
     assert asked_then(trial_of(query=kept)) is None
     place = "region:samples/" + "0" * 16 + "-0001:0.0000,0.0000,1.0000,1.0000"
-    assert asked_then(trial_of(query=Asked("", Query("x").key, place))).picture == place
+    assert asked_then(trial_of(query=JudgedQuery("", Query("x").key, place))).picture == place
     script = Script()
     script.vote(trial_of(query=kept), "tie")
-    read = Reader(judgement_list(fold(script.events)))
+    read = Reader(judgement_list(replay(script.events)))
     assert "asked with a picture that is no longer kept" in read.text
     assert not read.find(**{"class": "quiet-link"})
     trial = trial_of()
@@ -265,12 +265,12 @@ def test_grades_of_one_query_stand_with_its_vote():
     script, tide = Script(), trial_of("tide")
     script.grade(tide, {1: 1, 2: 3})
     script.vote(tide, "tie")
-    (said,) = said_by_query(fold(script.events))
+    (said,) = said_by_query(replay(script.events))
     assert (said.vote.choice, {key.file[-1]: one.grade for key, one in said.grades.items()}) == (
         "tie",
         {"1": 1, "2": 3},
     )
-    assert "3 document 2.pdf , page 1 1 document 1.pdf , page 1" in Reader(judgement_list(fold(script.events))).text
+    assert "3 document 2.pdf , page 1 1 document 1.pdf , page 1" in Reader(judgement_list(replay(script.events))).text
 
 
 # -- shells

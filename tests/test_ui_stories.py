@@ -8,7 +8,7 @@ import pytest
 from smart_demo.search.request import ON_SAMPLES, address, asked, asked_by
 from smart_demo.types import LATE, LOCAL, POOLED, SAMPLES, SMART, Found, Method, Query, Weights
 from smart_demo.ui import stories, theme
-from smart_demo.ui.stories import QUERIES, STORIES, Told, told
+from smart_demo.ui.stories import QUERIES, STORIES, StoryOutcome, told
 from tests.ui_cases import found
 
 COMES_OUT = {
@@ -24,7 +24,7 @@ COMES_OUT = {
 
 
 @pytest.fixture(scope="module")
-def tellings(sample_engine) -> dict[str, Told]:
+def tellings(sample_engine) -> dict[str, StoryOutcome]:
     """Every story, told by the embedded model over the whole sample library."""
     heard = (told(sample_engine.search(Query(query), (SAMPLES,), (POOLED, LATE, SMART))) for query in QUERIES)
     return {one.story.query: one for one in heard if one}

@@ -12,15 +12,15 @@ from hypothesis import strategies as st
 from smart_demo.config import Quotas
 from smart_demo.judging.journal import FOLDER
 from smart_demo.judging.query_list import Listed
-from smart_demo.judging.records import Columns, Session, Skip
+from smart_demo.judging.records import BlindColumns, Session, Skip
 from smart_demo.server import visitors
-from smart_demo.server.cleanup import Janitor
+from smart_demo.server.cleanup import Cleanup
 from smart_demo.server.visitors import visitor_scope
 from smart_demo.types import LOCAL, SMART, Weights
 from smart_demo.ui import judging_session
 from smart_demo.ui.judge_sheets import Sheets
-from smart_demo.ui.judging_queue import Fate, Standing
-from smart_demo.ui.judging_session import Judging
+from smart_demo.ui.judging_queue import JudgingProgress, QueryStatus
+from smart_demo.ui.judging_session import JudgingSession
 from smart_demo.ui.vote_sheet import Setup, Sheet, render_vote_sheet
 from smart_demo.ui.voting import Voting
 from tests.documents import write_pdf
@@ -59,8 +59,8 @@ def judge(make):
 
 
 def sheet(a, b, **changes):
-    standing = Standing((Fate.OPEN, Fate.JUDGED), 0)
-    facts = {"query": "tide", "ticket": "0c" * 16, "columns": Columns(a, b), "standing": standing, "vote": None}
+    standing = JudgingProgress((QueryStatus.OPEN, QueryStatus.JUDGED), 0)
+    facts = {"query": "tide", "ticket": "0c" * 16, "columns": BlindColumns(a, b), "standing": standing, "vote": None}
     facts |= {"setup": Setup(search(), ["Samples"], search()), "seen": False, "link": "q=tide"}
     return render_vote_sheet(Sheet(**(facts | changes)), lambda page: f"{page.id}".encode())
 
@@ -95,7 +95,7 @@ def test_the_sheet_is_the_same_under_exchange_of_sides(a, b):
 
 def test_what_the_server_says_before_the_vote_is_symmetric_whatever_the_lot(make):
     handlers = make(public=True, uploads=False)
-    voting, met = Voting(Sheets(Judging(handlers))), {}
+    voting, met = Voting(Sheets(JudgingSession(handlers))), {}
     for number in range(64):
         judge = Judge(handlers, f"{number:032x}", voting)
         judge.start()
@@ -343,7 +343,7 @@ def age(handlers, *judges, hours=2):
 def test_a_public_page_keeps_so_many_judges_and_who_did_nothing_for_an_hour_makes_way(make, monkeypatch):
     monkeypatch.setattr(visitors, "MOST_VISITORS", 2)
     handlers = make(public=True, uploads=False)
-    voting = Voting(Sheets(Judging(handlers)))
+    voting = Voting(Sheets(JudgingSession(handlers)))
     handlers.engine.attend(voting._judging.let_go)
     one, two, three = (Judge(handlers, f"{number:032x}", voting) for number in (1, 2, 3))
     one.start()
@@ -362,7 +362,7 @@ def test_a_public_page_keeps_so_many_judges_and_who_did_nothing_for_an_hour_make
 def test_judgements_of_all_visitors_take_no_more_than_they_may(make):
     quotas = Quotas(total_bytes=200_000)
     handlers = make(public=True, uploads=False, quotas=quotas)
-    voting = Voting(Sheets(Judging(handlers)))
+    voting = Voting(Sheets(JudgingSession(handlers)))
     one, two = (Judge(handlers, f"{number:032x}", voting) for number in (1, 2))
     one.start()
     two.start()
@@ -379,9 +379,9 @@ def test_judgements_of_all_visitors_take_no_more_than_they_may(make):
 
 def test_a_vote_while_its_judge_expires_is_kept_and_told_of(make, monkeypatch):
     handlers = make(public=True, uploads=False)
-    judging = Judging(handlers)
+    judging = JudgingSession(handlers)
     judge = Judge(handlers, "7" * 32, Voting(Sheets(judging)))
-    janitor = Janitor(handlers.engine)
+    janitor = Cleanup(handlers.engine)
     janitor.attend(lambda _: 0, judging.let_go)
     judge.start()
     judge.vote()
@@ -431,7 +431,7 @@ def test_a_model_that_loads_and_an_empty_library_are_said(judge):
 # -- the list and the desk
 
 
-fates = st.lists(st.sampled_from(list(Fate)), min_size=1, max_size=12)
+fates = st.lists(st.sampled_from(list(QueryStatus)), min_size=1, max_size=12)
 
 
 @given(fates, st.integers(0, 11))
@@ -440,11 +440,11 @@ def test_going_on_sees_every_open_query_once_and_then_ends(fates, at):
     seen = []
     while at < len(fates):
         seen.append(at)
-        if fates[at] is Fate.OPEN:
-            fates[at] = Fate.JUDGED
-        at = Standing(tuple(fates), at).following
+        if fates[at] is QueryStatus.OPEN:
+            fates[at] = QueryStatus.JUDGED
+        at = JudgingProgress(tuple(fates), at).following
         assert len(seen) <= 2 * len(fates)
-    assert Fate.OPEN not in fates
+    assert QueryStatus.OPEN not in fates
 
 
 def test_a_desk_that_is_no_desk_is_a_new_one(make, kept):
@@ -457,17 +457,17 @@ def test_a_desk_that_is_no_desk_is_a_new_one(make, kept):
     spoiled += [json.dumps(whole | part).encode() for part in ({"at": -1}, {"at": 1e9}, {"search": 7}, {"v": 2})]
     for data in spoiled:
         file.write_bytes(data)
-        fresh = Judging(judge.handlers)
+        fresh = JudgingSession(judge.handlers)
         assert (fresh.desk(LOCAL).at, fresh.desk(LOCAL).queries) == (0, fresh.first_queries())
     file.write_bytes(json.dumps(whole).encode())
-    assert Judging(judge.handlers).desk(LOCAL) == judge.desk
+    assert JudgingSession(judge.handlers).desk(LOCAL) == judge.desk
 
 
 def test_the_longest_list_is_found_again_whatever_is_written_in_it(judge):
     judge.start()
     queries = [Listed(f"{'🛟' * 245} {number:03d}", f"q{number}") for number in range(500)]
     judge.judging.set_queries(LOCAL, queries)
-    assert Judging(judge.handlers).queries(LOCAL) == tuple(queries)
+    assert JudgingSession(judge.handlers).queries(LOCAL) == tuple(queries)
 
 
 def test_a_visitors_journal_is_full_at_what_a_public_page_says(make, monkeypatch):
@@ -483,7 +483,7 @@ def test_a_visitors_journal_is_full_at_what_a_public_page_says(make, monkeypatch
 def test_to_look_at_results_takes_nobodys_room(make, monkeypatch):
     monkeypatch.setattr(visitors, "MOST_VISITORS", 1)
     handlers = make(public=True, uploads=False)
-    voting = Voting(Sheets(Judging(handlers)))
+    voting = Voting(Sheets(JudgingSession(handlers)))
     one, stranger = (Judge(handlers, f"{number:032x}", voting) for number in (1, 2))
     one.start()
     assert stranger.journal.judgements.events == ()

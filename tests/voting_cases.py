@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 
-from smart_demo.backbones.registry import Choice
+from smart_demo.backbones.registry import BackboneChoice
 from smart_demo.backbones.serving import EMBEDDED, Backbones
 from smart_demo.backbones.words import WordBackbone
 from smart_demo.config import Settings
@@ -20,7 +20,7 @@ from smart_demo.store.library import Library
 from smart_demo.types import LOCAL
 from smart_demo.ui.handlers import Handlers
 from smart_demo.ui.judge_sheets import Sheets
-from smart_demo.ui.judging_session import Judging
+from smart_demo.ui.judging_session import JudgingSession
 from smart_demo.ui.library_tab import Preparation
 from smart_demo.ui.upload_queue import Uploads
 from smart_demo.ui.voting import Voting
@@ -50,7 +50,7 @@ def shared_library(folder: Path) -> Iterator[Callable[..., Handlers]]:
 
     def start(**changes: object) -> Handlers:
         models = {"words": words, EMBEDDED: words}
-        backbones = Backbones(Choice("words", "a test", insisted=True), models.__getitem__, fall_back=True)
+        backbones = Backbones(BackboneChoice("words", "a test", insisted=True), models.__getitem__, fall_back=True)
         engine = Engine(library, backbones, replace(usual, **changes))
         return Handlers(engine, Uploads(engine.add, 20), Preparation(engine))
 
@@ -73,7 +73,7 @@ class Judge:
 
     def __init__(self, handlers: Handlers, name: str = MINE, voting: Voting | None = None) -> None:
         self.handlers, self.name = handlers, name
-        self.voting = voting or Voting(Sheets(Judging(handlers)))
+        self.voting = voting or Voting(Sheets(JudgingSession(handlers)))
         self.judging = self.voting._judging
         self.panel = ""
 

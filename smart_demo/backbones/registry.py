@@ -31,7 +31,7 @@ SEES = {"torch": "torch", "transformers": "transformers", "accelerate": "acceler
 
 
 @dataclass(frozen=True)
-class Choice:
+class BackboneChoice:
     """A backbone by name, and why it was taken."""
 
     name: str
@@ -65,7 +65,7 @@ def choose(
     *,
     gpu: Callable[[], str | None] = gpu_name,
     on_disk: Callable[[str], bool] | None = None,
-) -> Choice:
+) -> BackboneChoice:
     """The backbone that SMART_BACKBONE names, or the best one for this machine. On a public page the reason names no
     setting: its visitors have none to turn.
 
@@ -73,14 +73,14 @@ def choose(
     """
     if settings.backbone.lower() != "auto":
         asks = "Whoever runs this page chose it." if settings.public else "SMART_BACKBONE asks for it."
-        return Choice(_known(settings.backbone), asks, insisted=True)
+        return BackboneChoice(_known(settings.backbone), asks, insisted=True)
     on_disk = on_disk or functools.partial(weights_on_disk, revision=settings.revision)
     if on_disk(QWEN):
-        return Choice(QWEN, f"The weights of {QWEN} are on this disk.", insisted=False)
+        return BackboneChoice(QWEN, f"The weights of {QWEN} are on this disk.", insisted=False)
     if device := gpu():
-        return Choice(QWEN, f"There is a GPU for it: {device}.", insisted=False)
+        return BackboneChoice(QWEN, f"There is a GPU for it: {device}.", insisted=False)
     cure = "" if settings.public else f"; SMART_BACKBONE={QWEN} fetches it"
-    return Choice("minilm", f"There is no GPU and {QWEN} is not on this disk{cure}.", insisted=False)
+    return BackboneChoice("minilm", f"There is no GPU and {QWEN} is not on this disk{cure}.", insisted=False)
 
 
 def load(name: str, settings: Settings) -> Backbone:

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from functools import partial
 
 from smart_demo.backbones.base import Backbone
-from smart_demo.backbones.registry import Choice
+from smart_demo.backbones.registry import BackboneChoice
 from smart_demo.errors import BackboneUnavailable, SmartError
 
 EMBEDDED = "minilm"
@@ -72,7 +72,9 @@ class Backbones:
     without it the error is raised: a shell that was told which model to use must not answer with another.
     """
 
-    def __init__(self, choice: Choice, load: Callable[[str], Backbone], *, fall_back: bool, hints: bool = True) -> None:
+    def __init__(
+        self, choice: BackboneChoice, load: Callable[[str], Backbone], *, fall_back: bool, hints: bool = True
+    ) -> None:
         """`hints`: whether those who see why a backbone could not be loaded can do what the error advises."""
         self.choice, self._fall_back = choice, fall_back
         self._embedded = Once(partial(load, EMBEDDED), hints=hints)

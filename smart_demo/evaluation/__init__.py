@@ -31,6 +31,6 @@ query_list, list_rows   a pasted list, and its table          archive, trec_file
 from smart_demo.evaluation.collections import evaluate_standard
 from smart_demo.evaluation.cranfield import evaluate_cranfield
 from smart_demo.evaluation.documents import evaluate_documents
-from smart_demo.evaluation.query_sets import Choice
+from smart_demo.evaluation.query_sets import CollectionOptions
 
-__all__ = ["Choice", "evaluate_cranfield", "evaluate_documents", "evaluate_standard"]
+__all__ = ["CollectionOptions", "evaluate_cranfield", "evaluate_documents", "evaluate_standard"]

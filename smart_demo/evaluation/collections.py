@@ -25,9 +25,9 @@ from smart_demo.config import Settings
 from smart_demo.errors import InputRefused
 from smart_demo.evaluation import query_sets as fields
 from smart_demo.evaluation.pages import Album, PageCollection, evaluate_pages, read_pages, read_rows_of_pages
-from smart_demo.evaluation.query_sets import Choice, Ids, judge, read_grades, read_queries, read_rows
+from smart_demo.evaluation.query_sets import CollectionOptions, Ids, judge, read_grades, read_queries, read_rows
 from smart_demo.evaluation.runner import Report, Tell, silent
-from smart_demo.evaluation.tables import SPLIT, Layout, OpenParquet, find_layout, open_parquet
+from smart_demo.evaluation.tables import SPLIT, FolderLayout, OpenParquet, find_layout, open_parquet
 from smart_demo.evaluation.texts import TextCollection, evaluate_texts
 
 NAME = re.compile(r"\w[\w.-]*/\w[\w.-]*", re.ASCII)
@@ -113,7 +113,7 @@ MOST_TEXTS = 1_000_000
 """Their pooled vectors stay in memory: 1.5 GB of minilm's."""
 
 
-def read_beir(layout: Layout, name: str, choice: Choice) -> TextCollection:
+def read_beir(layout: FolderLayout, name: str, choice: CollectionOptions) -> TextCollection:
     """A text collection. InputRefused, with the file and the line, for anything that is not as it should be."""
     asked = read_queries(read_rows(layout.queries), choice.language)
     ids, documents, empty = Ids(), {}, 0
@@ -148,7 +148,7 @@ class Outside:
 def evaluate_standard(
     settings: Settings,
     source: str,
-    choice: Choice,
+    choice: CollectionOptions,
     tell: Tell = silent,
     runs: Path | None = None,
 ) -> Report:
@@ -167,7 +167,7 @@ def evaluate_standard(
 
 def read_standard(
     source: str,
-    choice: Choice,
+    choice: CollectionOptions,
     outside: Outside = Outside(),
 ) -> TextCollection | PageCollection:
     """The collection, read but not encoded. InputRefused as `evaluate_standard`."""
@@ -180,7 +180,7 @@ def read_standard(
     return read_beir(layout, name, choice)
 
 
-def _find(source: str, choice: Choice, outside: Outside) -> tuple[Layout, str]:
+def _find(source: str, choice: CollectionOptions, outside: Outside) -> tuple[FolderLayout, str]:
     """The tables, and the collection's name."""
     folder = Path(os.path.expanduser(source))
     if folder.is_dir():
@@ -202,7 +202,7 @@ def _find(source: str, choice: Choice, outside: Outside) -> tuple[Layout, str]:
     return replace(layout, within=within), f"{source}@{revision}" if revision else source
 
 
-def _judgements(source: str, choice: Choice, outside: Outside, fetched: Path) -> Path | None:
+def _judgements(source: str, choice: CollectionOptions, outside: Outside, fetched: Path) -> Path | None:
     """BEIR keeps the judgements of `BeIR/x` in a dataset `BeIR/x-qrels` (beir/datasets/data_loader_hf.py)."""
     has_corpus = any(fetched.glob("corpus*"))
     if not has_corpus or any(fetched.glob("qrels*")):

@@ -16,7 +16,7 @@ from pathlib import Path
 
 from smart_demo.config import Settings
 from smart_demo.errors import InputRefused
-from smart_demo.evaluation.judgements import Judged, read_text
+from smart_demo.evaluation.judgements import QueryJudgements, read_text
 from smart_demo.evaluation.runner import Report, Tell, silent
 from smart_demo.evaluation.texts import TextCollection, evaluate_texts, page_id
 from smart_demo.types import PageId
@@ -57,7 +57,8 @@ def read_cranfield(folder: Path) -> TextCollection:
     queries = [_words(record) for _, record in _records(folder / QUERIES)]
     grades = _judgements(folder / JUDGEMENTS, len(queries), numbers)
     judged = {
-        number: Judged(str(number), queries[number - 1], "abstracts", grades[number]) for number in sorted(grades)
+        number: QueryJudgements(str(number), queries[number - 1], "abstracts", grades[number])
+        for number in sorted(grades)
     }
     empty = [number for number, words in documents.items() if not words]
     unjudged = [number for number in range(1, len(queries) + 1) if number not in judged]

@@ -19,7 +19,7 @@ from smart_demo import ingest
 from smart_demo.config import Limits, Settings
 from smart_demo.engine import Engine, open_engine
 from smart_demo.errors import InputRefused, LibraryError
-from smart_demo.evaluation.judgements import Judged, read_judged
+from smart_demo.evaluation.judgements import QueryJudgements, read_judged
 from smart_demo.evaluation.runner import Keep, Report, Tell, evaluate, never_found, ranked, silent
 from smart_demo.evaluation.trec import run_files
 from smart_demo.ingest.files import clean_name
@@ -135,7 +135,9 @@ def look_at(documents: Path, limits: Limits) -> Shelf:
     return Shelf(paths, uploads, frozenset(refused - set(uploads)), notices)
 
 
-def _measured(engine: Engine, shelf: Shelf, judged: tuple[Judged, ...], name: str, tell: Tell, keep: Keep) -> Report:
+def _measured(
+    engine: Engine, shelf: Shelf, judged: tuple[QueryJudgements, ...], name: str, tell: Tell, keep: Keep
+) -> Report:
     encoder = engine.backbone(LOCAL).encoder  # loads the model, so that the seconds are of the indexing alone
     begun = time.perf_counter()
     notices = [*shelf.notices, *index_shelf(engine, shelf, tell)]
@@ -164,7 +166,7 @@ def index_shelf(engine: Engine, shelf: Shelf, tell: Tell) -> list[str]:
     return notices
 
 
-def lost_pages(shelf: Shelf, judged: tuple[Judged, ...], pages: set[PageId]) -> list[str]:
+def lost_pages(shelf: Shelf, judged: tuple[QueryJudgements, ...], pages: set[PageId]) -> list[str]:
     """A sentence for each relevant page that is not among those indexed."""
     return [
         f"Page {page.number} of {shelf.names[page.file]} is relevant but could not be indexed; "

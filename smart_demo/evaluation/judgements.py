@@ -26,7 +26,7 @@ FindPage = Callable[[str, int], PageId]
 
 
 @dataclass(frozen=True)
-class Judged:
+class QueryJudgements:
     """A query and how relevant the pages known to answer it are."""
 
     qid: str
@@ -49,9 +49,9 @@ def read_text(path: Path) -> str:
         raise InputRefused(f"{path} cannot be read: {error.strerror}.", "Check the path.") from None
 
 
-def read_judged(path: Path, find: FindPage) -> tuple[Judged, ...]:
+def read_judged(path: Path, find: FindPage) -> tuple[QueryJudgements, ...]:
     """Every query of a `queries.jsonl`, in the file's order. InputRefused names the file and the line."""
-    judged: dict[str, Judged] = {}
+    judged: dict[str, QueryJudgements] = {}
     # Not splitlines: a JSON string may hold U+2028 as it is.
     for number, line in enumerate(read_text(path).split("\n"), start=1):
         if not line.strip():
@@ -68,7 +68,7 @@ def read_judged(path: Path, find: FindPage) -> tuple[Judged, ...]:
     return tuple(judged.values())
 
 
-def _judged(line: str, find: FindPage) -> Judged:
+def _judged(line: str, find: FindPage) -> QueryJudgements:
     try:
         given = json.loads(line)
     except (ValueError, RecursionError):
@@ -86,7 +86,7 @@ def _judged(line: str, find: FindPage) -> Judged:
         grades[page] = grade
     if not any(grades.values()):
         raise InputRefused("no page has a grade above 0, so there is nothing to find.", "Take the query out.")
-    return Judged(qid, query, kind, grades)
+    return QueryJudgements(qid, query, kind, grades)
 
 
 def _graded(entry: Mapping[str, Any], find: FindPage) -> tuple[PageId, float]:

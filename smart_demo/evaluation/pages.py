@@ -36,11 +36,11 @@ from smart_demo.engine import Engine
 from smart_demo.errors import FileRefused, InputRefused, QueryRefused
 from smart_demo.evaluation import query_sets as fields
 from smart_demo.evaluation.documents import INSISTING, OpenEngine, open_throwaway, search
-from smart_demo.evaluation.judgements import Judged
+from smart_demo.evaluation.judgements import QueryJudgements
 from smart_demo.evaluation.query_sets import (
-    Asked,
-    Choice,
+    CollectionOptions,
     Ids,
+    QuerySet,
     check_language,
     judge,
     kind_of,
@@ -50,7 +50,7 @@ from smart_demo.evaluation.query_sets import (
     take_language,
 )
 from smart_demo.evaluation.runner import Keep, Report, Tell, evaluate, never_found, silent, tell_tenths
-from smart_demo.evaluation.tables import Layout, Row, Tables
+from smart_demo.evaluation.tables import FolderLayout, TableRow, Tables
 from smart_demo.evaluation.trec import run_files
 from smart_demo.ingest import clean_name
 from smart_demo.types import LOCAL, Page, PageEncoding, PageId, Pixels
@@ -58,14 +58,14 @@ from smart_demo.types import LOCAL, Page, PageEncoding, PageId, Pixels
 IMAGE = "image"
 NAMES = (*fields.FILE, IMAGE)
 """Columns that may hold the name of a picture's file."""
-Name = Callable[[Row], str]
+Name = Callable[[TableRow], str]
 """A row -> the id of its page."""
 
 
 class Album:
     """Where the pictures of the pages in some tables are."""
 
-    def __init__(self, layout: Layout, tables: Tables) -> None:
+    def __init__(self, layout: FolderLayout, tables: Tables) -> None:
         self._tables, self._within = tables, layout.within
         self._folders = dict.fromkeys([tables[0].path.parent, layout.folder])
         self._columns = tables[0].columns()
@@ -76,7 +76,7 @@ class Album:
         """Whether the tables have pictures at all."""
         return any(name in self._columns for name in NAMES)
 
-    def rows(self, columns: Sequence[str]) -> Iterator[Row]:
+    def rows(self, columns: Sequence[str]) -> Iterator[TableRow]:
         """Every row without its picture. InputRefused, by the row, where a picture's file is not there."""
         for row in read_rows(self._tables, [*columns, *fields.FILE]):
             if not self._inside:
@@ -99,7 +99,7 @@ class Album:
             except InputRefused as refusal:
                 yield ids[page], refusal
 
-    def _pixels(self, row: Row, page: str, limits: Limits) -> Pixels:
+    def _pixels(self, row: TableRow, page: str, limits: Limits) -> Pixels:
         given = row.values.get(IMAGE)
         data = given.get("bytes") if isinstance(given, Mapping) else given
         if isinstance(data, bytes):
@@ -111,7 +111,7 @@ class Album:
         except QueryRefused as refusal:  # its hint is for people who ask with a picture
             raise FileRefused(str(refusal)) from None
 
-    def _file(self, row: Row) -> Path:
+    def _file(self, row: TableRow) -> Path:
         """The file that a row names, its links followed. InputRefused, by the row, where it leads out of the collection
         or nowhere.
         """
@@ -152,11 +152,11 @@ class PageCollection:
     """Each page's picture, or why it has none, in order."""
     names: Mapping[PageId, str]
     """What the collection itself calls its pages, judged ones that are not there among them."""
-    judged: tuple[Judged, ...]
+    judged: tuple[QueryJudgements, ...]
     notices: tuple[str, ...] = ()
 
 
-def read_pages(layout: Layout, name: str, choice: Choice) -> PageCollection:
+def read_pages(layout: FolderLayout, name: str, choice: CollectionOptions) -> PageCollection:
     """Corpus, queries and qrels, with pictures in the corpus. InputRefused, with the file and the line, for anything
     that is not as it should be.
     """
@@ -174,11 +174,11 @@ def read_pages(layout: Layout, name: str, choice: Choice) -> PageCollection:
     return PageCollection(name, count, pictures, ids.names, judged, tuple(notices))
 
 
-def read_rows_of_pages(layout: Layout, name: str, choice: Choice) -> PageCollection:
+def read_rows_of_pages(layout: FolderLayout, name: str, choice: CollectionOptions) -> PageCollection:
     """One table with pages and queries. InputRefused as `read_pages`."""
     album, ids, notices = Album(layout, layout.rows), Ids(), list[str]()
     called = partial(fields.identity, names=PAGE_OF_A_ROW, what="page")
-    asked, qids, grades = Asked(), dict[str, str](), dict[str, dict[PageId, float]]()
+    asked, qids, grades = QuerySet(), dict[str, str](), dict[str, dict[PageId, float]]()
     repeated = 0
     for row in album.rows([*fields.DOCUMENT, "query", "language"]):
         page, text = _number(row, called(row), ids), fields.words(row, ["query"])
@@ -199,7 +199,7 @@ def read_rows_of_pages(layout: Layout, name: str, choice: Choice) -> PageCollect
     return PageCollection(name, count, partial(album.pages, ids, called), ids.names, judged, tuple(notices))
 
 
-def _number(row: Row, page: str, ids: Ids) -> PageId:
+def _number(row: TableRow, page: str, ids: Ids) -> PageId:
     if len(ids) >= MOST_PAGES and page not in ids:
         raise row.refusal(f"there are more than {MOST_PAGES:,} pages, which are not held here.")
     return ids.number(page)

@@ -15,8 +15,8 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from smart_demo.errors import InputRefused
-from smart_demo.evaluation.judgements import HIGHEST_GRADE, Judged
-from smart_demo.evaluation.tables import Row, Table
+from smart_demo.evaluation.judgements import HIGHEST_GRADE, QueryJudgements
+from smart_demo.evaluation.tables import Table, TableRow
 from smart_demo.evaluation.texts import page_id
 from smart_demo.types import PageId
 
@@ -28,12 +28,12 @@ LONGEST_ID = 500
 _NUMBER = re.compile(r"-?[0-9]{1,9}(\.[0-9]{1,9})?")
 
 
-def value(row: Row, names: Sequence[str]) -> object:
+def value(row: TableRow, names: Sequence[str]) -> object:
     """What stands under the first of the names that the row has; None where it has none of them."""
     return next((row.values[name] for name in names if name in row.values), None)
 
 
-def identity(row: Row, names: Sequence[str], what: str) -> str:
+def identity(row: TableRow, names: Sequence[str], what: str) -> str:
     """An id: text, or a whole number as benchmarks have them in Parquet, `7` then.
 
     InputRefused where it is missing, empty, not of one line or of another kind.
@@ -48,7 +48,7 @@ def identity(row: Row, names: Sequence[str], what: str) -> str:
     return given
 
 
-def words(row: Row, names: Sequence[str]) -> str:
+def words(row: TableRow, names: Sequence[str]) -> str:
     """A text, without white space around it; empty where there is none. InputRefused for what is no text."""
     given = value(row, names)
     if given is not None and not isinstance(given, str):
@@ -56,7 +56,7 @@ def words(row: Row, names: Sequence[str]) -> str:
     return (given or "").strip()
 
 
-def grade(row: Row) -> float:
+def grade(row: TableRow) -> float:
     """How relevant a document is, 0 to HIGHEST_GRADE. InputRefused for anything else."""
     given = row.values.get("score")
     if isinstance(given, str) and _NUMBER.fullmatch(given.strip()):
@@ -102,7 +102,7 @@ MOST_NAMED = 8
 
 
 @dataclass(frozen=True, slots=True)
-class Choice:
+class CollectionOptions:
     """Which part of a collection is measured."""
 
     split: str = "test"
@@ -115,7 +115,7 @@ class Choice:
 
 
 @dataclass
-class Asked:
+class QuerySet:
     """The queries of a collection."""
 
     texts: dict[str, str] = field(default_factory=dict)
@@ -127,18 +127,18 @@ class Asked:
     languages: set[str] = field(default_factory=set)
 
 
-def read_rows(tables: Sequence[Table], columns: Sequence[str] | None = None) -> Iterator[Row]:
+def read_rows(tables: Sequence[Table], columns: Sequence[str] | None = None) -> Iterator[TableRow]:
     """Rows of all tables, in order; of Parquet only those of the columns that are there."""
     for table in tables:
         wanted = None if columns is None else [name for name in table.columns() if name in columns]
         yield from table.rows(wanted)
 
 
-def read_queries(rows: Iterable[Row], language: str) -> Asked:
+def read_queries(rows: Iterable[TableRow], language: str) -> QuerySet:
     """InputRefused, by the row, for a query without an id or words, for an id that is there twice, and where a language
     is asked for that no query has.
     """
-    asked = Asked()
+    asked = QuerySet()
     for row in rows:
         qid = identity(row, QUERY, "query")
         if qid in asked.texts or qid in asked.others:
@@ -156,7 +156,7 @@ def read_queries(rows: Iterable[Row], language: str) -> Asked:
     return asked
 
 
-def take_language(row: Row, language: str, seen: set[str]) -> bool:
+def take_language(row: TableRow, language: str, seen: set[str]) -> bool:
     """Whether a row is in the language that is asked for; its own is remembered."""
     own = words(row, ["language"])
     if own and len(seen) < 100:
@@ -175,14 +175,14 @@ def check_language(found: Mapping[str, object], language: str, seen: set[str]) -
     raise InputRefused(f"No query is in the language {language}.", hint)
 
 
-def kind_of(row: Row) -> str:
+def kind_of(row: TableRow) -> str:
     """A query's language as its kind."""
     own = words(row, ["language"])
     return own if own and own.isprintable() and len(own) <= 40 else "queries"
 
 
 def read_grades(
-    rows: Iterable[Row], asked: Asked, ids: Ids, notices: list[str]
+    rows: Iterable[TableRow], asked: QuerySet, ids: Ids, notices: list[str]
 ) -> Mapping[str, Mapping[PageId, float]]:
     """Grades by query id. Documents that are not in the collection get numbers that nothing has: they are never found.
 
@@ -215,14 +215,14 @@ def read_grades(
 
 
 def judge(
-    asked: Asked, grades: Mapping[str, Mapping[PageId, float]], choice: Choice, notices: list[str]
-) -> tuple[Judged, ...]:
+    asked: QuerySet, grades: Mapping[str, Mapping[PageId, float]], choice: CollectionOptions, notices: list[str]
+) -> tuple[QueryJudgements, ...]:
     """The queries that something answers, in the order of their file, the first `limit` of them.
 
     InputRefused where nothing answers any query.
     """
     judged = tuple(
-        Judged(qid, text, asked.kinds[qid], grades[qid])
+        QueryJudgements(qid, text, asked.kinds[qid], grades[qid])
         for qid, text in asked.texts.items()
         if any(grades.get(qid, {}).values())
     )

@@ -12,7 +12,7 @@ from typing import Any
 
 from smart_demo import scoring
 from smart_demo.errors import InputRefused, QueryRefused
-from smart_demo.evaluation.judgements import Judged
+from smart_demo.evaluation.judgements import QueryJudgements
 from smart_demo.evaluation.metrics import CONFIDENCE, METRICS, RESAMPLES, Difference, paired_difference
 from smart_demo.types import LATE, POOLED, SMART, Encoder, PageId, Parts, SearchResult
 
@@ -21,7 +21,7 @@ DEPTH = 1_000
 """Results of a ranking that have their scores with them; ranks are known of all."""
 Search = Callable[[str], Mapping[str, SearchResult]]
 """A query's text -> its rankings of the whole collection, by method name, one for each of METHODS."""
-Keep = Callable[[Judged, Mapping[str, SearchResult]], None]
+Keep = Callable[[QueryJudgements, Mapping[str, SearchResult]], None]
 """Takes every query that could be asked, with its rankings, the moment it was."""
 Tell = Callable[[str], None]
 """Takes one line of progress for the person who waits."""
@@ -39,7 +39,7 @@ def silent(_: str) -> None:
     """Tell nobody."""
 
 
-def forget(_judged: Judged, _results: Mapping[str, SearchResult]) -> None:
+def forget(_judged: QueryJudgements, _results: Mapping[str, SearchResult]) -> None:
     """Keep nothing of a query but its values."""
 
 
@@ -49,7 +49,7 @@ def ranked(parts: Parts) -> Mapping[str, SearchResult]:
 
 
 def evaluate(
-    judged: Sequence[Judged], search: Search, tell: Tell = silent, keep: Keep = forget
+    judged: Sequence[QueryJudgements], search: Search, tell: Tell = silent, keep: Keep = forget
 ) -> tuple[tuple[Scored, ...], tuple[str, ...]]:
     """(values of every query that could be asked, one notice for each that could not).
 
@@ -77,12 +77,12 @@ def tell_tenths(tell: Tell, verb: str, done: int, total: int, things: str) -> No
         tell(f"{verb} {done:,} of {total:,} {things}.")
 
 
-def _values(result: SearchResult, judged: Judged) -> Mapping[str, float]:
+def _values(result: SearchResult, judged: QueryJudgements) -> Mapping[str, float]:
     ranking = [page for _, page in sorted(result.ranks, key=result.ranks.__getitem__)]
     return {name: metric(ranking, judged.grades) for name, metric in METRICS.items()}
 
 
-def never_found(judged: Sequence[Judged], found: set[PageId]) -> dict[PageId, list[str]]:
+def never_found(judged: Sequence[QueryJudgements], found: set[PageId]) -> dict[PageId, list[str]]:
     """Relevant pages that no ranking can reach, each with the ids of the queries that ask for it."""
     missing: dict[PageId, list[str]] = {}
     for one in judged:

@@ -59,7 +59,7 @@ _DAMAGED = (
 
 
 @dataclass(frozen=True, slots=True)
-class Row:
+class TableRow:
     """One row, by column name."""
 
     where: str
@@ -124,7 +124,7 @@ class Table:
             return tuple(self._guarded(lambda: self.parquet(self.path).schema_arrow.names))
         return next((tuple(row.values) for row in self.rows()), ())
 
-    def rows(self, columns: Sequence[str] | None = None) -> Iterator[Row]:
+    def rows(self, columns: Sequence[str] | None = None) -> Iterator[TableRow]:
         """Every row, in order. columns: those wanted of a Parquet table; other forms give all that they have.
 
         InputRefused, by its line, for the first that cannot be read.
@@ -135,25 +135,25 @@ class Table:
             return self._separated_rows("," if self.path.name.endswith(".csv") else "\t")
         return self._json_rows()
 
-    def _json_rows(self) -> Iterator[Row]:
+    def _json_rows(self) -> Iterator[TableRow]:
         for number, line in self._lines():
             if not line.strip():
                 continue
-            row = Row(f"{self.name}, line {number}", {})
+            row = TableRow(f"{self.name}, line {number}", {})
             try:
                 values = json.loads(line)
             except (ValueError, RecursionError):
                 raise row.refusal("this is not JSON.", "Write one object a line.") from None
             if not isinstance(values, dict):
                 raise row.refusal("this is not a JSON object.", "Write one object a line.")
-            yield Row(row.where, values)
+            yield TableRow(row.where, values)
 
-    def _separated_rows(self, separator: str) -> Iterator[Row]:
+    def _separated_rows(self, separator: str) -> Iterator[TableRow]:
         """The first row names the columns; quotes as in BEIR's own reader of qrels (beir/datasets/data_loader.py)."""
         reader = csv.reader((line for _, line in self._lines()), delimiter=separator, strict=True)
         header: list[str] = []
         while True:
-            row = Row(f"{self.name}, line {reader.line_num + 1}", {})
+            row = TableRow(f"{self.name}, line {reader.line_num + 1}", {})
             try:
                 cells = next(reader)
             except StopIteration:
@@ -169,9 +169,9 @@ class Table:
             elif len(cells) != len(header):
                 raise row.refusal(f"there are {len(cells)} cells under {len(header)} columns.")
             else:
-                yield Row(row.where, dict(zip(header, cells, strict=True)))
+                yield TableRow(row.where, dict(zip(header, cells, strict=True)))
 
-    def _parquet_rows(self, columns: Sequence[str] | None) -> Iterator[Row]:
+    def _parquet_rows(self, columns: Sequence[str] | None) -> Iterator[TableRow]:
         wanted = None if columns is None else list(columns)
         file = self._guarded(lambda: self.parquet(self.path))
         batches = self._guarded(lambda: iter(file.iter_batches(batch_size=AT_ONCE, columns=wanted)))
@@ -179,7 +179,7 @@ class Table:
         while (batch := self._guarded(lambda: next(batches, None))) is not None:
             for values in self._guarded(batch.to_pylist):
                 number += 1
-                yield Row(f"{self.name}, row {number}", values)
+                yield TableRow(f"{self.name}, row {number}", values)
 
     def _lines(self) -> Iterator[tuple[int, str]]:
         """(number, line with its end) of UTF-8 text."""
@@ -187,7 +187,7 @@ class Table:
         with self._guarded(lambda: _open(self.path)) as file:
             while line := self._guarded(lambda: file.readline(LONGEST_LINE + 1)):
                 number, size = number + 1, size + len(line)
-                row = Row(f"{self.name}, line {number}", {})
+                row = TableRow(f"{self.name}, line {number}", {})
                 if len(line) > LONGEST_LINE or size > MOST_BYTES:
                     raise row.refusal("the line or the table is larger than any known collection's.")
                 try:
@@ -216,7 +216,7 @@ Tables = tuple[Table, ...]
 
 
 @dataclass(frozen=True)
-class Layout:
+class FolderLayout:
     """What a folder holds: either `rows`, or the three parts."""
 
     folder: Path
@@ -231,7 +231,7 @@ class Layout:
 
 def find_layout(
     folder: Path, split: str, judgements: Path | None = None, parquet: OpenParquet = open_parquet
-) -> Layout:
+) -> FolderLayout:
     """The tables of a split. judgements: a folder of qrels apart, as BEIR has them on the hub.
 
     InputRefused where there are none, where a part is missing or there twice, or a shard is missing.
@@ -246,7 +246,7 @@ def find_layout(
             raise InputRefused(
                 f"{folder.name} has no judgements for the split {split}.", _other_splits(folder / "qrels")
             )
-        return Layout(folder, folder, **{part: _tables(folder, paths, parquet) for part, paths in found.items()})
+        return FolderLayout(folder, folder, **{part: _tables(folder, paths, parquet) for part, paths in found.items()})
     rows = _named(folder / "data", [split]) or _named(folder, [split]) or _named(folder, ["metadata"])
     rows = rows or _all(folder / "default" / split)
     if not rows:
@@ -255,7 +255,7 @@ def find_layout(
             f"{folder.name} holds no collection with a split {split}: there is no {' and no '.join(missing)}.",
             "It takes corpus, queries and qrels as BEIR has them, or one table with pages and queries as ViDoRe has.",
         )
-    return Layout(folder, folder, rows=_tables(folder, rows, parquet))
+    return FolderLayout(folder, folder, rows=_tables(folder, rows, parquet))
 
 
 def _part(folder: Path, part: str, split: str) -> list[Path]:

@@ -26,7 +26,7 @@ from smart_demo.backbones.base import Backbone
 from smart_demo.backbones.serving import Backbones
 from smart_demo.config import Settings
 from smart_demo.errors import InputRefused, QueryRefused
-from smart_demo.evaluation.judgements import Judged
+from smart_demo.evaluation.judgements import QueryJudgements
 from smart_demo.evaluation.runner import Report, Tell, evaluate, never_found, ranked, silent, tell_tenths
 from smart_demo.evaluation.trec import run_files
 from smart_demo.store import token_file
@@ -47,7 +47,7 @@ class _Place:
         return self.start + int(np.prod(self.shape)) * self.dtype.itemsize
 
 
-class Spool(Mapping[PageId, TokenCodes]):
+class TokenSpillFile(Mapping[PageId, TokenCodes]):
     """Token codes by page. The file holds the codes alone: what is small stays in memory."""
 
     def __init__(self, path: Path) -> None:
@@ -106,7 +106,7 @@ class TextCollection:
     """None of them empty, in the order in which ties fall."""
     names: Mapping[PageId, str]
     """What the collection itself calls its documents, judged ones that no ranking can reach among them."""
-    judged: tuple[Judged, ...]
+    judged: tuple[QueryJudgements, ...]
     notices: tuple[str, ...] = ()
 
 
@@ -130,7 +130,7 @@ def page_id(number: int) -> PageId:
 
 
 def encode(
-    collection: TextCollection, backbone: Backbone, codec: str, tell: Tell = silent, spool: Spool | None = None
+    collection: TextCollection, backbone: Backbone, codec: str, tell: Tell = silent, spool: TokenSpillFile | None = None
 ) -> Texts:
     """Every text through the backbone and the codec, without those in which the backbone finds no words.
 
@@ -239,7 +239,7 @@ def evaluate_texts(
     with (
         run_files(runs, collection.judged, collection.names.__getitem__) as keep,
         TemporaryDirectory(prefix="smart-demo-eval-") as folder,
-        closing(Spool(Path(folder) / "tokens")) as spool,
+        closing(TokenSpillFile(Path(folder) / "tokens")) as spool,
     ):
         backbone = load.main()
         begun = time.perf_counter()
@@ -280,7 +280,7 @@ class Search:
 
 
 def _encode_queries(
-    backbone: Backbone, judged: Sequence[Judged]
+    backbone: Backbone, judged: Sequence[QueryJudgements]
 ) -> tuple[list[QueryEncoding], Mapping[str, QueryRefused]]:
     """Every different text once, in order, and the refusals by text."""
     queries, refusals = [], {}

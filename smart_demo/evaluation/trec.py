@@ -27,10 +27,10 @@ from urllib.parse import quote
 import numpy as np
 
 from smart_demo.errors import InputRefused
-from smart_demo.evaluation.judgements import Judged
+from smart_demo.evaluation.judgements import QueryJudgements
 from smart_demo.evaluation.runner import DEPTH, METHODS, Keep, forget
 from smart_demo.judging.json_fields import a_number
-from smart_demo.judging.records import Asked, Ranked
+from smart_demo.judging.records import JudgedQuery, Ranked
 from smart_demo.types import PageId, SearchResult
 
 QRELS = "qrels.txt"
@@ -39,7 +39,7 @@ Name = Callable[[PageId], str]
 
 
 @contextmanager
-def run_files(folder: Path | None, judged: Sequence[Judged], name: Name) -> Iterator[Keep]:
+def run_files(folder: Path | None, judged: Sequence[QueryJudgements], name: Name) -> Iterator[Keep]:
     """Give what takes each query's rankings; the files are there, whole, when the context ends without an error.
 
     folder: made where it is not there; files of an earlier run are replaced. Without a folder nothing is written.
@@ -79,7 +79,7 @@ class _Files:
             for file in (QRELS, *(f"{method.name}.run" for method in METHODS)):
                 self._open[file] = (self._folder / (file + UNFINISHED)).open("w", encoding="ascii", newline="\n")
 
-    def write(self, judged: Judged, results: Mapping[str, SearchResult]) -> None:
+    def write(self, judged: QueryJudgements, results: Mapping[str, SearchResult]) -> None:
         """One query's judgements and rankings."""
         grades = [(self._name(page), int(grade)) for page, grade in judged.grades.items()]
         with _refusals(self._folder):
@@ -159,7 +159,7 @@ def falling(scores: Sequence[float]) -> list[str]:
     return spelled
 
 
-def query_id(query: Asked) -> str:
+def query_id(query: JudgedQuery) -> str:
     """What a query is called in both files.
 
     >>> query_id(Asked("tide table", "00112233445566aa"))

@@ -96,7 +96,7 @@ class Panel:
 
 
 @dataclass(frozen=True, slots=True)
-class Pair:
+class ReportPair:
     """One layout and two ways to spread its codes over it."""
 
     number: int
@@ -110,7 +110,7 @@ class Pair:
     """and in report B: the same codes, none in its place."""
 
 
-def make_pairs(count: int = PAIRS, seed: int = SEED) -> tuple[Pair, ...]:
+def make_pairs(count: int = PAIRS, seed: int = SEED) -> tuple[ReportPair, ...]:
     """The first `count` pairs of a seed. Pair n is the same however many are made. ValueError for less than one."""
     if count < 1:
         raise ValueError(f"{count} pairs cannot be asked about")
@@ -126,7 +126,7 @@ def question(code: str, marker: Marker) -> str:
     return f"find the report where code {code} labels the {marker} marker"
 
 
-def _pair(number: int, random: np.random.Generator) -> Pair:
+def _pair(number: int, random: np.random.Generator) -> ReportPair:
     signs = [Marker(*sign) for sign in product(COLOURS, SHAPES)]
     markers = [signs[n] for n in random.choice(len(signs), PANELS, replace=False)]
     subjects = [SUBJECTS[n] for n in random.choice(len(SUBJECTS), PANELS, replace=False)]
@@ -136,7 +136,7 @@ def _pair(number: int, random: np.random.Generator) -> Pair:
     )
     codes = _codes(random)
     title = f"{random.choice(STATIONS)} works: operations report {number}"
-    return Pair(number, title, panels, codes, tuple(codes[n] for n in _derangement(random)))
+    return ReportPair(number, title, panels, codes, tuple(codes[n] for n in _derangement(random)))
 
 
 def _codes(random: np.random.Generator) -> tuple[str, ...]:
@@ -169,7 +169,7 @@ Outcomes = npt.NDArray[np.float64]
 
 
 @dataclass(frozen=True, eq=False)
-class Asked:
+class EncodedPair:
     """One pair, encoded: its two reports, and 2 x PANELS questions, those of report A first."""
 
     reports: Texts
@@ -177,8 +177,8 @@ class Asked:
 
 
 def ask(
-    backbone: Backbone, pairs: Sequence[Pair], sheets: Sequence[tuple[Page, Page]], tell: Tell
-) -> tuple[Asked, ...]:
+    backbone: Backbone, pairs: Sequence[ReportPair], sheets: Sequence[tuple[Page, Page]], tell: Tell
+) -> tuple[EncodedPair, ...]:
     """Encode every pair and its questions. PageRefused where the backbone can make nothing of a report."""
     asked = []
     for done, (pair, pages) in enumerate(zip(pairs, sheets, strict=True), start=1):
@@ -197,7 +197,7 @@ def ask(
             for codes in (pair.a, pair.b)
             for code, panel in zip(codes, pair.panels, strict=True)
         ]
-        asked.append(Asked(texts, tuple(backbone.encode_query(Query(text)) for text in words)))
+        asked.append(EncodedPair(texts, tuple(backbone.encode_query(Query(text)) for text in words)))
         tell_tenths(tell, "Asked", done, len(pairs), "pairs of reports")
     return tuple(asked)
 
@@ -205,7 +205,7 @@ def ask(
 class Duels:
     """All questions' parts under one codec: accuracy under any weights is free."""
 
-    def __init__(self, asked: Sequence[Asked], codec: str) -> None:
+    def __init__(self, asked: Sequence[EncodedPair], codec: str) -> None:
         self.codec, self._asked = codec, asked
         parts = []
         for one in asked:

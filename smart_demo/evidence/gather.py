@@ -27,10 +27,10 @@ from smart_demo.evaluation.documents import open_throwaway
 from smart_demo.evaluation.metrics import RESAMPLES
 from smart_demo.evaluation.metrics import SEED as RESAMPLING_SEED
 from smart_demo.evaluation.runner import Tell, silent
-from smart_demo.evaluation.texts import Spool
-from smart_demo.evidence.binding import PAIRS, SEED, Duels, Pair, ask, make_pairs
+from smart_demo.evaluation.texts import TokenSpillFile
+from smart_demo.evidence.binding import PAIRS, SEED, Duels, ReportPair, ask, make_pairs
 from smart_demo.evidence.marker_pages import draw_pair
-from smart_demo.evidence.weight_curves import HEADLINE, WHOLE, Json, Standing, page_bench, text_bench
+from smart_demo.evidence.weight_curves import HEADLINE, WHOLE, Json, WeightCurves, page_bench, text_bench
 from smart_demo.types import LATE, LOCAL, SMART, Counted, Encoder, Page, QueryEncoding, Reduce, TokenKind, Weights
 
 FEW_LAYERS, EVERY = 8, 4
@@ -40,18 +40,18 @@ BERT_FILTERS = {"code": "[CLS] and [SEP] left out", "paper": "[CLS] and [SEP] ke
 
 
 @dataclass(frozen=True)
-class Encoded:
+class EncodedCollections:
     """What was encoded by one encoder; None where it was not wanted."""
 
-    pages: Standing | None = None
-    text: Standing | None = None
+    pages: WeightCurves | None = None
+    text: WeightCurves | None = None
     binding: Duels | None = None
 
-    def recoded(self, codec: str) -> Encoded:
+    def recoded(self, codec: str) -> EncodedCollections:
         """The same token states through another codec."""
-        return Encoded(
-            None if self.pages is None else Standing(self.pages.bench, codec),
-            None if self.text is None else Standing(self.text.bench, codec),
+        return EncodedCollections(
+            None if self.pages is None else WeightCurves(self.pages.bench, codec),
+            None if self.text is None else WeightCurves(self.text.bench, codec),
             None if self.binding is None else self.binding.recoded(codec),
         )
 
@@ -64,7 +64,7 @@ class Encoded:
             yield from self.binding.queries
 
 
-def free_rows(base: Encoded, codec: str) -> list[Json]:
+def free_rows(base: EncodedCollections, codec: str) -> list[Json]:
     """The default, and what needs no further encoding."""
     content = Weights(counted=Counted.CONTENT)
     rows = [_row("default", "λ 1, mean, all query tokens, last layer", base, base, default=True)]
@@ -97,7 +97,7 @@ def variants(settings: Settings, encoder: Encoder) -> list[tuple[str, str, Setti
     return filters + layers
 
 
-def variant_row(factor: str, setting: str, own: Encoded, base: Encoded) -> Json:
+def variant_row(factor: str, setting: str, own: EncodedCollections, base: EncodedCollections) -> Json:
     """One of the variants, encoded."""
     return _row(factor, setting, own, base)
 
@@ -115,8 +115,8 @@ def _depth(encoder: Encoder) -> list[int]:
 def _row(
     factor: str,
     setting: str,
-    own: Encoded,
-    base: Encoded,
+    own: EncodedCollections,
+    base: EncodedCollections,
     smart: Weights = SMART.weights,
     late: Weights | None = LATE.weights,
     *,
@@ -137,7 +137,7 @@ def _row(
     return row
 
 
-def _of_collection(own: Standing, base: Standing, smart: Weights, late: Weights | None) -> Json:
+def _of_collection(own: WeightCurves, base: WeightCurves, smart: Weights, late: Weights | None) -> Json:
     return {
         "late": None if late is None else own.outcome(late).means[HEADLINE],
         "smart": own.outcome(smart).means[HEADLINE],
@@ -200,7 +200,7 @@ def gather(settings: Settings, plan: Plan, tell: Tell = silent) -> Json:
         text = None
         if collection is not None:
             spool = stack.enter_context(_spool())
-            text = Standing(text_bench(collection, engine.backbone(LOCAL), spool, tell), settings.codec)
+            text = WeightCurves(text_bench(collection, engine.backbone(LOCAL), spool, tell), settings.codec)
         base = replace(_encoded(engine, settings.codec, plan, pairs, sheets, tell), text=text)
         if text is not None and "text" in plan.only:
             found["text"] = text.describe() | {"sha256": _hashes(plan.cranfield)}
@@ -229,9 +229,9 @@ def gather(settings: Settings, plan: Plan, tell: Tell = silent) -> Json:
 
 def _variant_rows(
     settings: Settings,
-    base: Encoded,
+    base: EncodedCollections,
     plan: Plan,
-    pairs: Sequence[Pair],
+    pairs: Sequence[ReportPair],
     sheets: Sequence[tuple[Page, Page]],
     tell: Tell,
 ) -> Iterator[Json]:
@@ -249,15 +249,15 @@ def _variant_rows(
 
 
 def _encoded(
-    engine: Engine, codec: str, plan: Plan, pairs: Sequence[Pair], sheets: Sequence[tuple[Page, Page]], tell: Tell
-) -> Encoded:
+    engine: Engine, codec: str, plan: Plan, pairs: Sequence[ReportPair], sheets: Sequence[tuple[Page, Page]], tell: Tell
+) -> EncodedCollections:
     """The pages and the pairs of reports, as far as they are wanted."""
     pages = binding = None
     if plan.only & {"pages", "ablations"}:
-        pages = Standing(page_bench(engine, plan.documents, plan.queries, tell), codec)
+        pages = WeightCurves(page_bench(engine, plan.documents, plan.queries, tell), codec)
     if pairs:
         binding = Duels(ask(engine.backbone(LOCAL), pairs, sheets, tell), codec)
-    return Encoded(pages, None, binding)
+    return EncodedCollections(pages, None, binding)
 
 
 @contextmanager
@@ -268,8 +268,11 @@ def _engine(settings: Settings) -> Iterator[Engine]:
 
 
 @contextmanager
-def _spool() -> Iterator[Spool]:
-    with TemporaryDirectory(prefix="smart-demo-evidence-") as name, closing(Spool(Path(name) / "tokens")) as spool:
+def _spool() -> Iterator[TokenSpillFile]:
+    with (
+        TemporaryDirectory(prefix="smart-demo-evidence-") as name,
+        closing(TokenSpillFile(Path(name) / "tokens")) as spool,
+    ):
         yield spool
 
 

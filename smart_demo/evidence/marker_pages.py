@@ -19,7 +19,7 @@ from types import MappingProxyType
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
-from smart_demo.evidence.binding import COLUMNS, ROWS, Marker, Pair, Panel
+from smart_demo.evidence.binding import COLUMNS, ROWS, Marker, Panel, ReportPair
 from smart_demo.types import Box, Page, PageId, Word
 
 Point = tuple[float, float]
@@ -176,7 +176,7 @@ class _Set:
     heavy: int = 0
 
 
-def draw_pair(pair: Pair) -> tuple[Page, Page]:
+def draw_pair(pair: ReportPair) -> tuple[Page, Page]:
     """Report A and report B. Equal pairs give equal pages."""
     sheet = Image.new("RGB", (WIDTH * FINE, HEIGHT * FINE), "white")
     pen = ImageDraw.Draw(sheet)
@@ -188,7 +188,7 @@ def draw_pair(pair: Pair) -> tuple[Page, Page]:
     )
 
 
-def draw_example(pair: Pair) -> Image.Image:
+def draw_example(pair: ReportPair) -> Image.Image:
     """Both reports of a pair side by side, reduced, to show people what was asked about."""
     pages = [Image.fromarray(page.pixels) for page in draw_pair(pair)]
     paper = Image.new("RGB", (2 * WIDTH + 40, HEIGHT), (214, 212, 205))
@@ -213,7 +213,7 @@ Drawn = tuple[tuple[list[Word], list[Word]], _Sign]
 
 
 def _page(
-    pair: Pair, side: str, codes: Sequence[str], sheet: Image.Image, head: list[Word], drawn: list[Drawn]
+    pair: ReportPair, side: str, codes: Sequence[str], sheet: Image.Image, head: list[Word], drawn: list[Drawn]
 ) -> Page:
     """One report: the sheet that both share, with its own codes."""
     own = sheet.copy()
@@ -229,7 +229,7 @@ def _page(
     return Page(PageId(facts, 1), name, 1, pixels, tuple(words))
 
 
-def _draw_head(pen: ImageDraw.ImageDraw, pair: Pair) -> list[Word]:
+def _draw_head(pen: ImageDraw.ImageDraw, pair: ReportPair) -> list[Word]:
     words = _write(pen, _Set(pair.title, MARGIN, 84, 60, heavy=1))
     words += _write(pen, _Set("Monthly readings by panel", MARGIN, 168, 36, SOFT))
     pen.line([(MARGIN, HEAD - 34), (WIDTH * FINE - MARGIN, HEAD - 34)], fill=INK, width=4)

@@ -23,10 +23,10 @@ from smart_demo.backbones.base import Backbone
 from smart_demo.engine import Engine
 from smart_demo.errors import InputRefused, QueryRefused
 from smart_demo.evaluation.documents import index_shelf, look_at, lost_pages
-from smart_demo.evaluation.judgements import Judged, read_judged
+from smart_demo.evaluation.judgements import QueryJudgements, read_judged
 from smart_demo.evaluation.metrics import METRICS, SEED, paired_difference
 from smart_demo.evaluation.runner import Tell
-from smart_demo.evaluation.texts import Spool, TextCollection, Texts, encode, score
+from smart_demo.evaluation.texts import TextCollection, Texts, TokenSpillFile, encode, score
 from smart_demo.store import token_file
 from smart_demo.types import (
     LATE,
@@ -65,13 +65,13 @@ class Recoded(Mapping[PageId, TokenCodes]):
 
 
 @dataclass(frozen=True, eq=False)
-class Bench:
+class EncodedCollection:
     """One collection under one encoder. Its token states may lie in a folder that goes away: use it before."""
 
     name: str
     unit: str
     """What is ranked, in the plural: `pages` or `texts`."""
-    judged: tuple[Judged, ...]
+    judged: tuple[QueryJudgements, ...]
     """The queries that could be asked,"""
     queries: tuple[QueryEncoding, ...]
     """and their encodings, in the same order."""
@@ -89,17 +89,17 @@ class Bench:
         return [found[query.query.text] for query in self.queries]
 
 
-def text_bench(collection: TextCollection, backbone: Backbone, spool: Spool, tell: Tell) -> Bench:
+def text_bench(collection: TextCollection, backbone: Backbone, spool: TokenSpillFile, tell: Tell) -> EncodedCollection:
     """Encode a text collection. spool: where its token states go; the bench is of use while it is open."""
     begun = time.perf_counter()
     judged, queries, refused = _ask(backbone, collection.judged)
     texts = encode(collection, backbone, WHOLE, tell, spool)
     seconds = time.perf_counter() - begun
     notices = (*collection.notices, *refused)
-    return Bench(collection.name, "texts", judged, queries, texts, backbone.encoder, notices, seconds)
+    return EncodedCollection(collection.name, "texts", judged, queries, texts, backbone.encoder, notices, seconds)
 
 
-def page_bench(engine: Engine, documents: Path, queries: Path, tell: Tell) -> Bench:
+def page_bench(engine: Engine, documents: Path, queries: Path, tell: Tell) -> EncodedCollection:
     """Index a folder of documents in the engine's library, whose codec is WHOLE, and encode its judged queries.
 
     Errors as `evaluate_documents`.
@@ -117,12 +117,12 @@ def page_bench(engine: Engine, documents: Path, queries: Path, tell: Tell) -> Be
     asked, encodings, refused = _ask(backbone, judged)
     seconds = time.perf_counter() - begun
     name = documents.absolute().name
-    return Bench(name, "pages", asked, encodings, texts, backbone.encoder, (*notices, *refused), seconds)
+    return EncodedCollection(name, "pages", asked, encodings, texts, backbone.encoder, (*notices, *refused), seconds)
 
 
 def _ask(
-    backbone: Backbone, judged: Sequence[Judged]
-) -> tuple[tuple[Judged, ...], tuple[QueryEncoding, ...], tuple[str, ...]]:
+    backbone: Backbone, judged: Sequence[QueryJudgements]
+) -> tuple[tuple[QueryJudgements, ...], tuple[QueryEncoding, ...], tuple[str, ...]]:
     """Queries that could be encoded, their encodings, and a notice for each that could not. InputRefused if none."""
     asked, encodings, notices = [], [], []
     for one in judged:
@@ -162,10 +162,10 @@ class Outcome:
         return {metric: fmean(values) for metric, values in self.values.items()}
 
 
-class Standing:
+class WeightCurves:
     """A bench whose token states went through one codec."""
 
-    def __init__(self, bench: Bench, codec: str) -> None:
+    def __init__(self, bench: EncodedCollection, codec: str) -> None:
         self.bench, self.codec = bench, codec
         self._parts = bench.parts(codec)
         keys = [(str(page.id), str(page.scope)) for page in bench.texts.pages]
@@ -192,14 +192,16 @@ class Standing:
         tied = bool((np.diff(rounded[order]) == 0).any())
         return [self.bench.texts.pages[row].id for row in order[:DEPTH]], tied
 
-    def _asked(self, rankings: list[tuple[list[PageId], bool]]) -> Iterator[tuple[tuple[list[PageId], bool], Judged]]:
+    def _asked(
+        self, rankings: list[tuple[list[PageId], bool]]
+    ) -> Iterator[tuple[tuple[list[PageId], bool], QueryJudgements]]:
         return zip(rankings, self.bench.judged, strict=True)
 
     def difference(self, weights: Weights, base: Weights, metric: str = HEADLINE) -> Json:
         """How much higher than `base`, with its bootstrap interval over the queries."""
         return self.against(weights, self, base, metric)
 
-    def against(self, weights: Weights, other: Standing, base: Weights, metric: str = HEADLINE) -> Json:
+    def against(self, weights: Weights, other: WeightCurves, base: Weights, metric: str = HEADLINE) -> Json:
         """The same over another standing of the same queries."""
         own, theirs = self.outcome(weights).values[metric], other.outcome(base).values[metric]
         return asdict(paired_difference(list(own), list(theirs)))

@@ -25,13 +25,13 @@ from smart_demo.config import Limits, Quotas
 from smart_demo.errors import AllFull, InputRefused, NoRoom, PageRefused, SmartError
 from smart_demo.ingest import Upload
 from smart_demo.store.library import Library
-from smart_demo.store.quotas import Room, Visitor, is_visitor, measured
+from smart_demo.store.quotas import RemainingRoom, Visitor, is_visitor, measured
 from smart_demo.types import SAMPLES, Page, PageEncoding, Progress, Scope, State, StoredPage
 
 DELETED = "Deleted while it was being added."
 
 
-class Addition:
+class IndexingJob:
     """One batch of files on its way into one library."""
 
     def __init__(self, scope: Scope) -> None:
@@ -51,17 +51,17 @@ class Addition:
         self._unwanted.add(file)
 
 
-class Additions:
+class IndexingJobs:
     """All that are on their way. Safe for threads."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
-        self._running: list[Addition] = []
+        self._running: list[IndexingJob] = []
 
     @contextmanager
-    def running(self, scope: Scope) -> Iterator[Addition]:
+    def running(self, scope: Scope) -> Iterator[IndexingJob]:
         """A batch, as long as it takes."""
-        addition = Addition(scope)
+        addition = IndexingJob(scope)
         with self._lock:
             self._running.append(addition)
         try:
@@ -84,15 +84,15 @@ class Additions:
         """Whether something is on its way into a library."""
         return bool(self._of(scope))
 
-    def _of(self, scope: Scope) -> list[Addition]:
+    def _of(self, scope: Scope) -> list[IndexingJob]:
         with self._lock:
             return [addition for addition in self._running if addition.scope == scope]
 
 
-class Gate:
+class AdmissionCheck:
     """What one document of a batch must pass. Methods raise NoRoom, and InputRefused once the document was deleted."""
 
-    def __init__(self, library: Library, quotas: Quotas, addition: Addition, upload: Upload) -> None:
+    def __init__(self, library: Library, quotas: Quotas, addition: IndexingJob, upload: Upload) -> None:
         self._library, self._quotas, self._addition, self._upload = library, quotas, addition, upload
         self.count_judgements()
 
@@ -125,11 +125,11 @@ class Gate:
     def _known(self) -> set[int]:
         return self._library.numbers(self._addition.scope, self._upload.file)
 
-    def _room(self) -> Room:
+    def _room(self) -> RemainingRoom:
         scope = self._addition.scope
         usage = measured(scope, *self._library.tally(scope), self._quotas)
         taken = self._library.bytes_of_visitors() + self._judged if is_visitor(scope) else 0
-        return Room(usage, taken, self._quotas)
+        return RemainingRoom(usage, taken, self._quotas)
 
 
 USUAL = Quotas()
@@ -151,11 +151,11 @@ class Indexer:
     ) -> None:
         """`make_way` is asked, where all visitors together are full, to free so many bytes for one of them."""
         self._library, self._limits, self._quotas, self._make_way = library, limits, quotas, make_way
-        self._additions = Additions()
+        self._additions = IndexingJobs()
         self._writing = 0.0
         """Seconds that the last page took to be written."""
 
-    def addition(self, scope: Scope) -> AbstractContextManager[Addition]:
+    def addition(self, scope: Scope) -> AbstractContextManager[IndexingJob]:
         """A batch that is announced before `add`: what is deleted from here on is not added."""
         return self._additions.running(scope)
 
@@ -164,7 +164,7 @@ class Indexer:
         scope: Scope,
         files: Iterable[tuple[Path, str]],
         backbone: Backbone,
-        announced: Addition | None = None,
+        announced: IndexingJob | None = None,
     ) -> Generator[Progress]:
         """Read, encode and keep files of (path, name), telling of every page. A bad file or page is refused in
         words and the rest goes on; a library that cannot take more ends the batch, in words too.
@@ -202,7 +202,7 @@ class Indexer:
             return None
         return self._library.expire(visitor)
 
-    def _add_file(self, addition: Addition, upload: ingest.Upload, backbone: Backbone) -> Generator[Progress]:
+    def _add_file(self, addition: IndexingJob, upload: ingest.Upload, backbone: Backbone) -> Generator[Progress]:
         """One document. NoRoom if not one page of it fits, InputRefused if it is deleted on the way."""
         scope, file = addition.scope, upload.file
         pages = self._library.pages([scope], backbone.encoder.fingerprint)
@@ -211,7 +211,7 @@ class Indexer:
             yield _known(upload, stored[1])
             return
         addition.begin(file)
-        gate = Gate(self._library, self._quotas, addition, upload)
+        gate = AdmissionCheck(self._library, self._quotas, addition, upload)
         self._with_room(gate, scope, gate.check_file)
         done, begun = len(stored), time.monotonic()
         refused, full = list[PageRefused](), list[str]()
@@ -238,17 +238,17 @@ class Indexer:
         told = " ".join([*upload.notices, *_sentences(refused), *full])
         yield Progress(upload.name, State.DONE if done else State.REFUSED, done, upload.pages, told)
 
-    def _keep(self, scope: Scope, page: Page, encoding: PageEncoding, seconds: float, gate: Gate) -> None:
+    def _keep(self, scope: Scope, page: Page, encoding: PageEncoding, seconds: float, gate: AdmissionCheck) -> None:
         begun = time.monotonic()
         self._with_room(
             gate, scope, lambda: self._library.add(scope, page, encoding, seconds + self._writing, gate.admit)
         )
         self._writing = time.monotonic() - begun
 
-    def _check(self, gate: Gate, scope: Scope, pages: Sequence[Page]) -> None:
+    def _check(self, gate: AdmissionCheck, scope: Scope, pages: Sequence[Page]) -> None:
         self._with_room(gate, scope, lambda: gate.check(pages))
 
-    def _with_room(self, gate: Gate, scope: Scope, step: Callable[[], T]) -> T:
+    def _with_room(self, gate: AdmissionCheck, scope: Scope, step: Callable[[], T]) -> T:
         """Do something for a library; where all visitors together have no room for it, see whether some make way."""
         while True:
             try:

@@ -11,7 +11,7 @@ from pathlib import Path
 from smart_demo import ingest
 from smart_demo.config import Limits
 from smart_demo.errors import InputRefused
-from smart_demo.page_list import Listing
+from smart_demo.page_list import PageList
 from smart_demo.store.library import Library
 from smart_demo.types import SAMPLES, StoredPage
 
@@ -40,7 +40,7 @@ class Shipped:
         self._folder, self._limits, self._lock = folder, limits, threading.Lock()
         self._uploads: tuple[ingest.Upload, ...] | None = None
         self._refused: dict[str, int] = {}
-        self._stored: dict[str, tuple[Listing, tuple[StoredPage, ...]]] = {}
+        self._stored: dict[str, tuple[PageList, tuple[StoredPage, ...]]] = {}
         """By encoder, the last pages that were asked for and those of them that are shipped."""
 
     @property

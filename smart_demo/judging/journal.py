@@ -20,8 +20,19 @@ from typing import TypeVar
 from smart_demo.diagnostics import recorded_versions
 from smart_demo.errors import InputRefused, LibraryError
 from smart_demo.judging.record_lines import LONGEST_LINE, MOST_EVENTS, MOST_JOURNAL_BYTES, Reading, as_lines, read_lines
-from smart_demo.judging.records import Asked, Event, Grade, Session, Skip, Told, Trial, Undo, Vote, new_seed
-from smart_demo.judging.replay import Judgements, fold
+from smart_demo.judging.records import (
+    Event,
+    Grade,
+    JudgedQuery,
+    Session,
+    SidesRevealed,
+    Skip,
+    Trial,
+    Undo,
+    Vote,
+    new_seed,
+)
+from smart_demo.judging.replay import Judgements, replay
 from smart_demo.store import atomic_files, judgement_files
 from smart_demo.types import PageId, Scope
 
@@ -68,7 +79,7 @@ class Journal:
         """What the events come to."""
         with self._lock:
             if self._state is None:
-                self._state = fold(self._read.events)
+                self._state = replay(self._read.events)
             return self._state
 
     @property
@@ -95,13 +106,13 @@ class Journal:
         """Keep a grade, 0 to 3, of a page in one of the trial's rankings. InputRefused for anything else."""
         return self._add(Grade, trial, page, grade)
 
-    def skip(self, query: Asked) -> Skip:
+    def skip(self, query: JudgedQuery) -> Skip:
         """Keep that the person went on without a vote."""
         return self._add(Skip, query)
 
-    def told(self, trial: Trial) -> Told:
+    def told(self, trial: Trial) -> SidesRevealed:
         """Keep that the sides of a trial were told without a vote."""
-        return self._add(Told, trial.seed, trial.query)
+        return self._add(SidesRevealed, trial.seed, trial.query)
 
     def undo(self) -> Vote | Grade | Skip:
         """Take back the last vote, grade or skip of the owner's session, and give it. InputRefused if there is none."""

@@ -245,7 +245,7 @@ Known = Callable[[str], Mapping[PageId, float]]
 
 
 @dataclass(frozen=True, slots=True)
-class Row:
+class QueryRow:
     """One query of a list."""
 
     qid: str
@@ -269,36 +269,36 @@ class Row:
 
 
 @dataclass(frozen=True, slots=True)
-class Refused:
+class RefusedQuery:
     """A query of a list that could not be asked."""
 
     query: str
     sentence: str
 
 
-def ask(queries: Iterable[Listed], search: Search, k: int, known: Known) -> Iterator[Row | Refused]:
+def ask(queries: Iterable[Listed], search: Search, k: int, known: Known) -> Iterator[QueryRow | RefusedQuery]:
     """Ask one query after the other; whoever takes no more of them stops the asking."""
     for one in queries:
         try:
             found = search(one.query)
         except QueryRefused as refused:
-            yield Refused(one.query, refused.sentence)
+            yield RefusedQuery(one.query, refused.sentence)
         else:
             yield _row(one, found, k, known)
 
 
-def sorted_rows(rows: Iterable[Row]) -> tuple[Row, ...]:
+def sorted_rows(rows: Iterable[QueryRow]) -> tuple[QueryRow, ...]:
     """The most different rankings first."""
     by_key = {row.contrast.key: row for row in rows}
     return tuple(by_key[one.key] for one in by_disagreement(row.contrast for row in by_key.values()))
 
 
-def five(rows: Iterable[Row]) -> tuple[Highlight, ...]:
+def five(rows: Iterable[QueryRow]) -> tuple[Highlight, ...]:
     """Up to five of the queries, for a slide."""
     return find_five([row.contrast for row in rows])
 
 
-def csv_text(rows: Sequence[Row]) -> str:
+def csv_text(rows: Sequence[QueryRow]) -> str:
     """A table for a spreadsheet, in which nothing is run. It begins with the mark by which spreadsheets see UTF-8."""
     picked = {one.contrast.key: one.sentence for one in five(rows)}
     stream = io.StringIO(newline="")
@@ -309,7 +309,7 @@ def csv_text(rows: Sequence[Row]) -> str:
     return f"\ufeff{stream.getvalue()}"
 
 
-def _row(one: Listed, found: Found, k: int, known: Known) -> Row:
+def _row(one: Listed, found: Found, k: int, known: Known) -> QueryRow:
     graded = dict(one.grades(found.parts.pages))
     unknown, own = len(one.relevant) - len(graded), False
     if not one.relevant:
@@ -322,7 +322,7 @@ def _row(one: Listed, found: Found, k: int, known: Known) -> Row:
     judged = told.gain is not None
     values = [ndcg(ranking, graded, k) if judged else None for ranking in (pooled, smart)]
     before, after = (_first(ranking) for ranking in rankings)
-    return Row(one.qid, told, values[0], values[1], (before, after), own, max(unknown, 0))
+    return QueryRow(one.qid, told, values[0], values[1], (before, after), own, max(unknown, 0))
 
 
 def _first(result: SearchResult) -> str:
@@ -333,7 +333,7 @@ def _named(page: StoredPage) -> str:
     return f"{page.document}, page {page.number}"
 
 
-def _cells(row: Row, why: str) -> list[object]:
+def _cells(row: QueryRow, why: str) -> list[object]:
     told = row.contrast.disagreement
     before, after = row.first
     return [

@@ -30,19 +30,19 @@ from smart_demo.judging.records import (
     LONGEST_QUERY,
     METHODS,
     REASONS,
-    Asked,
-    Choice,
     Event,
     Grade,
+    JudgedQuery,
     Model,
     Ranked,
     Searched,
     Session,
+    SidesRevealed,
     Skip,
-    Told,
     Trial,
     Undo,
     Vote,
+    VoteChoice,
     draw,
 )
 from smart_demo.types import POOLED, SMART, Counted, PageId, Query, Reduce, Weights
@@ -84,7 +84,7 @@ def trial_fields(trial: Trial) -> dict[str, Any]:
     }
 
 
-def asked_fields(query: Asked) -> dict[str, Any]:
+def asked_fields(query: JudgedQuery) -> dict[str, Any]:
     """Plain data for JSON."""
     return {"text": query.text, "key": query.key, "picture": query.picture}
 
@@ -113,13 +113,13 @@ def _read(text: str) -> Trial:
     return Trial(query, seed, drawn, library, encoder, weights, k, rows, read_versions(row))
 
 
-def read_asked(row: Mapping[str, Any]) -> Asked:
+def read_asked(row: Mapping[str, Any]) -> JudgedQuery:
     """What `asked_fields` gave. The key must be that of the words, unless a picture is part of it."""
     words, picture = json_fields.text(row, "text", LONGEST_QUERY), json_fields.line(row, "picture", empty=True)
     key = json_fields.shaped(row, "key", HEX16, "16 hex digits")
     if not picture and (not words.strip() or Query(words).key != key):
         raise InputRefused("the query's key is not that of its words.")
-    return Asked(words, key, picture)
+    return JudgedQuery(words, key, picture)
 
 
 def read_versions(row: Mapping[str, Any]) -> tuple[tuple[str, str], ...]:
@@ -196,7 +196,7 @@ FORM = 1
 LONGEST_LINE = 2**19
 """Bytes. Fifty pages of each ranking with the longest names, every character spelled by escapes, stay below."""
 KINDS: Mapping[str, type[Event]] = {
-    "session": Session, "vote": Vote, "grade": Grade, "skip": Skip, "told": Told, "undo": Undo,
+    "session": Session, "vote": Vote, "grade": Grade, "skip": Skip, "told": SidesRevealed, "undo": Undo,
 }  # fmt: skip
 _NAMES = {kind: name for name, kind in KINDS.items()}
 
@@ -215,7 +215,7 @@ def line(event: Event) -> str:
             row |= {"trial": trial_fields(event.trial), "page": str(event.page), "grade": event.grade}
         case Skip():
             row["query"] = asked_fields(event.query)
-        case Told():
+        case SidesRevealed():
             row |= {"seed": event.seed, "query": asked_fields(event.query)}
         case Undo():
             row["undoes"] = event.event
@@ -235,8 +235,8 @@ def read(text: str | bytes) -> Event:
         return _session(row, stamp)
     if kind is Undo:
         return Undo(*stamp, _id(row, "undoes"))
-    if kind is Told:
-        return Told(*stamp, _id(row, "seed"), read_asked(json_fields.part(row, "query")))
+    if kind is SidesRevealed:
+        return SidesRevealed(*stamp, _id(row, "seed"), read_asked(json_fields.part(row, "query")))
     if kind is Skip:
         return Skip(*stamp, read_asked(json_fields.part(row, "query")))
     return _vote(row, stamp) if kind is Vote else _grade(row, stamp)
@@ -249,7 +249,7 @@ def _session(row: Mapping[str, Any], stamp: tuple[str, str, str]) -> Session:
 
 
 def _vote(row: Mapping[str, Any], stamp: tuple[str, str, str]) -> Vote:
-    choice = Choice(json_fields.one_of(row, "choice", tuple(Choice)))
+    choice = VoteChoice(json_fields.one_of(row, "choice", tuple(VoteChoice)))
     given = json_fields.a_list(row, "reasons", len(REASONS))
     if any(reason not in REASONS for reason in given):
         raise InputRefused(f'"reasons" may hold: {", ".join(REASONS)}.')

@@ -50,7 +50,7 @@ class Sides:
 
 
 @dataclass(frozen=True)
-class Columns:
+class BlindColumns:
     """All that may be shown before the vote: the pages of each column. No method, no score, no other rank."""
 
     a: tuple[StoredPage, ...]
@@ -105,7 +105,7 @@ class Ranked:
 
 
 @dataclass(frozen=True, slots=True)
-class Asked:
+class JudgedQuery:
     """The question as it can be asked again."""
 
     text: str
@@ -159,7 +159,7 @@ class Conditions:
 class Trial:
     """One question under one set of conditions."""
 
-    query: Asked
+    query: JudgedQuery
     seed: str
     """Of the session, 32 hex digits."""
     sides: Sides
@@ -199,7 +199,7 @@ LONGEST_NOTE = 1_000
 HIGHEST_GRADE = 3
 
 
-class Choice(StrEnum):
+class VoteChoice(StrEnum):
     """What a person can say of two columns."""
 
     A = A
@@ -234,7 +234,7 @@ class Vote(Event):
     """One blind comparison of pooled and SMART."""
 
     trial: Trial
-    choice: Choice
+    choice: VoteChoice
     reasons: tuple[str, ...] = ()
     """Of REASONS, in their order."""
     note: str = ""
@@ -243,7 +243,7 @@ class Vote(Event):
     def winner(self) -> str:
         """Name of the method that won; empty for a tie and for both bad."""
         sides = self.trial.sides
-        return {Choice.A: sides.a, Choice.B: sides.b}.get(self.choice, "")
+        return {VoteChoice.A: sides.a, VoteChoice.B: sides.b}.get(self.choice, "")
 
 
 @dataclass(frozen=True, slots=True)
@@ -264,16 +264,16 @@ class Grade(Event):
 class Skip(Event):
     """The person went on without a vote."""
 
-    query: Asked
+    query: JudgedQuery
 
 
 @dataclass(frozen=True, slots=True)
-class Told(Event):
+class SidesRevealed(Event):
     """The ranks of a query's pages were shown without a vote: one that follows is not blind."""
 
     seed: str
     """That the sides are drawn from."""
-    query: Asked
+    query: JudgedQuery
 
 
 @dataclass(frozen=True, slots=True)
@@ -320,10 +320,10 @@ def record(found: Found, k: int, seed: str, versions: Mapping[str, str]) -> Tria
     )
 
 
-def asked(query: Query) -> Asked:
+def asked(query: Query) -> JudgedQuery:
     """What is recorded of a query. A picture is named by the query's key."""
     words_alone = query.key == Query(query.text).key
-    return Asked(query.text, query.key, "" if words_alone else query.key)
+    return JudgedQuery(query.text, query.key, "" if words_alone else query.key)
 
 
 def searched(pages: Iterable[StoredPage]) -> Searched:

@@ -14,7 +14,18 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
-from smart_demo.judging.records import Conditions, Event, Grade, Session, Skip, Told, Trial, Undo, Vote, shuffled
+from smart_demo.judging.records import (
+    Conditions,
+    Event,
+    Grade,
+    Session,
+    SidesRevealed,
+    Skip,
+    Trial,
+    Undo,
+    Vote,
+    shuffled,
+)
 from smart_demo.types import POOLED, SMART, PageId
 
 
@@ -65,7 +76,7 @@ class Judgements:
         return {grade.page: grade for grade in sorted(grades, key=_time)}
 
 
-def fold(events: Iterable[Event]) -> Judgements:
+def replay(events: Iterable[Event]) -> Judgements:
     """Fold events, in whatever order they come. Of two with one id the first stands."""
     once: dict[str, Event] = {}
     for event in events:
@@ -88,18 +99,18 @@ def fold(events: Iterable[Event]) -> Judgements:
     return Judgements(ordered, undone, votes, grades, frozenset(skipped - voted), _seen_before(ordered))
 
 
-def sides_told(event: Event) -> tuple[str, str] | None:
+def sides_revealed(event: Event) -> tuple[str, str] | None:
     """The seed and the query whose sides an event has told; None if it told none. What is taken back was told, too."""
     if isinstance(event, Vote):
         return event.trial.seed, event.trial.query.key
-    return (event.seed, event.query.key) if isinstance(event, Told) else None
+    return (event.seed, event.query.key) if isinstance(event, SidesRevealed) else None
 
 
 def _seen_before(ordered: Iterable[Event]) -> frozenset[str]:
     shown: set[tuple[str, str] | None] = set()
     again = set()
     for event in ordered:
-        about = sides_told(event)
+        about = sides_revealed(event)
         if isinstance(event, Vote) and about in shown:
             again.add(event.id)
         shown.add(about)
@@ -122,7 +133,7 @@ class Ungraded:
         return sum(self.queries.values())
 
 
-def to_grade(trial: Trial) -> tuple[PageId, ...]:
+def pages_to_grade(trial: Trial) -> tuple[PageId, ...]:
     """The pages to be graded, in the order of grading."""
     first = [row.page for name in (POOLED.name, SMART.name) for row in trial.ranking(name)[: trial.k]]
     return shuffled(trial.seed, trial.query.key, first)
@@ -131,7 +142,7 @@ def to_grade(trial: Trial) -> tuple[PageId, ...]:
 def remaining(trial: Trial, judged: Judgements) -> tuple[PageId, ...]:
     """The pages of a pool that have no grade yet, in the order of grading."""
     graded = judged.graded(trial)
-    return tuple(page for page in to_grade(trial) if page not in graded)
+    return tuple(page for page in pages_to_grade(trial) if page not in graded)
 
 
 def ungraded(judged: Judgements) -> Ungraded:

@@ -28,7 +28,7 @@ from smart_demo.evaluation.metrics import (
     paired_difference,
     sign_test,
 )
-from smart_demo.judging.records import METHODS, Choice, Conditions, Grade, Trial, Vote
+from smart_demo.judging.records import METHODS, Conditions, Grade, Trial, Vote, VoteChoice
 from smart_demo.judging.replay import Judgements
 from smart_demo.types import LATE, POOLED, SMART, Counted, PageId, Reduce, Weights
 
@@ -90,9 +90,9 @@ def count(votes: Iterable[Vote], seen_before: frozenset[str] = frozenset()) -> V
     won = [vote.winner for vote in votes]
     return VoteCount(
         wins=won.count(SMART.name),
-        ties=sum(vote.choice is Choice.TIE for vote in votes),
+        ties=sum(vote.choice is VoteChoice.TIE for vote in votes),
         losses=won.count(POOLED.name),
-        bad=sum(vote.choice is Choice.BAD for vote in votes),
+        bad=sum(vote.choice is VoteChoice.BAD for vote in votes),
         seen_before=sum(vote.id in seen_before for vote in votes),
     )
 

@@ -88,14 +88,14 @@ class Product(StrEnum):
 
 
 @dataclass(frozen=True, slots=True)
-class Choice:
+class ProductChoice:
     """The product in use for one width, and why."""
 
     product: Product
     reason: str
 
 
-class Asked(NamedTuple):
+class PreparedQuery(NamedTuple):
     """A query that is ready to be multiplied."""
 
     multiply: Callable[[Tensor], Tensor]
@@ -110,11 +110,11 @@ class Asked(NamedTuple):
         return _columns(dots, starts)[:, : self.rows] if self.tokens_first else _segments(dots, starts)
 
 
-_known: dict[int, Choice] = {}
+_known: dict[int, ProductChoice] = {}
 _measuring = threading.Lock()
 
 
-def choice(width: int) -> Choice:
+def choice(width: int) -> ProductChoice:
     """What multiplies int8 codes of `width` coordinates here. The first call for a width measures for some 0.3 s."""
     if (known := _known.get(width)) is None:
         with _measuring:
@@ -129,7 +129,7 @@ def reason(width: int) -> str:
     return gpu.reason() or choice(width).reason
 
 
-def choose(width: int) -> Choice:
+def choose(width: int) -> ProductChoice:
     """Measure every product on random codes of this width."""
     import torch
 
@@ -151,33 +151,33 @@ def choose(width: int) -> Choice:
     return decide(took, exact)
 
 
-def decide(took: dict[Product, float], exact: set[Product]) -> Choice:
+def decide(took: dict[Product, float], exact: set[Product]) -> ProductChoice:
     """The fastest of the exact products, by seconds each took."""
     best = min(exact, key=lambda product: took[product])
     ints = [product for product in took if product is not Product.FLOAT32]
     if best is not Product.FLOAT32:
         gain = took[Product.FLOAT32] / took[best]
-        return Choice(best, f"int8 products, {best} (exact here, {gain:.1f} x faster than float32)")
+        return ProductChoice(best, f"int8 products, {best} (exact here, {gain:.1f} x faster than float32)")
     if not exact.intersection(ints):
-        return Choice(best, "float32 products of the 8-bit codes (int8 products are not exact here)")
+        return ProductChoice(best, "float32 products of the 8-bit codes (int8 products are not exact here)")
     gain = min(took[product] for product in ints) / took[best]
-    return Choice(best, f"float32 products of the 8-bit codes ({gain:.1f} x faster here than int8 products)")
+    return ProductChoice(best, f"float32 products of the 8-bit codes ({gain:.1f} x faster here than int8 products)")
 
 
-def asked(product: Product, query: npt.NDArray[np.int8] | Floats) -> Asked:
+def asked(product: Product, query: npt.NDArray[np.int8] | Floats) -> PreparedQuery:
     """A query (Q, D), ready for codes of its width: in 8 bits for codes in 8 bits, and for any codes by FLOAT32."""
     import torch
 
     rows = torch.from_numpy(np.ascontiguousarray(query))
     if product is Product.PACKED:
-        return Asked(_by_packed(rows), tokens_first=True, rows=len(rows))
+        return PreparedQuery(_by_packed(rows), tokens_first=True, rows=len(rows))
     if product is Product.CODES_FIRST:
         across = rows.t().contiguous()
-        return Asked(lambda codes: torch._int_mm(codes, across), tokens_first=True, rows=len(rows))
+        return PreparedQuery(lambda codes: torch._int_mm(codes, across), tokens_first=True, rows=len(rows))
     if product is Product.QUERY_FIRST:
-        return Asked(lambda codes: torch._int_mm(rows, codes.t()), tokens_first=False, rows=len(rows))
+        return PreparedQuery(lambda codes: torch._int_mm(rows, codes.t()), tokens_first=False, rows=len(rows))
     wide = rows.float()
-    return Asked(lambda codes: _by_float32(wide, codes), tokens_first=False, rows=len(rows))
+    return PreparedQuery(lambda codes: _by_float32(wide, codes), tokens_first=False, rows=len(rows))
 
 
 def _by_packed(query: Tensor) -> Callable[[Tensor], Tensor]:
@@ -204,7 +204,7 @@ def _by_float32(query: Tensor, codes: Tensor) -> Tensor:
     return dots
 
 
-def _is_exact(query: Asked, rows: npt.NDArray[np.int8], codes: Tensor) -> bool:
+def _is_exact(query: PreparedQuery, rows: npt.NDArray[np.int8], codes: Tensor) -> bool:
     import torch
 
     few = codes[:EXACT]
@@ -213,7 +213,7 @@ def _is_exact(query: Asked, rows: npt.NDArray[np.int8], codes: Tensor) -> bool:
     return bool((found == torch.from_numpy(rows).double() @ few.double().t()).all())
 
 
-def _seconds(query: Asked, codes: Tensor, starts: npt.NDArray[np.int64]) -> float:
+def _seconds(query: PreparedQuery, codes: Tensor, starts: npt.NDArray[np.int64]) -> float:
     took: list[float] = []
     while len(took) < 1 + ROUNDS and sum(took) < ENOUGH:
         begun = time.perf_counter()

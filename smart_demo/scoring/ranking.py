@@ -11,7 +11,7 @@ from typing import TypeVar
 import numpy as np
 import numpy.typing as npt
 
-from smart_demo.page_list import Listing, Positions, Ranks, listed
+from smart_demo.page_list import PageList, Positions, Ranks, listed
 from smart_demo.scoring import kernel
 from smart_demo.types import (
     Counted,
@@ -107,7 +107,7 @@ def rank(parts: Parts, method: Method, top: int) -> SearchResult:
     return SearchResult(method, hits, Ranks(pages, positions[order]), len(positions), len(pages))
 
 
-def _order(pages: Listing, positions: Positions, rising: npt.NDArray[np.float64]) -> Positions:
+def _order(pages: PageList, positions: Positions, rising: npt.NDArray[np.float64]) -> Positions:
     """(M,) rows of `positions` in the order of `rising`; those that tie stand in the order of their pages' ids."""
     by_id = pages.by_id if len(positions) == len(pages) else np.argsort(pages.standing[positions])
     return by_id[np.argsort(rising[by_id], kind="stable")]

@@ -13,7 +13,7 @@ from typing import Generic, TypeVar
 Value = TypeVar("Value")
 
 
-class Recent(Generic[Value]):
+class LRUCache(Generic[Value]):
     """The last few answers by key, for several threads; the oldest unused one leaves first."""
 
     def __init__(self, size: int, weigh: Callable[[Value], float] = lambda _: 0, most: float = math.inf) -> None:

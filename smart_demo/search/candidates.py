@@ -17,7 +17,7 @@ import numpy as np
 
 from smart_demo import scoring
 from smart_demo.errors import SmartError
-from smart_demo.page_list import Listing, Positions
+from smart_demo.page_list import PageList, Positions
 from smart_demo.store import atomic_files
 from smart_demo.types import SMART, Floats, Parts, QueryEncoding, Scope, StoredPage, TokenCodes
 
@@ -34,7 +34,7 @@ _STEP, _SOME = 50, 1_000
 
 
 @dataclass(frozen=True, slots=True)
-class Checked:
+class CandidateCheck:
     """What a full scan of a library said of its candidates."""
 
     pages: int
@@ -53,7 +53,7 @@ class Checked:
 
 def depths(
     queries: Sequence[QueryEncoding],
-    pages: Listing,
+    pages: PageList,
     pooled: Floats,
     tokens: Callable[[StoredPage], TokenCodes],
     tell: Callable[[int], None] = lambda _: None,
@@ -73,7 +73,7 @@ def depths(
     return np.array([_depth(query, pages, pooled, late[:, at]) for at, query in enumerate(queries)], np.int64)
 
 
-def _depth(query: QueryEncoding, pages: Listing, pooled: Floats, late: Floats) -> int:
+def _depth(query: QueryEncoding, pages: PageList, pooled: Floats, late: Floats) -> int:
     """The place by pooled of that page among the first TOP by SMART that pooled sees last."""
     cosines = (pooled @ query.pooled).astype(np.float32)
     kinds = query.kinds[:1]
@@ -82,14 +82,14 @@ def _depth(query: QueryEncoding, pages: Listing, pooled: Floats, late: Floats) -
     return int((cosines >= min(first)).sum()) if first else 0
 
 
-def checked(needed: Positions, pages: int, least: int, most: int) -> Checked:
+def checked(needed: Positions, pages: int, least: int, most: int) -> CandidateCheck:
     """The depth, from `least` to `most`, at which TARGET of the queries agree, and how many do at it."""
     wanted = np.sort(needed)[max(0, math.ceil(TARGET * len(needed)) - 1)] if len(needed) else 0
     depth = min(max(least, math.ceil(int(wanted) / _STEP) * _STEP), most)
-    return Checked(pages, len(needed), int((needed <= depth).sum()), depth)
+    return CandidateCheck(pages, len(needed), int((needed <= depth).sum()), depth)
 
 
-def keep(index_dir: Path, scope: Scope, encoder: str, found: Checked) -> None:
+def keep(index_dir: Path, scope: Scope, encoder: str, found: CandidateCheck) -> None:
     """Remember a check. LibraryError or StorageFull where the disk refuses."""
     path = _path(index_dir, scope, encoder)
     with atomic_files.storage_errors("keep the check"):
@@ -97,11 +97,11 @@ def keep(index_dir: Path, scope: Scope, encoder: str, found: Checked) -> None:
         atomic_files.write_new(path, json.dumps(asdict(found)).encode())
 
 
-def kept(index_dir: Path, scope: Scope, encoder: str) -> Checked | None:
+def kept(index_dir: Path, scope: Scope, encoder: str) -> CandidateCheck | None:
     """The last check of a scope under an encoder; None where there is none that can be read."""
     with suppress(OSError, SmartError, ValueError, TypeError, KeyError):
         said = json.loads(atomic_files.read_whole(_path(index_dir, scope, encoder)))
-        found = Checked(*(int(said[name]) for name in ("pages", "queries", "agreed", "depth")))
+        found = CandidateCheck(*(int(said[name]) for name in ("pages", "queries", "agreed", "depth")))
         if 0 <= found.agreed <= found.queries and found.depth > 0:
             return found
     return None

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 
 from smart_demo.config import CODECS, Settings
 from smart_demo.search.cache import Lap
-from smart_demo.store.token_file import Layout
+from smart_demo.store.token_file import TokenFileLayout
 from smart_demo.types import Encoder, StoredPage
 
 STAGES = ("encode", "candidates", "score", "rank")
@@ -140,7 +140,7 @@ def states(tokens: int, codec: str, encoder: Encoder) -> int:
     An encoder with a budget of visual tokens sees the page, so its tokens form a grid; one without reads words, each of
     which has a box.
     """
-    layout = Layout(codec, tokens, encoder.token_width, encoder.pooled_width, boxes=not encoder.visual_tokens)
+    layout = TokenFileLayout(codec, tokens, encoder.token_width, encoder.pooled_width, boxes=not encoder.visual_tokens)
     return layout.size - FLOAT32 * encoder.pooled_width
 
 

@@ -112,7 +112,7 @@ CHOICES = {ON_SAMPLES: (SAMPLES,), ON_MINE: (LOCAL,), ON_BOTH: (SAMPLES, LOCAL)}
 
 
 @dataclass(frozen=True, slots=True)
-class Asked:
+class SearchRequest:
     """What the columns answer: kept so that weights can be turned without reading the box again."""
 
     text: str
@@ -147,9 +147,9 @@ def asked(  # noqa: PLR0913 - all that decides an answer, as the page sends it
     reduce: object = Reduce.MEAN,
     counted: object = Counted.ALL,
     picture: object = "",
-) -> Asked:
+) -> SearchRequest:
     """Checked arguments of a search; what makes no sense becomes the nearest that does, or the default."""
-    return Asked(
+    return SearchRequest(
         text if isinstance(text, str) else "",
         scope if isinstance(scope, str) and scope in CHOICES else ON_SAMPLES,
         int(_number(top, FEWEST, MOST, 5)),
@@ -163,14 +163,14 @@ def asked(  # noqa: PLR0913 - all that decides an answer, as the page sends it
     )
 
 
-def asked_again(fields: object) -> Asked:
+def asked_again(fields: object) -> SearchRequest:
     """What `Asked.fields` gave, on its way back from a browser. InputRefused for what is no such thing."""
     if not isinstance(fields, dict):
         raise InputRefused("That is no question.")
-    return asked(**{name: fields[name] for name in Asked("", "", 0, Weights()).fields if name in fields})
+    return asked(**{name: fields[name] for name in SearchRequest("", "", 0, Weights()).fields if name in fields})
 
 
-def address(wanted: Asked) -> str:
+def address(wanted: SearchRequest) -> str:
     """The part of an address after `?` that asks the same again. What is as usual is left out of it.
 
     So is an uploaded picture: it is kept for a while and for whoever gave it, and its words are asked alone.
@@ -186,7 +186,7 @@ def address(wanted: Asked) -> str:
     return urlencode(parts)
 
 
-def asked_by(parameters: Mapping[str, str], otherwise: Asked) -> Asked:
+def asked_by(parameters: Mapping[str, str], otherwise: SearchRequest) -> SearchRequest:
     """What an address asks; whatever it leaves out or says wrongly is taken from `otherwise`."""
 
     def number(name: str, default: float, *, once: str = "") -> float:

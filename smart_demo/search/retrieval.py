@@ -13,8 +13,8 @@ from smart_demo.config import Settings
 from smart_demo.errors import LibraryError, QueryRefused
 from smart_demo.page_list import Positions
 from smart_demo.search import candidates
-from smart_demo.search.cache import Lap, Laps, Recent, Stopwatch
-from smart_demo.search.candidates import Checked
+from smart_demo.search.cache import Lap, Laps, LRUCache, Stopwatch
+from smart_demo.search.candidates import CandidateCheck
 from smart_demo.store.library import Library
 from smart_demo.types import Floats, Found, Method, Parts, Query, QueryEncoding, Scope
 
@@ -37,10 +37,10 @@ class Retrieval:
 
     def __init__(self, library: Library, settings: Settings) -> None:
         self._library, self._settings = library, settings
-        self._queries: Recent[_Asked] = Recent(QUERIES_KEPT)
-        self._parts: Recent[Parts] = Recent(PARTS_KEPT)
-        self._laps: Recent[Laps] = Recent(LIBRARIES_TIMED)
-        self._checks: dict[tuple[Scope, str], Checked] = {}
+        self._queries: LRUCache[_Asked] = LRUCache(QUERIES_KEPT)
+        self._parts: LRUCache[Parts] = LRUCache(PARTS_KEPT)
+        self._laps: LRUCache[Laps] = LRUCache(LIBRARIES_TIMED)
+        self._checks: dict[tuple[Scope, str], CandidateCheck] = {}
 
     def search(
         self, query: Query, scopes: Sequence[Scope], methods: Sequence[Method], top: int, backbone: Backbone
@@ -69,7 +69,7 @@ class Retrieval:
             if took:
                 laps.add(stage, Lap(took, pages.get(stage, len(parts.pages))))
 
-    def checked(self, scopes: Sequence[Scope], encoder: str, pages: int) -> Checked | None:
+    def checked(self, scopes: Sequence[Scope], encoder: str, pages: int) -> CandidateCheck | None:
         """What a full scan said of the candidates of a library of so many pages; None where it says nothing of it."""
         if len(scopes) != 1:
             return None
@@ -82,7 +82,7 @@ class Retrieval:
 
     def check(
         self, queries: Iterable[QueryEncoding], scope: Scope, encoder: str, tell: Callable[[int], None]
-    ) -> Checked:
+    ) -> CandidateCheck:
         """Compare the candidates of a scope with a full scan for some queries, and go as deep as that takes from now
         on. LibraryError where a page goes meanwhile.
         """

@@ -83,20 +83,20 @@ EMPTY_SECONDS = 600
 """A file that is still empty after so long will never be filled: a stalled upload is cut off far earlier."""
 
 
-class Held(NamedTuple):
+class FolderUsage(NamedTuple):
     """What lies in a folder and below."""
 
     files: int
     octets: int
 
 
-def held(folder: Path) -> Held:
+def folder_usage(folder: Path) -> FolderUsage:
     """Files and their bytes; none in a folder that is not there."""
     sizes = [facts.st_size for _, facts in _below(folder) if not stat.S_ISDIR(facts.st_mode)]
-    return Held(len(sizes), sum(sizes))
+    return FolderUsage(len(sizes), sum(sizes))
 
 
-def sweep(folder: Path, older_than_seconds: float, keep: Container[Path]) -> int:
+def delete_leftovers(folder: Path, older_than_seconds: float, keep: Container[Path]) -> int:
     """Delete the files below `folder` that nothing touched for so long, and the folders that are left empty.
 
     Empty files go sooner (`EMPTY_SECONDS`). `keep` are the paths of files on their way, as they were submitted. Returns
@@ -159,7 +159,7 @@ class Round:
     """Steps that failed; the next round tries them again."""
 
 
-class Janitor:
+class Cleanup:
     """One thread of the process, and one round at a time."""
 
     def __init__(self, engine: Engine, every: float = EVERY, clock: Callable[[], float] = time.monotonic) -> None:

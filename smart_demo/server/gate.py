@@ -30,10 +30,10 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 
 from smart_demo.config import Settings
 from smart_demo.server.block_remote_fetch import lock
-from smart_demo.server.cleanup import Held
-from smart_demo.server.rate_limits import Places, Turns, asker, key
-from smart_demo.server.request_body import BODY, SMALL, Refused, drain, header, length, whole
-from smart_demo.server.upload_limits import LYING, Arrival, Bounds, Room
+from smart_demo.server.cleanup import FolderUsage
+from smart_demo.server.rate_limits import ConcurrencyLimiter, QueueLimiter, asker, key
+from smart_demo.server.request_body import BODY, SMALL, RequestRefused, drain, header, length, read_body
+from smart_demo.server.upload_limits import UPLOAD_TRACKER, UploadBounds, UploadRoom, UploadStream
 from smart_demo.ui.format import count
 from smart_demo.ui.results_tab import most_bytes
 
@@ -109,11 +109,11 @@ def expect_own_page(scope: Scope) -> None:
     site, origin = header(scope, b"sec-fetch-site"), header(scope, b"origin")
     if site:
         if site.lower() not in OWN:
-            raise Refused(*ELSEWHERE)
+            raise RequestRefused(*ELSEWHERE)
     elif origin:
         asked = [header(scope, name).decode("latin-1").lower() for name in (b"host", b"x-forwarded-host")]
         if _host(origin) not in filter(None, asked):
-            raise Refused(*ELSEWHERE)
+            raise RequestRefused(*ELSEWHERE)
 
 
 def expect_own_name(scope: Scope, hosts: Collection[str]) -> None:
@@ -128,7 +128,7 @@ def expect_own_name(scope: Scope, hosts: Collection[str]) -> None:
     except ValueError:
         name = ""
     if name not in hosts and f"[{name}]" not in hosts and not _is_this_machine(name):
-        raise Refused(403, f"This page is private and does not answer to that name. {NAMES}")
+        raise RequestRefused(403, f"This page is private and does not answer to that name. {NAMES}")
 
 
 def _is_this_machine(name: str) -> bool:
@@ -177,14 +177,14 @@ class Gate:
 
     def __init__(self, app: ASGIApp, settings: Settings) -> None:
         self._app, self._settings = app, settings
-        self._requests = Turns(each=24, total=1_000)
+        self._requests = ConcurrencyLimiter(each=24, total=1_000)
         """With a body of whatever kind;"""
-        self._large = Turns(each=2, total=6, seconds=PATIENCE)
+        self._large = ConcurrencyLimiter(each=2, total=6, seconds=PATIENCE)
         """and with a large one, which takes its room in memory until it is answered."""
-        self._uploads = Turns(each=2, total=24, seconds=PATIENCE)
-        self._functions = Turns(each=4, total=12, seconds=PATIENCE)
+        self._uploads = ConcurrencyLimiter(each=2, total=24, seconds=PATIENCE)
+        self._functions = ConcurrencyLimiter(each=4, total=12, seconds=PATIENCE)
         """The page's scripts ask past the queue, in as many threads as there are questions."""
-        self._places = Places(max(4, settings.quotas.queue * 2 // 5))
+        self._places = QueueLimiter(max(4, settings.quotas.queue * 2 // 5))
         lock()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -198,13 +198,13 @@ class Gate:
             expect_own_name(scope, self._settings.hosts)
             _look_up(path)
             await self._pass_on(path, scope, receive, answer)
-        except Refused as refused:
+        except RequestRefused as refused:
             await _tell(path, refused)(scope, receive, send)
         except Exception:
             if answer.begun:
                 raise
             log.exception("a request failed")
-            await _tell(path, Refused(500, BROKEN))(scope, receive, send)
+            await _tell(path, RequestRefused(500, BROKEN))(scope, receive, send)
 
     async def _pass_on(self, path: str, scope: Scope, receive: Receive, answer: _Answer) -> None:
         if scope["method"] in BODYLESS:
@@ -214,21 +214,21 @@ class Gate:
         who, asked = asker(scope), path.rstrip("/")
         async with AsyncExitStack() as turns:
 
-            async def take(kind: Turns) -> None:
+            async def take(kind: ConcurrencyLimiter) -> None:
                 await turns.enter_async_context(kind.turn(who))
 
             try:
                 await take(self._requests)
                 if asked == UPLOAD:
                     await take(self._uploads)
-            except Refused:
+            except RequestRefused:
                 await drain(receive)
                 raise
             if asked == UPLOAD:
                 await self._upload(scope, receive, answer, who)
                 return
             event = asked == EVENT
-            again = await whole(scope, receive, BODY if event else SMALL, lambda: take(self._large))
+            again = await read_body(scope, receive, BODY if event else SMALL, lambda: take(self._large))
             if asked == FUNCTION:  # only now: nobody holds a turn who has not yet said what they ask
                 await take(self._functions)
             if event or path.startswith(CALLS):
@@ -240,19 +240,19 @@ class Gate:
         """Pass it on as it comes; what Gradio says of one that was cut off is not what the visitor is told."""
         try:
             if not self._settings.uploads:
-                raise Refused(403, "This page takes no uploads.")
+                raise RequestRefused(403, "This page takes no uploads.")
             if self._settings.public and not key(scope):
-                raise Refused(403, NO_KEY)
+                raise RequestRefused(403, NO_KEY)
             room = room_for(self._settings)
             if length(scope) > room.octets:
-                raise Refused(413, room.said)
-            arrival = Arrival(receive, header(scope, b"content-type"), room, who)
-        except Refused:
+                raise RequestRefused(413, room.said)
+            arrival = UploadStream(receive, header(scope, b"content-type"), room, who)
+        except RequestRefused:
             await drain(receive)
             raise
         answer.arrival = arrival
         await self._app(scope, arrival.receive, answer)
-        LYING.arrived(who, answer.paths())
+        UPLOAD_TRACKER.arrived(who, answer.paths())
         if arrival.refused is not None:
             raise arrival.refused
 
@@ -264,7 +264,7 @@ class _Answer:
         self._send = send
         self._said = b""
         self.begun = False
-        self.arrival: Arrival | None = None
+        self.arrival: UploadStream | None = None
         self.ends_with_its_beginning = ExitStack()
 
     async def __call__(self, message: MutableMapping[str, Any]) -> None:
@@ -289,7 +289,7 @@ def largest(settings: Settings) -> int:
     return settings.limits.file_bytes * 4 if settings.uploads else 1_024
 
 
-def room_for(settings: Settings) -> Room:
+def room_for(settings: Settings) -> UploadRoom:
     """The limits of uploads, from the settings; the folder is made where it is not there yet."""
     limits, folder = settings.limits, Path(get_upload_folder())
     folder.mkdir(parents=True, exist_ok=True)
@@ -297,24 +297,24 @@ def room_for(settings: Settings) -> Room:
     octets = max(limits.files * limits.file_bytes, most_bytes(private=not settings.public))
     size = f"{limits.file_bytes // 2**20} MB"
     lying = octets + settings.quotas.waiting * limits.file_bytes
-    each = Held(limits.files * 2, max(octets, lying // 3)) if settings.public else None
-    return Room(
+    each = FolderUsage(limits.files * 2, max(octets, lying // 3)) if settings.public else None
+    return UploadRoom(
         files=limits.files,
         largest=largest(settings),
         octets=octets + 2**16,  # what frames the files in a form
-        lying=Bounds(folder, lying, each),
+        lying=UploadBounds(folder, lying, each),
         said=f"At most {count(limits.files, 'file')} of {size} can be uploaded at once; add them in smaller parts.",
     )
 
 
 def _look_up(path: str) -> None:
     if HANDED_OUT.match(path):
-        raise Refused(403, NO_FILES)
+        raise RequestRefused(403, NO_FILES)
     if not OPEN.fullmatch(path):
-        raise Refused(404, "There is nothing at this address.")
+        raise RequestRefused(404, "There is nothing at this address.")
 
 
-def _tell(path: str, refused: Refused) -> PlainTextResponse | JSONResponse:
+def _tell(path: str, refused: RequestRefused) -> PlainTextResponse | JSONResponse:
     """Gradio's scripts show the text of a refused upload, and elsewhere read `detail` or `error`. Of a refused question
     to a function they read nothing, so one that only came too early is answered as the function itself refuses.
     """

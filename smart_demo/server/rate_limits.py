@@ -14,7 +14,7 @@ from typing import Any
 
 from starlette.types import Scope
 
-from smart_demo.server.request_body import Refused, header
+from smart_demo.server.request_body import RequestRefused, header
 from smart_demo.server.visitors import HEADER, visitor_scope
 
 BUSY = "This page is busy with your other questions; try again in a moment."
@@ -32,7 +32,7 @@ def asker(scope: Scope) -> str:
     return key(scope) or f"from {client[0] if client else 'nowhere'}"
 
 
-class Turns:
+class ConcurrencyLimiter:
     """Of one event loop; counts, and lets wait in the order in which they came."""
 
     def __init__(self, each: int, total: int, seconds: float = 0.0) -> None:
@@ -82,11 +82,11 @@ class Turns:
     def _has_room(self, who: str) -> bool:
         return self._going[who] < self._each and self._going.total() < self._total
 
-    def _refusal(self, who: str) -> Refused:
-        return Refused(429, BUSY) if self._going[who] >= self._each else Refused(503, CROWDED)
+    def _refusal(self, who: str) -> RequestRefused:
+        return RequestRefused(429, BUSY) if self._going[who] >= self._each else RequestRefused(503, CROWDED)
 
 
-class Places:
+class QueueLimiter:
     """Places in Gradio's queue: how many events of one asker wait or run. Gradio alone knows when one ends."""
 
     def __init__(self, each: int) -> None:
@@ -97,7 +97,7 @@ class Places:
     def joining(self, scope: Scope, who: str) -> Iterator[None]:
         """While an event joins the queue. Refused where it would be one too many."""
         if self._joining[who] + _events(scope, who) >= self._each:
-            raise Refused(429, BUSY)
+            raise RequestRefused(429, BUSY)
         self._joining[who] += 1
         try:
             yield

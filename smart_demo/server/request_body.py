@@ -24,7 +24,7 @@ DRAINED, DRAINING = 64 * 2**20, 5
 """Bytes and seconds of a refused body that are read and dropped, since a browser shows no answer before it has sent."""
 
 
-class Refused(Exception):
+class RequestRefused(Exception):
     """A request that is not passed on: its status and the one sentence it is answered with."""
 
     def __init__(self, status: int, sentence: str) -> None:
@@ -32,7 +32,7 @@ class Refused(Exception):
         self.status, self.sentence = status, sentence
 
 
-class Pace:
+class BodyDeadline:
     """How long one body may take: whoever sends a byte a minute is given up, too."""
 
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
@@ -43,26 +43,26 @@ class Pace:
         allowed = min(SECONDS + self._came / SLOWEST, LONGEST)
         left = self._begun + allowed - self._clock()
         if left <= 0:
-            raise Refused(408, "The request came too slowly, so it was given up.")
+            raise RequestRefused(408, "The request came too slowly, so it was given up.")
         try:
             async with asyncio.timeout(min(left, SECONDS)):
                 message = await receive()
         except TimeoutError:
-            raise Refused(408, "The request came too slowly, so it was given up.") from None
+            raise RequestRefused(408, "The request came too slowly, so it was given up.") from None
         if message["type"] != "http.request":
-            raise Refused(400, "The request broke off.")
+            raise RequestRefused(400, "The request broke off.")
         self._came += len(message.get("body", b""))
         return message
 
 
-async def whole(
+async def read_body(
     scope: Scope, receive: Receive, most: int = BODY, admit_large: Callable[[], Awaitable[None]] | None = None
 ) -> Receive:
     """A body of at most so many bytes that names nothing elsewhere, to be read again. All is JSON here but uploads.
 
     `admit_large` is asked before more than SMALL of it are held, and may refuse.
     """
-    body, pace, more, admitted = bytearray(), Pace(), True, False
+    body, pace, more, admitted = bytearray(), BodyDeadline(), True, False
     try:
         _expect_at_most(most, length(scope))
         while more:
@@ -73,7 +73,7 @@ async def whole(
             body += message.get("body", b"")
             more = message.get("more_body", False)
             _expect_at_most(most, len(body))
-    except Refused:
+    except RequestRefused:
         if more:
             await drain(receive)
         raise
@@ -90,18 +90,18 @@ async def whole(
 def _expect_at_most(most: int, octets: int) -> None:
     if octets > most:
         said = f"{most // 2**20} MB" if most >= 2**20 else f"{most // 2**10} kB"
-        raise Refused(413, f"A request here has at most {said}.")
+        raise RequestRefused(413, f"A request here has at most {said}.")
 
 
 def _read_for_addresses(body: bytes) -> None:
     try:
         elsewhere = bool(body) and names_elsewhere(body)
     except OverflowError:
-        raise Refused(413, "The request has too many parts.") from None
+        raise RequestRefused(413, "The request has too many parts.") from None
     except ValueError:
-        raise Refused(400, "The request is no JSON.") from None
+        raise RequestRefused(400, "The request is no JSON.") from None
     if elsewhere:
-        raise Refused(403, FETCHES)
+        raise RequestRefused(403, FETCHES)
 
 
 async def drain(receive: Receive) -> None:

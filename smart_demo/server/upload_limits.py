@@ -26,11 +26,11 @@ from starlette.formparsers import MultiPartException
 from starlette.types import Message, Receive
 
 from smart_demo.errors import StorageFull
-from smart_demo.server.cleanup import Held, held
-from smart_demo.server.request_body import Pace, Refused, drain
+from smart_demo.server.cleanup import FolderUsage, folder_usage
+from smart_demo.server.request_body import BodyDeadline, RequestRefused, drain
 from smart_demo.store import atomic_files
 
-MOST_LYING = 2_000
+MAX_WAITING_FILES = 2_000
 """Files in the folder of uploads, however small."""
 UNCLAIMED = 60.0
 """Seconds after its arrival from which a copy that nothing has claimed makes room for others."""
@@ -44,13 +44,13 @@ Claims = Callable[[], Iterable[Path]]
 
 
 @dataclass(frozen=True, slots=True)
-class Bounds:
+class UploadBounds:
     """What may lie here."""
 
     folder: Path
     octets: int
     """Of everybody."""
-    each: Held | None = None
+    each: FolderUsage | None = None
     """Of one asker; None where there is one owner."""
 
 
@@ -61,7 +61,7 @@ class _Copy:
     at: float
 
 
-class Lying:
+class UploadTracker:
     """Safe for threads."""
 
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
@@ -69,7 +69,7 @@ class Lying:
         self._copies: list[_Copy] = []
         """In the order of their arrival, those that were moved or read a moment ago among them."""
         self._claims: list[WeakMethod[Claims]] = []
-        self._measured: tuple[Path, float, Held, int] | None = None
+        self._measured: tuple[Path, float, FolderUsage, int] | None = None
         """Which folder, when, what lay there, and how many bytes had come until then."""
         self._written = 0
 
@@ -87,13 +87,13 @@ class Lying:
         """Bytes that are being written."""
         self._written += octets
 
-    async def make_room(self, bounds: Bounds, whose: str, coming: int = 0) -> None:
+    async def make_room(self, bounds: UploadBounds, whose: str, coming: int = 0) -> None:
         """Refused where no more may lie here, of all or of somebody, `coming` bytes of whose are on their way."""
         refused = await asyncio.to_thread(self._make_room, bounds, whose, coming)
         if refused is not None:
-            raise Refused(*refused)
+            raise RequestRefused(*refused)
 
-    def _make_room(self, bounds: Bounds, whose: str, coming: int) -> tuple[int, str] | None:
+    def _make_room(self, bounds: UploadBounds, whose: str, coming: int) -> tuple[int, str] | None:
         with self._lock:
             short = self._short(bounds, whose, coming)
             if short is FULL:
@@ -115,10 +115,10 @@ class Lying:
                     return None
             return short
 
-    def _short(self, bounds: Bounds, whose: str, coming: int) -> tuple[int, str] | None:
+    def _short(self, bounds: UploadBounds, whose: str, coming: int) -> tuple[int, str] | None:
         """Which bound is met."""
         lying = self._measure(bounds.folder)
-        if lying.files >= MOST_LYING or lying.octets + MARGIN > bounds.octets:
+        if lying.files >= MAX_WAITING_FILES or lying.octets + MARGIN > bounds.octets:
             return FULL
         if bounds.each is not None:
             own = _sizes(copy.path for copy in self._copies if copy.whose == whose)
@@ -126,15 +126,15 @@ class Lying:
                 return YOURS
         return None
 
-    def _measure(self, folder: Path) -> Held:
+    def _measure(self, folder: Path) -> FolderUsage:
         """What lies in the folder, with what came since it was last looked at."""
         now = self._clock()
         if self._measured is None or self._measured[0] != folder or now - self._measured[1] >= FRESH:
             self._copies = [copy for copy in self._copies if now - copy.at < UNCLAIMED or copy.path.exists()]
             written = self._written
-            self._measured = folder, now, held(folder), written
+            self._measured = folder, now, folder_usage(folder), written
         _, _, lying, written = self._measured
-        return Held(lying.files, lying.octets + self._written - written)
+        return FolderUsage(lying.files, lying.octets + self._written - written)
 
     def _drop(self, copy: _Copy) -> None:
         self._copies.remove(copy)
@@ -144,51 +144,51 @@ class Lying:
             copy.path.parent.rmdir()  # which the system refuses while there is something in it
 
 
-def _sizes(paths: Iterable[Path]) -> Held:
+def _sizes(paths: Iterable[Path]) -> FolderUsage:
     """Those of the files that are there, each once."""
     sizes = []
     for path in set(paths):
         with suppress(OSError):
             sizes.append(path.stat(follow_symlinks=False).st_size)
-    return Held(len(sizes), sum(sizes))
+    return FolderUsage(len(sizes), sum(sizes))
 
 
-LYING = Lying()
+UPLOAD_TRACKER = UploadTracker()
 
 STEP = 2**20
 """Bytes after which the room is looked at again: others upload at the same time."""
 
 
 @dataclass(frozen=True, slots=True)
-class Room:
+class UploadRoom:
     """What may be uploaded at once, and what may lie in the folder of uploads until it is read."""
 
     files: int
     largest: int
     octets: int
-    lying: Bounds
+    lying: UploadBounds
     said: str
     """The limits of one upload in words."""
 
 
-class Arrival:
+class UploadStream:
     """One upload on its way. Hand `receive` to the app; afterwards `refused` says whether it was cut off.
 
     It is cut off by the exception that Gradio's parser itself raises: on that one it deletes what it has written.
     """
 
-    def __init__(self, receive: Receive, content_type: bytes, room: Room, whose: str = "") -> None:
+    def __init__(self, receive: Receive, content_type: bytes, room: UploadRoom, whose: str = "") -> None:
         """Refused where it is no form. `whose` it is counts where each may have so much lying here."""
         self._receive, self._room, self._whose = receive, room, whose
-        self._pace = Pace()
+        self._pace = BodyDeadline()
         kind, options = parse_options_header(content_type)  # as Gradio reads it: what it sees is what is counted
         if kind != b"multipart/form-data" or not options.get(b"boundary"):
-            raise Refused(400, "An upload is a form with files.")
+            raise RequestRefused(400, "An upload is a form with files.")
         calls = {"on_part_begin": self._part, "on_header_field": self._field, "on_header_value": self._value}
         calls |= {"on_part_data": self._data}
         calls |= {"on_header_end": self._header, "on_headers_finished": self._headers, "on_end": self._end}
         self._parser = MultipartParser(options[b"boundary"], calls)  # type: ignore[arg-type]
-        self.refused: Refused | None = None
+        self.refused: RequestRefused | None = None
         self._came = self._files = self._part_came = 0
         self._looked = -STEP
         self._name = self._said = self._disposition = b""
@@ -200,7 +200,7 @@ class Arrival:
             return await self._receive()  # whether the visitor is still there
         try:
             return await self._next()
-        except Refused as refused:
+        except RequestRefused as refused:
             self.refused = refused
             if not self._over:
                 await drain(self._receive)
@@ -213,32 +213,32 @@ class Arrival:
         self._over = not message.get("more_body", False)
         data = message.get("body", b"")
         self._came += len(data)
-        LYING.came(len(data))
+        UPLOAD_TRACKER.came(len(data))
         if self._came > self._room.octets:
-            raise Refused(413, self._room.said)
+            raise RequestRefused(413, self._room.said)
         try:
             self._parser.write(data)
         except MultipartParseError as error:
-            raise Refused(400, "The upload is no whole form.") from error
+            raise RequestRefused(400, "The upload is no whole form.") from error
         if self._over and not self._closed:
-            raise Refused(400, "The upload broke off.")
+            raise RequestRefused(400, "The upload broke off.")
         return message
 
     async def _look(self) -> None:
         """Refused where no more may lie here."""
         self._looked = self._came
-        await LYING.make_room(self._room.lying, self._whose, self._came)
+        await UPLOAD_TRACKER.make_room(self._room.lying, self._whose, self._came)
         try:
             atomic_files.check_space(self._room.lying.folder, 0)
         except (StorageFull, OSError) as error:
-            raise Refused(507, "The disk here is nearly full, so nothing can be uploaded now.") from error
+            raise RequestRefused(507, "The disk here is nearly full, so nothing can be uploaded now.") from error
 
     def _part(self) -> None:
         self._files += 1
         self._part_came = 0
         self._name = self._said = self._disposition = b""
         if self._files > self._room.files:
-            raise Refused(413, self._room.said)
+            raise RequestRefused(413, self._room.said)
 
     def _field(self, data: bytes, start: int, end: int) -> None:
         self._name += data[start:end]
@@ -255,12 +255,12 @@ class Arrival:
         """A part that is no file would be held in memory, one of another name would lie about unclaimed."""
         _, options = parse_options_header(self._disposition)
         if options.get(b"name") != b"files" or b"filename" not in options:
-            raise Refused(400, "An upload holds files alone.")
+            raise RequestRefused(400, "An upload holds files alone.")
 
     def _data(self, _: bytes, start: int, end: int) -> None:
         self._part_came += end - start
         if self._part_came > self._room.largest:
-            raise Refused(413, self._room.said)
+            raise RequestRefused(413, self._room.said)
 
     def _end(self) -> None:
         self._closed = True

@@ -36,7 +36,7 @@ def visitor_scope(secret: object) -> Scope | None:
     return Scope(VISITOR + hashlib.sha256(secret.encode("ascii")).hexdigest()[:32])
 
 
-def asking(settings: Settings) -> Scope | None:
+def current_visitor(settings: Settings) -> Scope | None:
     """Whose documents whoever asks may see and change, beside the samples; None for nobody's.
 
     A private page has one owner. On a public one it is read off the request that Gradio is answering in this thread.

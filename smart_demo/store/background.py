@@ -18,7 +18,7 @@ import numpy as np
 from smart_demo.errors import SmartError
 from smart_demo.store import snapshot
 from smart_demo.store.catalogue import Catalogue, key_of
-from smart_demo.store.page_reader import Reader
+from smart_demo.store.page_reader import PageReader
 from smart_demo.store.snapshot import Snapshot
 from smart_demo.types import Scope, StoredPage
 
@@ -59,7 +59,9 @@ class Snapshots:
                     self._written[scope, encoder] = move
         self._taken.clear()
 
-    def keep(self, catalogue: Catalogue, reader: Reader, changing: Callable[[], AbstractContextManager[None]]) -> None:
+    def keep(
+        self, catalogue: Catalogue, reader: PageReader, changing: Callable[[], AbstractContextManager[None]]
+    ) -> None:
         """Write those of large scopes that are out of date, delete those that nobody needs any more.
 
         `changing` keeps writers out; it is entered when a snapshot stands, for a look whether it still may.
@@ -100,7 +102,7 @@ _SOME, _PAUSE = 100, 0.1
 
 
 @dataclass(frozen=True)
-class Work:
+class BackgroundWork:
     """What a library gives to be done."""
 
     open_index: Callable[[Callable[[], bool]], None]
@@ -114,10 +116,10 @@ class Work:
     """Write those that are out of date."""
 
 
-class Behind:
+class BackgroundTasks:
     """One thread, which ends soon after it is told to."""
 
-    def __init__(self, work: Work) -> None:
+    def __init__(self, work: BackgroundWork) -> None:
         self._work, self._stopped = work, threading.Event()
         self._thread = threading.Thread(target=self._run, name="behind-the-library", daemon=True)
 

@@ -9,9 +9,9 @@ from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 
-from smart_demo.page_list import Listing
-from smart_demo.store.token_cache import Residency, moved
-from smart_demo.store.token_file import Body, Head
+from smart_demo.page_list import PageList
+from smart_demo.store.token_cache import TokenCache, moved
+from smart_demo.store.token_file import TokenFileBody, TokenFileHeader
 from smart_demo.types import Floats, PageId, Scope, StoredPage
 
 Key = tuple[Scope, str, PageId]
@@ -26,7 +26,7 @@ class View:
 
     moves: tuple[int, ...]
     """The last one of each of its shelves."""
-    pages: Listing
+    pages: PageList
     """By scope, document name, file and number."""
     pooled: Floats | None = None
     """(N, P), once somebody wanted it."""
@@ -69,20 +69,20 @@ class _Tally:
 class Catalogue:
     """Pages that are there whole. Every method is one step under one lock."""
 
-    def __init__(self, heads: Iterable[Head], maps: int, resident: int = 0) -> None:
+    def __init__(self, heads: Iterable[TokenFileHeader], maps: int, resident: int = 0) -> None:
         """`maps` is how many token files may stay mapped between searches, `resident` how many bytes of token states
         may stay in memory.
         """
-        self._heads: dict[Key, Head] = {}
+        self._heads: dict[Key, TokenFileHeader] = {}
         self._tallies: dict[Scope, _Tally] = {}
         self._shelves: dict[tuple[Scope, str], _Shelf] = {}
         self._moves = itertools.count(1)
         for head in sorted(heads, key=lambda head: _order(head.page)):
             self._put(head)
         self._proven: set[Key] = set()
-        self._bodies: dict[Key, Body] = {}
+        self._bodies: dict[Key, TokenFileBody] = {}
         self._maps = maps
-        self._residency = Residency(resident)
+        self._residency = TokenCache(resident)
         self._views: dict[tuple[tuple[Scope, ...], str], View] = {}
         self._lock = threading.Lock()
         self._generation = 0
@@ -99,11 +99,11 @@ class Catalogue:
         head = self._heads.get(key_of(page))
         return head is not None and head.page == page
 
-    def get(self, key: Key) -> Head | None:
+    def get(self, key: Key) -> TokenFileHeader | None:
         """Head of a page that is there."""
         return self._heads.get(key)
 
-    def add(self, head: Head) -> None:
+    def add(self, head: TokenFileHeader) -> None:
         """A page was committed."""
         with self._lock:
             self._put(head)
@@ -120,7 +120,7 @@ class Catalogue:
                 self._bodies.pop(key, None)
                 self._residency.drop([key])
 
-    def exchange(self, old: Head, new: Head) -> None:
+    def exchange(self, old: TokenFileHeader, new: TokenFileHeader) -> None:
         """The file of a page says something else than was thought. Nothing happens if the page went meanwhile."""
         with self._lock:
             key = key_of(old.page)
@@ -153,20 +153,20 @@ class Catalogue:
         with self._lock:
             return {page.number for page in self._tallies.get(scope, _Tally()).ids if page.file == file}
 
-    def is_proven(self, head: Head) -> bool:
+    def is_proven(self, head: TokenFileHeader) -> bool:
         """Whether the token states of this very file were checked before."""
         return key_of(head.page) in self._proven
 
-    def body(self, head: Head) -> Body | None:
+    def body(self, head: TokenFileHeader) -> TokenFileBody | None:
         """The page's token states if they are in memory or mapped already."""
         key = key_of(head.page)
         return self._residency.get(key) or self._bodies.get(key)
 
-    def has_room_for(self, body: Body) -> bool:
+    def has_room_for(self, body: TokenFileBody) -> bool:
         """Whether states that lie in a file's map may move into memory."""
         return body.source is not None and self._residency.has_room_for(body.codes.codes)
 
-    def keep(self, head: Head, body: Body) -> Body:
+    def keep(self, head: TokenFileHeader, body: TokenFileBody) -> TokenFileBody:
         """Remember proven token states, in memory within the budget, else as they are mapped. Beyond the allowed maps
         the one mapped longest ago is let go. What is to be used from now on.
         """
@@ -209,13 +209,13 @@ class Catalogue:
             view = self._views.pop(wanted, None)
             if view is None or view.moves != moves:
                 earlier = view if view is None or view.pooled is not None else view.earlier
-                view = View(moves, Listing(page for shelf in shelves for page in shelf.pages), earlier=earlier)
+                view = View(moves, PageList(page for shelf in shelves for page in shelf.pages), earlier=earlier)
             self._views[wanted] = view  # at the end again: the one not wanted for longest goes first
             while len(self._views) > _VIEWS:
                 del self._views[next(iter(self._views))]
             return view
 
-    def known(self, view: View) -> list[tuple[Listing, Floats]]:
+    def known(self, view: View) -> list[tuple[PageList, Floats]]:
         """Pages with their vectors, (N, P), of which some are in this view too: the earlier one's first."""
         with self._lock:
             views = [view.earlier, *self._views.values()]
@@ -225,7 +225,7 @@ class Catalogue:
     def offer(self, scope: Scope, encoder: str, pages: Sequence[StoredPage], pooled: Floats) -> None:
         """Vectors (N, P) of pages of one scope that are known already."""
         with self._lock:
-            self._views[((scope,), encoder)] = View((_OFFERED,), Listing(pages), pooled)
+            self._views[((scope,), encoder)] = View((_OFFERED,), PageList(pages), pooled)
 
     def shelves(self) -> dict[tuple[Scope, str], tuple[int, int]]:
         """By scope and encoder: how many pages there are, and a number that changes whenever one comes or goes."""
@@ -237,7 +237,7 @@ class Catalogue:
         with self._lock:
             return {encoder: len(shelf.pages) for (one, encoder), shelf in self._shelves.items() if one == scope}
 
-    def _put(self, head: Head) -> None:
+    def _put(self, head: TokenFileHeader) -> None:
         key = key_of(head.page)
         if known := self._heads.get(key):
             self._take_off(known.page)
@@ -265,7 +265,7 @@ def key_of(page: StoredPage) -> Key:
     return (page.scope, page.encoder, page.id)
 
 
-def _alike(some: Listing, others: Listing) -> bool:
+def _alike(some: PageList, others: PageList) -> bool:
     """Whether both may share pages: a view has one encoder."""
     return bool(some) and bool(others) and some[0].encoder == others[0].encoder
 

@@ -16,7 +16,7 @@ from smart_demo.types import Floats, PageId, Scope, StoredPage
 _BATCH = 500
 
 
-class Mirror:
+class ChromaUpkeep:
     """The pages that Chroma should know, and those it has yet to be told of. Its trouble never raises.
 
     The library's writer calls everything but `nearest`, which any thread may call.
@@ -93,7 +93,7 @@ class Mirror:
                 return found
         return None
 
-    def take_over(self, awaited: Awaited) -> None:
+    def take_over(self, awaited: PendingUpkeep) -> None:
         """What came and went while this one was filled."""
         self.forget(awaited.gone.values())
         for page in awaited.pending:
@@ -108,11 +108,11 @@ class Mirror:
         """Whether Chroma's folder is worth building anew, where the library has so many pages."""
         return self._index.is_wasteful(pages)
 
-    def beside(self, pages: int) -> Mirror:
+    def beside(self, pages: int) -> ChromaUpkeep:
         """Another one over a fresh folder with room for so many pages, of which it knows none yet. StorageFull or
         OSError if it cannot be made.
         """
-        return Mirror(self._index.beside(pages))
+        return ChromaUpkeep(self._index.beside(pages))
 
     def discard(self) -> None:
         """Let go of Chroma and delete its folder."""
@@ -144,12 +144,12 @@ class Mirror:
                 del self._behind[key[:2]]
 
 
-class Awaited(Mirror):
+class PendingUpkeep(ChromaUpkeep):
     """In the place of the mirror while Chroma is opened and filled: remembers what comes and goes, answers nothing."""
 
     def __init__(self) -> None:
         super().__init__(_NotYet())  # type: ignore[arg-type]
-        self.filling: Mirror | None = None
+        self.filling: ChromaUpkeep | None = None
         """The one that will take its place."""
         self.gone: dict[Key, StoredPage] = {}
         self._trouble = ""

@@ -18,7 +18,7 @@ FOLDER = "judgements"
 
 
 @dataclass(frozen=True, slots=True)
-class Judged:
+class JudgementFiles:
     """The files of one owner."""
 
     bytes: int = 0
@@ -26,15 +26,15 @@ class Judged:
     """When the newest was written, in seconds of the epoch."""
 
 
-def judged(data_dir: Path) -> dict[Scope, Judged]:
+def judged(data_dir: Path) -> dict[Scope, JudgementFiles]:
     """Every owner's files. A folder that cannot be read has none."""
-    found: dict[Scope, Judged] = {}
+    found: dict[Scope, JudgementFiles] = {}
     with suppress(OSError):
         for path in (data_dir / FOLDER).iterdir():
             with suppress(OSError, ValueError):  # gone a moment ago, or nobody's
                 scope, facts = Scope(path.name.partition(".")[0]), path.lstat()
-                known = found.get(scope, Judged())
-                found[scope] = Judged(known.bytes + facts.st_size, max(known.changed, facts.st_mtime))
+                known = found.get(scope, JudgementFiles())
+                found[scope] = JudgementFiles(known.bytes + facts.st_size, max(known.changed, facts.st_mtime))
     return found
 
 
@@ -47,12 +47,12 @@ def forget(data_dir: Path, scope: Scope) -> int:
     return freed
 
 
-def expire(data_dir: Path, scope: Scope, seen: Judged) -> int | None:
+def expire(data_dir: Path, scope: Scope, seen: JudgementFiles) -> int | None:
     """`forget`, unless something was written since an owner's files were seen, or is being written: then None."""
     with atomic_files.storage_errors("delete the judgements"):
         paths = list(_files(data_dir, scope))
         with atomic_files.nobody_appends(paths) as alone:
-            if not alone or judged(data_dir).get(scope, Judged()) != seen:
+            if not alone or judged(data_dir).get(scope, JudgementFiles()) != seen:
                 return None
             atomic_files.unlink(paths)
     return seen.bytes

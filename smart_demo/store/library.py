@@ -20,14 +20,14 @@ from typing import Self
 import numpy as np
 
 from smart_demo.errors import LibraryError, StorageFull, TokenFileDamaged
-from smart_demo.page_list import Listing
+from smart_demo.page_list import PageList
 from smart_demo.store import atomic_files, judgement_files, sidecar
-from smart_demo.store.background import Behind, Snapshots, Work
+from smart_demo.store.background import BackgroundTasks, BackgroundWork, Snapshots
 from smart_demo.store.catalogue import Catalogue
 from smart_demo.store.chroma_index import PageIndex
-from smart_demo.store.chroma_upkeep import Awaited, Mirror
+from smart_demo.store.chroma_upkeep import ChromaUpkeep, PendingUpkeep
 from smart_demo.store.lock import FolderLock
-from smart_demo.store.page_reader import Reader
+from smart_demo.store.page_reader import PageReader
 from smart_demo.store.quotas import Visitor, by_age, is_visitor
 from smart_demo.store.sidecar import Scan, Sidecar
 from smart_demo.types import SAMPLES, Floats, Page, PageEncoding, PageId, Scope, StoredPage, TokenCodes
@@ -61,7 +61,7 @@ class Library:
         self,
         files: Sidecar,
         found: Scan,
-        mirror: Mirror,
+        mirror: ChromaUpkeep,
         lock: FolderLock,
         codec: str,
         resident: int,
@@ -70,7 +70,7 @@ class Library:
         """Use `open`."""
         self._files = files
         self._catalogue = Catalogue(found.heads, atomic_files.allow_many(), resident)
-        self._reader = Reader(files, self._catalogue, self._set_aside)
+        self._reader = PageReader(files, self._catalogue, self._set_aside)
         self._mirror = mirror
         self._lock = lock
         self._codec = codec
@@ -82,7 +82,7 @@ class Library:
         self._closing = self._closed = False
         self._snapshots = snapshots or Snapshots(lock.folder)
         self._snapshots.offer(self._catalogue)
-        self._behind: Behind | None = None
+        self._behind: BackgroundTasks | None = None
 
     @classmethod
     def open(
@@ -114,7 +114,7 @@ class Library:
             snapshots = Snapshots(index_dir)
             found = files.scan(before, snapshots.read) if behind else files.scan(before)
             found.swept += judgement_files.sweep(data_dir, before)
-            library = cls(files, found, Awaited(), lock, codec, resident, snapshots)
+            library = cls(files, found, PendingUpkeep(), lock, codec, resident, snapshots)
             if behind:
                 library._behind = library._prepared(candidates, found.unread)
             else:
@@ -180,7 +180,7 @@ class Library:
         that comes while the pages go is kept.
         """
         with self._changing():
-            seen = judgement_files.judged(self._files.data_dir).get(visitor.scope, judgement_files.Judged())
+            seen = judgement_files.judged(self._files.data_dir).get(visitor.scope, judgement_files.JudgementFiles())
             if visitor not in self.visitors():
                 return None
             freed = judgement_files.expire(self._files.data_dir, visitor.scope, seen)
@@ -214,11 +214,11 @@ class Library:
                 fresh.discard()
             return False
 
-    def _fill(self, mirror: Mirror) -> None:
+    def _fill(self, mirror: ChromaUpkeep) -> None:
         mirror.reconcile(self._catalogue.all())
         mirror.flush(self._reader.vector, goes_on=lambda: not self._closing)
 
-    def pages(self, scopes: Sequence[Scope], encoder: str) -> Listing:
+    def pages(self, scopes: Sequence[Scope], encoder: str) -> PageList:
         """Pages of these scopes under one encoder, by scope, document name, file and number."""
         return self._catalogue.view(scopes, encoder).pages
 
@@ -269,7 +269,7 @@ class Library:
         """How many pages of a scope are kept under other encoders, and so cannot be searched with this one."""
         return sum(count for other, count in self._catalogue.encoders(scope).items() if other != encoder)
 
-    def pooled(self, scopes: Sequence[Scope], encoder: str) -> tuple[Listing, Floats]:
+    def pooled(self, scopes: Sequence[Scope], encoder: str) -> tuple[PageList, Floats]:
         """`pages` and their pooled vectors (N, P), from the files. Kept until a page comes or goes; read-only."""
         return self._reader.matrix(scopes, encoder)
 
@@ -354,14 +354,14 @@ class Library:
         if self._behind is not None:
             self._behind.start()
 
-    def _prepared(self, candidates: int, unread: list[StoredPage]) -> Behind:
-        work = Work(
+    def _prepared(self, candidates: int, unread: list[StoredPage]) -> BackgroundTasks:
+        work = BackgroundWork(
             open_index=lambda goes_on: self._open_index(candidates, goes_on),
             unread=unread,
             confirm=self._reader.confirm,
             keep_snapshots=self.keep_snapshots,
         )
-        return Behind(work)
+        return BackgroundTasks(work)
 
     def _open_index(self, candidates: int, goes_on: Callable[[], bool] = lambda: True) -> None:
         """Open Chroma and bring it into line, without keeping anybody waiting; then use it. LibraryError where its
@@ -369,18 +369,18 @@ class Library:
         goes on. Nothing happens once it is open.
         """
         index_dir, awaited = self._lock.folder, self._mirror
-        if not isinstance(awaited, Awaited):
+        if not isinstance(awaited, PendingUpkeep):
             return
         awaited.begin()
         try:
             with atomic_files.storage_errors(f"use {index_dir}"):
-                fresh = Mirror(PageIndex.open(index_dir, candidates))
+                fresh = ChromaUpkeep(PageIndex.open(index_dir, candidates))
             self._put_in_place(fresh, awaited, goes_on)
         except Exception as error:
             awaited.fail(error)
             raise
 
-    def _put_in_place(self, fresh: Mirror, awaited: Awaited, goes_on: Callable[[], bool]) -> None:
+    def _put_in_place(self, fresh: ChromaUpkeep, awaited: PendingUpkeep, goes_on: Callable[[], bool]) -> None:
         try:
             if goes_on():
                 fresh.reconcile(self._catalogue.all())

@@ -10,15 +10,15 @@ from dataclasses import replace
 import numpy as np
 
 from smart_demo.errors import LibraryError, TokenFileDamaged
-from smart_demo.page_list import Listing
+from smart_demo.page_list import PageList
 from smart_demo.store import atomic_files
 from smart_demo.store.catalogue import Catalogue, View, key_of
 from smart_demo.store.sidecar import Sidecar
-from smart_demo.store.token_file import Body, Head
+from smart_demo.store.token_file import TokenFileBody, TokenFileHeader
 from smart_demo.types import Floats, PageEncoding, Scope, StoredPage
 
 
-class Reader:
+class PageReader:
     """Reads listed pages. One whose file is gone leaves the catalogue; a damaged one is handed to `set_aside`.
 
     Every method raises LibraryError for a page that is no longer there and TokenFileDamaged for a damaged one.
@@ -30,7 +30,7 @@ class Reader:
         self._files, self._catalogue, self._set_aside = files, catalogue, set_aside
         self._stacking = threading.Lock()
 
-    def body(self, page: StoredPage) -> Body:
+    def body(self, page: StoredPage) -> TokenFileBody:
         """Token states and what is known of each, mapped and proven on first use."""
         head = self._head(page)
         body = self._catalogue.body(head)
@@ -93,7 +93,7 @@ class Reader:
             if found != known:
                 self._catalogue.exchange(known, found)
 
-    def matrix(self, scopes: Sequence[Scope], encoder: str) -> tuple[Listing, Floats]:
+    def matrix(self, scopes: Sequence[Scope], encoder: str) -> tuple[PageList, Floats]:
         """Pages of these scopes and their pooled vectors (N, P). Kept until a page comes or goes; read-only."""
         view = self._catalogue.view(scopes, encoder)
         if (pooled := view.pooled) is not None:  # nobody waits for another scope's vectors to be read
@@ -107,7 +107,7 @@ class Reader:
                     view = self._catalogue.view(scopes, encoder)
             return view.pages, view.pooled
 
-    def _head(self, page: StoredPage) -> Head:
+    def _head(self, page: StoredPage) -> TokenFileHeader:
         head = self._catalogue.get(key_of(page))
         if head is None:
             raise _gone(page)
@@ -152,7 +152,7 @@ class Reader:
         return matrix
 
 
-def _gathered(pages: Listing, sources: Sequence[tuple[Listing, Floats]]) -> tuple[Floats, list[int]]:
+def _gathered(pages: PageList, sources: Sequence[tuple[PageList, Floats]]) -> tuple[Floats, list[int]]:
     """(N, P) vectors of pages as far as the sources know them, and the positions of the others. Pages are told apart
     by identity, since one that was exchanged is another object, and a hundred thousand comparisons would take a second.
     """

@@ -38,7 +38,7 @@ class Usage:
 
 
 @dataclass(frozen=True, slots=True)
-class Room:
+class RemainingRoom:
     """What one library may still take. All methods raise NoRoom, which says the limit and what to do."""
 
     usage: Usage
@@ -131,7 +131,7 @@ def old_enough(visitors: Sequence[Visitor], now: float) -> list[Visitor]:
     return [visitor for visitor in visitors if visitor.changed <= now - LEAST]
 
 
-class Displacement:
+class IdleEviction:
     """Forgets visitors for the sake of others. Safe for threads.
 
     Call it without the library's lock: whoever is told of a visitor who went may hold locks of their own.

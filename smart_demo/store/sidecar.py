@@ -30,7 +30,7 @@ from PIL import Image
 from smart_demo.errors import LibraryError, TokenFileDamaged
 from smart_demo.store import atomic_files, token_file
 from smart_demo.store.snapshot import Snapshot
-from smart_demo.store.token_file import Body, Head
+from smart_demo.store.token_file import TokenFileBody, TokenFileHeader
 from smart_demo.types import Floats, Page, PageEncoding, Pixels, Scope, StoredPage
 
 LONG_SIDE = 1_600
@@ -79,7 +79,7 @@ class Prepared:
 class Scan:
     """What was found when the folder was read through."""
 
-    heads: list[Head] = field(default_factory=list)
+    heads: list[TokenFileHeader] = field(default_factory=list)
     damaged: list[str] = field(default_factory=list)
     """A sentence for each token file that was set aside or could not be read."""
     swept: int = 0
@@ -131,7 +131,7 @@ class Sidecar:
         self._damaged = data_dir / "damaged"
         atomic_files.make_folder(self._tokens)
 
-    def commit(self, prepared: Prepared) -> Head:
+    def commit(self, prepared: Prepared) -> TokenFileHeader:
         """Write a prepared page: pictures, then the token file, whose rename is the commit.
 
         StorageFull where space is short, LibraryError for other refusals of the disk; the page is then not there.
@@ -186,7 +186,7 @@ class Sidecar:
                     found.append(Scope(path.name))
         return found
 
-    def head(self, page: StoredPage) -> tuple[Head, Floats]:
+    def head(self, page: StoredPage) -> tuple[TokenFileHeader, Floats]:
         """What a page's token file says, without its pictures, and its pooled vector (P,). Errors as `pooled`."""
         return token_file.read_head(self.path(page))
 
@@ -194,15 +194,15 @@ class Sidecar:
         """(P,) pooled vector, proven. TokenFileDamaged, or FileNotFoundError once the page was removed."""
         return token_file.read_head(self.path(page))[1]
 
-    def body(self, head: Head, *, proven: bool) -> Body:
+    def body(self, head: TokenFileHeader, *, proven: bool) -> TokenFileBody:
         """Mapped token states. TokenFileDamaged, or FileNotFoundError once the page was removed."""
         return token_file.read_body(self.path(head.page), head, proven=proven)
 
-    def picture(self, head: Head) -> bytes:
+    def picture(self, head: TokenFileHeader) -> bytes:
         """The page's picture as WebP, proven. TokenFileDamaged, or FileNotFoundError once the page was removed."""
         return self._proven(head, PICTURE)
 
-    def thumbnail(self, head: Head) -> bytes:
+    def thumbnail(self, head: TokenFileHeader) -> bytes:
         """The page's thumbnail as WebP, proven. TokenFileDamaged, or FileNotFoundError once the page was removed."""
         return self._proven(head, THUMBNAIL)
 
@@ -234,7 +234,7 @@ class Sidecar:
             os.rename(page_file, _unused(target / page_file.name))
             atomic_files.unlink(page_file.with_suffix(ending) for ending in (PICTURE, THUMBNAIL))
 
-    def _proven(self, head: Head, ending: str) -> bytes:
+    def _proven(self, head: TokenFileHeader, ending: str) -> bytes:
         path = self.path(head.page)
         data = atomic_files.read_whole(path.with_suffix(ending))
         if head.pictures and head.pictures[(PICTURE, THUMBNAIL).index(ending)] != token_file.digest(data):

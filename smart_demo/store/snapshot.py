@@ -30,7 +30,7 @@ import numpy as np
 
 from smart_demo.errors import TokenFileDamaged
 from smart_demo.store import atomic_files
-from smart_demo.store.token_file import Head, Layout
+from smart_demo.store.token_file import TokenFileHeader, TokenFileLayout
 from smart_demo.types import Floats, PageId, Scope, StoredPage
 
 FOLDER = "snapshots"
@@ -46,12 +46,12 @@ _LAYOUT = ("codec", "tokens", "width", "pooled", "boxes")
 class Snapshot:
     """The heads of one scope's pages under one encoder, as they were."""
 
-    heads: Mapping[str, Head]
+    heads: Mapping[str, TokenFileHeader]
     """By the page's id as text, in the order of the rows."""
     pooled: Floats
     """(N, P), mapped from the file."""
 
-    def head(self, name: str, size: int, changed: int, pictured: int) -> Head | None:
+    def head(self, name: str, size: int, changed: int, pictured: int) -> TokenFileHeader | None:
         """What the file of a page said, if the folder says of it what it said then: its bytes, when it was changed in
         nanoseconds, the bytes of the pictures beside it.
         """
@@ -83,7 +83,7 @@ def read(index_dir: Path, scope: Scope, encoder: str) -> Snapshot | None:
         return None
 
 
-def write(index_dir: Path, scope: Scope, encoder: str, heads: Sequence[Head], pooled: Floats) -> None:
+def write(index_dir: Path, scope: Scope, encoder: str, heads: Sequence[TokenFileHeader], pooled: Floats) -> None:
     """Keep what is known of pages, in the order of the library. LibraryError or StorageFull where the disk refuses."""
     columns = {
         "form": _FORM,
@@ -157,9 +157,9 @@ def _long(values: Any, rows: int) -> Iterator[Any]:  # noqa: ANN401
     return iter(values) if isinstance(values, list) else repeat(values, rows)
 
 
-def _heads(scope: Scope, encoder: str, columns: Mapping[str, Any]) -> Iterator[tuple[str, Head]]:
+def _heads(scope: Scope, encoder: str, columns: Mapping[str, Any]) -> Iterator[tuple[str, TokenFileHeader]]:
     """What was written, row by row. ValueError, KeyError or TypeError for what nobody wrote."""
-    rows, layouts, words = len(columns["names"]), dict[tuple[Any, ...], Layout](), dict[str, str]()
+    rows, layouts, words = len(columns["names"]), dict[tuple[Any, ...], TokenFileLayout](), dict[str, str]()
     facts = zip(*(_long(columns["facts"][name], rows) for name in _FACTS), strict=True)
     shapes = zip(*(_long(columns["layout"][name], rows) for name in _LAYOUT), strict=True)
     rest = zip(*(_long(columns[name], rows) for name in ("start", "rest", "pictures", "changed")), strict=True)
@@ -171,5 +171,7 @@ def _heads(scope: Scope, encoder: str, columns: Mapping[str, Any]) -> Iterator[t
         start, proof, pictures, changed = said
         yield (
             name,
-            Head(page, layouts.setdefault(shape, Layout(*shape)), start, proof, tuple(pictures.split()), changed),
+            TokenFileHeader(
+                page, layouts.setdefault(shape, TokenFileLayout(*shape)), start, proof, tuple(pictures.split()), changed
+            ),
         )

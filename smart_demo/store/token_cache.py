@@ -13,7 +13,7 @@ from dataclasses import dataclass, field, replace
 
 import numpy as np
 
-from smart_demo.store.token_file import Body
+from smart_demo.store.token_file import TokenFileBody
 from smart_demo.types import Codes, PageId, Scope
 
 BLOCK = 2**25
@@ -40,7 +40,7 @@ class _Block:
         return self.rows[: self.filled].nbytes
 
 
-class Residency:
+class TokenCache:
     """Bodies whose codes lie in blocks. Not safe for threads by itself: the catalogue calls it under its lock, and
     copies between `reserve` and `publish`, without it.
     """
@@ -48,7 +48,7 @@ class Residency:
     def __init__(self, budget: int) -> None:
         """budget: bytes of codes."""
         self._budget = budget
-        self._bodies: dict[Key, Body] = {}
+        self._bodies: dict[Key, TokenFileBody] = {}
         self._homes: dict[Key, _Block] = {}
         """Of the bodies, and of those that are being copied: whoever goes meanwhile takes the block along."""
         self._open: dict[Kind, _Block] = {}
@@ -58,7 +58,7 @@ class Residency:
     def __len__(self) -> int:
         return len(self._bodies)
 
-    def get(self, key: Key) -> Body | None:
+    def get(self, key: Key) -> TokenFileBody | None:
         """The page's body, if it is kept here."""
         return self._bodies.get(key)
 
@@ -77,7 +77,7 @@ class Residency:
         self.bytes += codes.nbytes
         return block.rows[begin : block.filled]
 
-    def publish(self, key: Key, body: Body) -> bool:
+    def publish(self, key: Key, body: TokenFileBody) -> bool:
         """Keep a body whose codes fill the rows that were reserved for it. False where they went meanwhile."""
         home, rows = self._homes.get(key), body.codes.codes
         if home is None or rows.base is not home.rows:
@@ -104,8 +104,8 @@ class Residency:
         return block
 
 
-def moved(body: Body, rows: Codes) -> Body:
+def moved(body: TokenFileBody, rows: Codes) -> TokenFileBody:
     """A body whose codes are copied to `rows`; nothing of it holds on to its file's map."""
     rows[:] = body.codes.codes
     mean = None if body.codes.mean is None else body.codes.mean.copy()
-    return Body(replace(body.codes, codes=rows, mean=mean), body.kinds.copy(), body.place)
+    return TokenFileBody(replace(body.codes, codes=rows, mean=mean), body.kinds.copy(), body.place)

@@ -93,7 +93,7 @@ _NO_BOX = 65_535
 
 
 @dataclass(frozen=True, slots=True)
-class Layout:
+class TokenFileLayout:
     """Sizes that decide where every tensor of a token file lies."""
 
     codec: str
@@ -124,12 +124,12 @@ class Layout:
 
 
 @dataclass(frozen=True, slots=True)
-class Head:
+class TokenFileHeader:
     """What a token file says of itself, sealed: the page's facts, where its tensors lie, the digest of the rest."""
 
     page: StoredPage
     """Its `bytes` count the token file alone."""
-    layout: Layout
+    layout: TokenFileLayout
     start: int
     """Where the tensors begin."""
     rest: str
@@ -144,7 +144,7 @@ class Head:
         return self.start + self.layout.size
 
 
-class Body(NamedTuple):
+class TokenFileBody(NamedTuple):
     """A page's token states and what is known of each, mapped from the file."""
 
     codes: TokenCodes
@@ -163,7 +163,7 @@ def serialise(page: StoredPage, encoding: PageEncoding, codes: TokenCodes, pictu
     """The bytes of a page's token file, which also proves these pictures. The same arguments give the same bytes."""
     place = encoding.place
     tokens, width = codes.codes.shape
-    layout = Layout(page.codec, tokens, width, len(encoding.pooled), isinstance(place, TokenBoxes))
+    layout = TokenFileLayout(page.codec, tokens, width, len(encoding.pooled), isinstance(place, TokenBoxes))
     tensors: dict[str, npt.NDArray[np.generic]] = {
         "pooled": encoding.pooled,
         "codes": codes.codes,
@@ -203,7 +203,7 @@ def serialise(page: StoredPage, encoding: PageEncoding, codes: TokenCodes, pictu
     return _with_seal(head, digest(head).encode()) + data
 
 
-def read_head(path: Path) -> tuple[Head, Floats]:
+def read_head(path: Path) -> tuple[TokenFileHeader, Floats]:
     """A token file's proven facts and its pooled vector (P,). TokenFileDamaged says what is wrong with it."""
     with atomic_files.opened(path) as (file, size):
         first = os.pread(file, _FIRST_READ, 0)
@@ -223,7 +223,7 @@ def read_head(path: Path) -> tuple[Head, Floats]:
     return _head(path, facts, layout, start, changed), np.frombuffer(pooled, np.float32)
 
 
-def read_body(path: Path, head: Head, *, proven: bool) -> Body:
+def read_body(path: Path, head: TokenFileHeader, *, proven: bool) -> TokenFileBody:
     """Token states mapped from the file, copy-on-write; unless `proven` already, every byte is checked first.
 
     The map stays valid when the file is removed. Each map holds one file descriptor until its arrays are dropped.
@@ -242,7 +242,7 @@ def read_body(path: Path, head: Head, *, proven: bool) -> Body:
     }
     scale = float(arrays["scale"][0]) if "scale" in arrays else 1.0
     place = TokenBoxes(_floating(arrays["boxes"])) if head.layout.boxes else TokenGrid(*map(int, arrays["grid"]))
-    return Body(TokenCodes(arrays["codes"], arrays.get("mean"), scale), arrays["kinds"], place, mapped)
+    return TokenFileBody(TokenCodes(arrays["codes"], arrays.get("mean"), scale), arrays["kinds"], place, mapped)
 
 
 def damaged(path: Path, why: str) -> NoReturn:
@@ -250,11 +250,11 @@ def damaged(path: Path, why: str) -> NoReturn:
     raise TokenFileDamaged(f"The token file of page {path.stem} {why}.", "Add its document again.")
 
 
-def _parse(path: Path, header: bytes) -> tuple[dict[str, str], Layout]:
+def _parse(path: Path, header: bytes) -> tuple[dict[str, str], TokenFileLayout]:
     try:
         facts, table = parse_header(header)
         tokens, width = table["codes"]["shape"]
-        layout = Layout(facts["codec"], tokens, width, table["pooled"]["shape"][0], "boxes" in table)
+        layout = TokenFileLayout(facts["codec"], tokens, width, table["pooled"]["shape"][0], "boxes" in table)
         if facts["format"] != FORMAT or table != _table(layout):
             damaged(path, "is of an unknown form")
     except (KeyError, TypeError, ValueError, AttributeError, IndexError, RecursionError):
@@ -262,7 +262,7 @@ def _parse(path: Path, header: bytes) -> tuple[dict[str, str], Layout]:
     return facts, layout
 
 
-def _head(path: Path, facts: dict[str, str], layout: Layout, start: int, changed: int) -> Head:
+def _head(path: Path, facts: dict[str, str], layout: TokenFileLayout, start: int, changed: int) -> TokenFileHeader:
     try:
         page = StoredPage(
             scope=Scope(facts["scope"]),
@@ -279,12 +279,12 @@ def _head(path: Path, facts: dict[str, str], layout: Layout, start: int, changed
             seconds=float(facts.get("seconds", "0")),
         )
         pictures = tuple(facts.get("pictures", "").split())
-        return Head(page, layout, start, facts["rest_digest"], pictures, changed)
+        return TokenFileHeader(page, layout, start, facts["rest_digest"], pictures, changed)
     except (KeyError, TypeError, ValueError):
         damaged(path, "is of an unknown form")
 
 
-def _table(layout: Layout) -> dict[str, dict[str, object]]:
+def _table(layout: TokenFileLayout) -> dict[str, dict[str, object]]:
     """The tensor entries of the header, as safetensors spells them."""
     spans = layout.spans()
     return {

@@ -35,7 +35,7 @@ STOPPED = (
 
 
 @dataclass(frozen=True, slots=True)
-class Shown:
+class ShownQuery:
     """What decides whether a program gets the answer that is on the screen."""
 
     scopes: tuple[Scope, ...]
@@ -100,7 +100,7 @@ def readable(value: object, indent: int | None = None) -> str:
     return "".join(c if c.isprintable() or c == "\n" else json.dumps(c)[1:-1] for c in text)
 
 
-def differences(shown: Shown) -> list[str]:
+def differences(shown: ShownQuery) -> list[str]:
     """Where the endpoint, and so the first two programs, answers otherwise than the screen does."""
     told = []
     if shown.picture:
@@ -116,7 +116,7 @@ def differences(shown: Shown) -> list[str]:
     return told
 
 
-def shell_differences(shown: Shown) -> list[str]:
+def shell_differences(shown: ShownQuery) -> list[str]:
     """What to know of the third."""
     told = [STOPPED]
     if shown.picture:

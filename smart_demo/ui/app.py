@@ -13,24 +13,24 @@ from gradio.utils import get_upload_folder
 
 from smart_demo.engine import Engine
 from smart_demo.errors import InputRefused
-from smart_demo.search.request import ON_SAMPLES, Asked, asked, asked_again, asked_by
-from smart_demo.server.cleanup import Janitor, sweep
-from smart_demo.server.upload_limits import LYING
+from smart_demo.search.request import ON_SAMPLES, SearchRequest, asked, asked_again, asked_by
+from smart_demo.server.cleanup import Cleanup, delete_leftovers
+from smart_demo.server.upload_limits import UPLOAD_TRACKER
 from smart_demo.store.quotas import size_in_words
 from smart_demo.types import SAMPLES, Counted, Reduce, Scope
 from smart_demo.ui import compare, library_tab, page_layout, theme
 from smart_demo.ui.api import AT_ONCE, NAME, Endpoint
-from smart_demo.ui.costs_tab import Hood
-from smart_demo.ui.events import ASKING, ONCE, QUIET, Serve, answered, calm, uploaded
-from smart_demo.ui.explain_handlers import Maps
+from smart_demo.ui.costs_tab import CostsTab
+from smart_demo.ui.events import ASKING, ONCE, QUIET, Serve, answered, show_errors_as_toast, uploaded
+from smart_demo.ui.explain_handlers import ExplainHandlers
 from smart_demo.ui.export import Exports
 from smart_demo.ui.format import esc
 from smart_demo.ui.handlers import Handlers, Pulse
 from smart_demo.ui.judge_sheets import Sheets
 from smart_demo.ui.judge_tab import BoardWiring, JudgeWiring, serves
-from smart_demo.ui.judging_session import Judging
+from smart_demo.ui.judging_session import JudgingSession
 from smart_demo.ui.library_tab import Preparation
-from smart_demo.ui.page_layout import Layout
+from smart_demo.ui.page_layout import PageLayout
 from smart_demo.ui.queries_tab import QueryLists
 from smart_demo.ui.results_tab import Boards
 from smart_demo.ui.stories import QUERIES
@@ -41,15 +41,15 @@ UNCLAIMED = 600.0
 """Seconds after which an uploaded file that nothing reads is deleted."""
 
 
-class Forgetting:
+class Deletion:
     """Forgets people everywhere this app keeps anything of anybody."""
 
-    def __init__(self, sheets: Sheets, lists: QueryLists, janitor: Janitor) -> None:
+    def __init__(self, sheets: Sheets, lists: QueryLists, janitor: Cleanup) -> None:
         """The janitor is told how to clear this app's folder of uploads, and whom to tell of those it forgot."""
         self._trials, self._judging, self._lists, self._janitor = sheets.trials, sheets.judging, lists, janitor
         self._handlers = self._judging.handlers
         janitor.attend(self._sweep, self._let_go)
-        LYING.attend(self._handlers.uploads.on_their_way)
+        UPLOAD_TRACKER.attend(self._handlers.uploads.on_their_way)
 
     def forget(self, wanted: object) -> dict[str, object]:
         """`done`, the sentence that says how much room that made; or a sentence why not."""
@@ -77,13 +77,13 @@ class Forgetting:
         self._judging.let_go(owner)
 
     def _sweep(self, _: float) -> int:
-        return sweep(Path(get_upload_folder()), UNCLAIMED, self._handlers.uploads.on_their_way())
+        return delete_leftovers(Path(get_upload_folder()), UNCLAIMED, self._handlers.uploads.on_their_way())
 
 
 class Wiring:
     """Events of one page, around its handlers."""
 
-    def __init__(self, handlers: Handlers, page: Layout) -> None:
+    def __init__(self, handlers: Handlers, page: PageLayout) -> None:
         self.handlers, self.page = handlers, page
         answer = [page.results, page.answered, page.chips, page.like]
         gr.on(
@@ -139,13 +139,13 @@ class Wiring:
 
     # -- searching
 
-    @calm
+    @show_errors_as_toast
     def search(self, answered: object, text: object, scope: object, *dials: object) -> object:
         """The words in the box, with the picture that the answer before was asked with until that is taken away."""
         picture = _strings(answered, 3)[2]
         return self._answer(replace(asked(text, scope, *dials), picture=picture))
 
-    @calm
+    @show_errors_as_toast
     def picture(self, file: object, text: object, scope: object, *dials: object) -> object:
         """A picture that was chosen, with the words in the box unless they are an example's, which nobody typed; the
         button is given back for the next one.
@@ -155,14 +155,14 @@ class Wiring:
         wanted = replace(asked(words, scope, *dials), picture=reference)
         return None, wanted.text, *self._answer(wanted)
 
-    @calm
+    @show_errors_as_toast
     def alike(self, event: gr.EventData, scope: object, *dials: object) -> object:
         """A part of a page, drawn in the viewer: asked alone, so the box is emptied."""
         data = event._data if isinstance(event._data, dict) else {}
         reference = self.handlers.alike(data.get("page"), data.get("box"))
         return "", *self._answer(replace(asked("", scope, *dials), picture=reference))
 
-    @calm
+    @show_errors_as_toast
     def without(self, text: object, scope: object, *dials: object) -> object:
         """The picture is taken away: the words in the box are asked alone, if there are any."""
         wanted = asked(text, scope, *dials)
@@ -170,20 +170,20 @@ class Wiring:
             self._answer(wanted) if wanted.text.strip() else (compare.unasked(), None, page_layout.chips(QUERIES), "")
         )
 
-    @calm
+    @show_errors_as_toast
     def elsewhere(self, answered: object, scope: object, *dials: object) -> object:
         """The same query in another scope."""
         text, _, picture = _strings(answered, 3)
         return self._answer(replace(asked(text, scope, *dials), picture=picture))
 
-    @calm
+    @show_errors_as_toast
     def example(self, event: gr.EventData, *dials: object) -> object:
         """A chip: its words into the box, answered by the samples they were written for."""
         data = event._data if isinstance(event._data, dict) else {}
         wanted = asked(data.get("query"), ON_SAMPLES, *dials)
         return wanted.text, ON_SAMPLES, *self._answer(wanted)
 
-    @calm
+    @show_errors_as_toast
     def reopen(self, event: gr.EventData) -> object:
         """A query that was judged or listed, with the scope and the weights of then."""
         wanted = asked_again(event._data)
@@ -191,7 +191,7 @@ class Wiring:
         turned = (wanted.top, weights.pooled, weights.late, weights.reduce.value, weights.counted.value)
         return wanted.text, wanted.scope, *turned, *answer
 
-    @calm
+    @show_errors_as_toast
     def rerank(self, answered: object, *dials: object) -> object:
         """Other weights, no encoder."""
         text, scope, picture = _strings(answered, 3)
@@ -199,25 +199,25 @@ class Wiring:
             self.handlers.answer(replace(asked(text, scope, *dials), picture=picture)) if text or picture else gr.skip()
         )
 
-    def _answer(self, wanted: Asked) -> tuple[str, list[str], str, str]:
+    def _answer(self, wanted: SearchRequest) -> tuple[str, list[str], str, str]:
         shown = self.handlers.answer(wanted)
         return shown, _kept(wanted), _chips(wanted), self.handlers.asked_with(wanted)
 
     # -- the library
 
-    @calm
+    @show_errors_as_toast
     def upload(self, files: object) -> object:
         """Queue what was dropped and give the box back, so that the next file can come."""
         folder = self.page.files.GRADIO_CACHE
         self.handlers.submit([uploaded(file, folder, "No file arrived.") for file in _listed(files)])
         return None, gr.Timer(active=True)
 
-    @calm
+    @show_errors_as_toast
     def cancel(self) -> object:
         self.handlers.cancel()
         return gr.Button("Stopping after this page", interactive=False)
 
-    @calm
+    @show_errors_as_toast
     def delete(self, event: gr.EventData) -> object:
         data = event._data if isinstance(event._data, dict) else {}
         gr.Info(esc(self.handlers.delete(data.get("file"))), duration=6)
@@ -225,7 +225,7 @@ class Wiring:
 
     # -- what goes on behind the page
 
-    @calm
+    @show_errors_as_toast
     def open(self, request: gr.Request) -> object:
         """The first look: what the address asks, or the first example, is already answered."""
         otherwise = asked(QUERIES[0], top=self.handlers.engine.settings.top)
@@ -246,7 +246,7 @@ class Wiring:
             page.like: self.handlers.asked_with(wanted),
         }
 
-    @calm
+    @show_errors_as_toast
     def look(self, seen: object, answered: object, *dials: object) -> object:
         """Everything that may have changed by itself. The timer rests once nothing will."""
         now = self.handlers.pulse()
@@ -286,12 +286,12 @@ def _listed(given: object) -> list[object]:
     return given if isinstance(given, list) else []
 
 
-def _kept(wanted: Asked) -> list[str]:
+def _kept(wanted: SearchRequest) -> list[str]:
     """What is remembered of an answer, beside the dials."""
     return [wanted.text, wanted.scope, wanted.picture]
 
 
-def _chips(wanted: Asked) -> str:
+def _chips(wanted: SearchRequest) -> str:
     """The examples, with the one that was asked marked; with a picture it is another question."""
     return page_layout.chips(QUERIES, "" if wanted.picture else wanted.text)
 
@@ -303,7 +303,7 @@ def _strings(given: object, count: int) -> tuple[str, ...]:
     return ("",) * count
 
 
-def build_app(engine: Engine, preparation: Preparation, janitor: Janitor | None = None) -> gr.Blocks:
+def build_app(engine: Engine, preparation: Preparation, janitor: Cleanup | None = None) -> gr.Blocks:
     """The page around an engine. `preparation` and `janitor` may be running or not."""
     uploads = Uploads(engine.add, engine.settings.limits.files, engine.settings.quotas.waiting)
     handlers = Handlers(engine, uploads, preparation)
@@ -311,7 +311,7 @@ def build_app(engine: Engine, preparation: Preparation, janitor: Janitor | None 
     def picture(key: object) -> dict[str, object]:
         return handlers.picture(key)
 
-    maps = Maps(handlers)
+    maps = ExplainHandlers(handlers)
 
     def explain(wanted: object) -> dict[str, object]:
         return maps.explain(wanted)
@@ -323,7 +323,7 @@ def build_app(engine: Engine, preparation: Preparation, janitor: Janitor | None 
         return maps.pair(wanted)
 
     endpoint = Endpoint(handlers)
-    under = Hood(handlers, endpoint)
+    under = CostsTab(handlers, endpoint)
 
     def hood(wanted: object) -> dict[str, object]:
         return under.look(wanted)
@@ -333,7 +333,7 @@ def build_app(engine: Engine, preparation: Preparation, janitor: Janitor | None 
     def comparison(wanted: object) -> dict[str, object]:
         return exports.comparison(wanted)
 
-    judging = Judging(handlers)
+    judging = JudgingSession(handlers)
     sheets, boards, lists = Sheets(judging), Boards(judging), QueryLists(judging)
     voting = Voting(sheets)
 
@@ -343,7 +343,7 @@ def build_app(engine: Engine, preparation: Preparation, janitor: Janitor | None 
     def grade(wanted: object) -> dict[str, object]:
         return voting.grade(wanted)
 
-    forgetting = Forgetting(sheets, lists, janitor or Janitor(engine))
+    forgetting = Deletion(sheets, lists, janitor or Cleanup(engine))
 
     def forget(wanted: object) -> dict[str, object]:
         return forgetting.forget(wanted)
@@ -353,7 +353,7 @@ def build_app(engine: Engine, preparation: Preparation, janitor: Janitor | None 
         gr.api(endpoint.search, api_name=NAME, concurrency_limit=AT_ONCE)
         viewed: list[Serve] = [picture, explain, overlay, pair, hood, comparison]
         judges: list[Serve] = [picture, vote, grade, *serves(boards, lists)]
-        page = Layout(engine.settings, viewed, judges, forget, private=handlers.private)
+        page = PageLayout(engine.settings, viewed, judges, forget, private=handlers.private)
         wiring = Wiring(handlers, page)
         JudgeWiring(page.judge, page.dials, voting)
         panels = (page.judge.results, page.judge.queries)

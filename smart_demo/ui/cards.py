@@ -25,7 +25,7 @@ from smart_demo.ui.format import count, esc, name, page_key, score
 
 
 @dataclass(frozen=True, slots=True)
-class Part:
+class ScorePart:
     """One of the two numbers a page's score is made of."""
 
     value: float
@@ -37,27 +37,27 @@ class Part:
 
 
 @dataclass(frozen=True, slots=True)
-class Row:
+class CardRow:
     """One card: a hit, what became of it, and why."""
 
     hit: Hit
     move: Move
-    pooled: Part
-    late: Part
+    pooled: ScorePart
+    late: ScorePart
 
 
 @dataclass(frozen=True)
-class Columns:
+class RankedColumns:
     """Both rankings of one query, ready to be drawn."""
 
     found: Found
     weights: Weights
     comparison: Comparison
-    left: tuple[Row, ...]
-    right: tuple[Row, ...]
+    left: tuple[CardRow, ...]
+    right: tuple[CardRow, ...]
 
 
-def columns(found: Found) -> Columns:
+def ranked_columns(found: Found) -> RankedColumns:
     """Rows of a search by POOLED, LATE and SMART; the late ranking is there for the ranks of that part alone."""
     left, right = found.results[POOLED.name], found.results[SMART.name]
     comparison = compare(left, right)
@@ -65,17 +65,17 @@ def columns(found: Found) -> Columns:
     late_span = _span(scoring.late(found.parts, right.method.weights))
     pooled_ranks, late_ranks = left.ranks, found.results[LATE.name].ranks
 
-    def row(hit: Hit) -> Row:
+    def row(hit: Hit) -> CardRow:
         key = hit.page.key
-        return Row(
+        return CardRow(
             hit,
             comparison.moves[key],
-            Part(hit.pooled, pooled_ranks.get(key), _fill(hit.pooled, pooled_span)),
-            Part(hit.late, late_ranks.get(key), _fill(hit.late, late_span)),
+            ScorePart(hit.pooled, pooled_ranks.get(key), _fill(hit.pooled, pooled_span)),
+            ScorePart(hit.late, late_ranks.get(key), _fill(hit.late, late_span)),
         )
 
-    rows: Mapping[str, tuple[Row, ...]] = {r.method.name: tuple(map(row, r.hits)) for r in (left, right)}
-    return Columns(found, right.method.weights, comparison, rows[POOLED.name], rows[SMART.name])
+    rows: Mapping[str, tuple[CardRow, ...]] = {r.method.name: tuple(map(row, r.hits)) for r in (left, right)}
+    return RankedColumns(found, right.method.weights, comparison, rows[POOLED.name], rows[SMART.name])
 
 
 def _span(values: Floats) -> tuple[float, float]:
@@ -154,7 +154,7 @@ THUMB_WIDTH = 360
 """What the library keeps; the size in the markup is the picture's own, so that nothing jumps."""
 
 
-def card(row: Row, side: Side, k: int, thumbnail: bytes, facts: str) -> str:
+def card(row: CardRow, side: Side, k: int, thumbnail: bytes, facts: str) -> str:
     """A card with its hidden facts for the viewer. `facts` is markup already."""
     page, hit = row.hit.page, row.hit
     label = (
@@ -174,7 +174,7 @@ def card(row: Row, side: Side, k: int, thumbnail: bytes, facts: str) -> str:
     )
 
 
-def _why(row: Row, side: Side, k: int) -> str:
+def _why(row: CardRow, side: Side, k: int) -> str:
     """What asks why a page moved, beside its card: a button holds no button."""
     page, move = row.hit.page, row.move
     if move.change is Change.SAME:
@@ -198,7 +198,7 @@ def image(page: StoredPage, thumbnail: bytes) -> str:
     )
 
 
-def _part(label: str, part: Part) -> str:
+def _part(label: str, part: ScorePart) -> str:
     """A number with its rank and a slim bar."""
     rank = f"#{part.rank}" if part.rank else "–"
     return (
@@ -208,7 +208,7 @@ def _part(label: str, part: Part) -> str:
     )
 
 
-def facts(row: Row, weights: Weights) -> str:
+def facts(row: CardRow, weights: Weights) -> str:
     """The viewer's side panel for one page."""
     page, move = row.hit.page, row.move
     return (
@@ -225,7 +225,7 @@ def facts(row: Row, weights: Weights) -> str:
     )
 
 
-def formula(row: Row, weights: Weights) -> str:
+def formula(row: CardRow, weights: Weights) -> str:
     """The formula with this page's numbers."""
     pooled, late = row.pooled.value, row.late.value
     if math.isnan(late):
@@ -261,7 +261,7 @@ def apart(value: float, *others: float) -> str:
     return f"{value:.6f}"
 
 
-def _places(row: Row, weights: Weights, total: float) -> int:
+def _places(row: CardRow, weights: Weights, total: float) -> int:
     """The fewest decimals with which the sum adds up as it stands there: one that does not is not believed."""
     for places in range(3, 7):
         shown = scoring.combined(weights, round(row.pooled.value, places), round(row.late.value, places))
@@ -275,7 +275,7 @@ def _rank(label: str, rank: int | None, side: str) -> str:
     return f'<div class="of-{side}"><dt>{label}</dt><dd>{shown}</dd></div>'
 
 
-def _parts(row: Row) -> str:
+def _parts(row: CardRow) -> str:
     return (
         '<table class="facts-parts"><thead><tr><th scope="col">part</th><th scope="col">value</th>'
         '<th scope="col">rank by it alone</th></tr></thead><tbody>'
@@ -283,7 +283,7 @@ def _parts(row: Row) -> str:
     )
 
 
-def _fact_part(label: str, part: Part) -> str:
+def _fact_part(label: str, part: ScorePart) -> str:
     rank = str(part.rank) if part.rank else "–"
     return f'<tr class="of-{label}"><th scope="row">{label}</th><td>{score(part.value)}</td><td>{rank}</td></tr>'
 

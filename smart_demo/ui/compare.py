@@ -8,16 +8,16 @@ The answer to a query: one verdict line, two columns of cards, and what stands t
 from __future__ import annotations
 
 from smart_demo.indexing.samples import Samples
-from smart_demo.search.candidates import TOP, Checked
+from smart_demo.search.candidates import TOP, CandidateCheck
 from smart_demo.search.comparison import Change
 from smart_demo.types import Counted, Found, Reduce, TokenKind, Weights
-from smart_demo.ui.cards import Columns, Row, Side, Thumbnail, card, columns, facts, weight
+from smart_demo.ui.cards import CardRow, RankedColumns, Side, Thumbnail, card, facts, ranked_columns, weight
 from smart_demo.ui.format import count, esc, milliseconds, page_key
 
 HEIGHT = 1000
 
 
-def threads(shown: Columns) -> str:
+def rank_curves(shown: RankedColumns) -> str:
     """An SVG as high as the columns. Pages that leave or enter the top k end in the air, dashed."""
     rows = max(len(shown.left), len(shown.right), 1)
     curves = [_thread(row, rows, leaving=True) for row in shown.left]
@@ -28,7 +28,7 @@ def threads(shown: Columns) -> str:
     )
 
 
-def _thread(row: Row, rows: int, *, leaving: bool) -> str:
+def _thread(row: CardRow, rows: int, *, leaving: bool) -> str:
     def at(rank: int) -> float:
         return (rank - 0.5) / rows * HEIGHT
 
@@ -56,11 +56,13 @@ _WORDLESS = "The question has no words of its own, so all of its tokens count."
 _STAGES = {"encode": "query encoded", "candidates": "pages found", "score": "scored", "rank": "ranked"}
 
 
-def results(found: Found, thumbnail: Thumbnail, link: str = "", asked: str = "", checked: Checked | None = None) -> str:
+def results(
+    found: Found, thumbnail: Thumbnail, link: str = "", asked: str = "", checked: CandidateCheck | None = None
+) -> str:
     """Verdict and both columns of a search by POOLED, LATE and SMART. `link` is an address that asks the same,
     `asked` what the viewer gives back to have it explained, `checked` what a full scan said of the candidates.
     """
-    shown = columns(found)
+    shown = ranked_columns(found)
     if not shown.left and not shown.right:
         return empty("No pages here yet", "Add a document in the library, or search the samples.")
     return (
@@ -71,7 +73,7 @@ def results(found: Found, thumbnail: Thumbnail, link: str = "", asked: str = "",
         f'<span class="gutter-head" aria-hidden="true"></span>'
         f"{_head(Side.SMART, 'SMART', formula(shown.weights))}"
         f"{_column(shown.left, Side.POOLED, shown, thumbnail)}"
-        f'<div class="gutter">{threads(shown)}</div>'
+        f'<div class="gutter">{rank_curves(shown)}</div>'
         f"{_column(shown.right, Side.SMART, shown, thumbnail)}</div>"
         '<p class="legend">Bars run from the lowest to the highest value among the ranked pages of this query; '
         "# is a page's place by that part alone. Scores say which page is nearer, not how good it is.</p>"
@@ -121,7 +123,7 @@ def _outline(title: str, said: str, bar: str) -> str:
     )
 
 
-def _verdict(shown: Columns, checked: Checked | None) -> str:
+def _verdict(shown: RankedColumns, checked: CandidateCheck | None) -> str:
     found = shown.found
     right = found.results["smart"]
     stages = [f"{said} {milliseconds(found.milliseconds[s])}" for s, said in _STAGES.items() if s in found.milliseconds]
@@ -139,7 +141,7 @@ def _verdict(shown: Columns, checked: Checked | None) -> str:
     )
 
 
-def notices(shown: Columns) -> list[str]:
+def notices(shown: RankedColumns) -> list[str]:
     """What must be said of an answer beside its numbers, a sentence each."""
     said = [
         shown.found.encoding.notice,
@@ -150,7 +152,7 @@ def notices(shown: Columns) -> list[str]:
     return [sentence for sentence in said if sentence]
 
 
-def _ablates_nothing(shown: Columns) -> bool:
+def _ablates_nothing(shown: RankedColumns) -> bool:
     """Whether content words alone were asked for of a query that has no other tokens."""
     return shown.weights.counted is Counted.CONTENT and bool((shown.found.parts.kinds == TokenKind.CONTENT).all())
 
@@ -162,7 +164,7 @@ def _times(found: Found, total: float) -> str:
     return f"encoded in {milliseconds(encode)}, ranked in {rest}" if encode >= 1 else f"ranked in {rest}"
 
 
-def _is_wordless(shown: Columns) -> bool:
+def _is_wordless(shown: RankedColumns) -> bool:
     """Whether only words were to count where there are none, as in a picture that the model sees."""
     return shown.weights.counted is Counted.CONTENT and TokenKind.CONTENT not in shown.found.parts.kinds
 
@@ -184,7 +186,7 @@ def formula(weights: Weights) -> str:
     return f"{weight(weights.pooled)} × pooled + {weight(weights.late)} × late{form}{words}"
 
 
-def _column(rows: tuple[Row, ...], side: Side, shown: Columns, thumbnail: Thumbnail) -> str:
+def _column(rows: tuple[CardRow, ...], side: Side, shown: RankedColumns, thumbnail: Thumbnail) -> str:
     k = shown.comparison.k
     cards = "".join(card(row, side, k, thumbnail(row.hit.page), facts(row, shown.weights)) for row in rows)
     return f'<ol class="ranking of-{side}" aria-labelledby="head-{side}">{cards}</ol>'

@@ -20,7 +20,7 @@ from smart_demo.diagnostics import Environment, environment
 from smart_demo.errors import InputRefused, LibraryError
 from smart_demo.search.as_json import as_dict
 from smart_demo.search.costs import STAGES, Costs, Stage, costs
-from smart_demo.search.request import ON_BOTH, ON_MINE, ON_SAMPLES, Asked, asked_again
+from smart_demo.search.request import ON_BOTH, ON_MINE, ON_SAMPLES, SearchRequest, asked_again
 from smart_demo.types import POOLED, SAMPLES, SMART, Method, Scope
 from smart_demo.ui import api
 from smart_demo.ui.api import Endpoint
@@ -81,7 +81,7 @@ CALLED = {
 
 
 @dataclass(frozen=True, slots=True)
-class Row:
+class CostRow:
     """One line of a table: what is told, its figures, and where they come from."""
 
     label: str
@@ -121,12 +121,12 @@ def _counted(costs: Costs, whose: str, encoder: str) -> str:
 
 def _per_page(costs: Costs) -> str:
     largest = max(costs.states.values())
-    rows = [Row("Pooled vector, float32", ["1", room(costs.pooled), "1"], share=costs.pooled / largest)]
+    rows = [CostRow("Pooled vector, float32", ["1", room(costs.pooled), "1"], share=costs.pooled / largest)]
     for codec in CODECS:
         kept, size = costs.stored.get(codec, 0), costs.states[codec]
         said = "" if not kept else "kept so here" if kept == costs.pages else f"{count(kept, 'page')} kept so here"
         cells = [f"{costs.tokens:,.0f}", room(size), digits(size / costs.pooled)]
-        rows.append(Row(f"Token states, {codec}", cells, said, size / largest))
+        rows.append(CostRow(f"Token states, {codec}", cells, said, size / largest))
     return _table(
         "Room of a page",
         ["vectors", "bytes", "× pooled"],
@@ -147,41 +147,45 @@ def _times(costs: Costs) -> str:
     )
 
 
-def _indexing(costs: Costs) -> Row:
+def _indexing(costs: Costs) -> CostRow:
     label, found = "Taking a page in", costs.indexing
     if found is None:
-        return Row(label, [UNMEASURED, NOTHING])
+        return CostRow(label, [UNMEASURED, NOTHING])
     pages = count(found.pages, "page") if found.pages == costs.pages else f"{found.pages:,} of {costs.pages:,} pages"
-    return Row(label, [duration(found.mean), f"mean of {pages}, median {duration(found.median)}"])
+    return CostRow(label, [duration(found.mean), f"mean of {pages}, median {duration(found.median)}"])
 
 
-def _stage(stage: str, found: Stage | None) -> Row:
+def _stage(stage: str, found: Stage | None) -> CostRow:
     if found is None:
-        return Row(CALLED[stage], [UNMEASURED, NOTHING])
+        return CostRow(CALLED[stage], [UNMEASURED, NOTHING])
     queries = "1 query" if found.queries == 1 else f"{found.queries:,} queries"
-    return Row(CALLED[stage], [duration(found.milliseconds / 1_000), f"median of {queries}"])
+    return CostRow(CALLED[stage], [duration(found.milliseconds / 1_000), f"median of {queries}"])
 
 
 def _at_scale(costs: Costs) -> str:
     scaled, depth = [costs.at(pages) for pages, _ in SIZES], f"{costs.depth:,}"
     rows = [
-        Row("Pooled vectors, float32", [room(one.pooled) for one in scaled], "bytes of a page × pages"),
+        CostRow("Pooled vectors, float32", [room(one.pooled) for one in scaled], "bytes of a page × pages"),
         *(
-            Row(f"Token states, {codec}", [room(one.states[codec]) for one in scaled], "mean bytes of a page × pages")
+            CostRow(
+                f"Token states, {codec}", [room(one.states[codec]) for one in scaled], "mean bytes of a page × pages"
+            )
             for codec in CODECS
         ),
-        Row("Taking them in", _spans(one.indexing for one in scaled), "mean time of a page × pages, one such machine"),
-        Row(
+        CostRow(
+            "Taking them in", _spans(one.indexing for one in scaled), "mean time of a page × pages, one such machine"
+        ),
+        CostRow(
             "Scoring every page, a query",
             _spans(_seconds(one.every_page) for one in scaled),
             "median time of a scored page × pages",
         ),
-        Row(
+        CostRow(
             f"Scoring {depth} candidates, a query",
             _spans(_seconds(one.candidates) for one in scaled),
             f"median time of a scored page × {depth}, whatever the size",
         ),
-        Row("Finding those candidates", [UNKNOWN] * len(SIZES), "never measured at such a size"),
+        CostRow("Finding those candidates", [UNKNOWN] * len(SIZES), "never measured at such a size"),
     ]
     return _table(
         "What more pages would need",
@@ -202,7 +206,7 @@ def _spans(seconds: Iterable[float | None]) -> list[str]:
     return [UNMEASURED if value is None else duration(value) for value in seconds]
 
 
-def _table(title: str, heads: Sequence[str], rows: Sequence[Row], note: str, *, wide: bool = False) -> str:
+def _table(title: str, heads: Sequence[str], rows: Sequence[CostRow], note: str, *, wide: bool = False) -> str:
     """A table with its source below; narrow screens show each head above its figure."""
     columns = "".join(f'<th scope="col">{esc(head)}</th>' for head in heads)
     return (
@@ -212,7 +216,7 @@ def _table(title: str, heads: Sequence[str], rows: Sequence[Row], note: str, *, 
     )
 
 
-def _markup(row: Row, heads: Sequence[str]) -> str:
+def _markup(row: CostRow, heads: Sequence[str]) -> str:
     source = f"<small>{esc(row.source)}</small>" if row.source else ""
     bar = (
         ""
@@ -299,7 +303,7 @@ NOTHING_ASKED = "There is no answer on the screen yet. Ask something under Compa
 PICTURE_ALONE = "This was asked with a picture alone, and programs ask with words: there is no code for it."
 
 
-class Hood:
+class CostsTab:
     """Looks under the hood of one app."""
 
     def __init__(self, handlers: Handlers, endpoint: Endpoint) -> None:
@@ -309,7 +313,7 @@ class Hood:
         """Markup of costs and surroundings, code and scores as plain text; or a sentence why not."""
         return answered(lambda: self._look(asked_again(wanted)), "a look under the hood failed")
 
-    def _look(self, search: Asked) -> dict[str, object]:
+    def _look(self, search: SearchRequest) -> dict[str, object]:
         scopes, engine = self._handlers.scopes(search.scope), self._handlers.engine
         if self._handlers.waits(scopes):
             raise LibraryError(f"{self._handlers.serving().name} is still loading.", "Look again in a moment.")
@@ -328,7 +332,7 @@ class Hood:
             "program": program,
         }
 
-    def _program(self, search: Asked, scopes: tuple[Scope, ...]) -> dict[str, object]:
+    def _program(self, search: SearchRequest, scopes: tuple[Scope, ...]) -> dict[str, object]:
         """Code that asks the same, and the raw scores; a sentence in the place of what there is none of."""
         handlers = self._handlers
         query = handlers.query(search)
@@ -339,7 +343,7 @@ class Hood:
         # The code does not carry what a visitor is known by: on a public page it is answered from the samples.
         answers = self._endpoint.scope if handlers.private else SAMPLES
         own = answers != SAMPLES
-        shown = api.Shown(scopes, search.weights, query.image is not None, answers, own)
+        shown = api.ShownQuery(scopes, search.weights, query.image is not None, answers, own)
         text, scores = found.query.text, api.readable(as_dict(found), indent=1)
         if not text:
             return {"sentence": PICTURE_ALONE, "scores": scores}

@@ -54,7 +54,7 @@ ASKING = {**ONCE, "show_progress": "minimal"}
 """For what may run an encoder; the style sheet turns Gradio's tracker into a thin line over the answer."""
 
 
-def calm(handler: Callable[P, object]) -> Callable[P, object]:
+def show_errors_as_toast(handler: Callable[P, object]) -> Callable[P, object]:
     """Refusals become a warning in words, anything unforeseen one calm sentence; the page stays as it was."""
 
     @functools.wraps(handler)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from smart_demo.errors import InputRefused, LibraryError
 from smart_demo.search.explain.explainer import Explanation, Pairing
-from smart_demo.search.request import Asked, asked_again
+from smart_demo.search.request import SearchRequest, asked_again
 from smart_demo.types import Scope
 from smart_demo.ui import pair_view, viewer
 from smart_demo.ui.events import answered
@@ -13,7 +13,7 @@ from smart_demo.ui.handlers import Handlers
 FAILURE = "a page could not be explained"
 
 
-class Maps:
+class ExplainHandlers:
     """Explanations of one app's pages."""
 
     def __init__(self, handlers: Handlers) -> None:
@@ -45,7 +45,7 @@ class Maps:
         query = self._handlers.query(search)
         return self._handlers.engine.pair(query, scopes, page, other, search.weights, search.top)
 
-    def _search(self, wanted: object) -> tuple[Asked, tuple[Scope, ...]]:
+    def _search(self, wanted: object) -> tuple[SearchRequest, tuple[Scope, ...]]:
         """The search that was answered and whose pages it may see. Refused for pages that cannot be seen here."""
         search = asked_again(_field(wanted, "asked"))
         scopes = self._handlers.scopes(search.scope)

@@ -18,14 +18,14 @@ from pathlib import Path
 from urllib.parse import parse_qsl
 
 from smart_demo.errors import LibraryError
-from smart_demo.search.request import Asked, address, asked, asked_again, asked_by
+from smart_demo.search.request import SearchRequest, address, asked, asked_again, asked_by
 from smart_demo.types import LATE, POOLED, SMART, Found, Method
-from smart_demo.ui.cards import Columns, Part, Row, Side, Thumbnail, columns, image, in_words
-from smart_demo.ui.compare import formula, notices, threads
+from smart_demo.ui.cards import CardRow, RankedColumns, ScorePart, Side, Thumbnail, image, in_words, ranked_columns
+from smart_demo.ui.compare import formula, notices, rank_curves
 from smart_demo.ui.events import answered
 from smart_demo.ui.format import count, esc, name, plain, score
 from smart_demo.ui.handlers import Handlers
-from smart_demo.ui.stories import STORIES, Told, told
+from smart_demo.ui.stories import STORIES, StoryOutcome, told
 
 SHEET = Path(__file__).resolve().parent / "sheet.css"
 LONGEST_QUERY = 240
@@ -54,10 +54,10 @@ class Circumstances:
     """Whether a picture was asked with."""
     link: str = ""
     """Where the demo answers the same again; empty where no link does."""
-    story: Told | None = None
+    story: StoryOutcome | None = None
 
 
-def document(shown: Columns, thumbnail: Thumbnail, around: Circumstances, faces: str = "") -> str:
+def document(shown: RankedColumns, thumbnail: Thumbnail, around: Circumstances, faces: str = "") -> str:
     """The whole HTML file. `faces` are `@font-face` rules of ours, with the files inside."""
     query = _cut(shown.found.query.text)
     return (
@@ -83,7 +83,7 @@ def file_name(query: str) -> str:
     return f"smart-{said or 'comparison'}"
 
 
-def _sheet(shown: Columns, thumbnail: Thumbnail, around: Circumstances, query: str) -> str:
+def _sheet(shown: RankedColumns, thumbnail: Thumbnail, around: Circumstances, query: str) -> str:
     density = _density(shown)
     said = "".join(f'<p class="notice">{_safe(one)}</p>' for one in notices(shown))
     return (
@@ -92,12 +92,12 @@ def _sheet(shown: Columns, thumbnail: Thumbnail, around: Circumstances, query: s
         f'<div class="columns">{_head("Pooled only", "one vector per page", Side.POOLED)}<span></span>'
         f"{_head('SMART', formula(shown.weights), Side.SMART)}"
         f"{_column(shown.left, Side.POOLED, shown, thumbnail)}"
-        f'<div class="gutter">{threads(shown)}</div>'
+        f'<div class="gutter">{rank_curves(shown)}</div>'
         f"{_column(shown.right, Side.SMART, shown, thumbnail)}</div>{_foot(around)}</main>"
     )
 
 
-def _density(shown: Columns) -> str:
+def _density(shown: RankedColumns) -> str:
     """How much room a row has: `few` get pictures and bars, `some` and `many` one line each."""
     rows = max(len(shown.left), len(shown.right))
     return "few" if rows <= 6 else "some" if rows <= 10 else "many"
@@ -109,7 +109,7 @@ def _asked(query: str, around: Circumstances) -> str:
     return f'<header class="asked"><h1>{_safe(asked)}</h1>{beside}</header>'
 
 
-def _verdict(shown: Columns, around: Circumstances) -> str:
+def _verdict(shown: RankedColumns, around: Circumstances) -> str:
     right = shown.found.results["smart"]
     facts = (
         f"ranked {right.candidates:,} of {count(right.pages, 'page')}",
@@ -120,7 +120,7 @@ def _verdict(shown: Columns, around: Circumstances) -> str:
     return f'<div class="verdict"><p>{_safe(shown.comparison.verdict)}</p><p class="meta">{meta}</p></div>'
 
 
-def _story(told: Told | None) -> str:
+def _story(told: StoryOutcome | None) -> str:
     if told is None:
         return ""
     change = "up" if told.smart < told.pooled else "down" if told.smart > told.pooled else "same"
@@ -134,14 +134,14 @@ def _head(title: str, subtitle: str, side: Side) -> str:
     return f'<header class="head of-{side}"><h2>{title}</h2><p>{_safe(subtitle)}</p></header>'
 
 
-def _column(rows: tuple[Row, ...], side: Side, shown: Columns, thumbnail: Thumbnail) -> str:
+def _column(rows: tuple[CardRow, ...], side: Side, shown: RankedColumns, thumbnail: Thumbnail) -> str:
     k, short = shown.comparison.k, _density(shown) != "few"
     items = "".join(_row(row, in_words(row.move, side, k, short=short), thumbnail(row.hit.page)) for row in rows)
     label = "Pooled only" if side is Side.POOLED else "SMART"
     return f'<ol class="of-{side}" aria-label="{label}">{items}</ol>'
 
 
-def _row(row: Row, moved: str, thumbnail: bytes) -> str:
+def _row(row: CardRow, moved: str, thumbnail: bytes) -> str:
     page = row.hit.page
     return (
         f'<li class="row"><span class="rank">{row.hit.rank}</span><span class="tray">{image(page, thumbnail)}</span>'
@@ -152,7 +152,7 @@ def _row(row: Row, moved: str, thumbnail: bytes) -> str:
     )
 
 
-def _part(label: str, part: Part) -> str:
+def _part(label: str, part: ScorePart) -> str:
     rank = f"#{part.rank}" if part.rank else "–"
     return (
         f'<span class="part of-{label}"><i>{label}</i><span class="bar"><span style="width:{part.fill * 100:.1f}%">'
@@ -201,16 +201,16 @@ class Exports:
             "a comparison could not be saved",
         )
 
-    def _comparison(self, search: Asked, at: object) -> dict[str, str]:
+    def _comparison(self, search: SearchRequest, at: object) -> dict[str, str]:
         found = self._found(search)
-        shown = columns(found)
+        shown = ranked_columns(found)
         if not shown.left:
             raise LibraryError("There is no page to compare.", "Add a document, or search the samples.")
         around = Circumstances(search.scope, self._clock(), bool(search.picture), link_to(search, at), told(found))
         page = document(shown, self._handlers.thumbnail, around, self._faces)
         return {"page": page, "name": file_name(search.text)}
 
-    def _found(self, search: Asked) -> Found:
+    def _found(self, search: SearchRequest) -> Found:
         """The answer once more; what it needed was kept, so no model runs."""
         scopes, engine = self._handlers.scopes(search.scope), self._handlers.engine
         if self._handlers.waits(scopes):
@@ -219,7 +219,7 @@ class Exports:
         return engine.search(self._handlers.query(search), scopes, methods, search.top)
 
 
-def link_to(search: Asked, at: object) -> str:
+def link_to(search: SearchRequest, at: object) -> str:
     """An address that asks the same again, where the page is seen at `at`; empty where there is none.
 
     Long questions are cut in addresses, and some pictures are in none: a link that asks otherwise is not given.

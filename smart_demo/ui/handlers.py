@@ -18,8 +18,8 @@ from smart_demo.backbones.serving import Serving
 from smart_demo.engine import Engine
 from smart_demo.errors import InputRefused, LibraryError, SmartError
 from smart_demo.indexing.samples import Samples
-from smart_demo.search.request import CHOICES, ON_BOTH, ON_MINE, ON_SAMPLES, Asked, address, region
-from smart_demo.server.visitors import asking
+from smart_demo.search.request import CHOICES, ON_BOTH, ON_MINE, ON_SAMPLES, SearchRequest, address, region
+from smart_demo.server.visitors import current_visitor
 from smart_demo.store.quotas import size_in_words
 from smart_demo.types import (
     LATE,
@@ -92,7 +92,7 @@ class Handlers:
     @property
     def own(self) -> Scope | None:
         """Whose pages whoever asks may see and change, beside the samples; None for nobody's."""
-        return asking(self.engine.settings)
+        return current_visitor(self.engine.settings)
 
     def scopes(self, choice: str) -> tuple[Scope, ...]:
         """The scopes behind one of CHOICES, for whoever asks. InputRefused where they may not be seen here."""
@@ -151,7 +151,7 @@ class Handlers:
             wanted = self.engine.backbones.choice.name
             return Serving(wanted, "none", False, f"No model could be loaded. {error.sentence}")
 
-    def answer(self, wanted: Asked) -> str:
+    def answer(self, wanted: SearchRequest) -> str:
         """The markup of an answer. InputRefused for what cannot be answered, LibraryError where the disk fails."""
         scopes = self.scopes(wanted.scope)
         if pending := self.pending(scopes):
@@ -168,7 +168,7 @@ class Handlers:
         answer = compare.results(found, self.thumbnail, address(wanted), viewer.asking(wanted), checked)
         return stories.story(told(found)) + answer
 
-    def query(self, wanted: Asked) -> Query:
+    def query(self, wanted: SearchRequest) -> Query:
         """What the encoder is given. Refused where its picture is gone, or is not for whoever asks."""
         return self.question(wanted.text, self.pictures.pixels(wanted.picture) if wanted.picture else None)
 
@@ -194,7 +194,7 @@ class Handlers:
         """The reference of a part of a page, as a browser draws it."""
         return str(region(*parse_page(page), corners))
 
-    def asked_with(self, wanted: Asked) -> str:
+    def asked_with(self, wanted: SearchRequest) -> str:
         """The markup of the picture that a question carries; empty where it has words alone."""
         if not wanted.picture:
             return ""
@@ -203,7 +203,7 @@ class Handlers:
         except SmartError:  # the answer says why
             return query_input.tag(None)
 
-    def shown(self, wanted: Asked) -> str:
+    def shown(self, wanted: SearchRequest) -> str:
         """The same, with a refusal in the place of the answer: for looks that nobody asked for."""
         try:
             return self.answer(wanted)

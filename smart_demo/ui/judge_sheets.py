@@ -21,16 +21,16 @@ from dataclasses import dataclass, replace
 from smart_demo.diagnostics import recorded_versions
 from smart_demo.errors import InputRefused, LibraryError
 from smart_demo.judging.query_list import Listed
-from smart_demo.judging.records import Columns, Conditions, Trial, depth, fingerprint, methods, record
-from smart_demo.judging.replay import Judgements, sides_told, to_grade, ungraded
-from smart_demo.search.request import Asked, address
+from smart_demo.judging.records import BlindColumns, Conditions, Trial, depth, fingerprint, methods, record
+from smart_demo.judging.replay import Judgements, pages_to_grade, sides_revealed, ungraded
+from smart_demo.search.request import SearchRequest, address
 from smart_demo.types import POOLED, SMART, PageId, Scope, StoredPage
 from smart_demo.ui import vote_sheet
 from smart_demo.ui.cards import Thumbnail, image
 from smart_demo.ui.format import count, esc, name, page_key
 from smart_demo.ui.handlers import Handlers
-from smart_demo.ui.judging_queue import Desk, Standing, standing
-from smart_demo.ui.judging_session import Judging
+from smart_demo.ui.judging_queue import JudgingProgress, JudgingQueue, judging_progress
+from smart_demo.ui.judging_session import JudgingSession
 from smart_demo.ui.vote_sheet import Setup, Sheet, rank, render_vote_sheet
 
 MOST_SHOWN, MOST_OF_ONE = 256, 64
@@ -41,7 +41,7 @@ class NotReady(LibraryError):
     """What is judged is not there yet, and comes by itself."""
 
 
-class Forgotten(InputRefused):
+class TicketExpired(InputRefused):
     """A ticket of a screen that is not remembered: it is shown again, and judged then."""
 
     def __init__(self) -> None:
@@ -49,41 +49,41 @@ class Forgotten(InputRefused):
 
 
 @dataclass(frozen=True, slots=True)
-class Shown:
+class Ticket:
     """One query as one judge sees it."""
 
     ticket: str
     owner: Scope
     at: int
     """Its position in the judge's list."""
-    search: Asked
+    search: SearchRequest
     """How it was searched,"""
-    dials: Asked
+    dials: SearchRequest
     """and how Compare stood at that time."""
     trial: Trial
     pages: Mapping[PageId, StoredPage]
     """Those of the recorded rankings that are in the library."""
 
-    def columns(self, trial: Trial | None = None) -> Columns:
+    def columns(self, trial: Trial | None = None) -> BlindColumns:
         """The pages of both columns: of this trial, or of an earlier one of the same query."""
         trial = trial or self.trial
         a, b = (self._first(trial, method) for method in (trial.sides.a, trial.sides.b))
-        return Columns(a, b)
+        return BlindColumns(a, b)
 
     def _first(self, trial: Trial, method: str) -> tuple[StoredPage, ...]:
         rows = trial.ranking(method)[: trial.k]
         return tuple(self.pages[row.page] for row in rows if row.page in self.pages)
 
 
-class Trials:
+class Tickets:
     """Safe for threads."""
 
     def __init__(self, handlers: Handlers) -> None:
         self._handlers = handlers
-        self._shown: OrderedDict[str, Shown] = OrderedDict()
+        self._shown: OrderedDict[str, Ticket] = OrderedDict()
         self._lock = threading.Lock()
 
-    def show(self, owner: Scope, desk: Desk, query: Listed, dials: Asked, seed: str) -> Shown:
+    def show(self, owner: Scope, desk: JudgingQueue, query: Listed, dials: SearchRequest, seed: str) -> Ticket:
         """Search the query of a desk and remember what is shown of it. NotReady, QueryRefused, or LibraryError."""
         search = desk.search
         scopes = self.searchable(search)
@@ -97,7 +97,7 @@ class Trials:
         for page in found.parts.pages:
             if page.id in ranked:
                 pages.setdefault(page.id, page)
-        shown = Shown(secrets.token_hex(16), owner, desk.at, search, dials, trial, pages)
+        shown = Ticket(secrets.token_hex(16), owner, desk.at, search, dials, trial, pages)
         with self._lock:
             self._shown[shown.ticket] = shown
             mine = [ticket for ticket, one in self._shown.items() if one.owner == owner]
@@ -113,19 +113,19 @@ class Trials:
             for ticket in [ticket for ticket, one in self._shown.items() if one.owner == owner]:
                 del self._shown[ticket]
 
-    def of(self, owner: Scope, ticket: object) -> Shown:
+    def of(self, owner: Scope, ticket: object) -> Ticket:
         """What a ticket is about. Forgotten for one that is not this judge's."""
         with self._lock:
             shown = self._shown.get(ticket) if isinstance(ticket, str) else None
         if shown is None or shown.owner != owner:
-            raise Forgotten
+            raise TicketExpired
         return shown
 
     def allowed(self, scope: str) -> tuple[Scope, ...]:
         """The scopes behind one of CHOICES. InputRefused where they may not be seen here."""
         return self._handlers.scopes(scope)
 
-    def searchable(self, search: Asked) -> tuple[Scope, ...]:
+    def searchable(self, search: SearchRequest) -> tuple[Scope, ...]:
         """The scopes that are judged. InputRefused for what may not be seen here, NotReady while it is on its way."""
         scopes, handlers = self.allowed(search.scope), self._handlers
         if handlers.waits(scopes):
@@ -137,7 +137,7 @@ class Trials:
             raise NotReady("The sample library is being prepared.", f"{done} are there; only once.")
         return scopes
 
-    def conditions(self, search: Asked) -> Conditions:
+    def conditions(self, search: SearchRequest) -> Conditions:
         """Under which queries are judged now, without a search. Refuses as `show`."""
         scopes, engine = self.searchable(search), self._handlers.engine
         encoder = engine.backbone(scopes[0]).encoder.fingerprint
@@ -150,7 +150,7 @@ _NOT_BLIND = "You have not voted on this query. Once you know the ranks, a vote 
 
 
 @dataclass(frozen=True)
-class Pool:
+class PagesToGrade:
     """The pages of one query, to be graded."""
 
     query: str
@@ -159,7 +159,7 @@ class Pool:
     """In the order of grading."""
     grades: Mapping[str, int]
     """What was given, by `str(page.id)`."""
-    standing: Standing
+    standing: JudgingProgress
     waiting: int
     """Ungraded pages of the other queries that were judged."""
     ranks: Trial | None
@@ -170,7 +170,7 @@ class Pool:
         return sum(str(page.id) in self.grades for page in self.pages)
 
 
-def render_grade_sheet(pool: Pool, thumbnail: Thumbnail) -> str:
+def render_grade_sheet(pool: PagesToGrade, thumbnail: Thumbnail) -> str:
     """The whole panel."""
     whole = pool.done == len(pool.pages)
     after = (_ranks(pool) if pool.ranks else _ask_for_ranks()) if whole else ""
@@ -187,7 +187,7 @@ def render_grade_sheet(pool: Pool, thumbnail: Thumbnail) -> str:
     )
 
 
-def said(pool: Pool) -> str:
+def said(pool: PagesToGrade) -> str:
     """How far it is, here and elsewhere.
 
     >>> from smart_demo.ui.judging_queue import Standing
@@ -198,7 +198,7 @@ def said(pool: Pool) -> str:
     return f"{pool.done} of {len(pool.pages)} graded{waits if pool.waiting else ''}"
 
 
-def _slip(pool: Pool, place: int, page: StoredPage, thumbnail: bytes) -> str:
+def _slip(pool: PagesToGrade, place: int, page: StoredPage, thumbnail: bytes) -> str:
     grade = pool.grades.get(str(page.id))
     words = "not graded" if grade is None else f"grade {grade}, {GRADES[grade].lower()}"
     shown = "–" if grade is None else str(grade)
@@ -237,7 +237,7 @@ def _ask_for_ranks() -> str:
     )
 
 
-def _ranks(pool: Pool) -> str:
+def _ranks(pool: PagesToGrade) -> str:
     """Every page with its grade and both ranks, by SMART's order."""
     trial = pool.ranks
     if trial is None:
@@ -265,19 +265,19 @@ def no_thumbnail(_: StoredPage) -> bytes:
 class Sheets:
     """Markup of what one app's judges see."""
 
-    def __init__(self, judging: Judging) -> None:
+    def __init__(self, judging: JudgingSession) -> None:
         self.judging = judging
-        self.trials = Trials(judging.handlers)
+        self.trials = Tickets(judging.handlers)
 
-    def vote_panel(self, owner: Scope, dials: Asked) -> str:
+    def vote_panel(self, owner: Scope, dials: SearchRequest) -> str:
         """The open query's columns, or what stands there before the first and after the last."""
         return self._panel(owner, dials, lambda shown: self.votes(shown, self.judging.handlers.thumbnail))
 
-    def grade_panel(self, owner: Scope, dials: Asked) -> str:
+    def grade_panel(self, owner: Scope, dials: SearchRequest) -> str:
         """The open query's pool, or the same."""
         return self._panel(owner, dials, lambda shown: self.grades(shown, self.judging.handlers.thumbnail))
 
-    def votes(self, shown: Shown, thumbnail: Thumbnail = no_thumbnail) -> str:
+    def votes(self, shown: Ticket, thumbnail: Thumbnail = no_thumbnail) -> str:
         """The sheet of a query: blind while there is no vote on it, told after it."""
         judged, trial = self.judging.journal(shown.owner).judgements, shown.trial
         vote = judged.votes.get((trial.conditions, trial.query.key))
@@ -293,15 +293,15 @@ class Sheets:
         )
         return render_vote_sheet(sheet, thumbnail)
 
-    def grades(self, shown: Shown, thumbnail: Thumbnail = no_thumbnail, *, ranks: bool = False) -> str:
+    def grades(self, shown: Ticket, thumbnail: Thumbnail = no_thumbnail, *, ranks: bool = False) -> str:
         """The pool of a query. Its ranks are told after a vote, or when they are asked for."""
         judged, trial = self.judging.journal(shown.owner).judgements, shown.trial
-        pages = [shown.pages[page] for page in to_grade(trial) if page in shown.pages]
+        pages = [shown.pages[page] for page in pages_to_grade(trial) if page in shown.pages]
         grades = {str(page): grade.grade for page, grade in judged.graded(trial).items()}
         voted = (trial.conditions, trial.query.key) in judged.votes
         left = ungraded(judged).queries
         waiting = sum(number for key, number in left.items() if key != trial.query.key)
-        pool = Pool(
+        pool = PagesToGrade(
             trial.query.text,
             shown.ticket,
             pages,
@@ -312,13 +312,13 @@ class Sheets:
         )
         return render_grade_sheet(pool, thumbnail)
 
-    def standing(self, shown: Shown) -> Standing:
+    def standing(self, shown: Ticket) -> JudgingProgress:
         """How far the list is, seen from a query of it."""
         queries = self.judging.queries(shown.owner)
         judged = self.judging.journal(shown.owner).judgements
-        return standing(queries, min(shown.at, len(queries)), judged, shown.trial.conditions)
+        return judging_progress(queries, min(shown.at, len(queries)), judged, shown.trial.conditions)
 
-    def _panel(self, owner: Scope, dials: Asked, sheet: Callable[[Shown], str]) -> str:
+    def _panel(self, owner: Scope, dials: SearchRequest, sheet: Callable[[Ticket], str]) -> str:
         judging = self.judging
         desk, public = judging.desk(owner), not judging.handlers.private
         if not judging.started(owner):
@@ -326,10 +326,10 @@ class Sheets:
             return vote_sheet.beginning(desk, setup, public=public)
         if desk.open is None:
             now = self.trials.conditions(desk.search)
-            return vote_sheet.ending(standing(desk.queries, desk.at, judging.journal(owner).judgements, now))
+            return vote_sheet.ending(judging_progress(desk.queries, desk.at, judging.journal(owner).judgements, now))
         return sheet(self.trials.show(owner, desk, desk.open, dials, judging.journal(owner).session.seed))
 
 
-def _seen(judged: Judgements, shown: Shown) -> bool:
+def _seen(judged: Judgements, shown: Ticket) -> bool:
     """Whether the sides of this query were told, be it by a vote that was taken back."""
-    return (shown.trial.seed, shown.trial.query.key) in map(sides_told, judged.events)
+    return (shown.trial.seed, shown.trial.query.key) in map(sides_revealed, judged.events)

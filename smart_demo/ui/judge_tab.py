@@ -16,7 +16,7 @@ from gradio.components import Component
 
 from smart_demo.judging.query_list import MOST_LIST_BYTES
 from smart_demo.search.request import asked
-from smart_demo.ui.events import ONCE, QUIET, Serve, calm, html, read_uploaded, uploaded
+from smart_demo.ui.events import ONCE, QUIET, Serve, html, read_uploaded, show_errors_as_toast, uploaded
 from smart_demo.ui.queries_tab import QueryLists, counted, most_queries, told, written
 from smart_demo.ui.results_tab import Boards, list_intro, most_bytes, results_shell, take_in
 from smart_demo.ui.voting import Voting
@@ -138,7 +138,7 @@ class BoardWiring:
 
     # -- results
 
-    @calm
+    @show_errors_as_toast
     def take_file(self, file: object, owner: object) -> object:
         """An uploaded evaluation. The button is given back for the next one, and the temporary copy goes."""
         path = uploaded(file, self.results.file.GRADIO_CACHE, "No file arrived.")
@@ -147,14 +147,14 @@ class BoardWiring:
         finally:
             self.discard(path)
 
-    @calm
+    @show_errors_as_toast
     def take_text(self, text: object, owner: object) -> object:
         """A pasted evaluation. The box is emptied."""
         return "", self.boards.take_text(owner, text)
 
     # -- queries
 
-    @calm
+    @show_errors_as_toast
     def list_file(self, file: object) -> object:
         """An uploaded list into the box, where it can be read and changed before it is run."""
         path = uploaded(file, self.queries.file.GRADIO_CACHE, "No file arrived.")
@@ -164,7 +164,7 @@ class BoardWiring:
             self.discard(path)
         return None, text, told(counted(text))
 
-    @calm
+    @show_errors_as_toast
     def sample(self) -> object:
         """The samples' own queries into the box."""
         text = self.lists.sample()

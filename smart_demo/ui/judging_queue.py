@@ -23,7 +23,7 @@ from smart_demo.judging.journal import FOLDER
 from smart_demo.judging.query_list import MOST_QUERIES, Listed, read_queries
 from smart_demo.judging.records import Conditions
 from smart_demo.judging.replay import Judgements
-from smart_demo.search.request import Asked, asked, asked_again
+from smart_demo.search.request import SearchRequest, asked, asked_again
 from smart_demo.store import atomic_files
 from smart_demo.types import Scope
 
@@ -34,14 +34,14 @@ AS_USUAL = asked()
 
 
 @dataclass(frozen=True, slots=True)
-class Desk:
+class JudgingQueue:
     """One owner's desk."""
 
     queries: tuple[Listed, ...]
     """1 to 500, each text once; without grades."""
     at: int = 0
     """Position of the query that is open. At the end of the list none is."""
-    search: Asked = AS_USUAL
+    search: SearchRequest = AS_USUAL
     """How each is searched: scope, pages a column, weights. Its text is empty."""
     source: str = ""
     """Where the list is from, in a few words; empty for the one that is there to begin with."""
@@ -56,7 +56,7 @@ class Desk:
         return next((at for at, one in enumerate(self.queries) if one.key == key), None)
 
 
-def load(data_dir: Path, owner: Scope) -> Desk | None:
+def load(data_dir: Path, owner: Scope) -> JudgingQueue | None:
     """The desk as it was left; None where there is none, and where what is there is no desk."""
     with suppress(OSError, SmartError):
         return _read(atomic_files.read_whole(_path(data_dir, owner)))
@@ -68,7 +68,7 @@ def exists(data_dir: Path, owner: Scope) -> bool:
     return _path(data_dir, owner).exists()
 
 
-def save(data_dir: Path, owner: Scope, desk: Desk) -> None:
+def save(data_dir: Path, owner: Scope, desk: JudgingQueue) -> None:
     """Keep a desk in the place of the one before. LibraryError where the disk refuses."""
     row = {
         "v": FORM,
@@ -94,7 +94,7 @@ def _path(data_dir: Path, owner: Scope) -> Path:
     return data_dir / FOLDER / f"{owner}.desk.json"
 
 
-def _read(data: bytes) -> Desk:
+def _read(data: bytes) -> JudgingQueue:
     """InputRefused for anything but a desk."""
     if len(data) > MOST_BYTES:
         raise InputRefused("That is no desk.")
@@ -104,10 +104,10 @@ def _read(data: bytes) -> Desk:
     listed = json_fields.a_list(row, "queries", MOST_QUERIES)
     queries = read_queries("\n".join(json.dumps(one, ensure_ascii=False) for one in listed)).queries
     at, source = json_fields.whole(row, "at", 0, MOST_QUERIES), json_fields.line(row, "source", empty=True)
-    return Desk(queries, min(at, len(queries)), asked_again(row.get("search")), source)
+    return JudgingQueue(queries, min(at, len(queries)), asked_again(row.get("search")), source)
 
 
-class Fate(StrEnum):
+class QueryStatus(StrEnum):
     """What has become of a query."""
 
     OPEN = "open"
@@ -116,10 +116,10 @@ class Fate(StrEnum):
 
 
 @dataclass(frozen=True, slots=True)
-class Standing:
+class JudgingProgress:
     """The fates of a list's queries, in its order."""
 
-    fates: tuple[Fate, ...]
+    fates: tuple[QueryStatus, ...]
     at: int
     """The query that is open; the number of queries where none is."""
 
@@ -129,11 +129,11 @@ class Standing:
 
     @property
     def judged(self) -> int:
-        return self.fates.count(Fate.JUDGED)
+        return self.fates.count(QueryStatus.JUDGED)
 
     @property
     def skipped(self) -> int:
-        return self.fates.count(Fate.SKIPPED)
+        return self.fates.count(QueryStatus.SKIPPED)
 
     @property
     def following(self) -> int:
@@ -141,25 +141,25 @@ class Standing:
         those that were skipped, once through; then the end.
         """
         order = [*range(self.at + 1, self.total), *range(min(self.at, self.total))]
-        unseen: int | None = next((at for at in order if self.fates[at] is Fate.OPEN), None)
+        unseen: int | None = next((at for at in order if self.fates[at] is QueryStatus.OPEN), None)
         if unseen is not None:
             return unseen
         later = range(self.at + 1, self.total)
-        skipped: int | None = next((at for at in later if self.fates[at] is Fate.SKIPPED), None)
+        skipped: int | None = next((at for at in later if self.fates[at] is QueryStatus.SKIPPED), None)
         return self.total if skipped is None else skipped
 
     @property
     def first_skipped(self) -> int | None:
-        return next((at for at, fate in enumerate(self.fates) if fate is Fate.SKIPPED), None)
+        return next((at for at, fate in enumerate(self.fates) if fate is QueryStatus.SKIPPED), None)
 
 
-def standing(queries: Sequence[Listed], at: int, judged: Judgements, conditions: Conditions) -> Standing:
+def judging_progress(queries: Sequence[Listed], at: int, judged: Judgements, conditions: Conditions) -> JudgingProgress:
     """Votes count under the conditions in which they were cast, skips under any."""
     voted = {key for under, key in judged.votes if under == conditions}
-    return Standing(tuple(_fate(one.key, voted, judged.skipped) for one in queries), at)
+    return JudgingProgress(tuple(_fate(one.key, voted, judged.skipped) for one in queries), at)
 
 
-def _fate(key: str, voted: set[str], skipped: frozenset[str]) -> Fate:
+def _fate(key: str, voted: set[str], skipped: frozenset[str]) -> QueryStatus:
     if key in voted:
-        return Fate.JUDGED
-    return Fate.SKIPPED if key in skipped else Fate.OPEN
+        return QueryStatus.JUDGED
+    return QueryStatus.SKIPPED if key in skipped else QueryStatus.OPEN

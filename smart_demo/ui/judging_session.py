@@ -25,13 +25,13 @@ from smart_demo.errors import InputRefused
 from smart_demo.judging.journal import Journal
 from smart_demo.judging.query_list import MOST_QUERIES, Listed, read_queries
 from smart_demo.judging.record_lines import MOST_JOURNAL_BYTES
-from smart_demo.search.request import Asked
+from smart_demo.search.request import SearchRequest
 from smart_demo.server import visitors
 from smart_demo.server.visitors import visitor_scope
 from smart_demo.types import LOCAL, Scope
 from smart_demo.ui import judging_queue as desks
 from smart_demo.ui.handlers import Handlers
-from smart_demo.ui.judging_queue import Desk
+from smart_demo.ui.judging_queue import JudgingQueue
 from smart_demo.ui.stories import QUERIES
 
 PUBLIC_BYTES = 2**20
@@ -44,14 +44,14 @@ FIRST = 20
 """Queries of the list that is there to begin with."""
 
 
-class Judging:
+class JudgingSession:
     """Safe for threads. Methods raise SmartError where something cannot be had or kept."""
 
     def __init__(self, handlers: Handlers) -> None:
         self.handlers = handlers
         self._data = handlers.engine.settings.data_dir
         self._journals: OrderedDict[Scope, Journal] = OrderedDict()
-        self._desks: OrderedDict[Scope, Desk] = OrderedDict()
+        self._desks: OrderedDict[Scope, JudgingQueue] = OrderedDict()
         self._lock = threading.RLock()
 
     def owner(self, given: object) -> Scope:
@@ -76,10 +76,10 @@ class Judging:
                 self._journals.popitem(last=False)
             return journal
 
-    def desk(self, owner: Scope) -> Desk:
+    def desk(self, owner: Scope) -> JudgingQueue:
         """The owner's desk as it was left, or the one that is there to begin with."""
         with self._lock:
-            desk = self._desks.pop(owner, None) or desks.load(self._data, owner) or Desk(self.first_queries())
+            desk = self._desks.pop(owner, None) or desks.load(self._data, owner) or JudgingQueue(self.first_queries())
             self._desks[owner] = desk
             while len(self._desks) > OPEN_AT_ONCE:
                 self._desks.popitem(last=False)
@@ -89,7 +89,7 @@ class Judging:
         """Whether the owner ever began."""
         return desks.exists(self._data, owner)
 
-    def set_desk(self, owner: Scope, desk: Desk) -> None:
+    def set_desk(self, owner: Scope, desk: JudgingQueue) -> None:
         """Keep another desk."""
         with self._lock:
             if self._desks.get(owner) == desk and self.started(owner):
@@ -119,13 +119,13 @@ class Judging:
             desk = self.desk(owner)
             self.set_desk(owner, replace(desk, at=min(max(at, 0), len(desk.queries))))
 
-    def begin(self, owner: Scope, dials: Asked) -> None:
+    def begin(self, owner: Scope, dials: SearchRequest) -> None:
         """Begin with the depth and the weights of the dials as they stand."""
         with self._lock:
             desk = self.desk(owner)
             self.set_desk(owner, replace(desk, search=_search(dials, desk.search.scope)))
 
-    def search_by(self, owner: Scope, search: Asked) -> None:
+    def search_by(self, owner: Scope, search: SearchRequest) -> None:
         """Judge with another scope, depth or other weights from here on. Before anything has begun it is not kept."""
         with self._lock:
             desk = replace(self.desk(owner), search=_search(search, search.scope))
@@ -190,6 +190,6 @@ class Judging:
         return self.journal(owner)
 
 
-def _search(given: Asked, scope: str) -> Asked:
+def _search(given: SearchRequest, scope: str) -> SearchRequest:
     """How queries are searched: nothing of one query's own."""
     return replace(given, text="", picture="", scope=scope)

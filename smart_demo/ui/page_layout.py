@@ -135,7 +135,7 @@ SECONDS = 0.7
 """Between two looks at what goes on behind the page; nothing is asked while nothing goes on."""
 
 
-class Layout:
+class PageLayout:
     """One page. Made inside a `gr.Blocks`; `serves` are the functions that the viewer asks, `judges` those of the
     tab where people judge, `forget` is the one that deletes all of a visitor's.
     """

@@ -13,7 +13,7 @@ from collections.abc import Collection, Sequence
 from dataclasses import asdict, dataclass
 
 from smart_demo.search.comparison import Key
-from smart_demo.search.explain import LARGEST, Pair, Row, Term
+from smart_demo.search.explain import LARGEST, PairDifference, PairRow, Term
 from smart_demo.search.explain.explainer import Explanation, Pairing
 from smart_demo.types import POOLED, SMART, Found, StoredPage
 from smart_demo.ui.cards import apart, weight
@@ -31,12 +31,12 @@ LISTED = 60
 
 
 @dataclass(frozen=True, slots=True)
-class Line:
+class ScoreLine:
     """What one or several parts add to both scores, in units of the ledger's last decimal."""
 
     first: int
     second: int
-    rows: tuple[Row, ...]
+    rows: tuple[PairRow, ...]
     """The parts: one, or those that share the line; none for the sum."""
 
     @property
@@ -45,18 +45,18 @@ class Line:
 
 
 @dataclass(frozen=True, slots=True)
-class Ledger:
+class ScoreTable:
     """The lines add up to the total in both columns, and those of the fold to their common line."""
 
     places: int
     """Decimals."""
-    lines: tuple[Line, ...]
+    lines: tuple[ScoreLine, ...]
     """The pooled part and the words that tell, the largest difference first."""
-    fold: Line | None
+    fold: ScoreLine | None
     """All other tokens together,"""
-    folded: tuple[Line, ...]
+    folded: tuple[ScoreLine, ...]
     """and each of them; the last line may stand for several."""
-    total: Line
+    total: ScoreLine
 
     def shown(self, units: int, *, sign: bool = False) -> str:
         """A number of the table.
@@ -68,7 +68,7 @@ class Ledger:
         return f"+{text}" if sign and units > 0 else text
 
 
-def ledger(pair: Pair, telling: Collection[tuple[int, ...]]) -> Ledger:
+def score_table(pair: PairDifference, telling: Collection[tuple[int, ...]]) -> ScoreTable:
     """A pair as a table. `telling` are the words that get a line of their own, each by its query tokens; of many, those
     that differ most.
 
@@ -78,12 +78,12 @@ def ledger(pair: Pair, telling: Collection[tuple[int, ...]]) -> Ledger:
     kept, others = _split(pair, telling)
     groups = [(row,) for row in kept] + ([tuple(others)] if others else [])
     unit = 10**places
-    total = Line(round(pair.first * unit), round(pair.second * unit), ())
+    total = ScoreLine(round(pair.first * unit), round(pair.second * unit), ())
     lines = _lines(groups, total, unit)
     fold = lines.pop() if others else None
     listed = [(row,) for row in others[:LISTED]] + ([tuple(others[LISTED:])] if others[LISTED:] else [])
     folded = _lines(listed, fold, unit) if fold else []
-    return Ledger(places, tuple(sorted(lines, key=_size)), fold, tuple(sorted(folded, key=_size)), total)
+    return ScoreTable(places, tuple(sorted(lines, key=_size)), fold, tuple(sorted(folded, key=_size)), total)
 
 
 def shares(values: Sequence[float], total: int) -> list[int]:
@@ -100,7 +100,7 @@ def shares(values: Sequence[float], total: int) -> list[int]:
     return floors
 
 
-def _split(pair: Pair, telling: Collection[tuple[int, ...]]) -> tuple[list[Row], list[Row]]:
+def _split(pair: PairDifference, telling: Collection[tuple[int, ...]]) -> tuple[list[PairRow], list[PairRow]]:
     """The rows that get a line of their own, the pooled one first among them, and the others."""
     pooled = [row for row in pair.rows if row.first_term is None]
     told = [row for row in pair.rows if row.first_term and row.first_term.tokens in telling]
@@ -116,13 +116,13 @@ def _places(difference: float) -> int:
     return next((p for p in range(FEWEST_PLACES, MOST_PLACES) if abs(difference) * 10**p >= 10), MOST_PLACES)
 
 
-def _lines(groups: Sequence[tuple[Row, ...]], total: Line, unit: int) -> list[Line]:
+def _lines(groups: Sequence[tuple[PairRow, ...]], total: ScoreLine, unit: int) -> list[ScoreLine]:
     first = shares([sum(row.first for row in rows) * unit for rows in groups], total.first)
     second = shares([sum(row.second for row in rows) * unit for rows in groups], total.second)
-    return [Line(x, y, rows) for x, y, rows in zip(first, second, groups, strict=True)]
+    return [ScoreLine(x, y, rows) for x, y, rows in zip(first, second, groups, strict=True)]
 
 
-def _size(line: Line) -> tuple[bool, int]:
+def _size(line: ScoreLine) -> tuple[bool, int]:
     """The largest difference first, but what several share last."""
     return len(line.rows) > 1, -abs(line.difference)
 
@@ -144,7 +144,7 @@ def title(pairing: Pairing) -> str:
     return f"Why is {ahead} above {behind}?" if was == now else f"Why did {ahead} pass {behind}?"
 
 
-def decided(pairing: Pairing, ledger: Ledger) -> list[Piece]:
+def decided(pairing: Pairing, ledger: ScoreTable) -> list[Piece]:
     """Which page is ahead, by how much, and what speaks for either."""
     pieces, verb = _unreached(pairing), "is" if pairing.scored else "would be"
     lead = ledger.total.difference
@@ -191,7 +191,7 @@ def _unreached(pairing: Pairing) -> list[Piece]:
     return [_text(f"{said}Computed for this look alone, ")]
 
 
-def _speak(lines: Sequence[Line], behind: str, ledger: Ledger) -> list[Piece]:
+def _speak(lines: Sequence[ScoreLine], behind: str, ledger: ScoreTable) -> list[Piece]:
     if not lines:
         return [_text(f"Nothing speaks for {behind}.")]
     pieces: list[Piece] = []
@@ -204,18 +204,18 @@ def _speak(lines: Sequence[Line], behind: str, ledger: Ledger) -> list[Piece]:
     return [*pieces, _text(f" speak{'' if several else 's'} for {behind}.")]
 
 
-def _called(line: Line) -> Piece:
+def _called(line: ScoreLine) -> Piece:
     if len(line.rows) > 1:
         return _text("the other tokens together")
     (row,) = line.rows
     return {"word": word_label(row.first_term)} if row.first_term else _text("the pooled part")
 
 
-def _s(line: Line) -> str:
+def _s(line: ScoreLine) -> str:
     return "" if len(line.rows) > 1 else "s"
 
 
-def _amount(ledger: Ledger, line: Line) -> str:
+def _amount(ledger: ScoreTable, line: ScoreLine) -> str:
     return ledger.shown(abs(line.difference))
 
 
@@ -226,7 +226,7 @@ def _text(text: str) -> Piece:
 def described(pairing: Pairing) -> dict[str, object]:
     """All that the dialog shows of a pair."""
     terms = pairing.first.attribution.terms
-    table = ledger(pairing.pair, {terms[number].tokens for number in telling(terms)})
+    table = score_table(pairing.pair, {terms[number].tokens for number in telling(terms)})
     most = max((abs(line.difference) for line in table.lines), default=0) or 1
     return {
         "pages": [_page(one.page, pairing.found) for one in (pairing.first, pairing.second)],
@@ -270,7 +270,7 @@ def _page(page: StoredPage, found: Found) -> dict[str, object]:
     }
 
 
-def _line(line: Line, table: Ledger, most: int, pairing: Pairing) -> dict[str, object]:
+def _line(line: ScoreLine, table: ScoreTable, most: int, pairing: Pairing) -> dict[str, object]:
     row = line.rows[0] if len(line.rows) == 1 else None
     return {
         "id": "-".join(map(str, row.first_term.tokens)) if row and row.first_term else "",
@@ -284,7 +284,7 @@ def _line(line: Line, table: Ledger, most: int, pairing: Pairing) -> dict[str, o
     }
 
 
-def _kind(line: Line) -> str:
+def _kind(line: ScoreLine) -> str:
     if not line.rows:
         return "total"
     if len(line.rows) > 1:
@@ -292,14 +292,14 @@ def _kind(line: Line) -> str:
     return "pooled" if line.rows[0].pooled else "word"
 
 
-def _label(line: Line) -> str:
+def _label(line: ScoreLine) -> str:
     if len(line.rows) == 1:
         term = line.rows[0].first_term
         return word_label(term) if term else "pooled part"
     return f"other tokens ({len(line.rows)})" if line.rows else "score"
 
 
-def _spots(row: Row, pairing: Pairing) -> list[dict[str, object]]:
+def _spots(row: PairRow, pairing: Pairing) -> list[dict[str, object]]:
     sides = ((pairing.first, row.first_term), (pairing.second, row.second_term))
     return [_spot(explanation, term) for explanation, term in sides if term]
 

@@ -19,16 +19,16 @@ from collections.abc import Callable, Generator, Iterator, Sequence
 from dataclasses import dataclass, replace
 
 from smart_demo.errors import InputRefused, LibraryError, SmartError
-from smart_demo.judging.list_comparison import Known, Refused, Row, ask, csv_text
+from smart_demo.judging.list_comparison import Known, QueryRow, RefusedQuery, ask, csv_text
 from smart_demo.judging.query_list import MOST_LIST_BYTES, MOST_QUERIES, TOLD, Listed, read_queries
-from smart_demo.search.cache import Recent
-from smart_demo.search.request import Asked
+from smart_demo.search.cache import LRUCache
+from smart_demo.search.request import SearchRequest
 from smart_demo.types import POOLED, SMART, Found, Method, Scope
 from smart_demo.ui.compare import formula
 from smart_demo.ui.events import CALM, answered
 from smart_demo.ui.format import count, esc, left, queries
-from smart_demo.ui.judging_session import Judging
-from smart_demo.ui.query_table import Shown, query_table
+from smart_demo.ui.judging_session import JudgingSession
+from smart_demo.ui.query_table import ShownRun, query_table
 from smart_demo.ui.results_tab import FAILURE, field
 
 
@@ -68,9 +68,9 @@ def told(sentence: str) -> str:
 class Run:
     """What came of a list."""
 
-    rows: tuple[Row, ...]
+    rows: tuple[QueryRow, ...]
     """In the order of the list."""
-    search: Asked
+    search: SearchRequest
     """How each was asked; its text is empty."""
     notices: tuple[str, ...]
     total: int
@@ -102,7 +102,7 @@ def summary(run: Run) -> str:
     return f"{queries(run.total)} asked: {how}."
 
 
-def noticed(rows: Sequence[Row], notices: Sequence[str]) -> tuple[str, ...]:
+def noticed(rows: Sequence[QueryRow], notices: Sequence[str]) -> tuple[str, ...]:
     """What is told of a run: not every line of a list that is all wrong."""
     unknown = sum(row.unknown for row in rows)
     told = list(notices[:TOLD])
@@ -132,14 +132,16 @@ def most_queries(*, private: bool) -> int:
 class QueryLists:
     """Lists of one app, around its judgements. Safe for threads."""
 
-    def __init__(self, judging: Judging, clock: Callable[[], float] = time.monotonic) -> None:
+    def __init__(self, judging: JudgingSession, clock: Callable[[], float] = time.monotonic) -> None:
         self._judging, self._handlers, self._clock = judging, judging.handlers, clock
-        self._runs: Recent[Run] = Recent(RUNS_KEPT, lambda run: len(run.rows), ROWS_KEPT)
+        self._runs: LRUCache[Run] = LRUCache(RUNS_KEPT, lambda run: len(run.rows), ROWS_KEPT)
         self._going: dict[str, tuple[Scope | None, threading.Event]] = {}
         """Whose a run on its way is and what ends it, by its name."""
         self._turn = threading.Semaphore(1)
 
-    def run(self, given: object, owner: object, wanted: Asked, before: object = "") -> Generator[tuple[str, str]]:
+    def run(
+        self, given: object, owner: object, wanted: SearchRequest, before: object = ""
+    ) -> Generator[tuple[str, str]]:
         """Ask a list. (markup of how far it is, the run's name: empty where it is refused) after every query.
 
         `before` is the name of the visitor's last run, which is dropped. Closing the iterator ends the asking.
@@ -193,10 +195,10 @@ class QueryLists:
 
     # -- one run
 
-    def _run(self, given: object, owner: Scope, search: Asked, name: str) -> Iterator[tuple[str, str]]:
+    def _run(self, given: object, owner: Scope, search: SearchRequest, name: str) -> Iterator[tuple[str, str]]:
         queries, notices = self._read(given)
         self._check(search)
-        rows, (whose, stop), held = list[Row](), self._going[name], False
+        rows, (whose, stop), held = list[QueryRow](), self._going[name], False
         try:
             while not held and not stop.is_set():
                 held = self._turn.acquire(timeout=PATIENCE)
@@ -225,7 +227,7 @@ class QueryLists:
         return listed.queries[:most], [*listed.notices, *told]
 
     def _ask(
-        self, queries: Sequence[Listed], search: Asked, known: Known, rows: list[Row], notices: list[str]
+        self, queries: Sequence[Listed], search: SearchRequest, known: Known, rows: list[QueryRow], notices: list[str]
     ) -> Iterator[float | None]:
         """Fill rows and notices, query by query; the seconds that are left after each."""
         engine, scopes = self._handlers.engine, self._handlers.scopes(search.scope)
@@ -242,7 +244,7 @@ class QueryLists:
             except SmartError as error:  # the library's or the model's trouble: what was found so far is shown
                 notices.append(f"The asking ended after {done - 1:,} of {len(queries):,} queries. {error.sentence}")
                 return
-            if isinstance(one, Refused):
+            if isinstance(one, RefusedQuery):
                 notices.append(f'"{one.query}" could not be asked. {one.sentence}')
             else:
                 rows.append(one)
@@ -256,7 +258,7 @@ class QueryLists:
             return lambda _: {}
         return lambda key: {page: float(given.grade) for page, given in judged.known(key).items()}
 
-    def _check(self, search: Asked) -> None:
+    def _check(self, search: SearchRequest) -> None:
         """LibraryError or InputRefused where the pages that are meant cannot be searched now."""
         scopes, handlers = self._handlers.scopes(search.scope), self._handlers
         if not search.weights.pooled and not search.weights.late:
@@ -286,5 +288,5 @@ class QueryLists:
 
 
 def _table(run: Run) -> dict[str, object]:
-    shown = Shown(run.rows, run.search, run.notices, summary(run))
+    shown = ShownRun(run.rows, run.search, run.notices, summary(run))
     return {"table": query_table(shown), "csv": csv_text(run.rows), "name": "smart-queries.csv"}

@@ -24,7 +24,7 @@ from PIL import Image
 from smart_demo import ingest
 from smart_demo.config import Limits
 from smart_demo.errors import InputRefused, LibraryError
-from smart_demo.search.cache import Recent
+from smart_demo.search.cache import LRUCache
 from smart_demo.search.request import Kept, Region, parse
 from smart_demo.types import PageId, Pixels, Scope, StoredPage
 from smart_demo.ui.format import name
@@ -70,7 +70,7 @@ class QueryPictures:
         says who asks: a kept picture is there for nobody else.
         """
         self._page, self._picture, self._limits, self._whose = page, picture, limits, whose
-        self._kept: Recent[Pixels] = Recent(KEPT, lambda pixels: pixels.nbytes, KEPT_BYTES)
+        self._kept: LRUCache[Pixels] = LRUCache(KEPT, lambda pixels: pixels.nbytes, KEPT_BYTES)
         self._patience, self._turn = patience, threading.Condition()
         self._opening: list[Scope | None] = []
 

@@ -12,11 +12,11 @@ import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 
-from smart_demo.judging.list_comparison import Highlight, Row, Shows, five, sorted_rows
-from smart_demo.judging.records import Choice, Conditions, Grade, Skip, Trial, Vote
+from smart_demo.judging.list_comparison import Highlight, QueryRow, Shows, five, sorted_rows
+from smart_demo.judging.records import Conditions, Grade, Skip, Trial, Vote, VoteChoice
 from smart_demo.judging.replay import Judgements
 from smart_demo.judging.scoreboard import weights
-from smart_demo.search.request import ON_BOTH, ON_MINE, ON_SAMPLES, REGION, Asked, asked
+from smart_demo.search.request import ON_BOTH, ON_MINE, ON_SAMPLES, REGION, SearchRequest, asked
 from smart_demo.types import POOLED, SMART, PageId
 from smart_demo.ui.format import count, esc, name, queries, score
 from smart_demo.ui.results_tab import signed
@@ -73,7 +73,7 @@ def said_by_query(judged: Judgements) -> tuple[Said, ...]:
     return tuple(reversed(found.values()))
 
 
-def asked_then(trial: Trial) -> Asked | None:
+def asked_then(trial: Trial) -> SearchRequest | None:
     """What asks the same in Compare, with the weights of then; None for a picture that was uploaded and is gone."""
     query, given = trial.query, trial.weights
     if query.picture and not query.picture.startswith(REGION):
@@ -82,7 +82,7 @@ def asked_then(trial: Trial) -> Asked | None:
     return asked(query.text, scope, trial.k, given.pooled, given.late, given.reduce, given.counted, query.picture)
 
 
-def reopening(wanted: Asked) -> str:
+def reopening(wanted: SearchRequest) -> str:
     """A search as an attribute, for the script to give back."""
     return esc(json.dumps(wanted.fields))
 
@@ -118,9 +118,9 @@ def _item(said: Said) -> str:
 
 def _vote(vote: Vote) -> str:
     side = "A" if vote.trial.sides.a == SMART.name else "B"
-    if vote.choice is Choice.TIE:
+    if vote.choice is VoteChoice.TIE:
         key, said = "tie", f"Tie; SMART was {side}"
-    elif vote.choice is Choice.BAD:
+    elif vote.choice is VoteChoice.BAD:
         key, said = "bad", f"Both bad; SMART was {side}"
     elif vote.winner == SMART.name:
         key, said = "smart", f"SMART was better; it was {side}"
@@ -185,18 +185,18 @@ FILTERS_JUDGED = (("smart", "SMART is better"), ("pooled", "SMART is worse"))
 
 
 @dataclass(frozen=True, slots=True)
-class Shown:
+class ShownRun:
     """A run as its table shows it."""
 
-    rows: Sequence[Row]
-    search: Asked
+    rows: Sequence[QueryRow]
+    search: SearchRequest
     """How every query was asked; its text is empty."""
     notices: Sequence[str]
     said: str
     """What was run, in one sentence."""
 
 
-def query_table(shown: Shown) -> str:
+def query_table(shown: ShownRun) -> str:
     """The five, hidden until they are asked for, and the table."""
     rows = sorted_rows(shown.rows)
     notices = "".join(f"<li>{esc(one)}</li>" for one in shown.notices)
@@ -229,7 +229,7 @@ def _tools(number: int, *, judged: bool) -> str:
     )
 
 
-def _five(shown: Shown) -> str:
+def _five(shown: ShownRun) -> str:
     items = "".join(_highlight(one, shown.search) for one in five(shown.rows))
     return (
         f'<section id="list-five" class="five" aria-label="Five for a slide" tabindex="-1" hidden>'
@@ -237,7 +237,7 @@ def _five(shown: Shown) -> str:
     )
 
 
-def _highlight(one: Highlight, search: Asked) -> str:
+def _highlight(one: Highlight, search: SearchRequest) -> str:
     query = one.contrast.query
     return (
         f'<li class="is-{one.shows}"><p class="five-title"><span aria-hidden="true">{MARKS[one.shows]}</span>'
@@ -266,7 +266,7 @@ def _head(key: str, label: str, said: str) -> str:
     )
 
 
-def _row(row: Row, place: int, picked: Highlight | None, search: Asked, *, judged: bool) -> str:
+def _row(row: QueryRow, place: int, picked: Highlight | None, search: SearchRequest, *, judged: bool) -> str:
     told, query = row.contrast.disagreement, row.contrast.query
     values = {
         "place": place,
@@ -300,7 +300,7 @@ def _row(row: Row, place: int, picked: Highlight | None, search: Asked, *, judge
     )
 
 
-def _judged(row: Row) -> tuple[str, ...]:
+def _judged(row: QueryRow) -> tuple[str, ...]:
     pooled, smart = (score(math.nan if value is None else value) for value in (row.pooled, row.smart))
     gain = row.contrast.gain
     said = "" if gain is None else BETTER[row.better] + (f" {signed(gain)}" if row.better != "same" else "")
@@ -312,7 +312,7 @@ def _judged(row: Row) -> tuple[str, ...]:
     )
 
 
-def _first(row: Row) -> str:
+def _first(row: QueryRow) -> str:
     before, after = row.first
     if not before and not after:
         return "–"
@@ -326,7 +326,7 @@ def _cell(key: str, label: str, markup: str) -> str:
     return f'<td role="cell" class="is-{key}" data-head="{esc(label)}">{markup}</td>'
 
 
-def _open(query: str, search: Asked, label: str) -> str:
+def _open(query: str, search: SearchRequest, label: str) -> str:
     wanted = replace(search, text=query)
     return (
         f'<button type="button" class="quiet-link" data-reopen="{reopening(wanted)}" '
@@ -338,7 +338,7 @@ def _value(value: float | None) -> str:
     return "" if value is None else f"{value:.9f}"
 
 
-def _legend(rows: Sequence[Row], *, judged: bool) -> str:
+def _legend(rows: Sequence[QueryRow], *, judged: bool) -> str:
     k = max(row.contrast.disagreement.k for row in rows)
     said = f"RBO, Kendall’s τ and shared pages are of the first {k} of both rankings; they do not say which is better."
     return f"{said} nDCG@{k} counts a page without a grade as not relevant." if judged else said

@@ -31,7 +31,7 @@ from smart_demo.judging.scoreboard import LABELS, MEASURES, PAIRS, Board, VoteCo
 from smart_demo.types import Scope
 from smart_demo.ui.events import answered
 from smart_demo.ui.format import count, esc, queries, score
-from smart_demo.ui.judging_session import PUBLIC_BYTES, Judging
+from smart_demo.ui.judging_session import PUBLIC_BYTES, JudgingSession
 from smart_demo.ui.query_table import judgement_list
 
 
@@ -301,7 +301,7 @@ def most_bytes(*, private: bool) -> int:
 class Boards:
     """Answers of one app, around its judgements."""
 
-    def __init__(self, judging: Judging) -> None:
+    def __init__(self, judging: JudgingSession) -> None:
         self._judging = judging
 
     @property

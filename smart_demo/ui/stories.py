@@ -28,7 +28,7 @@ class Story:
 
 
 @dataclass(frozen=True, slots=True)
-class Told:
+class StoryOutcome:
     """A story as it came out in one search."""
 
     story: Story
@@ -106,7 +106,7 @@ STORIES = (
 QUERIES = tuple(story.query for story in STORIES)
 
 
-def told(found: Found) -> Told | None:
+def told(found: Found) -> StoryOutcome | None:
     """The story that a search tells: None for any other query, with a picture too, and where its page is not ranked.
 
     `found` ranks by POOLED and SMART.
@@ -120,7 +120,7 @@ def told(found: Found) -> Told | None:
         for page in found.parts.pages:
             if (page.scope, page.document, page.number) == (SAMPLES, story.document, story.page):
                 known = page.key in pooled and page.key in smart
-                return Told(story, number, page.key, pooled[page.key], smart[page.key]) if known else None
+                return StoryOutcome(story, number, page.key, pooled[page.key], smart[page.key]) if known else None
     return None
 
 
@@ -134,7 +134,7 @@ SAVED_AS = (
 """Name, label, and what that is."""
 
 
-def story(told: Told | None) -> str:
+def story(told: StoryOutcome | None) -> str:
     """What to look at and what became of the page; nothing for a query that is no story."""
     if told is None:
         return ""

@@ -23,7 +23,7 @@ from smart_demo.errors import InputRefused
 from smart_demo.search import explain
 from smart_demo.search.explain import LARGEST, OPAQUE, Attribution, Cell, ColourRange, PageMap, Sweep, Term
 from smart_demo.search.explain.explainer import Explanation
-from smart_demo.search.request import Asked
+from smart_demo.search.request import SearchRequest
 from smart_demo.types import Box, TokenGrid, TokenKind, Weights
 from smart_demo.ui.cards import apart, weight
 from smart_demo.ui.format import count, esc, plain, score
@@ -222,7 +222,7 @@ KINDS = {
 """What may win a query token, as it is called."""
 
 
-def asking(wanted: Asked) -> str:
+def asking(wanted: SearchRequest) -> str:
     """A search as the viewer keeps it, to give it back with every question: JSON in ASCII."""
     return json.dumps(wanted.fields)
 

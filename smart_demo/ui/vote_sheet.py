@@ -15,28 +15,28 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from smart_demo.judging.query_list import LONGEST_QUERY
-from smart_demo.judging.records import LONGEST_NOTE, REASONS, A, B, Choice, Columns, Trial, Vote
-from smart_demo.search.request import Asked
+from smart_demo.judging.records import LONGEST_NOTE, REASONS, A, B, BlindColumns, Trial, Vote, VoteChoice
+from smart_demo.search.request import SearchRequest
 from smart_demo.types import LATE, POOLED, SMART, PageId, StoredPage
 from smart_demo.ui.cards import Thumbnail, image
 from smart_demo.ui.compare import formula
 from smart_demo.ui.format import esc, name, page_key
-from smart_demo.ui.judging_queue import Desk, Fate, Standing
+from smart_demo.ui.judging_queue import JudgingProgress, JudgingQueue, QueryStatus
 
 UNDO = '<button type="button" class="way" data-undo aria-keyshortcuts="u">Undo <kbd>u</kbd></button>'
 MOST_DOTS = 60
 """Queries up to which each has a dot of its own."""
-_SAID = {Fate.OPEN: "not seen yet", Fate.JUDGED: "judged", Fate.SKIPPED: "skipped"}
+_SAID = {QueryStatus.OPEN: "not seen yet", QueryStatus.JUDGED: "judged", QueryStatus.SKIPPED: "skipped"}
 
 
 @dataclass(frozen=True, slots=True)
 class Setup:
     """How queries are searched for judging, and what else could be chosen."""
 
-    search: Asked
+    search: SearchRequest
     scopes: Sequence[str]
     """Those that may be chosen."""
-    dials: Asked
+    dials: SearchRequest
     """How Compare searches at the moment."""
 
     @property
@@ -45,7 +45,7 @@ class Setup:
         return (self.dials.top, self.dials.weights) != (self.search.top, self.search.weights)
 
 
-def head(query: str, standing: Standing, said: str) -> str:
+def head(query: str, standing: JudgingProgress, said: str) -> str:
     """The query in large type, its place in the list, and a way to any other."""
     at, total = standing.at, standing.total
     place = f"Query {at + 1} of {total}" if at < total else f"{total:,} {'query' if total == 1 else 'queries'}"
@@ -57,7 +57,7 @@ def head(query: str, standing: Standing, said: str) -> str:
     )
 
 
-def progress(standing: Standing) -> str:
+def progress(standing: JudgingProgress) -> str:
     """How far it is, in words.
 
     >>> progress(Standing((Fate.JUDGED, Fate.SKIPPED, Fate.OPEN), 2))
@@ -67,7 +67,7 @@ def progress(standing: Standing) -> str:
     return f"{standing.judged} of {standing.total} judged{skipped}"
 
 
-def dots(standing: Standing) -> str:
+def dots(standing: JudgingProgress) -> str:
     """One button a query; none for long lists."""
     if standing.total > MOST_DOTS:
         return ""
@@ -106,7 +106,7 @@ def setup_form(now: Setup) -> str:
     )
 
 
-def conditions(search: Asked) -> str:
+def conditions(search: SearchRequest) -> str:
     """Scope, pages a column, weights."""
     return f"{search.scope} · {search.top} pages a column · SMART = {formula(search.weights)}"
 
@@ -143,7 +143,7 @@ _KEYS = (
 )  # fmt: skip
 
 
-def beginning(desk: Desk, setup: Setup, *, public: bool) -> str:
+def beginning(desk: JudgingQueue, setup: Setup, *, public: bool) -> str:
     """What will be asked of whoever begins."""
     keys = "".join(f"<li><kbd>{key}</kbd> {esc(said)}</li>" for key, said in _KEYS)
     where = (
@@ -165,7 +165,7 @@ def beginning(desk: Desk, setup: Setup, *, public: bool) -> str:
     )
 
 
-def ending(standing: Standing) -> str:
+def ending(standing: JudgingProgress) -> str:
     """After the last query, whatever was passed over on the way."""
     unseen = standing.total - standing.judged - standing.skipped
     again = _way(standing.following, f"Judge the {unseen} not seen yet") if unseen else ""
@@ -186,7 +186,7 @@ def _way(to: int, words: str) -> str:
     return f'<button type="button" class="quiet-button" data-go="{to}">{words}</button>'
 
 
-CHOICES = {Choice.A: "A is better", Choice.B: "B is better", Choice.TIE: "Tie", Choice.BAD: "Both bad"}
+CHOICES = {VoteChoice.A: "A is better", VoteChoice.B: "B is better", VoteChoice.TIE: "Tie", VoteChoice.BAD: "Both bad"}
 """In the order of their keys, 1 to 4."""
 METHODS = {POOLED.name: "Pooled only", LATE.name: "Late only", SMART.name: SMART.label}
 _SAME = "Both columns show the same pages in the same order: skip it, or say that it is a tie."
@@ -199,8 +199,8 @@ class Sheet:
 
     query: str
     ticket: str
-    columns: Columns
-    standing: Standing
+    columns: BlindColumns
+    standing: JudgingProgress
     setup: Setup
     seen: bool
     """Whether the judge was shown the sides of this query before."""
@@ -297,7 +297,7 @@ def _desk(seen: bool) -> str:
     )
 
 
-def _told(vote: Vote, standing: Standing, link: str) -> str:
+def _told(vote: Vote, standing: JudgingProgress, link: str) -> str:
     """What was said, and what it was said of."""
     extra = "".join(f"<span>{esc(part)}</span>" for part in (", ".join(vote.reasons), vote.note) if part)
     sides, last = vote.trial.sides, standing.following >= standing.total
@@ -316,4 +316,4 @@ def verdict(vote: Vote) -> str:
     """What was said, in a sentence that tells the sides."""
     if vote.winner:
         return f"You preferred {vote.choice.upper()}: {METHODS[vote.winner]}."
-    return "You said: a tie." if vote.choice is Choice.TIE else "You said: both are bad."
+    return "You said: a tie." if vote.choice is VoteChoice.TIE else "You said: both are bad."

@@ -17,15 +17,15 @@ from typing import Any
 from smart_demo.errors import InputRefused, SmartError
 from smart_demo.judging import json_fields
 from smart_demo.judging.query_list import MOST_QUERIES, Listed, read_queries
-from smart_demo.judging.records import HIGHEST_GRADE, LONGEST_NOTE, REASONS, Choice, Grade, Skip, Vote
-from smart_demo.judging.replay import sides_told, to_grade
-from smart_demo.search.request import CHOICES, Asked, asked
+from smart_demo.judging.records import HIGHEST_GRADE, LONGEST_NOTE, REASONS, Grade, Skip, Vote, VoteChoice
+from smart_demo.judging.replay import pages_to_grade, sides_revealed
+from smart_demo.search.request import CHOICES, SearchRequest, asked
 from smart_demo.types import PageId, Scope
 from smart_demo.ui import vote_sheet
 from smart_demo.ui.events import CALM, answered
 from smart_demo.ui.format import plain
 from smart_demo.ui.handlers import parse_page
-from smart_demo.ui.judge_sheets import GRADES, Forgotten, NotReady, Sheets, Shown
+from smart_demo.ui.judge_sheets import GRADES, NotReady, Sheets, Ticket, TicketExpired
 from smart_demo.ui.vote_sheet import METHODS, verdict
 
 log = logging.getLogger(__name__)
@@ -49,7 +49,7 @@ class Voting:
         """The panel Grade, likewise."""
         return self._look(self._sheets.grade_panel, given, dials)
 
-    def _look(self, panel: Callable[[Scope, Asked], str], given: object, dials: tuple[object, ...]) -> str:
+    def _look(self, panel: Callable[[Scope, SearchRequest], str], given: object, dials: tuple[object, ...]) -> str:
         try:
             wanted, turned = json_fields.an_object(given, "that"), asked("", "", *dials)
             owner = self._judging.owner(wanted.get("owner"))
@@ -65,7 +65,7 @@ class Voting:
         # Never twice the same, so that the browser hears of every answer.
         return f'<div class="judge-panel" data-turn="{secrets.token_hex(4)}">{shown}</div>'
 
-    def _step(self, owner: Scope, wanted: Given, turned: Asked) -> None:
+    def _step(self, owner: Scope, wanted: Given, turned: SearchRequest) -> None:
         """What a look does first, if anything."""
         judging = self._judging
         match wanted.get("act"):
@@ -100,11 +100,11 @@ class Voting:
         act = acts[json_fields.one_of(given, "act", tuple(acts))]
         try:
             return act(self._judging.owner(given.get("owner")), given)
-        except Forgotten as error:
+        except TicketExpired as error:
             return {"sentence": error.sentence, "look": True}
 
     def _vote(self, owner: Scope, given: Given) -> dict[str, object]:
-        shown, choice = self._shown(owner, given), json_fields.one_of(given, "choice", tuple(Choice))
+        shown, choice = self._shown(owner, given), json_fields.one_of(given, "choice", tuple(VoteChoice))
         reasons = json_fields.a_list(given, "reasons", len(REASONS)) if "reasons" in given else ()
         if any(reason not in REASONS for reason in reasons):
             raise InputRefused(f"What decided it may be: {', '.join(REASONS)}.")
@@ -130,8 +130,8 @@ class Voting:
         """Whoever sees them without a vote judges blind no longer: kept, so that a vote that follows says so."""
         shown, journal = self._shown(owner, given), self._judging.journal(owner)
         judged, about = journal.judgements, (shown.trial.seed, shown.trial.query.key)
-        whole = all(page in judged.graded(shown.trial) for page in to_grade(shown.trial))
-        if whole and about not in map(sides_told, judged.events):
+        whole = all(page in judged.graded(shown.trial) for page in pages_to_grade(shown.trial))
+        if whole and about not in map(sides_revealed, judged.events):
             self._judging.to_write(owner).told(shown.trial)
         return {"sheet": self._sheets.grades(shown, ranks=True), "said": "The ranks are shown."}
 
@@ -147,11 +147,11 @@ class Voting:
             {"look": True} if at is None else {"go": at}
         )
 
-    def _shown(self, owner: Scope, given: Given) -> Shown:
+    def _shown(self, owner: Scope, given: Given) -> Ticket:
         """What is on the judge's screen. Forgotten where its session was deleted since, in another tab say."""
         shown = self._sheets.trials.of(owner, given.get("ticket"))
         if not self._judging.started(owner) or shown.trial.seed != self._judging.journal(owner).session.seed:
-            raise Forgotten
+            raise TicketExpired
         return shown
 
 
@@ -167,10 +167,10 @@ def _named(back: Vote | Grade | Skip) -> str:
     return "the vote on" if isinstance(back, Vote) else "the skip of"
 
 
-def _page(given: Given, shown: Shown) -> PageId:
+def _page(given: Given, shown: Ticket) -> PageId:
     """A page of the pool that is graded."""
     _, page = parse_page(given.get("page"))
-    if page not in to_grade(shown.trial):
+    if page not in pages_to_grade(shown.trial):
         raise InputRefused("That page is not among those to be graded.")
     return page
 

@@ -1,4 +1,4 @@
-"""How fast it is on this machine, against what was promised: `python -m smart_demo bench`.
+"""How fast it is on this machine, against what was promised: `python -m tests.bench`.
 
     readme       the table of README.md, made of the figures in assets/bench.json
     goals        what was measured, what it may be, and the report of both

@@ -11,7 +11,7 @@ from statistics import median
 from smart_demo.engine import Engine
 from smart_demo.search.request import ON_MINE, asked
 from smart_demo.types import LOCAL, Query
-from smart_demo.ui.explain_handlers import Maps
+from smart_demo.ui.explain_handlers import ExplainHandlers
 from smart_demo.ui.format import page_key
 from smart_demo.ui.handlers import Handlers
 from smart_demo.ui.library_tab import Preparation
@@ -28,7 +28,7 @@ QUERIES, MORE = 9, 4
 def measure_maps() -> list[Goal]:
     """`map.first`: nothing of the query is kept but its search. `map.next`: another word on the same page."""
     with tempfile.TemporaryDirectory() as folder, seeded_engine(Path(folder) / "data") as engine:
-        maps = Maps(Handlers(engine, Uploads(lambda *_: iter(()), 1), Preparation(engine)))
+        maps = ExplainHandlers(Handlers(engine, Uploads(lambda *_: iter(()), 1), Preparation(engine)))
         runs = [_looks(engine, maps, f"query {number}") for number in range(QUERIES)][1:]
     page = f"{ROWS * COLS:,} tokens of width {WIDTH}, {TOKENS} query tokens"
     return [
@@ -42,7 +42,7 @@ def measure_maps() -> list[Goal]:
     ]
 
 
-def _looks(engine: Engine, maps: Maps, text: str) -> tuple[float, list[float]]:
+def _looks(engine: Engine, maps: ExplainHandlers, text: str) -> tuple[float, list[float]]:
     """Seconds of the first map after a search, and of the next ones."""
     search = asked(text, ON_MINE, PAGES)
     engine.search(Query(text), (LOCAL,), top=PAGES)
@@ -52,7 +52,7 @@ def _looks(engine: Engine, maps: Maps, text: str) -> tuple[float, list[float]]:
     return first, more
 
 
-def _look(maps: Maps, wanted: Mapping[str, object]) -> float:
+def _look(maps: ExplainHandlers, wanted: Mapping[str, object]) -> float:
     begun = time.perf_counter()
     answer = maps.overlay(wanted)
     taken = time.perf_counter() - begun

@@ -14,7 +14,7 @@ from statistics import median
 from typing import Any
 
 from smart_demo.backbones.base import Runtime
-from smart_demo.backbones.registry import Choice
+from smart_demo.backbones.registry import BackboneChoice
 from smart_demo.backbones.serving import Backbones
 from smart_demo.config import Settings
 from smart_demo.engine import Engine
@@ -79,7 +79,7 @@ def open_again(folder: Path) -> dict[str, Any]:
     made, before = large.Made.of(), _memory()
     queries = list(made.queries(QUERIES))
     settings = Settings(data_dir=folder / "data", index_dir=folder / "index", samples=folder / "none")
-    backbones = Backbones(Choice("asking", "", insisted=True), lambda _: Asking(queries), fall_back=False)
+    backbones = Backbones(BackboneChoice("asking", "", insisted=True), lambda _: Asking(queries), fall_back=False)
     backbones.main()
     begun = time.perf_counter()
     with opened(folder) as library, Engine(library, backbones, settings) as engine:

@@ -67,7 +67,7 @@ def _against(case: Case, told: str) -> list[Goal]:
     ]
     what = "times faster than fast-maxsim"
     if "fast_maxsim" not in times:
-        what += ": NOT MEASURED, it is not installed (smart_demo/bench/requirements.txt)"
+        what += ": NOT MEASURED, it is not installed (tests/bench/requirements.txt)"
     gain = times.get("fast_maxsim", 0.0) / ours
     return [*found, Goal(f"{shape.name}.fast_maxsim", what, gain, compiled, Kind.MIN)]
 

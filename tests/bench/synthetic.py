@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 
 from smart_demo.backbones.base import Runtime
-from smart_demo.backbones.registry import Choice
+from smart_demo.backbones.registry import BackboneChoice
 from smart_demo.backbones.serving import Backbones
 from smart_demo.config import Settings
 from smart_demo.engine import Engine
@@ -89,7 +89,7 @@ def seeded_engine(folder: Path) -> Iterator[Engine]:
     """An engine over PAGES local pages in an empty folder."""
     backbone = Seeded()
     settings = Settings(data_dir=folder, index_dir=folder / "index", samples=folder / "none")
-    backbones = Backbones(Choice("seeded", "It measures.", insisted=True), lambda _: backbone, fall_back=False)
+    backbones = Backbones(BackboneChoice("seeded", "It measures.", insisted=True), lambda _: backbone, fall_back=False)
     with Engine(Library.open(settings.data_dir, settings.index_dir), backbones, settings) as engine:
         blank = np.full((14 * ROWS, 14 * COLS, 3), 255, dtype=np.uint8)
         backbones.main()

@@ -32,22 +32,21 @@ from smart_demo.config import Limits, Quotas, Settings
 from smart_demo.engine import Engine
 from smart_demo.indexing.samples import Samples
 from smart_demo.judging.journal import Journal
-from smart_demo.judging.records import Asked as JudgedQuery
-from smart_demo.judging.records import draw
+from smart_demo.judging.records import JudgedQuery, draw
 from smart_demo.search.comparison import Change, Move
-from smart_demo.search.request import ON_BOTH, ON_MINE, ON_SAMPLES, Asked, address, asked
+from smart_demo.search.request import ON_BOTH, ON_MINE, ON_SAMPLES, SearchRequest, address, asked
 from smart_demo.store.quotas import Usage
 from smart_demo.types import LOCAL, SAMPLES, Document, Progress, Query, State
 from smart_demo.ui.api import Endpoint
 from smart_demo.ui.app import build_app
 from smart_demo.ui.cards import Side, badge, spoken
 from smart_demo.ui.compare import empty, opening, preparing, unasked
-from smart_demo.ui.costs_tab import Hood, by_another_encoder, costs_panel, hood_panel, served_by_another
-from smart_demo.ui.explain_handlers import Maps
+from smart_demo.ui.costs_tab import CostsTab, by_another_encoder, costs_panel, hood_panel, served_by_another
+from smart_demo.ui.explain_handlers import ExplainHandlers
 from smart_demo.ui.export import Exports
 from smart_demo.ui.handlers import Handlers
 from smart_demo.ui.judge_sheets import Sheets
-from smart_demo.ui.judging_session import Judging
+from smart_demo.ui.judging_session import JudgingSession
 from smart_demo.ui.library_tab import Preparation, arrivals, closed, documents, intro, keeping, sample_documents
 from smart_demo.ui.page_layout import chips, footer, header, hero, how, status
 from smart_demo.ui.queries_tab import QueryLists, counted, refused, step, told, waiting
@@ -231,7 +230,7 @@ def _frame(world: World) -> Found:
 
 
 def _viewer(world: World) -> Found:
-    maps = Maps(world.private)
+    maps = ExplainHandlers(world.private)
     page = world.keys("samples", "site-map-and-floor-plan.pdf")[0]
     mine, other = world.keys("local", "galley-menu-week-24.pdf")[:2]
     story = {"asked": asked("restricted area, no anchoring").fields, "page": page}
@@ -242,7 +241,7 @@ def _viewer(world: World) -> Found:
             yield f"viewer-{name}-map-{view}", maps.overlay(wanted | {"view": view})
     content = {"asked": asked("xyzzy the", ON_MINE, counted="content", reduce="sum").fields, "page": mine}
     yield "viewer-content", maps.explain(content)
-    few = Maps(world.handlers(exhaustive=10, candidates=2))
+    few = ExplainHandlers(world.handlers(exhaustive=10, candidates=2))
     yield "viewer-not-reached", few.explain({"asked": asked("soup on wednesday").fields, "page": page})
     yield "pair-not-reached", few.pair({"asked": asked("soup on wednesday").fields, "page": page})
     yield "pair-story", maps.pair(story)
@@ -335,11 +334,11 @@ def _library(world: World) -> Found:
 def _judge(world: World) -> Found:
     shutil.rmtree(world.settings.data_dir / "judgements", ignore_errors=True)
     handlers = world.private
-    voting = Voting(Sheets(Judging(handlers)))
+    voting = Voting(Sheets(JudgingSession(handlers)))
     begun = voting.look({"owner": ME, "act": "look"}, *DIALS)
     yield "judge-begin", begun
-    yield "judge-begin-public", Voting(Sheets(Judging(world.handlers(public=True)))).look({"owner": ME}, *DIALS)
-    yield "judge-begin-nobody", Voting(Sheets(Judging(world.handlers(public=True)))).look({"owner": "x"}, *DIALS)
+    yield "judge-begin-public", Voting(Sheets(JudgingSession(world.handlers(public=True)))).look({"owner": ME}, *DIALS)
+    yield "judge-begin-nobody", Voting(Sheets(JudgingSession(world.handlers(public=True)))).look({"owner": "x"}, *DIALS)
     _begin(world.settings.data_dir)
     judge = Judge(handlers)
     yield "judge-vote", _sizes(judge.look(act="start"))
@@ -394,7 +393,7 @@ class Judge:
     """One browser that judges."""
 
     def __init__(self, handlers: Handlers) -> None:
-        self.judging = Judging(handlers)
+        self.judging = JudgingSession(handlers)
         self.voting, self.panel = Voting(Sheets(self.judging)), ""
 
     @property
@@ -428,7 +427,7 @@ def _boards(world: World) -> Found:
     shutil.rmtree(world.settings.data_dir / "judgements", ignore_errors=True)
     yield "boards-shell", results_shell()
     yield "boards-take-in", take_in(2**25, private=True) + take_in(2**20, private=False)
-    boards = Boards(Judging(world.private))
+    boards = Boards(JudgingSession(world.private))
     yield "boards-empty", boards.look({"owner": ME})
     yield "boards-file-empty", boards.file({"owner": ME, "form": "zip"})
     archive, journal = (DATA / "evaluation.zip").read_bytes(), (DATA / "journal.jsonl").read_bytes()
@@ -457,11 +456,11 @@ def _boards(world: World) -> Found:
             for wanted in ({"owner": ME, "form": "zip"}, {"owner": ME, "form": "jsonl"}, {"owner": ME, "form": "exe"})
         ],
     )
-    yield "boards-public-nobody", Boards(Judging(world.handlers(public=True))).look({"owner": "nobody"})
+    yield "boards-public-nobody", Boards(JudgingSession(world.handlers(public=True))).look({"owner": "nobody"})
     yield "boards-forgotten", boards.forget({"owner": ME})
     for name, better, worse in (("many", 14, 4), ("few", 3, 1), ("even", 6, 6)):
         _many(world.settings.data_dir, better, worse)
-        yield f"boards-{name}", Boards(Judging(world.private)).look({"owner": ME})
+        yield f"boards-{name}", Boards(JudgingSession(world.private)).look({"owner": ME})
         shutil.rmtree(world.settings.data_dir / "judgements")
 
 
@@ -494,7 +493,7 @@ def _many(data: Path, better: int, worse: int) -> None:
 def _queries(world: World) -> Found:
     _begin(world.settings.data_dir)
     ticks = count()
-    judging = Judging(world.private)
+    judging = JudgingSession(world.private)
     lists = QueryLists(judging, clock=lambda: float(next(ticks)))
     yield "queries-intro", list_intro(500, private=True) + list_intro(100, private=False)
     sample = lists.sample()
@@ -525,8 +524,8 @@ def _queries(world: World) -> Found:
 def _hood(world: World) -> Found:
     yield "hood-shell", hood_panel(mcp=True)
     yield "hood-shell-without-tool", hood_panel(mcp=False)
-    hood = Hood(world.private, Endpoint(world.private))
-    searches: dict[str, Asked] = {
+    hood = CostsTab(world.private, Endpoint(world.private))
+    searches: dict[str, SearchRequest] = {
         "samples": asked("restricted area, no anchoring"),
         "mine": asked('soup\'s "on" $(wednesday) `x`\nline', ON_MINE, 3, 0.5, 2.0, "sum", "content"),
         "both": asked("soup", ON_BOTH, 7),

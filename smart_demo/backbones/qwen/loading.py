@@ -25,7 +25,7 @@ NOT_NEEDED = frozenset({"lm_head.weight"})
 
 
 @dataclass(frozen=True, eq=False)
-class Parts:
+class LoadedCheckpoint:
     """The inner model (its last_hidden_state is after the final norm), and what prepares its input."""
 
     model: nn.Module
@@ -36,7 +36,7 @@ class Parts:
     layers: int
 
 
-def load_parts(checkpoint: Checkpoint, dtype: str) -> Parts:
+def load_parts(checkpoint: Checkpoint, dtype: str) -> LoadedCheckpoint:
     """Load everything; `dtype` is SMART_DTYPE. BackboneUnavailable for anything missing, foreign or damaged."""
     text = _configuration(checkpoint)["text_config"]
     writer, image_processor = _input_parts(checkpoint)
@@ -44,7 +44,9 @@ def load_parts(checkpoint: Checkpoint, dtype: str) -> Parts:
     placement = place(this_machine(), stored, _parameters(checkpoint.folder), dtype)
     model = _load_model(checkpoint, placement)
     _refuse_foreign_ids(model, writer, checkpoint)
-    return Parts(model, writer, image_processor, placement, int(text["hidden_size"]), int(text["num_hidden_layers"]))
+    return LoadedCheckpoint(
+        model, writer, image_processor, placement, int(text["hidden_size"]), int(text["num_hidden_layers"])
+    )
 
 
 def _configuration(checkpoint: Checkpoint) -> dict[str, Any]:

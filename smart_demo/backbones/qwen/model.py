@@ -27,7 +27,7 @@ import numpy.typing as npt
 from smart_demo.backbones.base import Runtime, kept_layer
 from smart_demo.backbones.checkpoint_files import Checkpoint, content_hash, fetch, find, wanted_revision
 from smart_demo.backbones.device import Placement, borrowing
-from smart_demo.backbones.qwen.loading import Parts, load_parts
+from smart_demo.backbones.qwen.loading import LoadedCheckpoint, load_parts
 from smart_demo.backbones.qwen.prompt import DOCUMENT_INSTRUCTION, QUERY_INSTRUCTION, WINDOW, Patches, Prompt, cut
 from smart_demo.config import Settings
 from smart_demo.errors import PageRefused, QueryRefused
@@ -119,7 +119,7 @@ def _seconds(ids: npt.NDArray[np.int64], pixels: Floats | None, grids: npt.NDArr
 
 
 @dataclass(frozen=True, eq=False)
-class Encoded:
+class EncodedSequence:
     """pooled (D,), tokens (T, D), kinds (T,), T labels and T word numbers: what is kept of one sequence."""
 
     pooled: Floats
@@ -129,7 +129,7 @@ class Encoded:
     words: tuple[int, ...]
 
 
-def keep(prompt: Prompt, states: Floats | None, kept: npt.NDArray[np.bool_]) -> Encoded:
+def keep(prompt: Prompt, states: Floats | None, kept: npt.NDArray[np.bool_]) -> EncodedSequence:
     """Pooled vector and kept token states, of length 1 in float32. Where nothing is kept, pooled is the one token.
 
     states: (L + 1, D) as `Forward.states` gives them; kept: (L,). ValueError, worded to follow "cannot be encoded:",
@@ -142,9 +142,9 @@ def keep(prompt: Prompt, states: Floats | None, kept: npt.NDArray[np.bool_]) -> 
         raise ValueError("the model's states overflowed (SMART_DTYPE=float32 avoids it)")
     units = states / lengths
     if not kept.any():
-        return Encoded(units[-1], units[-1:], np.array([TokenKind.TAIL], np.uint8), prompt.labels[-1:], (-1,))
+        return EncodedSequence(units[-1], units[-1:], np.array([TokenKind.TAIL], np.uint8), prompt.labels[-1:], (-1,))
     labels, words = tuple(compress(prompt.labels, kept)), tuple(compress(prompt.words, kept))
-    return Encoded(units[-1], units[:-1][kept], prompt.kinds[kept], labels, words)
+    return EncodedSequence(units[-1], units[:-1][kept], prompt.kinds[kept], labels, words)
 
 
 __all__ = ["DEFAULT_IDS", "Qwen3VL", "on_disk"]
@@ -167,7 +167,7 @@ def on_disk(source: str, revision: str = "") -> bool:
 class Qwen3VL:
     """The backbone over one loaded checkpoint. Nothing in it changes."""
 
-    def __init__(self, checkpoint: Checkpoint, parts: Parts, settings: Settings) -> None:
+    def __init__(self, checkpoint: Checkpoint, parts: LoadedCheckpoint, settings: Settings) -> None:
         self._parts = parts
         name = {hub: alias for alias, hub in DEFAULT_IDS.items()}.get(checkpoint.name, checkpoint.name)
         late_layer = kept_layer(settings.late_layer, parts.layers, name)
@@ -251,7 +251,7 @@ class Qwen3VL:
             patches = cut(pixels, self._encoder.visual_tokens, self._parts.image_processor)
         return Input(self._parts.writer.write(instruction, patches.grid if patches else None, text), patches)
 
-    def _keep(self, made: Input, states: Floats | None) -> Encoded:
+    def _keep(self, made: Input, states: Floats | None) -> EncodedSequence:
         kept = self._parts.writer.kept(made.prompt, self._encoder.token_filter)
         return keep(made.prompt, states, kept)
 

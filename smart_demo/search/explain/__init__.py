@@ -10,7 +10,7 @@
 Similarity is not a reason: causal states mix what came before them, so say "similar", never "attended to".
 """
 
-from smart_demo.search.explain.attribution import Attribution, Pair, Row, Term, attribute, compare
+from smart_demo.search.explain.attribution import Attribution, PairDifference, PairRow, Term, attribute, compare
 from smart_demo.search.explain.heat_maps import (
     OPAQUE,
     ColourRange,
@@ -36,8 +36,8 @@ __all__ = [
     "Match",
     "Measure",
     "PageMap",
-    "Pair",
-    "Row",
+    "PairDifference",
+    "PairRow",
     "Spot",
     "Sweep",
     "Term",

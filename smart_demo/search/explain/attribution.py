@@ -136,7 +136,7 @@ def _term(
 
 
 @dataclass(frozen=True, slots=True)
-class Row:
+class PairRow:
     """One part of both scores: a word or token of the query, or the pooled part, which has no terms."""
 
     first: float
@@ -159,14 +159,14 @@ class Row:
 
 
 @dataclass(frozen=True, slots=True)
-class Pair:
+class PairDifference:
     """X against Y. The rows' differences add up to the difference of the scores."""
 
     first: float
     """X's score,"""
     second: float
     """and Y's."""
-    rows: tuple[Row, ...]
+    rows: tuple[PairRow, ...]
     """The largest differences first, whichever page they favour; of equals the query's order, pooled before all."""
 
     @property
@@ -174,14 +174,14 @@ class Pair:
         return self.first - self.second
 
 
-def compare(first: Attribution, second: Attribution) -> Pair:
+def compare(first: Attribution, second: Attribution) -> PairDifference:
     """The attributions of one query on two pages. ValueError where query or weights are not the same."""
     mine, other = first.match.query, second.match.query
     same = mine is other or (mine.encoder, mine.query.key) == (other.encoder, other.query.key)
     if not same or first.weights != second.weights:
         raise ValueError("two pages are compared under one query and one set of weights")
-    rows = [Row(first.pooled, second.pooled)]
+    rows = [PairRow(first.pooled, second.pooled)]
     for x, y in zip(first.terms, second.terms, strict=True):
-        rows.append(Row(x.contribution, y.contribution, x, y))
+        rows.append(PairRow(x.contribution, y.contribution, x, y))
     rows.sort(key=lambda row: -abs(row.difference))
-    return Pair(first.score, second.score, tuple(rows))
+    return PairDifference(first.score, second.score, tuple(rows))

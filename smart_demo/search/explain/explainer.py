@@ -12,9 +12,9 @@ from smart_demo import scoring
 from smart_demo.errors import InputRefused, LibraryError
 from smart_demo.page_list import listed
 from smart_demo.search import explain
-from smart_demo.search.cache import Recent
+from smart_demo.search.cache import LRUCache
 from smart_demo.search.comparison import Key, passing
-from smart_demo.search.explain import Attribution, ColourRange, Match, PageMap, Pair, Sweep
+from smart_demo.search.explain import Attribution, ColourRange, Match, PageMap, PairDifference, Sweep
 from smart_demo.store.library import Library
 from smart_demo.types import POOLED, SMART, Found, Parts, QueryEncoding, StoredPage, TokenKind, Weights
 
@@ -64,7 +64,7 @@ class Pairing:
     found: Found
     first: Explanation
     second: Explanation
-    pair: Pair
+    pair: PairDifference
     swap: float | None
     """The late weight at which they change places; None where none does, and for a pair of which the search did not
     reach both token by token."""
@@ -86,8 +86,8 @@ class Explainer:
 
     def __init__(self, library: Library) -> None:
         self._library = library
-        self._matches: Recent[Match] = Recent(MATCHES_KEPT)
-        self._ranges: Recent[_Ranges] = Recent(RANGES_KEPT)
+        self._matches: LRUCache[Match] = LRUCache(MATCHES_KEPT)
+        self._ranges: LRUCache[_Ranges] = LRUCache(RANGES_KEPT)
         self._generation = library.generation
 
     def explain(self, found: Found, page: Key, weights: Weights) -> Explanation:
