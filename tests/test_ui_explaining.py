@@ -18,7 +18,7 @@ from smart_demo.config import Settings
 from smart_demo.engine import Engine
 from smart_demo.search import explain
 from smart_demo.search.explain.explainer import Explanation
-from smart_demo.search.request import ON_BOTH, ON_MINE, ON_SAMPLES, asked, asked_again
+from smart_demo.search.request import ON_BOTH, ON_MINE, ON_SAMPLES, parse_request, parse_request_fields
 from smart_demo.store.library import Library
 from smart_demo.types import LOCAL, SAMPLES, SMART, TokenGrid, TokenKind
 from smart_demo.ui import compare, viewer
@@ -226,9 +226,9 @@ def test_any_words_become_short_plain_chips(words):
 
 @pytest.mark.parametrize("text", HOSTILE)
 def test_a_search_survives_the_way_to_the_page_and_back(text):
-    wanted = asked(text, ON_MINE, 7, 0.35, 2.4)
+    wanted = parse_request(text, ON_MINE, 7, 0.35, 2.4)
     kept = viewer.asking(wanted)
-    assert asked_again(json.loads(kept)) == wanted
+    assert parse_request_fields(json.loads(kept)) == wanted
     markup = compare.results(found([0.5], [0.5]), lambda _: b"", "", kept)
     value = markup.split('data-asked="', 1)[1].split('"', 1)[0]
     assert not set(value) & set("<>'")

@@ -15,7 +15,7 @@ from smart_demo.backbones.serving import EMBEDDED, Backbones
 from smart_demo.backbones.words import WordBackbone
 from smart_demo.config import Settings
 from smart_demo.engine import Engine
-from smart_demo.search.request import ON_BOTH, ON_MINE, ON_SAMPLES, asked
+from smart_demo.search.request import ON_BOTH, ON_MINE, ON_SAMPLES, parse_request
 from smart_demo.store.library import Library
 from smart_demo.types import LOCAL, Counted, Reduce, Weights
 from smart_demo.ui import export, theme
@@ -234,7 +234,7 @@ def exports(make):
 
 
 def test_the_answer_on_the_screen_is_what_is_saved(exports):
-    search = asked("tide table", ON_BOTH, 4, 0.5, 2)
+    search = parse_request("tide table", ON_BOTH, 4, 0.5, 2)
     told = exports.comparison({"asked": search.fields, "at": HERE})
     assert told["name"] == "smart-tide-table"
     text = "".join(Seen(told["page"]).words)
@@ -255,7 +255,7 @@ def test_any_argument_is_answered_by_a_sentence(exports):
 
 def test_saving_runs_no_encoder_again(make):
     exports, handlers, words = make()
-    search = asked("tide", ON_SAMPLES)
+    search = parse_request("tide", ON_SAMPLES)
     handlers.answer(search)
     assert words.queries == 1
     assert "page" in exports.comparison({"asked": search.fields})
@@ -265,27 +265,27 @@ def test_saving_runs_no_encoder_again(make):
 def test_an_empty_library_has_nothing_to_save(make):
     exports, handlers, _ = make()
     handlers.delete(handlers.documents(LOCAL)[0].file)
-    told = exports.comparison({"asked": asked("tide", ON_MINE).fields})
+    told = exports.comparison({"asked": parse_request("tide", ON_MINE).fields})
     assert told["sentence"].startswith("There is no page to compare.")
 
 
 def test_a_public_page_saves_samples_and_nothing_else(make):
     exports, _, _ = make(public=True, uploads=False)
     for scope in (ON_MINE, ON_BOTH):
-        assert exports.comparison({"asked": asked("tide", scope).fields}) == {
+        assert exports.comparison({"asked": parse_request("tide", scope).fields}) == {
             "sentence": "Only the samples can be searched here."
         }
-    assert "page" in exports.comparison({"asked": asked("tide", ON_SAMPLES).fields})
+    assert "page" in exports.comparison({"asked": parse_request("tide", ON_SAMPLES).fields})
 
 
 @pytest.mark.parametrize(
     "at", [*NONSENSE, "javascript:alert(1)", 'http://x/"><b>', "file:///etc/passwd", "http://x/ y", "http://x\n"]
 )
 def test_only_an_address_of_a_page_becomes_a_link(at):
-    assert link_to(asked("tide"), at) == ""
+    assert link_to(parse_request("tide"), at) == ""
 
 
 def test_a_link_is_given_only_where_it_asks_the_same():
-    assert link_to(asked(" tide "), "https://example.org/a/").startswith("https://example.org/a/?q=tide")
-    assert link_to(asked("x" * 501), HERE) == ""
-    assert link_to(asked("tide", picture="kept:1234"), HERE) == ""
+    assert link_to(parse_request(" tide "), "https://example.org/a/").startswith("https://example.org/a/?q=tide")
+    assert link_to(parse_request("x" * 501), HERE) == ""
+    assert link_to(parse_request("tide", picture="kept:1234"), HERE) == ""

@@ -18,14 +18,14 @@ from smart_demo.config import Settings
 from smart_demo.engine import Engine
 from smart_demo.errors import BackboneUnavailable, InputRefused
 from smart_demo.search.request import (
-    LONGEST_ADDRESS,
+    MAX_URL_QUERY_CHARS,
     ON_BOTH,
     ON_MINE,
     ON_SAMPLES,
-    address,
-    asked,
-    asked_again,
-    asked_by,
+    format_url_query,
+    parse_request,
+    parse_request_fields,
+    parse_url_query,
 )
 from smart_demo.store.library import Library
 from smart_demo.types import LOCAL, SAMPLES, Counted, Reduce, Weights
@@ -81,14 +81,14 @@ def handlers(make, tmp_path):
 
 @pytest.mark.parametrize("value", NONSENSE, ids=repr)
 def test_any_argument_is_made_sense_of(value):
-    wanted = asked(value, value, value, value, value, value, value, value)
+    wanted = parse_request(value, value, value, value, value, value, value, value)
     assert isinstance(wanted.text, str)
     assert wanted.scope == ON_SAMPLES
     assert 3 <= wanted.top <= 20
     assert 0 <= wanted.weights.pooled <= 4
     assert 0 <= wanted.weights.late <= 4
     assert (wanted.weights.reduce, wanted.weights.counted) == (Reduce.MEAN, Counted.ALL)
-    assert asked_again(wanted.fields) == wanted
+    assert parse_request_fields(wanted.fields) == wanted
 
 
 def test_pages_that_are_not_there_or_not_ours_are_one_sentence(handlers):
@@ -124,7 +124,7 @@ def test_a_sample_cannot_be_deleted_by_its_hash(handlers):
 
 def test_scopes_of_one_encoder_may_be_searched_together(handlers):
     assert handlers.choices() == [ON_SAMPLES, ON_MINE, ON_BOTH]
-    assert "ranked 3 of 3 pages" in handlers.answer(asked("harbour", ON_BOTH, 5, 1, 1))
+    assert "ranked 3 of 3 pages" in handlers.answer(parse_request("harbour", ON_BOTH, 5, 1, 1))
 
 
 def test_a_public_page_shows_samples_and_nothing_else(make, tmp_path):
@@ -136,7 +136,7 @@ def test_a_public_page_shows_samples_and_nothing_else(make, tmp_path):
     assert set(public.picture(page_key(LOCAL, page.id))) == {"sentence"}
     for scope in (ON_MINE, ON_BOTH):
         with pytest.raises(InputRefused):
-            public.answer(asked("harbour", scope, 5, 1, 1))
+            public.answer(parse_request("harbour", scope, 5, 1, 1))
     with pytest.raises(InputRefused):
         public.delete(page.id.file)
     app = build_app(public.engine, public.preparation)
@@ -144,12 +144,12 @@ def test_a_public_page_shows_samples_and_nothing_else(make, tmp_path):
 
 
 def test_samples_on_their_way_are_shown_as_that(make):
-    assert "Preparing the sample library" in make().answer(asked("tide", ON_SAMPLES, 5, 1, 1))
+    assert "Preparing the sample library" in make().answer(parse_request("tide", ON_SAMPLES, 5, 1, 1))
 
 
 def test_own_documents_wait_for_a_model_that_loads(make):
     waiting = make()
-    assert "words is still loading" in waiting.answer(asked("tide", ON_MINE, 5, 1, 1))
+    assert "words is still loading" in waiting.answer(parse_request("tide", ON_MINE, 5, 1, 1))
     assert waiting.pulse().busy
 
 
@@ -171,7 +171,7 @@ def test_the_pulse_rests_when_nothing_goes_on_and_differs_when_a_page_goes(handl
 
 @given(
     st.builds(
-        asked,
+        parse_request,
         st.text(st.characters(exclude_categories=["Cs"]), min_size=1, max_size=60).map(str.strip).filter(bool),
         st.sampled_from([ON_SAMPLES, ON_MINE, ON_BOTH]),
         st.integers(3, 20),
@@ -182,21 +182,21 @@ def test_the_pulse_rests_when_nothing_goes_on_and_differs_when_a_page_goes(handl
     )
 )
 def test_an_address_and_the_browser_s_memory_ask_the_same_again(wanted):
-    assert asked_by(dict(parse_qsl(address(wanted))), asked("other")) == wanted
-    assert asked_again(json.loads(json.dumps(wanted.fields))) == wanted
+    assert parse_url_query(dict(parse_qsl(format_url_query(wanted))), parse_request("other")) == wanted
+    assert parse_request_fields(json.loads(json.dumps(wanted.fields))) == wanted
 
 
 def test_an_address_asks_the_same_again():
-    wanted = asked('größe & "farbe" = ?', ON_MINE, 7, 0.35, 2.4)
-    again = asked_by(dict(parse_qsl(address(wanted))), asked("other", ON_SAMPLES, 5, 1, 1))
+    wanted = parse_request('größe & "farbe" = ?', ON_MINE, 7, 0.35, 2.4)
+    again = parse_url_query(dict(parse_qsl(format_url_query(wanted))), parse_request("other", ON_SAMPLES, 5, 1, 1))
     assert again == wanted
-    assert len(address(asked("x" * 9_000, ON_MINE, 7, 1, 1))) < LONGEST_ADDRESS + 100
+    assert len(format_url_query(parse_request("x" * 9_000, ON_MINE, 7, 1, 1))) < MAX_URL_QUERY_CHARS + 100
 
 
 @pytest.mark.parametrize("value", ["", "nan", "inf", "-3", "x", "1e99", "٣"])
 def test_a_strange_address_asks_something_sensible(value):
-    otherwise = asked("tide", ON_SAMPLES, 5, 1, 1)
-    wanted = asked_by(dict.fromkeys(["in", "k", "pooled", "late"], value), otherwise)
+    otherwise = parse_request("tide", ON_SAMPLES, 5, 1, 1)
+    wanted = parse_url_query(dict.fromkeys(["in", "k", "pooled", "late"], value), otherwise)
     assert wanted.text == "tide"
     assert 3 <= wanted.top <= 20
     assert Weights(0, 0).pooled <= wanted.weights.pooled <= 4

@@ -7,7 +7,7 @@ import gradio as gr
 import pytest
 
 from smart_demo.backbones.words import WordBackbone
-from smart_demo.search.request import ON_BOTH, ON_MINE, ON_SAMPLES, asked
+from smart_demo.search.request import ON_BOTH, ON_MINE, ON_SAMPLES, parse_request
 from smart_demo.types import LOCAL, SAMPLES, Query
 from smart_demo.ui.api import Endpoint
 from smart_demo.ui.format import page_key
@@ -47,7 +47,7 @@ def without_times(answer):
 def test_any_argument_is_answered_in_words_or_figures(ready, value):
     hood = under(ready)
     assert set(hood.look(value)) in ({"sentence"}, {"costs", "environment", "program"})
-    fields = dict.fromkeys(asked().fields, value)
+    fields = dict.fromkeys(parse_request().fields, value)
     assert set(hood.look(fields)) in ({"sentence"}, {"costs", "environment", "program"})
     found = hood.look(fields | {"picture": ""})
     assert set(found) == {"costs", "environment", "program"}
@@ -65,7 +65,7 @@ def test_the_scores_are_what_the_endpoint_answers(ready, query):
     """`words` reads letters and digits only: what has none is refused by both."""
     endpoint, hood = Endpoint(ready), under(ready)
     assert endpoint.scope == LOCAL
-    program = hood.look(asked(query, ON_MINE, 5).fields)["program"]
+    program = hood.look(parse_request(query, ON_MINE, 5).fields)["program"]
     if "sentence" in program:
         with pytest.raises(gr.Error) as refused:
             endpoint.search(query, 5)
@@ -76,7 +76,10 @@ def test_the_scores_are_what_the_endpoint_answers(ready, query):
 
 
 def test_figures_follow_the_library_on_the_screen(ready):
-    costs = {scope: under(ready).look(asked("tide", scope).fields)["costs"] for scope in (ON_SAMPLES, ON_MINE, ON_BOTH)}
+    costs = {
+        scope: under(ready).look(parse_request("tide", scope).fields)["costs"]
+        for scope in (ON_SAMPLES, ON_MINE, ON_BOTH)
+    }
     assert "2 pages of the samples," in costs[ON_SAMPLES]
     assert "1 page of your documents," in costs[ON_MINE]
     assert "3 pages of the samples and your documents," in costs[ON_BOTH]
@@ -109,10 +112,10 @@ def test_a_public_page_never_looks_at_one_s_own(make, tmp_path):
     list(public.engine.prepare_samples())
     add_own(public, tmp_path)
     for scope in (ON_MINE, ON_BOTH):
-        assert under(public).look(asked("harbour", scope).fields) == {
+        assert under(public).look(parse_request("harbour", scope).fields) == {
             "sentence": "Only the samples can be searched here."
         }
-    shown = under(public).look(asked("harbour", ON_SAMPLES).fields)
+    shown = under(public).look(parse_request("harbour", ON_SAMPLES).fields)
     assert "mine.pdf" not in json.dumps(shown)
     assert shown["program"]["differences"] == []
 
@@ -122,7 +125,7 @@ def test_one_s_own_wait_for_a_model_that_loads(make):
 
 
 def test_samples_on_their_way_have_no_code_yet(make):
-    assert set(under(make()).look(asked("tide").fields)["program"]) == {"sentence"}
+    assert set(under(make()).look(parse_request("tide").fields)["program"]) == {"sentence"}
 
 
 def test_pages_of_another_encoder_are_warned_of(make, tmp_path):
@@ -144,10 +147,10 @@ def test_pages_of_another_encoder_are_warned_of(make, tmp_path):
 def test_a_picture_is_left_out_of_code_and_admitted(ready):
     """`words` sees no picture, so its words alone are asked either way."""
     hood, region = under(ready), f"region:{_sample(ready)}:0.0000,0.0000,0.5000,0.5000"
-    program = hood.look({**asked("tide", ON_SAMPLES).fields, "picture": region})["program"]
+    program = hood.look({**parse_request("tide", ON_SAMPLES).fields, "picture": region})["program"]
     assert any("the picture of this query is left out" in said for said in program["differences"])
     assert json.loads(program["scores"])["query"] == "tide"
-    gone = hood.look({**asked("tide", ON_SAMPLES).fields, "picture": f"kept:{'0' * 32}"})
+    gone = hood.look({**parse_request("tide", ON_SAMPLES).fields, "picture": f"kept:{'0' * 32}"})
     assert set(gone) == {"costs", "environment", "program"}
     assert set(gone["program"]) == {"sentence"}
 
@@ -162,7 +165,10 @@ class Seeing(WordBackbone):
 def test_a_picture_alone_has_scores_and_no_code(make):
     handlers = make(main=Seeing())
     list(handlers.engine.prepare_samples(handlers.engine.backbones.main()))
-    asked_with = {**asked("", ON_SAMPLES).fields, "picture": f"region:{_sample(handlers)}:0.0000,0.0000,0.5000,0.5000"}
+    asked_with = {
+        **parse_request("", ON_SAMPLES).fields,
+        "picture": f"region:{_sample(handlers)}:0.0000,0.0000,0.5000,0.5000",
+    }
     program = under(handlers).look(asked_with)["program"]
     assert set(program) == {"sentence", "scores"}
     assert len(json.loads(program["scores"])["results"]["smart"]) == 2

@@ -16,7 +16,7 @@ from smart_demo.config import Limits, Settings
 from smart_demo.engine import Engine
 from smart_demo.errors import InputRefused, LibraryError, SmartError
 from smart_demo.search.cache import LRUCache
-from smart_demo.search.request import ON_BOTH, ON_SAMPLES, asked, region
+from smart_demo.search.request import ON_BOTH, ON_SAMPLES, make_region, parse_request
 from smart_demo.store.library import Library
 from smart_demo.types import LOCAL, SAMPLES, PageId, Progress, Query, Scope, State
 from smart_demo.ui import query_input
@@ -88,7 +88,7 @@ def pages(handlers, scope):
 
 
 def part_of(handlers, scope=SAMPLES, corners=WHOLE):
-    return str(region(scope, pages(handlers, scope)[0].id, corners))
+    return str(make_region(scope, pages(handlers, scope)[0].id, corners))
 
 
 def copy_of(tmp_path, text="harbour", name="q.png", size=(64, 40)):
@@ -125,28 +125,28 @@ def test_a_region_is_cut_where_it_was_drawn():
     sheet[60:100, 0:20] = BLUE
     shelf, asked_for = plain_pictures(sheet)
     page = PageId("a" * 16, 1)
-    red = shelf.pixels(str(region(SAMPLES, page, [0.5, 0.2, 1, 0.5])))
+    red = shelf.pixels(str(make_region(SAMPLES, page, [0.5, 0.2, 1, 0.5])))
     assert red.shape == (30, 30, 3)
     assert (red == RED).all()
-    blue = shelf.pixels(str(region(SAMPLES, page, [0, 0.6, 1 / 3, 1])))
+    blue = shelf.pixels(str(make_region(SAMPLES, page, [0, 0.6, 1 / 3, 1])))
     assert blue.shape == (40, 20, 3)
     assert (blue == BLUE).all()
-    np.testing.assert_array_equal(shelf.pixels(str(region(SAMPLES, page, WHOLE))), sheet)
+    np.testing.assert_array_equal(shelf.pixels(str(make_region(SAMPLES, page, WHOLE))), sheet)
     assert set(asked_for) == {(SAMPLES, page)}
 
 
 def test_a_part_too_small_to_recognise_is_refused_in_words():
     shelf, _ = plain_pictures(np.zeros((1000, 700, 3), np.uint8))
     page = PageId("a" * 16, 1)
-    assert shelf.pixels(str(region(SAMPLES, page, [0, 0, 16 / 700, 0.016]))).shape[:2] >= (16, 16)
+    assert shelf.pixels(str(make_region(SAMPLES, page, [0, 0, 16 / 700, 0.016]))).shape[:2] >= (16, 16)
     with pytest.raises(InputRefused, match="too small to ask with"):
-        shelf.pixels(str(region(SAMPLES, page, [0.1, 0.1, 0.9, 0.114])))
+        shelf.pixels(str(make_region(SAMPLES, page, [0.1, 0.1, 0.9, 0.114])))
 
 
 def test_a_picture_damaged_on_the_disk_is_told():
     shelf = QueryPictures(lambda *_: stored(1), lambda _: b"RIFF nothing", Limits())
     with pytest.raises(LibraryError, match="cannot be read"):
-        shelf.pixels(str(region(SAMPLES, PageId("a" * 16, 1), WHOLE)))
+        shelf.pixels(str(make_region(SAMPLES, PageId("a" * 16, 1), WHOLE)))
 
 
 def test_a_kept_picture_is_reduced_and_named_by_chance(tmp_path):
@@ -221,9 +221,9 @@ def test_recent_values_that_weigh_too_much_leave():
 def test_a_region_is_asked_alone_or_with_words(handlers):
     encoded = handlers.engine.backbones.main().encoded
     encoded.clear()
-    alone = handlers.answer(asked("", picture=part_of(handlers)))
+    alone = handlers.answer(parse_request("", picture=part_of(handlers)))
     assert first_of(alone, "smart") == ("tides.pdf", "1")
-    with_words = handlers.answer(asked("gauge tide", picture=part_of(handlers)))
+    with_words = handlers.answer(parse_request("gauge tide", picture=part_of(handlers)))
     assert "ranked 2 of 2 pages" in with_words
     (page,) = {one.image.shape for one in encoded}
     picture = Image.open(io.BytesIO(handlers.engine.library.picture(pages(handlers, SAMPLES)[0])))
@@ -234,25 +234,25 @@ def test_weights_scopes_maps_and_links_need_no_second_encoding(handlers):
     counting, maps = handlers.engine.backbones.main(), ExplainHandlers(handlers)
     counting.encoded.clear()
     reference = part_of(handlers, corners=[0, 0, 1, 0.51])
-    first = handlers.answer(asked("", picture=reference))
+    first = handlers.answer(parse_request("", picture=reference))
     for late in (0, 0.5, 4):
-        turned = asked("", ON_SAMPLES, 7, 1.0, late, "sum", "content", reference)
+        turned = parse_request("", ON_SAMPLES, 7, 1.0, late, "sum", "content", reference)
         handlers.answer(turned)
         for view in ("query", "winners", "term-0"):
             wanted = {"asked": turned.fields, "page": page_key(SAMPLES, pages(handlers, SAMPLES)[0].id), "view": view}
             assert "picture" in maps.overlay(wanted), maps.overlay(wanted)
         assert [chip["label"] for chip in maps.explain(wanted)["chips"]] == ["harbour"]
-    handlers.answer(asked("", ON_BOTH, picture=reference))
+    handlers.answer(parse_request("", ON_BOTH, picture=reference))
     assert len(counting.encoded) == 1
     assert reference in first.replace("&quot;", '"')
-    handlers.answer(asked("", picture=part_of(handlers, corners=[0, 0, 1, 0.6])))
-    handlers.answer(asked("tide", picture=reference))
+    handlers.answer(parse_request("", picture=part_of(handlers, corners=[0, 0, 1, 0.6])))
+    handlers.answer(parse_request("tide", picture=reference))
     assert len(counting.encoded) == 3
 
 
 def test_what_was_encoded_is_kept_without_its_pixels(handlers):
-    found = handlers.engine.search(handlers.query(asked("", picture=part_of(handlers))), [SAMPLES])
-    again = handlers.engine.search(handlers.query(asked("", picture=part_of(handlers))), [SAMPLES])
+    found = handlers.engine.search(handlers.query(parse_request("", picture=part_of(handlers))), [SAMPLES])
+    again = handlers.engine.search(handlers.query(parse_request("", picture=part_of(handlers))), [SAMPLES])
     assert again.encoding is found.encoding
     assert found.encoding.query.image is None
     assert found.encoding.query.key == found.query.key != Query("").key
@@ -260,18 +260,18 @@ def test_what_was_encoded_is_kept_without_its_pixels(handlers):
 
 def test_a_story_is_not_told_of_another_question(handlers):
     words = "restricted area, no anchoring"
-    assert 'class="story' not in handlers.answer(asked(words, picture=part_of(handlers)))
+    assert 'class="story' not in handlers.answer(parse_request(words, picture=part_of(handlers)))
 
 
 @pytest.mark.parametrize("reference", NONSENSE, ids=lambda text: repr(text)[:30])
 def test_nonsense_is_one_sentence(handlers, reference):
     handlers.engine.backbones.main().encoded.clear()
     with pytest.raises(InputRefused):
-        handlers.answer(asked("tide", picture=reference))
-    fields = asked("tide", picture=reference).fields
+        handlers.answer(parse_request("tide", picture=reference))
+    fields = parse_request("tide", picture=reference).fields
     page = page_key(SAMPLES, pages(handlers, SAMPLES)[0].id)
     assert set(ExplainHandlers(handlers).overlay({"asked": fields, "page": page, "view": "query"})) == {"sentence"}
-    assert "no longer there" in handlers.asked_with(asked("tide", picture=reference))
+    assert "no longer there" in handlers.asked_with(parse_request("tide", picture=reference))
     assert handlers.engine.backbones.main().encoded == []
 
 
@@ -279,12 +279,12 @@ def test_foreign_scopes_and_pages_that_are_not_there_are_refused(handlers):
     known = pages(handlers, LOCAL)[0].id
     for scope, page in [(Scope("someone"), known), (SAMPLES, known), (LOCAL, PageId("b" * 16, 1))]:
         with pytest.raises(LibraryError):
-            handlers.answer(asked("", picture=str(region(scope, page, WHOLE))))
+            handlers.answer(parse_request("", picture=str(make_region(scope, page, WHOLE))))
 
 
 def test_a_deleted_page_can_no_longer_be_asked_with(make):
     handlers = make()
-    wanted = asked("", ON_SAMPLES, picture=part_of(handlers, LOCAL))
+    wanted = parse_request("", ON_SAMPLES, picture=part_of(handlers, LOCAL))
     assert "of <bdi>mine.pdf</bdi>" in handlers.asked_with(wanted)
     handlers.answer(wanted)
     handlers.delete(pages(handlers, LOCAL)[0].id.file)
@@ -302,10 +302,10 @@ def test_a_drawing_on_no_page_is_refused(handlers, page, corners):
 
 def test_a_public_page_asks_with_samples_and_with_nothing_else(make, tmp_path):
     public = make(public=True, uploads=False)
-    assert first_of(public.answer(asked("", picture=part_of(public))), "smart") == ("tides.pdf", "1")
+    assert first_of(public.answer(parse_request("", picture=part_of(public))), "smart") == ("tides.pdf", "1")
     with pytest.raises(LibraryError, match="cannot be shown here"):
-        public.answer(asked("", picture=part_of(public, LOCAL)))
-    assert "mine.pdf" not in public.asked_with(asked("", picture=part_of(public, LOCAL)))
+        public.answer(parse_request("", picture=part_of(public, LOCAL)))
+    assert "mine.pdf" not in public.asked_with(parse_request("", picture=part_of(public, LOCAL)))
     with pytest.raises(InputRefused, match="takes no pictures"):
         public.keep(copy_of(tmp_path))
     app = build_app(public.engine, public.preparation)
@@ -317,7 +317,7 @@ def test_a_public_page_asks_with_samples_and_with_nothing_else(make, tmp_path):
 
 def test_an_uploaded_picture_is_asked_with_and_its_copy_deleted(handlers, tmp_path):
     copy = copy_of(tmp_path)
-    wanted = asked("", picture=handlers.keep(copy))
+    wanted = parse_request("", picture=handlers.keep(copy))
     assert not copy.exists()
     assert not copy.parent.exists()
     assert first_of(handlers.answer(wanted), "smart") == ("tides.pdf", "1")
@@ -407,7 +407,7 @@ def told(handlers, wanted):
 
 
 def test_qwen_sees_a_region_and_its_patches_are_one_picture(seeing):
-    wanted = asked("", counted="content", picture=part_of(seeing, corners=[0, 0, 1, 0.5]))
+    wanted = parse_request("", counted="content", picture=part_of(seeing, corners=[0, 0, 1, 0.5]))
     answer = seeing.answer(wanted)
     assert "The question has no words of its own, so all of its tokens count." in answer
     assert "cannot see" not in answer
@@ -425,7 +425,7 @@ def test_qwen_sees_a_region_and_its_patches_are_one_picture(seeing):
 
 
 def test_qwen_takes_a_picture_with_words(seeing, tmp_path):
-    wanted = asked("motor report", picture=seeing.keep(copy_of(tmp_path, "motor", size=(96, 160))))
+    wanted = parse_request("motor report", picture=seeing.keep(copy_of(tmp_path, "motor", size=(96, 160))))
     seeing.answer(wanted)
     described, maps = told(seeing, wanted)
     shown = [chip["label"] for chip in described["chips"] if not chip["more"]]
@@ -436,7 +436,7 @@ def test_qwen_takes_a_picture_with_words(seeing, tmp_path):
 
 def test_two_parts_of_one_page_are_two_questions(seeing):
     keys = {
-        re.search('data-query="([^"]+)"', seeing.answer(asked("", picture=part_of(seeing, corners=corners))))[1]
+        re.search('data-query="([^"]+)"', seeing.answer(parse_request("", picture=part_of(seeing, corners=corners))))[1]
         for corners in (WHOLE, [0, 0, 1, 0.5], [0, 0.5, 1, 1])
     }
     assert len(keys) == 3
@@ -445,5 +445,5 @@ def test_two_parts_of_one_page_are_two_questions(seeing):
 def test_nothing_of_an_upload_is_written(handlers, tmp_path):
     folder = handlers.engine.settings.data_dir
     before = {path for path in folder.rglob("*") if path.is_file()}
-    handlers.answer(asked("", picture=handlers.keep(copy_of(tmp_path))))
+    handlers.answer(parse_request("", picture=handlers.keep(copy_of(tmp_path))))
     assert {path for path in folder.rglob("*") if path.is_file()} == before

@@ -9,7 +9,7 @@ import pytest
 from smart_demo.backbones.words import WordBackbone
 from smart_demo.errors import InputRefused, LibraryError
 from smart_demo.judging.query_list import MOST_LIST_BYTES
-from smart_demo.search.request import ON_BOTH, ON_MINE, ON_SAMPLES, asked, asked_again
+from smart_demo.search.request import ON_BOTH, ON_MINE, ON_SAMPLES, parse_request, parse_request_fields
 from smart_demo.types import LOCAL, SAMPLES, Query
 from smart_demo.ui.judging_session import JudgingSession
 from smart_demo.ui.queries_tab import RUNS_KEPT, QueryLists, counted, most_queries, written
@@ -18,7 +18,7 @@ from tests.test_ui_scoreboard import Reader
 
 NONSENSE = [None, "", "x" * 12_000, -1, True, [], {}, ["a"], {"a": 1}, b"\x00", "\ud800"]
 ME, OTHER = "0a" * 16, "0b" * 16
-USUAL = asked()
+USUAL = parse_request()
 
 
 @pytest.fixture(scope="module")
@@ -72,14 +72,14 @@ def test_progress_is_told_query_by_query_and_ends_in_a_place_for_the_table(lists
 
 
 def test_the_table_has_every_query_the_most_different_first_and_asks_again_as_it_was_asked(lists):
-    wanted = asked("", ON_BOTH, 4, 0.5, 2.0)
+    wanted = parse_request("", ON_BOTH, 4, 0.5, 2.0)
     found = table(lists, "tide table harbour\nharbour master\ngauge", wanted)
     read = Reader(found["table"])
     assert "3 queries asked: Both, 0.50 × pooled + 2.00 × late, the first 4 pages." in read.text
     rows = [attrs for tag, attrs in read.tags if tag == "tr" and "data-rbo" in attrs]
     assert [float(row["data-rbo"]) for row in rows] == sorted(float(row["data-rbo"]) for row in rows)
     assert {row["data-place"] for row in rows} == {"0", "1", "2"}
-    again = [asked_again(json.loads(attrs["data-reopen"])) for _, attrs in read.tags if "data-reopen" in attrs]
+    again = [parse_request_fields(json.loads(attrs["data-reopen"])) for _, attrs in read.tags if "data-reopen" in attrs]
     assert {one.text for one in again} == {"tide table harbour", "harbour master", "gauge"}
     assert {(one.scope, one.top, one.weights) for one in again} == {(ON_BOTH, 4, wanted.weights)}
     assert "nDCG" not in read.text
@@ -92,7 +92,7 @@ def test_the_rows_are_what_a_search_finds(lists, private):
     text = "tide table harbour"
     found = private.engine.search(Query(text), (SAMPLES, LOCAL), top=3)
     first = {name: result.hits[0].page for name, result in found.results.items()}
-    read = Reader(table(lists, text, asked("", ON_BOTH, 3))["table"])
+    read = Reader(table(lists, text, parse_request("", ON_BOTH, 3))["table"])
     (row,) = [attrs for tag, attrs in read.tags if tag == "tr" and "data-rbo" in attrs]
     shared = {hit.page.key for hit in found.results["pooled"].hits} & {
         hit.page.key for hit in found.results["smart"].hits
@@ -126,7 +126,7 @@ def test_hostile_queries_stand_there_literally(lists, text):
     if line == "--":
         assert '"--" could not be asked.' in read.text  # the word encoder finds no word in it
         return
-    again = asked_again(json.loads(read.find(**{"class": "quiet-link"})[0]["data-reopen"]))
+    again = parse_request_fields(json.loads(read.find(**{"class": "quiet-link"})[0]["data-reopen"]))
     assert again.text == " ".join("".join(c if c >= " " and c != "\x7f" else " " for c in line).split())
 
 
@@ -208,7 +208,7 @@ def test_nonsense_is_answered_in_words(lists, value):
 
 
 def test_a_list_is_laid_on_the_desk_with_its_settings(lists, private):
-    wanted = asked("", ON_MINE, 3, 1.0, 2.0)
+    wanted = parse_request("", ON_MINE, 3, 1.0, 2.0)
     _, name = ran(lists, '{"query": "tide", "qid": "q1", "relevant": []}\n{"query": "gauge"}', wanted)
     assert lists.vote({"run": name, "at": 1}) == {"laid": 2}
     desk = JudgingSession(private).desk(LOCAL)
@@ -232,7 +232,7 @@ def test_runs_are_kept_for_a_while_and_dropped_with_the_next(lists):
 def test_a_public_page_asks_the_samples_alone_and_shorter_lists(public):
     lists = QueryLists(JudgingSession(public))
     for scope in (ON_MINE, ON_BOTH):
-        assert "Only the samples can be searched here." in ran(lists, "tide", asked("", scope), ME)[0]
+        assert "Only the samples can be searched here." in ran(lists, "tide", parse_request("", scope), ME)[0]
     assert "no name to judge under" in ran(lists, "tide", USUAL, "someone")[0]
     most = most_queries(private=False)
     _, name = ran(lists, "\n".join(f"tide {n}" for n in range(most + 5)), USUAL, ME)
@@ -248,8 +248,8 @@ def test_what_cannot_be_asked_now_is_said(tmp_path):
     handlers = started(tmp_path)
     lists = QueryLists(JudgingSession(handlers))
     assert "The samples are still being prepared: 0 of 2 pages are ready." in ran(lists, "tide")[0]
-    assert "is still loading" in ran(lists, "tide", asked("", ON_MINE))[0]
-    assert "Both weights are 0" in ran(lists, "tide", asked("", ON_SAMPLES, 5, 0.0, 0.0))[0]
+    assert "is still loading" in ran(lists, "tide", parse_request("", ON_MINE))[0]
+    assert "Both weights are 0" in ran(lists, "tide", parse_request("", ON_SAMPLES, 5, 0.0, 0.0))[0]
     with pytest.raises(InputRefused, match="These samples come without queries"):
         lists.sample()
     handlers.engine.close()

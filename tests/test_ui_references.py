@@ -10,17 +10,17 @@ from hypothesis import strategies as st
 
 from smart_demo.errors import InputRefused
 from smart_demo.search.request import (
-    CHOICES,
-    LONGEST_REFERENCE,
+    MAX_REFERENCE_CHARS,
     ON_SAMPLES,
-    Kept,
+    SCOPE_CHOICES,
     Region,
-    address,
-    asked,
-    asked_by,
-    parse,
-    parse_place,
-    region,
+    UploadedPicture,
+    format_url_query,
+    make_region,
+    parse_reference,
+    parse_region,
+    parse_request,
+    parse_url_query,
 )
 from smart_demo.types import LOCAL, SAMPLES, PageId, Scope
 
@@ -72,19 +72,19 @@ def regions(draw):
     page = PageId(draw(st.text("0123456789abcdef", min_size=16, max_size=16)), draw(st.integers(1, 9999)))
     left, right = sorted(draw(st.lists(st.integers(0, 10_000), min_size=2, max_size=2, unique=True)))
     top, bottom = sorted(draw(st.lists(st.integers(0, 10_000), min_size=2, max_size=2, unique=True)))
-    return region(draw(scopes), page, [left / 10_000, top / 10_000, right / 10_000, bottom / 10_000])
+    return make_region(draw(scopes), page, [left / 10_000, top / 10_000, right / 10_000, bottom / 10_000])
 
 
-@given(regions() | st.binary(min_size=16, max_size=16).map(lambda key: Kept(key.hex())))
+@given(regions() | st.binary(min_size=16, max_size=16).map(lambda key: UploadedPicture(key.hex())))
 def test_what_is_written_is_read_again(reference):
-    assert parse(str(reference)) == reference
-    assert len(str(reference)) <= LONGEST_REFERENCE
+    assert parse_reference(str(reference)) == reference
+    assert len(str(reference)) <= MAX_REFERENCE_CHARS
 
 
 @pytest.mark.parametrize("text", STRANGE, ids=lambda text: repr(text)[:40])
 def test_anything_else_is_refused(text):
-    for read in (parse, parse_place):
-        if read is parse_place and text == PLACE:
+    for read in (parse_reference, parse_region):
+        if read is parse_region and text == PLACE:
             continue
         with pytest.raises(InputRefused):
             read(text)
@@ -93,7 +93,7 @@ def test_anything_else_is_refused(text):
 @given(st.text() | st.from_regex(r"(region|kept):[ -~]{0,120}", fullmatch=True))
 def test_what_is_read_is_written_the_same_way(text):
     try:
-        found = parse(text)
+        found = parse_reference(text)
     except InputRefused:
         return
     assert str(found) == text
@@ -104,16 +104,16 @@ def test_what_a_browser_draws_is_a_region_inside_the_page_or_refused_in_words(co
     rounded = [round(corner, 4) for corner in corners]
     if rounded[0] >= rounded[2] or rounded[1] >= rounded[3]:
         with pytest.raises(InputRefused, match="nothing in that part"):
-            region(SAMPLES, PAGE, corners)
+            make_region(SAMPLES, PAGE, corners)
         return
-    found = region(SAMPLES, PAGE, corners)
+    found = make_region(SAMPLES, PAGE, corners)
     assert astuple(found.box) == pytest.approx(corners, abs=0.00005 + 1e-12)
-    assert isinstance(parse(str(found)), Region)
+    assert isinstance(parse_reference(str(found)), Region)
     assert found.whole == (astuple(found.box) == (0, 0, 1, 1))
 
 
 def test_corners_beyond_the_page_end_at_its_edge():
-    assert region(SAMPLES, PAGE, [-0.2, -9e99, 1.4, 3]).whole
+    assert make_region(SAMPLES, PAGE, [-0.2, -9e99, 1.4, 3]).whole
 
 
 @pytest.mark.parametrize(
@@ -124,33 +124,35 @@ def test_corners_beyond_the_page_end_at_its_edge():
 )  # fmt: skip
 def test_what_is_no_rectangle_is_refused(corners):
     with pytest.raises(InputRefused):
-        region(SAMPLES, PAGE, corners)
+        make_region(SAMPLES, PAGE, corners)
 
 
 @given(
     regions(),
     st.text(max_size=80).map(str.strip),
-    st.sampled_from(list(CHOICES)),
+    st.sampled_from(list(SCOPE_CHOICES)),
     st.integers(3, 20),
     st.sampled_from([0.0, 0.35, 1.0, 4.0]),
 )
 def test_a_link_with_a_region_asks_the_same_again(reference, text, scope, top, late):
     text = text.encode("utf-8", "ignore").decode()
-    wanted = asked(text, scope, top, 1.0, late, picture=str(reference))
-    again = asked_by(dict(parse_qsl(address(wanted), keep_blank_values=True)), asked("the example", ON_SAMPLES))
+    wanted = parse_request(text, scope, top, 1.0, late, picture=str(reference))
+    again = parse_url_query(
+        dict(parse_qsl(format_url_query(wanted), keep_blank_values=True)), parse_request("the example", ON_SAMPLES)
+    )
     assert again == wanted
 
 
 def test_a_link_leaves_an_uploaded_picture_out():
-    kept = str(Kept(KEY))
-    assert address(asked("tide", picture=kept)) == address(asked("tide"))
-    assert KEY not in address(asked("", picture=kept))
-    assert "q" not in dict(parse_qsl(address(asked("", picture=kept)), keep_blank_values=True))
+    kept = str(UploadedPicture(KEY))
+    assert format_url_query(parse_request("tide", picture=kept)) == format_url_query(parse_request("tide"))
+    assert KEY not in format_url_query(parse_request("", picture=kept))
+    assert "q" not in dict(parse_qsl(format_url_query(parse_request("", picture=kept)), keep_blank_values=True))
 
 
 @pytest.mark.parametrize(
     "like", [*(text for text in STRANGE if text != PLACE), f"kept:{KEY}"], ids=lambda t: repr(t)[:40]
 )
 def test_a_link_with_a_strange_picture_asks_without_it(like):
-    wanted = asked_by({"like": like, "in": ON_SAMPLES}, asked("the example"))
+    wanted = parse_url_query({"like": like, "in": ON_SAMPLES}, parse_request("the example"))
     assert (wanted.text, wanted.picture) == ("the example", "")

@@ -15,7 +15,7 @@ from smart_demo.judging import scoreboard
 from smart_demo.judging.records import METHODS, JudgedQuery, Ranked
 from smart_demo.judging.replay import replay
 from smart_demo.judging.scoreboard import MEASURES, PAIRS, boards
-from smart_demo.search.request import ON_MINE, ON_SAMPLES, asked_again
+from smart_demo.search.request import ON_MINE, ON_SAMPLES, parse_request_fields
 from smart_demo.types import Counted, Query, Reduce, Weights
 from smart_demo.ui.query_table import LISTED, asked_then, judgement_list, said_by_query
 from smart_demo.ui.results_tab import (
@@ -162,7 +162,7 @@ def test_nothing_from_a_journal_becomes_markup(text, tmp_path):
     }  # fmt: skip
     assert not [key for _, attrs in read.tags for key in attrs if key.startswith("on")]
     assert "\u202e" not in markup
-    reopened = asked_again(json.loads(read.find(**{"class": "quiet-link"})[0]["data-reopen"]))
+    reopened = parse_request_fields(json.loads(read.find(**{"class": "quiet-link"})[0]["data-reopen"]))
     assert reopened.text == text
 
 

@@ -5,7 +5,7 @@ from urllib.parse import parse_qsl
 
 import pytest
 
-from smart_demo.search.request import ON_SAMPLES, address, asked, asked_by
+from smart_demo.search.request import ON_SAMPLES, format_url_query, parse_request, parse_url_query
 from smart_demo.types import LATE, LOCAL, POOLED, SAMPLES, SMART, Found, Method, Query, Weights
 from smart_demo.ui import stories, theme
 from smart_demo.ui.stories import QUERIES, STORIES, StoryOutcome, told
@@ -87,13 +87,13 @@ def test_no_story_no_panel():
 
 @pytest.mark.parametrize(("pooled", "late"), [(pooled, late) for _, pooled, late in stories.PRESETS])
 def test_a_link_carries_weights_by_their_short_names_and_old_ones_still_open(pooled, late):
-    wanted = asked("tide", ON_SAMPLES, 7, pooled, late)
-    otherwise = asked("other", ON_SAMPLES, 5, 2, 2)
-    parameters = dict(parse_qsl(address(wanted)))
+    wanted = parse_request("tide", ON_SAMPLES, 7, pooled, late)
+    otherwise = parse_request("other", ON_SAMPLES, 5, 2, 2)
+    parameters = dict(parse_qsl(format_url_query(wanted)))
     assert {"q", "in", "k", "lp", "ll"} == set(parameters)
-    assert asked_by(parameters, otherwise) == wanted
+    assert parse_url_query(parameters, otherwise) == wanted
     older = {"q": "tide", "in": ON_SAMPLES, "k": "7", "pooled": f"{pooled:g}", "late": f"{late:g}"}
-    assert asked_by(older, otherwise) == wanted
+    assert parse_url_query(older, otherwise) == wanted
 
 
 def test_behaviour_and_style_of_the_stories_are_on_the_page():

@@ -15,7 +15,7 @@ from smart_demo.backbones.words import WordBackbone
 from smart_demo.config import Settings
 from smart_demo.engine import Engine
 from smart_demo.judging.journal import FOLDER
-from smart_demo.search.request import asked
+from smart_demo.search.request import parse_request
 from smart_demo.store.library import Library
 from smart_demo.types import LOCAL
 from smart_demo.ui.handlers import Handlers
@@ -126,4 +126,4 @@ def pages(markup: str, side: str = "") -> list[str]:
 
 def search(**changes: object):
     """How queries are searched, with some of it otherwise."""
-    return asked("", "Samples", **changes)
+    return parse_request("", "Samples", **changes)

@@ -17,7 +17,7 @@ from urllib.parse import urlencode
 from smart_demo.errors import InputRefused
 from smart_demo.types import LOCAL, SAMPLES, Box, Counted, PageId, Reduce, Scope, Weights
 
-REGION, KEPT = "region:", "kept:"
+REGION_PREFIX, UPLOADED_PREFIX = "region:", "kept:"
 """What the two kinds of references begin with."""
 _CORNER = r"(0\.[0-9]{4}|1\.0000)"
 _PLACE = re.compile(rf"([a-z0-9-]{{1,64}})/([0-9a-f]{{16}}-[0-9]{{4}}):{','.join([_CORNER] * 4)}")
@@ -37,7 +37,7 @@ class Region:
     box: Box
 
     def __str__(self) -> str:
-        return f"{REGION}{self.place}"
+        return f"{REGION_PREFIX}{self.place}"
 
     @property
     def place(self) -> str:
@@ -51,37 +51,39 @@ class Region:
 
 
 @dataclass(frozen=True, slots=True)
-class Kept:
+class UploadedPicture:
     """An uploaded picture, by 128 random bits in hex: who does not know them cannot ask with it."""
 
     key: str
 
     def __str__(self) -> str:
-        return f"{KEPT}{self.key}"
+        return f"{UPLOADED_PREFIX}{self.key}"
 
 
-def parse(reference: str) -> Region | Kept:
+def parse_reference(reference: str) -> Region | UploadedPicture:
     """Read what `str` wrote. InputRefused for anything else."""
-    if reference.startswith(REGION):
-        return parse_place(reference.removeprefix(REGION))
-    key = reference.removeprefix(KEPT)
-    if reference.startswith(KEPT) and _KEY.fullmatch(key):
-        return Kept(key)
+    if reference.startswith(REGION_PREFIX):
+        return parse_region(reference.removeprefix(REGION_PREFIX))
+    key = reference.removeprefix(UPLOADED_PREFIX)
+    if reference.startswith(UPLOADED_PREFIX) and _KEY.fullmatch(key):
+        return UploadedPicture(key)
     raise _refusal()
 
 
-def parse_place(place: str) -> Region:
+def parse_region(place: str) -> Region:
     """Read what `Region.place` wrote. InputRefused for anything else."""
     found = _PLACE.fullmatch(place)
     try:
         if found is not None:
-            return region(Scope(found[1]), PageId.parse(found[2]), [float(corner) for corner in found.groups()[2:]])
+            return make_region(
+                Scope(found[1]), PageId.parse(found[2]), [float(corner) for corner in found.groups()[2:]]
+            )
     except ValueError:
         pass
     raise _refusal()
 
 
-def region(scope: Scope, page: PageId, corners: object) -> Region:
+def make_region(scope: Scope, page: PageId, corners: object) -> Region:
     """A region from four numbers of a browser: left, top, right, bottom. InputRefused where they enclose nothing."""
     if not isinstance(corners, list) or len(corners) != 4 or not all(map(_is_number, corners)):
         raise _refusal()
@@ -100,15 +102,15 @@ def _is_number(value: object) -> bool:
     return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
 
 
-FEWEST, MOST = 3, 20
-HEAVIEST = 4.0
+MIN_K, MAX_K = 3, 20
+MAX_WEIGHT = 4.0
 """Of a weight."""
-LONGEST_ADDRESS = 500
+MAX_URL_QUERY_CHARS = 500
 """Characters of a query in an address."""
-LONGEST_REFERENCE = 200
+MAX_REFERENCE_CHARS = 200
 """Characters of what names a picture."""
 ON_SAMPLES, ON_MINE, ON_BOTH = "Samples", "My documents", "Both"
-CHOICES = {ON_SAMPLES: (SAMPLES,), ON_MINE: (LOCAL,), ON_BOTH: (SAMPLES, LOCAL)}
+SCOPE_CHOICES = {ON_SAMPLES: (SAMPLES,), ON_MINE: (LOCAL,), ON_BOTH: (SAMPLES, LOCAL)}
 
 
 @dataclass(frozen=True, slots=True)
@@ -138,7 +140,7 @@ class SearchRequest:
         }
 
 
-def asked(  # noqa: PLR0913 - all that decides an answer, as the page sends it
+def parse_request(  # noqa: PLR0913 - all that decides an answer, as the page sends it
     text: object = "",
     scope: object = ON_SAMPLES,
     top: object = 5,
@@ -151,33 +153,35 @@ def asked(  # noqa: PLR0913 - all that decides an answer, as the page sends it
     """Checked arguments of a search; what makes no sense becomes the nearest that does, or the default."""
     return SearchRequest(
         text if isinstance(text, str) else "",
-        scope if isinstance(scope, str) and scope in CHOICES else ON_SAMPLES,
-        int(_number(top, FEWEST, MOST, 5)),
+        scope if isinstance(scope, str) and scope in SCOPE_CHOICES else ON_SAMPLES,
+        int(_number(top, MIN_K, MAX_K, 5)),
         Weights(
-            _number(pooled, 0.0, HEAVIEST, 1.0),
-            _number(late, 0.0, HEAVIEST, 1.0),
+            _number(pooled, 0.0, MAX_WEIGHT, 1.0),
+            _number(late, 0.0, MAX_WEIGHT, 1.0),
             Reduce(reduce) if isinstance(reduce, str) and reduce in set(Reduce) else Reduce.MEAN,
             Counted(counted) if isinstance(counted, str) and counted in set(Counted) else Counted.ALL,
         ),
-        picture if isinstance(picture, str) and len(picture) <= LONGEST_REFERENCE else "",
+        picture if isinstance(picture, str) and len(picture) <= MAX_REFERENCE_CHARS else "",
     )
 
 
-def asked_again(fields: object) -> SearchRequest:
+def parse_request_fields(fields: object) -> SearchRequest:
     """What `Asked.fields` gave, on its way back from a browser. InputRefused for what is no such thing."""
     if not isinstance(fields, dict):
         raise InputRefused("That is no question.")
-    return asked(**{name: fields[name] for name in SearchRequest("", "", 0, Weights()).fields if name in fields})
+    return parse_request(
+        **{name: fields[name] for name in SearchRequest("", "", 0, Weights()).fields if name in fields}
+    )
 
 
-def address(wanted: SearchRequest) -> str:
+def format_url_query(wanted: SearchRequest) -> str:
     """The part of an address after `?` that asks the same again. What is as usual is left out of it.
 
     So is an uploaded picture: it is kept for a while and for whoever gave it, and its words are asked alone.
     """
     weights = wanted.weights
-    like = wanted.picture.removeprefix(REGION) if wanted.picture.startswith(REGION) else ""
-    parts: dict[str, object] = {"q": wanted.text[:LONGEST_ADDRESS]} if wanted.text else {}
+    like = wanted.picture.removeprefix(REGION_PREFIX) if wanted.picture.startswith(REGION_PREFIX) else ""
+    parts: dict[str, object] = {"q": wanted.text[:MAX_URL_QUERY_CHARS]} if wanted.text else {}
     parts |= {"like": like} if like else {}
     parts |= {"in": wanted.scope, "k": wanted.top}
     parts |= {"lp": f"{weights.pooled:g}", "ll": f"{weights.late:g}"}
@@ -186,7 +190,7 @@ def address(wanted: SearchRequest) -> str:
     return urlencode(parts)
 
 
-def asked_by(parameters: Mapping[str, str], otherwise: SearchRequest) -> SearchRequest:
+def parse_url_query(parameters: Mapping[str, str], otherwise: SearchRequest) -> SearchRequest:
     """What an address asks; whatever it leaves out or says wrongly is taken from `otherwise`."""
 
     def number(name: str, default: float, *, once: str = "") -> float:
@@ -197,8 +201,8 @@ def asked_by(parameters: Mapping[str, str], otherwise: SearchRequest) -> SearchR
             return default
 
     like = _place(parameters.get("like", ""))
-    return asked(
-        parameters.get("q", "").strip()[:LONGEST_ADDRESS] or ("" if like else otherwise.text),
+    return parse_request(
+        parameters.get("q", "").strip()[:MAX_URL_QUERY_CHARS] or ("" if like else otherwise.text),
         parameters.get("in", otherwise.scope),
         number("k", otherwise.top),
         number("lp", otherwise.weights.pooled, once="pooled"),
@@ -212,7 +216,7 @@ def asked_by(parameters: Mapping[str, str], otherwise: SearchRequest) -> SearchR
 def _place(like: str) -> str:
     """The reference of a part of a page that an address names; empty where it names none."""
     try:
-        return str(parse_place(like))
+        return str(parse_region(like))
     except InputRefused:
         return ""
 

@@ -13,7 +13,7 @@ from gradio.utils import get_upload_folder
 
 from smart_demo.engine import Engine
 from smart_demo.errors import InputRefused
-from smart_demo.search.request import ON_SAMPLES, SearchRequest, asked, asked_again, asked_by
+from smart_demo.search.request import ON_SAMPLES, SearchRequest, parse_request, parse_request_fields, parse_url_query
 from smart_demo.server.cleanup import Cleanup, delete_leftovers
 from smart_demo.server.upload_limits import UPLOAD_TRACKER
 from smart_demo.store.quotas import size_in_words
@@ -61,7 +61,7 @@ class Deletion:
         if own is None or not sure:
             raise InputRefused("Nothing was deleted.", "Reload the page and try again.")
         self._handlers.uploads.forget(own)
-        freed = self._handlers.engine.forget(own)
+        freed = self._handlers.engine.delete_library(own)
         self._judging.forget(own)
         self._let_go(own)
         self._janitor.wake()  # the index gives its bytes back behind the page
@@ -143,7 +143,7 @@ class Wiring:
     def search(self, answered: object, text: object, scope: object, *dials: object) -> object:
         """The words in the box, with the picture that the answer before was asked with until that is taken away."""
         picture = _strings(answered, 3)[2]
-        return self._answer(replace(asked(text, scope, *dials), picture=picture))
+        return self._answer(replace(parse_request(text, scope, *dials), picture=picture))
 
     @show_errors_as_toast
     def picture(self, file: object, text: object, scope: object, *dials: object) -> object:
@@ -152,7 +152,7 @@ class Wiring:
         """
         reference = self.handlers.keep(uploaded(file, self.page.picture.GRADIO_CACHE))
         words = "" if text in QUERIES else text
-        wanted = replace(asked(words, scope, *dials), picture=reference)
+        wanted = replace(parse_request(words, scope, *dials), picture=reference)
         return None, wanted.text, *self._answer(wanted)
 
     @show_errors_as_toast
@@ -160,12 +160,12 @@ class Wiring:
         """A part of a page, drawn in the viewer: asked alone, so the box is emptied."""
         data = event._data if isinstance(event._data, dict) else {}
         reference = self.handlers.alike(data.get("page"), data.get("box"))
-        return "", *self._answer(replace(asked("", scope, *dials), picture=reference))
+        return "", *self._answer(replace(parse_request("", scope, *dials), picture=reference))
 
     @show_errors_as_toast
     def without(self, text: object, scope: object, *dials: object) -> object:
         """The picture is taken away: the words in the box are asked alone, if there are any."""
-        wanted = asked(text, scope, *dials)
+        wanted = parse_request(text, scope, *dials)
         return (
             self._answer(wanted) if wanted.text.strip() else (compare.unasked(), None, page_layout.chips(QUERIES), "")
         )
@@ -174,19 +174,19 @@ class Wiring:
     def elsewhere(self, answered: object, scope: object, *dials: object) -> object:
         """The same query in another scope."""
         text, _, picture = _strings(answered, 3)
-        return self._answer(replace(asked(text, scope, *dials), picture=picture))
+        return self._answer(replace(parse_request(text, scope, *dials), picture=picture))
 
     @show_errors_as_toast
     def example(self, event: gr.EventData, *dials: object) -> object:
         """A chip: its words into the box, answered by the samples they were written for."""
         data = event._data if isinstance(event._data, dict) else {}
-        wanted = asked(data.get("query"), ON_SAMPLES, *dials)
+        wanted = parse_request(data.get("query"), ON_SAMPLES, *dials)
         return wanted.text, ON_SAMPLES, *self._answer(wanted)
 
     @show_errors_as_toast
     def reopen(self, event: gr.EventData) -> object:
         """A query that was judged or listed, with the scope and the weights of then."""
-        wanted = asked_again(event._data)
+        wanted = parse_request_fields(event._data)
         weights, answer = wanted.weights, self._answer(wanted)
         turned = (wanted.top, weights.pooled, weights.late, weights.reduce.value, weights.counted.value)
         return wanted.text, wanted.scope, *turned, *answer
@@ -195,9 +195,9 @@ class Wiring:
     def rerank(self, answered: object, *dials: object) -> object:
         """Other weights, no encoder."""
         text, scope, picture = _strings(answered, 3)
-        return (
-            self.handlers.answer(replace(asked(text, scope, *dials), picture=picture)) if text or picture else gr.skip()
-        )
+        if not (text or picture):
+            return gr.skip()
+        return self.handlers.answer(replace(parse_request(text, scope, *dials), picture=picture))
 
     def _answer(self, wanted: SearchRequest) -> tuple[str, list[str], str, str]:
         shown = self.handlers.answer(wanted)
@@ -228,8 +228,8 @@ class Wiring:
     @show_errors_as_toast
     def open(self, request: gr.Request) -> object:
         """The first look: what the address asks, or the first example, is already answered."""
-        otherwise = asked(QUERIES[0], top=self.handlers.engine.settings.top)
-        wanted = asked_by(dict(request.query_params), otherwise) if request else otherwise
+        otherwise = parse_request(QUERIES[0], top=self.handlers.engine.settings.top)
+        wanted = parse_url_query(dict(request.query_params), otherwise) if request else otherwise
         if request and request.query_params.get("like") and not wanted.picture:
             gr.Warning("The part of a page in this link cannot be read, so it was left out.")
         page, around = self.page, self._around(self.handlers.pulse())
@@ -255,7 +255,7 @@ class Wiring:
         changed = self._around(now)
         text, scope, picture = _strings(answered, 3)
         if (text or picture) and now.answers != _strings(seen, 2)[1]:
-            wanted = replace(asked(text, scope, *dials), picture=picture)
+            wanted = replace(parse_request(text, scope, *dials), picture=picture)
             changed[self.page.results] = self.handlers.shown(wanted)
             changed[self.page.like] = self.handlers.asked_with(wanted)
         return changed

@@ -20,7 +20,7 @@ from smart_demo.diagnostics import Environment, environment
 from smart_demo.errors import InputRefused, LibraryError
 from smart_demo.search.as_json import as_dict
 from smart_demo.search.costs import STAGES, Costs, Stage, costs
-from smart_demo.search.request import ON_BOTH, ON_MINE, ON_SAMPLES, SearchRequest, asked_again
+from smart_demo.search.request import ON_BOTH, ON_MINE, ON_SAMPLES, SearchRequest, parse_request_fields
 from smart_demo.types import POOLED, SAMPLES, SMART, Method, Scope
 from smart_demo.ui import api
 from smart_demo.ui.api import Endpoint
@@ -311,7 +311,7 @@ class CostsTab:
 
     def look(self, wanted: object) -> dict[str, object]:
         """Markup of costs and surroundings, code and scores as plain text; or a sentence why not."""
-        return answered(lambda: self._look(asked_again(wanted)), "a look under the hood failed")
+        return answered(lambda: self._look(parse_request_fields(wanted)), "a look under the hood failed")
 
     def _look(self, search: SearchRequest) -> dict[str, object]:
         scopes, engine = self._handlers.scopes(search.scope), self._handlers.engine
@@ -321,7 +321,7 @@ class CostsTab:
             program = self._program(search, scopes)
         except InputRefused as error:  # of the query, or of a picture that is gone
             program = {"sentence": error.sentence}
-        laps, backbone = engine.laps(scopes), engine.backbone(scopes[0])
+        laps, backbone = engine.stage_timings(scopes), engine.backbone(scopes[0])
         pages = engine.library.pages(scopes, backbone.encoder.fingerprint)
         counted = costs(pages, backbone.encoder, laps, engine.settings)
         whose = WHOSE[search.scope]
@@ -360,7 +360,7 @@ class CostsTab:
         """Where pages of these scopes were made by another encoder than the one in use."""
         engine, told = self._handlers.engine, []
         own = next((scope for scope in scopes if scope != SAMPLES), None)
-        if own and (others := engine.of_other_encoders(own)):
+        if own and (others := engine.pages_of_other_encoders(own)):
             told.append(by_another_encoder(others))
         if SAMPLES in scopes and engine.backbones.ready:
             main = engine.backbones.main().encoder

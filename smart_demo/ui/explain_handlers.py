@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from smart_demo.errors import InputRefused, LibraryError
 from smart_demo.search.explain.explainer import Explanation, Pairing
-from smart_demo.search.request import SearchRequest, asked_again
+from smart_demo.search.request import SearchRequest, parse_request_fields
 from smart_demo.types import Scope
 from smart_demo.ui import pair_view, viewer
 from smart_demo.ui.events import answered
@@ -47,7 +47,7 @@ class ExplainHandlers:
 
     def _search(self, wanted: object) -> tuple[SearchRequest, tuple[Scope, ...]]:
         """The search that was answered and whose pages it may see. Refused for pages that cannot be seen here."""
-        search = asked_again(_field(wanted, "asked"))
+        search = parse_request_fields(_field(wanted, "asked"))
         scopes = self._handlers.scopes(search.scope)
         if self._handlers.waits(scopes):
             raise LibraryError("That page cannot be shown here.")

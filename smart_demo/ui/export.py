@@ -18,7 +18,13 @@ from pathlib import Path
 from urllib.parse import parse_qsl
 
 from smart_demo.errors import LibraryError
-from smart_demo.search.request import SearchRequest, address, asked, asked_again, asked_by
+from smart_demo.search.request import (
+    SearchRequest,
+    format_url_query,
+    parse_request,
+    parse_request_fields,
+    parse_url_query,
+)
 from smart_demo.types import LATE, POOLED, SMART, Found, Method
 from smart_demo.ui.cards import CardRow, RankedColumns, ScorePart, Side, Thumbnail, image, in_words, ranked_columns
 from smart_demo.ui.compare import formula, notices, rank_curves
@@ -197,7 +203,7 @@ class Exports:
         """`page`, the HTML of the search `asked`, seen at the address `at`, and `name`, a file's; or a sentence."""
         given = wanted if isinstance(wanted, dict) else {}
         return answered(
-            lambda: self._comparison(asked_again(given.get("asked")), given.get("at")),
+            lambda: self._comparison(parse_request_fields(given.get("asked")), given.get("at")),
             "a comparison could not be saved",
         )
 
@@ -227,5 +233,5 @@ def link_to(search: SearchRequest, at: object) -> str:
     if not isinstance(at, str) or not re.fullmatch(r"https?://[\w.:\[\]~%/-]{1,200}", at, re.ASCII):
         return ""
     same = replace(search, text=search.text.strip())
-    said = address(same)
-    return f"{at}?{said}" if asked_by(dict(parse_qsl(said)), asked()) == same else ""
+    said = format_url_query(same)
+    return f"{at}?{said}" if parse_url_query(dict(parse_qsl(said)), parse_request()) == same else ""

@@ -18,7 +18,15 @@ from smart_demo.backbones.serving import Serving
 from smart_demo.engine import Engine
 from smart_demo.errors import InputRefused, LibraryError, SmartError
 from smart_demo.indexing.samples import Samples
-from smart_demo.search.request import CHOICES, ON_BOTH, ON_MINE, ON_SAMPLES, SearchRequest, address, region
+from smart_demo.search.request import (
+    ON_BOTH,
+    ON_MINE,
+    ON_SAMPLES,
+    SCOPE_CHOICES,
+    SearchRequest,
+    format_url_query,
+    make_region,
+)
 from smart_demo.server.visitors import current_visitor
 from smart_demo.store.quotas import size_in_words
 from smart_demo.types import (
@@ -97,9 +105,9 @@ class Handlers:
     def scopes(self, choice: str) -> tuple[Scope, ...]:
         """The scopes behind one of CHOICES, for whoever asks. InputRefused where they may not be seen here."""
         own = self.own
-        if own is None and LOCAL in CHOICES[choice]:
+        if own is None and LOCAL in SCOPE_CHOICES[choice]:
             raise InputRefused("Only the samples can be searched here.")
-        return tuple(own if own and scope == LOCAL else scope for scope in CHOICES[choice])
+        return tuple(own if own and scope == LOCAL else scope for scope in SCOPE_CHOICES[choice])
 
     def key(self, wire: object) -> tuple[Scope, PageId]:
         """The page that a browser means. InputRefused for what is no page, LibraryError for one it may not see."""
@@ -164,8 +172,8 @@ class Handlers:
         methods = (POOLED, LATE, Method(SMART.name, SMART.label, wanted.weights))
         found = self.engine.search(self.query(wanted), scopes, methods, wanted.top)
         # What a check said is said of what it checked.
-        checked = self.engine.checked(found, scopes) if wanted.weights == SMART.weights else None
-        answer = compare.results(found, self.thumbnail, address(wanted), viewer.asking(wanted), checked)
+        checked = self.engine.candidate_check(found, scopes) if wanted.weights == SMART.weights else None
+        answer = compare.results(found, self.thumbnail, format_url_query(wanted), viewer.asking(wanted), checked)
         return stories.story(told(found)) + answer
 
     def query(self, wanted: SearchRequest) -> Query:
@@ -192,7 +200,7 @@ class Handlers:
 
     def alike(self, page: object, corners: object) -> str:
         """The reference of a part of a page, as a browser draws it."""
-        return str(region(*parse_page(page), corners))
+        return str(make_region(*parse_page(page), corners))
 
     def asked_with(self, wanted: SearchRequest) -> str:
         """The markup of the picture that a question carries; empty where it has words alone."""
@@ -226,7 +234,7 @@ class Handlers:
         if own is None:
             return ""
         with suppress(SmartError):  # the banner above everything says why
-            others = self.engine.of_other_encoders(own)
+            others = self.engine.pages_of_other_encoders(own)
         return library_tab.documents(self.documents(own), others, loading=False) + self._keeping(own)
 
     def _keeping(self, own: Scope) -> str:

@@ -23,7 +23,7 @@ from smart_demo.errors import InputRefused, LibraryError
 from smart_demo.judging.query_list import Listed
 from smart_demo.judging.records import BlindColumns, Conditions, Trial, depth, fingerprint, methods, record
 from smart_demo.judging.replay import Judgements, pages_to_grade, sides_revealed, ungraded
-from smart_demo.search.request import SearchRequest, address
+from smart_demo.search.request import SearchRequest, format_url_query
 from smart_demo.types import POOLED, SMART, PageId, Scope, StoredPage
 from smart_demo.ui import vote_sheet
 from smart_demo.ui.cards import Thumbnail, image
@@ -289,7 +289,7 @@ class Sheets:
             Setup(shown.search, self.judging.handlers.choices(), shown.dials),
             _seen(judged, shown),
             vote,
-            address(replace(shown.search, text=trial.query.text)),
+            format_url_query(replace(shown.search, text=trial.query.text)),
         )
         return render_vote_sheet(sheet, thumbnail)
 

@@ -15,7 +15,7 @@ import gradio as gr
 from gradio.components import Component
 
 from smart_demo.judging.query_list import MOST_LIST_BYTES
-from smart_demo.search.request import asked
+from smart_demo.search.request import parse_request
 from smart_demo.ui.events import ONCE, QUIET, Serve, html, read_uploaded, show_errors_as_toast, uploaded
 from smart_demo.ui.queries_tab import QueryLists, counted, most_queries, told, written
 from smart_demo.ui.results_tab import Boards, list_intro, most_bytes, results_shell, take_in
@@ -173,7 +173,7 @@ class BoardWiring:
     def run(self, text: object, owner: object, before: object, *dials: object) -> Iterator[object]:
         """Ask the list; Stop stands there as long as it is asked."""
         shown = False
-        with closing(self.lists.run(text, owner, asked("", *dials), before)) as steps:
+        with closing(self.lists.run(text, owner, parse_request("", *dials), before)) as steps:
             for markup, name in steps:
                 yield markup, name, gr.skip() if shown else gr.Button(visible=True), ""
                 shown = True

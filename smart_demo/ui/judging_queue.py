@@ -23,13 +23,13 @@ from smart_demo.judging.journal import FOLDER
 from smart_demo.judging.query_list import MOST_QUERIES, Listed, read_queries
 from smart_demo.judging.records import Conditions
 from smart_demo.judging.replay import Judgements
-from smart_demo.search.request import SearchRequest, asked, asked_again
+from smart_demo.search.request import SearchRequest, parse_request, parse_request_fields
 from smart_demo.store import atomic_files
 from smart_demo.types import Scope
 
 FORM = 1
 MOST_BYTES = 2**22
-AS_USUAL = asked()
+AS_USUAL = parse_request()
 """The samples, five pages a column, weights 1 and 1."""
 
 
@@ -104,7 +104,7 @@ def _read(data: bytes) -> JudgingQueue:
     listed = json_fields.a_list(row, "queries", MOST_QUERIES)
     queries = read_queries("\n".join(json.dumps(one, ensure_ascii=False) for one in listed)).queries
     at, source = json_fields.whole(row, "at", 0, MOST_QUERIES), json_fields.line(row, "source", empty=True)
-    return JudgingQueue(queries, min(at, len(queries)), asked_again(row.get("search")), source)
+    return JudgingQueue(queries, min(at, len(queries)), parse_request_fields(row.get("search")), source)
 
 
 class QueryStatus(StrEnum):

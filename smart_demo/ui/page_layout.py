@@ -12,7 +12,7 @@ import gradio as gr
 from smart_demo.backbones.serving import EMBEDDED, Serving
 from smart_demo.config import Settings
 from smart_demo.diagnostics import has_mcp
-from smart_demo.search.request import FEWEST, HEAVIEST, MOST, ON_MINE, ON_SAMPLES
+from smart_demo.search.request import MAX_K, MAX_WEIGHT, MIN_K, ON_MINE, ON_SAMPLES
 from smart_demo.types import Counted, Reduce
 from smart_demo.ui import compare, costs_tab, library_tab, stories
 from smart_demo.ui.events import Serve
@@ -204,9 +204,9 @@ class PageLayout:
                 elem_classes="segments",
                 visible=self.takes,
             )
-            self.top = gr.Slider(FEWEST, MOST, settings.top, step=1, label="Results", elem_id="top")
-            self.pooled = gr.Slider(0, HEAVIEST, 1, step=0.05, label="Pooled weight", elem_id="weight-pooled")
-            self.late = gr.Slider(0, HEAVIEST, 1, step=0.05, label="Late weight", elem_id="weight-late")
+            self.top = gr.Slider(MIN_K, MAX_K, settings.top, step=1, label="Results", elem_id="top")
+            self.pooled = gr.Slider(0, MAX_WEIGHT, 1, step=0.05, label="Pooled weight", elem_id="weight-pooled")
+            self.late = gr.Slider(0, MAX_WEIGHT, 1, step=0.05, label="Late weight", elem_id="weight-late")
             with gr.Row(elem_id="presets"):
                 self.presets = [
                     (

@@ -25,7 +25,7 @@ from smart_demo import ingest
 from smart_demo.config import Limits
 from smart_demo.errors import InputRefused, LibraryError
 from smart_demo.search.cache import LRUCache
-from smart_demo.search.request import Kept, Region, parse
+from smart_demo.search.request import Region, UploadedPicture, parse_reference
 from smart_demo.types import PageId, Pixels, Scope, StoredPage
 from smart_demo.ui.format import name
 
@@ -79,7 +79,7 @@ class QueryPictures:
         with self._opens(self._whose()):
             picture = Image.fromarray(ingest.decode_picture(path, self._limits))
             picture.thumbnail((LONG_SIDE, LONG_SIDE), Image.Resampling.BICUBIC)
-        kept = Kept(secrets.token_hex(16))
+        kept = UploadedPicture(secrets.token_hex(16))
         whose = self._whose()
         self._kept.thin(lambda key: isinstance(key, tuple) and key[0] == whose, KEPT_OF_ONE - 1)
         self._kept.put((whose, kept.key), _large_enough(np.array(picture), "That picture is too small to ask with."))
@@ -108,7 +108,7 @@ class QueryPictures:
 
         InputRefused for what is no reference, no longer kept or too small; LibraryError where the page is gone.
         """
-        wanted = parse(reference)
+        wanted = parse_reference(reference)
         if isinstance(wanted, Region):
             return self._cut(wanted, self._page(wanted.scope, wanted.page))
         pixels = self._kept.get((self._whose(), wanted.key))
@@ -122,7 +122,7 @@ class QueryPictures:
 
     def glimpse(self, reference: str) -> Glimpse:
         """What to show of a reference; refused as `pixels`."""
-        wanted = parse(reference)
+        wanted = parse_reference(reference)
         picture = Image.fromarray(self.pixels(reference))
         picture.thumbnail(THUMB, Image.Resampling.BOX)
         stream = io.BytesIO()

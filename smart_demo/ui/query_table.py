@@ -16,7 +16,7 @@ from smart_demo.judging.list_comparison import Highlight, QueryRow, Shows, five,
 from smart_demo.judging.records import Conditions, Grade, Skip, Trial, Vote, VoteChoice
 from smart_demo.judging.replay import Judgements
 from smart_demo.judging.scoreboard import weights
-from smart_demo.search.request import ON_BOTH, ON_MINE, ON_SAMPLES, REGION, SearchRequest, asked
+from smart_demo.search.request import ON_BOTH, ON_MINE, ON_SAMPLES, REGION_PREFIX, SearchRequest, parse_request
 from smart_demo.types import POOLED, SMART, PageId
 from smart_demo.ui.format import count, esc, name, queries, score
 from smart_demo.ui.results_tab import signed
@@ -76,10 +76,12 @@ def said_by_query(judged: Judgements) -> tuple[Said, ...]:
 def asked_then(trial: Trial) -> SearchRequest | None:
     """What asks the same in Compare, with the weights of then; None for a picture that was uploaded and is gone."""
     query, given = trial.query, trial.weights
-    if query.picture and not query.picture.startswith(REGION):
+    if query.picture and not query.picture.startswith(REGION_PREFIX):
         return None
     scope = SCOPES.get(trial.library.scopes, ON_SAMPLES)
-    return asked(query.text, scope, trial.k, given.pooled, given.late, given.reduce, given.counted, query.picture)
+    return parse_request(
+        query.text, scope, trial.k, given.pooled, given.late, given.reduce, given.counted, query.picture
+    )
 
 
 def reopening(wanted: SearchRequest) -> str:

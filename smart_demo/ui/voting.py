@@ -19,7 +19,7 @@ from smart_demo.judging import json_fields
 from smart_demo.judging.query_list import MOST_QUERIES, Listed, read_queries
 from smart_demo.judging.records import HIGHEST_GRADE, LONGEST_NOTE, REASONS, Grade, Skip, Vote, VoteChoice
 from smart_demo.judging.replay import pages_to_grade, sides_revealed
-from smart_demo.search.request import CHOICES, SearchRequest, asked
+from smart_demo.search.request import SCOPE_CHOICES, SearchRequest, parse_request
 from smart_demo.types import PageId, Scope
 from smart_demo.ui import vote_sheet
 from smart_demo.ui.events import CALM, answered
@@ -51,7 +51,7 @@ class Voting:
 
     def _look(self, panel: Callable[[Scope, SearchRequest], str], given: object, dials: tuple[object, ...]) -> str:
         try:
-            wanted, turned = json_fields.an_object(given, "that"), asked("", "", *dials)
+            wanted, turned = json_fields.an_object(given, "that"), parse_request("", "", *dials)
             owner = self._judging.owner(wanted.get("owner"))
             self._step(owner, wanted, turned)
             shown = panel(owner, turned)
@@ -74,7 +74,7 @@ class Voting:
             case "take":
                 judging.search_by(owner, replace(turned, scope=judging.desk(owner).search.scope))
             case "scope":
-                scope = json_fields.one_of(wanted, "scope", tuple(CHOICES))
+                scope = json_fields.one_of(wanted, "scope", tuple(SCOPE_CHOICES))
                 self._sheets.trials.allowed(scope)
                 judging.search_by(owner, replace(judging.desk(owner).search, scope=scope))
             case "go":

@@ -9,7 +9,7 @@ from pathlib import Path
 from statistics import median
 
 from smart_demo.engine import Engine
-from smart_demo.search.request import ON_MINE, asked
+from smart_demo.search.request import ON_MINE, parse_request
 from smart_demo.types import LOCAL, Query
 from smart_demo.ui.explain_handlers import ExplainHandlers
 from smart_demo.ui.format import page_key
@@ -44,7 +44,7 @@ def measure_maps() -> list[Goal]:
 
 def _looks(engine: Engine, maps: ExplainHandlers, text: str) -> tuple[float, list[float]]:
     """Seconds of the first map after a search, and of the next ones."""
-    search = asked(text, ON_MINE, PAGES)
+    search = parse_request(text, ON_MINE, PAGES)
     engine.search(Query(text), (LOCAL,), top=PAGES)
     page = engine.library.pages((LOCAL,), engine.backbone(LOCAL).encoder.fingerprint)[0]
     wanted = {"asked": search.fields, "page": page_key(page.scope, page.id)}

@@ -34,7 +34,7 @@ from smart_demo.indexing.samples import Samples
 from smart_demo.judging.journal import Journal
 from smart_demo.judging.records import JudgedQuery, draw
 from smart_demo.search.comparison import Change, Move
-from smart_demo.search.request import ON_BOTH, ON_MINE, ON_SAMPLES, SearchRequest, address, asked
+from smart_demo.search.request import ON_BOTH, ON_MINE, ON_SAMPLES, SearchRequest, format_url_query, parse_request
 from smart_demo.store.quotas import Usage
 from smart_demo.types import LOCAL, SAMPLES, Document, Progress, Query, State
 from smart_demo.ui.api import Endpoint
@@ -175,33 +175,33 @@ Found = Iterator[tuple[str, object]]
 def _answers(world: World) -> Found:
     answer = world.private.answer
     for number, query in enumerate(QUERIES, start=1):
-        yield f"results-story-{number}", _sizes(answer(asked(query)))
-    yield "results-moved", _sizes(answer(asked("How heavy is the double battery pack BP-96?", top=8)))
-    yield "results-mine", answer(asked("restricted area", ON_MINE))
-    yield "results-both", _sizes(answer(asked("restricted area", ON_BOTH, 4)))
-    yield "results-unknown-words", _sizes(answer(asked("xyzzy plugh <b>&amp;</b> 海", top=3)))
-    yield "results-late-2", _sizes(answer(asked("warranty in the 2023 price list", pooled=0.5, late=2.0)))
-    yield "results-pooled-0", answer(asked("soup on wednesday", ON_MINE, pooled=0.0))
-    yield "results-late-0", answer(asked("soup on wednesday", ON_MINE, late=0.0))
-    yield "results-weightless", answer(asked("soup on wednesday", ON_MINE, pooled=0, late=0))
-    yield "results-sum-content", answer(asked("soup on wednesday", ON_MINE, reduce="sum", counted="content"))
-    yield "results-cut", answer(asked("very long question about soup " * 200, ON_MINE, 3))
+        yield f"results-story-{number}", _sizes(answer(parse_request(query)))
+    yield "results-moved", _sizes(answer(parse_request("How heavy is the double battery pack BP-96?", top=8)))
+    yield "results-mine", answer(parse_request("restricted area", ON_MINE))
+    yield "results-both", _sizes(answer(parse_request("restricted area", ON_BOTH, 4)))
+    yield "results-unknown-words", _sizes(answer(parse_request("xyzzy plugh <b>&amp;</b> 海", top=3)))
+    yield "results-late-2", _sizes(answer(parse_request("warranty in the 2023 price list", pooled=0.5, late=2.0)))
+    yield "results-pooled-0", answer(parse_request("soup on wednesday", ON_MINE, pooled=0.0))
+    yield "results-late-0", answer(parse_request("soup on wednesday", ON_MINE, late=0.0))
+    yield "results-weightless", answer(parse_request("soup on wednesday", ON_MINE, pooled=0, late=0))
+    yield "results-sum-content", answer(parse_request("soup on wednesday", ON_MINE, reduce="sum", counted="content"))
+    yield "results-cut", answer(parse_request("very long question about soup " * 200, ON_MINE, 3))
     shown = world.private.shown
-    yield "results-refused-empty", shown(asked("  "))
-    yield "results-refused-picture", shown(asked("soup", ON_MINE, picture="kept:" + "0" * 32))
-    yield "results-refused-nonsense", shown(asked("soup", ON_MINE, picture="nonsense"))
-    yield "results-closed", world.handlers(uploads=False).shown(asked("soup", ON_MINE))
+    yield "results-refused-empty", shown(parse_request("  "))
+    yield "results-refused-picture", shown(parse_request("soup", ON_MINE, picture="kept:" + "0" * 32))
+    yield "results-refused-nonsense", shown(parse_request("soup", ON_MINE, picture="nonsense"))
+    yield "results-closed", world.handlers(uploads=False).shown(parse_request("soup", ON_MINE))
     yield "results-empty", empty("A <title>", "A hint & more") + empty("Trouble", "A hint", calm=False)
     yield "results-unasked", unasked()
     yield "results-opening", opening()
     yield "results-preparing", preparing(Samples(3, 71, "minilm")) + preparing(Samples(0, 0, "minilm"))
     few = world.handlers(exhaustive=10, candidates=6, top=3)
-    yield "results-ranked-few-of-many", _sizes(few.answer(asked("tide table harbour", top=3)))
-    few.engine.check(["restricted area", "wave height", "price of the buoy", "soup"], SAMPLES)
-    yield "results-ranked-few-checked", _sizes(few.answer(asked("tide table harbour", top=3)))
-    yield "results-few-pooled-alone", _sizes(few.answer(asked("tide table harbour", top=3, late=0.0)))
+    yield "results-ranked-few-of-many", _sizes(few.answer(parse_request("tide table harbour", top=3)))
+    few.engine.check_candidates(["restricted area", "wave height", "price of the buoy", "soup"], SAMPLES)
+    yield "results-ranked-few-checked", _sizes(few.answer(parse_request("tide table harbour", top=3)))
+    yield "results-few-pooled-alone", _sizes(few.answer(parse_request("tide table harbour", top=3, late=0.0)))
     nowhere = world.handlers(samples=world.folder / "nowhere")
-    yield "results-no-samples", nowhere.shown(asked("soup"))
+    yield "results-no-samples", nowhere.shown(parse_request("soup"))
     yield "choices", {"private": world.private.choices(), "closed": world.handlers(uploads=False).choices()}
     moves = [Move(Change.UP, 5, 2), Move(Change.DOWN, 1, 3), Move(Change.SAME, 1, 1), Move(Change.NEW, 14, 2)]
     moves += [Move(Change.NEW, None, 2), Move(Change.LEFT, 2, 14), Move(Change.LEFT, 2, None)]
@@ -233,21 +233,21 @@ def _viewer(world: World) -> Found:
     maps = ExplainHandlers(world.private)
     page = world.keys("samples", "site-map-and-floor-plan.pdf")[0]
     mine, other = world.keys("local", "galley-menu-week-24.pdf")[:2]
-    story = {"asked": asked("restricted area, no anchoring").fields, "page": page}
-    soup = {"asked": asked("soup on wednesday", ON_MINE, 3, 1.0, 2.0).fields, "page": mine}
+    story = {"asked": parse_request("restricted area, no anchoring").fields, "page": page}
+    soup = {"asked": parse_request("soup on wednesday", ON_MINE, 3, 1.0, 2.0).fields, "page": mine}
     for name, wanted in (("story", story), ("mine", soup)):
         yield f"viewer-{name}", maps.explain(wanted)
         for view in ("query", "winners", "term-0", "term-1", "term-99"):
             yield f"viewer-{name}-map-{view}", maps.overlay(wanted | {"view": view})
-    content = {"asked": asked("xyzzy the", ON_MINE, counted="content", reduce="sum").fields, "page": mine}
+    content = {"asked": parse_request("xyzzy the", ON_MINE, counted="content", reduce="sum").fields, "page": mine}
     yield "viewer-content", maps.explain(content)
     few = ExplainHandlers(world.handlers(exhaustive=10, candidates=2))
-    yield "viewer-not-reached", few.explain({"asked": asked("soup on wednesday").fields, "page": page})
-    yield "pair-not-reached", few.pair({"asked": asked("soup on wednesday").fields, "page": page})
+    yield "viewer-not-reached", few.explain({"asked": parse_request("soup on wednesday").fields, "page": page})
+    yield "pair-not-reached", few.pair({"asked": parse_request("soup on wednesday").fields, "page": page})
     yield "pair-story", maps.pair(story)
     yield "pair-mine", maps.pair(soup | {"other": other})
     yield "pair-other-way", maps.pair(soup | {"page": other, "other": mine})
-    yield "pair-weightless", maps.pair(soup | {"asked": asked("soup", ON_MINE, 3, 0, 0).fields, "other": other})
+    yield "pair-weightless", maps.pair(soup | {"asked": parse_request("soup", ON_MINE, 3, 0, 0).fields, "other": other})
     odd = {"nothing": None, "no-page": {"asked": {}, "page": "x"}, "foreign": story | {"page": "visitor-1/" + page[8:]}}
     odd["gone"] = story | {"page": "samples/0000000000000000-0001"}
     for name, wanted in odd.items():
@@ -264,10 +264,10 @@ def _pictures(world: World) -> Found:
     kept = handlers.keep(copy)
     wanted = {"part": part, "whole": whole, "gone": "kept:" + "0" * 32, "gone-page": f"{part[:13]}0000{part[17:]}"}
     for name, reference in wanted.items():
-        yield f"picture-tag-{name}", handlers.asked_with(asked("", ON_MINE, picture=reference))
-    yield "picture-tag-kept", handlers.asked_with(asked("words", ON_MINE, picture=kept))
+        yield f"picture-tag-{name}", handlers.asked_with(parse_request("", ON_MINE, picture=reference))
+    yield "picture-tag-kept", handlers.asked_with(parse_request("words", ON_MINE, picture=kept))
     yield "picture-tag-missing", tag(None)
-    yield "picture-results", handlers.shown(asked("restricted", ON_MINE, 3, picture=part))
+    yield "picture-results", handlers.shown(parse_request("restricted", ON_MINE, 3, picture=part))
     refusals = {}
     for name, given in {"nothing": [], "empty": [0.5, 0.5, 0.5, 0.9], "text": "x"}.items():
         refusals[name] = _refused(lambda given=given: handlers.alike(page, given))
@@ -276,7 +276,10 @@ def _pictures(world: World) -> Found:
     yield "picture-refusals", refusals
     yield (
         "addresses",
-        [address(asked("a b&c", ON_BOTH, 7, 0.5, 2, "sum", "content", picture)) for picture in ("", part, whole)],
+        [
+            format_url_query(parse_request("a b&c", ON_BOTH, 7, 0.5, 2, "sum", "content", picture))
+            for picture in ("", part, whole)
+        ],
     )
 
 
@@ -498,19 +501,19 @@ def _queries(world: World) -> Found:
     yield "queries-intro", list_intro(500, private=True) + list_intro(100, private=False)
     sample = lists.sample()
     yield "queries-sample-counted", told(counted(sample))
-    steps = list(lists.run((DATA / "table.csv").read_text() + "\n", None, asked("", ON_MINE, 3)))
+    steps = list(lists.run((DATA / "table.csv").read_text() + "\n", None, parse_request("", ON_MINE, 3)))
     yield "queries-steps", "".join(markup for markup, _ in steps)
-    run = list(lists.run(sample, None, asked("", ON_SAMPLES, 5)))[-1][1]
+    run = list(lists.run(sample, None, parse_request("", ON_SAMPLES, 5)))[-1][1]
     yield "queries-sample", lists.table({"run": run})
     text = "soup on wednesday\nrestricted area\nxyzzy\n<b>evacuation</b> route\n" + "x" * 301
-    run = list(lists.run(text, None, asked("", ON_MINE, 3, 0.5, 2.0)))[-1][1]
+    run = list(lists.run(text, None, parse_request("", ON_MINE, 3, 0.5, 2.0)))[-1][1]
     yield "queries-mine", lists.table({"run": run})
     yield "queries-voted", [lists.vote({"run": run, "at": at, "owner": ME}) for at in (1, 9, None)]
     yield "queries-judge", Judge(world.private).look()
     for name, given, wanted in (
-        ("empty", "", asked()),
-        ("nothing", None, asked()),
-        ("weightless", "soup", asked("", ON_MINE, 3, 0, 0)),
+        ("empty", "", parse_request()),
+        ("nothing", None, parse_request()),
+        ("weightless", "soup", parse_request("", ON_MINE, 3, 0, 0)),
     ):
         yield f"queries-refused-{name}", "".join(markup for markup, _ in lists.run(given, None, wanted))
     yield "queries-gone", lists.table({"run": "0" * 32})
@@ -526,10 +529,10 @@ def _hood(world: World) -> Found:
     yield "hood-shell-without-tool", hood_panel(mcp=False)
     hood = CostsTab(world.private, Endpoint(world.private))
     searches: dict[str, SearchRequest] = {
-        "samples": asked("restricted area, no anchoring"),
-        "mine": asked('soup\'s "on" $(wednesday) `x`\nline', ON_MINE, 3, 0.5, 2.0, "sum", "content"),
-        "both": asked("soup", ON_BOTH, 7),
-        "unasked": asked(" "),
+        "samples": parse_request("restricted area, no anchoring"),
+        "mine": parse_request('soup\'s "on" $(wednesday) `x`\nline', ON_MINE, 3, 0.5, 2.0, "sum", "content"),
+        "both": parse_request("soup", ON_BOTH, 7),
+        "unasked": parse_request(" "),
     }
     for name, search in searches.items():
         found = hood.look(search.fields)
@@ -572,14 +575,17 @@ def _export(world: World) -> Found:
     exports = Exports(world.private, "", lambda: datetime(2026, 5, 24, 12, tzinfo=UTC))
     at = "http://127.0.0.1:7860/"
     for name, search in {
-        "story": asked(QUERIES[0]),
-        "mine": asked("soup on wednesday " * 30, ON_MINE, 3, 0.5, 2.0),
-        "twenty": asked(QUERIES[2], top=20),
-        "ten": asked("wave <height> &amp; wind", top=10, late=0.0),
-        "nothing": asked(""),
+        "story": parse_request(QUERIES[0]),
+        "mine": parse_request("soup on wednesday " * 30, ON_MINE, 3, 0.5, 2.0),
+        "twenty": parse_request(QUERIES[2], top=20),
+        "ten": parse_request("wave <height> &amp; wind", top=10, late=0.0),
+        "nothing": parse_request(""),
     }.items():
         yield f"export-{name}", exports.comparison({"asked": search.fields, "at": at})
-    yield "export-elsewhere", exports.comparison({"asked": asked(QUERIES[0]).fields, "at": "javascript:alert(1)"})
+    yield (
+        "export-elsewhere",
+        exports.comparison({"asked": parse_request(QUERIES[0]).fields, "at": "javascript:alert(1)"}),
+    )
     yield "export-refused", exports.comparison(None)
 
 
