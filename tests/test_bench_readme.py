@@ -1,4 +1,4 @@
-"""The README's table of speed is that of assets/bench.json."""
+"""The table in assets/bench.md is made from assets/bench.json."""
 
 import json
 from pathlib import Path
@@ -7,13 +7,13 @@ from tests.bench.readme import fill, table
 
 ROOT = Path(__file__).resolve().parent.parent
 FOUND = json.loads((ROOT / "assets" / "bench.json").read_text(encoding="utf-8"))
-README = (ROOT / "README.md").read_text(encoding="utf-8")
-CURE = "copy build/bench.json and build/growth.png to assets/ and write the README with tests.bench.readme.fill"
+TABLE = (ROOT / "assets" / "bench.md").read_text(encoding="utf-8")
+CURE = "copy build/bench.json and build/growth.png to assets/ and fill assets/bench.md with tests.bench.readme.fill"
 
 
 def test_the_table_is_made_of_the_figures():
-    assert "<!-- bench -->" in README
-    assert fill(README, FOUND) == README, CURE
+    assert "<!-- bench -->" in TABLE
+    assert fill(TABLE, FOUND) == TABLE, CURE
     assert (ROOT / "assets" / "growth.png").is_file()
 
 

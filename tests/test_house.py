@@ -16,7 +16,7 @@ ROOT = Path(__file__).resolve().parent.parent
 PACKAGE = ROOT / "smart_demo"
 LAYERS = [
     "types errors safetensors_header",
-    "config page_list",
+    "config page_list wording",
     "ingest backbones scoring store",
     "indexing search",
     "engine",
@@ -31,6 +31,8 @@ LAYERS = [
 ]
 LEVEL = {part: level for level, line in enumerate(LAYERS) for part in line.split()}
 FILES = sorted(PACKAGE.rglob("*.py"))
+PAGES = [ROOT / "README.md", PACKAGE / "README.md", *sorted((ROOT / "assets").glob("*.md"))]
+"""What people read about the program, as Markdown."""
 
 
 def part_of(path: Path) -> str:
@@ -111,20 +113,24 @@ def test_every_requirement_has_its_reason():
 
 def test_the_readme_is_finished():
     readme = (ROOT / "README.md").read_text()
-    assert not re.search(r"@@|TODO|TBD", readme)
-    for picture in re.findall(r"\]\((assets/[^)]+)\)", readme):
-        assert (ROOT / picture).is_file(), picture
+    assert len(readme.splitlines()) <= 200
+    for page in PAGES:
+        text = page.read_text()
+        assert not re.search(r"@@|TODO|TBD", text), page
+        for link in re.findall(r"\]\(([^)#:]+)\)", text):
+            assert (page.parent / link).is_file(), f"{page}: {link}"
 
 
-def test_every_setting_is_in_the_readme():
+def test_every_setting_is_documented():
     named = set(re.findall(r"SMART_[A-Z_]+", (PACKAGE / "config.py").read_text())) - {"SMART_"}
-    readme = (ROOT / "README.md").read_text()
-    assert sorted(name for name in named if name not in readme) == []
+    settings = (ROOT / "assets" / "settings.md").read_text()
+    assert sorted(name for name in named if f"`{name}`" not in settings) == []
 
 
-def test_the_readme_names_only_make_targets_that_exist():
+def test_the_pages_name_only_make_targets_that_exist():
     targets = set(re.findall(r"^([a-z-]+):", (ROOT / "Makefile").read_text(), re.M))
-    named = set(re.findall(r"\bmake ([a-z]+(?:-[a-z]+)*)\b", "\n".join(_code((ROOT / "README.md").read_text()))))
+    code = "\n".join(snippet for page in PAGES for snippet in _code(page.read_text()))
+    named = set(re.findall(r"\bmake ([a-z]+(?:-[a-z]+)*)\b", code))
     assert named <= targets
     assert {"demo", "test"} <= named
 
@@ -136,8 +142,8 @@ def _code(markdown: str) -> list[str]:
     return blocks + re.findall(r"`([^`\n]+)`", markdown)
 
 
-def test_the_tests_that_the_readme_names_are_there():
-    promises = (ROOT / "README.md").read_text().partition("## What we promise")[2].partition("\n## ")[0]
+def test_the_tests_that_hold_the_promises_exist():
+    promises = (ROOT / "assets" / "promises.md").read_text()
     named = set(re.findall(r"`(test_\w+)`", promises))
     assert len(named) > 10
     assert sorted(name for name in named if not (ROOT / "tests" / f"{name}.py").exists()) == []
