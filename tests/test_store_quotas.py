@@ -13,10 +13,11 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
 
 from smart_demo.config import Quotas, read_settings
-from smart_demo.errors import NoRoom
+from smart_demo.errors import QuotaExceeded
 from smart_demo.indexing.indexer import AdmissionCheck, IndexingJob
-from smart_demo.store.quotas import RemainingRoom, Usage, size_in_words
+from smart_demo.store.quotas import RemainingRoom, Usage
 from smart_demo.types import LOCAL, SAMPLES, State
+from smart_demo.wording import size_in_words
 from tests import keeping_cases
 from tests.documents import write_pdf
 from tests.keeping_cases import Words, add, bytes_under, judge, names, visitor, without_index
@@ -96,7 +97,7 @@ def test_the_samples_are_never_limited(tmp_path):
     paper(tmp_path / "sample_docs", "tides.pdf", 3)
     with an_engine(tmp_path, library_pages=1, library_bytes=1, total_bytes=1) as engine:
         list(engine.prepare_samples())
-        assert engine.samples().whole
+        assert engine.samples().complete
         assert engine.usage(SAMPLES).pages_limit == engine.usage(SAMPLES).bytes_limit == sys.maxsize
 
 
@@ -119,7 +120,7 @@ def test_two_uploads_at_once_cannot_both_take_the_last_room(tmp_path):
 def test_a_refusal_says_the_size_that_the_page_says_and_the_setting_sets():
     quotas = read_settings({"SMART_PUBLIC": "on"}).quotas
     for full in (Usage(1, quotas.library_bytes, 200, quotas.library_bytes), Usage(1, 9, 200, quotas.library_bytes)):
-        with pytest.raises(NoRoom) as refusal:
+        with pytest.raises(QuotaExceeded) as refusal:
             RemainingRoom(full, quotas.total_bytes, quotas).check_page(1)
         limit = quotas.library_bytes if full.bytes > 9 else quotas.total_bytes
         assert size_in_words(limit) in str(refusal.value)
@@ -208,7 +209,7 @@ class Accounting(RuleBasedStateMachine):
         )
         try:
             self.model.setdefault(key, self.library.add(scope, page, encoding, 0.0, gate.admit).bytes)
-        except NoRoom:
+        except QuotaExceeded:
             assert key not in mine
             assert any(over)
 

@@ -34,8 +34,8 @@ from smart_demo.server.cleanup import FolderUsage
 from smart_demo.server.rate_limits import ConcurrencyLimiter, QueueLimiter, asker, key
 from smart_demo.server.request_body import BODY, SMALL, RequestRefused, drain, header, length, read_body
 from smart_demo.server.upload_limits import UPLOAD_TRACKER, UploadBounds, UploadRoom, UploadStream
-from smart_demo.ui.format import count
 from smart_demo.ui.results_tab import most_bytes
+from smart_demo.wording import count
 
 HUB = "https://huggingface.co"
 AVATARS = "https://cdn-avatars.huggingface.co"
@@ -184,7 +184,7 @@ class Gate:
         self._uploads = ConcurrencyLimiter(each=2, total=24, seconds=PATIENCE)
         self._functions = ConcurrencyLimiter(each=4, total=12, seconds=PATIENCE)
         """The page's scripts ask past the queue, in as many threads as there are questions."""
-        self._places = QueueLimiter(max(4, settings.quotas.queue * 2 // 5))
+        self._places = QueueLimiter(max(4, settings.quotas.queue_size * 2 // 5))
         lock()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -296,7 +296,7 @@ def room_for(settings: Settings) -> UploadRoom:
     # An evaluation to go on with may be larger than documents are where those are kept small.
     octets = max(limits.files * limits.file_bytes, most_bytes(private=not settings.public))
     size = f"{limits.file_bytes // 2**20} MB"
-    lying = octets + settings.quotas.waiting * limits.file_bytes
+    lying = octets + settings.quotas.waiting_files * limits.file_bytes
     each = FolderUsage(limits.files * 2, max(octets, lying // 3)) if settings.public else None
     return UploadRoom(
         files=limits.files,

@@ -11,8 +11,9 @@ from collections.abc import Callable, Container, Iterable, Sequence
 from dataclasses import dataclass
 
 from smart_demo.config import Quotas
-from smart_demo.errors import AllFull, NoRoom, SmartError
+from smart_demo.errors import QuotaExceeded, SmartError, TotalQuotaExceeded
 from smart_demo.types import SAMPLES, Scope
+from smart_demo.wording import size_in_words
 
 VISITOR = "visitor-"
 """How the scope of a visitor's library begins."""
@@ -51,16 +52,16 @@ class RemainingRoom:
         left = max(0, self.usage.pages_limit - self.usage.pages)
         if pages > left:
             room = f"has room for {left:,} more of {self.usage.pages_limit:,}" if left else f"is {self._full}"
-            raise NoRoom(f"{name} has {pages:,} page{'' if pages == 1 else 's'}; your library {room}.", _DELETE)
+            raise QuotaExceeded(f"{name} has {pages:,} page{'' if pages == 1 else 's'}; your library {room}.", _DELETE)
         self.check_page(0, new=0)
 
     def check_page(self, size: int, *, new: int = 1) -> None:
         """Whether one page of so many bytes may come; `new` is 0 for one that is here under another encoder."""
         if self.usage.pages + new > self.usage.pages_limit:
-            raise NoRoom(f"Your library is {self._full}.", _DELETE)
+            raise QuotaExceeded(f"Your library is {self._full}.", _DELETE)
         limit = self.usage.bytes_limit
         if self.usage.bytes + max(size, 1) > limit:
-            raise NoRoom(
+            raise QuotaExceeded(
                 f"Your library is full: it takes {size_in_words(self.usage.bytes)} of {size_in_words(limit)}.",
                 _DELETE,
             )
@@ -74,7 +75,7 @@ class RemainingRoom:
 def check_total(size: int, quotas: Quotas) -> None:
     """Whether all visitors together may take so many bytes. AllFull where not."""
     if size > quotas.total_bytes:
-        raise AllFull(
+        raise TotalQuotaExceeded(
             f"The libraries of all visitors together may take {size_in_words(quotas.total_bytes)}, and they do.",
             "One makes way once it was unchanged for an hour: try again later, or run the demo on your own machine.",
             size - quotas.total_bytes,
@@ -107,19 +108,6 @@ def measured(scope: Scope, pages: int, size: int, quotas: Quotas) -> Usage:
     if scope == SAMPLES:
         return Usage(pages, size, sys.maxsize, sys.maxsize)
     return Usage(pages, size, quotas.library_pages, quotas.library_bytes)
-
-
-def size_in_words(octets: int) -> str:
-    """Bytes in the unit people expect, the same on the page, in refusals and in a shell: 10^3 and 10^6, as quotas are.
-
-    >>> size_in_words(900), size_in_words(38_400), size_in_words(4_300_000), size_in_words(500 * 10**6)
-    ('900 bytes', '38 kB', '4.3 MB', '500 MB')
-    """
-    if octets < 1_000:
-        return f"{octets} byte{'' if octets == 1 else 's'}"
-    if octets < 1_000_000:
-        return f"{octets / 1_000:.0f} kB"
-    return f"{octets / 1_000_000:,.{1 if octets < 100_000_000 else 0}f} MB"
 
 
 LEAST = 3_600.0

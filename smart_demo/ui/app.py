@@ -16,7 +16,6 @@ from smart_demo.errors import InputRefused
 from smart_demo.search.request import ON_SAMPLES, SearchRequest, parse_request, parse_request_fields, parse_url_query
 from smart_demo.server.cleanup import Cleanup, delete_leftovers
 from smart_demo.server.upload_limits import UPLOAD_TRACKER
-from smart_demo.store.quotas import size_in_words
 from smart_demo.types import SAMPLES, Counted, Reduce, Scope
 from smart_demo.ui import compare, library_tab, page_layout, theme
 from smart_demo.ui.api import AT_ONCE, NAME, Endpoint
@@ -36,6 +35,7 @@ from smart_demo.ui.results_tab import Boards
 from smart_demo.ui.stories import QUERIES
 from smart_demo.ui.upload_queue import Uploads
 from smart_demo.ui.voting import Voting
+from smart_demo.wording import size_in_words
 
 UNCLAIMED = 600.0
 """Seconds after which an uploaded file that nothing reads is deleted."""
@@ -305,7 +305,7 @@ def _strings(given: object, count: int) -> tuple[str, ...]:
 
 def build_app(engine: Engine, preparation: Preparation, janitor: Cleanup | None = None) -> gr.Blocks:
     """The page around an engine. `preparation` and `janitor` may be running or not."""
-    uploads = Uploads(engine.add, engine.settings.limits.files, engine.settings.quotas.waiting)
+    uploads = Uploads(engine.add, engine.settings.limits.files, engine.settings.quotas.waiting_files)
     handlers = Handlers(engine, uploads, preparation)
 
     def picture(key: object) -> dict[str, object]:

@@ -19,9 +19,9 @@ import numpy as np
 
 from smart_demo import scoring
 from smart_demo.search.comparison import Change, Comparison, Move, compare
-from smart_demo.store.quotas import size_in_words
 from smart_demo.types import LATE, POOLED, SMART, Floats, Found, Hit, StoredPage, Weights
-from smart_demo.ui.format import count, esc, name, page_key, score
+from smart_demo.ui.format import esc, name, page_key, score
+from smart_demo.wording import count, size_in_words
 
 
 @dataclass(frozen=True, slots=True)

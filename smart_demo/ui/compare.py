@@ -12,7 +12,8 @@ from smart_demo.search.candidates import TOP, CandidateCheck
 from smart_demo.search.comparison import Change
 from smart_demo.types import Counted, Found, Reduce, TokenKind, Weights
 from smart_demo.ui.cards import CardRow, RankedColumns, Side, Thumbnail, card, facts, ranked_columns, weight
-from smart_demo.ui.format import count, esc, milliseconds, page_key
+from smart_demo.ui.format import esc, milliseconds, page_key
+from smart_demo.wording import count
 
 HEIGHT = 1000
 

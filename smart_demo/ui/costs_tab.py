@@ -16,7 +16,7 @@ from dataclasses import dataclass
 
 from smart_demo.backbones.base import Backbone
 from smart_demo.config import CODECS
-from smart_demo.diagnostics import Environment, environment
+from smart_demo.diagnostics import Environment, describe_environment
 from smart_demo.errors import InputRefused, LibraryError
 from smart_demo.search.as_json import as_dict
 from smart_demo.search.costs import STAGES, Costs, Stage, costs
@@ -25,8 +25,9 @@ from smart_demo.types import POOLED, SAMPLES, SMART, Method, Scope
 from smart_demo.ui import api
 from smart_demo.ui.api import Endpoint
 from smart_demo.ui.events import answered
-from smart_demo.ui.format import count, digits, duration, esc, room
+from smart_demo.ui.format import digits, duration, esc, room
 from smart_demo.ui.handlers import Handlers
+from smart_demo.wording import count
 
 
 def environment_card(found: Environment, warnings: Sequence[str]) -> str:
@@ -325,7 +326,7 @@ class CostsTab:
         pages = engine.library.pages(scopes, backbone.encoder.fingerprint)
         counted = costs(pages, backbone.encoder, laps, engine.settings)
         whose = WHOSE[search.scope]
-        card = environment(backbone, engine.settings)
+        card = describe_environment(backbone, engine.settings)
         return {
             "costs": costs_panel(counted, whose, backbone.encoder.name),
             "environment": environment_card(card, self._warnings(scopes, backbone)),

@@ -29,9 +29,10 @@ from smart_demo.types import LATE, POOLED, SMART, Found, Method
 from smart_demo.ui.cards import CardRow, RankedColumns, ScorePart, Side, Thumbnail, image, in_words, ranked_columns
 from smart_demo.ui.compare import formula, notices, rank_curves
 from smart_demo.ui.events import answered
-from smart_demo.ui.format import count, esc, name, plain, score
+from smart_demo.ui.format import esc, name, plain, score
 from smart_demo.ui.handlers import Handlers
 from smart_demo.ui.stories import STORIES, StoryOutcome, told
+from smart_demo.wording import count
 
 SHEET = Path(__file__).resolve().parent / "sheet.css"
 LONGEST_QUERY = 240

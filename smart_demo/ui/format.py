@@ -7,6 +7,7 @@ import math
 import re
 
 from smart_demo.types import LOCAL, SAMPLES, PageId, Scope
+from smart_demo.wording import count
 
 _UNSHOWABLE = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u200e\u200f\u202a-\u202e\u2066-\u2069\ufeff]")
 """Control characters and marks that turn the direction of the text around them."""
@@ -33,15 +34,6 @@ def plain(text: str) -> str:
 def name(text: str) -> str:
     """A file's name for showing: escaped, and kept from changing the direction of what stands beside it."""
     return f"<bdi>{esc(text)}</bdi>"
-
-
-def count(number: int, noun: str) -> str:
-    """A number with its noun.
-
-    >>> count(1, "page"), count(1200, "page")
-    ('1 page', '1,200 pages')
-    """
-    return f"{number:,} {noun}{'' if number == 1 else 's'}"
 
 
 def queries(number: int) -> str:

@@ -28,7 +28,6 @@ from smart_demo.search.request import (
     make_region,
 )
 from smart_demo.server.visitors import current_visitor
-from smart_demo.store.quotas import size_in_words
 from smart_demo.types import (
     LATE,
     LOCAL,
@@ -50,6 +49,7 @@ from smart_demo.ui.library_tab import Pending, Preparation
 from smart_demo.ui.query_input import QueryPictures
 from smart_demo.ui.stories import QUERIES, told
 from smart_demo.ui.upload_queue import Uploads
+from smart_demo.wording import size_in_words
 
 log = logging.getLogger(__name__)
 
@@ -187,7 +187,7 @@ class Handlers:
         if not self.engine.settings.public or (pixels is None and text in QUERIES):
             return Query(text, pixels)
         own = self.own
-        return Query(text, pixels, asker=secrets.token_hex(8) if own is None else str(own))
+        return Query(text, pixels, owner=secrets.token_hex(8) if own is None else str(own))
 
     def keep(self, copy: Path) -> str:
         """Keep an uploaded picture for asking, delete its temporary copy; the picture's reference."""

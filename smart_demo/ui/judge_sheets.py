@@ -18,7 +18,7 @@ from collections import OrderedDict
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
-from smart_demo.diagnostics import recorded_versions
+from smart_demo.diagnostics import journal_versions
 from smart_demo.errors import InputRefused, LibraryError
 from smart_demo.judging.query_list import Listed
 from smart_demo.judging.records import BlindColumns, Conditions, Trial, depth, fingerprint, methods, record
@@ -27,11 +27,12 @@ from smart_demo.search.request import SearchRequest, format_url_query
 from smart_demo.types import POOLED, SMART, PageId, Scope, StoredPage
 from smart_demo.ui import vote_sheet
 from smart_demo.ui.cards import Thumbnail, image
-from smart_demo.ui.format import count, esc, name, page_key
+from smart_demo.ui.format import esc, name, page_key
 from smart_demo.ui.handlers import Handlers
 from smart_demo.ui.judging_queue import JudgingProgress, JudgingQueue, judging_progress
 from smart_demo.ui.judging_session import JudgingSession
 from smart_demo.ui.vote_sheet import Setup, Sheet, rank, render_vote_sheet
+from smart_demo.wording import count
 
 MOST_SHOWN, MOST_OF_ONE = 256, 64
 """Screens that are remembered, of all judges together and of one."""
@@ -89,7 +90,7 @@ class Tickets:
         scopes = self.searchable(search)
         wanted = methods(search.weights)
         found = self._handlers.engine.search(self._handlers.question(query.query), scopes, wanted, depth(search.top))
-        trial = record(found, search.top, seed, recorded_versions())
+        trial = record(found, search.top, seed, journal_versions())
         if not (trial.ranking(POOLED.name) and trial.ranking(SMART.name)):
             raise LibraryError("There are no pages to judge here.", "Add a document in the library.")
         ranked = {row.page for ranking in trial.rankings for row in ranking}

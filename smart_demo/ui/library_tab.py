@@ -15,9 +15,10 @@ from smart_demo.config import Settings
 from smart_demo.engine import Engine
 from smart_demo.errors import SmartError
 from smart_demo.indexing.samples import Samples
-from smart_demo.store.quotas import Usage, size_in_words
+from smart_demo.store.quotas import Usage
 from smart_demo.types import SAMPLES, Document, Progress, State
-from smart_demo.ui.format import count, esc, left, name, some_of
+from smart_demo.ui.format import esc, left, name, some_of
+from smart_demo.wording import count, size_in_words
 
 log = logging.getLogger(__name__)
 
@@ -50,7 +51,7 @@ class Preparation:
 
     def pending(self, samples: Samples | None) -> Pending | None:
         """Return None if the samples can be searched, else how far they are. samples: None if they have no model."""
-        if samples is not None and samples.whole:
+        if samples is not None and samples.complete:
             return None
         failed = samples is None or (bool(self.trouble) and not self.running)
         return Pending(samples, failed, self.trouble)
@@ -84,7 +85,7 @@ def intro(settings: Settings) -> str:
     """What may be dropped and who will see it, beside the box."""
     whose = "They are read, encoded and kept on this machine."
     if settings.public:
-        waiting, total = count(settings.quotas.waiting, "file"), size_in_words(settings.quotas.total_bytes)
+        waiting, total = count(settings.quotas.waiting_files, "file"), size_in_words(settings.quotas.total_bytes)
         whose = f"{_ON_A_PUBLIC_PAGE} All visitors together have room for {waiting} that wait and {total}."
     limits = settings.limits
     return (
@@ -105,7 +106,7 @@ def keeping(usage: Usage, settings: Settings) -> str:
             f"Your documents and judgements are deleted {hours} after you last changed them (after one hour, if this "
             "page has no more room for others), or now:"
         )
-    notes = "" if settings.lasting else f'<p class="notice">{esc(_TEMPORARY)}</p>'
+    notes = "" if settings.persistent else f'<p class="notice">{esc(_TEMPORARY)}</p>'
     notes += f'<p class="notice forgetful">{esc(_FORGETFUL)}</p>' if settings.public else ""
     return (
         f'{notes}<div class="keeping"><p>{esc(" ".join(said))}</p>'
@@ -145,7 +146,7 @@ def documents(mine: Sequence[Document], others: int, *, loading: bool) -> str:
 
 def sample_documents(documents: Sequence[Document], samples: Samples | None) -> str:
     """The sample library, which cannot be changed here."""
-    if samples is not None and not samples.whole:
+    if samples is not None and not samples.complete:
         said = f"{samples.ready} of {count(samples.total, 'page')} are ready."
         note = f'<p class="quiet" role="status">{esc(said)}</p>'
     else:

@@ -17,9 +17,10 @@ from smart_demo.types import Counted, Reduce
 from smart_demo.ui import compare, costs_tab, library_tab, stories
 from smart_demo.ui.events import Serve
 from smart_demo.ui.events import html as _html
-from smart_demo.ui.format import count, esc
+from smart_demo.ui.format import esc
 from smart_demo.ui.judge_tab import JudgeTab
 from smart_demo.ui.stories import QUERIES
+from smart_demo.wording import count
 
 PAPER = "https://arxiv.org/abs/2605.24938"
 CODE = "https://github.com/HanSolo9682/SMART"
@@ -107,7 +108,7 @@ def how() -> str:
 
 def _asking(settings: Settings) -> str:
     quotas = settings.quotas
-    return f"A query may have up to {quotas.query:,} characters; up to {quotas.queue:,} requests wait at a time."
+    return f"A query may have up to {quotas.query_chars:,} characters; up to {quotas.queue_size:,} requests wait at a time."
 
 
 def footer(serving: Serving, samples_encoder: str, settings: Settings) -> str:

@@ -26,10 +26,11 @@ from smart_demo.search.request import SearchRequest
 from smart_demo.types import POOLED, SMART, Found, Method, Scope
 from smart_demo.ui.compare import formula
 from smart_demo.ui.events import CALM, answered
-from smart_demo.ui.format import count, esc, left, queries
+from smart_demo.ui.format import esc, left, queries
 from smart_demo.ui.judging_session import JudgingSession
 from smart_demo.ui.query_table import ShownRun, query_table
 from smart_demo.ui.results_tab import FAILURE, field
+from smart_demo.wording import count
 
 
 def waiting() -> str:

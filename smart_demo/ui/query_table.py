@@ -18,8 +18,9 @@ from smart_demo.judging.replay import Judgements
 from smart_demo.judging.scoreboard import weights
 from smart_demo.search.request import ON_BOTH, ON_MINE, ON_SAMPLES, REGION_PREFIX, SearchRequest, parse_request
 from smart_demo.types import POOLED, SMART, PageId
-from smart_demo.ui.format import count, esc, name, queries, score
+from smart_demo.ui.format import esc, name, queries, score
 from smart_demo.ui.results_tab import signed
+from smart_demo.wording import count
 
 OPEN, LISTED = 10, 200
 """Queries that stand open and those that are listed, the last judged first; all of them are in the export."""

@@ -30,9 +30,10 @@ from smart_demo.judging.replay import Judgements, ungraded
 from smart_demo.judging.scoreboard import LABELS, MEASURES, PAIRS, Board, VoteCount, boards
 from smart_demo.types import Scope
 from smart_demo.ui.events import answered
-from smart_demo.ui.format import count, esc, queries, score
+from smart_demo.ui.format import esc, queries, score
 from smart_demo.ui.judging_session import PUBLIC_BYTES, JudgingSession
 from smart_demo.ui.query_table import judgement_list
+from smart_demo.wording import count
 
 
 def results_shell() -> str:

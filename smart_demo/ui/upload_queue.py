@@ -15,7 +15,7 @@ from pathlib import Path
 
 from smart_demo.errors import SmartError
 from smart_demo.types import Progress, Scope, State
-from smart_demo.ui.format import count
+from smart_demo.wording import count
 
 log = logging.getLogger(__name__)
 Add = Callable[[Scope, Sequence[tuple[Path, str]]], Iterator[Progress]]

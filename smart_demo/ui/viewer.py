@@ -26,7 +26,8 @@ from smart_demo.search.explain.explainer import Explanation
 from smart_demo.search.request import SearchRequest
 from smart_demo.types import Box, TokenGrid, TokenKind, Weights
 from smart_demo.ui.cards import apart, weight
-from smart_demo.ui.format import count, esc, plain, score
+from smart_demo.ui.format import esc, plain, score
+from smart_demo.wording import count
 
 ENGLISH = """
 a about all am an and any are as at be been being but by can could did do does doing for from had has have he her here

@@ -1,0 +1,25 @@
+"""Numbers with their units, for sentences: on the page, in error messages and in a shell."""
+
+from __future__ import annotations
+
+
+def count(number: int, noun: str) -> str:
+    """Return a number with its noun, in the plural unless the number is 1.
+
+    >>> count(1, "page"), count(1200, "page")
+    ('1 page', '1,200 pages')
+    """
+    return f"{number:,} {noun}{'' if number == 1 else 's'}"
+
+
+def size_in_words(size: int) -> str:
+    """Return a size in bytes with its unit. 1 kB is 1,000 bytes and 1 MB is 1,000 kB, as in the quotas.
+
+    >>> size_in_words(900), size_in_words(38_400), size_in_words(4_300_000), size_in_words(500 * 10**6)
+    ('900 bytes', '38 kB', '4.3 MB', '500 MB')
+    """
+    if size < 1_000:
+        return f"{size} byte{'' if size == 1 else 's'}"
+    if size < 1_000_000:
+        return f"{size / 1_000:.0f} kB"
+    return f"{size / 1_000_000:,.{1 if size < 100_000_000 else 0}f} MB"
