@@ -10,6 +10,7 @@ import gradio as gr
 import pytest
 
 from smart_demo.judging.archive import JOURNAL, pack
+from smart_demo.judging.journal import PUBLIC_JOURNAL_BYTES
 from smart_demo.judging.record_lines import MOST_JOURNAL_BYTES, as_lines
 from smart_demo.judging.replay import replay
 from smart_demo.types import LOCAL
@@ -17,7 +18,7 @@ from smart_demo.ui.app import build_app
 from smart_demo.ui.judge_tab import BoardWiring, QueriesPanel, ResultsPanel, serves
 from smart_demo.ui.judging_session import JudgingSession
 from smart_demo.ui.queries_tab import QueryLists
-from smart_demo.ui.results_tab import PUBLIC_BYTES, Boards
+from smart_demo.ui.results_tab import Boards
 from tests.hood_cases import started
 from tests.judging_cases import Script, trial_of
 
@@ -163,14 +164,14 @@ def test_on_a_public_page_nobody_is_somebody_else(public, owner):
 
 def test_a_public_page_takes_little_and_says_how_much(public):
     boards = Boards(JudgingSession(public))
-    assert "longer than 1 MB" in boards.take_text(ME, "x" * (PUBLIC_BYTES + 1))
-    assert "larger than 1 MB" in boards.take_text(ME, "ß" * (PUBLIC_BYTES - 1))
-    packed = zip_of(judgements_jsonl=b"\n" * (PUBLIC_BYTES + 1))
+    assert "longer than 1 MB" in boards.take_text(ME, "x" * (PUBLIC_JOURNAL_BYTES + 1))
+    assert "larger than 1 MB" in boards.take_text(ME, "ß" * (PUBLIC_JOURNAL_BYTES - 1))
+    packed = zip_of(judgements_jsonl=b"\n" * (PUBLIC_JOURNAL_BYTES + 1))
     assert len(packed) < 10_000
     assert "keeps 1 MB of judgements for each visitor" in boards.take(ME, packed)
     script = Script()
     rankings = trial_of(pooled=range(1, 50), smart=range(1, 50), k=20)
-    while len(lines(replay(script.events))) < PUBLIC_BYTES * 0.6:
+    while len(lines(replay(script.events))) < PUBLIC_JOURNAL_BYTES * 0.6:
         for _ in range(10):
             script.vote(rankings, "tie")
     assert "taken in" in boards.take(ME, lines(replay(script.events)))

@@ -10,6 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from smart_demo.config import Quotas
+from smart_demo.judging import journal
 from smart_demo.judging.journal import FOLDER
 from smart_demo.judging.query_list import Listed
 from smart_demo.judging.records import BlindColumns, Session, Skip
@@ -17,7 +18,6 @@ from smart_demo.server import visitors
 from smart_demo.server.cleanup import Cleanup
 from smart_demo.server.visitors import visitor_scope
 from smart_demo.types import LOCAL, SMART, Weights
-from smart_demo.ui import judging_session
 from smart_demo.ui.judge_sheets import Sheets
 from smart_demo.ui.judging_queue import JudgingProgress, QueryStatus
 from smart_demo.ui.judging_session import JudgingSession
@@ -344,7 +344,7 @@ def test_a_public_page_keeps_so_many_judges_and_who_did_nothing_for_an_hour_make
     monkeypatch.setattr(visitors, "MOST_VISITORS", 2)
     handlers = make(public=True, uploads=False)
     voting = Voting(Sheets(JudgingSession(handlers)))
-    handlers.engine.attend(voting._judging.let_go)
+    handlers.engine.add_eviction_listener(voting._judging.let_go)
     one, two, three = (Judge(handlers, f"{number:032x}", voting) for number in (1, 2, 3))
     one.start()
     one.vote()
@@ -471,7 +471,7 @@ def test_the_longest_list_is_found_again_whatever_is_written_in_it(judge):
 
 
 def test_a_visitors_journal_is_full_at_what_a_public_page_says(make, monkeypatch):
-    monkeypatch.setattr(judging_session, "PUBLIC_BYTES", 20_000)
+    monkeypatch.setattr(journal, "PUBLIC_JOURNAL_BYTES", 20_000)
     public = Judge(make(public=True, uploads=False))
     public.start()
     said = [public.vote() for _ in range(12)]

@@ -17,7 +17,7 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import TypeVar
 
-from smart_demo.diagnostics import recorded_versions
+from smart_demo.diagnostics import journal_versions
 from smart_demo.errors import InputRefused, LibraryError
 from smart_demo.judging.record_lines import LONGEST_LINE, MOST_EVENTS, MOST_JOURNAL_BYTES, Reading, as_lines, read_lines
 from smart_demo.judging.records import (
@@ -40,6 +40,8 @@ Kind = TypeVar("Kind", bound=Event)
 FOLDER = judgement_files.FOLDER
 AHEAD = timedelta(days=1)
 """How far another machine's clock may be ahead of ours."""
+PUBLIC_JOURNAL_BYTES = 2**20
+"""Maximum size of a visitor's journal on a public page."""
 TOLD = 20
 """Refused lines that an import tells of in words."""
 
@@ -54,6 +56,11 @@ class Taken:
     refused: int
     told: tuple[str, ...]
     """Why lines were refused, by number: the first TOLD of them."""
+
+
+def max_journal_bytes(*, private: bool) -> int:
+    """Return the maximum size of one owner's journal in bytes, which is also the limit of an import."""
+    return MOST_JOURNAL_BYTES if private else PUBLIC_JOURNAL_BYTES
 
 
 class Journal:
@@ -149,7 +156,7 @@ class Journal:
         """Delete everything, on disk too."""
         with self._lock:
             with atomic_files.storage_errors("delete the evaluation"):
-                atomic_files.unlink([self._path])
+                atomic_files.delete_files([self._path])
             self._load()
 
     def _add(self, kind: Callable[..., Kind], *what: object) -> Kind:
@@ -194,10 +201,10 @@ class Journal:
         """Read the file from its beginning."""
         data = b""
         with atomic_files.storage_errors("read the judgements"), suppress(FileNotFoundError):
-            with atomic_files.opened(self._path) as (_, size):
+            with atomic_files.open_file(self._path) as (_, size):
                 if size > MOST_JOURNAL_BYTES + LONGEST_LINE:
                     raise LibraryError(f"{self._path.name} is too large to be an evaluation.", "Move it elsewhere.")
-            data = atomic_files.read_whole(self._path)
+            data = atomic_files.read_file(self._path)
         self._length, self._whole = len(data), data.rfind(b"\n") + 1
         self._read = read_lines(data[: self._whole])
         self._state = None
@@ -208,7 +215,7 @@ class Journal:
 
     def _header(self) -> Session:
         name = secrets.token_hex(16)
-        return Session(name, self._time(), name, new_seed(), tuple(sorted(recorded_versions().items())))
+        return Session(name, self._time(), name, new_seed(), tuple(sorted(journal_versions().items())))
 
     def _time(self) -> str:
         """Now, but after everything that is here: clocks are set back, and what is said last must count."""

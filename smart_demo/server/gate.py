@@ -29,12 +29,12 @@ from starlette.responses import JSONResponse, PlainTextResponse
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from smart_demo.config import Settings
+from smart_demo.judging.journal import max_journal_bytes
 from smart_demo.server.block_remote_fetch import lock
 from smart_demo.server.cleanup import FolderUsage
 from smart_demo.server.rate_limits import ConcurrencyLimiter, QueueLimiter, asker, key
 from smart_demo.server.request_body import BODY, SMALL, RequestRefused, drain, header, length, read_body
 from smart_demo.server.upload_limits import UPLOAD_TRACKER, UploadBounds, UploadRoom, UploadStream
-from smart_demo.ui.results_tab import most_bytes
 from smart_demo.wording import count
 
 HUB = "https://huggingface.co"
@@ -294,7 +294,7 @@ def room_for(settings: Settings) -> UploadRoom:
     limits, folder = settings.limits, Path(get_upload_folder())
     folder.mkdir(parents=True, exist_ok=True)
     # An evaluation to go on with may be larger than documents are where those are kept small.
-    octets = max(limits.files * limits.file_bytes, most_bytes(private=not settings.public))
+    octets = max(limits.files * limits.file_bytes, max_journal_bytes(private=not settings.public))
     size = f"{limits.file_bytes // 2**20} MB"
     lying = octets + settings.quotas.waiting_files * limits.file_bytes
     each = FolderUsage(limits.files * 2, max(octets, lying // 3)) if settings.public else None

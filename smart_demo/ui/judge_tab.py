@@ -14,11 +14,12 @@ from pathlib import Path
 import gradio as gr
 from gradio.components import Component
 
+from smart_demo.judging.journal import max_journal_bytes
 from smart_demo.judging.query_list import MOST_LIST_BYTES
 from smart_demo.search.request import parse_request
 from smart_demo.ui.events import ONCE, QUIET, Serve, html, read_uploaded, show_errors_as_toast, uploaded
 from smart_demo.ui.queries_tab import QueryLists, counted, most_queries, told, written
-from smart_demo.ui.results_tab import Boards, list_intro, most_bytes, results_shell, take_in
+from smart_demo.ui.results_tab import Boards, list_intro, results_shell, take_in
 from smart_demo.ui.voting import Voting
 
 AT_ONCE = 8
@@ -58,7 +59,7 @@ class ResultsPanel:
         self.boards = html(results_shell(), "judge-results", "smartDemo.boards(element, server, trigger)", serves)
         self.owner = gr.Textbox(visible=False, elem_id="board-owner")
         with gr.Column(elem_id="board-take"):
-            html(take_in(most_bytes(private=private), private=private), "board-take-said")
+            html(take_in(max_journal_bytes(private=private), private=private), "board-take-said")
             if private:
                 # Any type may be chosen: what a file is, its bytes decide, and refusals are ours to say.
                 self.file = gr.UploadButton("Choose a zip or JSONL", elem_id="board-file", scale=0, min_width=0)

@@ -22,9 +22,8 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from smart_demo.errors import InputRefused
-from smart_demo.judging.journal import Journal
+from smart_demo.judging.journal import Journal, max_journal_bytes
 from smart_demo.judging.query_list import MOST_QUERIES, Listed, read_queries
-from smart_demo.judging.record_lines import MOST_JOURNAL_BYTES
 from smart_demo.search.request import SearchRequest
 from smart_demo.server import visitors
 from smart_demo.server.visitors import visitor_scope
@@ -34,8 +33,6 @@ from smart_demo.ui.handlers import Handlers
 from smart_demo.ui.judging_queue import JudgingQueue
 from smart_demo.ui.stories import QUERIES
 
-PUBLIC_BYTES = 2**20
-"""Of a visitor's journal on a public page, with all that was taken in: some 250 votes."""
 ONE_STEP = 2**16
 """Bytes for which there must be room before a step is taken down. Most take a few thousand."""
 OPEN_AT_ONCE = 32
@@ -175,7 +172,7 @@ class JudgingSession:
     @property
     def most_bytes(self) -> int:
         """Of one owner's journal."""
-        return MOST_JOURNAL_BYTES if self.handlers.private else PUBLIC_BYTES
+        return max_journal_bytes(private=self.handlers.private)
 
     def admit(self, owner: Scope, size: int = ONE_STEP) -> None:
         """See to room before so many bytes are written. LibraryError where a public page keeps as many visitors'

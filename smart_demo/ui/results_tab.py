@@ -22,16 +22,15 @@ from smart_demo.errors import InputRefused, SmartError
 from smart_demo.evaluation.metrics import SAME, Difference
 from smart_demo.judging import scoreboard
 from smart_demo.judging.archive import JOURNAL, pack, unpack
-from smart_demo.judging.journal import Journal, Taken
+from smart_demo.judging.journal import PUBLIC_JOURNAL_BYTES, Journal, Taken, max_journal_bytes
 from smart_demo.judging.query_list import LONGEST_QUERY, MOST_LIST_BYTES
-from smart_demo.judging.record_lines import MOST_JOURNAL_BYTES
 from smart_demo.judging.records import METHODS
 from smart_demo.judging.replay import Judgements, ungraded
 from smart_demo.judging.scoreboard import LABELS, MEASURES, PAIRS, Board, VoteCount, boards
 from smart_demo.types import Scope
 from smart_demo.ui.events import answered
 from smart_demo.ui.format import esc, queries, score
-from smart_demo.ui.judging_session import PUBLIC_BYTES, JudgingSession
+from smart_demo.ui.judging_session import JudgingSession
 from smart_demo.ui.query_table import judgement_list
 from smart_demo.wording import count
 
@@ -294,11 +293,6 @@ FORMS = {"zip": ("smart-evaluation", "zip", "application/zip"), "jsonl": ("judge
 EMPTY = "There is nothing to download yet: nothing is judged."
 
 
-def most_bytes(*, private: bool) -> int:
-    """Of an evaluation that is taken in."""
-    return MOST_JOURNAL_BYTES if private else PUBLIC_BYTES
-
-
 class Boards:
     """Answers of one app, around its judgements."""
 
@@ -313,7 +307,7 @@ class Boards:
     @property
     def most(self) -> int:
         """Bytes that are taken in."""
-        return most_bytes(private=self.private)
+        return max_journal_bytes(private=self.private)
 
     def look(self, wanted: object) -> dict[str, object]:
         """Markup of an owner's scoreboards and single judgements; or a sentence."""
@@ -365,9 +359,10 @@ class Boards:
         if len(data) > self.most:
             raise InputRefused(f"The file is larger than {self.most // 2**20} MB.", f"Choose a zip or a {JOURNAL}.")
         journal, lines = self._judging.journal(owner), unpack(data)
-        if not self.private and len(lines) + len(journal.lines()) > PUBLIC_BYTES:
+        if not self.private and len(lines) + len(journal.lines()) > PUBLIC_JOURNAL_BYTES:
             raise InputRefused(
-                f"This page keeps {PUBLIC_BYTES // 2**20} MB of judgements for each visitor, and that would be more.",
+                f"This page keeps {PUBLIC_JOURNAL_BYTES // 2**20} MB of judgements for each visitor, "
+                "and that would be more.",
                 "Run the demo on your own machine to take it in.",
             )
         self._judging.admit(owner, len(lines))
