@@ -31,26 +31,26 @@ from smart_demo.engine import open_engine  # noqa: E402
 from smart_demo.errors import SmartError  # noqa: E402
 from smart_demo.server.cleanup import Cleanup  # noqa: E402
 from smart_demo.ui.app import build_app  # noqa: E402
-from smart_demo.ui.library_tab import Preparation  # noqa: E402
+from smart_demo.ui.library_tab import SamplePreparation  # noqa: E402
 from smart_demo.ui.theme import launch_options  # noqa: E402
 
 logging.basicConfig(level=logging.WARNING, format="%(levelname)s %(name)s: %(message)s")
 try:
     settings = read_settings(os.environ)
-    engine = open_engine(settings, behind=True)
+    engine = open_engine(settings, background=True)
 except SmartError as error:
     sys.exit(error.sentence)
 atexit.register(engine.close)
 janitor = Cleanup(engine)
 atexit.register(janitor.stop)  # before the engine is closed: last registered, first called
-preparation = Preparation(engine)
+preparation = SamplePreparation(engine)
 demo = build_app(engine, preparation, janitor)
 
 if __name__ == "__main__":
     signal.signal(signal.SIGTERM, lambda *_: sys.exit())  # as Ctrl-C
     if ON_ZEROGPU:
         engine.backbones.main()  # what borrows a GPU must be decorated before the page is served
-    demo.queue(max_size=settings.quotas.queue, default_concurrency_limit=4)
+    demo.queue(max_size=settings.quotas.queue_size, default_concurrency_limit=4)
     demo.launch(**launch_options(settings), prevent_thread_lock=True)
     # The page is served: everything else comes after it, what people wait for first.
     if not ON_ZEROGPU:
@@ -58,7 +58,7 @@ if __name__ == "__main__":
     preparation.start()
     janitor.start()
     keep_giving_back()
-    engine.library.begin()
+    engine.library.start_background_tasks()
     with suppress(SystemExit):
         demo.block_thread()
     janitor.stop()

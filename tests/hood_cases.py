@@ -12,12 +12,12 @@ from smart_demo.engine import Engine
 from smart_demo.store.library import Library
 from smart_demo.types import LOCAL
 from smart_demo.ui import theme
-from smart_demo.ui.api import Endpoint
+from smart_demo.ui.api import SearchEndpoint
 from smart_demo.ui.app import build_app
 from smart_demo.ui.costs_tab import CostsTab
 from smart_demo.ui.handlers import Handlers
-from smart_demo.ui.library_tab import Preparation
-from smart_demo.ui.upload_queue import Uploads
+from smart_demo.ui.library_tab import SamplePreparation
+from smart_demo.ui.upload_queue import UploadQueue
 from tests.documents import write_pdf
 
 HOSTILE_QUERIES = [
@@ -50,7 +50,7 @@ def started(folder: Path, *, main: WordBackbone | None = None, **changes: object
     library = Library.open(settings.data_dir, settings.index_dir, settings.codec)
     backbones = Backbones(BackboneChoice("words", "a test", insisted=True), models.__getitem__, fall_back=True)
     engine = Engine(library, backbones, settings)
-    return Handlers(engine, Uploads(engine.add, 20), Preparation(engine))
+    return Handlers(engine, UploadQueue(engine.add, 20), SamplePreparation(engine))
 
 
 def add_own(handlers: Handlers, folder: Path) -> None:
@@ -60,7 +60,7 @@ def add_own(handlers: Handlers, folder: Path) -> None:
 
 def under(handlers: Handlers) -> CostsTab:
     """The tab's own questions."""
-    return CostsTab(handlers, Endpoint(handlers))
+    return CostsTab(handlers, SearchEndpoint(handlers))
 
 
 @contextmanager

@@ -22,7 +22,7 @@ from smart_demo.errors import PageRefused
 from smart_demo.store.library import Library
 from smart_demo.types import Encoder, Page, PageEncoding, Query, QueryEncoding
 from smart_demo.ui.app import build_app
-from smart_demo.ui.library_tab import Preparation
+from smart_demo.ui.library_tab import SamplePreparation
 from smart_demo.ui.theme import launch_options
 
 
@@ -63,10 +63,10 @@ def served_app(backbone: str, samples: Path, data: Path, **settings: str) -> Ite
     _encode_samples(backbone, env)
     read = read_settings(env)
     backbones = Backbones(
-        registry.choose(read), lambda name: Counting(registry.load(name, read)), fall_back=False
+        registry.choose_backbone(read), lambda name: Counting(registry.load_backbone(name, read)), fall_back=False
     )  # fmt: skip
     engine = Engine(Library.open(read.data_dir, read.index_dir, read.codec, read.candidates), backbones, read)
-    app = build_app(engine, Preparation(engine))
+    app = build_app(engine, SamplePreparation(engine))
     try:
         answering = engine.backbones.main()
         assert isinstance(answering, Counting)

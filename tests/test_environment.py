@@ -81,13 +81,13 @@ def test_without_mcp_the_page_starts_and_says_so(monkeypatch):
     monkeypatch.setattr(diagnostics, "find_spec", lambda name: None)
     monkeypatch.setattr(diagnostics.metadata, "version", version)
     assert theme.launch_options(Settings())["mcp_server"] is False
-    assert diagnostics.versions()["mcp"] == "missing: the page starts without its MCP tool"
+    assert diagnostics.package_versions()["mcp"] == "missing: the page starts without its MCP tool"
 
 
 @pytest.mark.parametrize("name", ["words", "tiny-qwen"])
 def test_the_card_shows_the_backbone_as_it_runs(name):
     backbone = loaded(name)
-    found = diagnostics.environment(backbone, Settings(codec="float16"))
+    found = diagnostics.describe_environment(backbone, Settings(codec="float16"))
     card = environment_card(found, [])
     for fact in (backbone.encoder.fingerprint, backbone.encoder.model, "float32", "cpu", "float16", found.commit):
         assert f"<dd>{fact}</dd>" in card
@@ -96,7 +96,7 @@ def test_the_card_shows_the_backbone_as_it_runs(name):
 
 
 def test_names_and_warnings_never_become_markup():
-    found = diagnostics.environment(loaded("words"), Settings())
+    found = diagnostics.describe_environment(loaded("words"), Settings())
     for text in HOSTILE:
         card = environment_card(diagnostics.Environment(**{**_fields(found), "name": text, "revision": text}), [text])
         assert "<img" not in card

@@ -94,7 +94,7 @@ def test_a_limit_that_is_stated_is_no_error():
 def test_the_page_is_read_as_it_is_written():
 
     mine = [Document(Scope("visitor-a"), "0" * 16, "a & b.pdf", 3, 2, 900)]
-    (listed,) = shelf(library_tab.documents(mine, 0, loading=False))
+    (listed,) = shelf(library_tab.render_documents(mine, 0, loading=False))
     assert (listed.file, listed.name, listed.pages) == ("0" * 16, "a & b.pdf", 2)
-    (arrived,) = arrivals(library_tab.arrivals([Progress("a & b.pdf", State.DONE, 2, 3, "Page 3 is empty.")]))
+    (arrived,) = arrivals(library_tab.render_uploads([Progress("a & b.pdf", State.DONE, 2, 3, "Page 3 is empty.")]))
     assert (arrived.name, arrived.state, arrived.pages) == ("a & b.pdf", "done", 2)

@@ -16,10 +16,10 @@ import torch
 from safetensors.torch import load_file
 
 from smart_demo.backbones import checkpoint_files
-from smart_demo.backbones.qwen.model import DEFAULT_IDS, Qwen3VL, on_disk
-from smart_demo.backbones.registry import choose
+from smart_demo.backbones.qwen.model import HUB_IDS, Qwen3VL, is_on_disk
+from smart_demo.backbones.registry import choose_backbone
 from smart_demo.config import Settings, read_settings
-from smart_demo.diagnostics import environment
+from smart_demo.diagnostics import describe_environment
 from smart_demo.errors import BackboneUnavailable, SettingRefused
 from tests import audit
 from tests.backbone_cases import loaded
@@ -123,7 +123,7 @@ def test_pickled_weights_are_refused_and_not_opened(folder, proof, zipped):
     else:
         (folder / "pytorch_model.bin").write_bytes(pickle.dumps(Writes(proof)))
     assert "does not hold a whole model" in refusal(folder)
-    assert not on_disk(str(folder))
+    assert not is_on_disk(str(folder))
     assert not proof.exists()
     with open(folder / "pytorch_model.bin", "rb") as file:  # the payload is a real one
         torch.load(file, weights_only=False) if zipped else pickle.load(file)  # noqa: S301
@@ -174,8 +174,8 @@ def test_code_of_a_tokenizer_is_not_run(folder, proof, file):
 
 
 def test_every_model_that_is_fetched_by_name_is_pinned():
-    assert set(checkpoint_files.PINNED) == set(DEFAULT_IDS.values())
-    for commit in checkpoint_files.PINNED.values():
+    assert set(checkpoint_files.PINNED_REVISIONS) == set(HUB_IDS.values())
+    for commit in checkpoint_files.PINNED_REVISIONS.values():
         assert re.fullmatch(r"[0-9a-f]{40}", commit)
 
 
@@ -194,8 +194,8 @@ def test_the_commit_is_what_the_hub_is_asked_for(monkeypatch, tmp_path, given, a
     settings = read_settings({"SMART_DATA_DIR": str(tmp_path), **given})
     with pytest.raises(BackboneUnavailable):
         Qwen3VL.load("qwen3-vl-8b", settings)
-    source = DEFAULT_IDS["qwen3-vl-8b"]
-    assert calls == [(source, checkpoint_files.PINNED[source] if asked == "pinned" else asked)]
+    source = HUB_IDS["qwen3-vl-8b"]
+    assert calls == [(source, checkpoint_files.PINNED_REVISIONS[source] if asked == "pinned" else asked)]
 
 
 @pytest.mark.parametrize("value", ["main", "v1.0", COMMIT[:39], COMMIT + "0", "refs/pr/1", "../x", "g" * 40])
@@ -206,17 +206,17 @@ def test_a_name_that_may_move_is_no_revision(value):
 
 def test_the_choice_asks_for_the_same_commit(monkeypatch):
     asked = []
-    monkeypatch.setattr("smart_demo.backbones.qwen.model.on_disk", lambda *given: asked.append(given) or True)
-    assert choose(Settings(revision=COMMIT)).name == "qwen3-vl-2b"
+    monkeypatch.setattr("smart_demo.backbones.qwen.model.is_on_disk", lambda *given: asked.append(given) or True)
+    assert choose_backbone(Settings(revision=COMMIT)).name == "qwen3-vl-2b"
     assert asked == [("qwen3-vl-2b", COMMIT)]
 
 
 def test_what_answers_says_what_it_is_held_to():
-    pinned = next(iter(checkpoint_files.PINNED.values()))
-    assert checkpoint_files.held_to(pinned, "") == "the commit that this program pins"
-    assert checkpoint_files.held_to(COMMIT, COMMIT) == "the commit that SMART_REVISION names"
-    assert checkpoint_files.held_to(COMMIT, "").startswith("nothing:")
-    assert environment(loaded("tiny-qwen"), Settings()).held_to.startswith("its bytes")
+    pinned = next(iter(checkpoint_files.PINNED_REVISIONS.values()))
+    assert checkpoint_files.describe_pin(pinned, "") == "the commit that this program pins"
+    assert checkpoint_files.describe_pin(COMMIT, COMMIT) == "the commit that SMART_REVISION names"
+    assert checkpoint_files.describe_pin(COMMIT, "").startswith("nothing:")
+    assert describe_environment(loaded("tiny-qwen"), Settings()).held_to.startswith("its bytes")
 
 
 def test_packages_that_decide_what_is_run_have_an_upper_bound():

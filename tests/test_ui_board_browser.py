@@ -17,7 +17,7 @@ from playwright.sync_api import Page, expect
 from smart_demo.engine import Engine
 from smart_demo.judging import scoreboard
 from smart_demo.judging.journal import Journal
-from smart_demo.judging.records import METHODS, depth, methods, record
+from smart_demo.judging.records import METHODS, judged_methods, record_trial, recorded_depth
 from smart_demo.judging.replay import pages_to_grade
 from smart_demo.judging.scoreboard import boards
 from smart_demo.types import LOCAL, SAMPLES, Query, Weights
@@ -67,8 +67,8 @@ def judge(engine: Engine) -> None:
     """Votes and grades through the core, before anybody looks: every third page of a pool is left ungraded."""
     journal = Journal(engine.settings.data_dir, LOCAL)
     for n, text in enumerate([*QUERIES, HOSTILE]):
-        found = engine.search(Query(text), (SAMPLES,), methods(Weights()), depth(K))
-        trial = record(found, K, journal.session.seed, {"python": "3"})
+        found = engine.search(Query(text), (SAMPLES,), judged_methods(Weights()), recorded_depth(K))
+        trial = record_trial(found, K, journal.session.seed, {"python": "3"})
         winner = ["smart", "smart", "pooled", "tie", "smart", "bad"][n % 6]
         choice = {trial.sides.a: "a", trial.sides.b: "b"}.get(winner, winner)
         journal.vote(trial, choice, ["table"], f"note {n} {HOSTILE}")
@@ -117,7 +117,7 @@ def test_the_scoreboard_goes_out_to_other_tools_and_into_other_apps(app, samples
     told = boards_text(page)
     (board,) = boards(Journal(app.engine.settings.data_dir, LOCAL).judgements)
     assert len(board.queries) >= 10
-    assert scoreboard.title(board) in told
+    assert scoreboard.board_title(board) in told
     assert board.votes.conclusion in told
     for sentence in (*scoreboard.cautions(board), scoreboard.conclusion(board, ("smart", "pooled"), "ndcg")):
         assert " ".join(sentence.replace("\u202e", "").split()) in " ".join(told.split())

@@ -9,9 +9,9 @@ import zipfile
 import gradio as gr
 import pytest
 
-from smart_demo.judging.archive import JOURNAL, pack
+from smart_demo.judging.archive import JOURNAL_NAME, build_archive
 from smart_demo.judging.journal import PUBLIC_JOURNAL_BYTES
-from smart_demo.judging.record_lines import MOST_JOURNAL_BYTES, as_lines
+from smart_demo.judging.record_lines import MAX_JOURNAL_BYTES, format_lines
 from smart_demo.judging.replay import replay
 from smart_demo.types import LOCAL
 from smart_demo.ui.app import build_app
@@ -56,7 +56,7 @@ def evaluation(queries=3):
 
 
 def lines(judged):
-    return as_lines(judged.events)
+    return format_lines(judged.events)
 
 
 def zip_of(**files):
@@ -73,7 +73,7 @@ def zip_of(**files):
 @pytest.mark.parametrize("form", ["zip", "jsonl"])
 def test_what_is_taken_away_goes_on_elsewhere(boards, private, form):
     judged = evaluation()
-    assert "9 entries taken in." in boards.take(None, pack(judged))
+    assert "9 entries taken in." in boards.take(None, build_archive(judged))
     before = boards.look({})
     file = boards.file({"form": form})
     data = base64.b64decode(file["data"])
@@ -104,8 +104,8 @@ HOSTILE_FILES = {
     "blanks": (b"\n \n\n", "no judgement in that"),
     "other zip": (zip_of(other_txt=b"x"), "There is no judgements.jsonl"),
     "broken zip": (b"PK\x03\x04" + b"\0" * 60, "cannot be read"),
-    "bomb": (zip_of(judgements_jsonl=b"\n" * (MOST_JOURNAL_BYTES + 1_000)), "larger than"),
-    "too large": (b"\n" * (MOST_JOURNAL_BYTES + 1), "larger than 32 MB"),
+    "bomb": (zip_of(judgements_jsonl=b"\n" * (MAX_JOURNAL_BYTES + 1_000)), "larger than"),
+    "too large": (b"\n" * (MAX_JOURNAL_BYTES + 1), "larger than 32 MB"),
     "binary": (bytes(range(256)) * 10, "refused"),
     "lines of markup": (b'<img src=x onerror=alert(1)>\n{"v": 1, "event": "<b>"}\n', "2 lines refused"),
     "many bad lines": (b"{}\n" * 50, "30 more lines were refused"),
@@ -191,7 +191,7 @@ def wired(handlers, discard):
     judging = JudgingSession(handlers)
     app = build_app(handlers.engine, handlers.preparation)
     with app:
-        panels = (ResultsPanel([], private=handlers.private), QueriesPanel([], private=handlers.private))
+        panels = (ResultsPanel([], private=handlers.is_private), QueriesPanel([], private=handlers.is_private))
         return BoardWiring(Boards(judging), QueryLists(judging), panels, discard)
 
 
@@ -201,7 +201,11 @@ def test_an_uploads_copy_is_deleted_whatever_became_of_it(private, tmp_path, mon
     folder = tmp_path / "gradio"
     for panel in (wiring.results.file, wiring.queries.file):
         monkeypatch.setattr(panel, "GRADIO_CACHE", str(folder))
-    for name, data in (("a.zip", pack(evaluation())), ("b.zip", b"PK\x03\x04\xff"), ("c.jsonl", b"tide table\n")):
+    for name, data in (
+        ("a.zip", build_archive(evaluation())),
+        ("b.zip", b"PK\x03\x04\xff"),
+        ("c.jsonl", b"tide table\n"),
+    ):
         path = folder / name[0] / name
         path.parent.mkdir(parents=True)
         path.write_bytes(data)
@@ -234,5 +238,5 @@ def test_the_journal_in_the_zip_is_the_one_that_is_here(boards):
     boards.take(None, lines(evaluation()))
     data = base64.b64decode(boards.file({"form": "zip"})["data"])
     with zipfile.ZipFile(io.BytesIO(data)) as packed:
-        journal = packed.read(JOURNAL)
+        journal = packed.read(JOURNAL_NAME)
     assert journal == base64.b64decode(boards.file({"form": "jsonl"})["data"])

@@ -20,8 +20,8 @@ from mcp.client.streamable_http import streamablehttp_client
 
 from smart_demo.search.as_json import as_dict
 from smart_demo.types import LOCAL, POOLED, SAMPLES, SMART, Query
-from smart_demo.ui.api import Endpoint
-from smart_demo.ui.theme import renamed
+from smart_demo.ui.api import SearchEndpoint
+from smart_demo.ui.theme import rename_page_parameter
 from tests.hood_cases import add_own, served, started
 
 FILE = {"path": "/etc/passwd", "meta": {"_type": "gradio.FileData"}}
@@ -108,8 +108,8 @@ def test_an_answer_is_whole_or_there_is_none(tmp_path):
 def test_a_preparation_that_failed_is_no_preparation(tmp_path):
     handlers = started(tmp_path)
     with handlers.engine:
-        handlers.preparation.trouble = "The samples could not be prepared. The disk is full."
-        said = refusal(Endpoint(handlers), "tide")
+        handlers.preparation.error = "The samples could not be prepared. The disk is full."
+        said = refusal(SearchEndpoint(handlers), "tide")
     assert "still being prepared" not in said
     assert "The disk is full." in said
 
@@ -121,7 +121,7 @@ def test_a_sample_that_proves_damaged_leaves_no_partial_answer(tmp_path):
         first = sorted((tmp_path / "data" / "tokens").rglob("*.safetensors"))[0]
         whole = first.read_bytes()
         first.write_bytes(whole[:-1] + bytes([whole[-1] ^ 1]))
-        assert "(1 of 2)" in refusal(Endpoint(handlers), "tide")
+        assert "(1 of 2)" in refusal(SearchEndpoint(handlers), "tide")
 
 
 def test_one_s_own_documents_wait_for_their_model_and_are_not_answered_for_by_samples(tmp_path):
@@ -129,7 +129,7 @@ def test_one_s_own_documents_wait_for_their_model_and_are_not_answered_for_by_sa
     with handlers.engine:
         list(handlers.engine.prepare_samples())
         list(handlers.engine._indexer.add(LOCAL, _own(tmp_path), handlers.engine.backbones.embedded()))
-        assert "words is still loading" in refusal(Endpoint(handlers), "tide")
+        assert "words is still loading" in refusal(SearchEndpoint(handlers), "tide")
 
 
 def _own(folder):
@@ -183,7 +183,7 @@ def test_what_cannot_be_answered_is_refused_in_words(client, given, said):
 
 @pytest.mark.parametrize("top", [math.nan, math.inf, -math.inf, 10**400, None, {}])
 def test_no_number_breaks_it(public, top):
-    assert "from 1 to 50" in refusal(Endpoint(public), "tide", top)
+    assert "from 1 to 50" in refusal(SearchEndpoint(public), "tide", top)
 
 
 def test_a_fault_of_ours_is_logged_and_not_told(public, monkeypatch, caplog):
@@ -191,7 +191,7 @@ def test_a_fault_of_ours_is_logged_and_not_told(public, monkeypatch, caplog):
         raise KeyError("secret")
 
     monkeypatch.setattr(public.engine, "search", broken)
-    assert refusal(Endpoint(public), "tide") == "Something went wrong. The log of the demo says what happened."
+    assert refusal(SearchEndpoint(public), "tide") == "Something went wrong. The log of the demo says what happened."
     assert "secret" in caplog.text
 
 
@@ -247,7 +247,7 @@ def test_an_assistant_finds_one_tool_that_answers_in_json_and_takes_no_files(pub
 
 
 def test_the_signature_is_the_documented_one():
-    query, top, *rest = inspect.signature(Endpoint.search).parameters.values()
+    query, top, *rest = inspect.signature(SearchEndpoint.search).parameters.values()
     assert query.name == "self"
     assert (top.name, top.annotation, top.default) == ("query", str, inspect.Parameter.empty)
     assert (rest[0].name, rest[0].annotation, rest[0].default) == ("top", int, 5)
@@ -282,4 +282,4 @@ def test_pages_of_gradio_s_own_are_left_alone(url):
     ],
 )
 def test_only_the_name_is_changed(asked, handed_on):
-    assert renamed(asked) == handed_on
+    assert rename_page_parameter(asked) == handed_on

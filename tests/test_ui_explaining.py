@@ -25,8 +25,8 @@ from smart_demo.ui import compare, viewer
 from smart_demo.ui.explain_handlers import ExplainHandlers
 from smart_demo.ui.format import page_key
 from smart_demo.ui.handlers import Handlers
-from smart_demo.ui.library_tab import Preparation
-from smart_demo.ui.upload_queue import Uploads
+from smart_demo.ui.library_tab import SamplePreparation
+from smart_demo.ui.upload_queue import UploadQueue
 from smart_demo.ui.viewer import STOPWORDS
 from tests.documents import write_pdf
 from tests.explain_cases import CONTENT, PATCH, TAIL, TEMPLATE, axis, block_page, page_of, query_of, stored
@@ -55,8 +55,8 @@ def make(tmp_path):
         opened.append(engine)
         list(engine.prepare_samples())
         list(engine.add(LOCAL, [(write_pdf(tmp_path / "mine.pdf", "harbour master"), "mine.pdf")]))
-        uploads = Uploads(engine.add, 20)
-        return ExplainHandlers(Handlers(engine, uploads, Preparation(engine)))
+        uploads = UploadQueue(engine.add, 20)
+        return ExplainHandlers(Handlers(engine, uploads, SamplePreparation(engine)))
 
     yield start
     for engine in opened:
@@ -154,7 +154,7 @@ def test_a_deleted_page_is_told_in_words(make):
     maps = make()
     wanted = {"asked": SEARCH | {"scope": ON_MINE}, "page": pages(maps, LOCAL)[0], "view": "query"}
     assert "picture" in maps.overlay(wanted)
-    maps._handlers.delete(wanted["page"].split("/")[1].split("-")[0])
+    maps._handlers.delete_document(wanted["page"].split("/")[1].split("-")[0])
     for ask in (maps.explain, maps.overlay):
         assert ask(wanted) == {"sentence": "That page is no longer in the library. Search again."}
 
@@ -205,7 +205,7 @@ def test_tokens_of_no_word_stand_behind_show_all():
 
 def test_stop_words_alone_are_offered_rather_than_nothing():
     words = ("the", "of", "?")
-    query = query_of(np.stack([axis(2)] * 3), words=(0, 1, 2), spelled=words)
+    query = query_of(np.stack([axis(2)] * 3), words=(0, 1, 2), word_texts=words)
     _, explanation = looked_at("query", block_page(2, 2, [(0, 0)]), query)
     assert not any(chip["more"] for chip in viewer.described(explanation)["chips"])
 
@@ -213,7 +213,7 @@ def test_stop_words_alone_are_offered_rather_than_nothing():
 @given(st.lists(st.text(max_size=60), min_size=1, max_size=40))
 def test_any_words_become_short_plain_chips(words):
     count = len(words)
-    query = query_of(np.stack([axis(2)] * count), words=tuple(range(count)), spelled=tuple(words))
+    query = query_of(np.stack([axis(2)] * count), words=tuple(range(count)), word_texts=tuple(words))
     _, explanation = looked_at("query", page_of(axis(2)[None], [PATCH], TokenGrid(0, 1, 1)), query)
     told = viewer.described(explanation)
     json.dumps(told)
@@ -229,7 +229,7 @@ def test_a_search_survives_the_way_to_the_page_and_back(text):
     wanted = parse_request(text, ON_MINE, 7, 0.35, 2.4)
     kept = viewer.asking(wanted)
     assert parse_request_fields(json.loads(kept)) == wanted
-    markup = compare.results(found([0.5], [0.5]), lambda _: b"", "", kept)
+    markup = compare.render_results(found([0.5], [0.5]), lambda _: b"", "", kept)
     value = markup.split('data-asked="', 1)[1].split('"', 1)[0]
     assert not set(value) & set("<>'")
 

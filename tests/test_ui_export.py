@@ -19,12 +19,12 @@ from smart_demo.search.request import ON_BOTH, ON_MINE, ON_SAMPLES, parse_reques
 from smart_demo.store.library import Library
 from smart_demo.types import LOCAL, Counted, Reduce, Weights
 from smart_demo.ui import export, theme
-from smart_demo.ui.cards import ranked_columns
-from smart_demo.ui.export import Circumstances, Exports, document, file_name, link_to
+from smart_demo.ui.cards import build_columns
+from smart_demo.ui.export import ExportContext, Exporter, make_file_name, make_link, render_document
 from smart_demo.ui.handlers import Handlers
-from smart_demo.ui.library_tab import Preparation
-from smart_demo.ui.stories import STORIES, told
-from smart_demo.ui.upload_queue import Uploads
+from smart_demo.ui.library_tab import SamplePreparation
+from smart_demo.ui.stories import STORIES, find_story
+from smart_demo.ui.upload_queue import UploadQueue
 from tests.documents import write_pdf
 from tests.test_ui_handlers import NONSENSE
 from tests.ui_cases import HOSTILE, found
@@ -69,7 +69,7 @@ class Seen(HTMLParser):
 
 def saved(answer, faces="", thumbnail=b"", **around):
     given = {"scope": ON_SAMPLES, "at": WHEN} | around
-    return document(ranked_columns(answer), lambda _: thumbnail, Circumstances(**given), faces)
+    return render_document(build_columns(answer), lambda _: thumbnail, ExportContext(**given), faces)
 
 
 @pytest.mark.parametrize(
@@ -89,13 +89,13 @@ def test_any_query_is_shown_as_it_is_or_visibly_cut(text):
     seen = Seen(saved(found([0.9, 0.1], [0.1, 0.9], query=text)))
     assert seen.tags <= ALLOWED
     shown = "".join(seen.by_class["asked"]).replace("A picture, without words", "")
-    assert len(shown) <= export.LONGEST_QUERY
+    assert len(shown) <= export.MAX_QUERY_CHARS
     whole = " ".join(export._sound(text).split())
     assert shown == whole or (shown.endswith("…") and whole.startswith(shown[:-1]))
 
 
 def test_nothing_runs_and_nothing_is_fetched():
-    markup = saved(found([0.9, 0.1], [0.1, 0.9]), theme.inlined_faces(), b"RIFFxxxxWEBP", link=HERE + "?q=what")
+    markup = saved(found([0.9, 0.1], [0.1, 0.9]), theme.inline_fonts(), b"RIFFxxxxWEBP", link=HERE + "?q=what")
     seen = Seen(markup)
     (policy,) = [value for tag, name, value in seen.attributes if (tag, name) == ("meta", "content") and "src" in value]
     assert policy.startswith("default-src 'none';")
@@ -104,7 +104,7 @@ def test_nothing_runs_and_nothing_is_fetched():
     outside = re.findall(r"""(?:url\(|src=|href=|@import)\s*["']?(?!data:|none)[^"')\s]+""", markup)
     assert outside == []
     assert [value[:5] for tag, name, value in seen.attributes if (tag, name) == ("img", "src")] == ["data:"] * 4
-    assert markup.count("@font-face") == len(theme.FACES)
+    assert markup.count("@font-face") == len(theme.FONT_FILES)
 
 
 def test_every_number_on_the_sheet_is_the_answer_s():
@@ -156,7 +156,7 @@ def test_a_page_that_was_not_scored_has_a_dash_for_a_number():
 def test_a_story_is_told_with_how_it_came_out():
     story = STORIES[1]
     answer = found([0.1] * 6 + [0.0], [0.1] * 6 + [0.9], document=story.document, query=story.query)
-    one = told(answer)
+    one = find_story(answer)
     assert one
     text = "".join(Seen(saved(answer, story=one)).by_class["story"])
     assert text == f"{story.title} {story.look} {one.outcome}Story 2 of {len(STORIES)}"
@@ -178,16 +178,16 @@ def test_rows_get_the_room_there_is(count, density):
 
 @given(st.text(max_size=300))
 def test_a_file_s_name_is_one_on_every_system(text):
-    name = file_name(text)
+    name = make_file_name(text)
     assert re.fullmatch(r"smart-[^\W_]+(-[^\W_]+)*", name), name
-    assert len(name) <= export.LONGEST_NAME + len("smart-")
+    assert len(name) <= export.MAX_NAME_CHARS + len("smart-")
     assert len(name.encode()) < 250
 
 
 def test_a_file_s_name_keeps_words_of_any_language():
-    assert file_name("Wie wird die Boje verankert?") == "smart-wie-wird-die-boje-verankert"
-    assert file_name("潮汐 表") == "smart-潮汐-表"
-    assert file_name("CON") == "smart-con"
+    assert make_file_name("Wie wird die Boje verankert?") == "smart-wie-wird-die-boje-verankert"
+    assert make_file_name("潮汐 表") == "smart-潮汐-表"
+    assert make_file_name("CON") == "smart-con"
 
 
 # -- the server's side
@@ -210,8 +210,8 @@ def make(tmp_path):
         opened.append(engine)
         list(engine.prepare_samples())
         list(engine.add(LOCAL, [(write_pdf(tmp_path / "mine.pdf", "harbour master"), "mine.pdf")]))
-        handlers = Handlers(engine, Uploads(engine.add, 20), Preparation(engine))
-        return Exports(handlers, clock=lambda: WHEN), handlers, words
+        handlers = Handlers(engine, UploadQueue(engine.add, 20), SamplePreparation(engine))
+        return Exporter(handlers, clock=lambda: WHEN), handlers, words
 
     yield start
     for engine in opened:
@@ -256,7 +256,7 @@ def test_any_argument_is_answered_by_a_sentence(exports):
 def test_saving_runs_no_encoder_again(make):
     exports, handlers, words = make()
     search = parse_request("tide", ON_SAMPLES)
-    handlers.answer(search)
+    handlers.render_answer(search)
     assert words.queries == 1
     assert "page" in exports.comparison({"asked": search.fields})
     assert words.queries == 1
@@ -264,7 +264,7 @@ def test_saving_runs_no_encoder_again(make):
 
 def test_an_empty_library_has_nothing_to_save(make):
     exports, handlers, _ = make()
-    handlers.delete(handlers.documents(LOCAL)[0].file)
+    handlers.delete_document(handlers.list_documents(LOCAL)[0].file)
     told = exports.comparison({"asked": parse_request("tide", ON_MINE).fields})
     assert told["sentence"].startswith("There is no page to compare.")
 
@@ -282,10 +282,10 @@ def test_a_public_page_saves_samples_and_nothing_else(make):
     "at", [*NONSENSE, "javascript:alert(1)", 'http://x/"><b>', "file:///etc/passwd", "http://x/ y", "http://x\n"]
 )
 def test_only_an_address_of_a_page_becomes_a_link(at):
-    assert link_to(parse_request("tide"), at) == ""
+    assert make_link(parse_request("tide"), at) == ""
 
 
 def test_a_link_is_given_only_where_it_asks_the_same():
-    assert link_to(parse_request(" tide "), "https://example.org/a/").startswith("https://example.org/a/?q=tide")
-    assert link_to(parse_request("x" * 501), HERE) == ""
-    assert link_to(parse_request("tide", picture="kept:1234"), HERE) == ""
+    assert make_link(parse_request(" tide "), "https://example.org/a/").startswith("https://example.org/a/?q=tide")
+    assert make_link(parse_request("x" * 501), HERE) == ""
+    assert make_link(parse_request("tide", picture="kept:1234"), HERE) == ""

@@ -304,7 +304,7 @@ def test_what_nothing_claimed_makes_room_the_oldest_first(lying, tmp_path, monke
     lying.now[0] += 5
     (young,) = lay(lying, tmp_path, "b", "young")
     reading = Reading(read)
-    lying.attend(reading.on_their_way)
+    lying.attend(reading.unread_paths)
     bounds = UploadBounds(tmp_path, 10**9)
     lying.now[0] = UNCLAIMED - 1
     with pytest.raises(RequestRefused) as refused:

@@ -50,7 +50,7 @@ def url(tmp_path_factory, folder):
     limits = Limits(files=12, file_bytes=MB)
     with (
         (
-            handlers := started(tmp_path_factory.mktemp("gate"), limits=limits, quotas=Quotas(waiting=2))
+            handlers := started(tmp_path_factory.mktemp("gate"), limits=limits, quotas=Quotas(waiting_files=2))
         ).engine as engine,
         served(handlers) as address,
     ):
@@ -326,7 +326,7 @@ def test_an_upload_waits_until_there_is_room(url, folder, monkeypatch):
 def test_room_is_looked_for_while_it_comes(folder, monkeypatch):
     """Two at once both found room when they began."""
     monkeypatch.setattr("smart_demo.server.upload_limits.FRESH", 0.0)
-    room = room_for(Settings(limits=Limits(files=1, file_bytes=MB), quotas=Quotas(waiting=1)))
+    room = room_for(Settings(limits=Limits(files=1, file_bytes=MB), quotas=Quotas(waiting_files=1)))
     assert room.lying.octets >= room.octets
     whole, sent = form(("a", b"x" * 4 * MB)), []
 

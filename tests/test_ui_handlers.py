@@ -33,8 +33,8 @@ from smart_demo.ui import theme
 from smart_demo.ui.app import build_app, calm
 from smart_demo.ui.format import page_key
 from smart_demo.ui.handlers import Handlers
-from smart_demo.ui.library_tab import Preparation
-from smart_demo.ui.upload_queue import Uploads
+from smart_demo.ui.library_tab import SamplePreparation
+from smart_demo.ui.upload_queue import UploadQueue
 from tests.documents import write_pdf
 
 NONSENSE = [None, "", "x" * 12_000, -1, 10**9, math.nan, math.inf, True, [], {}, ["a"], {"a": 1}, b"\x00", "\ud800"]
@@ -63,8 +63,8 @@ def make(tmp_path):
             library, Backbones(BackboneChoice("words", "a test", insisted=True), load, fall_back=True), settings
         )
         opened.append(engine)
-        preparation = Preparation(engine)
-        return Handlers(engine, Uploads(engine.add, 20), preparation)
+        preparation = SamplePreparation(engine)
+        return Handlers(engine, UploadQueue(engine.add, 20), preparation)
 
     yield start
     for engine in opened:
@@ -94,37 +94,37 @@ def test_any_argument_is_made_sense_of(value):
 def test_pages_that_are_not_there_or_not_ours_are_one_sentence(handlers):
     keys = ["samples", "samples/", "samples/../../etc/passwd", "samples/0123456789abcdef-0001"]
     for key in [*NONSENSE, *keys, "other/0123456789abcdef-0001", "Samples/0123456789abcdef-0001"]:
-        assert set(handlers.picture(key)) == {"sentence"}, key
+        assert set(handlers.load_picture(key)) == {"sentence"}, key
 
 
 def test_pages_of_both_scopes_are_shown_to_their_owner(handlers):
     for scope in (SAMPLES, LOCAL):
         page = handlers.engine.library.pages([scope], handlers.engine.backbone(scope).encoder.fingerprint)[0]
-        assert handlers.picture(page_key(scope, page.id))["picture"].startswith("data:image/webp;base64,")
+        assert handlers.load_picture(page_key(scope, page.id))["picture"].startswith("data:image/webp;base64,")
 
 
 def test_only_a_file_hash_can_be_deleted(handlers):
     for file in [*NONSENSE, "../x", "A" * 16]:
         with pytest.raises(InputRefused):
-            handlers.delete(file)
-    assert len(handlers.documents(LOCAL)) == 1
+            handlers.delete_document(file)
+    assert len(handlers.list_documents(LOCAL)) == 1
 
 
 def test_a_delete_removes_the_document_and_says_how_much(handlers):
-    (mine,) = handlers.documents(LOCAL)
-    assert handlers.delete(mine.file).startswith("mine.pdf is deleted: ")
-    assert handlers.documents(LOCAL) == ()
+    (mine,) = handlers.list_documents(LOCAL)
+    assert handlers.delete_document(mine.file).startswith("mine.pdf is deleted: ")
+    assert handlers.list_documents(LOCAL) == ()
 
 
 def test_a_sample_cannot_be_deleted_by_its_hash(handlers):
-    (sample,) = handlers.documents(SAMPLES)
-    handlers.delete(sample.file)
-    assert handlers.documents(SAMPLES) == (sample,)
+    (sample,) = handlers.list_documents(SAMPLES)
+    handlers.delete_document(sample.file)
+    assert handlers.list_documents(SAMPLES) == (sample,)
 
 
 def test_scopes_of_one_encoder_may_be_searched_together(handlers):
-    assert handlers.choices() == [ON_SAMPLES, ON_MINE, ON_BOTH]
-    assert "ranked 3 of 3 pages" in handlers.answer(parse_request("harbour", ON_BOTH, 5, 1, 1))
+    assert handlers.scope_choices() == [ON_SAMPLES, ON_MINE, ON_BOTH]
+    assert "ranked 3 of 3 pages" in handlers.render_answer(parse_request("harbour", ON_BOTH, 5, 1, 1))
 
 
 def test_a_public_page_shows_samples_and_nothing_else(make, tmp_path):
@@ -132,41 +132,41 @@ def test_a_public_page_shows_samples_and_nothing_else(make, tmp_path):
     list(public.engine.prepare_samples())
     list(public.engine.add(LOCAL, [(write_pdf(tmp_path / "mine.pdf", "harbour master"), "mine.pdf")]))
     page = public.engine.library.pages([LOCAL], public.engine.backbone(LOCAL).encoder.fingerprint)[0]
-    assert public.choices() == [ON_SAMPLES]
-    assert set(public.picture(page_key(LOCAL, page.id))) == {"sentence"}
+    assert public.scope_choices() == [ON_SAMPLES]
+    assert set(public.load_picture(page_key(LOCAL, page.id))) == {"sentence"}
     for scope in (ON_MINE, ON_BOTH):
         with pytest.raises(InputRefused):
-            public.answer(parse_request("harbour", scope, 5, 1, 1))
+            public.render_answer(parse_request("harbour", scope, 5, 1, 1))
     with pytest.raises(InputRefused):
-        public.delete(page.id.file)
+        public.delete_document(page.id.file)
     app = build_app(public.engine, public.preparation)
     assert not any(isinstance(block, gr.File) for block in app.blocks.values())
 
 
 def test_samples_on_their_way_are_shown_as_that(make):
-    assert "Preparing the sample library" in make().answer(parse_request("tide", ON_SAMPLES, 5, 1, 1))
+    assert "Preparing the sample library" in make().render_answer(parse_request("tide", ON_SAMPLES, 5, 1, 1))
 
 
 def test_own_documents_wait_for_a_model_that_loads(make):
     waiting = make()
-    assert "words is still loading" in waiting.answer(parse_request("tide", ON_MINE, 5, 1, 1))
-    assert waiting.pulse().busy
+    assert "words is still loading" in waiting.render_answer(parse_request("tide", ON_MINE, 5, 1, 1))
+    assert waiting.background_state().busy
 
 
 def test_a_model_that_cannot_be_loaded_falls_back_in_words(make):
     fallen = make(main=BackboneUnavailable("The hub cannot be reached.", "Check the network."))
     fallen.engine.backbones.main()
-    assert "The hub cannot be reached." in fallen.pulse().serving.reason
-    assert fallen.pulse().serving.name == EMBEDDED
+    assert "The hub cannot be reached." in fallen.background_state().serving.reason
+    assert fallen.background_state().serving.name == EMBEDDED
 
 
 def test_the_pulse_rests_when_nothing_goes_on_and_differs_when_a_page_goes(handlers):
-    before = handlers.pulse()
+    before = handlers.background_state()
     assert not before.busy
-    assert handlers.pulse().page == before.page
-    handlers.delete(handlers.documents(LOCAL)[0].file)
-    assert handlers.pulse().page != before.page
-    assert handlers.pulse().answers != before.answers
+    assert handlers.background_state().page == before.page
+    handlers.delete_document(handlers.list_documents(LOCAL)[0].file)
+    assert handlers.background_state().page != before.page
+    assert handlers.background_state().answers != before.answers
 
 
 @given(
@@ -229,10 +229,10 @@ def test_a_refusal_is_said_with_its_name_escaped(monkeypatch):
 
 
 def test_nothing_of_the_page_is_fetched_from_elsewhere():
-    sources = theme.css() + theme.head()
+    sources = theme.build_css() + theme.build_head()
     assert "http://" not in sources.replace("http://www.w3.org", "")
     assert "https://" not in sources
-    for file in theme.FACES.values():
+    for file in theme.FONT_FILES.values():
         assert (gr.themes.utils.fonts.STATIC_FONTS_DIR / f"{file}.woff2").exists()
 
 

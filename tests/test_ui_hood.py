@@ -9,7 +9,7 @@ import pytest
 from smart_demo.backbones.words import WordBackbone
 from smart_demo.search.request import ON_BOTH, ON_MINE, ON_SAMPLES, parse_request
 from smart_demo.types import LOCAL, SAMPLES, Query
-from smart_demo.ui.api import Endpoint
+from smart_demo.ui.api import SearchEndpoint
 from smart_demo.ui.format import page_key
 from tests.hood_cases import HOSTILE_QUERIES, add_own, started, under
 from tests.test_ui_handlers import NONSENSE
@@ -63,7 +63,7 @@ def test_without_a_question_there_are_costs_and_no_code(ready):
 @pytest.mark.parametrize("query", HOSTILE_QUERIES, ids=lambda query: ascii(query[:24]))
 def test_the_scores_are_what_the_endpoint_answers(ready, query):
     """`words` reads letters and digits only: what has none is refused by both."""
-    endpoint, hood = Endpoint(ready), under(ready)
+    endpoint, hood = SearchEndpoint(ready), under(ready)
     assert endpoint.scope == LOCAL
     program = hood.look(parse_request(query, ON_MINE, 5).fields)["program"]
     if "sentence" in program:

@@ -12,7 +12,7 @@ from smart_demo.search.comparison import Change, Move
 from smart_demo.store.quotas import Usage
 from smart_demo.types import LOCAL, SAMPLES, Document, Progress, State, Weights
 from smart_demo.ui import compare, library_tab, page_layout, stories
-from smart_demo.ui.cards import Side, badge, formula, ranked_columns, spoken
+from smart_demo.ui.cards import Side, build_columns, describe_move, render_badge, render_formula
 from tests.ui_cases import HOSTILE, found
 
 TAGS = """section div header h1 h2 h3 p span ol ul li button b i svg path rect bdi dl dt dd table thead tbody tr th td
@@ -55,7 +55,7 @@ class Markup(HTMLParser):
 
 
 def answer(found, picture=b"RIFF") -> str:
-    return compare.results(found, lambda page: picture)
+    return compare.render_results(found, lambda page: picture)
 
 
 @pytest.mark.parametrize("name", HOSTILE)
@@ -65,12 +65,12 @@ def test_names_and_queries_never_become_markup(name):
     serving = Serving(name, name + " ", False, name)
     for markup in (
         answer(found([0.3, 0.2, 0.1], [0.1, 0.2, 0.3], document=name, query=name, notice=name)),
-        library_tab.documents([document], 3, loading=False),
-        library_tab.arrivals(progress),
-        compare.empty(name, name),
-        page_layout.chips([name], name),
-        page_layout.status(serving, name),
-        page_layout.footer(serving, name, read_settings({})),
+        library_tab.render_documents([document], 3, loading=False),
+        library_tab.render_uploads(progress),
+        compare.render_empty(name, name),
+        page_layout.render_chips([name], name),
+        page_layout.render_status(serving, name),
+        page_layout.render_footer(serving, name, read_settings({})),
     ):
         seen = Markup(markup)
         seen.check()
@@ -81,13 +81,19 @@ def test_names_and_queries_never_become_markup(name):
 
 
 def test_only_a_public_page_says_that_a_link_shows_one_s_own_documents_in_one_browser():
-    assert "this browser only" in stories.tools(public=True)
-    assert "this browser only" not in stories.tools(public=False)
+    assert "this browser only" in stories.render_tools(public=True)
+    assert "this browser only" not in stories.render_tools(public=False)
 
 
 def test_everything_fixed_is_sound_markup():
-    parts = [page_layout.header(), page_layout.hero(), page_layout.how(), compare.opening(), library_tab.closed()]
-    parts += [library_tab.intro(read_settings({})), compare.preparing(Samples(3, 9, "minilm"))]
+    parts = [
+        page_layout.render_header(),
+        page_layout.render_hero(),
+        page_layout.render_how(),
+        compare.render_opening(),
+        library_tab.render_no_uploads(),
+    ]
+    parts += [library_tab.render_intro(read_settings({})), compare.render_preparing(Samples(3, 9, "minilm"))]
     for part in parts:
         Markup(part).check()
 
@@ -107,23 +113,25 @@ def test_everything_fixed_is_sound_markup():
     ],
 )
 def test_a_badge_says_what_became_of_a_page(move, side, shown):
-    seen = Markup(badge(move, side, 5))
+    seen = Markup(render_badge(move, side, 5))
     assert seen.text == shown
     assert f"badge-{move.change}" in seen.attributes[0][2]
 
 
 def test_a_fall_is_as_loud_as_a_rise():
-    up, down = (badge(Move(c, *ranks), Side.SMART, 5) for c, ranks in ((Change.UP, (3, 1)), (Change.DOWN, (1, 3))))
+    up, down = (
+        render_badge(Move(c, *ranks), Side.SMART, 5) for c, ranks in ((Change.UP, (3, 1)), (Change.DOWN, (1, 3)))
+    )
     assert up.replace("up", "").replace("▲", "").replace("3", "1") == (
         down.replace("down", "").replace("▼", "").replace("3", "1")
     )
-    assert "up 2 places" in spoken(Move(Change.UP, 3, 1), Side.SMART, 5)
-    assert "down 2 places" in spoken(Move(Change.DOWN, 1, 3), Side.SMART, 5)
+    assert "up 2 places" in describe_move(Move(Change.UP, 3, 1), Side.SMART, 5)
+    assert "down 2 places" in describe_move(Move(Change.DOWN, 1, 3), Side.SMART, 5)
 
 
 def test_ranks_and_bars_are_the_ones_worked_out_on_paper():
     """pooled ranks pages 1 2 3 4; late 4 3 2 1; their sums 0.50 0.45 0.40 0.95 put page 4 first."""
-    shown = ranked_columns(found([0.4, 0.3, 0.2, 0.1], [0.1, 0.15, 0.2, 0.85], top=2))
+    shown = build_columns(found([0.4, 0.3, 0.2, 0.1], [0.1, 0.15, 0.2, 0.85], top=2))
     assert [row.hit.page.number for row in shown.left] == [1, 2]
     assert [row.hit.page.number for row in shown.right] == [4, 1]
     first = shown.right[0]
@@ -156,8 +164,8 @@ def test_every_thread_ends_at_cards():
 def test_the_formula_adds_up_as_it_is_written():
     """0.4405 + 0.6668 is shown with as many decimals as it takes."""
     for pooled, late, weights in [(0.4405, 0.6668, (1, 1)), (0.1234, 0.5678, (0.35, 2.4)), (-0.0119, 0.3, (1, 1))]:
-        row = ranked_columns(found([pooled], [late], weights=Weights(*weights))).right[0]
-        shown = Markup(formula(row, Weights(*weights))).text.replace("−", "-")
+        row = build_columns(found([pooled], [late], weights=Weights(*weights))).right[0]
+        shown = Markup(render_formula(row, Weights(*weights))).text.replace("−", "-")
         a, x, b, y, total = map(float, re.findall(r"-?\d+\.\d+", shown))
         places = len(re.findall(r"\d+\.(\d+)", shown)[-1])
         assert (a, b) == weights
@@ -166,9 +174,9 @@ def test_the_formula_adds_up_as_it_is_written():
 
 def test_a_page_that_was_not_scored_says_so():
     answered = found([0.4, 0.3], [0.1, 0.2])
-    row = ranked_columns(answered).left[0]
+    row = build_columns(answered).left[0]
     unscored = type(row)(row.hit, row.move, row.pooled, type(row.late)(float("nan"), None, 0.0))
-    assert "Not scored token by token" in formula(unscored, Weights())
+    assert "Not scored token by token" in render_formula(unscored, Weights())
 
 
 def test_no_pages_and_missing_pictures_leave_a_page_that_stands():
@@ -178,30 +186,30 @@ def test_no_pages_and_missing_pictures_leave_a_page_that_stands():
 
 def test_a_stopped_or_partial_document_shows_how_many_pages_it_has():
     partial = Document(LOCAL, "a" * 16, "x.pdf", 12, 9, 4_300_000)
-    assert "9 of 12 pages · 4.3 MB" in Markup(library_tab.documents([partial], 0, loading=False)).text
+    assert "9 of 12 pages · 4.3 MB" in Markup(library_tab.render_documents([partial], 0, loading=False)).text
 
 
 def test_samples_cannot_be_deleted():
     sample = Document(SAMPLES, "a" * 16, "x.pdf", 12, 12, 1)
-    assert "data-remove" not in library_tab.sample_documents([sample], Samples(12, 12, "minilm"))
+    assert "data-remove" not in library_tab.render_sample_documents([sample], Samples(12, 12, "minilm"))
 
 
 def test_pages_of_another_encoder_are_announced():
-    assert "3 pages of another model are kept" in library_tab.documents([], 3, loading=False)
+    assert "3 pages of another model are kept" in library_tab.render_documents([], 3, loading=False)
 
 
 def test_a_fallback_is_said_above_everything_and_a_load_too():
     fallen = Serving("qwen3-vl-2b", "minilm", False, "qwen3-vl-2b could not be loaded. minilm serves instead.")
-    assert "is-fallback" in page_layout.status(fallen)
-    assert "minilm serves instead" in page_layout.status(fallen)
-    assert "is-loading" in page_layout.status(Serving("qwen3-vl-2b", "qwen3-vl-2b", True, ""))
-    assert page_layout.status(Serving("minilm", "minilm", False, "")) == ""
+    assert "is-fallback" in page_layout.render_status(fallen)
+    assert "minilm serves instead" in page_layout.render_status(fallen)
+    assert "is-loading" in page_layout.render_status(Serving("qwen3-vl-2b", "qwen3-vl-2b", True, ""))
+    assert page_layout.render_status(Serving("minilm", "minilm", False, "")) == ""
 
 
 def test_samples_of_another_encoder_are_labelled():
     serving = Serving("qwen3-vl-2b", "qwen3-vl-2b", False, "A GPU was found.")
-    assert "The samples are served by minilm." in page_layout.footer(serving, "minilm", read_settings({}))
-    assert "served by" not in page_layout.footer(serving, "qwen3-vl-2b", read_settings({}))
+    assert "The samples are served by minilm." in page_layout.render_footer(serving, "minilm", read_settings({}))
+    assert "served by" not in page_layout.render_footer(serving, "qwen3-vl-2b", read_settings({}))
 
 
 def test_every_limit_is_said_before_it_bites():
@@ -221,13 +229,17 @@ def test_every_limit_is_said_before_it_bites():
     read = read_settings({"SMART_PUBLIC": "on"} | limits)
     usage = Usage(0, 0, read.quotas.library_pages, read.quotas.library_bytes)
     serving = Serving("minilm", "minilm", False, "")
-    said = library_tab.intro(read) + library_tab.keeping(usage, read) + page_layout.footer(serving, "", read)
+    said = (
+        library_tab.render_intro(read)
+        + library_tab.render_usage(usage, read)
+        + page_layout.render_footer(serving, "", read)
+    )
     numbers = set(re.findall(r"\d+", said.replace(",", "")))
     assert {name: value for name, value in limits.items() if value not in numbers} == {}
 
 
 def test_the_refusal_of_a_public_page_says_how_to_run_it_oneself():
-    assert "python app.py" in library_tab.closed()
+    assert "python app.py" in library_tab.render_no_uploads()
 
 
 def test_weights_of_nothing_are_named_and_others_are_not():
@@ -239,5 +251,7 @@ def test_weights_of_nothing_are_named_and_others_are_not():
 
 
 def test_a_checkpoint_from_a_folder_is_no_fallback():
-    assert page_layout.status(Serving("/models/mine", "mine", False, "SMART_BACKBONE asks for it.")) == ""
-    assert "serves instead" in page_layout.status(Serving("/models/mine", "minilm", False, "minilm serves instead."))
+    assert page_layout.render_status(Serving("/models/mine", "mine", False, "SMART_BACKBONE asks for it.")) == ""
+    assert "serves instead" in page_layout.render_status(
+        Serving("/models/mine", "minilm", False, "minilm serves instead.")
+    )

@@ -17,8 +17,8 @@ from smart_demo.types import LOCAL, SAMPLES, Query, Weights
 from smart_demo.ui.explain_handlers import ExplainHandlers
 from smart_demo.ui.format import page_key
 from smart_demo.ui.handlers import Handlers
-from smart_demo.ui.library_tab import Preparation
-from smart_demo.ui.upload_queue import Uploads
+from smart_demo.ui.library_tab import SamplePreparation
+from smart_demo.ui.upload_queue import UploadQueue
 from tests.documents import write_pdf
 
 NONSENSE = [None, "", "x" * 12_000, -1, 10**9, math.nan, math.inf, True, [], {}, ["a"], {"a": 1}, b"\x00", "\ud800"]
@@ -51,7 +51,7 @@ def make(tmp_path):
         opened.append(engine)
         list(engine.prepare_samples())
         list(engine.add(LOCAL, [(write_pdf(tmp_path / "mine.pdf", "harbour master", "harbour tide"), "mine.pdf")]))
-        return ExplainHandlers(Handlers(engine, Uploads(engine.add, 20), Preparation(engine)))
+        return ExplainHandlers(Handlers(engine, UploadQueue(engine.add, 20), SamplePreparation(engine)))
 
     yield start
     for engine in opened:
@@ -135,7 +135,7 @@ def test_a_deleted_page_is_told_in_words(make):
     page, other = keys(maps, LOCAL)
     wanted = {"asked": SEARCH | {"scope": ON_MINE}, "page": page, "other": other}
     assert "lines" in maps.pair(wanted)
-    maps._handlers.delete(page.split("/")[1].split("-")[0])
+    maps._handlers.delete_document(page.split("/")[1].split("-")[0])
     assert set(maps.pair(wanted)) == {"sentence"}
 
 

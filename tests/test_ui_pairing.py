@@ -148,7 +148,7 @@ def test_tokens_of_no_word_still_make_a_table():
 def test_a_query_of_many_words_stays_a_table_that_can_be_read():
     rng = np.random.default_rng(4)
     words = tuple(f"word{n}" for n in range(200))
-    query = query_of(unit(rng, 200, D), words=tuple(range(200)), spelled=words)
+    query = query_of(unit(rng, 200, D), words=tuple(range(200)), word_texts=words)
     told = pair_view.described(paired(query, [random_page(rng, 1), random_page(rng, 2)]))
     assert len(told["lines"]) == WORDS + 1
     assert len(told["folded"]) == 61
@@ -267,7 +267,7 @@ def test_weights_that_decide_alone_are_said():
 
 
 def test_the_sentence_says_who_is_ahead_by_what_and_what_speaks_for_the_other():
-    query = query_of(np.stack([axis(2), axis(5)]), words=(0, 1), spelled=("torque", "bolt"))
+    query = query_of(np.stack([axis(2), axis(5)]), words=(0, 1), word_texts=("torque", "bolt"))
     told = pair_view.described(paired(query, [near(1, 0.5, [(0, 0)]), near(2, 0.6, [])]))
     assert sentence(told) == (
         "X is 0.4000 ahead of Y: “torque” adds 0.5000 more on X. The pooled part (0.1000) speaks for Y."
@@ -360,7 +360,7 @@ def test_the_pooled_part_and_shared_lines_point_nowhere():
 
 @pytest.mark.parametrize("text", [*HOSTILE, "x" * 10_000, "\u202e\n\t"])
 def test_hostile_words_are_plain_and_short(text):
-    query = query_of(np.stack([axis(2)]), words=(0,), spelled=(text,))
+    query = query_of(np.stack([axis(2)]), words=(0,), word_texts=(text,))
     told = pair_view.described(paired(query, [near(1, 0.6, []), near(2, 0.5, [(0, 0)])]))
     (line,) = (line for line in told["lines"] if line["kind"] == "word")
     assert 1 <= len(line["label"]) <= viewer.LONGEST_LABEL

@@ -24,9 +24,9 @@ from smart_demo.ui.app import build_app, uploaded
 from smart_demo.ui.explain_handlers import ExplainHandlers
 from smart_demo.ui.format import page_key
 from smart_demo.ui.handlers import Handlers
-from smart_demo.ui.library_tab import Preparation
-from smart_demo.ui.query_input import Glimpse, QueryPictures
-from smart_demo.ui.upload_queue import Uploads
+from smart_demo.ui.library_tab import SamplePreparation
+from smart_demo.ui.query_input import PicturePreview, QueryPictures
+from smart_demo.ui.upload_queue import UploadQueue
 from tests.backbone_cases import loaded
 from tests.documents import write_pdf, write_picture
 from tests.ui_cases import HOSTILE, stored
@@ -69,7 +69,7 @@ def make(tmp_path_factory):
         main = engine.backbones.main()
         list(engine.prepare_samples(main))
         list(engine.add(LOCAL, [(write_pdf(tmp_path / "mine.pdf", "harbour master"), "mine.pdf")]))
-        return Handlers(engine, Uploads(engine.add, 20), Preparation(engine))
+        return Handlers(engine, UploadQueue(engine.add, 20), SamplePreparation(engine))
 
     yield start
     for engine in opened:
@@ -125,41 +125,41 @@ def test_a_region_is_cut_where_it_was_drawn():
     sheet[60:100, 0:20] = BLUE
     shelf, asked_for = plain_pictures(sheet)
     page = PageId("a" * 16, 1)
-    red = shelf.pixels(str(make_region(SAMPLES, page, [0.5, 0.2, 1, 0.5])))
+    red = shelf.load_pixels(str(make_region(SAMPLES, page, [0.5, 0.2, 1, 0.5])))
     assert red.shape == (30, 30, 3)
     assert (red == RED).all()
-    blue = shelf.pixels(str(make_region(SAMPLES, page, [0, 0.6, 1 / 3, 1])))
+    blue = shelf.load_pixels(str(make_region(SAMPLES, page, [0, 0.6, 1 / 3, 1])))
     assert blue.shape == (40, 20, 3)
     assert (blue == BLUE).all()
-    np.testing.assert_array_equal(shelf.pixels(str(make_region(SAMPLES, page, WHOLE))), sheet)
+    np.testing.assert_array_equal(shelf.load_pixels(str(make_region(SAMPLES, page, WHOLE))), sheet)
     assert set(asked_for) == {(SAMPLES, page)}
 
 
 def test_a_part_too_small_to_recognise_is_refused_in_words():
     shelf, _ = plain_pictures(np.zeros((1000, 700, 3), np.uint8))
     page = PageId("a" * 16, 1)
-    assert shelf.pixels(str(make_region(SAMPLES, page, [0, 0, 16 / 700, 0.016]))).shape[:2] >= (16, 16)
+    assert shelf.load_pixels(str(make_region(SAMPLES, page, [0, 0, 16 / 700, 0.016]))).shape[:2] >= (16, 16)
     with pytest.raises(InputRefused, match="too small to ask with"):
-        shelf.pixels(str(make_region(SAMPLES, page, [0.1, 0.1, 0.9, 0.114])))
+        shelf.load_pixels(str(make_region(SAMPLES, page, [0.1, 0.1, 0.9, 0.114])))
 
 
 def test_a_picture_damaged_on_the_disk_is_told():
     shelf = QueryPictures(lambda *_: stored(1), lambda _: b"RIFF nothing", Limits())
     with pytest.raises(LibraryError, match="cannot be read"):
-        shelf.pixels(str(make_region(SAMPLES, PageId("a" * 16, 1), WHOLE)))
+        shelf.load_pixels(str(make_region(SAMPLES, PageId("a" * 16, 1), WHOLE)))
 
 
 def test_a_kept_picture_is_reduced_and_named_by_chance(tmp_path):
     shelf, _ = plain_pictures(np.zeros((20, 20, 3), np.uint8))
     path = tmp_path / "large.png"
     Image.new("RGB", (2400, 1200), GREEN).save(path)
-    first, second = shelf.keep(path), shelf.keep(path)
+    first, second = shelf.store(path), shelf.store(path)
     assert first != second
-    assert shelf.pixels(first).shape == (800, 1600, 3)
-    assert (shelf.pixels(first) == GREEN).all()
-    glimpse = shelf.glimpse(first)
+    assert shelf.load_pixels(first).shape == (800, 1600, 3)
+    assert (shelf.load_pixels(first) == GREEN).all()
+    glimpse = shelf.preview(first)
     assert glimpse.page is None
-    assert Image.open(io.BytesIO(glimpse.thumbnail)).size <= query_input.THUMB
+    assert Image.open(io.BytesIO(glimpse.thumbnail)).size <= query_input.PREVIEW_SIZE
 
 
 def test_the_oldest_picture_leaves_first_by_count_and_by_bytes(tmp_path, monkeypatch):
@@ -170,11 +170,11 @@ def test_the_oldest_picture_leaves_first_by_count_and_by_bytes(tmp_path, monkeyp
     def keep(width, height):
         path = tmp_path / "q.png"
         Image.new("RGB", (width, height), GREEN).save(path)
-        return shelf.keep(path)
+        return shelf.store(path)
 
     def is_kept(reference):
         try:
-            return bool(shelf.pixels(reference).size)
+            return bool(shelf.load_pixels(reference).size)
         except InputRefused as error:
             return error.sentence != "That picture is no longer kept. Choose it again."
 
@@ -192,18 +192,18 @@ def test_a_kept_picture_is_its_owner_s_alone_and_nobody_crowds_out_another_s(tmp
     shelf = QueryPictures(lambda *_: stored(1), lambda _: b"", Limits(), lambda: Scope(asking[0]))
     path = tmp_path / "q.png"
     Image.new("RGB", (20, 20), GREEN).save(path)
-    hers = shelf.keep(path)
+    hers = shelf.store(path)
     asking[0] = "bob"
     with pytest.raises(InputRefused, match="no longer kept"):
-        shelf.pixels(hers)
-    his = [shelf.keep(path) for _ in range(query_input.KEPT + 1)]
+        shelf.load_pixels(hers)
+    his = [shelf.store(path) for _ in range(query_input.MAX_PICTURES + 1)]
     with pytest.raises(InputRefused, match="no longer kept"):
-        shelf.pixels(his[0])
-    shelf.forget(Scope("bob"))
+        shelf.load_pixels(his[0])
+    shelf.delete(Scope("bob"))
     with pytest.raises(InputRefused, match="no longer kept"):
-        shelf.pixels(his[-1])
+        shelf.load_pixels(his[-1])
     asking[0] = "alice"
-    assert shelf.pixels(hers).size
+    assert shelf.load_pixels(hers).size
 
 
 def test_recent_values_that_weigh_too_much_leave():
@@ -221,9 +221,9 @@ def test_recent_values_that_weigh_too_much_leave():
 def test_a_region_is_asked_alone_or_with_words(handlers):
     encoded = handlers.engine.backbones.main().encoded
     encoded.clear()
-    alone = handlers.answer(parse_request("", picture=part_of(handlers)))
+    alone = handlers.render_answer(parse_request("", picture=part_of(handlers)))
     assert first_of(alone, "smart") == ("tides.pdf", "1")
-    with_words = handlers.answer(parse_request("gauge tide", picture=part_of(handlers)))
+    with_words = handlers.render_answer(parse_request("gauge tide", picture=part_of(handlers)))
     assert "ranked 2 of 2 pages" in with_words
     (page,) = {one.image.shape for one in encoded}
     picture = Image.open(io.BytesIO(handlers.engine.library.picture(pages(handlers, SAMPLES)[0])))
@@ -234,25 +234,25 @@ def test_weights_scopes_maps_and_links_need_no_second_encoding(handlers):
     counting, maps = handlers.engine.backbones.main(), ExplainHandlers(handlers)
     counting.encoded.clear()
     reference = part_of(handlers, corners=[0, 0, 1, 0.51])
-    first = handlers.answer(parse_request("", picture=reference))
+    first = handlers.render_answer(parse_request("", picture=reference))
     for late in (0, 0.5, 4):
         turned = parse_request("", ON_SAMPLES, 7, 1.0, late, "sum", "content", reference)
-        handlers.answer(turned)
+        handlers.render_answer(turned)
         for view in ("query", "winners", "term-0"):
             wanted = {"asked": turned.fields, "page": page_key(SAMPLES, pages(handlers, SAMPLES)[0].id), "view": view}
             assert "picture" in maps.overlay(wanted), maps.overlay(wanted)
         assert [chip["label"] for chip in maps.explain(wanted)["chips"]] == ["harbour"]
-    handlers.answer(parse_request("", ON_BOTH, picture=reference))
+    handlers.render_answer(parse_request("", ON_BOTH, picture=reference))
     assert len(counting.encoded) == 1
     assert reference in first.replace("&quot;", '"')
-    handlers.answer(parse_request("", picture=part_of(handlers, corners=[0, 0, 1, 0.6])))
-    handlers.answer(parse_request("tide", picture=reference))
+    handlers.render_answer(parse_request("", picture=part_of(handlers, corners=[0, 0, 1, 0.6])))
+    handlers.render_answer(parse_request("tide", picture=reference))
     assert len(counting.encoded) == 3
 
 
 def test_what_was_encoded_is_kept_without_its_pixels(handlers):
-    found = handlers.engine.search(handlers.query(parse_request("", picture=part_of(handlers))), [SAMPLES])
-    again = handlers.engine.search(handlers.query(parse_request("", picture=part_of(handlers))), [SAMPLES])
+    found = handlers.engine.search(handlers.build_query(parse_request("", picture=part_of(handlers))), [SAMPLES])
+    again = handlers.engine.search(handlers.build_query(parse_request("", picture=part_of(handlers))), [SAMPLES])
     assert again.encoding is found.encoding
     assert found.encoding.query.image is None
     assert found.encoding.query.key == found.query.key != Query("").key
@@ -260,18 +260,18 @@ def test_what_was_encoded_is_kept_without_its_pixels(handlers):
 
 def test_a_story_is_not_told_of_another_question(handlers):
     words = "restricted area, no anchoring"
-    assert 'class="story' not in handlers.answer(parse_request(words, picture=part_of(handlers)))
+    assert 'class="story' not in handlers.render_answer(parse_request(words, picture=part_of(handlers)))
 
 
 @pytest.mark.parametrize("reference", NONSENSE, ids=lambda text: repr(text)[:30])
 def test_nonsense_is_one_sentence(handlers, reference):
     handlers.engine.backbones.main().encoded.clear()
     with pytest.raises(InputRefused):
-        handlers.answer(parse_request("tide", picture=reference))
+        handlers.render_answer(parse_request("tide", picture=reference))
     fields = parse_request("tide", picture=reference).fields
     page = page_key(SAMPLES, pages(handlers, SAMPLES)[0].id)
     assert set(ExplainHandlers(handlers).overlay({"asked": fields, "page": page, "view": "query"})) == {"sentence"}
-    assert "no longer there" in handlers.asked_with(parse_request("tide", picture=reference))
+    assert "no longer there" in handlers.render_query_picture(parse_request("tide", picture=reference))
     assert handlers.engine.backbones.main().encoded == []
 
 
@@ -279,35 +279,35 @@ def test_foreign_scopes_and_pages_that_are_not_there_are_refused(handlers):
     known = pages(handlers, LOCAL)[0].id
     for scope, page in [(Scope("someone"), known), (SAMPLES, known), (LOCAL, PageId("b" * 16, 1))]:
         with pytest.raises(LibraryError):
-            handlers.answer(parse_request("", picture=str(make_region(scope, page, WHOLE))))
+            handlers.render_answer(parse_request("", picture=str(make_region(scope, page, WHOLE))))
 
 
 def test_a_deleted_page_can_no_longer_be_asked_with(make):
     handlers = make()
     wanted = parse_request("", ON_SAMPLES, picture=part_of(handlers, LOCAL))
-    assert "of <bdi>mine.pdf</bdi>" in handlers.asked_with(wanted)
-    handlers.answer(wanted)
-    handlers.delete(pages(handlers, LOCAL)[0].id.file)
+    assert "of <bdi>mine.pdf</bdi>" in handlers.render_query_picture(wanted)
+    handlers.render_answer(wanted)
+    handlers.delete_document(pages(handlers, LOCAL)[0].id.file)
     with pytest.raises(LibraryError, match="no longer in the library"):
-        handlers.answer(wanted)
-    assert "That page is no longer in the library." in handlers.shown(wanted)
-    assert "no longer there" in handlers.asked_with(wanted)
+        handlers.render_answer(wanted)
+    assert "That page is no longer in the library." in handlers.render_answer_or_error(wanted)
+    assert "no longer there" in handlers.render_query_picture(wanted)
 
 
 @pytest.mark.parametrize(("page", "corners"), [(None, WHOLE), ("samples/x", WHOLE), (["samples"], WHOLE)], ids=repr)
 def test_a_drawing_on_no_page_is_refused(handlers, page, corners):
     with pytest.raises(InputRefused):
-        handlers.alike(page, corners)
+        handlers.make_region_reference(page, corners)
 
 
 def test_a_public_page_asks_with_samples_and_with_nothing_else(make, tmp_path):
     public = make(public=True, uploads=False)
-    assert first_of(public.answer(parse_request("", picture=part_of(public))), "smart") == ("tides.pdf", "1")
+    assert first_of(public.render_answer(parse_request("", picture=part_of(public))), "smart") == ("tides.pdf", "1")
     with pytest.raises(LibraryError, match="cannot be shown here"):
-        public.answer(parse_request("", picture=part_of(public, LOCAL)))
-    assert "mine.pdf" not in public.asked_with(parse_request("", picture=part_of(public, LOCAL)))
+        public.render_answer(parse_request("", picture=part_of(public, LOCAL)))
+    assert "mine.pdf" not in public.render_query_picture(parse_request("", picture=part_of(public, LOCAL)))
     with pytest.raises(InputRefused, match="takes no pictures"):
-        public.keep(copy_of(tmp_path))
+        public.store_picture(copy_of(tmp_path))
     app = build_app(public.engine, public.preparation)
     assert not any(isinstance(block, gr.UploadButton) for block in app.blocks.values())
 
@@ -317,11 +317,11 @@ def test_a_public_page_asks_with_samples_and_with_nothing_else(make, tmp_path):
 
 def test_an_uploaded_picture_is_asked_with_and_its_copy_deleted(handlers, tmp_path):
     copy = copy_of(tmp_path)
-    wanted = parse_request("", picture=handlers.keep(copy))
+    wanted = parse_request("", picture=handlers.store_picture(copy))
     assert not copy.exists()
     assert not copy.parent.exists()
-    assert first_of(handlers.answer(wanted), "smart") == ("tides.pdf", "1")
-    assert "This picture" in handlers.asked_with(wanted)
+    assert first_of(handlers.render_answer(wanted), "smart") == ("tides.pdf", "1")
+    assert "This picture" in handlers.render_query_picture(wanted)
 
 
 def test_what_is_no_picture_is_refused_in_words_and_deleted_too(handlers, tmp_path):
@@ -329,16 +329,16 @@ def test_what_is_no_picture_is_refused_in_words_and_deleted_too(handlers, tmp_pa
         copy = copy_of(tmp_path, name=name)
         copy.write_bytes(content)
         with pytest.raises(SmartError):
-            handlers.keep(copy)
+            handlers.store_picture(copy)
         assert not copy.exists()
     with pytest.raises(InputRefused, match="too small"):
-        handlers.keep(copy_of(tmp_path, size=(300, 9)))
+        handlers.store_picture(copy_of(tmp_path, size=(300, 9)))
 
 
 def test_a_picture_over_the_limits_is_refused(make, tmp_path):
     small = make(limits=Limits(pixels=2_000))
     with pytest.raises(InputRefused, match="megapixels"):
-        small.keep(copy_of(tmp_path))
+        small.store_picture(copy_of(tmp_path))
 
 
 def test_a_copy_that_the_library_waits_for_is_left_to_it(handlers, tmp_path, monkeypatch):
@@ -347,11 +347,11 @@ def test_a_copy_that_the_library_waits_for_is_left_to_it(handlers, tmp_path, mon
 
     def add(_, files):
         reached.extend(path.exists() for path, _ in files)
-        kept.append(handlers.keep(copy))
+        kept.append(handlers.store_picture(copy))
         reached.extend(path.exists() for path, _ in files)
         yield Progress("q.png", State.DONE, 1, 1)
 
-    monkeypatch.setattr(handlers, "uploads", Uploads(add, 20))
+    monkeypatch.setattr(handlers, "uploads", UploadQueue(add, 20))
     handlers.uploads.submit(LOCAL, [copy])
     handlers.uploads.wait(10)
     assert reached == [True, True]
@@ -379,14 +379,14 @@ def test_only_what_gradio_put_into_its_own_folder_is_an_upload(tmp_path):
 
 @pytest.mark.parametrize("document", HOSTILE)
 def test_a_name_in_the_tag_is_only_a_name(document):
-    markup = query_input.tag(Glimpse(b"webp", stored(3, document), whole=False))
+    markup = query_input.render_picture_tag(PicturePreview(b"webp", stored(3, document), whole=False))
     assert "<b>A part of page 3</b> <span>of <bdi>" in markup
     assert set(re.findall(r"<([a-z]+)", markup)) == {"div", "img", "span", "b", "bdi", "button"}
     assert not re.search("[\u202e\x00\x1b]", markup)
 
 
 def test_a_whole_page_is_called_a_page():
-    assert "<b>Page 3</b>" in query_input.tag(Glimpse(b"webp", stored(3), whole=True))
+    assert "<b>Page 3</b>" in query_input.render_picture_tag(PicturePreview(b"webp", stored(3), whole=True))
 
 
 # -- the backbone that sees
@@ -408,7 +408,7 @@ def told(handlers, wanted):
 
 def test_qwen_sees_a_region_and_its_patches_are_one_picture(seeing):
     wanted = parse_request("", counted="content", picture=part_of(seeing, corners=[0, 0, 1, 0.5]))
-    answer = seeing.answer(wanted)
+    answer = seeing.render_answer(wanted)
     assert "The question has no words of its own, so all of its tokens count." in answer
     assert "cannot see" not in answer
     described, maps = told(seeing, wanted)
@@ -425,8 +425,8 @@ def test_qwen_sees_a_region_and_its_patches_are_one_picture(seeing):
 
 
 def test_qwen_takes_a_picture_with_words(seeing, tmp_path):
-    wanted = parse_request("motor report", picture=seeing.keep(copy_of(tmp_path, "motor", size=(96, 160))))
-    seeing.answer(wanted)
+    wanted = parse_request("motor report", picture=seeing.store_picture(copy_of(tmp_path, "motor", size=(96, 160))))
+    seeing.render_answer(wanted)
     described, maps = told(seeing, wanted)
     shown = [chip["label"] for chip in described["chips"] if not chip["more"]]
     assert shown == ["▦ picture", "motor", "report"]
@@ -436,7 +436,9 @@ def test_qwen_takes_a_picture_with_words(seeing, tmp_path):
 
 def test_two_parts_of_one_page_are_two_questions(seeing):
     keys = {
-        re.search('data-query="([^"]+)"', seeing.answer(parse_request("", picture=part_of(seeing, corners=corners))))[1]
+        re.search(
+            'data-query="([^"]+)"', seeing.render_answer(parse_request("", picture=part_of(seeing, corners=corners)))
+        )[1]
         for corners in (WHOLE, [0, 0, 1, 0.5], [0, 0.5, 1, 1])
     }
     assert len(keys) == 3
@@ -445,5 +447,5 @@ def test_two_parts_of_one_page_are_two_questions(seeing):
 def test_nothing_of_an_upload_is_written(handlers, tmp_path):
     folder = handlers.engine.settings.data_dir
     before = {path for path in folder.rglob("*") if path.is_file()}
-    handlers.answer(parse_request("", picture=handlers.keep(copy_of(tmp_path))))
+    handlers.render_answer(parse_request("", picture=handlers.store_picture(copy_of(tmp_path))))
     assert {path for path in folder.rglob("*") if path.is_file()} == before

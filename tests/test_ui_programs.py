@@ -37,7 +37,7 @@ def query(request):
 
 
 def test_python_says_the_query_as_it_is(query):
-    tree = ast.parse(text(api.python(query, 7)))
+    tree = ast.parse(text(api.python_code(query, 7)))
     calls = {ast.unparse(node.func): node for node in ast.walk(tree) if isinstance(node, ast.Call)}
     assert ast.literal_eval(calls["Client"].args[0]) == ADDRESS
     given = {word.arg: ast.literal_eval(word.value) for word in calls["client.predict"].keywords}
@@ -46,7 +46,7 @@ def test_python_says_the_query_as_it_is(query):
 
 def test_curl_sends_the_query_as_it_is_and_fetches_what_became_of_it(query, tmp_path):
     stand_in = """curl() { printf '%s\\0' "$@" >&3; printf '%s' '{"event_id":"ab12"}'; }\n"""
-    said = run(f"exec 3>&1\n{stand_in}{text(api.curl(query, 7))} > /dev/null", tmp_path)
+    said = run(f"exec 3>&1\n{stand_in}{text(api.curl_code(query, 7))} > /dev/null", tmp_path)
     body = json.loads(said[said.index("-d") + 1])
     assert body == {"data": [query, 7]}
     assert f"{ADDRESS}gradio_api/call/search" in said
@@ -56,7 +56,7 @@ def test_curl_sends_the_query_as_it_is_and_fetches_what_became_of_it(query, tmp_
 @pytest.mark.parametrize("samples", [False, True])
 def test_the_shell_is_given_the_query_as_it_is(query, samples, tmp_path):
     stand_in = """python() { printf '%s\\0' "$@"; }\n"""
-    said = run(stand_in + api.shell(query, 7, samples=samples), tmp_path)
+    said = run(stand_in + api.shell_command(query, 7, samples=samples), tmp_path)
     assert said[:2] == ["-m", "smart_demo"]
     options = cli._parser().parse_args(said[2:])
     assert (options.query, options.top, options.samples, options.json) == (query, 7, samples, True)
@@ -64,10 +64,10 @@ def test_the_shell_is_given_the_query_as_it_is(query, samples, tmp_path):
 
 def test_nothing_that_is_shown_is_invisible(query):
     for shown in (
-        text(api.python(query, 5)),
-        text(api.curl(query, 5)),
-        api.shell(query, 5, samples=True),
-        api.readable({query: [query]}, indent=1),
+        text(api.python_code(query, 5)),
+        text(api.curl_code(query, 5)),
+        api.shell_command(query, 5, samples=True),
+        api.readable_json({query: [query]}, indent=1),
     ):
         assert all(character.isprintable() or character == "\n" for character in shown)
 
@@ -75,9 +75,9 @@ def test_nothing_that_is_shown_is_invisible(query):
 def test_a_plain_query_is_shown_as_it_was_typed():
     asked = "price of the größe, 2024"
     for shown in (
-        text(api.python(asked, 5)),
-        text(api.curl(asked, 5)),
-        api.shell(asked, 5, samples=False),
+        text(api.python_code(asked, 5)),
+        text(api.curl_code(asked, 5)),
+        api.shell_command(asked, 5, samples=False),
     ):
         assert asked in shown
 
@@ -87,19 +87,19 @@ def test_a_plain_query_is_shown_as_it_was_typed():
 def test_any_words_come_out_of_a_shell_as_they_went_in(words):
     # `$(…)` drops line ends behind a word; queries have none, since they are stripped.
     words = [word.rstrip("\n") for word in words]
-    command = f"printf '%s\\0' {' '.join(map(api.word, words))}"
+    command = f"printf '%s\\0' {' '.join(map(api.quote_word, words))}"
     out = subprocess.run(["sh", "-c", command], capture_output=True, timeout=20, check=True).stdout
     assert out == "".join(f"{word}\0" for word in words).encode()
 
 
 @given(st.text())
 def test_readable_json_is_json(anything):
-    assert json.loads(api.readable({"a": [anything]})) == {"a": [anything]}
+    assert json.loads(api.readable_json({"a": [anything]})) == {"a": [anything]}
 
 
 def test_where_the_screen_and_a_program_agree_nothing_is_said():
-    assert api.differences(AS_SHOWN) == []
-    assert api.shell_differences(AS_SHOWN) == [api.STOPPED]
+    assert api.list_differences(AS_SHOWN) == []
+    assert api.list_shell_differences(AS_SHOWN) == [api.SHELL_NOTE]
 
 
 @pytest.mark.parametrize(
@@ -112,25 +112,26 @@ def test_where_the_screen_and_a_program_agree_nothing_is_said():
 )
 def test_other_weights_are_admitted_by_all_programs(weights, said):
     shown = ShownQuery((SAMPLES,), weights, picture=False, answers=SAMPLES, own=False)
-    assert said in api.differences(shown)[0]
-    assert said in api.shell_differences(shown)[1]
+    assert said in api.list_differences(shown)[0]
+    assert said in api.list_shell_differences(shown)[1]
 
 
 def test_another_library_and_a_picture_are_admitted():
-    (told,) = api.differences(ShownQuery((SAMPLES,), SMART.weights, picture=False, answers=LOCAL, own=True))
+    (told,) = api.list_differences(ShownQuery((SAMPLES,), SMART.weights, picture=False, answers=LOCAL, own=True))
     assert "answers from your documents" in told
     assert "shows the samples" in told
     both = ShownQuery((SAMPLES, LOCAL), SMART.weights, picture=True, answers=LOCAL, own=True)
-    picture, library = api.differences(both)
+    picture, library = api.list_differences(both)
     assert picture.startswith("The endpoint takes words alone")
     assert "the samples and your documents" in library
     assert any(
-        "--samples" in said for said in api.shell_differences(ShownQuery((SAMPLES,), SMART.weights, False, LOCAL, True))
+        "--samples" in said
+        for said in api.list_shell_differences(ShownQuery((SAMPLES,), SMART.weights, False, LOCAL, True))
     )
-    assert not any("--samples" in said for said in api.shell_differences(both))
+    assert not any("--samples" in said for said in api.list_shell_differences(both))
 
 
 def test_the_command_is_one_line():
-    assert shlex.split(api.shell("tide table", 3, samples=True)) == [
+    assert shlex.split(api.shell_command("tide table", 3, samples=True)) == [
         "python", "-m", "smart_demo", "search", "tide table", "--top", "3", "--json", "--samples",
     ]  # fmt: skip

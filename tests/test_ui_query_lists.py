@@ -8,7 +8,7 @@ import pytest
 
 from smart_demo.backbones.words import WordBackbone
 from smart_demo.errors import InputRefused, LibraryError
-from smart_demo.judging.query_list import MOST_LIST_BYTES
+from smart_demo.judging.query_list import MAX_LIST_BYTES
 from smart_demo.search.request import ON_BOTH, ON_MINE, ON_SAMPLES, parse_request, parse_request_fields
 from smart_demo.types import LOCAL, SAMPLES, Query
 from smart_demo.ui.judging_session import JudgingSession
@@ -256,7 +256,7 @@ def test_what_cannot_be_asked_now_is_said(tmp_path):
 
 
 @pytest.mark.parametrize(
-    "text", ["x" * (MOST_LIST_BYTES + 1), "\n\n", "{}", "x" * 301], ids=["large", "blank", "json", "long"]
+    "text", ["x" * (MAX_LIST_BYTES + 1), "\n\n", "{}", "x" * 301], ids=["large", "blank", "json", "long"]
 )
 def test_lists_that_are_none_are_refused_in_words(lists, text):
     markup, name = ran(lists, text)
@@ -267,7 +267,7 @@ def test_lists_that_are_none_are_refused_in_words(lists, text):
 
 def test_an_uploaded_list_comes_into_the_box_as_it_is():
     assert written("\ufefftide\r\ngauge".encode()) == "tide\r\ngauge"
-    for data in (b"\xff\xfe\x00", b"", b"x" * (MOST_LIST_BYTES + 1)):
+    for data in (b"\xff\xfe\x00", b"", b"x" * (MAX_LIST_BYTES + 1)):
         with pytest.raises(InputRefused, match="list"):
             written(data)
     assert (

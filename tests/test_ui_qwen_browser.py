@@ -90,7 +90,7 @@ def seen(app: Served, query: str) -> Iterator[Seen]:
         made = app.engine.library.encoding(page)
         assert isinstance(made.place, TokenGrid)
         start, end = made.place.start, made.place.start + made.place.rows * made.place.cols
-        for number, word in enumerate(map(str.strip, asked.spelled)):
+        for number, word in enumerate(map(str.strip, asked.word_texts)):
             best = (asked.tokens[np.array(asked.words) == number] @ made.tokens.T).max(axis=0)
             patches, won = best[start:end], start <= int(best.argmax()) < end
             margin = float(patches.max() - np.percentile(patches, 2))

@@ -12,11 +12,12 @@ from hypothesis import strategies as st
 
 from smart_demo.evaluation.metrics import Difference
 from smart_demo.judging import scoreboard
-from smart_demo.judging.records import METHODS, JudgedQuery, Ranked
+from smart_demo.judging.records import METHODS, JudgedQuery, RankedPage
 from smart_demo.judging.replay import replay
-from smart_demo.judging.scoreboard import MEASURES, PAIRS, boards
+from smart_demo.judging.scoreboard import MEASURES, METHOD_PAIRS, boards
 from smart_demo.search.request import ON_MINE, ON_SAMPLES, parse_request_fields
 from smart_demo.types import Counted, Query, Reduce, Weights
+from smart_demo.ui.format import format_difference
 from smart_demo.ui.query_table import LISTED, asked_then, judgement_list, said_by_query
 from smart_demo.ui.results_tab import (
     EDGE,
@@ -27,7 +28,6 @@ from smart_demo.ui.results_tab import (
     scale,
     scoreboards,
     side,
-    signed,
     take_in,
     taken,
 )
@@ -89,7 +89,7 @@ def test_every_figure_of_the_core_stands_there():
     script.vote(trial_of("a tie"), "tie")
     script.vote(trial_of("both bad"), "bad")
     (board,), read = shown(script)
-    assert scoreboard.title(board) in read.text
+    assert scoreboard.board_title(board) in read.text
     assert board.votes.conclusion in read.text
     assert "SMART wins 9 ties 1 SMART loses 3 both bad, in no test 1" in read.text
     growth = [
@@ -101,10 +101,13 @@ def test_every_figure_of_the_core_stands_there():
     for method in METHODS:
         for measure in MEASURES:
             assert f"{board.means[method][measure]:.3f}" in read.text
-    for pair in PAIRS:
+    for pair in METHOD_PAIRS:
         assert scoreboard.conclusion(board, pair, "ndcg") in read.text
         for found in board.differences[pair].values():
-            assert f"{signed(found.mean)} {signed(found.low)} to {signed(found.high)}" in read.text
+            assert (
+                f"{format_difference(found.mean)} {format_difference(found.low)} to {format_difference(found.high)}"
+                in read.text
+            )
             assert f"{found.better} better, {found.same} same, {found.worse} worse" in read.text
     assert len([tag for tag, _ in read.tags if tag == "svg"]) == 9
     for caution in scoreboard.cautions(board):
@@ -117,8 +120,8 @@ def test_below_the_floor_there_is_a_sentence_and_no_interval_is_drawn():
     assert read.text.count("Too few to conclude: 5 queries with a relevant page") == 1
     assert not [tag for tag, _ in read.tags if tag == "svg"]
     difference = board.differences["smart", "pooled"]["ndcg"]
-    assert signed(difference.mean) in read.text
-    assert f"{signed(difference.low)} to" not in read.text
+    assert format_difference(difference.mean) in read.text
+    assert f"{format_difference(difference.low)} to" not in read.text
 
 
 def test_votes_alone_and_grades_without_a_relevant_page_say_what_is_missing():
@@ -139,7 +142,7 @@ def test_other_settings_are_folded_below_the_latest():
     script = graded(2, 1)
     script.vote(trial_of(weights=Weights(1.0, 2.0)), "smart")
     found, read = shown(script)
-    assert scoreboard.grouping(found) in read.text
+    assert scoreboard.grouping_note(found) in read.text
     assert read.text.index("1 × pooled + 2 × late") < read.text.index("1 × pooled + 1 × late")
     assert [tag for tag, _ in read.tags].count("details") == 1
     ids = [tag["id"] for _, tag in read.tags if "id" in tag]
@@ -149,7 +152,7 @@ def test_other_settings_are_folded_below_the_latest():
 @pytest.mark.parametrize("text", HOSTILE)
 def test_nothing_from_a_journal_becomes_markup(text, tmp_path):
     name = " ".join(text.split())[:255]
-    rows = (Ranked(page(1), name, 0.5),)
+    rows = (RankedPage(page(1), name, 0.5),)
     one = open_journal(tmp_path)
     trial = trial_of(text, rankings=(rows, rows, rows))
     one.vote(trial, "a", ["other"], text[:1_000])
@@ -188,7 +191,7 @@ def test_ranges_lie_on_one_scale_in_their_order_and_inside(many):
 def test_the_side_is_the_one_that_the_core_concludes():
     script = graded(12, 0)
     board = boards(replay(script.events))[0]
-    for pair in PAIRS:
+    for pair in METHOD_PAIRS:
         for measure in MEASURES:
             said = scoreboard.conclusion(board, pair, measure)
             expected = "none" if said.startswith("No difference") else "up" if " is better " in said else "down"

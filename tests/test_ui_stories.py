@@ -8,7 +8,7 @@ import pytest
 from smart_demo.search.request import ON_SAMPLES, format_url_query, parse_request, parse_url_query
 from smart_demo.types import LATE, LOCAL, POOLED, SAMPLES, SMART, Found, Method, Query, Weights
 from smart_demo.ui import stories, theme
-from smart_demo.ui.stories import QUERIES, STORIES, StoryOutcome, told
+from smart_demo.ui.stories import STORIES, STORY_QUERIES, StoryOutcome, find_story
 from tests.ui_cases import found
 
 COMES_OUT = {
@@ -26,7 +26,9 @@ COMES_OUT = {
 @pytest.fixture(scope="module")
 def tellings(sample_engine) -> dict[str, StoryOutcome]:
     """Every story, told by the embedded model over the whole sample library."""
-    heard = (told(sample_engine.search(Query(query), (SAMPLES,), (POOLED, LATE, SMART))) for query in QUERIES)
+    heard = (
+        find_story(sample_engine.search(Query(query), (SAMPLES,), (POOLED, LATE, SMART))) for query in STORY_QUERIES
+    )
     return {one.story.query: one for one in heard if one}
 
 
@@ -42,17 +44,17 @@ def test_some_win_one_loses_and_one_changes_nothing():
     ways = [(pooled > smart) - (pooled < smart) for pooled, smart in COMES_OUT.values()]
     assert 5 <= len(ways) <= 8
     assert set(ways) == {1, 0, -1}
-    assert tuple(COMES_OUT) == QUERIES
+    assert tuple(COMES_OUT) == STORY_QUERIES
 
 
 def test_a_story_is_told_only_of_its_own_page_among_the_samples():
     story = STORIES[0]
     other = found([0.9, 0.1], [0.1, 0.9], document=story.document, query="another question")
-    assert told(other) is None
-    assert told(found([0.9, 0.1], [0.1, 0.9], document="other.pdf", query=story.query)) is None
+    assert find_story(other) is None
+    assert find_story(found([0.9, 0.1], [0.1, 0.9], document="other.pdf", query=story.query)) is None
     mine = _of(story.query, story.document, [0.9, 0.8], [0.1, 0.2])
     pages = tuple(replace(page, scope=LOCAL) for page in mine.parts.pages)
-    assert told(replace(mine, parts=replace(mine.parts, pages=pages))) is None
+    assert find_story(replace(mine, parts=replace(mine.parts, pages=pages))) is None
 
 
 @pytest.mark.parametrize(
@@ -64,17 +66,17 @@ def test_a_story_is_told_only_of_its_own_page_among_the_samples():
 )
 def test_the_outcome_is_read_off_the_rankings(late, outcome):
     story = STORIES[0]
-    one = told(_of(story.query, story.document, [0.9, 0.8], late))
+    one = find_story(_of(story.query, story.document, [0.9, 0.8], late))
     assert one
     assert one.outcome == outcome
-    assert outcome in stories.story(one)
+    assert outcome in stories.render_story(one)
 
 
 def test_the_outcome_follows_the_weights():
     story = STORIES[0]
     ranked = {}
     for late in (0.0, 1.0):
-        one = told(_of(story.query, story.document, [0.8, 0.9], [0.9, 0.1], Weights(1.0, late)))
+        one = find_story(_of(story.query, story.document, [0.8, 0.9], [0.9, 0.1], Weights(1.0, late)))
         assert one
         ranked[late] = one.outcome
     assert ranked[1.0] == "SMART lifts it to first place."
@@ -82,7 +84,7 @@ def test_the_outcome_follows_the_weights():
 
 
 def test_no_story_no_panel():
-    assert stories.story(None) == ""
+    assert stories.render_story(None) == ""
 
 
 @pytest.mark.parametrize(("pooled", "late"), [(pooled, late) for _, pooled, late in stories.PRESETS])
@@ -97,8 +99,8 @@ def test_a_link_carries_weights_by_their_short_names_and_old_ones_still_open(poo
 
 
 def test_behaviour_and_style_of_the_stories_are_on_the_page():
-    assert "is-presenting" in theme.css()
-    assert "is-presenting" in theme.head()
+    assert "is-presenting" in theme.build_css()
+    assert "is-presenting" in theme.build_head()
 
 
 def _of(query: str, document: str, pooled: list[float], late: list[float], weights: Weights = SMART.weights) -> Found:

@@ -9,7 +9,7 @@ import pytest
 
 from smart_demo.errors import StorageFull
 from smart_demo.types import LOCAL, Progress, Scope, State
-from smart_demo.ui.upload_queue import AT_ONCE, TURN, Uploads
+from smart_demo.ui.upload_queue import MAX_ACTIVE_OWNERS, STEPS_PER_TURN, UploadQueue
 
 
 def copies(tmp_path, *names):
@@ -30,7 +30,7 @@ def add_two_pages(_, files):
 
 
 def test_every_file_has_its_outcome_and_no_copy_stays(tmp_path):
-    uploads = Uploads(add_two_pages, 20)
+    uploads = UploadQueue(add_two_pages, 20)
     uploads.submit(LOCAL, copies(tmp_path, "a.pdf", "b.pdf"))
     uploads.wait(10)
     assert [(p.document, p.state) for p in uploads.progress(LOCAL)] == [("a.pdf", State.DONE), ("b.pdf", State.DONE)]
@@ -39,7 +39,7 @@ def test_every_file_has_its_outcome_and_no_copy_stays(tmp_path):
 
 
 def test_files_over_the_limit_are_refused_in_words_and_deleted(tmp_path):
-    uploads = Uploads(add_two_pages, 1)
+    uploads = UploadQueue(add_two_pages, 1)
     uploads.submit(LOCAL, copies(tmp_path, "a.pdf", "b.pdf"))
     uploads.wait(10)
     assert [p.state for p in uploads.progress(LOCAL)] == [State.DONE, State.REFUSED]
@@ -55,7 +55,7 @@ def test_the_request_that_brought_a_file_does_not_outlive_its_reading(tmp_path, 
     asking = ContextVar("asking")
     request = Request()
     alive, token = weakref.ref(request), asking.set(request)
-    uploads = Uploads(add_two_pages, limit)
+    uploads = UploadQueue(add_two_pages, limit)
     uploads.submit(LOCAL, copies(tmp_path, "a.pdf"))
     uploads.wait(10)
     asking.reset(token)
@@ -70,7 +70,7 @@ def test_a_file_dropped_again_while_it_waits_is_read_again(tmp_path):
         for path, name in files:
             yield Progress(name, State.DONE if path.read_bytes() == b"bytes" else State.REFUSED, 1, 1)
 
-    uploads = Uploads(add, 2)
+    uploads = UploadQueue(add, 2)
     (copy,) = copies(tmp_path, "a.pdf")
     uploads.submit(LOCAL, [copy, copy, copy])
     uploads.wait(10)
@@ -88,7 +88,7 @@ def test_what_breaks_one_file_spares_the_next(tmp_path, error, said):
             raise error
         yield from add_two_pages(_, files)
 
-    uploads = Uploads(add, 20)
+    uploads = UploadQueue(add, 20)
     uploads.submit(LOCAL, copies(tmp_path, "a.pdf", "b.pdf"))
     uploads.wait(10)
     assert [p.state for p in uploads.progress(LOCAL)] == [State.REFUSED, State.DONE]
@@ -108,7 +108,7 @@ def test_stopping_keeps_what_was_told_and_drops_what_waits(tmp_path):
         finally:
             closed.set()
 
-    uploads = Uploads(add, 20)
+    uploads = UploadQueue(add, 20)
     uploads.submit(LOCAL, copies(tmp_path, "a.pdf", "b.pdf"))
     assert reached.wait(10)
     uploads.cancel(LOCAL)
@@ -132,7 +132,7 @@ def test_a_file_dropped_right_after_a_stop_is_read(tmp_path):
         yield Progress(files[0][1], State.WORKING, 2, 2)
         yield Progress(files[0][1], State.DONE, 2, 2)
 
-    uploads = Uploads(add, 20)
+    uploads = UploadQueue(add, 20)
     uploads.submit(LOCAL, copies(tmp_path, "a.pdf", "b.pdf"))
     assert reached.wait(10)
     uploads.cancel(LOCAL)
@@ -147,7 +147,7 @@ def test_a_file_dropped_right_after_a_stop_is_read(tmp_path):
 
 
 def test_a_new_batch_after_a_stop_runs(tmp_path):
-    uploads = Uploads(add_two_pages, 20)
+    uploads = UploadQueue(add_two_pages, 20)
     uploads.cancel(LOCAL)
     uploads.submit(LOCAL, copies(tmp_path, "a.pdf"))
     uploads.wait(10)
@@ -181,7 +181,7 @@ def test_people_take_turns_page_by_page(tmp_path):
         assert hold.wait(10)  # until both are queued
         yield from inner(owner, files)
 
-    uploads = Uploads(add, 20)
+    uploads = UploadQueue(add, 20)
     uploads.submit(A, copies(tmp_path / "a", "thick.pdf"))
     assert begun.wait(10)
     uploads.submit(B, copies(tmp_path / "b", "thin.pdf"))
@@ -200,11 +200,11 @@ def test_nobody_sees_or_stops_what_another_brought(tmp_path):
         assert go_on.wait(10)
         yield Progress(files[0][1], State.DONE, 2, 2)
 
-    uploads = Uploads(add, 20)
+    uploads = UploadQueue(add, 20)
     uploads.submit(A, copies(tmp_path, "a.pdf"))
     assert reached.wait(10)
     uploads.cancel(B)
-    uploads.forget(B)
+    uploads.delete(B)
     assert (uploads.progress(B), uploads.running(B)) == ((), False)
     go_on.set()
     uploads.wait(10)
@@ -219,7 +219,7 @@ def test_more_files_than_may_wait_are_refused_in_words(tmp_path):
         assert go_on.wait(10)
         yield Progress(files[0][1], State.DONE, 1, 1)
 
-    uploads = Uploads(add, 20, waiting=2)
+    uploads = UploadQueue(add, 20, waiting=2)
     uploads.submit(A, copies(tmp_path / "a", "a.pdf"))
     assert reached.wait(10)
     uploads.submit(B, copies(tmp_path / "b", "b.pdf", "c.pdf"))
@@ -239,7 +239,7 @@ def test_who_is_forgotten_leaves_no_copy_and_no_list(tmp_path):
         assert go_on.wait(10)
         yield Progress(files[0][1], State.WORKING, 2, 2)
 
-    uploads = Uploads(add, 20)
+    uploads = UploadQueue(add, 20)
     uploads.submit(A, copies(tmp_path, "a.pdf", "b.pdf"))
     assert reached.wait(10)
     uploads.forget(A)
@@ -257,7 +257,7 @@ def test_one_visitor_s_many_files_do_not_keep_another_out(tmp_path):
         assert go_on.wait(10)
         yield Progress(files[0][1], State.DONE, 1, 1)
 
-    uploads = Uploads(add, 3, waiting=4)
+    uploads = UploadQueue(add, 3, waiting=4)
     for batch in range(3):
         uploads.submit(A, copies(tmp_path / f"a{batch}", *[f"{batch}{at}.pdf" for at in range(3)]))
     assert reached.wait(10)
@@ -282,14 +282,14 @@ def test_whoever_waits_longer_goes_before_more_of_a_thick_file_and_it_goes_on_wh
             yield Progress(files[0][1], State.WORKING, page, total)
         yield Progress(files[0][1], State.DONE, total, total)
 
-    uploads = Uploads(add, 20)
-    thick = [Scope(f"visitor-{number}") for number in range(AT_ONCE)]
+    uploads = UploadQueue(add, 20)
+    thick = [Scope(f"visitor-{number}") for number in range(MAX_ACTIVE_OWNERS)]
     for owner in thick:
         uploads.submit(owner, copies(tmp_path / str(owner), "300-pages.pdf"))
     uploads.submit(A, copies(tmp_path / "late", "1-page.pdf"))
     hold.set()
     uploads.wait(30)
-    assert seen.index(A) <= 2 * AT_ONCE * TURN
+    assert seen.index(A) <= 2 * MAX_ACTIVE_OWNERS * STEPS_PER_TURN
     assert all(uploads.progress(owner)[0].state is State.DONE for owner in [*thick, A])
     assert all(stored[owner] == 300 == seen.count(owner) for owner in thick)
     assert [path for path in tmp_path.rglob("*") if path.is_file()] == []
@@ -300,12 +300,12 @@ def test_a_file_that_gets_nowhere_is_not_begun_again(tmp_path):
 
     def add(owner, files):
         begun.append(owner)
-        for _ in range(3 * TURN):
+        for _ in range(3 * STEPS_PER_TURN):
             yield Progress(files[0][1], State.WORKING, 0, 100)
         yield Progress(files[0][1], State.REFUSED)
 
-    uploads = Uploads(add, 20)
-    owners = [Scope(f"visitor-{number}") for number in range(AT_ONCE + 1)]
+    uploads = UploadQueue(add, 20)
+    owners = [Scope(f"visitor-{number}") for number in range(MAX_ACTIVE_OWNERS + 1)]
     for owner in owners:
         uploads.submit(owner, copies(tmp_path / str(owner), "slow.pdf"))
     uploads.wait(30)

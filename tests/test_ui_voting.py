@@ -12,16 +12,16 @@ from hypothesis import strategies as st
 from smart_demo.config import Quotas
 from smart_demo.judging import journal
 from smart_demo.judging.journal import FOLDER
-from smart_demo.judging.query_list import Listed
+from smart_demo.judging.query_list import ListedQuery
 from smart_demo.judging.records import BlindColumns, Session, Skip
 from smart_demo.server import visitors
 from smart_demo.server.cleanup import Cleanup
 from smart_demo.server.visitors import visitor_scope
 from smart_demo.types import LOCAL, SMART, Weights
-from smart_demo.ui.judge_sheets import Sheets
+from smart_demo.ui.judge_sheets import JudgeSheets
 from smart_demo.ui.judging_queue import JudgingProgress, QueryStatus
 from smart_demo.ui.judging_session import JudgingSession
-from smart_demo.ui.vote_sheet import Setup, Sheet, render_vote_sheet
+from smart_demo.ui.vote_sheet import SearchSetup, VoteSheet, render_vote_sheet
 from smart_demo.ui.voting import Voting
 from tests.documents import write_pdf
 from tests.keeping_cases import visitor
@@ -61,8 +61,8 @@ def judge(make):
 def sheet(a, b, **changes):
     standing = JudgingProgress((QueryStatus.OPEN, QueryStatus.JUDGED), 0)
     facts = {"query": "tide", "ticket": "0c" * 16, "columns": BlindColumns(a, b), "standing": standing, "vote": None}
-    facts |= {"setup": Setup(search(), ["Samples"], search()), "seen": False, "link": "q=tide"}
-    return render_vote_sheet(Sheet(**(facts | changes)), lambda page: f"{page.id}".encode())
+    facts |= {"setup": SearchSetup(search(), ["Samples"], search()), "seen": False, "link": "q=tide"}
+    return render_vote_sheet(VoteSheet(**(facts | changes)), lambda page: f"{page.id}".encode())
 
 
 def halves(markup):
@@ -95,7 +95,7 @@ def test_the_sheet_is_the_same_under_exchange_of_sides(a, b):
 
 def test_what_the_server_says_before_the_vote_is_symmetric_whatever_the_lot(make):
     handlers = make(public=True, uploads=False)
-    voting, met = Voting(Sheets(JudgingSession(handlers))), {}
+    voting, met = Voting(JudgeSheets(JudgingSession(handlers))), {}
     for number in range(64):
         judge = Judge(handlers, f"{number:032x}", voting)
         judge.start()
@@ -292,7 +292,7 @@ def test_a_query_of_ones_own_comes_after_the_open_one_and_is_there_once(judge):
     judge.look(act="go", at=0)
     judge.look(act="ask", query="harbour lamp")
     assert judge.desk.at == 3
-    judge.judging.set_queries(LOCAL, [Listed(f"q{n}") for n in range(500)])
+    judge.judging.set_queries(LOCAL, [ListedQuery(f"q{n}") for n in range(500)])
     assert "The list is full" in judge.look(act="ask", query="one more")
 
 
@@ -343,7 +343,7 @@ def age(handlers, *judges, hours=2):
 def test_a_public_page_keeps_so_many_judges_and_who_did_nothing_for_an_hour_makes_way(make, monkeypatch):
     monkeypatch.setattr(visitors, "MOST_VISITORS", 2)
     handlers = make(public=True, uploads=False)
-    voting = Voting(Sheets(JudgingSession(handlers)))
+    voting = Voting(JudgeSheets(JudgingSession(handlers)))
     handlers.engine.add_eviction_listener(voting._judging.let_go)
     one, two, three = (Judge(handlers, f"{number:032x}", voting) for number in (1, 2, 3))
     one.start()
@@ -362,7 +362,7 @@ def test_a_public_page_keeps_so_many_judges_and_who_did_nothing_for_an_hour_make
 def test_judgements_of_all_visitors_take_no_more_than_they_may(make):
     quotas = Quotas(total_bytes=200_000)
     handlers = make(public=True, uploads=False, quotas=quotas)
-    voting = Voting(Sheets(JudgingSession(handlers)))
+    voting = Voting(JudgeSheets(JudgingSession(handlers)))
     one, two = (Judge(handlers, f"{number:032x}", voting) for number in (1, 2))
     one.start()
     two.start()
@@ -380,7 +380,7 @@ def test_judgements_of_all_visitors_take_no_more_than_they_may(make):
 def test_a_vote_while_its_judge_expires_is_kept_and_told_of(make, monkeypatch):
     handlers = make(public=True, uploads=False)
     judging = JudgingSession(handlers)
-    judge = Judge(handlers, "7" * 32, Voting(Sheets(judging)))
+    judge = Judge(handlers, "7" * 32, Voting(JudgeSheets(judging)))
     janitor = Cleanup(handlers.engine)
     janitor.attend(lambda _: 0, judging.let_go)
     judge.start()
@@ -465,7 +465,7 @@ def test_a_desk_that_is_no_desk_is_a_new_one(make, kept):
 
 def test_the_longest_list_is_found_again_whatever_is_written_in_it(judge):
     judge.start()
-    queries = [Listed(f"{'🛟' * 245} {number:03d}", f"q{number}") for number in range(500)]
+    queries = [ListedQuery(f"{'🛟' * 245} {number:03d}", f"q{number}") for number in range(500)]
     judge.judging.set_queries(LOCAL, queries)
     assert JudgingSession(judge.handlers).queries(LOCAL) == tuple(queries)
 
@@ -483,7 +483,7 @@ def test_a_visitors_journal_is_full_at_what_a_public_page_says(make, monkeypatch
 def test_to_look_at_results_takes_nobodys_room(make, monkeypatch):
     monkeypatch.setattr(visitors, "MOST_VISITORS", 1)
     handlers = make(public=True, uploads=False)
-    voting = Voting(Sheets(JudgingSession(handlers)))
+    voting = Voting(JudgeSheets(JudgingSession(handlers)))
     one, stranger = (Judge(handlers, f"{number:032x}", voting) for number in (1, 2))
     one.start()
     assert stranger.journal.judgements.events == ()
@@ -493,8 +493,8 @@ def test_to_look_at_results_takes_nobodys_room(make, monkeypatch):
 def test_a_list_keeps_no_grades_and_everything_can_be_deleted(judge, kept):
     judge.start()
     judge.vote()
-    judge.judging.set_queries(LOCAL, [Listed("tide", "q1"), Listed("lamp")], at=1, source="mine.csv")
-    assert (judge.desk.open, judge.desk.source) == (Listed("lamp"), "mine.csv")
+    judge.judging.set_queries(LOCAL, [ListedQuery("tide", "q1"), ListedQuery("lamp")], at=1, source="mine.csv")
+    assert (judge.desk.open, judge.desk.source) == (ListedQuery("lamp"), "mine.csv")
     judge.judging.forget(LOCAL)
     assert list(kept.iterdir()) == []
     assert judge.vote()["look"] is True, "a tab that was left open judges nothing of what was deleted"

@@ -19,10 +19,10 @@ from smart_demo.search.request import parse_request
 from smart_demo.store.library import Library
 from smart_demo.types import LOCAL
 from smart_demo.ui.handlers import Handlers
-from smart_demo.ui.judge_sheets import Sheets
+from smart_demo.ui.judge_sheets import JudgeSheets
 from smart_demo.ui.judging_session import JudgingSession
-from smart_demo.ui.library_tab import Preparation
-from smart_demo.ui.upload_queue import Uploads
+from smart_demo.ui.library_tab import SamplePreparation
+from smart_demo.ui.upload_queue import UploadQueue
 from smart_demo.ui.voting import Voting
 from tests.documents import write_pdf
 
@@ -52,7 +52,7 @@ def shared_library(folder: Path) -> Iterator[Callable[..., Handlers]]:
         models = {"words": words, EMBEDDED: words}
         backbones = Backbones(BackboneChoice("words", "a test", insisted=True), models.__getitem__, fall_back=True)
         engine = Engine(library, backbones, replace(usual, **changes))
-        return Handlers(engine, Uploads(engine.add, 20), Preparation(engine))
+        return Handlers(engine, UploadQueue(engine.add, 20), SamplePreparation(engine))
 
     list(start().engine.prepare_samples())
     try:
@@ -73,7 +73,7 @@ class Judge:
 
     def __init__(self, handlers: Handlers, name: str = MINE, voting: Voting | None = None) -> None:
         self.handlers, self.name = handlers, name
-        self.voting = voting or Voting(Sheets(JudgingSession(handlers)))
+        self.voting = voting or Voting(JudgeSheets(JudgingSession(handlers)))
         self.judging = self.voting._judging
         self.panel = ""
 

@@ -24,11 +24,11 @@ from smart_demo.types import POOLED, SAMPLES, SMART, Query, Scope, Weights
 from smart_demo.ui.handlers import Handlers
 
 # Gradio reads the return type off the signature as it stands, so annotations are not postponed in this module.
-ADDRESS = None
+PAGE_ADDRESS = None
 """Stands in code for the page's own address, which only its script knows: it ends with a slash and holds no quote."""
 Code = tuple[str | None, ...]
 """Pieces of one text; ADDRESS among them."""
-STOPPED = (
+SHELL_NOTE = (
     "Run it where this program lies, with the same settings and while the page is stopped: one process at a time opens "
     "the library."
 )
@@ -48,38 +48,38 @@ class ShownQuery:
     """and whether there are any of one's own."""
 
 
-def python(query: str, top: int) -> Code:
+def python_code(query: str, top: int) -> Code:
     """A program with `gradio_client`, which comes with Gradio."""
     return (
         'from gradio_client import Client\n\nclient = Client("',
-        ADDRESS,
+        PAGE_ADDRESS,
         f'")\nanswer = client.predict(query={query!r}, top={top}, api_name="/search")\n'
         'for hit in answer["results"]["smart"]:\n'
         '    print(hit["rank"], hit["document"], hit["page"], hit["smart"])',
     )
 
 
-def curl(query: str, top: int) -> Code:
+def curl_code(query: str, top: int) -> Code:
     """Two requests: the first gives an event's id, the second waits for what became of it."""
-    body = shlex.quote(readable({"data": [query, top]}))
+    body = shlex.quote(readable_json({"data": [query, top]}))
     return (
         "ADDRESS='",
-        ADDRESS,
+        PAGE_ADDRESS,
         "'\nEVENT=$(curl -s \"${ADDRESS}gradio_api/call/search\" -H 'Content-Type: application/json' \\\n"
         f"  -d {body} | cut -d '\"' -f 4)\n"
         'curl -sN "${ADDRESS}gradio_api/call/search/$EVENT"',
     )
 
 
-def shell(query: str, top: int, *, samples: bool) -> str:
+def shell_command(query: str, top: int, *, samples: bool) -> str:
     """The same engine without the page. A query that begins like an option stands behind all of them."""
     options = f"--top {top} --json{' --samples' if samples else ''}"
     if query.startswith("-"):
-        return f"python -m smart_demo search {options} -- {word(query)}"
-    return f"python -m smart_demo search {word(query)} {options}"
+        return f"python -m smart_demo search {options} -- {quote_word(query)}"
+    return f"python -m smart_demo search {quote_word(query)} {options}"
 
 
-def word(text: str) -> str:
+def quote_word(text: str) -> str:
     r"""One word for a POSIX shell, whatever is in it; NUL apart, which no argument can hold.
 
     >>> print(word("don't"), word("a\nb"))
@@ -90,7 +90,7 @@ def word(text: str) -> str:
     return f'"$(printf %b {shlex.quote("".join(map(_escaped, text)))})"'
 
 
-def readable(value: object, indent: int | None = None) -> str:
+def readable_json(value: object, indent: int | None = None) -> str:
     r"""JSON that shows letters of every script as they are and everything that cannot be seen as an escape.
 
     >>> print(readable({"größe": "\u202e"}))
@@ -100,7 +100,7 @@ def readable(value: object, indent: int | None = None) -> str:
     return "".join(c if c.isprintable() or c == "\n" else json.dumps(c)[1:-1] for c in text)
 
 
-def differences(shown: ShownQuery) -> list[str]:
+def list_differences(shown: ShownQuery) -> list[str]:
     """Where the endpoint, and so the first two programs, answers otherwise than the screen does."""
     told = []
     if shown.picture:
@@ -116,9 +116,9 @@ def differences(shown: ShownQuery) -> list[str]:
     return told
 
 
-def shell_differences(shown: ShownQuery) -> list[str]:
+def list_shell_differences(shown: ShownQuery) -> list[str]:
     """What to know of the third."""
-    told = [STOPPED]
+    told = [SHELL_NOTE]
     if shown.picture:
         told.append("It takes words alone: the picture of this query is left out.")
     if shown.weights != SMART.weights:
@@ -148,13 +148,13 @@ def _escaped(character: str) -> str:
 
 
 log = logging.getLogger(__name__)
-NAME = "search"
-AT_ONCE = 2
+API_NAME = "search"
+MAX_CONCURRENT = 2
 """Calls that are answered at the same time; the others wait in the queue of the page."""
-BROKEN = "Something went wrong. The log of the demo says what happened."
+UNEXPECTED_ERROR = "Something went wrong. The log of the demo says what happened."
 
 
-class Endpoint:
+class SearchEndpoint:
     """Searches of one app, asked by programs."""
 
     def __init__(self, handlers: Handlers) -> None:
@@ -163,8 +163,8 @@ class Endpoint:
     @property
     def scope(self) -> Scope:
         """Whose pages answer: one's own where this page may show them and there are any, else the samples."""
-        own = self._handlers.own
-        return own if own and self._handlers.engine.library.holds(own) else SAMPLES
+        own = self._handlers.visitor
+        return own if own and self._handlers.engine.library.has_pages(own) else SAMPLES
 
     def search(self, query: str, top: int = 5, request: gr.Request | None = None) -> dict[str, Any]:  # noqa: D417
         """Search a library of document pages by meaning and by detail, ranked twice: by one pooled vector per page
@@ -182,7 +182,7 @@ class Endpoint:
             _refuse(error.sentence)
         except Exception:
             log.exception("a program's search failed")
-            _refuse(BROKEN)
+            _refuse(UNEXPECTED_ERROR)
 
     def _search(self, query: Query, top: int) -> dict[str, Any]:
         engine, scope = self._handlers.engine, self.scope
@@ -198,10 +198,10 @@ class Endpoint:
     def _query(self, text: object) -> Query:
         if not isinstance(text, str) or not text.strip():
             raise QueryRefused("The query is empty.", "Give the words to look for.")
-        return self._handlers.question(text)
+        return self._handlers.query_for_visitor(text)
 
     def _expect_whole_samples(self) -> None:
-        pending = self._handlers.pending((SAMPLES,))
+        pending = self._handlers.pending_samples((SAMPLES,))
         if pending is None:
             return
         samples = pending.samples

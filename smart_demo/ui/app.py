@@ -18,33 +18,41 @@ from smart_demo.server.cleanup import Cleanup, delete_leftovers
 from smart_demo.server.upload_limits import UPLOAD_TRACKER
 from smart_demo.types import SAMPLES, Counted, Reduce, Scope
 from smart_demo.ui import compare, library_tab, page_layout, theme
-from smart_demo.ui.api import AT_ONCE, NAME, Endpoint
+from smart_demo.ui.api import API_NAME, MAX_CONCURRENT, SearchEndpoint
 from smart_demo.ui.costs_tab import CostsTab
-from smart_demo.ui.events import ASKING, ONCE, QUIET, Serve, answered, show_errors_as_toast, uploaded
+from smart_demo.ui.events import (
+    PRIVATE_EVENT,
+    SEARCH_EVENT,
+    SINGLE_EVENT,
+    ServerFunction,
+    answer_or_error,
+    resolve_upload,
+    show_errors_as_toast,
+)
 from smart_demo.ui.explain_handlers import ExplainHandlers
-from smart_demo.ui.export import Exports
+from smart_demo.ui.export import Exporter
 from smart_demo.ui.format import esc
-from smart_demo.ui.handlers import Handlers, Pulse
-from smart_demo.ui.judge_sheets import Sheets
+from smart_demo.ui.handlers import BackgroundState, Handlers
+from smart_demo.ui.judge_sheets import JudgeSheets
 from smart_demo.ui.judge_tab import BoardWiring, JudgeWiring, serves
 from smart_demo.ui.judging_session import JudgingSession
-from smart_demo.ui.library_tab import Preparation
+from smart_demo.ui.library_tab import SamplePreparation
 from smart_demo.ui.page_layout import PageLayout
 from smart_demo.ui.queries_tab import QueryLists
 from smart_demo.ui.results_tab import Boards
-from smart_demo.ui.stories import QUERIES
-from smart_demo.ui.upload_queue import Uploads
+from smart_demo.ui.stories import STORY_QUERIES
+from smart_demo.ui.upload_queue import UploadQueue
 from smart_demo.ui.voting import Voting
 from smart_demo.wording import size_in_words
 
-UNCLAIMED = 600.0
+UNCLAIMED_SECONDS = 600.0
 """Seconds after which an uploaded file that nothing reads is deleted."""
 
 
 class Deletion:
     """Forgets people everywhere this app keeps anything of anybody."""
 
-    def __init__(self, sheets: Sheets, lists: QueryLists, janitor: Cleanup) -> None:
+    def __init__(self, sheets: JudgeSheets, lists: QueryLists, janitor: Cleanup) -> None:
         """The janitor is told how to clear this app's folder of uploads, and whom to tell of those it forgot."""
         self._trials, self._judging, self._lists, self._janitor = sheets.trials, sheets.judging, lists, janitor
         self._handlers = self._judging.handlers
@@ -54,7 +62,7 @@ class Deletion:
     def forget(self, wanted: object) -> dict[str, object]:
         """`done`, the sentence that says how much room that made; or a sentence why not."""
         sure = isinstance(wanted, dict) and wanted.get("sure") is True
-        return answered(lambda: self._forget(sure=sure), "a visitor could not be forgotten")
+        return answer_or_error(lambda: self._forget(sure=sure), "a visitor could not be forgotten")
 
     def _forget(self, *, sure: bool) -> dict[str, object]:
         own = self._handlers.own
@@ -77,7 +85,7 @@ class Deletion:
         self._judging.let_go(owner)
 
     def _sweep(self, _: float) -> int:
-        return delete_leftovers(Path(get_upload_folder()), UNCLAIMED, self._handlers.uploads.on_their_way())
+        return delete_leftovers(Path(get_upload_folder()), UNCLAIMED_SECONDS, self._handlers.uploads.on_their_way())
 
 
 class Wiring:
@@ -91,49 +99,55 @@ class Wiring:
             self.search,
             [page.answered, page.query, page.scope, *page.dials],
             answer,
-            **ASKING,
+            **SEARCH_EVENT,
             show_progress_on=page.results,
         )
         page.chips.select(
-            self.example, page.dials, [page.query, page.scope, *answer], **ASKING, show_progress_on=page.results
+            self.example, page.dials, [page.query, page.scope, *answer], **SEARCH_EVENT, show_progress_on=page.results
         )
         page.scope.input(
-            self.elsewhere, [page.answered, page.scope, *page.dials], answer, **ASKING, show_progress_on=page.results
+            self.elsewhere,
+            [page.answered, page.scope, *page.dials],
+            answer,
+            **SEARCH_EVENT,
+            show_progress_on=page.results,
         )
         page.results.select(
-            self.alike, [page.scope, *page.dials], [page.query, *answer], **ASKING, show_progress_on=page.results
+            self.alike, [page.scope, *page.dials], [page.query, *answer], **SEARCH_EVENT, show_progress_on=page.results
         )
         page.like.clear(
-            self.without, [page.query, page.scope, *page.dials], answer, **ASKING, show_progress_on=page.results
+            self.without, [page.query, page.scope, *page.dials], answer, **SEARCH_EVENT, show_progress_on=page.results
         )
         for preset, pooled, late in page.presets:  # sets the dials, and they re-rank; a preset is the paper's form
             paper = f'() => [{pooled}, {late}, "{Reduce.MEAN}", "{Counted.ALL}"]'
-            preset.click(None, None, page.dials[1:], js=paper, **QUIET)
+            preset.click(None, None, page.dials[1:], js=paper, **PRIVATE_EVENT)
         for again in (page.judge.results.boards, page.judge.queries.found):
             again.select(
                 self.reopen,
                 None,
                 [page.query, page.scope, *page.dials, *answer],
-                **ASKING,
+                **SEARCH_EVENT,
                 show_progress_on=page.results,
             )
         turned = [dial.change for dial in page.dials]
-        gr.on(turned, self.rerank, [page.answered, *page.dials], page.results, **QUIET, trigger_mode="always_last")
+        gr.on(
+            turned, self.rerank, [page.answered, *page.dials], page.results, **PRIVATE_EVENT, trigger_mode="always_last"
+        )
         around = [page.status, page.footer, page.sample_documents, page.scope, page.timer, page.seen]
         around += [page.results, page.like]
         if page.takes:
             around += [page.documents, page.arrivals, page.cancel]
-            page.files.upload(self.upload, page.files, [page.files, page.timer], **ONCE)
+            page.files.upload(self.upload, page.files, [page.files, page.timer], **SINGLE_EVENT)
             page.picture.upload(
                 self.picture,
                 [page.picture, page.query, page.scope, *page.dials],
                 [page.picture, page.query, *answer],
-                **ASKING,
+                **SEARCH_EVENT,
                 show_progress_on=page.results,
             )
-            page.cancel.click(self.cancel, None, page.cancel, **ONCE)
-            page.documents.delete(self.delete, None, page.timer, **ONCE)
-        page.timer.tick(self.look, [page.seen, page.answered, *page.dials], around, **ONCE)
+            page.cancel.click(self.cancel, None, page.cancel, **SINGLE_EVENT)
+            page.documents.delete(self.delete, None, page.timer, **SINGLE_EVENT)
+        page.timer.tick(self.look, [page.seen, page.answered, *page.dials], around, **SINGLE_EVENT)
         self.opened = [*page.dials, page.query, page.answered, page.chips, *around]
         """Everything that the first look fills."""
 
@@ -150,8 +164,8 @@ class Wiring:
         """A picture that was chosen, with the words in the box unless they are an example's, which nobody typed; the
         button is given back for the next one.
         """
-        reference = self.handlers.keep(uploaded(file, self.page.picture.GRADIO_CACHE))
-        words = "" if text in QUERIES else text
+        reference = self.handlers.keep(resolve_upload(file, self.page.picture.GRADIO_CACHE))
+        words = "" if text in STORY_QUERIES else text
         wanted = replace(parse_request(words, scope, *dials), picture=reference)
         return None, wanted.text, *self._answer(wanted)
 
@@ -167,7 +181,9 @@ class Wiring:
         """The picture is taken away: the words in the box are asked alone, if there are any."""
         wanted = parse_request(text, scope, *dials)
         return (
-            self._answer(wanted) if wanted.text.strip() else (compare.unasked(), None, page_layout.chips(QUERIES), "")
+            self._answer(wanted)
+            if wanted.text.strip()
+            else (compare.render_no_query(), None, page_layout.render_chips(STORY_QUERIES), "")
         )
 
     @show_errors_as_toast
@@ -209,7 +225,7 @@ class Wiring:
     def upload(self, files: object) -> object:
         """Queue what was dropped and give the box back, so that the next file can come."""
         folder = self.page.files.GRADIO_CACHE
-        self.handlers.submit([uploaded(file, folder, "No file arrived.") for file in _listed(files)])
+        self.handlers.submit([resolve_upload(file, folder, "No file arrived.") for file in _listed(files)])
         return None, gr.Timer(active=True)
 
     @show_errors_as_toast
@@ -228,7 +244,7 @@ class Wiring:
     @show_errors_as_toast
     def open(self, request: gr.Request) -> object:
         """The first look: what the address asks, or the first example, is already answered."""
-        otherwise = parse_request(QUERIES[0], top=self.handlers.engine.settings.top)
+        otherwise = parse_request(STORY_QUERIES[0], top=self.handlers.engine.settings.top)
         wanted = parse_url_query(dict(request.query_params), otherwise) if request else otherwise
         if request and request.query_params.get("like") and not wanted.picture:
             gr.Warning("The part of a page in this link cannot be read, so it was left out.")
@@ -260,13 +276,13 @@ class Wiring:
             changed[self.page.like] = self.handlers.asked_with(wanted)
         return changed
 
-    def _around(self, now: Pulse) -> dict[object, object]:
+    def _around(self, now: BackgroundState) -> dict[object, object]:
         """Updates of all that stands around the answer."""
         handlers, page, choices = self.handlers, self.page, self.handlers.choices()
-        shelf = library_tab.sample_documents(handlers.documents(SAMPLES), now.samples)
+        shelf = library_tab.render_sample_documents(handlers.documents(SAMPLES), now.samples)
         around: dict[object, object] = {
-            page.status: page_layout.status(now.serving, handlers.preparation.trouble),
-            page.footer: page_layout.footer(
+            page.status: page_layout.render_status(now.serving, handlers.preparation.trouble),
+            page.footer: page_layout.render_footer(
                 now.serving, now.samples.encoder if now.samples else "", handlers.engine.settings
             ),
             page.sample_documents: shelf,
@@ -277,7 +293,7 @@ class Wiring:
         if page.takes:
             running = now.uploading
             around[page.documents] = handlers.own_documents(now.serving)
-            around[page.arrivals] = library_tab.arrivals(now.arrivals)
+            around[page.arrivals] = library_tab.render_uploads(now.arrivals)
             around[page.cancel] = gr.Button("Stop", visible=running, interactive=running)
         return around
 
@@ -293,7 +309,7 @@ def _kept(wanted: SearchRequest) -> list[str]:
 
 def _chips(wanted: SearchRequest) -> str:
     """The examples, with the one that was asked marked; with a picture it is another question."""
-    return page_layout.chips(QUERIES, "" if wanted.picture else wanted.text)
+    return page_layout.render_chips(STORY_QUERIES, "" if wanted.picture else wanted.text)
 
 
 def _strings(given: object, count: int) -> tuple[str, ...]:
@@ -303,9 +319,9 @@ def _strings(given: object, count: int) -> tuple[str, ...]:
     return ("",) * count
 
 
-def build_app(engine: Engine, preparation: Preparation, janitor: Cleanup | None = None) -> gr.Blocks:
+def build_app(engine: Engine, preparation: SamplePreparation, janitor: Cleanup | None = None) -> gr.Blocks:
     """The page around an engine. `preparation` and `janitor` may be running or not."""
-    uploads = Uploads(engine.add, engine.settings.limits.files, engine.settings.quotas.waiting_files)
+    uploads = UploadQueue(engine.add, engine.settings.limits.files, engine.settings.quotas.waiting_files)
     handlers = Handlers(engine, uploads, preparation)
 
     def picture(key: object) -> dict[str, object]:
@@ -322,19 +338,19 @@ def build_app(engine: Engine, preparation: Preparation, janitor: Cleanup | None 
     def pair(wanted: object) -> dict[str, object]:
         return maps.pair(wanted)
 
-    endpoint = Endpoint(handlers)
+    endpoint = SearchEndpoint(handlers)
     under = CostsTab(handlers, endpoint)
 
     def hood(wanted: object) -> dict[str, object]:
         return under.look(wanted)
 
-    exports = Exports(handlers, theme.inlined_faces())
+    exports = Exporter(handlers, theme.inline_fonts())
 
     def comparison(wanted: object) -> dict[str, object]:
         return exports.comparison(wanted)
 
     judging = JudgingSession(handlers)
-    sheets, boards, lists = Sheets(judging), Boards(judging), QueryLists(judging)
+    sheets, boards, lists = JudgeSheets(judging), Boards(judging), QueryLists(judging)
     voting = Voting(sheets)
 
     def vote(wanted: object) -> dict[str, object]:
@@ -350,13 +366,13 @@ def build_app(engine: Engine, preparation: Preparation, janitor: Cleanup | None 
 
     with gr.Blocks(title="SMART demo", analytics_enabled=False, fill_width=True) as app:
         # First, so that the name is its own: the page's private events have names, too.
-        gr.api(endpoint.search, api_name=NAME, concurrency_limit=AT_ONCE)
-        viewed: list[Serve] = [picture, explain, overlay, pair, hood, comparison]
-        judges: list[Serve] = [picture, vote, grade, *serves(boards, lists)]
+        gr.api(endpoint.search, api_name=API_NAME, concurrency_limit=MAX_CONCURRENT)
+        viewed: list[ServerFunction] = [picture, explain, overlay, pair, hood, comparison]
+        judges: list[ServerFunction] = [picture, vote, grade, *serves(boards, lists)]
         page = PageLayout(engine.settings, viewed, judges, forget, private=handlers.private)
         wiring = Wiring(handlers, page)
         JudgeWiring(page.judge, page.dials, voting)
         panels = (page.judge.results, page.judge.queries)
         BoardWiring(boards, lists, panels, uploads.discard).run_with([page.scope, *page.dials])
-        app.load(wiring.open, None, wiring.opened, **QUIET)
+        app.load(wiring.open, None, wiring.opened, **PRIVATE_EVENT)
     return app

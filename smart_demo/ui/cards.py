@@ -20,7 +20,7 @@ import numpy as np
 from smart_demo import scoring
 from smart_demo.search.comparison import Change, Comparison, Move, compare
 from smart_demo.types import LATE, POOLED, SMART, Floats, Found, Hit, StoredPage, Weights
-from smart_demo.ui.format import esc, name, page_key, score
+from smart_demo.ui.format import bdi, esc, format_score, page_key
 from smart_demo.wording import count, size_in_words
 
 
@@ -57,12 +57,12 @@ class RankedColumns:
     right: tuple[CardRow, ...]
 
 
-def ranked_columns(found: Found) -> RankedColumns:
+def build_columns(found: Found) -> RankedColumns:
     """Rows of a search by POOLED, LATE and SMART; the late ranking is there for the ranks of that part alone."""
     left, right = found.results[POOLED.name], found.results[SMART.name]
     comparison = compare(left, right)
     pooled_span = _span(found.parts.pooled)
-    late_span = _span(scoring.late(found.parts, right.method.weights))
+    late_span = _span(scoring.late_scores(found.parts, right.method.weights))
     pooled_ranks, late_ranks = left.ranks, found.results[LATE.name].ranks
 
     def row(hit: Hit) -> CardRow:
@@ -96,7 +96,7 @@ class Side(StrEnum):
     SMART = "smart"
 
 
-def badge(move: Move, side: Side, k: int) -> str:
+def render_badge(move: Move, side: Side, k: int) -> str:
     """The badge of a card. A fall is set exactly as loudly as a rise."""
     icon, text, note = _wording(move, side, k)
     small = f'<span class="badge-note">{esc(note)}</span>' if note else ""
@@ -104,7 +104,7 @@ def badge(move: Move, side: Side, k: int) -> str:
     return f'<span class="badge badge-{move.change}">{shown}<span>{esc(text)}</span>{small}</span>'
 
 
-def spoken(move: Move, side: Side, k: int) -> str:
+def describe_move(move: Move, side: Side, k: int) -> str:
     """The same for a screen reader, as part of a card's name."""
     steps = count(abs(move.steps), "place")
     other = "SMART ranks it" if side is Side.POOLED else "pooled only ranks it"
@@ -119,7 +119,7 @@ def spoken(move: Move, side: Side, k: int) -> str:
     }[move.change]
 
 
-def in_words(move: Move, side: Side, k: int, *, short: bool = False) -> str:
+def summarize_move(move: Move, side: Side, k: int, *, short: bool = False) -> str:
     """The same in words, for what may be printed in grey."""
     icon, _, note = _wording(move, side, k)
     steps = f"{abs(move.steps)}" if short else count(abs(move.steps), "place")
@@ -149,25 +149,25 @@ def _wording(move: Move, side: Side, k: int) -> tuple[str, str, str]:
             return "↘", f"left the top {k}", f"now {move.right}" if move.right else ""
 
 
-Thumbnail = Callable[[StoredPage], bytes]
-THUMB_WIDTH = 360
+ThumbnailLoader = Callable[[StoredPage], bytes]
+THUMBNAIL_WIDTH = 360
 """What the library keeps; the size in the markup is the picture's own, so that nothing jumps."""
 
 
-def card(row: CardRow, side: Side, k: int, thumbnail: bytes, facts: str) -> str:
+def render_card(row: CardRow, side: Side, k: int, thumbnail: bytes, facts: str) -> str:
     """A card with its hidden facts for the viewer. `facts` is markup already."""
     page, hit = row.hit.page, row.hit
     label = (
         f"Rank {hit.rank}: {page.document}, page {page.number} of {page.pages}; "
-        f"{spoken(row.move, side, k)}. Open the page."
+        f"{describe_move(row.move, side, k)}. Open the page."
     )
     return (
         f'<li class="place"><button type="button" class="card" data-page="{esc(page_key(page.scope, page.id))}" '
         f'data-side="{side}" data-change="{row.move.change}" aria-label="{esc(label)}">'
         f'<span class="rank">{hit.rank}</span>'
-        f'<span class="tray">{image(page, thumbnail)}</span>'
-        f'<span class="about"><span class="topline"><span class="title">{name(page.document)}</span>'
-        f"{badge(row.move, side, k)}</span>"
+        f'<span class="tray">{render_thumbnail(page, thumbnail)}</span>'
+        f'<span class="about"><span class="topline"><span class="title">{bdi(page.document)}</span>'
+        f"{render_badge(row.move, side, k)}</span>"
         f'<span class="where">page {page.number} of {page.pages}</span>'
         f'<span class="parts">{_part("pooled", row.pooled)}{_part("late", row.late)}</span>'
         f"</span></button><div hidden>{facts}</div>{_why(row, side, k)}</li>"
@@ -179,16 +179,16 @@ def _why(row: CardRow, side: Side, k: int) -> str:
     page, move = row.hit.page, row.move
     if move.change is Change.SAME:
         return ""
-    label = f"Why? {page.document}, page {page.number}: {spoken(move, side, k)}"
+    label = f"Why? {page.document}, page {page.number}: {describe_move(move, side, k)}"
     return (
         f'<button type="button" class="moved-why" data-why="{esc(page_key(page.scope, page.id))}" '
         f'aria-label="{esc(label)}">Why?</button>'
     )
 
 
-def image(page: StoredPage, thumbnail: bytes) -> str:
+def render_thumbnail(page: StoredPage, thumbnail: bytes) -> str:
     """The thumbnail inside the markup, with its size; a plain sheet where the picture is missing."""
-    width, height = THUMB_WIDTH, max(1, round(THUMB_WIDTH * page.height / max(page.width, 1)))
+    width, height = THUMBNAIL_WIDTH, max(1, round(THUMBNAIL_WIDTH * page.height / max(page.width, 1)))
     if not thumbnail:
         return f'<svg class="thumb missing" viewBox="0 0 {width} {height}" width="{width}" height="{height}"></svg>'
     data = base64.b64encode(thumbnail).decode("ascii")
@@ -204,43 +204,43 @@ def _part(label: str, part: ScorePart) -> str:
     return (
         f'<span class="part of-{label}"><span class="part-name">{label}</span>'
         f'<span class="bar"><span class="fill" style="width:{part.fill * 100:.1f}%"></span></span>'
-        f'<span class="part-value">{score(part.value)}</span><span class="part-rank">{rank}</span></span>'
+        f'<span class="part-value">{format_score(part.value)}</span><span class="part-rank">{rank}</span></span>'
     )
 
 
-def facts(row: CardRow, weights: Weights) -> str:
+def render_facts(row: CardRow, weights: Weights) -> str:
     """The viewer's side panel for one page."""
     page, move = row.hit.page, row.move
     return (
         '<div class="facts">'
-        f'<h2 class="facts-name">{name(page.document)}</h2>'
+        f'<h2 class="facts-name">{bdi(page.document)}</h2>'
         f'<p class="facts-page">page {page.number} of {page.pages}</p>'
         '<dl class="facts-ranks">'
         f"{_rank('Pooled only', move.left, 'pooled')}{_rank('SMART', move.right, 'smart')}"
         "</dl>"
         f"{_parts(row)}"
-        f"{formula(row, weights)}"
+        f"{render_formula(row, weights)}"
         f'<p class="facts-small">{esc(_stored(page))}</p>'
         "</div>"
     )
 
 
-def formula(row: CardRow, weights: Weights) -> str:
+def render_formula(row: CardRow, weights: Weights) -> str:
     """The formula with this page's numbers."""
     pooled, late = row.pooled.value, row.late.value
     if math.isnan(late):
         return '<p class="formula">Not scored token by token: it was not among the nearest pages.</p>'
-    total = scoring.combined(weights, pooled, late)
+    total = scoring.combine(weights, pooled, late)
     places = _places(row, weights, total)
     return (
         '<p class="formula"><span class="formula-name">SMART score</span> '
-        f'<span>{weight(weights.pooled)} × <b class="of-pooled">{score(pooled, places)}</b></span> '
-        f'<span>+ {weight(weights.late)} × <b class="of-late">{score(late, places)}</b></span> '
-        f'<span>= <b class="of-total">{score(total, places)}</b></span></p>'
+        f'<span>{format_weight(weights.pooled)} × <b class="of-pooled">{format_score(pooled, places)}</b></span> '
+        f'<span>+ {format_weight(weights.late)} × <b class="of-late">{format_score(late, places)}</b></span> '
+        f'<span>= <b class="of-total">{format_score(total, places)}</b></span></p>'
     )
 
 
-def weight(value: float) -> str:
+def format_weight(value: float) -> str:
     """A weight to two decimals.
 
     >>> weight(1.0)
@@ -249,7 +249,7 @@ def weight(value: float) -> str:
     return f"{value:.2f}"
 
 
-def apart(value: float, *others: float) -> str:
+def format_distinct_weight(value: float, *others: float) -> str:
     """A weight where something changes, with as many decimals as tell it from 0 and from other weights; two at least.
 
     >>> apart(0.6234), apart(0.6234, 0.62), apart(0.0012)
@@ -264,7 +264,7 @@ def apart(value: float, *others: float) -> str:
 def _places(row: CardRow, weights: Weights, total: float) -> int:
     """The fewest decimals with which the sum adds up as it stands there: one that does not is not believed."""
     for places in range(3, 7):
-        shown = scoring.combined(weights, round(row.pooled.value, places), round(row.late.value, places))
+        shown = scoring.combine(weights, round(row.pooled.value, places), round(row.late.value, places))
         if round(shown, places) == round(total, places):
             return places
     return 7
@@ -285,7 +285,7 @@ def _parts(row: CardRow) -> str:
 
 def _fact_part(label: str, part: ScorePart) -> str:
     rank = str(part.rank) if part.rank else "–"
-    return f'<tr class="of-{label}"><th scope="row">{label}</th><td>{score(part.value)}</td><td>{rank}</td></tr>'
+    return f'<tr class="of-{label}"><th scope="row">{label}</th><td>{format_score(part.value)}</td><td>{rank}</td></tr>'
 
 
 def _stored(page: StoredPage) -> str:

@@ -11,30 +11,39 @@ from smart_demo.indexing.samples import Samples
 from smart_demo.search.candidates import TOP, CandidateCheck
 from smart_demo.search.comparison import Change
 from smart_demo.types import Counted, Found, Reduce, TokenKind, Weights
-from smart_demo.ui.cards import CardRow, RankedColumns, Side, Thumbnail, card, facts, ranked_columns, weight
-from smart_demo.ui.format import esc, milliseconds, page_key
+from smart_demo.ui.cards import (
+    CardRow,
+    RankedColumns,
+    Side,
+    ThumbnailLoader,
+    build_columns,
+    format_weight,
+    render_card,
+    render_facts,
+)
+from smart_demo.ui.format import esc, format_milliseconds, page_key
 from smart_demo.wording import count
 
-HEIGHT = 1000
+CURVES_HEIGHT = 1000
 
 
-def rank_curves(shown: RankedColumns) -> str:
+def render_rank_curves(shown: RankedColumns) -> str:
     """An SVG as high as the columns. Pages that leave or enter the top k end in the air, dashed."""
     rows = max(len(shown.left), len(shown.right), 1)
     curves = [_thread(row, rows, leaving=True) for row in shown.left]
     curves += [_thread(row, rows, leaving=False) for row in shown.right if row.move.change is Change.NEW]
     return (
-        f'<svg class="threads" viewBox="0 0 100 {HEIGHT}" preserveAspectRatio="none" aria-hidden="true" '
+        f'<svg class="threads" viewBox="0 0 100 {CURVES_HEIGHT}" preserveAspectRatio="none" aria-hidden="true" '
         f'focusable="false">{"".join(curves)}</svg>'
     )
 
 
 def _thread(row: CardRow, rows: int, *, leaving: bool) -> str:
     def at(rank: int) -> float:
-        return (rank - 0.5) / rows * HEIGHT
+        return (rank - 0.5) / rows * CURVES_HEIGHT
 
     here, change = at(row.hit.rank), row.move.change
-    reach = min(HEIGHT / rows * 0.3, HEIGHT - here)
+    reach = min(CURVES_HEIGHT / rows * 0.3, CURVES_HEIGHT - here)
     if change is Change.LEFT:
         path = f"M0,{here:.1f} C26,{here:.1f} 40,{here + reach * 0.4:.1f} 42,{here + reach:.1f}"
     elif change is Change.NEW:
@@ -57,24 +66,24 @@ _WORDLESS = "The question has no words of its own, so all of its tokens count."
 _STAGES = {"encode": "query encoded", "candidates": "pages found", "score": "scored", "rank": "ranked"}
 
 
-def results(
-    found: Found, thumbnail: Thumbnail, link: str = "", asked: str = "", checked: CandidateCheck | None = None
+def render_results(
+    found: Found, thumbnail: ThumbnailLoader, link: str = "", asked: str = "", checked: CandidateCheck | None = None
 ) -> str:
     """Verdict and both columns of a search by POOLED, LATE and SMART. `link` is an address that asks the same,
     `asked` what the viewer gives back to have it explained, `checked` what a full scan said of the candidates.
     """
-    shown = ranked_columns(found)
+    shown = build_columns(found)
     if not shown.left and not shown.right:
-        return empty("No pages here yet", "Add a document in the library, or search the samples.")
+        return render_empty("No pages here yet", "Add a document in the library, or search the samples.")
     return (
         f'<section class="answer" data-query="{found.query.key}" data-link="{esc(link)}" data-asked="{esc(asked)}" '
         'aria-label="Results">'
-        f"{_verdict(shown, checked)}{''.join(map(_notice, notices(shown)))}"
+        f"{_verdict(shown, checked)}{''.join(map(_notice, list_notices(shown)))}"
         f'<div class="columns">{_head(Side.POOLED, "Pooled only", "one vector per page")}'
         f'<span class="gutter-head" aria-hidden="true"></span>'
-        f"{_head(Side.SMART, 'SMART', formula(shown.weights))}"
+        f"{_head(Side.SMART, 'SMART', describe_formula(shown.weights))}"
         f"{_column(shown.left, Side.POOLED, shown, thumbnail)}"
-        f'<div class="gutter">{rank_curves(shown)}</div>'
+        f'<div class="gutter">{render_rank_curves(shown)}</div>'
         f"{_column(shown.right, Side.SMART, shown, thumbnail)}</div>"
         '<p class="legend">Bars run from the lowest to the highest value among the ranked pages of this query; '
         "# is a page's place by that part alone. Scores say which page is nearer, not how good it is.</p>"
@@ -82,7 +91,7 @@ def results(
     )
 
 
-def empty(title: str, hint: str, *, calm: bool = True) -> str:
+def render_empty(title: str, hint: str, *, calm: bool = True) -> str:
     """What stands in place of columns. Both arguments are plain text."""
     tone = "" if calm else " is-trouble"
     return (
@@ -93,17 +102,19 @@ def empty(title: str, hint: str, *, calm: bool = True) -> str:
     )
 
 
-def unasked() -> str:
+def render_no_query() -> str:
     """Nothing is asked: what stands there after a picture without words was taken away. Its address is empty."""
-    return f'<div data-link="">{empty("Nothing is asked", "Type a question, or take one of the examples.")}</div>'
+    return (
+        f'<div data-link="">{render_empty("Nothing is asked", "Type a question, or take one of the examples.")}</div>'
+    )
 
 
-def opening() -> str:
+def render_opening() -> str:
     """The columns in outline, until the first answer is there."""
     return _outline("Opening the library", "the first query is answered in a moment", "")
 
 
-def preparing(samples: Samples) -> str:
+def render_preparing(samples: Samples) -> str:
     """The sample library on its way, with the columns already in outline."""
     part = samples.ready / samples.total if samples.total else 0.0
     bar = (
@@ -127,7 +138,9 @@ def _outline(title: str, said: str, bar: str) -> str:
 def _verdict(shown: RankedColumns, checked: CandidateCheck | None) -> str:
     found = shown.found
     right = found.results["smart"]
-    stages = [f"{said} {milliseconds(found.milliseconds[s])}" for s, said in _STAGES.items() if s in found.milliseconds]
+    stages = [
+        f"{said} {format_milliseconds(found.milliseconds[s])}" for s, said in _STAGES.items() if s in found.milliseconds
+    ]
     total = sum(found.milliseconds.values())
     ranked = f"ranked {right.candidates:,} of {count(right.pages, 'page')}"
     if checked is not None:
@@ -142,7 +155,7 @@ def _verdict(shown: RankedColumns, checked: CandidateCheck | None) -> str:
     )
 
 
-def notices(shown: RankedColumns) -> list[str]:
+def list_notices(shown: RankedColumns) -> list[str]:
     """What must be said of an answer beside its numbers, a sentence each."""
     said = [
         shown.found.encoding.notice,
@@ -161,8 +174,8 @@ def _ablates_nothing(shown: RankedColumns) -> bool:
 def _times(found: Found, total: float) -> str:
     """Encoding and everything after it; a stage answered from memory says so."""
     encode = found.milliseconds.get("encode", 0.0)
-    rest = milliseconds(max(total - encode, 0.001))
-    return f"encoded in {milliseconds(encode)}, ranked in {rest}" if encode >= 1 else f"ranked in {rest}"
+    rest = format_milliseconds(max(total - encode, 0.001))
+    return f"encoded in {format_milliseconds(encode)}, ranked in {rest}" if encode >= 1 else f"ranked in {rest}"
 
 
 def _is_wordless(shown: RankedColumns) -> bool:
@@ -180,14 +193,16 @@ def _head(side: Side, title: str, subtitle: str) -> str:
     )
 
 
-def formula(weights: Weights) -> str:
+def describe_formula(weights: Weights) -> str:
     """How the right column ranks, in one line."""
     form = " (sum)" if weights.reduce is Reduce.SUM else ""
     words = ", own words only: our ablation" if weights.counted is Counted.CONTENT else ""
-    return f"{weight(weights.pooled)} × pooled + {weight(weights.late)} × late{form}{words}"
+    return f"{format_weight(weights.pooled)} × pooled + {format_weight(weights.late)} × late{form}{words}"
 
 
-def _column(rows: tuple[CardRow, ...], side: Side, shown: RankedColumns, thumbnail: Thumbnail) -> str:
+def _column(rows: tuple[CardRow, ...], side: Side, shown: RankedColumns, thumbnail: ThumbnailLoader) -> str:
     k = shown.comparison.k
-    cards = "".join(card(row, side, k, thumbnail(row.hit.page), facts(row, shown.weights)) for row in rows)
+    cards = "".join(
+        render_card(row, side, k, thumbnail(row.hit.page), render_facts(row, shown.weights)) for row in rows
+    )
     return f'<ol class="ranking of-{side}" aria-labelledby="head-{side}">{cards}</ol>'

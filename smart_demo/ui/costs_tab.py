@@ -23,9 +23,9 @@ from smart_demo.search.costs import STAGES, Costs, Stage, costs
 from smart_demo.search.request import ON_BOTH, ON_MINE, ON_SAMPLES, SearchRequest, parse_request_fields
 from smart_demo.types import POOLED, SAMPLES, SMART, Method, Scope
 from smart_demo.ui import api
-from smart_demo.ui.api import Endpoint
-from smart_demo.ui.events import answered
-from smart_demo.ui.format import digits, duration, esc, room
+from smart_demo.ui.api import SearchEndpoint
+from smart_demo.ui.events import answer_or_error
+from smart_demo.ui.format import esc, format_bytes, format_digits, format_duration
 from smart_demo.ui.handlers import Handlers
 from smart_demo.wording import count
 
@@ -106,8 +106,8 @@ def costs_panel(costs: Costs | None, whose: str, encoder: str) -> str:
 def price(costs: Costs) -> str:
     """The price of late interaction in one plain sentence."""
     return (
-        f"Keeping the token states takes {digits(costs.price)} times the room of the pooled vectors alone: "
-        f"{room(costs.kept)} a page instead of {room(costs.pooled)}. That is the price of late interaction."
+        f"Keeping the token states takes {format_digits(costs.price)} times the room of the pooled vectors alone: "
+        f"{format_bytes(costs.kept)} a page instead of {format_bytes(costs.pooled)}. That is the price of late interaction."
     )
 
 
@@ -115,18 +115,18 @@ def _counted(costs: Costs, whose: str, encoder: str) -> str:
     span = f", from {costs.fewest:,} to {costs.most:,}" if costs.fewest < costs.most else ""
     return (
         f"{count(costs.pages, 'page')} of {whose}, encoded by {encoder}: {costs.tokens:,.0f} token states "
-        f"a page{span}, of {costs.width:,} numbers each. On this disk all of it takes {room(costs.disk)}, page images "
+        f"a page{span}, of {costs.width:,} numbers each. On this disk all of it takes {format_bytes(costs.disk)}, page images "
         "included."
     )
 
 
 def _per_page(costs: Costs) -> str:
     largest = max(costs.states.values())
-    rows = [CostRow("Pooled vector, float32", ["1", room(costs.pooled), "1"], share=costs.pooled / largest)]
+    rows = [CostRow("Pooled vector, float32", ["1", format_bytes(costs.pooled), "1"], share=costs.pooled / largest)]
     for codec in CODECS:
         kept, size = costs.stored.get(codec, 0), costs.states[codec]
         said = "" if not kept else "kept so here" if kept == costs.pages else f"{count(kept, 'page')} kept so here"
-        cells = [f"{costs.tokens:,.0f}", room(size), digits(size / costs.pooled)]
+        cells = [f"{costs.tokens:,.0f}", format_bytes(size), format_digits(size / costs.pooled)]
         rows.append(CostRow(f"Token states, {codec}", cells, said, size / largest))
     return _table(
         "Room of a page",
@@ -153,23 +153,25 @@ def _indexing(costs: Costs) -> CostRow:
     if found is None:
         return CostRow(label, [UNMEASURED, NOTHING])
     pages = count(found.pages, "page") if found.pages == costs.pages else f"{found.pages:,} of {costs.pages:,} pages"
-    return CostRow(label, [duration(found.mean), f"mean of {pages}, median {duration(found.median)}"])
+    return CostRow(label, [format_duration(found.mean), f"mean of {pages}, median {format_duration(found.median)}"])
 
 
 def _stage(stage: str, found: Stage | None) -> CostRow:
     if found is None:
         return CostRow(CALLED[stage], [UNMEASURED, NOTHING])
     queries = "1 query" if found.queries == 1 else f"{found.queries:,} queries"
-    return CostRow(CALLED[stage], [duration(found.milliseconds / 1_000), f"median of {queries}"])
+    return CostRow(CALLED[stage], [format_duration(found.milliseconds / 1_000), f"median of {queries}"])
 
 
 def _at_scale(costs: Costs) -> str:
     scaled, depth = [costs.at(pages) for pages, _ in SIZES], f"{costs.depth:,}"
     rows = [
-        CostRow("Pooled vectors, float32", [room(one.pooled) for one in scaled], "bytes of a page × pages"),
+        CostRow("Pooled vectors, float32", [format_bytes(one.pooled) for one in scaled], "bytes of a page × pages"),
         *(
             CostRow(
-                f"Token states, {codec}", [room(one.states[codec]) for one in scaled], "mean bytes of a page × pages"
+                f"Token states, {codec}",
+                [format_bytes(one.states[codec]) for one in scaled],
+                "mean bytes of a page × pages",
             )
             for codec in CODECS
         ),
@@ -204,7 +206,7 @@ def _seconds(milliseconds: float | None) -> float | None:
 
 
 def _spans(seconds: Iterable[float | None]) -> list[str]:
-    return [UNMEASURED if value is None else duration(value) for value in seconds]
+    return [UNMEASURED if value is None else format_duration(value) for value in seconds]
 
 
 def _table(title: str, heads: Sequence[str], rows: Sequence[CostRow], note: str, *, wide: bool = False) -> str:
@@ -307,16 +309,16 @@ PICTURE_ALONE = "This was asked with a picture alone, and programs ask with word
 class CostsTab:
     """Looks under the hood of one app."""
 
-    def __init__(self, handlers: Handlers, endpoint: Endpoint) -> None:
+    def __init__(self, handlers: Handlers, endpoint: SearchEndpoint) -> None:
         self._handlers, self._endpoint = handlers, endpoint
 
     def look(self, wanted: object) -> dict[str, object]:
         """Markup of costs and surroundings, code and scores as plain text; or a sentence why not."""
-        return answered(lambda: self._look(parse_request_fields(wanted)), "a look under the hood failed")
+        return answer_or_error(lambda: self._look(parse_request_fields(wanted)), "a look under the hood failed")
 
     def _look(self, search: SearchRequest) -> dict[str, object]:
-        scopes, engine = self._handlers.scopes(search.scope), self._handlers.engine
-        if self._handlers.waits(scopes):
+        scopes, engine = self._handlers.resolve_scopes(search.scope), self._handlers.engine
+        if self._handlers.is_model_loading(scopes):
             raise LibraryError(f"{self._handlers.serving().name} is still loading.", "Look again in a moment.")
         try:
             program = self._program(search, scopes)
@@ -336,24 +338,24 @@ class CostsTab:
     def _program(self, search: SearchRequest, scopes: tuple[Scope, ...]) -> dict[str, object]:
         """Code that asks the same, and the raw scores; a sentence in the place of what there is none of."""
         handlers = self._handlers
-        query = handlers.query(search)
-        if (not query.text.strip() and query.image is None) or handlers.pending(scopes):
+        query = handlers.build_query(search)
+        if (not query.text.strip() and query.image is None) or handlers.pending_samples(scopes):
             return {"sentence": NOTHING_ASKED}
         smart = Method(SMART.name, SMART.label, search.weights)
         found = handlers.engine.search(query, scopes, (POOLED, smart), search.top)
         # The code does not carry what a visitor is known by: on a public page it is answered from the samples.
-        answers = self._endpoint.scope if handlers.private else SAMPLES
+        answers = self._endpoint.scope if handlers.is_private else SAMPLES
         own = answers != SAMPLES
         shown = api.ShownQuery(scopes, search.weights, query.image is not None, answers, own)
-        text, scores = found.query.text, api.readable(as_dict(found), indent=1)
+        text, scores = found.query.text, api.readable_json(as_dict(found), indent=1)
         if not text:
             return {"sentence": PICTURE_ALONE, "scores": scores}
         return {
-            "python": api.python(text, search.top),
-            "curl": api.curl(text, search.top),
-            "shell": (api.shell(text, search.top, samples=SAMPLES in scopes),),
-            "differences": api.differences(shown),
-            "shell_differences": api.shell_differences(shown),
+            "python": api.python_code(text, search.top),
+            "curl": api.curl_code(text, search.top),
+            "shell": (api.shell_command(text, search.top, samples=SAMPLES in scopes),),
+            "differences": api.list_differences(shown),
+            "shell_differences": api.list_shell_differences(shown),
             "scores": scores,
         }
 

@@ -18,25 +18,25 @@ import gradio as gr
 from smart_demo.errors import InputRefused, SmartError
 from smart_demo.ui.format import esc
 
-Serve = Callable[[object], Mapping[str, object]]
+ServerFunction = Callable[[object], Mapping[str, object]]
 """What a script of the page may ask; anyone with curl may, too."""
 
 
-def html(
+def html_component(
     value: str,
     elem_id: str,
     script: str | None = None,
-    functions: Sequence[Serve] = (),
+    functions: Sequence[ServerFunction] = (),
 ) -> gr.HTML:
     """Markup made in Python, where everything from outside is escaped; the default template sets it as it is."""
     return gr.HTML(value, elem_id=elem_id, apply_default_css=False, js_on_load=script, server_functions=list(functions))
 
 
 log = logging.getLogger(__name__)
-CALM = "Something went wrong. The page is as it was; the log of the demo says what happened."
+UNEXPECTED_ERROR = "Something went wrong. The page is as it was; the log of the demo says what happened."
 
 
-def answered(answer: Callable[[], Mapping[str, object]], failure: str) -> dict[str, object]:
+def answer_or_error(answer: Callable[[], Mapping[str, object]], failure: str) -> dict[str, object]:
     """The answer, or `sentence` alone. `failure` is what the log says of what nobody foresaw."""
     try:
         return dict(answer())
@@ -44,13 +44,13 @@ def answered(answer: Callable[[], Mapping[str, object]], failure: str) -> dict[s
         return {"sentence": error.sentence}
     except Exception:
         log.exception(failure)
-        return {"sentence": CALM}
+        return {"sentence": UNEXPECTED_ERROR}
 
 
 P = ParamSpec("P")
-QUIET = {"api_visibility": "private", "show_progress": "hidden"}
-ONCE = {**QUIET, "trigger_mode": "once"}
-ASKING = {**ONCE, "show_progress": "minimal"}
+PRIVATE_EVENT = {"api_visibility": "private", "show_progress": "hidden"}
+SINGLE_EVENT = {**PRIVATE_EVENT, "trigger_mode": "once"}
+SEARCH_EVENT = {**SINGLE_EVENT, "show_progress": "minimal"}
 """For what may run an encoder; the style sheet turns Gradio's tracker into a thin line over the answer."""
 
 
@@ -65,13 +65,13 @@ def show_errors_as_toast(handler: Callable[P, object]) -> Callable[P, object]:
             gr.Warning(esc(error.sentence))
         except Exception:
             log.exception("an event failed")
-            gr.Warning(CALM)
+            gr.Warning(UNEXPECTED_ERROR)
         return gr.skip()
 
     return guarded
 
 
-def uploaded(file: object, folder: str, otherwise: str = "No picture arrived.") -> Path:
+def resolve_upload(file: object, folder: str, otherwise: str = "No picture arrived.") -> Path:
     """Where Gradio put an uploaded file: a folder of its own inside `folder`. InputRefused for any other path.
 
     Gradio's components check it too; but what comes of it is read and deleted, so it is not left to them alone.
@@ -82,7 +82,7 @@ def uploaded(file: object, folder: str, otherwise: str = "No picture arrived.") 
     return path
 
 
-def read_uploaded(path: Path, most: int) -> bytes:
+def read_upload(path: Path, most: int) -> bytes:
     """The bytes of an uploaded file, one more than `most` where it is longer. InputRefused where it is gone."""
     try:
         with path.open("rb") as file:

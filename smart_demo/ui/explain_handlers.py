@@ -7,7 +7,7 @@ from smart_demo.search.explain.explainer import Explanation, Pairing
 from smart_demo.search.request import SearchRequest, parse_request_fields
 from smart_demo.types import Scope
 from smart_demo.ui import pair_view, viewer
-from smart_demo.ui.events import answered
+from smart_demo.ui.events import answer_or_error
 from smart_demo.ui.handlers import Handlers
 
 FAILURE = "a page could not be explained"
@@ -21,35 +21,35 @@ class ExplainHandlers:
 
     def explain(self, wanted: object) -> dict[str, object]:
         """The words of a search and what each adds to a page's score; or a sentence why not."""
-        return answered(lambda: viewer.described(self._explanation(wanted)), FAILURE)
+        return answer_or_error(lambda: viewer.described(self._explanation(wanted)), FAILURE)
 
     def overlay(self, wanted: object) -> dict[str, object]:
         """One map to lie over the page, with its legend; or a sentence why not."""
-        return answered(lambda: viewer.overlay(self._explanation(wanted), _field(wanted, "view")), FAILURE)
+        return answer_or_error(lambda: viewer.overlay(self._explanation(wanted), _field(wanted, "view")), FAILURE)
 
     def pair(self, wanted: object) -> dict[str, object]:
         """Why one page of a search passed another, `page` and `other`; left out, the other is the one that tells most
         of the page's move. Or a sentence why not.
         """
-        return answered(lambda: pair_view.described(self._pairing(wanted)), FAILURE)
+        return answer_or_error(lambda: pair_view.described(self._pairing(wanted)), FAILURE)
 
     def _explanation(self, wanted: object) -> Explanation:
         search, scopes = self._search(wanted)
-        page, query = self._handlers.key(_field(wanted, "page")), self._handlers.query(search)
+        page, query = self._handlers.resolve_page(_field(wanted, "page")), self._handlers.build_query(search)
         return self._handlers.engine.explain(query, scopes, page, search.weights, search.top)
 
     def _pairing(self, wanted: object) -> Pairing:
         search, scopes = self._search(wanted)
-        page, against = self._handlers.key(_field(wanted, "page")), _field(wanted, "other")
-        other = self._handlers.key(against) if against else None
-        query = self._handlers.query(search)
+        page, against = self._handlers.resolve_page(_field(wanted, "page")), _field(wanted, "other")
+        other = self._handlers.resolve_page(against) if against else None
+        query = self._handlers.build_query(search)
         return self._handlers.engine.pair(query, scopes, page, other, search.weights, search.top)
 
     def _search(self, wanted: object) -> tuple[SearchRequest, tuple[Scope, ...]]:
         """The search that was answered and whose pages it may see. Refused for pages that cannot be seen here."""
         search = parse_request_fields(_field(wanted, "asked"))
-        scopes = self._handlers.scopes(search.scope)
-        if self._handlers.waits(scopes):
+        scopes = self._handlers.resolve_scopes(search.scope)
+        if self._handlers.is_model_loading(scopes):
             raise LibraryError("That page cannot be shown here.")
         return search, scopes
 

@@ -26,24 +26,33 @@ from smart_demo.search.request import (
     parse_url_query,
 )
 from smart_demo.types import LATE, POOLED, SMART, Found, Method
-from smart_demo.ui.cards import CardRow, RankedColumns, ScorePart, Side, Thumbnail, image, in_words, ranked_columns
-from smart_demo.ui.compare import formula, notices, rank_curves
-from smart_demo.ui.events import answered
-from smart_demo.ui.format import esc, name, plain, score
+from smart_demo.ui.cards import (
+    CardRow,
+    RankedColumns,
+    ScorePart,
+    Side,
+    ThumbnailLoader,
+    build_columns,
+    render_thumbnail,
+    summarize_move,
+)
+from smart_demo.ui.compare import describe_formula, list_notices, render_rank_curves
+from smart_demo.ui.events import answer_or_error
+from smart_demo.ui.format import bdi, esc, format_score, strip_unprintable
 from smart_demo.ui.handlers import Handlers
-from smart_demo.ui.stories import STORIES, StoryOutcome, told
+from smart_demo.ui.stories import STORIES, StoryOutcome, find_story
 from smart_demo.wording import count
 
-SHEET = Path(__file__).resolve().parent / "sheet.css"
-LONGEST_QUERY = 240
+SHEET_CSS = Path(__file__).resolve().parent / "sheet.css"
+MAX_QUERY_CHARS = 240
 """Characters of a query that a sheet has room for."""
-LONGEST_LINK = 240
-LONGEST_NAME = 60
+MAX_LINK_CHARS = 240
+MAX_NAME_CHARS = 60
 """Characters of a query in a file's name."""
-POLICY = (
+CONTENT_SECURITY_POLICY = (
     "default-src 'none'; img-src data:; font-src data:; style-src 'unsafe-inline'; base-uri 'none'; form-action 'none'"
 )
-HONEST = (
+FOOTNOTE = (
     "Scores are for ranking: they say which page is nearer, not how good it is. # is a page’s place by that part "
     "alone. Late is made of the best match of each query token. Method: SMART, arXiv 2605.24938; an independent "
     "implementation."
@@ -51,7 +60,7 @@ HONEST = (
 
 
 @dataclass(frozen=True, slots=True)
-class Circumstances:
+class ExportContext:
     """What a sheet says beside the answer itself."""
 
     scope: str
@@ -64,42 +73,42 @@ class Circumstances:
     story: StoryOutcome | None = None
 
 
-def document(shown: RankedColumns, thumbnail: Thumbnail, around: Circumstances, faces: str = "") -> str:
+def render_document(shown: RankedColumns, thumbnail: ThumbnailLoader, around: ExportContext, faces: str = "") -> str:
     """The whole HTML file. `faces` are `@font-face` rules of ours, with the files inside."""
     query = _cut(shown.found.query.text)
     return (
         '<!DOCTYPE html>\n<html lang="en"><head><meta charset="utf-8">'
-        f'<meta http-equiv="Content-Security-Policy" content="{POLICY}">'
+        f'<meta http-equiv="Content-Security-Policy" content="{CONTENT_SECURITY_POLICY}">'
         '<meta name="viewport" content="width=device-width, initial-scale=1"><meta name="color-scheme" content="light">'
         f"<title>{_safe(query or 'A picture')} · SMART demo</title>"
-        f"<style>{faces}\n{SHEET.read_text(encoding='utf-8')}</style></head>"
+        f"<style>{faces}\n{SHEET_CSS.read_text(encoding='utf-8')}</style></head>"
         f"<body>{_sheet(shown, thumbnail, around, query)}</body></html>\n"
     )
 
 
-def file_name(query: str) -> str:
+def make_file_name(query: str) -> str:
     """A name without its ending, for any file system, that says what was asked.
 
     >>> file_name("restricted area, no anchoring"), file_name("../..")
     ('smart-restricted-area-no-anchoring', 'smart-comparison')
     """
-    words = re.findall(r"[^\W_]+", unicodedata.normalize("NFC", plain(query)).casefold())
+    words = re.findall(r"[^\W_]+", unicodedata.normalize("NFC", strip_unprintable(query)).casefold())
     said = "-".join(words)
-    if len(said) > LONGEST_NAME:
-        said = said[: LONGEST_NAME + 1].rpartition("-")[0] or said[:LONGEST_NAME]
+    if len(said) > MAX_NAME_CHARS:
+        said = said[: MAX_NAME_CHARS + 1].rpartition("-")[0] or said[:MAX_NAME_CHARS]
     return f"smart-{said or 'comparison'}"
 
 
-def _sheet(shown: RankedColumns, thumbnail: Thumbnail, around: Circumstances, query: str) -> str:
+def _sheet(shown: RankedColumns, thumbnail: ThumbnailLoader, around: ExportContext, query: str) -> str:
     density = _density(shown)
-    said = "".join(f'<p class="notice">{_safe(one)}</p>' for one in notices(shown))
+    said = "".join(f'<p class="notice">{_safe(one)}</p>' for one in list_notices(shown))
     return (
         f'<main class="sheet is-{density}">{_asked(query, around)}{_verdict(shown, around)}'
         f"{_story(around.story)}{said}"
         f'<div class="columns">{_head("Pooled only", "one vector per page", Side.POOLED)}<span></span>'
-        f"{_head('SMART', formula(shown.weights), Side.SMART)}"
+        f"{_head('SMART', describe_formula(shown.weights), Side.SMART)}"
         f"{_column(shown.left, Side.POOLED, shown, thumbnail)}"
-        f'<div class="gutter">{rank_curves(shown)}</div>'
+        f'<div class="gutter">{render_rank_curves(shown)}</div>'
         f"{_column(shown.right, Side.SMART, shown, thumbnail)}</div>{_foot(around)}</main>"
     )
 
@@ -110,13 +119,13 @@ def _density(shown: RankedColumns) -> str:
     return "few" if rows <= 6 else "some" if rows <= 10 else "many"
 
 
-def _asked(query: str, around: Circumstances) -> str:
+def _asked(query: str, around: ExportContext) -> str:
     asked = query or "A picture, without words"
     beside = "<p>with a picture</p>" if query and around.pictured else ""
     return f'<header class="asked"><h1>{_safe(asked)}</h1>{beside}</header>'
 
 
-def _verdict(shown: RankedColumns, around: Circumstances) -> str:
+def _verdict(shown: RankedColumns, around: ExportContext) -> str:
     right = shown.found.results["smart"]
     facts = (
         f"ranked {right.candidates:,} of {count(right.pages, 'page')}",
@@ -141,9 +150,9 @@ def _head(title: str, subtitle: str, side: Side) -> str:
     return f'<header class="head of-{side}"><h2>{title}</h2><p>{_safe(subtitle)}</p></header>'
 
 
-def _column(rows: tuple[CardRow, ...], side: Side, shown: RankedColumns, thumbnail: Thumbnail) -> str:
+def _column(rows: tuple[CardRow, ...], side: Side, shown: RankedColumns, thumbnail: ThumbnailLoader) -> str:
     k, short = shown.comparison.k, _density(shown) != "few"
-    items = "".join(_row(row, in_words(row.move, side, k, short=short), thumbnail(row.hit.page)) for row in rows)
+    items = "".join(_row(row, summarize_move(row.move, side, k, short=short), thumbnail(row.hit.page)) for row in rows)
     label = "Pooled only" if side is Side.POOLED else "SMART"
     return f'<ol class="of-{side}" aria-label="{label}">{items}</ol>'
 
@@ -151,8 +160,8 @@ def _column(rows: tuple[CardRow, ...], side: Side, shown: RankedColumns, thumbna
 def _row(row: CardRow, moved: str, thumbnail: bytes) -> str:
     page = row.hit.page
     return (
-        f'<li class="row"><span class="rank">{row.hit.rank}</span><span class="tray">{image(page, thumbnail)}</span>'
-        f'<span class="about"><b class="name">{name(_sound(page.document))}</b> '
+        f'<li class="row"><span class="rank">{row.hit.rank}</span><span class="tray">{render_thumbnail(page, thumbnail)}</span>'
+        f'<span class="about"><b class="name">{bdi(_sound(page.document))}</b> '
         f'<span class="where">page {page.number} of {page.pages}</span></span>'
         f'<span class="badge badge-{row.move.change}">{_safe(moved)}</span>'
         f'<span class="parts">{_part("pooled", row.pooled)}{_part("late", row.late)}</span></li>'
@@ -163,21 +172,21 @@ def _part(label: str, part: ScorePart) -> str:
     rank = f"#{part.rank}" if part.rank else "–"
     return (
         f'<span class="part of-{label}"><i>{label}</i><span class="bar"><span style="width:{part.fill * 100:.1f}%">'
-        f"</span></span><b>{score(part.value)}</b><em>{rank}</em></span>"
+        f"</span></span><b>{format_score(part.value)}</b><em>{rank}</em></span>"
     )
 
 
-def _foot(around: Circumstances) -> str:
+def _foot(around: ExportContext) -> str:
     at = around.at
     when = f"{at.day} {at:%B %Y, %H:%M}"
-    link = f'<span class="link">{_safe(around.link)}</span>' if 0 < len(around.link) <= LONGEST_LINK else ""
-    return f"<footer><p>{HONEST}</p><p>SMART demo · {when} {link}</p></footer>"
+    link = f'<span class="link">{_safe(around.link)}</span>' if 0 < len(around.link) <= MAX_LINK_CHARS else ""
+    return f"<footer><p>{FOOTNOTE}</p><p>SMART demo · {when} {link}</p></footer>"
 
 
 def _cut(query: str) -> str:
     """What a sheet has room for; a cut is shown."""
     query = " ".join(_sound(query).split())
-    return query if len(query) <= LONGEST_QUERY else f"{query[: LONGEST_QUERY - 1]}…"
+    return query if len(query) <= MAX_QUERY_CHARS else f"{query[: MAX_QUERY_CHARS - 1]}…"
 
 
 def _safe(text: str) -> str:
@@ -186,7 +195,7 @@ def _safe(text: str) -> str:
 
 def _sound(text: str) -> str:
     """Text without what a file in UTF-8, or the XML that a picture is drawn from, cannot hold."""
-    sound = plain(text).encode("utf-8", "replace").decode("utf-8")
+    sound = strip_unprintable(text).encode("utf-8", "replace").decode("utf-8")
     return sound.replace("\ufffe", "").replace("\uffff", "")
 
 
@@ -194,7 +203,7 @@ def _now() -> datetime:
     return datetime.now().astimezone()
 
 
-class Exports:
+class Exporter:
     """Files of one app's answers. `faces` are the page's typefaces as style, `clock` says when a file is made."""
 
     def __init__(self, handlers: Handlers, faces: str = "", clock: Callable[[], datetime] = _now) -> None:
@@ -203,30 +212,32 @@ class Exports:
     def comparison(self, wanted: object) -> dict[str, object]:
         """`page`, the HTML of the search `asked`, seen at the address `at`, and `name`, a file's; or a sentence."""
         given = wanted if isinstance(wanted, dict) else {}
-        return answered(
+        return answer_or_error(
             lambda: self._comparison(parse_request_fields(given.get("asked")), given.get("at")),
             "a comparison could not be saved",
         )
 
     def _comparison(self, search: SearchRequest, at: object) -> dict[str, str]:
         found = self._found(search)
-        shown = ranked_columns(found)
+        shown = build_columns(found)
         if not shown.left:
             raise LibraryError("There is no page to compare.", "Add a document, or search the samples.")
-        around = Circumstances(search.scope, self._clock(), bool(search.picture), link_to(search, at), told(found))
-        page = document(shown, self._handlers.thumbnail, around, self._faces)
-        return {"page": page, "name": file_name(search.text)}
+        around = ExportContext(
+            search.scope, self._clock(), bool(search.picture), make_link(search, at), find_story(found)
+        )
+        page = render_document(shown, self._handlers.load_thumbnail, around, self._faces)
+        return {"page": page, "name": make_file_name(search.text)}
 
     def _found(self, search: SearchRequest) -> Found:
         """The answer once more; what it needed was kept, so no model runs."""
-        scopes, engine = self._handlers.scopes(search.scope), self._handlers.engine
-        if self._handlers.waits(scopes):
+        scopes, engine = self._handlers.resolve_scopes(search.scope), self._handlers.engine
+        if self._handlers.is_model_loading(scopes):
             raise LibraryError("That search cannot be saved here.")
         methods = (POOLED, LATE, Method(SMART.name, SMART.label, search.weights))
-        return engine.search(self._handlers.query(search), scopes, methods, search.top)
+        return engine.search(self._handlers.build_query(search), scopes, methods, search.top)
 
 
-def link_to(search: SearchRequest, at: object) -> str:
+def make_link(search: SearchRequest, at: object) -> str:
     """An address that asks the same again, where the page is seen at `at`; empty where there is none.
 
     Long questions are cut in addresses, and some pictures are in none: a link that asks otherwise is not given.

@@ -19,10 +19,10 @@ def esc(text: object) -> str:
     >>> esc('"><img src=x onerror=alert(1)>.pdf')
     '&quot;&gt;&lt;img src=x onerror=alert(1)&gt;.pdf'
     """
-    return html.escape(plain(str(text)), quote=True)
+    return html.escape(strip_unprintable(str(text)), quote=True)
 
 
-def plain(text: str) -> str:
+def strip_unprintable(text: str) -> str:
     """Text without what cannot be shown or turns what stands around it: for scripts that set it as text.
 
     >>> plain("\u202egpj.exe")
@@ -31,12 +31,12 @@ def plain(text: str) -> str:
     return _UNSHOWABLE.sub("", text)
 
 
-def name(text: str) -> str:
+def bdi(text: str) -> str:
     """A file's name for showing: escaped, and kept from changing the direction of what stands beside it."""
     return f"<bdi>{esc(text)}</bdi>"
 
 
-def queries(number: int) -> str:
+def count_queries(number: int) -> str:
     """So many queries.
 
     >>> queries(1), queries(1200)
@@ -45,7 +45,7 @@ def queries(number: int) -> str:
     return "1 query" if number == 1 else f"{number:,} queries"
 
 
-def some_of(part: int, whole: int, noun: str) -> str:
+def count_of(part: int, whole: int, noun: str) -> str:
     """How many of a whole, said shortly when it is all of it.
 
     >>> some_of(12, 12, "page"), some_of(9, 12, "page")
@@ -54,7 +54,7 @@ def some_of(part: int, whole: int, noun: str) -> str:
     return count(whole, noun) if part == whole else f"{part:,} of {count(whole, noun)}"
 
 
-def room(octets: float) -> str:
+def format_bytes(octets: float) -> str:
     """Bytes to three digits, in whatever unit that takes.
 
     >>> room(900), room(1_536), room(103_240), room(1.536e12), room(4.2e17)
@@ -64,10 +64,10 @@ def room(octets: float) -> str:
         return count(round(octets), "byte")
     units = ("kB", "MB", "GB", "TB", "PB")
     power = min(int(math.log10(float(f"{octets:.3g}")) // 3), len(units))
-    return f"{digits(octets / 1_000**power)} {units[power - 1]}"
+    return f"{format_digits(octets / 1_000**power)} {units[power - 1]}"
 
 
-def digits(value: float) -> str:
+def format_digits(value: float) -> str:
     """A positive number to three digits, never in powers of ten.
 
     >>> digits(0.0123), digits(1.2), digits(98.44), digits(12_345)
@@ -76,7 +76,7 @@ def digits(value: float) -> str:
     return f"{value:,.0f}" if value >= 999.5 else f"{value:.3g}"
 
 
-def duration(seconds: float) -> str:
+def format_duration(seconds: float) -> str:
     """A span of time in the unit people think of it in.
 
     >>> duration(0.0004), duration(0.0123), duration(7.77), duration(600), duration(86_400), duration(86_400 * 90)
@@ -85,7 +85,7 @@ def duration(seconds: float) -> str:
     '130 years'
     """
     if seconds < 1:
-        return milliseconds(seconds * 1_000) if seconds else "0 s"
+        return format_milliseconds(seconds * 1_000) if seconds else "0 s"
     year = 365.25 * 86_400
     spans = ((120, 1, "s"), (7_200, 60, "min"), (172_800, 3_600, "h"), (2 * year, 86_400, "days"))
     unit, said = next(((unit, said) for below, unit, said in spans if seconds < below), (year, "years"))
@@ -93,7 +93,7 @@ def duration(seconds: float) -> str:
     return f"{value:,.0f} {said}" if value >= 10 else f"{value:.1f} {said}"
 
 
-def left(seconds: float | None) -> str:
+def format_time_left(seconds: float | None) -> str:
     """Time left, as roughly as it is known; empty while it is not.
 
     >>> left(None), left(0.4), left(42), left(150)
@@ -108,7 +108,7 @@ def left(seconds: float | None) -> str:
     return f"about {math.ceil(seconds / 60)} min left"
 
 
-def milliseconds(value: float) -> str:
+def format_milliseconds(value: float) -> str:
     """A stage's time.
 
     >>> milliseconds(0.0), milliseconds(0.4), milliseconds(12.3), milliseconds(2190)
@@ -121,13 +121,22 @@ def milliseconds(value: float) -> str:
     return f"{value:.0f} ms" if value < 1_000 else f"{value / 1_000:.1f} s"
 
 
-def score(value: float, places: int = 3) -> str:
+def format_score(value: float, places: int = 3) -> str:
     """A score to some decimals, with a real minus; a dash where there is none.
 
     >>> score(0.4119), score(-0.02), score(float("nan"))
     ('0.412', '−0.020', '–')
     """
     return "–" if math.isnan(value) else f"{value:.{places}f}".replace("-", "−")
+
+
+def format_difference(value: float) -> str:
+    """Return a difference of scores to three decimals, with its sign; zero has a plus.
+
+    >>> format_difference(0.1239), format_difference(-0.02), format_difference(-0.0)
+    ('+0.124', '−0.020', '+0.000')
+    """
+    return f"{value:+z.3f}".replace("-", "−")
 
 
 def page_key(scope: Scope, page: PageId) -> str:

@@ -44,18 +44,18 @@ from smart_demo.types import (
     StoredPage,
 )
 from smart_demo.ui import compare, library_tab, query_input, stories, viewer
-from smart_demo.ui.events import answered
-from smart_demo.ui.library_tab import Pending, Preparation
+from smart_demo.ui.events import answer_or_error
+from smart_demo.ui.library_tab import PendingSamples, SamplePreparation
 from smart_demo.ui.query_input import QueryPictures
-from smart_demo.ui.stories import QUERIES, told
-from smart_demo.ui.upload_queue import Uploads
+from smart_demo.ui.stories import STORY_QUERIES, find_story
+from smart_demo.ui.upload_queue import UploadQueue
 from smart_demo.wording import size_in_words
 
 log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
-class Pulse:
+class BackgroundState:
     """All that changes behind the page without anybody's doing."""
 
     serving: Serving
@@ -88,7 +88,7 @@ class Pulse:
 class Handlers:
     """Answers of one app, around one engine."""
 
-    def __init__(self, engine: Engine, uploads: Uploads, preparation: Preparation) -> None:
+    def __init__(self, engine: Engine, uploads: UploadQueue, preparation: SamplePreparation) -> None:
         self.engine, self.uploads, self.preparation = engine, uploads, preparation
         self.pictures = QueryPictures(self.stored, engine.library.picture, engine.settings.limits, lambda: self.own)
 
@@ -111,7 +111,7 @@ class Handlers:
 
     def key(self, wire: object) -> tuple[Scope, PageId]:
         """The page that a browser means. InputRefused for what is no page, LibraryError for one it may not see."""
-        scope, page = parse_page(wire)
+        scope, page = parse_page_key(wire)
         return self._seen(scope), page
 
     def _seen(self, scope: Scope) -> Scope:
@@ -133,7 +133,7 @@ class Handlers:
             self.preparation.trouble = self.preparation.trouble or error.sentence
             return None
 
-    def pending(self, scopes: Sequence[Scope]) -> Pending | None:
+    def pending(self, scopes: Sequence[Scope]) -> PendingSamples | None:
         """Return how far the samples are if they are among the scopes and cannot be searched; else None."""
         return self.preparation.pending(self.samples()) if SAMPLES in scopes else None
 
@@ -164,17 +164,19 @@ class Handlers:
         scopes = self.scopes(wanted.scope)
         if pending := self.pending(scopes):
             if pending.failed or pending.samples is None:
-                return compare.empty("The samples are not ready", pending.trouble, calm=False)
-            return compare.preparing(pending.samples)
+                return compare.render_empty("The samples are not ready", pending.trouble, calm=False)
+            return compare.render_preparing(pending.samples)
         if self.waits(scopes):
             name = self.serving().name
-            return compare.empty(f"{name} is still loading", "Your documents are searched as soon as it is there.")
+            return compare.render_empty(
+                f"{name} is still loading", "Your documents are searched as soon as it is there."
+            )
         methods = (POOLED, LATE, Method(SMART.name, SMART.label, wanted.weights))
         found = self.engine.search(self.query(wanted), scopes, methods, wanted.top)
         # What a check said is said of what it checked.
         checked = self.engine.candidate_check(found, scopes) if wanted.weights == SMART.weights else None
-        answer = compare.results(found, self.thumbnail, format_url_query(wanted), viewer.asking(wanted), checked)
-        return stories.story(told(found)) + answer
+        answer = compare.render_results(found, self.thumbnail, format_url_query(wanted), viewer.asking(wanted), checked)
+        return stories.render_story(find_story(found)) + answer
 
     def query(self, wanted: SearchRequest) -> Query:
         """What the encoder is given. Refused where its picture is gone, or is not for whoever asks."""
@@ -184,7 +186,7 @@ class Handlers:
         """A query of whoever asks. What it took is kept for them alone: a quick answer would tell others that somebody
         asked it before. The examples, and what the owner of a private page asks, are no secret.
         """
-        if not self.engine.settings.public or (pixels is None and text in QUERIES):
+        if not self.engine.settings.public or (pixels is None and text in STORY_QUERIES):
             return Query(text, pixels)
         own = self.own
         return Query(text, pixels, owner=secrets.token_hex(8) if own is None else str(own))
@@ -200,23 +202,23 @@ class Handlers:
 
     def alike(self, page: object, corners: object) -> str:
         """The reference of a part of a page, as a browser draws it."""
-        return str(make_region(*parse_page(page), corners))
+        return str(make_region(*parse_page_key(page), corners))
 
     def asked_with(self, wanted: SearchRequest) -> str:
         """The markup of the picture that a question carries; empty where it has words alone."""
         if not wanted.picture:
             return ""
         try:
-            return query_input.tag(self.pictures.glimpse(wanted.picture))
+            return query_input.render_picture_tag(self.pictures.glimpse(wanted.picture))
         except SmartError:  # the answer says why
-            return query_input.tag(None)
+            return query_input.render_picture_tag(None)
 
     def shown(self, wanted: SearchRequest) -> str:
         """The same, with a refusal in the place of the answer: for looks that nobody asked for."""
         try:
             return self.answer(wanted)
         except SmartError as error:
-            return compare.empty("No answer", error.sentence, calm=False)
+            return compare.render_empty("No answer", error.sentence, calm=False)
 
     def documents(self, scope: Scope) -> tuple[Document, ...]:
         """What a scope holds; nothing while its model is not there."""
@@ -229,22 +231,22 @@ class Handlers:
     def own_documents(self, serving: Serving) -> str:
         """The markup of one's own shelf."""
         if not self.engine.backbones.ready:
-            return library_tab.documents((), 0, loading=serving.loading)
+            return library_tab.render_documents((), 0, loading=serving.loading)
         own, others = self.own, 0
         if own is None:
             return ""
         with suppress(SmartError):  # the banner above everything says why
             others = self.engine.pages_of_other_encoders(own)
-        return library_tab.documents(self.documents(own), others, loading=False) + self._keeping(own)
+        return library_tab.render_documents(self.documents(own), others, loading=False) + self._keeping(own)
 
     def _keeping(self, own: Scope) -> str:
         """How much room is left, how long it is kept, and the way to be rid of it."""
-        return library_tab.keeping(self.engine.usage(own), self.engine.settings)
+        return library_tab.render_usage(self.engine.usage(own), self.engine.settings)
 
-    def pulse(self) -> Pulse:
+    def pulse(self) -> BackgroundState:
         """How things stand now."""
         own = self.own
-        return Pulse(
+        return BackgroundState(
             self.serving(),
             self.engine.backbones.ready,
             self.samples(),
@@ -273,10 +275,10 @@ class Handlers:
 
     def picture(self, key: object) -> dict[str, object]:
         """A page's picture as a data address for the viewer, or a sentence why there is none."""
-        return answered(lambda: {"picture": self._picture(key)}, "a page could not be shown")
+        return answer_or_error(lambda: {"picture": self._picture(key)}, "a page could not be shown")
 
     def _picture(self, key: object) -> str:
-        picture = self.engine.library.picture(self.stored(*parse_page(key)))
+        picture = self.engine.library.picture(self.stored(*parse_page_key(key)))
         return f"data:image/webp;base64,{base64.b64encode(picture).decode('ascii')}"
 
     def submit(self, copies: Sequence[Path]) -> None:
@@ -309,7 +311,7 @@ class Handlers:
             return b""
 
 
-def parse_page(key: object) -> tuple[Scope, PageId]:
+def parse_page_key(key: object) -> tuple[Scope, PageId]:
     """What `wording.page_key` wrote. InputRefused for anything else."""
     if not isinstance(key, str) or len(key) > 100:
         raise InputRefused("That is no page.")

@@ -15,23 +15,31 @@ import gradio as gr
 from gradio.components import Component
 
 from smart_demo.judging.journal import max_journal_bytes
-from smart_demo.judging.query_list import MOST_LIST_BYTES
+from smart_demo.judging.query_list import MAX_LIST_BYTES
 from smart_demo.search.request import parse_request
-from smart_demo.ui.events import ONCE, QUIET, Serve, html, read_uploaded, show_errors_as_toast, uploaded
+from smart_demo.ui.events import (
+    PRIVATE_EVENT,
+    SINGLE_EVENT,
+    ServerFunction,
+    html_component,
+    read_upload,
+    resolve_upload,
+    show_errors_as_toast,
+)
 from smart_demo.ui.queries_tab import QueryLists, counted, most_queries, told, written
 from smart_demo.ui.results_tab import Boards, list_intro, results_shell, take_in
 from smart_demo.ui.voting import Voting
 
-AT_ONCE = 8
+MAX_QUEUED_LISTS = 8
 """Lists that may be on their way; all but one of them wait for their turn, which costs nothing."""
 WITH_OWNER = "(given, _, ...rest) => [given, smartDemo.judge.owner(), ...rest]"
 """Puts who judges into the place that is kept for it."""
-JUDGED = '() => { document.dispatchEvent(new CustomEvent("judged")); }'
+SEND_JUDGED_EVENT = '() => { document.dispatchEvent(new CustomEvent("judged")); }'
 Discard = Callable[[Path], None]
-EXAMPLE = "torque of the flange bolts\nwho signed the calibration record\n…"
+LIST_PLACEHOLDER = "torque of the flange bolts\nwho signed the calibration record\n…"
 
 
-def serves(boards: Boards, lists: QueryLists) -> list[Serve]:
+def serves(boards: Boards, lists: QueryLists) -> list[ServerFunction]:
     """What the scripts of both panels ask, by the names they ask for."""
 
     def board(wanted: object) -> dict[str, object]:
@@ -55,27 +63,29 @@ def serves(boards: Boards, lists: QueryLists) -> list[Serve]:
 class ResultsPanel:
     """Scoreboards, and evaluations that go on here. Made inside its tab."""
 
-    def __init__(self, serves: Sequence[Serve], *, private: bool) -> None:
-        self.boards = html(results_shell(), "judge-results", "smartDemo.boards(element, server, trigger)", serves)
+    def __init__(self, serves: Sequence[ServerFunction], *, private: bool) -> None:
+        self.boards = html_component(
+            results_shell(), "judge-results", "smartDemo.boards(element, server, trigger)", serves
+        )
         self.owner = gr.Textbox(visible=False, elem_id="board-owner")
         with gr.Column(elem_id="board-take"):
-            html(take_in(max_journal_bytes(private=private), private=private), "board-take-said")
+            html_component(take_in(max_journal_bytes(private=private), private=private), "board-take-said")
             if private:
                 # Any type may be chosen: what a file is, its bytes decide, and refusals are ours to say.
                 self.file = gr.UploadButton("Choose a zip or JSONL", elem_id="board-file", scale=0, min_width=0)
             else:
                 self.text = gr.Textbox(label="Lines of a judgements.jsonl", lines=4, max_lines=8, elem_id="board-text")
                 self.take = gr.Button("Take it in", elem_id="board-take-it", scale=0, min_width=0)
-            self.taken = html("", "board-taken")
+            self.taken = html_component("", "board-taken")
 
 
 class QueriesPanel:
     """A list of queries and what it found. Made inside its tab."""
 
-    def __init__(self, serves: Sequence[Serve], *, private: bool) -> None:
-        html(list_intro(most_queries(private=private), private=private), "list-intro")
+    def __init__(self, serves: Sequence[ServerFunction], *, private: bool) -> None:
+        html_component(list_intro(most_queries(private=private), private=private), "list-intro")
         self.text = gr.Textbox(
-            label="Queries", placeholder=EXAMPLE, lines=6, max_lines=12, elem_id="list-text",
+            label="Queries", placeholder=LIST_PLACEHOLDER, lines=6, max_lines=12, elem_id="list-text",
             html_attributes=gr.InputHTMLAttributes(autocomplete="off", spellcheck=False),
         )  # fmt: skip
         self.owner = gr.Textbox(visible=False, elem_id="list-owner")
@@ -85,8 +95,8 @@ class QueriesPanel:
             self.sample = gr.Button("Use the sample queries", elem_id="list-sample", scale=0, min_width=0)
             if private:
                 self.file = gr.UploadButton("Upload a list", elem_id="list-file", scale=0, min_width=0)
-        self.told = html("", "list-told")
-        self.found = html("", "judge-list", "smartDemo.queryList(element, server, watch, trigger)", serves)
+        self.told = html_component("", "list-told")
+        self.found = html_component("", "judge-list", "smartDemo.queryList(element, server, watch, trigger)", serves)
         self.name = gr.State("")
         """Of the last run."""
 
@@ -109,20 +119,20 @@ class BoardWiring:
         panel, owner = self.results, self.results.owner
         if self.private:
             came = panel.file.upload(
-                self.take_file, [panel.file, owner], [panel.file, panel.taken], js=WITH_OWNER, **ONCE
+                self.take_file, [panel.file, owner], [panel.file, panel.taken], js=WITH_OWNER, **SINGLE_EVENT
             )
         else:
             came = panel.take.click(
-                self.take_text, [panel.text, owner], [panel.text, panel.taken], js=WITH_OWNER, **ONCE
+                self.take_text, [panel.text, owner], [panel.text, panel.taken], js=WITH_OWNER, **SINGLE_EVENT
             )
-        came.then(None, js=JUDGED, **QUIET)
+        came.then(None, js=SEND_JUDGED_EVENT, **PRIVATE_EVENT)
 
     def _wire_queries(self) -> None:
         panel = self.queries
-        panel.sample.click(self.sample, None, [panel.text, panel.told], **ONCE)
-        panel.stop.click(self.lists.stop, panel.name, None, **QUIET)
+        panel.sample.click(self.sample, None, [panel.text, panel.told], **SINGLE_EVENT)
+        panel.stop.click(self.lists.stop, panel.name, None, **PRIVATE_EVENT)
         if self.private:
-            panel.file.upload(self.list_file, panel.file, [panel.file, panel.text, panel.told], **ONCE)
+            panel.file.upload(self.list_file, panel.file, [panel.file, panel.text, panel.told], **SINGLE_EVENT)
 
     def run_with(self, dials: Sequence[gr.components.Component]) -> None:
         """Lists are asked with these dials: the scope, then those of `asked`."""
@@ -133,8 +143,8 @@ class BoardWiring:
             [panel.found, panel.name, panel.stop, panel.told],
             js=WITH_OWNER,
             concurrency_id="lists",
-            concurrency_limit=AT_ONCE,
-            **ONCE,
+            concurrency_limit=MAX_QUEUED_LISTS,
+            **SINGLE_EVENT,
         )
 
     # -- results
@@ -142,9 +152,9 @@ class BoardWiring:
     @show_errors_as_toast
     def take_file(self, file: object, owner: object) -> object:
         """An uploaded evaluation. The button is given back for the next one, and the temporary copy goes."""
-        path = uploaded(file, self.results.file.GRADIO_CACHE, "No file arrived.")
+        path = resolve_upload(file, self.results.file.GRADIO_CACHE, "No file arrived.")
         try:
-            return None, self.boards.take(owner, read_uploaded(path, self.boards.most))
+            return None, self.boards.take(owner, read_upload(path, self.boards.most))
         finally:
             self.discard(path)
 
@@ -158,9 +168,9 @@ class BoardWiring:
     @show_errors_as_toast
     def list_file(self, file: object) -> object:
         """An uploaded list into the box, where it can be read and changed before it is run."""
-        path = uploaded(file, self.queries.file.GRADIO_CACHE, "No file arrived.")
+        path = resolve_upload(file, self.queries.file.GRADIO_CACHE, "No file arrived.")
         try:
-            text = written(read_uploaded(path, MOST_LIST_BYTES))
+            text = written(read_upload(path, MAX_LIST_BYTES))
         finally:
             self.discard(path)
         return None, text, told(counted(text))
@@ -190,12 +200,16 @@ class JudgeTab:
     scripts find nothing in the others, and each asks for its state when it is looked at.
     """
 
-    def __init__(self, serves: Sequence[Serve], *, private: bool) -> None:
+    def __init__(self, serves: Sequence[ServerFunction], *, private: bool) -> None:
         with gr.Tabs(elem_id="judge-tabs"):
             with gr.Tab(PANELS["vote"], id="judge-vote"):
-                self.vote = html("", "judge-vote", "smartDemo.judge.vote(element, server, watch, trigger)", serves)
+                self.vote = html_component(
+                    "", "judge-vote", "smartDemo.judge.vote(element, server, watch, trigger)", serves
+                )
             with gr.Tab(PANELS["grade"], id="judge-grade"):
-                self.grade = html("", "judge-grade", "smartDemo.judge.grade(element, server, watch, trigger)", serves)
+                self.grade = html_component(
+                    "", "judge-grade", "smartDemo.judge.grade(element, server, watch, trigger)", serves
+                )
             with gr.Tab(PANELS["results"], id="judge-results"):
                 self.results = ResultsPanel(serves, private=private)
             with gr.Tab(PANELS["queries"], id="judge-queries"):

@@ -20,7 +20,7 @@ from pathlib import Path
 from smart_demo.errors import InputRefused, SmartError
 from smart_demo.judging import json_fields
 from smart_demo.judging.journal import FOLDER
-from smart_demo.judging.query_list import MOST_QUERIES, Listed, read_queries
+from smart_demo.judging.query_list import MAX_QUERIES, ListedQuery, read_queries
 from smart_demo.judging.records import Conditions
 from smart_demo.judging.replay import Judgements
 from smart_demo.search.request import SearchRequest, parse_request, parse_request_fields
@@ -37,7 +37,7 @@ AS_USUAL = parse_request()
 class JudgingQueue:
     """One owner's desk."""
 
-    queries: tuple[Listed, ...]
+    queries: tuple[ListedQuery, ...]
     """1 to 500, each text once; without grades."""
     at: int = 0
     """Position of the query that is open. At the end of the list none is."""
@@ -47,7 +47,7 @@ class JudgingQueue:
     """Where the list is from, in a few words; empty for the one that is there to begin with."""
 
     @property
-    def open(self) -> Listed | None:
+    def open(self) -> ListedQuery | None:
         """The query that is judged now."""
         return self.queries[self.at] if 0 <= self.at < len(self.queries) else None
 
@@ -59,7 +59,7 @@ class JudgingQueue:
 def load(data_dir: Path, owner: Scope) -> JudgingQueue | None:
     """The desk as it was left; None where there is none, and where what is there is no desk."""
     with suppress(OSError, SmartError):
-        return _read(atomic_files.read_whole(_path(data_dir, owner)))
+        return _read(atomic_files.read_file(_path(data_dir, owner)))
     return None
 
 
@@ -81,13 +81,13 @@ def save(data_dir: Path, owner: Scope, desk: JudgingQueue) -> None:
     with atomic_files.storage_errors("keep the list of queries"):
         atomic_files.make_folder(path.parent)
         atomic_files.check_space(path.parent, MOST_BYTES)
-        atomic_files.write_new(path, json.dumps(row).encode("ascii"))
+        atomic_files.write_file(path, json.dumps(row).encode("ascii"))
 
 
 def drop(data_dir: Path, owner: Scope) -> None:
     """Take a desk away."""
     with atomic_files.storage_errors("delete the list of queries"):
-        atomic_files.unlink([_path(data_dir, owner)])
+        atomic_files.delete_files([_path(data_dir, owner)])
 
 
 def _path(data_dir: Path, owner: Scope) -> Path:
@@ -98,12 +98,12 @@ def _read(data: bytes) -> JudgingQueue:
     """InputRefused for anything but a desk."""
     if len(data) > MOST_BYTES:
         raise InputRefused("That is no desk.")
-    row = json_fields.an_object(json_fields.loads(data), "a desk")
+    row = json_fields.require_object(json_fields.parse_json(data), "a desk")
     if row.get("v") != FORM:
         raise InputRefused("That is no desk.")
-    listed = json_fields.a_list(row, "queries", MOST_QUERIES)
+    listed = json_fields.list_field(row, "queries", MAX_QUERIES)
     queries = read_queries("\n".join(json.dumps(one, ensure_ascii=False) for one in listed)).queries
-    at, source = json_fields.whole(row, "at", 0, MOST_QUERIES), json_fields.line(row, "source", empty=True)
+    at, source = json_fields.integer_field(row, "at", 0, MAX_QUERIES), json_fields.line_field(row, "source", empty=True)
     return JudgingQueue(queries, min(at, len(queries)), parse_request_fields(row.get("search")), source)
 
 
@@ -153,7 +153,9 @@ class JudgingProgress:
         return next((at for at, fate in enumerate(self.fates) if fate is QueryStatus.SKIPPED), None)
 
 
-def judging_progress(queries: Sequence[Listed], at: int, judged: Judgements, conditions: Conditions) -> JudgingProgress:
+def judging_progress(
+    queries: Sequence[ListedQuery], at: int, judged: Judgements, conditions: Conditions
+) -> JudgingProgress:
     """Votes count under the conditions in which they were cast, skips under any."""
     voted = {key for under, key in judged.votes if under == conditions}
     return JudgingProgress(tuple(_fate(one.key, voted, judged.skipped) for one in queries), at)

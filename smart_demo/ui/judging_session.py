@@ -23,7 +23,7 @@ from dataclasses import replace
 
 from smart_demo.errors import InputRefused
 from smart_demo.judging.journal import Journal, max_journal_bytes
-from smart_demo.judging.query_list import MOST_QUERIES, Listed, read_queries
+from smart_demo.judging.query_list import MAX_QUERIES, ListedQuery, read_queries
 from smart_demo.search.request import SearchRequest
 from smart_demo.server import visitors
 from smart_demo.server.visitors import visitor_scope
@@ -31,7 +31,7 @@ from smart_demo.types import LOCAL, Scope
 from smart_demo.ui import judging_queue as desks
 from smart_demo.ui.handlers import Handlers
 from smart_demo.ui.judging_queue import JudgingQueue
-from smart_demo.ui.stories import QUERIES
+from smart_demo.ui.stories import STORY_QUERIES
 
 ONE_STEP = 2**16
 """Bytes for which there must be room before a step is taken down. Most take a few thousand."""
@@ -55,7 +55,7 @@ class JudgingSession:
         """Whose journal is meant. A private page has one; on a public page each browser has its own, named by 128
         random bits that nobody else knows. InputRefused for anything else.
         """
-        if self.handlers.private:
+        if self.handlers.is_private:
             return LOCAL
         owner = visitor_scope(given)
         if owner is None:
@@ -95,16 +95,16 @@ class JudgingSession:
             desks.save(self._data, owner, desk)
             self._desks[owner] = desk
 
-    def queries(self, owner: Scope) -> tuple[Listed, ...]:
+    def queries(self, owner: Scope) -> tuple[ListedQuery, ...]:
         """The owner's list."""
         return self.desk(owner).queries
 
-    def set_queries(self, owner: Scope, queries: Sequence[Listed], at: int = 0, source: str = "") -> None:
+    def set_queries(self, owner: Scope, queries: Sequence[ListedQuery], at: int = 0, source: str = "") -> None:
         """Another list, open at one of its queries. Grades that the list itself gives are left out: nobody who judges
         blind is shown them. InputRefused for an empty one.
         """
         with self._lock:
-            bare = tuple(replace(one, relevant=()) for one in queries)[:MOST_QUERIES]
+            bare = tuple(replace(one, relevant=()) for one in queries)[:MAX_QUERIES]
             if not bare:
                 raise InputRefused("There is no query in the list.")
             desk = replace(self.desk(owner), queries=bare, at=min(max(at, 0), len(bare) - 1), source=source)
@@ -131,15 +131,15 @@ class JudgingSession:
             else:
                 self._desks[owner] = desk
 
-    def insert(self, owner: Scope, query: Listed) -> None:
+    def insert(self, owner: Scope, query: ListedQuery) -> None:
         """Open a query: where it stands in the list, or put into it after the one that is open."""
         with self._lock:
             desk = self.desk(owner)
             at = desk.place(query.key)
             if at is None:
-                if len(desk.queries) >= MOST_QUERIES:
+                if len(desk.queries) >= MAX_QUERIES:
                     raise InputRefused(
-                        f"The list is full: it has {MOST_QUERIES} queries.", "Begin another under Queries."
+                        f"The list is full: it has {MAX_QUERIES} queries.", "Begin another under Queries."
                     )
                 at = min(desk.at + 1, len(desk.queries))
                 desk = replace(desk, queries=(*desk.queries[:at], replace(query, relevant=()), *desk.queries[at:]))
@@ -158,27 +158,27 @@ class JudgingSession:
             self._journals.pop(owner, None)
             self._desks.pop(owner, None)
 
-    def first_queries(self) -> tuple[Listed, ...]:
+    def first_queries(self) -> tuple[ListedQuery, ...]:
         """The stories, and the first of the sample library's own queries, without their judgements."""
-        found = [Listed(query) for query in QUERIES]
+        found = [ListedQuery(query) for query in STORY_QUERIES]
         try:
             more = read_queries((self.handlers.engine.settings.samples / "queries.jsonl").read_bytes()).queries
         except (OSError, InputRefused):  # a presenter's own folder may have none
             more = ()
-        told = set(QUERIES)
+        told = set(STORY_QUERIES)
         found += [replace(one, relevant=()) for one in more if one.query not in told]
         return tuple(found[:FIRST])
 
     @property
     def most_bytes(self) -> int:
         """Of one owner's journal."""
-        return max_journal_bytes(private=self.handlers.private)
+        return max_journal_bytes(private=self.handlers.is_private)
 
     def admit(self, owner: Scope, size: int = ONE_STEP) -> None:
         """See to room before so many bytes are written. LibraryError where a public page keeps as many visitors'
         judgements as it can and this is another one, NoRoom where everything of all visitors takes what it may.
         """
-        if not self.handlers.private:
+        if not self.handlers.is_private:
             visitors.make_room(self.handlers.engine, owner, size)
 
     def to_write(self, owner: Scope) -> Journal:

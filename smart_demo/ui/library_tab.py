@@ -17,14 +17,14 @@ from smart_demo.errors import SmartError
 from smart_demo.indexing.samples import Samples
 from smart_demo.store.quotas import Usage
 from smart_demo.types import SAMPLES, Document, Progress, State
-from smart_demo.ui.format import esc, left, name, some_of
+from smart_demo.ui.format import bdi, count_of, esc, format_time_left
 from smart_demo.wording import count, size_in_words
 
 log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
-class Pending:
+class PendingSamples:
     """Samples that cannot be searched yet, or never: `failed`."""
 
     samples: Samples | None
@@ -35,7 +35,7 @@ class Pending:
     """What went wrong, in one sentence; empty if nothing did."""
 
 
-class Preparation:
+class SamplePreparation:
     """One run of `Engine.prepare_samples` in a thread of its own."""
 
     def __init__(self, engine: Engine) -> None:
@@ -49,12 +49,12 @@ class Preparation:
         """Whether pages may still come."""
         return self._thread is not None and self._thread.is_alive()
 
-    def pending(self, samples: Samples | None) -> Pending | None:
+    def pending(self, samples: Samples | None) -> PendingSamples | None:
         """Return None if the samples can be searched, else how far they are. samples: None if they have no model."""
         if samples is not None and samples.complete:
             return None
         failed = samples is None or (bool(self.trouble) and not self.running)
-        return Pending(samples, failed, self.trouble)
+        return PendingSamples(samples, failed, self.trouble)
 
     def start(self) -> None:
         """Begin behind the page; nothing is encoded twice, so starting over a whole library costs little."""
@@ -81,7 +81,7 @@ _TEMPORARY = "This library is temporary: it is lost when this page's machine res
 _FORGETFUL = "This browser keeps nothing for this page, so a reload loses the way to your documents."
 
 
-def intro(settings: Settings) -> str:
+def render_intro(settings: Settings) -> str:
     """What may be dropped and who will see it, beside the box."""
     whose = "They are read, encoded and kept on this machine."
     if settings.public:
@@ -91,13 +91,13 @@ def intro(settings: Settings) -> str:
     return (
         f'<div class="panel-head" data-most-files="{limits.files}" data-most-bytes="{limits.file_bytes}">'
         "<h2>Add your documents</h2>"
-        f"<p>{esc(ingest.describe(settings.limits))} {esc(whose)}</p></div>"
+        f"<p>{esc(ingest.describe_limits(settings.limits))} {esc(whose)}</p></div>"
     )
 
 
-def keeping(usage: Usage, settings: Settings) -> str:
+def render_usage(usage: Usage, settings: Settings) -> str:
     """How much room is left, how long what is there is kept, and the way to be rid of it all at once."""
-    pages = some_of(usage.pages, usage.pages_limit, "page")
+    pages = count_of(usage.pages, usage.pages_limit, "page")
     room = f"{pages} and {size_in_words(usage.bytes)} of {size_in_words(usage.bytes_limit)} are used."
     hours = count(settings.quotas.keep_hours, "hour")
     said = [room]
@@ -114,7 +114,7 @@ def keeping(usage: Usage, settings: Settings) -> str:
     )
 
 
-def closed() -> str:
+def render_no_uploads() -> str:
     """Why a public page takes nobody's documents, and how to have one that does."""
     return (
         '<div class="panel-head"><h2>Your documents stay yours</h2>'
@@ -124,7 +124,7 @@ def closed() -> str:
     )
 
 
-def arrivals(files: Sequence[Progress]) -> str:
+def render_uploads(files: Sequence[Progress]) -> str:
     """Files of the last uploads with how far they are; empty before the first."""
     if not files:
         return ""
@@ -132,7 +132,7 @@ def arrivals(files: Sequence[Progress]) -> str:
     return f'<ul class="arrivals" aria-label="Uploads" aria-live="polite">{items}</ul>'
 
 
-def documents(mine: Sequence[Document], others: int, *, loading: bool) -> str:
+def render_documents(mine: Sequence[Document], others: int, *, loading: bool) -> str:
     """One's own documents, each with a way out."""
     if loading:
         body = '<p class="quiet" role="status">The model is still loading; your documents appear when it is there.</p>'
@@ -144,7 +144,7 @@ def documents(mine: Sequence[Document], others: int, *, loading: bool) -> str:
     return f"{_head('My documents', mine, go)}{_others(others)}{body}"
 
 
-def sample_documents(documents: Sequence[Document], samples: Samples | None) -> str:
+def render_sample_documents(documents: Sequence[Document], samples: Samples | None) -> str:
     """The sample library, which cannot be changed here."""
     if samples is not None and not samples.complete:
         said = f"{samples.ready} of {count(samples.total, 'page')} are ready."
@@ -168,7 +168,7 @@ def _others(pages: int) -> str:
 
 
 def _document(document: Document) -> str:
-    facts = f"{some_of(document.stored, document.pages, 'page')} · {size_in_words(document.bytes)}"
+    facts = f"{count_of(document.stored, document.pages, 'page')} · {size_in_words(document.bytes)}"
     remove = ""
     if document.scope != SAMPLES:
         remove = (
@@ -178,7 +178,7 @@ def _document(document: Document) -> str:
         )
     return (
         f'<li class="document"><span class="kind" aria-hidden="true">{esc(_kind(document.name))}</span>'
-        f'<span class="document-name">{name(document.name)}</span><span class="document-facts">{esc(facts)}</span>'
+        f'<span class="document-name">{bdi(document.name)}</span><span class="document-facts">{esc(facts)}</span>'
         f"{remove}</li>"
     )
 
@@ -196,7 +196,7 @@ def _arrival(file: Progress) -> str:
     bar = f'<span class="progress"><i style="width:{part * 100:.1f}%"></i></span>' if working and file.total else ""
     return (
         f'<li class="arrival is-{file.state}"><span class="mark" aria-hidden="true">{_MARKS[file.state]}</span>'
-        f'<span class="arrival-name">{name(file.document)}</span><span class="arrival-said">{esc(said)}</span>'
+        f'<span class="arrival-name">{bdi(file.document)}</span><span class="arrival-said">{esc(said)}</span>'
         f"{bar}</li>"
     )
 
@@ -205,10 +205,10 @@ def _on_the_way(file: Progress) -> str:
     if not file.total:
         return file.message or "Waiting."
     pages = f"{file.done} of {count(file.total, 'page')}"
-    return " · ".join(filter(None, (pages, left(file.seconds_left), file.message)))
+    return " · ".join(filter(None, (pages, format_time_left(file.seconds_left), file.message)))
 
 
 def _outcome(file: Progress) -> str:
-    pages = some_of(file.done, file.total, "page") if file.done and file.state is State.DONE else ""
+    pages = count_of(file.done, file.total, "page") if file.done and file.state is State.DONE else ""
     said = ": ".join(filter(None, (_SAID[file.state], pages)))
     return " ".join(filter(None, (said and f"{said}.", file.message)))

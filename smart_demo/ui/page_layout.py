@@ -15,17 +15,17 @@ from smart_demo.diagnostics import has_mcp
 from smart_demo.search.request import MAX_K, MAX_WEIGHT, MIN_K, ON_MINE, ON_SAMPLES
 from smart_demo.types import Counted, Reduce
 from smart_demo.ui import compare, costs_tab, library_tab, stories
-from smart_demo.ui.events import Serve
-from smart_demo.ui.events import html as _html
+from smart_demo.ui.events import ServerFunction
+from smart_demo.ui.events import html_component as _html
 from smart_demo.ui.format import esc
 from smart_demo.ui.judge_tab import JudgeTab
-from smart_demo.ui.stories import QUERIES
+from smart_demo.ui.stories import STORY_QUERIES
 from smart_demo.wording import count
 
-PAPER = "https://arxiv.org/abs/2605.24938"
-CODE = "https://github.com/HanSolo9682/SMART"
-MODEL = "https://huggingface.co/Qwen/Qwen3-VL-Embedding-2B"
-MINILM = "https://huggingface.co/sentence-transformers/all-MiniLM-L6-v2"
+PAPER_URL = "https://arxiv.org/abs/2605.24938"
+CODE_URL = "https://github.com/HanSolo9682/SMART"
+MODEL_URL = "https://huggingface.co/Qwen/Qwen3-VL-Embedding-2B"
+MINILM_URL = "https://huggingface.co/sentence-transformers/all-MiniLM-L6-v2"
 _LOCAL = "Documents stay on this machine: pages, vectors and pictures lie in its data folder until you delete them."
 _SAMPLES_ONLY = "This public page takes no uploads. Queries are answered in memory and not kept."
 _VISITED = (
@@ -33,14 +33,14 @@ _VISITED = (
     "reach; the uploaded files themselves are deleted once they are read, everything else {} after your last change, "
     "or after one hour if there is no more room for others."
 )
-PROMISE = "See on your own documents what late interaction is worth."
+HEADLINE = "See on your own documents what late interaction is worth."
 
 
 def _link(href: str, text: str) -> str:
     return f'<a href="{esc(href)}" target="_blank" rel="noopener noreferrer">{esc(text)}</a>'
 
 
-def header() -> str:
+def render_header() -> str:
     """Name and links."""
     return (
         '<header class="masthead"><a class="wordmark" href="./" aria-label="SMART demo, start again">'
@@ -48,21 +48,21 @@ def header() -> str:
         'height="8" rx="2"/><rect class="m-l" x="1" y="14" width="8" height="8" rx="2"/><path d="M10 6 C18 6 18 18 26 '
         '18 M10 18 C18 18 18 6 26 6"/><rect class="m-r" x="27" y="2" width="8" height="8" rx="2"/><rect class="m-r" '
         'x="27" y="14" width="8" height="8" rx="2"/></svg><span>SMART <i>demo</i></span></a>'
-        f'<nav aria-label="About">{_link(PAPER, "Paper")}{_link(CODE, "Authors’ code")}'
+        f'<nav aria-label="About">{_link(PAPER_URL, "Paper")}{_link(CODE_URL, "Authors’ code")}'
         '<a href="#how" data-open="how">How it works</a></nav></header>'
     )
 
 
-def hero() -> str:
+def render_hero() -> str:
     """The promise, and what is being compared, in one line each."""
     return (
-        f'<div class="hero"><h1>{esc(PROMISE)}</h1>'
+        f'<div class="hero"><h1>{esc(HEADLINE)}</h1>'
         "<p>One model reads each page once. On the left its single pooled vector ranks alone; on the right SMART adds "
         "the token states of the same pass.</p></div>"
     )
 
 
-def chips(queries: Sequence[str], asked: str = "") -> str:
+def render_chips(queries: Sequence[str], asked: str = "") -> str:
     """Example queries as buttons; the one that was asked is marked."""
     buttons = "".join(
         f'<button type="button" class="chip" data-query="{esc(query)}" aria-pressed="{str(query == asked).lower()}">'
@@ -72,7 +72,7 @@ def chips(queries: Sequence[str], asked: str = "") -> str:
     return f'<div class="chips" role="group" aria-label="Example queries">{buttons}</div>' if queries else ""
 
 
-def status(serving: Serving, trouble: str = "") -> str:
+def render_status(serving: Serving, trouble: str = "") -> str:
     """A line above everything, only while something is not as wished: loading, fallen back, preparation failed."""
     lines = [trouble] if trouble else []
     if serving.loading:
@@ -85,7 +85,7 @@ def status(serving: Serving, trouble: str = "") -> str:
     )
 
 
-def how() -> str:
+def render_how() -> str:
     """How SMART works, in plain words, with its limits."""
     return (
         '<details class="how" id="how"><summary>How SMART works</summary><div class="prose-narrow">'
@@ -111,7 +111,7 @@ def _asking(settings: Settings) -> str:
     return f"A query may have up to {quotas.query_chars:,} characters; up to {quotas.queue_size:,} requests wait at a time."
 
 
-def footer(serving: Serving, samples_encoder: str, settings: Settings) -> str:
+def render_footer(serving: Serving, samples_encoder: str, settings: Settings) -> str:
     """Which model answers and why, licences, privacy."""
     state = "Loading" if serving.loading else "Encoder"
     other = samples_encoder and not serving.loading and samples_encoder != serving.name
@@ -123,16 +123,16 @@ def footer(serving: Serving, samples_encoder: str, settings: Settings) -> str:
         '<footer class="foot">'
         f"<p><b>{state}: {esc(serving.name)}.</b> {esc(serving.reason)}{esc(samples)}</p>"
         f"<p>{esc(privacy)} {esc(_asking(settings))}</p>"
-        f'<p class="sources">{_link(PAPER, "SMART, arXiv 2605.24938")}'
-        f"<span>{_link(MODEL, 'Qwen3-VL-Embedding')}, Apache-2.0</span>"
-        f"<span>{_link(MINILM, 'all-MiniLM-L6-v2')}, Apache-2.0</span>"
+        f'<p class="sources">{_link(PAPER_URL, "SMART, arXiv 2605.24938")}'
+        f"<span>{_link(MODEL_URL, 'Qwen3-VL-Embedding')}, Apache-2.0</span>"
+        f"<span>{_link(MINILM_URL, 'all-MiniLM-L6-v2')}, Apache-2.0</span>"
         "<span>This demo, Apache-2.0</span></p></footer>"
     )
 
 
-LATE_FORMS = [("mean", Reduce.MEAN.value), ("sum", Reduce.SUM.value)]
-LATE_TOKENS = [("all query tokens", Counted.ALL.value), ("the query’s own words (ablation)", Counted.CONTENT.value)]
-SECONDS = 0.7
+REDUCE_CHOICES = [("mean", Reduce.MEAN.value), ("sum", Reduce.SUM.value)]
+COUNTED_CHOICES = [("all query tokens", Counted.ALL.value), ("the query’s own words (ablation)", Counted.CONTENT.value)]
+POLL_SECONDS = 0.7
 """Between two looks at what goes on behind the page; nothing is asked while nothing goes on."""
 
 
@@ -142,22 +142,28 @@ class PageLayout:
     """
 
     def __init__(
-        self, settings: Settings, serves: Sequence[Serve], judges: Sequence[Serve], forget: Serve, *, private: bool
+        self,
+        settings: Settings,
+        serves: Sequence[ServerFunction],
+        judges: Sequence[ServerFunction],
+        forget: ServerFunction,
+        *,
+        private: bool,
     ) -> None:
         self.takes = settings.uploads
         """Whether whoever looks may add documents and ask with pictures."""
-        _html(header(), "masthead")
+        _html(render_header(), "masthead")
         self.status = _html("", "status")
         self.seen = gr.State("")
         self.answered = gr.State(None)
-        self.timer = gr.Timer(SECONDS, active=False)
+        self.timer = gr.Timer(POLL_SECONDS, active=False)
         with gr.Tabs(elem_id="tabs"):
             with gr.Tab("Compare", id="compare"):
-                _html(hero(), "hero")
+                _html(render_hero(), "hero")
                 self._lay_out_query(settings)
                 self._lay_out_dials(settings)
                 self.results = _html(
-                    compare.opening(), "results", "smartDemo.results(element, server, watch, trigger)", serves
+                    compare.render_opening(), "results", "smartDemo.results(element, server, watch, trigger)", serves
                 )
             with gr.Tab("Library", id="library"), gr.Row(elem_id="shelves"):
                 self._lay_out_library(settings, forget)
@@ -166,7 +172,7 @@ class PageLayout:
             with gr.Tab("Under the hood", id="hood"):
                 panel = costs_tab.hood_panel(mcp=has_mcp())
                 _html(panel, "hood", "smartDemo.hood(element, server)", serves)
-        _html(how(), "explain")
+        _html(render_how(), "explain")
         self.footer = _html("", "footer")
 
     @property
@@ -191,8 +197,8 @@ class PageLayout:
                 self.picture = gr.UploadButton("Picture", elem_id="picture", scale=0, min_width=0)
             self.go = gr.Button("Search", variant="primary", elem_id="go", scale=0, min_width=112)
         with gr.Row(elem_id="strip"):
-            self.chips = _html(chips(QUERIES), "examples", "smartDemo.chips(element, trigger)")
-            _html(stories.tools(public=settings.public), "share")
+            self.chips = _html(render_chips(STORY_QUERIES), "examples", "smartDemo.chips(element, trigger)")
+            _html(stories.render_tools(public=settings.public), "share")
 
     def _lay_out_dials(self, settings: Settings) -> None:
         with gr.Row(elem_id="dials"):
@@ -220,22 +226,22 @@ class PageLayout:
                 """Each with its weights of pooled and late."""
             with gr.Row(elem_id="late-part"):
                 self.reduce = gr.Radio(
-                    LATE_FORMS, value=Reduce.MEAN, label="Late part: the", elem_id="reduce", elem_classes="segments"
+                    REDUCE_CHOICES, value=Reduce.MEAN, label="Late part: the", elem_id="reduce", elem_classes="segments"
                 )
                 self.counted = gr.Radio(
-                    LATE_TOKENS, value=Counted.ALL, label="over", elem_id="counted", elem_classes="segments"
+                    COUNTED_CHOICES, value=Counted.ALL, label="over", elem_id="counted", elem_classes="segments"
                 )
 
-    def _lay_out_library(self, settings: Settings, forget: Serve) -> None:
+    def _lay_out_library(self, settings: Settings, forget: ServerFunction) -> None:
         with gr.Column(elem_id="intake", scale=5, min_width=280):
             if self.takes:
-                _html(library_tab.intro(settings), "intro")
+                _html(library_tab.render_intro(settings), "intro")
                 # Any type may be dropped: what a file is, its bytes decide, and a refused one must not sink the rest.
                 self.files = gr.File(label="Upload documents", file_count="multiple", height=190, elem_id="upload")
                 self.arrivals = _html("", "arrivals", "smartIntake.list(element, watch)")
                 self.cancel = gr.Button("Stop", size="sm", visible=False, elem_id="cancel")
             else:
-                _html(library_tab.closed(), "closed")
+                _html(library_tab.render_no_uploads(), "closed")
         with gr.Column(elem_id="holdings", scale=6, min_width=280):
             if self.takes:
                 self.documents = _html("", "documents", "smartDemo.documents(element, server, trigger)", [forget])

@@ -16,8 +16,8 @@ from smart_demo.search.comparison import Key
 from smart_demo.search.explain import LARGEST, PairDifference, PairRow, Term
 from smart_demo.search.explain.explainer import Explanation, Pairing
 from smart_demo.types import POOLED, SMART, Found, StoredPage
-from smart_demo.ui.cards import apart, weight
-from smart_demo.ui.format import page_key, plain, score
+from smart_demo.ui.cards import format_distinct_weight, format_weight
+from smart_demo.ui.format import format_score, page_key, strip_unprintable
 from smart_demo.ui.viewer import KINDS, telling, whereabouts, word_label
 
 FEWEST_PLACES, MOST_PLACES = 4, 6
@@ -64,7 +64,7 @@ class ScoreTable:
         >>> Ledger(4, (), None, (), Line(0, 0, ())).shown(123, sign=True)
         '+0.0123'
         """
-        text = score(units / 10**self.places, self.places)
+        text = format_score(units / 10**self.places, self.places)
         return f"+{text}" if sign and units > 0 else text
 
 
@@ -176,8 +176,8 @@ def places_change(pairing: Pairing) -> str:
         return "No late weight changes their order." + (f" {by_pooled} is ahead at every one." if gap else "")
     beyond = f", beyond the slider’s end at {LARGEST:g}" if meeting > LARGEST else ""
     return (
-        f"They change places at a late weight of {apart(meeting, weights.late)}{beyond}: below it {by_pooled} is "
-        f"ahead, above it {by_late}. It is {weight(weights.late)} now."
+        f"They change places at a late weight of {format_distinct_weight(meeting, weights.late)}{beyond}: below it {by_pooled} is "
+        f"ahead, above it {by_late}. It is {format_weight(weights.late)} now."
     )
 
 
@@ -252,7 +252,7 @@ def choices(found: Found, pair: tuple[StoredPage, ...]) -> list[dict[str, str]]:
 
     # What isolates a name's direction in an option, which can hold no markup.
     return [
-        {"key": page_key(*key), "label": f"\u2068{plain(page.document)}\u2069, page {page.number}"}
+        {"key": page_key(*key), "label": f"\u2068{strip_unprintable(page.document)}\u2069, page {page.number}"}
         for key, page in sorted(pages.items(), key=lambda one: places(one[0]))
     ]
 
@@ -261,7 +261,7 @@ def _page(page: StoredPage, found: Found) -> dict[str, object]:
     before, after = (found.results[method.name].ranks.get(page.key) for method in (POOLED, SMART))
     return {
         "key": page_key(page.scope, page.id),
-        "name": plain(page.document),
+        "name": strip_unprintable(page.document),
         "where": f"page {page.number} of {page.pages}",
         "pooled": f"{before}" if before else "not ranked",
         "smart": f"{after}" if after else "not ranked",
@@ -310,8 +310,8 @@ def _spot(explanation: Explanation, term: Term) -> dict[str, object]:
     box = shown.box if shown else None
     if term.winner.placed and box:
         place = whereabouts(explanation.attribution, box, term.winner.cell)
-        said = f"Similarity {score(term.similarity)}, {place}."
+        said = f"Similarity {format_score(term.similarity)}, {place}."
     else:
-        won = f"The winner is no place on the page but {KINDS[term.winner.kind]}, at {score(term.similarity)}."
+        won = f"The winner is no place on the page but {KINDS[term.winner.kind]}, at {format_score(term.similarity)}."
         said = f"{won} {'The closest place is dashed; it did not win.' if box else 'The page has no places to show.'}"
     return {"box": list(asdict(box).values()) if box else None, "won": term.winner.placed, "said": said}

@@ -19,14 +19,14 @@ from collections.abc import Callable, Generator, Iterator, Sequence
 from dataclasses import dataclass, replace
 
 from smart_demo.errors import InputRefused, LibraryError, SmartError
-from smart_demo.judging.list_comparison import Known, QueryRow, RefusedQuery, ask, csv_text
-from smart_demo.judging.query_list import MOST_LIST_BYTES, MOST_QUERIES, TOLD, Listed, read_queries
+from smart_demo.judging.list_comparison import KnownGrades, QueryRow, RefusedQuery, compare_queries, csv_text
+from smart_demo.judging.query_list import MAX_LIST_BYTES, MAX_NOTICES, MAX_QUERIES, ListedQuery, read_queries
 from smart_demo.search.cache import LRUCache
 from smart_demo.search.request import SearchRequest
 from smart_demo.types import POOLED, SMART, Found, Method, Scope
-from smart_demo.ui.compare import formula
-from smart_demo.ui.events import CALM, answered
-from smart_demo.ui.format import esc, left, queries
+from smart_demo.ui.compare import describe_formula
+from smart_demo.ui.events import UNEXPECTED_ERROR, answer_or_error
+from smart_demo.ui.format import count_queries, esc, format_time_left
 from smart_demo.ui.judging_session import JudgingSession
 from smart_demo.ui.query_table import ShownRun, query_table
 from smart_demo.ui.results_tab import FAILURE, field
@@ -41,7 +41,10 @@ def waiting() -> str:
 def step(done: int, total: int, seconds: float | None = None) -> str:
     """So many queries are asked."""
     part = done / total * 100 if total else 0.0
-    at, soon = f"{done:,} of {total:,}", f" · {left(seconds)}" if seconds is not None and done < total else ""
+    at, soon = (
+        f"{done:,} of {total:,}",
+        f" · {format_time_left(seconds)}" if seconds is not None and done < total else "",
+    )
     return (
         f'<div class="list-going"><p><b>{at}</b>{esc(soon)}</p>'
         f'<div class="progress" role="progressbar" aria-label="Queries asked" aria-valuemin="0" '
@@ -80,8 +83,8 @@ class Run:
 
 def written(data: bytes) -> str:
     """An uploaded list as the text for the box. InputRefused where it is no list."""
-    if len(data) > MOST_LIST_BYTES:
-        raise InputRefused(f"The list is larger than {MOST_LIST_BYTES // 2**20} MB.", "Make it shorter.")
+    if len(data) > MAX_LIST_BYTES:
+        raise InputRefused(f"The list is larger than {MAX_LIST_BYTES // 2**20} MB.", "Make it shorter.")
     read_queries(data)
     return data.decode("utf-8-sig")
 
@@ -91,24 +94,24 @@ def counted(text: object) -> str:
     found = read_queries(text if isinstance(text, str) else "")
     judged = sum(bool(one.relevant) for one in found.queries)
     with_grades = f", {judged:,} with judgements" if judged else ""
-    said = f"{queries(len(found.queries))}{with_grades}."
+    said = f"{count_queries(len(found.queries))}{with_grades}."
     return " ".join([said, *found.notices[:1]])
 
 
 def summary(run: Run) -> str:
     """What was asked, and how, in a sentence."""
-    how = f"{run.search.scope}, {formula(run.search.weights)}, the first {run.search.top} pages"
+    how = f"{run.search.scope}, {describe_formula(run.search.weights)}, the first {run.search.top} pages"
     if len(run.rows) < run.total:
-        return f"{len(run.rows):,} of {queries(run.total)} asked: {how}."
-    return f"{queries(run.total)} asked: {how}."
+        return f"{len(run.rows):,} of {count_queries(run.total)} asked: {how}."
+    return f"{count_queries(run.total)} asked: {how}."
 
 
 def noticed(rows: Sequence[QueryRow], notices: Sequence[str]) -> tuple[str, ...]:
     """What is told of a run: not every line of a list that is all wrong."""
     unknown = sum(row.unknown for row in rows)
-    told = list(notices[:TOLD])
-    if len(notices) > TOLD:
-        told.append(f"{len(notices) - TOLD:,} more such lines.")
+    told = list(notices[:MAX_NOTICES])
+    if len(notices) > MAX_NOTICES:
+        told.append(f"{len(notices) - MAX_NOTICES:,} more such lines.")
     if unknown:
         pages = "1 graded page" if unknown == 1 else f"{unknown:,} graded pages"
         told.append(f"{pages} of the list {'is' if unknown == 1 else 'are'} not among the pages searched.")
@@ -127,7 +130,7 @@ SAMPLE_LIST = "queries.jsonl"
 
 def most_queries(*, private: bool) -> int:
     """Of a list."""
-    return MOST_QUERIES if private else MOST_PUBLIC
+    return MAX_QUERIES if private else MOST_PUBLIC
 
 
 class QueryLists:
@@ -149,14 +152,14 @@ class QueryLists:
         """
         name = secrets.token_hex(16)
         self.drop(before)
-        self._going[name] = self._handlers.own, threading.Event()
+        self._going[name] = self._handlers.visitor, threading.Event()
         try:
             yield from self._run(given, self._judging.owner(owner), replace(wanted, text="", picture=""), name)
         except SmartError as error:
             yield refused(error.sentence), ""
         except Exception:
             log.exception("a list of queries could not be asked")
-            yield refused(CALM), ""
+            yield refused(UNEXPECTED_ERROR), ""
         finally:
             del self._going[name]
 
@@ -168,11 +171,11 @@ class QueryLists:
 
     def table(self, wanted: object) -> dict[str, object]:
         """Markup of what a run found, and the same as `csv`; or a sentence."""
-        return answered(lambda: _table(self._kept(wanted)), FAILURE)
+        return answer_or_error(lambda: _table(self._kept(wanted)), FAILURE)
 
     def vote(self, wanted: object) -> dict[str, object]:
         """Lay the list of a run on the owner's desk, open at the query `at`; or a sentence."""
-        return answered(lambda: self._vote(self._kept(wanted), wanted), FAILURE)
+        return answer_or_error(lambda: self._vote(self._kept(wanted), wanted), FAILURE)
 
     def sample(self) -> str:
         """The sample library's own queries, with their judgements. InputRefused where there are none."""
@@ -217,28 +220,33 @@ class QueryLists:
         self._runs.put((whose, name), Run(tuple(rows), search, noticed(rows, notices), len(queries)))
         yield ended(name), name
 
-    def _read(self, given: object) -> tuple[tuple[Listed, ...], list[str]]:
+    def _read(self, given: object) -> tuple[tuple[ListedQuery, ...], list[str]]:
         """The queries of a list that may be asked here, and what was left out."""
         if not isinstance(given, str) or not given.strip():
             raise InputRefused("There is no list yet.", "Write one query a line, or use the sample queries.")
         listed = read_queries(given)
-        most = most_queries(private=self._handlers.private)
+        most = most_queries(private=self._handlers.is_private)
         more = len(listed.queries) > most
         told = [f"This page asks {most} queries of a list; those after them were left out."] if more else []
         return listed.queries[:most], [*listed.notices, *told]
 
     def _ask(
-        self, queries: Sequence[Listed], search: SearchRequest, known: Known, rows: list[QueryRow], notices: list[str]
+        self,
+        queries: Sequence[ListedQuery],
+        search: SearchRequest,
+        known: KnownGrades,
+        rows: list[QueryRow],
+        notices: list[str],
     ) -> Iterator[float | None]:
         """Fill rows and notices, query by query; the seconds that are left after each."""
-        engine, scopes = self._handlers.engine, self._handlers.scopes(search.scope)
+        engine, scopes = self._handlers.engine, self._handlers.resolve_scopes(search.scope)
         methods = (POOLED, Method(SMART.name, SMART.label, search.weights))
 
         def answer(text: str) -> Found:
-            return engine.search(self._handlers.question(text), scopes, methods, search.top)
+            return engine.search(self._handlers.query_for_visitor(text), scopes, methods, search.top)
 
         begun = self._clock()
-        asking = ask(queries, answer, search.top, known)
+        asking = compare_queries(queries, answer, search.top, known)
         for done in range(1, len(queries) + 1):
             try:
                 one = next(asking)
@@ -251,7 +259,7 @@ class QueryLists:
                 rows.append(one)
             yield (self._clock() - begun) / done * (len(queries) - done)
 
-    def _known(self, owner: Scope) -> Known:
+    def _known(self, owner: Scope) -> KnownGrades:
         """Grades that the owner gave before."""
         try:
             judged = self._judging.journal(owner).judgements
@@ -261,19 +269,19 @@ class QueryLists:
 
     def _check(self, search: SearchRequest) -> None:
         """LibraryError or InputRefused where the pages that are meant cannot be searched now."""
-        scopes, handlers = self._handlers.scopes(search.scope), self._handlers
+        scopes, handlers = self._handlers.resolve_scopes(search.scope), self._handlers
         if not search.weights.pooled and not search.weights.late:
             raise InputRefused("Both weights are 0, so SMART has nothing to rank by.", "Raise one under Compare.")
-        if handlers.waits(scopes):
+        if handlers.is_model_loading(scopes):
             raise LibraryError(f"{handlers.serving().name} is still loading.", "Run the list in a moment.")
-        if pending := handlers.pending(scopes):
+        if pending := handlers.pending_samples(scopes):
             samples = pending.samples
             ready = f"{samples.ready} of {count(samples.total, 'page')} are ready" if samples else "none is ready"
             raise LibraryError(f"The samples are still being prepared: {ready}.", "Run the list in a moment.")
 
     def _kept(self, wanted: object) -> Run:
         name = field(wanted, "run")
-        run = self._runs.get((self._handlers.own, name)) if isinstance(name, str) else None
+        run = self._runs.get((self._handlers.visitor, name)) if isinstance(name, str) else None
         if run is None:
             raise InputRefused("What that list found is no longer kept.", "Run it again.")
         return run
@@ -282,7 +290,7 @@ class QueryLists:
         at, owner = field(wanted, "at"), self._judging.owner(field(wanted, "owner"))
         if isinstance(at, bool) or not isinstance(at, int) or not 0 <= at < len(run.rows):
             raise InputRefused("That is no query of the list.")
-        queries = [Listed(row.contrast.query, row.qid) for row in run.rows]
+        queries = [ListedQuery(row.contrast.query, row.qid) for row in run.rows]
         self._judging.set_queries(owner, queries, at, "a list under Queries")
         self._judging.search_by(owner, run.search)
         return {"laid": len(queries)}

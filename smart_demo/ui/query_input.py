@@ -27,25 +27,25 @@ from smart_demo.errors import InputRefused, LibraryError
 from smart_demo.search.cache import LRUCache
 from smart_demo.search.request import Region, UploadedPicture, parse_reference
 from smart_demo.types import PageId, Pixels, Scope, StoredPage
-from smart_demo.ui.format import name
+from smart_demo.ui.format import bdi
 
-KEPT, KEPT_BYTES, KEPT_OF_ONE = 24, 96 * 2**20, 6
+MAX_PICTURES, MAX_PICTURE_BYTES, MAX_PICTURES_PER_VISITOR = 24, 96 * 2**20, 6
 """Uploaded pictures that are kept, their bytes in all, and pictures of one visitor; the one not asked with for longest
 leaves first, a visitor's own before anybody else's."""
-LONG_SIDE = 1_600
+MAX_SIDE = 1_600
 """Of a kept picture, in pixels: as much as the library keeps of a page."""
-LEAST = 16
+MIN_SIDE = 16
 """Pixels along a side, under which there is nothing to recognise."""
-THUMB = (240, 96)
-AT_ONCE, PATIENCE = 2, 15.0
+PREVIEW_SIZE = (240, 96)
+MAX_OPENING, OPENING_TIMEOUT = 2, 15.0
 """Pictures that are opened at the same time, one of each person: forty megapixels take 120 MB until they are reduced,
 and half a minute of a slow processor. Seconds that others wait, since whoever waits holds a place in the queue.
 """
-GONE = "That picture is no longer kept. Choose it again."
+PICTURE_GONE = "That picture is no longer kept. Choose it again."
 
 
 @dataclass(frozen=True, slots=True)
-class Glimpse:
+class PicturePreview:
     """A picture as the page shows what is asked with. The thumbnail is WebP."""
 
     thumbnail: bytes
@@ -64,24 +64,24 @@ class QueryPictures:
         picture: Callable[[StoredPage], bytes],
         limits: Limits,
         whose: Callable[[], Scope | None] = lambda: None,
-        patience: float = PATIENCE,
+        patience: float = OPENING_TIMEOUT,
     ) -> None:
         """`page` finds a page that whoever asks may see, or raises LibraryError; `picture` is its stored WebP; `whose`
         says who asks: a kept picture is there for nobody else.
         """
         self._page, self._picture, self._limits, self._whose = page, picture, limits, whose
-        self._kept: LRUCache[Pixels] = LRUCache(KEPT, lambda pixels: pixels.nbytes, KEPT_BYTES)
+        self._kept: LRUCache[Pixels] = LRUCache(MAX_PICTURES, lambda pixels: pixels.nbytes, MAX_PICTURE_BYTES)
         self._patience, self._turn = patience, threading.Condition()
         self._opening: list[Scope | None] = []
 
     def keep(self, path: Path) -> str:
         """Open an uploaded file and keep its picture, reduced; its reference. InputRefused says what is wrong."""
         with self._opens(self._whose()):
-            picture = Image.fromarray(ingest.decode_picture(path, self._limits))
-            picture.thumbnail((LONG_SIDE, LONG_SIDE), Image.Resampling.BICUBIC)
+            picture = Image.fromarray(ingest.decode_image_file(path, self._limits))
+            picture.thumbnail((MAX_SIDE, MAX_SIDE), Image.Resampling.BICUBIC)
         kept = UploadedPicture(secrets.token_hex(16))
         whose = self._whose()
-        self._kept.thin(lambda key: isinstance(key, tuple) and key[0] == whose, KEPT_OF_ONE - 1)
+        self._kept.thin(lambda key: isinstance(key, tuple) and key[0] == whose, MAX_PICTURES_PER_VISITOR - 1)
         self._kept.put((whose, kept.key), _large_enough(np.array(picture), "That picture is too small to ask with."))
         return str(kept)
 
@@ -90,7 +90,7 @@ class QueryPictures:
         """While a picture of somebody is opened. InputRefused where others take too long."""
 
         def free() -> bool:
-            return len(self._opening) < AT_ONCE and owner not in self._opening
+            return len(self._opening) < MAX_OPENING and owner not in self._opening
 
         with self._turn:
             if not self._turn.wait_for(free, self._patience):
@@ -113,22 +113,22 @@ class QueryPictures:
             return self._cut(wanted, self._page(wanted.scope, wanted.page))
         pixels = self._kept.get((self._whose(), wanted.key))
         if pixels is None:
-            raise InputRefused(GONE)
+            raise InputRefused(PICTURE_GONE)
         return pixels
 
     def forget(self, owner: Scope) -> None:
         """Drop every kept picture of somebody."""
         self._kept.drop(lambda key: isinstance(key, tuple) and key[0] == owner)
 
-    def glimpse(self, reference: str) -> Glimpse:
+    def glimpse(self, reference: str) -> PicturePreview:
         """What to show of a reference; refused as `pixels`."""
         wanted = parse_reference(reference)
         picture = Image.fromarray(self.pixels(reference))
-        picture.thumbnail(THUMB, Image.Resampling.BOX)
+        picture.thumbnail(PREVIEW_SIZE, Image.Resampling.BOX)
         stream = io.BytesIO()
         picture.save(stream, "WEBP", quality=80)
         page = self._page(wanted.scope, wanted.page) if isinstance(wanted, Region) else None
-        return Glimpse(stream.getvalue(), page, isinstance(wanted, Region) and wanted.whole)
+        return PicturePreview(stream.getvalue(), page, isinstance(wanted, Region) and wanted.whole)
 
     def _cut(self, region: Region, page: StoredPage) -> Pixels:
         """Every pixel of the stored picture that the region touches."""
@@ -146,25 +146,27 @@ class QueryPictures:
 
 
 def _large_enough(pixels: Pixels, otherwise: str) -> Pixels:
-    if min(pixels.shape[:2]) < LEAST:
-        raise InputRefused(otherwise, f"It needs {LEAST} pixels a side.")
+    if min(pixels.shape[:2]) < MIN_SIDE:
+        raise InputRefused(otherwise, f"It needs {MIN_SIDE} pixels a side.")
     pixels.flags.writeable = False
     return pixels
 
 
-MISSING = '<svg class="like-picture missing" viewBox="0 0 48 48" width="48" height="48" aria-hidden="true"></svg>'
+MISSING_PICTURE = (
+    '<svg class="like-picture missing" viewBox="0 0 48 48" width="48" height="48" aria-hidden="true"></svg>'
+)
 
 
-def tag(glimpse: Glimpse | None) -> str:
+def render_picture_tag(glimpse: PicturePreview | None) -> str:
     """What is asked with; None for a picture or page that is no longer there."""
     if glimpse is None:
-        return _tag(MISSING, "A picture", "that is no longer there")
+        return _tag(MISSING_PICTURE, "A picture", "that is no longer there")
     data = base64.b64encode(glimpse.thumbnail).decode("ascii")
     image = f'<img class="like-picture" src="data:image/webp;base64,{data}" alt="" draggable="false">'
     if glimpse.page is None:
         return _tag(image, "This picture", "")
     part = "Page" if glimpse.whole else "A part of page"
-    return _tag(image, f"{part} {glimpse.page.number}", f"of {name(glimpse.page.document)}")
+    return _tag(image, f"{part} {glimpse.page.number}", f"of {bdi(glimpse.page.document)}")
 
 
 def _tag(image: str, what: str, where: str) -> str:

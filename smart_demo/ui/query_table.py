@@ -12,14 +12,13 @@ import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 
-from smart_demo.judging.list_comparison import Highlight, QueryRow, Shows, five, sorted_rows
+from smart_demo.judging.list_comparison import Highlight, HighlightKind, QueryRow, highlights, sorted_rows
 from smart_demo.judging.records import Conditions, Grade, Skip, Trial, Vote, VoteChoice
 from smart_demo.judging.replay import Judgements
-from smart_demo.judging.scoreboard import weights
+from smart_demo.judging.scoreboard import format_weights
 from smart_demo.search.request import ON_BOTH, ON_MINE, ON_SAMPLES, REGION_PREFIX, SearchRequest, parse_request
 from smart_demo.types import POOLED, SMART, PageId
-from smart_demo.ui.format import esc, name, queries, score
-from smart_demo.ui.results_tab import signed
+from smart_demo.ui.format import bdi, count_queries, esc, format_difference, format_score
 from smart_demo.wording import count
 
 OPEN, LISTED = 10, 200
@@ -47,7 +46,9 @@ def judgement_list(judged: Judgements, left_out: int = 0) -> str:
         return ""
     items = "".join(map(_item, said[:OPEN]))
     more = len(said) - LISTED
-    rest = f'<p class="quiet">{queries(more)} judged before these {"is" if more == 1 else "are"} in the export.</p>'
+    rest = (
+        f'<p class="quiet">{count_queries(more)} judged before these {"is" if more == 1 else "are"} in the export.</p>'
+    )
     votes, grades = sum(one.vote is not None for one in said), sum(len(one.grades) for one in said)
     head = f"{count(votes, 'vote')}, {count(grades, 'grade')}"
     return (
@@ -95,7 +96,7 @@ def _earlier(said: Sequence[Said]) -> str:
         return ""
     items = "".join(map(_item, said))
     return (
-        f'<details class="judged-earlier"><summary>{queries(len(said))} judged earlier</summary>'
+        f'<details class="judged-earlier"><summary>{count_queries(len(said))} judged earlier</summary>'
         f'<ol class="judgements" aria-label="Earlier judgements by query">{items}</ol></details>'
     )
 
@@ -103,7 +104,7 @@ def _earlier(said: Sequence[Said]) -> str:
 def _item(said: Said) -> str:
     trial, again = said.trial, asked_then(said.trial)
     text = trial.query.text
-    shown = name(text[:SHOWN] + ("…" if len(text) > SHOWN else "")) if text.strip() else "A picture"
+    shown = bdi(text[:SHOWN] + ("…" if len(text) > SHOWN else "")) if text.strip() else "A picture"
     label = f"Open in Compare: {text[:80] or 'a picture'}"
     button = (
         f'<button type="button" class="quiet-link" data-reopen="{reopening(again)}" aria-label="{esc(label)}">'
@@ -112,7 +113,7 @@ def _item(said: Said) -> str:
         else '<span class="quiet">asked with a picture that is no longer kept</span>'
     )
     vote = _vote(said.vote) if said.vote else '<p class="judged-vote is-none">No vote</p>'
-    how = f"{trial.encoder.name}, {weights(trial.weights)}, first {trial.k}"
+    how = f"{trial.encoder.name}, {format_weights(trial.weights)}, first {trial.k}"
     return (
         f'<li class="judged"><p class="judged-query">{shown}</p><div class="judged-said">{vote}'
         f'{_grades(said.grades.values())}<p class="judged-foot"><span>{esc(how)}</span>{button}</p></div></li>'
@@ -131,7 +132,7 @@ def _vote(vote: Vote) -> str:
         key, said = "pooled", f"Pooled only was better; SMART was {side}"
     chips = "".join(f"<li>{esc(reason)}</li>" for reason in vote.reasons)
     reasons = f'<ul class="judged-reasons" aria-label="Reasons">{chips}</ul>' if chips else ""
-    note = f'<p class="judged-note">{name(vote.note)}</p>' if vote.note.strip() else ""
+    note = f'<p class="judged-note">{bdi(vote.note)}</p>' if vote.note.strip() else ""
     return f'<p class="judged-vote is-{key}">{said}</p>{reasons}{note}'
 
 
@@ -139,7 +140,7 @@ def _grades(grades: Iterable[Grade]) -> str:
     given = sorted(grades, key=lambda one: -one.grade)
     if not given:
         return ""
-    items = "".join(f"<li><b>{one.grade}</b> {name(one.document)}, page {one.page.number}</li>" for one in given)
+    items = "".join(f"<li><b>{one.grade}</b> {bdi(one.document)}, page {one.page.number}</li>" for one in given)
     return (
         f'<details class="judged-grades"><summary>{count(len(given), "grade")}</summary>'
         f'<ul aria-label="Grades">{items}</ul></details>'
@@ -162,14 +163,21 @@ def _others(judged: Judgements, left_out: int) -> str:
 
 
 TITLES = {
-    Shows.LOSS: "SMART loses",
-    Shows.GAIN: "SMART wins",
-    Shows.RISE: "A page rises",
-    Shows.FALL: "A page falls",
-    Shows.UNCHANGED: "Nothing changes",
-    Shows.DIFFERENT: "The rankings differ",
+    HighlightKind.LOSS: "SMART loses",
+    HighlightKind.GAIN: "SMART wins",
+    HighlightKind.RISE: "A page rises",
+    HighlightKind.FALL: "A page falls",
+    HighlightKind.UNCHANGED: "Nothing changes",
+    HighlightKind.DIFFERENT: "The rankings differ",
 }
-MARKS = {Shows.LOSS: "▼", Shows.GAIN: "▲", Shows.RISE: "↑", Shows.FALL: "↓", Shows.UNCHANGED: "=", Shows.DIFFERENT: "≠"}
+MARKS = {
+    HighlightKind.LOSS: "▼",
+    HighlightKind.GAIN: "▲",
+    HighlightKind.RISE: "↑",
+    HighlightKind.FALL: "↓",
+    HighlightKind.UNCHANGED: "=",
+    HighlightKind.DIFFERENT: "≠",
+}
 BETTER = {SMART.name: "SMART", POOLED.name: "Pooled only", "same": "the same", "": ""}
 COLUMNS = (
     ("rbo", "RBO", "Rank-biased overlap of both rankings: 1 is the same"),
@@ -207,7 +215,7 @@ def query_table(shown: ShownRun) -> str:
     if not rows:
         return f'<p class="list-said" role="status">{esc(shown.said)}</p>{notes}'
     judged = any(row.pooled is not None for row in rows)
-    picked = {one.contrast.key: one for one in five(shown.rows)}
+    picked = {one.contrast.key: one for one in highlights(shown.rows)}
     places = {row.contrast.key: number for number, row in enumerate(shown.rows)}
     body = "".join(
         _row(row, places[row.contrast.key], picked.get(row.contrast.key), shown.search, judged=judged) for row in rows
@@ -233,7 +241,7 @@ def _tools(number: int, *, judged: bool) -> str:
 
 
 def _five(shown: ShownRun) -> str:
-    items = "".join(_highlight(one, shown.search) for one in five(shown.rows))
+    items = "".join(_highlight(one, shown.search) for one in highlights(shown.rows))
     return (
         f'<section id="list-five" class="five" aria-label="Five for a slide" tabindex="-1" hidden>'
         f"<ol>{items}</ol></section>"
@@ -244,7 +252,7 @@ def _highlight(one: Highlight, search: SearchRequest) -> str:
     query = one.contrast.query
     return (
         f'<li class="is-{one.shows}"><p class="five-title"><span aria-hidden="true">{MARKS[one.shows]}</span>'
-        f'{esc(TITLES[one.shows])}</p><p class="five-query">{name(query)}</p>'
+        f'{esc(TITLES[one.shows])}</p><p class="five-query">{bdi(query)}</p>'
         f'<p class="five-why">{esc(one.sentence)}</p>{_open(query, search, "Open in Compare")}</li>'
     )
 
@@ -285,28 +293,28 @@ def _row(row: QueryRow, place: int, picked: Highlight | None, search: SearchRequ
     }
     data = "".join(f' data-{key}="{value}"' for key, value in values.items())
     why = f'<span class="list-why" hidden>{esc(picked.sentence)}</span>' if picked else ""
-    qid = f'<span class="list-qid">{name(row.qid)}</span> ' if row.qid else ""
+    qid = f'<span class="list-qid">{bdi(row.qid)}</span> ' if row.qid else ""
     vote = (
         f'<button type="button" class="quiet-link" data-vote="{place}" aria-label="Vote on: {esc(query[:80])}">'
         "Vote</button>"
     )
     cells = (
-        _cell("rbo", "RBO", score(told.rbo)),
-        _cell("tau", "Kendall τ", score(told.tau)),
+        _cell("rbo", "RBO", format_score(told.rbo)),
+        _cell("tau", "Kendall τ", format_score(told.tau)),
         _cell("shared", "Shared", f"{told.shared} of {told.k}"),
         _cell("first", "First page", _first(row)),
         *(_judged(row) if judged else ()),
     )
     return (
-        f'<tr role="row"{data}><th scope="row" role="rowheader" class="list-query">{qid}{name(query)}{why}</th>'
+        f'<tr role="row"{data}><th scope="row" role="rowheader" class="list-query">{qid}{bdi(query)}{why}</th>'
         f'{"".join(cells)}<td role="cell" class="is-open">{_open(query, search, "Compare")}{vote}</td></tr>'
     )
 
 
 def _judged(row: QueryRow) -> tuple[str, ...]:
-    pooled, smart = (score(math.nan if value is None else value) for value in (row.pooled, row.smart))
+    pooled, smart = (format_score(math.nan if value is None else value) for value in (row.pooled, row.smart))
     gain = row.contrast.gain
-    said = "" if gain is None else BETTER[row.better] + (f" {signed(gain)}" if row.better != "same" else "")
+    said = "" if gain is None else BETTER[row.better] + (f" {format_difference(gain)}" if row.better != "same" else "")
     own = " <small>by your grades</small>" if row.own and gain is not None else ""
     return (
         _cell("pooled", "nDCG pooled", pooled),
@@ -320,8 +328,8 @@ def _first(row: QueryRow) -> str:
     if not before and not after:
         return "–"
     if not row.contrast.disagreement.new_first:
-        return f'<span class="quiet">stays</span> <small>{name(after)}</small>'
-    way = f'{name(before or "nothing")} <span aria-label="to">→</span> {name(after or "nothing")}'
+        return f'<span class="quiet">stays</span> <small>{bdi(after)}</small>'
+    way = f'{bdi(before or "nothing")} <span aria-label="to">→</span> {bdi(after or "nothing")}'
     return f"changes <small>{way}</small>"
 
 

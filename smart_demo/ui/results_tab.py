@@ -19,17 +19,17 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from smart_demo.errors import InputRefused, SmartError
-from smart_demo.evaluation.metrics import SAME, Difference
+from smart_demo.evaluation.metrics import TIE_TOLERANCE, Difference
 from smart_demo.judging import scoreboard
-from smart_demo.judging.archive import JOURNAL, pack, unpack
-from smart_demo.judging.journal import PUBLIC_JOURNAL_BYTES, Journal, Taken, max_journal_bytes
-from smart_demo.judging.query_list import LONGEST_QUERY, MOST_LIST_BYTES
+from smart_demo.judging.archive import JOURNAL_NAME, build_archive, extract_journal
+from smart_demo.judging.journal import PUBLIC_JOURNAL_BYTES, ImportResult, Journal, max_journal_bytes
+from smart_demo.judging.query_list import MAX_LIST_BYTES, MAX_LISTED_QUERY_CHARS
 from smart_demo.judging.records import METHODS
-from smart_demo.judging.replay import Judgements, ungraded
-from smart_demo.judging.scoreboard import LABELS, MEASURES, PAIRS, Board, VoteCount, boards
+from smart_demo.judging.replay import Judgements, count_ungraded
+from smart_demo.judging.scoreboard import MEASURES, METHOD_LABELS, METHOD_PAIRS, Board, VoteCount, boards
 from smart_demo.types import Scope
-from smart_demo.ui.events import answered
-from smart_demo.ui.format import esc, queries, score
+from smart_demo.ui.events import answer_or_error
+from smart_demo.ui.format import count_queries, esc, format_difference, format_score
 from smart_demo.ui.judging_session import JudgingSession
 from smart_demo.ui.query_table import judgement_list
 from smart_demo.wording import count
@@ -68,7 +68,7 @@ def take_in(most: int, *, private: bool) -> str:
     return f'<h3 id="board-in">Continue an earlier evaluation</h3><p class="board-said">{esc(said)}</p>'
 
 
-def taken(found: Taken | str) -> str:
+def taken(found: ImportResult | str) -> str:
     """What became of an import; a text is why nothing did."""
     if isinstance(found, str):
         return f'<p class="taken is-refused" role="status">{esc(found)}</p>'
@@ -90,8 +90,8 @@ def list_intro(most: int, *, private: bool) -> str:
     files = "Paste or upload" if private else "Paste"
     return (
         '<h2 class="sr-only">Queries</h2><p class="list-intro">Ask a whole list both ways and see where the rankings '
-        f"differ most. {files} {forms}: up to {most:,} queries of {LONGEST_QUERY} characters, "
-        f"{MOST_LIST_BYTES // 2**20} MB. It is asked with what is set under Compare: where to search, results, weights.</p>"
+        f"differ most. {files} {forms}: up to {most:,} queries of {MAX_LISTED_QUERY_CHARS} characters, "
+        f"{MAX_LIST_BYTES // 2**20} MB. It is asked with what is set under Compare: where to search, results, weights.</p>"
     )
 
 
@@ -129,7 +129,7 @@ def side(found: Difference) -> str:
     >>> side(Difference(0.1, 0.0, 0.2, 5, 5, 0)), side(Difference(-0.1, -0.2, -0.01, 0, 5, 5))
     ('none', 'down')
     """
-    if found.low <= SAME and found.high >= -SAME:
+    if found.low <= TIE_TOLERANCE and found.high >= -TIE_TOLERANCE:
         return "none"
     return "up" if found.mean > 0 else "down"
 
@@ -162,17 +162,17 @@ def scoreboards(found: Sequence[Board]) -> str:
         return f'<div class="board-none"><p>{NOTHING}</p><p class="board-tools">{start}</p></div>'
     latest, *others = found
     folded = "".join(
-        f'<details class="board-other"><summary>{esc(scoreboard.title(board))}'
+        f'<details class="board-other"><summary>{esc(scoreboard.board_title(board))}'
         f"<span>{esc(_short(board))}</span></summary>{_board(board)}</details>"
         for board in others
     )
-    why = scoreboard.grouping(found)
+    why = scoreboard.grouping_note(found)
     more = f'<p class="board-why">{esc(why)}</p>{folded}' if others else ""
-    return f'<p class="board-title">{esc(scoreboard.title(latest))}</p>{_board(latest)}{more}'
+    return f'<p class="board-title">{esc(scoreboard.board_title(latest))}</p>{_board(latest)}{more}'
 
 
 def _short(board: Board) -> str:
-    return f"{count(board.votes.votes, 'vote')}, {queries(len(board.queries))} with a relevant page"
+    return f"{count(board.votes.votes, 'vote')}, {count_queries(len(board.queries))} with a relevant page"
 
 
 def _board(board: Board) -> str:
@@ -205,16 +205,16 @@ def _votes(votes: VoteCount) -> str:
 def _means(board: Board) -> str:
     if not board.queries:
         return f'<p class="quiet">{_unmeasured(board)}</p>'
-    heads = "".join(f'<th scope="col">{esc(scoreboard.measure(name, board.k))}</th>' for name in MEASURES)
+    heads = "".join(f'<th scope="col">{esc(scoreboard.measure_label(name, board.k))}</th>' for name in MEASURES)
     of = board.k * len(board.queries)
     rows = "".join(
-        f'<tr class="of-{method}"><th scope="row">{esc(LABELS[method])}</th>'
-        + "".join(f"<td>{score(board.means[method][name])}</td>" for name in MEASURES)
+        f'<tr class="of-{method}"><th scope="row">{esc(METHOD_LABELS[method])}</th>'
+        + "".join(f"<td>{format_score(board.means[method][name])}</td>" for name in MEASURES)
         + f'<td class="is-unjudged{" is-some" if board.unjudged[method] else ""}">'
         f"{board.unjudged[method]:,} of {of:,}</td></tr>"
         for method in METHODS
     )
-    caption = f"Means over {queries(len(board.queries))} with a relevant page"
+    caption = f"Means over {count_queries(len(board.queries))} with a relevant page"
     return (
         f'<table class="board-table"><caption>{esc(caption)}</caption><thead><tr><td></td>{heads}'
         f'<th scope="col">pages not graded</th></tr></thead><tbody>{rows}</tbody></table>'
@@ -232,9 +232,11 @@ def _differences(board: Board) -> str:
         return ""
     every = [found for some in board.differences.values() for found in some.values()]
     on = scale(every)
-    said = dict.fromkeys(scoreboard.conclusion(board, pair, "ndcg") for pair in PAIRS)  # below the floor all agree
+    said = dict.fromkeys(
+        scoreboard.conclusion(board, pair, "ndcg") for pair in METHOD_PAIRS
+    )  # below the floor all agree
     sentences = "".join(f'<p class="board-said">{esc(sentence)}</p>' for sentence in said)
-    bodies = "".join(_pair(board, pair, on) for pair in PAIRS)
+    bodies = "".join(_pair(board, pair, on) for pair in METHOD_PAIRS)
     ends = "" if board.too_few else _ends(on)
     last = "interval" if not board.too_few else "no interval yet"
     note = "Interval: 95%, paired bootstrap over the queries. One that reaches zero shows no difference."
@@ -251,7 +253,7 @@ def _ends(on: Scale) -> str:
 
 
 def _pair(board: Board, pair: tuple[str, str], on: Scale) -> str:
-    one, other = (LABELS[name] for name in pair)
+    one, other = (METHOD_LABELS[name] for name in pair)
     rows = "".join(_difference(board, name, board.differences[pair][name], on) for name in MEASURES)
     return (
         f'<tbody><tr class="range-pair"><th scope="rowgroup" colspan="5">{esc(one)} minus {esc(other)}</th></tr>'
@@ -264,11 +266,11 @@ def _difference(board: Board, measure: str, found: Difference, on: Scale) -> str
     drawn, interval, mark = "", "", ""
     if not board.too_few:
         drawn = range_plot(found, on)
-        interval = f"{signed(found.low)} to {signed(found.high)}"
+        interval = f"{format_difference(found.low)} to {format_difference(found.high)}"
         mark = f'<span class="range-mark is-{side(found)}" aria-hidden="true">{MARKS[side(found)]}</span> '
     return (
-        f'<tr><th scope="row">{esc(scoreboard.measure(measure, board.k))}</th><td class="range-cell">{drawn}</td>'
-        f'<td class="range-mean">{mark}{signed(found.mean)}</td><td class="range-interval">{interval}</td>'
+        f'<tr><th scope="row">{esc(scoreboard.measure_label(measure, board.k))}</th><td class="range-cell">{drawn}</td>'
+        f'<td class="range-mean">{mark}{format_difference(found.mean)}</td><td class="range-interval">{interval}</td>'
         f'<td class="range-counts">{counted}</td></tr>'
     )
 
@@ -276,15 +278,6 @@ def _difference(board: Board, measure: str, found: Difference, on: Scale) -> str
 def _cautions(board: Board) -> str:
     items = "".join(f"<li>{esc(caution)}</li>" for caution in scoreboard.cautions(board))
     return f'<ul class="board-cautions">{items}</ul>' if items else ""
-
-
-def signed(value: float) -> str:
-    """A difference to three decimals, with its sign; zero has a plus.
-
-    >>> signed(0.1239), signed(-0.02), signed(-0.0)
-    ('+0.124', '−0.020', '+0.000')
-    """
-    return f"{value:+z.3f}".replace("-", "−")
 
 
 FAILURE = "a panel of the judging tab could not be answered"
@@ -302,7 +295,7 @@ class Boards:
     @property
     def private(self) -> bool:
         """Whether there is one owner, whose machine this is."""
-        return self._judging.handlers.private
+        return self._judging.handlers.is_private
 
     @property
     def most(self) -> int:
@@ -311,15 +304,17 @@ class Boards:
 
     def look(self, wanted: object) -> dict[str, object]:
         """Markup of an owner's scoreboards and single judgements; or a sentence."""
-        return answered(lambda: self._look(self._journal(field(wanted, "owner"))), FAILURE)
+        return answer_or_error(lambda: self._look(self._journal(field(wanted, "owner"))), FAILURE)
 
     def file(self, wanted: object) -> dict[str, object]:
         """The evaluation as a file of the `form` asked for: name, type and content in base64; or a sentence."""
-        return answered(lambda: self._file(self._journal(field(wanted, "owner")), field(wanted, "form")), FAILURE)
+        return answer_or_error(
+            lambda: self._file(self._journal(field(wanted, "owner")), field(wanted, "form")), FAILURE
+        )
 
     def forget(self, wanted: object) -> dict[str, object]:
         """Delete an owner's judgements and list; what was done, as `said`; or a sentence."""
-        return answered(lambda: self._forget(self._judging.owner(field(wanted, "owner"))), FAILURE)
+        return answer_or_error(lambda: self._forget(self._judging.owner(field(wanted, "owner"))), FAILURE)
 
     def take(self, owner: object, data: bytes) -> str:
         """Go on with an exported evaluation. Markup of what became of it, refusals in words among it."""
@@ -351,18 +346,19 @@ class Boards:
         if not judged.events:
             raise InputRefused(EMPTY)
         stem, ending, kind = FORMS[form]
-        data = pack(judged) if form == "zip" else journal.lines()
+        data = build_archive(judged) if form == "zip" else journal.lines()
         name = f"{stem}-{judged.events[-1].at[:10]}.{ending}"
         return {"name": name, "type": kind, "data": base64.b64encode(data).decode("ascii")}
 
-    def _take(self, owner: Scope, data: bytes) -> Taken:
+    def _take(self, owner: Scope, data: bytes) -> ImportResult:
         if len(data) > self.most:
-            raise InputRefused(f"The file is larger than {self.most // 2**20} MB.", f"Choose a zip or a {JOURNAL}.")
-        journal, lines = self._judging.journal(owner), unpack(data)
+            raise InputRefused(
+                f"The file is larger than {self.most // 2**20} MB.", f"Choose a zip or a {JOURNAL_NAME}."
+            )
+        journal, lines = self._judging.journal(owner), extract_journal(data)
         if not self.private and len(lines) + len(journal.lines()) > PUBLIC_JOURNAL_BYTES:
             raise InputRefused(
-                f"This page keeps {PUBLIC_JOURNAL_BYTES // 2**20} MB of judgements for each visitor, "
-                "and that would be more.",
+                f"This page keeps {PUBLIC_JOURNAL_BYTES // 2**20} MB of judgements for each visitor, and that would be more.",
                 "Run the demo on your own machine to take it in.",
             )
         self._judging.admit(owner, len(lines))
@@ -375,11 +371,11 @@ class Boards:
 
 def _remaining(judged: Judgements) -> str:
     """How much of the pools nobody has graded, in a sentence; empty where that is nothing."""
-    found = ungraded(judged)
+    found = count_ungraded(judged)
     waiting = sum(number > 0 for number in found.queries.values())
     if not found.total:
         return ""
-    return f"{count(found.total, 'page')} of {queries(waiting)} still to grade, under Grade."
+    return f"{count(found.total, 'page')} of {count_queries(waiting)} still to grade, under Grade."
 
 
 def field(wanted: object, name: str) -> object:

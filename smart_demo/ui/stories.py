@@ -103,10 +103,10 @@ STORIES = (
         3,
     ),
 )
-QUERIES = tuple(story.query for story in STORIES)
+STORY_QUERIES = tuple(story.query for story in STORIES)
 
 
-def told(found: Found) -> StoryOutcome | None:
+def find_story(found: Found) -> StoryOutcome | None:
     """The story that a search tells: None for any other query, with a picture too, and where its page is not ranked.
 
     `found` ranks by POOLED and SMART.
@@ -126,15 +126,15 @@ def told(found: Found) -> StoryOutcome | None:
 
 PRESETS = (("Pooled only", 1.0, 0.0), ("Late only", 0.0, 1.0), ("SMART 1/1", 1.0, 1.0))
 """Label, weight of pooled, weight of late."""
-ONLY_HERE = "Link copied. It shows your documents in this browser only."
-SAVED_AS = (
+OWN_LINK_COPIED = "Link copied. It shows your documents in this browser only."
+EXPORT_FORMATS = (
     ("picture", "Picture", "PNG, 1920 × 1080, for slides"),
     ("page", "Web page", "One HTML file that prints on one page"),
 )
 """Name, label, and what that is."""
 
 
-def story(told: StoryOutcome | None) -> str:
+def render_story(told: StoryOutcome | None) -> str:
     """What to look at and what became of the page; nothing for a query that is no story."""
     if told is None:
         return ""
@@ -150,12 +150,12 @@ def story(told: StoryOutcome | None) -> str:
     )
 
 
-def tools(*, public: bool) -> str:
+def render_tools(*, public: bool) -> str:
     """Buttons to present and to share this view; while presenting, to step through the stories and to leave.
 
     On a public page a copied link to somebody's own documents is said to be for their browser alone.
     """
-    own = f' data-own="{esc(ONLY_HERE)}"' if public else ""
+    own = f' data-own="{esc(OWN_LINK_COPIED)}"' if public else ""
     return (
         f'<div class="share"{own}><button type="button" class="share-button" data-share="present" '
         'title="Large type, one story after the other">Present</button>'
@@ -174,7 +174,7 @@ def _save() -> str:
     """What takes the comparison away, and in which forms."""
     choices = "".join(
         f'<button type="button" data-save="{form}"><b>{label}</b><span>{note}</span></button>'
-        for form, label, note in SAVED_AS
+        for form, label, note in EXPORT_FORMATS
     )
     return (
         '<div class="save"><button type="button" class="share-button" data-share="save" aria-expanded="false" '

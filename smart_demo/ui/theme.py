@@ -22,8 +22,8 @@ from smart_demo.config import Settings
 from smart_demo.diagnostics import has_mcp
 from smart_demo.server.gate import Gate, Headers, largest
 
-PAGE, EARLIER = b"page", b"at"
-LOOKS = {"GET", "HEAD"}
+BROWSER_PARAMETER, SERVER_PARAMETER = b"page", b"at"
+READ_METHODS = {"GET", "HEAD"}
 
 
 class PageLinks:
@@ -37,12 +37,12 @@ class PageLinks:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """One request, of whatever kind."""
-        if scope["type"] == "http" and scope["method"] in LOOKS and _is_home(scope):
-            scope = {**scope, "query_string": renamed(scope["query_string"])}
+        if scope["type"] == "http" and scope["method"] in READ_METHODS and _is_home(scope):
+            scope = {**scope, "query_string": rename_page_parameter(scope["query_string"])}
         await self._app(scope, receive, send)
 
 
-def renamed(query: bytes) -> bytes:
+def rename_page_parameter(query: bytes) -> bytes:
     """A query string in which the page has its earlier name.
 
     >>> renamed(b"q=tide&page=samples%2Fx&present=1")
@@ -53,30 +53,30 @@ def renamed(query: bytes) -> bytes:
 
 def _renamed(parameter: bytes) -> bytes:
     name, equals, value = parameter.partition(b"=")
-    return EARLIER + equals + value if unquote_to_bytes(name) == PAGE else parameter
+    return SERVER_PARAMETER + equals + value if unquote_to_bytes(name) == BROWSER_PARAMETER else parameter
 
 
 def _is_home(scope: Scope) -> bool:
     return scope["path"].removeprefix(scope.get("root_path", "")) in {"", "/"}
 
 
-HERE = Path(__file__).resolve().parent
+UI_DIR = Path(__file__).resolve().parent
 PARTS = ("page", "explain", "stories", "pair", "region", "picture", "hood", "export", "judge", "board", "queries")
-SHEETS = tuple(f"{part}.css" for part in PARTS)
+STYLE_SHEETS = tuple(f"{part}.css" for part in PARTS)
 SCRIPTS = tuple(f"{part}.js" for part in ("visit", "intake", *PARTS, "vote", "grade"))
 """In the order in which they build on each other."""
-PRINTED = "print.css"
+PRINT_SHEET = "print.css"
 """For paper alone. It stands in the head as it is: Gradio rewrites what is inside media queries."""
-SANS = [gr.themes.Font(face) for face in ("IBM Plex Sans", "ui-sans-serif", "system-ui", "sans-serif")]
-MONO = [gr.themes.Font(face) for face in ("IBM Plex Mono", "ui-monospace", "monospace")]
-FACES = {
+SANS_FONTS = [gr.themes.Font(face) for face in ("IBM Plex Sans", "ui-sans-serif", "system-ui", "sans-serif")]
+MONO_FONTS = [gr.themes.Font(face) for face in ("IBM Plex Mono", "ui-monospace", "monospace")]
+FONT_FILES = {
     ("IBM Plex Sans", "400"): "IBMPlexSans/IBMPlexSans-Regular",
     ("IBM Plex Sans", "500 800"): "IBMPlexSans/IBMPlexSans-Bold",
     ("IBM Plex Mono", "400"): "IBMPlexMono/IBMPlexMono-Regular",
 }
 """Family and weight -> file among Gradio's static files. Its other files of these two lack most of the alphabet."""
 
-LIGHT = {
+LIGHT_COLORS = {
     "body_background_fill": "#f7f6f2",
     "body_text_color": "#15171c",
     "body_text_color_subdued": "#5d626c",
@@ -98,7 +98,7 @@ LIGHT = {
     "button_secondary_text_color": "#15171c",
     "link_text_color": "#2f46d8",
 }
-DARK = {
+DARK_COLORS = {
     "body_background_fill": "#0e1014",
     "body_text_color": "#ecedef",
     "body_text_color_subdued": "#9aa0ab",
@@ -120,23 +120,25 @@ DARK = {
     "link_text_color": "#93a4ff",
 }
 
-TABS_KEPT = 100
+MAX_SESSIONS = 100
 """Open pages whose state is remembered, closed ones among them for an hour, at some 0.7 MB each (measured). A page
 beyond them is as good as reloaded: its weights turn again after the next search."""
 
 
-def theme() -> gr.themes.Base:
+def build_theme() -> gr.themes.Base:
     """Gradio's own parts in our colours, light and dark."""
-    base = gr.themes.Base(font=SANS, font_mono=MONO, radius_size=gr.themes.sizes.radius_md)
-    return base.set(**LIGHT, **{f"{key}_dark": value for key, value in DARK.items()}, block_border_width="0px")
+    base = gr.themes.Base(font=SANS_FONTS, font_mono=MONO_FONTS, radius_size=gr.themes.sizes.radius_md)
+    return base.set(
+        **LIGHT_COLORS, **{f"{key}_dark": value for key, value in DARK_COLORS.items()}, block_border_width="0px"
+    )
 
 
-def css() -> str:
+def build_css() -> str:
     """The style sheet with its faces."""
-    return "\n".join([_faces("static/fonts/{}.woff2".format), *(_read(sheet) for sheet in SHEETS)])
+    return "\n".join([_faces("static/fonts/{}.woff2".format), *(_read(sheet) for sheet in STYLE_SHEETS)])
 
 
-def inlined_faces() -> str:
+def inline_fonts() -> str:
     """The same faces with their files inside, for what must stand alone."""
 
     def data(file: str) -> str:
@@ -150,27 +152,27 @@ def _faces(address: Callable[[str], str]) -> str:
     return "\n".join(
         f"@font-face {{ font-family: '{family}'; src: url('{address(file)}') format('woff2'); "
         f"font-weight: {weight}; font-display: swap; }}"
-        for (family, weight), file in FACES.items()
+        for (family, weight), file in FONT_FILES.items()
     )
 
 
-def head() -> str:
+def build_head() -> str:
     """What goes into the page's head: its behaviour, and what it says of itself."""
-    printed = f'<style media="print">{_read(PRINTED)}</style>'
+    printed = f'<style media="print">{_read(PRINT_SHEET)}</style>'
     scripts = "".join(f"<script>{_read(script)}</script>" for script in SCRIPTS)
     faces = "".join(
         f'<link rel="preload" href="static/fonts/{file}.woff2" as="font" type="font/woff2" crossorigin>'
-        for file in FACES.values()
+        for file in FONT_FILES.values()
     )
     said = '<meta name="color-scheme" content="light dark"><meta name="referrer" content="no-referrer">'
     return f"{said}{faces}{printed}{scripts}"
 
 
 def _read(file: str) -> str:
-    return (HERE / file).read_text(encoding="utf-8")
+    return (UI_DIR / file).read_text(encoding="utf-8")
 
 
-def middleware(settings: Settings) -> list[Middleware]:
+def build_middleware(settings: Settings) -> list[Middleware]:
     """What stands around Gradio, outermost first."""
     on_space = gr.utils.get_space() is not None
     return [Middleware(Headers, on_space=on_space), Middleware(Gate, settings=settings), Middleware(PageLinks)]
@@ -179,10 +181,10 @@ def middleware(settings: Settings) -> list[Middleware]:
 def launch_options(settings: Settings) -> dict[str, Any]:
     """Arguments of `Blocks.launch`. Address and port are left to Gradio's own variables."""
     return {
-        "theme": theme(),
-        "css": css(),
-        "head": head(),
-        "favicon_path": HERE / "favicon.svg",
+        "theme": build_theme(),
+        "css": build_css(),
+        "head": build_head(),
+        "favicon_path": UI_DIR / "favicon.svg",
         "show_error": False,
         "run_history": False,
         "enable_monitoring": False,
@@ -191,7 +193,7 @@ def launch_options(settings: Settings) -> dict[str, Any]:
         "footer_links": [],
         "allowed_paths": [],
         "max_file_size": largest(settings),
-        "state_session_capacity": TABS_KEPT,
-        "app_kwargs": {"middleware": middleware(settings)},
+        "state_session_capacity": MAX_SESSIONS,
+        "app_kwargs": {"middleware": build_middleware(settings)},
         "mcp_server": has_mcp(),
     }

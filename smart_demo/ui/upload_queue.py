@@ -18,11 +18,11 @@ from smart_demo.types import Progress, Scope, State
 from smart_demo.wording import count
 
 log = logging.getLogger(__name__)
-Add = Callable[[Scope, Sequence[tuple[Path, str]]], Iterator[Progress]]
-BROKEN = "Something went wrong with this file; the log of the demo says what."
-AT_ONCE, TURN = 4, 25
+AddFiles = Callable[[Scope, Sequence[tuple[Path, str]]], Iterator[Progress]]
+FILE_FAILED = "Something went wrong with this file; the log of the demo says what."
+MAX_ACTIVE_OWNERS, STEPS_PER_TURN = 4, 25
 """People whose files are read in turns, and the steps after which one of them makes way for people who wait longer."""
-LISTS_KEPT = 200
+MAX_REPORTS = 200
 """People of whom it is remembered what became of their last files."""
 
 
@@ -48,12 +48,12 @@ class _Job:
         self.context, self.steps = Context(), iter(())
 
 
-class Uploads:
+class UploadQueue:
     """Everybody's queues of files and what became of each. Files are deleted as soon as they are through: they are
     copies.
     """
 
-    def __init__(self, add: Add, limit: int, waiting: int = 40) -> None:
+    def __init__(self, add: AddFiles, limit: int, waiting: int = 40) -> None:
         """`add` takes an owner and files of (path, name) and tells of every page, like Engine.add; `limit` is files at
         once, `waiting` files of everybody that are on their way.
         """
@@ -152,7 +152,7 @@ class Uploads:
 
     def _forget_lists(self) -> None:
         idle = [owner for owner in self._told if owner not in self._lines]
-        for owner in idle[: max(0, len(self._told) - LISTS_KEPT)]:
+        for owner in idle[: max(0, len(self._told) - MAX_REPORTS)]:
             del self._told[owner]
 
     # -- the thread
@@ -163,14 +163,18 @@ class Uploads:
                 if not self._lines:
                     self._thread = None
                     return
-                self._turn = (self._turn + 1) % min(len(self._lines), AT_ONCE)
+                self._turn = (self._turn + 1) % min(len(self._lines), MAX_ACTIVE_OWNERS)
                 owner = list(self._lines)[self._turn]
                 job = self._lines[owner][0]
                 begins, job.begun = not job.begun, True
             if not job.context.run(self._step, owner, job, begins):
                 with self._lock:
                     self._end(owner, job)
-            elif job.steps_now >= TURN and job.progress.done > job.done_then and len(self._lines) > AT_ONCE:
+            elif (
+                job.steps_now >= STEPS_PER_TURN
+                and job.progress.done > job.done_then
+                and len(self._lines) > MAX_ACTIVE_OWNERS
+            ):
                 self._set_aside(owner, job)
 
     def _end(self, owner: Scope, job: _Job) -> None:
@@ -202,7 +206,7 @@ class Uploads:
             progress = replace(job.progress, state=State.REFUSED, message=error.sentence)
         except Exception:
             log.exception("an upload failed")
-            progress = replace(job.progress, state=State.REFUSED, message=BROKEN)
+            progress = replace(job.progress, state=State.REFUSED, message=FILE_FAILED)
         if progress is not None:
             stopped = job.stop and progress.state is State.WORKING
             progress = _stopped(progress) if stopped else progress
@@ -216,10 +220,10 @@ class Uploads:
     def _let_go(self, path: Path) -> None:
         """Delete a copy under the lock, unless a file on its way reads it: one may have been submitted twice."""
         if not any(job.path == path for line in self._lines.values() for job in line):
-            discard(path)
+            delete_copy(path)
 
 
-def discard(path: Path) -> None:
+def delete_copy(path: Path) -> None:
     """Delete an upload's temporary copy and the folder it had to itself."""
     try:
         path.unlink(missing_ok=True)

@@ -25,8 +25,8 @@ from smart_demo.search.explain import LARGEST, OPAQUE, Attribution, Cell, Colour
 from smart_demo.search.explain.explainer import Explanation
 from smart_demo.search.request import SearchRequest
 from smart_demo.types import Box, TokenGrid, TokenKind, Weights
-from smart_demo.ui.cards import apart, weight
-from smart_demo.ui.format import esc, plain, score
+from smart_demo.ui.cards import format_distinct_weight, format_weight
+from smart_demo.ui.format import esc, format_score, strip_unprintable
 from smart_demo.wording import count
 
 ENGLISH = """
@@ -124,13 +124,13 @@ def section(explanation: Explanation) -> str:
         body = f"{_drawing(rank_line(ranks, weights.late), spoken(ranks))}<p>{esc(said)}</p>"
     return (
         '<section class="rank-plot" aria-label="Place by late weight"><h3>Place by late weight</h3>'
-        f'<p class="rank-plot-at">At the pooled weight in use, {weight(weights.pooled)}</p>{body}</section>'
+        f'<p class="rank-plot-at">At the pooled weight in use, {format_weight(weights.pooled)}</p>{body}</section>'
     )
 
 
 def sentence(ranks: Sweep, leads: tuple[float, float] | None, weights: Weights) -> str:
     """Where the page stands at weight 0, between which weights it is first, and where it stands now."""
-    now = f" Now, at {weight(weights.late)}: place {_at(ranks, weights.late)}."
+    now = f" Now, at {format_weight(weights.late)}: place {_at(ranks, weights.late)}."
     places = ranks.ranks[ranks.late <= LARGEST]
     start, end = int(places[0]), int(places[-1])
     if not weights.pooled:
@@ -167,7 +167,7 @@ def _never(ranks: Sweep, start: int, end: int) -> str:
         return f"First at weight 0 alone; place {end} at weight {LARGEST:g}."
     told = f"Place {start} at weight 0, place {end} at weight {LARGEST:g}"
     if best < min(start, end):
-        told += f", at best place {best} at {weight(float(ranks.late[within][ranks.ranks[within].argmin()]))}"
+        told += f", at best place {best} at {format_weight(float(ranks.late[within][ranks.ranks[within].argmin()]))}"
     return f"{told}; never first."
 
 
@@ -178,7 +178,9 @@ def _reign(leads: tuple[float, float] | None) -> tuple[str, str] | None:
     if leads is None or leads[0] >= LARGEST:
         return None
     start, end = leads
-    return apart(start, end) if start else "", apart(end, start) if end < LARGEST else ""
+    return format_distinct_weight(start, end) if start else "", format_distinct_weight(
+        end, start
+    ) if end < LARGEST else ""
 
 
 def _at(ranks: Sweep, late: float) -> int:
@@ -238,7 +240,7 @@ def described(explanation: Explanation) -> dict[str, object]:
             "view": f"term-{number}",
             "label": word_label(term),
             "adds": signed(term.contribution),
-            "similarity": score(term.similarity),
+            "similarity": format_score(term.similarity),
             "fill": round(abs(term.contribution) / most, 3),
             "more": number not in shown,
         }
@@ -281,8 +283,8 @@ def anatomy(explanation: Explanation) -> str:
         '<section class="anatomy" aria-label="Score anatomy"><h3>Score anatomy</h3>'
         f'<div class="anatomy-bar" aria-hidden="true"><i class="of-pooled" style="width:{widths[0]:.2f}%"></i>'
         f'<i class="of-late" style="width:{widths[1]:.2f}%"></i></div>'
-        f'<p class="anatomy-sum"><span class="of-pooled">pooled part {score(found.pooled)}</span> '
-        f'<span class="of-late">late part {score(found.late)}</span></p>{reached}'
+        f'<p class="anatomy-sum"><span class="of-pooled">pooled part {format_score(found.pooled)}</span> '
+        f'<span class="of-late">late part {format_score(found.late)}</span></p>{reached}'
         + (f'<h4>The late part was won by</h4><dl class="anatomy-kinds">{kinds}</dl>' if kinds else "")
         + "</section>"
     )
@@ -294,7 +296,7 @@ def signed(value: float) -> str:
     >>> signed(0.0312), signed(-0.2), signed(0.0)
     ('+0.031', '−0.200', '0.000')
     """
-    shown = score(value)
+    shown = format_score(value)
     return shown if shown.startswith("−") or not float(shown) else f"+{shown}"
 
 
@@ -327,9 +329,9 @@ def _word(explanation: Explanation, term: Term) -> dict[str, object]:
     label = word_label(term)
     answer = _picture(explanation, drawn, explanation.similarity, f"Similarity to “{label}”")
     if drawn.shown.size:
-        answer["best"] = score(float(drawn.shown.max()))
+        answer["best"] = format_score(float(drawn.shown.max()))
     if not term.winner.placed:
-        won = f"The winner is no place on the page but {KINDS[term.winner.kind]}, at {score(term.similarity)}."
+        won = f"The winner is no place on the page but {KINDS[term.winner.kind]}, at {format_score(term.similarity)}."
         closest = " The closest place is outlined; it did not win." if answer["outline"] else ""
         answer |= {"note": f"{won}{closest} {answer['note']}".strip(), "won": False}
     return answer
@@ -344,12 +346,12 @@ def _winners(explanation: Explanation) -> dict[str, object]:
         return answer | {"note": "The late part adds nothing here, so no place does."}
     elsewhere = sum(term.contribution for term in winners.remainder)
     on_page = found.late - elsewhere
-    note = f"All of the late part, {score(found.late)}, was won by places on the page."
+    note = f"All of the late part, {format_score(found.late)}, was won by places on the page."
     if winners.remainder:
         kinds = ", ".join(dict.fromkeys(KINDS[term.winner.kind] for term in winners.remainder))
         note = (
-            f"Places on the page won {score(on_page)} of the late part, {score(found.late)}; "
-            f"{score(elsewhere)} was won by what has no place on it: {kinds}."
+            f"Places on the page won {format_score(on_page)} of the late part, {format_score(found.late)}; "
+            f"{format_score(elsewhere)} was won by what has no place on it: {kinds}."
         )
     return answer | {"note": note}
 
@@ -363,8 +365,8 @@ def _picture(explanation: Explanation, drawn: PageMap, colours: ColourRange, cap
         "caption": caption,
         "best": "",
         "note": "",
-        "low": score(colours.low),
-        "high": score(colours.high),
+        "low": format_score(colours.low),
+        "high": format_score(colours.high),
         "bar": bar(),
         "alt": f"{caption}: no clear location.",
     }
@@ -392,5 +394,5 @@ def whereabouts(found: Attribution, box: Box, cell: Cell | None) -> str:
 
 def word_label(term: Term) -> str:
     """A word as plain text that can be read on a chip, also where it is a space or a line's end."""
-    text = plain(term.label).replace("\n", "↵").replace("\t", "⇥").strip() or "␣"
+    text = strip_unprintable(term.label).replace("\n", "↵").replace("\t", "⇥").strip() or "␣"
     return text if len(text) <= LONGEST_LABEL else f"{text[: LONGEST_LABEL - 1]}…"

@@ -14,23 +14,23 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from smart_demo.judging.query_list import LONGEST_QUERY
-from smart_demo.judging.records import LONGEST_NOTE, REASONS, A, B, BlindColumns, Trial, Vote, VoteChoice
+from smart_demo.judging.query_list import MAX_LISTED_QUERY_CHARS
+from smart_demo.judging.records import MAX_NOTE_CHARS, REASONS, A, B, BlindColumns, Trial, Vote, VoteChoice
 from smart_demo.search.request import SearchRequest
 from smart_demo.types import LATE, POOLED, SMART, PageId, StoredPage
-from smart_demo.ui.cards import Thumbnail, image
-from smart_demo.ui.compare import formula
-from smart_demo.ui.format import esc, name, page_key
+from smart_demo.ui.cards import ThumbnailLoader, render_thumbnail
+from smart_demo.ui.compare import describe_formula
+from smart_demo.ui.format import bdi, esc, page_key
 from smart_demo.ui.judging_queue import JudgingProgress, JudgingQueue, QueryStatus
 
-UNDO = '<button type="button" class="way" data-undo aria-keyshortcuts="u">Undo <kbd>u</kbd></button>'
-MOST_DOTS = 60
+UNDO_BUTTON = '<button type="button" class="way" data-undo aria-keyshortcuts="u">Undo <kbd>u</kbd></button>'
+MAX_DOTS = 60
 """Queries up to which each has a dot of its own."""
-_SAID = {QueryStatus.OPEN: "not seen yet", QueryStatus.JUDGED: "judged", QueryStatus.SKIPPED: "skipped"}
+_STATUS_LABELS = {QueryStatus.OPEN: "not seen yet", QueryStatus.JUDGED: "judged", QueryStatus.SKIPPED: "skipped"}
 
 
 @dataclass(frozen=True, slots=True)
-class Setup:
+class SearchSetup:
     """How queries are searched for judging, and what else could be chosen."""
 
     search: SearchRequest
@@ -45,19 +45,22 @@ class Setup:
         return (self.dials.top, self.dials.weights) != (self.search.top, self.search.weights)
 
 
-def head(query: str, standing: JudgingProgress, said: str) -> str:
+def sheet_header(query: str, standing: JudgingProgress, said: str) -> str:
     """The query in large type, its place in the list, and a way to any other."""
     at, total = standing.at, standing.total
     place = f"Query {at + 1} of {total}" if at < total else f"{total:,} {'query' if total == 1 else 'queries'}"
-    before, after = _step(at - 1, "Query before", "←", off=at < 1), _step(at + 1, "Query after", "→", off=at >= total)
+    before, after = (
+        _step_button(at - 1, "Query before", "←", off=at < 1),
+        _step_button(at + 1, "Query after", "→", off=at >= total),
+    )
     return (
         f'<header class="judge-head"><div class="judge-where"><p class="judge-at">{place}</p>'
-        f'{before}{dots(standing)}{after}<p class="judge-progress">{esc(said)}</p></div>'
+        f'{before}{query_dots(standing)}{after}<p class="judge-progress">{esc(said)}</p></div>'
         f'<h2 class="judge-query" tabindex="-1"><bdi>{esc(query)}</bdi></h2></header>'
     )
 
 
-def progress(standing: JudgingProgress) -> str:
+def progress_text(standing: JudgingProgress) -> str:
     """How far it is, in words.
 
     >>> progress(Standing((Fate.JUDGED, Fate.SKIPPED, Fate.OPEN), 2))
@@ -67,29 +70,29 @@ def progress(standing: JudgingProgress) -> str:
     return f"{standing.judged} of {standing.total} judged{skipped}"
 
 
-def dots(standing: JudgingProgress) -> str:
+def query_dots(standing: JudgingProgress) -> str:
     """One button a query; none for long lists."""
-    if standing.total > MOST_DOTS:
+    if standing.total > MAX_DOTS:
         return ""
     here = ' aria-current="step"'
     each = "".join(
-        f'<button type="button" class="dot is-{fate}" data-go="{at}" aria-label="Query {at + 1}: {_SAID[fate]}"'
+        f'<button type="button" class="dot is-{fate}" data-go="{at}" aria-label="Query {at + 1}: {_STATUS_LABELS[fate]}"'
         f"{here if at == standing.at else ''}></button>"
         for at, fate in enumerate(standing.fates)
     )
     return f'<span class="dots" role="group" aria-label="Queries">{each}</span>'
 
 
-def ask() -> str:
+def own_query_form() -> str:
     """A box for a query of one's own."""
     return (
         '<form class="judge-ask"><input type="text" name="query" autocomplete="off" '
-        f'maxlength="{LONGEST_QUERY}" placeholder="Judge a query of your own" aria-label="A query of your own">'
+        f'maxlength="{MAX_LISTED_QUERY_CHARS}" placeholder="Judge a query of your own" aria-label="A query of your own">'
         '<button type="submit">Judge it</button></form>'
     )
 
 
-def setup_form(now: Setup) -> str:
+def setup_form(now: SearchSetup) -> str:
     """How it is searched, in one line, and behind it what may be changed."""
     scopes = "".join(
         f'<button type="button" class="chip" data-scope="{esc(scope)}" '
@@ -100,28 +103,28 @@ def setup_form(now: Setup) -> str:
         f'<div class="judge-scopes" role="group" aria-label="Search in">{scopes}</div>' if len(now.scopes) > 1 else ""
     )
     return (
-        f'<details class="judge-setup"><summary><span>{esc(conditions(now.search))}</span></summary>'
-        f"<div>{choice}{_dials(now)}<p>Other weights or another library begin a new round: votes given so far "
+        f'<details class="judge-setup"><summary><span>{esc(setup_summary(now.search))}</span></summary>'
+        f"<div>{choice}{_setup_change(now)}<p>Other weights or another library begin a new round: votes given so far "
         "stay in the journal and are counted apart.</p></div></details>"
     )
 
 
-def conditions(search: SearchRequest) -> str:
+def setup_summary(search: SearchRequest) -> str:
     """Scope, pages a column, weights."""
-    return f"{search.scope} · {search.top} pages a column · SMART = {formula(search.weights)}"
+    return f"{search.scope} · {search.top} pages a column · SMART = {describe_formula(search.weights)}"
 
 
-def _dials(now: Setup) -> str:
+def _setup_change(now: SearchSetup) -> str:
     if not now.differs:
         return "<p>The dials of Compare stand the same. Turn them there, and take them over here.</p>"
-    shown = f"{now.dials.top} pages, {formula(now.dials.weights)}"
+    shown = f"{now.dials.top} pages, {describe_formula(now.dials.weights)}"
     return (
         f"<p>The dials of Compare stand otherwise ({esc(shown)}). They change nothing here until you take them over."
         '</p><button type="button" class="quiet-button" data-take>Judge with the dials of Compare</button>'
     )
 
 
-def trouble(title: str, said: str, *, again: bool) -> str:
+def error_panel(title: str, said: str, *, again: bool) -> str:
     """What stands there instead of pages. `again`: it comes by itself, so the script looks once more."""
     tone = " data-again" if again else ""
     return (
@@ -130,7 +133,7 @@ def trouble(title: str, said: str, *, again: bool) -> str:
     )
 
 
-def _step(to: int, label: str, icon: str, *, off: bool) -> str:
+def _step_button(to: int, label: str, icon: str, *, off: bool) -> str:
     return (
         f'<button type="button" class="judge-step" data-go="{to}" aria-label="{label}" title="{label}"'
         f"{' disabled' if off else ''}>{icon}</button>"
@@ -143,7 +146,7 @@ _KEYS = (
 )  # fmt: skip
 
 
-def beginning(desk: JudgingQueue, setup: Setup, *, public: bool) -> str:
+def start_panel(desk: JudgingQueue, setup: SearchSetup, *, public: bool) -> str:
     """What will be asked of whoever begins."""
     keys = "".join(f"<li><kbd>{key}</kbd> {esc(said)}</li>" for key, said in _KEYS)
     where = (
@@ -165,43 +168,48 @@ def beginning(desk: JudgingQueue, setup: Setup, *, public: bool) -> str:
     )
 
 
-def ending(standing: JudgingProgress) -> str:
+def end_panel(standing: JudgingProgress) -> str:
     """After the last query, whatever was passed over on the way."""
     unseen = standing.total - standing.judged - standing.skipped
-    again = _way(standing.following, f"Judge the {unseen} not seen yet") if unseen else ""
+    again = _go_button(standing.following, f"Judge the {unseen} not seen yet") if unseen else ""
     if standing.first_skipped is not None:
-        again += _way(standing.first_skipped, f"Go through the {standing.skipped} skipped")
+        again += _go_button(standing.first_skipped, f"Go through the {standing.skipped} skipped")
     title = "All judged" if standing.judged == standing.total else "The end of the list"
     return (
         '<section class="judge-door is-end" data-next="-1" aria-label="The end of the list">'
-        f"{head(title, standing, progress(standing))}"
+        f"{sheet_header(title, standing, progress_text(standing))}"
         "<p>What it comes to stands under Results. Judge a query of your own, paste another list under Queries, or go "
         f'back to any query by its dot.</p><p class="judge-ways">'
         f'<button type="button" class="judge-start" data-show="results">See the results</button>{again}'
-        f"{UNDO}</p>{ask()}</section>"
+        f"{UNDO_BUTTON}</p>{own_query_form()}</section>"
     )
 
 
-def _way(to: int, words: str) -> str:
+def _go_button(to: int, words: str) -> str:
     return f'<button type="button" class="quiet-button" data-go="{to}">{words}</button>'
 
 
-CHOICES = {VoteChoice.A: "A is better", VoteChoice.B: "B is better", VoteChoice.TIE: "Tie", VoteChoice.BAD: "Both bad"}
+CHOICE_LABELS = {
+    VoteChoice.A: "A is better",
+    VoteChoice.B: "B is better",
+    VoteChoice.TIE: "Tie",
+    VoteChoice.BAD: "Both bad",
+}
 """In the order of their keys, 1 to 4."""
-METHODS = {POOLED.name: "Pooled only", LATE.name: "Late only", SMART.name: SMART.label}
-_SAME = "Both columns show the same pages in the same order: skip it, or say that it is a tie."
-_SEEN = "You were shown before which column is which here. A vote counts, and is marked as not blind."
+COLUMN_LABELS = {POOLED.name: "Pooled only", LATE.name: "Late only", SMART.name: SMART.label}
+_SAME_COLUMNS = "Both columns show the same pages in the same order: skip it, or say that it is a tie."
+_SIDES_SHOWN = "You were shown before which column is which here. A vote counts, and is marked as not blind."
 
 
 @dataclass(frozen=True)
-class Sheet:
+class VoteSheet:
     """One query as it is judged."""
 
     query: str
     ticket: str
     columns: BlindColumns
     standing: JudgingProgress
-    setup: Setup
+    setup: SearchSetup
     seen: bool
     """Whether the judge was shown the sides of this query before."""
     vote: Vote | None
@@ -210,36 +218,38 @@ class Sheet:
     """An address that shows it in Compare."""
 
 
-def render_vote_sheet(sheet: Sheet, thumbnail: Thumbnail) -> str:
+def render_vote_sheet(sheet: VoteSheet, thumbnail: ThumbnailLoader) -> str:
     """The whole panel, blind or, after the vote, revealed."""
     vote, standing = sheet.vote, sheet.standing
     columns = "".join(_column(sheet, side, thumbnail) for side in (A, B))
-    below = _told(vote, standing, sheet.link) if vote else _desk(sheet.seen)
+    below = _result(vote, standing, sheet.link) if vote else _vote_form(sheet.seen)
     return (
         f'<section class="sheet-of-votes is-{"told" if vote else "blind"}" data-ticket="{sheet.ticket}" '
         f'data-next="{standing.following}" aria-label="Blind comparison">'
-        f"{head(sheet.query, standing, progress(standing))}"
-        f'<div class="judge-under">{setup_form(sheet.setup)}{ask()}</div>{_notices(sheet)}'
+        f"{sheet_header(sheet.query, standing, progress_text(standing))}"
+        f'<div class="judge-under">{setup_form(sheet.setup)}{own_query_form()}</div>{_notices(sheet)}'
         f'<div class="blind-columns">{columns}</div>{below}</section>'
     )
 
 
-def _notices(sheet: Sheet) -> str:
+def _notices(sheet: VoteSheet) -> str:
     """What must be known before voting."""
     if sheet.vote:
         return ""
     same = [page.key for page in sheet.columns.a] == [page.key for page in sheet.columns.b]
-    return "".join(f'<p class="notice">{said}</p>' for said, holds in ((_SAME, same), (_SEEN, sheet.seen)) if holds)
+    return "".join(
+        f'<p class="notice">{said}</p>' for said, holds in ((_SAME_COLUMNS, same), (_SIDES_SHOWN, sheet.seen)) if holds
+    )
 
 
-def _column(sheet: Sheet, side: str, thumbnail: Thumbnail) -> str:
+def _column(sheet: VoteSheet, side: str, thumbnail: ThumbnailLoader) -> str:
     """One column; after the vote with its method and each page's ranks."""
     vote, letter = sheet.vote, side.upper()
     method = {A: vote.trial.sides.a, B: vote.trial.sides.b}[side] if vote else ""
     classes = f" of-{method}{' is-preferred' if vote and vote.choice == side else ''}" if method else ""
-    told = f'<span class="side-told">{esc(METHODS[method])}</span>' if method else ""
+    told = f'<span class="side-told">{esc(COLUMN_LABELS[method])}</span>' if method else ""
     leaves = "".join(
-        _leaf(page, side, place, thumbnail(page), _ranks(vote.trial, page.id) if vote else "")
+        _page_button(page, side, place, thumbnail(page), _ranks(vote.trial, page.id) if vote else "")
         for place, page in enumerate({A: sheet.columns.a, B: sheet.columns.b}[side], start=1)
     )
     return (
@@ -248,19 +258,19 @@ def _column(sheet: Sheet, side: str, thumbnail: Thumbnail) -> str:
     )
 
 
-def _leaf(page: StoredPage, side: str, place: int, thumbnail: bytes, ranks: str) -> str:
+def _page_button(page: StoredPage, side: str, place: int, thumbnail: bytes, ranks: str) -> str:
     """A page in a column. `ranks` is markup already."""
     label = f"Column {side.upper()}, place {place}: {page.document}, page {page.number} of {page.pages}. Open it large."
     return (
         f'<li><button type="button" class="leaf" data-page="{esc(page_key(page.scope, page.id))}" data-side="{side}" '
-        f'aria-label="{esc(label)}"><span class="leaf-tray">{image(page, thumbnail)}</span>'
+        f'aria-label="{esc(label)}"><span class="leaf-tray">{render_thumbnail(page, thumbnail)}</span>'
         f'<span class="leaf-place" aria-hidden="true">{place}</span>'
-        f'<span class="leaf-about"><span class="leaf-name">{name(page.document)}</span>'
+        f'<span class="leaf-about"><span class="leaf-name">{bdi(page.document)}</span>'
         f'<span class="leaf-page">page {page.number}</span>{ranks}</span></button></li>'
     )
 
 
-def rank(trial: Trial, method: str, page: PageId) -> str:
+def rank_text(trial: Trial, method: str, page: PageId) -> str:
     """A page's rank as it was recorded, or how far down it is at least."""
     order = trial.orders[method]
     return str(order.index(page) + 1) if page in order else f"{len(order) + 1}+"
@@ -268,17 +278,17 @@ def rank(trial: Trial, method: str, page: PageId) -> str:
 
 def _ranks(trial: Trial, page: PageId) -> str:
     """Where a page stood in both rankings."""
-    pooled, smart = (rank(trial, method, page) for method in (POOLED.name, SMART.name))
+    pooled, smart = (rank_text(trial, method, page) for method in (POOLED.name, SMART.name))
     return f'<span class="leaf-ranks"><span>pooled {pooled}</span> <span>SMART {smart}</span></span>'
 
 
-def _desk(seen: bool) -> str:
+def _vote_form(seen: bool) -> str:
     """What can be said, why, and in which words."""
     blind = "" if seen else " Nothing tells which column is which before you have voted."
     choices = "".join(
         f'<button type="button" class="choice is-{choice}" data-choice="{choice}" aria-keyshortcuts="{key}">'
         f"<kbd>{key}</kbd><span>{label}</span></button>"
-        for key, (choice, label) in enumerate(CHOICES.items(), start=1)
+        for key, (choice, label) in enumerate(CHOICE_LABELS.items(), start=1)
     )
     reasons = "".join(
         f'<button type="button" class="chip" data-reason="{reason}" aria-pressed="false">{reason}</button>'
@@ -289,24 +299,24 @@ def _desk(seen: bool) -> str:
         f'<div class="choices" role="group" aria-label="Which column answers the query better?">{choices}</div>'
         f'<div class="vote-more"><div class="reasons" role="group" aria-label="What decided it">'
         f"<span>What decided it</span>{reasons}</div>"
-        f'<textarea class="vote-note" rows="1" maxlength="{LONGEST_NOTE}" placeholder="A note, if you like" '
+        f'<textarea class="vote-note" rows="1" maxlength="{MAX_NOTE_CHARS}" placeholder="A note, if you like" '
         'aria-label="Note"></textarea>'
-        f'<span class="vote-ways">{UNDO}'
+        f'<span class="vote-ways">{UNDO_BUTTON}'
         '<button type="button" class="way" data-skip aria-keyshortcuts="n">Skip <kbd>n</kbd></button></span></div>'
         f'<p class="vote-keys">Click a page to see it large, or press <kbd>v</kbd>.{blind}</p></div>'
     )
 
 
-def _told(vote: Vote, standing: JudgingProgress, link: str) -> str:
+def _result(vote: Vote, standing: JudgingProgress, link: str) -> str:
     """What was said, and what it was said of."""
     extra = "".join(f"<span>{esc(part)}</span>" for part in (", ".join(vote.reasons), vote.note) if part)
     sides, last = vote.trial.sides, standing.following >= standing.total
     return (
         f'<div class="vote-desk is-told"><div><p class="vote-told"><b>{esc(verdict(vote))}</b>'
-        f"<span>A was {esc(METHODS[sides.a])}, B was {esc(METHODS[sides.b])}.</span></p>"
+        f"<span>A was {esc(COLUMN_LABELS[sides.a])}, B was {esc(COLUMN_LABELS[sides.b])}.</span></p>"
         f'<p class="vote-why">{extra}</p></div>'
         f'<p class="vote-after"><a href="?{esc(link)}" target="_blank" rel="noopener">Open in Compare</a>'
-        f'{UNDO}<button type="button" class="vote-next" data-go="{standing.following}" '
+        f'{UNDO_BUTTON}<button type="button" class="vote-next" data-go="{standing.following}" '
         'aria-keyshortcuts="n">'
         f"{'Finish' if last else 'Next query'} <kbd>n</kbd></button></p></div>"
     )
@@ -315,5 +325,5 @@ def _told(vote: Vote, standing: JudgingProgress, link: str) -> str:
 def verdict(vote: Vote) -> str:
     """What was said, in a sentence that tells the sides."""
     if vote.winner:
-        return f"You preferred {vote.choice.upper()}: {METHODS[vote.winner]}."
+        return f"You preferred {vote.choice.upper()}: {COLUMN_LABELS[vote.winner]}."
     return "You said: a tie." if vote.choice is VoteChoice.TIE else "You said: both are bad."

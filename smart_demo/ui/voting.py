@@ -16,27 +16,27 @@ from typing import Any
 
 from smart_demo.errors import InputRefused, SmartError
 from smart_demo.judging import json_fields
-from smart_demo.judging.query_list import MOST_QUERIES, Listed, read_queries
-from smart_demo.judging.records import HIGHEST_GRADE, LONGEST_NOTE, REASONS, Grade, Skip, Vote, VoteChoice
-from smart_demo.judging.replay import pages_to_grade, sides_revealed
+from smart_demo.judging.query_list import MAX_QUERIES, ListedQuery, read_queries
+from smart_demo.judging.records import MAX_GRADE, MAX_NOTE_CHARS, REASONS, Grade, Skip, Vote, VoteChoice
+from smart_demo.judging.replay import pages_to_grade, revealed_query
 from smart_demo.search.request import SCOPE_CHOICES, SearchRequest, parse_request
 from smart_demo.types import PageId, Scope
 from smart_demo.ui import vote_sheet
-from smart_demo.ui.events import CALM, answered
-from smart_demo.ui.format import plain
-from smart_demo.ui.handlers import parse_page
-from smart_demo.ui.judge_sheets import GRADES, NotReady, Sheets, Ticket, TicketExpired
-from smart_demo.ui.vote_sheet import METHODS, verdict
+from smart_demo.ui.events import UNEXPECTED_ERROR, answer_or_error
+from smart_demo.ui.format import strip_unprintable
+from smart_demo.ui.handlers import parse_page_key
+from smart_demo.ui.judge_sheets import GRADE_LABELS, JudgeSheets, NotReadyToJudge, Ticket, TicketExpired
+from smart_demo.ui.vote_sheet import COLUMN_LABELS, verdict
 
 log = logging.getLogger(__name__)
-Given = Mapping[str, Any]
-Act = Callable[[Scope, Given], dict[str, object]]
+RequestFields = Mapping[str, Any]
+Action = Callable[[Scope, RequestFields], dict[str, object]]
 
 
 class Voting:
     """Both panels of one app."""
 
-    def __init__(self, sheets: Sheets) -> None:
+    def __init__(self, sheets: JudgeSheets) -> None:
         self._sheets, self._judging = sheets, sheets.judging
 
     # -- looks, through the queue
@@ -51,21 +51,21 @@ class Voting:
 
     def _look(self, panel: Callable[[Scope, SearchRequest], str], given: object, dials: tuple[object, ...]) -> str:
         try:
-            wanted, turned = json_fields.an_object(given, "that"), parse_request("", "", *dials)
+            wanted, turned = json_fields.require_object(given, "that"), parse_request("", "", *dials)
             owner = self._judging.owner(wanted.get("owner"))
             self._step(owner, wanted, turned)
             shown = panel(owner, turned)
-        except NotReady as error:
-            shown = vote_sheet.trouble("In a moment", error.sentence, again=True)
+        except NotReadyToJudge as error:
+            shown = vote_sheet.error_panel("In a moment", error.sentence, again=True)
         except SmartError as error:
-            shown = vote_sheet.trouble("This cannot be judged", error.sentence, again=False)
+            shown = vote_sheet.error_panel("This cannot be judged", error.sentence, again=False)
         except Exception:
             log.exception("a query could not be shown to a judge")
-            shown = vote_sheet.trouble("This cannot be judged", CALM, again=False)
+            shown = vote_sheet.error_panel("This cannot be judged", UNEXPECTED_ERROR, again=False)
         # Never twice the same, so that the browser hears of every answer.
         return f'<div class="judge-panel" data-turn="{secrets.token_hex(4)}">{shown}</div>'
 
-    def _step(self, owner: Scope, wanted: Given, turned: SearchRequest) -> None:
+    def _step(self, owner: Scope, wanted: RequestFields, turned: SearchRequest) -> None:
         """What a look does first, if anything."""
         judging = self._judging
         match wanted.get("act"):
@@ -74,13 +74,13 @@ class Voting:
             case "take":
                 judging.search_by(owner, replace(turned, scope=judging.desk(owner).search.scope))
             case "scope":
-                scope = json_fields.one_of(wanted, "scope", tuple(SCOPE_CHOICES))
+                scope = json_fields.choice_field(wanted, "scope", tuple(SCOPE_CHOICES))
                 self._sheets.trials.allowed(scope)
                 judging.search_by(owner, replace(judging.desk(owner).search, scope=scope))
             case "go":
-                judging.open(owner, json_fields.whole(wanted, "at", 0, MOST_QUERIES))
+                judging.open(owner, json_fields.integer_field(wanted, "at", 0, MAX_QUERIES))
             case "ask":
-                judging.insert(owner, _query(wanted))
+                judging.insert(owner, _parse_query(wanted))
 
     # -- what is said, at once
 
@@ -92,27 +92,27 @@ class Voting:
         """Keep a grade, take back what was said last, or tell the ranks; or a sentence why not."""
         return self._said(wanted, {"grade": self._grade, "undo": self._undo, "ranks": self._ranks})
 
-    def _said(self, wanted: object, acts: Mapping[str, Act]) -> dict[str, object]:
-        return answered(lambda: self._act(wanted, acts), "what a judge said could not be kept")
+    def _said(self, wanted: object, acts: Mapping[str, Action]) -> dict[str, object]:
+        return answer_or_error(lambda: self._act(wanted, acts), "what a judge said could not be kept")
 
-    def _act(self, wanted: object, acts: Mapping[str, Act]) -> dict[str, object]:
-        given = json_fields.an_object(wanted, "that")
-        act = acts[json_fields.one_of(given, "act", tuple(acts))]
+    def _act(self, wanted: object, acts: Mapping[str, Action]) -> dict[str, object]:
+        given = json_fields.require_object(wanted, "that")
+        act = acts[json_fields.choice_field(given, "act", tuple(acts))]
         try:
             return act(self._judging.owner(given.get("owner")), given)
         except TicketExpired as error:
             return {"sentence": error.sentence, "look": True}
 
-    def _vote(self, owner: Scope, given: Given) -> dict[str, object]:
-        shown, choice = self._shown(owner, given), json_fields.one_of(given, "choice", tuple(VoteChoice))
-        reasons = json_fields.a_list(given, "reasons", len(REASONS)) if "reasons" in given else ()
+    def _vote(self, owner: Scope, given: RequestFields) -> dict[str, object]:
+        shown, choice = self._shown(owner, given), json_fields.choice_field(given, "choice", tuple(VoteChoice))
+        reasons = json_fields.list_field(given, "reasons", len(REASONS)) if "reasons" in given else ()
         if any(reason not in REASONS for reason in reasons):
             raise InputRefused(f"What decided it may be: {', '.join(REASONS)}.")
-        note = json_fields.text(given, "note", LONGEST_NOTE) if "note" in given else ""
+        note = json_fields.text_field(given, "note", MAX_NOTE_CHARS) if "note" in given else ""
         kept = self._judging.to_write(owner).vote(shown.trial, choice, reasons, note)
-        return {"sheet": self._sheets.votes(shown), "said": f"Kept. {told(kept)}"}
+        return {"sheet": self._sheets.votes(shown), "said": f"Kept. {vote_sentence(kept)}"}
 
-    def _skip(self, owner: Scope, given: Given) -> dict[str, object]:
+    def _skip(self, owner: Scope, given: RequestFields) -> dict[str, object]:
         """One that was skipped before, or judged after all, needs no other skip."""
         shown, journal = self._shown(owner, given), self._judging.journal(owner)
         key, judged = shown.trial.query.key, journal.judgements
@@ -120,22 +120,22 @@ class Voting:
             self._judging.to_write(owner).skip(shown.trial.query)
         return {"go": self._sheets.standing(shown).following, "said": "Skipped."}
 
-    def _grade(self, owner: Scope, given: Given) -> dict[str, object]:
-        shown, grade = self._shown(owner, given), json_fields.whole(given, "grade", 0, HIGHEST_GRADE)
-        kept = self._judging.to_write(owner).grade(shown.trial, _page(given, shown), grade)
-        words = f"{grade}, {GRADES[grade].lower()}: {plain(kept.document)}, page {kept.page.number}."
+    def _grade(self, owner: Scope, given: RequestFields) -> dict[str, object]:
+        shown, grade = self._shown(owner, given), json_fields.integer_field(given, "grade", 0, MAX_GRADE)
+        kept = self._judging.to_write(owner).grade(shown.trial, _page_to_grade(given, shown), grade)
+        words = f"{grade}, {GRADE_LABELS[grade].lower()}: {strip_unprintable(kept.document)}, page {kept.page.number}."
         return {"sheet": self._sheets.grades(shown), "said": f"Kept. {words}"}
 
-    def _ranks(self, owner: Scope, given: Given) -> dict[str, object]:
+    def _ranks(self, owner: Scope, given: RequestFields) -> dict[str, object]:
         """Whoever sees them without a vote judges blind no longer: kept, so that a vote that follows says so."""
         shown, journal = self._shown(owner, given), self._judging.journal(owner)
         judged, about = journal.judgements, (shown.trial.seed, shown.trial.query.key)
         whole = all(page in judged.graded(shown.trial) for page in pages_to_grade(shown.trial))
-        if whole and about not in map(sides_revealed, judged.events):
+        if whole and about not in map(revealed_query, judged.events):
             self._judging.to_write(owner).told(shown.trial)
         return {"sheet": self._sheets.grades(shown, ranks=True), "said": "The ranks are shown."}
 
-    def _undo(self, owner: Scope, given: Given) -> dict[str, object]:
+    def _undo(self, owner: Scope, given: RequestFields) -> dict[str, object]:
         """And back to where it was said, if that is in the list."""
         del given
         if not self._judging.started(owner):
@@ -143,11 +143,11 @@ class Voting:
         back = self._judging.journal(owner).undo()
         query = back.query if isinstance(back, Skip) else back.trial.query
         at = self._judging.desk(owner).place(query.key)
-        return {"said": f"Taken back: {_named(back)} “{plain(query.text)}”."} | (
+        return {"said": f"Taken back: {_undone_words(back)} “{strip_unprintable(query.text)}”."} | (
             {"look": True} if at is None else {"go": at}
         )
 
-    def _shown(self, owner: Scope, given: Given) -> Ticket:
+    def _shown(self, owner: Scope, given: RequestFields) -> Ticket:
         """What is on the judge's screen. Forgotten where its session was deleted since, in another tab say."""
         shown = self._sheets.trials.of(owner, given.get("ticket"))
         if not self._judging.started(owner) or shown.trial.seed != self._judging.journal(owner).session.seed:
@@ -155,26 +155,26 @@ class Voting:
         return shown
 
 
-def told(vote: Vote) -> str:
+def vote_sentence(vote: Vote) -> str:
     """A vote in sentences that tell the sides."""
     sides = vote.trial.sides
-    return f"{verdict(vote)} A was {METHODS[sides.a]}, B was {METHODS[sides.b]}."
+    return f"{verdict(vote)} A was {COLUMN_LABELS[sides.a]}, B was {COLUMN_LABELS[sides.b]}."
 
 
-def _named(back: Vote | Grade | Skip) -> str:
+def _undone_words(back: Vote | Grade | Skip) -> str:
     if isinstance(back, Grade):
-        return f"the grade of {plain(back.document)}, page {back.page.number}, for"
+        return f"the grade of {strip_unprintable(back.document)}, page {back.page.number}, for"
     return "the vote on" if isinstance(back, Vote) else "the skip of"
 
 
-def _page(given: Given, shown: Ticket) -> PageId:
+def _page_to_grade(given: RequestFields, shown: Ticket) -> PageId:
     """A page of the pool that is graded."""
-    _, page = parse_page(given.get("page"))
+    _, page = parse_page_key(given.get("page"))
     if page not in pages_to_grade(shown.trial):
         raise InputRefused("That page is not among those to be graded.")
     return page
 
 
-def _query(wanted: Given) -> Listed:
+def _parse_query(wanted: RequestFields) -> ListedQuery:
     """One query as somebody typed it, whatever it looks like."""
     return read_queries(json.dumps({"query": wanted.get("query")})).queries[0]

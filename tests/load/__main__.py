@@ -13,7 +13,7 @@ from dataclasses import asdict
 from pathlib import Path
 
 from smart_demo.config import SAMPLE_DOCUMENTS
-from smart_demo.ui.theme import TABS_KEPT
+from smart_demo.ui.theme import MAX_SESSIONS
 from tests.browser_page import App
 from tests.load.figures import Figures
 from tests.load.life import fresh_seed
@@ -39,7 +39,7 @@ def main() -> int:
         limits = {"SMART_LIBRARY_PAGES": "15", "SMART_WAITING_FILES": "8", "SMART_RESIDENT_MB": "32"}
         app = App(data, SAMPLE_DOCUMENTS, SMART_PUBLIC="on", GRADIO_TEMP_DIR=str(uploads), **limits)
         app.start()
-        fill(app.url, TABS_KEPT)
+        fill(app.url, MAX_SESSIONS)
         watch = Watch(app.pid)
         watch.start()
         try:

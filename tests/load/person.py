@@ -13,8 +13,8 @@ import httpx
 
 from smart_demo.server.rate_limits import BUSY, CROWDED
 from smart_demo.server.visitors import HEADER
-from smart_demo.ui.events import CALM
-from smart_demo.ui.upload_queue import BROKEN
+from smart_demo.ui.events import UNEXPECTED_ERROR
+from smart_demo.ui.upload_queue import FILE_FAILED
 from tests.load.figures import Figures, LimitMet
 from tests.load.marks import Marks
 from tests.visitor import API, EventFailed, Visitor
@@ -94,7 +94,7 @@ class Person(Visitor):
         self.figures.read(len(text))
         if theirs := self.marks.foreign(text, self.secret, self.said):
             self.figures.break_("no cross-talk", f"{where}: {sorted(theirs)[:5]} in {text[:200]!r}")
-        for calm in (CALM, BROKEN):
+        for calm in (UNEXPECTED_ERROR, FILE_FAILED):
             if calm in text:
                 self.figures.break_("no error", f"{where}: {calm}")
 

@@ -32,30 +32,38 @@ from smart_demo.config import Limits, Quotas, Settings
 from smart_demo.engine import Engine
 from smart_demo.indexing.samples import Samples
 from smart_demo.judging.journal import Journal
-from smart_demo.judging.records import JudgedQuery, draw
+from smart_demo.judging.records import JudgedQuery, draw_sides
 from smart_demo.search.comparison import Change, Move
 from smart_demo.search.request import ON_BOTH, ON_MINE, ON_SAMPLES, SearchRequest, format_url_query, parse_request
 from smart_demo.store.quotas import Usage
 from smart_demo.types import LOCAL, SAMPLES, Document, Progress, Query, State
-from smart_demo.ui.api import Endpoint
+from smart_demo.ui.api import SearchEndpoint
 from smart_demo.ui.app import build_app
-from smart_demo.ui.cards import Side, badge, spoken
-from smart_demo.ui.compare import empty, opening, preparing, unasked
+from smart_demo.ui.cards import Side, describe_move, render_badge
+from smart_demo.ui.compare import render_empty, render_no_query, render_opening, render_preparing
 from smart_demo.ui.costs_tab import CostsTab, by_another_encoder, costs_panel, hood_panel, served_by_another
 from smart_demo.ui.explain_handlers import ExplainHandlers
-from smart_demo.ui.export import Exports
+from smart_demo.ui.export import Exporter
 from smart_demo.ui.handlers import Handlers
-from smart_demo.ui.judge_sheets import Sheets
+from smart_demo.ui.judge_sheets import JudgeSheets
 from smart_demo.ui.judging_session import JudgingSession
-from smart_demo.ui.library_tab import Preparation, arrivals, closed, documents, intro, keeping, sample_documents
-from smart_demo.ui.page_layout import chips, footer, header, hero, how, status
+from smart_demo.ui.library_tab import (
+    SamplePreparation,
+    render_documents,
+    render_intro,
+    render_no_uploads,
+    render_sample_documents,
+    render_uploads,
+    render_usage,
+)
+from smart_demo.ui.page_layout import render_chips, render_footer, render_header, render_hero, render_how, render_status
 from smart_demo.ui.queries_tab import QueryLists, counted, refused, step, told, waiting
-from smart_demo.ui.query_input import tag
+from smart_demo.ui.query_input import render_picture_tag
 from smart_demo.ui.results_tab import Boards, list_intro, results_shell, take_in
-from smart_demo.ui.stories import QUERIES, tools
-from smart_demo.ui.theme import launch_options, middleware
-from smart_demo.ui.upload_queue import Uploads
-from smart_demo.ui.vote_sheet import trouble
+from smart_demo.ui.stories import STORY_QUERIES, render_tools
+from smart_demo.ui.theme import build_middleware, launch_options
+from smart_demo.ui.upload_queue import UploadQueue
+from smart_demo.ui.vote_sheet import error_panel
 from smart_demo.ui.voting import Voting
 from tests.pinned.stored import DATA, LIBRARY, NOON, Clock, digest, machine, set_times
 
@@ -75,13 +83,13 @@ class World:
 
     def __init__(self, folder: Path, engine: Engine) -> None:
         self.folder, self.engine = folder, engine
-        self.settings = replace(engine.settings, lasting=True)
+        self.settings = replace(engine.settings, persistent=True)
         self.private = self.handlers()
 
     def handlers(self, **changes: object) -> Handlers:
         engine = Engine(self.engine.library, self.engine.backbones, replace(self.settings, **changes))
-        uploads = Uploads(engine.add, engine.settings.limits.files, engine.settings.quotas.waiting)
-        return Handlers(engine, uploads, Preparation(engine))
+        uploads = UploadQueue(engine.add, engine.settings.limits.files, engine.settings.quotas.waiting_files)
+        return Handlers(engine, uploads, SamplePreparation(engine))
 
     def keys(self, scope: str, document: str) -> list[str]:
         """Pages of a document, as browsers name them."""
@@ -173,8 +181,8 @@ Found = Iterator[tuple[str, object]]
 
 
 def _answers(world: World) -> Found:
-    answer = world.private.answer
-    for number, query in enumerate(QUERIES, start=1):
+    answer = world.private.render_answer
+    for number, query in enumerate(STORY_QUERIES, start=1):
         yield f"results-story-{number}", _sizes(answer(parse_request(query)))
     yield "results-moved", _sizes(answer(parse_request("How heavy is the double battery pack BP-96?", top=8)))
     yield "results-mine", answer(parse_request("restricted area", ON_MINE))
@@ -186,34 +194,34 @@ def _answers(world: World) -> Found:
     yield "results-weightless", answer(parse_request("soup on wednesday", ON_MINE, pooled=0, late=0))
     yield "results-sum-content", answer(parse_request("soup on wednesday", ON_MINE, reduce="sum", counted="content"))
     yield "results-cut", answer(parse_request("very long question about soup " * 200, ON_MINE, 3))
-    shown = world.private.shown
+    shown = world.private.render_answer_or_error
     yield "results-refused-empty", shown(parse_request("  "))
     yield "results-refused-picture", shown(parse_request("soup", ON_MINE, picture="kept:" + "0" * 32))
     yield "results-refused-nonsense", shown(parse_request("soup", ON_MINE, picture="nonsense"))
-    yield "results-closed", world.handlers(uploads=False).shown(parse_request("soup", ON_MINE))
-    yield "results-empty", empty("A <title>", "A hint & more") + empty("Trouble", "A hint", calm=False)
-    yield "results-unasked", unasked()
-    yield "results-opening", opening()
-    yield "results-preparing", preparing(Samples(3, 71, "minilm")) + preparing(Samples(0, 0, "minilm"))
+    yield "results-closed", world.handlers(uploads=False).render_answer_or_error(parse_request("soup", ON_MINE))
+    yield "results-empty", render_empty("A <title>", "A hint & more") + render_empty("Trouble", "A hint", calm=False)
+    yield "results-unasked", render_no_query()
+    yield "results-opening", render_opening()
+    yield "results-preparing", render_preparing(Samples(3, 71, "minilm")) + render_preparing(Samples(0, 0, "minilm"))
     few = world.handlers(exhaustive=10, candidates=6, top=3)
-    yield "results-ranked-few-of-many", _sizes(few.answer(parse_request("tide table harbour", top=3)))
+    yield "results-ranked-few-of-many", _sizes(few.render_answer(parse_request("tide table harbour", top=3)))
     few.engine.check_candidates(["restricted area", "wave height", "price of the buoy", "soup"], SAMPLES)
-    yield "results-ranked-few-checked", _sizes(few.answer(parse_request("tide table harbour", top=3)))
-    yield "results-few-pooled-alone", _sizes(few.answer(parse_request("tide table harbour", top=3, late=0.0)))
+    yield "results-ranked-few-checked", _sizes(few.render_answer(parse_request("tide table harbour", top=3)))
+    yield "results-few-pooled-alone", _sizes(few.render_answer(parse_request("tide table harbour", top=3, late=0.0)))
     nowhere = world.handlers(samples=world.folder / "nowhere")
-    yield "results-no-samples", nowhere.shown(parse_request("soup"))
-    yield "choices", {"private": world.private.choices(), "closed": world.handlers(uploads=False).choices()}
+    yield "results-no-samples", nowhere.render_answer_or_error(parse_request("soup"))
+    yield "choices", {"private": world.private.scope_choices(), "closed": world.handlers(uploads=False).scope_choices()}
     moves = [Move(Change.UP, 5, 2), Move(Change.DOWN, 1, 3), Move(Change.SAME, 1, 1), Move(Change.NEW, 14, 2)]
     moves += [Move(Change.NEW, None, 2), Move(Change.LEFT, 2, 14), Move(Change.LEFT, 2, None)]
-    yield "badges", "".join(badge(move, side, 5) for move in moves for side in Side)
-    yield "badges-spoken", [spoken(move, side, 5) for move in moves for side in Side]
+    yield "badges", "".join(render_badge(move, side, 5) for move in moves for side in Side)
+    yield "badges-spoken", [describe_move(move, side, 5) for move in moves for side in Side]
 
 
 def _frame(world: World) -> Found:
-    yield "frame-header", header()
-    yield "frame-hero", hero()
-    yield "frame-how", how()
-    yield "frame-chips", chips(QUERIES, QUERIES[1]) + chips(())
+    yield "frame-header", render_header()
+    yield "frame-hero", render_hero()
+    yield "frame-how", render_how()
+    yield "frame-chips", render_chips(STORY_QUERIES, STORY_QUERIES[1]) + render_chips(())
     servings = {
         "loading": Serving("qwen3-vl-2b", "qwen3-vl-2b", True, "It was chosen <so>."),
         "fallen-back": Serving("qwen3-vl-2b", "minilm", False, "qwen3-vl-2b could not be loaded: why & so."),
@@ -222,11 +230,14 @@ def _frame(world: World) -> Found:
     }
     public = replace(world.settings, public=True, quotas=Quotas(library_pages=200, library_bytes=500 * 10**6))
     for name, serving in servings.items():
-        yield f"frame-status-{name}", status(serving) + status(serving, "Some <trouble>.")
-        yield f"frame-footer-{name}", footer(serving, "minilm", world.settings) + footer(serving, "", public)
-    yield "frame-footer-closed", footer(servings["well"], "other", replace(public, uploads=False))
-    yield "presenting-tools-private", tools(public=False)
-    yield "presenting-tools-public", tools(public=True)
+        yield f"frame-status-{name}", render_status(serving) + render_status(serving, "Some <trouble>.")
+        yield (
+            f"frame-footer-{name}",
+            render_footer(serving, "minilm", world.settings) + render_footer(serving, "", public),
+        )
+    yield "frame-footer-closed", render_footer(servings["well"], "other", replace(public, uploads=False))
+    yield "presenting-tools-private", render_tools(public=False)
+    yield "presenting-tools-public", render_tools(public=True)
 
 
 def _viewer(world: World) -> Found:
@@ -253,26 +264,32 @@ def _viewer(world: World) -> Found:
     for name, wanted in odd.items():
         yield f"viewer-refused-{name}", [maps.explain(wanted), maps.overlay(wanted), maps.pair(wanted)]
     yield "pair-refused-same", maps.pair(soup | {"other": mine})
-    yield "picture-of-a-page", [world.private.picture(page), world.private.picture(mine), world.private.picture("no")]
+    yield (
+        "picture-of-a-page",
+        [world.private.load_picture(page), world.private.load_picture(mine), world.private.load_picture("no")],
+    )
 
 
 def _pictures(world: World) -> Found:
     handlers, page = world.private, world.keys("local", "site-map-and-floor-plan.pdf")[0]
-    part, whole = handlers.alike(page, [0.1, 0.1, 0.6, 0.4]), handlers.alike(page, [0, 0, 1, 1])
+    part, whole = (
+        handlers.make_region_reference(page, [0.1, 0.1, 0.6, 0.4]),
+        handlers.make_region_reference(page, [0, 0, 1, 1]),
+    )
     copy = world.folder / "given.png"
     Image.linear_gradient("L").convert("RGB").save(copy)
-    kept = handlers.keep(copy)
+    kept = handlers.store_picture(copy)
     wanted = {"part": part, "whole": whole, "gone": "kept:" + "0" * 32, "gone-page": f"{part[:13]}0000{part[17:]}"}
     for name, reference in wanted.items():
-        yield f"picture-tag-{name}", handlers.asked_with(parse_request("", ON_MINE, picture=reference))
-    yield "picture-tag-kept", handlers.asked_with(parse_request("words", ON_MINE, picture=kept))
-    yield "picture-tag-missing", tag(None)
-    yield "picture-results", handlers.shown(parse_request("restricted", ON_MINE, 3, picture=part))
+        yield f"picture-tag-{name}", handlers.render_query_picture(parse_request("", ON_MINE, picture=reference))
+    yield "picture-tag-kept", handlers.render_query_picture(parse_request("words", ON_MINE, picture=kept))
+    yield "picture-tag-missing", render_picture_tag(None)
+    yield "picture-results", handlers.render_answer_or_error(parse_request("restricted", ON_MINE, 3, picture=part))
     refusals = {}
     for name, given in {"nothing": [], "empty": [0.5, 0.5, 0.5, 0.9], "text": "x"}.items():
-        refusals[name] = _refused(lambda given=given: handlers.alike(page, given))
-    refusals["closed"] = _refused(lambda: world.handlers(uploads=False).keep(copy))
-    refusals["no-page"] = _refused(lambda: handlers.alike("nonsense", [0, 0, 1, 1]))
+        refusals[name] = _refused(lambda given=given: handlers.make_region_reference(page, given))
+    refusals["closed"] = _refused(lambda: world.handlers(uploads=False).store_picture(copy))
+    refusals["no-page"] = _refused(lambda: handlers.make_region_reference("nonsense", [0, 0, 1, 1]))
     yield "picture-refusals", refusals
     yield (
         "addresses",
@@ -295,18 +312,21 @@ def _refused(act: Callable[[], object]) -> object:
 
 def _library(world: World) -> Found:
     handlers = world.private
-    yield "library-intro-private", intro(world.settings)
-    public = replace(world.settings, public=True, limits=Limits(pages=7, file_bytes=2**20, files=3), lasting=False)
-    yield "library-intro-public", intro(public)
-    yield "library-closed", closed()
-    yield "library-samples", _sizes(sample_documents(handlers.documents(SAMPLES), handlers.samples()))
-    yield "library-samples-on-their-way", sample_documents((), Samples(3, 71, "minilm")) + sample_documents((), None)
-    yield "library-mine", handlers.own_documents(handlers.serving())
+    yield "library-intro-private", render_intro(world.settings)
+    public = replace(world.settings, public=True, limits=Limits(pages=7, file_bytes=2**20, files=3), persistent=False)
+    yield "library-intro-public", render_intro(public)
+    yield "library-closed", render_no_uploads()
+    yield "library-samples", _sizes(render_sample_documents(handlers.list_documents(SAMPLES), handlers.samples()))
+    yield (
+        "library-samples-on-their-way",
+        render_sample_documents((), Samples(3, 71, "minilm")) + render_sample_documents((), None),
+    )
+    yield "library-mine", handlers.render_own_documents(handlers.serving())
     usage = Usage(1, 2**20, 200, 500 * 10**6)
-    yield "library-keeping", keeping(usage, world.settings) + keeping(usage, public)
+    yield "library-keeping", render_usage(usage, world.settings) + render_usage(usage, public)
     odd = [Document(LOCAL, "a" * 16, name, 12, 9, 1000) for name in (HOSTILE, "noending", "\u202egpj.exe", "x.jpeg")]
-    yield "library-odd-names", documents(odd, 3, loading=False)
-    yield "library-empty", documents((), 1, loading=False) + documents((), 0, loading=True)
+    yield "library-odd-names", render_documents(odd, 3, loading=False)
+    yield "library-empty", render_documents((), 1, loading=False) + render_documents((), 0, loading=True)
     steps = [
         Progress("waiting.pdf", State.WORKING),
         Progress("loading.pdf", State.WORKING, message="Waiting for the model to load."),
@@ -319,14 +339,14 @@ def _library(world: World) -> Found:
         Progress("refused.pdf", State.REFUSED, 0, 0, "It is no PDF. <Choose> another."),
         Progress("part.pdf", State.REFUSED, 2, 9, "It was stopped."),
     ]
-    yield "library-arrivals", arrivals(steps) + arrivals(())
+    yield "library-arrivals", render_uploads(steps) + render_uploads(())
     yield (
         "library-refusals",
         {
-            "delete": _refused(lambda: handlers.delete("x")),
-            "delete-unknown": _refused(lambda: handlers.delete("0" * 16)),
-            "submit": _refused(lambda: world.handlers(uploads=False).submit([])),
-            "submit-public": _refused(lambda: world.handlers(public=True).submit([])),
+            "delete": _refused(lambda: handlers.delete_document("x")),
+            "delete-unknown": _refused(lambda: handlers.delete_document("0" * 16)),
+            "submit": _refused(lambda: world.handlers(uploads=False).submit_uploads([])),
+            "submit-public": _refused(lambda: world.handlers(public=True).submit_uploads([])),
         },
     )
 
@@ -337,11 +357,17 @@ def _library(world: World) -> Found:
 def _judge(world: World) -> Found:
     shutil.rmtree(world.settings.data_dir / "judgements", ignore_errors=True)
     handlers = world.private
-    voting = Voting(Sheets(JudgingSession(handlers)))
+    voting = Voting(JudgeSheets(JudgingSession(handlers)))
     begun = voting.look({"owner": ME, "act": "look"}, *DIALS)
     yield "judge-begin", begun
-    yield "judge-begin-public", Voting(Sheets(JudgingSession(world.handlers(public=True)))).look({"owner": ME}, *DIALS)
-    yield "judge-begin-nobody", Voting(Sheets(JudgingSession(world.handlers(public=True)))).look({"owner": "x"}, *DIALS)
+    yield (
+        "judge-begin-public",
+        Voting(JudgeSheets(JudgingSession(world.handlers(public=True)))).look({"owner": ME}, *DIALS),
+    )
+    yield (
+        "judge-begin-nobody",
+        Voting(JudgeSheets(JudgingSession(world.handlers(public=True)))).look({"owner": "x"}, *DIALS),
+    )
     _begin(world.settings.data_dir)
     judge = Judge(handlers)
     yield "judge-vote", _sizes(judge.look(act="start"))
@@ -385,7 +411,7 @@ def _judge(world: World) -> Found:
     yield "judge-took-dials", judge.look((3, 0.5, 2.0, "mean", "all"), act="take")
     yield "judge-end", judge.look(act="go", at=500)
     yield "judge-grade-end", judge.pool()
-    yield "judge-trouble", trouble("Title", "Said <so>.", again=True) + trouble("Title", "Said.", again=False)
+    yield "judge-trouble", error_panel("Title", "Said <so>.", again=True) + error_panel("Title", "Said.", again=False)
     yield "judge-look-refused", judge.voting.look("nonsense", *DIALS) + judge.look(act="scope", scope="elsewhere")
     boards = Boards(judge.judging)
     yield "judge-results", boards.look({"owner": ME})
@@ -397,7 +423,7 @@ class Judge:
 
     def __init__(self, handlers: Handlers) -> None:
         self.judging = JudgingSession(handlers)
-        self.voting, self.panel = Voting(Sheets(self.judging)), ""
+        self.voting, self.panel = Voting(JudgeSheets(self.judging)), ""
 
     @property
     def ticket(self) -> str:
@@ -485,7 +511,7 @@ def _many(data: Path, better: int, worse: int) -> None:
         text = f"query {number}"
         turned = (pooled, late, smart) if number < better else (smart, late, pooled)
         key = Query(text).key
-        one = replace(trial, query=JudgedQuery(text, key), sides=draw(trial.seed, key), rankings=turned)
+        one = replace(trial, query=JudgedQuery(text, key), sides=draw_sides(trial.seed, key), rankings=turned)
         wins = one.sides.a == ("smart" if number < better else "pooled")
         last = "tie" if number == better + worse else "bad" if number > better + worse else ""
         journal.vote(one, last or ("a" if wins else "b"))
@@ -527,7 +553,7 @@ def _queries(world: World) -> Found:
 def _hood(world: World) -> Found:
     yield "hood-shell", hood_panel(mcp=True)
     yield "hood-shell-without-tool", hood_panel(mcp=False)
-    hood = CostsTab(world.private, Endpoint(world.private))
+    hood = CostsTab(world.private, SearchEndpoint(world.private))
     searches: dict[str, SearchRequest] = {
         "samples": parse_request("restricted area, no anchoring"),
         "mine": parse_request('soup\'s "on" $(wednesday) `x`\nline', ON_MINE, 3, 0.5, 2.0, "sum", "content"),
@@ -545,7 +571,7 @@ def _hood(world: World) -> Found:
     yield "hood-nothing", [hood.look(None), hood.look({"scope": 3, "top": "x"}) and "answered"]
     yield "hood-costs-of-nothing", costs_panel(None, "the samples", "minilm")
     yield "hood-warnings", [by_another_encoder(1), by_another_encoder(12), served_by_another("minilm", "qwen")]
-    endpoint = Endpoint(world.private)
+    endpoint = SearchEndpoint(world.private)
     answered = endpoint.search("soup on wednesday", 3)
     yield "endpoint", answered
     yield (
@@ -563,7 +589,7 @@ def _hood(world: World) -> Found:
             )
         ],
     )
-    yield "endpoint-described", {"doc": Endpoint.search.__doc__}
+    yield "endpoint-described", {"doc": SearchEndpoint.search.__doc__}
 
 
 def _named(found: re.Match[str]) -> str:
@@ -572,19 +598,19 @@ def _named(found: re.Match[str]) -> str:
 
 
 def _export(world: World) -> Found:
-    exports = Exports(world.private, "", lambda: datetime(2026, 5, 24, 12, tzinfo=UTC))
+    exports = Exporter(world.private, "", lambda: datetime(2026, 5, 24, 12, tzinfo=UTC))
     at = "http://127.0.0.1:7860/"
     for name, search in {
-        "story": parse_request(QUERIES[0]),
+        "story": parse_request(STORY_QUERIES[0]),
         "mine": parse_request("soup on wednesday " * 30, ON_MINE, 3, 0.5, 2.0),
-        "twenty": parse_request(QUERIES[2], top=20),
+        "twenty": parse_request(STORY_QUERIES[2], top=20),
         "ten": parse_request("wave <height> &amp; wind", top=10, late=0.0),
         "nothing": parse_request(""),
     }.items():
         yield f"export-{name}", exports.comparison({"asked": search.fields, "at": at})
     yield (
         "export-elsewhere",
-        exports.comparison({"asked": parse_request(QUERIES[0]).fields, "at": "javascript:alert(1)"}),
+        exports.comparison({"asked": parse_request(STORY_QUERIES[0]).fields, "at": "javascript:alert(1)"}),
     )
     yield "export-refused", exports.comparison(None)
 
@@ -733,7 +759,7 @@ def _header(name: str, value: str) -> str:
 
 async def _ask_all(settings: Settings) -> list[dict[str, Any]]:
     app: Any = Starlette(routes=[Route("/{path:path}", _echo, methods=["GET", "HEAD", "POST", "OPTIONS", "DELETE"])])
-    for around in reversed(middleware(settings)):
+    for around in reversed(build_middleware(settings)):
         app = around.cls(app, *around.args, **around.kwargs)
     said = []
     transport = httpx.ASGITransport(app=app, client=("127.0.0.1", 1))
