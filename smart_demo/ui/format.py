@@ -1,4 +1,4 @@
-"""Values -> words and escaped text. Everything a person reads on the page is spelled here once."""
+"""Escaped text, numbers, sizes and times as the page shows them. Knows no markup beyond one `<bdi>`."""
 
 from __future__ import annotations
 
@@ -10,11 +10,11 @@ from smart_demo.types import LOCAL, SAMPLES, PageId, Scope
 from smart_demo.wording import count
 
 _UNSHOWABLE = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u200e\u200f\u202a-\u202e\u2066-\u2069\ufeff]")
-"""Control characters and marks that turn the direction of the text around them."""
+"""Control characters and marks that change the direction of the text around them."""
 
 
 def esc(text: object) -> str:
-    """Text from anywhere, safe inside an element or a quoted attribute.
+    """Escape text from any source for use inside an element or a quoted attribute.
 
     >>> esc('"><img src=x onerror=alert(1)>.pdf')
     '&quot;&gt;&lt;img src=x onerror=alert(1)&gt;.pdf'
@@ -23,23 +23,23 @@ def esc(text: object) -> str:
 
 
 def strip_unprintable(text: str) -> str:
-    """Text without what cannot be shown or turns what stands around it: for scripts that set it as text.
+    """Remove control characters and direction marks, for scripts that set the result as text.
 
-    >>> plain("\u202egpj.exe")
+    >>> strip_unprintable("\u202egpj.exe")
     'gpj.exe'
     """
     return _UNSHOWABLE.sub("", text)
 
 
 def bdi(text: str) -> str:
-    """A file's name for showing: escaped, and kept from changing the direction of what stands beside it."""
+    """Return an escaped file name in a `<bdi>` element, so that it cannot change the direction of text beside it."""
     return f"<bdi>{esc(text)}</bdi>"
 
 
 def count_queries(number: int) -> str:
-    """So many queries.
+    """Return a number of queries with its noun.
 
-    >>> queries(1), queries(1200)
+    >>> count_queries(1), count_queries(1200)
     ('1 query', '1,200 queries')
     """
     return "1 query" if number == 1 else f"{number:,} queries"

@@ -30,7 +30,7 @@ from smart_demo.judging.scoreboard import MEASURES, METHOD_LABELS, METHOD_PAIRS,
 from smart_demo.types import Scope
 from smart_demo.ui.events import answer_or_error
 from smart_demo.ui.format import count_queries, esc, format_difference, format_score
-from smart_demo.ui.judging_session import JudgingSession
+from smart_demo.judging.session import JudgingSession
 from smart_demo.ui.query_table import judgement_list
 from smart_demo.wording import count
 
