@@ -1,8 +1,6 @@
-"""Gradio's HTML component as this page uses it.
+"""Options, errors and uploaded files of the page's events, and answers to its scripts.
 
-What a script of the page gets for a question: the answer, or one sentence why there is none. Never a trace.
-
-What the events of the page have in common: how they are announced, what they do with errors and with files.
+A browser gets one sentence for an error, never a traceback.
 """
 
 from __future__ import annotations
@@ -18,26 +16,29 @@ import gradio as gr
 from smart_demo.errors import InputRefused, SmartError
 from smart_demo.ui.format import esc
 
-ServerFunction = Callable[[object], Mapping[str, object]]
-"""What a script of the page may ask; anyone with curl may, too."""
-
-
-def html_component(
-    value: str,
-    elem_id: str,
-    script: str | None = None,
-    functions: Sequence[ServerFunction] = (),
-) -> gr.HTML:
-    """Markup made in Python, where everything from outside is escaped; the default template sets it as it is."""
-    return gr.HTML(value, elem_id=elem_id, apply_default_css=False, js_on_load=script, server_functions=list(functions))
-
-
 log = logging.getLogger(__name__)
+P = ParamSpec("P")
+ServerFunction = Callable[[object], Mapping[str, object]]
+"""A function that scripts of the page call by its name, and that any client can call too."""
+PRIVATE_EVENT = {"api_visibility": "private", "show_progress": "hidden"}
+SINGLE_EVENT = {**PRIVATE_EVENT, "trigger_mode": "once"}
+SEARCH_EVENT = {**SINGLE_EVENT, "show_progress": "minimal"}
+"""Options of events that may run an encoder. The style sheet draws Gradio's tracker as a thin line."""
 UNEXPECTED_ERROR = "Something went wrong. The page is as it was; the log of the demo says what happened."
 
 
+def html_component(
+    value: str, elem_id: str, script: str | None = None, functions: Sequence[ServerFunction] = ()
+) -> gr.HTML:
+    """Return a component for markup that is already escaped: the default template inserts it as it is."""
+    return gr.HTML(value, elem_id=elem_id, apply_default_css=False, js_on_load=script, server_functions=list(functions))
+
+
 def answer_or_error(answer: Callable[[], Mapping[str, object]], failure: str) -> dict[str, object]:
-    """The answer, or `sentence` alone. `failure` is what the log says of what nobody foresaw."""
+    """Return the answer for a script of the page, or `{"sentence": …}` if it raises.
+
+    failure: the log line of an unexpected exception.
+    """
     try:
         return dict(answer())
     except SmartError as error:
@@ -47,15 +48,8 @@ def answer_or_error(answer: Callable[[], Mapping[str, object]], failure: str) ->
         return {"sentence": UNEXPECTED_ERROR}
 
 
-P = ParamSpec("P")
-PRIVATE_EVENT = {"api_visibility": "private", "show_progress": "hidden"}
-SINGLE_EVENT = {**PRIVATE_EVENT, "trigger_mode": "once"}
-SEARCH_EVENT = {**SINGLE_EVENT, "show_progress": "minimal"}
-"""For what may run an encoder; the style sheet turns Gradio's tracker into a thin line over the answer."""
-
-
 def show_errors_as_toast(handler: Callable[P, object]) -> Callable[P, object]:
-    """Refusals become a warning in words, anything unforeseen one calm sentence; the page stays as it was."""
+    """Wrap an event's handler so that an error shows a warning and leaves the page as it was."""
 
     @functools.wraps(handler)
     def guarded(*args: P.args, **kwargs: P.kwargs) -> object:
@@ -71,21 +65,22 @@ def show_errors_as_toast(handler: Callable[P, object]) -> Callable[P, object]:
     return guarded
 
 
-def resolve_upload(file: object, folder: str, otherwise: str = "No picture arrived.") -> Path:
-    """Where Gradio put an uploaded file: a folder of its own inside `folder`. InputRefused for any other path.
+def resolve_upload(file: object, folder: str, message: str = "No picture arrived.") -> Path:
+    """Return the path of an uploaded file, which Gradio stores in a directory of its own inside `folder`.
 
-    Gradio's components check it too; but what comes of it is read and deleted, so it is not left to them alone.
+    Raises InputRefused with `message` for any other path. Gradio's components check it too, but the file is then read
+    and deleted, so this does not rely on them alone.
     """
     path = Path(file).resolve() if isinstance(file, str) and "\0" not in file else None
     if path is None or path.parent.parent != Path(folder).resolve() or not path.is_file():
-        raise InputRefused(otherwise, "Choose it again.")
+        raise InputRefused(message, "Choose it again.")
     return path
 
 
-def read_upload(path: Path, most: int) -> bytes:
-    """The bytes of an uploaded file, one more than `most` where it is longer. InputRefused where it is gone."""
+def read_upload(path: Path, max_bytes: int) -> bytes:
+    """Return an uploaded file's content, cut one byte after `max_bytes`. Raises InputRefused if it cannot be read."""
     try:
         with path.open("rb") as file:
-            return file.read(most + 1)
+            return file.read(max_bytes + 1)
     except OSError:
         raise InputRefused("The file cannot be read.", "Choose it again.") from None

@@ -46,57 +46,57 @@ def count_queries(number: int) -> str:
 
 
 def count_of(part: int, whole: int, noun: str) -> str:
-    """How many of a whole, said shortly when it is all of it.
+    """Return "part of whole" with the noun, or the whole alone if the part equals it.
 
-    >>> some_of(12, 12, "page"), some_of(9, 12, "page")
+    >>> count_of(12, 12, "page"), count_of(9, 12, "page")
     ('12 pages', '9 of 12 pages')
     """
     return count(whole, noun) if part == whole else f"{part:,} of {count(whole, noun)}"
 
 
-def format_bytes(octets: float) -> str:
-    """Bytes to three digits, in whatever unit that takes.
+def format_bytes(size: float) -> str:
+    """Return a size in bytes to three digits, in a unit from bytes to PB (powers of 1,000).
 
-    >>> room(900), room(1_536), room(103_240), room(1.536e12), room(4.2e17)
+    >>> format_bytes(900), format_bytes(1_536), format_bytes(103_240), format_bytes(1.536e12), format_bytes(4.2e17)
     ('900 bytes', '1.54 kB', '103 kB', '1.54 TB', '420 PB')
     """
-    if octets < 1_000:
-        return count(round(octets), "byte")
+    if size < 1_000:
+        return count(round(size), "byte")
     units = ("kB", "MB", "GB", "TB", "PB")
-    power = min(int(math.log10(float(f"{octets:.3g}")) // 3), len(units))
-    return f"{format_digits(octets / 1_000**power)} {units[power - 1]}"
+    power = min(int(math.log10(float(f"{size:.3g}")) // 3), len(units))
+    return f"{format_digits(size / 1_000**power)} {units[power - 1]}"
 
 
 def format_digits(value: float) -> str:
-    """A positive number to three digits, never in powers of ten.
+    """Return a positive number to three digits, never in powers of ten.
 
-    >>> digits(0.0123), digits(1.2), digits(98.44), digits(12_345)
+    >>> format_digits(0.0123), format_digits(1.2), format_digits(98.44), format_digits(12_345)
     ('0.0123', '1.2', '98.4', '12,345')
     """
     return f"{value:,.0f}" if value >= 999.5 else f"{value:.3g}"
 
 
 def format_duration(seconds: float) -> str:
-    """A span of time in the unit people think of it in.
+    """Return a span of time in a unit from milliseconds to years.
 
-    >>> duration(0.0004), duration(0.0123), duration(7.77), duration(600), duration(86_400), duration(86_400 * 90)
-    ('<1 ms', '12 ms', '7.8 s', '10 min', '24 h', '90 days')
-    >>> duration(4.1e9)
-    '130 years'
+    >>> format_duration(0.0004), format_duration(0.0123), format_duration(7.77), format_duration(600)
+    ('<1 ms', '12 ms', '7.8 s', '10 min')
+    >>> format_duration(86_400), format_duration(86_400 * 90), format_duration(4.1e9)
+    ('24 h', '90 days', '130 years')
     """
     if seconds < 1:
         return format_milliseconds(seconds * 1_000) if seconds else "0 s"
     year = 365.25 * 86_400
     spans = ((120, 1, "s"), (7_200, 60, "min"), (172_800, 3_600, "h"), (2 * year, 86_400, "days"))
-    unit, said = next(((unit, said) for below, unit, said in spans if seconds < below), (year, "years"))
+    unit, label = next(((unit, label) for below, unit, label in spans if seconds < below), (year, "years"))
     value = seconds / unit
-    return f"{value:,.0f} {said}" if value >= 10 else f"{value:.1f} {said}"
+    return f"{value:,.0f} {label}" if value >= 10 else f"{value:.1f} {label}"
 
 
 def format_time_left(seconds: float | None) -> str:
-    """Time left, as roughly as it is known; empty while it is not.
+    """Return a rounded estimate of the time left, or an empty text if it is unknown.
 
-    >>> left(None), left(0.4), left(42), left(150)
+    >>> format_time_left(None), format_time_left(0.4), format_time_left(42), format_time_left(150)
     ('', 'a moment left', 'about 45 s left', 'about 3 min left')
     """
     if seconds is None or not math.isfinite(seconds):
@@ -109,9 +109,9 @@ def format_time_left(seconds: float | None) -> str:
 
 
 def format_milliseconds(value: float) -> str:
-    """A stage's time.
+    """Return the time of a search stage; exactly 0 means that its result was cached, which the page calls "kept".
 
-    >>> milliseconds(0.0), milliseconds(0.4), milliseconds(12.3), milliseconds(2190)
+    >>> format_milliseconds(0.0), format_milliseconds(0.4), format_milliseconds(12.3), format_milliseconds(2190)
     ('kept', '<1 ms', '12 ms', '2.2 s')
     """
     if value == 0.0:
@@ -122,9 +122,9 @@ def format_milliseconds(value: float) -> str:
 
 
 def format_score(value: float, places: int = 3) -> str:
-    """A score to some decimals, with a real minus; a dash where there is none.
+    """Return a score to `places` decimals with a minus sign (U+2212), or a dash for NaN.
 
-    >>> score(0.4119), score(-0.02), score(float("nan"))
+    >>> format_score(0.4119), format_score(-0.02), format_score(float("nan"))
     ('0.412', '−0.020', '–')
     """
     return "–" if math.isnan(value) else f"{value:.{places}f}".replace("-", "−")
@@ -140,5 +140,8 @@ def format_difference(value: float) -> str:
 
 
 def page_key(scope: Scope, page: PageId) -> str:
-    """How a page is called in the markup: `samples` or `local`, for one's own, and its id; whose is not said."""
+    """Return a page's name in markup: `samples` or `local` and its id. A visitor's scope is never shown.
+
+    `handlers.parse_page_key` reads it.
+    """
     return f"{SAMPLES if scope == SAMPLES else LOCAL}/{page}"

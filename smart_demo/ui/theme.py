@@ -1,9 +1,6 @@
-"""Addresses of the page. A link names the page in the viewer as `page=…`, which Gradio takes for one of its own pages
-and fails on. So the server is handed the same address under the name that links of earlier versions had; the browser,
-whose script reads it, keeps what was written.
+"""What the page is launched with: colours, fonts, style sheets, scripts and the middleware around Gradio.
 
-Colours, type and the files of the page, as Gradio's `launch` takes them. Nothing is fetched from elsewhere:
-the faces are the ones that Gradio itself serves, with the system's own behind them.
+The page fetches nothing from other hosts. Its fonts are those that Gradio serves, then the system's.
 """
 
 from __future__ import annotations
@@ -20,53 +17,19 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 
 from smart_demo.config import Settings
 from smart_demo.diagnostics import has_mcp
-from smart_demo.server.gate import Gate, Headers, largest
-
-BROWSER_PARAMETER, SERVER_PARAMETER = b"page", b"at"
-READ_METHODS = {"GET", "HEAD"}
-
-
-class PageLinks:
-    """An ASGI application around another: looks at the page itself get their `page=` renamed, all else passes as it is.
-
-    The value's bytes are never decoded, so nothing in them can fail here.
-    """
-
-    def __init__(self, app: ASGIApp) -> None:
-        self._app = app
-
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """One request, of whatever kind."""
-        if scope["type"] == "http" and scope["method"] in READ_METHODS and _is_home(scope):
-            scope = {**scope, "query_string": rename_page_parameter(scope["query_string"])}
-        await self._app(scope, receive, send)
-
-
-def rename_page_parameter(query: bytes) -> bytes:
-    """A query string in which the page has its earlier name.
-
-    >>> renamed(b"q=tide&page=samples%2Fx&present=1")
-    b'q=tide&at=samples%2Fx&present=1'
-    """
-    return b"&".join(map(_renamed, query.split(b"&")))
-
-
-def _renamed(parameter: bytes) -> bytes:
-    name, equals, value = parameter.partition(b"=")
-    return SERVER_PARAMETER + equals + value if unquote_to_bytes(name) == BROWSER_PARAMETER else parameter
-
-
-def _is_home(scope: Scope) -> bool:
-    return scope["path"].removeprefix(scope.get("root_path", "")) in {"", "/"}
-
+from smart_demo.server.gate import GateMiddleware, SecurityHeadersMiddleware, max_upload_file_bytes
 
 UI_DIR = Path(__file__).resolve().parent
 PARTS = ("page", "explain", "stories", "pair", "region", "picture", "hood", "export", "judge", "board", "queries")
 STYLE_SHEETS = tuple(f"{part}.css" for part in PARTS)
 SCRIPTS = tuple(f"{part}.js" for part in ("visit", "intake", *PARTS, "vote", "grade"))
-"""In the order in which they build on each other."""
+"""File names in loading order: later scripts use earlier ones."""
 PRINT_SHEET = "print.css"
-"""For paper alone. It stands in the head as it is: Gradio rewrites what is inside media queries."""
+"""Style sheet for paper. It is put into the head unchanged, because Gradio rewrites the rules inside media queries."""
+MAX_SESSIONS = 100
+"""Sessions whose state Gradio keeps, closed ones for an hour, at about 0.7 MB each (measured). An open page beyond them
+behaves as if reloaded: its weights work again after the next search."""
+
 SANS_FONTS = [gr.themes.Font(face) for face in ("IBM Plex Sans", "ui-sans-serif", "system-ui", "sans-serif")]
 MONO_FONTS = [gr.themes.Font(face) for face in ("IBM Plex Mono", "ui-monospace", "monospace")]
 FONT_FILES = {
@@ -120,66 +83,9 @@ DARK_COLORS = {
     "link_text_color": "#93a4ff",
 }
 
-MAX_SESSIONS = 100
-"""Open pages whose state is remembered, closed ones among them for an hour, at some 0.7 MB each (measured). A page
-beyond them is as good as reloaded: its weights turn again after the next search."""
-
-
-def build_theme() -> gr.themes.Base:
-    """Gradio's own parts in our colours, light and dark."""
-    base = gr.themes.Base(font=SANS_FONTS, font_mono=MONO_FONTS, radius_size=gr.themes.sizes.radius_md)
-    return base.set(
-        **LIGHT_COLORS, **{f"{key}_dark": value for key, value in DARK_COLORS.items()}, block_border_width="0px"
-    )
-
-
-def build_css() -> str:
-    """The style sheet with its faces."""
-    return "\n".join([_faces("static/fonts/{}.woff2".format), *(_read(sheet) for sheet in STYLE_SHEETS)])
-
-
-def inline_fonts() -> str:
-    """The same faces with their files inside, for what must stand alone."""
-
-    def data(file: str) -> str:
-        content = (gr.themes.utils.fonts.STATIC_FONTS_DIR / f"{file}.woff2").read_bytes()
-        return f"data:font/woff2;base64,{base64.b64encode(content).decode('ascii')}"
-
-    return _faces(data)
-
-
-def _faces(address: Callable[[str], str]) -> str:
-    return "\n".join(
-        f"@font-face {{ font-family: '{family}'; src: url('{address(file)}') format('woff2'); "
-        f"font-weight: {weight}; font-display: swap; }}"
-        for (family, weight), file in FONT_FILES.items()
-    )
-
-
-def build_head() -> str:
-    """What goes into the page's head: its behaviour, and what it says of itself."""
-    printed = f'<style media="print">{_read(PRINT_SHEET)}</style>'
-    scripts = "".join(f"<script>{_read(script)}</script>" for script in SCRIPTS)
-    faces = "".join(
-        f'<link rel="preload" href="static/fonts/{file}.woff2" as="font" type="font/woff2" crossorigin>'
-        for file in FONT_FILES.values()
-    )
-    said = '<meta name="color-scheme" content="light dark"><meta name="referrer" content="no-referrer">'
-    return f"{said}{faces}{printed}{scripts}"
-
-
-def _read(file: str) -> str:
-    return (UI_DIR / file).read_text(encoding="utf-8")
-
-
-def build_middleware(settings: Settings) -> list[Middleware]:
-    """What stands around Gradio, outermost first."""
-    on_space = gr.utils.get_space() is not None
-    return [Middleware(Headers, on_space=on_space), Middleware(Gate, settings=settings), Middleware(PageLinks)]
-
 
 def launch_options(settings: Settings) -> dict[str, Any]:
-    """Arguments of `Blocks.launch`. Address and port are left to Gradio's own variables."""
+    """Return the arguments of `Blocks.launch`. Address and port are left to Gradio's own variables."""
     return {
         "theme": build_theme(),
         "css": build_css(),
@@ -192,8 +98,105 @@ def launch_options(settings: Settings) -> dict[str, Any]:
         "share": False,
         "footer_links": [],
         "allowed_paths": [],
-        "max_file_size": largest(settings),
+        "max_file_size": max_upload_file_bytes(settings),
         "state_session_capacity": MAX_SESSIONS,
         "app_kwargs": {"middleware": build_middleware(settings)},
         "mcp_server": has_mcp(),
     }
+
+
+def build_theme() -> gr.themes.Base:
+    """Return a theme that gives Gradio's components our colours, light and dark."""
+    base = gr.themes.Base(font=SANS_FONTS, font_mono=MONO_FONTS, radius_size=gr.themes.sizes.radius_md)
+    return base.set(
+        **LIGHT_COLORS, **{f"{key}_dark": value for key, value in DARK_COLORS.items()}, block_border_width="0px"
+    )
+
+
+def build_css() -> str:
+    """Return all style sheets in one text, after the font faces."""
+    return "\n".join([_font_faces("static/fonts/{}.woff2".format), *map(_read, STYLE_SHEETS)])
+
+
+def build_head() -> str:
+    """Return the markup of the page's head: metadata, preloaded fonts, the print style sheet and all scripts."""
+    metadata = '<meta name="color-scheme" content="light dark"><meta name="referrer" content="no-referrer">'
+    fonts = "".join(
+        f'<link rel="preload" href="static/fonts/{file}.woff2" as="font" type="font/woff2" crossorigin>'
+        for file in FONT_FILES.values()
+    )
+    print_style = f'<style media="print">{_read(PRINT_SHEET)}</style>'
+    scripts = "".join(f"<script>{_read(script)}</script>" for script in SCRIPTS)
+    return f"{metadata}{fonts}{print_style}{scripts}"
+
+
+def inline_fonts() -> str:
+    """Return the font faces with their files inside, for a document that must be complete by itself."""
+
+    def data_address(file: str) -> str:
+        content = (gr.themes.utils.fonts.STATIC_FONTS_DIR / f"{file}.woff2").read_bytes()
+        return f"data:font/woff2;base64,{base64.b64encode(content).decode('ascii')}"
+
+    return _font_faces(data_address)
+
+
+def _font_faces(address: Callable[[str], str]) -> str:
+    return "\n".join(
+        f"@font-face {{ font-family: '{family}'; src: url('{address(file)}') format('woff2'); "
+        f"font-weight: {weight}; font-display: swap; }}"
+        for (family, weight), file in FONT_FILES.items()
+    )
+
+
+def _read(file: str) -> str:
+    return (UI_DIR / file).read_text(encoding="utf-8")
+
+
+def build_middleware(settings: Settings) -> list[Middleware]:
+    """Return the middleware around Gradio, outermost first."""
+    on_space = gr.utils.get_space() is not None
+    return [
+        Middleware(SecurityHeadersMiddleware, on_space=on_space),
+        Middleware(GateMiddleware, settings=settings),
+        Middleware(PageLinkMiddleware),
+    ]
+
+
+BROWSER_PARAMETER, SERVER_PARAMETER = b"page", b"at"
+READ_METHODS = {"GET", "HEAD"}
+
+
+class PageLinkMiddleware:
+    """ASGI middleware that renames the parameter `page` in requests for the page itself.
+
+    A link names the document page in the viewer as `page=…`, which Gradio takes for one of its own pages and fails on.
+    Gradio therefore gets the parameter as `at`, its name in links of earlier versions. The browser, whose script reads
+    it, keeps the address as it is. The value's bytes are never decoded, so no value can raise here.
+    """
+
+    def __init__(self, app: ASGIApp) -> None:
+        self._app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Pass a connection on, its query string changed if it reads the home page."""
+        if scope["type"] == "http" and scope["method"] in READ_METHODS and _is_home(scope):
+            scope = {**scope, "query_string": rename_page_parameter(scope["query_string"])}
+        await self._app(scope, receive, send)
+
+
+def rename_page_parameter(query: bytes) -> bytes:
+    """Return a query string with its parameter `page` renamed to `at`.
+
+    >>> rename_page_parameter(b"q=tide&page=samples%2Fx&present=1")
+    b'q=tide&at=samples%2Fx&present=1'
+    """
+    return b"&".join(map(_rename, query.split(b"&")))
+
+
+def _rename(parameter: bytes) -> bytes:
+    name, equals, value = parameter.partition(b"=")
+    return SERVER_PARAMETER + equals + value if unquote_to_bytes(name) == BROWSER_PARAMETER else parameter
+
+
+def _is_home(scope: Scope) -> bool:
+    return scope["path"].removeprefix(scope.get("root_path", "")) in {"", "/"}
