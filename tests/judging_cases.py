@@ -5,19 +5,7 @@ from datetime import UTC, datetime, timedelta
 from hypothesis import strategies as st
 
 from smart_demo.judging.journal import Journal
-from smart_demo.judging.records import (
-    Grade,
-    JudgedQuery,
-    Model,
-    Ranked,
-    Searched,
-    Skip,
-    Trial,
-    Undo,
-    Vote,
-    VoteChoice,
-    draw,
-)
+from smart_demo.judging.records import Grade, JudgedQuery, RecordedEncoder, RankedPage, RecordedLibrary, Skip, Trial, Undo, Vote, VoteChoice, draw_sides
 from smart_demo.types import LOCAL, PageId, Query, Weights
 
 SEED = "5e" * 16
@@ -29,20 +17,20 @@ def page(n: int) -> PageId:
     return PageId(f"{n:016x}", 1)
 
 
-def ranked(*pages: int) -> tuple[Ranked, ...]:
-    return tuple(Ranked(page(n), f"document {n}.pdf", 1.0 - rank / 64) for rank, n in enumerate(pages))
+def ranked(*pages: int) -> tuple[RankedPage, ...]:
+    return tuple(RankedPage(page(n), f"document {n}.pdf", 1.0 - rank / 64) for rank, n in enumerate(pages))
 
 
 def trial_of(text="tide", pooled=(1, 2, 3), smart=(2, 1, 3), late=None, **changes) -> Trial:
     """Rankings by page number; `changes` are fields of Trial, `library` a fingerprint."""
     key, seed = Query(text).key, changes.pop("seed", SEED)
-    library = Searched(changes.pop("library", "0a" * 8), ("samples",), 71, "int8")
+    library = RecordedLibrary(changes.pop("library", "0a" * 8), ("samples",), 71, "int8")
     facts = {
         "query": JudgedQuery(text, key),
         "seed": seed,
-        "sides": draw(seed, key),
+        "sides": draw_sides(seed, key),
         "library": library,
-        "encoder": Model("minilm", "bert-384x6", "main", "0e" * 8),
+        "encoder": RecordedEncoder("minilm", "bert-384x6", "main", "0e" * 8),
         "weights": Weights(),
         "k": 2,
         "rankings": (ranked(*pooled), ranked(*(late or smart)), ranked(*smart)),

@@ -14,13 +14,13 @@ import pytest
 
 from smart_demo import cli
 from smart_demo.config import read_settings
-from smart_demo.diagnostics import examine
+from smart_demo.diagnostics import collect_diagnostics
 from smart_demo.errors import LibraryError, StorageFull
+from smart_demo.judging import queue as queues
 from smart_demo.judging.journal import Journal
-from smart_demo.judging.query_list import Listed
+from smart_demo.judging.query_list import ListedQuery
 from smart_demo.store.library import Library
 from smart_demo.types import LOCAL
-from smart_demo.ui import judging_queue
 from tests.documents import write_pdf
 from tests.judging_cases import TRIALS, open_journal
 from tests.store_cases import ENCODER, POOLED, files_under, made, open_library, page_id, put, token_files, unit
@@ -105,18 +105,18 @@ def test_a_disk_that_is_full_at_any_byte_of_a_judgement_keeps_the_others(tmp_pat
 
 
 def test_a_disk_that_is_full_at_any_byte_of_a_desk_keeps_the_one_before(tmp_path):
-    first, second = (judging_queue.JudgingQueue((Listed(text),), source="a list") for text in ("tide", "code"))
-    judging_queue.save(tmp_path, LOCAL, first)
+    first, second = (queues.JudgingQueue((ListedQuery(text),), source="a list") for text in ("tide", "code"))
+    queues.save(tmp_path, LOCAL, first)
     before = files_under(tmp_path)
     for room in range(0, before["judgements/local.desk.json"], 11):
         with pytest.MonkeyPatch.context() as patch:
             fill_up(patch, room)
             with pytest.raises(StorageFull, match="Could not keep the list of queries"):
-                judging_queue.save(tmp_path, LOCAL, second)
+                queues.save(tmp_path, LOCAL, second)
         assert files_under(tmp_path) == before
-    assert judging_queue.load(tmp_path, LOCAL) == first
-    judging_queue.save(tmp_path, LOCAL, second)
-    assert judging_queue.load(tmp_path, LOCAL) == second
+    assert queues.load(tmp_path, LOCAL) == first
+    queues.save(tmp_path, LOCAL, second)
+    assert queues.load(tmp_path, LOCAL) == second
 
 
 # -- folders that cannot be written
@@ -146,7 +146,7 @@ def test_documents_on_a_read_only_folder_are_searched_with_the_index_elsewhere(t
         with pytest.raises(LibraryError, match="read-only file system"):
             library.add(LOCAL, *made(3))
         with pytest.raises(LibraryError, match="read-only file system"):
-            library.remove(LOCAL, page_id(1).file)
+            library.delete_document(LOCAL, page_id(1).file)
         assert {page for _, page in library.nearest([LOCAL], ENCODER, ANY, 9)} == {page_id(1), page_id(2)}
         assert all(library.picture(page) for page in library.pages([LOCAL], ENCODER))
     assert files_under(tmp_path / "data") == before
@@ -215,10 +215,10 @@ def test_doctor_tells_of_damage_and_of_what_was_rebuilt(env, tmp_path):
         put(library, 1, 2)
     token_files(tmp_path)[0].write_bytes(b"rubbish")
     (tmp_path / "data" / "index" / "chroma-1" / "chroma.sqlite3").write_bytes(b"torn" * 5_000)
-    facts = examine(read_settings(env))["library"]
+    facts = collect_diagnostics(read_settings(env))["library"]
     assert facts["index"].startswith("rebuilt: ")
     assert "is cut off or no token file" in str(facts["damaged"])
-    assert examine(read_settings(env))["library"]["index"] == "ok"
+    assert collect_diagnostics(read_settings(env))["library"]["index"] == "ok"
 
 
 # -- being told to stop

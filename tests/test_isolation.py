@@ -16,7 +16,8 @@ from mcp import ClientSession
 from mcp.client.streamable_http import streamablehttp_client
 
 from smart_demo.search.request import ON_BOTH, ON_MINE, ON_SAMPLES
-from smart_demo.server.visitors import HEADER, visitor_scope
+from smart_demo.server.visitors import VISITOR_HEADER
+from smart_demo.store.quotas import visitor_scope
 from tests.documents import write_pdf
 from tests.served_app import served_app
 from tests.visitor import API, EventFailed, Visitor
@@ -153,7 +154,7 @@ def test_the_owner_s_name_on_disk_never_leaves_the_server(alice, hers):
 
 
 def by_program(app, secret):
-    headers = {HEADER: secret} if secret else {}
+    headers = {VISITOR_HEADER: secret} if secret else {}
     client = Client(app.url, headers=headers, verbose=False, analytics_enabled=False)
     return json.dumps(client.predict(query="zanzibar cloves", top=50, api_name="/search"))
 
@@ -166,7 +167,7 @@ def test_the_endpoint_answers_a_program_with_the_key_from_one_s_own_and_any_othe
 
 def test_nobody_learns_from_the_time_it_took_what_another_asked(app, alice, bob):
     def encoding(visitor):
-        client = Client(app.url, headers={HEADER: visitor.secret}, verbose=False, analytics_enabled=False)
+        client = Client(app.url, headers={VISITOR_HEADER: visitor.secret}, verbose=False, analytics_enabled=False)
         return client.predict(query="a question of alice", api_name="/search")["milliseconds"]["encode"]
 
     assert encoding(alice) > 0
@@ -185,7 +186,7 @@ def test_an_assistant_without_the_key_sees_the_samples(app, alice):
 
     assert NAME not in asyncio.run(talk({}))
     assert "tides.pdf" in asyncio.run(talk({}))
-    assert NAME not in asyncio.run(talk({HEADER: str(alice.known.scope).removeprefix("visitor-")}))
+    assert NAME not in asyncio.run(talk({VISITOR_HEADER: str(alice.known.scope).removeprefix("visitor-")}))
 
 
 def test_no_address_leads_to_a_file(app, alice, bob):
@@ -240,7 +241,7 @@ def test_whoever_comes_back_with_the_key_finds_everything_again(app, alice):
     "header", ["", "0" * 31, "0" * 33, "Z" * 32, "visitor-x", "../../etc", "0" * 32 + ",", "é" * 16]
 )
 def test_what_is_no_key_opens_nothing_and_may_add_nothing(app, header, tmp_path):
-    with httpx.Client(base_url=app.url, headers={HEADER: header.encode()}) as http:
+    with httpx.Client(base_url=app.url, headers={VISITOR_HEADER: header.encode()}) as http:
         visitor = Visitor(app.url, "")
         visitor.http = http
         visitor.open()
@@ -249,7 +250,7 @@ def test_what_is_no_key_opens_nothing_and_may_add_nothing(app, header, tmp_path)
         paper = write_pdf(tmp_path / "x.pdf", "x")
         with pytest.raises(httpx.HTTPStatusError, match="403"):
             visitor.send(paper)
-        with httpx.Client(base_url=app.url, headers={HEADER: "f" * 32}) as another:
+        with httpx.Client(base_url=app.url, headers={VISITOR_HEADER: "f" * 32}) as another:
             visitor.http = another
             sent = visitor.send(paper)  # as if they knew where somebody's copy lies
         visitor.http = http

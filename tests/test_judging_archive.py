@@ -14,10 +14,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from smart_demo.errors import InputRefused
-from smart_demo.evaluation.trec import qrels_text, query_id, read_qrels, read_run, run_text
-from smart_demo.judging.archive import COLUMNS, JOURNAL, cell, pack, trec, unpack
-from smart_demo.judging.record_lines import MOST_JOURNAL_BYTES, as_lines
-from smart_demo.judging.records import METHODS, JudgedQuery, Ranked, draw
+from smart_demo.evaluation.trec import format_qrels, query_id, read_qrels, read_run, format_run
+from smart_demo.judging.archive import COLUMNS, JOURNAL_NAME, spreadsheet_cell, build_archive, trec_files, extract_journal
+from smart_demo.judging.record_lines import MAX_JOURNAL_BYTES, format_lines
+from smart_demo.judging.records import METHODS, JudgedQuery, RankedPage, draw_sides
 from smart_demo.judging.replay import replay
 from smart_demo.judging.scoreboard import MEASURES, boards
 from smart_demo.types import Query, Weights
@@ -31,7 +31,7 @@ def script():
     for n in range(30):
         rankings = tuple(
             tuple(
-                Ranked(page(int(number)), f"document {number}.pdf", round(1.0 - rank // 3 / 7, 6))
+                RankedPage(page(int(number)), f"document {number}.pdf", round(1.0 - rank // 3 / 7, 6))
                 for rank, number in enumerate(random.permutation(np.arange(1, 15))[:10])
             )
             for _ in METHODS
@@ -57,7 +57,7 @@ def test_ranx_finds_the_scoreboards_figures_in_the_exported_files(script, ranx, 
     (board,) = boards(judged)
     assert len(board.queries) > 20
     assert len(board.without) + len(board.queries) <= 30
-    with zipfile.ZipFile(io.BytesIO(pack(judged))) as exported:
+    with zipfile.ZipFile(io.BytesIO(build_archive(judged))) as exported:
         exported.extractall(tmp_path)
     folder = tmp_path / "trec" / board.conditions.id
     names = {"ndcg": f"ndcg@{board.k}", "mrr": f"mrr@{board.k}", "hit": f"hit_rate@{board.k}"}
@@ -74,7 +74,7 @@ def test_ranx_finds_the_scoreboards_figures_in_the_exported_files(script, ranx, 
 
 def test_trec_files_have_the_standard_form_and_are_read_back(script):
     (board,) = boards(replay(script.events))
-    files = trec(board)
+    files = trec_files(board)
     assert list(files) == ["qrels.txt", "pooled.run", "late.run", "smart.run"]
     for line in files["qrels.txt"].splitlines():
         query, zero, name, grade = line.split(" ")
@@ -92,11 +92,11 @@ def test_trec_files_have_the_standard_form_and_are_read_back(script):
 
 def test_ties_keep_the_order_that_was_shown_in_tools_that_compute_in_32_bits():
     rows = [(page(n), score) for n, score in enumerate([200.0] * 5 + [0.25, 0.2499999, 0.0, 0.0, -1.0], start=1)]
-    lines = [line.split() for line in run_text({"q1": rows}, "smart").splitlines()]
+    lines = [line.split() for line in format_run({"q1": rows}, "smart").splitlines()]
     scores = [np.float32(line[4]) for line in lines]
     assert all(a > b for a, b in pairwise(scores))
     assert [line[3] for line in lines] == [str(n) for n in range(1, 11)]
-    assert read_run(run_text({"q1": rows}, "smart"))["q1"][0] == (page(1), 200.0)
+    assert read_run(format_run({"q1": rows}, "smart"))["q1"][0] == (page(1), 200.0)
 
 
 qrels_cases = st.dictionaries(
@@ -109,7 +109,7 @@ qrels_cases = st.dictionaries(
 @settings(deadline=None, max_examples=40)
 @given(qrels=qrels_cases)
 def test_any_qrels_are_read_back(qrels):
-    assert read_qrels(qrels_text(qrels)) == qrels
+    assert read_qrels(format_qrels(qrels)) == qrels
 
 
 @pytest.mark.parametrize(
@@ -130,7 +130,7 @@ def test_trec_lines_of_another_form_are_refused_by_number(read, text, said):
 
 
 def rows_of(judged):
-    with zipfile.ZipFile(io.BytesIO(pack(judged))) as exported:
+    with zipfile.ZipFile(io.BytesIO(build_archive(judged))) as exported:
         text = exported.read("judgements.csv").decode("utf-8-sig")
     return list(csv.DictReader(io.StringIO(text, newline="")))
 
@@ -162,7 +162,7 @@ def test_the_table_has_a_row_for_every_vote_and_grade_and_says_which_count():
 @pytest.mark.parametrize("text", [*HOSTILE, "@SUM(A1:A9)", "+1+1", "-2+3", "\t=1", "  =1+1", "＝1+1", '"=1', "a,b\n=1"])
 def test_nothing_in_a_spreadsheet_is_run(text, tmp_path):
     name = " ".join(text.split())[:255]
-    rows = (Ranked(page(1), name, 0.5),)
+    rows = (RankedPage(page(1), name, 0.5),)
     one = open_journal(tmp_path)
     one.vote(trial_of(text, rankings=(rows, rows, rows)), "a", ["other"], text[:1_000])
     one.grade(trial_of(text, rankings=(rows, rows, rows)), page(1), 1)
@@ -171,15 +171,15 @@ def test_nothing_in_a_spreadsheet_is_run(text, tmp_path):
         assert not value.lstrip().startswith(tuple("=+-@＝＋－＠"))
     assert vote["query"].removeprefix("'") == text
     assert grade["document"].removeprefix("'") == name
-    assert cell(-0.5) == -0.5
+    assert spreadsheet_cell(-0.5) == -0.5
 
 
 def test_the_same_evaluation_gives_the_same_bytes_and_names_are_safe(script):
     judged = replay(script.events)
-    assert pack(judged) == pack(replay([*reversed(script.events)]))
-    with zipfile.ZipFile(io.BytesIO(pack(judged))) as exported:
+    assert build_archive(judged) == build_archive(replay([*reversed(script.events)]))
+    with zipfile.ZipFile(io.BytesIO(build_archive(judged))) as exported:
         assert all(name.replace("/", "").replace(".", "").replace("-", "").isalnum() for name in exported.namelist())
-        assert exported.read(JOURNAL) == as_lines(judged.events)
+        assert exported.read(JOURNAL_NAME) == format_lines(judged.events)
 
 
 def test_everything_needed_to_run_again_is_in_the_sidecar(script):
@@ -187,7 +187,7 @@ def test_everything_needed_to_run_again_is_in_the_sidecar(script):
     other = trial_of(HOSTILE[0], weights=weights, k=3)
     script = Script("0d" * 16)
     script.vote(other, "smart")
-    with zipfile.ZipFile(io.BytesIO(pack(replay(script.events)))) as exported:
+    with zipfile.ZipFile(io.BytesIO(build_archive(replay(script.events)))) as exported:
         told = json.loads(exported.read("scoreboards.json"))
         assert not any(name.startswith("trec/") for name in exported.namelist())  # nothing was graded
     (board,) = told["boards"]
@@ -196,7 +196,7 @@ def test_everything_needed_to_run_again_is_in_the_sidecar(script):
     assert board["weights"] == {"pooled": 0.5, "late": 2.0, "reduce": "mean", "counted": "all"}
     assert board["versions"] == {"program": "0.1.0", "python": "3.11.7"}
     (query,) = board["queries"]
-    sides = draw(SEED, Query(HOSTILE[0]).key)
+    sides = draw_sides(SEED, Query(HOSTILE[0]).key)
     assert query == {
         "id": query_id(other.query),
         "query": HOSTILE[0],
@@ -211,17 +211,17 @@ def test_everything_needed_to_run_again_is_in_the_sidecar(script):
 def test_an_exported_evaluation_goes_on_in_a_fresh_library(tmp_path, script):
     judged = replay(script.events)
     one = open_journal(tmp_path)
-    assert one.take(unpack(pack(judged))).added == len(judged.events)
+    assert one.take(extract_journal(build_archive(judged))).added == len(judged.events)
     assert boards(one.judgements) == boards(judged)
-    assert one.take(unpack(as_lines(judged.events))).added == 0
+    assert one.take(extract_journal(format_lines(judged.events))).added == 0
     again = open_journal(tmp_path / "again")
-    again.take(unpack(pack(one.judgements)))
+    again.take(extract_journal(build_archive(one.judgements)))
     assert boards(again.judgements) == boards(judged)
 
 
 def test_an_empty_evaluation_can_be_exported_too(tmp_path):
-    with zipfile.ZipFile(io.BytesIO(pack(replay([])))) as exported:
-        assert exported.read(JOURNAL) == b""
+    with zipfile.ZipFile(io.BytesIO(build_archive(replay([])))) as exported:
+        assert exported.read(JOURNAL_NAME) == b""
         assert json.loads(exported.read("scoreboards.json"))["boards"] == []
 
 
@@ -234,15 +234,15 @@ def zip_of(name, data):
 
 def test_other_archives_are_refused_in_words(script):
     with pytest.raises(InputRefused, match=r"There is no judgements\.jsonl"):
-        unpack(zip_of("other.txt", b"x"))
-    good = bytearray(pack(replay(script.events)))
+        extract_journal(zip_of("other.txt", b"x"))
+    good = bytearray(build_archive(replay(script.events)))
     for broken in (good[:200], b"PK\x03\x04" + b"\0" * 50, good[:60] + b"\xff" * 40 + good[100:]):
         with pytest.raises(InputRefused, match="cannot be read"):
-            unpack(bytes(broken))
+            extract_journal(bytes(broken))
 
 
 def test_a_zip_that_unpacks_to_too_much_is_not_unpacked(tmp_path):
-    bomb = unpack(zip_of(JOURNAL, b"\n" * (MOST_JOURNAL_BYTES + 1_000)))
-    assert len(bomb) == MOST_JOURNAL_BYTES + 1
+    bomb = extract_journal(zip_of(JOURNAL_NAME, b"\n" * (MAX_JOURNAL_BYTES + 1_000)))
+    assert len(bomb) == MAX_JOURNAL_BYTES + 1
     with pytest.raises(InputRefused, match="larger than"):
         open_journal(tmp_path).take(bomb)

@@ -8,8 +8,8 @@ from hypothesis import strategies as st
 from scipy.stats import kendalltau
 
 from smart_demo.evaluation.metrics import ndcg
-from smart_demo.evaluation.rank_overlap import disagreement, kendall_tau, rbo
-from smart_demo.judging.list_comparison import Shows, by_disagreement, contrast, find_five
+from smart_demo.evaluation.rank_overlap import measure_disagreement, kendall_tau, rbo
+from smart_demo.judging.list_comparison import HighlightKind, sort_by_disagreement, compare_rankings, select_highlights
 from tests.judging_cases import page
 
 lists = st.permutations(range(9)).flatmap(lambda order: st.integers(0, 9).map(lambda n: order[:n]))
@@ -88,10 +88,10 @@ def test_rankings_that_repeat_an_item_are_refused(measure):
 
 
 def test_a_list_and_its_beginning_are_not_the_same():
-    found = disagreement("a", "ab")
+    found = measure_disagreement("a", "ab")
     assert (found.rbo, found.same, found.shared, found.k, found.new_first) == (1.0, False, 1, 2, False)
-    assert disagreement("ab", "ab").same
-    assert disagreement("ab", "ba").new_first
+    assert measure_disagreement("ab", "ab").same
+    assert measure_disagreement("ab", "ba").new_first
 
 
 # -- a list of queries
@@ -102,7 +102,7 @@ def pages(*numbers):
 
 
 def asked(name, pooled, smart, grades=None):
-    return contrast(name, name, pages(*pooled), pages(*smart), 3, {page(n): g for n, g in (grades or {}).items()})
+    return compare_rankings(name, name, pages(*pooled), pages(*smart), 3, {page(n): g for n, g in (grades or {}).items()})
 
 
 RISE = asked("rise", (1, 2, 3, 4, 5, 6, 7, 8, 9), (9, 1, 2, 3, 4, 5, 6, 7, 8))
@@ -114,7 +114,7 @@ OTHER = asked("other", (1, 2, 3, 4), (2, 1, 3, 4))
 
 
 def test_the_most_different_come_first():
-    found = by_disagreement([SAME, SWAP, RISE, APART, FALL])
+    found = sort_by_disagreement([SAME, SWAP, RISE, APART, FALL])
     assert [one.query for one in found] == ["apart", "rise", "fall", "swap", "same"]
     assert [one.disagreement.shared for one in found] == [0, 2, 2, 3, 3]
 
@@ -123,18 +123,18 @@ def test_steps_are_weighed_by_what_they_are_worth_at_the_top():
     assert (RISE.rise.before, RISE.rise.after) == (9, 1)
     assert (FALL.fall.before, FALL.fall.after) == (1, 4)
     assert (SAME.rise, SAME.fall) == (None, None)
-    lost = contrast("lost", "lost", pages(1, 2), pages(2), 2)
+    lost = compare_rankings("lost", "lost", pages(1, 2), pages(2), 2)
     assert (lost.fall.before, lost.fall.after) == (1, None)
 
 
 def test_without_grades_nothing_is_called_good_or_bad():
-    picked = find_five([SWAP, SAME, RISE, APART, FALL, OTHER])
+    picked = select_highlights([SWAP, SAME, RISE, APART, FALL, OTHER])
     assert [(one.shows, one.contrast.query) for one in picked] == [
-        (Shows.RISE, "rise"),
-        (Shows.UNCHANGED, "same"),
-        (Shows.DIFFERENT, "apart"),
-        (Shows.FALL, "fall"),
-        (Shows.DIFFERENT, "other"),
+        (HighlightKind.RISE, "rise"),
+        (HighlightKind.UNCHANGED, "same"),
+        (HighlightKind.DIFFERENT, "apart"),
+        (HighlightKind.FALL, "fall"),
+        (HighlightKind.DIFFERENT, "other"),
     ]
     words = " ".join(one.sentence for one in picked).lower()
     assert not any(word in words for word in ("better", "worse", "win", "lose", "good", "bad", "gain", "loss", "grade"))
@@ -146,11 +146,11 @@ def test_with_grades_a_loss_of_smart_is_always_among_them():
     loss = asked("loss", (1, 2, 3, 4), (2, 1, 3, 4), {1: 3})
     worst = asked("worst", (1, 2, 3, 4), (2, 3, 4, 1), {1: 3})
     gain = asked("gain", (2, 1, 3, 4), (1, 2, 3, 4), {1: 3})
-    picked = find_five([SWAP, SAME, gain, RISE, APART, loss, worst, OTHER])
+    picked = select_highlights([SWAP, SAME, gain, RISE, APART, loss, worst, OTHER])
     by_kind = {one.shows: one for one in picked}
-    assert by_kind[Shows.LOSS].contrast == worst
-    assert by_kind[Shows.LOSS].sentence == "SMART loses: nDCG −1.00 by the grades."
-    assert by_kind[Shows.GAIN].contrast == gain
+    assert by_kind[HighlightKind.LOSS].contrast == worst
+    assert by_kind[HighlightKind.LOSS].sentence == "SMART loses: nDCG −1.00 by the grades."
+    assert by_kind[HighlightKind.GAIN].contrast == gain
     assert [one.contrast.query for one in picked] == ["worst", "rise", "same", "apart", "gain"]
     value = ndcg(pages(2, 3, 4, 1), {page(1): 3}, 3) - ndcg(pages(1, 2, 3, 4), {page(1): 3}, 3)
     assert worst.gain == pytest.approx(value)
@@ -159,7 +159,7 @@ def test_with_grades_a_loss_of_smart_is_always_among_them():
 
 @pytest.mark.parametrize("given_", [[], [SAME], [RISE, RISE], [SAME, SWAP, FALL]])
 def test_short_lists_give_what_they_have_each_once(given_):
-    picked = find_five(given_)
+    picked = select_highlights(given_)
     assert len(picked) == len(given_)
     assert len(picked) <= 5
 
@@ -168,10 +168,10 @@ def test_short_lists_give_what_they_have_each_once(given_):
 @given(st.lists(st.tuples(st.permutations(range(1, 6)), st.permutations(range(1, 6)), st.booleans()), max_size=9))
 def test_five_are_always_different_queries_and_a_loss_is_never_hidden(drawn):
     found = [asked(f"q{n}", a, b, {1: 2} if judged else None) for n, (a, b, judged) in enumerate(drawn)]
-    picked = find_five(found)
+    picked = select_highlights(found)
     names = [one.contrast.query for one in picked]
     assert len(names) == len({*names}) <= 5
-    assert any(one.worse for one in found) == any(one.shows is Shows.LOSS for one in picked)
+    assert any(one.worse for one in found) == any(one.shows is HighlightKind.LOSS for one in picked)
     assert len(picked) == min(5, len(found))
     for one in picked:
         if one.contrast.gain is None:

@@ -10,15 +10,15 @@ from smart_demo.backbones.registry import BackboneChoice
 from smart_demo.backbones.serving import Backbones
 from smart_demo.backbones.words import WordBackbone
 from smart_demo.config import REPOSITORY, Settings
-from smart_demo.diagnostics import recorded_versions
+from smart_demo.diagnostics import journal_versions
 from smart_demo.engine import Engine
-from smart_demo.judging.archive import pack, unpack
+from smart_demo.judging.archive import build_archive, extract_journal
 from smart_demo.judging.journal import Journal
-from smart_demo.judging.list_comparison import by_disagreement, contrast, find_five
+from smart_demo.judging.list_comparison import sort_by_disagreement, compare_rankings, select_highlights
 from smart_demo.judging.query_list import read_queries
-from smart_demo.judging.record_lines import line, read
-from smart_demo.judging.records import asked, depth, methods, order, record
-from smart_demo.judging.replay import pages_to_grade, remaining, ungraded
+from smart_demo.judging.record_lines import format_line, parse_line
+from smart_demo.judging.records import record_query, recorded_depth, judged_methods, page_order, record_trial
+from smart_demo.judging.replay import pages_to_grade, pages_without_grade, count_ungraded
 from smart_demo.judging.scoreboard import boards
 from smart_demo.store.library import Library
 from smart_demo.types import LATE, LOCAL, POOLED, SAMPLES, SMART, Counted, Query, Reduce, State, Weights
@@ -45,12 +45,12 @@ def engine(tmp_path_factory):
 
 
 def search(engine, text, scopes, k, weights=WEIGHTS):
-    return engine.search(Query(text), scopes, methods(weights), top=depth(k))
+    return engine.search(Query(text), scopes, judged_methods(weights), top=recorded_depth(k))
 
 
 def test_what_is_recorded_is_the_answer(engine):
     found = search(engine, "tide table", [LOCAL], 3)
-    trial = record(found, 3, SEED, recorded_versions())
+    trial = record_trial(found, 3, SEED, journal_versions())
     for name in ("pooled", "late", "smart"):
         hits = found.results[name].hits
         assert [row.page for row in trial.ranking(name)] == [hit.page.id for hit in hits]
@@ -62,36 +62,36 @@ def test_what_is_recorded_is_the_answer(engine):
     assert trial.encoder.fingerprint == found.encoder.fingerprint
     assert {name for name, _ in trial.versions} >= {"program", "python", "torch", "transformers", "gradio", "chromadb"}
     deep = search(engine, "tide table", [LOCAL], 12)
-    assert [len(order) for order in record(deep, 12, SEED, {}).orders.values()] == [12, 12, 12]
+    assert [len(order) for order in record_trial(deep, 12, SEED, {}).orders.values()] == [12, 12, 12]
 
 
 def test_a_page_in_two_libraries_is_one_page_to_a_judge(engine, tmp_path):
     found = search(engine, "tide table", [SAMPLES, LOCAL], 5)
     assert len({hit.page.id for hit in found.results["smart"].hits}) < len(found.results["smart"].hits)
-    trial = record(found, 5, SEED, recorded_versions())
+    trial = record_trial(found, 5, SEED, journal_versions())
     assert all(len(order) == len({*order}) for order in trial.orders.values())
     assert (trial.library.scopes, trial.library.pages) == (("local", "samples"), 24)
-    assert len(order(found.results["smart"])) == 12
+    assert len(page_order(found.results["smart"])) == 12
     journal = Journal(tmp_path, LOCAL)
     vote = journal.vote(trial, "a")
-    assert read(line(vote)) == vote
+    assert parse_line(format_line(vote)) == vote
 
 
 def test_an_evaluation_from_the_first_query_to_the_export(engine, tmp_path):
     journal = Journal(tmp_path, LOCAL)
     for n in range(1, 7):
         found = search(engine, f"tide harbour {n}", [LOCAL], 3)
-        trial = record(found, 3, journal.session.seed, recorded_versions())
+        trial = record_trial(found, 3, journal.session.seed, journal_versions())
         journal.vote(trial, "a" if trial.sides.a == "smart" else "b", ["table"])
         for page in pages_to_grade(trial):
             journal.grade(trial, page, 3 if page.number == n else 0)
-        assert remaining(trial, journal.judgements) == ()
+        assert pages_without_grade(trial, journal.judgements) == ()
     (board,) = boards(Journal(tmp_path, LOCAL).judgements)
     assert (board.votes.wins, board.votes.p) == (6, 0.03125)
     assert board.k == 3
-    assert ungraded(journal.judgements).total == 0
+    assert count_ungraded(journal.judgements).total == 0
     other = Journal(tmp_path / "other", LOCAL)
-    other.take(unpack(pack(journal.judgements)))
+    other.take(extract_journal(build_archive(journal.judgements)))
     assert boards(other.judgements) == (board,)
 
 
@@ -99,17 +99,17 @@ def test_a_list_through_the_engine_gives_a_table_and_five(engine):
     listed = read_queries("tide table\nharbour 3\ntide\nharbour 12\ntable table\nharbour 7").queries
     found = {one: search(engine, one.query, [LOCAL], 5, SMART.weights) for one in listed}
     table = [
-        contrast(one.query, one.key, *(order(answer.results[m]) for m in ("pooled", "smart")), 5)
+        compare_rankings(one.query, one.key, *(page_order(answer.results[m]) for m in ("pooled", "smart")), 5)
         for one, answer in found.items()
     ]
-    assert {one.key for one in by_disagreement(table)} == {answer.query.key for answer in found.values()}
-    assert len(find_five(table)) == 5
+    assert {one.key for one in sort_by_disagreement(table)} == {answer.query.key for answer in found.values()}
+    assert len(select_highlights(table)) == 5
 
 
 def test_a_question_with_a_picture_is_recorded_by_its_key():
     picture = Query("tide", np.zeros((2, 3, 3), np.uint8))
-    assert asked(picture).picture == picture.key
-    assert asked(Query("tide")).picture == ""
+    assert record_query(picture).picture == picture.key
+    assert record_query(Query("tide")).picture == ""
     assert POOLED.weights != LATE.weights
 
 

@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 from smart_demo.errors import InputRefused, LibraryError, StorageFull
 from smart_demo.judging import journal, record_lines
 from smart_demo.judging.journal import Journal
-from smart_demo.judging.record_lines import as_lines, line
+from smart_demo.judging.record_lines import format_lines, format_line
 from smart_demo.judging.replay import replay
 from smart_demo.types import Scope
 from tests.judging_cases import NOON, TRIALS, Script, act, open_journal, page, steps, trial_of
@@ -205,7 +205,7 @@ def test_a_disk_that_refuses_keeps_what_was_there_and_takes_the_next(small, tmp_
 def test_lines_that_are_no_events_are_left_where_they_are_and_counted(small, tmp_path):
     path = file_of(tmp_path)
     lines = path.read_bytes().split(b"\n")
-    lines[1:1] = [b"<script>alert(1)</script>", b"\xff\x00", b"", line(small.judgements.events[2]).encode()]
+    lines[1:1] = [b"<script>alert(1)</script>", b"\xff\x00", b"", format_line(small.judgements.events[2]).encode()]
     path.write_bytes(b"\n".join(lines))
     found = open_journal(tmp_path)
     assert found.left_out == (2, 3)
@@ -282,7 +282,7 @@ def test_a_full_journal_says_so_and_keeps_what_it_has(small, tmp_path, monkeypat
     with pytest.raises(LibraryError, match="is full"):
         small.undo()
     assert file_of(tmp_path).read_bytes() == before
-    assert record_lines.MOST_JOURNAL_BYTES < 2**26
+    assert record_lines.MAX_JOURNAL_BYTES < 2**26
 
 
 @pytest.mark.parametrize(
@@ -418,24 +418,24 @@ def test_hostile_lines_are_refused_by_number_and_the_rest_is_taken(small, tmp_pa
     assert [told.split(":")[0] for told in taken.told] == ["Line 2", "Line 3", "Line 4", "Line 5"]
     assert all(told.isprintable() and "cmd" not in told for told in taken.told)
     many = open_journal(tmp_path / "many").take(b"nonsense\n" * 500)
-    assert (many.added, many.refused, len(many.told)) == (0, 500, journal.TOLD)
+    assert (many.added, many.refused, len(many.told)) == (0, 500, journal.MAX_REFUSALS_SHOWN)
 
 
 def test_events_from_the_future_are_refused_so_that_later_votes_count(tmp_path):
     script = Script()
     script.vote(TIDE, "smart")
     early = open_journal(tmp_path, now=lambda: NOON - timedelta(days=3))
-    taken = early.take(as_lines(script.events))
+    taken = early.take(format_lines(script.events))
     assert (taken.added, taken.told) == (
         0,
         ("Line 1: it is dated in the future. Check the clock of the machine it comes from.",),
     )
-    assert open_journal(tmp_path / "b", now=lambda: NOON).take(as_lines(script.events)).added == 1
+    assert open_journal(tmp_path / "b", now=lambda: NOON).take(format_lines(script.events)).added == 1
 
 
 def test_an_event_here_is_not_replaced_by_another_with_its_id(small):
     vote = small.judgements.events[-1]
-    forged = line(vote).replace('"choice":"tie"', '"choice":"a"').encode()
+    forged = format_line(vote).replace('"choice":"tie"', '"choice":"a"').encode()
     assert (small.take(forged).added, small.take(forged).known) == (0, 1)
     assert small.judgements.events[-1] == vote
 

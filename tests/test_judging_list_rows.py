@@ -7,8 +7,8 @@ from math import log2
 import pytest
 
 from smart_demo.errors import QueryRefused
-from smart_demo.judging.list_comparison import COLUMNS, RefusedQuery, ask, csv_text, five, sorted_rows
-from smart_demo.judging.query_list import Listed, Relevant
+from smart_demo.judging.list_comparison import COLUMNS, RefusedQuery, compare_queries, csv_text, highlights, sorted_rows
+from smart_demo.judging.query_list import ListedQuery, RelevantPage
 from smart_demo.types import PageId, Query
 from tests.judging_cases import HOSTILE
 from tests.ui_cases import found
@@ -35,17 +35,17 @@ def rows_of(listed, scores, known=nobody, k=2):
             raise QueryRefused("The query is empty.")
         return found(*scores[text], top=k, query=text)
 
-    return list(ask(listed, search, k, known))
+    return list(compare_queries(listed, search, k, known))
 
 
 def test_grades_of_pages_that_were_not_searched_are_no_ideal():
     elsewhere = {PageId("b" * 16, 1): 3.0}
-    (row,) = rows_of([Listed("tide")], {"tide": SWAPPED}, lambda _: elsewhere)
+    (row,) = rows_of([ListedQuery("tide")], {"tide": SWAPPED}, lambda _: elsewhere)
     assert (row.pooled, row.smart, row.better, row.own) == (None, None, "", False)
 
 
 def test_a_row_says_how_the_rankings_differ_and_what_the_lists_grades_make_of_it():
-    graded = Listed("tide", "q1", (Relevant(HERE, 2, 3.0), Relevant(HERE, 3, 1.0), Relevant("gone.pdf", 1, 3.0)))
+    graded = ListedQuery("tide", "q1", (RelevantPage(HERE, 2, 3.0), RelevantPage(HERE, 3, 1.0), RelevantPage("gone.pdf", 1, 3.0)))
     (row,) = rows_of([graded], {"tide": SWAPPED})
     told = row.contrast.disagreement
     assert (told.shared, told.k, told.new_first, told.same) == (2, 2, True, False)
@@ -61,14 +61,14 @@ def test_a_row_says_how_the_rankings_differ_and_what_the_lists_grades_make_of_it
 
 def test_grades_of_ones_own_count_only_where_the_list_brings_none():
     known = {Query("tide").key: {page(1): 2.0}, Query("bolt").key: {page(1): 2.0}}
-    listed = [Listed("tide"), Listed("bolt", "", (Relevant(HERE, 2, 1.0),)), Listed("code")]
+    listed = [ListedQuery("tide"), ListedQuery("bolt", "", (RelevantPage(HERE, 2, 1.0),)), ListedQuery("code")]
     rows = rows_of(listed, dict.fromkeys(["tide", "bolt", "code"], SWAPPED), lambda key: known.get(key, {}))
     assert [(row.own, row.better) for row in rows] == [(True, "pooled"), (False, "smart"), (False, "")]
     assert (rows[2].pooled, rows[2].smart, rows[2].contrast.gain) == (None, None, None)
 
 
 def test_what_cannot_be_asked_is_said_and_the_rest_goes_on():
-    rows = rows_of([Listed("bad"), Listed("tide")], {"bad": None, "tide": ALIKE})
+    rows = rows_of([ListedQuery("bad"), ListedQuery("tide")], {"bad": None, "tide": ALIKE})
     assert rows[0] == RefusedQuery("bad", "The query is empty.")
     assert rows[1].contrast.disagreement.same
     assert rows[1].better == ""
@@ -81,7 +81,7 @@ def test_asking_stops_when_nobody_takes_more():
         asked.append(text)
         return found(*ALIKE, query=text)
 
-    rows = ask([Listed(text) for text in "abc"], search, 2, nobody)
+    rows = compare_queries([ListedQuery(text) for text in "abc"], search, 2, nobody)
     next(rows)
     rows.close()
     assert asked == ["a"]
@@ -90,17 +90,17 @@ def test_asking_stops_when_nobody_takes_more():
 def test_the_most_different_come_first_and_the_five_are_among_them():
     texts = [f"query {n}" for n in range(7)]
     scores = {text: SWAPPED if n in (3, 5) else ALIKE for n, text in enumerate(texts)}
-    rows = rows_of([Listed(text) for text in texts], scores, k=3)
+    rows = rows_of([ListedQuery(text) for text in texts], scores, k=3)
     ordered = [row.contrast.query for row in sorted_rows(rows)]
     assert ordered[:2] == ["query 3", "query 5"]
     assert sorted(ordered) == texts
-    picked = five(rows)
+    picked = highlights(rows)
     assert len({one.contrast.key for one in picked}) == 5
     assert {"query 3", "query 5"} <= {one.contrast.query for one in picked}
 
 
 def test_an_empty_library_is_a_row_without_pages():
-    (row,) = rows_of([Listed("tide")], {"tide": ([], [])})
+    (row,) = rows_of([ListedQuery("tide")], {"tide": ([], [])})
     assert row.first == ("", "")
     assert row.contrast.disagreement.k == 0
     (line,) = read(csv_text([row]))
@@ -110,7 +110,7 @@ def test_an_empty_library_is_a_row_without_pages():
 @pytest.mark.parametrize("text", [*HOSTILE, "-2+3", "＝1+1", "a,b;c\td", '"quoted"'])
 def test_the_file_is_read_back_and_a_spreadsheet_runs_nothing_of_it(text):
     text = " ".join(text.split())[:300]
-    rows = rows_of([Listed(text, "+q1"), Listed("b")], {text: SWAPPED, "b": ALIKE})
+    rows = rows_of([ListedQuery(text, "+q1"), ListedQuery("b")], {text: SWAPPED, "b": ALIKE})
     written = csv_text(rows)
     assert written.startswith("\ufeff")
     lines = read(written)

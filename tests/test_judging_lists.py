@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from smart_demo.errors import InputRefused
 from smart_demo.judging import query_list
-from smart_demo.judging.query_list import Listed, Relevant, read_queries
+from smart_demo.judging.query_list import ListedQuery, RelevantPage, read_queries
 from smart_demo.types import SAMPLES, Query, StoredPage
 from tests.judging_cases import HOSTILE, page
 
@@ -47,8 +47,8 @@ def test_json_lines_bring_their_grades():
         '{"query": "bolts", "qid": 7}',
     ]
     first, second = read_queries("\n".join(lines)).queries
-    assert first == Listed("high water", "q1", (Relevant("a.pdf", 2, 3.0), Relevant("gone.pdf", 1, 1.0)))
-    assert second == Listed("bolts", "7")
+    assert first == ListedQuery("high water", "q1", (RelevantPage("a.pdf", 2, 3.0), RelevantPage("gone.pdf", 1, 1.0)))
+    assert second == ListedQuery("bolts", "7")
     here = StoredPage(SAMPLES, "e", replace(page(5), number=2), "a.pdf", 3, 1, 1, 1, 1, "int8", 0.0)
     assert first.grades([here, replace(here, id=page(6), document="b.pdf")]) == {here.id: 3.0}
 
@@ -103,7 +103,7 @@ def test_bounds_are_kept_and_said():
     assert found.notices == ("A list may have 500 queries; those after them were left out.",)
     assert read_queries("x" * 300).queries[0].query == "x" * 300
     many = read_queries("good\n" + "\n".join("x" * 301 for _ in range(50)))
-    assert len(many.notices) == query_list.TOLD + 1
+    assert len(many.notices) == query_list.MAX_NOTICES + 1
     assert many.notices[-1] == "30 more lines were left out."
     with pytest.raises(InputRefused, match="larger than 1 MB"):
         read_queries("x\n" * 2**20)

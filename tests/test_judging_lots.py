@@ -7,8 +7,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from smart_demo.judging.records import draw, fingerprint, new_seed, shuffled
-from smart_demo.judging.replay import pages_to_grade, remaining, replay, ungraded
+from smart_demo.judging.records import draw_sides, library_fingerprint, new_seed, shuffled
+from smart_demo.judging.replay import pages_to_grade, pages_without_grade, replay, count_ungraded
 from smart_demo.types import LOCAL, SAMPLES, SMART, Query, Scope, StoredPage
 from tests.judging_cases import SEED, Script, page, trial_of
 
@@ -23,7 +23,7 @@ def heads(draws):
 
 @pytest.mark.parametrize("seed", [SEED, "00" * 16, "ff" * 16])
 def test_sides_are_as_often_one_as_the_other_over_queries(seed):
-    drawn = [draw(seed, key) for key in KEYS]
+    drawn = [draw_sides(seed, key) for key in KEYS]
     assert abs(heads(drawn) - 2_000) < 4 * SIGMA
     # and a query's side says nothing of the next one's
     changes = sum(a != b for a, b in pairwise(drawn))
@@ -32,16 +32,16 @@ def test_sides_are_as_often_one_as_the_other_over_queries(seed):
 
 
 def test_sides_are_as_often_one_as_the_other_over_seeds_and_seeds_do_not_agree():
-    drawn = [draw(f"{n:032x}", KEYS[0]) for n in range(4_000)]
+    drawn = [draw_sides(f"{n:032x}", KEYS[0]) for n in range(4_000)]
     assert abs(heads(drawn) - 2_000) < 4 * SIGMA
-    same = sum(draw(SEED, key) == draw("00" * 16, key) for key in KEYS)
+    same = sum(draw_sides(SEED, key) == draw_sides("00" * 16, key) for key in KEYS)
     assert abs(same - 2_000) < 4 * SIGMA
 
 
 @settings(deadline=None, max_examples=20)
 @given(order=st.permutations(KEYS[:20]))
 def test_sides_do_not_depend_on_what_was_drawn_before(order):
-    assert {key: draw(SEED, key) for key in order} == {key: draw(SEED, key) for key in KEYS[:20]}
+    assert {key: draw_sides(SEED, key) for key in order} == {key: draw_sides(SEED, key) for key in KEYS[:20]}
 
 
 def test_a_seed_cannot_be_guessed():
@@ -75,19 +75,19 @@ def test_what_is_ungraded_is_counted_by_query_and_in_all():
     (undone,) = script.grade(bolt, {4: 2})
     script.undo(undone)
     judged = replay(script.events)
-    assert remaining(tide, judged) == (page(2),)
-    found = ungraded(judged)
+    assert pages_without_grade(tide, judged) == (page(2),)
+    found = count_ungraded(judged)
     assert (found.queries, found.total) == ({tide.query.key: 1, bolt.query.key: 4}, 5)
     script.grade(tide, {2: 0})
-    assert ungraded(replay(script.events)).queries[tide.query.key] == 0
+    assert count_ungraded(replay(script.events)).queries[tide.query.key] == 0
 
 
 def test_the_fingerprint_is_of_scope_encoder_and_pages_in_any_order():
     pages = [stored(1), stored(2), stored(3)]
-    same = fingerprint(pages)
-    assert fingerprint(reversed(pages)) == same
+    same = library_fingerprint(pages)
+    assert library_fingerprint(reversed(pages)) == same
     others = [pages[:2], [stored(1, LOCAL), *pages[1:]], [stored(1, encoder="0f" * 8), *pages[1:]], [*pages, stored(4)]]
-    prints = [fingerprint(other) for other in others]
+    prints = [library_fingerprint(other) for other in others]
     assert len({same, *prints}) == 5
     # A visitor's scope is a secret and never the same again: its name must not matter.
-    assert fingerprint([stored(1, Scope("f00d" * 8))]) == fingerprint([stored(1, LOCAL)])
+    assert library_fingerprint([stored(1, Scope("f00d" * 8))]) == library_fingerprint([stored(1, LOCAL)])

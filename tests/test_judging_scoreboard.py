@@ -8,7 +8,7 @@ from math import comb, log2
 import pytest
 from scipy.stats import binomtest, norm, t
 
-from smart_demo.evaluation.metrics import FEWEST_DECIDED, FEWEST_QUERIES, LEVEL, paired_difference, sign_test
+from smart_demo.evaluation.metrics import MIN_DECIDED, MIN_QUERIES, SIGNIFICANCE_LEVEL, paired_difference, sign_test
 from smart_demo.judging import scoreboard
 from smart_demo.judging.replay import replay
 from smart_demo.judging.scoreboard import VoteCount, boards
@@ -38,13 +38,13 @@ def test_the_sign_test_is_that_of_fair_throws():
 
 
 def test_the_floors_are_where_their_reasons_are():
-    assert sign_test(FEWEST_DECIDED, 0) < LEVEL <= sign_test(FEWEST_DECIDED - 1, 0)
+    assert sign_test(MIN_DECIDED, 0) < SIGNIFICANCE_LEVEL <= sign_test(MIN_DECIDED - 1, 0)
 
     def held(n):
         """How often the percentile interval of n normal differences holds their mean, but for its small-sample bias."""
         return 2 * t.cdf(norm.ppf(0.975) * ((n - 1) / n) ** 0.5, n - 1) - 1
 
-    assert held(FEWEST_QUERIES) >= 0.90 > held(FEWEST_QUERIES - 1)
+    assert held(MIN_QUERIES) >= 0.90 > held(MIN_QUERIES - 1)
     assert held(5) == pytest.approx(0.85, abs=0.01)
 
 
@@ -172,7 +172,7 @@ def test_nothing_judged_is_no_board():
     assert boards(replay(script.events)) == ()
     script.undo(script.vote(trial_of(), "tie"))
     assert boards(replay(script.events)) == ()
-    assert scoreboard.grouping(()) == ""
+    assert scoreboard.grouping_note(()) == ""
 
 
 def test_a_board_of_votes_alone_has_no_measures():
@@ -204,7 +204,7 @@ def test_each_library_encoder_and_weights_has_its_own_board_the_latest_first():
     assert found[0].conditions == trial_of(**conditions[1]).conditions
     assert found[-1].conditions == trial_of().conditions
     assert len({board.conditions.id for board in found}) == 5
-    assert "5 settings" in scoreboard.grouping(found)
+    assert "5 settings" in scoreboard.grouping_note(found)
 
 
 def test_grades_are_about_pages_so_they_count_under_other_weights_of_the_same_library():
@@ -261,7 +261,7 @@ def test_titles_and_cautions_are_plain_lines(graded):
     graded.undo(graded.vote(trial_of("tide"), "smart"))
     graded.vote(trial_of("tide"), "smart")
     board = board_of(graded)
-    assert scoreboard.title(board) == "minilm, 71 pages of the samples, 1 × pooled + 1 × late (mean)"
+    assert scoreboard.board_title(board) == "minilm, 71 pages of the samples, 1 × pooled + 1 × late (mean)"
     told = list(scoreboard.cautions(board))
     assert any("1 vote was not blind" in text for text in told)
     assert any(HOSTILE[0] in text for text in told)  # data still: it is escaped where markup is made

@@ -13,13 +13,13 @@ from types import SimpleNamespace
 import pytest
 
 from smart_demo.errors import LibraryError
+from smart_demo.judging import queue as queues
 from smart_demo.judging.journal import Journal
 from smart_demo.judging.records import JudgedQuery
 from smart_demo.server.cleanup import Cleanup
 from smart_demo.store import atomic_files
 from smart_demo.store.library import Library
 from smart_demo.types import LOCAL, Query, State
-from smart_demo.ui import judging_queue as desks
 from tests.documents import write_pdf
 from tests.keeping_cases import add, an_engine, names, visitor
 from tests.store_cases import ENCODER, files_under, put
@@ -102,8 +102,8 @@ def test_everything_a_person_does_works_on_a_bucket(tmp_path, bucket):
         journal = Journal(engine.settings.data_dir, ME)
         journal.skip(RED)
         journal.skip(RED)
-        desks.save(engine.settings.data_dir, ME, desks.JudgingQueue(()))
-        desks.save(engine.settings.data_dir, ME, desks.JudgingQueue((), at=1))
+        queues.save(engine.settings.data_dir, ME, queues.JudgingQueue(()))
+        queues.save(engine.settings.data_dir, ME, queues.JudgingQueue((), position=1))
     with an_engine(tmp_path) as engine:  # a restart
         assert (names(engine, LOCAL), names(engine, ME)) == (["b.pdf"], ["a.pdf"])
         assert engine.search(Query("red"), (LOCAL,)).results["smart"].hits[0].page.document == "b.pdf"
@@ -167,7 +167,7 @@ def test_two_containers_on_one_bucket_take_nothing_from_each_other(tmp_path, buc
             return Other(facts) if path == tmp_path / "data" else facts
 
         monkeypatch.setattr(Path, "stat", elsewhere)
-    data, write = tmp_path / "data", atomic_files.write_new
+    data, write = tmp_path / "data", atomic_files.write_file
     with Library.open(data, tmp_path / "old index") as old:
         swept = []
 
@@ -182,9 +182,9 @@ def test_two_containers_on_one_bucket_take_nothing_from_each_other(tmp_path, buc
         desk = data / "judgements" / "local.desk.json.0a.tmp"
         desk.parent.mkdir()
         make(desk, b"half a desk")
-        monkeypatch.setattr(atomic_files, "write_new", writing)
+        monkeypatch.setattr(atomic_files, "write_file", writing)
         (page,) = put(old, 1)
-        monkeypatch.setattr(atomic_files, "write_new", write)
+        monkeypatch.setattr(atomic_files, "write_file", write)
         assert swept == [0, 0]
         assert desk.exists()
         assert old.picture(page)

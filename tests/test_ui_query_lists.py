@@ -11,10 +11,10 @@ from smart_demo.errors import InputRefused, LibraryError
 from smart_demo.judging.query_list import MAX_LIST_BYTES
 from smart_demo.search.request import ON_BOTH, ON_MINE, ON_SAMPLES, parse_request, parse_request_fields
 from smart_demo.types import LOCAL, SAMPLES, Query
-from smart_demo.ui.judging_session import JudgingSession
 from smart_demo.ui.queries_tab import RUNS_KEPT, QueryLists, counted, most_queries, written
 from tests.hood_cases import HOSTILE_QUERIES, add_own, started
 from tests.test_ui_scoreboard import Reader
+from tests.voting_cases import judging_session
 
 NONSENSE = [None, "", "x" * 12_000, -1, True, [], {}, ["a"], {"a": 1}, b"\x00", "\ud800"]
 ME, OTHER = "0a" * 16, "0b" * 16
@@ -41,7 +41,7 @@ def public(tmp_path_factory):
 
 @pytest.fixture
 def lists(private):
-    return QueryLists(JudgingSession(private))
+    return QueryLists(judging_session(private), private)
 
 
 def ran(lists, text, wanted=USUAL, owner=None, before=""):
@@ -55,7 +55,7 @@ def table(lists, text, wanted=USUAL):
 
 def test_progress_is_told_query_by_query_and_ends_in_a_place_for_the_table(lists):
     ticks = iter(range(100))
-    slow = QueryLists(lists._judging, clock=lambda: float(next(ticks)))
+    slow = QueryLists(lists._judging, lists._handlers, clock=lambda: float(next(ticks)))
     steps = list(slow.run("tide\nharbour\ngauge", None, USUAL))
     names = {name for _, name in steps}
     assert len(names) == 1
@@ -160,7 +160,7 @@ def test_a_list_waits_for_the_one_before_it_and_can_be_stopped_while_it_waits(li
 
 def test_a_search_meanwhile_is_answered(private):
     """The list holds nothing between its queries, so whoever searches then does not wait for its end."""
-    lists = QueryLists(JudgingSession(private))
+    lists = QueryLists(judging_session(private), private)
     steps = lists.run("\n".join(f"tide {n}" for n in range(20)), None, USUAL)
     next(steps), next(steps)
     answers = []
@@ -184,7 +184,7 @@ def test_a_query_that_fails_ends_the_list_with_what_was_found(tmp_path):
     handlers = started(tmp_path, main=Failing())
     handlers.engine.backbones.main()
     list(handlers.engine.prepare_samples())
-    lists = QueryLists(JudgingSession(handlers))
+    lists = QueryLists(judging_session(handlers), handlers)
     read = Reader(table(lists, "tide\n<b>harbour</b>\ngauge")["table"])
     handlers.engine.close()
     assert "1 of 3 queries asked" in read.text
@@ -211,9 +211,9 @@ def test_a_list_is_laid_on_the_desk_with_its_settings(lists, private):
     wanted = parse_request("", ON_MINE, 3, 1.0, 2.0)
     _, name = ran(lists, '{"query": "tide", "qid": "q1", "relevant": []}\n{"query": "gauge"}', wanted)
     assert lists.vote({"run": name, "at": 1}) == {"laid": 2}
-    desk = JudgingSession(private).desk(LOCAL)
-    assert [(one.query, one.qid) for one in desk.queries] == [("tide", "q1"), ("gauge", "")]
-    assert (desk.at, desk.search.scope, desk.search.weights.late) == (1, ON_MINE, 2.0)
+    queue = judging_session(private).queue(LOCAL)
+    assert [(one.query, one.qid) for one in queue.queries] == [("tide", "q1"), ("gauge", "")]
+    assert (queue.position, queue.search.scope, queue.search.weights.late) == (1, ON_MINE, 2.0)
 
 
 def test_runs_are_kept_for_a_while_and_dropped_with_the_next(lists):
@@ -230,7 +230,7 @@ def test_runs_are_kept_for_a_while_and_dropped_with_the_next(lists):
 
 
 def test_a_public_page_asks_the_samples_alone_and_shorter_lists(public):
-    lists = QueryLists(JudgingSession(public))
+    lists = QueryLists(judging_session(public), public)
     for scope in (ON_MINE, ON_BOTH):
         assert "Only the samples can be searched here." in ran(lists, "tide", parse_request("", scope), ME)[0]
     assert "no name to judge under" in ran(lists, "tide", USUAL, "someone")[0]
@@ -240,13 +240,13 @@ def test_a_public_page_asks_the_samples_alone_and_shorter_lists(public):
     assert f"{most} queries asked" in read.text
     assert f"This page asks {most} queries of a list" in read.text
     lists.vote({"run": name, "owner": OTHER, "at": 0})
-    assert len(JudgingSession(public).queries(JudgingSession(public).owner(OTHER))) == most
+    assert len(judging_session(public).queries(judging_session(public).owner(OTHER))) == most
     assert "sentence" in lists.vote({"run": name, "owner": "local", "at": 0})
 
 
 def test_what_cannot_be_asked_now_is_said(tmp_path):
     handlers = started(tmp_path)
-    lists = QueryLists(JudgingSession(handlers))
+    lists = QueryLists(judging_session(handlers), handlers)
     assert "The samples are still being prepared: 0 of 2 pages are ready." in ran(lists, "tide")[0]
     assert "is still loading" in ran(lists, "tide", parse_request("", ON_MINE))[0]
     assert "Both weights are 0" in ran(lists, "tide", parse_request("", ON_SAMPLES, 5, 0.0, 0.0))[0]

@@ -10,24 +10,31 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from smart_demo.config import Quotas
-from smart_demo.judging import journal
+from smart_demo.judging import journal, session
 from smart_demo.judging.journal import FOLDER
 from smart_demo.judging.query_list import ListedQuery
+from smart_demo.judging.queue import JudgingProgress, QueryStatus
 from smart_demo.judging.records import BlindColumns, Session, Skip
-from smart_demo.server import visitors
 from smart_demo.server.cleanup import Cleanup
-from smart_demo.server.visitors import visitor_scope
+from smart_demo.store.quotas import visitor_scope
 from smart_demo.types import LOCAL, SMART, Weights
 from smart_demo.ui.judge_sheets import JudgeSheets
-from smart_demo.ui.judging_queue import JudgingProgress, QueryStatus
-from smart_demo.ui.judging_session import JudgingSession
 from smart_demo.ui.vote_sheet import SearchSetup, VoteSheet, render_vote_sheet
 from smart_demo.ui.voting import Voting
 from tests.documents import write_pdf
 from tests.keeping_cases import visitor
 from tests.test_ui_handlers import NONSENSE
 from tests.ui_cases import HOSTILE, stored
-from tests.voting_cases import MINE, Judge, forget_everything, pages, search, shared_library
+from tests.voting_cases import (
+    MINE,
+    Judge,
+    forget_everything,
+    judging_session,
+    make_voting,
+    pages,
+    search,
+    shared_library,
+)
 
 YOURS = "7e" * 16
 
@@ -95,12 +102,12 @@ def test_the_sheet_is_the_same_under_exchange_of_sides(a, b):
 
 def test_what_the_server_says_before_the_vote_is_symmetric_whatever_the_lot(make):
     handlers = make(public=True, uploads=False)
-    voting, met = Voting(JudgeSheets(JudgingSession(handlers))), {}
+    voting, met = make_voting(handlers), {}
     for number in range(64):
         judge = Judge(handlers, f"{number:032x}", voting)
         judge.start()
         judge.look(act="ask", query="harbour tide")
-        sides = judge.voting._sheets.trials.of(judge.judging.owner(judge.name), judge.ticket).trial.sides
+        sides = judge.voting._sheets.tickets.of(judge.judging.owner(judge.name), judge.ticket).trial.sides
         met[sides.a] = re.sub(r'(data-ticket|data-turn)="[0-9a-f]+"', "", judge.panel)
         if len(met) == 2:
             break
@@ -162,17 +169,17 @@ def test_a_skip_goes_on_and_comes_round_again(judge):
     first = judge.skip()
     assert first["go"] == 1
     assert "1 skipped" in judge.look(act="go", at=1)
-    assert "Judge the 6 not seen yet" in judge.look(act="go", at=len(judge.desk.queries))
-    for at in range(1, len(judge.desk.queries)):
+    assert "Judge the 6 not seen yet" in judge.look(act="go", at=len(judge.queue.queries))
+    for at in range(1, len(judge.queue.queries)):
         judge.look(act="go", at=at)
         judge.vote("tie")
-    end = judge.look(act="go", at=len(judge.desk.queries))
+    end = judge.look(act="go", at=len(judge.queue.queries))
     assert "Go through the 1 skipped" in end
     judge.look(act="go", at=0)
     judge.skip()
     assert sum(type(event).__name__ == "Skip" for event in judge.journal.judgements.events) == 1
     judge.vote("bad")
-    assert "All judged" in judge.look(act="go", at=len(judge.desk.queries))
+    assert "All judged" in judge.look(act="go", at=len(judge.queue.queries))
 
 
 def test_a_refused_write_is_said_and_the_vote_stays_open(judge, kept):
@@ -230,7 +237,7 @@ def test_beginning_takes_the_dials_as_they_stand(judge):
     assert "3 pages a column" in judge.look(dials=other)
     assert not judge.journal.judgements.events
     judge.look(act="start", dials=other)
-    assert (judge.desk.search.top, judge.desk.search.weights.pooled) == (3, 0.0)
+    assert (judge.queue.search.top, judge.queue.search.weights.pooled) == (3, 0.0)
 
 
 # -- whoever asks
@@ -288,10 +295,10 @@ def test_a_query_of_ones_own_comes_after_the_open_one_and_is_there_once(judge):
     judge.start()
     judge.look(act="go", at=2)
     judge.look(act="ask", query="  harbour \n lamp ")
-    assert [one.query for one in judge.desk.queries].index("harbour lamp") == 3
+    assert [one.query for one in judge.queue.queries].index("harbour lamp") == 3
     judge.look(act="go", at=0)
     judge.look(act="ask", query="harbour lamp")
-    assert judge.desk.at == 3
+    assert judge.queue.position == 3
     judge.judging.set_queries(LOCAL, [ListedQuery(f"q{n}") for n in range(500)])
     assert "The list is full" in judge.look(act="ask", query="one more")
 
@@ -329,7 +336,7 @@ def test_a_public_page_lets_nobody_judge_documents(make, tmp_path):
     for scope in ("My documents", "Both"):
         assert "Only the samples can be searched here" in public.look(act="scope", scope=scope)
     owner = public.judging.owner(public.name)
-    public.judging.search_by(owner, search().__class__("", "My documents", 5, Weights()))
+    public.judging.set_search(owner, search().__class__("", "My documents", 5, Weights()))
     assert "Only the samples can be searched here" in public.look()
 
 
@@ -341,10 +348,10 @@ def age(handlers, *judges, hours=2):
 
 
 def test_a_public_page_keeps_so_many_judges_and_who_did_nothing_for_an_hour_makes_way(make, monkeypatch):
-    monkeypatch.setattr(visitors, "MOST_VISITORS", 2)
+    monkeypatch.setattr(session, "MAX_VISITORS", 2)
     handlers = make(public=True, uploads=False)
-    voting = Voting(JudgeSheets(JudgingSession(handlers)))
-    handlers.engine.add_eviction_listener(voting._judging.let_go)
+    voting = make_voting(handlers)
+    handlers.engine.add_eviction_listener(voting._judging.evict)
     one, two, three = (Judge(handlers, f"{number:032x}", voting) for number in (1, 2, 3))
     one.start()
     one.vote()
@@ -362,7 +369,7 @@ def test_a_public_page_keeps_so_many_judges_and_who_did_nothing_for_an_hour_make
 def test_judgements_of_all_visitors_take_no_more_than_they_may(make):
     quotas = Quotas(total_bytes=200_000)
     handlers = make(public=True, uploads=False, quotas=quotas)
-    voting = Voting(JudgeSheets(JudgingSession(handlers)))
+    voting = make_voting(handlers)
     one, two = (Judge(handlers, f"{number:032x}", voting) for number in (1, 2))
     one.start()
     two.start()
@@ -379,10 +386,10 @@ def test_judgements_of_all_visitors_take_no_more_than_they_may(make):
 
 def test_a_vote_while_its_judge_expires_is_kept_and_told_of(make, monkeypatch):
     handlers = make(public=True, uploads=False)
-    judging = JudgingSession(handlers)
-    judge = Judge(handlers, "7" * 32, Voting(JudgeSheets(judging)))
+    judging = judging_session(handlers)
+    judge = Judge(handlers, "7" * 32, Voting(JudgeSheets(judging, handlers)))
     janitor = Cleanup(handlers.engine)
-    janitor.attend(lambda _: 0, judging.let_go)
+    janitor.attend(lambda _: 0, judging.evict)
     judge.start()
     judge.vote()
     owner, files = judging.owner(judge.name), handlers.engine.library._files
@@ -407,7 +414,7 @@ def test_a_restart_finds_everything_as_it_was(make):
     before = re.sub(r'data-(ticket|turn)="[0-9a-f]+"', "", judge.look())
     again = Judge(make())
     assert re.sub(r'data-(ticket|turn)="[0-9a-f]+"', "", again.look()) == before
-    assert again.desk == judge.desk
+    assert again.queue == judge.queue
     assert again.undo()["said"] == "Taken back: the vote on “harbour master”."
 
 
@@ -442,7 +449,7 @@ def test_going_on_sees_every_open_query_once_and_then_ends(fates, at):
         seen.append(at)
         if fates[at] is QueryStatus.OPEN:
             fates[at] = QueryStatus.JUDGED
-        at = JudgingProgress(tuple(fates), at).following
+        at = JudgingProgress(tuple(fates), at).next_position
         assert len(seen) <= 2 * len(fates)
     assert QueryStatus.OPEN not in fates
 
@@ -457,17 +464,17 @@ def test_a_desk_that_is_no_desk_is_a_new_one(make, kept):
     spoiled += [json.dumps(whole | part).encode() for part in ({"at": -1}, {"at": 1e9}, {"search": 7}, {"v": 2})]
     for data in spoiled:
         file.write_bytes(data)
-        fresh = JudgingSession(judge.handlers)
-        assert (fresh.desk(LOCAL).at, fresh.desk(LOCAL).queries) == (0, fresh.first_queries())
+        fresh = judging_session(judge.handlers)
+        assert (fresh.queue(LOCAL).position, fresh.queue(LOCAL).queries) == (0, fresh.default_queries())
     file.write_bytes(json.dumps(whole).encode())
-    assert JudgingSession(judge.handlers).desk(LOCAL) == judge.desk
+    assert judging_session(judge.handlers).queue(LOCAL) == judge.queue
 
 
 def test_the_longest_list_is_found_again_whatever_is_written_in_it(judge):
     judge.start()
     queries = [ListedQuery(f"{'🛟' * 245} {number:03d}", f"q{number}") for number in range(500)]
     judge.judging.set_queries(LOCAL, queries)
-    assert JudgingSession(judge.handlers).queries(LOCAL) == tuple(queries)
+    assert judging_session(judge.handlers).queries(LOCAL) == tuple(queries)
 
 
 def test_a_visitors_journal_is_full_at_what_a_public_page_says(make, monkeypatch):
@@ -481,9 +488,9 @@ def test_a_visitors_journal_is_full_at_what_a_public_page_says(make, monkeypatch
 
 
 def test_to_look_at_results_takes_nobodys_room(make, monkeypatch):
-    monkeypatch.setattr(visitors, "MOST_VISITORS", 1)
+    monkeypatch.setattr(session, "MAX_VISITORS", 1)
     handlers = make(public=True, uploads=False)
-    voting = Voting(JudgeSheets(JudgingSession(handlers)))
+    voting = make_voting(handlers)
     one, stranger = (Judge(handlers, f"{number:032x}", voting) for number in (1, 2))
     one.start()
     assert stranger.journal.judgements.events == ()
@@ -493,9 +500,9 @@ def test_to_look_at_results_takes_nobodys_room(make, monkeypatch):
 def test_a_list_keeps_no_grades_and_everything_can_be_deleted(judge, kept):
     judge.start()
     judge.vote()
-    judge.judging.set_queries(LOCAL, [ListedQuery("tide", "q1"), ListedQuery("lamp")], at=1, source="mine.csv")
-    assert (judge.desk.open, judge.desk.source) == (ListedQuery("lamp"), "mine.csv")
-    judge.judging.forget(LOCAL)
+    judge.judging.set_queries(LOCAL, [ListedQuery("tide", "q1"), ListedQuery("lamp")], position=1, source="mine.csv")
+    assert (judge.queue.current, judge.queue.source) == (ListedQuery("lamp"), "mine.csv")
+    judge.judging.delete(LOCAL)
     assert list(kept.iterdir()) == []
     assert judge.vote()["look"] is True, "a tab that was left open judges nothing of what was deleted"
     assert list(kept.iterdir()) == []

@@ -15,13 +15,14 @@ from smart_demo.backbones.words import WordBackbone
 from smart_demo.config import Settings
 from smart_demo.engine import Engine
 from smart_demo.judging.journal import FOLDER
+from smart_demo.judging.session import JudgingSession
 from smart_demo.search.request import parse_request
 from smart_demo.store.library import Library
 from smart_demo.types import LOCAL
 from smart_demo.ui.handlers import Handlers
 from smart_demo.ui.judge_sheets import JudgeSheets
-from smart_demo.ui.judging_session import JudgingSession
 from smart_demo.ui.library_tab import SamplePreparation
+from smart_demo.ui.stories import STORY_QUERIES
 from smart_demo.ui.upload_queue import UploadQueue
 from smart_demo.ui.voting import Voting
 from tests.documents import write_pdf
@@ -68,12 +69,20 @@ def forget_everything(handlers: Handlers) -> None:
         handlers.engine.remove(LOCAL, document.file)
 
 
+def judging_session(handlers: Handlers) -> JudgingSession:
+    return JudgingSession(handlers.engine, STORY_QUERIES)
+
+
+def make_voting(handlers: Handlers) -> Voting:
+    return Voting(JudgeSheets(judging_session(handlers), handlers))
+
+
 class Judge:
     """One browser that judges: what it is shown and what it says."""
 
     def __init__(self, handlers: Handlers, name: str = MINE, voting: Voting | None = None) -> None:
         self.handlers, self.name = handlers, name
-        self.voting = voting or Voting(JudgeSheets(JudgingSession(handlers)))
+        self.voting = voting or make_voting(handlers)
         self.judging = self.voting._judging
         self.panel = ""
 
@@ -82,8 +91,8 @@ class Judge:
         return self.judging.journal(self.judging.owner(self.name))
 
     @property
-    def desk(self):
-        return self.judging.desk(self.judging.owner(self.name))
+    def queue(self):
+        return self.judging.queue(self.judging.owner(self.name))
 
     @property
     def ticket(self) -> str:

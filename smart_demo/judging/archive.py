@@ -23,11 +23,11 @@ from dataclasses import asdict
 from typing import Any
 
 from smart_demo.errors import InputRefused
-from smart_demo.evaluation.trec import qrels_text, query_id, run_of, run_text
+from smart_demo.evaluation.trec import format_qrels, format_run, query_id, run_of
 from smart_demo.judging import scoreboard
-from smart_demo.judging.record_lines import MOST_JOURNAL_BYTES, as_lines, trial_fields
+from smart_demo.judging.record_lines import MAX_JOURNAL_BYTES, format_lines, trial_fields
 from smart_demo.judging.records import METHODS, Grade, Trial, Vote
-from smart_demo.judging.replay import Judgements, ungraded
+from smart_demo.judging.replay import Judgements, count_ungraded
 from smart_demo.judging.scoreboard import Board, boards
 from smart_demo.types import POOLED, SMART
 
@@ -38,7 +38,7 @@ COLUMNS = (
     "k", "encoder", "revision", "encoder fingerprint", "library", "library pages",
     "pooled weight", "late weight", "reduce", "counted", "seed",
 )  # fmt: skip
-_FORMULA = tuple("=+-@\t\r\n＝＋－＠")
+_FORMULA_STARTS = tuple("=+-@\t\r\n＝＋－＠")
 """How a cell begins that a spreadsheet would run."""
 
 
@@ -49,11 +49,11 @@ def csv_bytes(judged: Judgements) -> bytes:
     writer.writeheader()
     for event in judged.events:
         if isinstance(event, Vote | Grade):
-            writer.writerow({column: cell(value) for column, value in _row(event, judged).items()})
+            writer.writerow({column: spreadsheet_cell(value) for column, value in _row(event, judged).items()})
     return stream.getvalue().encode("utf-8-sig")
 
 
-def cell(value: object) -> object:
+def spreadsheet_cell(value: object) -> object:
     r"""A value for a spreadsheet: a text that would be run as a formula is shown as text instead.
 
     >>> cell('=HYPERLINK("//evil")'), cell("  @SUM(A1)"), cell(-0.5), cell("M8 bolts")
@@ -61,7 +61,7 @@ def cell(value: object) -> object:
     """
     if not isinstance(value, str):
         return value
-    return f"'{value}" if value.startswith(_FORMULA) or value.lstrip().startswith(_FORMULA) else value
+    return f"'{value}" if value.startswith(_FORMULA_STARTS) or value.lstrip().startswith(_FORMULA_STARTS) else value
 
 
 def _row(event: Vote | Grade, judged: Judgements) -> dict[str, object]:
@@ -111,7 +111,7 @@ def _grade(grade: Grade) -> dict[str, object]:
     return named | {"grade": grade.grade} | ranks
 
 
-FORM = 1
+FORMAT_VERSION = 1
 NOTES = (
     "Measures are cut at k. nDCG has linear gain and its ideal knows every grade; pages without a grade count as 0; "
     "queries without a relevant page are left out of the measures and of the TREC files.",
@@ -123,14 +123,14 @@ NOTES = (
 def evaluation_fields(judged: Judgements, boards: Sequence[Board]) -> dict[str, Any]:
     """Everything about an evaluation but its single events, which are in the journal."""
     return {
-        "form": FORM,
+        "form": FORMAT_VERSION,
         "notes": list(NOTES),
         "sessions": [
             {"id": one.id, "begun": one.at, "seed": one.seed, "versions": dict(one.versions)} for one in judged.sessions
         ],
         "skipped": sorted(judged.skipped),
-        "ungraded": ungraded(judged).total,
-        "grouping": scoreboard.grouping(boards),
+        "ungraded": count_ungraded(judged).total,
+        "grouping": scoreboard.grouping_note(boards),
         "boards": [board_fields(board) for board in boards],
     }
 
@@ -141,7 +141,7 @@ def board_fields(board: Board) -> dict[str, Any]:
     last = trial_fields(board.trials[-1])
     return {
         "id": board.conditions.id,
-        "title": scoreboard.title(board),
+        "title": scoreboard.board_title(board),
         "library": last["library"],
         "encoder": last["encoder"],
         "weights": last["weights"],
@@ -177,52 +177,54 @@ def _query(trial: Trial) -> dict[str, Any]:
     }
 
 
-JOURNAL = "judgements.jsonl"
-_ZIP = b"PK\x03\x04"
-_LONG_AGO = (1980, 1, 1, 0, 0, 0)
+JOURNAL_NAME = "judgements.jsonl"
+_ZIP_SIGNATURE = b"PK\x03\x04"
+_ENTRY_TIME = (1980, 1, 1, 0, 0, 0)
 """One time for all entries, so that the same evaluation gives the same bytes."""
 
 
-def pack(judged: Judgements) -> bytes:
+def build_archive(judged: Judgements) -> bytes:
     """The zip file. It holds the seed, from which the sides of queries still to come can be worked out."""
     found = boards(judged)
-    files = {JOURNAL: as_lines(judged.events), "judgements.csv": csv_bytes(judged)}
+    files = {JOURNAL_NAME: format_lines(judged.events), "judgements.csv": csv_bytes(judged)}
     files["scoreboards.json"] = _json(evaluation_fields(judged, found))
     for board in found:
-        files |= {f"trec/{board.conditions.id}/{name}": text.encode("ascii") for name, text in trec(board).items()}
+        files |= {
+            f"trec/{board.conditions.id}/{name}": text.encode("ascii") for name, text in trec_files(board).items()
+        }
     stream = io.BytesIO()
     with zipfile.ZipFile(stream, "w", zipfile.ZIP_DEFLATED) as target:
         for name, data in files.items():
-            entry = zipfile.ZipInfo(name, _LONG_AGO)
+            entry = zipfile.ZipInfo(name, _ENTRY_TIME)
             entry.compress_type, entry.external_attr = zipfile.ZIP_DEFLATED, 0o600 << 16
             target.writestr(entry, data)
     return stream.getvalue()
 
 
-def trec(board: Board) -> dict[str, str]:
+def trec_files(board: Board) -> dict[str, str]:
     """TREC files of a board by name; none without a scored query. A standard tool finds the board's figures in them."""
     if not board.queries:
         return {}
     scored = {query_id(query.trial.query): query for query in board.queries}
-    files = {"qrels.txt": qrels_text({name: query.grades for name, query in scored.items()})}
+    files = {"qrels.txt": format_qrels({name: query.grades for name, query in scored.items()})}
     for method in METHODS:
         run = run_of({name: query.trial.ranking(method) for name, query in scored.items()})
-        files[f"{method}.run"] = run_text(run, method)
+        files[f"{method}.run"] = format_run(run, method)
     return files
 
 
-def unpack(data: bytes) -> bytes:
+def extract_journal(data: bytes) -> bytes:
     """The journal in an upload: out of what `pack` made, or as it is. InputRefused for other archives."""
-    if not data.startswith(_ZIP):
+    if not data.startswith(_ZIP_SIGNATURE):
         return data
     try:
-        with zipfile.ZipFile(io.BytesIO(data)) as source, source.open(JOURNAL) as entry:
+        with zipfile.ZipFile(io.BytesIO(data)) as source, source.open(JOURNAL_NAME) as entry:
             found = entry.read(
-                MOST_JOURNAL_BYTES + 1
+                MAX_JOURNAL_BYTES + 1
             )  # whatever the entry claims to hold, no more than this is unpacked
     except KeyError:
         raise InputRefused(
-            f"There is no {JOURNAL} in that zip file.", "Choose one that this program exported."
+            f"There is no {JOURNAL_NAME} in that zip file.", "Choose one that this program exported."
         ) from None
     except (zipfile.BadZipFile, OSError, ValueError, NotImplementedError, RuntimeError, EOFError, zlib.error):
         raise InputRefused("That zip file cannot be read.", "Export it again.") from None

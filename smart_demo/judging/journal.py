@@ -19,7 +19,14 @@ from typing import TypeVar
 
 from smart_demo.diagnostics import journal_versions
 from smart_demo.errors import InputRefused, LibraryError
-from smart_demo.judging.record_lines import LONGEST_LINE, MOST_EVENTS, MOST_JOURNAL_BYTES, Reading, as_lines, read_lines
+from smart_demo.judging.record_lines import (
+    MAX_EVENTS,
+    MAX_JOURNAL_BYTES,
+    MAX_LINE_BYTES,
+    ParsedLines,
+    format_lines,
+    parse_lines,
+)
 from smart_demo.judging.records import (
     Event,
     Grade,
@@ -38,16 +45,16 @@ from smart_demo.types import PageId, Scope
 
 Kind = TypeVar("Kind", bound=Event)
 FOLDER = judgement_files.FOLDER
-AHEAD = timedelta(days=1)
+MAX_CLOCK_SKEW = timedelta(days=1)
 """How far another machine's clock may be ahead of ours."""
 PUBLIC_JOURNAL_BYTES = 2**20
 """Maximum size of a visitor's journal on a public page."""
-TOLD = 20
+MAX_REFUSALS_SHOWN = 20
 """Refused lines that an import tells of in words."""
 
 
 @dataclass(frozen=True)
-class Taken:
+class ImportResult:
     """What became of an import."""
 
     added: int
@@ -60,7 +67,7 @@ class Taken:
 
 def max_journal_bytes(*, private: bool) -> int:
     """Return the maximum size of one owner's journal in bytes, which is also the limit of an import."""
-    return MOST_JOURNAL_BYTES if private else PUBLIC_JOURNAL_BYTES
+    return MAX_JOURNAL_BYTES if private else PUBLIC_JOURNAL_BYTES
 
 
 class Journal:
@@ -77,7 +84,7 @@ class Journal:
         self._most = most_bytes
         self._path, self._now, self._lock = data_dir / FOLDER / f"{owner}.jsonl", now, threading.RLock()
         self._length = self._whole = 0
-        self._read = Reading()
+        self._read = ParsedLines()
         self._state: Judgements | None = None
         self._load()
 
@@ -130,27 +137,32 @@ class Journal:
             self._add(Undo, last.id)
             return last
 
-    def take(self, data: bytes) -> Taken:
+    def take(self, data: bytes) -> ImportResult:
         """Add the events of an exported journal. What is here already is left alone, so that twice is once.
 
         Lines that are not right are refused one by one. InputRefused, and nothing is added, for too much at once.
         """
-        if len(data) > MOST_JOURNAL_BYTES:
+        if len(data) > MAX_JOURNAL_BYTES:
             raise InputRefused(
-                f"The file is larger than {MOST_JOURNAL_BYTES // 2**20} MB.", "Export a journal of this program."
+                f"The file is larger than {MAX_JOURNAL_BYTES // 2**20} MB.", "Export a journal of this program."
             )
         with self._lock:
-            found = read_lines(data.removeprefix(b"\xef\xbb\xbf"), latest=_spelled(self._now() + AHEAD))
+            found = parse_lines(data.removeprefix(b"\xef\xbb\xbf"), latest=_format_time(self._now() + MAX_CLOCK_SKEW))
             here = {event.id for event in self._read.events}
             new = [event for event in found.events if event.id not in here]
             if new:
                 self._write(new)
             refused = [f"Line {line}: {why}" for line, why in found.refused.items()]
-            return Taken(len(new), found.repeated + len(found.events) - len(new), len(refused), tuple(refused[:TOLD]))
+            return ImportResult(
+                len(new),
+                found.repeated + len(found.events) - len(new),
+                len(refused),
+                tuple(refused[:MAX_REFUSALS_SHOWN]),
+            )
 
     def lines(self) -> bytes:
         """Every event in the journal's own form, by time, for `take` somewhere else."""
-        return as_lines(self.judgements.events)
+        return format_lines(self.judgements.events)
 
     def discard(self) -> None:
         """Delete everything, on disk too."""
@@ -171,15 +183,15 @@ class Journal:
         """Append events, and the owner's header before them where there is none. InputRefused for impossible ones."""
         while True:
             begun = [] if self._own() else [self._header()]
-            data = as_lines([*begun, *new])
-            checked = read_lines(data)  # what could not be read again must not be written
+            data = format_lines([*begun, *new])
+            checked = parse_lines(data)  # what could not be read again must not be written
             if checked.refused:
                 raise InputRefused(f"That cannot be kept: {next(iter(checked.refused.values()))}")
             self._see_to_room(checked.events, len(data))
             with atomic_files.storage_errors("keep the judgement"):
                 atomic_files.make_folder(self._path.parent)
                 atomic_files.check_space(self._path.parent, len(data))
-                if atomic_files.append(self._path, data, whole=self._whole, length=self._length):
+                if atomic_files.append(self._path, data, keep_size=self._whole, expected_size=self._length):
                     break
             self._load()
         self._whole = self._length = self._whole + len(data)
@@ -189,10 +201,10 @@ class Journal:
     def _see_to_room(self, new: Sequence[Event], size: int) -> None:
         """LibraryError where it is full. The last vote can be taken back even then."""
         back = all(isinstance(event, Undo) for event in new)
-        most = MOST_JOURNAL_BYTES if self._most is None else self._most
-        if self._whole + size > most or (len(self._read.events) + len(new) > MOST_EVENTS and not back):
+        most = MAX_JOURNAL_BYTES if self._most is None else self._most
+        if self._whole + size > most or (len(self._read.events) + len(new) > MAX_EVENTS and not back):
             raise LibraryError(
-                f"The evaluation is full: it keeps {MOST_EVENTS:,} votes, grades and steps back, and "
+                f"The evaluation is full: it keeps {MAX_EVENTS:,} votes, grades and steps back, and "
                 f"{most / 2**20:,.0f} MB of them.",
                 "Export it, then delete it here and begin another.",
             )
@@ -202,11 +214,11 @@ class Journal:
         data = b""
         with atomic_files.storage_errors("read the judgements"), suppress(FileNotFoundError):
             with atomic_files.open_file(self._path) as (_, size):
-                if size > MOST_JOURNAL_BYTES + LONGEST_LINE:
+                if size > MAX_JOURNAL_BYTES + MAX_LINE_BYTES:
                     raise LibraryError(f"{self._path.name} is too large to be an evaluation.", "Move it elsewhere.")
             data = atomic_files.read_file(self._path)
         self._length, self._whole = len(data), data.rfind(b"\n") + 1
-        self._read = read_lines(data[: self._whole])
+        self._read = parse_lines(data[: self._whole])
         self._state = None
 
     def _own(self) -> Session | None:
@@ -220,11 +232,11 @@ class Journal:
     def _time(self) -> str:
         """Now, but after everything that is here: clocks are set back, and what is said last must count."""
         events = self.judgements.events
-        now = _spelled(self._now())
+        now = _format_time(self._now())
         if not events or now > events[-1].at:
             return now
-        return _spelled(datetime.fromisoformat(events[-1].at) + timedelta(microseconds=1))
+        return _format_time(datetime.fromisoformat(events[-1].at) + timedelta(microseconds=1))
 
 
-def _spelled(moment: datetime) -> str:
+def _format_time(moment: datetime) -> str:
     return moment.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ")

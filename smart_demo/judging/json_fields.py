@@ -14,37 +14,37 @@ from typing import Any
 
 from smart_demo.errors import InputRefused
 
-LONGEST_NAME = 255
+MAX_NAME_CHARS = 255
 """Characters of a document's name, a model's name, a version."""
-_LINE_BREAKS = {"Cc", "Cs", "Zl", "Zp"}
+_NOT_IN_A_LINE = {"Cc", "Cs", "Zl", "Zp"}
 """Unicode categories that a text of one line does not have: controls, lone surrogates, separators."""
 
 
-def loads(text: str | bytes) -> object:
+def parse_json(text: str | bytes) -> object:
     """Any JSON value. InputRefused for anything else, NaN and infinities included."""
     try:
-        return json.loads(text, parse_constant=_no_constant)
+        return json.loads(text, parse_constant=_refuse_constant)
     except (ValueError, RecursionError):
         raise InputRefused("this is not JSON.", "Write one object a line.") from None
 
 
-def _no_constant(name: str) -> object:
+def _refuse_constant(name: str) -> object:
     raise ValueError(f"{name} is not JSON")
 
 
-def an_object(value: object, what: str) -> Mapping[str, Any]:
+def require_object(value: object, what: str) -> Mapping[str, Any]:
     """A JSON object."""
     if not isinstance(value, dict):
         raise InputRefused(f"{what} must be a JSON object.")
     return value
 
 
-def part(row: Mapping[str, Any], key: str) -> Mapping[str, Any]:
+def object_field(row: Mapping[str, Any], key: str) -> Mapping[str, Any]:
     """The object inside an object."""
-    return an_object(row.get(key), f'"{key}"')
+    return require_object(row.get(key), f'"{key}"')
 
 
-def a_list(row: Mapping[str, Any], key: str, most: int) -> Sequence[Any]:
+def list_field(row: Mapping[str, Any], key: str, most: int) -> Sequence[Any]:
     """A list of at most so many entries."""
     value = row.get(key)
     if not isinstance(value, list) or len(value) > most:
@@ -52,15 +52,15 @@ def a_list(row: Mapping[str, Any], key: str, most: int) -> Sequence[Any]:
     return value
 
 
-def text(row: Mapping[str, Any], key: str, longest: int) -> str:
+def text_field(row: Mapping[str, Any], key: str, longest: int) -> str:
     """Any text up to so many characters; it may be empty and have several lines."""
     value = row.get(key)
-    if not isinstance(value, str) or len(value) > longest or "\0" in value or not _can_be_written(value):
+    if not isinstance(value, str) or len(value) > longest or "\0" in value or not _is_utf8(value):
         raise InputRefused(f'"{key}" must be a text of at most {longest:,} characters.')
     return value
 
 
-def line(row: Mapping[str, Any], key: str, longest: int = LONGEST_NAME, *, empty: bool = False) -> str:
+def line_field(row: Mapping[str, Any], key: str, longest: int = MAX_NAME_CHARS, *, empty: bool = False) -> str:
     """A text of one line."""
     value = row.get(key)
     if not isinstance(value, str) or not is_line(value, longest) or not (value or empty):
@@ -68,7 +68,7 @@ def line(row: Mapping[str, Any], key: str, longest: int = LONGEST_NAME, *, empty
     return value
 
 
-def is_line(value: str, longest: int = LONGEST_NAME) -> bool:
+def is_line(value: str, longest: int = MAX_NAME_CHARS) -> bool:
     r"""Whether a text is one line that can be written. Marks that turn the reading direction are text, too.
 
     >>> is_line("bolts.pdf"), is_line("two\nlines"), is_line("long", 3)
@@ -76,10 +76,10 @@ def is_line(value: str, longest: int = LONGEST_NAME) -> bool:
     """
     if len(value) > longest:
         return False
-    return (value.isascii() and value.isprintable()) or not any(map(_breaks, value))
+    return (value.isascii() and value.isprintable()) or not any(map(_breaks_line, value))
 
 
-def shaped(row: Mapping[str, Any], key: str, pattern: str, what: str) -> str:
+def pattern_field(row: Mapping[str, Any], key: str, pattern: str, what: str) -> str:
     """A text of a certain form, such as hex digits."""
     value = row.get(key)
     if not isinstance(value, str) or not re.fullmatch(pattern, value):
@@ -87,7 +87,7 @@ def shaped(row: Mapping[str, Any], key: str, pattern: str, what: str) -> str:
     return value
 
 
-def one_of(row: Mapping[str, Any], key: str, choices: Collection[str]) -> str:
+def choice_field(row: Mapping[str, Any], key: str, choices: Collection[str]) -> str:
     """One of a few words."""
     value = row.get(key)
     if not isinstance(value, str) or value not in choices:
@@ -95,7 +95,7 @@ def one_of(row: Mapping[str, Any], key: str, choices: Collection[str]) -> str:
     return value
 
 
-def whole(row: Mapping[str, Any], key: str, low: int, high: int) -> int:
+def integer_field(row: Mapping[str, Any], key: str, low: int, high: int) -> int:
     """A whole number; true is none, though Python counts it as 1."""
     value = row.get(key)
     if isinstance(value, bool) or not isinstance(value, int) or not low <= value <= high:
@@ -103,15 +103,15 @@ def whole(row: Mapping[str, Any], key: str, low: int, high: int) -> int:
     return value
 
 
-def number(row: Mapping[str, Any], key: str, low: float, high: float) -> float:
+def number_field(row: Mapping[str, Any], key: str, low: float, high: float) -> float:
     """A finite number."""
-    value = a_number(row.get(key))
+    value = finite_number(row.get(key))
     if value is None or not low <= value <= high:
         raise InputRefused(f'"{key}" must be a number from {low:g} to {high:g}.')
     return value
 
 
-def a_number(value: object) -> float | None:
+def finite_number(value: object) -> float | None:
     """A finite number; None for anything else that JSON may hold.
 
     >>> a_number(2), a_number(True), a_number("2"), a_number(10**400)
@@ -125,11 +125,11 @@ def a_number(value: object) -> float | None:
         return None
 
 
-def _breaks(character: str) -> bool:
-    return unicodedata.category(character) in _LINE_BREAKS
+def _breaks_line(character: str) -> bool:
+    return unicodedata.category(character) in _NOT_IN_A_LINE
 
 
-def _can_be_written(value: str) -> bool:
+def _is_utf8(value: str) -> bool:
     try:
         value.encode()
     except UnicodeEncodeError:  # a lone surrogate, which JSON can spell

@@ -19,16 +19,16 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 from smart_demo.errors import QueryRefused
-from smart_demo.evaluation.metrics import SAME, ndcg
-from smart_demo.evaluation.rank_overlap import Disagreement, disagreement
-from smart_demo.judging.archive import cell
-from smart_demo.judging.query_list import Listed
-from smart_demo.judging.records import order
+from smart_demo.evaluation.metrics import TIE_TOLERANCE, ndcg
+from smart_demo.evaluation.rank_overlap import Disagreement, measure_disagreement
+from smart_demo.judging.archive import spreadsheet_cell
+from smart_demo.judging.query_list import ListedQuery
+from smart_demo.judging.records import page_order
 from smart_demo.types import POOLED, SMART, Found, PageId, SearchResult, StoredPage
 
 
 @dataclass(frozen=True, slots=True)
-class Step:
+class RankChange:
     """One page's way from the pooled ranking to SMART's."""
 
     before: int | None
@@ -45,16 +45,16 @@ class Step:
 
 
 @dataclass(frozen=True, slots=True)
-class Contrast:
+class QueryComparison:
     """One query of a list."""
 
     query: str
     key: str
     """`Query.key`."""
     disagreement: Disagreement
-    rise: Step | None
+    rise: RankChange | None
     """The page among SMART's first k that rose the most; None where none did."""
-    fall: Step | None
+    fall: RankChange | None
     """The page among pooled's first k that fell the most."""
     gain: float | None
     """nDCG@k of SMART minus that of pooled; None where no graded page is relevant."""
@@ -62,22 +62,22 @@ class Contrast:
     @property
     def better(self) -> bool:
         """Whether grades say that SMART is better."""
-        return self.gain is not None and self.gain > SAME
+        return self.gain is not None and self.gain > TIE_TOLERANCE
 
     @property
     def worse(self) -> bool:
         """Whether grades say that SMART is worse."""
-        return self.gain is not None and self.gain < -SAME
+        return self.gain is not None and self.gain < -TIE_TOLERANCE
 
 
-def contrast(
+def compare_rankings(
     query: str,
     key: str,
     pooled: Sequence[PageId],
     smart: Sequence[PageId],
     k: int,
     grades: Mapping[PageId, float] | None = None,
-) -> Contrast:
+) -> QueryComparison:
     """Compare the first k of two rankings, given as far down as they are known; grades of the query, if there are any.
 
     ValueError for k below 1 and for rankings that repeat a page.
@@ -86,25 +86,25 @@ def contrast(
     judged = any(grade > 0 for grade in grades.values())
     gain = ndcg(smart, grades, k) - ndcg(pooled, grades, k) if judged else None
     before, after = ({page: rank for rank, page in enumerate(ranking, start=1)} for ranking in (pooled, smart))
-    steps = [Step(before.get(page), after.get(page)) for page in dict.fromkeys([*smart[:k], *pooled[:k]])]
+    steps = [RankChange(before.get(page), after.get(page)) for page in dict.fromkeys([*smart[:k], *pooled[:k]])]
     rise = max(steps, key=lambda step: step.worth, default=None)
     fall = min(steps, key=lambda step: step.worth, default=None)
-    return Contrast(
+    return QueryComparison(
         query,
         key,
-        disagreement(pooled[:k], smart[:k]),
+        measure_disagreement(pooled[:k], smart[:k]),
         rise if rise and rise.worth > 0 else None,
         fall if fall and fall.worth < 0 else None,
         gain,
     )
 
 
-def by_disagreement(contrasts: Iterable[Contrast]) -> tuple[Contrast, ...]:
+def sort_by_disagreement(contrasts: Iterable[QueryComparison]) -> tuple[QueryComparison, ...]:
     """The most different first: least RBO, then least tau; equal ones in the order of their list."""
-    return tuple(sorted(contrasts, key=lambda one: (one.disagreement.rbo, _or_least(one.disagreement.tau))))
+    return tuple(sorted(contrasts, key=lambda one: (one.disagreement.rbo, _tau_or_lowest(one.disagreement.tau))))
 
 
-def _or_least(tau: float) -> float:
+def _tau_or_lowest(tau: float) -> float:
     return -1.0 if math.isnan(tau) else tau
 
 
@@ -112,10 +112,10 @@ def _discount(rank: int | None) -> float:
     return 0.0 if rank is None else 1 / math.log2(rank + 1)
 
 
-FIVE = 5
+MAX_HIGHLIGHTS = 5
 
 
-class Shows(StrEnum):
+class HighlightKind(StrEnum):
     """What a query is picked for."""
 
     LOSS = "loss"
@@ -136,86 +136,84 @@ class Shows(StrEnum):
 class Highlight:
     """A query and what it is picked for."""
 
-    shows: Shows
-    contrast: Contrast
+    shows: HighlightKind
+    contrast: QueryComparison
 
     @property
     def sentence(self) -> str:
         """What to look at, for the person who presents it."""
         one, k = self.contrast, self.contrast.disagreement.k
         match self.shows:
-            case Shows.LOSS | Shows.GAIN:
-                word = "loses" if self.shows is Shows.LOSS else "wins"
+            case HighlightKind.LOSS | HighlightKind.GAIN:
+                word = "loses" if self.shows is HighlightKind.LOSS else "wins"
                 return f"SMART {word}: nDCG {one.gain or 0.0:+z.2f} by the grades.".replace("-", "−")
-            case Shows.RISE:
-                return f"A page rises {_way(one.rise)}.{_verdict(one)}"
-            case Shows.FALL:
-                return f"A page falls {_way(one.fall)}.{_verdict(one)}"
-            case Shows.UNCHANGED if k == 0:
+            case HighlightKind.RISE:
+                return f"A page rises {_change_words(one.rise)}.{_grades_sentence(one)}"
+            case HighlightKind.FALL:
+                return f"A page falls {_change_words(one.fall)}.{_grades_sentence(one)}"
+            case HighlightKind.UNCHANGED if k == 0:
                 return "No change: nothing was found."
-            case Shows.UNCHANGED:
+            case HighlightKind.UNCHANGED:
                 return f"No change: the same {k} pages in the same order." if k > 1 else "No change: the same page."
-            case Shows.DIFFERENT:
+            case HighlightKind.DIFFERENT:
                 shared = one.disagreement.shared
-                return (
-                    f"The rankings differ: {shared} of {k} pages shared, RBO {one.disagreement.rbo:.2f}.{_verdict(one)}"
-                )
+                return f"The rankings differ: {shared} of {k} pages shared, RBO {one.disagreement.rbo:.2f}.{_grades_sentence(one)}"
 
 
-def find_five(contrasts: Sequence[Contrast]) -> tuple[Highlight, ...]:
+def select_highlights(contrasts: Sequence[QueryComparison]) -> tuple[Highlight, ...]:
     """Up to five, each query once: the worst loss where there is one, the strongest rise, one without change, the most
     different, the best gain where there is one, the strongest fall; then the most different of the rest.
     """
     left, picked = list(contrasts), list[Highlight]()
-    for shows, find in _WANTED:
+    for shows, find in _SELECTORS:
         found = find(left)
-        if found is not None and len(picked) < FIVE:
+        if found is not None and len(picked) < MAX_HIGHLIGHTS:
             left.remove(found)
             picked.append(Highlight(shows, found))
-    for one in by_disagreement(left)[: FIVE - len(picked)]:
-        picked.append(Highlight(Shows.UNCHANGED if one.disagreement.same else Shows.DIFFERENT, one))
+    for one in sort_by_disagreement(left)[: MAX_HIGHLIGHTS - len(picked)]:
+        picked.append(Highlight(HighlightKind.UNCHANGED if one.disagreement.same else HighlightKind.DIFFERENT, one))
     return tuple(picked)
 
 
-def _loss(left: Sequence[Contrast]) -> Contrast | None:
+def _loss(left: Sequence[QueryComparison]) -> QueryComparison | None:
     return min((one for one in left if one.worse), key=lambda one: one.gain or 0.0, default=None)
 
 
-def _gain(left: Sequence[Contrast]) -> Contrast | None:
+def _gain(left: Sequence[QueryComparison]) -> QueryComparison | None:
     return max((one for one in left if one.better), key=lambda one: one.gain or 0.0, default=None)
 
 
-def _rise(left: Sequence[Contrast]) -> Contrast | None:
-    return max((one for one in left if one.rise), key=lambda one: _worth(one.rise), default=None)
+def _rise(left: Sequence[QueryComparison]) -> QueryComparison | None:
+    return max((one for one in left if one.rise), key=lambda one: _gain_of(one.rise), default=None)
 
 
-def _fall(left: Sequence[Contrast]) -> Contrast | None:
-    return min((one for one in left if one.fall), key=lambda one: _worth(one.fall), default=None)
+def _fall(left: Sequence[QueryComparison]) -> QueryComparison | None:
+    return min((one for one in left if one.fall), key=lambda one: _gain_of(one.fall), default=None)
 
 
-def _unchanged(left: Sequence[Contrast]) -> Contrast | None:
+def _unchanged(left: Sequence[QueryComparison]) -> QueryComparison | None:
     return next((one for one in left if one.disagreement.same), None)
 
 
-def _different(left: Sequence[Contrast]) -> Contrast | None:
-    return next((one for one in by_disagreement(left) if not one.disagreement.same), None)
+def _different(left: Sequence[QueryComparison]) -> QueryComparison | None:
+    return next((one for one in sort_by_disagreement(left) if not one.disagreement.same), None)
 
 
-_WANTED: tuple[tuple[Shows, Callable[[Sequence[Contrast]], Contrast | None]], ...] = (
-    (Shows.LOSS, _loss),
-    (Shows.RISE, _rise),
-    (Shows.UNCHANGED, _unchanged),
-    (Shows.DIFFERENT, _different),
-    (Shows.GAIN, _gain),
-    (Shows.FALL, _fall),
+_SELECTORS: tuple[tuple[HighlightKind, Callable[[Sequence[QueryComparison]], QueryComparison | None]], ...] = (
+    (HighlightKind.LOSS, _loss),
+    (HighlightKind.RISE, _rise),
+    (HighlightKind.UNCHANGED, _unchanged),
+    (HighlightKind.DIFFERENT, _different),
+    (HighlightKind.GAIN, _gain),
+    (HighlightKind.FALL, _fall),
 )
 
 
-def _worth(step: Step | None) -> float:
+def _gain_of(step: RankChange | None) -> float:
     return step.worth if step else 0.0
 
 
-def _way(step: Step | None) -> str:
+def _change_words(step: RankChange | None) -> str:
     """From where to where.
 
     >>> _way(Step(14, 1)), _way(Step(2, None))
@@ -227,7 +225,7 @@ def _way(step: Step | None) -> str:
     return f"{before} to rank {step.after}" if step.after else f"{before} out of the ranking"
 
 
-def _verdict(one: Contrast) -> str:
+def _grades_sentence(one: QueryComparison) -> str:
     if one.gain is None:
         return ""
     word = "better" if one.better else "worse" if one.worse else "no better and no worse"
@@ -240,7 +238,7 @@ COLUMNS = (
 )  # fmt: skip
 Search = Callable[[str], Found]
 """A query's words -> its answer by POOLED and SMART."""
-Known = Callable[[str], Mapping[PageId, float]]
+KnownGrades = Callable[[str], Mapping[PageId, float]]
 """A `Query.key` -> grades that somebody gave before."""
 
 
@@ -249,7 +247,7 @@ class QueryRow:
     """One query of a list."""
 
     qid: str
-    contrast: Contrast
+    contrast: QueryComparison
     pooled: float | None
     """nDCG@k of the pooled ranking; None where no graded page is relevant."""
     smart: float | None
@@ -276,7 +274,9 @@ class RefusedQuery:
     sentence: str
 
 
-def ask(queries: Iterable[Listed], search: Search, k: int, known: Known) -> Iterator[QueryRow | RefusedQuery]:
+def compare_queries(
+    queries: Iterable[ListedQuery], search: Search, k: int, known: KnownGrades
+) -> Iterator[QueryRow | RefusedQuery]:
     """Ask one query after the other; whoever takes no more of them stops the asking."""
     for one in queries:
         try:
@@ -290,26 +290,26 @@ def ask(queries: Iterable[Listed], search: Search, k: int, known: Known) -> Iter
 def sorted_rows(rows: Iterable[QueryRow]) -> tuple[QueryRow, ...]:
     """The most different rankings first."""
     by_key = {row.contrast.key: row for row in rows}
-    return tuple(by_key[one.key] for one in by_disagreement(row.contrast for row in by_key.values()))
+    return tuple(by_key[one.key] for one in sort_by_disagreement(row.contrast for row in by_key.values()))
 
 
-def five(rows: Iterable[QueryRow]) -> tuple[Highlight, ...]:
+def highlights(rows: Iterable[QueryRow]) -> tuple[Highlight, ...]:
     """Up to five of the queries, for a slide."""
-    return find_five([row.contrast for row in rows])
+    return select_highlights([row.contrast for row in rows])
 
 
 def csv_text(rows: Sequence[QueryRow]) -> str:
     """A table for a spreadsheet, in which nothing is run. It begins with the mark by which spreadsheets see UTF-8."""
-    picked = {one.contrast.key: one.sentence for one in five(rows)}
+    picked = {one.contrast.key: one.sentence for one in highlights(rows)}
     stream = io.StringIO(newline="")
     writer = csv.writer(stream)
     writer.writerow(COLUMNS)
     for row in sorted_rows(rows):
-        writer.writerow([cell(value) for value in _cells(row, picked.get(row.contrast.key, ""))])
+        writer.writerow([spreadsheet_cell(value) for value in _cells(row, picked.get(row.contrast.key, ""))])
     return f"\ufeff{stream.getvalue()}"
 
 
-def _row(one: Listed, found: Found, k: int, known: Known) -> QueryRow:
+def _row(one: ListedQuery, found: Found, k: int, known: KnownGrades) -> QueryRow:
     graded = dict(one.grades(found.parts.pages))
     unknown, own = len(one.relevant) - len(graded), False
     if not one.relevant:
@@ -317,15 +317,15 @@ def _row(one: Listed, found: Found, k: int, known: Known) -> QueryRow:
         graded = {page: grade for page, grade in known(one.key).items() if page in searched}
         own = bool(graded)
     rankings = [found.results[method.name] for method in (POOLED, SMART)]
-    pooled, smart = (order(ranking) for ranking in rankings)
-    told = contrast(one.query, one.key, pooled, smart, k, graded)
+    pooled, smart = (page_order(ranking) for ranking in rankings)
+    told = compare_rankings(one.query, one.key, pooled, smart, k, graded)
     judged = told.gain is not None
     values = [ndcg(ranking, graded, k) if judged else None for ranking in (pooled, smart)]
-    before, after = (_first(ranking) for ranking in rankings)
+    before, after = (_first_page(ranking) for ranking in rankings)
     return QueryRow(one.qid, told, values[0], values[1], (before, after), own, max(unknown, 0))
 
 
-def _first(result: SearchResult) -> str:
+def _first_page(result: SearchResult) -> str:
     return _named(result.hits[0].page) if result.hits else ""
 
 

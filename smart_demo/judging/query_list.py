@@ -20,22 +20,22 @@ from functools import partial
 from typing import Any
 
 from smart_demo.errors import InputRefused
-from smart_demo.evaluation.judgements import HIGHEST_GRADE, LAST_PAGE
+from smart_demo.evaluation.judgements import MAX_GRADE, MAX_PAGE_NUMBER
 from smart_demo.judging import json_fields
 from smart_demo.types import PageId, Query, StoredPage
 
-MOST_QUERIES, MOST_LIST_BYTES = 500, 2**20
-LONGEST_QUERY, LONGEST_QID = 300, 64
+MAX_QUERIES, MAX_LIST_BYTES = 500, 2**20
+MAX_LISTED_QUERY_CHARS, MAX_QID_CHARS = 300, 64
 """Characters."""
-MOST_RELEVANT = 1_000
+MAX_RELEVANT_PAGES = 1_000
 """Pages graded for one query."""
-TOLD = 20
+MAX_NOTICES = 20
 """Lines whose trouble is told."""
 _CONTROL = re.compile("[\x00-\x1f\x7f-\x9f\ud800-\udfff]")
 
 
 @dataclass(frozen=True, slots=True)
-class Relevant:
+class RelevantPage:
     """How relevant one page is, as a list says it."""
 
     document: str
@@ -44,14 +44,14 @@ class Relevant:
 
 
 @dataclass(frozen=True, slots=True)
-class Listed:
+class ListedQuery:
     """One query of a list."""
 
     query: str
     """One line, 1 to 300 characters."""
     qid: str = ""
     """What the list calls it."""
-    relevant: tuple[Relevant, ...] = ()
+    relevant: tuple[RelevantPage, ...] = ()
 
     @property
     def key(self) -> str:
@@ -68,7 +68,7 @@ class Listed:
 class QueryList:
     """What a list holds."""
 
-    queries: tuple[Listed, ...]
+    queries: tuple[ListedQuery, ...]
     """1 to 500, each text once."""
     notices: tuple[str, ...]
     """Sentences on what was left out, by line where there is one."""
@@ -77,7 +77,7 @@ class QueryList:
 def read_queries(given: str | bytes) -> QueryList:
     """Read a list of any of the three forms. InputRefused where it is too large or no line holds a query."""
     text = _text(given)
-    found: dict[str, Listed] = {}
+    found: dict[str, ListedQuery] = {}
     notices: list[str] = []
     repeated, qids, full = 0, set[str](), False
     for number, read in _rows(text):
@@ -90,7 +90,7 @@ def read_queries(given: str | bytes) -> QueryList:
             continue
         if one.query in found:
             repeated += 1
-        elif len(found) == MOST_QUERIES:
+        elif len(found) == MAX_QUERIES:
             full = True
             break
         else:
@@ -102,19 +102,19 @@ def read_queries(given: str | bytes) -> QueryList:
 
 
 def _notices(told: list[str], repeated: int, full: bool) -> Iterator[str]:
-    yield from told[:TOLD]
-    if len(told) > TOLD:
-        yield f"{len(told) - TOLD:,} more lines were left out."
+    yield from told[:MAX_NOTICES]
+    if len(told) > MAX_NOTICES:
+        yield f"{len(told) - MAX_NOTICES:,} more lines were left out."
     if repeated:
         subject, verb = ("1 query", "was") if repeated == 1 else (f"{repeated:,} queries", "were")
         yield f"{subject} stood in the list before and {verb} left out."
     if full:
-        yield f"A list may have {MOST_QUERIES} queries; those after them were left out."
+        yield f"A list may have {MAX_QUERIES} queries; those after them were left out."
 
 
 def _text(given: str | bytes) -> str:
-    if len(given) > MOST_LIST_BYTES:
-        raise InputRefused(f"The list is larger than {MOST_LIST_BYTES // 2**20} MB.", "Make it shorter.")
+    if len(given) > MAX_LIST_BYTES:
+        raise InputRefused(f"The list is larger than {MAX_LIST_BYTES // 2**20} MB.", "Make it shorter.")
     try:
         text = given if isinstance(given, str) else given.decode("utf-8-sig")
     except UnicodeDecodeError:
@@ -122,7 +122,7 @@ def _text(given: str | bytes) -> str:
     return text.removeprefix("\ufeff").replace("\r\n", "\n").replace("\r", "\n")
 
 
-def _rows(text: str) -> Iterator[tuple[int, Callable[[], Listed]]]:
+def _rows(text: str) -> Iterator[tuple[int, Callable[[], ListedQuery]]]:
     """(line number, what reads its query) of whatever form; reading raises InputRefused."""
     lines = text.split("\n")  # not splitlines: a JSON string may hold U+2028 as it is
     first = next((number for number, line in enumerate(lines) if line.strip()), 0)
@@ -135,10 +135,10 @@ def _rows(text: str) -> Iterator[tuple[int, Callable[[], Listed]]]:
                 return
     for number, line in enumerate(lines, start=1):
         if line.strip():
-            yield number, partial(_from_json, line) if start.startswith("{") else partial(_query, line)
+            yield number, partial(_from_json, line) if start.startswith("{") else partial(_listed_query, line)
 
 
-def _table(text: str, names: list[str], mark: str, above: int) -> Iterator[tuple[int, Callable[[], Listed]]]:
+def _table(text: str, names: list[str], mark: str, above: int) -> Iterator[tuple[int, Callable[[], ListedQuery]]]:
     """Rows of a table; `above`: how many lines stand above the first."""
     reader = csv.reader(io.StringIO(text, newline=""), delimiter=mark)
     while True:
@@ -146,41 +146,45 @@ def _table(text: str, names: list[str], mark: str, above: int) -> Iterator[tuple
         try:
             row = next(reader, None)
         except csv.Error:  # a cell longer than any query
-            yield number, partial(_query, None)
+            yield number, partial(_listed_query, None)
             continue
         if row is None:
             return
         cells = dict(zip(names, row, strict=False))
         if any(map(str.strip, row)):
-            yield number, partial(_query, cells.get("query"), cells.get("qid", ""))
+            yield number, partial(_listed_query, cells.get("query"), cells.get("qid", ""))
 
 
-def _query(query: object, qid: object = "", relevant: tuple[Relevant, ...] = ()) -> Listed:
+def _listed_query(query: object, qid: object = "", relevant: tuple[RelevantPage, ...] = ()) -> ListedQuery:
     if not isinstance(query, str):
         raise InputRefused("there is no query.")
     words = " ".join(_CONTROL.sub(" ", query).split())
     if not words:
         raise InputRefused("the query is empty.")
-    if len(words) > LONGEST_QUERY:
-        raise InputRefused(f"the query has {len(words):,} characters, more than {LONGEST_QUERY}; it is left out.")
+    if len(words) > MAX_LISTED_QUERY_CHARS:
+        raise InputRefused(
+            f"the query has {len(words):,} characters, more than {MAX_LISTED_QUERY_CHARS}; it is left out."
+        )
     name = str(qid) if isinstance(qid, int) else qid
-    if not isinstance(name, str) or not json_fields.is_line(name.strip(), LONGEST_QID):
-        raise InputRefused(f"the qid must be one line of at most {LONGEST_QID} characters.")
-    return Listed(words, name.strip(), relevant)
+    if not isinstance(name, str) or not json_fields.is_line(name.strip(), MAX_QID_CHARS):
+        raise InputRefused(f"the qid must be one line of at most {MAX_QID_CHARS} characters.")
+    return ListedQuery(words, name.strip(), relevant)
 
 
-def _from_json(line: str) -> Listed:
-    row = json_fields.an_object(json_fields.loads(line), "the line")
-    given = json_fields.a_list(row, "relevant", MOST_RELEVANT) if "relevant" in row else []
-    relevant: dict[tuple[str, int], Relevant] = {}
+def _from_json(line: str) -> ListedQuery:
+    row = json_fields.require_object(json_fields.parse_json(line), "the line")
+    given = json_fields.list_field(row, "relevant", MAX_RELEVANT_PAGES) if "relevant" in row else []
+    relevant: dict[tuple[str, int], RelevantPage] = {}
     for entry in given:
-        one = _relevant(json_fields.an_object(entry, 'an entry of "relevant"'))
+        one = _relevant(json_fields.require_object(entry, 'an entry of "relevant"'))
         if (one.document, one.page) in relevant:
             raise InputRefused(f'page {one.page} of "{one.document}" is judged twice.')
         relevant[one.document, one.page] = one
-    return _query(row.get("query"), row.get("qid", ""), tuple(relevant.values()))
+    return _listed_query(row.get("query"), row.get("qid", ""), tuple(relevant.values()))
 
 
-def _relevant(row: Mapping[str, Any]) -> Relevant:
-    page = json_fields.whole(row, "page", 1, LAST_PAGE)
-    return Relevant(json_fields.line(row, "document"), page, json_fields.number(row, "grade", 0, HIGHEST_GRADE))
+def _relevant(row: Mapping[str, Any]) -> RelevantPage:
+    page = json_fields.integer_field(row, "page", 1, MAX_PAGE_NUMBER)
+    return RelevantPage(
+        json_fields.line_field(row, "document"), page, json_fields.number_field(row, "grade", 0, MAX_GRADE)
+    )

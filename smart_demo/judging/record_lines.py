@@ -24,18 +24,18 @@ from typing import Any
 from smart_demo.errors import InputRefused
 from smart_demo.judging import json_fields
 from smart_demo.judging.records import (
-    DEEPEST,
-    HIGHEST_GRADE,
-    LONGEST_NOTE,
-    LONGEST_QUERY,
+    MAX_GRADE,
+    MAX_NOTE_CHARS,
+    MAX_QUERY_CHARS,
+    MAX_RECORDED_RANKS,
     METHODS,
     REASONS,
     Event,
     Grade,
     JudgedQuery,
-    Model,
-    Ranked,
-    Searched,
+    RankedPage,
+    RecordedEncoder,
+    RecordedLibrary,
     Session,
     SidesRevealed,
     Skip,
@@ -43,13 +43,13 @@ from smart_demo.judging.records import (
     Undo,
     Vote,
     VoteChoice,
-    draw,
+    draw_sides,
 )
 from smart_demo.types import POOLED, SMART, Counted, PageId, Query, Reduce, Weights
 
 HEX16, HEX32 = r"[0-9a-f]{16}", r"[0-9a-f]{32}"
-MOST_PAGES = 10**7
-HEAVIEST, HIGHEST = 1e3, 1e9
+MAX_LIBRARY_PAGES = 10**7
+MAX_WEIGHT, MAX_SCORE = 1e3, 1e9
 """Of a weight and of a score."""
 
 
@@ -57,7 +57,7 @@ def trial_fields(trial: Trial) -> dict[str, Any]:
     """Plain data for JSON."""
     weights = trial.weights
     return {
-        "query": asked_fields(trial.query),
+        "query": query_fields(trial.query),
         "seed": trial.seed,
         "sides": {"a": trial.sides.a, "b": trial.sides.b},
         "library": {
@@ -84,7 +84,7 @@ def trial_fields(trial: Trial) -> dict[str, Any]:
     }
 
 
-def asked_fields(query: JudgedQuery) -> dict[str, Any]:
+def query_fields(query: JudgedQuery) -> dict[str, Any]:
     """Plain data for JSON."""
     return {"text": query.text, "key": query.key, "picture": query.picture}
 
@@ -101,22 +101,31 @@ def read_trial(row: Mapping[str, Any]) -> Trial:
 def _read(text: str) -> Trial:
     """A query's vote and grades share their trial: it is doubted once, which takes a millisecond, and kept once."""
     row = json.loads(text)
-    query = read_asked(json_fields.part(row, "query"))
-    seed = json_fields.shaped(row, "seed", HEX32, "32 hex digits")
-    sides, drawn = json_fields.part(row, "sides"), draw(seed, query.key)
+    query = read_query(json_fields.object_field(row, "query"))
+    seed = json_fields.pattern_field(row, "seed", HEX32, "32 hex digits")
+    sides, drawn = json_fields.object_field(row, "sides"), draw_sides(seed, query.key)
     if (sides.get("a"), sides.get("b")) != (drawn.a, drawn.b):
         raise InputRefused("the sides are not those that the seed draws for this query.")
-    library, encoder = _searched(json_fields.part(row, "library")), _model(json_fields.part(row, "encoder"))
-    weights, k = _weights(json_fields.part(row, "weights")), json_fields.whole(row, "k", 1, DEEPEST)
-    rankings = json_fields.part(row, "rankings")
+    library, encoder = (
+        _searched(json_fields.object_field(row, "library")),
+        _model(json_fields.object_field(row, "encoder")),
+    )
+    weights, k = (
+        _weights(json_fields.object_field(row, "weights")),
+        json_fields.integer_field(row, "k", 1, MAX_RECORDED_RANKS),
+    )
+    rankings = json_fields.object_field(row, "rankings")
     rows = tuple(_ranking(rankings, name) for name in METHODS)
     return Trial(query, seed, drawn, library, encoder, weights, k, rows, read_versions(row))
 
 
-def read_asked(row: Mapping[str, Any]) -> JudgedQuery:
+def read_query(row: Mapping[str, Any]) -> JudgedQuery:
     """What `asked_fields` gave. The key must be that of the words, unless a picture is part of it."""
-    words, picture = json_fields.text(row, "text", LONGEST_QUERY), json_fields.line(row, "picture", empty=True)
-    key = json_fields.shaped(row, "key", HEX16, "16 hex digits")
+    words, picture = (
+        json_fields.text_field(row, "text", MAX_QUERY_CHARS),
+        json_fields.line_field(row, "picture", empty=True),
+    )
+    key = json_fields.pattern_field(row, "key", HEX16, "16 hex digits")
     if not picture and (not words.strip() or Query(words).key != key):
         raise InputRefused("the query's key is not that of its words.")
     return JudgedQuery(words, key, picture)
@@ -124,10 +133,10 @@ def read_asked(row: Mapping[str, Any]) -> JudgedQuery:
 
 def read_versions(row: Mapping[str, Any]) -> tuple[tuple[str, str], ...]:
     """Versions of programs by name, in the names' order."""
-    versions = json_fields.part(row, "versions")
+    versions = json_fields.object_field(row, "versions")
     if len(versions) > 20 or not all(json_fields.is_line(name, 40) for name in versions):
         raise InputRefused('"versions" must name at most 20 programs.')
-    return tuple((name, json_fields.line(versions, name, 100)) for name in sorted(versions))
+    return tuple((name, json_fields.line_field(versions, name, 100)) for name in sorted(versions))
 
 
 def read_page(value: object) -> PageId:
@@ -138,37 +147,40 @@ def read_page(value: object) -> PageId:
         raise InputRefused("a page must be named by its id, 16 hex digits, a dash and 4 digits.") from None
 
 
-def _searched(row: Mapping[str, Any]) -> Searched:
-    scopes = json_fields.a_list(row, "scopes", 2)
+def _searched(row: Mapping[str, Any]) -> RecordedLibrary:
+    scopes = json_fields.list_field(row, "scopes", 2)
     if scopes not in (["samples"], ["local"], ["local", "samples"]):
         raise InputRefused('"scopes" may hold: local, samples.')
-    printed = json_fields.shaped(row, "fingerprint", HEX16, "16 hex digits")
-    return Searched(
-        printed, tuple(scopes), json_fields.whole(row, "pages", 1, MOST_PAGES), json_fields.line(row, "codec", 40)
+    printed = json_fields.pattern_field(row, "fingerprint", HEX16, "16 hex digits")
+    return RecordedLibrary(
+        printed,
+        tuple(scopes),
+        json_fields.integer_field(row, "pages", 1, MAX_LIBRARY_PAGES),
+        json_fields.line_field(row, "codec", 40),
     )
 
 
-def _model(row: Mapping[str, Any]) -> Model:
-    name, model = json_fields.line(row, "name"), json_fields.line(row, "model")
-    revision = json_fields.line(row, "revision", empty=True)
-    return Model(name, model, revision, json_fields.shaped(row, "fingerprint", HEX16, "16 hex digits"))
+def _model(row: Mapping[str, Any]) -> RecordedEncoder:
+    name, model = json_fields.line_field(row, "name"), json_fields.line_field(row, "model")
+    revision = json_fields.line_field(row, "revision", empty=True)
+    return RecordedEncoder(name, model, revision, json_fields.pattern_field(row, "fingerprint", HEX16, "16 hex digits"))
 
 
 def _weights(row: Mapping[str, Any]) -> Weights:
-    pooled, late = (json_fields.number(row, key, -HEAVIEST, HEAVIEST) for key in ("pooled", "late"))
+    pooled, late = (json_fields.number_field(row, key, -MAX_WEIGHT, MAX_WEIGHT) for key in ("pooled", "late"))
     reduce, counted = (
-        json_fields.one_of(row, "reduce", tuple(Reduce)),
-        json_fields.one_of(row, "counted", tuple(Counted)),
+        json_fields.choice_field(row, "reduce", tuple(Reduce)),
+        json_fields.choice_field(row, "counted", tuple(Counted)),
     )
     return Weights(pooled, late, Reduce(reduce), Counted(counted))
 
 
-def _row(ranked: Ranked) -> list[object]:
+def _row(ranked: RankedPage) -> list[object]:
     return [str(ranked.page), ranked.document, ranked.number, ranked.score]
 
 
-def _ranking(rankings: Mapping[str, Any], name: str) -> tuple[Ranked, ...]:
-    rows = tuple(_ranked(entry) for entry in json_fields.a_list(rankings, name, DEEPEST))
+def _ranking(rankings: Mapping[str, Any], name: str) -> tuple[RankedPage, ...]:
+    rows = tuple(_ranked(entry) for entry in json_fields.list_field(rankings, name, MAX_RECORDED_RANKS))
     if len({row.page for row in rows}) < len(rows):
         raise InputRefused(f"the {name} ranking has a page twice.")
     if any(later.score > row.score for row, later in pairwise(rows)):
@@ -176,34 +188,34 @@ def _ranking(rankings: Mapping[str, Any], name: str) -> tuple[Ranked, ...]:
     return rows
 
 
-def _ranked(entry: object) -> Ranked:
+def _ranked(entry: object) -> RankedPage:
     if not isinstance(entry, list) or len(entry) != 4:
         raise InputRefused("a ranked page must be a list of page id, document, page number and score.")
     page, document, number, score = entry
     found = read_page(page)
     if not isinstance(document, str) or not document or not json_fields.is_line(document):
-        raise InputRefused(f"a document's name must be one line of at most {json_fields.LONGEST_NAME} characters.")
+        raise InputRefused(f"a document's name must be one line of at most {json_fields.MAX_NAME_CHARS} characters.")
     if isinstance(number, bool) or number != found.number:
         raise InputRefused("a page's number must be the one in its id.")
-    value = json_fields.a_number(score)
-    if value is None or abs(value) > HIGHEST:
-        raise InputRefused(f"a score must be a number of at most {HIGHEST:g}.")
-    return Ranked(found, document, value)
+    value = json_fields.finite_number(score)
+    if value is None or abs(value) > MAX_SCORE:
+        raise InputRefused(f"a score must be a number of at most {MAX_SCORE:g}.")
+    return RankedPage(found, document, value)
 
 
-FORM = 1
+FORMAT_VERSION = 1
 """Version of the form. A reader refuses forms it does not know."""
-LONGEST_LINE = 2**19
+MAX_LINE_BYTES = 2**19
 """Bytes. Fifty pages of each ranking with the longest names, every character spelled by escapes, stay below."""
-KINDS: Mapping[str, type[Event]] = {
+EVENT_TYPES: Mapping[str, type[Event]] = {
     "session": Session, "vote": Vote, "grade": Grade, "skip": Skip, "told": SidesRevealed, "undo": Undo,
 }  # fmt: skip
-_NAMES = {kind: name for name, kind in KINDS.items()}
+_EVENT_NAMES = {kind: name for name, kind in EVENT_TYPES.items()}
 
 
-def line(event: Event) -> str:
+def format_line(event: Event) -> str:
     """One line without its end. Equal events give equal lines."""
-    row: dict[str, Any] = {"v": FORM, "event": _NAMES[type(event)], "id": event.id, "at": event.at}
+    row: dict[str, Any] = {"v": FORMAT_VERSION, "event": _EVENT_NAMES[type(event)], "id": event.id, "at": event.at}
     row["session"] = event.session
     match event:
         case Session():
@@ -214,31 +226,33 @@ def line(event: Event) -> str:
         case Grade():
             row |= {"trial": trial_fields(event.trial), "page": str(event.page), "grade": event.grade}
         case Skip():
-            row["query"] = asked_fields(event.query)
+            row["query"] = query_fields(event.query)
         case SidesRevealed():
-            row |= {"seed": event.seed, "query": asked_fields(event.query)}
+            row |= {"seed": event.seed, "query": query_fields(event.query)}
         case Undo():
             row["undoes"] = event.event
     return json.dumps(row, ensure_ascii=True, allow_nan=False, separators=(",", ":"))
 
 
-def read(text: str | bytes) -> Event:
+def parse_line(text: str | bytes) -> Event:
     """The event of one line. InputRefused says what is wrong with it."""
-    if len(text) > LONGEST_LINE:
-        raise InputRefused(f"the line is longer than {LONGEST_LINE // 2**10} kB.")
-    row = json_fields.an_object(json_fields.loads(text), "the line")
-    if row.get("v") != FORM:
-        raise InputRefused("this is no event of this program.", f"Its lines begin with the form's version, {FORM}.")
-    kind = KINDS[json_fields.one_of(row, "event", tuple(KINDS))]
+    if len(text) > MAX_LINE_BYTES:
+        raise InputRefused(f"the line is longer than {MAX_LINE_BYTES // 2**10} kB.")
+    row = json_fields.require_object(json_fields.parse_json(text), "the line")
+    if row.get("v") != FORMAT_VERSION:
+        raise InputRefused(
+            "this is no event of this program.", f"Its lines begin with the form's version, {FORMAT_VERSION}."
+        )
+    kind = EVENT_TYPES[json_fields.choice_field(row, "event", tuple(EVENT_TYPES))]
     stamp = (_id(row, "id"), _time(row), _id(row, "session"))
     if kind is Session:
         return _session(row, stamp)
     if kind is Undo:
         return Undo(*stamp, _id(row, "undoes"))
     if kind is SidesRevealed:
-        return SidesRevealed(*stamp, _id(row, "seed"), read_asked(json_fields.part(row, "query")))
+        return SidesRevealed(*stamp, _id(row, "seed"), read_query(json_fields.object_field(row, "query")))
     if kind is Skip:
-        return Skip(*stamp, read_asked(json_fields.part(row, "query")))
+        return Skip(*stamp, read_query(json_fields.object_field(row, "query")))
     return _vote(row, stamp) if kind is Vote else _grade(row, stamp)
 
 
@@ -249,30 +263,32 @@ def _session(row: Mapping[str, Any], stamp: tuple[str, str, str]) -> Session:
 
 
 def _vote(row: Mapping[str, Any], stamp: tuple[str, str, str]) -> Vote:
-    choice = VoteChoice(json_fields.one_of(row, "choice", tuple(VoteChoice)))
-    given = json_fields.a_list(row, "reasons", len(REASONS))
+    choice = VoteChoice(json_fields.choice_field(row, "choice", tuple(VoteChoice)))
+    given = json_fields.list_field(row, "reasons", len(REASONS))
     if any(reason not in REASONS for reason in given):
         raise InputRefused(f'"reasons" may hold: {", ".join(REASONS)}.')
     reasons = tuple(reason for reason in REASONS if reason in given)
-    trial = read_trial(json_fields.part(row, "trial"))
+    trial = read_trial(json_fields.object_field(row, "trial"))
     if not (trial.ranking(POOLED.name) and trial.ranking(SMART.name)):
         raise InputRefused("there is nothing to compare: a ranking is empty.")
-    return Vote(*stamp, trial, choice, reasons, json_fields.text(row, "note", LONGEST_NOTE))
+    return Vote(*stamp, trial, choice, reasons, json_fields.text_field(row, "note", MAX_NOTE_CHARS))
 
 
 def _grade(row: Mapping[str, Any], stamp: tuple[str, str, str]) -> Grade:
-    trial, page = read_trial(json_fields.part(row, "trial")), read_page(row.get("page"))
+    trial, page = read_trial(json_fields.object_field(row, "trial")), read_page(row.get("page"))
     if all(page not in order for order in trial.orders.values()):
         raise InputRefused("the page stands in none of the rankings.")
-    return Grade(*stamp, trial, page, json_fields.whole(row, "grade", 0, HIGHEST_GRADE))
+    return Grade(*stamp, trial, page, json_fields.integer_field(row, "grade", 0, MAX_GRADE))
 
 
 def _id(row: Mapping[str, Any], key: str) -> str:
-    return json_fields.shaped(row, key, HEX32, "32 hex digits")
+    return json_fields.pattern_field(row, key, HEX32, "32 hex digits")
 
 
 def _time(row: Mapping[str, Any]) -> str:
-    at = json_fields.shaped(row, "at", r"[0-9-]{10}T[0-9:]{8}\.[0-9]{6}Z", "a time such as 2026-05-24T10:11:12.131415Z")
+    at = json_fields.pattern_field(
+        row, "at", r"[0-9-]{10}T[0-9:]{8}\.[0-9]{6}Z", "a time such as 2026-05-24T10:11:12.131415Z"
+    )
     try:
         datetime.fromisoformat(at)
     except ValueError:
@@ -280,12 +296,12 @@ def _time(row: Mapping[str, Any]) -> str:
     return at
 
 
-MOST_EVENTS, MOST_JOURNAL_BYTES = 5_000, 2**25
+MAX_EVENTS, MAX_JOURNAL_BYTES = 5_000, 2**25
 """Of one journal: 500 queries, each with a vote, eight grades and an undo. A vote takes some 4 kB."""
 
 
 @dataclass
-class Reading:
+class ParsedLines:
     """What some lines hold."""
 
     events: list[Event] = field(default_factory=list)
@@ -296,18 +312,18 @@ class Reading:
     """Lines whose id another line before them has."""
 
 
-def read_lines(data: bytes, latest: str = "9999") -> Reading:
+def parse_lines(data: bytes, latest: str = "9999") -> ParsedLines:
     r"""Events of whole lines; empty lines are nothing. `latest`: a time after which nothing can have happened yet.
 
     >>> read_lines(b"{}\n\nnonsense\n").refused[3]
     'this is not JSON. Write one object a line.'
     """
-    found, ids = Reading(), set[str]()
+    found, ids = ParsedLines(), set[str]()
     for number, text in enumerate(data.split(b"\n"), start=1):
         if not text.strip():
             continue
         try:
-            event = read(text)
+            event = parse_line(text)
             if event.at > latest:
                 raise InputRefused("it is dated in the future.", "Check the clock of the machine it comes from.")
         except InputRefused as refused:
@@ -321,6 +337,6 @@ def read_lines(data: bytes, latest: str = "9999") -> Reading:
     return found
 
 
-def as_lines(events: Iterable[Event]) -> bytes:
+def format_lines(events: Iterable[Event]) -> bytes:
     """What `read_lines` reads."""
-    return "".join(f"{line(event)}\n" for event in events).encode("ascii")
+    return "".join(f"{format_line(event)}\n" for event in events).encode("ascii")

@@ -62,36 +62,36 @@ def new_seed() -> str:
     return secrets.token_hex(16)
 
 
-def draw(seed: str, key: str) -> Sides:
+def draw_sides(seed: str, key: str) -> Sides:
     """The sides of one query, by its `Query.key`. Pooled is column A for half of all keys and for half of all seeds.
 
     >>> draw("00" * 16, "ab" * 8) == draw("00" * 16, "ab" * 8)
     True
     """
     names = (POOLED.name, SMART.name)
-    return Sides(*names) if _lot(seed, "sides", key) % 2 else Sides(*reversed(names))
+    return Sides(*names) if _hash(seed, "sides", key) % 2 else Sides(*reversed(names))
 
 
 def shuffled(seed: str, key: str, pages: Iterable[PageId]) -> tuple[PageId, ...]:
     """Each page once, in a random order that has nothing to do with the order given."""
-    return tuple(sorted(set(pages), key=lambda page: (_lot(seed, "pool", key, str(page)), page)))
+    return tuple(sorted(set(pages), key=lambda page: (_hash(seed, "pool", key, str(page)), page)))
 
 
-def _lot(*parts: str) -> int:
+def _hash(*parts: str) -> int:
     """256 bits. The parts are joined by what none of them holds, so that no two lots are drawn from one text."""
     return int.from_bytes(hashlib.sha256("\0".join(parts).encode()).digest())
 
 
-DEEPEST = 50
+MAX_RECORDED_RANKS = 50
 """Pages recorded of each ranking at most."""
-LONGEST_QUERY = 2_000
+MAX_QUERY_CHARS = 2_000
 """Characters of a query that can be judged; a longer one is no search."""
 METHODS = (POOLED.name, LATE.name, SMART.name)
 """Whose rankings are recorded."""
 
 
 @dataclass(frozen=True, slots=True)
-class Ranked:
+class RankedPage:
     """One page of a recorded ranking."""
 
     page: PageId
@@ -116,7 +116,7 @@ class JudgedQuery:
 
 
 @dataclass(frozen=True, slots=True)
-class Searched:
+class RecordedLibrary:
     """The pages that were searched."""
 
     fingerprint: str
@@ -127,7 +127,7 @@ class Searched:
 
 
 @dataclass(frozen=True, slots=True)
-class Model:
+class RecordedEncoder:
     """The encoder, as far as it names itself."""
 
     name: str
@@ -136,7 +136,7 @@ class Model:
     fingerprint: str
 
     @classmethod
-    def of(cls, encoder: Encoder) -> Model:
+    def of(cls, encoder: Encoder) -> RecordedEncoder:
         """What is recorded of an encoder."""
         return cls(encoder.name, encoder.model, encoder.revision, encoder.fingerprint)
 
@@ -152,7 +152,7 @@ class Conditions:
     @property
     def id(self) -> str:
         """8 hex digits, the same everywhere."""
-        return hashlib.sha256(repr((self.library, self.encoder, _plain(self.weights))).encode()).hexdigest()[:8]
+        return hashlib.sha256(repr((self.library, self.encoder, _weights_key(self.weights))).encode()).hexdigest()[:8]
 
 
 @dataclass(frozen=True, slots=True)
@@ -163,13 +163,13 @@ class Trial:
     seed: str
     """Of the session, 32 hex digits."""
     sides: Sides
-    library: Searched
-    encoder: Model
+    library: RecordedLibrary
+    encoder: RecordedEncoder
     weights: Weights
     """Of SMART; late is ranked with the same reduction over the same tokens."""
     k: int
     """Pages shown in each column."""
-    rankings: tuple[tuple[Ranked, ...], ...]
+    rankings: tuple[tuple[RankedPage, ...], ...]
     """Of each of METHODS in turn, best first, max(k, 10) deep or as deep as the library."""
     versions: tuple[tuple[str, str], ...]
 
@@ -177,7 +177,7 @@ class Trial:
     def conditions(self) -> Conditions:
         return Conditions(self.library.fingerprint, self.encoder.fingerprint, self.weights)
 
-    def ranking(self, method: str) -> tuple[Ranked, ...]:
+    def ranking(self, method: str) -> tuple[RankedPage, ...]:
         """By a name of METHODS."""
         return self.rankings[METHODS.index(method)]
 
@@ -187,16 +187,16 @@ class Trial:
         return {name: tuple(row.page for row in self.ranking(name)) for name in METHODS}
 
 
-def _plain(weights: Weights) -> tuple[float, float, str, str]:
+def _weights_key(weights: Weights) -> tuple[float, float, str, str]:
     # Adding 0 makes minus zero, which equals it, look like it.
     return weights.pooled + 0.0, weights.late + 0.0, str(weights.reduce), str(weights.counted)
 
 
 REASONS = ("figure", "table", "small text", "wrong document", "other")
 """What may have decided a vote, in the order of its chips."""
-LONGEST_NOTE = 1_000
+MAX_NOTE_CHARS = 1_000
 """Characters."""
-HIGHEST_GRADE = 3
+MAX_GRADE = 3
 
 
 class VoteChoice(StrEnum):
@@ -284,56 +284,58 @@ class Undo(Event):
     """Id of what is taken back."""
 
 
-SHALLOWEST = 10
+MIN_RECORDED_RANKS = 10
 """Pages recorded of each ranking at least, where there are as many."""
-DECIMALS = 6
+SCORE_DECIMALS = 6
 """Of a recorded score: what `scoring.rank` tells apart."""
 
 
-def methods(weights: Weights) -> tuple[Method, Method, Method]:
+def judged_methods(weights: Weights) -> tuple[Method, Method, Method]:
     """What a judged query is searched with, for `record` to keep."""
     late = replace(LATE, weights=replace(weights, pooled=0.0, late=1.0))
     return POOLED, late, replace(SMART, weights=weights)
 
 
-def depth(k: int) -> int:
+def recorded_depth(k: int) -> int:
     """How many hits of each method a judged query needs."""
-    return min(max(k, SHALLOWEST), DEEPEST)
+    return min(max(k, MIN_RECORDED_RANKS), MAX_RECORDED_RANKS)
 
 
-def record(found: Found, k: int, seed: str, versions: Mapping[str, str]) -> Trial:
+def record_trial(found: Found, k: int, seed: str, versions: Mapping[str, str]) -> Trial:
     """Record an answer of `engine.search` with `methods(weights)` and `top=depth(k)`.
 
     KeyError where one of the three methods is missing.
     """
     key = found.query.key
     return Trial(
-        asked(found.query),
+        record_query(found.query),
         seed,
-        draw(seed, key),
-        searched(found.parts.pages),
-        Model.of(found.encoder),
+        draw_sides(seed, key),
+        record_library(found.parts.pages),
+        RecordedEncoder.of(found.encoder),
         found.results[SMART.name].method.weights,
         k,
-        tuple(_ranking(found.results[name], depth(k)) for name in METHODS),
+        tuple(_ranking(found.results[name], recorded_depth(k)) for name in METHODS),
         tuple(sorted(versions.items())),
     )
 
 
-def asked(query: Query) -> JudgedQuery:
+def record_query(query: Query) -> JudgedQuery:
     """What is recorded of a query. A picture is named by the query's key."""
     words_alone = query.key == Query(query.text).key
     return JudgedQuery(query.text, query.key, "" if words_alone else query.key)
 
 
-def searched(pages: Iterable[StoredPage]) -> Searched:
+def record_library(pages: Iterable[StoredPage]) -> RecordedLibrary:
     """What is recorded of a library."""
     pages = list(pages)
-    scopes = sorted({_scope(page.scope) for page in pages})
-    return Searched(fingerprint(pages), tuple(scopes), len(pages), "+".join(sorted({page.codec for page in pages})))
+    scopes = sorted({_recorded_scope(page.scope) for page in pages})
+    return RecordedLibrary(
+        library_fingerprint(pages), tuple(scopes), len(pages), "+".join(sorted({page.codec for page in pages}))
+    )
 
 
-def fingerprint(pages: Iterable[StoredPage]) -> str:
+def library_fingerprint(pages: Iterable[StoredPage]) -> str:
     """16 hex digits over scope, encoder and id of every page: two libraries with the same one hold the same pages.
 
     A visitor's own scope is a secret and another one after every visit, so all scopes but the samples count as
@@ -342,21 +344,21 @@ def fingerprint(pages: Iterable[StoredPage]) -> str:
     >>> fingerprint([])
     'e3b0c44298fc1c14'
     """
-    rows = sorted(f"{_scope(page.scope)} {page.encoder} {page.id}\n" for page in pages)
+    rows = sorted(f"{_recorded_scope(page.scope)} {page.encoder} {page.id}\n" for page in pages)
     return hashlib.sha256("".join(rows).encode()).hexdigest()[:16]
 
 
-def order(result: SearchResult) -> tuple[PageId, ...]:
+def page_order(result: SearchResult) -> tuple[PageId, ...]:
     """Every page a method ranked, best first. One that is in two scopes stands where it stood first."""
     return tuple(dict.fromkeys(page for _, page in sorted(result.ranks, key=result.ranks.__getitem__)))
 
 
-def _ranking(result: SearchResult, deep: int) -> tuple[Ranked, ...]:
-    rows: dict[PageId, Ranked] = {}
+def _ranking(result: SearchResult, deep: int) -> tuple[RankedPage, ...]:
+    rows: dict[PageId, RankedPage] = {}
     for hit in result.hits:  # a page in two scopes is one page to a judge
-        rows.setdefault(hit.page.id, Ranked(hit.page.id, hit.page.document, round(hit.score, DECIMALS)))
+        rows.setdefault(hit.page.id, RankedPage(hit.page.id, hit.page.document, round(hit.score, SCORE_DECIMALS)))
     return tuple(rows.values())[:deep]
 
 
-def _scope(scope: Scope) -> str:
+def _recorded_scope(scope: Scope) -> str:
     return "samples" if scope == SAMPLES else "local"

@@ -99,7 +99,7 @@ def replay(events: Iterable[Event]) -> Judgements:
     return Judgements(ordered, undone, votes, grades, frozenset(skipped - voted), _seen_before(ordered))
 
 
-def sides_revealed(event: Event) -> tuple[str, str] | None:
+def revealed_query(event: Event) -> tuple[str, str] | None:
     """The seed and the query whose sides an event has told; None if it told none. What is taken back was told, too."""
     if isinstance(event, Vote):
         return event.trial.seed, event.trial.query.key
@@ -110,7 +110,7 @@ def _seen_before(ordered: Iterable[Event]) -> frozenset[str]:
     shown: set[tuple[str, str] | None] = set()
     again = set()
     for event in ordered:
-        about = sides_revealed(event)
+        about = revealed_query(event)
         if isinstance(event, Vote) and about in shown:
             again.add(event.id)
         shown.add(about)
@@ -122,7 +122,7 @@ def _time(event: Event) -> tuple[str, str]:
 
 
 @dataclass(frozen=True)
-class Ungraded:
+class UngradedPages:
     """How many pages of the pools nobody has graded."""
 
     queries: Mapping[str, int]
@@ -139,16 +139,16 @@ def pages_to_grade(trial: Trial) -> tuple[PageId, ...]:
     return shuffled(trial.seed, trial.query.key, first)
 
 
-def remaining(trial: Trial, judged: Judgements) -> tuple[PageId, ...]:
+def pages_without_grade(trial: Trial, judged: Judgements) -> tuple[PageId, ...]:
     """The pages of a pool that have no grade yet, in the order of grading."""
     graded = judged.graded(trial)
     return tuple(page for page in pages_to_grade(trial) if page not in graded)
 
 
-def ungraded(judged: Judgements) -> Ungraded:
+def count_ungraded(judged: Judgements) -> UngradedPages:
     """Over every query that was voted on or graded, by the last trial of each."""
     trials: dict[str, Trial] = {}
     for event in judged.events:
         if isinstance(event, Vote | Grade) and event.id not in judged.undone:
             trials[event.trial.query.key] = event.trial
-    return Ungraded({key: len(remaining(trial, judged)) for key, trial in trials.items()})
+    return UngradedPages({key: len(pages_without_grade(trial, judged)) for key, trial in trials.items()})

@@ -17,10 +17,10 @@ from functools import cached_property, lru_cache
 from statistics import fmean
 
 from smart_demo.evaluation.metrics import (
-    FEWEST_DECIDED,
-    FEWEST_QUERIES,
-    LEVEL,
-    SAME,
+    MIN_DECIDED,
+    MIN_QUERIES,
+    SIGNIFICANCE_LEVEL,
+    TIE_TOLERANCE,
     Difference,
     hit,
     mrr,
@@ -63,7 +63,7 @@ class VoteCount:
     @property
     def too_few(self) -> bool:
         """Whether no outcome of so few decided votes could be told from chance."""
-        return self.decided < FEWEST_DECIDED
+        return self.decided < MIN_DECIDED
 
     @property
     def conclusion(self) -> str:
@@ -74,17 +74,17 @@ class VoteCount:
         >>> VoteCount(wins=9, losses=1).conclusion
         'SMART is preferred: 9 of 10 decided votes, p = 0.021 (two-sided sign test).'
         """
-        n, test = self.decided, f"p {_p(self.p)} (two-sided sign test)"
+        n, test = self.decided, f"p {_format_p(self.p)} (two-sided sign test)"
         if self.too_few:
             counted = "1 decided vote" if n == 1 else f"{n} decided votes"
-            return f"Too few to conclude: {counted}, and with fewer than {FEWEST_DECIDED} any outcome may be chance."
-        if self.p >= LEVEL:
+            return f"Too few to conclude: {counted}, and with fewer than {MIN_DECIDED} any outcome may be chance."
+        if self.p >= SIGNIFICANCE_LEVEL:
             return f"No preference shown: SMART has {self.wins} of {n} decided votes, {test}."
         name, won = (SMART.label, self.wins) if self.wins > self.losses else (POOLED.label, self.losses)
         return f"{name} is preferred: {won} of {n} decided votes, {test}."
 
 
-def count(votes: Iterable[Vote], seen_before: frozenset[str] = frozenset()) -> VoteCount:
+def count_votes(votes: Iterable[Vote], seen_before: frozenset[str] = frozenset()) -> VoteCount:
     """Count votes; `seen_before` are the ids of those that were not blind."""
     votes = list(votes)
     won = [vote.winner for vote in votes]
@@ -97,7 +97,7 @@ def count(votes: Iterable[Vote], seen_before: frozenset[str] = frozenset()) -> V
     )
 
 
-def _p(value: float) -> str:
+def _format_p(value: float) -> str:
     """To two figures, but never as 0.
 
     >>> _p(0.0214), _p(0.39), _p(1e-9)
@@ -109,7 +109,7 @@ def _p(value: float) -> str:
 Measure = Callable[[Sequence[PageId], Mapping[PageId, float], int], float]
 MEASURES: Mapping[str, Measure] = {"ndcg": ndcg, "mrr": mrr, "hit": hit}
 """All cut at the board's k: up to there the rankings were graded."""
-PAIRS = ((SMART.name, POOLED.name), (LATE.name, POOLED.name), (SMART.name, LATE.name))
+METHOD_PAIRS = ((SMART.name, POOLED.name), (LATE.name, POOLED.name), (SMART.name, LATE.name))
 """Which differences are told: the first minus the second."""
 
 
@@ -158,7 +158,7 @@ class Board:
         """By pair of methods, then by measure, with intervals; empty without queries. Slow when first asked for."""
         return {
             pair: {measure: _difference(*(self._values(name, measure) for name in pair)) for measure in MEASURES}
-            for pair in PAIRS
+            for pair in METHOD_PAIRS
             if self.queries
         }
 
@@ -170,7 +170,7 @@ class Board:
     @property
     def too_few(self) -> bool:
         """Whether there are too few scored queries for an interval to mean much."""
-        return len(self.queries) < FEWEST_QUERIES
+        return len(self.queries) < MIN_QUERIES
 
     def _values(self, method: str, measure: str) -> tuple[float, ...]:
         return tuple(query.values[method][measure] for query in self.queries)
@@ -201,7 +201,7 @@ def _board(judged: Judgements, conditions: Conditions, trials: tuple[Trial, ...]
         conditions,
         trials,
         k,
-        count(votes, judged.seen_before),
+        count_votes(votes, judged.seen_before),
         tuple(_scored(trial, grades, k) for trial, grades in relevant),
         tuple(trial for trial, grades in graded if not any(grades.values())),
         sum(grade.trial.conditions != conditions for grades in known for grade in grades.values()),
@@ -223,21 +223,21 @@ def _difference(values: tuple[float, ...], base: tuple[float, ...]) -> Differenc
     return paired_difference(values, base)
 
 
-LABELS = {method.name: method.label for method in (POOLED, LATE, SMART)}
-TITLES = {"ndcg": "nDCG", "mrr": "MRR", "hit": "hit"}
-NAMED = 5
+METHOD_LABELS = {method.name: method.label for method in (POOLED, LATE, SMART)}
+MEASURE_LABELS = {"ndcg": "nDCG", "mrr": "MRR", "hit": "hit"}
+MAX_NAMED_QUERIES = 5
 """Queries that are named at most."""
 
 
-def title(board: Board) -> str:
+def board_title(board: Board) -> str:
     """The board's conditions in one line."""
     last = board.trials[-1]
     where = " and ".join({"samples": "the samples", "local": "my documents"}[scope] for scope in last.library.scopes)
     pages = "1 page" if last.library.pages == 1 else f"{last.library.pages:,} pages"
-    return f"{last.encoder.name}, {pages} of {where}, {weights(board.conditions.weights)}"
+    return f"{last.encoder.name}, {pages} of {where}, {format_weights(board.conditions.weights)}"
 
 
-def weights(given: Weights) -> str:
+def format_weights(given: Weights) -> str:
     """Weights as the formula has them.
 
     >>> weights(Weights(1.0, 0.5, Reduce.SUM))
@@ -248,7 +248,7 @@ def weights(given: Weights) -> str:
     return f"{given.pooled:g} × pooled + {given.late:g} × late ({form})"
 
 
-def grouping(boards: Sequence[Board]) -> str:
+def grouping_note(boards: Sequence[Board]) -> str:
     """Why there are several boards; empty where there is one or none."""
     if len(boards) < 2:
         return ""
@@ -258,33 +258,35 @@ def grouping(boards: Sequence[Board]) -> str:
     )
 
 
-def measure(name: str, k: int) -> str:
+def measure_label(name: str, k: int) -> str:
     """A measure as people write it.
 
     >>> measure("ndcg", 5)
     'nDCG@5'
     """
-    return f"{TITLES[name]}@{k}"
+    return f"{MEASURE_LABELS[name]}@{k}"
 
 
 def conclusion(board: Board, pair: tuple[str, str], name: str) -> str:
     """What may be said of one difference. Empty where nothing was graded."""
     if not board.queries:
         return ""
-    one, other = (LABELS[method] for method in pair)
+    one, other = (METHOD_LABELS[method] for method in pair)
     if board.too_few:
         n = len(board.queries)
         counted = "1 query" if n == 1 else f"{n} queries"
-        return f"Too few to conclude: {counted} with a relevant page; an interval means little below {FEWEST_QUERIES}."
-    found, what = board.differences[pair][name], measure(name, board.k)
-    if found.low <= SAME and found.high >= -SAME:  # an end of 0 may have come out in the last bit of either sign
-        return f"No difference shown between {one} and {other} in {what}: {_interval(found)}."
-    return f"{one} is {'better' if found.mean > 0 else 'worse'} than {other} in {what}: {_interval(found)}."
+        return f"Too few to conclude: {counted} with a relevant page; an interval means little below {MIN_QUERIES}."
+    found, what = board.differences[pair][name], measure_label(name, board.k)
+    if (
+        found.low <= TIE_TOLERANCE and found.high >= -TIE_TOLERANCE
+    ):  # an end of 0 may have come out in the last bit of either sign
+        return f"No difference shown between {one} and {other} in {what}: {_format_interval(found)}."
+    return f"{one} is {'better' if found.mean > 0 else 'worse'} than {other} in {what}: {_format_interval(found)}."
 
 
 def cautions(board: Board) -> Iterator[str]:
     """What one must know before believing the figures."""
-    unjudged = {LABELS[name]: board.unjudged[name] for name in METHODS if board.unjudged[name]}
+    unjudged = {METHOD_LABELS[name]: board.unjudged[name] for name in METHODS if board.unjudged[name]}
     if unjudged:
         listed = ", ".join(f"{number} of {label}" for label, number in unjudged.items())
         yield (
@@ -293,7 +295,7 @@ def cautions(board: Board) -> Iterator[str]:
         )
     if board.without:
         texts = [trial.query.text for trial in board.without]
-        yield f"Left out of the measures, since no graded page is relevant: {_named(texts)}."
+        yield f"Left out of the measures, since no graded page is relevant: {_query_names(texts)}."
     if seen := board.votes.seen_before:
         votes = "1 vote was not blind: it was" if seen == 1 else f"{seen} votes were not blind: they were"
         yield f"{votes} cast on a query whose sides had been shown before."
@@ -302,15 +304,15 @@ def cautions(board: Board) -> Iterator[str]:
         yield f"{grades} given under other weights; a grade is about a page, so it counts here too."
 
 
-def _interval(found: Difference) -> str:
+def _format_interval(found: Difference) -> str:
     return f"{found.mean:+z.3f} ({found.confidence:.0%} {found.low:+z.3f} to {found.high:+z.3f})".replace("-", "−")
 
 
-def _named(texts: Sequence[str]) -> str:
+def _query_names(texts: Sequence[str]) -> str:
     """The first few in quotes, and how many more.
 
     >>> _named(["tide table", ""])
     '"tide table", a picture'
     """
-    shown = ", ".join(f'"{" ".join(text.split())[:80]}"' if text else "a picture" for text in texts[:NAMED])
-    return shown + (f" and {len(texts) - NAMED} more" if len(texts) > NAMED else "")
+    shown = ", ".join(f'"{" ".join(text.split())[:80]}"' if text else "a picture" for text in texts[:MAX_NAMED_QUERIES])
+    return shown + (f" and {len(texts) - MAX_NAMED_QUERIES} more" if len(texts) > MAX_NAMED_QUERIES else "")

@@ -14,22 +14,23 @@ from typing import Any
 
 from starlette.types import Scope
 
-from smart_demo.server.request_body import RequestRefused, header
-from smart_demo.server.visitors import HEADER, visitor_scope
+from smart_demo.server.request_body import RequestRefused, get_header
+from smart_demo.server.visitors import VISITOR_HEADER
+from smart_demo.store.quotas import visitor_scope
 
 BUSY = "This page is busy with your other questions; try again in a moment."
 CROWDED = "This page is busy with the questions of others; try again in a moment."
 
 
-def key(scope: Scope) -> str:
+def visitor_key(scope: Scope) -> str:
     """The name of the key that a request is sent with; empty where it has none."""
-    return str(visitor_scope(header(scope, HEADER.encode("ascii")).decode("latin-1")) or "")
+    return str(visitor_scope(get_header(scope, VISITOR_HEADER.encode("ascii")).decode("latin-1")) or "")
 
 
-def asker(scope: Scope) -> str:
+def client_id(scope: Scope) -> str:
     """Whoever sends a request: by their key, or their address where there is none."""
     client = scope.get("client")
-    return key(scope) or f"from {client[0] if client else 'nowhere'}"
+    return visitor_key(scope) or f"from {client[0] if client else 'nowhere'}"
 
 
 class ConcurrencyLimiter:
@@ -113,4 +114,4 @@ def _events(scope: Scope, who: str) -> int:
     queue: Any = blocks._queue
     events = [event for line in queue.event_queue_per_concurrency_id.values() for event in line.queue]
     events += [event for job in queue.active_jobs if job for event in job]
-    return sum(asker(event.request.scope) == who for event in events)
+    return sum(client_id(event.request.scope) == who for event in events)

@@ -1,10 +1,12 @@
-"""How much room a library takes, and in which words it takes no more. Pure: it is told what is there.
+"""How much a library may store, what happens when it is full, and which idle visitors are evicted for others.
 
-Who makes way when all visitors together are over their room: those unchanged for longest, and nobody early.
+Nothing here reads the disk: callers pass sizes and times.
 """
 
 from __future__ import annotations
 
+import hashlib
+import re
 import sys
 import time
 from collections.abc import Callable, Container, Iterable, Sequence
@@ -13,50 +15,75 @@ from dataclasses import dataclass
 from smart_demo.config import Quotas
 from smart_demo.errors import QuotaExceeded, SmartError, TotalQuotaExceeded
 from smart_demo.types import SAMPLES, Scope
-from smart_demo.wording import size_in_words
+from smart_demo.wording import count, size_in_words
 
-VISITOR = "visitor-"
-"""How the scope of a visitor's library begins."""
+VISITOR_PREFIX = "visitor-"
+"""Prefix of every scope that belongs to a visitor."""
+MIN_IDLE_SECONDS = 3_600.0
+"""Seconds without a change before a visitor may be evicted, however full the disk is."""
 _DELETE = "Delete something first."
 
 
 def is_visitor(scope: Scope) -> bool:
-    """Whether a scope is one visitor's of a public page."""
-    return scope.name.startswith(VISITOR)
+    """Return whether a scope belongs to a visitor of a public page."""
+    return scope.name.startswith(VISITOR_PREFIX)
+
+
+def visitor_scope(secret: object) -> Scope | None:
+    """Return the scope of the visitor who holds a secret, or None if it is not 32 hex digits.
+
+    The scope is named by a digest, so a folder's or a row's name does not reveal the secret.
+
+    >>> str(visitor_scope("0" * 32))
+    'visitor-84e0c0eafaa95a34c293f278ac52e45c'
+    >>> visitor_scope("0" * 31) is None
+    True
+    """
+    if not isinstance(secret, str) or not re.fullmatch("[0-9a-f]{32}", secret):
+        return None
+    return Scope(VISITOR_PREFIX + hashlib.sha256(secret.encode("ascii")).hexdigest()[:32])
 
 
 @dataclass(frozen=True, slots=True)
 class Usage:
-    """The room that one library takes, and may take."""
+    """What one library stores, and its limits."""
 
     pages: int
-    """Each counts once, by however many encoders it was encoded."""
+    """Page count. A page encoded by several encoders counts once."""
     bytes: int
-    """On disk: token files, pictures and thumbnails, of all encoders."""
+    """Bytes on disk: token files, pictures and thumbnails of all encoders."""
     pages_limit: int
+    """Page limit; sys.maxsize for the samples, which have none."""
     bytes_limit: int
-    """Both are sys.maxsize for the samples, which are not limited."""
+    """Byte limit; sys.maxsize for the samples, which have none."""
+
+
+def build_usage(scope: Scope, pages: int, size: int, quotas: Quotas) -> Usage:
+    """Return the usage of a scope that stores `pages` pages in `size` bytes, with the limits of that scope."""
+    if scope == SAMPLES:
+        return Usage(pages, size, sys.maxsize, sys.maxsize)
+    return Usage(pages, size, quotas.library_pages, quotas.library_bytes)
 
 
 @dataclass(frozen=True, slots=True)
-class RemainingRoom:
-    """What one library may still take. All methods raise NoRoom, which says the limit and what to do."""
+class QuotaCheck:
+    """The quotas of one library, checked before a file and before each page. Raises QuotaExceeded if one is exceeded."""
 
     usage: Usage
-    visitors: int
-    """Bytes of all visitors' libraries and judgements; 0 where the library is not one of them."""
+    visitors_bytes: int
+    """Bytes of all visitors' libraries and judgements; 0 if this library is not a visitor's."""
     quotas: Quotas
 
     def check_file(self, name: str, pages: int) -> None:
-        """Before anything is rendered: whether so many pages of a document, not here before, may come."""
+        """Raise QuotaExceeded unless `pages` new pages fit. Call it before the file is rendered."""
         left = max(0, self.usage.pages_limit - self.usage.pages)
         if pages > left:
             room = f"has room for {left:,} more of {self.usage.pages_limit:,}" if left else f"is {self._full}"
-            raise QuotaExceeded(f"{name} has {pages:,} page{'' if pages == 1 else 's'}; your library {room}.", _DELETE)
+            raise QuotaExceeded(f"{name} has {count(pages, 'page')}; your library {room}.", _DELETE)
         self.check_page(0, new=0)
 
     def check_page(self, size: int, *, new: int = 1) -> None:
-        """Whether one page of so many bytes may come; `new` is 0 for one that is here under another encoder."""
+        """Raise QuotaExceeded unless one page of `size` bytes fits. `new`: 0 if another encoder stored it already."""
         if self.usage.pages + new > self.usage.pages_limit:
             raise QuotaExceeded(f"Your library is {self._full}.", _DELETE)
         limit = self.usage.bytes_limit
@@ -65,7 +92,7 @@ class RemainingRoom:
                 f"Your library is full: it takes {size_in_words(self.usage.bytes)} of {size_in_words(limit)}.",
                 _DELETE,
             )
-        check_total(self.visitors + max(size, 1), self.quotas)
+        check_total(self.visitors_bytes + max(size, 1), self.quotas)
 
     @property
     def _full(self) -> str:
@@ -73,94 +100,84 @@ class RemainingRoom:
 
 
 def check_total(size: int, quotas: Quotas) -> None:
-    """Whether all visitors together may take so many bytes. AllFull where not."""
+    """Raise TotalQuotaExceeded unless all visitors together may store `size` bytes."""
     if size > quotas.total_bytes:
         raise TotalQuotaExceeded(
-            f"The libraries of all visitors together may take {size_in_words(quotas.total_bytes)}, and they do.",
-            "One makes way once it was unchanged for an hour: try again later, or run the demo on your own machine.",
+            f"The libraries of all visitors together may take {size_in_words(quotas.total_bytes)}, and that is used up.",
+            "A library unchanged for an hour is deleted for others: try again later, or run the demo yourself.",
             size - quotas.total_bytes,
         )
 
 
 @dataclass(frozen=True, slots=True)
 class Visitor:
-    """What is kept of one visitor."""
+    """How much one visitor stores, and when it last changed."""
 
     scope: Scope
     bytes: int
-    """On disk: pages and judgements."""
+    """Bytes on disk: pages and judgements."""
     changed: float
-    """When something last came, in seconds of the epoch."""
+    """Unix time of the newest page or judgement."""
 
 
-def by_age(kept: Iterable[tuple[Scope, int, float]]) -> tuple[Visitor, ...]:
-    """Visitors of (scope, bytes, time) of whatever is kept of them, the one unchanged for longest first."""
+def group_by_visitor(entries: Iterable[tuple[Scope, int, float]]) -> tuple[Visitor, ...]:
+    """Return the visitors among entries of (scope, bytes, Unix time), the one idle for longest first."""
     found: dict[Scope, Visitor] = {}
-    for scope, size, changed in kept:
+    for scope, size, changed in entries:
         if is_visitor(scope):
-            one = found.get(scope, Visitor(scope, 0, changed))
-            found[scope] = Visitor(scope, one.bytes + size, max(one.changed, changed))
-    return tuple(sorted(found.values(), key=lambda one: (one.changed, one.scope.name)))
+            known = found.get(scope, Visitor(scope, 0, changed))
+            found[scope] = Visitor(scope, known.bytes + size, max(known.changed, changed))
+    return tuple(sorted(found.values(), key=lambda visitor: (visitor.changed, visitor.scope.name)))
 
 
-def measured(scope: Scope, pages: int, size: int, quotas: Quotas) -> Usage:
-    """What a library takes beside what it may take."""
-    if scope == SAMPLES:
-        return Usage(pages, size, sys.maxsize, sys.maxsize)
-    return Usage(pages, size, quotas.library_pages, quotas.library_bytes)
-
-
-LEAST = 3_600.0
-"""Seconds for which a visitor's library is safe from the last change on, however full it is."""
-
-
-def old_enough(visitors: Sequence[Visitor], now: float) -> list[Visitor]:
-    """Those who may have to make way at a time in seconds of the epoch, the one unchanged for longest first."""
-    return [visitor for visitor in visitors if visitor.changed <= now - LEAST]
+def evictable_visitors(visitors: Sequence[Visitor], now: float) -> list[Visitor]:
+    """Return the visitors, in the given order, who have been idle for MIN_IDLE_SECONDS at a Unix time."""
+    return [visitor for visitor in visitors if visitor.changed <= now - MIN_IDLE_SECONDS]
 
 
 class IdleEviction:
-    """Forgets visitors for the sake of others. Safe for threads.
+    """Deletes idle visitors to free space for another one. Safe for threads.
 
-    Call it without the library's lock: whoever is told of a visitor who went may hold locks of their own.
+    Call it without the library's lock: the listener may hold locks of its own.
     """
 
     def __init__(
         self,
         visitors: Callable[[], Sequence[Visitor]],
-        expire: Callable[[Visitor], int | None],
+        delete: Callable[[Visitor], int | None],
         now: Callable[[], float] = time.time,
     ) -> None:
-        """`visitors`, the one unchanged for longest first; `expire` deletes one and gives the bytes, or None."""
-        self._visitors, self._expire, self._now = visitors, expire, now
-        self._told: Callable[[Scope], object] = lambda _: None
+        """`visitors` lists them, idle for longest first. `delete` returns the bytes freed, or None if it did not."""
+        self._visitors, self._delete, self._now = visitors, delete, now
+        self._listener: Callable[[Scope], object] = lambda _: None
 
-    def attend(self, told: Callable[[Scope], object]) -> None:
-        """`told` hears of each visitor who went."""
-        self._told = told
+    def set_listener(self, listener: Callable[[Scope], object]) -> None:
+        """Call `listener` with the scope of each evicted visitor from now on, in place of the listener before."""
+        self._listener = listener
 
-    def make_way(self, newcomer: Scope, lacking: int, among: Container[Scope] | None = None) -> bool:
-        """Whether so many bytes were freed for a newcomer. Nobody goes where all who may would not be enough.
+    def evict_idle_visitors(self, newcomer: Scope, size: int, among: Container[Scope] | None = None) -> bool:
+        """Free `size` bytes for `newcomer` and return whether that many were freed.
 
-        among: whose going would help; all visitors' where it is not given.
+        Visitors idle for longest are deleted first; none is if all of them together would not free enough.
+        among: the scopes that may be evicted; None allows all.
         """
-        old = [one for one in old_enough(self._visitors(), self._now()) if one.scope != newcomer]
-        old = [one for one in old if among is None or one.scope in among]
-        if sum(one.bytes for one in old) < lacking:
+        idle = [visitor for visitor in evictable_visitors(self._visitors(), self._now()) if visitor.scope != newcomer]
+        idle = [visitor for visitor in idle if among is None or visitor.scope in among]
+        if sum(visitor.bytes for visitor in idle) < size:
             return False
         freed = 0
-        for one in old:
-            if freed >= lacking:
+        for visitor in idle:
+            if freed >= size:
                 break
-            freed += self._forget(one)
-        return freed >= lacking
+            freed += self._evict(visitor)
+        return freed >= size
 
-    def _forget(self, visitor: Visitor) -> int:
+    def _evict(self, visitor: Visitor) -> int:
         try:
-            freed = self._expire(visitor)
-        except SmartError:  # one that cannot be deleted now keeps none of the others
+            freed = self._delete(visitor)
+        except SmartError:  # a visitor who cannot be deleted now must not protect the others
             return 0
         if freed is None:
             return 0
-        self._told(visitor.scope)
+        self._listener(visitor.scope)
         return freed

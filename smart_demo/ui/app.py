@@ -13,6 +13,7 @@ from gradio.utils import get_upload_folder
 
 from smart_demo.engine import Engine
 from smart_demo.errors import InputRefused
+from smart_demo.judging.session import JudgingSession
 from smart_demo.search.request import ON_SAMPLES, SearchRequest, parse_request, parse_request_fields, parse_url_query
 from smart_demo.server.cleanup import Cleanup, delete_leftovers
 from smart_demo.server.upload_limits import UPLOAD_TRACKER
@@ -35,7 +36,6 @@ from smart_demo.ui.format import esc
 from smart_demo.ui.handlers import BackgroundState, Handlers
 from smart_demo.ui.judge_sheets import JudgeSheets
 from smart_demo.ui.judge_tab import BoardWiring, JudgeWiring, serves
-from smart_demo.ui.judging_session import JudgingSession
 from smart_demo.ui.library_tab import SamplePreparation
 from smart_demo.ui.page_layout import PageLayout
 from smart_demo.ui.queries_tab import QueryLists
@@ -52,10 +52,10 @@ UNCLAIMED_SECONDS = 600.0
 class Deletion:
     """Forgets people everywhere this app keeps anything of anybody."""
 
-    def __init__(self, sheets: JudgeSheets, lists: QueryLists, janitor: Cleanup) -> None:
+    def __init__(self, handlers: Handlers, sheets: JudgeSheets, lists: QueryLists, janitor: Cleanup) -> None:
         """The janitor is told how to clear this app's folder of uploads, and whom to tell of those it forgot."""
-        self._trials, self._judging, self._lists, self._janitor = sheets.trials, sheets.judging, lists, janitor
-        self._handlers = self._judging.handlers
+        self._trials, self._judging, self._lists, self._janitor = sheets.tickets, sheets.judging, lists, janitor
+        self._handlers = handlers
         janitor.attend(self._sweep, self._let_go)
         UPLOAD_TRACKER.attend(self._handlers.uploads.on_their_way)
 
@@ -65,12 +65,12 @@ class Deletion:
         return answer_or_error(lambda: self._forget(sure=sure), "a visitor could not be forgotten")
 
     def _forget(self, *, sure: bool) -> dict[str, object]:
-        own = self._handlers.own
+        own = self._handlers.visitor
         if own is None or not sure:
             raise InputRefused("Nothing was deleted.", "Reload the page and try again.")
         self._handlers.uploads.forget(own)
         freed = self._handlers.engine.delete_library(own)
-        self._judging.forget(own)
+        self._judging.delete(own)
         self._let_go(own)
         self._janitor.wake()  # the index gives its bytes back behind the page
         return {"done": f"Everything of yours is deleted: {size_in_words(freed)} freed."}
@@ -82,7 +82,7 @@ class Deletion:
         self._handlers.pictures.forget(owner)
         self._trials.forget(owner)
         self._lists.forget(owner)
-        self._judging.let_go(owner)
+        self._judging.evict(owner)
 
     def _sweep(self, _: float) -> int:
         return delete_leftovers(Path(get_upload_folder()), UNCLAIMED_SECONDS, self._handlers.uploads.on_their_way())
@@ -164,7 +164,7 @@ class Wiring:
         """A picture that was chosen, with the words in the box unless they are an example's, which nobody typed; the
         button is given back for the next one.
         """
-        reference = self.handlers.keep(resolve_upload(file, self.page.picture.GRADIO_CACHE))
+        reference = self.handlers.store_picture(resolve_upload(file, self.page.picture.GRADIO_CACHE))
         words = "" if text in STORY_QUERIES else text
         wanted = replace(parse_request(words, scope, *dials), picture=reference)
         return None, wanted.text, *self._answer(wanted)
@@ -173,7 +173,7 @@ class Wiring:
     def alike(self, event: gr.EventData, scope: object, *dials: object) -> object:
         """A part of a page, drawn in the viewer: asked alone, so the box is emptied."""
         data = event._data if isinstance(event._data, dict) else {}
-        reference = self.handlers.alike(data.get("page"), data.get("box"))
+        reference = self.handlers.make_region_reference(data.get("page"), data.get("box"))
         return "", *self._answer(replace(parse_request("", scope, *dials), picture=reference))
 
     @show_errors_as_toast
@@ -213,11 +213,11 @@ class Wiring:
         text, scope, picture = _strings(answered, 3)
         if not (text or picture):
             return gr.skip()
-        return self.handlers.answer(replace(parse_request(text, scope, *dials), picture=picture))
+        return self.handlers.render_answer(replace(parse_request(text, scope, *dials), picture=picture))
 
     def _answer(self, wanted: SearchRequest) -> tuple[str, list[str], str, str]:
-        shown = self.handlers.answer(wanted)
-        return shown, _kept(wanted), _chips(wanted), self.handlers.asked_with(wanted)
+        shown = self.handlers.render_answer(wanted)
+        return shown, _kept(wanted), _chips(wanted), self.handlers.render_query_picture(wanted)
 
     # -- the library
 
@@ -225,18 +225,18 @@ class Wiring:
     def upload(self, files: object) -> object:
         """Queue what was dropped and give the box back, so that the next file can come."""
         folder = self.page.files.GRADIO_CACHE
-        self.handlers.submit([resolve_upload(file, folder, "No file arrived.") for file in _listed(files)])
+        self.handlers.submit_uploads([resolve_upload(file, folder, "No file arrived.") for file in _listed(files)])
         return None, gr.Timer(active=True)
 
     @show_errors_as_toast
     def cancel(self) -> object:
-        self.handlers.cancel()
+        self.handlers.cancel_uploads()
         return gr.Button("Stopping after this page", interactive=False)
 
     @show_errors_as_toast
     def delete(self, event: gr.EventData) -> object:
         data = event._data if isinstance(event._data, dict) else {}
-        gr.Info(esc(self.handlers.delete(data.get("file"))), duration=6)
+        gr.Info(esc(self.handlers.delete_document(data.get("file"))), duration=6)
         return gr.Timer(active=True)
 
     # -- what goes on behind the page
@@ -248,8 +248,8 @@ class Wiring:
         wanted = parse_url_query(dict(request.query_params), otherwise) if request else otherwise
         if request and request.query_params.get("like") and not wanted.picture:
             gr.Warning("The part of a page in this link cannot be read, so it was left out.")
-        page, around = self.page, self._around(self.handlers.pulse())
-        around[page.scope] = gr.Radio(self.handlers.choices(), value=wanted.scope, visible=page.takes)
+        page, around = self.page, self._around(self.handlers.background_state())
+        around[page.scope] = gr.Radio(self.handlers.scope_choices(), value=wanted.scope, visible=page.takes)
         weights = wanted.weights
         turned = (wanted.top, weights.pooled, weights.late, weights.reduce.value, weights.counted.value)
         return {
@@ -258,28 +258,28 @@ class Wiring:
             page.query: wanted.text,
             page.answered: _kept(wanted),
             page.chips: _chips(wanted),
-            page.results: self.handlers.shown(wanted),
-            page.like: self.handlers.asked_with(wanted),
+            page.results: self.handlers.render_answer_or_error(wanted),
+            page.like: self.handlers.render_query_picture(wanted),
         }
 
     @show_errors_as_toast
     def look(self, seen: object, answered: object, *dials: object) -> object:
         """Everything that may have changed by itself. The timer rests once nothing will."""
-        now = self.handlers.pulse()
+        now = self.handlers.background_state()
         if now.page == _strings(seen, 2)[0]:
             return gr.skip() if now.busy else {self.page.timer: gr.Timer(active=False)}
         changed = self._around(now)
         text, scope, picture = _strings(answered, 3)
         if (text or picture) and now.answers != _strings(seen, 2)[1]:
             wanted = replace(parse_request(text, scope, *dials), picture=picture)
-            changed[self.page.results] = self.handlers.shown(wanted)
-            changed[self.page.like] = self.handlers.asked_with(wanted)
+            changed[self.page.results] = self.handlers.render_answer_or_error(wanted)
+            changed[self.page.like] = self.handlers.render_query_picture(wanted)
         return changed
 
     def _around(self, now: BackgroundState) -> dict[object, object]:
         """Updates of all that stands around the answer."""
-        handlers, page, choices = self.handlers, self.page, self.handlers.choices()
-        shelf = library_tab.render_sample_documents(handlers.documents(SAMPLES), now.samples)
+        handlers, page, choices = self.handlers, self.page, self.handlers.scope_choices()
+        shelf = library_tab.render_sample_documents(handlers.list_documents(SAMPLES), now.samples)
         around: dict[object, object] = {
             page.status: page_layout.render_status(now.serving, handlers.preparation.trouble),
             page.footer: page_layout.render_footer(
@@ -292,7 +292,7 @@ class Wiring:
         }
         if page.takes:
             running = now.uploading
-            around[page.documents] = handlers.own_documents(now.serving)
+            around[page.documents] = handlers.render_own_documents(now.serving)
             around[page.arrivals] = library_tab.render_uploads(now.arrivals)
             around[page.cancel] = gr.Button("Stop", visible=running, interactive=running)
         return around
@@ -325,7 +325,7 @@ def build_app(engine: Engine, preparation: SamplePreparation, janitor: Cleanup |
     handlers = Handlers(engine, uploads, preparation)
 
     def picture(key: object) -> dict[str, object]:
-        return handlers.picture(key)
+        return handlers.load_picture(key)
 
     maps = ExplainHandlers(handlers)
 
@@ -349,8 +349,8 @@ def build_app(engine: Engine, preparation: SamplePreparation, janitor: Cleanup |
     def comparison(wanted: object) -> dict[str, object]:
         return exports.comparison(wanted)
 
-    judging = JudgingSession(handlers)
-    sheets, boards, lists = JudgeSheets(judging), Boards(judging), QueryLists(judging)
+    judging = JudgingSession(engine, STORY_QUERIES)
+    sheets, boards, lists = JudgeSheets(judging, handlers), Boards(judging), QueryLists(judging, handlers)
     voting = Voting(sheets)
 
     def vote(wanted: object) -> dict[str, object]:
@@ -359,7 +359,7 @@ def build_app(engine: Engine, preparation: SamplePreparation, janitor: Cleanup |
     def grade(wanted: object) -> dict[str, object]:
         return voting.grade(wanted)
 
-    forgetting = Deletion(sheets, lists, janitor or Cleanup(engine))
+    forgetting = Deletion(handlers, sheets, lists, janitor or Cleanup(engine))
 
     def forget(wanted: object) -> dict[str, object]:
         return forgetting.forget(wanted)
@@ -369,7 +369,7 @@ def build_app(engine: Engine, preparation: SamplePreparation, janitor: Cleanup |
         gr.api(endpoint.search, api_name=API_NAME, concurrency_limit=MAX_CONCURRENT)
         viewed: list[ServerFunction] = [picture, explain, overlay, pair, hood, comparison]
         judges: list[ServerFunction] = [picture, vote, grade, *serves(boards, lists)]
-        page = PageLayout(engine.settings, viewed, judges, forget, private=handlers.private)
+        page = PageLayout(engine.settings, viewed, judges, forget, private=handlers.is_private)
         wiring = Wiring(handlers, page)
         JudgeWiring(page.judge, page.dials, voting)
         panels = (page.judge.results, page.judge.queries)

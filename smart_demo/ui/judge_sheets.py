@@ -21,6 +21,7 @@ from dataclasses import dataclass, replace
 from smart_demo.diagnostics import journal_versions
 from smart_demo.errors import InputRefused, LibraryError
 from smart_demo.judging.query_list import ListedQuery
+from smart_demo.judging.queue import JudgingProgress, JudgingQueue, judging_progress
 from smart_demo.judging.records import (
     BlindColumns,
     Conditions,
@@ -31,14 +32,13 @@ from smart_demo.judging.records import (
     recorded_depth,
 )
 from smart_demo.judging.replay import Judgements, count_ungraded, pages_to_grade, revealed_query
+from smart_demo.judging.session import JudgingSession
 from smart_demo.search.request import SearchRequest, format_url_query
 from smart_demo.types import POOLED, SMART, PageId, Scope, StoredPage
 from smart_demo.ui import vote_sheet
 from smart_demo.ui.cards import ThumbnailLoader, render_thumbnail
 from smart_demo.ui.format import bdi, esc, page_key
 from smart_demo.ui.handlers import Handlers
-from smart_demo.ui.judging_queue import JudgingProgress, JudgingQueue, judging_progress
-from smart_demo.ui.judging_session import JudgingSession
 from smart_demo.ui.vote_sheet import SearchSetup, VoteSheet, rank_text, render_vote_sheet
 from smart_demo.wording import count
 
@@ -108,7 +108,7 @@ class Tickets:
         for page in found.parts.pages:
             if page.id in ranked:
                 pages.setdefault(page.id, page)
-        shown = Ticket(secrets.token_hex(16), owner, desk.at, search, dials, trial, pages)
+        shown = Ticket(secrets.token_hex(16), owner, desk.position, search, dials, trial, pages)
         with self._lock:
             self._shown[shown.ticket] = shown
             mine = [ticket for ticket, one in self._shown.items() if one.owner == owner]
@@ -188,7 +188,7 @@ def render_grade_sheet(pool: GradeSheet, thumbnail: ThumbnailLoader) -> str:
     whole = pool.done == len(pool.pages)
     after = (_ranks_table(pool) if pool.ranks else _ranks_offer()) if whole else ""
     strip = "".join(_page_slip(pool, place, page, thumbnail(page)) for place, page in enumerate(pool.pages, start=1))
-    following = min(pool.standing.at + 1, pool.standing.total)
+    following = min(pool.standing.position + 1, pool.standing.total)
     return (
         f'<section class="sheet-of-grades" data-ticket="{pool.ticket}" data-next="{following}" '
         f'aria-label="Graded relevance">{vote_sheet.sheet_header(pool.query, pool.standing, grading_progress(pool))}'
@@ -203,7 +203,7 @@ def render_grade_sheet(pool: GradeSheet, thumbnail: ThumbnailLoader) -> str:
 def grading_progress(pool: GradeSheet) -> str:
     """How far it is, here and elsewhere.
 
-    >>> from smart_demo.ui.judging_queue import Standing
+    >>> from smart_demo.judging.queue import Standing
     >>> said(Pool("tide", "", (), {}, Standing((), 0), 31, None))
     '0 of 0 graded; 31 pages of other judged queries wait'
     """
@@ -278,17 +278,17 @@ def no_thumbnail(_: StoredPage) -> bytes:
 class JudgeSheets:
     """Markup of what one app's judges see."""
 
-    def __init__(self, judging: JudgingSession) -> None:
-        self.judging = judging
-        self.trials = Tickets(judging.handlers)
+    def __init__(self, judging: JudgingSession, handlers: Handlers) -> None:
+        self.judging, self.handlers = judging, handlers
+        self.tickets = Tickets(handlers)
 
     def vote_panel(self, owner: Scope, dials: SearchRequest) -> str:
         """The open query's columns, or what stands there before the first and after the last."""
-        return self._panel(owner, dials, lambda shown: self.votes(shown, self.judging.handlers.load_thumbnail))
+        return self._panel(owner, dials, lambda shown: self.votes(shown, self.handlers.load_thumbnail))
 
     def grade_panel(self, owner: Scope, dials: SearchRequest) -> str:
         """The open query's pool, or the same."""
-        return self._panel(owner, dials, lambda shown: self.grades(shown, self.judging.handlers.load_thumbnail))
+        return self._panel(owner, dials, lambda shown: self.grades(shown, self.handlers.load_thumbnail))
 
     def votes(self, shown: Ticket, thumbnail: ThumbnailLoader = no_thumbnail) -> str:
         """The sheet of a query: blind while there is no vote on it, told after it."""
@@ -299,7 +299,7 @@ class JudgeSheets:
             shown.ticket,
             shown.columns(vote.trial if vote else trial),
             self.standing(shown),
-            SearchSetup(shown.search, self.judging.handlers.scope_choices(), shown.dials),
+            SearchSetup(shown.search, self.handlers.scope_choices(), shown.dials),
             _sides_were_shown(judged, shown),
             vote,
             format_url_query(replace(shown.search, text=trial.query.text)),
@@ -333,14 +333,16 @@ class JudgeSheets:
 
     def _panel(self, owner: Scope, dials: SearchRequest, sheet: Callable[[Ticket], str]) -> str:
         judging = self.judging
-        desk, public = judging.desk(owner), not judging.handlers.is_private
+        desk, public = judging.queue(owner), not self.handlers.is_private
         if not judging.started(owner):
-            setup = SearchSetup(replace(dials, scope=desk.search.scope), judging.handlers.scope_choices(), dials)
+            setup = SearchSetup(replace(dials, scope=desk.search.scope), self.handlers.scope_choices(), dials)
             return vote_sheet.start_panel(desk, setup, public=public)
-        if desk.open is None:
-            now = self.trials.conditions(desk.search)
-            return vote_sheet.end_panel(judging_progress(desk.queries, desk.at, judging.journal(owner).judgements, now))
-        return sheet(self.trials.show(owner, desk, desk.open, dials, judging.journal(owner).session.seed))
+        if desk.current is None:
+            now = self.tickets.conditions(desk.search)
+            return vote_sheet.end_panel(
+                judging_progress(desk.queries, desk.position, judging.journal(owner).judgements, now)
+            )
+        return sheet(self.tickets.show(owner, desk, desk.current, dials, judging.journal(owner).session.seed))
 
 
 def _sides_were_shown(judged: Judgements, shown: Ticket) -> bool:

@@ -21,13 +21,14 @@ from dataclasses import dataclass, replace
 from smart_demo.errors import InputRefused, LibraryError, SmartError
 from smart_demo.judging.list_comparison import KnownGrades, QueryRow, RefusedQuery, compare_queries, csv_text
 from smart_demo.judging.query_list import MAX_LIST_BYTES, MAX_NOTICES, MAX_QUERIES, ListedQuery, read_queries
+from smart_demo.judging.session import JudgingSession
 from smart_demo.search.cache import LRUCache
 from smart_demo.search.request import SearchRequest
 from smart_demo.types import POOLED, SMART, Found, Method, Scope
 from smart_demo.ui.compare import describe_formula
 from smart_demo.ui.events import UNEXPECTED_ERROR, answer_or_error
 from smart_demo.ui.format import count_queries, esc, format_time_left
-from smart_demo.ui.judging_session import JudgingSession
+from smart_demo.ui.handlers import Handlers
 from smart_demo.ui.query_table import ShownRun, query_table
 from smart_demo.ui.results_tab import FAILURE, field
 from smart_demo.wording import count
@@ -136,8 +137,10 @@ def most_queries(*, private: bool) -> int:
 class QueryLists:
     """Lists of one app, around its judgements. Safe for threads."""
 
-    def __init__(self, judging: JudgingSession, clock: Callable[[], float] = time.monotonic) -> None:
-        self._judging, self._handlers, self._clock = judging, judging.handlers, clock
+    def __init__(
+        self, judging: JudgingSession, handlers: Handlers, clock: Callable[[], float] = time.monotonic
+    ) -> None:
+        self._judging, self._handlers, self._clock = judging, handlers, clock
         self._runs: LRUCache[Run] = LRUCache(RUNS_KEPT, lambda run: len(run.rows), ROWS_KEPT)
         self._going: dict[str, tuple[Scope | None, threading.Event]] = {}
         """Whose a run on its way is and what ends it, by its name."""
@@ -292,7 +295,7 @@ class QueryLists:
             raise InputRefused("That is no query of the list.")
         queries = [ListedQuery(row.contrast.query, row.qid) for row in run.rows]
         self._judging.set_queries(owner, queries, at, "a list under Queries")
-        self._judging.search_by(owner, run.search)
+        self._judging.set_search(owner, run.search)
         return {"laid": len(queries)}
 
 

@@ -27,10 +27,10 @@ from smart_demo.judging.query_list import MAX_LIST_BYTES, MAX_LISTED_QUERY_CHARS
 from smart_demo.judging.records import METHODS
 from smart_demo.judging.replay import Judgements, count_ungraded
 from smart_demo.judging.scoreboard import MEASURES, METHOD_LABELS, METHOD_PAIRS, Board, VoteCount, boards
+from smart_demo.judging.session import JudgingSession
 from smart_demo.types import Scope
 from smart_demo.ui.events import answer_or_error
 from smart_demo.ui.format import count_queries, esc, format_difference, format_score
-from smart_demo.judging.session import JudgingSession
 from smart_demo.ui.query_table import judgement_list
 from smart_demo.wording import count
 
@@ -295,7 +295,7 @@ class Boards:
     @property
     def private(self) -> bool:
         """Whether there is one owner, whose machine this is."""
-        return self._judging.handlers.is_private
+        return self._judging.is_private
 
     @property
     def most(self) -> int:
@@ -361,11 +361,11 @@ class Boards:
                 f"This page keeps {PUBLIC_JOURNAL_BYTES // 2**20} MB of judgements for each visitor, and that would be more.",
                 "Run the demo on your own machine to take it in.",
             )
-        self._judging.admit(owner, len(lines))
+        self._judging.make_room(owner, len(lines))
         return journal.take(lines)
 
     def _forget(self, owner: Scope) -> dict[str, object]:
-        self._judging.forget(owner)
+        self._judging.delete(owner)
         return {"said": "The evaluation is deleted."}
 
 

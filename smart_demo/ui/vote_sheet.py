@@ -15,13 +15,13 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from smart_demo.judging.query_list import MAX_LISTED_QUERY_CHARS
+from smart_demo.judging.queue import JudgingProgress, JudgingQueue, QueryStatus
 from smart_demo.judging.records import MAX_NOTE_CHARS, REASONS, A, B, BlindColumns, Trial, Vote, VoteChoice
 from smart_demo.search.request import SearchRequest
 from smart_demo.types import LATE, POOLED, SMART, PageId, StoredPage
 from smart_demo.ui.cards import ThumbnailLoader, render_thumbnail
 from smart_demo.ui.compare import describe_formula
 from smart_demo.ui.format import bdi, esc, page_key
-from smart_demo.ui.judging_queue import JudgingProgress, JudgingQueue, QueryStatus
 
 UNDO_BUTTON = '<button type="button" class="way" data-undo aria-keyshortcuts="u">Undo <kbd>u</kbd></button>'
 MAX_DOTS = 60
@@ -47,7 +47,7 @@ class SearchSetup:
 
 def sheet_header(query: str, standing: JudgingProgress, said: str) -> str:
     """The query in large type, its place in the list, and a way to any other."""
-    at, total = standing.at, standing.total
+    at, total = standing.position, standing.total
     place = f"Query {at + 1} of {total}" if at < total else f"{total:,} {'query' if total == 1 else 'queries'}"
     before, after = (
         _step_button(at - 1, "Query before", "←", off=at < 1),
@@ -77,8 +77,8 @@ def query_dots(standing: JudgingProgress) -> str:
     here = ' aria-current="step"'
     each = "".join(
         f'<button type="button" class="dot is-{fate}" data-go="{at}" aria-label="Query {at + 1}: {_STATUS_LABELS[fate]}"'
-        f"{here if at == standing.at else ''}></button>"
-        for at, fate in enumerate(standing.fates)
+        f"{here if at == standing.position else ''}></button>"
+        for at, fate in enumerate(standing.statuses)
     )
     return f'<span class="dots" role="group" aria-label="Queries">{each}</span>'
 
@@ -171,7 +171,7 @@ def start_panel(desk: JudgingQueue, setup: SearchSetup, *, public: bool) -> str:
 def end_panel(standing: JudgingProgress) -> str:
     """After the last query, whatever was passed over on the way."""
     unseen = standing.total - standing.judged - standing.skipped
-    again = _go_button(standing.following, f"Judge the {unseen} not seen yet") if unseen else ""
+    again = _go_button(standing.next_position, f"Judge the {unseen} not seen yet") if unseen else ""
     if standing.first_skipped is not None:
         again += _go_button(standing.first_skipped, f"Go through the {standing.skipped} skipped")
     title = "All judged" if standing.judged == standing.total else "The end of the list"
@@ -225,7 +225,7 @@ def render_vote_sheet(sheet: VoteSheet, thumbnail: ThumbnailLoader) -> str:
     below = _result(vote, standing, sheet.link) if vote else _vote_form(sheet.seen)
     return (
         f'<section class="sheet-of-votes is-{"told" if vote else "blind"}" data-ticket="{sheet.ticket}" '
-        f'data-next="{standing.following}" aria-label="Blind comparison">'
+        f'data-next="{standing.next_position}" aria-label="Blind comparison">'
         f"{sheet_header(sheet.query, standing, progress_text(standing))}"
         f'<div class="judge-under">{setup_form(sheet.setup)}{own_query_form()}</div>{_notices(sheet)}'
         f'<div class="blind-columns">{columns}</div>{below}</section>'
@@ -310,13 +310,13 @@ def _vote_form(seen: bool) -> str:
 def _result(vote: Vote, standing: JudgingProgress, link: str) -> str:
     """What was said, and what it was said of."""
     extra = "".join(f"<span>{esc(part)}</span>" for part in (", ".join(vote.reasons), vote.note) if part)
-    sides, last = vote.trial.sides, standing.following >= standing.total
+    sides, last = vote.trial.sides, standing.next_position >= standing.total
     return (
         f'<div class="vote-desk is-told"><div><p class="vote-told"><b>{esc(verdict(vote))}</b>'
         f"<span>A was {esc(COLUMN_LABELS[sides.a])}, B was {esc(COLUMN_LABELS[sides.b])}.</span></p>"
         f'<p class="vote-why">{extra}</p></div>'
         f'<p class="vote-after"><a href="?{esc(link)}" target="_blank" rel="noopener">Open in Compare</a>'
-        f'{UNDO_BUTTON}<button type="button" class="vote-next" data-go="{standing.following}" '
+        f'{UNDO_BUTTON}<button type="button" class="vote-next" data-go="{standing.next_position}" '
         'aria-keyshortcuts="n">'
         f"{'Finish' if last else 'Next query'} <kbd>n</kbd></button></p></div>"
     )

@@ -70,15 +70,15 @@ class Voting:
         judging = self._judging
         match wanted.get("act"):
             case "start":
-                judging.begin(owner, turned)
+                judging.start(owner, turned)
             case "take":
-                judging.search_by(owner, replace(turned, scope=judging.desk(owner).search.scope))
+                judging.set_search(owner, replace(turned, scope=judging.queue(owner).search.scope))
             case "scope":
                 scope = json_fields.choice_field(wanted, "scope", tuple(SCOPE_CHOICES))
-                self._sheets.trials.allowed(scope)
-                judging.search_by(owner, replace(judging.desk(owner).search, scope=scope))
+                self._sheets.tickets.allowed(scope)
+                judging.set_search(owner, replace(judging.queue(owner).search, scope=scope))
             case "go":
-                judging.open(owner, json_fields.integer_field(wanted, "at", 0, MAX_QUERIES))
+                judging.go_to(owner, json_fields.integer_field(wanted, "at", 0, MAX_QUERIES))
             case "ask":
                 judging.insert(owner, _parse_query(wanted))
 
@@ -109,7 +109,7 @@ class Voting:
         if any(reason not in REASONS for reason in reasons):
             raise InputRefused(f"What decided it may be: {', '.join(REASONS)}.")
         note = json_fields.text_field(given, "note", MAX_NOTE_CHARS) if "note" in given else ""
-        kept = self._judging.to_write(owner).vote(shown.trial, choice, reasons, note)
+        kept = self._judging.writable_journal(owner).vote(shown.trial, choice, reasons, note)
         return {"sheet": self._sheets.votes(shown), "said": f"Kept. {vote_sentence(kept)}"}
 
     def _skip(self, owner: Scope, given: RequestFields) -> dict[str, object]:
@@ -117,12 +117,12 @@ class Voting:
         shown, journal = self._shown(owner, given), self._judging.journal(owner)
         key, judged = shown.trial.query.key, journal.judgements
         if key not in judged.skipped and (shown.trial.conditions, key) not in judged.votes:
-            self._judging.to_write(owner).skip(shown.trial.query)
-        return {"go": self._sheets.standing(shown).following, "said": "Skipped."}
+            self._judging.writable_journal(owner).skip(shown.trial.query)
+        return {"go": self._sheets.standing(shown).next_position, "said": "Skipped."}
 
     def _grade(self, owner: Scope, given: RequestFields) -> dict[str, object]:
         shown, grade = self._shown(owner, given), json_fields.integer_field(given, "grade", 0, MAX_GRADE)
-        kept = self._judging.to_write(owner).grade(shown.trial, _page_to_grade(given, shown), grade)
+        kept = self._judging.writable_journal(owner).grade(shown.trial, _page_to_grade(given, shown), grade)
         words = f"{grade}, {GRADE_LABELS[grade].lower()}: {strip_unprintable(kept.document)}, page {kept.page.number}."
         return {"sheet": self._sheets.grades(shown), "said": f"Kept. {words}"}
 
@@ -132,7 +132,7 @@ class Voting:
         judged, about = journal.judgements, (shown.trial.seed, shown.trial.query.key)
         whole = all(page in judged.graded(shown.trial) for page in pages_to_grade(shown.trial))
         if whole and about not in map(revealed_query, judged.events):
-            self._judging.to_write(owner).told(shown.trial)
+            self._judging.writable_journal(owner).told(shown.trial)
         return {"sheet": self._sheets.grades(shown, ranks=True), "said": "The ranks are shown."}
 
     def _undo(self, owner: Scope, given: RequestFields) -> dict[str, object]:
@@ -142,14 +142,14 @@ class Voting:
             raise InputRefused("There is nothing to take back.")
         back = self._judging.journal(owner).undo()
         query = back.query if isinstance(back, Skip) else back.trial.query
-        at = self._judging.desk(owner).place(query.key)
+        at = self._judging.queue(owner).find(query.key)
         return {"said": f"Taken back: {_undone_words(back)} “{strip_unprintable(query.text)}”."} | (
             {"look": True} if at is None else {"go": at}
         )
 
     def _shown(self, owner: Scope, given: RequestFields) -> Ticket:
         """What is on the judge's screen. Forgotten where its session was deleted since, in another tab say."""
-        shown = self._sheets.trials.of(owner, given.get("ticket"))
+        shown = self._sheets.tickets.of(owner, given.get("ticket"))
         if not self._judging.started(owner) or shown.trial.seed != self._judging.journal(owner).session.seed:
             raise TicketExpired
         return shown

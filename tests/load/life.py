@@ -17,7 +17,8 @@ from gradio_client import Client
 from gradio_client.exceptions import AppError
 from gradio_client.utils import QueueError
 
-from smart_demo.server.visitors import HEADER, visitor_scope
+from smart_demo.server.visitors import VISITOR_HEADER
+from smart_demo.store.quotas import visitor_scope
 from tests.load import sights
 from tests.load.figures import Figures, LimitMet
 from tests.load.marks import Marks
@@ -281,7 +282,7 @@ class Life:
         """The public endpoint through the real client: one's own pages where there are any, else the samples."""
         if self.client is None:
             self.client = Client(
-                self.street.url, headers={HEADER: self.person.secret}, verbose=False, analytics_enabled=False,
+                self.street.url, headers={VISITOR_HEADER: self.person.secret}, verbose=False, analytics_enabled=False,
                 download_files=False, httpx_kwargs={"timeout": 60},
             )  # fmt: skip
         theirs = self.street.theirs(self.person.secret, self.rng)

@@ -46,7 +46,6 @@ from smart_demo.ui.explain_handlers import ExplainHandlers
 from smart_demo.ui.export import Exporter
 from smart_demo.ui.handlers import Handlers
 from smart_demo.ui.judge_sheets import JudgeSheets
-from smart_demo.ui.judging_session import JudgingSession
 from smart_demo.ui.library_tab import (
     SamplePreparation,
     render_documents,
@@ -66,6 +65,7 @@ from smart_demo.ui.upload_queue import UploadQueue
 from smart_demo.ui.vote_sheet import error_panel
 from smart_demo.ui.voting import Voting
 from tests.pinned.stored import DATA, LIBRARY, NOON, Clock, digest, machine, set_times
+from tests.voting_cases import judging_session, make_voting
 
 HERE = Path(__file__).resolve().parent
 HTML = HERE / "html"
@@ -357,16 +357,16 @@ def _library(world: World) -> Found:
 def _judge(world: World) -> Found:
     shutil.rmtree(world.settings.data_dir / "judgements", ignore_errors=True)
     handlers = world.private
-    voting = Voting(JudgeSheets(JudgingSession(handlers)))
+    voting = make_voting(handlers)
     begun = voting.look({"owner": ME, "act": "look"}, *DIALS)
     yield "judge-begin", begun
     yield (
         "judge-begin-public",
-        Voting(JudgeSheets(JudgingSession(world.handlers(public=True)))).look({"owner": ME}, *DIALS),
+        make_voting(world.handlers(public=True)).look({"owner": ME}, *DIALS),
     )
     yield (
         "judge-begin-nobody",
-        Voting(JudgeSheets(JudgingSession(world.handlers(public=True)))).look({"owner": "x"}, *DIALS),
+        make_voting(world.handlers(public=True)).look({"owner": "x"}, *DIALS),
     )
     _begin(world.settings.data_dir)
     judge = Judge(handlers)
@@ -422,8 +422,8 @@ class Judge:
     """One browser that judges."""
 
     def __init__(self, handlers: Handlers) -> None:
-        self.judging = JudgingSession(handlers)
-        self.voting, self.panel = Voting(JudgeSheets(self.judging)), ""
+        self.judging = judging_session(handlers)
+        self.voting, self.panel = Voting(JudgeSheets(self.judging, handlers)), ""
 
     @property
     def ticket(self) -> str:
@@ -456,7 +456,7 @@ def _boards(world: World) -> Found:
     shutil.rmtree(world.settings.data_dir / "judgements", ignore_errors=True)
     yield "boards-shell", results_shell()
     yield "boards-take-in", take_in(2**25, private=True) + take_in(2**20, private=False)
-    boards = Boards(JudgingSession(world.private))
+    boards = Boards(judging_session(world.private))
     yield "boards-empty", boards.look({"owner": ME})
     yield "boards-file-empty", boards.file({"owner": ME, "form": "zip"})
     archive, journal = (DATA / "evaluation.zip").read_bytes(), (DATA / "journal.jsonl").read_bytes()
@@ -485,11 +485,11 @@ def _boards(world: World) -> Found:
             for wanted in ({"owner": ME, "form": "zip"}, {"owner": ME, "form": "jsonl"}, {"owner": ME, "form": "exe"})
         ],
     )
-    yield "boards-public-nobody", Boards(JudgingSession(world.handlers(public=True))).look({"owner": "nobody"})
+    yield "boards-public-nobody", Boards(judging_session(world.handlers(public=True))).look({"owner": "nobody"})
     yield "boards-forgotten", boards.forget({"owner": ME})
     for name, better, worse in (("many", 14, 4), ("few", 3, 1), ("even", 6, 6)):
         _many(world.settings.data_dir, better, worse)
-        yield f"boards-{name}", Boards(JudgingSession(world.private)).look({"owner": ME})
+        yield f"boards-{name}", Boards(judging_session(world.private)).look({"owner": ME})
         shutil.rmtree(world.settings.data_dir / "judgements")
 
 
@@ -522,8 +522,8 @@ def _many(data: Path, better: int, worse: int) -> None:
 def _queries(world: World) -> Found:
     _begin(world.settings.data_dir)
     ticks = count()
-    judging = JudgingSession(world.private)
-    lists = QueryLists(judging, clock=lambda: float(next(ticks)))
+    judging = judging_session(world.private)
+    lists = QueryLists(judging, world.private, clock=lambda: float(next(ticks)))
     yield "queries-intro", list_intro(500, private=True) + list_intro(100, private=False)
     sample = lists.sample()
     yield "queries-sample-counted", told(counted(sample))
