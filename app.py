@@ -10,10 +10,10 @@ import signal
 import sys
 from contextlib import suppress
 
-from smart_demo.server.cleanup import take_work_folder
-from smart_demo.server.process_memory import keep_giving_back, share_heaps
+from smart_demo.server.cleanup import create_work_folder
+from smart_demo.server.process_memory import start_periodic_release, limit_malloc_arenas
 
-share_heaps()  # before anything makes threads
+limit_malloc_arenas()  # before anything makes threads
 ON_ZEROGPU = bool(os.environ.get("SPACES_ZERO_GPU"))
 if ON_ZEROGPU:
     import spaces  # noqa: F401 - patches torch, so it comes before everything that imports it
@@ -23,7 +23,7 @@ os.environ.setdefault("GRADIO_ANALYTICS_ENABLED", "False")
 # Gradio sums up its last 10,000 events after every one, for a monitor that is not served: 8 ms of a core (measured).
 os.environ.setdefault("GRADIO_ANALYTICS_MAX_EVENTS", "1")
 os.environ.setdefault("GRADIO_ANALYTICS_CACHE_FREQUENCY", "1000000000")
-work = take_work_folder()
+work = create_work_folder()
 os.environ.setdefault("GRADIO_TEMP_DIR", str(work / "uploads"))
 
 from smart_demo.config import read_settings  # noqa: E402
@@ -57,7 +57,7 @@ if __name__ == "__main__":
         engine.backbones.load_behind()
     preparation.start()
     janitor.start()
-    keep_giving_back()
+    start_periodic_release()
     engine.library.start_background_tasks()
     with suppress(SystemExit):
         demo.block_thread()

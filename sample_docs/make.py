@@ -1,4 +1,4 @@
-"""Makes every sample document again: python sample_docs/make.py [--out DIR] [NAME…]."""
+"""Regenerate the sample documents: python sample_docs/make.py [--out DIR] [NAME…]."""
 
 from __future__ import annotations
 
@@ -9,17 +9,17 @@ from press import catalogue, fonts
 
 
 def main() -> None:
-    """Write the documents named on the command line, or all of them."""
+    """Write the documents named on the command line, by default all."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--out", type=Path, default=Path(__file__).resolve().parent, help="where to write them")
-    parser.add_argument("names", nargs="*", metavar="NAME", help="file names; all of them by default")
-    asked = parser.parse_args()
-    asked.out.mkdir(parents=True, exist_ok=True)
+    parser.add_argument("--out", type=Path, default=Path(__file__).resolve().parent, help="folder to write to")
+    parser.add_argument("names", nargs="*", metavar="NAME", help="file names (all)")
+    options = parser.parse_args()
+    options.out.mkdir(parents=True, exist_ok=True)
     fonts.register()
     for name, make in catalogue.DOCUMENTS.items():
-        if not asked.names or name in asked.names:
-            make(asked.out / name)
-            print(asked.out / name)
+        if not options.names or name in options.names:
+            make(options.out / name)
+            print(options.out / name)
 
 
 if __name__ == "__main__":

@@ -19,7 +19,7 @@ from pathlib import Path
 
 from smart_demo import ingest
 from smart_demo.config import Settings, read_settings
-from smart_demo.diagnostics import examine
+from smart_demo.diagnostics import collect_diagnostics
 from smart_demo.engine import Engine, open_engine
 from smart_demo.errors import InputRefused, SettingRefused, SmartError
 from smart_demo.search import candidates
@@ -124,12 +124,12 @@ def _pairs(text: str) -> int:
 
 
 def _index(options: argparse.Namespace, settings: Settings) -> int:
-    files, notices = ingest.walk(options.paths)
+    files, notices = ingest.find_files(options.paths)
     for notice in notices:
         _notice(notice)
     if not files:
         raise InputRefused("There is nothing to index.", "Name PDFs or pictures, or a folder that holds some.")
-    with open_engine(settings, fall_back=False, behind=True) as engine:
+    with open_engine(settings, fall_back=False, background=True) as engine:
         ends = _follow(engine.add(LOCAL, [(path, path.name) for path in files]))
     print(f"{sum(end.state != State.REFUSED for end in ends)} of {len(files)} files are in the library.")
     return 0 if any(end.state != State.REFUSED for end in ends) else 1
@@ -152,13 +152,13 @@ def _follow(steps: Iterable[Progress]) -> list[Progress]:
 
 
 def _search(options: argparse.Namespace, settings: Settings) -> int:
-    with open_engine(settings, fall_back=False, behind=True) as engine:
+    with open_engine(settings, fall_back=False, background=True) as engine:
         scopes = [LOCAL]
         if options.samples:
             scopes.append(SAMPLES)
             _prepare(engine)
         found = engine.search(Query(options.query), scopes, top=options.top)
-        others = engine.of_other_encoders(LOCAL)
+        others = engine.pages_of_other_encoders(LOCAL)
     if others:
         _notice(f"{others:,} pages were encoded by another model and are not searched: index their files again.")
     elif not found.parts.pages:
@@ -194,7 +194,7 @@ def _eval(options: argparse.Namespace, settings: Settings) -> int:
         raise SettingRefused(f"--{next(iter(choice))} goes with --dataset alone.")
     if options.dataset:
         chosen = evaluation.CollectionOptions(**choice)
-        report = evaluation.evaluate_standard(settings, options.dataset, chosen, _notice, options.run_dir)
+        report = evaluation.evaluate_dataset(settings, options.dataset, chosen, _notice, options.run_dir)
     elif options.cranfield:
         report = evaluation.evaluate_cranfield(settings, options.cranfield, _notice, options.run_dir)
     else:
@@ -211,8 +211,8 @@ def _check(options: argparse.Namespace, settings: Settings) -> int:
         lines = path.read_text(encoding="utf-8").splitlines()
     except (OSError, UnicodeDecodeError):
         raise SettingRefused("The queries cannot be read.", "Name a file with one query a line by --queries.") from None
-    with open_engine(settings, fall_back=False, behind=True) as engine:
-        found = engine.check([_query_of(line) for line in lines], LOCAL, lambda pages: _notice(f"{pages:,} pages read"))
+    with open_engine(settings, fall_back=False, background=True) as engine:
+        found = engine.check_candidates([_query_of(line) for line in lines], LOCAL, lambda pages: _notice(f"{pages:,} pages read"))
     if found is None:
         raise InputRefused("There is nothing to check.", "It takes a page in the library and a query.")
     print(
@@ -248,8 +248,8 @@ def _evidence(options: argparse.Namespace, settings: Settings) -> int:
         pairs=options.pairs,
         command=" ".join(typed),
     )
-    found = evidence.gather(settings, plan, tell=_notice)
-    files, notices = evidence.write(found, options.out)
+    found = evidence.run_experiments(settings, plan, on_progress=_notice)
+    files, notices = evidence.write_evidence(found, options.out)
     for notice in [*notices, *(part["left_out"] for name in wanted if "left_out" in (part := found[name]))]:
         _notice(notice)
     for file in files:
@@ -275,7 +275,7 @@ def _prepare(engine: Engine) -> None:
     """
     main = engine.backbones.main()
     samples = engine.samples()
-    if not samples.whole or samples.encoder != main.encoder.name:
+    if not samples.complete or samples.encoder != main.encoder.name:
         _notice(f"Preparing the sample library by {main.encoder.name}, once.")
         for step in engine.prepare_samples(main):
             if step.state is State.REFUSED:
@@ -283,7 +283,7 @@ def _prepare(engine: Engine) -> None:
 
 
 def _doctor(options: argparse.Namespace, settings: Settings) -> int:
-    facts = examine(settings)
+    facts = collect_diagnostics(settings)
     if options.json:
         print(json.dumps(facts, indent=1))
     else:

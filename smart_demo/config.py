@@ -1,4 +1,4 @@
-"""The environment, read once into one frozen Settings. Nothing else in the program reads a SMART_ variable."""
+"""Settings, read once from the environment. No other module reads a SMART_ variable."""
 
 from __future__ import annotations
 
@@ -13,35 +13,35 @@ from smart_demo.errors import SettingRefused
 CODECS = ("int8", "float16", "float32")
 DTYPES = ("auto", "float32", "bfloat16", "float16")
 TOKEN_FILTERS = ("code", "paper")
-NEWEST = "newest"
+NEWEST_REVISION = "newest"
 REPOSITORY = Path(__file__).resolve().parent.parent
 SAMPLE_DOCUMENTS = REPOSITORY / "sample_docs"
-SHARE = Path(os.path.expanduser("~/.local/share"))
-"""Begins with `~` still where the person who runs it has no home; `read_settings` refuses that."""
+DATA_HOME = Path(os.path.expanduser("~/.local/share"))
+"""Where programs keep their data. Still starts with `~` if the user has no home; `read_settings` refuses that."""
 
 _HOST = re.compile(r"[a-z0-9._-]+|\[[0-9a-f:.]+\]")
 
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """What an upload may be. Checked before rendering, shown beside the upload box."""
+    """Limits on uploaded files, checked before rendering and shown beside the upload box."""
 
     pages: int = 200
     """Pages per file."""
     file_bytes: int = 50 * 2**20
     pixels: int = 40_000_000
-    """Of an uploaded picture, as stored in the file."""
+    """Pixels of an uploaded picture, as stored in the file."""
     rendered_pixels: int = 12_000_000
-    """Of one rendered PDF page."""
+    """Pixels of one rendered PDF page."""
     seconds: int = 20
-    """For rendering one page."""
+    """Time for rendering one page."""
     files: int = 20
     """Files per upload."""
 
 
 @dataclass(frozen=True, slots=True)
 class Quotas:
-    """What one library, all visitors together and the waiting line may hold. Stated before it bites."""
+    """Limits on libraries and queues. The page states them before anyone reaches them."""
 
     library_pages: int = 20_000
     """Pages of one library; the samples are not counted."""
@@ -50,59 +50,59 @@ class Quotas:
     total_bytes: int = 4_000 * 10**6
     """Bytes on disk of all visitors' libraries and judgements on a public page."""
     keep_hours: int = 24
-    """After its last change a visitor's library is deleted, on a public page."""
-    waiting: int = 40
-    """Uploaded files that wait to be read, of everybody."""
-    queue: int = 20
+    """Hours after its last change until a visitor's library is deleted, on a public page."""
+    waiting_files: int = 40
+    """Uploaded files of all visitors that wait to be read."""
+    queue_size: int = 20
     """Requests that wait to be answered."""
-    query: int = 20_000
+    query_chars: int = 20_000
     """Characters of a query."""
 
 
 @dataclass(frozen=True, slots=True)
 class Settings:
-    """One frozen value for the whole process."""
+    """All settings of the process."""
 
     backbone: str = "auto"
     revision: str = ""
-    """Commit of the hub's model, 40 hex digits; NEWEST is what the hub has, empty the one that this program pins."""
+    """Commit of the hub's model, 40 hex digits; NEWEST_REVISION the hub's newest; empty the pinned one."""
     dtype: str = "auto"
-    data_dir: Path = SHARE / "smart-demo"
-    """Token files and page images: the truth."""
-    index_dir: Path = SHARE / "smart-demo" / "index"
-    """Chroma and the lock: on a local disk, rebuildable."""
+    data_dir: Path = DATA_HOME / "smart-demo"
+    """Folder of token files and page images: the source of truth."""
+    index_dir: Path = DATA_HOME / "smart-demo" / "index"
+    """Folder of Chroma and the lock: on a local disk, can be rebuilt."""
     public: bool = False
     uploads: bool = True
     codec: str = "int8"
     visual_tokens: int = 1_280
-    """Budget per page: the checkpoint's own configuration. The reference scripts use 1,800; a CPU is happier at 256."""
+    """Budget per page, from the checkpoint's configuration. The reference scripts use 1,800; 256 suits a CPU."""
     token_filter: str = "code"
     late_layer: int = 0
-    """Layer whose states are kept for late interaction, counted from 1; 0 is the last. Pooled is always the last's."""
+    """Layer whose states serve late interaction, counted from 1; 0 is the last. Pooled vectors always use the last."""
     exhaustive: int = 2_000
-    """Up to this many pages every page is scored; beyond, the nearest pooled `candidates`."""
+    """Most pages of which every one is scored; in larger libraries only the `candidates` nearest pooled are."""
     candidates: int = 100
     top: int = 5
-    """Results per column, until the slider says otherwise."""
-    resident: int = 2**28
-    """Bytes of token states that may stay in memory between searches; the rest is read from the files' maps."""
+    """Results per column before the visitor moves the slider."""
+    resident_bytes: int = 2**28
+    """Bytes of token states to hold in memory between searches; the rest is read from the memory-mapped files."""
     limits: Limits = Limits()
     quotas: Quotas = Quotas()
     hosts: tuple[str, ...] = ()
-    """Names by which the page may be asked, beside this machine's own; none: by any."""
-    lasting: bool = True
-    """Whether the data folder outlives a restart of the machine; where it does not, the page says so."""
+    """Host names that the page answers to, beside this machine's own; empty accepts all."""
+    persistent: bool = True
+    """Whether the data folder survives a restart of the machine; the page warns visitors if not."""
     samples: Path = SAMPLE_DOCUMENTS
-    """Documents of the sample library; a presenter may point to a folder of their own."""
+    """Folder of the sample library's documents."""
 
 
 def read_settings(env: Mapping[str, str]) -> Settings:
-    """Settings from the environment. SettingRefused names the variable and what it takes.
+    """Return the settings of an environment. Raises SettingRefused, naming the variable and what it takes.
 
     >>> read_settings({"SMART_CODEC": "float16"}).codec
     'float16'
     """
-    data = _folder(env, "SMART_DATA_DIR", Path(env.get("XDG_DATA_HOME") or SHARE) / "smart-demo")
+    data = _folder(env, "SMART_DATA_DIR", Path(env.get("XDG_DATA_HOME") or DATA_HOME) / "smart-demo")
     public = _flag(env, "SMART_PUBLIC", default=bool(env.get("SPACE_ID")))
     limits = Limits(
         pages=_number(env, "SMART_MAX_PAGES", 200, 1, 2_000),
@@ -124,19 +124,21 @@ def read_settings(env: Mapping[str, str]) -> Settings:
         late_layer=_layer(env),
         exhaustive=_number(env, "SMART_EXHAUSTIVE", 2_000, 0, 1_000_000),
         candidates=_number(env, "SMART_CANDIDATES", 100, 1, 10_000),
-        resident=_number(env, "SMART_RESIDENT_MB", _room(), 0, 10_000_000) * 10**6,
+        resident_bytes=_number(env, "SMART_RESIDENT_MB", _default_resident_mb(), 0, 10_000_000) * 10**6,
         limits=limits,
         quotas=_quotas(env, public=public),
         hosts=_hosts(env, public=public),
-        # The disk of a Space is lost when it sleeps; whoever mounts a lasting one there says so.
-        lasting=_flag(env, "SMART_LASTING", default=not env.get("SPACE_ID")),
+        # A Space loses its disk when it sleeps; set SMART_LASTING if a persistent one is mounted.
+        persistent=_flag(env, "SMART_LASTING", default=not env.get("SPACE_ID")),
         samples=_folder(env, "SMART_SAMPLE_DOCS", SAMPLE_DOCUMENTS),
     )
 
 
 def _hosts(env: Mapping[str, str], *, public: bool) -> tuple[str, ...]:
-    """A private page that only this machine can reach is asked by this machine's names alone: any other is one that
-    another site points here, so as to be taken for this page.
+    """Return the accepted host names; empty accepts all.
+
+    A private page that only this machine can reach accepts only this machine's names, against DNS rebinding: another
+    site may point a name of its own here.
     """
     given = tuple(env.get("SMART_HOSTS", "").lower().replace(",", " ").split())
     if "*" in given:
@@ -151,16 +153,14 @@ def _is_loopback(bound: str) -> bool:
     return bound in ("localhost", "::1", "[::1]") or bound.startswith("127.")
 
 
-def _room() -> int:
-    """A quarter of the memory that is free, in MB, 64 to 4,096: the system keeps what was read from files in the rest,
-    and a model wants room too.
-    """
-    known = [int(line) for line in _read("/sys/fs/cgroup/memory.max") if line.isdecimal()]
-    known += [int(line.split()[1]) * 1024 for line in _read("/proc/meminfo") if line.startswith("MemAvailable:")]
+def _default_resident_mb() -> int:
+    """Return a quarter of the free memory in MB, 64 to 4,096: the model and the system's file cache need the rest."""
+    known = [int(line) for line in _read_lines("/sys/fs/cgroup/memory.max") if line.isdecimal()]
+    known += [int(line.split()[1]) * 1024 for line in _read_lines("/proc/meminfo") if line.startswith("MemAvailable:")]
     return min(max(min(known, default=0) // 4 // 10**6, 64), 4_096)
 
 
-def _read(path: str) -> list[str]:
+def _read_lines(path: str) -> list[str]:
     try:
         return Path(path).read_text(encoding="ascii", errors="replace").splitlines()
     except OSError:  # not a Linux machine
@@ -168,20 +168,20 @@ def _read(path: str) -> list[str]:
 
 
 def _quotas(env: Mapping[str, str], *, public: bool) -> Quotas:
-    """A visitor of a public page gets far less room than the owner of a private one."""
+    """Return the quotas; a visitor of a public page gets far less space than the owner of a private one."""
     return Quotas(
         library_pages=_number(env, "SMART_LIBRARY_PAGES", 200 if public else 20_000, 1, 1_000_000),
         library_bytes=_number(env, "SMART_LIBRARY_MB", 500 if public else 50_000, 1, 10_000_000) * 10**6,
         total_bytes=_number(env, "SMART_TOTAL_MB", 4_000, 1, 10_000_000) * 10**6,
         keep_hours=_number(env, "SMART_KEEP_HOURS", 24, 1, 8_760),
-        waiting=_number(env, "SMART_WAITING_FILES", 40, 1, 1_000),
-        queue=_number(env, "SMART_QUEUE", 20, 1, 1_000),
-        query=_number(env, "SMART_MAX_QUERY", 2_000 if public else 20_000, 10, 20_000),
+        waiting_files=_number(env, "SMART_WAITING_FILES", 40, 1, 1_000),
+        queue_size=_number(env, "SMART_QUEUE", 20, 1, 1_000),
+        query_chars=_number(env, "SMART_MAX_QUERY", 2_000 if public else 20_000, 10, 20_000),
     )
 
 
 def _folder(env: Mapping[str, str], name: str, default: Path) -> Path:
-    """Absolute. A container's user may have no home, and `~somebody` may be nobody."""
+    """Return an absolute path. Raises SettingRefused if `~` cannot be expanded, as for a container's user."""
     try:
         return Path(env.get(name) or default).expanduser().absolute()
     except RuntimeError:
@@ -206,19 +206,19 @@ def _flag(env: Mapping[str, str], name: str, *, default: bool) -> bool:
 
 
 def _revision(env: Mapping[str, str]) -> str:
-    """A branch or a tag is no revision: what it names can change overnight."""
+    """Return a commit, NEWEST_REVISION or nothing. Branches and tags are refused: they may move."""
     value = env.get("SMART_REVISION", "").strip().lower()
-    if value not in ("", NEWEST) and not re.fullmatch(r"[0-9a-f]{40}", value):
+    if value not in ("", NEWEST_REVISION) and not re.fullmatch(r"[0-9a-f]{40}", value):
         raise SettingRefused(
-            f"SMART_REVISION={value!r} is no commit of a model.", f"It takes 40 hex digits, or {NEWEST}."
+            f"SMART_REVISION={value!r} is no commit of a model.", f"It takes 40 hex digits, or {NEWEST_REVISION}."
         )
     return value
 
 
 def _layer(env: Mapping[str, str]) -> int:
-    """Whether the model has such a layer is for the model to say."""
-    last = env.get("SMART_LATE_LAYER", "").strip().lower() in ("", "last")
-    return 0 if last else _number(env, "SMART_LATE_LAYER", 1, 1, 200)
+    """Return the layer, 0 for the last. The model checks that it has it."""
+    is_last = env.get("SMART_LATE_LAYER", "").strip().lower() in ("", "last")
+    return 0 if is_last else _number(env, "SMART_LATE_LAYER", 1, 1, 200)
 
 
 def _number(env: Mapping[str, str], name: str, default: int, low: int, high: int) -> int:

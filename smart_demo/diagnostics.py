@@ -24,7 +24,7 @@ from typing import Any
 from smart_demo import scoring
 from smart_demo.backbones import registry
 from smart_demo.backbones.base import Backbone
-from smart_demo.backbones.checkpoint_files import held_to
+from smart_demo.backbones.checkpoint_files import describe_pin
 from smart_demo.config import REPOSITORY, Settings
 from smart_demo.engine import Engine, open_engine
 from smart_demo.errors import SmartError
@@ -84,7 +84,7 @@ def describe_environment(backbone: Backbone, settings: Settings) -> Environment:
         name=encoder.name,
         model=encoder.model,
         revision=encoder.revision or UNKNOWN,
-        held_to=held_to(encoder.revision, settings.revision),
+        held_to=describe_pin(encoder.revision, settings.revision),
         fingerprint=encoder.fingerprint,
         dtype=runtime.dtype,
         device=runtime.device,
@@ -215,14 +215,14 @@ def _backbone(engine: Engine) -> dict[str, Any]:
     told_elsewhere = {"versions", "commit", "codec"}
     serving = engine.serving()
     told = {name: value for name, value in card.items() if name not in told_elsewhere}
-    scored = scoring.reason(engine.backbones.main().encoder.token_width)
+    scored = scoring.product_reason(engine.backbones.main().encoder.token_width)
     return {"wanted": serving.wanted, "reason": serving.reason} | told | {"scoring": scored}
 
 
 def _choice(settings: Settings) -> dict[str, Any]:
     """What would be loaded, for when the library cannot be opened: another process has it."""
     try:
-        choice = registry.choose(settings)
+        choice = registry.choose_backbone(settings)
     except SmartError as error:
         return {"trouble": error.sentence}
     return {"wanted": choice.name, "reason": choice.reason}

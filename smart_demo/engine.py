@@ -1,6 +1,6 @@
-"""The service: add, remove, search. Read this first: it joins ingest, backbones, scoring and the library.
+"""The engine: add, remove and search documents. It joins indexing, backbones, search and the library; read it first.
 
-Importing it loads neither torch nor gradio nor chromadb. All methods may be called from several threads.
+Importing it loads neither torch nor gradio nor chromadb. All methods are safe to call from several threads.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from smart_demo.backbones.serving import Backbones, Serving
 from smart_demo.config import Settings
 from smart_demo.errors import LibraryError, QueryRefused
 from smart_demo.indexing.indexer import Indexer
-from smart_demo.indexing.samples import Samples, Shipped
+from smart_demo.indexing.samples import SampleDocuments, Samples
 from smart_demo.search import candidates
 from smart_demo.search.cache import Lap
 from smart_demo.search.candidates import CandidateCheck
@@ -24,7 +24,7 @@ from smart_demo.search.comparison import Key
 from smart_demo.search.explain.explainer import Explainer, Explanation, Pairing
 from smart_demo.search.retrieval import Retrieval
 from smart_demo.store.library import Library
-from smart_demo.store.quotas import IdleEviction, Usage, Visitor, measured
+from smart_demo.store.quotas import IdleEviction, Usage, Visitor, build_usage
 from smart_demo.types import (
     LOCAL,
     POOLED,
@@ -44,15 +44,15 @@ from smart_demo.types import (
 
 
 class Engine:
-    """One per process. Everything the page and the shell do goes through here."""
+    """The service behind the page and the command line; one per process."""
 
     def __init__(self, library: Library, backbones: Backbones, settings: Settings) -> None:
         self.library, self.backbones, self.settings = library, backbones, settings
-        self._displacement = IdleEviction(library.visitors, self.expire)
-        self._indexer = Indexer(library, settings.limits, settings.quotas, self.make_way)
+        self._idle_eviction = IdleEviction(library.visitors, self.expire)
+        self._indexer = Indexer(library, settings.limits, settings.quotas, self.evict_idle_visitors)
         self._retrieval = Retrieval(library, settings)
         self._explainer = Explainer(library)
-        self._shipped = Shipped(settings.samples, settings.limits)
+        self._sample_documents = SampleDocuments(settings.samples, settings.limits)
 
     def __enter__(self) -> Self:
         return self
@@ -61,99 +61,107 @@ class Engine:
         self.close()
 
     def close(self) -> None:
-        """Let another process open the data folder."""
+        """Release the data folder, so that another process can open it."""
         self.library.close()
 
     def serving(self) -> Serving:
-        """Which backbone is in use and why, without waiting for it to load."""
+        """Return which backbone is in use and why, without waiting until it is loaded."""
         return self.backbones.serving()
 
     def backbone(self, scope: Scope) -> Backbone:
-        """The backbone whose encodings a scope is searched by; waits while it loads.
+        """Return the backbone that made a scope's encodings; waits until it is loaded.
 
-        Samples that the backbone in use never encoded, or that it is not loaded to search, are the embedded one's.
+        For the samples it is the embedded one until the chosen one is loaded and has encoded all of them.
         """
         if scope != SAMPLES:
             return self.backbones.main()
         if self.backbones.ready:
             main = self.backbones.main()
-            if self.samples(main).whole:
+            if self.samples(main).complete:
                 return main
         return self.backbones.embedded()
 
     # -- documents
 
     def add(self, scope: Scope, files: Iterable[tuple[Path, str]]) -> Generator[Progress]:
-        """Read, encode and keep files of (path, name), telling of every page. A bad file or page is refused in
-        words and the rest goes on. Closing the generator cancels: pages already told of stay.
+        """Read, encode and store files of (path, name); yield the progress after every page.
+
+        A refused file or page is reported in its progress and the rest continues. Closing the generator cancels: pages
+        that were reported stay.
         """
         files = list(files)
-        with self._indexer.addition(scope) as addition:
+        with self._indexer.start_job(scope) as job:
             if not self.backbones.ready:
                 for _, name in files:
                     yield Progress(name, State.WORKING, message="Waiting for the model to load.")
-            yield from self._indexer.add(scope, files, self.backbones.main(), addition)
+            yield from self._indexer.add(scope, files, self.backbones.main(), job)
 
     def remove(self, scope: Scope, file: str) -> int:
-        """Take a document out of the library with everything kept of it. Bytes freed on disk."""
+        """Delete a document and everything stored of it; return the bytes freed on disk."""
         freed = self._indexer.remove(scope, file)
-        self._drop_what_went()
+        self._discard_deleted_pages()
         return freed
 
-    def forget(self, scope: Scope) -> int:
-        """Delete a library with everything kept of it and its owner: pages, pictures, judgements, what was asked of it
-        and found in it, and what is being added. Bytes freed on disk; `compact` frees those of the index.
+    def delete_library(self, scope: Scope) -> int:
+        """Delete a library with everything stored of it and its owner; return the bytes freed on disk.
 
-        ValueError for the samples. LibraryError where the disk refuses: asking again goes on.
+        This covers pages, pictures, judgements, cached queries and results, and files that are being added. `compact`
+        frees the bytes in the index. Raises ValueError for the samples, LibraryError if the disk refuses: call it again
+        to continue.
         """
         try:
-            return self._indexer.forget(scope)
+            return self._indexer.delete_library(scope)
         finally:
-            self._let_go(scope)
+            self._discard_caches(scope)
 
     def expire(self, visitor: Visitor) -> int | None:
-        """`forget` a visitor, unless something came since they were looked at, or is on its way: then None."""
+        """Delete a visitor's library, as `delete_library`, and return the bytes freed.
+
+        Returns None and deletes nothing if it changed since `visitor` was read, or if files are being added to it.
+        """
         freed = self._indexer.expire(visitor)
         if freed is not None:
-            self._let_go(visitor.scope)
+            self._discard_caches(visitor.scope)
         return freed
 
-    def attend(self, told: Callable[[Scope], object]) -> None:
-        """`told` hears of each visitor who made way for another."""
-        self._displacement.attend(told)
+    def add_eviction_listener(self, on_evicted: Callable[[Scope], object]) -> None:
+        """Call `on_evicted` for each visitor whose library is deleted to free space for another."""
+        self._idle_eviction.set_listener(on_evicted)
 
-    def make_way(self, newcomer: Scope, lacking: int, among: Container[Scope] | None = None) -> bool:
-        """Whether so many bytes were freed for one visitor by forgetting others, those unchanged for longest first and
-        nobody who changed anything within the last hour. `among`: whose going would help, if not everybody's.
+    def evict_idle_visitors(self, newcomer: Scope, size: int, among: Container[Scope] | None = None) -> bool:
+        """Free `size` bytes for one visitor by deleting others, the longest idle first; return whether it succeeded.
+
+        Visitors with a change within the last hour are never deleted. `among`: those whose deletion would help, all by
+        default.
         """
-        return self._displacement.make_way(newcomer, lacking, among)
+        return self._idle_eviction.evict_idle_visitors(newcomer, size, among)
 
     def compact(self) -> bool:
-        """Build the index anew where that frees bytes of what was deleted, while others search. Whether it did."""
+        """Rebuild the index if that frees bytes of deleted pages; searches continue. Return whether it was rebuilt."""
         return self.library.compact()
 
     def usage(self, scope: Scope) -> Usage:
-        """The room that a library takes, and may take."""
-        return measured(scope, *self.library.tally(scope), self.settings.quotas)
+        """Return the pages and bytes that a library takes, and its limits."""
+        return build_usage(scope, *self.library.totals(scope), self.settings.quotas)
 
-    def _let_go(self, scope: Scope) -> None:
+    def _discard_caches(self, scope: Scope) -> None:
         self._retrieval.forget(scope)
-        self._drop_what_went()
+        self._discard_deleted_pages()
 
-    def _drop_what_went(self) -> None:
+    def _discard_deleted_pages(self) -> None:
         self._explainer.drop_what_went()
         self._retrieval.drop_what_went()
 
     def documents(self, scope: Scope) -> tuple[Document, ...]:
-        """What a scope holds under the backbone that serves it, by name."""
+        """Return the documents of a scope under its backbone, sorted by name."""
         return self.library.pages([scope], self.backbone(scope).encoder.fingerprint).documents
 
-    def of_other_encoders(self, scope: Scope) -> int:
-        """Pages of a scope that another encoder made: kept, but not searchable until their files are added again."""
-        return self.library.other_encoders(scope, self.backbone(scope).encoder.fingerprint)
+    def pages_of_other_encoders(self, scope: Scope) -> int:
+        """Count the pages of a scope that another encoder made: stored, but not searchable until added again."""
+        return self.library.count_pages_of_other_encoders(scope, self.backbone(scope).encoder.fingerprint)
 
     def page(self, scope: Scope, page: PageId) -> StoredPage:
-        """The facts of one stored page. LibraryError if it is not there."""
+        """Return the metadata of one stored page. Raises LibraryError if it was deleted."""
         stored = self.library.page(scope, self.backbone(scope).encoder.fingerprint, page)
         if stored is None:
             raise LibraryError("That page is no longer in the library.", "Search again.")
@@ -162,24 +170,26 @@ class Engine:
     # -- the sample library
 
     def samples(self, backbone: Backbone | None = None) -> Samples:
-        """How far the sample library is, under the backbone that serves it or under a given one."""
+        """Return how much of the sample library is encoded, by default under the backbone that serves it."""
         encoder = (backbone or self.backbone(SAMPLES)).encoder
-        stored = self._shipped.stored(self.library, encoder.fingerprint)
-        return Samples(len(stored), self._shipped.pages(encoder.fingerprint), encoder.name)
+        stored = self._sample_documents.stored(self.library, encoder.fingerprint)
+        return Samples(len(stored), self._sample_documents.count_pages(encoder.fingerprint), encoder.name)
 
     def prepare_samples(self, backbone: Backbone | None = None) -> Generator[Progress]:
-        """Encode what is missing of the sample library, by the embedded backbone unless told otherwise; documents
-        that are no longer shipped leave it.
+        """Encode what is missing of the sample library, by default with the embedded backbone.
+
+        Documents that are no longer in the sample folder are deleted.
         """
         using = backbone or self.backbones.embedded()
-        shipped = {upload.file for upload in self._shipped.uploads}
-        for file in {page.id.file for page in self.library.pages([SAMPLES], using.encoder.fingerprint)} - shipped:
+        uploads = self._sample_documents.uploads
+        stored = {page.id.file for page in self.library.pages([SAMPLES], using.encoder.fingerprint)}
+        for file in stored - {upload.file for upload in uploads}:
             self.remove(SAMPLES, file)
-        files, refused = [(upload.path, upload.name) for upload in self._shipped.uploads], 0
-        for step in self._indexer.add(SAMPLES, files, using):
+        refused = 0
+        for step in self._indexer.add(SAMPLES, [(upload.path, upload.name) for upload in uploads], using):
             refused += step.total - step.done if step.state is not State.WORKING else 0
             yield step
-        self._shipped.refuse(using.encoder.fingerprint, refused)
+        self._sample_documents.record_refused(using.encoder.fingerprint, refused)
 
     # -- search
 
@@ -190,12 +200,12 @@ class Engine:
         methods: Sequence[Method] = (POOLED, SMART),
         top: int = 5,
     ) -> Found:
-        """One query answered by several methods from one encoding and one set of parts.
+        """Answer one query by several methods, from one encoding and one set of parts.
 
-        A repeated query is answered from what was kept: no model runs, so weights may be turned freely.
+        A repeated query is answered from caches without running a model, so changing weights is cheap. Raises
         QueryRefused for an empty query and for scopes whose encodings cannot be compared.
         """
-        return self._retrieval.search(query, scopes, methods, top, self._one_backbone(scopes))
+        return self._retrieval.search(query, scopes, methods, top, self._shared_backbone(scopes))
 
     def explain(
         self,
@@ -205,10 +215,11 @@ class Engine:
         weights: Weights = SMART.weights,
         top: int = 5,
     ) -> Explanation:
-        """Why a page stands where it stands in the search with these arguments, whose encoding and parts are used
-        again. LibraryError if it is not among the pages searched; QueryRefused as `search`.
+        """Explain the rank of a page in the search with these arguments, from its cached encoding and parts.
+
+        Raises LibraryError if the page is not among those searched, QueryRefused as `search`.
         """
-        return self._explainer.explain(self._explained(query, scopes, weights, top), page, weights)
+        return self._explainer.explain(self._search_to_explain(query, scopes, weights, top), page, weights)
 
     def pair(
         self,
@@ -219,46 +230,51 @@ class Engine:
         weights: Weights = SMART.weights,
         top: int = 5,
     ) -> Pairing:
-        """Why one page of a search passed another; without another, the one that tells most of its move. Encodes
-        nothing that was encoded before. InputRefused for one page twice; LibraryError and QueryRefused as `explain`.
+        """Explain why one page of a search passed another, by default the one that explains most of its move.
+
+        Encodes nothing that was encoded before. Raises InputRefused if both are the same page, LibraryError and
+        QueryRefused as `explain`.
         """
-        return self._explainer.pair(self._explained(query, scopes, weights, top), page, other, weights)
+        return self._explainer.pair(self._search_to_explain(query, scopes, weights, top), page, other, weights)
 
-    def _explained(self, query: Query, scopes: Sequence[Scope], weights: Weights, top: int) -> Found:
-        """The search whose pages are explained, as it was kept."""
+    def _search_to_explain(self, query: Query, scopes: Sequence[Scope], weights: Weights, top: int) -> Found:
         methods = (POOLED, replace(SMART, weights=weights))
-        return self._retrieval.search(query, scopes, methods, top, self._one_backbone(scopes))
+        return self._retrieval.search(query, scopes, methods, top, self._shared_backbone(scopes))
 
-    def checked(self, found: Found, scopes: Sequence[Scope]) -> CandidateCheck | None:
-        """What a full scan said of the candidates that a search went through; None where all pages were scored, or no
-        check says anything of this library.
+    def candidate_check(self, found: Found, scopes: Sequence[Scope]) -> CandidateCheck | None:
+        """Return the last check of a search's candidates against a full scan.
+
+        None if the search scored all pages, or if no check applies to this library.
         """
         pages = len(found.parts.pages)
         if len(found.parts.candidates) == pages:
             return None
         return self._retrieval.checked(scopes, found.encoding.encoder, pages)
 
-    def check(
-        self, texts: Sequence[str], scope: Scope = LOCAL, tell: Callable[[int], None] = lambda _: None
+    def check_candidates(
+        self, texts: Sequence[str], scope: Scope = LOCAL, on_progress: Callable[[int], None] = lambda _: None
     ) -> CandidateCheck | None:
-        """Answer queries by a scan of all pages of a scope and by its candidates; from now on as many are scored as
-        agreement takes. None where there is no page or no query. LibraryError where a page goes meanwhile.
+        """Answer queries by a full scan and by candidates; searches then score as many candidates as agreement needs.
+
+        Calls `on_progress` with the number of pages read. Returns None without pages or queries. Raises LibraryError if
+        a page is deleted during the scan.
         """
         backbone = self.backbone(scope)
-        asked = [text for text in dict.fromkeys(map(str.strip, texts)) if text][: candidates.MOST]
-        if not asked or not self.library.pages([scope], backbone.encoder.fingerprint):
+        queries = [text for text in dict.fromkeys(map(str.strip, texts)) if text][: candidates.MOST]
+        if not queries or not self.library.pages([scope], backbone.encoder.fingerprint):
             return None
-        encoded = backbone.encode_texts(asked)
-        return self._retrieval.check(encoded, scope, backbone.encoder.fingerprint, tell)
+        encoded = backbone.encode_texts(queries)
+        return self._retrieval.check(encoded, scope, backbone.encoder.fingerprint, on_progress)
 
-    def laps(self, scopes: Sequence[Scope]) -> Mapping[str, tuple[Lap, ...]]:
-        """How long each stage took in the last queries over these scopes that really ran it. QueryRefused as
-        `search`.
+    def stage_timings(self, scopes: Sequence[Scope]) -> Mapping[str, tuple[Lap, ...]]:
+        """Return how long each stage took in the latest queries over these scopes, without those a cache answered.
+
+        Raises QueryRefused as `search`.
         """
-        return self._retrieval.laps(scopes, self._one_backbone(scopes).encoder.fingerprint)
+        return self._retrieval.laps(scopes, self._shared_backbone(scopes).encoder.fingerprint)
 
-    def _one_backbone(self, scopes: Sequence[Scope]) -> Backbone:
-        """The backbone that made all pages of these scopes; QueryRefused where that were several."""
+    def _shared_backbone(self, scopes: Sequence[Scope]) -> Backbone:
+        """Return the backbone that made all pages of these scopes. Raises QueryRefused if there are several."""
         backbones = [self.backbone(scope) for scope in scopes]
         if len({backbone.encoder.fingerprint for backbone in backbones}) != 1:
             names = " and ".join(sorted({backbone.encoder.name for backbone in backbones}))
@@ -269,21 +285,26 @@ class Engine:
         return backbones[0]
 
 
-def open_engine(settings: Settings, *, fall_back: bool = True, behind: bool = False) -> Engine:
-    """The engine a person runs: the library of the settings and the backbone they choose.
+def open_engine(settings: Settings, *, fall_back: bool = True, background: bool = False) -> Engine:
+    """Open the library of the settings and the backbone that they choose.
 
-    With fall_back false a backbone that was insisted on must load. With `behind` the engine answers before its index is
-    open, which `library.begin` sees to. LibraryBusy while another process holds the data folder; SettingRefused for an
-    unknown backbone.
+    If `fall_back` is false, a backbone named in the settings must load. If `background` is true, the engine answers
+    before its index is open; call `library.start_background_tasks` to open it. Raises LibraryBusy if another process
+    holds the data folder, SettingRefused for an unknown backbone.
     """
-    choice = registry.choose(settings)
+    choice = registry.choose_backbone(settings)
     backbones = Backbones(
         choice,
-        lambda name: registry.load(name, settings),
-        fall_back=fall_back or not choice.insisted,
+        lambda name: registry.load_backbone(name, settings),
+        fall_back=fall_back or not choice.explicit,
         hints=not settings.public,
     )
     library = Library.open(
-        settings.data_dir, settings.index_dir, settings.codec, settings.candidates, settings.resident, behind=behind
+        settings.data_dir,
+        settings.index_dir,
+        settings.codec,
+        settings.candidates,
+        settings.resident_bytes,
+        in_background=background,
     )
     return Engine(library, backbones, settings)

@@ -1,27 +1,27 @@
-"""Every error a person can meet. Each says in one sentence what is wrong, and in `hint` what to do next.
+"""Every error that a user of the program can meet: the message says what is wrong, `hint` what to do next.
 
 SmartError
-|-- InputRefused          a file, page or query we will not take; the rest of the batch goes on
-|   |-- FileRefused       a whole file: wrong type, empty, damaged, encrypted, over a limit
-|   |-- PageRefused       one page of a file: too large, unrenderable, without words
-|   |-- NoRoom            a file or page for which a library may not grow
-|   |   `-- AllFull       one for which all visitors' libraries together may not
-|   `-- QueryRefused      an empty or impossible query
-|-- SettingRefused        an environment variable that makes no sense
-|-- BackboneUnavailable   a model that cannot be fetched, is incomplete or lacks a package
+|-- InputRefused            a file, page or query that is not accepted; the rest of its batch continues
+|   |-- FileRefused         a whole file: wrong type, empty, damaged, encrypted, over a limit
+|   |-- PageRefused         one page of a file: too large, not renderable, without words
+|   |-- QuotaExceeded       a library would exceed its own quota
+|   |   `-- TotalQuotaExceeded  all visitors' libraries together would exceed theirs
+|   `-- QueryRefused        an empty or impossible query
+|-- SettingRefused          an invalid environment variable
+|-- BackboneUnavailable     a model that cannot be fetched, is incomplete or lacks a package
 `-- LibraryError
-    |-- LibraryBusy       another process holds the data folder
-    |-- StorageFull       not enough free space, or the disk refused a write
-    `-- TokenFileDamaged  a token file that is torn, altered or of an unknown form
+    |-- LibraryBusy         another process holds the data folder
+    |-- StorageFull         not enough free space, or the disk refused a write
+    `-- TokenFileDamaged    a token file that is truncated, altered or of an unknown format
 
-Errors of other packages are translated where they enter and never travel further.
+Errors of other packages are translated at the boundary and never leave it.
 """
 
 from __future__ import annotations
 
 
 class SmartError(Exception):
-    """Base of the tree. `str(error)` is the sentence; `hint` the next step, possibly empty."""
+    """Base of the tree. `str(error)` is the message; `hint` the next step, possibly empty."""
 
     def __init__(self, message: str, hint: str = "") -> None:
         super().__init__(message)
@@ -34,7 +34,7 @@ class SmartError(Exception):
 
 
 class InputRefused(SmartError):
-    """What a person gave us and we cannot take."""
+    """Input that the program does not accept."""
 
 
 class FileRefused(InputRefused):
@@ -42,20 +42,20 @@ class FileRefused(InputRefused):
 
 
 class PageRefused(InputRefused):
-    """One page is refused; the other pages of its file go on."""
+    """One page is refused; the other pages of its file continue."""
 
 
-class NoRoom(InputRefused):
-    """A library may not grow so far. Smaller files of the batch may still fit."""
+class QuotaExceeded(InputRefused):
+    """A library would exceed its quota. Smaller files of the batch may still fit."""
 
 
-class AllFull(NoRoom):
-    """The libraries of all visitors together may not grow so far, though this one may."""
+class TotalQuotaExceeded(QuotaExceeded):
+    """The libraries of all visitors together would exceed their quota, though this one alone would not."""
 
-    def __init__(self, message: str, hint: str = "", lacking: int = 0) -> None:
-        """`lacking`: bytes that are missing."""
+    def __init__(self, message: str, hint: str = "", missing_bytes: int = 0) -> None:
+        """`missing_bytes`: how many bytes must be freed."""
         super().__init__(message, hint)
-        self.lacking = lacking
+        self.missing_bytes = missing_bytes
 
 
 class QueryRefused(InputRefused):
@@ -63,7 +63,7 @@ class QueryRefused(InputRefused):
 
 
 class SettingRefused(SmartError):
-    """A setting of the environment that makes no sense."""
+    """An environment variable has an invalid value."""
 
 
 class BackboneUnavailable(SmartError):
@@ -71,7 +71,7 @@ class BackboneUnavailable(SmartError):
 
 
 class LibraryError(SmartError):
-    """The stored pages cannot be used as asked."""
+    """The stored pages cannot be used as requested."""
 
 
 class LibraryBusy(LibraryError):
@@ -83,4 +83,4 @@ class StorageFull(LibraryError):
 
 
 class TokenFileDamaged(LibraryError):
-    """A token file is torn, altered or of an unknown form."""
+    """A token file is truncated, altered or of an unknown format."""

@@ -1,6 +1,6 @@
-"""The header of a safetensors file: its length in 8 bytes, then JSON: `__metadata__`, and one entry per tensor.
+"""Reading the header of a safetensors file: its length in 8 bytes, then JSON: `__metadata__`, and one entry per tensor.
 
-A model's checkpoint and a page's token file have this form; each of them checks what it needs beyond it.
+Model checkpoints and the token files of pages share this form; each caller validates the entries it needs.
 """
 
 from __future__ import annotations
@@ -8,17 +8,17 @@ from __future__ import annotations
 import json
 from typing import Any
 
-LENGTH = 8
+LENGTH_BYTES = 8
 """Bytes before the JSON."""
 
 
 def header_end(first: bytes) -> int:
-    """Return the position of the first tensor byte, counted from the file's beginning, by the file's first 8 bytes."""
-    return LENGTH + int.from_bytes(first[:LENGTH], "little")
+    """Return the position of the first tensor byte in the file, given the file's first 8 bytes."""
+    return LENGTH_BYTES + int.from_bytes(first[:LENGTH_BYTES], "little")
 
 
 def parse_header(text: bytes) -> tuple[dict[str, Any], dict[str, Any]]:
-    """Return `__metadata__` (empty if there is none) and the entries by tensor name. Raises ValueError if not JSON.
+    """Return `__metadata__` (empty if absent) and the entries by tensor name. Raises ValueError if not JSON.
 
     >>> parse_header(b'{"__metadata__":{"format":"pt"},"w":{"dtype":"F32","shape":[1],"data_offsets":[0,4]}}')
     ({'format': 'pt'}, {'w': {'dtype': 'F32', 'shape': [1], 'data_offsets': [0, 4]}})

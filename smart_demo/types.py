@@ -1,4 +1,4 @@
-"""The nouns of the program: frozen values that every other module speaks in.
+"""The value types that all other modules share: frozen, and checked when created.
 
 Axis letters: T tokens of a page, Q tokens of a query, D width of a token state, P width of the pooled vector, N pages.
 """
@@ -17,9 +17,9 @@ import numpy as np
 import numpy.typing as npt
 
 Floats = npt.NDArray[np.float32]
-"""float32 array; its shape is stated where it is used."""
+"""A float32 array; each use states its shape."""
 Pixels = npt.NDArray[np.uint8]
-"""(height, width, 3) RGB, upright, alpha already laid on white."""
+"""(height, width, 3) RGB, upright, alpha already blended onto white."""
 Codes = npt.NDArray[np.float32] | npt.NDArray[np.float16] | npt.NDArray[np.int8]
 
 
@@ -46,7 +46,7 @@ class PageId:
 
     @classmethod
     def parse(cls, text: str) -> Self:
-        """Read what `str` wrote. ValueError for anything else."""
+        """Parse the output of `str`. Raises ValueError for anything else."""
         file, _, number = text.partition("-")
         if not re.fullmatch(r"[0-9]{4}", number):
             raise ValueError(f"not a page id: {text!r}")
@@ -55,7 +55,7 @@ class PageId:
 
 @dataclass(frozen=True, slots=True)
 class Scope:
-    """Whose pages: `samples`, `local`, or one visitor's unguessable id. It names folders, so it is checked."""
+    """The owner of pages: `samples`, `local`, or one visitor's unguessable id. It names folders, so it is checked."""
 
     name: str
 
@@ -72,7 +72,7 @@ SAMPLES, LOCAL = Scope("samples"), Scope("local")
 
 @dataclass(frozen=True, slots=True)
 class Box:
-    """A rectangle on a page, relative: 0..1 from the left and from the top."""
+    """A rectangle on a page, in fractions of its width and height from the left and the top."""
 
     left: float
     top: float
@@ -82,7 +82,7 @@ class Box:
 
 @dataclass(frozen=True, slots=True)
 class Word:
-    """One word as read from a text layer or by OCR, and where it stands."""
+    """One word from a text layer or OCR, with its box."""
 
     text: str
     box: Box
@@ -90,24 +90,24 @@ class Word:
 
 @dataclass(frozen=True, eq=False)
 class Page:
-    """One page as it was rendered or decoded: what a backbone encodes, before any copy is stored."""
+    """One rendered or decoded page, as a backbone encodes it, before any copy is stored."""
 
     id: PageId
     document: str
-    """The file's base name with its extension, cleaned for showing. Data, never markup."""
+    """The file's base name with its extension, cleaned for display. Data, never markup."""
     pages: int
-    """How many pages the document has."""
+    """Number of pages in the document."""
     pixels: Pixels
     words: tuple[Word, ...] = ()
-    """Words of the text layer in reading order; empty where the file has none (images, scans)."""
+    """Words of the text layer in reading order; empty if the file has none (images, scans)."""
 
     @property
     def number(self) -> int:
         return self.id.number
 
 
-class TokenKind(IntEnum):  # the numbers are written into token files: never change one
-    """What a kept token is."""
+class TokenKind(IntEnum):  # token files hold these numbers: never change one
+    """The role of a stored token."""
 
     PATCH = 0
     INSTRUCTION = 1
@@ -125,7 +125,7 @@ class TokenGrid:
     cols: int
 
     def cell(self, token: int) -> tuple[int, int]:
-        """(row, column) on the page of row `token` of the token matrix. IndexError if it is no image token."""
+        """Return the (row, column) on the page of token `token`. Raises IndexError if it is not an image token."""
         if not 0 <= token - self.start < self.rows * self.cols:
             raise IndexError(f"token {token} is not an image token of {self}")
         return divmod(token - self.start, self.cols)
@@ -135,7 +135,7 @@ class TokenGrid:
 class TokenBoxes:
     """One box per token, for backbones that read words: (T, 4) left, top, right, bottom, relative 0..1.
 
-    A row of NaN is a token without a place on the page.
+    A row of NaN is a token without a position on the page.
     """
 
     boxes: Floats
@@ -143,7 +143,7 @@ class TokenBoxes:
 
 @dataclass(frozen=True, eq=False)
 class PageEncoding:
-    """What a backbone made of one page in one forward pass.
+    """A backbone's encoding of one page, from one forward pass.
 
     pooled (P,) and every row of tokens (T, D) have length 1; T >= 1.
     """
@@ -154,7 +154,7 @@ class PageEncoding:
     pooled: Floats
     tokens: Floats
     kinds: npt.NDArray[np.uint8]
-    """(T,) of TokenKind."""
+    """(T,) TokenKind of each token."""
     place: TokenGrid | TokenBoxes
 
 
@@ -163,26 +163,26 @@ class TokenCodes:
     """Token states as stored: state_j = mean + scale * codes_j. The exact codecs have mean None and scale 1."""
 
     codes: Codes
-    """(T, D), possibly mapped from the token file."""
+    """(T, D), possibly memory-mapped from the token file."""
     mean: Floats | None = None
-    """(D,) mean token of the page, for the page-centred codec."""
+    """(D,) mean token of the page, if the codec is page-centred."""
     scale: float = 1.0
 
     def states(self) -> Floats:
-        """(T, D) float32 states, decoded."""
+        """Return the decoded states, (T, D) float32."""
         decoded = self.codes.astype(np.float32) * np.float32(self.scale)
         return decoded if self.mean is None else decoded + self.mean
 
 
 @dataclass(frozen=True, eq=False)
 class Query:
-    """What is asked: words, a picture, or both. What it takes is kept for the `asker`; for all if empty."""
+    """A query: text, a picture, or both. Caches keep its results for `owner` alone, or for everyone if empty."""
 
     text: str = ""
     image: Pixels | None = None
     image_hash: str = ""
-    """Of the image's content; stays where the pixels are left out. Worked out where it is not given."""
-    asker: str = ""
+    """Content hash of the image, computed if not given; kept when the pixels are dropped."""
+    owner: str = ""
 
     def __post_init__(self) -> None:
         if self.image is not None and not self.image_hash:
@@ -191,62 +191,62 @@ class Query:
 
     @property
     def key(self) -> str:
-        """Content hash, for caches and ties; two queries with one key ask the same."""
+        """Content hash for caches and ties: queries with equal keys are the same query."""
         return hashlib.sha256(f"{self.text}\0{self.image_hash}".encode()).hexdigest()[:16]
 
     def without_pixels(self) -> Self:
-        """The same question and key, for keeping."""
+        """Return the query with the same key but without its pixels, for caches."""
         return replace(self, image=None)
 
 
 @dataclass(frozen=True, eq=False)
 class QueryEncoding:
-    """A query after the backbone: pooled (P,), tokens (Q, D), all rows of length 1; Q >= 1."""
+    """A backbone's encoding of a query: pooled (P,), tokens (Q, D), all rows of length 1; Q >= 1."""
 
     query: Query
     encoder: str
     pooled: Floats
     tokens: Floats
     kinds: npt.NDArray[np.uint8]
-    """(Q,) of TokenKind."""
+    """(Q,) TokenKind of each token."""
     labels: tuple[str, ...]
-    """Q readable pieces of text, one per token."""
+    """Readable text of each of the Q tokens."""
     notice: str = ""
-    """A sentence for the person who asked, such as that the query was cut."""
+    """Message for the visitor, such as that the query was cut."""
     words: tuple[int, ...] = ()
-    """Q: which word of what was asked each token is a piece of, counted from 0; -1 for tokens that are no word's
-    (instruction, template, picture, tail). Left out, every content token is a word of its own."""
-    spelled: tuple[str, ...] = ()
-    """The words as they were asked. Left out, each is spelled by the labels of its pieces."""
+    """Index of the query word that each of the Q tokens is a piece of; -1 if of none (instruction, template, picture,
+    tail). By default every content token is a word."""
+    word_texts: tuple[str, ...] = ()
+    """Text of each query word. By default its tokens' labels, joined."""
 
     def __post_init__(self) -> None:
         if not self.words:
             content = self.kinds == TokenKind.CONTENT
             object.__setattr__(self, "words", tuple(np.where(content, content.cumsum() - 1, -1).tolist()))
-        if not self.spelled:
+        if not self.word_texts:
             pieces: list[list[str]] = [[] for _ in range(max(self.words, default=-1) + 1)]
             for label, word in zip(self.labels, self.words, strict=False):
                 if word >= 0:
                     pieces[word].append(label)
-            object.__setattr__(self, "spelled", tuple(map("".join, pieces)))
+            object.__setattr__(self, "word_texts", tuple(map("".join, pieces)))
         self._check()
 
     def _check(self) -> None:
-        """ValueError where the parts do not speak of the same tokens."""
+        """Raise ValueError if the parts describe different tokens."""
         lengths = {len(part) for part in (self.tokens, self.kinds, self.labels, self.words)}
         if len(lengths) != 1:
             raise ValueError(f"tokens, kinds, labels and words of a query differ in number: {sorted(lengths)}")
         for kind, word in zip(self.kinds, self.words, strict=True):
-            if not -1 <= word < len(self.spelled) or (word >= 0 and kind != TokenKind.CONTENT):
-                raise ValueError(f"a token of kind {kind} cannot be a piece of word {word} of {len(self.spelled)}")
+            if not -1 <= word < len(self.word_texts) or (word >= 0 and kind != TokenKind.CONTENT):
+                raise ValueError(f"a token of kind {kind} cannot be a piece of word {word} of {len(self.word_texts)}")
 
 
 @dataclass(frozen=True)
 class Encoder:
-    """Everything that decides what an encoding means. Equal fingerprints may be compared, others never."""
+    """All facts that determine an encoding. Only encodings with equal fingerprints may be compared."""
 
     name: str
-    """What people call it: `minilm`, `qwen3-vl-2b`, a hub id or a folder's name. Not part of the fingerprint."""
+    """Display name: `minilm`, `qwen3-vl-2b`, a hub id or a folder's name. Not part of the fingerprint."""
     model: str
     """Family and size, such as `qwen3_vl-2048x28`."""
     revision: str
@@ -258,7 +258,7 @@ class Encoder:
     instructions: tuple[str, ...] = ()
     token_filter: str = ""
     reading: str = ""
-    """How words are found, for encoders that read them (text layer, OCR engine and version, windows)."""
+    """How words are read, if the encoder reads them (text layer, OCR engine and version, windows)."""
     pooled_width: int = 0
     token_width: int = 0
     late_layer: int = 0
@@ -266,23 +266,24 @@ class Encoder:
 
     @property
     def fingerprint(self) -> str:
-        """16 hex digits over every field but name and revision: a folder and a hub id with the same bytes agree. The
-        last layer goes unsaid: libraries made before there was a choice keep their fingerprint.
+        """16 hex digits over every field but name and revision, so that a folder and a hub id with equal bytes agree.
+
+        `late_layer` is left out if it is the last layer, so that libraries older than this setting keep theirs.
         """
-        unsaid = {"name", "revision"} if self.late_layer else {"name", "revision", "late_layer"}
-        facts = {key: value for key, value in asdict(self).items() if key not in unsaid}
+        omitted = {"name", "revision"} if self.late_layer else {"name", "revision", "late_layer"}
+        facts = {key: value for key, value in asdict(self).items() if key not in omitted}
         return hashlib.sha256(json.dumps(facts, sort_keys=True).encode()).hexdigest()[:16]
 
 
 class Reduce(StrEnum):
-    """How per-token maxima become one number: `mean` (the paper and its code) or `sum` (its blog post, ColBERT)."""
+    """Reduction of per-token maxima to a number: `mean` (the paper and its code) or `sum` (its blog post, ColBERT)."""
 
     MEAN = "mean"
     SUM = "sum"
 
 
 class Counted(StrEnum):
-    """Which query tokens count: all that were kept, or the query's own words only (our labelled ablation)."""
+    """Which query tokens count: all stored ones, or only the query's own words (our labelled ablation)."""
 
     ALL = "all"
     CONTENT = "content"
@@ -304,7 +305,7 @@ class Weights:
 
 @dataclass(frozen=True, slots=True)
 class Method:
-    """A way to rank. A method is data: there is one formula for all of them."""
+    """A ranking method, as data: one formula serves all of them."""
 
     name: str
     label: str
@@ -318,26 +319,26 @@ SMART = Method("smart", "SMART", Weights(1.0, 1.0))
 
 @dataclass(frozen=True, slots=True)
 class StoredPage:
-    """The facts of one page that is there whole in the library."""
+    """The metadata of one complete page in the library."""
 
     scope: Scope
     encoder: str
-    """Fingerprint of the encoder its token states come from."""
+    """Fingerprint of the encoder that made its token states."""
     id: PageId
     document: str
     pages: int
-    """Pages of the whole document, which may be more than are in the library."""
+    """Pages of the whole document; the library may hold fewer."""
     width: int
     height: int
     tokens: int
-    """T, kept token states."""
+    """T, the number of stored token states."""
     bytes: int
-    """On disk: token file, page image and thumbnail."""
+    """Bytes on disk of token file, page image and thumbnail."""
     codec: str
     added: float
-    """Seconds since the epoch."""
+    """Time of adding, in seconds since the epoch."""
     seconds: float = 0.0
-    """Wall time of taking it in, as `Indexer` measures it; 0 where it was not measured."""
+    """Wall time of adding it, as `Indexer` measures it; 0 if not measured."""
 
     @property
     def number(self) -> int:
@@ -345,73 +346,73 @@ class StoredPage:
 
     @property
     def key(self) -> tuple[Scope, PageId]:
-        """What it is known by among the visible pages."""
+        """Identifier among the visible pages of all scopes."""
         return (self.scope, self.id)
 
 
 @dataclass(frozen=True, slots=True)
 class Document:
-    """One file as it stands in the library."""
+    """One file of the library."""
 
     scope: Scope
     file: str
-    """The hash that its page ids begin with."""
+    """Hash that its page ids begin with."""
     name: str
     pages: int
-    """Pages it has,"""
+    """Pages of the file."""
     stored: int
-    """and how many of them are in the library under the encoder in use."""
+    """Number of its pages in the library under the encoder in use."""
     bytes: int
 
 
 class State(StrEnum):
-    """What has become of one file of an upload."""
+    """State of one file of an upload."""
 
     WORKING = "working"
     DONE = "done"
     KNOWN = "known"
-    """It was there already: recognised by content, nothing was encoded."""
+    """Already in the library, recognised by content: nothing was encoded."""
     REFUSED = "refused"
 
 
 @dataclass(frozen=True, slots=True)
 class Progress:
-    """One step of an upload, told after every page and at each file's end."""
+    """One step of an upload, yielded after every page and at the end of each file."""
 
     document: str
     state: State
     done: int = 0
-    """Pages of this file that are in the library,"""
+    """Number of this file's pages in the library."""
     total: int = 0
-    """of this many; 0 while unknown."""
+    """Pages of this file; 0 while unknown."""
     message: str = ""
-    """A sentence for the person: why it was refused, which pages were left out."""
+    """Message for the visitor: why it was refused, which pages were left out."""
     seconds_left: float | None = None
-    """For this file, from the pages so far; None before the first."""
+    """Estimate for this file from the pages so far; None before the first."""
 
 
 @dataclass(frozen=True, eq=False)
 class Parts:
-    """What one query and M candidate pages come to, before any weights: keeping it makes re-ranking free.
+    """The scores of one query before any weights: caching them makes re-ranking free.
 
-    The pooled column is known for all N visible pages, the token maxima for the M candidates among them.
+    Pooled scores cover all N visible pages, token maxima the M candidates among them.
     """
 
     kinds: npt.NDArray[np.uint8]
     """(Q,) TokenKind of each query token."""
     pages: tuple[StoredPage, ...]
-    """N visible pages."""
+    """The N visible pages."""
     pooled: Floats
     """(N,) exact cosines of the pooled vectors."""
     candidates: npt.NDArray[np.int64]
-    """(M,) positions in `pages`, rising."""
+    """(M,) positions in `pages`, ascending."""
     maxima: Floats
-    """(M, Q) best cosine of each query token among the page's tokens."""
+    """(M, Q) best cosine of each query token over the page's tokens."""
 
 
 @dataclass(frozen=True, slots=True)
 class Hit:
-    """One page in a ranking, with the parts its score is made of."""
+    """One page in a ranking, with the parts of its score."""
 
     rank: int
     page: StoredPage
@@ -426,24 +427,24 @@ class SearchResult:
 
     method: Method
     hits: tuple[Hit, ...]
-    """The first k, in order."""
+    """The first k pages, best first."""
     ranks: Mapping[tuple[Scope, PageId], int]
-    """Rank of every page this method ranked, also beyond the first k."""
+    """Rank of every page that this method ranked, also beyond the first k."""
     candidates: int
-    """M: how many pages this method ranked,"""
+    """M, the number of pages that this method ranked."""
     pages: int
-    """of N visible ones."""
+    """N, the number of visible pages."""
 
 
 @dataclass(frozen=True, eq=False)
 class Found:
-    """One query answered by several methods from one set of parts."""
+    """The results of several methods for one query, from one set of parts."""
 
     query: Query
     encoder: Encoder
     encoding: QueryEncoding
     parts: Parts
     results: Mapping[str, SearchResult]
-    """By method name, in the order asked for."""
+    """Results by method name, in the requested order."""
     milliseconds: Mapping[str, float]
-    """By stage: encode, candidates, score, rank. A stage answered from a cache says 0."""
+    """Time of each stage: encode, candidates, score, rank; 0 if a cache answered it."""

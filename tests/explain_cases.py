@@ -31,11 +31,11 @@ def axis(n, width=D):
     return np.eye(width, dtype=np.float32)[n]
 
 
-def query_of(tokens, kinds=None, words=(), spelled=(), pooled=None, text="q"):
+def query_of(tokens, kinds=None, words=(), word_texts=(), pooled=None, text="q"):
     kinds = [CONTENT] * len(tokens) if kinds is None else kinds
     labels = tuple(f"t{n}" for n in range(len(tokens)))
     pooled = axis(0, tokens.shape[1]) if pooled is None else pooled
-    return QueryEncoding(Query(text), "e", pooled, tokens, np.array(kinds, np.uint8), labels, "", words, spelled)
+    return QueryEncoding(Query(text), "e", pooled, tokens, np.array(kinds, np.uint8), labels, "", words, word_texts)
 
 
 def page_of(tokens, kinds, place, pooled=None, number=1):

@@ -62,18 +62,18 @@ def test_who_is_served_and_whether_documents_are_taken(env, public, uploads):
         ("SMART_VISUAL_TOKENS", "1"),
     ],
 )
-def test_nonsense_is_refused_by_name(name, value):
+def test_an_invalid_value_is_refused_with_its_variable(name, value):
     with pytest.raises(SettingRefused, match=name):
         read_settings({name: value})
 
 
-def test_a_visitor_of_a_public_page_gets_less_room_than_its_owner_on_a_private_one():
+def test_quotas_are_lower_on_a_public_page():
     private, public = read_settings({}).quotas, read_settings({"SMART_PUBLIC": "on"}).quotas
     assert public.library_pages < private.library_pages
     assert public.library_bytes < private.library_bytes
 
 
-def test_room_time_and_waiting_are_settings():
+def test_quotas_are_settings():
     read = read_settings(
         {
             "SMART_LIBRARY_PAGES": "7",
@@ -86,12 +86,12 @@ def test_room_time_and_waiting_are_settings():
         }
     ).quotas
     assert (read.library_pages, read.library_bytes, read.total_bytes) == (7, 3 * 10**6, 9 * 10**6)
-    assert (read.keep_hours, read.waiting, read.queue, read.query) == (2, 5, 6, 100)
+    assert (read.keep_hours, read.waiting_files, read.queue_size, read.query_chars) == (2, 5, 6, 100)
 
 
 @pytest.mark.parametrize(
-    ("env", "lasting"),
+    ("env", "persistent"),
     [({}, True), ({"SPACE_ID": "me/demo"}, False), ({"SPACE_ID": "me/demo", "SMART_LASTING": "on"}, True)],
 )
-def test_the_disk_of_a_space_is_taken_for_temporary_unless_told_otherwise(env, lasting):
-    assert read_settings(env).lasting is lasting
+def test_the_disk_of_a_space_is_temporary_unless_set_otherwise(env, persistent):
+    assert read_settings(env).persistent is persistent

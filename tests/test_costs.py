@@ -31,7 +31,7 @@ SETTINGS = Settings(candidates=100, exhaustive=2_000)
 @pytest.mark.parametrize(("file", "encoder"), [(1, SEES), (2, READS)], ids=["grid", "boxes"])
 @pytest.mark.parametrize("tokens", [2, 7, 300])
 def test_a_size_is_that_of_the_file_really_written(codec, file, encoder, tokens):
-    written = sidecar.prepare(LOCAL, *made(file, tokens=tokens), codec).tokens
+    written = sidecar.prepare_page(LOCAL, *made(file, tokens=tokens), codec).tokens
     header = 8 + int.from_bytes(written[:8], "little")
     pooled = 4 * POOLED_WIDTH
     assert states(tokens, codec, encoder) == len(written) - header - pooled
@@ -116,9 +116,9 @@ def test_a_stage_that_was_answered_from_memory_does_not_count(tmp_path):
         again = engine.search(Query("harbour"), (LOCAL,), (POOLED, SMART))
         assert [stage for stage, took in again.milliseconds.items() if took] == ["rank"]
         engine.search(Query("master"), (LOCAL,), (POOLED, SMART))
-        counted = {stage: len(laps) for stage, laps in engine.laps((LOCAL,)).items()}
+        counted = {stage: len(laps) for stage, laps in engine.stage_timings((LOCAL,)).items()}
         assert counted == {"encode": 2, "candidates": 2, "score": 2, "rank": 3}
-        assert [lap.pages for lap in engine.laps((LOCAL,))["score"]] == [1, 1]
+        assert [lap.pages for lap in engine.stage_timings((LOCAL,))["score"]] == [1, 1]
 
 
 class Clock:

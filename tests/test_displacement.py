@@ -10,7 +10,7 @@ import pytest
 from smart_demo.errors import LibraryError
 from smart_demo.server.cleanup import Cleanup
 from smart_demo.store import sidecar
-from smart_demo.store.quotas import LEAST, IdleEviction, Visitor
+from smart_demo.store.quotas import MIN_IDLE_SECONDS, IdleEviction, Visitor
 from smart_demo.types import LOCAL, State
 from tests import keeping_cases
 from tests.documents import write_pdf
@@ -62,7 +62,7 @@ def test_those_unchanged_for_longest_make_way_for_a_newcomer_and_no_more_of_them
         assert (end.state, end.done) == (State.DONE, 2)
         assert "The other 1 are not kept. The libraries of all visitors together may take" in end.message
         assert (here(engine), told) == ({NEW}, [ONE, TWO, THREE])
-        assert engine.library.bytes_of_visitors() <= 4 * size
+        assert engine.library.visitor_page_bytes() <= 4 * size
         assert not (tmp_path / "data" / "tokens" / str(ONE)).exists()
 
 
@@ -74,7 +74,7 @@ def test_a_script_of_many_names_fills_the_page_for_no_longer_than_an_hour(tmp_pa
         assert refused.state is State.REFUSED
         assert "once it was unchanged for an hour" in refused.message
         assert here(engine) == {ONE, TWO}
-        engine._displacement._now = lambda: time.time() + 0.2 * HOUR
+        engine._idle_eviction._now = lambda: time.time() + 0.2 * HOUR
         assert add(engine, NEW, tmp_path / "4.pdf")[0].state is State.DONE
         assert here(engine) == {TWO, NEW}
 
@@ -123,7 +123,7 @@ def test_one_who_is_full_alone_displaces_nobody(tmp_path, size):
 
 def test_whoever_cannot_be_deleted_is_passed_over_and_the_future_is_not_old():
     now, gone = 1e9, []
-    ages = (LEAST * 3, LEAST * 2, LEAST, LEAST - 1, -LEAST)
+    ages = (MIN_IDLE_SECONDS * 3, MIN_IDLE_SECONDS * 2, MIN_IDLE_SECONDS, MIN_IDLE_SECONDS - 1, -MIN_IDLE_SECONDS)
     everybody = [Visitor(visitor(at), 10, now - age) for at, age in enumerate(ages)]
 
     def expire(one):
@@ -132,10 +132,10 @@ def test_whoever_cannot_be_deleted_is_passed_over_and_the_future_is_not_old():
         return None if one.scope == visitor(1) else one.bytes
 
     displacement = IdleEviction(lambda: everybody, expire, lambda: now)
-    displacement.attend(gone.append)
-    assert displacement.make_way(NEW, 10)
+    displacement.set_listener(gone.append)
+    assert displacement.evict_idle_visitors(NEW, 10)
     assert gone == [visitor(2)]
-    assert not displacement.make_way(NEW, 20)
-    assert not displacement.make_way(NEW, 31)
-    assert displacement.make_way(NEW, 10, among={visitor(2), visitor(3)})
-    assert not displacement.make_way(visitor(2), 10, among={visitor(2), visitor(3)})
+    assert not displacement.evict_idle_visitors(NEW, 20)
+    assert not displacement.evict_idle_visitors(NEW, 31)
+    assert displacement.evict_idle_visitors(NEW, 10, among={visitor(2), visitor(3)})
+    assert not displacement.evict_idle_visitors(visitor(2), 10, among={visitor(2), visitor(3)})

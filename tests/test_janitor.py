@@ -11,9 +11,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from smart_demo.server.cleanup import Cleanup, Round
+from smart_demo.server.cleanup import Cleanup, CleanupResult
 from smart_demo.store import sidecar
-from smart_demo.store.quotas import Visitor, by_age
+from smart_demo.store.quotas import Visitor, group_by_visitor
 from smart_demo.types import LOCAL, SAMPLES, Scope, State
 from tests.documents import write_pdf
 from tests.keeping_cases import add, an_engine, bytes_under, judge, names, visitor
@@ -45,7 +45,7 @@ def opened(folder):
 def engine(opened):
     yield opened
     for one in opened.library.visitors():
-        opened.forget(one.scope)
+        opened.delete_library(one.scope)
     shutil.rmtree(opened.settings.data_dir / "damaged", ignore_errors=True)
     (opened.settings.index_dir / "clock.seen").unlink(missing_ok=True)
     assert (names(opened, LOCAL), names(opened, SAMPLES)) == (["local.pdf"], ["tides.pdf"])  # whatever was cleared up
@@ -142,13 +142,13 @@ def test_a_clock_that_is_ahead_at_a_start_deletes_nothing_and_one_that_stays_the
     started = Cleanup(engine, clock=clock)
     with_quotas(monkeypatch, engine, total_bytes=1)
     ahead = NOW + 26 * HOUR
-    assert started.round(ahead) == Round()
+    assert started.round(ahead) == CleanupResult()
     clock.at += 899
-    assert started.round(ahead + 899) == Round()
+    assert started.round(ahead + 899) == CleanupResult()
     assert (len(here(engine)), damaged.exists()) == (2, True)
     with_quotas(monkeypatch, engine, total_bytes=10**9)
     assert started.round(NOW + 900).expired == 0  # it was put right
-    assert started.round(ahead + 901) == Round()  # and jumps again
+    assert started.round(ahead + 901) == CleanupResult()  # and jumps again
     clock.at += 900
     assert started.round(ahead + 1_801).expired == 2
     assert not damaged.exists()
@@ -169,7 +169,7 @@ def test_where_all_together_are_over_their_room_those_unchanged_for_longest_go(e
     with_quotas(monkeypatch, engine, total_bytes=sum(sizes.values()))
     assert Cleanup(engine).round(NOW).displaced == 0
     with_quotas(monkeypatch, engine, total_bytes=sum(sizes.values()) - 1)
-    assert Cleanup(engine).round(NOW) == Round(displaced=1, bytes=sizes[ONE], compacted=True)
+    assert Cleanup(engine).round(NOW) == CleanupResult(displaced=1, bytes=sizes[ONE], compacted=True)
     assert here(engine) == [TWO, THREE]
     with_quotas(monkeypatch, engine, total_bytes=1)
     assert Cleanup(engine).round(NOW - 1).displaced == 1
@@ -181,7 +181,7 @@ def test_where_all_together_are_over_their_room_those_unchanged_for_longest_go(e
 @given(st.lists(st.tuples(st.integers(0, 5), st.integers(0, 99), st.floats(0, 9)), max_size=20))
 def test_by_age_adds_up_what_is_kept_of_each(kept):
     rows = [(visitor(number) if number else LOCAL, size, moment) for number, size, moment in kept]
-    found = by_age(rows)
+    found = group_by_visitor(rows)
     assert {one.scope for one in found} == {scope for scope, _, _ in rows} - {LOCAL}
     for one in found:
         assert one.bytes == sum(size for scope, size, _ in rows if scope == one.scope)
@@ -196,7 +196,7 @@ def test_the_bytes_of_the_index_are_freed_too(engine, folder):
     done = Cleanup(engine).round(NOW)
     assert (done.expired, done.compacted) == (1, True)
     assert bytes_under(folder / "index") <= before + 16 * 2**10
-    assert Cleanup(engine).round(NOW) == Round()
+    assert Cleanup(engine).round(NOW) == CleanupResult()
 
 
 class Clock:
@@ -325,7 +325,7 @@ def test_it_runs_at_the_start_and_whenever_it_is_woken_and_ends_when_it_is_stopp
     janitor.stop()
     assert not any(thread.name == "janitor" for thread in threading.enumerate())
     assert abs(rounds[0] - time.time()) < HOUR
-    assert janitor.round(NOW) == Round()  # stopped is stopped
+    assert janitor.round(NOW) == CleanupResult()  # stopped is stopped
     assert len(rounds) == 2
 
 
@@ -336,4 +336,4 @@ def test_a_closed_library_is_no_trouble_that_ends_the_process(tmp_path):
 
 
 def test_a_scope_that_only_looks_like_a_visitors_is_none():
-    assert by_age([(Scope("visitors"), 1, 0.0), (Scope("a-visitor-1"), 1, 0.0)]) == ()
+    assert group_by_visitor([(Scope("visitors"), 1, 0.0), (Scope("a-visitor-1"), 1, 0.0)]) == ()

@@ -38,7 +38,7 @@ def test_it_is_the_first_depth_at_which_the_first_places_are_those_of_a_full_sca
 
     def first(query, depth):
         nearest = np.sort(np.argsort(-(pooled @ query.pooled))[:depth])
-        parts = scoring.parts(query, pages, pooled @ query.pooled, nearest, lambda page: codes[page.id])
+        parts = scoring.compute_parts(query, pages, pooled @ query.pooled, nearest, lambda page: codes[page.id])
         return [hit.page.id for hit in scoring.rank(parts, SMART, candidates.TOP).hits]
 
     slow = [next(d for d in range(1, count + 1) if first(query, d) == first(query, count)) for query in some]
@@ -91,17 +91,17 @@ def test_a_search_goes_as_deep_as_the_check_says_and_tells_of_it(engine, tmp_pat
     found = ranked(engine)
     assert (found.results["smart"].candidates, found.results["pooled"].candidates) == (2, 12)
     assert len(found.results["smart"].ranks) == 2
-    assert engine.checked(found, (LOCAL,)) is None
+    assert engine.candidate_check(found, (LOCAL,)) is None
     told = []
-    checked = engine.check(["red moon", " red moon ", "", "tide"], LOCAL, told.append)
+    checked = engine.check_candidates(["red moon", " red moon ", "", "tide"], LOCAL, told.append)
     assert (checked.pages, checked.queries, told) == (12, 2, [0])
     found = ranked(engine, "blue")
     assert len(found.parts.candidates) == checked.depth > 2
-    assert engine.checked(found, (LOCAL,)) == checked
+    assert engine.candidate_check(found, (LOCAL,)) == checked
     add(engine, LOCAL, write_pdf(tmp_path / "b.pdf", "sand", "sand"))  # a sixth more: it no longer holds
     found = ranked(engine, "blue")
     assert len(found.parts.candidates) == 2
-    assert engine.checked(found, (LOCAL,)) is None
+    assert engine.candidate_check(found, (LOCAL,)) is None
 
 
 def test_candidates_are_the_nearest_pooled(engine):
@@ -111,16 +111,16 @@ def test_candidates_are_the_nearest_pooled(engine):
 
 
 def test_there_is_nothing_to_check_without_pages_or_queries(engine):
-    assert engine.check([], LOCAL) is None
-    assert engine.check(["  "], LOCAL) is None
+    assert engine.check_candidates([], LOCAL) is None
+    assert engine.check_candidates(["  "], LOCAL) is None
 
 
 def test_the_page_says_how_often_a_full_scan_agreed(engine):
     found = engine.search(Query("red"), (LOCAL,), (POOLED, dataclasses.replace(POOLED, name="late"), SMART))
-    plain = compare.results(found, lambda _: b"", "", "")
+    plain = compare.render_results(found, lambda _: b"", "", "")
     assert "ranked 2 of 12 pages" in plain
     assert "full scan" not in plain
-    said = compare.results(found, lambda _: b"", "", "", CandidateCheck(12, 100, 99, 2))
+    said = compare.render_results(found, lambda _: b"", "", "", CandidateCheck(12, 100, 99, 2))
     assert "ranked 2 of 12 pages; a full scan agreed on the first 5 for 99 of 100 checked queries" in said
 
 

@@ -71,7 +71,7 @@ def test_a_visitor_who_leaves_leaves_nothing_on_the_disk(tmp_path, wide_engine):
     assert bytes_under(tmp_path / "index") > before[1] + 2 * SLACK
 
     left = bytes_under(tmp_path / "data")
-    assert engine.forget(ME) == left - before[0]
+    assert engine.delete_library(ME) == left - before[0]
     assert engine.compact()
     assert holding(tmp_path / "data", *needles) + holding(tmp_path / "index", *needles) == []
     after = folders_of(tmp_path)
@@ -103,12 +103,12 @@ def test_a_visitor_who_leaves_is_in_no_cache(tmp_path, engine):
     del found, hit, other, damaged, _
     assert alive(StoredPage, lambda page: page.scope == ME)
     assert alive(QueryEncoding, lambda encoding: "quagga" in encoding.query.text)
-    engine.forget(ME)
+    engine.delete_library(ME)
     assert alive(StoredPage, lambda page: page.scope == ME) == []
     assert alive(QueryEncoding, lambda encoding: "quagga" in encoding.query.text) == []
     assert engine.library.report.damaged == ()
-    assert engine.laps([ME]) == {}
-    assert engine.laps([LOCAL])
+    assert engine.stage_timings([ME]) == {}
+    assert engine.stage_timings([LOCAL])
 
 
 def test_a_deleted_document_is_in_no_cache_either(tmp_path, engine):
@@ -132,8 +132,8 @@ def alive(kind, wanted):
 
 def test_the_samples_are_never_forgotten(tmp_path, engine):
     with pytest.raises(ValueError, match="samples"):
-        engine.forget(SAMPLES)
-    assert engine.forget(YOU) == 0  # who was never here
+        engine.delete_library(SAMPLES)
+    assert engine.delete_library(YOU) == 0  # who was never here
 
 
 def test_an_addition_on_its_way_ends_and_adds_nothing_behind_it(tmp_path, engine):
@@ -141,7 +141,7 @@ def test_an_addition_on_its_way_ends_and_adds_nothing_behind_it(tmp_path, engine
     ends, freed = [], 0
     for step in engine.add(ME, [(path, path.name) for path in paths]):
         if step.done == 2:
-            freed = engine.forget(ME)
+            freed = engine.delete_library(ME)
         if step.state is not State.WORKING:
             ends.append((step.document, step.state, step.message))
     assert freed > 0
@@ -155,7 +155,7 @@ def test_not_one_page_is_committed_after_the_library_was_forgotten(tmp_path):
     path, commits = paper(tmp_path, "a.pdf", 30), []
     words = Words()
     with an_engine(tmp_path, words, open_library=without_index) as engine:
-        words.before = lambda _: words.encoded and not commits and commits.append(engine.forget(ME))
+        words.before = lambda _: words.encoded and not commits and commits.append(engine.delete_library(ME))
         commit = engine.library._files.commit
         engine.library._files.commit = lambda page: (commits and pytest.fail("a commit")) or commit(page)
         (end,) = add(engine, ME, path)
@@ -167,7 +167,7 @@ def test_not_one_page_is_committed_after_the_library_was_forgotten(tmp_path):
 def test_an_addition_that_waits_for_its_model_adds_nothing_behind_a_deletion(tmp_path, engine):
     steps = engine.add(ME, [(paper(tmp_path, "a.pdf", 2), "a.pdf")])
     assert "Waiting for the model" in next(steps).message
-    engine.forget(ME)
+    engine.delete_library(ME)
     assert [step.state for step in steps][-1] is State.REFUSED
     assert files_under(tmp_path / "data") == {}
 
@@ -176,7 +176,7 @@ def test_others_go_on_adding_while_one_is_forgotten(tmp_path):
     words, gone = Words(), []
     with an_engine(tmp_path, words, open_library=without_index) as engine:
         add(engine, ME, paper(tmp_path, "b.pdf", 2))
-        words.before = lambda _: gone or gone.append(engine.forget(ME))
+        words.before = lambda _: gone or gone.append(engine.delete_library(ME))
         assert add(engine, YOU, paper(tmp_path, "a.pdf", 3))[0].state is State.DONE
         assert (len(names(engine, YOU)), names(engine, ME)) == (1, [])
 
@@ -187,13 +187,13 @@ def test_a_disk_that_refuses_keeps_the_rest_and_asking_again_goes_on(tmp_path, e
     def refusing(folder):
         raise PermissionError(13, "Permission denied")
 
-    monkeypatch.setattr(atomic_files, "remove", refusing)
+    monkeypatch.setattr(atomic_files, "delete_tree", refusing)
     judge(engine, ME)
     with pytest.raises(LibraryError, match="Could not delete the library"):
-        engine.forget(ME)
+        engine.delete_library(ME)
     assert names(engine, ME) == []
     monkeypatch.undo()
-    assert engine.forget(ME) > 0
+    assert engine.delete_library(ME) > 0
     assert files_under(tmp_path / "data") == {}
 
 
@@ -203,7 +203,7 @@ def test_links_in_a_visitors_folders_are_removed_and_not_followed(tmp_path, engi
     precious.mkdir()
     (precious / "file").write_text("mine")
     (tmp_path / "data" / "tokens" / str(ME) / "link").symlink_to(precious)
-    engine.forget(ME)
+    engine.delete_library(ME)
     assert (precious / "file").read_text() == "mine"
     assert not (tmp_path / "data" / "tokens" / str(ME)).exists()
 
@@ -256,9 +256,9 @@ def test_no_byte_of_a_deleted_row_is_left_in_a_graph_a_log_or_a_database(tmp_pat
 def test_a_few_deleted_pages_of_ones_own_do_not_build_the_index_anew(tmp_path):
     with open_library(tmp_path) as library:
         put(library, *range(1, 21))
-        library.remove(LOCAL, page_id(1).file)
+        library.delete_document(LOCAL, page_id(1).file)
         assert not library.compact()
-        library.remove(LOCAL, page_id(2).file)
+        library.delete_document(LOCAL, page_id(2).file)
     with open_library(tmp_path) as library:  # it is remembered
         assert library.compact()
         assert not library.compact()
@@ -281,7 +281,7 @@ def test_a_kill_at_any_step_of_building_the_index_anew_loses_nothing_and_leaves_
     with open_library(here) as library:
         put(library, *range(1, 4))
         put(library, 9, scope=ME)
-        library.forget(ME)
+        library.delete_scope(ME)
         monkeypatch.setattr("smart_demo.store.chroma_upkeep._BATCH", 2)
         for target, name in ((ChromaUpkeep, "beside"), (ChromaUpkeep, "_tell"), (PageIndex, "close")):
             monkeypatch.setattr(target, name, copied_after(getattr(target, name)))
@@ -300,14 +300,14 @@ def test_what_comes_and_goes_while_the_index_is_built_is_in_it(tmp_path, monkeyp
     with open_library(tmp_path) as library:
         put(library, 1, 2, 3)
         put(library, 9, scope=ME)
-        library.forget(ME)
+        library.delete_scope(ME)
         tell, meanwhile = ChromaUpkeep._tell, []
 
         def telling(mirror, *given):
             tell(mirror, *given)
             if not meanwhile:
                 meanwhile.append(put(library, 4))
-                library.remove(LOCAL, page_id(1).file)
+                library.delete_document(LOCAL, page_id(1).file)
                 assert len(library.nearest([LOCAL], ENCODER, made(2)[1].pooled, 9)) == 3
 
         monkeypatch.setattr(ChromaUpkeep, "_tell", telling)
@@ -326,13 +326,13 @@ def test_an_index_that_cannot_be_built_anew_leaves_the_old_one_in_use(tmp_path, 
     with open_library(tmp_path) as library:
         put(library, 1, 2)
         put(library, 9, scope=ME)
-        library.forget(ME)
+        library.delete_scope(ME)
         if trouble == "no folder":
             (tmp_path / "index" / "chroma-2").write_text("a file stands here")
         if trouble == "no space":
-            monkeypatch.setattr("smart_demo.store.atomic_files.RESERVE", 2**62)
+            monkeypatch.setattr("smart_demo.store.atomic_files.MIN_FREE_BYTES", 2**62)
         if trouble == "chroma fails":
-            monkeypatch.setattr("smart_demo.store.chroma_index._client", refusing_chroma)
+            monkeypatch.setattr("smart_demo.store.chroma_index._open_client", refusing_chroma)
         library._closing = trouble == "closing"
         assert not library.compact()
         library._closing = False

@@ -15,7 +15,7 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, ru
 from smart_demo.config import Quotas, read_settings
 from smart_demo.errors import QuotaExceeded
 from smart_demo.indexing.indexer import AdmissionCheck, IndexingJob
-from smart_demo.store.quotas import RemainingRoom, Usage
+from smart_demo.store.quotas import QuotaCheck, Usage
 from smart_demo.types import LOCAL, SAMPLES, State
 from smart_demo.wording import size_in_words
 from tests import keeping_cases
@@ -121,7 +121,7 @@ def test_a_refusal_says_the_size_that_the_page_says_and_the_setting_sets():
     quotas = read_settings({"SMART_PUBLIC": "on"}).quotas
     for full in (Usage(1, quotas.library_bytes, 200, quotas.library_bytes), Usage(1, 9, 200, quotas.library_bytes)):
         with pytest.raises(QuotaExceeded) as refusal:
-            RemainingRoom(full, quotas.total_bytes, quotas).check_page(1)
+            QuotaCheck(full, quotas.total_bytes, quotas).check_page(1)
         limit = quotas.library_bytes if full.bytes > 9 else quotas.total_bytes
         assert size_in_words(limit) in str(refusal.value)
         assert size_in_words(limit) in ("500 MB", "4,000 MB")
@@ -198,7 +198,7 @@ class Accounting(RuleBasedStateMachine):
     def add_one(self, scope, file, number, encoder):
         page, encoding = made(file, number, encoder)
         upload = SimpleNamespace(file=page.id.file, name="a.pdf", pages=3)
-        gate, key = AdmissionCheck(self.library, self.quotas, IndexingJob(scope), upload), (scope, encoder, page.id)
+        admission, key = AdmissionCheck(self.library, self.quotas, IndexingJob(scope), upload), (scope, encoder, page.id)
         mine, size = self.of(scope), size_of(file, number, encoder)
         pages = {other[2] for other in mine} | {page.id}
         visitors = sum(self.of(ME, YOU).values()) + size if scope != LOCAL else 0
@@ -208,7 +208,7 @@ class Accounting(RuleBasedStateMachine):
             visitors > self.quotas.total_bytes,
         )
         try:
-            self.model.setdefault(key, self.library.add(scope, page, encoding, 0.0, gate.admit).bytes)
+            self.model.setdefault(key, self.library.add(scope, page, encoding, 0.0, admission.check_page).bytes)
         except QuotaExceeded:
             assert key not in mine
             assert any(over)
@@ -216,11 +216,11 @@ class Accounting(RuleBasedStateMachine):
     @rule(scope=scopes, file=files)
     def remove(self, scope, file):
         gone = [key for key in self.of(scope) if key[2].file == page_id(file).file]
-        assert self.library.remove(scope, page_id(file).file) == sum(self.model.pop(key) for key in gone)
+        assert self.library.delete_document(scope, page_id(file).file) == sum(self.model.pop(key) for key in gone)
 
     @rule(scope=scopes)
     def forget(self, scope):
-        assert self.library.forget(scope) == sum(self.model.pop(key) for key in self.of(scope))
+        assert self.library.delete_scope(scope) == sum(self.model.pop(key) for key in self.of(scope))
         assert not (self.folder / "data" / "tokens" / str(scope)).exists()
 
     @rule()
@@ -233,16 +233,16 @@ class Accounting(RuleBasedStateMachine):
         for scope in (LOCAL, ME, YOU):
             mine, folder = self.of(scope), self.folder / "data" / "tokens" / str(scope)
             on_disk = bytes_under(folder) if folder.exists() else 0
-            assert self.library.tally(scope) == (len({key[2] for key in mine}), sum(mine.values()))
-            assert self.library.tally(scope)[1] == on_disk <= self.quotas.library_bytes
-            assert self.library.tally(scope)[0] <= self.quotas.library_pages
+            assert self.library.totals(scope) == (len({key[2] for key in mine}), sum(mine.values()))
+            assert self.library.totals(scope)[1] == on_disk <= self.quotas.library_bytes
+            assert self.library.totals(scope)[0] <= self.quotas.library_pages
             numbers = {key[2].number for key in mine if key[2].file == page_id(1).file}
-            assert self.library.numbers(scope, page_id(1).file) == numbers
+            assert self.library.page_numbers(scope, page_id(1).file) == numbers
         visitors = self.library.visitors()
         assert {one.scope: one.bytes for one in visitors} == {
             scope: sum(self.of(scope).values()) for scope in (ME, YOU) if self.of(scope)
         }
-        assert self.library.bytes_of_visitors() == sum(one.bytes for one in visitors) <= self.quotas.total_bytes
+        assert self.library.visitor_page_bytes() == sum(one.bytes for one in visitors) <= self.quotas.total_bytes
 
 
 TestAccounting = Accounting.TestCase

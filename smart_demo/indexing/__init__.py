@@ -1,1 +1,1 @@
-"""From files to library pages: the indexer, its admission checks, and the sample documents."""
+"""Adding documents to the library: the indexer with its quota checks, and the sample documents."""

@@ -1,13 +1,11 @@
-"""Additions that are on their way: what each must pass, page by page, so that no library grows beyond its room and
-what is deleted meanwhile is not added behind it.
+"""The indexer: files -> pages -> encodings -> library, page by page.
 
-Files -> pages -> encodings -> library, page by page. Knows nothing of queries.
+A batch of files is an IndexingJob: deletions reach the jobs that are running, so that a deleted document or library is
+not added again behind them. Every page is checked against the quotas. The pages of the next batch are rendered while
+one is encoded and written, so that a slow document does not idle the model.
 
-The pages of the next batch are drawn while one is encoded and written, so a slow document does not idle the model.
-
-What a page takes is kept with it: the wall time of waiting for its batch to be drawn and of encoding it, divided by the
-pages of the batch, and the time of writing the page before it. Its own writing cannot be in its own file; over many
-pages it is the same. Time in which whoever follows the progress does something else is not counted.
+Each page stores the time it took: its share of rendering and encoding its batch, plus the time of writing the page
+before it, since its own cannot be in its own file. Time that the consumer of the progress spends is not counted.
 """
 
 from __future__ import annotations
@@ -22,163 +20,67 @@ from typing import TypeVar
 from smart_demo import ingest
 from smart_demo.backbones.base import Backbone
 from smart_demo.config import Limits, Quotas
-from smart_demo.errors import AllFull, InputRefused, NoRoom, PageRefused, SmartError
+from smart_demo.errors import InputRefused, PageRefused, QuotaExceeded, SmartError, TotalQuotaExceeded
 from smart_demo.ingest import Upload
 from smart_demo.store.library import Library
-from smart_demo.store.quotas import RemainingRoom, Visitor, is_visitor, measured
+from smart_demo.store.quotas import QuotaCheck, Visitor, build_usage, is_visitor
 from smart_demo.types import SAMPLES, Page, PageEncoding, Progress, Scope, State, StoredPage
 
 DELETED = "Deleted while it was being added."
+DEFAULT_QUOTAS = Quotas()
+MAX_PREFETCH = 4
+"""Most pages rendered ahead of the model: each may take 100 MB."""
+MAX_NAMED_PAGES = 3
+"""Most refused pages of one file that its message names."""
 
-
-class IndexingJob:
-    """One batch of files on its way into one library."""
-
-    def __init__(self, scope: Scope) -> None:
-        self.scope, self.forgotten = scope, False
-        self._unwanted: set[str] = set()
-
-    def wants(self, file: str) -> bool:
-        """Whether pages of a document may still be added."""
-        return not self.forgotten and file not in self._unwanted
-
-    def begin(self, file: str) -> None:
-        """A document of the batch is wanted from here on, also where it was deleted before."""
-        self._unwanted.discard(file)
-
-    def refuse(self, file: str) -> None:
-        """A document was deleted."""
-        self._unwanted.add(file)
-
-
-class IndexingJobs:
-    """All that are on their way. Safe for threads."""
-
-    def __init__(self) -> None:
-        self._lock = threading.Lock()
-        self._running: list[IndexingJob] = []
-
-    @contextmanager
-    def running(self, scope: Scope) -> Iterator[IndexingJob]:
-        """A batch, as long as it takes."""
-        addition = IndexingJob(scope)
-        with self._lock:
-            self._running.append(addition)
-        try:
-            yield addition
-        finally:
-            with self._lock:
-                self._running.remove(addition)
-
-    def refuse(self, scope: Scope, file: str) -> None:
-        """A document is deleted: before its pages are, so that each page is deleted or not admitted."""
-        for addition in self._of(scope):
-            addition.refuse(file)
-
-    def forget(self, scope: Scope) -> None:
-        """A whole library is deleted, as `refuse`."""
-        for addition in self._of(scope):
-            addition.forgotten = True
-
-    def any_of(self, scope: Scope) -> bool:
-        """Whether something is on its way into a library."""
-        return bool(self._of(scope))
-
-    def _of(self, scope: Scope) -> list[IndexingJob]:
-        with self._lock:
-            return [addition for addition in self._running if addition.scope == scope]
-
-
-class AdmissionCheck:
-    """What one document of a batch must pass. Methods raise NoRoom, and InputRefused once the document was deleted."""
-
-    def __init__(self, library: Library, quotas: Quotas, addition: IndexingJob, upload: Upload) -> None:
-        self._library, self._quotas, self._addition, self._upload = library, quotas, addition, upload
-        self.count_judgements()
-
-    def count_judgements(self) -> None:
-        """Look how many bytes of judgements lie there now."""
-        visitor = is_visitor(self._addition.scope)
-        self._judged = sum(self._library.judged_by_visitors().values()) if visitor else 0
-
-    def check_file(self) -> None:
-        """Before anything is rendered: whether all pages that are not here yet may come."""
-        new = self._upload.pages - len(self._known())
-        if self._addition.scope != SAMPLES:
-            self._room().check_file(self._upload.name, new)
-
-    def check(self, pages: Iterable[Page]) -> None:
-        """Before a batch is encoded: whether any page of it may come."""
-        numbers = {page.id.number for page in pages}
-        self._admit(0, new=int(bool(numbers) and not numbers & self._known()))
-
-    def admit(self, page: StoredPage) -> None:
-        """Under the writer's lock, so that what two batches bring together is counted."""
-        self._admit(page.bytes, new=int(page.number not in self._known()))
-
-    def _admit(self, size: int, new: int) -> None:
-        if not self._addition.wants(self._upload.file):
-            raise InputRefused(DELETED)
-        if self._addition.scope != SAMPLES:
-            self._room().check_page(size, new=new)
-
-    def _known(self) -> set[int]:
-        return self._library.numbers(self._addition.scope, self._upload.file)
-
-    def _room(self) -> RemainingRoom:
-        scope = self._addition.scope
-        usage = measured(scope, *self._library.tally(scope), self._quotas)
-        taken = self._library.bytes_of_visitors() + self._judged if is_visitor(scope) else 0
-        return RemainingRoom(usage, taken, self._quotas)
-
-
-USUAL = Quotas()
-AHEAD = 4
-"""Pages that are drawn at most while others are encoded: each may be of 100 MB."""
-MOST_NAMED = 3
-"""Refused pages of one file that are told of one by one."""
-Outcome = tuple[Page, PageEncoding, float] | PageRefused
-"""A page, its encoding and the seconds that both took; or why there is none."""
-MakeWay = Callable[[Scope, int], bool]
+EncodedPage = tuple[Page, PageEncoding, float]
+"""A page, its encoding and the seconds that rendering and encoding took."""
+EvictIdleVisitors = Callable[[Scope, int], bool]
 T = TypeVar("T")
 
 
 class Indexer:
-    """Adds documents. One page is acknowledged at a time, and what was acknowledged stays."""
+    """Adds and deletes documents. A page is stored once its progress is yielded, and then stays."""
 
     def __init__(
-        self, library: Library, limits: Limits, quotas: Quotas = USUAL, make_way: MakeWay = lambda *_: False
+        self,
+        library: Library,
+        limits: Limits,
+        quotas: Quotas = DEFAULT_QUOTAS,
+        evict_idle_visitors: EvictIdleVisitors = lambda *_: False,
     ) -> None:
-        """`make_way` is asked, where all visitors together are full, to free so many bytes for one of them."""
-        self._library, self._limits, self._quotas, self._make_way = library, limits, quotas, make_way
-        self._additions = IndexingJobs()
-        self._writing = 0.0
-        """Seconds that the last page took to be written."""
+        """`evict_idle_visitors` is called with a scope and the bytes it needs if all visitors together are full."""
+        self._library, self._limits, self._quotas = library, limits, quotas
+        self._evict_idle_visitors = evict_idle_visitors
+        self._jobs = _RunningJobs()
+        self._last_write_seconds = 0.0
 
-    def addition(self, scope: Scope) -> AbstractContextManager[IndexingJob]:
-        """A batch that is announced before `add`: what is deleted from here on is not added."""
-        return self._additions.running(scope)
+    def start_job(self, scope: Scope) -> AbstractContextManager[IndexingJob]:
+        """Return a job for `add`: what is deleted after it starts is not added by it."""
+        return self._jobs.start(scope)
 
     def add(
         self,
         scope: Scope,
         files: Iterable[tuple[Path, str]],
         backbone: Backbone,
-        announced: IndexingJob | None = None,
+        job: IndexingJob | None = None,
     ) -> Generator[Progress]:
-        """Read, encode and keep files of (path, name), telling of every page. A bad file or page is refused in
-        words and the rest goes on; a library that cannot take more ends the batch, in words too.
+        """Read, encode and store files of (path, name); yield the progress after every page.
+
+        A refused file or page is reported in its progress and the rest continues. The first error of another kind, such
+        as a full disk, is reported too and ends the batch. `job`: as `start_job` returned it, by default a new one.
         """
-        if announced is None:
-            with self.addition(scope) as addition:
-                yield from self.add(scope, files, backbone, addition)
+        if job is None:
+            with self.start_job(scope) as job:
+                yield from self.add(scope, files, backbone, job)
             return
         for path, name in files:
             try:
-                if announced.forgotten:
+                if job.library_deleted:
                     raise InputRefused(DELETED)
                 upload = ingest.inspect(path, name, self._limits)
-                with closing(self._add_file(announced, upload, backbone)) as steps:
+                with closing(self._add_file(job, upload, backbone)) as steps:
                     yield from steps
             except InputRefused as error:
                 yield Progress(ingest.clean_name(name), State.REFUSED, message=error.sentence)
@@ -187,111 +89,215 @@ class Indexer:
                 return
 
     def remove(self, scope: Scope, file: str) -> int:
-        """Take a document out, also one that is just being added: what is left of it is not. Bytes freed."""
-        self._additions.refuse(scope, file)
-        return self._library.remove(scope, file)
+        """Delete a document, also from running jobs; return the bytes freed."""
+        self._jobs.delete_document(scope, file)
+        return self._library.delete_document(scope, file)
 
-    def forget(self, scope: Scope) -> int:
-        """Delete a library, with what is just being added to it. Bytes freed."""
-        self._additions.forget(scope)
-        return self._library.forget(scope)
+    def delete_library(self, scope: Scope) -> int:
+        """Delete a library, also from running jobs; return the bytes freed."""
+        self._jobs.delete_library(scope)
+        return self._library.delete_scope(scope)
 
     def expire(self, visitor: Visitor) -> int | None:
-        """Delete what is kept of a visitor. Bytes freed; None where something came since, or is on its way."""
-        if self._additions.any_of(visitor.scope):
+        """Delete a visitor's library and return the bytes freed; None if it changed since, or if a job is running."""
+        if self._jobs.has_any(visitor.scope):
             return None
-        return self._library.expire(visitor)
+        return self._library.delete_if_unchanged(visitor)
 
-    def _add_file(self, addition: IndexingJob, upload: ingest.Upload, backbone: Backbone) -> Generator[Progress]:
-        """One document. NoRoom if not one page of it fits, InputRefused if it is deleted on the way."""
-        scope, file = addition.scope, upload.file
+    def _add_file(self, job: IndexingJob, upload: Upload, backbone: Backbone) -> Generator[Progress]:
+        """Add one document. Raises QuotaExceeded if no page of it fits, InputRefused if it is deleted during that."""
+        scope, file = job.scope, upload.file
         pages = self._library.pages([scope], backbone.encoder.fingerprint)
         stored = {page.number: page for page in pages if page.id.file == file}
         if len(stored) == upload.pages:
             yield _known(upload, stored[1])
             return
-        addition.begin(file)
-        gate = AdmissionCheck(self._library, self._quotas, addition, upload)
-        self._with_room(gate, scope, gate.check_file)
-        done, begun = len(stored), time.monotonic()
-        refused, full = list[PageRefused](), list[str]()
+        job.accept(file)
+        admission = AdmissionCheck(self._library, self._quotas, job, upload)
+        self._evict_if_full(admission, scope, admission.check_file)
+        done, started = len(stored), time.monotonic()
+        refused, messages = list[PageRefused](), list[str]()
         yield Progress(upload.name, State.WORKING, done, upload.pages)
-        encoded = self._encoded(upload, set(stored), backbone, lambda good: self._check(gate, scope, good))
+        encoded = self._encode(
+            upload,
+            set(stored),
+            backbone,
+            lambda batch: self._evict_if_full(admission, scope, lambda: admission.check_batch(batch)),
+        )
         try:
-            with closing(encoded) as steps:
-                for handled, outcome in enumerate(steps, start=1):
+            with closing(encoded) as outcomes:
+                for handled, outcome in enumerate(outcomes, start=1):
                     if isinstance(outcome, PageRefused):
                         refused.append(outcome)
                     else:
-                        self._keep(scope, *outcome, gate)
+                        self._store(scope, *outcome, admission)
                         done += 1
-                    left = (time.monotonic() - begun) / handled * (upload.pages - len(stored) - handled)
+                    left = (time.monotonic() - started) / handled * (upload.pages - len(stored) - handled)
                     yield Progress(upload.name, State.WORKING, done, upload.pages, seconds_left=left)
-        except NoRoom as error:
+        except QuotaExceeded as error:
             if not done:
                 raise
-            full.append(f"The other {upload.pages - done} are not kept. {error.sentence}")
+            messages.append(f"The other {upload.pages - done} are not kept. {error.sentence}")
         finally:
             self._library.flush()
-        if not addition.wants(file):
+        if not job.accepts(file):
             raise InputRefused(DELETED)
-        told = " ".join([*upload.notices, *_sentences(refused), *full])
-        yield Progress(upload.name, State.DONE if done else State.REFUSED, done, upload.pages, told)
+        message = " ".join([*upload.notices, *_refusal_messages(refused), *messages])
+        yield Progress(upload.name, State.DONE if done else State.REFUSED, done, upload.pages, message)
 
-    def _keep(self, scope: Scope, page: Page, encoding: PageEncoding, seconds: float, gate: AdmissionCheck) -> None:
-        begun = time.monotonic()
-        self._with_room(
-            gate, scope, lambda: self._library.add(scope, page, encoding, seconds + self._writing, gate.admit)
+    def _store(
+        self, scope: Scope, page: Page, encoding: PageEncoding, seconds: float, admission: AdmissionCheck
+    ) -> None:
+        started = time.monotonic()
+        seconds += self._last_write_seconds
+        self._evict_if_full(
+            admission, scope, lambda: self._library.add(scope, page, encoding, seconds, admission.check_page)
         )
-        self._writing = time.monotonic() - begun
+        self._last_write_seconds = time.monotonic() - started
 
-    def _check(self, gate: AdmissionCheck, scope: Scope, pages: Sequence[Page]) -> None:
-        self._with_room(gate, scope, lambda: gate.check(pages))
-
-    def _with_room(self, gate: AdmissionCheck, scope: Scope, step: Callable[[], T]) -> T:
-        """Do something for a library; where all visitors together have no room for it, see whether some make way."""
+    def _evict_if_full(self, admission: AdmissionCheck, scope: Scope, step: Callable[[], T]) -> T:
+        """Call `step`; if all visitors together are full, evict idle ones and call it again."""
         while True:
             try:
                 return step()
-            except AllFull as refusal:
-                if not self._make_way(scope, refusal.lacking):
+            except TotalQuotaExceeded as error:
+                if not self._evict_idle_visitors(scope, error.missing_bytes):
                     raise
-                gate.count_judgements()
+                admission.count_judgements()
 
-    def _encoded(
-        self, upload: ingest.Upload, skip: set[int], backbone: Backbone, check: Callable[[Sequence[Page]], None]
-    ) -> Generator[Outcome]:
-        """Pages of a file with their encodings, in batches that suit the backbone; refused ones in their place.
+    def _encode(
+        self, upload: Upload, skip: set[int], backbone: Backbone, check_batch: Callable[[Sequence[Page]], None]
+    ) -> Generator[EncodedPage | PageRefused]:
+        """Yield the encoded or refused pages of a file in order, encoded in batches of the backbone's size.
 
-        `check` is asked before a batch is encoded: NoRoom where no page of it would fit, InputRefused once the document
-        was deleted.
+        `check_batch` is called before a batch is encoded, and raises if no page of it can be stored.
         """
-        with closing(ingest.ahead(ingest.render(upload, self._limits, skip), min(backbone.batch, AHEAD))) as pages:
-            begun = time.monotonic()
+        rendered = ingest.render(upload, self._limits, skip)
+        with closing(ingest.prefetch(rendered, min(backbone.batch, MAX_PREFETCH))) as pages:
+            started = time.monotonic()
             for batch in _batches(pages, backbone.batch):
                 good = [page for page in batch if isinstance(page, Page)]
-                check(good)
+                check_batch(good)
                 encodings = iter(backbone.encode_pages(good) if good else [])
-                seconds = (time.monotonic() - begun) / len(batch)
+                seconds = (time.monotonic() - started) / len(batch)
                 for page in batch:
                     if isinstance(page, PageRefused):
                         yield page
                     else:
                         encoding = next(encodings)
                         yield encoding if isinstance(encoding, PageRefused) else (page, encoding, seconds)
-                begun = time.monotonic()  # here the next batch is waited for, whoever looked on meanwhile
+                started = time.monotonic()  # only now, so that the consumer's time is not counted
 
 
-def _sentences(refused: Sequence[PageRefused]) -> Iterator[str]:
-    """Why pages were left out: each in a sentence while they are few, and each hint once."""
-    named = refused if len(refused) <= MOST_NAMED else refused[: MOST_NAMED - 1]
+class IndexingJob:
+    """One batch of files that is being added to one library."""
+
+    def __init__(self, scope: Scope) -> None:
+        self.scope, self.library_deleted = scope, False
+        self._deleted_files: set[str] = set()
+
+    def accepts(self, file: str) -> bool:
+        """Return whether pages of a document may still be added."""
+        return not self.library_deleted and file not in self._deleted_files
+
+    def accept(self, file: str) -> None:
+        """Accept a document's pages from here on, even if it was deleted earlier in this batch."""
+        self._deleted_files.discard(file)
+
+    def delete_document(self, file: str) -> None:
+        """Stop accepting a document's pages."""
+        self._deleted_files.add(file)
+
+
+class _RunningJobs:
+    """All running jobs. Thread-safe."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._jobs: list[IndexingJob] = []
+
+    @contextmanager
+    def start(self, scope: Scope) -> Iterator[IndexingJob]:
+        job = IndexingJob(scope)
+        with self._lock:
+            self._jobs.append(job)
+        try:
+            yield job
+        finally:
+            with self._lock:
+                self._jobs.remove(job)
+
+    def delete_document(self, scope: Scope, file: str) -> None:
+        """Stop adding a document. Call it before its pages are deleted, so that no page is admitted after that."""
+        for job in self._of(scope):
+            job.delete_document(file)
+
+    def delete_library(self, scope: Scope) -> None:
+        """Stop adding to a library. Call it before the library is deleted."""
+        for job in self._of(scope):
+            job.library_deleted = True
+
+    def has_any(self, scope: Scope) -> bool:
+        return bool(self._of(scope))
+
+    def _of(self, scope: Scope) -> list[IndexingJob]:
+        with self._lock:
+            return [job for job in self._jobs if job.scope == scope]
+
+
+class AdmissionCheck:
+    """Checks one document of a job against the quotas. Methods raise QuotaExceeded, or InputRefused once deleted."""
+
+    def __init__(self, library: Library, quotas: Quotas, job: IndexingJob, upload: Upload) -> None:
+        self._library, self._quotas, self._job, self._upload = library, quotas, job, upload
+        self.count_judgements()
+
+    def count_judgements(self) -> None:
+        """Read how many bytes of judgements are stored now."""
+        visitor = is_visitor(self._job.scope)
+        self._judgement_bytes = sum(self._library.visitor_judgement_bytes().values()) if visitor else 0
+
+    def check_file(self) -> None:
+        """Check that all pages not yet stored would fit, before anything is rendered."""
+        new = self._upload.pages - len(self._stored_numbers())
+        if self._job.scope != SAMPLES:
+            self._quota_check().check_file(self._upload.name, new)
+
+    def check_batch(self, pages: Iterable[Page]) -> None:
+        """Check that at least one page of a batch would fit, before it is encoded."""
+        numbers = {page.id.number for page in pages}
+        self._check(0, new=int(bool(numbers) and not numbers & self._stored_numbers()))
+
+    def check_page(self, page: StoredPage) -> None:
+        """Check one page. Call it under the writer's lock, so that pages of other jobs are counted."""
+        self._check(page.bytes, new=int(page.number not in self._stored_numbers()))
+
+    def _check(self, size: int, new: int) -> None:
+        if not self._job.accepts(self._upload.file):
+            raise InputRefused(DELETED)
+        if self._job.scope != SAMPLES:
+            self._quota_check().check_page(size, new=new)
+
+    def _stored_numbers(self) -> set[int]:
+        return self._library.page_numbers(self._job.scope, self._upload.file)
+
+    def _quota_check(self) -> QuotaCheck:
+        scope = self._job.scope
+        usage = build_usage(scope, *self._library.totals(scope), self._quotas)
+        total = self._library.visitor_page_bytes() + self._judgement_bytes if is_visitor(scope) else 0
+        return QuotaCheck(usage, total, self._quotas)
+
+
+def _refusal_messages(refused: Sequence[PageRefused]) -> Iterator[str]:
+    """Yield why pages were left out: a few by name, the count of the others, and each hint once."""
+    named = refused if len(refused) <= MAX_NAMED_PAGES else refused[: MAX_NAMED_PAGES - 1]
     yield from map(str, named)
     if len(named) < len(refused):
         yield f"And {len(refused) - len(named)} more pages."
     yield from dict.fromkeys(error.hint for error in named if error.hint)
 
 
-def _known(upload: ingest.Upload, first: StoredPage) -> Progress:
+def _known(upload: Upload, first: StoredPage) -> Progress:
     other_name = "" if first.document == upload.name else f" as {first.document}"
     message = f"Already in the library{other_name}."
     return Progress(upload.name, State.KNOWN, upload.pages, upload.pages, message)

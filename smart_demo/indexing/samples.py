@@ -1,4 +1,4 @@
-"""The sample library: which documents are shipped, and how far they are encoded."""
+"""The sample library: the documents of the sample folder, and how many of their pages are encoded."""
 
 from __future__ import annotations
 
@@ -20,35 +20,35 @@ log = logging.getLogger(__name__)
 
 @dataclass(frozen=True, slots=True)
 class Samples:
-    """How far the sample library is: `ready` of `total` pages, under the encoder that serves it."""
+    """Progress of encoding the sample library: `ready` of `total` pages, under the encoder that serves it."""
 
     ready: int
     total: int
     encoder: str
-    """Its name; empty while it is still loading."""
+    """Name of the encoder, or empty while it is loading."""
 
     @property
-    def whole(self) -> bool:
-        """Whether every shipped page can be searched."""
+    def complete(self) -> bool:
+        """Whether every sample page can be searched."""
         return self.ready >= self.total
 
 
-class Shipped:
-    """The documents of one folder, looked at once."""
+class SampleDocuments:
+    """The documents of the sample folder, read once."""
 
     def __init__(self, folder: Path, limits: Limits) -> None:
         self._folder, self._limits, self._lock = folder, limits, threading.Lock()
         self._uploads: tuple[ingest.Upload, ...] | None = None
         self._refused: dict[str, int] = {}
         self._stored: dict[str, tuple[PageList, tuple[StoredPage, ...]]] = {}
-        """By encoder, the last pages that were asked for and those of them that are shipped."""
+        """Cache of `stored` by encoder: the library's pages then, and those of sample documents."""
 
     @property
     def uploads(self) -> tuple[ingest.Upload, ...]:
-        """Every document of the folder itself, by name."""
+        """Every readable document directly in the folder, sorted by name."""
         with self._lock:
             if self._uploads is None:
-                found, _ = ingest.walk([self._folder])
+                found, _ = ingest.find_files([self._folder])
                 self._uploads = tuple(self._inspect([path for path in found if path.parent == self._folder]))
             return self._uploads
 
@@ -59,19 +59,19 @@ class Shipped:
             except InputRefused as error:
                 log.warning("left out of the sample library: %s", error.sentence)
 
-    def pages(self, encoder: str) -> int:
-        """Pages that this encoder can have: all that are shipped, less those it refused."""
+    def count_pages(self, encoder: str) -> int:
+        """Count the pages that an encoder can encode: all pages, less those it refused."""
         return sum(upload.pages for upload in self.uploads) - self._refused.get(encoder, 0)
 
-    def refuse(self, encoder: str, pages: int) -> None:
-        """Remember that an encoder cannot read so many of the shipped pages: they are not waited for."""
+    def record_refused(self, encoder: str, pages: int) -> None:
+        """Record how many pages an encoder refused, so that the library counts as complete without them."""
         self._refused[encoder] = pages
 
     def stored(self, library: Library, encoder: str) -> tuple[StoredPage, ...]:
-        """The shipped pages that are in the library under this encoder; older editions do not count."""
+        """Return the stored pages of the current sample documents under an encoder; older editions do not count."""
         pages = library.pages([SAMPLES], encoder)
-        known = self._stored.get(encoder)
-        if known is None or known[0] is not pages:  # every search asks, and most find nothing changed
+        cached = self._stored.get(encoder)
+        if cached is None or cached[0] is not pages:  # every search calls this, and rarely has anything changed
             files = {upload.file for upload in self.uploads}
-            known = self._stored[encoder] = (pages, tuple(page for page in pages if page.id.file in files))
-        return known[1]
+            cached = self._stored[encoder] = (pages, tuple(page for page in pages if page.id.file in files))
+        return cached[1]
