@@ -60,7 +60,7 @@ def make(tmp_path):
         settings = Settings(data_dir=tmp_path / "data", index_dir=tmp_path / "index", samples=samples, **changes)
         library = Library.open(settings.data_dir, settings.index_dir)
         engine = Engine(
-            library, Backbones(BackboneChoice("words", "a test", insisted=True), load, fall_back=True), settings
+            library, Backbones(BackboneChoice("words", "a test", explicit=True), load, fall_back=True), settings
         )
         opened.append(engine)
         preparation = SamplePreparation(engine)
@@ -163,10 +163,10 @@ def test_a_model_that_cannot_be_loaded_falls_back_in_words(make):
 def test_the_pulse_rests_when_nothing_goes_on_and_differs_when_a_page_goes(handlers):
     before = handlers.background_state()
     assert not before.busy
-    assert handlers.background_state().page == before.page
+    assert handlers.background_state().fingerprint == before.fingerprint
     handlers.delete_document(handlers.list_documents(LOCAL)[0].file)
-    assert handlers.background_state().page != before.page
-    assert handlers.background_state().answers != before.answers
+    assert handlers.background_state().fingerprint != before.fingerprint
+    assert handlers.background_state().answer_fingerprint != before.answer_fingerprint
 
 
 @given(

@@ -22,12 +22,12 @@ def test_a_slow_picture_of_one_visitor_holds_up_nobody_else(tmp_path, monkeypatc
             assert slow.wait(60)
         return np.zeros((40, 40, 3), np.uint8)
 
-    monkeypatch.setattr("smart_demo.ui.query_input.ingest.decode_picture", decode)
-    kept = QueryPictures(None, None, Limits(), lambda: who.is_, patience=0.0)
+    monkeypatch.setattr("smart_demo.ui.query_input.ingest.decode_image_file", decode)
+    kept = QueryPictures(None, None, Limits(), lambda: who.is_, timeout=0.0)
 
     def keep(name, owner):
         who.is_ = Scope(owner)
-        return kept.keep(tmp_path / name)
+        return kept.store(tmp_path / name)
 
     with ThreadPoolExecutor(2) as threads:
         first = threads.submit(keep, "slow.png", "a")

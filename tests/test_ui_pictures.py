@@ -63,7 +63,7 @@ def make(tmp_path_factory):
         settings = Settings(data_dir=tmp_path / "data", index_dir=tmp_path / "index", samples=samples, **changes)
         library = Library.open(settings.data_dir, settings.index_dir)
         engine = Engine(
-            library, Backbones(BackboneChoice("main", "a test", insisted=True), models.get, fall_back=False), settings
+            library, Backbones(BackboneChoice("main", "a test", explicit=True), models.get, fall_back=False), settings
         )
         opened.append(engine)
         main = engine.backbones.main()
@@ -163,8 +163,8 @@ def test_a_kept_picture_is_reduced_and_named_by_chance(tmp_path):
 
 
 def test_the_oldest_picture_leaves_first_by_count_and_by_bytes(tmp_path, monkeypatch):
-    monkeypatch.setattr(query_input, "KEPT", 3)
-    monkeypatch.setattr(query_input, "KEPT_BYTES", 2 * 50 * 40 * 3)
+    monkeypatch.setattr(query_input, "MAX_PICTURES", 3)
+    monkeypatch.setattr(query_input, "MAX_PICTURES_BYTES", 2 * 50 * 40 * 3)
     shelf, _ = plain_pictures(np.zeros((20, 20, 3), np.uint8))
 
     def keep(width, height):

@@ -219,7 +219,7 @@ def test_more_files_than_may_wait_are_refused_in_words(tmp_path):
         assert go_on.wait(10)
         yield Progress(files[0][1], State.DONE, 1, 1)
 
-    uploads = UploadQueue(add, 20, waiting=2)
+    uploads = UploadQueue(add, 20, max_waiting=2)
     uploads.submit(A, copies(tmp_path / "a", "a.pdf"))
     assert reached.wait(10)
     uploads.submit(B, copies(tmp_path / "b", "b.pdf", "c.pdf"))
@@ -257,7 +257,7 @@ def test_one_visitor_s_many_files_do_not_keep_another_out(tmp_path):
         assert go_on.wait(10)
         yield Progress(files[0][1], State.DONE, 1, 1)
 
-    uploads = UploadQueue(add, 3, waiting=4)
+    uploads = UploadQueue(add, 3, max_waiting=4)
     for batch in range(3):
         uploads.submit(A, copies(tmp_path / f"a{batch}", *[f"{batch}{at}.pdf" for at in range(3)]))
     assert reached.wait(10)

@@ -1,6 +1,7 @@
-"""What the page's events do. Every argument is doubted: private endpoints can still be called by anyone with curl.
+"""What the page's events do: functions from a browser's values to markup, files and queries.
 
-No markup is made here and no component touched; `build` connects these to both.
+Every argument is validated, because any client can call private endpoints. No Gradio component is touched here; `app`
+connects these functions to components.
 """
 
 from __future__ import annotations
@@ -56,33 +57,35 @@ log = logging.getLogger(__name__)
 
 @dataclass(frozen=True, slots=True)
 class BackgroundState:
-    """All that changes behind the page without anybody's doing."""
+    """Everything on a visitor's page that changes without an action of theirs: models, samples and their uploads."""
 
     serving: Serving
     ready: bool
+    """Whether the model of visitors' documents is loaded."""
     samples: Samples | None
     preparing: bool
+    """Whether samples are being encoded."""
     uploading: bool
-    arrivals: tuple[Progress, ...]
-    """Of whoever asks; so is the rest. What others do behind the page changes nothing here."""
-    shelf: tuple[int, float]
-    """How many pages of one's own there are, and when the newest came: one of the two tells of any change."""
-    trouble: str
+    uploads: tuple[Progress, ...]
+    own_pages: tuple[int, float]
+    """Number of the visitor's pages and time of the newest; every change of their library changes one of them."""
+    error: str
+    """Why the samples could not be prepared, or empty."""
 
     @property
     def busy(self) -> bool:
-        """Whether something may still change by itself."""
+        """Whether more may change without an action."""
         return self.preparing or self.uploading or not self.ready
 
     @property
-    def page(self) -> str:
-        """Differs whenever anything around the answer does."""
+    def fingerprint(self) -> str:
+        """A text that differs if anything around the answer does."""
         return repr(self)
 
     @property
-    def answers(self) -> str:
-        """Differs whenever the answer may; during an upload it waits for the end."""
-        return repr((self.ready, self.samples, self.trouble, None if self.uploading else self.shelf))
+    def answer_fingerprint(self) -> str:
+        """A text that differs if the answer may; it ignores the visitor's pages during an upload."""
+        return repr((self.ready, self.samples, self.error, None if self.uploading else self.own_pages))
 
 
 class Handlers:
@@ -90,229 +93,243 @@ class Handlers:
 
     def __init__(self, engine: Engine, uploads: UploadQueue, preparation: SamplePreparation) -> None:
         self.engine, self.uploads, self.preparation = engine, uploads, preparation
-        self.pictures = QueryPictures(self.stored, engine.library.picture, engine.settings.limits, lambda: self.own)
+        load_image, limits = engine.library.picture, engine.settings.limits
+        self.pictures = QueryPictures(self.find_page, load_image, limits, lambda: self.visitor)
+
+    # -- the visitor, and what they may see
 
     @property
-    def private(self) -> bool:
-        """Whether everybody who sees this page is its owner, whose library and judgements it keeps."""
+    def is_private(self) -> bool:
+        """Whether the page has one user, its owner, whose library and judgements it stores."""
         return self.engine.settings.uploads and not self.engine.settings.public
 
     @property
-    def own(self) -> Scope | None:
-        """Whose pages whoever asks may see and change, beside the samples; None for nobody's."""
+    def visitor(self) -> Scope | None:
+        """Scope of the current visitor's pages, which only they may see and change; None if they can have none."""
         return current_visitor(self.engine.settings)
 
-    def scopes(self, choice: str) -> tuple[Scope, ...]:
-        """The scopes behind one of CHOICES, for whoever asks. InputRefused where they may not be seen here."""
-        own = self.own
-        if own is None and LOCAL in SCOPE_CHOICES[choice]:
-            raise InputRefused("Only the samples can be searched here.")
-        return tuple(own if own and scope == LOCAL else scope for scope in SCOPE_CHOICES[choice])
-
-    def key(self, wire: object) -> tuple[Scope, PageId]:
-        """The page that a browser means. InputRefused for what is no page, LibraryError for one it may not see."""
-        scope, page = parse_page_key(wire)
-        return self._seen(scope), page
-
-    def _seen(self, scope: Scope) -> Scope:
-        """What browsers call `local` is whose it is who asks; no other name of anybody's pages is understood."""
-        own = self.own if scope == LOCAL else scope
-        if own is None or scope not in {SAMPLES, LOCAL}:
-            raise LibraryError("That page cannot be shown here.")
-        return own
-
-    def waits(self, scopes: Sequence[Scope]) -> bool:
-        """Whether these scopes cannot be searched yet, since the model of people's own documents is loading."""
-        return any(scope != SAMPLES for scope in scopes) and not self.engine.backbones.ready
-
-    def samples(self) -> Samples | None:
-        """How far the samples are; None while not even the embedded model could be loaded."""
-        try:
-            return self.engine.samples()
-        except SmartError as error:
-            self.preparation.trouble = self.preparation.trouble or error.sentence
-            return None
-
-    def pending(self, scopes: Sequence[Scope]) -> PendingSamples | None:
-        """Return how far the samples are if they are among the scopes and cannot be searched; else None."""
-        return self.preparation.pending(self.samples()) if SAMPLES in scopes else None
-
-    def choices(self) -> list[str]:
-        """Scopes to choose from; both together only where one encoder made them."""
-        own = self.own
-        if own is None:
+    def scope_choices(self) -> list[str]:
+        """Return the scopes to choose from; ON_BOTH only if one encoder made both libraries."""
+        visitor = self.visitor
+        if visitor is None:
             return [ON_SAMPLES]
-        offered = [ON_SAMPLES, ON_MINE]
+        choices = [ON_SAMPLES, ON_MINE]
         try:
             if self.engine.backbones.ready:
-                sides = {self.engine.backbone(scope).encoder.fingerprint for scope in (SAMPLES, own)}
-                offered += [ON_BOTH] if len(sides) == 1 else []
+                encoders = {self.engine.backbone(scope).encoder.fingerprint for scope in (SAMPLES, visitor)}
+                choices += [ON_BOTH] if len(encoders) == 1 else []
         except SmartError as error:
             log.warning("no encoder to compare: %s", type(error).__name__)
-        return offered
+        return choices
+
+    def resolve_scopes(self, choice: str) -> tuple[Scope, ...]:
+        """Return the scopes of one of SCOPE_CHOICES. Raises InputRefused if the visitor has no library here."""
+        visitor = self.visitor
+        if visitor is None and LOCAL in SCOPE_CHOICES[choice]:
+            raise InputRefused("Only the samples can be searched here.")
+        return tuple(visitor if visitor and scope == LOCAL else scope for scope in SCOPE_CHOICES[choice])
+
+    def resolve_page(self, key: object) -> tuple[Scope, PageId]:
+        """Return the page of a browser's key.
+
+        Raises InputRefused if it is no key, LibraryError if the visitor may not see the page.
+        """
+        scope, page = parse_page_key(key)
+        return self._resolve_scope(scope), page
+
+    def _resolve_scope(self, scope: Scope) -> Scope:
+        """Return the visitor's scope for `local`, the samples for `samples`. Raises LibraryError for any other name."""
+        resolved = self.visitor if scope == LOCAL else scope
+        if resolved is None or scope not in {SAMPLES, LOCAL}:
+            raise LibraryError("That page cannot be shown here.")
+        return resolved
+
+    def find_page(self, scope: Scope, page: PageId) -> StoredPage:
+        """Return a page by its scope's name in browsers. Raises LibraryError if the visitor may not see it."""
+        resolved = self._resolve_scope(scope)
+        if self.is_model_loading([resolved]):
+            raise LibraryError("That page cannot be shown here.")
+        return self.engine.page(resolved, page)
+
+    # -- models and samples
 
     def serving(self) -> Serving:
-        """Which model answers; where not one could be loaded, the sentence why."""
+        """Return which model answers, or why none could be loaded."""
         try:
             return self.engine.serving()
         except SmartError as error:
-            wanted = self.engine.backbones.choice.name
-            return Serving(wanted, "none", False, f"No model could be loaded. {error.sentence}")
+            requested = self.engine.backbones.choice.name
+            return Serving(requested, "none", False, f"No model could be loaded. {error.sentence}")
 
-    def answer(self, wanted: SearchRequest) -> str:
-        """The markup of an answer. InputRefused for what cannot be answered, LibraryError where the disk fails."""
-        scopes = self.scopes(wanted.scope)
-        if pending := self.pending(scopes):
+    def is_model_loading(self, scopes: Sequence[Scope]) -> bool:
+        """Return whether these scopes cannot be searched yet because the model of visitors' documents is loading."""
+        return any(scope != SAMPLES for scope in scopes) and not self.engine.backbones.ready
+
+    def samples(self) -> Samples | None:
+        """Return the progress of the samples, or None if not even the embedded model could be loaded."""
+        try:
+            return self.engine.samples()
+        except SmartError as error:
+            self.preparation.error = self.preparation.error or error.sentence
+            return None
+
+    def pending_samples(self, scopes: Sequence[Scope]) -> PendingSamples | None:
+        """Return the state of the samples if they are among the scopes and cannot be searched, else None."""
+        return self.preparation.pending(self.samples()) if SAMPLES in scopes else None
+
+    def background_state(self) -> BackgroundState:
+        """Return the current state of models, samples and the visitor's uploads."""
+        visitor = self.visitor
+        return BackgroundState(
+            self.serving(),
+            self.engine.backbones.ready,
+            self.samples(),
+            self.preparation.running,
+            visitor is not None and self.uploads.running(visitor),
+            self.uploads.progress(visitor) if visitor else (),
+            self._own_pages(visitor),
+            self.preparation.error,
+        )
+
+    def _own_pages(self, visitor: Scope | None) -> tuple[int, float]:
+        if visitor is None or not self.engine.backbones.ready:
+            return (0, 0.0)
+        try:
+            pages = self.engine.library.pages([visitor], self.engine.backbone(visitor).encoder.fingerprint)
+        except SmartError:  # without a model the library cannot be searched
+            return (0, 0.0)
+        return len(pages), pages.newest
+
+    # -- answers
+
+    def render_answer(self, request: SearchRequest) -> str:
+        """Search and return the markup. Raises InputRefused for an invalid request, LibraryError if the disk fails."""
+        scopes = self.resolve_scopes(request.scope)
+        if pending := self.pending_samples(scopes):
             if pending.failed or pending.samples is None:
-                return compare.render_empty("The samples are not ready", pending.trouble, calm=False)
+                return compare.render_empty("The samples are not ready", pending.error, calm=False)
             return compare.render_preparing(pending.samples)
-        if self.waits(scopes):
-            name = self.serving().name
-            return compare.render_empty(
-                f"{name} is still loading", "Your documents are searched as soon as it is there."
-            )
-        methods = (POOLED, LATE, Method(SMART.name, SMART.label, wanted.weights))
-        found = self.engine.search(self.query(wanted), scopes, methods, wanted.top)
-        # What a check said is said of what it checked.
-        checked = self.engine.candidate_check(found, scopes) if wanted.weights == SMART.weights else None
-        answer = compare.render_results(found, self.thumbnail, format_url_query(wanted), viewer.asking(wanted), checked)
+        if self.is_model_loading(scopes):
+            title = f"{self.serving().name} is still loading"
+            return compare.render_empty(title, "You can search your documents as soon as it is ready.")
+        methods = (POOLED, LATE, Method(SMART.name, SMART.label, request.weights))
+        found = self.engine.search(self.build_query(request), scopes, methods, request.top)
+        # The check ran with SMART's weights and holds for no others.
+        check = self.engine.candidate_check(found, scopes) if request.weights == SMART.weights else None
+        link, search = format_url_query(request), viewer.asking(request)
+        answer = compare.render_results(found, self.load_thumbnail, link, search, check)
         return stories.render_story(find_story(found)) + answer
 
-    def query(self, wanted: SearchRequest) -> Query:
-        """What the encoder is given. Refused where its picture is gone, or is not for whoever asks."""
-        return self.question(wanted.text, self.pictures.pixels(wanted.picture) if wanted.picture else None)
-
-    def question(self, text: str, pixels: Pixels | None = None) -> Query:
-        """A query of whoever asks. What it took is kept for them alone: a quick answer would tell others that somebody
-        asked it before. The examples, and what the owner of a private page asks, are no secret.
-        """
-        if not self.engine.settings.public or (pixels is None and text in STORY_QUERIES):
-            return Query(text, pixels)
-        own = self.own
-        return Query(text, pixels, owner=secrets.token_hex(8) if own is None else str(own))
-
-    def keep(self, copy: Path) -> str:
-        """Keep an uploaded picture for asking, delete its temporary copy; the picture's reference."""
-        if self.own is None:
-            raise InputRefused("This page takes no pictures.", "Open a page and draw on it instead.")
+    def render_answer_or_error(self, request: SearchRequest) -> str:
+        """Return the answer's markup, or the error in its place, for a search that the visitor did not start."""
         try:
-            return self.pictures.keep(copy)
-        finally:
-            self.uploads.discard(copy)
-
-    def alike(self, page: object, corners: object) -> str:
-        """The reference of a part of a page, as a browser draws it."""
-        return str(make_region(*parse_page_key(page), corners))
-
-    def asked_with(self, wanted: SearchRequest) -> str:
-        """The markup of the picture that a question carries; empty where it has words alone."""
-        if not wanted.picture:
-            return ""
-        try:
-            return query_input.render_picture_tag(self.pictures.glimpse(wanted.picture))
-        except SmartError:  # the answer says why
-            return query_input.render_picture_tag(None)
-
-    def shown(self, wanted: SearchRequest) -> str:
-        """The same, with a refusal in the place of the answer: for looks that nobody asked for."""
-        try:
-            return self.answer(wanted)
+            return self.render_answer(request)
         except SmartError as error:
             return compare.render_empty("No answer", error.sentence, calm=False)
 
-    def documents(self, scope: Scope) -> tuple[Document, ...]:
-        """What a scope holds; nothing while its model is not there."""
+    def build_query(self, request: SearchRequest) -> Query:
+        """Return the query of a request. Raises InputRefused or LibraryError if its picture is gone or not visible."""
+        return self.query_for_visitor(
+            request.text, self.pictures.load_pixels(request.picture) if request.picture else None
+        )
+
+    def query_for_visitor(self, text: str, pixels: Pixels | None = None) -> Query:
+        """Return a query whose encoding is cached for the current visitor only.
+
+        Otherwise a fast answer would show a visitor that another one sent the same query. Examples, and queries on a
+        private page, are cached for all.
+        """
+        if not self.engine.settings.public or (pixels is None and text in STORY_QUERIES):
+            return Query(text, pixels)
+        visitor = self.visitor
+        return Query(text, pixels, owner=secrets.token_hex(8) if visitor is None else str(visitor))
+
+    # -- pictures
+
+    def store_picture(self, copy: Path) -> str:
+        """Store an uploaded picture for queries, delete its temporary copy and return its reference."""
+        if self.visitor is None:
+            raise InputRefused("This page takes no pictures.", "Open a page and draw on it instead.")
+        try:
+            return self.pictures.store(copy)
+        finally:
+            self.uploads.discard(copy)
+
+    def make_region_reference(self, page: object, corners: object) -> str:
+        """Return the reference of the part of a page that was drawn in a browser."""
+        return str(make_region(*parse_page_key(page), corners))
+
+    def render_query_picture(self, request: SearchRequest) -> str:
+        """Return the markup of a request's picture, or an empty text if it has none."""
+        if not request.picture:
+            return ""
+        try:
+            return query_input.render_picture_tag(self.pictures.preview(request.picture))
+        except SmartError:  # the answer names the error
+            return query_input.render_picture_tag(None)
+
+    def load_picture(self, key: object) -> dict[str, object]:
+        """Return `picture`, a page's picture as a data address for the viewer, or a sentence."""
+        return answer_or_error(lambda: {"picture": self._load_picture(key)}, "a page could not be shown")
+
+    def _load_picture(self, key: object) -> str:
+        picture = self.engine.library.picture(self.find_page(*parse_page_key(key)))
+        return f"data:image/webp;base64,{base64.b64encode(picture).decode('ascii')}"
+
+    def load_thumbnail(self, page: StoredPage) -> bytes:
+        """Return a page's thumbnail, or no bytes if it cannot be read."""
+        try:
+            return self.engine.library.thumbnail(page)
+        except LibraryError as error:  # the page may have been deleted a moment ago; its card is drawn without it
+            log.info("no thumbnail: %s", type(error).__name__)
+            return b""
+
+    # -- the visitor's library
+
+    def list_documents(self, scope: Scope) -> tuple[Document, ...]:
+        """Return the documents of a scope, or none if its model cannot be loaded."""
         try:
             return self.engine.documents(scope)
         except SmartError as error:
             log.warning("documents cannot be listed: %s", type(error).__name__)
             return ()
 
-    def own_documents(self, serving: Serving) -> str:
-        """The markup of one's own shelf."""
+    def render_own_documents(self, serving: Serving) -> str:
+        """Return the markup of the visitor's documents and of the room they use."""
         if not self.engine.backbones.ready:
             return library_tab.render_documents((), 0, loading=serving.loading)
-        own, others = self.own, 0
-        if own is None:
+        visitor, other_pages = self.visitor, 0
+        if visitor is None:
             return ""
-        with suppress(SmartError):  # the banner above everything says why
-            others = self.engine.pages_of_other_encoders(own)
-        return library_tab.render_documents(self.documents(own), others, loading=False) + self._keeping(own)
+        with suppress(SmartError):  # the banner at the top of the page names the error
+            other_pages = self.engine.pages_of_other_encoders(visitor)
+        documents = library_tab.render_documents(self.list_documents(visitor), other_pages, loading=False)
+        return documents + library_tab.render_usage(self.engine.usage(visitor), self.engine.settings)
 
-    def _keeping(self, own: Scope) -> str:
-        """How much room is left, how long it is kept, and the way to be rid of it."""
-        return library_tab.render_usage(self.engine.usage(own), self.engine.settings)
-
-    def pulse(self) -> BackgroundState:
-        """How things stand now."""
-        own = self.own
-        return BackgroundState(
-            self.serving(),
-            self.engine.backbones.ready,
-            self.samples(),
-            self.preparation.running,
-            own is not None and self.uploads.running(own),
-            self.uploads.progress(own) if own else (),
-            self._shelf(own),
-            self.preparation.trouble,
-        )
-
-    def _shelf(self, own: Scope | None) -> tuple[int, float]:
-        if own is None or not self.engine.backbones.ready:
-            return (0, 0.0)
-        try:
-            pages = self.engine.library.pages([own], self.engine.backbone(own).encoder.fingerprint)
-        except SmartError:  # no model, no shelf
-            return (0, 0.0)
-        return len(pages), pages.newest
-
-    def stored(self, scope: Scope, page: PageId) -> StoredPage:
-        """A page that may be shown to whoever asks, by the scope's name in browsers. LibraryError for any other."""
-        seen = self._seen(scope)
-        if self.waits([seen]):
-            raise LibraryError("That page cannot be shown here.")
-        return self.engine.page(seen, page)
-
-    def picture(self, key: object) -> dict[str, object]:
-        """A page's picture as a data address for the viewer, or a sentence why there is none."""
-        return answer_or_error(lambda: {"picture": self._picture(key)}, "a page could not be shown")
-
-    def _picture(self, key: object) -> str:
-        picture = self.engine.library.picture(self.stored(*parse_page_key(key)))
-        return f"data:image/webp;base64,{base64.b64encode(picture).decode('ascii')}"
-
-    def submit(self, copies: Sequence[Path]) -> None:
-        """Queue copies of uploaded files for one's own library. InputRefused where nobody's documents are taken."""
-        own = self.own
-        if own is None:
+    def submit_uploads(self, copies: Sequence[Path]) -> None:
+        """Queue copies of uploaded files for the visitor's library. Raises InputRefused if they can have none."""
+        visitor = self.visitor
+        if visitor is None:
             raise InputRefused("This page takes no documents from you.", "Reload it and try again.")
-        self.uploads.submit(own, copies)
+        self.uploads.submit(visitor, copies)
 
-    def cancel(self) -> None:
-        """Stop one's own uploads."""
-        if (own := self.own) is not None:
-            self.uploads.cancel(own)
+    def cancel_uploads(self) -> None:
+        """Stop the visitor's uploads."""
+        if (visitor := self.visitor) is not None:
+            self.uploads.cancel(visitor)
 
-    def delete(self, file: object) -> str:
-        """Remove one of one's own documents; the sentence that says how much room that made."""
-        own = self.own
-        if own is None or not isinstance(file, str) or not re.fullmatch(r"[0-9a-f]{16}", file):
+    def delete_document(self, file: object) -> str:
+        """Delete one of the visitor's documents and return a sentence with the freed bytes."""
+        visitor = self.visitor
+        if visitor is None or not isinstance(file, str) or not re.fullmatch(r"[0-9a-f]{16}", file):
             raise InputRefused("That document cannot be deleted here.")
-        known = {document.file: document.name for document in self.engine.documents(own)}
-        freed = self.engine.remove(own, file)
-        return f"{known.get(file, 'The document')} is deleted: {size_in_words(freed)} freed."
-
-    def thumbnail(self, page: StoredPage) -> bytes:
-        """A page's small picture; empty where there is none."""
-        try:
-            return self.engine.library.thumbnail(page)
-        except LibraryError as error:  # it may have been removed a moment ago; the card stands without it
-            log.info("no thumbnail: %s", type(error).__name__)
-            return b""
+        names = {document.file: document.name for document in self.engine.documents(visitor)}
+        freed = self.engine.remove(visitor, file)
+        return f"{names.get(file, 'The document')} is deleted: {size_in_words(freed)} freed."
 
 
 def parse_page_key(key: object) -> tuple[Scope, PageId]:
-    """What `wording.page_key` wrote. InputRefused for anything else."""
+    """Return the scope and id in a key that `format.page_key` made. Raises InputRefused for anything else."""
     if not isinstance(key, str) or len(key) > 100:
         raise InputRefused("That is no page.")
     scope, _, page = key.partition("/")

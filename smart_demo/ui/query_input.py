@@ -1,9 +1,7 @@
-"""Pictures that are asked with, from their references: parts of the library's pages, and uploaded pictures.
+"""Pictures in queries: regions of stored pages, uploaded pictures, and the markup that shows them.
 
-An uploaded picture lies in memory alone: it is no document, and nobody asked for it to be stored. Pages come through
-the caller's own check of who may see them.
-
-Markup of the picture that a question carries: a tag in the ask row, with a way to ask without it.
+An uploaded picture is held in memory only, since its visitor did not ask to store it. Pages are looked up by the
+caller's function, which checks access.
 """
 
 from __future__ import annotations
@@ -29,151 +27,160 @@ from smart_demo.search.request import Region, UploadedPicture, parse_reference
 from smart_demo.types import PageId, Pixels, Scope, StoredPage
 from smart_demo.ui.format import bdi
 
-MAX_PICTURES, MAX_PICTURE_BYTES, MAX_PICTURES_PER_VISITOR = 24, 96 * 2**20, 6
-"""Uploaded pictures that are kept, their bytes in all, and pictures of one visitor; the one not asked with for longest
-leaves first, a visitor's own before anybody else's."""
+MAX_PICTURES, MAX_PICTURES_BYTES, MAX_PICTURES_PER_VISITOR = 24, 96 * 2**20, 6
+"""Limits of the uploaded pictures in memory. The least recently used one is evicted, first the visitor's own."""
 MAX_SIDE = 1_600
-"""Of a kept picture, in pixels: as much as the library keeps of a page."""
+"""Pixels along the long side of an uploaded picture in memory; the library stores pages at the same size."""
 MIN_SIDE = 16
-"""Pixels along a side, under which there is nothing to recognise."""
+"""Pixels along a side; there is nothing to recognise in less."""
 PREVIEW_SIZE = (240, 96)
-MAX_OPENING, OPENING_TIMEOUT = 2, 15.0
-"""Pictures that are opened at the same time, one of each person: forty megapixels take 120 MB until they are reduced,
-and half a minute of a slow processor. Seconds that others wait, since whoever waits holds a place in the queue.
+MAX_DECODING, DECODING_TIMEOUT = 2, 15.0
+"""Pictures decoded at a time, at most one per visitor, and seconds that an upload waits for its turn.
+
+Forty megapixels take 120 MB until they are reduced, and half a minute of a slow processor. A waiting upload occupies a
+place in the queue of the page.
 """
 PICTURE_GONE = "That picture is no longer kept. Choose it again."
-
-
-@dataclass(frozen=True, slots=True)
-class PicturePreview:
-    """A picture as the page shows what is asked with. The thumbnail is WebP."""
-
-    thumbnail: bytes
-    page: StoredPage | None
-    """Of the library, if it is one or a part of one;"""
-    whole: bool
-    """whether it is all of it."""
-
-
-class QueryPictures:
-    """Gives references their pixels, and new pictures their references. Safe for threads."""
-
-    def __init__(
-        self,
-        page: Callable[[Scope, PageId], StoredPage],
-        picture: Callable[[StoredPage], bytes],
-        limits: Limits,
-        whose: Callable[[], Scope | None] = lambda: None,
-        patience: float = OPENING_TIMEOUT,
-    ) -> None:
-        """`page` finds a page that whoever asks may see, or raises LibraryError; `picture` is its stored WebP; `whose`
-        says who asks: a kept picture is there for nobody else.
-        """
-        self._page, self._picture, self._limits, self._whose = page, picture, limits, whose
-        self._kept: LRUCache[Pixels] = LRUCache(MAX_PICTURES, lambda pixels: pixels.nbytes, MAX_PICTURE_BYTES)
-        self._patience, self._turn = patience, threading.Condition()
-        self._opening: list[Scope | None] = []
-
-    def keep(self, path: Path) -> str:
-        """Open an uploaded file and keep its picture, reduced; its reference. InputRefused says what is wrong."""
-        with self._opens(self._whose()):
-            picture = Image.fromarray(ingest.decode_image_file(path, self._limits))
-            picture.thumbnail((MAX_SIDE, MAX_SIDE), Image.Resampling.BICUBIC)
-        kept = UploadedPicture(secrets.token_hex(16))
-        whose = self._whose()
-        self._kept.thin(lambda key: isinstance(key, tuple) and key[0] == whose, MAX_PICTURES_PER_VISITOR - 1)
-        self._kept.put((whose, kept.key), _large_enough(np.array(picture), "That picture is too small to ask with."))
-        return str(kept)
-
-    @contextmanager
-    def _opens(self, owner: Scope | None) -> Iterator[None]:
-        """While a picture of somebody is opened. InputRefused where others take too long."""
-
-        def free() -> bool:
-            return len(self._opening) < MAX_OPENING and owner not in self._opening
-
-        with self._turn:
-            if not self._turn.wait_for(free, self._patience):
-                raise InputRefused("Other pictures are being opened.", "Choose yours again in a moment.")
-            self._opening.append(owner)
-        try:
-            yield
-        finally:
-            with self._turn:
-                self._opening.remove(owner)
-                self._turn.notify_all()
-
-    def pixels(self, reference: str) -> Pixels:
-        """(height, width, 3) of what a reference names.
-
-        InputRefused for what is no reference, no longer kept or too small; LibraryError where the page is gone.
-        """
-        wanted = parse_reference(reference)
-        if isinstance(wanted, Region):
-            return self._cut(wanted, self._page(wanted.scope, wanted.page))
-        pixels = self._kept.get((self._whose(), wanted.key))
-        if pixels is None:
-            raise InputRefused(PICTURE_GONE)
-        return pixels
-
-    def forget(self, owner: Scope) -> None:
-        """Drop every kept picture of somebody."""
-        self._kept.drop(lambda key: isinstance(key, tuple) and key[0] == owner)
-
-    def glimpse(self, reference: str) -> PicturePreview:
-        """What to show of a reference; refused as `pixels`."""
-        wanted = parse_reference(reference)
-        picture = Image.fromarray(self.pixels(reference))
-        picture.thumbnail(PREVIEW_SIZE, Image.Resampling.BOX)
-        stream = io.BytesIO()
-        picture.save(stream, "WEBP", quality=80)
-        page = self._page(wanted.scope, wanted.page) if isinstance(wanted, Region) else None
-        return PicturePreview(stream.getvalue(), page, isinstance(wanted, Region) and wanted.whole)
-
-    def _cut(self, region: Region, page: StoredPage) -> Pixels:
-        """Every pixel of the stored picture that the region touches."""
-        try:
-            with Image.open(io.BytesIO(self._picture(page)), formats=("WEBP",)) as image:
-                sheet = image.convert("RGB")
-        except OSError:
-            raise LibraryError("The picture of that page cannot be read.", "Add its file again.") from None
-        (wide, high), box = sheet.size, region.box
-        left, top = math.floor(box.left * wide), math.floor(box.top * high)
-        right, bottom = math.ceil(box.right * wide), math.ceil(box.bottom * high)
-        return _large_enough(
-            np.array(sheet.crop((left, top, right, bottom))), "That part of the page is too small to ask with."
-        )
-
-
-def _large_enough(pixels: Pixels, otherwise: str) -> Pixels:
-    if min(pixels.shape[:2]) < MIN_SIDE:
-        raise InputRefused(otherwise, f"It needs {MIN_SIDE} pixels a side.")
-    pixels.flags.writeable = False
-    return pixels
-
-
 MISSING_PICTURE = (
     '<svg class="like-picture missing" viewBox="0 0 48 48" width="48" height="48" aria-hidden="true"></svg>'
 )
 
 
-def render_picture_tag(glimpse: PicturePreview | None) -> str:
-    """What is asked with; None for a picture or page that is no longer there."""
-    if glimpse is None:
+@dataclass(frozen=True, slots=True)
+class PicturePreview:
+    """A query's picture as the page shows it."""
+
+    thumbnail: bytes
+    """A WebP file of at most PREVIEW_SIZE pixels."""
+    page: StoredPage | None
+    """The page that the picture is or is a part of; None for an uploaded picture."""
+    whole: bool
+    """Whether the picture is the whole page."""
+
+
+class QueryPictures:
+    """Stores uploaded pictures and loads pictures by reference. Thread-safe."""
+
+    def __init__(
+        self,
+        find_page: Callable[[Scope, PageId], StoredPage],
+        load_image: Callable[[StoredPage], bytes],
+        limits: Limits,
+        visitor: Callable[[], Scope | None] = lambda: None,
+        timeout: float = DECODING_TIMEOUT,
+    ) -> None:
+        """Create an empty store.
+
+        find_page: returns a page that the current visitor may see, else raises LibraryError.
+        load_image: returns a page's stored WebP file.
+        visitor: returns the current visitor's scope. An uploaded picture is available to its visitor only.
+        timeout: seconds that an upload waits while others are decoded.
+        """
+        self._find_page, self._load_image, self._limits, self._visitor = find_page, load_image, limits, visitor
+        self._pictures: LRUCache[Pixels] = LRUCache(MAX_PICTURES, lambda pixels: pixels.nbytes, MAX_PICTURES_BYTES)
+        self._timeout, self._turn = timeout, threading.Condition()
+        self._decoding: list[Scope | None] = []
+
+    def store(self, path: Path) -> str:
+        """Decode an uploaded file, store its reduced picture and return its reference.
+
+        Raises InputRefused if the file is no picture, is too small, or others are decoded for too long.
+        """
+        with self._turn_to_decode(self._visitor()):
+            picture = Image.fromarray(ingest.decode_image_file(path, self._limits))
+            picture.thumbnail((MAX_SIDE, MAX_SIDE), Image.Resampling.BICUBIC)
+        uploaded = UploadedPicture(secrets.token_hex(16))
+        visitor = self._visitor()
+        self._pictures.thin(lambda key: isinstance(key, tuple) and key[0] == visitor, MAX_PICTURES_PER_VISITOR - 1)
+        pixels = _check_size(np.array(picture), "That picture is too small to ask with.")
+        self._pictures.put((visitor, uploaded.key), pixels)
+        return str(uploaded)
+
+    @contextmanager
+    def _turn_to_decode(self, visitor: Scope | None) -> Iterator[None]:
+        """Wait for a visitor's turn to decode and hold it. Raises InputRefused after the timeout."""
+
+        def is_free() -> bool:
+            return len(self._decoding) < MAX_DECODING and visitor not in self._decoding
+
+        with self._turn:
+            if not self._turn.wait_for(is_free, self._timeout):
+                raise InputRefused("Other pictures are being opened.", "Choose yours again in a moment.")
+            self._decoding.append(visitor)
+        try:
+            yield
+        finally:
+            with self._turn:
+                self._decoding.remove(visitor)
+                self._turn.notify_all()
+
+    def load_pixels(self, reference: str) -> Pixels:
+        """Return the (height, width, 3) pixels of a reference.
+
+        Raises InputRefused if the reference is invalid, its picture evicted or too small; LibraryError if its page is
+        gone.
+        """
+        parsed = parse_reference(reference)
+        if isinstance(parsed, Region):
+            return self._crop(parsed, self._find_page(parsed.scope, parsed.page))
+        pixels = self._pictures.get((self._visitor(), parsed.key))
+        if pixels is None:
+            raise InputRefused(PICTURE_GONE)
+        return pixels
+
+    def delete(self, visitor: Scope) -> None:
+        """Delete every uploaded picture of a visitor."""
+        self._pictures.drop(lambda key: isinstance(key, tuple) and key[0] == visitor)
+
+    def preview(self, reference: str) -> PicturePreview:
+        """Return what the page shows of a reference. Raises as `load_pixels`."""
+        parsed = parse_reference(reference)
+        picture = Image.fromarray(self.load_pixels(reference))
+        picture.thumbnail(PREVIEW_SIZE, Image.Resampling.BOX)
+        stream = io.BytesIO()
+        picture.save(stream, "WEBP", quality=80)
+        page = self._find_page(parsed.scope, parsed.page) if isinstance(parsed, Region) else None
+        return PicturePreview(stream.getvalue(), page, isinstance(parsed, Region) and parsed.whole)
+
+    def _crop(self, region: Region, page: StoredPage) -> Pixels:
+        """Return every pixel of a page's stored picture that the region touches."""
+        try:
+            with Image.open(io.BytesIO(self._load_image(page)), formats=("WEBP",)) as image:
+                picture = image.convert("RGB")
+        except OSError:
+            raise LibraryError("The picture of that page cannot be read.", "Add its file again.") from None
+        (width, height), box = picture.size, region.box
+        left, top = math.floor(box.left * width), math.floor(box.top * height)
+        right, bottom = math.ceil(box.right * width), math.ceil(box.bottom * height)
+        pixels = np.array(picture.crop((left, top, right, bottom)))
+        return _check_size(pixels, "That part of the page is too small to ask with.")
+
+
+def _check_size(pixels: Pixels, message: str) -> Pixels:
+    """Return the pixels, made read-only. Raises InputRefused with `message` if a side is under MIN_SIDE."""
+    if min(pixels.shape[:2]) < MIN_SIDE:
+        raise InputRefused(message, f"It needs {MIN_SIDE} pixels a side.")
+    pixels.flags.writeable = False
+    return pixels
+
+
+def render_picture_tag(preview: PicturePreview | None) -> str:
+    """Return the tag beside the query box that shows its picture and removes it. None: the picture is gone."""
+    if preview is None:
         return _tag(MISSING_PICTURE, "A picture", "that is no longer there")
-    data = base64.b64encode(glimpse.thumbnail).decode("ascii")
+    data = base64.b64encode(preview.thumbnail).decode("ascii")
     image = f'<img class="like-picture" src="data:image/webp;base64,{data}" alt="" draggable="false">'
-    if glimpse.page is None:
+    if preview.page is None:
         return _tag(image, "This picture", "")
-    part = "Page" if glimpse.whole else "A part of page"
-    return _tag(image, f"{part} {glimpse.page.number}", f"of {bdi(glimpse.page.document)}")
+    part = "Page" if preview.whole else "A part of page"
+    return _tag(image, f"{part} {preview.page.number}", f"of {bdi(preview.page.document)}")
 
 
-def _tag(image: str, what: str, where: str) -> str:
-    """All three are markup already."""
+def _tag(image: str, title: str, source: str) -> str:
+    """Return the tag's markup. All arguments are markup already."""
     return (
         f'<div class="like" role="group" aria-label="Asked with">{image}'
-        f'<span class="like-said"><b>{what}</b> <span>{where}</span></span>'
+        f'<span class="like-said"><b>{title}</b> <span>{source}</span></span>'
         '<button type="button" class="like-drop" aria-label="Ask without the picture" title="Ask without the picture">'
         "✕</button></div>"
     )

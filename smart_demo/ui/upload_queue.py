@@ -1,6 +1,7 @@
-"""Files on their way into libraries. One thread of the process does the work, so a reload or a closed tab stops
-nothing; the page only looks on. People take turns page by page, so nobody waits for the end of somebody else's thick
-file. Knows nothing of markup.
+"""The queue of uploaded files, which one thread of the process adds to libraries.
+
+A reload or a closed tab stops nothing. Owners take turns page by page, so a large file of one
+owner does not delay the others. Knows nothing of markup.
 """
 
 from __future__ import annotations
@@ -21,9 +22,9 @@ log = logging.getLogger(__name__)
 AddFiles = Callable[[Scope, Sequence[tuple[Path, str]]], Iterator[Progress]]
 FILE_FAILED = "Something went wrong with this file; the log of the demo says what."
 MAX_ACTIVE_OWNERS, STEPS_PER_TURN = 4, 25
-"""People whose files are read in turns, and the steps after which one of them makes way for people who wait longer."""
+"""Owners whose files are read by turns, and the steps after which one of them yields to an owner who waits longer."""
 MAX_REPORTS = 200
-"""People of whom it is remembered what became of their last files."""
+"""Owners for whom the outcome of their last upload is stored."""
 
 
 @dataclass(eq=False)
@@ -31,175 +32,162 @@ class _Job:
     path: Path
     progress: Progress
     context: Context = field(default_factory=copy_context)
-    """Of the request that brought it: a borrowed GPU is charged to whoever asked."""
-    begun: bool = False
-    """Whether it is being read now; one that was set aside begins again where it was."""
-    stop: bool = False
-    steps_now: int = 0
-    """Since it was begun or begun again,"""
-    done_then: int = 0
-    """and the pages that were stored by then."""
+    """Context of the request that submitted the file, so that a borrowed GPU is charged to its visitor."""
+    started: bool = False
+    """Whether it is being read. A file that was set aside starts again at its next page."""
+    stopping: bool = False
+    turn_steps: int = 0
+    """Steps since it was last started."""
+    turn_start: int = 0
+    """Number of its pages in the library when it was last started."""
     steps: Iterator[Progress] = field(default_factory=lambda: iter(()))
 
-    def rest(self) -> None:
-        """Nothing more happens to it. What became of it is told long afterwards, and on these hang its request and its
-        pictures.
-        """
+    def release(self) -> None:
+        """Drop the references to its request and its pictures: a finished job is stored for its outcome only."""
         self.context, self.steps = Context(), iter(())
 
 
 class UploadQueue:
-    """Everybody's queues of files and what became of each. Files are deleted as soon as they are through: they are
-    copies.
-    """
+    """Files of all owners that wait to be read, and the progress of each. A file is a copy and is deleted when done."""
 
-    def __init__(self, add: AddFiles, limit: int, waiting: int = 40) -> None:
-        """`add` takes an owner and files of (path, name) and tells of every page, like Engine.add; `limit` is files at
-        once, `waiting` files of everybody that are on their way.
+    def __init__(self, add: AddFiles, max_files: int, max_waiting: int = 40) -> None:
+        """Create an empty queue.
+
+        add: adds files of (path, name) to an owner's library and yields the progress after every page, as Engine.add.
+        max_files: files of one upload, and of one owner in the queue.
+        max_waiting: files of all owners in the queue.
         """
-        self._add, self._limit, self._most = add, limit, waiting
+        self._add, self._max_files, self._max_waiting = add, max_files, max_waiting
         self._lock = threading.Lock()
-        self._told: OrderedDict[Scope, list[_Job]] = OrderedDict()
-        self._lines: OrderedDict[Scope, deque[_Job]] = OrderedDict()
-        """Files that are not through, of everybody who has any; the first of a line is being read or is next."""
+        self._reports: OrderedDict[Scope, list[_Job]] = OrderedDict()
+        self._queues: OrderedDict[Scope, deque[_Job]] = OrderedDict()
+        """Unfinished files of each owner who has any; the first is being read or is next."""
         self._turn = 0
         self._thread: threading.Thread | None = None
 
     def running(self, owner: Scope) -> bool:
-        """Whether a file of somebody is being read or waits for it."""
+        """Return whether a file of the owner is being read or waits."""
         with self._lock:
-            return owner in self._lines
+            return owner in self._queues
 
     def progress(self, owner: Scope) -> tuple[Progress, ...]:
-        """The latest of every file of somebody's last upload, oldest first."""
+        """Return the latest progress of every file of the owner's last upload, oldest first."""
         with self._lock:
-            return tuple(job.progress for job in self._told.get(owner, ()))
+            return tuple(job.progress for job in self._reports.get(owner, ()))
 
     def submit(self, owner: Scope, files: Sequence[Path]) -> None:
-        """Queue copies of uploaded files, by their own base names. Those over a limit are refused in words.
+        """Queue copies of uploaded files under their base names. A file over a limit is refused with a message.
 
-        What became of earlier files leaves the list, unless some are still on their way.
+        Replaces the report of the owner's earlier upload, unless some of its files are unfinished.
         """
         with self._lock:
-            told = self._told.pop(owner, []) if owner in self._lines else []
-            self._told[owner] = told
-            for place, path in enumerate(files):
+            report = self._reports.pop(owner, []) if owner in self._queues else []
+            self._reports[owner] = report
+            for index, path in enumerate(files):
                 job = _Job(path, Progress(path.name, State.WORKING))
-                told.append(job)
-                if refused := self._refusal(owner, place):
-                    job.progress = Progress(path.name, State.REFUSED, message=refused)
+                report.append(job)
+                if refusal := self._refusal(owner, index):
+                    job.progress = Progress(path.name, State.REFUSED, message=refusal)
                 else:
-                    self._lines.setdefault(owner, deque()).append(job)
-            for job in told:
+                    self._queues.setdefault(owner, deque()).append(job)
+            for job in report:
                 if job.progress.state is State.REFUSED:
-                    job.rest()
-                    self._let_go(job.path)
-            self._forget_lists()
-            if self._lines and self._thread is None:
+                    job.release()
+                    self._delete_unless_queued(job.path)
+            self._evict_reports()
+            if self._queues and self._thread is None:
                 self._thread = threading.Thread(target=self._work, name="uploads", daemon=True)
                 self._thread.start()
 
     def cancel(self, owner: Scope) -> None:
-        """Stop somebody's files after the page at hand; those that wait are dropped. Pages that were told of stay.
+        """Stop the owner's files: the one being read after its current page, the others at once. Added pages stay.
 
-        What is submitted afterwards is another matter and is read.
+        A file submitted afterwards is read.
         """
         with self._lock:
-            for job in list(self._lines.get(owner, ())):
-                if job.begun:
-                    job.stop = True
+            for job in list(self._queues.get(owner, ())):
+                if job.started:
+                    job.stopping = True
                     continue
-                self._lines[owner].remove(job)
+                self._queues[owner].remove(job)
                 job.progress = _stopped(job.progress)
-                job.rest()
-                self._let_go(job.path)
-            if not self._lines.get(owner, True):
-                del self._lines[owner]
+                job.release()
+                self._delete_unless_queued(job.path)
+            if not self._queues.get(owner, True):
+                del self._queues[owner]
 
-    def forget(self, owner: Scope) -> None:
-        """Stop somebody's files and no longer say what became of any."""
+    def delete(self, owner: Scope) -> None:
+        """Stop the owner's files and delete their report."""
         self.cancel(owner)
         with self._lock:
-            self._told.pop(owner, None)
+            self._reports.pop(owner, None)
 
     def discard(self, path: Path) -> None:
-        """Delete a copy that was read elsewhere, unless a file on its way reads it too."""
+        """Delete a copy that was read elsewhere, unless it is queued too."""
         with self._lock:
-            self._let_go(path)
+            self._delete_unless_queued(path)
 
-    def on_their_way(self) -> frozenset[Path]:
-        """Copies that are still to be read."""
+    def unread_paths(self) -> frozenset[Path]:
+        """Return the copies that are unfinished."""
         with self._lock:
-            return frozenset(job.path for line in self._lines.values() for job in line)
+            return frozenset(job.path for queue in self._queues.values() for job in queue)
 
     def wait(self, seconds: float) -> None:
-        """Until nothing is on its way, at most so long."""
+        """Wait until the queue is empty, at most `seconds`."""
         thread = self._thread
         if thread is not None:
             thread.join(seconds)
 
-    def _refusal(self, owner: Scope, place: int) -> str:
-        mine, all_of_them = len(self._lines.get(owner, ())), sum(map(len, self._lines.values()))
-        if place >= self._limit:
-            return f"Only {count(self._limit, 'file')} at once: add this one again."
-        if mine >= self._limit:
-            return f"{count(mine, 'file')} of yours wait to be read already: add this one again when they are through."
-        # Who has nothing in the line is let in, so that nobody's many files keep others out.
-        if all_of_them >= self._most and (mine or len(self._lines) >= self._most):
-            waiting = count(all_of_them, "file")
-            return f"{waiting} of all visitors wait to be read already: add this one again in a minute."
+    def _refusal(self, owner: Scope, index: int) -> str:
+        """Return why the file at `index` of an upload cannot be queued, or an empty text."""
+        own, total = len(self._queues.get(owner, ())), sum(map(len, self._queues.values()))
+        if index >= self._max_files:
+            return f"Only {count(self._max_files, 'file')} at once: add this one again."
+        if own >= self._max_files:
+            return f"{count(own, 'file')} of yours wait to be read already: add this one again when they are done."
+        # An owner with an empty queue may add one file, so that other owners' many files do not keep them out.
+        if total >= self._max_waiting and (own or len(self._queues) >= self._max_waiting):
+            return f"{count(total, 'file')} of all visitors wait to be read already: add this one again in a minute."
         return ""
 
-    def _forget_lists(self) -> None:
-        idle = [owner for owner in self._told if owner not in self._lines]
-        for owner in idle[: max(0, len(self._told) - MAX_REPORTS)]:
-            del self._told[owner]
+    def _evict_reports(self) -> None:
+        idle = [owner for owner in self._reports if owner not in self._queues]
+        for owner in idle[: max(0, len(self._reports) - MAX_REPORTS)]:
+            del self._reports[owner]
 
-    # -- the thread
+    def _delete_unless_queued(self, path: Path) -> None:
+        """Delete a copy under the lock, unless it is queued: a path may have been submitted twice."""
+        if not any(job.path == path for queue in self._queues.values() for job in queue):
+            delete_copy(path)
+
+    # The rest runs in the thread.
 
     def _work(self) -> None:
         while True:
             with self._lock:
-                if not self._lines:
+                if not self._queues:
                     self._thread = None
                     return
-                self._turn = (self._turn + 1) % min(len(self._lines), MAX_ACTIVE_OWNERS)
-                owner = list(self._lines)[self._turn]
-                job = self._lines[owner][0]
-                begins, job.begun = not job.begun, True
-            if not job.context.run(self._step, owner, job, begins):
+                self._turn = (self._turn + 1) % min(len(self._queues), MAX_ACTIVE_OWNERS)
+                owner = list(self._queues)[self._turn]
+                job = self._queues[owner][0]
+                starting, job.started = not job.started, True
+            if not job.context.run(self._step, owner, job, starting):
                 with self._lock:
-                    self._end(owner, job)
+                    self._finish(owner, job)
             elif (
-                job.steps_now >= STEPS_PER_TURN
-                and job.progress.done > job.done_then
-                and len(self._lines) > MAX_ACTIVE_OWNERS
+                job.turn_steps >= STEPS_PER_TURN
+                and job.progress.done > job.turn_start
+                and len(self._queues) > MAX_ACTIVE_OWNERS
             ):
                 self._set_aside(owner, job)
 
-    def _end(self, owner: Scope, job: _Job) -> None:
-        line = self._lines[owner]
-        line.remove(job)
-        job.rest()
-        if line:
-            self._lines.move_to_end(owner)
-        else:
-            del self._lines[owner]
-        self._let_go(job.path)
-
-    def _set_aside(self, owner: Scope, job: _Job) -> None:
-        """Let people who wait longer go first. Pages that were stored stay, so that this ends."""
-        _close(job.steps)
-        with self._lock:
-            job.begun = False
-            self._lines.move_to_end(owner)
-
-    def _step(self, owner: Scope, job: _Job, begins: bool) -> bool:
-        """Read one page on; whether there is more."""
+    def _step(self, owner: Scope, job: _Job, starting: bool) -> bool:
+        """Read the file's next page. Return whether there is more to read."""
         try:
-            job.steps_now += 1
-            if begins:
-                job.steps_now, job.done_then = 1, job.progress.done
+            job.turn_steps += 1
+            if starting:
+                job.turn_steps, job.turn_start = 1, job.progress.done
                 job.steps = iter(self._add(owner, [(job.path, job.path.name)]))
             progress = next(job.steps, None)
         except SmartError as error:
@@ -208,7 +196,7 @@ class UploadQueue:
             log.exception("an upload failed")
             progress = replace(job.progress, state=State.REFUSED, message=FILE_FAILED)
         if progress is not None:
-            stopped = job.stop and progress.state is State.WORKING
+            stopped = job.stopping and progress.state is State.WORKING
             progress = _stopped(progress) if stopped else progress
             with self._lock:
                 job.progress = progress
@@ -217,23 +205,35 @@ class UploadQueue:
         _close(job.steps)
         return False
 
-    def _let_go(self, path: Path) -> None:
-        """Delete a copy under the lock, unless a file on its way reads it: one may have been submitted twice."""
-        if not any(job.path == path for line in self._lines.values() for job in line):
-            delete_copy(path)
+    def _finish(self, owner: Scope, job: _Job) -> None:
+        queue = self._queues[owner]
+        queue.remove(job)
+        job.release()
+        if queue:
+            self._queues.move_to_end(owner)
+        else:
+            del self._queues[owner]
+        self._delete_unless_queued(job.path)
+
+    def _set_aside(self, owner: Scope, job: _Job) -> None:
+        """Move the owner behind those who wait longer. Added pages stay, so every file is finished in the end."""
+        _close(job.steps)
+        with self._lock:
+            job.started = False
+            self._queues.move_to_end(owner)
 
 
 def delete_copy(path: Path) -> None:
-    """Delete an upload's temporary copy and the folder it had to itself."""
+    """Delete an upload's temporary copy and its directory."""
     try:
         path.unlink(missing_ok=True)
         path.parent.rmdir()
-    except OSError:  # something else was put into it
+    except OSError:  # the directory holds another file
         log.debug("a temporary folder stays until the demo ends")
 
 
 def _close(steps: Iterator[Progress]) -> None:
-    """End a file's reading, which writes down what it has to; that this fails is not the next file's trouble."""
+    """Close a file's generator, which stores what it has to. An exception is logged and does not stop the next file."""
     try:
         getattr(steps, "close", lambda: None)()
     except Exception:
@@ -241,8 +241,9 @@ def _close(steps: Iterator[Progress]) -> None:
 
 
 def _stopped(progress: Progress) -> Progress:
+    """Return the final progress of a file that was stopped."""
     if not progress.total:
         return replace(progress, state=State.REFUSED, message="Stopped before it was read.", seconds_left=None)
     if not progress.done:
         return replace(progress, state=State.REFUSED, message="Stopped before its first page.", seconds_left=None)
-    return replace(progress, state=State.DONE, message="Stopped; add it again to go on.", seconds_left=None)
+    return replace(progress, state=State.DONE, message="Stopped. Add it again to continue.", seconds_left=None)
