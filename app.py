@@ -1,4 +1,4 @@
-"""The page: settings -> engine -> `demo`. `python app.py` serves it; so does a Space."""
+"""The web app: settings -> engine -> `demo`. `python app.py` serves it, on a Space too."""
 
 from __future__ import annotations
 
@@ -11,16 +11,16 @@ import sys
 from contextlib import suppress
 
 from smart_demo.server.cleanup import create_work_folder
-from smart_demo.server.process_memory import start_periodic_release, limit_malloc_arenas
+from smart_demo.server.process_memory import limit_malloc_arenas, start_periodic_release
 
-limit_malloc_arenas()  # before anything makes threads
+limit_malloc_arenas()  # before any thread starts
 ON_ZEROGPU = bool(os.environ.get("SPACES_ZERO_GPU"))
 if ON_ZEROGPU:
-    import spaces  # noqa: F401 - patches torch, so it comes before everything that imports it
+    import spaces  # noqa: F401 - patches torch, so it must be imported before anything that imports torch
 
-# Before Gradio is imported: uploads are held in a folder of this process alone, and nothing is reported to anyone.
+# Before Gradio is imported: uploads go to a folder of this process alone, and Gradio sends no analytics.
 os.environ.setdefault("GRADIO_ANALYTICS_ENABLED", "False")
-# Gradio sums up its last 10,000 events after every one, for a monitor that is not served: 8 ms of a core (measured).
+# Gradio analyses its last 10,000 events after each event, for a monitor we do not serve: 8 ms of a core (measured).
 os.environ.setdefault("GRADIO_ANALYTICS_MAX_EVENTS", "1")
 os.environ.setdefault("GRADIO_ANALYTICS_CACHE_FREQUENCY", "1000000000")
 work = create_work_folder()
@@ -41,28 +41,28 @@ try:
 except SmartError as error:
     sys.exit(error.sentence)
 atexit.register(engine.close)
-janitor = Cleanup(engine)
-atexit.register(janitor.stop)  # before the engine is closed: last registered, first called
+cleanup = Cleanup(engine)
+atexit.register(cleanup.stop)  # before engine.close: the last registered runs first
 preparation = SamplePreparation(engine)
-demo = build_app(engine, preparation, janitor)
+demo = build_app(engine, preparation, cleanup)
 
 if __name__ == "__main__":
     signal.signal(signal.SIGTERM, lambda *_: sys.exit())  # as Ctrl-C
     if ON_ZEROGPU:
-        engine.backbones.main()  # what borrows a GPU must be decorated before the page is served
+        engine.backbones.main()  # functions that borrow a GPU must be decorated before the page is served
     demo.queue(max_size=settings.quotas.queue_size, default_concurrency_limit=4)
     demo.launch(**launch_options(settings), prevent_thread_lock=True)
-    # The page is served: everything else comes after it, what people wait for first.
+    # Everything else starts after the page is served, what visitors wait for first.
     if not ON_ZEROGPU:
-        engine.backbones.load_behind()
+        engine.backbones.load_in_background()
     preparation.start()
-    janitor.start()
+    cleanup.start()
     start_periodic_release()
     engine.library.start_background_tasks()
     with suppress(SystemExit):
         demo.block_thread()
-    janitor.stop()
+    cleanup.stop()
     engine.close()
     shutil.rmtree(work, ignore_errors=True)
     sys.stdout.flush()
-    os._exit(0)  # all is in order, and taking models apart would take seconds
+    os._exit(0)  # everything is closed; freeing the models would take seconds

@@ -1,4 +1,4 @@
-"""`python -m smart_demo`: the engine from a shell."""
+"""Run the command line: `python -m smart_demo`."""
 
 import sys
 

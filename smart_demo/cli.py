@@ -1,7 +1,7 @@
-"""The same engine from a shell: index, search, check, eval, evidence, samples, doctor.
+"""The command line: index, search, check, eval, evidence, samples, doctor.
 
-Results go to standard output, notices and progress to standard error, so that `--json` prints JSON alone. Exit status
-0 when it was done, 1 with one sentence when it could not be, 2 for a command line that makes no sense.
+Results go to standard output, notices and progress to standard error, so that `--json` prints JSON alone. The exit
+status is 0 for success, 1 with one sentence for failure, 2 for an invalid command line.
 """
 
 from __future__ import annotations
@@ -11,7 +11,6 @@ import dataclasses
 import json
 import math
 import os
-import re
 import signal
 import sys
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -27,15 +26,16 @@ from smart_demo.search.as_json import as_dict
 from smart_demo.search.retrieval import MAX_TOP
 from smart_demo.types import LOCAL, SAMPLES, Found, Hit, Progress, Query, State
 
-EVIDENCE, MAX_PAIRS = ("text", "pages", "binding", "ablations"), 1_000
+EVIDENCE_PARTS = ("text", "pages", "binding", "ablations")
+DEFAULT_PAIRS, MAX_PAIRS = 40, 1_000
 OUTCOMES = {State.DONE: "added", State.KNOWN: "known", State.REFUSED: "refused"}
 
 
 def main(arguments: Sequence[str] | None = None, env: Mapping[str, str] = os.environ) -> int:
-    """Run one command line; the exit status."""
-    options = _parser().parse_args(arguments)
+    """Run one command line; return the exit status."""
+    options = build_parser().parse_args(arguments)
     run: Callable[[argparse.Namespace, Settings], int] = options.run
-    signal.signal(signal.SIGTERM, signal.default_int_handler)  # being told to stop ends as Ctrl-C does: cleanly
+    signal.signal(signal.SIGTERM, signal.default_int_handler)  # stop cleanly, as Ctrl-C does
     try:
         status = run(options, read_settings(env))
         sys.stdout.flush()
@@ -46,12 +46,13 @@ def main(arguments: Sequence[str] | None = None, env: Mapping[str, str] = os.env
     except KeyboardInterrupt:
         _notice("Stopped. Pages that were added stay.")
         return 130
-    except BrokenPipeError:  # whoever read our output has enough, as `| head` does
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # or closing it at the exit fails again
+    except BrokenPipeError:  # the reader closed our output early, as `| head` does
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # or closing it at exit fails again
         return 0
 
 
-def _parser() -> argparse.ArgumentParser:
+def build_parser() -> argparse.ArgumentParser:
+    """Build the parser of all commands."""
     parser = argparse.ArgumentParser(prog="python -m smart_demo", description="Pooled-only and SMART search of pages.")
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
 
@@ -59,31 +60,41 @@ def _parser() -> argparse.ArgumentParser:
     index.add_argument("paths", nargs="+", type=Path, metavar="PATH")
     index.set_defaults(run=_index)
 
-    search = commands.add_parser("search", help="ask the local library")
+    search = commands.add_parser("search", help="search the local library")
     search.add_argument("query", metavar="QUERY")
-    search.add_argument("--top", type=_top, default=5, metavar="K", help=f"results per ranking, up to {MAX_TOP} (5)")
+    search.add_argument(
+        "--top", type=_whole_number(MAX_TOP), default=5, metavar="K", help=f"results per ranking, up to {MAX_TOP} (5)"
+    )
     search.add_argument("--samples", action="store_true", help="search the sample library too")
     search.add_argument("--json", action="store_true")
     search.set_defaults(run=_search)
 
-    judge = commands.add_parser("eval", help="measure pooled, late and SMART on judged queries, in a library apart")
-    source = judge.add_mutually_exclusive_group()
+    evaluate = commands.add_parser(
+        "eval", help="measure pooled, late and SMART on judged queries, in a temporary library"
+    )
+    source = evaluate.add_mutually_exclusive_group()
     source.add_argument("--documents", type=Path, metavar="DIR", help="documents to index (the sample documents)")
     source.add_argument("--cranfield", type=Path, metavar="DIR", help="the Cranfield 1400 collection instead")
     source.add_argument("--dataset", metavar="DIR_OR_NAME", help="a BEIR- or ViDoRe-style set: folder or hub dataset")
-    judge.add_argument("--split", metavar="NAME", help="of the dataset (test)")
-    judge.add_argument("--language", metavar="NAME", help="ask only the dataset's queries in it, such as english")
-    judge.add_argument("--limit", type=_count, metavar="N", help="ask only the dataset's first N judged queries")
-    judge.add_argument("--revision", metavar="NAME", help="of a dataset on the hub (its newest)")
-    judge.add_argument("--queries", type=Path, metavar="FILE", help="judged queries (queries.jsonl of the documents)")
-    judge.add_argument("--run-dir", type=Path, metavar="DIR", help="write TREC files of what was judged and ranked")
-    judge.add_argument("--json", action="store_true")
-    judge.set_defaults(run=_eval)
+    evaluate.add_argument("--split", metavar="NAME", help="split of the dataset (test)")
+    evaluate.add_argument(
+        "--language", metavar="NAME", help="use only the dataset's queries in this language, such as english"
+    )
+    evaluate.add_argument(
+        "--limit", type=_whole_number(), metavar="N", help="use only the dataset's first N judged queries"
+    )
+    evaluate.add_argument("--revision", metavar="NAME", help="revision of a dataset on the hub (the newest)")
+    evaluate.add_argument(
+        "--queries", type=Path, metavar="FILE", help="judged queries (queries.jsonl of the documents)"
+    )
+    evaluate.add_argument("--run-dir", type=Path, metavar="DIR", help="write TREC files of judgements and rankings")
+    evaluate.add_argument("--json", action="store_true")
+    evaluate.set_defaults(run=_eval)
 
     check = commands.add_parser(
         "check", help="compare the candidates of a large local library with a scan of all its pages"
     )
-    check.add_argument("--queries", type=Path, metavar="FILE", help="one a line (those of the sample documents)")
+    check.add_argument("--queries", type=Path, metavar="FILE", help="one query a line (those of the sample documents)")
     check.set_defaults(run=_check)
 
     evidence = commands.add_parser(
@@ -91,36 +102,39 @@ def _parser() -> argparse.ArgumentParser:
     )
     evidence.add_argument("--out", type=Path, default=Path("build"), metavar="DIR", help="where to write (build)")
     evidence.add_argument("--cranfield", type=Path, metavar="DIR", help="the Cranfield 1400 collection, for the texts")
-    evidence.add_argument("--only", action="append", choices=EVIDENCE, help="one part; may be given again (all)")
-    evidence.add_argument("--pairs", type=_pairs, default=40, metavar="N", help="pairs of reports for binding (40)")
+    evidence.add_argument("--only", action="append", choices=EVIDENCE_PARTS, help="one part; repeatable (all)")
+    evidence.add_argument(
+        "--pairs",
+        type=_whole_number(MAX_PAIRS),
+        default=DEFAULT_PAIRS,
+        metavar="N",
+        help=f"pairs of reports for binding ({DEFAULT_PAIRS})",
+    )
     evidence.set_defaults(run=_evidence)
 
-    samples = commands.add_parser("samples", help="encode the sample library, for a GPU machine to prepare a demo")
-    samples.add_argument("--backbone", metavar="NAME", help="the one to encode with (SMART_BACKBONE)")
+    samples = commands.add_parser(
+        "samples", help="encode the sample library, for example on a GPU machine before a demo"
+    )
+    samples.add_argument("--backbone", metavar="NAME", help="backbone to encode with (SMART_BACKBONE)")
     samples.set_defaults(run=_samples)
 
-    doctor = commands.add_parser("doctor", help="what runs here, why, and how the library is")
+    doctor = commands.add_parser(
+        "doctor", help="show versions, settings, the backbone in use and the state of the library"
+    )
     doctor.add_argument("--json", action="store_true")
     doctor.set_defaults(run=_doctor)
     return parser
 
 
-def _top(text: str) -> int:
-    if not text.isdecimal() or not 1 <= int(text) <= MAX_TOP:
-        raise argparse.ArgumentTypeError(f"must be a whole number from 1 to {MAX_TOP}")
-    return int(text)
+def _whole_number(maximum: int = 10**9) -> Callable[[str], int]:
+    """Return an argparse type for whole numbers from 1 to `maximum`."""
 
+    def convert(text: str) -> int:
+        if not text.isdecimal() or not 1 <= int(text) <= maximum:
+            raise argparse.ArgumentTypeError(f"must be a whole number from 1 to {maximum}")
+        return int(text)
 
-def _count(text: str) -> int:
-    if not re.fullmatch("[0-9]{1,9}", text) or not int(text):
-        raise argparse.ArgumentTypeError("must be a whole number from 1")
-    return int(text)
-
-
-def _pairs(text: str) -> int:
-    if not text.isdecimal() or not 1 <= int(text) <= MAX_PAIRS:
-        raise argparse.ArgumentTypeError(f"must be a whole number from 1 to {MAX_PAIRS}")
-    return int(text)
+    return convert
 
 
 def _index(options: argparse.Namespace, settings: Settings) -> int:
@@ -130,13 +144,13 @@ def _index(options: argparse.Namespace, settings: Settings) -> int:
     if not files:
         raise InputRefused("There is nothing to index.", "Name PDFs or pictures, or a folder that holds some.")
     with open_engine(settings, fall_back=False, background=True) as engine:
-        ends = _follow(engine.add(LOCAL, [(path, path.name) for path in files]))
+        ends = _print_progress(engine.add(LOCAL, [(path, path.name) for path in files]))
     print(f"{sum(end.state != State.REFUSED for end in ends)} of {len(files)} files are in the library.")
     return 0 if any(end.state != State.REFUSED for end in ends) else 1
 
 
-def _follow(steps: Iterable[Progress]) -> list[Progress]:
-    """Show progress on standard error and each file's end on standard output; the ends."""
+def _print_progress(steps: Iterable[Progress]) -> list[Progress]:
+    """Print progress to standard error and the last step of each file to standard output; return the last steps."""
     ends = []
     for step in steps:
         if step.state is State.WORKING:
@@ -156,7 +170,7 @@ def _search(options: argparse.Namespace, settings: Settings) -> int:
         scopes = [LOCAL]
         if options.samples:
             scopes.append(SAMPLES)
-            _prepare(engine)
+            _prepare_samples(engine)
         found = engine.search(Query(options.query), scopes, top=options.top)
         others = engine.pages_of_other_encoders(LOCAL)
     if others:
@@ -165,17 +179,17 @@ def _search(options: argparse.Namespace, settings: Settings) -> int:
         _notice("The library is empty. Add files first: python -m smart_demo index PATH, or search with --samples.")
     if found.encoding.notice:
         _notice(found.encoding.notice)
-    print(json.dumps(as_dict(found), indent=1) if options.json else "\n".join(_lines(found)))
+    print(json.dumps(as_dict(found), indent=1) if options.json else "\n".join(_result_lines(found)))
     return 0
 
 
-def _lines(found: Found) -> Iterable[str]:
+def _result_lines(found: Found) -> Iterable[str]:
     for result in found.results.values():
         yield f"{result.method.label}: ranked {result.candidates} of {result.pages} pages"
-        yield from (_line(hit) for hit in result.hits)
+        yield from (_hit_line(hit) for hit in result.hits)
 
 
-def _line(hit: Hit) -> str:
+def _hit_line(hit: Hit) -> str:
     late = "not scored" if math.isnan(hit.late) else f"{hit.late:.4f}"
     return (
         f"{hit.rank:3d}  {hit.score:.4f}  (pooled {hit.pooled:.4f}, late {late})  "
@@ -186,10 +200,10 @@ def _line(hit: Hit) -> str:
 def _eval(options: argparse.Namespace, settings: Settings) -> int:
     from smart_demo import evaluation
 
-    choice = {name: given for name in ("split", "language", "limit", "revision") if (given := getattr(options, name))}
+    choice = {name: value for name in ("split", "language", "limit", "revision") if (value := getattr(options, name))}
     if (options.cranfield or options.dataset) and options.queries:
-        named = "--cranfield" if options.cranfield else "--dataset"
-        raise SettingRefused(f"--queries does not go with {named}.", "The collection brings its own.")
+        flag = "--cranfield" if options.cranfield else "--dataset"
+        raise SettingRefused(f"--queries does not go with {flag}.", "The collection brings its own.")
     if choice and not options.dataset:
         raise SettingRefused(f"--{next(iter(choice))} goes with --dataset alone.")
     if options.dataset:
@@ -212,45 +226,46 @@ def _check(options: argparse.Namespace, settings: Settings) -> int:
     except (OSError, UnicodeDecodeError):
         raise SettingRefused("The queries cannot be read.", "Name a file with one query a line by --queries.") from None
     with open_engine(settings, fall_back=False, background=True) as engine:
-        found = engine.check_candidates([_query_of(line) for line in lines], LOCAL, lambda pages: _notice(f"{pages:,} pages read"))
+        queries = [_parse_query(line) for line in lines]
+        found = engine.check_candidates(queries, LOCAL, lambda pages: _notice(f"{pages:,} pages read"))
     if found is None:
         raise InputRefused("There is nothing to check.", "It takes a page in the library and a query.")
     print(
         f"A full scan of {found.pages:,} pages agreed on the first {candidates.TOP} pages of {found.agreed:,} of "
-        f"{found.queries:,} queries with the {found.depth:,} nearest pooled. So many are scored from now on, where "
+        f"{found.queries:,} queries with the {found.depth:,} nearest pooled. Searches score as many from now on, if "
         f"there are more than {settings.exhaustive:,} pages."
     )
     return 0
 
 
-def _query_of(line: str) -> str:
-    """A line that is a JSON object has a `query`, any other is one."""
+def _parse_query(line: str) -> str:
+    """Return the `query` of a line that is a JSON object with one, or the line itself."""
     try:
-        said = json.loads(line)
+        row = json.loads(line)
     except ValueError:
         return line
-    return str(said["query"]) if isinstance(said, dict) and "query" in said else line
+    return str(row["query"]) if isinstance(row, dict) and "query" in row else line
 
 
 def _evidence(options: argparse.Namespace, settings: Settings) -> int:
     from smart_demo import evidence
 
-    wanted = options.only or EVIDENCE
-    typed = [f"SMART_BACKBONE={settings.backbone}", "python -m smart_demo evidence"]
-    typed += ["--cranfield DIR"] if options.cranfield else []
-    typed += [f"--only {part}" for part in options.only or ()]
-    typed += [f"--pairs {options.pairs}"] if options.pairs != 40 else []
+    parts = options.only or EVIDENCE_PARTS
+    command = [f"SMART_BACKBONE={settings.backbone}", "python -m smart_demo evidence"]
+    command += ["--cranfield DIR"] if options.cranfield else []
+    command += [f"--only {part}" for part in options.only or ()]
+    command += [f"--pairs {options.pairs}"] if options.pairs != DEFAULT_PAIRS else []
     plan = evidence.Plan(
         documents=settings.samples,
         queries=settings.samples / "queries.jsonl",
         cranfield=options.cranfield,
-        only=frozenset(wanted),
+        only=frozenset(parts),
         pairs=options.pairs,
-        command=" ".join(typed),
+        command=" ".join(command),
     )
     found = evidence.run_experiments(settings, plan, on_progress=_notice)
     files, notices = evidence.write_evidence(found, options.out)
-    for notice in [*notices, *(part["left_out"] for name in wanted if "left_out" in (part := found[name]))]:
+    for notice in [*notices, *(part["left_out"] for name in parts if "left_out" in (part := found[name]))]:
         _notice(notice)
     for file in files:
         print(file)
@@ -262,16 +277,17 @@ def _samples(options: argparse.Namespace, settings: Settings) -> int:
         settings = dataclasses.replace(settings, backbone=options.backbone)
     with open_engine(settings, fall_back=False) as engine:
         backbone = engine.backbones.main()
-        ends = _follow(engine.prepare_samples(backbone))
+        ends = _print_progress(engine.prepare_samples(backbone))
         samples = engine.samples(backbone)
     print(f"{samples.ready} of {samples.total} sample pages are encoded by {samples.encoder}.")
     return 0 if all(end.state != State.REFUSED for end in ends) else 1
 
 
-def _prepare(engine: Engine) -> None:
-    """Encode what is missing of the samples, telling nothing on standard output.
+def _prepare_samples(engine: Engine) -> None:
+    """Encode what is missing of the samples, without printing to standard output.
 
-    By the model that searches the local library, whoever serves them in the app: only so can both be ranked together.
+    Uses the model that searches the local library, even if another one serves the samples in the app: only then can
+    both be ranked together.
     """
     main = engine.backbones.main()
     samples = engine.samples()

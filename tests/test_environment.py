@@ -26,18 +26,18 @@ def git(tmp_path):
 def test_a_branch_has_a_file_of_its_own(git, tmp_path):
     (git / "refs" / "heads" / "main").write_text(f"{COMMIT}\n")
     (git / "packed-refs").write_text(f"{OTHER} refs/heads/main\n")  # older than the branch's own file
-    assert diagnostics.commit(tmp_path) == COMMIT[:12]
+    assert diagnostics.read_commit(tmp_path) == COMMIT[:12]
 
 
 def test_a_branch_may_be_packed_with_others(git, tmp_path):
     lines = ["# pack-refs with: peeled", f"{OTHER} refs/heads/maintenance", f"^{OTHER}", f"{COMMIT} refs/heads/main"]
     (git / "packed-refs").write_text("\n".join(lines))
-    assert diagnostics.commit(tmp_path) == COMMIT[:12]
+    assert diagnostics.read_commit(tmp_path) == COMMIT[:12]
 
 
 def test_a_commit_may_be_checked_out_by_itself(git, tmp_path):
     (git / "HEAD").write_text(f"{COMMIT}\n")
-    assert diagnostics.commit(tmp_path) == COMMIT[:12]
+    assert diagnostics.read_commit(tmp_path) == COMMIT[:12]
 
 
 def test_a_worktree_finds_its_branch_with_the_main_one(git, tmp_path):
@@ -48,7 +48,7 @@ def test_a_worktree_finds_its_branch_with_the_main_one(git, tmp_path):
     (own / "commondir").write_text("../..\n")
     (git / "refs" / "heads" / "side").write_text(COMMIT)
     (tree / ".git").write_text(f"gitdir: {own}\n")
-    assert diagnostics.commit(tree) == COMMIT[:12]
+    assert diagnostics.read_commit(tree) == COMMIT[:12]
 
 
 @pytest.mark.parametrize(
@@ -61,13 +61,13 @@ def test_a_worktree_finds_its_branch_with_the_main_one(git, tmp_path):
 def test_anything_else_is_unknown(git, tmp_path, head):
     (tmp_path / "secret").write_text(COMMIT)
     (git / "HEAD").write_text(head)
-    assert diagnostics.commit(tmp_path) == "unknown"
+    assert diagnostics.read_commit(tmp_path) == "unknown"
 
 
 def test_bytes_that_are_no_text_and_folders_without_git_are_unknown(git, tmp_path):
     (git / "HEAD").write_bytes(b"\xff\xfe\x00")
-    assert diagnostics.commit(tmp_path) == "unknown"
-    assert diagnostics.commit(tmp_path / "elsewhere") == "unknown"
+    assert diagnostics.read_commit(tmp_path) == "unknown"
+    assert diagnostics.read_commit(tmp_path / "elsewhere") == "unknown"
 
 
 def test_without_mcp_the_page_starts_and_says_so(monkeypatch):

