@@ -128,8 +128,8 @@ def test_a_query_is_well_formed_and_every_token_has_a_label(backbone):
 def test_the_pieces_of_a_word_know_their_word(reader_of_text, text, words):
     encoding = reader_of_text.encode_query(Query(text))
     assert len(encoding.words) == len(encoding.tokens)
-    assert [word for word in encoding.spelled if word not in "()"] == words
-    assert sorted(set(encoding.words) - {-1}) == list(range(len(encoding.spelled)))
+    assert [word for word in encoding.word_texts if word not in "()"] == words
+    assert sorted(set(encoding.words) - {-1}) == list(range(len(encoding.word_texts)))
     for label, word, kind in zip(encoding.labels, encoding.words, encoding.kinds, strict=True):
         assert (word >= 0) == (kind == TokenKind.CONTENT and bool(label.strip()))  # a space is of no word
 

@@ -99,8 +99,11 @@ def test_a_layer_beyond_the_last_is_refused_in_a_sentence():
 def test_minilm_that_stands_in_for_another_model_is_itself():
     """Layer 20 is meant for Qwen; the samples may still be minilm's."""
     plain = loaded("minilm").encoder
-    assert registry.load("minilm", Settings(backbone="auto", late_layer=20, token_filter="paper")).encoder == plain
-    asked = registry.load("minilm", Settings(backbone="MiniLM", late_layer=2, token_filter="paper")).encoder
+    assert (
+        registry.load_backbone("minilm", Settings(backbone="auto", late_layer=20, token_filter="paper")).encoder
+        == plain
+    )
+    asked = registry.load_backbone("minilm", Settings(backbone="MiniLM", late_layer=2, token_filter="paper")).encoder
     assert (asked.late_layer, asked.token_filter) == (2, "paper")
 
 
@@ -124,7 +127,7 @@ def test_qwens_earlier_layer_is_the_raw_stream_of_that_layer():
     hook = layer.register_forward_hook(lambda _module, _given, out: seen.append(out))
     (made,) = ours.encode_texts([TEXT])
     hook.remove()
-    kept = ours._parts.writer.kept(ours._parts.writer.write(DOCUMENT, None, TEXT), "code")
+    kept = ours._parts.writer.token_mask(ours._parts.writer.write(DOCUMENT, None, TEXT), "code")
     np.testing.assert_allclose(made.tokens, unit(seen[0][0].numpy()[kept]), atol=1e-6)
     _, last = PlainEncoder(tiny_qwen_folder()).encode(DOCUMENT, text=TEXT)
     np.testing.assert_allclose(made.pooled, unit(last[-1]), atol=1e-4)

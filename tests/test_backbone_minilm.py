@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from safetensors.torch import load_file, save_file
 from sentence_transformers import SentenceTransformer
 
-from smart_demo.backbones.minilm import WINDOW, MiniLM, windows
+from smart_demo.backbones.minilm import WINDOW_PIECES, MiniLM, split_windows
 from smart_demo.errors import BackboneUnavailable, PageRefused, QueryRefused
 from smart_demo.types import Page, PageId, Query, Word
 from tests.backbone_cases import BLANK, boxes, loaded, page
@@ -42,7 +42,8 @@ def states_of(pieces):
 def reading(*words):
     """A minilm whose OCR finds these words in any picture."""
     return MiniLM(
-        device="cpu", read=lambda _: tuple(Word(word, box) for word, box in zip(words, boxes(len(words)), strict=True))
+        device="cpu",
+        read_words=lambda _: tuple(Word(word, box) for word, box in zip(words, boxes(len(words)), strict=True)),
     )
 
 
@@ -78,14 +79,16 @@ def test_words_cut_one_by_one_are_the_text_cut_whole(words):
 
 @given(count=st.integers(0, 100_000))
 def test_windows_are_as_few_as_hold_the_page_even_and_without_gap_or_overlap(count):
-    cuts = windows(count)
+    cuts = split_windows(count)
     assert [piece for cut in cuts for piece in range(count)[cut]] == list(range(count))
-    assert (len(cuts) - 1) * WINDOW < count <= len(cuts) * WINDOW or count == len(cuts) == 0
+    assert (len(cuts) - 1) * WINDOW_PIECES < count <= len(cuts) * WINDOW_PIECES or count == len(cuts) == 0
     lengths = [cut.stop - cut.start for cut in cuts]
     assert max(lengths, default=0) - min(lengths, default=0) <= 1
 
 
-@pytest.mark.parametrize(("count", "parts"), [(WINDOW, [510]), (WINDOW + 1, [255, 256]), (1021, [340, 340, 341])])
+@pytest.mark.parametrize(
+    ("count", "parts"), [(WINDOW_PIECES, [510]), (WINDOW_PIECES + 1, [255, 256]), (1021, [340, 340, 341])]
+)
 def test_a_long_page_is_pooled_over_its_windows_and_keeps_the_states_of_all(count, parts):
     words = [["tide", "table", "port", "north"][n * n % 4] for n in range(count)]
     states, start = [], 0
@@ -112,11 +115,11 @@ def test_labels_are_the_query_as_it_was_written():
 
 def test_a_long_query_is_cut_and_says_so_and_a_full_one_is_not():
     cut = loaded("minilm").encode_query(Query("tide " * 1234))
-    full = loaded("minilm").encode_query(Query("tide " * WINDOW))
+    full = loaded("minilm").encode_query(Query("tide " * WINDOW_PIECES))
     assert "cut" in cut.notice
     assert "1,234" in cut.notice
     assert full.notice == ""
-    assert len(cut.tokens) == len(cut.labels) == len(full.tokens) == WINDOW
+    assert len(cut.tokens) == len(cut.labels) == len(full.tokens) == WINDOW_PIECES
     np.testing.assert_allclose(cut.pooled, full.pooled, **CLOSE)
 
 
@@ -140,7 +143,7 @@ def test_a_scan_without_ocr_installed_is_refused_with_the_cure_and_the_others_go
     def missing(_):
         raise BackboneUnavailable("Reading pictures needs rapidocr.", "Run: pip install rapidocr")
 
-    refused, kept = MiniLM(device="cpu", read=missing).encode_pages([page("", 4), page("tide", 5)])
+    refused, kept = MiniLM(device="cpu", read_words=missing).encode_pages([page("", 4), page("tide", 5)])
     assert "Page 4 of tides.pdf has no text layer." in str(refused)
     assert "pip install" in refused.hint
     assert len(kept.tokens) == 1
@@ -169,11 +172,11 @@ def test_visitors_of_a_public_page_are_told_what_they_can_do_themselves():
         raise BackboneUnavailable("Reading pictures needs rapidocr.", "Run: pip install rapidocr")
 
     for read in (missing, lambda _: ()):
-        (refused,) = MiniLM(device="cpu", read=read, public=True).encode_pages([page("", 4)])
+        (refused,) = MiniLM(device="cpu", read_words=read, public=True).encode_pages([page("", 4)])
         assert "add one with text" in refused.hint
         assert not re.search("SMART_|pip install", refused.hint)
     with pytest.raises(QueryRefused) as refusal:
-        MiniLM(device="cpu", read=lambda _: (), public=True).encode_query(Query("", BLANK))
+        MiniLM(device="cpu", read_words=lambda _: (), public=True).encode_query(Query("", BLANK))
     assert "Type what you look for" in refusal.value.hint
 
 
@@ -223,7 +226,7 @@ def test_a_picture_that_breaks_the_reader_is_one_refused_page(monkeypatch):
     def broken(*_, **__):
         raise ValueError("onnxruntime: node failed")
 
-    monkeypatch.setattr(ocr, "_reader", lambda: broken)
+    monkeypatch.setattr(ocr, "_load_ocr", lambda: broken)
     (refusal,) = loaded("minilm").encode_pages([page("", number=3)])
     assert "age 3" in refusal.sentence
     assert "could not be read" in refusal.sentence

@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from smart_demo.backbones.ocr import engine, place_words, read_words
+from smart_demo.backbones.ocr import describe_engine, locate_words, read_words
 from tests.backbone_cases import drawn
 
 
@@ -50,7 +50,7 @@ def test_a_picture_without_words_has_none_and_logs_nothing(shape, capfd):
 
 
 def test_the_engine_is_named_with_its_version():
-    assert engine().startswith("rapidocr 3.")
+    assert describe_engine().startswith("rapidocr 3.")
 
 
 LINE = np.array([[0, 0], [90, 0], [90, 10], [0, 10]], dtype=np.float32)
@@ -62,7 +62,7 @@ def quad(left, right):
 
 def test_words_take_the_places_of_the_pieces_that_spell_them():
     pieces = [("due", 0.9, quad(0, 30)), ("潮", 0.9, quad(40, 50)), ("汐", 0.9, quad(50, 60))]
-    (due, first), (tide, second) = place_words("due 潮汐", LINE, pieces)
+    (due, first), (tide, second) = locate_words("due 潮汐", LINE, pieces)
     assert (due, tide) == ("due", "潮汐")
     assert (np.min(first, axis=0)[0], np.max(first, axis=0)[0]) == (0, 30)
     assert (np.min(second, axis=0)[0], np.max(second, axis=0)[0]) == (40, 60)
@@ -75,7 +75,7 @@ def test_words_take_the_places_of_the_pieces_that_spell_them():
 )
 def test_whatever_the_pieces_say_every_word_comes_once_in_order_and_on_its_line(text, spelled, placed):
     pieces = [(piece, 0.9, quad(n, n + 1) if placed else None) for n, piece in enumerate(spelled)]
-    found = list(place_words(text, LINE, pieces))
+    found = list(locate_words(text, LINE, pieces))
     assert [word for word, _ in found] == text.split()
     for _, corners in found:
         assert np.min(corners) >= 0

@@ -5,8 +5,8 @@ import sys
 
 import pytest
 
-from smart_demo.backbones.qwen.model import DEFAULT_IDS
-from smart_demo.backbones.registry import NAMES, QWEN, choose, gpu_name, load, weights_on_disk
+from smart_demo.backbones.checkpoint_files import HUB_IDS, is_on_disk
+from smart_demo.backbones.registry import NAMES, QWEN, choose_backbone, detect_gpu, load_backbone
 from smart_demo.config import Settings
 from smart_demo.errors import BackboneUnavailable, SettingRefused
 from tests.backbone_cases import loaded, tiny_qwen_folder
@@ -26,41 +26,41 @@ def never(*_):
     ],
 )
 def test_auto_takes_what_this_machine_can_run_and_says_why(on_disk, gpu, name, why):
-    choice = choose(Settings(), on_disk=lambda _: on_disk, gpu=lambda: gpu)
-    assert (choice.name, choice.insisted) == (name, False)
+    choice = choose_backbone(Settings(), on_disk=lambda *_: on_disk, gpu=lambda: gpu)
+    assert (choice.name, choice.explicit) == (name, False)
     assert why in choice.reason
     assert choice.reason.endswith(".")
 
 
 def test_auto_asks_for_the_weights_by_the_name_it_would_load():
     asked = []
-    choose(Settings(), on_disk=lambda source: asked.append(source) or True, gpu=never)
+    choose_backbone(Settings(), on_disk=lambda source, _: asked.append(source) or True, gpu=never)
     assert asked == [QWEN]
 
 
 @pytest.mark.parametrize("name", [*NAMES, "Qwen/Qwen3-VL-Embedding-2B", "someone/their.model-v2"])
 def test_a_named_backbone_is_taken_without_looking_around(name):
-    choice = choose(Settings(backbone=name), on_disk=never, gpu=never)
-    assert (choice.name, choice.insisted) == (name, True)
+    choice = choose_backbone(Settings(backbone=name), on_disk=never, gpu=never)
+    assert (choice.name, choice.explicit) == (name, True)
     assert "SMART_BACKBONE" in choice.reason
 
 
 @pytest.mark.parametrize("backbone", ["auto", *NAMES])
 def test_visitors_of_a_public_page_are_told_of_no_setting_that_they_cannot_turn(backbone):
-    choice = choose(Settings(backbone=backbone, public=True), on_disk=lambda _: False, gpu=lambda: None)
+    choice = choose_backbone(Settings(backbone=backbone, public=True), on_disk=lambda *_: False, gpu=lambda: None)
     assert "SMART_" not in choice.reason
     assert choice.reason.endswith(".")
 
 
 def test_names_are_read_in_any_case():
-    assert choose(Settings(backbone="MiniLM")).name == "minilm"
-    assert choose(Settings(backbone="AUTO"), on_disk=lambda _: True, gpu=never).insisted is False
+    assert choose_backbone(Settings(backbone="MiniLM")).name == "minilm"
+    assert choose_backbone(Settings(backbone="AUTO"), on_disk=lambda *_: True, gpu=never).explicit is False
 
 
 def test_a_folder_is_taken_whole_and_wins_over_a_hub_id_but_is_not_shown(tmp_path, monkeypatch):
     (tmp_path / "org" / "model").mkdir(parents=True)
     monkeypatch.chdir(tmp_path)
-    choice = choose(Settings(backbone="org/model"), on_disk=never, gpu=never)
+    choice = choose_backbone(Settings(backbone="org/model"), on_disk=never, gpu=never)
     assert choice.name == str(tmp_path / "org" / "model")
     assert str(tmp_path) not in choice.reason
 
@@ -71,16 +71,16 @@ def test_a_folder_is_taken_whole_and_wins_over_a_hub_id_but_is_not_shown(tmp_pat
 )
 def test_any_other_name_is_refused_and_the_possible_ones_are_named(name):
     with pytest.raises(SettingRefused) as refusal:
-        choose(Settings(backbone=name), on_disk=never, gpu=never)
+        choose_backbone(Settings(backbone=name), on_disk=never, gpu=never)
     assert all(known in refusal.value.hint for known in NAMES)
     with pytest.raises(SettingRefused):
-        load(name, Settings())
+        load_backbone(name, Settings())
 
 
 def test_loading_by_name_gives_that_backbone():
-    assert load("words", Settings()).encoder.name == "words"
-    assert load("minilm", Settings()).encoder == loaded("minilm").encoder
-    tiny = load(str(tiny_qwen_folder()), Settings(visual_tokens=16, dtype="float32"))
+    assert load_backbone("words", Settings()).encoder.name == "words"
+    assert load_backbone("minilm", Settings()).encoder == loaded("minilm").encoder
+    tiny = load_backbone(str(tiny_qwen_folder()), Settings(visual_tokens=16, dtype="float32"))
     assert tiny.encoder == loaded("tiny-qwen").encoder
 
 
@@ -91,29 +91,31 @@ def test_loading_by_name_gives_that_backbone():
 def test_a_missing_package_is_named_with_the_command_that_installs_it(module, name, cure, monkeypatch):
     monkeypatch.setitem(sys.modules, module, None)  # what Python itself writes down for a module that is not there
     with pytest.raises(BackboneUnavailable, match=module) as refusal:
-        load(name, Settings())
+        load_backbone(name, Settings())
     assert refusal.value.hint == f"Run: pip install {cure}"
 
 
 def test_weights_are_looked_for_on_this_disk_only():
-    assert weights_on_disk(str(tiny_qwen_folder())) is True
-    assert weights_on_disk("nobody/has-this-model") is False
+    assert is_on_disk(str(tiny_qwen_folder())) is True
+    assert is_on_disk("nobody/has-this-model") is False
 
 
 def test_a_zerogpu_space_has_a_gpu_and_minilm_leaves_it_alone(monkeypatch):
     monkeypatch.setenv("SPACES_ZERO_GPU", "true")
-    assert gpu_name() == "ZeroGPU"
-    assert "CPU" in load("minilm", Settings()).reason
+    assert detect_gpu() == "ZeroGPU"
+    assert "CPU" in load_backbone("minilm", Settings()).reason
 
 
 def test_choosing_a_named_backbone_loads_no_model_package():
     code = (
-        "import sys; from smart_demo.config import Settings; from smart_demo.backbones.registry import choose; "
-        "choose(Settings(backbone='qwen3-vl-2b')); choose(Settings(), gpu=lambda: None, on_disk=lambda _: False); "
+        "import sys; from smart_demo.config import Settings; "
+        "from smart_demo.backbones.registry import choose_backbone; "
+        "choose_backbone(Settings(backbone='qwen3-vl-2b')); "
+        "choose_backbone(Settings(), gpu=lambda: None, on_disk=lambda *_: False); "
         "sys.exit(any(heavy in sys.modules for heavy in ('torch', 'transformers', 'rapidocr')))"
     )
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
 
 
 def test_every_name_on_offer_is_one_that_can_be_loaded():
-    assert set(NAMES) == {"minilm", "words", *DEFAULT_IDS}
+    assert set(NAMES) == {"minilm", "words", *HUB_IDS}

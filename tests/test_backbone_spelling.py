@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from smart_demo.backbones.word_spans import spell
+from smart_demo.backbones.word_spans import group_pieces
 
 
 def characters(text):
@@ -27,19 +27,19 @@ def characters(text):
     ],
 )
 def test_words_as_a_reader_would_point_at_them(text, words):
-    assert list(spell(text, characters(text))[1]) == words
+    assert list(group_pieces(text, characters(text))[1]) == words
 
 
 def test_a_sentence_without_spaces_is_cut_where_the_tokenizer_cut_it():
-    assert spell("水位表在", [(0, 2), (2, 3), (3, 4)]) == ((0, 1, 2), ("水位", "表", "在"))
+    assert group_pieces("水位表在", [(0, 2), (2, 3), (3, 4)]) == ((0, 1, 2), ("水位", "表", "在"))
 
 
 def test_a_character_of_several_tokens_is_one_word():
-    assert spell("🌊 up", [(0, 1), (0, 1), (0, 1), (1, 4)]) == ((0, 0, 0, 1), ("🌊", "up"))
+    assert group_pieces("🌊 up", [(0, 1), (0, 1), (0, 1), (1, 4)]) == ((0, 0, 0, 1), ("🌊", "up"))
 
 
 def test_a_piece_over_several_words_makes_them_one():
-    assert spell("red star up", [(0, 6), (6, 9), (9, 11)]) == ((0, 0, 1), ("red star", "up"))
+    assert group_pieces("red star up", [(0, 6), (6, 9), (9, 11)]) == ((0, 0, 1), ("red star", "up"))
 
 
 @st.composite
@@ -52,7 +52,7 @@ def cut_texts(draw):
 @given(cut_texts())
 def test_every_piece_with_something_in_it_has_a_word_and_words_stand_in_order(cut):
     text, pieces = cut
-    words, spelled = spell(text, pieces)
+    words, spelled = group_pieces(text, pieces)
     assert [word >= 0 for word in words] == [bool(text[start:end].strip()) for start, end in pieces]
     assert sorted(set(words) - {-1}) == list(range(len(spelled)))
     own = [word for word in words if word >= 0]
@@ -62,4 +62,4 @@ def test_every_piece_with_something_in_it_has_a_word_and_words_stand_in_order(cu
 
 @given(st.text(st.sampled_from("ab1 .,-'"), max_size=30))
 def test_words_hold_every_sign_of_the_text_once(text):
-    assert "".join(spell(text, characters(text))[1]) == "".join(text.split())
+    assert "".join(group_pieces(text, characters(text))[1]) == "".join(text.split())

@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 import torch
 
-from smart_demo.backbones.device import Placement, borrowing
-from smart_demo.backbones.qwen.model import Forward, Input, keep
+from smart_demo.backbones.device import Placement, run_on_zerogpu
+from smart_demo.backbones.qwen.model import ForwardPass, ModelInput, select_tokens
 from smart_demo.backbones.qwen.prompt import Prompt
 from smart_demo.errors import BackboneUnavailable
 from smart_demo.types import TokenKind
@@ -33,38 +33,38 @@ def prompt(*ids):
 
 
 def forward(room, batch=3):
-    return Forward(Echo(room), Placement("cpu", "float32", spread=False, batch=batch, reason=""))
+    return ForwardPass(Echo(room), Placement("cpu", "float32", sharded=False, batch=batch, reason=""))
 
 
 def test_answers_come_in_the_order_of_the_questions_whatever_shares_a_pass():
     run = forward(room=9)
-    made = run.states([Input(prompt(*ids), None) for ids in ([1, 2], [3], [4, 5], [6], [7, 8], [9, 1])])
+    made = run.states([ModelInput(prompt(*ids), None) for ids in ([1, 2], [3], [4, 5], [6], [7, 8], [9, 1])])
     assert [states[:, 0].tolist() for states in made] == [[1, 2, 2], [3, 3], [4, 5, 5], [6, 6], [7, 8, 8], [9, 1, 1]]
     assert sorted(run._model.passes) == [1, 2, 3]
 
 
 def test_a_batch_that_does_not_fit_is_taken_one_by_one():
     run = forward(room=1)
-    made = run.states([Input(prompt(1), None), Input(prompt(2), None)])
+    made = run.states([ModelInput(prompt(1), None), ModelInput(prompt(2), None)])
     assert [states[0, 0] for states in made] == [1, 2]
     assert run._model.passes == [2, 1, 1]
 
 
 def test_what_does_not_fit_even_alone_is_refused_in_words():
-    (states,) = forward(room=0).states([Input(prompt(1), None)])
+    (states,) = forward(room=0).states([ModelInput(prompt(1), None)])
     assert states is None
     with pytest.raises(ValueError, match="memory is too small"):
-        keep(prompt(1), states, np.array([True]))
+        select_tokens(prompt(1), states, np.array([True]))
 
 
 @pytest.mark.parametrize("value", [np.nan, np.inf, 0.0])
 def test_states_without_a_direction_are_refused(value):
     with pytest.raises(ValueError, match="SMART_DTYPE=float32"):
-        keep(prompt(1, 2), np.array([[1, 1], [value, value], [1, 1]], np.float32), np.array([True, True]))
+        select_tokens(prompt(1, 2), np.array([[1, 1], [value, value], [1, 1]], np.float32), np.array([True, True]))
 
 
 def test_where_nothing_is_kept_the_pooled_vector_is_the_one_token():
-    made = keep(prompt(1, 2), np.array([[3, 4], [1, 1], [0, 5]], np.float32), np.array([False, False]))
+    made = select_tokens(prompt(1, 2), np.array([[3, 4], [1, 1], [0, 5]], np.float32), np.array([False, False]))
     assert made.pooled.tolist() == [0, 1]
     assert made.tokens.tolist() == [[0, 1]]
     assert len(made.kinds) == len(made.labels) == 1
@@ -72,7 +72,7 @@ def test_where_nothing_is_kept_the_pooled_vector_is_the_one_token():
 
 def test_elsewhere_than_on_zerogpu_the_function_is_left_alone(monkeypatch):
     monkeypatch.delenv("SPACES_ZERO_GPU", raising=False)
-    assert borrowing(len, lambda _: 1) is len
+    assert run_on_zerogpu(len, lambda _: 1) is len
 
 
 def test_on_zerogpu_the_function_is_decorated_with_its_duration(monkeypatch):
@@ -85,7 +85,7 @@ def test_on_zerogpu_the_function_is_decorated_with_its_duration(monkeypatch):
     package.GPU = gpu
     monkeypatch.setenv("SPACES_ZERO_GPU", "true")
     monkeypatch.setitem(sys.modules, "spaces", package)
-    assert borrowing(len, lambda pages: 10 + len(pages))([1, 2]) == 2
+    assert run_on_zerogpu(len, lambda pages: 10 + len(pages))([1, 2]) == 2
     assert asked == [12]
 
 
@@ -93,7 +93,7 @@ def test_a_space_without_the_package_says_what_is_missing(monkeypatch):
     monkeypatch.setenv("SPACES_ZERO_GPU", "true")
     monkeypatch.setitem(sys.modules, "spaces", None)
     with pytest.raises(BackboneUnavailable, match="spaces"):
-        borrowing(len, lambda _: 1)
+        run_on_zerogpu(len, lambda _: 1)
 
 
 def test_no_gpu_to_borrow_is_told_in_words(monkeypatch):
@@ -110,4 +110,4 @@ def test_no_gpu_to_borrow_is_told_in_words(monkeypatch):
     monkeypatch.setenv("SPACES_ZERO_GPU", "true")
     monkeypatch.setitem(sys.modules, "spaces", package)
     with pytest.raises(BackboneUnavailable, match="exceeded your GPU quota"):
-        borrowing(len, lambda _: 1)([])
+        run_on_zerogpu(len, lambda _: 1)([])

@@ -11,9 +11,9 @@ import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
-from smart_demo.backbones.checkpoint_files import content_hash, stored_dtype
+from smart_demo.backbones.checkpoint_files import HUB_IDS, hash_checkpoint, is_on_disk, read_dtype
 from smart_demo.backbones.qwen import model
-from smart_demo.backbones.qwen.model import DEFAULT_IDS, Qwen3VL, on_disk
+from smart_demo.backbones.qwen.model import Qwen3VL
 from smart_demo.config import Settings
 from smart_demo.errors import BackboneUnavailable
 from smart_demo.types import Query
@@ -124,14 +124,14 @@ def test_a_checkpoint_with_a_missing_shard_is_not_whole(folder):
     (folder / "model.safetensors").rename(folder / "model-00001-of-00002.safetensors")
     files = {LAYER: "model-00001-of-00002.safetensors", "b": "model-00002-of-00002.safetensors"}
     (folder / "model.safetensors.index.json").write_text(json.dumps({"weight_map": files}))
-    assert not on_disk(str(folder))
+    assert not is_on_disk(str(folder))
     with pytest.raises(BackboneUnavailable):
         load(folder)
 
 
 def test_float32_weights_are_not_narrowed_and_the_reason_says_so(good):
     backbone = load(good)
-    assert stored_dtype(good) == "float32"
+    assert read_dtype(good) == "float32"
     assert "not narrowed" in backbone.reason
     assert {values.dtype for values in backbone._parts.model.parameters()} == {torch.float32}
 
@@ -159,21 +159,21 @@ def test_the_fingerprint_follows_weights_budget_and_filter_but_not_the_packaging
     assert load(folder).encoder.fingerprint == base.fingerprint
     assert load(good, token_filter="paper").encoder.fingerprint != base.fingerprint
     assert Qwen3VL.load(str(good), Settings(visual_tokens=17)).encoder.fingerprint != base.fingerprint
-    assert content_hash(write_tiny_qwen(folder.parent / "other", seed=1)) != base.weights
+    assert hash_checkpoint(write_tiny_qwen(folder.parent / "other", seed=1)) != base.weights
 
 
 def test_one_changed_value_of_one_tensor_changes_the_hash(good, folder):
     rewrite(folder, lambda w: w[LAYER].__setitem__((5, 7), 0.5))
-    assert content_hash(folder) != content_hash(good)
+    assert hash_checkpoint(folder) != hash_checkpoint(good)
 
 
 def test_the_hash_of_a_large_checkpoint_still_sees_every_tensor(good, folder, monkeypatch):
-    monkeypatch.setattr("smart_demo.backbones.checkpoint_files.HASHED_WHOLE", 0)
-    before = content_hash(folder)
-    assert before == content_hash(good)
+    monkeypatch.setattr("smart_demo.backbones.checkpoint_files.MAX_FULL_HASH_BYTES", 0)
+    before = hash_checkpoint(folder)
+    assert before == hash_checkpoint(good)
     for name in (LAYER, "model.visual.merger.norm.bias"):
         rewrite(folder, lambda w, name=name: w.update({name: w[name] + 0.01}))
-        after = content_hash(folder)
+        after = hash_checkpoint(folder)
         assert after != before
         before = after
 
@@ -191,7 +191,7 @@ def hub_cache(tmp_path, monkeypatch):
 
 
 def test_a_model_that_is_neither_here_nor_reachable_is_refused_in_words(hub_cache):
-    assert not on_disk("qwen3-vl-2b")
+    assert not is_on_disk("qwen3-vl-2b")
     with pytest.raises(BackboneUnavailable, match="hub cannot be reached") as caught:
         Qwen3VL.load("qwen3-vl-2b", Settings())
     assert "folder" in caught.value.hint
@@ -205,14 +205,14 @@ def test_a_whole_snapshot_in_the_cache_is_found_and_loaded_without_the_hub(good,
     refs = snapshot.parent.parent / "refs"
     refs.mkdir()
     (refs / "main").write_text(COMMIT)
-    assert on_disk("qwen3-vl-2b", "newest")
-    assert on_disk(DEFAULT_IDS["qwen3-vl-2b"], COMMIT)
-    assert not on_disk("qwen3-vl-2b")  # another commit than the one that is pinned
+    assert is_on_disk("qwen3-vl-2b", "newest")
+    assert is_on_disk(HUB_IDS["qwen3-vl-2b"], COMMIT)
+    assert not is_on_disk("qwen3-vl-2b")  # another commit than the one that is pinned
     encoder = Qwen3VL.load("qwen3-vl-2b", Settings(visual_tokens=16, revision="newest")).encoder
     assert (encoder.name, encoder.revision) == ("qwen3-vl-2b", COMMIT)
     assert encoder.fingerprint == load(good).encoder.fingerprint
     (snapshot / "model.safetensors").unlink()
-    assert not on_disk("qwen3-vl-2b", "newest")
+    assert not is_on_disk("qwen3-vl-2b", "newest")
 
 
 def test_the_pooled_token_is_logged(good, caplog):
@@ -223,12 +223,12 @@ def test_the_pooled_token_is_logged(good, caplog):
 
 def test_a_model_that_accelerate_spreads_encodes_the_same(good):
     """Without a GPU the spread is over the CPU alone: the wiring is what is tried."""
-    from smart_demo.backbones.checkpoint_files import fetch
+    from smart_demo.backbones.checkpoint_files import fetch_checkpoint
     from smart_demo.backbones.device import Placement
     from smart_demo.backbones.qwen import loading
 
-    checkpoint = fetch(str(good))
-    placement = Placement("cpu", "float32", spread=True, batch=1, reason="spread.")
+    checkpoint = fetch_checkpoint(str(good))
+    placement = Placement("cpu", "float32", sharded=True, batch=1, reason="spread.")
     parts = replace(load(good)._parts, model=loading._load_model(checkpoint, placement), placement=placement)
     spread = Qwen3VL(checkpoint, parts, Settings(visual_tokens=16)).encode_pages([page(picture())])[0]
     np.testing.assert_allclose(spread.tokens, load(good).encode_pages([page(picture())])[0].tokens, atol=1e-6)
@@ -236,10 +236,10 @@ def test_a_model_that_accelerate_spreads_encodes_the_same(good):
 
 def test_a_device_that_takes_no_weights_is_told_in_words_so_that_another_backbone_can_serve(good):
     """As a GPU that was free when it was looked at and is full by now; here one that is not there at all."""
-    from smart_demo.backbones.checkpoint_files import fetch
+    from smart_demo.backbones.checkpoint_files import fetch_checkpoint
     from smart_demo.backbones.device import Placement
     from smart_demo.backbones.qwen import loading
 
-    placement = Placement("mps", "float32", spread=False, batch=1, reason="It was free.")
+    placement = Placement("mps", "float32", sharded=False, batch=1, reason="It was free.")
     with pytest.raises(BackboneUnavailable, match="tiny could not be moved to the device mps"):
-        loading._load_model(fetch(str(good)), placement)
+        loading._load_model(fetch_checkpoint(str(good)), placement)

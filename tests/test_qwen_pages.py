@@ -83,11 +83,11 @@ def test_batch_mates_change_nothing(tmp_path):
     """Through the real batching, with the batch of a GPU."""
     from dataclasses import replace
 
-    from smart_demo.backbones.checkpoint_files import fetch
-    from smart_demo.backbones.qwen.loading import load_parts
+    from smart_demo.backbones.checkpoint_files import fetch_checkpoint
+    from smart_demo.backbones.qwen.loading import load_checkpoint
 
-    checkpoint = fetch(str(write_tiny_qwen(tmp_path / "tiny")))
-    parts = load_parts(checkpoint, "auto")
+    checkpoint = fetch_checkpoint(str(write_tiny_qwen(tmp_path / "tiny")))
+    parts = load_checkpoint(checkpoint, "auto")
     settings = Settings(visual_tokens=BUDGET)
     alone = Qwen3VL(checkpoint, parts, settings)
     batched = Qwen3VL(checkpoint, replace(parts, placement=replace(parts.placement, batch=3)), settings)

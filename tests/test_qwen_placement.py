@@ -2,7 +2,7 @@
 
 import pytest
 
-from smart_demo.backbones.device import Machine, place, processor_flags, this_machine
+from smart_demo.backbones.device import Machine, choose_placement, detect_machine, parse_cpu_flags
 from smart_demo.errors import BackboneUnavailable
 
 GB = 10**9
@@ -25,12 +25,12 @@ L4 = Machine("cuda", capability=(8, 9), memory=30 * GB, device_memory=23 * GB)
         (L4, "float32", "auto", "float32", "not narrowed"),
         (T4, "bfloat16", "auto", "float32", "no bfloat16"),
         (T4, "float16", "auto", "float16", "as stored"),
-        (Machine("cuda", borrowed=True), "bfloat16", "auto", "bfloat16", "ZeroGPU"),
+        (Machine("cuda", zerogpu=True), "bfloat16", "auto", "bfloat16", "ZeroGPU"),
         (Machine("mps"), "bfloat16", "auto", "float32", "Apple GPU"),
     ],
 )
 def test_the_format_and_its_reason(machine, stored, wanted, dtype, reason):
-    placed = place(machine, stored, TWO, wanted)
+    placed = choose_placement(machine, stored, TWO, wanted)
     assert placed.dtype == dtype
     assert reason in placed.reason
     assert placed.device == machine.device
@@ -38,32 +38,34 @@ def test_the_format_and_its_reason(machine, stored, wanted, dtype, reason):
 
 
 def test_where_float32_does_not_fit_the_stored_format_is_kept_and_said():
-    placed = place(Machine("cpu", memory=6 * GB), "bfloat16", TWO)
+    placed = choose_placement(Machine("cpu", memory=6 * GB), "bfloat16", TWO)
     assert placed.dtype == "bfloat16"
     assert "does not fit" in placed.reason
 
 
 def test_what_cannot_fit_is_refused_with_figures_and_a_way_out():
     with pytest.raises(BackboneUnavailable, match=r"33\.6 GB of memory in float32, 24\.0 GB are free") as caught:
-        place(PLAIN, "float32", EIGHT)
+        choose_placement(PLAIN, "float32", EIGHT)
     assert "minilm" in caught.value.hint
     with pytest.raises(BackboneUnavailable):
-        place(Machine("cuda", capability=(8, 0), memory=4 * GB, device_memory=8 * GB), "bfloat16", EIGHT)
+        choose_placement(Machine("cuda", capability=(8, 0), memory=4 * GB, device_memory=8 * GB), "bfloat16", EIGHT)
 
 
 def test_a_model_too_large_for_one_gpu_is_spread():
-    spread = place(Machine("cuda", capability=(8, 9), memory=30 * GB, device_memory=12 * GB), "bfloat16", EIGHT)
-    assert spread.spread
+    spread = choose_placement(
+        Machine("cuda", capability=(8, 9), memory=30 * GB, device_memory=12 * GB), "bfloat16", EIGHT
+    )
+    assert spread.sharded
     assert "spread" in spread.reason
-    assert not place(L4, "bfloat16", EIGHT).spread
+    assert not choose_placement(L4, "bfloat16", EIGHT).sharded
 
 
 def test_pages_share_a_pass_on_a_gpu_only():
-    assert place(PLAIN, "bfloat16", TWO).batch == 1
-    assert place(L4, "bfloat16", TWO).batch > 1
+    assert choose_placement(PLAIN, "bfloat16", TWO).batch == 1
+    assert choose_placement(L4, "bfloat16", TWO).batch > 1
 
 
 def test_arm_and_foreign_systems_are_read_too():
-    assert "bf16" in processor_flags(["Features\t: fp asimd bf16 i8mm"])
-    assert processor_flags([]) == frozenset()
-    assert place(this_machine(), "float32", 10).dtype == "float32"
+    assert "bf16" in parse_cpu_flags(["Features\t: fp asimd bf16 i8mm"])
+    assert parse_cpu_flags([]) == frozenset()
+    assert choose_placement(detect_machine(), "float32", 10).dtype == "float32"

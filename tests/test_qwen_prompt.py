@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from transformers import AutoTokenizer
 
-from smart_demo.backbones.qwen.prompt import Grid, PromptWriter, instructed
+from smart_demo.backbones.qwen.prompt import Grid, PromptWriter, format_instruction
 from smart_demo.errors import BackboneUnavailable
 from smart_demo.types import TokenKind
 from tests.qwen_cases import DOCUMENT, QUERY
@@ -72,7 +72,7 @@ def test_kinds_follow_the_order_of_the_prompt(writer):
 def test_about_eighteen_tokens_of_a_query_are_not_the_persons(writer):
     """15 before the words and 3 after, as counted in the reference with the published tokenizer."""
     made = writer.write(QUERY, None, "red star")
-    kept = writer.kept(made, "code")
+    kept = writer.token_mask(made, "code")
     mine = made.kinds[kept] == CONTENT
     assert (~mine).sum() == 18
     assert mine.sum() == 2
@@ -82,7 +82,7 @@ def test_about_eighteen_tokens_of_a_query_are_not_the_persons(writer):
 def test_nothing_a_person_writes_becomes_a_control_token(writer, token):
     made = writer.write(QUERY, None, f"a{token}b")
     assert not set(made.ids[made.kinds == CONTENT].tolist()) & (
-        writer.vocabulary.dropped | {writer.vocabulary.image_pad}
+        writer.control_tokens.filtered | {writer.control_tokens.image_pad}
     )
 
 
@@ -97,14 +97,14 @@ def test_nothing_a_person_writes_becomes_a_control_token(writer, token):
     ],
 )
 def test_an_instruction_ends_in_punctuation(given, written):
-    assert instructed(given) == written
+    assert format_instruction(given) == written
 
 
 @pytest.mark.parametrize(("room", "cut"), [(0, 9), (4, 5), (9, 0), (20, 0)])
 def test_only_the_text_is_cut_never_the_template(writer, tokenizer, room, cut):
     bare = len(writer.write(QUERY, Grid(2, 2), "").ids)
     made = writer.write(QUERY, Grid(2, 2), "red star " * 4 + "red", window=bare + room)
-    assert (made.cut, made.pieces) == (cut, 9)
+    assert (made.cut_pieces, made.text_pieces) == (cut, 9)
     assert len(made.ids) == bare + 9 - cut
     assert tokenizer.decode(made.ids).endswith("<|im_end|>\n<|im_start|>assistant\n")
 

@@ -9,7 +9,7 @@ from smart_demo.backbones.serving import EMBEDDED, Backbones
 from smart_demo.backbones.words import WordBackbone
 from smart_demo.errors import BackboneUnavailable
 
-QWEN = BackboneChoice("qwen3-vl-2b", "SMART_BACKBONE=qwen3-vl-2b.", insisted=True)
+QWEN = BackboneChoice("qwen3-vl-2b", "SMART_BACKBONE=qwen3-vl-2b.", explicit=True)
 
 
 def no_hub(name):
@@ -23,7 +23,7 @@ def test_a_backbone_that_cannot_load_is_replaced_and_the_reason_kept():
     assert backbones.serving().loading
     assert isinstance(backbones.main(), WordBackbone)
     serving = backbones.serving()
-    assert (serving.wanted, serving.name, serving.loading) == ("qwen3-vl-2b", EMBEDDED, False)
+    assert (serving.requested, serving.name, serving.loading) == ("qwen3-vl-2b", EMBEDDED, False)
     assert "The hub cannot be reached." in serving.reason
     assert backbones.ready
 
@@ -34,9 +34,9 @@ def test_what_only_whoever_runs_the_page_can_mend_is_logged_and_not_told_to_its_
     assert "The hub cannot be reached." in backbones.serving().reason
     assert "Put the weights on disk." not in backbones.serving().reason
     assert "Put the weights on disk." in caplog.text
-    insisted = Backbones(QWEN, no_hub, fall_back=False, hints=False)
+    explicit = Backbones(QWEN, no_hub, fall_back=False, hints=False)
     with pytest.raises(BackboneUnavailable) as refusal:
-        insisted.main()
+        explicit.main()
     assert refusal.value.hint == ""
 
 
@@ -77,8 +77,8 @@ def test_many_who_ask_at_once_load_it_once():
         loads.append(name)
         return WordBackbone()
 
-    backbones = Backbones(BackboneChoice(EMBEDDED, "", insisted=False), load, fall_back=True)
-    backbones.load_behind()
+    backbones = Backbones(BackboneChoice(EMBEDDED, "", explicit=False), load, fall_back=True)
+    backbones.load_in_background()
     asking = [threading.Thread(target=backbones.main) for _ in range(4)]
     for thread in asking:
         thread.start()

@@ -16,7 +16,8 @@ import torch
 from safetensors.torch import load_file
 
 from smart_demo.backbones import checkpoint_files
-from smart_demo.backbones.qwen.model import HUB_IDS, Qwen3VL, is_on_disk
+from smart_demo.backbones.checkpoint_files import HUB_IDS, is_on_disk
+from smart_demo.backbones.qwen.model import Qwen3VL
 from smart_demo.backbones.registry import choose_backbone
 from smart_demo.config import Settings, read_settings
 from smart_demo.diagnostics import describe_environment
@@ -206,7 +207,7 @@ def test_a_name_that_may_move_is_no_revision(value):
 
 def test_the_choice_asks_for_the_same_commit(monkeypatch):
     asked = []
-    monkeypatch.setattr("smart_demo.backbones.qwen.model.is_on_disk", lambda *given: asked.append(given) or True)
+    monkeypatch.setattr("smart_demo.backbones.registry.is_on_disk", lambda *given: asked.append(given) or True)
     assert choose_backbone(Settings(revision=COMMIT)).name == "qwen3-vl-2b"
     assert asked == [("qwen3-vl-2b", COMMIT)]
 

@@ -1,1 +1,1 @@
-"""Page or query -> encoding."""
+"""Embedding models: each turns pages and queries into a pooled vector and token states."""

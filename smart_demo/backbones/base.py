@@ -1,7 +1,4 @@
-"""What every backbone offers. The engine knows nothing else of a model.
-
-Which layer's states late interaction takes.
-"""
+"""The interface that every backbone implements; the engine uses nothing else of a model."""
 
 from __future__ import annotations
 
@@ -15,20 +12,23 @@ from smart_demo.types import Encoder, Page, PageEncoding, Query, QueryEncoding
 
 @dataclass(frozen=True, slots=True)
 class Runtime:
-    """Where a model's passes run and in which number format. Moves the last digits of a state, never its meaning,
-    so it is no part of a fingerprint.
+    """Device and number format of a model's forward passes.
+
+    They change the last digits of a state, never its meaning, so the encoder's fingerprint leaves them out.
     """
 
     device: str
-    """As torch calls it: `cpu`, `cuda`, `mps`."""
+    """Torch device: `cpu`, `cuda` or `mps`."""
     dtype: str
-    """`float32`, `bfloat16` or `float16`."""
+    """Number format: `float32`, `bfloat16` or `float16`."""
 
 
 @runtime_checkable
 class Backbone(Protocol):
-    """A frozen single-vector embedding model whose token states are kept. Several threads may ask it at once: it sees
-    to its own passes, one after the other, so that a query waits for one pass and not for a whole document.
+    """A frozen single-vector embedding model that also returns its token states.
+
+    Safe to call from several threads: it runs one forward pass at a time, so a query waits for one pass and not for a
+    whole document.
     """
 
     @property
@@ -38,45 +38,46 @@ class Backbone(Protocol):
 
     @property
     def reason(self) -> str:
-        """Why it runs as it runs (dtype, device), one sentence for the footer and `doctor`."""
+        """Why it runs on this device in this format: one sentence for the footer and `doctor`."""
         ...
 
     @property
     def runtime(self) -> Runtime:
-        """Where it runs and in which number format."""
+        """Device and number format in use."""
         ...
 
     @property
     def batch(self) -> int:
-        """How many pages are worth giving to `encode_pages` at once on this machine; 1 or more."""
+        """Number of pages worth passing to `encode_pages` at once on this machine, 1 or more."""
         ...
 
     def encode_pages(self, pages: Sequence[Page]) -> list[PageEncoding | PageRefused]:
-        """One encoding per page, in order; batch mates never change a result beyond rounding.
+        """Return one result per page, in order; other pages of the batch change it by rounding at most.
 
-        A page that cannot be encoded (no words on it, say) leaves a PageRefused in its place, naming the page.
+        A page that cannot be encoded (it has no words, for example) gives a PageRefused that names the page.
         """
         ...
 
     def encode_query(self, query: Query) -> QueryEncoding:
-        """The query by its own instruction. QueryRefused where there is nothing to encode."""
+        """Encode the query with the query instruction. Raises QueryRefused if there is nothing to encode."""
         ...
 
     def encode_texts(self, texts: Sequence[str]) -> Iterator[QueryEncoding]:
-        """Plain texts as documents, for text collections: the document instruction, cut at the model's window."""
+        """Yield an encoding per text with the document instruction, each cut at the model's window."""
         ...
 
 
-def kept_layer(wanted: int, layers: int, model: str) -> int:
-    """`wanted` (SMART_LATE_LAYER) where it is below the last of `layers`, else 0, which is the last.
+def resolve_late_layer(requested: int, layers: int, model: str) -> int:
+    """Return `requested` (SMART_LATE_LAYER), or 0 if it is the last of `layers`.
 
-    The last by its number is the last: both name one encoding. SettingRefused for a layer the model does not have.
+    0 always means the last layer, so that one encoding has one fingerprint. Raises SettingRefused if the model has
+    fewer layers.
 
-    >>> kept_layer(4, 6, "minilm"), kept_layer(6, 6, "minilm")
+    >>> resolve_late_layer(4, 6, "minilm"), resolve_late_layer(6, 6, "minilm")
     (4, 0)
     """
-    if wanted > layers:
+    if requested > layers:
         raise SettingRefused(
-            f"SMART_LATE_LAYER={wanted}, but {model} has {layers} layers.", f"It takes last, or 1 to {layers}."
+            f"SMART_LATE_LAYER={requested}, but {model} has {layers} layers.", f"It takes last, or 1 to {layers}."
         )
-    return 0 if wanted == layers else wanted
+    return 0 if requested == layers else requested

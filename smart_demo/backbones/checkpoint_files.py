@@ -1,6 +1,6 @@
-"""A checkpoint on disk: finding or fetching it, and what its safetensors headers tell without loading it.
+"""Model checkpoints on disk: find or download one, and read its safetensors headers without loading it.
 
-Imports neither torch nor transformers, so asking whether a model is there costs nothing.
+Imports neither torch nor transformers, so it is cheap to check whether a model is on disk.
 """
 
 from __future__ import annotations
@@ -14,73 +14,87 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO
 
-from smart_demo.config import NEWEST
+from smart_demo.config import NEWEST_REVISION
 from smart_demo.errors import BackboneUnavailable
-from smart_demo.safetensors_header import LENGTH, header_end, parse_header
+from smart_demo.safetensors_header import LENGTH_BYTES, header_end, parse_header
 
-FILES = ("*.json", "*.safetensors", "merges.txt", "vocab.txt", "*.jinja")
-"""What we fetch from the hub: weights and text. Never code, never pickles."""
-HASHED_WHOLE = 64 * 2**20
-"""Up to this many bytes of tensors every byte is hashed; beyond, three blocks of every tensor."""
-BLOCK = 4096
-LONGEST_HEADER = 10**8
-DTYPES = {"F32": "float32", "BF16": "bfloat16", "F16": "float16"}
-PINNED = {
+DOWNLOAD_PATTERNS = ("*.json", "*.safetensors", "merges.txt", "vocab.txt", "*.jinja")
+"""Files fetched from the hub: weights and text. Never code, never pickles."""
+HUB_IDS = {"qwen3-vl-2b": "Qwen/Qwen3-VL-Embedding-2B", "qwen3-vl-8b": "Qwen/Qwen3-VL-Embedding-8B"}
+"""Hub ids by the short names that SMART_BACKBONE takes."""
+PINNED_REVISIONS = {
     "Qwen/Qwen3-VL-Embedding-2B": "9f2f7e710d6d81056aa5c0a4f04764fec6bb7bda",
     "Qwen/Qwen3-VL-Embedding-8B": "2c4565515e0f265c6511776e7193b22c0968ddc7",
 }
-"""Commits that are fetched unless SMART_REVISION says otherwise. A commit names its content, so the hub cannot serve
-another under it. These are the ones that the MTEB benchmark has on record for its published results of both models.
+"""Commits that are fetched unless SMART_REVISION names another. A commit names its content, so the hub cannot serve
+another under it. These are the ones that the MTEB benchmark records for its published results of both models.
 """
-SAY = ("config.json", "preprocessor_config.json", "tokenizer.json")
+MAX_FULL_HASH_BYTES = 64 * 2**20
+"""Up to this many bytes of tensors every byte is hashed; beyond, three blocks of every tensor."""
+HASH_BLOCK_BYTES = 4096
+HASHED_TEXT_FILES = ("config.json", "preprocessor_config.json", "tokenizer.json")
 """Texts that decide an encoding as much as the weights do."""
+MAX_HEADER_BYTES = 10**8
+DTYPES = {"F32": "float32", "BF16": "bfloat16", "F16": "float16"}
+"""Torch's names of the number formats that are loaded, by those of safetensors."""
 
 
 @dataclass(frozen=True, slots=True)
-class Tensor:
-    """One tensor as its file's header describes it; `start` and `end` count bytes from the file's beginning."""
+class TensorEntry:
+    """A tensor as its file's header describes it."""
 
     file: Path
     dtype: str
-    """As safetensors writes it: `F32`, `BF16`, ..."""
+    """Number format as safetensors writes it: `F32`, `BF16`, ..."""
     shape: tuple[int, ...]
     start: int
+    """Position of the first byte, counted from the file's beginning."""
     end: int
+    """Position after the last byte, counted from the file's beginning."""
 
 
 @dataclass(frozen=True, slots=True)
 class Checkpoint:
-    """A folder that holds a whole checkpoint."""
+    """A folder with a complete checkpoint."""
 
     folder: Path
     name: str
-    """A hub id or the folder's name."""
+    """A hub id, or the folder's name."""
     revision: str = ""
     """Commit of the hub's snapshot; empty for a plain folder."""
 
 
-def wanted_revision(source: str, revision: str) -> str | None:
-    """The commit to fetch of a hub id; `revision` is Settings.revision. None is the hub's newest."""
-    return None if revision == NEWEST else revision or PINNED.get(source)
+def resolve_revision(source: str, revision: str) -> str | None:
+    """Return the commit to fetch of a hub id, or None for the hub's newest. `revision` is Settings.revision."""
+    return None if revision == NEWEST_REVISION else revision or PINNED_REVISIONS.get(source)
 
 
-def held_to(revision: str, wanted: str) -> str:
-    """In words, what keeps the model of an encoder from changing; `wanted` is Settings.revision."""
+def describe_pin(revision: str, requested: str) -> str:
+    """Return as a phrase what keeps an encoder's model from changing. `requested` is Settings.revision."""
     if not re.fullmatch(r"[0-9a-f]{40}", revision):
         return "its bytes, which the fingerprint is made of"
-    if revision == wanted:
+    if revision == requested:
         return "the commit that SMART_REVISION names"
-    if revision in PINNED.values():
+    if revision in PINNED_REVISIONS.values():
         return "the commit that this program pins"
     return "nothing: it was the hub's newest when it was fetched"
 
 
-def find(source: str, revision: str | None = None) -> Checkpoint | None:
-    """The checkpoint of `source` (a folder or hub id) where it is on this disk and whole, else None. No network."""
+def is_on_disk(source: str, revision: str = "") -> bool:
+    """Return whether the complete model (short name, hub id or folder) is on this disk. Uses no network, loads nothing.
+
+    `revision` is Settings.revision.
+    """
+    source = HUB_IDS.get(source, source)
+    return find_checkpoint(source, resolve_revision(source, revision)) is not None
+
+
+def find_checkpoint(source: str, revision: str | None = None) -> Checkpoint | None:
+    """Return the checkpoint of `source` (a folder or hub id), or None if it is not complete on disk. No network."""
     folder = Path(source).expanduser()
     if folder.is_dir():
-        folder = folder.absolute()  # not resolved: a link is called what its owner called it
-        return Checkpoint(folder, folder.name) if _whole(folder) else None
+        folder = folder.absolute()  # not resolved: the name shown is the link's, not its target's
+        return Checkpoint(folder, folder.name) if _is_complete(folder) else None
     from huggingface_hub import try_to_load_from_cache
     from huggingface_hub.errors import HFValidationError
 
@@ -88,14 +102,14 @@ def find(source: str, revision: str | None = None) -> Checkpoint | None:
         config = try_to_load_from_cache(source, "config.json", revision=revision)
     except HFValidationError:
         return None
-    if not isinstance(config, str) or not _whole(Path(config).parent):
+    if not isinstance(config, str) or not _is_complete(Path(config).parent):
         return None
     return Checkpoint(Path(config).parent, source, Path(config).parent.name)
 
 
-def fetch(source: str, revision: str | None = None) -> Checkpoint:
-    """The checkpoint of `source`, from this disk or else from the hub. BackboneUnavailable in words."""
-    if (found := find(source, revision)) is not None:
+def fetch_checkpoint(source: str, revision: str | None = None) -> Checkpoint:
+    """Return the checkpoint of `source` from this disk, or download it. Raises BackboneUnavailable if neither works."""
+    if (found := find_checkpoint(source, revision)) is not None:
         return found
     if Path(source).expanduser().is_dir():
         raise BackboneUnavailable(
@@ -107,18 +121,23 @@ def fetch(source: str, revision: str | None = None) -> Checkpoint:
             f"{source!r} is neither a folder here nor a model's id on the hub.", "An id looks like owner/name."
         )
     snapshot = _download(source, revision)
-    if not _whole(snapshot):
+    if not _is_complete(snapshot):
         raise BackboneUnavailable(f"{source} has no complete safetensors weights.", "Other formats are not loaded.")
     return Checkpoint(snapshot, source, snapshot.name)
 
 
 def _download(source: str, revision: str | None) -> Path:
-    """Every fault of the hub's client, network ones among them, is an OSError or a ValueError."""
+    """Download a snapshot and return its folder. Raises BackboneUnavailable for every error of the hub's client.
+
+    All of those errors, network errors included, are an OSError or a ValueError.
+    """
     from huggingface_hub import snapshot_download
     from huggingface_hub.errors import GatedRepoError, LocalEntryNotFoundError, RepositoryNotFoundError
 
     try:
-        return Path(snapshot_download(source, revision=revision, allow_patterns=list(FILES), etag_timeout=5))
+        return Path(
+            snapshot_download(source, revision=revision, allow_patterns=list(DOWNLOAD_PATTERNS), etag_timeout=5)
+        )
     except GatedRepoError as error:
         raise BackboneUnavailable(
             f"{source} asks for a licence to be accepted.", "Log in with `hf auth login`."
@@ -131,25 +150,22 @@ def _download(source: str, revision: str | None) -> Path:
             "Connect once, or give SMART_BACKBONE a folder with the model.",
         ) from error
     except (OSError, ValueError) as error:
-        raise BackboneUnavailable(f"{source} could not be fetched: {_first_line(error)}", "Try again.") from error
+        summary = next(iter(str(error).splitlines()), type(error).__name__)
+        raise BackboneUnavailable(f"{source} could not be fetched: {summary}", "Try again.") from error
 
 
-def _first_line(error: Exception) -> str:
-    return next(iter(str(error).splitlines()), type(error).__name__)
-
-
-def _whole(folder: Path) -> bool:
-    """Whether the configuration and every weight file that the index names are there, at their full length."""
+def _is_complete(folder: Path) -> bool:
+    """Return whether the configuration and every indexed weight file are there, at their full length."""
     if not (folder / "config.json").is_file():
         return False
     try:
-        return bool(tensors(folder))
+        return bool(read_tensors(folder))
     except BackboneUnavailable:
         return False
 
 
-def weight_files(folder: Path) -> list[Path]:
-    """The safetensors files that make up the checkpoint. BackboneUnavailable for a damaged index."""
+def list_weight_files(folder: Path) -> list[Path]:
+    """Return the checkpoint's safetensors files. Raises BackboneUnavailable if the index is damaged."""
     index = folder / "model.safetensors.index.json"
     if not index.is_file():
         single = folder / "model.safetensors"
@@ -161,13 +177,13 @@ def weight_files(folder: Path) -> list[Path]:
     return [folder / Path(name).name for name in names]
 
 
-def tensors(folder: Path) -> Mapping[str, Tensor]:
-    """Every tensor by name, from the headers alone. BackboneUnavailable for a missing or torn file."""
-    found: dict[str, Tensor] = {}
-    for path in weight_files(folder):
+def read_tensors(folder: Path) -> Mapping[str, TensorEntry]:
+    """Return every tensor by name, from the headers alone. Raises BackboneUnavailable if a file is missing or torn."""
+    found: dict[str, TensorEntry] = {}
+    for path in list_weight_files(folder):
         try:
             with path.open("rb") as file:
-                found.update(_header(path, file))
+                found.update(_read_header(path, file))
         except (OSError, ValueError, KeyError, TypeError) as error:
             raise BackboneUnavailable(
                 f"{path.name} of {folder.name} is missing or damaged.", "Fetch the model again."
@@ -175,26 +191,29 @@ def tensors(folder: Path) -> Mapping[str, Tensor]:
     return found
 
 
-def _header(path: Path, file: BinaryIO) -> Iterator[tuple[str, Tensor]]:
-    """Name and place of each tensor. ValueError where the file is not as long as its header says."""
+def _read_header(path: Path, file: BinaryIO) -> dict[str, TensorEntry]:
+    """Return the tensors of one file by name. Raises ValueError if the file is not as long as its header declares."""
     size = path.stat().st_size
-    start = header_end(file.read(LENGTH))
-    if not 2 <= start - LENGTH <= min(size - LENGTH, LONGEST_HEADER):
+    start = header_end(file.read(LENGTH_BYTES))
+    if not 2 <= start - LENGTH_BYTES <= min(size - LENGTH_BYTES, MAX_HEADER_BYTES):
         raise ValueError("no safetensors header")
-    _, entries = parse_header(file.read(start - LENGTH))
-    places = {
-        name: Tensor(path, entry["dtype"], tuple(entry["shape"]), *(start + at for at in entry["data_offsets"]))
+    _, entries = parse_header(file.read(start - LENGTH_BYTES))
+    tensors = {
+        name: TensorEntry(path, entry["dtype"], tuple(entry["shape"]), *(start + at for at in entry["data_offsets"]))
         for name, entry in entries.items()
     }
-    if size != max((tensor.end for tensor in places.values()), default=-1):
+    if size != max((tensor.end for tensor in tensors.values()), default=-1):
         raise ValueError("torn")
-    yield from places.items()
+    return tensors
 
 
-def stored_dtype(folder: Path) -> str:
-    """The format that most bytes of the weights are in: `float32`, `bfloat16` or `float16`."""
+def read_dtype(folder: Path) -> str:
+    """Return the format of most bytes of the weights: `float32`, `bfloat16` or `float16`.
+
+    Raises BackboneUnavailable if they are stored in another format.
+    """
     sizes: Counter[str] = Counter()
-    for tensor in tensors(folder).values():
+    for tensor in read_tensors(folder).values():
         sizes[tensor.dtype] += tensor.end - tensor.start
     name = sizes.most_common(1)[0][0]
     if name not in DTYPES:
@@ -204,33 +223,34 @@ def stored_dtype(folder: Path) -> str:
     return DTYPES[name]
 
 
-def content_hash(folder: Path) -> str:
-    """16 hex digits over every tensor's name, format, shape and bytes, and over the texts that decide an encoding.
+def hash_checkpoint(folder: Path) -> str:
+    """Return 16 hex digits over every tensor's name, format, shape and bytes, and over HASHED_TEXT_FILES.
 
-    How the tensors are spread over files does not matter. Of large checkpoints the first, middle and last
-    block of each tensor stand for it: training moves every block, and 4 GB need not be read at each start.
+    The result does not depend on how the tensors are spread over files. Of large checkpoints only the first, middle
+    and last block of each tensor are hashed: training changes every block, and 4 GB need not be read at each start.
     """
-    places = tensors(folder)
-    whole = sum(tensor.end - tensor.start for tensor in places.values()) <= HASHED_WHOLE
+    tensors = read_tensors(folder)
+    full = sum(tensor.end - tensor.start for tensor in tensors.values()) <= MAX_FULL_HASH_BYTES
     digest = hashlib.sha256()
-    for name in sorted(places):
-        tensor = places[name]
+    for name in sorted(tensors):
+        tensor = tensors[name]
         digest.update(json.dumps([name, tensor.dtype, tensor.shape]).encode())
-        for block in _blocks(tensor, whole=whole):
+        for block in _read_blocks(tensor, full=full):
             digest.update(block)
-    for name in SAY:
+    for name in HASHED_TEXT_FILES:
         text = folder / name
         digest.update(name.encode() + b"\0" + (hashlib.sha256(text.read_bytes()).digest() if text.is_file() else b""))
     return digest.hexdigest()[:16]
 
 
-def _blocks(tensor: Tensor, *, whole: bool) -> Iterator[bytes]:
+def _read_blocks(tensor: TensorEntry, *, full: bool) -> Iterator[bytes]:
+    """Yield the bytes of a tensor to hash: all of them if `full` or if it is small, else three blocks."""
     size = tensor.end - tensor.start
     with tensor.file.open("rb") as file:
-        if whole or size <= 3 * BLOCK:
+        if full or size <= 3 * HASH_BLOCK_BYTES:
             file.seek(tensor.start)
             yield file.read(size)
             return
-        for at in (0, (size - BLOCK) // 2, size - BLOCK):
+        for at in (0, (size - HASH_BLOCK_BYTES) // 2, size - HASH_BLOCK_BYTES):
             file.seek(tensor.start + at)
-            yield file.read(BLOCK)
+            yield file.read(HASH_BLOCK_BYTES)

