@@ -50,7 +50,7 @@ def test_those_unchanged_for_longest_make_way_for_a_newcomer_and_no_more_of_them
     with an_engine(tmp_path, total_bytes=4 * size) as engine:
         told = []
         janitor = Cleanup(engine)
-        janitor.attend(lambda _: 0, told.append)
+        janitor.connect(lambda _: 0, told.append)
         add_ago(engine, tmp_path, LOCAL, 90)
         for scope, hours in ((TWO, 2), (ONE, 3), (THREE, 1.1)):
             add_ago(engine, tmp_path, scope, hours)

@@ -7,13 +7,13 @@ import sys
 
 import pytest
 
-from smart_demo.server.process_memory import share_heaps
+from smart_demo.server.process_memory import limit_malloc_arenas
 
 PROGRAM = """
 import ctypes, sys, threading
-from smart_demo.server.process_memory import share_heaps
+from smart_demo.server.process_memory import limit_malloc_arenas
 if sys.argv[1] == "shared":
-    assert share_heaps()
+    assert limit_malloc_arenas()
 libc, gate = ctypes.CDLL(None), threading.Barrier(12)
 libc.malloc.restype, libc.malloc.argtypes = ctypes.c_void_p, [ctypes.c_size_t]
 def hold():
@@ -37,14 +37,14 @@ def heaps(how: str) -> int:
 
 
 @pytest.mark.parametrize(("how", "few"), [("shared", True), ("alone", False)])
-def test_threads_share_heaps_where_the_system_is_told_to(how, few):
+def test_threads_limit_malloc_arenas_where_the_system_is_told_to(how, few):
     assert platform.libc_ver()[0] == "glibc"
     assert (heaps(how) <= 2) is few
 
 
 TRIMMED = """
 import ctypes
-from smart_demo.server.process_memory import give_back, keep_giving_back
+from smart_demo.server.process_memory import start_periodic_release
 libc = ctypes.CDLL(None)
 libc.malloc.restype, libc.malloc.argtypes, libc.free.argtypes = ctypes.c_void_p, [ctypes.c_size_t], [ctypes.c_void_p]
 def resident():
@@ -56,7 +56,7 @@ held = resident()
 for block in blocks[:-1]:  # the last one stands on top of them all
     libc.free(block)
 assert resident() > held - 20_000_000, "the heap gave it back by itself: the test shows nothing"
-end = keep_giving_back(0.01)
+end = start_periodic_release(0.01)
 while resident() > held - 80_000_000:
     pass
 end()
@@ -65,7 +65,7 @@ end()
 
 CYCLES = """
 import gc, weakref
-from smart_demo.server.process_memory import keep_giving_back
+from smart_demo.server.process_memory import start_periodic_release
 class Node:
     pass
 def cycle():
@@ -73,7 +73,7 @@ def cycle():
     one.other, other.one = other, one
     return weakref.ref(one)
 gc.disable()  # what Python itself would do one day
-end = keep_giving_back(0.01)
+end = start_periodic_release(0.01)
 while not gc.get_freeze_count():
     pass
 for _ in range(3):
@@ -95,4 +95,4 @@ def test_what_is_free_is_given_back_also_below_what_is_used():
 def test_who_decided_by_the_variable_is_not_overruled(monkeypatch):
     monkeypatch.setenv("MALLOC_ARENA_MAX", "7")
     monkeypatch.setattr("smart_demo.server.process_memory.ctypes", None)
-    assert share_heaps()
+    assert limit_malloc_arenas()

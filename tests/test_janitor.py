@@ -70,7 +70,7 @@ def with_quotas(monkeypatch, engine, **quotas):
 
 def attended(engine, sweep, forgotten=lambda _: None):
     janitor = Cleanup(engine)
-    janitor.attend(sweep, forgotten)
+    janitor.connect(sweep, forgotten)
     return janitor
 
 
@@ -87,11 +87,11 @@ def judged_at(engine, scope, moment, text="{}"):
 def test_libraries_go_when_nothing_came_for_so_many_hours(engine):
     engine.add_at(NOW - 25 * HOUR, ONE, pages=2)
     engine.add_at(NOW - 23 * HOUR, TWO)
-    done = Cleanup(engine).round(NOW)
-    assert (done.expired, done.displaced, done.troubles) == (1, 0, 0)
+    done = Cleanup(engine).run_once(NOW)
+    assert (done.expired, done.evicted, done.failures) == (1, 0, 0)
     assert done.bytes > 0
     assert here(engine) == [TWO]
-    assert Cleanup(engine).round(NOW + 2 * HOUR).expired == 1
+    assert Cleanup(engine).run_once(NOW + 2 * HOUR).expired == 1
     assert here(engine) == []
 
 
@@ -105,7 +105,7 @@ def test_the_newest_page_or_judgement_counts(engine):
     desk.write_text("{}")
     os.utime(desk, (NOW - 25 * HOUR, NOW - 25 * HOUR))
     own = judged_at(engine, LOCAL, NOW - 900 * HOUR)
-    assert Cleanup(engine).round(NOW).expired == 1
+    assert Cleanup(engine).run_once(NOW).expired == 1
     assert sorted(here(engine), key=str) == [ONE, TWO]
     assert not alone.exists()
     assert not desk.exists()
@@ -115,7 +115,7 @@ def test_the_newest_page_or_judgement_counts(engine):
 def test_the_files_of_a_page_that_went_private_or_stopped_uploads_expire_all_the_same(engine, monkeypatch):
     engine.add_at(NOW - 25 * HOUR, ONE)
     monkeypatch.setattr(engine, "settings", replace(engine.settings, public=False, uploads=False))
-    assert Cleanup(engine).round(NOW).expired == 1
+    assert Cleanup(engine).run_once(NOW).expired == 1
 
 
 @pytest.mark.parametrize("back", [HOUR, 24 * HOUR, 20 * 365 * 24 * HOUR])
@@ -123,9 +123,9 @@ def test_a_clock_that_was_set_back_deletes_nothing(engine, back):
     engine.add_at(NOW - 1 * HOUR, ONE)
     judged_at(engine, TWO, NOW - 1 * HOUR)
     janitor = Cleanup(engine)
-    janitor.round(NOW)
-    assert janitor.round(NOW - back).expired == 0
-    assert janitor.round(NOW).expired == 0
+    janitor.run_once(NOW)
+    assert janitor.run_once(NOW - back).expired == 0
+    assert janitor.run_once(NOW).expired == 0
     assert len(here(engine)) == 2
 
 
@@ -137,20 +137,20 @@ def test_a_clock_that_is_ahead_at_a_start_deletes_nothing_and_one_that_stays_the
     damaged.parent.mkdir(parents=True)
     damaged.write_bytes(b"rubbish")
     os.utime(damaged, (NOW - HOUR,) * 2)
-    Cleanup(engine).round(NOW)
+    Cleanup(engine).run_once(NOW)
     clock = Clock()
     started = Cleanup(engine, clock=clock)
     with_quotas(monkeypatch, engine, total_bytes=1)
     ahead = NOW + 26 * HOUR
-    assert started.round(ahead) == CleanupResult()
+    assert started.run_once(ahead) == CleanupResult()
     clock.at += 899
-    assert started.round(ahead + 899) == CleanupResult()
+    assert started.run_once(ahead + 899) == CleanupResult()
     assert (len(here(engine)), damaged.exists()) == (2, True)
     with_quotas(monkeypatch, engine, total_bytes=10**9)
-    assert started.round(NOW + 900).expired == 0  # it was put right
-    assert started.round(ahead + 901) == CleanupResult()  # and jumps again
+    assert started.run_once(NOW + 900).expired == 0  # it was put right
+    assert started.run_once(ahead + 901) == CleanupResult()  # and jumps again
     clock.at += 900
-    assert started.round(ahead + 1_801).expired == 2
+    assert started.run_once(ahead + 1_801).expired == 2
     assert not damaged.exists()
 
 
@@ -158,7 +158,7 @@ def test_a_clock_that_is_ahead_at_a_start_deletes_nothing_and_one_that_stays_the
 def test_a_note_of_the_time_that_is_none_stops_nothing(engine, seen):
     engine.add_at(NOW - 25 * HOUR, ONE)
     (engine.settings.index_dir / "clock.seen").write_bytes(seen)
-    assert Cleanup(engine).round(NOW).expired == 1
+    assert Cleanup(engine).run_once(NOW).expired == 1
 
 
 def test_where_all_together_are_over_their_room_those_unchanged_for_longest_go(engine, monkeypatch):
@@ -167,14 +167,14 @@ def test_where_all_together_are_over_their_room_those_unchanged_for_longest_go(e
     judged_at(engine, TWO, NOW - 4 * HOUR, "x" * 50_000)
     sizes = {one.scope: one.bytes for one in engine.library.visitors()}
     with_quotas(monkeypatch, engine, total_bytes=sum(sizes.values()))
-    assert Cleanup(engine).round(NOW).displaced == 0
+    assert Cleanup(engine).run_once(NOW).evicted == 0
     with_quotas(monkeypatch, engine, total_bytes=sum(sizes.values()) - 1)
-    assert Cleanup(engine).round(NOW) == CleanupResult(displaced=1, bytes=sizes[ONE], compacted=True)
+    assert Cleanup(engine).run_once(NOW) == CleanupResult(evicted=1, bytes=sizes[ONE], compacted=True)
     assert here(engine) == [TWO, THREE]
     with_quotas(monkeypatch, engine, total_bytes=1)
-    assert Cleanup(engine).round(NOW - 1).displaced == 1
+    assert Cleanup(engine).run_once(NOW - 1).evicted == 1
     assert here(engine) == [THREE], "a second less than an hour"
-    assert Cleanup(engine).round(NOW).displaced == 1
+    assert Cleanup(engine).run_once(NOW).evicted == 1
     assert here(engine) == []
 
 
@@ -190,13 +190,13 @@ def test_by_age_adds_up_what_is_kept_of_each(kept):
 
 
 def test_the_bytes_of_the_index_are_freed_too(engine, folder):
-    Cleanup(engine).round(NOW)
+    Cleanup(engine).run_once(NOW)
     before = bytes_under(folder / "index")
     engine.add_at(NOW - 25 * HOUR, ONE, pages=8)
-    done = Cleanup(engine).round(NOW)
+    done = Cleanup(engine).run_once(NOW)
     assert (done.expired, done.compacted) == (1, True)
     assert bytes_under(folder / "index") <= before + 16 * 2**10
-    assert Cleanup(engine).round(NOW) == CleanupResult()
+    assert Cleanup(engine).run_once(NOW) == CleanupResult()
 
 
 class Clock:
@@ -221,33 +221,33 @@ def test_who_comes_and_goes_over_and_over_does_not_have_the_index_built_back_to_
 
     monkeypatch.setattr(engine, "compact", compact)
     for _ in range(600):  # a visitor who deletes something every second
-        janitor.round(NOW)
+        janitor.run_once(NOW)
         clock.at += 1
     assert len(built) == 10
     clock.at, lasting = 10_000.0, 30.0
-    janitor.round(NOW)
+    janitor.run_once(NOW)
     lasting = 0.0
     built.clear()
     while clock.at < 12_000:
-        janitor.round(NOW)
+        janitor.run_once(NOW)
         clock.at += 1
     assert built[:2] == [10_630.0, 10_690.0]  # twenty times as long as it took
 
 
 def test_an_index_whose_building_was_put_off_is_built_when_its_time_has_come_though_nobody_asks_again(engine):
     clock = Clock()
-    janitor = Cleanup(engine, every=1e9, clock=clock)
+    janitor = Cleanup(engine, interval=1e9, clock=clock)
     for _ in range(2):
         engine.add_at(NOW - 25 * HOUR, ONE)
-        done = janitor.round(NOW)
+        done = janitor.run_once(NOW)
         assert done.expired == 1
         clock.at += 7
     assert not done.compacted
     assert janitor.pause == 60 - 14
     clock.at += janitor.pause
-    assert janitor.round(NOW).compacted
+    assert janitor.run_once(NOW).compacted
     clock.at += 60
-    assert not janitor.round(NOW).compacted
+    assert not janitor.run_once(NOW).compacted
     assert janitor.pause == 1e9
 
 
@@ -259,7 +259,7 @@ def test_damaged_files_of_visitors_go_and_those_of_the_owner_stay(engine, folder
         path.write_bytes(b"rubbish")
         os.utime(path, (NOW - hours * HOUR,) * 2)
         kept.append(path)
-    assert Cleanup(engine).round(NOW).damaged == 1
+    assert Cleanup(engine).run_once(NOW).damaged == 1
     assert [path.exists() for path in kept] == [False, True, True]
     assert not kept[0].parent.parent.exists()
 
@@ -267,7 +267,7 @@ def test_damaged_files_of_visitors_go_and_those_of_the_owner_stay(engine, folder
 def test_the_uploads_are_swept_and_whoever_remembers_a_visitor_is_told(engine):
     engine.add_at(NOW - 25 * HOUR, ONE)
     moments, forgotten = [], []
-    done = attended(engine, lambda now: moments.append(now) or 7, forgotten.append).round(NOW)
+    done = attended(engine, lambda now: moments.append(now) or 7, forgotten.append).run_once(NOW)
     assert (done.swept, moments, forgotten) == (7, [NOW], [ONE])
 
 
@@ -275,7 +275,7 @@ def test_a_library_into_which_something_is_on_its_way_is_left_alone(engine, fold
     engine.add_at(NOW - 25 * HOUR, ONE)
     steps = engine.add(ONE, [(write_pdf(folder / "more.pdf", *"abcdefghij"), "more.pdf")])
     next(steps)
-    assert Cleanup(engine).round(NOW).expired == 0
+    assert Cleanup(engine).run_once(NOW).expired == 0
     assert State.DONE in [step.state for step in steps]
     assert len(names(engine, ONE)) == 2
 
@@ -306,13 +306,13 @@ def test_one_that_cannot_be_deleted_keeps_none_of_the_others_and_no_name_is_logg
         raise RuntimeError("the sweep failed on secret.pdf")
 
     caplog.set_level("DEBUG", "smart_demo.server.cleanup")
-    done = attended(engine, sweeping).round(NOW)
-    assert (done.expired, done.troubles) == (2, 2)
+    done = attended(engine, sweeping).run_once(NOW)
+    assert (done.expired, done.failures) == (2, 2)
     assert here(engine) == [ONE]
     assert "PermissionError" in caplog.text
     assert not any(word in caplog.text for word in ("secret", ".pdf", str(ONE), str(TWO)))
     monkeypatch.undo()
-    assert Cleanup(engine).round(NOW).expired == 1  # the next round tries again
+    assert Cleanup(engine).run_once(NOW).expired == 1  # the next round tries again
 
 
 def test_it_runs_at_the_start_and_whenever_it_is_woken_and_ends_when_it_is_stopped(engine):
@@ -323,16 +323,16 @@ def test_it_runs_at_the_start_and_whenever_it_is_woken_and_ends_when_it_is_stopp
     janitor.wake()
     assert seen.acquire(timeout=30)
     janitor.stop()
-    assert not any(thread.name == "janitor" for thread in threading.enumerate())
+    assert not any(thread.name == "cleanup" for thread in threading.enumerate())
     assert abs(rounds[0] - time.time()) < HOUR
-    assert janitor.round(NOW) == CleanupResult()  # stopped is stopped
+    assert janitor.run_once(NOW) == CleanupResult()  # stopped is stopped
     assert len(rounds) == 2
 
 
 def test_a_closed_library_is_no_trouble_that_ends_the_process(tmp_path):
     with an_engine(tmp_path) as engine:
         judge(engine, ONE)
-    assert Cleanup(engine).round(time.time() + 25 * HOUR).troubles > 0
+    assert Cleanup(engine).run_once(time.time() + 25 * HOUR).failures > 0
 
 
 def test_a_scope_that_only_looks_like_a_visitors_is_none():

@@ -113,7 +113,7 @@ def test_everything_a_person_does_works_on_a_bucket(tmp_path, bucket):
         with pytest.raises(LibraryError, match="no longer"):
             engine.library.tokens(stored)
         assert add(engine, ME, mine)[0].state is State.DONE
-        assert Cleanup(engine).round(engine.library.visitors()[0].changed + 25 * HOUR).expired == 1
+        assert Cleanup(engine).run_once(engine.library.visitors()[0].changed + 25 * HOUR).expired == 1
         assert not any(str(ME) in name or page.file in name for name in files_under(tmp_path / "data"))
         assert names(engine, LOCAL) == ["b.pdf"]
     assert bucket == {"fsync", "flock"}  # they were tried, and not insisted on
@@ -130,7 +130,7 @@ def test_half_a_line_that_cannot_be_cut_off_does_not_end_a_journal(tmp_path, buc
     journal.skip(RED)
     journal.skip(RED)
     again = Journal(tmp_path / "data", LOCAL)
-    assert (len(again.judgements.events), again.left_out) == (4, ())  # the session and three steps
+    assert (len(again.judgements.events), again.unreadable_lines) == (4, ())  # the session and three steps
     assert b"half" not in path.read_bytes()
     assert "ftruncate" in bucket
     assert [entry.name for entry in path.parent.iterdir()] == ["local.jsonl"]

@@ -8,13 +8,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from smart_demo.server import request_body
-from smart_demo.server.block_remote_fetch import MOST_PARTS, _parts, names_elsewhere
+from smart_demo.server.block_remote_fetch import MAX_JSON_VALUES, _count_json_values, names_remote_file
 from smart_demo.server.request_body import (
-    BODY,
-    LONGEST,
-    SECONDS,
-    SLOWEST,
-    SMALL,
+    IDLE_TIMEOUT_SECONDS,
+    MAX_BODY_SECONDS,
+    MAX_EVENT_BYTES,
+    MAX_SMALL_BODY_BYTES,
+    MIN_BYTES_PER_SECOND,
     BodyDeadline,
     RequestRefused,
     read_body,
@@ -35,7 +35,7 @@ def sending(*pieces):
     return receive
 
 
-def read(*pieces, most=BODY, admit=None):
+def read(*pieces, most=MAX_EVENT_BYTES, admit=None):
     async def talk():
         again = await read_body({"headers": []}, sending(*pieces), most, admit)
         return (await again())["body"]
@@ -61,24 +61,26 @@ def count(value):
 @pytest.mark.parametrize("unit", [b"{}", b"[]", b"1", b'""', b'{"a":1}'])
 def test_many_small_values_are_counted_before_they_are_parsed(monkeypatch, unit):
     monkeypatch.setattr("smart_demo.server.block_remote_fetch.json.loads", lambda _: pytest.fail("it was parsed"))
-    body = b"[" + b",".join([unit] * (SMALL // (len(unit) + 1))) + b"]"
+    body = b"[" + b",".join([unit] * (MAX_SMALL_BODY_BYTES // (len(unit) + 1))) + b"]"
     assert refused(body) == (413, "The request has too many parts.")
 
 
 @given(VALUES, st.booleans())
 def test_values_are_counted_as_they_are_written(value, ascii_only):
-    assert _parts(json.dumps(value, ensure_ascii=ascii_only).encode("utf-8", "surrogatepass")) == count(value)
+    assert _count_json_values(json.dumps(value, ensure_ascii=ascii_only).encode("utf-8", "surrogatepass")) == count(
+        value
+    )
 
 
 @given(st.binary())
 def test_whatever_the_bytes_they_are_counted(body):
-    assert 0 <= _parts(body) <= max(len(body), 4 * MOST_PARTS)
+    assert 0 <= _count_json_values(body) <= max(len(body), 4 * MAX_JSON_VALUES)
 
 
 def test_a_pasted_evaluation_is_one_value(monkeypatch):
     text = '{"event": "vote", "pages": [1, 2, {"a": "\\\\"}]}\n' * 20_000
     body = json.dumps({"data": [text, None], "fn_index": 3}).encode()
-    assert SMALL < len(body) < BODY
+    assert MAX_SMALL_BODY_BYTES < len(body) < MAX_EVENT_BYTES
     assert read(body) == body
 
 
@@ -86,8 +88,8 @@ def test_a_pasted_evaluation_is_one_value(monkeypatch):
 def test_another_coding_is_no_way_around_the_count(coding):
     body = json.dumps([{"path": "http://visitor-given.invalid/x"}]).encode(coding)
     with pytest.raises(ValueError, match="UTF-8"):
-        names_elsewhere(body)
-    assert refused(body) == (400, "The request is no JSON.")
+        names_remote_file(body)
+    assert refused(body) == (400, "The request is not JSON.")
 
 
 def test_a_large_body_is_admitted_once_and_before_it_is_held():
@@ -96,8 +98,8 @@ def test_a_large_body_is_admitted_once_and_before_it_is_held():
     async def admit():
         asked.append(1)
 
-    body = b'"' + b"x" * (2 * SMALL) + b'"'
-    pieces = [body[at : at + SMALL // 2] for at in range(0, len(body), SMALL // 2)]
+    body = b'"' + b"x" * (2 * MAX_SMALL_BODY_BYTES) + b'"'
+    pieces = [body[at : at + MAX_SMALL_BODY_BYTES // 2] for at in range(0, len(body), MAX_SMALL_BODY_BYTES // 2)]
     assert read(*pieces, admit=admit) == body
     assert len(asked) == 1
     assert read(b'"x"', admit=admit) == b'"x"'
@@ -107,15 +109,15 @@ def test_a_large_body_is_admitted_once_and_before_it_is_held():
         raise RequestRefused(429, "busy")
 
     assert refused(*pieces, admit=refuse) == (429, "busy")
-    assert refused(body, most=SMALL) == (413, "A request here has at most 256 kB.")
+    assert refused(body, most=MAX_SMALL_BODY_BYTES) == (413, "A request may have at most 256 kB.")
 
 
 def test_a_large_body_is_read_apart_from_the_loop(monkeypatch):
     import threading
 
     where = []
-    monkeypatch.setattr(request_body, "names_elsewhere", lambda _: where.append(threading.current_thread()) and False)
-    for body in (b'"x"', b'"' + b"x" * request_body.APART + b'"'):
+    monkeypatch.setattr(request_body, "names_remote_file", lambda _: where.append(threading.current_thread()) and False)
+    for body in (b'"x"', b'"' + b"x" * request_body.MAX_INLINE_PARSE_BYTES + b'"'):
         read(body)
     assert where[0] is threading.main_thread()
     assert where[1] is not threading.main_thread()
@@ -131,11 +133,11 @@ def test_a_byte_a_minute_is_too_slow():
     async def drop():
         pace = BodyDeadline(lambda: now[0])
         for _ in range(99):
-            await pace.piece(drip)
+            await pace.receive_piece(drip)
 
     with pytest.raises(RequestRefused, match="too slowly"):
         asyncio.run(drop())
-    assert now[0] <= 2 * SECONDS
+    assert now[0] <= 2 * IDLE_TIMEOUT_SECONDS
 
 
 def test_what_comes_steadily_has_its_time_but_not_for_ever():
@@ -143,13 +145,13 @@ def test_what_comes_steadily_has_its_time_but_not_for_ever():
 
     async def steady():
         now[0] += 10
-        return {"type": "http.request", "body": b"x" * (SLOWEST * 10), "more_body": True}
+        return {"type": "http.request", "body": b"x" * (MIN_BYTES_PER_SECOND * 10), "more_body": True}
 
     async def drop():
         pace = BodyDeadline(lambda: now[0])
         for _ in range(999):
-            await pace.piece(steady)
+            await pace.receive_piece(steady)
 
     with pytest.raises(RequestRefused, match="too slowly"):
         asyncio.run(drop())
-    assert LONGEST <= now[0] <= LONGEST + 10
+    assert MAX_BODY_SECONDS <= now[0] <= MAX_BODY_SECONDS + 10

@@ -12,11 +12,19 @@ import pytest
 
 from smart_demo.config import Limits, Settings
 from smart_demo.server.cleanup import FolderUsage
-from smart_demo.server.gate import Gate, room_for
-from smart_demo.server.rate_limits import BUSY, CROWDED, ConcurrencyLimiter, asker
+from smart_demo.server.gate import GateMiddleware, upload_limits
+from smart_demo.server.rate_limits import BUSY, CROWDED, ConcurrencyLimiter, client_id
 from smart_demo.server.request_body import RequestRefused
-from smart_demo.server.upload_limits import FULL, MARGIN, UNCLAIMED, UPLOAD_TRACKER, YOURS, UploadBounds, UploadTracker
-from smart_demo.server.visitors import HEADER
+from smart_demo.server.upload_limits import (
+    FULL,
+    FULL_FOR_CLIENT,
+    HEADROOM_BYTES,
+    MIN_UNCLAIMED_SECONDS,
+    UPLOAD_TRACKER,
+    UploadFolderLimits,
+    UploadTracker,
+)
+from smart_demo.server.visitors import VISITOR_HEADER
 from tests.documents import write_pdf
 from tests.served_app import served_app
 from tests.visitor import API, Visitor
@@ -138,7 +146,7 @@ def through(gate, path, **given):
 
 
 def test_a_refused_question_is_answered_in_the_form_that_scripts_show(monkeypatch):
-    monkeypatch.setattr("smart_demo.server.gate.PATIENCE", 0.0)
+    monkeypatch.setattr("smart_demo.server.gate.SLOT_TIMEOUT_SECONDS", 0.0)
 
     async def run():
         free = asyncio.Event()
@@ -148,16 +156,16 @@ def test_a_refused_question_is_answered_in_the_form_that_scripts_show(monkeypatc
             await send({"type": "http.response.start", "status": 200, "headers": []})
             await send({"type": "http.response.body", "body": b"{}"})
 
-        gate = Gate(wait, Settings())
+        gate = GateMiddleware(wait, Settings())
         path = "/gradio_api/component_server/"
         first = [asyncio.create_task(through(gate, path, json={})) for _ in range(4)]
         await asyncio.sleep(0)
-        while gate._functions._going.total() < 4:
+        while gate._functions._running.total() < 4:
             await asyncio.sleep(0)
         refused = await through(gate, path, json={})
-        keys = [{HEADER: secrets.token_hex(16)} for _ in range(9)]
+        keys = [{VISITOR_HEADER: secrets.token_hex(16)} for _ in range(9)]
         more = [asyncio.create_task(through(gate, path, json={}, headers=key)) for key in keys[:8]]
-        while gate._functions._going.total() < 12:
+        while gate._functions._running.total() < 12:
             await asyncio.sleep(0)
         crowded = await through(gate, path, json={}, headers=keys[8])
         free.set()
@@ -175,10 +183,10 @@ def test_a_refused_question_is_answered_in_the_form_that_scripts_show(monkeypatc
 
 def test_turns_are_taken_in_order_and_given_back_whatever_happens():
     async def run():
-        turns, order = ConcurrencyLimiter(each=1, total=2, seconds=30), []
+        limiter, order = ConcurrencyLimiter(per_client=1, total=2, timeout=30), []
 
         async def work(who, name, free):
-            async with turns.turn(who):
+            async with limiter.slot(who):
                 order.append(name)
                 await free.wait()
 
@@ -201,30 +209,30 @@ def test_turns_are_taken_in_order_and_given_back_whatever_happens():
         for event in free:
             event.set()
         await asyncio.gather(*tasks, return_exceptions=True)
-        assert turns._going.total() == 0
-        assert turns._line == []
+        assert limiter._running.total() == 0
+        assert limiter._waiting == []
 
     asyncio.run(run())
 
 
 def test_who_waits_too_long_is_told_and_leaves_no_trace():
     async def run():
-        turns = ConcurrencyLimiter(each=1, total=9, seconds=0.01)
-        async with turns.turn("a"):
+        limiter = ConcurrencyLimiter(per_client=1, total=9, timeout=0.01)
+        async with limiter.slot("a"):
             with pytest.raises(RequestRefused) as refused:
-                async with turns.turn("a"):
+                async with limiter.slot("a"):
                     raise AssertionError
-            async with turns.turn("b"):
+            async with limiter.slot("b"):
                 pass
         assert (refused.value.status, refused.value.sentence) == (429, BUSY)
-        assert (turns._going.total(), turns._line) == (0, [])
+        assert (limiter._running.total(), limiter._waiting) == (0, [])
 
     asyncio.run(run())
 
 
 def test_askers_are_told_apart_by_key_then_by_address():
     def of(client, key=None):
-        return asker({"client": client, "headers": [(HEADER.encode(), key.encode())] if key else []})
+        return client_id({"client": client, "headers": [(VISITOR_HEADER.encode(), key.encode())] if key else []})
 
     a, b = secrets.token_hex(16), secrets.token_hex(16)
     assert of(("1.2.3.4", 1), a) == of(("9.9.9.9", 2), a) != of(("1.2.3.4", 1), b)
@@ -238,7 +246,7 @@ def test_askers_are_told_apart_by_key_then_by_address():
 
 def send(url, key=None, *names, content=b"x"):
     files = [("files", (name, content + name.encode())) for name in names]
-    return httpx.post(f"{url}{API}/upload", files=files, headers={HEADER: key} if key else {})
+    return httpx.post(f"{url}{API}/upload", files=files, headers={VISITOR_HEADER: key} if key else {})
 
 
 @pytest.mark.parametrize("key", [None, "0" * 31, "x" * 32])
@@ -254,7 +262,7 @@ def test_what_one_key_left_lying_closes_uploads_for_nobody_else(app):
     mine, theirs = secrets.token_hex(16), secrets.token_hex(16)
     answers = [send(app.url, mine, *(f"{n}-{m}.txt" for m in range(3))) for n in range(5)]
     assert [answer.status_code for answer in answers] == [200, 200, 429, 429, 429]
-    assert answers[-1].text == YOURS[1]
+    assert answers[-1].text == FULL_FOR_CLIENT[1]
     other = send(app.url, theirs, "theirs.txt")
     assert other.status_code == 200
     for answer in answers[:2]:  # as when they were read
@@ -264,8 +272,8 @@ def test_what_one_key_left_lying_closes_uploads_for_nobody_else(app):
 
 
 def test_a_private_page_has_one_owner_whose_uploads_are_not_counted():
-    assert room_for(Settings()).lying.each is None
-    assert room_for(Settings(public=True, limits=Limits(files=5))).lying.each.files == 10
+    assert upload_limits(Settings()).waiting.per_client is None
+    assert upload_limits(Settings(public=True, limits=Limits(files=5))).waiting.per_client.files == 10
 
 
 class Reading:
@@ -274,7 +282,7 @@ class Reading:
     def __init__(self, *paths):
         self.paths = paths
 
-    def on_their_way(self):
+    def unread_paths(self):
         return frozenset(self.paths)
 
 
@@ -294,7 +302,7 @@ def lay(account, folder, whose, *names, size=10):
         with path.open("wb") as file:
             file.truncate(size)
         paths.append(path)
-    account.arrived(whose, paths)
+    account.add_copies(whose, paths)
     return paths
 
 
@@ -304,59 +312,59 @@ def test_what_nothing_claimed_makes_room_the_oldest_first(lying, tmp_path, monke
     lying.now[0] += 5
     (young,) = lay(lying, tmp_path, "b", "young")
     reading = Reading(read)
-    lying.attend(reading.unread_paths)
-    bounds = UploadBounds(tmp_path, 10**9)
-    lying.now[0] = UNCLAIMED - 1
+    lying.add_claims(reading.unread_paths)
+    bounds = UploadFolderLimits(tmp_path, 10**9)
+    lying.now[0] = MIN_UNCLAIMED_SECONDS - 1
     with pytest.raises(RequestRefused) as refused:
-        asyncio.run(lying.make_room(bounds, "c"))
+        asyncio.run(lying.ensure_room(bounds, "c"))
     assert (refused.value.status, refused.value.sentence) == FULL
-    lying.now[0] = UNCLAIMED + 1
-    asyncio.run(lying.make_room(bounds, "c"))
+    lying.now[0] = MIN_UNCLAIMED_SECONDS + 1
+    asyncio.run(lying.ensure_room(bounds, "c"))
     assert [path.exists() for path in (old, read, newer, young)] == [False, True, True, True]
     assert not old.parent.exists()
     lay(lying, tmp_path, "c", "next")
     lying.now[0] += 2
-    asyncio.run(lying.make_room(bounds, "c"))
+    asyncio.run(lying.ensure_room(bounds, "c"))
     assert [path.exists() for path in (read, newer, young)] == [True, False, True]
     del reading  # with what read it, its claim is gone
     lay(lying, tmp_path, "c", "last")
     lying.now[0] += 2
-    asyncio.run(lying.make_room(bounds, "c"))
+    asyncio.run(lying.ensure_room(bounds, "c"))
     assert [path.exists() for path in (read, young)] == [False, True]
 
 
 def test_where_ones_own_share_is_short_only_ones_own_copies_go(lying, tmp_path):
-    bounds = UploadBounds(tmp_path, 10**9, FolderUsage(2, 3 * MARGIN))
+    bounds = UploadFolderLimits(tmp_path, 10**9, FolderUsage(2, 3 * HEADROOM_BYTES))
     (theirs,) = lay(lying, tmp_path, "b", "theirs")
     first, second = lay(lying, tmp_path, "a", "first", "second")
     with pytest.raises(RequestRefused) as refused:
-        asyncio.run(lying.make_room(bounds, "a"))
-    assert (refused.value.status, refused.value.sentence) == YOURS
-    asyncio.run(lying.make_room(bounds, "b"))
-    lying.now[0] += UNCLAIMED
-    asyncio.run(lying.make_room(bounds, "a"))
+        asyncio.run(lying.ensure_room(bounds, "a"))
+    assert (refused.value.status, refused.value.sentence) == FULL_FOR_CLIENT
+    asyncio.run(lying.ensure_room(bounds, "b"))
+    lying.now[0] += MIN_UNCLAIMED_SECONDS
+    asyncio.run(lying.ensure_room(bounds, "a"))
     assert [path.exists() for path in (theirs, first, second)] == [True, False, True]
     with pytest.raises(RequestRefused, match="Your earlier uploads"):
-        asyncio.run(lying.make_room(bounds, "b", coming=3 * MARGIN))
+        asyncio.run(lying.ensure_room(bounds, "b", incoming=3 * HEADROOM_BYTES))
     with pytest.raises(RequestRefused, match="Too many uploads"):
-        asyncio.run(lying.make_room(UploadBounds(tmp_path, MARGIN - 1), "c"))
+        asyncio.run(lying.ensure_room(UploadFolderLimits(tmp_path, HEADROOM_BYTES - 1), "c"))
 
 
 def test_the_folder_is_not_measured_again_for_every_piece(lying, tmp_path, monkeypatch):
     measured = []
     monkeypatch.setattr(
-        "smart_demo.server.upload_limits.folder_usage", lambda folder: measured.append(folder) or FolderUsage(0, 0)
+        "smart_demo.server.upload_limits.measure_folder", lambda folder: measured.append(folder) or FolderUsage(0, 0)
     )
-    bounds = UploadBounds(tmp_path, 10 * MARGIN)
+    bounds = UploadFolderLimits(tmp_path, 10 * HEADROOM_BYTES)
     for _ in range(9):
-        asyncio.run(lying.make_room(bounds, "a"))
-        lying.came(MARGIN)
+        asyncio.run(lying.ensure_room(bounds, "a"))
+        lying.count_bytes(HEADROOM_BYTES)
     assert len(measured) == 1
-    lying.came(MARGIN)  # which no longer fits, if all of it lies there
-    asyncio.run(lying.make_room(bounds, "a"))
+    lying.count_bytes(HEADROOM_BYTES)  # which no longer fits, if all of it lies there
+    asyncio.run(lying.ensure_room(bounds, "a"))
     assert len(measured) == 2
     lying.now[0] += 1
-    asyncio.run(lying.make_room(bounds, "a"))
+    asyncio.run(lying.ensure_room(bounds, "a"))
     assert len(measured) == 3
 
 

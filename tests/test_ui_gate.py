@@ -23,10 +23,10 @@ from starlette.exceptions import HTTPException
 from starlette.formparsers import MultiPartException
 
 from smart_demo.config import Limits, Quotas, Settings
-from smart_demo.server.block_remote_fetch import FETCHES, lock, names_elsewhere
-from smart_demo.server.cleanup import FolderUsage, delete_leftovers, folder_usage
-from smart_demo.server.gate import NO_FILES, Gate, policy, room_for
-from smart_demo.server.request_body import BODY, SMALL
+from smart_demo.server.block_remote_fetch import NO_REMOTE_FETCH, disable_remote_fetch, names_remote_file
+from smart_demo.server.cleanup import FolderUsage, delete_leftovers, measure_folder
+from smart_demo.server.gate import NO_FILES_SERVED, GateMiddleware, content_security_policy, upload_limits
+from smart_demo.server.request_body import MAX_EVENT_BYTES, MAX_SMALL_BODY_BYTES
 from smart_demo.server.upload_limits import MAX_WAITING_FILES, UploadStream
 from tests.hood_cases import served, started
 
@@ -167,7 +167,7 @@ def test_no_address_is_fetched_for_a_look(url, outside, unguarded, method, path)
     before = Outside.hits
     status, _, said = ask(url, method, path.format(outside))
     assert status == 403
-    assert method == "HEAD" or json.loads(said)["detail"] == NO_FILES
+    assert method == "HEAD" or json.loads(said)["detail"] == NO_FILES_SERVED
     assert Outside.hits == before
     assert "visitor-given.invalid" not in unguarded
 
@@ -211,7 +211,7 @@ def test_no_file_given_by_address_is_fetched(url, outside, unguarded, taking, wa
         ):
             for event in taking[:1]:
                 status, _, said = post(url, way, WAYS[way](file, event))
-                assert (status, json.loads(said)["detail"]) == (403, FETCHES)
+                assert (status, json.loads(said)["detail"]) == (403, NO_REMOTE_FETCH)
     written = json.dumps(WAYS[way](by_address(LATER), taking[0])).replace("http", "\\u0068ttp").encode()
     assert post(url, way, written)[0] == 403
     assert Outside.hits == before
@@ -224,7 +224,7 @@ def test_nothing_runs_past_the_queue(url, way):
 
 
 def test_the_second_lock_holds_by_itself(outside, tmp_path):
-    lock()
+    disable_remote_fetch()
     before, address = Outside.hits, f"http://{outside}/x.pdf"
     with pytest.raises(gr.Error, match="fetches nothing"):
         asyncio.run(processing_utils.async_ssrf_protected_download(address, str(tmp_path)))
@@ -241,8 +241,8 @@ def test_words_may_be_an_address_and_a_file_may_be_called_as_it_was_uploaded(url
     before = Outside.hits
     assert post(url, "/gradio_api/call/search", {"data": [f"http://{outside}/tide", 1]})[0] == 200
     own = {"path": "/tmp/a b.pdf", "url": f"{url}/gradio_api/file=/tmp/a b.pdf"}
-    assert not names_elsewhere(json.dumps([own, own | {"url": own["url"].replace(" ", "%20")}]).encode())
-    assert names_elsewhere(json.dumps([own | {"path": "/tmp/other.pdf"}]).encode())
+    assert not names_remote_file(json.dumps([own, own | {"url": own["url"].replace(" ", "%20")}]).encode())
+    assert names_remote_file(json.dumps([own | {"path": "/tmp/other.pdf"}]).encode())
     assert Outside.hits == before
 
 
@@ -252,7 +252,7 @@ def test_words_may_be_an_address_and_a_file_may_be_called_as_it_was_uploaded(url
 )
 def test_an_address_is_found_at_any_depth(value):
     around = {"data": [value, {"x": [[value, by_address("https://example.org/x")]]}]}
-    assert names_elsewhere(json.dumps(around).encode())
+    assert names_remote_file(json.dumps(around).encode())
 
 
 # -- uploads
@@ -268,9 +268,9 @@ def test_an_address_is_found_at_any_depth(value):
         (form(*[("a.pdf", b"x" * 3 * MB)] * 11), 413, "At most 12 files of 1 MB"),
         (form((None, b"x" * MB)), 400, "files alone"),
         (form(("a.pdf", b"x"), field="other"), 400, "files alone"),
-        (form(("a.pdf", b"x" * MB), closed=False), 400, "broke off"),
-        (b"no form at all", 400, "no whole form"),
-        (b"", 400, "broke off"),
+        (form(("a.pdf", b"x" * MB), closed=False), 400, "interrupted"),
+        (b"no form at all", 400, "not a complete form"),
+        (b"", 400, "interrupted"),
     ],
     ids=["parts", "nameless", "large", "bytes", "field", "name", "torn", "words", "nothing"],
 )  # fmt: skip
@@ -306,7 +306,7 @@ def test_an_upload_within_the_limits_arrives_and_is_handed_out_to_nobody(url, fo
 
 
 def test_an_upload_waits_until_there_is_room(url, folder, monkeypatch):
-    monkeypatch.setattr("smart_demo.server.upload_limits.FRESH", 0.0)
+    monkeypatch.setattr("smart_demo.server.upload_limits.MAX_MEASUREMENT_AGE", 0.0)
     lying = folder / "lying"
     with lying.open("wb") as file:
         file.truncate(40 * MB)
@@ -325,9 +325,9 @@ def test_an_upload_waits_until_there_is_room(url, folder, monkeypatch):
 
 def test_room_is_looked_for_while_it_comes(folder, monkeypatch):
     """Two at once both found room when they began."""
-    monkeypatch.setattr("smart_demo.server.upload_limits.FRESH", 0.0)
-    room = room_for(Settings(limits=Limits(files=1, file_bytes=MB), quotas=Quotas(waiting_files=1)))
-    assert room.lying.octets >= room.octets
+    monkeypatch.setattr("smart_demo.server.upload_limits.MAX_MEASUREMENT_AGE", 0.0)
+    room = upload_limits(Settings(limits=Limits(files=1, file_bytes=MB), quotas=Quotas(waiting_files=1)))
+    assert room.waiting.max_bytes >= room.max_bytes
     whole, sent = form(("a", b"x" * 4 * MB)), []
 
     async def receive():
@@ -335,7 +335,7 @@ def test_room_is_looked_for_while_it_comes(folder, monkeypatch):
         sent.append(at)
         if at == 2 * MB:
             (folder / "other").write_bytes(b"")
-            os.truncate(folder / "other", room.lying.octets)
+            os.truncate(folder / "other", room.waiting.max_bytes)
         return {"type": "http.request", "body": whole[at : at + MB], "more_body": at + MB < len(whole)}
 
     arrival = UploadStream(receive, b"multipart/form-data; boundary=edge", room)
@@ -359,7 +359,7 @@ def test_an_upload_that_breaks_off_is_cleared_away_by_the_parser(folder):
         return pieces.pop(0) if pieces else {"type": "http.disconnect"}
 
     kind = "multipart/form-data; boundary=edge"
-    arrival = UploadStream(receive, kind.encode(), room_for(Settings()))
+    arrival = UploadStream(receive, kind.encode(), upload_limits(Settings()))
     before = files_in(folder)
     from starlette.requests import Request
 
@@ -376,7 +376,7 @@ def through(settings, method, path, app=None, **given):
         raise AssertionError("it came through")
 
     async def talk():
-        transport = httpx.ASGITransport(Gate(app or refuse, settings))
+        transport = httpx.ASGITransport(GateMiddleware(app or refuse, settings))
         async with httpx.AsyncClient(transport=transport, base_url="http://edge") as client:
             return await client.request(method, path, **given)
 
@@ -394,7 +394,7 @@ def test_without_uploads_there_is_no_upload(folder):
 @pytest.mark.parametrize("chunked", [False, True])
 def test_no_body_is_longer_than_it_may_be(url, chunked):
     said = {}
-    for path, most, told in (("queue/join", BODY, "4 MB"), ("call/search", SMALL, "256 kB")):
+    for path, most, told in (("queue/join", MAX_EVENT_BYTES, "4 MB"), ("call/search", MAX_SMALL_BODY_BYTES, "256 kB")):
         event = b'{"fn_index": 0, "session_hash": "long", "data": ["'
         longest = event + b"x" * (most - len(event) - 6) + b'", 1]}'
         for body, expected in ((longest, 200), (longest + b" " * 9, 413)):
@@ -403,13 +403,13 @@ def test_no_body_is_longer_than_it_may_be(url, chunked):
             head = {"Content-Type": "application/json"} | more
             status, _, said = ask(url, "POST", f"/gradio_api/{path}", pieces, **head)
             assert status == expected
-        assert json.loads(said)["detail"] == f"A request here has at most {told}."
+        assert json.loads(said)["detail"] == f"A request may have at most {told}."
 
 
 @pytest.mark.parametrize("body", [b"{", b"a=1", b"\xff\xfe\x00", b"[" * 10_000, b"1" * 5_000, form(("a", b"x"))])
 def test_a_body_is_json(url, body):
     status, _, said = post(url, "/gradio_api/component_server/", body)
-    assert (status, json.loads(said)["detail"]) == (400, "The request is no JSON.")
+    assert (status, json.loads(said)["detail"]) == (400, "The request is not JSON.")
 
 
 PROBES = [
@@ -513,9 +513,9 @@ def test_every_answer_holds_the_browser_to_the_page(url, path):
 
 
 def test_only_on_a_space_the_hub_may_be_asked():
-    assert policy(on_space=False).count("huggingface.co") == 1
-    assert "connect-src 'self' https://huggingface.co;" in policy(on_space=True)
-    assert "*" not in policy(on_space=True).replace("*.hf.space", "")
+    assert content_security_policy(on_space=False).count("huggingface.co") == 1
+    assert "connect-src 'self' https://huggingface.co;" in content_security_policy(on_space=True)
+    assert "*" not in content_security_policy(on_space=True).replace("*.hf.space", "")
 
 
 # -- what is left lying
@@ -542,7 +542,7 @@ def test_old_copies_go_and_those_on_their_way_stay(tmp_path, clock):
     outside.write_bytes(b"not ours")
     (tmp_path / "link").symlink_to(outside)
     (tmp_path / "folder").symlink_to(tmp_path.parent)
-    assert folder_usage(tmp_path).files == 5
+    assert measure_folder(tmp_path).files == 5
     clock[0] = 500
     assert delete_leftovers(tmp_path, 3_600, ()) == 0
     assert empty.exists()
@@ -555,7 +555,7 @@ def test_old_copies_go_and_those_on_their_way_stay(tmp_path, clock):
     assert waiting.exists()
     assert outside.read_bytes() == b"not ours"
     assert delete_leftovers(tmp_path, 3_600, ()) == 1_000
-    assert (list(tmp_path.iterdir()), delete_leftovers(tmp_path / "nowhere", 1, ()), folder_usage(tmp_path)) == (
+    assert (list(tmp_path.iterdir()), delete_leftovers(tmp_path / "nowhere", 1, ()), measure_folder(tmp_path)) == (
         [],
         0,
         FolderUsage(0, 0),
@@ -563,7 +563,7 @@ def test_old_copies_go_and_those_on_their_way_stay(tmp_path, clock):
 
 
 def test_an_upload_leaves_no_empty_file_beside_it(folder):
-    lock()
+    disable_remote_fetch()
     copy = folder / "copy.pdf"
     copy.write_bytes(b"%PDF")
     before = files_in(folder)
@@ -597,5 +597,5 @@ def test_another_site_in_the_same_browser_changes_nothing_here(url, headers, pas
     sent = {name: value.format(host=host) if "{" in value else value for name, value in headers.items()}
     for path in ("component_server", "upload", "queue/join"):
         answer = httpx.post(f"{url}/gradio_api/{path}", content=b"{}", headers={"content-type": "text/plain"} | sent)
-        refused = answer.status_code == 403 and "takes nothing from other sites" in answer.text
+        refused = answer.status_code == 403 and "accepts no requests from other sites" in answer.text
         assert refused != passes, (path, answer.status_code, answer.text)

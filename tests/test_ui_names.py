@@ -7,7 +7,7 @@ import pytest
 
 from smart_demo.config import Settings, read_settings
 from smart_demo.errors import SettingRefused
-from smart_demo.server.gate import Gate
+from smart_demo.server.gate import GateMiddleware
 
 OWN = ["localhost", "localhost:7860", "LOCALHOST:7860", "127.0.0.1:7860", "127.0.0.2", "[::1]:7860", "demo.localhost"]
 OTHERS = ["evil.example:7860", "evil.example", "localhost.evil.example", "127.0.0.1.evil.example", "10.0.0.5:7860",
@@ -24,7 +24,7 @@ def asked(settings, host, method="GET", path="/config"):
         await send({"type": "http.response.body", "body": b"the page"})
 
     async def talk():
-        transport = httpx.ASGITransport(Gate(app, settings))
+        transport = httpx.ASGITransport(GateMiddleware(app, settings))
         async with httpx.AsyncClient(transport=transport, base_url="http://127.0.0.1") as client:
             # as a page at that name would send it: to itself, as far as its browser knows
             headers = {"host": host, "origin": f"http://{host}"}

@@ -216,18 +216,18 @@ def test_weights_of_compare_change_nothing_until_they_are_taken(judge):
     other = (7, 0.5, 2.0, "sum", "all")
     judge.start()
     judge.vote("tie")
-    assert judge.journal.judgements.last(judge.journal.session.id).trial.weights == SMART.weights
+    assert judge.journal.judgements.last_step(judge.journal.session.id).trial.weights == SMART.weights
     shown = judge.look(dials=other)
     assert "stand otherwise (7 pages, 0.50 × pooled + 2.00 × late (sum))" in shown
     assert "1 of " in shown
     judge.look(act="go", at=1, dials=other)
     judge.vote("tie")
-    assert judge.journal.judgements.last(judge.journal.session.id).trial.weights == SMART.weights
+    assert judge.journal.judgements.last_step(judge.journal.session.id).trial.weights == SMART.weights
     taken = judge.look(act="take", dials=other)
     assert "7 pages a column · SMART = 0.50 × pooled + 2.00 × late (sum)" in taken
     assert "0 of " in taken, "another round"
     judge.vote("tie")
-    last = judge.journal.judgements.last(judge.journal.session.id).trial
+    last = judge.journal.judgements.last_step(judge.journal.session.id).trial
     assert (last.k, last.weights) == (7, Weights(0.5, 2.0, "sum"))
     assert "2 of " in judge.look(act="take"), "and back to the first"
 
@@ -389,7 +389,7 @@ def test_a_vote_while_its_judge_expires_is_kept_and_told_of(make, monkeypatch):
     judging = judging_session(handlers)
     judge = Judge(handlers, "7" * 32, Voting(JudgeSheets(judging, handlers)))
     janitor = Cleanup(handlers.engine)
-    janitor.attend(lambda _: 0, judging.evict)
+    janitor.connect(lambda _: 0, judging.evict)
     judge.start()
     judge.vote()
     owner, files = judging.owner(judge.name), handlers.engine.library._files
@@ -400,7 +400,7 @@ def test_a_vote_while_its_judge_expires_is_kept_and_told_of(make, monkeypatch):
         return forget(scope)
 
     monkeypatch.setattr(files, "forget", forgetting)
-    assert janitor.round(time.time() + 25 * 3_600).expired == 1
+    assert janitor.run_once(time.time() + 25 * 3_600).expired == 1
     assert {type(event) for event in judging.journal(owner).judgements.events} == {Session, Skip}
     assert not judging.started(owner)
 

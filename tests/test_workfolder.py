@@ -9,8 +9,8 @@ from pathlib import Path
 
 PROGRAM = textwrap.dedent("""
     import sys, tempfile
-    from smart_demo.server.cleanup import take_work_folder
-    folder = take_work_folder()
+    from smart_demo.server.cleanup import create_work_folder
+    folder = create_work_folder()
     (folder / "uploads").mkdir()
     (folder / "uploads" / "mine.pdf").write_bytes(b"private")
     assert tempfile.mkdtemp().startswith(str(folder))

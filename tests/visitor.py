@@ -11,7 +11,7 @@ from typing import Any
 
 import httpx
 
-from smart_demo.server.visitors import HEADER
+from smart_demo.server.visitors import VISITOR_HEADER
 
 API = "/gradio_api"
 
@@ -27,7 +27,7 @@ class Visitor:
         self.url, self.secret = url.rstrip("/"), secrets.token_hex(16) if secret is None else secret
         self.session = secrets.token_hex(6)
         self.http = httpx.Client(
-            base_url=self.url, headers={HEADER: self.secret} if self.secret else {}, timeout=timeout
+            base_url=self.url, headers={VISITOR_HEADER: self.secret} if self.secret else {}, timeout=timeout
         )
         config = self.http.get("/config").raise_for_status().json()
         self.components = {one["id"]: one for one in config["components"]}

@@ -1,1 +1,1 @@
-"""HTTP requests, visitors and clean-up: everything that runs before or beside Gradio."""
+"""ASGI middleware, visitor identity and cleanup: what runs before or beside Gradio."""

@@ -1,8 +1,9 @@
-"""Addresses that a visitor gives: none is ever fetched. Two locks, since either alone depends on Gradio's next version.
+"""Protection against server-side request forgery: no address that a visitor gives is ever fetched.
 
-The gate refuses a request that names one, in words and before anything looks at it. And the two functions through which
-Gradio fetches for visitors (`/file=<address>`, and files given by address to an event, a call or a tool) are replaced
-for the whole process, so that a way in which nobody thought of here ends at a refusal, too.
+There are two locks, since either alone depends on Gradio's next version. The gate refuses a request whose JSON gives a
+file by address, before anything else reads it. And the functions with which Gradio fetches for visitors
+(`/file=<address>`, and files given by address to an event, a call or a tool) are replaced for the whole process, so
+that an unforeseen way in ends at a refusal, too.
 """
 
 from __future__ import annotations
@@ -20,30 +21,32 @@ from gradio.data_classes import FileData
 from gradio.route_utils import GradioUploadFile
 from gradio.utils import NamedString
 
-FOREIGN = re.compile(r"[\s\x00-\x20]*(?:[a-z][a-z0-9+.-]*:|[/\\]{2})", re.IGNORECASE)
-"""A scheme or a bare host, in whatever case and behind whatever blanks."""
-MOST_PARTS = 20_000
-"""Values in a request: an event with 200 uploaded files has some 4,000. Two bytes of one take a hundred in memory."""
-UTF_16 = (b"\xfe\xff", b"\xff\xfe")
-FETCHES = "This page fetches nothing from other addresses; upload the file itself."
-OWN = "/gradio_api/file="
-Given = Callable[[Any, FileData], object]
+REMOTE_URL = re.compile(r"[\s\x00-\x20]*(?:[a-z][a-z0-9+.-]*:|[/\\]{2})", re.IGNORECASE)
+"""Pattern of a scheme or a bare host, in upper or lower case and after any blanks."""
+MAX_JSON_VALUES = 20_000
+"""Maximum number of values in a request: an event with 200 uploaded files has some 4,000. A value of two bytes takes a
+hundred in memory."""
+UTF_16_MARKS = (b"\xfe\xff", b"\xff\xfe")
+NO_REMOTE_FETCH = "This page fetches nothing from other addresses; upload the file itself."
+FILE_ROUTE = "/gradio_api/file="
+ProcessFile = Callable[[Any, FileData], object]
 
 
-def names_elsewhere(body: bytes) -> bool:
-    """Whether JSON holds an object that gives a file by address, at any depth. ValueError for what is no JSON,
-    OverflowError where it has more than MOST_PARTS.
+def names_remote_file(body: bytes) -> bool:
+    """Return whether JSON contains an object that gives a file by address, at any depth.
 
-    Read with the standard parser as Starlette reads it, so both see the same. Words to search for are no objects.
+    It is parsed with the standard parser, as Starlette does, so both see the same. Strings outside such objects, as
+    words to search for, may hold addresses. Raises ValueError if it is not JSON and OverflowError if it has more than
+    MAX_JSON_VALUES values.
 
-    >>> names_elsewhere(b'{"data": ["https://example.org"]}')
+    >>> names_remote_file(b'{"data": ["https://example.org"]}')
     False
-    >>> names_elsewhere(b'{"data": [{"path": "HTTPS://example.org/x.pdf"}]}')
+    >>> names_remote_file(b'{"data": [{"path": "HTTPS://example.org/x.pdf"}]}')
     True
     """
-    if b"\0" in body or body.startswith(UTF_16):  # which that parser would read, and the count would not
+    if b"\0" in body or body.startswith(UTF_16_MARKS):  # which that parser would read, and the count would not
         raise ValueError("not in UTF-8")
-    if _parts(body) > MOST_PARTS:
+    if _count_json_values(body) > MAX_JSON_VALUES:
         raise OverflowError("too many parts")
     try:
         remaining = [json.loads(body)]
@@ -52,7 +55,7 @@ def names_elsewhere(body: bytes) -> bool:
     while remaining:
         value = remaining.pop()
         if isinstance(value, dict):
-            if _foreign(value.get("path")) or (_foreign(value.get("url")) and not _is_own(value)):
+            if _is_remote(value.get("path")) or (_is_remote(value.get("url")) and not _is_uploaded_file(value)):
                 return True
             remaining.extend(value.values())
         elif isinstance(value, list):
@@ -60,66 +63,69 @@ def names_elsewhere(body: bytes) -> bool:
     return False
 
 
-def _parts(body: bytes) -> int:
-    r"""Values in JSON, as far as brackets, colons and commas outside its strings tell; counted before it is parsed.
+def _count_json_values(body: bytes) -> int:
+    r"""Return about how many values JSON has, without parsing it: its brackets, colons and commas outside strings.
 
-    What is no JSON may have any number, and the parser stops where it is none.
+    If it is not JSON, the count is arbitrary, and the parser stops at the error.
 
-    >>> _parts(b'{"data": [1, "a,b,[c]", "\\\", [,"]}')
+    >>> _count_json_values(b'{"data": [1, "a,b,[c]", "\\\", [,"]}')
     5
     """
-    bare = body.replace(b"\\\\", b"").replace(b'\\"', b"")  # strings without quotes in them
-    if bare.count(b'"') > 4 * MOST_PARTS:
-        return 4 * MOST_PARTS
-    outside = b"".join(bare.split(b'"')[::2])
-    return sum(map(outside.count, (b"{", b"[", b",", b":")))
+    unescaped = body.replace(b"\\\\", b"").replace(b'\\"', b"")  # strings without quotes in them
+    if unescaped.count(b'"') > 4 * MAX_JSON_VALUES:
+        return 4 * MAX_JSON_VALUES
+    outside_strings = b"".join(unescaped.split(b'"')[::2])
+    return sum(map(outside_strings.count, (b"{", b"[", b",", b":")))
 
 
-def _foreign(value: object) -> bool:
-    return isinstance(value, str) and FOREIGN.match(value) is not None
+def _is_remote(value: object) -> bool:
+    return isinstance(value, str) and REMOTE_URL.match(value) is not None
 
 
-def _is_own(file: dict[str, object]) -> bool:
-    """Gradio's script names an uploaded file by its path here, and by the address that this path would have."""
-    path, address = file.get("path"), file.get("url")
-    if not isinstance(path, str) or not isinstance(address, str):
+def _is_uploaded_file(file: dict[str, object]) -> bool:
+    """Return whether the address of a file is the one that Gradio's script derives from its path on this server."""
+    path, url = file.get("path"), file.get("url")
+    if not isinstance(path, str) or not isinstance(url, str):
         return False
-    return address.endswith(OWN + path) or unquote(address).endswith(OWN + path)
+    return url.endswith(FILE_ROUTE + path) or unquote(url).endswith(FILE_ROUTE + path)
 
 
-def lock() -> None:
-    """For the whole process: Gradio fetches nothing, its upload boxes leave no empty file per upload behind, and no two
-    uploads share a copy.
+def disable_remote_fetch() -> None:
+    """Patch Gradio for the whole process: it fetches nothing and does not share or litter its folder of uploads.
+
+    Its upload boxes leave no empty file per upload behind, and no two uploads share a copy.
     """
-    safehttpx.get = safehttpx.async_validate_url = _fetch_nothing
+    safehttpx.get = safehttpx.async_validate_url = _refuse_fetch
     for box in (gr.File, gr.UploadButton):
         if box._process_single_file.__module__ != __name__:
-            box._process_single_file = _tidy(box._process_single_file)
+            box._process_single_file = _without_temporary_file(box._process_single_file)
     if GradioUploadFile.__init__.__module__ != __name__:
-        GradioUploadFile.__init__ = _alone(GradioUploadFile.__init__)
+        GradioUploadFile.__init__ = _with_random_folder(GradioUploadFile.__init__)
 
 
-async def _fetch_nothing(*_: object, **__: object) -> NoReturn:
-    raise gr.Error(FETCHES, print_exception=False)
+async def _refuse_fetch(*_: object, **__: object) -> NoReturn:
+    raise gr.Error(NO_REMOTE_FETCH, print_exception=False)
 
 
-def _tidy(given: Given) -> Given:
-    """What a box makes of an uploaded file, less the temporary file that Gradio opens beside it for nothing."""
+def _without_temporary_file(process_file: ProcessFile) -> ProcessFile:
+    """Wrap an upload box's method to skip the unused temporary file that Gradio opens beside each upload."""
 
-    def named(box: Any, file: FileData) -> object:  # noqa: ANN401 - either kind of box
+    def process(box: Any, file: FileData) -> object:  # noqa: ANN401 - either kind of box
         plain = box.type == "filepath" and not box.file_types
-        return NamedString(file.path) if plain else given(box, file)
+        return NamedString(file.path) if plain else process_file(box, file)
 
-    return named
+    return process
 
 
-def _alone(made: Callable[..., None]) -> Callable[..., None]:
-    """Names the folder of an upload by more than its bytes. Equal files of two people would be one copy: whoever is
-    through first deletes it, while the other's is still on its way to be submitted.
+def _with_random_folder(original_init: Callable[..., None]) -> Callable[..., None]:
+    """Wrap the constructor of Gradio's upload file to add random bytes to the hash that names its folder.
+
+    Equal files of two visitors would be one copy: the first to finish deletes it while the other's upload has not been
+    submitted yet.
     """
 
-    def init(upload: Any, /, *given: object, **named: object) -> None:  # noqa: ANN401 - a class of Gradio's
-        made(upload, *given, **named)
+    def init(upload: Any, /, *args: object, **kwargs: object) -> None:  # noqa: ANN401 - a class of Gradio's
+        original_init(upload, *args, **kwargs)
         upload.sha.update(secrets.token_bytes(16))
 
     return init

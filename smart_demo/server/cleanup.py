@@ -1,21 +1,6 @@
-"""Whether the time of day can be believed. A machine that starts may have a clock that is ahead until it asks the
-network, and by such a clock everything that visitors keep is long over its time.
+"""Deletion of what is no longer needed: expired visitors, old uploads, and folders of killed processes.
 
-A machine that slept looks the same. So a clock that has jumped ahead is believed once it has stayed there for a while.
-
-Temporary copies of uploads: what Gradio receives and nothing claims. Measured by the gate, swept by the janitor.
-
-Links are never followed, and what vanishes meanwhile is nobody's fault: other threads delete here, too.
-
-Clears up behind the page: libraries of visitors whose time is over, what is over the room of all, and the bytes
-that the index keeps of both.
-
-It runs whatever the settings of the page are now: what visitors left when it was public expires all the same.
-
-The folder of temporary files of one process: uploads on their way, pages being drawn.
-
-A process that is killed leaves its folder behind, with what people uploaded inside. So each holds a lock in its own,
-and whoever starts removes the folders whose locks nobody holds.
+`Cleanup` runs whatever the settings of the page are now: what visitors left when it was public expires all the same.
 """
 
 from __future__ import annotations
@@ -40,292 +25,313 @@ from typing import NamedTuple, TypeVar
 from smart_demo.engine import Engine
 from smart_demo.errors import SmartError
 from smart_demo.store import atomic_files
-from smart_demo.store.quotas import Visitor, old_enough
+from smart_demo.store.quotas import Visitor, evictable_visitors
 from smart_demo.types import Scope
 
-HOLD = 900.0
-"""Seconds for which a clock that jumped ahead is watched: clocks are put right within minutes of a start."""
-OFTEN = 60.0
-"""The time is not written down more often than this."""
+CLEANUP_INTERVAL_SECONDS = 300.0
+COMPACTION_PAUSE_SECONDS, COMPACTION_PAUSE_FACTOR = 60.0, 20
+"""Minimum pause between two rebuilds of the index: these seconds, and this many times the duration of the last rebuild.
+Otherwise a visitor who adds and deletes in a loop would keep the machine busy with it."""
+CLOCK_HOLD_SECONDS = 900.0
+"""Time for which a clock that jumped ahead is not trusted: clocks are corrected within minutes of a start."""
+CLOCK_WRITE_SECONDS = 60.0
+"""Minimum time between two writes of the last trusted time."""
+MAX_EMPTY_FILE_SECONDS = 600
+"""Age from which an empty file is deleted: it will never be filled, as a stalled upload is cut off far earlier."""
+WORK_FOLDER_PREFIX = "smart-demo-"
+WORK_FOLDER_LOCK = "lock"
+"""Name of a file in each work folder. It is created and locked before any other file."""
 
-
-class ClockWatch:
-    """Remembers over restarts when the clock was last looked at, in a small file."""
-
-    def __init__(self, path: Path, clock: Callable[[], float]) -> None:
-        """`clock` tells seconds that nobody sets."""
-        self._path, self._clock = path, clock
-        self._since: float | None = None
-
-    def believes(self, now: float, most: float) -> bool:
-        """Whether a time in seconds of the epoch may be acted on: not while it is more than `most` seconds after the
-        last one that was believed, until that is HOLD seconds ago. A clock that was set back is believed.
-        """
-        last = self._last()
-        if last is not None and now - last > most:
-            self._since = self._clock() if self._since is None else self._since
-            if self._clock() - self._since < HOLD:
-                return False
-        self._since = None
-        if last is None or not 0 <= now - last < OFTEN:
-            with suppress(OSError, SmartError):
-                atomic_files.make_folder(self._path.parent)
-                atomic_files.write_new(self._path, str(int(now)).encode())
-        return True
-
-    def _last(self) -> float | None:
-        with suppress(OSError, ValueError, SmartError):
-            return float(int(atomic_files.read_whole(self._path)[:32]))
-        return None
-
-
-EMPTY_SECONDS = 600
-"""A file that is still empty after so long will never be filled: a stalled upload is cut off far earlier."""
-
-
-class FolderUsage(NamedTuple):
-    """What lies in a folder and below."""
-
-    files: int
-    octets: int
-
-
-def folder_usage(folder: Path) -> FolderUsage:
-    """Files and their bytes; none in a folder that is not there."""
-    sizes = [facts.st_size for _, facts in _below(folder) if not stat.S_ISDIR(facts.st_mode)]
-    return FolderUsage(len(sizes), sum(sizes))
-
-
-def delete_leftovers(folder: Path, older_than_seconds: float, keep: Container[Path]) -> int:
-    """Delete the files below `folder` that nothing touched for so long, and the folders that are left empty.
-
-    Empty files go sooner (`EMPTY_SECONDS`). `keep` are the paths of files on their way, as they were submitted. Returns
-    the bytes that were freed. `folder` itself stays.
-    """
-    now, freed = time.time(), 0
-    empty = min(older_than_seconds, EMPTY_SECONDS)
-    for path, facts in sorted(_below(folder), key=lambda entry: len(entry[0].parts), reverse=True):
-        age = now - max(facts.st_mtime, facts.st_ctime)  # a copy has the time of what it is a copy of
-        with suppress(OSError):
-            if stat.S_ISDIR(facts.st_mode):
-                if age > empty:
-                    path.rmdir()  # which the system refuses while there is something in it
-            elif path not in keep and age > (older_than_seconds if facts.st_size else empty):
-                path.unlink()
-                freed += facts.st_size
-    return freed
-
-
-def _below(folder: Path) -> Iterator[tuple[Path, os.stat_result]]:
-    """Everything below a folder with what the system says of it, folders among them."""
-    with suppress(OSError), os.scandir(folder) as entries:
-        for entry in entries:
-            with suppress(OSError):
-                facts = entry.stat(follow_symlinks=False)
-                yield Path(entry.path), facts
-                if stat.S_ISDIR(facts.st_mode):
-                    yield from _below(Path(entry.path))
-
+Sweep = Callable[[float], int]
+"""Deletes old uploads at a time in seconds of the epoch, and returns the bytes that were freed."""
+VisitorDeleted = Callable[[Scope], object]
+T = TypeVar("T")
 
 log = logging.getLogger(__name__)
-EVERY = 300.0
-"""Seconds between rounds."""
-REST, SHARE = 60.0, 20
-"""Between two buildings of the index lie so many seconds, and so many times what the last one took: whoever adds and
-deletes over and over must not keep the machine at it."""
-Sweep = Callable[[float], int]
-"""Clears the folder of uploads at a time in seconds of the epoch; bytes that were freed."""
-Forgotten = Callable[[Scope], object]
-T = TypeVar("T")
 
 
 @dataclass(frozen=True, slots=True)
-class Round:
-    """What one round did. Counts only."""
+class CleanupResult:
+    """What one round deleted, in numbers only."""
 
     expired: int = 0
-    """Visitors whose libraries and judgements were unchanged for too long,"""
-    displaced: int = 0
-    """and those that had to go because all together were over their room."""
+    """Visitors whose libraries and judgements were unchanged for too long."""
+    evicted: int = 0
+    """Visitors who were deleted because all together exceeded their quota."""
     bytes: int = 0
-    """Freed of both."""
+    """Bytes that these visitors' data took."""
     damaged: int = 0
     """Old damaged files of visitors."""
     swept: int = 0
-    """Bytes of uploaded files that nobody read any more."""
+    """Bytes of uploads that were never read."""
     compacted: bool = False
-    """Whether the index was built anew."""
-    troubles: int = 0
-    """Steps that failed; the next round tries them again."""
+    """Whether the index was rebuilt."""
+    failures: int = 0
+    """Steps that failed. The next round repeats them."""
 
 
 class Cleanup:
-    """One thread of the process, and one round at a time."""
+    """A thread that deletes what is due every few minutes, one round at a time."""
 
-    def __init__(self, engine: Engine, every: float = EVERY, clock: Callable[[], float] = time.monotonic) -> None:
-        """`every`: seconds between rounds. `clock` tells seconds that nobody sets."""
-        self._engine, self._every, self._clock = engine, every, clock
+    def __init__(
+        self,
+        engine: Engine,
+        interval: float = CLEANUP_INTERVAL_SECONDS,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        """`interval`: seconds between rounds. `clock`: a monotonic clock in seconds."""
+        self._engine, self._interval, self._clock = engine, interval, clock
         self._watch = ClockWatch(engine.settings.index_dir / "clock.seen", clock)
-        self._next = -math.inf
-        """When the index may be built anew, by that clock;"""
-        self._waits = False
-        """and whether that was put off."""
+        self._next_compaction = -math.inf
+        """Time by `clock` from which the index may be rebuilt."""
+        self._compaction_postponed = False
         self._sweep: Sweep = lambda _: 0
-        self._forgotten: Forgotten = lambda _: None
+        self._on_deleted: VisitorDeleted = lambda _: None
         self._wake, self._stopped, self._round = threading.Event(), threading.Event(), threading.Lock()
         self._thread: threading.Thread | None = None
-        self._troubles = 0
+        self._failures = 0
 
-    def attend(self, sweep: Sweep, forgotten: Forgotten) -> None:
-        """Of one page: `sweep` clears the folder of uploads; `forgotten` is told of each visitor who was forgotten, so
-        that whoever remembers anything of them lets go.
+    def connect(self, sweep: Sweep, on_deleted: VisitorDeleted) -> None:
+        """Set the page's callbacks: `sweep` deletes old uploads; `on_deleted` is called for each deleted visitor.
+
+        `on_deleted` also runs when another visitor's upload evicts one between two rounds.
         """
-        self._sweep, self._forgotten = sweep, forgotten
-        self._engine.attend(self._displaced)
+        self._sweep, self._on_deleted = sweep, on_deleted
+        self._engine.add_eviction_listener(self._on_evicted)
 
     def start(self) -> None:
-        """One round now, and one every few minutes."""
-        self._thread = threading.Thread(target=self._work, name="janitor", daemon=True)
+        """Start the thread. Its first round runs at once."""
+        self._thread = threading.Thread(target=self._work, name="cleanup", daemon=True)
         self._thread.start()
 
     def wake(self) -> None:
-        """Have a round soon: somebody deleted something. Returns at once."""
+        """Request a round soon, as after a deletion, without waiting for it."""
         self._wake.set()
 
     def stop(self) -> None:
-        """No further step; wait for the one at hand, at most two seconds: closing the library ends a long one."""
+        """Start no further step, and wait at most two seconds for the current one: closing the library ends it."""
         self._stopped.set()
         self._wake.set()
         if self._thread is not None:
             self._thread.join(2.0)
 
-    def round(self, now: float) -> Round:
-        """Clear up what is due at a time in seconds of the epoch; by a clock that jumped ahead nothing is due until it
-        has stayed there. Never raises.
+    def run_once(self, now: float) -> CleanupResult:
+        """Delete what is due at a time in seconds of the epoch. Never raises.
+
+        While the clock is not trusted (`ClockWatch`), no visitor is due.
         """
         with self._round:
-            self._troubles = 0
+            self._failures = 0
             keep = self._engine.settings.quotas.keep_hours * 3_600
-            by = now if self._watch.believes(now, keep) else -math.inf
-            expired, freed = self._forget(self._expired(by))
-            displaced, more = self._forget(self._over(by))
-            damaged = self._try(lambda: self._engine.library.drop_damaged(by - keep), 0)
+            trusted_now = now if self._watch.is_trusted(now, keep) else -math.inf
+            expired, expired_bytes = self._delete_all(self._expired(trusted_now))
+            evicted, evicted_bytes = self._delete_all(self._over_quota(trusted_now))
+            damaged = self._try(lambda: self._engine.library.delete_damaged(trusted_now - keep), 0)
             swept = self._try(lambda: self._sweep(now), 0)
             compacted = self._try(self._compact, False)
-            done = Round(expired, displaced, freed + more, damaged, swept, compacted, self._troubles)
-        if done != Round():
-            log.info("cleared up: %s", done)
-        return done
+            freed = expired_bytes + evicted_bytes
+            result = CleanupResult(expired, evicted, freed, damaged, swept, compacted, self._failures)
+        if result != CleanupResult():
+            log.info("cleaned up: %s", result)
+        return result
 
     def _work(self) -> None:
         while not self._stopped.is_set():
             self._wake.clear()
-            self.round(time.time())
+            self.run_once(time.time())
             self._wake.wait(self.pause)
 
     @property
     def pause(self) -> float:
-        """Seconds until the next round where nobody wakes: fewer where the index waits to be built anew."""
-        return min(self._every, max(0.0, self._next - self._clock())) if self._waits else self._every
+        """Seconds until the next round without a `wake`: fewer if a rebuild of the index was postponed."""
+        if not self._compaction_postponed:
+            return self._interval
+        return min(self._interval, max(0.0, self._next_compaction - self._clock()))
 
     def _compact(self) -> bool:
-        begun = self._clock()
-        self._waits = begun < self._next
-        if self._waits:
+        started = self._clock()
+        self._compaction_postponed = started < self._next_compaction
+        if self._compaction_postponed:
             return False
         compacted = self._engine.compact()
         now = self._clock()
-        self._next = now + max(REST if compacted else 0.0, SHARE * (now - begun))
+        pause = COMPACTION_PAUSE_SECONDS if compacted else 0.0
+        self._next_compaction = now + max(pause, COMPACTION_PAUSE_FACTOR * (now - started))
         return compacted
 
     def _expired(self, now: float) -> list[Visitor]:
-        """A library that seems to be of the future, as after a clock was set back, is as good as new."""
+        """Return visitors unchanged for too long. One changed in the future (the clock was set back) is not expired."""
         oldest = now - self._engine.settings.quotas.keep_hours * 3_600
         return [visitor for visitor in self._visitors() if visitor.changed < oldest]
 
-    def _over(self, now: float) -> list[Visitor]:
-        """Those unchanged for longest, until the others fit or are too new to go."""
-        visitors, gone = self._visitors(), []
+    def _over_quota(self, now: float) -> list[Visitor]:
+        """Return the visitors to evict, longest unchanged first, until the others fit or changed too recently."""
+        visitors, evicted = self._visitors(), []
         total = sum(visitor.bytes for visitor in visitors)
-        for visitor in old_enough(visitors, now):
+        for visitor in evictable_visitors(visitors, now):
             if total <= self._engine.settings.quotas.total_bytes:
                 break
             total -= visitor.bytes
-            gone.append(visitor)
-        return gone
+            evicted.append(visitor)
+        return evicted
 
     def _visitors(self) -> tuple[Visitor, ...]:
         return self._try(self._engine.library.visitors, ())
 
-    def _forget(self, visitors: list[Visitor]) -> tuple[int, int]:
-        """(how many, bytes freed); each alone, so that one that cannot be deleted keeps none of the others."""
-        freed = [self._try(partial(self._forget_one, visitor), None) for visitor in visitors]
-        done = [size for size in freed if size is not None]
-        return len(done), sum(done)
+    def _delete_all(self, visitors: list[Visitor]) -> tuple[int, int]:
+        """Delete each visitor alone, so that a failure does not keep the others; return (count, bytes freed)."""
+        sizes = [self._try(partial(self._delete, visitor), None) for visitor in visitors]
+        freed = [size for size in sizes if size is not None]
+        return len(freed), sum(freed)
 
-    def _forget_one(self, visitor: Visitor) -> int | None:
+    def _delete(self, visitor: Visitor) -> int | None:
         freed = self._engine.expire(visitor)
         if freed is not None:
-            self._forgotten(visitor.scope)
+            self._on_deleted(visitor.scope)
         return freed
 
-    def _displaced(self, scope: Scope) -> None:
-        """A visitor made way for another between two rounds."""
-        self._try(partial(self._forgotten, scope), None)
+    def _on_evicted(self, scope: Scope) -> None:
+        self._try(partial(self._on_deleted, scope), None)
         self.wake()
 
-    def _try(self, step: Callable[[], T], otherwise: T) -> T:
-        """One step, unless the janitor was stopped. What went wrong is logged by kind: messages name files."""
+    def _try(self, step: Callable[[], T], default: T) -> T:
+        """Run one step, unless stopped. A failure is logged by its type alone: messages contain file names."""
         if self._stopped.is_set():
-            return otherwise
+            return default
         try:
             return step()
-        except Exception as error:  # noqa: BLE001 - a thread that ends would never clear up again
-            self._troubles += 1
-            log.warning("a step of clearing up failed: %s", type(error).__name__)
-            return otherwise
+        except Exception as error:  # noqa: BLE001 - a thread that ends would never clean up again
+            self._failures += 1
+            log.warning("a step of the cleanup failed: %s", type(error).__name__)
+            return default
 
 
-PREFIX = "smart-demo-"
-LOCK = "lock"
-"""A file in each folder; it is made and locked before anything else comes in."""
-_held: list[int] = []
+class ClockWatch:
+    """Detects clocks that jump ahead, so that they expire no visitor. It remembers the last time in a small file.
+
+    A machine may start with a clock that is ahead until it asks the network. A machine that slept looks the same, so
+    after a jump the clock is trusted once it has stayed there for CLOCK_HOLD_SECONDS.
+    """
+
+    def __init__(self, path: Path, clock: Callable[[], float]) -> None:
+        """`path`: the file of the last trusted time. `clock`: a monotonic clock in seconds."""
+        self._path, self._clock = path, clock
+        self._jumped: float | None = None
+        """Time by `clock` of the first look after the jump, or None if there was none."""
+
+    def is_trusted(self, now: float, max_jump: float) -> bool:
+        """Return whether a time in seconds of the epoch may be acted on.
+
+        It is not if it is more than `max_jump` seconds after the last trusted time, for CLOCK_HOLD_SECONDS. A clock
+        that was set back is trusted.
+        """
+        last = self._read_last()
+        if last is not None and now - last > max_jump:
+            self._jumped = self._clock() if self._jumped is None else self._jumped
+            if self._clock() - self._jumped < CLOCK_HOLD_SECONDS:
+                return False
+        self._jumped = None
+        if last is None or not 0 <= now - last < CLOCK_WRITE_SECONDS:
+            with suppress(OSError, SmartError):
+                atomic_files.make_folder(self._path.parent)
+                atomic_files.write_new(self._path, str(int(now)).encode())
+        return True
+
+    def _read_last(self) -> float | None:
+        with suppress(OSError, ValueError, SmartError):
+            return float(int(atomic_files.read_whole(self._path)[:32]))
+        return None
 
 
-def take_work_folder() -> Path:
-    """A new private folder in the system's own, in which all temporary files of this process and its children lie from
-    now on. It goes when the process ends, or when the next one starts.
+class FolderUsage(NamedTuple):
+    """The files of a folder and of all folders below it."""
+
+    files: int
+    bytes: int
+
+
+def measure_folder(folder: Path) -> FolderUsage:
+    """Return the number and size of the files below a folder; zero if it does not exist."""
+    sizes = [info.st_size for _, info in _walk(folder) if not stat.S_ISDIR(info.st_mode)]
+    return FolderUsage(len(sizes), sum(sizes))
+
+
+def delete_leftovers(folder: Path, older_than_seconds: float, keep: Container[Path]) -> int:
+    """Delete old files below `folder` and the folders that become empty; return the bytes that were freed.
+
+    A file's age counts from its last change. Empty files are deleted after MAX_EMPTY_FILE_SECONDS.
+    `keep`: paths of submitted files that are still to be read. `folder` itself stays.
+    """
+    now, freed = time.time(), 0
+    max_empty_age = min(older_than_seconds, MAX_EMPTY_FILE_SECONDS)
+    for path, info in sorted(_walk(folder), key=lambda entry: len(entry[0].parts), reverse=True):
+        age = now - max(info.st_mtime, info.st_ctime)  # a copy keeps the modification time of its original
+        with suppress(OSError):
+            if stat.S_ISDIR(info.st_mode):
+                if age > max_empty_age:
+                    path.rmdir()  # which the system refuses if it is not empty
+            elif path not in keep and age > (older_than_seconds if info.st_size else max_empty_age):
+                path.unlink()
+                freed += info.st_size
+    return freed
+
+
+def _walk(folder: Path) -> Iterator[tuple[Path, os.stat_result]]:
+    """Yield every file and folder below a folder with its status.
+
+    Links are not followed. Entries that vanish while other threads delete are skipped.
+    """
+    with suppress(OSError), os.scandir(folder) as entries:
+        for entry in entries:
+            with suppress(OSError):
+                info = entry.stat(follow_symlinks=False)
+                yield Path(entry.path), info
+                if stat.S_ISDIR(info.st_mode):
+                    yield from _walk(Path(entry.path))
+
+
+_work_folder_locks: list[int] = []
+"""File descriptors of the locks that this process holds until it ends."""
+
+
+def create_work_folder() -> Path:
+    """Create a private folder for all temporary files of this process and its children, and return it.
+
+    A killed process leaves its folder behind, with uploads inside. So each process locks its own, and every start
+    deletes the folders whose locks are free. The folder is deleted when the process ends.
     """
     parent = Path(tempfile.gettempdir())
-    for path in parent.glob(f"{PREFIX}*"):
+    for path in parent.glob(f"{WORK_FOLDER_PREFIX}*"):
         with suppress(FileNotFoundError):  # another start was faster
             if path.is_dir() and not path.is_symlink() and path.stat().st_uid == os.getuid():
-                _remove_abandoned(path)
-    while (folder := _make(parent)) is None:
+                _delete_if_abandoned(path)
+    while (folder := _create_locked_folder(parent)) is None:
         pass
     tempfile.tempdir = os.environ["TMPDIR"] = str(folder)
     atexit.register(shutil.rmtree, folder, ignore_errors=True)
     return folder
 
 
-def _make(parent: Path) -> Path | None:
-    """None if another process, which started just now, found the lock file before it was locked and took the folder for
-    an abandoned one.
+def _create_locked_folder(parent: Path) -> Path | None:
+    """Create and lock a work folder.
+
+    Returns None if another process that started at the same time found the lock file before it was locked, and deleted
+    the folder as an abandoned one.
     """
-    folder = Path(tempfile.mkdtemp(prefix=PREFIX, dir=parent))
-    lock = os.open(folder / LOCK, os.O_CREAT | os.O_RDWR | os.O_CLOEXEC, 0o600)
+    folder = Path(tempfile.mkdtemp(prefix=WORK_FOLDER_PREFIX, dir=parent))
+    lock = os.open(folder / WORK_FOLDER_LOCK, os.O_CREAT | os.O_RDWR | os.O_CLOEXEC, 0o600)
     fcntl.flock(lock, fcntl.LOCK_EX)
-    if not (folder / LOCK).exists():
+    if not (folder / WORK_FOLDER_LOCK).exists():
         os.close(lock)
         return None
-    _held.append(lock)
+    _work_folder_locks.append(lock)
     return folder
 
 
-def _remove_abandoned(folder: Path) -> None:
-    """One without a lock file is just being made, or no folder of ours."""
+def _delete_if_abandoned(folder: Path) -> None:
+    """Delete a work folder if its lock is free. One without a lock file is new, or belongs to another program."""
     with suppress(OSError):
-        lock = os.open(folder / LOCK, os.O_RDWR | os.O_NOFOLLOW | os.O_CLOEXEC)
+        lock = os.open(folder / WORK_FOLDER_LOCK, os.O_RDWR | os.O_NOFOLLOW | os.O_CLOEXEC)
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
             shutil.rmtree(folder, ignore_errors=True)

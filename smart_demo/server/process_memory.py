@@ -1,17 +1,15 @@
-"""Memory that was needed once is given back.
+"""Memory of the process: free memory goes back to the system.
 
-Three things kept it, and a server under load grew to 1.9 GB in three minutes (`make load` watches it).
+Three causes kept it, and a server under load grew to 1.9 GB in three minutes (`make load` watches it).
 
-glibc hands threads heaps of their own, eight for each core, and each keeps the most that it ever held. Pages are read
-in one thread after another and answers made in forty, so the largest page and the largest picture were held many times
-over. So there are two heaps for all threads, and what is free in them goes back to the system now and then.
-
-MKL keeps the buffers of products for each thread that ever made one, 6 MB in each of forty (found with memray). They
-cost no time that can be measured to be had anew.
-
-Python looks for unused objects that name each other only once a quarter as many are new as there are old ones. Of
-these, libraries make 700,000, so dead answers and pictures wait long. So the old ones are taken out of the count once,
-and the rest is looked through now and then: milliseconds, where all took half a second.
+- glibc gives threads arenas of their own, eight for each core, and each keeps the most that it ever held. Pages are
+  read in one thread after another and answers are made in forty, so the largest page and the largest picture were held
+  many times. So all threads share two arenas, and their free memory is released at intervals.
+- MKL keeps the buffers of products for each thread that ever made one, 6 MB in each of forty (found with memray). To
+  allocate them anew costs no measurable time.
+- Python's collector looks for cycles only after the new objects reach a quarter of the old ones. Libraries make 700,000
+  old ones, so dead answers and pictures wait long. So the old objects are frozen once, and the rest is collected at
+  intervals: in milliseconds, while a full collection took half a second.
 """
 
 from __future__ import annotations
@@ -23,50 +21,49 @@ import threading
 from collections.abc import Callable
 from typing import Any
 
-HEAPS = 2
-EVERY = 20.0
-"""Seconds after which what is free is given back again."""
-STARTED = 3
-"""Rounds after which what is loaded stays loaded."""
+MALLOC_ARENAS = 2
+RELEASE_INTERVAL_SECONDS = 20.0
+RELEASES_BEFORE_FREEZE = 3
+"""Number of releases after which the objects that exist are frozen: they are loaded to stay."""
 _M_ARENA_MAX = -8
-"""Of malloc.h."""
+"""Constant of malloc.h."""
 
 
-def share_heaps() -> bool:
-    """Have all threads share a few heaps and keep no buffers, from now on: call it before there are any, and before
-    torch is imported. Whether the system does it.
+def limit_malloc_arenas() -> bool:
+    """Make all threads share a few arenas and keep no buffers; return whether the system does it.
 
-    Whoever sets MALLOC_ARENA_MAX or MKL_DISABLE_FAST_MM has decided already.
+    Call it before any thread starts and before torch is imported. MALLOC_ARENA_MAX and MKL_DISABLE_FAST_MM, if set in
+    the environment, have precedence.
     """
     os.environ.setdefault("MKL_DISABLE_FAST_MM", "1")
-    return "MALLOC_ARENA_MAX" in os.environ or _ask(lambda libc: libc.mallopt(_M_ARENA_MAX, HEAPS))
+    return "MALLOC_ARENA_MAX" in os.environ or _call_libc(lambda libc: libc.mallopt(_M_ARENA_MAX, MALLOC_ARENAS))
 
 
-def give_back() -> bool:
-    """Delete what nobody uses, and give the system what the heaps hold of it. Whether there was anything to give."""
+def release_free_memory() -> bool:
+    """Collect garbage and return free memory to the system; return whether there was any."""
     gc.collect()
-    return _ask(lambda libc: libc.malloc_trim(0))
+    return _call_libc(lambda libc: libc.malloc_trim(0))
 
 
-def keep_giving_back(every: float = EVERY) -> Callable[[], None]:
-    """Do it every so many seconds, in a thread of the process. What is returned ends it."""
-    over = threading.Event()
+def start_periodic_release(interval: float = RELEASE_INTERVAL_SECONDS) -> Callable[[], None]:
+    """Release free memory every `interval` seconds in a daemon thread, and return a function that stops it."""
+    stopped = threading.Event()
 
     def work() -> None:
         rounds = 0
-        while not over.wait(every):
-            give_back()
+        while not stopped.wait(interval):
+            release_free_memory()
             rounds += 1
-            if rounds == STARTED:
+            if rounds == RELEASES_BEFORE_FREEZE:
                 gc.freeze()
 
-    threading.Thread(target=work, name="heaps", daemon=True).start()
-    return over.set
+    threading.Thread(target=work, name="memory release", daemon=True).start()
+    return stopped.set
 
 
-def _ask(question: Callable[[Any], int]) -> bool:
-    """Of the C library, where it is glibc; no anywhere else."""
+def _call_libc(function: Callable[[Any], int]) -> bool:
+    """Return the result of a call of the C library as a bool; False if the library is not glibc."""
     try:
-        return bool(question(ctypes.CDLL(None)))
+        return bool(function(ctypes.CDLL(None)))
     except (OSError, TypeError, AttributeError):
         return False

@@ -1,7 +1,7 @@
-"""Turns: how much of one kind goes on at once, for one asker and for all. Whoever asks too much waits for themselves.
+"""Limits on requests at the same time, for each client and for all clients together.
 
-A key costs nothing, so whoever makes many of them is held by the bounds for all alone; but nobody meets another's bound
-by asking as the page does.
+Keys cost nothing, so a client that makes many of them is bounded by the limits for all. A visitor who uses the page as
+it is meant does not meet any limit.
 """
 
 from __future__ import annotations
@@ -23,95 +23,99 @@ CROWDED = "This page is busy with the questions of others; try again in a moment
 
 
 def visitor_key(scope: Scope) -> str:
-    """The name of the key that a request is sent with; empty where it has none."""
+    """Return the scope name of the visitor whose key the request carries; empty if it has no valid key."""
     return str(visitor_scope(get_header(scope, VISITOR_HEADER.encode("ascii")).decode("latin-1")) or "")
 
 
 def client_id(scope: Scope) -> str:
-    """Whoever sends a request: by their key, or their address where there is none."""
+    """Return an id of the client that sends a request: from its key, or else from its IP address."""
     client = scope.get("client")
     return visitor_key(scope) or f"from {client[0] if client else 'nowhere'}"
 
 
 class ConcurrencyLimiter:
-    """Of one event loop; counts, and lets wait in the order in which they came."""
+    """Limits requests at the same time, per client and in total; further requests wait first in, first out.
 
-    def __init__(self, each: int, total: int, seconds: float = 0.0) -> None:
-        """At once `each` of one asker and `total` of all; others wait for their turn, at most so many seconds."""
-        self._each, self._total, self._seconds = each, total, seconds
-        self._going: Counter[str] = Counter()
-        self._line: list[tuple[str, asyncio.Future[None]]] = []
+    It belongs to one event loop.
+    """
+
+    def __init__(self, per_client: int, total: int, timeout: float = 0.0) -> None:
+        """`timeout`: the seconds for which a request may wait for a slot; 0 refuses it at once."""
+        self._per_client, self._total, self._timeout = per_client, total, timeout
+        self._running: Counter[str] = Counter()
+        self._waiting: list[tuple[str, asyncio.Future[None]]] = []
 
     @asynccontextmanager
-    async def turn(self, who: str) -> AsyncIterator[None]:
-        """As long as it goes on. Refused where no turn came in time."""
-        if self._has_room(who):
-            self._going[who] += 1
+    async def slot(self, client: str) -> AsyncIterator[None]:
+        """Hold a slot for the client. Raises RequestRefused if none is free in time."""
+        if self._has_room(client):
+            self._running[client] += 1
         else:
-            await self._wait(who)
+            await self._wait(client)
         try:
             yield
         finally:
-            self._leave(who)
+            self._release(client)
 
-    async def _wait(self, who: str) -> None:
-        if not self._seconds:
-            raise self._refusal(who)
-        mine = asyncio.get_running_loop().create_future()
-        self._line.append((who, mine))
+    async def _wait(self, client: str) -> None:
+        if not self._timeout:
+            raise self._refusal(client)
+        slot = asyncio.get_running_loop().create_future()
+        self._waiting.append((client, slot))
         try:
-            async with asyncio.timeout(self._seconds):
-                await mine
+            async with asyncio.timeout(self._timeout):
+                await slot
         except BaseException as error:
-            self._line = [place for place in self._line if place[1] is not mine]
-            if mine.done() and not mine.cancelled():  # its turn came in the moment in which it gave up
-                self._leave(who)
+            self._waiting = [entry for entry in self._waiting if entry[1] is not slot]
+            if slot.done() and not slot.cancelled():  # it got the slot in the moment in which it gave up
+                self._release(client)
             if isinstance(error, TimeoutError):
-                raise self._refusal(who) from None
+                raise self._refusal(client) from None
             raise
 
-    def _leave(self, who: str) -> None:
-        self._going -= Counter([who])  # which drops whoever has none
-        for waiting in list(self._line):
-            other, turn = waiting
+    def _release(self, client: str) -> None:
+        self._running -= Counter([client])  # which removes clients without a slot
+        for entry in list(self._waiting):
+            other, slot = entry
             if self._has_room(other):
-                self._line.remove(waiting)
-                if not turn.done():
-                    self._going[other] += 1
-                    turn.set_result(None)
+                self._waiting.remove(entry)
+                if not slot.done():
+                    self._running[other] += 1
+                    slot.set_result(None)
 
-    def _has_room(self, who: str) -> bool:
-        return self._going[who] < self._each and self._going.total() < self._total
+    def _has_room(self, client: str) -> bool:
+        return self._running[client] < self._per_client and self._running.total() < self._total
 
-    def _refusal(self, who: str) -> RequestRefused:
-        return RequestRefused(429, BUSY) if self._going[who] >= self._each else RequestRefused(503, CROWDED)
+    def _refusal(self, client: str) -> RequestRefused:
+        own_limit = self._running[client] >= self._per_client
+        return RequestRefused(429, BUSY) if own_limit else RequestRefused(503, CROWDED)
 
 
 class QueueLimiter:
-    """Places in Gradio's queue: how many events of one asker wait or run. Gradio alone knows when one ends."""
+    """Limits the events of one client that wait or run in Gradio's queue. Gradio alone knows when one ends."""
 
-    def __init__(self, each: int) -> None:
-        self._each = each
+    def __init__(self, per_client: int) -> None:
+        self._per_client = per_client
         self._joining: Counter[str] = Counter()
 
     @contextmanager
-    def joining(self, scope: Scope, who: str) -> Iterator[None]:
-        """While an event joins the queue. Refused where it would be one too many."""
-        if self._joining[who] + _events(scope, who) >= self._each:
+    def join(self, scope: Scope, client: str) -> Iterator[None]:
+        """Count an event while it joins the queue. Raises RequestRefused if the client has too many."""
+        if self._joining[client] + _count_queued_events(scope, client) >= self._per_client:
             raise RequestRefused(429, BUSY)
-        self._joining[who] += 1
+        self._joining[client] += 1
         try:
             yield
         finally:
-            self._joining -= Counter([who])
+            self._joining -= Counter([client])
 
 
-def _events(scope: Scope, who: str) -> int:
-    """Events of one asker that wait or run in the app that a request is for."""
+def _count_queued_events(scope: Scope, client: str) -> int:
+    """Return how many events of a client wait or run in the app that the request is for."""
     blocks = scope["app"].get_blocks() if "app" in scope else None
     if blocks is None:
         return 0
     queue: Any = blocks._queue
     events = [event for line in queue.event_queue_per_concurrency_id.values() for event in line.queue]
     events += [event for job in queue.active_jobs if job for event in job]
-    return sum(client_id(event.request.scope) == who for event in events)
+    return sum(client_id(event.request.scope) == client for event in events)

@@ -1,4 +1,4 @@
-"""Bodies of requests: read piece by piece, within bounds, and refused in words."""
+"""Request bodies: read in pieces within limits of size and time, and refused with a sentence."""
 
 from __future__ import annotations
 
@@ -8,24 +8,26 @@ from collections.abc import Awaitable, Callable
 
 from starlette.types import Message, Receive, Scope
 
-from smart_demo.server.block_remote_fetch import FETCHES, names_elsewhere
+from smart_demo.server.block_remote_fetch import NO_REMOTE_FETCH, names_remote_file
 
-BODY = 4 * 2**20
-"""Bytes of an event: the longest is a pasted evaluation or list of 1 MB with every quote escaped."""
-SMALL = 2**18
-"""Bytes of any other request: the longest is a query of 20,000 characters with every one escaped, as Python does it."""
-APART = 2**16
-"""Bytes beyond which a body is read apart from the event loop."""
-SECONDS = 60
-"""Without a byte, after which a request is given up. As much time is given in all, and more for what has come:"""
-SLOWEST, LONGEST = 2**15, 1_800.0
-"""so many bytes for every further second, and never more seconds than these."""
-DRAINED, DRAINING = 64 * 2**20, 5
-"""Bytes and seconds of a refused body that are read and dropped, since a browser shows no answer before it has sent."""
+MAX_EVENT_BYTES = 4 * 2**20
+"""Maximum size of an event's body. The longest is a pasted evaluation or list of 1 MB with every quote escaped."""
+MAX_SMALL_BODY_BYTES = 2**18
+"""Maximum size of any other body. The longest is a query of 20,000 characters, each escaped as Python's json does."""
+MAX_INLINE_PARSE_BYTES = 2**16
+"""Size above which a body is parsed in a thread instead of the event loop."""
+IDLE_TIMEOUT_SECONDS = 60
+"""Time without a byte after which a request is given up, and the base of the time for a whole body."""
+MIN_BYTES_PER_SECOND = 2**15
+"""Speed that extends the time for a whole body: one second more for each of these bytes that arrived."""
+MAX_BODY_SECONDS = 1_800.0
+"""Maximum time for a whole body."""
+MAX_DRAIN_BYTES, DRAIN_TIMEOUT_SECONDS = 64 * 2**20, 5
+"""Limits for reading the rest of a refused body. A browser shows no answer before it has sent everything."""
 
 
 class RequestRefused(Exception):
-    """A request that is not passed on: its status and the one sentence it is answered with."""
+    """A request that is not passed on, with the status and the one sentence of its answer."""
 
     def __init__(self, status: int, sentence: str) -> None:
         super().__init__(sentence)
@@ -33,97 +35,102 @@ class RequestRefused(Exception):
 
 
 class BodyDeadline:
-    """How long one body may take: whoever sends a byte a minute is given up, too."""
+    """The time one body may take. A client that sends one byte a minute runs out of it, too."""
 
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
-        self._clock, self._begun, self._came = clock, clock(), 0
+        self._clock, self._started, self._received = clock, clock(), 0
 
-    async def piece(self, receive: Receive) -> Message:
-        """The next piece of the body. Refused where it breaks off, nothing comes, or all of it takes too long."""
-        allowed = min(SECONDS + self._came / SLOWEST, LONGEST)
-        left = self._begun + allowed - self._clock()
+    async def receive_piece(self, receive: Receive) -> Message:
+        """Return the next piece of the body. Raises RequestRefused if the client disconnects or is too slow."""
+        allowed = min(IDLE_TIMEOUT_SECONDS + self._received / MIN_BYTES_PER_SECOND, MAX_BODY_SECONDS)
+        left = self._started + allowed - self._clock()
         if left <= 0:
-            raise RequestRefused(408, "The request came too slowly, so it was given up.")
+            raise RequestRefused(408, "The request was too slow. Try again.")
         try:
-            async with asyncio.timeout(min(left, SECONDS)):
+            async with asyncio.timeout(min(left, IDLE_TIMEOUT_SECONDS)):
                 message = await receive()
         except TimeoutError:
-            raise RequestRefused(408, "The request came too slowly, so it was given up.") from None
+            raise RequestRefused(408, "The request was too slow. Try again.") from None
         if message["type"] != "http.request":
-            raise RequestRefused(400, "The request broke off.")
-        self._came += len(message.get("body", b""))
+            raise RequestRefused(400, "The request was interrupted.")
+        self._received += len(message.get("body", b""))
         return message
 
 
 async def read_body(
-    scope: Scope, receive: Receive, most: int = BODY, admit_large: Callable[[], Awaitable[None]] | None = None
+    scope: Scope,
+    receive: Receive,
+    max_bytes: int = MAX_EVENT_BYTES,
+    admit_large: Callable[[], Awaitable[None]] | None = None,
 ) -> Receive:
-    """A body of at most so many bytes that names nothing elsewhere, to be read again. All is JSON here but uploads.
+    """Read a JSON body of at most `max_bytes`, and return a `receive` that replays it.
 
-    `admit_large` is asked before more than SMALL of it are held, and may refuse.
+    `admit_large` is awaited before more than MAX_SMALL_BODY_BYTES are held in memory; it may raise RequestRefused.
+    Raises RequestRefused if the body is too large, too slow, not JSON, or gives a file by address.
     """
-    body, pace, more, admitted = bytearray(), BodyDeadline(), True, False
+    body, deadline, more, admitted = bytearray(), BodyDeadline(), True, False
     try:
-        _expect_at_most(most, length(scope))
+        _check_size(content_length(scope), max_bytes)
         while more:
-            if max(len(body), length(scope)) > SMALL and not admitted and admit_large is not None:
+            is_large = max(len(body), content_length(scope)) > MAX_SMALL_BODY_BYTES
+            if is_large and not admitted and admit_large is not None:
                 await admit_large()
                 admitted = True
-            message = await pace.piece(receive)
+            message = await deadline.receive_piece(receive)
             body += message.get("body", b"")
             more = message.get("more_body", False)
-            _expect_at_most(most, len(body))
+            _check_size(len(body), max_bytes)
     except RequestRefused:
         if more:
             await drain(receive)
         raise
     content = bytes(body)
-    await asyncio.to_thread(_read_for_addresses, content) if len(content) > APART else _read_for_addresses(content)
-    kept: list[Message] = [{"type": "http.request", "body": content, "more_body": False}]
+    await asyncio.to_thread(_check_json, content) if len(content) > MAX_INLINE_PARSE_BYTES else _check_json(content)
+    messages: list[Message] = [{"type": "http.request", "body": content, "more_body": False}]
 
-    async def again() -> Message:
-        return kept.pop() if kept else await receive()
+    async def receive_again() -> Message:
+        return messages.pop() if messages else await receive()
 
-    return again
-
-
-def _expect_at_most(most: int, octets: int) -> None:
-    if octets > most:
-        said = f"{most // 2**20} MB" if most >= 2**20 else f"{most // 2**10} kB"
-        raise RequestRefused(413, f"A request here has at most {said}.")
+    return receive_again
 
 
-def _read_for_addresses(body: bytes) -> None:
+def _check_size(size: int, max_bytes: int) -> None:
+    if size > max_bytes:
+        limit = f"{max_bytes // 2**20} MB" if max_bytes >= 2**20 else f"{max_bytes // 2**10} kB"
+        raise RequestRefused(413, f"A request may have at most {limit}.")
+
+
+def _check_json(body: bytes) -> None:
     try:
-        elsewhere = bool(body) and names_elsewhere(body)
+        remote = bool(body) and names_remote_file(body)
     except OverflowError:
         raise RequestRefused(413, "The request has too many parts.") from None
     except ValueError:
-        raise RequestRefused(400, "The request is no JSON.") from None
-    if elsewhere:
-        raise RequestRefused(403, FETCHES)
+        raise RequestRefused(400, "The request is not JSON.") from None
+    if remote:
+        raise RequestRefused(403, NO_REMOTE_FETCH)
 
 
 async def drain(receive: Receive) -> None:
-    """Read the rest of a refused body and drop it, within bounds."""
-    read = 0
+    """Read and discard the rest of a refused body, within MAX_DRAIN_BYTES and DRAIN_TIMEOUT_SECONDS."""
+    size = 0
     try:
-        async with asyncio.timeout(DRAINING):
-            while read < DRAINED:
+        async with asyncio.timeout(DRAIN_TIMEOUT_SECONDS):
+            while size < MAX_DRAIN_BYTES:
                 message = await receive()
                 if message["type"] != "http.request" or not message.get("more_body", False):
                     return
-                read += len(message.get("body", b""))
+                size += len(message.get("body", b""))
     except TimeoutError:
         return
 
 
-def header(scope: Scope, name: bytes) -> bytes:
-    """A header of the request, by its name in lower case; empty where there is none."""
-    return next((value for given, value in scope["headers"] if given == name), b"")
+def get_header(scope: Scope, name: bytes) -> bytes:
+    """Return a header of the request by its name in lower case; empty if it is missing."""
+    return next((value for header, value in scope["headers"] if header == name), b"")
 
 
-def length(scope: Scope) -> int:
-    """The length that is given for the body; 0 where there is none that makes sense. What comes is counted anyway."""
-    given = header(scope, b"content-length")
-    return int(given) if given.isdigit() and len(given) < 20 else 0
+def content_length(scope: Scope) -> int:
+    """Return the declared length of the body, or 0 if it is missing or invalid. The real length is counted anyway."""
+    value = get_header(scope, b"content-length")
+    return int(value) if value.isdigit() and len(value) < 20 else 0

@@ -1,12 +1,9 @@
-"""Copies of uploads that lie here until they are read: how many, how large, whose. Gradio keeps one folder of them for
-the whole process, so there is one account of it.
+"""Limits on uploads: each one while it streams in, and the copies that wait in the upload folder until they are read.
 
-Where room is short, what nothing has claimed goes first, the oldest before the others; nobody is refused for it before.
-
-An upload as it streams in: counted before a byte of it reaches Gradio, and refused in words where it is too much.
-
-Gradio bounds each file and nothing else: 1,000 files a request, no sum, fields without a file name in memory, and what
-it has written of an upload that breaks off stays on the disk.
+Gradio limits the size of each file and nothing else: it takes 1,000 files a request without a limit of their sum, holds
+fields without a file name in memory, and leaves what it has written of an interrupted upload on the disk. It keeps one
+folder of copies for the whole process, so there is one tracker of them. If space is short, unclaimed copies are deleted
+first, the oldest before the others; only then is an upload refused.
 """
 
 from __future__ import annotations
@@ -26,126 +23,145 @@ from starlette.formparsers import MultiPartException
 from starlette.types import Message, Receive
 
 from smart_demo.errors import StorageFull
-from smart_demo.server.cleanup import FolderUsage, folder_usage
+from smart_demo.server.cleanup import FolderUsage, measure_folder
 from smart_demo.server.request_body import BodyDeadline, RequestRefused, drain
 from smart_demo.store import atomic_files
 
 MAX_WAITING_FILES = 2_000
-"""Files in the folder of uploads, however small."""
-UNCLAIMED = 60.0
-"""Seconds after its arrival from which a copy that nothing has claimed makes room for others."""
-FRESH = 1.0
-"""Seconds for which a measurement of the folder is good."""
-MARGIN = 2**20
-"""Bytes that must be free beyond what is there: uploads are looked at again after so many."""
+"""Maximum number of files in the upload folder, of any size."""
+MIN_UNCLAIMED_SECONDS = 60.0
+"""Age from which an unclaimed copy may be deleted to make room for other uploads."""
+MAX_MEASUREMENT_AGE = 1.0
+"""Seconds for which a measurement of the folder is reused."""
+HEADROOM_BYTES = 2**20
+"""Space that must remain free in the folder. It covers what arrives between two checks."""
+BYTES_BETWEEN_CHECKS = 2**20
+"""Bytes of one upload after which the folder is checked again, since other uploads run at the same time."""
 FULL = 503, "Too many uploads wait to be read; try again in a few minutes."
-YOURS = 429, "Your earlier uploads still wait to be read; add more when they are through."
-Claims = Callable[[], Iterable[Path]]
+FULL_FOR_CLIENT = 429, "Your earlier uploads still wait to be read; add more when they are done."
+ClaimedPaths = Callable[[], Iterable[Path]]
 
 
 @dataclass(frozen=True, slots=True)
-class UploadBounds:
-    """What may lie here."""
+class UploadFolderLimits:
+    """The limits of the copies that wait in the upload folder."""
 
     folder: Path
-    octets: int
-    """Of everybody."""
-    each: FolderUsage | None = None
-    """Of one asker; None where there is one owner."""
+    max_bytes: int
+    """Maximum of all clients together."""
+    per_client: FolderUsage | None = None
+    """Maximum of each client, or None if the page has one owner."""
+
+
+@dataclass(frozen=True, slots=True)
+class UploadLimits:
+    """The limits of one upload, and of the folder in which its copies wait."""
+
+    max_files: int
+    max_file_bytes: int
+    max_bytes: int
+    waiting: UploadFolderLimits
+    message: str
+    """Sentence that states the limits of one upload."""
 
 
 @dataclass(slots=True)
 class _Copy:
     path: Path
-    whose: str
-    at: float
+    client: str
+    arrived: float
 
 
 class UploadTracker:
-    """Safe for threads."""
+    """The copies in the upload folder, with their clients and ages. Safe for threads."""
 
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
         self._clock, self._lock = clock, threading.Lock()
         self._copies: list[_Copy] = []
-        """In the order of their arrival, those that were moved or read a moment ago among them."""
-        self._claims: list[WeakMethod[Claims]] = []
+        """Copies in order of arrival, including those that were moved or read since the last measurement."""
+        self._claims: list[WeakMethod[ClaimedPaths]] = []
         self._measured: tuple[Path, float, FolderUsage, int] | None = None
-        """Which folder, when, what lay there, and how many bytes had come until then."""
+        """Folder, time, usage, and `_written` at the last measurement."""
         self._written = 0
 
-    def attend(self, claims: Claims) -> None:
-        """A bound method that says which copies are on their way to be read; forgotten with its object."""
+    def add_claims(self, claimed_paths: ClaimedPaths) -> None:
+        """Add a bound method that returns the copies to be read. It is held weakly and ends with its object."""
         with self._lock:
-            self._claims.append(WeakMethod(claims))
+            self._claims.append(WeakMethod(claimed_paths))
 
-    def arrived(self, whose: str, paths: Iterable[Path]) -> None:
-        """Copies that Gradio told somebody of."""
+    def add_copies(self, client: str, paths: Iterable[Path]) -> None:
+        """Record copies that Gradio has written for a client."""
         with self._lock:
-            self._copies += [_Copy(path, whose, self._clock()) for path in paths]
+            self._copies += [_Copy(path, client, self._clock()) for path in paths]
 
-    def came(self, octets: int) -> None:
-        """Bytes that are being written."""
-        self._written += octets
+    def count_bytes(self, size: int) -> None:
+        """Count bytes that are being written since the last measurement."""
+        self._written += size
 
-    async def make_room(self, bounds: UploadBounds, whose: str, coming: int = 0) -> None:
-        """Refused where no more may lie here, of all or of somebody, `coming` bytes of whose are on their way."""
-        refused = await asyncio.to_thread(self._make_room, bounds, whose, coming)
-        if refused is not None:
-            raise RequestRefused(*refused)
+    async def ensure_room(self, limits: UploadFolderLimits, client: str, incoming: int = 0) -> None:
+        """Ensure that the folder may take more, deleting old unclaimed copies if needed.
 
-    def _make_room(self, bounds: UploadBounds, whose: str, coming: int) -> tuple[int, str] | None:
+        `incoming`: bytes of the client that are already on their way. Raises RequestRefused if a limit is met, of the
+        client or of all.
+        """
+        refusal = await asyncio.to_thread(self._ensure_room, limits, client, incoming)
+        if refusal is not None:
+            raise RequestRefused(*refusal)
+
+    def _ensure_room(self, limits: UploadFolderLimits, client: str, incoming: int) -> tuple[int, str] | None:
         with self._lock:
-            short = self._short(bounds, whose, coming)
-            if short is FULL:
-                self._measured = None  # much of what came since may have been refused and be gone
-                short = self._short(bounds, whose, coming)
-            if short is None:
+            refusal = self._check(limits, client, incoming)
+            if refusal is FULL:
+                self._measured = None  # many bytes since then may belong to refused uploads that are deleted
+                refusal = self._check(limits, client, incoming)
+            if refusal is None:
                 return None
-            claimed = {path for claims in self._claims if (told := claims()) is not None for path in told()}
+            claimed = {path for claims in self._claims if (paths := claims()) is not None for path in paths()}
             for copy in list(self._copies):
                 if (
-                    self._clock() - copy.at < UNCLAIMED
+                    self._clock() - copy.arrived < MIN_UNCLAIMED_SECONDS
                     or copy.path in claimed
-                    or (short is YOURS and copy.whose != whose)
+                    or (refusal is FULL_FOR_CLIENT and copy.client != client)
                 ):
                     continue
-                self._drop(copy)
-                short = self._short(bounds, whose, coming)
-                if short is None:
+                self._delete(copy)
+                refusal = self._check(limits, client, incoming)
+                if refusal is None:
                     return None
-            return short
+            return refusal
 
-    def _short(self, bounds: UploadBounds, whose: str, coming: int) -> tuple[int, str] | None:
-        """Which bound is met."""
-        lying = self._measure(bounds.folder)
-        if lying.files >= MAX_WAITING_FILES or lying.octets + MARGIN > bounds.octets:
+    def _check(self, limits: UploadFolderLimits, client: str, incoming: int) -> tuple[int, str] | None:
+        """Return status and message of the limit that is met, or None."""
+        used = self._measure(limits.folder)
+        if used.files >= MAX_WAITING_FILES or used.bytes + HEADROOM_BYTES > limits.max_bytes:
             return FULL
-        if bounds.each is not None:
-            own = _sizes(copy.path for copy in self._copies if copy.whose == whose)
-            if own.files >= bounds.each.files or own.octets + coming + MARGIN > bounds.each.octets:
-                return YOURS
+        if limits.per_client is not None:
+            own = _measure_files(copy.path for copy in self._copies if copy.client == client)
+            most = limits.per_client
+            if own.files >= most.files or own.bytes + incoming + HEADROOM_BYTES > most.bytes:
+                return FULL_FOR_CLIENT
         return None
 
     def _measure(self, folder: Path) -> FolderUsage:
-        """What lies in the folder, with what came since it was last looked at."""
+        """Return the usage of the folder: the last measurement plus the bytes written since."""
         now = self._clock()
-        if self._measured is None or self._measured[0] != folder or now - self._measured[1] >= FRESH:
-            self._copies = [copy for copy in self._copies if now - copy.at < UNCLAIMED or copy.path.exists()]
+        if self._measured is None or self._measured[0] != folder or now - self._measured[1] >= MAX_MEASUREMENT_AGE:
+            self._copies = [c for c in self._copies if now - c.arrived < MIN_UNCLAIMED_SECONDS or c.path.exists()]
             written = self._written
-            self._measured = folder, now, folder_usage(folder), written
-        _, _, lying, written = self._measured
-        return FolderUsage(lying.files, lying.octets + self._written - written)
+            self._measured = folder, now, measure_folder(folder), written
+        _, _, usage, written = self._measured
+        return FolderUsage(usage.files, usage.bytes + self._written - written)
 
-    def _drop(self, copy: _Copy) -> None:
+    def _delete(self, copy: _Copy) -> None:
         self._copies.remove(copy)
         self._measured = None
         with suppress(OSError):
             copy.path.unlink()
-            copy.path.parent.rmdir()  # which the system refuses while there is something in it
+            copy.path.parent.rmdir()  # which the system refuses if it is not empty
 
 
-def _sizes(paths: Iterable[Path]) -> FolderUsage:
-    """Those of the files that are there, each once."""
+def _measure_files(paths: Iterable[Path]) -> FolderUsage:
+    """Return count and size of those files that exist, each once."""
     sizes = []
     for path in set(paths):
         with suppress(OSError):
@@ -155,112 +171,103 @@ def _sizes(paths: Iterable[Path]) -> FolderUsage:
 
 UPLOAD_TRACKER = UploadTracker()
 
-STEP = 2**20
-"""Bytes after which the room is looked at again: others upload at the same time."""
-
-
-@dataclass(frozen=True, slots=True)
-class UploadRoom:
-    """What may be uploaded at once, and what may lie in the folder of uploads until it is read."""
-
-    files: int
-    largest: int
-    octets: int
-    lying: UploadBounds
-    said: str
-    """The limits of one upload in words."""
-
 
 class UploadStream:
-    """One upload on its way. Hand `receive` to the app; afterwards `refused` says whether it was cut off.
+    """An upload while it streams in: pass `receive` to the app, and read afterwards in `refused` if it was cut off.
 
-    It is cut off by the exception that Gradio's parser itself raises: on that one it deletes what it has written.
+    It is cut off with the exception that Gradio's parser itself raises; then Gradio deletes what it has written.
     """
 
-    def __init__(self, receive: Receive, content_type: bytes, room: UploadRoom, whose: str = "") -> None:
-        """Refused where it is no form. `whose` it is counts where each may have so much lying here."""
-        self._receive, self._room, self._whose = receive, room, whose
-        self._pace = BodyDeadline()
-        kind, options = parse_options_header(content_type)  # as Gradio reads it: what it sees is what is counted
+    def __init__(self, receive: Receive, content_type: bytes, limits: UploadLimits, client: str = "") -> None:
+        """`client` matters if the limits of the folder are per client. Raises RequestRefused if it is not a form."""
+        self._receive, self._limits, self._client = receive, limits, client
+        self._deadline = BodyDeadline()
+        kind, options = parse_options_header(content_type)  # as Gradio reads it, so that both see the same parts
         if kind != b"multipart/form-data" or not options.get(b"boundary"):
             raise RequestRefused(400, "An upload is a form with files.")
-        calls = {"on_part_begin": self._part, "on_header_field": self._field, "on_header_value": self._value}
-        calls |= {"on_part_data": self._data}
-        calls |= {"on_header_end": self._header, "on_headers_finished": self._headers, "on_end": self._end}
-        self._parser = MultipartParser(options[b"boundary"], calls)  # type: ignore[arg-type]
+        callbacks = {
+            "on_part_begin": self._on_part_begin,
+            "on_part_data": self._on_part_data,
+            "on_header_field": self._on_header_field,
+            "on_header_value": self._on_header_value,
+            "on_header_end": self._on_header_end,
+            "on_headers_finished": self._on_headers_finished,
+            "on_end": self._on_end,
+        }
+        self._parser = MultipartParser(options[b"boundary"], callbacks)  # type: ignore[arg-type]
         self.refused: RequestRefused | None = None
-        self._came = self._files = self._part_came = 0
-        self._looked = -STEP
-        self._name = self._said = self._disposition = b""
-        self._closed = self._over = False
+        self._received = self._files = self._file_bytes = 0
+        self._checked_at = -BYTES_BETWEEN_CHECKS
+        self._header_name = self._header_value = self._disposition = b""
+        self._form_complete = self._body_complete = False
 
     async def receive(self) -> Message:
-        """The next piece, counted."""
-        if self._over:
-            return await self._receive()  # whether the visitor is still there
+        """Return the next piece of the upload, within the limits."""
+        if self._body_complete:
+            return await self._receive()  # how Gradio learns of a disconnect
         try:
-            return await self._next()
+            return await self._receive_piece()
         except RequestRefused as refused:
             self.refused = refused
-            if not self._over:
+            if not self._body_complete:
                 await drain(self._receive)
             raise MultiPartException(refused.sentence) from refused
 
-    async def _next(self) -> Message:
-        if self._came - self._looked >= STEP:
-            await self._look()
-        message = await self._pace.piece(self._receive)
-        self._over = not message.get("more_body", False)
+    async def _receive_piece(self) -> Message:
+        if self._received - self._checked_at >= BYTES_BETWEEN_CHECKS:
+            await self._check_room()
+        message = await self._deadline.receive_piece(self._receive)
+        self._body_complete = not message.get("more_body", False)
         data = message.get("body", b"")
-        self._came += len(data)
-        UPLOAD_TRACKER.came(len(data))
-        if self._came > self._room.octets:
-            raise RequestRefused(413, self._room.said)
+        self._received += len(data)
+        UPLOAD_TRACKER.count_bytes(len(data))
+        if self._received > self._limits.max_bytes:
+            raise RequestRefused(413, self._limits.message)
         try:
             self._parser.write(data)
         except MultipartParseError as error:
-            raise RequestRefused(400, "The upload is no whole form.") from error
-        if self._over and not self._closed:
-            raise RequestRefused(400, "The upload broke off.")
+            raise RequestRefused(400, "The upload is not a complete form.") from error
+        if self._body_complete and not self._form_complete:
+            raise RequestRefused(400, "The upload was interrupted.")
         return message
 
-    async def _look(self) -> None:
-        """Refused where no more may lie here."""
-        self._looked = self._came
-        await UPLOAD_TRACKER.make_room(self._room.lying, self._whose, self._came)
+    async def _check_room(self) -> None:
+        """Raise RequestRefused if the folder or the disk is full."""
+        self._checked_at = self._received
+        await UPLOAD_TRACKER.ensure_room(self._limits.waiting, self._client, self._received)
         try:
-            atomic_files.check_space(self._room.lying.folder, 0)
+            atomic_files.check_space(self._limits.waiting.folder, 0)
         except (StorageFull, OSError) as error:
-            raise RequestRefused(507, "The disk here is nearly full, so nothing can be uploaded now.") from error
+            raise RequestRefused(507, "The disk is nearly full, so nothing can be uploaded now.") from error
 
-    def _part(self) -> None:
+    def _on_part_begin(self) -> None:
         self._files += 1
-        self._part_came = 0
-        self._name = self._said = self._disposition = b""
-        if self._files > self._room.files:
-            raise RequestRefused(413, self._room.said)
+        self._file_bytes = 0
+        self._header_name = self._header_value = self._disposition = b""
+        if self._files > self._limits.max_files:
+            raise RequestRefused(413, self._limits.message)
 
-    def _field(self, data: bytes, start: int, end: int) -> None:
-        self._name += data[start:end]
+    def _on_header_field(self, data: bytes, start: int, end: int) -> None:
+        self._header_name += data[start:end]
 
-    def _value(self, data: bytes, start: int, end: int) -> None:
-        self._said += data[start:end]
+    def _on_header_value(self, data: bytes, start: int, end: int) -> None:
+        self._header_value += data[start:end]
 
-    def _header(self) -> None:
-        if self._name.lower() == b"content-disposition":
-            self._disposition = self._said
-        self._name = self._said = b""
+    def _on_header_end(self) -> None:
+        if self._header_name.lower() == b"content-disposition":
+            self._disposition = self._header_value
+        self._header_name = self._header_value = b""
 
-    def _headers(self) -> None:
-        """A part that is no file would be held in memory, one of another name would lie about unclaimed."""
+    def _on_headers_finished(self) -> None:
+        """Refuse other parts: Gradio holds those without a file name in memory, and never reads other fields' files."""
         _, options = parse_options_header(self._disposition)
         if options.get(b"name") != b"files" or b"filename" not in options:
-            raise RequestRefused(400, "An upload holds files alone.")
+            raise RequestRefused(400, "An upload may contain only files.")
 
-    def _data(self, _: bytes, start: int, end: int) -> None:
-        self._part_came += end - start
-        if self._part_came > self._room.largest:
-            raise RequestRefused(413, self._room.said)
+    def _on_part_data(self, _: bytes, start: int, end: int) -> None:
+        self._file_bytes += end - start
+        if self._file_bytes > self._limits.max_file_bytes:
+            raise RequestRefused(413, self._limits.message)
 
-    def _end(self) -> None:
-        self._closed = True
+    def _on_end(self) -> None:
+        self._form_complete = True

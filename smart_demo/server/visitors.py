@@ -1,9 +1,8 @@
-"""Who asks. A public page keeps no accounts: each browser holds a secret of 128 random bits and sends it along with
-every request (`visit.js`), and what it uploads or judges belongs to whoever knows that secret.
+"""The identity of visitors on a public page.
 
-On disk, in Chroma and in journals stands a digest of it, so whoever sees a folder's or a row's name cannot ask with it.
-
-Room for judgements on a public page: so many visitors' files, and so many bytes of everything of everybody's.
+A public page has no accounts: each browser holds a secret of 128 random bits and sends it with every request
+(`visit.js`). Uploads and judgements belong to the holder of that secret. On disk, in Chroma and in journals only its
+digest is stored, so the name of a folder or a row does not give access.
 """
 
 from __future__ import annotations
@@ -18,9 +17,10 @@ VISITOR_HEADER = "x-smart-visitor"
 
 
 def current_visitor(settings: Settings) -> Scope | None:
-    """Whose documents whoever asks may see and change, beside the samples; None for nobody's.
+    """Return the scope that the visitor may search and change beside the samples, or None if there is none.
 
-    A private page has one owner. On a public one it is read off the request that Gradio is answering in this thread.
+    A private page has one owner. On a public page the visitor comes from the request that Gradio handles in this
+    thread.
     """
     if not settings.uploads:
         return None

@@ -13,12 +13,12 @@ from typing import Any
 
 import numpy as np
 
-from smart_demo.backbones.checkpoint_files import fetch
-from smart_demo.backbones.qwen.loading import load_parts
+from smart_demo.backbones.checkpoint_files import fetch_checkpoint
+from smart_demo.backbones.qwen.loading import load_checkpoint
 from smart_demo.backbones.qwen.model import Qwen3VL
 from smart_demo.backbones.qwen.prompt import TOKEN_SIDE
 from smart_demo.config import Settings
-from smart_demo.server.process_memory import keep_giving_back, share_heaps
+from smart_demo.server.process_memory import limit_malloc_arenas, start_periodic_release
 from smart_demo.types import Page, PageEncoding, PageId
 from tests.bench.official import Official
 from tests.bench.shapes import seconds
@@ -35,8 +35,8 @@ def measure(folder: Path) -> dict[str, Any]:
     official way, and of its preparation alone. RuntimeError where the two do not encode the same.
     """
     settings = Settings(visual_tokens=LARGEST[0] * LARGEST[1])
-    checkpoint = fetch(str(folder), None)
-    parts = load_parts(checkpoint, settings.dtype)
+    checkpoint = fetch_checkpoint(str(folder), None)
+    parts = load_checkpoint(checkpoint, settings.dtype)
     backbone = Qwen3VL(checkpoint, parts, settings)
     weights = sum(one.numel() * one.element_size() for one in parts.model.parameters())
     timed, largest = page(*TIMED), page(*LARGEST)
@@ -72,6 +72,6 @@ def encode(backbone: Qwen3VL, one: Page) -> PageEncoding:
 
 
 if __name__ == "__main__":
-    share_heaps()  # and give back, as app.py does
-    keep_giving_back()
+    limit_malloc_arenas()  # and give back, as app.py does
+    start_periodic_release()
     sys.stdout.write(json.dumps(measure(Path(sys.argv[1]))) + "\n")

@@ -12,7 +12,7 @@ from typing import Any
 import httpx
 
 from smart_demo.server.rate_limits import BUSY, CROWDED
-from smart_demo.server.visitors import HEADER
+from smart_demo.server.visitors import VISITOR_HEADER
 from smart_demo.ui.events import UNEXPECTED_ERROR
 from smart_demo.ui.upload_queue import FILE_FAILED
 from tests.load.figures import Figures, LimitMet
@@ -66,7 +66,7 @@ class Person(Visitor):
         self.http.close()
         self.http = httpx.Client(
             base_url=self.url,
-            headers={HEADER: secret},
+            headers={VISITOR_HEADER: secret},
             timeout=180,
             # Uvicorn closes an idle connection after 5 s. If that crosses a question, browsers ask again; httpx fails.
             limits=httpx.Limits(keepalive_expiry=1.0),
