@@ -1,59 +1,59 @@
-# Two commands do all the set-up: `make demo` runs the app, `make test` passes the tests.
+# `make demo` runs the app and `make test` the tests; both install what they need.
 VENV   := .venv
 PYTHON := $(VENV)/bin/python
 export GRADIO_ANALYTICS_ENABLED := False
 export ANONYMIZED_TELEMETRY := False
 export TOKENIZERS_PARALLELISM := false
-# Debian packages need root; sudo is used where there is one and we are not root.
+# Debian packages need root: use sudo if we are not root and it exists.
 SUDO := $(shell [ "$$(id -u)" = 0 ] || command -v sudo)
 
 .PHONY: demo test check audit format samples sample-docs eval evidence bench fuzz chaos load install install-dev clean
 .DEFAULT_GOAL := demo
 
-demo: install build/.samples  ## the app on http://127.0.0.1:7860, with the sample library ready
+demo: install build/.samples  ## run the app on http://127.0.0.1:7860, with the sample library ready
 	$(PYTHON) app.py
 
-test: install-dev  ## every test, browser tests included; files are dealt out to as many processes as the CI has cores
+test: install-dev  ## run every test, browser tests included, in as many processes as CI has cores
 	$(PYTHON) -m pytest -n 2 --dist loadfile
 
-check: install-dev  ## format, lint, types; known vulnerabilities where the service that knows them can be reached
+check: install-dev  ## check format, lint and types; also known vulnerabilities if the advisory service can be reached
 	$(VENV)/bin/ruff format --check .
 	$(VENV)/bin/ruff check .
 	$(VENV)/bin/mypy
 	$(PYTHON) -m tests.audit --if-reachable
 
-audit: install-dev  ## known vulnerabilities; fails where they cannot be looked up
+audit: install-dev  ## check for known vulnerabilities; fail if the advisory service cannot be reached
 	$(PYTHON) -m tests.audit
 
-format: install-dev
+format: install-dev  ## format the code and apply lint fixes
 	$(VENV)/bin/ruff format .
 	$(VENV)/bin/ruff check --fix .
 
 samples: install  ## encode the sample library for the backbone in use
 	$(PYTHON) -m smart_demo samples
 
-sample-docs: install-dev  ## make the sample documents again, from their script
+sample-docs: install-dev  ## regenerate the sample documents
 	$(PYTHON) sample_docs/make.py
 
-eval: install  ## pooled, late and SMART on the sample documents' judged queries
+eval: install  ## measure pooled, late and SMART on the sample documents' judged queries
 	$(PYTHON) -m smart_demo eval
 
-bench: install  ## what was promised, measured here; the figures go to build/bench.json
+bench: install  ## measure speed and memory against the goals; figures go to build/bench.json
 	-$(PYTHON) -m pip install --quiet --disable-pip-version-check -r tests/bench/requirements.txt
 	$(PYTHON) -m tests.bench
 
-fuzz: install-dev  ## damaged files through ingest for MINUTES; the figures go to build/fuzz.json
+fuzz: install-dev  ## feed damaged files to ingest: MINUTES=10 SEED=N WORKERS=N; figures go to build/fuzz.json
 	$(PYTHON) -m tests.fuzz --minutes $(or $(MINUTES),10) $(if $(SEED),--seed $(SEED)) $(if $(WORKERS),--workers $(WORKERS))
 
-chaos: install-dev  ## kill it at every moment and look what is left: TRIALS=200 SEED=1; figures in build/chaos.json
+chaos: install-dev  ## kill the program at random moments and check what remains: TRIALS=200 SEED=1; figures go to build/chaos.json
 	$(PYTHON) -m tests.chaos --trials $(or $(TRIALS),200) --seed $(or $(SEED),1)
 
-# The figures are minilm's unless SMART_BACKBONE names another. Plots need matplotlib, hence the development tools.
+# Uses minilm unless SMART_BACKBONE names another. Plots need matplotlib, hence install-dev.
 evidence: export SMART_BACKBONE := $(or $(SMART_BACKBONE),minilm)
-evidence: install-dev  ## every figure of the README again, into build/; CRANFIELD=DIR for the texts too
+evidence: install-dev  ## measure every figure of the README again, into build/; CRANFIELD=DIR adds the texts
 	$(PYTHON) -m smart_demo evidence --out build $(if $(CRANFIELD),--cranfield "$(CRANFIELD)")
 
-load: install-dev  ## MINUTES=10 VISITORS=20 SEED=N: visitors at once against the real server; figures in build/load.json
+load: install-dev  ## run simulated visitors against the real server: MINUTES=10 VISITORS=20 SEED=N; figures go to build/load.json
 	$(PYTHON) -m tests.load --minutes $(or $(MINUTES),10) --visitors $(or $(VISITORS),20) $(if $(SEED),--seed $(SEED))
 
 install: build/.installed build/.poppler
@@ -79,7 +79,7 @@ build/.chromium:
 	command -v chromium >/dev/null || { $(SUDO) apt-get update -q && $(SUDO) apt-get install -q -y --no-install-recommends chromium fonts-dejavu-core; }
 	@touch $@
 
-# Encoded once by the embedded backbone; with another data folder the app does it again behind its page.
+# Encode the samples once with the embedded backbone; with another data folder the app encodes them in the background.
 build/.samples: build/.installed build/.poppler $(wildcard sample_docs/*.*)
 	$(PYTHON) -m smart_demo samples --backbone minilm
 	@touch $@

@@ -89,7 +89,7 @@ def test_a_page_whose_tokens_were_not_scored_says_so(shell, tmp_path):
     assert [hit["late"] is None for hit in hits] == [False, True, True]
 
 
-def test_more_results_than_can_be_given_are_refused_not_cut(shell):
+def test_a_top_out_of_range_is_refused(shell):
     for top in ("0", "51", "five"):
         answer = shell("search", "red", "--top", top)
         assert (answer.returncode, answer.stdout) == (2, "")
@@ -109,8 +109,8 @@ def test_the_samples_are_searched_together_with_the_local_library(shell, tmp_pat
     assert "Preparing" not in answer.stderr  # the second time
 
 
-def test_a_reader_who_has_enough_is_no_error(environment, tmp_path):
-    environment |= {"SMART_SAMPLE_DOCS": str(tmp_path)}  # none, so that no model is loaded to look how far they are
+def test_a_closed_pipe_is_no_error(environment, tmp_path):
+    environment |= {"SMART_SAMPLE_DOCS": str(tmp_path)}  # no samples, so that no model is loaded
     command = [sys.executable, "-m", "smart_demo", "doctor", "--json"]
     reader, writer = os.pipe()
     os.close(reader)
@@ -138,10 +138,10 @@ def test_a_second_process_is_refused_in_one_sentence(shell, tmp_path):
     [
         ({"SMART_BACKBONE": "gpt"}, "SMART_BACKBONE"),
         ({"SMART_CODEC": "int4"}, "SMART_CODEC"),
-        ({"SMART_BACKBONE": "Nobody/has-this-model", "HF_HUB_OFFLINE": "1"}, "Nobody/has-this-model"),
+        ({"SMART_BACKBONE": "no-such-owner/no-such-model", "HF_HUB_OFFLINE": "1"}, "no-such-owner/no-such-model"),
     ],
 )
-def test_what_cannot_be_is_told_in_words(shell, changes, told):
+def test_an_impossible_setting_is_one_sentence(shell, changes, told):
     answer = shell("search", "red", **changes)
     assert (answer.returncode, answer.stdout) == (1, "")
     assert told in answer.stderr

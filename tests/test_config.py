@@ -1,4 +1,4 @@
-"""Settings: every variable is read, a wrong one is refused in words."""
+"""Settings: every variable is read, and an invalid value is refused with a clear sentence."""
 
 from pathlib import Path
 
@@ -8,7 +8,7 @@ from smart_demo.config import read_settings
 from smart_demo.errors import SettingRefused
 
 
-def test_the_environment_decides():
+def test_settings_are_read_from_the_environment():
     read = read_settings(
         {
             "SMART_BACKBONE": "minilm",
@@ -27,7 +27,7 @@ def test_the_environment_decides():
     assert (read.limits.pages, read.limits.file_bytes) == (7, 3 * 2**20)
 
 
-def test_the_index_may_lie_on_another_disk():
+def test_the_index_may_have_a_folder_of_its_own():
     read = read_settings({"SMART_DATA_DIR": "/bucket", "SMART_INDEX_DIR": "/local"})
     assert (read.data_dir, read.index_dir) == (Path("/bucket"), Path("/local"))
 
@@ -43,7 +43,7 @@ def test_the_index_may_lie_on_another_disk():
         ({"SMART_PUBLIC": "1"}, True, True),
     ],
 )
-def test_who_is_served_and_whether_documents_are_taken(env, public, uploads):
+def test_public_and_uploads(env, public, uploads):
     read = read_settings(env)
     assert (read.public, read.uploads) == (public, uploads)
 
@@ -54,8 +54,8 @@ def test_who_is_served_and_whether_documents_are_taken(env, public, uploads):
         ("SMART_CODEC", "int4"),
         ("SMART_DTYPE", "float8"),
         ("SMART_TOKEN_FILTER", "none"),
-        ("SMART_DATA_DIR", "~nobody-of-this-name/demo"),
-        ("SMART_INDEX_DIR", "~nobody-of-this-name/demo"),
+        ("SMART_DATA_DIR", "~no-such-user/demo"),
+        ("SMART_INDEX_DIR", "~no-such-user/demo"),
         ("SMART_PUBLIC", "maybe"),
         ("SMART_MAX_PAGES", "many"),
         ("SMART_MAX_PAGES", "0"),

@@ -69,7 +69,7 @@ def test_without_pages_there_is_nothing_to_say_and_without_measures_no_time():
     assert (scaled.indexing, scaled.every_page, scaled.candidates) == (None, None, None)
 
 
-def test_pages_that_nobody_timed_do_not_count_as_fast_ones():
+def test_pages_without_a_time_do_not_count_as_fast_ones():
     pages = [replace(stored(number), seconds=seconds) for number, seconds in enumerate([0.0, 1.0, 2.0, 6.0], start=1)]
     found = costs(pages, READS, {}, SETTINGS).indexing
     assert (found.mean, found.median, found.pages) == (3.0, 2.0, 3)
@@ -147,7 +147,7 @@ def test_a_page_s_seconds_are_its_share_of_the_batch_and_the_write_before(tmp_pa
     file = write_pdf(tmp_path / "five.pdf", "one", "two", "three", "four", "five")
     with SlowDisk.open(tmp_path / "data", tmp_path / "index") as library:
         for _ in Indexer(library, Limits()).add(LOCAL, [(file, "five.pdf")], Slow()):
-            clock.now += 1_000.0  # whoever follows the progress takes their time
+            clock.now += 1_000.0  # the consumer of the progress takes its time
         pages = library.pages([LOCAL], Slow().encoder.fingerprint)
     assert [page.seconds for page in pages] == [2.0, 2.25, 2.25, 2.25, 8.25]  # batches of four and of one
     with Library.open(tmp_path / "data", tmp_path / "index") as library:

@@ -1,4 +1,4 @@
-"""The service end to end on real files, with a backbone whose scores can be worked out on paper."""
+"""The engine end to end on real files, with a backbone whose scores can be computed by hand."""
 
 import sys
 import threading
@@ -19,7 +19,7 @@ from tests.documents import write_pdf
 
 
 class Counting(WordBackbone):
-    """The word backbone, counting what it is asked to encode."""
+    """The word backbone, counting the pages and queries it encodes."""
 
     def __init__(self, **given):
         super().__init__(**given)
@@ -44,14 +44,14 @@ def settings(tmp_path):
 
 @pytest.fixture
 def open_engine(settings):
-    """Opens engines on one folder; each closes the one before, as a restart would."""
+    """Return a function that opens an engine on one folder and closes the one before, as a restart would."""
     opened = []
 
     def start(backbone=None, **changes):
         for engine in opened:
             engine.close()
         models = {"words": backbone or Counting(), EMBEDDED: Counting(width=64)}
-        backbones = Backbones(BackboneChoice("words", "a test", insisted=True), models.__getitem__, fall_back=False)
+        backbones = Backbones(BackboneChoice("words", "a test", explicit=True), models.__getitem__, fall_back=False)
         changed = replace(settings, **changes)
         library = Library.open(changed.data_dir, changed.index_dir, changed.codec, changed.candidates)
         opened.append(Engine(library, backbones, changed))
@@ -70,7 +70,7 @@ def pages_of(result):
     return [(hit.page.document, hit.page.number) for hit in result.hits]
 
 
-def test_scores_worked_out_on_paper(open_engine, tmp_path):
+def test_scores_computed_by_hand(open_engine, tmp_path):
     """Two pages: `red red red star` and `red star blue moon`; the query is `red star`.
 
     pooled: (3·1 + 1·1)/(√10·√2) = 0.8944 and (1 + 1)/(√4·√2) = 0.7071. late: 1 and 1, both words stand on both."""
@@ -104,7 +104,7 @@ def test_one_bad_file_does_not_sink_the_batch(open_engine, tmp_path):
     assert [d.name for d in engine.documents(LOCAL)] == ["good.pdf"]
 
 
-def test_many_refused_pages_are_told_in_a_few_sentences(open_engine, tmp_path):
+def test_many_refused_pages_are_reported_in_a_few_sentences(open_engine, tmp_path):
     (few,) = add(open_engine(), write_pdf(tmp_path / "few.pdf", "", "", "red"))
     assert few.message.count("no words") == 2
     (many,) = add(open_engine(), write_pdf(tmp_path / "many.pdf", "red", *[""] * 40))
@@ -124,7 +124,7 @@ def test_the_same_file_again_costs_nothing(open_engine, tmp_path):
     assert len(engine.documents(LOCAL)) == 1
 
 
-def test_cancelling_keeps_the_pages_told_of_and_the_next_time_goes_on_from_there(open_engine, tmp_path):
+def test_cancelling_keeps_the_reported_pages_and_the_next_add_continues(open_engine, tmp_path):
     backbone = Counting()
     engine = open_engine(backbone)
     path = write_pdf(tmp_path / "a.pdf", *[f"page {n}" for n in range(12)])
@@ -151,7 +151,7 @@ def test_a_document_deleted_while_it_is_added_stays_deleted(open_engine, tmp_pat
     assert add(engine, path)[0].state is State.DONE  # and it may be added again
 
 
-def test_a_page_without_words_is_told_and_the_rest_is_kept(open_engine, tmp_path):
+def test_a_page_without_words_is_reported_and_the_rest_is_stored(open_engine, tmp_path):
     engine = open_engine()
     (end,) = add(engine, write_pdf(tmp_path / "a.pdf", "red", "", "star"))
     assert (end.state, end.done, end.total) == (State.DONE, 2, 3)
@@ -172,7 +172,7 @@ def test_a_restart_keeps_everything(open_engine, tmp_path):
         ]
 
 
-def test_weights_are_turned_without_encoding_again(open_engine, tmp_path):
+def test_weights_change_without_encoding_again(open_engine, tmp_path):
     backbone = Counting()
     engine = open_engine(backbone)
     add(engine, write_pdf(tmp_path / "a.pdf", "red star", "star"))
@@ -187,7 +187,7 @@ def test_weights_are_turned_without_encoding_again(open_engine, tmp_path):
     assert hit.score == pytest.approx(0.5 * same.pooled + 2.0 * same.late)
 
 
-def test_a_new_page_is_found_by_a_query_asked_before(open_engine, tmp_path):
+def test_a_new_page_is_found_by_a_repeated_query(open_engine, tmp_path):
     engine = open_engine()
     assert engine.search(Query("red")).results["smart"].hits == ()
     add(engine, write_pdf(tmp_path / "a.pdf", "red"))
@@ -239,7 +239,7 @@ def test_scopes_do_not_mix(open_engine, tmp_path):
 def test_samples_are_served_by_the_embedded_backbone_until_the_chosen_one_has_encoded_them(open_engine, tmp_path):
     engine = open_engine()
     embedded, main = engine.backbones.embedded(), engine.backbones.main()
-    assert not engine.samples().whole
+    assert not engine.samples().complete
     list(engine.prepare_samples())
     assert (engine.samples().ready, engine.samples().total) == (2, 2)
     assert engine.search(Query("tide"), (SAMPLES,)).encoder == embedded.encoder
@@ -255,7 +255,7 @@ def test_samples_that_cannot_be_read_are_not_waited_for(open_engine, settings):
     (settings.samples / "broken.pdf").write_bytes(b"%PDF-1.4 no")
     engine = open_engine()
     list(engine.prepare_samples())
-    assert (engine.samples().ready, engine.samples().total, engine.samples().whole) == (3, 3, True)
+    assert (engine.samples().ready, engine.samples().total, engine.samples().complete) == (3, 3, True)
 
 
 def test_a_sample_that_is_no_longer_shipped_leaves_the_library(open_engine, settings):
@@ -264,7 +264,7 @@ def test_a_sample_that_is_no_longer_shipped_leaves_the_library(open_engine, sett
     engine = open_engine()
     list(engine.prepare_samples())
     (document,) = engine.documents(SAMPLES)
-    assert (document.pages, engine.samples().whole) == (1, True)
+    assert (document.pages, engine.samples().complete) == (1, True)
 
 
 @pytest.mark.parametrize("text", ["", "   ", "\0", "\n\t"])
@@ -313,7 +313,7 @@ def test_a_damaged_page_is_left_out_and_the_others_answer(open_engine, tmp_path,
 
 @pytest.fixture
 def quick_turns():
-    """Threads take turns fifty times as often: more ways to meet, and none waits long for those that never rest."""
+    """Make threads switch fifty times as often: more interleavings, and no thread waits long for a busy one."""
     before = sys.getswitchinterval()
     sys.setswitchinterval(before / 50)
     yield

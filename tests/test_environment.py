@@ -1,4 +1,4 @@
-"""The environment card's facts: the commit without git, versions, and what stands there when something is missing."""
+"""The environment card: the commit without git, package versions, and what it shows if something is missing."""
 
 from importlib import metadata
 
@@ -23,7 +23,7 @@ def git(tmp_path):
     return folder
 
 
-def test_a_branch_has_a_file_of_its_own(git, tmp_path):
+def test_a_branch_may_have_its_own_file(git, tmp_path):
     (git / "refs" / "heads" / "main").write_text(f"{COMMIT}\n")
     (git / "packed-refs").write_text(f"{OTHER} refs/heads/main\n")  # older than the branch's own file
     assert diagnostics.read_commit(tmp_path) == COMMIT[:12]
@@ -40,7 +40,7 @@ def test_a_commit_may_be_checked_out_by_itself(git, tmp_path):
     assert diagnostics.read_commit(tmp_path) == COMMIT[:12]
 
 
-def test_a_worktree_finds_its_branch_with_the_main_one(git, tmp_path):
+def test_a_worktree_reads_its_branch_from_the_main_repository(git, tmp_path):
     own, tree = git / "worktrees" / "side", tmp_path / "side"
     own.mkdir(parents=True)
     tree.mkdir()
@@ -70,7 +70,7 @@ def test_bytes_that_are_no_text_and_folders_without_git_are_unknown(git, tmp_pat
     assert diagnostics.read_commit(tmp_path / "elsewhere") == "unknown"
 
 
-def test_without_mcp_the_page_starts_and_says_so(monkeypatch):
+def test_without_mcp_the_page_starts_with_a_notice(monkeypatch):
     def version(package):
         if package == "mcp":
             raise metadata.PackageNotFoundError

@@ -1,4 +1,4 @@
-"""Faults that kill nobody: full and read-only disks, two processes, files that are gone, being told to stop. Each is
+"""Faults that lose nothing: full and read-only disks, two processes, deleted files, SIGTERM. Each is
 said in one sentence, what is whole is searched, and nothing that was kept is lost.
 """
 
@@ -72,7 +72,7 @@ def make_read_only(monkeypatch):
 
 
 def fill_up(monkeypatch, room):
-    """Let this process write so many more bytes."""
+    """Let this process write that many more bytes."""
     real = os.write
 
     def write(file, data):
@@ -184,8 +184,8 @@ def _start(env):
     return subprocess.run([sys.executable, "app.py"], cwd=ROOT, env=env, capture_output=True, text=True, timeout=100)
 
 
-def test_what_is_written_in_the_lock_blocks_nobody(tmp_path):
-    """Only who holds it does, and a killed process holds nothing."""
+def test_the_content_of_the_lock_file_blocks_no_process(tmp_path):
+    """Only a process that holds the lock does, and a killed process holds none."""
     (tmp_path / "index").mkdir()
     (tmp_path / "index" / "lock").write_text("4711")
     open_library(tmp_path).close()
@@ -194,7 +194,7 @@ def test_what_is_written_in_the_lock_blocks_nobody(tmp_path):
 # -- files that are gone, and what is told of them
 
 
-def test_files_that_are_gone_are_said_and_the_rest_is_searched(tmp_path):
+def test_deleted_files_are_reported_and_the_rest_is_searched(tmp_path):
     with open_library(tmp_path) as library:
         first, second, third = put(library, 1, 2, 3)
         library._files.path(first).unlink()
@@ -210,7 +210,7 @@ def test_files_that_are_gone_are_said_and_the_rest_is_searched(tmp_path):
         assert library.report.swept == 2
 
 
-def test_doctor_tells_of_damage_and_of_what_was_rebuilt(env, tmp_path):
+def test_doctor_reports_damage_and_the_rebuilt_index(env, tmp_path):
     with Library.open(tmp_path / "data", tmp_path / "data" / "index") as library:
         put(library, 1, 2)
     token_files(tmp_path)[0].write_bytes(b"rubbish")
@@ -221,10 +221,10 @@ def test_doctor_tells_of_damage_and_of_what_was_rebuilt(env, tmp_path):
     assert collect_diagnostics(read_settings(env))["library"]["index"] == "ok"
 
 
-# -- being told to stop
+# -- SIGTERM
 
 
-def test_told_to_stop_while_it_indexes_it_ends_in_order_and_keeps_what_it_had(env, tmp_path):
+def test_sigterm_while_indexing_ends_cleanly_and_keeps_the_stored_pages(env, tmp_path):
     document = write_pdf(tmp_path / "long.pdf", *(f"red star {number}" for number in range(PAGES)))
     given = {key: value for key, value in os.environ.items() if not key.startswith("SMART_")} | env
     command = [sys.executable, "-m", "smart_demo", "index", str(document)]

@@ -1,4 +1,4 @@
-"""Listings and rankings of many pages against the slow way to say the same: a sort of every page by score and name."""
+"""PageList and Ranks against a slow reference: a sort of every page by score and name."""
 
 from dataclasses import replace
 
@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from smart_demo import scoring
-from smart_demo.page_list import PageList, Ranks, listed
+from smart_demo.page_list import PageList, Ranks, as_page_list
 from smart_demo.types import LOCAL, SAMPLES, Method, PageId, Parts, Scope, StoredPage, Weights
 
 SCOPES = (LOCAL, SAMPLES, Scope("a"))
@@ -26,14 +26,14 @@ some_scores = st.sampled_from([0.0, 0.25, 0.2500001, 0.2500009, -1.0, 1.0, -0.0]
 
 
 def slow_rank(parts, method):
-    """The order as it was first written: every page by its rounded score, then by its names."""
+    """Return the reference order: every page by its rounded score, then by its names."""
     weights, positions = method.weights, parts.candidates
     if weights.late == 0.0:
         positions, scores = np.arange(len(parts.pages)), weights.pooled * parts.pooled
     else:
-        scores = weights.pooled * parts.pooled[positions] + weights.late * scoring.late(parts, weights)
+        scores = weights.pooled * parts.pooled[positions] + weights.late * scoring.late_scores(parts, weights)
     names = [(str(parts.pages[p].id), str(parts.pages[p].scope)) for p in positions]
-    rounded = (-scores.astype(np.float64)).round(scoring.TIE)
+    rounded = (-scores.astype(np.float64)).round(scoring.TIE_DECIMALS)
     order = sorted(range(len(positions)), key=lambda row: (rounded[row], names[row]))
     return [(parts.pages[positions[row]].key, float(scores[row])) for row in order]
 
@@ -49,7 +49,7 @@ def any_parts(draw):
 
 
 @given(any_parts(), st.sampled_from([(1, 0), (0, 1), (1, 1), (0, 0), (-2, 0.5), (1e30, -1e30)]), st.integers(0, 50))
-def test_a_ranking_is_the_slow_one(parts, weights, top):
+def test_a_ranking_equals_the_reference(parts, weights, top):
     method = Method("m", "M", Weights(*weights))
     expected, found = slow_rank(parts, method), scoring.rank(parts, method, top)
     assert [(hit.page.key, hit.score, hit.rank) for hit in found.hits] == [
@@ -61,17 +61,17 @@ def test_a_ranking_is_the_slow_one(parts, weights, top):
 
 
 @given(listings, keys)
-def test_a_page_is_found_where_it_stands(pages, other):
+def test_a_page_is_found_at_its_position(pages, other):
     assert [pages.position(page.key) for page in pages] == list(range(len(pages)))
     there = [page.key for page in pages]
     assert pages.position(other) == (there.index(other) if other in there else None)
 
 
 @given(listings)
-def test_ties_stand_by_the_names_of_pages(pages):
+def test_ties_are_ordered_by_page_id(pages):
     slow = sorted(range(len(pages)), key=lambda at: (str(pages[at].id), str(pages[at].scope)))
-    assert pages.by_id.tolist() == slow
-    assert pages.standing[pages.by_id].tolist() == list(range(len(pages)))
+    assert pages.id_order.tolist() == slow
+    assert pages.id_ranks[pages.id_order].tolist() == list(range(len(pages)))
 
 
 def test_pages_that_were_not_ranked_have_no_rank():
@@ -84,8 +84,8 @@ def test_pages_that_were_not_ranked_have_no_rank():
         ranks[LOCAL, PageId(FILES[2], 1)]
 
 
-def test_a_listing_is_a_tuple_and_is_not_made_twice():
+def test_a_page_list_is_a_tuple_and_is_not_copied():
     pages = PageList([stored((LOCAL, PageId(FILES[0], 1)))])
-    assert listed(pages) is pages
-    assert listed(tuple(pages)) == pages == tuple(pages)
+    assert as_page_list(pages) is pages
+    assert as_page_list(tuple(pages)) == pages == tuple(pages)
     assert replace(pages[0]) == pages[0]
