@@ -19,7 +19,7 @@ import gradio as gr
 
 from smart_demo.errors import InputRefused, LibraryError, QueryRefused, SmartError
 from smart_demo.search.as_json import as_dict
-from smart_demo.search.retrieval import MAX_TOP
+from smart_demo.search.retrieval import MAX_RESULTS
 from smart_demo.types import POOLED, SAMPLES, SMART, Query, Scope, Weights
 from smart_demo.ui.handlers import Handlers
 
@@ -237,9 +237,9 @@ def _by_assistant(request: gr.Request | None) -> bool:
 def _top(number: object) -> int:
     """JSON knows one kind of number: 5.0 is 5."""
     asked = number if isinstance(number, int | float) and not isinstance(number, bool) else 0
-    if 1 <= asked <= MAX_TOP and asked == int(asked):
+    if 1 <= asked <= MAX_RESULTS and asked == int(asked):
         return int(asked)
-    raise InputRefused(f"`top` must be a whole number from 1 to {MAX_TOP}.")
+    raise InputRefused(f"`top` must be a whole number from 1 to {MAX_RESULTS}.")
 
 
 def _refuse(sentence: str) -> NoReturn:

@@ -1,7 +1,4 @@
-"""Delete everything of mine: documents, judgements, lists, pictures. Whom the janitor forgets is forgotten here.
-
-The page, wired: which handler answers which event. Building it starts nothing.
-"""
+"""The page: its events with their handlers, and the deletion of a visitor's data. Building it starts nothing."""
 
 from __future__ import annotations
 
@@ -49,330 +46,316 @@ UNCLAIMED_SECONDS = 600.0
 """Seconds after which an uploaded file that nothing reads is deleted."""
 
 
+def build_app(engine: Engine, preparation: SamplePreparation, cleanup: Cleanup | None = None) -> gr.Blocks:
+    """Return the page around an engine. `preparation` and `cleanup` may be running or not."""
+    uploads = UploadQueue(engine.add, engine.settings.limits.files, engine.settings.quotas.waiting_files)
+    handlers = Handlers(engine, uploads, preparation)
+    explanations = ExplainHandlers(handlers)
+    endpoint = SearchEndpoint(handlers)
+    costs = CostsTab(handlers, endpoint)
+    exporter = Exporter(handlers, theme.inline_fonts())
+    judging = JudgingSession(engine, STORY_QUERIES)
+    sheets, boards, lists = JudgeSheets(judging, handlers), Boards(judging), QueryLists(judging, handlers)
+    voting = Voting(sheets)
+    deletion = Deletion(handlers, sheets, lists, cleanup or Cleanup(engine))
+
+    # The page's scripts call these functions by their names.
+    def picture(key: object) -> dict[str, object]:
+        return handlers.load_picture(key)
+
+    def explain(request: object) -> dict[str, object]:
+        return explanations.explain(request)
+
+    def overlay(request: object) -> dict[str, object]:
+        return explanations.overlay(request)
+
+    def pair(request: object) -> dict[str, object]:
+        return explanations.pair(request)
+
+    def hood(request: object) -> dict[str, object]:
+        return costs.look(request)
+
+    def comparison(request: object) -> dict[str, object]:
+        return exporter.comparison(request)
+
+    def vote(request: object) -> dict[str, object]:
+        return voting.vote(request)
+
+    def grade(request: object) -> dict[str, object]:
+        return voting.grade(request)
+
+    def forget(request: object) -> dict[str, object]:
+        return deletion.delete(request)
+
+    with gr.Blocks(title="SMART demo", analytics_enabled=False, fill_width=True) as app:
+        # First, so that it gets its name without a suffix: the page's private events have names too.
+        gr.api(endpoint.search, api_name=API_NAME, concurrency_limit=MAX_CONCURRENT)
+        viewer: list[ServerFunction] = [picture, explain, overlay, pair, hood, comparison]
+        judges: list[ServerFunction] = [picture, vote, grade, *serves(boards, lists)]
+        page = PageLayout(engine.settings, viewer, judges, forget, private=handlers.is_private)
+        wiring = Wiring(handlers, page)
+        JudgeWiring(page.judge, page.controls, voting)
+        panels = (page.judge.results, page.judge.queries)
+        BoardWiring(boards, lists, panels, uploads.discard).run_with([page.scope, *page.controls])
+        app.load(wiring.load, None, wiring.loaded, **PRIVATE_EVENT, api_name="open")
+    return app
+
+
 class Deletion:
-    """Forgets people everywhere this app keeps anything of anybody."""
+    """Deletes a visitor's data: documents, judgements, query lists and pictures, on disk and in memory."""
 
-    def __init__(self, handlers: Handlers, sheets: JudgeSheets, lists: QueryLists, janitor: Cleanup) -> None:
-        """The janitor is told how to clear this app's folder of uploads, and whom to tell of those it forgot."""
-        self._trials, self._judging, self._lists, self._janitor = sheets.tickets, sheets.judging, lists, janitor
-        self._handlers = handlers
-        janitor.attend(self._sweep, self._let_go)
-        UPLOAD_TRACKER.attend(self._handlers.uploads.on_their_way)
+    def __init__(self, handlers: Handlers, sheets: JudgeSheets, lists: QueryLists, cleanup: Cleanup) -> None:
+        """Also run when cleanup expires or evicts a visitor, and delete unclaimed uploads in every cleanup."""
+        self._handlers, self._lists, self._cleanup = handlers, lists, cleanup
+        self._tickets, self._judging = sheets.tickets, sheets.judging
+        cleanup.connect(self._delete_unclaimed, self._delete_from_memory)
+        UPLOAD_TRACKER.add_claims(handlers.uploads.unread_paths)
 
-    def forget(self, wanted: object) -> dict[str, object]:
-        """`done`, the sentence that says how much room that made; or a sentence why not."""
-        sure = isinstance(wanted, dict) and wanted.get("sure") is True
-        return answer_or_error(lambda: self._forget(sure=sure), "a visitor could not be forgotten")
+    def delete(self, request: object) -> dict[str, object]:
+        """Delete everything of the current visitor. Return `done`, a sentence with the freed bytes, or an error."""
+        sure = isinstance(request, dict) and request.get("sure") is True
+        return answer_or_error(lambda: self._delete(sure=sure), "a visitor's data could not be deleted")
 
-    def _forget(self, *, sure: bool) -> dict[str, object]:
-        own = self._handlers.visitor
-        if own is None or not sure:
+    def _delete(self, *, sure: bool) -> dict[str, object]:
+        visitor = self._handlers.visitor
+        if visitor is None or not sure:
             raise InputRefused("Nothing was deleted.", "Reload the page and try again.")
-        self._handlers.uploads.forget(own)
-        freed = self._handlers.engine.delete_library(own)
-        self._judging.delete(own)
-        self._let_go(own)
-        self._janitor.wake()  # the index gives its bytes back behind the page
+        self._handlers.uploads.delete(visitor)
+        freed = self._handlers.engine.delete_library(visitor)
+        self._judging.delete(visitor)
+        self._delete_from_memory(visitor)
+        self._cleanup.wake()  # the index shrinks in the background
         return {"done": f"Everything of yours is deleted: {size_in_words(freed)} freed."}
 
-    def _let_go(self, owner: Scope) -> None:
-        """What is in memory of somebody whose files are gone."""
-        if not self._handlers.uploads.running(owner):  # who came back is not forgotten with what they left
-            self._handlers.uploads.forget(owner)
-        self._handlers.pictures.forget(owner)
-        self._trials.forget(owner)
-        self._lists.forget(owner)
-        self._judging.evict(owner)
+    def _delete_from_memory(self, visitor: Scope) -> None:
+        """Delete what is in memory of a visitor whose files are deleted."""
+        if not self._handlers.uploads.running(visitor):  # new uploads of a visitor who has returned continue
+            self._handlers.uploads.delete(visitor)
+        self._handlers.pictures.delete(visitor)
+        self._tickets.forget(visitor)
+        self._lists.forget(visitor)
+        self._judging.evict(visitor)
 
-    def _sweep(self, _: float) -> int:
-        return delete_leftovers(Path(get_upload_folder()), UNCLAIMED_SECONDS, self._handlers.uploads.on_their_way())
+    def _delete_unclaimed(self, _: float) -> int:
+        return delete_leftovers(Path(get_upload_folder()), UNCLAIMED_SECONDS, self._handlers.uploads.unread_paths())
 
 
 class Wiring:
-    """Events of one page, around its handlers."""
+    """The events of one page: every handler here takes and returns values of its components."""
 
     def __init__(self, handlers: Handlers, page: PageLayout) -> None:
         self.handlers, self.page = handlers, page
-        answer = [page.results, page.answered, page.chips, page.like]
+        answer = [page.results, page.answered, page.chips, page.query_picture]
+        searching = {**SEARCH_EVENT, "show_progress_on": page.results}
         gr.on(
-            [page.go.click, page.query.submit],
+            [page.search_button.click, page.query.submit],
             self.search,
-            [page.answered, page.query, page.scope, *page.dials],
+            [page.answered, page.query, page.scope, *page.controls],
             answer,
-            **SEARCH_EVENT,
-            show_progress_on=page.results,
+            **searching,
         )
+        # Each `api_name` is the event's name in Gradio's configuration, which tests pin.
         page.chips.select(
-            self.example, page.dials, [page.query, page.scope, *answer], **SEARCH_EVENT, show_progress_on=page.results
+            self.search_example, page.controls, [page.query, page.scope, *answer], **searching, api_name="example"
         )
         page.scope.input(
-            self.elsewhere,
-            [page.answered, page.scope, *page.dials],
-            answer,
-            **SEARCH_EVENT,
-            show_progress_on=page.results,
+            self.change_scope, [page.answered, page.scope, *page.controls], answer, **searching, api_name="elsewhere"
         )
         page.results.select(
-            self.alike, [page.scope, *page.dials], [page.query, *answer], **SEARCH_EVENT, show_progress_on=page.results
+            self.search_region, [page.scope, *page.controls], [page.query, *answer], **searching, api_name="alike"
         )
-        page.like.clear(
-            self.without, [page.query, page.scope, *page.dials], answer, **SEARCH_EVENT, show_progress_on=page.results
+        page.query_picture.clear(
+            self.remove_picture, [page.query, page.scope, *page.controls], answer, **searching, api_name="without"
         )
-        for preset, pooled, late in page.presets:  # sets the dials, and they re-rank; a preset is the paper's form
-            paper = f'() => [{pooled}, {late}, "{Reduce.MEAN}", "{Counted.ALL}"]'
-            preset.click(None, None, page.dials[1:], js=paper, **PRIVATE_EVENT)
-        for again in (page.judge.results.boards, page.judge.queries.found):
-            again.select(
-                self.reopen,
-                None,
-                [page.query, page.scope, *page.dials, *answer],
-                **SEARCH_EVENT,
-                show_progress_on=page.results,
-            )
-        turned = [dial.change for dial in page.dials]
+        for preset, pooled, late in page.presets:  # a preset is the paper's form; setting the controls re-ranks
+            values = f'() => [{pooled}, {late}, "{Reduce.MEAN}", "{Counted.ALL}"]'
+            preset.click(None, None, page.controls[1:], js=values, **PRIVATE_EVENT)
+        for listing in (page.judge.results.boards, page.judge.queries.found):
+            listing.select(self.reopen, None, [page.query, page.scope, *page.controls, *answer], **searching)
+        changes = [control.change for control in page.controls]
         gr.on(
-            turned, self.rerank, [page.answered, *page.dials], page.results, **PRIVATE_EVENT, trigger_mode="always_last"
+            changes,
+            self.rerank,
+            [page.answered, *page.controls],
+            page.results,
+            **PRIVATE_EVENT,
+            trigger_mode="always_last",
         )
-        around = [page.status, page.footer, page.sample_documents, page.scope, page.timer, page.seen]
-        around += [page.results, page.like]
-        if page.takes:
-            around += [page.documents, page.arrivals, page.cancel]
+        polled = [page.status, page.footer, page.sample_documents, page.scope, page.timer, page.seen]
+        polled += [page.results, page.query_picture]
+        if page.accepts_uploads:
+            polled += [page.documents, page.uploads, page.cancel]
             page.files.upload(self.upload, page.files, [page.files, page.timer], **SINGLE_EVENT)
             page.picture.upload(
-                self.picture,
-                [page.picture, page.query, page.scope, *page.dials],
+                self.search_picture,
+                [page.picture, page.query, page.scope, *page.controls],
                 [page.picture, page.query, *answer],
-                **SEARCH_EVENT,
-                show_progress_on=page.results,
+                **searching,
+                api_name="picture",
             )
             page.cancel.click(self.cancel, None, page.cancel, **SINGLE_EVENT)
             page.documents.delete(self.delete, None, page.timer, **SINGLE_EVENT)
-        page.timer.tick(self.look, [page.seen, page.answered, *page.dials], around, **SINGLE_EVENT)
-        self.opened = [*page.dials, page.query, page.answered, page.chips, *around]
-        """Everything that the first look fills."""
+        page.timer.tick(self.poll, [page.seen, page.answered, *page.controls], polled, **SINGLE_EVENT, api_name="look")
+        self.loaded = [*page.controls, page.query, page.answered, page.chips, *polled]
+        """Components that `load` fills."""
 
     # -- searching
 
     @show_errors_as_toast
-    def search(self, answered: object, text: object, scope: object, *dials: object) -> object:
-        """The words in the box, with the picture that the answer before was asked with until that is taken away."""
+    def search(self, answered: object, text: object, scope: object, *controls: object) -> object:
+        """Search for the text, with the picture of the last answer if it was not removed."""
         picture = _strings(answered, 3)[2]
-        return self._answer(replace(parse_request(text, scope, *dials), picture=picture))
+        return self._answer(replace(parse_request(text, scope, *controls), picture=picture))
 
     @show_errors_as_toast
-    def picture(self, file: object, text: object, scope: object, *dials: object) -> object:
-        """A picture that was chosen, with the words in the box unless they are an example's, which nobody typed; the
-        button is given back for the next one.
-        """
+    def search_picture(self, file: object, text: object, scope: object, *controls: object) -> object:
+        """Search for an uploaded picture, with the text unless it is an example's. Empties the upload button."""
         reference = self.handlers.store_picture(resolve_upload(file, self.page.picture.GRADIO_CACHE))
         words = "" if text in STORY_QUERIES else text
-        wanted = replace(parse_request(words, scope, *dials), picture=reference)
-        return None, wanted.text, *self._answer(wanted)
+        request = replace(parse_request(words, scope, *controls), picture=reference)
+        return None, request.text, *self._answer(request)
 
     @show_errors_as_toast
-    def alike(self, event: gr.EventData, scope: object, *dials: object) -> object:
-        """A part of a page, drawn in the viewer: asked alone, so the box is emptied."""
+    def search_region(self, event: gr.EventData, scope: object, *controls: object) -> object:
+        """Search for the part of a page that was drawn in the viewer, without text."""
         data = event._data if isinstance(event._data, dict) else {}
         reference = self.handlers.make_region_reference(data.get("page"), data.get("box"))
-        return "", *self._answer(replace(parse_request("", scope, *dials), picture=reference))
+        return "", *self._answer(replace(parse_request("", scope, *controls), picture=reference))
 
     @show_errors_as_toast
-    def without(self, text: object, scope: object, *dials: object) -> object:
-        """The picture is taken away: the words in the box are asked alone, if there are any."""
-        wanted = parse_request(text, scope, *dials)
-        return (
-            self._answer(wanted)
-            if wanted.text.strip()
-            else (compare.render_no_query(), None, page_layout.render_chips(STORY_QUERIES), "")
-        )
+    def remove_picture(self, text: object, scope: object, *controls: object) -> object:
+        """Remove the query's picture and search for the text alone, if there is one."""
+        request = parse_request(text, scope, *controls)
+        if request.text.strip():
+            return self._answer(request)
+        return compare.render_no_query(), None, page_layout.render_chips(STORY_QUERIES), ""
 
     @show_errors_as_toast
-    def elsewhere(self, answered: object, scope: object, *dials: object) -> object:
-        """The same query in another scope."""
+    def change_scope(self, answered: object, scope: object, *controls: object) -> object:
+        """Search for the same query in another scope."""
         text, _, picture = _strings(answered, 3)
-        return self._answer(replace(parse_request(text, scope, *dials), picture=picture))
+        return self._answer(replace(parse_request(text, scope, *controls), picture=picture))
 
     @show_errors_as_toast
-    def example(self, event: gr.EventData, *dials: object) -> object:
-        """A chip: its words into the box, answered by the samples they were written for."""
+    def search_example(self, event: gr.EventData, *controls: object) -> object:
+        """Search for the example of a chip in the samples, for which it was written."""
         data = event._data if isinstance(event._data, dict) else {}
-        wanted = parse_request(data.get("query"), ON_SAMPLES, *dials)
-        return wanted.text, ON_SAMPLES, *self._answer(wanted)
+        request = parse_request(data.get("query"), ON_SAMPLES, *controls)
+        return request.text, ON_SAMPLES, *self._answer(request)
 
     @show_errors_as_toast
     def reopen(self, event: gr.EventData) -> object:
-        """A query that was judged or listed, with the scope and the weights of then."""
-        wanted = parse_request_fields(event._data)
-        weights, answer = wanted.weights, self._answer(wanted)
-        turned = (wanted.top, weights.pooled, weights.late, weights.reduce.value, weights.counted.value)
-        return wanted.text, wanted.scope, *turned, *answer
+        """Search again for a judged or listed query, with its scope and weights."""
+        request = parse_request_fields(event._data)
+        return request.text, request.scope, *_control_values(request), *self._answer(request)
 
     @show_errors_as_toast
-    def rerank(self, answered: object, *dials: object) -> object:
-        """Other weights, no encoder."""
+    def rerank(self, answered: object, *controls: object) -> object:
+        """Rank the last answer by other weights. Its query is cached, so no encoder runs."""
         text, scope, picture = _strings(answered, 3)
         if not (text or picture):
             return gr.skip()
-        return self.handlers.render_answer(replace(parse_request(text, scope, *dials), picture=picture))
+        return self.handlers.render_answer(replace(parse_request(text, scope, *controls), picture=picture))
 
-    def _answer(self, wanted: SearchRequest) -> tuple[str, list[str], str, str]:
-        shown = self.handlers.render_answer(wanted)
-        return shown, _kept(wanted), _chips(wanted), self.handlers.render_query_picture(wanted)
+    def _answer(self, request: SearchRequest) -> tuple[str, list[str], str, str]:
+        answer = self.handlers.render_answer(request)
+        return answer, _answered(request), _chips(request), self.handlers.render_query_picture(request)
 
     # -- the library
 
     @show_errors_as_toast
     def upload(self, files: object) -> object:
-        """Queue what was dropped and give the box back, so that the next file can come."""
-        folder = self.page.files.GRADIO_CACHE
-        self.handlers.submit_uploads([resolve_upload(file, folder, "No file arrived.") for file in _listed(files)])
+        """Queue uploaded files and empty the box for the next ones."""
+        folder, paths = self.page.files.GRADIO_CACHE, files if isinstance(files, list) else []
+        self.handlers.submit_uploads([resolve_upload(path, folder, "No file arrived.") for path in paths])
         return None, gr.Timer(active=True)
 
     @show_errors_as_toast
     def cancel(self) -> object:
+        """Stop the visitor's uploads."""
         self.handlers.cancel_uploads()
         return gr.Button("Stopping after this page", interactive=False)
 
     @show_errors_as_toast
     def delete(self, event: gr.EventData) -> object:
+        """Delete one of the visitor's documents."""
         data = event._data if isinstance(event._data, dict) else {}
         gr.Info(esc(self.handlers.delete_document(data.get("file"))), duration=6)
         return gr.Timer(active=True)
 
-    # -- what goes on behind the page
+    # -- loading and polling
 
     @show_errors_as_toast
-    def open(self, request: gr.Request) -> object:
-        """The first look: what the address asks, or the first example, is already answered."""
-        otherwise = parse_request(STORY_QUERIES[0], top=self.handlers.engine.settings.top)
-        wanted = parse_url_query(dict(request.query_params), otherwise) if request else otherwise
-        if request and request.query_params.get("like") and not wanted.picture:
+    def load(self, request: gr.Request) -> object:
+        """Fill a new page, with the answer to the query in its address or to the first example."""
+        default = parse_request(STORY_QUERIES[0], top=self.handlers.engine.settings.top)
+        search = parse_url_query(dict(request.query_params), default) if request else default
+        if request and request.query_params.get("like") and not search.picture:
             gr.Warning("The part of a page in this link cannot be read, so it was left out.")
-        page, around = self.page, self._around(self.handlers.background_state())
-        around[page.scope] = gr.Radio(self.handlers.scope_choices(), value=wanted.scope, visible=page.takes)
-        weights = wanted.weights
-        turned = (wanted.top, weights.pooled, weights.late, weights.reduce.value, weights.counted.value)
+        page, updates = self.page, self._updates(self.handlers.background_state())
+        updates[page.scope] = gr.Radio(self.handlers.scope_choices(), value=search.scope, visible=page.accepts_uploads)
         return {
-            **around,
-            **dict(zip(page.dials, turned, strict=True)),
-            page.query: wanted.text,
-            page.answered: _kept(wanted),
-            page.chips: _chips(wanted),
-            page.results: self.handlers.render_answer_or_error(wanted),
-            page.like: self.handlers.render_query_picture(wanted),
+            **updates,
+            **dict(zip(page.controls, _control_values(search), strict=True)),
+            page.query: search.text,
+            page.answered: _answered(search),
+            page.chips: _chips(search),
+            page.results: self.handlers.render_answer_or_error(search),
+            page.query_picture: self.handlers.render_query_picture(search),
         }
 
     @show_errors_as_toast
-    def look(self, seen: object, answered: object, *dials: object) -> object:
-        """Everything that may have changed by itself. The timer rests once nothing will."""
-        now = self.handlers.background_state()
-        if now.page == _strings(seen, 2)[0]:
-            return gr.skip() if now.busy else {self.page.timer: gr.Timer(active=False)}
-        changed = self._around(now)
+    def poll(self, seen: object, answered: object, *controls: object) -> object:
+        """Update what changed in the background. Stops the timer if no more will change."""
+        state, (page_seen, answer_seen) = self.handlers.background_state(), _strings(seen, 2)
+        if state.fingerprint == page_seen:
+            return gr.skip() if state.busy else {self.page.timer: gr.Timer(active=False)}
+        updates = self._updates(state)
         text, scope, picture = _strings(answered, 3)
-        if (text or picture) and now.answers != _strings(seen, 2)[1]:
-            wanted = replace(parse_request(text, scope, *dials), picture=picture)
-            changed[self.page.results] = self.handlers.render_answer_or_error(wanted)
-            changed[self.page.like] = self.handlers.render_query_picture(wanted)
-        return changed
+        if (text or picture) and state.answer_fingerprint != answer_seen:
+            request = replace(parse_request(text, scope, *controls), picture=picture)
+            updates[self.page.results] = self.handlers.render_answer_or_error(request)
+            updates[self.page.query_picture] = self.handlers.render_query_picture(request)
+        return updates
 
-    def _around(self, now: BackgroundState) -> dict[object, object]:
-        """Updates of all that stands around the answer."""
+    def _updates(self, state: BackgroundState) -> dict[object, object]:
+        """Return the values of all components around the answer."""
         handlers, page, choices = self.handlers, self.page, self.handlers.scope_choices()
-        shelf = library_tab.render_sample_documents(handlers.list_documents(SAMPLES), now.samples)
-        around: dict[object, object] = {
-            page.status: page_layout.render_status(now.serving, handlers.preparation.trouble),
-            page.footer: page_layout.render_footer(
-                now.serving, now.samples.encoder if now.samples else "", handlers.engine.settings
-            ),
-            page.sample_documents: shelf,
+        samples = library_tab.render_sample_documents(handlers.list_documents(SAMPLES), state.samples)
+        encoder = state.samples.encoder if state.samples else ""
+        updates: dict[object, object] = {
+            page.status: page_layout.render_status(state.serving, handlers.preparation.error),
+            page.footer: page_layout.render_footer(state.serving, encoder, handlers.engine.settings),
+            page.sample_documents: samples,
             page.scope: gr.Radio(choices, visible=len(choices) > 1),
-            page.timer: gr.Timer(active=now.busy),
-            page.seen: [now.page, now.answers],
+            page.timer: gr.Timer(active=state.busy),
+            page.seen: [state.fingerprint, state.answer_fingerprint],
         }
-        if page.takes:
-            running = now.uploading
-            around[page.documents] = handlers.render_own_documents(now.serving)
-            around[page.arrivals] = library_tab.render_uploads(now.arrivals)
-            around[page.cancel] = gr.Button("Stop", visible=running, interactive=running)
-        return around
+        if page.accepts_uploads:
+            updates[page.documents] = handlers.render_own_documents(state.serving)
+            updates[page.uploads] = library_tab.render_uploads(state.uploads)
+            updates[page.cancel] = gr.Button("Stop", visible=state.uploading, interactive=state.uploading)
+        return updates
 
 
-def _listed(given: object) -> list[object]:
-    return given if isinstance(given, list) else []
+def _answered(request: SearchRequest) -> list[str]:
+    """Return what the page's state stores of an answered request; the controls hold the rest."""
+    return [request.text, request.scope, request.picture]
 
 
-def _kept(wanted: SearchRequest) -> list[str]:
-    """What is remembered of an answer, beside the dials."""
-    return [wanted.text, wanted.scope, wanted.picture]
+def _control_values(request: SearchRequest) -> tuple[int, float, float, str, str]:
+    """Return a request's values for the page's controls."""
+    weights = request.weights
+    return request.top, weights.pooled, weights.late, weights.reduce.value, weights.counted.value
 
 
-def _chips(wanted: SearchRequest) -> str:
-    """The examples, with the one that was asked marked; with a picture it is another question."""
-    return page_layout.render_chips(STORY_QUERIES, "" if wanted.picture else wanted.text)
+def _chips(request: SearchRequest) -> str:
+    """Return the examples, with the one that was searched marked; with a picture it is another query."""
+    return page_layout.render_chips(STORY_QUERIES, "" if request.picture else request.text)
 
 
-def _strings(given: object, count: int) -> tuple[str, ...]:
-    """So many strings that a state gave back; empty ones for anything else."""
-    if isinstance(given, list | tuple) and len(given) == count and all(isinstance(part, str) for part in given):
-        return tuple(given)
+def _strings(value: object, count: int) -> tuple[str, ...]:
+    """Return the `count` strings of a component's state, or empty ones if it holds anything else."""
+    if isinstance(value, list | tuple) and len(value) == count and all(isinstance(part, str) for part in value):
+        return tuple(value)
     return ("",) * count
-
-
-def build_app(engine: Engine, preparation: SamplePreparation, janitor: Cleanup | None = None) -> gr.Blocks:
-    """The page around an engine. `preparation` and `janitor` may be running or not."""
-    uploads = UploadQueue(engine.add, engine.settings.limits.files, engine.settings.quotas.waiting_files)
-    handlers = Handlers(engine, uploads, preparation)
-
-    def picture(key: object) -> dict[str, object]:
-        return handlers.load_picture(key)
-
-    maps = ExplainHandlers(handlers)
-
-    def explain(wanted: object) -> dict[str, object]:
-        return maps.explain(wanted)
-
-    def overlay(wanted: object) -> dict[str, object]:
-        return maps.overlay(wanted)
-
-    def pair(wanted: object) -> dict[str, object]:
-        return maps.pair(wanted)
-
-    endpoint = SearchEndpoint(handlers)
-    under = CostsTab(handlers, endpoint)
-
-    def hood(wanted: object) -> dict[str, object]:
-        return under.look(wanted)
-
-    exports = Exporter(handlers, theme.inline_fonts())
-
-    def comparison(wanted: object) -> dict[str, object]:
-        return exports.comparison(wanted)
-
-    judging = JudgingSession(engine, STORY_QUERIES)
-    sheets, boards, lists = JudgeSheets(judging, handlers), Boards(judging), QueryLists(judging, handlers)
-    voting = Voting(sheets)
-
-    def vote(wanted: object) -> dict[str, object]:
-        return voting.vote(wanted)
-
-    def grade(wanted: object) -> dict[str, object]:
-        return voting.grade(wanted)
-
-    forgetting = Deletion(handlers, sheets, lists, janitor or Cleanup(engine))
-
-    def forget(wanted: object) -> dict[str, object]:
-        return forgetting.forget(wanted)
-
-    with gr.Blocks(title="SMART demo", analytics_enabled=False, fill_width=True) as app:
-        # First, so that the name is its own: the page's private events have names, too.
-        gr.api(endpoint.search, api_name=API_NAME, concurrency_limit=MAX_CONCURRENT)
-        viewed: list[ServerFunction] = [picture, explain, overlay, pair, hood, comparison]
-        judges: list[ServerFunction] = [picture, vote, grade, *serves(boards, lists)]
-        page = PageLayout(engine.settings, viewed, judges, forget, private=handlers.is_private)
-        wiring = Wiring(handlers, page)
-        JudgeWiring(page.judge, page.dials, voting)
-        panels = (page.judge.results, page.judge.queries)
-        BoardWiring(boards, lists, panels, uploads.discard).run_with([page.scope, *page.dials])
-        app.load(wiring.open, None, wiring.opened, **PRIVATE_EVENT)
-    return app

@@ -1,7 +1,4 @@
-"""What stands around the results: head, notices, the disclosure, the foot.
-
-The components of the page and where they stand. Nothing happens here.
-"""
+"""The components of the page in their places, and the markup around the results. Events are connected in `app`."""
 
 from __future__ import annotations
 
@@ -15,8 +12,7 @@ from smart_demo.diagnostics import has_mcp
 from smart_demo.search.request import MAX_K, MAX_WEIGHT, MIN_K, ON_MINE, ON_SAMPLES
 from smart_demo.types import Counted, Reduce
 from smart_demo.ui import compare, costs_tab, library_tab, stories
-from smart_demo.ui.events import ServerFunction
-from smart_demo.ui.events import html_component as _html
+from smart_demo.ui.events import ServerFunction, html_component
 from smart_demo.ui.format import esc
 from smart_demo.ui.judge_tab import JudgeTab
 from smart_demo.ui.stories import STORY_QUERIES
@@ -26,14 +22,138 @@ PAPER_URL = "https://arxiv.org/abs/2605.24938"
 CODE_URL = "https://github.com/HanSolo9682/SMART"
 MODEL_URL = "https://huggingface.co/Qwen/Qwen3-VL-Embedding-2B"
 MINILM_URL = "https://huggingface.co/sentence-transformers/all-MiniLM-L6-v2"
-_LOCAL = "Documents stay on this machine: pages, vectors and pictures lie in its data folder until you delete them."
+_PRIVATE = "Documents stay on this machine: its data folder keeps pages, vectors and pictures until you delete them."
 _SAMPLES_ONLY = "This public page takes no uploads. Queries are answered in memory and not kept."
-_VISITED = (
-    "Queries are answered in memory and not kept, but those you judge. What you upload and judge only your browser can "
-    "reach; the uploaded files themselves are deleted once they are read, everything else {} after your last change, "
-    "or after one hour if there is no more room for others."
+_PUBLIC = (
+    "Queries are answered in memory and not kept, except those you judge. Only your browser can reach what you upload "
+    "and judge. Uploaded files are deleted once they are read, everything else {} after your last change, or after one "
+    "hour if there is no more room for others."
 )
 HEADLINE = "See on your own documents what late interaction is worth."
+
+
+REDUCE_CHOICES = [("mean", Reduce.MEAN.value), ("sum", Reduce.SUM.value)]
+COUNTED_CHOICES = [("all query tokens", Counted.ALL.value), ("the query’s own words (ablation)", Counted.CONTENT.value)]
+POLL_SECONDS = 0.7
+"""Seconds between two requests for what changed in the background, while anything can change."""
+
+
+class PageLayout:
+    """The components of one page. Create it inside a `gr.Blocks`."""
+
+    def __init__(
+        self,
+        settings: Settings,
+        viewer: Sequence[ServerFunction],
+        judges: Sequence[ServerFunction],
+        delete: ServerFunction,
+        *,
+        private: bool,
+    ) -> None:
+        """Lay out the page.
+
+        viewer, judges: the functions that scripts of the results and of the Judge tab call.
+        delete: deletes all of a visitor's data.
+        private: whether the page has one user, its owner.
+        """
+        self.accepts_uploads = settings.uploads
+        """Whether visitors may add documents and search with pictures."""
+        html_component(render_header(), "masthead")
+        self.status = html_component("", "status")
+        self.seen = gr.State("")
+        self.answered = gr.State(None)
+        self.timer = gr.Timer(POLL_SECONDS, active=False)
+        with gr.Tabs(elem_id="tabs"):
+            with gr.Tab("Compare", id="compare"):
+                html_component(render_hero(), "hero")
+                self._lay_out_query(settings)
+                self._lay_out_controls(settings)
+                self.results = html_component(
+                    compare.render_opening(), "results", "smartDemo.results(element, server, watch, trigger)", viewer
+                )
+            with gr.Tab("Library", id="library"), gr.Row(elem_id="shelves"):
+                self._lay_out_library(settings, delete)
+            with gr.Tab("Judge", id="judge"):
+                self.judge = JudgeTab(judges, private=private)
+            with gr.Tab("Under the hood", id="hood"):
+                panel = costs_tab.hood_panel(mcp=has_mcp())
+                html_component(panel, "hood", "smartDemo.hood(element, server)", viewer)
+        html_component(render_how(), "explain")
+        self.footer = html_component("", "footer")
+
+    @property
+    def controls(self) -> list[gr.Slider | gr.Radio]:
+        """Controls that re-rank without encoding, in the order of `parse_request`."""
+        return [self.top, self.pooled, self.late, self.reduce, self.counted]
+
+    def _lay_out_query(self, settings: Settings) -> None:
+        with gr.Row(elem_id="ask"):
+            self.query_picture = html_component("", "like", "smartDemo.like(element, trigger, watch)")
+            self.query = gr.Textbox(
+                label="Search",
+                placeholder="Ask your pages anything",
+                container=False,
+                elem_id="query",
+                max_lines=4,
+                scale=8,
+                html_attributes=gr.InputHTMLAttributes(autocomplete="off", spellcheck=False, enterkeyhint="search"),
+            )
+            if self.accepts_uploads:
+                # Any type may be chosen: the file's content decides what it is, and our own message names the reason.
+                self.picture = gr.UploadButton("Picture", elem_id="picture", scale=0, min_width=0)
+            self.search_button = gr.Button("Search", variant="primary", elem_id="go", scale=0, min_width=112)
+        with gr.Row(elem_id="strip"):
+            self.chips = html_component(render_chips(STORY_QUERIES), "examples", "smartDemo.chips(element, trigger)")
+            html_component(stories.render_tools(public=settings.public), "share")
+
+    def _lay_out_controls(self, settings: Settings) -> None:
+        with gr.Row(elem_id="dials"):
+            choices = [ON_SAMPLES, ON_MINE] if self.accepts_uploads else [ON_SAMPLES]
+            self.scope = gr.Radio(
+                choices,
+                value=ON_SAMPLES,
+                label="Search in",
+                elem_id="scope",
+                elem_classes="segments",
+                visible=self.accepts_uploads,
+            )
+            self.top = gr.Slider(MIN_K, MAX_K, settings.top, step=1, label="Results", elem_id="top")
+            self.pooled = gr.Slider(0, MAX_WEIGHT, 1, step=0.05, label="Pooled weight", elem_id="weight-pooled")
+            self.late = gr.Slider(0, MAX_WEIGHT, 1, step=0.05, label="Late weight", elem_id="weight-late")
+            with gr.Row(elem_id="presets"):
+                self.presets = [
+                    (
+                        gr.Button(label, elem_id=f"preset-{pooled:g}-{late:g}", size="sm", scale=0, min_width=0),
+                        pooled,
+                        late,
+                    )
+                    for label, pooled, late in stories.PRESETS
+                ]
+                """Button, weight of pooled and weight of late."""
+            with gr.Row(elem_id="late-part"):
+                self.reduce = gr.Radio(
+                    REDUCE_CHOICES, value=Reduce.MEAN, label="Late part: the", elem_id="reduce", elem_classes="segments"
+                )
+                self.counted = gr.Radio(
+                    COUNTED_CHOICES, value=Counted.ALL, label="over", elem_id="counted", elem_classes="segments"
+                )
+
+    def _lay_out_library(self, settings: Settings, delete: ServerFunction) -> None:
+        with gr.Column(elem_id="intake", scale=5, min_width=280):
+            if self.accepts_uploads:
+                html_component(library_tab.render_intro(settings), "intro")
+                # Any type may be dropped: the file's content decides what it is, and one refused file must not fail the rest.
+                self.files = gr.File(label="Upload documents", file_count="multiple", height=190, elem_id="upload")
+                self.uploads = html_component("", "arrivals", "smartIntake.list(element, watch)")
+                self.cancel = gr.Button("Stop", size="sm", visible=False, elem_id="cancel")
+            else:
+                html_component(library_tab.render_no_uploads(), "closed")
+        with gr.Column(elem_id="holdings", scale=6, min_width=280):
+            if self.accepts_uploads:
+                self.documents = html_component(
+                    "", "documents", "smartDemo.documents(element, server, trigger)", [delete]
+                )
+            self.sample_documents = html_component("", "sample-documents")
 
 
 def _link(href: str, text: str) -> str:
@@ -41,7 +161,7 @@ def _link(href: str, text: str) -> str:
 
 
 def render_header() -> str:
-    """Name and links."""
+    """Return the header with the name and links."""
     return (
         '<header class="masthead"><a class="wordmark" href="./" aria-label="SMART demo, start again">'
         '<svg viewBox="0 0 36 24" width="36" height="24" aria-hidden="true"><rect class="m-l" x="1" y="2" width="8" '
@@ -54,7 +174,7 @@ def render_header() -> str:
 
 
 def render_hero() -> str:
-    """The promise, and what is being compared, in one line each."""
+    """Return the headline, and what the page compares."""
     return (
         f'<div class="hero"><h1>{esc(HEADLINE)}</h1>'
         "<p>One model reads each page once. On the left its single pooled vector ranks alone; on the right SMART adds "
@@ -62,22 +182,22 @@ def render_hero() -> str:
     )
 
 
-def render_chips(queries: Sequence[str], asked: str = "") -> str:
-    """Example queries as buttons; the one that was asked is marked."""
+def render_chips(queries: Sequence[str], current: str = "") -> str:
+    """Return example queries as buttons, with the current one marked."""
     buttons = "".join(
-        f'<button type="button" class="chip" data-query="{esc(query)}" aria-pressed="{str(query == asked).lower()}">'
+        f'<button type="button" class="chip" data-query="{esc(query)}" aria-pressed="{str(query == current).lower()}">'
         f"{esc(query)}</button>"
         for query in queries
     )
     return f'<div class="chips" role="group" aria-label="Example queries">{buttons}</div>' if queries else ""
 
 
-def render_status(serving: Serving, trouble: str = "") -> str:
-    """A line above everything, only while something is not as wished: loading, fallen back, preparation failed."""
-    lines = [trouble] if trouble else []
+def render_status(serving: Serving, error: str = "") -> str:
+    """Return a banner while the model is loading, after a fallback or for a failed preparation; else an empty text."""
+    lines = [error] if error else []
     if serving.loading:
-        lines.append(f"{serving.name} is loading behind the page. The samples can be searched meanwhile.")
-    elif serving.name in {EMBEDDED, "none"} and serving.name != serving.wanted:  # a folder's name differs
+        lines.append(f"{serving.name} is still loading. You can search the samples now.")
+    elif serving.name in {EMBEDDED, "none"} and serving.name != serving.requested:  # a folder's name differs
         lines.append(serving.reason)
     return "".join(
         f'<p class="banner {"is-loading" if serving.loading else "is-fallback"}" role="status">{esc(line)}</p>'
@@ -86,7 +206,7 @@ def render_status(serving: Serving, trouble: str = "") -> str:
 
 
 def render_how() -> str:
-    """How SMART works, in plain words, with its limits."""
+    """Return the section that explains SMART and its limits."""
     return (
         '<details class="how" id="how"><summary>How SMART works</summary><div class="prose-narrow">'
         "<p>An embedding model turns a page into a sequence of token states and then keeps only one of them, or their "
@@ -106,143 +226,22 @@ def render_how() -> str:
     )
 
 
-def _asking(settings: Settings) -> str:
-    quotas = settings.quotas
-    return f"A query may have up to {quotas.query_chars:,} characters; up to {quotas.queue_size:,} requests wait at a time."
-
-
 def render_footer(serving: Serving, samples_encoder: str, settings: Settings) -> str:
-    """Which model answers and why, licences, privacy."""
+    """Return the footer: which model answers and why, privacy, limits, sources and licences."""
     state = "Loading" if serving.loading else "Encoder"
     other = samples_encoder and not serving.loading and samples_encoder != serving.name
     samples = f" The samples are served by {samples_encoder}." if other else ""
-    privacy = _LOCAL
+    quotas = settings.quotas
+    limits = f"A query may have up to {quotas.query_chars:,} characters; up to {quotas.queue_size:,} requests wait at a time."
+    privacy = _PRIVATE
     if settings.public:
-        privacy = _VISITED.format(count(settings.quotas.keep_hours, "hour")) if settings.uploads else _SAMPLES_ONLY
+        privacy = _PUBLIC.format(count(quotas.keep_hours, "hour")) if settings.uploads else _SAMPLES_ONLY
     return (
         '<footer class="foot">'
         f"<p><b>{state}: {esc(serving.name)}.</b> {esc(serving.reason)}{esc(samples)}</p>"
-        f"<p>{esc(privacy)} {esc(_asking(settings))}</p>"
+        f"<p>{esc(privacy)} {esc(limits)}</p>"
         f'<p class="sources">{_link(PAPER_URL, "SMART, arXiv 2605.24938")}'
         f"<span>{_link(MODEL_URL, 'Qwen3-VL-Embedding')}, Apache-2.0</span>"
         f"<span>{_link(MINILM_URL, 'all-MiniLM-L6-v2')}, Apache-2.0</span>"
         "<span>This demo, Apache-2.0</span></p></footer>"
     )
-
-
-REDUCE_CHOICES = [("mean", Reduce.MEAN.value), ("sum", Reduce.SUM.value)]
-COUNTED_CHOICES = [("all query tokens", Counted.ALL.value), ("the query’s own words (ablation)", Counted.CONTENT.value)]
-POLL_SECONDS = 0.7
-"""Between two looks at what goes on behind the page; nothing is asked while nothing goes on."""
-
-
-class PageLayout:
-    """One page. Made inside a `gr.Blocks`; `serves` are the functions that the viewer asks, `judges` those of the
-    tab where people judge, `forget` is the one that deletes all of a visitor's.
-    """
-
-    def __init__(
-        self,
-        settings: Settings,
-        serves: Sequence[ServerFunction],
-        judges: Sequence[ServerFunction],
-        forget: ServerFunction,
-        *,
-        private: bool,
-    ) -> None:
-        self.takes = settings.uploads
-        """Whether whoever looks may add documents and ask with pictures."""
-        _html(render_header(), "masthead")
-        self.status = _html("", "status")
-        self.seen = gr.State("")
-        self.answered = gr.State(None)
-        self.timer = gr.Timer(POLL_SECONDS, active=False)
-        with gr.Tabs(elem_id="tabs"):
-            with gr.Tab("Compare", id="compare"):
-                _html(render_hero(), "hero")
-                self._lay_out_query(settings)
-                self._lay_out_dials(settings)
-                self.results = _html(
-                    compare.render_opening(), "results", "smartDemo.results(element, server, watch, trigger)", serves
-                )
-            with gr.Tab("Library", id="library"), gr.Row(elem_id="shelves"):
-                self._lay_out_library(settings, forget)
-            with gr.Tab("Judge", id="judge"):
-                self.judge = JudgeTab(judges, private=private)
-            with gr.Tab("Under the hood", id="hood"):
-                panel = costs_tab.hood_panel(mcp=has_mcp())
-                _html(panel, "hood", "smartDemo.hood(element, server)", serves)
-        _html(render_how(), "explain")
-        self.footer = _html("", "footer")
-
-    @property
-    def dials(self) -> list[gr.Slider | gr.Radio]:
-        """What re-ranks without encoding, in the order of `asked`: results a column, weights, the late part's form."""
-        return [self.top, self.pooled, self.late, self.reduce, self.counted]
-
-    def _lay_out_query(self, settings: Settings) -> None:
-        with gr.Row(elem_id="ask"):
-            self.like = _html("", "like", "smartDemo.like(element, trigger, watch)")
-            self.query = gr.Textbox(
-                label="Search",
-                placeholder="Ask your pages anything",
-                container=False,
-                elem_id="query",
-                max_lines=4,
-                scale=8,
-                html_attributes=gr.InputHTMLAttributes(autocomplete="off", spellcheck=False, enterkeyhint="search"),
-            )
-            if self.takes:
-                # Any type may be chosen: what a file is, its bytes decide, and refusals are ours to say.
-                self.picture = gr.UploadButton("Picture", elem_id="picture", scale=0, min_width=0)
-            self.go = gr.Button("Search", variant="primary", elem_id="go", scale=0, min_width=112)
-        with gr.Row(elem_id="strip"):
-            self.chips = _html(render_chips(STORY_QUERIES), "examples", "smartDemo.chips(element, trigger)")
-            _html(stories.render_tools(public=settings.public), "share")
-
-    def _lay_out_dials(self, settings: Settings) -> None:
-        with gr.Row(elem_id="dials"):
-            choices = [ON_SAMPLES, ON_MINE] if self.takes else [ON_SAMPLES]
-            self.scope = gr.Radio(
-                choices,
-                value=ON_SAMPLES,
-                label="Search in",
-                elem_id="scope",
-                elem_classes="segments",
-                visible=self.takes,
-            )
-            self.top = gr.Slider(MIN_K, MAX_K, settings.top, step=1, label="Results", elem_id="top")
-            self.pooled = gr.Slider(0, MAX_WEIGHT, 1, step=0.05, label="Pooled weight", elem_id="weight-pooled")
-            self.late = gr.Slider(0, MAX_WEIGHT, 1, step=0.05, label="Late weight", elem_id="weight-late")
-            with gr.Row(elem_id="presets"):
-                self.presets = [
-                    (
-                        gr.Button(label, elem_id=f"preset-{pooled:g}-{late:g}", size="sm", scale=0, min_width=0),
-                        pooled,
-                        late,
-                    )
-                    for label, pooled, late in stories.PRESETS
-                ]
-                """Each with its weights of pooled and late."""
-            with gr.Row(elem_id="late-part"):
-                self.reduce = gr.Radio(
-                    REDUCE_CHOICES, value=Reduce.MEAN, label="Late part: the", elem_id="reduce", elem_classes="segments"
-                )
-                self.counted = gr.Radio(
-                    COUNTED_CHOICES, value=Counted.ALL, label="over", elem_id="counted", elem_classes="segments"
-                )
-
-    def _lay_out_library(self, settings: Settings, forget: ServerFunction) -> None:
-        with gr.Column(elem_id="intake", scale=5, min_width=280):
-            if self.takes:
-                _html(library_tab.render_intro(settings), "intro")
-                # Any type may be dropped: what a file is, its bytes decide, and a refused one must not sink the rest.
-                self.files = gr.File(label="Upload documents", file_count="multiple", height=190, elem_id="upload")
-                self.arrivals = _html("", "arrivals", "smartIntake.list(element, watch)")
-                self.cancel = gr.Button("Stop", size="sm", visible=False, elem_id="cancel")
-            else:
-                _html(library_tab.render_no_uploads(), "closed")
-        with gr.Column(elem_id="holdings", scale=6, min_width=280):
-            if self.takes:
-                self.documents = _html("", "documents", "smartDemo.documents(element, server, trigger)", [forget])
-            self.sample_documents = _html("", "sample-documents")
