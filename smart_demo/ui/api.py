@@ -206,9 +206,9 @@ class SearchEndpoint:
             return
         samples = pending.samples
         if samples is None:
-            raise LibraryError(f"The samples cannot be searched. {pending.trouble}")
+            raise LibraryError(f"The samples cannot be searched. {pending.error}")
         if pending.failed:
-            raise LibraryError(f"Only {samples.ready} of {samples.total} sample pages are there.", pending.trouble)
+            raise LibraryError(f"Only {samples.ready} of {samples.total} sample pages are there.", pending.error)
         raise LibraryError(
             f"Not yet: the sample library is still being prepared ({samples.ready} of {samples.total}).",
             "Ask again in a minute.",

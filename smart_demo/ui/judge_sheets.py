@@ -145,7 +145,7 @@ class Tickets:
             )
         if pending := handlers.pending_samples(scopes):
             if pending.failed or pending.samples is None:
-                raise LibraryError("The samples are not ready.", pending.trouble)
+                raise LibraryError("The samples are not ready.", pending.error)
             done = f"{pending.samples.ready} of {pending.samples.total} pages"
             raise NotReadyToJudge("The sample library is being prepared.", f"{done} are there; only once.")
         return scopes

@@ -142,7 +142,7 @@ class PageLayout:
         with gr.Column(elem_id="intake", scale=5, min_width=280):
             if self.accepts_uploads:
                 html_component(library_tab.render_intro(settings), "intro")
-                # Any type may be dropped: the file's content decides what it is, and one refused file must not fail the rest.
+                # Any type may be dropped: the content decides what a file is, and a refused one must not fail the rest.
                 self.files = gr.File(label="Upload documents", file_count="multiple", height=190, elem_id="upload")
                 self.uploads = html_component("", "arrivals", "smartIntake.list(element, watch)")
                 self.cancel = gr.Button("Stop", size="sm", visible=False, elem_id="cancel")
@@ -150,9 +150,8 @@ class PageLayout:
                 html_component(library_tab.render_no_uploads(), "closed")
         with gr.Column(elem_id="holdings", scale=6, min_width=280):
             if self.accepts_uploads:
-                self.documents = html_component(
-                    "", "documents", "smartDemo.documents(element, server, trigger)", [delete]
-                )
+                script = "smartDemo.documents(element, server, trigger)"
+                self.documents = html_component("", "documents", script, [delete])
             self.sample_documents = html_component("", "sample-documents")
 
 
@@ -232,7 +231,7 @@ def render_footer(serving: Serving, samples_encoder: str, settings: Settings) ->
     other = samples_encoder and not serving.loading and samples_encoder != serving.name
     samples = f" The samples are served by {samples_encoder}." if other else ""
     quotas = settings.quotas
-    limits = f"A query may have up to {quotas.query_chars:,} characters; up to {quotas.queue_size:,} requests wait at a time."
+    limits = f"A query may have up to {quotas.query_chars:,} characters; up to {quotas.queue_size:,} requests may wait."
     privacy = _PRIVATE
     if settings.public:
         privacy = _PUBLIC.format(count(quotas.keep_hours, "hour")) if settings.uploads else _SAMPLES_ONLY
