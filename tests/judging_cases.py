@@ -95,5 +95,5 @@ def act(journal: Journal, step) -> None:
             journal.grade(trial, page(number), grade)
         case ("skip", trial):
             journal.skip(trial.query)
-        case ("undo",) if journal.judgements.last(journal.session.id):
+        case ("undo",) if journal.judgements.last_step(journal.session.id):
             journal.undo()

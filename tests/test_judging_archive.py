@@ -4,6 +4,8 @@ import csv
 import importlib
 import io
 import json
+import math
+import re
 import zipfile
 from itertools import pairwise
 
@@ -14,14 +16,76 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from smart_demo.errors import InputRefused
-from smart_demo.evaluation.trec import format_qrels, query_id, read_qrels, read_run, format_run
-from smart_demo.judging.archive import COLUMNS, JOURNAL_NAME, spreadsheet_cell, build_archive, trec_files, extract_journal
+from smart_demo.evaluation.trec import format_qrels, format_run
+from smart_demo.judging.archive import (
+    COLUMNS,
+    JOURNAL_NAME,
+    build_archive,
+    extract_journal,
+    query_id,
+    spreadsheet_cell,
+    trec_files,
+)
 from smart_demo.judging.record_lines import MAX_JOURNAL_BYTES, format_lines
 from smart_demo.judging.records import METHODS, JudgedQuery, RankedPage, draw_sides
 from smart_demo.judging.replay import replay
 from smart_demo.judging.scoreboard import MEASURES, boards
-from smart_demo.types import Query, Weights
+from smart_demo.types import PageId, Query, Weights
 from tests.judging_cases import HOSTILE, SEED, Script, open_journal, page, trial_of
+
+MAX_TREC_BYTES = 2**25
+
+
+def read_qrels(text):
+    """Read a qrels file as `format_qrels` writes it. Raises InputRefused with the line's number for anything else."""
+    qrels = {}
+    for number, (query, zero, name, grade) in trec_rows(text, 4):
+        if zero != "0" or not re.fullmatch(r"[0-9]{1,3}", grade):
+            raise InputRefused(f"Line {number}: this is not a query, 0, a page and a grade.")
+        put(qrels.setdefault(query, {}), page_id(name, number), int(grade), number)
+    return qrels
+
+
+def read_run(text):
+    """Read a run file as `format_run` writes it, best score first. Raises InputRefused as `read_qrels` does."""
+    run = {}
+    for number, (query, constant, name, _, score, _) in trec_rows(text, 6):
+        value = finite_score(score)
+        if constant != "Q0" or value is None:
+            raise InputRefused(f"Line {number}: this is not a query, Q0, a page, a rank, a score and a tag.")
+        put(run.setdefault(query, {}), page_id(name, number), value, number)
+    return {query: sorted(pages.items(), key=lambda row: (-row[1], row[0])) for query, pages in run.items()}
+
+
+def trec_rows(text, columns):
+    if len(text) > MAX_TREC_BYTES:
+        raise InputRefused(f"The file is larger than {MAX_TREC_BYTES // 2**20} MB.")
+    for number, line in enumerate(text.split("\n"), start=1):
+        row = line.split()
+        if row and len(row) != columns:
+            raise InputRefused(f"Line {number}: there are {len(row)} columns, not {columns}.")
+        if row:
+            yield number, row
+
+
+def put(pages, name, value, number):
+    if name in pages:
+        raise InputRefused(f"Line {number}: the page stands twice under its query.")
+    pages[name] = value
+
+
+def page_id(text, number):
+    try:
+        return PageId.parse(text)
+    except ValueError:
+        raise InputRefused(f"Line {number}: this is no page's id.") from None
+
+
+def finite_score(text):
+    try:
+        return float(text) if math.isfinite(float(text)) else None
+    except ValueError:
+        return None
 
 
 @pytest.fixture(scope="module")
@@ -56,7 +120,7 @@ def test_ranx_finds_the_scoreboards_figures_in_the_exported_files(script, ranx, 
     judged = replay(script.events)
     (board,) = boards(judged)
     assert len(board.queries) > 20
-    assert len(board.without) + len(board.queries) <= 30
+    assert len(board.without_relevant) + len(board.queries) <= 30
     with zipfile.ZipFile(io.BytesIO(build_archive(judged))) as exported:
         exported.extractall(tmp_path)
     folder = tmp_path / "trec" / board.conditions.id
@@ -211,11 +275,11 @@ def test_everything_needed_to_run_again_is_in_the_sidecar(script):
 def test_an_exported_evaluation_goes_on_in_a_fresh_library(tmp_path, script):
     judged = replay(script.events)
     one = open_journal(tmp_path)
-    assert one.take(extract_journal(build_archive(judged))).added == len(judged.events)
+    assert one.import_lines(extract_journal(build_archive(judged))).added == len(judged.events)
     assert boards(one.judgements) == boards(judged)
-    assert one.take(extract_journal(format_lines(judged.events))).added == 0
+    assert one.import_lines(extract_journal(format_lines(judged.events))).added == 0
     again = open_journal(tmp_path / "again")
-    again.take(extract_journal(build_archive(one.judgements)))
+    again.import_lines(extract_journal(build_archive(one.judgements)))
     assert boards(again.judgements) == boards(judged)
 
 
@@ -245,4 +309,4 @@ def test_a_zip_that_unpacks_to_too_much_is_not_unpacked(tmp_path):
     bomb = extract_journal(zip_of(JOURNAL_NAME, b"\n" * (MAX_JOURNAL_BYTES + 1_000)))
     assert len(bomb) == MAX_JOURNAL_BYTES + 1
     with pytest.raises(InputRefused, match="larger than"):
-        open_journal(tmp_path).take(bomb)
+        open_journal(tmp_path).import_lines(bomb)

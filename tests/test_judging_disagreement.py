@@ -129,7 +129,7 @@ def test_steps_are_weighed_by_what_they_are_worth_at_the_top():
 
 def test_without_grades_nothing_is_called_good_or_bad():
     picked = select_highlights([SWAP, SAME, RISE, APART, FALL, OTHER])
-    assert [(one.shows, one.contrast.query) for one in picked] == [
+    assert [(one.kind, one.comparison.query) for one in picked] == [
         (HighlightKind.RISE, "rise"),
         (HighlightKind.UNCHANGED, "same"),
         (HighlightKind.DIFFERENT, "apart"),
@@ -139,7 +139,7 @@ def test_without_grades_nothing_is_called_good_or_bad():
     words = " ".join(one.sentence for one in picked).lower()
     assert not any(word in words for word in ("better", "worse", "win", "lose", "good", "bad", "gain", "loss", "grade"))
     assert "from rank 9 to rank 1" in words
-    assert all(one.gain is None and not one.better and not one.worse for one in (RISE, FALL))
+    assert all(one.ndcg_gain is None and not one.better and not one.worse for one in (RISE, FALL))
 
 
 def test_with_grades_a_loss_of_smart_is_always_among_them():
@@ -147,14 +147,14 @@ def test_with_grades_a_loss_of_smart_is_always_among_them():
     worst = asked("worst", (1, 2, 3, 4), (2, 3, 4, 1), {1: 3})
     gain = asked("gain", (2, 1, 3, 4), (1, 2, 3, 4), {1: 3})
     picked = select_highlights([SWAP, SAME, gain, RISE, APART, loss, worst, OTHER])
-    by_kind = {one.shows: one for one in picked}
-    assert by_kind[HighlightKind.LOSS].contrast == worst
+    by_kind = {one.kind: one for one in picked}
+    assert by_kind[HighlightKind.LOSS].comparison == worst
     assert by_kind[HighlightKind.LOSS].sentence == "SMART loses: nDCG −1.00 by the grades."
-    assert by_kind[HighlightKind.GAIN].contrast == gain
-    assert [one.contrast.query for one in picked] == ["worst", "rise", "same", "apart", "gain"]
+    assert by_kind[HighlightKind.GAIN].comparison == gain
+    assert [one.comparison.query for one in picked] == ["worst", "rise", "same", "apart", "gain"]
     value = ndcg(pages(2, 3, 4, 1), {page(1): 3}, 3) - ndcg(pages(1, 2, 3, 4), {page(1): 3}, 3)
-    assert worst.gain == pytest.approx(value)
-    assert asked("no", (1, 2), (2, 1), {1: 0}).gain is None  # nothing relevant says nothing
+    assert worst.ndcg_gain == pytest.approx(value)
+    assert asked("no", (1, 2), (2, 1), {1: 0}).ndcg_gain is None  # nothing relevant says nothing
 
 
 @pytest.mark.parametrize("given_", [[], [SAME], [RISE, RISE], [SAME, SWAP, FALL]])
@@ -169,10 +169,10 @@ def test_short_lists_give_what_they_have_each_once(given_):
 def test_five_are_always_different_queries_and_a_loss_is_never_hidden(drawn):
     found = [asked(f"q{n}", a, b, {1: 2} if judged else None) for n, (a, b, judged) in enumerate(drawn)]
     picked = select_highlights(found)
-    names = [one.contrast.query for one in picked]
+    names = [one.comparison.query for one in picked]
     assert len(names) == len({*names}) <= 5
-    assert any(one.worse for one in found) == any(one.shows is HighlightKind.LOSS for one in picked)
+    assert any(one.worse for one in found) == any(one.kind is HighlightKind.LOSS for one in picked)
     assert len(picked) == min(5, len(found))
     for one in picked:
-        if one.contrast.gain is None:
+        if one.comparison.ndcg_gain is None:
             assert not any(word in one.sentence for word in ("better", "worse", "wins", "loses"))

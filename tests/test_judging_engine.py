@@ -35,7 +35,7 @@ def engine(tmp_path_factory):
     (folder / "samples").mkdir()
     path = write_pdf(folder / "samples" / "tides.pdf", *texts)
     settings = Settings(backbone="words", data_dir=folder / "data", index_dir=folder / "index", samples=path.parent)
-    backbones = Backbones(BackboneChoice("words", "a test", insisted=True), lambda _: WordBackbone(), fall_back=False)
+    backbones = Backbones(BackboneChoice("words", "a test", explicit=True), lambda _: WordBackbone(), fall_back=False)
     library = Library.open(settings.data_dir, settings.index_dir, settings.codec, settings.candidates)
     with Engine(library, backbones, settings) as engine:
         for scope in (LOCAL, SAMPLES):  # the same file in both: each page is there twice
@@ -91,7 +91,7 @@ def test_an_evaluation_from_the_first_query_to_the_export(engine, tmp_path):
     assert board.k == 3
     assert count_ungraded(journal.judgements).total == 0
     other = Journal(tmp_path / "other", LOCAL)
-    other.take(extract_journal(build_archive(journal.judgements)))
+    other.import_lines(extract_journal(build_archive(journal.judgements)))
     assert boards(other.judgements) == (board,)
 
 

@@ -136,7 +136,7 @@ def test_a_question_with_a_picture_is_named_by_its_reference():
         (changed(["trial", "rankings", "smart", 0, 0], str(page(3))), "has a page twice"),
         (changed(["grade"], 4, EVENTS[3]), '"grade" must be a whole number from 0 to 3'),
         (changed(["grade"], 1.0, EVENTS[3]), '"grade" must be a whole number'),
-        (changed(["page"], str(page(77)), EVENTS[3]), "stands in none of the rankings"),
+        (changed(["page"], str(page(77)), EVENTS[3]), "is in none of the rankings"),
         (changed(["id"], "0d" * 16, EVENTS[0]), "must belong to itself"),
         (changed(["undoes"], 7, EVENTS[6]), '"undoes" must be'),
         ('{"v": 1, "x": "' + "x" * 2**19 + '"}', "longer than 512 kB"),

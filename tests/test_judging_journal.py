@@ -49,7 +49,7 @@ def test_judgements_survive_a_restart_and_the_sides_with_them(small, tmp_path):
     again = open_journal(tmp_path)
     assert again.judgements == small.judgements
     assert again.session == small.session
-    assert again.left_out == ()
+    assert again.unreadable_lines == ()
     assert [type(event).__name__ for event in again.judgements.events] == [
         "Session",
         "Vote",
@@ -88,7 +88,7 @@ def test_killed_at_any_byte_it_reopens_to_a_prefix(tmp_path):
         file_of(cut).write_bytes(data[:n])
         reopened = open_journal(cut)
         assert reopened.judgements.events == events[: sum(end <= n for end in ends)]
-        assert reopened.left_out == ()
+        assert reopened.unreadable_lines == ()
 
 
 def test_what_is_written_after_a_torn_line_stands(small, tmp_path):
@@ -102,7 +102,7 @@ def test_what_is_written_after_a_torn_line_stands(small, tmp_path):
             file_of(cut).write_bytes(data[:n])
             vote = open_journal(cut).vote(CODE, "b")
             reopened = open_journal(cut)
-            assert reopened.left_out == ()
+            assert reopened.unreadable_lines == ()
             assert reopened.judgements.votes[CODE.conditions, CODE.query.key] == vote
             assert {*events[:kept], vote} <= {*reopened.judgements.events}
 
@@ -208,11 +208,11 @@ def test_lines_that_are_no_events_are_left_where_they_are_and_counted(small, tmp
     lines[1:1] = [b"<script>alert(1)</script>", b"\xff\x00", b"", format_line(small.judgements.events[2]).encode()]
     path.write_bytes(b"\n".join(lines))
     found = open_journal(tmp_path)
-    assert found.left_out == (2, 3)
+    assert found.unreadable_lines == (2, 3)
     assert found.judgements == small.judgements
     found.vote(CODE, "b")
     assert b"<script>alert(1)</script>" in path.read_bytes()
-    assert open_journal(tmp_path).left_out == (2, 3)
+    assert open_journal(tmp_path).unreadable_lines == (2, 3)
 
 
 def test_links_and_other_things_in_the_place_of_the_file_are_refused(small, tmp_path):
@@ -271,14 +271,14 @@ def test_what_is_said_last_counts_even_if_the_clock_was_set_back(tmp_path):
 
 
 def test_a_full_journal_says_so_and_keeps_what_it_has(small, tmp_path, monkeypatch):
-    monkeypatch.setattr(journal, "MOST_EVENTS", 7)
+    monkeypatch.setattr(journal, "MAX_EVENTS", 7)
     small.grade(TIDE, page(2), 1)
     before = file_of(tmp_path).read_bytes()
     with pytest.raises(LibraryError, match="is full: it keeps 7") as caught:
         small.vote(CODE, "a")
     assert "Export it" in caught.value.hint
-    monkeypatch.setattr(journal, "MOST_EVENTS", 99)
-    monkeypatch.setattr(journal, "MOST_BYTES", len(before) + 10)
+    monkeypatch.setattr(journal, "MAX_EVENTS", 99)
+    monkeypatch.setattr(journal, "MAX_JOURNAL_BYTES", len(before) + 10)
     with pytest.raises(LibraryError, match="is full"):
         small.undo()
     assert file_of(tmp_path).read_bytes() == before
@@ -353,7 +353,7 @@ def test_a_vote_cast_again_after_its_sides_were_shown_is_known_as_such(small):
 
 def test_undo_takes_back_nothing_of_an_imported_session(small, tmp_path):
     other = open_journal(tmp_path / "other")
-    other.take(small.lines())
+    other.import_lines(small.export_lines())
     with pytest.raises(InputRefused, match="nothing to take back"):
         other.undo()
 
@@ -363,19 +363,19 @@ def test_undo_takes_back_nothing_of_an_imported_session(small, tmp_path):
 
 def test_an_import_continues_the_evaluation_and_twice_is_once(small, tmp_path):
     other = open_journal(tmp_path / "other")
-    taken = other.take(b"\xef\xbb\xbf" + small.lines())
+    taken = other.import_lines(b"\xef\xbb\xbf" + small.export_lines())
     assert (taken.added, taken.known, taken.refused) == (6, 0, 0)
     first = other.judgements
     assert standing(first) == standing(small.judgements)
     assert other.session not in small.judgements.events
     size = file_of(tmp_path / "other").stat().st_size
-    taken = other.take(small.lines())
+    taken = other.import_lines(small.export_lines())
     assert (taken.added, taken.known) == (0, 6)
     assert other.judgements == first
     assert file_of(tmp_path / "other").stat().st_size == size
     assert open_journal(tmp_path / "other").judgements == first
     more = other.vote(CODE, "a")
-    assert small.take(other.lines()).added == 2  # the other's header and its vote
+    assert small.import_lines(other.export_lines()).added == 2  # the other's header and its vote
     assert more in small.judgements.events
 
 
@@ -387,9 +387,9 @@ def test_merging_commutes_whatever_order_the_events_are_in(left, right, order):
         for one, script in zip(journals, (left, right), strict=True):
             for step in script:
                 act(one, step)
-        exports = [one.lines() for one in journals]
-        journals[0].take(exports[1])
-        journals[1].take(exports[0])
+        exports = [one.export_lines() for one in journals]
+        journals[0].import_lines(exports[1])
+        journals[1].import_lines(exports[0])
         events = [*journals[0].judgements.events]
         # An import into an empty journal begins a session of its own; that is all there may be between them.
         begun = {event.id for one in journals for event in one.judgements.sessions}
@@ -411,43 +411,43 @@ def test_an_undo_may_come_before_what_it_takes_back():
 
 
 def test_hostile_lines_are_refused_by_number_and_the_rest_is_taken(small, tmp_path):
-    good = small.lines().split(b"\n")
+    good = small.export_lines().split(b"\n")
     bad = [b"[]", b'{"v": 1, "event": "vote"}', b"\xff\xfe", b"=cmd|calc"]
-    taken = open_journal(tmp_path / "other").take(b"\n".join([good[0], *bad, *good[1:]]))
+    taken = open_journal(tmp_path / "other").import_lines(b"\n".join([good[0], *bad, *good[1:]]))
     assert (taken.added, taken.refused) == (6, 4)
-    assert [told.split(":")[0] for told in taken.told] == ["Line 2", "Line 3", "Line 4", "Line 5"]
-    assert all(told.isprintable() and "cmd" not in told for told in taken.told)
-    many = open_journal(tmp_path / "many").take(b"nonsense\n" * 500)
-    assert (many.added, many.refused, len(many.told)) == (0, 500, journal.MAX_REFUSALS_SHOWN)
+    assert [told.split(":")[0] for told in taken.reasons] == ["Line 2", "Line 3", "Line 4", "Line 5"]
+    assert all(told.isprintable() and "cmd" not in told for told in taken.reasons)
+    many = open_journal(tmp_path / "many").import_lines(b"nonsense\n" * 500)
+    assert (many.added, many.refused, len(many.reasons)) == (0, 500, journal.MAX_REFUSALS_SHOWN)
 
 
 def test_events_from_the_future_are_refused_so_that_later_votes_count(tmp_path):
     script = Script()
     script.vote(TIDE, "smart")
     early = open_journal(tmp_path, now=lambda: NOON - timedelta(days=3))
-    taken = early.take(format_lines(script.events))
-    assert (taken.added, taken.told) == (
+    taken = early.import_lines(format_lines(script.events))
+    assert (taken.added, taken.reasons) == (
         0,
         ("Line 1: it is dated in the future. Check the clock of the machine it comes from.",),
     )
-    assert open_journal(tmp_path / "b", now=lambda: NOON).take(format_lines(script.events)).added == 1
+    assert open_journal(tmp_path / "b", now=lambda: NOON).import_lines(format_lines(script.events)).added == 1
 
 
 def test_an_event_here_is_not_replaced_by_another_with_its_id(small):
     vote = small.judgements.events[-1]
     forged = format_line(vote).replace('"choice":"tie"', '"choice":"a"').encode()
-    assert (small.take(forged).added, small.take(forged).known) == (0, 1)
+    assert (small.import_lines(forged).added, small.import_lines(forged).known) == (0, 1)
     assert small.judgements.events[-1] == vote
 
 
 def test_too_much_at_once_is_refused_whole(small, tmp_path, monkeypatch):
     other = open_journal(tmp_path / "other")
-    monkeypatch.setattr(journal, "MOST_EVENTS", 5)
+    monkeypatch.setattr(journal, "MAX_EVENTS", 5)
     with pytest.raises(LibraryError, match="is full"):
-        other.take(small.lines())
-    monkeypatch.setattr(journal, "MOST_BYTES", 100)
+        other.import_lines(small.export_lines())
+    monkeypatch.setattr(journal, "MAX_JOURNAL_BYTES", 100)
     with pytest.raises(InputRefused, match="larger than"):
-        other.take(small.lines())
+        other.import_lines(small.export_lines())
     assert other.judgements.events == ()
 
 

@@ -41,13 +41,13 @@ def rows_of(listed, scores, known=nobody, k=2):
 def test_grades_of_pages_that_were_not_searched_are_no_ideal():
     elsewhere = {PageId("b" * 16, 1): 3.0}
     (row,) = rows_of([ListedQuery("tide")], {"tide": SWAPPED}, lambda _: elsewhere)
-    assert (row.pooled, row.smart, row.better, row.own) == (None, None, "", False)
+    assert (row.pooled, row.smart, row.better, row.own_grades) == (None, None, "", False)
 
 
 def test_a_row_says_how_the_rankings_differ_and_what_the_lists_grades_make_of_it():
     graded = ListedQuery("tide", "q1", (RelevantPage(HERE, 2, 3.0), RelevantPage(HERE, 3, 1.0), RelevantPage("gone.pdf", 1, 3.0)))
     (row,) = rows_of([graded], {"tide": SWAPPED})
-    told = row.contrast.disagreement
+    told = row.comparison.disagreement
     assert (told.shared, told.k, told.new_first, told.same) == (2, 2, True, False)
     assert told.rbo == pytest.approx(0.9)
     assert told.tau == -1.0
@@ -55,22 +55,22 @@ def test_a_row_says_how_the_rankings_differ_and_what_the_lists_grades_make_of_it
     assert row.pooled == pytest.approx(3 / log2(3) / ideal)
     assert row.smart == pytest.approx(3 / ideal)
     assert row.better == "smart"
-    assert row.first == ("report.pdf, page 1", "report.pdf, page 2")
-    assert (row.qid, row.unknown, row.own) == ("q1", 1, False)
+    assert row.first_pages == ("report.pdf, page 1", "report.pdf, page 2")
+    assert (row.qid, row.unknown_pages, row.own_grades) == ("q1", 1, False)
 
 
 def test_grades_of_ones_own_count_only_where_the_list_brings_none():
     known = {Query("tide").key: {page(1): 2.0}, Query("bolt").key: {page(1): 2.0}}
     listed = [ListedQuery("tide"), ListedQuery("bolt", "", (RelevantPage(HERE, 2, 1.0),)), ListedQuery("code")]
     rows = rows_of(listed, dict.fromkeys(["tide", "bolt", "code"], SWAPPED), lambda key: known.get(key, {}))
-    assert [(row.own, row.better) for row in rows] == [(True, "pooled"), (False, "smart"), (False, "")]
-    assert (rows[2].pooled, rows[2].smart, rows[2].contrast.gain) == (None, None, None)
+    assert [(row.own_grades, row.better) for row in rows] == [(True, "pooled"), (False, "smart"), (False, "")]
+    assert (rows[2].pooled, rows[2].smart, rows[2].comparison.ndcg_gain) == (None, None, None)
 
 
 def test_what_cannot_be_asked_is_said_and_the_rest_goes_on():
     rows = rows_of([ListedQuery("bad"), ListedQuery("tide")], {"bad": None, "tide": ALIKE})
     assert rows[0] == RefusedQuery("bad", "The query is empty.")
-    assert rows[1].contrast.disagreement.same
+    assert rows[1].comparison.disagreement.same
     assert rows[1].better == ""
 
 
@@ -91,18 +91,18 @@ def test_the_most_different_come_first_and_the_five_are_among_them():
     texts = [f"query {n}" for n in range(7)]
     scores = {text: SWAPPED if n in (3, 5) else ALIKE for n, text in enumerate(texts)}
     rows = rows_of([ListedQuery(text) for text in texts], scores, k=3)
-    ordered = [row.contrast.query for row in sorted_rows(rows)]
+    ordered = [row.comparison.query for row in sorted_rows(rows)]
     assert ordered[:2] == ["query 3", "query 5"]
     assert sorted(ordered) == texts
     picked = highlights(rows)
-    assert len({one.contrast.key for one in picked}) == 5
-    assert {"query 3", "query 5"} <= {one.contrast.query for one in picked}
+    assert len({one.comparison.key for one in picked}) == 5
+    assert {"query 3", "query 5"} <= {one.comparison.query for one in picked}
 
 
 def test_an_empty_library_is_a_row_without_pages():
     (row,) = rows_of([ListedQuery("tide")], {"tide": ([], [])})
-    assert row.first == ("", "")
-    assert row.contrast.disagreement.k == 0
+    assert row.first_pages == ("", "")
+    assert row.comparison.disagreement.k == 0
     (line,) = read(csv_text([row]))
     assert (line["first by pooled"], line["ndcg smart"]) == ("", "")
 

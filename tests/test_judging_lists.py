@@ -94,7 +94,7 @@ def test_a_slip_is_told_by_its_line_and_the_others_stand(line, said):
 def test_repeated_queries_are_left_out_and_counted():
     found = read_queries("tide\nbolts\n tide \nTide\nbolts\n")
     assert [one.query for one in found.queries] == ["tide", "bolts", "Tide"]
-    assert found.notices == ("2 queries stood in the list before and were left out.",)
+    assert found.notices == ("2 queries were repeated and left out.",)
 
 
 def test_bounds_are_kept_and_said():

@@ -115,7 +115,7 @@ def test_measures_by_hand(graded):
     assert board.means["smart"]["mrr"] == 1.0
     assert all(board.means[name]["hit"] == 1.0 for name in board.means)
     assert [query.trial.query.text for query in board.queries] == ["tide", "bolt"]
-    assert [trial.query.text for trial in board.without] == [HOSTILE[0]]
+    assert [trial.query.text for trial in board.without_relevant] == [HOSTILE[0]]
     assert board.unjudged == {"pooled": 0, "late": 0, "smart": 0}
 
 
@@ -146,7 +146,7 @@ def test_unjudged_pages_are_counted_by_method_and_told(graded):
     graded.grade(code, {1: 2, 2: 0})
     board = board_of(graded)
     assert board.unjudged == {"pooled": 0, "late": 2, "smart": 1}
-    (told,) = [text for text in scoreboard.cautions(board) if "Nobody graded" in text]
+    (told,) = [text for text in scoreboard.cautions(board) if "have no grade" in text]
     assert "2 of Late only, 1 of SMART" in told
 
 
@@ -215,12 +215,12 @@ def test_grades_are_about_pages_so_they_count_under_other_weights_of_the_same_li
     latest, first = boards(replay(script.events))
     assert latest.queries[0].grades == {page(1): 2, page(2): 1}
     assert latest.queries[0].trial.weights.late == 3.0
-    assert (latest.carried, first.carried) == (2, 0)
+    assert (latest.carried_grades, first.carried_grades) == (2, 0)
     assert any(text.startswith("2 grades were given under other weights") for text in scoreboard.cautions(latest))
     script.vote(trial_of(library="0b" * 8), "smart")
     elsewhere = boards(replay(script.events))[0]
     assert elsewhere.queries == ()  # another library's grades stay there
-    assert replay(script.events).known(trial_of().query.key).keys() == {page(1), page(2)}
+    assert replay(script.events).query_grades(trial_of().query.key).keys() == {page(1), page(2)}
 
 
 # -- words

@@ -88,11 +88,11 @@ def test_a_journal_of_then_loads_is_written_the_same_and_goes_on(tmp_path):
     journal = stored.journal_in(tmp_path)
     assert journal.left_out == ()
     assert {json.loads(line)["event"] for line in JOURNAL.splitlines()} == KINDS
-    assert journal.lines() == JOURNAL
+    assert journal.export_lines() == JOURNAL
     stored.go_on(journal)
     assert path.read_bytes().startswith(JOURNAL)
     assert len(path.read_bytes().splitlines()) == len(JOURNAL.splitlines()) + 3
-    assert stored.journal_in(tmp_path).lines() == path.read_bytes()
+    assert stored.journal_in(tmp_path).export_lines() == path.read_bytes()
 
 
 def test_the_archive_of_an_evaluation_is_the_same_and_can_be_taken_in(tmp_path):
@@ -107,7 +107,7 @@ def test_the_archive_of_an_evaluation_is_the_same_and_can_be_taken_in(tmp_path):
             assert today.read(name) == source.read(name), name
     assert archive == then.read_bytes()
     elsewhere = stored.journal_in(tmp_path / "elsewhere")
-    taken = elsewhere.take(stored.journal_lines_of(then.read_bytes()))
+    taken = elsewhere.import_lines(stored.journal_lines_of(then.read_bytes()))
     assert (taken.added, taken.known, taken.refused) == (len(JOURNAL.splitlines()), 0, 0)
     assert elsewhere.judgements.votes == stored.journal_in(tmp_path).judgements.votes
 

@@ -274,4 +274,4 @@ def test_an_uploaded_list_comes_into_the_box_as_it_is():
         counted('{"query": "tide", "relevant": [{"document": "a", "page": 1, "grade": 1}]}\n{"query": "b"}')
         == "2 queries, 1 with judgements."
     )
-    assert unescape(counted("tide\ntide")) == "1 query. 1 query stood in the list before and was left out."
+    assert unescape(counted("tide\ntide")) == "1 query. 1 query was repeated and left out."

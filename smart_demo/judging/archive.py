@@ -1,13 +1,9 @@
-"""Votes and grades as a table for a spreadsheet: CSV, one row each, also those that were taken back.
-
-Scoreboards as plain data: their figures, and what somebody needs to make them again.
-
-An evaluation as one zip file, built in memory, and what to import out of one.
+"""Export of an evaluation as one zip file, built in memory, and extraction of the journal from an upload.
 
 judgements.jsonl                 the journal: importing it continues the evaluation
-judgements.csv                   one row a vote or grade, for spreadsheets
-scoreboards.json                 every board with its figures and all that is needed to run it again
-trec/<board>/qrels.txt           of the queries on the board that have a relevant page
+judgements.csv                   one row for each vote and grade, for spreadsheets
+scoreboards.json                 every board with its figures and everything needed to reproduce them
+trec/<board>/qrels.txt           grades of the board's queries that have a relevant page
 trec/<board>/{pooled,late,smart}.run
 """
 
@@ -23,14 +19,22 @@ from dataclasses import asdict
 from typing import Any
 
 from smart_demo.errors import InputRefused
-from smart_demo.evaluation.trec import format_qrels, format_run, query_id, run_of
+from smart_demo.evaluation.trec import format_qrels, format_run
 from smart_demo.judging import scoreboard
 from smart_demo.judging.record_lines import MAX_JOURNAL_BYTES, format_lines, trial_fields
-from smart_demo.judging.records import METHODS, Grade, Trial, Vote
+from smart_demo.judging.records import METHODS, Grade, JudgedQuery, Trial, Vote
 from smart_demo.judging.replay import Judgements, count_ungraded
 from smart_demo.judging.scoreboard import Board, boards
 from smart_demo.types import POOLED, SMART
 
+JOURNAL_NAME = "judgements.jsonl"
+FORMAT_VERSION = 1
+NOTES = (
+    "Measures are cut at k. nDCG has linear gain and its ideal knows every grade; pages without a grade count as 0; "
+    "queries without a relevant page are left out of the measures and of the TREC files.",
+    "Scores in the runs that are equal in 32 bits are written one step apart, so that tools keep the order shown.",
+    "Sides: SHA-256 of seed, 'sides' and query key, joined by zero bytes; odd means that pooled is column A.",
+)
 COLUMNS = (
     "event", "id", "time", "session", "counts", "query id", "query", "picture",
     "choice", "column a", "column b", "winner", "reasons", "note",
@@ -39,94 +43,84 @@ COLUMNS = (
     "pooled weight", "late weight", "reduce", "counted", "seed",
 )  # fmt: skip
 _FORMULA_STARTS = tuple("=+-@\t\r\n＝＋－＠")
-"""How a cell begins that a spreadsheet would run."""
+"""Characters that make a spreadsheet run a cell as a formula."""
+_ZIP_SIGNATURE = b"PK\x03\x04"
+_ENTRY_TIME = (1980, 1, 1, 0, 0, 0)
+"""Time of every zip entry, so that the same evaluation gives the same bytes."""
+
+
+def build_archive(judged: Judgements) -> bytes:
+    """Return the zip file. It holds the seed, from which the sides of future queries can be computed."""
+    found = boards(judged)
+    files = {JOURNAL_NAME: format_lines(judged.events), "judgements.csv": csv_bytes(judged)}
+    files["scoreboards.json"] = _json_bytes(evaluation_fields(judged, found))
+    for board in found:
+        folder = f"trec/{board.conditions.id}"
+        files |= {f"{folder}/{name}": text.encode("ascii") for name, text in trec_files(board).items()}
+    stream = io.BytesIO()
+    with zipfile.ZipFile(stream, "w", zipfile.ZIP_DEFLATED) as archive:
+        for name, data in files.items():
+            entry = zipfile.ZipInfo(name, _ENTRY_TIME)
+            entry.compress_type, entry.external_attr = zipfile.ZIP_DEFLATED, 0o600 << 16
+            archive.writestr(entry, data)
+    return stream.getvalue()
+
+
+def extract_journal(data: bytes) -> bytes:
+    """Return the journal in an upload: from a zip that `build_archive` made, or the upload itself if it is no zip.
+
+    Returns at most one byte more than a journal may have. Raises InputRefused for other zip files.
+    """
+    if not data.startswith(_ZIP_SIGNATURE):
+        return data
+    try:
+        with zipfile.ZipFile(io.BytesIO(data)) as archive, archive.open(JOURNAL_NAME) as entry:
+            return entry.read(MAX_JOURNAL_BYTES + 1)  # a limit, because the entry's own size may be forged
+    except KeyError:
+        raise InputRefused(
+            f"There is no {JOURNAL_NAME} in that zip file.", "Choose one that this program exported."
+        ) from None
+    except (zipfile.BadZipFile, OSError, ValueError, NotImplementedError, RuntimeError, EOFError, zlib.error):
+        raise InputRefused("That zip file cannot be read.", "Export it again.") from None
 
 
 def csv_bytes(judged: Judgements) -> bytes:
-    """UTF-8 with a mark at its beginning, which spreadsheets need to see that it is; rows by time."""
+    """Return every vote and grade as CSV, one row each, by time, including those undone or replaced.
+
+    UTF-8 with a byte order mark, by which spreadsheets recognise it.
+    """
     stream = io.StringIO(newline="")
     writer = csv.DictWriter(stream, COLUMNS)
     writer.writeheader()
     for event in judged.events:
         if isinstance(event, Vote | Grade):
-            writer.writerow({column: spreadsheet_cell(value) for column, value in _row(event, judged).items()})
+            row = _csv_row(event, judged)
+            writer.writerow({column: spreadsheet_cell(value) for column, value in row.items()})
     return stream.getvalue().encode("utf-8-sig")
 
 
 def spreadsheet_cell(value: object) -> object:
-    r"""A value for a spreadsheet: a text that would be run as a formula is shown as text instead.
+    r"""Return a value for a spreadsheet; text that would run as a formula gets an apostrophe in front.
 
-    >>> cell('=HYPERLINK("//evil")'), cell("  @SUM(A1)"), cell(-0.5), cell("M8 bolts")
-    ('\'=HYPERLINK("//evil")', "'  @SUM(A1)", -0.5, 'M8 bolts')
+    >>> spreadsheet_cell('=HYPERLINK("//evil")'), spreadsheet_cell("  @SUM(A1)")
+    ('\'=HYPERLINK("//evil")', "'  @SUM(A1)")
+    >>> spreadsheet_cell(-0.5), spreadsheet_cell("M8 bolts")
+    (-0.5, 'M8 bolts')
     """
     if not isinstance(value, str):
         return value
-    return f"'{value}" if value.startswith(_FORMULA_STARTS) or value.lstrip().startswith(_FORMULA_STARTS) else value
-
-
-def _row(event: Vote | Grade, judged: Judgements) -> dict[str, object]:
-    trial = event.trial
-    row: dict[str, object] = {
-        "event": "vote" if isinstance(event, Vote) else "grade",
-        "id": event.id,
-        "time": event.at,
-        "session": event.session,
-        "counts": "undone" if event.id in judged.undone else "yes" if judged.stands(event) else "replaced",
-        "query id": query_id(trial.query),
-        "query": trial.query.text,
-        "picture": trial.query.picture,
-        "k": trial.k,
-        "encoder": trial.encoder.name,
-        "revision": trial.encoder.revision,
-        "encoder fingerprint": trial.encoder.fingerprint,
-        "library": trial.library.fingerprint,
-        "library pages": trial.library.pages,
-        "pooled weight": trial.weights.pooled,
-        "late weight": trial.weights.late,
-        "reduce": str(trial.weights.reduce),
-        "counted": str(trial.weights.counted),
-        "seed": trial.seed,
-    }
-    return row | (_vote(event) if isinstance(event, Vote) else _grade(event))
-
-
-def _vote(vote: Vote) -> dict[str, object]:
-    return {
-        "choice": str(vote.choice),
-        "column a": vote.trial.sides.a,
-        "column b": vote.trial.sides.b,
-        "winner": vote.winner,
-        "reasons": ", ".join(vote.reasons),
-        "note": vote.note,
-    }
-
-
-def _grade(grade: Grade) -> dict[str, object]:
-    ranks = {
-        f"{name} rank": order.index(grade.page) + 1
-        for name, order in grade.trial.orders.items()
-        if name in {POOLED.name, SMART.name} and grade.page in order
-    }
-    named = {"page id": str(grade.page), "document": grade.document, "page": grade.page.number}
-    return named | {"grade": grade.grade} | ranks
-
-
-FORMAT_VERSION = 1
-NOTES = (
-    "Measures are cut at k. nDCG has linear gain and its ideal knows every grade; pages without a grade count as 0; "
-    "queries without a relevant page are left out of the measures and of the TREC files.",
-    "Scores in the runs that are equal in 32 bits are written one step apart, so that tools keep the order shown.",
-    "Sides: SHA-256 of seed, 'sides' and query key, joined by zero bytes; odd means that pooled is column A.",
-)
+    is_formula = value.startswith(_FORMULA_STARTS) or value.lstrip().startswith(_FORMULA_STARTS)
+    return f"'{value}" if is_formula else value
 
 
 def evaluation_fields(judged: Judgements, boards: Sequence[Board]) -> dict[str, Any]:
-    """Everything about an evaluation but its single events, which are in the journal."""
+    """Return everything but the single events as plain data for JSON."""
     return {
         "form": FORMAT_VERSION,
         "notes": list(NOTES),
         "sessions": [
-            {"id": one.id, "begun": one.at, "seed": one.seed, "versions": dict(one.versions)} for one in judged.sessions
+            {"id": session.id, "begun": session.at, "seed": session.seed, "versions": dict(session.versions)}
+            for session in judged.sessions
         ],
         "skipped": sorted(judged.skipped),
         "ungraded": count_ungraded(judged).total,
@@ -136,7 +130,10 @@ def evaluation_fields(judged: Judgements, boards: Sequence[Board]) -> dict[str, 
 
 
 def board_fields(board: Board) -> dict[str, Any]:
-    """One board. `queries` has an entry for each query judged under its conditions."""
+    """Return one board as plain data for JSON, with an entry for each query judged under its conditions.
+
+    The field names of VoteCount and Difference are keys of the exported file: do not rename them.
+    """
     scored = {query.trial.query.key: query for query in board.queries}
     last = trial_fields(board.trials[-1])
     return {
@@ -152,84 +149,101 @@ def board_fields(board: Board) -> dict[str, Any]:
         "too_few": board.too_few,
         "means": board.means,
         "differences": [
-            {"of": pair[0], "from": pair[1], "measure": measure, **asdict(found)}
-            for pair, some in board.differences.items()
-            for measure, found in some.items()
+            {"of": pair[0], "from": pair[1], "measure": measure, **asdict(difference)}
+            for pair, by_measure in board.differences.items()
+            for measure, difference in by_measure.items()
         ],
         "unjudged": dict(board.unjudged) if board.queries else {},
         "cautions": list(scoreboard.cautions(board)),
         "queries": [
-            _query(trial) | ({"values": scored[trial.query.key].values} if trial.query.key in scored else {})
+            _query_fields(trial) | ({"values": scored[trial.query.key].values} if trial.query.key in scored else {})
             for trial in board.trials
         ],
     }
 
 
-def _query(trial: Trial) -> dict[str, Any]:
-    query, sides = trial.query, {"a": trial.sides.a, "b": trial.sides.b}
+def trec_files(board: Board) -> dict[str, str]:
+    """Return the texts of a board's TREC files by name; empty if no query has a relevant page.
+
+    trec_eval, ir_measures, pytrec_eval and ranx compute the board's figures from them.
+    """
+    if not board.queries:
+        return {}
+    scored = {query_id(query.trial.query): query for query in board.queries}
+    files = {"qrels.txt": format_qrels({name: query.grades for name, query in scored.items()})}
+    for method in METHODS:
+        run = {name: [(row.page, row.score) for row in query.trial.ranking(method)] for name, query in scored.items()}
+        files[f"{method}.run"] = format_run(run, method)
+    return files
+
+
+def query_id(query: JudgedQuery) -> str:
+    """Return a query's id in exported files; the `q` keeps tools from reading it as a number.
+
+    >>> query_id(JudgedQuery("tide table", "00112233445566aa"))
+    'q00112233445566aa'
+    """
+    return f"q{query.key}"
+
+
+def _csv_row(event: Vote | Grade, judged: Judgements) -> dict[str, object]:
+    trial = event.trial
+    row: dict[str, object] = {
+        "event": "vote" if isinstance(event, Vote) else "grade",
+        "id": event.id,
+        "time": event.at,
+        "session": event.session,
+        "counts": "undone" if event.id in judged.undone else "yes" if judged.is_current(event) else "replaced",
+        "query id": query_id(trial.query),
+        "query": trial.query.text,
+        "picture": trial.query.picture,
+        "k": trial.k,
+        "encoder": trial.encoder.name,
+        "revision": trial.encoder.revision,
+        "encoder fingerprint": trial.encoder.fingerprint,
+        "library": trial.library.fingerprint,
+        "library pages": trial.library.pages,
+        "pooled weight": trial.weights.pooled,
+        "late weight": trial.weights.late,
+        "reduce": str(trial.weights.reduce),
+        "counted": str(trial.weights.counted),
+        "seed": trial.seed,
+    }
+    return row | (_vote_cells(event) if isinstance(event, Vote) else _grade_cells(event))
+
+
+def _vote_cells(vote: Vote) -> dict[str, object]:
+    return {
+        "choice": str(vote.choice),
+        "column a": vote.trial.sides.a,
+        "column b": vote.trial.sides.b,
+        "winner": vote.winner,
+        "reasons": ", ".join(vote.reasons),
+        "note": vote.note,
+    }
+
+
+def _grade_cells(grade: Grade) -> dict[str, object]:
+    ranks = {
+        f"{name} rank": order.index(grade.page) + 1
+        for name, order in grade.trial.orders.items()
+        if name in {POOLED.name, SMART.name} and grade.page in order
+    }
+    page = {"page id": str(grade.page), "document": grade.document, "page": grade.page.number}
+    return page | {"grade": grade.grade} | ranks
+
+
+def _query_fields(trial: Trial) -> dict[str, Any]:
+    query = trial.query
     return {
         "id": query_id(query),
         "query": query.text,
         "picture": query.picture,
         "k": trial.k,
         "seed": trial.seed,
-        "sides": sides,
+        "sides": {"a": trial.sides.a, "b": trial.sides.b},
     }
 
 
-JOURNAL_NAME = "judgements.jsonl"
-_ZIP_SIGNATURE = b"PK\x03\x04"
-_ENTRY_TIME = (1980, 1, 1, 0, 0, 0)
-"""One time for all entries, so that the same evaluation gives the same bytes."""
-
-
-def build_archive(judged: Judgements) -> bytes:
-    """The zip file. It holds the seed, from which the sides of queries still to come can be worked out."""
-    found = boards(judged)
-    files = {JOURNAL_NAME: format_lines(judged.events), "judgements.csv": csv_bytes(judged)}
-    files["scoreboards.json"] = _json(evaluation_fields(judged, found))
-    for board in found:
-        files |= {
-            f"trec/{board.conditions.id}/{name}": text.encode("ascii") for name, text in trec_files(board).items()
-        }
-    stream = io.BytesIO()
-    with zipfile.ZipFile(stream, "w", zipfile.ZIP_DEFLATED) as target:
-        for name, data in files.items():
-            entry = zipfile.ZipInfo(name, _ENTRY_TIME)
-            entry.compress_type, entry.external_attr = zipfile.ZIP_DEFLATED, 0o600 << 16
-            target.writestr(entry, data)
-    return stream.getvalue()
-
-
-def trec_files(board: Board) -> dict[str, str]:
-    """TREC files of a board by name; none without a scored query. A standard tool finds the board's figures in them."""
-    if not board.queries:
-        return {}
-    scored = {query_id(query.trial.query): query for query in board.queries}
-    files = {"qrels.txt": format_qrels({name: query.grades for name, query in scored.items()})}
-    for method in METHODS:
-        run = run_of({name: query.trial.ranking(method) for name, query in scored.items()})
-        files[f"{method}.run"] = format_run(run, method)
-    return files
-
-
-def extract_journal(data: bytes) -> bytes:
-    """The journal in an upload: out of what `pack` made, or as it is. InputRefused for other archives."""
-    if not data.startswith(_ZIP_SIGNATURE):
-        return data
-    try:
-        with zipfile.ZipFile(io.BytesIO(data)) as source, source.open(JOURNAL_NAME) as entry:
-            found = entry.read(
-                MAX_JOURNAL_BYTES + 1
-            )  # whatever the entry claims to hold, no more than this is unpacked
-    except KeyError:
-        raise InputRefused(
-            f"There is no {JOURNAL_NAME} in that zip file.", "Choose one that this program exported."
-        ) from None
-    except (zipfile.BadZipFile, OSError, ValueError, NotImplementedError, RuntimeError, EOFError, zlib.error):
-        raise InputRefused("That zip file cannot be read.", "Export it again.") from None
-    return found
-
-
-def _json(value: dict[str, Any]) -> bytes:
+def _json_bytes(value: dict[str, Any]) -> bytes:
     return (json.dumps(value, indent=1, allow_nan=False) + "\n").encode("ascii")

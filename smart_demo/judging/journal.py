@@ -1,9 +1,10 @@
-"""The journal of one owner's evaluation: a file that only grows, one event a line, on disk before it is told.
+"""The journal of one owner's evaluation: an append-only file with one event a line.
 
     <data>/judgements/<scope>.jsonl
 
-A killed program leaves at most the beginning of one line, which is not read and is cut off before the next one is
-written. Lines that are no events (somebody edited the file) are left where they are and counted.
+Every event is on disk before the caller learns of it. A killed process leaves at most the beginning of one line; it is
+ignored, and the next write truncates it. Lines that hold no event, in a file that was edited by hand, stay in the file
+and are counted.
 """
 
 from __future__ import annotations
@@ -40,29 +41,29 @@ from smart_demo.judging.records import (
     new_seed,
 )
 from smart_demo.judging.replay import Judgements, replay
-from smart_demo.store import atomic_files, judgement_files
+from smart_demo.store import atomic_files
+from smart_demo.store.judgement_files import FOLDER
 from smart_demo.types import PageId, Scope
 
-Kind = TypeVar("Kind", bound=Event)
-FOLDER = judgement_files.FOLDER
-MAX_CLOCK_SKEW = timedelta(days=1)
-"""How far another machine's clock may be ahead of ours."""
 PUBLIC_JOURNAL_BYTES = 2**20
-"""Maximum size of a visitor's journal on a public page."""
+"""Maximum size of a visitor's journal on a public page: some 250 votes."""
+MAX_CLOCK_SKEW = timedelta(days=1)
+"""Time by which imported events may be ahead of this machine's clock."""
 MAX_REFUSALS_SHOWN = 20
-"""Refused lines that an import tells of in words."""
+"""Refused lines of an import for which the reason is given."""
+AnyEvent = TypeVar("AnyEvent", bound=Event)
 
 
 @dataclass(frozen=True)
 class ImportResult:
-    """What became of an import."""
+    """Counts of an import's lines by outcome."""
 
     added: int
     known: int
-    """Events that were here already, or stood in the file twice."""
+    """Events that the journal already had, or that the file repeats."""
     refused: int
-    told: tuple[str, ...]
-    """Why lines were refused, by number: the first TOLD of them."""
+    reasons: tuple[str, ...]
+    """Why the first MAX_REFUSALS_SHOWN refused lines were refused, with their line numbers."""
 
 
 def max_journal_bytes(*, private: bool) -> int:
@@ -71,166 +72,183 @@ def max_journal_bytes(*, private: bool) -> int:
 
 
 class Journal:
-    """Append-only and safe for threads. What `judgements` says was on disk before."""
+    """One owner's events, on disk and in memory. Append-only and safe for threads.
+
+    `vote`, `grade`, `skip` and `reveal_sides` accept values as they arrive from a browser. Each builds an event,
+    formats it as a line and parses that line with `record_lines.parse_line`, which validates every field; an invalid
+    event is never written.
+    """
 
     def __init__(
         self,
         data_dir: Path,
         owner: Scope,
         now: Callable[[], datetime] = lambda: datetime.now(UTC),
-        most_bytes: int | None = None,
+        max_bytes: int | None = None,
     ) -> None:
-        """Open the journal of an owner, which need not be there yet. LibraryError where it cannot be read."""
-        self._most = most_bytes
+        """Open the journal of an owner; its file may not exist yet. Raises LibraryError if it cannot be read.
+
+        max_bytes: maximum size of the file, MAX_JOURNAL_BYTES if None.
+        """
+        self._max_bytes = max_bytes
         self._path, self._now, self._lock = data_dir / FOLDER / f"{owner}.jsonl", now, threading.RLock()
-        self._length = self._whole = 0
-        self._read = ParsedLines()
-        self._state: Judgements | None = None
+        self._file_size = self._complete_size = 0
+        self._parsed = ParsedLines()
+        self._judgements: Judgements | None = None
         self._load()
 
     @property
     def judgements(self) -> Judgements:
-        """What the events come to."""
+        """The state after all events."""
         with self._lock:
-            if self._state is None:
-                self._state = replay(self._read.events)
-            return self._state
+            if self._judgements is None:
+                self._judgements = replay(self._parsed.events)
+            return self._judgements
 
     @property
-    def left_out(self) -> tuple[int, ...]:
-        """Numbers of the file's lines that are no events."""
-        return tuple(self._read.refused)
+    def unreadable_lines(self) -> tuple[int, ...]:
+        """Numbers of the file's lines that hold no event."""
+        return tuple(self._parsed.refused)
 
     @property
     def session(self) -> Session:
-        """The owner's session, whose seed draws the sides. It begins when it is first asked for, and lasts."""
+        """The owner's session, whose seed draws the sides. The first access writes it to the file."""
         with self._lock:
-            if self._own() is None:
+            if self._own_session() is None:
                 self._write([])
-            session = self._own()
-            if session is None:  # only where somebody else empties the file at this moment
+            session = self._own_session()
+            if session is None:  # only if another process empties the file at this moment
                 raise LibraryError("The evaluation could not be begun.", "Try again.")
             return session
 
     def vote(self, trial: Trial, choice: object, reasons: object = (), note: object = "") -> Vote:
-        """Keep a vote: one of `Choice`, some of `REASONS`, a note. InputRefused for anything else."""
+        """Store a vote: one of `VoteChoice`, any of REASONS, a note of at most MAX_NOTE_CHARS characters.
+
+        Raises InputRefused if the choice, a reason, the note or the trial is invalid.
+        """
         return self._add(Vote, trial, choice, reasons, note)
 
     def grade(self, trial: Trial, page: PageId, grade: object) -> Grade:
-        """Keep a grade, 0 to 3, of a page in one of the trial's rankings. InputRefused for anything else."""
+        """Store a grade of a page. Raises InputRefused unless it is 0 to 3 and a ranking of the trial has the page."""
         return self._add(Grade, trial, page, grade)
 
     def skip(self, query: JudgedQuery) -> Skip:
-        """Keep that the person went on without a vote."""
+        """Store that the judge skipped a query."""
         return self._add(Skip, query)
 
-    def told(self, trial: Trial) -> SidesRevealed:
-        """Keep that the sides of a trial were told without a vote."""
+    def reveal_sides(self, trial: Trial) -> SidesRevealed:
+        """Store that the judge saw the sides of a trial without a vote."""
         return self._add(SidesRevealed, trial.seed, trial.query)
 
     def undo(self) -> Vote | Grade | Skip:
-        """Take back the last vote, grade or skip of the owner's session, and give it. InputRefused if there is none."""
+        """Undo the last vote, grade or skip of the owner's session and return it. Raises InputRefused if none is left.
+
+        What was undone stays in the file.
+        """
         with self._lock:
-            last = self.judgements.last(self.session.id)
+            last = self.judgements.last_step(self.session.id)
             if last is None:
                 raise InputRefused("There is nothing to take back.")
             self._add(Undo, last.id)
             return last
 
-    def take(self, data: bytes) -> ImportResult:
-        """Add the events of an exported journal. What is here already is left alone, so that twice is once.
+    def import_lines(self, data: bytes) -> ImportResult:
+        """Add the events of an exported journal. Known events are skipped, so importing twice adds nothing.
 
-        Lines that are not right are refused one by one. InputRefused, and nothing is added, for too much at once.
+        Invalid lines are refused one by one. Raises InputRefused, and adds nothing, if `data` is too large.
         """
         if len(data) > MAX_JOURNAL_BYTES:
             raise InputRefused(
                 f"The file is larger than {MAX_JOURNAL_BYTES // 2**20} MB.", "Export a journal of this program."
             )
         with self._lock:
-            found = parse_lines(data.removeprefix(b"\xef\xbb\xbf"), latest=_format_time(self._now() + MAX_CLOCK_SKEW))
-            here = {event.id for event in self._read.events}
-            new = [event for event in found.events if event.id not in here]
+            latest = _format_time(self._now() + MAX_CLOCK_SKEW)
+            found = parse_lines(data.removeprefix(b"\xef\xbb\xbf"), latest=latest)
+            known = {event.id for event in self._parsed.events}
+            new = [event for event in found.events if event.id not in known]
             if new:
                 self._write(new)
-            refused = [f"Line {line}: {why}" for line, why in found.refused.items()]
-            return ImportResult(
-                len(new),
-                found.repeated + len(found.events) - len(new),
-                len(refused),
-                tuple(refused[:MAX_REFUSALS_SHOWN]),
-            )
+            repeated = found.repeated + len(found.events) - len(new)
+            reasons = [f"Line {line}: {why}" for line, why in found.refused.items()]
+            return ImportResult(len(new), repeated, len(reasons), tuple(reasons[:MAX_REFUSALS_SHOWN]))
 
-    def lines(self) -> bytes:
-        """Every event in the journal's own form, by time, for `take` somewhere else."""
+    def export_lines(self) -> bytes:
+        """Return every event as a line of the journal, by time, for `import_lines` of another journal."""
         return format_lines(self.judgements.events)
 
     def discard(self) -> None:
-        """Delete everything, on disk too."""
+        """Delete every event, on disk too."""
         with self._lock:
             with atomic_files.storage_errors("delete the evaluation"):
                 atomic_files.delete_files([self._path])
             self._load()
 
-    def _add(self, kind: Callable[..., Kind], *what: object) -> Kind:
-        """Keep an event of today. What is given may be anything that came as JSON: `_write` doubts it."""
+    def _add(self, kind: Callable[..., AnyEvent], *fields: object) -> AnyEvent:
+        """Store a new event and return it as read back. `fields` may be any JSON values: `_write` validates them."""
         with self._lock:
             session = self.session
-            self._write([kind(secrets.token_hex(16), self._time(), session.id, *what)])
-            kept: Kind = self._read.events[-1]  # type: ignore[assignment]  # as it was read back, so of this kind
-            return kept
+            self._write([kind(secrets.token_hex(16), self._next_time(), session.id, *fields)])
+            stored: AnyEvent = self._parsed.events[-1]  # type: ignore[assignment]  # the event just written
+            return stored
 
     def _write(self, new: Sequence[Event]) -> None:
-        """Append events, and the owner's header before them where there is none. InputRefused for impossible ones."""
+        """Append events, preceded by the session's header if the file has none. Raises InputRefused if one is invalid.
+
+        The lines are parsed before they are written: what could not be read again must not reach the file.
+        """
         while True:
-            begun = [] if self._own() else [self._header()]
-            data = format_lines([*begun, *new])
-            checked = parse_lines(data)  # what could not be read again must not be written
+            header = [] if self._own_session() else [self._new_session()]
+            data = format_lines([*header, *new])
+            checked = parse_lines(data)
             if checked.refused:
                 raise InputRefused(f"That cannot be kept: {next(iter(checked.refused.values()))}")
-            self._see_to_room(checked.events, len(data))
+            self._check_size(checked.events, len(data))
             with atomic_files.storage_errors("keep the judgement"):
                 atomic_files.make_folder(self._path.parent)
                 atomic_files.check_space(self._path.parent, len(data))
-                if atomic_files.append(self._path, data, keep_size=self._whole, expected_size=self._length):
+                if atomic_files.append(self._path, data, keep_size=self._complete_size, expected_size=self._file_size):
                     break
-            self._load()
-        self._whole = self._length = self._whole + len(data)
-        self._read.events += checked.events
-        self._state = None
+            self._load()  # another process wrote to the file: try again after its lines
+        self._complete_size = self._file_size = self._complete_size + len(data)
+        self._parsed.events += checked.events
+        self._judgements = None
 
-    def _see_to_room(self, new: Sequence[Event], size: int) -> None:
-        """LibraryError where it is full. The last vote can be taken back even then."""
-        back = all(isinstance(event, Undo) for event in new)
-        most = MAX_JOURNAL_BYTES if self._most is None else self._most
-        if self._whole + size > most or (len(self._read.events) + len(new) > MAX_EVENTS and not back):
+    def _check_size(self, new: Sequence[Event], size: int) -> None:
+        """Raise LibraryError if the journal has no room. An undo is accepted above MAX_EVENTS, so the last vote can be
+        undone.
+        """
+        only_undo = all(isinstance(event, Undo) for event in new)
+        too_many = len(self._parsed.events) + len(new) > MAX_EVENTS and not only_undo
+        max_bytes = MAX_JOURNAL_BYTES if self._max_bytes is None else self._max_bytes
+        if too_many or self._complete_size + size > max_bytes:
             raise LibraryError(
                 f"The evaluation is full: it keeps {MAX_EVENTS:,} votes, grades and steps back, and "
-                f"{most / 2**20:,.0f} MB of them.",
+                f"{max_bytes / 2**20:,.0f} MB of them.",
                 "Export it, then delete it here and begin another.",
             )
 
     def _load(self) -> None:
-        """Read the file from its beginning."""
+        """Read the whole file."""
         data = b""
         with atomic_files.storage_errors("read the judgements"), suppress(FileNotFoundError):
             with atomic_files.open_file(self._path) as (_, size):
                 if size > MAX_JOURNAL_BYTES + MAX_LINE_BYTES:
                     raise LibraryError(f"{self._path.name} is too large to be an evaluation.", "Move it elsewhere.")
             data = atomic_files.read_file(self._path)
-        self._length, self._whole = len(data), data.rfind(b"\n") + 1
-        self._read = parse_lines(data[: self._whole])
-        self._state = None
+        self._file_size, self._complete_size = len(data), data.rfind(b"\n") + 1
+        self._parsed = parse_lines(data[: self._complete_size])
+        self._judgements = None
 
-    def _own(self) -> Session | None:
-        """The first header in the file: those of imported sessions come after it."""
-        return next((event for event in self._read.events if isinstance(event, Session)), None)
+    def _own_session(self) -> Session | None:
+        """Return the file's first header; those of imported sessions come after it."""
+        return next((event for event in self._parsed.events if isinstance(event, Session)), None)
 
-    def _header(self) -> Session:
-        name = secrets.token_hex(16)
-        return Session(name, self._time(), name, new_seed(), tuple(sorted(journal_versions().items())))
+    def _new_session(self) -> Session:
+        session_id = secrets.token_hex(16)
+        return Session(session_id, self._next_time(), session_id, new_seed(), tuple(sorted(journal_versions().items())))
 
-    def _time(self) -> str:
-        """Now, but after everything that is here: clocks are set back, and what is said last must count."""
+    def _next_time(self) -> str:
+        """Return the time now, or a microsecond after the last event if a clock was set back: the last must count."""
         events = self.judgements.events
         now = _format_time(self._now())
         if not events or now > events[-1].at:

@@ -1,6 +1,7 @@
-"""Readings of a JSON object from outside: what it should hold, or InputRefused with the field's name.
+"""Validated fields of a JSON object from outside.
 
-Nothing is repaired. What comes back is of the right type, inside its bounds, and can be written as UTF-8.
+Each function returns a value of the right type and inside its bounds, or raises InputRefused with the field's name.
+Nothing is repaired, and every text can be written as UTF-8.
 """
 
 from __future__ import annotations
@@ -15,72 +16,68 @@ from typing import Any
 from smart_demo.errors import InputRefused
 
 MAX_NAME_CHARS = 255
-"""Characters of a document's name, a model's name, a version."""
+"""Maximum length of a document's name, a model's name or a version."""
 _NOT_IN_A_LINE = {"Cc", "Cs", "Zl", "Zp"}
-"""Unicode categories that a text of one line does not have: controls, lone surrogates, separators."""
+"""Unicode categories that a single line must not contain: controls, lone surrogates, separators."""
 
 
 def parse_json(text: str | bytes) -> object:
-    """Any JSON value. InputRefused for anything else, NaN and infinities included."""
+    """Parse any JSON value. Raises InputRefused for anything else, including NaN and infinities."""
     try:
         return json.loads(text, parse_constant=_refuse_constant)
     except (ValueError, RecursionError):
         raise InputRefused("this is not JSON.", "Write one object a line.") from None
 
 
-def _refuse_constant(name: str) -> object:
-    raise ValueError(f"{name} is not JSON")
-
-
 def require_object(value: object, what: str) -> Mapping[str, Any]:
-    """A JSON object."""
+    """Return a value that must be a JSON object. what: its name in the error."""
     if not isinstance(value, dict):
         raise InputRefused(f"{what} must be a JSON object.")
     return value
 
 
 def object_field(row: Mapping[str, Any], key: str) -> Mapping[str, Any]:
-    """The object inside an object."""
+    """Return a field that must be a JSON object."""
     return require_object(row.get(key), f'"{key}"')
 
 
-def list_field(row: Mapping[str, Any], key: str, most: int) -> Sequence[Any]:
-    """A list of at most so many entries."""
+def list_field(row: Mapping[str, Any], key: str, max_length: int) -> Sequence[Any]:
+    """Return a field that must be a list of at most `max_length` entries."""
     value = row.get(key)
-    if not isinstance(value, list) or len(value) > most:
-        raise InputRefused(f'"{key}" must be a list of at most {most:,} entries.')
+    if not isinstance(value, list) or len(value) > max_length:
+        raise InputRefused(f'"{key}" must be a list of at most {max_length:,} entries.')
     return value
 
 
-def text_field(row: Mapping[str, Any], key: str, longest: int) -> str:
-    """Any text up to so many characters; it may be empty and have several lines."""
+def text_field(row: Mapping[str, Any], key: str, max_chars: int) -> str:
+    """Return a field that must be a text of at most `max_chars` characters, possibly empty or of several lines."""
     value = row.get(key)
-    if not isinstance(value, str) or len(value) > longest or "\0" in value or not _is_utf8(value):
-        raise InputRefused(f'"{key}" must be a text of at most {longest:,} characters.')
+    if not isinstance(value, str) or len(value) > max_chars or "\0" in value or not _is_utf8(value):
+        raise InputRefused(f'"{key}" must be a text of at most {max_chars:,} characters.')
     return value
 
 
-def line_field(row: Mapping[str, Any], key: str, longest: int = MAX_NAME_CHARS, *, empty: bool = False) -> str:
-    """A text of one line."""
+def line_field(row: Mapping[str, Any], key: str, max_chars: int = MAX_NAME_CHARS, *, empty: bool = False) -> str:
+    """Return a field that must be a text of one line, not empty unless `empty`."""
     value = row.get(key)
-    if not isinstance(value, str) or not is_line(value, longest) or not (value or empty):
-        raise InputRefused(f'"{key}" must be a text of one line of at most {longest:,} characters.')
+    if not isinstance(value, str) or not is_line(value, max_chars) or not (value or empty):
+        raise InputRefused(f'"{key}" must be a text of one line of at most {max_chars:,} characters.')
     return value
 
 
-def is_line(value: str, longest: int = MAX_NAME_CHARS) -> bool:
-    r"""Whether a text is one line that can be written. Marks that turn the reading direction are text, too.
+def is_line(value: str, max_chars: int = MAX_NAME_CHARS) -> bool:
+    r"""Return whether a text is one line that can be written. Marks that turn the writing direction are allowed.
 
     >>> is_line("bolts.pdf"), is_line("two\nlines"), is_line("long", 3)
     (True, False, False)
     """
-    if len(value) > longest:
+    if len(value) > max_chars:
         return False
     return (value.isascii() and value.isprintable()) or not any(map(_breaks_line, value))
 
 
 def pattern_field(row: Mapping[str, Any], key: str, pattern: str, what: str) -> str:
-    """A text of a certain form, such as hex digits."""
+    """Return a field that must match a pattern as a whole. what: the pattern in words."""
     value = row.get(key)
     if not isinstance(value, str) or not re.fullmatch(pattern, value):
         raise InputRefused(f'"{key}" must be {what}.')
@@ -88,7 +85,7 @@ def pattern_field(row: Mapping[str, Any], key: str, pattern: str, what: str) -> 
 
 
 def choice_field(row: Mapping[str, Any], key: str, choices: Collection[str]) -> str:
-    """One of a few words."""
+    """Return a field that must be one of `choices`."""
     value = row.get(key)
     if not isinstance(value, str) or value not in choices:
         raise InputRefused(f'"{key}" must be one of: {", ".join(choices)}.')
@@ -96,7 +93,7 @@ def choice_field(row: Mapping[str, Any], key: str, choices: Collection[str]) -> 
 
 
 def integer_field(row: Mapping[str, Any], key: str, low: int, high: int) -> int:
-    """A whole number; true is none, though Python counts it as 1."""
+    """Return a field that must be an integer in [low, high]. Booleans are refused."""
     value = row.get(key)
     if isinstance(value, bool) or not isinstance(value, int) or not low <= value <= high:
         raise InputRefused(f'"{key}" must be a whole number from {low:,} to {high:,}.')
@@ -104,7 +101,7 @@ def integer_field(row: Mapping[str, Any], key: str, low: int, high: int) -> int:
 
 
 def number_field(row: Mapping[str, Any], key: str, low: float, high: float) -> float:
-    """A finite number."""
+    """Return a field that must be a finite number in [low, high]."""
     value = finite_number(row.get(key))
     if value is None or not low <= value <= high:
         raise InputRefused(f'"{key}" must be a number from {low:g} to {high:g}.')
@@ -112,17 +109,21 @@ def number_field(row: Mapping[str, Any], key: str, low: float, high: float) -> f
 
 
 def finite_number(value: object) -> float | None:
-    """A finite number; None for anything else that JSON may hold.
+    """Return a JSON value as a float, or None if it is no finite number.
 
-    >>> a_number(2), a_number(True), a_number("2"), a_number(10**400)
+    >>> finite_number(2), finite_number(True), finite_number("2"), finite_number(10**400)
     (2.0, None, None, None)
     """
     if isinstance(value, bool) or not isinstance(value, int | float):
         return None
     try:
         return float(value) if math.isfinite(value) else None
-    except OverflowError:  # a whole number beyond all floats
+    except OverflowError:  # an integer beyond all floats
         return None
+
+
+def _refuse_constant(name: str) -> object:
+    raise ValueError(f"{name} is not JSON")
 
 
 def _breaks_line(character: str) -> bool:
@@ -132,6 +133,6 @@ def _breaks_line(character: str) -> bool:
 def _is_utf8(value: str) -> bool:
     try:
         value.encode()
-    except UnicodeEncodeError:  # a lone surrogate, which JSON can spell
+    except UnicodeEncodeError:  # a lone surrogate, which JSON can contain
         return False
     return True

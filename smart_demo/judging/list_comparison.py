@@ -1,12 +1,8 @@
-"""A list of queries, each asked both ways: how much the rankings of each differ, and what moved most.
+"""Comparison of pooled and SMART over a list of queries: how much their rankings differ, and which way.
 
-Whether a change is good or bad is known only where pages of the query are graded.
-
-Five queries for a slide, out of a list: each shows another thing, and one of them shows SMART losing if any does.
-
-Without grades nobody knows whether a change is for the better, so a page is said to rise or to fall and no more.
-
-Queries of a list, asked -> rows of its table, and the table as a file. Where answers come from is the caller's.
+Only grades can say whether a difference is good or bad. Without grades a page rises or falls, and no more is claimed.
+Includes the highlights for a slide, at least one of which shows SMART losing if it loses any query, and the CSV export.
+The caller searches.
 """
 
 from __future__ import annotations
@@ -26,48 +22,150 @@ from smart_demo.judging.query_list import ListedQuery
 from smart_demo.judging.records import page_order
 from smart_demo.types import POOLED, SMART, Found, PageId, SearchResult, StoredPage
 
+MAX_HIGHLIGHTS = 5
+COLUMNS = (
+    "qid", "query", "rbo", "kendall tau", "shared pages", "of", "first changes", "first by pooled", "first by smart",
+    "ndcg pooled", "ndcg smart", "better", "picked because",
+)  # fmt: skip
+Search = Callable[[str], Found]
+"""Function from a query's words to its answer by POOLED and SMART."""
+KnownGrades = Callable[[str], Mapping[PageId, float]]
+"""Function from a `Query.key` to the grades that the journal has for it."""
+
 
 @dataclass(frozen=True, slots=True)
 class RankChange:
-    """One page's way from the pooled ranking to SMART's."""
+    """Ranks of one page in the pooled ranking and in SMART's."""
 
     before: int | None
-    """Rank by pooled, from 1; None where it is not ranked."""
+    """Rank by pooled, from 1, or None if it is not ranked."""
     after: int | None
-    """Rank by SMART."""
+    """Rank by SMART, from 1, or None if it is not ranked."""
 
     @property
-    def worth(self) -> float:
-        """What the step would be worth to the DCG of a page of grade 1: a rise from 14 to 1 is more than one from 60
-        to 20. Below 0 for a fall, 0 for a page that stays.
+    def dcg_change(self) -> float:
+        """Change in the DCG of a page of grade 1: a rise from 14 to 1 counts more than one from 60 to 20. Negative for
+        a fall, 0 for a page that keeps its rank.
         """
         return _discount(self.after) - _discount(self.before)
 
 
 @dataclass(frozen=True, slots=True)
 class QueryComparison:
-    """One query of a list."""
+    """Pooled and SMART compared on one query."""
 
     query: str
     key: str
     """`Query.key`."""
     disagreement: Disagreement
     rise: RankChange | None
-    """The page among SMART's first k that rose the most; None where none did."""
+    """The strongest rise of a page in either first k, or None if none rose."""
     fall: RankChange | None
-    """The page among pooled's first k that fell the most."""
-    gain: float | None
-    """nDCG@k of SMART minus that of pooled; None where no graded page is relevant."""
+    """The strongest fall of a page in either first k, or None if none fell."""
+    ndcg_gain: float | None
+    """SMART's nDCG@k minus pooled's, or None if no graded page is relevant."""
 
     @property
     def better(self) -> bool:
-        """Whether grades say that SMART is better."""
-        return self.gain is not None and self.gain > TIE_TOLERANCE
+        """Whether SMART has the higher nDCG."""
+        return self.ndcg_gain is not None and self.ndcg_gain > TIE_TOLERANCE
 
     @property
     def worse(self) -> bool:
-        """Whether grades say that SMART is worse."""
-        return self.gain is not None and self.gain < -TIE_TOLERANCE
+        """Whether SMART has the lower nDCG."""
+        return self.ndcg_gain is not None and self.ndcg_gain < -TIE_TOLERANCE
+
+
+class HighlightKind(StrEnum):
+    """Reasons to highlight a query."""
+
+    LOSS = "loss"
+    """SMART has the lower nDCG."""
+    GAIN = "gain"
+    """SMART has the higher nDCG."""
+    RISE = "rise"
+    """A page rises far."""
+    FALL = "fall"
+    """A page falls far."""
+    UNCHANGED = "unchanged"
+    """Both rankings are equal."""
+    DIFFERENT = "different"
+    """The rankings differ more than those of the other queries."""
+
+
+@dataclass(frozen=True, slots=True)
+class Highlight:
+    """A highlighted query."""
+
+    kind: HighlightKind
+    comparison: QueryComparison
+
+    @property
+    def sentence(self) -> str:
+        """A sentence for the presenter on what to look at."""
+        found, disagreement = self.comparison, self.comparison.disagreement
+        k = disagreement.k
+        match self.kind:
+            case HighlightKind.LOSS | HighlightKind.GAIN:
+                word = "loses" if self.kind is HighlightKind.LOSS else "wins"
+                return f"SMART {word}: nDCG {found.ndcg_gain or 0.0:+z.2f} by the grades.".replace("-", "−")
+            case HighlightKind.RISE:
+                return f"A page rises {_change_words(found.rise)}.{_grades_sentence(found)}"
+            case HighlightKind.FALL:
+                return f"A page falls {_change_words(found.fall)}.{_grades_sentence(found)}"
+            case HighlightKind.UNCHANGED if k == 0:
+                return "No change: nothing was found."
+            case HighlightKind.UNCHANGED:
+                return f"No change: the same {k} pages in the same order." if k > 1 else "No change: the same page."
+            case HighlightKind.DIFFERENT:
+                overlap = f"{disagreement.shared} of {k} pages shared, RBO {disagreement.rbo:.2f}"
+                return f"The rankings differ: {overlap}.{_grades_sentence(found)}"
+
+
+@dataclass(frozen=True, slots=True)
+class QueryRow:
+    """One query of a list with its results."""
+
+    qid: str
+    comparison: QueryComparison
+    pooled: float | None
+    """Pooled's nDCG@k, or None if no graded page is relevant."""
+    smart: float | None
+    """SMART's nDCG@k, or None if no graded page is relevant."""
+    first_pages: tuple[str, str]
+    """The first page of pooled and of SMART, as document and page number; empty if nothing was found."""
+    own_grades: bool
+    """Whether the grades come from the journal, because the list has none for this query."""
+    unknown_pages: int
+    """Number of pages that the list grades and the search does not cover."""
+
+    @property
+    def better(self) -> str:
+        """Name of the method with the higher nDCG, `same` for a tie, or empty without grades."""
+        if self.comparison.ndcg_gain is None:
+            return ""
+        return SMART.name if self.comparison.better else POOLED.name if self.comparison.worse else "same"
+
+
+@dataclass(frozen=True, slots=True)
+class RefusedQuery:
+    """A query that the search refused, and why."""
+
+    query: str
+    sentence: str
+
+
+def compare_queries(
+    queries: Iterable[ListedQuery], search: Search, k: int, known: KnownGrades
+) -> Iterator[QueryRow | RefusedQuery]:
+    """Search one query after the other and yield its comparison. Close the iterator to stop."""
+    for query in queries:
+        try:
+            found = search(query.query)
+        except QueryRefused as refused:
+            yield RefusedQuery(query.query, refused.sentence)
+        else:
+            yield _query_row(query, found, k, known)
 
 
 def compare_rankings(
@@ -78,30 +176,177 @@ def compare_rankings(
     k: int,
     grades: Mapping[PageId, float] | None = None,
 ) -> QueryComparison:
-    """Compare the first k of two rankings, given as far down as they are known; grades of the query, if there are any.
+    """Compare the first k of two rankings, each given as deep as it is known, with the query's grades if any.
 
-    ValueError for k below 1 and for rankings that repeat a page.
+    Raises ValueError if k is below 1 or a ranking repeats a page.
     """
     grades = grades or {}
-    judged = any(grade > 0 for grade in grades.values())
-    gain = ndcg(smart, grades, k) - ndcg(pooled, grades, k) if judged else None
+    has_relevant = any(grade > 0 for grade in grades.values())
+    gain = ndcg(smart, grades, k) - ndcg(pooled, grades, k) if has_relevant else None
     before, after = ({page: rank for rank, page in enumerate(ranking, start=1)} for ranking in (pooled, smart))
-    steps = [RankChange(before.get(page), after.get(page)) for page in dict.fromkeys([*smart[:k], *pooled[:k]])]
-    rise = max(steps, key=lambda step: step.worth, default=None)
-    fall = min(steps, key=lambda step: step.worth, default=None)
+    changes = [RankChange(before.get(page), after.get(page)) for page in dict.fromkeys([*smart[:k], *pooled[:k]])]
+    rise = max(changes, key=lambda change: change.dcg_change, default=None)
+    fall = min(changes, key=lambda change: change.dcg_change, default=None)
     return QueryComparison(
         query,
         key,
         measure_disagreement(pooled[:k], smart[:k]),
-        rise if rise and rise.worth > 0 else None,
-        fall if fall and fall.worth < 0 else None,
+        rise if rise and rise.dcg_change > 0 else None,
+        fall if fall and fall.dcg_change < 0 else None,
         gain,
     )
 
 
-def sort_by_disagreement(contrasts: Iterable[QueryComparison]) -> tuple[QueryComparison, ...]:
-    """The most different first: least RBO, then least tau; equal ones in the order of their list."""
-    return tuple(sorted(contrasts, key=lambda one: (one.disagreement.rbo, _tau_or_lowest(one.disagreement.tau))))
+def sort_by_disagreement(comparisons: Iterable[QueryComparison]) -> tuple[QueryComparison, ...]:
+    """Sort comparisons, the most different rankings first: lowest RBO, then lowest tau, then the given order."""
+    return tuple(
+        sorted(comparisons, key=lambda found: (found.disagreement.rbo, _tau_or_lowest(found.disagreement.tau)))
+    )
+
+
+def sorted_rows(rows: Iterable[QueryRow]) -> tuple[QueryRow, ...]:
+    """Sort rows, the most different rankings first."""
+    by_key = {row.comparison.key: row for row in rows}
+    return tuple(by_key[found.key] for found in sort_by_disagreement(row.comparison for row in by_key.values()))
+
+
+def highlights(rows: Iterable[QueryRow]) -> tuple[Highlight, ...]:
+    """Select up to five of the queries for a slide."""
+    return select_highlights([row.comparison for row in rows])
+
+
+def select_highlights(comparisons: Sequence[QueryComparison]) -> tuple[Highlight, ...]:
+    """Select up to five queries, each once.
+
+    They are, as far as they exist: the worst loss, the strongest rise, one without change, the most different
+    rankings, the best gain, the strongest fall; then the most different of the others.
+    """
+    left, selected = list(comparisons), list[Highlight]()
+    for kind, select in _SELECTORS:
+        found = select(left)
+        if found is not None and len(selected) < MAX_HIGHLIGHTS:
+            left.remove(found)
+            selected.append(Highlight(kind, found))
+    for found in sort_by_disagreement(left)[: MAX_HIGHLIGHTS - len(selected)]:
+        selected.append(
+            Highlight(HighlightKind.UNCHANGED if found.disagreement.same else HighlightKind.DIFFERENT, found)
+        )
+    return tuple(selected)
+
+
+def csv_text(rows: Sequence[QueryRow]) -> str:
+    """Return the rows as CSV with no cell that a spreadsheet would run.
+
+    It begins with the byte order mark by which spreadsheets recognise UTF-8.
+    """
+    reasons = {highlight.comparison.key: highlight.sentence for highlight in highlights(rows)}
+    stream = io.StringIO(newline="")
+    writer = csv.writer(stream)
+    writer.writerow(COLUMNS)
+    for row in sorted_rows(rows):
+        writer.writerow([spreadsheet_cell(value) for value in _cells(row, reasons.get(row.comparison.key, ""))])
+    return f"\ufeff{stream.getvalue()}"
+
+
+def _query_row(query: ListedQuery, found: Found, k: int, known: KnownGrades) -> QueryRow:
+    graded = dict(query.grades(found.parts.pages))
+    unknown, own = len(query.relevant) - len(graded), False
+    if not query.relevant:
+        searched = {page.id for page in found.parts.pages}  # a page not searched must not be part of nDCG's ideal
+        graded = {page: grade for page, grade in known(query.key).items() if page in searched}
+        own = bool(graded)
+    results = [found.results[method.name] for method in (POOLED, SMART)]
+    pooled, smart = (page_order(result) for result in results)
+    comparison = compare_rankings(query.query, query.key, pooled, smart, k, graded)
+    has_relevant = comparison.ndcg_gain is not None
+    values = [ndcg(ranking, graded, k) if has_relevant else None for ranking in (pooled, smart)]
+    before, after = (_first_page(result) for result in results)
+    return QueryRow(query.qid, comparison, values[0], values[1], (before, after), own, max(unknown, 0))
+
+
+def _first_page(result: SearchResult) -> str:
+    return _page_name(result.hits[0].page) if result.hits else ""
+
+
+def _page_name(page: StoredPage) -> str:
+    return f"{page.document}, page {page.number}"
+
+
+def _cells(row: QueryRow, reason: str) -> list[object]:
+    disagreement = row.comparison.disagreement
+    before, after = row.first_pages
+    return [
+        row.qid,
+        row.comparison.query,
+        round(disagreement.rbo, 6),
+        "" if math.isnan(disagreement.tau) else round(disagreement.tau, 6),  # NaN if a ranking is empty
+        disagreement.shared,
+        disagreement.k,
+        "yes" if disagreement.new_first else "no",
+        before,
+        after,
+        "" if row.pooled is None else round(row.pooled, 6),
+        "" if row.smart is None else round(row.smart, 6),
+        row.better,
+        reason,
+    ]
+
+
+def _worst_loss(left: Sequence[QueryComparison]) -> QueryComparison | None:
+    return min((found for found in left if found.worse), key=lambda found: found.ndcg_gain or 0.0, default=None)
+
+
+def _best_gain(left: Sequence[QueryComparison]) -> QueryComparison | None:
+    return max((found for found in left if found.better), key=lambda found: found.ndcg_gain or 0.0, default=None)
+
+
+def _strongest_rise(left: Sequence[QueryComparison]) -> QueryComparison | None:
+    return max((found for found in left if found.rise), key=lambda found: _dcg_change(found.rise), default=None)
+
+
+def _strongest_fall(left: Sequence[QueryComparison]) -> QueryComparison | None:
+    return min((found for found in left if found.fall), key=lambda found: _dcg_change(found.fall), default=None)
+
+
+def _unchanged(left: Sequence[QueryComparison]) -> QueryComparison | None:
+    return next((found for found in left if found.disagreement.same), None)
+
+
+def _most_different(left: Sequence[QueryComparison]) -> QueryComparison | None:
+    return next((found for found in sort_by_disagreement(left) if not found.disagreement.same), None)
+
+
+_SELECTORS: tuple[tuple[HighlightKind, Callable[[Sequence[QueryComparison]], QueryComparison | None]], ...] = (
+    (HighlightKind.LOSS, _worst_loss),
+    (HighlightKind.RISE, _strongest_rise),
+    (HighlightKind.UNCHANGED, _unchanged),
+    (HighlightKind.DIFFERENT, _most_different),
+    (HighlightKind.GAIN, _best_gain),
+    (HighlightKind.FALL, _strongest_fall),
+)
+
+
+def _dcg_change(change: RankChange | None) -> float:
+    return change.dcg_change if change else 0.0
+
+
+def _change_words(change: RankChange | None) -> str:
+    """Return the ranks of a change in words.
+
+    >>> _change_words(RankChange(14, 1)), _change_words(RankChange(2, None))
+    ('from rank 14 to rank 1', 'from rank 2 out of the ranking')
+    """
+    if change is None:
+        return ""
+    before = f"from rank {change.before}" if change.before else "from below the ranking"
+    return f"{before} to rank {change.after}" if change.after else f"{before} out of the ranking"
+
+
+def _grades_sentence(found: QueryComparison) -> str:
+    if found.ndcg_gain is None:
+        return ""
+    word = "better" if found.better else "worse" if found.worse else "no better and no worse"
+    return f" By the grades SMART is {word} here."
 
 
 def _tau_or_lowest(tau: float) -> float:
@@ -110,244 +355,3 @@ def _tau_or_lowest(tau: float) -> float:
 
 def _discount(rank: int | None) -> float:
     return 0.0 if rank is None else 1 / math.log2(rank + 1)
-
-
-MAX_HIGHLIGHTS = 5
-
-
-class HighlightKind(StrEnum):
-    """What a query is picked for."""
-
-    LOSS = "loss"
-    """Grades say that SMART is worse."""
-    GAIN = "gain"
-    """Grades say that SMART is better."""
-    RISE = "rise"
-    """A page rises far."""
-    FALL = "fall"
-    """A page falls far."""
-    UNCHANGED = "unchanged"
-    """Both rankings are the same."""
-    DIFFERENT = "different"
-    """The rankings differ more than those of the other queries."""
-
-
-@dataclass(frozen=True, slots=True)
-class Highlight:
-    """A query and what it is picked for."""
-
-    shows: HighlightKind
-    contrast: QueryComparison
-
-    @property
-    def sentence(self) -> str:
-        """What to look at, for the person who presents it."""
-        one, k = self.contrast, self.contrast.disagreement.k
-        match self.shows:
-            case HighlightKind.LOSS | HighlightKind.GAIN:
-                word = "loses" if self.shows is HighlightKind.LOSS else "wins"
-                return f"SMART {word}: nDCG {one.gain or 0.0:+z.2f} by the grades.".replace("-", "−")
-            case HighlightKind.RISE:
-                return f"A page rises {_change_words(one.rise)}.{_grades_sentence(one)}"
-            case HighlightKind.FALL:
-                return f"A page falls {_change_words(one.fall)}.{_grades_sentence(one)}"
-            case HighlightKind.UNCHANGED if k == 0:
-                return "No change: nothing was found."
-            case HighlightKind.UNCHANGED:
-                return f"No change: the same {k} pages in the same order." if k > 1 else "No change: the same page."
-            case HighlightKind.DIFFERENT:
-                shared = one.disagreement.shared
-                return f"The rankings differ: {shared} of {k} pages shared, RBO {one.disagreement.rbo:.2f}.{_grades_sentence(one)}"
-
-
-def select_highlights(contrasts: Sequence[QueryComparison]) -> tuple[Highlight, ...]:
-    """Up to five, each query once: the worst loss where there is one, the strongest rise, one without change, the most
-    different, the best gain where there is one, the strongest fall; then the most different of the rest.
-    """
-    left, picked = list(contrasts), list[Highlight]()
-    for shows, find in _SELECTORS:
-        found = find(left)
-        if found is not None and len(picked) < MAX_HIGHLIGHTS:
-            left.remove(found)
-            picked.append(Highlight(shows, found))
-    for one in sort_by_disagreement(left)[: MAX_HIGHLIGHTS - len(picked)]:
-        picked.append(Highlight(HighlightKind.UNCHANGED if one.disagreement.same else HighlightKind.DIFFERENT, one))
-    return tuple(picked)
-
-
-def _loss(left: Sequence[QueryComparison]) -> QueryComparison | None:
-    return min((one for one in left if one.worse), key=lambda one: one.gain or 0.0, default=None)
-
-
-def _gain(left: Sequence[QueryComparison]) -> QueryComparison | None:
-    return max((one for one in left if one.better), key=lambda one: one.gain or 0.0, default=None)
-
-
-def _rise(left: Sequence[QueryComparison]) -> QueryComparison | None:
-    return max((one for one in left if one.rise), key=lambda one: _gain_of(one.rise), default=None)
-
-
-def _fall(left: Sequence[QueryComparison]) -> QueryComparison | None:
-    return min((one for one in left if one.fall), key=lambda one: _gain_of(one.fall), default=None)
-
-
-def _unchanged(left: Sequence[QueryComparison]) -> QueryComparison | None:
-    return next((one for one in left if one.disagreement.same), None)
-
-
-def _different(left: Sequence[QueryComparison]) -> QueryComparison | None:
-    return next((one for one in sort_by_disagreement(left) if not one.disagreement.same), None)
-
-
-_SELECTORS: tuple[tuple[HighlightKind, Callable[[Sequence[QueryComparison]], QueryComparison | None]], ...] = (
-    (HighlightKind.LOSS, _loss),
-    (HighlightKind.RISE, _rise),
-    (HighlightKind.UNCHANGED, _unchanged),
-    (HighlightKind.DIFFERENT, _different),
-    (HighlightKind.GAIN, _gain),
-    (HighlightKind.FALL, _fall),
-)
-
-
-def _gain_of(step: RankChange | None) -> float:
-    return step.worth if step else 0.0
-
-
-def _change_words(step: RankChange | None) -> str:
-    """From where to where.
-
-    >>> _way(Step(14, 1)), _way(Step(2, None))
-    ('from rank 14 to rank 1', 'from rank 2 out of the ranking')
-    """
-    if step is None:
-        return ""
-    before = f"from rank {step.before}" if step.before else "from below the ranking"
-    return f"{before} to rank {step.after}" if step.after else f"{before} out of the ranking"
-
-
-def _grades_sentence(one: QueryComparison) -> str:
-    if one.gain is None:
-        return ""
-    word = "better" if one.better else "worse" if one.worse else "no better and no worse"
-    return f" By the grades SMART is {word} here."
-
-
-COLUMNS = (
-    "qid", "query", "rbo", "kendall tau", "shared pages", "of", "first changes", "first by pooled", "first by smart",
-    "ndcg pooled", "ndcg smart", "better", "picked because",
-)  # fmt: skip
-Search = Callable[[str], Found]
-"""A query's words -> its answer by POOLED and SMART."""
-KnownGrades = Callable[[str], Mapping[PageId, float]]
-"""A `Query.key` -> grades that somebody gave before."""
-
-
-@dataclass(frozen=True, slots=True)
-class QueryRow:
-    """One query of a list."""
-
-    qid: str
-    contrast: QueryComparison
-    pooled: float | None
-    """nDCG@k of the pooled ranking; None where no graded page is relevant."""
-    smart: float | None
-    first: tuple[str, str]
-    """The first page of pooled and of SMART: document and page number; empty where nothing was found."""
-    own: bool
-    """Whether its grades were given here before, since the list brings none."""
-    unknown: int
-    """Pages that the list grades and that are not among those searched."""
-
-    @property
-    def better(self) -> str:
-        """Name of the method with the higher nDCG: empty where nothing is known, `same` where they agree."""
-        if self.contrast.gain is None:
-            return ""
-        return SMART.name if self.contrast.better else POOLED.name if self.contrast.worse else "same"
-
-
-@dataclass(frozen=True, slots=True)
-class RefusedQuery:
-    """A query of a list that could not be asked."""
-
-    query: str
-    sentence: str
-
-
-def compare_queries(
-    queries: Iterable[ListedQuery], search: Search, k: int, known: KnownGrades
-) -> Iterator[QueryRow | RefusedQuery]:
-    """Ask one query after the other; whoever takes no more of them stops the asking."""
-    for one in queries:
-        try:
-            found = search(one.query)
-        except QueryRefused as refused:
-            yield RefusedQuery(one.query, refused.sentence)
-        else:
-            yield _row(one, found, k, known)
-
-
-def sorted_rows(rows: Iterable[QueryRow]) -> tuple[QueryRow, ...]:
-    """The most different rankings first."""
-    by_key = {row.contrast.key: row for row in rows}
-    return tuple(by_key[one.key] for one in sort_by_disagreement(row.contrast for row in by_key.values()))
-
-
-def highlights(rows: Iterable[QueryRow]) -> tuple[Highlight, ...]:
-    """Up to five of the queries, for a slide."""
-    return select_highlights([row.contrast for row in rows])
-
-
-def csv_text(rows: Sequence[QueryRow]) -> str:
-    """A table for a spreadsheet, in which nothing is run. It begins with the mark by which spreadsheets see UTF-8."""
-    picked = {one.contrast.key: one.sentence for one in highlights(rows)}
-    stream = io.StringIO(newline="")
-    writer = csv.writer(stream)
-    writer.writerow(COLUMNS)
-    for row in sorted_rows(rows):
-        writer.writerow([spreadsheet_cell(value) for value in _cells(row, picked.get(row.contrast.key, ""))])
-    return f"\ufeff{stream.getvalue()}"
-
-
-def _row(one: ListedQuery, found: Found, k: int, known: KnownGrades) -> QueryRow:
-    graded = dict(one.grades(found.parts.pages))
-    unknown, own = len(one.relevant) - len(graded), False
-    if not one.relevant:
-        searched = {page.id for page in found.parts.pages}  # a page elsewhere cannot be found, so it is no ideal
-        graded = {page: grade for page, grade in known(one.key).items() if page in searched}
-        own = bool(graded)
-    rankings = [found.results[method.name] for method in (POOLED, SMART)]
-    pooled, smart = (page_order(ranking) for ranking in rankings)
-    told = compare_rankings(one.query, one.key, pooled, smart, k, graded)
-    judged = told.gain is not None
-    values = [ndcg(ranking, graded, k) if judged else None for ranking in (pooled, smart)]
-    before, after = (_first_page(ranking) for ranking in rankings)
-    return QueryRow(one.qid, told, values[0], values[1], (before, after), own, max(unknown, 0))
-
-
-def _first_page(result: SearchResult) -> str:
-    return _named(result.hits[0].page) if result.hits else ""
-
-
-def _named(page: StoredPage) -> str:
-    return f"{page.document}, page {page.number}"
-
-
-def _cells(row: QueryRow, why: str) -> list[object]:
-    told = row.contrast.disagreement
-    before, after = row.first
-    return [
-        row.qid,
-        row.contrast.query,
-        round(told.rbo, 6),
-        "" if told.tau != told.tau else round(told.tau, 6),  # NaN where a ranking is empty
-        told.shared,
-        told.k,
-        "yes" if told.new_first else "no",
-        before,
-        after,
-        "" if row.pooled is None else round(row.pooled, 6),
-        "" if row.smart is None else round(row.smart, 6),
-        row.better,
-        why,
-    ]

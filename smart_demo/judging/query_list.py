@@ -1,12 +1,12 @@
-"""A list of queries as it was pasted or uploaded -> queries. It may come from anywhere.
+"""A pasted or uploaded list of queries, parsed line by line.
 
-Three forms, told apart by the first line that is not empty:
+The first line that is not empty decides the form:
 
     {"query": "torque of the bolts", "qid": "q1", "relevant": […]}    JSON lines, the form of `queries.jsonl`
-    qid,query                                                         a header that has `query`; also ; or tabs
+    qid,query                                                         a header with `query`; also with ; or tabs
     torque of the bolts                                               anything else: one query a line
 
-What is wrong with a line is said by its number and the other lines stand: nothing is measured by the list itself.
+The text is not trusted. An invalid line is left out and reported by its number; the other lines are used.
 """
 
 from __future__ import annotations
@@ -26,17 +26,16 @@ from smart_demo.types import PageId, Query, StoredPage
 
 MAX_QUERIES, MAX_LIST_BYTES = 500, 2**20
 MAX_LISTED_QUERY_CHARS, MAX_QID_CHARS = 300, 64
-"""Characters."""
 MAX_RELEVANT_PAGES = 1_000
-"""Pages graded for one query."""
+"""Maximum number of graded pages for one query."""
 MAX_NOTICES = 20
-"""Lines whose trouble is told."""
+"""Invalid lines that are reported one by one."""
 _CONTROL = re.compile("[\x00-\x1f\x7f-\x9f\ud800-\udfff]")
 
 
 @dataclass(frozen=True, slots=True)
 class RelevantPage:
-    """How relevant one page is, as a list says it."""
+    """One page's grade in a list."""
 
     document: str
     page: int
@@ -48,9 +47,9 @@ class ListedQuery:
     """One query of a list."""
 
     query: str
-    """One line, 1 to 300 characters."""
+    """One line of 1 to 300 characters."""
     qid: str = ""
-    """What the list calls it."""
+    """The list's own id for it, or empty."""
     relevant: tuple[RelevantPage, ...] = ()
 
     @property
@@ -59,60 +58,60 @@ class ListedQuery:
         return Query(self.query).key
 
     def grades(self, pages: Iterable[StoredPage]) -> Mapping[PageId, float]:
-        """Grades of those relevant pages that are among the given ones, found by document name and number."""
-        said = {(one.document, one.page): one.grade for one in self.relevant}
-        return {page.id: said[page.document, page.number] for page in pages if (page.document, page.number) in said}
+        """Return the grades of those given pages that the list grades, matched by document name and page number."""
+        grades = {(entry.document, entry.page): entry.grade for entry in self.relevant}
+        return {page.id: grades[page.document, page.number] for page in pages if (page.document, page.number) in grades}
 
 
 @dataclass(frozen=True, slots=True)
 class QueryList:
-    """What a list holds."""
+    """The valid queries of a list."""
 
     queries: tuple[ListedQuery, ...]
-    """1 to 500, each text once."""
+    """1 to 500 queries, each text once."""
     notices: tuple[str, ...]
-    """Sentences on what was left out, by line where there is one."""
+    """Sentences on what was left out, with line numbers."""
 
 
 def read_queries(given: str | bytes) -> QueryList:
-    """Read a list of any of the three forms. InputRefused where it is too large or no line holds a query."""
-    text = _text(given)
+    """Parse a list of any of the three forms. Raises InputRefused if it is too large or has no valid query."""
+    text = _decode(given)
     found: dict[str, ListedQuery] = {}
     notices: list[str] = []
     repeated, qids, full = 0, set[str](), False
-    for number, read in _rows(text):
+    for number, parse in _rows(text):
         try:
-            one = read()
-            if one.qid and one.qid in qids and one.query not in found:
-                raise InputRefused(f'the qid "{one.qid}" is used twice.')
+            query = parse()
+            if query.qid and query.qid in qids and query.query not in found:
+                raise InputRefused(f'the qid "{query.qid}" is used twice.')
         except InputRefused as refused:
             notices.append(f"Line {number}: {refused.sentence}")
             continue
-        if one.query in found:
+        if query.query in found:
             repeated += 1
         elif len(found) == MAX_QUERIES:
             full = True
             break
         else:
-            found[one.query] = one
-            qids.add(one.qid)
+            found[query.query] = query
+            qids.add(query.qid)
     if not found:
         raise InputRefused("There is no query in the list.", " ".join(notices[:1]) or "Write one query a line.")
     return QueryList(tuple(found.values()), tuple(_notices(notices, repeated, full)))
 
 
-def _notices(told: list[str], repeated: int, full: bool) -> Iterator[str]:
-    yield from told[:MAX_NOTICES]
-    if len(told) > MAX_NOTICES:
-        yield f"{len(told) - MAX_NOTICES:,} more lines were left out."
+def _notices(refused: list[str], repeated: int, full: bool) -> Iterator[str]:
+    yield from refused[:MAX_NOTICES]
+    if len(refused) > MAX_NOTICES:
+        yield f"{len(refused) - MAX_NOTICES:,} more lines were left out."
     if repeated:
         subject, verb = ("1 query", "was") if repeated == 1 else (f"{repeated:,} queries", "were")
-        yield f"{subject} stood in the list before and {verb} left out."
+        yield f"{subject} {verb} repeated and left out."
     if full:
         yield f"A list may have {MAX_QUERIES} queries; those after them were left out."
 
 
-def _text(given: str | bytes) -> str:
+def _decode(given: str | bytes) -> str:
     if len(given) > MAX_LIST_BYTES:
         raise InputRefused(f"The list is larger than {MAX_LIST_BYTES // 2**20} MB.", "Make it shorter.")
     try:
@@ -123,26 +122,29 @@ def _text(given: str | bytes) -> str:
 
 
 def _rows(text: str) -> Iterator[tuple[int, Callable[[], ListedQuery]]]:
-    """(line number, what reads its query) of whatever form; reading raises InputRefused."""
-    lines = text.split("\n")  # not splitlines: a JSON string may hold U+2028 as it is
+    """Yield each row's line number and the function that parses it, which raises InputRefused."""
+    lines = text.split("\n")  # not splitlines: a JSON string may contain U+2028
     first = next((number for number, line in enumerate(lines) if line.strip()), 0)
     start = lines[first].strip()
-    if not start.startswith("{"):
-        for mark in ("\t", ";", ","):
-            names = [name.strip().strip('"').strip().casefold() for name in start.split(mark)]
+    is_json = start.startswith("{")
+    if not is_json:
+        for delimiter in ("\t", ";", ","):
+            names = [name.strip().strip('"').strip().casefold() for name in start.split(delimiter)]
             if "query" in names:
-                yield from _table("\n".join(lines[first + 1 :]), names, mark, first + 1)
+                yield from _table_rows("\n".join(lines[first + 1 :]), names, delimiter, first + 1)
                 return
     for number, line in enumerate(lines, start=1):
         if line.strip():
-            yield number, partial(_from_json, line) if start.startswith("{") else partial(_listed_query, line)
+            yield number, partial(_parse_json, line) if is_json else partial(_listed_query, line)
 
 
-def _table(text: str, names: list[str], mark: str, above: int) -> Iterator[tuple[int, Callable[[], ListedQuery]]]:
-    """Rows of a table; `above`: how many lines stand above the first."""
-    reader = csv.reader(io.StringIO(text, newline=""), delimiter=mark)
+def _table_rows(
+    text: str, names: list[str], delimiter: str, header_lines: int
+) -> Iterator[tuple[int, Callable[[], ListedQuery]]]:
+    """Yield the rows of a table as `_rows` does. header_lines: number of lines above the first row."""
+    reader = csv.reader(io.StringIO(text, newline=""), delimiter=delimiter)
     while True:
-        number = above + reader.line_num + 1  # a quoted cell may go on over several lines: where the row begins
+        number = header_lines + reader.line_num + 1  # the row's first line: a quoted cell may span several
         try:
             row = next(reader, None)
         except csv.Error:  # a cell longer than any query
@@ -156,6 +158,7 @@ def _table(text: str, names: list[str], mark: str, above: int) -> Iterator[tuple
 
 
 def _listed_query(query: object, qid: object = "", relevant: tuple[RelevantPage, ...] = ()) -> ListedQuery:
+    """Validate one query. Raises InputRefused with the reason."""
     if not isinstance(query, str):
         raise InputRefused("there is no query.")
     words = " ".join(_CONTROL.sub(" ", query).split())
@@ -171,20 +174,19 @@ def _listed_query(query: object, qid: object = "", relevant: tuple[RelevantPage,
     return ListedQuery(words, name.strip(), relevant)
 
 
-def _from_json(line: str) -> ListedQuery:
+def _parse_json(line: str) -> ListedQuery:
     row = json_fields.require_object(json_fields.parse_json(line), "the line")
-    given = json_fields.list_field(row, "relevant", MAX_RELEVANT_PAGES) if "relevant" in row else []
+    entries = json_fields.list_field(row, "relevant", MAX_RELEVANT_PAGES) if "relevant" in row else []
     relevant: dict[tuple[str, int], RelevantPage] = {}
-    for entry in given:
-        one = _relevant(json_fields.require_object(entry, 'an entry of "relevant"'))
-        if (one.document, one.page) in relevant:
-            raise InputRefused(f'page {one.page} of "{one.document}" is judged twice.')
-        relevant[one.document, one.page] = one
+    for entry in entries:
+        page = _relevant_page(json_fields.require_object(entry, 'an entry of "relevant"'))
+        if (page.document, page.page) in relevant:
+            raise InputRefused(f'page {page.page} of "{page.document}" is judged twice.')
+        relevant[page.document, page.page] = page
     return _listed_query(row.get("query"), row.get("qid", ""), tuple(relevant.values()))
 
 
-def _relevant(row: Mapping[str, Any]) -> RelevantPage:
+def _relevant_page(row: Mapping[str, Any]) -> RelevantPage:
     page = json_fields.integer_field(row, "page", 1, MAX_PAGE_NUMBER)
-    return RelevantPage(
-        json_fields.line_field(row, "document"), page, json_fields.number_field(row, "grade", 0, MAX_GRADE)
-    )
+    document, grade = json_fields.line_field(row, "document"), json_fields.number_field(row, "grade", 0, MAX_GRADE)
+    return RelevantPage(document, page, grade)

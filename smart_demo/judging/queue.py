@@ -57,7 +57,7 @@ class JudgingQueue:
 def load(data_dir: Path, owner: Scope) -> JudgingQueue | None:
     """Load the owner's stored queue, or return None if there is none or its file is damaged."""
     with suppress(OSError, SmartError):
-        return _parse(atomic_files.read_whole(_path(data_dir, owner)))
+        return _parse(atomic_files.read_file(_path(data_dir, owner)))
     return None
 
 
@@ -79,13 +79,13 @@ def save(data_dir: Path, owner: Scope, queue: JudgingQueue) -> None:
     with atomic_files.storage_errors("keep the list of queries"):
         atomic_files.make_folder(path.parent)
         atomic_files.check_space(path.parent, MAX_QUEUE_BYTES)
-        atomic_files.write_new(path, json.dumps(row).encode("ascii"))
+        atomic_files.write_file(path, json.dumps(row).encode("ascii"))
 
 
 def delete(data_dir: Path, owner: Scope) -> None:
     """Delete the owner's stored queue. Raises LibraryError if the disk refuses."""
     with atomic_files.storage_errors("delete the list of queries"):
-        atomic_files.unlink([_path(data_dir, owner)])
+        atomic_files.delete_files([_path(data_dir, owner)])
 
 
 def _path(data_dir: Path, owner: Scope) -> Path:
@@ -96,12 +96,15 @@ def _parse(data: bytes) -> JudgingQueue:
     """Return the queue in a file's bytes. Raises InputRefused if they hold anything else."""
     if len(data) > MAX_QUEUE_BYTES:
         raise InputRefused("The file is too large to be a judging queue.")
-    row = json_fields.an_object(json_fields.loads(data), "a judging queue")
+    row = json_fields.require_object(json_fields.parse_json(data), "a judging queue")
     if row.get("v") != FORMAT_VERSION:
         raise InputRefused("The file is not a judging queue.")
-    listed = json_fields.a_list(row, "queries", MAX_QUERIES)
+    listed = json_fields.list_field(row, "queries", MAX_QUERIES)
     queries = read_queries("\n".join(json.dumps(entry, ensure_ascii=False) for entry in listed)).queries
-    position, source = json_fields.whole(row, "at", 0, MAX_QUERIES), json_fields.line(row, "source", empty=True)
+    position, source = (
+        json_fields.integer_field(row, "at", 0, MAX_QUERIES),
+        json_fields.line_field(row, "source", empty=True),
+    )
     return JudgingQueue(queries, min(position, len(queries)), parse_request_fields(row.get("search")), source)
 
 

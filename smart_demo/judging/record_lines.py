@@ -1,14 +1,11 @@
-"""Trials as JSON objects, and back with doubt. A page of a ranking is `[page id, document, page number, score]`.
-
-Events as lines of JSON, and back with doubt.
+"""Events as lines of JSON, and the parser that validates every field of a line.
 
     {"v": 1, "event": "vote", "id": "…", "at": "2026-05-24T10:11:12.131415Z", "session": "…", "trial": {…},
      "choice": "a", "reasons": ["table"], "note": ""}
 
-A line is pure ASCII, so it holds no line break of any kind. `read` takes what `line` wrote and refuses everything else
-in words: a line may come from anywhere. Keys it does not know are left out of what it gives back.
-
-The lines of a journal -> its events, and which lines are none.
+A page of a trial's ranking is `[page id, document, page number, score]`. A line is pure ASCII, so it contains no line
+break of any kind. `parse_line` accepts what `format_line` writes and raises InputRefused, with the reason, for anything
+else: lines may come from any file or browser. It ignores unknown keys.
 """
 
 from __future__ import annotations
@@ -49,12 +46,12 @@ from smart_demo.types import POOLED, SMART, Counted, PageId, Query, Reduce, Weig
 
 HEX16, HEX32 = r"[0-9a-f]{16}", r"[0-9a-f]{32}"
 MAX_LIBRARY_PAGES = 10**7
+"""Maximum number of pages of a searched library."""
 MAX_WEIGHT, MAX_SCORE = 1e3, 1e9
-"""Of a weight and of a score."""
 
 
 def trial_fields(trial: Trial) -> dict[str, Any]:
-    """Plain data for JSON."""
+    """Return a trial as plain data for JSON."""
     weights = trial.weights
     return {
         "query": query_fields(trial.query),
@@ -85,21 +82,24 @@ def trial_fields(trial: Trial) -> dict[str, Any]:
 
 
 def query_fields(query: JudgedQuery) -> dict[str, Any]:
-    """Plain data for JSON."""
+    """Return a query as plain data for JSON."""
     return {"text": query.text, "key": query.key, "picture": query.picture}
 
 
 def read_trial(row: Mapping[str, Any]) -> Trial:
-    """What `trial_fields` gave. InputRefused where a part is missing, impossible or does not fit the others."""
+    """Parse what `trial_fields` returned.
+
+    Raises InputRefused if a part is missing, invalid or contradicts another.
+    """
     try:
         return _read(json.dumps(row))
-    except RecursionError:  # what could just be read, a few calls higher up
+    except RecursionError:  # JSON nested almost as deep as the parser allows
         raise InputRefused("this is not JSON.", "Write one object a line.") from None
 
 
 @lru_cache(maxsize=64)
 def _read(text: str) -> Trial:
-    """A query's vote and grades share their trial: it is doubted once, which takes a millisecond, and kept once."""
+    """Parse and validate a trial, which takes a millisecond. Cached, because a query's vote and grades share it."""
     row = json.loads(text)
     query = read_query(json_fields.object_field(row, "query"))
     seed = json_fields.pattern_field(row, "seed", HEX32, "32 hex digits")
@@ -120,7 +120,7 @@ def _read(text: str) -> Trial:
 
 
 def read_query(row: Mapping[str, Any]) -> JudgedQuery:
-    """What `asked_fields` gave. The key must be that of the words, unless a picture is part of it."""
+    """Parse what `query_fields` returned. The key must be that of the words, unless the query has a picture."""
     words, picture = (
         json_fields.text_field(row, "text", MAX_QUERY_CHARS),
         json_fields.line_field(row, "picture", empty=True),
@@ -132,7 +132,7 @@ def read_query(row: Mapping[str, Any]) -> JudgedQuery:
 
 
 def read_versions(row: Mapping[str, Any]) -> tuple[tuple[str, str], ...]:
-    """Versions of programs by name, in the names' order."""
+    """Parse the versions of programs, sorted by name."""
     versions = json_fields.object_field(row, "versions")
     if len(versions) > 20 or not all(json_fields.is_line(name, 40) for name in versions):
         raise InputRefused('"versions" must name at most 20 programs.')
@@ -140,7 +140,7 @@ def read_versions(row: Mapping[str, Any]) -> tuple[tuple[str, str], ...]:
 
 
 def read_page(value: object) -> PageId:
-    """A page's id."""
+    """Parse a page's id."""
     try:
         return PageId.parse(value) if isinstance(value, str) else PageId("", 0)
     except ValueError:
@@ -204,9 +204,9 @@ def _ranked(entry: object) -> RankedPage:
 
 
 FORMAT_VERSION = 1
-"""Version of the form. A reader refuses forms it does not know."""
+"""Version of the format. `parse_line` refuses any other."""
 MAX_LINE_BYTES = 2**19
-"""Bytes. Fifty pages of each ranking with the longest names, every character spelled by escapes, stay below."""
+"""Maximum length of a line. Fifty pages of each ranking, with the longest names and every character escaped, fit."""
 EVENT_TYPES: Mapping[str, type[Event]] = {
     "session": Session, "vote": Vote, "grade": Grade, "skip": Skip, "told": SidesRevealed, "undo": Undo,
 }  # fmt: skip
@@ -214,7 +214,7 @@ _EVENT_NAMES = {kind: name for name, kind in EVENT_TYPES.items()}
 
 
 def format_line(event: Event) -> str:
-    """One line without its end. Equal events give equal lines."""
+    """Return an event as one line without its line break. Equal events give equal lines."""
     row: dict[str, Any] = {"v": FORMAT_VERSION, "event": _EVENT_NAMES[type(event)], "id": event.id, "at": event.at}
     row["session"] = event.session
     match event:
@@ -235,7 +235,7 @@ def format_line(event: Event) -> str:
 
 
 def parse_line(text: str | bytes) -> Event:
-    """The event of one line. InputRefused says what is wrong with it."""
+    """Parse and validate the event of one line. Raises InputRefused with what is wrong with it."""
     if len(text) > MAX_LINE_BYTES:
         raise InputRefused(f"the line is longer than {MAX_LINE_BYTES // 2**10} kB.")
     row = json_fields.require_object(json_fields.parse_json(text), "the line")
@@ -263,6 +263,7 @@ def _session(row: Mapping[str, Any], stamp: tuple[str, str, str]) -> Session:
 
 
 def _vote(row: Mapping[str, Any], stamp: tuple[str, str, str]) -> Vote:
+    """Validate a vote: the choice, the reasons, the length of the note, and a trial with two rankings to compare."""
     choice = VoteChoice(json_fields.choice_field(row, "choice", tuple(VoteChoice)))
     given = json_fields.list_field(row, "reasons", len(REASONS))
     if any(reason not in REASONS for reason in given):
@@ -275,9 +276,10 @@ def _vote(row: Mapping[str, Any], stamp: tuple[str, str, str]) -> Vote:
 
 
 def _grade(row: Mapping[str, Any], stamp: tuple[str, str, str]) -> Grade:
+    """Validate a grade: 0 to 3, of a page in one of the trial's rankings."""
     trial, page = read_trial(json_fields.object_field(row, "trial")), read_page(row.get("page"))
     if all(page not in order for order in trial.orders.values()):
-        raise InputRefused("the page stands in none of the rankings.")
+        raise InputRefused("the page is in none of the rankings.")
     return Grade(*stamp, trial, page, json_fields.integer_field(row, "grade", 0, MAX_GRADE))
 
 
@@ -297,25 +299,25 @@ def _time(row: Mapping[str, Any]) -> str:
 
 
 MAX_EVENTS, MAX_JOURNAL_BYTES = 5_000, 2**25
-"""Of one journal: 500 queries, each with a vote, eight grades and an undo. A vote takes some 4 kB."""
+"""Limits of one journal: 500 queries, each with a vote, eight grades and an undo. A vote takes some 4 kB."""
 
 
 @dataclass
 class ParsedLines:
-    """What some lines hold."""
+    """Events and refusals of several lines."""
 
     events: list[Event] = field(default_factory=list)
-    """Each id once, in the order of the lines."""
+    """Events with distinct ids, in the order of the lines."""
     refused: dict[int, str] = field(default_factory=dict)
-    """Why a line is no event, by its number from 1."""
+    """Why a line was refused, by its number from 1."""
     repeated: int = 0
-    """Lines whose id another line before them has."""
+    """Number of lines whose event id an earlier line has."""
 
 
 def parse_lines(data: bytes, latest: str = "9999") -> ParsedLines:
-    r"""Events of whole lines; empty lines are nothing. `latest`: a time after which nothing can have happened yet.
+    r"""Parse complete lines; empty lines are skipped. latest: events with a later time are refused.
 
-    >>> read_lines(b"{}\n\nnonsense\n").refused[3]
+    >>> parse_lines(b"{}\n\nnonsense\n").refused[3]
     'this is not JSON. Write one object a line.'
     """
     found, ids = ParsedLines(), set[str]()
@@ -338,5 +340,5 @@ def parse_lines(data: bytes, latest: str = "9999") -> ParsedLines:
 
 
 def format_lines(events: Iterable[Event]) -> bytes:
-    """What `read_lines` reads."""
+    """Return events as lines for `parse_lines`."""
     return "".join(f"{format_line(event)}\n" for event in events).encode("ascii")

@@ -1,17 +1,12 @@
-"""What is drawn by lot: which method is column A, and in what order pages are graded.
+"""Events of an evaluation by people, and the trials that votes and grades are about: frozen values.
 
-A lot is a hash of the session's seed and of what it is drawn for. So it is uniform, the same again after a reload,
-and does not depend on what was drawn before. The seed is 128 random bits that stay on the server until somebody
-exports the journal: who has it can work out the sides, so it is sent nowhere before a vote.
+A trial holds the query, the sides, the rankings and everything that made them. Every vote and grade carries its trial,
+so that any single line of a journal can be run again and any metric computed later without the library.
+`record_lines` formats and parses events.
 
-What one judgement was about: the question, the sides, the rankings and everything that made them.
-
-A trial is written into every vote and grade, so that any one line of a journal can be run again and any metric can be
-worked out later without the library.
-
-What happens in a manual evaluation: frozen values, one a line of the journal. `event_lines` has the form.
-
-An answer of the engine -> the trial that a vote or a grade of it carries.
+Sides and grading orders are random: a hash of the session's seed and of what is drawn. A hash is uniform, gives the
+same result after a reload, and does not depend on earlier draws. The seed is 128 random bits and stays on the server
+until its owner exports the journal: anyone who knows it can compute the sides, so no page receives it before a vote.
 """
 
 from __future__ import annotations
@@ -39,11 +34,23 @@ from smart_demo.types import (
 )
 
 A, B = "a", "b"
+METHODS = (POOLED.name, LATE.name, SMART.name)
+"""Names of the methods whose rankings a trial records."""
+MIN_RECORDED_RANKS, MAX_RECORDED_RANKS = 10, 50
+"""Pages recorded of each ranking, if the library has as many."""
+SCORE_DECIMALS = 6
+"""Decimals of a recorded score: `scoring.rank` compares no more."""
+MAX_QUERY_CHARS = 2_000
+"""Maximum length of a query that can be judged."""
+MAX_NOTE_CHARS = 1_000
+MAX_GRADE = 3
+REASONS = ("figure", "table", "small text", "wrong document", "other")
+"""Reasons that a voter may give, in the order of their buttons."""
 
 
 @dataclass(frozen=True, slots=True)
 class Sides:
-    """Which method stands in which column, by name."""
+    """The name of the method in each column."""
 
     a: str
     b: str
@@ -51,43 +58,10 @@ class Sides:
 
 @dataclass(frozen=True)
 class BlindColumns:
-    """All that may be shown before the vote: the pages of each column. No method, no score, no other rank."""
+    """The pages of each column: everything a voter may see before the vote."""
 
     a: tuple[StoredPage, ...]
     b: tuple[StoredPage, ...]
-
-
-def new_seed() -> str:
-    """32 hex digits that nobody can guess."""
-    return secrets.token_hex(16)
-
-
-def draw_sides(seed: str, key: str) -> Sides:
-    """The sides of one query, by its `Query.key`. Pooled is column A for half of all keys and for half of all seeds.
-
-    >>> draw("00" * 16, "ab" * 8) == draw("00" * 16, "ab" * 8)
-    True
-    """
-    names = (POOLED.name, SMART.name)
-    return Sides(*names) if _hash(seed, "sides", key) % 2 else Sides(*reversed(names))
-
-
-def shuffled(seed: str, key: str, pages: Iterable[PageId]) -> tuple[PageId, ...]:
-    """Each page once, in a random order that has nothing to do with the order given."""
-    return tuple(sorted(set(pages), key=lambda page: (_hash(seed, "pool", key, str(page)), page)))
-
-
-def _hash(*parts: str) -> int:
-    """256 bits. The parts are joined by what none of them holds, so that no two lots are drawn from one text."""
-    return int.from_bytes(hashlib.sha256("\0".join(parts).encode()).digest())
-
-
-MAX_RECORDED_RANKS = 50
-"""Pages recorded of each ranking at most."""
-MAX_QUERY_CHARS = 2_000
-"""Characters of a query that can be judged; a longer one is no search."""
-METHODS = (POOLED.name, LATE.name, SMART.name)
-"""Whose rankings are recorded."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,13 +80,13 @@ class RankedPage:
 
 @dataclass(frozen=True, slots=True)
 class JudgedQuery:
-    """The question as it can be asked again."""
+    """A query as recorded, complete enough to search it again."""
 
     text: str
     key: str
-    """`Query.key`: a picture's pixels are part of it."""
+    """`Query.key`, a hash of the words and of a picture's pixels."""
     picture: str = ""
-    """What names the picture it was asked with; empty for words alone."""
+    """Name of the query's picture, or empty."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -123,12 +97,12 @@ class RecordedLibrary:
     scopes: tuple[str, ...]
     pages: int
     codec: str
-    """How their token states were kept."""
+    """Format of the stored token states."""
 
 
 @dataclass(frozen=True, slots=True)
 class RecordedEncoder:
-    """The encoder, as far as it names itself."""
+    """The encoder that made the rankings."""
 
     name: str
     model: str
@@ -137,13 +111,13 @@ class RecordedEncoder:
 
     @classmethod
     def of(cls, encoder: Encoder) -> RecordedEncoder:
-        """What is recorded of an encoder."""
+        """Return the record of an encoder."""
         return cls(encoder.name, encoder.model, encoder.revision, encoder.fingerprint)
 
 
 @dataclass(frozen=True, slots=True)
 class Conditions:
-    """What judgements must have in common to be counted together."""
+    """Library, encoder and weights. Only judgements under the same conditions are counted together."""
 
     library: str
     encoder: str
@@ -151,34 +125,36 @@ class Conditions:
 
     @property
     def id(self) -> str:
-        """8 hex digits, the same everywhere."""
+        """8 hex digits, the same on every machine."""
         return hashlib.sha256(repr((self.library, self.encoder, _weights_key(self.weights))).encode()).hexdigest()[:8]
 
 
 @dataclass(frozen=True, slots=True)
 class Trial:
-    """One question under one set of conditions."""
+    """One query searched under one set of conditions."""
 
     query: JudgedQuery
     seed: str
-    """Of the session, 32 hex digits."""
+    """The session's seed, 32 hex digits."""
     sides: Sides
     library: RecordedLibrary
     encoder: RecordedEncoder
     weights: Weights
-    """Of SMART; late is ranked with the same reduction over the same tokens."""
+    """SMART's weights. The late ranking uses the same reduction and the same tokens."""
     k: int
     """Pages shown in each column."""
     rankings: tuple[tuple[RankedPage, ...], ...]
-    """Of each of METHODS in turn, best first, max(k, 10) deep or as deep as the library."""
+    """One ranking for each of METHODS, best page first, max(k, 10) pages if the library has as many."""
     versions: tuple[tuple[str, str], ...]
+    """Versions of programs, by name."""
 
     @property
     def conditions(self) -> Conditions:
+        """The conditions under which judgements of this trial count."""
         return Conditions(self.library.fingerprint, self.encoder.fingerprint, self.weights)
 
     def ranking(self, method: str) -> tuple[RankedPage, ...]:
-        """By a name of METHODS."""
+        """Return the ranking of one of METHODS."""
         return self.rankings[METHODS.index(method)]
 
     @property
@@ -187,43 +163,31 @@ class Trial:
         return {name: tuple(row.page for row in self.ranking(name)) for name in METHODS}
 
 
-def _weights_key(weights: Weights) -> tuple[float, float, str, str]:
-    # Adding 0 makes minus zero, which equals it, look like it.
-    return weights.pooled + 0.0, weights.late + 0.0, str(weights.reduce), str(weights.counted)
-
-
-REASONS = ("figure", "table", "small text", "wrong document", "other")
-"""What may have decided a vote, in the order of its chips."""
-MAX_NOTE_CHARS = 1_000
-"""Characters."""
-MAX_GRADE = 3
-
-
 class VoteChoice(StrEnum):
-    """What a person can say of two columns."""
+    """The answers a voter can give."""
 
     A = A
     B = B
     TIE = "tie"
     BAD = "bad"
-    """Neither is any good."""
+    """Neither column is any good."""
 
 
 @dataclass(frozen=True, slots=True)
 class Event:
-    """What every event has."""
+    """Fields of every event."""
 
     id: str
-    """32 hex digits, unique in the world."""
+    """32 random hex digits."""
     at: str
-    """UTC with microseconds, `2026-05-24T10:11:12.131415Z`: as texts they sort by time."""
+    """UTC time with microseconds, `2026-05-24T10:11:12.131415Z`, so that texts sort by time."""
     session: str
     """Id of the session's header."""
 
 
 @dataclass(frozen=True, slots=True)
 class Session(Event):
-    """The header: a session begins. Its id and its session are the same."""
+    """The header of a session. Its id and its session are equal."""
 
     seed: str
     versions: tuple[tuple[str, str], ...]
@@ -236,19 +200,19 @@ class Vote(Event):
     trial: Trial
     choice: VoteChoice
     reasons: tuple[str, ...] = ()
-    """Of REASONS, in their order."""
+    """Some of REASONS, in their order."""
     note: str = ""
 
     @property
     def winner(self) -> str:
-        """Name of the method that won; empty for a tie and for both bad."""
+        """Name of the method that won, or empty for a tie and for both bad."""
         sides = self.trial.sides
         return {VoteChoice.A: sides.a, VoteChoice.B: sides.b}.get(self.choice, "")
 
 
 @dataclass(frozen=True, slots=True)
 class Grade(Event):
-    """How relevant one page is to the query: 0 not at all, 1 a little, 2 it helps, 3 it answers."""
+    """The relevance of one page to the query: 0 not relevant, 1 a little, 2 it helps, 3 it answers."""
 
     trial: Trial
     page: PageId
@@ -262,49 +226,63 @@ class Grade(Event):
 
 @dataclass(frozen=True, slots=True)
 class Skip(Event):
-    """The person went on without a vote."""
+    """A query left without a vote."""
 
     query: JudgedQuery
 
 
 @dataclass(frozen=True, slots=True)
 class SidesRevealed(Event):
-    """The ranks of a query's pages were shown without a vote: one that follows is not blind."""
+    """The ranks of a query's pages were shown without a vote, so a later vote is not blind."""
 
     seed: str
-    """That the sides are drawn from."""
+    """The seed from which the sides were drawn."""
     query: JudgedQuery
 
 
 @dataclass(frozen=True, slots=True)
 class Undo(Event):
-    """A vote, a grade or a skip is taken back. What was taken back stays so; the same may be said again."""
+    """A vote, a grade or a skip was undone. The judge may judge the same query again."""
 
     event: str
-    """Id of what is taken back."""
+    """Id of the undone event."""
 
 
-MIN_RECORDED_RANKS = 10
-"""Pages recorded of each ranking at least, where there are as many."""
-SCORE_DECIMALS = 6
-"""Of a recorded score: what `scoring.rank` tells apart."""
+def new_seed() -> str:
+    """Return 32 random hex digits."""
+    return secrets.token_hex(16)
+
+
+def draw_sides(seed: str, key: str) -> Sides:
+    """Draw the sides of the query with this `Query.key`. Pooled is column A for half of all keys and of all seeds.
+
+    >>> draw_sides("00" * 16, "ab" * 8) == draw_sides("00" * 16, "ab" * 8)
+    True
+    """
+    names = (POOLED.name, SMART.name)
+    return Sides(*names) if _hash(seed, "sides", key) % 2 else Sides(*reversed(names))
+
+
+def shuffled(seed: str, key: str, pages: Iterable[PageId]) -> tuple[PageId, ...]:
+    """Return each page once, in a random order that does not depend on the given one."""
+    return tuple(sorted(set(pages), key=lambda page: (_hash(seed, "pool", key, str(page)), page)))
 
 
 def judged_methods(weights: Weights) -> tuple[Method, Method, Method]:
-    """What a judged query is searched with, for `record` to keep."""
+    """Return the methods with which to search a query for `record_trial`."""
     late = replace(LATE, weights=replace(weights, pooled=0.0, late=1.0))
     return POOLED, late, replace(SMART, weights=weights)
 
 
 def recorded_depth(k: int) -> int:
-    """How many hits of each method a judged query needs."""
+    """Return the number of pages to record of each ranking if each column shows `k`."""
     return min(max(k, MIN_RECORDED_RANKS), MAX_RECORDED_RANKS)
 
 
 def record_trial(found: Found, k: int, seed: str, versions: Mapping[str, str]) -> Trial:
-    """Record an answer of `engine.search` with `methods(weights)` and `top=depth(k)`.
+    """Record the answer of `engine.search` with `judged_methods(weights)` and `top=recorded_depth(k)`.
 
-    KeyError where one of the three methods is missing.
+    Raises KeyError if one of the three methods is missing.
     """
     key = found.query.key
     return Trial(
@@ -315,33 +293,32 @@ def record_trial(found: Found, k: int, seed: str, versions: Mapping[str, str]) -
         RecordedEncoder.of(found.encoder),
         found.results[SMART.name].method.weights,
         k,
-        tuple(_ranking(found.results[name], recorded_depth(k)) for name in METHODS),
+        tuple(_record_ranking(found.results[name], recorded_depth(k)) for name in METHODS),
         tuple(sorted(versions.items())),
     )
 
 
 def record_query(query: Query) -> JudgedQuery:
-    """What is recorded of a query. A picture is named by the query's key."""
+    """Return the record of a query. A picture is named by the query's key."""
     words_alone = query.key == Query(query.text).key
     return JudgedQuery(query.text, query.key, "" if words_alone else query.key)
 
 
 def record_library(pages: Iterable[StoredPage]) -> RecordedLibrary:
-    """What is recorded of a library."""
+    """Return the record of a library, given all its pages."""
     pages = list(pages)
-    scopes = sorted({_recorded_scope(page.scope) for page in pages})
-    return RecordedLibrary(
-        library_fingerprint(pages), tuple(scopes), len(pages), "+".join(sorted({page.codec for page in pages}))
-    )
+    scopes = tuple(sorted({_recorded_scope(page.scope) for page in pages}))
+    codecs = "+".join(sorted({page.codec for page in pages}))
+    return RecordedLibrary(library_fingerprint(pages), scopes, len(pages), codecs)
 
 
 def library_fingerprint(pages: Iterable[StoredPage]) -> str:
-    """16 hex digits over scope, encoder and id of every page: two libraries with the same one hold the same pages.
+    """Return 16 hex digits over scope, encoder and id of every page: equal fingerprints mean equal libraries.
 
-    A visitor's own scope is a secret and another one after every visit, so all scopes but the samples count as
-    `local`: the same documents give the same fingerprint wherever they were added.
+    A visitor's scope is secret and differs on every visit, so every scope but the samples counts as `local`: the same
+    documents give the same fingerprint on every page.
 
-    >>> fingerprint([])
+    >>> library_fingerprint([])
     'e3b0c44298fc1c14'
     """
     rows = sorted(f"{_recorded_scope(page.scope)} {page.encoder} {page.id}\n" for page in pages)
@@ -349,15 +326,25 @@ def library_fingerprint(pages: Iterable[StoredPage]) -> str:
 
 
 def page_order(result: SearchResult) -> tuple[PageId, ...]:
-    """Every page a method ranked, best first. One that is in two scopes stands where it stood first."""
+    """Return every page a method ranked, best first. A page in two scopes counts at its better rank."""
     return tuple(dict.fromkeys(page for _, page in sorted(result.ranks, key=result.ranks.__getitem__)))
 
 
-def _ranking(result: SearchResult, deep: int) -> tuple[RankedPage, ...]:
+def _record_ranking(result: SearchResult, depth: int) -> tuple[RankedPage, ...]:
     rows: dict[PageId, RankedPage] = {}
     for hit in result.hits:  # a page in two scopes is one page to a judge
         rows.setdefault(hit.page.id, RankedPage(hit.page.id, hit.page.document, round(hit.score, SCORE_DECIMALS)))
-    return tuple(rows.values())[:deep]
+    return tuple(rows.values())[:depth]
+
+
+def _hash(*parts: str) -> int:
+    """Return 256 bits. A zero byte, which no part contains, joins the parts, so no two draws hash the same text."""
+    return int.from_bytes(hashlib.sha256("\0".join(parts).encode()).digest())
+
+
+def _weights_key(weights: Weights) -> tuple[float, float, str, str]:
+    # Adding 0 gives minus zero, which equals zero, the same text.
+    return weights.pooled + 0.0, weights.late + 0.0, str(weights.reduce), str(weights.counted)
 
 
 def _recorded_scope(scope: Scope) -> str:

@@ -1,12 +1,7 @@
-"""What the events of a journal come to: votes, grades and skips that stand.
+"""The state of an evaluation after its events: votes, grades and skips that count, and the pages left to grade.
 
-The order in which events are given does not matter, so two journals are merged by giving both: what is said later of
-the same thing counts, by the events' own times, and an event that is there twice counts once.
-
-Which pages are graded for a query: the first k of pooled and of SMART together, in a random order.
-
-The union makes the comparison fair, since neither method's pages are better known than the other's. The order is drawn
-from the seed and no rank is in it, so that a page's place in a ranking does not colour its grade.
+The order in which events are given does not matter, and an event given twice counts once, so two journals merge by
+replaying both: the later event about the same query or page counts, by the events' own times.
 """
 
 from __future__ import annotations
@@ -31,57 +26,70 @@ from smart_demo.types import POOLED, SMART, PageId
 
 @dataclass(frozen=True)
 class Judgements:
-    """The state of an evaluation. Queries are named by their `Query.key`."""
+    """The state of an evaluation. Queries are identified by their `Query.key`."""
 
     events: tuple[Event, ...]
-    """Each once, by time."""
+    """Every event once, by time."""
     undone: frozenset[str]
-    """Ids of events that were taken back."""
+    """Ids of undone events."""
     votes: Mapping[tuple[Conditions, str], Vote]
-    """The last vote on each query under each set of conditions: one query, one vote."""
+    """The last vote on each query under each set of conditions."""
     grades: Mapping[tuple[str, str], Mapping[PageId, Grade]]
-    """By library fingerprint and query: the last grade of each page. A grade says nothing of a ranking, so those that
-    were given under other weights are among them."""
+    """The last grade of each page, by library fingerprint and query. A grade does not depend on a ranking, so grades
+    given under other weights are included."""
     skipped: frozenset[str]
     """Queries that were skipped and not voted on."""
     seen_before: frozenset[str]
-    """Ids of votes that were cast when the same session had already been shown the sides of the same query, by a vote
-    on it or by the ranks of its pages. They were not blind."""
+    """Ids of votes that were not blind: the session had already shown the sides of the query, by a vote on it or by
+    the ranks of its pages."""
 
     @property
     def sessions(self) -> tuple[Session, ...]:
-        """Headers, by time."""
+        """Headers of sessions, by time."""
         return tuple(event for event in self.events if isinstance(event, Session))
 
-    def last(self, session: str) -> Vote | Grade | Skip | None:
-        """What an undo in this session takes back."""
+    def last_step(self, session: str) -> Vote | Grade | Skip | None:
+        """Return the event that an undo in this session undoes, or None."""
         for event in reversed(self.events):
             if event.session == session and isinstance(event, Vote | Grade | Skip) and event.id not in self.undone:
                 return event
         return None
 
-    def stands(self, event: Event) -> bool:
-        """Whether a vote or a grade counts: it was neither taken back nor followed by another on the same."""
+    def is_current(self, event: Event) -> bool:
+        """Return whether a vote or a grade counts: it is neither undone nor replaced by a later one."""
         if isinstance(event, Vote):
             return self.votes.get((event.trial.conditions, event.trial.query.key)) == event
-        return isinstance(event, Grade) and self.graded(event.trial).get(event.page) == event
+        return isinstance(event, Grade) and self.trial_grades(event.trial).get(event.page) == event
 
-    def graded(self, trial: Trial) -> Mapping[PageId, Grade]:
-        """What is known of a trial's query in its library."""
+    def trial_grades(self, trial: Trial) -> Mapping[PageId, Grade]:
+        """Return the grades of a trial's query in the trial's library."""
         return self.grades.get((trial.library.fingerprint, trial.query.key), {})
 
-    def known(self, key: str) -> Mapping[PageId, Grade]:
-        """What is known of a query in any library; the last grade of each page."""
-        grades = (grade for (_, query), some in self.grades.items() if query == key for grade in some.values())
-        return {grade.page: grade for grade in sorted(grades, key=_time)}
+    def query_grades(self, key: str) -> Mapping[PageId, Grade]:
+        """Return the last grade of each page for a query in any library."""
+        grades = (grade for (_, query), by_page in self.grades.items() if query == key for grade in by_page.values())
+        return {grade.page: grade for grade in sorted(grades, key=_time_and_id)}
+
+
+@dataclass(frozen=True)
+class UngradedPages:
+    """Counts of pages to grade that have no grade yet."""
+
+    queries: Mapping[str, int]
+    """Pages without a grade by `Query.key`, in the order in which the queries were first judged; 0 if none is left."""
+
+    @property
+    def total(self) -> int:
+        """Pages without a grade, over all queries."""
+        return sum(self.queries.values())
 
 
 def replay(events: Iterable[Event]) -> Judgements:
-    """Fold events, in whatever order they come. Of two with one id the first stands."""
+    """Return the state after events, given in any order. Of two events with one id the first counts."""
     once: dict[str, Event] = {}
     for event in events:
         once.setdefault(event.id, event)
-    ordered = tuple(sorted(once.values(), key=_time))
+    ordered = tuple(sorted(once.values(), key=_time_and_id))
     undone = frozenset(event.event for event in ordered if isinstance(event, Undo))
     votes: dict[tuple[Conditions, str], Vote] = {}
     grades: dict[tuple[str, str], dict[PageId, Grade]] = {}
@@ -100,55 +108,47 @@ def replay(events: Iterable[Event]) -> Judgements:
 
 
 def revealed_query(event: Event) -> tuple[str, str] | None:
-    """The seed and the query whose sides an event has told; None if it told none. What is taken back was told, too."""
+    """Return the seed and query key whose sides an event revealed, or None. Undone votes count: they were shown."""
     if isinstance(event, Vote):
         return event.trial.seed, event.trial.query.key
     return (event.seed, event.query.key) if isinstance(event, SidesRevealed) else None
 
 
-def _seen_before(ordered: Iterable[Event]) -> frozenset[str]:
-    shown: set[tuple[str, str] | None] = set()
-    again = set()
-    for event in ordered:
-        about = revealed_query(event)
-        if isinstance(event, Vote) and about in shown:
-            again.add(event.id)
-        shown.add(about)
-    return frozenset(again)
-
-
-def _time(event: Event) -> tuple[str, str]:
-    return event.at, event.id
-
-
-@dataclass(frozen=True)
-class UngradedPages:
-    """How many pages of the pools nobody has graded."""
-
-    queries: Mapping[str, int]
-    """By `Query.key`, in the order in which the queries were first judged; 0 where a pool is done."""
-
-    @property
-    def total(self) -> int:
-        return sum(self.queries.values())
-
-
 def pages_to_grade(trial: Trial) -> tuple[PageId, ...]:
-    """The pages to be graded, in the order of grading."""
-    first = [row.page for name in (POOLED.name, SMART.name) for row in trial.ranking(name)[: trial.k]]
-    return shuffled(trial.seed, trial.query.key, first)
+    """Return the first k pages of pooled and of SMART together, in a random order.
+
+    The union is fair: neither method's pages are graded more than the other's. The order is drawn from the seed and no
+    rank affects it, so that a page's rank does not bias its grade.
+    """
+    pages = [row.page for name in (POOLED.name, SMART.name) for row in trial.ranking(name)[: trial.k]]
+    return shuffled(trial.seed, trial.query.key, pages)
 
 
 def pages_without_grade(trial: Trial, judged: Judgements) -> tuple[PageId, ...]:
-    """The pages of a pool that have no grade yet, in the order of grading."""
-    graded = judged.graded(trial)
+    """Return the pages of a trial that have no grade yet, in the order of grading."""
+    graded = judged.trial_grades(trial)
     return tuple(page for page in pages_to_grade(trial) if page not in graded)
 
 
 def count_ungraded(judged: Judgements) -> UngradedPages:
-    """Over every query that was voted on or graded, by the last trial of each."""
+    """Count the pages without a grade of every query that was voted on or graded, by the last trial of each."""
     trials: dict[str, Trial] = {}
     for event in judged.events:
         if isinstance(event, Vote | Grade) and event.id not in judged.undone:
             trials[event.trial.query.key] = event.trial
     return UngradedPages({key: len(pages_without_grade(trial, judged)) for key, trial in trials.items()})
+
+
+def _seen_before(ordered: Iterable[Event]) -> frozenset[str]:
+    revealed: set[tuple[str, str] | None] = set()
+    not_blind = set()
+    for event in ordered:
+        query = revealed_query(event)
+        if isinstance(event, Vote) and query in revealed:
+            not_blind.add(event.id)
+        revealed.add(query)
+    return frozenset(not_blind)
+
+
+def _time_and_id(event: Event) -> tuple[str, str]:
+    return event.at, event.id

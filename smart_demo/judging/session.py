@@ -38,7 +38,7 @@ class JudgingSession:
     """
 
     def __init__(self, engine: Engine, examples: Sequence[str]) -> None:
-        """`examples`: the queries that begin the list of an owner who has none."""
+        """Create the state around an engine. examples: queries that begin the list of an owner who has none."""
         self._engine, self._examples = engine, tuple(examples)
         self._data = engine.settings.data_dir
         self._journals: OrderedDict[Scope, Journal] = OrderedDict()
@@ -68,7 +68,7 @@ class JudgingSession:
         with self._lock:
             journal = self._journals.pop(owner, None)
             if journal is None:
-                journal = Journal(self._data, owner, most_bytes=max_journal_bytes(private=self.is_private))
+                journal = Journal(self._data, owner, max_bytes=max_journal_bytes(private=self.is_private))
             self._journals[owner] = journal
             while len(self._journals) > MAX_OPEN_OWNERS:  # they stay on the disk, and two of one file agree
                 self._journals.popitem(last=False)

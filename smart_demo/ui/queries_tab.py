@@ -109,7 +109,7 @@ def summary(run: Run) -> str:
 
 def noticed(rows: Sequence[QueryRow], notices: Sequence[str]) -> tuple[str, ...]:
     """What is told of a run: not every line of a list that is all wrong."""
-    unknown = sum(row.unknown for row in rows)
+    unknown = sum(row.unknown_pages for row in rows)
     told = list(notices[:MAX_NOTICES])
     if len(notices) > MAX_NOTICES:
         told.append(f"{len(notices) - MAX_NOTICES:,} more such lines.")
@@ -268,7 +268,7 @@ class QueryLists:
             judged = self._judging.journal(owner).judgements
         except LibraryError:  # a page that has no room for another visitor's judgements still asks lists
             return lambda _: {}
-        return lambda key: {page: float(given.grade) for page, given in judged.known(key).items()}
+        return lambda key: {page: float(given.grade) for page, given in judged.query_grades(key).items()}
 
     def _check(self, search: SearchRequest) -> None:
         """LibraryError or InputRefused where the pages that are meant cannot be searched now."""
@@ -293,7 +293,7 @@ class QueryLists:
         at, owner = field(wanted, "at"), self._judging.owner(field(wanted, "owner"))
         if isinstance(at, bool) or not isinstance(at, int) or not 0 <= at < len(run.rows):
             raise InputRefused("That is no query of the list.")
-        queries = [ListedQuery(row.contrast.query, row.qid) for row in run.rows]
+        queries = [ListedQuery(row.comparison.query, row.qid) for row in run.rows]
         self._judging.set_queries(owner, queries, at, "a list under Queries")
         self._judging.set_search(owner, run.search)
         return {"laid": len(queries)}

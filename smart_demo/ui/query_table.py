@@ -64,7 +64,7 @@ def said_by_query(judged: Judgements) -> tuple[Said, ...]:
     """The last judged first."""
     found: dict[tuple[Conditions, str], Said] = {}
     for event in judged.events:
-        if not isinstance(event, Vote | Grade) or not judged.stands(event):
+        if not isinstance(event, Vote | Grade) or not judged.is_current(event):
             continue
         key = (event.trial.conditions, event.trial.query.key)
         before = found.pop(key, None) or Said(event.trial, None, {})
@@ -151,7 +151,7 @@ def _others(judged: Judgements, left_out: int) -> str:
     """What is kept but does not count."""
     cast = [event for event in judged.events if isinstance(event, Vote | Grade)]
     undone = sum(event.id in judged.undone for event in judged.events if isinstance(event, Vote | Grade | Skip))
-    replaced = sum(event.id not in judged.undone and not judged.stands(event) for event in cast)
+    replaced = sum(event.id not in judged.undone and not judged.is_current(event) for event in cast)
     told = [
         (undone, "taken back"),
         (replaced, "replaced by a later one"),
@@ -215,10 +215,10 @@ def query_table(shown: ShownRun) -> str:
     if not rows:
         return f'<p class="list-said" role="status">{esc(shown.said)}</p>{notes}'
     judged = any(row.pooled is not None for row in rows)
-    picked = {one.contrast.key: one for one in highlights(shown.rows)}
-    places = {row.contrast.key: number for number, row in enumerate(shown.rows)}
+    picked = {one.comparison.key: one for one in highlights(shown.rows)}
+    places = {row.comparison.key: number for number, row in enumerate(shown.rows)}
     body = "".join(
-        _row(row, places[row.contrast.key], picked.get(row.contrast.key), shown.search, judged=judged) for row in rows
+        _row(row, places[row.comparison.key], picked.get(row.comparison.key), shown.search, judged=judged) for row in rows
     )
     return (
         f'<p class="list-said" role="status">{esc(shown.said)}</p>{notes}{_tools(len(rows), judged=judged)}'
@@ -249,10 +249,10 @@ def _five(shown: ShownRun) -> str:
 
 
 def _highlight(one: Highlight, search: SearchRequest) -> str:
-    query = one.contrast.query
+    query = one.comparison.query
     return (
-        f'<li class="is-{one.shows}"><p class="five-title"><span aria-hidden="true">{MARKS[one.shows]}</span>'
-        f'{esc(TITLES[one.shows])}</p><p class="five-query">{bdi(query)}</p>'
+        f'<li class="is-{one.kind}"><p class="five-title"><span aria-hidden="true">{MARKS[one.kind]}</span>'
+        f'{esc(TITLES[one.kind])}</p><p class="five-query">{bdi(query)}</p>'
         f'<p class="five-why">{esc(one.sentence)}</p>{_open(query, search, "Open in Compare")}</li>'
     )
 
@@ -278,7 +278,7 @@ def _head(key: str, label: str, said: str) -> str:
 
 
 def _row(row: QueryRow, place: int, picked: Highlight | None, search: SearchRequest, *, judged: bool) -> str:
-    told, query = row.contrast.disagreement, row.contrast.query
+    told, query = row.comparison.disagreement, row.comparison.query
     values = {
         "place": place,
         "rbo": f"{told.rbo:.9f}",
@@ -287,7 +287,7 @@ def _row(row: QueryRow, place: int, picked: Highlight | None, search: SearchRequ
         "first": int(told.new_first),
         "pooled": _value(row.pooled),
         "smart": _value(row.smart),
-        "gain": _value(row.contrast.gain),
+        "gain": _value(row.comparison.ndcg_gain),
         "better": row.better,
         "five": int(picked is not None),
     }
@@ -313,9 +313,9 @@ def _row(row: QueryRow, place: int, picked: Highlight | None, search: SearchRequ
 
 def _judged(row: QueryRow) -> tuple[str, ...]:
     pooled, smart = (format_score(math.nan if value is None else value) for value in (row.pooled, row.smart))
-    gain = row.contrast.gain
+    gain = row.comparison.ndcg_gain
     said = "" if gain is None else BETTER[row.better] + (f" {format_difference(gain)}" if row.better != "same" else "")
-    own = " <small>by your grades</small>" if row.own and gain is not None else ""
+    own = " <small>by your grades</small>" if row.own_grades and gain is not None else ""
     return (
         _cell("pooled", "nDCG pooled", pooled),
         _cell("smart", "nDCG SMART", smart),
@@ -324,10 +324,10 @@ def _judged(row: QueryRow) -> tuple[str, ...]:
 
 
 def _first(row: QueryRow) -> str:
-    before, after = row.first
+    before, after = row.first_pages
     if not before and not after:
         return "–"
-    if not row.contrast.disagreement.new_first:
+    if not row.comparison.disagreement.new_first:
         return f'<span class="quiet">stays</span> <small>{bdi(after)}</small>'
     way = f'{bdi(before or "nothing")} <span aria-label="to">→</span> {bdi(after or "nothing")}'
     return f"changes <small>{way}</small>"
@@ -350,6 +350,6 @@ def _value(value: float | None) -> str:
 
 
 def _legend(rows: Sequence[QueryRow], *, judged: bool) -> str:
-    k = max(row.contrast.disagreement.k for row in rows)
+    k = max(row.comparison.disagreement.k for row in rows)
     said = f"RBO, Kendall’s τ and shared pages are of the first {k} of both rankings; they do not say which is better."
     return f"{said} nDCG@{k} counts a page without a grade as not relevant." if judged else said

@@ -77,8 +77,8 @@ def taken(found: ImportResult | str) -> str:
     parts += [f"{count(found.refused, 'line')} refused"] if found.refused else []
     if not found.added and not found.known and not found.refused:
         return taken("There is no judgement in that.")
-    items = "".join(f"<li>{esc(why)}</li>" for why in found.told)
-    more = found.refused - len(found.told)
+    items = "".join(f"<li>{esc(why)}</li>" for why in found.reasons)
+    more = found.refused - len(found.reasons)
     items += f"<li>{more:,} more lines were refused.</li>" if more > 0 else ""
     listed = f'<ul class="board-cautions" aria-label="Refused lines">{items}</ul>' if items else ""
     return f'<div class="taken" role="status"><p>{esc(", ".join(parts))}.</p>{listed}</div>'
@@ -222,7 +222,7 @@ def _means(board: Board) -> str:
 
 
 def _unmeasured(board: Board) -> str:
-    if board.without:
+    if board.without_relevant:
         return "No graded page is relevant, so there is nothing to measure."
     return "No page is graded yet. Grade some under <b>Grade</b>: measures need to know which pages are relevant."
 
@@ -336,7 +336,7 @@ class Boards:
 
     def _look(self, journal: Journal) -> dict[str, object]:
         judged = journal.judgements
-        single = judgement_list(judged, len(journal.left_out))
+        single = judgement_list(judged, len(journal.unreadable_lines))
         return {"boards": scoreboards(boards(judged)), "single": single, "remaining": _remaining(judged)}
 
     def _file(self, journal: Journal, form: object) -> dict[str, object]:
@@ -346,7 +346,7 @@ class Boards:
         if not judged.events:
             raise InputRefused(EMPTY)
         stem, ending, kind = FORMS[form]
-        data = build_archive(judged) if form == "zip" else journal.lines()
+        data = build_archive(judged) if form == "zip" else journal.export_lines()
         name = f"{stem}-{judged.events[-1].at[:10]}.{ending}"
         return {"name": name, "type": kind, "data": base64.b64encode(data).decode("ascii")}
 
@@ -356,13 +356,13 @@ class Boards:
                 f"The file is larger than {self.most // 2**20} MB.", f"Choose a zip or a {JOURNAL_NAME}."
             )
         journal, lines = self._judging.journal(owner), extract_journal(data)
-        if not self.private and len(lines) + len(journal.lines()) > PUBLIC_JOURNAL_BYTES:
+        if not self.private and len(lines) + len(journal.export_lines()) > PUBLIC_JOURNAL_BYTES:
             raise InputRefused(
                 f"This page keeps {PUBLIC_JOURNAL_BYTES // 2**20} MB of judgements for each visitor, and that would be more.",
                 "Run the demo on your own machine to take it in.",
             )
         self._judging.make_room(owner, len(lines))
-        return journal.take(lines)
+        return journal.import_lines(lines)
 
     def _forget(self, owner: Scope) -> dict[str, object]:
         self._judging.delete(owner)

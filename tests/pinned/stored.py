@@ -24,18 +24,17 @@ import numpy as np
 
 from smart_demo.cli import main as command
 from smart_demo.config import Settings
-from smart_demo.diagnostics import recorded_versions
+from smart_demo.diagnostics import journal_versions
 from smart_demo.engine import Engine, open_engine
 from smart_demo.evaluation.documents import evaluate_documents
-from smart_demo.judging.archive import pack, unpack
+from smart_demo.judging.archive import build_archive, extract_journal
 from smart_demo.judging.journal import Journal
 from smart_demo.judging.query_list import read_queries
-from smart_demo.judging.records import depth, methods, record
+from smart_demo.judging.records import judged_methods, record_trial, recorded_depth
 from smart_demo.search.as_json import as_dict
 from smart_demo.store.sidecar import Sidecar
-from smart_demo.store.snapshot import read as read_snapshot
-from smart_demo.store.snapshot import write as write_snapshot
-from smart_demo.store.token_file import read_body, read_head, serialise
+from smart_demo.store.snapshot import read_snapshot, write_snapshot
+from smart_demo.store.token_file import read_body, read_header, serialise
 from smart_demo.types import (
     LATE,
     LOCAL,
@@ -282,7 +281,7 @@ def write_journal(engine: Engine, folder: Path) -> Path:
     choices = iter(("a", "b", "tie", "bad", "a", "b", "b", "a", "a", "tie"))
     for at, trial in enumerate(trials.values()):
         if at == 4:
-            journal.told(trial)
+            journal.reveal_sides(trial)
         reasons, note = (("figure", "other"), 'größe "quoted", = + \u2028 line') if at == 1 else ((), "")
         journal.vote(trial, next(choices), reasons, note)
         if at == 2:
@@ -299,8 +298,8 @@ def write_journal(engine: Engine, folder: Path) -> Path:
 
 
 def _trial(engine: Engine, text: str, weights: Weights, seed: str) -> Any:
-    found = engine.search(Query(text), [LOCAL], methods(weights), depth(3))
-    return record(found, 3, seed, recorded_versions())
+    found = engine.search(Query(text), [LOCAL], judged_methods(weights), recorded_depth(3))
+    return record_trial(found, 3, seed, journal_versions())
 
 
 def journal_in(folder: Path) -> Journal:
@@ -308,11 +307,11 @@ def journal_in(folder: Path) -> Journal:
 
 
 def archive_of(journal: Journal) -> bytes:
-    return pack(journal.judgements)
+    return build_archive(journal.judgements)
 
 
 def journal_lines_of(archive: bytes) -> bytes:
-    return unpack(archive)
+    return extract_journal(archive)
 
 
 def go_on(journal: Journal) -> None:
@@ -347,7 +346,7 @@ def token_file() -> bytes:
 
 def read_token_file(path: Path) -> dict[str, Any]:
     """All that the file says, proven."""
-    head, pooled = read_head(path)
+    head, pooled = read_header(path)
     body = read_body(path, head, proven=False)
     place = body.place
     return {
