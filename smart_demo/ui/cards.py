@@ -1,11 +1,4 @@
-"""Found -> the figures of both columns. Pure numbers and ranks; no markup, no words.
-
-What became of a page between the columns, as a badge: icon, words and colour, never colour alone.
-
-One result as a card: a single button, so that Tab reaches it and Enter opens it without a script's help.
-
-What the viewer says about a page: where it stands in both columns and how its score comes about.
-"""
+"""The rows of both ranked columns and their markup: cards, badges, thumbnails and the facts that the viewer shows."""
 
 from __future__ import annotations
 
@@ -23,22 +16,33 @@ from smart_demo.types import LATE, POOLED, SMART, Floats, Found, Hit, StoredPage
 from smart_demo.ui.format import bdi, esc, format_score, page_key
 from smart_demo.wording import count, size_in_words
 
+ThumbnailLoader = Callable[[StoredPage], bytes]
+THUMBNAIL_WIDTH = 360
+"""Width of stored thumbnails in pixels. The markup states the picture's size, so that the layout does not shift."""
+
+
+class Side(StrEnum):
+    """A column. Its values are class names and ids in the markup."""
+
+    POOLED = "pooled"
+    SMART = "smart"
+
 
 @dataclass(frozen=True, slots=True)
 class ScorePart:
-    """One of the two numbers a page's score is made of."""
+    """The pooled or the late part of a page's score."""
 
     value: float
-    """Cosine, or mean of best cosines; NaN where the page was not scored token by token."""
+    """Cosine, or mean of best cosines; NaN if the page was not scored token by token."""
     rank: int | None
-    """The page's place if this number alone decided."""
+    """The page's rank by this part alone, or None if not ranked."""
     fill: float
-    """0..1, where the value lies between the lowest and the highest of all ranked pages."""
+    """Position of the value between the lowest and the highest of all ranked pages, 0 to 1."""
 
 
 @dataclass(frozen=True, slots=True)
 class CardRow:
-    """One card: a hit, what became of it, and why."""
+    """One hit of a column, its move to the other column, and the parts of its score."""
 
     hit: Hit
     move: Move
@@ -48,7 +52,7 @@ class CardRow:
 
 @dataclass(frozen=True)
 class RankedColumns:
-    """Both rankings of one query, ready to be drawn."""
+    """Both rankings of one query, ready to draw."""
 
     found: Found
     weights: Weights
@@ -58,7 +62,7 @@ class RankedColumns:
 
 
 def build_columns(found: Found) -> RankedColumns:
-    """Rows of a search by POOLED, LATE and SMART; the late ranking is there for the ranks of that part alone."""
+    """Return the columns of a search by POOLED, LATE and SMART. LATE gives only the ranks by the late part alone."""
     left, right = found.results[POOLED.name], found.results[SMART.name]
     comparison = compare(left, right)
     pooled_span = _span(found.parts.pooled)
@@ -89,73 +93,64 @@ def _fill(value: float, span: tuple[float, float]) -> float:
     return 1.0 if high <= low else min(max((value - low) / (high - low), 0.0), 1.0)
 
 
-class Side(StrEnum):
-    """A column. Values are class names and ids in the page."""
-
-    POOLED = "pooled"
-    SMART = "smart"
-
-
 def render_badge(move: Move, side: Side, k: int) -> str:
-    """The badge of a card. A fall is set exactly as loudly as a rise."""
-    icon, text, note = _wording(move, side, k)
-    small = f'<span class="badge-note">{esc(note)}</span>' if note else ""
-    shown = f'<span aria-hidden="true">{icon}</span>' if icon else ""
-    return f'<span class="badge badge-{move.change}">{shown}<span>{esc(text)}</span>{small}</span>'
+    """Return the badge of a card: an icon, words and a colour. A fall is as prominent as a rise."""
+    icon, text, note = _badge_texts(move, side, k)
+    note_markup = f'<span class="badge-note">{esc(note)}</span>' if note else ""
+    icon_markup = f'<span aria-hidden="true">{icon}</span>' if icon else ""
+    return f'<span class="badge badge-{move.change}">{icon_markup}<span>{esc(text)}</span>{note_markup}</span>'
 
 
 def describe_move(move: Move, side: Side, k: int) -> str:
-    """The same for a screen reader, as part of a card's name."""
+    """Return a move as a phrase for screen readers, which is part of a card's label."""
     steps = count(abs(move.steps), "place")
     other = "SMART ranks it" if side is Side.POOLED else "pooled only ranks it"
-    at = move.right if side is Side.POOLED else move.left
-    where = f", {other} {at}" if at else ""
+    other_rank = move.right if side is Side.POOLED else move.left
+    suffix = f", {other} {other_rank}" if other_rank else ""
     return {
         Change.SAME: "same place in both columns",
-        Change.UP: f"SMART moves it up {steps}{where}",
-        Change.DOWN: f"SMART moves it down {steps}{where}",
-        Change.NEW: f"new in the top {k}{where}",
-        Change.LEFT: f"leaves the top {k}{where}",
+        Change.UP: f"SMART moves it up {steps}{suffix}",
+        Change.DOWN: f"SMART moves it down {steps}{suffix}",
+        Change.NEW: f"new in the top {k}{suffix}",
+        Change.LEFT: f"leaves the top {k}{suffix}",
     }[move.change]
 
 
 def summarize_move(move: Move, side: Side, k: int, *, short: bool = False) -> str:
-    """The same in words, for what may be printed in grey."""
-    icon, _, note = _wording(move, side, k)
+    """Return a move as icon and words, for an export that may be printed without colours."""
+    icon, _, note = _badge_texts(move, side, k)
     steps = f"{abs(move.steps)}" if short else count(abs(move.steps), "place")
-    said = {
+    words = {
         Change.SAME: "same" if short else "same place",
         Change.UP: f"up {steps}",
         Change.DOWN: f"down {steps}",
         Change.NEW: "new" if short else f"new in the top {k}",
         Change.LEFT: "left" if short else f"left the top {k}",
     }[move.change]
-    return f"{icon} {said}{f', {note}' if note else ''}"
+    return f"{icon} {words}{f', {note}' if note else ''}"
 
 
-def _wording(move: Move, side: Side, k: int) -> tuple[str, str, str]:
-    """Icon, text and note."""
-    here_and_there = f"now {move.right}" if side is Side.POOLED else f"was {move.left}"
+def _badge_texts(move: Move, side: Side, k: int) -> tuple[str, str, str]:
+    """Return icon, text and note."""
+    other_rank = f"now {move.right}" if side is Side.POOLED else f"was {move.left}"
     match move.change:
         case Change.SAME:
             return "=", "same", ""
         case Change.UP:
-            return "▲", str(move.steps), here_and_there
+            return "▲", str(move.steps), other_rank
         case Change.DOWN:
-            return "▼", str(-move.steps), here_and_there
+            return "▼", str(-move.steps), other_rank
         case Change.NEW:
             return "✦", "new", f"was {move.left}" if move.left else ""
         case Change.LEFT:
             return "↘", f"left the top {k}", f"now {move.right}" if move.right else ""
 
 
-ThumbnailLoader = Callable[[StoredPage], bytes]
-THUMBNAIL_WIDTH = 360
-"""What the library keeps; the size in the markup is the picture's own, so that nothing jumps."""
-
-
 def render_card(row: CardRow, side: Side, k: int, thumbnail: bytes, facts: str) -> str:
-    """A card with its hidden facts for the viewer. `facts` is markup already."""
+    """Return a card with its hidden facts for the viewer. `facts` is markup already.
+
+    The card is one button: Tab reaches it and Enter opens it without a script.
+    """
     page, hit = row.hit.page, row.hit
     label = (
         f"Rank {hit.rank}: {page.document}, page {page.number} of {page.pages}; "
@@ -170,12 +165,12 @@ def render_card(row: CardRow, side: Side, k: int, thumbnail: bytes, facts: str) 
         f"{render_badge(row.move, side, k)}</span>"
         f'<span class="where">page {page.number} of {page.pages}</span>'
         f'<span class="parts">{_part("pooled", row.pooled)}{_part("late", row.late)}</span>'
-        f"</span></button><div hidden>{facts}</div>{_why(row, side, k)}</li>"
+        f"</span></button><div hidden>{facts}</div>{_why_button(row, side, k)}</li>"
     )
 
 
-def _why(row: CardRow, side: Side, k: int) -> str:
-    """What asks why a page moved, beside its card: a button holds no button."""
+def _why_button(row: CardRow, side: Side, k: int) -> str:
+    """Return the button that explains a page's move. It is beside the card, since a button cannot contain another."""
     page, move = row.hit.page, row.move
     if move.change is Change.SAME:
         return ""
@@ -187,7 +182,7 @@ def _why(row: CardRow, side: Side, k: int) -> str:
 
 
 def render_thumbnail(page: StoredPage, thumbnail: bytes) -> str:
-    """The thumbnail inside the markup, with its size; a plain sheet where the picture is missing."""
+    """Return the thumbnail as inline markup with its size, or a blank page if the picture is missing."""
     width, height = THUMBNAIL_WIDTH, max(1, round(THUMBNAIL_WIDTH * page.height / max(page.width, 1)))
     if not thumbnail:
         return f'<svg class="thumb missing" viewBox="0 0 {width} {height}" width="{width}" height="{height}"></svg>'
@@ -199,7 +194,7 @@ def render_thumbnail(page: StoredPage, thumbnail: bytes) -> str:
 
 
 def _part(label: str, part: ScorePart) -> str:
-    """A number with its rank and a slim bar."""
+    """Return a part of the score with its bar and rank."""
     rank = f"#{part.rank}" if part.rank else "–"
     return (
         f'<span class="part of-{label}"><span class="part-name">{label}</span>'
@@ -209,7 +204,7 @@ def _part(label: str, part: ScorePart) -> str:
 
 
 def render_facts(row: CardRow, weights: Weights) -> str:
-    """The viewer's side panel for one page."""
+    """Return the viewer's side panel for a page: its ranks in both columns and the parts of its score."""
     page, move = row.hit.page, row.move
     return (
         '<div class="facts">'
@@ -220,13 +215,13 @@ def render_facts(row: CardRow, weights: Weights) -> str:
         "</dl>"
         f"{_parts(row)}"
         f"{render_formula(row, weights)}"
-        f'<p class="facts-small">{esc(_stored(page))}</p>'
+        f'<p class="facts-small">{esc(_storage(page))}</p>'
         "</div>"
     )
 
 
 def render_formula(row: CardRow, weights: Weights) -> str:
-    """The formula with this page's numbers."""
+    """Return the formula with a page's numbers."""
     pooled, late = row.pooled.value, row.late.value
     if math.isnan(late):
         return '<p class="formula">Not scored token by token: it was not among the nearest pages.</p>'
@@ -241,18 +236,18 @@ def render_formula(row: CardRow, weights: Weights) -> str:
 
 
 def format_weight(value: float) -> str:
-    """A weight to two decimals.
+    """Return a weight to two decimals.
 
-    >>> weight(1.0)
+    >>> format_weight(1.0)
     '1.00'
     """
     return f"{value:.2f}"
 
 
 def format_distinct_weight(value: float, *others: float) -> str:
-    """A weight where something changes, with as many decimals as tell it from 0 and from other weights; two at least.
+    """Return a weight with as many decimals (2 to 6) as distinguish it from 0 and from the others.
 
-    >>> apart(0.6234), apart(0.6234, 0.62), apart(0.0012)
+    >>> format_distinct_weight(0.6234), format_distinct_weight(0.6234, 0.62), format_distinct_weight(0.0012)
     ('0.62', '0.623', '0.001')
     """
     for places in range(2, 6):
@@ -262,7 +257,7 @@ def format_distinct_weight(value: float, *others: float) -> str:
 
 
 def _places(row: CardRow, weights: Weights, total: float) -> int:
-    """The fewest decimals with which the sum adds up as it stands there: one that does not is not believed."""
+    """Return the fewest decimals (3 to 7) with which the printed sum adds up."""
     for places in range(3, 7):
         shown = scoring.combine(weights, round(row.pooled.value, places), round(row.late.value, places))
         if round(shown, places) == round(total, places):
@@ -271,8 +266,8 @@ def _places(row: CardRow, weights: Weights, total: float) -> int:
 
 
 def _rank(label: str, rank: int | None, side: str) -> str:
-    shown = f"{rank}" if rank else "not ranked"
-    return f'<div class="of-{side}"><dt>{label}</dt><dd>{shown}</dd></div>'
+    text = f"{rank}" if rank else "not ranked"
+    return f'<div class="of-{side}"><dt>{label}</dt><dd>{text}</dd></div>'
 
 
 def _parts(row: CardRow) -> str:
@@ -288,6 +283,6 @@ def _fact_part(label: str, part: ScorePart) -> str:
     return f'<tr class="of-{label}"><th scope="row">{label}</th><td>{format_score(part.value)}</td><td>{rank}</td></tr>'
 
 
-def _stored(page: StoredPage) -> str:
+def _storage(page: StoredPage) -> str:
     states = f"{count(page.tokens, 'token state')} kept as {page.codec}"
     return f"{states}, {size_in_words(page.bytes)} on disk with its pictures."
