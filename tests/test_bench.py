@@ -1,4 +1,4 @@
-"""Goals and their report, and that what is timed is really done. How long it takes is no matter of a test."""
+"""Goals and their report, and whether what is timed is really done. The tests check no time."""
 
 import json
 from dataclasses import replace
@@ -7,10 +7,11 @@ from pathlib import Path
 import pytest
 
 from smart_demo.scoring import maxima
+from smart_demo.store.sidecar import Sidecar
 from tests import bench
-from tests.bench import Goal, growth, large, mapped, maps, one_size, peers, program, scoring, shapes, synthetic
+from tests.bench import Goal, cases, growth, harness, large_library, maps, scoring
 from tests.bench.__main__ import main
-from tests.bench.goals import Kind
+from tests.bench.harness import Kind
 
 GOALS = [Goal("map.first", "a map", 0.2, 0.5), Goal("found", "recall", 0.9, 0.8, Kind.MIN)]
 MISSED = [Goal("map.first", "a map", 0.500001, 0.5)]
@@ -23,15 +24,15 @@ def test_the_figures_are_written_and_a_missed_goal_fails(goals, status, tmp_path
     monkeypatch.setattr(bench, "MEASURES", (lambda: goals[:1], lambda: goals[1:]))
     out = tmp_path / "new" / "bench.json"
     assert main(["--out", str(out)]) == status
-    told = json.loads(out.read_text())["goals"]
-    assert [set(row) for row in told] == [{"name", "measured", "bound", "kind", "met"}] * len(goals)
-    assert [(row["name"], row["measured"], row["bound"]) for row in told] == [
+    rows = json.loads(out.read_text())["goals"]
+    assert [set(row) for row in rows] == [{"name", "measured", "bound", "kind", "met"}] * len(goals)
+    assert [(row["name"], row["measured"], row["bound"]) for row in rows] == [
         (goal.name, goal.measured, goal.bound) for goal in goals
     ]
-    assert {row["kind"] for row in told} <= {"max", "min"}
-    assert all(row["met"] for row in told) is (status == 0)
+    assert {row["kind"] for row in rows} <= {"max", "min"}
+    assert all(row["met"] for row in rows) is (status == 0)
     table = capsys.readouterr().out
-    assert table.count("**no**") == sum(not row["met"] for row in told)
+    assert table.count("**no**") == sum(not row["met"] for row in rows)
 
 
 def test_a_place_that_takes_no_file_is_one_sentence(tmp_path, monkeypatch, capsys):
@@ -42,9 +43,9 @@ def test_a_place_that_takes_no_file_is_one_sentence(tmp_path, monkeypatch, capsy
 
 
 def test_maps_are_measured_on_maps_that_are_drawn(monkeypatch):
-    monkeypatch.setattr(synthetic, "WIDTH", 64)
-    monkeypatch.setattr(synthetic, "ROWS", 8)
-    monkeypatch.setattr(synthetic, "COLS", 6)
+    monkeypatch.setattr(maps, "WIDTH", 64)
+    monkeypatch.setattr(maps, "ROWS", 8)
+    monkeypatch.setattr(maps, "COLS", 6)
     monkeypatch.setattr(maps, "QUERIES", 2)
     first, further = maps.measure_maps()
     assert (first.name, first.bound, first.kind) == ("map.first", 0.5, "max")
@@ -53,14 +54,14 @@ def test_maps_are_measured_on_maps_that_are_drawn(monkeypatch):
     assert further.measured > 0
 
 
-TINY = [replace(shape, pages=20, lengths=(6, 9), width=64) for shape in (shapes.WIDE, shapes.NARROW)]
+TINY = [replace(shape, pages=20, lengths=(6, 9), width=64) for shape in (cases.WIDE, cases.NARROW)]
 
 
 def test_peers_and_ours_score_the_same_pages_the_same():
-    case = shapes.made(TINY[0])
+    case = cases.make_case(TINY[0])
     exact = [float((case.query.astype("f8") @ page.T.astype("f8")).max(axis=1).mean()) for page in case.states]
-    assert peers.released(case.query, case.states) == pytest.approx(exact, abs=1e-5)
-    assert peers.lists(case.query, case.states) == pytest.approx(exact, abs=1e-5)
+    assert cases.score_released(case.query, case.states) == pytest.approx(exact, abs=1e-5)
+    assert cases.score_lists(case.query, case.states) == pytest.approx(exact, abs=1e-5)
     assert maxima(case.query, case.codes).mean(axis=1) == pytest.approx(exact, abs=2e-3)
 
 
@@ -71,9 +72,7 @@ def test_every_goal_of_scoring_is_reported(monkeypatch):
     monkeypatch.setattr(scoring, "EVERYTHING", ((narrow, 3, 0.07), (wide, 2, 0.15)))
     monkeypatch.setattr(scoring, "ROUNDS", 2)
     monkeypatch.setattr(scoring, "SQUARE", 32)
-    monkeypatch.setattr(mapped, "WIDE", wide)
-    monkeypatch.setattr(mapped, "ROUNDS", 1)
-    found = {goal.name: goal for goal in [*scoring.measure_scoring(), *mapped.measure_mapped()]}
+    found = {goal.name: goal for goal in [*scoring.measure_scoring(), *scoring.measure_mapped()]}
     assert {name: (goal.bound, str(goal.kind)) for name, goal in found.items()} == {
         "W.limit": (2, "max"),
         "W.released": (18, "min"),
@@ -93,8 +92,8 @@ def test_every_goal_of_scoring_is_reported(monkeypatch):
 def test_a_peer_that_is_not_installed_is_said_so(monkeypatch):
     monkeypatch.setattr(scoring, "ROUNDS", 1)
     monkeypatch.setattr(scoring, "SQUARE", 32)
-    monkeypatch.setattr(peers, "find_spec", lambda name: None)
-    *_, goal = scoring._against(shapes.made(TINY[0]), "")
+    monkeypatch.setattr(cases, "find_spec", lambda name: None)
+    *_, goal = scoring.compare_scorers(cases.make_case(TINY[0]), "")
     assert (goal.name, goal.measured, goal.met) == ("W.fast_maxsim", 0.0, False)
     assert "not installed" in goal.what
 
@@ -102,10 +101,11 @@ def test_a_peer_that_is_not_installed_is_said_so(monkeypatch):
 def test_growth_is_measured_on_libraries_that_are_searched_and_deleted(monkeypatch, tmp_path):
     monkeypatch.setattr(growth, "SIZES", ((5, 4), (7, 9), (1_100, 4), (1_200, 4)))
     monkeypatch.setattr(growth, "OUT", tmp_path)
-    monkeypatch.setattr(large, "TOKENS", 4)
+    monkeypatch.setattr(large_library, "TOKENS", 4)
     monkeypatch.setattr(growth.tempfile, "tempdir", str(tmp_path))
-    here = {"first": one_size.open_first, "again": one_size.open_again}  # a process for each would take a minute
-    monkeypatch.setattr(program, "run", lambda _, times, folder: json.dumps(here[times](Path(folder))))
+    here = {"first": large_library.measure_first_opening, "again": large_library.measure_opening_again}
+    # A process for each would take a minute.
+    monkeypatch.setattr(harness, "run_module", lambda _, opening, folder: json.dumps(here[opening](Path(folder))))
     found = growth.measure_growth()
     assert {goal.name for goal in found} == {
         "open.100k", "open.100k.first", "open.snapshot", "growth.time", "growth.memory", "query.overhead"
@@ -118,9 +118,9 @@ def test_growth_is_measured_on_libraries_that_are_searched_and_deleted(monkeypat
 
 
 def test_a_made_library_is_one_that_the_store_believes(tmp_path):
-    large.write(tmp_path / "data", 130, 4)
-    found = large.Sidecar(tmp_path / "data").scan()
-    assert (len(found.heads), found.damaged, found.swept) == (130, [], 0)
-    body = large.Sidecar(tmp_path / "data").body(found.heads[0], proven=False)
-    assert body.codes.states().shape == (4, large.WIDTH)
+    large_library.write_library(tmp_path / "data", 130, 4)
+    found = Sidecar(tmp_path / "data").scan()
+    assert (len(found.headers), found.damaged, found.deleted_leftovers) == (130, [], 0)
+    body = Sidecar(tmp_path / "data").body(found.headers[0], verified=False)
+    assert body.codes.states().shape == (4, large_library.WIDTH)
     assert body.codes.states() @ body.codes.states()[0] == pytest.approx([1, 0.36, 0.36, 0.36], abs=0.3)

@@ -1,6 +1,4 @@
-"""What it takes to encode: that the same is encoded by both ways, and that nothing stays. How long is no matter of a
-test.
-"""
+"""Benchmarks of indexing and encoding: both encoders encode the same, and no file stays. The tests check no time."""
 
 import json
 import math
@@ -9,9 +7,9 @@ from pathlib import Path
 import pytest
 
 from tests import bench
-from tests.bench import Figure, Goal, checkpoint, encoding, indexing, one_page, program
+from tests.bench import Figure, Goal, checkpoint, harness, indexing, page_encoding
 from tests.bench.__main__ import main
-from tests.bench.official import Official
+from tests.bench.page_encoding import OfficialWrapper
 
 SMALL_TEXT = {"vocab_size": 900, "hidden_size": 64, "intermediate_size": 96, "num_hidden_layers": 2}
 SMALL_TEXT |= {"num_attention_heads": 4, "num_key_value_heads": 2, "head_dim": 16}
@@ -23,21 +21,21 @@ SMALL_VISION |= {"num_position_embeddings": 64, "deepstack_visual_indexes": [0]}
 def small(monkeypatch, tmp_path):
     """The bench with a checkpoint of half a megabyte, in this process, its folders under tmp_path."""
     rope = {"rope_type": "default", "rope_theta": 5e6, "mrope_section": [4, 2, 2]}
-    monkeypatch.setattr(checkpoint, "TEXT", {**checkpoint.TEXT, **SMALL_TEXT, "rope_parameters": rope})
-    monkeypatch.setattr(checkpoint, "VISION", {**checkpoint.VISION, **SMALL_VISION})
-    monkeypatch.setattr(checkpoint, "SPREAD", 0.2)  # at the usual one two layers hardly mix
-    monkeypatch.setattr(one_page, "LARGEST", (3, 4))
-    monkeypatch.setattr(one_page, "TIMED", (3, 2))
-    monkeypatch.setattr(one_page, "ROUNDS", 1)
-    here = {"checkpoint": checkpoint.write, "one_page": one_page.measure}
-    monkeypatch.setattr(program, "run", lambda module, folder: f"\n{json.dumps(here[module](Path(folder)))}\n")
-    monkeypatch.setattr(encoding.tempfile, "tempdir", str(tmp_path))
+    monkeypatch.setattr(checkpoint, "TEXT_CONFIG", {**checkpoint.TEXT_CONFIG, **SMALL_TEXT, "rope_parameters": rope})
+    monkeypatch.setattr(checkpoint, "VISION_CONFIG", {**checkpoint.VISION_CONFIG, **SMALL_VISION})
+    monkeypatch.setattr(checkpoint, "STANDARD_DEVIATION", 0.2)  # at the usual one two layers hardly mix
+    monkeypatch.setattr(page_encoding, "LARGEST", (3, 4))
+    monkeypatch.setattr(page_encoding, "TIMED", (3, 2))
+    monkeypatch.setattr(page_encoding, "ROUNDS", 1)
+    here = {"checkpoint": checkpoint.write_checkpoint, "page_encoding": page_encoding.measure}
+    monkeypatch.setattr(harness, "run_module", lambda module, folder: f"\n{json.dumps(here[module](Path(folder)))}\n")
+    monkeypatch.setattr(indexing.tempfile, "tempdir", str(tmp_path))
     return tmp_path
 
 
 def test_encoding_is_measured_on_a_checkpoint_that_loads_as_any_other_and_is_deleted(small):
-    official, memory, pace = encoding.measure_encoding()
-    assert (official.name, official.bound, str(official.kind)) == ("encode.official", encoding.NOISE, "max")
+    official, memory, pace = indexing.measure_encoding()
+    assert (official.name, official.bound, str(official.kind)) == ("encode.official", indexing.OFFICIAL_BOUND, "max")
     assert (memory.name, memory.bound, str(memory.kind)) == ("encode.memory", 1.0, "max")
     assert isinstance(pace, Figure)
     assert min(official.measured, memory.measured, pace.measured) > 0
@@ -45,23 +43,25 @@ def test_encoding_is_measured_on_a_checkpoint_that_loads_as_any_other_and_is_del
 
 
 def test_a_comparison_with_something_else_is_none(small, monkeypatch):
-    monkeypatch.setattr(Official, "encode", lambda self, pixels: -one_page.np.ones(64, dtype="f4") / 8)
+    monkeypatch.setattr(OfficialWrapper, "encode", lambda self, pixels: -page_encoding.np.ones(64, dtype="f4") / 8)
     with pytest.raises(RuntimeError, match="something else"):
-        encoding.measure_encoding()
+        indexing.measure_encoding()
 
 
 def test_the_checkpoint_is_as_large_as_the_published_one():
     import torch
 
     with torch.device("meta"):
-        model = checkpoint.model(dict.fromkeys((f"<|{name}|>" for name in checkpoint.NAMED), 0))
-    sizes = {name: math.prod(one.shape) for name, one in model.named_parameters() if name not in checkpoint.NOT_NEEDED}
+        model = checkpoint.build_model(dict.fromkeys((f"<|{name}|>" for name in checkpoint.CONTROL_TOKENS), 0))
+    sizes = {
+        name: math.prod(one.shape) for name, one in model.named_parameters() if name not in checkpoint.UNUSED_WEIGHTS
+    }
     assert sum(sizes.values()) == 2_127_532_032
 
 
 def test_indexing_goes_through_the_engine_and_leaves_nothing(monkeypatch, tmp_path):
-    monkeypatch.setattr(indexing, "WRITTEN", ("galley-menu-week-24.pdf",))
-    monkeypatch.setattr(indexing, "SCANNED", ("boya-aviso-es.pdf",))  # it has words: OCR takes half a minute to load
+    monkeypatch.setattr(indexing, "TEXT_DOCUMENTS", ("galley-menu-week-24.pdf",))
+    monkeypatch.setattr(indexing, "SCANS", ("boya-aviso-es.pdf",))  # it has words: OCR takes half a minute to load
     monkeypatch.setattr(indexing.tempfile, "tempdir", str(tmp_path))
     written, scanned = indexing.measure_indexing()
     assert (written.name, scanned.name) == ("index.minilm", "index.minilm.ocr")

@@ -3,17 +3,17 @@
 import json
 from pathlib import Path
 
-from tests.bench.readme import fill, table
+from tests.bench.report import fill_table, format_table
 
 ROOT = Path(__file__).resolve().parent.parent
 FOUND = json.loads((ROOT / "assets" / "bench.json").read_text(encoding="utf-8"))
 TABLE = (ROOT / "assets" / "bench.md").read_text(encoding="utf-8")
-CURE = "copy build/bench.json and build/growth.png to assets/ and fill assets/bench.md with tests.bench.readme.fill"
+CURE = "copy build/bench.json and build/growth.png to assets/ and run `python -m tests.bench.report`"
 
 
 def test_the_table_is_made_of_the_figures():
     assert "<!-- bench -->" in TABLE
-    assert fill(TABLE, FOUND) == TABLE, CURE
+    assert fill_table(TABLE, FOUND) == TABLE, CURE
     assert (ROOT / "assets" / "growth.png").is_file()
 
 
@@ -25,7 +25,7 @@ def test_a_goal_that_is_missed_is_said_so():
         "machine": {"cores": "2"},
         "done": {"N.limit": "times the limit: 200 pages"},
     }
-    _, _, missed, met, _, machine = table(found).splitlines()
+    _, _, missed, met, _, machine = format_table(found).splitlines()
     assert missed == "| `N.limit` times the limit | 3.210 | ≤ 3 | **missed** |"
     assert met.endswith("≤ 1,000 | met |")
     assert machine == "Measured on: cores 2."

@@ -10,6 +10,7 @@ from pathlib import Path
 
 from smart_demo.config import REPOSITORY
 from tests import bench
+from tests.bench.report import as_json, as_markdown
 
 OUT = REPOSITORY / "build" / "bench.json"
 
@@ -24,16 +25,16 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if unknown := [name for name in options.without if name not in names]:
         print(f"There is no measure {unknown[0]}. --without takes {', '.join(names)}.", file=sys.stderr)
         return 1
-    measures = [one for one, name in zip(bench.MEASURES, names, strict=True) if name not in options.without]
-    found = [one for measure in measures for one in measure()]
-    print(bench.as_markdown(found))
+    measures = [measure for measure, name in zip(bench.MEASURES, names, strict=True) if name not in options.without]
+    results = [result for measure in measures for result in measure()]
+    print(as_markdown(results))
     try:
         options.out.parent.mkdir(parents=True, exist_ok=True)
-        options.out.write_text(json.dumps(bench.as_json(found), indent=1) + "\n", encoding="utf-8")
+        options.out.write_text(json.dumps(as_json(results), indent=1) + "\n", encoding="utf-8")
     except OSError as error:
         print(f"The figures cannot be written: {error.strerror}. Name another file with --out.", file=sys.stderr)
         return 1
-    return 0 if all(one.met for one in found if isinstance(one, bench.Goal)) else 1
+    return 0 if all(result.met for result in results if isinstance(result, bench.Goal)) else 1
 
 
 if __name__ == "__main__":

@@ -1,6 +1,7 @@
-"""A checkpoint as large as Qwen3-VL-Embedding-2B's, in its format and with random weights: what it encodes means
-nothing, and takes as long. `python -m tests.bench.checkpoint FOLDER` writes one, in a process of its own since
-all of its weights are in memory for that.
+"""A checkpoint of the size and format of Qwen3-VL-Embedding-2B, with random weights.
+
+Its encodings mean nothing and take as long as real ones. `python -m tests.bench.checkpoint FOLDER` writes one, in a
+separate process since all weights are in memory.
 """
 
 from __future__ import annotations
@@ -11,9 +12,9 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from smart_demo.backbones.qwen.loading import NOT_NEEDED
+from smart_demo.backbones.qwen.loading import UNUSED_WEIGHTS
 
-TEXT: Mapping[str, Any] = {
+TEXT_CONFIG: Mapping[str, Any] = {
     "vocab_size": 151_936,
     "hidden_size": 2_048,
     "intermediate_size": 6_144,
@@ -24,7 +25,8 @@ TEXT: Mapping[str, Any] = {
     "max_position_embeddings": 262_144,
     "rope_parameters": {"rope_type": "default", "rope_theta": 5e6, "mrope_section": [24, 20, 20]},
 }
-VISION: Mapping[str, Any] = {
+"""Published configuration of the 2B model."""
+VISION_CONFIG: Mapping[str, Any] = {
     "depth": 24,
     "hidden_size": 1_024,
     "intermediate_size": 4_096,
@@ -33,7 +35,8 @@ VISION: Mapping[str, Any] = {
     "num_position_embeddings": 2_304,
     "deepstack_visual_indexes": [5, 11, 17],
 }
-PIXELS: Mapping[str, Any] = {
+"""Published configuration of its vision tower."""
+IMAGE_CONFIG: Mapping[str, Any] = {
     "image_processor_type": "Qwen2VLImageProcessorFast",
     "image_mean": [0.5] * 3,
     "image_std": [0.5] * 3,
@@ -43,11 +46,11 @@ PIXELS: Mapping[str, Any] = {
     "merge_size": 2,
     "temporal_patch_size": 2,
 }
-"""The published configuration of the 2B model, of its vision tower and of its pictures."""
-NAMED = ("endoftext", "im_start", "im_end", "vision_start", "vision_end", "image_pad", "video_pad")
+"""Published configuration of its image processor."""
+CONTROL_TOKENS = ("endoftext", "im_start", "im_end", "vision_start", "vision_end", "image_pad", "video_pad")
 WORDS = "system user assistant Find a document image that matches the given query. Represent the user's input. "
-SPREAD = 0.02
-TEMPLATE = (
+STANDARD_DEVIATION = 0.02
+CHAT_TEMPLATE = (
     "{%- for message in messages -%}{{- '<|im_start|>' + message.role + '\\n' -}}{%- for part in message.content -%}"
     "{%- if part.type == 'image' -%}{{- '<|vision_start|><|image_pad|><|vision_end|>' -}}"
     "{%- else -%}{{- part.text -}}{%- endif -%}{%- endfor -%}{{- '<|im_end|>\\n' -}}{%- endfor -%}"
@@ -55,32 +58,32 @@ TEMPLATE = (
 )
 
 
-def write(folder: Path) -> None:
-    """The files that a loader reads: weights in bfloat16, configuration, tokenizer, settings of pictures."""
+def write_checkpoint(folder: Path) -> None:
+    """Write the files that a loader reads: weights in bfloat16, configuration, tokenizer, image settings."""
     import torch
     from safetensors.torch import save_file
 
     with torch.device("meta"):  # names and shapes alone
-        drawn = model(_write_tokenizer(folder))
-    drawn.config.save_pretrained(folder)
+        model = build_model(_write_tokenizer(folder))
+    model.config.save_pretrained(folder)
     torch.manual_seed(0)
-    kept = {}
-    for name, weights in drawn.named_parameters():
-        if name not in NOT_NEEDED:
-            kept[name] = made = torch.empty(weights.shape, dtype=torch.bfloat16)
-            # Norms and biases as a model starts with them.
-            made.normal_(0, SPREAD) if made.dim() > 1 else made.fill_(float(name.endswith("weight")))
-    save_file(kept, folder / "model.safetensors", metadata={"format": "pt"})
-    (folder / "preprocessor_config.json").write_text(json.dumps(dict(PIXELS)), encoding="utf-8")
+    saved = {}
+    for name, weights in model.named_parameters():
+        if name not in UNUSED_WEIGHTS:
+            saved[name] = values = torch.empty(weights.shape, dtype=torch.bfloat16)
+            # Norms and biases have their initial values.
+            values.normal_(0, STANDARD_DEVIATION) if values.dim() > 1 else values.fill_(float(name.endswith("weight")))
+    save_file(saved, folder / "model.safetensors", metadata={"format": "pt"})
+    (folder / "preprocessor_config.json").write_text(json.dumps(dict(IMAGE_CONFIG)), encoding="utf-8")
 
 
-def model(ids: Mapping[str, int]) -> Any:
-    """The architecture, for a tokenizer with these ids of control tokens."""
+def build_model(ids: Mapping[str, int]) -> Any:
+    """Return the architecture, for a tokenizer with these ids of control tokens."""
     from transformers import Qwen3VLConfig, Qwen3VLForConditionalGeneration
 
     config = Qwen3VLConfig(
-        text_config=dict(TEXT),
-        vision_config=dict(VISION),
+        text_config=dict(TEXT_CONFIG),
+        vision_config=dict(VISION_CONFIG),
         image_token_id=ids["<|image_pad|>"],
         video_token_id=ids["<|video_pad|>"],
         vision_start_token_id=ids["<|vision_start|>"],
@@ -92,7 +95,7 @@ def model(ids: Mapping[str, int]) -> Any:
 
 
 def _write_tokenizer(folder: Path) -> dict[str, int]:
-    """Byte pairs that know the words of the template, as the published ones do. The vocabulary."""
+    """Write a byte-pair tokenizer that has the words of the template, as the published one; return its vocabulary."""
     from tokenizers import AddedToken, Tokenizer, models, pre_tokenizers, trainers
 
     tokenizer = Tokenizer(models.BPE())
@@ -100,13 +103,13 @@ def _write_tokenizer(folder: Path) -> dict[str, int]:
     alphabet = sorted(pre_tokenizers.ByteLevel.alphabet())
     trainer = trainers.BpeTrainer(vocab_size=768, initial_alphabet=alphabet, show_progress=False)
     tokenizer.train_from_iterator([WORDS, WORDS.replace(" ", "\n")] * 2, trainer)
-    tokenizer.add_special_tokens([AddedToken(f"<|{name}|>", special=True, normalized=False) for name in NAMED])
+    tokenizer.add_special_tokens([AddedToken(f"<|{name}|>", special=True, normalized=False) for name in CONTROL_TOKENS])
     tokenizer.save(str(folder / "tokenizer.json"))
-    facts = {"tokenizer_class": "Qwen2Tokenizer", "pad_token": "<|endoftext|>", "chat_template": TEMPLATE}
-    (folder / "tokenizer_config.json").write_text(json.dumps(facts), encoding="utf-8")
+    config = {"tokenizer_class": "Qwen2Tokenizer", "pad_token": "<|endoftext|>", "chat_template": CHAT_TEMPLATE}
+    (folder / "tokenizer_config.json").write_text(json.dumps(config), encoding="utf-8")
     vocabulary: dict[str, int] = tokenizer.get_vocab()
     return vocabulary
 
 
 if __name__ == "__main__":
-    write(Path(sys.argv[1]))
+    write_checkpoint(Path(sys.argv[1]))

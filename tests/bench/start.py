@@ -1,4 +1,4 @@
-"""From the start of the process to the page in a browser's hands, over a sample library that is there."""
+"""Time from the start of the process to the first page, over an encoded sample library."""
 
 from __future__ import annotations
 
@@ -14,24 +14,24 @@ from pathlib import Path
 from statistics import median
 
 from smart_demo.config import REPOSITORY
-from tests.bench.goals import Goal
+from tests.bench.harness import Goal
 
-WITHIN, RUNS, PATIENCE = 10.0, 3, 120.0
-"""Seconds that the page may take, starts that are timed, seconds after which one has failed."""
+BOUND, RUNS, TIMEOUT = 10.0, 3, 120.0
+"""Seconds that the page may take, number of timed starts, seconds after which a start has failed."""
 
 
 def measure_start() -> list[Goal]:
-    """`start.first_page`: the first start finds every sample encoded, as after `make demo`."""
+    """Measure `start.first_page`; the first start finds every sample encoded, as after `make demo`."""
     with tempfile.TemporaryDirectory(prefix="smart-demo-bench-") as name:
         environment = os.environ | {"SMART_DATA_DIR": name, "SMART_BACKBONE": "minilm", "SMART_PUBLIC": "0"}
         command = [sys.executable, "-m", "smart_demo", "samples"]
         subprocess.run(command, cwd=REPOSITORY, env=environment, check=True, capture_output=True)
-        taken = [first_page(environment) for _ in range(RUNS)]
-    return [Goal("start.first_page", "process start to the page, the sample library encoded", median(taken), WITHIN)]
+        taken = [time_first_page(environment) for _ in range(RUNS)]
+    return [Goal("start.first_page", "process start to the page, the sample library encoded", median(taken), BOUND)]
 
 
-def first_page(environment: dict[str, str]) -> float:
-    """Seconds until the page answers. RuntimeError where it never does."""
+def time_first_page(environment: dict[str, str]) -> float:
+    """Start the app and return the seconds until the page answers. Raises RuntimeError if it never does."""
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
@@ -45,29 +45,29 @@ def first_page(environment: dict[str, str]) -> float:
             stderr=log,
         )
         try:
-            while time.perf_counter() - begun < PATIENCE and app.poll() is None:
-                if _answers(port):
+            while time.perf_counter() - begun < TIMEOUT and app.poll() is None:
+                if _is_ready(port):
                     return time.perf_counter() - begun
                 time.sleep(0.02)
             log.seek(0)
             raise RuntimeError(f"no page came: {log.read().decode(errors='replace')[-500:]}")
         finally:
             app.send_signal(signal.SIGTERM)
-            app.wait(PATIENCE)
+            app.wait(TIMEOUT)
 
 
-def _answers(port: int) -> bool:
+def _is_ready(port: int) -> bool:
     try:
-        with urllib.request.urlopen(f"http://127.0.0.1:{port}/", timeout=PATIENCE) as page:
+        with urllib.request.urlopen(f"http://127.0.0.1:{port}/", timeout=TIMEOUT) as page:
             return b"gradio" in page.read()
     except OSError:
         return False
 
 
 def main(folder: Path) -> None:
-    """One start over a data folder, for whoever tunes it."""
+    """Time one start over a data folder and print the seconds."""
     environment = os.environ | {"SMART_DATA_DIR": str(folder), "SMART_PUBLIC": "0"}
-    sys.stdout.write(f"{first_page(environment):.2f} s\n")
+    sys.stdout.write(f"{time_first_page(environment):.2f} s\n")
 
 
 if __name__ == "__main__":
