@@ -23,7 +23,7 @@ from smart_demo.engine import Engine, open_engine
 from smart_demo.errors import InputRefused, SettingRefused, SmartError
 from smart_demo.search import candidates
 from smart_demo.search.as_json import as_dict
-from smart_demo.search.retrieval import MAX_TOP
+from smart_demo.search.retrieval import MAX_RESULTS
 from smart_demo.types import LOCAL, SAMPLES, Found, Hit, Progress, Query, State
 
 EVIDENCE_PARTS = ("text", "pages", "binding", "ablations")
@@ -63,7 +63,11 @@ def build_parser() -> argparse.ArgumentParser:
     search = commands.add_parser("search", help="search the local library")
     search.add_argument("query", metavar="QUERY")
     search.add_argument(
-        "--top", type=_whole_number(MAX_TOP), default=5, metavar="K", help=f"results per ranking, up to {MAX_TOP} (5)"
+        "--top",
+        type=_whole_number(MAX_RESULTS),
+        default=5,
+        metavar="K",
+        help=f"results per ranking, 1 to {MAX_RESULTS} (5)",
     )
     search.add_argument("--samples", action="store_true", help="search the sample library too")
     search.add_argument("--json", action="store_true")
@@ -231,8 +235,8 @@ def _check(options: argparse.Namespace, settings: Settings) -> int:
     if found is None:
         raise InputRefused("There is nothing to check.", "It takes a page in the library and a query.")
     print(
-        f"A full scan of {found.pages:,} pages agreed on the first {candidates.TOP} pages of {found.agreed:,} of "
-        f"{found.queries:,} queries with the {found.depth:,} nearest pooled. Searches score as many from now on, if "
+        f"A full scan of {found.pages:,} pages agreed on the first {candidates.CHECKED_TOP} pages of {found.agreed:,} "
+        f"of {found.queries:,} queries with the {found.depth:,} nearest pooled. Searches score as many from now on, if "
         f"there are more than {settings.exhaustive:,} pages."
     )
     return 0

@@ -32,7 +32,7 @@ def searched(query, pages, weights=SMART.weights, *, top=5, candidates=None):
     known = [stored(page.page.number) for page in pages]
     pooled = np.stack([page.pooled for page in pages])
     reached = np.arange(len(pages) if candidates is None else candidates)
-    parts = scoring.parts(query, known, pooled @ query.pooled, reached, lambda page: codes[page.id])
+    parts = scoring.compute_parts(query, known, pooled @ query.pooled, reached, lambda page: codes[page.id])
     methods = (POOLED, Method(SMART.name, SMART.label, weights))
     results = {method.name: scoring.rank(parts, method, top) for method in methods}
     return Found(query.query, Encoder("minilm", "bert", "", "w"), query, parts, results, {})

@@ -1,4 +1,4 @@
-"""Steps taken ahead: as many as there is room for, in order, with their errors, and none after the end."""
+"""Prefetching: up to a number of items, in order, with their errors, and none after the end."""
 
 import threading
 from contextlib import closing
@@ -9,7 +9,7 @@ from smart_demo import ingest
 from smart_demo.backbones.words import WordBackbone
 from smart_demo.config import Limits
 from smart_demo.indexing.indexer import Indexer
-from smart_demo.ingest import reader
+from smart_demo.ingest import prefetch
 from smart_demo.store.library import Library
 from smart_demo.types import LOCAL, State
 from tests.documents import write_pdf
@@ -39,14 +39,14 @@ class Counted:
             return self.moved.wait_for(lambda: self.taken >= taken, PATIENCE)
 
 
-@pytest.mark.parametrize("most", [1, 2, 9])
-def test_steps_come_in_order_and_whole(most):
-    assert list(reader(Counted(20).steps(), most)) == [*range(1, 21)]
+@pytest.mark.parametrize("max_ahead", [1, 2, 9])
+def test_steps_come_in_order_and_complete(max_ahead):
+    assert list(prefetch(Counted(20).steps(), max_ahead)) == [*range(1, 21)]
 
 
-def test_no_more_are_taken_than_there_is_room_for():
+def test_no_more_than_the_allowed_number_is_computed_ahead():
     counted = Counted(9)
-    with closing(reader(counted.steps(), 2)) as steps:
+    with closing(prefetch(counted.steps(), 2)) as steps:
         assert next(steps) == 1
         assert counted.wait_for(3)
     assert counted.taken == 3  # one that was given, two that wait
@@ -59,15 +59,15 @@ def test_an_error_comes_after_the_steps_before_it():
         yield 2
         raise ZeroDivisionError("of its own")
 
-    steps = reader(failing(), 5)
+    steps = prefetch(failing(), 5)
     assert [next(steps), next(steps)] == [1, 2]
     with pytest.raises(ZeroDivisionError, match="of its own"):
         next(steps)
 
 
-def test_whoever_stops_in_the_middle_leaves_no_thread_and_no_open_steps():
+def test_stopping_in_the_middle_leaves_no_thread_and_no_open_generator():
     before, counted = set(threading.enumerate()), Counted(9)
-    steps = reader(counted.steps(), 1)
+    steps = prefetch(counted.steps(), 1)
     next(steps)
     steps.close()
     assert counted.closed

@@ -1,6 +1,6 @@
-"""Decoders that crash, hang, eat memory or lie: a sentence each, and the app and the other files go on.
+"""Decoders that crash, hang, exhaust memory or send nonsense: one sentence each; the app and other files continue.
 
-What the decoder's program does with a picture is replaced by what a hostile picture could make it do, chosen by name.
+The decoder's program is patched to do what a hostile image could make it do, chosen by the image's name.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from smart_demo.backbones.words import WordBackbone
 from smart_demo.config import Limits
 from smart_demo.errors import FileRefused
 from smart_demo.indexing.indexer import Indexer
-from smart_demo.ingest import decode_bytes, decode_picture, inspect, render, sandbox
+from smart_demo.ingest import decode_image_bytes, decode_image_file, inspect, render, sandbox
 from smart_demo.types import LOCAL, State
 from tests.documents import write_pdf
 from tests.hostile_files import picture
@@ -32,7 +32,7 @@ LIMITS = Limits(pixels=1_000_000)
 BRIEF = replace(LIMITS, seconds=1)
 HOSTILE = r"""
 import json, os, resource, signal, sys
-from smart_demo.ingest import decoder
+from smart_demo.ingest import images
 
 DEEDS = dict(
     crash=lambda: os.kill(os.getpid(), signal.SIGSEGV),
@@ -50,15 +50,15 @@ DEEDS = dict(
     endless=lambda: [os.write(1, b"[" * 65536) for _ in iter(int, 1)],
     parent=lambda: os.kill(os.getppid(), signal.SIGKILL),
     stop_parent=lambda: os.kill(os.getppid(), signal.SIGSTOP),
-    tell=lambda: decoder._refuse_with(json.dumps([dict(os.environ), sorted(sys.modules),
+    tell=lambda: images._refuse_with(json.dumps([dict(os.environ), sorted(sys.modules),
         resource.getrlimit(resource.RLIMIT_AS), resource.getrlimit(resource.RLIMIT_CPU),
         resource.getrlimit(resource.RLIMIT_FSIZE), resource.getrlimit(resource.RLIMIT_CORE)])),
 )
 
-def told(sentence):
-    raise decoder.FileRefused(sentence)
+def refuse(sentence):
+    raise images.FileRefused(sentence)
 
-decoder._refuse_with = told
+images._refuse_with = refuse
 
 def hostile(real):
     def read(source, name, *rest):
@@ -68,7 +68,7 @@ def hostile(real):
         return real(source, name, *rest)
     return read
 
-decoder.decode, decoder.look_at = hostile(decoder.decode), hostile(decoder.look_at)
+images.decode_image, images.inspect_image = hostile(images.decode_image), hostile(images.inspect_image)
 """
 DAMAGED, LATE, MEMORY = "is damaged", "took more than 1 seconds", "too much memory"
 ENDINGS = {
@@ -104,7 +104,7 @@ def remembering(popen):
 
 
 def children(options=os.WEXITED | os.WNOHANG | os.WNOWAIT):
-    """What the system says of each decoder that is a child of this process still."""
+    """Yield the state of each decoder that is still a child of this process."""
     for process in STARTED:
         with suppress(ChildProcessError):
             yield os.waitid(os.P_PID, process, options)
@@ -116,15 +116,15 @@ def png(shade=200):
 
 @pytest.fixture(autouse=True, scope="module")
 def hostile():
-    """Decoders that do what a picture's name says; other pictures they read."""
+    """Start decoders that act on an image's name and read other images."""
     with pytest.MonkeyPatch.context() as patch:
         prelude, begin = sandbox.PROGRAM.split("\n", 1)
         patch.setattr(sandbox, "PROGRAM", "\n".join([prelude, HOSTILE.replace("{", "{{").replace("}", "}}"), begin]))
-        patch.setattr(sandbox, "GRACE", 1)
+        patch.setattr(sandbox, "GRACE_SECONDS", 1)
         patch.setattr(subprocess, "Popen", remembering(subprocess.Popen))
-        sandbox.DECODERS.close()
+        sandbox.DECODER_POOL.close()
         yield
-    sandbox.DECODERS.close()
+    sandbox.DECODER_POOL.close()
 
 
 @pytest.fixture(autouse=True)
@@ -134,7 +134,7 @@ def no_dead_process_is_left():
 
 
 @pytest.mark.parametrize("deed", ENDINGS)
-def test_whatever_a_picture_does_to_its_decoder_it_is_refused_and_the_next_is_read(tmp_path, deed):
+def test_an_image_that_breaks_its_decoder_is_refused_and_the_next_is_read(tmp_path, deed):
     name = f"{deed}.png"
     (tmp_path / name).write_bytes(png())
     with pytest.raises(FileRefused) as refusal:
@@ -142,16 +142,16 @@ def test_whatever_a_picture_does_to_its_decoder_it_is_refused_and_the_next_is_re
     assert ENDINGS[deed] in str(refusal.value)
     assert name in str(refusal.value)
     assert refusal.value.hint.endswith(".")
-    assert decode_bytes(png(90), "good.png", LIMITS)[0, 0].tolist() == [90, 0, 0]
+    assert decode_image_bytes(png(90), "good.png", LIMITS)[0, 0].tolist() == [90, 0, 0]
 
 
 def test_a_picture_in_bytes_that_ends_its_decoder_is_refused_too():
     with pytest.raises(FileRefused, match=r"crash\.png is damaged"):
-        decode_bytes(png(), "crash.png", LIMITS)
-    assert decode_bytes(png(90), "good.png", LIMITS)[0, 0].tolist() == [90, 0, 0]
+        decode_image_bytes(png(), "crash.png", LIMITS)
+    assert decode_image_bytes(png(90), "good.png", LIMITS)[0, 0].tolist() == [90, 0, 0]
 
 
-def test_a_batch_goes_on_after_pictures_that_end_their_decoders(tmp_path):
+def test_a_batch_continues_after_pictures_that_end_their_decoders(tmp_path):
     for name in ("crash.png", "parent.png"):
         (tmp_path / name).write_bytes(png())
     for name in ("a.pdf", "b.pdf"):
@@ -164,14 +164,14 @@ def test_a_batch_goes_on_after_pictures_that_end_their_decoders(tmp_path):
         assert len(library.pages([LOCAL], WordBackbone().encoder.fingerprint)) == 2
 
 
-def test_pages_go_on_when_the_program_is_ended_between_them(tmp_path):
+def test_pages_continue_if_the_program_is_ended_between_them(tmp_path):
     path = tmp_path / "scan.tif"
     frames = [Image.new("L", (9, 9), shade) for shade in (10, 20, 30)]
     path.write_bytes(picture(frames[0], "TIFF", save_all=True, append_images=frames[1:]))
     upload = inspect(path, path.name, LIMITS)
     pages = render(upload, LIMITS)
     first = next(pages)
-    for idle in sandbox.DECODERS._idle:
+    for idle in sandbox.DECODER_POOL._idle:
         os.kill(idle._process.pid, signal.SIGKILL)  # as the kernel would that has no memory left
     second, third = pages
     assert [int(page.pixels[0, 0, 0]) for page in (first, second, third)] == [10, 20, 30]
@@ -180,11 +180,11 @@ def test_pages_go_on_when_the_program_is_ended_between_them(tmp_path):
 def test_a_decoder_sees_no_secret_has_bounds_and_imports_little(monkeypatch):
     monkeypatch.setenv("HF_TOKEN", "secret")
     with pytest.raises(FileRefused) as refusal:
-        decode_bytes(png(), "tell.png", LIMITS)
+        decode_image_bytes(png(), "tell.png", LIMITS)
     environment, modules, memory, seconds, written, core = json.loads(str(refusal.value))
     assert "HF_TOKEN" not in environment
     assert set(environment) <= {
-        *sandbox.KEPT_VARIABLES,
+        *sandbox.INHERITED_VARIABLES,
         "LC_ALL",
         "OMP_NUM_THREADS",
         "OPENBLAS_NUM_THREADS",
@@ -199,69 +199,69 @@ def test_a_decoder_sees_no_secret_has_bounds_and_imports_little(monkeypatch):
 def test_many_threads_each_get_their_own_picture_and_few_programs_stay():
     with ThreadPoolExecutor(8) as threads:
         shades = list(range(40))
-        pictures = threads.map(lambda shade: decode_bytes(png(shade), "a.png", LIMITS), shades)
+        pictures = threads.map(lambda shade: decode_image_bytes(png(shade), "a.png", LIMITS), shades)
         assert [int(pixels[0, 0, 0]) for pixels in pictures] == shades
-    assert len(sandbox.DECODERS._idle) <= sandbox.MOST_IDLE
-    sandbox.DECODERS.close()
+    assert len(sandbox.DECODER_POOL._idle) <= sandbox.MAX_IDLE
+    sandbox.DECODER_POOL.close()
     assert list(children()) == []
 
 
-def test_a_fork_of_the_app_asks_programs_of_its_own():
-    decode_bytes(png(), "a.png", LIMITS)
-    assert sandbox.DECODERS._idle
+def test_a_fork_of_the_app_starts_its_own_programs():
+    decode_image_bytes(png(), "a.png", LIMITS)
+    assert sandbox.DECODER_POOL._idle
     child = os.fork()
     if not child:
-        os._exit(len(sandbox.DECODERS._idle))
+        os._exit(len(sandbox.DECODER_POOL._idle))
     assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
 
 
 def test_no_decoder_outlives_the_app_however_that_ends():
     program = (
-        "import os; from smart_demo.config import Limits; from smart_demo.ingest import decode_bytes, decoders\n"
-        f"decode_bytes({png()!r}, 'a.png', Limits())\n"
-        "print(decoders.DECODERS._idle[0]._process.pid, flush=True)\n"
+        "import os; from smart_demo.config import Limits; from smart_demo.ingest import decode_image_bytes, sandbox\n"
+        f"decode_image_bytes({png()!r}, 'a.png', Limits())\n"
+        "print(sandbox.DECODER_POOL._idle[0]._process.pid, flush=True)\n"
         "os.kill(os.getpid(), 9)\n"
     )
-    told = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=False)
-    assert told.returncode == -9
+    ended = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=False)
+    assert ended.returncode == -9
     try:
-        left = os.pidfd_open(int(told.stdout))
+        left = os.pidfd_open(int(ended.stdout))
     except ProcessLookupError:
         return
     try:
-        assert select.select([left], [], [], 60)[0]  # it ends when nobody can ask any more
+        assert select.select([left], [], [], 60)[0]  # it ends when its input ends
     finally:
         os.close(left)
 
 
-def test_where_no_program_can_be_started_the_file_is_refused_in_words(monkeypatch, tmp_path):
-    sandbox.DECODERS.close()
+def test_a_file_is_refused_if_no_program_can_be_started(monkeypatch, tmp_path):
+    sandbox.DECODER_POOL.close()
     monkeypatch.setattr(sys, "executable", str(tmp_path / "none"))
     with pytest.raises(FileRefused, match=r"a\.png cannot be read just now"):
-        decode_bytes(png(), "a.png", LIMITS)
+        decode_image_bytes(png(), "a.png", LIMITS)
 
 
 @pytest.mark.parametrize(
     "program", ["raise SystemExit(3)", "print('not json', flush=True)", "import time\ntime.sleep(60)"]
 )
-def test_a_program_that_does_not_start_says_nothing_against_the_picture(monkeypatch, program):
-    sandbox.DECODERS.close()
+def test_a_program_that_does_not_start_does_not_blame_the_picture(monkeypatch, program):
+    sandbox.DECODER_POOL.close()
     monkeypatch.setattr(sandbox, "PROGRAM", program)
-    monkeypatch.setattr(sandbox, "STARTING", 1)
+    monkeypatch.setattr(sandbox, "START_SECONDS", 1)
     with pytest.raises(FileRefused) as refusal:
-        decode_bytes(png(), "a.png", LIMITS)
+        decode_image_bytes(png(), "a.png", LIMITS)
     assert refusal.value.sentence == (
         "a.png cannot be read just now: the program that reads pictures does not run here. Try it again in a while."
     )
 
 
 def test_a_picture_that_needs_more_memory_than_its_pixels_may_is_refused_for_it(tmp_path, monkeypatch):
-    """Real pictures, too little memory: whatever the C libraries say then, it is not called damage."""
-    monkeypatch.setattr("smart_demo.ingest.sandbox.MEMORY_PER_PIXEL", 0)
-    monkeypatch.setattr("smart_demo.ingest.sandbox.MEMORY", 30_000_000)
+    """Real images, too little memory: no error of the C libraries is reported as damage."""
+    monkeypatch.setattr("smart_demo.ingest.sandbox.BYTES_PER_PIXEL", 0)
+    monkeypatch.setattr("smart_demo.ingest.sandbox.BASE_MEMORY_BYTES", 30_000_000)
     sheet = Image.new("RGBA", (2_500, 2_500))
     for kind in ("PNG", "TIFF", "JPEG"):
         path = tmp_path / f"a.{kind}"
         path.write_bytes(picture(sheet.convert("RGB") if kind == "JPEG" else sheet, kind))
         with pytest.raises(FileRefused, match="needs too much memory"):
-            decode_picture(path, replace(LIMITS, pixels=40_000_000))
+            decode_image_file(path, replace(LIMITS, pixels=40_000_000))

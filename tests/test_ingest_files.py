@@ -1,4 +1,4 @@
-"""Names, content hashes, folders: which files there are and what they are called."""
+"""Names, content hashes and folders."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from PIL import Image
 
 from smart_demo.config import Limits
 from smart_demo.errors import FileRefused
-from smart_demo.ingest import clean_name, describe, inspect, render, walk
+from smart_demo.ingest import clean_name, describe_limits, find_files, inspect, render
 from tests.hostile_files import picture, text_pdf
 
 LIMITS = Limits()
@@ -102,12 +102,12 @@ def test_a_file_over_the_limit_of_bytes_is_refused_with_both_figures(tmp_path):
 def test_a_path_that_looks_like_an_option_is_a_path(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     (tmp_path / "-upw x.pdf").write_bytes(text_pdf("an option?"))
-    (found,), notices = walk([Path("-upw x.pdf")])
+    (found,), notices = find_files([Path("-upw x.pdf")])
     (page,) = render(inspect(found, found.name, LIMITS), LIMITS)
     assert (page.document, notices) == ("-upw x.pdf", ())
 
 
-def test_folders_are_walked_in_order_and_what_is_skipped_is_told(tmp_path):
+def test_folders_are_listed_in_order_and_skipped_entries_are_noticed(tmp_path):
     folder = tmp_path / "docs"
     for name in ("b.pdf", "a/z.png", "a/c.dat", ".hidden/x.png", ".x.png"):
         (folder / name).parent.mkdir(parents=True, exist_ok=True)
@@ -117,22 +117,22 @@ def test_folders_are_walked_in_order_and_what_is_skipped_is_told(tmp_path):
     (folder / "out.png").symlink_to(tmp_path / "secret.png")
     (folder / "up").symlink_to(tmp_path)
     os.mkfifo(folder / "pipe")
-    files, notices = walk([folder])
+    files, notices = find_files([folder])
     assert [str(path.relative_to(folder)) for path in files] == ["b.pdf", "a/c.dat", "a/z.png"]
     assert notices == ("docs: skipped 6 entries (hidden, linked or of another type): .hidden, .x.png, notes.txt, ….",)
 
 
-def test_named_files_are_always_tried_and_missing_ones_told(tmp_path):
+def test_named_files_are_always_listed_and_missing_ones_noticed(tmp_path):
     (tmp_path / "notes.txt").write_text("words")
     (tmp_path / ".scan.png").write_bytes(PNG)
     named = [tmp_path / "notes.txt", tmp_path / ".scan.png", tmp_path / "gone\u202e.pdf", tmp_path / "notes.txt"]
-    files, notices = walk(named)
+    files, notices = find_files(named)
     assert files == (tmp_path / "notes.txt", tmp_path / ".scan.png")
     assert notices == ("gone.pdf is not there.",)
 
 
-def test_the_limits_are_told_as_they_are_set():
-    told = describe(Limits(pages=7, file_bytes=3 * 2**20, pixels=9_000_000, files=4))
-    assert "4 files" in told
-    assert "3 MB and 7 pages" in told
-    assert "9 megapixels" in told
+def test_the_described_limits_are_the_settings():
+    text = describe_limits(Limits(pages=7, file_bytes=3 * 2**20, pixels=9_000_000, files=4))
+    assert "4 files" in text
+    assert "3 MB and 7 pages" in text
+    assert "9 megapixels" in text

@@ -85,10 +85,10 @@ def test_a_program_started_for_a_file_sees_no_secret_and_has_bounds(monkeypatch,
     for program in ("pdftoppm", "pdftotext"):
         (spy / program).symlink_to("/bin/true")
     monkeypatch.setenv("PATH", f"{spy}:{os.environ['PATH']}")
-    with pdf.bounded_poppler(7) as folder:
-        told = subprocess.run([f"{folder}/{pdf.FACTS}"], capture_output=True, text=True, check=True).stdout
-    assert "secret" not in told
-    assert told.split()[-2:] == [str(pdf.MEMORY // 1_024), "8"]
+    with pdf.limited_poppler(7) as folder:
+        output = subprocess.run([f"{folder}/{pdf.LIMITED_PDFINFO}"], capture_output=True, text=True, check=True).stdout
+    assert "secret" not in output
+    assert output.split()[-2:] == [str(pdf.MAX_MEMORY_BYTES // 1_024), "8"]
     for path in spy.iterdir():
         path.unlink()
     spy.rmdir()

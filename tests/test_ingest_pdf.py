@@ -14,7 +14,7 @@ from reportlab.pdfgen.canvas import Canvas
 from smart_demo.config import Limits
 from smart_demo.errors import FileRefused, PageRefused
 from smart_demo.ingest import inspect, render
-from smart_demo.ingest.pdf import LONG_SIDE, parse_words, plan_size
+from smart_demo.ingest.pdf import MAX_LONG_SIDE, parse_words, plan_size
 from smart_demo.types import Box
 from tests.hostile_files import boxed_pdf, text_pdf
 
@@ -96,7 +96,7 @@ def test_an_a4_page_is_drawn_at_150_dpi_as_rgb_bytes(tmp_path):
 def test_a_plan_keeps_its_bounds_and_the_shape_of_the_page(width, aspect, pixels):
     points = (width, width * aspect)
     planned = plan_size(points, replace(LIMITS, rendered_pixels=pixels))
-    assert max(planned) <= LONG_SIDE
+    assert max(planned) <= MAX_LONG_SIDE
     assert planned[0] * planned[1] <= pixels + max(planned) + 1  # the rounding of one side
     if min(planned) > 50:
         assert planned[1] / planned[0] == pytest.approx(aspect, rel=0.03)
@@ -110,7 +110,7 @@ def test_a_lower_limit_of_pixels_is_kept_by_the_drawn_page(tmp_path):
 def test_a_page_without_words_and_one_whose_words_cannot_be_read_keep_their_picture(tmp_path, monkeypatch):
     (blank,) = pages_of(tmp_path / "blank.pdf", boxed_pdf(b"/MediaBox [0 0 200 200]"))
     assert blank.words == ()
-    monkeypatch.setattr("smart_demo.ingest.pdf.OUTPUT", 512)  # the text layer outgrows what it may write
+    monkeypatch.setattr("smart_demo.ingest.pdf.MAX_OUTPUT_BYTES", 512)  # the text layer outgrows what it may write
     (page,) = pages_of(tmp_path / "words.pdf", text_pdf("many words of little use"))
     assert page.words == ()
     assert page.pixels.shape == (1250, 834, 3) or page.pixels.shape == (1250, 833, 3)
@@ -144,8 +144,8 @@ def test_without_poppler_a_pdf_is_refused_with_the_cure_and_pictures_go_on(tmp_p
     assert "poppler" in refusal.value.hint
 
 
-def test_where_scripts_cannot_run_pages_are_still_drawn(tmp_path, monkeypatch):
-    monkeypatch.setattr("smart_demo.ingest.pdf._runs_scripts", lambda folder: False)
+def test_pages_are_drawn_if_scripts_cannot_run(tmp_path, monkeypatch):
+    monkeypatch.setattr("smart_demo.ingest.pdf._can_run_scripts", lambda folder: False)
     (page,) = pages_of(tmp_path / "a.pdf", text_pdf("still here"))
     assert not isinstance(page, PageRefused)
     assert [word.text for word in page.words] == ["still", "here"]

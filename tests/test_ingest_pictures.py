@@ -10,7 +10,7 @@ from PIL import Image
 
 from smart_demo.config import Limits
 from smart_demo.errors import FileRefused, PageRefused, QueryRefused
-from smart_demo.ingest import decode_bytes, decode_picture, inspect, render
+from smart_demo.ingest import decode_image_bytes, decode_image_file, inspect, render
 from tests.hostile_files import picture, raw_tiff, text_pdf
 
 LIMITS = Limits()
@@ -144,14 +144,14 @@ def test_an_animation_gives_its_first_frame_and_says_so(tmp_path, kind):
 def test_a_picture_for_a_query_is_decoded_like_a_page(tmp_path):
     path = tmp_path / "q.png"
     path.write_bytes(picture(quarters(), "PNG"))
-    assert np.array_equal(decode_picture(path, LIMITS), np.asarray(quarters()))
+    assert np.array_equal(decode_image_file(path, LIMITS), np.asarray(quarters()))
     with pytest.raises(FileRefused, match="32 × 16 pixels"):
-        decode_picture(path, replace(LIMITS, pixels=500))
+        decode_image_file(path, replace(LIMITS, pixels=500))
     path.write_bytes(text_pdf("no picture"))
     with pytest.raises(QueryRefused, match="not a picture"):
-        decode_picture(path, LIMITS)
+        decode_image_file(path, LIMITS)
     with pytest.raises(FileRefused, match="not there"):
-        decode_picture(tmp_path / "missing.png", LIMITS)
+        decode_image_file(tmp_path / "missing.png", LIMITS)
 
 
 def test_a_tiff_whose_strips_end_before_its_last_row_is_damaged_and_not_black_below(tmp_path):
@@ -163,7 +163,7 @@ def test_a_tiff_whose_strips_end_before_its_last_row_is_damaged_and_not_black_be
     (page,) = render(inspect(path, path.name, LIMITS), LIMITS)
     assert "damaged" in str(page)
     with pytest.raises(FileRefused, match="rows of its pixels are missing"):
-        decode_bytes(content, "short.tif", LIMITS)
+        decode_image_bytes(content, "short.tif", LIMITS)
 
 
 def test_a_length_that_claims_gigabytes_makes_no_room_for_them(tmp_path):
@@ -173,5 +173,5 @@ def test_a_length_that_claims_gigabytes_makes_no_room_for_them(tmp_path):
     content[place : place + 4] = b"\x7f\xff\xff\xff"
     path = tmp_path / "claims.png"
     path.write_bytes(content)
-    assert np.array_equal(decode_bytes(bytes(content), path.name, LIMITS), np.asarray(quarters()))
-    assert np.array_equal(decode_picture(path, LIMITS), np.asarray(quarters()))
+    assert np.array_equal(decode_image_bytes(bytes(content), path.name, LIMITS), np.asarray(quarters()))
+    assert np.array_equal(decode_image_file(path, LIMITS), np.asarray(quarters()))

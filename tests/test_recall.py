@@ -34,12 +34,12 @@ def test_it_is_the_first_depth_at_which_the_first_places_are_those_of_a_full_sca
     pages = PageList(StoredPage(LOCAL, ENCODER, page_id(number), *facts) for number in range(count))
     pooled, codes = unit(rng, count, D), {page.id: TokenCodes(unit(rng, 3, D)) for page in pages}
     some = [a_query(rng, number) for number in range(queries)]
-    found = candidates.depths(some, pages, pooled, lambda page: codes[page.id])
+    found = candidates.find_depths(some, pages, pooled, lambda page: codes[page.id])
 
     def first(query, depth):
         nearest = np.sort(np.argsort(-(pooled @ query.pooled))[:depth])
         parts = scoring.compute_parts(query, pages, pooled @ query.pooled, nearest, lambda page: codes[page.id])
-        return [hit.page.id for hit in scoring.rank(parts, SMART, candidates.TOP).hits]
+        return [hit.page.id for hit in scoring.rank(parts, SMART, candidates.CHECKED_TOP).hits]
 
     slow = [next(d for d in range(1, count + 1) if first(query, d) == first(query, count)) for query in some]
     assert found.tolist() == slow
@@ -47,14 +47,14 @@ def test_it_is_the_first_depth_at_which_the_first_places_are_those_of_a_full_sca
 
 @given(st.lists(st.integers(1, 3_000), min_size=1, max_size=200))
 def test_the_depth_reaches_its_target_unless_that_is_too_deep(needed):
-    found = candidates.checked(np.array(needed), 9_000, 100, 2_000)
+    found = candidates.choose_depth(np.array(needed), 9_000, 100, 2_000)
     assert 100 <= found.depth <= 2_000
     assert found.agreed == sum(one <= found.depth for one in needed)
     assert (found.pages, found.queries) == (9_000, len(needed))
     if found.depth < 2_000:
-        assert found.agreed >= candidates.TARGET * len(needed)
+        assert found.agreed >= candidates.MIN_AGREEMENT * len(needed)
     if found.depth > 100:  # no deeper than it takes
-        assert sum(one <= found.depth - 50 for one in needed) < candidates.TARGET * len(needed)
+        assert sum(one <= found.depth - 50 for one in needed) < candidates.MIN_AGREEMENT * len(needed)
 
 
 def test_a_check_holds_while_the_library_is_much_the_same():
@@ -64,11 +64,11 @@ def test_a_check_holds_while_the_library_is_much_the_same():
 
 @pytest.mark.parametrize("said", [b"", b"{", b"[]", b'{"pages": 1}', b'{"pages":1,"queries":1,"agreed":2,"depth":9}'])
 def test_a_check_that_cannot_be_read_is_none(tmp_path, said):
-    candidates.keep(tmp_path, LOCAL, ENCODER, CandidateCheck(9, 8, 7, 6))
-    assert candidates.kept(tmp_path, LOCAL, ENCODER) == CandidateCheck(9, 8, 7, 6)
+    candidates.save_check(tmp_path, LOCAL, ENCODER, CandidateCheck(9, 8, 7, 6))
+    assert candidates.load_check(tmp_path, LOCAL, ENCODER) == CandidateCheck(9, 8, 7, 6)
     (path,) = (tmp_path / "checks").iterdir()
     path.write_bytes(said)
-    assert candidates.kept(tmp_path, LOCAL, ENCODER) is None
+    assert candidates.load_check(tmp_path, LOCAL, ENCODER) is None
 
 
 @pytest.fixture

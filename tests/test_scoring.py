@@ -49,7 +49,9 @@ def page_of(number):
 def parts_of(query, pooled, tokens):
     pages = [page_of(i + 1) for i in range(len(tokens))]
     codes = {page.id: TokenCodes(t) for page, t in zip(pages, tokens, strict=True)}
-    return scoring.parts(query, pages, pooled @ query.pooled, np.arange(len(pages)), lambda page: codes[page.id])
+    return scoring.compute_parts(
+        query, pages, pooled @ query.pooled, np.arange(len(pages)), lambda page: codes[page.id]
+    )
 
 
 def slow_late(query, page, reduce="mean"):
@@ -132,7 +134,7 @@ def test_ties_stand_by_id_whatever_order_the_pages_came_in():
     pooled = unit(rng, 1, D)
     for order in ([1, 2, 3], [3, 1, 2], [2, 3, 1]):
         pages = [page_of(n) for n in order]
-        parts = scoring.parts(
+        parts = scoring.compute_parts(
             query, pages, np.repeat(pooled, 3, 0) @ query.pooled, np.arange(3), lambda _: TokenCodes(tokens)
         )
         assert [h.page.number for h in scoring.rank(parts, SMART, 9).hits] == [1, 2, 3]
@@ -143,17 +145,17 @@ def test_content_counts_only_the_words_of_the_query_and_never_nothing():
     page = [tokens[:1]]  # holds the first query token alone
     kinds = [TokenKind.INSTRUCTION, TokenKind.CONTENT, TokenKind.TAIL]
     parts = parts_of(query_of(tokens[0], tokens, kinds), tokens[:1], page)
-    assert scoring.late(parts, Weights()).tolist() == pytest.approx([1 / 3])
-    assert scoring.late(parts, Weights(counted=Counted.CONTENT)).tolist() == [0.0]
+    assert scoring.late_scores(parts, Weights()).tolist() == pytest.approx([1 / 3])
+    assert scoring.late_scores(parts, Weights(counted=Counted.CONTENT)).tolist() == [0.0]
     none = replace(parts, kinds=np.array([TokenKind.TAIL] * 3, np.uint8))
-    assert scoring.late(none, Weights(counted=Counted.CONTENT)).tolist() == pytest.approx([1 / 3])
+    assert scoring.late_scores(none, Weights(counted=Counted.CONTENT)).tolist() == pytest.approx([1 / 3])
 
 
 def test_pooled_ranks_every_page_and_smart_the_candidates():
     rng = np.random.default_rng(2)
     query, pooled = query_of(unit(rng, D), unit(rng, 2, D)), unit(rng, 6, D)
     pages, tokens = [page_of(i + 1) for i in range(6)], unit(rng, 4, D)
-    parts = scoring.parts(query, pages, pooled @ query.pooled, np.array([1, 4]), lambda _: TokenCodes(tokens))
+    parts = scoring.compute_parts(query, pages, pooled @ query.pooled, np.array([1, 4]), lambda _: TokenCodes(tokens))
     by_pooled, by_smart = scoring.rank(parts, POOLED, 9), scoring.rank(parts, SMART, 9)
     assert (by_pooled.candidates, by_pooled.pages, len(by_pooled.hits)) == (6, 6, 6)
     assert (by_smart.candidates, by_smart.pages) == (2, 6)

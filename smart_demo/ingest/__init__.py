@@ -1,22 +1,30 @@
-"""An untrusted file -> Pages, one at a time, inside Limits; the only opener of users' files.
+"""Turn an untrusted file into Pages, one at a time and within Limits; no other package opens visitors' files.
 
-upload     what is known of a file before its pages are: name, content hash, kind
-intake     `inspect` and `render`: which reader a file goes to                          <- read first
-ahead      steps taken in a thread, so that pages are drawn while others are encoded
-pdf        pages of a PDF, drawn by poppler through pdf2image
-facts      what pdfinfo says of a PDF
-poppler    poppler's programs inside bounds of time, memory and environment
-words      words of a PDF page with their boxes
-questions  what is asked of the processes that read pictures, and what their answers mean
-decoders   those processes, so that no picture can end the app
-decoder    the program that they run
-pictures   Pillow's formats as upright RGB, in that program
-tags       pictures whose tags would fill the memory
-kinds      what a file is, by its first bytes
-folders    which files a list of paths comes to
+reader   `inspect` a file, `render` its pages, read them ahead with `prefetch`        <- read first
+files    file kinds by content, safe names, content hashes, documents in folders
+pdf      pages and words of a PDF, through poppler's programs and pdf2image
+sandbox  the processes that decode images, so that no image can end the app
+images   image reading with Pillow, and the program that those processes run
 """
 
-from smart_demo.ingest.files import Upload, clean_name, walk
-from smart_demo.ingest.reader import ahead, decode_bytes, decode_picture, describe, inspect, render
+from smart_demo.ingest.files import Upload, clean_name, find_files
+from smart_demo.ingest.reader import (
+    decode_image_bytes,
+    decode_image_file,
+    describe_limits,
+    inspect,
+    prefetch,
+    render,
+)
 
-__all__ = ["Upload", "ahead", "clean_name", "decode_bytes", "decode_picture", "describe", "inspect", "render", "walk"]
+__all__ = [
+    "Upload",
+    "clean_name",
+    "decode_image_bytes",
+    "decode_image_file",
+    "describe_limits",
+    "find_files",
+    "inspect",
+    "prefetch",
+    "render",
+]

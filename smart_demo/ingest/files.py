@@ -1,8 +1,6 @@
-"""What a file is, by its first bytes. Names and suffixes are not asked: people and attackers rename.
+"""Files before any page is drawn: kind by content, display name, content hash, and the documents of a folder.
 
-What is known of an uploaded file before any of its pages is drawn: its name, its content hash, its kind.
-
-Which files a list of paths comes to: folders are walked, files taken as named.
+Names and suffixes decide nothing about a file that is named: people and attackers rename files.
 """
 
 from __future__ import annotations
@@ -21,93 +19,91 @@ from smart_demo.config import Limits
 from smart_demo.errors import FileRefused
 
 PDF = "pdf"
-PICTURE = "picture"
+IMAGE = "image"
 SUFFIXES = frozenset({".pdf", ".png", ".jpg", ".jpeg", ".webp", ".tif", ".tiff", ".gif", ".bmp"})
-"""What names may claim to be. Only a folder's listing asks."""
-STARTS = (
+"""Suffixes of documents, used only to list a folder."""
+IMAGE_SIGNATURES = (
     b"\x89PNG\r\n\x1a\n",
     b"\xff\xd8\xff",
     b"GIF87a",
     b"GIF89a",
     b"II*\0",
     b"MM\0*",
-    b"II+\0\x08\0\0\0",  # TIFF over 4 GB of address, which small files use too
+    b"II+\0\x08\0\0\0",  # BigTIFF, meant for files over 4 GB, but small files use it too
     b"MM\0+\0\x08\0\0",
 )
-
-
-def kind_of(head: bytes) -> str:
-    """`pdf`, `picture` or nothing, from the first 1,024 bytes of a file.
-
-    >>> kind_of(b"junk before %PDF-1.7"), kind_of(b"GIF89a...."), kind_of(b"<svg>")
-    ('pdf', 'picture', '')
-    """
-    riff = head[:4] == b"RIFF" and head[8:12] == b"WEBP"
-    # Two letters begin many texts; the four reserved bytes of a bitmap's header are zero.
-    bitmap = head[:2] == b"BM" and head[6:10] == b"\0\0\0\0"
-    if head.startswith(STARTS) or riff or bitmap:
-        return PICTURE
-    return PDF if b"%PDF-" in head else ""
-
-
-LONGEST_NAME = 120
-LONGEST_SUFFIX = 12
-HEAD = 1_024
-"""Bytes in which a PDF may say that it is one (the format's own rule)."""
+HEAD_BYTES = 1_024
+"""A PDF's header must begin within this many bytes (the format's own rule)."""
+MAX_NAME_LENGTH = 120
+MAX_SUFFIX_LENGTH = 12
 
 
 @dataclass(frozen=True)
 class Upload:
-    """A file that was looked at and may be rendered."""
+    """A file that was inspected and may be rendered."""
 
     path: Path
-    """Where it lies; absolute."""
+    """Absolute path."""
     name: str
-    """For people: base name with its extension, cleaned, 1 to 120 characters. Data, never markup."""
+    """Display name: base name with its suffix, cleaned, 1 to 120 characters. Data, never markup."""
     file: str
-    """First 16 hex digits of the sha256 of its bytes, as in PageId."""
+    """First 16 hex digits of the content's SHA-256, as in PageId."""
     kind: str
-    """`pdf`, or Pillow's name of the picture format."""
+    """`pdf`, or Pillow's name of the image format."""
     pages: int
-    """1 or more, within the limit."""
+    """Page count, at least 1 and within the limit."""
     notices: tuple[str, ...] = ()
-    """Sentences for the person, such as that only the first frame is taken."""
+    """Sentences for the visitor, for example that only the first frame is used."""
+
+
+def detect_kind(head: bytes) -> str:
+    """Return `pdf`, `image` or an empty string, from the first 1,024 bytes of a file.
+
+    >>> detect_kind(b"junk before %PDF-1.7"), detect_kind(b"GIF89a...."), detect_kind(b"<svg>")
+    ('pdf', 'image', '')
+    """
+    webp = head[:4] == b"RIFF" and head[8:12] == b"WEBP"
+    # Many texts begin with these two letters; the four reserved bytes of a bitmap's header are zero.
+    bitmap = head[:2] == b"BM" and head[6:10] == b"\0\0\0\0"
+    if head.startswith(IMAGE_SIGNATURES) or webp or bitmap:
+        return IMAGE
+    return PDF if b"%PDF-" in head else ""
 
 
 def clean_name(name: str) -> str:
-    r"""The base name of `name`, fit to be shown: NFKC, one line, nothing invisible, at most 120 characters.
+    r"""Return the base name of `name`, safe to display: NFKC, one line, nothing invisible, at most 120 characters.
 
-    What remains is data: `<img>` stays as it is written and is escaped where HTML is made.
+    The result is data: `<img>` is kept as written and is escaped when HTML is made.
 
     >>> clean_name("../../etc/passwd"), clean_name("C:\\scans\\a\u202efdp.exe.pdf")
     ('passwd', 'afdp.exe.pdf')
     """
     # Normalise first: NFKC turns look-alikes such as a full-width solidus into the real separators.
     parts = unicodedata.normalize("NFKC", name).replace("\\", "/").split("/")
-    cleaned = [" ".join("".join(filter(_visible, part)).split()) for part in parts]
+    cleaned = [" ".join("".join(filter(_is_visible, part)).split()) for part in parts]
     base = next((part for part in reversed(cleaned) if part.strip(". ")), "document")
-    if len(base) <= LONGEST_NAME:
+    if len(base) <= MAX_NAME_LENGTH:
         return base
     suffix = PurePosixPath(base).suffix
-    suffix = suffix if len(suffix) <= LONGEST_SUFFIX else ""
-    return base[: LONGEST_NAME - len(suffix) - 1].rstrip() + "…" + suffix
+    suffix = suffix if len(suffix) <= MAX_SUFFIX_LENGTH else ""
+    return base[: MAX_NAME_LENGTH - len(suffix) - 1].rstrip() + "…" + suffix
 
 
-def _visible(character: str) -> bool:
-    """False for control and format characters and lone surrogates; white space counts as visible."""
+def _is_visible(character: str) -> bool:
+    """Return False for control and format characters and lone surrogates; white space counts as visible."""
     return character.isspace() or unicodedata.category(character) not in {"Cc", "Cf", "Cs"}
 
 
-def identify(path: Path, name: str, limits: Limits) -> tuple[str, bytes]:
-    """(16 hex digits of the content's sha256, first bytes) of a regular, non-empty file within the limit of bytes.
+def hash_file(path: Path, name: str, limits: Limits) -> tuple[str, bytes]:
+    """Return (first 16 hex digits of the content's SHA-256, first 1,024 bytes) of a file.
 
-    FileRefused for everything else: missing, unreadable, a folder, link or device, empty, too large.
+    Raises FileRefused if the file is missing, unreadable, a folder, link or device, empty, or over the size limit.
     """
     try:
-        # Non-blocking, or a named pipe would be waited on for ever.
+        # Non-blocking: opening a named pipe would otherwise wait for ever.
         flags = os.O_RDONLY | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0)
         with open(path, "rb", opener=lambda opened, _: os.open(opened, flags)) as file:
-            return _read(file, name, limits)
+            return _hash_open_file(file, name, limits)
     except FileNotFoundError:
         raise FileRefused(f"{name} is not there.", "Check the path.") from None
     except IsADirectoryError:
@@ -120,36 +116,35 @@ def identify(path: Path, name: str, limits: Limits) -> tuple[str, bytes]:
         raise FileRefused(f"{name} cannot be read.", "Check the path and the disk.") from None
 
 
-def _read(file: BinaryIO, name: str, limits: Limits) -> tuple[str, bytes]:
-    facts = os.fstat(file.fileno())
-    if not stat.S_ISREG(facts.st_mode):
+def _hash_open_file(file: BinaryIO, name: str, limits: Limits) -> tuple[str, bytes]:
+    status = os.fstat(file.fileno())
+    if not stat.S_ISREG(status.st_mode):
         raise FileRefused(f"{name} is not a file.", "Name a PDF or a picture.")
-    if facts.st_size == 0:
+    if status.st_size == 0:
         raise FileRefused(f"{name} is empty.", "Save or download it again.")
-    if facts.st_size > limits.file_bytes:
-        size, limit = facts.st_size / 2**20, limits.file_bytes / 2**20
+    if status.st_size > limits.file_bytes:
+        size, limit = status.st_size / 2**20, limits.file_bytes / 2**20
         raise FileRefused(f"{name} has {size:,.1f} MB; the limit is {limit:,.0f} MB.", "Split or compress it.")
-    head = file.read(HEAD)
+    head = file.read(HEAD_BYTES)
     digest = hashlib.sha256(head)
     while block := file.read(2**20):
         digest.update(block)
     return digest.hexdigest()[:16], head
 
 
-def walk(paths: Iterable[Path]) -> tuple[tuple[Path, ...], tuple[str, ...]]:
-    """(files to try, notices): every file named, and from every folder, in sorted order, what looks or is named
-    like a document.
+def find_files(paths: Iterable[Path]) -> tuple[tuple[Path, ...], tuple[str, ...]]:
+    """Return (files to inspect, notices): every named file, and each folder's documents sorted by path.
 
-    A file named outright is always kept, so that `inspect` can say what is wrong with it. In a folder hidden entries,
-    links and files whose content is of another type are skipped, counted in one notice a folder. A path that is not
-    there is a notice. A file reached twice is kept once, where it came first.
+    A named file is always included, so that `inspect` can report what is wrong with it. A folder's file is included if
+    its content or its suffix is a document's. Hidden entries, links and files of other types are skipped, with one
+    notice per folder. A missing path is a notice. A file found twice is returned once, at its first position.
     """
     files: dict[Path, None] = {}
     notices: list[str] = []
     for given in paths:
         path = Path(os.path.abspath(given))
         if path.is_dir():
-            found, notice = _documents(path)
+            found, notice = _find_documents(path)
             files |= dict.fromkeys(found)
             notices += [notice] if notice else []
         elif path.exists() or path.is_symlink():
@@ -159,11 +154,12 @@ def walk(paths: Iterable[Path]) -> tuple[tuple[Path, ...], tuple[str, ...]]:
     return tuple(files), tuple(notices)
 
 
-def _documents(folder: Path) -> tuple[list[Path], str]:
+def _find_documents(folder: Path) -> tuple[list[Path], str]:
+    """Return (documents below `folder`, notice of what was skipped or an empty string)."""
     found: list[Path] = []
     skipped: list[str] = []
-    for path in _entries(folder, skipped):
-        if _looks_like_a_document(path):
+    for path in _list_files(folder, skipped):
+        if _is_document(path):
             found.append(path)
         else:
             skipped.append(path.name)
@@ -174,28 +170,29 @@ def _documents(folder: Path) -> tuple[list[Path], str]:
     return found, f"{clean_name(folder.name)}: skipped {entries} (hidden, linked or of another type): {names}."
 
 
-def _entries(folder: Path, skipped: list[str]) -> Iterator[Path]:
-    """Every file below `folder`, sorted by path; hidden names and folders that may not be read go to `skipped`."""
+def _list_files(folder: Path, skipped: list[str]) -> Iterator[Path]:
+    """Yield every file below `folder`, sorted by path; append hidden names and unreadable folders to `skipped`."""
 
-    def unreadable(error: OSError) -> None:
+    def skip_unreadable(error: OSError) -> None:
         skipped.append(Path(error.filename).name)
 
-    for parent, folders, names in os.walk(folder, onerror=unreadable):
+    for parent, folders, names in os.walk(folder, onerror=skip_unreadable):
         skipped += [name for name in [*folders, *names] if name.startswith(".")]
         skipped += [name for name in folders if not name.startswith(".") and Path(parent, name).is_symlink()]
         folders[:] = sorted(name for name in folders if not name.startswith("."))
         yield from (Path(parent, name) for name in sorted(names) if not name.startswith("."))
 
 
-def _looks_like_a_document(path: Path) -> bool:
-    """By its first bytes, or by a name that claims it: an empty or torn PDF is for `inspect` to refuse in words.
+def _is_document(path: Path) -> bool:
+    """Return True if the first bytes or the suffix are a document's.
 
-    Links are not followed, pipes and devices not opened.
+    An empty or truncated PDF counts, so that `inspect` can refuse it with a reason. Links are not followed; pipes and
+    devices are not opened.
     """
     try:
         if not stat.S_ISREG(path.lstat().st_mode):
             return False
         with path.open("rb") as file:
-            return bool(kind_of(file.read(HEAD))) or path.suffix.lower() in SUFFIXES
+            return bool(detect_kind(file.read(HEAD_BYTES))) or path.suffix.lower() in SUFFIXES
     except OSError:
         return False

@@ -1,6 +1,7 @@
-"""The way in: a file is looked at, then rendered page by page by the reader its content asks for.
+"""Open a file, read it page by page, and read pages ahead in a thread.
 
-Steps that are taken ahead, in a thread of their own, so that whoever uses them does not wait for their work.
+`inspect` chooses the reader by the file's content and checks every limit; `render` yields its pages. The two
+`decode_image_…` functions read one image for a query or a table's row. `prefetch` runs any generator in a thread.
 """
 
 from __future__ import annotations
@@ -15,105 +16,23 @@ from typing import TypeVar
 
 from smart_demo.config import Limits
 from smart_demo.errors import FileRefused, PageRefused, QueryRefused
-from smart_demo.ingest.files import HEAD, PDF, PICTURE, Upload, clean_name, identify, kind_of
+from smart_demo.ingest.files import HEAD_BYTES, IMAGE, PDF, Upload, clean_name, detect_kind, hash_file
 from smart_demo.ingest.pdf import count_pages, render_pdf
-from smart_demo.ingest.sandbox import decode, look_at
+from smart_demo.ingest.sandbox import decode_image, inspect_image
 from smart_demo.types import Page, PageId, Pixels
 
-WRONG_TYPE = "It takes PDF, PNG, JPEG, WebP, TIFF, GIF and BMP."
-SLOW_PAGES = 10
-"""A file may hold so many pages that take all the time one page may take,"""
-SECONDS_A_PAGE = 2
-"""while the others take so long each, on a busy machine. Then its other pages are left: others wait behind it."""
+SUPPORTED_TYPES = "It takes PDF, PNG, JPEG, WebP, TIFF, GIF and BMP."
+MAX_SLOW_PAGES = 10
+"""Pages per file that may each take the whole time limit of a page."""
+SECONDS_PER_PAGE = 2
+"""Time budget of each page of a file, beside that of its slow pages. Once both are used up the rest is not tried."""
+T = TypeVar("T")
 
 
-def inspect(path: Path, name: str, limits: Limits) -> Upload:
-    """What `path` holds, decided by its content and checked against every limit before anything is drawn.
+def describe_limits(limits: Limits) -> str:
+    """Return a text of the file types and limits, for the upload box.
 
-    name: as its owner calls it; cleaned here. FileRefused says what is wrong with the file and what to do.
-    """
-    path, shown = Path(path).absolute(), clean_name(name)
-    digest, head = identify(path, shown, limits)
-    match kind_of(head):
-        case "pdf":
-            return Upload(path, shown, digest, PDF, count_pages(path, shown, limits))
-        case "picture":
-            kind, pages, notices = look_at(path, shown, limits)
-            return Upload(path, shown, digest, kind, pages, notices)
-    raise FileRefused(f"{shown} is neither a PDF nor a picture we can read.", WRONG_TYPE)
-
-
-def render(upload: Upload, limits: Limits, skip: Container[int] = ()) -> Generator[Page | PageRefused]:
-    """The pages of an inspected file, one at a time and in order; numbers in `skip` are neither drawn nor yielded.
-
-    A page that cannot be taken comes as a PageRefused that names it, and the others go on. FileRefused where the file
-    is gone or no longer what was inspected. The pixels are the whole decoded page, never a reduced copy.
-    """
-    digest, _ = identify(upload.path, upload.name, limits)
-    if digest != upload.file:
-        raise FileRefused(f"{upload.name} changed while it was being read.", "Add it again.")
-    render_pages = render_pdf if upload.kind == PDF else _render_picture
-    wanted = [number for number in range(1, upload.pages + 1) if number not in skip]
-    seconds_left: float = SLOW_PAGES * limits.seconds + SECONDS_A_PAGE * len(wanted)
-    with closing(render_pages(upload, limits, skip)) as pages:
-        for number in wanted:
-            if seconds_left < 0:
-                which = f"Page {number} of {upload.name}"
-                yield PageRefused(f"{which} was not tried: the pages before it took too long.", "Split or simplify it.")
-                continue
-            begun = time.monotonic()
-            page = next(pages)
-            seconds_left -= time.monotonic() - begun
-            yield page
-
-
-def _render_picture(upload: Upload, limits: Limits, skip: Container[int]) -> Generator[Page | PageRefused]:
-    """The frames of `upload` that are not in `skip`, in order; a frame that cannot be decoded is a PageRefused."""
-    for number in range(1, upload.pages + 1):
-        if number in skip:
-            continue
-        try:
-            pixels = decode(upload.path, upload.name, limits, number)
-        except FileRefused as refusal:
-            what = f"Page {number} of {upload.name} was left out: {refusal}" if upload.pages > 1 else str(refusal)
-            yield PageRefused(what, refusal.hint)
-        else:
-            yield Page(PageId(upload.file, number), upload.name, upload.pages, pixels)
-
-
-def decode_picture(path: Path, limits: Limits) -> Pixels:
-    """The picture in `path` (its first frame) for a query: (height, width, 3) RGB, upright, alpha on white.
-
-    FileRefused where it cannot be read or is over a limit, QueryRefused where it is no picture.
-    """
-    path = Path(path).absolute()
-    name = clean_name(path.name)
-    _, head = identify(path, name, limits)
-    if kind_of(head) != PICTURE:
-        raise QueryRefused(f"{name} is not a picture.", "Ask with a PNG, JPEG, WebP, TIFF, GIF or BMP.")
-    return decode(path, name, limits)
-
-
-def decode_bytes(data: bytes, name: str, limits: Limits) -> Pixels:
-    """The picture in the bytes of a file (its first frame), as `decode_picture` gives it.
-
-    name: as its owner calls it; cleaned here. FileRefused where it is empty, no picture, damaged or over a limit.
-    """
-    name = clean_name(name)
-    if not data:
-        raise FileRefused(f"{name} is empty.")
-    if len(data) > limits.file_bytes:
-        size, limit = len(data) / 2**20, limits.file_bytes / 2**20
-        raise FileRefused(f"{name} has {size:,.1f} MB; the limit is {limit:,.0f} MB.")
-    if kind_of(data[:HEAD]) != PICTURE:
-        raise FileRefused(f"{name} is not a picture.", "It takes PNG, JPEG, WebP, TIFF, GIF and BMP.")
-    return decode(data, name, limits)
-
-
-def describe(limits: Limits) -> str:
-    """The limits in words, for beside the upload box.
-
-    >>> describe(Limits()).partition(". ")[2]
+    >>> describe_limits(Limits()).partition(". ")[2]
     'Up to 20 files at once, 50 MB and 200 pages a file, 40 megapixels a picture.'
     """
     return (
@@ -123,43 +42,128 @@ def describe(limits: Limits) -> str:
     )
 
 
-T = TypeVar("T")
+def inspect(path: Path, name: str, limits: Limits) -> Upload:
+    """Return what `path` holds, by its content, and check every limit before anything is rendered.
+
+    name: as the visitor's file is called; cleaned here. Raises FileRefused with the reason and what to do.
+    """
+    path, name = Path(path).absolute(), clean_name(name)
+    digest, head = hash_file(path, name, limits)
+    match detect_kind(head):
+        case "pdf":
+            return Upload(path, name, digest, PDF, count_pages(path, name, limits))
+        case "image":
+            kind, pages, notices = inspect_image(path, name, limits)
+            return Upload(path, name, digest, kind, pages, notices)
+    raise FileRefused(f"{name} is neither a PDF nor a picture we can read.", SUPPORTED_TYPES)
+
+
+def render(upload: Upload, limits: Limits, skip: Container[int] = ()) -> Generator[Page | PageRefused]:
+    """Yield the pages of an inspected file, one at a time and in order, at full size; leave out numbers in `skip`.
+
+    A page that fails is yielded as a PageRefused that names it, and the other pages continue. Raises FileRefused if the
+    file is missing or has changed since it was inspected.
+    """
+    digest, _ = hash_file(upload.path, upload.name, limits)
+    if digest != upload.file:
+        raise FileRefused(f"{upload.name} changed while it was being read.", "Add it again.")
+    render_pages = render_pdf if upload.kind == PDF else _render_image
+    numbers = [number for number in range(1, upload.pages + 1) if number not in skip]
+    # A slow file must not hold up the files queued behind it.
+    seconds_left: float = MAX_SLOW_PAGES * limits.seconds + SECONDS_PER_PAGE * len(numbers)
+    with closing(render_pages(upload, limits, skip)) as pages:
+        for number in numbers:
+            if seconds_left < 0:
+                yield PageRefused(
+                    f"Page {number} of {upload.name} was not tried: the pages before it took too long.",
+                    "Split or simplify it.",
+                )
+                continue
+            started = time.monotonic()
+            page = next(pages)
+            seconds_left -= time.monotonic() - started
+            yield page
+
+
+def _render_image(upload: Upload, limits: Limits, skip: Container[int]) -> Generator[Page | PageRefused]:
+    """Yield the frames of `upload` that are not in `skip`, in order; yield a PageRefused for a frame that fails."""
+    for number in range(1, upload.pages + 1):
+        if number in skip:
+            continue
+        try:
+            pixels = decode_image(upload.path, upload.name, limits, number)
+        except FileRefused as refusal:
+            reason = f"Page {number} of {upload.name} was left out: {refusal}" if upload.pages > 1 else str(refusal)
+            yield PageRefused(reason, refusal.hint)
+        else:
+            yield Page(PageId(upload.file, number), upload.name, upload.pages, pixels)
+
+
+def decode_image_file(path: Path, limits: Limits) -> Pixels:
+    """Return the first frame of the image at `path`, for a query: (height, width, 3) RGB, upright, alpha on white.
+
+    Raises FileRefused if it cannot be read or exceeds a limit, QueryRefused if it is not an image.
+    """
+    path = Path(path).absolute()
+    name = clean_name(path.name)
+    _, head = hash_file(path, name, limits)
+    if detect_kind(head) != IMAGE:
+        raise QueryRefused(f"{name} is not a picture.", "Ask with a PNG, JPEG, WebP, TIFF, GIF or BMP.")
+    return decode_image(path, name, limits)
+
+
+def decode_image_bytes(data: bytes, name: str, limits: Limits) -> Pixels:
+    """Return the first frame of the image in a file's bytes, as `decode_image_file`.
+
+    name: as its owner calls it; cleaned here. Raises FileRefused if it is empty, not an image, damaged, or exceeds a
+    limit.
+    """
+    name = clean_name(name)
+    if not data:
+        raise FileRefused(f"{name} is empty.")
+    if len(data) > limits.file_bytes:
+        size, limit = len(data) / 2**20, limits.file_bytes / 2**20
+        raise FileRefused(f"{name} has {size:,.1f} MB; the limit is {limit:,.0f} MB.")
+    if detect_kind(data[:HEAD_BYTES]) != IMAGE:
+        raise FileRefused(f"{name} is not a picture.", "It takes PNG, JPEG, WebP, TIFF, GIF and BMP.")
+    return decode_image(data, name, limits)
 
 
 class _End:
-    """No more steps, and what ended them."""
+    """End of a prefetched generator, with the error that ended it or None."""
 
     def __init__(self, error: BaseException | None = None) -> None:
         self.error = error
 
 
-def ahead(steps: Generator[T], most: int) -> Generator[T]:
-    """What `steps` yields, in order, up to `most` of it before it is asked for; its errors come in their place.
+def prefetch(items: Generator[T], max_ahead: int) -> Generator[T]:
+    """Yield what `items` yields, in order, computing up to `max_ahead` items ahead in a thread.
 
-    Closing this waits for the step that is being taken and closes `steps`, so nothing goes on behind it.
+    An error of `items` is raised at its place. Closing this waits for the item being computed and closes `items`, so no
+    work continues in the background.
     """
-    done, room, over = SimpleQueue[T | _End](), threading.Semaphore(most), threading.Event()
+    queue, slots, stopped = SimpleQueue[T | _End](), threading.Semaphore(max_ahead), threading.Event()
 
     def work() -> None:
         try:
-            with closing(steps):
-                # Room comes first: what waits is bounded, and so is its memory.
-                while room.acquire() and not over.is_set():
-                    done.put(next(steps))
+            with closing(items):
+                # A slot first: it limits the waiting items, and so their memory.
+                while slots.acquire() and not stopped.is_set():
+                    queue.put(next(items))
         except StopIteration:
-            done.put(_End())
-        except BaseException as error:  # noqa: BLE001 (whatever it is, whoever takes the steps hears of it)
-            done.put(_End(error))
+            queue.put(_End())
+        except BaseException as error:  # noqa: BLE001 (any error is raised again in the consumer)
+            queue.put(_End(error))
 
-    worker = threading.Thread(target=work, name="ahead", daemon=True)
+    worker = threading.Thread(target=work, name="prefetch", daemon=True)
     worker.start()
     try:
-        while not isinstance(step := done.get(), _End):
-            room.release()
-            yield step
-        if step.error is not None:
-            raise step.error
+        while not isinstance(item := queue.get(), _End):
+            slots.release()
+            yield item
+        if item.error is not None:
+            raise item.error
     finally:
-        over.set()
-        room.release()
+        stopped.set()
+        slots.release()
         worker.join()

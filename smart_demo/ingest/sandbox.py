@@ -1,9 +1,7 @@
-"""Pictures read by other processes: started, asked, and ended when they do not answer.
+"""Processes that decode images for the app, and the requests to them.
 
-Whatever a picture does, the app goes on and says which file it was. A program costs a quarter of a second to start and
-is kept for the next pictures; a question costs some milliseconds.
-
-What is asked of decoders: look at a picture, decode a frame; and how each answer becomes pixels or a refusal.
+`images` holds the program that they run. If an image crashes, hangs or exhausts its process, the app continues and
+names the file. A process takes a quarter of a second to start and is reused; a request takes some milliseconds.
 """
 
 from __future__ import annotations
@@ -28,32 +26,40 @@ from smart_demo.errors import FileRefused
 from smart_demo.types import Pixels
 
 PROGRAM = "import sys; sys.path[:] = {path!r}\nfrom smart_demo.ingest.images import main\nmain()"
-KEPT_VARIABLES = ("PATH", "LD_LIBRARY_PATH", "DYLD_LIBRARY_PATH", "SYSTEMROOT")
-"""All of our environment that a decoder may need. Nothing that could be a secret."""
-STARTING = 60
-"""Seconds that a program may take to start, on a busy machine."""
-GRACE = 5
-"""Seconds after the fork's own clock until the program is ended from outside."""
-MOST_AT_ONCE = 4
-MOST_IDLE = 2
-LONGEST_LINE = 65_536
+INHERITED_VARIABLES = ("PATH", "LD_LIBRARY_PATH", "DYLD_LIBRARY_PATH", "SYSTEMROOT")
+"""Environment variables that a decoder may need. None can hold a secret."""
+START_SECONDS = 60
+"""Time a process may take to start, on a busy machine."""
+GRACE_SECONDS = 5
+"""Time after the fork's own wall clock limit until the process is killed from outside."""
+MAX_DECODERS = 4
+MAX_IDLE = 2
+MAX_LINE_BYTES = 65_536
+BASE_MEMORY_BYTES = 500_000_000
+"""Address space of the program, without the file as mapped and as read."""
+BYTES_PER_PIXEL = 24
+"""Address space per pixel of the limit: rotating, scaling and flattening each copy the image."""
+WALL_CLOCK_FACTOR = 2
+"""Wall clock limit over CPU limit of one image: the machine may be busy."""
 T = TypeVar("T")
 
-
-class LostError(Exception):
-    """A program that ended, or said what makes no sense."""
+log = logging.getLogger(__name__)
 
 
-class LateError(LostError):
-    """A program that did not answer in time and was ended."""
+class DecoderError(Exception):
+    """A decoder process ended, or its response makes no sense."""
 
 
-class Decoder:
-    """One program. It may be asked again until it is lost or spent."""
+class DecoderTimeoutError(DecoderError):
+    """A decoder process did not respond in time and was killed."""
+
+
+class DecoderProcess:
+    """One running decoder. It takes one request at a time, until a `DecoderError` or until it is `exiting`."""
 
     def __init__(self) -> None:
-        """OSError where it does not start."""
-        environment = {name: os.environ[name] for name in KEPT_VARIABLES if name in os.environ}
+        """Start the process. Raises OSError if it does not start."""
+        environment = {name: os.environ[name] for name in INHERITED_VARIABLES if name in os.environ}
         path = [os.path.abspath(folder) for folder in sys.path]
         self._process = subprocess.Popen(
             [sys.executable, "-I", "-c", PROGRAM.format(path=path)],
@@ -61,155 +67,155 @@ class Decoder:
             stdout=subprocess.PIPE,
             stderr=subprocess.DEVNULL,
             env=environment | {"LC_ALL": "C.UTF-8", "OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"},
-            start_new_session=True,  # so that the program and its fork end together
+            start_new_session=True,  # one process group, so that the program and its fork are killed together
         )
-        self._late = False
-        self.spent = False
-        """Whether it ends by itself now, since its fork ended badly."""
+        self._timed_out = False
+        self.exiting = False
+        """True once a fork failed: the program then exits by itself."""
         try:
-            self._within(STARTING, self._line)
-        except LostError:
+            self._with_timeout(START_SECONDS, self._read_line)
+        except DecoderError:
             raise OSError("the program does not start") from None
 
-    def ask(self, question: Mapping[str, Any], data: bytes) -> tuple[dict[str, Any], Pixels | None]:
-        """(fields of the answer, RGB where a picture was decoded). After a `LostError` it is of no more use."""
-        return self._within(question["clock"] + GRACE, lambda: self._asked(question, data))
+    def request(self, request: Mapping[str, Any], data: bytes) -> tuple[dict[str, Any], Pixels | None]:
+        """Send a request and return (response fields, RGB pixels if an image was decoded).
 
-    def _within(self, seconds: float, wait: Callable[[], T]) -> T:
-        """What `wait` gives. After so many seconds the program is ended, whereupon there is nothing to wait for."""
-        overdue = threading.Timer(seconds, self._end_late)
-        overdue.daemon = True
-        overdue.start()
+        Raises DecoderError; the process is closed then.
+        """
+        return self._with_timeout(request["clock"] + GRACE_SECONDS, lambda: self._exchange(request, data))
+
+    def _with_timeout(self, seconds: float, wait: Callable[[], T]) -> T:
+        """Return what `wait` returns. Kills the process after `seconds`, which ends the wait at end of file."""
+        timer = threading.Timer(seconds, self._kill_late)
+        timer.daemon = True
+        timer.start()
         try:
             return wait()
-        except (OSError, ValueError, TypeError, KeyError, RecursionError):  # of JSON as deep as it is long
+        except (OSError, ValueError, TypeError, KeyError, RecursionError):  # RecursionError: deeply nested JSON
             self.close()
-            raise (LateError if self._late else LostError) from None
+            raise (DecoderTimeoutError if self._timed_out else DecoderError) from None
         finally:
-            overdue.cancel()
+            timer.cancel()
 
-    def _asked(self, question: Mapping[str, Any], data: bytes) -> tuple[dict[str, Any], Pixels | None]:
+    def _exchange(self, request: Mapping[str, Any], data: bytes) -> tuple[dict[str, Any], Pixels | None]:
         assert self._process.stdin
-        self._process.stdin.write(json.dumps(dict(question)).encode() + b"\n")
+        self._process.stdin.write(json.dumps(dict(request)).encode() + b"\n")
         self._process.stdin.write(data)
         self._process.stdin.flush()
-        fields = self._line()
+        fields = self._read_line()
         if "ended" in fields:
-            self.spent = True
+            self.exiting = True
             return fields, None
-        pixels = self._pixels(fields, question["pixels"]) if "width" in fields else None
-        self.spent = self._line()["ended"] != 0
-        if self.spent and "fault" not in fields:
+        pixels = self._read_pixels(fields, request["pixels"]) if "width" in fields else None
+        self.exiting = self._read_line()["ended"] != 0
+        if self.exiting and "fault" not in fields:
             raise ValueError
         return fields, pixels
 
-    def _line(self) -> dict[str, Any]:
+    def _read_line(self) -> dict[str, Any]:
         assert self._process.stdout
-        fields = json.loads(self._process.stdout.readline(LONGEST_LINE))
+        fields = json.loads(self._process.stdout.readline(MAX_LINE_BYTES))
         if not isinstance(fields, dict):
             raise ValueError
         return fields
 
-    def _pixels(self, fields: Mapping[str, Any], most: int) -> Pixels:
-        """The bytes that follow, by a size that is doubted: it was said by a process that read hostile bytes."""
+    def _read_pixels(self, fields: Mapping[str, Any], max_pixels: int) -> Pixels:
+        """Read the pixels of the stated size. The size is checked: the process that sent it read hostile bytes."""
         assert self._process.stdout
         width, height = int(fields["width"]), int(fields["height"])
-        if width < 1 or height < 1 or width * height > most:
+        if width < 1 or height < 1 or width * height > max_pixels:
             raise ValueError
         pixels = np.empty((height, width, 3), np.uint8)
         if self._process.stdout.readinto(pixels.reshape(-1).data) != pixels.size:  # type: ignore[attr-defined]
             raise ValueError
         return pixels
 
-    def _end_late(self) -> None:
-        self._late = True
-        self.end()
+    def _kill_late(self) -> None:
+        self._timed_out = True
+        self.kill()
 
-    def end(self) -> None:
-        """End the program and its fork, and wait until they are gone. May be called again."""
+    def kill(self) -> None:
+        """Kill the program and its fork, and wait until they have ended. May be called again."""
         if self._process.returncode is None:
             with suppress(ProcessLookupError, PermissionError):
                 os.killpg(self._process.pid, signal.SIGKILL)
         self._process.wait()
 
     def close(self) -> None:
-        """`end`, and close what leads to it."""
-        self.end()
+        """Kill the process and close its pipes."""
+        self.kill()
         for stream in (self._process.stdin, self._process.stdout):
-            with suppress(OSError):  # bytes that it never took
+            with suppress(OSError):  # unsent bytes cannot be flushed
                 stream.close()  # type: ignore[union-attr]
 
 
-class Decoders:
-    """The programs of this process: as many as are asked at once, up to a bound. Safe for threads."""
+class DecoderPool:
+    """The decoders of this process, started as needed up to a limit. Safe for threads."""
 
     def __init__(self) -> None:
-        self.forget()
+        self.reset()
 
-    def forget(self) -> None:
-        """Begin with none. In a fork of this process: two that asked one program would read each other's answers."""
-        self._idle: list[Decoder] = []
-        self._lock, self._room = threading.Lock(), threading.BoundedSemaphore(MOST_AT_ONCE)
+    def reset(self) -> None:
+        """Empty the pool without ending its processes.
 
-    def ask(self, question: Mapping[str, Any], data: bytes) -> tuple[dict[str, Any], Pixels | None]:
-        """As `Decoder.ask`. A program that was kept and is lost by now is replaced; OSError where none can start."""
-        with self._room:
+        Runs in each fork of this process: two processes that use one decoder would read each other's responses.
+        """
+        self._idle: list[DecoderProcess] = []
+        self._lock, self._slots = threading.Lock(), threading.BoundedSemaphore(MAX_DECODERS)
+
+    def request(self, request: Mapping[str, Any], data: bytes) -> tuple[dict[str, Any], Pixels | None]:
+        """Send a request to a decoder, as `DecoderProcess.request`.
+
+        An idle decoder that has ended is replaced by a new one. Raises DecoderError, or OSError if none can start.
+        """
+        with self._slots:
             with self._lock:
                 decoder = self._idle.pop() if self._idle else None
             try:
                 if decoder:
-                    return self._ask_one(decoder, question, data)
-            except LateError:
+                    return self._request_from(decoder, request, data)
+            except DecoderTimeoutError:
                 raise
-            except LostError:
+            except DecoderError:
                 pass
-            return self._ask_one(Decoder(), question, data)
+            return self._request_from(DecoderProcess(), request, data)
 
-    def _ask_one(
-        self, decoder: Decoder, question: Mapping[str, Any], data: bytes
+    def _request_from(
+        self, decoder: DecoderProcess, request: Mapping[str, Any], data: bytes
     ) -> tuple[dict[str, Any], Pixels | None]:
         try:
-            answer = decoder.ask(question, data)
+            response = decoder.request(request, data)
         except BaseException:
             decoder.close()
             raise
         with self._lock:
-            keep = not decoder.spent and len(self._idle) < MOST_IDLE
+            keep = not decoder.exiting and len(self._idle) < MAX_IDLE
             if keep:
                 self._idle.append(decoder)
         if not keep:
             decoder.close()
-        return answer
+        return response
 
     def close(self) -> None:
-        """End all that are idle; a later question starts one again."""
+        """End all idle decoders; a later request starts a new one."""
         with self._lock:
             idle, self._idle = self._idle, []
         for decoder in idle:
             decoder.close()
 
 
-DECODERS = Decoders()
-atexit.register(DECODERS.close)
-os.register_at_fork(after_in_child=DECODERS.forget)
-
-MEMORY = 500_000_000
-"""Bytes of address space for the program, beside the file as it is mapped and as it is read;"""
-MEMORY_PER_PIXEL = 24
-"""and for each pixel that the limit allows: the copies that turning, scaling and flattening make of a picture."""
-CLOCKS = 2
-"""A picture may take so many times its seconds of processor by the clock on the wall: the machine may be busy."""
-
-log = logging.getLogger(__name__)
+DECODER_POOL = DecoderPool()
+atexit.register(DECODER_POOL.close)
+os.register_at_fork(after_in_child=DECODER_POOL.reset)
 
 
-def look_at(path: Path, name: str, limits: Limits) -> tuple[str, int, tuple[str, ...]]:
-    """(format, pages, notices) of a picture file, from its headers alone.
+def inspect_image(path: Path, name: str, limits: Limits) -> tuple[str, int, tuple[str, ...]]:
+    """Return (format, page count, notices) of an image file, from its headers alone.
 
-    FileRefused where it is damaged, no picture, has too many frames, or any frame has too many pixels.
+    Raises FileRefused if it is damaged, not an image, has too many frames, or any frame has too many pixels.
     """
-    fields, _ = _ask(path, name, limits, 0)
-    try:  # what a process says that read hostile bytes is doubted too
+    fields, _ = _request(path, name, limits, 0)
+    try:  # checked like the pixels' size: the process that sent them read hostile bytes
         kind, pages, notices = str(fields["kind"]), int(fields["pages"]), tuple(map(str, fields["notices"]))
     except (KeyError, TypeError, ValueError):
         raise _damaged(name) from None
@@ -218,21 +224,22 @@ def look_at(path: Path, name: str, limits: Limits) -> tuple[str, int, tuple[str,
     return kind, pages, notices
 
 
-def decode(source: Path | bytes, name: str, limits: Limits, number: int = 1) -> Pixels:
-    """Frame `number`, counted from 1: (height, width, 3) RGB, upright, alpha on white, every pixel it has.
+def decode_image(source: Path | bytes, name: str, limits: Limits, number: int = 1) -> Pixels:
+    """Return frame `number`, counted from 1, at full size: (height, width, 3) RGB, upright, transparency on white.
 
-    source: where the picture lies, or the bytes of its file. FileRefused where it is damaged, has too many pixels, or
-    takes more time or memory than it may.
+    source: path of the file, or its bytes. Raises FileRefused if it is damaged, has too many pixels, or takes too much
+    time or memory.
     """
-    _, pixels = _ask(source, name, limits, number)
+    _, pixels = _request(source, name, limits, number)
     if pixels is None:
         raise _damaged(name)
     return pixels
 
 
-def _ask(source: Path | bytes, name: str, limits: Limits, number: int) -> tuple[dict[str, Any], Pixels | None]:
+def _request(source: Path | bytes, name: str, limits: Limits, number: int) -> tuple[dict[str, Any], Pixels | None]:
+    """Send one request to the pool, for the headers if `number` is 0. Raises FileRefused if it is refused or fails."""
     data = source if isinstance(source, bytes) else b""
-    question = {
+    request = {
         "path": "" if isinstance(source, bytes) else str(source),
         "bytes": len(data),
         "name": name,
@@ -240,24 +247,24 @@ def _ask(source: Path | bytes, name: str, limits: Limits, number: int) -> tuple[
         "pages": limits.pages,
         "pixels": limits.pixels,
         "seconds": limits.seconds,
-        "clock": CLOCKS * limits.seconds,
-        "memory": MEMORY + 2 * limits.file_bytes + MEMORY_PER_PIXEL * limits.pixels,
+        "clock": WALL_CLOCK_FACTOR * limits.seconds,
+        "memory": BASE_MEMORY_BYTES + 2 * limits.file_bytes + BYTES_PER_PIXEL * limits.pixels,
     }
     try:
-        fields, pixels = DECODERS.ask(question, data)
-    except LateError:
-        raise _late(name, limits) from None
-    except LostError:
+        fields, pixels = DECODER_POOL.request(request, data)
+    except DecoderTimeoutError:
+        raise _too_slow(name, limits) from None
+    except DecoderError:
         raise _damaged(name) from None
     except OSError:
         sentence = f"{name} cannot be read just now: the program that reads pictures does not run here."
         raise FileRefused(sentence, "Try it again in a while.") from None
-    _refuse(fields, name, limits)
+    _raise_refusal(fields, name, limits)
     return fields, pixels
 
 
-def _refuse(fields: Mapping[str, Any], name: str, limits: Limits) -> None:
-    """FileRefused where the answer is a refusal, or how the process ended."""
+def _raise_refusal(fields: Mapping[str, Any], name: str, limits: Limits) -> None:
+    """Raise FileRefused if the response is a refusal, or if its fork failed."""
     match fields.get("refused"):
         case [str() as sentence, str() as hint]:
             raise FileRefused(sentence, hint)
@@ -266,7 +273,7 @@ def _refuse(fields: Mapping[str, Any], name: str, limits: Limits) -> None:
         raise _damaged(name)
     ended = fields.get("ended", 0)
     if ended in (-signal.SIGALRM, -signal.SIGXCPU):
-        raise _late(name, limits)
+        raise _too_slow(name, limits)
     if "memory" in fields or ended == -signal.SIGKILL:
         raise FileRefused(f"{name} needs too much memory to be read.", "Save it smaller.")
     if ended:
@@ -275,7 +282,7 @@ def _refuse(fields: Mapping[str, Any], name: str, limits: Limits) -> None:
         raise _damaged(name)
 
 
-def _late(name: str, limits: Limits) -> FileRefused:
+def _too_slow(name: str, limits: Limits) -> FileRefused:
     return FileRefused(f"{name} took more than {limits.seconds} seconds to read.", "Save it again, or smaller.")
 
 

@@ -1,6 +1,6 @@
-"""One query and the pages it is asked of -> parts: all the reading and multiplying, once.
+"""Score and rank pages for a query: the parts of every score, computed once, and the ranking of any method.
 
-Parts -> late scores -> a method's ranking. Everything here is exact arithmetic over numbers that were kept.
+Ranking is exact arithmetic over the parts; it reads no token states.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from typing import TypeVar
 import numpy as np
 import numpy.typing as npt
 
-from smart_demo.page_list import PageList, Positions, Ranks, listed
+from smart_demo.page_list import PageList, Positions, Ranks, as_page_list
 from smart_demo.scoring import kernel
 from smart_demo.types import (
     Counted,
@@ -28,38 +28,36 @@ from smart_demo.types import (
     Weights,
 )
 
-PAGES = 512
-"""Whose token states are held at a time: each may be a map with an open file."""
+BATCH_PAGES = 512
+"""Pages whose token states are in use at a time: each may be a memory map with an open file."""
+TIE_DECIMALS = 6
+"""Scores equal to this many decimals are ties: BLAS may differ in the seventh with a row's position in a matrix."""
+Value = TypeVar("Value", float, Floats)
 
 
-def parts(
+def compute_parts(
     query: QueryEncoding,
     pages: Iterable[StoredPage],
     cosines: Floats,
     candidates: npt.NDArray[np.int64],
     tokens: Callable[[StoredPage], TokenCodes],
 ) -> Parts:
-    """Everything the methods need of one query, in one pass over the candidates' token states.
+    """Return all that the methods need for one query, in one pass over the candidates' token states.
 
-    cosines: (N,) of the pooled vectors of all visible pages, in the order of `pages`; candidates: (M,) rising
-    positions. Errors of `tokens` (a damaged or removed page) pass through.
+    cosines: (N,) of the pooled vectors of all visible pages, in the order of `pages`. candidates: (M,) ascending
+    positions. tokens: loads a page's states; its errors (a damaged or deleted page) pass through.
     """
-    among, maxima = listed(pages), [np.zeros((0, len(query.tokens)), dtype=np.float32)]
-    for begin in range(0, len(candidates), PAGES):
-        some = [tokens(among[position]) for position in candidates[begin : begin + PAGES].tolist()]
-        maxima.append(kernel.maxima(query.tokens, some))
-    return Parts(query.kinds, among, cosines, candidates, np.concatenate(maxima))
+    page_list, maxima = as_page_list(pages), [np.zeros((0, len(query.tokens)), dtype=np.float32)]
+    for start in range(0, len(candidates), BATCH_PAGES):
+        batch = [tokens(page_list[position]) for position in candidates[start : start + BATCH_PAGES].tolist()]
+        maxima.append(kernel.maxima(query.tokens, batch))
+    return Parts(query.kinds, page_list, cosines, candidates, np.concatenate(maxima))
 
 
-Value = TypeVar("Value", float, Floats)
-TIE = 6
-"""Scores that agree to this many decimals are ties: BLAS may differ in the seventh with a row's place in a matrix."""
+def late_scores(parts: Parts, weights: Weights) -> Floats:
+    """Return (M,) late-interaction scores of the candidates, by the weights' reduction and choice of query tokens.
 
-
-def late(parts: Parts, weights: Weights) -> Floats:
-    """(M,) late-interaction score of each candidate under the weights' reduction and choice of query tokens.
-
-    A query without content tokens counts them all rather than none.
+    If a query has no content tokens, all its tokens count.
     """
     counted = np.ones(len(parts.kinds), dtype=bool)
     if weights.counted is Counted.CONTENT and (parts.kinds == TokenKind.CONTENT).any():
@@ -74,7 +72,7 @@ def contributions(weights: Weights, pooled: Value, late: Value) -> tuple[Value, 
     return weights.pooled * pooled, weights.late * late
 
 
-def combined(weights: Weights, pooled: Value, late: Value | None = None) -> Value:
+def combine(weights: Weights, pooled: Value, late: Value | None = None) -> Value:
     """Return the score λp · pooled + λl · late, of one page or of many; λp · pooled if there is no late part."""
     if late is None:
         return weights.pooled * pooled
@@ -83,31 +81,31 @@ def combined(weights: Weights, pooled: Value, late: Value | None = None) -> Valu
 
 
 def rank(parts: Parts, method: Method, top: int) -> SearchResult:
-    """One method's ranking. Pages that tie stand in the order of their ids, whatever order they came in.
+    """Return one method's ranking with its `top` hits. Ties are in the order of page ids, whatever the input order.
 
-    A method without a late part ranks all N visible pages, since their pooled cosines are exact; any other ranks the
-    M candidates.
+    A method without a late part ranks all N visible pages, since their pooled cosines are exact; any other ranks the M
+    candidates.
     """
     weights = method.weights
-    positions, late_scores = parts.candidates, late(parts, weights)
+    positions, late = parts.candidates, late_scores(parts, weights)
     if weights.late == 0.0:
         positions = np.arange(len(parts.pages))
         known = np.full(len(parts.pages), np.nan, dtype=np.float32)
-        known[parts.candidates] = late_scores
-        scores, late_scores = combined(weights, parts.pooled), known
+        known[parts.candidates] = late
+        scores, late = combine(weights, parts.pooled), known
     else:
-        scores = combined(weights, parts.pooled[positions], late_scores)
-    pages = listed(parts.pages)
-    order = _order(pages, positions, (-scores.astype(np.float64)).round(TIE))
+        scores = combine(weights, parts.pooled[positions], late)
+    pages = as_page_list(parts.pages)
+    order = _order(pages, positions, (-scores.astype(np.float64)).round(TIE_DECIMALS))
     hits = tuple(
-        Hit(place, page, float(scores[row]), float(parts.pooled[positions[row]]), float(late_scores[row]))
+        Hit(place, page, float(scores[row]), float(parts.pooled[positions[row]]), float(late[row]))
         for place, row in enumerate(order[:top], start=1)
         for page in (pages[positions[row]],)
     )
     return SearchResult(method, hits, Ranks(pages, positions[order]), len(positions), len(pages))
 
 
-def _order(pages: PageList, positions: Positions, rising: npt.NDArray[np.float64]) -> Positions:
-    """(M,) rows of `positions` in the order of `rising`; those that tie stand in the order of their pages' ids."""
-    by_id = pages.by_id if len(positions) == len(pages) else np.argsort(pages.standing[positions])
-    return by_id[np.argsort(rising[by_id], kind="stable")]
+def _order(pages: PageList, positions: Positions, keys: npt.NDArray[np.float64]) -> Positions:
+    """Return (M,) rows of `positions` sorted by `keys`, ties by page id."""
+    id_order = pages.id_order if len(positions) == len(pages) else np.argsort(pages.id_ranks[positions])
+    return id_order[np.argsort(keys[id_order], kind="stable")]

@@ -1,4 +1,4 @@
-"""Which lines of the readers ran, here and in the decoders, which are told to say so too."""
+"""Record which lines of the readers ran, in this process and in the decoders."""
 
 from __future__ import annotations
 
@@ -19,28 +19,28 @@ WATCHED = {
     **{str(path): path.stem for path in Path(PIL.__file__).parent.glob("*ImagePlugin.py")},
     str(Path(PIL.__file__).with_name("ImageFile.py")): "ImageFile",
 }
-"""Whose lines tell that a file did something new."""
+"""Files whose executed lines show that an input did something new."""
 PROGRAM = sandbox.PROGRAM.replace("smart_demo.ingest.images", "tests.fuzz.tracing")
 
 
 def main() -> None:
-    """The decoder's program, whose answers also hold the lines that ran and the most memory that was held."""
-    plain = images.answer
+    """Run the decoder's program; its responses also hold the lines that ran and the peak memory."""
+    plain = images.handle_request
 
-    def answer(question: dict, data: bytes) -> tuple:
+    def handle_request(request: dict, data: bytes) -> tuple:
         lines: set[str] = set()
         with tracing(lines):
-            fields, image = plain(question, data)
+            fields, image = plain(request, data)
         peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1_024
         return {**fields, "lines": sorted(lines), "peak": peak}, image
 
-    images.answer = answer
+    images.handle_request = handle_request
     images.main()
 
 
 @contextmanager
 def tracing(lines: set[str]) -> Iterator[None]:
-    """Write down which lines of the readers run, as `module:line`."""
+    """Record which lines of the readers run, as `module:line`."""
     found: set[tuple[str, int]] = set()
 
     def line(frame: FrameType, event: str, _: object) -> object:
@@ -61,18 +61,18 @@ def tracing(lines: set[str]) -> Iterator[None]:
 
 @contextmanager
 def listening(lines: set[str], peaks: list[int]) -> Iterator[None]:
-    """Take what decoders say of lines and memory. An error of theirs that has no type of ours is raised here."""
-    plain = sandbox.Decoder.ask
+    """Collect the decoders' lines and peak memory. Raises AssertionError if a decoder fails with an unknown error."""
+    plain = sandbox.DecoderProcess.request
 
-    def ask(self: sandbox.Decoder, question: dict, data: bytes) -> tuple:
-        fields, pixels = plain(self, question, data)
+    def request(self: sandbox.DecoderProcess, message: dict, data: bytes) -> tuple:
+        fields, pixels = plain(self, message, data)
         lines.update(fields.get("lines", ()))
         peaks.append(fields.get("peak", 0))
         assert "fault" not in fields, f"a decoder failed: {fields['fault']}"
         return fields, pixels
 
-    sandbox.Decoder.ask = ask
+    sandbox.DecoderProcess.request = request
     try:
         yield
     finally:
-        sandbox.Decoder.ask = plain
+        sandbox.DecoderProcess.request = plain

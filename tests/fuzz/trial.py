@@ -15,8 +15,8 @@ from pathlib import Path
 
 from smart_demo.config import Limits
 from smart_demo.errors import InputRefused
-from smart_demo.ingest import decode_bytes, decode_picture, inspect, render
-from smart_demo.ingest.sandbox import DECODERS
+from smart_demo.ingest import decode_image_bytes, decode_image_file, inspect, render
+from smart_demo.ingest.sandbox import DECODER_POOL
 from smart_demo.types import Page
 from tests.fuzz.tracing import listening, tracing
 
@@ -97,8 +97,8 @@ def _as_picture(path: Path) -> str:
     """The same file as a picture to ask with, and as bytes of a table: the same answer."""
     outcomes = []
     ways: tuple[Callable[[], object], ...] = (
-        lambda: decode_picture(path, LIMITS).shape,
-        lambda: decode_bytes(path.read_bytes(), NAME, LIMITS).shape,
+        lambda: decode_image_file(path, LIMITS).shape,
+        lambda: decode_image_bytes(path.read_bytes(), NAME, LIMITS).shape,
     )
     for way in ways:
         try:
@@ -154,7 +154,7 @@ def _left_behind(open_before: int, *, thorough: bool) -> Iterator[tuple[str, str
         thorough = thorough or os.waitid(os.P_ALL, 0, os.WEXITED | os.WNOHANG | os.WNOWAIT) is not None
     except ChildProcessError:
         thorough = False
-    if thorough and (others := _children() - {decoder._process.pid for decoder in DECODERS._idle}):
+    if thorough and (others := _children() - {decoder._process.pid for decoder in DECODER_POOL._idle}):
         yield REAPED, f"{len(others)} still there"
     if (still := _open_files()) > open_before:
         yield CLOSED, f"{still - open_before} more than before"
@@ -174,7 +174,7 @@ def _children() -> set[int]:
 def _open_files() -> int:
     """Open files of this process, but for the two that lead to each decoder that is kept."""
     files = len(os.listdir("/proc/self/fd")) if os.path.isdir("/proc/self/fd") else 0
-    return files - 2 * len(DECODERS._idle)
+    return files - 2 * len(DECODER_POOL._idle)
 
 
 def _forget_peak() -> None:

@@ -15,10 +15,10 @@ import numpy as np
 import numpy.typing as npt
 
 from smart_demo import scoring
-from smart_demo.search.explain.matching import Match, Spot
+from smart_demo.search.explain.matching import Match, TokenLocation
 from smart_demo.types import Floats, Parts, TokenKind, Weights
 
-PICTURE = "▦ picture"
+PICTURE_LABEL = "▦ picture"
 """What the patches of a query's picture are called together."""
 Numbers = npt.NDArray[np.float64]
 
@@ -33,14 +33,14 @@ class Term:
     tokens: tuple[int, ...]
     """Rows of the query's token matrix."""
     word: int
-    """Which word of `QueryEncoding.spelled` it is or belongs to; -1 for none."""
+    """Which word of `QueryEncoding.word_texts` it is or belongs to; -1 for none."""
     similarity: float
     """Best cosine of any of its tokens on this page."""
     contribution: float
     """What it adds to the page's score: the sum over its tokens."""
-    winner: Spot
+    winner: TokenLocation
     """The page token with that best cosine."""
-    closest: Spot | None
+    closest: TokenLocation | None
     """Where the winner has no place on the page: the best token that has one. It did not win."""
 
 
@@ -70,7 +70,7 @@ class Attribution:
         return self.by_kind[kind] / self.late if self.late else 0.0
 
 
-def factors(kinds: npt.NDArray[np.uint8], weights: Weights) -> Numbers:
+def token_factors(kinds: npt.NDArray[np.uint8], weights: Weights) -> Numbers:
     """What each token's maximum is multiplied by on its way into the score, (Q,).
 
     late is linear and treats tokens of one kind alike, so it is asked with a lone 1 for the first token of each kind:
@@ -80,7 +80,7 @@ def factors(kinds: npt.NDArray[np.uint8], weights: Weights) -> Numbers:
     lone = np.zeros((len(present), len(kinds)), dtype=np.float32)
     lone[np.arange(len(present)), first] = 1
     asked = Parts(kinds, (), np.zeros(0, np.float32), np.arange(len(present)), lone)
-    each: Numbers = weights.late * scoring.late(asked, weights).astype(np.float64)
+    each: Numbers = weights.late * scoring.late_scores(asked, weights).astype(np.float64)
     return each[own]
 
 
@@ -89,19 +89,19 @@ def attribute(match: Match, weights: Weights) -> Attribution:
     query, page = match.query, match.page
     winners = match.cosines.argmax(axis=1)
     best = match.cosines[np.arange(len(winners)), winners]
-    contributions = factors(query.kinds, weights) * best
+    contributions = token_factors(query.kinds, weights) * best
     tokens = tuple(_term(match, (n,), query.labels[n], best, contributions, winners) for n in range(len(query.tokens)))
-    pieces: list[list[int]] = [[] for _ in query.spelled]
+    pieces: list[list[int]] = [[] for _ in query.word_texts]
     for n, word in enumerate(query.words):
         if word >= 0:
             pieces[word].append(n)
     words = [
         _term(match, own, label, best, contributions, winners)
-        for label, own in zip(query.spelled, pieces, strict=True)
+        for label, own in zip(query.word_texts, pieces, strict=True)
         if own
     ]
     patches = np.flatnonzero(query.kinds == TokenKind.PATCH).tolist()
-    picture = [_term(match, patches, PICTURE, best, contributions, winners)] if patches else []
+    picture = [_term(match, patches, PICTURE_LABEL, best, contributions, winners)] if patches else []
     rest = [term for term in tokens if term.word < 0 and term.kind is not TokenKind.PATCH]
     winning = page.kinds[winners]
     by_kind = {kind: float(contributions[winning == kind].sum()) for kind in TokenKind}
@@ -174,7 +174,7 @@ class PairDifference:
         return self.first - self.second
 
 
-def compare(first: Attribution, second: Attribution) -> PairDifference:
+def compare_pages(first: Attribution, second: Attribution) -> PairDifference:
     """The attributions of one query on two pages. ValueError where query or weights are not the same."""
     mine, other = first.match.query, second.match.query
     same = mine is other or (mine.encoder, mine.query.key) == (other.encoder, other.query.key)
