@@ -68,7 +68,7 @@ class Seen(HTMLParser):
 
 
 def saved(answer, faces="", thumbnail=b"", **around):
-    given = {"scope": ON_SAMPLES, "at": WHEN} | around
+    given = {"scope": ON_SAMPLES, "time": WHEN} | around
     return render_document(build_columns(answer), lambda _: thumbnail, ExportContext(**given), faces)
 
 
@@ -132,7 +132,7 @@ def test_every_number_on_the_sheet_is_the_answer_s():
 def test_it_says_what_was_compared():
     weights = Weights(0.5, 2, Reduce.SUM, Counted.CONTENT)
     answer = found([0.9, 0.1], [0.1, 0.9], weights=weights, query="tide", notice="The query was cut.")
-    seen = Seen(saved(answer, scope=ON_MINE, pictured=True, link=HERE + "?q=tide&in=My+documents"))
+    seen = Seen(saved(answer, scope=ON_MINE, has_picture=True, link=HERE + "?q=tide&in=My+documents"))
     text = " ".join("".join(seen.words).split())
     for said in (
         "tide", "with a picture", "ranked 2 of 2 pages", "in My documents", "model minilm", "one vector per page",
@@ -159,7 +159,7 @@ def test_a_story_is_told_with_how_it_came_out():
     one = find_story(answer)
     assert one
     text = "".join(Seen(saved(answer, story=one)).by_class["story"])
-    assert text == f"{story.title} {story.look} {one.outcome}Story 2 of {len(STORIES)}"
+    assert text == f"{story.title} {story.look} {one.sentence}Story 2 of {len(STORIES)}"
 
 
 def test_in_a_long_list_a_badge_is_short_but_still_in_words():
@@ -205,7 +205,7 @@ def make(tmp_path):
         settings = Settings(data_dir=tmp_path / "data", index_dir=tmp_path / "index", samples=samples, **changes)
         library, words = Library.open(settings.data_dir, settings.index_dir), Counting()
         models = {"words": words, EMBEDDED: words}
-        choice = BackboneChoice("words", "a test", insisted=True)
+        choice = BackboneChoice("words", "a test", explicit=True)
         engine = Engine(library, Backbones(choice, models.get, fall_back=True), settings)
         opened.append(engine)
         list(engine.prepare_samples())

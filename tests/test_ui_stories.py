@@ -68,7 +68,7 @@ def test_the_outcome_is_read_off_the_rankings(late, outcome):
     story = STORIES[0]
     one = find_story(_of(story.query, story.document, [0.9, 0.8], late))
     assert one
-    assert one.outcome == outcome
+    assert one.sentence == outcome
     assert outcome in stories.render_story(one)
 
 
@@ -78,7 +78,7 @@ def test_the_outcome_follows_the_weights():
     for late in (0.0, 1.0):
         one = find_story(_of(story.query, story.document, [0.8, 0.9], [0.9, 0.1], Weights(1.0, late)))
         assert one
-        ranked[late] = one.outcome
+        ranked[late] = one.sentence
     assert ranked[1.0] == "SMART lifts it to first place."
     assert "changes nothing" in ranked[0.0]
 

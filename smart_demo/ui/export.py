@@ -1,10 +1,7 @@
-"""A comparison as one sheet that leaves the demo: an HTML file without scripts, which is also what the picture shows.
+"""The export of a comparison: one HTML file without scripts, which the page's script also draws as a picture.
 
-Everything is inside the file: style, typefaces, pictures. It speaks of one answer, whose numbers it repeats and whose
-weights, model and pages it names, so that whoever sees it on a slide can tell what was compared.
-
-What the page asks to take away: the comparison on the screen, as one file. Every argument is doubted, as in
-`handlers`.
+The file includes its style, fonts and pictures, and names the weights, model and pages of its answer, so that a reader
+of a slide knows what was compared. Arguments from a browser are validated, as in `handlers`.
 """
 
 from __future__ import annotations
@@ -45,7 +42,7 @@ from smart_demo.wording import count
 
 SHEET_CSS = Path(__file__).resolve().parent / "sheet.css"
 MAX_QUERY_CHARS = 240
-"""Characters of a query that a sheet has room for."""
+"""Characters of a query that fit on the sheet."""
 MAX_LINK_CHARS = 240
 MAX_NAME_CHARS = 60
 """Characters of a query in a file's name."""
@@ -61,88 +58,145 @@ FOOTNOTE = (
 
 @dataclass(frozen=True, slots=True)
 class ExportContext:
-    """What a sheet says beside the answer itself."""
+    """What a sheet states beside the answer."""
 
     scope: str
-    """Where was searched, as the page calls it."""
-    at: datetime
-    pictured: bool = False
-    """Whether a picture was asked with."""
+    """One of SCOPE_CHOICES."""
+    time: datetime
+    has_picture: bool = False
+    """Whether the query has a picture."""
     link: str = ""
-    """Where the demo answers the same again; empty where no link does."""
+    """An address that repeats the search, or empty if none does."""
     story: StoryOutcome | None = None
 
 
-def render_document(shown: RankedColumns, thumbnail: ThumbnailLoader, around: ExportContext, faces: str = "") -> str:
-    """The whole HTML file. `faces` are `@font-face` rules of ours, with the files inside."""
-    query = _cut(shown.found.query.text)
+def _now() -> datetime:
+    return datetime.now().astimezone()
+
+
+class Exporter:
+    """Exports the answers of one app."""
+
+    def __init__(self, handlers: Handlers, fonts: str = "", clock: Callable[[], datetime] = _now) -> None:
+        """Create an exporter.
+
+        fonts: the page's font faces as CSS.
+        clock: returns the time that a file states.
+        """
+        self._handlers, self._fonts, self._clock = handlers, fonts, clock
+
+    def comparison(self, request: object) -> dict[str, object]:
+        """Return `page`, the HTML of a search again, and `name`, its file's name without extension; or a sentence.
+
+        request: `asked`, the fields of the search, and `at`, the address of the page.
+        """
+        given = request if isinstance(request, dict) else {}
+        return answer_or_error(
+            lambda: self._comparison(parse_request_fields(given.get("asked")), given.get("at")),
+            "a comparison could not be saved",
+        )
+
+    def _comparison(self, search: SearchRequest, address: object) -> dict[str, str]:
+        found = self._search(search)
+        columns = build_columns(found)
+        if not columns.left:
+            raise LibraryError("There is no page to compare.", "Add a document, or search the samples.")
+        link, story = make_link(search, address), find_story(found)
+        context = ExportContext(search.scope, self._clock(), bool(search.picture), link, story)
+        page = render_document(columns, self._handlers.load_thumbnail, context, self._fonts)
+        return {"page": page, "name": make_file_name(search.text)}
+
+    def _search(self, search: SearchRequest) -> Found:
+        """Return the answer on the screen. Its query's encoding is cached, so no model runs."""
+        scopes, engine = self._handlers.resolve_scopes(search.scope), self._handlers.engine
+        if self._handlers.is_model_loading(scopes):
+            raise LibraryError("That search cannot be saved here.")
+        methods = (POOLED, LATE, Method(SMART.name, SMART.label, search.weights))
+        return engine.search(self._handlers.build_query(search), scopes, methods, search.top)
+
+
+def make_link(search: SearchRequest, address: object) -> str:
+    """Return an address that repeats a search on the page at `address`, or an empty text if there is none.
+
+    Addresses cut long queries and omit uploaded pictures. A link that would search for something else is not returned.
+    """
+    if not isinstance(address, str) or not re.fullmatch(r"https?://[\w.:\[\]~%/-]{1,200}", address, re.ASCII):
+        return ""
+    same = replace(search, text=search.text.strip())
+    query = format_url_query(same)
+    return f"{address}?{query}" if parse_url_query(dict(parse_qsl(query)), parse_request()) == same else ""
+
+
+def make_file_name(query: str) -> str:
+    """Return a file name without extension that names the query and is valid on any file system.
+
+    >>> make_file_name("restricted area, no anchoring"), make_file_name("../..")
+    ('smart-restricted-area-no-anchoring', 'smart-comparison')
+    """
+    words = re.findall(r"[^\W_]+", unicodedata.normalize("NFC", strip_unprintable(query)).casefold())
+    name = "-".join(words)
+    if len(name) > MAX_NAME_CHARS:
+        name = name[: MAX_NAME_CHARS + 1].rpartition("-")[0] or name[:MAX_NAME_CHARS]
+    return f"smart-{name or 'comparison'}"
+
+
+def render_document(columns: RankedColumns, thumbnail: ThumbnailLoader, context: ExportContext, fonts: str = "") -> str:
+    """Return the HTML file. `fonts` are `@font-face` rules with the font files inside."""
+    query = _shorten(columns.found.query.text)
     return (
         '<!DOCTYPE html>\n<html lang="en"><head><meta charset="utf-8">'
         f'<meta http-equiv="Content-Security-Policy" content="{CONTENT_SECURITY_POLICY}">'
         '<meta name="viewport" content="width=device-width, initial-scale=1"><meta name="color-scheme" content="light">'
         f"<title>{_safe(query or 'A picture')} · SMART demo</title>"
-        f"<style>{faces}\n{SHEET_CSS.read_text(encoding='utf-8')}</style></head>"
-        f"<body>{_sheet(shown, thumbnail, around, query)}</body></html>\n"
+        f"<style>{fonts}\n{SHEET_CSS.read_text(encoding='utf-8')}</style></head>"
+        f"<body>{_sheet(columns, thumbnail, context, query)}</body></html>\n"
     )
 
 
-def make_file_name(query: str) -> str:
-    """A name without its ending, for any file system, that says what was asked.
-
-    >>> file_name("restricted area, no anchoring"), file_name("../..")
-    ('smart-restricted-area-no-anchoring', 'smart-comparison')
-    """
-    words = re.findall(r"[^\W_]+", unicodedata.normalize("NFC", strip_unprintable(query)).casefold())
-    said = "-".join(words)
-    if len(said) > MAX_NAME_CHARS:
-        said = said[: MAX_NAME_CHARS + 1].rpartition("-")[0] or said[:MAX_NAME_CHARS]
-    return f"smart-{said or 'comparison'}"
-
-
-def _sheet(shown: RankedColumns, thumbnail: ThumbnailLoader, around: ExportContext, query: str) -> str:
-    density = _density(shown)
-    said = "".join(f'<p class="notice">{_safe(one)}</p>' for one in list_notices(shown))
+def _sheet(columns: RankedColumns, thumbnail: ThumbnailLoader, context: ExportContext, query: str) -> str:
+    density = _density(columns)
+    notices = "".join(f'<p class="notice">{_safe(notice)}</p>' for notice in list_notices(columns))
     return (
-        f'<main class="sheet is-{density}">{_asked(query, around)}{_verdict(shown, around)}'
-        f"{_story(around.story)}{said}"
+        f'<main class="sheet is-{density}">{_query(query, context)}{_verdict(columns, context)}'
+        f"{_story(context.story)}{notices}"
         f'<div class="columns">{_head("Pooled only", "one vector per page", Side.POOLED)}<span></span>'
-        f"{_head('SMART', describe_formula(shown.weights), Side.SMART)}"
-        f"{_column(shown.left, Side.POOLED, shown, thumbnail)}"
-        f'<div class="gutter">{render_rank_curves(shown)}</div>'
-        f"{_column(shown.right, Side.SMART, shown, thumbnail)}</div>{_foot(around)}</main>"
+        f"{_head('SMART', describe_formula(columns.weights), Side.SMART)}"
+        f"{_column(columns.left, Side.POOLED, columns, thumbnail)}"
+        f'<div class="gutter">{render_rank_curves(columns)}</div>'
+        f"{_column(columns.right, Side.SMART, columns, thumbnail)}</div>{_foot(context)}</main>"
     )
 
 
-def _density(shown: RankedColumns) -> str:
-    """How much room a row has: `few` get pictures and bars, `some` and `many` one line each."""
-    rows = max(len(shown.left), len(shown.right))
+def _density(columns: RankedColumns) -> str:
+    """Return the sheet's layout: `few` rows have pictures and bars, `some` and `many` one line each."""
+    rows = max(len(columns.left), len(columns.right))
     return "few" if rows <= 6 else "some" if rows <= 10 else "many"
 
 
-def _asked(query: str, around: ExportContext) -> str:
-    asked = query or "A picture, without words"
-    beside = "<p>with a picture</p>" if query and around.pictured else ""
-    return f'<header class="asked"><h1>{_safe(asked)}</h1>{beside}</header>'
+def _query(query: str, context: ExportContext) -> str:
+    title = query or "A picture, without words"
+    note = "<p>with a picture</p>" if query and context.has_picture else ""
+    return f'<header class="asked"><h1>{_safe(title)}</h1>{note}</header>'
 
 
-def _verdict(shown: RankedColumns, around: ExportContext) -> str:
-    right = shown.found.results["smart"]
+def _verdict(columns: RankedColumns, context: ExportContext) -> str:
+    right = columns.found.results["smart"]
     facts = (
         f"ranked {right.candidates:,} of {count(right.pages, 'page')}",
-        f"in {around.scope}",
-        f"model {shown.found.encoder.name}",
+        f"in {context.scope}",
+        f"model {columns.found.encoder.name}",
     )
     meta = "".join(f"<span>{_safe(fact)}</span>" for fact in facts)
-    return f'<div class="verdict"><p>{_safe(shown.comparison.verdict)}</p><p class="meta">{meta}</p></div>'
+    return f'<div class="verdict"><p>{_safe(columns.comparison.verdict)}</p><p class="meta">{meta}</p></div>'
 
 
-def _story(told: StoryOutcome | None) -> str:
-    if told is None:
+def _story(outcome: StoryOutcome | None) -> str:
+    if outcome is None:
         return ""
-    change = "up" if told.smart < told.pooled else "down" if told.smart > told.pooled else "same"
+    story = outcome.story
     return (
-        f'<aside class="story is-{change}"><p><b>{_safe(told.story.title)}</b> {_safe(told.story.look)} '
-        f"<b>{_safe(told.outcome)}</b></p><p>Story {told.number} of {len(STORIES)}</p></aside>"
+        f'<aside class="story is-{outcome.change}"><p><b>{_safe(story.title)}</b> {_safe(story.look)} '
+        f"<b>{_safe(outcome.sentence)}</b></p><p>Story {outcome.number} of {len(STORIES)}</p></aside>"
     )
 
 
@@ -150,20 +204,20 @@ def _head(title: str, subtitle: str, side: Side) -> str:
     return f'<header class="head of-{side}"><h2>{title}</h2><p>{_safe(subtitle)}</p></header>'
 
 
-def _column(rows: tuple[CardRow, ...], side: Side, shown: RankedColumns, thumbnail: ThumbnailLoader) -> str:
-    k, short = shown.comparison.k, _density(shown) != "few"
+def _column(rows: tuple[CardRow, ...], side: Side, columns: RankedColumns, thumbnail: ThumbnailLoader) -> str:
+    k, short = columns.comparison.k, _density(columns) != "few"
     items = "".join(_row(row, summarize_move(row.move, side, k, short=short), thumbnail(row.hit.page)) for row in rows)
     label = "Pooled only" if side is Side.POOLED else "SMART"
     return f'<ol class="of-{side}" aria-label="{label}">{items}</ol>'
 
 
-def _row(row: CardRow, moved: str, thumbnail: bytes) -> str:
-    page = row.hit.page
+def _row(row: CardRow, move: str, thumbnail: bytes) -> str:
+    page, image = row.hit.page, render_thumbnail(row.hit.page, thumbnail)
     return (
-        f'<li class="row"><span class="rank">{row.hit.rank}</span><span class="tray">{render_thumbnail(page, thumbnail)}</span>'
-        f'<span class="about"><b class="name">{bdi(_sound(page.document))}</b> '
+        f'<li class="row"><span class="rank">{row.hit.rank}</span><span class="tray">{image}</span>'
+        f'<span class="about"><b class="name">{bdi(_encodable(page.document))}</b> '
         f'<span class="where">page {page.number} of {page.pages}</span></span>'
-        f'<span class="badge badge-{row.move.change}">{_safe(moved)}</span>'
+        f'<span class="badge badge-{row.move.change}">{_safe(move)}</span>'
         f'<span class="parts">{_part("pooled", row.pooled)}{_part("late", row.late)}</span></li>'
     )
 
@@ -176,74 +230,23 @@ def _part(label: str, part: ScorePart) -> str:
     )
 
 
-def _foot(around: ExportContext) -> str:
-    at = around.at
-    when = f"{at.day} {at:%B %Y, %H:%M}"
-    link = f'<span class="link">{_safe(around.link)}</span>' if 0 < len(around.link) <= MAX_LINK_CHARS else ""
-    return f"<footer><p>{FOOTNOTE}</p><p>SMART demo · {when} {link}</p></footer>"
+def _foot(context: ExportContext) -> str:
+    time = f"{context.time.day} {context.time:%B %Y, %H:%M}"
+    link = f'<span class="link">{_safe(context.link)}</span>' if 0 < len(context.link) <= MAX_LINK_CHARS else ""
+    return f"<footer><p>{FOOTNOTE}</p><p>SMART demo · {time} {link}</p></footer>"
 
 
-def _cut(query: str) -> str:
-    """What a sheet has room for; a cut is shown."""
-    query = " ".join(_sound(query).split())
+def _shorten(query: str) -> str:
+    """Return a query in one line of at most MAX_QUERY_CHARS, with an ellipsis if it was cut."""
+    query = " ".join(_encodable(query).split())
     return query if len(query) <= MAX_QUERY_CHARS else f"{query[: MAX_QUERY_CHARS - 1]}…"
 
 
 def _safe(text: str) -> str:
-    return esc(_sound(text))
+    return esc(_encodable(text))
 
 
-def _sound(text: str) -> str:
-    """Text without what a file in UTF-8, or the XML that a picture is drawn from, cannot hold."""
-    sound = strip_unprintable(text).encode("utf-8", "replace").decode("utf-8")
-    return sound.replace("\ufffe", "").replace("\uffff", "")
-
-
-def _now() -> datetime:
-    return datetime.now().astimezone()
-
-
-class Exporter:
-    """Files of one app's answers. `faces` are the page's typefaces as style, `clock` says when a file is made."""
-
-    def __init__(self, handlers: Handlers, faces: str = "", clock: Callable[[], datetime] = _now) -> None:
-        self._handlers, self._faces, self._clock = handlers, faces, clock
-
-    def comparison(self, wanted: object) -> dict[str, object]:
-        """`page`, the HTML of the search `asked`, seen at the address `at`, and `name`, a file's; or a sentence."""
-        given = wanted if isinstance(wanted, dict) else {}
-        return answer_or_error(
-            lambda: self._comparison(parse_request_fields(given.get("asked")), given.get("at")),
-            "a comparison could not be saved",
-        )
-
-    def _comparison(self, search: SearchRequest, at: object) -> dict[str, str]:
-        found = self._found(search)
-        shown = build_columns(found)
-        if not shown.left:
-            raise LibraryError("There is no page to compare.", "Add a document, or search the samples.")
-        around = ExportContext(
-            search.scope, self._clock(), bool(search.picture), make_link(search, at), find_story(found)
-        )
-        page = render_document(shown, self._handlers.load_thumbnail, around, self._faces)
-        return {"page": page, "name": make_file_name(search.text)}
-
-    def _found(self, search: SearchRequest) -> Found:
-        """The answer once more; what it needed was kept, so no model runs."""
-        scopes, engine = self._handlers.resolve_scopes(search.scope), self._handlers.engine
-        if self._handlers.is_model_loading(scopes):
-            raise LibraryError("That search cannot be saved here.")
-        methods = (POOLED, LATE, Method(SMART.name, SMART.label, search.weights))
-        return engine.search(self._handlers.build_query(search), scopes, methods, search.top)
-
-
-def make_link(search: SearchRequest, at: object) -> str:
-    """An address that asks the same again, where the page is seen at `at`; empty where there is none.
-
-    Long questions are cut in addresses, and some pictures are in none: a link that asks otherwise is not given.
-    """
-    if not isinstance(at, str) or not re.fullmatch(r"https?://[\w.:\[\]~%/-]{1,200}", at, re.ASCII):
-        return ""
-    same = replace(search, text=search.text.strip())
-    said = format_url_query(same)
-    return f"{at}?{said}" if parse_url_query(dict(parse_qsl(said)), parse_request()) == same else ""
+def _encodable(text: str) -> str:
+    """Return a text without what UTF-8, or the XML from which the picture is drawn, cannot encode."""
+    encodable = strip_unprintable(text).encode("utf-8", "replace").decode("utf-8")
+    return encodable.replace("\ufffe", "").replace("\uffff", "")

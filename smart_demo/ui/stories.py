@@ -1,10 +1,9 @@
-"""Queries over the sample library that are worth telling, and how each of them comes out.
+"""Example queries over the samples with the page that answers each, and the markup of their outcomes and of sharing.
 
-A story says where to look, never what happens there: that is read off the rankings on the screen, so it is as true
-with another encoder or other weights. With the embedded model and weights 1 and 1 SMART lifts the right page in most,
-changes nothing in one and loses in one: a demo that never loses is not believed. A test holds that mix.
-
-Markup of a story, of the presenter's controls and of what shares a view. What they do is in `stories.js`.
+A story names what to look at. Its outcome is computed from the rankings on the screen, so it is true for any encoder
+and weights. With the embedded model and weights 1 and 1 SMART raises the right page in most stories, changes nothing in
+one and loses in one, since visitors do not believe a demo that never loses; a test holds that mix. `stories.js` has the
+behaviour.
 """
 
 from __future__ import annotations
@@ -17,33 +16,38 @@ from smart_demo.ui.format import esc, page_key
 
 @dataclass(frozen=True, slots=True)
 class Story:
-    """One query and the page that answers it."""
+    """A query over the samples and the page that answers it."""
 
     title: str
     query: str
     look: str
-    """One sentence: what to look at."""
+    """What to look at, in one sentence."""
     document: str
     page: int
 
 
 @dataclass(frozen=True, slots=True)
 class StoryOutcome:
-    """A story as it came out in one search."""
+    """The ranks of a story's page in one search."""
 
     story: Story
     number: int
-    """1 for the first of all stories."""
+    """Number of the story, from 1."""
     key: tuple[Scope, PageId]
-    """The page that answers,"""
+    """The page that answers the query."""
     pooled: int
-    """its rank by the pooled vectors alone"""
+    """Rank of that page by the pooled vectors alone."""
     smart: int
-    """and by SMART."""
+    """Rank of that page by SMART."""
 
     @property
-    def outcome(self) -> str:
-        """What happened, in one sentence."""
+    def change(self) -> str:
+        """The direction of the page's move, as part of a class name: `up`, `down` or `same`."""
+        return "up" if self.smart < self.pooled else "down" if self.smart > self.pooled else "same"
+
+    @property
+    def sentence(self) -> str:
+        """The outcome in one sentence."""
         if self.smart == self.pooled:
             return "The same place in both: late interaction changes nothing here."
         if self.smart < self.pooled:
@@ -106,10 +110,20 @@ STORIES = (
 STORY_QUERIES = tuple(story.query for story in STORIES)
 
 
-def find_story(found: Found) -> StoryOutcome | None:
-    """The story that a search tells: None for any other query, with a picture too, and where its page is not ranked.
+PRESETS = (("Pooled only", 1.0, 0.0), ("Late only", 0.0, 1.0), ("SMART 1/1", 1.0, 1.0))
+"""Label, weight of pooled and weight of late."""
+OWN_LINK_COPIED = "Link copied. It shows your documents in this browser only."
+EXPORT_FORMATS = (
+    ("picture", "Picture", "PNG, 1920 × 1080, for slides"),
+    ("page", "Web page", "One HTML file that prints on one page"),
+)
+"""Name, label and description."""
 
-    `found` ranks by POOLED and SMART.
+
+def find_story(found: Found) -> StoryOutcome | None:
+    """Return the outcome of the story whose query was searched, by POOLED and SMART.
+
+    Returns None if no story has that query, a picture was searched too, or the story's page is not ranked.
     """
     if found.query.image_hash:
         return None
@@ -119,41 +133,31 @@ def find_story(found: Found) -> StoryOutcome | None:
         pooled, smart = found.results[POOLED.name].ranks, found.results[SMART.name].ranks
         for page in found.parts.pages:
             if (page.scope, page.document, page.number) == (SAMPLES, story.document, story.page):
-                known = page.key in pooled and page.key in smart
-                return StoryOutcome(story, number, page.key, pooled[page.key], smart[page.key]) if known else None
+                ranked = page.key in pooled and page.key in smart
+                return StoryOutcome(story, number, page.key, pooled[page.key], smart[page.key]) if ranked else None
     return None
 
 
-PRESETS = (("Pooled only", 1.0, 0.0), ("Late only", 0.0, 1.0), ("SMART 1/1", 1.0, 1.0))
-"""Label, weight of pooled, weight of late."""
-OWN_LINK_COPIED = "Link copied. It shows your documents in this browser only."
-EXPORT_FORMATS = (
-    ("picture", "Picture", "PNG, 1920 × 1080, for slides"),
-    ("page", "Web page", "One HTML file that prints on one page"),
-)
-"""Name, label, and what that is."""
-
-
-def render_story(told: StoryOutcome | None) -> str:
-    """What to look at and what became of the page; nothing for a query that is no story."""
-    if told is None:
+def render_story(outcome: StoryOutcome | None) -> str:
+    """Return what to look at and the page's outcome, or an empty text for None."""
+    if outcome is None:
         return ""
-    change = "up" if told.smart < told.pooled else "down" if told.smart > told.pooled else "same"
-    at = f"{told.number} of {len(STORIES)}"
+    story, pooled, smart = outcome.story, outcome.pooled, outcome.smart
+    position, key = f"{outcome.number} of {len(STORIES)}", esc(page_key(*outcome.key))
     return (
-        f'<aside class="story is-{change}" data-told="{esc(page_key(*told.key))}" aria-label="Story {at}">'
-        f'<p class="story-at">Story {at}</p><h2>{esc(told.story.title)}</h2>'
-        f'<p class="story-look">{esc(told.story.look)}</p><p class="story-outcome">{esc(told.outcome)}</p>'
-        f'<p class="story-ranks" role="img" aria-label="Rank by pooled only {told.pooled}, by SMART {told.smart}">'
-        f'<span class="of-pooled"><b>{told.pooled}</b><i>Pooled only</i></span><span class="story-arrow">→</span>'
-        f'<span class="of-smart"><b>{told.smart}</b><i>SMART</i></span></p></aside>'
+        f'<aside class="story is-{outcome.change}" data-told="{key}" aria-label="Story {position}">'
+        f'<p class="story-at">Story {position}</p><h2>{esc(story.title)}</h2>'
+        f'<p class="story-look">{esc(story.look)}</p><p class="story-outcome">{esc(outcome.sentence)}</p>'
+        f'<p class="story-ranks" role="img" aria-label="Rank by pooled only {pooled}, by SMART {smart}">'
+        f'<span class="of-pooled"><b>{pooled}</b><i>Pooled only</i></span><span class="story-arrow">→</span>'
+        f'<span class="of-smart"><b>{smart}</b><i>SMART</i></span></p></aside>'
     )
 
 
 def render_tools(*, public: bool) -> str:
-    """Buttons to present and to share this view; while presenting, to step through the stories and to leave.
+    """Return the buttons to present and share the view, and to step through the stories while presenting.
 
-    On a public page a copied link to somebody's own documents is said to be for their browser alone.
+    public: whether a copied link to the visitor's documents works in their browser only, which the page then says.
     """
     own = f' data-own="{esc(OWN_LINK_COPIED)}"' if public else ""
     return (
@@ -171,7 +175,7 @@ def render_tools(*, public: bool) -> str:
 
 
 def _save() -> str:
-    """What takes the comparison away, and in which forms."""
+    """Return the button that exports the comparison, with its formats."""
     choices = "".join(
         f'<button type="button" data-save="{form}"><b>{label}</b><span>{note}</span></button>'
         for form, label, note in EXPORT_FORMATS
