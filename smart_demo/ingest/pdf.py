@@ -298,7 +298,7 @@ def limited_poppler(seconds: int) -> Iterator[str | None]:
         if _can_run_scripts(folder):
             yield folder
         else:
-            log.warning("temporary files cannot be executed here: poppler runs without bounds of memory")
+            log.warning("temporary files cannot be executed here: poppler runs without memory limits")
             yield None
 
 
