@@ -17,10 +17,10 @@ from smart_demo.config import Settings
 from smart_demo.errors import LibraryError, QueryRefused
 from smart_demo.indexing.indexer import Indexer
 from smart_demo.indexing.samples import SampleDocuments, Samples
+from smart_demo.page_list import Key
 from smart_demo.search import candidates
-from smart_demo.search.cache import Lap
 from smart_demo.search.candidates import CandidateCheck
-from smart_demo.search.comparison import Key
+from smart_demo.search.costs import StageTiming
 from smart_demo.search.explain.explainer import Explainer, Explanation, Pairing
 from smart_demo.search.retrieval import Retrieval
 from smart_demo.store.library import Library
@@ -145,12 +145,12 @@ class Engine:
         return build_usage(scope, *self.library.totals(scope), self.settings.quotas)
 
     def _discard_caches(self, scope: Scope) -> None:
-        self._retrieval.forget(scope)
+        self._retrieval.delete_scope(scope)
         self._discard_deleted_pages()
 
     def _discard_deleted_pages(self) -> None:
-        self._explainer.drop_what_went()
-        self._retrieval.drop_what_went()
+        self._explainer.discard_deleted_pages()
+        self._retrieval.discard_deleted_pages()
 
     def documents(self, scope: Scope) -> tuple[Document, ...]:
         """Return the documents of a scope under its backbone, sorted by name."""
@@ -249,7 +249,7 @@ class Engine:
         pages = len(found.parts.pages)
         if len(found.parts.candidates) == pages:
             return None
-        return self._retrieval.checked(scopes, found.encoding.encoder, pages)
+        return self._retrieval.candidate_check(scopes, found.encoding.encoder, pages)
 
     def check_candidates(
         self, texts: Sequence[str], scope: Scope = LOCAL, on_progress: Callable[[int], None] = lambda _: None
@@ -260,18 +260,18 @@ class Engine:
         a page is deleted during the scan.
         """
         backbone = self.backbone(scope)
-        queries = [text for text in dict.fromkeys(map(str.strip, texts)) if text][: candidates.MOST]
+        queries = [text for text in dict.fromkeys(map(str.strip, texts)) if text][: candidates.MAX_CHECKED_QUERIES]
         if not queries or not self.library.pages([scope], backbone.encoder.fingerprint):
             return None
         encoded = backbone.encode_texts(queries)
-        return self._retrieval.check(encoded, scope, backbone.encoder.fingerprint, on_progress)
+        return self._retrieval.check_candidates(encoded, scope, backbone.encoder.fingerprint, on_progress)
 
-    def stage_timings(self, scopes: Sequence[Scope]) -> Mapping[str, tuple[Lap, ...]]:
+    def stage_timings(self, scopes: Sequence[Scope]) -> Mapping[str, tuple[StageTiming, ...]]:
         """Return how long each stage took in the latest queries over these scopes, without those a cache answered.
 
         Raises QueryRefused as `search`.
         """
-        return self._retrieval.laps(scopes, self._shared_backbone(scopes).encoder.fingerprint)
+        return self._retrieval.stage_timings(scopes, self._shared_backbone(scopes).encoder.fingerprint)
 
     def _shared_backbone(self, scopes: Sequence[Scope]) -> Backbone:
         """Return the backbone that made all pages of these scopes. Raises QueryRefused if there are several."""

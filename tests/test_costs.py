@@ -11,8 +11,7 @@ from smart_demo.backbones.words import WordBackbone
 from smart_demo.config import CODECS, Limits, Settings
 from smart_demo.indexing import indexer
 from smart_demo.indexing.indexer import Indexer
-from smart_demo.search.cache import Lap, Laps
-from smart_demo.search.costs import costs, states
+from smart_demo.search.costs import RecentTimings, StageTiming, compute_costs, token_states_bytes
 from smart_demo.store import sidecar
 from smart_demo.store.library import Library
 from smart_demo.types import LOCAL, POOLED, SMART, Encoder, Query
@@ -34,44 +33,44 @@ def test_a_size_is_that_of_the_file_really_written(codec, file, encoder, tokens)
     written = sidecar.prepare_page(LOCAL, *made(file, tokens=tokens), codec).tokens
     header = 8 + int.from_bytes(written[:8], "little")
     pooled = 4 * POOLED_WIDTH
-    assert states(tokens, codec, encoder) == len(written) - header - pooled
+    assert token_states_bytes(tokens, codec, encoder) == len(written) - header - pooled
 
 
 @pytest.mark.parametrize("codec", CODECS)
 def test_what_is_kept_is_what_lies_on_the_disk(tmp_path, codec):
     with open_library(tmp_path, codec=codec) as library:
         pages = put(library, 2, 4, 6)
-        found = costs(pages, READS, {}, SETTINGS)
+        found = compute_costs(pages, READS, {}, SETTINGS)
     files = [path.read_bytes() for path in token_files(tmp_path)]
     bare = [len(one) - 8 - int.from_bytes(one[:8], "little") for one in files]
-    assert found.pages * (found.kept + found.pooled) == sum(bare)
-    assert found.kept == found.states[codec]
+    assert found.pages * (found.stored_bytes + found.pooled) == sum(bare)
+    assert found.stored_bytes == found.states[codec]
     assert found.stored == {codec: 3}
     lying = sum(path.stat().st_size for path in (tmp_path / "data" / "tokens").rglob("*") if path.is_file())
     assert found.disk == lying
-    assert found.price == found.kept / (4 * POOLED_WIDTH)
+    assert found.size_ratio == found.stored_bytes / (4 * POOLED_WIDTH)
 
 
 def test_pages_of_several_codecs_are_counted_as_each_is_kept():
     pages = [replace(stored(1), codec="int8", tokens=10), replace(stored(2), codec="float32", tokens=30)]
-    found = costs(pages, READS, {}, SETTINGS)
+    found = compute_costs(pages, READS, {}, SETTINGS)
     assert found.stored == {"int8": 1, "float32": 1}
-    assert found.kept == (states(10, "int8", READS) + states(30, "float32", READS)) / 2
-    assert (found.tokens, found.fewest, found.most) == (20, 10, 30)
+    assert found.stored_bytes == (token_states_bytes(10, "int8", READS) + token_states_bytes(30, "float32", READS)) / 2
+    assert (found.mean_tokens, found.min_tokens, found.max_tokens) == (20, 10, 30)
 
 
 def test_without_pages_there_is_nothing_to_say_and_without_measures_no_time():
-    assert costs([], READS, {}, SETTINGS) is None
-    found = costs([stored(1)], READS, {"score": ()}, SETTINGS)
+    assert compute_costs([], READS, {}, SETTINGS) is None
+    found = compute_costs([stored(1)], READS, {"score": ()}, SETTINGS)
     assert found.indexing is None
     assert found.stages == {}
-    scaled = found.at(10**9)
+    scaled = found.at_scale(10**9)
     assert (scaled.indexing, scaled.every_page, scaled.candidates) == (None, None, None)
 
 
 def test_pages_without_a_time_do_not_count_as_fast_ones():
     pages = [replace(stored(number), seconds=seconds) for number, seconds in enumerate([0.0, 1.0, 2.0, 6.0], start=1)]
-    found = costs(pages, READS, {}, SETTINGS).indexing
+    found = compute_costs(pages, READS, {}, SETTINGS).indexing
     assert (found.mean, found.median, found.pages) == (3.0, 2.0, 3)
 
 
@@ -80,9 +79,9 @@ def test_pages_without_a_time_do_not_count_as_fast_ones():
     laps=st.lists(st.tuples(st.floats(0.001, 1e4), st.integers(1, 5_000)), min_size=1, max_size=9),
 )
 def test_what_is_extrapolated_grows_with_the_pages_and_the_candidates_do_not(many, laps):
-    measured = {"score": [Lap(took, pages) for took, pages in laps]}
-    found = costs([replace(stored(1), seconds=0.5)], READS, measured, SETTINGS)
-    one, all_of_them = found.at(1), found.at(many)
+    measured = {"score": [StageTiming(took, pages) for took, pages in laps]}
+    found = compute_costs([replace(stored(1), seconds=0.5)], READS, measured, SETTINGS)
+    one, all_of_them = found.at_scale(1), found.at_scale(many)
     for name in ("pooled", "indexing", "every_page"):
         assert getattr(all_of_them, name) == pytest.approx(many * getattr(one, name))
     for codec in CODECS:
@@ -93,18 +92,21 @@ def test_what_is_extrapolated_grows_with_the_pages_and_the_candidates_do_not(man
 
 
 def test_the_median_is_over_the_queries_that_ran():
-    laps = {"encode": [Lap(1.0, 0), Lap(9.0, 0), Lap(2.0, 0)], "score": [Lap(10.0, 10), Lap(30.0, 10), Lap(80.0, 40)]}
-    stages = costs([stored(1)], READS, laps, SETTINGS).stages
-    assert (stages["encode"].milliseconds, stages["encode"].queries, stages["encode"].each) == (2.0, 3, 0.0)
-    assert (stages["score"].milliseconds, stages["score"].each) == (30.0, 2.0)
+    laps = {
+        "encode": [StageTiming(1.0, 0), StageTiming(9.0, 0), StageTiming(2.0, 0)],
+        "score": [StageTiming(10.0, 10), StageTiming(30.0, 10), StageTiming(80.0, 40)],
+    }
+    stages = compute_costs([stored(1)], READS, laps, SETTINGS).stages
+    assert (stages["encode"].milliseconds, stages["encode"].queries, stages["encode"].per_page) == (2.0, 3, 0.0)
+    assert (stages["score"].milliseconds, stages["score"].per_page) == (30.0, 2.0)
     assert "rank" not in stages
 
 
 def test_only_the_last_laps_are_kept():
-    laps = Laps(3)
+    laps = RecentTimings(3)
     for number in range(9):
-        laps.add("rank", Lap(number, 1))
-    assert laps.by_stage() == {"rank": (Lap(6, 1), Lap(7, 1), Lap(8, 1))}
+        laps.add("rank", StageTiming(number, 1))
+    assert laps.by_stage() == {"rank": (StageTiming(6, 1), StageTiming(7, 1), StageTiming(8, 1))}
 
 
 def test_a_stage_that_was_answered_from_memory_does_not_count(tmp_path):

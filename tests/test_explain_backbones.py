@@ -14,7 +14,7 @@ TEXT = "embankment rules for small harbours"
 def test_a_word_is_found_on_its_own_box(name):
     (encoded,) = loaded(name).encode_pages([page(TEXT)])
     query = loaded(name).encode_query(Query("embankment harbours"))
-    found = explain.attribute(explain.match(query, encoded), SMART.weights)
+    found = explain.attribute(explain.match_tokens(query, encoded), SMART.weights)
     for term, place in zip(found.terms, (0, 4), strict=True):
         assert term.label == TEXT.split()[place]
         expected = boxes(5)[place]
@@ -34,7 +34,7 @@ def test_patches_of_a_qwen_page_and_the_template_are_told_apart():
     assert isinstance(encoded, PageEncoding)
     assert isinstance(encoded.place, TokenGrid)
     query = qwen.encode_query(Query("tide table"))
-    match = explain.match(query, encoded)
+    match = explain.match_tokens(query, encoded)
     found = explain.attribute(match, SMART.weights)
     assert [term.label for term in found.terms if term.word >= 0] == ["tide", "table"]
     drawn = explain.whole_query_map(match)
@@ -46,6 +46,6 @@ def test_patches_of_a_qwen_page_and_the_template_are_told_apart():
     winners = explain.winner_map(found)
     total = winners.map.values.sum() + sum(term.contribution for term in winners.remainder)
     assert total == pytest.approx(found.late, abs=1e-5)
-    overlay = explain.draw(drawn, explain.range_of([drawn]))
+    overlay = explain.draw_map(drawn, explain.colour_range([drawn]))
     assert overlay.shape == (encoded.place.rows * 16, encoded.place.cols * 16, 4)
     assert np.isfinite(found.score)

@@ -28,7 +28,9 @@ def searched(query, pages):
     codes = {page.page: TokenCodes(page.tokens) for page in pages}
     known = [stored(page.page.number) for page in pages]
     pooled = np.stack([page.pooled for page in pages])
-    return scoring.parts(query, known, pooled @ query.pooled, np.arange(len(pages)), lambda page: codes[page.id])
+    return scoring.compute_parts(
+        query, known, pooled @ query.pooled, np.arange(len(pages)), lambda page: codes[page.id]
+    )
 
 
 def random_parts(rng, visible=12, candidates=9, ties=False):
@@ -46,8 +48,8 @@ def random_parts(rng, visible=12, candidates=9, ties=False):
 def test_the_rows_of_a_pair_add_up_to_the_difference_of_the_scores(seed, weights):
     rng = np.random.default_rng(seed)
     query, pages = random_query(rng), [random_page(rng, 1), random_page(rng, 2)]
-    x, y = (explain.attribute(explain.match(query, page), weights) for page in pages)
-    pair = explain.compare(x, y)
+    x, y = (explain.attribute(explain.match_tokens(query, page), weights) for page in pages)
+    pair = explain.compare_pages(x, y)
     hits = scoring.rank(searched(query, pages), Method("m", "M", weights), 2).hits
     scores = {hit.page.number: hit.score for hit in hits}
     assert sum(row.difference for row in pair.rows) == pytest.approx(scores[1] - scores[2], abs=1e-5)
@@ -61,7 +63,9 @@ def test_the_rows_of_a_pair_add_up_to_the_difference_of_the_scores(seed, weights
 def test_a_pair_shows_where_the_word_stands_on_both_pages():
     query = query_of(np.stack([axis(2), axis(5)]))
     pages = [block_page(2, 3, [(1, 2)]), block_page(4, 1, [])]
-    pair = explain.compare(*(explain.attribute(explain.match(query, page), SMART.weights) for page in pages))
+    pair = explain.compare_pages(
+        *(explain.attribute(explain.match_tokens(query, page), SMART.weights) for page in pages)
+    )
     first, *rest = pair.rows
     assert (first.first_term.label, first.first, first.second, first.difference) == ("t0", 0.5, 0, 0.5)
     assert first.first_term.winner.cell == explain.Cell(1, 2)
@@ -70,14 +74,14 @@ def test_a_pair_shows_where_the_word_stands_on_both_pages():
 
 
 def test_pairs_of_different_questions_are_refused():
-    match = explain.match(query_of(axis(2)[None]), block_page(2, 2, []))
-    other = explain.match(query_of(axis(2)[None], text="other"), block_page(2, 2, []))
-    again = explain.match(query_of(axis(2)[None]), block_page(2, 2, []))
+    match = explain.match_tokens(query_of(axis(2)[None]), block_page(2, 2, []))
+    other = explain.match_tokens(query_of(axis(2)[None], text="other"), block_page(2, 2, []))
+    again = explain.match_tokens(query_of(axis(2)[None]), block_page(2, 2, []))
     one = explain.attribute(match, SMART.weights)
-    assert explain.compare(one, explain.attribute(again, SMART.weights)).difference == 0
+    assert explain.compare_pages(one, explain.attribute(again, SMART.weights)).difference == 0
     for second in (explain.attribute(other, SMART.weights), explain.attribute(match, LATE.weights)):
         with pytest.raises(ValueError, match="one query and one set of weights"):
-            explain.compare(one, second)
+            explain.compare_pages(one, second)
 
 
 @given(
@@ -93,15 +97,15 @@ def test_a_sweep_gives_the_ranks_of_the_ranking_itself(seed, ties, reduce, count
     weights = Weights(pooled, 1.0, reduce, counted)
     late = explain.late_weights(16)
     page = parts.pages[parts.candidates[seed % len(parts.candidates)]]
-    found = explain.sweep(parts, page, weights, late)
+    found = explain.sweep_late_weight(parts, page, weights, late)
     for value, rank in zip(late.tolist(), found.ranks.tolist(), strict=True):
         assert scoring.rank(parts, Method("m", "M", replace(weights, late=value)), 0).ranks[page.key] == rank
 
 
 def test_a_sweep_runs_from_pooled_alone_to_the_end_of_the_slider():
     parts = random_parts(np.random.default_rng(3))
-    found = explain.sweep(parts, parts.pages[parts.candidates[0]], Weights())
-    assert (found.late[0], found.late[-1], len(found.late)) == (0, explain.LARGEST, len(found.ranks))
+    found = explain.sweep_late_weight(parts, parts.pages[parts.candidates[0]], Weights())
+    assert (found.late[0], found.late[-1], len(found.late)) == (0, explain.MAX_LATE_WEIGHT, len(found.ranks))
 
 
 @given(seeds)
@@ -109,8 +113,8 @@ def test_a_sweep_runs_from_pooled_alone_to_the_end_of_the_slider():
 def test_two_pages_swap_exactly_where_they_meet(seed):
     parts = random_parts(np.random.default_rng(seed))
     one, other = (parts.pages[parts.candidates[n]] for n in (0, 1))
-    meeting = explain.swap(parts, one, other, Weights())
-    assert explain.swap(parts, other, one, Weights()) == meeting
+    meeting = explain.find_swap_weight(parts, one, other, Weights())
+    assert explain.find_swap_weight(parts, other, one, Weights()) == meeting
 
     def ahead(late):
         hits = {hit.page.key: hit for hit in scoring.rank(parts, Method("m", "M", Weights(1, late)), 99).hits}
@@ -146,12 +150,12 @@ def parts_by_hand(pooled, late):
 )
 def test_a_swap_by_hand(pooled, late, meeting):
     parts = parts_by_hand(pooled, late)
-    assert explain.swap(parts, *parts.pages, Weights()) == meeting
+    assert explain.find_swap_weight(parts, *parts.pages, Weights()) == meeting
 
 
 def test_a_page_beyond_the_candidates_is_refused_by_name():
     parts = random_parts(np.random.default_rng(0))
     with pytest.raises(ValueError, match="00000000000000aa-5000 is not among"):
-        explain.sweep(parts, stored(5000), Weights())
+        explain.sweep_late_weight(parts, stored(5000), Weights())
     with pytest.raises(ValueError, match="not among"):
-        explain.swap(parts, parts.pages[parts.candidates[0]], stored(5000), Weights())
+        explain.find_swap_weight(parts, parts.pages[parts.candidates[0]], stored(5000), Weights())

@@ -33,7 +33,7 @@ def engine(tmp_path):
     settings = Settings(data_dir=tmp_path / "data", index_dir=tmp_path / "index", samples=tmp_path)
     library = Library.open(settings.data_dir, settings.index_dir)
     backbones = Backbones(
-        BackboneChoice("words", "a test", insisted=True), {"words": words, EMBEDDED: words}.get, fall_back=True
+        BackboneChoice("words", "a test", explicit=True), {"words": words, EMBEDDED: words}.get, fall_back=True
     )
     with Engine(library, backbones, settings) as started:
         files = [
@@ -85,7 +85,7 @@ def test_a_deleted_page_takes_its_matches_along(engine):
     for key in keys(engine):
         engine.explain(ASKED, [LOCAL], key)
     engine.remove(LOCAL, gone[1].file)
-    kept = {page.key for _, page in engine._explainer._matches._kept}
+    kept = {page.key for _, page in engine._explainer._matches._values}
     assert kept == set(keys(engine))
     assert gone not in kept
     with pytest.raises(LibraryError):

@@ -50,7 +50,7 @@ def make(tmp_path):
         library = Library.open(settings.data_dir, settings.index_dir)
         models = {"words": words, EMBEDDED: words}
         engine = Engine(
-            library, Backbones(BackboneChoice("words", "a test", insisted=True), models.get, fall_back=True), settings
+            library, Backbones(BackboneChoice("words", "a test", explicit=True), models.get, fall_back=True), settings
         )
         opened.append(engine)
         list(engine.prepare_samples())
@@ -70,8 +70,9 @@ def pages(maps, scope):
 
 def looked_at(view, page, query):
     """An overlay of a page made by hand, in colours of its own."""
-    found = explain.attribute(explain.match(query, page), SMART.weights)
-    ranges = [explain.range_of([one]) for one in (explain.whole_query_map(found.match), explain.winner_map(found).map)]
+    found = explain.attribute(explain.match_tokens(query, page), SMART.weights)
+    maps = explain.whole_query_map(found.match), explain.winner_map(found).map
+    ranges = [explain.colour_range([one]) for one in maps]
     explanation = Explanation(stored(1), found, True, *ranges)
     return viewer.overlay(explanation, view), explanation
 

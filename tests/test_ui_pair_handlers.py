@@ -46,7 +46,7 @@ def make(tmp_path):
         words = Counting()
         settings = Settings(data_dir=tmp_path / "data", index_dir=tmp_path / "index", samples=samples, **changes)
         models = {"words": words, EMBEDDED: words}
-        backbones = Backbones(BackboneChoice("words", "a test", insisted=True), models.get, fall_back=True)
+        backbones = Backbones(BackboneChoice("words", "a test", explicit=True), models.get, fall_back=True)
         engine = Engine(Library.open(settings.data_dir, settings.index_dir), backbones, settings)
         opened.append(engine)
         list(engine.prepare_samples())
@@ -155,7 +155,7 @@ def test_the_viewer_is_told_the_place_by_late_weight_with_its_chips(make):
     assert "<svg" in told["anatomy"]
     object.__setattr__(maps._handlers.engine.settings, "exhaustive", 0)
     object.__setattr__(maps._handlers.engine.settings, "candidates", 1)
-    maps._handlers.engine._retrieval._parts.drop(lambda _: True)
+    maps._handlers.engine._retrieval._parts.discard(lambda _: True)
     lines = [maps.explain({"asked": SEARCH, "page": page})["anatomy"] for page in keys(maps, SAMPLES)]
     assert sum("No line: the search did not reach this page" in line for line in lines) == 2
     assert (

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from smart_demo import scoring
 from smart_demo.errors import InputRefused
 from smart_demo.search import explain
-from smart_demo.search.comparison import passing
+from smart_demo.search.comparison import find_passing_pair
 from smart_demo.types import POOLED, SMART, Counted, Method, Reduce, SearchResult, TokenBoxes, Weights
 from smart_demo.ui import pair_view, viewer
 from smart_demo.ui.pair_view import WORDS, score_table, shares
@@ -181,7 +181,7 @@ def ranking(order):
     ],
 )
 def test_the_opponent_by_hand(before, after, asked, told):
-    found = passing(ranking(before), ranking(after), stored(asked).key)
+    found = find_passing_pair(ranking(before), ranking(after), stored(asked).key)
     assert found == (told and tuple(stored(n).key for n in told))
 
 
@@ -189,7 +189,7 @@ def test_the_opponent_by_hand(before, after, asked, told):
 def test_whoever_moved_is_shown_beside_one_it_changed_places_with(before, after, asked):
     key = stored(asked).key
     left, right = ranking(before), ranking(after)
-    upper, lower = passing(left, right, key)
+    upper, lower = find_passing_pair(left, right, key)
     assert key in (upper, lower)
     assert right.ranks[upper] < right.ranks[lower]
     moved = left.ranks[key] - right.ranks[key]
@@ -241,17 +241,17 @@ def test_just_before_and_after_the_swap_the_ranking_agrees(seed, pooled, reduce,
         return "X" if ranks[x] < ranks[y] else "Y"
 
     said = pair_view.described(pair)["swap"]
-    if pair.swap is None:
+    if pair.swap_weight is None:
         assert len({ahead(late) for late in (0.01, 0.5, 3.9, 1000.0)}) == 1
         assert said.startswith("No late weight changes their order.")
         return
-    assume(0.01 < pair.swap < 1000)
-    before, after = ahead(pair.swap * 0.99), ahead(pair.swap * 1.01)
+    assume(0.01 < pair.swap_weight < 1000)
+    before, after = ahead(pair.swap_weight * 0.99), ahead(pair.swap_weight * 1.01)
     assert before != after
     assert f"below it {before} is ahead, above it {after}." in said
     named = float(re.search(r"late weight of ([\d.]+\d)", said)[1])
-    assert named == pytest.approx(pair.swap, abs=0.005)
-    assert ("beyond the slider" in said) == (pair.swap > 4)
+    assert named == pytest.approx(pair.swap_weight, abs=0.005)
+    assert ("beyond the slider" in said) == (pair.swap_weight > 4)
 
 
 def test_weights_that_decide_alone_are_said():
@@ -298,7 +298,7 @@ def test_a_page_that_smart_did_not_rank_is_never_said_to_have_been_passed():
     query = query_of(np.stack([axis(2)]))
     pair = paired(query, [near(1, 0.6, [(0, 0)]), near(2, 0.5, [(0, 1)])], candidates=1)
     told = pair_view.described(pair)
-    assert pair.swap is None
+    assert pair.swap_weight is None
     assert told["title"] == "X against Y"
     assert told["pages"][1]["smart"] == "not ranked"
     assert sentence(told).startswith(
@@ -393,5 +393,5 @@ def test_a_pair_agrees_with_the_two_explanations_it_is_made_of():
     pair = paired(random_query(rng), [random_page(rng, 1), random_page(rng, 2)])
     assert pair.pair.difference == pytest.approx(pair.first.attribution.score - pair.second.attribution.score)
     assert sum(row.difference for row in pair.pair.rows) == pytest.approx(pair.pair.difference, abs=1e-9)
-    assert explain.compare(pair.first.attribution, pair.second.attribution).rows == pair.pair.rows
+    assert explain.compare_pages(pair.first.attribution, pair.second.attribution).rows == pair.pair.rows
     assert PATCH in pair.first.attribution.by_kind

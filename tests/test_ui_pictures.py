@@ -207,7 +207,7 @@ def test_a_kept_picture_is_its_owner_s_alone_and_nobody_crowds_out_another_s(tmp
 
 
 def test_recent_values_that_weigh_too_much_leave():
-    kept = LRUCache(9, len, most=5)
+    kept = LRUCache(9, len, max_weight=5)
     for key, value in enumerate(["aa", "bb", "cc"]):
         kept.put(key, value)
     assert [kept.get(key) for key in range(3)] == [None, "bb", "cc"]

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from smart_demo import scoring
 from smart_demo.search import explain
-from smart_demo.search.explain import LARGEST, Sweep
+from smart_demo.search.explain import MAX_LATE_WEIGHT, Sweep
 from smart_demo.search.explain.explainer import Explainer
 from smart_demo.types import Method, PageId, Weights
 from smart_demo.ui import viewer
@@ -23,7 +23,7 @@ from tests.test_ui_markup import Markup
 
 
 def swept(ranks, late=None, candidates=9, pages=9):
-    late = np.linspace(0, LARGEST, len(ranks), dtype="f4") if late is None else np.array(late, "f4")
+    late = np.linspace(0, MAX_LATE_WEIGHT, len(ranks), dtype="f4") if late is None else np.array(late, "f4")
     return Sweep(late, np.array(ranks), candidates, pages)
 
 
@@ -101,7 +101,7 @@ def test_a_page_leads_exactly_between_the_weights_that_are_named(seed, ties, poo
     parts = random_parts(np.random.default_rng(seed), ties=ties)
     weights = Weights(pooled)
     page = parts.pages[parts.candidates[seed % len(parts.candidates)]]
-    leads = explain.first_place(parts, page, weights)
+    leads = explain.find_first_place_weights(parts, page, weights)
 
     def place(late):
         return scoring.rank(parts, Method("m", "M", replace(weights, late=late)), 0).ranks[page.key]
@@ -121,12 +121,12 @@ def test_a_page_leads_exactly_between_the_weights_that_are_named(seed, ties, poo
 def test_first_place_by_hand():
     parts = parts_by_hand([0.9, 0.5, 0.1], [0.1, 0.5, 0.6])
     one, two, three = parts.pages
-    assert explain.first_place(parts, one, Weights()) == (0.0, pytest.approx(1.0))
-    assert explain.first_place(parts, two, Weights()) == (pytest.approx(1.0), pytest.approx(4.0, rel=1e-5))
-    assert explain.first_place(parts, three, Weights()) == (pytest.approx(4.0, rel=1e-5), np.inf)
+    assert explain.find_first_place_weights(parts, one, Weights()) == (0.0, pytest.approx(1.0))
+    assert explain.find_first_place_weights(parts, two, Weights()) == (pytest.approx(1.0), pytest.approx(4.0, rel=1e-5))
+    assert explain.find_first_place_weights(parts, three, Weights()) == (pytest.approx(4.0, rel=1e-5), np.inf)
     equal = parts_by_hand([0.5, 0.5], [0.5, 0.5])
-    assert explain.first_place(equal, equal.pages[0], Weights()) == (0.0, np.inf)
-    assert explain.first_place(equal, equal.pages[1], Weights()) is None
+    assert explain.find_first_place_weights(equal, equal.pages[0], Weights()) == (0.0, np.inf)
+    assert explain.find_first_place_weights(equal, equal.pages[1], Weights()) is None
 
 
 def test_the_section_is_sound_markup_and_draws_what_the_ranking_says():

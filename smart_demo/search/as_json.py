@@ -1,4 +1,4 @@
-"""A search as plain data: the form of `search --json`, shared by everything that answers in JSON."""
+"""The JSON form of search results, as `search --json` and the API return it."""
 
 from __future__ import annotations
 
@@ -9,20 +9,21 @@ from smart_demo.types import Found, Hit
 
 
 def as_dict(found: Found) -> dict[str, Any]:
-    """The answer to one query: per method the hits with both score parts, and what they were ranked among.
+    """Return the results of one query as plain data: per method the hits with both parts of their scores.
 
-    `smart` is pooled + late, whatever weights the method used; null where a page's tokens were not scored.
+    `smart` is pooled + late, whatever weights the method used. `late` and `smart` are None if the page's tokens were
+    not scored.
     """
     return {
         "query": found.query.text,
         "pages": len(found.parts.pages),
         "candidates": len(found.parts.candidates),
         "milliseconds": {stage: round(value, 3) for stage, value in found.milliseconds.items()},
-        "results": {name: [_hit(hit) for hit in result.hits] for name, result in found.results.items()},
+        "results": {name: [_hit_as_dict(hit) for hit in result.hits] for name, result in found.results.items()},
     }
 
 
-def _hit(hit: Hit) -> dict[str, Any]:
+def _hit_as_dict(hit: Hit) -> dict[str, Any]:
     late = None if math.isnan(hit.late) else round(hit.late, 6)
     return {
         "rank": hit.rank,

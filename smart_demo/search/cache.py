@@ -1,97 +1,63 @@
-"""Small caches and clocks of the service."""
+"""A cache with limits of entries and total weight, safe for threads."""
 
 from __future__ import annotations
 
 import math
 import threading
-import time
-from collections import OrderedDict, deque
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from collections import OrderedDict
+from collections.abc import Callable
 from typing import Generic, TypeVar
 
 Value = TypeVar("Value")
 
 
 class LRUCache(Generic[Value]):
-    """The last few answers by key, for several threads; the oldest unused one leaves first."""
+    """A cache that evicts the least recently used values. Safe for threads."""
 
-    def __init__(self, size: int, weigh: Callable[[Value], float] = lambda _: 0, most: float = math.inf) -> None:
-        """How many are kept, and how much they may weigh together."""
-        self._size, self._weigh, self._most, self._lock = size, weigh, most, threading.Lock()
-        self._kept: OrderedDict[object, Value] = OrderedDict()
+    def __init__(
+        self, max_entries: int, weight: Callable[[Value], float] = lambda _: 0, max_weight: float = math.inf
+    ) -> None:
+        """`weight`: the weight of one value, such as its bytes. `max_weight`: the maximum of all weights' sum."""
+        self._max_entries, self._weight, self._max_weight = max_entries, weight, max_weight
+        self._values: OrderedDict[object, Value] = OrderedDict()
+        self._lock = threading.Lock()
 
     def get(self, key: object) -> Value | None:
-        """What was kept under the key, or None."""
+        """Return the value of a key, or None."""
         with self._lock:
-            if key in self._kept:
-                self._kept.move_to_end(key)
-            return self._kept.get(key)
+            if key in self._values:
+                self._values.move_to_end(key)
+            return self._values.get(key)
 
     def put(self, key: object, value: Value) -> None:
-        """Keep a value, dropping the oldest over the size or the weight."""
+        """Store a value, and evict the least recently used ones while a limit is exceeded."""
         with self._lock:
-            self._kept[key] = value
-            self._kept.move_to_end(key)
-            while len(self._kept) > self._size or sum(map(self._weigh, self._kept.values())) > self._most:
-                self._kept.popitem(last=False)
+            self._values[key] = value
+            self._values.move_to_end(key)
+            while (
+                len(self._values) > self._max_entries
+                or sum(map(self._weight, self._values.values())) > self._max_weight
+            ):
+                self._values.popitem(last=False)
 
-    def thin(self, belongs: Callable[[object], bool], most: int) -> None:
-        """Of the keys of which this is true keep so many, those used last."""
+    def limit(self, matches: Callable[[object], bool], max_entries: int) -> None:
+        """Keep at most `max_entries` of the keys for which `matches` is true: the most recently used."""
         with self._lock:
-            keys = [key for key in self._kept if belongs(key)]
-            for key in keys[: max(0, len(keys) - most)]:
-                del self._kept[key]
+            keys = [key for key in self._values if matches(key)]
+            for key in keys[: max(0, len(keys) - max_entries)]:
+                del self._values[key]
 
-    def drop(self, gone: Callable[[object], bool]) -> None:
-        """Forget every key of which this is true."""
+    def discard(self, matches: Callable[[object], bool]) -> None:
+        """Discard every key for which `matches` is true."""
         with self._lock:
-            for key in [key for key in self._kept if gone(key)]:
-                del self._kept[key]
+            for key in [key for key in self._values if matches(key)]:
+                del self._values[key]
 
-    def drop_values(self, gone: Callable[[Value], bool]) -> None:
-        """Forget every value of which this is true."""
+    def discard_values(self, matches: Callable[[Value], bool]) -> None:
+        """Discard every value for which `matches` is true."""
         with self._lock:
-            for key in [key for key, value in self._kept.items() if gone(value)]:
-                del self._kept[key]
+            for key in [key for key, value in self._values.items() if matches(value)]:
+                del self._values[key]
 
-
-@dataclass
-class Stopwatch:
-    """Milliseconds by stage."""
-
-    stages: dict[str, float] = field(default_factory=dict)
-    started: float = field(default_factory=time.perf_counter)
-
-    def lap(self, stage: str) -> None:
-        """The time since the last lap was this stage's."""
-        now = time.perf_counter()
-        self.stages[stage] = self.stages.get(stage, 0.0) + (now - self.started) * 1000
-        self.started = now
-
-
-@dataclass(frozen=True, slots=True)
-class Lap:
-    """One stage of one query, as it really ran."""
-
-    milliseconds: float
-    pages: int
-    """That the stage went through; 0 where it looks at none."""
-
-
-class Laps:
-    """The last few laps of each stage, for several threads."""
-
-    def __init__(self, size: int) -> None:
-        self._size, self._lock = size, threading.Lock()
-        self._stages: dict[str, deque[Lap]] = {}
-
-    def add(self, stage: str, lap: Lap) -> None:
-        """Keep a lap, dropping the oldest of its stage over the size."""
-        with self._lock:
-            self._stages.setdefault(stage, deque(maxlen=self._size)).append(lap)
-
-    def by_stage(self) -> Mapping[str, tuple[Lap, ...]]:
-        """What is kept, oldest first."""
-        with self._lock:
-            return {stage: tuple(laps) for stage, laps in self._stages.items()}
+    def _total_weight(self) -> float:
+        return sum(map(self._weight, self._values.values()))

@@ -1,7 +1,7 @@
-"""How deep the nearest pooled pages must be gone through so that a scan of every page would say the same.
+"""The check of the candidates: how many of the nearest pooled pages give the same first results as a full scan.
 
-A large library is not scored whole at every query. What that costs in agreement is not guessed: some queries are
-answered by a full scan, and for each it is noted how far down the pooled column its first pages stand.
+Not every page of a large library is scored token by token. The loss of agreement is measured: some queries are answered
+by a full scan, and for each the place of its first pages in the pooled ranking is recorded.
 """
 
 from __future__ import annotations
@@ -21,97 +21,103 @@ from smart_demo.page_list import PageList, Positions
 from smart_demo.store import atomic_files
 from smart_demo.types import SMART, Floats, Parts, QueryEncoding, Scope, StoredPage, TokenCodes
 
-FOLDER = "checks"
-TARGET = 0.99
-"""Of the checked queries, the part on which the candidates must agree with a full scan,"""
-TOP = 5
-"""about the pages in so many first places."""
-MOST = 100
-"""Queries that are checked at a time."""
-CHANGED = 0.1
-"""A check says nothing any more once the library has so much more or less of its pages."""
-_STEP, _SOME = 50, 1_000
+CHECKS_FOLDER = "checks"
+CHECKED_TOP = 5
+"""Number of first results that must equal those of a full scan."""
+MIN_AGREEMENT = 0.99
+"""Share of the checked queries whose first results must equal those of a full scan."""
+MAX_CHECKED_QUERIES = 100
+"""Maximum number of queries in one check."""
+MAX_SIZE_CHANGE = 0.1
+"""Relative change of the number of pages after which a check is outdated."""
+_DEPTH_STEP = 50
+"""Depths are rounded up to multiples of this."""
+_PAGES_BETWEEN_PROGRESS = 1_000
 
 
 @dataclass(frozen=True, slots=True)
 class CandidateCheck:
-    """What a full scan of a library said of its candidates."""
+    """The result of comparing a library's candidates with a full scan."""
 
     pages: int
-    """That the library had,"""
+    """Pages of the library at the time of the check."""
     queries: int
-    """that were asked of it,"""
+    """Number of checked queries."""
     agreed: int
-    """and for how many of them the first places are the same."""
+    """Number of queries whose first results equal those of the full scan."""
     depth: int
-    """Candidates that are scored."""
+    """Number of candidates that are scored."""
 
     def holds(self, pages: int) -> bool:
-        """Whether it still says something of a library of so many pages."""
-        return abs(pages - self.pages) <= CHANGED * self.pages
+        """Return whether the check still applies to a library of `pages` pages."""
+        return abs(pages - self.pages) <= MAX_SIZE_CHANGE * self.pages
 
 
-def depths(
+def find_depths(
     queries: Sequence[QueryEncoding],
     pages: PageList,
     pooled: Floats,
     tokens: Callable[[StoredPage], TokenCodes],
-    tell: Callable[[int], None] = lambda _: None,
+    on_progress: Callable[[int], None] = lambda _: None,
 ) -> Positions:
-    """For each query, how many of the nearest pooled pages it takes to have the first TOP of a scan of all pages.
+    """Return how many nearest pooled pages contain the first CHECKED_TOP of a full scan, for each query.
 
-    The pages are read once for all queries. `tell` hears now and then how many were. Errors of `tokens` pass through.
+    pooled: (N, P). The pages are read once for all queries. `on_progress` is called with the number of pages read.
+    Errors of `tokens` pass through.
     """
-    asked = np.concatenate([query.tokens for query in queries])
+    query_tokens = np.concatenate([query.tokens for query in queries])
     starts = np.cumsum([0, *(len(query.tokens) for query in queries)])[:-1]
     lengths = np.array([len(query.tokens) for query in queries], np.float32)
     late = np.empty((len(pages), len(queries)), np.float32)
     for row, page in enumerate(pages):
-        late[row] = np.add.reduceat(scoring.token_maxima(asked, tokens(page)), starts) / lengths
-        if row % _SOME == 0:
-            tell(row)
-    return np.array([_depth(query, pages, pooled, late[:, at]) for at, query in enumerate(queries)], np.int64)
+        late[row] = np.add.reduceat(scoring.token_maxima(query_tokens, tokens(page)), starts) / lengths
+        if row % _PAGES_BETWEEN_PROGRESS == 0:
+            on_progress(row)
+    return np.array([_find_depth(query, pages, pooled, late[:, at]) for at, query in enumerate(queries)], np.int64)
 
 
-def _depth(query: QueryEncoding, pages: PageList, pooled: Floats, late: Floats) -> int:
-    """The place by pooled of that page among the first TOP by SMART that pooled sees last."""
+def _find_depth(query: QueryEncoding, pages: PageList, pooled: Floats, late: Floats) -> int:
+    """Return the largest rank in the pooled ranking of the first CHECKED_TOP pages by SMART."""
     cosines = (pooled @ query.pooled).astype(np.float32)
     kinds = query.kinds[:1]
     parts = Parts(kinds, pages, cosines, np.arange(len(pages)), late[:, None])
-    first = [hit.pooled for hit in scoring.rank(parts, SMART, TOP).hits]
+    first = [hit.pooled for hit in scoring.rank(parts, SMART, CHECKED_TOP).hits]
     return int((cosines >= min(first)).sum()) if first else 0
 
 
-def checked(needed: Positions, pages: int, least: int, most: int) -> CandidateCheck:
-    """The depth, from `least` to `most`, at which TARGET of the queries agree, and how many do at it."""
-    wanted = np.sort(needed)[max(0, math.ceil(TARGET * len(needed)) - 1)] if len(needed) else 0
-    depth = min(max(least, math.ceil(int(wanted) / _STEP) * _STEP), most)
-    return CandidateCheck(pages, len(needed), int((needed <= depth).sum()), depth)
+def choose_depth(depths: Positions, pages: int, min_depth: int, max_depth: int) -> CandidateCheck:
+    """Return the check with the smallest depth from `min_depth` to `max_depth` that reaches MIN_AGREEMENT.
+
+    If none reaches it, the depth is `max_depth`.
+    """
+    required = np.sort(depths)[max(0, math.ceil(MIN_AGREEMENT * len(depths)) - 1)] if len(depths) else 0
+    depth = min(max(min_depth, math.ceil(int(required) / _DEPTH_STEP) * _DEPTH_STEP), max_depth)
+    return CandidateCheck(pages, len(depths), int((depths <= depth).sum()), depth)
 
 
-def keep(index_dir: Path, scope: Scope, encoder: str, found: CandidateCheck) -> None:
-    """Remember a check. LibraryError or StorageFull where the disk refuses."""
+def save_check(index_dir: Path, scope: Scope, encoder: str, check: CandidateCheck) -> None:
+    """Save a check. Raises LibraryError or StorageFull if it cannot be written."""
     path = _path(index_dir, scope, encoder)
-    with atomic_files.storage_errors("keep the check"):
+    with atomic_files.storage_errors("save the check"):
         atomic_files.make_folder(path.parent)
-        atomic_files.write_new(path, json.dumps(asdict(found)).encode())
+        atomic_files.write_file(path, json.dumps(asdict(check)).encode())
 
 
-def kept(index_dir: Path, scope: Scope, encoder: str) -> CandidateCheck | None:
-    """The last check of a scope under an encoder; None where there is none that can be read."""
+def load_check(index_dir: Path, scope: Scope, encoder: str) -> CandidateCheck | None:
+    """Load the last check of a scope under an encoder, or return None if there is no readable one."""
     with suppress(OSError, SmartError, ValueError, TypeError, KeyError):
-        said = json.loads(atomic_files.read_whole(_path(index_dir, scope, encoder)))
-        found = CandidateCheck(*(int(said[name]) for name in ("pages", "queries", "agreed", "depth")))
-        if 0 <= found.agreed <= found.queries and found.depth > 0:
-            return found
+        row = json.loads(atomic_files.read_file(_path(index_dir, scope, encoder)))
+        check = CandidateCheck(*(int(row[name]) for name in ("pages", "queries", "agreed", "depth")))
+        if 0 <= check.agreed <= check.queries and check.depth > 0:
+            return check
     return None
 
 
-def forget(index_dir: Path, scope: Scope) -> None:
-    """Delete what was kept of a scope. LibraryError where the disk refuses."""
+def delete_checks(index_dir: Path, scope: Scope) -> None:
+    """Delete the checks of a scope. Raises LibraryError if they cannot be deleted."""
     with atomic_files.storage_errors("delete the check"):
-        atomic_files.unlink((index_dir / FOLDER).glob(f"{scope}.*"))
+        atomic_files.delete_files((index_dir / CHECKS_FOLDER).glob(f"{scope}.*"))
 
 
 def _path(index_dir: Path, scope: Scope, encoder: str) -> Path:
-    return index_dir / FOLDER / f"{scope}.{encoder}.json"
+    return index_dir / CHECKS_FOLDER / f"{scope}.{encoder}.json"

@@ -1,4 +1,4 @@
-"""Two rankings of one query -> what they share and what moved. Pure: no markup, no weights."""
+"""The differences of two rankings of one query: shared pages, moves, and the pair of pages that explains a move."""
 
 from __future__ import annotations
 
@@ -6,56 +6,54 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 
-from smart_demo.types import PageId, Scope, SearchResult
-
-Key = tuple[Scope, PageId]
-"""What a page is known by among those searched."""
+from smart_demo.page_list import Key
+from smart_demo.types import SearchResult
 
 
 class Change(StrEnum):
-    """What became of a page between the two columns."""
+    """How a page's rank differs between the left and the right column."""
 
     SAME = "same"
     UP = "up"
     DOWN = "down"
     NEW = "new"
-    """In the right column's top k, but not in the left one's."""
+    """Only in the right column's top k."""
     LEFT = "left"
-    """In the left column's top k, but no longer in the right one's."""
+    """Only in the left column's top k."""
 
 
 @dataclass(frozen=True, slots=True)
 class Move:
-    """One page's way from the left ranking to the right one."""
+    """The ranks of one page in both rankings."""
 
     change: Change
     left: int | None
-    """Rank in the left ranking, also beyond its top k; None where that ranking did not reach the page."""
+    """Rank in the left ranking, also beyond its top k; None if that ranking does not contain the page."""
     right: int | None
 
     @property
     def steps(self) -> int:
-        """Places gained (positive) or lost, 0 where a side did not rank the page."""
+        """Places gained (positive) or lost; 0 if a ranking does not contain the page."""
         return 0 if self.left is None or self.right is None else self.left - self.right
 
 
 @dataclass(frozen=True)
 class Comparison:
-    """What a reader wants to know before reading two columns."""
+    """The differences of two columns."""
 
     k: int
     """Length of the longer column."""
     shared: int
-    """Pages in both columns."""
+    """Number of pages in both columns."""
     new_first: bool
-    """Whether the right column begins with another page than the left."""
+    """Whether the columns begin with different pages."""
     same_order: bool
     moves: Mapping[Key, Move]
-    """For every page in either column."""
+    """The move of every page in either column."""
 
     @property
     def verdict(self) -> str:
-        """The line above the columns.
+        """Line above the columns.
 
         >>> Comparison(5, 4, True, False, {}).verdict
         '4 of 5 shared · new first page'
@@ -71,49 +69,52 @@ class Comparison:
 
 
 def compare(left: SearchResult, right: SearchResult) -> Comparison:
-    """How the right ranking differs from the left one, page by page over both columns."""
-    ours, theirs = [hit.page.key for hit in right.hits], [hit.page.key for hit in left.hits]
+    """Compare the right ranking with the left one, for every page in either column."""
+    right_keys, left_keys = [hit.page.key for hit in right.hits], [hit.page.key for hit in left.hits]
     return Comparison(
-        k=max(len(ours), len(theirs)),
-        shared=len(set(ours) & set(theirs)),
-        new_first=ours[:1] != theirs[:1],
-        same_order=ours == theirs,
-        moves={key: _move(key, left, right, key in theirs, key in ours) for key in dict.fromkeys(theirs + ours)},
+        k=max(len(right_keys), len(left_keys)),
+        shared=len(set(right_keys) & set(left_keys)),
+        new_first=right_keys[:1] != left_keys[:1],
+        same_order=right_keys == left_keys,
+        moves={
+            key: _move(key, left, right, key in left_keys, key in right_keys)
+            for key in dict.fromkeys(left_keys + right_keys)
+        },
     )
 
 
-def passing(left: SearchResult, right: SearchResult, page: Key) -> tuple[Key, Key] | None:
-    """The two pages that tell most of one page's move: who passed, then who was passed.
-
-    A page that rose passed the page that stands highest in the right ranking of those that were above it on the left
-    and are below it now. A page that fell was passed by the highest of those that were below it and are above it now;
-    one that the right ranking did not reach counts as fallen to its end. A page that passed none and was passed by
-    none is set against its neighbour on the right: the page above it or, for the first, the one below. None where no
-    other page was ranked.
-    """
-    before, after, end = left.ranks, right.ranks, len(left.ranks) + len(right.ranks) + 1
-    was, now = before.get(page, end), after.get(page, end)
-    others = [(rank, key) for key, rank in after.items() if key != page]
-    above = [(rank, key) for rank, key in others if rank < now and before.get(key, end) > was]
-    below = [(rank, key) for rank, key in others if rank > now and before.get(key, end) < was]
-    if now < was and below:
-        return page, min(below)[1]
-    if now > was and above:
-        return min(above)[1], page
-    higher = [one for one in others if one[0] < now]
-    if higher:
-        return max(higher)[1], page
-    return (page, min(others)[1]) if others else None
-
-
 def _move(key: Key, left: SearchResult, right: SearchResult, in_left: bool, in_right: bool) -> Move:
-    before, after = left.ranks.get(key), right.ranks.get(key)
+    left_rank, right_rank = left.ranks.get(key), right.ranks.get(key)
     if not in_left:
         change = Change.NEW
     elif not in_right:
         change = Change.LEFT
-    elif before == after:
+    elif left_rank == right_rank:
         change = Change.SAME
     else:
-        change = Change.UP if (before or 0) > (after or 0) else Change.DOWN
-    return Move(change, before, after)
+        change = Change.UP if (left_rank or 0) > (right_rank or 0) else Change.DOWN
+    return Move(change, left_rank, right_rank)
+
+
+def find_passing_pair(left: SearchResult, right: SearchResult, page: Key) -> tuple[Key, Key] | None:
+    """Return the pair of pages that best explains a page's move: the page that passed, then the page it passed.
+
+    A page that rose passed the page with the best right rank among those that were above it on the left and are below
+    it on the right. A page that fell was passed by the best of those that were below it and are above it; if the right
+    ranking does not contain it, it counts as fallen to the end. A page without such a partner is paired with its
+    neighbour on the right: the page above it or, for the first, the one below. Returns None if the right ranking
+    contains no other page.
+    """
+    left_ranks, right_ranks, end = left.ranks, right.ranks, len(left.ranks) + len(right.ranks) + 1
+    old, new = left_ranks.get(page, end), right_ranks.get(page, end)
+    others = [(rank, key) for key, rank in right_ranks.items() if key != page]
+    passed_by = [(rank, key) for rank, key in others if rank < new and left_ranks.get(key, end) > old]
+    passed = [(rank, key) for rank, key in others if rank > new and left_ranks.get(key, end) < old]
+    if new < old and passed:
+        return page, min(passed)[1]
+    if new > old and passed_by:
+        return min(passed_by)[1], page
+    above = [other for other in others if other[0] < new]
+    if above:
+        return max(above)[1], page
+    return (page, min(others)[1]) if others else None

@@ -1,41 +1,83 @@
-"""What late interaction costs, from what this library measured itself: bytes, seconds, and what more pages would need.
+"""The costs of late interaction, measured on this library: bytes, seconds, and projections for more pages.
 
-Sizes follow the layout of a token file exactly, so they are known for codecs that no page is stored in. Times are only
-ever measured ones, and None until there are any. What is extrapolated grows with the number of pages.
+Sizes follow the layout of a token file exactly, so they are known even for codecs of which no page is stored. Times are
+measured, and None until there is a measurement. Projections grow linearly with the number of pages.
 """
 
 from __future__ import annotations
 
 import statistics
-from collections import Counter
+import threading
+import time
+from collections import Counter, deque
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from smart_demo.config import CODECS, Settings
-from smart_demo.search.cache import Lap
 from smart_demo.store.token_file import TokenFileLayout
 from smart_demo.types import Encoder, StoredPage
 
 STAGES = ("encode", "candidates", "score", "rank")
-"""Of a query, in the order they run."""
-FLOAT32 = 4
-"""Bytes of a coordinate of a pooled vector."""
+"""Stages of a query in the order they run."""
+FLOAT32_BYTES = 4
+
+
+@dataclass
+class Stopwatch:
+    """Milliseconds by stage of one query."""
+
+    stages: dict[str, float] = field(default_factory=dict)
+    started: float = field(default_factory=time.perf_counter)
+
+    def lap(self, stage: str) -> None:
+        """Add the time since the last lap to a stage."""
+        now = time.perf_counter()
+        self.stages[stage] = self.stages.get(stage, 0.0) + (now - self.started) * 1000
+        self.started = now
 
 
 @dataclass(frozen=True, slots=True)
-class Stage:
-    """How long one stage of a query takes."""
+class StageTiming:
+    """The measured time of one stage of one query."""
+
+    milliseconds: float
+    pages: int
+    """Number of pages that the stage processed; 0 if it processes none."""
+
+
+class RecentTimings:
+    """The most recent timings of each stage. Safe for threads."""
+
+    def __init__(self, size: int) -> None:
+        """`size`: the number of timings kept per stage."""
+        self._size, self._lock = size, threading.Lock()
+        self._stages: dict[str, deque[StageTiming]] = {}
+
+    def add(self, stage: str, timing: StageTiming) -> None:
+        """Add a timing, and discard the oldest of its stage if there are too many."""
+        with self._lock:
+            self._stages.setdefault(stage, deque(maxlen=self._size)).append(timing)
+
+    def by_stage(self) -> Mapping[str, tuple[StageTiming, ...]]:
+        """Return the timings of each stage, oldest first."""
+        with self._lock:
+            return {stage: tuple(timings) for stage, timings in self._stages.items()}
+
+
+@dataclass(frozen=True, slots=True)
+class StageCost:
+    """The time that one stage of a query takes."""
 
     milliseconds: float
     """Median over the queries that ran it."""
     queries: int
-    each: float
-    """Median milliseconds per page that the stage went through; 0 for a stage that looks at none."""
+    per_page: float
+    """Median milliseconds per processed page; 0 for a stage that processes none."""
 
 
 @dataclass(frozen=True, slots=True)
-class Indexing:
-    """Wall seconds of taking a page in, over the pages of which they are known."""
+class IndexingTime:
+    """Wall seconds of adding a page, over the pages whose time was measured."""
 
     mean: float
     median: float
@@ -43,120 +85,120 @@ class Indexing:
 
 
 @dataclass(frozen=True, slots=True)
-class AtScale:
-    """What so many pages would need. None where nothing was measured to extrapolate from."""
+class ScaledCosts:
+    """The costs of a number of pages. None if there is no measurement to project from."""
 
     pooled: float
-    """Bytes of all pooled vectors,"""
+    """Bytes of all pooled vectors."""
     states: Mapping[str, float]
-    """and of all token states, by codec."""
+    """Bytes of all token states by codec."""
     indexing: float | None
-    """Seconds to take all of them in, one machine like this one, one page after the other."""
+    """Seconds to add all pages on one machine like this one, one page after the other."""
     every_page: float | None
-    """Milliseconds to score every page token by token,"""
+    """Milliseconds to score every page token by token."""
     candidates: float | None
-    """and to score the candidates alone."""
+    """Milliseconds to score only the candidates."""
 
 
 @dataclass(frozen=True, slots=True)
 class Costs:
-    """Of the N >= 1 pages of some scopes under one encoder."""
+    """The costs of the N >= 1 pages of some scopes under one encoder."""
 
     pages: int
-    tokens: float
-    """Token states per page: mean,"""
-    fewest: int
-    most: int
+    mean_tokens: float
+    """Mean number of token states per page."""
+    min_tokens: int
+    max_tokens: int
     width: int
-    """of so many coordinates each, D."""
+    """D, the coordinates of a token state."""
     pooled_width: int
-    """P."""
+    """P, the coordinates of a pooled vector."""
     states: Mapping[str, float]
-    """Mean bytes of a page's token states by codec: codes, the mean and scale of int8, each token's kind and place."""
+    """Mean bytes of a page's token states by codec: codes, mean and scale of int8, each token's kind and place."""
     stored: Mapping[str, int]
-    """Pages by the codec that they are really kept in,"""
-    kept: float
-    """and the mean bytes of their token states in it."""
+    """Number of pages by the codec in which they are stored."""
+    stored_bytes: float
+    """Mean bytes of a page's token states in the codec in which they are stored."""
     disk: int
-    """Bytes that these pages take on this disk: token files, page images and thumbnails."""
-    indexing: Indexing | None
-    stages: Mapping[str, Stage]
-    """Those that were measured."""
+    """Bytes of these pages on disk: token files, page images and thumbnails."""
+    indexing: IndexingTime | None
+    stages: Mapping[str, StageCost]
+    """The stages that were measured."""
     depth: int
-    """Candidates that are scored where there are more than `exhaustive` pages."""
+    """Number of candidates that are scored if there are more than `exhaustive` pages."""
     exhaustive: int
 
     @property
     def pooled(self) -> int:
-        """Bytes of a page's pooled vector, in float32."""
-        return FLOAT32 * self.pooled_width
+        """Bytes of a page's pooled vector in float32."""
+        return FLOAT32_BYTES * self.pooled_width
 
     @property
-    def price(self) -> float:
-        """How many times the bytes of its pooled vector a page's token states take, as they are kept."""
-        return self.kept / self.pooled
+    def size_ratio(self) -> float:
+        """Bytes of a page's stored token states, divided by those of its pooled vector."""
+        return self.stored_bytes / self.pooled
 
-    def at(self, pages: int) -> AtScale:
-        """What `pages` pages like these would need."""
+    def at_scale(self, pages: int) -> ScaledCosts:
+        """Return the projected costs of `pages` pages like these."""
         score = self.stages.get("score")
-        return AtScale(
+        return ScaledCosts(
             float(pages * self.pooled),
             {codec: pages * size for codec, size in self.states.items()},
             pages * self.indexing.mean if self.indexing else None,
-            pages * score.each if score else None,
-            min(pages, self.depth) * score.each if score else None,
+            pages * score.per_page if score else None,
+            min(pages, self.depth) * score.per_page if score else None,
         )
 
 
-def costs(
-    pages: Sequence[StoredPage], encoder: Encoder, laps: Mapping[str, Sequence[Lap]], settings: Settings
+def compute_costs(
+    pages: Sequence[StoredPage], encoder: Encoder, timings: Mapping[str, Sequence[StageTiming]], settings: Settings
 ) -> Costs | None:
-    """Costs of pages that `encoder` made, whose queries took `laps`; None where there are no pages."""
+    """Return the costs of pages of one encoder, with the timings of queries by stage; None if there are no pages."""
     if not pages:
         return None
     tokens = [page.tokens for page in pages]
-    alike = Counter((page.tokens, page.codec) for page in pages)  # of many pages few differ in what is computed below
+    sizes = Counter((page.tokens, page.codec) for page in pages)  # few of many pages differ in what is computed below
     return Costs(
         pages=len(pages),
-        tokens=statistics.fmean(tokens),
-        fewest=min(tokens),
-        most=max(tokens),
+        mean_tokens=statistics.fmean(tokens),
+        min_tokens=min(tokens),
+        max_tokens=max(tokens),
         width=encoder.token_width,
         pooled_width=encoder.pooled_width,
-        states={codec: _kept(alike, encoder, codec) for codec in CODECS},
-        stored={codec: found for codec in CODECS if (found := sum(page.codec == codec for page in pages))},
-        kept=_kept(alike, encoder),
+        states={codec: _mean_states_bytes(sizes, encoder, codec) for codec in CODECS},
+        stored={codec: number for codec in CODECS if (number := sum(page.codec == codec for page in pages))},
+        stored_bytes=_mean_states_bytes(sizes, encoder),
         disk=sum(page.bytes for page in pages),
-        indexing=_indexing([page.seconds for page in pages if page.seconds > 0]),
-        stages={stage: _stage(laps[stage]) for stage in STAGES if laps.get(stage)},
+        indexing=_indexing_time([page.seconds for page in pages if page.seconds > 0]),
+        stages={stage: _stage_cost(timings[stage]) for stage in STAGES if timings.get(stage)},
         depth=settings.candidates,
         exhaustive=settings.exhaustive,
     )
 
 
-def states(tokens: int, codec: str, encoder: Encoder) -> int:
-    """Bytes that `tokens` token states take in a token file: all of its tensors but the pooled vector.
+def token_states_bytes(tokens: int, codec: str, encoder: Encoder) -> int:
+    """Return the bytes of `tokens` token states in a token file: all of its tensors but the pooled vector.
 
     An encoder with a budget of visual tokens sees the page, so its tokens form a grid; one without reads words, each of
     which has a box.
     """
     layout = TokenFileLayout(codec, tokens, encoder.token_width, encoder.pooled_width, boxes=not encoder.visual_tokens)
-    return layout.size - FLOAT32 * encoder.pooled_width
+    return layout.size - FLOAT32_BYTES * encoder.pooled_width
 
 
-def _kept(alike: Counter[tuple[int, str]], encoder: Encoder, codec: str = "") -> float:
-    """Mean bytes of token states, over counted pairs of tokens and codec; in another codec if one is named."""
-    return sum(count * states(tokens, codec or own, encoder) for (tokens, own), count in alike.items()) / alike.total()
+def _mean_states_bytes(sizes: Counter[tuple[int, str]], encoder: Encoder, codec: str = "") -> float:
+    """Return the mean bytes of token states over counted pairs of (tokens, codec), or in `codec` if it is given."""
+    total = sum(count * token_states_bytes(tokens, codec or own, encoder) for (tokens, own), count in sizes.items())
+    return total / sizes.total()
 
 
-def _indexing(seconds: Sequence[float]) -> Indexing | None:
+def _indexing_time(seconds: Sequence[float]) -> IndexingTime | None:
     if not seconds:
         return None
-    return Indexing(statistics.fmean(seconds), statistics.median(seconds), len(seconds))
+    return IndexingTime(statistics.fmean(seconds), statistics.median(seconds), len(seconds))
 
 
-def _stage(laps: Sequence[Lap]) -> Stage:
-    each = [lap.milliseconds / lap.pages for lap in laps if lap.pages]
-    return Stage(
-        statistics.median(lap.milliseconds for lap in laps), len(laps), statistics.median(each) if each else 0.0
-    )
+def _stage_cost(timings: Sequence[StageTiming]) -> StageCost:
+    per_page = [timing.milliseconds / timing.pages for timing in timings if timing.pages]
+    milliseconds = statistics.median(timing.milliseconds for timing in timings)
+    return StageCost(milliseconds, len(timings), statistics.median(per_page) if per_page else 0.0)

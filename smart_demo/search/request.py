@@ -1,9 +1,7 @@
-"""What names a picture that is asked with: a part of a page of the library, or an uploaded picture that is kept.
+"""A search request, checked: from the page's controls, from JSON, or from the query string of a URL.
 
-A reference is a short string that travels with every question of the page. It comes back from browsers, addresses and
-curl, so it is read strictly: what `str` writes and nothing else.
-
-What is asked, checked once: from the page's controls, from an address, or from anyone with curl.
+Also the references to pictures that a request may contain: a part of a page of the library, or an uploaded picture. A
+reference is a short string. It comes back from browsers, URLs and curl, so only what `str` wrote is parsed.
 """
 
 from __future__ import annotations
@@ -17,116 +15,33 @@ from urllib.parse import urlencode
 from smart_demo.errors import InputRefused
 from smart_demo.types import LOCAL, SAMPLES, Box, Counted, PageId, Reduce, Scope, Weights
 
+MIN_K, MAX_K = 3, 20
+MAX_WEIGHT = 4.0
+MAX_URL_QUERY_CHARS = 500
+"""Maximum length of a query's text in a URL."""
+MAX_REFERENCE_CHARS = 200
+ON_SAMPLES, ON_MINE, ON_BOTH = "Samples", "My documents", "Both"
+SCOPE_CHOICES = {ON_SAMPLES: (SAMPLES,), ON_MINE: (LOCAL,), ON_BOTH: (SAMPLES, LOCAL)}
 REGION_PREFIX, UPLOADED_PREFIX = "region:", "kept:"
-"""What the two kinds of references begin with."""
 _CORNER = r"(0\.[0-9]{4}|1\.0000)"
-_PLACE = re.compile(rf"([a-z0-9-]{{1,64}})/([0-9a-f]{{16}}-[0-9]{{4}}):{','.join([_CORNER] * 4)}")
+_REGION = re.compile(rf"([a-z0-9-]{{1,64}})/([0-9a-f]{{16}}-[0-9]{{4}}):{','.join([_CORNER] * 4)}")
 _KEY = re.compile("[0-9a-f]{32}")
 
 
 @dataclass(frozen=True, slots=True)
-class Region:
-    """A part of a page, or all of it. The box has four decimals and is not empty.
-
-    >>> str(Region(Scope("samples"), PageId("00ff00ff00ff00ff", 7), Box(0, 0.25, 1, 1)))
-    'region:samples/00ff00ff00ff00ff-0007:0.0000,0.2500,1.0000,1.0000'
-    """
-
-    scope: Scope
-    page: PageId
-    box: Box
-
-    def __str__(self) -> str:
-        return f"{REGION_PREFIX}{self.place}"
-
-    @property
-    def place(self) -> str:
-        """The reference without its kind: what stands in an address."""
-        return f"{self.scope}/{self.page}:{','.join(f'{corner:.4f}' for corner in astuple(self.box))}"
-
-    @property
-    def whole(self) -> bool:
-        """Whether it is the whole page."""
-        return astuple(self.box) == (0, 0, 1, 1)
-
-
-@dataclass(frozen=True, slots=True)
-class UploadedPicture:
-    """An uploaded picture, by 128 random bits in hex: who does not know them cannot ask with it."""
-
-    key: str
-
-    def __str__(self) -> str:
-        return f"{UPLOADED_PREFIX}{self.key}"
-
-
-def parse_reference(reference: str) -> Region | UploadedPicture:
-    """Read what `str` wrote. InputRefused for anything else."""
-    if reference.startswith(REGION_PREFIX):
-        return parse_region(reference.removeprefix(REGION_PREFIX))
-    key = reference.removeprefix(UPLOADED_PREFIX)
-    if reference.startswith(UPLOADED_PREFIX) and _KEY.fullmatch(key):
-        return UploadedPicture(key)
-    raise _refusal()
-
-
-def parse_region(place: str) -> Region:
-    """Read what `Region.place` wrote. InputRefused for anything else."""
-    found = _PLACE.fullmatch(place)
-    try:
-        if found is not None:
-            return make_region(
-                Scope(found[1]), PageId.parse(found[2]), [float(corner) for corner in found.groups()[2:]]
-            )
-    except ValueError:
-        pass
-    raise _refusal()
-
-
-def make_region(scope: Scope, page: PageId, corners: object) -> Region:
-    """A region from four numbers of a browser: left, top, right, bottom. InputRefused where they enclose nothing."""
-    if not isinstance(corners, list) or len(corners) != 4 or not all(map(_is_number, corners)):
-        raise _refusal()
-    # Adding 0 turns a minus zero, which would be written with its sign, into a plain one.
-    left, top, right, bottom = (round(min(max(float(corner), 0.0), 1.0), 4) + 0.0 for corner in corners)
-    if not (left < right and top < bottom):
-        raise InputRefused("There is nothing in that part of the page.", "Draw a larger one.")
-    return Region(scope, page, Box(left, top, right, bottom))
-
-
-def _refusal() -> InputRefused:
-    return InputRefused("That is no picture to ask with.", "Choose one again.")
-
-
-def _is_number(value: object) -> bool:
-    return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
-
-
-MIN_K, MAX_K = 3, 20
-MAX_WEIGHT = 4.0
-"""Of a weight."""
-MAX_URL_QUERY_CHARS = 500
-"""Characters of a query in an address."""
-MAX_REFERENCE_CHARS = 200
-"""Characters of what names a picture."""
-ON_SAMPLES, ON_MINE, ON_BOTH = "Samples", "My documents", "Both"
-SCOPE_CHOICES = {ON_SAMPLES: (SAMPLES,), ON_MINE: (LOCAL,), ON_BOTH: (SAMPLES, LOCAL)}
-
-
-@dataclass(frozen=True, slots=True)
 class SearchRequest:
-    """What the columns answer: kept so that weights can be turned without reading the box again."""
+    """A checked search request. `parse_request` makes it."""
 
     text: str
     scope: str
     top: int
     weights: Weights
     picture: str = ""
-    """What it is asked with beside the words: a reference that `QueryPictures` resolves; empty for words alone."""
+    """Reference to the query's picture, as `QueryPictures` resolves it; empty for a query of text alone."""
 
     @property
     def fields(self) -> dict[str, object]:
-        """The arguments of `asked` by name, plain enough for JSON: `asked(**fields)` is the same again."""
+        """Arguments of `parse_request` by name, in plain JSON types: `parse_request(**fields)` is an equal request."""
         weights = self.weights
         return {
             "text": self.text,
@@ -140,7 +55,7 @@ class SearchRequest:
         }
 
 
-def parse_request(  # noqa: PLR0913 - all that decides an answer, as the page sends it
+def parse_request(  # noqa: PLR0913 - everything that determines a result, as the page sends it
     text: object = "",
     scope: object = ON_SAMPLES,
     top: object = 5,
@@ -150,14 +65,14 @@ def parse_request(  # noqa: PLR0913 - all that decides an answer, as the page se
     counted: object = Counted.ALL,
     picture: object = "",
 ) -> SearchRequest:
-    """Checked arguments of a search; what makes no sense becomes the nearest that does, or the default."""
+    """Return a checked request. Numbers out of range are clamped; other invalid values become the defaults."""
     return SearchRequest(
         text if isinstance(text, str) else "",
         scope if isinstance(scope, str) and scope in SCOPE_CHOICES else ON_SAMPLES,
-        int(_number(top, MIN_K, MAX_K, 5)),
+        int(_clamp(top, MIN_K, MAX_K, 5)),
         Weights(
-            _number(pooled, 0.0, MAX_WEIGHT, 1.0),
-            _number(late, 0.0, MAX_WEIGHT, 1.0),
+            _clamp(pooled, 0.0, MAX_WEIGHT, 1.0),
+            _clamp(late, 0.0, MAX_WEIGHT, 1.0),
             Reduce(reduce) if isinstance(reduce, str) and reduce in set(Reduce) else Reduce.MEAN,
             Counted(counted) if isinstance(counted, str) and counted in set(Counted) else Counted.ALL,
         ),
@@ -165,63 +80,133 @@ def parse_request(  # noqa: PLR0913 - all that decides an answer, as the page se
     )
 
 
-def parse_request_fields(fields: object) -> SearchRequest:
-    """What `Asked.fields` gave, on its way back from a browser. InputRefused for what is no such thing."""
-    if not isinstance(fields, dict):
-        raise InputRefused("That is no question.")
-    return parse_request(
-        **{name: fields[name] for name in SearchRequest("", "", 0, Weights()).fields if name in fields}
-    )
-
-
-def format_url_query(wanted: SearchRequest) -> str:
-    """The part of an address after `?` that asks the same again. What is as usual is left out of it.
-
-    So is an uploaded picture: it is kept for a while and for whoever gave it, and its words are asked alone.
-    """
-    weights = wanted.weights
-    like = wanted.picture.removeprefix(REGION_PREFIX) if wanted.picture.startswith(REGION_PREFIX) else ""
-    parts: dict[str, object] = {"q": wanted.text[:MAX_URL_QUERY_CHARS]} if wanted.text else {}
-    parts |= {"like": like} if like else {}
-    parts |= {"in": wanted.scope, "k": wanted.top}
-    parts |= {"lp": f"{weights.pooled:g}", "ll": f"{weights.late:g}"}
-    parts |= {"sum": "1"} if weights.reduce is Reduce.SUM else {}
-    parts |= {"words": "1"} if weights.counted is Counted.CONTENT else {}
-    return urlencode(parts)
-
-
-def parse_url_query(parameters: Mapping[str, str], otherwise: SearchRequest) -> SearchRequest:
-    """What an address asks; whatever it leaves out or says wrongly is taken from `otherwise`."""
-
-    def number(name: str, default: float, *, once: str = "") -> float:
-        """`once` is what links of earlier versions called it."""
-        try:
-            return float(parameters.get(name, parameters.get(once, "")))
-        except ValueError:
-            return default
-
-    like = _place(parameters.get("like", ""))
-    return parse_request(
-        parameters.get("q", "").strip()[:MAX_URL_QUERY_CHARS] or ("" if like else otherwise.text),
-        parameters.get("in", otherwise.scope),
-        number("k", otherwise.top),
-        number("lp", otherwise.weights.pooled, once="pooled"),
-        number("ll", otherwise.weights.late, once="late"),
-        Reduce.SUM if parameters.get("sum") == "1" else otherwise.weights.reduce,
-        Counted.CONTENT if parameters.get("words") == "1" else otherwise.weights.counted,
-        like,
-    )
-
-
-def _place(like: str) -> str:
-    """The reference of a part of a page that an address names; empty where it names none."""
-    try:
-        return str(parse_region(like))
-    except InputRefused:
-        return ""
-
-
-def _number(value: object, low: float, high: float, otherwise: float) -> float:
+def _clamp(value: object, low: float, high: float, default: float) -> float:
     if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
-        return otherwise
+        return default
     return min(max(float(value), low), high)
+
+
+def parse_request_fields(fields: object) -> SearchRequest:
+    """Parse `SearchRequest.fields` as a browser sends it back. Raises InputRefused if it is not a dict."""
+    if not isinstance(fields, dict):
+        raise InputRefused("That is not a search request.")
+    known = SearchRequest("", "", 0, Weights()).fields
+    return parse_request(**{name: fields[name] for name in known if name in fields})
+
+
+def parse_url_query(parameters: Mapping[str, str], default: SearchRequest) -> SearchRequest:
+    """Parse the parameters of a URL's query string. Missing and invalid ones are taken from `default`."""
+
+    def number(name: str, fallback: float, *, old_name: str = "") -> float:
+        """Return a parameter as a number; `old_name` is its name in links of earlier versions."""
+        try:
+            return float(parameters.get(name, parameters.get(old_name, "")))
+        except ValueError:
+            return fallback
+
+    try:
+        picture = str(parse_region(parameters.get("like", "")))
+    except InputRefused:
+        picture = ""
+    return parse_request(
+        parameters.get("q", "").strip()[:MAX_URL_QUERY_CHARS] or ("" if picture else default.text),
+        parameters.get("in", default.scope),
+        number("k", default.top),
+        number("lp", default.weights.pooled, old_name="pooled"),
+        number("ll", default.weights.late, old_name="late"),
+        Reduce.SUM if parameters.get("sum") == "1" else default.weights.reduce,
+        Counted.CONTENT if parameters.get("words") == "1" else default.weights.counted,
+        picture,
+    )
+
+
+def format_url_query(request: SearchRequest) -> str:
+    """Return the query string of a URL that repeats the request. Default values are left out.
+
+    An uploaded picture is left out, too: it is stored for a while, and for its visitor alone.
+    """
+    weights = request.weights
+    is_region = request.picture.startswith(REGION_PREFIX)
+    parameters: dict[str, object] = {"q": request.text[:MAX_URL_QUERY_CHARS]} if request.text else {}
+    parameters |= {"like": request.picture.removeprefix(REGION_PREFIX)} if is_region else {}
+    parameters |= {"in": request.scope, "k": request.top}
+    parameters |= {"lp": f"{weights.pooled:g}", "ll": f"{weights.late:g}"}
+    parameters |= {"sum": "1"} if weights.reduce is Reduce.SUM else {}
+    parameters |= {"words": "1"} if weights.counted is Counted.CONTENT else {}
+    return urlencode(parameters)
+
+
+@dataclass(frozen=True, slots=True)
+class Region:
+    """A part of a page, or all of it. The corners of the box have four decimals; the box is not empty.
+
+    >>> str(Region(Scope("samples"), PageId("00ff00ff00ff00ff", 7), Box(0, 0.25, 1, 1)))
+    'region:samples/00ff00ff00ff00ff-0007:0.0000,0.2500,1.0000,1.0000'
+    """
+
+    scope: Scope
+    page: PageId
+    box: Box
+
+    def __str__(self) -> str:
+        corners = ",".join(f"{corner:.4f}" for corner in astuple(self.box))
+        return f"{REGION_PREFIX}{self.scope}/{self.page}:{corners}"
+
+    @property
+    def whole(self) -> bool:
+        """Whether it is the whole page."""
+        return astuple(self.box) == (0, 0, 1, 1)
+
+
+@dataclass(frozen=True, slots=True)
+class UploadedPicture:
+    """An uploaded picture. Its key is 128 random bits in hex: only a caller with the key can search with it."""
+
+    key: str
+
+    def __str__(self) -> str:
+        return f"{UPLOADED_PREFIX}{self.key}"
+
+
+def parse_reference(reference: str) -> Region | UploadedPicture:
+    """Parse a reference to a picture. Raises InputRefused for anything that `str` did not write."""
+    if reference.startswith(REGION_PREFIX):
+        return parse_region(reference.removeprefix(REGION_PREFIX))
+    key = reference.removeprefix(UPLOADED_PREFIX)
+    if reference.startswith(UPLOADED_PREFIX) and _KEY.fullmatch(key):
+        return UploadedPicture(key)
+    raise _invalid_picture()
+
+
+def parse_region(text: str) -> Region:
+    """Parse a region from its reference without the prefix. Raises InputRefused for anything else."""
+    match = _REGION.fullmatch(text)
+    try:
+        if match is not None:
+            corners = [float(corner) for corner in match.groups()[2:]]
+            return make_region(Scope(match[1]), PageId.parse(match[2]), corners)
+    except ValueError:
+        pass
+    raise _invalid_picture()
+
+
+def make_region(scope: Scope, page: PageId, corners: object) -> Region:
+    """Return a region from four numbers of a browser: left, top, right, bottom.
+
+    They are clamped to [0, 1] and rounded to four decimals. Raises InputRefused if they are invalid or enclose nothing.
+    """
+    if not isinstance(corners, list) or len(corners) != 4 or not all(map(_is_number, corners)):
+        raise _invalid_picture()
+    # Adding 0 turns a minus zero, which would be written with its sign, into a plain one.
+    left, top, right, bottom = (round(min(max(float(corner), 0.0), 1.0), 4) + 0.0 for corner in corners)
+    if not (left < right and top < bottom):
+        raise InputRefused("There is nothing in that part of the page.", "Draw a larger one.")
+    return Region(scope, page, Box(left, top, right, bottom))
+
+
+def _invalid_picture() -> InputRefused:
+    return InputRefused("That is not a picture to search with.", "Choose one again.")
+
+
+def _is_number(value: object) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)

@@ -1,4 +1,4 @@
-"""Query -> encoding -> candidates -> parts -> rankings. Knows nothing of uploads."""
+"""From a query to rankings: encoding, candidates, score parts, and the caches between them."""
 
 from __future__ import annotations
 
@@ -13,133 +13,142 @@ from smart_demo.config import Settings
 from smart_demo.errors import LibraryError, QueryRefused
 from smart_demo.page_list import Positions
 from smart_demo.search import candidates
-from smart_demo.search.cache import Lap, Laps, LRUCache, Stopwatch
+from smart_demo.search.cache import LRUCache
 from smart_demo.search.candidates import CandidateCheck
+from smart_demo.search.costs import RecentTimings, StageTiming, Stopwatch
 from smart_demo.store.library import Library
 from smart_demo.types import Floats, Found, Method, Parts, Query, QueryEncoding, Scope
 
-MAX_TOP = 50
-QUERIES_KEPT, PARTS_KEPT = 128, 16
-LAPS_KEPT, LIBRARIES_TIMED = 64, 16
-"""Queries whose times are kept per stage, and of how many sets of scopes."""
+MAX_RESULTS = 50
+MAX_CACHED_QUERIES, MAX_CACHED_PARTS = 128, 16
+MAX_TIMINGS = 64
+"""Maximum number of timings per stage and set of scopes."""
+MAX_TIMED_SCOPE_SETS = 16
 
 
 @dataclass(frozen=True, eq=False)
-class _Asked:
-    """A query's encoding, and the scopes over which it was asked."""
+class _CachedQuery:
+    """A query's encoding, and the scopes that it searched."""
 
     encoding: QueryEncoding
     scopes: set[Scope] = field(default_factory=set)
 
 
 class Retrieval:
-    """Answers queries. What one query needed is kept, so asking again under other weights runs no model."""
+    """Searches the library. Encodings and score parts are cached, so a search with other weights runs no model."""
 
     def __init__(self, library: Library, settings: Settings) -> None:
         self._library, self._settings = library, settings
-        self._queries: LRUCache[_Asked] = LRUCache(QUERIES_KEPT)
-        self._parts: LRUCache[Parts] = LRUCache(PARTS_KEPT)
-        self._laps: LRUCache[Laps] = LRUCache(LIBRARIES_TIMED)
+        self._queries: LRUCache[_CachedQuery] = LRUCache(MAX_CACHED_QUERIES)
+        self._parts: LRUCache[Parts] = LRUCache(MAX_CACHED_PARTS)
+        self._timings: LRUCache[RecentTimings] = LRUCache(MAX_TIMED_SCOPE_SETS)
         self._checks: dict[tuple[Scope, str], CandidateCheck] = {}
 
     def search(
         self, query: Query, scopes: Sequence[Scope], methods: Sequence[Method], top: int, backbone: Backbone
     ) -> Found:
-        """One query answered by several methods from one encoding and one set of parts."""
-        query, top, watch = _clean(query, self._settings.quotas.query), min(max(int(top), 1), MAX_TOP), Stopwatch()
+        """Return the rankings of one query by several methods, from one encoding and one set of parts.
+
+        `top` is limited to 1 … MAX_RESULTS. Raises QueryRefused if the query is empty or too long.
+        """
+        query, top = _clean(query, self._settings.quotas.query_chars), min(max(int(top), 1), MAX_RESULTS)
+        watch = Stopwatch()
         encoding = self._encode(backbone, query, scopes, watch)
         parts = self._find_parts(encoding, tuple(scopes), watch)
         results = {method.name: scoring.rank(parts, method, top) for method in methods}
         watch.lap("rank")
-        self._remember(tuple(scopes), parts, encoding.encoder, watch)
+        self._add_timings(tuple(scopes), parts, encoding.encoder, watch)
         return Found(query, backbone.encoder, encoding, parts, results, watch.stages)
 
-    def laps(self, scopes: Sequence[Scope], encoder: str) -> Mapping[str, tuple[Lap, ...]]:
-        """How long each stage took in the last queries over these scopes that really ran it, oldest first."""
-        kept = self._laps.get((frozenset(scopes), encoder))
-        return kept.by_stage() if kept else {}
+    def stage_timings(self, scopes: Sequence[Scope], encoder: str) -> Mapping[str, tuple[StageTiming, ...]]:
+        """Return the timings by stage of the last queries over these scopes that ran it, oldest first."""
+        timings = self._timings.get((frozenset(scopes), encoder))
+        return timings.by_stage() if timings else {}
 
-    def _remember(self, scopes: tuple[Scope, ...], parts: Parts, encoder: str, watch: Stopwatch) -> None:
-        """Keep the times of the stages that ran; one answered from a cache says 0 and does not count."""
+    def _add_timings(self, scopes: tuple[Scope, ...], parts: Parts, encoder: str, watch: Stopwatch) -> None:
+        """Add the timings of the stages that ran. A stage answered by a cache has time 0 and does not count."""
         key = (frozenset(scopes), encoder)
-        laps = self._laps.get(key) or Laps(LAPS_KEPT)
-        self._laps.put(key, laps)
+        timings = self._timings.get(key) or RecentTimings(MAX_TIMINGS)
+        self._timings.put(key, timings)
         pages = {"encode": 0, "score": len(parts.candidates)}
-        for stage, took in watch.stages.items():
-            if took:
-                laps.add(stage, Lap(took, pages.get(stage, len(parts.pages))))
+        for stage, milliseconds in watch.stages.items():
+            if milliseconds:
+                timings.add(stage, StageTiming(milliseconds, pages.get(stage, len(parts.pages))))
 
-    def checked(self, scopes: Sequence[Scope], encoder: str, pages: int) -> CandidateCheck | None:
-        """What a full scan said of the candidates of a library of so many pages; None where it says nothing of it."""
+    def candidate_check(self, scopes: Sequence[Scope], encoder: str, pages: int) -> CandidateCheck | None:
+        """Return the last check of the candidates of one scope with `pages` pages, or None if none applies."""
         if len(scopes) != 1:
             return None
         key = (scopes[0], encoder)
-        found = self._checks.get(key) or candidates.kept(self._settings.index_dir, *key)
-        if found is None:
+        check = self._checks.get(key) or candidates.load_check(self._settings.index_dir, *key)
+        if check is None:
             return None
-        self._checks[key] = found
-        return found if found.holds(pages) else None
+        self._checks[key] = check
+        return check if check.holds(pages) else None
 
-    def check(
-        self, queries: Iterable[QueryEncoding], scope: Scope, encoder: str, tell: Callable[[int], None]
+    def check_candidates(
+        self, queries: Iterable[QueryEncoding], scope: Scope, encoder: str, on_progress: Callable[[int], None]
     ) -> CandidateCheck:
-        """Compare the candidates of a scope with a full scan for some queries, and go as deep as that takes from now
-        on. LibraryError where a page goes meanwhile.
+        """Compare the candidates of a scope with a full scan for some queries, and use the depth that suffices.
+
+        The check is saved. Raises LibraryError if a page is deleted during the scan.
         """
         pages, pooled = self._library.pooled([scope], encoder)
-        needed = candidates.depths(list(queries), pages, pooled, self._library.tokens, tell)
-        least, most = self._settings.candidates, max(self._settings.candidates, self._settings.exhaustive)
-        found = candidates.checked(needed, len(pages), least, most)
-        candidates.keep(self._settings.index_dir, scope, encoder, found)
-        self._checks[scope, encoder] = found
-        self._parts.drop(lambda _: True)  # they are of another depth
-        return found
+        depths = candidates.find_depths(list(queries), pages, pooled, self._library.tokens, on_progress)
+        min_depth, max_depth = self._settings.candidates, max(self._settings.candidates, self._settings.exhaustive)
+        check = candidates.choose_depth(depths, len(pages), min_depth, max_depth)
+        candidates.save_check(self._settings.index_dir, scope, encoder, check)
+        self._checks[scope, encoder] = check
+        self._parts.discard(lambda _: True)  # they are of another depth
+        return check
 
-    def forget(self, scope: Scope) -> None:
-        """Let go of everything that was asked over a scope or by its owner, and of what was found there."""
-        self._queries.drop_values(lambda asked: scope in asked.scopes or asked.encoding.query.asker == str(scope))
-        self._parts.drop(lambda key: isinstance(key, tuple) and key[1] == str(scope))
-        self._laps.drop(lambda key: isinstance(key, tuple) and scope in key[0])
-        self._checks = {key: found for key, found in self._checks.items() if key[0] != scope}
-        candidates.forget(self._settings.index_dir, scope)
-        self.drop_what_went()
+    def delete_scope(self, scope: Scope) -> None:
+        """Discard every query over a scope or by its owner with its results, and delete the scope's checks."""
+        self._queries.discard_values(lambda query: scope in query.scopes or query.encoding.query.owner == str(scope))
+        self._parts.discard(lambda key: isinstance(key, tuple) and key[1] == str(scope))
+        self._timings.discard(lambda key: isinstance(key, tuple) and scope in key[0])
+        self._checks = {key: check for key, check in self._checks.items() if key[0] != scope}
+        candidates.delete_checks(self._settings.index_dir, scope)
+        self.discard_deleted_pages()
 
-    def drop_what_went(self) -> None:
-        """Nothing of a page is kept longer than the page: what was found in an earlier library is found anew."""
+    def discard_deleted_pages(self) -> None:
+        """Discard parts computed before the library's last change, so that no page is cached longer than it exists."""
         generation = self._library.generation
-        self._parts.drop(lambda key: isinstance(key, tuple) and key[-1] != generation)
+        self._parts.discard(lambda key: isinstance(key, tuple) and key[-1] != generation)
 
     def _encode(self, backbone: Backbone, query: Query, scopes: Sequence[Scope], watch: Stopwatch) -> QueryEncoding:
-        key = (backbone.encoder.fingerprint, query.key, query.asker)
-        kept = self._queries.get(key)
-        if kept is not None:
-            kept.scopes.update(scopes)
+        key = (backbone.encoder.fingerprint, query.key, query.owner)
+        cached = self._queries.get(key)
+        if cached is not None:
+            cached.scopes.update(scopes)
             watch.stages["encode"] = 0.0
-            return kept.encoding
-        # Megabytes of pixels are not kept with what was made of them.
+            return cached.encoding
+        # The cache holds no pixels: they take megabytes.
         encoding = replace(backbone.encode_query(query), query=query.without_pixels())
         watch.lap("encode")
-        self._queries.put(key, _Asked(encoding, set(scopes)))
+        self._queries.put(key, _CachedQuery(encoding, set(scopes)))
         return encoding
 
     def _find_parts(self, encoding: QueryEncoding, scopes: tuple[Scope, ...], watch: Stopwatch) -> Parts:
-        """Parts from the cache, or from the library. A page that vanishes or proves damaged on the way changes the
-        library's generation; then the library is asked again and the page is simply not there.
+        """Return parts from the cache or from the library.
+
+        If a page vanishes or proves damaged, the library's generation changes, and the parts are computed again without
+        that page.
         """
         while True:
             generation = self._library.generation
-            key = (encoding.query.key, encoding.query.asker, encoding.encoder, scopes, generation)
-            kept = self._parts.get(key)
-            if kept is not None:
+            key = (encoding.query.key, encoding.query.owner, encoding.encoder, scopes, generation)
+            cached = self._parts.get(key)
+            if cached is not None:
                 watch.stages |= {"candidates": 0.0, "score": 0.0}
-                return kept
+                return cached
             pages, pooled = self._library.pooled(scopes, encoding.encoder)
             cosines = pooled @ encoding.pooled if len(pages) else np.zeros(0, np.float32)
-            candidates = self._candidates(cosines, scopes, encoding.encoder)
+            positions = self._choose_candidates(cosines, scopes, encoding.encoder)
             watch.lap("candidates")
-            self._library.ask_for(pages[position] for position in candidates.tolist())
+            self._library.prefetch(pages[position] for position in positions.tolist())
             try:
-                parts = scoring.parts(encoding, pages, cosines, candidates, self._library.tokens)
+                parts = scoring.compute_parts(encoding, pages, cosines, positions, self._library.tokens)
             except LibraryError:
                 if self._library.generation == generation:
                     raise
@@ -147,27 +156,28 @@ class Retrieval:
             watch.lap("score")
             self._parts.put(key, parts)
             if self._library.generation != generation:
-                self.drop_what_went()
+                self.discard_deleted_pages()
             return parts
 
-    def _candidates(self, cosines: Floats, scopes: Sequence[Scope], encoder: str) -> Positions:
-        """Positions, rising, of the pages to score token by token: every page while they are few, else the nearest
-        pooled. The pooled column is exact and needs the cosine of every page anyway, so no index is asked: it could
-        only be slower and less than exact.
+    def _choose_candidates(self, cosines: Floats, scopes: Sequence[Scope], encoder: str) -> Positions:
+        """Return the ascending positions of the pages to score token by token: all if they are few, else the nearest.
+
+        The pooled column is exact and needs the cosine of every page anyway, so no index is used: it could only be
+        slower and less than exact.
         """
         pages, depth = len(cosines), self._settings.candidates
-        if pages > self._settings.exhaustive and (checked := self.checked(scopes, encoder, pages)):
-            depth = max(depth, checked.depth)
+        if pages > self._settings.exhaustive and (check := self.candidate_check(scopes, encoder, pages)):
+            depth = max(depth, check.depth)
         if pages <= max(self._settings.exhaustive, depth):
             return np.arange(pages)
         return np.sort(np.argpartition(-cosines, depth - 1)[:depth])
 
 
-def _clean(query: Query, most: int) -> Query:
-    """The query without what no encoder can read; QueryRefused if nothing is left, or more characters than `most`."""
+def _clean(query: Query, max_chars: int) -> Query:
+    """Return the query without characters that no encoder reads. Raises QueryRefused if it is empty or too long."""
     text = query.text.encode("utf-8", "ignore").decode("utf-8").replace("\0", " ").strip()
     if not text and query.image is None:
         raise QueryRefused("The query is empty.", "Type what you are looking for.")
-    if len(text) > most:
-        raise QueryRefused(f"The query has {len(text):,} characters; at most {most:,} are taken.", "Shorten it.")
+    if len(text) > max_chars:
+        raise QueryRefused(f"The query has {len(text):,} characters; at most {max_chars:,} are taken.", "Shorten it.")
     return replace(query, text=text)

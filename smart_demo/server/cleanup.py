@@ -234,12 +234,12 @@ class ClockWatch:
         if last is None or not 0 <= now - last < CLOCK_WRITE_SECONDS:
             with suppress(OSError, SmartError):
                 atomic_files.make_folder(self._path.parent)
-                atomic_files.write_new(self._path, str(int(now)).encode())
+                atomic_files.write_file(self._path, str(int(now)).encode())
         return True
 
     def _read_last(self) -> float | None:
         with suppress(OSError, ValueError, SmartError):
-            return float(int(atomic_files.read_whole(self._path)[:32]))
+            return float(int(atomic_files.read_file(self._path)[:32]))
         return None
 
 

@@ -1,13 +1,11 @@
-"""The query on the screen as code: pure text, quoted so that any query comes out of it as it went in.
+"""Search for other programs: a public endpoint that is also a tool for assistants (MCP), and code that calls it.
 
-Whatever cannot be seen, or turns what stands around it, is escaped in every language: code is copied into terminals.
-
-The search for programs: a public endpoint, and a tool for assistants (MCP). It trusts nothing that it is given.
-
-It answers in the form of `search --json`, ranks as the paper does (weights 1 and 1), and refuses in one sentence.
+The endpoint answers in the form of `search --json` and ranks as the paper does, by weights 1 and 1. It validates its
+arguments, and an error is one sentence. Code is pure text for any query: characters that are invisible or change the
+direction of text are escaped in every language, because code is copied into terminals.
 """
 
-from __future__ import annotations
+# Gradio reads the endpoint's types from its signature, so annotations are not postponed in this module.
 
 import json
 import logging
@@ -23,146 +21,30 @@ from smart_demo.search.retrieval import MAX_RESULTS
 from smart_demo.types import POOLED, SAMPLES, SMART, Query, Scope, Weights
 from smart_demo.ui.handlers import Handlers
 
-# Gradio reads the return type off the signature as it stands, so annotations are not postponed in this module.
-PAGE_ADDRESS = None
-"""Stands in code for the page's own address, which only its script knows: it ends with a slash and holds no quote."""
-Code = tuple[str | None, ...]
-"""Pieces of one text; ADDRESS among them."""
-SHELL_NOTE = (
-    "Run it where this program lies, with the same settings and while the page is stopped: one process at a time opens "
-    "the library."
-)
-
-
-@dataclass(frozen=True, slots=True)
-class ShownQuery:
-    """What decides whether a program gets the answer that is on the screen."""
-
-    scopes: tuple[Scope, ...]
-    weights: Weights
-    picture: bool
-    """Whether it was asked with a picture, too."""
-    answers: Scope
-    """Whose pages the endpoint answers from,"""
-    own: bool
-    """and whether there are any of one's own."""
-
-
-def python_code(query: str, top: int) -> Code:
-    """A program with `gradio_client`, which comes with Gradio."""
-    return (
-        'from gradio_client import Client\n\nclient = Client("',
-        PAGE_ADDRESS,
-        f'")\nanswer = client.predict(query={query!r}, top={top}, api_name="/search")\n'
-        'for hit in answer["results"]["smart"]:\n'
-        '    print(hit["rank"], hit["document"], hit["page"], hit["smart"])',
-    )
-
-
-def curl_code(query: str, top: int) -> Code:
-    """Two requests: the first gives an event's id, the second waits for what became of it."""
-    body = shlex.quote(readable_json({"data": [query, top]}))
-    return (
-        "ADDRESS='",
-        PAGE_ADDRESS,
-        "'\nEVENT=$(curl -s \"${ADDRESS}gradio_api/call/search\" -H 'Content-Type: application/json' \\\n"
-        f"  -d {body} | cut -d '\"' -f 4)\n"
-        'curl -sN "${ADDRESS}gradio_api/call/search/$EVENT"',
-    )
-
-
-def shell_command(query: str, top: int, *, samples: bool) -> str:
-    """The same engine without the page. A query that begins like an option stands behind all of them."""
-    options = f"--top {top} --json{' --samples' if samples else ''}"
-    if query.startswith("-"):
-        return f"python -m smart_demo search {options} -- {quote_word(query)}"
-    return f"python -m smart_demo search {quote_word(query)} {options}"
-
-
-def quote_word(text: str) -> str:
-    r"""One word for a POSIX shell, whatever is in it; NUL apart, which no argument can hold.
-
-    >>> print(word("don't"), word("a\nb"))
-    'don'"'"'t' "$(printf %b 'a\0012b')"
-    """
-    if text.isprintable():
-        return shlex.quote(text)
-    return f'"$(printf %b {shlex.quote("".join(map(_escaped, text)))})"'
-
-
-def readable_json(value: object, indent: int | None = None) -> str:
-    r"""JSON that shows letters of every script as they are and everything that cannot be seen as an escape.
-
-    >>> print(readable({"größe": "\u202e"}))
-    {"größe": "\u202e"}
-    """
-    text = json.dumps(value, ensure_ascii=False, indent=indent)
-    return "".join(c if c.isprintable() or c == "\n" else json.dumps(c)[1:-1] for c in text)
-
-
-def list_differences(shown: ShownQuery) -> list[str]:
-    """Where the endpoint, and so the first two programs, answers otherwise than the screen does."""
-    told = []
-    if shown.picture:
-        told.append("The endpoint takes words alone: the picture of this query is left out.")
-    if shown.weights != SMART.weights:
-        told.append(
-            "The endpoint ranks by weights 1 and 1 and the mean over all query tokens, as the paper does; "
-            f"the screen by {_spelled(shown.weights)}."
-        )
-    if shown.scopes != (shown.answers,):
-        pages = "your documents, since there are some" if shown.answers != SAMPLES else "the samples"
-        told.append(f"The endpoint answers from {pages}; the screen shows {_named(shown.scopes)}.")
-    return told
-
-
-def list_shell_differences(shown: ShownQuery) -> list[str]:
-    """What to know of the third."""
-    told = [SHELL_NOTE]
-    if shown.picture:
-        told.append("It takes words alone: the picture of this query is left out.")
-    if shown.weights != SMART.weights:
-        told.append(f"It ranks by weights 1 and 1; the screen by {_spelled(shown.weights)}.")
-    if shown.own and shown.scopes == (SAMPLES,):
-        told.append("With --samples it ranks your own documents among them.")
-    return told
-
-
-def _spelled(weights: Weights) -> str:
-    form = "" if weights.reduce == SMART.weights.reduce else ", the sum"
-    words = "" if weights.counted == SMART.weights.counted else ", the query's own words alone"
-    return f"{weights.pooled:.2f} and {weights.late:.2f}{form}{words}"
-
-
-def _named(scopes: tuple[Scope, ...]) -> str:
-    return " and ".join("the samples" if scope == SAMPLES else "your documents" for scope in scopes)
-
-
-def _escaped(character: str) -> str:
-    """One character for printf's `%b`: a backslash twice, what cannot be seen as octal bytes."""
-    if character == "\\":
-        return "\\\\"
-    if character.isprintable():
-        return character
-    return "".join(f"\\0{octet:03o}" for octet in character.encode())
-
-
 log = logging.getLogger(__name__)
 API_NAME = "search"
 MAX_CONCURRENT = 2
-"""Calls that are answered at the same time; the others wait in the queue of the page."""
+"""Calls that are answered at a time; others wait in the queue of the page."""
 UNEXPECTED_ERROR = "Something went wrong. The log of the demo says what happened."
+PAGE_ADDRESS = None
+"""Placeholder in code for the page's address, which its script inserts. It ends with a slash and has no quotes."""
+Code = tuple[str | None, ...]
+"""Parts of one text, with PAGE_ADDRESS among them."""
+SHELL_NOTE = (
+    "Run it in this program's folder, with the same settings and while the page is stopped: only one process at a time "
+    "can open the library."
+)
 
 
 class SearchEndpoint:
-    """Searches of one app, asked by programs."""
+    """The public search of one app."""
 
     def __init__(self, handlers: Handlers) -> None:
         self._handlers = handlers
 
     @property
     def scope(self) -> Scope:
-        """Whose pages answer: one's own where this page may show them and there are any, else the samples."""
+        """Scope that is searched: the visitor's pages if there are any and the page may show them, else the samples."""
         own = self._handlers.visitor
         return own if own and self._handlers.engine.library.has_pages(own) else SAMPLES
 
@@ -187,12 +69,12 @@ class SearchEndpoint:
     def _search(self, query: Query, top: int) -> dict[str, Any]:
         engine, scope = self._handlers.engine, self.scope
         if scope == SAMPLES:
-            self._expect_whole_samples()
+            self._check_samples()
         else:
-            self._expect_pages(scope)
+            self._check_own_pages(scope)
         found = engine.search(query, (scope,), (POOLED, SMART), top)
         if scope == SAMPLES:
-            self._expect_whole_samples()  # a page that proved damaged on the way is missing from the answer
+            self._check_samples()  # a page that was found damaged during the search is missing from the answer
         return as_dict(found)
 
     def _query(self, text: object) -> Query:
@@ -200,7 +82,8 @@ class SearchEndpoint:
             raise QueryRefused("The query is empty.", "Give the words to look for.")
         return self._handlers.query_for_visitor(text)
 
-    def _expect_whole_samples(self) -> None:
+    def _check_samples(self) -> None:
+        """Raise LibraryError if not all samples can be searched."""
         pending = self._handlers.pending_samples((SAMPLES,))
         if pending is None:
             return
@@ -214,13 +97,13 @@ class SearchEndpoint:
             "Ask again in a minute.",
         )
 
-    def _expect_pages(self, own: Scope) -> None:
-        """Where a library of one's own is there, the samples never answer in its place."""
+    def _check_own_pages(self, own: Scope) -> None:
+        """Raise LibraryError if the visitor's pages cannot be searched. The samples never answer in their place."""
         engine = self._handlers.engine
         if not engine.backbones.ready:
             raise LibraryError(
                 f"{self._handlers.serving().name} is still loading.",
-                "Your documents are searched as soon as it is there.",
+                "You can search your documents as soon as it is ready.",
             )
         if not engine.library.pages([own], engine.backbone(own).encoder.fingerprint):
             raise LibraryError(
@@ -230,17 +113,130 @@ class SearchEndpoint:
 
 
 def _by_assistant(request: gr.Request | None) -> bool:
-    """Whether Gradio asks for its MCP tool. It hands the answer on as `str` of it, which of an object is no JSON."""
+    """Return whether Gradio calls for its MCP tool, for which it converts the answer by `str`: not JSON for a dict."""
     return request is not None and request.headers.get("x-gradio-user") == "mcp"
 
 
 def _top(number: object) -> int:
-    """JSON knows one kind of number: 5.0 is 5."""
-    asked = number if isinstance(number, int | float) and not isinstance(number, bool) else 0
-    if 1 <= asked <= MAX_RESULTS and asked == int(asked):
-        return int(asked)
+    """Return a valid number of results. JSON has one type of number, so 5.0 is 5. Raises InputRefused if invalid."""
+    value = number if isinstance(number, int | float) and not isinstance(number, bool) else 0
+    if 1 <= value <= MAX_RESULTS and value == int(value):
+        return int(value)
     raise InputRefused(f"`top` must be a whole number from 1 to {MAX_RESULTS}.")
 
 
 def _refuse(sentence: str) -> NoReturn:
     raise gr.Error(sentence, print_exception=False) from None
+
+
+@dataclass(frozen=True, slots=True)
+class ShownQuery:
+    """What decides whether a program gets the same answer as the screen."""
+
+    scopes: tuple[Scope, ...]
+    weights: Weights
+    has_picture: bool
+    """Whether the query has a picture."""
+    endpoint_scope: Scope
+    """Scope that the endpoint searches."""
+    has_own_pages: bool
+    """Whether the visitor has pages."""
+
+
+def python_code(query: str, top: int) -> Code:
+    """Return a program that uses `gradio_client`, which is installed with Gradio."""
+    return (
+        'from gradio_client import Client\n\nclient = Client("',
+        PAGE_ADDRESS,
+        f'")\nanswer = client.predict(query={query!r}, top={top}, api_name="/search")\n'
+        'for hit in answer["results"]["smart"]:\n'
+        '    print(hit["rank"], hit["document"], hit["page"], hit["smart"])',
+    )
+
+
+def curl_code(query: str, top: int) -> Code:
+    """Return two requests: the first returns an event's id, the second waits for its result."""
+    body = shlex.quote(readable_json({"data": [query, top]}))
+    return (
+        "ADDRESS='",
+        PAGE_ADDRESS,
+        "'\nEVENT=$(curl -s \"${ADDRESS}gradio_api/call/search\" -H 'Content-Type: application/json' \\\n"
+        f"  -d {body} | cut -d '\"' -f 4)\n"
+        'curl -sN "${ADDRESS}gradio_api/call/search/$EVENT"',
+    )
+
+
+def shell_command(query: str, top: int, *, samples: bool) -> str:
+    """Return a command for the same engine without the page. A query that begins with `-` comes after all options."""
+    options = f"--top {top} --json{' --samples' if samples else ''}"
+    if query.startswith("-"):
+        return f"python -m smart_demo search {options} -- {quote_word(query)}"
+    return f"python -m smart_demo search {quote_word(query)} {options}"
+
+
+def quote_word(text: str) -> str:
+    r"""Quote a text as one word for a POSIX shell. It must not have NUL, which no argument can contain.
+
+    >>> print(quote_word("don't"), quote_word("a\nb"))
+    'don'"'"'t' "$(printf %b 'a\0012b')"
+    """
+    if text.isprintable():
+        return shlex.quote(text)
+    return f'"$(printf %b {shlex.quote("".join(map(_escape, text)))})"'
+
+
+def readable_json(value: object, indent: int | None = None) -> str:
+    r"""Return JSON in which letters of every script are readable and every invisible character is an escape.
+
+    >>> print(readable_json({"größe": "\u202e"}))
+    {"größe": "\u202e"}
+    """
+    text = json.dumps(value, ensure_ascii=False, indent=indent)
+    return "".join(c if c.isprintable() or c == "\n" else json.dumps(c)[1:-1] for c in text)
+
+
+def list_differences(shown: ShownQuery) -> list[str]:
+    """Return how the answer of the endpoint, and so of the Python and curl code, differs from the screen's."""
+    differences = []
+    if shown.has_picture:
+        differences.append("The endpoint takes words alone: the picture of this query is left out.")
+    if shown.weights != SMART.weights:
+        differences.append(
+            "The endpoint ranks by weights 1 and 1 and the mean over all query tokens, as the paper does; "
+            f"the screen by {_describe_weights(shown.weights)}."
+        )
+    if shown.scopes != (shown.endpoint_scope,):
+        pages = "your documents, since there are some" if shown.endpoint_scope != SAMPLES else "the samples"
+        differences.append(f"The endpoint answers from {pages}; the screen shows {_describe_scopes(shown.scopes)}.")
+    return differences
+
+
+def list_shell_differences(shown: ShownQuery) -> list[str]:
+    """Return how to run the shell command, and how its answer differs from the screen's."""
+    differences = [SHELL_NOTE]
+    if shown.has_picture:
+        differences.append("It takes words alone: the picture of this query is left out.")
+    if shown.weights != SMART.weights:
+        differences.append(f"It ranks by weights 1 and 1; the screen by {_describe_weights(shown.weights)}.")
+    if shown.has_own_pages and shown.scopes == (SAMPLES,):
+        differences.append("With --samples it ranks your own documents among them.")
+    return differences
+
+
+def _describe_weights(weights: Weights) -> str:
+    form = "" if weights.reduce == SMART.weights.reduce else ", the sum"
+    words = "" if weights.counted == SMART.weights.counted else ", the query's own words alone"
+    return f"{weights.pooled:.2f} and {weights.late:.2f}{form}{words}"
+
+
+def _describe_scopes(scopes: tuple[Scope, ...]) -> str:
+    return " and ".join("the samples" if scope == SAMPLES else "your documents" for scope in scopes)
+
+
+def _escape(character: str) -> str:
+    """Escape a character for printf's `%b`: a backslash twice, an invisible character as octal bytes."""
+    if character == "\\":
+        return "\\\\"
+    if character.isprintable():
+        return character
+    return "".join(f"\\0{byte:03o}" for byte in character.encode())

@@ -19,7 +19,7 @@ from smart_demo.config import CODECS
 from smart_demo.diagnostics import Environment, describe_environment
 from smart_demo.errors import InputRefused, LibraryError
 from smart_demo.search.as_json import as_dict
-from smart_demo.search.costs import STAGES, Costs, Stage, costs
+from smart_demo.search.costs import STAGES, Costs, StageCost, compute_costs
 from smart_demo.search.request import ON_BOTH, ON_MINE, ON_SAMPLES, SearchRequest, parse_request_fields
 from smart_demo.types import POOLED, SAMPLES, SMART, Method, Scope
 from smart_demo.ui import api
@@ -106,15 +106,15 @@ def costs_panel(costs: Costs | None, whose: str, encoder: str) -> str:
 def price(costs: Costs) -> str:
     """The price of late interaction in one plain sentence."""
     return (
-        f"Keeping the token states takes {format_digits(costs.price)} times the room of the pooled vectors alone: "
-        f"{format_bytes(costs.kept)} a page instead of {format_bytes(costs.pooled)}. That is the price of late interaction."
+        f"Keeping the token states takes {format_digits(costs.size_ratio)} times the room of the pooled vectors alone: "
+        f"{format_bytes(costs.stored_bytes)} a page instead of {format_bytes(costs.pooled)}. That is the price of late interaction."
     )
 
 
 def _counted(costs: Costs, whose: str, encoder: str) -> str:
-    span = f", from {costs.fewest:,} to {costs.most:,}" if costs.fewest < costs.most else ""
+    span = f", from {costs.min_tokens:,} to {costs.max_tokens:,}" if costs.min_tokens < costs.max_tokens else ""
     return (
-        f"{count(costs.pages, 'page')} of {whose}, encoded by {encoder}: {costs.tokens:,.0f} token states "
+        f"{count(costs.pages, 'page')} of {whose}, encoded by {encoder}: {costs.mean_tokens:,.0f} token states "
         f"a page{span}, of {costs.width:,} numbers each. On this disk all of it takes {format_bytes(costs.disk)}, page images "
         "included."
     )
@@ -126,7 +126,7 @@ def _per_page(costs: Costs) -> str:
     for codec in CODECS:
         kept, size = costs.stored.get(codec, 0), costs.states[codec]
         said = "" if not kept else "kept so here" if kept == costs.pages else f"{count(kept, 'page')} kept so here"
-        cells = [f"{costs.tokens:,.0f}", format_bytes(size), format_digits(size / costs.pooled)]
+        cells = [f"{costs.mean_tokens:,.0f}", format_bytes(size), format_digits(size / costs.pooled)]
         rows.append(CostRow(f"Token states, {codec}", cells, said, size / largest))
     return _table(
         "Room of a page",
@@ -156,7 +156,7 @@ def _indexing(costs: Costs) -> CostRow:
     return CostRow(label, [format_duration(found.mean), f"mean of {pages}, median {format_duration(found.median)}"])
 
 
-def _stage(stage: str, found: Stage | None) -> CostRow:
+def _stage(stage: str, found: StageCost | None) -> CostRow:
     if found is None:
         return CostRow(CALLED[stage], [UNMEASURED, NOTHING])
     queries = "1 query" if found.queries == 1 else f"{found.queries:,} queries"
@@ -164,7 +164,7 @@ def _stage(stage: str, found: Stage | None) -> CostRow:
 
 
 def _at_scale(costs: Costs) -> str:
-    scaled, depth = [costs.at(pages) for pages, _ in SIZES], f"{costs.depth:,}"
+    scaled, depth = [costs.at_scale(pages) for pages, _ in SIZES], f"{costs.depth:,}"
     rows = [
         CostRow("Pooled vectors, float32", [format_bytes(one.pooled) for one in scaled], "bytes of a page × pages"),
         *(
@@ -326,7 +326,7 @@ class CostsTab:
             program = {"sentence": error.sentence}
         laps, backbone = engine.stage_timings(scopes), engine.backbone(scopes[0])
         pages = engine.library.pages(scopes, backbone.encoder.fingerprint)
-        counted = costs(pages, backbone.encoder, laps, engine.settings)
+        counted = compute_costs(pages, backbone.encoder, laps, engine.settings)
         whose = WHOSE[search.scope]
         card = describe_environment(backbone, engine.settings)
         return {

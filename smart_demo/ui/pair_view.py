@@ -12,8 +12,8 @@ import math
 from collections.abc import Collection, Sequence
 from dataclasses import asdict, dataclass
 
-from smart_demo.search.comparison import Key
-from smart_demo.search.explain import LARGEST, PairDifference, PairRow, Term
+from smart_demo.page_list import Key
+from smart_demo.search.explain import MAX_LATE_WEIGHT, PairDifference, PairRow, Term
 from smart_demo.search.explain.explainer import Explanation, Pairing
 from smart_demo.types import POOLED, SMART, Found, StoredPage
 from smart_demo.ui.cards import format_distinct_weight, format_weight
@@ -167,14 +167,14 @@ def places_change(pairing: Pairing) -> str:
     """At which late weight the two change places."""
     if not pairing.scored:
         return "At which late weight they change places is not known: SMART did not rank both."
-    weights, meeting = pairing.first.attribution.weights, pairing.swap
+    weights, meeting = pairing.first.attribution.weights, pairing.swap_weight
     gap = next(row.difference for row in pairing.pair.rows if row.pooled)
     by_pooled, by_late = ("X", "Y") if gap > 0 else ("Y", "X")
     if meeting is None:
         if not weights.pooled:
             return "At a pooled weight of 0 the late part alone ranks them, whatever its weight."
         return "No late weight changes their order." + (f" {by_pooled} is ahead at every one." if gap else "")
-    beyond = f", beyond the slider’s end at {LARGEST:g}" if meeting > LARGEST else ""
+    beyond = f", beyond the slider’s end at {MAX_LATE_WEIGHT:g}" if meeting > MAX_LATE_WEIGHT else ""
     return (
         f"They change places at a late weight of {format_distinct_weight(meeting, weights.late)}{beyond}: below it {by_pooled} is "
         f"ahead, above it {by_late}. It is {format_weight(weights.late)} now."

@@ -193,12 +193,12 @@ class QueryLists:
         for whose, ends in list(self._going.values()):
             if whose == owner:
                 ends.set()
-        self._runs.drop(lambda key: isinstance(key, tuple) and key[0] == owner)
+        self._runs.discard(lambda key: isinstance(key, tuple) and key[0] == owner)
 
     def drop(self, name: object) -> None:
         """Forget a run, and end it if it is on its way."""
         self.stop(name)
-        self._runs.drop(lambda key: isinstance(key, tuple) and key[1] == name)
+        self._runs.discard(lambda key: isinstance(key, tuple) and key[1] == name)
 
     # -- one run
 
@@ -219,7 +219,7 @@ class QueryLists:
             if held:
                 self._turn.release()
         if self._handlers.engine.settings.public:
-            self._runs.thin(lambda key: isinstance(key, tuple) and key[0] == whose, RUNS_OF_ONE - 1)
+            self._runs.limit(lambda key: isinstance(key, tuple) and key[0] == whose, RUNS_OF_ONE - 1)
         self._runs.put((whose, name), Run(tuple(rows), search, noticed(rows, notices), len(queries)))
         yield ended(name), name
 

@@ -91,7 +91,7 @@ class QueryPictures:
             picture.thumbnail((MAX_SIDE, MAX_SIDE), Image.Resampling.BICUBIC)
         uploaded = UploadedPicture(secrets.token_hex(16))
         visitor = self._visitor()
-        self._pictures.thin(lambda key: isinstance(key, tuple) and key[0] == visitor, MAX_PICTURES_PER_VISITOR - 1)
+        self._pictures.limit(lambda key: isinstance(key, tuple) and key[0] == visitor, MAX_PICTURES_PER_VISITOR - 1)
         pixels = _check_size(np.array(picture), "That picture is too small to ask with.")
         self._pictures.put((visitor, uploaded.key), pixels)
         return str(uploaded)
@@ -130,7 +130,7 @@ class QueryPictures:
 
     def delete(self, visitor: Scope) -> None:
         """Delete every uploaded picture of a visitor."""
-        self._pictures.drop(lambda key: isinstance(key, tuple) and key[0] == visitor)
+        self._pictures.discard(lambda key: isinstance(key, tuple) and key[0] == visitor)
 
     def preview(self, reference: str) -> PicturePreview:
         """Return what the page shows of a reference. Raises as `load_pixels`."""

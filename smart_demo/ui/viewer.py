@@ -21,7 +21,7 @@ from itertools import pairwise
 
 from smart_demo.errors import InputRefused
 from smart_demo.search import explain
-from smart_demo.search.explain import LARGEST, OPAQUE, Attribution, Cell, ColourRange, PageMap, Sweep, Term
+from smart_demo.search.explain import MAX_ALPHA, MAX_LATE_WEIGHT, Attribution, Cell, ColourRange, PageMap, Sweep, Term
 from smart_demo.search.explain.explainer import Explanation
 from smart_demo.search.request import SearchRequest
 from smart_demo.types import Box, TokenGrid, TokenKind, Weights
@@ -75,23 +75,23 @@ class RankLine:
 def rank_line(sweep: Sweep, late: float) -> RankLine:
     """The line of a sweep, in which `late` is the weight in use. Between two weights it steps midway."""
     worst = max(int(sweep.ranks.max()), FEWEST)
-    points = [(float(w), int(r)) for w, r in zip(sweep.late, sweep.ranks, strict=True) if w <= LARGEST]
+    points = [(float(w), int(r)) for w, r in zip(sweep.late, sweep.ranks, strict=True) if w <= MAX_LATE_WEIGHT]
     path = f"M{across(0):.1f},{down(points[0][1], worst):.1f}"
     for (before, rank), (after, next_rank) in pairwise(points):
         if rank != next_rank:
             path += f"H{across((before + after) / 2):.1f}V{down(next_rank, worst):.1f}"
     nearest = min(points, key=lambda point: abs(point[0] - late))
     return RankLine(
-        path=f"{path}H{across(LARGEST):.1f}",
+        path=f"{path}H{across(MAX_LATE_WEIGHT):.1f}",
         ranks=tuple((rank, down(rank, worst)) for rank in ticks(worst)),
-        weights=tuple((weight, across(weight)) for weight in range(int(LARGEST) + 1)),
-        now=(across(late), down(nearest[1], worst)) if late <= LARGEST else None,
+        weights=tuple((weight, across(weight)) for weight in range(int(MAX_LATE_WEIGHT) + 1)),
+        now=(across(late), down(nearest[1], worst)) if late <= MAX_LATE_WEIGHT else None,
     )
 
 
 def across(weight: float) -> float:
     """How far right a weight stands."""
-    return LEFT + weight / LARGEST * (WIDTH - LEFT - RIGHT)
+    return LEFT + weight / MAX_LATE_WEIGHT * (WIDTH - LEFT - RIGHT)
 
 
 def down(rank: int, worst: int) -> float:
@@ -120,7 +120,7 @@ def section(explanation: Explanation) -> str:
     if ranks is None:
         body = "<p>No line: the search did not reach this page token by token, so SMART has no place for it.</p>"
     else:
-        said = f"{sentence(ranks, explanation.leads, weights)}{_reached(ranks)}"
+        said = f"{sentence(ranks, explanation.first_place_weights, weights)}{_reached(ranks)}"
         body = f"{_drawing(rank_line(ranks, weights.late), spoken(ranks))}<p>{esc(said)}</p>"
     return (
         '<section class="rank-plot" aria-label="Place by late weight"><h3>Place by late weight</h3>'
@@ -131,12 +131,12 @@ def section(explanation: Explanation) -> str:
 def sentence(ranks: Sweep, leads: tuple[float, float] | None, weights: Weights) -> str:
     """Where the page stands at weight 0, between which weights it is first, and where it stands now."""
     now = f" Now, at {format_weight(weights.late)}: place {_at(ranks, weights.late)}."
-    places = ranks.ranks[ranks.late <= LARGEST]
+    places = ranks.ranks[ranks.late <= MAX_LATE_WEIGHT]
     start, end = int(places[0]), int(places[-1])
     if not weights.pooled:
         return f"At a pooled weight of 0 the late part alone ranks: place {end} at any late weight."
     if len(set(places.tolist())) == 1:
-        return f"{'First' if start == 1 else f'Place {start}'} at every late weight from 0 to {LARGEST:g}."
+        return f"{'First' if start == 1 else f'Place {start}'} at every late weight from 0 to {MAX_LATE_WEIGHT:g}."
     reign = _reign(leads)
     if not reign:
         return f"{_never(ranks, start, end)}{now}"
@@ -148,24 +148,24 @@ def sentence(ranks: Sweep, leads: tuple[float, float] | None, weights: Weights) 
     else:
         first = f"first up to {until}" if until else "first from there on"
     told = [first] if start == 1 and not begin else [f"place {start} at weight 0", first]
-    told += [f"place {end} at weight {LARGEST:g}"] if until else []
+    told += [f"place {end} at weight {MAX_LATE_WEIGHT:g}"] if until else []
     text = "; ".join(told)
     return f"{text[0].upper()}{text[1:]}.{now}"
 
 
 def spoken(ranks: Sweep) -> str:
     """The drawing for those who do not see it."""
-    places = ", ".join(f"{_at(ranks, late)} at {late}" for late in range(int(LARGEST) + 1))
-    return f"Place by SMART for late weights from 0 to {LARGEST:g}: {places}."
+    places = ", ".join(f"{_at(ranks, late)} at {late}" for late in range(int(MAX_LATE_WEIGHT) + 1))
+    return f"Place by SMART for late weights from 0 to {MAX_LATE_WEIGHT:g}: {places}."
 
 
 def _never(ranks: Sweep, start: int, end: int) -> str:
     """The same for a page that no weight puts first, but perhaps weight 0."""
-    within = ranks.late <= LARGEST
+    within = ranks.late <= MAX_LATE_WEIGHT
     best = int(ranks.ranks[within].min())
     if start == 1:
-        return f"First at weight 0 alone; place {end} at weight {LARGEST:g}."
-    told = f"Place {start} at weight 0, place {end} at weight {LARGEST:g}"
+        return f"First at weight 0 alone; place {end} at weight {MAX_LATE_WEIGHT:g}."
+    told = f"Place {start} at weight 0, place {end} at weight {MAX_LATE_WEIGHT:g}"
     if best < min(start, end):
         told += f", at best place {best} at {format_weight(float(ranks.late[within][ranks.ranks[within].argmin()]))}"
     return f"{told}; never first."
@@ -175,12 +175,12 @@ def _reign(leads: tuple[float, float] | None) -> tuple[str, str] | None:
     """The weights between which a page is first; an end that the slider does not reach is empty. None where it is
     nowhere first on the slider.
     """
-    if leads is None or leads[0] >= LARGEST:
+    if leads is None or leads[0] >= MAX_LATE_WEIGHT:
         return None
     start, end = leads
     return format_distinct_weight(start, end) if start else "", format_distinct_weight(
         end, start
-    ) if end < LARGEST else ""
+    ) if end < MAX_LATE_WEIGHT else ""
 
 
 def _at(ranks: Sweep, late: float) -> int:
@@ -302,9 +302,9 @@ def signed(value: float) -> str:
 
 def bar() -> str:
     """The colours as they look on paper, for the legend: a CSS gradient."""
-    colours = explain.table()[::15].tolist()
+    colours = explain.viridis()[::15].tolist()
     last = len(colours) - 1
-    stops = (f"rgb({r} {g} {b} / {n / last * OPAQUE:.3f})" for n, (r, g, b) in enumerate(colours))
+    stops = (f"rgb({r} {g} {b} / {n / last * MAX_ALPHA:.3f})" for n, (r, g, b) in enumerate(colours))
     return f"linear-gradient(90deg, {', '.join(stops)})"
 
 
@@ -375,7 +375,7 @@ def _picture(explanation: Explanation, drawn: PageMap, colours: ColourRange, cap
         return answer | {"note": "No clear location: no place stands out from the rest of the page."}
     box, cell = best
     page = explanation.page
-    picture = explain.encode(explain.draw(drawn, colours, aspect=page.width / max(page.height, 1)))
+    picture = explain.encode_webp(explain.draw_map(drawn, colours, aspect=page.width / max(page.height, 1)))
     return answer | {
         "picture": f"data:image/webp;base64,{base64.b64encode(picture).decode('ascii')}",
         "outline": list(asdict(box).values()),

@@ -140,7 +140,7 @@ def write_library(to: Path) -> None:
         set_times(to)
         encoder = engine.backbone(LOCAL).encoder.fingerprint
         pages, pooled = engine.library.pooled([LOCAL], encoder)
-        heads = {head.page.id: head for head in Sidecar(to).scan().heads}
+        heads = {head.page.id: head for head in Sidecar(to).scan().headers}
         write_snapshot(to / "index", LOCAL, encoder, [heads[page.id] for page in pages], pooled)
     for path in sorted(to.rglob("*"), reverse=True):
         if path.name == "lock":
@@ -172,10 +172,10 @@ def snapshot_says(data: Path, encoder: str) -> dict[str, Any] | None:
     if found is None:
         return None
     believed = []
-    for head in Sidecar(data).scan().heads:
-        same = found.head(str(head.page.id), head.size, head.changed, head.page.bytes - head.size)
+    for head in Sidecar(data).scan().headers:
+        same = found.header(str(head.page.id), head.size, head.modified_ns, head.page.bytes - head.size)
         believed.append(same == head)
-    return {"rows": len(found.heads), "believed": sum(believed), "shape": list(found.pooled.shape)}
+    return {"rows": len(found.headers), "believed": sum(believed), "shape": list(found.pooled.shape)}
 
 
 def starts_from_snapshot(engine: Engine) -> bool:
@@ -347,14 +347,14 @@ def token_file() -> bytes:
 def read_token_file(path: Path) -> dict[str, Any]:
     """All that the file says, proven."""
     head, pooled = read_header(path)
-    body = read_body(path, head, proven=False)
+    body = read_body(path, head, verified=False)
     place = body.place
     return {
         "page": _plain(head.page),
         "layout": asdict(head.layout),
         "start": head.start,
-        "rest": head.rest,
-        "pictures": list(head.pictures),
+        "rest": head.rest_digest,
+        "pictures": list(head.picture_digests),
         "size": head.size,
         "pooled": pooled.tolist(),
         "kinds": body.kinds.tolist(),

@@ -1,35 +1,43 @@
-"""Why a page stands where it stands: pure arrays and frozen values, no model, no store, no markup.
+"""Explanations of a page's score and rank: pure functions of arrays and frozen values, without model, store or markup.
 
-    match(query, page) -> Match                      all cosines of one query and one page, once
-    attribute(match, weights) -> Attribution         what each word adds to the score, and where it matched
-    similarity_map, whole_query_map, winner_map      scalars on the page; range_of gives them one range of colours
-    draw, encode                                     maps -> RGBA -> bytes of a picture to lay over the page
-    compare(attribution, attribution) -> Pair        why X passed Y, adding up to the difference of the scores
-    sweep, first_place, swap                         ranks under other weights, from the parts of a search
+    match_tokens(query, page) -> Match                  all cosines of one query and one page
+    attribute(match, weights) -> Attribution            what each word adds to the score, and its best match
+    similarity_map, whole_query_map, winner_map         numbers on the page; colour_range: their common range
+    draw_map, encode_webp                               maps -> RGBA -> bytes of a picture to lay over the page
+    compare_pages(attribution, attribution)             why X passed Y, adding up to the difference of the scores
+    sweep_late_weight, find_first_place_weights, find_swap_weight
+                                                        ranks under other weights, from the parts of a search
 
-Similarity is not a reason: causal states mix what came before them, so say "similar", never "attended to".
+Similarity is not a reason: causal states mix the tokens before them, so write "similar", never "attended to".
 """
 
-from smart_demo.search.explain.attribution import Attribution, PairDifference, PairRow, Term, attribute, compare
+from smart_demo.search.explain.attribution import Attribution, PairDifference, PairRow, Term, attribute, compare_pages
 from smart_demo.search.explain.heat_maps import (
-    OPAQUE,
+    MAX_ALPHA,
     ColourRange,
     Measure,
     PageMap,
-    draw,
-    encode,
-    range_of,
+    colour_range,
+    draw_map,
+    encode_webp,
     similarity_map,
-    table,
+    viridis,
     whole_query_map,
     winner_map,
 )
-from smart_demo.search.explain.matching import Cell, Match, Spot, match
-from smart_demo.search.explain.weight_sweep import LARGEST, Sweep, first_place, late_weights, swap, sweep
+from smart_demo.search.explain.matching import Cell, Match, TokenLocation, match_tokens
+from smart_demo.search.explain.weight_sweep import (
+    MAX_LATE_WEIGHT,
+    Sweep,
+    find_first_place_weights,
+    find_swap_weight,
+    late_weights,
+    sweep_late_weight,
+)
 
 __all__ = [
-    "LARGEST",
-    "OPAQUE",
+    "MAX_ALPHA",
+    "MAX_LATE_WEIGHT",
     "Attribution",
     "Cell",
     "ColourRange",
@@ -38,21 +46,21 @@ __all__ = [
     "PageMap",
     "PairDifference",
     "PairRow",
-    "Spot",
     "Sweep",
     "Term",
+    "TokenLocation",
     "attribute",
-    "compare",
-    "draw",
-    "encode",
-    "first_place",
+    "colour_range",
+    "compare_pages",
+    "draw_map",
+    "encode_webp",
+    "find_first_place_weights",
+    "find_swap_weight",
     "late_weights",
-    "match",
-    "range_of",
+    "match_tokens",
     "similarity_map",
-    "swap",
-    "sweep",
-    "table",
+    "sweep_late_weight",
+    "viridis",
     "whole_query_map",
     "winner_map",
 ]

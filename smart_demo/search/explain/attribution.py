@@ -1,9 +1,7 @@
-"""What each query token and word adds to a page's score, and which token of the page it owes it to.
+"""The contribution of each query token and word to a page's score, and the differences of two pages' scores.
 
 late is linear in the per-token maxima: λl · late = Σ_i contribution_i, with contribution_i = λl · f_i · max_j q_i · t_j
-and f_i = 1/|counted| under the mean, 1 under the sum, 0 for a token that does not count. Nothing is left over.
-
-Why did X pass Y: the two scores taken apart, row against row, with nothing left over.
+and f_i = 1/|counted| under the mean, 1 under the sum, 0 for a token that does not count. There is no remainder.
 """
 
 from __future__ import annotations
@@ -19,73 +17,73 @@ from smart_demo.search.explain.matching import Match, TokenLocation
 from smart_demo.types import Floats, Parts, TokenKind, Weights
 
 PICTURE_LABEL = "▦ picture"
-"""What the patches of a query's picture are called together."""
+"""Label of the term that joins the patches of a query's picture."""
 Numbers = npt.NDArray[np.float64]
 
 
 @dataclass(frozen=True, slots=True)
 class Term:
-    """One token of the query, or the pieces of one word together."""
+    """One token of the query, or all tokens of one word."""
 
     label: str
-    """As it was asked. Data, never markup."""
+    """Text of the query: data, never markup."""
     kind: TokenKind
     tokens: tuple[int, ...]
     """Rows of the query's token matrix."""
     word: int
-    """Which word of `QueryEncoding.word_texts` it is or belongs to; -1 for none."""
+    """Index in `QueryEncoding.word_texts` of its word; -1 if it has none."""
     similarity: float
     """Best cosine of any of its tokens on this page."""
     contribution: float
-    """What it adds to the page's score: the sum over its tokens."""
+    """Part of the page's score: the sum over its tokens."""
     winner: TokenLocation
-    """The page token with that best cosine."""
+    """The page token with the best cosine."""
     closest: TokenLocation | None
-    """Where the winner has no place on the page: the best token that has one. It did not win."""
+    """The best token with a place on the page, if the winner has none. It did not win."""
 
 
 @dataclass(frozen=True, eq=False)
 class Attribution:
-    """One page's score taken apart. pooled + the contributions of `tokens`, or of `terms`, are the score."""
+    """One page's score by query terms. It equals pooled + the contributions of `tokens`, or of `terms`."""
 
     match: Match
     weights: Weights
     pooled: float
-    """λp · z_q · z_c"""
+    """The pooled part, λp · z_q · z_c."""
     late: float
-    """λl · late"""
+    """The late part, λl · late."""
     tokens: tuple[Term, ...]
     """Each of the Q tokens, in order."""
     terms: tuple[Term, ...]
-    """The query's picture as one, its words in order, then the tokens that are of neither."""
+    """The query's picture as one term, its words in order, then the other tokens."""
     by_kind: Mapping[TokenKind, float]
-    """λl · late by the kind of the winning page token, for every kind."""
+    """The late part by the kind of the winning page token, for every kind."""
 
     @property
     def score(self) -> float:
         return self.pooled + self.late
 
     def share(self, kind: TokenKind) -> float:
-        """Part of late that winners of this kind carry, 1 being all of it; 0 where late is 0."""
+        """Return the share of late that winners of this kind carry, from 0 to 1; 0 if late is 0."""
         return self.by_kind[kind] / self.late if self.late else 0.0
 
 
 def token_factors(kinds: npt.NDArray[np.uint8], weights: Weights) -> Numbers:
-    """What each token's maximum is multiplied by on its way into the score, (Q,).
+    """Return the factor (Q,) of each token's maximum in the score.
 
-    late is linear and treats tokens of one kind alike, so it is asked with a lone 1 for the first token of each kind:
-    the rule of who counts stays where it is, in scoring.
+    late is linear and treats tokens of one kind alike, so it is computed for a single 1 at the first token of each
+    kind. That keeps the rule which tokens count in one place, in scoring.
     """
-    present, first, own = np.unique(kinds, return_index=True, return_inverse=True)
-    lone = np.zeros((len(present), len(kinds)), dtype=np.float32)
-    lone[np.arange(len(present)), first] = 1
-    asked = Parts(kinds, (), np.zeros(0, np.float32), np.arange(len(present)), lone)
-    each: Numbers = weights.late * scoring.late_scores(asked, weights).astype(np.float64)
-    return each[own]
+    present, first, kind_of = np.unique(kinds, return_index=True, return_inverse=True)
+    maxima = np.zeros((len(present), len(kinds)), dtype=np.float32)
+    maxima[np.arange(len(present)), first] = 1
+    parts = Parts(kinds, (), np.zeros(0, np.float32), np.arange(len(present)), maxima)
+    by_kind: Numbers = weights.late * scoring.late_scores(parts, weights).astype(np.float64)
+    return by_kind[kind_of]
 
 
 def attribute(match: Match, weights: Weights) -> Attribution:
-    """Take one page's score apart under the weights."""
+    """Return one page's score by query terms under the weights."""
     query, page = match.query, match.page
     winners = match.cosines.argmax(axis=1)
     best = match.cosines[np.arange(len(winners)), winners]
@@ -102,11 +100,12 @@ def attribute(match: Match, weights: Weights) -> Attribution:
     ]
     patches = np.flatnonzero(query.kinds == TokenKind.PATCH).tolist()
     picture = [_term(match, patches, PICTURE_LABEL, best, contributions, winners)] if patches else []
-    rest = [term for term in tokens if term.word < 0 and term.kind is not TokenKind.PATCH]
-    winning = page.kinds[winners]
-    by_kind = {kind: float(contributions[winning == kind].sum()) for kind in TokenKind}
+    others = [term for term in tokens if term.word < 0 and term.kind is not TokenKind.PATCH]
+    winner_kinds = page.kinds[winners]
+    by_kind = {kind: float(contributions[winner_kinds == kind].sum()) for kind in TokenKind}
     pooled = weights.pooled * float(query.pooled @ page.pooled)
-    return Attribution(match, weights, pooled, float(contributions.sum()), tokens, (*picture, *words, *rest), by_kind)
+    terms = (*picture, *words, *others)
+    return Attribution(match, weights, pooled, float(contributions.sum()), tokens, terms, by_kind)
 
 
 def _term(
@@ -119,10 +118,10 @@ def _term(
 ) -> Term:
     own = list(tokens)
     top = own[int(best[own].argmax())]
-    winner, closest = match.spot(int(winners[top])), None
+    winner, closest = match.locate(int(winners[top])), None
     if not winner.placed and match.placed.any():
         cosines = np.where(match.placed, match.cosines[own].max(axis=0), -np.inf)
-        closest = match.spot(int(cosines.argmax()))
+        closest = match.locate(int(cosines.argmax()))
     return Term(
         label=label,
         kind=TokenKind(int(match.query.kinds[top])),
@@ -137,16 +136,16 @@ def _term(
 
 @dataclass(frozen=True, slots=True)
 class PairRow:
-    """One part of both scores: a word or token of the query, or the pooled part, which has no terms."""
+    """One part of two pages' scores: a word or token of the query, or the pooled part, which has no terms."""
 
     first: float
-    """What it adds to X's score,"""
+    """Contribution to X's score."""
     second: float
-    """and to Y's."""
+    """Contribution to Y's score."""
     first_term: Term | None = None
-    """How the word stands on X: similarity, winner, closest place;"""
+    """The term on X: similarity, winner, closest place."""
     second_term: Term | None = None
-    """and on Y."""
+    """The term on Y."""
 
     @property
     def difference(self) -> float:
@@ -160,14 +159,14 @@ class PairRow:
 
 @dataclass(frozen=True, slots=True)
 class PairDifference:
-    """X against Y. The rows' differences add up to the difference of the scores."""
+    """The difference of the scores of X and Y, as the sum of its rows' differences."""
 
     first: float
-    """X's score,"""
+    """X's score."""
     second: float
-    """and Y's."""
+    """Y's score."""
     rows: tuple[PairRow, ...]
-    """The largest differences first, whichever page they favour; of equals the query's order, pooled before all."""
+    """Rows by the size of their difference, largest first; equal ones in the query's order, the pooled part first."""
 
     @property
     def difference(self) -> float:
@@ -175,9 +174,9 @@ class PairDifference:
 
 
 def compare_pages(first: Attribution, second: Attribution) -> PairDifference:
-    """The attributions of one query on two pages. ValueError where query or weights are not the same."""
-    mine, other = first.match.query, second.match.query
-    same = mine is other or (mine.encoder, mine.query.key) == (other.encoder, other.query.key)
+    """Compare the attributions of one query on two pages. Raises ValueError if their queries or weights differ."""
+    query, other = first.match.query, second.match.query
+    same = query is other or (query.encoder, query.query.key) == (other.encoder, other.query.key)
     if not same or first.weights != second.weights:
         raise ValueError("two pages are compared under one query and one set of weights")
     rows = [PairRow(first.pooled, second.pooled)]

@@ -1,4 +1,4 @@
-"""Search -> why one of its pages stands where it stands. Joins the pure arithmetic of `explain` with the library."""
+"""Explanations of a search's pages: the pure functions of `explain`, applied to the library, with caches."""
 
 from __future__ import annotations
 
@@ -10,68 +10,65 @@ import numpy as np
 
 from smart_demo import scoring
 from smart_demo.errors import InputRefused, LibraryError
-from smart_demo.page_list import listed
+from smart_demo.page_list import Key, as_page_list
 from smart_demo.search import explain
 from smart_demo.search.cache import LRUCache
-from smart_demo.search.comparison import Key, passing
+from smart_demo.search.comparison import find_passing_pair
 from smart_demo.search.explain import Attribution, ColourRange, Match, PageMap, PairDifference, Sweep
 from smart_demo.store.library import Library
 from smart_demo.types import POOLED, SMART, Found, Parts, QueryEncoding, StoredPage, TokenKind, Weights
 
-MATCHES_KEPT, MATCH_BYTES = 64, 2**21
-"""How many matches are kept, and how large one may be to be kept: 128 MiB at most. Forty query tokens on a page of
-1,750 take 280 kB."""
-RANGES_KEPT = 16
-WORDS = 32
-"""Words of a query, its picture being one, whose maps decide its colours, beside the map of all of them together."""
+MAX_CACHED_MATCHES, MAX_CACHED_MATCH_BYTES = 64, 2**21
+"""Maximum number of cached matches, and maximum size of each: 128 MiB in all. Forty query tokens on a page of 1,750
+take 280 kB."""
+MAX_CACHED_RANGES = 16
+MAX_TERM_MAPS = 32
+"""Maximum number of a query's words, its picture counting as one, whose maps determine the range of colours."""
 
 
 @dataclass(frozen=True, eq=False)
 class Explanation:
-    """One page under one search. Both ranges belong to the search and are the same for all of its pages."""
+    """One page of one search. The ranges of colours are the same for all pages of the search."""
 
     page: StoredPage
     attribution: Attribution
     scored: bool
-    """Whether the search reached the page token by token, or its late part was computed for this look alone."""
+    """Whether the search scored the page token by token. If not, its late part was computed for this explanation."""
     similarity: ColourRange
     contribution: ColourRange
     parts: Parts | None = None
-    """What other weights rank the search's pages from."""
+    """Parts of the search, from which its pages are ranked under other weights."""
 
     @cached_property
     def sweep(self) -> Sweep | None:
-        """Its rank by SMART for late weights over the slider's range and the one in use; None for a page that the
-        search did not reach.
-        """
+        """Rank by SMART for late weights over the slider's range and the current one; None if it was not scored."""
         if self.parts is None or not self.scored:
             return None
         late = np.union1d(explain.late_weights(), np.float32(self.attribution.weights.late))
-        return explain.sweep(self.parts, self.page, self.attribution.weights, late)
+        return explain.sweep_late_weight(self.parts, self.page, self.attribution.weights, late)
 
     @cached_property
-    def leads(self) -> tuple[float, float] | None:
-        """The late weights between which it is first; None for a page that is nowhere, or that was not reached."""
+    def first_place_weights(self) -> tuple[float, float] | None:
+        """Range of late weights in which the page is first; None if there is none or it was not scored."""
         if self.parts is None or not self.scored:
             return None
-        return explain.first_place(self.parts, self.page, self.attribution.weights)
+        return explain.find_first_place_weights(self.parts, self.page, self.attribution.weights)
 
 
 @dataclass(frozen=True, eq=False)
 class Pairing:
-    """Two pages under one search, the first set against the second."""
+    """Two pages of one search, the first compared with the second."""
 
     found: Found
     first: Explanation
     second: Explanation
     pair: PairDifference
-    swap: float | None
-    """The late weight at which they change places; None where none does, and for a pair of which the search did not
-    reach both token by token."""
+    swap_weight: float | None
+    """The late weight at which they change places; None if there is none, or if the search did not score both."""
 
     @property
     def scored(self) -> bool:
-        """Whether SMART ranked both."""
+        """Whether the search scored both pages token by token."""
         return self.first.scored and self.second.scored
 
 
@@ -82,85 +79,91 @@ class _Ranges:
 
 
 class Explainer:
-    """Explains pages of searches, keeping the last matches. Encodes nothing: a search brings its encoding along."""
+    """Explains pages of searches, with a cache of matches. It encodes nothing: a search contains its encoding."""
 
     def __init__(self, library: Library) -> None:
         self._library = library
-        self._matches: LRUCache[Match] = LRUCache(MATCHES_KEPT)
-        self._ranges: LRUCache[_Ranges] = LRUCache(RANGES_KEPT)
+        self._matches: LRUCache[Match] = LRUCache(MAX_CACHED_MATCHES)
+        self._ranges: LRUCache[_Ranges] = LRUCache(MAX_CACHED_RANGES)
         self._generation = library.generation
 
     def explain(self, found: Found, page: Key, weights: Weights) -> Explanation:
-        """Take a page of a search apart. LibraryError if it is not, or no longer, among the pages searched."""
-        self.drop_what_went()
-        pages = listed(found.parts.pages)
+        """Explain one page of a search. Raises LibraryError if the library does not contain it any more."""
+        self.discard_deleted_pages()
+        pages = as_page_list(found.parts.pages)
         position = pages.position(page)
         if position is None:
             raise LibraryError("That page is no longer in the library.", "Search again.")
         stored = pages[position]
         attribution = explain.attribute(self._match(found.encoding, stored), weights)
-        ranges = self._ranges_of(found, weights)
+        ranges = self._colour_ranges(found, weights)
         scored = bool((found.parts.candidates == position).any())
         return Explanation(stored, attribution, scored, ranges.similarity, ranges.contribution, found.parts)
 
     def pair(self, found: Found, page: Key, other: Key | None, weights: Weights) -> Pairing:
-        """Set one page of a search against another: that of `comparison.passing`, and in its order, if None.
-        InputRefused where that is the same page or there is no other; LibraryError as `explain`.
+        """Compare one page of a search with another, or, if None, as `comparison.find_passing_pair` pairs it.
+
+        Raises InputRefused if they are the same page or there is no other, and LibraryError as `explain`.
         """
-        keys = (page, other) if other else passing(found.results[POOLED.name], found.results[SMART.name], page)
+        if other:
+            keys: tuple[Key, Key] | None = (page, other)
+        else:
+            keys = find_passing_pair(found.results[POOLED.name], found.results[SMART.name], page)
         if keys is None or keys[0] == keys[1]:
             raise InputRefused("A page is compared with another one.", "Choose two different pages.")
         first, second = (self.explain(found, key, weights) for key in keys)
-        both = first.scored and second.scored
-        meeting = explain.swap(found.parts, first.page, second.page, weights) if both else None
-        return Pairing(found, first, second, explain.compare(first.attribution, second.attribution), meeting)
+        both_scored = first.scored and second.scored
+        swap = explain.find_swap_weight(found.parts, first.page, second.page, weights) if both_scored else None
+        return Pairing(found, first, second, explain.compare_pages(first.attribution, second.attribution), swap)
 
     def _match(self, query: QueryEncoding, page: StoredPage) -> Match:
         key = (query.query.key, page)
         match = self._matches.get(key)
         if match is None:
-            # What is shown adds up to the score: it is made of the very cosines whose maxima were scored.
+            # From the very cosines whose maxima were scored, so that contributions add up to the score.
             cosines = scoring.cosines(query.tokens, self._library.tokens(page))
-            match = explain.match(query, self._library.encoding(page), cosines)
-            # The states are not needed again, and are a hundred times what is kept.
+            match = explain.match_tokens(query, self._library.encoding(page), cosines)
+            # The states are not needed again, and are a hundred times as large as the rest.
             match = replace(match, page=replace(match.page, tokens=np.zeros((0, 0), np.float32)))
-            if match.cosines.nbytes <= MATCH_BYTES:
+            if match.cosines.nbytes <= MAX_CACHED_MATCH_BYTES:
                 self._matches.put(key, match)
         return match
 
-    def _ranges_of(self, found: Found, weights: Weights) -> _Ranges:
-        """One range of similarities and one of contributions, from the pages that stand in any of the columns."""
+    def _colour_ranges(self, found: Found, weights: Weights) -> _Ranges:
+        """Return one range of similarities and one of contributions, from the pages in any of the columns."""
         shown = {hit.page: None for result in found.results.values() for hit in result.hits}
         key = (found.encoding.query.key, tuple(shown), weights)
         ranges = self._ranges.get(key)
         if ranges is None:
-            similar, owed = [], []
+            similarity_maps, winner_maps = [], []
             for attribution in self._attributions(found.encoding, tuple(shown), weights):
-                similar += _maps(attribution)
-                owed.append(explain.winner_map(attribution).map)
-            ranges = _Ranges(explain.range_of(similar), explain.range_of(owed))
+                similarity_maps += _similarity_maps(attribution)
+                winner_maps.append(explain.winner_map(attribution).map)
+            ranges = _Ranges(explain.colour_range(similarity_maps), explain.colour_range(winner_maps))
             self._ranges.put(key, ranges)
         return ranges
 
     def _attributions(self, query: QueryEncoding, pages: Sequence[StoredPage], weights: Weights) -> list[Attribution]:
-        found = []
+        attributions = []
         for page in pages:
             try:
-                found.append(explain.attribute(self._match(query, page), weights))
-            except LibraryError:  # it went a moment ago; the colours are those of the pages that are left
+                attributions.append(explain.attribute(self._match(query, page), weights))
+            except LibraryError:  # deleted since the search: the range is that of the other pages
                 continue
-        return found
+        return attributions
 
-    def drop_what_went(self) -> None:
-        """Nothing of a page is kept longer than the page."""
+    def discard_deleted_pages(self) -> None:
+        """Discard cached values of pages that the library no longer contains."""
         generation = self._library.generation
         if generation != self._generation:
-            self._matches.drop(lambda key: isinstance(key, tuple) and key[1] not in self._library)
-            self._ranges.drop(lambda key: isinstance(key, tuple) and any(page not in self._library for page in key[1]))
+            self._matches.discard(lambda key: isinstance(key, tuple) and key[1] not in self._library)
+            self._ranges.discard(
+                lambda key: isinstance(key, tuple) and any(page not in self._library for page in key[1])
+            )
             self._generation = generation
 
 
-def _maps(attribution: Attribution) -> list[PageMap]:
-    asked = [term for term in attribution.terms if term.word >= 0 or term.kind is TokenKind.PATCH][:WORDS]
-    maps = [explain.similarity_map(attribution.match, term.tokens) for term in asked]
+def _similarity_maps(attribution: Attribution) -> list[PageMap]:
+    terms = [term for term in attribution.terms if term.word >= 0 or term.kind is TokenKind.PATCH][:MAX_TERM_MAPS]
+    maps = [explain.similarity_map(attribution.match, term.tokens) for term in terms]
     return [*maps, explain.whole_query_map(attribution.match)]

@@ -1,12 +1,10 @@
-"""Numbers to colours: viridis, which stays in order for every kind of colour vision and in grey.
+"""Heat maps of a page: one number per placed token, their common range of colours, and pictures to lay over the page.
 
-Scalars on a page: how similar its placed tokens are, or what they contribute; and the one colour range of them all.
-
-Two pictures that must not be confused. A similarity map shows cosines and says nothing of the score. A winner map is
-an attribution: every counted query token puts its contribution on the token that won it, so the map and the listed
+The two kinds must not be confused. A similarity map shows cosines and does not explain the score. A winner map is an
+attribution: every counted query token puts its contribution on the token that won it, so the map and the listed
 remainder (winners without a place) add up to λl · late. Nothing is masked in a score because it looks bad here.
 
-Maps to pictures that lie over a page. Scalars are enlarged first and coloured last: no colour is off the scale.
+Numbers are enlarged first and coloured last, so every colour is one of the scale.
 """
 
 from __future__ import annotations
@@ -25,10 +23,24 @@ from smart_demo.search.explain.matching import Cell, Match, cell_box
 from smart_demo.types import Box, Floats, TokenBoxes, TokenGrid, TokenKind
 
 Overlay = npt.NDArray[np.uint8]
-"""(height, width, 4) RGBA, to lie on the page's picture stretched to its size."""
-OPAQUE = 0.65
-"""Alpha of the largest value: what is printed under it stays readable."""
-ANCHORS = (
+"""(height, width, 4) RGBA, to be stretched over the page's picture."""
+
+MIN_CONTRAST = 0.02
+"""Cosines: a map whose best place exceeds the rest by no more has no clear location, whatever chance gives. The int8
+codec alone may move a cosine by about this much."""
+CLIP_PERCENTILES = (2, 98)
+"""The colours run from this percentile of all similarities to this percentile of the maps' best places."""
+MAX_ALPHA = 0.65
+"""Alpha of the largest value: print under it stays readable."""
+MAX_PATCH_PIXELS = 16
+"""Side of a patch in an overlay of a grid, unless the grid is too large for MAX_GRID_SIDE_PIXELS."""
+MAX_GRID_SIDE_PIXELS = 1280
+"""Maximum side of an overlay of a grid. Larger grids get smaller patches, of at least one pixel."""
+BOXES_SIDE_PIXELS = 800
+"""Long side of an overlay of word boxes."""
+FADE_PIXELS = 4
+"""Pixels over which a word's colour fades around its box."""
+VIRIDIS_ANCHORS = (
     (68, 1, 84),
     (72, 23, 105),
     (71, 42, 122),
@@ -48,40 +60,12 @@ ANCHORS = (
     (216, 226, 25),
     (253, 231, 37),
 )
-"""Eighteen even steps of viridis by Stéfan van der Walt and Nathaniel Smith, dedicated to the public domain (CC0)."""
-
-
-def table() -> npt.NDArray[np.uint8]:
-    """(256, 3) RGB from the lowest value to the highest, for the map itself and for its legend."""
-    steps = np.linspace(0, len(ANCHORS) - 1, 256)
-    channels = [np.interp(steps, range(len(ANCHORS)), channel) for channel in zip(*ANCHORS, strict=True)]
-    return np.stack(channels, axis=1).round().astype(np.uint8)
-
-
-def paint(values: Floats, strength: Floats | None = None) -> Overlay:
-    """Colours of values 0..1 (height, width); alpha grows with the strength (the value itself if None) to OPAQUE.
-
-    Alone, the values give 256 colours with alpha, which makes a file 2.5 times smaller than alpha in finer steps.
-    """
-    steps = (values * 255).round().astype(np.uint8)
-    shades = np.empty((256, 4), dtype=np.uint8)
-    shades[:, :3] = table()
-    shades[:, 3] = (np.arange(256) * OPAQUE).round()
-    overlay: Overlay = shades[steps]
-    if strength is not None:
-        overlay[..., 3] = (strength * np.float32(255 * OPAQUE)).round()
-    return overlay
-
-
-FLOOR = 0.02
-"""Cosines: a map whose best place stands out by no more has no clear location, wherever chance lies: the int8 codec
-alone may move a cosine by about so much."""
-CLIP = (2, 98)
-"""The colours run from this percentile of all similarities to this percentile of the maps' best places."""
+"""Eighteen even steps of viridis by Stéfan van der Walt and Nathaniel Smith, dedicated to the public domain (CC0). Its
+order is visible with every kind of colour vision, and in grey."""
 
 
 class Measure(StrEnum):
-    """What a map's numbers are: cosines, or parts of the score."""
+    """The numbers of a map: cosines, or parts of the score."""
 
     SIMILARITY = "similarity"
     CONTRIBUTION = "contribution"
@@ -94,31 +78,33 @@ class PageMap:
     measure: Measure
     place: TokenGrid | TokenBoxes
     values: Floats
-    """(rows, cols) for a TokenGrid; (T,) for TokenBoxes, NaN where a token has no place."""
-    floor: float = FLOOR
-    """By how much the best place must stand above the 2nd percentile of similarities to be a clear location."""
+    """(rows, cols) for a TokenGrid; (T,) for TokenBoxes, NaN for tokens without a place."""
+    min_contrast: float = MIN_CONTRAST
+    """Distance above the 2nd percentile of similarities that the best place must exceed to be a clear location."""
 
     def by_box(self) -> tuple[Floats, Floats]:
-        """Different boxes (B, 4) of a map of boxes, and a value (B,) for each: the pieces of one word share its box,
-        where the best similarity shows and contributions add up. ValueError for a grid.
+        """Return the distinct boxes (B, 4) and a value (B,) for each.
+
+        The pieces of one word share its box: similarities give their maximum, contributions their sum. Raises
+        ValueError if the page is a grid.
         """
         if not isinstance(self.place, TokenBoxes):
             raise ValueError("a grid has no boxes")
         placed = ~np.isnan(self.values)
-        boxes, own = np.unique(self.place.boxes[placed], axis=0, return_inverse=True)
+        boxes, box_of = np.unique(self.place.boxes[placed], axis=0, return_inverse=True)
         adds = self.measure is Measure.CONTRIBUTION
         values = np.full(len(boxes), 0 if adds else -np.inf, dtype=np.float32)
-        (np.add if adds else np.maximum).at(values, own, self.values[placed])
+        (np.add if adds else np.maximum).at(values, box_of, self.values[placed])
         return boxes, values
 
     @cached_property
     def shown(self) -> Floats:
-        """Every value that is drawn, flat: one for each patch or different box."""
+        """Every value that is drawn, flat: one for each patch or distinct box."""
         return self.by_box()[1] if isinstance(self.place, TokenBoxes) else self.values.ravel()
 
     @property
     def best(self) -> tuple[Box, Cell | None] | None:
-        """Rectangle of the largest value drawn, and its cell where the page is a grid; None where nothing is drawn."""
+        """Rectangle of the largest value, and its cell if the page is a grid; None if nothing is drawn."""
         if isinstance(self.place, TokenBoxes):
             boxes, values = self.by_box()
             return (Box(*boxes[values.argmax()].tolist()), None) if len(values) else None
@@ -127,57 +113,59 @@ class PageMap:
 
     @property
     def flat(self) -> bool:
-        """No clear location: no place stands out by more than chance. The best place decides and not the 98th
-        percentile: a word that stands on a page once is the clearest location there is, and under 2 % of its tokens.
+        """Whether there is no clear location: no place exceeds the rest by more than chance.
+
+        The best place decides, not the 98th percentile: a word that occurs once on a page is the clearest location
+        possible, and under 2 % of its tokens.
         """
         shown = self.shown
         if not shown.size:
             return True
         if self.measure is Measure.CONTRIBUTION:
             return not shown.any()
-        return bool(shown.max() - np.percentile(shown, CLIP[0]) <= self.floor)
+        return bool(shown.max() - np.percentile(shown, CLIP_PERCENTILES[0]) <= self.min_contrast)
 
 
 @dataclass(frozen=True, eq=False)
 class WinnerMap:
-    """Where λl · late comes from: sum of the map's known values + contributions of the remainder."""
+    """The places of λl · late: the sum of the map's known values + the contributions of the remainder."""
 
     map: PageMap
     remainder: tuple[Term, ...]
-    """Counted tokens that were won by a page token without a place, in the query's order."""
+    """Counted tokens whose winner has no place on the page, in the query's order."""
 
 
 @dataclass(frozen=True, slots=True)
 class ColourRange:
-    """The values that get the first and the last colour; what lies outside is clipped."""
+    """The values of the first and the last colour. Values outside are clipped."""
 
     low: float
     high: float
 
     def scale(self, values: Floats) -> Floats:
-        """The values as 0..1 of this range; NaN stays."""
+        """Return the values scaled from this range to [0, 1]; NaN stays NaN."""
         scaled: Floats = np.clip((values - np.float32(self.low)) / np.float32(self.high - self.low), 0, 1)
         return scaled
 
 
 def similarity_map(match: Match, tokens: Sequence[int]) -> PageMap:
-    """Best cosine of any of these query tokens at every placed page token: a token's or a word's map.
+    """Return the best cosine of any of these query tokens at every placed page token: the map of a token or a word.
 
-    ValueError for no tokens, IndexError for one that the query does not have.
+    Raises ValueError if there are no tokens, and IndexError if the query does not have one of them.
     """
     if not len(tokens):
         raise ValueError("a map of no query tokens")
-    return _placed(match, Measure.SIMILARITY, match.cosines[list(tokens)].max(axis=0))
+    return _page_map(match, Measure.SIMILARITY, match.cosines[list(tokens)].max(axis=0))
 
 
 def whole_query_map(match: Match) -> PageMap:
-    """Best cosine of any token of what was asked: its words and its picture; of any token where it has neither."""
-    asked = np.flatnonzero(np.isin(match.query.kinds, (TokenKind.CONTENT, TokenKind.PATCH)))
-    return similarity_map(match, asked.tolist() or range(len(match.query.kinds)))
+    """Return the best cosine of any token of the query's words and picture, or of any token if it has neither."""
+    tokens = np.flatnonzero(np.isin(match.query.kinds, (TokenKind.CONTENT, TokenKind.PATCH)))
+    return similarity_map(match, tokens.tolist() or range(len(match.query.kinds)))
 
 
 def winner_map(attribution: Attribution) -> WinnerMap:
-    """Each counted token's contribution on the placed page token that won it."""
+    """Return each counted token's contribution on the placed page token that won it."""
     match = attribution.match
     values = np.zeros(len(match.placed), dtype=np.float64)
     remainder = []
@@ -186,119 +174,138 @@ def winner_map(attribution: Attribution) -> WinnerMap:
             values[term.winner.token] += term.contribution
         elif term.contribution:
             remainder.append(term)
-    return WinnerMap(_placed(match, Measure.CONTRIBUTION, values.astype(np.float32)), tuple(remainder))
+    return WinnerMap(_page_map(match, Measure.CONTRIBUTION, values.astype(np.float32)), tuple(remainder))
 
 
-def range_of(maps: Iterable[PageMap]) -> ColourRange:
-    """One range for all words, pages and columns of a query, so that one colour means one number.
+def _page_map(match: Match, measure: Measure, values: Floats) -> PageMap:
+    """Return the values (T,) of a page's tokens as a map of those with a place."""
+    place, min_contrast = match.page.place, max(MIN_CONTRAST, match.chance)
+    if isinstance(place, TokenGrid):
+        grid = values[match.placed].reshape(place.rows, place.cols)
+        return PageMap(measure, place, grid.astype(np.float32), min_contrast)
+    return PageMap(measure, place, np.where(match.placed, values, np.nan).astype(np.float32), min_contrast)
 
-    Similarities run from their 2nd percentile to the 98th of the maps' best places, and over the maps' floor at least,
-    so that noise is never stretched to full colour. (The 98th of all similarities would paint a word that is not on
-    the page as hot as the one that decides: on pages of words an exact match is one token of hundreds.) Contributions,
-    which most places have none of, run from 0 to the largest. ValueError for maps of both measures.
+
+def colour_range(maps: Iterable[PageMap]) -> ColourRange:
+    """Return one range for all words, pages and columns of a query, so that one colour means one number.
+
+    Similarities run from their 2nd percentile to the 98th of the maps' best places, and over the maps' minimum contrast
+    at least, so that noise is never stretched to full colour. (The 98th of all similarities would paint a word that is
+    not on the page as hot as the one that decides: on pages of words an exact match is one token of hundreds.)
+    Contributions, which most places have none of, run from 0 to the largest. Raises ValueError for maps of both
+    measures.
     """
     maps = list(maps)
-    measures = {one.measure for one in maps}
+    measures = {page_map.measure for page_map in maps}
     if len(measures) > 1:
         raise ValueError("similarities and contributions have no common range")
-    shown = np.concatenate([one.shown for one in maps]) if maps else np.zeros(0, np.float32)
+    shown = np.concatenate([page_map.shown for page_map in maps]) if maps else np.zeros(0, np.float32)
     if not shown.size:
         return ColourRange(0.0, 1.0)
     if measures == {Measure.CONTRIBUTION}:
         low, high = min(0.0, float(shown.min())), max(0.0, float(shown.max()))
         return ColourRange(low, high if high > low else low + 1.0)
-    low = float(np.percentile(shown, CLIP[0]))
-    high = float(np.percentile([one.shown.max() for one in maps if one.shown.size], CLIP[1]))
-    return ColourRange(low, max(high, low + max(one.floor for one in maps)))
+    low = float(np.percentile(shown, CLIP_PERCENTILES[0]))
+    best = [page_map.shown.max() for page_map in maps if page_map.shown.size]
+    high = float(np.percentile(best, CLIP_PERCENTILES[1]))
+    return ColourRange(low, max(high, low + max(page_map.min_contrast for page_map in maps)))
 
 
-def _placed(match: Match, measure: Measure, values: Floats) -> PageMap:
-    """The values (T,) of a page's tokens as a map of those that have a place."""
-    place, floor = match.page.place, max(FLOOR, match.chance)
-    if isinstance(place, TokenGrid):
-        own = values[match.placed].reshape(place.rows, place.cols)
-        return PageMap(measure, place, own.astype(np.float32), floor)
-    return PageMap(measure, place, np.where(match.placed, values, np.nan).astype(np.float32), floor)
+def draw_map(page_map: PageMap, colours: ColourRange, *, aspect: float = 1.0) -> Overlay:
+    """Draw a map as a picture of the whole page, upright as the page.
 
-
-PATCH = 16
-"""Pixels of a patch's side in an overlay, on grids that stay within LONG_SIDE so;"""
-LONG_SIDE = 1280
-"""larger grids get smaller patches, and grids of more patches one pixel each."""
-BOXES_SIDE = 800
-"""Long side of an overlay of word boxes."""
-SOFT = 4
-"""Pixels over which a word's colour fades around its box."""
-
-
-def draw(page_map: PageMap, colours: ColourRange, *, aspect: float = 1.0) -> Overlay:
-    """The map as a picture of the whole page, upright as the page.
-
-    aspect: width / height of the page, for maps of boxes; a grid has its own. ValueError for an aspect that is no
-    positive number.
+    aspect: width / height of the page, for maps of boxes; a grid has its own. Raises ValueError if it is not a positive
+    number.
     """
     if isinstance(page_map.place, TokenBoxes):
         return _draw_boxes(page_map, colours, aspect)
     values = colours.scale(page_map.values)
-    patch = min(PATCH, max(1, LONG_SIDE // max(values.shape)))
-    return paint(_bilinear(values, patch))
+    patch = min(MAX_PATCH_PIXELS, max(1, MAX_GRID_SIDE_PIXELS // max(values.shape)))
+    return colour_values(_enlarge(values, patch))
 
 
-def encode(overlay: Overlay) -> bytes:
-    """The bytes of a lossless WebP file."""
+def encode_webp(overlay: Overlay) -> bytes:
+    """Return the bytes of a lossless WebP file."""
     from PIL import Image
 
-    kept = io.BytesIO()
-    # Colours under alpha 0 are dropped, which nobody sees; method 0 is many times faster and little larger.
-    Image.fromarray(overlay, "RGBA").save(kept, "webp", lossless=True, method=0, quality=0)
-    return kept.getvalue()
+    file = io.BytesIO()
+    # Colours under alpha 0 are dropped, which is invisible; method 0 is many times faster and little larger.
+    Image.fromarray(overlay, "RGBA").save(file, "webp", lossless=True, method=0, quality=0)
+    return file.getvalue()
 
 
-def _bilinear(values: Floats, patch: int) -> Floats:
-    """(rows, cols) enlarged `patch` times: exact at the centre of each patch, level beyond the outermost centres."""
-    return _stretch(_stretch(values, patch).T, patch).T
+def viridis() -> npt.NDArray[np.uint8]:
+    """Return (256, 3) RGB from the lowest value to the highest, for maps and their legend."""
+    steps = np.linspace(0, len(VIRIDIS_ANCHORS) - 1, 256)
+    channels = [
+        np.interp(steps, range(len(VIRIDIS_ANCHORS)), channel) for channel in zip(*VIRIDIS_ANCHORS, strict=True)
+    ]
+    return np.stack(channels, axis=1).round().astype(np.uint8)
 
 
-def _stretch(values: Floats, times: int) -> Floats:
-    """Along the first axis."""
+def colour_values(values: Floats, strength: Floats | None = None) -> Overlay:
+    """Return the colours of values 0..1 (height, width). Alpha grows with `strength` to MAX_ALPHA.
+
+    If `strength` is None, it is the value itself; then there are 256 colours with alpha, which makes a file 2.5 times
+    smaller than alpha in finer steps.
+    """
+    steps = (values * 255).round().astype(np.uint8)
+    colours = np.empty((256, 4), dtype=np.uint8)
+    colours[:, :3] = viridis()
+    colours[:, 3] = (np.arange(256) * MAX_ALPHA).round()
+    overlay: Overlay = colours[steps]
+    if strength is not None:
+        overlay[..., 3] = (strength * np.float32(255 * MAX_ALPHA)).round()
+    return overlay
+
+
+def _enlarge(values: Floats, patch: int) -> Floats:
+    """Return (rows, cols) enlarged `patch` times, bilinear.
+
+    Values are exact at the centre of each patch and constant beyond the outermost centres.
+    """
+    return _enlarge_rows(_enlarge_rows(values, patch).T, patch).T
+
+
+def _enlarge_rows(values: Floats, times: int) -> Floats:
     count = len(values)
     at = np.clip((np.arange(count * times, dtype=np.float32) + 0.5) / times - 0.5, 0, count - 1)
     low = at.astype(np.int64)
     high = np.minimum(low + 1, count - 1)
     share = (at - low).astype(np.float32)[:, None]
-    stretched: Floats = values[low] * (1 - share) + values[high] * share
-    return stretched
+    enlarged: Floats = values[low] * (1 - share) + values[high] * share
+    return enlarged
 
 
 def _draw_boxes(page_map: PageMap, colours: ColourRange, aspect: float) -> Overlay:
-    """Each box filled, fading over SOFT pixels around it; where boxes meet, the stronger shows."""
+    """Fill each box, fading over FADE_PIXELS around it; where boxes overlap, the stronger one shows."""
     if not 0 < aspect < np.inf:
         raise ValueError(f"no page has a width of {aspect} heights")
-    height = BOXES_SIDE if aspect <= 1 else max(1, round(BOXES_SIDE / aspect))
-    width = BOXES_SIDE if aspect >= 1 else max(1, round(BOXES_SIDE * aspect))
+    height = BOXES_SIDE_PIXELS if aspect <= 1 else max(1, round(BOXES_SIDE_PIXELS / aspect))
+    width = BOXES_SIDE_PIXELS if aspect >= 1 else max(1, round(BOXES_SIDE_PIXELS * aspect))
     values = np.zeros((height, width), dtype=np.float32)
     strength = np.zeros_like(values)
-    boxes, own = page_map.by_box()
+    boxes, box_values = page_map.by_box()
     edges = boxes * np.array([width, height, width, height], dtype=np.float32)
-    for (left, top, right, bottom), value in zip(edges.tolist(), colours.scale(own).tolist(), strict=True):
+    for (left, top, right, bottom), value in zip(edges.tolist(), colours.scale(box_values).tolist(), strict=True):
         across, columns = _fade(left, right, width)
         down, rows = _fade(top, bottom, height)
-        stronger = value * down[:, None] * across
+        box_strength = value * down[:, None] * across
         region = (rows, columns)
-        wins = stronger > strength[region]
+        wins = box_strength > strength[region]
         values[region][wins] = value
-        strength[region][wins] = stronger[wins]
-    return paint(values, strength)
+        strength[region][wins] = box_strength[wins]
+    return colour_values(values, strength)
 
 
 def _fade(low: float, high: float, size: int) -> tuple[Floats, slice]:
-    """How strongly the pixels around an interval are filled: 1 inside, falling to 0 over SOFT. With their slice.
+    """Return how strongly the pixels around an interval are filled, and their slice: 1 inside, 0 after FADE_PIXELS.
 
     An interval narrower than a pixel fills one pixel.
     """
     low, high = min(low, size - 1.0), max(high, low + 1.0)
-    start, end = max(0, int(low) - SOFT), min(size, int(np.ceil(high)) + SOFT)
+    start, end = max(0, int(low) - FADE_PIXELS), min(size, int(np.ceil(high)) + FADE_PIXELS)
     centres = np.arange(start, end, dtype=np.float32) + np.float32(0.5)
     outside = np.maximum(np.maximum(low - centres, centres - high), 0)
-    filled: Floats = np.clip(1 - outside / SOFT, 0, 1).astype(np.float32)
+    filled: Floats = np.clip(1 - outside / FADE_PIXELS, 0, 1).astype(np.float32)
     return filled, slice(start, end)

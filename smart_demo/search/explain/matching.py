@@ -1,4 +1,4 @@
-"""Every token of a query against every token of one page, and where on the page a token stands."""
+"""The cosines of all tokens of a query with all tokens of a page, and the location of each token on the page."""
 
 from __future__ import annotations
 
@@ -20,8 +20,8 @@ class Cell:
 
 
 @dataclass(frozen=True, slots=True)
-class Spot:
-    """One token of a page and, if it has a place there, its rectangle; the cell too where the page is a grid."""
+class TokenLocation:
+    """One token of a page with its rectangle, if it has a place on the page, and its cell, if the page is a grid."""
 
     token: int
     kind: TokenKind
@@ -41,47 +41,49 @@ class Match:
     page: PageEncoding
     cosines: Floats
     placed: npt.NDArray[np.bool_]
-    """(T,) which tokens of the page have a place on it."""
+    """(T,) whether each token has a place on the page."""
 
     chance: float
-    """How far the best place would stand above the 2nd percentile for a query that points anywhere."""
+    """Expected distance of the best place above the 2nd percentile for a query of random direction."""
 
-    def spot(self, token: int) -> Spot:
-        """Where row `token` of the page's token matrix stands. IndexError beyond it."""
+    def locate(self, token: int) -> TokenLocation:
+        """Return the location of row `token` of the page's token matrix. Raises IndexError if there is no such row."""
         if not 0 <= token < len(self.placed):
             raise IndexError(f"token {token} of {len(self.placed)}")
         kind, place = TokenKind(int(self.page.kinds[token])), self.page.place
         if not self.placed[token]:
-            return Spot(token, kind)
+            return TokenLocation(token, kind)
         if isinstance(place, TokenBoxes):
             left, top, right, bottom = map(float, place.boxes[token])
-            return Spot(token, kind, Box(left, top, right, bottom))
+            return TokenLocation(token, kind, Box(left, top, right, bottom))
         row, col = place.cell(token)
-        return Spot(token, kind, cell_box(place, row, col), Cell(row, col))
+        return TokenLocation(token, kind, cell_box(place, row, col), Cell(row, col))
 
 
-def match(query: QueryEncoding, page: PageEncoding, cosines: Floats | None = None) -> Match:
-    """Multiply the two once; attributions and maps all come from it.
+def match_tokens(query: QueryEncoding, page: PageEncoding, cosines: Floats | None = None) -> Match:
+    """Return all cosines of a query and a page, from which attributions and maps are computed.
 
-    cosines: (Q, T) as they were scored, where that is not the product of the two: `scoring.cosines` of stored codes.
-    ValueError for encodings of different encoders, or a place that does not fit the page's tokens.
+    cosines: (Q, T) as they were scored, if that is not the product of the two: `scoring.cosines` of stored codes.
+    Raises ValueError if the encoders differ, or if the places do not fit the page's tokens.
     """
     if query.encoder != page.encoder:
         raise ValueError(f"a query of encoder {query.encoder} and a page of {page.encoder} cannot be compared")
-    placed = _placed(page)
+    placed = _find_placed(page)
     if cosines is None:
         cosines = query.tokens @ page.tokens.T
     return Match(query, page, cosines, placed, _chance(page.tokens[placed]))
 
 
 def cell_box(place: TokenGrid, row: int, col: int) -> Box:
-    """The rectangle of one patch."""
+    """Return the rectangle of one patch."""
     return Box(col / place.cols, row / place.rows, (col + 1) / place.cols, (row + 1) / place.rows)
 
 
 def _chance(states: Floats) -> float:
-    """Along a random direction of D dimensions n placed states (n, D) of mean μ spread by σ = sqrt((1 - |μ|²) / D);
-    their 2nd percentile lies 2.05 σ below the middle, their largest about sqrt(2 ln n) σ above it.
+    """Return `Match.chance` for the n placed states (n, D).
+
+    Along a random direction of D dimensions, n states of mean μ have the spread σ = sqrt((1 - |μ|²) / D). Their 2nd
+    percentile is 2.05 σ below the middle, their maximum about sqrt(2 ln n) σ above it.
     """
     if not len(states):
         return 0.0
@@ -89,14 +91,14 @@ def _chance(states: Floats) -> float:
     return math.sqrt(spread / states.shape[1]) * (2.05 + math.sqrt(2 * math.log(len(states))))
 
 
-def _placed(page: PageEncoding) -> npt.NDArray[np.bool_]:
+def _find_placed(page: PageEncoding) -> npt.NDArray[np.bool_]:
     count, place = len(page.tokens), page.place
     if isinstance(place, TokenGrid):
         end = place.start + place.rows * place.cols
         if place.start < 0 or end > count:
             raise ValueError(f"{place} reaches beyond the page's {count} tokens")
-        at = np.arange(count)
-        return (at >= place.start) & (at < end)
+        tokens = np.arange(count)
+        return (tokens >= place.start) & (tokens < end)
     if place.boxes.shape != (count, 4):
         raise ValueError(f"boxes of shape {place.boxes.shape} for {count} tokens")
     return np.asarray(~np.isnan(place.boxes).any(axis=1))

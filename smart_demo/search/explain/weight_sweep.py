@@ -1,4 +1,4 @@
-"""What the weight of the late part does to a page's rank. Pure arithmetic on the parts of a search: no model runs."""
+"""The effect of the late weight on a page's rank, computed from the parts of a search: no model runs."""
 
 from __future__ import annotations
 
@@ -12,83 +12,84 @@ from smart_demo.page_list import as_page_list
 from smart_demo.types import Floats, Parts, StoredPage, Weights
 
 MAX_LATE_WEIGHT = 4.0
-"""Where the sliders and the plot end."""
+"""End of the sliders and of the plot."""
 
 
 @dataclass(frozen=True, eq=False)
 class Sweep:
-    """One page's rank for each weight of the late part."""
+    """The rank of one page for each of L late weights."""
 
     late: Floats
-    """(L,) weights λl,"""
+    """(L,) weights λl."""
     ranks: npt.NDArray[np.int64]
-    """(L,) and the rank at each, 1 being first,"""
+    """(L,) rank at each weight, counted from 1."""
     candidates: int
-    """among so many pages,"""
+    """Number of pages ranked at λl > 0."""
     pages: int
-    """and at λl = 0 among so many."""
+    """Number of pages ranked at λl = 0."""
 
 
 def late_weights(steps: int = 80) -> Floats:
-    """λl from 0 to LARGEST, both included: steps + 1 of them."""
+    """Return steps + 1 values of λl from 0 to MAX_LATE_WEIGHT, both included."""
     return np.linspace(0, MAX_LATE_WEIGHT, steps + 1, dtype=np.float32)
 
 
 def sweep_late_weight(parts: Parts, page: StoredPage, weights: Weights, late: Floats | None = None) -> Sweep:
-    """Rank of one candidate page under `weights` as their late part takes each value of `late` in its turn.
+    """Return the rank of a candidate page under `weights` with each value of `late` as the late weight.
 
-    Every rank is the one that `scoring.rank` gives, ties included; so at λl = 0 it is among all visible pages, and
-    elsewhere among the candidates. late: (L,), from 0 to LARGEST if None. ValueError for a page that is no candidate.
+    Every rank equals that of `scoring.rank`, ties included; so at λl = 0 it is among all visible pages, and elsewhere
+    among the candidates. late: (L,), from 0 to MAX_LATE_WEIGHT if None. Raises ValueError if the page is not a
+    candidate.
     """
     lambdas = late_weights() if late is None else np.asarray(late, dtype=np.float32)
-    row = _row(parts, page)
+    row = _find_row(parts, page)
     pooled, late_scores = parts.pooled[parts.candidates], scoring.late_scores(parts, weights)
-    scores = np.stack([scoring.combine(replace(weights, late=float(one)), pooled, late_scores) for one in lambdas])
-    ranks = _ranks(scores, row, _before(parts, parts.candidates, page))
+    scores = np.stack([scoring.combine(replace(weights, late=float(value)), pooled, late_scores) for value in lambdas])
+    ranks = _ranks(scores, row, _wins_ties(parts, parts.candidates, page))
     if not lambdas.all():
-        everywhere = _before(parts, np.arange(len(parts.pages)), page)
-        whole = _ranks(scoring.combine(weights, parts.pooled)[None], int(parts.candidates[row]), everywhere)
-        ranks = np.where(lambdas == 0, whole, ranks)
+        wins_ties = _wins_ties(parts, np.arange(len(parts.pages)), page)
+        pooled_rank = _ranks(scoring.combine(weights, parts.pooled)[None], int(parts.candidates[row]), wins_ties)
+        ranks = np.where(lambdas == 0, pooled_rank, ranks)
     return Sweep(lambdas, ranks, len(parts.candidates), len(parts.pages))
 
 
-def find_swap_weight(parts: Parts, one: StoredPage, other: StoredPage, weights: Weights) -> float | None:
-    """The λl > 0 at which two candidates change places; None where one is ahead whatever the weight.
+def find_swap_weight(parts: Parts, first: StoredPage, second: StoredPage, weights: Weights) -> float | None:
+    """Return the λl > 0 at which two candidates change places, or None if one leads at every weight.
 
-    λp a + λl b = λp a' + λl b' gives λl = -λp (a - a') / (b - b'), a and b being the pooled and late parts.
-    Beyond LARGEST it is right and lies off the plot. ValueError for a page that is no candidate.
+    λp a + λl b = λp a' + λl b' gives λl = -λp (a - a') / (b - b'), a and b being the pooled and late parts. The result
+    may exceed MAX_LATE_WEIGHT. Raises ValueError if a page is not a candidate.
     """
-    rows = [_row(parts, page) for page in (one, other)]
+    rows = [_find_row(parts, page) for page in (first, second)]
     pooled = parts.pooled[parts.candidates[rows]].astype(np.float64)
     late = scoring.late_scores(replace(parts, candidates=parts.candidates[rows], maxima=parts.maxima[rows]), weights)
     gap, slope = weights.pooled * (pooled[0] - pooled[1]), float(late[0]) - float(late[1])
     if slope == 0.0:
         return None
-    meeting = float(-gap / slope)
-    return meeting if 0.0 < meeting < np.inf else None
+    swap = float(-gap / slope)
+    return swap if 0.0 < swap < np.inf else None
 
 
 def find_first_place_weights(parts: Parts, page: StoredPage, weights: Weights) -> tuple[float, float] | None:
-    """The λl > 0 between which a candidate page leads all other candidates, the far end possibly infinite.
+    """Return the range of λl > 0 in which a candidate page leads all others; its end may be infinite.
 
-    Scores are straight lines over λl, so a page leads between two weights or nowhere: None. It leads inside of them;
-    at the ends it ties. Pages that tie everywhere are led by the one with the smaller id. ValueError for a page that
-    is no candidate.
+    Scores are linear in λl, so a page leads in one range or never: None. It leads inside the range and ties at its
+    ends. Of pages that tie at every weight, the one with the smaller id leads. Raises ValueError if the page is not a
+    candidate.
     """
-    row = _row(parts, page)
+    row = _find_row(parts, page)
     pooled = weights.pooled * parts.pooled[parts.candidates].astype(np.float64)
     late = scoring.late_scores(parts, weights).astype(np.float64)
     gaps, slopes = pooled[row] - pooled, late[row] - late
-    first = _before(parts, parts.candidates, page)
-    level = (slopes == 0) & ((gaps < 0) | ((gaps == 0) & first))
-    level[row] = False
+    wins_ties = _wins_ties(parts, parts.candidates, page)
+    always_behind = (slopes == 0) & ((gaps < 0) | ((gaps == 0) & wins_ties))
+    always_behind[row] = False
     rising, falling = slopes > 0, slopes < 0
     start = float(max(0.0, (-gaps[rising] / slopes[rising]).max(initial=0.0)))
     end = float((-gaps[falling] / slopes[falling]).min(initial=np.inf))
-    return None if level.any() or start >= end else (start, end)
+    return None if always_behind.any() or start >= end else (start, end)
 
 
-def _row(parts: Parts, page: StoredPage) -> int:
+def _find_row(parts: Parts, page: StoredPage) -> int:
     position = as_page_list(parts.pages).position(page.key)
     rows = np.flatnonzero(parts.candidates == (-1 if position is None else position))
     if not rows.size:
@@ -96,17 +97,17 @@ def _row(parts: Parts, page: StoredPage) -> int:
     return int(rows[0])
 
 
-def _before(parts: Parts, positions: npt.NDArray[np.int64], page: StoredPage) -> npt.NDArray[np.bool_]:
-    """Which pages stand before this one where their scores tie: those with the smaller id, as in `scoring.rank`."""
+def _wins_ties(parts: Parts, positions: npt.NDArray[np.int64], page: StoredPage) -> npt.NDArray[np.bool_]:
+    """Return which pages rank before this one if their scores tie: those with the smaller id, as in `scoring.rank`."""
     pages = as_page_list(parts.pages)
     own = pages.position(page.key)
     before: npt.NDArray[np.bool_] = pages.id_ranks[positions] < (len(pages) if own is None else pages.id_ranks[own])
     return before
 
 
-def _ranks(scores: Floats, row: int, before: npt.NDArray[np.bool_]) -> npt.NDArray[np.int64]:
-    """Rank (L,) of one row among scores (L, M): 1 + those that are better, or as good and before it."""
+def _ranks(scores: Floats, row: int, wins_ties: npt.NDArray[np.bool_]) -> npt.NDArray[np.int64]:
+    """Return the rank (L,) of one row among scores (L, M): 1 + those better, or equal and in `wins_ties`."""
     rounded = scores.astype(np.float64).round(scoring.TIE_DECIMALS)
     own = rounded[:, [row]]
-    ahead: npt.NDArray[np.int64] = 1 + ((rounded > own) | ((rounded == own) & before)).sum(axis=1)
-    return ahead
+    ranks: npt.NDArray[np.int64] = 1 + ((rounded > own) | ((rounded == own) & wins_ties)).sum(axis=1)
+    return ranks
