@@ -40,7 +40,7 @@ class Binder(WordBackbone):
 
 
 class Partial(Binder):
-    """Prefers the report called A whatever is asked, in both parts."""
+    """Prefers report A for every question, in both parts."""
 
     def encode_query(self, query):
         first = np.eye(1, WIDTH, dtype=np.float32)

@@ -1,4 +1,4 @@
-"""Small collections in the forms of standard sets, and a Parquet reader whose files are JSON lines."""
+"""Small collections in the layouts of BEIR and ViDoRe, and a fake Parquet reader for JSON lines."""
 
 import base64
 import csv
@@ -13,7 +13,7 @@ from PIL import Image
 
 TEXTS = {"d 1": ("Tides", "high water at noon"), "d2": ("", "bolts and nuts"), "d10": ("Menu", "soup")}
 """Documents by id: title and text."""
-QUERIES = {"q1": "high water", "q2": "soup menu", "q3": "nobody judged this"}
+QUERIES = {"q1": "high water", "q2": "soup menu", "q3": "a query without judgements"}
 QRELS = [("q1", "d 1", 2), ("q1", "d2", 0), ("q2", "d10", 1)]
 
 
@@ -25,7 +25,7 @@ def write_beir(
     split: str = "test",
     packed: bool = False,
 ) -> Path:
-    """A text collection as BEIR hands it out."""
+    """Write a text collection in BEIR's layout."""
     corpus = [{"_id": name, "title": title, "text": text} for name, (title, text) in documents.items()]
     write_lines(folder / f"corpus.jsonl{'.gz' if packed else ''}", corpus)
     write_lines(folder / f"queries.jsonl{'.gz' if packed else ''}", [{"_id": q, "text": t} for q, t in queries.items()])
@@ -35,7 +35,7 @@ def write_beir(
 
 
 def write_lines(path: Path, rows: Iterable[Mapping[str, Any]]) -> Path:
-    """JSON lines; gzipped where the suffix says so; as the fake Parquet where it says that."""
+    """Write JSON lines, gzipped if the suffix is .gz; a .parquet file is for FakeParquet."""
     path.parent.mkdir(parents=True, exist_ok=True)
     data = "".join(json.dumps(row, default=_as_text) + "\n" for row in rows).encode()
     path.write_bytes(gzip.compress(data) if path.suffix == ".gz" else data)
@@ -54,14 +54,14 @@ def write_separated(path: Path, rows: Iterable[Mapping[str, Any]], columns: Sequ
 
 
 def colour(red: int, green: int = 0, blue: int = 0, size: tuple[int, int] = (8, 6)) -> bytes:
-    """A PNG of one colour."""
+    """Return a PNG of one colour."""
     file = io.BytesIO()
     Image.new("RGB", size, (red, green, blue)).save(file, "PNG")
     return file.getvalue()
 
 
 def picture(data: bytes | None, path: str = "/home/author/page.png") -> dict[str, object]:
-    """A picture as a table of the hub holds it."""
+    """Return an image as in a table of the hub."""
     return {"bytes": data, "path": path}
 
 

@@ -1,4 +1,4 @@
-"""A small collection in Cranfield's form: reading, gains and the whole run, worked out on paper."""
+"""A small collection in Cranfield's form: reading, gains and a whole run compared with figures computed by hand."""
 
 from math import log2
 
@@ -11,7 +11,7 @@ from smart_demo.config import Settings
 from smart_demo.errors import InputRefused
 from smart_demo.evaluation import evaluate_cranfield
 from smart_demo.evaluation.cranfield import read_cranfield
-from smart_demo.evaluation.texts import encode, page_id, score
+from smart_demo.evaluation.texts import encode_collection, make_page_id, score_queries
 from smart_demo.types import Query
 
 DOCUMENTS = """.I 1
@@ -55,7 +55,7 @@ shear flow past
 a plate
 .I 009
 .W
-nobody judged this
+a query without judgements
 """
 JUDGEMENTS = """1 1 4
 1 2 1\x20
@@ -77,16 +77,16 @@ def folder(tmp_path):
 def test_queries_are_numbered_by_their_order_and_grades_turned_into_gains(folder):
     collection = read_cranfield(folder)
     assert collection.documents == {
-        page_id(1): "lift of\n  wings in a slipstream",
-        page_id(2): "lift\n.A\nunlike a field",
-        page_id(3): "shear flow\npast a plate",  # no abstract: the title
+        make_page_id(1): "lift of\n  wings in a slipstream",
+        make_page_id(2): "lift\n.A\nunlike a field",
+        make_page_id(3): "shear flow\npast a plate",  # no abstract: the title
     }
-    assert [(one.qid, one.query) for one in collection.judged] == [
+    assert [(one.qid, one.query) for one in collection.judgements] == [
         ("1", "lift slipstream"),
         ("2", "shear flow past\na plate"),
     ]
-    assert collection.judged[0].grades == {page_id(1): 1.0, page_id(2): 4.0, page_id(3): 1.0}
-    assert collection.judged[1].grades == {page_id(3): 3.0, page_id(4): 2.0}
+    assert collection.judgements[0].grades == {make_page_id(1): 1.0, make_page_id(2): 4.0, make_page_id(3): 1.0}
+    assert collection.judgements[1].grades == {make_page_id(3): 3.0, make_page_id(4): 2.0}
     assert collection.notices == (
         "Documents without words were left out and count as never found: 4.",
         "Queries without judgements were left out: 3.",
@@ -111,12 +111,12 @@ def test_the_whole_run_by_hand(folder, codec):
 
 def test_scoring_all_queries_together_is_scoring_each_alone(folder):
     backbone, collection = WordBackbone(), read_cranfield(folder)
-    texts = encode(collection, backbone, "int8")
-    queries = [backbone.encode_query(Query(one.query)) for one in collection.judged]
-    together = score(texts, queries)
+    texts = encode_collection(collection, backbone, "int8")
+    queries = [backbone.encode_query(Query(one.query)) for one in collection.judgements]
+    together = score_queries(texts, queries)
     for query in queries:
         every = np.arange(len(texts.pages))
-        alone = scoring.parts(
+        alone = scoring.compute_parts(
             query, texts.pages, texts.pooled @ query.pooled, every, lambda page: texts.tokens[page.id]
         )
         found = together[query.query.text]
@@ -141,7 +141,7 @@ def test_scoring_all_queries_together_is_scoring_each_alone(folder):
         ("cranqrel", "\n", "no judgements"),
     ],
 )
-def test_files_of_another_form_are_refused_in_a_sentence(folder, name, text, said):
+def test_files_in_another_format_are_refused(folder, name, text, said):
     (folder / name).write_text(text)
     with pytest.raises(InputRefused) as caught:
         evaluate_cranfield(Settings(backbone="words"), folder)

@@ -1,4 +1,4 @@
-"""A folder measured in a throw-away library, with a backbone whose rankings can be worked out on paper."""
+"""A folder measured in a temporary library, with a backbone whose rankings can be computed by hand."""
 
 import json
 import tempfile
@@ -14,12 +14,12 @@ from smart_demo.store.library import Library
 from tests.documents import write_pdf
 
 SETTINGS = Settings(backbone="words")
-NOBODY = Settings(backbone="loading this would be refused")
+UNLOADABLE = Settings(backbone="loading this would be refused")
 
 
 @pytest.fixture
 def scratch(tmp_path, monkeypatch):
-    """Where temporary folders are made; a test looks whether anything was left."""
+    """Redirect temporary folders, so that a test can check that none is left."""
     folder = tmp_path / "scratch"
     folder.mkdir()
     monkeypatch.setattr(tempfile, "tempdir", str(folder))
@@ -46,7 +46,7 @@ def asked(qid, text, relevant, kind="plain"):
     return {"qid": qid, "query": text, "kind": kind, "relevant": entries}
 
 
-def test_a_folder_is_measured_and_nothing_of_it_stays(folder, scratch, tmp_path):
+def test_a_folder_is_measured_and_no_file_remains(folder, scratch, tmp_path):
     (folder / "broken.pdf").write_bytes(b"%PDF-1.7\nnothing follows")
     (folder / "again.pdf").write_bytes((folder / "tides.pdf").read_bytes())
     path = queries(
@@ -98,7 +98,7 @@ def test_the_library_goes_away_when_the_run_fails_too(folder, scratch, tmp_path)
     assert list(scratch.iterdir()) == []
 
 
-def test_a_collection_of_which_nothing_was_indexed_is_no_measure(tmp_path, scratch):
+def test_a_collection_with_no_indexed_page_is_refused(tmp_path, scratch):
     write_pdf(tmp_path / "blank.pdf", "")
     path = queries(tmp_path, asked("q1", "tide", [("blank.pdf", 1, 1)]))
     with pytest.raises(InputRefused, match=r"None of the pages could be indexed") as caught:
@@ -128,16 +128,16 @@ def test_a_disk_that_fills_up_ends_the_run(folder, scratch, monkeypatch):
         (("twin.pdf", 1), '2 different files named "twin.pdf"'),
     ],
 )
-def test_a_judged_page_that_is_not_there_is_refused_before_a_model_loads(folder, relevant, said):
+def test_a_missing_judged_page_is_refused_before_a_model_loads(folder, relevant, said):
     (folder / "deeper").mkdir()
     write_pdf(folder / "deeper" / "twin.pdf", "one")
     write_pdf(folder / "twin.pdf", "two")
     path = queries(folder, asked("q0", "tide", [("tides.pdf", 1, 1)]), asked("q1", "tide", [(*relevant, 1)]))
     with pytest.raises(InputRefused, match=said):
-        evaluate_documents(NOBODY, folder, path)
+        evaluate_documents(UNLOADABLE, folder, path)
 
 
-def test_folders_and_files_that_are_not_there_are_one_sentence(folder, tmp_path):
+def test_missing_folders_and_files_are_refused(folder, tmp_path):
     path = queries(folder, asked("q0", "tide", [("tides.pdf", 1, 1)]))
     (tmp_path / "empty").mkdir()
     for documents, judged, said in [
@@ -147,4 +147,4 @@ def test_folders_and_files_that_are_not_there_are_one_sentence(folder, tmp_path)
         (folder, tmp_path / "gone.jsonl", "gone.jsonl is not there"),
     ]:
         with pytest.raises(InputRefused, match=said):
-            evaluate_documents(NOBODY, documents, judged)
+            evaluate_documents(UNLOADABLE, documents, judged)

@@ -1,4 +1,4 @@
-"""queries.jsonl: what is taken, and that every slip is refused by its line."""
+"""queries.jsonl: reading, and refusals that name the line."""
 
 import json
 
@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from smart_demo.errors import InputRefused
-from smart_demo.evaluation.judgements import read_judged
+from smart_demo.evaluation.judgements import read_judgements
 from smart_demo.types import PageId
 
 FILES = {"tides.pdf": "00000000000000aa", "bolts.pdf": "00000000000000bb"}
@@ -33,7 +33,7 @@ def read(tmp_path):
     def write_and_read(*lines):
         path = tmp_path / "queries.jsonl"
         path.write_text("\n".join(line if isinstance(line, str) else json.dumps(line) for line in lines))
-        return read_judged(path, find)
+        return read_judgements(path, find)
 
     return write_and_read
 
@@ -53,7 +53,7 @@ def test_queries_are_read_in_order_with_the_grades_of_their_pages(read):
 def test_a_line_separator_inside_a_query_is_text(tmp_path):
     path = tmp_path / "queries.jsonl"
     path.write_bytes(b"\xef\xbb\xbf" + json.dumps(row(query="high\u2028water"), ensure_ascii=False).encode() + b"\r\n")
-    assert [one.query for one in read_judged(path, find)] == ["high\u2028water"]
+    assert [one.query for one in read_judgements(path, find)] == ["high\u2028water"]
 
 
 @pytest.mark.parametrize(
@@ -86,17 +86,17 @@ def test_a_line_separator_inside_a_query_is_text(tmp_path):
         (row(qid="q0"), '"q0" is used twice'),
     ],
 )
-def test_a_slip_is_refused_by_its_line(read, line, said):
+def test_errors_name_the_line(read, line, said):
     with pytest.raises(InputRefused, match=r"^queries\.jsonl, line 3: ") as caught:
         read(row(qid="q0"), "", line, row(qid="q9"))
     assert said in str(caught.value)
 
 
-def test_files_that_cannot_be_read_are_one_sentence(read, tmp_path):
+def test_unreadable_files_are_refused(read, tmp_path):
     (tmp_path / "latin.jsonl").write_bytes(b'{"qid": "\xe9"}')
     for path, said in [("gone.jsonl", "is not there"), ("latin.jsonl", "not UTF-8"), (".", "cannot be read")]:
         with pytest.raises(InputRefused, match=said):
-            read_judged(tmp_path / path, find)
+            read_judgements(tmp_path / path, find)
     with pytest.raises(InputRefused, match="no queries"):
         read("", "  ")
 
@@ -114,7 +114,7 @@ def test_whatever_a_field_holds_it_is_read_or_refused(tmp_path_factory, key, val
     path = tmp_path_factory.mktemp("any") / "queries.jsonl"
     path.write_text(json.dumps(changed))
     try:
-        read = read_judged(path, find)
+        read = read_judgements(path, find)
     except InputRefused:
         return
     assert all(0 <= grade <= 100 for one in read for grade in one.grades.values())

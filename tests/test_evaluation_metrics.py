@@ -1,4 +1,4 @@
-"""Metrics by hand, against a slow second opinion, and against ranx."""
+"""Metrics against figures computed by hand, a slow implementation, and ranx."""
 
 from __future__ import annotations
 
@@ -71,7 +71,7 @@ def test_metrics_stay_within_0_and_1_and_never_look_beyond_the_cut(ranking, grad
 
 @pytest.fixture
 def ranx(monkeypatch):
-    """ranx as plain Python: compiling its metrics would take a minute."""
+    """Import ranx without compilation, which would take a minute."""
     monkeypatch.setattr(numba.config, "DISABLE_JIT", True)
     return importlib.import_module("ranx")
 

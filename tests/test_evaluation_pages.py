@@ -1,4 +1,4 @@
-"""Sets of page pictures: their layouts, their pictures from strangers, and a run in a throw-away library."""
+"""Collections of page images: their layouts, untrusted images, and a run in a temporary library."""
 
 import tempfile
 from dataclasses import replace
@@ -12,14 +12,14 @@ from smart_demo.backbones.words import WordBackbone
 from smart_demo.config import Limits, Settings
 from smart_demo.engine import Engine
 from smart_demo.errors import InputRefused
-from smart_demo.evaluation import Choice, evaluate_standard
-from smart_demo.evaluation.collections import Outside, read_standard
+from smart_demo.evaluation import CollectionOptions, evaluate_dataset
+from smart_demo.evaluation.collections import DataAccess, read_dataset
 from smart_demo.evaluation.pages import evaluate_pages
 from smart_demo.store.library import Library
 from smart_demo.types import Box, Word
 from tests.set_cases import FakeParquet, colour, picture, write_lines, write_separated
 
-FAKE = Outside(parquet=FakeParquet)
+FAKE = DataAccess(parquet=FakeParquet)
 
 
 LIMITS = Limits()
@@ -29,18 +29,19 @@ def pages(collection, limits=LIMITS):
     """By the collection's own names: the colour of a page, or why it has none."""
     return {
         collection.names[page]: str(found) if isinstance(found, InputRefused) else tuple(map(int, found[0, 0]))
-        for page, found in collection.pictures(limits)
+        for page, found in collection.images(limits)
     }
 
 
 def judged(collection):
     return {
-        one.query: {collection.names[page]: grade for page, grade in one.grades.items()} for one in collection.judged
+        one.query: {collection.names[page]: grade for page, grade in one.grades.items()}
+        for one in collection.judgements
     }
 
 
 def rows_of_pages(folder, *rows):
-    """The first edition's table, in two shards."""
+    """Write the first edition's table, in two shards."""
     made = [
         {
             "query": query,
@@ -66,17 +67,17 @@ def test_the_first_edition_is_one_table(tmp_path):
         ("what is red", "images/3.png", colour(50)),
     )
     FakeParquet.asked.clear()
-    collection = read_standard(str(folder), Choice(), FAKE)
+    collection = read_dataset(str(folder), CollectionOptions(), FAKE)
     assert all(columns and "image" not in columns for columns in FakeParquet.asked)  # pictures are read page by page
     assert judged(collection) == {
         "what is red": {"images/1.png": 1, "images/3.png": 1},
         "what is dark": {"images/1.png": 1},
     }
-    assert [one.qid for one in collection.judged] == ["q1", "q2"]
+    assert [one.qid for one in collection.judgements] == ["q1", "q2"]
     assert collection.count == 3
     assert pages(collection) == {"images/1.png": (200, 0, 0), "images/2.png": (100, 0, 0), "images/3.png": (50, 0, 0)}
     assert collection.notices == (
-        "Rows that repeat a query: 1; it is asked once, and every page it stands beside answers it.",
+        "Rows that repeat a query: 1; the query is run once, and the pages of all its rows answer it.",
     )
 
 
@@ -90,16 +91,16 @@ def test_later_editions_have_three_parts(tmp_path, document, query):
     qrels = [{query: q, document: d, "score": s, "bounding_boxes": []} for q, d, s in [(0, 7, 2), (0, 3, 1), (1, 9, 1)]]
     for part, rows in (("corpus", corpus), ("queries", queries), ("qrels", qrels)):
         write_lines(tmp_path / part / "test-00000-of-00001.parquet", rows)
-    collection = read_standard(str(tmp_path), Choice(language="english"), FAKE)
+    collection = read_dataset(str(tmp_path), CollectionOptions(language="english"), FAKE)
     assert judged(collection) == {"seven": {"7": 2, "3": 1}}
     assert list(pages(collection).items()) == [("7", (7, 0, 0)), ("3", (3, 0, 0)), ("9", (9, 0, 0))]
-    both = read_standard(str(tmp_path), Choice(), FAKE)
-    assert [one.kind for one in both.judged] == ["english", "french"]
+    both = read_dataset(str(tmp_path), CollectionOptions(), FAKE)
+    assert [one.kind for one in both.judgements] == ["english", "french"]
 
 
 @pytest.mark.parametrize(("suffix", "below"), [(".csv", ""), (".jsonl", "corpus/"), (".tsv", "")])
 def test_exported_folders_name_their_pictures(tmp_path, suffix, below):
-    """A name is looked for beside the table, then below the collection's folder; without ids it is the id."""
+    """Search an image beside the table, then below the collection's folder; without ids its name is the id."""
     write = write_lines if suffix == ".jsonl" else write_separated
     names = ["a.png", "b c.png"]
     for n, name in enumerate(names):
@@ -112,13 +113,13 @@ def test_exported_folders_name_their_pictures(tmp_path, suffix, below):
     }
     for path, rows in tables.items():
         write(tmp_path / path, rows, *([list(rows[0])] if suffix != ".jsonl" else []))
-    collection = read_standard(str(tmp_path), Choice())
+    collection = read_dataset(str(tmp_path), CollectionOptions())
     assert judged(collection) == {"one": {below + "b c.png": 1}}
     assert pages(collection) == {below + "a.png": (0, 0, 0), below + "b c.png": (1, 0, 0)}
 
 
 def exported(folder, *files):
-    """One exported table that names its pictures."""
+    """Write one exported table with the names of its images."""
     write_lines(folder / "metadata.jsonl", [{"file_name": file, "query": f"query {n}"} for n, file in enumerate(files)])
     return str(folder)
 
@@ -140,7 +141,7 @@ def exported(folder, *files):
         ("", "there is no picture"),
     ],
 )
-def test_names_that_lead_elsewhere_are_refused_by_their_line(tmp_path, file, said):
+def test_names_outside_the_collection_are_refused_with_their_line(tmp_path, file, said):
     folder, outside = tmp_path / "set", tmp_path / "outside"
     (folder / "folder.png").mkdir(parents=True)
     outside.mkdir()
@@ -150,14 +151,14 @@ def test_names_that_lead_elsewhere_are_refused_by_their_line(tmp_path, file, sai
     (folder / "linked").symlink_to(outside)
     (folder / "loop.png").symlink_to(folder / "loop.png")
     with pytest.raises(InputRefused) as caught:
-        read_standard(exported(folder, "good.png", file.replace("{outside}", str(outside))), Choice())
+        read_dataset(exported(folder, "good.png", file.replace("{outside}", str(outside))), CollectionOptions())
     assert said in caught.value.sentence
     assert caught.value.sentence.startswith("metadata.jsonl, line 2: ")
 
 
-def test_pictures_that_cannot_be_decoded_are_told_one_by_one(tmp_path):
+def test_images_that_cannot_be_decoded_are_reported_one_by_one(tmp_path):
     noise = np.random.default_rng(1).bytes(500)
-    collection = read_standard(
+    collection = read_dataset(
         str(
             rows_of_pages(
                 tmp_path,
@@ -169,7 +170,7 @@ def test_pictures_that_cannot_be_decoded_are_told_one_by_one(tmp_path):
                 ("f", "script.svg", b"<svg onload=alert(1)>"),
             )
         ),
-        Choice(),
+        CollectionOptions(),
         FAKE,
     )
     found = pages(collection, Limits(pixels=2_000))
@@ -186,19 +187,19 @@ def test_slips_in_tables_of_pages_are_refused_by_their_row(tmp_path):
     write_lines(tmp_path / "corpus" / "test-0.parquet", twice)
     write_lines(tmp_path / "queries" / "test-0.parquet", [{"query-id": 1, "query": "one"}])
     write_lines(tmp_path / "qrels" / "test-0.parquet", [{"query-id": 1, "corpus-id": 1, "score": 1}])
-    with pytest.raises(InputRefused, match=r'corpus/test-0\.parquet, row 2: the page "1" is there twice'):
-        read_standard(str(tmp_path), Choice(), FAKE)
+    with pytest.raises(InputRefused, match=r'corpus/test-0\.parquet, row 2: the page "1" appears twice'):
+        read_dataset(str(tmp_path), CollectionOptions(), FAKE)
     nameless = [{"query": "one", "image": picture(colour(1)), "image_filename": None}]
     write_lines(tmp_path / "first" / "data" / "test-00000-of-00001.parquet", nameless)
-    with pytest.raises(InputRefused, match=r"row 1: there is no id of a page"):
-        read_standard(str(tmp_path / "first"), Choice(), FAKE)
+    with pytest.raises(InputRefused, match=r"row 1: there is no page id"):
+        read_dataset(str(tmp_path / "first"), CollectionOptions(), FAKE)
     write_lines(tmp_path / "first" / "data" / "test-00000-of-00001.parquet", [])
     with pytest.raises(InputRefused):
-        read_standard(str(tmp_path / "first"), Choice(), FAKE)
+        read_dataset(str(tmp_path / "first"), CollectionOptions(), FAKE)
 
 
 class ColourBackbone(WordBackbone):
-    """Reads the words that a page of a colour stands for; no OCR, which takes a minute on a busy machine."""
+    """Maps a page's colour to its words instead of OCR, which takes a minute on a busy machine."""
 
     TEXTS = ("", "tide table of the old harbour", "torque of the flange bolts")
 
@@ -215,12 +216,12 @@ class ColourBackbone(WordBackbone):
 
 
 def open_with_colours(settings):
-    choice = registry.BackboneChoice("colours", "A test asks for it.", insisted=True)
+    choice = registry.BackboneChoice("colours", "A test asks for it.", explicit=True)
     library = Library.open(settings.data_dir, settings.index_dir, settings.codec)
     return Engine(library, Backbones(choice, lambda _: ColourBackbone(), fall_back=False), settings)
 
 
-def test_pictures_are_ranked_as_pages_and_nothing_of_them_stays(tmp_path, monkeypatch):
+def test_images_are_ranked_as_pages_and_no_file_remains(tmp_path, monkeypatch):
     """The blank page is refused and the torn one cannot be decoded; q2 asks for the first and is answered by none."""
     scratch, folder, own = tmp_path / "scratch", tmp_path / "harbour", tmp_path / "own"
     scratch.mkdir()
@@ -237,7 +238,7 @@ def test_pictures_are_ranked_as_pages_and_nothing_of_them_stays(tmp_path, monkey
     ]
     write_separated(folder / "metadata.csv", rows, ["image", "query"])
     told, settings, runs = [], Settings(data_dir=own, index_dir=own, exhaustive=0, candidates=1), tmp_path / "runs"
-    collection = read_standard(str(folder), Choice())
+    collection = read_dataset(str(folder), CollectionOptions())
     report = evaluate_pages(settings, collection, told.append, runs, open_with_colours).as_json()
     assert (report["collection"], report["pages"], report["queries"]) == ("harbour", 2, 3)
     for method in ("pooled", "late", "smart"):
@@ -246,19 +247,17 @@ def test_pictures_are_ranked_as_pages_and_nothing_of_them_stays(tmp_path, monkey
     assert first.startswith("2 of 4 pages could not be encoded and count as never found. ")
     assert "blank.png" in first
     assert "torn.png is damaged" in first
-    assert second == "Queries that ask for pages which could not be encoded: q2."
-    assert (
-        told[0] == "4 page pictures are encoded by words, which reads their words by OCR: about 1 minute on two cores."
-    )
-    assert told[-1] == "Asked 3 of 3 queries."
+    assert second == "Queries answered by pages that could not be encoded: q2."
+    assert told[0] == "Encoding 4 page images by words, which reads their words by OCR: about 1 minute on two cores."
+    assert told[-1] == "Ran 3 of 3 queries."
     assert (runs / "smart.run").read_text().startswith("q1 Q0 tides.png 1 ")
     assert "q2 0 blank.png 1" in (runs / "qrels.txt").read_text().splitlines()
     assert list(scratch.iterdir()) == []
     assert not own.exists()
 
 
-def test_a_set_of_which_no_page_can_be_read_is_no_measure(tmp_path):
+def test_a_collection_with_no_readable_page_is_refused(tmp_path):
     (tmp_path / "a.png").write_bytes(colour(1))
     with pytest.raises(InputRefused, match="None of the pages could be encoded") as caught:
-        evaluate_standard(Settings(backbone="words"), exported(tmp_path, "a.png"), Choice())
+        evaluate_dataset(Settings(backbone="words"), exported(tmp_path, "a.png"), CollectionOptions())
     assert "no words" in caught.value.hint

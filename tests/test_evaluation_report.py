@@ -7,7 +7,7 @@ import pytest
 from smart_demo.backbones.words import WordBackbone
 from smart_demo.errors import InputRefused, QueryRefused
 from smart_demo.evaluation.judgements import QueryJudgements
-from smart_demo.evaluation.runner import METHODS, Report, evaluate
+from smart_demo.evaluation.runner import METHODS, Report, evaluate_queries
 from smart_demo.types import LOCAL, PageId, SearchResult
 
 A, B, C = (PageId(f"{n:016x}", 1) for n in (1, 2, 3))
@@ -31,13 +31,13 @@ def search(text):
 
 def result(method, order):
     places = list(enumerate(order, start=1))
-    ranks = {(LOCAL, page): rank for rank, page in reversed(places)}  # a mapping's order says nothing
+    ranks = {(LOCAL, page): rank for rank, page in reversed(places)}  # the order of a mapping must not matter
     return SearchResult(method, (), ranks, len(order), len(order))
 
 
 @pytest.fixture
 def report():
-    scored, notices = evaluate(JUDGED, search)
+    scored, notices = evaluate_queries(JUDGED, search)
     encoder = WordBackbone().encoder
     return Report("harbour", "pages", 3, encoder, "int8", scored, {"index": 1.25, "search": 0.5}, notices)
 
@@ -93,17 +93,17 @@ def test_text_is_a_table_of_equal_columns(report):
     assert max(map(len, lines)) <= 100
 
 
-def test_one_kind_is_not_told_twice(report):
+def test_a_single_kind_has_no_table_of_its_own(report):
     only = Report("x", "texts", 3, report.encoder, "int8", report.queries[2:], {"encode": 1.0})
     assert only.as_text().count("Late only") == 1
 
 
-def test_a_query_that_cannot_be_asked_is_left_out_aloud():
+def test_a_refused_query_is_left_out_with_a_notice():
     lost = QueryJudgements("q4", "???", "plain", {A: 1.0})
     told = []
-    scored, notices = evaluate([*JUDGED, lost], search, told.append)
+    scored, notices = evaluate_queries([*JUDGED, lost], search, told.append)
     assert [one.kind for one in scored] == [one.kind for one in JUDGED]
     assert notices == ("Query q4 was left out. There are no words in the query. Type a few words.",)
-    assert told[-1] == "Asked 4 of 4 queries."
+    assert told[-1] == "Ran 4 of 4 queries."
     with pytest.raises(InputRefused, match="None of the queries"):
-        evaluate([lost], search)
+        evaluate_queries([lost], search)

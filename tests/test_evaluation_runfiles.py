@@ -1,4 +1,4 @@
-"""Run files: what anybody's tool makes of them is what our report says."""
+"""Run files: other tools compute the same metrics from them as our report."""
 
 import importlib
 import json
@@ -12,10 +12,10 @@ from hypothesis import strategies as st
 
 from smart_demo.config import Settings
 from smart_demo.errors import InputRefused
-from smart_demo.evaluation import Choice, evaluate_documents, evaluate_standard
+from smart_demo.evaluation import CollectionOptions, evaluate_dataset, evaluate_documents
 from smart_demo.evaluation.judgements import QueryJudgements
 from smart_demo.evaluation.metrics import METRICS
-from smart_demo.evaluation.trec import column, falling, run_files
+from smart_demo.evaluation.trec import escape_column, format_falling_scores, open_run_files
 from smart_demo.types import PageId
 from tests.documents import write_pdf
 from tests.set_cases import write_beir
@@ -26,14 +26,14 @@ FILES = ["late.run", "pooled.run", "qrels.txt", "smart.run"]
 
 @pytest.fixture(scope="module")
 def ranx():
-    """ranx as plain Python: compiling its metrics would take a minute."""
+    """Import ranx without compilation, which would take a minute."""
     before, numba.config.DISABLE_JIT = numba.config.DISABLE_JIT, True
     yield importlib.import_module("ranx")
     numba.config.DISABLE_JIT = before
 
 
 def agree(ranx, folder, report):
-    """Every mean of the report is what ranx makes of the files."""
+    """Assert that ranx computes every mean of the report from the files."""
     assert sorted(path.name for path in folder.iterdir()) == FILES
     qrels = ranx.Qrels.from_file(str(folder / "qrels.txt"), kind="trec")
     for method, means in report.as_json()["methods"].items():
@@ -69,13 +69,13 @@ def test_ranx_agrees_with_the_report_of_a_text_set(ranx, tmp_path):
         for query in queries
         for document in random.choice([*documents, "never"], 6, replace=False)
     ]
-    folder, runs = write_beir(tmp_path / "set", documents, queries, qrels), tmp_path / "deep" / "runs"
-    report = evaluate_standard(SETTINGS, str(folder), Choice(), runs=runs)
-    agree(ranx, runs, report)
+    folder, run_dir = write_beir(tmp_path / "set", documents, queries, qrels), tmp_path / "deep" / "runs"
+    report = evaluate_dataset(SETTINGS, str(folder), CollectionOptions(), run_dir=run_dir)
+    agree(ranx, run_dir, report)
     for method in ("pooled", "late", "smart"):
-        rows = [line.split(" ") for line in (runs / f"{method}.run").read_text().splitlines()]
+        rows = [line.split(" ") for line in (run_dir / f"{method}.run").read_text().splitlines()]
         ours = {query: [row[2] for row in rows if row[0] == query] for query in dict.fromkeys(row[0] for row in rows)}
-        assert as_trec_eval(runs / f"{method}.run") == ours
+        assert as_trec_eval(run_dir / f"{method}.run") == ours
         assert len(rows) == 40 * len(ours)
 
 
@@ -104,47 +104,47 @@ def test_ranx_agrees_with_the_report_of_a_folder_of_documents(ranx, tmp_path):
             for qid, text, relevant in rows
         )
     )
-    runs = tmp_path / "runs"
-    report = evaluate_documents(SETTINGS, folder, queries, runs=runs)
-    agree(ranx, runs, report)
-    lines = (runs / "qrels.txt").read_text().splitlines()
+    run_dir = tmp_path / "runs"
+    report = evaluate_documents(SETTINGS, folder, queries, run_dir=run_dir)
+    agree(ranx, run_dir, report)
+    lines = (run_dir / "qrels.txt").read_text().splitlines()
     assert "q%201 0 tide%20table.pdf#1 2" in lines
     assert "q%201 0 broken.pdf#1 1" in lines
     assert not any(line.startswith("q3") for line in lines)  # it was not asked, so it is in no mean
 
 
-def test_files_appear_whole_or_not_at_all(tmp_path):
+def test_files_appear_complete_or_not_at_all(tmp_path):
     judged = (QueryJudgements("q1", "tide", "plain", {PageId("0" * 16, 1): 1.0}),)
     (tmp_path / "late.run").write_text("an earlier run")
-    with pytest.raises(InputRefused), run_files(tmp_path, judged, str):
+    with pytest.raises(InputRefused), open_run_files(tmp_path, judged, str):
         raise InputRefused("the run broke off")
     assert [path.name for path in tmp_path.iterdir()] == ["late.run"]
-    with run_files(tmp_path, judged, str):
+    with open_run_files(tmp_path, judged, str):
         pass
     assert sorted(path.name for path in tmp_path.iterdir()) == FILES
-    with run_files(None, judged, str) as keep:
+    with open_run_files(None, judged, str) as keep:
         keep(judged[0], {})
 
 
-def test_what_cannot_be_written_is_said_before_anything_is_ranked(tmp_path):
-    nobody = Settings(backbone="loading this would be refused")
+def test_an_unwritable_folder_is_refused_before_any_query_runs(tmp_path):
+    unloadable = Settings(backbone="loading this would be refused")
     (tmp_path / "file").write_text("")
     folder = write_beir(tmp_path / "set")
     with pytest.raises(InputRefused, match="run files cannot be written to"):
-        evaluate_standard(Settings(backbone="words"), str(folder), Choice(), runs=tmp_path / "file")
+        evaluate_dataset(Settings(backbone="words"), str(folder), CollectionOptions(), run_dir=tmp_path / "file")
     halves = write_beir(tmp_path / "halves", qrels=[("q1", "d2", 0.5)])
     with pytest.raises(InputRefused, match="Query q1 has a grade that is not a whole number"):
-        evaluate_standard(SETTINGS, str(halves), Choice(), runs=tmp_path / "runs")
+        evaluate_dataset(SETTINGS, str(halves), CollectionOptions(), run_dir=tmp_path / "runs")
     assert not (tmp_path / "runs").exists()
     with pytest.raises(Exception, match="neither a known backbone"):
-        evaluate_standard(nobody, str(folder), Choice(), runs=tmp_path / "runs")
+        evaluate_dataset(unloadable, str(folder), CollectionOptions(), run_dir=tmp_path / "runs")
 
 
 @settings(max_examples=40, deadline=None)
 @given(st.lists(st.floats(-1, 600), max_size=60))
 def test_written_scores_fall_and_stay_close(scores):
     ranked = sorted(scores, reverse=True)
-    written = falling(ranked)
+    written = format_falling_scores(ranked)
     again = [np.float32(score) for score in written]
     assert all(a > b for a, b in pairwise(again))
     assert all(abs(a - float(b)) <= len(scores) * 1e-4 for a, b in zip(ranked, written, strict=True))
@@ -153,7 +153,7 @@ def test_written_scores_fall_and_stay_close(scores):
 @settings(max_examples=40, deadline=None)
 @given(st.lists(st.text(st.characters(codec="utf-8"), min_size=1), min_size=2, max_size=2, unique=True))
 def test_columns_are_printable_and_different_names_stay_different(names):
-    one, other = map(column, names)
+    one, other = map(escape_column, names)
     assert one != other
     assert one.isascii()
     assert one.split() == [one]

@@ -1,4 +1,4 @@
-"""Rows of tables: every form gives the same rows, and what is wrong is named by its line."""
+"""Rows of tables: every format gives the same rows, and errors name the line."""
 
 import gzip
 import string
@@ -9,8 +9,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from smart_demo.errors import InputRefused
-from smart_demo.evaluation import query_sets as fields
 from smart_demo.evaluation import tables
+from smart_demo.evaluation.query_sets import DOCUMENT_ID_COLUMNS, read_grade, read_id
 from smart_demo.evaluation.tables import Table, TableRow, open_parquet
 from tests.set_cases import FakeParquet, write_lines, write_separated
 
@@ -50,13 +50,13 @@ def test_every_form_gives_the_same_rows(tmp_path_factory, rows):
 def test_lines_are_counted_as_an_editor_counts_them(tmp_path):
     lines = write_lines(tmp_path / "a.jsonl", [{"a": "high\u2028water"}])
     lines.write_bytes(b"\xef\xbb\xbf\r\n" + lines.read_bytes().replace(b"\\u2028", "\u2028".encode()) + b'{"a": 1}')
-    assert [(row.where, row.values["a"]) for row in table(lines).rows()] == [
+    assert [(row.location, row.values["a"]) for row in table(lines).rows()] == [
         ("a.jsonl, line 2", "high\u2028water"),
         ("a.jsonl, line 3", 1),
     ]
     cells = tmp_path / "b.csv"
     cells.write_text('a,b\n\n"two\nlines",2\n3,4\n')
-    assert [row.where for row in table(cells).rows()] == ["b.csv, line 3", "b.csv, line 5"]
+    assert [row.location for row in table(cells).rows()] == ["b.csv, line 3", "b.csv, line 5"]
 
 
 @pytest.mark.parametrize(
@@ -78,7 +78,7 @@ def test_lines_are_counted_as_an_editor_counts_them(tmp_path):
         ("a.parquet", b"PAR1 and nothing else", "a.parquet is damaged"),
     ],
 )
-def test_what_is_wrong_is_named_by_its_line(tmp_path, name, data, said):
+def test_errors_name_the_line(tmp_path, name, data, said):
     path = tmp_path / name
     path.write_bytes(data)
     with pytest.raises(InputRefused) as caught:
@@ -86,29 +86,29 @@ def test_what_is_wrong_is_named_by_its_line(tmp_path, name, data, said):
     assert said in caught.value.sentence
 
 
-def test_endless_lines_and_files_end(tmp_path, monkeypatch):
-    monkeypatch.setattr(tables, "LONGEST_LINE", 1_000)
-    monkeypatch.setattr(tables, "MOST_BYTES", 20_000)
+def test_lines_and_files_without_end_are_refused(tmp_path, monkeypatch):
+    monkeypatch.setattr(tables, "MAX_LINE_BYTES", 1_000)
+    monkeypatch.setattr(tables, "MAX_TABLE_BYTES", 20_000)
     for data in (b"x" * 5_000, b"{}\n" * 10_000):
         path = tmp_path / "a.jsonl.gz"
         path.write_bytes(gzip.compress(data))  # a few bytes
-        with pytest.raises(InputRefused, match="larger than any known collection"):
+        with pytest.raises(InputRefused, match="too large"):
             list(table(path).rows())
 
 
-def test_a_table_that_is_not_there_is_said_so(tmp_path):
+def test_a_missing_table_is_refused(tmp_path):
     with pytest.raises(InputRefused, match=r"a\.jsonl is not there"):
         list(table(tmp_path / "a.jsonl").rows())
 
 
-def test_parquet_is_read_where_pyarrow_is_and_the_command_is_named_where_it_is_not(tmp_path):
+def test_parquet_is_read_by_pyarrow_or_refused_with_the_command_to_install_it(tmp_path):
     path = tmp_path / "test-00000-of-00001.parquet"
     path.write_bytes(gzip.decompress(bytes.fromhex(REAL_PARQUET)))
     real = Table(path, path.name, open_parquet)
     if find_spec("pyarrow"):
         assert real.columns() == ("a", "n", "image")
         rows = list(real.rows(["a", "image"]))
-        assert [row.where for row in rows] == [f"{path.name}, row 1", f"{path.name}, row 2"]
+        assert [row.location for row in rows] == [f"{path.name}, row 1", f"{path.name}, row 2"]
         assert rows[0].values == {"a": "x", "image": {"bytes": b"\x89PNG", "path": "p.png"}}
         assert rows[1].values == {"a": None, "image": None}
         path.write_bytes(path.read_bytes()[:-5])
@@ -125,9 +125,9 @@ def test_parquet_is_read_where_pyarrow_is_and_the_command_is_named_where_it_is_n
     "given",
     [None, "", "  ", 1.5, True, -1, 2**63, [], {}, "two\nlines", "\x1b[2J", "\u202egnp", "\ud800", "x" * 501],
 )
-def test_ids_that_are_none_are_refused(given):
+def test_invalid_ids_are_refused(given):
     with pytest.raises(InputRefused, match=r"a\.jsonl, line 3: "):
-        fields.identity(TableRow("a.jsonl, line 3", {"_id": given}), fields.DOCUMENT, "document")
+        read_id(TableRow("a.jsonl, line 3", {"_id": given}), DOCUMENT_ID_COLUMNS, "document")
 
 
 @settings(max_examples=40, deadline=None)
@@ -135,7 +135,7 @@ def test_ids_that_are_none_are_refused(given):
     st.text(string.printable.strip() + " é漢", min_size=1, max_size=50).filter(str.strip) | st.integers(0, 2**63 - 1)
 )
 def test_any_other_id_is_taken_as_it_is(name):
-    assert fields.identity(TableRow("", {"corpus-id": name}), fields.DOCUMENT, "document") == str(name)
+    assert read_id(TableRow("", {"corpus-id": name}), DOCUMENT_ID_COLUMNS, "document") == str(name)
 
 
 @pytest.mark.parametrize(
@@ -156,11 +156,11 @@ def test_any_other_id_is_taken_as_it_is(name):
         ("٣", "no number"),
     ],
 )
-def test_grades_that_make_no_sense_are_refused(given, said):
+def test_invalid_grades_are_refused(given, said):
     with pytest.raises(InputRefused, match=f"qrels/test.tsv, line 9: .*{said}"):
-        fields.grade(TableRow("qrels/test.tsv, line 9", {"score": given}))
+        read_grade(TableRow("qrels/test.tsv, line 9", {"score": given}))
 
 
 @pytest.mark.parametrize(("given", "grade"), [("2", 2), (" 1.0 ", 1), (0, 0), (0.5, 0.5), (100, 100)])
 def test_grades(given, grade):
-    assert fields.grade(TableRow("", {"score": given})) == grade
+    assert read_grade(TableRow("", {"score": given})) == grade

@@ -1,26 +1,28 @@
-"""Pairs of reports: equal as bags, nothing in its place, the same for everybody; and pages that show what they say."""
+"""Pairs of reports: equal as bags, deranged, reproducible; and pages whose words match their image."""
 
 from collections import Counter
 
 import numpy as np
 import pytest
 
-from smart_demo.evidence.binding import COLOURS, PANELS, SHAPES, Marker, make_pairs, question
+from smart_demo.evidence.binding import COLOURS, PANELS_PER_REPORT, SHAPES, Marker, format_question, make_pairs
 from smart_demo.evidence.marker_pages import HEIGHT, PAINT, WIDTH, draw_pair
 
 
 @pytest.mark.parametrize("seed", range(6))
-def test_a_pair_is_two_equal_bags_with_nothing_in_its_place(seed):
+def test_a_pair_is_two_equal_bags_with_every_code_moved(seed):
     for pair in make_pairs(5, seed):
         assert Counter(pair.a) == Counter(pair.b)
-        assert len(set(pair.a)) == PANELS == 25
+        assert len(set(pair.a)) == PANELS_PER_REPORT == 25
         assert all(a != b for a, b in zip(pair.a, pair.b, strict=True))
         markers = [panel.marker for panel in pair.panels]
-        assert len(set(markers)) == PANELS
+        assert len(set(markers)) == PANELS_PER_REPORT
         assert all(marker.colour in COLOURS and marker.shape in SHAPES for marker in markers)
-        assert len({panel.caption for panel in pair.panels}) == PANELS
-        asked = [question(c, p.marker) for codes in (pair.a, pair.b) for c, p in zip(codes, pair.panels, strict=True)]
-        assert len(set(asked)) == 2 * PANELS  # no question of A is one of B
+        assert len({panel.caption for panel in pair.panels}) == PANELS_PER_REPORT
+        asked = [
+            format_question(c, p.marker) for codes in (pair.a, pair.b) for c, p in zip(codes, pair.panels, strict=True)
+        ]
+        assert len(set(asked)) == 2 * PANELS_PER_REPORT  # no question of A is one of B
 
 
 def test_the_seed_decides_everything_and_the_number_of_pairs_nothing():
@@ -32,8 +34,8 @@ def test_the_seed_decides_everything_and_the_number_of_pairs_nothing():
         make_pairs(0)
 
 
-def test_every_panel_may_lose_its_code_to_any_other():
-    """A derangement by a fixed shift would let a system learn where the code went."""
+def test_a_code_may_move_to_any_other_panel():
+    """Check that derangements are no fixed shift, from which a system could learn the new position."""
     places = Counter(pair.a.index(code) - at for pair in make_pairs(40) for at, code in enumerate(pair.b))
     assert places[0] == 0
     assert len(places) > 40
@@ -71,7 +73,7 @@ def test_every_word_has_its_place_on_the_page_and_a_code_its_own(drawn):
         assert row / 5 - 0.05 < at[code].top < (row + 1) / 5 + 0.1
 
 
-def test_the_pictures_differ_where_the_codes_stand_and_nowhere_else(drawn):
+def test_the_images_differ_at_the_codes_and_nowhere_else(drawn):
     pair, a, b = drawn
     differ = (a.pixels != b.pixels).any(axis=2)
     for word in (word for word in a.words if word.text in pair.a):
@@ -83,7 +85,7 @@ def test_the_pictures_differ_where_the_codes_stand_and_nowhere_else(drawn):
     assert not differ.any()
 
 
-def test_the_named_marker_is_drawn_in_its_colour_where_its_name_stands(drawn):
+def test_the_named_marker_is_drawn_in_its_colour_at_its_name(drawn):
     pair, a, _ = drawn
     words = list(a.words)
     for panel, code in zip(pair.panels, pair.a, strict=True):
@@ -100,5 +102,7 @@ def test_equal_pairs_are_drawn_alike(drawn):
     np.testing.assert_array_equal(again.pixels, a.pixels)
 
 
-def test_a_marker_is_asked_for_in_words():
-    assert question("K7Q2", Marker("red", "star")) == "find the report where code K7Q2 labels the red star marker"
+def test_a_question_names_marker_and_code():
+    assert (
+        format_question("K7Q2", Marker("red", "star")) == "find the report where code K7Q2 labels the red star marker"
+    )

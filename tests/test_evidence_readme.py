@@ -6,12 +6,12 @@ from pathlib import Path
 
 import pytest
 
-from smart_demo.evidence.report import BLOCKS, document, fill
+from smart_demo.evidence.report import BLOCKS, fill_blocks, format_evidence
 
 ROOT = Path(__file__).resolve().parent.parent
 EVIDENCE = json.loads((ROOT / "assets" / "evidence.json").read_text(encoding="utf-8"))
 README = (ROOT / "README.md").read_text(encoding="utf-8")
-CURE = "copy build/evidence* to assets/ and write the README with smart_demo.evidence.report.fill"
+CURE = "copy build/evidence* to assets/ and write the README with smart_demo.evidence.report.fill_blocks"
 
 
 def row(factor, setting=""):
@@ -19,22 +19,22 @@ def row(factor, setting=""):
 
 
 def test_the_tables_are_made_of_the_evidence():
-    assert fill(README, EVIDENCE) == README, CURE
+    assert fill_blocks(README, EVIDENCE) == README, CURE
     assert set(re.findall(r"<!-- evidence ([\w ]+) -->", README)) == set(BLOCKS)
-    assert (ROOT / "assets" / "evidence.md").read_text(encoding="utf-8") == document(EVIDENCE), CURE
+    assert (ROOT / "assets" / "evidence.md").read_text(encoding="utf-8") == format_evidence(EVIDENCE), CURE
 
 
 def test_every_picture_of_the_evidence_is_there():
-    named = re.findall(r"\((evidence-[a-z]+\.png)\)", document(EVIDENCE))
+    named = re.findall(r"\((evidence-[a-z]+\.png)\)", format_evidence(EVIDENCE))
     assert len(named) == 4
     assert all((ROOT / "assets" / name).is_file() for name in named)
 
 
 def test_a_block_that_no_evidence_belongs_to_is_an_error():
     with pytest.raises(KeyError):
-        fill("<!-- evidence videos -->\n<!-- end -->", EVIDENCE)
-    assert fill("no blocks", EVIDENCE) == "no blocks"
-    made = fill("a\n<!-- evidence text difference -->\nold\n<!-- end -->\nb", EVIDENCE)
+        fill_blocks("<!-- evidence videos -->\n<!-- end -->", EVIDENCE)
+    assert fill_blocks("no blocks", EVIDENCE) == "no blocks"
+    made = fill_blocks("a\n<!-- evidence text difference -->\nold\n<!-- end -->\nb", EVIDENCE)
     assert made.startswith("a\n<!-- evidence text difference -->\nSMART − pooled, nDCG@10: +0.0")
     assert made.endswith("\n<!-- end -->\nb")
 

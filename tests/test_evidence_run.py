@@ -1,4 +1,4 @@
-"""The whole command on collections of a few pages: the form of the JSON, what is left out and said, the files."""
+"""The whole command on collections of a few pages: the form of the JSON, what is left out, the files."""
 
 import json
 import subprocess
@@ -14,7 +14,7 @@ from smart_demo.config import Settings
 from smart_demo.diagnostics import figure_commit
 from smart_demo.errors import InputRefused
 from smart_demo.evidence import plots, report
-from smart_demo.evidence.gather import NO_CRANFIELD, NOT_ASKED
+from smart_demo.evidence.experiments import NO_CRANFIELD, NOT_REQUESTED
 from tests.backbone_cases import tiny_qwen_folder
 from tests.documents import write_pdf
 from tests.test_evaluation_cranfield import DOCUMENTS, JUDGEMENTS, QUERIES
@@ -43,7 +43,7 @@ def places(tmp_path_factory):
     return documents, texts
 
 
-def plan(places, only=evidence.PARTS, **changes):
+def plan(places, only=evidence.PART_NAMES, **changes):
     documents, _ = places
     made = evidence.Plan(documents, documents / "queries.jsonl", only=frozenset(only), pairs=1, command="make evidence")
     return replace(made, **changes)
@@ -55,7 +55,7 @@ def found(places):
     scratch.mkdir()
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(tempfile, "tempdir", str(scratch))
-        made = evidence.gather(Settings(backbone="words"), plan(places, cranfield=places[1]))
+        made = evidence.run_experiments(Settings(backbone="words"), plan(places, cranfield=places[1]))
     assert list(scratch.iterdir()) == []
     return made
 
@@ -78,7 +78,7 @@ def test_the_json_has_the_agreed_form(found):
     assert str(ROOT) not in json.dumps(data)
 
 
-def test_what_a_backbone_does_not_have_is_said_and_no_equal_numbers_are_shown(found):
+def test_settings_a_backbone_lacks_have_a_note_and_no_figures(found):
     rows = {(row["factor"], row["setting"]): row for row in found["ablations"]["rows"]}
     words = rows["query tokens", "own words only"]
     filters = next(row for (factor, _), row in rows.items() if factor == "token filter")
@@ -96,7 +96,7 @@ def test_what_a_backbone_does_not_have_is_said_and_no_equal_numbers_are_shown(fo
 
 def test_a_model_with_layers_is_asked_about_them_and_about_its_own_words(places):
     settings = replace(QWEN, backbone=str(tiny_qwen_folder()))
-    made = evidence.gather(settings, plan(places, ["ablations"]))
+    made = evidence.run_experiments(settings, plan(places, ["ablations"]))
     rows = {row["factor"]: row for row in made["ablations"]["rows"]}
     assert rows["late layer"]["setting"] == "1 of 2"
     for factor in ("late layer", "token filter", "query tokens"):
@@ -104,28 +104,28 @@ def test_a_model_with_layers_is_asked_about_them_and_about_its_own_words(places)
         assert 0 <= rows[factor]["binding"]["smart"] <= 1
         assert 0 <= rows[factor]["pages"]["late"] <= 1
         assert rows[factor]["text"] is None
-    assert made["binding"] == {"left_out": NOT_ASKED}
-    assert "raw residual stream" in report.document(made)
+    assert made["binding"] == {"left_out": NOT_REQUESTED}
+    assert "raw residual stream" in report.format_evidence(made)
 
 
-def test_without_a_text_collection_the_rest_is_measured_and_the_way_to_get_one_is_told(places):
-    made = evidence.gather(Settings(backbone="words"), plan(places, ["text", "binding"]))
+def test_without_a_text_collection_the_rest_is_measured_and_a_note_says_how_to_get_one(places):
+    made = evidence.run_experiments(Settings(backbone="words"), plan(places, ["text", "binding"]))
     assert made["text"] == {"left_out": NO_CRANFIELD}
     assert "CRANFIELD=DIR" in NO_CRANFIELD
     assert "http" in NO_CRANFIELD
-    assert made["pages"] == {"left_out": NOT_ASKED}
+    assert made["pages"] == {"left_out": NOT_REQUESTED}
     assert made["binding"]["pairs"] == 1
-    assert NO_CRANFIELD in report.document(made)
+    assert NO_CRANFIELD in report.format_evidence(made)
 
 
 def test_a_collection_that_cannot_be_read_is_refused_before_a_model_loads(places, tmp_path):
-    nobody = Settings(backbone="loading this would be refused")
+    unloadable = Settings(backbone="loading this would be refused")
     with pytest.raises(InputRefused, match=r"cran\.all\.1400 is not there"):
-        evidence.gather(nobody, plan(places, cranfield=tmp_path))
+        evidence.run_experiments(unloadable, plan(places, cranfield=tmp_path))
 
 
 def test_files_are_written_and_plots_drawn(found, tmp_path):
-    files, notices = evidence.write(found, tmp_path / "deep" / "build")
+    files, notices = evidence.write_evidence(found, tmp_path / "deep" / "build")
     assert notices == []
     names = {file.name for file in files}
     assert names == {
@@ -139,14 +139,14 @@ def test_files_are_written_and_plots_drawn(found, tmp_path):
     for name in names:
         assert not name.endswith(".png") or f"({name})" in text
     assert json.loads((tmp_path / "deep" / "build" / "evidence.json").read_text()) == json.loads(json.dumps(found))
-    assert text == report.document(json.loads(json.dumps(found)))
+    assert text == report.format_evidence(json.loads(json.dumps(found)))
 
 
 def test_without_matplotlib_the_plots_alone_are_missing(found, tmp_path, monkeypatch):
     monkeypatch.setattr(plots, "find_spec", lambda _: None)
-    files, notices = evidence.write(found, tmp_path)
+    files, notices = evidence.write_evidence(found, tmp_path)
     assert [file.name for file in files] == ["evidence.json", "evidence.md", "evidence-reports.png"]
-    assert notices == [plots.MISSING]
+    assert notices == [plots.MATPLOTLIB_MISSING]
 
 
 def test_the_commit_is_the_working_trees_or_nothing(monkeypatch):
@@ -159,9 +159,9 @@ def test_the_commit_is_the_working_trees_or_nothing(monkeypatch):
 def test_the_command_line(tmp_path, monkeypatch, capsys, places):
     env = {"SMART_BACKBONE": "words", "SMART_DATA_DIR": str(tmp_path / "data"), "SMART_SAMPLE_DOCS": str(places[0])}
     assert main(["evidence", "--only", "binding", "--only", "text", "--pairs", "1", "--out", str(tmp_path)], env) == 0
-    told = capsys.readouterr()
-    assert str(tmp_path / "evidence.json") in told.out
-    assert NO_CRANFIELD in told.err
+    output = capsys.readouterr()
+    assert str(tmp_path / "evidence.json") in output.out
+    assert NO_CRANFIELD in output.err
     made = json.loads((tmp_path / "evidence.json").read_text())
     assert made["made"]["command"] == (
         "SMART_BACKBONE=words python -m smart_demo evidence --only binding --only text --pairs 1"

@@ -1,4 +1,4 @@
-"""Curves are made of `eval`'s own numbers: rankings as `scoring.rank`'s, λ 1 as SMART, λ 0 as pooled."""
+"""Curves agree with `eval`: rankings with `scoring.rank`, λ 1 with SMART, λ 0 with pooled."""
 
 import json
 from contextlib import closing
@@ -15,19 +15,19 @@ from smart_demo.backbones.words import WordBackbone
 from smart_demo.config import Settings
 from smart_demo.evaluation import evaluate_cranfield, evaluate_documents
 from smart_demo.evaluation.cranfield import read_cranfield
-from smart_demo.evaluation.documents import open_throwaway
+from smart_demo.evaluation.documents import open_temporary_engine
 from smart_demo.evaluation.judgements import QueryJudgements
 from smart_demo.evaluation.metrics import METRICS
-from smart_demo.evaluation.runner import silent
-from smart_demo.evaluation.texts import Texts, TokenSpillFile
+from smart_demo.evaluation.runner import ignore_progress
+from smart_demo.evaluation.texts import EncodedTexts, TokenSpillFile
 from smart_demo.evidence.weight_curves import (
-    LAMBDAS,
-    SUM,
+    LATE_WEIGHTS,
+    SMART_SUM,
     EncodedCollection,
     WeightCurves,
-    chosen,
-    page_bench,
-    text_bench,
+    choose_weight,
+    encode_page_collection,
+    encode_text_collection,
 )
 from smart_demo.types import LATE, POOLED, SMART, Counted, Method, Parts, Query, Reduce, TokenCodes, Weights
 from tests.documents import write_pdf
@@ -60,20 +60,20 @@ def folder(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def bench(folder):
-    with open_throwaway(replace(SETTINGS, codec="float32")) as engine:
-        yield page_bench(engine, folder, folder / "queries.jsonl", silent)
+    with open_temporary_engine(replace(SETTINGS, codec="float32")) as engine:
+        yield encode_page_collection(engine, folder, folder / "queries.jsonl", ignore_progress)
 
 
 @pytest.fixture(scope="module", params=["int8", "float32"])
 def both(request, folder, bench):
-    """(eval's report, our standing) of one folder under one codec."""
+    """Return eval's report and our curves of one folder under one codec."""
     report = evaluate_documents(replace(SETTINGS, codec=request.param), folder, folder / "queries.jsonl")
     return report, WeightCurves(bench, request.param)
 
 
 def test_methods_and_kinds_are_evals_own(both):
-    report, standing = both
-    told, expected = standing.describe(), report.as_json()
+    report, curves = both
+    told, expected = curves.as_json(), report.as_json()
     for method in ("pooled", "late", "smart"):
         assert told["methods"][method] == pytest.approx(expected["methods"][method])
         for kind, own in expected["kinds"].items():
@@ -84,9 +84,9 @@ def test_methods_and_kinds_are_evals_own(both):
 
 
 def test_the_curve_passes_through_pooled_and_smart(both):
-    report, standing = both
-    expected, told = report.as_json()["methods"], standing.describe()
-    assert [point["late_weight"] for point in told["curve"]["mean"]] == list(LAMBDAS)
+    report, curves = both
+    expected, told = report.as_json()["methods"], curves.as_json()
+    assert [point["late_weight"] for point in told["curve"]["mean"]] == list(LATE_WEIGHTS)
     for form in ("mean", "sum"):
         points = {point["late_weight"]: point for point in told["curve"][form]}
         assert points[0.0]["ndcg@10"] == pytest.approx(expected["pooled"]["ndcg@10"])
@@ -106,9 +106,9 @@ def test_texts_are_measured_as_eval_measures_them(tmp_path):
     (tmp_path / "cran.qry").write_text(QUERIES)
     (tmp_path / "cranqrel").write_text(JUDGEMENTS)
     report = evaluate_cranfield(SETTINGS, tmp_path)
-    with closing(TokenSpillFile(tmp_path / "tokens")) as spool:
-        bench = text_bench(read_cranfield(tmp_path), WordBackbone(), spool, silent)
-        told = WeightCurves(bench, "int8").describe()
+    with closing(TokenSpillFile(tmp_path / "tokens")) as spill_file:
+        bench = encode_text_collection(read_cranfield(tmp_path), WordBackbone(), spill_file, ignore_progress)
+        told = WeightCurves(bench, "int8").as_json()
     assert (told["documents"], told["queries"], told["unit"]) == (3, 2, "texts")
     for method in ("pooled", "late", "smart"):
         assert told["methods"][method] == pytest.approx(report.as_json()["methods"][method])
@@ -133,44 +133,44 @@ def test_a_ranking_is_scorings_ties_and_all(seed, pages, pooled, late, reduce, c
     weights = Weights(pooled, late, reduce, counted)
     query = WordBackbone(["tide"]).encode_query(Query("tide"))
     codes = {page.id: TokenCodes(np.zeros((1, 1024), np.float32)) for page in kept}
-    texts = Texts(kept, np.zeros((pages, 1024), np.float32), codes)
+    texts = EncodedTexts(kept, np.zeros((pages, 1024), np.float32), codes)
     bench = EncodedCollection(
         "x", "pages", (QueryJudgements("q", "tide", "plain", {}),), (query,), texts, WordBackbone().encoder, (), 0.0
     )
-    ours, tied = WeightCurves(bench, "float32").first(parts, weights)
+    ours, tied = WeightCurves(bench, "float32").rank_top(parts, weights)
     expected = scoring.rank(parts, Method("m", "M", weights), 11).hits
     assert ours == [hit.page.id for hit in expected][:10]
-    scores = [round(hit.score, scoring.TIE) for hit in expected]
+    scores = [round(hit.score, scoring.TIE_DECIMALS) for hit in expected]
     assert tied == any(a == b for a, b in pairwise(scores))
 
 
 def test_an_outcome_is_means_of_every_query(both):
-    _, standing = both
-    outcome = standing.outcome(SUM)
-    assert set(outcome.values) == set(METRICS)
-    assert all(len(values) == 6 for values in outcome.values.values())
-    assert outcome.means["mrr@10"] == pytest.approx(float(np.mean(outcome.values["mrr@10"])))
-    assert standing.outcome(LATE.weights) is standing.outcome(Weights(0.0, 1.0))
-    gap = standing.difference(LATE.weights, POOLED.weights)
+    _, curves = both
+    evaluate = curves.evaluate(SMART_SUM)
+    assert set(evaluate.values) == set(METRICS)
+    assert all(len(values) == 6 for values in evaluate.values.values())
+    assert evaluate.means["mrr@10"] == pytest.approx(float(np.mean(evaluate.values["mrr@10"])))
+    assert curves.evaluate(LATE.weights) is curves.evaluate(Weights(0.0, 1.0))
+    gap = curves.difference(LATE.weights, POOLED.weights)
     assert gap["better"] + gap["same"] + gap["worse"] == 6
-    assert standing.against(SMART.weights, standing, SMART.weights)["mean"] == 0.0
+    assert curves.compare_with(SMART.weights, curves, SMART.weights)["mean"] == 0.0
 
 
 def test_a_weight_that_is_better_everywhere_keeps_its_gain_where_it_was_not_chosen():
-    values = np.full((len(LAMBDAS), 40), 0.5)
-    values[LAMBDAS.index(2.0)] = 0.6
-    found = chosen(values, seed=1, splits=50)
+    values = np.full((len(LATE_WEIGHTS), 40), 0.5)
+    values[LATE_WEIGHTS.index(2.0)] = 0.6
+    found = choose_weight(values, seed=1, splits=50)
     assert (found["best"], found["picked"]) == (2.0, {"low": 2.0, "middle": 2.0, "high": 2.0})
     assert found["best_value"] == pytest.approx(0.6)
     assert found["gain_over_one"] == pytest.approx(0.1)
 
 
 def test_a_weight_that_is_best_by_chance_gains_nothing_where_it_was_not_chosen():
-    values = np.random.default_rng(5).normal(0.5, 0.2, size=(len(LAMBDAS), 60))
-    found = chosen(values, seed=1, splits=400)
-    assert found["best_value"] - values[LAMBDAS.index(1.0)].mean() > 0.02  # what the curve alone would claim
+    values = np.random.default_rng(5).normal(0.5, 0.2, size=(len(LATE_WEIGHTS), 60))
+    found = choose_weight(values, seed=1, splits=400)
+    assert found["best_value"] - values[LATE_WEIGHTS.index(1.0)].mean() > 0.02  # what the curve alone would claim
     assert found["gain_over_one"] < 0.02
 
 
 def test_one_query_cannot_be_halved():
-    assert chosen(np.zeros((len(LAMBDAS), 1)), seed=1)["splits"] == 0
+    assert choose_weight(np.zeros((len(LATE_WEIGHTS), 1)), seed=1)["splits"] == 0

@@ -1,10 +1,8 @@
-"""How good a ranking is, and how sure a difference of means is. Pure functions; one metric, one place.
+"""Ranking metrics, the paired bootstrap of their differences, and the sign test. Pure functions.
 
-A ranking is a sequence of items, best first, each at most once. Grades say how relevant an item is: any number of 0 or
-more, items without a grade count as 0, an item is relevant if its grade is above 0. Ranks r count from 1, and an item
-that the ranking never reached earns nothing.
-
-Whether a count of wins and losses could be chance, and when there are too few of anything to say.
+A ranking is a sequence of items, best first, each at most once. A grade is an item's relevance: any number of 0 or
+more. An item without a grade counts as 0; an item is relevant if its grade is above 0. Ranks r count from 1, and an
+item that is not in the ranking earns nothing.
 """
 
 from __future__ import annotations
@@ -22,71 +20,86 @@ Item = TypeVar("Item", bound=Hashable)
 RESAMPLES = 10_000
 CONFIDENCE = 0.95
 SEED = 20_260_524
-SAME = 1e-9
-"""Two queries' values that differ by less are a tie: sums of the same gains may differ in the last bit."""
-_TOGETHER = 2**18
-"""Draws of the bootstrap made at once. The numbers drawn are the same however many are."""
+TIE_TOLERANCE = 1e-9
+"""Values of a query that differ by less are a tie: sums of the same gains may differ in the last bit."""
+SIGNIFICANCE_LEVEL = 0.05
+"""Two-sided significance level: a result that chance alone gives more often proves nothing."""
+MIN_DECIDED = 6
+"""Fewest wins and losses together from which the sign test can conclude anything.
+
+Chance gives 5 of 5 once in 16 times (p 0.0625) and 6 of 6 once in 32 (p 0.03125): with fewer than 6 no outcome reaches
+SIGNIFICANCE_LEVEL.
+"""
+MIN_QUERIES = 10
+"""Fewest queries for an interval of means.
+
+The percentile bootstrap is too narrow for few queries: if differences are normal, an interval that claims 95 % holds
+the true mean 85 % of the time with 5 queries and 90 % with 10 (from Student's t). With fewer than 10 it would mislead.
+"""
+_MAX_BLOCK_DRAWS = 2**18
+"""Number of bootstrap draws made at once; the numbers drawn do not depend on it."""
 
 
 class Metric(Protocol):
     """A metric with its cut already chosen."""
 
     def __call__(self, ranking: Sequence[Item], grades: Mapping[Item, float]) -> float:
-        """Value of one query, [0, 1]."""
+        """Return the value of one query, in [0, 1]."""
         ...
 
 
 def ndcg(ranking: Sequence[Item], grades: Mapping[Item, float], k: int) -> float:
-    """Normalised discounted cumulative gain at k, [0, 1].
+    """Return the normalised discounted cumulative gain at k, in [0, 1].
 
         DCG@k  = Σ_{r=1..k} grade(item at r) / log2(r + 1)
         nDCG@k = DCG@k / DCG@k of the best possible order of ALL graded items, retrieved or not
 
     Gain is the grade itself (linear), as in Järvelin and Kekäläinen, "Cumulated gain-based evaluation of IR
     techniques" (2002), and in trec_eval's `ndcg_cut`; not 2^grade - 1. A query without relevant items has 0.
-    ValueError for k below 1 and for a ranking that repeats an item.
+    Raises ValueError if k is below 1 or the ranking repeats an item.
 
     >>> round(ndcg(["b", "a"], {"a": 1}, k=2), 4)                    # one place too low: 1 / log2(3)
     0.6309
-    >>> round(ndcg(["c", "a"], {"a": 3, "b": 3}, k=2), 4)            # b is never found, but the ideal knows it
+    >>> round(ndcg(["c", "a"], {"a": 3, "b": 3}, k=2), 4)            # b is not in the ranking, but in the ideal order
     0.3869
     """
-    gains = [grades.get(item, 0.0) for item in _first(ranking, k)]
-    ideal = _discounted(sorted(grades.values(), reverse=True)[:k])
-    return _discounted(gains) / ideal if ideal > 0 else 0.0
+    gains = [grades.get(item, 0.0) for item in _cut_ranking(ranking, k)]
+    ideal = _dcg(sorted(grades.values(), reverse=True)[:k])
+    return _dcg(gains) / ideal if ideal > 0 else 0.0
 
 
 def recall(ranking: Sequence[Item], grades: Mapping[Item, float], k: int) -> float:
-    """Share of all relevant items that stand among the first k, [0, 1]: trec_eval's `recall_k`.
+    """Return the share of all relevant items that are among the first k, in [0, 1]: trec_eval's `recall_k`.
 
-    With more than k relevant items 1 cannot be reached. A query without relevant items has 0. Errors as for `ndcg`.
+    It cannot reach 1 if there are more than k relevant items. A query without relevant items has 0. Errors as for
+    `ndcg`.
 
     >>> recall(["a", "c", "b"], {"a": 1, "b": 2}, k=2)
     0.5
     """
     relevant = {item for item, grade in grades.items() if grade > 0}
-    return sum(item in relevant for item in _first(ranking, k)) / len(relevant) if relevant else 0.0
+    return sum(item in relevant for item in _cut_ranking(ranking, k)) / len(relevant) if relevant else 0.0
 
 
 def mrr(ranking: Sequence[Item], grades: Mapping[Item, float], k: int) -> float:
-    """1 / rank of the first relevant item, 0 if none stands among the first k, [0, 1].
+    """Return 1 / rank of the first relevant item, or 0 if none is among the first k; in [0, 1].
 
     The mean over queries is the mean reciprocal rank: trec_eval's `recip_rank`, with a cut. Errors as for `ndcg`.
 
     >>> mrr(["c", "a", "b"], {"a": 1, "b": 5}, k=10)
     0.5
     """
-    ranks = (rank for rank, item in enumerate(_first(ranking, k), start=1) if grades.get(item, 0.0) > 0)
+    ranks = (rank for rank, item in enumerate(_cut_ranking(ranking, k), start=1) if grades.get(item, 0.0) > 0)
     return 1.0 / next(ranks, float("inf"))
 
 
 def hit(ranking: Sequence[Item], grades: Mapping[Item, float], k: int) -> float:
-    """1 if a relevant item stands among the first k, else 0: trec_eval's `success`. Errors as for `ndcg`.
+    """Return 1 if a relevant item is among the first k, else 0: trec_eval's `success`. Errors as for `ndcg`.
 
     >>> hit(["c", "a"], {"a": 1}, k=2), hit(["c", "a"], {"a": 1}, k=1)
     (1.0, 0.0)
     """
-    return float(any(grades.get(item, 0.0) > 0 for item in _first(ranking, k)))
+    return float(any(grades.get(item, 0.0) > 0 for item in _cut_ranking(ranking, k)))
 
 
 METRICS: Mapping[str, Metric] = MappingProxyType(
@@ -98,23 +111,23 @@ METRICS: Mapping[str, Metric] = MappingProxyType(
         "mrr@10": partial(mrr, k=10),
     }
 )
-"""What a report says of every method, in its order."""
+"""The metrics of a report, in its order."""
 
 
 @dataclass(frozen=True, slots=True)
 class Difference:
-    """Mean of one method's values minus another's over the same queries, and how far chance in the choice of queries
-    could have moved it.
-    """
+    """The mean difference between two methods over the same queries, with a bootstrap interval."""
 
     mean: float
     low: float
     high: float
-    """Ends of the percentile bootstrap interval."""
+    """Upper end of the percentile bootstrap interval; `low` is the lower end."""
     better: int
-    """Queries with a higher value,"""
+    """Number of queries with a higher value."""
     same: int
+    """Number of queries whose values differ by at most TIE_TOLERANCE."""
     worse: int
+    """Number of queries with a lower value."""
     resamples: int = RESAMPLES
     confidence: float = CONFIDENCE
 
@@ -122,13 +135,13 @@ class Difference:
 def paired_difference(
     values: Sequence[float], base: Sequence[float], *, resamples: int = RESAMPLES, seed: int = SEED
 ) -> Difference:
-    """How much higher `values` is than `base`, query by query; a seed always gives the same interval.
+    """Return how much higher `values` is than `base`, query by query; equal seeds give equal intervals.
 
     The interval is Efron's percentile bootstrap (Efron and Tibshirani, "An Introduction to the Bootstrap", 1993,
-    chapter 13): queries are drawn with replacement, as many as there are, `resamples` times; its ends are the 2.5th
-    and 97.5th percentiles of the means of their differences. Pairs stay together, so that hard and easy queries
-    cancel. It says nothing of other documents or of other kinds of queries, and is too narrow for very few queries.
-    ValueError for no queries or unequal lengths.
+    chapter 13): n of the n queries are drawn with replacement, `resamples` times; its ends are the 2.5th and 97.5th
+    percentiles of the means of their differences. Pairs stay together, so that hard and easy queries cancel. It does
+    not cover other documents or other kinds of queries, and is too narrow for very few queries. Raises ValueError if
+    there are no queries or the lengths differ.
 
     >>> paired_difference([0.5, 1.0], [0.5, 0.5], resamples=1000)
     Difference(mean=0.25, low=0.0, high=0.5, better=1, same=1, worse=0, resamples=1000, confidence=0.95)
@@ -138,15 +151,32 @@ def paired_difference(
         raise ValueError(f"{n} and {len(base)} values cannot be paired")
     differences = np.subtract(values, base, dtype=np.float64)
     random = np.random.default_rng(seed)
-    rows = max(_TOGETHER // n, 1)
+    rows = max(_MAX_BLOCK_DRAWS // n, 1)
     blocks = [min(rows, resamples - done) for done in range(0, resamples, rows)]
     means = np.concatenate([differences[random.integers(n, size=(block, n))].mean(axis=1) for block in blocks])
     low, high = np.quantile(means, [(1 - CONFIDENCE) / 2, (1 + CONFIDENCE) / 2])
-    better, worse = int((differences > SAME).sum()), int((differences < -SAME).sum())
+    better, worse = int((differences > TIE_TOLERANCE).sum()), int((differences < -TIE_TOLERANCE).sum())
     return Difference(float(differences.mean()), float(low), float(high), better, n - better - worse, worse, resamples)
 
 
-def _first(ranking: Sequence[Item], k: int) -> Sequence[Item]:
+def sign_test(wins: int, losses: int) -> float:
+    """Return the exact two-sided p of the sign test.
+
+    That is how often wins + losses throws of a fair coin are at least as uneven. The caller leaves ties out (Dixon and
+    Mood, "The statistical sign test", 1946). It is 1 if there are neither wins nor losses. Raises ValueError for
+    negative counts.
+
+    >>> sign_test(6, 0), sign_test(5, 5), sign_test(0, 0)
+    (0.03125, 1.0, 1.0)
+    """
+    if wins < 0 or losses < 0:
+        raise ValueError(f"{wins} wins and {losses} losses: counts cannot be negative")
+    n = wins + losses
+    tail = sum(comb(n, i) for i in range(min(wins, losses) + 1))
+    return min(1.0, float(2 * tail / 2**n))
+
+
+def _cut_ranking(ranking: Sequence[Item], k: int) -> Sequence[Item]:
     first = ranking[:k]
     if k < 1:
         raise ValueError(f"the cut must be 1 or more, not {k}")
@@ -155,32 +185,5 @@ def _first(ranking: Sequence[Item], k: int) -> Sequence[Item]:
     return first
 
 
-def _discounted(gains: Sequence[float]) -> float:
+def _dcg(gains: Sequence[float]) -> float:
     return sum(gain / log2(rank + 1) for rank, gain in enumerate(gains, start=1))
-
-
-LEVEL = 0.05
-"""Of significance, two-sided: what is likelier than this under chance alone concludes nothing."""
-FEWEST_DECIDED = 6
-"""Wins and losses together: 5 of 5 comes about by chance once in sixteen (0.0625), 6 of 6 once in 32 (0.03125), so with
-fewer no outcome whatever reaches LEVEL."""
-FEWEST_QUERIES = 10
-"""For an interval of means. The percentile bootstrap is too narrow for few queries: where differences are normal, an
-interval that claims 95 % holds the true mean 85 % of the time with 5 queries and 90 % with 10 (from Student's t). With
-fewer than 10 it would mislead more than it tells."""
-
-
-def sign_test(wins: int, losses: int) -> float:
-    """Exact two-sided p of the sign test: how often wins + losses throws of a fair coin are at least as uneven.
-
-    Ties are left out before (Dixon and Mood, "The statistical sign test", 1946). 1 where nothing was decided.
-    ValueError for negative counts.
-
-    >>> sign_test(6, 0), sign_test(5, 5), sign_test(0, 0)
-    (0.03125, 1.0, 1.0)
-    """
-    if wins < 0 or losses < 0:
-        raise ValueError(f"{wins} wins and {losses} losses cannot be")
-    n = wins + losses
-    tail = sum(comb(n, i) for i in range(min(wins, losses) + 1))
-    return min(1.0, float(2 * tail / 2**n))

@@ -1,6 +1,6 @@
-"""Judged queries through a search -> values by query, method and metric. Knows nothing of where rankings come from.
+"""Run judged queries through a search and report the metrics by method and kind of query.
 
-What a run comes to: means by method and kind, and whether SMART differs from pooled by more than chance.
+The search is a callable; this module does not know what it ranks.
 """
 
 from __future__ import annotations
@@ -17,133 +17,141 @@ from smart_demo.evaluation.metrics import CONFIDENCE, METRICS, RESAMPLES, Differ
 from smart_demo.types import LATE, POOLED, SMART, Encoder, PageId, Parts, SearchResult
 
 METHODS = (POOLED, LATE, SMART)
-DEPTH = 1_000
-"""Results of a ranking that have their scores with them; ranks are known of all."""
-Search = Callable[[str], Mapping[str, SearchResult]]
-"""A query's text -> its rankings of the whole collection, by method name, one for each of METHODS."""
-Keep = Callable[[QueryJudgements, Mapping[str, SearchResult]], None]
-"""Takes every query that could be asked, with its rankings, the moment it was."""
-Tell = Callable[[str], None]
-"""Takes one line of progress for the person who waits."""
+RUN_DEPTH = 1_000
+"""Number of results a ranking holds with their scores; ranks are known for all pages."""
+RankQuery = Callable[[str], Mapping[str, SearchResult]]
+"""Maps a query's text to its rankings of the whole collection, one for each of METHODS, by method name."""
+RankingsCallback = Callable[[QueryJudgements, Mapping[str, SearchResult]], None]
+"""Called with every query that ran and its rankings, right after the query ran."""
+ProgressCallback = Callable[[str], None]
+"""Called with one line of progress."""
 
 
 @dataclass(frozen=True)
-class Scored:
-    """One query's values: by method name, then by metric name."""
+class QueryScores:
+    """One query's metric values, by method name, then by metric name."""
 
     kind: str
     values: Mapping[str, Mapping[str, float]]
 
 
-def silent(_: str) -> None:
-    """Tell nobody."""
+def ignore_progress(_: str) -> None:
+    """Do nothing."""
 
 
-def forget(_judged: QueryJudgements, _results: Mapping[str, SearchResult]) -> None:
-    """Keep nothing of a query but its values."""
+def discard_rankings(_judged: QueryJudgements, _results: Mapping[str, SearchResult]) -> None:
+    """Do nothing, so that only a query's metric values remain."""
 
 
-def ranked(parts: Parts) -> Mapping[str, SearchResult]:
-    """One query's rankings by every method."""
-    return {method.name: scoring.rank(parts, method, DEPTH) for method in METHODS}
+def rank_by_methods(parts: Parts) -> Mapping[str, SearchResult]:
+    """Return one query's rankings by every method."""
+    return {method.name: scoring.rank(parts, method, RUN_DEPTH) for method in METHODS}
 
 
-def evaluate(
-    judged: Sequence[QueryJudgements], search: Search, tell: Tell = silent, keep: Keep = forget
-) -> tuple[tuple[Scored, ...], tuple[str, ...]]:
-    """(values of every query that could be asked, one notice for each that could not).
+def evaluate_queries(
+    judgements: Sequence[QueryJudgements],
+    search: RankQuery,
+    on_progress: ProgressCallback = ignore_progress,
+    on_rankings: RankingsCallback = discard_rankings,
+) -> tuple[tuple[QueryScores, ...], tuple[str, ...]]:
+    """Return the scores of every query that ran, and one notice for each that was refused.
 
-    InputRefused if none could.
+    Raises InputRefused if every query was refused.
     """
-    scored: list[Scored] = []
+    scored: list[QueryScores] = []
     notices: list[str] = []
-    for done, one in enumerate(judged, start=1):
+    for done, query in enumerate(judgements, start=1):
         try:
-            results = search(one.query)
+            results = search(query.query)
         except QueryRefused as refused:
-            notices.append(f"Query {one.qid} was left out. {refused.sentence}")
+            notices.append(f"Query {query.qid} was left out. {refused.sentence}")
         else:
-            keep(one, results)
-            scored.append(Scored(one.kind, {method.name: _values(results[method.name], one) for method in METHODS}))
-        tell_tenths(tell, "Asked", done, len(judged), "queries")
+            on_rankings(query, results)
+            scored.append(
+                QueryScores(
+                    query.kind, {method.name: _score_rankings(results[method.name], query) for method in METHODS}
+                )
+            )
+        report_tenths(on_progress, "Ran", done, len(judgements), "queries")
     if not scored:
-        raise InputRefused("None of the queries could be asked.", notices[0] if notices else "")
+        raise InputRefused("None of the queries could be run.", notices[0] if notices else "")
     return tuple(scored), tuple(notices)
 
 
-def tell_tenths(tell: Tell, verb: str, done: int, total: int, things: str) -> None:
-    """One line of progress whenever another tenth is done."""
+def report_tenths(on_progress: ProgressCallback, verb: str, done: int, total: int, things: str) -> None:
+    """Call `on_progress` whenever another tenth of the `total` is done."""
     if done * 10 // total > (done - 1) * 10 // total:
-        tell(f"{verb} {done:,} of {total:,} {things}.")
+        on_progress(f"{verb} {done:,} of {total:,} {things}.")
 
 
-def _values(result: SearchResult, judged: QueryJudgements) -> Mapping[str, float]:
+def _score_rankings(result: SearchResult, judgements: QueryJudgements) -> Mapping[str, float]:
     ranking = [page for _, page in sorted(result.ranks, key=result.ranks.__getitem__)]
-    return {name: metric(ranking, judged.grades) for name, metric in METRICS.items()}
+    return {name: metric(ranking, judgements.grades) for name, metric in METRICS.items()}
 
 
-def never_found(judged: Sequence[QueryJudgements], found: set[PageId]) -> dict[PageId, list[str]]:
-    """Relevant pages that no ranking can reach, each with the ids of the queries that ask for it."""
+def find_unreachable(judgements: Sequence[QueryJudgements], found: set[PageId]) -> dict[PageId, list[str]]:
+    """Return the relevant pages that are not in `found`, each with the ids of the queries it answers."""
     missing: dict[PageId, list[str]] = {}
-    for one in judged:
-        for page, grade in one.grades.items():
+    for query in judgements:
+        for page, grade in query.grades.items():
             if grade > 0 and page not in found:
-                missing.setdefault(page, []).append(one.qid)
+                missing.setdefault(page, []).append(query.qid)
     return missing
 
 
-COMPARED = ("ndcg@5", "ndcg@10")
-MEANS, BESIDE_INTERVAL = (10,) * len(METRICS), (10, 22, 8, 8, 8)
-"""Widths of a table's columns."""
+COMPARED_METRICS = ("ndcg@5", "ndcg@10")
+"""The metrics of which a report gives the difference between SMART and pooled."""
+MEANS_WIDTHS, DIFFERENCE_WIDTHS = (10,) * len(METRICS), (10, 22, 8, 8, 8)
+"""Column widths of the two tables."""
 Means = Mapping[str, Mapping[str, float]]
-"""By method name, then by metric name."""
+"""Mean values by method name, then by metric name."""
 
 
 @dataclass(frozen=True)
 class Report:
-    """One collection measured with one encoder."""
+    """The results of one collection with one encoder."""
 
     collection: str
-    """Its name, for people."""
+    """The collection's name."""
     unit: str
     """What was ranked, in the plural: `pages` or `texts`."""
     pages: int
-    """How many of them."""
+    """Number of pages or texts ranked."""
     encoder: Encoder
     codec: str
-    """How the token states were kept while they were scored."""
-    queries: tuple[Scored, ...]
-    """1 or more."""
+    """The codec of the token states while they were scored."""
+    queries: tuple[QueryScores, ...]
+    """Scores of every query; at least one."""
     seconds: Mapping[str, float]
-    """By stage, in order."""
+    """Duration of each stage, in order."""
     notices: tuple[str, ...] = ()
-    """Sentences on what was left out and what could not be found."""
+    """Sentences on what was left out or could not be found."""
 
     @property
     def means(self) -> Means:
-        """Over all queries."""
-        return _means(self.queries)
+        """Return the means over all queries."""
+        return _mean_by_method(self.queries)
 
     @property
-    def kinds(self) -> Mapping[str, Sequence[Scored]]:
-        """Queries by kind; kinds in the order in which they first came."""
-        groups: dict[str, list[Scored]] = {}
+    def kinds(self) -> Mapping[str, Sequence[QueryScores]]:
+        """Return the queries by kind, in order of first appearance."""
+        groups: dict[str, list[QueryScores]] = {}
         for query in self.queries:
             groups.setdefault(query.kind, []).append(query)
         return groups
 
     @property
     def differences(self) -> Mapping[str, Difference]:
-        """SMART minus pooled, by metric."""
+        """Return the difference SMART minus pooled, by metric."""
         values = {
             (method, metric): [query.values[method.name][metric] for query in self.queries]
             for method in (SMART, POOLED)
-            for metric in COMPARED
+            for metric in COMPARED_METRICS
         }
-        return {metric: paired_difference(values[SMART, metric], values[POOLED, metric]) for metric in COMPARED}
+        return {metric: paired_difference(values[SMART, metric], values[POOLED, metric]) for metric in COMPARED_METRICS}
 
     def as_json(self) -> dict[str, Any]:
-        """Plain data, the form of `eval --json`."""
+        """Return plain data, the form of `eval --json`."""
         return {
             "collection": self.collection,
             "pages": self.pages,
@@ -153,63 +161,63 @@ class Report:
                 metric: {"of": SMART.name, "from": POOLED.name, **asdict(found)}
                 for metric, found in self.differences.items()
             },
-            "kinds": {kind: {"queries": len(some), "methods": _means(some)} for kind, some in self.kinds.items()},
+            "kinds": {kind: {"queries": len(own), "methods": _mean_by_method(own)} for kind, own in self.kinds.items()},
             "encoder": {**asdict(self.encoder), "fingerprint": self.encoder.fingerprint, "codec": self.codec},
             "seconds": {stage: round(value, 3) for stage, value in self.seconds.items()},
             "notices": list(self.notices),
         }
 
     def as_text(self) -> str:
-        """Tables of fixed width for a terminal."""
-        return "\n".join(_lines(self))
+        """Return tables of fixed width for a terminal."""
+        return "\n".join(_format_report(self))
 
 
-def _means(queries: Sequence[Scored]) -> Means:
+def _mean_by_method(queries: Sequence[QueryScores]) -> Means:
     return {
         method.name: {metric: fmean(query.values[method.name][metric] for query in queries) for metric in METRICS}
         for method in METHODS
     }
 
 
-def _lines(report: Report) -> Iterator[str]:
+def _format_report(report: Report) -> Iterator[str]:
     spent = ", ".join(f"{value:,.1f} s to {stage}" for stage, value in report.seconds.items())
-    yield f"{report.collection}: {report.pages:,} {report.unit}, {_count(len(report.queries))}; {spent}"
+    yield f"{report.collection}: {report.pages:,} {report.unit}, {_format_count(len(report.queries))}; {spent}"
     yield f"{report.encoder.name} ({report.encoder.model}), token states kept as {report.codec}"
     yield ""
-    yield _row("", [_title(metric) for metric in METRICS])
-    yield from _table(report.means)
+    yield _format_row("", [_format_metric(metric) for metric in METRICS])
+    yield from _format_means(report.means)
     yield ""
     yield f"{SMART.label} minus {POOLED.label}; interval: paired bootstrap over the queries, {RESAMPLES:,} resamples"
-    yield _row("", ["mean", f"{CONFIDENCE:.0%} interval", "better", "same", "worse"], BESIDE_INTERVAL)
+    yield _format_row("", ["mean", f"{CONFIDENCE:.0%} interval", "better", "same", "worse"], DIFFERENCE_WIDTHS)
     for metric, found in report.differences.items():
         interval = f"{found.low:+.4f} to {found.high:+.4f}"
         counts = [f"{n:,}" for n in (found.better, found.same, found.worse)]
-        yield _row(_title(metric), [f"{found.mean:+.4f}", interval, *counts], BESIDE_INTERVAL)
+        yield _format_row(_format_metric(metric), [f"{found.mean:+.4f}", interval, *counts], DIFFERENCE_WIDTHS)
     if len(report.kinds) > 1:
-        for kind, some in report.kinds.items():
+        for kind, own in report.kinds.items():
             yield ""
-            yield f"{kind}, {_count(len(some))}"
-            yield from _table(_means(some))
+            yield f"{kind}, {_format_count(len(own))}"
+            yield from _format_means(_mean_by_method(own))
     yield from ("", *report.notices) if report.notices else ()
 
 
-def _table(means: Means) -> Iterator[str]:
+def _format_means(means: Means) -> Iterator[str]:
     for method in METHODS:
-        yield _row(method.label, [f"{value:.4f}" for value in means[method.name].values()])
+        yield _format_row(method.label, [f"{value:.4f}" for value in means[method.name].values()])
 
 
-def _row(label: str, cells: Sequence[str], widths: Sequence[int] = MEANS) -> str:
+def _format_row(label: str, cells: Sequence[str], widths: Sequence[int] = MEANS_WIDTHS) -> str:
     return f"{label:<12}" + "".join(f"{cell:>{width}}" for cell, width in zip(cells, widths, strict=True))
 
 
-def _title(metric: str) -> str:
-    """As people write it.
+def _format_metric(metric: str) -> str:
+    """Return a metric's name in its usual spelling.
 
-    >>> _title("ndcg@10"), _title("recall@1")
+    >>> _format_metric("ndcg@10"), _format_metric("recall@1")
     ('nDCG@10', 'recall@1')
     """
     return metric.replace("ndcg", "nDCG").replace("mrr", "MRR")
 
 
-def _count(queries: int) -> str:
+def _format_count(queries: int) -> str:
     return "1 query" if queries == 1 else f"{queries:,} queries"

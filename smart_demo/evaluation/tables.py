@@ -1,24 +1,23 @@
-"""Rows of the tables that collections are made of: JSON lines, also gzipped, CSV, TSV and Parquet, read with doubt.
+"""Rows of JSON lines (also gzipped), CSV, TSV and Parquet tables, and the layout of a collection's folder.
 
-A row knows where it stands, so that whoever finds a slip in it can name the file and the line. Nothing is held but the
-row at hand. Parquet is read by pyarrow where that is installed: a wish of few people, and no part of the program.
+A row knows its file and line, so that an error can name them. Only the current row is in memory. pyarrow, which is
+optional, reads Parquet.
 
-Which files of a folder hold what: the layouts in which retrieval benchmarks are handed out.
-
-Three tables, as BEIR's reader takes them (beir-cellar/beir, beir/datasets/data_loader.py):
+Retrieval benchmarks come in three layouts. Three tables, as BEIR's reader takes them (beir-cellar/beir,
+beir/datasets/data_loader.py):
 
     corpus.jsonl   queries.jsonl   qrels/test.tsv
 
-the same as subfolders, one for each configuration of a dataset on the hub, whose files begin with the split (the front
+The same as subfolders, one for each configuration of a dataset on the hub, whose files begin with the split (the front
 matter of `vidore/docvqa_test_subsampled_beir`: `path: corpus/test-*`) or with the name of the part (MTEB's copies):
 
     corpus/test-00000-of-00002.parquet   queries/test-*.parquet   qrels/test-*.parquet
 
-or one table in which every row is a page, with or without a query (`vidore/docvqa_test_subsampled`: `data/test-*`):
+Or one table in which every row is a page, with or without a query (`vidore/docvqa_test_subsampled`: `data/test-*`):
 
     data/test-00000-of-00001.parquet
 
-Any table may also be exported as JSON lines, CSV or TSV under the same names; a single table may be called metadata.
+Any table may also be JSON lines, CSV or TSV under the same names; a single table may be called metadata.
 """
 
 from __future__ import annotations
@@ -37,14 +36,14 @@ from typing import Any, BinaryIO, Protocol, TypeVar, cast
 from smart_demo.errors import InputRefused
 
 SUFFIXES = (".jsonl", ".jsonl.gz", ".csv", ".tsv", ".parquet")
-LONGEST_LINE = 16 * 2**20
-"""Bytes."""
-MOST_BYTES = 16 * 2**30
-"""Of one table when unpacked: a small file may unpack to any size."""
-AT_ONCE = 8
-"""Rows of a Parquet table that are decoded together: each may hold a picture of megabytes."""
+MAX_LINE_BYTES = 16 * 2**20
+"""Most bytes of a line."""
+MAX_TABLE_BYTES = 16 * 2**30
+"""Most bytes of one table when unpacked: a small file may unpack to any size."""
+PARQUET_BATCH_ROWS = 8
+"""Number of Parquet rows decoded at once: each may hold an image of megabytes."""
 T = TypeVar("T")
-_DAMAGED = (
+_READ_ERRORS = (
     OSError,
     ValueError,
     TypeError,
@@ -55,49 +54,51 @@ _DAMAGED = (
     EOFError,
     zlib.error,
 )
-"""What gzip and pyarrow raise on damaged bytes; pyarrow's own errors are all one of these as well."""
+"""What gzip and pyarrow raise on damaged bytes; every pyarrow error is a subclass of one of these."""
 
 
 @dataclass(frozen=True, slots=True)
 class TableRow:
-    """One row, by column name."""
+    """One row of a table."""
 
-    where: str
-    """Its file and line, for people."""
+    location: str
+    """The row's file and line, as shown in errors."""
     values: Mapping[str, Any]
+    """Values by column name."""
 
     def refusal(self, message: str, hint: str = "") -> InputRefused:
-        """What to raise about this row."""
-        return InputRefused(f"{self.where}: {message}", hint)
+        """Return an InputRefused that names this row."""
+        return InputRefused(f"{self.location}: {message}", hint)
 
 
-class Schema(Protocol):
-    """As much of pyarrow's as is used."""
+class ParquetSchema(Protocol):
+    """The part of pyarrow's schema used here."""
 
     @property
     def names(self) -> Sequence[str]: ...
 
 
-class Batch(Protocol):
-    """As much of pyarrow's as is used."""
+class ParquetBatch(Protocol):
+    """The part of pyarrow's record batch used here."""
 
     def to_pylist(self) -> Sequence[Mapping[str, Any]]: ...
 
 
 class ParquetFile(Protocol):
-    """As much of pyarrow's as is used."""
+    """The part of pyarrow's Parquet file used here."""
 
     @property
-    def schema_arrow(self) -> Schema: ...
+    def schema_arrow(self) -> ParquetSchema: ...
 
-    def iter_batches(self, *, batch_size: int, columns: Sequence[str] | None) -> Iterator[Batch]: ...
+    def iter_batches(self, *, batch_size: int, columns: Sequence[str] | None) -> Iterator[ParquetBatch]: ...
 
 
 OpenParquet = Callable[[Path], ParquetFile]
+"""Opens a Parquet file; tests replace it."""
 
 
 def open_parquet(path: Path) -> ParquetFile:
-    """The file as pyarrow sees it. InputRefused, with the command, where pyarrow is not installed."""
+    """Open a file by pyarrow. Raises InputRefused, with the command to run, if pyarrow is not installed."""
     try:
         parquet = import_module("pyarrow.parquet")
     except ImportError:
@@ -111,23 +112,24 @@ def open_parquet(path: Path) -> ParquetFile:
 
 @dataclass(frozen=True)
 class Table:
-    """One file with rows."""
+    """One file of rows."""
 
     path: Path
     name: str
-    """For people: its path inside the collection."""
+    """The path inside the collection, as shown in errors."""
     parquet: OpenParquet = open_parquet
 
     def columns(self) -> tuple[str, ...]:
-        """Names of the columns; of JSON lines, those of the first row."""
+        """Return the names of the columns; for JSON lines, those of the first row."""
         if self.path.name.endswith(".parquet"):
             return tuple(self._guarded(lambda: self.parquet(self.path).schema_arrow.names))
         return next((tuple(row.values) for row in self.rows()), ())
 
     def rows(self, columns: Sequence[str] | None = None) -> Iterator[TableRow]:
-        """Every row, in order. columns: those wanted of a Parquet table; other forms give all that they have.
+        """Yield every row, in order.
 
-        InputRefused, by its line, for the first that cannot be read.
+        columns: the columns to read from a Parquet table; other forms yield all of theirs. Raises InputRefused, with
+        the line, at the first row that cannot be read.
         """
         if self.path.name.endswith(".parquet"):
             return self._parquet_rows(columns)
@@ -146,10 +148,10 @@ class Table:
                 raise row.refusal("this is not JSON.", "Write one object a line.") from None
             if not isinstance(values, dict):
                 raise row.refusal("this is not a JSON object.", "Write one object a line.")
-            yield TableRow(row.where, values)
+            yield TableRow(row.location, values)
 
     def _separated_rows(self, separator: str) -> Iterator[TableRow]:
-        """The first row names the columns; quotes as in BEIR's own reader of qrels (beir/datasets/data_loader.py)."""
+        """Yield rows of CSV or TSV: the first row names the columns; quotes as in BEIR's own reader."""
         reader = csv.reader((line for _, line in self._lines()), delimiter=separator, strict=True)
         header: list[str] = []
         while True:
@@ -169,12 +171,12 @@ class Table:
             elif len(cells) != len(header):
                 raise row.refusal(f"there are {len(cells)} cells under {len(header)} columns.")
             else:
-                yield TableRow(row.where, dict(zip(header, cells, strict=True)))
+                yield TableRow(row.location, dict(zip(header, cells, strict=True)))
 
     def _parquet_rows(self, columns: Sequence[str] | None) -> Iterator[TableRow]:
         wanted = None if columns is None else list(columns)
         file = self._guarded(lambda: self.parquet(self.path))
-        batches = self._guarded(lambda: iter(file.iter_batches(batch_size=AT_ONCE, columns=wanted)))
+        batches = self._guarded(lambda: iter(file.iter_batches(batch_size=PARQUET_BATCH_ROWS, columns=wanted)))
         number = 0
         while (batch := self._guarded(lambda: next(batches, None))) is not None:
             for values in self._guarded(batch.to_pylist):
@@ -182,26 +184,26 @@ class Table:
                 yield TableRow(f"{self.name}, row {number}", values)
 
     def _lines(self) -> Iterator[tuple[int, str]]:
-        """(number, line with its end) of UTF-8 text."""
+        """Yield (number, line with its end) of UTF-8 text."""
         size, number = 0, 0
         with self._guarded(lambda: _open(self.path)) as file:
-            while line := self._guarded(lambda: file.readline(LONGEST_LINE + 1)):
+            while line := self._guarded(lambda: file.readline(MAX_LINE_BYTES + 1)):
                 number, size = number + 1, size + len(line)
                 row = TableRow(f"{self.name}, line {number}", {})
-                if len(line) > LONGEST_LINE or size > MOST_BYTES:
-                    raise row.refusal("the line or the table is larger than any known collection's.")
+                if len(line) > MAX_LINE_BYTES or size > MAX_TABLE_BYTES:
+                    raise row.refusal("the line or the table is too large.")
                 try:
                     yield number, line.decode("utf-8-sig" if number == 1 else "utf-8")
                 except UnicodeDecodeError:
                     raise row.refusal("this is not UTF-8 text.", "Save it as UTF-8.") from None
 
     def _guarded(self, read: Callable[[], T]) -> T:
-        """What `read` gives; InputRefused where the file is not there, unreadable or damaged."""
+        """Return `read()`. Raises InputRefused if the file is missing, unreadable or damaged."""
         try:
             return read()
         except FileNotFoundError:
             raise InputRefused(f"{self.name} is not there.", "Check the path.") from None
-        except _DAMAGED:
+        except _READ_ERRORS:
             raise InputRefused(f"{self.name} is damaged or cannot be read.", "Download or export it again.") from None
 
 
@@ -209,98 +211,109 @@ def _open(path: Path) -> BinaryIO:
     return cast(BinaryIO, gzip.open(path)) if path.name.endswith(".gz") else path.open("rb")
 
 
-PARTS = ("corpus", "queries", "qrels")
-SPLIT = re.compile(r"\w[\w.-]{0,99}", re.ASCII)
+PART_NAMES = ("corpus", "queries", "qrels")
+SPLIT_NAME = re.compile(r"\w[\w.-]{0,99}", re.ASCII)
 _SHARD = re.compile(r"-\d{5}-of-(\d{5})$")
 Tables = tuple[Table, ...]
 
 
 @dataclass(frozen=True)
 class FolderLayout:
-    """What a folder holds: either `rows`, or the three parts."""
+    """The tables of a folder: either `rows`, or the three parts."""
 
     folder: Path
-    within: Path
-    """Where links of it may lead: the folder itself, or the hub's cache around it."""
+    link_root: Path
+    """The folder that links may not leave: `folder` itself, or the hub's cache around it."""
     rows: Tables = ()
-    """Pages and queries in one table."""
+    """Shards of the single table of pages and queries."""
     corpus: Tables = ()
     queries: Tables = ()
     qrels: Tables = ()
 
 
 def find_layout(
-    folder: Path, split: str, judgements: Path | None = None, parquet: OpenParquet = open_parquet
+    folder: Path, split: str, qrels_folder: Path | None = None, parquet: OpenParquet = open_parquet
 ) -> FolderLayout:
-    """The tables of a split. judgements: a folder of qrels apart, as BEIR has them on the hub.
+    """Return the tables of a split. qrels_folder: a separate folder of qrels, as BEIR has them on the hub.
 
-    InputRefused where there are none, where a part is missing or there twice, or a shard is missing.
+    Raises InputRefused if there is no collection, a part is missing or ambiguous, or a shard is missing.
     """
-    if not SPLIT.fullmatch(split):
+    if not SPLIT_NAME.fullmatch(split):
         raise InputRefused(f"{split!r} is not the name of a split.", "It is test, dev or the like.")
-    found = {part: _part(folder, part, split) for part in PARTS}
-    if judgements is not None:
-        found["qrels"] = found["qrels"] or _named(judgements, [split])
+    found = {part: _find_part(folder, part, split) for part in PART_NAMES}
+    if qrels_folder is not None:
+        found["qrels"] = found["qrels"] or _find_tables(qrels_folder, [split])
     if found["corpus"] and found["queries"]:
         if not found["qrels"]:
             raise InputRefused(
-                f"{folder.name} has no judgements for the split {split}.", _other_splits(folder / "qrels")
+                f"{folder.name} has no judgements for the split {split}.", _suggest_splits(folder / "qrels")
             )
-        return FolderLayout(folder, folder, **{part: _tables(folder, paths, parquet) for part, paths in found.items()})
-    rows = _named(folder / "data", [split]) or _named(folder, [split]) or _named(folder, ["metadata"])
-    rows = rows or _all(folder / "default" / split)
+        return FolderLayout(
+            folder, folder, **{part: _make_tables(folder, paths, parquet) for part, paths in found.items()}
+        )
+    rows = _find_tables(folder / "data", [split]) or _find_tables(folder, [split]) or _find_tables(folder, ["metadata"])
+    rows = rows or _list_tables(folder / "default" / split)
     if not rows:
-        missing = [part for part in PARTS if not found[part]]
+        missing = [part for part in PART_NAMES if not found[part]]
         raise InputRefused(
             f"{folder.name} holds no collection with a split {split}: there is no {' and no '.join(missing)}.",
-            "It takes corpus, queries and qrels as BEIR has them, or one table with pages and queries as ViDoRe has.",
+            "Add corpus, queries and qrels as in BEIR, or one table of pages and queries as in ViDoRe.",
         )
-    return FolderLayout(folder, folder, rows=_tables(folder, rows, parquet))
+    return FolderLayout(folder, folder, rows=_make_tables(folder, rows, parquet))
 
 
-def _part(folder: Path, part: str, split: str) -> list[Path]:
+def _find_part(folder: Path, part: str, split: str) -> list[Path]:
     inside = folder / part
     own = [part] if part != "qrels" else []
-    return _named(inside, [split]) or _all(inside / split) or _named(inside, own) or _named(folder, [part])
+    return (
+        _find_tables(inside, [split])
+        or _list_tables(inside / split)
+        or _find_tables(inside, own)
+        or _find_tables(folder, [part])
+    )
 
 
-def _named(folder: Path, names: Sequence[str]) -> list[Path]:
-    """Tables of a folder that are called one of the names, whole or in shards `name-...`."""
-    return [path for path in _all(folder) if any(re.match(re.escape(name) + r"(-|$)", _stem(path)) for name in names)]
+def _find_tables(folder: Path, names: Sequence[str]) -> list[Path]:
+    """Return tables of a folder with one of the names, whole or in shards `name-...`."""
+    return [
+        path
+        for path in _list_tables(folder)
+        if any(re.match(re.escape(name) + r"(-|$)", _table_stem(path)) for name in names)
+    ]
 
 
-def _all(folder: Path) -> list[Path]:
+def _list_tables(folder: Path) -> list[Path]:
     try:
-        return sorted(path for path in folder.iterdir() if _stem(path) and not path.name.startswith("."))
+        return sorted(path for path in folder.iterdir() if _table_stem(path) and not path.name.startswith("."))
     except OSError:
         return []
 
 
-def _stem(path: Path) -> str:
-    """The name without its suffix; empty for what is no table."""
+def _table_stem(path: Path) -> str:
+    """Return the name without its suffix; empty if the file is no table."""
     return next((path.name.removesuffix(suffix) for suffix in SUFFIXES if path.name.endswith(suffix)), "")
 
 
-def _tables(folder: Path, paths: Sequence[Path], parquet: OpenParquet) -> Tables:
-    """InputRefused where the same part is there in two forms or a shard is missing."""
-    forms = {path.name.removeprefix(_stem(path)) for path in paths}
+def _make_tables(folder: Path, paths: Sequence[Path], parquet: OpenParquet) -> Tables:
+    """Return the tables. Raises InputRefused if one part is present in two forms or a shard is missing."""
+    forms = {path.name.removeprefix(_table_stem(path)) for path in paths}
     if len(forms) > 1:
         raise InputRefused(f"{' and '.join(path.name for path in paths)} are the same in two forms.", "Keep one.")
     for path in paths:
-        shard = _SHARD.search(_stem(path))
+        shard = _SHARD.search(_table_stem(path))
         if shard and int(shard[1]) != len(paths):
             raise InputRefused(
-                f"{len(paths)} of {int(shard[1])} pieces of {path.parent.name} are there.", "Download it again."
+                f"{len(paths)} of {int(shard[1])} shards of {path.parent.name} are present.", "Download it again."
             )
-    if len(paths) > 1 and not all(re.search(r"-of-\d{5}$|^\d{4}$", _stem(path)) for path in paths):
+    if len(paths) > 1 and not all(re.search(r"-of-\d{5}$|^\d{4}$", _table_stem(path)) for path in paths):
         names = ", ".join(path.name for path in paths)
-        raise InputRefused(f"Which of {names} is meant cannot be told.", "Keep one.")
+        raise InputRefused(f"{names} are several tables of one part.", "Keep one.")
     return tuple(
         Table(path, path.relative_to(folder).as_posix() if path.is_relative_to(folder) else path.name, parquet)
         for path in paths
     )
 
 
-def _other_splits(folder: Path) -> str:
-    splits = sorted({_SHARD.sub("", _stem(path)) for path in _all(folder)})
+def _suggest_splits(folder: Path) -> str:
+    splits = sorted({_SHARD.sub("", _table_stem(path)) for path in _list_tables(folder)})
     return f"There are some for {', '.join(splits)}: name one with --split." if splits else "It needs qrels/test.tsv."

@@ -1,16 +1,13 @@
-"""The evidence behind the claim, by one command: what is measured, with which settings, and how sure it is.
+"""The measurements behind the README's claims, made by one command.
 
-gather     the order of it all -> evidence.json                             <- read first
-bench      a judged collection, encoded once, its token states whole
-standing   the same parts under any weights: values, curves, intervals
-markers    the code-marker stress test: pairs of reports, pure data         sheets, charts draw them
-binding    which of two equal bags binds what was asked, in both directions
-ablations  one setting moved at a time
-tables     evidence.json -> Markdown tables                                 plots -> PNG
-writing    evidence.json, evidence.md and the README's blocks
+experiments    what is measured, with which settings, in which order -> evidence.json    <- read first
+weight_curves  one encoded collection under any weights: values, curves, intervals
+binding        the code-marker stress test: pairs of reports, questions, accuracy
+marker_pages   those reports as pages
+report         evidence.json -> evidence.md and the README's blocks                      plots -> PNG
 """
 
-from smart_demo.evidence.gather import PARTS, Plan, gather
-from smart_demo.evidence.report import write
+from smart_demo.evidence.experiments import PART_NAMES, Plan, run_experiments
+from smart_demo.evidence.report import write_evidence
 
-__all__ = ["PARTS", "Plan", "gather", "write"]
+__all__ = ["PART_NAMES", "Plan", "run_experiments", "write_evidence"]

@@ -1,9 +1,7 @@
-"""A judged collection that was encoded once, with its token states whole: every codec and every weight is free then.
+"""A judged collection, encoded once, and its values, curves and intervals under any weights and codec.
 
-One collection's parts under any weights: values of every query, curves over a weight, intervals.
-
-No model runs here. Rankings are those of `scoring.rank`, ties and all, without making a result of each page: a curve
-asks for thousands of them.
+Token states are stored losslessly, so no model runs for another weight or codec. Rankings are those of `scoring.rank`,
+ties included, without a result for each page: a curve needs thousands of rankings.
 """
 
 from __future__ import annotations
@@ -22,11 +20,11 @@ from smart_demo import scoring
 from smart_demo.backbones.base import Backbone
 from smart_demo.engine import Engine
 from smart_demo.errors import InputRefused, QueryRefused
-from smart_demo.evaluation.documents import index_shelf, look_at, lost_pages
-from smart_demo.evaluation.judgements import QueryJudgements, read_judged
+from smart_demo.evaluation.documents import index_folder, list_unindexed_pages, scan_folder
+from smart_demo.evaluation.judgements import QueryJudgements, read_judgements
 from smart_demo.evaluation.metrics import METRICS, SEED, paired_difference
-from smart_demo.evaluation.runner import Tell
-from smart_demo.evaluation.texts import TextCollection, Texts, TokenSpillFile, encode, score
+from smart_demo.evaluation.runner import ProgressCallback
+from smart_demo.evaluation.texts import EncodedTexts, TextCollection, TokenSpillFile, encode_collection, score_queries
 from smart_demo.store import token_file
 from smart_demo.types import (
     LATE,
@@ -43,19 +41,115 @@ from smart_demo.types import (
     Weights,
 )
 
-WHOLE = "float32"
-"""The codec that loses nothing: what token states are kept in until one is asked for."""
+HEADLINE_METRIC = "ndcg@10"
+LOSSLESS_CODEC = "float32"
+"""The codec of stored token states, before any other codec is applied."""
+LATE_WEIGHTS = tuple(float(value) for value in np.arange(0, 4.01, 0.25))
+"""Weights of the late part on a curve; the pooled weight stays 1."""
+MAX_CUT = 10
+"""The deepest cut of any metric."""
+SPLIT_COUNT = 1_000
+"""Number of random halves in `choose_weight`."""
+SMART_SUM = replace(SMART.weights, reduce=Reduce.SUM)
+Values = Mapping[str, npt.NDArray[np.float64]]
+"""Values of every query, (queries,), by metric."""
+Json = dict[str, Any]
 
 
-class Recoded(Mapping[PageId, TokenCodes]):
-    """Token states as another codec would have stored them, coded as they are read."""
+@dataclass(frozen=True, eq=False)
+class EncodedCollection:
+    """One collection encoded by one encoder.
+
+    Its token states may be in a temporary folder: use it before that is deleted.
+    """
+
+    name: str
+    unit: str
+    """What is ranked, in the plural: `pages` or `texts`."""
+    judgements: tuple[QueryJudgements, ...]
+    """The queries that could be encoded."""
+    queries: tuple[QueryEncoding, ...]
+    """The encodings of `judgements`, in the same order."""
+    texts: EncodedTexts
+    """The pages or texts, with token states under LOSSLESS_CODEC."""
+    encoder: Encoder
+    notices: tuple[str, ...]
+    seconds: float
+    """Duration of the encoding."""
+
+    def parts(self, codec: str) -> list[Parts]:
+        """Return the score parts of each query, in order, with token states through `codec`."""
+        recoded = EncodedTexts(self.texts.pages, self.texts.pooled, RecodedTokens(self.texts.tokens, codec))
+        found = score_queries(recoded, self.queries)
+        return [found[query.query.text] for query in self.queries]
+
+
+def encode_text_collection(
+    collection: TextCollection, backbone: Backbone, spill_file: TokenSpillFile, on_progress: ProgressCallback
+) -> EncodedCollection:
+    """Encode a text collection. spill_file: stores its token states; the result is usable while it is open."""
+    begun = time.perf_counter()
+    judgements, queries, refused = _encode_queries(backbone, collection.judgements)
+    texts = encode_collection(collection, backbone, LOSSLESS_CODEC, on_progress, spill_file)
+    seconds = time.perf_counter() - begun
+    notices = (*collection.notices, *refused)
+    return EncodedCollection(collection.name, "texts", judgements, queries, texts, backbone.encoder, notices, seconds)
+
+
+def encode_page_collection(
+    engine: Engine, documents: Path, queries: Path, on_progress: ProgressCallback
+) -> EncodedCollection:
+    """Index a folder of documents into the engine's library and encode its judged queries.
+
+    The codec of the library must be LOSSLESS_CODEC. Errors as `evaluate_documents`.
+    """
+    folder = scan_folder(documents, engine.settings.limits)
+    judgements = read_judgements(queries, folder.find_page)
+    backbone = engine.backbone(LOCAL)
+    begun = time.perf_counter()
+    notices = index_folder(engine, folder, on_progress)  # without folder.notices: other files do not affect the figures
+    pages, pooled = engine.library.pooled([LOCAL], backbone.encoder.fingerprint)
+    if not pages:
+        raise InputRefused("None of the pages could be indexed.", " ".join(notices))
+    notices += list_unindexed_pages(folder, judgements, {page.id for page in pages})
+    texts = EncodedTexts(pages, pooled, {page.id: engine.library.tokens(page) for page in pages})
+    encodable, encodings, refused = _encode_queries(backbone, judgements)
+    seconds = time.perf_counter() - begun
+    name = documents.absolute().name
+    return EncodedCollection(
+        name, "pages", encodable, encodings, texts, backbone.encoder, (*notices, *refused), seconds
+    )
+
+
+def _encode_queries(
+    backbone: Backbone, judgements: Sequence[QueryJudgements]
+) -> tuple[tuple[QueryJudgements, ...], tuple[QueryEncoding, ...], tuple[str, ...]]:
+    """Return the queries that could be encoded, their encodings, and a notice for each other query.
+
+    Raises InputRefused if no query could be encoded.
+    """
+    encodable, encodings, notices = [], [], []
+    for query in judgements:
+        try:
+            encodings.append(backbone.encode_query(Query(query.query.strip())))
+        except QueryRefused as refused:
+            notices.append(f"Query {query.qid} was left out. {refused.sentence}")
+        else:
+            encodable.append(query)
+    if not encodable:
+        raise InputRefused("None of the queries could be run.", notices[0] if notices else "")
+    return tuple(encodable), tuple(encodings), tuple(notices)
+
+
+class RecodedTokens(Mapping[PageId, TokenCodes]):
+    """Token states as another codec would have stored them, encoded as they are read."""
 
     def __init__(self, states: Mapping[PageId, TokenCodes], codec: str) -> None:
         self._states, self._codec = states, codec
 
     def __getitem__(self, page: PageId) -> TokenCodes:
         states = self._states[page]
-        return states if self._codec == WHOLE else token_file.encode(states.states(), self._codec)
+        return states if self._codec == LOSSLESS_CODEC else token_file.encode(states.states(), self._codec)
 
     def __iter__(self) -> Iterator[PageId]:
         return iter(self._states)
@@ -65,157 +159,69 @@ class Recoded(Mapping[PageId, TokenCodes]):
 
 
 @dataclass(frozen=True, eq=False)
-class EncodedCollection:
-    """One collection under one encoder. Its token states may lie in a folder that goes away: use it before."""
-
-    name: str
-    unit: str
-    """What is ranked, in the plural: `pages` or `texts`."""
-    judged: tuple[QueryJudgements, ...]
-    """The queries that could be asked,"""
-    queries: tuple[QueryEncoding, ...]
-    """and their encodings, in the same order."""
-    texts: Texts
-    """What is ranked, with token states under the codec WHOLE."""
-    encoder: Encoder
-    notices: tuple[str, ...]
-    seconds: float
-    """What encoding all of it took."""
-
-    def parts(self, codec: str) -> list[Parts]:
-        """Parts of each query, in order, over token states that went through `codec`."""
-        recoded = Texts(self.texts.pages, self.texts.pooled, Recoded(self.texts.tokens, codec))
-        found = score(recoded, self.queries)
-        return [found[query.query.text] for query in self.queries]
-
-
-def text_bench(collection: TextCollection, backbone: Backbone, spool: TokenSpillFile, tell: Tell) -> EncodedCollection:
-    """Encode a text collection. spool: where its token states go; the bench is of use while it is open."""
-    begun = time.perf_counter()
-    judged, queries, refused = _ask(backbone, collection.judged)
-    texts = encode(collection, backbone, WHOLE, tell, spool)
-    seconds = time.perf_counter() - begun
-    notices = (*collection.notices, *refused)
-    return EncodedCollection(collection.name, "texts", judged, queries, texts, backbone.encoder, notices, seconds)
-
-
-def page_bench(engine: Engine, documents: Path, queries: Path, tell: Tell) -> EncodedCollection:
-    """Index a folder of documents in the engine's library, whose codec is WHOLE, and encode its judged queries.
-
-    Errors as `evaluate_documents`.
-    """
-    shelf = look_at(documents, engine.settings.limits)
-    judged = read_judged(queries, shelf.page)
-    backbone = engine.backbone(LOCAL)
-    begun = time.perf_counter()
-    notices = index_shelf(engine, shelf, tell)  # what is no document in the folder says nothing of the figures
-    pages, pooled = engine.library.pooled([LOCAL], backbone.encoder.fingerprint)
-    if not pages:
-        raise InputRefused("None of the pages could be indexed.", " ".join(notices))
-    notices += lost_pages(shelf, judged, {page.id for page in pages})
-    texts = Texts(pages, pooled, {page.id: engine.library.tokens(page) for page in pages})
-    asked, encodings, refused = _ask(backbone, judged)
-    seconds = time.perf_counter() - begun
-    name = documents.absolute().name
-    return EncodedCollection(name, "pages", asked, encodings, texts, backbone.encoder, (*notices, *refused), seconds)
-
-
-def _ask(
-    backbone: Backbone, judged: Sequence[QueryJudgements]
-) -> tuple[tuple[QueryJudgements, ...], tuple[QueryEncoding, ...], tuple[str, ...]]:
-    """Queries that could be encoded, their encodings, and a notice for each that could not. InputRefused if none."""
-    asked, encodings, notices = [], [], []
-    for one in judged:
-        try:
-            encodings.append(backbone.encode_query(Query(one.query.strip())))
-        except QueryRefused as refused:
-            notices.append(f"Query {one.qid} was left out. {refused.sentence}")
-        else:
-            asked.append(one)
-    if not asked:
-        raise InputRefused("None of the queries could be asked.", notices[0] if notices else "")
-    return tuple(asked), tuple(encodings), tuple(notices)
-
-
-HEADLINE = "ndcg@10"
-LAMBDAS = tuple(float(value) for value in np.arange(0, 4.01, 0.25))
-"""Weights of the late part, pooled staying at 1."""
-DEPTH = 10
-"""The deepest cut of any metric."""
-SPLITS = 1_000
-SUM = replace(SMART.weights, reduce=Reduce.SUM)
-Values = Mapping[str, npt.NDArray[np.float64]]
-"""(queries,) by metric."""
-Json = dict[str, Any]
-
-
-@dataclass(frozen=True, eq=False)
-class Outcome:
+class QueryValues:
     """Every query's values under one choice of weights."""
 
     values: Values
     ties: int
-    """Queries in whose first DEPTH places, or at their end, two scores agree to TIE decimals: ids decide those."""
+    """Number of queries with scores equal to TIE_DECIMALS decimals in the first MAX_CUT places or at their end."""
 
     @property
     def means(self) -> dict[str, float]:
+        """Return the means over the queries, by metric."""
         return {metric: fmean(values) for metric, values in self.values.items()}
 
 
 class WeightCurves:
-    """A bench whose token states went through one codec."""
+    """A collection whose token states went through one codec, evaluated under any weights."""
 
-    def __init__(self, bench: EncodedCollection, codec: str) -> None:
-        self.bench, self.codec = bench, codec
-        self._parts = bench.parts(codec)
-        keys = [(str(page.id), str(page.scope)) for page in bench.texts.pages]
-        self._before = np.argsort(np.array(sorted(range(len(keys)), key=keys.__getitem__)))
-        self._known: dict[Weights, Outcome] = {}
+    def __init__(self, collection: EncodedCollection, codec: str) -> None:
+        self.collection, self.codec = collection, codec
+        self._parts = collection.parts(codec)
+        keys = [(str(page.id), str(page.scope)) for page in collection.texts.pages]
+        self._id_rank = np.argsort(np.array(sorted(range(len(keys)), key=keys.__getitem__)))
+        self._cached: dict[Weights, QueryValues] = {}
 
-    def outcome(self, weights: Weights) -> Outcome:
-        """Values under `weights`, worked out once."""
-        if weights not in self._known:
-            rankings = [self.first(parts, weights) for parts in self._parts]
+    def evaluate(self, weights: Weights) -> QueryValues:
+        """Return the values under `weights`, computed once."""
+        if weights not in self._cached:
+            rankings, ties = zip(*(self.rank_top(parts, weights) for parts in self._parts), strict=True)
+            grades = [query.grades for query in self.collection.judgements]
             values = {
-                name: np.array([metric(pages, one.grades) for (pages, _), one in self._asked(rankings)])
+                name: np.array([metric(*pair) for pair in zip(rankings, grades, strict=True)])
                 for name, metric in METRICS.items()
             }
-            self._known[weights] = Outcome(values, sum(tied for _, tied in rankings))
-        return self._known[weights]
+            self._cached[weights] = QueryValues(values, sum(ties))
+        return self._cached[weights]
 
-    def first(self, parts: Parts, weights: Weights) -> tuple[list[PageId], bool]:
-        """The first DEPTH pages, as `scoring.rank` orders them, and whether a tie was broken among them."""
-        late = scoring.late(parts, weights) if weights.late != 0.0 else None
-        scores = scoring.combined(weights, parts.pooled, late)
-        rounded = (-scores.astype(np.float64)).round(scoring.TIE)
-        order = np.lexsort((self._before, rounded))[: DEPTH + 1]
+    def rank_top(self, parts: Parts, weights: Weights) -> tuple[list[PageId], bool]:
+        """Return the first MAX_CUT pages in the order of `scoring.rank`, and whether ids decided a tie among them."""
+        late = scoring.late_scores(parts, weights) if weights.late != 0.0 else None
+        scores = scoring.combine(weights, parts.pooled, late)
+        rounded = (-scores.astype(np.float64)).round(scoring.TIE_DECIMALS)
+        order = np.lexsort((self._id_rank, rounded))[: MAX_CUT + 1]
         tied = bool((np.diff(rounded[order]) == 0).any())
-        return [self.bench.texts.pages[row].id for row in order[:DEPTH]], tied
+        return [self.collection.texts.pages[row].id for row in order[:MAX_CUT]], tied
 
-    def _asked(
-        self, rankings: list[tuple[list[PageId], bool]]
-    ) -> Iterator[tuple[tuple[list[PageId], bool], QueryJudgements]]:
-        return zip(rankings, self.bench.judged, strict=True)
+    def difference(self, weights: Weights, base: Weights, metric: str = HEADLINE_METRIC) -> Json:
+        """Return the difference to `base`, with its bootstrap interval over the queries."""
+        return self.compare_with(weights, self, base, metric)
 
-    def difference(self, weights: Weights, base: Weights, metric: str = HEADLINE) -> Json:
-        """How much higher than `base`, with its bootstrap interval over the queries."""
-        return self.against(weights, self, base, metric)
-
-    def against(self, weights: Weights, other: WeightCurves, base: Weights, metric: str = HEADLINE) -> Json:
-        """The same over another standing of the same queries."""
-        own, theirs = self.outcome(weights).values[metric], other.outcome(base).values[metric]
+    def compare_with(self, weights: Weights, other: WeightCurves, base: Weights, metric: str = HEADLINE_METRIC) -> Json:
+        """Return the difference to `other` under `base`, over the same queries."""
+        own, theirs = self.evaluate(weights).values[metric], other.evaluate(base).values[metric]
         return asdict(paired_difference(list(own), list(theirs)))
 
-    def describe(self) -> Json:
-        """Everything that evidence.json says of a collection."""
+    def as_json(self) -> Json:
+        """Return the form of a collection in evidence.json."""
         every = {method.name: method.weights for method in (POOLED, LATE, SMART)}
-        forms = every | {"smart_sum": SUM}
-        lengths = [page.tokens for page in self.bench.texts.pages]
+        forms = every | {"smart_sum": SMART_SUM}
+        lengths = [page.tokens for page in self.collection.texts.pages]
         return {
-            "collection": self.bench.name,
-            "unit": self.bench.unit,
+            "collection": self.collection.name,
+            "unit": self.collection.unit,
             "documents": len(lengths),
-            "queries": len(self.bench.judged),
+            "queries": len(self.collection.judgements),
             "codec": self.codec,
             "tokens": {
                 "fewest": min(lengths),
@@ -223,72 +229,79 @@ class WeightCurves:
                 "most": max(lengths),
                 "with_most": lengths.count(max(lengths)),
             },
-            "methods": {name: self.outcome(weights).means for name, weights in forms.items()},
-            "ties": {name: self.outcome(weights).ties for name, weights in forms.items()},
+            "methods": {name: self.evaluate(weights).means for name, weights in forms.items()},
+            "ties": {name: self.evaluate(weights).ties for name, weights in forms.items()},
             "difference": {
                 f"{name}-{base}": {
-                    metric: self.difference(forms[name], forms[base], metric) for metric in ("ndcg@5", HEADLINE)
+                    metric: self.difference(forms[name], forms[base], metric) for metric in ("ndcg@5", HEADLINE_METRIC)
                 }
                 for name, base in (("late", "pooled"), ("smart", "pooled"), ("smart", "late"), ("smart_sum", "pooled"))
             },
             "kinds": self._kinds(every),
             "curve": {reduce.value: self._curve(reduce) for reduce in Reduce},
-            "chosen": chosen(self._curve_values(), SEED),
-            "notices": list(self.bench.notices),
-            "seconds": {"encode": round(self.bench.seconds, 1)},
+            "chosen": choose_weight(self._curve_values(), SEED),
+            "notices": list(self.collection.notices),
+            "seconds": {"encode": round(self.collection.seconds, 1)},
         }
 
     def _kinds(self, methods: Mapping[str, Weights]) -> Json:
         kinds: dict[str, list[int]] = {}
-        for row, one in enumerate(self.bench.judged):
-            kinds.setdefault(one.kind, []).append(row)
+        for row, query in enumerate(self.collection.judgements):
+            kinds.setdefault(query.kind, []).append(row)
         return {
             kind: {
                 "queries": len(rows),
                 "methods": {
-                    name: {metric: fmean(values[rows]) for metric, values in self.outcome(weights).values.items()}
+                    name: {metric: fmean(values[rows]) for metric, values in self.evaluate(weights).values.items()}
                     for name, weights in methods.items()
                 },
-                "difference": self._of_kind(rows),
+                "difference": self._kind_difference(rows),
             }
             for kind, rows in kinds.items()
         }
 
-    def _of_kind(self, rows: list[int]) -> Json:
-        own, other = (self.outcome(method.weights).values[HEADLINE][rows] for method in (SMART, POOLED))
+    def _kind_difference(self, rows: list[int]) -> Json:
+        own, other = (self.evaluate(method.weights).values[HEADLINE_METRIC][rows] for method in (SMART, POOLED))
         return asdict(paired_difference(list(own), list(other)))
 
     def _curve(self, reduce: Reduce) -> list[Json]:
         points = []
-        for late in LAMBDAS:
+        for late in LATE_WEIGHTS:
             weights = Weights(1.0, late, reduce)
             found = self.difference(weights, POOLED.weights)
-            kept = {key: found[key] for key in ("mean", "low", "high", "better", "same", "worse")}
-            points.append({"late_weight": late, HEADLINE: self.outcome(weights).means[HEADLINE], **kept})
+            shown = {key: found[key] for key in ("mean", "low", "high", "better", "same", "worse")}
+            points.append(
+                {"late_weight": late, HEADLINE_METRIC: self.evaluate(weights).means[HEADLINE_METRIC], **shown}
+            )
         return points
 
     def _curve_values(self) -> npt.NDArray[np.float64]:
-        """(weights, queries) of the mean's curve."""
-        return np.stack([self.outcome(Weights(1.0, late)).values[HEADLINE] for late in LAMBDAS])
+        """Return the values of the mean's curve, (weights, queries)."""
+        return np.stack([self.evaluate(Weights(1.0, late)).values[HEADLINE_METRIC] for late in LATE_WEIGHTS])
 
 
-def chosen(values: npt.NDArray[np.float64], seed: int, splits: int = SPLITS) -> Json:
-    """What a tuned weight is worth where it was not tuned: chosen on one half of the queries, measured on the other.
+def choose_weight(values: npt.NDArray[np.float64], seed: int, splits: int = SPLIT_COUNT) -> Json:
+    """Return the gain of a tuned weight: chosen on one half of the queries, measured on the other.
 
-    values: (weights, queries) over LAMBDAS. The best weight of a curve is chosen on the queries it is measured on and
-    so flatters itself; this does not. The spread is over random halves, which overlap: it is no confidence interval.
+    values: (weights, queries) over LATE_WEIGHTS. The best weight of a curve is chosen on the queries it is measured on,
+    so its value is too high; the gain on the other half is not. The spread is over random halves, which overlap: it is
+    no confidence interval.
     """
-    random, at_one, queries = np.random.default_rng(seed), LAMBDAS.index(1.0), values.shape[1]
+    random, at_one, queries = np.random.default_rng(seed), LATE_WEIGHTS.index(1.0), values.shape[1]
     picks, gains = [], []
     for _ in range(splits if queries > 1 else 0):
         order = random.permutation(queries)
         tuned_on, measured_on = order[: queries // 2], order[queries // 2 :]
         best = int(values[:, tuned_on].mean(axis=1).argmax())
-        picks.append(LAMBDAS[best])
+        picks.append(LATE_WEIGHTS[best])
         gains.append(float((values[best, measured_on] - values[at_one, measured_on]).mean()))
     best_of_all = int(values.mean(axis=1).argmax())
-    told: Json = {"best": LAMBDAS[best_of_all], "best_value": float(values[best_of_all].mean()), "splits": len(picks)}
+    found: Json = {
+        "best": LATE_WEIGHTS[best_of_all],
+        "best_value": float(values[best_of_all].mean()),
+        "splits": len(picks),
+    }
     if picks:
         low, middle, high = (float(value) for value in np.quantile(picks, [0.1, 0.5, 0.9]))
-        told |= {"picked": {"low": low, "middle": middle, "high": high}, "gain_over_one": fmean(gains)}
-    return told
+        found |= {"picked": {"low": low, "middle": middle, "high": high}, "gain_over_one": fmean(gains)}
+    return found
