@@ -384,7 +384,7 @@ def evaluated(folder: Path) -> dict[str, Any]:
     queries = documents / "queries.jsonl"
     queries.write_text("".join(json.dumps(row) + "\n" for row in rows))
     settings = Settings(backbone="words", data_dir=folder / "data", index_dir=folder / "index")
-    report = evaluate_documents(settings, documents, queries, runs=runs)
+    report = evaluate_documents(settings, documents, queries, run_dir=runs)
     files = {str(path.relative_to(runs)): path.read_text() for path in sorted(runs.rglob("*")) if path.is_file()}
     said = report.as_json() | {"seconds": sorted(report.as_json()["seconds"])}
     return {"json": said, "text": without_times(report.as_text()), "files": files}
