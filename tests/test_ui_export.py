@@ -90,7 +90,7 @@ def test_any_query_is_shown_as_it_is_or_visibly_cut(text):
     assert seen.tags <= ALLOWED
     shown = "".join(seen.by_class["asked"]).replace("A picture, without words", "")
     assert len(shown) <= export.MAX_QUERY_CHARS
-    whole = " ".join(export._sound(text).split())
+    whole = " ".join(export._encodable(text).split())
     assert shown == whole or (shown.endswith("…") and whole.startswith(shown[:-1]))
 
 

@@ -30,7 +30,8 @@ from smart_demo.search.request import (
 from smart_demo.store.library import Library
 from smart_demo.types import LOCAL, SAMPLES, Counted, Reduce, Weights
 from smart_demo.ui import theme
-from smart_demo.ui.app import build_app, calm
+from smart_demo.ui.app import build_app
+from smart_demo.ui.events import show_errors_as_toast
 from smart_demo.ui.format import page_key
 from smart_demo.ui.handlers import Handlers
 from smart_demo.ui.library_tab import SamplePreparation
@@ -206,7 +207,7 @@ def test_an_unforeseen_error_is_logged_and_leaves_the_page_as_it_was(caplog, mon
     said = []
     monkeypatch.setattr(gr, "Warning", lambda text, **_: said.append(text))
 
-    @calm
+    @show_errors_as_toast
     def broken():
         raise KeyError("secret")
 
@@ -220,7 +221,7 @@ def test_a_refusal_is_said_with_its_name_escaped(monkeypatch):
     said = []
     monkeypatch.setattr(gr, "Warning", lambda text, **_: said.append(text))
 
-    @calm
+    @show_errors_as_toast
     def refuse():
         raise InputRefused("<img src=x> is empty.", "Choose another.")
 

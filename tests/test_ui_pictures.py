@@ -20,7 +20,8 @@ from smart_demo.search.request import ON_BOTH, ON_SAMPLES, make_region, parse_re
 from smart_demo.store.library import Library
 from smart_demo.types import LOCAL, SAMPLES, PageId, Progress, Query, Scope, State
 from smart_demo.ui import query_input
-from smart_demo.ui.app import build_app, uploaded
+from smart_demo.ui.app import build_app
+from smart_demo.ui.events import resolve_upload
 from smart_demo.ui.explain_handlers import ExplainHandlers
 from smart_demo.ui.format import page_key
 from smart_demo.ui.handlers import Handlers
@@ -362,7 +363,7 @@ def test_a_copy_that_the_library_waits_for_is_left_to_it(handlers, tmp_path, mon
 def test_only_what_gradio_put_into_its_own_folder_is_an_upload(tmp_path):
     inside, outside = copy_of(tmp_path), write_picture(tmp_path / "outside.png", "x", (20, 20))
     folder = inside.parent.parent
-    assert uploaded(str(inside), str(folder)) == inside
+    assert resolve_upload(str(inside), str(folder)) == inside
     link = inside.with_name("link.png")
     link.symlink_to(outside)
     loose = write_picture(folder / "loose.png", "x", (20, 20))
@@ -370,7 +371,7 @@ def test_only_what_gradio_put_into_its_own_folder_is_an_upload(tmp_path):
     for path in [None, 7, [str(inside)], {"path": str(inside)}, "", "\0", str(outside), str(link), str(loose), around,
                  str(folder), str(inside.parent), "/etc/passwd", str(inside) + "x"]:  # fmt: skip
         with pytest.raises(InputRefused):
-            uploaded(path, str(folder))
+            resolve_upload(path, str(folder))
     assert outside.exists()
 
 

@@ -16,7 +16,7 @@ from smart_demo.ui.api import ShownQuery
 from tests.hood_cases import HOSTILE_QUERIES
 
 ADDRESS = "http://127.0.0.1:7860/"
-AS_SHOWN = ShownQuery((SAMPLES,), SMART.weights, picture=False, answers=SAMPLES, own=False)
+AS_SHOWN = ShownQuery((SAMPLES,), SMART.weights, has_picture=False, endpoint_scope=SAMPLES, has_own_pages=False)
 
 
 def text(pieces):
@@ -111,16 +111,18 @@ def test_where_the_screen_and_a_program_agree_nothing_is_said():
     ],
 )
 def test_other_weights_are_admitted_by_all_programs(weights, said):
-    shown = ShownQuery((SAMPLES,), weights, picture=False, answers=SAMPLES, own=False)
+    shown = ShownQuery((SAMPLES,), weights, has_picture=False, endpoint_scope=SAMPLES, has_own_pages=False)
     assert said in api.list_differences(shown)[0]
     assert said in api.list_shell_differences(shown)[1]
 
 
 def test_another_library_and_a_picture_are_admitted():
-    (told,) = api.list_differences(ShownQuery((SAMPLES,), SMART.weights, picture=False, answers=LOCAL, own=True))
+    (told,) = api.list_differences(
+        ShownQuery((SAMPLES,), SMART.weights, has_picture=False, endpoint_scope=LOCAL, has_own_pages=True)
+    )
     assert "answers from your documents" in told
     assert "shows the samples" in told
-    both = ShownQuery((SAMPLES, LOCAL), SMART.weights, picture=True, answers=LOCAL, own=True)
+    both = ShownQuery((SAMPLES, LOCAL), SMART.weights, has_picture=True, endpoint_scope=LOCAL, has_own_pages=True)
     picture, library = api.list_differences(both)
     assert picture.startswith("The endpoint takes words alone")
     assert "the samples and your documents" in library

@@ -242,7 +242,7 @@ def test_who_is_forgotten_leaves_no_copy_and_no_list(tmp_path):
     uploads = UploadQueue(add, 20)
     uploads.submit(A, copies(tmp_path, "a.pdf", "b.pdf"))
     assert reached.wait(10)
-    uploads.forget(A)
+    uploads.delete(A)
     go_on.set()
     uploads.wait(10)
     assert uploads.progress(A) == ()
