@@ -56,5 +56,5 @@ class ExplainHandlers:
 
 def _field(fields: object, name: str) -> object:
     if not isinstance(fields, dict):
-        raise InputRefused("That is no question.")
+        raise InputRefused("That is not a search request.")
     return fields.get(name)
