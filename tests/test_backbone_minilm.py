@@ -167,7 +167,7 @@ def test_a_picture_without_words_leaves_the_text_alone_or_is_refused():
     assert "SMART_BACKBONE" in refusal.value.hint
 
 
-def test_visitors_of_a_public_page_are_told_what_they_can_do_themselves():
+def test_hints_on_a_public_page_name_no_setting_and_no_package():
     def missing(_):
         raise BackboneUnavailable("Reading pictures needs rapidocr.", "Run: pip install rapidocr")
 

@@ -46,7 +46,7 @@ def test_a_named_backbone_is_taken_without_looking_around(name):
 
 
 @pytest.mark.parametrize("backbone", ["auto", *NAMES])
-def test_visitors_of_a_public_page_are_told_of_no_setting_that_they_cannot_turn(backbone):
+def test_the_reason_on_a_public_page_names_no_setting(backbone):
     choice = choose_backbone(Settings(backbone=backbone, public=True), on_disk=lambda *_: False, gpu=lambda: None)
     assert "SMART_" not in choice.reason
     assert choice.reason.endswith(".")
@@ -67,7 +67,7 @@ def test_a_folder_is_taken_whole_and_wins_over_a_hub_id_but_is_not_shown(tmp_pat
 
 @pytest.mark.parametrize(
     "name",
-    ["bert", "/nowhere/at/all", "a/b/c", "../model", "org/", "https://hub/org/model", "-x/y", "~nobody-of-this-name/x"],
+    ["bert", "/nowhere/at/all", "a/b/c", "../model", "org/", "https://hub/org/model", "-x/y", "~no-such-user/x"],
 )
 def test_any_other_name_is_refused_and_the_possible_ones_are_named(name):
     with pytest.raises(SettingRefused) as refusal:
@@ -97,7 +97,7 @@ def test_a_missing_package_is_named_with_the_command_that_installs_it(module, na
 
 def test_weights_are_looked_for_on_this_disk_only():
     assert is_on_disk(str(tiny_qwen_folder())) is True
-    assert is_on_disk("nobody/has-this-model") is False
+    assert is_on_disk("no-such-owner/model") is False
 
 
 def test_a_zerogpu_space_has_a_gpu_and_minilm_leaves_it_alone(monkeypatch):

@@ -82,9 +82,9 @@ def test_figures_stand_beside_goals_and_none_is_missed(monkeypatch, tmp_path, ca
     monkeypatch.setattr(bench, "MEASURES", (measure_one, lambda: measure_two()[:1]))
     out = tmp_path / "bench.json"
     assert main(["--out", str(out)]) == 0
-    told = json.loads(out.read_text())
-    assert [row["name"] for row in told["goals"]] == ["one"]
-    assert told["figures"] == [{"name": "two", "measured": 1.5}]
+    report = json.loads(out.read_text())
+    assert [row["name"] for row in report["goals"]] == ["one"]
+    assert report["figures"] == [{"name": "two", "measured": 1.5}]
     assert "| two | 1.500 | | | apples a day |" in capsys.readouterr().out
 
 

@@ -1,4 +1,4 @@
-"""What happens when memory runs out, states overflow, nothing is kept, or the GPU is borrowed."""
+"""What happens when memory runs out, states overflow, no token is kept, or the GPU is lent by ZeroGPU."""
 
 import sys
 from types import ModuleType, SimpleNamespace
@@ -63,7 +63,7 @@ def test_states_without_a_direction_are_refused(value):
         select_tokens(prompt(1, 2), np.array([[1, 1], [value, value], [1, 1]], np.float32), np.array([True, True]))
 
 
-def test_where_nothing_is_kept_the_pooled_vector_is_the_one_token():
+def test_if_no_token_is_kept_the_pooled_vector_is_the_one_token():
     made = select_tokens(prompt(1, 2), np.array([[3, 4], [1, 1], [0, 5]], np.float32), np.array([False, False]))
     assert made.pooled.tolist() == [0, 1]
     assert made.tokens.tolist() == [[0, 1]]
@@ -96,7 +96,7 @@ def test_a_space_without_the_package_says_what_is_missing(monkeypatch):
         run_on_zerogpu(len, lambda _: 1)
 
 
-def test_no_gpu_to_borrow_is_told_in_words(monkeypatch):
+def test_a_call_without_a_free_gpu_raises_backbone_unavailable(monkeypatch):
     from gradio import Error
 
     def gpu(duration):

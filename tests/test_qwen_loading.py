@@ -46,7 +46,7 @@ def rewrite(folder, change):
 
 
 @pytest.mark.parametrize(
-    ("change", "told"),
+    ("change", "message"),
     [
         (
             lambda w: {key: value for key, value in w.items() if key != LAYER},
@@ -58,9 +58,9 @@ def rewrite(folder, change):
         (lambda w: {f"old.{key}": value for key, value in w.items()}, "are missing"),
     ],
 )
-def test_weights_that_did_not_load_completely_are_refused(folder, change, told):
+def test_weights_that_did_not_load_completely_are_refused(folder, change, message):
     rewrite(folder, change)
-    with pytest.raises(BackboneUnavailable, match=told) as caught:
+    with pytest.raises(BackboneUnavailable, match=message) as caught:
         load(folder)
     assert caught.value.hint
 
@@ -100,7 +100,7 @@ def remove(name):
 
 
 @pytest.mark.parametrize(
-    ("harm", "told"),
+    ("harm", "message"),
     [
         (tear, "does not hold a whole model"),
         (remove("model.safetensors"), "does not hold a whole model"),
@@ -112,12 +112,12 @@ def remove(name):
         (other_image_token, "does not belong to its weights"),
     ],
 )
-def test_a_folder_that_is_no_whole_checkpoint_is_refused_in_words(folder, harm, told):
+def test_an_incomplete_checkpoint_is_refused_with_the_reason(folder, harm, message):
     harm(folder)
-    with pytest.raises(BackboneUnavailable, match=told) as caught:
+    with pytest.raises(BackboneUnavailable, match=message) as caught:
         load(folder)
     assert caught.value.hint
-    assert str(folder.parent) not in str(caught.value) or "whole model" in told
+    assert str(folder.parent) not in str(caught.value) or "whole model" in message
 
 
 def test_a_checkpoint_with_a_missing_shard_is_not_whole(folder):
@@ -222,7 +222,7 @@ def test_the_pooled_token_is_logged(good, caplog):
 
 
 def test_a_model_that_accelerate_spreads_encodes_the_same(good):
-    """Without a GPU the spread is over the CPU alone: the wiring is what is tried."""
+    """Without a GPU all layers are on the CPU: this tests the wiring."""
     from smart_demo.backbones.checkpoint_files import fetch_checkpoint
     from smart_demo.backbones.device import Placement
     from smart_demo.backbones.qwen import loading
@@ -234,8 +234,8 @@ def test_a_model_that_accelerate_spreads_encodes_the_same(good):
     np.testing.assert_allclose(spread.tokens, load(good).encode_pages([page(picture())])[0].tokens, atol=1e-6)
 
 
-def test_a_device_that_takes_no_weights_is_told_in_words_so_that_another_backbone_can_serve(good):
-    """As a GPU that was free when it was looked at and is full by now; here one that is not there at all."""
+def test_a_device_without_room_for_the_weights_raises_backbone_unavailable(good):
+    """Simulate a GPU that was filled after it was chosen; this device does not exist."""
     from smart_demo.backbones.checkpoint_files import fetch_checkpoint
     from smart_demo.backbones.device import Placement
     from smart_demo.backbones.qwen import loading

@@ -1,4 +1,4 @@
-"""Which backbone answers: falling back in words for the page, insisting for the shell."""
+"""Which backbone is used: the page falls back to the embedded one, a command does not."""
 
 import threading
 
@@ -28,7 +28,7 @@ def test_a_backbone_that_cannot_load_is_replaced_and_the_reason_kept():
     assert backbones.ready
 
 
-def test_what_only_whoever_runs_the_page_can_mend_is_logged_and_not_told_to_its_visitors(caplog):
+def test_hints_for_the_operator_are_logged_and_not_shown_to_visitors(caplog):
     backbones = Backbones(QWEN, no_hub, fall_back=True, hints=False)
     backbones.main()
     assert "The hub cannot be reached." in backbones.serving().reason
@@ -54,7 +54,7 @@ def test_what_is_served_can_be_asked_when_nothing_could_be_loaded(fall_back):
     assert "serves instead" not in serving.reason
 
 
-def test_a_shell_that_insists_gets_the_error_each_time():
+def test_without_fall_back_every_call_raises_the_error():
     backbones = Backbones(QWEN, no_hub, fall_back=False)
     for _ in range(2):
         with pytest.raises(BackboneUnavailable, match="hub cannot be reached"):
@@ -69,7 +69,7 @@ def test_the_embedded_one_failing_is_not_hidden():
         Backbones(QWEN, nothing, fall_back=True).main()
 
 
-def test_many_who_ask_at_once_load_it_once():
+def test_concurrent_calls_load_the_backbone_once():
     loads, gate = [], threading.Event()
 
     def load(name):
