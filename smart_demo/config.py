@@ -17,7 +17,7 @@ NEWEST_REVISION = "newest"
 REPOSITORY = Path(__file__).resolve().parent.parent
 SAMPLE_DOCUMENTS = REPOSITORY / "sample_docs"
 DATA_HOME = Path(os.path.expanduser("~/.local/share"))
-"""Where programs keep their data. Still starts with `~` if the user has no home; `read_settings` refuses that."""
+"""Folder of users' data. Still starts with `~` if the user has no home, which `read_settings` refuses."""
 
 _HOST = re.compile(r"[a-z0-9._-]+|\[[0-9a-f:.]+\]")
 

@@ -34,7 +34,7 @@ def sample_engine(tmp_path_factory) -> Iterator[Engine]:
     """
     data = copy_sample_library(tmp_path_factory.mktemp("sample-library") / "data")
     with open_engine(settings_of(data), fall_back=False) as engine:
-        assert engine.samples().whole
+        assert engine.samples().complete
         yield engine
 
 

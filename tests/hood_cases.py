@@ -48,7 +48,7 @@ def started(folder: Path, *, main: WordBackbone | None = None, **changes: object
     models = {"words": main or words, EMBEDDED: words}
     settings = Settings(data_dir=folder / "data", index_dir=folder / "index", samples=samples, **changes)
     library = Library.open(settings.data_dir, settings.index_dir, settings.codec)
-    backbones = Backbones(BackboneChoice("words", "a test", insisted=True), models.__getitem__, fall_back=True)
+    backbones = Backbones(BackboneChoice("words", "a test", explicit=True), models.__getitem__, fall_back=True)
     engine = Engine(library, backbones, settings)
     return Handlers(engine, UploadQueue(engine.add, 20), SamplePreparation(engine))
 

@@ -61,7 +61,7 @@ def an_engine(
         quotas=Quotas(**{"library_pages": 200, "library_bytes": 500 * 10**6} | quotas),
     )
     backbones = Backbones(
-        BackboneChoice("words", "a test", insisted=True), {"words": words, EMBEDDED: words}.__getitem__, fall_back=False
+        BackboneChoice("words", "a test", explicit=True), {"words": words, EMBEDDED: words}.__getitem__, fall_back=False
     )
     with Engine(open_library(settings.data_dir, settings.index_dir), backbones, settings) as engine:
         yield engine

@@ -45,7 +45,7 @@ def _encode(whole: Path) -> None:
     begun = whole.with_suffix(".begun")
     with open_engine(settings_of(begun), fall_back=False) as engine:
         list(engine.prepare_samples())
-        assert engine.samples().whole
+        assert engine.samples().complete
     begun.rename(whole)
 
 
