@@ -7,6 +7,7 @@ connects these functions to components.
 from __future__ import annotations
 
 import base64
+import json
 import logging
 import re
 import secrets
@@ -44,7 +45,7 @@ from smart_demo.types import (
     Scope,
     StoredPage,
 )
-from smart_demo.ui import compare, library_tab, query_input, stories, viewer
+from smart_demo.ui import compare, library_tab, query_input, stories
 from smart_demo.ui.events import answer_or_error
 from smart_demo.ui.library_tab import PendingSamples, SamplePreparation
 from smart_demo.ui.query_input import QueryPictures
@@ -216,7 +217,7 @@ class Handlers:
         found = self.engine.search(self.build_query(request), scopes, methods, request.top)
         # The check ran with SMART's weights and holds for no others.
         check = self.engine.candidate_check(found, scopes) if request.weights == SMART.weights else None
-        link, search = format_url_query(request), viewer.asking(request)
+        link, search = format_url_query(request), json.dumps(request.fields)
         answer = compare.render_results(found, self.load_thumbnail, link, search, check)
         return stories.render_story(find_story(found)) + answer
 

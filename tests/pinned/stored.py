@@ -127,7 +127,7 @@ def settings_of(data: Path, **changes: object) -> Settings:
 @contextmanager
 def opened(data: Path) -> Iterator[Engine]:
     """An engine over a data folder as the shell opens it: before Chroma, from the snapshot if there is one."""
-    with open_engine(settings_of(data), fall_back=False, behind=True) as engine:
+    with open_engine(settings_of(data), fall_back=False, background=True) as engine:
         yield engine
 
 
