@@ -5,7 +5,19 @@ from datetime import UTC, datetime, timedelta
 from hypothesis import strategies as st
 
 from smart_demo.judging.journal import Journal
-from smart_demo.judging.records import Grade, JudgedQuery, RecordedEncoder, RankedPage, RecordedLibrary, Skip, Trial, Undo, Vote, VoteChoice, draw_sides
+from smart_demo.judging.records import (
+    Grade,
+    JudgedQuery,
+    RankedPage,
+    RecordedEncoder,
+    RecordedLibrary,
+    Skip,
+    Trial,
+    Undo,
+    Vote,
+    VoteChoice,
+    draw_sides,
+)
 from smart_demo.types import LOCAL, PageId, Query, Weights
 
 SEED = "5e" * 16

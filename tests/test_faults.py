@@ -207,7 +207,7 @@ def test_deleted_files_are_reported_and_the_rest_is_searched(tmp_path):
         assert {page for _, page in library.nearest([LOCAL], ENCODER, ANY, 9)} == {second.id, third.id}
     with open_library(tmp_path) as library:  # the first one's pictures are leftovers now
         assert [page.id for page in library.pages([LOCAL], ENCODER)] == [second.id, third.id]
-        assert library.report.swept == 2
+        assert library.report.deleted_leftovers == 2
 
 
 def test_doctor_reports_damage_and_the_rebuilt_index(env, tmp_path):
@@ -236,4 +236,4 @@ def test_sigterm_while_indexing_ends_cleanly_and_keeps_the_stored_pages(env, tmp
     assert (indexing.returncode, said.strip()) == (130, "Stopped. Pages that were added stay.")
     with Library.open(tmp_path / "data", tmp_path / "data" / "index") as library:
         assert 1 <= library.report.pages < PAGES
-        assert (library.report.index, library.report.swept, library.report.damaged) == ("ok", 0, ())
+        assert (library.report.index, library.report.deleted_leftovers, library.report.damaged) == ("ok", 0, ())

@@ -8,8 +8,8 @@ from hypothesis import strategies as st
 from scipy.stats import kendalltau
 
 from smart_demo.evaluation.metrics import ndcg
-from smart_demo.evaluation.rank_overlap import measure_disagreement, kendall_tau, rbo
-from smart_demo.judging.list_comparison import HighlightKind, sort_by_disagreement, compare_rankings, select_highlights
+from smart_demo.evaluation.rank_overlap import kendall_tau, measure_disagreement, rbo
+from smart_demo.judging.list_comparison import HighlightKind, compare_rankings, select_highlights, sort_by_disagreement
 from tests.judging_cases import page
 
 lists = st.permutations(range(9)).flatmap(lambda order: st.integers(0, 9).map(lambda n: order[:n]))
@@ -102,7 +102,9 @@ def pages(*numbers):
 
 
 def asked(name, pooled, smart, grades=None):
-    return compare_rankings(name, name, pages(*pooled), pages(*smart), 3, {page(n): g for n, g in (grades or {}).items()})
+    return compare_rankings(
+        name, name, pages(*pooled), pages(*smart), 3, {page(n): g for n, g in (grades or {}).items()}
+    )
 
 
 RISE = asked("rise", (1, 2, 3, 4, 5, 6, 7, 8, 9), (9, 1, 2, 3, 4, 5, 6, 7, 8))

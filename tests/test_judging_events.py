@@ -8,7 +8,18 @@ from hypothesis import strategies as st
 
 from smart_demo.errors import InputRefused
 from smart_demo.judging.record_lines import format_line, parse_line, parse_lines
-from smart_demo.judging.records import Grade, JudgedQuery, RankedPage, Session, SidesRevealed, Skip, Undo, Vote, VoteChoice, draw_sides
+from smart_demo.judging.records import (
+    Grade,
+    JudgedQuery,
+    RankedPage,
+    Session,
+    SidesRevealed,
+    Skip,
+    Undo,
+    Vote,
+    VoteChoice,
+    draw_sides,
+)
 from smart_demo.types import Counted, Query, Reduce, Weights
 from tests.judging_cases import HOSTILE, SEED, page, ranked, trial_of
 
@@ -149,7 +160,9 @@ def test_a_line_that_is_not_right_is_refused_in_words(line_, said):
 
 
 def test_refusals_name_the_line_and_the_others_stand():
-    data = "\r\n".join([format_line(EVENTS[0]), "", "nonsense", format_line(EVENTS[1]), format_line(EVENTS[1])]).encode()
+    data = "\r\n".join(
+        [format_line(EVENTS[0]), "", "nonsense", format_line(EVENTS[1]), format_line(EVENTS[1])]
+    ).encode()
     found = parse_lines(data)
     assert found.events == [EVENTS[0], EVENTS[1]]
     assert list(found.refused) == [3]

@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 from smart_demo.errors import InputRefused, LibraryError, StorageFull
 from smart_demo.judging import journal, record_lines
 from smart_demo.judging.journal import Journal
-from smart_demo.judging.record_lines import format_lines, format_line
+from smart_demo.judging.record_lines import format_line, format_lines
 from smart_demo.judging.replay import replay
 from smart_demo.types import Scope
 from tests.judging_cases import NOON, TRIALS, Script, act, open_journal, page, steps, trial_of
@@ -324,7 +324,7 @@ def test_undo_goes_back_step_by_step_to_the_beginning_and_no_further(small):
     kinds = [type(small.undo()).__name__ for _ in range(3)]
     assert kinds == ["Vote", "Grade", "Vote"]
     assert standing(small.judgements) == ({}, {}, frozenset())
-    with pytest.raises(InputRefused, match="nothing to take back"):
+    with pytest.raises(InputRefused, match="nothing to undo"):
         small.undo()
     again = small.vote(TIDE, "b")
     assert small.judgements.votes == {(TIDE.conditions, TIDE.query.key): again}
@@ -354,7 +354,7 @@ def test_a_vote_cast_again_after_its_sides_were_shown_is_known_as_such(small):
 def test_undo_takes_back_nothing_of_an_imported_session(small, tmp_path):
     other = open_journal(tmp_path / "other")
     other.import_lines(small.export_lines())
-    with pytest.raises(InputRefused, match="nothing to take back"):
+    with pytest.raises(InputRefused, match="nothing to undo"):
         other.undo()
 
 

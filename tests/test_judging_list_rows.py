@@ -45,7 +45,9 @@ def test_grades_of_pages_that_were_not_searched_are_no_ideal():
 
 
 def test_a_row_says_how_the_rankings_differ_and_what_the_lists_grades_make_of_it():
-    graded = ListedQuery("tide", "q1", (RelevantPage(HERE, 2, 3.0), RelevantPage(HERE, 3, 1.0), RelevantPage("gone.pdf", 1, 3.0)))
+    graded = ListedQuery(
+        "tide", "q1", (RelevantPage(HERE, 2, 3.0), RelevantPage(HERE, 3, 1.0), RelevantPage("gone.pdf", 1, 3.0))
+    )
     (row,) = rows_of([graded], {"tide": SWAPPED})
     told = row.comparison.disagreement
     assert (told.shared, told.k, told.new_first, told.same) == (2, 2, True, False)

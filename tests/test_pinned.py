@@ -65,7 +65,7 @@ def test_searches_answer_as_they_did(sample_engine):
 def test_a_library_of_then_is_whole_and_answers_as_it_did(engine):
     assert_pinned("library", stored.pinned_answers(engine))
     assert not engine.library.report.damaged
-    assert not engine.library.report.swept
+    assert not engine.library.report.deleted_leftovers
 
 
 def test_the_snapshot_of_then_is_started_from(library, engine):

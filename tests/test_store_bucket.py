@@ -176,7 +176,7 @@ def test_two_containers_on_one_bucket_take_nothing_from_each_other(tmp_path, buc
             if path.suffix == ".safetensors" or path.name.endswith(".thumb.webp"):
                 make(path.with_name(f"{path.name}.0a.tmp"), content[:9])
                 with Library.open(data, tmp_path / "new index") as new:
-                    swept.append(new.report.swept)
+                    swept.append(new.report.deleted_leftovers)
             write(path, content)
 
         desk = data / "judgements" / "local.desk.json.0a.tmp"
@@ -195,7 +195,7 @@ def test_two_containers_on_one_bucket_take_nothing_from_each_other(tmp_path, buc
     late = time.time() + 601
     monkeypatch.setattr("smart_demo.store.library.time", SimpleNamespace(time=lambda: late))
     with Library.open(data, tmp_path / "new index") as new:  # nobody can be writing that any more
-        assert new.report.swept == 3
+        assert new.report.deleted_leftovers == 3
     assert not [name for name in files_under(data) if name.endswith(".tmp")]
 
 

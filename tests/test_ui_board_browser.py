@@ -160,7 +160,7 @@ def test_the_scoreboard_goes_out_to_other_tools_and_into_other_apps(app, samples
         expect(page.locator(".board-none")).to_be_visible()
         expect(page.locator("#board-take input[type=file]")).to_have_count(0)
         page.get_by_label("Lines of a judgements.jsonl").fill(lines.read_text("utf-8"))
-        page.get_by_role("button", name="Take it in").click()
+        page.get_by_role("button", name="Import", exact=True).click()
         expect(page.locator(".taken")).to_contain_text("entries taken in")
         assert boards_text(page) == told
         page.reload()

@@ -15,9 +15,9 @@ from smart_demo.judging.record_lines import MAX_JOURNAL_BYTES, format_lines
 from smart_demo.judging.replay import replay
 from smart_demo.types import LOCAL
 from smart_demo.ui.app import build_app
-from smart_demo.ui.judge_tab import BoardWiring, QueriesPanel, ResultsPanel, serves
+from smart_demo.ui.judge_tab import BoardWiring, QueriesPanel, ResultsPanel, server_functions
 from smart_demo.ui.queries_tab import QueryLists
-from smart_demo.ui.results_tab import Boards
+from smart_demo.ui.results_tab import ResultsHandlers
 from tests.hood_cases import started
 from tests.judging_cases import Script, trial_of
 from tests.voting_cases import judging_session
@@ -42,7 +42,7 @@ def public(tmp_path_factory):
 
 @pytest.fixture
 def boards(private):
-    made = Boards(judging_session(private))
+    made = ResultsHandlers(judging_session(private))
     yield made
     made.forget({})
 
@@ -142,7 +142,7 @@ def test_nonsense_is_answered_in_words(boards, value):
 
 
 def test_on_a_public_page_every_browser_has_its_own(public):
-    boards = Boards(judging_session(public))
+    boards = ResultsHandlers(judging_session(public))
     assert "9 entries taken in" in boards.take_text(ME, lines(evaluation()).decode())
     assert "SMART wins" in boards.look({"owner": ME})["boards"]
     assert "Nothing is judged yet" in boards.look({"owner": OTHER})["boards"]
@@ -155,7 +155,7 @@ def test_on_a_public_page_every_browser_has_its_own(public):
 
 @pytest.mark.parametrize("owner", [*NONSENSE, "0A" * 16, ME + "0", f"visitor-{ME}"], ids=repr)
 def test_on_a_public_page_nobody_is_somebody_else(public, owner):
-    boards = Boards(judging_session(public))
+    boards = ResultsHandlers(judging_session(public))
     for answer in (boards.look({"owner": owner}), boards.file({"owner": owner, "form": "zip"}),
                    boards.forget({"owner": owner})):  # fmt: skip
         assert answer.keys() == {"sentence"}
@@ -163,7 +163,7 @@ def test_on_a_public_page_nobody_is_somebody_else(public, owner):
 
 
 def test_a_public_page_takes_little_and_says_how_much(public):
-    boards = Boards(judging_session(public))
+    boards = ResultsHandlers(judging_session(public))
     assert "longer than 1 MB" in boards.take_text(ME, "x" * (PUBLIC_JOURNAL_BYTES + 1))
     assert "larger than 1 MB" in boards.take_text(ME, "ß" * (PUBLIC_JOURNAL_BYTES - 1))
     packed = zip_of(judgements_jsonl=b"\n" * (PUBLIC_JOURNAL_BYTES + 1))
@@ -192,7 +192,7 @@ def wired(handlers, discard):
     app = build_app(handlers.engine, handlers.preparation)
     with app:
         panels = (ResultsPanel([], private=handlers.is_private), QueriesPanel([], private=handlers.is_private))
-        return BoardWiring(Boards(judging), QueryLists(judging, handlers), panels, discard)
+        return BoardWiring(ResultsHandlers(judging), QueryLists(judging, handlers), panels, discard)
 
 
 def test_an_uploads_copy_is_deleted_whatever_became_of_it(private, tmp_path, monkeypatch):
@@ -209,16 +209,16 @@ def test_an_uploads_copy_is_deleted_whatever_became_of_it(private, tmp_path, mon
         path = folder / name[0] / name
         path.parent.mkdir(parents=True)
         path.write_bytes(data)
-    assert "9 entries taken in" in wiring.take_file(str(folder / "a" / "a.zip"), None)[1]
-    assert "cannot be read" in wiring.take_file(str(folder / "b" / "b.zip"), None)[1]
-    assert wiring.list_file(str(folder / "c" / "c.jsonl"))[1] == "tide table\n"
+    assert "9 entries taken in" in wiring.import_file(str(folder / "a" / "a.zip"), None)[1]
+    assert "cannot be read" in wiring.import_file(str(folder / "b" / "b.zip"), None)[1]
+    assert wiring.load_list_file(str(folder / "c" / "c.jsonl"))[1] == "tide table\n"
     said = []
     monkeypatch.setattr(gr, "Warning", lambda text, **_: said.append(text))
-    assert wiring.list_file(str(folder / "b" / "b.zip")) == gr.skip()
+    assert wiring.load_list_file(str(folder / "b" / "b.zip")) == gr.skip()
     assert [path.name for path in gone] == ["a.zip", "b.zip", "c.jsonl", "b.zip"]
     for path in (None, "/etc/passwd", str(tmp_path / "x"), {"path": "x"}, ["a"], "\0"):
-        assert wiring.take_file(path, None) == gr.skip()
-        assert wiring.list_file(path) == gr.skip()
+        assert wiring.import_file(path, None) == gr.skip()
+        assert wiring.load_list_file(path) == gr.skip()
     assert "No file arrived. Choose it again." in said
     assert len(gone) == 4
     wiring.boards.forget({})
@@ -226,9 +226,9 @@ def test_an_uploads_copy_is_deleted_whatever_became_of_it(private, tmp_path, mon
 
 def test_scripts_are_given_no_more_than_they_ask(private):
     judging = judging_session(private)
-    names = [one.__name__ for one in serves(Boards(judging), QueryLists(judging, private))]
+    names = [one.__name__ for one in server_functions(ResultsHandlers(judging), QueryLists(judging, private))]
     assert names == ["board", "board_file", "board_forget", "list_table", "list_vote"]
-    for one in serves(Boards(judging), QueryLists(judging, private)):
+    for one in server_functions(ResultsHandlers(judging), QueryLists(judging, private)):
         for value in NONSENSE:
             if one.__name__ != "board_forget":
                 json.dumps(one(value))

@@ -26,7 +26,7 @@ def judge(start):
 
 
 def trial(judge):
-    return judge.voting._sheets.tickets.of(judge.judging.owner(judge.name), judge.ticket).trial
+    return judge.voting._sheets.tickets.find(judge.judging.owner(judge.name), judge.ticket).trial
 
 
 def test_the_pool_is_the_union_of_both_columns_in_the_drawn_order(judge):
@@ -42,12 +42,12 @@ def test_the_pool_is_the_union_of_both_columns_in_the_drawn_order(judge):
 def test_grades_are_kept_changed_and_taken_back(judge):
     page = pages(judge.panel)[0]
     first = judge.grade(page, 3)
-    assert first["said"].startswith("Kept. 3, it answers: ")
+    assert first["said"].startswith("Saved. 3, it answers: ")
     assert "1 of " in first["sheet"]
     judge.grade(page, 1)
-    assert [grade.grade for grade in judge.journal.judgements.graded(trial(judge)).values()] == [1]
-    assert judge.undo()["said"].startswith("Taken back: the grade of ")
-    assert [grade.grade for grade in judge.journal.judgements.graded(trial(judge)).values()] == [3]
+    assert [grade.grade for grade in judge.journal.judgements.trial_grades(trial(judge)).values()] == [1]
+    assert judge.undo()["said"].startswith("Undone: the grade of ")
+    assert [grade.grade for grade in judge.journal.judgements.trial_grades(trial(judge)).values()] == [3]
     assert re.search(rf'data-page="{page}" data-grade="3"', judge.pool())
 
 
@@ -66,7 +66,7 @@ def test_ranks_are_told_when_every_page_has_a_grade_and_the_vote_is_cast(judge):
         str(n) for n in sorted(order.index(p.partition("/")[2]) + 1 for p in shown)
     ]
     assert "marked as not blind" in judge.look()
-    assert "Nothing tells" not in judge.panel
+    assert "Which column is which" not in judge.panel
     judge.vote("tie")
     assert "rank, SMART" in judge.pool()
     (vote,) = judge.journal.judgements.votes.values()

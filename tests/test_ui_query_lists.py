@@ -11,7 +11,7 @@ from smart_demo.errors import InputRefused, LibraryError
 from smart_demo.judging.query_list import MAX_LIST_BYTES
 from smart_demo.search.request import ON_BOTH, ON_MINE, ON_SAMPLES, parse_request, parse_request_fields
 from smart_demo.types import LOCAL, SAMPLES, Query
-from smart_demo.ui.queries_tab import RUNS_KEPT, QueryLists, counted, most_queries, written
+from smart_demo.ui.queries_tab import MAX_RUNS, QueryLists, describe_list, max_queries, decode_list
 from tests.hood_cases import HOSTILE_QUERIES, add_own, started
 from tests.test_ui_scoreboard import Reader
 from tests.voting_cases import judging_session
@@ -143,7 +143,7 @@ def test_stopping_shows_what_was_found_until_then(lists):
 
 
 def test_a_list_waits_for_the_one_before_it_and_can_be_stopped_while_it_waits(lists, monkeypatch):
-    monkeypatch.setattr("smart_demo.ui.queries_tab.PATIENCE", 0.01)
+    monkeypatch.setattr("smart_demo.ui.queries_tab.TURN_POLL_SECONDS", 0.01)
     first, second = lists.run("tide\nharbour", None, USUAL), lists.run("gauge", None, USUAL)
     next(first)
     markup, name = next(second)
@@ -222,7 +222,7 @@ def test_runs_are_kept_for_a_while_and_dropped_with_the_next(lists):
     assert "sentence" in lists.table({"run": first})
     lists.drop(second)
     assert "sentence" in lists.table({"run": second})
-    names = [ran(lists, "tide")[1] for _ in range(RUNS_KEPT + 1)]
+    names = [ran(lists, "tide")[1] for _ in range(MAX_RUNS + 1)]
     assert "sentence" in lists.table({"run": names[0]})
     assert "table" in lists.table({"run": names[1]})
     assert len(set(names)) == len(names)
@@ -234,7 +234,7 @@ def test_a_public_page_asks_the_samples_alone_and_shorter_lists(public):
     for scope in (ON_MINE, ON_BOTH):
         assert "Only the samples can be searched here." in ran(lists, "tide", parse_request("", scope), ME)[0]
     assert "no name to judge under" in ran(lists, "tide", USUAL, "someone")[0]
-    most = most_queries(private=False)
+    most = max_queries(private=False)
     _, name = ran(lists, "\n".join(f"tide {n}" for n in range(most + 5)), USUAL, ME)
     read = Reader(lists.table({"run": name})["table"])
     assert f"{most} queries asked" in read.text
@@ -266,12 +266,12 @@ def test_lists_that_are_none_are_refused_in_words(lists, text):
 
 
 def test_an_uploaded_list_comes_into_the_box_as_it_is():
-    assert written("\ufefftide\r\ngauge".encode()) == "tide\r\ngauge"
+    assert decode_list("\ufefftide\r\ngauge".encode()) == "tide\r\ngauge"
     for data in (b"\xff\xfe\x00", b"", b"x" * (MAX_LIST_BYTES + 1)):
         with pytest.raises(InputRefused, match="list"):
-            written(data)
+            decode_list(data)
     assert (
-        counted('{"query": "tide", "relevant": [{"document": "a", "page": 1, "grade": 1}]}\n{"query": "b"}')
+        describe_list('{"query": "tide", "relevant": [{"document": "a", "page": 1, "grade": 1}]}\n{"query": "b"}')
         == "2 queries, 1 with judgements."
     )
-    assert unescape(counted("tide\ntide")) == "1 query. 1 query was repeated and left out."
+    assert unescape(describe_list("tide\ntide")) == "1 query. 1 query was repeated and left out."

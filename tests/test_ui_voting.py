@@ -66,9 +66,9 @@ def judge(make):
 
 
 def sheet(a, b, **changes):
-    standing = JudgingProgress((QueryStatus.OPEN, QueryStatus.JUDGED), 0)
-    facts = {"query": "tide", "ticket": "0c" * 16, "columns": BlindColumns(a, b), "standing": standing, "vote": None}
-    facts |= {"setup": SearchSetup(search(), ["Samples"], search()), "seen": False, "link": "q=tide"}
+    progress = JudgingProgress((QueryStatus.OPEN, QueryStatus.JUDGED), 0)
+    facts = {"query": "tide", "ticket": "0c" * 16, "columns": BlindColumns(a, b), "progress": progress, "vote": None}
+    facts |= {"setup": SearchSetup(search(), ["Samples"], search()), "sides_shown": False, "link": "q=tide"}
     return render_vote_sheet(VoteSheet(**(facts | changes)), lambda page: f"{page.id}".encode())
 
 
@@ -107,7 +107,7 @@ def test_what_the_server_says_before_the_vote_is_symmetric_whatever_the_lot(make
         judge = Judge(handlers, f"{number:032x}", voting)
         judge.start()
         judge.look(act="ask", query="harbour tide")
-        sides = judge.voting._sheets.tickets.of(judge.judging.owner(judge.name), judge.ticket).trial.sides
+        sides = judge.voting._sheets.tickets.find(judge.judging.owner(judge.name), judge.ticket).trial.sides
         met[sides.a] = re.sub(r'(data-ticket|data-turn)="[0-9a-f]+"', "", judge.panel)
         if len(met) == 2:
             break
@@ -149,13 +149,13 @@ def test_a_vote_is_kept_and_then_told_and_can_be_taken_back(judge):
         page.partition("/")[2] for page in pages(blind, "a")
     ]
     won = {"smart": "SMART", "pooled": "Pooled only"}[vote.winner]
-    assert answer["said"].startswith(f"Kept. You preferred B: {won}.")
+    assert answer["said"].startswith(f"Saved. You preferred B: {won}.")
     assert f"You preferred B: {won}." in answer["sheet"]
     assert "small &lt;b&gt; print" in answer["sheet"]
     assert "1 of " in answer["sheet"]
     assert won in judge.look(), "a reload tells the same"
     back = judge.undo()
-    assert back["said"] == "Taken back: the vote on “harbour tide”."
+    assert back["said"] == "Undone: the vote on “harbour tide”."
     assert judge.journal.judgements.votes == {}
     again = judge.look(act="go", at=back["go"])
     assert "marked as not blind" in again
@@ -218,7 +218,7 @@ def test_weights_of_compare_change_nothing_until_they_are_taken(judge):
     judge.vote("tie")
     assert judge.journal.judgements.last_step(judge.journal.session.id).trial.weights == SMART.weights
     shown = judge.look(dials=other)
-    assert "stand otherwise (7 pages, 0.50 × pooled + 2.00 × late (sum))" in shown
+    assert "other settings (7 pages, 0.50 × pooled + 2.00 × late (sum))" in shown
     assert "1 of " in shown
     judge.look(act="go", at=1, dials=other)
     judge.vote("tie")
@@ -268,7 +268,7 @@ def say_and_look(judge, value):
     looks = [value, {"act": value}, {"act": "go", "at": value if not isinstance(value, bool) else "1"}]
     looks += [{"act": "scope", "scope": value}, {"act": "ask", "query": value if not isinstance(value, str) else ""}]
     for wanted in looks:
-        for panel in (judge.voting.look, judge.voting.pool):
+        for panel in (judge.voting.vote_panel, judge.voting.grade_panel):
             assert panel(wanted, value, value, value, value, value).startswith('<div class="judge-panel"')
 
 
@@ -315,7 +315,7 @@ def test_names_on_a_public_page_are_checked_and_apart(make, kept):
     voting = mine.voting
     yours = Judge(public, YOURS, voting)
     for name in [*NONSENSE, "../" + "a" * 29, "A" * 32, "5a" * 15, f"{MINE}\n", "local", "visitor-x"]:
-        assert "Reload the page" in voting.look({"owner": name, "act": "start"}), name
+        assert "Reload the page" in voting.vote_panel({"owner": name, "act": "start"}), name
         assert "Reload the page" in voting.vote({"owner": name, "act": "undo"})["sentence"]
     mine.start()
     yours.start()
@@ -323,7 +323,7 @@ def test_names_on_a_public_page_are_checked_and_apart(make, kept):
     assert answer["look"] is True
     assert "sheet" in mine.vote()
     assert not yours.journal.judgements.votes
-    assert yours.undo() == {"sentence": "There is nothing to take back."}
+    assert yours.undo() == {"sentence": "There is nothing to undo."}
     assert {path.name for path in kept.iterdir()} == {
         f"{visitor_scope(name)}.{kind}" for name in (MINE, YOURS) for kind in ("jsonl", "desk.json")
     }
@@ -379,7 +379,7 @@ def test_judgements_of_all_visitors_take_no_more_than_they_may(make):
     assert "all visitors together may take 200 kB" in one.skip()["sentence"]
     assert "all visitors together may take 200 kB" in two.look(act="ask", query="harbour master")
     os.utime(other.name, (time.time() - 7_200,) * 2)
-    assert one.vote()["said"].startswith("Kept.")
+    assert one.vote()["said"].startswith("Saved.")
     assert not os.path.exists(other.name)
     assert "data-ticket" in two.look()
 
@@ -388,19 +388,19 @@ def test_a_vote_while_its_judge_expires_is_kept_and_told_of(make, monkeypatch):
     handlers = make(public=True, uploads=False)
     judging = judging_session(handlers)
     judge = Judge(handlers, "7" * 32, Voting(JudgeSheets(judging, handlers)))
-    janitor = Cleanup(handlers.engine)
-    janitor.connect(lambda _: 0, judging.evict)
+    cleanup = Cleanup(handlers.engine)
+    cleanup.connect(lambda _: 0, judging.evict)
     judge.start()
     judge.vote()
     owner, files = judging.owner(judge.name), handlers.engine.library._files
-    forget = files.forget
+    delete_scope = files.delete_scope
 
     def forgetting(scope):
         judging.journal(owner).skip(judge.journal.judgements.events[-1].trial.query)
-        return forget(scope)
+        return delete_scope(scope)
 
-    monkeypatch.setattr(files, "forget", forgetting)
-    assert janitor.run_once(time.time() + 25 * 3_600).expired == 1
+    monkeypatch.setattr(files, "delete_scope", forgetting)
+    assert cleanup.run_once(time.time() + 25 * 3_600).expired == 1
     assert {type(event) for event in judging.journal(owner).judgements.events} == {Session, Skip}
     assert not judging.started(owner)
 
@@ -415,7 +415,7 @@ def test_a_restart_finds_everything_as_it_was(make):
     again = Judge(make())
     assert re.sub(r'data-(ticket|turn)="[0-9a-f]+"', "", again.look()) == before
     assert again.queue == judge.queue
-    assert again.undo()["said"] == "Taken back: the vote on “harbour master”."
+    assert again.undo()["said"] == "Undone: the vote on “harbour master”."
 
 
 def test_an_old_ticket_keeps_nothing_and_asks_to_look_again(make):

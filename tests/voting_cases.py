@@ -51,7 +51,7 @@ def shared_library(folder: Path) -> Iterator[Callable[..., Handlers]]:
 
     def start(**changes: object) -> Handlers:
         models = {"words": words, EMBEDDED: words}
-        backbones = Backbones(BackboneChoice("words", "a test", insisted=True), models.__getitem__, fall_back=True)
+        backbones = Backbones(BackboneChoice("words", "a test", explicit=True), models.__getitem__, fall_back=True)
         engine = Engine(library, backbones, replace(usual, **changes))
         return Handlers(engine, UploadQueue(engine.add, 20), SamplePreparation(engine))
 
@@ -99,11 +99,11 @@ class Judge:
         return re.search(r'data-ticket="([0-9a-f]+)"', self.panel)[1]
 
     def look(self, *, dials=DIALS, **step) -> str:
-        self.panel = self.voting.look({"owner": self.name, "act": "look"} | step, *dials)
+        self.panel = self.voting.vote_panel({"owner": self.name, "act": "look"} | step, *dials)
         return self.panel
 
     def pool(self, **step) -> str:
-        self.panel = self.voting.pool({"owner": self.name, "act": "look"} | step, *DIALS)
+        self.panel = self.voting.grade_panel({"owner": self.name, "act": "look"} | step, *DIALS)
         return self.panel
 
     def start(self, **step) -> str:

@@ -148,7 +148,7 @@ class Journal:
         with self._lock:
             last = self.judgements.last_step(self.session.id)
             if last is None:
-                raise InputRefused("There is nothing to take back.")
+                raise InputRefused("There is nothing to undo.")
             self._add(Undo, last.id)
             return last
 

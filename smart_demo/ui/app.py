@@ -27,18 +27,18 @@ from smart_demo.ui.events import (
     resolve_upload,
     show_errors_as_toast,
 )
-from smart_demo.ui.explain_handlers import ExplainHandlers
 from smart_demo.ui.export import Exporter
 from smart_demo.ui.format import esc
 from smart_demo.ui.handlers import BackgroundState, Handlers
 from smart_demo.ui.judge_sheets import JudgeSheets
-from smart_demo.ui.judge_tab import BoardWiring, JudgeWiring, serves
+from smart_demo.ui.judge_tab import BoardWiring, JudgeWiring, server_functions
 from smart_demo.ui.library_tab import SamplePreparation
 from smart_demo.ui.page_layout import PageLayout
 from smart_demo.ui.queries_tab import QueryLists
-from smart_demo.ui.results_tab import Boards
+from smart_demo.ui.results_tab import ResultsHandlers
 from smart_demo.ui.stories import STORY_QUERIES
 from smart_demo.ui.upload_queue import UploadQueue
+from smart_demo.ui.viewer import ExplainHandlers
 from smart_demo.ui.voting import Voting
 from smart_demo.wording import size_in_words
 
@@ -55,7 +55,7 @@ def build_app(engine: Engine, preparation: SamplePreparation, cleanup: Cleanup |
     costs = CostsTab(handlers, endpoint)
     exporter = Exporter(handlers, theme.inline_fonts())
     judging = JudgingSession(engine, STORY_QUERIES)
-    sheets, boards, lists = JudgeSheets(judging, handlers), Boards(judging), QueryLists(judging, handlers)
+    sheets, boards, lists = JudgeSheets(judging, handlers), ResultsHandlers(judging), QueryLists(judging, handlers)
     voting = Voting(sheets)
     deletion = Deletion(handlers, sheets, lists, cleanup or Cleanup(engine))
 
@@ -91,12 +91,12 @@ def build_app(engine: Engine, preparation: SamplePreparation, cleanup: Cleanup |
         # First, so that it gets its name without a suffix: the page's private events have names too.
         gr.api(endpoint.search, api_name=API_NAME, concurrency_limit=MAX_CONCURRENT)
         viewer: list[ServerFunction] = [picture, explain, overlay, pair, hood, comparison]
-        judges: list[ServerFunction] = [picture, vote, grade, *serves(boards, lists)]
+        judges: list[ServerFunction] = [picture, vote, grade, *server_functions(boards, lists)]
         page = PageLayout(engine.settings, viewer, judges, forget, private=handlers.is_private)
         wiring = Wiring(handlers, page)
         JudgeWiring(page.judge, page.controls, voting)
         panels = (page.judge.results, page.judge.queries)
-        BoardWiring(boards, lists, panels, uploads.discard).run_with([page.scope, *page.controls])
+        BoardWiring(boards, lists, panels, uploads.discard).connect_run([page.scope, *page.controls])
         app.load(wiring.load, None, wiring.loaded, **PRIVATE_EVENT, api_name="open")
     return app
 
@@ -132,7 +132,7 @@ class Deletion:
         if not self._handlers.uploads.running(visitor):  # new uploads of a visitor who has returned continue
             self._handlers.uploads.delete(visitor)
         self._handlers.pictures.delete(visitor)
-        self._tickets.forget(visitor)
+        self._tickets.delete(visitor)
         self._lists.forget(visitor)
         self._judging.evict(visitor)
 
@@ -170,7 +170,7 @@ class Wiring:
         for preset, pooled, late in page.presets:  # a preset is the paper's form; setting the controls re-ranks
             values = f'() => [{pooled}, {late}, "{Reduce.MEAN}", "{Counted.ALL}"]'
             preset.click(None, None, page.controls[1:], js=values, **PRIVATE_EVENT)
-        for listing in (page.judge.results.boards, page.judge.queries.found):
+        for listing in (page.judge.results.boards, page.judge.queries.table):
             listing.select(self.reopen, None, [page.query, page.scope, *page.controls, *answer], **searching)
         changes = [control.change for control in page.controls]
         gr.on(

@@ -1,13 +1,8 @@
-"""What is on judges' screens: each query searched once, recorded, and known again by a ticket when it is judged.
+"""The panels Vote and Grade of one owner: tickets of what was shown, and the markup of both panels.
 
-A vote is about what was seen. So the rankings that were shown are kept here until the vote comes, whatever happens to
-the library meanwhile. The ticket tells nothing: the sides stay on the server.
-
-Markup of graded relevance: the pages of a query's pool in a random order, one of them large, each with its grade.
-
-No rank is in it before it is asked for and every page has a grade.
-
-An owner's journal and desk -> the panels Vote and Grade as they stand.
+A vote is about what the voter saw. So a ticket keeps the trial that was shown until the vote arrives, even if the
+library changes. Its id reveals nothing: the sides stay on the server. The grade sheet shows the pages of a query in a
+random order and contains no rank until every page has a grade and the voter has voted or asked for the ranks.
 """
 
 from __future__ import annotations
@@ -43,15 +38,18 @@ from smart_demo.ui.vote_sheet import SearchSetup, VoteSheet, rank_text, render_v
 from smart_demo.wording import count
 
 MAX_TICKETS, MAX_TICKETS_PER_OWNER = 256, 64
-"""Screens that are remembered, of all judges together and of one."""
+"""Tickets kept in memory, of all owners and of one."""
+GRADE_LABELS = ("Not relevant", "A little", "It helps", "It answers")
+"""Labels of the grades 0 to 3."""
+_NOT_BLIND = "You have not voted on this query. Once you know the ranks, a vote on it is no longer blind."
 
 
 class NotReadyToJudge(LibraryError):
-    """What is judged is not there yet, and comes by itself."""
+    """The pages to judge are not ready yet. No action is needed but to retry."""
 
 
 class TicketExpired(InputRefused):
-    """A ticket of a screen that is not remembered: it is shown again, and judged then."""
+    """A ticket is no longer known; the page shows its query again."""
 
     def __init__(self) -> None:
         super().__init__("This was shown too long ago to be judged.", "Look at it once more, then judge.")
@@ -59,46 +57,49 @@ class TicketExpired(InputRefused):
 
 @dataclass(frozen=True, slots=True)
 class Ticket:
-    """One query as one judge sees it."""
+    """One query as it was shown to its owner."""
 
-    ticket: str
+    id: str
+    """32 random hex digits."""
     owner: Scope
-    at: int
-    """Its position in the judge's list."""
+    position: int
+    """Index of the query in the owner's list."""
     search: SearchRequest
-    """How it was searched,"""
-    dials: SearchRequest
-    """and how Compare stood at that time."""
+    """Scope, depth and weights of the search."""
+    compare: SearchRequest
+    """Depth and weights set in Compare when the query was shown."""
     trial: Trial
     pages: Mapping[PageId, StoredPage]
-    """Those of the recorded rankings that are in the library."""
+    """Pages of the recorded rankings that the library has."""
 
     def columns(self, trial: Trial | None = None) -> BlindColumns:
-        """The pages of both columns: of this trial, or of an earlier one of the same query."""
+        """Return the pages of both columns, of this trial or of an earlier one of the same query."""
         trial = trial or self.trial
-        a, b = (self._first(trial, method) for method in (trial.sides.a, trial.sides.b))
+        a, b = (self._first_pages(trial, method) for method in (trial.sides.a, trial.sides.b))
         return BlindColumns(a, b)
 
-    def _first(self, trial: Trial, method: str) -> tuple[StoredPage, ...]:
+    def _first_pages(self, trial: Trial, method: str) -> tuple[StoredPage, ...]:
         rows = trial.ranking(method)[: trial.k]
         return tuple(self.pages[row.page] for row in rows if row.page in self.pages)
 
 
 class Tickets:
-    """Safe for threads."""
+    """Tickets of all owners, in memory. Safe for threads."""
 
     def __init__(self, handlers: Handlers) -> None:
         self._handlers = handlers
-        self._shown: OrderedDict[str, Ticket] = OrderedDict()
+        self._tickets: OrderedDict[str, Ticket] = OrderedDict()
         self._lock = threading.Lock()
 
-    def show(self, owner: Scope, desk: JudgingQueue, query: ListedQuery, dials: SearchRequest, seed: str) -> Ticket:
-        """Search the query of a desk and remember what is shown of it. NotReady, QueryRefused, or LibraryError."""
-        search = desk.search
-        scopes = self.searchable(search)
-        wanted = judged_methods(search.weights)
+    def issue(self, owner: Scope, queue: JudgingQueue, query: ListedQuery, compare: SearchRequest, seed: str) -> Ticket:
+        """Search a query and store its ticket. Raises NotReadyToJudge, QueryRefused or LibraryError."""
+        search = queue.search
+        scopes = self._searchable_scopes(search)
         found = self._handlers.engine.search(
-            self._handlers.query_for_visitor(query.query), scopes, wanted, recorded_depth(search.top)
+            self._handlers.query_for_visitor(query.query),
+            scopes,
+            judged_methods(search.weights),
+            recorded_depth(search.top),
         )
         trial = record_trial(found, search.top, seed, journal_versions())
         if not (trial.ranking(POOLED.name) and trial.ranking(SMART.name)):
@@ -108,37 +109,43 @@ class Tickets:
         for page in found.parts.pages:
             if page.id in ranked:
                 pages.setdefault(page.id, page)
-        shown = Ticket(secrets.token_hex(16), owner, desk.position, search, dials, trial, pages)
+        ticket = Ticket(secrets.token_hex(16), owner, queue.position, search, compare, trial, pages)
         with self._lock:
-            self._shown[shown.ticket] = shown
-            mine = [ticket for ticket, one in self._shown.items() if one.owner == owner]
-            for ticket in mine[:-MAX_TICKETS_PER_OWNER]:
-                del self._shown[ticket]
-            while len(self._shown) > MAX_TICKETS:
-                self._shown.popitem(last=False)
-        return shown
+            self._tickets[ticket.id] = ticket
+            for own in self._ids_of(owner)[:-MAX_TICKETS_PER_OWNER]:
+                del self._tickets[own]
+            while len(self._tickets) > MAX_TICKETS:
+                self._tickets.popitem(last=False)
+        return ticket
 
-    def forget(self, owner: Scope) -> None:
-        """Drop everything that was shown to somebody."""
+    def find(self, owner: Scope, ticket_id: object) -> Ticket:
+        """Return an owner's ticket. Raises TicketExpired if it is unknown or another owner's."""
         with self._lock:
-            for ticket in [ticket for ticket, one in self._shown.items() if one.owner == owner]:
-                del self._shown[ticket]
-
-    def of(self, owner: Scope, ticket: object) -> Ticket:
-        """What a ticket is about. Forgotten for one that is not this judge's."""
-        with self._lock:
-            shown = self._shown.get(ticket) if isinstance(ticket, str) else None
-        if shown is None or shown.owner != owner:
+            ticket = self._tickets.get(ticket_id) if isinstance(ticket_id, str) else None
+        if ticket is None or ticket.owner != owner:
             raise TicketExpired
-        return shown
+        return ticket
 
-    def allowed(self, scope: str) -> tuple[Scope, ...]:
-        """The scopes behind one of CHOICES. InputRefused where they may not be seen here."""
-        return self._handlers.resolve_scopes(scope)
+    def delete(self, owner: Scope) -> None:
+        """Delete every ticket of an owner."""
+        with self._lock:
+            for own in self._ids_of(owner):
+                del self._tickets[own]
 
-    def searchable(self, search: SearchRequest) -> tuple[Scope, ...]:
-        """The scopes that are judged. InputRefused for what may not be seen here, NotReady while it is on its way."""
-        scopes, handlers = self.allowed(search.scope), self._handlers
+    def check_scope(self, scope: str) -> None:
+        """Raise InputRefused if the current visitor may not search one of SCOPE_CHOICES."""
+        self._handlers.resolve_scopes(scope)
+
+    def conditions(self, search: SearchRequest) -> Conditions:
+        """Return the conditions under which a query would be judged now, without a search. Raises as `issue` does."""
+        scopes, engine = self._searchable_scopes(search), self._handlers.engine
+        encoder = engine.backbone(scopes[0]).encoder.fingerprint
+        return Conditions(library_fingerprint(engine.library.pages(scopes, encoder)), encoder, search.weights)
+
+    def _searchable_scopes(self, search: SearchRequest) -> tuple[Scope, ...]:
+        """Return the scopes to judge. Raises InputRefused if they are not allowed, NotReadyToJudge while they load."""
+        handlers = self._handlers
+        scopes = handlers.resolve_scopes(search.scope)
         if handlers.is_model_loading(scopes):
             raise NotReadyToJudge(
                 f"{handlers.serving().name} is still loading.", "Your documents can be judged in a moment."
@@ -147,75 +154,144 @@ class Tickets:
             if pending.failed or pending.samples is None:
                 raise LibraryError("The samples are not ready.", pending.error)
             done = f"{pending.samples.ready} of {pending.samples.total} pages"
-            raise NotReadyToJudge("The sample library is being prepared.", f"{done} are there; only once.")
+            raise NotReadyToJudge("The sample library is being prepared.", f"{done} are ready. This happens only once.")
         return scopes
 
-    def conditions(self, search: SearchRequest) -> Conditions:
-        """Under which queries are judged now, without a search. Refuses as `show`."""
-        scopes, engine = self.searchable(search), self._handlers.engine
-        encoder = engine.backbone(scopes[0]).encoder.fingerprint
-        return Conditions(library_fingerprint(engine.library.pages(scopes, encoder)), encoder, search.weights)
+    def _ids_of(self, owner: Scope) -> list[str]:
+        return [ticket.id for ticket in self._tickets.values() if ticket.owner == owner]
 
 
-GRADE_LABELS = ("Not relevant", "A little", "It helps", "It answers")
-"""What 0, 1, 2 and 3 say."""
-_NOT_BLIND = "You have not voted on this query. Once you know the ranks, a vote on it is no longer blind."
+class JudgeSheets:
+    """Renders the panels of one app's owners."""
+
+    def __init__(self, judging: JudgingSession, handlers: Handlers) -> None:
+        self.judging, self.handlers = judging, handlers
+        self.tickets = Tickets(handlers)
+
+    def vote_panel(self, owner: Scope, compare: SearchRequest) -> str:
+        """Render the open query's columns, the start panel before the first query, or the end panel after the last."""
+        load = self.handlers.load_thumbnail
+        return self._panel(owner, compare, lambda ticket: self.render_votes(ticket, load))
+
+    def grade_panel(self, owner: Scope, compare: SearchRequest) -> str:
+        """Render the open query's pages to grade, the start panel, or the end panel."""
+        load = self.handlers.load_thumbnail
+        return self._panel(owner, compare, lambda ticket: self.render_grades(ticket, load))
+
+    def render_votes(self, ticket: Ticket, thumbnail: ThumbnailLoader | None = None) -> str:
+        """Render the vote sheet of a query: blind before its vote, revealed after it."""
+        judged, trial = self.judging.journal(ticket.owner).judgements, ticket.trial
+        vote = judged.votes.get((trial.conditions, trial.query.key))
+        sheet = VoteSheet(
+            trial.query.text,
+            ticket.id,
+            ticket.columns(vote.trial if vote else trial),
+            self.progress(ticket),
+            SearchSetup(ticket.search, self.handlers.scope_choices(), ticket.compare),
+            _sides_were_shown(judged, ticket),
+            vote,
+            format_url_query(replace(ticket.search, text=trial.query.text)),
+        )
+        return render_vote_sheet(sheet, thumbnail or _no_thumbnail)
+
+    def render_grades(self, ticket: Ticket, thumbnail: ThumbnailLoader | None = None, *, ranks: bool = False) -> str:
+        """Render the grade sheet of a query. ranks: show the ranks of its pages without a vote too."""
+        judged, trial = self.judging.journal(ticket.owner).judgements, ticket.trial
+        pages = [ticket.pages[page] for page in pages_to_grade(trial) if page in ticket.pages]
+        grades = {str(page): grade.grade for page, grade in judged.trial_grades(trial).items()}
+        voted = (trial.conditions, trial.query.key) in judged.votes
+        ungraded = count_ungraded(judged).queries
+        ungraded_elsewhere = sum(number for key, number in ungraded.items() if key != trial.query.key)
+        sheet = GradeSheet(
+            trial.query.text,
+            ticket.id,
+            pages,
+            grades,
+            self.progress(ticket),
+            ungraded_elsewhere,
+            trial if voted or ranks else None,
+        )
+        return render_grade_sheet(sheet, thumbnail or _no_thumbnail)
+
+    def progress(self, ticket: Ticket) -> JudgingProgress:
+        """Return the progress through the owner's list, at the ticket's query."""
+        queries = self.judging.queries(ticket.owner)
+        judged = self.judging.journal(ticket.owner).judgements
+        return judging_progress(queries, min(ticket.position, len(queries)), judged, ticket.trial.conditions)
+
+    def _panel(self, owner: Scope, compare: SearchRequest, render: Callable[[Ticket], str]) -> str:
+        judging = self.judging
+        queue, public = judging.queue(owner), not self.handlers.is_private
+        if not judging.started(owner):
+            setup = SearchSetup(replace(compare, scope=queue.search.scope), self.handlers.scope_choices(), compare)
+            return vote_sheet.start_panel(queue, setup, public=public)
+        journal = judging.journal(owner)
+        if queue.current is None:
+            conditions = self.tickets.conditions(queue.search)
+            progress = judging_progress(queue.queries, queue.position, journal.judgements, conditions)
+            return vote_sheet.end_panel(progress)
+        return render(self.tickets.issue(owner, queue, queue.current, compare, journal.session.seed))
 
 
 @dataclass(frozen=True)
 class GradeSheet:
-    """The pages of one query, to be graded."""
+    """The pages of one query to grade."""
 
     query: str
     ticket: str
     pages: Sequence[StoredPage]
-    """In the order of grading."""
+    """Pages in the order of grading."""
     grades: Mapping[str, int]
-    """What was given, by `str(page.id)`."""
-    standing: JudgingProgress
-    waiting: int
-    """Ungraded pages of the other queries that were judged."""
+    """Grades given, by `str(page.id)`."""
+    progress: JudgingProgress
+    ungraded_elsewhere: int
+    """Number of ungraded pages of the other judged queries."""
     ranks: Trial | None
-    """Where the ranks are shown: the rankings they are from."""
+    """The trial whose ranks are shown, or None to hide them."""
 
     @property
-    def done(self) -> int:
+    def graded(self) -> int:
+        """Number of pages with a grade."""
         return sum(str(page.id) in self.grades for page in self.pages)
 
 
-def render_grade_sheet(pool: GradeSheet, thumbnail: ThumbnailLoader) -> str:
-    """The whole panel."""
-    whole = pool.done == len(pool.pages)
-    after = (_ranks_table(pool) if pool.ranks else _ranks_offer()) if whole else ""
-    strip = "".join(_page_slip(pool, place, page, thumbnail(page)) for place, page in enumerate(pool.pages, start=1))
-    following = min(pool.standing.position + 1, pool.standing.total)
+def render_grade_sheet(sheet: GradeSheet, thumbnail: ThumbnailLoader) -> str:
+    """Render the panel Grade."""
+    complete = sheet.graded == len(sheet.pages)
+    ranks = (_ranks_table(sheet) if sheet.ranks else _ranks_offer()) if complete else ""
+    slips = "".join(_page_slip(sheet, place, page, thumbnail(page)) for place, page in enumerate(sheet.pages, start=1))
+    following = min(sheet.progress.position + 1, sheet.progress.total)
+    header = vote_sheet.sheet_header(sheet.query, sheet.progress, grading_progress(sheet))
     return (
-        f'<section class="sheet-of-grades" data-ticket="{pool.ticket}" data-next="{following}" '
-        f'aria-label="Graded relevance">{vote_sheet.sheet_header(pool.query, pool.standing, grading_progress(pool))}'
-        f'{after}<div class="pool"><ul class="slips" role="listbox" aria-label="Pages to grade" '
-        f'aria-orientation="horizontal">{strip}</ul>'
+        f'<section class="sheet-of-grades" data-ticket="{sheet.ticket}" data-next="{following}" '
+        f'aria-label="Graded relevance">{header}'
+        f'{ranks}<div class="pool"><ul class="slips" role="listbox" aria-label="Pages to grade" '
+        f'aria-orientation="horizontal">{slips}</ul>'
         '<div class="reading"><button type="button" class="reading-page" data-view aria-label="Open the page large">'
         '<img alt="" draggable="false" hidden></button><p class="reading-said"></p></div>'
         f"{_grade_form(following)}</div></section>"
     )
 
 
-def grading_progress(pool: GradeSheet) -> str:
-    """How far it is, here and elsewhere.
+def grading_progress(sheet: GradeSheet) -> str:
+    """Return the number of graded pages in words.
 
-    >>> from smart_demo.judging.queue import Standing
-    >>> said(Pool("tide", "", (), {}, Standing((), 0), 31, None))
+    >>> from smart_demo.judging.queue import JudgingProgress
+    >>> grading_progress(GradeSheet("tide", "", (), {}, JudgingProgress((), 0), 31, None))
     '0 of 0 graded; 31 pages of other judged queries wait'
     """
-    waits = f"; {count(pool.waiting, 'page')} of other judged queries {'waits' if pool.waiting == 1 else 'wait'}"
-    return f"{pool.done} of {len(pool.pages)} graded{waits if pool.waiting else ''}"
+    graded = f"{sheet.graded} of {len(sheet.pages)} graded"
+    if not sheet.ungraded_elsewhere:
+        return graded
+    verb = "waits" if sheet.ungraded_elsewhere == 1 else "wait"
+    return f"{graded}; {count(sheet.ungraded_elsewhere, 'page')} of other judged queries {verb}"
 
 
-def _page_slip(pool: GradeSheet, place: int, page: StoredPage, thumbnail: bytes) -> str:
-    grade = pool.grades.get(str(page.id))
+def _page_slip(sheet: GradeSheet, place: int, page: StoredPage, thumbnail: bytes) -> str:
+    grade = sheet.grades.get(str(page.id))
     words = "not graded" if grade is None else f"grade {grade}, {GRADE_LABELS[grade].lower()}"
     shown = "–" if grade is None else str(grade)
-    label = f"Page {place} of {len(pool.pages)}: {page.document}, page {page.number}; {words}"
+    label = f"Page {place} of {len(sheet.pages)}: {page.document}, page {page.number}; {words}"
     return (
         f'<li class="slip" role="option" tabindex="-1" aria-selected="false" aria-label="{esc(label)}" '
         f'data-page="{esc(page_key(page.scope, page.id))}" data-grade="{"" if grade is None else grade}">'
@@ -226,6 +302,7 @@ def _page_slip(pool: GradeSheet, place: int, page: StoredPage, thumbnail: bytes)
 
 
 def _grade_form(following: int) -> str:
+    """Render the buttons of the grades. following: index of the next query."""
     buttons = "".join(
         f'<button type="button" class="choice" data-as="{grade}" aria-keyshortcuts="{grade}" aria-pressed="false">'
         f"<kbd>{grade}</kbd><span>{words}</span></button>"
@@ -242,7 +319,7 @@ def _grade_form(following: int) -> str:
 
 
 def _ranks_offer() -> str:
-    """Whoever has not voted decides whether to know."""
+    """Render the choice between a vote and the ranks, for a judge who has not voted."""
     return (
         f'<div class="ranks is-hidden"><p><b>Every page has a grade.</b> {_NOT_BLIND}</p><p class="judge-ways">'
         '<button type="button" class="quiet-button" data-show="vote">Vote first</button>'
@@ -250,101 +327,31 @@ def _ranks_offer() -> str:
     )
 
 
-def _ranks_table(pool: GradeSheet) -> str:
-    """Every page with its grade and both ranks, by SMART's order."""
-    trial = pool.ranks
+def _ranks_table(sheet: GradeSheet) -> str:
+    """Render every page with its grade and both ranks, in SMART's order."""
+    trial = sheet.ranks
     if trial is None:
         return ""
     order = trial.orders[SMART.name]
-    by_rank = sorted(pool.pages, key=lambda page: order.index(page.id) if page.id in order else len(order))
+    by_rank = sorted(sheet.pages, key=lambda page: order.index(page.id) if page.id in order else len(order))
     rows = "".join(
         f'<tr><th scope="row">{bdi(page.document)} <span>page {page.number}</span></th>'
-        f"<td>{pool.grades[str(page.id)]}</td><td>{rank_text(trial, POOLED.name, page.id)}</td>"
+        f"<td>{sheet.grades[str(page.id)]}</td><td>{rank_text(trial, POOLED.name, page.id)}</td>"
         f'<td class="of-smart">{rank_text(trial, SMART.name, page.id)}</td></tr>'
         for page in by_rank
     )
     return (
-        '<div class="ranks"><table><caption>Every page has a grade. This is where they stood.</caption><thead><tr>'
+        '<div class="ranks"><table><caption>Every page has a grade. These are the ranks.</caption><thead><tr>'
         '<th scope="col">page</th><th scope="col">grade</th><th scope="col">rank, pooled</th>'
         f'<th scope="col" class="of-smart">rank, SMART</th></tr></thead><tbody>{rows}</tbody></table></div>'
     )
 
 
-def no_thumbnail(_: StoredPage) -> bytes:
-    """For sheets whose thumbnails the browser has already."""
+def _no_thumbnail(_: StoredPage) -> bytes:
+    """Return no picture, for a sheet whose thumbnails the browser already has."""
     return b""
 
 
-class JudgeSheets:
-    """Markup of what one app's judges see."""
-
-    def __init__(self, judging: JudgingSession, handlers: Handlers) -> None:
-        self.judging, self.handlers = judging, handlers
-        self.tickets = Tickets(handlers)
-
-    def vote_panel(self, owner: Scope, dials: SearchRequest) -> str:
-        """The open query's columns, or what stands there before the first and after the last."""
-        return self._panel(owner, dials, lambda shown: self.votes(shown, self.handlers.load_thumbnail))
-
-    def grade_panel(self, owner: Scope, dials: SearchRequest) -> str:
-        """The open query's pool, or the same."""
-        return self._panel(owner, dials, lambda shown: self.grades(shown, self.handlers.load_thumbnail))
-
-    def votes(self, shown: Ticket, thumbnail: ThumbnailLoader = no_thumbnail) -> str:
-        """The sheet of a query: blind while there is no vote on it, told after it."""
-        judged, trial = self.judging.journal(shown.owner).judgements, shown.trial
-        vote = judged.votes.get((trial.conditions, trial.query.key))
-        sheet = VoteSheet(
-            trial.query.text,
-            shown.ticket,
-            shown.columns(vote.trial if vote else trial),
-            self.standing(shown),
-            SearchSetup(shown.search, self.handlers.scope_choices(), shown.dials),
-            _sides_were_shown(judged, shown),
-            vote,
-            format_url_query(replace(shown.search, text=trial.query.text)),
-        )
-        return render_vote_sheet(sheet, thumbnail)
-
-    def grades(self, shown: Ticket, thumbnail: ThumbnailLoader = no_thumbnail, *, ranks: bool = False) -> str:
-        """The pool of a query. Its ranks are told after a vote, or when they are asked for."""
-        judged, trial = self.judging.journal(shown.owner).judgements, shown.trial
-        pages = [shown.pages[page] for page in pages_to_grade(trial) if page in shown.pages]
-        grades = {str(page): grade.grade for page, grade in judged.graded(trial).items()}
-        voted = (trial.conditions, trial.query.key) in judged.votes
-        left = count_ungraded(judged).queries
-        waiting = sum(number for key, number in left.items() if key != trial.query.key)
-        pool = GradeSheet(
-            trial.query.text,
-            shown.ticket,
-            pages,
-            grades,
-            self.standing(shown),
-            waiting,
-            trial if voted or ranks else None,
-        )
-        return render_grade_sheet(pool, thumbnail)
-
-    def standing(self, shown: Ticket) -> JudgingProgress:
-        """How far the list is, seen from a query of it."""
-        queries = self.judging.queries(shown.owner)
-        judged = self.judging.journal(shown.owner).judgements
-        return judging_progress(queries, min(shown.at, len(queries)), judged, shown.trial.conditions)
-
-    def _panel(self, owner: Scope, dials: SearchRequest, sheet: Callable[[Ticket], str]) -> str:
-        judging = self.judging
-        desk, public = judging.queue(owner), not self.handlers.is_private
-        if not judging.started(owner):
-            setup = SearchSetup(replace(dials, scope=desk.search.scope), self.handlers.scope_choices(), dials)
-            return vote_sheet.start_panel(desk, setup, public=public)
-        if desk.current is None:
-            now = self.tickets.conditions(desk.search)
-            return vote_sheet.end_panel(
-                judging_progress(desk.queries, desk.position, judging.journal(owner).judgements, now)
-            )
-        return sheet(self.tickets.show(owner, desk, desk.current, dials, judging.journal(owner).session.seed))
-
-
-def _sides_were_shown(judged: Judgements, shown: Ticket) -> bool:
-    """Whether the sides of this query were told, be it by a vote that was taken back."""
-    return (shown.trial.seed, shown.trial.query.key) in map(revealed_query, judged.events)
+def _sides_were_shown(judged: Judgements, ticket: Ticket) -> bool:
+    """Return whether the owner has seen the sides of the ticket's query, by an undone vote perhaps."""
+    return (ticket.trial.seed, ticket.trial.query.key) in map(revealed_query, judged.events)

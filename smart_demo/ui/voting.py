@@ -1,8 +1,8 @@
-"""What the panels Vote and Grade do. Every argument is doubted, as in `handlers`.
+"""Handlers of the panels Vote and Grade. Their arguments come from browsers and are validated here.
 
-A look searches, so it comes through the queue and is answered in markup. What is said of a query is kept at once, by
-the ticket under which it was shown. The answer is the sheet without its thumbnails, which the browser has, or where to
-go next; a sentence says that nothing was kept.
+Showing a panel searches, so these events wait in Gradio's queue and return HTML. Votes, grades, skips and undos skip
+the queue and are stored at once: the request names the ticket under which the query was shown, and the answer is the
+sheet without thumbnails, which the browser has, or the position to go to, or `sentence` if nothing was stored.
 """
 
 from __future__ import annotations
@@ -34,147 +34,155 @@ Action = Callable[[Scope, RequestFields], dict[str, object]]
 
 
 class Voting:
-    """Both panels of one app."""
+    """Handlers of both panels of one app."""
 
     def __init__(self, sheets: JudgeSheets) -> None:
         self._sheets, self._judging = sheets, sheets.judging
 
-    # -- looks, through the queue
+    def vote_panel(self, request: object, *controls: object) -> str:
+        """Take the requested step, if any, and return the panel Vote or an error panel. controls: those of Compare."""
+        return self._panel(self._sheets.vote_panel, request, controls)
 
-    def look(self, given: object, *dials: object) -> str:
-        """The panel Vote, after a step where one is asked for. Never raises."""
-        return self._look(self._sheets.vote_panel, given, dials)
+    def grade_panel(self, request: object, *controls: object) -> str:
+        """Take the requested step, if any, and return the panel Grade or an error panel. controls: those of Compare."""
+        return self._panel(self._sheets.grade_panel, request, controls)
 
-    def pool(self, given: object, *dials: object) -> str:
-        """The panel Grade, likewise."""
-        return self._look(self._sheets.grade_panel, given, dials)
+    def vote(self, request: object) -> dict[str, object]:
+        """Store a vote or a skip, or undo the last step. Return the new sheet or `sentence`."""
+        return self._answer(request, {"vote": self._vote, "skip": self._skip, "undo": self._undo})
 
-    def _look(self, panel: Callable[[Scope, SearchRequest], str], given: object, dials: tuple[object, ...]) -> str:
+    def grade(self, request: object) -> dict[str, object]:
+        """Store a grade, undo the last step, or show the ranks. Return the new sheet or `sentence`."""
+        return self._answer(request, {"grade": self._grade, "undo": self._undo, "ranks": self._show_ranks})
+
+    def _panel(
+        self, render: Callable[[Scope, SearchRequest], str], request: object, controls: tuple[object, ...]
+    ) -> str:
         try:
-            wanted, turned = json_fields.require_object(given, "that"), parse_request("", "", *dials)
-            owner = self._judging.owner(wanted.get("owner"))
-            self._step(owner, wanted, turned)
-            shown = panel(owner, turned)
+            fields, compare = json_fields.require_object(request, "The request"), parse_request("", "", *controls)
+            owner = self._judging.owner(fields.get("owner"))
+            self._take_step(owner, fields, compare)
+            markup = render(owner, compare)
         except NotReadyToJudge as error:
-            shown = vote_sheet.error_panel("In a moment", error.sentence, again=True)
+            markup = vote_sheet.error_panel("In a moment", error.sentence, retry=True)
         except SmartError as error:
-            shown = vote_sheet.error_panel("This cannot be judged", error.sentence, again=False)
+            markup = vote_sheet.error_panel("This cannot be judged", error.sentence, retry=False)
         except Exception:
             log.exception("a query could not be shown to a judge")
-            shown = vote_sheet.error_panel("This cannot be judged", UNEXPECTED_ERROR, again=False)
-        # Never twice the same, so that the browser hears of every answer.
-        return f'<div class="judge-panel" data-turn="{secrets.token_hex(4)}">{shown}</div>'
+            markup = vote_sheet.error_panel("This cannot be judged", UNEXPECTED_ERROR, retry=False)
+        # Random, because Gradio sends no change event for equal values.
+        return f'<div class="judge-panel" data-turn="{secrets.token_hex(4)}">{markup}</div>'
 
-    def _step(self, owner: Scope, wanted: RequestFields, turned: SearchRequest) -> None:
-        """What a look does first, if anything."""
+    def _take_step(self, owner: Scope, fields: RequestFields, compare: SearchRequest) -> None:
+        """Change the owner's queue as requested: start, change the search, open or insert a query."""
         judging = self._judging
-        match wanted.get("act"):
+        match fields.get("act"):
             case "start":
-                judging.start(owner, turned)
+                judging.start(owner, compare)
             case "take":
-                judging.set_search(owner, replace(turned, scope=judging.queue(owner).search.scope))
+                judging.set_search(owner, replace(compare, scope=judging.queue(owner).search.scope))
             case "scope":
-                scope = json_fields.choice_field(wanted, "scope", tuple(SCOPE_CHOICES))
-                self._sheets.tickets.allowed(scope)
+                scope = json_fields.choice_field(fields, "scope", tuple(SCOPE_CHOICES))
+                self._sheets.tickets.check_scope(scope)
                 judging.set_search(owner, replace(judging.queue(owner).search, scope=scope))
             case "go":
-                judging.go_to(owner, json_fields.integer_field(wanted, "at", 0, MAX_QUERIES))
+                judging.go_to(owner, json_fields.integer_field(fields, "at", 0, MAX_QUERIES))
             case "ask":
-                judging.insert(owner, _parse_query(wanted))
+                judging.insert(owner, _parse_query(fields))
 
-    # -- what is said, at once
+    def _answer(self, request: object, actions: Mapping[str, Action]) -> dict[str, object]:
+        return answer_or_error(lambda: self._act(request, actions), "a judgement could not be stored")
 
-    def vote(self, wanted: object) -> dict[str, object]:
-        """Keep a vote, keep that a query was skipped, or take back what was said last; or a sentence why not."""
-        return self._said(wanted, {"vote": self._vote, "skip": self._skip, "undo": self._undo})
-
-    def grade(self, wanted: object) -> dict[str, object]:
-        """Keep a grade, take back what was said last, or tell the ranks; or a sentence why not."""
-        return self._said(wanted, {"grade": self._grade, "undo": self._undo, "ranks": self._ranks})
-
-    def _said(self, wanted: object, acts: Mapping[str, Action]) -> dict[str, object]:
-        return answer_or_error(lambda: self._act(wanted, acts), "what a judge said could not be kept")
-
-    def _act(self, wanted: object, acts: Mapping[str, Action]) -> dict[str, object]:
-        given = json_fields.require_object(wanted, "that")
-        act = acts[json_fields.choice_field(given, "act", tuple(acts))]
+    def _act(self, request: object, actions: Mapping[str, Action]) -> dict[str, object]:
+        fields = json_fields.require_object(request, "The request")
+        action = actions[json_fields.choice_field(fields, "act", tuple(actions))]
         try:
-            return act(self._judging.owner(given.get("owner")), given)
+            return action(self._judging.owner(fields.get("owner")), fields)
         except TicketExpired as error:
             return {"sentence": error.sentence, "look": True}
 
-    def _vote(self, owner: Scope, given: RequestFields) -> dict[str, object]:
-        shown, choice = self._shown(owner, given), json_fields.choice_field(given, "choice", tuple(VoteChoice))
-        reasons = json_fields.list_field(given, "reasons", len(REASONS)) if "reasons" in given else ()
+    def _vote(self, owner: Scope, fields: RequestFields) -> dict[str, object]:
+        """Validate a vote and store it.
+
+        Its ticket must be the owner's, its choice one of VoteChoice, its reasons among REASONS, its note at most
+        MAX_NOTE_CHARS characters. Otherwise raises InputRefused or TicketExpired. The journal validates the event again
+        before it writes (`Journal`, `record_lines.parse_line`).
+        """
+        ticket, choice = self._ticket(owner, fields), json_fields.choice_field(fields, "choice", tuple(VoteChoice))
+        reasons = json_fields.list_field(fields, "reasons", len(REASONS)) if "reasons" in fields else ()
         if any(reason not in REASONS for reason in reasons):
-            raise InputRefused(f"What decided it may be: {', '.join(REASONS)}.")
-        note = json_fields.text_field(given, "note", MAX_NOTE_CHARS) if "note" in given else ""
-        kept = self._judging.writable_journal(owner).vote(shown.trial, choice, reasons, note)
-        return {"sheet": self._sheets.votes(shown), "said": f"Kept. {vote_sentence(kept)}"}
+            raise InputRefused(f"A reason must be one of: {', '.join(REASONS)}.")
+        note = json_fields.text_field(fields, "note", MAX_NOTE_CHARS) if "note" in fields else ""
+        vote = self._judging.writable_journal(owner).vote(ticket.trial, choice, reasons, note)
+        return {"sheet": self._sheets.render_votes(ticket), "said": f"Saved. {vote_sentence(vote)}"}
 
-    def _skip(self, owner: Scope, given: RequestFields) -> dict[str, object]:
-        """One that was skipped before, or judged after all, needs no other skip."""
-        shown, journal = self._shown(owner, given), self._judging.journal(owner)
-        key, judged = shown.trial.query.key, journal.judgements
-        if key not in judged.skipped and (shown.trial.conditions, key) not in judged.votes:
-            self._judging.writable_journal(owner).skip(shown.trial.query)
-        return {"go": self._sheets.standing(shown).next_position, "said": "Skipped."}
+    def _skip(self, owner: Scope, fields: RequestFields) -> dict[str, object]:
+        """Store a skip, unless the query was already skipped or voted on."""
+        ticket, journal = self._ticket(owner, fields), self._judging.journal(owner)
+        key, judged = ticket.trial.query.key, journal.judgements
+        if key not in judged.skipped and (ticket.trial.conditions, key) not in judged.votes:
+            self._judging.writable_journal(owner).skip(ticket.trial.query)
+        return {"go": self._sheets.progress(ticket).next_position, "said": "Skipped."}
 
-    def _grade(self, owner: Scope, given: RequestFields) -> dict[str, object]:
-        shown, grade = self._shown(owner, given), json_fields.integer_field(given, "grade", 0, MAX_GRADE)
-        kept = self._judging.writable_journal(owner).grade(shown.trial, _page_to_grade(given, shown), grade)
-        words = f"{grade}, {GRADE_LABELS[grade].lower()}: {strip_unprintable(kept.document)}, page {kept.page.number}."
-        return {"sheet": self._sheets.grades(shown), "said": f"Kept. {words}"}
+    def _grade(self, owner: Scope, fields: RequestFields) -> dict[str, object]:
+        """Validate a grade and store it. Raises InputRefused unless it is 0 to 3 and the query offers the page."""
+        ticket, value = self._ticket(owner, fields), json_fields.integer_field(fields, "grade", 0, MAX_GRADE)
+        grade = self._judging.writable_journal(owner).grade(ticket.trial, _page_to_grade(fields, ticket), value)
+        label, document = GRADE_LABELS[value].lower(), strip_unprintable(grade.document)
+        said = f"Saved. {value}, {label}: {document}, page {grade.page.number}."
+        return {"sheet": self._sheets.render_grades(ticket), "said": said}
 
-    def _ranks(self, owner: Scope, given: RequestFields) -> dict[str, object]:
-        """Whoever sees them without a vote judges blind no longer: kept, so that a vote that follows says so."""
-        shown, journal = self._shown(owner, given), self._judging.journal(owner)
-        judged, about = journal.judgements, (shown.trial.seed, shown.trial.query.key)
-        whole = all(page in judged.graded(shown.trial) for page in pages_to_grade(shown.trial))
-        if whole and about not in map(revealed_query, judged.events):
-            self._judging.writable_journal(owner).told(shown.trial)
-        return {"sheet": self._sheets.grades(shown, ranks=True), "said": "The ranks are shown."}
+    def _show_ranks(self, owner: Scope, fields: RequestFields) -> dict[str, object]:
+        """Return the sheet with ranks. Store that they were seen, so that a later vote is marked as not blind."""
+        ticket, journal = self._ticket(owner, fields), self._judging.journal(owner)
+        judged, query = journal.judgements, (ticket.trial.seed, ticket.trial.query.key)
+        all_graded = all(page in judged.trial_grades(ticket.trial) for page in pages_to_grade(ticket.trial))
+        if all_graded and query not in map(revealed_query, judged.events):
+            self._judging.writable_journal(owner).reveal_sides(ticket.trial)
+        return {"sheet": self._sheets.render_grades(ticket, ranks=True), "said": "The ranks are shown."}
 
-    def _undo(self, owner: Scope, given: RequestFields) -> dict[str, object]:
-        """And back to where it was said, if that is in the list."""
-        del given
+    def _undo(self, owner: Scope, fields: RequestFields) -> dict[str, object]:
+        """Undo the owner's last step and return to its query, if the list still has it."""
+        del fields
         if not self._judging.started(owner):
-            raise InputRefused("There is nothing to take back.")
-        back = self._judging.journal(owner).undo()
-        query = back.query if isinstance(back, Skip) else back.trial.query
-        at = self._judging.queue(owner).find(query.key)
-        return {"said": f"Taken back: {_undone_words(back)} “{strip_unprintable(query.text)}”."} | (
-            {"look": True} if at is None else {"go": at}
-        )
+            raise InputRefused("There is nothing to undo.")
+        undone = self._judging.journal(owner).undo()
+        query = undone.query if isinstance(undone, Skip) else undone.trial.query
+        position = self._judging.queue(owner).find(query.key)
+        step: dict[str, object] = {"look": True} if position is None else {"go": position}
+        return step | {"said": f"Undone: {_step_words(undone)} “{strip_unprintable(query.text)}”."}
 
-    def _shown(self, owner: Scope, given: RequestFields) -> Ticket:
-        """What is on the judge's screen. Forgotten where its session was deleted since, in another tab say."""
-        shown = self._sheets.tickets.of(owner, given.get("ticket"))
-        if not self._judging.started(owner) or shown.trial.seed != self._judging.journal(owner).session.seed:
+    def _ticket(self, owner: Scope, fields: RequestFields) -> Ticket:
+        """Return the ticket that a request names.
+
+        Raises TicketExpired if it is unknown, another owner's, or of a session deleted since, in another tab perhaps.
+        """
+        ticket = self._sheets.tickets.find(owner, fields.get("ticket"))
+        if not self._judging.started(owner) or ticket.trial.seed != self._judging.journal(owner).session.seed:
             raise TicketExpired
-        return shown
+        return ticket
 
 
 def vote_sentence(vote: Vote) -> str:
-    """A vote in sentences that tell the sides."""
+    """Return a vote in sentences that reveal the sides."""
     sides = vote.trial.sides
     return f"{verdict(vote)} A was {COLUMN_LABELS[sides.a]}, B was {COLUMN_LABELS[sides.b]}."
 
 
-def _undone_words(back: Vote | Grade | Skip) -> str:
-    if isinstance(back, Grade):
-        return f"the grade of {strip_unprintable(back.document)}, page {back.page.number}, for"
-    return "the vote on" if isinstance(back, Vote) else "the skip of"
+def _step_words(step: Vote | Grade | Skip) -> str:
+    if isinstance(step, Grade):
+        return f"the grade of {strip_unprintable(step.document)}, page {step.page.number}, for"
+    return "the vote on" if isinstance(step, Vote) else "the skip of"
 
 
-def _page_to_grade(given: RequestFields, shown: Ticket) -> PageId:
-    """A page of the pool that is graded."""
-    _, page = parse_page_key(given.get("page"))
-    if page not in pages_to_grade(shown.trial):
+def _page_to_grade(fields: RequestFields, ticket: Ticket) -> PageId:
+    """Return the page that a request grades. Raises InputRefused if the ticket's query does not offer it."""
+    _, page = parse_page_key(fields.get("page"))
+    if page not in pages_to_grade(ticket.trial):
         raise InputRefused("That page is not among those to be graded.")
     return page
 
 
-def _parse_query(wanted: RequestFields) -> ListedQuery:
-    """One query as somebody typed it, whatever it looks like."""
-    return read_queries(json.dumps({"query": wanted.get("query")})).queries[0]
+def _parse_query(fields: RequestFields) -> ListedQuery:
+    """Return the typed query. As JSON, because plain text could be read as another form of list."""
+    return read_queries(json.dumps({"query": fields.get("query")})).queries[0]

@@ -42,7 +42,6 @@ from smart_demo.ui.app import build_app
 from smart_demo.ui.cards import Side, describe_move, render_badge
 from smart_demo.ui.compare import render_empty, render_no_query, render_opening, render_preparing
 from smart_demo.ui.costs_tab import CostsTab, by_another_encoder, costs_panel, hood_panel, served_by_another
-from smart_demo.ui.explain_handlers import ExplainHandlers
 from smart_demo.ui.export import Exporter
 from smart_demo.ui.handlers import Handlers
 from smart_demo.ui.judge_sheets import JudgeSheets
@@ -56,12 +55,20 @@ from smart_demo.ui.library_tab import (
     render_usage,
 )
 from smart_demo.ui.page_layout import render_chips, render_footer, render_header, render_hero, render_how, render_status
-from smart_demo.ui.queries_tab import QueryLists, counted, refused, step, told, waiting
+from smart_demo.ui.queries_tab import (
+    QueryLists,
+    describe_list,
+    render_message,
+    render_progress,
+    render_refusal,
+    render_waiting,
+)
 from smart_demo.ui.query_input import render_picture_tag
-from smart_demo.ui.results_tab import Boards, list_intro, results_shell, take_in
+from smart_demo.ui.results_tab import ResultsHandlers, render_import_intro, render_list_intro, render_results_panel
 from smart_demo.ui.stories import STORY_QUERIES, render_tools
 from smart_demo.ui.theme import build_middleware, launch_options
 from smart_demo.ui.upload_queue import UploadQueue
+from smart_demo.ui.viewer import ExplainHandlers
 from smart_demo.ui.vote_sheet import error_panel
 from smart_demo.ui.voting import Voting
 from tests.pinned.stored import DATA, LIBRARY, NOON, Clock, digest, machine, set_times
@@ -358,7 +365,7 @@ def _judge(world: World) -> Found:
     shutil.rmtree(world.settings.data_dir / "judgements", ignore_errors=True)
     handlers = world.private
     voting = make_voting(handlers)
-    begun = voting.look({"owner": ME, "act": "look"}, *DIALS)
+    begun = voting.vote_panel({"owner": ME, "act": "look"}, *DIALS)
     yield "judge-begin", begun
     yield (
         "judge-begin-public",
@@ -411,9 +418,9 @@ def _judge(world: World) -> Found:
     yield "judge-took-dials", judge.look((3, 0.5, 2.0, "mean", "all"), act="take")
     yield "judge-end", judge.look(act="go", at=500)
     yield "judge-grade-end", judge.pool()
-    yield "judge-trouble", error_panel("Title", "Said <so>.", again=True) + error_panel("Title", "Said.", again=False)
-    yield "judge-look-refused", judge.voting.look("nonsense", *DIALS) + judge.look(act="scope", scope="elsewhere")
-    boards = Boards(judge.judging)
+    yield "judge-trouble", error_panel("Title", "Said <so>.", retry=True) + error_panel("Title", "Said.", retry=False)
+    yield "judge-look-refused", judge.voting.vote_panel("nonsense", *DIALS) + judge.look(act="scope", scope="elsewhere")
+    boards = ResultsHandlers(judge.judging)
     yield "judge-results", boards.look({"owner": ME})
     shutil.rmtree(world.settings.data_dir / "judgements")
 
@@ -434,11 +441,11 @@ class Judge:
         return list(dict.fromkeys(re.findall(r'data-page="([^"]+)"', self.panel)))
 
     def look(self, dials: tuple[object, ...] = DIALS, **given: object) -> str:
-        self.panel = self.voting.look({"owner": ME} | given, *dials)
+        self.panel = self.voting.vote_panel({"owner": ME} | given, *dials)
         return self.panel
 
     def pool(self, **given: object) -> str:
-        self.panel = self.voting.pool({"owner": ME} | given, *DIALS)
+        self.panel = self.voting.grade_panel({"owner": ME} | given, *DIALS)
         return self.panel
 
     def vote(self, choice: str = "a", **more: object) -> dict[str, object]:
@@ -454,9 +461,9 @@ class Judge:
 
 def _boards(world: World) -> Found:
     shutil.rmtree(world.settings.data_dir / "judgements", ignore_errors=True)
-    yield "boards-shell", results_shell()
-    yield "boards-take-in", take_in(2**25, private=True) + take_in(2**20, private=False)
-    boards = Boards(judging_session(world.private))
+    yield "boards-shell", render_results_panel()
+    yield "boards-take-in", render_import_intro(2**25, private=True) + render_import_intro(2**20, private=False)
+    boards = ResultsHandlers(judging_session(world.private))
     yield "boards-empty", boards.look({"owner": ME})
     yield "boards-file-empty", boards.file({"owner": ME, "form": "zip"})
     archive, journal = (DATA / "evaluation.zip").read_bytes(), (DATA / "journal.jsonl").read_bytes()
@@ -485,11 +492,14 @@ def _boards(world: World) -> Found:
             for wanted in ({"owner": ME, "form": "zip"}, {"owner": ME, "form": "jsonl"}, {"owner": ME, "form": "exe"})
         ],
     )
-    yield "boards-public-nobody", Boards(judging_session(world.handlers(public=True))).look({"owner": "nobody"})
+    yield (
+        "boards-public-nobody",
+        ResultsHandlers(judging_session(world.handlers(public=True))).look({"owner": "nobody"}),
+    )
     yield "boards-forgotten", boards.forget({"owner": ME})
     for name, better, worse in (("many", 14, 4), ("few", 3, 1), ("even", 6, 6)):
         _many(world.settings.data_dir, better, worse)
-        yield f"boards-{name}", Boards(judging_session(world.private)).look({"owner": ME})
+        yield f"boards-{name}", ResultsHandlers(judging_session(world.private)).look({"owner": ME})
         shutil.rmtree(world.settings.data_dir / "judgements")
 
 
@@ -524,9 +534,9 @@ def _queries(world: World) -> Found:
     ticks = count()
     judging = judging_session(world.private)
     lists = QueryLists(judging, world.private, clock=lambda: float(next(ticks)))
-    yield "queries-intro", list_intro(500, private=True) + list_intro(100, private=False)
+    yield "queries-intro", render_list_intro(500, private=True) + render_list_intro(100, private=False)
     sample = lists.sample()
-    yield "queries-sample-counted", told(counted(sample))
+    yield "queries-sample-counted", render_message(describe_list(sample))
     steps = list(lists.run((DATA / "table.csv").read_text() + "\n", None, parse_request("", ON_MINE, 3)))
     yield "queries-steps", "".join(markup for markup, _ in steps)
     run = list(lists.run(sample, None, parse_request("", ON_SAMPLES, 5)))[-1][1]
@@ -543,7 +553,14 @@ def _queries(world: World) -> Found:
     ):
         yield f"queries-refused-{name}", "".join(markup for markup, _ in lists.run(given, None, wanted))
     yield "queries-gone", lists.table({"run": "0" * 32})
-    yield "queries-progress", waiting() + step(0, 3) + step(1, 3, 90.0) + step(3, 3) + refused("No <list>.")
+    yield (
+        "queries-progress",
+        render_waiting()
+        + render_progress(0, 3)
+        + render_progress(1, 3, 90.0)
+        + render_progress(3, 3)
+        + render_refusal("No <list>."),
+    )
     shutil.rmtree(world.settings.data_dir / "judgements", ignore_errors=True)
 
 
