@@ -1,4 +1,4 @@
-"""When the room of all visitors is full, who changed nothing for long makes way, and nobody who did."""
+"""Eviction: if the quota of all visitors is full, those unchanged for longest are deleted, and no recent ones."""
 
 import os
 import time
@@ -49,8 +49,8 @@ def size(tmp_path):
 def test_those_unchanged_for_longest_make_way_for_a_newcomer_and_no_more_of_them_than_must(tmp_path, size):
     with an_engine(tmp_path, total_bytes=4 * size) as engine:
         told = []
-        janitor = Cleanup(engine)
-        janitor.connect(lambda _: 0, told.append)
+        cleanup = Cleanup(engine)
+        cleanup.connect(lambda _: 0, told.append)
         add_ago(engine, tmp_path, LOCAL, 90)
         for scope, hours in ((TWO, 2), (ONE, 3), (THREE, 1.1)):
             add_ago(engine, tmp_path, scope, hours)
@@ -72,14 +72,14 @@ def test_a_script_of_many_names_fills_the_page_for_no_longer_than_an_hour(tmp_pa
             add_ago(engine, tmp_path, scope, 0.9)
         (refused,) = add(engine, NEW, paper(tmp_path, NEW))
         assert refused.state is State.REFUSED
-        assert "once it was unchanged for an hour" in refused.message
+        assert "A library unchanged for an hour is deleted for others" in refused.message
         assert here(engine) == {ONE, TWO}
         engine._idle_eviction._now = lambda: time.time() + 0.2 * HOUR
         assert add(engine, NEW, tmp_path / "4.pdf")[0].state is State.DONE
         assert here(engine) == {TWO, NEW}
 
 
-def test_judgements_make_way_and_are_made_way_for(tmp_path, size):
+def test_judgements_are_evicted_and_evict_others(tmp_path, size):
     with an_engine(tmp_path, total_bytes=3 * size) as engine:
         judged = judge(engine, ONE, "x" * 2 * size)
         add_ago(engine, tmp_path, TWO, 0)
@@ -91,7 +91,7 @@ def test_judgements_make_way_and_are_made_way_for(tmp_path, size):
         assert not judged.exists()
 
 
-def test_nobody_goes_where_all_who_may_would_not_be_enough(tmp_path, size):
+def test_no_visitor_is_evicted_if_all_who_may_be_would_not_be_enough(tmp_path, size):
     with an_engine(tmp_path, total_bytes=3 * size) as engine:
         add_ago(engine, tmp_path, ONE, 5)
         judge(engine, TWO, "x" * 4 * size)  # of a page whose room was made smaller
@@ -99,7 +99,7 @@ def test_nobody_goes_where_all_who_may_would_not_be_enough(tmp_path, size):
         assert here(engine) == {ONE, TWO}
 
 
-def test_a_library_into_which_something_is_on_its_way_does_not_make_way(tmp_path, size):
+def test_a_library_that_is_being_added_to_is_not_evicted(tmp_path, size):
     with an_engine(tmp_path, total_bytes=2 * size) as engine:
         add_ago(engine, tmp_path, ONE, 5)
         steps = engine.add(ONE, [(paper(tmp_path, ONE, 1), "again.pdf")])
@@ -111,7 +111,7 @@ def test_a_library_into_which_something_is_on_its_way_does_not_make_way(tmp_path
         assert here(engine) == {TWO, NEW}
 
 
-def test_one_who_is_full_alone_displaces_nobody(tmp_path, size):
+def test_a_visitor_over_their_own_quota_evicts_no_other(tmp_path, size):
     with an_engine(tmp_path, total_bytes=3 * size, library_pages=1) as engine:
         for scope in (ONE, TWO, THREE):
             add_ago(engine, tmp_path, scope, 5)
@@ -121,7 +121,7 @@ def test_one_who_is_full_alone_displaces_nobody(tmp_path, size):
         assert bytes_under(tmp_path / "data") == before
 
 
-def test_whoever_cannot_be_deleted_is_passed_over_and_the_future_is_not_old():
+def test_a_visitor_who_cannot_be_deleted_is_skipped_and_the_future_is_not_old():
     now, gone = 1e9, []
     ages = (MIN_IDLE_SECONDS * 3, MIN_IDLE_SECONDS * 2, MIN_IDLE_SECONDS, MIN_IDLE_SECONDS - 1, -MIN_IDLE_SECONDS)
     everybody = [Visitor(visitor(at), 10, now - age) for at, age in enumerate(ages)]

@@ -1,4 +1,4 @@
-"""Lifetime: what visitors leave goes when its time is over or room is short, nothing else does, and nothing early."""
+"""Cleanup: visitors' data is deleted when it expires or space is short, no other data, and none early."""
 
 import os
 import shutil
@@ -26,7 +26,7 @@ NOW = 2_000_000_000.0
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory):
     """One library for all tests: what a test leaves in it is its visitors', who are forgotten after it."""
-    folder = tmp_path_factory.mktemp("janitor")
+    folder = tmp_path_factory.mktemp("cleanup")
     (folder / "sample_docs").mkdir()
     write_pdf(folder / "sample_docs" / "tides.pdf", "tide")
     return folder
@@ -69,9 +69,9 @@ def with_quotas(monkeypatch, engine, **quotas):
 
 
 def attended(engine, sweep, forgotten=lambda _: None):
-    janitor = Cleanup(engine)
-    janitor.connect(sweep, forgotten)
-    return janitor
+    cleanup = Cleanup(engine)
+    cleanup.connect(sweep, forgotten)
+    return cleanup
 
 
 def here(engine):
@@ -84,7 +84,7 @@ def judged_at(engine, scope, moment, text="{}"):
     return path
 
 
-def test_libraries_go_when_nothing_came_for_so_many_hours(engine):
+def test_libraries_expire_a_number_of_hours_after_the_last_change(engine):
     engine.add_at(NOW - 25 * HOUR, ONE, pages=2)
     engine.add_at(NOW - 23 * HOUR, TWO)
     done = Cleanup(engine).run_once(NOW)
@@ -122,10 +122,10 @@ def test_the_files_of_a_page_that_went_private_or_stopped_uploads_expire_all_the
 def test_a_clock_that_was_set_back_deletes_nothing(engine, back):
     engine.add_at(NOW - 1 * HOUR, ONE)
     judged_at(engine, TWO, NOW - 1 * HOUR)
-    janitor = Cleanup(engine)
-    janitor.run_once(NOW)
-    assert janitor.run_once(NOW - back).expired == 0
-    assert janitor.run_once(NOW).expired == 0
+    cleanup = Cleanup(engine)
+    cleanup.run_once(NOW)
+    assert cleanup.run_once(NOW - back).expired == 0
+    assert cleanup.run_once(NOW).expired == 0
     assert len(here(engine)) == 2
 
 
@@ -209,9 +209,9 @@ class Clock:
         return self.at
 
 
-def test_who_comes_and_goes_over_and_over_does_not_have_the_index_built_back_to_back(engine, monkeypatch):
+def test_a_visitor_who_deletes_in_a_loop_does_not_have_the_index_rebuilt_back_to_back(engine, monkeypatch):
     clock, built = Clock(), []
-    janitor = Cleanup(engine, clock=clock)
+    cleanup = Cleanup(engine, clock=clock)
     lasting = 0.0
 
     def compact():
@@ -221,34 +221,34 @@ def test_who_comes_and_goes_over_and_over_does_not_have_the_index_built_back_to_
 
     monkeypatch.setattr(engine, "compact", compact)
     for _ in range(600):  # a visitor who deletes something every second
-        janitor.run_once(NOW)
+        cleanup.run_once(NOW)
         clock.at += 1
     assert len(built) == 10
     clock.at, lasting = 10_000.0, 30.0
-    janitor.run_once(NOW)
+    cleanup.run_once(NOW)
     lasting = 0.0
     built.clear()
     while clock.at < 12_000:
-        janitor.run_once(NOW)
+        cleanup.run_once(NOW)
         clock.at += 1
     assert built[:2] == [10_630.0, 10_690.0]  # twenty times as long as it took
 
 
-def test_an_index_whose_building_was_put_off_is_built_when_its_time_has_come_though_nobody_asks_again(engine):
+def test_a_postponed_rebuild_of_the_index_runs_without_another_wake(engine):
     clock = Clock()
-    janitor = Cleanup(engine, interval=1e9, clock=clock)
+    cleanup = Cleanup(engine, interval=1e9, clock=clock)
     for _ in range(2):
         engine.add_at(NOW - 25 * HOUR, ONE)
-        done = janitor.run_once(NOW)
+        done = cleanup.run_once(NOW)
         assert done.expired == 1
         clock.at += 7
     assert not done.compacted
-    assert janitor.pause == 60 - 14
-    clock.at += janitor.pause
-    assert janitor.run_once(NOW).compacted
+    assert cleanup.pause == 60 - 14
+    clock.at += cleanup.pause
+    assert cleanup.run_once(NOW).compacted
     clock.at += 60
-    assert not janitor.run_once(NOW).compacted
-    assert janitor.pause == 1e9
+    assert not cleanup.run_once(NOW).compacted
+    assert cleanup.pause == 1e9
 
 
 def test_damaged_files_of_visitors_go_and_those_of_the_owner_stay(engine, folder):
@@ -264,7 +264,7 @@ def test_damaged_files_of_visitors_go_and_those_of_the_owner_stay(engine, folder
     assert not kept[0].parent.parent.exists()
 
 
-def test_the_uploads_are_swept_and_whoever_remembers_a_visitor_is_told(engine):
+def test_the_uploads_are_swept_and_the_page_learns_of_each_deleted_visitor(engine):
     engine.add_at(NOW - 25 * HOUR, ONE)
     moments, forgotten = [], []
     done = attended(engine, lambda now: moments.append(now) or 7, forgotten.append).run_once(NOW)
@@ -280,7 +280,7 @@ def test_a_library_into_which_something_is_on_its_way_is_left_alone(engine, fold
     assert len(names(engine, ONE)) == 2
 
 
-def test_what_came_after_the_janitor_looked_is_not_deleted(engine):
+def test_a_change_after_the_cleanup_looked_is_not_deleted(engine):
     engine.add_at(NOW - 25 * HOUR, ONE)
     (seen,) = engine.library.visitors()
     engine.add_at(NOW, ONE, pages=2)
@@ -289,10 +289,10 @@ def test_what_came_after_the_janitor_looked_is_not_deleted(engine):
     assert engine.expire(Visitor(visitor(77), 0, 0.0)) is None
 
 
-def test_one_that_cannot_be_deleted_keeps_none_of_the_others_and_no_name_is_logged(engine, monkeypatch, caplog):
+def test_a_visitor_who_cannot_be_deleted_does_not_keep_the_others_and_no_name_is_logged(engine, monkeypatch, caplog):
     for scope in (ONE, TWO, THREE):
         engine.add_at(NOW - 25 * HOUR, scope)
-    remove = engine.library._files.remove
+    remove = engine.library._files.delete
 
     def refusing(pages):
         pages = list(pages)
@@ -300,7 +300,7 @@ def test_one_that_cannot_be_deleted_keeps_none_of_the_others_and_no_name_is_logg
             raise PermissionError(13, f"Permission denied: {pages[0].document}")
         remove(pages)
 
-    monkeypatch.setattr(engine.library._files, "remove", refusing)
+    monkeypatch.setattr(engine.library._files, "delete", refusing)
 
     def sweeping(_):
         raise RuntimeError("the sweep failed on secret.pdf")
@@ -317,15 +317,15 @@ def test_one_that_cannot_be_deleted_keeps_none_of_the_others_and_no_name_is_logg
 
 def test_it_runs_at_the_start_and_whenever_it_is_woken_and_ends_when_it_is_stopped(engine):
     rounds, seen = [], threading.Semaphore(0)
-    janitor = attended(engine, lambda now: rounds.append(now) or seen.release() or 0)
-    janitor.start()
+    cleanup = attended(engine, lambda now: rounds.append(now) or seen.release() or 0)
+    cleanup.start()
     assert seen.acquire(timeout=30)
-    janitor.wake()
+    cleanup.wake()
     assert seen.acquire(timeout=30)
-    janitor.stop()
+    cleanup.stop()
     assert not any(thread.name == "cleanup" for thread in threading.enumerate())
     assert abs(rounds[0] - time.time()) < HOUR
-    assert janitor.run_once(NOW) == CleanupResult()  # stopped is stopped
+    assert cleanup.run_once(NOW) == CleanupResult()  # stopped is stopped
     assert len(rounds) == 2
 
 

@@ -1,4 +1,4 @@
-"""Nobody takes the page from the others: bounds for each asker and for all, met over sockets as a script would."""
+"""No client takes the page from the others: limits per client and for all, met over sockets as a script would."""
 
 import asyncio
 import json
@@ -112,7 +112,7 @@ def test_joins_of_the_same_moment_are_counted_too(app, visitor, held):
 # -- functions of the page's scripts
 
 
-def test_more_questions_than_are_answered_at_once_wait_for_their_turn(app, visitor, held):
+def test_function_calls_over_the_limit_wait_for_a_slot(app, visitor, held):
     other = Visitor(app.url)
 
     def ask(who, words):
@@ -178,10 +178,10 @@ def test_a_refused_question_is_answered_in_the_form_that_scripts_show(monkeypatc
     assert [answer.json() for answer in answers] == [{}] * 12
 
 
-# -- turns
+# -- slots
 
 
-def test_turns_are_taken_in_order_and_given_back_whatever_happens():
+def test_slots_are_given_in_order_and_released_whatever_happens():
     async def run():
         limiter, order = ConcurrencyLimiter(per_client=1, total=2, timeout=30), []
 
@@ -215,7 +215,7 @@ def test_turns_are_taken_in_order_and_given_back_whatever_happens():
     asyncio.run(run())
 
 
-def test_who_waits_too_long_is_told_and_leaves_no_trace():
+def test_a_client_that_waits_too_long_is_refused_and_leaves_no_trace():
     async def run():
         limiter = ConcurrencyLimiter(per_client=1, total=9, timeout=0.01)
         async with limiter.slot("a"):
@@ -230,7 +230,7 @@ def test_who_waits_too_long_is_told_and_leaves_no_trace():
     asyncio.run(run())
 
 
-def test_askers_are_told_apart_by_key_then_by_address():
+def test_clients_are_distinguished_by_key_then_by_address():
     def of(client, key=None):
         return client_id({"client": client, "headers": [(VISITOR_HEADER.encode(), key.encode())] if key else []})
 
@@ -258,7 +258,7 @@ def test_on_a_public_page_an_upload_needs_a_key(app, key):
     assert sorted(app.uploads.rglob("*")) == before
 
 
-def test_what_one_key_left_lying_closes_uploads_for_nobody_else(app):
+def test_the_unread_uploads_of_one_key_do_not_close_uploads_for_others(app):
     mine, theirs = secrets.token_hex(16), secrets.token_hex(16)
     answers = [send(app.url, mine, *(f"{n}-{m}.txt" for m in range(3))) for n in range(5)]
     assert [answer.status_code for answer in answers] == [200, 200, 429, 429, 429]
@@ -306,7 +306,7 @@ def lay(account, folder, whose, *names, size=10):
     return paths
 
 
-def test_what_nothing_claimed_makes_room_the_oldest_first(lying, tmp_path, monkeypatch):
+def test_unclaimed_copies_are_deleted_for_others_the_oldest_first(lying, tmp_path, monkeypatch):
     monkeypatch.setattr("smart_demo.server.upload_limits.MAX_WAITING_FILES", 4)
     old, read, newer = lay(lying, tmp_path, "a", "old", "read", "newer")
     lying.now[0] += 5
@@ -333,7 +333,7 @@ def test_what_nothing_claimed_makes_room_the_oldest_first(lying, tmp_path, monke
     assert [path.exists() for path in (read, young)] == [False, True]
 
 
-def test_where_ones_own_share_is_short_only_ones_own_copies_go(lying, tmp_path):
+def test_if_a_clients_share_is_full_only_its_own_copies_are_deleted(lying, tmp_path):
     bounds = UploadFolderLimits(tmp_path, 10**9, FolderUsage(2, 3 * HEADROOM_BYTES))
     (theirs,) = lay(lying, tmp_path, "b", "theirs")
     first, second = lay(lying, tmp_path, "a", "first", "second")
@@ -368,6 +368,6 @@ def test_the_folder_is_not_measured_again_for_every_piece(lying, tmp_path, monke
     assert len(measured) == 3
 
 
-def test_the_page_tells_which_copies_are_on_their_way(app):
+def test_the_page_claims_the_copies_it_will_read(app):
     claims = [claim for weak in UPLOAD_TRACKER._claims if (claim := weak()) is not None]
     assert any(claim() == frozenset() for claim in claims)

@@ -32,7 +32,7 @@ from tests.hood_cases import served, started
 
 MB = 2**20
 LEAKS = ("/work", "/tmp", "/home", "/root", "/usr", "traceback", "site-packages", ".py", "gradio/", "6.31", "0x")
-SECRET = "of somebody else's, never to be handed out"
+SECRET = "of another visitor, never to be served"
 LATER = "http://visitor-given.invalid/x.pdf"
 
 
@@ -59,7 +59,7 @@ def url(tmp_path_factory, folder):
 
 
 class Outside(BaseHTTPRequestHandler):
-    """Somebody's server, which counts who asks."""
+    """A server elsewhere that counts its requests."""
 
     hits = 0
 
@@ -290,7 +290,7 @@ def test_an_upload_is_a_form(url, kind):
 
 
 @pytest.mark.parametrize("chunked", [False, True])
-def test_an_upload_within_the_limits_arrives_and_is_handed_out_to_nobody(url, folder, chunked):
+def test_an_upload_within_the_limits_arrives_and_is_never_served(url, folder, chunked):
     status, _, said = upload(url, form(("a.txt", SECRET.encode()), ("b.txt", b"y" * MB)), chunked=chunked)
     first, second = map(Path, json.loads(said))
     assert (status, first.read_bytes(), second.stat().st_size) == (200, SECRET.encode(), MB)
@@ -478,7 +478,7 @@ def test_an_event_takes_no_file_that_was_not_uploaded(url, taking, place):
     told_nothing(told.replace(place, ""))
 
 
-def test_what_nobody_foresaw_is_one_sentence_and_goes_to_the_log(caplog):
+def test_an_unexpected_error_is_one_sentence_and_goes_to_the_log(caplog):
     async def broken(*_):
         raise KeyError("/work/secret.py")
 

@@ -1,4 +1,4 @@
-"""Temporary files: those of a process that was killed go when the next one starts, nobody else's do."""
+"""Temporary files: a start deletes those of killed processes and no others."""
 
 import os
 import signal
