@@ -1,4 +1,4 @@
-"""Events as lines: what is written is read, and what comes from elsewhere is doubted field by field."""
+"""Events as lines: written lines are read back, and every field of other lines is validated."""
 
 import json
 

@@ -1,4 +1,4 @@
-"""The journal: on disk before it is told, whole or a prefix whatever kills it, the same wherever it is imported."""
+"""The journal: stored before it is confirmed, complete or a prefix after any crash, equal wherever it is imported."""
 
 import errno
 import os
@@ -109,7 +109,7 @@ def test_what_is_written_after_a_torn_line_stands(small, tmp_path):
 
 @settings(deadline=None, max_examples=15)
 @given(script=steps, data=st.data())
-def test_any_history_cut_anywhere_is_a_prefix_and_goes_on(script, data):
+def test_any_truncated_journal_is_a_prefix_and_can_be_continued(script, data):
     with TemporaryDirectory() as name:
         one = open_journal(Path(name))
         for step in script:
@@ -127,7 +127,7 @@ def test_any_history_cut_anywhere_is_a_prefix_and_goes_on(script, data):
         assert open_journal(Path(name)).judgements.events[-1] == last
 
 
-def test_nothing_that_was_told_is_lost_when_the_process_is_killed(tmp_path):
+def test_no_confirmed_event_is_lost_when_the_process_is_killed(tmp_path):
     """A child votes and tells of each vote when it is kept; it is killed after each call that touches the disk."""
     for step in range(1, 99):
         folder, (told, tell) = tmp_path / str(step), os.pipe()
@@ -202,7 +202,7 @@ def test_a_disk_that_refuses_keeps_what_was_there_and_takes_the_next(small, tmp_
     assert open_journal(tmp_path).judgements == replay([*before.events, vote])
 
 
-def test_lines_that_are_no_events_are_left_where_they_are_and_counted(small, tmp_path):
+def test_lines_without_an_event_stay_in_the_file_and_are_counted(small, tmp_path):
     path = file_of(tmp_path)
     lines = path.read_bytes().split(b"\n")
     lines[1:1] = [b"<script>alert(1)</script>", b"\xff\x00", b"", format_line(small.judgements.events[2]).encode()]
@@ -231,7 +231,7 @@ def test_links_and_other_things_in_the_place_of_the_file_are_refused(small, tmp_
         small.vote(CODE, "a")
 
 
-def test_a_file_that_somebody_else_made_longer_or_deleted_is_read_again(small, tmp_path):
+def test_a_file_that_another_process_appended_to_or_deleted_is_read_again(small, tmp_path):
     other = open_journal(tmp_path)
     vote, grade = other.vote(CODE, "b"), small.grade(CODE, page(1), 2)
     assert {vote, grade} <= {*small.judgements.events}

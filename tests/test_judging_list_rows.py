@@ -1,4 +1,4 @@
-"""A list of queries, asked by hand-made answers: what stands in its rows, its five, and its file."""
+"""A list of queries with hand-made answers: its rows, its highlights, and its CSV file."""
 
 import csv
 import io
@@ -61,7 +61,7 @@ def test_a_row_says_how_the_rankings_differ_and_what_the_lists_grades_make_of_it
     assert (row.qid, row.unknown_pages, row.own_grades) == ("q1", 1, False)
 
 
-def test_grades_of_ones_own_count_only_where_the_list_brings_none():
+def test_journal_grades_count_only_if_the_list_has_none():
     known = {Query("tide").key: {page(1): 2.0}, Query("bolt").key: {page(1): 2.0}}
     listed = [ListedQuery("tide"), ListedQuery("bolt", "", (RelevantPage(HERE, 2, 1.0),)), ListedQuery("code")]
     rows = rows_of(listed, dict.fromkeys(["tide", "bolt", "code"], SWAPPED), lambda key: known.get(key, {}))
@@ -76,7 +76,7 @@ def test_what_cannot_be_asked_is_said_and_the_rest_goes_on():
     assert rows[1].better == ""
 
 
-def test_asking_stops_when_nobody_takes_more():
+def test_searching_stops_when_the_iterator_is_closed():
     asked = []
 
     def search(text):

@@ -1,4 +1,4 @@
-"""Lists of queries, pasted or uploaded: three forms, and whatever else somebody may put there."""
+"""Lists of queries, pasted or uploaded: three forms, and anything else that may be pasted."""
 
 import json
 from dataclasses import replace
@@ -83,7 +83,7 @@ def test_the_sample_librarys_own_queries_are_a_list():
         ),
     ],
 )
-def test_a_slip_is_told_by_its_line_and_the_others_stand(line, said):
+def test_an_invalid_line_is_reported_by_number_and_the_others_are_used(line, said):
     found = read_queries('{"query": "first", "qid": "q0"}\n\n' + line + '\n{"query": "last"}')
     assert [one.query for one in found.queries] == ["first", "last"]
     (notice,) = found.notices

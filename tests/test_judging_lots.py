@@ -1,4 +1,4 @@
-"""Sides and the order of grading: drawn by lot, the same again, and telling nothing."""
+"""Sides and grading orders are random, reproducible, and reveal nothing."""
 
 from dataclasses import asdict
 from itertools import pairwise, permutations

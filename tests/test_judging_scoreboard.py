@@ -37,7 +37,7 @@ def test_the_sign_test_is_that_of_fair_throws():
         sign_test(-1, 2)
 
 
-def test_the_floors_are_where_their_reasons_are():
+def test_minimum_counts_follow_from_the_tests_they_serve():
     assert sign_test(MIN_DECIDED, 0) < SIGNIFICANCE_LEVEL <= sign_test(MIN_DECIDED - 1, 0)
 
     def held(n):
@@ -141,7 +141,7 @@ def test_the_ideal_knows_grades_of_pages_that_no_ranking_shows(graded):
     assert board.means["smart"]["ndcg"] < before
 
 
-def test_unjudged_pages_are_counted_by_method_and_told(graded):
+def test_unjudged_pages_are_counted_by_method_and_reported(graded):
     code = trial_of("code", pooled=(1, 2, 3), late=(7, 8, 1), smart=(1, 9, 2), k=2)
     graded.grade(code, {1: 2, 2: 0})
     board = board_of(graded)

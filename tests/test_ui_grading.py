@@ -1,4 +1,4 @@
-"""Grades from 0 to 3 as curl may send them: on the pool of both methods, in an order without ranks, told at the end."""
+"""Grades from 0 to 3 as any client may send them: on the pages of both methods, in random order, ranks at the end."""
 
 import re
 
@@ -51,7 +51,7 @@ def test_grades_are_kept_changed_and_taken_back(judge):
     assert re.search(rf'data-page="{page}" data-grade="3"', judge.pool())
 
 
-def test_ranks_are_told_when_every_page_has_a_grade_and_the_vote_is_cast(judge):
+def test_ranks_are_shown_when_every_page_has_a_grade_and_the_vote_is_cast(judge):
     shown = pages(judge.panel)
     for page in shown[:-1]:
         assert "rank, SMART" not in judge.grade(page, 0)["sheet"]

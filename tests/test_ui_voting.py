@@ -1,4 +1,4 @@
-"""Blind votes as curl may send them: any argument, foreign names, a disk that refuses. Before it, nothing tells."""
+"""Blind votes as any client may send them: invalid arguments, other owners, a full disk."""
 
 import json
 import os
@@ -53,7 +53,7 @@ def make(start):
 
 @pytest.fixture
 def kept(make):
-    """The folder where judgements lie."""
+    """The folder of the judgements."""
     return make().engine.settings.data_dir / FOLDER
 
 
@@ -138,7 +138,7 @@ def test_columns_with_the_same_pages_say_so(judge):
 # -- votes
 
 
-def test_a_vote_is_kept_and_then_told_and_can_be_taken_back(judge):
+def test_a_vote_is_stored_then_revealed_and_can_be_undone(judge):
     judge.start()
     judge.look(act="ask", query="harbour tide")
     blind = judge.panel
@@ -212,7 +212,7 @@ def test_what_was_seen_is_judged_though_the_library_changed(make, tmp_path):
     assert "There are no pages to judge here" in judge.look()
 
 
-def test_weights_of_compare_change_nothing_until_they_are_taken(judge):
+def test_weights_of_compare_change_nothing_until_they_are_applied(judge):
     other = (7, 0.5, 2.0, "sum", "all")
     judge.start()
     judge.vote("tie")
@@ -232,7 +232,7 @@ def test_weights_of_compare_change_nothing_until_they_are_taken(judge):
     assert "2 of " in judge.look(act="take"), "and back to the first"
 
 
-def test_beginning_takes_the_dials_as_they_stand(judge):
+def test_starting_uses_the_settings_of_compare(judge):
     other = (3, 0.0, 1.0, "mean", "content")
     assert "3 pages a column" in judge.look(dials=other)
     assert not judge.journal.judgements.events
@@ -329,7 +329,7 @@ def test_names_on_a_public_page_are_checked_and_apart(make, kept):
     }
 
 
-def test_a_public_page_lets_nobody_judge_documents(make, tmp_path):
+def test_a_public_page_without_uploads_allows_only_the_samples(make, tmp_path):
     public = Judge(make(public=True, uploads=False))
     list(public.handlers.engine.add(LOCAL, [(write_pdf(tmp_path / "mine.pdf", "harbour"), "mine.pdf")]))
     public.start()
@@ -347,7 +347,7 @@ def age(handlers, *judges, hours=2):
             os.utime(path, (time.time() - hours * 3_600,) * 2)
 
 
-def test_a_public_page_keeps_so_many_judges_and_who_did_nothing_for_an_hour_makes_way(make, monkeypatch):
+def test_a_public_page_limits_judges_and_evicts_those_idle_for_an_hour(make, monkeypatch):
     monkeypatch.setattr(session, "MAX_VISITORS", 2)
     handlers = make(public=True, uploads=False)
     voting = make_voting(handlers)
@@ -384,7 +384,7 @@ def test_judgements_of_all_visitors_take_no_more_than_they_may(make):
     assert "data-ticket" in two.look()
 
 
-def test_a_vote_while_its_judge_expires_is_kept_and_told_of(make, monkeypatch):
+def test_an_event_written_while_its_owner_expires_is_stored(make, monkeypatch):
     handlers = make(public=True, uploads=False)
     judging = judging_session(handlers)
     judge = Judge(handlers, "7" * 32, Voting(JudgeSheets(judging, handlers)))
@@ -454,7 +454,7 @@ def test_going_on_sees_every_open_query_once_and_then_ends(fates, at):
     assert QueryStatus.OPEN not in fates
 
 
-def test_a_desk_that_is_no_desk_is_a_new_one(make, kept):
+def test_a_damaged_queue_is_replaced_by_the_default(make, kept):
     judge = Judge(make())
     judge.start()
     judge.look(act="go", at=3)
@@ -487,7 +487,7 @@ def test_a_visitors_journal_is_full_at_what_a_public_page_says(make, monkeypatch
     assert sum(path.stat().st_size for path in files.glob("visitor-*.jsonl")) <= 20_000
 
 
-def test_to_look_at_results_takes_nobodys_room(make, monkeypatch):
+def test_looking_at_results_takes_no_room(make, monkeypatch):
     monkeypatch.setattr(session, "MAX_VISITORS", 1)
     handlers = make(public=True, uploads=False)
     voting = make_voting(handlers)
