@@ -35,7 +35,7 @@ def written(tmp_path_factory):
     index.upsert(ENCODER, pages, unit(np.random.default_rng(2), ROWS, POOLED))
     folder = index._folder
     index.close()
-    assert chroma_probe.why_torn(folder) == ""
+    assert chroma_probe.why_unreadable(folder) == ""
     (header,) = folder.glob("*/header.bin")
     record, _, vector = struct.unpack_from("<QQQ", header.read_bytes(), 28)
     return folder, vector, record
@@ -49,7 +49,7 @@ def altered(path, change):
     assert content != whole
     path.write_bytes(content)
     try:
-        return chroma_probe.why_torn(path.parent.parent)
+        return chroma_probe.why_unreadable(path.parent.parent)
     finally:
         path.write_bytes(whole)
 
@@ -70,7 +70,7 @@ def test_vectors_that_chroma_returns_altered_or_exchanged_are_noticed(written):
 
     for change in (zero_a_block, exchange_two, flip_a_sign):
         assert altered(path, change), change.__name__
-    assert chroma_probe.why_torn(folder) == ""
+    assert chroma_probe.why_unreadable(folder) == ""
 
 
 def test_a_folder_that_takes_down_whoever_opens_it_takes_down_the_canary_alone(written):
@@ -94,7 +94,7 @@ def test_files_of_collections_that_are_gone_do_not_stay(tmp_path):
         assert len(list((tmp_path / "index").glob("chroma-*/*-*"))) > 1
     with open_library(tmp_path, candidates=300) as library:
         assert library.report.index.startswith("rebuilt: ")
-        assert library._mirror._index.ids(ENCODER) == {f"local/{page_id(file)}" for file in (1, 2)}
+        assert library._chroma._index.ids(ENCODER) == {f"local/{page_id(file)}" for file in (1, 2)}
     assert len(list((tmp_path / "index").glob("chroma-*/*-*"))) == 1
 
 

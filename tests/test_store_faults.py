@@ -17,7 +17,7 @@ STEPS = ("open", "write", "fsync", "replace", "unlink", "mkdir")
 
 
 def prepared(file, number=1):
-    return sidecar.prepare(LOCAL, *made(file, number), "int8")
+    return sidecar.prepare_page(LOCAL, *made(file, number), "int8")
 
 
 def after_each_step(then):
@@ -55,14 +55,14 @@ def assert_whole(folder, allowed):
     files = Sidecar(folder)
     found = files.scan()
     assert found.damaged == []
-    assert {head.page.id for head in found.heads} in allowed
-    for head in found.heads:
-        assert files.body(head, proven=False).codes.codes.shape == (6, 8)
+    assert {head.page.id for head in found.headers} in allowed
+    for head in found.headers:
+        assert files.body(head, verified=False).codes.codes.shape == (6, 8)
         assert files.picture(head)
         assert files.thumbnail(head)
-    assert len(files_under(folder)) == 3 * len(found.heads)
+    assert len(files_under(folder)) == 3 * len(found.headers)
     again = files.scan()
-    assert (again.swept, len(again.heads)) == (0, len(found.heads))
+    assert (again.deleted_leftovers, len(again.headers)) == (0, len(found.headers))
 
 
 def test_death_after_any_step_of_add_leaves_the_page_whole_or_absent(tmp_path):
@@ -74,7 +74,7 @@ def test_death_after_any_step_of_add_leaves_the_page_whole_or_absent(tmp_path):
         Sidecar(folder).commit(other)
         if not dies_after(step, lambda here=folder: Sidecar(here).commit(page)):
             break
-        outcomes.add(len(Sidecar(folder).scan().heads))
+        outcomes.add(len(Sidecar(folder).scan().headers))
         assert_whole(folder, [{page_id(2)}, {page_id(1), page_id(2)}])
     assert step > 12
     assert outcomes == {1, 2}  # some deaths came before the commit and some after
@@ -88,9 +88,9 @@ def test_death_after_any_step_of_remove_leaves_each_page_whole_or_absent(tmp_pat
         files = Sidecar(folder)
         pages = [files.commit(prepared(1, number)).page for number in (1, 2)]
         files.commit(prepared(2))
-        if not dies_after(step, lambda here=folder, gone=pages: Sidecar(here).remove(gone)):
+        if not dies_after(step, lambda here=folder, gone=pages: Sidecar(here).delete(gone)):
             break
-        outcomes.add(len(Sidecar(folder).scan().heads))
+        outcomes.add(len(Sidecar(folder).scan().headers))
         assert_whole(folder, [{page_id(2), *(page_id(1, n) for n in rest)} for rest in ([], [1], [2], [1, 2])])
     assert step > 6
     assert outcomes == {1, 2}
@@ -152,7 +152,7 @@ def test_a_disk_that_fills_up_in_the_middle_of_a_file_loses_nothing(tmp_path, mo
 def test_a_nearly_full_disk_is_not_written_to_at_all(tmp_path, monkeypatch):
     files = Sidecar(tmp_path)
     real = os.statvfs(tmp_path)
-    room = os.statvfs_result((4096, 4096, 10**6, 10**6, (atomic_files.RESERVE - 1) // 4096, *tuple(real)[5:]))
+    room = os.statvfs_result((4096, 4096, 10**6, 10**6, (atomic_files.MIN_FREE_BYTES - 1) // 4096, *tuple(real)[5:]))
     monkeypatch.setattr(os, "statvfs", lambda _: room)
     with pytest.raises(StorageFull, match="1023 MB"):
         files.commit(prepared(1))
@@ -177,11 +177,11 @@ def test_links_are_neither_read_nor_followed(tmp_path):
     path.rename(secret)
     path.symlink_to(secret)
     with pytest.raises(TokenFileDamaged):
-        token_file.read_head(path)
+        token_file.read_header(path)
     folder = path.parent.with_name("cd")
     folder.symlink_to(path.parent)  # what lies behind a linked folder is not in the library
     found = files.scan()
-    assert (len(found.heads), len(found.damaged)) == (0, 1)
+    assert (len(found.headers), len(found.damaged)) == (0, 1)
     assert secret.exists()
     assert not path.is_symlink()
 
@@ -191,6 +191,6 @@ def test_a_token_file_in_the_place_of_another_page_is_not_believed(tmp_path):
     first, second = (files.path(files.commit(prepared(1, number)).page) for number in (1, 2))
     second.write_bytes(first.read_bytes())
     found = files.scan()
-    assert [head.page.number for head in found.heads] == [1]
+    assert [head.page.number for head in found.headers] == [1]
     assert "another page" in found.damaged[0]
     assert len(list((tmp_path / "damaged").rglob("*.safetensors"))) == 1

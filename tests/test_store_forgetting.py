@@ -216,7 +216,7 @@ def test_what_a_killed_write_left_beside_the_judgements_goes_at_the_next_start(t
     (tmp_path / "data" / "tokens" / str(ME) / "0a" / "ff").mkdir(parents=True)
     (tmp_path / "data" / "tokens" / str(YOU) / "0a").mkdir(parents=True)
     with an_engine(tmp_path) as engine:
-        assert engine.library.report.swept == 1
+        assert engine.library.report.deleted_leftovers == 1
     assert list(files_under(tmp_path / "data")) == ["judgements/local.jsonl"]
     assert list((tmp_path / "data" / "tokens").iterdir()) == []
 
@@ -231,21 +231,21 @@ def wide(seed):
 
 def test_no_byte_of_a_deleted_row_is_left_in_a_graph_a_log_or_a_database(tmp_path):
     """Enough rows for Chroma to have written its graph to disk: the log and the graph both hold the deleted ones."""
-    mirror = ChromaUpkeep(PageIndex.open(tmp_path, 10))
+    chroma = ChromaUpkeep(PageIndex.open(tmp_path, 10))
     pages = [SimpleNamespace(scope=LOCAL if n < 700 else ME, id=page_id(n), encoder=ENCODER) for n in range(1_400)]
     vectors = {page.id: wide(at) for at, page in enumerate(pages)}
-    mirror.reconcile(pages)
-    mirror.flush(lambda page: vectors[page.id])
+    chroma.reconcile(pages)
+    chroma.flush(lambda page: vectors[page.id])
     needles = [vectors[page.id].tobytes() for page in pages[700:1_400:99]]
     at_home = [vectors[page.id].tobytes() for page in pages[:700:99]]
     assert any("data_level0.bin" in name for name in holding(tmp_path, *needles))
-    mirror.forget(pages[700:])
+    chroma.delete(pages[700:])
     assert holding(tmp_path, *needles)  # deleting frees nothing
-    assert mirror.is_wasteful(700)
-    fresh = mirror.beside(700)
+    assert chroma.is_wasteful(700)
+    fresh = chroma.open_next(700)
     fresh.reconcile(pages[:700])
     fresh.flush(lambda page: vectors[page.id])
-    mirror.discard()
+    chroma.discard()
     assert holding(tmp_path, *needles, str(ME).encode()) == []
     assert holding(tmp_path, *at_home)
     assert not fresh.is_wasteful(700)
@@ -262,7 +262,7 @@ def test_a_few_deleted_pages_of_ones_own_do_not_build_the_index_anew(tmp_path):
     with open_library(tmp_path) as library:  # it is remembered
         assert library.compact()
         assert not library.compact()
-        assert library._mirror._index.ids(ENCODER) == {f"local/{page_id(file)}" for file in range(3, 21)}
+        assert library._chroma._index.ids(ENCODER) == {f"local/{page_id(file)}" for file in range(3, 21)}
         assert library.report.index == "ok"
 
 
@@ -283,14 +283,14 @@ def test_a_kill_at_any_step_of_building_the_index_anew_loses_nothing_and_leaves_
         put(library, 9, scope=ME)
         library.delete_scope(ME)
         monkeypatch.setattr("smart_demo.store.chroma_upkeep._BATCH", 2)
-        for target, name in ((ChromaUpkeep, "beside"), (ChromaUpkeep, "_tell"), (PageIndex, "close")):
+        for target, name in ((ChromaUpkeep, "open_next"), (ChromaUpkeep, "_upsert"), (PageIndex, "close")):
             monkeypatch.setattr(target, name, copied_after(getattr(target, name)))
         assert library.compact()
         monkeypatch.undo()
     assert len(copies) == 4  # an empty folder, half of one, a whole one, and the old one let go of but still there
     for copy in (copies[0], copies[1], copies[3]):
         with open_library(copy) as library:
-            assert library._mirror._index.ids(ENCODER) == {f"local/{page_id(file)}" for file in range(1, 4)}
+            assert library._chroma._index.ids(ENCODER) == {f"local/{page_id(file)}" for file in range(1, 4)}
             assert library.report.index == "ok"
             assert not library.compact()
             assert [path.name for path in (copy / "index").glob("chroma-*")] == ["chroma-2"]
@@ -301,20 +301,20 @@ def test_what_comes_and_goes_while_the_index_is_built_is_in_it(tmp_path, monkeyp
         put(library, 1, 2, 3)
         put(library, 9, scope=ME)
         library.delete_scope(ME)
-        tell, meanwhile = ChromaUpkeep._tell, []
+        upsert, added = ChromaUpkeep._upsert, []
 
-        def telling(mirror, *given):
-            tell(mirror, *given)
-            if not meanwhile:
-                meanwhile.append(put(library, 4))
+        def upserting(chroma, *given):
+            upsert(chroma, *given)
+            if not added:
+                added.append(put(library, 4))
                 library.delete_document(LOCAL, page_id(1).file)
                 assert len(library.nearest([LOCAL], ENCODER, made(2)[1].pooled, 9)) == 3
 
-        monkeypatch.setattr(ChromaUpkeep, "_tell", telling)
-        old = library._mirror
+        monkeypatch.setattr(ChromaUpkeep, "_upsert", upserting)
+        old = library._chroma
         assert library.compact()
-        assert library._mirror is not old
-        assert library._mirror._index.ids(ENCODER) == {f"local/{page_id(file)}" for file in (2, 3, 4)}
+        assert library._chroma is not old
+        assert library._chroma._index.ids(ENCODER) == {f"local/{page_id(file)}" for file in (2, 3, 4)}
         assert old.nearest([LOCAL], ENCODER, made(2)[1].pooled, 3, library._catalogue.view([LOCAL], ENCODER)) is None
         assert {key[1] for key in library.nearest([LOCAL], ENCODER, made(2)[1].pooled, 9)} == {
             page_id(file) for file in (2, 3, 4)
@@ -349,12 +349,12 @@ def refusing_chroma(folder):
 def test_an_index_in_trouble_is_healed_while_the_library_is_open(tmp_path):
     with open_library(tmp_path) as library:
         put(library, 1, 2)
-        library._mirror._index._client.close()
+        library._chroma._index._client.close()
         put(library, 3)
         assert library.report.index.startswith("unhealthy")
         assert library.compact()
         assert library.report.index.startswith("rebuilt: Chroma failed twice")
-        assert library._mirror._index.ids(ENCODER) == {f"local/{page_id(file)}" for file in (1, 2, 3)}
+        assert library._chroma._index.ids(ENCODER) == {f"local/{page_id(file)}" for file in (1, 2, 3)}
         assert not library.compact()
     assert len(token_files(tmp_path)) == 3
 
@@ -390,8 +390,8 @@ def test_a_vote_that_comes_before_the_judgements_go_keeps_the_whole_library(tmp_
 
 def test_a_vote_that_comes_while_pages_are_deleted_is_kept(tmp_path, engine, monkeypatch):
     seen = expiring(engine, tmp_path)
-    journal, remove = Journal(engine.settings.data_dir, ME), engine.library._files.remove
-    monkeypatch.setattr(engine.library._files, "remove", lambda pages: (journal.skip(RED), remove(pages)))
+    journal, remove = Journal(engine.settings.data_dir, ME), engine.library._files.delete
+    monkeypatch.setattr(engine.library._files, "delete", lambda pages: (journal.skip(RED), remove(pages)))
     assert engine.expire(seen) == seen.bytes
     assert names(engine, ME) == []
     (kept,) = engine.library.visitors()

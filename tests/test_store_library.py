@@ -95,7 +95,7 @@ def test_pooled_vectors_are_exact_and_follow_every_change(library):
         assert [page.id for page in pages] == [page_id(file) for file in files]
         assert np.array_equal(matrix, [made(file)[1].pooled for file in files])
     assert library.pooled([LOCAL], ENCODER)[1] is matrix
-    library.remove(LOCAL, page_id(2).file)
+    library.delete_document(LOCAL, page_id(2).file)
     assert np.array_equal(library.pooled([LOCAL], ENCODER)[1], [made(file)[1].pooled for file in (1, 3)])
     assert library.pooled([SAMPLES], ENCODER)[0] == ()
 
@@ -109,8 +109,8 @@ def test_scopes_and_encoders_never_mix(library):
     assert found(library, encoder=OTHER_ENCODER) == [(LOCAL, page_id(3))]
     assert found(library, []) == found(library, [LOCAL], "c3" * 8) == []
     assert {key[0] for key in found(library, [LOCAL, SAMPLES])} == {LOCAL, SAMPLES}
-    assert library.other_encoders(LOCAL, ENCODER) == 1
-    assert library.other_encoders(SAMPLES, ENCODER) == 0
+    assert library.count_pages_of_other_encoders(LOCAL, ENCODER) == 1
+    assert library.count_pages_of_other_encoders(SAMPLES, ENCODER) == 0
 
 
 def test_deleting_a_document_removes_all_its_bytes(library, tmp_path):
@@ -120,13 +120,13 @@ def test_deleting_a_document_removes_all_its_bytes(library, tmp_path):
     put(library, 2, encoder=OTHER_ENCODER)
     gone = library.pages([LOCAL], ENCODER)[-1]
     added = sum(files_under(tmp_path / "data").values()) - sum(before.values())
-    assert library.remove(LOCAL, page_id(2).file) == added
+    assert library.delete_document(LOCAL, page_id(2).file) == added
     assert files_under(tmp_path / "data") == before
     assert found(library) == expected((1, 1), (1, 2))
     for read in (library.tokens, library.encoding, library.picture, library.thumbnail):
         with pytest.raises(LibraryError, match="no longer in the library"):
             read(gone)
-    assert library.remove(LOCAL, page_id(2).file) == 0
+    assert library.delete_document(LOCAL, page_id(2).file) == 0
 
 
 @pytest.mark.parametrize("file", ["*", "../../../keep", "", page_id(1).file[:4]])
@@ -139,7 +139,7 @@ def test_only_a_content_hash_names_what_is_deleted(library, tmp_path, file):
     (tmp_path / "data" / "keep-me").write_bytes(b"somebody's")
     before = files_under(tmp_path / "data")
     with pytest.raises(ValueError, match="not a page id"):
-        library.remove(LOCAL, file)
+        library.delete_document(LOCAL, file)
     assert files_under(tmp_path / "data") == before
 
 
@@ -149,7 +149,7 @@ def test_deleting_a_document_also_deletes_what_was_set_aside_of_it(library, tmp_
     with pytest.raises(TokenFileDamaged):
         library.tokens(stored)
     assert list(files_under(tmp_path / "data")) == [f"damaged/local/{ENCODER}/{stored.id}.safetensors"]
-    library.remove(LOCAL, stored.id.file)
+    library.delete_document(LOCAL, stored.id.file)
     assert files_under(tmp_path / "data") == {}
 
 
@@ -170,11 +170,11 @@ def test_what_a_crash_kept_from_chroma_is_made_up_at_the_next_start(tmp_path):
     put(library, 1, 2)
     library.add(LOCAL, *made(3))  # committed, but Chroma was never told
     assert found(library) == expected((1, 1), (2, 1), (3, 1))
-    library._files.remove([library.pages([LOCAL], ENCODER)[0]])  # unlinked, but Chroma was never told
-    library._mirror.close()
+    library._files.delete([library.pages([LOCAL], ENCODER)[0]])  # unlinked, but Chroma was never told
+    library._chroma.close()
     library._lock.release()
     with open_library(tmp_path) as library:
-        assert library._mirror._index.ids(ENCODER) == {f"local/{page_id(file)}" for file in (2, 3)}
+        assert library._chroma._index.ids(ENCODER) == {f"local/{page_id(file)}" for file in (2, 3)}
         assert found(library) == expected((2, 1), (3, 1))
 
 
@@ -199,7 +199,7 @@ def test_a_lost_or_torn_chroma_is_rebuilt_from_the_files_alone(tmp_path, harm):
     harm(tmp_path / "index" / "chroma-1")
     with open_library(tmp_path) as library:
         assert found(library) == expected((1, 1), (2, 1))
-        assert len(library._mirror._index.ids(ENCODER)) == 2
+        assert len(library._chroma._index.ids(ENCODER)) == 2
         assert not library.report.index.startswith("unhealthy")
         assert len(list((tmp_path / "index").glob("chroma-*"))) == 1
 
@@ -207,15 +207,15 @@ def test_a_lost_or_torn_chroma_is_rebuilt_from_the_files_alone(tmp_path, harm):
 def test_search_goes_on_without_chroma_and_the_next_start_rebuilds_it(tmp_path):
     with open_library(tmp_path) as library:
         put(library, 1)
-        library._mirror._index._client.close()  # every call to Chroma fails from here on
+        library._chroma._index._client.close()  # every call to Chroma fails from here on
         put(library, 2)
         assert found(library) == expected((1, 1), (2, 1))
         assert library.report.index.startswith("unhealthy: Chroma failed twice")
-        library.remove(LOCAL, page_id(1).file)
+        library.delete_document(LOCAL, page_id(1).file)
         assert found(library) == expected((2, 1))
     with open_library(tmp_path) as library:
         assert library.report.index.startswith("rebuilt: ")
-        assert library._mirror._index.ids(ENCODER) == {f"local/{page_id(2)}"}
+        assert library._chroma._index.ids(ENCODER) == {f"local/{page_id(2)}"}
     assert sorted(path.name for path in (tmp_path / "index").iterdir()) == ["chroma-2", "lock"]
 
 
@@ -223,7 +223,7 @@ def test_a_search_that_needs_more_candidates_gets_a_wider_graph(tmp_path):
     with open_library(tmp_path, candidates=10) as library:
         put(library, 1, 2)
     with open_library(tmp_path, candidates=300) as library:
-        collection = library._mirror._index._client.get_collection(f"e-{ENCODER}", embedding_function=None)
+        collection = library._chroma._index._client.get_collection(f"e-{ENCODER}", embedding_function=None)
         assert collection.configuration["hnsw"]["ef_search"] == 1_500
         assert collection.count() == 2
 
@@ -249,15 +249,15 @@ def test_a_damaged_page_is_set_aside_and_told_the_others_answer(tmp_path):
 
 
 def test_more_pages_than_may_stay_mapped_are_read_all_the_same(library):
-    library._catalogue._maps = 2
-    library._catalogue._residency = TokenCache(0)
+    library._catalogue._max_mapped = 2
+    library._catalogue._cache = TokenCache(0)
     pages = put(library, 1, 2, 3, 4)
     for _ in range(2):
         for page in pages:
             assert library.tokens(page).codes.shape == (6, 8)
     assert len(library._catalogue._bodies) == 2
     held = library.tokens(pages[0])
-    library.remove(LOCAL, pages[0].id.file)
+    library.delete_document(LOCAL, pages[0].id.file)
     assert np.abs(held.states() - made(1)[1].tokens).max() < 0.01  # who still reads a removed page sees it whole
 
 
@@ -307,7 +307,7 @@ def test_a_folder_that_cannot_be_used_is_named(tmp_path, blocked):
 
 def test_a_full_disk_refuses_the_page_and_reading_goes_on(library, monkeypatch):
     put(library, 1)
-    monkeypatch.setattr("smart_demo.store.atomic_files.RESERVE", 2**62)
+    monkeypatch.setattr("smart_demo.store.atomic_files.MIN_FREE_BYTES", 2**62)
     with pytest.raises(StorageFull):
         library.add(LOCAL, *made(2))
     assert found(library) == expected((1, 1))
@@ -326,7 +326,7 @@ def write_and_remove(library, files):
     for file in files:
         put(library, file)
         if file % 3 == 0:
-            library.remove(LOCAL, page_id(file).file)
+            library.delete_document(LOCAL, page_id(file).file)
 
 
 def read_until(stop, library, trouble):
@@ -358,6 +358,6 @@ def test_readers_beside_writers_see_whole_pages_only(library):
     assert trouble == []
     kept = [(file, 1) for files in ranges for file in files if file % 3]
     assert found(library) == expected(*kept)
-    assert {PageId.parse(row.partition("/")[2]) for row in library._mirror._index.ids(ENCODER)} == {
+    assert {PageId.parse(row.partition("/")[2]) for row in library._chroma._index.ids(ENCODER)} == {
         page_id(*page) for page in kept
     }

@@ -49,7 +49,7 @@ class LibraryMachine(RuleBasedStateMachine):
     @rule(scope=scopes, file=files)
     def remove(self, scope, file):
         gone = [key for key in self.model if key[0] == scope and key[1].file == page_id(file).file]
-        assert bool(self.library.remove(scope, page_id(file).file)) == bool(gone)
+        assert bool(self.library.delete_document(scope, page_id(file).file)) == bool(gone)
         for key in gone:
             del self.model[key]
 
@@ -63,7 +63,7 @@ class LibraryMachine(RuleBasedStateMachine):
         content[data.draw(st.integers(0, len(content) - 1))] ^= 255
         path.unlink()  # a new file: what is mapped by now must stay as it was
         path.write_bytes(content)
-        self.library._catalogue._proven.clear()  # as if nothing had been read yet
+        self.library._catalogue._verified.clear()  # as if nothing had been read yet
         self.library._catalogue._bodies.clear()
         with pytest.raises(TokenFileDamaged):
             self.library.encoding(page)
@@ -74,7 +74,7 @@ class LibraryMachine(RuleBasedStateMachine):
     def restart(self, harm):
         self.restarts += 1
         if harm == "crash":  # nothing is flushed or closed in order
-            self.library._mirror._index.trouble = "the process was killed"
+            self.library._chroma._index.failure = "the process was killed"
         self.library.close()
         for chroma in (self.folder / "index").glob("chroma-*"):
             if harm == "lost chroma":
@@ -101,9 +101,9 @@ class LibraryMachine(RuleBasedStateMachine):
 
     @invariant()
     def chroma_knows_the_pages_it_was_told_of_and_no_others(self):
-        waiting = {page.key for page in self.library._mirror._pending.values()}
+        waiting = {page.key for page in self.library._chroma._pending.values()}
         told = {f"{scope}/{page}" for scope, page in self.model.keys() - waiting}
-        assert self.library._mirror._index.ids(ENCODER) == told
+        assert self.library._chroma._index.ids(ENCODER) == told
         assert waiting <= self.model.keys()
 
     @invariant()

@@ -198,7 +198,10 @@ class Accounting(RuleBasedStateMachine):
     def add_one(self, scope, file, number, encoder):
         page, encoding = made(file, number, encoder)
         upload = SimpleNamespace(file=page.id.file, name="a.pdf", pages=3)
-        admission, key = AdmissionCheck(self.library, self.quotas, IndexingJob(scope), upload), (scope, encoder, page.id)
+        admission, key = (
+            AdmissionCheck(self.library, self.quotas, IndexingJob(scope), upload),
+            (scope, encoder, page.id),
+        )
         mine, size = self.of(scope), size_of(file, number, encoder)
         pages = {other[2] for other in mine} | {page.id}
         visitors = sum(self.of(ME, YOU).values()) + size if scope != LOCAL else 0

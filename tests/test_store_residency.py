@@ -10,7 +10,7 @@ from smart_demo import scoring
 from smart_demo.config import read_settings
 from smart_demo.errors import LibraryError
 from smart_demo.scoring import kernel
-from smart_demo.store import catalogue, token_cache
+from smart_demo.store import catalogue, token_cache, token_file
 from smart_demo.types import LOCAL, SAMPLES, Query, QueryEncoding, TokenKind
 from tests.store_cases import ENCODER, OTHER_ENCODER, POOLED, WIDTH, made, open_library, page_id, put, unit
 
@@ -23,7 +23,7 @@ def codes_of(library, pages):
 
 
 def held(library):
-    return library._catalogue.resident
+    return library._catalogue.cached
 
 
 @pytest.fixture
@@ -39,7 +39,7 @@ def alive():
 
 
 def test_pages_lie_side_by_side_and_say_what_their_files_say(tmp_path):
-    with open_library(tmp_path, resident=0) as library:
+    with open_library(tmp_path, cache_bytes=0) as library:
         pages = put(library, *range(1, 8))
         mapped = codes_of(library, pages)
         assert held(library) == (0, 0)
@@ -49,7 +49,7 @@ def test_pages_lie_side_by_side_and_say_what_their_files_say(tmp_path):
         assert [(one.codes.tolist(), one.mean.tolist(), one.scale) for one in found] == expected
         assert held(library) == (7, 7 * PAGE)
         assert len({id(one.codes.base) for one in found}) == 1
-        (run,) = kernel._runs(found, 2**20)
+        (run,) = kernel._adjacent_pages(found, 2**20)
         assert run.codes.shape == (7 * 6, WIDTH)
         assert np.shares_memory(run.codes, found[3].codes)
         assert [one.codes.tolist() for one in codes_of(library, pages)] == [codes for codes, _, _ in expected]
@@ -57,7 +57,7 @@ def test_pages_lie_side_by_side_and_say_what_their_files_say(tmp_path):
 
 
 def test_the_budget_holds_and_the_rest_is_read_from_the_map(tmp_path):
-    with open_library(tmp_path, resident=3 * PAGE + 1) as library:
+    with open_library(tmp_path, cache_bytes=3 * PAGE + 1) as library:
         pages = put(library, *range(1, 6))
         for _ in range(2):
             codes_of(library, pages)
@@ -76,7 +76,7 @@ def test_scopes_encoders_and_codecs_never_share_a_block(tmp_path):
 
 
 def test_a_block_that_is_full_is_followed_by_another(tmp_path, monkeypatch):
-    monkeypatch.setattr(token_cache, "BLOCK", 2 * PAGE)
+    monkeypatch.setattr(token_cache, "MAX_BLOCK_BYTES", 2 * PAGE)
     with open_library(tmp_path) as library:
         pages = put(library, *range(1, 6))
         assert len({id(one.codes.base) for one in codes_of(library, pages)}) == 3
@@ -92,15 +92,15 @@ def test_nothing_of_a_page_that_goes_stays_in_memory(tmp_path, going, blocks):
         states = codes_of(library, pages + kept)[0].codes.tobytes()
         path = library._files.path(pages[0])
         if going == "remove":
-            library.remove(LOCAL, page_id(1).file)
+            library.delete_document(LOCAL, page_id(1).file)
         elif going == "forget":
-            library.forget(LOCAL)
+            library.delete_scope(LOCAL)
         else:
             path.write_bytes(b"rubbish") if going == "damaged" else path.unlink()
             with pytest.raises(LibraryError):
                 library.encoding(pages[0])
         (block,) = blocks()  # the samples'; that of the page is gone, with its neighbours' copies
-        assert block.keys == [catalogue.key_of(kept[0])]
+        assert block.keys == [token_file.stored_key(kept[0])]
         assert held(library) == (1, PAGE)
         with pytest.raises(LibraryError):
             library.tokens(pages[0])
@@ -115,7 +115,7 @@ def test_who_still_multiplies_a_page_that_goes_is_not_disturbed(tmp_path):
         pages = put(library, 1, 2)
         found = codes_of(library, pages)
         before = [one.codes.tolist() for one in found]
-        library.forget(LOCAL)
+        library.delete_scope(LOCAL)
         put(library, 5, 6)
         codes_of(library, library.pages([LOCAL], ENCODER))
         assert [one.codes.tolist() for one in found] == before
@@ -123,14 +123,14 @@ def test_who_still_multiplies_a_page_that_goes_is_not_disturbed(tmp_path):
 
 def test_a_page_that_goes_while_it_is_copied_is_not_kept(tmp_path, monkeypatch, blocks):
     with open_library(tmp_path) as library:
-        pages, copy = put(library, 1, 2), token_cache.moved
+        pages, copy = put(library, 1, 2), token_cache.copy_body
 
         def copying(body, rows):
             inside = copy(body, rows)
-            library.remove(LOCAL, page_id(1).file)
+            library.delete_document(LOCAL, page_id(1).file)
             return inside
 
-        monkeypatch.setattr(catalogue, "moved", copying)
+        monkeypatch.setattr(catalogue, "copy_body", copying)
         codes = library.tokens(pages[0])  # it was there when it was asked for
         assert len(codes.codes) == 6
         monkeypatch.undo()
@@ -141,14 +141,14 @@ def test_a_page_that_goes_while_it_is_copied_is_not_kept(tmp_path, monkeypatch, 
 
 def test_two_who_read_a_page_first_get_the_same_states(tmp_path, monkeypatch):
     with open_library(tmp_path) as library:
-        (page,), copy, second = put(library, 1), token_cache.moved, []
+        (page,), copy, second = put(library, 1), token_cache.copy_body, []
 
         def copying(body, rows):
             if not second:
                 second.append(library.tokens(page))
             return copy(body, rows)
 
-        monkeypatch.setattr(catalogue, "moved", copying)
+        monkeypatch.setattr(catalogue, "copy_body", copying)
         first = library.tokens(page)
         assert first.codes.tolist() == second[0].codes.tolist()
         assert held(library) == (1, PAGE)
@@ -173,7 +173,7 @@ def test_readers_and_deletions_at_once_agree_with_the_files(tmp_path):
             for _ in range(30):
                 pages, pooled = library.pooled([LOCAL], ENCODER)
                 wanted = np.array([n for n, page in enumerate(pages) if int(page.id.file, 16) in exact])
-                parts = scoring.parts(encoding, pages, pooled @ encoding.pooled, wanted, library.tokens)
+                parts = scoring.compute_parts(encoding, pages, pooled @ encoding.pooled, wanted, library.tokens)
                 for row, at in enumerate(wanted.tolist()):
                     off = np.abs(parts.maxima[row] - exact[int(pages[at].id.file, 16)]).max()
                     errors.extend([off] if off > 0.05 else [])
@@ -183,7 +183,7 @@ def test_readers_and_deletions_at_once_agree_with_the_files(tmp_path):
             thread.start()
         for file in range(11, 31):
             codes_of(library, library.pages([LOCAL], ENCODER))
-            library.remove(LOCAL, page_id(file).file)
+            library.delete_document(LOCAL, page_id(file).file)
         for thread in threads:
             thread.join()
         assert errors == []
@@ -192,17 +192,17 @@ def test_readers_and_deletions_at_once_agree_with_the_files(tmp_path):
 
 
 def test_asking_ahead_for_what_is_gone_or_never_was_is_fine(tmp_path):
-    with open_library(tmp_path, resident=PAGE) as library:
+    with open_library(tmp_path, cache_bytes=PAGE) as library:
         pages = put(library, 1, 2, 3)
         codes_of(library, pages[:2])  # one in memory, one mapped, one neither
         library._files.path(pages[2]).unlink()
-        library.ask_for(pages)
-        library.remove(LOCAL, page_id(3).file)
-        library.ask_for(pages)
+        library.prefetch(pages)
+        library.delete_document(LOCAL, page_id(3).file)
+        library.prefetch(pages)
 
 
 def test_the_budget_is_a_setting(tmp_path):
     env = {"HOME": str(tmp_path)}
-    assert read_settings(env | {"SMART_RESIDENT_MB": "0"}).resident == 0
-    assert read_settings(env | {"SMART_RESIDENT_MB": "300"}).resident == 300_000_000
-    assert 64 * 10**6 <= read_settings(env).resident <= 4_096 * 10**6
+    assert read_settings(env | {"SMART_RESIDENT_MB": "0"}).resident_bytes == 0
+    assert read_settings(env | {"SMART_RESIDENT_MB": "300"}).resident_bytes == 300_000_000
+    assert 64 * 10**6 <= read_settings(env).resident_bytes <= 4_096 * 10**6

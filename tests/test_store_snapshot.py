@@ -11,12 +11,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from smart_demo.errors import LibraryError, StorageFull
-from smart_demo.store import atomic_files, background, snapshot
-from smart_demo.store.background import BackgroundTasks, BackgroundWork, Snapshots
+from smart_demo.store import atomic_files, snapshot
+from smart_demo.store.background import BackgroundTasks, BackgroundWork
 from smart_demo.store.chroma_index import PageIndex
 from smart_demo.store.library import Library
 from smart_demo.store.lock import FolderLock
 from smart_demo.store.sidecar import Sidecar
+from smart_demo.store.snapshot import Snapshots
 from smart_demo.types import LOCAL, SAMPLES
 from tests.keeping_cases import NoIndex, bytes_under, holding, visitor
 from tests.store_cases import ENCODER, OTHER_ENCODER, made, page_id, put
@@ -27,21 +28,21 @@ FILES = (1, 2, 3, 4)
 
 @pytest.fixture(autouse=True)
 def every_scope_is_large(monkeypatch):
-    monkeypatch.setattr(snapshot, "WORTHWHILE", 1)
+    monkeypatch.setattr(snapshot, "MIN_SNAPSHOT_PAGES", 1)
 
 
 def opened(folder: Path) -> Library:
     """As a start behind the page leaves it before its thread has done anything, and without Chroma."""
     snapshots, files = Snapshots(folder / "index"), Sidecar(folder / "data")
     lock = FolderLock(folder / "index")
-    found = files.scan(snapshots=snapshots.read)
+    found = files.scan(find_snapshot=snapshots.read)
     library = Library(files, found, NoIndex(), lock, "int8", 2**26, snapshots)
     library.unread = found.unread
     return library
 
 
 def keep(library: Library) -> None:
-    library._snapshots.keep(library._catalogue, library._reader, library._changing)
+    library._snapshots.update(library._catalogue, library._reader.pooled_matrix, library._locked)
 
 
 def snapshots_of(folder: Path) -> list[str]:
@@ -50,7 +51,7 @@ def snapshots_of(folder: Path) -> list[str]:
 
 def truth(folder: Path):
     """What a library says that reads every file."""
-    heads = Sidecar(folder / "data").scan().heads
+    heads = Sidecar(folder / "data").scan().headers
     return {(head.page.scope, head.page.encoder, head.page.id): head for head in heads}
 
 
@@ -58,7 +59,7 @@ def assert_true(folder: Path) -> int:
     """A start from the snapshots says what the files say, of every page and vector; how many heads it did not read."""
     expected = truth(folder)
     with opened(folder) as library:
-        assert {(p.scope, p.encoder, p.id) for p in library._catalogue.all()} == set(expected)
+        assert {(p.scope, p.encoder, p.id) for p in library._catalogue.all_pages()} == set(expected)
         assert all(library._catalogue.get(key) == head for key, head in expected.items())
         for scope in {key[0] for key in expected}:
             for encoder in (ENCODER, OTHER_ENCODER):
@@ -81,7 +82,7 @@ def filled(tmp_path):
 def test_a_start_reads_no_head_that_a_snapshot_knows(filled, monkeypatch):
     assert snapshots_of(filled) == [f"local.{ENCODER}", f"local.{OTHER_ENCODER}", f"samples.{ENCODER}"]
     assert assert_true(filled) == 6
-    monkeypatch.setattr("smart_demo.store.token_file.read_head", lambda path: pytest.fail(f"{path} was read"))
+    monkeypatch.setattr("smart_demo.store.token_file.read_header", lambda path: pytest.fail(f"{path} was read"))
     with opened(filled) as library:
         assert len(library.pages([LOCAL], ENCODER)) == 4
         pages, pooled = library.pooled([LOCAL], ENCODER)
@@ -93,8 +94,8 @@ def test_a_start_reads_no_head_that_a_snapshot_knows(filled, monkeypatch):
 
 def test_a_snapshot_is_written_again_only_after_a_change(filled, monkeypatch):
     written = []
-    real = snapshot.write
-    monkeypatch.setattr(background.snapshot, "write", lambda *given: (written.append(given[1:3]), real(*given)))
+    real = snapshot.write_snapshot
+    monkeypatch.setattr(snapshot, "write_snapshot", lambda *given: (written.append(given[1:3]), real(*given)))
     with opened(filled) as library:
         keep(library)
         assert written == []
@@ -119,9 +120,9 @@ def take(library: Library, folder: Path, step: str, file: int, scope) -> None:
     if step == "add":
         put(library, file, scope=scope, numbers=(1, 2))
     elif step == "remove":
-        library.remove(scope, page_id(file).file)
+        library.delete_document(scope, page_id(file).file)
     elif step == "forget":
-        library.forget(ME)
+        library.delete_scope(ME)
         assert not any(name.startswith(str(ME)) for name in snapshots_of(folder))
     elif step == "keep":
         keep(library)
@@ -192,19 +193,19 @@ def test_a_kill_while_it_is_written_leaves_the_old_one_and_the_next_look_sweeps(
             os._exit(0)
         assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 9
         monkeypatch.undo()
-        monkeypatch.setattr(snapshot, "WORTHWHILE", 1)
-    assert any(name.endswith(atomic_files.TEMPORARY) for name in snapshots_of(filled))
+        monkeypatch.setattr(snapshot, "MIN_SNAPSHOT_PAGES", 1)
+    assert any(name.endswith(atomic_files.TEMPORARY_SUFFIX) for name in snapshots_of(filled))
     assert assert_true(filled) == 6
     with opened(filled) as library:
         keep(library)
-    assert not any(name.endswith(atomic_files.TEMPORARY) for name in snapshots_of(filled))
+    assert not any(name.endswith(atomic_files.TEMPORARY_SUFFIX) for name in snapshots_of(filled))
     assert assert_true(filled) == 7
 
 
 def test_a_full_disk_keeps_no_snapshot_and_nothing_is_lost(filled, monkeypatch):
     with opened(filled) as library:
         put(library, 9)
-        monkeypatch.setattr(atomic_files, "RESERVE", 2**62)
+        monkeypatch.setattr(atomic_files, "MIN_FREE_BYTES", 2**62)
         with pytest.raises(LibraryError):
             keep(library)
         assert len(library.pages([LOCAL], ENCODER)) == 5
@@ -219,7 +220,7 @@ def test_who_is_forgotten_is_in_no_snapshot(tmp_path):
         needles = [made(7)[1].pooled.tobytes(), str(ME).encode(), page.id.file.encode(), b"document 7"]
         assert holding(tmp_path / "index", *needles)
         before = bytes_under(tmp_path / "index")
-        library.forget(ME)
+        library.delete_scope(ME)
         assert holding(tmp_path / "index", *needles) == []
         assert bytes_under(tmp_path / "index") < before
         keep(library)
@@ -227,15 +228,15 @@ def test_who_is_forgotten_is_in_no_snapshot(tmp_path):
 
 
 def test_who_is_forgotten_while_a_snapshot_is_written_is_not_in_it(tmp_path, monkeypatch):
-    real = snapshot.write
+    real = snapshot.write_snapshot
     with opened(tmp_path) as library:
         put(library, 7, scope=ME)
 
         def writing(*given):
-            library.forget(ME)
+            library.delete_scope(ME)
             real(*given)
 
-        monkeypatch.setattr(background.snapshot, "write", writing)
+        monkeypatch.setattr(snapshot, "write_snapshot", writing)
         keep(library)
         assert holding(tmp_path / "index", made(7)[1].pooled.tobytes(), str(ME).encode()) == []
 
@@ -243,11 +244,11 @@ def test_who_is_forgotten_while_a_snapshot_is_written_is_not_in_it(tmp_path, mon
 def test_a_document_that_was_removed_is_gone_from_it_at_the_next_look(filled):
     needle = made(2)[1].pooled.tobytes()
     with opened(filled) as library:
-        library.remove(LOCAL, page_id(2).file)
+        library.delete_document(LOCAL, page_id(2).file)
         keep(library)
         assert holding(filled / "index", needle) == []
         for file in (1, 3, 4):
-            library.remove(LOCAL, page_id(file).file)
+            library.delete_document(LOCAL, page_id(file).file)
         keep(library)
     assert snapshots_of(filled) == [f"samples.{ENCODER}"]
 
@@ -273,7 +274,7 @@ def test_a_head_that_the_file_no_longer_has_is_found_behind_the_page(filled):
             "document 4.pdf",
         ]
         for page in library.unread:
-            library._reader.confirm(page)
+            library._reader.refresh_header(page)
         assert [page.document for page in library.pages([LOCAL], ENCODER)] == ["document 3.pdf", "document 4.pdf"]
         assert "document 1.pdf" in library.report.damaged[0]
 
@@ -283,11 +284,11 @@ def test_a_file_that_was_exchanged_meanwhile_is_believed(filled):
         (page,) = [page for page in library.unread if page.scope == SAMPLES]
         os.utime(library._files.path(page), (5, 5))
         generation = library.generation
-        library._reader.confirm(page)
+        library._reader.refresh_header(page)
         assert library.generation > generation
         (now,) = library.pages([SAMPLES], ENCODER)
         assert now == page  # the same facts, of the file as it is now
-        assert library._catalogue.get((SAMPLES, ENCODER, page.id)).changed == 5 * 10**9
+        assert library._catalogue.get((SAMPLES, ENCODER, page.id)).modified_ns == 5 * 10**9
         assert np.array_equal(library.pooled([SAMPLES], ENCODER)[1][0], made(5)[1].pooled)
     assert_true(filled)
 
@@ -299,31 +300,31 @@ def test_what_is_done_behind_ends_when_it_is_told_and_trouble_ends_nothing():
         done.append("snapshots")
         raise LibraryError("The disk is full.")
 
-    def index(goes_on):
+    def index(keep_going):
         done.append("index")
         going.set()
-        while goes_on():
+        while keep_going():
             pass
 
-    behind = BackgroundTasks(BackgroundWork(index, ["a page"], done.append, trouble))
-    behind.start()
+    tasks = BackgroundTasks(BackgroundWork(index, ["a page"], done.append, trouble))
+    tasks.start()
     assert going.wait(30)
-    behind.stop()
+    tasks.stop()
     assert done == ["snapshots", "index"]
 
 
 def test_a_library_that_is_opened_behind_the_page_answers_at_once_and_catches_up(tmp_path):
     with opened(tmp_path) as library:
         put(library, *FILES)
-    with Library.open(tmp_path / "data", tmp_path / "index", behind=True) as library:
-        library.begin()
+    with Library.open(tmp_path / "data", tmp_path / "index", in_background=True) as library:
+        library.start_background_tasks()
         assert len(library.nearest([LOCAL], ENCODER, made(1)[1].pooled, 9)) == 4
         put(library, 8)
-        library.remove(LOCAL, page_id(2).file)
-        library._behind._work.keep_snapshots()
+        library.delete_document(LOCAL, page_id(2).file)
+        library._background._work.update_snapshots()
         while (state := library.report.index) != "ok":
             assert state.startswith(("opening", "catching up"))
-        assert library._mirror._index.ids(ENCODER) == {f"local/{page_id(file)}" for file in (1, 3, 4, 8)}
+        assert library._chroma._index.ids(ENCODER) == {f"local/{page_id(file)}" for file in (1, 3, 4, 8)}
         assert library.nearest([LOCAL], ENCODER, made(1)[1].pooled, 1) == [(LOCAL, page_id(1))]
     assert assert_true(tmp_path) == 4
 
@@ -332,7 +333,7 @@ def filled_behind(tmp_path):
     """A library with pages and rows, opened again behind the page, where nothing was begun yet."""
     with Library.open(tmp_path / "data", tmp_path / "index") as library:
         put(library, *FILES)
-    return Library.open(tmp_path / "data", tmp_path / "index", behind=True)
+    return Library.open(tmp_path / "data", tmp_path / "index", in_background=True)
 
 
 def test_an_index_that_cannot_be_opened_behind_the_page_is_said_and_tried_again(tmp_path, monkeypatch):
@@ -340,27 +341,27 @@ def test_an_index_that_cannot_be_opened_behind_the_page_is_said_and_tried_again(
         with monkeypatch.context() as broken:
             broken.setattr(PageIndex, "open", lambda *_: (_ for _ in ()).throw(StorageFull("The disk is full.")))
             with pytest.raises(StorageFull):
-                library._behind._work.open_index(lambda: True)
+                library._background._work.open_index(lambda: True)
             assert library.report.index == "unhealthy: The disk is full."
-        library._behind._work.open_index(lambda: True)
+        library._background._work.open_index(lambda: True)
         assert library.report.index == "ok"
-        mirror = library._mirror
-        library._behind._work.open_index(lambda: True)
-        assert library._mirror is mirror
+        chroma = library._chroma
+        library._background._work.open_index(lambda: True)
+        assert library._chroma is chroma
 
 
 def test_a_page_that_is_deleted_while_the_index_catches_up_leaves_no_row_also_when_the_app_ends_then(tmp_path):
     with filled_behind(tmp_path) as library:
         asked = iter([True])
 
-        def goes_on():
+        def keep_going():
             if next(asked, False):
                 return True
-            library.remove(LOCAL, page_id(2).file)
+            library.delete_document(LOCAL, page_id(2).file)
             return False
 
         put(library, 8)
-        library._behind._work.open_index(goes_on)
+        library._background._work.open_index(keep_going)
         assert library.report.index != "ok"
     index = PageIndex.open(tmp_path / "index", 100)
     assert f"local/{page_id(2)}" not in index.ids(ENCODER)

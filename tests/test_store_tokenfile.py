@@ -23,13 +23,13 @@ def written(request, codec, tmp_path):
     """(path, page, encoding) of one token file."""
     page, encoding = made(request.param, tokens=9)
     path = tmp_path / f"{page.id}.safetensors"
-    path.write_bytes(sidecar.prepare(LOCAL, page, encoding, codec).tokens)
+    path.write_bytes(sidecar.prepare_page(LOCAL, page, encoding, codec).tokens)
     return path, page, encoding
 
 
 def read(path):
-    head, pooled = token_file.read_head(path)
-    return head, pooled, token_file.read_body(path, head, proven=False)
+    head, pooled = token_file.read_header(path)
+    return head, pooled, token_file.read_body(path, head, verified=False)
 
 
 def test_what_was_written_comes_back(written, codec):
@@ -54,7 +54,7 @@ def test_what_a_page_took_is_kept_where_it_was_measured(written, codec):
     assert read(path)[0].page.seconds == 0.0  # as in every file of earlier versions
     with safe_open(path, "numpy") as file:
         assert "seconds" not in file.metadata()
-    path.write_bytes(sidecar.prepare(LOCAL, page, encoding, codec, 0.1 + 0.2).tokens)
+    path.write_bytes(sidecar.prepare_page(LOCAL, page, encoding, codec, 0.1 + 0.2).tokens)
     head, pooled, body = read(path)
     assert head.page.seconds == 0.1 + 0.2
     assert np.array_equal(pooled, encoding.pooled)
@@ -111,7 +111,7 @@ def test_every_single_byte_of_the_header_counts(written):
         for at in range(8 + int.from_bytes(whole[:8], "little")):
             os.pwrite(file.fileno(), bytes([whole[at] ^ 1]), at)
             with pytest.raises(TokenFileDamaged):
-                token_file.read_head(path)
+                token_file.read_header(path)
             os.pwrite(file.fileno(), whole[at : at + 1], at)
     read(path)
 
@@ -123,4 +123,4 @@ def test_only_plain_files_are_opened(written, disguise):
     path.rename(other)
     {"link": lambda: path.symlink_to(other), "folder": path.mkdir, "pipe": lambda: os.mkfifo(path)}[disguise]()
     with pytest.raises(TokenFileDamaged, match="not a"):
-        token_file.read_head(path)
+        token_file.read_header(path)

@@ -1,1 +1,1 @@
-"""The library: token files are the truth, Chroma is an index."""
+"""The library on disk: token files decide which pages exist, Chroma indexes them."""

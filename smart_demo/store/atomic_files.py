@@ -1,11 +1,9 @@
-"""How many token files may stay mapped at once.
+"""File operations that survive a crash: the only code that writes files of the library.
 
-The only writer of library files: whole or not at all, and on disk before it is told.
+A write is complete or absent, and it is on disk when the call returns. Files are private to the user who runs the
+program (0600, folders 0700), and links are never followed. This module knows nothing of pages.
 
-It knows files and folders and nothing of pages. Files are private to the person who runs the program (0600, folders
-0700), links are never followed, and every error of the operating system leaves as a LibraryError.
-
-Whole folders that go. Links in them are removed and never followed.
+OSError leaves as LibraryError only inside `storage_errors`, which callers put around these functions.
 """
 
 from __future__ import annotations
@@ -24,47 +22,47 @@ from pathlib import Path
 
 from smart_demo.errors import LibraryError, StorageFull, TokenFileDamaged
 
-MAPS = 4_096
-"""Token files that stay mapped between searches, where the system allows so many open files."""
-
-
-def allow_many() -> int:
-    """How many token files may stay mapped: each holds an open file, of which many systems allow 1,024 at first.
-
-    Lifts this process's own limit as far as it may; three files in four are left to everybody else.
-    """
-    limits, wanted = resource.getrlimit(resource.RLIMIT_NOFILE), 4 * MAPS
-    soft, hard = (sys.maxsize if limit == resource.RLIM_INFINITY else limit for limit in limits)
-    if soft < wanted <= hard:
-        resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, limits[1]))
-        soft = wanted
-    return min(MAPS, soft // 4)
-
-
-TEMPORARY = ".tmp"
-"""How the name of a file ends that was never committed."""
-RESERVE = 2**30
-"""Bytes always left free: a full disk breaks more than this program."""
+MAX_MAPPED_FILES = 4_096
+"""Token files that stay mapped between searches, if the system allows that many open files."""
+TEMPORARY_SUFFIX = ".tmp"
+"""Suffix of a file that is not committed yet."""
+MIN_FREE_BYTES = 2**30
+"""Bytes that always stay free on the disk: a full disk breaks more than this program."""
 _READ = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
 _APPEND = os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
 _CREATE = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
-_FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
+_DISK_FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
+_UNSUPPORTED = {errno.EINVAL, errno.ENOTSUP, errno.ENOSYS, errno.ENOLCK}
+
+
+def raise_open_file_limit() -> int:
+    """Raise this process's limit of open files if allowed, and return how many token files may stay mapped.
+
+    Each mapped file holds one open file, and many systems allow 1,024 at first. Three in four are left to the rest of
+    the process.
+    """
+    limits, needed = resource.getrlimit(resource.RLIMIT_NOFILE), 4 * MAX_MAPPED_FILES
+    soft, hard = (sys.maxsize if limit == resource.RLIM_INFINITY else limit for limit in limits)
+    if soft < needed <= hard:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (needed, limits[1]))
+        soft = needed
+    return min(MAX_MAPPED_FILES, soft // 4)
 
 
 @contextmanager
-def storage_errors(doing: str) -> Iterator[None]:
-    """Turn an OSError inside into StorageFull or LibraryError: "Could not <doing>: <the system's words>."."""
+def storage_errors(action: str) -> Iterator[None]:
+    """Turn an OSError inside into StorageFull or LibraryError: "Could not <action>: <the system's message>."."""
     try:
         yield
     except OSError as error:
-        words = f"Could not {doing}: {(error.strerror or str(error)).lower()}."
-        if error.errno in _FULL:
-            raise StorageFull(words, "Free some space, or remove documents, and try again.") from error
-        raise LibraryError(words, "Check SMART_DATA_DIR and SMART_INDEX_DIR and who may write there.") from error
+        message = f"Could not {action}: {(error.strerror or str(error)).lower()}."
+        if error.errno in _DISK_FULL:
+            raise StorageFull(message, "Free some space, or remove documents, and try again.") from error
+        raise LibraryError(message, "Check SMART_DATA_DIR and SMART_INDEX_DIR and who may write there.") from error
 
 
 def make_folder(folder: Path) -> None:
-    """Create a folder and its parents, private, and make their names last a power loss."""
+    """Create a private folder with its parents, so that their names survive a power loss."""
     if folder.is_dir():
         return
     make_folder(folder.parent)
@@ -72,24 +70,35 @@ def make_folder(folder: Path) -> None:
     sync_folder(folder.parent)
 
 
+def sync_folder(folder: Path) -> None:
+    """Make renames and deletions in a folder survive a power loss. Mounts of object stores answer EINVAL: no error."""
+    file = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        with _if_supported():
+            os.fsync(file)
+    finally:
+        os.close(file)
+
+
 def check_space(folder: Path, size: int) -> None:
-    """StorageFull unless three times `size` bytes fit and the reserve stays. Disks that do not say are believed."""
+    """Raise StorageFull unless three times `size` bytes and MIN_FREE_BYTES are free. A disk that reports 0 blocks
+    passes.
+    """
     disk = os.statvfs(folder)
     free = disk.f_bavail * disk.f_frsize
-    if disk.f_blocks and free < 3 * size + RESERVE:
+    if disk.f_blocks and free < 3 * size + MIN_FREE_BYTES:
         raise StorageFull(
             f"Only {free // 2**20} MB of storage are free, too little to keep more.",
-            f"At least {RESERVE // 2**20} MB must stay free; free some space, or remove documents.",
+            f"At least {MIN_FREE_BYTES // 2**20} MB must stay free; free some space, or remove documents.",
         )
 
 
-def write_new(path: Path, *data: bytes | memoryview) -> None:
-    """Make `path` with these bytes, one after the other: a reader sees nothing or all of it, and once this returns it
-    stays.
+def write_file(path: Path, *data: bytes | memoryview) -> None:
+    """Write these parts to `path` and replace what was there. Readers see the old file or the whole new one.
 
-    A failed write leaves nothing behind; a killed one leaves a `*.tmp` file, which the next start sweeps away.
+    A failed write leaves nothing behind; a killed one leaves a `*.tmp` file, which the next start deletes.
     """
-    temporary = path.with_name(f"{path.name}.{secrets.token_hex(4)}{TEMPORARY}")
+    temporary = path.with_name(f"{path.name}.{secrets.token_hex(4)}{TEMPORARY_SUFFIX}")
     file = os.open(temporary, _CREATE, 0o600)
     try:
         try:
@@ -104,32 +113,32 @@ def write_new(path: Path, *data: bytes | memoryview) -> None:
     sync_folder(path.parent)
 
 
-def append(path: Path, data: bytes, *, whole: int, length: int) -> bool:
-    """Make a plain file longer by these bytes, and the file itself if `length` is 0; once this returns they stay.
+def append(path: Path, data: bytes, *, keep_size: int, expected_size: int) -> bool:
+    """Append bytes to a plain file, created if `expected_size` is 0. Return False, and do nothing, if another process
+    changed it.
 
-    length: how many bytes it was seen with; where it has another number by now, somebody else wrote or deleted it,
-    nothing is done and the answer is False. whole: how many of them are kept; what a killed write left behind them is
-    cut off. A failed write leaves the file as it was, without what was cut off. TokenFileDamaged for anything but a
-    plain file.
+    expected_size: size in bytes when the caller last read the file; another size means that it was written or deleted
+    since. keep_size: how many of these bytes are valid; what a killed write left after them is cut off. A failed write
+    leaves the first `keep_size` bytes. Raises TokenFileDamaged if the path is not a plain file.
     """
     file = os.open(path, _APPEND, 0o600)
     try:
-        with _where_it_can_be_done():
+        with _if_supported():
             fcntl.flock(file, fcntl.LOCK_EX)
-        facts = os.fstat(file)
-        if not stat.S_ISREG(facts.st_mode):
+        info = os.fstat(file)
+        if not stat.S_ISREG(info.st_mode):
             raise TokenFileDamaged(f"{path.name} is not a plain file.")
-        if facts.st_size != length or _is_unlinked(path, facts):
+        if info.st_size != expected_size or _is_unlinked(path, info):
             return False
-        if length == 0:
+        if expected_size == 0:
             sync_folder(path.parent)  # before the first byte: a file that holds something also keeps its name
-        if whole < length and not _cut(file, whole):
-            write_new(path, read_whole(path)[:whole] + data)
+        if keep_size < expected_size and not _truncate(file, keep_size):
+            write_file(path, read_file(path)[:keep_size] + data)
             return True
         try:
             _write_all(file, data)
-        except BaseException:  # half a line must not stand before the next one
-            _cut(file, whole)
+        except BaseException:  # the next append must not follow half a line
+            _truncate(file, keep_size)
             raise
     finally:
         os.close(file)
@@ -137,17 +146,17 @@ def append(path: Path, data: bytes, *, whole: int, length: int) -> bool:
 
 
 @contextmanager
-def nobody_appends(paths: Iterable[Path]) -> Iterator[bool]:
-    """Keep `append` from writing to these files. False where one is being written, or is gone; waits for nobody.
+def lock_appends(paths: Iterable[Path]) -> Iterator[bool]:
+    """Block `append` on these files. Yield False, without waiting, if one of them is being written or is missing.
 
-    Where a mount knows no locks, nobody is kept from anything.
+    On a mount without locks it blocks nothing and yields True.
     """
-    with ExitStack() as held:
-        yield all([_is_taken(path, held) for path in paths])
+    with ExitStack() as locks:
+        yield all([_lock(path, locks) for path in paths])
 
 
-def ask_for(path: Path) -> None:
-    """Have the system read a file that is soon wanted, without waiting. Whoever reads it learns of any trouble."""
+def prefetch(path: Path) -> None:
+    """Ask the system to read a file into memory soon. Does not wait or raise: the later read reports errors."""
     with suppress(OSError, AttributeError):  # AttributeError: a system without the call
         file = os.open(path, _READ)
         try:
@@ -156,8 +165,32 @@ def ask_for(path: Path) -> None:
             os.close(file)
 
 
-def unlink(paths: Iterable[Path]) -> None:
-    """Remove files for good; those that are already gone are fine. Each folder is synced once."""
+@contextmanager
+def open_file(path: Path) -> Iterator[tuple[int, int]]:
+    """Open a plain file and yield (descriptor, size). Raises TokenFileDamaged for a link, a folder or a device."""
+    try:
+        file = os.open(path, _READ)
+    except OSError as error:
+        if error.errno == errno.ELOOP:
+            raise TokenFileDamaged(f"{path.name} is a link, not a file.") from error
+        raise
+    try:
+        info = os.fstat(file)
+        if not stat.S_ISREG(info.st_mode):
+            raise TokenFileDamaged(f"{path.name} is not a plain file.")
+        yield file, info.st_size
+    finally:
+        os.close(file)
+
+
+def read_file(path: Path) -> bytes:
+    """Return all bytes of a plain file. Errors as `open_file`."""
+    with open_file(path) as (file, size), os.fdopen(os.dup(file), "rb") as stream:
+        return stream.read(size)
+
+
+def delete_files(paths: Iterable[Path]) -> None:
+    """Delete files so that they stay deleted after a power loss. Missing files are no error."""
     folders = set()
     for path in paths:
         with suppress(FileNotFoundError):
@@ -167,71 +200,72 @@ def unlink(paths: Iterable[Path]) -> None:
         sync_folder(folder)
 
 
+def delete_tree(folder: Path) -> int:
+    """Delete a folder with its content and return the bytes freed, 0 if it does not exist. Links are not followed."""
+    if not os.path.lexists(folder):
+        return 0
+    freed = sum(path.lstat().st_size for path in folder.rglob("*") if not path.is_dir() or path.is_symlink())
+    shutil.rmtree(folder)
+    sync_folder(folder.parent)
+    return freed
+
+
+def delete_older_files(folder: Path, before: float) -> int:
+    """Delete files below a folder that are older than a Unix time, then empty folders. Return the file count."""
+    old = [path for path in folder.rglob("*") if not path.is_dir() and path.lstat().st_mtime < before]
+    delete_files(old)
+    delete_empty_folders(folder)
+    return len(old)
+
+
+def delete_empty_folders(folder: Path) -> None:
+    """Delete a folder and the folders below it if they hold no file. A folder that cannot be deleted stays."""
+    with suppress(OSError):  # missing, not empty, or not ours: leaving it does no harm
+        for entry in list(os.scandir(folder)):
+            if entry.is_dir(follow_symlinks=False):
+                delete_empty_folders(folder / entry.name)
+        folder.rmdir()
+
+
 @contextmanager
-def opened(path: Path) -> Iterator[tuple[int, int]]:
-    """(descriptor, size) of a plain file for reading. TokenFileDamaged for a link, a folder or a device."""
-    try:
-        file = os.open(path, _READ)
-    except OSError as error:
-        if error.errno == errno.ELOOP:
-            raise TokenFileDamaged(f"{path.name} is a link, not a file.") from error
-        raise
-    try:
-        facts = os.fstat(file)
-        if not stat.S_ISREG(facts.st_mode):
-            raise TokenFileDamaged(f"{path.name} is not a plain file.")
-        yield file, facts.st_size
-    finally:
-        os.close(file)
-
-
-def read_whole(path: Path) -> bytes:
-    """All bytes of a plain file."""
-    with opened(path) as (file, size), os.fdopen(os.dup(file), "rb") as stream:
-        return stream.read(size)
-
-
-@contextmanager
-def _where_it_can_be_done() -> Iterator[None]:
-    """Let pass what a mount says it cannot do at all, such as locking or syncing a folder on an object store."""
+def _if_supported() -> Iterator[None]:
+    """Ignore errors of a mount that lacks an operation, as object stores lack locks and folder sync."""
     try:
         yield
     except OSError as error:
-        if error.errno not in {errno.EINVAL, errno.ENOTSUP, errno.ENOSYS, errno.ENOLCK}:
+        if error.errno not in _UNSUPPORTED:
             raise
 
 
-def _is_taken(path: Path, held: ExitStack) -> bool:
-    """Whether a file is locked from here on, or cannot be by anybody."""
+def _lock(path: Path, locks: ExitStack) -> bool:
+    """Lock a file until `locks` closes. Return False if another process holds it or it is missing."""
     try:
         file = os.open(path, _APPEND & ~os.O_CREAT)
     except FileNotFoundError:
         return False
-    except OSError:  # a link, say, which nobody appends to
+    except OSError:  # a link, for example, which `append` refuses as well
         return True
-    held.callback(os.close, file)
+    locks.callback(os.close, file)
     try:
-        with _where_it_can_be_done():
+        with _if_supported():
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:
         return False
     return True
 
 
-def _is_unlinked(path: Path, facts: os.stat_result) -> bool:
-    """Whether a file that is open was deleted since: what is written into it then is lost."""
+def _is_unlinked(path: Path, info: os.stat_result) -> bool:
+    """Return whether an open file was deleted since: bytes written to it now would be lost."""
     try:
-        return not facts.st_nlink and not os.path.samestat(facts, path.lstat())
+        return not info.st_nlink and not os.path.samestat(info, path.lstat())
     except FileNotFoundError:
         return True
 
 
-def _cut(file: int, whole: int) -> bool:
-    """Whether a file could be made so short: on an object store a file is never changed, but another may take its
-    place.
-    """
+def _truncate(file: int, size: int) -> bool:
+    """Truncate a file. Return False if the mount cannot: on an object store a file can only be replaced."""
     try:
-        os.ftruncate(file, whole)
+        os.ftruncate(file, size)
     except OSError:
         return False
     return True
@@ -243,42 +277,3 @@ def _write_all(file: int, *data: bytes | memoryview) -> None:
         while rest:
             rest = rest[os.write(file, rest) :]
     os.fsync(file)
-
-
-def sync_folder(folder: Path) -> None:
-    """Make renames and removals in a folder last. Object-store mounts cannot do it and need not: they say EINVAL."""
-    file = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-    try:
-        with _where_it_can_be_done():
-            os.fsync(file)
-    finally:
-        os.close(file)
-
-
-def remove(folder: Path) -> int:
-    """Delete a folder with everything below it. Bytes freed; 0 where there is none. OSError where the disk refuses."""
-    if not os.path.lexists(folder):
-        return 0
-    freed = sum(path.lstat().st_size for path in folder.rglob("*") if not path.is_dir() or path.is_symlink())
-    shutil.rmtree(folder)
-    sync_folder(folder.parent)
-    return freed
-
-
-def remove_old(folder: Path, before: float) -> int:
-    """Delete the files below a folder that were written before a time in seconds of the epoch, and the folders that
-    are empty then. How many files.
-    """
-    old = [path for path in folder.rglob("*") if not path.is_dir() and path.lstat().st_mtime < before]
-    unlink(old)
-    drop_empty(folder)
-    return len(old)
-
-
-def drop_empty(folder: Path) -> None:
-    """Remove the folders below and including this one that hold nothing."""
-    with suppress(OSError):  # not there, not empty, or not ours to remove: it costs nothing
-        for entry in list(os.scandir(folder)):
-            if entry.is_dir(follow_symlinks=False):
-                drop_empty(folder / entry.name)
-        folder.rmdir()

@@ -1,4 +1,4 @@
-"""What is in the library right now, in memory. Nothing waits here for a disk but a page's first reader."""
+"""The catalogue of a library: every complete page, its order and its cached token states, in memory. Reads no files."""
 
 from __future__ import annotations
 
@@ -10,263 +10,264 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 
 from smart_demo.page_list import PageList
-from smart_demo.store.token_cache import TokenCache, moved
-from smart_demo.store.token_file import TokenFileBody, TokenFileHeader
+from smart_demo.store.token_cache import TokenCache, copy_body
+from smart_demo.store.token_file import StoredKey, TokenFileBody, TokenFileHeader, stored_key
 from smart_demo.types import Floats, PageId, Scope, StoredPage
 
-Key = tuple[Scope, str, PageId]
-"""Scope, encoder, page: what makes a stored page itself."""
-_VIEWS = 4
-"""Sets of scopes whose page lists and pooled matrices are kept between searches."""
+GroupKey = tuple[Scope, str]
+"""Scope and encoder fingerprint: what the pages of one group have in common."""
+_MAX_VIEWS = 4
+"""Sets of scopes whose page lists and pooled matrices are cached between searches."""
 
 
 @dataclass(eq=False)
 class View:
-    """What one set of scopes shows under one encoder, until a page of theirs comes or goes."""
+    """The pages of a set of scopes under one encoder, valid until one of them is added or removed."""
 
-    moves: tuple[int, ...]
-    """The last one of each of its shelves."""
+    versions: tuple[int, ...]
+    """Version of each scope's group when the view was made."""
     pages: PageList
-    """By scope, document name, file and number."""
+    """Pages by scope, document name, file and number."""
     pooled: Floats | None = None
-    """(N, P), once somebody wanted it."""
+    """Pooled vectors (N, P), or None until a search needs them."""
     earlier: View | None = None
-    """The last view of the same scopes that had its matrix: most rows of the next one are in it."""
+    """The last view of the same scopes that has its matrix: the next one copies most rows from it."""
 
 
 @dataclass(eq=False)
-class _Shelf:
-    """The pages of one scope under one encoder. They stay in order, so that nobody has to sort them at a search."""
+class _Group:
+    """The pages of one scope under one encoder, kept in order so that no search has to sort them."""
 
     pages: list[StoredPage] = field(default_factory=list)
-    move: int = 0
-    """Number of the last coming or going, no two of which have the same in one process; 0 before the first."""
+    version: int = 0
+    """Number of the last change, unique in the process; 0 before the first."""
 
-    def put(self, page: StoredPage, move: int) -> None:
+    def add(self, page: StoredPage, version: int) -> None:
         if self.pages and _order(page) < _order(self.pages[-1]):
             insort(self.pages, page, key=_order)
-        else:  # the usual case, and every one of a start
+        else:  # the usual case, and the only one at a start
             self.pages.append(page)
-        self.move = move
+        self.version = version
 
-    def take(self, page: StoredPage, move: int) -> None:
+    def remove(self, page: StoredPage, version: int) -> None:
         del self.pages[bisect_left(self.pages, _order(page), key=_order)]
-        self.move = move
+        self.version = version
 
 
-_EMPTY, _OFFERED = _Shelf(), -1
+_EMPTY, _OFFERED = _Group(), -1
+"""The group of a scope without pages, and the version of a view whose vectors came from a snapshot."""
 
 
 @dataclass(eq=False)
-class _Tally:
-    """What one scope's pages come to."""
+class _Totals:
+    """Page and byte counts of one scope."""
 
-    ids: Counter[PageId] = field(default_factory=Counter)
-    """By how many encoders each page is there."""
+    encoders: Counter[PageId] = field(default_factory=Counter)
+    """Number of encoders that each page is stored under."""
     bytes: int = 0
 
 
 class Catalogue:
-    """Pages that are there whole. Every method is one step under one lock."""
+    """The complete pages of a library. Safe for threads: every method is one step under one lock."""
 
-    def __init__(self, heads: Iterable[TokenFileHeader], maps: int, resident: int = 0) -> None:
-        """`maps` is how many token files may stay mapped between searches, `resident` how many bytes of token states
-        may stay in memory.
+    def __init__(self, headers: Iterable[TokenFileHeader], max_mapped: int, cache_bytes: int = 0) -> None:
+        """List the pages of `headers`.
+
+        max_mapped: token files that may stay mapped between searches. cache_bytes: bytes of token states that may stay
+        in memory.
         """
-        self._heads: dict[Key, TokenFileHeader] = {}
-        self._tallies: dict[Scope, _Tally] = {}
-        self._shelves: dict[tuple[Scope, str], _Shelf] = {}
-        self._moves = itertools.count(1)
-        for head in sorted(heads, key=lambda head: _order(head.page)):
-            self._put(head)
-        self._proven: set[Key] = set()
-        self._bodies: dict[Key, TokenFileBody] = {}
-        self._maps = maps
-        self._residency = TokenCache(resident)
+        self._headers: dict[StoredKey, TokenFileHeader] = {}
+        self._totals: dict[Scope, _Totals] = {}
+        self._groups: dict[GroupKey, _Group] = {}
+        self._versions = itertools.count(1)
+        for header in sorted(headers, key=lambda header: _order(header.page)):
+            self._put(header)
+        self._verified: set[StoredKey] = set()
+        self._bodies: dict[StoredKey, TokenFileBody] = {}
+        self._max_mapped = max_mapped
+        self._cache = TokenCache(cache_bytes)
         self._views: dict[tuple[tuple[Scope, ...], str], View] = {}
         self._lock = threading.Lock()
         self._generation = 0
 
     @property
     def generation(self) -> int:
-        """Changes whenever a page comes or goes."""
+        """Counter that changes whenever a page is added or removed."""
         return self._generation
 
     def __len__(self) -> int:
-        return len(self._heads)
+        return len(self._headers)
 
     def __contains__(self, page: StoredPage) -> bool:
-        head = self._heads.get(key_of(page))
-        return head is not None and head.page == page
+        header = self._headers.get(stored_key(page))
+        return header is not None and header.page == page
 
-    def get(self, key: Key) -> TokenFileHeader | None:
-        """Head of a page that is there."""
-        return self._heads.get(key)
+    def get(self, key: StoredKey) -> TokenFileHeader | None:
+        """Return the header of a listed page."""
+        return self._headers.get(key)
 
-    def add(self, head: TokenFileHeader) -> None:
-        """A page was committed."""
+    def add(self, header: TokenFileHeader) -> None:
+        """List a page that was committed."""
         with self._lock:
-            self._put(head)
+            self._put(header)
             self._generation += 1
 
-    def drop(self, pages: Iterable[StoredPage]) -> None:
-        """Pages are gone."""
+    def remove(self, pages: Iterable[StoredPage]) -> None:
+        """Remove pages from the list, with their cached token states. Pages that are not listed are no error."""
         with self._lock:
-            for key in map(key_of, pages):
-                if head := self._heads.pop(key, None):
-                    self._take_off(head.page)
+            for key in map(stored_key, pages):
+                if header := self._headers.pop(key, None):
+                    self._unlist(header.page)
                     self._generation += 1
-                self._proven.discard(key)
-                self._bodies.pop(key, None)
-                self._residency.drop([key])
+                self._discard_body(key)
 
-    def exchange(self, old: TokenFileHeader, new: TokenFileHeader) -> None:
-        """The file of a page says something else than was thought. Nothing happens if the page went meanwhile."""
+    def replace(self, old: TokenFileHeader, new: TokenFileHeader) -> None:
+        """Replace the header of a page whose file differs from what was known, unless the page was removed since."""
         with self._lock:
-            key = key_of(old.page)
-            if self._heads.get(key) is old and key_of(new.page) == key:
+            key = stored_key(old.page)
+            if self._headers.get(key) is old and stored_key(new.page) == key:
                 self._put(new)
                 self._generation += 1
-                self._proven.discard(key)
-                self._bodies.pop(key, None)
-                self._residency.drop([key])
+                self._discard_body(key)
 
-    def forget(self, scope: Scope) -> None:
-        """Let go of everything that was made of a scope's pages; the pages themselves are dropped before."""
+    def discard_views(self, scope: Scope) -> None:
+        """Discard every cached view that includes a scope. Its pages must be removed before."""
         with self._lock:
-            for wanted in [wanted for wanted in self._views if scope in wanted[0]]:
-                del self._views[wanted]
+            for key in [key for key in self._views if scope in key[0]]:
+                del self._views[key]
 
-    def tally(self, scope: Scope) -> tuple[int, int]:
-        """(pages, bytes) of a scope. A page of several encoders is one page, and the bytes of all of them."""
+    def totals(self, scope: Scope) -> tuple[int, int]:
+        """Return (pages, bytes) of a scope. A page of several encoders is one page; the bytes include all of them."""
         with self._lock:
-            tally = self._tallies.get(scope, _Tally())
-            return len(tally.ids), tally.bytes
+            totals = self._totals.get(scope, _Totals())
+            return len(totals.encoders), totals.bytes
 
     def bytes_by_scope(self) -> dict[Scope, int]:
-        """Bytes of every scope that has a page."""
+        """Return the bytes of every scope that has a page."""
         with self._lock:
-            return {scope: tally.bytes for scope, tally in self._tallies.items()}
+            return {scope: totals.bytes for scope, totals in self._totals.items()}
 
-    def numbers(self, scope: Scope, file: str) -> set[int]:
-        """Numbers of a document's pages that are there, under whatever encoder."""
+    def page_numbers(self, scope: Scope, file: str) -> set[int]:
+        """Return the numbers of a document's listed pages, under any encoder."""
         with self._lock:
-            return {page.number for page in self._tallies.get(scope, _Tally()).ids if page.file == file}
+            return {page.number for page in self._totals.get(scope, _Totals()).encoders if page.file == file}
 
-    def is_proven(self, head: TokenFileHeader) -> bool:
-        """Whether the token states of this very file were checked before."""
-        return key_of(head.page) in self._proven
+    def is_verified(self, header: TokenFileHeader) -> bool:
+        """Return whether the token states of this file were checked before."""
+        return stored_key(header.page) in self._verified
 
-    def body(self, head: TokenFileHeader) -> TokenFileBody | None:
-        """The page's token states if they are in memory or mapped already."""
-        key = key_of(head.page)
-        return self._residency.get(key) or self._bodies.get(key)
+    def body(self, header: TokenFileHeader) -> TokenFileBody | None:
+        """Return a page's token states if they are in memory or mapped."""
+        key = stored_key(header.page)
+        return self._cache.get(key) or self._bodies.get(key)
 
     def has_room_for(self, body: TokenFileBody) -> bool:
-        """Whether states that lie in a file's map may move into memory."""
-        return body.source is not None and self._residency.has_room_for(body.codes.codes)
+        """Return whether mapped token states may be copied into memory."""
+        return body.source is not None and self._cache.has_room_for(body.codes.codes)
 
-    def keep(self, head: TokenFileHeader, body: TokenFileBody) -> TokenFileBody:
-        """Remember proven token states, in memory within the budget, else as they are mapped. Beyond the allowed maps
-        the one mapped longest ago is let go. What is to be used from now on.
+    def cache_body(self, header: TokenFileHeader, body: TokenFileBody) -> TokenFileBody:
+        """Cache verified token states and return what to use from now on.
+
+        They are copied into memory if the budget allows, else they stay mapped. Beyond `max_mapped` the file mapped
+        first is evicted.
         """
-        key = key_of(head.page)
+        key = stored_key(header.page)
         with self._lock:
-            if self._heads.get(key) is not head:
+            if self._headers.get(key) is not header:
                 return body
-            self._proven.add(key)
-            rows = self._residency.reserve(key, body.codes.codes)
+            self._verified.add(key)
+            rows = self._cache.reserve(key, body.codes.codes)
         if rows is not None:
-            inside = moved(body, rows)
+            copied = copy_body(body, rows)
             with self._lock:
-                if self._residency.publish(key, inside):
+                if self._cache.publish(key, copied):
                     self._bodies.pop(key, None)  # and its open file
-                    return inside
+                    return copied
         with self._lock:
-            if self._heads.get(key) is head:
+            if self._headers.get(key) is header:
                 self._bodies[key] = body
-                while len(self._bodies) > self._maps:
+                while len(self._bodies) > self._max_mapped:
                     del self._bodies[next(iter(self._bodies))]
         return body
 
     @property
-    def resident(self) -> tuple[int, int]:
-        """(pages, bytes) of token states that are in memory."""
+    def cached(self) -> tuple[int, int]:
+        """Pages and bytes of the token states in memory."""
         with self._lock:
-            return len(self._residency), self._residency.bytes
+            return len(self._cache), self._cache.bytes
 
-    def all(self) -> list[StoredPage]:
-        """Every page."""
+    def all_pages(self) -> list[StoredPage]:
+        """Return every page."""
         with self._lock:
-            return [head.page for head in self._heads.values()]
+            return [header.page for header in self._headers.values()]
 
     def view(self, scopes: Sequence[Scope], encoder: str) -> View:
-        """The pages of these scopes under one encoder; the same object until a page comes or goes."""
-        wanted = (tuple(sorted(set(scopes), key=str)), encoder)
+        """Return the pages of these scopes under one encoder: the same object until a page is added or removed."""
+        key = (tuple(sorted(set(scopes), key=str)), encoder)
         with self._lock:
-            shelves = [self._shelves.get((scope, encoder), _EMPTY) for scope in wanted[0]]
-            moves = tuple(shelf.move for shelf in shelves)
-            view = self._views.pop(wanted, None)
-            if view is None or view.moves != moves:
+            groups = [self._groups.get((scope, encoder), _EMPTY) for scope in key[0]]
+            versions = tuple(group.version for group in groups)
+            view = self._views.pop(key, None)
+            if view is None or view.versions != versions:
                 earlier = view if view is None or view.pooled is not None else view.earlier
-                view = View(moves, PageList(page for shelf in shelves for page in shelf.pages), earlier=earlier)
-            self._views[wanted] = view  # at the end again: the one not wanted for longest goes first
-            while len(self._views) > _VIEWS:
+                view = View(versions, PageList(page for group in groups for page in group.pages), earlier=earlier)
+            self._views[key] = view  # last again: the least recently used view is evicted first
+            while len(self._views) > _MAX_VIEWS:
                 del self._views[next(iter(self._views))]
             return view
 
-    def known(self, view: View) -> list[tuple[PageList, Floats]]:
-        """Pages with their vectors, (N, P), of which some are in this view too: the earlier one's first."""
+    def known_vectors(self, view: View) -> list[tuple[PageList, Floats]]:
+        """Return lists of pages with their vectors (N, P) that may include pages of `view`, its earlier view first."""
         with self._lock:
             views = [view.earlier, *self._views.values()]
-        found = [(one.pages, one.pooled) for one in views if one is not None and one.pooled is not None]
-        return [(pages, pooled) for pages, pooled in found if _alike(pages, view.pages)]
+        known = [(other.pages, other.pooled) for other in views if other is not None and other.pooled is not None]
+        return [(pages, pooled) for pages, pooled in known if _same_encoder(pages, view.pages)]
 
-    def offer(self, scope: Scope, encoder: str, pages: Sequence[StoredPage], pooled: Floats) -> None:
-        """Vectors (N, P) of pages of one scope that are known already."""
+    def add_vectors(self, scope: Scope, encoder: str, pages: Sequence[StoredPage], pooled: Floats) -> None:
+        """Store vectors (N, P) of listed pages of one scope that a snapshot supplied."""
         with self._lock:
             self._views[((scope,), encoder)] = View((_OFFERED,), PageList(pages), pooled)
 
-    def shelves(self) -> dict[tuple[Scope, str], tuple[int, int]]:
-        """By scope and encoder: how many pages there are, and a number that changes whenever one comes or goes."""
+    def groups(self) -> dict[GroupKey, tuple[int, int]]:
+        """Return (page count, version) by scope and encoder. The version changes with every change of its pages."""
         with self._lock:
-            return {key: (len(shelf.pages), shelf.move) for key, shelf in self._shelves.items()}
+            return {key: (len(group.pages), group.version) for key, group in self._groups.items()}
 
     def encoders(self, scope: Scope) -> dict[str, int]:
-        """How many pages a scope has under each encoder."""
+        """Return the number of pages of a scope under each encoder."""
         with self._lock:
-            return {encoder: len(shelf.pages) for (one, encoder), shelf in self._shelves.items() if one == scope}
+            return {encoder: len(group.pages) for (owner, encoder), group in self._groups.items() if owner == scope}
 
-    def _put(self, head: TokenFileHeader) -> None:
-        key = key_of(head.page)
-        if known := self._heads.get(key):
-            self._take_off(known.page)
-        self._heads[key] = head
-        self._shelves.setdefault(key[:2], _Shelf()).put(head.page, next(self._moves))
-        tally = self._tallies.setdefault(key[0], _Tally())
-        tally.ids[head.page.id] += 1
-        tally.bytes += head.page.bytes
+    def _put(self, header: TokenFileHeader) -> None:
+        key = stored_key(header.page)
+        if known := self._headers.get(key):
+            self._unlist(known.page)
+        self._headers[key] = header
+        self._groups.setdefault(key[:2], _Group()).add(header.page, next(self._versions))
+        totals = self._totals.setdefault(key[0], _Totals())
+        totals.encoders[header.page.id] += 1
+        totals.bytes += header.page.bytes
 
-    def _take_off(self, page: StoredPage) -> None:
-        shelf, tally = self._shelves[page.scope, page.encoder], self._tallies[page.scope]
-        shelf.take(page, next(self._moves))
-        tally.ids[page.id] -= 1
-        tally.bytes -= page.bytes
-        if not tally.ids[page.id]:
-            del tally.ids[page.id]
-        if not tally.ids:
-            del self._tallies[page.scope]
-        if not shelf.pages:
-            del self._shelves[page.scope, page.encoder]
+    def _unlist(self, page: StoredPage) -> None:
+        group, totals = self._groups[page.scope, page.encoder], self._totals[page.scope]
+        group.remove(page, next(self._versions))
+        totals.encoders[page.id] -= 1
+        totals.bytes -= page.bytes
+        if not totals.encoders[page.id]:
+            del totals.encoders[page.id]
+        if not totals.encoders:
+            del self._totals[page.scope]
+        if not group.pages:
+            del self._groups[page.scope, page.encoder]
+
+    def _discard_body(self, key: StoredKey) -> None:
+        self._verified.discard(key)
+        self._bodies.pop(key, None)
+        self._cache.evict([key])
 
 
-def key_of(page: StoredPage) -> Key:
-    """What makes a stored page itself."""
-    return (page.scope, page.encoder, page.id)
-
-
-def _alike(some: PageList, others: PageList) -> bool:
-    """Whether both may share pages: a view has one encoder."""
+def _same_encoder(some: PageList, others: PageList) -> bool:
+    """Return whether two lists may share pages. All pages of a view have one encoder."""
     return bool(some) and bool(others) and some[0].encoder == others[0].encoder
 
 

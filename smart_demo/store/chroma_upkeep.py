@@ -1,4 +1,4 @@
-"""Keeps Chroma in line with the token files, and knows when it is not: then nothing is asked of it."""
+"""Keeps Chroma's rows equal to the library's pages, and answers only while they are."""
 
 from __future__ import annotations
 
@@ -9,73 +9,84 @@ from contextlib import suppress
 import numpy as np
 
 from smart_demo.errors import SmartError
-from smart_demo.store.catalogue import Key, View, key_of
+from smart_demo.store.catalogue import GroupKey, View
 from smart_demo.store.chroma_index import IndexUnhealthy, PageIndex, row_id
+from smart_demo.store.token_file import StoredKey, stored_key
 from smart_demo.types import Floats, PageId, Scope, StoredPage
 
 _BATCH = 500
 
 
 class ChromaUpkeep:
-    """The pages that Chroma should know, and those it has yet to be told of. Its trouble never raises.
+    """The pages that Chroma should contain, and those still to be written to it. Never raises for Chroma's errors.
 
-    The library's writer calls everything but `nearest`, which any thread may call.
+    Only the library's writer calls it, except `nearest`, which any thread may call.
     """
 
     def __init__(self, index: PageIndex) -> None:
         self._index = index
-        self._pending: dict[Key, StoredPage] = {}
-        self._behind: Counter[tuple[Scope, str]] = Counter()
-        """Of each scope and encoder, how many are pending."""
+        self._pending: dict[StoredKey, StoredPage] = {}
+        self._pending_counts: Counter[GroupKey] = Counter()
+        """Number of pending pages of each scope and encoder."""
 
     @property
     def state(self) -> str:
         """`ok`, `rebuilt: why` or `unhealthy: why`."""
-        if self._index.trouble:
-            return f"unhealthy: {self._index.trouble}"
-        return f"rebuilt: {self._index.rebuilt}" if self._index.rebuilt else "ok"
+        if self._index.failure:
+            return f"unhealthy: {self._index.failure}"
+        return f"rebuilt: {self._index.rebuild_reason}" if self._index.rebuild_reason else "ok"
+
+    @property
+    def healthy(self) -> bool:
+        """Whether Chroma is used."""
+        return not self._index.failure
+
+    @property
+    def pending(self) -> list[StoredPage]:
+        """Pages still to be written to Chroma."""
+        return list(self._pending.values())
 
     def reconcile(self, pages: Sequence[StoredPage]) -> None:
-        """Delete every row that is no page, and expect every page that is no row."""
-        wanted: dict[str, dict[str, StoredPage]] = {}
+        """Delete every row that is not among the pages, and enqueue every page that has no row."""
+        missing: dict[str, dict[str, StoredPage]] = {}
         for page in pages:
-            wanted.setdefault(page.encoder, {})[row_id(page)] = page
+            missing.setdefault(page.encoder, {})[row_id(page)] = page
         with suppress(IndexUnhealthy):
             for encoder in self._index.encoders():
-                there, should = self._index.ids(encoder), wanted.get(encoder, {})
-                self._index.delete(encoder, sorted(there - should.keys()))
-                for row in there & should.keys():
-                    del should[row]
-        for missing in wanted.values():
-            for page in missing.values():
-                self.expect(page)
+                rows, expected = self._index.ids(encoder), missing.get(encoder, {})
+                self._index.delete(encoder, sorted(rows - expected.keys()))
+                for row in rows & expected.keys():
+                    del expected[row]
+        for by_row in missing.values():
+            for page in by_row.values():
+                self.enqueue(page)
 
-    def expect(self, page: StoredPage) -> None:
-        """A page was committed; Chroma learns of it at the next flush."""
-        key = key_of(page)
-        self._behind[key[:2]] += key not in self._pending
+    def enqueue(self, page: StoredPage) -> None:
+        """Note a committed page, to be written to Chroma at the next flush."""
+        key = stored_key(page)
+        self._pending_counts[key[:2]] += key not in self._pending
         self._pending[key] = page
 
     def flush(
-        self, vector_of: Callable[[StoredPage], Floats | None], goes_on: Callable[[], bool] = lambda: True
+        self, vector_of: Callable[[StoredPage], Floats | None], keep_going: Callable[[], bool] = lambda: True
     ) -> None:
-        """Tell Chroma of the expected pages, in batches. A page without a vector is gone and no longer expected.
+        """Write the pending pages to Chroma in batches, until `keep_going` returns False before one.
 
-        Ends before the next batch where it is not to go on.
+        vector_of: returns a page's pooled vector, or None for a page that was deleted, which is dequeued.
         """
         with suppress(IndexUnhealthy):
             for encoder in sorted({page.encoder for page in self._pending.values()}):
-                waiting = [page for page in self._pending.values() if page.encoder == encoder]
-                for start in range(0, len(waiting), _BATCH):
-                    if not goes_on():
+                pages = [page for page in self._pending.values() if page.encoder == encoder]
+                for start in range(0, len(pages), _BATCH):
+                    if not keep_going():
                         return
-                    self._tell(encoder, waiting[start : start + _BATCH], vector_of)
+                    self._upsert(encoder, pages[start : start + _BATCH], vector_of)
 
-    def forget(self, pages: Iterable[StoredPage]) -> None:
-        """Pages are gone."""
+    def delete(self, pages: Iterable[StoredPage]) -> None:
+        """Delete the rows of deleted pages and dequeue them."""
         rows: dict[str, list[str]] = {}
         for page in pages:
-            self._settle(page)
+            self._dequeue(page)
             rows.setdefault(page.encoder, []).append(row_id(page))
         with suppress(IndexUnhealthy):
             for encoder, ids in rows.items():
@@ -84,8 +95,8 @@ class ChromaUpkeep:
     def nearest(
         self, scopes: Sequence[Scope], encoder: str, vector: Floats, count: int, view: View
     ) -> list[tuple[Scope, PageId]] | None:
-        """Keys of the `count` nearest pages of the view; None where Chroma does not know exactly these pages."""
-        if any(self._behind[scope, encoder] for scope in scopes):
+        """Return the keys of the `count` pages of the view nearest to `vector`, or None if Chroma's rows differ."""
+        if any(self._pending_counts[scope, encoder] for scope in scopes):
             return None
         with suppress(IndexUnhealthy):
             found = self._index.nearest(encoder, scopes, vector, count)
@@ -93,89 +104,77 @@ class ChromaUpkeep:
                 return found
         return None
 
-    def take_over(self, awaited: PendingUpkeep) -> None:
-        """What came and went while this one was filled."""
-        self.forget(awaited.gone.values())
-        for page in awaited.pending:
-            self.expect(page)
-
-    @property
-    def pending(self) -> list[StoredPage]:
-        """Pages that Chroma has yet to be told of."""
-        return list(self._pending.values())
+    def apply_changes_of(self, pending: PendingUpkeep) -> None:
+        """Apply the pages added and deleted while this one was filled."""
+        self.delete(pending.deleted.values())
+        for page in pending.pending:
+            self.enqueue(page)
 
     def is_wasteful(self, pages: int) -> bool:
-        """Whether Chroma's folder is worth building anew, where the library has so many pages."""
+        """Return whether Chroma's folder should be rebuilt, in a library of `pages` pages."""
         return self._index.is_wasteful(pages)
 
-    def beside(self, pages: int) -> ChromaUpkeep:
-        """Another one over a fresh folder with room for so many pages, of which it knows none yet. StorageFull or
-        OSError if it cannot be made.
-        """
-        return ChromaUpkeep(self._index.beside(pages))
+    def open_next(self, pages: int) -> ChromaUpkeep:
+        """Return a new one over an empty folder for `pages` pages. Raises StorageFull or OSError if it cannot."""
+        return ChromaUpkeep(self._index.open_next(pages))
 
     def discard(self) -> None:
-        """Let go of Chroma and delete its folder."""
+        """Close Chroma and delete its folder."""
         self._index.discard()
 
-    @property
-    def healthy(self) -> bool:
-        """Whether Chroma is asked at all."""
-        return not self._index.trouble
-
     def close(self) -> None:
-        """Let go of Chroma."""
+        """Close Chroma."""
         self._index.close()
 
-    def _tell(
+    def _upsert(
         self, encoder: str, pages: Sequence[StoredPage], vector_of: Callable[[StoredPage], Floats | None]
     ) -> None:
-        known = [(page, vector) for page in pages if (vector := vector_of(page)) is not None]
-        if known:
-            self._index.upsert(encoder, [page for page, _ in known], np.stack([vector for _, vector in known]))
+        found = [(page, vector) for page in pages if (vector := vector_of(page)) is not None]
+        if found:
+            self._index.upsert(encoder, [page for page, _ in found], np.stack([vector for _, vector in found]))
         for page in pages:
-            self._settle(page)
+            self._dequeue(page)
 
-    def _settle(self, page: StoredPage) -> None:
-        key = key_of(page)
+    def _dequeue(self, page: StoredPage) -> None:
+        key = stored_key(page)
         if self._pending.pop(key, None) is not None:
-            self._behind[key[:2]] -= 1
-            if not self._behind[key[:2]]:
-                del self._behind[key[:2]]
+            self._pending_counts[key[:2]] -= 1
+            if not self._pending_counts[key[:2]]:
+                del self._pending_counts[key[:2]]
 
 
 class PendingUpkeep(ChromaUpkeep):
-    """In the place of the mirror while Chroma is opened and filled: remembers what comes and goes, answers nothing."""
+    """Replaces ChromaUpkeep until Chroma is open and filled: records additions and deletions, answers no search."""
 
     def __init__(self) -> None:
-        super().__init__(_NotYet())  # type: ignore[arg-type]
+        super().__init__(_UnopenedIndex())  # type: ignore[arg-type]
         self.filling: ChromaUpkeep | None = None
-        """The one that will take its place."""
-        self.gone: dict[Key, StoredPage] = {}
-        self._trouble = ""
+        """The one that is being filled and will replace this one, if any."""
+        self.deleted: dict[StoredKey, StoredPage] = {}
+        self._failure = ""
 
     def begin(self) -> None:
-        """Chroma is being opened, for the first time or once more."""
-        self.filling, self._trouble = None, ""
+        """Note that Chroma is being opened, for the first time or again."""
+        self.filling, self._failure = None, ""
 
     def fail(self, error: Exception) -> None:
-        """It could not be."""
+        """Note that Chroma could not be opened."""
         self.filling = None
-        self._trouble = error.sentence if isinstance(error, SmartError) else type(error).__name__
+        self._failure = error.sentence if isinstance(error, SmartError) else type(error).__name__
 
     @property
     def state(self) -> str:
-        if self._trouble:
-            return f"unhealthy: {self._trouble}"
+        if self._failure:
+            return f"unhealthy: {self._failure}"
         return f"catching up: {len(self.filling.pending):,} pages to go" if self.filling else "opening"
 
-    def forget(self, pages: Iterable[StoredPage]) -> None:
+    def delete(self, pages: Iterable[StoredPage]) -> None:
         for page in pages:
-            self._settle(page)
-            self.gone[key_of(page)] = page
+            self._dequeue(page)
+            self.deleted[stored_key(page)] = page
 
     def flush(
-        self, vector_of: Callable[[StoredPage], Floats | None], goes_on: Callable[[], bool] = lambda: True
+        self, vector_of: Callable[[StoredPage], Floats | None], keep_going: Callable[[], bool] = lambda: True
     ) -> None:
         pass
 
@@ -188,10 +187,10 @@ class PendingUpkeep(ChromaUpkeep):
         return False
 
 
-class _NotYet:
-    """No index."""
+class _UnopenedIndex:
+    """The index before Chroma is open."""
 
-    trouble = "it is not open yet"
+    failure = "it is not open yet"
 
     def close(self) -> None:
-        """There is nothing to let go of."""
+        """Do nothing: there is nothing to close."""

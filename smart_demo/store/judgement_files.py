@@ -1,6 +1,6 @@
-"""What lies beside the library under the names of its owners: `<data>/judgements/<scope>.*`.
+"""The judgement files of each owner, `<data>/judgements/<scope>.*`: their sizes and their deletion.
 
-The evaluation writes and reads these files. Here they are counted and deleted, unread.
+`smart_demo.judging` writes and reads them; this module never opens one.
 """
 
 from __future__ import annotations
@@ -19,53 +19,59 @@ FOLDER = "judgements"
 
 @dataclass(frozen=True, slots=True)
 class JudgementFiles:
-    """The files of one owner."""
+    """Total size and last change of one owner's files."""
 
     bytes: int = 0
     changed: float = 0.0
-    """When the newest was written, in seconds of the epoch."""
+    """Unix time of the newest file."""
 
 
-def judged(data_dir: Path) -> dict[Scope, JudgementFiles]:
-    """Every owner's files. A folder that cannot be read has none."""
+def find_judgement_files(data_dir: Path) -> dict[Scope, JudgementFiles]:
+    """Return the files of every owner. A folder that cannot be read counts as empty."""
     found: dict[Scope, JudgementFiles] = {}
     with suppress(OSError):
         for path in (data_dir / FOLDER).iterdir():
-            with suppress(OSError, ValueError):  # gone a moment ago, or nobody's
-                scope, facts = Scope(path.name.partition(".")[0]), path.lstat()
+            with suppress(OSError, ValueError):  # deleted a moment ago, or its name begins with no scope
+                scope, info = Scope(path.name.partition(".")[0]), path.lstat()
                 known = found.get(scope, JudgementFiles())
-                found[scope] = JudgementFiles(known.bytes + facts.st_size, max(known.changed, facts.st_mtime))
+                found[scope] = JudgementFiles(known.bytes + info.st_size, max(known.changed, info.st_mtime))
     return found
 
 
-def forget(data_dir: Path, scope: Scope) -> int:
-    """Delete an owner's files. Bytes freed. LibraryError where the disk refuses."""
+def delete_judgements(data_dir: Path, scope: Scope) -> int:
+    """Delete the files of one owner and return the bytes freed. Raises LibraryError if the disk refuses."""
     with atomic_files.storage_errors("delete the judgements"):
         paths = list(_files(data_dir, scope))
         freed = sum(path.lstat().st_size for path in paths)
-        atomic_files.unlink(paths)
+        atomic_files.delete_files(paths)
     return freed
 
 
-def expire(data_dir: Path, scope: Scope, seen: JudgementFiles) -> int | None:
-    """`forget`, unless something was written since an owner's files were seen, or is being written: then None."""
+def delete_if_unchanged(data_dir: Path, scope: Scope, seen: JudgementFiles) -> int | None:
+    """Delete the files of one owner and return the bytes freed, or None if they differ from `seen` or are in use.
+
+    Raises LibraryError if the disk refuses.
+    """
     with atomic_files.storage_errors("delete the judgements"):
         paths = list(_files(data_dir, scope))
-        with atomic_files.nobody_appends(paths) as alone:
-            if not alone or judged(data_dir).get(scope, JudgementFiles()) != seen:
+        with atomic_files.lock_appends(paths) as locked:
+            if not locked or find_judgement_files(data_dir).get(scope, JudgementFiles()) != seen:
                 return None
-            atomic_files.unlink(paths)
+            atomic_files.delete_files(paths)
     return seen.bytes
 
 
-def sweep(data_dir: Path, before: float = math.inf) -> int:
-    """Remove what killed writes left before a time in seconds of the epoch, before anybody writes. How many files."""
-    left = []
+def delete_leftovers(data_dir: Path, before: float = math.inf) -> int:
+    """Delete temporary files of killed writes that are older than a Unix time. Return how many.
+
+    Call it before the first write of this process: it does not check for writes in progress.
+    """
+    paths = []
     with suppress(OSError):
-        left = [path for path in (data_dir / FOLDER).iterdir() if path.name.endswith(atomic_files.TEMPORARY)]
-        left = [path for path in left if path.lstat().st_mtime < before]
-        atomic_files.unlink(left)
-    return len(left)
+        paths = [path for path in (data_dir / FOLDER).iterdir() if path.name.endswith(atomic_files.TEMPORARY_SUFFIX)]
+        paths = [path for path in paths if path.lstat().st_mtime < before]
+        atomic_files.delete_files(paths)
+    return len(paths)
 
 
 def _files(data_dir: Path, scope: Scope) -> Iterator[Path]:

@@ -1,8 +1,8 @@
-"""The library: pages that are there whole, whoever was killed when.
+"""The library: all stored pages, complete even after a crash, and the search for the nearest of them.
 
-It joins the token files, which decide what is there, with Chroma, which may be slow, torn or gone without harm.
-Readers work on a snapshot of the catalogue and on immutable files, so they never wait for a writer and never see half
-a page; writers go one at a time.
+It combines the token files, which decide what exists, with Chroma, which may be slow, torn or missing without harm.
+Readers use views of the catalogue and immutable files, so they never wait for a writer and never see half a page;
+writers take turns.
 """
 
 from __future__ import annotations
@@ -22,67 +22,69 @@ import numpy as np
 from smart_demo.errors import LibraryError, StorageFull, TokenFileDamaged
 from smart_demo.page_list import PageList
 from smart_demo.store import atomic_files, judgement_files, sidecar
-from smart_demo.store.background import BackgroundTasks, BackgroundWork, Snapshots
+from smart_demo.store.background import BackgroundTasks, BackgroundWork
 from smart_demo.store.catalogue import Catalogue
 from smart_demo.store.chroma_index import PageIndex
 from smart_demo.store.chroma_upkeep import ChromaUpkeep, PendingUpkeep
 from smart_demo.store.lock import FolderLock
 from smart_demo.store.page_reader import PageReader
-from smart_demo.store.quotas import Visitor, by_age, is_visitor
-from smart_demo.store.sidecar import Scan, Sidecar
+from smart_demo.store.quotas import Visitor, group_by_visitor, is_visitor
+from smart_demo.store.sidecar import ScanResult, Sidecar
+from smart_demo.store.snapshot import Snapshots
 from smart_demo.types import SAMPLES, Floats, Page, PageEncoding, PageId, Scope, StoredPage, TokenCodes
 
 Admit = Callable[[StoredPage], None]
-YOUNG = 600.0
-"""Seconds: so old is what nobody can be writing any more."""
+"""Raises an error if a page may not be added."""
+MAX_WRITE_SECONDS = 600.0
+"""Seconds after which no process can still be writing a file."""
 
 
 @dataclass(frozen=True, slots=True)
 class LibraryReport:
-    """How the library stands, for `doctor`."""
+    """The state of a library, for `doctor`."""
 
     pages: int
     damaged: tuple[str, ...]
-    """One sentence for each token file that was set aside since the library was opened."""
-    swept: int
-    """Leftovers of killed writes that the opening removed."""
+    """One sentence per token file that was quarantined since the library was opened."""
+    deleted_leftovers: int
+    """Number of files of killed writes that were deleted when the library was opened."""
     index: str
-    """`ok`, `rebuilt: why` or `unhealthy: why`; `opening` and `catching up: how far` behind the page."""
+    """`ok`, `rebuilt: why` or `unhealthy: why`; in the background also `opening` and `catching up: how far`."""
 
 
 class Library:
     """Pages of all scopes and encoders under one data folder. Safe for threads; one process at a time.
 
-    Where the data folder cannot be locked, as on a bucket, nothing young is swept that another process may be writing;
-    but nobody is told of what the other one adds.
+    If the data folder cannot be locked, as on a bucket, another process may write to it: recent files are then left
+    alone at the opening, and pages that the other process adds are not seen until the next one.
     """
 
     def __init__(
         self,
         files: Sidecar,
-        found: Scan,
-        mirror: ChromaUpkeep,
+        found: ScanResult,
+        chroma: ChromaUpkeep,
         lock: FolderLock,
         codec: str,
-        resident: int,
+        cache_bytes: int,
         snapshots: Snapshots | None = None,
     ) -> None:
-        """Use `open`."""
+        """Join the parts; callers use `open`."""
         self._files = files
-        self._catalogue = Catalogue(found.heads, atomic_files.allow_many(), resident)
-        self._reader = PageReader(files, self._catalogue, self._set_aside)
-        self._mirror = mirror
+        self._catalogue = Catalogue(found.headers, atomic_files.raise_open_file_limit(), cache_bytes)
+        self._reader = PageReader(files, self._catalogue, self._quarantine)
+        self._chroma = chroma
         self._lock = lock
         self._codec = codec
-        self._damaged: list[tuple[Scope | None, str]] = [(None, told) for told in found.damaged]
-        self._swept = found.swept
+        self._damaged: list[tuple[Scope | None, str]] = [(None, sentence) for sentence in found.damaged]
+        self._deleted_leftovers = found.deleted_leftovers
         self._compacting = threading.Lock()
-        """Taken before `_writing`, where both are."""
+        """Taken before `_writing` if both are taken."""
         self._writing = threading.RLock()
         self._closing = self._closed = False
         self._snapshots = snapshots or Snapshots(lock.folder)
-        self._snapshots.offer(self._catalogue)
-        self._behind: BackgroundTasks | None = None
+        self._snapshots.add_vectors_to(self._catalogue)
+        self._background: BackgroundTasks | None = None
 
     @classmethod
     def open(
@@ -91,32 +93,31 @@ class Library:
         index_dir: Path,
         codec: str = "int8",
         candidates: int = 100,
-        resident: int = 2**28,
+        cache_bytes: int = 2**28,
         *,
-        behind: bool = False,
+        in_background: bool = False,
     ) -> Self:
-        """Take the lock, sweep leftovers, list the pages, try Chroma in a canary and bring it into line.
+        """Lock the folders, delete leftovers, list the pages, check Chroma in a child process and reconcile it.
 
-        resident: bytes of token states that may stay in memory between searches.
+        candidates: the largest `count` that searches will ask for. cache_bytes: bytes of token states that may stay in
+        memory between searches. in_background: return as soon as the pages are listed, large scopes from snapshots;
+        opening Chroma and reading those headers is left to `start_background_tasks`.
 
-        With `behind` the library answers as soon as its pages are listed, heads of large scopes being taken from a
-        snapshot; everything about Chroma, and reading those heads, is done behind it once `begin` is called.
-
-        LibraryBusy where another process is there; StorageFull or LibraryError where the folders cannot be used.
+        Raises LibraryBusy if another process has it open, StorageFull or LibraryError if the folders cannot be used.
         """
         lock = FolderLock(index_dir)
         try:
             with atomic_files.storage_errors(f"use {data_dir}"):
-                alone = lock.take_too(data_dir) and data_dir.stat().st_dev == index_dir.stat().st_dev
+                # A lock on a mount that machines share may hold in one of them only: then another process may write.
+                alone = lock.try_lock(data_dir) and data_dir.stat().st_dev == index_dir.stat().st_dev
                 files = Sidecar(data_dir)
-            # A lock on a mount that machines share may hold in one of them only: then another process may be writing.
-            before = math.inf if alone else time.time() - YOUNG
+            before = math.inf if alone else time.time() - MAX_WRITE_SECONDS
             snapshots = Snapshots(index_dir)
-            found = files.scan(before, snapshots.read) if behind else files.scan(before)
-            found.swept += judgement_files.sweep(data_dir, before)
-            library = cls(files, found, PendingUpkeep(), lock, codec, resident, snapshots)
-            if behind:
-                library._behind = library._prepared(candidates, found.unread)
+            found = files.scan(before, snapshots.read) if in_background else files.scan(before)
+            found.deleted_leftovers += judgement_files.delete_leftovers(data_dir, before)
+            library = cls(files, found, PendingUpkeep(), lock, codec, cache_bytes, snapshots)
+            if in_background:
+                library._background = library._prepare_background_tasks(candidates, found.unread)
             else:
                 library._open_index(candidates)
         except BaseException:
@@ -124,219 +125,25 @@ class Library:
             raise
         return library
 
-    def add(
-        self, scope: Scope, page: Page, encoding: PageEncoding, seconds: float = 0.0, admit: Admit = lambda _: None
-    ) -> StoredPage:
-        """Keep one page; when this returns it survives a crash. A page that is there already is left as it is.
+    def start_background_tasks(self) -> None:
+        """Start what `open` left to do in the background: call it once, when the first page has been served.
 
-        `seconds` is what it took so far, 0 where nobody measured. `admit` is asked just before the commit, while
-        nobody else may write; what it raises keeps the page out.
-        StorageFull or LibraryError where the disk refuses: the page is then not there. Chroma learns at `flush`.
+        Without it all searches and writes work the same, and the next start has more to do.
         """
-        key = (scope, encoding.encoder, page.id)
-        if known := self._catalogue.get(key):
-            return known.page
-        prepared = sidecar.prepare(scope, page, encoding, self._codec, seconds)
-        with self._changing():
-            if known := self._catalogue.get(key):
-                return known.page
-            admit(prepared.page)
-            head = self._files.commit(prepared)
-            self._mirror.expect(head.page)
-            self._catalogue.add(head)
-        return head.page
-
-    def flush(self) -> None:
-        """Tell Chroma of the pages added since the last flush. Its trouble is reported, never raised."""
-        with self._changing():
-            self._mirror.flush(self._reader.vector)
-
-    def remove(self, scope: Scope, file: str) -> int:
-        """Remove every page of a file from one scope, under every encoder. Bytes freed; 0 if it was not there.
-
-        ValueError where `file` is no content hash: it names files on disk.
-        """
-        PageId(file, 1)
-        with self._changing():
-            pages = [page for page in self._catalogue.all() if (page.scope, page.id.file) == (scope, file)]
-            freed = self._take_out(pages)
-            self._files.forget_damaged(scope, file)
-        return freed
-
-    def forget(self, scope: Scope) -> int:
-        """Delete everything of a scope: pages under every encoder, what was set aside, judgements. Bytes freed.
-
-        Chroma keeps bytes of its rows until `compact`. ValueError for the samples, which are everybody's.
-        """
-        if scope == SAMPLES:
-            raise ValueError("the samples are not forgotten")
-        with self._changing():
-            return self._forget_pages(scope) + judgement_files.forget(self._files.data_dir, scope)
-
-    def expire(self, visitor: Visitor) -> int | None:
-        """Delete everything of a visitor, unless something came since they were looked at: then None. Bytes freed.
-
-        Judgements go first, since nobody who judges waits for this: one that came before keeps everything, and one
-        that comes while the pages go is kept.
-        """
-        with self._changing():
-            seen = judgement_files.judged(self._files.data_dir).get(visitor.scope, judgement_files.JudgementFiles())
-            if visitor not in self.visitors():
-                return None
-            freed = judgement_files.expire(self._files.data_dir, visitor.scope, seen)
-            return None if freed is None else freed + self._forget_pages(visitor.scope)
-
-    def keep_snapshots(self) -> None:
-        """Bring the snapshots of large scopes up to date. LibraryError or StorageFull where the disk refuses."""
-        self._snapshots.keep(self._catalogue, self._reader, self._changing)
-
-    def compact(self) -> bool:
-        """Build Chroma's folder anew where that frees what it keeps of deleted rows, or heals it. Whether it did.
-
-        Others search and write meanwhile. Trouble is reported, never raised.
-        """
-        with self._compacting:
-            pages = self._catalogue.all()
-            if not self._mirror.is_wasteful(len(pages)):
-                return False
-            try:
-                fresh = self._mirror.beside(len(pages))
-            except (OSError, StorageFull):
-                return False
-            try:
-                self._fill(fresh)
-                with self._changing():
-                    self._fill(fresh)  # with what came and went meanwhile
-                    if fresh.healthy and not self._closing:
-                        fresh, self._mirror = self._mirror, fresh
-                        return True
-            finally:
-                fresh.discard()
-            return False
-
-    def _fill(self, mirror: ChromaUpkeep) -> None:
-        mirror.reconcile(self._catalogue.all())
-        mirror.flush(self._reader.vector, goes_on=lambda: not self._closing)
-
-    def pages(self, scopes: Sequence[Scope], encoder: str) -> PageList:
-        """Pages of these scopes under one encoder, by scope, document name, file and number."""
-        return self._catalogue.view(scopes, encoder).pages
-
-    def page(self, scope: Scope, encoder: str, page: PageId) -> StoredPage | None:
-        """One page's facts; None where it is not there."""
-        head = self._catalogue.get((scope, encoder, page))
-        return None if head is None else head.page
-
-    def __contains__(self, page: StoredPage) -> bool:
-        return page in self._catalogue
-
-    def tally(self, scope: Scope) -> tuple[int, int]:
-        """(pages, bytes on disk) of a scope; a page of several encoders is one page, and the bytes of all of them."""
-        return self._catalogue.tally(scope)
-
-    def numbers(self, scope: Scope, file: str) -> set[int]:
-        """Numbers of a document's pages that are there, under whatever encoder."""
-        return self._catalogue.numbers(scope, file)
-
-    def bytes_of_visitors(self) -> int:
-        """Bytes on disk of all visitors' pages."""
-        return sum(size for scope, size in self._catalogue.bytes_by_scope().items() if is_visitor(scope))
-
-    def judged_by_visitors(self) -> dict[Scope, int]:
-        """Bytes on disk of each visitor's judgements."""
-        return {
-            scope: one.bytes for scope, one in judgement_files.judged(self._files.data_dir).items() if is_visitor(scope)
-        }
-
-    def visitors(self) -> tuple[Visitor, ...]:
-        """Every visitor of whom something is kept, the one unchanged for longest first."""
-        bodies = [(page.scope, page.bytes, page.added) for page in self._catalogue.all()]
-        bodies += [
-            (scope, one.bytes, one.changed) for scope, one in judgement_files.judged(self._files.data_dir).items()
-        ]
-        return by_age(bodies)
-
-    def drop_damaged(self, before: float) -> int:
-        """Delete visitors' damaged files that were written before a time in seconds. How many."""
-        with self._changing():
-            return sum(self._files.drop_damaged(one, before) for one in self._files.damaged_scopes() if is_visitor(one))
-
-    def holds(self, scope: Scope) -> bool:
-        """Whether a scope has any page, under whatever encoder."""
-        return self._catalogue.tally(scope)[0] > 0
-
-    def other_encoders(self, scope: Scope, encoder: str) -> int:
-        """How many pages of a scope are kept under other encoders, and so cannot be searched with this one."""
-        return sum(count for other, count in self._catalogue.encoders(scope).items() if other != encoder)
-
-    def pooled(self, scopes: Sequence[Scope], encoder: str) -> tuple[PageList, Floats]:
-        """`pages` and their pooled vectors (N, P), from the files. Kept until a page comes or goes; read-only."""
-        return self._reader.matrix(scopes, encoder)
-
-    def nearest(self, scopes: Sequence[Scope], encoder: str, vector: Floats, count: int) -> list[tuple[Scope, PageId]]:
-        """The `count` pages, or all if they are fewer, whose pooled vectors lie nearest to `vector` (P,).
-
-        From Chroma, approximate beyond its search width, where it knows all pages of these scopes; else exact.
-        """
-        view = self._catalogue.view(scopes, encoder)
-        if wanted := min(count, len(view.pages)):
-            found = self._mirror.nearest(scopes, encoder, vector, wanted, view)
-            if found is not None:
-                return found
-        pages, matrix = self.pooled(scopes, encoder)
-        order = np.argsort(-(matrix @ vector), kind="stable")[: max(0, count)] if pages else ()
-        return [pages[at].key for at in order]
-
-    def ask_for(self, pages: Iterable[StoredPage]) -> None:
-        """Have the system read the token states of these pages, which are wanted soon, all at once."""
-        self._reader.ask_for(pages)
-
-    def tokens(self, page: StoredPage) -> TokenCodes:
-        """Token states as stored, proven on first use: from memory while the budget lasts, else mapped from the file.
-
-        The arrays are shared: do not write into them. Hold a few thousand at most: each map holds an open file.
-        TokenFileDamaged if the file cannot prove itself: the page is then set aside. LibraryError once it was removed.
-        """
-        return self._reader.body(page).codes
-
-    def encoding(self, page: StoredPage) -> PageEncoding:
-        """What the backbone made of the page, decoded: states are off by what the codec says, boxes by 2^-17."""
-        return self._reader.encoding(page)
-
-    def picture(self, page: StoredPage) -> bytes:
-        """WebP, at most 1,600 pixels long. LibraryError once the page was removed."""
-        return self._reader.picture(page)
-
-    def thumbnail(self, page: StoredPage) -> bytes:
-        """WebP, at most 360 pixels wide. LibraryError once the page was removed."""
-        return self._reader.thumbnail(page)
-
-    @property
-    def generation(self) -> int:
-        """Changes whenever a page comes or goes."""
-        return self._catalogue.generation
-
-    @property
-    def report(self) -> LibraryReport:
-        """How things stand now."""
-        return LibraryReport(
-            len(self._catalogue),
-            tuple(told for _, told in self._damaged),
-            self._swept,
-            self._mirror.state,
-        )
+        if self._background is not None:
+            self._background.start()
 
     def close(self) -> None:
-        """Finish the index and let other processes in. Closing twice is fine."""
+        """Finish the index and release the folders to other processes. Closing twice is no error."""
         self._closing = True
-        if self._behind is not None:
-            self._behind.stop()
+        if self._background is not None:
+            self._background.stop()
         with self._compacting, self._writing:
             if self._closed:
                 return
             self.flush()
             self._closed = True
-            self._mirror.close()
+            self._chroma.close()
             self._lock.release()
 
     def __enter__(self) -> Self:
@@ -347,83 +154,286 @@ class Library:
     ) -> None:
         self.close()
 
-    def begin(self) -> None:
-        """Begin what was left to be done behind: call it once, when whoever waits for a page has it. Without it all
-        searches and writes are the same, and the next start finds that much more to do.
-        """
-        if self._behind is not None:
-            self._behind.start()
+    def add(
+        self, scope: Scope, page: Page, encoding: PageEncoding, seconds: float = 0.0, admit: Admit = lambda _: None
+    ) -> StoredPage:
+        """Store one page so that it survives a crash, and return its facts. A page that is stored already is unchanged.
 
-    def _prepared(self, candidates: int, unread: list[StoredPage]) -> BackgroundTasks:
+        seconds: wall time spent on the page so far, 0 if not measured. admit: called just before the commit, while no
+        other thread can write; if it raises, the page is not stored.
+
+        Raises StorageFull or LibraryError if the disk refuses; the page then does not exist. `flush` adds it to Chroma.
+        """
+        key = (scope, encoding.encoder, page.id)
+        if known := self._catalogue.get(key):
+            return known.page
+        prepared = sidecar.prepare_page(scope, page, encoding, self._codec, seconds)
+        with self._locked():
+            if known := self._catalogue.get(key):
+                return known.page
+            admit(prepared.page)
+            header = self._files.commit(prepared)
+            self._chroma.enqueue(header.page)
+            self._catalogue.add(header)
+        return header.page
+
+    def flush(self) -> None:
+        """Write the pages added since the last flush to Chroma. Errors of Chroma appear in `report` and never raise."""
+        with self._locked():
+            self._chroma.flush(self._reader.vector)
+
+    def delete_document(self, scope: Scope, file: str) -> int:
+        """Delete every page of a file from one scope, under every encoder. Return the bytes freed, 0 if it had none.
+
+        Raises ValueError if `file` is not a content hash: it becomes part of file names.
+        """
+        PageId(file, 1)
+        with self._locked():
+            pages = [page for page in self._catalogue.all_pages() if (page.scope, page.id.file) == (scope, file)]
+            freed = self._delete_pages(pages)
+            self._files.delete_damaged(scope, file)
+        return freed
+
+    def delete_scope(self, scope: Scope) -> int:
+        """Delete all of a scope: pages under every encoder, quarantined files, judgements. Return the bytes freed.
+
+        Chroma keeps bytes of the rows until `compact`. Raises ValueError for the samples, which every visitor sees.
+        """
+        if scope == SAMPLES:
+            raise ValueError("the samples cannot be deleted")
+        with self._locked():
+            return self._delete_scope_pages(scope) + judgement_files.delete_judgements(self._files.data_dir, scope)
+
+    def delete_if_unchanged(self, visitor: Visitor) -> int | None:
+        """Delete all of a visitor and return the bytes freed, or None if they added anything since `visitor` was read.
+
+        Judgements go first, because judging does not wait for this lock: one written before keeps everything, and one
+        written while the pages are deleted is kept.
+        """
+        with self._locked():
+            judgements = judgement_files.find_judgement_files(self._files.data_dir)
+            if visitor not in self.visitors():
+                return None
+            seen = judgements.get(visitor.scope, judgement_files.JudgementFiles())
+            freed = judgement_files.delete_if_unchanged(self._files.data_dir, visitor.scope, seen)
+            return None if freed is None else freed + self._delete_scope_pages(visitor.scope)
+
+    def delete_damaged(self, before: float) -> int:
+        """Delete visitors' quarantined files that are older than a Unix time. Return how many."""
+        with self._locked():
+            return sum(
+                self._files.delete_old_damaged(scope, before)
+                for scope in self._files.damaged_scopes()
+                if is_visitor(scope)
+            )
+
+    def update_snapshots(self) -> None:
+        """Bring the snapshots of large scopes up to date. Raises LibraryError or StorageFull if the disk refuses."""
+        self._snapshots.update(self._catalogue, self._reader.pooled_matrix, self._locked)
+
+    def compact(self) -> bool:
+        """Rebuild Chroma's folder if that frees bytes of deleted rows or repairs it. Return whether it did.
+
+        Other threads search and write at the same time. Errors of Chroma appear in `report` and never raise.
+        """
+        with self._compacting:
+            pages = self._catalogue.all_pages()
+            if not self._chroma.is_wasteful(len(pages)):
+                return False
+            try:
+                fresh = self._chroma.open_next(len(pages))
+            except (OSError, StorageFull):
+                return False
+            try:
+                self._fill(fresh)
+                with self._locked():
+                    self._fill(fresh)  # with the pages added and deleted since
+                    if fresh.healthy and not self._closing:
+                        fresh, self._chroma = self._chroma, fresh
+                        return True
+            finally:
+                fresh.discard()
+            return False
+
+    def pages(self, scopes: Sequence[Scope], encoder: str) -> PageList:
+        """Return the pages of these scopes under one encoder, by scope, document name, file and number."""
+        return self._catalogue.view(scopes, encoder).pages
+
+    def page(self, scope: Scope, encoder: str, page: PageId) -> StoredPage | None:
+        """Return the facts of one page, or None if it is not stored."""
+        header = self._catalogue.get((scope, encoder, page))
+        return None if header is None else header.page
+
+    def __contains__(self, page: StoredPage) -> bool:
+        return page in self._catalogue
+
+    def has_pages(self, scope: Scope) -> bool:
+        """Return whether a scope has any page, under any encoder."""
+        return self._catalogue.totals(scope)[0] > 0
+
+    def totals(self, scope: Scope) -> tuple[int, int]:
+        """Return (pages, bytes on disk) of a scope. A page of several encoders is one page; the bytes include all."""
+        return self._catalogue.totals(scope)
+
+    def page_numbers(self, scope: Scope, file: str) -> set[int]:
+        """Return the numbers of a document's stored pages, under any encoder."""
+        return self._catalogue.page_numbers(scope, file)
+
+    def count_pages_of_other_encoders(self, scope: Scope, encoder: str) -> int:
+        """Return how many pages of a scope are stored under other encoders, which `encoder` cannot search."""
+        return sum(count for other, count in self._catalogue.encoders(scope).items() if other != encoder)
+
+    def visitors(self) -> tuple[Visitor, ...]:
+        """Return every visitor who has pages or judgements, the one idle for longest first."""
+        entries = [(page.scope, page.bytes, page.added) for page in self._catalogue.all_pages()]
+        judgements = judgement_files.find_judgement_files(self._files.data_dir)
+        entries += [(scope, files.bytes, files.changed) for scope, files in judgements.items()]
+        return group_by_visitor(entries)
+
+    def visitor_page_bytes(self) -> int:
+        """Return the bytes on disk of all visitors' pages."""
+        return sum(size for scope, size in self._catalogue.bytes_by_scope().items() if is_visitor(scope))
+
+    def visitor_judgement_bytes(self) -> dict[Scope, int]:
+        """Return the bytes on disk of each visitor's judgements."""
+        judgements = judgement_files.find_judgement_files(self._files.data_dir)
+        return {scope: files.bytes for scope, files in judgements.items() if is_visitor(scope)}
+
+    def pooled(self, scopes: Sequence[Scope], encoder: str) -> tuple[PageList, Floats]:
+        """Return `pages` and their pooled vectors (N, P) from the files, read-only. Cached until a page changes."""
+        return self._reader.pooled_matrix(scopes, encoder)
+
+    def nearest(self, scopes: Sequence[Scope], encoder: str, vector: Floats, count: int) -> list[tuple[Scope, PageId]]:
+        """Return the keys of the pages nearest to `vector` (P,): `count` of them, or all if the scopes have fewer.
+
+        The answer is Chroma's, approximate beyond its search width, if Chroma contains all pages of these scopes; else
+        it is exact.
+        """
+        view = self._catalogue.view(scopes, encoder)
+        if available := min(count, len(view.pages)):
+            found = self._chroma.nearest(scopes, encoder, vector, available, view)
+            if found is not None:
+                return found
+        pages, matrix = self.pooled(scopes, encoder)
+        order = np.argsort(-(matrix @ vector), kind="stable")[: max(0, count)] if pages else ()
+        return [pages[position].key for position in order]
+
+    def prefetch(self, pages: Iterable[StoredPage]) -> None:
+        """Ask the system to read the token states of these pages, which are needed soon, all at once."""
+        self._reader.prefetch(pages)
+
+    def tokens(self, page: StoredPage) -> TokenCodes:
+        """Return a page's token states as stored, verified on first use: from memory, or mapped from the file.
+
+        The arrays are shared: do not write to them. Hold a few thousand at most: each mapped file is an open file.
+        Raises TokenFileDamaged, and quarantines the page, if its file is altered; LibraryError if it was deleted.
+        """
+        return self._reader.body(page).codes
+
+    def encoding(self, page: StoredPage) -> PageEncoding:
+        """Return a page's encoding, decoded: states differ by the codec's error, boxes by up to 2^-17."""
+        return self._reader.encoding(page)
+
+    def picture(self, page: StoredPage) -> bytes:
+        """Return a page's picture as WebP, at most 1,600 pixels a side. Raises LibraryError if the page was deleted."""
+        return self._reader.picture(page)
+
+    def thumbnail(self, page: StoredPage) -> bytes:
+        """Return a page's thumbnail as WebP, at most 360 pixels wide. Raises LibraryError if the page was deleted."""
+        return self._reader.thumbnail(page)
+
+    @property
+    def generation(self) -> int:
+        """Counter that changes whenever a page is added or removed."""
+        return self._catalogue.generation
+
+    @property
+    def report(self) -> LibraryReport:
+        """Current state of the library."""
+        return LibraryReport(
+            len(self._catalogue),
+            tuple(sentence for _, sentence in self._damaged),
+            self._deleted_leftovers,
+            self._chroma.state,
+        )
+
+    def _prepare_background_tasks(self, candidates: int, unread: list[StoredPage]) -> BackgroundTasks:
         work = BackgroundWork(
-            open_index=lambda goes_on: self._open_index(candidates, goes_on),
+            open_index=lambda keep_going: self._open_index(candidates, keep_going),
             unread=unread,
-            confirm=self._reader.confirm,
-            keep_snapshots=self.keep_snapshots,
+            refresh_header=self._reader.refresh_header,
+            update_snapshots=self.update_snapshots,
         )
         return BackgroundTasks(work)
 
-    def _open_index(self, candidates: int, goes_on: Callable[[], bool] = lambda: True) -> None:
-        """Open Chroma and bring it into line, without keeping anybody waiting; then use it. LibraryError where its
-        folder cannot be used: it may be tried again. Where it is not to go on, it stays half filled, and the next start
-        goes on. Nothing happens once it is open.
+    def _open_index(self, candidates: int, keep_going: Callable[[], bool] = lambda: True) -> None:
+        """Open Chroma, reconcile it while other threads search and write, and use it from then on.
+
+        Does nothing if Chroma is open. If `keep_going` returns False, the folder stays half filled for the next start.
+        Raises LibraryError if its folder cannot be used; the call may be repeated.
         """
-        index_dir, awaited = self._lock.folder, self._mirror
-        if not isinstance(awaited, PendingUpkeep):
+        index_dir, pending = self._lock.folder, self._chroma
+        if not isinstance(pending, PendingUpkeep):
             return
-        awaited.begin()
+        pending.begin()
         try:
             with atomic_files.storage_errors(f"use {index_dir}"):
                 fresh = ChromaUpkeep(PageIndex.open(index_dir, candidates))
-            self._put_in_place(fresh, awaited, goes_on)
+            self._replace_pending(fresh, pending, keep_going)
         except Exception as error:
-            awaited.fail(error)
+            pending.fail(error)
             raise
 
-    def _put_in_place(self, fresh: ChromaUpkeep, awaited: PendingUpkeep, goes_on: Callable[[], bool]) -> None:
+    def _replace_pending(self, fresh: ChromaUpkeep, pending: PendingUpkeep, keep_going: Callable[[], bool]) -> None:
         try:
-            if goes_on():
-                fresh.reconcile(self._catalogue.all())
-                awaited.filling = fresh
-                fresh.flush(self._reader.vector, goes_on)
-            with self._changing():
-                fresh.take_over(awaited)
-                if goes_on():
-                    fresh, self._mirror = awaited, fresh
+            if keep_going():
+                fresh.reconcile(self._catalogue.all_pages())
+                pending.filling = fresh
+                fresh.flush(self._reader.vector, keep_going)
+            with self._locked():
+                fresh.apply_changes_of(pending)
+                if keep_going():
+                    fresh, self._chroma = pending, fresh
                     self.flush()
         finally:
             fresh.close()
 
+    def _fill(self, chroma: ChromaUpkeep) -> None:
+        chroma.reconcile(self._catalogue.all_pages())
+        chroma.flush(self._reader.vector, keep_going=lambda: not self._closing)
+
     @contextmanager
-    def _changing(self) -> Iterator[None]:
+    def _locked(self) -> Iterator[None]:
+        """Hold the write lock. Raises LibraryError if the library is closed."""
         with self._writing:
             if self._closed:
                 raise LibraryError("The library is closed.")
             yield
 
-    def _forget_pages(self, scope: Scope) -> int:
-        """Delete everything of a scope but its judgements. Bytes freed."""
-        freed = self._take_out([page for page in self._catalogue.all() if page.scope == scope])
-        self._catalogue.forget(scope)
-        self._snapshots.forget(scope)
-        self._damaged = [told for told in self._damaged if told[0] != scope]
-        return freed + self._files.forget(scope)
+    def _delete_scope_pages(self, scope: Scope) -> int:
+        """Delete everything of a scope but its judgements. Return the bytes freed."""
+        freed = self._delete_pages([page for page in self._catalogue.all_pages() if page.scope == scope])
+        self._catalogue.discard_views(scope)
+        self._snapshots.delete(scope)
+        self._damaged = [(owner, sentence) for owner, sentence in self._damaged if owner != scope]
+        return freed + self._files.delete_scope(scope)
 
-    def _take_out(self, pages: Sequence[StoredPage]) -> int:
-        """Unlist pages and delete their files. Bytes freed."""
+    def _delete_pages(self, pages: Sequence[StoredPage]) -> int:
+        """Delete the files of pages and unlist them. Return the bytes freed."""
         try:
-            self._files.remove(pages)
-        finally:  # what the disk says is true, also after half of it failed
-            gone = [page for page in pages if not self._files.path(page).exists()]
-            self._catalogue.drop(gone)
-            self._mirror.forget(gone)
-        return sum(page.bytes for page in gone)
+            self._files.delete(pages)
+        finally:  # the disk decides what is listed, also if deleting failed half way
+            deleted = [page for page in pages if not self._files.path(page).exists()]
+            self._catalogue.remove(deleted)
+            self._chroma.delete(deleted)
+        return sum(page.bytes for page in deleted)
 
-    def _set_aside(self, page: StoredPage, error: TokenFileDamaged) -> None:
+    def _quarantine(self, page: StoredPage, error: TokenFileDamaged) -> None:
+        """Unlist a damaged page and quarantine its token file. Does nothing if it is not listed any more."""
         with self._writing:
             if page not in self._catalogue:
                 return
-            self._catalogue.drop([page])
-            self._mirror.forget([page])
+            self._catalogue.remove([page])
+            self._chroma.delete([page])
             self._damaged.append((page.scope, f"{page.document}: {error.sentence}"))
-            self._files.set_aside(self._files.path(page))
+            self._files.quarantine(self._files.path(page))

@@ -1,4 +1,4 @@
-"""One process per library: a lock that dies with the process that holds it."""
+"""One process per library, by a lock file that the system releases when the process ends."""
 
 from __future__ import annotations
 
@@ -11,33 +11,34 @@ from smart_demo.store import atomic_files
 
 
 class FolderLock:
-    """Exclusive hold on folders, through a file `lock` in each. The system lets go of it however the process ends."""
+    """Exclusive locks on one or more folders, each through a file `lock` inside. They end with the process."""
 
     def __init__(self, folder: Path) -> None:
-        """LibraryBusy at once where somebody else holds it, be it in this process."""
+        """Lock `folder` at once. Raises LibraryBusy if another process, or this one, holds it already."""
         self.folder = folder
         self._files: list[int] = []
         with atomic_files.storage_errors(f"use {folder}"):
-            self._take(folder)
+            self._lock(folder)
 
-    def take_too(self, folder: Path) -> bool:
-        """Hold another folder as well. LibraryBusy as above; False where its mount knows no locks, or takes no files
-        that anybody may write again.
+    def try_lock(self, folder: Path) -> bool:
+        """Lock another folder too. Raises LibraryBusy as above.
+
+        Returns False if its mount has no locks, or holds no files that can be written twice, as object stores do.
         """
         try:
             atomic_files.make_folder(folder)
-            if not any(os.path.samestat(os.fstat(file), _named(folder)) for file in self._files):
-                self._take(folder)
+            if not any(os.path.samestat(os.fstat(file), _stat_lock_file(folder)) for file in self._files):
+                self._lock(folder)
         except OSError:
             return False
         return True
 
     def release(self) -> None:
-        """Let go of all."""
+        """Release all folders. Releasing twice is no error."""
         while self._files:
             os.close(self._files.pop())
 
-    def _take(self, folder: Path) -> None:
+    def _lock(self, folder: Path) -> None:
         atomic_files.make_folder(folder)
         file = os.open(folder / "lock", os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
         try:
@@ -54,7 +55,7 @@ class FolderLock:
         self._files.append(file)
 
 
-def _named(folder: Path) -> os.stat_result:
-    """What lies under the name of a folder's lock; the folder itself, which is none, where nothing does."""
+def _stat_lock_file(folder: Path) -> os.stat_result:
+    """Return the stat of a folder's lock file, or of the folder, which matches no lock file, if it has none yet."""
     path = folder / "lock"
     return (path if path.exists() else folder).stat()

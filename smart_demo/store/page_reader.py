@@ -1,4 +1,4 @@
-"""What is read of pages, from files that may be gone or prove damaged at any moment."""
+"""Reads listed pages from files that may be deleted or turn out damaged at any moment."""
 
 from __future__ import annotations
 
@@ -12,91 +12,95 @@ import numpy as np
 from smart_demo.errors import LibraryError, TokenFileDamaged
 from smart_demo.page_list import PageList
 from smart_demo.store import atomic_files
-from smart_demo.store.catalogue import Catalogue, View, key_of
+from smart_demo.store.catalogue import Catalogue, View
 from smart_demo.store.sidecar import Sidecar
-from smart_demo.store.token_file import TokenFileBody, TokenFileHeader
+from smart_demo.store.token_file import TokenFileBody, TokenFileHeader, stored_key
 from smart_demo.types import Floats, PageEncoding, Scope, StoredPage
 
 
 class PageReader:
-    """Reads listed pages. One whose file is gone leaves the catalogue; a damaged one is handed to `set_aside`.
+    """Reads listed pages. A page whose file is missing leaves the catalogue; a damaged one goes to `quarantine`.
 
-    Every method raises LibraryError for a page that is no longer there and TokenFileDamaged for a damaged one.
+    Unless stated otherwise methods raise LibraryError for a page that was removed, TokenFileDamaged for a damaged one.
     """
 
     def __init__(
-        self, files: Sidecar, catalogue: Catalogue, set_aside: Callable[[StoredPage, TokenFileDamaged], None]
+        self, files: Sidecar, catalogue: Catalogue, quarantine: Callable[[StoredPage, TokenFileDamaged], None]
     ) -> None:
-        self._files, self._catalogue, self._set_aside = files, catalogue, set_aside
+        self._files, self._catalogue, self._quarantine = files, catalogue, quarantine
         self._stacking = threading.Lock()
 
     def body(self, page: StoredPage) -> TokenFileBody:
-        """Token states and what is known of each, mapped and proven on first use."""
-        head = self._head(page)
-        body = self._catalogue.body(head)
+        """Return a page's token states, mapped and verified on first use."""
+        header = self._header(page)
+        body = self._catalogue.body(header)
         if body is None:
             with self._reading(page):
-                body = self._files.body(head, proven=self._catalogue.is_proven(head))
+                body = self._files.body(header, verified=self._catalogue.is_verified(header))
         elif not self._catalogue.has_room_for(body):
             return body
-        return self._catalogue.keep(head, body)
+        return self._catalogue.cache_body(header, body)
 
-    def ask_for(self, pages: Iterable[StoredPage]) -> None:
-        """Have the system read the token files of these pages together, before the first of them is needed: from a
-        cold disk that is four times as fast as one after the other. What is in memory is left alone.
+    def prefetch(self, pages: Iterable[StoredPage]) -> None:
+        """Ask the system to read the token files of these pages that are not in memory. Raises nothing.
+
+        Together they are read from a cold disk four times as fast as one after the other.
         """
         for page in pages:
-            head = self._catalogue.get(key_of(page))
-            if head is None:
+            header = self._catalogue.get(stored_key(page))
+            if header is None:
                 continue
-            if (body := self._catalogue.body(head)) is not None:
-                body.ask_for()
+            if (body := self._catalogue.body(header)) is not None:
+                body.prefetch()
             else:
-                atomic_files.ask_for(self._files.path(page))
+                atomic_files.prefetch(self._files.path(page))
 
     def encoding(self, page: StoredPage) -> PageEncoding:
-        """What the backbone made of the page, decoded."""
+        """Return the encoding that the backbone made of a page, decoded."""
         body = self.body(page)
         with self._reading(page):
             pooled = self._files.pooled(page)
         return PageEncoding(page.id, page.encoder, pooled, body.codes.states(), body.kinds, body.place)
 
     def picture(self, page: StoredPage) -> bytes:
-        """Its picture as WebP."""
-        head = self._head(page)
+        """Return a page's picture as WebP."""
+        header = self._header(page)
         with self._reading(page):
-            return self._files.picture(head)
+            return self._files.picture(header)
 
     def thumbnail(self, page: StoredPage) -> bytes:
-        """Its thumbnail as WebP."""
-        head = self._head(page)
+        """Return a page's thumbnail as WebP."""
+        header = self._header(page)
         with self._reading(page):
-            return self._files.thumbnail(head)
+            return self._files.thumbnail(header)
 
     def vector(self, page: StoredPage) -> Floats | None:
-        """Pooled vector (P,); None if the page turns out to be gone or damaged."""
+        """Return a page's pooled vector (P,), or None if the page turns out removed or damaged."""
         try:
             with self._reading(page):
                 return self._files.pooled(page)
         except LibraryError:
             return None
 
-    def confirm(self, page: StoredPage) -> None:
-        """Read the head of a page that was taken from a snapshot; where the file says something else, believe it."""
-        known = self._catalogue.get(key_of(page))
+    def refresh_header(self, page: StoredPage) -> None:
+        """Read the header of a page that was listed from a snapshot, and correct the catalogue if they differ.
+
+        Raises nothing: a missing or damaged page leaves the catalogue.
+        """
+        known = self._catalogue.get(stored_key(page))
         if known is None or known.page is not page:
             return
         with suppress(LibraryError), self._reading(page):
-            found, _ = self._files.head(page)
-            pictured = page.bytes - known.size
-            found = replace(found, page=replace(found.page, bytes=found.size + pictured))
-            if found != known:
-                self._catalogue.exchange(known, found)
+            header, _ = self._files.header(page)
+            picture_bytes = page.bytes - known.size
+            header = replace(header, page=replace(header.page, bytes=header.size + picture_bytes))
+            if header != known:
+                self._catalogue.replace(known, header)
 
-    def matrix(self, scopes: Sequence[Scope], encoder: str) -> tuple[PageList, Floats]:
-        """Pages of these scopes and their pooled vectors (N, P). Kept until a page comes or goes; read-only."""
+    def pooled_matrix(self, scopes: Sequence[Scope], encoder: str) -> tuple[PageList, Floats]:
+        """Return the pages of these scopes and their pooled vectors (N, P), read-only. Cached until a page changes."""
         view = self._catalogue.view(scopes, encoder)
-        if (pooled := view.pooled) is not None:  # nobody waits for another scope's vectors to be read
+        if (pooled := view.pooled) is not None:  # do not wait while another scope's vectors are read
             return view.pages, pooled
         with self._stacking:
             view = self._catalogue.view(scopes, encoder)
@@ -107,15 +111,15 @@ class PageReader:
                     view = self._catalogue.view(scopes, encoder)
             return view.pages, view.pooled
 
-    def _head(self, page: StoredPage) -> TokenFileHeader:
-        head = self._catalogue.get(key_of(page))
-        if head is None:
-            raise _gone(page)
-        return head
+    def _header(self, page: StoredPage) -> TokenFileHeader:
+        header = self._catalogue.get(stored_key(page))
+        if header is None:
+            raise _removed(page)
+        return header
 
     @contextmanager
     def _reading(self, page: StoredPage) -> Iterator[None]:
-        """Turn a file that is gone, damaged or unreadable into what the caller should know."""
+        """Turn a missing, damaged or unreadable file into LibraryError or TokenFileDamaged, and unlist the page."""
         name = f"page {page.number} of {page.document}"
         with atomic_files.storage_errors(f"read {name}"):
             try:
@@ -123,19 +127,19 @@ class PageReader:
             except FileNotFoundError:
                 if self._files.path(page).exists():
                     raise LibraryError(f"A picture of {name} is missing.") from None
-                self._catalogue.drop([page])
-                raise _gone(page) from None
+                self._catalogue.remove([page])
+                raise _removed(page) from None
             except TokenFileDamaged as error:
-                self._set_aside(page, error)
+                self._quarantine(page, error)
                 raise
 
     def _stack(self, view: View) -> Floats | None:
-        """(N, P) pooled vectors, or None if a page went away meanwhile: the caller looks again."""
-        sources = self._catalogue.known(view)
+        """Return the pooled vectors (N, P) of a view, or None if a page was removed while they were read."""
+        sources = self._catalogue.known_vectors(view)
         for pages, pooled in sources:
             if pages == view.pages:
                 return pooled
-        matrix, missing = _gathered(view.pages, sources)
+        matrix, missing = _gather(view.pages, sources)
         for position in missing:
             page = view.pages[position]
             try:
@@ -143,7 +147,7 @@ class PageReader:
                     vector = self._files.pooled(page)
             except LibraryError:
                 if page in self._catalogue:
-                    raise  # its file cannot be read at all: looking again would not end
+                    raise  # the file cannot be read at all: trying again would not end
                 return None
             if not matrix.shape[1]:
                 matrix = np.empty((len(view.pages), len(vector)), np.float32)
@@ -152,20 +156,22 @@ class PageReader:
         return matrix
 
 
-def _gathered(pages: PageList, sources: Sequence[tuple[PageList, Floats]]) -> tuple[Floats, list[int]]:
-    """(N, P) vectors of pages as far as the sources know them, and the positions of the others. Pages are told apart
-    by identity, since one that was exchanged is another object, and a hundred thousand comparisons would take a second.
+def _gather(pages: PageList, sources: Sequence[tuple[PageList, Floats]]) -> tuple[Floats, list[int]]:
+    """Copy known vectors into a matrix (N, P), and return it with the positions of the pages that are still missing.
+
+    Pages are compared by identity: a replaced page is another object, and a hundred thousand comparisons by value would
+    take a second.
     """
     matrix = np.empty((len(pages), max((pooled.shape[1] for _, pooled in sources), default=0)), np.float32)
     missing = {id(page): position for position, page in enumerate(pages)}
-    for some, pooled in sources:
-        if len(missing) and len(some):
-            rows = [(row, position) for row, page in enumerate(some) if (position := missing.pop(id(page), -1)) >= 0]
+    for known, pooled in sources:
+        if len(missing) and len(known):
+            rows = [(row, position) for row, page in enumerate(known) if (position := missing.pop(id(page), -1)) >= 0]
             if rows:
-                taken, given = np.array(rows).T
-                matrix[given] = pooled[taken]
+                source_rows, target_rows = np.array(rows).T
+                matrix[target_rows] = pooled[source_rows]
     return matrix, sorted(missing.values())
 
 
-def _gone(page: StoredPage) -> LibraryError:
+def _removed(page: StoredPage) -> LibraryError:
     return LibraryError(f"Page {page.number} of {page.document} is no longer in the library.")

@@ -67,7 +67,7 @@ def build_usage(scope: Scope, pages: int, size: int, quotas: Quotas) -> Usage:
 
 @dataclass(frozen=True, slots=True)
 class QuotaCheck:
-    """The quotas of one library, checked before a file and before each page. Raises QuotaExceeded if one is exceeded."""
+    """The quotas of one library, to be checked before each file and each page. Methods raise QuotaExceeded."""
 
     usage: Usage
     visitors_bytes: int
@@ -102,8 +102,9 @@ class QuotaCheck:
 def check_total(size: int, quotas: Quotas) -> None:
     """Raise TotalQuotaExceeded unless all visitors together may store `size` bytes."""
     if size > quotas.total_bytes:
+        limit = size_in_words(quotas.total_bytes)
         raise TotalQuotaExceeded(
-            f"The libraries of all visitors together may take {size_in_words(quotas.total_bytes)}, and that is used up.",
+            f"The libraries of all visitors together may take {limit}, and that is used up.",
             "A library unchanged for an hour is deleted for others: try again later, or run the demo yourself.",
             size - quotas.total_bytes,
         )
@@ -147,7 +148,10 @@ class IdleEviction:
         delete: Callable[[Visitor], int | None],
         now: Callable[[], float] = time.time,
     ) -> None:
-        """`visitors` lists them, idle for longest first. `delete` returns the bytes freed, or None if it did not."""
+        """Store the two callbacks: `visitors` lists them, idle for longest first.
+
+        `delete` returns the bytes freed, or None if the visitor was not deleted.
+        """
         self._visitors, self._delete, self._now = visitors, delete, now
         self._listener: Callable[[Scope], object] = lambda _: None
 

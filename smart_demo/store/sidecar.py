@@ -1,14 +1,13 @@
-"""The copies of a page that people look at: WebP, lossy, small. No backbone ever reads them.
+"""The folder of token files and pictures. The library is what is in this folder; every index is a copy of it.
 
-The folder of token files: the truth of the library.
-
-    <data>/tokens/<scope>/<encoder>/<ab>/<page id>.safetensors    the page; it is there exactly when this file is
+    <data>/tokens/<scope>/<encoder>/<ab>/<page id>.safetensors    the page, which exists exactly if this file does
     <data>/tokens/<scope>/<encoder>/<ab>/<page id>.webp           its picture, at most 1,600 pixels long
     <data>/tokens/<scope>/<encoder>/<ab>/<page id>.thumb.webp     its thumbnail
-    <data>/damaged/<scope>/<encoder>/<page id>.safetensors        token files that could not prove themselves
+    <data>/damaged/<scope>/<encoder>/<page id>.safetensors        token files that failed verification
 
 `ab` are the first two digits of the page id. Files are written once and never changed, so the folder may be a mounted
-bucket. Renaming the token file commits a page, unlinking it removes the page; all else is swept up at the next start.
+bucket. Renaming the token file commits a page, and unlinking it deletes the page; the next start deletes all leftovers.
+Pictures are lossy WebP copies for people to look at: no backbone reads them.
 """
 
 from __future__ import annotations
@@ -33,75 +32,59 @@ from smart_demo.store.snapshot import Snapshot
 from smart_demo.store.token_file import TokenFileBody, TokenFileHeader
 from smart_demo.types import Floats, Page, PageEncoding, Pixels, Scope, StoredPage
 
-LONG_SIDE = 1_600
-THUMB_WIDTH = 360
-_QUALITY = 80
+TOKENS_SUFFIX = ".safetensors"
+PICTURE_SUFFIX = ".webp"
+THUMBNAIL_SUFFIX = ".thumb.webp"
+MAX_PICTURE_SIDE = 1_600
+"""Pixels of a picture's longer side, at most."""
+MAX_THUMBNAIL_WIDTH = 360
+"""Pixels of a thumbnail's width, at most."""
+_WEBP_QUALITY = 80
+FindSnapshot = Callable[[Scope, str], Snapshot | None]
+"""Returns the snapshot of a scope under an encoder, if there is one."""
 
 
 class Pictures(NamedTuple):
-    """A page's picture and its thumbnail, as WebP bytes."""
+    """A page's picture and thumbnail as WebP."""
 
     picture: bytes
     thumbnail: bytes
 
 
-def draw(pixels: Pixels) -> Pictures:
-    """WebP copies: long side at most 1,600 pixels; thumbnail at most 360 wide. Never enlarged."""
-    picture = Image.fromarray(pixels)
-    picture.thumbnail((LONG_SIDE, LONG_SIDE), Image.Resampling.BICUBIC)
-    thumbnail = picture.copy()
-    thumbnail.thumbnail((THUMB_WIDTH, LONG_SIDE), Image.Resampling.BOX)
-    return Pictures(_webp(picture), _webp(thumbnail))
-
-
-def _webp(picture: Image.Image) -> bytes:
-    stream = io.BytesIO()
-    # Method 2 of 6: half the time of the default for a few per cent more bytes.
-    picture.save(stream, "WEBP", quality=_QUALITY, method=2)
-    return stream.getvalue()
-
-
-TOKENS = ".safetensors"
-PICTURE = ".webp"
-THUMBNAIL = ".thumb.webp"
-
-
 @dataclass(frozen=True, eq=False)
-class Prepared:
-    """One page, ready to be written: everything slow that needs no disk is done."""
+class PreparedPage:
+    """A page encoded and drawn, so that only writing it to disk is left."""
 
     page: StoredPage
     tokens: bytes
+    """Content of the token file."""
     pictures: Pictures
 
 
 @dataclass
-class Scan:
-    """What was found when the folder was read through."""
+class ScanResult:
+    """The pages found in the folder, and what was wrong with the rest."""
 
-    heads: list[TokenFileHeader] = field(default_factory=list)
+    headers: list[TokenFileHeader] = field(default_factory=list)
     damaged: list[str] = field(default_factory=list)
-    """A sentence for each token file that was set aside or could not be read."""
-    swept: int = 0
-    """Leftovers of killed writes that were removed."""
+    """One sentence per token file that was quarantined or could not be read."""
+    deleted_leftovers: int = 0
+    """Number of files of killed writes that were deleted."""
     unread: list[StoredPage] = field(default_factory=list)
-    """Pages whose heads were taken from a snapshot."""
+    """Pages whose headers came from a snapshot and were not read."""
 
 
-Remembered = Callable[[Scope, str], Snapshot | None]
-"""What is remembered of a scope under an encoder."""
+def prepare_page(scope: Scope, page: Page, encoding: PageEncoding, codec: str, seconds: float = 0.0) -> PreparedPage:
+    """Encode the token states and draw the pictures of one page. Touches no disk.
 
-
-def prepare(scope: Scope, page: Page, encoding: PageEncoding, codec: str, seconds: float = 0.0) -> Prepared:
-    """Encode the token states and draw the pictures of one page. ValueError where the two do not belong together.
-
-    `seconds` is kept with the page: what it took so far, 0 where nobody measured.
+    seconds: wall time spent on the page so far, stored with it; 0 if not measured. Raises ValueError if the encoding
+    does not fit the page or its pooled vector is not finite.
     """
     if encoding.page != page.id or len(encoding.kinds) != len(encoding.tokens):
         raise ValueError(f"encoding of {encoding.page} with {len(encoding.kinds)} kinds does not fit page {page.id}")
     if encoding.pooled.ndim != 1 or not np.isfinite(encoding.pooled).all():
         raise ValueError(f"the pooled vector of page {page.id} must be finite, (P,), not {encoding.pooled.shape}")
-    copies = draw(page.pixels)
+    pictures = encode_pictures(page.pixels)
     codes = token_file.encode(encoding.tokens, codec)
     stored = StoredPage(
         scope=scope,
@@ -117,9 +100,25 @@ def prepare(scope: Scope, page: Page, encoding: PageEncoding, codec: str, second
         added=time.time(),
         seconds=seconds,
     )
-    data = token_file.serialise(stored, encoding, codes, tuple(copies))
-    size = len(data) + sum(map(len, copies))
-    return Prepared(replace(stored, bytes=size), data, copies)
+    data = token_file.serialise(stored, encoding, codes, tuple(pictures))
+    size = len(data) + sum(map(len, pictures))
+    return PreparedPage(replace(stored, bytes=size), data, pictures)
+
+
+def encode_pictures(pixels: Pixels) -> Pictures:
+    """Return a picture of at most 1,600 pixels a side and a thumbnail of at most 360 width. Never enlarged."""
+    picture = Image.fromarray(pixels)
+    picture.thumbnail((MAX_PICTURE_SIDE, MAX_PICTURE_SIDE), Image.Resampling.BICUBIC)
+    thumbnail = picture.copy()
+    thumbnail.thumbnail((MAX_THUMBNAIL_WIDTH, MAX_PICTURE_SIDE), Image.Resampling.BOX)
+    return Pictures(_encode_webp(picture), _encode_webp(thumbnail))
+
+
+def _encode_webp(picture: Image.Image) -> bytes:
+    stream = io.BytesIO()
+    # Method 2 of 6: half the time of the default for a few per cent more bytes.
+    picture.save(stream, "WEBP", quality=_WEBP_QUALITY, method=2)
+    return stream.getvalue()
 
 
 class Sidecar:
@@ -131,10 +130,34 @@ class Sidecar:
         self._damaged = data_dir / "damaged"
         atomic_files.make_folder(self._tokens)
 
-    def commit(self, prepared: Prepared) -> TokenFileHeader:
-        """Write a prepared page: pictures, then the token file, whose rename is the commit.
+    def path(self, page: StoredPage) -> Path:
+        """Return the path of a page's token file."""
+        name = str(page.id)
+        return self._tokens / str(page.scope) / page.encoder / name[:2] / (name + TOKENS_SUFFIX)
 
-        StorageFull where space is short, LibraryError for other refusals of the disk; the page is then not there.
+    def scan(self, before: float = math.inf, find_snapshot: FindSnapshot = lambda *_: None) -> ScanResult:
+        """Read the header of every token file, quarantine damaged files and delete leftovers of killed writes.
+
+        before: Unix time. Folders, and files modified later, may belong to another process that is writing and are
+        left as they are. A header is taken from a snapshot if the page's files have the name, sizes and time in it.
+        """
+        result = ScanResult()
+        with atomic_files.storage_errors("read the library"):
+            for encoder in sorted(_subfolders(self._tokens, depth=2)):
+                snapshot = _snapshot_for(encoder, find_snapshot)
+                for folder in sorted(_subfolders(encoder, depth=1)):
+                    self._scan_folder(folder, result, before, snapshot)
+            if before < math.inf:
+                return result
+            for depth in (2, 1):  # killed between making a folder and its first page
+                for folder in list(_subfolders(self._tokens, depth)):
+                    self._delete_empty_parents(folder)
+        return result
+
+    def commit(self, prepared: PreparedPage) -> TokenFileHeader:
+        """Write a prepared page: pictures first, then the token file, whose rename is the commit.
+
+        Raises StorageFull if space is short, LibraryError for other refusals of the disk; the page then does not exist.
         """
         page = prepared.page
         path = self.path(page)
@@ -142,173 +165,157 @@ class Sidecar:
             with atomic_files.storage_errors(f"keep page {page.number} of {page.document}"):
                 atomic_files.make_folder(path.parent)
                 atomic_files.check_space(path.parent, page.bytes)
-                atomic_files.write_new(path.with_suffix(PICTURE), prepared.pictures.picture)
-                atomic_files.write_new(path.with_suffix(THUMBNAIL), prepared.pictures.thumbnail)
-                atomic_files.write_new(path, prepared.tokens)
-                head, _ = token_file.read_head(path)
+                atomic_files.write_file(path.with_suffix(PICTURE_SUFFIX), prepared.pictures.picture)
+                atomic_files.write_file(path.with_suffix(THUMBNAIL_SUFFIX), prepared.pictures.thumbnail)
+                atomic_files.write_file(path, prepared.tokens)
+                header, _ = token_file.read_header(path)
         except LibraryError:
             with suppress(LibraryError):
-                self.remove([page])
+                self.delete([page])
             raise
-        return replace(head, page=page)
+        return replace(header, page=page)
 
-    def remove(self, pages: Iterable[StoredPage]) -> None:
-        """Unlink the token files (each one's commit), then everything else of these pages."""
+    def delete(self, pages: Iterable[StoredPage]) -> None:
+        """Delete pages: the token files first, each of which commits a deletion, then the pictures."""
         paths = [self.path(page) for page in pages]
         with atomic_files.storage_errors("remove the document"):
-            atomic_files.unlink(paths)
-            atomic_files.unlink(path.with_suffix(ending) for path in paths for ending in (PICTURE, THUMBNAIL))
+            atomic_files.delete_files(paths)
+            atomic_files.delete_files(
+                path.with_suffix(suffix) for path in paths for suffix in (PICTURE_SUFFIX, THUMBNAIL_SUFFIX)
+            )
         for folder in {path.parent for path in paths}:
-            self._drop_empty(folder)
+            self._delete_empty_parents(folder)
 
-    def forget_damaged(self, scope: Scope, file: str) -> None:
-        """Unlink what was set aside of one document: who deletes a document deletes all its bytes."""
+    def delete_damaged(self, scope: Scope, file: str) -> None:
+        """Delete the quarantined token files of one document."""
         with atomic_files.storage_errors("remove the document"):
-            atomic_files.unlink(self._damaged.glob(f"{scope}/*/{file}-*"))
-            atomic_files.drop_empty(self._damaged / str(scope))
+            atomic_files.delete_files(self._damaged.glob(f"{scope}/*/{file}-*"))
+            atomic_files.delete_empty_folders(self._damaged / str(scope))
 
-    def forget(self, scope: Scope) -> int:
-        """Delete whatever is left under a scope's name, listed or not. Bytes freed."""
-        with atomic_files.storage_errors("delete the library"):
-            return sum(atomic_files.remove(folder / str(scope)) for folder in (self._tokens, self._damaged))
-
-    def drop_damaged(self, scope: Scope, before: float) -> int:
-        """Delete what was set aside of a scope and was written before a time in seconds. How many files."""
+    def delete_old_damaged(self, scope: Scope, before: float) -> int:
+        """Delete the quarantined files of a scope that are older than a Unix time. Return how many."""
         with atomic_files.storage_errors("delete damaged files"):
-            return atomic_files.remove_old(self._damaged / str(scope), before)
+            return atomic_files.delete_older_files(self._damaged / str(scope), before)
+
+    def delete_scope(self, scope: Scope) -> int:
+        """Delete every file of a scope, listed or not, and return the bytes freed."""
+        with atomic_files.storage_errors("delete the library"):
+            return sum(atomic_files.delete_tree(folder / str(scope)) for folder in (self._tokens, self._damaged))
 
     def damaged_scopes(self) -> list[Scope]:
-        """Scopes of which something is set aside."""
+        """Return the scopes that have quarantined files."""
         found = []
         with suppress(OSError):
             for path in self._damaged.iterdir():
-                with suppress(ValueError):  # somebody's own folder
+                with suppress(ValueError):  # not a folder of this program
                     found.append(Scope(path.name))
         return found
 
-    def head(self, page: StoredPage) -> tuple[TokenFileHeader, Floats]:
-        """What a page's token file says, without its pictures, and its pooled vector (P,). Errors as `pooled`."""
-        return token_file.read_head(self.path(page))
+    def quarantine(self, path: Path) -> None:
+        """Move a damaged token file to `damaged`, for later inspection, and delete its pictures."""
+        target = self._damaged / path.relative_to(self._tokens).parent.parent
+        with atomic_files.storage_errors("move a damaged token file"):
+            atomic_files.make_folder(target)
+            os.rename(path, _unused_path(target / path.name))
+            atomic_files.delete_files(path.with_suffix(suffix) for suffix in (PICTURE_SUFFIX, THUMBNAIL_SUFFIX))
+
+    def header(self, page: StoredPage) -> tuple[TokenFileHeader, Floats]:
+        """Return a page's header, whose size excludes its pictures, and its pooled vector (P,). Errors as `pooled`."""
+        return token_file.read_header(self.path(page))
 
     def pooled(self, page: StoredPage) -> Floats:
-        """(P,) pooled vector, proven. TokenFileDamaged, or FileNotFoundError once the page was removed."""
-        return token_file.read_head(self.path(page))[1]
+        """Return a page's verified pooled vector (P,).
 
-    def body(self, head: TokenFileHeader, *, proven: bool) -> TokenFileBody:
-        """Mapped token states. TokenFileDamaged, or FileNotFoundError once the page was removed."""
-        return token_file.read_body(self.path(head.page), head, proven=proven)
-
-    def picture(self, head: TokenFileHeader) -> bytes:
-        """The page's picture as WebP, proven. TokenFileDamaged, or FileNotFoundError once the page was removed."""
-        return self._proven(head, PICTURE)
-
-    def thumbnail(self, head: TokenFileHeader) -> bytes:
-        """The page's thumbnail as WebP, proven. TokenFileDamaged, or FileNotFoundError once the page was removed."""
-        return self._proven(head, THUMBNAIL)
-
-    def scan(self, before: float = math.inf, snapshots: Remembered = lambda *_: None) -> Scan:
-        """Read every token file's head, set damaged ones aside, sweep what killed writes left.
-
-        before: in seconds of the epoch. What was written later, or is a folder, may be another process's work at hand
-        and is left where it is. A head that a snapshot knows is not read, where name, sizes and time of its files are
-        those of the snapshot.
+        Raises TokenFileDamaged, or FileNotFoundError if the page was deleted.
         """
-        found = Scan()
-        with atomic_files.storage_errors("read the library"):
-            for encoder in sorted(_subfolders(self._tokens, depth=2)):
-                snapshot = _snapshot_of(encoder, snapshots)
-                for folder in sorted(_subfolders(encoder, depth=1)):
-                    self._scan_folder(folder, found, before, snapshot)
-            if before < math.inf:
-                return found
-            for depth in (2, 1):  # killed between making a folder and its first page
-                for folder in list(_subfolders(self._tokens, depth)):
-                    self._drop_empty(folder)
-        return found
+        return token_file.read_header(self.path(page))[1]
 
-    def set_aside(self, page_file: Path) -> None:
-        """Move a damaged token file out of the library, for whoever wants to look; its pictures go."""
-        target = self._damaged / page_file.relative_to(self._tokens).parent.parent
-        with atomic_files.storage_errors("set a damaged token file aside"):
-            atomic_files.make_folder(target)
-            os.rename(page_file, _unused(target / page_file.name))
-            atomic_files.unlink(page_file.with_suffix(ending) for ending in (PICTURE, THUMBNAIL))
+    def body(self, header: TokenFileHeader, *, verified: bool) -> TokenFileBody:
+        """Return mapped token states. Raises TokenFileDamaged, or FileNotFoundError if the page was deleted."""
+        return token_file.read_body(self.path(header.page), header, verified=verified)
 
-    def _proven(self, head: TokenFileHeader, ending: str) -> bytes:
-        path = self.path(head.page)
-        data = atomic_files.read_whole(path.with_suffix(ending))
-        if head.pictures and head.pictures[(PICTURE, THUMBNAIL).index(ending)] != token_file.digest(data):
-            token_file.damaged(path, "has an altered picture beside it")
+    def picture(self, header: TokenFileHeader) -> bytes:
+        """Return a page's verified picture as WebP. Errors as `pooled`."""
+        return self._read_picture(header, PICTURE_SUFFIX)
+
+    def thumbnail(self, header: TokenFileHeader) -> bytes:
+        """Return a page's verified thumbnail as WebP. Errors as `pooled`."""
+        return self._read_picture(header, THUMBNAIL_SUFFIX)
+
+    def _read_picture(self, header: TokenFileHeader, suffix: str) -> bytes:
+        path = self.path(header.page)
+        data = atomic_files.read_file(path.with_suffix(suffix))
+        digests = header.picture_digests  # empty in files of earlier versions
+        if digests and digests[(PICTURE_SUFFIX, THUMBNAIL_SUFFIX).index(suffix)] != token_file.digest(data):
+            token_file.raise_damaged(path, "has an altered picture beside it")
         return data
 
-    def _scan_folder(self, folder: Path, found: Scan, before: float, snapshot: Snapshot | None) -> None:
+    def _scan_folder(self, folder: Path, result: ScanResult, before: float, snapshot: Snapshot | None) -> None:
         entries = {entry.name: entry.stat(follow_symlinks=False) for entry in os.scandir(folder)}
-        sizes = {name: facts.st_size for name, facts in entries.items()}
+        sizes = {name: info.st_size for name, info in entries.items()}
         for name in sorted(entries):
             path, old = folder / name, entries[name].st_mtime < before
             stem = name.partition(".")[0]
-            if name == stem + TOKENS:
-                pictured = sizes.get(stem + PICTURE, 0) + sizes.get(stem + THUMBNAIL, 0)
-                if snapshot is None or not _remembered(folder, stem, entries[name], pictured, snapshot, found):
-                    self._scan_file(path, pictured, found, old=old)
+            if name == stem + TOKENS_SUFFIX:
+                picture_bytes = sizes.get(stem + PICTURE_SUFFIX, 0) + sizes.get(stem + THUMBNAIL_SUFFIX, 0)
+                if snapshot is None or not _add_from_snapshot(path, entries[name], picture_bytes, snapshot, result):
+                    self._scan_file(path, picture_bytes, result, old=old)
             elif old and (
-                name.endswith(atomic_files.TEMPORARY)
-                or (name in {stem + PICTURE, stem + THUMBNAIL} and stem + TOKENS not in sizes)
+                name.endswith(atomic_files.TEMPORARY_SUFFIX)
+                or (name in {stem + PICTURE_SUFFIX, stem + THUMBNAIL_SUFFIX} and stem + TOKENS_SUFFIX not in sizes)
             ):
                 with suppress(OSError):
-                    atomic_files.unlink([path])
-                    found.swept += 1
+                    atomic_files.delete_files([path])
+                    result.deleted_leftovers += 1
         if before == math.inf:
-            self._drop_empty(folder)
+            self._delete_empty_parents(folder)
 
-    def _scan_file(self, path: Path, pictured: int, found: Scan, *, old: bool) -> None:
+    def _scan_file(self, path: Path, picture_bytes: int, result: ScanResult, *, old: bool) -> None:
         try:
             with atomic_files.storage_errors(f"read {path.name}"):
-                head, _ = token_file.read_head(path)
-                if self.path(head.page) != path:
-                    token_file.damaged(path, "lies in the place of another page")
-            found.heads.append(replace(head, page=replace(head.page, bytes=head.page.bytes + pictured)))
+                header, _ = token_file.read_header(path)
+                if self.path(header.page) != path:
+                    token_file.raise_damaged(path, "belongs to another page")
+            page = replace(header.page, bytes=header.page.bytes + picture_bytes)
+            result.headers.append(replace(header, page=page))
         except TokenFileDamaged as error:
-            found.damaged.append(error.sentence)
-            with suppress(LibraryError):  # where nothing may be moved it is at least not listed
+            result.damaged.append(error.sentence)
+            with suppress(LibraryError):  # if it cannot be moved, it is at least not listed
                 if old:
-                    self.set_aside(path)
-        except LibraryError as error:  # a disk that cannot read one file must not close the others
-            found.damaged.append(error.sentence)
+                    self.quarantine(path)
+        except LibraryError as error:  # one unreadable file must not hide the others
+            result.damaged.append(error.sentence)
 
-    def path(self, page: StoredPage) -> Path:
-        """Where the page's token file lies."""
-        name = str(page.id)
-        return self._tokens / str(page.scope) / page.encoder / name[:2] / (name + TOKENS)
-
-    def _drop_empty(self, folder: Path) -> None:
-        """Remove folders that hold nothing any more, up to `tokens`."""
-        with suppress(OSError):  # not empty, or not ours to remove: it costs nothing
+    def _delete_empty_parents(self, folder: Path) -> None:
+        """Delete a folder and its parents below `tokens` as far as they are empty."""
+        with suppress(OSError):  # not empty, or not ours: leaving it does no harm
             while folder != self._tokens:
                 folder.rmdir()
                 folder = folder.parent
 
 
-def _snapshot_of(folder: Path, snapshots: Remembered) -> Snapshot | None:
-    """Of the scope and the encoder that a folder belongs to; None for somebody's own folder."""
+def _snapshot_for(folder: Path, find_snapshot: FindSnapshot) -> Snapshot | None:
+    """Return the snapshot for the folder of a scope and encoder; None if the folder is not one of this program."""
     try:
-        return snapshots(Scope(folder.parent.name), folder.name)
+        return find_snapshot(Scope(folder.parent.name), folder.name)
     except ValueError:
         return None
 
 
-def _remembered(folder: Path, stem: str, facts: os.stat_result, pictured: int, snapshot: Snapshot, found: Scan) -> bool:
-    """Whether the head of a token file is in the snapshot, and added to what was found."""
-    plain = stat.S_ISREG(facts.st_mode) and folder.name == stem[:2]
-    head = snapshot.head(stem, facts.st_size, facts.st_mtime_ns, pictured) if plain else None
-    if head is not None:
-        found.heads.append(head)
-        found.unread.append(head.page)
-    return head is not None
+def _add_from_snapshot(
+    path: Path, info: os.stat_result, picture_bytes: int, snapshot: Snapshot, result: ScanResult
+) -> bool:
+    """Add the header of a token file to the result, and return True, if the snapshot has it and its files match."""
+    plain = stat.S_ISREG(info.st_mode) and path.parent.name == path.stem[:2]
+    header = snapshot.header(path.stem, info.st_size, info.st_mtime_ns, picture_bytes) if plain else None
+    if header is not None:
+        result.headers.append(header)
+        result.unread.append(header.page)
+    return header is not None
 
 
 def _subfolders(folder: Path, depth: int) -> Iterator[Path]:
-    """Folders so many levels down; links are no folders."""
+    """Yield the folders `depth` levels below a folder. Links do not count as folders."""
     if depth == 0:
         yield folder
         return
@@ -317,9 +324,9 @@ def _subfolders(folder: Path, depth: int) -> Iterator[Path]:
             yield from _subfolders(folder / entry.name, depth - 1)
 
 
-def _unused(path: Path) -> Path:
-    """The path itself, or with the first free number: what was set aside earlier is not overwritten."""
-    return next(p for p in _numbered(path) if not os.path.lexists(p))
+def _unused_path(path: Path) -> Path:
+    """Return the path, or the path with the first free number, so that no earlier file is overwritten."""
+    return next(candidate for candidate in _numbered(path) if not os.path.lexists(candidate))
 
 
 def _numbered(path: Path) -> Iterator[Path]:

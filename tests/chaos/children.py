@@ -24,7 +24,7 @@ Tell = Callable[[Event], None]
 write = os.write
 """By which a process tells of itself: no step of what it does."""
 
-SLOW = chroma_probe.why_torn
+SLOW = chroma_probe.why_unreadable
 
 
 class Child:
@@ -126,7 +126,7 @@ def hurry() -> None:
             code = 1
             os.closerange(3, 256)  # the lock and the pipe, as if it had been a program of its own
             with suppress(BaseException):
-                chroma_probe._try(str(folder))
+                chroma_probe._check_folder(str(folder))
                 code = 0
             os._exit(code)
         _, status = os.waitpid(child, 0)
@@ -134,9 +134,9 @@ def hurry() -> None:
             return f"opening it crashed with signal {os.WTERMSIG(status)}"
         return "it could not be read" if status else ""
 
-    chroma_probe.why_torn = forked
+    chroma_probe.why_unreadable = forked
 
 
 def take_time() -> None:
     """Let the canary be the real one again."""
-    chroma_probe.why_torn = SLOW
+    chroma_probe.why_unreadable = SLOW

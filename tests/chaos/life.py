@@ -15,7 +15,7 @@ from tests.chaos.pages import ENCODERS, PAGES, SCOPES, Key, differences, made, q
 
 LONGEST = 2_000
 """Operations of one life: nobody lives to see them all done."""
-FORGETS = hasattr(Library, "forget")
+FORGETS = hasattr(Library, "delete_scope")
 """Whether a library can forget a whole scope at once."""
 COMPACTS = hasattr(Library, "compact")
 """Whether it can have Chroma built anew beside the one in use."""
@@ -87,7 +87,7 @@ def add(library: Library, scope: Scope, encoder: str, file: int, numbers: range,
 def remove(library: Library, scope: Scope, file: int, tell: Tell) -> None:
     """A document, under every encoder."""
     tell({"try": "remove", "scope": str(scope), "file": file})
-    library.remove(scope, f"{file:016x}")
+    library.delete_document(scope, f"{file:016x}")
     tell({"ack": "remove", "scope": str(scope), "file": file})
 
 
@@ -95,7 +95,7 @@ def forget(library: Library, scope: Scope, tell: Tell) -> None:
     """Everything of one owner; the samples are everybody's."""
     if scope != SAMPLES:
         tell({"try": "forget", "scope": str(scope)})
-        library.forget(scope)
+        library.delete_scope(scope)
         tell({"ack": "forget", "scope": str(scope)})
 
 

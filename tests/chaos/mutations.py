@@ -9,12 +9,14 @@ from pathlib import Path
 
 from smart_demo.errors import LibraryError, TokenFileDamaged
 from smart_demo.store import sidecar, token_file
-from smart_demo.store.sidecar import PICTURE, THUMBNAIL, TOKENS, Sidecar
+from smart_demo.store.sidecar import PICTURE_SUFFIX, THUMBNAIL_SUFFIX, TOKENS_SUFFIX, Sidecar
 from smart_demo.types import StoredPage
 from tests.chaos.figures import Figures
 from tests.chaos.pages import ENCODERS, SCOPES, Key, made
 
 CODECS = ("int8", "float16", "float32")
+SUFFIXES = (TOKENS_SUFFIX, TOKENS_SUFFIX, PICTURE_SUFFIX, THUMBNAIL_SUFFIX)
+"""Suffixes of the files to alter; token files twice as often."""
 KINDS = ("flip", "flip", "flips", "zero", "noise", "cut", "longer", "swap", "folder", "link", "pipe", "missing")
 
 
@@ -24,7 +26,7 @@ def some(folder: Path, count: int, rng: random.Random, figures: Figures) -> None
     pages = [_commit(files, file, codec) for file in (1, 2) for codec in CODECS]
     tried = 0
     while tried < count:
-        page, ending, kind = rng.choice(pages), rng.choice([TOKENS, TOKENS, PICTURE, THUMBNAIL]), rng.choice(KINDS)
+        page, ending, kind = rng.choice(pages), rng.choice(SUFFIXES), rng.choice(KINDS)
         other = rng.choice([one for one in pages if one != page])
         path, foreign = (files.path(one).with_suffix(ending) for one in (page, other))
         whole, beside = path.read_bytes(), foreign.read_bytes()
@@ -41,13 +43,13 @@ def some(folder: Path, count: int, rng: random.Random, figures: Figures) -> None
         path.unlink(missing_ok=True)
         path.write_bytes(whole)
     for page in pages:
-        assert not _refusal(files, page, TOKENS)
+        assert not _refusal(files, page, TOKENS_SUFFIX)
     figures.trials["mutation"] += tried
 
 
 def _commit(files: Sidecar, file: int, codec: str) -> StoredPage:
     key = Key(str(SCOPES[0]), ENCODERS[0], file + 2 * CODECS.index(codec), 1)
-    return files.commit(sidecar.prepare(SCOPES[0], *made(key), codec)).page
+    return files.commit(sidecar.prepare_page(SCOPES[0], *made(key), codec)).page
 
 
 def _alter(path: Path, whole: bytes, kind: str, beside: bytes, rng: random.Random) -> bool:
@@ -85,13 +87,13 @@ def _refusal(files: Sidecar, page: StoredPage, ending: str) -> str:
     """In which words a file is refused; empty if it was read without complaint."""
     path = files.path(page)
     try:
-        head, _pooled = token_file.read_head(path)
-        if ending != TOKENS:
-            _ = files.picture(head) if ending == PICTURE else files.thumbnail(head)
+        head, _pooled = token_file.read_header(path)
+        if ending != TOKENS_SUFFIX:
+            _ = files.picture(head) if ending == PICTURE_SUFFIX else files.thumbnail(head)
             return ""
         if files.path(head.page) != path:
-            return "it lies in the place of another page"
-        files.body(head, proven=False)
+            return "it belongs to another page"
+        files.body(head, verified=False)
     except (TokenFileDamaged, LibraryError) as error:
         return error.sentence
     except FileNotFoundError:

@@ -71,7 +71,7 @@ def made(key: Key) -> tuple[Page, PageEncoding]:
 def expected(key: Key) -> dict[str, bytes]:
     """What of a page must come back, each as bytes."""
     page, encoding = made(key)
-    codes, copies = token_file.encode(encoding.tokens, "int8"), sidecar.draw(page.pixels)
+    codes, copies = token_file.encode(encoding.tokens, "int8"), sidecar.encode_pictures(page.pixels)
     mean = b"" if codes.mean is None else codes.mean.tobytes()
     facts = (page.document, page.pages, *page.pixels.shape[:2], len(encoding.tokens), "int8")
     return {

@@ -106,7 +106,7 @@ def _die_after(step: int) -> None:
     from chromadb.api.client import Client
     from chromadb.api.models.Collection import Collection
 
-    for owner, names in ((os, DISK), (Collection, COLLECTION), (Client, CLIENT), (chroma_index, ("_client",))):
+    for owner, names in ((os, DISK), (Collection, COLLECTION), (Client, CLIENT), (chroma_index, ("_open_client",))):
         for name in names:
             setattr(owner, name, counted(getattr(owner, name)))
 

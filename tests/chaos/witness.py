@@ -95,7 +95,7 @@ def _look_at(library: Library, encoder: str, tell: Tell) -> None:
 
 
 def _look_at_rows(library: Library, encoder: str, pages: tuple[StoredPage, ...], tell: Tell) -> None:
-    rows, wanted = library._mirror._index.ids(encoder), {row_id(page) for page in pages}
+    rows, wanted = library._chroma._index.ids(encoder), {row_id(page) for page in pages}
     if rows != wanted:
         tell({"wrong": f"Chroma has {len(rows - wanted)} rows too many and lacks {len(wanted - rows)}"})
 
