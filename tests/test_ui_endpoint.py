@@ -40,7 +40,7 @@ VALUES = [
 
 @pytest.fixture(scope="module")
 def public(tmp_path_factory):
-    """A public page whose folder holds somebody's own documents, too."""
+    """A public page whose data folder also has private documents."""
     folder = tmp_path_factory.mktemp("public")
     handlers = started(folder, public=True, uploads=False)
     list(handlers.engine.prepare_samples())
@@ -83,7 +83,7 @@ def look(url, parameters):
         return error.code, ""
 
 
-def test_an_answer_is_whole_or_there_is_none(tmp_path):
+def test_an_answer_is_complete_or_refused(tmp_path):
     """From the first start: no sample, samples, then a document of one's own, which answers from there on."""
     handlers = started(tmp_path)
     with handlers.engine as engine, served(handlers) as address:
@@ -124,7 +124,7 @@ def test_a_sample_that_proves_damaged_leaves_no_partial_answer(tmp_path):
         assert "(1 of 2)" in refusal(SearchEndpoint(handlers), "tide")
 
 
-def test_one_s_own_documents_wait_for_their_model_and_are_not_answered_for_by_samples(tmp_path):
+def test_own_documents_need_their_model_and_samples_never_answer_in_their_place(tmp_path):
     handlers = started(tmp_path)
     with handlers.engine:
         list(handlers.engine.prepare_samples())
@@ -146,7 +146,7 @@ def test_a_public_page_answers_from_the_samples_alone(public, client):
     assert list(answer["results"]) == ["pooled", "smart"]
 
 
-def test_it_is_the_only_thing_that_programs_are_told_of(client):
+def test_it_is_the_only_documented_endpoint(client):
     told = client.view_api(return_format="dict", print_info=False)
     (endpoint,) = told["named_endpoints"].values()
     assert list(told["named_endpoints"]) == ["/search"]
@@ -174,7 +174,7 @@ def test_it_is_the_only_thing_that_programs_are_told_of(client):
     ],
     ids=ascii,
 )
-def test_what_cannot_be_answered_is_refused_in_words(client, given, said):
+def test_an_invalid_search_is_refused_with_a_message(client, given, said):
     with pytest.raises(AppError) as refused:
         client.predict(api_name="/search", **given)
     assert said in str(refused.value)
@@ -186,7 +186,7 @@ def test_no_number_breaks_it(public, top):
     assert "from 1 to 50" in refusal(SearchEndpoint(public), "tide", top)
 
 
-def test_a_fault_of_ours_is_logged_and_not_told(public, monkeypatch, caplog):
+def test_an_unexpected_error_is_logged_and_not_returned(public, monkeypatch, caplog):
     def broken(*_):
         raise KeyError("secret")
 

@@ -129,7 +129,7 @@ def test_every_number_on_the_sheet_is_the_answer_s():
             assert (f"▲ up {left - right} place" if left > right else f"▼ down {right - left} place") in said
 
 
-def test_it_says_what_was_compared():
+def test_the_sheet_names_what_was_compared():
     weights = Weights(0.5, 2, Reduce.SUM, Counted.CONTENT)
     answer = found([0.9, 0.1], [0.1, 0.9], weights=weights, query="tide", notice="The query was cut.")
     seen = Seen(saved(answer, scope=ON_MINE, has_picture=True, link=HERE + "?q=tide&in=My+documents"))
@@ -143,7 +143,7 @@ def test_it_says_what_was_compared():
         assert said in text, said
 
 
-def test_weights_of_nothing_are_said_to_rank_nothing():
+def test_zero_weights_have_a_notice():
     assert "SMART has nothing to rank by" in saved(found([0.9, 0.1], [0.1, 0.9], weights=Weights(0, 0)))
 
 
@@ -153,7 +153,7 @@ def test_a_page_that_was_not_scored_has_a_dash_for_a_number():
     assert "nan" not in "".join(seen.words)
 
 
-def test_a_story_is_told_with_how_it_came_out():
+def test_a_story_is_shown_with_its_outcome():
     story = STORIES[1]
     answer = found([0.1] * 6 + [0.0], [0.1] * 6 + [0.9], document=story.document, query=story.query)
     one = find_story(answer)
@@ -162,14 +162,14 @@ def test_a_story_is_told_with_how_it_came_out():
     assert text == f"{story.title} {story.look} {one.sentence}Story 2 of {len(STORIES)}"
 
 
-def test_in_a_long_list_a_badge_is_short_but_still_in_words():
+def test_a_badge_in_a_long_list_is_short_but_has_words():
     few, many = (found([0.9, 0.8, *[0.1] * 30], [0.1, 0.9, *[0.1] * 30], top=top) for top in (3, 20))
     assert Seen(saved(few)).by_class["badge"][:2] == ["▼ down 1 place, now 2", "▲ up 1 place, now 1"]
     assert Seen(saved(many)).by_class["badge"][:2] == ["▼ down 1, now 2", "▲ up 1, now 1"]
 
 
 @pytest.mark.parametrize(("count", "density"), [(3, "few"), (6, "few"), (7, "some"), (10, "some"), (20, "many")])
-def test_rows_get_the_room_there_is(count, density):
+def test_the_layout_depends_on_the_number_of_rows(count, density):
     many = found(np.linspace(1, 0, 30).tolist(), np.linspace(0, 1, 30).tolist(), top=count)
     seen = Seen(saved(many))
     assert ("main", "class", f"sheet is-{density}") in seen.attributes
@@ -285,7 +285,7 @@ def test_only_an_address_of_a_page_becomes_a_link(at):
     assert make_link(parse_request("tide"), at) == ""
 
 
-def test_a_link_is_given_only_where_it_asks_the_same():
+def test_a_link_is_returned_only_if_it_repeats_the_search():
     assert make_link(parse_request(" tide "), "https://example.org/a/").startswith("https://example.org/a/?q=tide")
     assert make_link(parse_request("x" * 501), HERE) == ""
     assert make_link(parse_request("tide", picture="kept:1234"), HERE) == ""

@@ -43,7 +43,7 @@ NONSENSE = [None, "", "x" * 12_000, -1, 10**9, math.nan, math.inf, True, [], {},
 
 @pytest.fixture
 def make(tmp_path):
-    """Handlers over a library with two sample pages and one of one's own, all by the word backbone."""
+    """Start handlers over two sample pages and one page of the owner, all encoded by the word backbone."""
     opened = []
 
     def start(*, main=None, **changes):
@@ -81,7 +81,7 @@ def handlers(make, tmp_path):
 
 
 @pytest.mark.parametrize("value", NONSENSE, ids=repr)
-def test_any_argument_is_made_sense_of(value):
+def test_any_value_becomes_a_valid_request(value):
     wanted = parse_request(value, value, value, value, value, value, value, value)
     assert isinstance(wanted.text, str)
     assert wanted.scope == ON_SAMPLES
@@ -144,24 +144,24 @@ def test_a_public_page_shows_samples_and_nothing_else(make, tmp_path):
     assert not any(isinstance(block, gr.File) for block in app.blocks.values())
 
 
-def test_samples_on_their_way_are_shown_as_that(make):
+def test_samples_in_preparation_are_shown_as_such(make):
     assert "Preparing the sample library" in make().render_answer(parse_request("tide", ON_SAMPLES, 5, 1, 1))
 
 
-def test_own_documents_wait_for_a_model_that_loads(make):
+def test_own_documents_cannot_be_searched_while_the_model_loads(make):
     waiting = make()
     assert "words is still loading" in waiting.render_answer(parse_request("tide", ON_MINE, 5, 1, 1))
     assert waiting.background_state().busy
 
 
-def test_a_model_that_cannot_be_loaded_falls_back_in_words(make):
+def test_a_fallback_from_a_model_that_cannot_be_loaded_names_the_reason(make):
     fallen = make(main=BackboneUnavailable("The hub cannot be reached.", "Check the network."))
     fallen.engine.backbones.main()
     assert "The hub cannot be reached." in fallen.background_state().serving.reason
     assert fallen.background_state().serving.name == EMBEDDED
 
 
-def test_the_pulse_rests_when_nothing_goes_on_and_differs_when_a_page_goes(handlers):
+def test_the_background_state_is_idle_when_done_and_changes_when_a_page_is_deleted(handlers):
     before = handlers.background_state()
     assert not before.busy
     assert handlers.background_state().fingerprint == before.fingerprint
@@ -203,7 +203,7 @@ def test_a_strange_address_asks_something_sensible(value):
     assert Weights(0, 0).pooled <= wanted.weights.pooled <= 4
 
 
-def test_an_unforeseen_error_is_logged_and_leaves_the_page_as_it_was(caplog, monkeypatch):
+def test_an_unexpected_error_is_logged_and_leaves_the_page_unchanged(caplog, monkeypatch):
     said = []
     monkeypatch.setattr(gr, "Warning", lambda text, **_: said.append(text))
 
@@ -217,7 +217,7 @@ def test_an_unforeseen_error_is_logged_and_leaves_the_page_as_it_was(caplog, mon
     assert "secret" not in said[0]
 
 
-def test_a_refusal_is_said_with_its_name_escaped(monkeypatch):
+def test_a_file_name_in_a_warning_is_escaped(monkeypatch):
     said = []
     monkeypatch.setattr(gr, "Warning", lambda text, **_: said.append(text))
 

@@ -85,7 +85,7 @@ def test_only_a_public_page_says_that_a_link_shows_one_s_own_documents_in_one_br
     assert "this browser only" not in stories.render_tools(public=False)
 
 
-def test_everything_fixed_is_sound_markup():
+def test_fixed_markup_is_valid():
     parts = [
         page_layout.render_header(),
         page_layout.render_hero(),
@@ -112,13 +112,13 @@ def test_everything_fixed_is_sound_markup():
         (Move(Change.LEFT, 2, None), Side.POOLED, "↘left the top 5"),
     ],
 )
-def test_a_badge_says_what_became_of_a_page(move, side, shown):
+def test_a_badge_shows_the_move_of_a_page(move, side, shown):
     seen = Markup(render_badge(move, side, 5))
     assert seen.text == shown
     assert f"badge-{move.change}" in seen.attributes[0][2]
 
 
-def test_a_fall_is_as_loud_as_a_rise():
+def test_a_fall_is_as_prominent_as_a_rise():
     up, down = (
         render_badge(Move(c, *ranks), Side.SMART, 5) for c, ranks in ((Change.UP, (3, 1)), (Change.DOWN, (1, 3)))
     )
@@ -129,7 +129,7 @@ def test_a_fall_is_as_loud_as_a_rise():
     assert "down 2 places" in describe_move(Move(Change.DOWN, 1, 3), Side.SMART, 5)
 
 
-def test_ranks_and_bars_are_the_ones_worked_out_on_paper():
+def test_ranks_and_bars_equal_a_worked_example():
     """pooled ranks pages 1 2 3 4; late 4 3 2 1; their sums 0.50 0.45 0.40 0.95 put page 4 first."""
     shown = build_columns(found([0.4, 0.3, 0.2, 0.1], [0.1, 0.15, 0.2, 0.85], top=2))
     assert [row.hit.page.number for row in shown.left] == [1, 2]
@@ -144,7 +144,7 @@ def test_ranks_and_bars_are_the_ones_worked_out_on_paper():
     assert "ranked 4 of 4 pages" in markup
 
 
-def test_cards_say_document_page_and_rank_to_a_screen_reader():
+def test_cards_have_document_page_and_rank_in_their_labels():
     labels = [
         value for _, name, value in Markup(answer(found([0.3, 0.2], [0.1, 0.9]))).attributes if name == "aria-label"
     ]
@@ -153,7 +153,7 @@ def test_cards_say_document_page_and_rank_to_a_screen_reader():
     )
 
 
-def test_every_thread_ends_at_cards():
+def test_every_curve_ends_at_cards():
     seen = Markup(answer(found([0.4, 0.3, 0.2, 0.1], [0.1, 0.15, 0.2, 0.85], top=2)))
     cards = {value for tag, name, value in seen.attributes if tag == "button" and name == "data-page"}
     threads = [value for tag, name, value in seen.attributes if tag == "path" and name == "data-page"]
@@ -161,7 +161,7 @@ def test_every_thread_ends_at_cards():
     assert len(threads) == len(set(threads))
 
 
-def test_the_formula_adds_up_as_it_is_written():
+def test_the_printed_formula_adds_up():
     """0.4405 + 0.6668 is shown with as many decimals as it takes."""
     for pooled, late, weights in [(0.4405, 0.6668, (1, 1)), (0.1234, 0.5678, (0.35, 2.4)), (-0.0119, 0.3, (1, 1))]:
         row = build_columns(found([pooled], [late], weights=Weights(*weights))).right[0]
@@ -172,14 +172,14 @@ def test_the_formula_adds_up_as_it_is_written():
         assert round(a * x + b * y, places) == total
 
 
-def test_a_page_that_was_not_scored_says_so():
+def test_a_page_that_was_not_scored_has_a_note():
     answered = found([0.4, 0.3], [0.1, 0.2])
     row = build_columns(answered).left[0]
     unscored = type(row)(row.hit, row.move, row.pooled, type(row.late)(float("nan"), None, 0.0))
     assert "Not scored token by token" in render_formula(unscored, Weights())
 
 
-def test_no_pages_and_missing_pictures_leave_a_page_that_stands():
+def test_no_pages_and_missing_pictures_give_valid_markup():
     assert "No pages here yet" in answer(found([], []))
     Markup(answer(found([0.1], [0.2]), picture=b"")).check()
 
@@ -198,7 +198,7 @@ def test_pages_of_another_encoder_are_announced():
     assert "3 pages of another model are kept" in library_tab.render_documents([], 3, loading=False)
 
 
-def test_a_fallback_is_said_above_everything_and_a_load_too():
+def test_a_fallback_and_a_loading_model_have_a_banner():
     fallen = Serving("qwen3-vl-2b", "minilm", False, "qwen3-vl-2b could not be loaded. minilm serves instead.")
     assert "is-fallback" in page_layout.render_status(fallen)
     assert "minilm serves instead" in page_layout.render_status(fallen)
@@ -212,7 +212,7 @@ def test_samples_of_another_encoder_are_labelled():
     assert "served by" not in page_layout.render_footer(serving, "qwen3-vl-2b", read_settings({}))
 
 
-def test_every_limit_is_said_before_it_bites():
+def test_every_limit_is_shown_before_an_upload():
     limits = {
         "SMART_LIBRARY_PAGES": "123",
         "SMART_LIBRARY_MB": "234",
@@ -238,11 +238,11 @@ def test_every_limit_is_said_before_it_bites():
     assert {name: value for name, value in limits.items() if value not in numbers} == {}
 
 
-def test_the_refusal_of_a_public_page_says_how_to_run_it_oneself():
+def test_a_page_without_uploads_names_the_command_to_run_the_demo():
     assert "python app.py" in library_tab.render_no_uploads()
 
 
-def test_weights_of_nothing_are_named_and_others_are_not():
+def test_only_zero_weights_have_a_notice():
     said = "Both weights are 0"
     pooled, late = [0.3, 0.2, 0.1], [0.1, 0.2, 0.3]
     assert said in answer(found(pooled, late, weights=Weights(0.0, 0.0)))

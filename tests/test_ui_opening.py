@@ -1,4 +1,4 @@
-"""Pictures that are being opened to be asked with: who waits for whom."""
+"""Decoding of uploaded pictures: which visitors wait."""
 
 import threading
 from concurrent.futures import ThreadPoolExecutor
@@ -12,8 +12,8 @@ from smart_demo.types import Scope
 from smart_demo.ui.query_input import QueryPictures
 
 
-def test_a_slow_picture_of_one_visitor_holds_up_nobody_else(tmp_path, monkeypatch):
-    """Whoever opens one waits with the next; others have theirs, and are told where too many are opened."""
+def test_a_slow_picture_delays_only_its_own_visitor(tmp_path, monkeypatch):
+    """A visitor decodes one picture at a time, and an upload is refused if too many are being decoded."""
     slow, begun, who = threading.Event(), threading.Semaphore(0), threading.local()
 
     def decode(path, _):

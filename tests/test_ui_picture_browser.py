@@ -24,7 +24,7 @@ HOSTILE = '"><img src=x onerror=alert(1)>${alert(2)}`.pdf'
 
 @pytest.fixture(scope="module")
 def uploads(tmp_path_factory):
-    """Where the app's Gradio puts what is uploaded."""
+    """The folder of uploaded files."""
     return tmp_path_factory.mktemp("uploads")
 
 
@@ -232,7 +232,7 @@ def test_only_uploads_are_opened_and_deleted_whatever_path_is_sent(app, browser,
 
 
 def uploaded_by_curl(app: App, path: Path) -> str:
-    """Where an upload lies."""
+    """Upload a file and return its path on the server."""
     body = f'--x\r\nContent-Disposition: form-data; name="files"; filename="{path.name}"\r\n\r\n'.encode()
     body += path.read_bytes() + b"\r\n--x--\r\n"
     kind = {"Content-Type": "multipart/form-data; boundary=x"}
@@ -242,7 +242,7 @@ def uploaded_by_curl(app: App, path: Path) -> str:
 
 
 def asked_by_curl(app: App, event: int, session: str, data: list[object]) -> str:
-    """Everything that an event answers to somebody who sends it by hand."""
+    """Return all that an event answers to a request by curl."""
     body = json.dumps({"data": data, "fn_index": event, "session_hash": session}).encode()
     request = urllib.request.Request(
         f"{app.url}/gradio_api/queue/join", body, {"Content-Type": "application/json"}, method="POST"

@@ -22,12 +22,12 @@ from smart_demo.types import LOCAL, SAMPLES, PageId, Progress, Query, Scope, Sta
 from smart_demo.ui import query_input
 from smart_demo.ui.app import build_app
 from smart_demo.ui.events import resolve_upload
-from smart_demo.ui.explain_handlers import ExplainHandlers
 from smart_demo.ui.format import page_key
 from smart_demo.ui.handlers import Handlers
 from smart_demo.ui.library_tab import SamplePreparation
 from smart_demo.ui.query_input import PicturePreview, QueryPictures
 from smart_demo.ui.upload_queue import UploadQueue
+from smart_demo.ui.viewer import ExplainHandlers
 from tests.backbone_cases import loaded
 from tests.documents import write_pdf, write_picture
 from tests.ui_cases import HOSTILE, stored
@@ -136,7 +136,7 @@ def test_a_region_is_cut_where_it_was_drawn():
     assert set(asked_for) == {(SAMPLES, page)}
 
 
-def test_a_part_too_small_to_recognise_is_refused_in_words():
+def test_a_region_too_small_to_recognise_is_refused_with_a_message():
     shelf, _ = plain_pictures(np.zeros((1000, 700, 3), np.uint8))
     page = PageId("a" * 16, 1)
     assert shelf.load_pixels(str(make_region(SAMPLES, page, [0, 0, 16 / 700, 0.016]))).shape[:2] >= (16, 16)
@@ -144,13 +144,13 @@ def test_a_part_too_small_to_recognise_is_refused_in_words():
         shelf.load_pixels(str(make_region(SAMPLES, page, [0.1, 0.1, 0.9, 0.114])))
 
 
-def test_a_picture_damaged_on_the_disk_is_told():
+def test_a_damaged_stored_picture_raises():
     shelf = QueryPictures(lambda *_: stored(1), lambda _: b"RIFF nothing", Limits())
     with pytest.raises(LibraryError, match="cannot be read"):
         shelf.load_pixels(str(make_region(SAMPLES, PageId("a" * 16, 1), WHOLE)))
 
 
-def test_a_kept_picture_is_reduced_and_named_by_chance(tmp_path):
+def test_an_uploaded_picture_is_reduced_and_has_a_random_name(tmp_path):
     shelf, _ = plain_pictures(np.zeros((20, 20, 3), np.uint8))
     path = tmp_path / "large.png"
     Image.new("RGB", (2400, 1200), GREEN).save(path)
@@ -163,7 +163,7 @@ def test_a_kept_picture_is_reduced_and_named_by_chance(tmp_path):
     assert Image.open(io.BytesIO(glimpse.thumbnail)).size <= query_input.PREVIEW_SIZE
 
 
-def test_the_oldest_picture_leaves_first_by_count_and_by_bytes(tmp_path, monkeypatch):
+def test_the_least_recently_used_picture_is_evicted_by_count_and_by_bytes(tmp_path, monkeypatch):
     monkeypatch.setattr(query_input, "MAX_PICTURES", 3)
     monkeypatch.setattr(query_input, "MAX_PICTURES_BYTES", 2 * 50 * 40 * 3)
     shelf, _ = plain_pictures(np.zeros((20, 20, 3), np.uint8))
@@ -188,7 +188,7 @@ def test_the_oldest_picture_leaves_first_by_count_and_by_bytes(tmp_path, monkeyp
     assert [is_kept(one) for one in [*small, large, largest]] == [False] * 5 + [True]
 
 
-def test_a_kept_picture_is_its_owner_s_alone_and_nobody_crowds_out_another_s(tmp_path):
+def test_an_uploaded_picture_is_available_to_its_visitor_only_and_evicted_by_their_own(tmp_path):
     asking = ["alice"]
     shelf = QueryPictures(lambda *_: stored(1), lambda _: b"", Limits(), lambda: Scope(asking[0]))
     path = tmp_path / "q.png"
@@ -207,7 +207,7 @@ def test_a_kept_picture_is_its_owner_s_alone_and_nobody_crowds_out_another_s(tmp
     assert shelf.load_pixels(hers).size
 
 
-def test_recent_values_that_weigh_too_much_leave():
+def test_the_cache_evicts_values_over_its_weight():
     kept = LRUCache(9, len, max_weight=5)
     for key, value in enumerate(["aa", "bb", "cc"]):
         kept.put(key, value)
@@ -219,7 +219,7 @@ def test_recent_values_that_weigh_too_much_leave():
 # -- answers
 
 
-def test_a_region_is_asked_alone_or_with_words(handlers):
+def test_a_region_is_searched_alone_or_with_words(handlers):
     encoded = handlers.engine.backbones.main().encoded
     encoded.clear()
     alone = handlers.render_answer(parse_request("", picture=part_of(handlers)))
@@ -259,7 +259,7 @@ def test_what_was_encoded_is_kept_without_its_pixels(handlers):
     assert found.encoding.query.key == found.query.key != Query("").key
 
 
-def test_a_story_is_not_told_of_another_question(handlers):
+def test_a_query_with_a_picture_has_no_story(handlers):
     words = "restricted area, no anchoring"
     assert 'class="story' not in handlers.render_answer(parse_request(words, picture=part_of(handlers)))
 
@@ -283,7 +283,7 @@ def test_foreign_scopes_and_pages_that_are_not_there_are_refused(handlers):
             handlers.render_answer(parse_request("", picture=str(make_region(scope, page, WHOLE))))
 
 
-def test_a_deleted_page_can_no_longer_be_asked_with(make):
+def test_a_region_of_a_deleted_page_is_refused(make):
     handlers = make()
     wanted = parse_request("", ON_SAMPLES, picture=part_of(handlers, LOCAL))
     assert "of <bdi>mine.pdf</bdi>" in handlers.render_query_picture(wanted)
@@ -301,7 +301,7 @@ def test_a_drawing_on_no_page_is_refused(handlers, page, corners):
         handlers.make_region_reference(page, corners)
 
 
-def test_a_public_page_asks_with_samples_and_with_nothing_else(make, tmp_path):
+def test_a_public_page_searches_with_regions_of_samples_only(make, tmp_path):
     public = make(public=True, uploads=False)
     assert first_of(public.render_answer(parse_request("", picture=part_of(public))), "smart") == ("tides.pdf", "1")
     with pytest.raises(LibraryError, match="cannot be shown here"):
@@ -325,7 +325,7 @@ def test_an_uploaded_picture_is_asked_with_and_its_copy_deleted(handlers, tmp_pa
     assert "This picture" in handlers.render_query_picture(wanted)
 
 
-def test_what_is_no_picture_is_refused_in_words_and_deleted_too(handlers, tmp_path):
+def test_a_file_that_is_no_picture_is_refused_with_a_message_and_deleted(handlers, tmp_path):
     for name, content in [("a.png", b"%PDF-1.7 "), ("b.png", b"\x89PNG\r\n\x1a\n broken"), ("c.png", b"")]:
         copy = copy_of(tmp_path, name=name)
         copy.write_bytes(content)
@@ -342,7 +342,7 @@ def test_a_picture_over_the_limits_is_refused(make, tmp_path):
         small.store_picture(copy_of(tmp_path))
 
 
-def test_a_copy_that_the_library_waits_for_is_left_to_it(handlers, tmp_path, monkeypatch):
+def test_a_copy_that_is_queued_for_the_library_is_not_deleted(handlers, tmp_path, monkeypatch):
     copy = copy_of(tmp_path)
     reached, kept = [], []
 

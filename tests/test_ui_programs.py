@@ -36,7 +36,7 @@ def query(request):
     return request.param
 
 
-def test_python_says_the_query_as_it_is(query):
+def test_python_code_has_the_exact_query(query):
     tree = ast.parse(text(api.python_code(query, 7)))
     calls = {ast.unparse(node.func): node for node in ast.walk(tree) if isinstance(node, ast.Call)}
     assert ast.literal_eval(calls["Client"].args[0]) == ADDRESS
@@ -44,7 +44,7 @@ def test_python_says_the_query_as_it_is(query):
     assert given == {"query": query, "top": 7, "api_name": "/search"}
 
 
-def test_curl_sends_the_query_as_it_is_and_fetches_what_became_of_it(query, tmp_path):
+def test_curl_sends_the_exact_query_and_fetches_the_result(query, tmp_path):
     stand_in = """curl() { printf '%s\\0' "$@" >&3; printf '%s' '{"event_id":"ab12"}'; }\n"""
     said = run(f"exec 3>&1\n{stand_in}{text(api.curl_code(query, 7))} > /dev/null", tmp_path)
     body = json.loads(said[said.index("-d") + 1])
@@ -54,7 +54,7 @@ def test_curl_sends_the_query_as_it_is_and_fetches_what_became_of_it(query, tmp_
 
 
 @pytest.mark.parametrize("samples", [False, True])
-def test_the_shell_is_given_the_query_as_it_is(query, samples, tmp_path):
+def test_the_shell_command_has_the_exact_query(query, samples, tmp_path):
     stand_in = """python() { printf '%s\\0' "$@"; }\n"""
     said = run(stand_in + api.shell_command(query, 7, samples=samples), tmp_path)
     assert said[:2] == ["-m", "smart_demo"]
@@ -84,7 +84,7 @@ def test_a_plain_query_is_shown_as_it_was_typed():
 
 @settings(deadline=None, max_examples=25)
 @given(st.lists(st.text(st.characters(exclude_characters="\0", exclude_categories=["Cs"])), min_size=1, max_size=40))
-def test_any_words_come_out_of_a_shell_as_they_went_in(words):
+def test_a_shell_reads_quoted_words_unchanged(words):
     # `$(…)` drops line ends behind a word; queries have none, since they are stripped.
     words = [word.rstrip("\n") for word in words]
     command = f"printf '%s\\0' {' '.join(map(api.quote_word, words))}"
@@ -97,7 +97,7 @@ def test_readable_json_is_json(anything):
     assert json.loads(api.readable_json({"a": [anything]})) == {"a": [anything]}
 
 
-def test_where_the_screen_and_a_program_agree_nothing_is_said():
+def test_no_difference_is_listed_if_screen_and_program_agree():
     assert api.list_differences(AS_SHOWN) == []
     assert api.list_shell_differences(AS_SHOWN) == [api.SHELL_NOTE]
 
@@ -110,13 +110,13 @@ def test_where_the_screen_and_a_program_agree_nothing_is_said():
         (Weights(counted=Counted.CONTENT), "the query's own words alone"),
     ],
 )
-def test_other_weights_are_admitted_by_all_programs(weights, said):
+def test_other_weights_are_listed_for_all_programs(weights, said):
     shown = ShownQuery((SAMPLES,), weights, has_picture=False, endpoint_scope=SAMPLES, has_own_pages=False)
     assert said in api.list_differences(shown)[0]
     assert said in api.list_shell_differences(shown)[1]
 
 
-def test_another_library_and_a_picture_are_admitted():
+def test_another_library_and_a_picture_are_listed():
     (told,) = api.list_differences(
         ShownQuery((SAMPLES,), SMART.weights, has_picture=False, endpoint_scope=LOCAL, has_own_pages=True)
     )

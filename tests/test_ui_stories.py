@@ -32,7 +32,7 @@ def tellings(sample_engine) -> dict[str, StoryOutcome]:
     return {one.story.query: one for one in heard if one}
 
 
-def test_every_story_comes_out_as_it_was_measured(tellings):
+def test_every_story_has_its_measured_ranks(tellings):
     way = {query: (one.pooled > one.smart) - (one.pooled < one.smart) for query, one in tellings.items()}
     assert way == {query: (pooled > smart) - (pooled < smart) for query, (pooled, smart) in COMES_OUT.items()}
     off = {query: (one.pooled, one.smart) for query, one in tellings.items()}
@@ -47,7 +47,7 @@ def test_some_win_one_loses_and_one_changes_nothing():
     assert tuple(COMES_OUT) == STORY_QUERIES
 
 
-def test_a_story_is_told_only_of_its_own_page_among_the_samples():
+def test_a_story_needs_its_own_page_among_the_samples():
     story = STORIES[0]
     other = found([0.9, 0.1], [0.1, 0.9], document=story.document, query="another question")
     assert find_story(other) is None
@@ -64,7 +64,7 @@ def test_a_story_is_told_only_of_its_own_page_among_the_samples():
         ([0.1, 0.9], "SMART loses here: the page falls from place 1 to 2."),
     ],
 )
-def test_the_outcome_is_read_off_the_rankings(late, outcome):
+def test_the_outcome_is_computed_from_the_rankings(late, outcome):
     story = STORIES[0]
     one = find_story(_of(story.query, story.document, [0.9, 0.8], late))
     assert one

@@ -29,7 +29,7 @@ def add_two_pages(_, files):
         yield Progress(name, State.DONE, 2, 2)
 
 
-def test_every_file_has_its_outcome_and_no_copy_stays(tmp_path):
+def test_every_file_has_an_outcome_and_its_copy_is_deleted(tmp_path):
     uploads = UploadQueue(add_two_pages, 20)
     uploads.submit(LOCAL, copies(tmp_path, "a.pdf", "b.pdf"))
     uploads.wait(10)
@@ -38,7 +38,7 @@ def test_every_file_has_its_outcome_and_no_copy_stays(tmp_path):
     assert not uploads.running(LOCAL)
 
 
-def test_files_over_the_limit_are_refused_in_words_and_deleted(tmp_path):
+def test_files_over_the_limit_are_refused_with_a_message_and_deleted(tmp_path):
     uploads = UploadQueue(add_two_pages, 1)
     uploads.submit(LOCAL, copies(tmp_path, "a.pdf", "b.pdf"))
     uploads.wait(10)
@@ -48,7 +48,7 @@ def test_files_over_the_limit_are_refused_in_words_and_deleted(tmp_path):
 
 
 @pytest.mark.parametrize("limit", [1, 0], ids=["read", "refused"])
-def test_the_request_that_brought_a_file_does_not_outlive_its_reading(tmp_path, limit):
+def test_a_finished_file_releases_its_request(tmp_path, limit):
     class Request:
         pass
 
@@ -82,7 +82,7 @@ def test_a_file_dropped_again_while_it_waits_is_read_again(tmp_path):
 @pytest.mark.parametrize(
     ("error", "said"), [(StorageFull("The disk is full.", "Make room."), "Make room"), (KeyError("x"), "log")]
 )
-def test_what_breaks_one_file_spares_the_next(tmp_path, error, said):
+def test_an_error_in_one_file_does_not_affect_the_next(tmp_path, error, said):
     def add(_, files):
         if files[0][1] == "a.pdf":
             raise error
@@ -96,7 +96,7 @@ def test_what_breaks_one_file_spares_the_next(tmp_path, error, said):
     assert list(tmp_path.iterdir()) == []
 
 
-def test_stopping_keeps_what_was_told_and_drops_what_waits(tmp_path):
+def test_a_stop_keeps_added_pages_and_drops_waiting_files(tmp_path):
     reached, go_on, closed = threading.Event(), threading.Event(), threading.Event()
 
     def add(_, files):
@@ -172,7 +172,7 @@ def pages_of(seen, count):
     return add
 
 
-def test_people_take_turns_page_by_page(tmp_path):
+def test_owners_take_turns_page_by_page(tmp_path):
     seen, hold, begun = [], threading.Event(), threading.Event()
     inner = pages_of(seen, 6)
 
@@ -191,7 +191,7 @@ def test_people_take_turns_page_by_page(tmp_path):
     assert max(sum(owner == A for owner in seen[:n]) - sum(owner == B for owner in seen[:n]) for n in range(13)) <= 2
 
 
-def test_nobody_sees_or_stops_what_another_brought(tmp_path):
+def test_an_owner_cannot_see_or_stop_the_files_of_another(tmp_path):
     reached, go_on = threading.Event(), threading.Event()
 
     def add(_, files):
@@ -211,7 +211,7 @@ def test_nobody_sees_or_stops_what_another_brought(tmp_path):
     assert [p.state for p in uploads.progress(A)] == [State.DONE]
 
 
-def test_more_files_than_may_wait_are_refused_in_words(tmp_path):
+def test_files_over_the_queue_limit_are_refused_with_a_message(tmp_path):
     reached, go_on = threading.Event(), threading.Event()
 
     def add(_, files):
@@ -230,7 +230,7 @@ def test_more_files_than_may_wait_are_refused_in_words(tmp_path):
     assert [path for path in tmp_path.rglob("*") if path.is_file()] == []
 
 
-def test_who_is_forgotten_leaves_no_copy_and_no_list(tmp_path):
+def test_a_deleted_owner_has_no_copies_and_no_report(tmp_path):
     reached, go_on = threading.Event(), threading.Event()
 
     def add(_, files):
@@ -269,7 +269,7 @@ def test_one_visitor_s_many_files_do_not_keep_another_out(tmp_path):
     assert all("of yours wait" in p.message for p in uploads.progress(A) if p.state is State.REFUSED)
 
 
-def test_whoever_waits_longer_goes_before_more_of_a_thick_file_and_it_goes_on_where_it_was(tmp_path):
+def test_a_large_file_yields_to_owners_who_wait_longer_and_continues_at_its_next_page(tmp_path):
     """As the engine does it: pages that are stored are not read again."""
     stored, seen, hold = {}, [], threading.Event()
 
@@ -295,7 +295,7 @@ def test_whoever_waits_longer_goes_before_more_of_a_thick_file_and_it_goes_on_wh
     assert [path for path in tmp_path.rglob("*") if path.is_file()] == []
 
 
-def test_a_file_that_gets_nowhere_is_not_begun_again(tmp_path):
+def test_a_file_without_progress_is_not_set_aside(tmp_path):
     begun = []
 
     def add(owner, files):
