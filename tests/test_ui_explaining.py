@@ -21,13 +21,13 @@ from smart_demo.search.explain.explainer import Explanation
 from smart_demo.search.request import ON_BOTH, ON_MINE, ON_SAMPLES, parse_request, parse_request_fields
 from smart_demo.store.library import Library
 from smart_demo.types import LOCAL, SAMPLES, SMART, TokenGrid, TokenKind
-from smart_demo.ui import compare, viewer
-from smart_demo.ui.explain_handlers import ExplainHandlers
+from smart_demo.ui import compare
 from smart_demo.ui.format import page_key
 from smart_demo.ui.handlers import Handlers
 from smart_demo.ui.library_tab import SamplePreparation
+from smart_demo.ui.pair_view import KIND_NAMES, MAX_LABEL_CHARS, STOPWORDS
 from smart_demo.ui.upload_queue import UploadQueue
-from smart_demo.ui.viewer import STOPWORDS
+from smart_demo.ui.viewer import MAX_INITIAL_CHIPS, ExplainHandlers, build_overlay, describe_explanation
 from tests.documents import write_pdf
 from tests.explain_cases import CONTENT, PATCH, TAIL, TEMPLATE, axis, block_page, page_of, query_of, stored
 from tests.ui_cases import HOSTILE, found
@@ -74,7 +74,7 @@ def looked_at(view, page, query):
     maps = explain.whole_query_map(found.match), explain.winner_map(found).map
     ranges = [explain.colour_range([one]) for one in maps]
     explanation = Explanation(stored(1), found, True, *ranges)
-    return viewer.overlay(explanation, view), explanation
+    return build_overlay(explanation, view), explanation
 
 
 def test_chips_are_the_words_that_tell_with_what_each_adds(make):
@@ -179,7 +179,7 @@ def test_a_patch_is_called_by_its_row_and_column():
 def test_a_winner_without_a_place_is_said_and_the_closest_place_shown():
     query = query_of(np.stack([(axis(3) + 0.5 * axis(2)) / math.sqrt(1.25)]))
     told, _ = looked_at("term-0", block_page(3, 5, [(2, 0)]), query)
-    assert told["note"].startswith("The winner is no place on the page but ")
+    assert told["note"].startswith("The winner is not a place on the page but ")
     assert told["note"].endswith("The closest place is outlined; it did not win.")
     assert told["outline"] == pytest.approx([0, 2 / 3, 1 / 5, 1])
     assert not told["won"]
@@ -190,10 +190,10 @@ def test_the_winner_map_says_what_was_won_off_the_page():
     told, explanation = looked_at("winners", block_page(3, 5, [(0, 1)]), query)
     assert told["outline"] == pytest.approx([1 / 5, 0, 2 / 5, 1 / 3])
     assert told["note"] == (
-        "Places on the page won 0.500 of the late part, 1.000; 0.500 was won by what has no place on it: "
+        "Places on the page won 0.500 of the late part, 1.000; 0.500 was won by tokens without a place on it: "
         "the tail after the page."
     )
-    told = viewer.described(explanation)
+    told = describe_explanation(explanation)
     assert "patches of the page</dt><dd>50 %" in told["anatomy"]
     assert "the tail after the page</dt><dd>50 %" in told["anatomy"]
 
@@ -201,14 +201,14 @@ def test_the_winner_map_says_what_was_won_off_the_page():
 def test_tokens_of_no_word_stand_behind_show_all():
     query = query_of(np.stack([axis(2), axis(3), axis(3)]), [CONTENT, TEMPLATE, TAIL])
     _, explanation = looked_at("query", block_page(2, 2, [(0, 0)]), query)
-    assert [chip["more"] for chip in viewer.described(explanation)["chips"]] == [False, True, True]
+    assert [chip["more"] for chip in describe_explanation(explanation)["chips"]] == [False, True, True]
 
 
 def test_stop_words_alone_are_offered_rather_than_nothing():
     words = ("the", "of", "?")
     query = query_of(np.stack([axis(2)] * 3), words=(0, 1, 2), word_texts=words)
     _, explanation = looked_at("query", block_page(2, 2, [(0, 0)]), query)
-    assert not any(chip["more"] for chip in viewer.described(explanation)["chips"])
+    assert not any(chip["more"] for chip in describe_explanation(explanation)["chips"])
 
 
 @given(st.lists(st.text(max_size=60), min_size=1, max_size=40))
@@ -216,19 +216,19 @@ def test_any_words_become_short_plain_chips(words):
     count = len(words)
     query = query_of(np.stack([axis(2)] * count), words=tuple(range(count)), word_texts=tuple(words))
     _, explanation = looked_at("query", page_of(axis(2)[None], [PATCH], TokenGrid(0, 1, 1)), query)
-    told = viewer.described(explanation)
+    told = describe_explanation(explanation)
     json.dumps(told)
     assert len(told["chips"]) == count
-    assert 1 <= sum(not chip["more"] for chip in told["chips"]) <= viewer.CHIPS
+    assert 1 <= sum(not chip["more"] for chip in told["chips"]) <= MAX_INITIAL_CHIPS
     for chip in told["chips"]:
-        assert 1 <= len(chip["label"]) <= viewer.LONGEST_LABEL
+        assert 1 <= len(chip["label"]) <= MAX_LABEL_CHARS
         assert not set(chip["label"]) & set("\n\t\x00\u202e")
 
 
 @pytest.mark.parametrize("text", HOSTILE)
 def test_a_search_survives_the_way_to_the_page_and_back(text):
     wanted = parse_request(text, ON_MINE, 7, 0.35, 2.4)
-    kept = viewer.asking(wanted)
+    kept = json.dumps(wanted.fields)
     assert parse_request_fields(json.loads(kept)) == wanted
     markup = compare.render_results(found([0.5], [0.5]), lambda _: b"", "", kept)
     value = markup.split('data-asked="', 1)[1].split('"', 1)[0]
@@ -236,5 +236,5 @@ def test_a_search_survives_the_way_to_the_page_and_back(text):
 
 
 def test_every_kind_has_a_name_and_stop_words_are_lower_case():
-    assert set(viewer.KINDS) == set(TokenKind)
+    assert set(KIND_NAMES) == set(TokenKind)
     assert all(word == word.casefold() for word in STOPWORDS)

@@ -14,11 +14,11 @@ from smart_demo.errors import InputRefused, LibraryError
 from smart_demo.search.request import ON_BOTH, ON_MINE, ON_SAMPLES
 from smart_demo.store.library import Library
 from smart_demo.types import LOCAL, SAMPLES, Query, Weights
-from smart_demo.ui.explain_handlers import ExplainHandlers
 from smart_demo.ui.format import page_key
 from smart_demo.ui.handlers import Handlers
 from smart_demo.ui.library_tab import SamplePreparation
 from smart_demo.ui.upload_queue import UploadQueue
+from smart_demo.ui.viewer import ExplainHandlers
 from tests.documents import write_pdf
 
 NONSENSE = [None, "", "x" * 12_000, -1, 10**9, math.nan, math.inf, True, [], {}, ["a"], {"a": 1}, b"\x00", "\ud800"]

@@ -16,8 +16,14 @@ from smart_demo.errors import InputRefused
 from smart_demo.search import explain
 from smart_demo.search.comparison import find_passing_pair
 from smart_demo.types import POOLED, SMART, Counted, Method, Reduce, SearchResult, TokenBoxes, Weights
-from smart_demo.ui import pair_view, viewer
-from smart_demo.ui.pair_view import WORDS, score_table, shares
+from smart_demo.ui.pair_view import (
+    MAX_LABEL_CHARS,
+    MAX_WORD_LINES,
+    build_score_table,
+    describe_pair,
+    list_choices,
+    round_to_total,
+)
 from tests.explain_cases import (
     CONTENT,
     PATCH,
@@ -63,7 +69,7 @@ def sentence(told):
 def test_every_column_adds_up_as_it_is_shown(seed, weights):
     rng = np.random.default_rng(seed)
     pair = paired(random_query(rng), [random_page(rng, 1), random_page(rng, 2)], weights)
-    told = pair_view.described(pair)
+    told = describe_pair(pair)
     json.dumps(told)
     rows = told["lines"] + ([told["fold"]] if told["fold"] else [])
     for column in ("first", "second", "difference"):
@@ -80,17 +86,17 @@ def test_every_column_adds_up_as_it_is_shown(seed, weights):
 @given(seeds, weightings)
 @settings(max_examples=60, deadline=None)
 def test_what_is_shown_is_what_the_ranking_computed(seed, weights):
-    """Totals to the nearest, lines to the next number up or down: against scores of `scoring`, not of the ledger."""
+    """Totals to the nearest, lines to the next number up or down: against scores of `scoring`, not of the table."""
     rng = np.random.default_rng(seed)
     query, pages = random_query(rng), [random_page(rng, 1), random_page(rng, 2)]
     pair = paired(query, pages, weights)
     hits = scoring.rank(pair.found.parts, Method("m", "M", weights), 2).hits
     scores = {hit.page.number: hit.score for hit in hits}
-    told = pair_view.described(pair)
+    told = describe_pair(pair)
     last = 10.0 ** -len(told["total"]["first"].split(".")[1])
     for column, page in (("first", 1), ("second", 2)):
         assert float(number(told["total"][column])) == pytest.approx(scores[page], abs=last / 2 + 2e-6)
-    table = score_table(pair.pair, [])
+    table = build_score_table(pair.pair, [])
     for line in (*table.lines, *table.folded):
         for shown, exact in ((line.first, "first"), (line.second, "second")):
             true = sum(getattr(row, exact) for row in line.rows)
@@ -100,7 +106,7 @@ def test_what_is_shown_is_what_the_ranking_computed(seed, weights):
 @given(st.lists(st.floats(-1e4, 1e4), min_size=1, max_size=40))
 def test_shares_are_the_whole_numbers_beside_and_add_up(values):
     total = round(sum(values))
-    found = shares(values, total)
+    found = round_to_total(values, total)
     assert sum(found) == total
     assert all(share in {math.floor(value), math.ceil(value)} for share, value in zip(found, values, strict=True))
 
@@ -113,7 +119,7 @@ def test_a_small_difference_gets_the_decimals_it_needs():
             page_of(row[None], [CONTENT], TokenBoxes(np.array([[0, 0, 1, 1]], "f4")), number=n + 1)
             for n, row in enumerate((axis(2), state))
         ]
-        told = pair_view.described(paired(query, pages))
+        told = describe_pair(paired(query, pages))
         assert len(told["total"]["difference"].split(".")[1]) == places
 
 
@@ -124,7 +130,7 @@ def test_stop_words_and_template_tokens_share_a_line_that_opens():
         (0, 1, -1, -1),
         ("torque", "the"),
     )
-    told = pair_view.described(paired(query, [block_page(2, 2, [(0, 1)]), replace(block_page(2, 2, []), page=page(2))]))
+    told = describe_pair(paired(query, [block_page(2, 2, [(0, 1)]), replace(block_page(2, 2, []), page=page(2))]))
     assert [line["label"] for line in told["lines"]] == ["torque", "pooled part"]
     assert told["fold"]["label"] == "other tokens (3)"
     assert sorted(line["label"] for line in told["folded"]) == ["t2", "t3", "the"]
@@ -133,14 +139,14 @@ def test_stop_words_and_template_tokens_share_a_line_that_opens():
 
 def test_a_single_other_token_needs_no_fold():
     query = query_of(np.stack([axis(2), axis(3)]), [CONTENT, TAIL], (0, -1), ("torque",))
-    told = pair_view.described(paired(query, [near(1, 0.6, []), near(2, 0.5, [])]))
+    told = describe_pair(paired(query, [near(1, 0.6, []), near(2, 0.5, [])]))
     assert [told["fold"], told["folded"]] == [None, []]
     assert {line["label"] for line in told["lines"]} == {"torque", "pooled part", "t1"}
 
 
 def test_tokens_of_no_word_still_make_a_table():
     query = query_of(np.stack([axis(2)] * 30), [TEMPLATE] * 30)
-    told = pair_view.described(paired(query, [block_page(2, 2, [(0, 1)]), replace(block_page(2, 2, []), page=page(2))]))
+    told = describe_pair(paired(query, [block_page(2, 2, [(0, 1)]), replace(block_page(2, 2, []), page=page(2))]))
     assert len(told["lines"]) == 9
     assert told["fold"]["label"] == "other tokens (22)"
 
@@ -149,8 +155,8 @@ def test_a_query_of_many_words_stays_a_table_that_can_be_read():
     rng = np.random.default_rng(4)
     words = tuple(f"word{n}" for n in range(200))
     query = query_of(unit(rng, 200, D), words=tuple(range(200)), word_texts=words)
-    told = pair_view.described(paired(query, [random_page(rng, 1), random_page(rng, 2)]))
-    assert len(told["lines"]) == WORDS + 1
+    told = describe_pair(paired(query, [random_page(rng, 1), random_page(rng, 2)]))
+    assert len(told["lines"]) == MAX_WORD_LINES + 1
     assert len(told["folded"]) == 61
     assert told["folded"][-1]["label"] == "other tokens (124)"
 
@@ -186,7 +192,7 @@ def test_the_opponent_by_hand(before, after, asked, told):
 
 
 @given(st.permutations(range(1, 9)), st.permutations(range(1, 9)), st.integers(1, 8))
-def test_whoever_moved_is_shown_beside_one_it_changed_places_with(before, after, asked):
+def test_a_page_that_moved_is_compared_with_one_it_changed_places_with(before, after, asked):
     key = stored(asked).key
     left, right = ranking(before), ranking(after)
     upper, lower = find_passing_pair(left, right, key)
@@ -202,14 +208,14 @@ def test_left_out_the_opponent_is_found_and_asks_the_question():
     query = query_of(np.stack([axis(2)]), pooled=axis(0))
     pages = [near(1, 0.6, []), near(2, 0.5, [(0, 0)])]
     for first in (0, 1):
-        told = pair_view.described(paired(query, pages, first=first, second=None))
+        told = describe_pair(paired(query, pages, first=first, second=None))
         assert [one["key"] for one in told["pages"]] == [
             "samples/00000000000000aa-0002",
             "samples/00000000000000aa-0001",
         ]
         assert told["title"] == "Why did X pass Y?"
-    assert pair_view.described(paired(query, pages))["title"] == "Why did Y pass X?"
-    assert pair_view.described(paired(query, pages, Weights(1.0, 0.0)))["title"] == "Why is X above Y?"
+    assert describe_pair(paired(query, pages))["title"] == "Why did Y pass X?"
+    assert describe_pair(paired(query, pages, Weights(1.0, 0.0)))["title"] == "Why is X above Y?"
 
 
 def test_a_page_is_not_compared_with_itself_nor_with_nothing():
@@ -240,7 +246,7 @@ def test_just_before_and_after_the_swap_the_ranking_agrees(seed, pooled, reduce,
         ranks = scoring.rank(pair.found.parts, Method("m", "M", replace(weights, late=late)), 2).ranks
         return "X" if ranks[x] < ranks[y] else "Y"
 
-    said = pair_view.described(pair)["swap"]
+    said = describe_pair(pair)["swap"]
     if pair.swap_weight is None:
         assert len({ahead(late) for late in (0.01, 0.5, 3.9, 1000.0)}) == 1
         assert said.startswith("No late weight changes their order.")
@@ -257,9 +263,9 @@ def test_just_before_and_after_the_swap_the_ranking_agrees(seed, pooled, reduce,
 def test_weights_that_decide_alone_are_said():
     query = query_of(np.stack([axis(2)]))
     pages = [near(1, 0.6, []), near(2, 0.5, [(0, 0)])]
-    told = pair_view.described(paired(query, pages, Weights(0.0, 1.0)))
+    told = describe_pair(paired(query, pages, Weights(0.0, 1.0)))
     assert told["swap"] == "At a pooled weight of 0 the late part alone ranks them, whatever its weight."
-    told = pair_view.described(paired(query, [near(1, 0.6, [(0, 0)]), near(2, 0.5, [])]))
+    told = describe_pair(paired(query, [near(1, 0.6, [(0, 0)]), near(2, 0.5, [])]))
     assert told["swap"] == "No late weight changes their order. X is ahead at every one."
 
 
@@ -268,18 +274,18 @@ def test_weights_that_decide_alone_are_said():
 
 def test_the_sentence_says_who_is_ahead_by_what_and_what_speaks_for_the_other():
     query = query_of(np.stack([axis(2), axis(5)]), words=(0, 1), word_texts=("torque", "bolt"))
-    told = pair_view.described(paired(query, [near(1, 0.5, [(0, 0)]), near(2, 0.6, [])]))
+    told = describe_pair(paired(query, [near(1, 0.5, [(0, 0)]), near(2, 0.6, [])]))
     assert sentence(told) == (
         "X is 0.4000 ahead of Y: “torque” adds 0.5000 more on X. The pooled part (0.1000) speaks for Y."
     )
     assert told["swap"] == (
         "They change places at a late weight of 0.20: below it Y is ahead, above it X. It is 1.00 now."
     )
-    told = pair_view.described(paired(query, [near(1, 0.6, [(0, 0)]), near(2, 0.5, [])]))
+    told = describe_pair(paired(query, [near(1, 0.6, [(0, 0)]), near(2, 0.5, [])]))
     assert sentence(told) == (
         "X is 0.6000 ahead of Y: “torque” adds 0.5000 more on X, the pooled part 0.1000. Nothing speaks for Y."
     )
-    told = pair_view.described(paired(query, [near(1, 0.5, [(0, 0)]), near(2, 0.5, [(1, 1)])]))
+    told = describe_pair(paired(query, [near(1, 0.5, [(0, 0)]), near(2, 0.5, [(1, 1)])]))
     assert sentence(told) == "X and Y have the same score."
 
 
@@ -287,7 +293,7 @@ def test_the_sentence_says_who_is_ahead_by_what_and_what_speaks_for_the_other():
 @settings(max_examples=60, deadline=None)
 def test_numbers_of_the_sentence_stand_in_the_table(seed, weights):
     rng = np.random.default_rng(seed)
-    told = pair_view.described(paired(random_query(rng), [random_page(rng, 1), random_page(rng, 2)], weights))
+    told = describe_pair(paired(random_query(rng), [random_page(rng, 1), random_page(rng, 2)], weights))
     shown = {str(abs(number(line["difference"]))) for line in (*told["lines"], told["fold"] or told["total"])}
     shown.add(str(abs(number(told["total"]["difference"]))))
     assert set(re.findall(r"\d+\.\d{4,6}", sentence(told))) <= shown
@@ -297,12 +303,12 @@ def test_numbers_of_the_sentence_stand_in_the_table(seed, weights):
 def test_a_page_that_smart_did_not_rank_is_never_said_to_have_been_passed():
     query = query_of(np.stack([axis(2)]))
     pair = paired(query, [near(1, 0.6, [(0, 0)]), near(2, 0.5, [(0, 1)])], candidates=1)
-    told = pair_view.described(pair)
+    told = describe_pair(pair)
     assert pair.swap_weight is None
     assert told["title"] == "X against Y"
     assert told["pages"][1]["smart"] == "not ranked"
     assert sentence(told).startswith(
-        "SMART did not rank Y: it was not scored token by token. Computed for this look alone, X would be "
+        "SMART did not rank Y: it was not scored token by token. Computed only for this view, X would be "
     )
     assert "X would be 0.1000 ahead of Y" in sentence(told)
     assert told["swap"] == "At which late weight they change places is not known: SMART did not rank both."
@@ -312,7 +318,7 @@ def test_a_page_that_smart_did_not_rank_is_never_said_to_have_been_passed():
 
 
 def test_a_patch_is_outlined_on_both_pages_and_named_by_row_and_column():
-    told = pair_view.described(
+    told = describe_pair(
         paired(
             query_of(np.stack([axis(2)])),
             [block_page(3, 5, [(1, 3)]), replace(block_page(4, 2, [(3, 0)]), page=page(2))],
@@ -329,22 +335,22 @@ def test_a_patch_is_outlined_on_both_pages_and_named_by_row_and_column():
 def test_a_winner_that_is_no_place_is_said_and_the_closest_is_dashed():
     query = query_of(np.stack([(axis(3) + 0.5 * axis(2)) / math.sqrt(1.25)]))
     nowhere = page_of(axis(3)[None], [TEMPLATE], TokenBoxes(np.full((1, 4), np.nan, "f4")), number=2)
-    told = pair_view.described(paired(query, [block_page(3, 5, [(2, 0)]), nowhere]))
+    told = describe_pair(paired(query, [block_page(3, 5, [(2, 0)]), nowhere]))
     first, second = words_of(told)["t0"]["spots"]
     assert first["box"] == pytest.approx([0, 2 / 3, 1 / 5, 1])
     assert not first["won"]
     assert first["said"] == (
-        "The winner is no place on the page but the template, at 0.894. The closest place is dashed; it did not win."
+        "The winner is not a place on the page but the template, at 0.894. The closest place is dashed; it did not win."
     )
     assert second == {
         "box": None,
         "won": False,
-        "said": "The winner is no place on the page but the template, at 0.894. The page has no places to show.",
+        "said": "The winner is not a place on the page but the template, at 0.894. The page has no places to show.",
     }
 
 
 def test_the_pooled_part_and_shared_lines_point_nowhere():
-    told = pair_view.described(
+    told = describe_pair(
         paired(
             query_of(np.stack([axis(2)] * 3), [CONTENT, TAIL, TAIL], (0, -1, -1)), [near(1, 0.6, []), near(2, 0.5, [])]
         )
@@ -361,9 +367,9 @@ def test_the_pooled_part_and_shared_lines_point_nowhere():
 @pytest.mark.parametrize("text", [*HOSTILE, "x" * 10_000, "\u202e\n\t"])
 def test_hostile_words_are_plain_and_short(text):
     query = query_of(np.stack([axis(2)]), words=(0,), word_texts=(text,))
-    told = pair_view.described(paired(query, [near(1, 0.6, []), near(2, 0.5, [(0, 0)])]))
+    told = describe_pair(paired(query, [near(1, 0.6, []), near(2, 0.5, [(0, 0)])]))
     (line,) = (line for line in told["lines"] if line["kind"] == "word")
-    assert 1 <= len(line["label"]) <= viewer.LONGEST_LABEL
+    assert 1 <= len(line["label"]) <= MAX_LABEL_CHARS
     assert not set(line["label"]) & set("\n\t\x00\u202e")
     assert {piece["word"] for piece in told["said"] if "word" in piece} == {line["label"]}
     assert text not in "".join(piece.get("text", "") for piece in told["said"])
@@ -373,7 +379,7 @@ def test_hostile_words_are_plain_and_short(text):
 def test_hostile_names_are_isolated_in_the_choices(name):
     found = searched(query_of(np.stack([axis(2)])), [near(1, 0.6, []), near(2, 0.5, [])])
     named = replace(found.parts.pages[0], document=name)
-    offered = pair_view.choices(found, (named, found.parts.pages[1]))
+    offered = list_choices(found, (named, found.parts.pages[1]))
     label = offered[0]["label"]
     assert re.fullmatch("\u2068[^\u202a-\u202e\u2066-\u2069\x00]*\u2069, page 1", label, re.S)
 
@@ -382,7 +388,7 @@ def test_every_page_of_either_column_may_be_chosen_and_those_shown():
     query = query_of(np.stack([axis(2)]))
     pages = [near(n + 1, 0.9 - n / 10, [(0, 0)] if n > 5 else []) for n in range(8)]
     pair = paired(query, pages, first=3, second=4, top=2)
-    keys = [one["key"][-4:] for one in pair_view.described(pair)["choices"]]
+    keys = [one["key"][-4:] for one in describe_pair(pair)["choices"]]
     columns = {f"{hit.page.number:04d}" for name in (POOLED.name, SMART.name) for hit in pair.found.results[name].hits}
     assert columns == {"0001", "0002", "0007", "0008"}
     assert keys == ["0007", "0008", "0001", "0002", "0004", "0005"]

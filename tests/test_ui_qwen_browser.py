@@ -17,7 +17,7 @@ from playwright.sync_api import Locator, expect
 
 from smart_demo.types import SAMPLES, Query, TokenGrid
 from smart_demo.ui.format import page_key
-from smart_demo.ui.viewer import STOPWORDS
+from smart_demo.ui.pair_view import STOPWORDS
 from tests.browser_page import PATIENCE, Visit
 from tests.served_app import Served, served_app
 from tests.stories_cases import write_story_samples
@@ -174,7 +174,8 @@ def test_the_winner_map_says_what_places_won_and_what_is_left(app, visit):
     legend = viewer.locator(".why-legend")
     expect(legend).to_contain_text("What each place adds to the score")
     number = r"([\d.]+)"
-    said = rf"on the page won {number} of the late part, {number}; {number} was won by what has no place on it: (.+)\."
+    remainder = rf"{number} was won by tokens without a place on it: (.+)\."
+    said = rf"on the page won {number} of the late part, {number}; {remainder}"
     told = re.search(said, legend.inner_text())
     assert told
     on_page, late, elsewhere = map(float, told.groups()[:3])
@@ -190,10 +191,10 @@ def test_a_winner_that_is_no_patch_is_said_in_words(app, visit):
     one = clearest(app, QUERY, won=False)
     viewer = opened(visit, one.page)
     chip(viewer, one.word).click()
-    expect(viewer.locator(".why-note")).to_contain_text("The winner is no place on the page but the")
+    expect(viewer.locator(".why-note")).to_contain_text("The winner is not a place on the page but the")
     viewer.get_by_role("button", name="Show all").click()
     chip(viewer, "system").click()  # the template's first word: its state is the same on every page and in every query
-    expect(viewer.locator(".why-note")).to_contain_text("The winner is no place on the page but the")
+    expect(viewer.locator(".why-note")).to_contain_text("The winner is not a place on the page but the")
 
 
 @pytest.mark.parametrize("served", ["app", "words_app"])

@@ -14,8 +14,22 @@ from smart_demo.search import explain
 from smart_demo.search.explain import MAX_LATE_WEIGHT, Sweep
 from smart_demo.search.explain.explainer import Explainer
 from smart_demo.types import Method, PageId, Weights
-from smart_demo.ui import viewer
-from smart_demo.ui.viewer import APART, BOTTOM, HEIGHT, LEFT, RIGHT, TOP, WIDTH, across, down, rank_line, ticks
+from smart_demo.ui.viewer import (
+    MARGIN_BOTTOM,
+    MARGIN_LEFT,
+    MARGIN_RIGHT,
+    MARGIN_TOP,
+    MIN_LABEL_DISTANCE,
+    PLOT_HEIGHT,
+    PLOT_WIDTH,
+    choose_rank_labels,
+    describe_ranks,
+    list_ranks,
+    plot_ranks,
+    rank_y,
+    render_rank_plot,
+    weight_x,
+)
 from tests.explain_cases import axis, block_page, query_of, seeds
 from tests.pair_cases import Shelf, searched
 from tests.test_explain_ranks import parts_by_hand, random_parts
@@ -38,31 +52,32 @@ def corners(path):
 
 @given(st.lists(st.integers(1, 3000), min_size=2, max_size=90), st.floats(0, 4))
 def test_the_line_stays_in_its_frame_and_holds_each_rank(ranks, late):
-    line = rank_line(swept(ranks), late)
+    line = plot_ranks(swept(ranks), late)
     found = list(corners(line.path))
     worst = max(*ranks, 5)
-    assert found[0] == pytest.approx((LEFT, down(ranks[0], worst)), abs=0.06)
-    assert found[-1] == pytest.approx((WIDTH - RIGHT, down(ranks[-1], worst)), abs=0.06)
-    assert all(LEFT - 0.1 <= x <= WIDTH - RIGHT + 0.1 and TOP - 0.1 <= y <= HEIGHT - BOTTOM + 0.1 for x, y in found)
+    assert found[0] == pytest.approx((MARGIN_LEFT, rank_y(ranks[0], worst)), abs=0.06)
+    assert found[-1] == pytest.approx((PLOT_WIDTH - MARGIN_RIGHT, rank_y(ranks[-1], worst)), abs=0.06)
+    right, bottom = PLOT_WIDTH - MARGIN_RIGHT, PLOT_HEIGHT - MARGIN_BOTTOM
+    assert all(MARGIN_LEFT - 0.1 <= x <= right + 0.1 and MARGIN_TOP - 0.1 <= y <= bottom + 0.1 for x, y in found)
     assert [x for x, _ in found] == sorted(x for x, _ in found)
     for rank in ranks:
-        assert any(abs(y - down(rank, worst)) < 0.06 for _, y in found)
-    assert line.now
-    assert line.now[0] == pytest.approx(across(late))
+        assert any(abs(y - rank_y(rank, worst)) < 0.06 for _, y in found)
+    assert line.marker
+    assert line.marker[0] == pytest.approx(weight_x(late))
 
 
 @given(st.integers(5, 10_000))
 def test_labels_of_ranks_leave_each_other_room(worst):
-    heights = [down(rank, worst) for rank in ticks(worst)]
-    assert (ticks(worst)[0], ticks(worst)[-1]) == (1, worst)
-    assert all(after - before >= APART - 1e-9 for before, after in pairwise(heights))
+    heights = [rank_y(rank, worst) for rank in choose_rank_labels(worst)]
+    assert (choose_rank_labels(worst)[0], choose_rank_labels(worst)[-1]) == (1, worst)
+    assert all(after - before >= MIN_LABEL_DISTANCE - 1e-9 for before, after in pairwise(heights))
     assert len(heights) <= 9
 
 
 def test_the_dot_stands_at_the_rank_of_the_weight_in_use():
-    line = rank_line(swept([7, 7, 2, 1, 1]), 2.0)
-    assert line.now == (across(2.0), down(2, 7))
-    assert rank_line(swept([7, 2]), 9.0).now is None
+    line = plot_ranks(swept([7, 7, 2, 1, 1]), 2.0)
+    assert line.marker == (weight_x(2.0), rank_y(2, 7))
+    assert plot_ranks(swept([7, 2]), 9.0).marker is None
 
 
 @pytest.mark.parametrize(
@@ -81,16 +96,16 @@ def test_the_dot_stands_at_the_rank_of_the_weight_in_use():
     ],
 )
 def test_the_sentence_by_hand(ranks, leads, said):
-    assert viewer.sentence(swept(ranks), leads, Weights()).startswith(said)
+    assert describe_ranks(swept(ranks), leads, Weights()).startswith(said)
 
 
 def test_without_a_pooled_weight_the_late_part_ranks_alone():
-    said = viewer.sentence(swept([9, 3, 3]), None, Weights(0.0, 1.0))
+    said = describe_ranks(swept([9, 3, 3]), None, Weights(0.0, 1.0))
     assert said == "At a pooled weight of 0 the late part alone ranks: place 3 at any late weight."
 
 
 def test_the_drawing_has_words_for_those_who_do_not_see_it():
-    assert viewer.spoken(swept([7, 3, 2, 1, 1])) == (
+    assert list_ranks(swept([7, 3, 2, 1, 1])) == (
         "Place by SMART for late weights from 0 to 4: 7 at 0, 3 at 1, 2 at 2, 1 at 3, 1 at 4."
     )
 
@@ -135,7 +150,7 @@ def test_the_section_is_sound_markup_and_draws_what_the_ranking_says():
     told = Explainer(Shelf(pages)).explain(found, found.parts.pages[1].key, Weights(1.0, 0.37))
     assert told.sweep is not None
     assert np.float32(0.37) in told.sweep.late
-    seen = Markup(re.sub("<(/?)(circle|text|svg)", r"<\1span", viewer.section(told)))
+    seen = Markup(re.sub("<(/?)(circle|text|svg)", r"<\1span", render_rank_plot(told)))
     assert "Place 2 at weight 0; first from there on. Now, at 0.37: place 1." in seen.text
     assert any("2 at 0, 1 at 1" in value for _, name, value in seen.attributes if name == "aria-label")
-    assert "No line" in viewer.section(replace(told, scored=False))
+    assert "No line" in render_rank_plot(replace(told, scored=False))

@@ -35,11 +35,11 @@ from smart_demo.types import (
     TokenGrid,
     TokenKind,
 )
-from smart_demo.ui.explain_handlers import ExplainHandlers
 from smart_demo.ui.format import page_key
 from smart_demo.ui.handlers import Handlers
 from smart_demo.ui.library_tab import SamplePreparation
 from smart_demo.ui.upload_queue import UploadQueue
+from smart_demo.ui.viewer import ExplainHandlers
 from tests.bench.cases import normalise, random_directions
 from tests.bench.harness import Goal
 
