@@ -182,7 +182,7 @@ def test_everything_is_kept_over_a_restart(app, browser, tmp_path):
     app.stop()
     app.start()
     visitor.open()
-    expect(visitor.page.locator("#restarted")).to_contain_text("no longer knows what became of thick.pdf")
+    expect(visitor.page.locator("#restarted")).to_contain_text("was restarted while it was processing thick.pdf")
     visitor.page.reload()
     expect(visitor.page.get_by_role("region", name="Results")).to_be_visible(timeout=PATIENCE)
     expect(visitor.page.locator("#restarted")).to_have_count(0)

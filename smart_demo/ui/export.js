@@ -1,60 +1,60 @@
-/* Saving the comparison on the screen: one HTML file, made in Python, or a picture that is drawn here from that file.
-   The file is parsed without running anything in it, and what it says was escaped in Python. */
+/* Save the comparison on the screen as one HTML file, which Python makes, or as a picture drawn here from that file.
+   Parsing the file runs no script in it, and Python has escaped its texts. */
 (() => {
   "use strict";
   const WIDE = 1920, HIGH = 1080;
-  const REFUSED = "This browser does not let a page draw its own picture. Save the web page instead: it shows the same.";
+  const REFUSED = "This browser cannot draw the picture. Save the web page instead: it shows the same.";
   const menu = () => document.querySelector("#save-choices");
   const opener = () => document.querySelector('[data-share="save"]');
 
-  /* ---- the two choices, under their button ---- */
-  function open(on) {
+  /* ---- the menu with the two formats ---- */
+  function toggleMenu(on) {
     if (!menu() || menu().hidden === !on) return;
     menu().hidden = !on;
     opener().setAttribute("aria-expanded", String(on));
-    say("");
+    showStatus("");
   }
 
-  function say(text) {
+  function showStatus(text) {
     menu().querySelector(".save-said").textContent = text;
   }
 
   document.addEventListener("click", (event) => {
     const choice = event.target.closest?.("[data-save]");
     if (choice) save(choice.dataset.save);
-    else if (event.target.closest?.('[data-share="save"]')) open(menu().hidden);
-    else if (!event.target.closest?.("#save-choices")) open(false);
+    else if (event.target.closest?.('[data-share="save"]')) toggleMenu(menu().hidden);
+    else if (!event.target.closest?.("#save-choices")) toggleMenu(false);
   });
   document.addEventListener("keydown", (event) => {
     if (event.key !== "Escape" || !menu() || menu().hidden) return;
     event.preventDefault();
     event.stopPropagation();
-    open(false);
+    toggleMenu(false);
     opener().focus();
   }, true);
 
-  /* ---- what is saved ---- */
-  async function save(form) {
+  /* ---- saving ---- */
+  async function save(format) {
     if (menu().ariaBusy === "true") return;
     menu().ariaBusy = "true";
-    say("One moment…");
+    showStatus("Saving…");
     try {
-      const answer = await ask();
-      if (answer.sentence) { say(answer.sentence); return; }
-      const picture = form === "picture";
+      const answer = await fetchPage();
+      if (answer.sentence) { showStatus(answer.sentence); return; }
+      const picture = format === "picture";
       const file = picture ? await draw(answer.page).catch(() => null) : new Blob([answer.page], { type: "text/html" });
-      if (!file) { say(REFUSED); return; }
+      if (!file) { showStatus(REFUSED); return; }
       const name = `${answer.name}.${picture ? "png" : "html"}`;
       window.smartDemo.save(file, name);
-      say(`Saved as ${name}`);
+      showStatus(`Saved as ${name}`);
     } finally {
       menu().ariaBusy = "false";
     }
   }
 
-  async function ask() {
+  async function fetchPage() {
     const asked = document.querySelector(".answer[data-asked]")?.dataset.asked;
-    if (!asked) return { sentence: "There is no answer to save yet." };
+    if (!asked) return { sentence: "There is no answer to save yet. Search first." };
     const silent = { sentence: "The demo does not answer. Is it still running?" };
     try {
       return await window.smartDemo.server.comparison({ asked: JSON.parse(asked), at: location.origin + location.pathname }) ?? silent;
@@ -63,7 +63,7 @@
     }
   }
 
-  /* The file's own sheet as a drawing; a browser that draws nothing counts as one that refuses. */
+  /* Draw the file's sheet on a canvas. Some browsers draw nothing instead of failing, so a blank picture is an error. */
   async function draw(page) {
     const parsed = new DOMParser().parseFromString(page, "text/html");
     const sheet = parsed.querySelector(".sheet"), whole = parsed.createElement("div");
@@ -76,9 +76,9 @@
     image.src = `data:image/svg+xml;charset=utf-8,${encodeURIComponent(drawing)}`;
     await image.decode();
     const canvas = Object.assign(document.createElement("canvas"), { width: WIDE, height: HIGH });
-    const pen = canvas.getContext("2d");
-    pen.drawImage(image, 0, 0);
-    const some = pen.getImageData(0, 0, WIDE, 240).data;
+    const context = canvas.getContext("2d");
+    context.drawImage(image, 0, 0);
+    const some = context.getImageData(0, 0, WIDE, 240).data;
     if (some.every((part, at) => part === some[at % 4])) throw new Error("blank");
     return new Promise((done) => canvas.toBlob(done, "image/png"));
   }

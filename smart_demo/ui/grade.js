@@ -1,21 +1,21 @@
-/* Graded relevance: one page is large, the arrows take the next, a key gives its grade. */
+/* Graded relevance: shows one page large; the arrow keys choose another page and the keys 0 to 3 grade it. */
 (() => {
   "use strict";
   const judge = window.smartDemo.judge;
 
   judge.grade = (element, server, watch, trigger) => {
-    const one = (selector) => element.querySelector(selector), slips = () => [...element.querySelectorAll(".slip")];
-    let page = "", query = "", turn = 0;
-    const at = () => slips().findIndex((slip) => slip.dataset.page === page);
+    const find = (selector) => element.querySelector(selector), slips = () => [...element.querySelectorAll(".slip")];
+    let page = "", query = "", requests = 0;
+    const chosen = () => slips().findIndex((slip) => slip.dataset.page === page);
 
-    /* The first page without a grade comes first; after a reload, too. */
+    /* A new query starts at its first page without a grade, also after a reload. */
     function settle() {
       const all = slips();
       if (!all.length) return;
-      const asked = one(".judge-query").textContent;
-      if (asked !== query || at() < 0) page = (all.find((slip) => !slip.dataset.grade) ?? all[0]).dataset.page;
+      const asked = find(".judge-query").textContent;
+      if (asked !== query || chosen() < 0) page = (all.find((slip) => !slip.dataset.grade) ?? all[0]).dataset.page;
       query = asked;
-      choose(at());
+      choose(chosen());
     }
 
     function choose(to, focus = false) {
@@ -32,25 +32,25 @@
       strip.scrollTop = slip.offsetTop - (strip.clientHeight - slip.offsetHeight) / 2;
       strip.scrollLeft = slip.offsetLeft - (strip.clientWidth - slip.offsetWidth) / 2;
       if (focus) slip.focus({ preventScroll: true });
-      read(slip);
+      showPage(slip);
     }
 
-    async function read(slip) {
-      const mine = ++turn, image = one(".reading-page img"), said = one(".reading-said"), thumb = slip.querySelector("img.thumb");
+    async function showPage(slip) {
+      const request = ++requests, image = find(".reading-page img"), caption = find(".reading-said"), thumb = slip.querySelector("img.thumb");
       const name = [".leaf-name", ".leaf-page"].map((part) => slip.querySelector(part).textContent).join(", ");
-      said.textContent = name;
+      caption.textContent = name;
       image.alt = name;
       image.hidden = !thumb;
       if (thumb) image.src = thumb.src;
       const answer = await judge.picture(server, slip.dataset.page);
-      if (mine !== turn) return;
+      if (request !== requests) return;
       if (answer.picture) { image.src = answer.picture; image.hidden = false; }
-      else said.textContent = `${name}. ${answer.sentence}`;
+      else caption.textContent = `${name}. ${answer.sentence}`;
     }
 
-    /* After a grade, the next page that has none; where all have one, the page stays. */
+    /* Grade the page, then choose the next one without a grade. Stay if every page has one. */
     async function grade(value) {
-      const slip = slips()[at()], before = slip?.dataset.grade, graded = page;
+      const slip = slips()[chosen()], before = slip?.dataset.grade, graded = page;
       if (!slip) return;
       await panel.tell({ act: "grade", page: graded, grade: Number(value) });
       const all = slips(), here = all.findIndex((other) => other.dataset.page === graded);
@@ -59,7 +59,7 @@
       choose(open ? all.indexOf(open) : here, element.contains(document.activeElement));
     }
 
-    const enlarge = () => judge.blind.open(slips(), slips()[at()], server);
+    const enlarge = () => judge.blind.open(slips(), slips()[chosen()], server);
 
     function click(button) {
       if (button.dataset.as) grade(button.dataset.as);
@@ -71,9 +71,9 @@
       const step = { ArrowRight: 1, ArrowDown: 1, ArrowLeft: -1, ArrowUp: -1 }[pressed];
       if (!panel.ready()) return /^[0-3]$/.test(pressed);
       if (pressed === "u") panel.tell({ act: "undo" });
-      else if (pressed === "n" && Number(one("[data-next]")?.dataset.next) >= 0) panel.look({ act: "go", at: Number(one("[data-next]").dataset.next) });
+      else if (pressed === "n" && Number(find("[data-next]")?.dataset.next) >= 0) panel.look({ act: "go", at: Number(find("[data-next]").dataset.next) });
       else if (!slips().length) return false;
-      else if (step) choose(at() + step, true);
+      else if (step) choose(chosen() + step, true);
       else if (/^[0-3]$/.test(pressed)) grade(pressed);
       else if (pressed === "v" || (pressed === "Enter" && document.activeElement.matches(".slip"))) enlarge();
       else return false;

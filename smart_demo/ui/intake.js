@@ -1,9 +1,9 @@
-/* Files on their way in. What is over a limit is told before it is sent, a refused upload is told in words where Gradio
-   says "Error", and what was on its way when the demo ended is told after its restart. The server checks it all again. */
+/* Uploads: skips files over a limit before they are sent, shows the server's reason for a refusal instead of Gradio's
+   "Error", and names the uploads that a restart interrupted. The server checks every limit again. */
 (() => {
   "use strict";
   const BOXES = "#upload, #picture, #board-file, #list-file", ROWS = "#ask, .row";
-  const KEPT_AS = "smart-demo-on-their-way", UNREACHED = "The upload did not reach the demo. Add the files again.";
+  const STORAGE_KEY = "smart-demo-on-their-way", UNREACHED = "The upload did not reach the demo. Add the files again.";
   let box = null;
 
   function count(number) { return `${number} ${number === 1 ? "file" : "files"}`; }
@@ -13,8 +13,8 @@
     return files.length > 3 ? `${few} and ${files.length - 3} more` : few;
   }
 
-  /* ---- what is told stands below the box until the next files are chosen ---- */
-  function tell(sentence) {
+  /* ---- a note below the box, until the next files are chosen ---- */
+  function showNote(sentence) {
     const place = box?.matches("#upload") ? box : box?.closest(ROWS) ?? box;
     if (!place?.isConnected) return;
     let note = place.nextElementSibling;
@@ -29,60 +29,60 @@
     note.append(line);
   }
 
-  function begin(at) {
+  function startUpload(at) {
     box = at;
     for (const note of document.querySelectorAll(".intake-said")) note.remove();
   }
 
   /* ---- before anything is sent ---- */
-  function within(files) {
+  function withinLimits(files) {
     const { mostFiles, mostBytes } = document.querySelector("[data-most-files]")?.dataset ?? {};
     if (!mostFiles) return files;
-    const most = Number(mostFiles), bytes = Number(mostBytes);
-    const large = files.filter((file) => file.size > bytes), fit = files.filter((file) => file.size <= bytes);
-    if (large.length) {
-      tell(`Not sent, over ${Math.floor(bytes / 2 ** 20)} MB: ${names(large.map((file) => file.name))}. `
+    const limit = Number(mostFiles), bytes = Number(mostBytes);
+    const tooLarge = files.filter((file) => file.size > bytes), fit = files.filter((file) => file.size <= bytes);
+    if (tooLarge.length) {
+      showNote(`Not sent, over ${Math.floor(bytes / 2 ** 20)} MB: ${names(tooLarge.map((file) => file.name))}. `
         + "Split the file or make it smaller, then add it again.");
     }
-    const over = fit.slice(most);
+    const over = fit.slice(limit);
     if (over.length) {
-      tell(`Not sent, over ${count(most)} at once: ${names(over.map((file) => file.name))}. Add them when the others are through.`);
+      showNote(`Not sent, over ${count(limit)} at once: ${names(over.map((file) => file.name))}. Add them when these uploads are finished.`);
     }
-    return fit.slice(0, most);
+    return fit.slice(0, limit);
   }
 
-  function carry(files) {
-    const carried = new DataTransfer();
-    for (const file of files) carried.items.add(file);
-    return carried;
+  function toFileList(files) {
+    const list = new DataTransfer();
+    for (const file of files) list.items.add(file);
+    return list;
   }
 
   addEventListener("change", (event) => {
     const input = event.target, at = input.type === "file" && input.files.length && input.closest(BOXES);
     if (!at) return;
-    begin(at);
+    startUpload(at);
     if (!at.matches("#upload")) return;
-    const given = [...input.files], fit = within(given);
-    if (fit.length === given.length) return;
-    input.files = carry(fit).files;
+    const chosen = [...input.files], fit = withinLimits(chosen);
+    if (fit.length === chosen.length) return;
+    input.files = toFileList(fit).files;
     if (!fit.length) event.stopImmediatePropagation();
   }, true);
 
   addEventListener("drop", (event) => {
-    const at = event.target.closest?.("#upload"), given = [...(event.dataTransfer?.files ?? [])];
-    if (!at || !given.length || event.smartChecked) return;
-    begin(at);
-    const fit = within(given);
-    if (fit.length === given.length) return;
+    const at = event.target.closest?.("#upload"), chosen = [...(event.dataTransfer?.files ?? [])];
+    if (!at || !chosen.length || event.smartChecked) return;
+    startUpload(at);
+    const fit = withinLimits(chosen);
+    if (fit.length === chosen.length) return;
     event.preventDefault();
     event.stopImmediatePropagation();
-    const again = new DragEvent("drop", { bubbles: true, cancelable: true, dataTransfer: carry(fit) });
+    const again = new DragEvent("drop", { bubbles: true, cancelable: true, dataTransfer: toFileList(fit) });
     again.smartChecked = true;
     event.target.dispatchEvent(again);
   }, true);
 
-  /* ---- what the demo refuses ---- */
-  async function said(response) {
+  /* ---- refusals by the server ---- */
+  async function refusalText(response) {
     const plain = (response.headers.get("content-type") ?? "").startsWith("text/plain");
     const text = plain ? (await response.text()).trim() : "";
     return text && text.length < 400 && response.status !== 500 ? text : `The upload failed (${response.status}). Add the files again in a moment.`;
@@ -92,63 +92,63 @@
   window.fetch = async (what, how) => {
     const { pathname } = new URL(what instanceof Request ? what.url : what, location.href);
     if (!pathname.endsWith("/gradio_api/upload") || how?.method !== "POST") return plain(what, how);
-    const before = kept();
-    if (box?.matches("#upload")) keep([...before, ...how.body.getAll("files").map((file) => file.name)]);
+    const before = readPending();
+    if (box?.matches("#upload")) writePending([...before, ...how.body.getAll("files").map((file) => file.name)]);
     let response;
-    try { response = await plain(what, how); } catch (error) { tell(UNREACHED); throw error; }
+    try { response = await plain(what, how); } catch (error) { showNote(UNREACHED); throw error; }
     if (!response.ok) {
-      keep(before);
-      tell(await said(response.clone()));
+      writePending(before);
+      showNote(await refusalText(response.clone()));
     }
     return response;
   };
 
-  /* ---- over a restart: this tab knows what was on its way, and in which run of the demo ---- */
+  /* ---- restarts: this tab stores the names of its pending uploads with the id of the running demo ---- */
   const run = () => String(window.gradio_config?.app_id ?? "");
 
   function stored() {
-    try { return JSON.parse(sessionStorage.getItem(KEPT_AS)) ?? {}; } catch { return {}; }
+    try { return JSON.parse(sessionStorage.getItem(STORAGE_KEY)) ?? {}; } catch { return {}; }
   }
 
-  function kept() {
+  function readPending() {
     const { of, files } = stored();
     return of === run() && Array.isArray(files) ? files : [];
   }
 
-  function keep(files) {
+  function writePending(files) {
     try {
-      if (files.length) sessionStorage.setItem(KEPT_AS, JSON.stringify({ of: run(), files }));
-      else sessionStorage.removeItem(KEPT_AS);
-    } catch { /* Then nothing is told after a restart. */ }
+      if (files.length) sessionStorage.setItem(STORAGE_KEY, JSON.stringify({ of: run(), files }));
+      else sessionStorage.removeItem(STORAGE_KEY);
+    } catch { /* Without storage, a restart cannot be reported. */ }
   }
 
-  function lookBack() {
+  function reportInterrupted() {
     const { of, files } = stored();
     if (!run() || !Array.isArray(files) || of === run()) return;
     const banner = document.createElement("p"), host = document.createElement("div");
     banner.className = "banner is-fallback";
-    banner.textContent = `The demo was restarted and no longer knows what became of ${names(files.map(String))}. `
-      + "Pages that were stored are in the Library; add a file again where pages are missing.";
+    banner.textContent = `The demo was restarted while it was processing ${names(files.map(String))}. `
+      + "Check the Library, and add a file again if its pages are missing.";
     host.id = "restarted";
     host.setAttribute("role", "status");
     host.append(banner);
     document.querySelector("#status").after(host);
-    keep([]);
+    writePending([]);
   }
 
   window.smartIntake = {
-    /* What the list of uploads says is so. */
+    /* The list of uploads on the page replaces the stored names. */
     list(element, watch) {
-      const look = () => keep([...element.querySelectorAll(".is-working .arrival-name")].map((node) => node.textContent));
+      const look = () => writePending([...element.querySelectorAll(".is-working .arrival-name")].map((node) => node.textContent));
       watch("value", () => requestAnimationFrame(look));
     },
-    forget: () => keep([]),
+    forget: () => writePending([]),
   };
 
   const waiting = new MutationObserver(() => {
     if (!document.querySelector("#status")) return;
     waiting.disconnect();
-    lookBack();
+    reportInterrupted();
   });
   waiting.observe(document, { childList: true, subtree: true });
 })();

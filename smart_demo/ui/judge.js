@@ -1,5 +1,5 @@
-/* The tab where people judge: who judges, which panel is open, keys, the large view, and asking for a panel's state.
-   Markup of panels is made and escaped in Python; what is said of judgements only ever arrives through textContent. */
+/* The Judge tab: what its panels share, that is their keys, the large view, and requests for a new sheet. Python makes and
+   escapes the markup of panels; status messages are only set through textContent. */
 (() => {
   "use strict";
   const { make, stage, picture, viewer } = window.smartDemo;
@@ -8,8 +8,8 @@
 
   const show = (panel) => document.querySelector(`#judge-tabs [role="tab"][data-tab-id="judge-${panel}"]`)?.click();
 
-  /* ---- what was kept is said aloud, from a place that no panel replaces; what the panel itself does not show, in print ---- */
-  let spoken, printed, until = 0;
+  /* ---- status messages: announced to screen readers by an element that no panel replaces, and printed on request ---- */
+  let spoken, printed, timer = 0;
   function say(text, inPrint = false) {
     spoken ??= make("p", { class: "judge-said", role: "status" });
     printed ??= make("p", { class: "judge-printed", "aria-hidden": "true" });
@@ -17,11 +17,11 @@
     spoken.textContent = text;
     if (!inPrint) return;
     printed.textContent = text;
-    clearTimeout(until);
-    until = setTimeout(() => { printed.textContent = ""; }, 5000);
+    clearTimeout(timer);
+    timer = setTimeout(() => { printed.textContent = ""; }, 5000);
   }
 
-  /* ---- the large view: a page and nothing that is known of it ---- */
+  /* ---- the large view: the page alone, without ranks or scores ---- */
   const blind = Object.assign(Object.create(viewer), {
     dialog: null, cards: [], pointers: new Map(),
     build() {
@@ -62,7 +62,7 @@
     },
   });
 
-  /* ---- keys belong to the panel that is on the screen ---- */
+  /* ---- keys go to the visible panel ---- */
   const panels = new Map();
   document.addEventListener("keydown", (event) => {
     if (event.ctrlKey || event.metaKey || event.altKey || event.repeat || document.querySelector("dialog[open]")) return;
@@ -74,13 +74,13 @@
     }
   });
 
-  /* ---- a panel: it asks for its state when it is looked at, and after every step ---- */
+  /* ---- a panel fetches its sheet when it becomes visible and after every step ---- */
   window.smartDemo.judge = {
     owner, show, say, blind, picture,
 
-    /* `own` has: name; act, a server function; settle(leaving), called whenever there is a new sheet; key(key). */
+    /* `own` has: name; act(step), which calls the server; settle(), called for every new sheet; click(button); key(key). */
     panel(element, watch, trigger, own) {
-      let seen = false, leaving = true, asked = "";
+      let visible = false, leaving = true, shownQuery = "";
       const sheet = () => element.querySelector("[data-ticket]");
 
       const look = (step = {}) => {
@@ -89,55 +89,55 @@
         trigger("select", { act: "look", owner: owner(), ...step });
       };
 
-      function arrived() {
+      function onSheet() {
         leaving = false;
         element.removeAttribute("data-leaving");
         if (element.querySelector("[data-again]")) setTimeout(() => element.checkVisibility() && look(), 2500);
         own.settle();
-        begin();
+        scrollToNewQuery();
         const place = element.querySelector(".judge-at")?.textContent;
         if (place && sheet()) say(`${place}: ${element.querySelector(".judge-query").textContent}`);
       }
 
-      /* Another query begins at its top. */
-      function begin() {
+      /* Scroll to the top of the panel if the sheet shows another query. */
+      function scrollToNewQuery() {
         const head = element.querySelector(".judge-head"), now = element.querySelector(".judge-query")?.textContent ?? "";
         const above = head?.getBoundingClientRect().top ?? 0;
-        if (asked && now !== asked && above < 0) scrollTo({ top: scrollY + above - 12, behavior: "instant" });
-        asked = now;
+        if (shownQuery && now !== shownQuery && above < 0) scrollTo({ top: scrollY + above - 12, behavior: "instant" });
+        shownQuery = now;
       }
 
-      /* A sheet that comes without its thumbnails is given those of the sheet before. */
+      /* The server leaves out thumbnails that the last sheet had, so they are copied from it. */
       function replace(markup) {
-        const kept = new Map([...element.querySelectorAll("img.thumb")].map((image) => [image.closest("[data-page]").dataset.page, image]));
+        const thumbs = new Map([...element.querySelectorAll("img.thumb")].map((image) => [image.closest("[data-page]").dataset.page, image]));
         const setup = element.querySelector(".judge-setup")?.open;
         element.querySelector(".judge-panel").innerHTML = markup;
         for (const missing of element.querySelectorAll("svg.thumb.missing")) {
-          const image = kept.get(missing.closest("[data-page]").dataset.page);
+          const image = thumbs.get(missing.closest("[data-page]").dataset.page);
           if (image) missing.replaceWith(image.cloneNode());
         }
         if (setup) element.querySelector(".judge-setup")?.setAttribute("open", "");
         own.settle();
       }
 
-      function complain(text) {
+      function showError(text) {
         const note = element.querySelector(".vote-trouble");
         if (note) { note.textContent = text; note.hidden = !text; }
         if (text && !note) say(text);
       }
 
-      /* One thing is said at a time; what is answered with a sentence was not kept. */
-      let saying = false;
+      /* Send one judgement at a time. An answer with a sentence means that it was not saved. */
+      let sending = false;
       async function tell(what) {
-        if (saying || leaving) return;
-        saying = true;
+        if (sending || leaving) return;
+        sending = true;
         element.toggleAttribute("data-saying", true);
         let answer;
         try { answer = await own.act({ owner: owner(), ticket: sheet()?.dataset.ticket, ...what }); } catch { answer = null; }
-        saying = false;
+        sending = false;
         element.removeAttribute("data-saying");
-        if (!answer || (answer.sentence && !answer.look)) { complain(answer?.sentence ?? SILENT); return; }
-        complain("");
+        if (!answer || (answer.sentence && !answer.look)) { showError(answer?.sentence ?? SILENT); return; }
+        showError("");
         say(answer.sentence ?? answer.said, Boolean(answer.sentence) || what.act === "undo");
         if (answer.sheet) replace(answer.sheet);
         else look("go" in answer ? { act: "go", at: answer.go } : {});
@@ -163,13 +163,13 @@
         if (query) look({ act: "ask", query });
       });
       panels.set(own.name, { element, key: (key) => own.key(key) });
-      watch("value", arrived);
+      watch("value", onSheet);
       new IntersectionObserver((entries) => {
-        const before = seen;
-        seen = entries.at(-1).isIntersecting;
-        if (seen && !before) look();
+        const before = visible;
+        visible = entries.at(-1).isIntersecting;
+        if (visible && !before) look();
       }).observe(element);
-      return { look, tell, sheet, ready: () => !leaving && !saying };
+      return { look, tell, sheet, ready: () => !leaving && !sending };
     },
   };
 })();

@@ -1,5 +1,5 @@
-/* Behaviour of the page that no Python event is needed for: marking a page in both columns, the viewer, gliding cards,
-   confirming a delete. Text from documents only ever arrives as markup escaped in Python or through textContent. */
+/* Behaviour of the page that needs no Python event: the viewer, marked pages, moving cards, the address, and confirming a
+   delete. Text from documents is escaped in Python or set through textContent. */
 (() => {
   "use strict";
   const calm = () => matchMedia("(prefers-reduced-motion: reduce)").matches;
@@ -10,14 +10,14 @@
     return node;
   };
 
-  /* ---- a file that was made in memory, handed over without leaving one anywhere ---- */
+  /* ---- downloads: a file made in memory, saved by the browser ---- */
   function save(file, name) {
     const link = make("a", { href: URL.createObjectURL(file), download: name });
     link.click();
     setTimeout(() => URL.revokeObjectURL(link.href), 60_000);
   }
 
-  /* ---- text onto the clipboard, asked for by `button`: whether it is there ---- */
+  /* ---- the clipboard: copy a text, return whether it worked, and keep the focus on `button` ---- */
   async function copy(text, button) {
     try {
       await navigator.clipboard.writeText(text);
@@ -35,10 +35,10 @@
     }
   }
 
-  /* Dialogs stand where Gradio's rewriting of the style sheet can reach them. */
+  /* Dialogs are appended here because Gradio scopes the style sheet's media queries to `.contain`. */
   const stage = () => document.querySelector(".gradio-container .contain") ?? document.body;
 
-  /* ---- the address: read, built and written here. `page` is the one in the viewer; older links call it `at` ---- */
+  /* ---- the address: `page` is the page open in the viewer; older links call it `at` ---- */
   const address = {
     read: () => new URLSearchParams(location.search),
     page: () => address.read().get("page") ?? address.read().get("at") ?? "",
@@ -55,7 +55,7 @@
     view: (page) => address.change({ at: "", page }),
   };
 
-  /* ---- one page, marked in both columns ---- */
+  /* ---- mark a page in both columns ---- */
   function mark(root, page) {
     root.toggleAttribute("data-marking", Boolean(page));
     for (const node of root.querySelectorAll("[data-page]")) {
@@ -63,7 +63,7 @@
     }
   }
 
-  /* ---- cards glide to their new places when weights change ---- */
+  /* ---- animate cards to their new ranks when the weights change ---- */
   const places = new Map();
   function glide(root) {
     const query = root.querySelector(".answer")?.dataset.query;
@@ -85,21 +85,21 @@
     }
   }
 
-  /* ---- questions to the server: the last answers are kept, sentences why there is none are not ---- */
-  function memory(most, silent = "The demo does not answer. Is it still running?") {
-    const kept = new Map();
+  /* ---- requests to the server: the last answers are cached, error sentences are not ---- */
+  function memory(limit, silent = "The demo does not answer. Is it still running?") {
+    const stored = new Map();
     async function recall(key, ask) {
-      if (kept.has(key)) return kept.get(key);
+      if (stored.has(key)) return stored.get(key);
       let answer;
       try { answer = await ask(); } catch { answer = null; }
       if (!answer) return { sentence: silent };
       if (!answer.sentence) {
-        kept.set(key, answer);
-        if (kept.size > most) kept.delete(kept.keys().next().value);
+        stored.set(key, answer);
+        if (stored.size > limit) stored.delete(stored.keys().next().value);
       }
       return answer;
     }
-    return { recall, peek: (key) => kept.get(key), forget: () => kept.clear() };
+    return { recall, peek: (key) => stored.get(key), forget: () => stored.clear() };
   }
   const pictures = memory(24, "The page could not be fetched. Is the demo still running?");
   const picture = (server, page) => pictures.recall(page, () => server.picture(page));
@@ -116,7 +116,7 @@
       window.smartDemo.region(this);
     },
 
-    /* The dialog itself, which the blind viewer of the judging tab shares. */
+    /* Build the dialog, which the blind viewer of the Judge tab shares. */
     frame() {
       const button = (name, label, text) => make("button", { type: "button", "data-do": name, "aria-label": label, title: label }, text);
       this.title = make("p", { class: "viewer-title" });
@@ -135,8 +135,8 @@
         make("div", { class: "viewer-body" }, this.stage, this.side));
       stage().append(this.dialog);
       this.dialog.addEventListener("click", (event) => {
-        const wanted = event.target.closest("[data-do]")?.dataset.do;
-        if (wanted) this.act(wanted);
+        const action = event.target.closest("[data-do]")?.dataset.do;
+        if (action) this.act(action);
         else if (event.target === this.dialog) this.dialog.close();
       });
       this.dialog.addEventListener("close", () => {
@@ -148,24 +148,24 @@
       });
       this.dialog.addEventListener("keydown", (event) => {
         const keys = { ArrowLeft: "previous", ArrowUp: "previous", ArrowRight: "next", ArrowDown: "next", "+": "in", "=": "in", "-": "out", 0: "fit" };
-        const wanted = keys[event.key];
-        if (wanted && !event.ctrlKey && !event.metaKey && !event.altKey) { event.preventDefault(); this.act(wanted); }
+        const action = keys[event.key];
+        if (action && !event.ctrlKey && !event.metaKey && !event.altKey) { event.preventDefault(); this.act(action); }
       });
       this.gestures();
     },
 
-    /* Which page is looked at, for the address and for what else follows. */
+    /* Announce the page in view; the address, the region tool and the pair view listen. */
     tell(page) {
       document.dispatchEvent(new CustomEvent("viewing", { detail: page }));
     },
 
-    act(wanted) {
-      if (wanted === "close") this.dialog.close();
-      if (wanted === "previous") this.show(this.at - 1);
-      if (wanted === "next") this.show(this.at + 1);
-      if (wanted === "in") this.zoom(this.scale * 1.4);
-      if (wanted === "out") this.zoom(this.scale / 1.4);
-      if (wanted === "fit") this.zoom(1);
+    act(action) {
+      if (action === "close") this.dialog.close();
+      if (action === "previous") this.show(this.at - 1);
+      if (action === "next") this.show(this.at + 1);
+      if (action === "in") this.zoom(this.scale * 1.4);
+      if (action === "out") this.zoom(this.scale / 1.4);
+      if (action === "fit") this.zoom(1);
     },
 
     open(root, card, server) {
@@ -201,11 +201,11 @@
     async load(card) {
       const token = ++this.token, page = card.dataset.page, thumb = card.querySelector("img.thumb");
       this.note.textContent = "";
-      const kept = pictures.peek(page)?.picture;
-      this.image.classList.toggle("is-coarse", !kept);
-      this.image.hidden = !kept && !thumb;
-      this.image.src = kept ?? thumb?.src ?? "";
-      if (kept) return;
+      const stored = pictures.peek(page)?.picture;
+      this.image.classList.toggle("is-coarse", !stored);
+      this.image.hidden = !stored && !thumb;
+      this.image.src = stored ?? thumb?.src ?? "";
+      if (stored) return;
       const answer = await picture(this.server, page);
       if (token !== this.token) return;
       if (answer.picture) {
@@ -270,18 +270,18 @@
     },
   };
 
-  /* ---- a delete asks first ---- */
-  function confirmDelete(button, go) {
+  /* ---- ask before a document is deleted ---- */
+  function confirmDelete(button, onConfirm) {
     const name = make("b");
     name.textContent = button.dataset.name;
     const what = make("p", {}, name, make("br"));
     what.append(`${button.dataset.facts}. Its pages, vectors and pictures are removed from the disk.`);
     const keep = make("button", { type: "button", class: "quiet-button" }, "Keep it");
-    const drop = make("button", { type: "button", class: "delete-button" }, "Delete");
+    const remove = make("button", { type: "button", class: "delete-button" }, "Delete");
     const dialog = make("dialog", { class: "confirm", "aria-labelledby": "confirm-title" },
-      make("h2", { id: "confirm-title" }, "Delete this document?"), what, make("div", { class: "confirm-tools" }, keep, drop));
+      make("h2", { id: "confirm-title" }, "Delete this document?"), what, make("div", { class: "confirm-tools" }, keep, remove));
     keep.addEventListener("click", () => dialog.close());
-    drop.addEventListener("click", () => { dialog.close(); go(); });
+    remove.addEventListener("click", () => { dialog.close(); onConfirm(); });
     dialog.addEventListener("click", (event) => event.target === dialog && dialog.close());
     dialog.addEventListener("close", () => { dialog.remove(); if (button.isConnected) button.focus(); });
     stage().append(dialog);
@@ -289,32 +289,32 @@
     keep.focus();
   }
 
-  /* ---- so does deleting everything, which says what it did and begins anew under another key ---- */
-  function confirmForget(button, server) {
-    const title = make("h2", { id: "confirm-title" }, "Delete everything of yours?");
+  /* ---- ask before everything is deleted, report the result, then reload the page with a new visitor key ---- */
+  function confirmDeleteAll(button, server) {
+    const title = make("h2", { id: "confirm-title" }, "Delete all your documents and judgements?");
     const what = make("p", { role: "status" },
       "All your documents with their pages, vectors and pictures, and all your judgements are removed from the disk. This cannot be undone.");
     const keep = make("button", { type: "button", class: "quiet-button" }, "Keep it");
-    const drop = make("button", { type: "button", class: "delete-button" }, "Delete everything");
+    const remove = make("button", { type: "button", class: "delete-button" }, "Delete everything");
     const dialog = make("dialog", { class: "confirm", "aria-labelledby": "confirm-title" },
-      title, what, make("div", { class: "confirm-tools" }, keep, drop));
-    let gone = false;
+      title, what, make("div", { class: "confirm-tools" }, keep, remove));
+    let deleted = false;
     keep.addEventListener("click", () => dialog.close());
-    drop.addEventListener("click", async () => {
-      drop.disabled = keep.disabled = true;
+    remove.addEventListener("click", async () => {
+      remove.disabled = keep.disabled = true;
       let answer;
       try { answer = await server.forget({ sure: true }); } catch { answer = null; }
-      gone = Boolean(answer?.done);
+      deleted = Boolean(answer?.done);
       what.textContent = answer?.done ?? answer?.sentence ?? "The demo does not answer. Is it still running?";
-      if (gone) { title.textContent = "Deleted"; window.smartVisit.renew(); window.smartIntake.forget(); }
-      drop.remove();
+      if (deleted) { title.textContent = "Deleted"; window.smartVisit.renew(); window.smartIntake.forget(); }
+      remove.remove();
       keep.textContent = "Close";
       keep.disabled = false;
       keep.focus();
     });
     dialog.addEventListener("close", () => {
       dialog.remove();
-      if (gone) location.assign(location.pathname);
+      if (deleted) location.assign(location.pathname);
       else if (button.isConnected) button.focus();
     });
     stage().append(dialog);
@@ -322,7 +322,7 @@
     keep.focus();
   }
 
-  /* ---- from the library to a search in it: the same clicks a visitor would make ---- */
+  /* ---- from the Library to a search in it, by the clicks that a visitor would make ---- */
   function searchIn(scope) {
     document.querySelector('#tabs [role="tab"][data-tab-id="compare"]')?.click();
     setTimeout(() => {
@@ -331,20 +331,20 @@
     }, 60);
   }
 
-  /* ---- the address always reopens what is on the screen ---- */
-  function remember(root) {
+  /* ---- keep the address a link to the answer on the screen ---- */
+  function updateAddress(root) {
     const link = root.querySelector("[data-link]")?.dataset.link;
     if (link === undefined || link === shown) return;
     const first = shown === undefined;
     shown = link;
     if (first) return;
-    const now = address.read(), kept = new URLSearchParams(link);
-    for (const name of ["present", "page", "at", "__theme"]) if (now.has(name)) kept.set(name, now.get(name));
-    address.write(kept);
+    const now = address.read(), next = new URLSearchParams(link);
+    for (const name of ["present", "page", "at", "__theme"]) if (now.has(name)) next.set(name, now.get(name));
+    address.write(next);
   }
   let shown;
 
-  /* ---- what the HTML components call when they are there ---- */
+  /* ---- called by the HTML components when they are mounted ---- */
   window.smartDemo = {
     address, copy, make, memory, picture, save, stage, viewer,
     results(element, server, watch, trigger) {
@@ -364,9 +364,9 @@
         if (next) { event.preventDefault(); next.focus(); }
       });
       window.smartDemo.pairing(element, server);
-      watch("value", () => { glide(element); remember(element); document.dispatchEvent(new CustomEvent("answered")); });
+      watch("value", () => { glide(element); updateAddress(element); document.dispatchEvent(new CustomEvent("answered")); });
       glide(element);
-      remember(element);
+      updateAddress(element);
       window.smartDemo.server = server;
     },
     chips(element, trigger) {
@@ -377,12 +377,12 @@
     },
     documents(element, server, trigger) {
       element.addEventListener("click", (event) => {
-        const forget = event.target.closest("[data-forget]");
-        if (forget) confirmForget(forget, server);
+        const everything = event.target.closest("[data-forget]");
+        if (everything) confirmDeleteAll(everything, server);
         const button = event.target.closest("[data-remove]");
         if (button) confirmDelete(button, () => trigger("delete", { file: button.dataset.remove }));
-        const go = event.target.closest("[data-search-in]");
-        if (go) searchIn(go.dataset.searchIn);
+        const library = event.target.closest("[data-search-in]");
+        if (library) searchIn(library.dataset.searchIn);
       });
     },
   };

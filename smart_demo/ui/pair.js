@@ -1,11 +1,11 @@
-/* "Why did X pass Y": two pages side by side, what each word adds on both, and where it matched. Every number and every
-   sentence is made in Python and set as text here; words and names stand in <bdi>. */
+/* "Why did X pass Y": two pages side by side, what each word adds on both, and where it matched. Python makes every number
+   and sentence; this script sets them as text, with words and names in <bdi>. */
 (() => {
   "use strict";
   const { make, stage, picture, memory } = window.smartDemo;
   const SIDES = ["X", "Y"], answers = memory(24);
-  document.addEventListener("answered", answers.forget); // documents may have come or gone since
-  let dialog, title, said, swap, note, table, sheets, server, opener, answer, asked = "", pressed = "", open = false, turn = 0;
+  document.addEventListener("answered", answers.forget); // documents may have been added or deleted since
+  let dialog, title, said, swap, note, table, sheets, server, opener, answer, asked = "", chosen = "", expanded = false, turn = 0;
 
   const text = (tag, attributes, said) => { const node = make(tag, attributes); node.textContent = said; return node; };
 
@@ -28,29 +28,29 @@
   function build() {
     if (dialog) return;
     title = make("h2", { class: "pair-title", id: "pair-title" });
-    const away = make("button", { type: "button", class: "pair-close", "aria-label": "Close", title: "Close" }, "✕");
+    const closeButton = make("button", { type: "button", class: "pair-close", "aria-label": "Close", title: "Close" }, "✕");
     sheets = SIDES.map(sheet);
     said = make("p", { class: "pair-said", role: "status" });
     swap = make("p", { class: "pair-swap" });
-    note = text("p", { class: "pair-note" }, "Press a word to outline where it matched best on both pages. Similarity is shown, not a reason.");
+    note = text("p", { class: "pair-note" }, "Press a word to outline where it matched best on both pages. This shows similarity, not a reason.");
     table = make("table", { class: "pair-table" });
     const sums = make("div", { class: "pair-sums", tabindex: "0", role: "region", "aria-label": "What each word adds" }, said, swap, table, note);
     dialog = make("dialog", { class: "pair", "aria-labelledby": "pair-title" },
-      make("div", { class: "pair-bar" }, title, away),
+      make("div", { class: "pair-bar" }, title, closeButton),
       make("div", { class: "pair-body" }, make("div", { class: "pair-pages" }, ...sheets.map((one) => one.figure)), sums));
     stage().append(dialog);
-    away.addEventListener("click", () => dialog.close());
+    closeButton.addEventListener("click", () => dialog.close());
     dialog.addEventListener("click", (event) => event.target === dialog && dialog.close());
     dialog.addEventListener("close", () => {
       turn += 1;
       if (!document.querySelector("dialog.viewer[open]")) document.documentElement.classList.remove("is-viewing");
-      /* The browser gives the focus back itself, where the opener had it; whoever has moved on since is left there. */
+      /* Browsers return the focus by themselves if the opener had it. Do not take it from another element. */
       if (opener?.isConnected && document.activeElement === document.body) opener.focus();
     });
     table.addEventListener("click", (event) => {
       const row = event.target.closest("tr"), button = row?.querySelector("button");
-      if (button?.matches(".pair-word")) press(button.dataset.word);
-      else if (button) { open = !open; draw(); table.querySelector(".pair-more")?.focus(); }
+      if (button?.matches(".pair-word")) chooseWord(button.dataset.word);
+      else if (button) { expanded = !expanded; drawTable(); table.querySelector(".pair-more")?.focus(); }
     });
     table.addEventListener("keydown", (event) => {
       const step = { ArrowDown: 1, ArrowUp: -1 }[event.key];
@@ -66,35 +66,35 @@
     if (!asked || !server) return;
     build();
     opener = from;
-    pressed = "";
-    open = false;
+    chosen = "";
+    expanded = false;
     clear("");
     document.documentElement.classList.add("is-viewing");
     if (!dialog.open) dialog.showModal();
     load(page, "");
   }
 
-  /* ---- what is asked of the server ---- */
+  /* ---- requests to the server ---- */
   const ask = (page, other) =>
     answers.recall([page, other, asked].join(" "), () => server.pair({ asked: JSON.parse(asked), page, other }));
 
   async function load(page, other) {
     const now = ++turn;
     dialog.setAttribute("aria-busy", "true");
-    const told = await ask(page, other);
+    const reply = await ask(page, other);
     if (now !== turn) return;
     dialog.removeAttribute("aria-busy");
-    if (told.sentence) { clear(told.sentence); return; }
-    answer = told;
-    title.textContent = told.title;
-    said.replaceChildren(...told.said.map((piece) => ("word" in piece ? text("bdi", {}, `“${piece.word}”`) : piece.text)));
-    swap.textContent = told.swap;
-    sheets.forEach((one, side) => lay(one, told.pages[side], told.choices, now));
-    const words = [...told.lines, ...told.folded].filter((line) => line.id);
-    const first = told.lines.find((line) => line.id) ?? words[0];
-    if (!words.some((line) => line.id === pressed)) pressed = first?.id ?? "";
-    if (told.folded.some((line) => line.id && line.id === pressed)) open = true;
-    draw();
+    if (reply.sentence) { clear(reply.sentence); return; }
+    answer = reply;
+    title.textContent = reply.title;
+    said.replaceChildren(...reply.said.map((piece) => ("word" in piece ? text("bdi", {}, `“${piece.word}”`) : piece.text)));
+    swap.textContent = reply.swap;
+    sheets.forEach((one, side) => showPage(one, reply.pages[side], reply.choices, now));
+    const words = [...reply.lines, ...reply.folded].filter((line) => line.id);
+    const first = reply.lines.find((line) => line.id) ?? words[0];
+    if (!words.some((line) => line.id === chosen)) chosen = first?.id ?? "";
+    if (reply.folded.some((line) => line.id && line.id === chosen)) expanded = true;
+    drawTable();
     if (!other && dialog.contains(document.activeElement)) table.querySelector('[aria-pressed="true"]')?.focus({ preventScroll: true });
   }
 
@@ -105,10 +105,10 @@
     swap.textContent = "";
     note.hidden = true;
     table.replaceChildren();
-    for (const one of sheets) { one.place.textContent = ""; point(one, null); }
+    for (const one of sheets) { one.place.textContent = ""; outlineSpot(one, null); }
   }
 
-  /* Taking the page of the other side changes the two over. */
+  /* Choosing the page of the other side swaps the two. */
   function choose(side) {
     const [x, y] = sheets.map((one) => one.select.value);
     if (x !== y) { load(x, y); return; }
@@ -117,7 +117,7 @@
   }
 
   /* ---- the two pages ---- */
-  async function lay(one, page, choices, now) {
+  async function showPage(one, page, choices, now) {
     one.select.replaceChildren(...choices.map((choice) => text("option", { value: choice.key }, choice.label)));
     one.select.value = page.key;
     one.ranks.replaceChildren("Pooled only ", text("b", { class: "of-pooled" }, page.pooled), " · SMART ", text("b", { class: "of-smart" }, page.smart));
@@ -131,14 +131,14 @@
     if (thumb) one.image.src = one.close.src = thumb.src;
     else for (const image of [one.image, one.close]) image.removeAttribute("src");
     one.image.classList.add("is-coarse");
-    const told = await picture(server, page.key);
+    const reply = await picture(server, page.key);
     if (one.page !== page.key) return;
-    if (told.picture) one.image.src = one.close.src = told.picture;
-    else { one.page = ""; if (now === turn) one.place.textContent = told.sentence; }
-    one.image.classList.toggle("is-coarse", !told.picture);
+    if (reply.picture) one.image.src = one.close.src = reply.picture;
+    else { one.page = ""; if (now === turn) one.place.textContent = reply.sentence; }
+    one.image.classList.toggle("is-coarse", !reply.picture);
   }
 
-  function point(one, spot) {
+  function outlineSpot(one, spot) {
     one.box = spot?.box ?? null;
     one.outline.hidden = one.detail.hidden = !one.box;
     for (const ring of [one.outline, one.ring]) ring.classList.toggle("is-closest", Boolean(spot) && !spot.won);
@@ -148,14 +148,14 @@
     magnify(one);
   }
 
-  /* The place once more, large enough to be read: the page in the middle of a strip. */
+  /* Show the outlined place again, large enough to read, in a strip below the page. */
   function magnify(one) {
     const wide = one.detail.clientWidth, high = one.detail.clientHeight;
     if (!one.box || !wide) return;
     const [left, top, right, bottom] = one.box, ratio = one.image.height / one.image.width;
     const page = Math.min(Math.max(30 / ((bottom - top) * ratio), wide), Math.max(wide, 1500));
-    const held = (at, room, size) => Math.min(0, Math.max(room - size, room / 2 - at * size));
-    const x = held((left + right) / 2, wide, page), y = held((top + bottom) / 2, high, page * ratio);
+    const clamp = (at, room, size) => Math.min(0, Math.max(room - size, room / 2 - at * size));
+    const x = clamp((left + right) / 2, wide, page), y = clamp((top + bottom) / 2, high, page * ratio);
     Object.assign(one.close.style, { width: `${page}px`, height: `${page * ratio}px`, left: `${x}px`, top: `${y}px` });
     Object.assign(one.ring.style, {
       left: `${x + left * page}px`, top: `${y + top * page * ratio}px`,
@@ -174,31 +174,31 @@
   function row(line, folded) {
     let named = text("span", {}, line.label);
     if (line.id) {
-      named = make("button", { type: "button", class: "pair-word", "data-word": line.id, "aria-pressed": String(line.id === pressed) }, text("bdi", {}, line.label));
+      named = make("button", { type: "button", class: "pair-word", "data-word": line.id, "aria-pressed": String(line.id === chosen) }, text("bdi", {}, line.label));
     } else if (line.kind === "several" && !folded) {
-      named = text("button", { type: "button", class: "pair-more", "aria-expanded": String(open) }, line.label);
+      named = text("button", { type: "button", class: "pair-more", "aria-expanded": String(expanded) }, line.label);
     }
     const node = make("tr", { class: `is-${line.kind}` }, ...cells(line, named));
     node.classList.toggle("is-folded", Boolean(folded));
-    node.classList.toggle("is-pressed", Boolean(line.id) && line.id === pressed);
+    node.classList.toggle("is-pressed", Boolean(line.id) && line.id === chosen);
     return node;
   }
 
-  function draw() {
+  function drawTable() {
     const focused = table.contains(document.activeElement) ? document.activeElement.dataset.word : null;
     const heads = ["", "on X", "on Y", "X − Y"].map((said) => (said ? text("th", { scope: "col" }, said) : make("td")));
     const lean = make("td", { class: "pair-lean", "aria-hidden": "true" }, text("span", {}, "← Y"), text("span", {}, "X →"));
     const rows = answer.lines.map((line) => row(line));
-    if (answer.fold) rows.push(row(answer.fold), ...(open ? answer.folded.map((line) => row(line, true)) : []));
+    if (answer.fold) rows.push(row(answer.fold), ...(expanded ? answer.folded.map((line) => row(line, true)) : []));
     table.replaceChildren(make("caption", {}, "What each part adds to the score"), make("thead", {}, make("tr", {}, ...heads, lean)),
       make("tbody", {}, ...rows), make("tfoot", {}, row(answer.total)));
-    note.hidden = !pressed;
+    note.hidden = !chosen;
     if (focused) [...table.querySelectorAll(".pair-word")].find((button) => button.dataset.word === focused)?.focus();
-    press(pressed);
+    chooseWord(chosen);
   }
 
-  function press(word) {
-    pressed = word;
+  function chooseWord(word) {
+    chosen = word;
     for (const button of table.querySelectorAll(".pair-word")) {
       button.setAttribute("aria-pressed", String(button.dataset.word === word));
       button.closest("tr").classList.toggle("is-pressed", button.dataset.word === word);
@@ -206,13 +206,13 @@
     const line = [...answer.lines, ...answer.folded].find((one) => one.id === word);
     sheets.forEach((one, side) => {
       const spot = line?.spots[side];
-      point(one, spot);
+      outlineSpot(one, spot);
       one.place.textContent = spot?.said ?? "";
       one.paper.setAttribute("aria-label", spot ? `${one.name}. ${line.label}: ${spot.said}` : one.name);
     });
   }
 
-  /* ---- what opens it: a moved card, and the viewer ---- */
+  /* ---- opened from a moved card and from the viewer ---- */
   window.smartDemo.pairing = (element, given) => {
     server = given;
     element.addEventListener("click", (event) => {
@@ -224,7 +224,7 @@
   document.addEventListener("viewing", (event) => {
     const ranks = document.querySelector("dialog.viewer .facts-ranks"), page = event.detail;
     if (!page || !ranks || !document.querySelector(".answer")?.dataset.asked) return;
-    const button = make("button", { type: "button", class: "pair-open" }, "Compare with another page …");
+    const button = make("button", { type: "button", class: "pair-open" }, "Compare with another page…");
     button.addEventListener("click", () => show(page, button));
     ranks.after(button);
   });

@@ -1,15 +1,15 @@
-/* The picture that a question carries: taking it away, and giving one by dropping or pasting it where words are asked. */
+/* The picture of a query: removes it, and attaches one that is dropped or pasted on the query box. */
 (() => {
   "use strict";
   const box = () => document.querySelector("#query textarea, #query input");
   const chooser = () => document.querySelector('#ask input[type="file"]');
   let usual;
 
-  function invite(element) {
-    const asking = box();
-    if (!asking) return;
-    usual ??= asking.placeholder;
-    asking.placeholder = element.querySelector(".like") ? "Add words, or search with the picture alone" : usual;
+  function updatePlaceholder(element) {
+    const input = box();
+    if (!input) return;
+    usual ??= input.placeholder;
+    input.placeholder = element.querySelector(".like") ? "Add words, or search with the picture alone" : usual;
   }
 
   window.smartDemo.like = (element, trigger, watch) => {
@@ -18,27 +18,27 @@
       trigger("clear", {});
       box()?.focus();
     });
-    watch("value", () => invite(element));
-    invite(element);
+    watch("value", () => updatePlaceholder(element));
+    updatePlaceholder(element);
   };
 
-  /* A phone offers its camera where pictures are asked for; what a file is, its bytes decide. */
+  /* With this attribute a phone offers its camera. The server decides by the bytes what a file is. */
   document.addEventListener("click", (event) => {
     if (event.target.closest?.("#picture")) chooser()?.setAttribute("accept", "image/*");
   }, true);
 
-  function give(files) {
+  function attach(files) {
     const picture = [...(files ?? [])].find((file) => file.type.startsWith("image/")), input = chooser();
     if (!picture || !input) return false;
-    const carried = new DataTransfer();
-    carried.items.add(picture);
-    input.files = carried.files;
+    const transfer = new DataTransfer();
+    transfer.items.add(picture);
+    input.files = transfer.files;
     input.dispatchEvent(new Event("change", { bubbles: true }));
     return true;
   }
 
   document.addEventListener("paste", (event) => {
-    if (event.target.closest?.("#ask") && give(event.clipboardData?.files)) event.preventDefault();
+    if (event.target.closest?.("#ask") && attach(event.clipboardData?.files)) event.preventDefault();
   });
   for (const name of ["dragover", "dragleave", "drop"]) document.addEventListener(name, (event) => {
     const row = event.target.closest?.("#ask");
@@ -46,6 +46,6 @@
     row.classList.toggle("is-dropping", name === "dragover");
     if (name === "dragleave") return;
     event.preventDefault();
-    if (name === "drop") give(event.dataTransfer.files);
+    if (name === "drop") attach(event.dataTransfer.files);
   });
 })();

@@ -1,28 +1,28 @@
-/* The table of a list of queries: fetched when the list is through, sorted and filtered here. The markup is made and
-   escaped in Python; this moves and hides its rows. */
+/* The table of a query list: fetches it when the run has finished, then sorts and filters its rows. Python makes and escapes
+   the markup. */
 (() => {
   "use strict";
   const { ask, reopen, owner } = window.smartDemo.judging;
+  /* Columns that sort upwards at first, so that the most interesting rows come first. */
   const RISING = new Set(["query", "rbo", "tau"]);
-  /* Which way a column sorts when it is first chosen: the rows that tell most come first. */
 
   function sort(table, head) {
     const key = head.querySelector("[data-sort]").dataset.sort, before = head.getAttribute("aria-sort");
     const rising = before === "none" ? RISING.has(key) : before === "descending";
     for (const other of table.querySelectorAll("[aria-sort]")) other.setAttribute("aria-sort", "none");
     head.setAttribute("aria-sort", rising ? "ascending" : "descending");
-    const body = table.tBodies[0], way = rising ? 1 : -1;
+    const body = table.tBodies[0], direction = rising ? 1 : -1;
     const value = (row) => key === "query" ? row.querySelector(".list-query bdi:last-of-type").textContent : row.dataset[key];
     const compare = (a, b) => {
       const [one, other] = [value(a), value(b)];
       if (one === "" || other === "") return (one === "") - (other === "");
-      return way * (key === "query" ? one.localeCompare(other) : one - other);
+      return direction * (key === "query" ? one.localeCompare(other) : one - other);
     };
-    /* Equal rows stay in the order of the list. */
+    /* Ties keep the order of the list. */
     body.append(...[...body.rows].sort((a, b) => compare(a, b) || a.dataset.place - b.dataset.place));
   }
 
-  const kept = {
+  const FILTERS = {
     all: () => true,
     first: (row) => row.dataset.first === "1",
     five: (row) => row.dataset.five === "1",
@@ -32,17 +32,17 @@
 
   function filter(place) {
     const words = place.querySelector('[data-list="find"]').value.trim().toLocaleLowerCase();
-    const wanted = kept[place.querySelector('[data-list="show"]').value];
+    const matches = FILTERS[place.querySelector('[data-list="show"]').value];
     let shown = 0;
     for (const row of place.querySelector("tbody").rows) {
-      row.hidden = !(wanted(row) && row.querySelector(".list-query").textContent.toLocaleLowerCase().includes(words));
+      row.hidden = !(matches(row) && row.querySelector(".list-query").textContent.toLocaleLowerCase().includes(words));
       shown += !row.hidden;
     }
-    const told = place.querySelector(".list-count"), of = told.dataset.of;
-    told.textContent = shown === Number(of) ? `${of} shown` : `${shown} of ${of} shown`;
+    const count = place.querySelector(".list-count"), of = count.dataset.of;
+    count.textContent = shown === Number(of) ? `${of} shown` : `${shown} of ${of} shown`;
   }
 
-  function mark(place) {
+  function toggleFive(place) {
     const five = place.querySelector("#list-five"), on = five.hidden;
     five.hidden = !on;
     place.querySelector('[data-list="five"]').setAttribute("aria-expanded", String(on));
@@ -71,9 +71,9 @@
     async function vote(button) {
       const place = button.closest("[data-run]");
       button.disabled = true;
-      const done = await ask(server, "list_vote", { run: place.dataset.run, owner: owner(), at: Number(button.dataset.vote) });
+      const answer = await ask(server, "list_vote", { run: place.dataset.run, owner: owner(), at: Number(button.dataset.vote) });
       button.disabled = false;
-      if (done.sentence) { place.querySelector(".list-said").textContent = done.sentence; return; }
+      if (answer.sentence) { place.querySelector(".list-said").textContent = answer.sentence; return; }
       document.dispatchEvent(new CustomEvent("judged"));
       window.smartDemo.judge.show("vote");
     }
@@ -84,7 +84,7 @@
       if (button.dataset.reopen) reopen(button, trigger);
       else if (button.dataset.vote) vote(button);
       else if (button.dataset.sort) sort(place.querySelector("table"), button.closest("th"));
-      else if (button.dataset.list === "five") mark(place);
+      else if (button.dataset.list === "five") toggleFive(place);
       else if (button.dataset.list === "csv" && csv) window.smartDemo.save(new Blob([csv.csv], { type: "text/csv" }), csv.name);
     });
     element.addEventListener("input", (event) => event.target.closest("[data-list]") && filter(element.querySelector("[data-run]")));

@@ -1,12 +1,12 @@
-/* "Find more like this" in the viewer: a rectangle drawn on the page is asked with, or the whole page is.
-   It is kept in parts of the page, so it stays where it was drawn however the page is moved and magnified. */
+/* "Find more like this" in the viewer: searches with a rectangle drawn on the page, or with the whole page. The rectangle is
+   stored in fractions of the page, so it stays in place when the page is panned or zoomed. */
 (() => {
   "use strict";
   const make = window.smartDemo.make;
   const WHOLE = [0, 0, 1, 1];
-  const LEAST = 8;
+  const LEAST = 8; // pixels; a smaller rectangle is taken for a tap
   const HINT = "Drag over a part of the page.";
-  /* Which sides of the box a corner moves: its indices in left, top, right, bottom. */
+  /* The sides that each corner moves, as indices into left, top, right, bottom. */
   const CORNERS = { nw: [0, 1], ne: [2, 1], se: [2, 3], sw: [0, 3] };
   const clip = (value) => Math.min(Math.max(value, 0), 1);
 
@@ -15,7 +15,7 @@
 
     const icon = make("span", { class: "region-icon", "aria-hidden": "true" });
     const tool = make("button", { type: "button", class: "region-tool", "aria-pressed": "false", "aria-label": "Find more like this",
-      title: "Draw on the page and search for what is alike" }, icon, make("span", { class: "region-label" }, "Find more like this"));
+      title: "Draw on the page to search for similar pages" }, icon, make("span", { class: "region-label" }, "Find more like this"));
     const grips = Object.keys(CORNERS).map((corner) => make("i", { class: `region-grip is-${corner}`, "data-corner": corner }));
     const mark = make("div", { class: "region-box" }, ...grips);
     const frame = make("div", { class: "viewer-layer region-frame" }, mark);
@@ -27,7 +27,7 @@
     viewer.dialog.querySelector('.viewer-tools [data-do="close"]').before(tool);
     viewer.stage.append(sheet, frame, bar);
 
-    /* The frame takes the place that the page has before it is moved; both then move by the same --view. */
+    /* The frame gets the position that the page has before it is panned or zoomed; --view then moves both alike. */
     function fit() {
       const { offsetLeft, offsetTop, offsetWidth, offsetHeight } = viewer.image;
       Object.assign(frame.style, { left: `${offsetLeft}px`, top: `${offsetTop}px`, width: `${offsetWidth}px`, height: `${offsetHeight}px` });
@@ -41,8 +41,8 @@
       for (const node of [sheet, frame, bar]) node.hidden = !drawing;
       mark.hidden = !box;
       part.disabled = !box;
-      const said = box ? "" : HINT;
-      if (hint.textContent !== said) hint.textContent = said;
+      const text = box ? "" : HINT;
+      if (hint.textContent !== text) hint.textContent = text;
       tool.setAttribute("aria-pressed", String(drawing));
       viewer.stage.classList.toggle("is-drawing", drawing);
       if (!box) return;
@@ -59,7 +59,7 @@
       (on ? whole : tool).focus({ preventScroll: true });
     }
 
-    function ask(corners) {
+    function search(corners) {
       const page = viewer.cards[viewer.at].dataset.page;
       toggle(false);
       viewer.dialog.close();
@@ -76,7 +76,7 @@
       return [clip((event.clientX - left) / width), clip((event.clientY - top) / height)];
     }
 
-    function moved([x, y]) {
+    function newBox([x, y]) {
       const [fromX, fromY] = drag.from;
       if (drag.kind === "move") {
         const [left, top, right, bottom] = drag.box;
@@ -86,8 +86,8 @@
       return [Math.min(x, fromX), Math.min(y, fromY), Math.max(x, fromX), Math.max(y, fromY)];
     }
 
-    /* A corner is drawn anew from the one that lies across. */
-    function begin(event) {
+    /* Dragging a corner draws the box again from the opposite corner. */
+    function startDrag(event) {
       const corner = event.target.closest?.("[data-corner]")?.dataset.corner;
       if (corner) {
         const [x, y] = CORNERS[corner];
@@ -101,20 +101,20 @@
         event.stopPropagation();
         if (event.button || drag || !ready()) return;
         event.preventDefault();
-        drag = { ...begin(event), id: event.pointerId, before: box };
+        drag = { ...startDrag(event), id: event.pointerId, before: box };
         layer.setPointerCapture(event.pointerId);
       });
       layer.addEventListener("pointermove", (event) => {
         event.stopPropagation();
         if (drag?.id !== event.pointerId) return;
-        box = moved(at(event));
+        box = newBox(at(event));
         draw();
       });
       for (const end of ["pointerup", "pointercancel"]) layer.addEventListener(end, (event) => {
         event.stopPropagation();
         if (drag?.id !== event.pointerId) return;
         const { width, height } = viewer.image.getBoundingClientRect();
-        /* A tap, or a slip of the hand, draws nothing and takes away what was drawn. */
+        /* A tap or a very small rectangle removes the box. */
         if (end === "pointercancel") box = drag.before;
         else if (box && Math.min((box[2] - box[0]) * width, (box[3] - box[1]) * height) < LEAST) box = null;
         else if (drag.kind === "draw" && box === drag.before) box = null;
@@ -126,10 +126,10 @@
 
     for (const name of ["pointerdown", "pointermove", "dblclick"]) bar.addEventListener(name, (event) => event.stopPropagation());
     tool.addEventListener("click", () => toggle(!drawing));
-    part.addEventListener("click", () => box && ask(box));
-    whole.addEventListener("click", () => ask(WHOLE));
+    part.addEventListener("click", () => box && search(box));
+    whole.addEventListener("click", () => search(WHOLE));
 
-    /* The first Escape ends the drawing, the second closes the viewer. */
+    /* The first Escape ends drawing, the second closes the viewer. */
     const escape = (event) => {
       if (!drawing || (event.type === "keydown" && event.key !== "Escape")) return;
       event.preventDefault();
@@ -138,7 +138,7 @@
     };
     viewer.dialog.addEventListener("keydown", escape, true);
     viewer.dialog.addEventListener("cancel", escape);
-    /* Another page, or none: what was drawn belongs to the one before. */
+    /* The box belongs to the page it was drawn on, so discard it when another page is shown or the viewer closes. */
     document.addEventListener("viewing", (event) => {
       box = drag = null;
       drawing = drawing && Boolean(event.detail);

@@ -1,5 +1,5 @@
-/* Stories, the presenter's view and links to what is on the screen. Which story is told, and what came of it, is
-   Python's to say; here keys become the clicks that a visitor could make, and the address is kept true. */
+/* Stories, the presenter's view and links to the answer on the screen: turns keys into the clicks that a visitor could make
+   and keeps the address up to date. Python decides which story is shown. */
 (() => {
   "use strict";
   const { address } = window.smartDemo;
@@ -8,32 +8,32 @@
   const chips = () => [...document.querySelectorAll("#examples .chip")];
   let wanted = -1, sent = -1, last = -1, viewed = "", pending = address.page();
 
-  /* ---- one story after the other ---- */
-  const told = () => chips().findIndex((chip) => chip.getAttribute("aria-pressed") === "true");
+  /* ---- stepping through the stories ---- */
+  const currentStory = () => chips().findIndex((chip) => chip.getAttribute("aria-pressed") === "true");
 
   function step(by) {
-    const all = chips(), now = wanted >= 0 ? wanted : told();
-    /* After a question of the audience's own, the way goes on from the story before it. */
+    const all = chips(), now = wanted >= 0 ? wanted : currentStory();
+    /* After a query that is no story, continue from the last story. */
     const next = now >= 0 ? now + by : by > 0 ? last + 1 : Math.max(last, 0);
     if (next < 0 || next >= all.length) return;
     wanted = next;
-    settle();
+    update();
     scrollTo({ top: 0, behavior: "instant" });
   }
 
-  /* One story is asked for at a time: whoever steps faster than the answers come gets the last one next. A click while
-     Gradio still closes the answer before is dropped there, so it is made again, a few times, where nothing came of it. */
-  function send(again = 6) {
+  /* Request one story at a time: steps made before its answer arrives skip to the last one requested. Gradio drops a click
+     that comes while it finishes the previous answer, so click again, up to six times, until the story is shown. */
+  function openStory(retries = 6) {
     const asked = sent = wanted;
     chips()[asked]?.click();
-    if (again) setTimeout(() => sent === asked && told() !== asked && send(again - 1), 1500);
+    if (retries) setTimeout(() => sent === asked && currentStory() !== asked && openStory(retries - 1), 1500);
   }
 
   /* ---- the presenter's view ---- */
-  function present(on) {
+  function setPresenting(on) {
     root.classList.toggle("is-presenting", on);
     address.change({ present: on ? "1" : "" });
-    settle();
+    update();
     scrollTo({ top: 0, behavior: "instant" });
     document.querySelector(on ? '[data-share="next"]' : '[data-share="present"]')?.focus({ preventScroll: true });
   }
@@ -43,19 +43,19 @@
     const box = event.target.closest?.("input, textarea, select");
     const by = { ArrowRight: 1, PageDown: 1, ArrowLeft: -1, PageUp: -1 }[event.key];
     if (box) {
-      /* A question asked, or thought better of: the keys are the presenter's again. */
-      const asks = event.key === "Enter" && !event.shiftKey;
-      if (asks) wanted = sent = -1; // no story is asked for any more
-      if (asks || event.key === "Escape") setTimeout(() => box.blur());
+      /* Enter and Escape leave the query box, so that the keys step through the stories again. */
+      const submits = event.key === "Enter" && !event.shiftKey;
+      if (submits) wanted = sent = -1; // no story is pending any more
+      if (submits || event.key === "Escape") setTimeout(() => box.blur());
     } else if (by || event.key === "Escape") {
       event.preventDefault();
       event.stopPropagation();
       if (by) step(by);
-      else present(false);
+      else setPresenting(false);
     }
   }, true);
 
-  /* ---- the link to what is on the screen ---- */
+  /* ---- the link to the answer on the screen ---- */
   function link() {
     const view = new URLSearchParams(document.querySelector(".answer")?.dataset.link ?? "");
     if (viewed) view.set("page", viewed);
@@ -63,31 +63,31 @@
     return `${location.origin}${address.build(view)}`;
   }
 
-  /* On a public page nobody else sees what a link to one's own documents shows. */
-  function whose() {
+  /* On a public page, a link to the visitor's own documents works only for that visitor, and the label says so. */
+  function copiedLabel() {
     const parts = [...new URL(link()).searchParams];
     const own = parts.some(([name, value]) => (name === "in" && value !== "Samples") || value.startsWith("local/"));
     return (own && document.querySelector(".share")?.dataset.own) || "Link copied";
   }
 
-  function say(button, said) {
-    button.textContent = said;
+  function showLabel(button, text) {
+    button.textContent = text;
     button.classList.add("is-said");
-    for (const node of document.querySelectorAll(".share-said")) node.textContent = said;
+    for (const node of document.querySelectorAll(".share-said")) node.textContent = text;
     setTimeout(() => {
       button.textContent = "Copy link";
       button.classList.remove("is-said");
       for (const node of document.querySelectorAll(".share-said")) node.textContent = "";
-    }, said.length > 40 ? 6000 : 2400);
+    }, text.length > 40 ? 6000 : 2400);
   }
 
   async function copy(button) {
-    /* An uploaded picture is kept for a while and for whoever gave it: a link asks its words alone. */
+    /* An uploaded picture is temporary and private to its visitor, so a link has the words of the query alone. */
     const { text = "", picture = "" } = JSON.parse(document.querySelector(".answer")?.dataset.asked || "{}");
-    const alone = picture.startsWith("kept:");
-    if (alone && !text.trim()) return say(button, "An uploaded picture has no link");
+    const withoutPicture = picture.startsWith("kept:");
+    if (withoutPicture && !text.trim()) return showLabel(button, "An uploaded picture has no link");
     const copied = await window.smartDemo.copy(link(), button);
-    say(button, !copied ? "Copy it from the address bar" : alone ? "Link copied, without the picture" : whose());
+    showLabel(button, !copied ? "Copy it from the address bar" : withoutPicture ? "Link copied, without the picture" : copiedLabel());
   }
 
   document.addEventListener("viewing", (event) => {
@@ -105,19 +105,19 @@
   document.addEventListener("click", (event) => {
     const button = event.target.closest?.("[data-share]");
     const act = {
-      present: () => present(true), leave: () => present(false),
+      present: () => setPresenting(true), leave: () => setPresenting(false),
       next: () => step(1), previous: () => step(-1), copy: () => copy(button),
     }[button?.dataset.share];
     act?.();
   });
 
-  /* ---- what follows from the answer on the screen ---- */
-  function settle() {
-    const at = told();
+  /* ---- update counter, marks, presets and the viewer from the answer on the screen ---- */
+  function update() {
+    const at = currentStory();
     if (at === sent) sent = -1;
     if (at === wanted) wanted = -1;
     if (at >= 0) last = at;
-    if (wanted >= 0 && sent < 0) send();
+    if (wanted >= 0 && sent < 0) openStory();
     const now = wanted >= 0 ? wanted : at, all = chips().length;
     const counter = document.querySelector(".stepper-at"), text = now < 0 ? `${all} stories` : `${now + 1} of ${all}`;
     if (counter && counter.textContent !== text) counter.textContent = text;
@@ -142,15 +142,15 @@
     const note = document.createElement("p");
     note.className = "notice";
     note.setAttribute("role", "status");
-    note.textContent = "The page that this link opens is not among these results: it may have been deleted since.";
+    note.textContent = "The page of this link is not among these results. It may have been deleted.";
     answer.querySelector(".verdict")?.after(note);
   }
 
   root.classList.toggle("is-presenting", address.read().get("present") === "1");
-  let due = false;
+  let scheduled = false;
   new MutationObserver(() => {
-    if (due) return;
-    due = true;
-    requestAnimationFrame(() => { due = false; settle(); });
+    if (scheduled) return;
+    scheduled = true;
+    requestAnimationFrame(() => { scheduled = false; update(); });
   }).observe(document, { childList: true, subtree: true });
 })();

@@ -1,12 +1,12 @@
-/* Who asks: 128 random bits, made and kept in this browser, go along with every request to the demo and nowhere else.
-   On a public page they are the key to this browser's documents and judgements; a private page needs no key. */
+/* The visitor's key: 128 random bits, made and stored in this browser, sent with every request to the demo and nowhere else.
+   On a public page the key gives access to this browser's documents and judgements; a private page needs no key. */
 (() => {
   "use strict";
-  const KEPT_AS = "smart-demo-visitor", HEADER = "x-smart-visitor", SECRET = /^[0-9a-f]{32}$/;
+  const STORAGE_KEY = "smart-demo-visitor", HEADER = "x-smart-visitor", SECRET = /^[0-9a-f]{32}$/;
   let secret;
 
   function read() {
-    try { return localStorage.getItem(KEPT_AS); } catch { return null; }
+    try { return localStorage.getItem(STORAGE_KEY); } catch { return null; }
   }
 
   function owner() {
@@ -15,10 +15,10 @@
     return SECRET.test(secret ?? "") ? secret : renew();
   }
 
-  /* Another key: what the old one opened can no longer be reached. */
+  /* Replace the key. What belongs to the old key can no longer be reached. */
   function renew() {
     secret = [...crypto.getRandomValues(new Uint8Array(16))].map((byte) => byte.toString(16).padStart(2, "0")).join("");
-    try { localStorage.setItem(KEPT_AS, secret); } catch { /* It lasts as long as the page, then. */ }
+    try { localStorage.setItem(STORAGE_KEY, secret); } catch { /* Without storage, the key lasts as long as the page. */ }
     document.documentElement.classList.toggle("keeps-nothing", read() !== secret);
     return secret;
   }
@@ -32,9 +32,9 @@
     return plain(what, { ...how, headers });
   };
 
-  /* Another tab of this browser took another key, such as after deleting everything: this one goes on with that. */
+  /* Another tab of this browser replaced the key, for example by deleting everything: use the new one here, too. */
   addEventListener("storage", (event) => {
-    if (event.key !== KEPT_AS || !SECRET.test(event.newValue ?? "") || event.newValue === secret) return;
+    if (event.key !== STORAGE_KEY || !SECRET.test(event.newValue ?? "") || event.newValue === secret) return;
     secret = event.newValue;
     location.reload();
   });

@@ -1,43 +1,43 @@
-/* The blind comparison: keys, reasons and a note become a vote, which stands once the server has kept it. */
+/* The blind comparison: sends keys or clicks, reasons and a note as a vote, which counts once the server has saved it. */
 (() => {
   "use strict";
   const judge = window.smartDemo.judge;
   const CHOICES = { 1: "a", 2: "b", 3: "tie", 4: "bad" };
 
   judge.vote = (element, server, watch, trigger) => {
-    const one = (selector) => element.querySelector(selector), all = (selector) => [...element.querySelectorAll(selector)];
-    /* What is written but not yet said stays while people look elsewhere. */
+    const find = (selector) => element.querySelector(selector), all = (selector) => [...element.querySelectorAll(selector)];
+    /* Reasons and a note that are not sent yet survive a new sheet of the same query. */
     const draft = { query: "", reasons: [], note: "" };
-    const query = () => one(".judge-query")?.textContent ?? "";
-    const told = () => Boolean(one(".is-told"));
+    const query = () => find(".judge-query")?.textContent ?? "";
+    const revealed = () => Boolean(find(".is-told"));
 
     function reasons() {
       return all("[data-reason][aria-pressed=true]").map((chip) => chip.dataset.reason);
     }
 
-    function remember() {
-      Object.assign(draft, { query: query(), reasons: reasons(), note: one(".vote-note")?.value ?? "" });
+    function saveDraft() {
+      Object.assign(draft, { query: query(), reasons: reasons(), note: find(".vote-note")?.value ?? "" });
     }
 
-    function settle() {
-      if (!one(".vote-note")) return;
-      if (draft.query !== query()) { remember(); return; }
+    function restoreDraft() {
+      if (!find(".vote-note")) return;
+      if (draft.query !== query()) { saveDraft(); return; }
       for (const chip of all("[data-reason]")) chip.setAttribute("aria-pressed", String(draft.reasons.includes(chip.dataset.reason)));
-      one(".vote-note").value = draft.note;
+      find(".vote-note").value = draft.note;
     }
 
     async function vote(choice) {
-      if (!one("[data-choice]")) return;
-      await panel.tell({ act: "vote", choice, reasons: reasons(), note: one(".vote-note").value.trim() });
-      if (told()) {
+      if (!find("[data-choice]")) return;
+      await panel.tell({ act: "vote", choice, reasons: reasons(), note: find(".vote-note").value.trim() });
+      if (revealed()) {
         draft.query = "";
-        one(".vote-next")?.focus({ preventScroll: true });
+        find(".vote-next")?.focus({ preventScroll: true });
       }
     }
 
     function next() {
-      if (one("[data-choice]")) panel.tell({ act: "skip" });
-      else if (Number(one("[data-next]")?.dataset.next) >= 0) panel.look({ act: "go", at: Number(one("[data-next]").dataset.next) });
+      if (find("[data-choice]")) panel.tell({ act: "skip" });
+      else if (Number(find("[data-next]")?.dataset.next) >= 0) panel.look({ act: "go", at: Number(find("[data-next]").dataset.next) });
     }
 
     function enlarge(leaf) {
@@ -48,7 +48,7 @@
     function click(button) {
       const { choice, reason } = button.dataset;
       if (choice) vote(choice);
-      else if (reason) { button.setAttribute("aria-pressed", String(button.getAttribute("aria-pressed") !== "true")); remember(); }
+      else if (reason) { button.setAttribute("aria-pressed", String(button.getAttribute("aria-pressed") !== "true")); saveDraft(); }
       else if ("skip" in button.dataset) next();
       else if (button.classList.contains("leaf")) enlarge(button);
     }
@@ -59,12 +59,12 @@
       else if (pressed === "u") panel.tell({ act: "undo" });
       else if (pressed === "n") next();
       else if (pressed === "v") enlarge();
-      else if (pressed === "Enter" && told() && document.activeElement === document.body) next();
+      else if (pressed === "Enter" && revealed() && document.activeElement === document.body) next();
       else return false;
       return true;
     }
 
-    element.addEventListener("input", (event) => event.target.matches(".vote-note") && remember());
-    const panel = judge.panel(element, watch, trigger, { name: "vote", act: (what) => server.vote(what), settle, click, key });
+    element.addEventListener("input", (event) => event.target.matches(".vote-note") && saveDraft());
+    const panel = judge.panel(element, watch, trigger, { name: "vote", act: (what) => server.vote(what), settle: restoreDraft, click, key });
   };
 })();
