@@ -7,7 +7,7 @@ import pytest
 from smart_demo import diagnostics
 from smart_demo.config import Settings
 from smart_demo.ui import theme
-from smart_demo.ui.costs_tab import environment_card
+from smart_demo.ui.costs_tab import render_environment
 from tests.backbone_cases import loaded
 from tests.ui_cases import HOSTILE
 
@@ -88,7 +88,7 @@ def test_without_mcp_the_page_starts_with_a_notice(monkeypatch):
 def test_the_card_shows_the_backbone_as_it_runs(name):
     backbone = loaded(name)
     found = diagnostics.describe_environment(backbone, Settings(codec="float16"))
-    card = environment_card(found, [])
+    card = render_environment(found, [])
     for fact in (backbone.encoder.fingerprint, backbone.encoder.model, "float32", "cpu", "float16", found.commit):
         assert f"<dd>{fact}</dd>" in card
     assert ("16 a page" in card) == (name == "tiny-qwen")
@@ -98,7 +98,7 @@ def test_the_card_shows_the_backbone_as_it_runs(name):
 def test_names_and_warnings_never_become_markup():
     found = diagnostics.describe_environment(loaded("words"), Settings())
     for text in HOSTILE:
-        card = environment_card(diagnostics.Environment(**{**_fields(found), "name": text, "revision": text}), [text])
+        card = render_environment(diagnostics.Environment(**{**_fields(found), "name": text, "revision": text}), [text])
         assert "<img" not in card
         assert "<script" not in card
 

@@ -73,7 +73,7 @@ def build_app(engine: Engine, preparation: SamplePreparation, cleanup: Cleanup |
         return explanations.pair(request)
 
     def hood(request: object) -> dict[str, object]:
-        return costs.look(request)
+        return costs.inspect(request)
 
     def comparison(request: object) -> dict[str, object]:
         return exporter.comparison(request)
@@ -133,7 +133,7 @@ class Deletion:
             self._handlers.uploads.delete(visitor)
         self._handlers.pictures.delete(visitor)
         self._tickets.delete(visitor)
-        self._lists.forget(visitor)
+        self._lists.delete(visitor)
         self._judging.evict(visitor)
 
     def _delete_unclaimed(self, _: float) -> int:

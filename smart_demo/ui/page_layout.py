@@ -76,7 +76,7 @@ class PageLayout:
             with gr.Tab("Judge", id="judge"):
                 self.judge = JudgeTab(judges, private=private)
             with gr.Tab("Under the hood", id="hood"):
-                panel = costs_tab.hood_panel(mcp=has_mcp())
+                panel = costs_tab.render_panel(mcp=has_mcp())
                 html_component(panel, "hood", "smartDemo.hood(element, server)", viewer)
         html_component(render_how(), "explain")
         self.footer = html_component("", "footer")
