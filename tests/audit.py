@@ -1,8 +1,10 @@
-"""Known vulnerabilities of what is installed: `python -m tests.audit`, part of `make check`.
+"""Known vulnerabilities of the installed packages: `python -m tests.audit`, part of `make check`.
 
-pip-audit asks a service, and where that cannot be reached it may still end with "none found". So its answer is read: a
-package that was skipped is told, and where most were, the audit counts as not done. Exit status: 0 for a clean audit,
-and for none with `--if-reachable`; 1 for vulnerabilities; 2 for an audit that was not done.
+pip-audit queries a service; if that cannot be reached, it may still end with "none found". So its answer is parsed: a
+skipped package is reported, and if most were skipped, the audit counts as not done.
+
+Exit status: 0 for a clean audit, and with `--if-reachable` for one that was not done; 1 for vulnerabilities; 2 for an audit
+that was not done.
 """
 
 from __future__ import annotations
@@ -16,14 +18,14 @@ ACCEPTED = {
     "CVE-2026-45829": "chromadb's Python server, which is never started here; there is no mended release",
     "CVE-2026-45833": "chromadb's Python server, which is never started here; there is no mended release",
 }
-"""By any of its names, with the reason why it does not reach us."""
+"""Accepted vulnerabilities by any of their names, with the reason why they do not affect this program."""
 ASK = [sys.executable, "-m", "pip_audit", "--format", "json", "--progress-spinner", "off", "--timeout", "20"]
 NOT_DONE = "AUDIT NOT DONE: known vulnerabilities were not looked up. {}"
 
 
 @dataclass(frozen=True)
 class Audit:
-    """What was found. `trouble` is empty for an audit that was done."""
+    """The result of an audit. `trouble` is empty if the audit was done."""
 
     checked: int
     skipped: int
@@ -33,7 +35,7 @@ class Audit:
 
     @property
     def lines(self) -> list[str]:
-        """For people."""
+        """Return the result as lines to print."""
         if self.trouble:
             return [NOT_DONE.format(self.trouble)]
         told = f"Audit of {self.checked} packages: {len(self.found) or 'no'} known vulnerabilities."
@@ -41,12 +43,12 @@ class Audit:
         return [told + skipped, *self.found, *(f"accepted: {one}" for one in self.accepted)]
 
     def status(self, *, if_reachable: bool) -> int:
-        """Of the process."""
+        """Return the exit status of the command."""
         return 1 if self.found else 2 if self.trouble and not if_reachable else 0
 
 
 def read(output: str, errors: str) -> Audit:
-    """pip-audit's JSON, or its last words where there is none."""
+    """Parse pip-audit's JSON; without JSON, report its last line of errors."""
     try:
         packages = json.loads(output)["dependencies"]
     except (ValueError, KeyError, TypeError):
@@ -64,7 +66,7 @@ def read(output: str, errors: str) -> Audit:
 
 
 def main(arguments: list[str]) -> int:
-    """The command."""
+    """Run the command and return its exit status."""
     ran = subprocess.run(ASK, capture_output=True, text=True, check=False)
     audit = read(ran.stdout, ran.stderr)
     sys.stdout.write("\n".join(audit.lines) + "\n")

@@ -1,4 +1,4 @@
-"""What every test run shares."""
+"""Fixtures that all tests share."""
 
 import os
 from collections.abc import Iterator
@@ -12,25 +12,26 @@ from tests.browser_page import chromium
 from tests.sample_library import copy_sample_library, settings_of
 
 # One thread per process: with two busy cores, threads that wait for each other made tiny models seven times slower.
-# Set before torch is first imported; whoever measures something sets it otherwise.
+# Set before torch is first imported; benchmarks set another value.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 
-# A busy machine is no failure: nothing here asserts how long anything takes.
+# A busy machine is no failure: no test asserts how long anything takes.
 settings.register_profile("untimed", deadline=None)
 settings.load_profile("untimed")
 
 
 @pytest.fixture(scope="module")
 def browser() -> Iterator[Browser]:
-    """Debian's Chromium, one for a file of browser tests: Playwright's event loop must not outlive it."""
+    """Yield Debian's Chromium, one for a file of browser tests: Playwright's event loop must not outlive it."""
     with chromium() as started:
         yield started
 
 
 @pytest.fixture(scope="session")
 def sample_engine(tmp_path_factory) -> Iterator[Engine]:
-    """The embedded model over the whole sample library, one for the run. Search it; who changes it copies it first
-    (`tests.sample_library`).
+    """Yield the embedded model over the whole sample library, one for the run.
+
+    Tests may search it. A test that changes the library copies it first (`tests.sample_library`).
     """
     data = copy_sample_library(tmp_path_factory.mktemp("sample-library") / "data")
     with open_engine(settings_of(data), fall_back=False) as engine:
@@ -39,7 +40,7 @@ def sample_engine(tmp_path_factory) -> Iterator[Engine]:
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """The first run of a checkout encodes the sample library inside the first test that needs it."""
+    """Give more time to tests that may be the first to encode the sample library in a new checkout."""
     for item in items:
         if "sample_engine" in getattr(item, "fixturenames", ()):
             item.add_marker(pytest.mark.timeout(300))

@@ -1,6 +1,6 @@
 """Files that are broken, hostile or odd on purpose: small, made in about a second, the same bytes every time.
 
-`write_hostile_files` writes them all; the three tables say what is to become of each. Numbers in comments are the rows
+`write_hostile_files` writes all of them; three tables state their expected outcomes. Numbers in comments are the rows
 of the project's list of bad inputs.
 """
 
@@ -34,7 +34,7 @@ REFUSED = {
     "page.png": "neither a PDF nor a picture",  # 24
     "header-only.png": "damaged",
 }
-"""Refused whole by `inspect`, each in a sentence with these words."""
+"""Files that `inspect` refuses, and words of the message."""
 
 PAGES_REFUSED = {
     "vast.pdf": {1: "too large"},  # 8
@@ -44,7 +44,7 @@ PAGES_REFUSED = {
     "lost-page.pdf": {3: "no size"},  # poppler closes the gap that a missing page leaves
     "cut.jpg": {1: "damaged"},  # 25
 }
-"""Pages that `render` refuses, in a sentence with these words; the other pages of the file are kept."""
+"""Pages that `render` refuses, and words of the message; the other pages of the file are stored."""
 
 TAKEN = {
     "owner.pdf": 1,  # 5
@@ -62,11 +62,11 @@ TAKEN = {
     "cmyk.jpg": 1,  # 25
     "metadata.png": 1,  # 26
 }
-"""Taken, with so many pages."""
+"""Files that are accepted, and their number of pages."""
 
 
 def write_hostile_files(folder: Path) -> dict[str, Path]:
-    """Write every file into `folder`; paths by the names in the tables above."""
+    """Write every file into `folder`; return the paths by the names in the tables above."""
     contents = {**_documents(), **_pages(), **_pictures()}
     assert set(contents) == {*REFUSED, *PAGES_REFUSED, *TAKEN}
     for name, content in contents.items():
@@ -75,7 +75,7 @@ def write_hostile_files(folder: Path) -> dict[str, Path]:
 
 
 def raw_pdf(*objects: bytes) -> bytes:
-    """A PDF of exactly these objects, numbered from 1; the first is its catalogue."""
+    """Return a PDF of exactly these objects, numbered from 1; the first is its catalogue."""
     out, offsets = bytearray(b"%PDF-1.4\n"), []
     for number, body in enumerate(objects, 1):
         offsets.append(len(out))
@@ -87,14 +87,14 @@ def raw_pdf(*objects: bytes) -> bytes:
 
 
 def boxed_pdf(*pages: bytes) -> bytes:
-    """Empty pages, one for each entry, such as b"/MediaBox [0 0 100 100]"."""
+    """Return a PDF with one empty page per entry, such as b"/MediaBox [0 0 100 100]"."""
     kids = b" ".join(b"%d 0 R" % number for number in range(3, 3 + len(pages)))
     bodies = [b"<</Type/Page/Parent 2 0 R %s>>" % page for page in pages]
     return raw_pdf(CATALOG, b"<</Type/Pages/Kids[%s]/Count %d>>" % (kids, len(pages)), *bodies)
 
 
 def drawn_pdf(*streams: bytes, resources: bytes = b"", extra: tuple[bytes, ...] = ()) -> bytes:
-    """One A4 page for each content stream; `extra` objects are numbered from 3 + 2 * streams."""
+    """Return a PDF with one A4 page per content stream; `extra` objects are numbered from 3 + 2 * streams."""
     kids = b" ".join(b"%d 0 R" % (3 + 2 * index) for index in range(len(streams)))
     objects = [CATALOG, b"<</Type/Pages/Kids[%s]/Count %d>>" % (kids, len(streams))]
     for index, stream in enumerate(streams):
@@ -111,7 +111,7 @@ def stream_object(content: bytes, facts: bytes = b"") -> bytes:
 
 
 def text_pdf(*pages: str, encrypt: StandardEncryption | None = None) -> bytes:
-    """A page of 400 × 600 points for each text, which stands near the top left corner."""
+    """Return a PDF with a page of 400 × 600 points per text, which is written near the top left corner."""
     buffer = io.BytesIO()
     canvas = Canvas(buffer, pagesize=(400, 600), encrypt=encrypt, invariant=1)
     for text in pages:
@@ -128,7 +128,7 @@ def picture(image: Image.Image, kind: str, **options: object) -> bytes:
 
 
 def raw_png(width: int, height: int, depth: int, colour: int, *chunks: tuple[bytes, bytes]) -> bytes:
-    """A PNG that says it has that size; `chunks` are its (name, content) after the header."""
+    """Return a PNG that declares this size; `chunks` are the (name, content) after its header."""
     header = (b"IHDR", struct.pack(">IIBBBBB", width, height, depth, colour, 0, 0, 0))
     out = b"\x89PNG\r\n\x1a\n"
     for name, content in (header, *chunks, (b"IEND", b"")):
@@ -137,7 +137,7 @@ def raw_png(width: int, height: int, depth: int, colour: int, *chunks: tuple[byt
 
 
 def raw_tiff(*directories: dict[int, tuple[int, int, int]]) -> bytes:
-    """A TIFF of these directories, each tag -> (type, count, value or offset), and no pixels."""
+    """Return a TIFF of these directories, each tag -> (type, count, value or offset), without pixels."""
     out = bytearray(b"II*\0" + struct.pack("<I", 8))
     for number, tags in enumerate(directories, 1):
         out += struct.pack("<H", len(tags))
@@ -213,7 +213,7 @@ def _pictures() -> dict[str, bytes]:
         "tags.jpg": jpeg[:2] + b"\xff\xe1\xff\xfeExif\0\0" + greedy.ljust(65_526, b"\0") + jpeg[2:],
         "tags.png": raw_png(2, 1, 8, 0, (b"eXIf", greedy), (b"IDAT", zlib.compress(b"\0\0\xff"))),
         "tags.webp": picture(photo, "WEBP", exif=greedy),
-        # 20,000 tags that all claim the same two megabytes: read one by one they would be forty gigabytes.
+        # 20,000 tags that all refer to the same two megabytes: copied one by one, they would take forty gigabytes.
         "tags.tif": _greedy_tags(20_000, 2_000_000) + bytes(2_000_000),
         "postscript.png": b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 9 9\nshowpage\n",
         "drawing.png": b"<svg xmlns='http://www.w3.org/2000/svg'><script>alert(1)</script></svg>",

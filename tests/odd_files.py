@@ -1,7 +1,7 @@
 """More files that are broken, hostile or odd on purpose, beyond `hostile_files`: loops, nesting, polyglots, metadata.
 
-Each lays a trap for one part of a reader. The tables say what is to become of each; where that depends on the machine,
-only that it ends.
+Each attacks one part of a reader. The tables state the expected outcomes; if one depends on the machine, only
+that reading ends.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ REFUSED = {
     "unknown-lock.pdf": "damaged",
     "script.png": "neither a PDF nor a picture",  # 24
 }
-"""Refused by `inspect`, in a sentence with these words."""
+"""Files that `inspect` refuses, and words of the message."""
 
 PAGES_REFUSED = {
     "beyond.pdf": "too large",  # 8
@@ -31,7 +31,7 @@ PAGES_REFUSED = {
     "speck.pdf": "too small",
     "crop-outside.pdf": "no size",
 }
-"""Files of one page, which `render` refuses in a sentence with these words."""
+"""Files of one page that `render` refuses, and words of the message."""
 
 TAKEN = {
     "exponent.pdf": 1,  # 8: poppler reads no 1e30 and takes a Letter page instead
@@ -54,10 +54,10 @@ TAKEN = {
     "jpeg-and-pdf.jpg": 1,  # 23
     "gif-and-script.gif": 1,  # 23
 }
-"""Taken, with so many pages."""
+"""Files that are accepted, and their number of pages."""
 
 ENDING = ("filters.pdf", "forms.pdf", "wavelets.pdf", "flate.pdf", "image.pdf", "words.pdf")
-"""Their first page is drawn or takes too long (14, 15); their second is harmless and is there."""
+"""Files whose first page is drawn or takes too long (14, 15), and whose second page is harmless and is stored."""
 
 PAGE = b"<</Type/Page/Parent 2 0 R/MediaBox[0 0 200 200]"
 PAGES = b"<</Type/Pages/Kids[3 0 R]/Count 1>>"
@@ -65,7 +65,7 @@ LONG_METADATA = 40_000_000
 
 
 def write_odd_files(folder: Path) -> dict[str, Path]:
-    """Write every file of the tables into `folder`; paths by their names."""
+    """Write every file of the tables into `folder`; return the paths by their names."""
     contents = {**_structures(), **_drawings(), **_polyglots(), **_bombs()}
     assert set(contents) == {*REFUSED, *PAGES_REFUSED, *TAKEN, *ENDING}
     for name, content in contents.items():
@@ -74,7 +74,7 @@ def write_odd_files(folder: Path) -> dict[str, Path]:
 
 
 def long_metadata() -> dict[str, bytes]:
-    """Pictures with 40 MB of metadata (26): as it is, packed to nothing, and in the places of each format."""
+    """Return pictures with 40 MB of metadata (26): uncompressed, compressed, and in the places of each format."""
     filler = bytes(LONG_METADATA)
     image = Image.new("RGB", (9, 9))
     pixels = (b"IDAT", zlib.compress(b"\0\0\xff"))
@@ -94,12 +94,12 @@ def _after_start(jpeg: bytes, more: bytes) -> bytes:
 
 
 def one_page(extra: bytes = b"", *objects: bytes) -> bytes:
-    """A page of 200 points; `objects` are numbered from 4."""
+    """Return a PDF page of 200 points; `objects` are numbered from 4."""
     return raw_pdf(CATALOG, PAGES, PAGE + extra + b">>", *objects)
 
 
 def repeated_stream(block: bytes, times: int, facts: bytes = b"") -> bytes:
-    """A deflated stream of `block` so many times, packed once: quick to make and as small as a bomb is."""
+    """Return a deflated stream of `times` copies of `block`, packed once: quick to make and as small as a bomb is."""
     packer = zlib.compressobj(9)
     first = packer.compress(block) + packer.flush(zlib.Z_FULL_FLUSH)
     again = packer.compress(block) + packer.flush(zlib.Z_FULL_FLUSH)
@@ -116,7 +116,7 @@ def _structures() -> dict[str, bytes]:
         "negative-count.pdf": raw_pdf(CATALOG, b"<</Type/Pages/Kids[3 0 R]/Count -1>>", PAGE + b">>"),
         "no-catalogue.pdf": raw_pdf(b"null"),
         "nested.pdf": raw_pdf(b"<</Type/Catalog/Pages 2 0 R/X" + b"[" * 100_000 + b"]" * 100_000 + b">>", PAGES),
-        # Every bracket is complained of: a gigabyte of complaints, if all of them are read.
+        # Poppler reports every bracket: a gigabyte of messages, if all of them are read.
         "flood.pdf": raw_pdf(b"<</Type/Catalog/Pages 2 0 R/X[" + b")" * 3_000_000 + b"]>>", PAGES, PAGE + b">>"),
         "unknown-lock.pdf": whole.replace(b"/Root 1 0 R", b"/Root 1 0 R/Encrypt<</Filter/No/V 9>>/ID[<00><00>]"),
         "tables-in-a-loop.pdf": whole.replace(b"/Root 1 0 R", b"/Root 1 0 R/Prev 15"),
@@ -176,7 +176,7 @@ def _polyglots() -> dict[str, bytes]:
 
 
 def _bombs() -> dict[str, bytes]:
-    """Two pages each: a bomb and an empty one. Packed, all are small."""
+    """Return files of two pages each, a bomb and an empty one. Compressed, all are small."""
     image = b"/Type/XObject/Subtype/Image/Width %d/Height %d/BitsPerComponent 8"
     draw = b"595 0 0 842 0 0 cm /X Do"
     uses = b"/Resources<</XObject<</X 7 0 R>>/Font<</F<</Type/Font/Subtype/Type1/BaseFont/Times>>>>>>"

@@ -1,4 +1,4 @@
-"""Pairs of pages through the real explainer, over a library that holds a few encodings made by hand."""
+"""Pairs of pages through the real explainer, over a library of a few encodings written in the test."""
 
 import numpy as np
 
@@ -9,7 +9,7 @@ from tests.explain_cases import stored
 
 
 class Shelf:
-    """As much of a library as an explainer asks for."""
+    """The part of a library that an explainer uses."""
 
     generation = 0
 
@@ -27,7 +27,7 @@ class Shelf:
 
 
 def searched(query, pages, weights=SMART.weights, *, top=5, candidates=None):
-    """A search over these pages, of which the first so many are candidates."""
+    """Search these pages; the first `candidates` of them are scored token by token."""
     codes = {page.page: TokenCodes(page.tokens) for page in pages}
     known = [stored(page.page.number) for page in pages]
     pooled = np.stack([page.pooled for page in pages])
@@ -39,7 +39,7 @@ def searched(query, pages, weights=SMART.weights, *, top=5, candidates=None):
 
 
 def paired(query, pages, weights=SMART.weights, first=0, second=1, **search):
-    """Two of these pages against each other; with second None, whichever tells most of the first one's move."""
+    """Compare two of these pages; with second None, the page that best explains the first one's move."""
     found = searched(query, pages, weights, **search)
     keys = [None if at is None else found.parts.pages[at].key for at in (first, second)]
     return Explainer(Shelf(pages)).pair(found, keys[0], keys[1], weights)

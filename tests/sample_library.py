@@ -1,8 +1,8 @@
-"""The shipped sample documents, encoded once by the embedded model and kept between test runs of a checkout.
+"""The shipped sample documents, encoded once by the embedded model and stored between the test runs of a checkout.
 
-Encoding 71 pages, three of them by OCR, takes as long as a tenth of all tests. What is kept lies under `build/` and is
-named by all that decides what is in it: the encoder, the documents, and the code that reads, encodes and stores them.
-`make demo` keeps its own library, which no test touches.
+Encoding 71 pages, three of them by OCR, takes as long as a tenth of all tests. The result is stored under `build/`,
+named by a hash of all that determines it: the encoder, the documents, and the code that reads, encodes and stores them.
+`make demo` has its own library, which no test touches.
 """
 
 from __future__ import annotations
@@ -19,12 +19,12 @@ from smart_demo.engine import open_engine
 
 ROOT = Path(__file__).resolve().parent.parent
 KEPT = ROOT / "build" / "sample-library"
-DECIDES = ("types.py", "config.py", "indexer.py", "samples.py", "ingest", "backbones", "store")
-"""Parts of the program whose change may change what is kept."""
+DECIDES = ("types.py", "config.py", "indexing", "ingest", "backbones", "store")
+"""Parts of the program that determine the stored library."""
 
 
 def copy_sample_library(to: Path) -> Path:
-    """A data folder of one's own at `to`, which is made: the whole sample library by minilm, ready to be opened."""
+    """Create the data folder `to` with the whole sample library, encoded by minilm and ready to be opened."""
     with _alone():
         whole = KEPT / _name()
         if not whole.is_dir():
@@ -34,12 +34,12 @@ def copy_sample_library(to: Path) -> Path:
 
 
 def settings_of(data: Path) -> Settings:
-    """Settings of an engine over such a folder."""
+    """Return the settings of an engine over such a folder."""
     return Settings(backbone="minilm", data_dir=data, index_dir=data / "index")
 
 
 def _encode(whole: Path) -> None:
-    """Under another name until it is whole; what earlier editions left goes."""
+    """Encode into a temporary name, so that an incomplete library is never used; delete older versions."""
     shutil.rmtree(KEPT)
     KEPT.mkdir()
     begun = whole.with_suffix(".begun")
@@ -50,7 +50,7 @@ def _encode(whole: Path) -> None:
 
 
 def _name() -> str:
-    """16 hex digits of the documents and of the code. Weights are pinned with the code that loads them."""
+    """Return 16 hex digits of the documents and the code. The code pins the weights that it loads."""
     documents = [path for path in SAMPLE_DOCUMENTS.iterdir() if path.suffix in {".pdf", ".jpg", ".png"}]
     parts = [ROOT / "smart_demo" / part for part in DECIDES]
     code = [path for part in parts for path in ([part] if part.is_file() else part.rglob("*.py"))]
@@ -62,7 +62,7 @@ def _name() -> str:
 
 @contextmanager
 def _alone() -> Iterator[None]:
-    """One process of this checkout at a time; whoever comes second finds the library ready."""
+    """Lock out other processes of this checkout; the second one finds the library complete."""
     KEPT.mkdir(parents=True, exist_ok=True)
     with KEPT.with_suffix(".lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)

@@ -18,7 +18,7 @@ ADDED = {"ack": "add", "key": list(KEY), "added": 5.0, "bytes": 100}
 
 @pytest.fixture(scope="module")
 def told(tmp_path_factory):
-    """What one run wrote. It has a process of its own: who forks must have no thread."""
+    """Return the report of one run, in its own process: a process that forks must have no threads."""
     folder = tmp_path_factory.mktemp("chaos")
     command = [sys.executable, "-m", "tests.chaos", "--quick", "--trials", "4", "--seed", "7"]
     command += ["--folder", str(folder), "--out", str(folder / "chaos.json")]
@@ -37,7 +37,7 @@ def test_the_promise_is_held(told, promise):
 
 
 @pytest.mark.timeout(300)
-def test_something_was_really_tried(told):
+def test_the_run_killed_recovered_and_mutated(told):
     assert told["kills"] >= 10
     assert told["acknowledged"] > 20
     assert told["rebuilt"] == told["recovered"] > 3
@@ -46,7 +46,7 @@ def test_something_was_really_tried(told):
     assert {"random kill", "damaged Chroma", "full disk", "death after a step (remove)"} <= told["trials"].keys()
 
 
-# -- the judge is judged: what it must not let pass
+# -- the ledger itself
 
 
 @pytest.mark.parametrize(
@@ -67,7 +67,7 @@ def test_something_was_really_tried(told):
         ([ADDED, {"ack": "flush"}], {}, ["lost"]),
     ],
 )
-def test_the_books_tell_what_was_lost_and_what_returned(said, seen, against):
+def test_the_ledger_detects_lost_and_returned_pages(said, seen, against):
     ledger = Ledger()
     ledger.hear(said)
     assert [kind for kind, _ in ledger.settle(seen)] == against

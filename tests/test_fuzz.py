@@ -1,4 +1,4 @@
-"""What an hour of fuzzing found is tried again, and a short run with a fixed seed damages some more.
+"""Replay the files that an hour of fuzzing found, and fuzz for a short time with a fixed seed.
 
 `make fuzz MINUTES=60` is the long form.
 """
@@ -17,7 +17,7 @@ from tests.fuzz.trial import NAME, PROMISES, attempt
 from tests.hostile_files import text_pdf
 
 
-def test_what_fuzzing_found_is_still_taken_or_refused(tmp_path, monkeypatch):
+def test_files_found_by_fuzzing_are_still_accepted_or_refused(tmp_path, monkeypatch):
     monkeypatch.setattr(tempfile, "tempdir", str(tmp_path / "tmp"))
     (tmp_path / "tmp").mkdir()
     assert len(kept()) > 50
@@ -26,7 +26,7 @@ def test_what_fuzzing_found_is_still_taken_or_refused(tmp_path, monkeypatch):
         assert attempt(tmp_path / NAME, traced=False).broken == []
 
 
-def test_a_short_run_keeps_every_promise_and_says_so_and_leaves_nothing(tmp_path, monkeypatch):
+def test_a_short_run_keeps_every_promise_and_leaves_no_files(tmp_path, monkeypatch):
     monkeypatch.setattr(tempfile, "tempdir", str(tmp_path / "tmp"))
     (tmp_path / "tmp").mkdir()
     figures = run(Plan(seed=5, workers=1, executions=100, failures=tmp_path / "failures", found=tmp_path / "found"))
@@ -37,7 +37,7 @@ def test_a_short_run_keeps_every_promise_and_says_so_and_leaves_nothing(tmp_path
     assert list((tmp_path / "tmp").iterdir()) == []
 
 
-def test_a_table_of_objects_is_made_to_fit_again():
+def test_a_repaired_pdf_has_a_matching_object_table():
     content = text_pdf("words")
     moved = repaired(content.replace(b"%PDF-1.3\n", b"%PDF-1.3\n%" + b"x" * 40 + b"\n"))
     start = int(moved.rsplit(b"startxref\n", 1)[1].split()[0])
@@ -47,8 +47,8 @@ def test_a_table_of_objects_is_made_to_fit_again():
 
 
 @pytest.mark.parametrize("ending", ["os._exit(3)", "os.kill(os.getpid(), 9)"])
-def test_a_file_that_ends_its_reader_is_told_and_kept(tmp_path, monkeypatch, ending):
-    """The harness itself: with a reader that dies of a file, the promise is broken and the file is there."""
+def test_a_file_that_kills_its_reader_is_reported_and_stored(tmp_path, monkeypatch, ending):
+    """The harness itself: if a file kills its reader, the promise counts as broken and the file is stored."""
     monkeypatch.setenv("PYTHONPATH", f"{tmp_path}{os.pathsep}{ROOT}")
     script = f"import os\nfrom tests.fuzz import trial\ntrial.attempt = lambda path: {ending}\n"
     (tmp_path / "sitecustomize.py").write_text(script)

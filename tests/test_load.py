@@ -1,4 +1,4 @@
-"""A short stay of a few visitors at the page, the same ones each time. `make load` is the long one."""
+"""A short run of a few visitors with a fixed seed. `make load` is the long one."""
 
 import pytest
 
@@ -33,7 +33,7 @@ def page(folder):
             yield served
 
 
-def test_a_short_stay_keeps_every_promise(page, folder):
+def test_a_short_run_keeps_every_promise(page, folder):
     before = stored(folder / "data")
     figures = run(page.url, folder / "papers", Course(visitors=4, seed=5, acts=18, pace=0.0, pictures=False))
     left = [path.name for path in (folder / "uploads").rglob("*") if path.is_file() and path.stat().st_size]
@@ -42,8 +42,8 @@ def test_a_short_stay_keeps_every_promise(page, folder):
     assert {"search", "upload until stored", "delete", "open a page"} <= figures.waits.keys()
 
 
-def test_equal_files_of_two_people_are_two_copies(page, folder):
-    """Whoever is through first deletes theirs; the other one's was uploaded, but not yet submitted."""
+def test_equal_files_of_two_visitors_are_two_copies(page, folder):
+    """The visitor who finishes first deletes their copy; the other's was uploaded, but not yet submitted."""
     leaflet = write_pdf(folder / "leaflet.pdf", "Take one, it is free of charge")
     first, second = Visitor(page.url), Visitor(page.url)
     waiting = second.send(leaflet)
@@ -59,7 +59,7 @@ def test_equal_files_of_two_people_are_two_copies(page, folder):
         visitor.close()
 
 
-def test_what_is_anothers_is_noticed_also_inside_markup():
+def test_other_visitors_marks_are_found_inside_markup():
     marks = Marks()
     marks.own("anna", "0123456789abcdef")
     marks._owners["bakodelimuno"] = "anna"
@@ -70,9 +70,9 @@ def test_what_is_anothers_is_noticed_also_inside_markup():
     assert marks.foreign(f"visitor-{'0' * 32}", "anna") == {f"visitor-{'0' * 32}"}
 
 
-def test_growth_is_told_from_what_comes_and_goes():
+def test_steady_growth_differs_from_short_peaks():
     def sampled(hourly_mb):
-        """A page takes 300 MB for a moment, now and then; there is more of it at first."""
+        """Memory in which a page takes 300 MB for a moment, now and then, and more at first."""
         return [
             Sample(at, 0.0, 700 + hourly_mb * at / 3600 + (300 if number % 5 else 0) - (200 if at < 60 else 0), 9, 9)
             for number, at in enumerate(range(0, 600, 2))
@@ -91,7 +91,7 @@ def test_a_limit_that_is_stated_is_no_error():
     assert (sum(figures.limits.values()), dict(figures.said)) == (1, {"FILE is damaged.": 1})
 
 
-def test_the_page_is_read_as_it_is_written():
+def test_the_parser_reads_the_page_s_markup():
 
     mine = [Document(Scope("visitor-a"), "0" * 16, "a & b.pdf", 3, 2, 900)]
     (listed,) = shelf(library_tab.render_documents(mine, 0, loading=False))

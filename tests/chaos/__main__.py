@@ -1,4 +1,4 @@
-"""`python -m tests.chaos --trials 200 --seed 1`: run them, print the figures, write them to build/chaos.json."""
+"""Run the crash trials: `python -m tests.chaos --trials 200 --seed 1`; print the figures and write build/chaos.json."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-import chromadb  # noqa: F401 - so that no process that is forked from here imports it again
+import chromadb  # noqa: F401 - imported once here, so that no forked process imports it again
 
 from tests.chaos import damage, full, kills, mutations, serving, steps, template
 from tests.chaos.figures import Figures
@@ -25,11 +25,11 @@ from tests.chaos.figures import Figures
 ROOT = Path(__file__).resolve().parent.parent.parent
 Work = Callable[[random.Random, Figures], None]
 LIVES = 5
-"""Trials in a row on one folder."""
+"""Consecutive trials on one folder."""
 
 
 def main() -> int:
-    """0 when every promise held."""
+    """Return 0 if every promise held."""
     options = _options()
     begun, folder = time.monotonic(), Path(tempfile.mkdtemp(prefix="chaos-", dir=options.folder))
     figures = _run(_works(options, folder), options)
@@ -58,7 +58,7 @@ def _options() -> argparse.Namespace:
 
 
 def _works(options: argparse.Namespace, folder: Path) -> list[Work]:
-    """What is to be done, in pieces that several processes can take."""
+    """Return the trials in pieces that several processes can share."""
     trials, quick, works = options.trials, options.quick, list[Work]()
     long, short = template.make(folder / "long"), template.make(folder / "short", 3)
     servers = 0 if quick else min(6, max(1, trials // 30))
@@ -83,7 +83,7 @@ def _works(options: argparse.Namespace, folder: Path) -> list[Work]:
 
 
 def _run(works: list[Work], options: argparse.Namespace) -> Figures:
-    """Deal the pieces out to processes that share nothing; each piece has a seed of its own, whoever takes it."""
+    """Distribute the pieces over processes. Each has its own seed, so the results do not depend on the process."""
     total, lanes = Figures(), []
     for lane in range(options.jobs):
         reader, writer = os.pipe()
@@ -108,7 +108,7 @@ def _lane(works: list[Work], lane: int, options: argparse.Namespace) -> Figures:
     for at in range(lane, len(works), options.jobs):
         try:
             works[at](random.Random(f"{options.seed} {at}"), figures)
-        except Exception as error:  # noqa: BLE001 - one piece that cannot run is a broken promise, not the end
+        except Exception as error:  # noqa: BLE001 - a piece that cannot run is a broken promise, not the end
             figures.fault("broke", f"piece {at}: {error!r}")
     return figures
 

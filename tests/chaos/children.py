@@ -1,7 +1,7 @@
-"""Processes that are killed, and what they said until then.
+"""Forked processes that report their events over a pipe until they are killed.
 
-Children are forked from a process that has imported everything, opened no Chroma and started no thread: so a life costs
-milliseconds, and nothing of an earlier one is left in it.
+Children are forked from a process that has imported everything, opened no Chroma and started no thread. So a start
+takes milliseconds, and a child inherits no state of an earlier one.
 """
 
 from __future__ import annotations
@@ -22,13 +22,13 @@ from smart_demo.store import chroma_probe
 Event = dict[str, object]
 Tell = Callable[[Event], None]
 write = os.write
-"""By which a process tells of itself: no step of what it does."""
+"""The `os.write` that reports events; `steps` replaces `os.write`, and reports must not count as steps."""
 
 SLOW = chroma_probe.why_unreadable
 
 
 class Child:
-    """A process of its own session that does something and tells of it, line by line."""
+    """A process in its own session that runs `act` and reports events, one JSON line each."""
 
     def __init__(self, act: Callable[[Tell], None]) -> None:
         reader, writer = os.pipe()
@@ -42,7 +42,7 @@ class Child:
         self.status: int | None = None
 
     def listen(self, seconds: float) -> None:
-        """Take in what it says for so long, or until it has ended."""
+        """Read its events for `seconds`, or until it has ended."""
         end = time.monotonic() + seconds
         while self.alive and (left := end - time.monotonic()) > 0:
             select.select([self._pipe], [], [], min(left, 0.05))
@@ -56,14 +56,14 @@ class Child:
         return self.status is None
 
     def kill(self, *, group: bool = False) -> bool:
-        """As the system does when memory is short, or with every process that it started. False: it had ended."""
+        """Kill it as the system does when memory is short, if `group` with its process group. False if it had ended."""
         if not self.alive:
             return False
         (os.killpg if group else os.kill)(self.pid, signal.SIGKILL)
         return True
 
     def end(self) -> list[Event]:
-        """Wait for it; everything it said. A line that was cut off was not said."""
+        """Wait for its end and return all its events. An incomplete last line does not count."""
         while self.alive:
             self.listen(1)
         self._take()
@@ -98,15 +98,15 @@ def _be(act: Callable[[Tell], None], reader: int, writer: int) -> None:
     try:
         act(tell)
         code = 0
-    except BaseException:  # noqa: BLE001 - whatever it was, the trial tells of it
-        with suppress(OSError):  # nobody listens any more
+    except BaseException:  # noqa: BLE001 - the trial reports any error
+        with suppress(OSError):  # the reader may be closed
             tell({"broke": traceback.format_exc()})
     finally:
         os._exit(code)
 
 
 def ask(act: Callable[[Tell], None]) -> list[Event]:
-    """Do something in a process of its own, to its end."""
+    """Run `act` in its own process to the end and return its events."""
     child = Child(act)
     said = child.end()
     if child.killed:
@@ -115,16 +115,16 @@ def ask(act: Callable[[Tell], None]) -> list[Event]:
 
 
 def hurry() -> None:
-    """Let the canary of the next opening in this process be a fork, which need not import Chroma first.
+    """Make the next canary in this process a fork, which need not import Chroma first.
 
-    Once, until `take_time`: a fork is no place for Chroma any more when this process has opened it.
+    Applies once, until `take_time`. A fork must not use Chroma after this process has opened it.
     """
 
     def forked(folder: Path) -> str:
         child = os.fork()
         if child == 0:
             code = 1
-            os.closerange(3, 256)  # the lock and the pipe, as if it had been a program of its own
+            os.closerange(3, 256)  # closes the lock and the pipe, as for a separate program
             with suppress(BaseException):
                 chroma_probe._check_folder(str(folder))
                 code = 0
@@ -138,5 +138,5 @@ def hurry() -> None:
 
 
 def take_time() -> None:
-    """Let the canary be the real one again."""
+    """Use the real canary again."""
     chroma_probe.why_unreadable = SLOW

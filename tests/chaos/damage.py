@@ -1,4 +1,4 @@
-"""Lost, cut, altered and foreign files of Chroma: the library opens, answers from its own files, builds anew."""
+"""Lost, cut, altered and foreign files of Chroma: the library opens, answers from its own files, rebuilds the index."""
 
 from __future__ import annotations
 
@@ -18,12 +18,12 @@ from tests.chaos.pages import POOLED
 from tests.chaos.template import Template
 
 Harm = Callable[[Path], None]
-"""Does something to the index of a data folder."""
+"""A function that damages the index of a data folder."""
 FILES = ("chroma.sqlite3", "header.bin", "data_level0.bin", "length.bin", "link_lists.bin", "index_metadata.pickle")
 
 
 def harms(rng: random.Random) -> Iterator[tuple[str, Harm]]:
-    """All that is tried, by name."""
+    """Yield every kind of damage with its name."""
     yield from [("vectors altered", alter_vectors), ("links to nowhere", point_nowhere), ("dangling rows", dangle)]
     yield from [("chroma lost", lose_chroma), ("index lost", lose_index), ("distrusted", distrust), ("torn", tear)]
     for name in FILES:
@@ -32,7 +32,7 @@ def harms(rng: random.Random) -> Iterator[tuple[str, Harm]]:
 
 
 def some(source: Template, folder: Path, rng: random.Random, figures: Figures, share: float = 1.0) -> None:
-    """Try a share of the harms; the first three always."""
+    """Try a share of the harms; always the first three."""
     for at, (name, harm) in enumerate(harms(rng)):
         if at >= 3 and rng.random() >= share:
             continue
@@ -47,28 +47,28 @@ def some(source: Template, folder: Path, rng: random.Random, figures: Figures, s
 
 
 def away(folder: Path) -> None:
-    """A trial that is over leaves nothing."""
+    """Delete the folder of a finished trial."""
     shutil.rmtree(folder)
 
 
 def lose_chroma(folder: Path) -> None:
-    """The folder of Chroma is gone."""
+    """Delete the folder of Chroma."""
     (chroma,) = (folder / "index").glob("chroma-[0-9]")
     shutil.rmtree(chroma)
 
 
 def lose_index(folder: Path) -> None:
-    """So is the lock beside it."""
+    """Delete the folder of Chroma and the lock beside it."""
     shutil.rmtree(folder / "index")
 
 
 def distrust(folder: Path) -> None:
-    """A process met an error in it."""
+    """Mark Chroma as distrusted, as a process does after an error in it."""
     (folder / "index" / "chroma-1.distrust").touch()
 
 
 def tear(folder: Path) -> None:
-    """What a kill leaves while Chroma writes."""
+    """Damage Chroma's files as a kill during a write does."""
     for segment in template.segments(folder):
         (segment / "index_metadata.pickle").write_bytes(b"")
     if not any(template.segments(folder)):
@@ -76,7 +76,7 @@ def tear(folder: Path) -> None:
 
 
 def point_nowhere(folder: Path) -> None:
-    """Neighbours far behind the end of the file: takes down every process that opens it."""
+    """Write neighbours far beyond the end of the file, which crashes every process that opens it."""
     for segment in template.segments(folder):
         path = segment / "data_level0.bin"
         data = bytearray(path.read_bytes())
@@ -87,7 +87,7 @@ def point_nowhere(folder: Path) -> None:
 
 
 def leave_over(folder: Path) -> None:
-    """What killed writes leave."""
+    """Leave the temporary files of killed writes."""
     first = min((folder / "data" / "tokens").rglob("*.safetensors"))
     first.with_name("0000000000000099-0009.webp").write_bytes(b"a picture without a page")
     first.with_name("0000000000000099-0009.thumb.webp").write_bytes(b"a thumbnail without a page")
@@ -95,13 +95,13 @@ def leave_over(folder: Path) -> None:
 
 
 def dangle(folder: Path) -> None:
-    """Collections and rows that no page has."""
+    """Add collections and rows that belong to no page."""
 
     def act(_: Tell) -> None:
         import chromadb
 
         client = chromadb.PersistentClient(folder / "index" / "chroma-1")
-        for name in ("e-" + "c3" * 8, "e-" + "a1" * 8, "somebody-elses"):
+        for name in ("e-" + "c3" * 8, "e-" + "a1" * 8, "other-program"):
             collection = client.get_or_create_collection(name, embedding_function=None)
             rows = [f"local/{number:016x}-0001" for number in (0xDEAD, 0xBEEF)]
             collection.upsert(ids=rows, embeddings=np.eye(2, POOLED), metadatas=[{"scope": "local"}] * 2)
@@ -111,7 +111,7 @@ def dangle(folder: Path) -> None:
 
 
 def alter_vectors(folder: Path) -> None:
-    """Every row has the vector of the next one: Chroma reads them without complaint."""
+    """Give every row the vector of the next one, which Chroma reads without an error."""
     for segment in template.segments(folder):
         path = segment / "data_level0.bin"
         data = bytearray(path.read_bytes())
@@ -124,7 +124,7 @@ def alter_vectors(folder: Path) -> None:
 
 
 def alter(folder: Path, *, name: str, how: str, seed: int) -> None:
-    """Harm to one of Chroma's files."""
+    """Damage one of Chroma's files."""
     rng = random.Random(seed)
     for path in sorted((folder / "index").rglob(name)):
         data = path.read_bytes()

@@ -1,4 +1,4 @@
-"""What was done and what came of it: counts, and the promises they hold or break."""
+"""Counts of trials and operations, and the promises that they kept or broke."""
 
 from __future__ import annotations
 
@@ -19,22 +19,22 @@ PROMISES = {
     "undetected": "no altered sidecar file returns data",
     "server": "the killed server starts again and has every page that it told of",
 }
-"""Kind of fault -> the promise it breaks."""
+"""The promise that each kind of fault breaks."""
 
 
 @dataclass
 class Figures:
-    """Sums over trials; those of several processes are added up."""
+    """Sums over trials; `add` joins those of several processes."""
 
     trials: Counter[str] = field(default_factory=Counter)
-    """By kind."""
+    """Trials by kind."""
     counts: Counter[str] = field(default_factory=Counter)
-    """Acknowledged operations, kills, tears of Chroma and so on."""
+    """Counts of acknowledged operations, kills, torn Chroma files and so on."""
     faults: list[tuple[str, str]] = field(default_factory=list)
-    """Kind, and in which trial what happened."""
+    """Pairs of a fault's kind and a description that names its trial."""
 
     def judge(self, trial: str, seen: Seen, ledger: Ledger | None = None) -> None:
-        """Enter what was seen after a trial."""
+        """Record the result of a trial."""
         self.trials[trial] += 1
         self.faults += [(kind, f"{trial}: {words}") for kind, words in seen.faults]
         if seen.index.startswith("rebuilt"):
@@ -45,17 +45,17 @@ class Figures:
             ledger.acknowledged = 0
 
     def fault(self, kind: str, words: str) -> None:
-        """A promise broke."""
+        """Record a broken promise."""
         self.faults.append((kind, words))
 
     def add(self, other: Figures) -> None:
-        """Take in another process's figures."""
+        """Add the figures of another process."""
         self.trials.update(other.trials)
         self.counts.update(other.counts)
         self.faults += other.faults
 
     def promises(self) -> list[dict[str, object]]:
-        """Every promise, whether it held, and the first few that broke it."""
+        """Return every promise, whether it held, and the first few faults that broke it."""
         kept = []
         for kind, name in PROMISES.items():
             against = [words for found, words in self.faults if found == kind]
@@ -63,7 +63,7 @@ class Figures:
         return kept
 
     def as_json(self) -> dict[str, object]:
-        """Figures by name; faults are counted, and told of in `promises`."""
+        """Return the figures by name. Faults are counted; `promises` has their descriptions."""
         broken = Counter(kind for kind, _ in self.faults)
         return {
             "trials": dict(sorted(self.trials.items())),

@@ -1,6 +1,6 @@
-"""Disks that are full at any byte, for everything that writes: token files, pictures, Chroma, its database.
+"""Disks that are full at any byte, for everything that is written: token files, pictures, Chroma, its database.
 
-The system refuses every file that would grow beyond a limit, whoever writes it, so Chroma meets it as on a full disk.
+The system refuses every write beyond a file size limit, in any process, so Chroma fails as on a full disk.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from tests.chaos.template import Template
 
 
 def some(template: Template, folder: Path, limits: list[int], rng: random.Random, figures: Figures) -> None:
-    """One trial a limit, in bytes: add until refused, search, then start again with room."""
+    """Run one trial per limit in bytes: add until refused, search, then start again with room."""
     for at, limit in enumerate(limits):
         here = folder / f"full-{at}"
         ledger = template.copy(here)
@@ -40,7 +40,7 @@ def _filling(folder: Path, limit: int) -> Callable[[Tell], None]:
         resource.setrlimit(resource.RLIMIT_FSIZE, (limit, resource.RLIM_INFINITY))
         try:
             library = life.opened(folder, tell)
-        except LibraryError:  # words at the start are an answer, too
+        except LibraryError:  # a clear error at the start is a valid answer, too
             return
         for number in range(1, 9):
             key = Key(str(SCOPES[1]), ENCODERS[0], 5, number)
@@ -59,7 +59,7 @@ def _filling(folder: Path, limit: int) -> Callable[[Tell], None]:
 
 
 def _look(library: Library, tell: Tell) -> None:
-    """Reading goes on whatever Chroma says."""
+    """Check that reading still works, whatever state Chroma is in."""
     rng = random.Random(4)
     for _ in range(3):
         life.search(library, SCOPES[0], ENCODERS[0], rng, tell)

@@ -1,4 +1,4 @@
-"""Kills at random moments, during recovery, and in the moment when Chroma rewrites its files."""
+"""Kills at random moments, during recovery, and while Chroma rewrites its files."""
 
 from __future__ import annotations
 
@@ -16,12 +16,12 @@ from tests.chaos.ledger import Ledger
 from tests.chaos.template import Template
 
 REWRITTEN = ("header.bin", "data_level0.bin", "length.bin", "link_lists.bin", "index_metadata.pickle")
-"""What Chroma writes over in place, every thousand rows."""
+"""The files that Chroma rewrites in place every thousand rows."""
 PATIENCE = 60
 
 
 def random_kills(folder: Path, trials: int, rng: random.Random, figures: Figures) -> None:
-    """Lives on one folder, each ended at a random moment and checked; the next goes on with what survived."""
+    """Run processes on one folder, kill each at a random moment and check it; the next continues with what survived."""
     ledger = Ledger()
     for _ in range(trials):
         quick = rng.random() < 0.7
@@ -31,7 +31,7 @@ def random_kills(folder: Path, trials: int, rng: random.Random, figures: Figures
 
 
 def kill_in_recovery(template: Template, folder: Path, rng: random.Random, figures: Figures) -> None:
-    """Chroma is torn, distrusted or gone, and the opening that makes it anew is killed, several times in a row."""
+    """Damage or delete Chroma, then kill the process that rebuilds it, several times in a row."""
     ledger = template.copy(folder)
     rng.choice([damage.lose_chroma, damage.lose_index, damage.distrust, damage.tear])(folder)
     for _ in range(rng.randint(1, 4)):
@@ -41,7 +41,7 @@ def kill_in_recovery(template: Template, folder: Path, rng: random.Random, figur
 
 
 def aimed_kill(template: Template, folder: Path, rng: random.Random, figures: Figures) -> None:
-    """Killed while Chroma rewrites its files: when it makes everything anew, and when a thousand rows come or go."""
+    """Kill while Chroma rewrites its files: during a rebuild, and while a thousand rows are added or deleted."""
     kind = rng.choice(["rebuild", "rebuild", "remove", "remove", "add"])
     ledger = Ledger()
     if kind == "add":
@@ -74,14 +74,14 @@ def _hurried(act: Callable[[Tell], None], *, quick: bool = True) -> Callable[[Te
 
 
 def _run(child: Child, seconds: float, rng: random.Random, ledger: Ledger, figures: Figures) -> None:
-    """Let it live for so long, kill it, alone or with what it started, and enter what it said into the books."""
+    """Run the child for `seconds`, kill it, alone or with its process group, and enter its events into the ledger."""
     child.listen(seconds)
     figures.counts["kills"] += child.kill(group=rng.random() < 0.5)
     ledger.hear(child.end())
 
 
 def _rewritten(index: Path) -> dict[str, tuple[int, int]]:
-    """When each of Chroma's own files was last written, and its size."""
+    """Return the modification time and size of each of Chroma's own files."""
     found = {}
     for path in index.glob("chroma-*/*/*"):
         with suppress(FileNotFoundError):

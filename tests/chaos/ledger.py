@@ -1,4 +1,4 @@
-"""What was acknowledged, and what a library that was opened again may therefore show."""
+"""The acknowledged operations, and what a reopened library may therefore contain."""
 
 from __future__ import annotations
 
@@ -9,22 +9,22 @@ from tests.chaos.children import Event
 from tests.chaos.pages import Key
 
 Facts = tuple[float, int]
-"""When a page was added and its bytes, as they were acknowledged: a page that was removed and added again differs."""
+"""The time a page was added and its bytes, as acknowledged. They differ if a page was removed and added again."""
 
 
 @dataclass
 class Ledger:
-    """The books of one folder over all the processes that work on it."""
+    """The operations on one folder over all the processes that use it."""
 
     there: dict[Key, Facts] = field(default_factory=dict)
     acknowledged: int = 0
     faults: list[tuple[str, str]] = field(default_factory=list)
-    """Kind and words of what a process itself saw go wrong."""
+    """The kind and description of each fault that a process itself reported."""
     _flying: Event = field(default_factory=dict)
-    """What was begun and not acknowledged."""
+    """The operation that was begun and not acknowledged."""
 
     def hear(self, said: Sequence[Event]) -> None:
-        """Take in the TRY and ACK lines of one process, in their order."""
+        """Enter the TRY and ACK events of one process, in their order."""
         for event in said:
             if "try" in event:
                 self._flying = event
@@ -44,12 +44,12 @@ class Ledger:
                 del self.there[key]
 
     def _meant(self, event: Event) -> list[Key]:
-        """Pages that a removal takes away, under every encoder."""
+        """Return the pages that a removal deletes, under every encoder."""
         scope, file = event["scope"], event.get("file")
         return [key for key in self.there if key.scope == scope and file in (None, key.file)]
 
     def settle(self, seen: Mapping[Key, Facts]) -> list[tuple[str, str]]:
-        """What contradicts the books; they are then continued with what is there."""
+        """Return what contradicts the ledger, then continue it with the pages that were seen."""
         flying, faults = self._flying, []
         leaving = self._meant(flying) if flying.get("try") in ("remove", "forget") else []
         coming = [Key(*flying["key"])] if flying.get("try") == "add" else []

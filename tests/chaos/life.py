@@ -1,4 +1,4 @@
-"""What a process does with the library until it is killed: real operations, each told before and after."""
+"""Random operations that a process does with the library until it is killed, each reported before and after."""
 
 from __future__ import annotations
 
@@ -14,15 +14,15 @@ from tests.chaos.children import Tell
 from tests.chaos.pages import ENCODERS, PAGES, SCOPES, Key, differences, made, queries, wrong_order
 
 LONGEST = 2_000
-"""Operations of one life: nobody lives to see them all done."""
+"""Operations of one process; it is killed long before the last one."""
 FORGETS = hasattr(Library, "delete_scope")
-"""Whether a library can forget a whole scope at once."""
+"""Whether a library can delete a whole scope at once."""
 COMPACTS = hasattr(Library, "compact")
-"""Whether it can have Chroma built anew beside the one in use."""
+"""Whether a library can rebuild Chroma beside the index in use."""
 
 
 def opened(folder: Path, tell: Tell) -> Library:
-    """Open the library of a folder, and tell of it."""
+    """Open the library of a folder and report it."""
     tell({"try": "open"})
     library = Library.open(folder / "data", folder / "index")
     children.take_time()
@@ -31,7 +31,7 @@ def opened(folder: Path, tell: Tell) -> Library:
 
 
 def live(folder: Path, seed: int) -> Callable[[Tell], None]:
-    """A random life: the same seed does the same."""
+    """Return a function that does random operations; the same seed does the same ones."""
 
     def act(tell: Tell) -> None:
         rng, library = random.Random(seed), opened(folder, tell)
@@ -76,7 +76,7 @@ def _anything(folder: Path, library: Library, rng: random.Random, tell: Tell) ->
 
 
 def add(library: Library, scope: Scope, encoder: str, file: int, numbers: range, tell: Tell) -> None:
-    """A document, page by page."""
+    """Add a document page by page."""
     for number in numbers:
         key = Key(str(scope), encoder, file, number)
         tell({"try": "add", "key": key})
@@ -85,14 +85,14 @@ def add(library: Library, scope: Scope, encoder: str, file: int, numbers: range,
 
 
 def remove(library: Library, scope: Scope, file: int, tell: Tell) -> None:
-    """A document, under every encoder."""
+    """Remove a document under every encoder."""
     tell({"try": "remove", "scope": str(scope), "file": file})
     library.delete_document(scope, f"{file:016x}")
     tell({"ack": "remove", "scope": str(scope), "file": file})
 
 
 def forget(library: Library, scope: Scope, tell: Tell) -> None:
-    """Everything of one owner; the samples are everybody's."""
+    """Delete everything of one owner; the samples belong to no owner."""
     if scope != SAMPLES:
         tell({"try": "forget", "scope": str(scope)})
         library.delete_scope(scope)
@@ -100,21 +100,21 @@ def forget(library: Library, scope: Scope, tell: Tell) -> None:
 
 
 def compact(library: Library, tell: Tell) -> None:
-    """Have Chroma built anew, where that frees something."""
+    """Rebuild Chroma if that frees space."""
     tell({"try": "compact"})
     library.compact()
     tell({"ack": "compact"})
 
 
 def flush(library: Library, tell: Tell) -> None:
-    """Let Chroma know."""
+    """Write pending changes to Chroma."""
     tell({"try": "flush"})
     library.flush()
     tell({"ack": "flush"})
 
 
 def search(library: Library, scope: Scope, encoder: str, rng: random.Random, tell: Tell) -> None:
-    """Ask as a query does, and compare with numpy."""
+    """Search as a query does, and compare the result with numpy."""
     scopes = (scope, rng.choice(SCOPES))
     tell({"try": "search"})
     if wrong := wrong_order(library, scopes, encoder, rng.choice(queries(9)), rng.randint(1, 40)):
@@ -128,7 +128,7 @@ def search(library: Library, scope: Scope, encoder: str, rng: random.Random, tel
 
 
 def rebuild(folder: Path) -> Callable[[Tell], None]:
-    """Open and close: with no Chroma, or a torn one, everything that it knows is told to it again."""
+    """Open and close the library. If Chroma is missing or torn, this rebuilds it from the files."""
 
     def act(tell: Tell) -> None:
         opened(folder, tell).close()
@@ -137,7 +137,7 @@ def rebuild(folder: Path) -> Callable[[Tell], None]:
 
 
 def take_out_the_longest(folder: Path) -> Callable[[Tell], None]:
-    """A thousand rows leave at once."""
+    """Delete a thousand rows at once."""
 
     def act(tell: Tell) -> None:
         remove(opened(folder, tell), SCOPES[0], 1, tell)
@@ -146,7 +146,7 @@ def take_out_the_longest(folder: Path) -> Callable[[Tell], None]:
 
 
 def put_in_the_longest(folder: Path) -> Callable[[Tell], None]:
-    """A thousand rows come. Only a killed process is tried, not a lost current, so nothing waits for the disk."""
+    """Add a thousand rows. The trial kills processes and does not cut the power, so fsync is skipped."""
 
     def act(tell: Tell) -> None:
         os.fsync = lambda _: None  # type: ignore[assignment]

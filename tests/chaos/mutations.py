@@ -1,4 +1,4 @@
-"""Altered token files and pictures: every one is noticed, none returns data."""
+"""Altered token files and pictures: every alteration is detected, and none returns data."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ KINDS = ("flip", "flip", "flips", "zero", "noise", "cut", "longer", "swap", "fol
 
 
 def some(folder: Path, count: int, rng: random.Random, figures: Figures) -> None:
-    """Alter one file of a small library, look whether it gives anything, put it back."""
+    """Alter one file of a small library, check whether anything can be read from it, and restore it."""
     files = Sidecar(folder)
     pages = [_commit(files, file, codec) for file in (1, 2) for codec in CODECS]
     tried = 0
@@ -53,7 +53,7 @@ def _commit(files: Sidecar, file: int, codec: str) -> StoredPage:
 
 
 def _alter(path: Path, whole: bytes, kind: str, beside: bytes, rng: random.Random) -> bool:
-    """False where nothing would change. Data is written anew, for a file that is mapped stays as it was."""
+    """Alter the file; return False if nothing would change. Write a new file, since a mapped one must not change."""
     at = rng.choice([rng.randrange(len(whole)), rng.randrange(min(1_200, len(whole))), rng.randrange(8)])
     end = min(len(whole), at + rng.choice([1, 16, 512, 4_096]))
     bit = bytes([whole[at] ^ 1 << rng.randrange(8)])
@@ -84,7 +84,7 @@ def _alter(path: Path, whole: bytes, kind: str, beside: bytes, rng: random.Rando
 
 
 def _refusal(files: Sidecar, page: StoredPage, ending: str) -> str:
-    """In which words a file is refused; empty if it was read without complaint."""
+    """Return the message that refuses the file, or an empty string if it was read."""
     path = files.path(page)
     try:
         head, _pooled = token_file.read_header(path)

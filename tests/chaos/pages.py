@@ -1,4 +1,4 @@
-"""What is kept in the trials: made from names, so that anybody can say what every byte must be."""
+"""The content of the trials, derived from names, so that the expected bytes are known at any time."""
 
 from __future__ import annotations
 
@@ -25,12 +25,12 @@ from smart_demo.types import (
 SCOPES = (LOCAL, SAMPLES, Scope("visitor-" + "0e" * 16))
 ENCODERS = ("a1" * 8, "b2" * 8)
 PAGES = 1_000
-"""Of the longest document: what makes Chroma write its files anew."""
+"""Pages of the longest document; enough to make Chroma rewrite its files."""
 POOLED, WIDTH = 64, 8
 
 
 class Key(NamedTuple):
-    """What makes a page itself: scope, encoder, number of the document, number of the page."""
+    """A page's identity: scope, encoder, document number, page number."""
 
     scope: str
     encoder: str
@@ -57,7 +57,7 @@ def queries(count: int) -> np.ndarray:
 
 @cache
 def made(key: Key) -> tuple[Page, PageEncoding]:
-    """Even documents have boxes, odd ones a grid; 3 to 14 tokens. The scope changes nothing, as for real documents."""
+    """Return a page and its encoding. Even documents have boxes, odd ones a grid; 3 to 14 tokens in every scope."""
     rng = np.random.default_rng([key.file, key.number, int(key.encoder, 16) % 997])
     tokens = 3 + (5 * key.file + key.number) % 12
     page = Page(key.page, f"document {key.file}.pdf", PAGES, rng.integers(0, 255, (24, 16, 3), dtype=np.uint8))
@@ -69,7 +69,7 @@ def made(key: Key) -> tuple[Page, PageEncoding]:
 
 @cache
 def expected(key: Key) -> dict[str, bytes]:
-    """What of a page must come back, each as bytes."""
+    """Return what a page must contain, each part as bytes."""
     page, encoding = made(key)
     codes, copies = token_file.encode(encoding.tokens, "int8"), sidecar.encode_pictures(page.pixels)
     mean = b"" if codes.mean is None else codes.mean.tobytes()
@@ -85,7 +85,7 @@ def expected(key: Key) -> dict[str, bytes]:
 
 
 def shown(library: Library, page: StoredPage, pooled: np.ndarray) -> dict[str, bytes]:
-    """The same of a stored page, as the library gives it."""
+    """Return the same parts of a stored page, as the library returns them."""
     codes = library.tokens(page)
     mean = b"" if codes.mean is None else codes.mean.tobytes()
     facts = (page.document, page.pages, page.height, page.width, page.tokens, page.codec)
@@ -100,18 +100,18 @@ def shown(library: Library, page: StoredPage, pooled: np.ndarray) -> dict[str, b
 
 
 def differences(library: Library, page: StoredPage, pooled: np.ndarray) -> list[str]:
-    """Names of what did not come back as it was given."""
+    """Return the names of the parts that differ from what was added."""
     there, given = shown(library, page, pooled), expected(key_of(page))
     return [name for name, data in given.items() if there[name] != data]
 
 
 def vector_differs(page: StoredPage, pooled: np.ndarray) -> list[str]:
-    """The same of its vector alone."""
+    """Compare the vector alone."""
     return [] if pooled.tobytes() == made(key_of(page))[1].pooled.tobytes() else ["pooled vector"]
 
 
 def wrong_order(library: Library, scopes: tuple[Scope, ...], encoder: str, query: np.ndarray, count: int) -> str:
-    """Empty if `nearest` is what a sort in numpy gives, by scores: the same document in two scopes ties."""
+    """Return an empty string if `nearest` equals a sort in numpy by scores: the same document in two scopes ties."""
     pages = library.pages(scopes, encoder)
     scores = {page.key: float(made(key_of(page))[1].pooled @ query) for page in pages}
     found = library.nearest(scopes, encoder, query, count)

@@ -1,4 +1,4 @@
-"""The real server, killed while it takes an upload and while it answers; and told to stop, which it does in time."""
+"""The real server, killed during an upload and while it answers, and stopped by a signal, which must end it in time."""
 
 from __future__ import annotations
 
@@ -22,13 +22,13 @@ from tests.documents import write_pdf
 
 PAGES = 40
 IN_TIME = 10
-"""Seconds in which a server ends that was told to stop."""
+"""Seconds within which a server must end after a stop signal."""
 PATIENCE = 90
 TEXTS = ("The blue whale eats krill.", "Vinegar descales the coffee machine.", "Ships may not anchor here.")
 
 
 def works(folder: Path, trials: int) -> list[Callable[[random.Random, Figures], None]]:
-    """One piece: the same folder is killed again and again, and at last told to stop."""
+    """Return one piece of work: the same folder is killed again and again, and stopped at the end."""
     if not trials:
         return []
 
@@ -74,7 +74,7 @@ def _serve(folder: Path, ends: list[signal.Signals], rng: random.Random, tell: T
 
 
 def _until(app: App, browser: object, document: Path, pages: int) -> int:
-    """Upload and search at once, until so many pages are told of as stored; how many were at last."""
+    """Upload and search at once until `pages` pages are reported as stored; return the last reported number."""
     visit = Visit(browser, app)  # type: ignore[arg-type]
     visit.page.goto(app.url)
     visit.page.get_by_role("tab", name="Library").click()
@@ -88,7 +88,7 @@ def _until(app: App, browser: object, document: Path, pages: int) -> int:
             if found := re.search(r"(\d+) of \d+ pages", words):
                 told = max(told, int(found[1]))
     stop.set()
-    with suppress(AssertionError):  # what is asked of a server that is killed fails
+    with suppress(AssertionError):  # requests to a killed server fail
         visit.close()
     return told
 
@@ -96,7 +96,7 @@ def _until(app: App, browser: object, document: Path, pages: int) -> int:
 def _search(url: str, stop: threading.Event) -> None:
     from gradio_client import Client
 
-    with suppress(Exception):  # it is killed in the middle
+    with suppress(Exception):  # the server is killed during the request
         client = Client(url, verbose=False)
         while not stop.is_set():
             client.predict(query="whale", api_name="/search")
@@ -110,7 +110,7 @@ def _end(app: App, how: signal.Signals, tell: Tell) -> None:
     try:
         process.wait(IN_TIME if how == signal.SIGTERM else PATIENCE)
     except subprocess.TimeoutExpired:
-        process.send_signal(signal.SIGABRT)  # it says where each of its threads is
+        process.send_signal(signal.SIGABRT)  # makes it print the stack of each thread
         process.wait()
         tell({"server": f"it still ran {time.monotonic() - begun:.0f} seconds after {how.name}: {app.log[-6_000:]}"})
     app._process = None
@@ -120,7 +120,7 @@ def _end(app: App, how: signal.Signals, tell: Tell) -> None:
 
 
 def _look(folder: Path, told: dict[str, int], tell: Tell) -> None:
-    """Every page that was told of is there."""
+    """Check that every page reported as stored exists."""
     with Library.open(folder / "data", folder / "data" / "index") as library:
         encoders = {path.name for path in (folder / "data" / "tokens" / "local").iterdir()}
         pages = [page for encoder in encoders for page in library.pages([LOCAL], encoder)]

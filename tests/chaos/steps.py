@@ -1,4 +1,4 @@
-"""Deaths after every n-th step: every call by which the store changes a disk, and every call to Chroma, is one."""
+"""Kills after every n-th step: each call by which the store changes a disk, and each call to Chroma, is one step."""
 
 from __future__ import annotations
 
@@ -25,17 +25,17 @@ MOST = 400
 
 @dataclass(frozen=True)
 class Scenario:
-    """What a folder is brought into first, and what is then done in the process that dies."""
+    """How a folder is prepared, and the operation during which the process dies."""
 
     name: str
     prepare: Callable[[Path], None]
     act: Callable[[Path, Tell], None]
     stride: int = 5
-    """In the long version it dies after every so many-th step."""
+    """In the long version the process dies after every `stride`-th step."""
 
 
 def scenarios() -> list[Scenario]:
-    """All of them; the folder holds two short documents and a Chroma that knows them."""
+    """Return every scenario; the folder has two short documents, and Chroma has their vectors."""
     known = [
         Scenario("add", nothing, _add, 1),
         Scenario("remove", nothing, _remove, 1),
@@ -54,7 +54,7 @@ def scenarios() -> list[Scenario]:
 
 
 def deaths(template: Template, folder: Path, wanted: Scenario, steps: Iterable[int], figures: Figures) -> None:
-    """Die after each of these steps, until there are no more. Each death is checked by the next start."""
+    """Die after each of these steps until the operation has fewer. The next start checks each death."""
     for step in steps:
         here = folder / f"{wanted.name.replace(' ', '-')}-{step}"
         ledger = template.copy(here)
@@ -70,12 +70,12 @@ def deaths(template: Template, folder: Path, wanted: Scenario, steps: Iterable[i
 
 
 def some(template: Template, folder: Path, wanted: Scenario, stride: int, rng: random.Random, figures: Figures) -> None:
-    """Every stride-th step of a scenario, from a random one on; 1 is all of them."""
+    """Try every `stride`-th step of a scenario, from a random one on; 1 tries all of them."""
     deaths(template, folder, wanted, range(rng.randint(1, stride), MOST, stride), figures)
 
 
 def nothing(folder: Path) -> None:
-    """All is well before."""
+    """Prepare nothing."""
 
 
 def _dying(wanted: Scenario, folder: Path, step: int) -> Callable[[Tell], None]:
@@ -88,7 +88,7 @@ def _dying(wanted: Scenario, folder: Path, step: int) -> Callable[[Tell], None]:
 
 
 def _die_after(step: int) -> None:
-    """Have this process, and none that it forks, killed once so many steps are done."""
+    """Kill this process, but none that it forks, after `step` steps."""
     done, me = 0, os.getpid()
 
     def counted(call: Callable[..., object]) -> Callable[..., object]:

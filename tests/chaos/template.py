@@ -1,4 +1,4 @@
-"""A library of more than a thousand pages whose Chroma has written its files, made once and copied for each trial."""
+"""A library of over a thousand pages whose Chroma has written its files, made once and copied for each trial."""
 
 from __future__ import annotations
 
@@ -18,14 +18,15 @@ from tests.chaos.pages import ENCODERS, PAGES, SCOPES
 
 @dataclass(frozen=True)
 class Template:
-    """The folder, and the books of what is in it."""
+    """The folder and the ledger of its content."""
 
     folder: Path
     ledger: Ledger
 
     def copy(self, folder: Path) -> Ledger:
-        """One to break, and its books. Token files are never written twice, so they are linked; a lock would be held
-        in every copy.
+        """Copy the folder and its ledger, to be damaged.
+
+        Token files are never written twice, so they are linked. The lock is not copied: it would be held in every copy.
         """
         no_lock = shutil.ignore_patterns("lock")
         shutil.copytree(self.folder / "data", folder / "data", copy_function=os.link, ignore=no_lock)
@@ -36,7 +37,7 @@ class Template:
 
 
 def make(folder: Path, longest: int = PAGES) -> Template:
-    """A document of a thousand pages, and two short ones."""
+    """Make one document of a thousand pages and two short ones."""
 
     def act(tell: Tell) -> None:
         os.fsync = lambda _: None  # type: ignore[assignment]
@@ -51,5 +52,5 @@ def make(folder: Path, longest: int = PAGES) -> Template:
 
 
 def segments(folder: Path) -> Iterator[Path]:
-    """Folders of Chroma's own files, under a data folder's index."""
+    """Yield the folders of Chroma's own files under a data folder's index."""
     yield from (path for path in (folder / "index").glob("chroma-*/*") if path.is_dir())

@@ -1,4 +1,4 @@
-"""Opens the library afterwards, in a process of its own, and compares every byte with what must be there."""
+"""Opens the library afterwards, in its own process, and compares every byte with the expected one."""
 
 from __future__ import annotations
 
@@ -17,26 +17,26 @@ from tests.chaos.ledger import Facts, Ledger
 from tests.chaos.pages import ENCODERS, SCOPES, Key, differences, expected, key_of, queries, vector_differs, wrong_order
 
 WHOLE = 300
-"""Pages up to which all is compared. Of more: the first ten of an order, every vector, every fifth page whole."""
+"""Pages up to which everything is compared. Above: the first ten of a ranking, every vector, every fifth page whole."""
 
 
 @dataclass
 class Seen:
-    """What one opening showed."""
+    """The observations of one opening."""
 
     pages: dict[Key, Facts] = field(default_factory=dict)
     index: str = ""
-    """How the library reports Chroma."""
+    """How the library reports the state of Chroma."""
     faults: list[tuple[str, str]] = field(default_factory=list)
 
 
 def check(folder: Path, ledger: Ledger, *, quick: bool = False) -> Seen:
-    """Open, compare, close, look for leftovers; hold it against the books, which go on from there.
+    """Open, compare, close, look for leftovers, and compare the result with the ledger, which is then updated.
 
-    quick: with a forked canary.
+    quick: use a forked canary.
     """
     for key in ledger.there:
-        expected(key)  # once, here, and not in every process anew
+        expected(key)  # computed once here, not in every process again
     seen = Seen()
     for event in children.ask(_look(folder, quick=quick)):
         if "page" in event:
@@ -82,7 +82,7 @@ def _look_at(library: Library, encoder: str, tell: Tell) -> None:
         try:
             whole = len(pages) <= WHOLE or page.number % 5 == 0
             wrong = differences(library, page, pooled) if whole else vector_differs(page, pooled)
-        except Exception as error:  # noqa: BLE001 - whatever it is, a page that is listed can be read
+        except Exception as error:  # noqa: BLE001 - any error is a fault: a listed page must be readable
             wrong = [repr(error)]
         for name in wrong:
             tell({"half": f"page {key_of(page)}: {name}"})
@@ -101,7 +101,7 @@ def _look_at_rows(library: Library, encoder: str, pages: tuple[StoredPage, ...],
 
 
 def leftovers(folder: Path, pages: dict[Key, Facts]) -> list[str]:
-    """Files that belong to nothing, in a folder whose library is closed."""
+    """Return files that belong to nothing, in the folder of a closed library."""
     belonging = {
         f"data/tokens/{key.scope}/{key.encoder}/{str(key.page)[:2]}/{key.page}{ending}"
         for key in pages
@@ -114,7 +114,7 @@ def leftovers(folder: Path, pages: dict[Key, Facts]) -> list[str]:
     chromas = [name for name in beside if "." not in name]
     if len(chromas) != 1:
         left += chromas
-    # What is noted of the folder in use may stay, but not that it is distrusted.
+    # The record of the folder in use may stay, but not a mark of distrust.
     left += [
         name for name in beside if "." in name and (name.endswith(".distrust") or name.split(".")[0] not in chromas)
     ]
@@ -128,7 +128,7 @@ def _empty(path: Path) -> bool:
 
 
 def _unused_segments(chroma: Path) -> list[str]:
-    """Folders in a folder of Chroma that its database does not know."""
+    """Return folders inside a folder of Chroma that its database does not list."""
     if not (chroma / "chroma.sqlite3").is_file():
         return [f"{chroma.name} is no folder of Chroma"]
     with closing(sqlite3.connect(f"file:{chroma / 'chroma.sqlite3'}?mode=ro", uri=True)) as database:

@@ -1,4 +1,4 @@
-"""`python -m tests.fuzz --minutes 60 --seed 1`: run, print the figures, exit 1 where a promise broke."""
+"""Run the fuzzer: `python -m tests.fuzz --minutes 60 --seed 1`; print the figures, exit 1 if a promise broke."""
 
 from __future__ import annotations
 

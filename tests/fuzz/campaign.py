@@ -22,12 +22,12 @@ from tests.fuzz.worker import INPUT
 ROOT = Path(__file__).resolve().parents[2]
 LINE = re.compile(r"[\w/]+:\d+")
 PATIENCE = 2 * MOST_SECONDS
-"""Seconds after which a worker that tries one file is killed."""
+"""Seconds on one file after which a worker is killed."""
 
 
 @dataclass(frozen=True)
 class Plan:
-    """What to run: for so many seconds, or so many trials a worker."""
+    """What to run: seconds, or trials per worker."""
 
     seed: int
     workers: int = 2
@@ -39,21 +39,21 @@ class Plan:
 
 @dataclass
 class Tally:
-    """What the workers told so far."""
+    """Results that the workers have reported so far."""
 
     counts: dict[int, dict[str, Any]] = field(default_factory=dict)
-    """Of each process that ever worked, its last count."""
+    """The last counts of each process, by process."""
     known: set[str] = field(default_factory=set)
-    """Behaviours and lines of the files to begin with;"""
+    """Behaviours and lines of the files to begin with."""
     found: set[str] = field(default_factory=set)
-    """and those that damaged files added."""
+    """Behaviours and lines that damaged files added."""
     kept: int = 0
     failures: dict[str, dict[str, str]] = field(default_factory=dict)
-    """By promise and place: the first file that broke it there."""
+    """The first file that broke each promise, by promise and place."""
     lock: threading.Lock = field(default_factory=threading.Lock)
 
     def broke(self, plan: Plan, promise: str, detail: str, content: bytes) -> None:
-        """Write down a broken promise, once for each place where it broke, and keep the file."""
+        """Record a broken promise, once for each place in the code, and store the file."""
         place = promise + (detail.strip().splitlines() or [""])[-1][:80]
         with self.lock:
             if place in self.failures:
@@ -66,7 +66,7 @@ class Tally:
 
 
 def run(plan: Plan) -> dict[str, Any]:
-    """The figures of a run, as they are written into build/fuzz.json."""
+    """Run the campaign and return its figures, as build/fuzz.json stores them."""
     tally, began = Tally(), time.monotonic()
     plan.found.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(prefix="smart-fuzz-") as folder:
@@ -82,7 +82,7 @@ def run(plan: Plan) -> dict[str, Any]:
 
 
 def _keep_working(plan: Plan, tally: Tally, folder: Path, index: int) -> None:
-    """One worker, started again whenever a file ended it, until the time is over."""
+    """Run one worker until the time is over; start it again whenever a file ended it."""
     folder.mkdir()
     end, lives = time.monotonic() + plan.seconds, 0
     while lives == 0 or time.monotonic() < end:
@@ -93,7 +93,7 @@ def _keep_working(plan: Plan, tally: Tally, folder: Path, index: int) -> None:
 
 
 def _one_life(plan: Plan, tally: Tally, folder: Path, life: tuple[str, float]) -> bool:
-    """Whether the worker came to its own end."""
+    """Run one worker process; return whether it ended by itself."""
     seed, seconds = life
     command = [sys.executable, "-m", "tests.fuzz.worker", str(folder), str(plan.found), "--seed", seed]
     command += ["--executions", str(plan.executions)] if plan.executions else ["--seconds", str(seconds)]
@@ -117,7 +117,7 @@ def _one_life(plan: Plan, tally: Tally, folder: Path, life: tuple[str, float]) -
 
 
 def _watch(plan: Plan, tally: Tally, folder: Path, worker: subprocess.Popen[str]) -> None:
-    """End a worker that has been at one file for far too long."""
+    """Kill a worker that has been at one file for too long."""
     while True:
         try:
             worker.wait(1)
@@ -148,7 +148,7 @@ def _note(plan: Plan, tally: Tally, worker: int, told: dict[str, Any]) -> None:
 
 
 def _split(known: set[str]) -> dict[str, int]:
-    """How many of what is known are lines, written `module:line`, and how many are outcomes in words."""
+    """Count what is known: lines, written `module:line`, and outcomes."""
     lines = sum(bool(LINE.fullmatch(one)) for one in known)
     return {"outcomes": len(known) - lines, "lines": lines}
 

@@ -1,6 +1,6 @@
 """Damage to pictures by their own structure: chunks of PNG and WebP, segments of JPEG, directories of TIFF.
 
-Checksums and lengths are made to fit again most of the time: damage that they would catch goes no further than them.
+Checksums and lengths are usually corrected, since readers reject a file with wrong ones before they parse the damage.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ TAGS = (254, 255, 256, 257, 258, 259, 262, 266, 273, 274, 277, 278, 279, 282, 28
 
 
 def damage(content: bytes, rng: Random) -> bytes:
-    """One kind of damage; empty where the structure is not known or already lost."""
+    """Apply one kind of damage; return empty bytes if the structure is unknown or already lost."""
     if content.startswith(PNG):
         return _png(content, rng)
     if content.startswith(b"RIFF"):
@@ -94,7 +94,7 @@ def _jpeg(content: bytes, rng: Random) -> bytes:
 
 
 def _shuffled(pieces: list[Piece], rng: Random) -> list[Piece]:
-    """The pieces with one of them damaged, doubled, lost, moved or renamed."""
+    """Return the pieces with one of them damaged, doubled, deleted, moved or renamed."""
     if not pieces:
         return pieces
     index = rng.randrange(len(pieces))
@@ -117,7 +117,7 @@ def _shuffled(pieces: list[Piece], rng: Random) -> list[Piece]:
 
 
 def _numbered(inside: bytes, rng: Random) -> bytes:
-    """A number somewhere in a piece becomes one that programs stumble over."""
+    """Replace a number in a piece by one that programs often mishandle."""
     if not inside:
         return rng.randbytes(4)
     form = rng.choice(("B", ">H", ">I", "<H", "<I"))
@@ -127,7 +127,7 @@ def _numbered(inside: bytes, rng: Random) -> bytes:
 
 
 def _repacked(inside: bytes, rng: Random) -> bytes:
-    """What a piece holds packed, damaged and packed again."""
+    """Unpack the compressed data of a piece, damage it and pack it again."""
     try:
         raw = zlib.decompressobj().decompress(inside, 100_000)
     except zlib.error:
@@ -138,7 +138,7 @@ def _repacked(inside: bytes, rng: Random) -> bytes:
 
 
 def _tiff(content: bytes, rng: Random) -> bytes:
-    """One entry of one directory says something else, or a directory's end points somewhere else."""
+    """Change one entry of a directory, or the offset at the end of a directory."""
     order = "<" if content[:2] == b"II" else ">"
     out = bytearray(content)
     starts, offset = [], _read(order + "I", content, 4)

@@ -30,13 +30,13 @@ WORDS = (*(b"/" + name for name in NAMES.split()), *TOKENS.split(b"|"))
 
 
 def damage(content: bytes, rng: Random) -> bytes:
-    """One kind of damage; the table of objects is made to fit again half of the time. Empty where nothing applies."""
+    """Apply one kind of damage; correct the object table half of the time. Return empty bytes if nothing applies."""
     out = rng.choice((_number, _number, _word, _name, _object, _object, _reference, _stream))(content, rng)
     return repaired(out) if out and rng.random() < 0.5 else out
 
 
 def repaired(content: bytes) -> bytes:
-    """With a table of objects, and a trailer, that fit where its objects lie now; as it is where it has no root."""
+    """Return the PDF with an object table and a trailer that match its objects; unchanged if it has no root."""
     places = {int(match[1]): match.start() for match in OBJECT.finditer(content) if len(match[1]) < 5}
     trailer = re.search(rb"trailer\s*(<<.*?>>)\s*startxref", content, re.DOTALL)
     if not places or not trailer or b"/Root" not in trailer[1]:
@@ -76,13 +76,13 @@ def _name(content: bytes, rng: Random) -> bytes:
 
 
 def _reference(content: bytes, rng: Random) -> bytes:
-    """A reference to another object: cycles and wrong types come of it."""
+    """Refer to another object, which makes cycles and wrong types."""
     match = _one(REFERENCE, content, rng)
     return _replace(content, match, b"%d 0 R" % rng.randint(0, 9)) if match else b""
 
 
 def _object(content: bytes, rng: Random) -> bytes:
-    """An object twice, not at all, or with the content of another."""
+    """Double or delete an object, or give it the content of another."""
     one, other = _one(OBJECT, content, rng), _one(OBJECT, content, rng)
     if not one or not other:
         return b""
@@ -91,7 +91,7 @@ def _object(content: bytes, rng: Random) -> bytes:
 
 
 def _stream(content: bytes, rng: Random) -> bytes:
-    """A stream unpacked, damaged in its operators, and packed again with its length."""
+    """Unpack a stream, damage its operators, and pack it again with its length."""
     match = _one(STREAM, content, rng)
     if not match:
         return b""

@@ -1,4 +1,4 @@
-"""The small corpus that is kept: as few and as small files as do everything that all found files did."""
+"""The small stored corpus: the fewest and smallest files that together show every behaviour that was found."""
 
 from __future__ import annotations
 
@@ -14,13 +14,13 @@ from tests.fuzz.trial import NAME, attempt
 LARGEST = 60_000
 MOST_BYTES = 1_500_000
 MOST_DOCUMENTS = 40
-"""PDFs start a dozen programs each, and `make test` replays them all."""
+"""Each PDF starts a dozen programs, and `make test` replays all of them."""
 SLOWEST = 1.0
-"""Seconds."""
+"""Seconds that a stored file may take."""
 
 
 def keep(found: Path) -> str:
-    """Choose again from the corpus and from `found`; a sentence with the figures."""
+    """Choose the corpus again from itself and `found`; return a sentence with the figures."""
     sandbox.PROGRAM = tracing.PROGRAM
     behaviours: dict[bytes, set[str]] = {}
     with tempfile.TemporaryDirectory(prefix="smart-keep-") as folder:
@@ -44,7 +44,7 @@ def keep(found: Path) -> str:
 
 
 def _cover(behaviours: dict[bytes, set[str]]) -> list[bytes]:
-    """Smallest files first, each that does what none before it did."""
+    """Return the smallest files first, each with a behaviour that none before it has."""
     chosen, seen, size, documents = [], set(), 0, 0
     for content in sorted(behaviours, key=lambda content: (len(content), content)):
         document = b"%PDF-" in content[:1_024]

@@ -1,4 +1,4 @@
-"""Damage: bytes of any file, and the damage that the kind of a file allows."""
+"""Damage to the bytes of any file, and the damage that the kind of a file allows."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from random import Random
 from tests.fuzz import containers, documents
 
 LARGEST = 300_000
-"""Bytes that damage may grow a file to."""
+"""Bytes up to which damage may grow a file."""
 NUMBERS = (
     0,
     1,
@@ -32,13 +32,13 @@ NUMBERS = (
     2**32 - 1,
 )
 HEAD = 256
-"""Bytes that half of all blows hit: there headers are."""
+"""Bytes at the start that half of all changes hit, since headers are there."""
 
 Damage = Callable[[bytes, Random], bytes]
 
 
 def damaged(content: bytes, others: Sequence[bytes], rng: Random) -> bytes:
-    """`content` after one to four kinds of damage, spliced with one of `others` now and then. Never empty."""
+    """Return `content` after one to four kinds of damage, sometimes spliced with one of `others`. Never empty."""
     for _ in range(rng.choice((1, 1, 1, 2, 2, 3, 4))):
         choice = rng.random()
         if choice < 0.45:
@@ -52,7 +52,7 @@ def damaged(content: bytes, others: Sequence[bytes], rng: Random) -> bytes:
 
 
 def _structured(content: bytes, rng: Random) -> bytes:
-    """Damage by whoever knows the format; where the structure is already lost, any blow."""
+    """Apply damage that knows the format, or damage to any byte if the structure is already lost."""
     known = documents.damage(content, rng) if b"%PDF-" in content[:1_024] else containers.damage(content, rng)
     return known or rng.choice(BLOWS)(content, rng)
 
@@ -80,7 +80,7 @@ def _random_bytes(content: bytes, rng: Random) -> bytes:
 
 
 def _number(content: bytes, rng: Random) -> bytes:
-    """A number of one, two or four bytes, in either order, becomes one that programs stumble over."""
+    """Replace a number of one, two or four bytes, in either order, by one that programs often mishandle."""
     form = rng.choice(("B", "<H", ">H", "<I", ">I"))
     size = struct.calcsize(form)
     blow = struct.pack(form, rng.choice(NUMBERS) & ((1 << 8 * size) - 1))
@@ -108,7 +108,7 @@ def _swap(content: bytes, rng: Random) -> bytes:
 
 
 def _spliced(content: bytes, other: bytes, rng: Random) -> bytes:
-    """A block of another file inside this one, or this one's head and that one's tail."""
+    """Insert a block of another file, or join the head of one file and the tail of the other."""
     if rng.random() < 0.3:
         return content[: rng.randint(1, len(content))] + other[rng.randrange(len(other)) :]
     start, (first, last) = _place(content, rng), _span(other, rng)

@@ -1,4 +1,4 @@
-"""Files to begin with: good ones of every kind, the hostile ones, and what earlier runs found."""
+"""Files to begin with: good ones of every kind, the hostile ones, and those that earlier runs found."""
 
 from __future__ import annotations
 
@@ -14,25 +14,25 @@ from tests.odd_files import ENDING, write_odd_files
 
 CORPUS = Path(__file__).with_name("corpus")
 LARGEST = 120_000
-"""Bytes: damage to a larger file mostly hits what nobody parses."""
+"""Bytes of the largest seed: damage to a larger file mostly hits bytes that no reader parses."""
 
 BOMBS = {"strokes.pdf", "flate-bomb.pdf", "image-bomb.pdf", *ENDING}
-"""They take seconds each, and so does everything that is bred from them."""
+"""Files that take seconds each, as does everything derived from them."""
 
 
 @cache
 def made() -> tuple[bytes, ...]:
-    """Every file to begin with that is made: good and hostile ones, the same bytes every time."""
+    """Return every file to begin with that is made: good and hostile ones, the same bytes every time."""
     return (*_good_pictures(), *_good_documents(), *_hostile())
 
 
 def kept() -> tuple[bytes, ...]:
-    """What earlier runs found, in the order of its names."""
+    """Return the files that earlier runs found, ordered by name."""
     return tuple(path.read_bytes() for path in sorted(CORPUS.glob("*.bin")))
 
 
 def _good_pictures() -> tuple[bytes, ...]:
-    """One small picture of every kind that is read, with the metadata that people's pictures have."""
+    """Return one small picture of every kind that is read, with metadata as in real pictures."""
     image = Image.effect_noise((24, 16), 80).convert("RGB")
     frames = {"save_all": True, "append_images": [image.rotate(180)]}
     exif = Image.Exif()

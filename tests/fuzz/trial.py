@@ -1,4 +1,4 @@
-"""One file through the real way in: what became of it, what it touched, and which promises it broke."""
+"""One file through the real ingest code: its outcome, what it touched, and which promises it broke."""
 
 from __future__ import annotations
 
@@ -21,10 +21,10 @@ from smart_demo.types import Page
 from tests.fuzz.tracing import listening, tracing
 
 LIMITS = Limits(pages=12, file_bytes=2**21, pixels=1_000_000, rendered_pixels=60_000, seconds=3)
-"""Lower than what people get, so that many files are tried in an hour."""
+"""Limits below the real ones, so that an hour is enough for many files."""
 MOST_SECONDS = 30
 MOST_BYTES = 600_000_000
-"""By which a file makes the process grow that reads it, and which a decoder may hold that it asks."""
+"""Bytes by which a file may grow the process that reads it, and which a decoder may hold."""
 NAME = "fuzzed.pdf"
 TYPED, ALIVE, QUICK, SMALL, TIDY, REAPED, CLOSED = PROMISES = (
     "every file is pages or a refusal in one sentence",
@@ -39,23 +39,23 @@ TYPED, ALIVE, QUICK, SMALL, TIDY, REAPED, CLOSED = PROMISES = (
 
 @dataclass
 class Trial:
-    """What became of one file."""
+    """The outcome of one file."""
 
     kind: str = "refused"
     """`pages`, `some pages`, `refused`, or `broken`."""
     behaviour: str = ""
-    """In words that many files share; what is new in it makes a file worth keeping."""
+    """The outcome in words that many files share. A file with a new outcome is stored."""
     lines: set[str] = field(default_factory=set)
     """Lines of the readers that ran, as `module:line`."""
     seconds: float = 0.0
     peak: int = 0
-    """Bytes by which this process grew meanwhile, or that a decoder held, whichever are more."""
+    """Bytes by which this process grew during the trial, or that a decoder held, whichever are more."""
     broken: list[tuple[str, str]] = field(default_factory=list)
     """(promise, what happened instead)."""
 
 
 def attempt(path: Path, *, traced: bool = True) -> Trial:
-    """Read the file at `path`. Whatever it holds, this returns."""
+    """Read the file at `path` and return its outcome, whatever the file contains."""
     trial = Trial()
     peaks: list[int] = [0]
     open_before, began = _open_files(), time.monotonic()
@@ -64,7 +64,7 @@ def attempt(path: Path, *, traced: bool = True) -> Trial:
     try:
         with listening(trial.lines, peaks), tracing(trial.lines) if traced else nullcontext():
             trial.kind, trial.behaviour = _read(path)
-    except Exception:  # noqa: BLE001 -- an error of any other type is what is looked for
+    except Exception:  # noqa: BLE001 -- any other type of error is a finding
         trial.kind, trial.behaviour = "broken", traceback.format_exc(limit=-3)
         trial.broken.append((TYPED, traceback.format_exc()))
     trial.seconds, trial.peak = time.monotonic() - began, max(_memory("VmHWM") - held, *peaks)
@@ -77,7 +77,7 @@ def attempt(path: Path, *, traced: bool = True) -> Trial:
 
 
 def _read(path: Path) -> tuple[str, str]:
-    """(kind, behaviour); what is promised of pages and sentences is asserted."""
+    """Return (kind, behaviour); assert what is promised of pages and sentences."""
     try:
         upload = inspect(path, NAME, LIMITS)
         pages = list(render(upload, LIMITS))
@@ -88,13 +88,13 @@ def _read(path: Path) -> tuple[str, str]:
     good = sum(isinstance(page, Page) for page in pages)
     kind = "refused" if not good else "pages" if good == len(pages) else "some pages"
     told += _sentences(upload.notices)
-    if upload.kind != "pdf" and int(upload.file, 16) % 4 == 0:  # a quarter of all: the way is the same
+    if upload.kind != "pdf" and int(upload.file, 16) % 4 == 0:  # a quarter of all: the code is the same
         told.append(_as_picture(path))
     return kind, " | ".join((upload.kind, "1 page" if len(pages) == 1 else "pages", *told))
 
 
 def _as_picture(path: Path) -> str:
-    """The same file as a picture to ask with, and as bytes of a table: the same answer."""
+    """Read the same file as a query picture and as bytes of a table; both must have the same outcome."""
     outcomes = []
     ways: tuple[Callable[[], object], ...] = (
         lambda: decode_image_file(path, LIMITS).shape,
@@ -114,7 +114,7 @@ def _sentences(notices: tuple[str, ...]) -> list[str]:
 
 
 def _sentence(refusal: InputRefused) -> str:
-    """The sentence without its figures."""
+    """Return the sentence without its figures."""
     told = refusal.sentence
     assert "\n" not in told, told
     assert len(told) < 400, told
@@ -124,7 +124,7 @@ def _sentence(refusal: InputRefused) -> str:
 
 
 def _looks(page: Page) -> str:
-    """A page in a few words: how large, how much ink, how many words."""
+    """Describe a page by its size, ink and number of words."""
     height, width, channels = page.pixels.shape
     assert page.pixels.dtype == "uint8"
     assert channels == 3
@@ -161,7 +161,7 @@ def _left_behind(open_before: int, *, thorough: bool) -> Iterator[tuple[str, str
 
 
 def _children() -> set[int]:
-    """Processes that this one started and that run or were not waited for."""
+    """Return child processes that run or were not waited for."""
     found = set()
     for path in Path("/proc").glob("[0-9]*/stat"):
         with suppress(OSError):
@@ -172,13 +172,13 @@ def _children() -> set[int]:
 
 
 def _open_files() -> int:
-    """Open files of this process, but for the two that lead to each decoder that is kept."""
+    """Return the open files of this process, without the two of each running decoder."""
     files = len(os.listdir("/proc/self/fd")) if os.path.isdir("/proc/self/fd") else 0
     return files - 2 * len(DECODER_POOL._idle)
 
 
 def _forget_peak() -> None:
-    """From now on the kernel's high-water mark is this file's own, where the kernel lets us."""
+    """Reset the kernel's high-water mark of memory, so that it belongs to this file, if the kernel allows it."""
     try:
         Path("/proc/self/clear_refs").write_text("5")
     except OSError:
@@ -186,7 +186,7 @@ def _forget_peak() -> None:
 
 
 def _memory(which: str) -> int:
-    """Bytes of this process by the kernel's account, or the most it ever held where there is none."""
+    """Return the bytes of this process from /proc, or the peak since its start if that is missing."""
     try:
         match = re.search(which + r":\s+(\d+)", Path("/proc/self/status").read_text())
     except OSError:

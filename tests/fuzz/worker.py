@@ -1,7 +1,7 @@
-"""A process that damages and tries one file after another; `python -m tests.fuzz.worker` is started by the campaign.
+"""A process that damages and tries one file after another; the campaign starts `python -m tests.fuzz.worker`.
 
-Every file lies in the worker's folder before it is tried, so that it is there still when it ended the process. What is
-found is told in lines of JSON: a count once a second, and at once what is new and what is broken.
+Every file is written to the worker's folder before it is tried, so it survives if it ends the process. Results are
+reported in lines of JSON: counts once a second, new behaviours and broken promises at once.
 """
 
 from __future__ import annotations
@@ -27,19 +27,19 @@ from tests.fuzz.trial import NAME, Trial, attempt
 
 INPUT = NAME
 SLOW = 1.5
-"""Seconds from which a file is no good to begin with: the hour would be spent on few."""
+"""Seconds above which a file is no seed: the hour would be spent on few files."""
 DOCUMENTS = 0.12
 """Share of trials that are PDFs: each starts a dozen programs and takes as long as fifty pictures."""
 
 
 class Worker:
-    """Tries files until it is told enough. The same seed tries the same files, as long as it works alone."""
+    """Tries files until it is stopped. The same seed tries the same files, as long as it works alone."""
 
     def __init__(self, folder: Path, found: Path, seed: str) -> None:
         self._input, self._found, self._rng = folder / INPUT, found, Random(seed)
         self._known: set[str] = set()
         self._pool: list[tuple[bytes, bool, bool]] = []
-        """Of every file worth damaging: its bytes, whether it is a PDF, whether pages came of it."""
+        """The bytes of every file worth damaging, whether it is a PDF, and whether it gave pages."""
         self._names: set[str] = set()
         self._counts: Counter[str] = Counter()
         self._slowest, self._peak, self._executions = (0.0, ""), 0, 0
@@ -51,7 +51,7 @@ class Worker:
         self._say(known=sorted(self._known))
 
     def go_on(self, seconds: float, executions: int) -> None:
-        """Damage and try, for so long or so many times, whichever is given."""
+        """Damage and try files for `seconds`, or `executions` times, whichever is given."""
         end, told = time.monotonic() + seconds, 0.0
         executions += self._executions if executions else 0
         while (self._executions < executions) if executions else (time.monotonic() < end):
@@ -64,7 +64,7 @@ class Worker:
         self._tell()
 
     def _chosen(self) -> bytes:
-        """A file to damage. More often one that gave pages, or a late find: what is new has new neighbours."""
+        """Choose a file to damage. Files that gave pages and recent finds are more likely."""
         document, good = self._rng.random() < DOCUMENTS, self._rng.random() < 0.7
         fitting = [content for content, *facts in self._pool if facts == [document, good]]
         fitting = fitting[-40:] if self._rng.random() < 0.5 else fitting
@@ -86,7 +86,7 @@ class Worker:
         return trial
 
     def _take(self, content: bytes, trial: Trial, *, fresh: bool) -> None:
-        """Keep what did something new. A broken promise is told, not bred from."""
+        """Store a file with a new behaviour. A broken promise is reported, and its file is not damaged further."""
         new = {trial.behaviour, *trial.lines} - self._known
         self._known |= new
         if trial.broken or trial.seconds > SLOW or (fresh and not new):
@@ -98,7 +98,7 @@ class Worker:
             self._say(new=sorted(new))
 
     def _learn(self) -> None:
-        """Take over what the other workers found."""
+        """Add the files that the other workers found."""
         for path in sorted(self._found.iterdir()):
             if path.name not in self._names:
                 self._names.add(path.name)
@@ -132,7 +132,7 @@ def main() -> None:
     shutil.rmtree(tempfile.tempdir, ignore_errors=True)
     Path(tempfile.tempdir).mkdir()
     worker = Worker(options.folder, options.found, options.seed)
-    # A short run begins with the made files only: whoever runs it replays the kept ones too.
+    # A short run begins with the made files only, since `tests/test_fuzz.py` replays the stored ones.
     worker.begin(made() if options.executions else (*made(), *kept()))
     worker.go_on(options.seconds, options.executions)
 

@@ -1,1 +1,1 @@
-"""Many visitors at once against the real server: what they are promised, and how long they wait."""
+"""Many simultaneous visitors against the real server: the promises that are made to them, and how long they wait."""

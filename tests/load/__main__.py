@@ -1,4 +1,4 @@
-"""`python -m tests.load --minutes 10 --visitors 20 --seed 1`: the real server under load. Exit 1: a promise broke."""
+"""The real server under load: `python -m tests.load --minutes 10 --visitors 20 --seed 1`. Exit 1: a promise broke."""
 
 from __future__ import annotations
 
@@ -25,17 +25,17 @@ REPORT = Path(__file__).resolve().parents[2] / "build" / "load.json"
 
 
 def main() -> int:
-    """0 where every promise held."""
+    """Return 0 if every promise held."""
     options = _options()
-    faulthandler.register(signal.SIGUSR1)  # says where every visitor stands
-    os.environ["GRADIO_ANALYTICS_ENABLED"] = "False"  # of the client in this process
+    faulthandler.register(signal.SIGUSR1)  # prints the stack of every visitor's thread
+    os.environ["GRADIO_ANALYTICS_ENABLED"] = "False"  # for the client in this process
     with tempfile.TemporaryDirectory(prefix="smart-load-") as name:
         folder = Path(name)
         data, uploads = folder / "data", folder / "uploads"
         copy_sample_library(data)
         uploads.mkdir()
         before, rows = stored(data), indexed(data)
-        # Small enough that people meet the limits; and what may stay in memory is there before growth is looked for.
+        # Small, so that visitors meet the limits and the caches are full before growth is measured.
         limits = {"SMART_LIBRARY_PAGES": "15", "SMART_WAITING_FILES": "8", "SMART_RESIDENT_MB": "32"}
         app = App(data, SAMPLE_DOCUMENTS, SMART_PUBLIC="on", GRADIO_TEMP_DIR=str(uploads), **limits)
         app.start()

@@ -1,4 +1,4 @@
-"""What a run counts: how long people waited, which limits they met, what was broken."""
+"""The figures of a run: waiting times, limits that were met, promises that were broken."""
 
 from __future__ import annotations
 
@@ -24,48 +24,48 @@ LIMITS = (
 )
 """Parts of the sentences that state a limit."""
 EXAMPLES = 5
-"""Of each kind of broken promise, that are told in full."""
+"""Examples of each kind of broken promise that are reported in full."""
 
 
 class LimitMet(Exception):
-    """A stated limit, said in a sentence."""
+    """A stated limit was met; the message is its sentence."""
 
 
 @dataclass
 class Figures:
-    """Tallies of one run, for several threads."""
+    """Counts of one run, safe for several threads."""
 
     waits: dict[str, list[float]] = field(default_factory=lambda: defaultdict(list))
-    """Seconds by kind of action, of those that were answered."""
+    """Seconds of the answered actions, by kind of action."""
     limits: Counter[str] = field(default_factory=Counter)
     said: Counter[str] = field(default_factory=Counter)
-    """Sentences in which something else was refused, numbers left out."""
+    """Other sentences of refusal, without their numbers."""
     broken: dict[str, list[str]] = field(default_factory=lambda: defaultdict(list))
-    """What should not have happened, by promise."""
+    """Details of broken promises, by promise."""
     requests: int = 0
     octets: int = 0
-    """Bytes of answers that were read through."""
+    """Bytes of answers that were searched."""
     unclaimed: int = 0
-    """Uploads that arrived, but that no event took since the queue was full: their copies wait for the janitor."""
+    """Uploads that arrived but were refused by a full queue; the janitor deletes their copies."""
     estimates: list[tuple[float, float]] = field(default_factory=list)
-    """Seconds that the queue said somebody would wait, and that they did."""
+    """Pairs of the wait that the queue estimated and the real wait, in seconds."""
     _lock: threading.Lock = field(default_factory=threading.Lock)
 
     @contextmanager
     def timing(self, kind: str) -> Iterator[None]:
-        """Time an action; one that ends in an error does not count."""
+        """Time an action; one that raises does not count."""
         begun = time.monotonic()
         yield
         with self._lock:
             self.waits[kind].append(time.monotonic() - begun)
 
     def met(self, sentence: str) -> None:
-        """Somebody met a limit that is stated."""
+        """Count a stated limit that a visitor met."""
         with self._lock:
             self.limits[_shape(sentence)] += 1
 
     def refused(self, sentence: str) -> None:
-        """Somebody was refused something in words: a limit or another."""
+        """Count a refusal with a sentence, whether or not it states a limit."""
         if any(part in sentence for part in LIMITS):
             self.met(sentence)
             return
@@ -73,23 +73,23 @@ class Figures:
             self.said[_shape(sentence)] += 1
 
     def break_(self, promise: str, detail: str) -> None:
-        """A promise was broken."""
+        """Record a broken promise."""
         with self._lock:
             self.broken[promise].append(detail[:400])
 
     def read(self, octets: int) -> None:
-        """An answer of so many bytes was read and searched for what is others'."""
+        """Count the bytes of an answer that was searched for other visitors' data."""
         with self._lock:
             self.requests += 1
             self.octets += octets
 
     def estimated(self, said: float, took: float) -> None:
-        """What the queue said of a wait, and how long it was."""
+        """Record a wait as the queue estimated it and as it was."""
         with self._lock:
             self.estimates.append((said, took))
 
     def percentiles(self) -> dict[str, dict[str, float]]:
-        """Count and 50th, 95th and 99th percentile and the longest, in milliseconds, by kind of action."""
+        """Return count, 50th, 95th and 99th percentile and maximum in milliseconds, by kind of action."""
         return {
             kind: {"count": len(waits)}
             | {f"p{part}": round(float(np.percentile(waits, part)) * 1000, 1) for part in (50, 95, 99)}
@@ -99,5 +99,5 @@ class Figures:
 
 
 def _shape(sentence: str) -> str:
-    """A sentence without the names and numbers in it, so that equal ones are counted together."""
+    """Return a sentence without its names and numbers, so that equal ones are counted together."""
     return re.sub(r"\b\S+\.(pdf|png)\b", "FILE", re.sub(r"\d[\d,.]*", "N", sentence))[:160]

@@ -1,4 +1,4 @@
-"""One visitor's stay: what they do, what they were told is theirs, and whether that is what they find."""
+"""One visitor's actions, what the server acknowledged as theirs, and whether the page shows exactly that."""
 
 from __future__ import annotations
 
@@ -28,13 +28,13 @@ from tests.visitor import EventFailed
 
 SAMPLE_QUERIES = ("capacity of the reservoir", "how to descale the machine", "menu of the week", "signature")
 PATIENCE = 120
-"""Seconds after which a program that hears nothing gives up."""
+"""Seconds without an event after which a program gives up."""
 Step = Callable[[], None]
 
 
 @dataclass
 class Street:
-    """What all visitors of a run share."""
+    """The state that all visitors of a run share."""
 
     url: str
     folder: Path
@@ -44,35 +44,35 @@ class Street:
     pictures: bool = True
     lock: threading.Lock = field(default_factory=threading.Lock)
     known: list[tuple[str, Paper]] = field(default_factory=list)
-    """Who owns which document: what a thief would try."""
+    """The owners of all documents, for attempts to reach another visitor's."""
 
     def theirs(self, secret: str, rng: random.Random) -> tuple[str, Paper] | None:
-        """Somebody else's document with its owner's secret."""
+        """Return another visitor's document with its owner's secret."""
         with self.lock:
             others = [(owner, paper) for owner, paper in self.known if owner != secret]
         return rng.choice(others) if others else None
 
 
 class Life:
-    """One visitor after another in one thread; all that is drawn comes from the seed."""
+    """A thread that plays one visitor after another; all random choices come from the seed."""
 
     def __init__(self, street: Street, number: int, seed: int) -> None:
         self.street, self.figures = street, street.figures
         self.rng = random.Random(f"{seed}/{number}")
         self.number, self.secrets = number, list[str]()
         self.held: dict[str, Paper] = {}
-        """What was acknowledged and not taken away, by file."""
+        """Acknowledged documents that were not deleted, by file."""
         self.arriving: Paper | None = None
-        """What was on its way when the page was closed."""
+        """Uploads that were in progress when the page was closed."""
         self.client: Client | None = None
         self.past: dict[str, tuple[dict[str, Paper], Paper | None]] = {}
-        """What earlier visitors of this thread left behind, by secret."""
+        """Documents left by earlier visitors of this thread, by secret."""
         self.begin()
 
-    # -- coming and going
+    # -- opening and closing the page
 
     def begin(self) -> None:
-        """Somebody new."""
+        """Start as a new visitor."""
         secret = self.rng.randbytes(16).hex()
         self.secrets.append(secret)
         self.held, self.arriving = {}, None
@@ -83,7 +83,7 @@ class Life:
         self.enter(secret)
 
     def enter(self, secret: str) -> None:
-        """A page that was just opened."""
+        """Open the page with this secret."""
         with self.figures.timing("open the page"):
             self.person = Person(self.street.url, secret, self.street.marks, self.figures, pace=self.street.pace)
             with suppress(LimitMet):
@@ -101,21 +101,21 @@ class Life:
             self.client = None
 
     def come_back(self) -> None:
-        """The same browser, another day."""
+        """Return in the same browser, later."""
         secret = self.person.secret
         self.leave()
         self.enter(secret)
         self.look()
 
     def change(self) -> None:
-        """Somebody else comes; what the one before had stays until they forget it."""
+        """Continue as another visitor; the documents of the last one stay until they are deleted."""
         self.past[self.person.secret] = (self.held, self.arriving)
         self.leave()
         self.begin()
         self.look()
 
     def act(self) -> str:
-        """One thing that people do; its name."""
+        """Do one random action and return its name."""
         steps: dict[Step, float] = {
             self.upload: 20, self.find_own: 22, self.find_theirs: 10, self.program: 9, self.read: 8, self.question: 8,
             self.forge: 6, self.delete: 7, self.look: 8, self.come_back: 2.5, self.change: 1.5, self.forget: 1.5,
@@ -133,7 +133,7 @@ class Life:
     # -- documents
 
     def upload(self, given: Paper | None = None) -> None:
-        """A document; now and then a picture, a broken file, or what everybody has."""
+        """Upload a document; sometimes a picture, a broken file, or the file that all visitors share."""
         paper = given or self.draw()
         with self.figures.timing("upload until stored"):
             self.hand_in(paper)
@@ -141,14 +141,14 @@ class Life:
         self.learn(paper)
 
     def upload_and_leave(self) -> None:
-        """The page is closed while the document is being read, and opened again."""
+        """Close the page while the document is being read, then open it again."""
         paper = self.desk.pdf(3)
         self.hand_in(paper)
         self.arriving = paper
         self.come_back()
 
     def draw(self) -> Paper:
-        """What is brought next."""
+        """Return the next paper to upload."""
         kind = self.rng.random()
         if kind < 0.05 and self.street.pictures:
             return self.desk.picture()
@@ -159,7 +159,7 @@ class Life:
         return self.desk.pdf(self.rng.choice((1, 1, 2, 3)))
 
     def hand_in(self, paper: Paper) -> None:
-        """Drop a file into the box; where the queue is full, once more after a while."""
+        """Upload a file; if the queue is full, try again once after a while."""
         event = self.person.event("upload", "upload")
         for _ in range(20):
             files = self.person.send(paper.path)
@@ -173,11 +173,11 @@ class Life:
         raise LimitMet("the queue stayed full")
 
     def learn(self, paper: Paper) -> None:
-        """What became of a file that is through."""
+        """Check the outcome of a finished upload."""
         told = [one for one in sights.arrivals(str(self.person.shown("arrivals"))) if one.name == paper.name]
         if not told:
             self.figures.break_(
-                "nothing lost", f"nobody says what became of {paper.name}: {self.person.shown('arrivals')}"
+                "nothing lost", f"no outcome is shown for {paper.name}: {self.person.shown('arrivals')}"
             )
             return
         outcome = told[-1]
@@ -197,7 +197,7 @@ class Life:
         self.look()
 
     def delete(self) -> None:
-        """Take a document out: it is gone at once."""
+        """Delete a document; it must disappear at once."""
         if not self.held:
             return
         paper = self.rng.choice(list(self.held.values()))
@@ -215,7 +215,7 @@ class Life:
                 self.figures.break_("nothing lost", f"{paper.name} is found after it was deleted")
 
     def forget(self) -> None:
-        """Delete everything of mine."""
+        """Delete everything of this visitor."""
         with self.figures.timing("forget everything"):
             answer = self.person.forget()
         if "done" not in answer:
@@ -225,20 +225,20 @@ class Life:
         self.look()
 
     def upload_and_forget(self) -> None:
-        """Think better of it while it is being read: nothing of it stays, also not what was at hand."""
+        """Delete everything while an upload is being read; nothing of it may stay, not even the current page."""
         self.hand_in(self.desk.pdf(3))
         self.person.pause(0, 0.6, self.rng)
         self.forget()
 
     def look(self) -> None:
-        """The shelf shows what was acknowledged, and nothing else."""
+        """Check that the Library lists exactly the acknowledged documents."""
         self.person.wait()
         listed = {one.file: one for one in sights.shelf(str(self.person.shown("documents")))}
         if missing := self.held.keys() - listed.keys():
             names = [self.held[file].name for file in missing]
-            self.figures.break_("nothing lost", f"not on the shelf: {names}")
+            self.figures.break_("nothing lost", f"not in the Library: {names}")
         if strange := listed.keys() - self.held.keys():
-            self.figures.break_("nothing lost", f"on the shelf, but not one's own: {[listed[f].name for f in strange]}")
+            self.figures.break_("nothing lost", f"listed, but not theirs: {[listed[f].name for f in strange]}")
         for file in self.held.keys() & listed.keys():
             if listed[file].pages != self.held[file].pages:
                 self.figures.break_("nothing lost", f"{self.held[file]} has {listed[file].pages} pages")
@@ -246,7 +246,7 @@ class Life:
     # -- searching
 
     def search(self, text: str, scope: str) -> str:
-        """The markup of an answer, whose pages are those of the scope."""
+        """Search, check that all pages belong to the scope, and return the markup."""
         with self.figures.timing("search"):
             answer = self.person.search(text, scope)
         for cards in sights.columns(answer).values():
@@ -257,7 +257,7 @@ class Life:
         return answer
 
     def find_own(self) -> None:
-        """A page by its own words: it comes first."""
+        """Search for a page by its own words; it must be first."""
         written = [paper for paper in self.held.values() if paper.words[0]]
         if not written:
             self.search(self.rng.choice(SAMPLE_QUERIES), "Samples")
@@ -270,7 +270,7 @@ class Life:
             self.figures.break_("own pages found", f"{paper} page {page + 1}: {cards[:3]} {answer[:300]}")
 
     def find_theirs(self) -> None:
-        """Somebody else's words: nothing of theirs comes."""
+        """Search for another visitor's words; none of their pages may be found."""
         theirs = self.street.theirs(self.person.secret, self.rng)
         if theirs is None or not theirs[1].words[0]:
             return
@@ -279,7 +279,7 @@ class Life:
         self.search(word, self.rng.choice(("My documents", "Samples", "Both")))
 
     def program(self) -> None:
-        """The public endpoint through the real client: one's own pages where there are any, else the samples."""
+        """Search the public endpoint with the real client: own pages if there are any, else the samples."""
         if self.client is None:
             self.client = Client(
                 self.street.url, headers={VISITOR_HEADER: self.person.secret}, verbose=False, analytics_enabled=False,
@@ -293,7 +293,7 @@ class Life:
                 answer = self.client.submit(" ".join([*words, "budget"]), 20, api_name="/search").result(PATIENCE)
         except TimeoutError:
             self.figures.break_("queue honest", f"a program had no outcome in {PATIENCE} s")
-            self.client = None  # closing it would wait for the same
+            self.client = None  # closing it would wait equally long
             return
         except QueueError as error:
             self.figures.met(f"the endpoint: {error}")
@@ -317,7 +317,7 @@ class Life:
             self.person.pause(0.2, 1, self.rng)
 
     def question(self) -> None:
-        """What the viewer and the tabs ask about an answer."""
+        """Send the requests of the viewer and the tabs about an answer."""
         scope = "Both" if self.held else "Samples"
         answer = self.search(self.rng.choice(SAMPLE_QUERIES), scope)
         search = json.loads(sights.asked(answer))
@@ -335,10 +335,10 @@ class Life:
                 self.person.ask("hood" if function == "hood" else "results", function, wanted[function])
             self.person.pause(0.1, 0.6, self.rng)
 
-    # -- what one should not do
+    # -- misuse
 
     def forge(self) -> None:
-        """Somebody else's page by its number, in every way there is."""
+        """Request another visitor's page by its number, through every function."""
         theirs = self.street.theirs(self.person.secret, self.rng)
         if theirs is None:
             return
@@ -354,17 +354,17 @@ class Life:
         self.person.do(self.person.event("documents", "delete"), {"file": paper.file})
 
     def expect_refused(self, function: str, wanted: object, why: str) -> None:
-        """A question that nobody may get an answer to."""
+        """Send a request that must be refused."""
         answer = self.person.ask("results", function, wanted)
         if not isinstance(answer, dict) or set(answer) != {"sentence"}:
             self.figures.break_("no cross-talk", f"{function} of a {why} page: {str(answer)[:200]}")
 
     def rush(self) -> None:
-        """A script that asks far more often than people do."""
+        """Send requests far faster than people do, as a script would."""
         self.person.burst(self.person.event("go", "click"), 30)
 
     def search_and_leave(self) -> None:
-        """A question whose answer nobody waits for."""
+        """Search and close the page before the answer."""
         event = self.person.event("go", "click")
         inputs = [self.person.state.get(one) for one in self.person.events[event]["inputs"]]
         body = {"data": inputs, "fn_index": event, "session_hash": self.person.session, "trigger_id": None}
@@ -374,7 +374,7 @@ class Life:
     # -- the end
 
     def finish(self) -> None:
-        """Forget everything of everybody who was here."""
+        """Delete everything of every visitor of this thread."""
         self.past[self.person.secret] = (self.held, self.arriving)
         self.leave()
         for secret, (held, arriving) in self.past.items():
@@ -386,13 +386,13 @@ class Life:
 
 
 def fresh_seed() -> int:
-    """For a run that need not be like any other."""
+    """Return a seed for a run that need not be reproducible."""
     return secrets.randbelow(1_000_000)
 
 
 def live(life: Life, until: float, acts: int) -> None:
-    """Do things until the time is over, or so many; `until` is on the monotonic clock."""
-    if life.number == 0 and life.street.pictures:  # what reads pictures takes its room before growth is looked for
+    """Act until `until` on the monotonic clock, or `acts` times."""
+    if life.number == 0 and life.street.pictures:  # the OCR model takes its memory before growth is measured
         life.upload(life.desk.picture())
     for _ in range(acts):
         if time.monotonic() >= until:

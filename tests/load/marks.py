@@ -1,4 +1,4 @@
-"""Words and numbers that belong to one visitor alone: found in an answer to anybody else, they are cross-talk."""
+"""Words and numbers that belong to one visitor: in an answer to another visitor, they show a leak."""
 
 from __future__ import annotations
 
@@ -13,14 +13,14 @@ _SCOPE = re.compile(r"visitor-[0-9a-f]{32}")
 
 
 class Marks:
-    """Who owns which mark, for several threads."""
+    """The owner of each mark, safe for several threads."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
         self._owners: dict[str, str] = {}
 
     def word(self, owner: str, rng: random.Random) -> str:
-        """A new word of twelve letters that can be pronounced, which only its owner ever writes."""
+        """Return a new pronounceable word of twelve letters, which only its owner writes."""
         while True:
             word = "".join(rng.choice("bdfgklmnprstvz") + rng.choice("aeiou") for _ in range(6))
             with self._lock:
@@ -29,12 +29,12 @@ class Marks:
                     return word
 
     def own(self, owner: str, mark: str) -> None:
-        """Note a number that is one visitor's: 16 or 32 hex digits."""
+        """Record a number of one visitor: 16 or 32 hex digits."""
         with self._lock:
             self._owners[mark] = owner
 
     def foreign(self, text: str, owner: str, said: Collection[str] = ()) -> set[str]:
-        """Marks of others in a text, but for those that its reader said first; and every name of a library on disk."""
+        """Return other visitors' marks in a text, except those in `said`, and every name of a library on disk."""
         found = {mark.lower() for mark in _LETTERS.findall(text)} | set(_DIGITS.findall(text))
         with self._lock:
             theirs = {mark for mark in found if self._owners.get(mark, owner) != owner and mark not in said}

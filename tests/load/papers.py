@@ -1,4 +1,4 @@
-"""What visitors bring: small documents with words on every page that nobody else uses."""
+"""The visitors' files: small documents whose pages have words that no other visitor uses."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ SENTENCES = (
     "Please sign both copies and return one of them by the end of the month.",
 )
 WORDS = 4
-"""Code words on a page. Others ask for the first; the rest is never in anybody's question but the owner's."""
+"""Code words on a page. Other visitors search for the first one; the rest appears only in the owner's queries."""
 
 
 @dataclass(frozen=True)
@@ -27,47 +27,47 @@ class Paper:
 
     path: Path
     file: str
-    """Content hash, by which the library calls it; empty for what is no document."""
+    """Content hash, the library's name for it; empty if it is no document."""
     words: tuple[tuple[str, ...], ...] = ()
     """Code words by page."""
 
     @property
     def name(self) -> str:
-        """By which it is listed."""
+        """Return the name under which the page lists it."""
         return self.path.name
 
     @property
     def pages(self) -> int:
-        """That it has."""
+        """Return its number of pages."""
         return len(self.words)
 
 
 class Desk:
-    """A visitor's folder, from which papers are taken. All that is drawn comes from `rng`."""
+    """A visitor's folder of papers. All random choices come from `rng`."""
 
     def __init__(self, folder: Path, owner: str, marks: Marks, rng: random.Random) -> None:
         folder.mkdir(parents=True, exist_ok=True)
         self._folder, self._owner, self._marks, self._rng = folder, owner, marks, rng
 
     def pdf(self, pages: int) -> Paper:
-        """A new document with a text layer."""
+        """Make a new document with a text layer."""
         words = tuple(tuple(self._word() for _ in range(WORDS)) for _ in range(pages))
         path = write_pdf(self._folder / f"{self._word()}.pdf", *map(self._page, words))
         return self._known(path, words)
 
     def picture(self) -> Paper:
-        """Words in pixels: whoever reads them makes mistakes, so no page is looked for by them."""
+        """Make a picture of words. OCR misreads some, so no search uses them."""
         path = write_picture(self._folder / f"{self._word()}.png", f"Notes of a walk\n{self._word()}", size=(500, 200))
         return self._known(path, ((),))
 
     def broken(self) -> Paper:
-        """What calls itself a PDF and is none."""
+        """Make a file that is named a PDF but is none."""
         path = self._folder / f"{self._word()}.pdf"
         path.write_bytes(b"%PDF-1.7\n" + self._rng.randbytes(600))
         return Paper(path, "")
 
     def common(self) -> Paper:
-        """The same bytes under the same name for everybody: nobody's mark, and one copy on the way for all."""
+        """Return the file that is equal for all visitors; it has no mark."""
         path = write_pdf(self._folder / "common.pdf", "A leaflet that lies at the door\nTake one, it is free of charge")
         return Paper(path, _file(path), (("leaflet", "lies", "door", "charge"),))
 

@@ -1,4 +1,4 @@
-"""A visitor who reads everything that the server sends, keeps it to the promises, and waits as people do."""
+"""A visitor who reads everything that the server sends, checks the promises, and waits as people do."""
 
 from __future__ import annotations
 
@@ -20,23 +20,23 @@ from tests.load.marks import Marks
 from tests.visitor import API, EventFailed, Visitor
 
 TICK = 0.7
-"""Seconds between two looks of the page while something is on its way, as `layout.SECONDS`."""
+"""Seconds between two polls of the page while an upload is in progress, as `layout.SECONDS`."""
 PATIENCE = 240
-"""Seconds after which somebody no longer waits for a file of theirs."""
+"""Seconds after which a visitor no longer waits for an upload."""
 OUTCOMES = {"process_completed", "unexpected_error", "server_stopped"}
 
 
 class Line:
-    """One event's place in the queue, as it is told."""
+    """One event's place in the queue, as the server reports it."""
 
     def __init__(self, figures: Figures) -> None:
         self._figures = figures
         self._place: int | None = None
         self._told: tuple[float, float] | None = None
-        """Seconds that it was said to take, and when."""
+        """The estimated wait in seconds and the time of the estimate."""
 
     def hear(self, message: dict[str, Any]) -> None:
-        """A place is never lost. The first estimate of whoever has somebody before them is compared with the truth."""
+        """Check that the place never gets worse; store the first estimate of an event that has to wait."""
         place, seconds = message["rank"], message["rank_eta"]
         if self._place is not None and place > self._place:
             self._figures.break_("queue honest", f"moved back from {self._place} to {place}")
@@ -45,38 +45,38 @@ class Line:
             self._told = (seconds, time.monotonic())
 
     def end(self) -> None:
-        """The outcome is there."""
+        """Compare the estimate with the real wait, now that the outcome has arrived."""
         if self._told is not None:
             self._figures.estimated(self._told[0], time.monotonic() - self._told[1])
 
 
 def _busy(told: str) -> str:
-    """The limit of the queue that a refusal states; empty for another."""
-    if "Queue is full" in told:  # of which the page makes: "This application is currently busy."
+    """Return the queue limit that a refusal states, or an empty string."""
+    if "Queue is full" in told:  # the page shows it as "This application is currently busy."
         return "busy: the queue is full"
     return next((said for said in (BUSY, CROWDED) if said in told), "")
 
 
 class Person(Visitor):
-    """One browser. Whatever it gets is searched for what is somebody else's."""
+    """One browser. Every answer that it gets is searched for other visitors' data."""
 
     def __init__(self, url: str, secret: str, marks: Marks, figures: Figures, *, pace: float = 1.0) -> None:
-        """`pace` is how long it pauses, as a part of what people do."""
+        """`pace` scales the pauses that people make."""
         super().__init__(url, secret, timeout=180)
         self.http.close()
         self.http = httpx.Client(
             base_url=self.url,
             headers={VISITOR_HEADER: secret},
             timeout=180,
-            # Uvicorn closes an idle connection after 5 s. If that crosses a question, browsers ask again; httpx fails.
+            # Uvicorn closes idle connections after 5 s. Browsers then retry a request; httpx fails.
             limits=httpx.Limits(keepalive_expiry=1.0),
             event_hooks={"response": [self._heard]},
         )
         self.marks, self.figures, self.pace = marks, figures, pace
         self.said: set[str] = set()
-        """Marks of others that this visitor wrote into a question: they may come back."""
+        """Other visitors' marks that this visitor wrote into a query: answers may contain them."""
         self.warnings: list[str] = []
-        """Sentences that popped up during the last event."""
+        """Toasts that appeared during the last event."""
         self._open = ExitStack()
         self._open.enter_context(self.http.stream("GET", f"{API}/heartbeat/{self.session}"))
 
@@ -86,11 +86,11 @@ class Person(Visitor):
         super().close()
 
     def pause(self, low: float, high: float, rng: random.Random) -> None:
-        """Look at what is there."""
+        """Pause as a person who looks at the page."""
         time.sleep(rng.uniform(low, high) * self.pace)
 
     def check(self, text: str, where: str) -> None:
-        """Hold a text to the promises about all texts."""
+        """Check what is promised of every text."""
         self.figures.read(len(text))
         if theirs := self.marks.foreign(text, self.secret, self.said):
             self.figures.break_("no cross-talk", f"{where}: {sorted(theirs)[:5]} in {text[:200]!r}")
@@ -99,7 +99,7 @@ class Person(Visitor):
                 self.figures.break_("no error", f"{where}: {calm}")
 
     def do(self, number: int, data: object = None, **given: object) -> list[Any]:
-        """As the page does it. LimitMet where the queue is full."""
+        """Send an event as the page does. Raises LimitMet if the queue is full."""
         self.warnings.clear()
         try:
             outputs = super().do(number, data, **given)
@@ -111,14 +111,14 @@ class Person(Visitor):
         return outputs
 
     def ask(self, elem_id: str, function: str, wanted: object) -> Any:
-        """A script's question; a refusal in words is counted."""
+        """Call a server function as a script of the page does; count a refusal."""
         answer = super().ask(elem_id, function, wanted)
         if isinstance(answer, dict) and "sentence" in answer:
             self.figures.refused(str(answer["sentence"]))
         return answer
 
     def wait(self) -> None:
-        """Look on, as the page does, until nothing is on its way."""
+        """Poll, as the page does, until no upload is in progress."""
         until = time.monotonic() + PATIENCE
         while time.monotonic() < until:
             try:
@@ -132,8 +132,9 @@ class Person(Visitor):
         self.figures.break_("queue honest", f"still on its way after {PATIENCE} s: {self.shown('arrivals')}")
 
     def burst(self, number: int, times: int) -> tuple[int, int]:
-        """Cause an event several times at once, as an impatient script does; how many were taken and refused.
-        Every one that was taken has its outcome when this returns.
+        """Send an event several times at once, as an impatient script does; return how many were accepted and refused.
+
+        Every accepted one has its outcome when this returns.
         """
         event = self.events[number]
         inputs = [self.state.get(one) for one in event["inputs"]]
@@ -156,8 +157,9 @@ class Person(Visitor):
         return len(taken), refused
 
     def _await(self, event: str) -> list[Any]:
-        """The outputs of an event; what the queue says on the way is kept. The stream is read to its end, so that the
-        session's next one is not taken for it.
+        """Return the outputs of an event and check the queue's messages.
+
+        Reads the stream to its end, so that the next event of the session does not get messages of this one.
         """
         outcome: dict[str, Any] | None = None
         line = Line(self.figures)

@@ -1,4 +1,4 @@
-"""A run: visitors in threads against a page, then everybody forgets everything, and what was promised is judged."""
+"""A run: visitors in threads use a page and delete everything at the end; then the promises are checked."""
 
 from __future__ import annotations
 
@@ -19,18 +19,20 @@ from tests.load.watch import Sample, hourly, thirds
 from tests.visitor import Visitor
 
 STILL = 0.1
-"""By how much memory, threads and files may be more in the last third of a run than in the middle one: medians, and for
-memory the least, too, which is what is held while little goes on. The most is whatever happens to come together. Ten
-minutes cannot show a slower growth than that; the longer the run, the slower the growth that breaks it."""
+"""The allowed growth of memory, threads and files from the middle third of a run to the last one.
+
+It applies to medians and, for memory, also to minima, which show what is held while the server is nearly idle. Maxima
+depend on which requests coincide. Ten minutes cannot show slower growth; a longer run detects slower growth.
+"""
 LAST = 300
-"""Seconds after the end of a run in which everybody can forget everything."""
+"""Seconds after the end of a run within which all visitors can delete everything."""
 SHORTEST = 180
-"""Seconds under which nothing is said of growth."""
+"""Seconds below which growth is not judged."""
 
 
 @dataclass(frozen=True)
 class Promise:
-    """What visitors are promised, and whether that was so."""
+    """A promise to visitors, and whether it held."""
 
     name: str
     held: bool
@@ -39,7 +41,7 @@ class Promise:
 
 @dataclass
 class Course:
-    """How a run goes: who comes, for how long, how fast."""
+    """The course of a run: number of visitors, duration, pace."""
 
     visitors: int
     seed: int
@@ -50,7 +52,7 @@ class Course:
 
 
 def run(url: str, folder: Path, course: Course) -> Figures:
-    """Let everybody come, act and leave; `folder` takes their papers."""
+    """Play all visitors of a run; `folder` stores their papers."""
     figures = Figures()
     street = Street(url, folder, Marks(), figures, pace=course.pace, pictures=course.pictures)
     until = time.monotonic() + course.seconds
@@ -69,8 +71,9 @@ def run(url: str, folder: Path, course: Course) -> Figures:
 
 
 def fill(url: str, tabs: int) -> None:
-    """Search in so many pages and go: the server remembers the last ones with their answers, and that is no growth
-    once it is at its limit.
+    """Search on `tabs` pages and close them.
+
+    The server caches a limited number of last answers; once that cache is full, it does not grow.
     """
     visitor = Visitor(url)
     for _ in range(tabs):
@@ -82,7 +85,7 @@ def fill(url: str, tabs: int) -> None:
 def _guarded(street: Street, number: int, course: Course, until: float) -> None:
     try:
         live(Life(street, number, course.seed), until, course.acts)
-    except BaseException as error:  # noqa: BLE001 - of a thread: the run must know
+    except BaseException as error:  # noqa: BLE001 - an error in a thread must be reported
         place = error.__traceback__
         while place is not None and place.tb_next is not None:
             place = place.tb_next
@@ -91,7 +94,7 @@ def _guarded(street: Street, number: int, course: Course, until: float) -> None:
 
 
 def judged(figures: Figures) -> list[Promise]:
-    """What every run can say."""
+    """Return the promises that every run can check."""
 
     def so(name: str, well: str) -> Promise:
         broken = figures.broken.get(name, [])
@@ -102,14 +105,14 @@ def judged(figures: Figures) -> list[Promise]:
     return [
         so("no error", f"{answers}, none of them an error"),
         so("no cross-talk", f"no name, word or number of anybody else in {answers}"),
-        so("nothing lost", "the shelf showed what was acknowledged, at every look"),
+        so("nothing lost", "the Library always listed exactly what was acknowledged"),
         so("own pages found", "every page came first for its own words"),
         so("queue honest", queue(figures)),
     ]
 
 
 def queue(figures: Figures) -> str:
-    """What the queue said, against what happened."""
+    """Return the queue's estimates compared with the real waits."""
     said = "every event that was taken had an outcome, no place was lost"
     if figures.estimates:
         off = np.array([took - told for told, took in figures.estimates])
@@ -118,8 +121,9 @@ def queue(figures: Figures) -> str:
 
 
 def judged_growth(samples: Sequence[Sample], shipped: int) -> list[Promise]:
-    """Whether memory, threads and open files are flat, and the files of pages that went are closed: no more than the
-    `shipped` ones are open when everybody has gone. Nothing is said of a run that is too short.
+    """Check that memory, threads and open files do not grow and that files of deleted pages are closed.
+
+    At most the `shipped` token files may be open after every visitor has left. A run that is too short is not judged.
     """
     if not samples or samples[-1].at < SHORTEST:
         return []
@@ -135,7 +139,7 @@ def judged_growth(samples: Sequence[Sample], shipped: int) -> list[Promise]:
         lines.append(Promise(f"{name} flat", held, f"median by thirds {', '.join(str(t['median']) for t in parts)}"))
     last = samples[-1].pages
     lines.append(
-        Promise("pages let go", last <= shipped, f"{last} token files open at the end, of {shipped} sample pages")
+        Promise("pages closed", last <= shipped, f"{last} token files open at the end, of {shipped} sample pages")
     )
     return lines
 
@@ -143,8 +147,9 @@ def judged_growth(samples: Sequence[Sample], shipped: int) -> list[Promise]:
 def judged_folders(
     before: set[str], after: set[str], left: Sequence[str], unclaimed: int, rows: tuple[int, int]
 ) -> list[Promise]:
-    """Whether nothing of anybody stays: of the data folder before and after, of the temporary folder, of Chroma. A copy
-    of an upload that a full queue refused is the janitor's, an hour later.
+    """Check that no visitor's data stays in the data folder, the temporary folder or Chroma.
+
+    The janitor deletes copies of uploads that a full queue refused an hour later.
     """
     more, less = sorted(after - before), sorted(before - after)
     return [
@@ -159,7 +164,7 @@ def judged_folders(
 
 
 def as_table(figures: Figures, promises: Sequence[Promise]) -> str:
-    """Figures and promises, to be printed."""
+    """Return figures and promises as a table to print."""
     lines = [f"{'action':<22}{'count':>7}{'p50':>9}{'p95':>9}{'p99':>9}{'max':>9}   ms"]
     for kind, row in figures.percentiles().items():
         lines.append(
@@ -173,6 +178,6 @@ def as_table(figures: Figures, promises: Sequence[Promise]) -> str:
 
 
 def say(line: str) -> None:
-    """A line of the report, at once."""
+    """Print a line of the report at once."""
     sys.stdout.write(f"{line}\n")
     sys.stdout.flush()

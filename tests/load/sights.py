@@ -1,4 +1,4 @@
-"""What stands on the page, read as a person reads it: off the markup, by what is written there."""
+"""What the page shows, parsed from its markup as a person would read it."""
 
 from __future__ import annotations
 
@@ -15,12 +15,12 @@ _PAGES = re.compile(r"(?:(\d+) of )?(\d+) pages?")
 
 @dataclass(frozen=True)
 class Listed:
-    """A document as the shelf shows it."""
+    """A document as the Library lists it."""
 
     file: str
     name: str
     pages: int
-    """That are there."""
+    """Number of stored pages."""
 
 
 @dataclass(frozen=True)
@@ -43,12 +43,12 @@ class Card:
 
     @property
     def key(self) -> str:
-        """By which the page's script asks for it."""
+        """Return the key with which the page's script requests it."""
         return f"{self.whose}/{self.file}-{self.page:04d}"
 
 
 def shelf(markup: str) -> list[Listed]:
-    """One's own documents; those of other shelves have no way out and are left out."""
+    """Return the visitor's own documents: those with a delete button."""
     found = []
     for row in _DOCUMENT.findall(markup):
         if remove := re.search(r'data-remove="([0-9a-f]{16})"', row):
@@ -58,7 +58,7 @@ def shelf(markup: str) -> list[Listed]:
 
 
 def arrivals(markup: str) -> list[Arrived]:
-    """Files of the last uploads."""
+    """Return the files of the last uploads."""
     return [
         Arrived(
             _text(_part(row, "arrival-name")), state, _pages(said := _text(_part(row, "arrival-said"))), said
@@ -68,7 +68,7 @@ def arrivals(markup: str) -> list[Arrived]:
 
 
 def columns(markup: str) -> dict[str, list[Card]]:
-    """Pages of an answer by column, best first."""
+    """Return the pages of an answer by column, best first."""
     return {
         found[1]: [Card(whose, file, int(page)) for whose, file, page in _CARD.findall(found[0])]
         for found in _RANKING.finditer(markup)
@@ -76,7 +76,7 @@ def columns(markup: str) -> dict[str, list[Card]]:
 
 
 def asked(markup: str) -> str:
-    """What the answer's script gives back with every question; JSON, empty where there is no answer."""
+    """Return the request that the answer's script sends back, as JSON; empty if there is no answer."""
     found = re.search(r'data-asked="([^"]*)"', markup)
     return html.unescape(found[1]) if found else ""
 

@@ -1,4 +1,4 @@
-"""What the server takes while it works: memory, threads, open files, and what lies in its folders."""
+"""The server's use of memory, threads and open files, and the content of its folders."""
 
 from __future__ import annotations
 
@@ -17,23 +17,23 @@ import psutil
 
 @dataclass(frozen=True)
 class Sample:
-    """One look at a process and its children."""
+    """One measurement of a process and its children."""
 
     at: float
-    """Seconds since the first look."""
+    """Seconds since the first measurement."""
     resident: float
-    """MB of memory, with what is mapped of files;"""
+    """MB of memory, including mapped files."""
     own: float
-    """and of these what is no file's: what the process itself holds on to."""
+    """MB of memory without mapped files: what the process itself holds."""
     threads: int
     files: int
-    """Open files, sockets among them, but for pages;"""
+    """Open files, including sockets, without token files."""
     pages: int = 0
-    """and token files of pages: they stay open while they are mapped."""
+    """Open token files of pages, which stay open while they are mapped."""
 
 
 class Watch(threading.Thread):
-    """Looks at a process every few seconds until it is told to stop."""
+    """Measures a process every few seconds until it is stopped."""
 
     def __init__(self, pid: int, every: float = 2.0) -> None:
         super().__init__(name="watch", daemon=True)
@@ -47,7 +47,7 @@ class Watch(threading.Thread):
         self.samples.append(self._look(time.monotonic() - begun))
 
     def stop(self) -> list[Sample]:
-        """All that was seen, with a last look now."""
+        """Return all measurements, with a last one made now."""
         self._over.set()
         self.join(30)
         return self.samples
@@ -57,7 +57,7 @@ class Watch(threading.Thread):
         program = _program(self._process.pid)
         for process in [self._process, *self._process.children(recursive=True)]:
             if process != self._process and _program(process.pid) == program:
-                continue  # about to become another program: until then its memory is its parent's
+                continue  # before exec its memory is its parent's
             whole, anonymous = _memory(process.pid)
             resident, own = resident + whole, own + anonymous
         files, pages = _open_files(self._process.pid)
@@ -72,9 +72,7 @@ def _program(pid: int) -> str:
 
 
 def _memory(pid: int) -> tuple[float, float]:
-    """MB that a process takes, and of these what is no file's; what two share is counted by halves. Nothing where it
-    has ended meanwhile.
-    """
+    """Return the proportional MB of a process, and those without mapped files. Zeros if it has ended."""
     try:
         lines = Path(f"/proc/{pid}/smaps_rollup").read_text(encoding="ascii").splitlines()[1:]
     except OSError:
@@ -84,17 +82,17 @@ def _memory(pid: int) -> tuple[float, float]:
 
 
 def _open_files(pid: int) -> tuple[int, int]:
-    """How many are open, and how many token files; also of those that are deleted already."""
+    """Return the number of open files and of open token files, including deleted ones."""
     links = []
     for link in Path(f"/proc/{pid}/fd").iterdir():
-        with suppress(OSError):  # closed meanwhile
+        with suppress(OSError):  # closed since the listing
             links.append(os.readlink(link))
     pages = sum("/tokens/" in link for link in links)
     return len(links) - pages, pages
 
 
 def thirds(samples: Sequence[Sample], field: str) -> list[dict[str, float]]:
-    """Least, median and most of each third of a run."""
+    """Return minimum, median and maximum of each third of a run."""
     values = [float(getattr(sample, field)) for sample in samples]
     parts = np.array_split(np.array(values), 3)
     return [
@@ -109,8 +107,9 @@ def _round(value: float) -> float:
 
 
 def hourly(samples: Sequence[Sample], after: float = 0.3) -> float:
-    """MB an hour by which what a process holds grows after the first part of a run: the slope of a line through the
-    least of every twentieth of it, since what one request takes for a moment is no growth.
+    """Return the growth of held memory in MB an hour after the first part of a run.
+
+    It is the slope of a line through the minimum of each twentieth of the run, so that short peaks are no growth.
     """
     late = samples[int(len(samples) * after) :]
     parts = [part for part in np.array_split(np.arange(len(late)), 20) if part.size]
@@ -120,7 +119,7 @@ def hourly(samples: Sequence[Sample], after: float = 0.3) -> float:
 
 
 def stored(data: Path) -> set[str]:
-    """Files that hold anything of anybody, but for the index."""
+    """Return the files with any visitor's data, except the index."""
     return {
         str(path.relative_to(data))
         for path in data.rglob("*")
@@ -129,7 +128,7 @@ def stored(data: Path) -> set[str]:
 
 
 def indexed(data: Path) -> int:
-    """Rows of Chroma, once its owner has ended."""
+    """Return the number of Chroma's rows after its owner process has ended."""
     count = 0
     for file in (data / "index").glob("*/chroma.sqlite3"):
         with closing(sqlite3.connect(f"file:{file}?mode=ro", uri=True)) as rows:
