@@ -148,7 +148,7 @@ def test_the_scoreboard_goes_out_to_other_tools_and_into_other_apps(app, samples
     chosen.set_input_files({"name": "x.zip", "mimeType": "application/zip", "buffer": b"PK\x03\x04<img src=x>"})
     expect(page.locator(".taken.is-refused")).to_contain_text("That zip file cannot be read.")
     chosen.set_input_files(str(everything))
-    expect(page.locator(".taken")).to_contain_text("entries taken in")
+    expect(page.locator(".taken")).to_contain_text("entries imported")
     expect(page.locator(".board-title")).to_be_visible()
     assert boards_text(page) == told
     visit.close()
@@ -161,7 +161,7 @@ def test_the_scoreboard_goes_out_to_other_tools_and_into_other_apps(app, samples
         expect(page.locator("#board-take input[type=file]")).to_have_count(0)
         page.get_by_label("Lines of a judgements.jsonl").fill(lines.read_text("utf-8"))
         page.get_by_role("button", name="Import", exact=True).click()
-        expect(page.locator(".taken")).to_contain_text("entries taken in")
+        expect(page.locator(".taken")).to_contain_text("entries imported")
         assert boards_text(page) == told
         page.reload()
         open_panel(page, "Results")
@@ -194,7 +194,7 @@ def test_a_list_from_the_box_to_the_slide(app, browser, tmp_path):
     listed += [json.dumps({"query": query}) for query in [*QUERIES[1:7], NEW, HOSTILE]] + ["nonsense"]
     run_list(page, "\n".join(listed))
     expect(page.locator(".list-said")).to_have_text(
-        "9 queries asked: Samples, 1.00 × pooled + 1.00 × late, the first 5 pages."
+        "9 queries searched: Samples, 1.00 × pooled + 1.00 × late, the first 5 pages."
     )
     expect(page.get_by_role("list", name="What was left out")).to_contain_text("Line 10: this is not JSON.")
     expect(page.locator("#list-stop")).to_be_hidden()

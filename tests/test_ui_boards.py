@@ -44,7 +44,7 @@ def public(tmp_path_factory):
 def boards(private):
     made = ResultsHandlers(judging_session(private))
     yield made
-    made.forget({})
+    made.delete({})
 
 
 def evaluation(queries=3):
@@ -73,30 +73,30 @@ def zip_of(**files):
 @pytest.mark.parametrize("form", ["zip", "jsonl"])
 def test_what_is_taken_away_goes_on_elsewhere(boards, private, form):
     judged = evaluation()
-    assert "9 entries taken in." in boards.take(None, build_archive(judged))
-    before = boards.look({})
-    file = boards.file({"form": form})
+    assert "9 entries imported." in boards.import_evaluation(None, build_archive(judged))
+    before = boards.scoreboards({})
+    file = boards.download({"form": form})
     data = base64.b64decode(file["data"])
     assert re.fullmatch(rf"(smart-evaluation|judgements)-\d{{4}}-\d\d-\d\d\.{form}", file["name"])
-    assert "10 already here" in boards.take(None, data)
-    assert boards.look({}) == before
-    assert boards.forget({}) == {"said": "The evaluation is deleted."}
-    assert boards.look({})["single"] == ""
-    assert "entries taken in" in boards.take(None, data)
-    assert boards.look({}) == before
+    assert "10 already here" in boards.import_evaluation(None, data)
+    assert boards.scoreboards({}) == before
+    assert boards.delete({}) == {"said": "The evaluation is deleted."}
+    assert boards.scoreboards({})["single"] == ""
+    assert "entries imported" in boards.import_evaluation(None, data)
+    assert boards.scoreboards({}) == before
     assert private.engine.settings.data_dir.joinpath("judgements", "local.jsonl").exists()
 
 
 def test_nothing_judged_is_nothing_to_download(boards):
-    assert "nothing is judged" in boards.file({"form": "zip"})["sentence"]
-    assert "Nothing is judged yet" in boards.look({})["boards"]
+    assert "nothing is judged" in boards.download({"form": "zip"})["sentence"]
+    assert "Nothing is judged yet" in boards.scoreboards({})["boards"]
 
 
 def test_pages_still_to_grade_are_told(boards):
     script = Script()
     script.vote(trial_of("tide"), "smart")
-    boards.take(None, lines(replay(script.events)))
-    assert boards.look({})["remaining"] == "2 pages of 1 query still to grade, under Grade."
+    boards.import_evaluation(None, lines(replay(script.events)))
+    assert boards.scoreboards({})["remaining"] == "2 pages of 1 query still to grade, under Grade."
 
 
 HOSTILE_FILES = {
@@ -116,26 +116,26 @@ HOSTILE_FILES = {
 @pytest.mark.parametrize("case", HOSTILE_FILES, ids=str)
 def test_hostile_uploads_are_refused_in_words_and_nothing_is_kept(boards, case):
     data, said = HOSTILE_FILES[case]
-    told = boards.take(None, data)
+    told = boards.import_evaluation(None, data)
     assert said in told
     assert "<img" not in told
-    assert boards.look({})["single"] == ""
+    assert boards.scoreboards({})["single"] == ""
 
 
 def test_good_lines_are_taken_and_bad_ones_named_by_number(boards):
     data = lines(evaluation(1)).replace(b"\n", b"\nnonsense\n", 1)
-    told = boards.take(None, data)
-    assert "3 entries taken in, 1 line refused." in told
+    told = boards.import_evaluation(None, data)
+    assert "3 entries imported, 1 line refused." in told
     assert "<li>Line 2: this is not JSON." in told
 
 
 @pytest.mark.parametrize("value", NONSENSE, ids=repr)
 def test_nonsense_is_answered_in_words(boards, value):
-    for answer in (boards.file(value), boards.file({"form": value})):
+    for answer in (boards.download(value), boards.download({"form": value})):
         assert answer.keys() == {"sentence"}
     for wanted in (value, {"owner": value}):  # whoever asks a private page is its owner
-        assert boards.look(wanted).keys() == {"boards", "single", "remaining"}
-    assert 'class="taken is-refused"' in boards.take_text(value, value if not isinstance(value, str) else "")
+        assert boards.scoreboards(wanted).keys() == {"boards", "single", "remaining"}
+    assert 'class="taken is-refused"' in boards.import_text(value, value if not isinstance(value, str) else "")
 
 
 # -- public pages
@@ -143,45 +143,45 @@ def test_nonsense_is_answered_in_words(boards, value):
 
 def test_on_a_public_page_every_browser_has_its_own(public):
     boards = ResultsHandlers(judging_session(public))
-    assert "9 entries taken in" in boards.take_text(ME, lines(evaluation()).decode())
-    assert "SMART wins" in boards.look({"owner": ME})["boards"]
-    assert "Nothing is judged yet" in boards.look({"owner": OTHER})["boards"]
-    assert "nothing is judged" in boards.file({"owner": OTHER, "form": "zip"})["sentence"]
-    boards.forget({"owner": OTHER})
-    assert "SMART wins" in boards.look({"owner": ME})["boards"]
+    assert "9 entries imported" in boards.import_text(ME, lines(evaluation()).decode())
+    assert "SMART wins" in boards.scoreboards({"owner": ME})["boards"]
+    assert "Nothing is judged yet" in boards.scoreboards({"owner": OTHER})["boards"]
+    assert "nothing is judged" in boards.download({"owner": OTHER, "form": "zip"})["sentence"]
+    boards.delete({"owner": OTHER})
+    assert "SMART wins" in boards.scoreboards({"owner": ME})["boards"]
     assert not public.engine.settings.data_dir.joinpath("judgements", f"{LOCAL}.jsonl").exists()
-    boards.forget({"owner": ME})
+    boards.delete({"owner": ME})
 
 
 @pytest.mark.parametrize("owner", [*NONSENSE, "0A" * 16, ME + "0", f"visitor-{ME}"], ids=repr)
 def test_on_a_public_page_nobody_is_somebody_else(public, owner):
     boards = ResultsHandlers(judging_session(public))
-    for answer in (boards.look({"owner": owner}), boards.file({"owner": owner, "form": "zip"}),
-                   boards.forget({"owner": owner})):  # fmt: skip
+    for answer in (boards.scoreboards({"owner": owner}), boards.download({"owner": owner, "form": "zip"}),
+                   boards.delete({"owner": owner})):  # fmt: skip
         assert answer.keys() == {"sentence"}
-    assert "no name to judge under" in boards.take(owner, lines(evaluation()))
+    assert "no name to judge under" in boards.import_evaluation(owner, lines(evaluation()))
 
 
 def test_a_public_page_takes_little_and_says_how_much(public):
     boards = ResultsHandlers(judging_session(public))
-    assert "longer than 1 MB" in boards.take_text(ME, "x" * (PUBLIC_JOURNAL_BYTES + 1))
-    assert "larger than 1 MB" in boards.take_text(ME, "ß" * (PUBLIC_JOURNAL_BYTES - 1))
+    assert "longer than 1 MB" in boards.import_text(ME, "x" * (PUBLIC_JOURNAL_BYTES + 1))
+    assert "larger than 1 MB" in boards.import_text(ME, "ß" * (PUBLIC_JOURNAL_BYTES - 1))
     packed = zip_of(judgements_jsonl=b"\n" * (PUBLIC_JOURNAL_BYTES + 1))
     assert len(packed) < 10_000
-    assert "keeps 1 MB of judgements for each visitor" in boards.take(ME, packed)
+    assert "keeps 1 MB of judgements for each visitor" in boards.import_evaluation(ME, packed)
     script = Script()
     rankings = trial_of(pooled=range(1, 50), smart=range(1, 50), k=20)
     while len(lines(replay(script.events))) < PUBLIC_JOURNAL_BYTES * 0.6:
         for _ in range(10):
             script.vote(rankings, "tie")
-    assert "taken in" in boards.take(ME, lines(replay(script.events)))
+    assert "imported" in boards.import_evaluation(ME, lines(replay(script.events)))
     again = Script("0d" * 16)
     again.events = [
         type(event)(f"ff{event.id[2:]}", event.at, again.session, event.trial, event.choice) for event in script.events
     ]
-    assert "and that would be more" in boards.take(ME, lines(replay(again.events)))
-    assert boards.look({"owner": ME})["single"]
-    boards.forget({"owner": ME})
+    assert "and that would be more" in boards.import_evaluation(ME, lines(replay(again.events)))
+    assert boards.scoreboards({"owner": ME})["single"]
+    boards.delete({"owner": ME})
 
 
 # -- the events around them
@@ -209,7 +209,7 @@ def test_an_uploads_copy_is_deleted_whatever_became_of_it(private, tmp_path, mon
         path = folder / name[0] / name
         path.parent.mkdir(parents=True)
         path.write_bytes(data)
-    assert "9 entries taken in" in wiring.import_file(str(folder / "a" / "a.zip"), None)[1]
+    assert "9 entries imported" in wiring.import_file(str(folder / "a" / "a.zip"), None)[1]
     assert "cannot be read" in wiring.import_file(str(folder / "b" / "b.zip"), None)[1]
     assert wiring.load_list_file(str(folder / "c" / "c.jsonl"))[1] == "tide table\n"
     said = []
@@ -221,7 +221,7 @@ def test_an_uploads_copy_is_deleted_whatever_became_of_it(private, tmp_path, mon
         assert wiring.load_list_file(path) == gr.skip()
     assert "No file arrived. Choose it again." in said
     assert len(gone) == 4
-    wiring.boards.forget({})
+    wiring.boards.delete({})
 
 
 def test_scripts_are_given_no_more_than_they_ask(private):
@@ -235,8 +235,8 @@ def test_scripts_are_given_no_more_than_they_ask(private):
 
 
 def test_the_journal_in_the_zip_is_the_one_that_is_here(boards):
-    boards.take(None, lines(evaluation()))
-    data = base64.b64decode(boards.file({"form": "zip"})["data"])
+    boards.import_evaluation(None, lines(evaluation()))
+    data = base64.b64decode(boards.download({"form": "zip"})["data"])
     with zipfile.ZipFile(io.BytesIO(data)) as packed:
         journal = packed.read(JOURNAL_NAME)
-    assert journal == base64.b64decode(boards.file({"form": "jsonl"})["data"])
+    assert journal == base64.b64decode(boards.download({"form": "jsonl"})["data"])

@@ -122,7 +122,7 @@ def test_ten_queries_by_keyboard_one_undone_survive_a_reload_a_restart_and_the_w
         open_panel(page, "Results")
         expect(page.locator(".board-none")).to_be_visible()
         page.locator("#board-take input[type=file]").set_input_files(str(kept))
-        expect(page.locator(".taken")).to_contain_text("entries taken in", timeout=PATIENCE)
+        expect(page.locator(".taken")).to_contain_text("entries imported", timeout=PATIENCE)
         assert scoreboard(page) == told
         visit.close()
 

@@ -11,7 +11,7 @@ from smart_demo.errors import InputRefused, LibraryError
 from smart_demo.judging.query_list import MAX_LIST_BYTES
 from smart_demo.search.request import ON_BOTH, ON_MINE, ON_SAMPLES, parse_request, parse_request_fields
 from smart_demo.types import LOCAL, SAMPLES, Query
-from smart_demo.ui.queries_tab import MAX_RUNS, QueryLists, describe_list, max_queries, decode_list
+from smart_demo.ui.queries_tab import MAX_RUNS, QueryLists, decode_list, describe_list, max_queries
 from tests.hood_cases import HOSTILE_QUERIES, add_own, started
 from tests.test_ui_scoreboard import Reader
 from tests.voting_cases import judging_session
@@ -75,7 +75,7 @@ def test_the_table_has_every_query_the_most_different_first_and_asks_again_as_it
     wanted = parse_request("", ON_BOTH, 4, 0.5, 2.0)
     found = table(lists, "tide table harbour\nharbour master\ngauge", wanted)
     read = Reader(found["table"])
-    assert "3 queries asked: Both, 0.50 × pooled + 2.00 × late, the first 4 pages." in read.text
+    assert "3 queries searched: Both, 0.50 × pooled + 2.00 × late, the first 4 pages." in read.text
     rows = [attrs for tag, attrs in read.tags if tag == "tr" and "data-rbo" in attrs]
     assert [float(row["data-rbo"]) for row in rows] == sorted(float(row["data-rbo"]) for row in rows)
     assert {row["data-place"] for row in rows} == {"0", "1", "2"}
@@ -124,7 +124,7 @@ def test_hostile_queries_stand_there_literally(lists, text):
     assert not [key for _, attrs in read.tags for key in attrs if key.startswith("on")]
     assert "\u202e" not in found["table"]
     if line == "--":
-        assert '"--" could not be asked.' in read.text  # the word encoder finds no word in it
+        assert '"--" could not be searched.' in read.text  # the word encoder finds no word in it
         return
     again = parse_request_fields(json.loads(read.find(**{"class": "quiet-link"})[0]["data-reopen"]))
     assert again.text == " ".join("".join(c if c >= " " and c != "\x7f" else " " for c in line).split())
@@ -138,7 +138,7 @@ def test_stopping_shows_what_was_found_until_then(lists):
     ended, same = list(steps)[-1]
     assert same == name
     assert Reader(ended).find(**{"data-run": name})
-    assert "1 of 3 queries asked" in lists.table({"run": name})["table"]
+    assert "1 of 3 queries searched" in lists.table({"run": name})["table"]
     ran(lists, "tide")  # the turn was given back
 
 
@@ -147,10 +147,10 @@ def test_a_list_waits_for_the_one_before_it_and_can_be_stopped_while_it_waits(li
     first, second = lists.run("tide\nharbour", None, USUAL), lists.run("gauge", None, USUAL)
     next(first)
     markup, name = next(second)
-    assert "Another list is being asked" in markup
+    assert "Another list is running" in markup
     lists.stop(name)
     assert lists.table({"run": list(second)[-1][1]})["table"].startswith(
-        '<p class="list-said" role="status">0 of 1 query asked'
+        '<p class="list-said" role="status">0 of 1 query searched'
     )
     third = lists.run("gauge", None, USUAL)
     assert "Another list" in next(third)[0]
@@ -187,8 +187,8 @@ def test_a_query_that_fails_ends_the_list_with_what_was_found(tmp_path):
     lists = QueryLists(judging_session(handlers), handlers)
     read = Reader(table(lists, "tide\n<b>harbour</b>\ngauge")["table"])
     handlers.engine.close()
-    assert "1 of 3 queries asked" in read.text
-    assert "The asking ended after 1 of 3 queries. The disk is gone." in read.text
+    assert "1 of 3 queries searched" in read.text
+    assert "The list stopped after 1 of 3 queries. The disk is gone." in read.text
 
 
 # -- who may ask for what
@@ -197,9 +197,9 @@ def test_a_query_that_fails_ends_the_list_with_what_was_found(tmp_path):
 @pytest.mark.parametrize("value", NONSENSE, ids=repr)
 def test_nonsense_is_answered_in_words(lists, value):
     for answer in (lists.table(value), lists.table({"run": value}), lists.vote(value), lists.vote({"run": value})):
-        assert answer == {"sentence": "What that list found is no longer kept. Run it again."}
+        assert answer == {"sentence": "The results of that list are no longer stored. Run it again."}
     lists.stop(value)
-    lists.drop(value)
+    lists.discard(value)
     markup, _ = ran(lists, value if not isinstance(value, str) else "", before=value)
     assert "There is no list yet" in markup
     name = ran(lists, "tide")[1]
@@ -220,7 +220,7 @@ def test_runs_are_kept_for_a_while_and_dropped_with_the_next(lists):
     _, first = ran(lists, "tide")
     _, second = ran(lists, "gauge", before=first)
     assert "sentence" in lists.table({"run": first})
-    lists.drop(second)
+    lists.discard(second)
     assert "sentence" in lists.table({"run": second})
     names = [ran(lists, "tide")[1] for _ in range(MAX_RUNS + 1)]
     assert "sentence" in lists.table({"run": names[0]})
@@ -237,8 +237,8 @@ def test_a_public_page_asks_the_samples_alone_and_shorter_lists(public):
     most = max_queries(private=False)
     _, name = ran(lists, "\n".join(f"tide {n}" for n in range(most + 5)), USUAL, ME)
     read = Reader(lists.table({"run": name})["table"])
-    assert f"{most} queries asked" in read.text
-    assert f"This page asks {most} queries of a list" in read.text
+    assert f"{most} queries searched" in read.text
+    assert f"This page runs the first {most} queries of a list" in read.text
     lists.vote({"run": name, "owner": OTHER, "at": 0})
     assert len(judging_session(public).queries(judging_session(public).owner(OTHER))) == most
     assert "sentence" in lists.vote({"run": name, "owner": "local", "at": 0})

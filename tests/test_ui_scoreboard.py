@@ -18,18 +18,18 @@ from smart_demo.judging.scoreboard import MEASURES, METHOD_PAIRS, boards
 from smart_demo.search.request import ON_MINE, ON_SAMPLES, parse_request_fields
 from smart_demo.types import Counted, Query, Reduce, Weights
 from smart_demo.ui.format import format_difference
-from smart_demo.ui.query_table import LISTED, asked_then, judgement_list, said_by_query
+from smart_demo.ui.queries_tab import render_list_intro
+from smart_demo.ui.query_table import MAX_LISTED_QUERIES, group_by_query, rebuild_request, render_judgements
 from smart_demo.ui.results_tab import (
-    EDGE,
-    WIDE,
-    list_intro,
-    range_plot,
-    results_shell,
-    scale,
-    scoreboards,
-    side,
-    take_in,
-    taken,
+    PLOT_MARGIN,
+    PLOT_WIDTH,
+    fit_scale,
+    interval_side,
+    render_import_intro,
+    render_import_result,
+    render_interval,
+    render_results_panel,
+    render_scoreboards,
 )
 from tests.judging_cases import HOSTILE, Script, open_journal, page, trial_of
 
@@ -78,7 +78,7 @@ def graded(better, worse, **changes):
 
 def shown(script):
     found = boards(replay(script.events))
-    return found, Reader(scoreboards(found))
+    return found, Reader(render_scoreboards(found))
 
 
 # -- scoreboards
@@ -133,7 +133,7 @@ def test_votes_alone_and_grades_without_a_relevant_page_say_what_is_missing():
 
 
 def test_nothing_judged_says_what_to_do():
-    read = Reader(scoreboards(()))
+    read = Reader(render_scoreboards(()))
     assert "Nothing is judged yet. Under Vote" in read.text
     assert read.find(**{"data-panel": "vote"})
 
@@ -157,7 +157,7 @@ def test_nothing_from_a_journal_becomes_markup(text, tmp_path):
     trial = trial_of(text, rankings=(rows, rows, rows))
     one.vote(trial, "a", ["other"], text[:1_000])
     one.grade(trial, page(1), 0)
-    markup = scoreboards(boards(one.judgements)) + judgement_list(one.judgements)
+    markup = render_scoreboards(boards(one.judgements)) + render_judgements(one.judgements)
     read = Reader(markup)
     assert {tag for tag, _ in read.tags} <= {
         "p", "section", "h3", "div", "i", "dl", "dt", "dd", "ul", "ol", "li", "bdi", "b", "span", "button", "details",
@@ -177,15 +177,15 @@ bounds = st.floats(-1, 1, allow_nan=False)
 @given(st.lists(st.tuples(bounds, bounds, bounds), min_size=1, max_size=9))
 def test_ranges_lie_on_one_scale_in_their_order_and_inside(many):
     found = [Difference(sorted(some)[1], min(some), max(some), 1, 1, 1) for some in many]
-    on = scale(found)
+    on = fit_scale(found)
     for one in found:
-        places = [on.at(value) for value in (one.low, one.mean, one.high)]
+        places = [on.x(value) for value in (one.low, one.mean, one.high)]
         assert places == sorted(places)
-        assert places[0] >= EDGE
-        assert places[-1] <= WIDE - EDGE
-        assert (on.at(one.mean) > WIDE / 2) == (one.mean / on.reach > 1e-16)
-        assert f"is-{side(one)}" in range_plot(one, on)
-    assert on.at(0.0) == WIDE / 2
+        assert places[0] >= PLOT_MARGIN
+        assert places[-1] <= PLOT_WIDTH - PLOT_MARGIN
+        assert (on.x(one.mean) > PLOT_WIDTH / 2) == (one.mean / on.limit > 1e-16)
+        assert f"is-{interval_side(one)}" in render_interval(one, on)
+    assert on.x(0.0) == PLOT_WIDTH / 2
 
 
 def test_the_side_is_the_one_that_the_core_concludes():
@@ -195,7 +195,7 @@ def test_the_side_is_the_one_that_the_core_concludes():
         for measure in MEASURES:
             said = scoreboard.conclusion(board, pair, measure)
             expected = "none" if said.startswith("No difference") else "up" if " is better " in said else "down"
-            assert side(board.differences[pair][measure]) == expected
+            assert interval_side(board.differences[pair][measure]) == expected
 
 
 # -- single judgements
@@ -207,7 +207,7 @@ def test_each_vote_says_who_won_and_where_smart_stood(tmp_path):
     for n in range(12):
         trial = trial_of(f"query {n}", seed=one.session.seed)
         cast.append(one.vote(trial, ["a", "b", "tie", "bad"][n % 4], ["table"], f"note {n}"))
-    read = Reader(judgement_list(one.judgements)).text
+    read = Reader(render_judgements(one.judgements)).text
     for vote in cast:
         a_is_smart = vote.trial.sides.a == "smart"
         where = "A" if a_is_smart else "B"
@@ -218,7 +218,7 @@ def test_each_vote_says_who_won_and_where_smart_stood(tmp_path):
             "bad": f"Both bad; SMART was {where}",
         }[vote.choice]
         assert f"{vote.trial.query.text} {said} table {vote.note}" in read
-    assert "12 votes, 0 grades stand." in read
+    assert "12 votes, 0 grades." in read
     assert read.index("query 11") < read.index("query 10") < read.index("query 0")
 
 
@@ -229,51 +229,53 @@ def test_what_no_longer_stands_is_counted_not_listed():
     script.undo(script.grade(tide, {1: 3})[0])
     script.grade(tide, {2: 1})
     script.skip(trial_of("bolt"))
-    read = Reader(judgement_list(replay(script.events), left_out=2)).text
-    assert "1 vote, 1 grade stand." in read
+    read = Reader(render_judgements(replay(script.events), unreadable_lines=2)).text
+    assert "1 vote, 1 grade." in read
     assert "document 2.pdf , page 1" in read
     assert "document 1.pdf" not in read
-    assert "1 taken back, 1 replaced by a later one, 1 query skipped, 2 lines of the file not understood" in read
-    assert judgement_list(replay([])) == ""
+    assert "1 undone, 1 replaced by a later one, 1 query skipped, 2 lines of the file not understood" in read
+    assert render_judgements(replay([])) == ""
 
 
 def test_a_long_evaluation_is_listed_to_a_limit():
     script = Script()
-    for n in range(LISTED + 3):
+    for n in range(MAX_LISTED_QUERIES + 3):
         script.vote(trial_of(f"query {n}"), "tie")
-    read = Reader(judgement_list(replay(script.events)))
-    assert len(read.find(**{"class": "judged"})) == LISTED
+    read = Reader(render_judgements(replay(script.events)))
+    assert len(read.find(**{"class": "judged"})) == MAX_LISTED_QUERIES
     assert "3 queries judged before these are in the export." in read.text
 
 
 def test_a_query_is_asked_again_as_it_was_judged():
     given = Weights(0.5, 2.0, Reduce.SUM, Counted.CONTENT)
-    wanted = asked_then(trial_of("tide", weights=given, k=7))
+    wanted = rebuild_request(trial_of("tide", weights=given, k=7))
     assert (wanted.text, wanted.scope, wanted.top, wanted.weights) == ("tide", ON_SAMPLES, 7, given)
     kept = JudgedQuery("", Query("x").key, "kept:" + "0" * 32)
-    assert asked_then(trial_of(query=kept)) is None
+    assert rebuild_request(trial_of(query=kept)) is None
     place = "region:samples/" + "0" * 16 + "-0001:0.0000,0.0000,1.0000,1.0000"
-    assert asked_then(trial_of(query=JudgedQuery("", Query("x").key, place))).picture == place
+    assert rebuild_request(trial_of(query=JudgedQuery("", Query("x").key, place))).picture == place
     script = Script()
     script.vote(trial_of(query=kept), "tie")
-    read = Reader(judgement_list(replay(script.events)))
-    assert "asked with a picture that is no longer kept" in read.text
+    read = Reader(render_judgements(replay(script.events)))
+    assert "searched with a picture that is no longer stored" in read.text
     assert not read.find(**{"class": "quiet-link"})
     trial = trial_of()
     mine = replace(trial, library=replace(trial.library, scopes=("local",)))
-    assert asked_then(mine).scope == ON_MINE
+    assert rebuild_request(mine).scope == ON_MINE
 
 
 def test_grades_of_one_query_stand_with_its_vote():
     script, tide = Script(), trial_of("tide")
     script.grade(tide, {1: 1, 2: 3})
     script.vote(tide, "tie")
-    (said,) = said_by_query(replay(script.events))
+    (said,) = group_by_query(replay(script.events))
     assert (said.vote.choice, {key.file[-1]: one.grade for key, one in said.grades.items()}) == (
         "tie",
         {"1": 1, "2": 3},
     )
-    assert "3 document 2.pdf , page 1 1 document 1.pdf , page 1" in Reader(judgement_list(replay(script.events))).text
+    assert (
+        "3 document 2.pdf , page 1 1 document 1.pdf , page 1" in Reader(render_judgements(replay(script.events))).text
+    )
 
 
 # -- shells
@@ -281,10 +283,14 @@ def test_grades_of_one_query_stand_with_its_vote():
 
 def test_the_shells_are_whole_and_say_their_limits():
     for private in (True, False):
-        for markup in (results_shell(), take_in(2**25, private=private), list_intro(500, private=private)):
+        for markup in (
+            render_results_panel(),
+            render_import_intro(2**25, private=private),
+            render_list_intro(500, private=private),
+        ):
             Reader(markup)
-    assert "up to 32 MB" in take_in(2**25, private=True)
-    assert "takes no files" in take_in(2**20, private=False)
-    assert "up to 500 queries of 300 characters, 1 MB" in Reader(list_intro(500, private=True)).text
-    assert "upload" not in list_intro(100, private=False)
-    assert unescape(taken("<b>no</b>")) == '<p class="taken is-refused" role="status"><b>no</b></p>'
+    assert "up to 32 MB" in render_import_intro(2**25, private=True)
+    assert "takes no files" in render_import_intro(2**20, private=False)
+    assert "up to 500 queries of 300 characters, 1 MB" in Reader(render_list_intro(500, private=True)).text
+    assert "upload" not in render_list_intro(100, private=False)
+    assert unescape(render_import_result("<b>no</b>")) == '<p class="taken is-refused" role="status"><b>no</b></p>'

@@ -15,9 +15,24 @@ from gradio.components import Component
 from smart_demo.judging.journal import max_journal_bytes
 from smart_demo.judging.query_list import MAX_LIST_BYTES
 from smart_demo.search.request import parse_request
-from smart_demo.ui.events import PRIVATE_EVENT, SINGLE_EVENT, ServerFunction, html_component, read_upload, resolve_upload, show_errors_as_toast
-from smart_demo.ui.queries_tab import QueryLists, describe_list, max_queries, render_message, decode_list
-from smart_demo.ui.results_tab import ResultsHandlers, render_list_intro, render_results_panel, render_import_intro
+from smart_demo.ui.events import (
+    PRIVATE_EVENT,
+    SINGLE_EVENT,
+    ServerFunction,
+    html_component,
+    read_upload,
+    resolve_upload,
+    show_errors_as_toast,
+)
+from smart_demo.ui.queries_tab import (
+    QueryLists,
+    decode_list,
+    describe_list,
+    max_queries,
+    render_list_intro,
+    render_message,
+)
+from smart_demo.ui.results_tab import ResultsHandlers, render_import_intro, render_results_panel
 from smart_demo.ui.voting import Voting
 
 MAX_QUEUED_LISTS = 8
@@ -33,13 +48,13 @@ def server_functions(boards: ResultsHandlers, lists: QueryLists) -> list[ServerF
     """Return the functions that the scripts of both panels call, by these names."""
 
     def board(request: object) -> dict[str, object]:
-        return boards.look(request)
+        return boards.scoreboards(request)
 
     def board_file(request: object) -> dict[str, object]:
-        return boards.file(request)
+        return boards.download(request)
 
     def board_forget(request: object) -> dict[str, object]:
-        return boards.forget(request)
+        return boards.delete(request)
 
     def list_table(request: object) -> dict[str, object]:
         return lists.table(request)
@@ -95,16 +110,20 @@ class BoardWiring:
     """Events of the panels Results and Queries. Each `api_name` is an event's name in Gradio's configuration."""
 
     def __init__(
-        self, boards: ResultsHandlers, lists: QueryLists, panels: tuple[ResultsPanel, QueriesPanel], discard: DiscardUpload
+        self,
+        boards: ResultsHandlers,
+        lists: QueryLists,
+        panels: tuple[ResultsPanel, QueriesPanel],
+        discard: DiscardUpload,
     ) -> None:
         """Connect the events. discard: deletes an upload's temporary copy."""
         self.boards, self.lists, self.discard = boards, lists, discard
         self.results, self.queries = panels
-        self.private = boards.private
+        self.private = boards.is_private
         self._wire_results()
         self._wire_queries()
         # A function, because Gradio deep-copies its configuration, and a method would be copied with its object.
-        self.queries.run_name.delete_callback = lambda name: lists.drop(name)
+        self.queries.run_name.delete_callback = lambda name: lists.discard(name)
 
     def _wire_results(self) -> None:
         panel, owner = self.results, self.results.owner
@@ -162,14 +181,14 @@ class BoardWiring:
         """Import an uploaded evaluation and delete its temporary copy. Return a button ready for the next upload."""
         path = resolve_upload(file, self.results.file.GRADIO_CACHE, "No file arrived.")
         try:
-            return None, self.boards.take(owner, read_upload(path, self.boards.most))
+            return None, self.boards.import_evaluation(owner, read_upload(path, self.boards.max_bytes))
         finally:
             self.discard(path)
 
     @show_errors_as_toast
     def import_text(self, text: object, owner: object) -> object:
         """Import a pasted evaluation and empty the box."""
-        return "", self.boards.take_text(owner, text)
+        return "", self.boards.import_text(owner, text)
 
     @show_errors_as_toast
     def load_list_file(self, file: object) -> object:

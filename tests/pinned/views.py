@@ -41,7 +41,7 @@ from smart_demo.ui.api import SearchEndpoint
 from smart_demo.ui.app import build_app
 from smart_demo.ui.cards import Side, describe_move, render_badge
 from smart_demo.ui.compare import render_empty, render_no_query, render_opening, render_preparing
-from smart_demo.ui.costs_tab import CostsTab, by_another_encoder, costs_panel, hood_panel, served_by_another
+from smart_demo.ui.costs_tab import CostsTab, render_costs, render_panel, warn_of_other_encoder, warn_of_sample_encoder
 from smart_demo.ui.export import Exporter
 from smart_demo.ui.handlers import Handlers
 from smart_demo.ui.judge_sheets import JudgeSheets
@@ -58,13 +58,14 @@ from smart_demo.ui.page_layout import render_chips, render_footer, render_header
 from smart_demo.ui.queries_tab import (
     QueryLists,
     describe_list,
+    render_list_intro,
     render_message,
     render_progress,
     render_refusal,
     render_waiting,
 )
 from smart_demo.ui.query_input import render_picture_tag
-from smart_demo.ui.results_tab import ResultsHandlers, render_import_intro, render_list_intro, render_results_panel
+from smart_demo.ui.results_tab import ResultsHandlers, render_import_intro, render_results_panel
 from smart_demo.ui.stories import STORY_QUERIES, render_tools
 from smart_demo.ui.theme import build_middleware, launch_options
 from smart_demo.ui.upload_queue import UploadQueue
@@ -369,11 +370,11 @@ def _judge(world: World) -> Found:
     yield "judge-begin", begun
     yield (
         "judge-begin-public",
-        make_voting(world.handlers(public=True)).look({"owner": ME}, *DIALS),
+        make_voting(world.handlers(public=True)).vote_panel({"owner": ME}, *DIALS),
     )
     yield (
         "judge-begin-nobody",
-        make_voting(world.handlers(public=True)).look({"owner": "x"}, *DIALS),
+        make_voting(world.handlers(public=True)).vote_panel({"owner": "x"}, *DIALS),
     )
     _begin(world.settings.data_dir)
     judge = Judge(handlers)
@@ -421,7 +422,7 @@ def _judge(world: World) -> Found:
     yield "judge-trouble", error_panel("Title", "Said <so>.", retry=True) + error_panel("Title", "Said.", retry=False)
     yield "judge-look-refused", judge.voting.vote_panel("nonsense", *DIALS) + judge.look(act="scope", scope="elsewhere")
     boards = ResultsHandlers(judge.judging)
-    yield "judge-results", boards.look({"owner": ME})
+    yield "judge-results", boards.scoreboards({"owner": ME})
     shutil.rmtree(world.settings.data_dir / "judgements")
 
 
@@ -464,15 +465,15 @@ def _boards(world: World) -> Found:
     yield "boards-shell", render_results_panel()
     yield "boards-take-in", render_import_intro(2**25, private=True) + render_import_intro(2**20, private=False)
     boards = ResultsHandlers(judging_session(world.private))
-    yield "boards-empty", boards.look({"owner": ME})
-    yield "boards-file-empty", boards.file({"owner": ME, "form": "zip"})
+    yield "boards-empty", boards.scoreboards({"owner": ME})
+    yield "boards-file-empty", boards.download({"owner": ME, "form": "zip"})
     archive, journal = (DATA / "evaluation.zip").read_bytes(), (DATA / "journal.jsonl").read_bytes()
-    yield "boards-taken", boards.take(ME, archive)
-    yield "boards-taken-twice", boards.take(ME, journal)
+    yield "boards-taken", boards.import_evaluation(ME, archive)
+    yield "boards-taken-twice", boards.import_evaluation(ME, journal)
     yield (
         "boards-refused",
         "".join(
-            boards.take(ME, data)
+            boards.import_evaluation(ME, data)
             for data in (
                 b"nonsense\n{}\n" * 15,
                 b"",
@@ -483,23 +484,23 @@ def _boards(world: World) -> Found:
             )
         ),
     )
-    yield "boards-refused-text", "".join(boards.take_text(ME, text) for text in (None, " ", "{}", "<b>"))
-    yield "boards-filled", boards.look({"owner": ME})
+    yield "boards-refused-text", "".join(boards.import_text(ME, text) for text in (None, " ", "{}", "<b>"))
+    yield "boards-filled", boards.scoreboards({"owner": ME})
     yield (
         "boards-file",
         [
-            {key: value if key != "data" else len(str(value)) > 1_000 for key, value in boards.file(wanted).items()}
+            {key: value if key != "data" else len(str(value)) > 1_000 for key, value in boards.download(wanted).items()}
             for wanted in ({"owner": ME, "form": "zip"}, {"owner": ME, "form": "jsonl"}, {"owner": ME, "form": "exe"})
         ],
     )
     yield (
         "boards-public-nobody",
-        ResultsHandlers(judging_session(world.handlers(public=True))).look({"owner": "nobody"}),
+        ResultsHandlers(judging_session(world.handlers(public=True))).scoreboards({"owner": "nobody"}),
     )
-    yield "boards-forgotten", boards.forget({"owner": ME})
+    yield "boards-forgotten", boards.delete({"owner": ME})
     for name, better, worse in (("many", 14, 4), ("few", 3, 1), ("even", 6, 6)):
         _many(world.settings.data_dir, better, worse)
-        yield f"boards-{name}", ResultsHandlers(judging_session(world.private)).look({"owner": ME})
+        yield f"boards-{name}", ResultsHandlers(judging_session(world.private)).scoreboards({"owner": ME})
         shutil.rmtree(world.settings.data_dir / "judgements")
 
 
@@ -568,8 +569,8 @@ def _queries(world: World) -> Found:
 
 
 def _hood(world: World) -> Found:
-    yield "hood-shell", hood_panel(mcp=True)
-    yield "hood-shell-without-tool", hood_panel(mcp=False)
+    yield "hood-shell", render_panel(mcp=True)
+    yield "hood-shell-without-tool", render_panel(mcp=False)
     hood = CostsTab(world.private, SearchEndpoint(world.private))
     searches: dict[str, SearchRequest] = {
         "samples": parse_request("restricted area, no anchoring"),
@@ -578,16 +579,19 @@ def _hood(world: World) -> Found:
         "unasked": parse_request(" "),
     }
     for name, search in searches.items():
-        found = hood.look(search.fields)
+        found = hood.inspect(search.fields)
         found["costs"] = _durations(str(found["costs"]))
         card = re.sub(r"(<dl class=\"hood-facts is-versions\">).*?(</dl>)", _named, str(found["environment"]))
         found["environment"] = re.sub(r"(<dt>(?:Commit|Device)</dt><dd>)[^<]*", r"\1…", card)
         if isinstance(found["program"], dict) and "scores" in found["program"]:
             found["program"]["scores"] = json.loads(found["program"]["scores"])
         yield f"hood-{name}", found
-    yield "hood-nothing", [hood.look(None), hood.look({"scope": 3, "top": "x"}) and "answered"]
-    yield "hood-costs-of-nothing", costs_panel(None, "the samples", "minilm")
-    yield "hood-warnings", [by_another_encoder(1), by_another_encoder(12), served_by_another("minilm", "qwen")]
+    yield "hood-nothing", [hood.inspect(None), hood.inspect({"scope": 3, "top": "x"}) and "answered"]
+    yield "hood-costs-of-nothing", render_costs(None, "the samples", "minilm")
+    yield (
+        "hood-warnings",
+        [warn_of_other_encoder(1), warn_of_other_encoder(12), warn_of_sample_encoder("minilm", "qwen")],
+    )
     endpoint = SearchEndpoint(world.private)
     answered = endpoint.search("soup on wednesday", 3)
     yield "endpoint", answered
