@@ -150,7 +150,7 @@ class Voting:
         query = undone.query if isinstance(undone, Skip) else undone.trial.query
         position = self._judging.queue(owner).find(query.key)
         step: dict[str, object] = {"look": True} if position is None else {"go": position}
-        return step | {"said": f"Undone: {_step_words(undone)} “{strip_unprintable(query.text)}”."}
+        return {"said": f"Undone: {_step_words(undone)} “{strip_unprintable(query.text)}”.", **step}
 
     def _ticket(self, owner: Scope, fields: RequestFields) -> Ticket:
         """Return the ticket that a request names.
