@@ -1,4 +1,4 @@
-"""Results as anyone with curl may ask for them: foreign owners, nonsense, hostile uploads, public and private pages."""
+"""The panel Results with hostile requests: foreign owners, invalid arguments, hostile uploads, public pages."""
 
 import base64
 import io
@@ -71,7 +71,7 @@ def zip_of(**files):
 
 
 @pytest.mark.parametrize("form", ["zip", "jsonl"])
-def test_what_is_taken_away_goes_on_elsewhere(boards, private, form):
+def test_a_download_can_be_imported_and_restores_everything(boards, private, form):
     judged = evaluation()
     assert "9 entries imported." in boards.import_evaluation(None, build_archive(judged))
     before = boards.scoreboards({})
@@ -87,12 +87,12 @@ def test_what_is_taken_away_goes_on_elsewhere(boards, private, form):
     assert private.engine.settings.data_dir.joinpath("judgements", "local.jsonl").exists()
 
 
-def test_nothing_judged_is_nothing_to_download(boards):
+def test_without_judgements_there_is_nothing_to_download(boards):
     assert "nothing is judged" in boards.download({"form": "zip"})["sentence"]
     assert "Nothing is judged yet" in boards.scoreboards({})["boards"]
 
 
-def test_pages_still_to_grade_are_told(boards):
+def test_pages_still_to_grade_are_counted(boards):
     script = Script()
     script.vote(trial_of("tide"), "smart")
     boards.import_evaluation(None, lines(replay(script.events)))
@@ -114,7 +114,7 @@ HOSTILE_FILES = {
 
 
 @pytest.mark.parametrize("case", HOSTILE_FILES, ids=str)
-def test_hostile_uploads_are_refused_in_words_and_nothing_is_kept(boards, case):
+def test_hostile_uploads_are_refused_and_nothing_is_stored(boards, case):
     data, said = HOSTILE_FILES[case]
     told = boards.import_evaluation(None, data)
     assert said in told
@@ -122,7 +122,7 @@ def test_hostile_uploads_are_refused_in_words_and_nothing_is_kept(boards, case):
     assert boards.scoreboards({})["single"] == ""
 
 
-def test_good_lines_are_taken_and_bad_ones_named_by_number(boards):
+def test_valid_lines_are_imported_and_invalid_ones_named_by_number(boards):
     data = lines(evaluation(1)).replace(b"\n", b"\nnonsense\n", 1)
     told = boards.import_evaluation(None, data)
     assert "3 entries imported, 1 line refused." in told
@@ -130,10 +130,10 @@ def test_good_lines_are_taken_and_bad_ones_named_by_number(boards):
 
 
 @pytest.mark.parametrize("value", NONSENSE, ids=repr)
-def test_nonsense_is_answered_in_words(boards, value):
+def test_invalid_requests_are_answered_with_a_sentence(boards, value):
     for answer in (boards.download(value), boards.download({"form": value})):
         assert answer.keys() == {"sentence"}
-    for wanted in (value, {"owner": value}):  # whoever asks a private page is its owner
+    for wanted in (value, {"owner": value}):  # a private page has one owner
         assert boards.scoreboards(wanted).keys() == {"boards", "single", "remaining"}
     assert 'class="taken is-refused"' in boards.import_text(value, value if not isinstance(value, str) else "")
 
@@ -141,7 +141,7 @@ def test_nonsense_is_answered_in_words(boards, value):
 # -- public pages
 
 
-def test_on_a_public_page_every_browser_has_its_own(public):
+def test_on_a_public_page_every_browser_has_its_own_evaluation(public):
     boards = ResultsHandlers(judging_session(public))
     assert "9 entries imported" in boards.import_text(ME, lines(evaluation()).decode())
     assert "SMART wins" in boards.scoreboards({"owner": ME})["boards"]
@@ -154,7 +154,7 @@ def test_on_a_public_page_every_browser_has_its_own(public):
 
 
 @pytest.mark.parametrize("owner", [*NONSENSE, "0A" * 16, ME + "0", f"visitor-{ME}"], ids=repr)
-def test_on_a_public_page_nobody_is_somebody_else(public, owner):
+def test_on_a_public_page_an_invalid_secret_owns_nothing(public, owner):
     boards = ResultsHandlers(judging_session(public))
     for answer in (boards.scoreboards({"owner": owner}), boards.download({"owner": owner, "form": "zip"}),
                    boards.delete({"owner": owner})):  # fmt: skip
@@ -162,7 +162,7 @@ def test_on_a_public_page_nobody_is_somebody_else(public, owner):
     assert "no name to judge under" in boards.import_evaluation(owner, lines(evaluation()))
 
 
-def test_a_public_page_takes_little_and_says_how_much(public):
+def test_a_public_page_states_its_import_limit(public):
     boards = ResultsHandlers(judging_session(public))
     assert "longer than 1 MB" in boards.import_text(ME, "x" * (PUBLIC_JOURNAL_BYTES + 1))
     assert "larger than 1 MB" in boards.import_text(ME, "ß" * (PUBLIC_JOURNAL_BYTES - 1))
@@ -195,7 +195,7 @@ def wired(handlers, discard):
         return BoardWiring(ResultsHandlers(judging), QueryLists(judging, handlers), panels, discard)
 
 
-def test_an_uploads_copy_is_deleted_whatever_became_of_it(private, tmp_path, monkeypatch):
+def test_an_uploads_copy_is_deleted_after_success_and_refusal(private, tmp_path, monkeypatch):
     gone = []
     wiring = wired(private, gone.append)
     folder = tmp_path / "gradio"
@@ -224,7 +224,7 @@ def test_an_uploads_copy_is_deleted_whatever_became_of_it(private, tmp_path, mon
     wiring.boards.delete({})
 
 
-def test_scripts_are_given_no_more_than_they_ask(private):
+def test_the_server_functions_have_known_names_and_return_json(private):
     judging = judging_session(private)
     names = [one.__name__ for one in server_functions(ResultsHandlers(judging), QueryLists(judging, private))]
     assert names == ["board", "board_file", "board_forget", "list_table", "list_vote"]
@@ -234,7 +234,7 @@ def test_scripts_are_given_no_more_than_they_ask(private):
                 json.dumps(one(value))
 
 
-def test_the_journal_in_the_zip_is_the_one_that_is_here(boards):
+def test_the_journal_in_the_zip_equals_the_journal_download(boards):
     boards.import_evaluation(None, lines(evaluation()))
     data = base64.b64decode(boards.download({"form": "zip"})["data"])
     with zipfile.ZipFile(io.BytesIO(data)) as packed:

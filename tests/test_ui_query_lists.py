@@ -1,4 +1,4 @@
-"""Lists of queries as anyone with curl may run them: progress, stops, turns, foreign names, public pages."""
+"""Runs of query lists: progress, stops, turns, foreign names, hostile requests, public pages."""
 
 import json
 import threading
@@ -45,7 +45,7 @@ def lists(private):
 
 
 def ran(lists, text, wanted=USUAL, owner=None, before=""):
-    """(the last markup, the name of the run)."""
+    """Return the last markup and the name of the run."""
     return list(lists.run(text, owner, wanted, before))[-1]
 
 
@@ -53,7 +53,7 @@ def table(lists, text, wanted=USUAL):
     return lists.table({"run": ran(lists, text, wanted)[1]})
 
 
-def test_progress_is_told_query_by_query_and_ends_in_a_place_for_the_table(lists):
+def test_progress_is_yielded_after_every_query_and_then_a_place_for_the_table(lists):
     ticks = iter(range(100))
     slow = QueryLists(lists._judging, lists._handlers, clock=lambda: float(next(ticks)))
     steps = list(slow.run("tide\nharbour\ngauge", None, USUAL))
@@ -71,7 +71,7 @@ def test_progress_is_told_query_by_query_and_ends_in_a_place_for_the_table(lists
     assert told[-1].find(**{"data-run": names.pop()})
 
 
-def test_the_table_has_every_query_the_most_different_first_and_asks_again_as_it_was_asked(lists):
+def test_the_table_has_every_query_the_most_different_first_with_its_request(lists):
     wanted = parse_request("", ON_BOTH, 4, 0.5, 2.0)
     found = table(lists, "tide table harbour\nharbour master\ngauge", wanted)
     read = Reader(found["table"])
@@ -87,8 +87,8 @@ def test_the_table_has_every_query_the_most_different_first_and_asks_again_as_it
     assert found["csv"].count("\r\n") == 4
 
 
-def test_the_rows_are_what_a_search_finds(lists, private):
-    """An oracle of its own: the engine's answers, compared by hand."""
+def test_the_rows_agree_with_a_search(lists, private):
+    """Independent oracle: the engine's answers, compared here."""
     text = "tide table harbour"
     found = private.engine.search(Query(text), (SAMPLES, LOCAL), top=3)
     first = {name: result.hits[0].page for name, result in found.results.items()}
@@ -104,7 +104,7 @@ def test_the_rows_are_what_a_search_finds(lists, private):
     )
 
 
-def test_judgements_of_the_list_give_both_ndcgs_and_who_is_better(lists):
+def test_judgements_of_the_list_give_both_ndcgs_and_the_better_method(lists):
     relevant = [{"document": "tides.pdf", "page": 1, "grade": 3}, {"document": "gone.pdf", "page": 9, "grade": 1}]
     given = json.dumps({"query": "tide table", "qid": "q1", "relevant": relevant}) + '\n{"query": "gauge"}'
     read = Reader(table(lists, given)["table"])
@@ -116,7 +116,7 @@ def test_judgements_of_the_list_give_both_ndcgs_and_who_is_better(lists):
 
 
 @pytest.mark.parametrize("text", HOSTILE_QUERIES, ids=lambda text: repr(text)[:24])
-def test_hostile_queries_stand_there_literally(lists, text):
+def test_hostile_queries_are_shown_literally(lists, text):
     line = " ".join(text.split())[:300]
     found = table(lists, json.dumps({"query": line, "qid": '"><b>'}))
     read = Reader(found["table"])
@@ -130,7 +130,7 @@ def test_hostile_queries_stand_there_literally(lists, text):
     assert again.text == " ".join("".join(c if c >= " " and c != "\x7f" else " " for c in line).split())
 
 
-def test_stopping_shows_what_was_found_until_then(lists):
+def test_stopping_shows_the_results_so_far(lists):
     steps = lists.run("tide\nharbour\ngauge", None, USUAL)
     _, name = next(steps)
     next(steps)
@@ -139,7 +139,7 @@ def test_stopping_shows_what_was_found_until_then(lists):
     assert same == name
     assert Reader(ended).find(**{"data-run": name})
     assert "1 of 3 queries searched" in lists.table({"run": name})["table"]
-    ran(lists, "tide")  # the turn was given back
+    ran(lists, "tide")  # the turn was released
 
 
 def test_a_list_waits_for_the_one_before_it_and_can_be_stopped_while_it_waits(lists, monkeypatch):
@@ -154,12 +154,12 @@ def test_a_list_waits_for_the_one_before_it_and_can_be_stopped_while_it_waits(li
     )
     third = lists.run("gauge", None, USUAL)
     assert "Another list" in next(third)[0]
-    first.close()  # a visitor who leaves makes room
+    first.close()  # a visitor who leaves releases the turn
     assert [Reader(markup).text for markup, _ in third][:2] == ["0 of 1", "1 of 1"]
 
 
-def test_a_search_meanwhile_is_answered(private):
-    """The list holds nothing between its queries, so whoever searches then does not wait for its end."""
+def test_a_search_during_a_list_is_answered(private):
+    """A list locks nothing between its queries, so another search does not wait for its end."""
     lists = QueryLists(judging_session(private), private)
     steps = lists.run("\n".join(f"tide {n}" for n in range(20)), None, USUAL)
     next(steps), next(steps)
@@ -171,7 +171,7 @@ def test_a_search_meanwhile_is_answered(private):
     steps.close()
 
 
-def test_a_query_that_fails_ends_the_list_with_what_was_found(tmp_path):
+def test_a_query_that_fails_stops_the_list_and_keeps_its_results(tmp_path):
     class Failing(WordBackbone):
         asked = 0
 
@@ -195,7 +195,7 @@ def test_a_query_that_fails_ends_the_list_with_what_was_found(tmp_path):
 
 
 @pytest.mark.parametrize("value", NONSENSE, ids=repr)
-def test_nonsense_is_answered_in_words(lists, value):
+def test_invalid_requests_are_answered_with_a_sentence(lists, value):
     for answer in (lists.table(value), lists.table({"run": value}), lists.vote(value), lists.vote({"run": value})):
         assert answer == {"sentence": "The results of that list are no longer stored. Run it again."}
     lists.stop(value)
@@ -207,7 +207,7 @@ def test_nonsense_is_answered_in_words(lists, value):
         assert lists.vote({"run": name, "at": at}) == {"sentence": "That is no query of the list."}
 
 
-def test_a_list_is_laid_on_the_desk_with_its_settings(lists, private):
+def test_a_list_replaces_the_judging_queue_with_its_settings(lists, private):
     wanted = parse_request("", ON_MINE, 3, 1.0, 2.0)
     _, name = ran(lists, '{"query": "tide", "qid": "q1", "relevant": []}\n{"query": "gauge"}', wanted)
     assert lists.vote({"run": name, "at": 1}) == {"laid": 2}
@@ -216,7 +216,7 @@ def test_a_list_is_laid_on_the_desk_with_its_settings(lists, private):
     assert (queue.position, queue.search.scope, queue.search.weights.late) == (1, ON_MINE, 2.0)
 
 
-def test_runs_are_kept_for_a_while_and_dropped_with_the_next(lists):
+def test_runs_are_stored_to_a_limit_and_discarded_with_the_next(lists):
     _, first = ran(lists, "tide")
     _, second = ran(lists, "gauge", before=first)
     assert "sentence" in lists.table({"run": first})
@@ -229,7 +229,7 @@ def test_runs_are_kept_for_a_while_and_dropped_with_the_next(lists):
     assert all(len(name) == 32 for name in names)
 
 
-def test_a_public_page_asks_the_samples_alone_and_shorter_lists(public):
+def test_a_public_page_searches_only_the_samples_and_shorter_lists(public):
     lists = QueryLists(judging_session(public), public)
     for scope in (ON_MINE, ON_BOTH):
         assert "Only the samples can be searched here." in ran(lists, "tide", parse_request("", scope), ME)[0]
@@ -244,7 +244,7 @@ def test_a_public_page_asks_the_samples_alone_and_shorter_lists(public):
     assert "sentence" in lists.vote({"run": name, "owner": "local", "at": 0})
 
 
-def test_what_cannot_be_asked_now_is_said(tmp_path):
+def test_a_list_that_cannot_run_now_is_refused_with_the_reason(tmp_path):
     handlers = started(tmp_path)
     lists = QueryLists(judging_session(handlers), handlers)
     assert "The samples are still being prepared: 0 of 2 pages are ready." in ran(lists, "tide")[0]
@@ -258,14 +258,14 @@ def test_what_cannot_be_asked_now_is_said(tmp_path):
 @pytest.mark.parametrize(
     "text", ["x" * (MAX_LIST_BYTES + 1), "\n\n", "{}", "x" * 301], ids=["large", "blank", "json", "long"]
 )
-def test_lists_that_are_none_are_refused_in_words(lists, text):
+def test_invalid_lists_are_refused_with_a_short_sentence(lists, text):
     markup, name = ran(lists, text)
     assert name == ""
     assert 'class="list-refused notice"' in markup
     assert len(markup) < 500
 
 
-def test_an_uploaded_list_comes_into_the_box_as_it_is():
+def test_an_uploaded_list_is_put_into_the_box_unchanged():
     assert decode_list("\ufefftide\r\ngauge".encode()) == "tide\r\ngauge"
     for data in (b"\xff\xfe\x00", b"", b"x" * (MAX_LIST_BYTES + 1)):
         with pytest.raises(InputRefused, match="list"):
