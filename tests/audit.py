@@ -3,8 +3,8 @@
 pip-audit queries a service; if that cannot be reached, it may still end with "none found". So its answer is parsed: a
 skipped package is reported, and if most were skipped, the audit counts as not done.
 
-Exit status: 0 for a clean audit, and with `--if-reachable` for one that was not done; 1 for vulnerabilities; 2 for an audit
-that was not done.
+Exit status: 0 for a clean audit, and with `--if-reachable` for one that was not done; 1 for vulnerabilities; 2 for an
+audit that was not done.
 """
 
 from __future__ import annotations

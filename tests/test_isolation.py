@@ -1,7 +1,7 @@
-"""A public page through the real server: what one visitor keeps, no other can list, search, open, explain or delete.
+"""A public page through the real server: no visitor can list, search, open, explain or delete another's documents.
 
-Every event and every server function of the page is asked by a stranger who knows all the names there are: page ids,
-file hashes, the digest that names the owner on disk. The only thing a stranger does not know is the secret.
+A stranger calls every event and every server function of the page and knows every name: page ids, file hashes, the
+digest that names the owner on disk. The stranger does not know the owner's secret.
 """
 
 import asyncio
@@ -23,7 +23,7 @@ from tests.served_app import served_app
 from tests.visitor import API, EventFailed, Visitor
 
 NAME, SAID = "ledger-of-alice.pdf", "saffron"
-"""What only the owner may ever read: her document's name, a word on it that is never asked for."""
+"""Texts that only the owner may read: her document's name, and a word on it that no query contains."""
 
 
 @pytest.fixture(scope="module")
@@ -59,12 +59,12 @@ def bob(app):
 
 
 def names_of_pages(alice):
-    """How a page may be called: as she calls it, and by the name that stands on disk."""
+    """Return the names of a page: as its owner's browser sends it, and as the disk has it."""
     return [f"{scope}/{alice.known.pages[0].id}" for scope in ("local", alice.known.scope)]
 
 
 def questions(alice):
-    """What scripts of the page ask, about her pages."""
+    """Yield the requests of the page's scripts, about her pages."""
     other = f"local/{alice.known.pages[1].id}"
     for scope in (ON_MINE, ON_BOTH, str(alice.known.scope)):
         yield {"text": "zanzibar", "scope": scope}
@@ -79,19 +79,19 @@ def questions(alice):
 
 
 def functions(visitor):
-    """(component, server function) of the whole page."""
+    """Yield (component, server function) of the whole page."""
     for one in visitor.components.values():
         for name in one["props"].get("server_fns") or ():
             yield one["props"]["elem_id"], name
 
 
-def told(alice, text):
-    """Whether an answer gives anything of hers away."""
+def reveals(alice, text):
+    """Return whether an answer contains anything of hers."""
     return NAME in text or SAID in text or str(alice.known.scope) in text
 
 
 def ask_everything(visitor, alice):
-    """Raw answers of every server function to every question, by function."""
+    """Return the raw answers of every server function to every request, by function."""
     answers = {}
     for elem_id, name in functions(visitor):
         if name == "forget":
@@ -105,15 +105,15 @@ def ask_everything(visitor, alice):
 
 @pytest.fixture(scope="module")
 def hers(alice):
-    """What she herself is told."""
+    """Return the answers that the owner herself gets."""
     return ask_everything(alice, alice)
 
 
-def test_no_server_function_tells_a_stranger_anything_and_all_that_should_tell_the_owner(alice, bob, hers):
+def test_server_functions_answer_the_owner_and_reveal_nothing_to_a_stranger(alice, bob, hers):
     his = ask_everything(bob, alice)
     assert {"picture", "explain", "overlay", "pair", "hood", "comparison"} <= hers.keys()
     for name, answers in his.items():
-        assert not any(told(alice, text) for text in answers), name
+        assert not any(reveals(alice, text) for text in answers), name
     for name in ("hood", "comparison"):
         assert any(NAME in text for text in hers[name]), name
     for name in ("picture", "explain", "overlay", "pair"):
@@ -121,7 +121,7 @@ def test_no_server_function_tells_a_stranger_anything_and_all_that_should_tell_t
         assert all("sentence" in json.loads(text) for text in his[name]), name
 
 
-def test_no_event_of_the_page_tells_a_stranger_anything(alice, bob):
+def test_no_event_reveals_anything_to_a_stranger(alice, bob):
     given = {"query": "zanzibar", "scope": ON_MINE}
     page, owner = names_of_pages(alice)[1], str(alice.known.scope).removeprefix("visitor-")
     everything = {"file": alice.known.file, "query": "zanzibar", "page": page, "box": [0, 0, 1, 1], "owner": owner}
@@ -135,13 +135,13 @@ def test_no_event_of_the_page_tells_a_stranger_anything(alice, bob):
                 outputs = bob.do(number, wanted, **given)
             except EventFailed as failed:
                 outputs = [str(failed)]
-            assert not told(alice, json.dumps(outputs)), (event["targets"], wanted)
+            assert not reveals(alice, json.dumps(outputs)), (event["targets"], wanted)
     alice.look()
-    assert NAME in alice.shown("documents"), "nothing that a stranger did deleted it"
+    assert NAME in alice.shown("documents"), "a stranger's request deleted it"
 
 
 @pytest.mark.parametrize("scope", [ON_MINE, ON_BOTH, ON_SAMPLES])
-def test_a_search_finds_one_s_own_and_the_samples_and_nothing_else(alice, bob, scope):
+def test_a_search_finds_only_own_documents_and_samples(alice, bob, scope):
     assert (NAME in alice.search("zanzibar cloves", scope)) == (scope != ON_SAMPLES)
     assert NAME not in bob.search("zanzibar cloves", scope)
 
@@ -159,13 +159,13 @@ def by_program(app, secret):
     return json.dumps(client.predict(query="zanzibar cloves", top=50, api_name="/search"))
 
 
-def test_the_endpoint_answers_a_program_with_the_key_from_one_s_own_and_any_other_from_the_samples(app, alice):
+def test_the_endpoint_searches_own_documents_only_with_the_key(app, alice):
     assert NAME in by_program(app, alice.secret)
     for other in ("", "5e" * 16, str(alice.known.scope).removeprefix("visitor-"), "local", alice.secret.upper()):
         assert NAME not in by_program(app, other), other
 
 
-def test_nobody_learns_from_the_time_it_took_what_another_asked(app, alice, bob):
+def test_the_query_cache_is_not_shared_between_visitors(app, alice, bob):
     def encoding(visitor):
         client = Client(app.url, headers={VISITOR_HEADER: visitor.secret}, verbose=False, analytics_enabled=False)
         return client.predict(query="a question of alice", api_name="/search")["milliseconds"]["encode"]
@@ -189,7 +189,7 @@ def test_an_assistant_without_the_key_sees_the_samples(app, alice):
     assert NAME not in asyncio.run(talk({VISITOR_HEADER: str(alice.known.scope).removeprefix("visitor-")}))
 
 
-def test_no_address_leads_to_a_file(app, alice, bob):
+def test_no_address_serves_a_stored_file(app, alice, bob):
     data = app.engine.settings.data_dir
     files = [path for path in data.rglob("*") if path.is_file() and alice.known.file in path.name]
     assert len(files) == 6, "token files, pictures and thumbnails of two pages"
@@ -199,7 +199,7 @@ def test_no_address_leads_to_a_file(app, alice, bob):
                 assert visitor.http.get(address).status_code in {403, 404, 405}, address
 
 
-def test_the_uploaded_copy_is_gone_and_cannot_be_fetched(alice, bob, tmp_path):
+def test_the_uploaded_copy_is_deleted_and_cannot_be_fetched(alice, bob, tmp_path):
     mine = write_pdf(tmp_path / "second-of-alice.pdf", "quinine")
     (sent,) = alice.send(mine)
     alice.do(alice.event("upload", "upload"), upload=[sent])
@@ -230,7 +230,7 @@ def test_the_same_file_of_two_visitors_is_two_libraries(app, tmp_path):
     assert two.forget()["done"]
 
 
-def test_whoever_comes_back_with_the_key_finds_everything_again(app, alice):
+def test_a_visitor_who_returns_with_the_key_finds_all_documents(app, alice):
     again = Visitor(app.url, alice.secret)
     again.open()
     assert NAME in again.shown("documents")
@@ -240,7 +240,7 @@ def test_whoever_comes_back_with_the_key_finds_everything_again(app, alice):
 @pytest.mark.parametrize(
     "header", ["", "0" * 31, "0" * 33, "Z" * 32, "visitor-x", "../../etc", "0" * 32 + ",", "é" * 16]
 )
-def test_what_is_no_key_opens_nothing_and_may_add_nothing(app, header, tmp_path):
+def test_an_invalid_key_opens_nothing_and_may_add_nothing(app, header, tmp_path):
     with httpx.Client(base_url=app.url, headers={VISITOR_HEADER: header.encode()}) as http:
         visitor = Visitor(app.url, "")
         visitor.http = http
@@ -252,7 +252,7 @@ def test_what_is_no_key_opens_nothing_and_may_add_nothing(app, header, tmp_path)
             visitor.send(paper)
         with httpx.Client(base_url=app.url, headers={VISITOR_HEADER: "f" * 32}) as another:
             visitor.http = another
-            sent = visitor.send(paper)  # as if they knew where somebody's copy lies
+            sent = visitor.send(paper)  # the path of another visitor's copy
         visitor.http = http
         visitor.do(visitor.event("upload", "upload"), upload=sent)
         visitor.look()

@@ -34,7 +34,7 @@ def refuse(number):
 
 
 class Bucket:
-    """Stands before the calls that change files, and refuses below one folder what a bucket cannot do."""
+    """Replaces the calls that change files, and refuses below one folder those that a bucket cannot do."""
 
     def __init__(self, root):
         self.root, self.refused = root, set()
@@ -81,7 +81,7 @@ class Bucket:
 
 @pytest.fixture
 def bucket(tmp_path, monkeypatch):
-    """`data` below tmp_path as such a mount; the names of the calls that it refused."""
+    """Make `data` below tmp_path such a mount; yield the names of the calls that it refused."""
     bucket = Bucket(tmp_path / "data")
     for call in (os.ftruncate, os.truncate, os.pwrite, os.link):
         monkeypatch.setattr(os, call.__name__, bucket.refusing(call, errno.EPERM))
@@ -93,7 +93,7 @@ def bucket(tmp_path, monkeypatch):
     return bucket.refused
 
 
-def test_everything_a_person_does_works_on_a_bucket(tmp_path, bucket):
+def test_all_features_work_on_a_bucket(tmp_path, bucket):
     mine, yours = (write_pdf(tmp_path / name, f"{name} red", f"{name} blue") for name in ("a.pdf", "b.pdf"))
     with an_engine(tmp_path) as engine:
         assert [end.state for end in add(engine, LOCAL, mine, yours)] == [State.DONE, State.DONE]
@@ -109,18 +109,18 @@ def test_everything_a_person_does_works_on_a_bucket(tmp_path, bucket):
         assert engine.search(Query("red"), (LOCAL,)).results["smart"].hits[0].page.document == "b.pdf"
         page = engine.documents(ME)[0]
         stored = engine.library.pages([ME], engine.backbone(ME).encoder.fingerprint)[0]
-        engine.library._files.path(stored).unlink()  # lost by the bucket
+        engine.library._files.path(stored).unlink()  # the bucket lost it
         with pytest.raises(LibraryError, match="no longer"):
             engine.library.tokens(stored)
         assert add(engine, ME, mine)[0].state is State.DONE
         assert Cleanup(engine).run_once(engine.library.visitors()[0].changed + 25 * HOUR).expired == 1
         assert not any(str(ME) in name or page.file in name for name in files_under(tmp_path / "data"))
         assert names(engine, LOCAL) == ["b.pdf"]
-    assert bucket == {"fsync", "flock"}  # they were tried, and not insisted on
+    assert bucket == {"fsync", "flock"}  # tried, and not required
 
 
-def test_half_a_line_that_cannot_be_cut_off_does_not_end_a_journal(tmp_path, bucket):
-    """A killed write left it. The journal takes the place of itself, without that half."""
+def test_a_journal_survives_half_a_line_that_cannot_be_truncated(tmp_path, bucket):
+    """A killed write leaves half a line. The journal replaces its file by one without that half."""
     journal = Journal(tmp_path / "data", LOCAL)
     journal.skip(RED)
     path = tmp_path / "data" / "judgements" / "local.jsonl"
@@ -136,7 +136,7 @@ def test_half_a_line_that_cannot_be_cut_off_does_not_end_a_journal(tmp_path, buc
     assert [entry.name for entry in path.parent.iterdir()] == ["local.jsonl"]
 
 
-def test_a_write_that_fails_halfway_and_cannot_be_taken_back_costs_that_line_alone(tmp_path, bucket, monkeypatch):
+def test_a_half_written_line_that_cannot_be_truncated_loses_only_itself(tmp_path, bucket, monkeypatch):
     journal = Journal(tmp_path / "data", LOCAL)
     journal.skip(RED)
     write, calls = os.write, []
@@ -154,11 +154,12 @@ def test_a_write_that_fails_halfway_and_cannot_be_taken_back_costs_that_line_alo
 
 
 @pytest.mark.parametrize("locks", ["none", "of one machine"])
-def test_two_containers_on_one_bucket_take_nothing_from_each_other(tmp_path, bucket, monkeypatch, locks):
-    """A new container starts while the old one is writing: each has an index of its own, and none knows of the other.
-    What it writes is there, half or whole, when the new one looks.
+def test_two_containers_on_one_bucket_do_not_delete_each_others_files(tmp_path, bucket, monkeypatch, locks):
+    """A new container starts while the old one is writing: each has its own index, and neither knows of the other.
+
+    The new one finds what the old one writes, half or whole.
     """
-    if locks == "of one machine":  # each has a lock, and nobody is kept out
+    if locks == "of one machine":  # each has a lock, so neither is refused
         monkeypatch.setattr(fcntl, "flock", lambda *_: None)
         stat_of = Path.stat
 
@@ -172,7 +173,7 @@ def test_two_containers_on_one_bucket_take_nothing_from_each_other(tmp_path, buc
         swept = []
 
         def writing(path, content):
-            """Between any two files of a page, and in the middle of each."""
+            """Leave half of a temporary file beside a page's file, open the new container, then write the file."""
             if path.suffix == ".safetensors" or path.name.endswith(".thumb.webp"):
                 make(path.with_name(f"{path.name}.0a.tmp"), content[:9])
                 with Library.open(data, tmp_path / "new index") as new:
@@ -194,19 +195,19 @@ def test_two_containers_on_one_bucket_take_nothing_from_each_other(tmp_path, buc
         assert len(new.pages([LOCAL], ENCODER)) == 1
     late = time.time() + 601
     monkeypatch.setattr("smart_demo.store.library.time", SimpleNamespace(time=lambda: late))
-    with Library.open(data, tmp_path / "new index") as new:  # nobody can be writing that any more
+    with Library.open(data, tmp_path / "new index") as new:  # no other process can still be writing
         assert new.report.deleted_leftovers == 3
     assert not [name for name in files_under(data) if name.endswith(".tmp")]
 
 
 def make(path, content):
-    """A new file, which a bucket takes."""
+    """Write a new file, which a bucket allows."""
     with path.open("xb") as file:
         file.write(content)
 
 
 class Other:
-    """Facts of a file on another disk."""
+    """The facts of a file, as on another disk."""
 
     def __init__(self, facts):
         self.facts = facts

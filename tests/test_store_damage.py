@@ -1,4 +1,4 @@
-"""Damage that Chroma would not tell of, and damage to pictures: noticed, said, and mended from what is whole."""
+"""Damage that Chroma does not report, and damage to pictures: detected, reported and repaired."""
 
 import re
 import sqlite3
@@ -19,7 +19,7 @@ from tests.store_cases import ENCODER, POOLED, files_under, open_library, page_i
 
 ROOT = Path(__file__).resolve().parent.parent
 ROWS = 1_000
-"""So many make Chroma write its own files."""
+"""Rows enough to make Chroma write its own files."""
 
 
 def stored(number):
@@ -29,7 +29,7 @@ def stored(number):
 
 @pytest.fixture(scope="module")
 def written(tmp_path_factory):
-    """A folder of Chroma with its files, and where each vector lies in them: (folder, first byte, bytes a record)."""
+    """Return a folder with Chroma's files, and the place of the vectors: (folder, first byte, bytes per record)."""
     index = PageIndex(tmp_path_factory.mktemp("written"), 100)
     pages = [stored(number) for number in range(1, ROWS + 1)]
     index.upsert(ENCODER, pages, unit(np.random.default_rng(2), ROWS, POOLED))
@@ -42,7 +42,7 @@ def written(tmp_path_factory):
 
 
 def altered(path, change):
-    """Run the canary over a folder with one altered file, which is then as it was; what the canary says."""
+    """Alter one file, run the canary over the folder, restore the file, and return the canary's answer."""
     whole = path.read_bytes()
     content = bytearray(whole)
     change(content)
@@ -54,7 +54,7 @@ def altered(path, change):
         path.write_bytes(whole)
 
 
-def test_vectors_that_chroma_returns_altered_or_exchanged_are_noticed(written):
+def test_altered_or_exchanged_vectors_in_chroma_are_detected(written):
     folder, vector, record = written
     (path,) = folder.glob("*/data_level0.bin")
 
@@ -73,21 +73,21 @@ def test_vectors_that_chroma_returns_altered_or_exchanged_are_noticed(written):
     assert chroma_probe.why_unreadable(folder) == ""
 
 
-def test_a_folder_that_takes_down_whoever_opens_it_takes_down_the_canary_alone(written):
+def test_a_folder_that_crashes_its_process_crashes_only_the_canary(written):
     folder, vector, record = written
     (path,) = folder.glob("*/data_level0.bin")
 
     def point_nowhere(content):
         for start in range(0, len(content), record):
-            content[start + 4 : start + vector] = b"\x7f" * (vector - 4)  # neighbours far behind the end of the file
+            content[start + 4 : start + vector] = b"\x7f" * (vector - 4)  # neighbours far beyond the end of the file
 
     assert re.fullmatch(
         r"opening it crashed with signal \d+", altered(path, point_nowhere)
-    )  # which one, the system says
+    )  # which signal depends on the system
 
 
-def test_files_of_collections_that_are_gone_do_not_stay(tmp_path):
-    """Chroma never deletes them: without its database, or once a search needs more candidates."""
+def test_files_of_deleted_collections_are_deleted(tmp_path):
+    """Chroma never deletes them by itself: not without its database, nor after a search needed more candidates."""
     with open_library(tmp_path, candidates=10) as library:
         put(library, 1, 2)
     with open_library(tmp_path, candidates=300):
@@ -98,15 +98,15 @@ def test_files_of_collections_that_are_gone_do_not_stay(tmp_path):
     assert len(list((tmp_path / "index").glob("chroma-*/*-*"))) == 1
 
 
-def test_the_canary_does_not_outlive_who_asked_it(written):
-    """A killed app's canary would try the folder, and write in it, while the next app uses it."""
+def test_the_canary_ends_with_its_parent(written):
+    """Else a killed app's canary would open the folder, and write in it, while the next app uses it."""
     folder, *_ = written
     command = [sys.executable, "-m", "smart_demo.store.chroma_probe", str(folder)]
     with closing(sqlite3.connect(folder / "chroma.sqlite3", isolation_level=None)) as database:
         database.execute("BEGIN EXCLUSIVE")  # Chroma waits for 1,000 seconds
         asked = subprocess.Popen(command, cwd=ROOT, stdin=subprocess.PIPE, stderr=subprocess.DEVNULL)
         try:
-            asked.stdin.close()  # as the system does when the parent is killed
+            asked.stdin.close()  # as the system does if the parent is killed
             assert asked.wait(60) != 0
         finally:
             asked.kill()
@@ -126,8 +126,8 @@ open_library(folder)
 """
 
 
-def test_a_start_that_is_killed_while_it_clears_up_leaves_no_mark_of_distrust(tmp_path):
-    """A mark without its folder would stay for ever, and distrust the next folder of that number."""
+def test_a_start_killed_during_cleanup_leaves_no_mark_of_distrust(tmp_path):
+    """A mark without its folder would stay for ever and condemn the next folder of that number."""
     with open_library(tmp_path) as library:
         put(library, 1)
     (tmp_path / "index" / "chroma-1.distrust").touch()
@@ -139,7 +139,7 @@ def test_a_start_that_is_killed_while_it_clears_up_leaves_no_mark_of_distrust(tm
 
 @pytest.mark.parametrize("which", ["picture", "thumbnail"])
 @pytest.mark.parametrize("harm", ["flip", "cut", "empty", "another page's"])
-def test_an_altered_picture_is_not_shown(tmp_path, which, harm):
+def test_an_altered_picture_is_not_returned(tmp_path, which, harm):
     with open_library(tmp_path) as library:
         first, second = put(library, 1, 2)
         ending = {"picture": ".webp", "thumbnail": ".thumb.webp"}[which]
@@ -151,7 +151,7 @@ def test_an_altered_picture_is_not_shown(tmp_path, which, harm):
             getattr(library, which)(first)
         assert [page.id for page in library.pages([LOCAL], ENCODER)] == [second.id]
         assert "document 1.pdf" in library.report.damaged[0]
-        (again,) = put(library, 1)  # adding the document again mends it
+        (again,) = put(library, 1)  # adding the document again repairs it
         assert getattr(library, which)(again) == whole
     library.close()
     kept = [name for name in files_under(tmp_path / "data") if name.startswith("tokens/")]

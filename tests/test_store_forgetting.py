@@ -1,4 +1,4 @@
-"""Forgetting: of whoever leaves nothing is left, in no file and in no cache, and everybody else's pages stay."""
+"""Deleting a library: no file and no cache keeps anything of it, and all other libraries stay."""
 
 import fcntl
 import gc
@@ -31,7 +31,7 @@ def paper(folder, name, pages):
 
 @pytest.fixture
 def engine(tmp_path):
-    """Without Chroma, which has no part in most of this."""
+    """Yield an engine without Chroma, which most of these tests do not need."""
     with an_engine(tmp_path, open_library=without_index) as engine:
         yield engine
 
@@ -42,12 +42,12 @@ def folders_of(tmp_path):
 
 @pytest.fixture
 def wide_engine(tmp_path):
-    """Pooled vectors of 16 KB, so that a few pages show in the index's size."""
+    """Yield an engine with pooled vectors of 16 KB, so that a few pages change the size of the index."""
     with an_engine(tmp_path, Words(width=4_096)) as engine:
         yield engine
 
 
-def test_a_visitor_who_leaves_leaves_nothing_on_the_disk(tmp_path, wide_engine):
+def test_a_deleted_library_leaves_nothing_on_the_disk(tmp_path, wide_engine):
     engine = wide_engine
     add(engine, LOCAL, paper(tmp_path, "kept.pdf", 2))
     shared = paper(tmp_path, "shared.pdf", 2)
@@ -81,11 +81,11 @@ def test_a_visitor_who_leaves_leaves_nothing_on_the_disk(tmp_path, wide_engine):
     assert list((tmp_path / "data" / "tokens").iterdir()) == [tmp_path / "data" / "tokens" / "local"]
     assert names(engine, LOCAL) == ["kept.pdf", "shared.pdf"]
     assert (names(engine, ME), engine.usage(ME).bytes, engine.library.visitors()) == ([], 0, ())
-    assert not engine.compact()  # once is enough
-    assert add(engine, ME, tmp_path / "zanzibar.pdf")[0].state is State.DONE  # whoever comes again is welcome
+    assert not engine.compact()  # a second time frees nothing
+    assert add(engine, ME, tmp_path / "zanzibar.pdf")[0].state is State.DONE  # the visitor may return
 
 
-def test_a_visitor_who_leaves_is_in_no_cache(tmp_path, engine):
+def test_a_deleted_library_is_in_no_cache(tmp_path, engine):
     add(engine, LOCAL, paper(tmp_path, "kept.pdf", 2))
     add(engine, ME, paper(tmp_path, "zanzibar.pdf", 3))
     for scopes in ((ME,), (LOCAL,)):
@@ -111,7 +111,7 @@ def test_a_visitor_who_leaves_is_in_no_cache(tmp_path, engine):
     assert engine.stage_timings([LOCAL])
 
 
-def test_a_deleted_document_is_in_no_cache_either(tmp_path, engine):
+def test_a_deleted_document_is_in_no_cache(tmp_path, engine):
     add(engine, ME, paper(tmp_path, "kept.pdf", 2), paper(tmp_path, "gone.pdf", 2))
     for query in ("page 1", "page 0"):
         found = engine.search(Query(query), (ME,))
@@ -130,13 +130,13 @@ def alive(kind, wanted):
     return [one for one in gc.get_objects() if type(one) is kind and wanted(one)]
 
 
-def test_the_samples_are_never_forgotten(tmp_path, engine):
+def test_the_samples_cannot_be_deleted(tmp_path, engine):
     with pytest.raises(ValueError, match="samples"):
         engine.delete_library(SAMPLES)
-    assert engine.delete_library(YOU) == 0  # who was never here
+    assert engine.delete_library(YOU) == 0  # a visitor without a library
 
 
-def test_an_addition_on_its_way_ends_and_adds_nothing_behind_it(tmp_path, engine):
+def test_a_running_upload_stops_when_its_library_is_deleted(tmp_path, engine):
     paths = [paper(tmp_path, name, 5) for name in ("a.pdf", "b.pdf")]
     ends, freed = [], 0
     for step in engine.add(ME, [(path, path.name) for path in paths]):
@@ -150,8 +150,8 @@ def test_an_addition_on_its_way_ends_and_adds_nothing_behind_it(tmp_path, engine
     assert [end.state for end in add(engine, ME, *paths)] == [State.DONE, State.DONE]
 
 
-def test_not_one_page_is_committed_after_the_library_was_forgotten(tmp_path):
-    """The deletion comes while a batch is being encoded, from another thread as far as the batch can tell."""
+def test_no_page_is_committed_after_the_deletion(tmp_path):
+    """The deletion happens while a batch is being encoded, as if from another thread."""
     path, commits = paper(tmp_path, "a.pdf", 30), []
     words = Words()
     with an_engine(tmp_path, words, open_library=without_index) as engine:
@@ -164,7 +164,7 @@ def test_not_one_page_is_committed_after_the_library_was_forgotten(tmp_path):
         assert files_under(tmp_path / "data") == {}
 
 
-def test_an_addition_that_waits_for_its_model_adds_nothing_behind_a_deletion(tmp_path, engine):
+def test_an_upload_that_waits_for_its_model_adds_nothing_after_the_deletion(tmp_path, engine):
     steps = engine.add(ME, [(paper(tmp_path, "a.pdf", 2), "a.pdf")])
     assert "Waiting for the model" in next(steps).message
     engine.delete_library(ME)
@@ -172,7 +172,7 @@ def test_an_addition_that_waits_for_its_model_adds_nothing_behind_a_deletion(tmp
     assert files_under(tmp_path / "data") == {}
 
 
-def test_others_go_on_adding_while_one_is_forgotten(tmp_path):
+def test_a_deletion_does_not_stop_other_uploads(tmp_path):
     words, gone = Words(), []
     with an_engine(tmp_path, words, open_library=without_index) as engine:
         add(engine, ME, paper(tmp_path, "b.pdf", 2))
@@ -181,7 +181,7 @@ def test_others_go_on_adding_while_one_is_forgotten(tmp_path):
         assert (len(names(engine, YOU)), names(engine, ME)) == (1, [])
 
 
-def test_a_disk_that_refuses_keeps_the_rest_and_asking_again_goes_on(tmp_path, engine, monkeypatch):
+def test_a_failed_deletion_hides_the_library_and_can_be_repeated(tmp_path, engine, monkeypatch):
     add(engine, ME, paper(tmp_path, "a.pdf", 3))
 
     def refusing(folder):
@@ -208,7 +208,7 @@ def test_links_in_a_visitors_folders_are_removed_and_not_followed(tmp_path, engi
     assert not (tmp_path / "data" / "tokens" / str(ME)).exists()
 
 
-def test_what_a_killed_write_left_beside_the_judgements_goes_at_the_next_start(tmp_path):
+def test_a_start_deletes_temporary_files_beside_the_judgements(tmp_path):
     folder = tmp_path / "data" / "judgements"
     folder.mkdir(parents=True)
     (folder / f"{ME}.desk.json.0a.tmp").write_text("half a desk")
@@ -225,12 +225,12 @@ def test_what_a_killed_write_left_beside_the_judgements_goes_at_the_next_start(t
 
 
 def wide(seed):
-    """A vector of exactly length 1, so that whoever normalises it keeps its bytes."""
+    """Return a vector of exactly length 1, so that normalising it keeps its bytes."""
     return np.random.default_rng(seed).choice([-1 / 16, 1 / 16], 256).astype(np.float32)
 
 
-def test_no_byte_of_a_deleted_row_is_left_in_a_graph_a_log_or_a_database(tmp_path):
-    """Enough rows for Chroma to have written its graph to disk: the log and the graph both hold the deleted ones."""
+def test_compacting_removes_deleted_rows_from_graph_log_and_database(tmp_path):
+    """There are enough rows that Chroma writes its graph to disk: the log and the graph both have the deleted ones."""
     chroma = ChromaUpkeep(PageIndex.open(tmp_path, 10))
     pages = [SimpleNamespace(scope=LOCAL if n < 700 else ME, id=page_id(n), encoder=ENCODER) for n in range(1_400)]
     vectors = {page.id: wide(at) for at, page in enumerate(pages)}
@@ -253,21 +253,21 @@ def test_no_byte_of_a_deleted_row_is_left_in_a_graph_a_log_or_a_database(tmp_pat
     fresh.close()
 
 
-def test_a_few_deleted_pages_of_ones_own_do_not_build_the_index_anew(tmp_path):
+def test_a_few_deleted_pages_do_not_rebuild_the_index(tmp_path):
     with open_library(tmp_path) as library:
         put(library, *range(1, 21))
         library.delete_document(LOCAL, page_id(1).file)
         assert not library.compact()
         library.delete_document(LOCAL, page_id(2).file)
-    with open_library(tmp_path) as library:  # it is remembered
+    with open_library(tmp_path) as library:  # a restart keeps the count
         assert library.compact()
         assert not library.compact()
         assert library._chroma._index.ids(ENCODER) == {f"local/{page_id(file)}" for file in range(3, 21)}
         assert library.report.index == "ok"
 
 
-def test_a_kill_at_any_step_of_building_the_index_anew_loses_nothing_and_leaves_nothing(tmp_path, monkeypatch):
-    """Both folders are copied after each step: that is what a kill there would leave."""
+def test_a_kill_at_any_step_of_a_rebuild_loses_nothing_and_leaves_nothing(tmp_path, monkeypatch):
+    """Copy both folders after each step: a kill there would leave exactly this."""
     here, copies = tmp_path / "here", []
 
     def copied_after(call):
@@ -287,7 +287,7 @@ def test_a_kill_at_any_step_of_building_the_index_anew_loses_nothing_and_leaves_
             monkeypatch.setattr(target, name, copied_after(getattr(target, name)))
         assert library.compact()
         monkeypatch.undo()
-    assert len(copies) == 4  # an empty folder, half of one, a whole one, and the old one let go of but still there
+    assert len(copies) == 4  # new index empty, half full, full, and full with the old one closed but not deleted
     for copy in (copies[0], copies[1], copies[3]):
         with open_library(copy) as library:
             assert library._chroma._index.ids(ENCODER) == {f"local/{page_id(file)}" for file in range(1, 4)}
@@ -296,7 +296,7 @@ def test_a_kill_at_any_step_of_building_the_index_anew_loses_nothing_and_leaves_
             assert [path.name for path in (copy / "index").glob("chroma-*")] == ["chroma-2"]
 
 
-def test_what_comes_and_goes_while_the_index_is_built_is_in_it(tmp_path, monkeypatch):
+def test_changes_during_a_rebuild_are_in_the_new_index(tmp_path, monkeypatch):
     with open_library(tmp_path) as library:
         put(library, 1, 2, 3)
         put(library, 9, scope=ME)
@@ -322,13 +322,13 @@ def test_what_comes_and_goes_while_the_index_is_built_is_in_it(tmp_path, monkeyp
 
 
 @pytest.mark.parametrize("trouble", ["no folder", "no space", "chroma fails", "closing"])
-def test_an_index_that_cannot_be_built_anew_leaves_the_old_one_in_use(tmp_path, monkeypatch, trouble):
+def test_a_failed_rebuild_leaves_the_old_index_in_use(tmp_path, monkeypatch, trouble):
     with open_library(tmp_path) as library:
         put(library, 1, 2)
         put(library, 9, scope=ME)
         library.delete_scope(ME)
         if trouble == "no folder":
-            (tmp_path / "index" / "chroma-2").write_text("a file stands here")
+            (tmp_path / "index" / "chroma-2").write_text("a file in place of the folder")
         if trouble == "no space":
             monkeypatch.setattr("smart_demo.store.atomic_files.MIN_FREE_BYTES", 2**62)
         if trouble == "chroma fails":
@@ -346,7 +346,7 @@ def refusing_chroma(folder):
     raise RuntimeError("chroma is broken")
 
 
-def test_an_index_in_trouble_is_healed_while_the_library_is_open(tmp_path):
+def test_an_unhealthy_index_is_rebuilt_while_the_library_is_open(tmp_path):
     with open_library(tmp_path) as library:
         put(library, 1, 2)
         library._chroma._index._client.close()
@@ -363,7 +363,7 @@ def test_an_index_in_trouble_is_healed_while_the_library_is_open(tmp_path):
 
 
 def expiring(engine, folder):
-    """A visitor with a page and a judgement, and how the janitor saw them."""
+    """Add a page and a judgement of a visitor; return the visitor as the janitor lists it."""
     add(engine, ME, paper(folder, "a.pdf", 2))
     Journal(engine.settings.data_dir, ME).skip(RED)
     (seen,) = engine.library.visitors()
@@ -373,7 +373,7 @@ def expiring(engine, folder):
 RED = JudgedQuery("red", Query("red").key)
 
 
-def test_a_vote_that_comes_before_the_judgements_go_keeps_the_whole_library(tmp_path, engine, monkeypatch):
+def test_a_vote_before_the_deletion_keeps_the_whole_library(tmp_path, engine, monkeypatch):
     seen = expiring(engine, tmp_path)
     journal, looked = Journal(engine.settings.data_dir, ME), engine.library.visitors
 
@@ -388,18 +388,18 @@ def test_a_vote_that_comes_before_the_judgements_go_keeps_the_whole_library(tmp_
     assert names(engine, ME) == ["a.pdf"]
 
 
-def test_a_vote_that_comes_while_pages_are_deleted_is_kept(tmp_path, engine, monkeypatch):
+def test_a_vote_during_the_deletion_of_pages_is_stored(tmp_path, engine, monkeypatch):
     seen = expiring(engine, tmp_path)
     journal, remove = Journal(engine.settings.data_dir, ME), engine.library._files.delete
     monkeypatch.setattr(engine.library._files, "delete", lambda pages: (journal.skip(RED), remove(pages)))
     assert engine.expire(seen) == seen.bytes
     assert names(engine, ME) == []
     (kept,) = engine.library.visitors()
-    assert (kept.scope, len(Journal(engine.settings.data_dir, ME).judgements.events)) == (ME, 2)  # its header and it
+    assert (kept.scope, len(Journal(engine.settings.data_dir, ME).judgements.events)) == (ME, 2)  # header, vote
 
 
-def test_a_vote_that_waited_for_the_file_while_it_was_deleted_is_kept(tmp_path, engine, monkeypatch):
-    """It had opened the file already, and gets it when nobody can find it any more."""
+def test_a_vote_that_waited_for_a_deleted_journal_is_stored(tmp_path, engine, monkeypatch):
+    """The vote has opened the journal, which is deleted while the vote waits for its lock."""
     seen = expiring(engine, tmp_path)
     journal, flock = Journal(engine.settings.data_dir, ME), fcntl.flock
 

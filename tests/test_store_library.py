@@ -1,4 +1,4 @@
-"""The library on real folders with real Chroma: what a person relies on across restarts, damage and other processes."""
+"""The library on real folders with real Chroma: its promises across restarts, damage and other processes."""
 
 import shutil
 import subprocess
@@ -41,12 +41,12 @@ def found(library, scopes=(LOCAL,), encoder=ENCODER, count=99):
 
 
 def expected(*pages, encoder=ENCODER):
-    """Ids of (file, number) in order of the cosine with ANY, by hand."""
+    """Return ids of (file, number) in the order of their cosine with ANY, computed independently."""
     cosines = {page_id(*page): float(made(*page, encoder)[1].pooled @ ANY) for page in pages}
     return [(LOCAL, page) for page in sorted(cosines, key=lambda page: -cosines[page])]
 
 
-def test_a_page_comes_back_as_it_was_given(library):
+def test_a_page_is_returned_as_it_was_added(library):
     for file in (1, 2):
         page, encoding = made(file)
         stored = library.add(LOCAL, page, encoding)
@@ -68,7 +68,7 @@ def test_adding_again_changes_nothing(library, tmp_path):
     assert (files_under(tmp_path / "data"), library.generation) == (before, generation)
 
 
-def test_a_refused_encoding_leaves_nothing(library, tmp_path):
+def test_a_refused_encoding_stores_nothing(library, tmp_path):
     page, _ = made(1)
     _, encoding = made(2)
     with pytest.raises(ValueError, match="does not fit"):
@@ -76,7 +76,7 @@ def test_a_refused_encoding_leaves_nothing(library, tmp_path):
     assert files_under(tmp_path / "data") == {}
 
 
-def test_pages_stand_in_one_order_whatever_order_they_came_in(library):
+def test_the_order_of_pages_does_not_depend_on_the_order_of_adding(library):
     put(library, 3, 1, numbers=(2, 1))
     put(library, 2, scope=SAMPLES)
     assert [(str(p.scope), p.document, p.number) for p in library.pages([SAMPLES, LOCAL], ENCODER)] == [
@@ -100,7 +100,7 @@ def test_pooled_vectors_are_exact_and_follow_every_change(library):
     assert library.pooled([SAMPLES], ENCODER)[0] == ()
 
 
-def test_scopes_and_encoders_never_mix(library):
+def test_scopes_and_encoders_are_separate(library):
     put(library, 1)
     put(library, 2, scope=SAMPLES)
     put(library, 3, encoder=OTHER_ENCODER)
@@ -130,20 +130,20 @@ def test_deleting_a_document_removes_all_its_bytes(library, tmp_path):
 
 
 @pytest.mark.parametrize("file", ["*", "../../../keep", "", page_id(1).file[:4]])
-def test_only_a_content_hash_names_what_is_deleted(library, tmp_path, file):
-    """The name goes into a pattern of paths: anything else could reach files of other documents, or of nobody."""
+def test_deleting_accepts_only_a_content_hash(library, tmp_path, file):
+    """The name becomes part of a path pattern: other text could match files of other documents or of other programs."""
     (stored,) = put(library, 1)
     token_files(tmp_path)[0].write_bytes(b"rubbish")
     with pytest.raises(TokenFileDamaged):
         library.tokens(stored)
-    (tmp_path / "data" / "keep-me").write_bytes(b"somebody's")
+    (tmp_path / "data" / "keep-me").write_bytes(b"foreign")
     before = files_under(tmp_path / "data")
     with pytest.raises(ValueError, match="not a page id"):
         library.delete_document(LOCAL, file)
     assert files_under(tmp_path / "data") == before
 
 
-def test_deleting_a_document_also_deletes_what_was_set_aside_of_it(library, tmp_path):
+def test_deleting_a_document_also_deletes_its_quarantined_files(library, tmp_path):
     (stored,) = put(library, 1)
     token_files(tmp_path)[0].write_bytes(b"rubbish")
     with pytest.raises(TokenFileDamaged):
@@ -165,12 +165,12 @@ def test_a_restart_keeps_everything(tmp_path):
         assert all(library.tokens(page).codes.shape == (6, 8) for page in before)
 
 
-def test_what_a_crash_kept_from_chroma_is_made_up_at_the_next_start(tmp_path):
+def test_the_next_start_tells_chroma_of_changes_lost_in_a_crash(tmp_path):
     library = open_library(tmp_path)
     put(library, 1, 2)
-    library.add(LOCAL, *made(3))  # committed, but Chroma was never told
+    library.add(LOCAL, *made(3))  # committed, but not in Chroma
     assert found(library) == expected((1, 1), (2, 1), (3, 1))
-    library._files.delete([library.pages([LOCAL], ENCODER)[0]])  # unlinked, but Chroma was never told
+    library._files.delete([library.pages([LOCAL], ENCODER)[0]])  # unlinked, but still in Chroma
     library._chroma.close()
     library._lock.release()
     with open_library(tmp_path) as library:
@@ -187,7 +187,7 @@ def overwrite_the_database(chroma: Path):
 
 
 def tear_the_pickle(chroma: Path):
-    """What a kill in Chroma's persist window leaves, once the log is gone that could have mended it."""
+    """Leave the state after a kill while Chroma persists, without the log that could repair it."""
     segment = next(path for path in chroma.iterdir() if path.is_dir())
     (segment / "index_metadata.pickle").write_bytes(b"")
 
@@ -204,10 +204,10 @@ def test_a_lost_or_torn_chroma_is_rebuilt_from_the_files_alone(tmp_path, harm):
         assert len(list((tmp_path / "index").glob("chroma-*"))) == 1
 
 
-def test_search_goes_on_without_chroma_and_the_next_start_rebuilds_it(tmp_path):
+def test_search_works_without_chroma_and_the_next_start_rebuilds_it(tmp_path):
     with open_library(tmp_path) as library:
         put(library, 1)
-        library._chroma._index._client.close()  # every call to Chroma fails from here on
+        library._chroma._index._client.close()  # every later call to Chroma fails
         put(library, 2)
         assert found(library) == expected((1, 1), (2, 1))
         assert library.report.index.startswith("unhealthy: Chroma failed twice")
@@ -228,7 +228,7 @@ def test_a_search_that_needs_more_candidates_gets_a_wider_graph(tmp_path):
         assert collection.count() == 2
 
 
-def test_a_damaged_page_is_set_aside_and_told_the_others_answer(tmp_path):
+def test_a_damaged_page_is_quarantined_and_reported_and_others_are_found(tmp_path):
     with open_library(tmp_path) as library:
         first, second, _ = put(library, 1, 2, 3)
         path = library._files.path(first)
@@ -244,11 +244,11 @@ def test_a_damaged_page_is_set_aside_and_told_the_others_answer(tmp_path):
     with open_library(tmp_path) as library:
         assert found(library) == expected((3, 1))
         assert len(library.report.damaged) == 1
-        put(library, 1, 2)  # adding the documents again mends the library
+        put(library, 1, 2)  # adding the documents again repairs the library
         assert found(library) == expected((1, 1), (2, 1), (3, 1))
 
 
-def test_more_pages_than_may_stay_mapped_are_read_all_the_same(library):
+def test_more_pages_than_the_mmap_limit_can_be_read(library):
     library._catalogue._max_mapped = 2
     library._catalogue._cache = TokenCache(0)
     pages = put(library, 1, 2, 3, 4)
@@ -258,10 +258,10 @@ def test_more_pages_than_may_stay_mapped_are_read_all_the_same(library):
     assert len(library._catalogue._bodies) == 2
     held = library.tokens(pages[0])
     library.delete_document(LOCAL, pages[0].id.file)
-    assert np.abs(held.states() - made(1)[1].tokens).max() < 0.01  # who still reads a removed page sees it whole
+    assert np.abs(held.states() - made(1)[1].tokens).max() < 0.01  # a reader of a removed page still reads it whole
 
 
-def test_a_second_process_is_refused_in_one_sentence(library, tmp_path):
+def test_a_second_process_is_refused_with_one_sentence(library, tmp_path):
     code = (
         "import sys; from pathlib import Path; from smart_demo.store.library import Library\n"
         "from smart_demo.errors import LibraryBusy\n"
@@ -278,15 +278,15 @@ def test_a_second_process_is_refused_in_one_sentence(library, tmp_path):
     open_library(tmp_path).close()
 
 
-def test_a_second_process_with_an_index_of_its_own_is_refused_too(library, tmp_path):
+def test_a_second_process_with_another_index_is_refused(library, tmp_path):
     with pytest.raises(LibraryBusy, match="data"):
         Library.open(tmp_path / "data", tmp_path / "another index")
-    put(library, 1)  # the first goes on
+    put(library, 1)  # the first process can still write
     library.close()
     Library.open(tmp_path / "data", tmp_path / "another index").close()
 
 
-def test_one_folder_may_be_both(tmp_path):
+def test_data_and_index_may_share_one_folder(tmp_path):
     with Library.open(tmp_path, tmp_path) as library:
         put(library, 1)
         with pytest.raises(LibraryBusy):
@@ -296,16 +296,16 @@ def test_one_folder_may_be_both(tmp_path):
 
 
 @pytest.mark.parametrize("blocked", ["data", "index"])
-def test_a_folder_that_cannot_be_used_is_named(tmp_path, blocked):
+def test_the_error_names_an_unusable_folder(tmp_path, blocked):
     (tmp_path / blocked).write_text("a file stands here")
     with pytest.raises(LibraryError, match=f"Could not use .*{blocked}") as refused:
         open_library(tmp_path)
     assert "SMART_DATA_DIR" in refused.value.hint
     (tmp_path / blocked).unlink()
-    open_library(tmp_path).close()  # the refusal let go of the lock
+    open_library(tmp_path).close()  # the refusal released the lock
 
 
-def test_a_full_disk_refuses_the_page_and_reading_goes_on(library, monkeypatch):
+def test_a_full_disk_refuses_new_pages_and_reading_still_works(library, monkeypatch):
     put(library, 1)
     monkeypatch.setattr("smart_demo.store.atomic_files.MIN_FREE_BYTES", 2**62)
     with pytest.raises(StorageFull):
@@ -322,7 +322,7 @@ def test_a_closed_library_takes_no_more_pages(tmp_path):
 
 
 def write_and_remove(library, files):
-    """Every third document goes again at once."""
+    """Add documents and remove every third one at once."""
     for file in files:
         put(library, file)
         if file % 3 == 0:
@@ -330,7 +330,7 @@ def write_and_remove(library, files):
 
 
 def read_until(stop, library, trouble):
-    """Load whatever is shown, over and over; all but a page removed on the way is trouble."""
+    """Load all listed pages repeatedly; any error except a page removed in between is recorded."""
     while not stop.is_set():
         pages, matrix = library.pooled([LOCAL], ENCODER)
         if len(pages) != len(matrix):
@@ -343,7 +343,7 @@ def read_until(stop, library, trouble):
                     trouble.append(error)
 
 
-def test_readers_beside_writers_see_whole_pages_only(library):
+def test_readers_beside_writers_see_only_whole_pages(library):
     trouble, stop = [], threading.Event()
     ranges = [range(100, 110), range(200, 210)]
     writers = [threading.Thread(target=write_and_remove, args=(library, files)) for files in ranges]

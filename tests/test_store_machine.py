@@ -1,4 +1,4 @@
-"""The library as a state machine: whatever is done to it, what is listed is what can be found and loaded.
+"""The library as a state machine: after any operations, every listed page can be found and loaded.
 
 Real files, real Chroma. The model is a dictionary, the oracle of the search a sort in numpy.
 """
@@ -23,7 +23,7 @@ scopes = st.sampled_from(BOTH)
 files = st.integers(1, 4)
 numbers = st.integers(1, 2)
 RESTARTS = 2
-"""Per run: each takes a canary process with Chroma in it."""
+"""Restarts per run; each one starts a canary process with Chroma."""
 
 
 class LibraryMachine(RuleBasedStateMachine):
@@ -56,14 +56,14 @@ class LibraryMachine(RuleBasedStateMachine):
     @precondition(lambda self: self.model)
     @rule(data=st.data())
     def damage(self, data):
-        """A disk fault in the vectors or in the states; whoever reads the page first meets it."""
+        """Damage the vectors or the states on disk; the next read of the page finds it."""
         page = data.draw(st.sampled_from(self.library.pages(BOTH, ENCODER)))
         path = self.library._files.path(page)
         content = bytearray(path.read_bytes())
         content[data.draw(st.integers(0, len(content) - 1))] ^= 255
-        path.unlink()  # a new file: what is mapped by now must stay as it was
+        path.unlink()  # a new file, since a mapped one must not change
         path.write_bytes(content)
-        self.library._catalogue._verified.clear()  # as if nothing had been read yet
+        self.library._catalogue._verified.clear()  # as if no page had been read yet
         self.library._catalogue._bodies.clear()
         with pytest.raises(TokenFileDamaged):
             self.library.encoding(page)
@@ -73,7 +73,7 @@ class LibraryMachine(RuleBasedStateMachine):
     @rule(harm=st.sampled_from(["none", "crash", "lost chroma", "torn chroma", "leftovers"]))
     def restart(self, harm):
         self.restarts += 1
-        if harm == "crash":  # nothing is flushed or closed in order
+        if harm == "crash":  # without flush and close
             self.library._chroma._index.failure = "the process was killed"
         self.library.close()
         for chroma in (self.folder / "index").glob("chroma-*"):
@@ -87,7 +87,7 @@ class LibraryMachine(RuleBasedStateMachine):
         self.library = open_library(self.folder, candidates=50)
 
     @invariant()
-    def what_is_listed_is_what_can_be_found_and_loaded(self):
+    def listed_pages_can_be_found_and_loaded(self):
         listed = {page.key: page for page in self.library.pages(BOTH, ENCODER)}
         ranked = sorted(self.model, key=lambda key: (-float(self.model[key].pooled @ QUERY), str(key)))
         found = self.library.nearest(BOTH, ENCODER, QUERY, 99)
@@ -100,14 +100,14 @@ class LibraryMachine(RuleBasedStateMachine):
             assert np.array_equal(self.library.encoding(page).pooled, self.model[key].pooled)
 
     @invariant()
-    def chroma_knows_the_pages_it_was_told_of_and_no_others(self):
+    def chroma_has_exactly_the_flushed_pages(self):
         waiting = {page.key for page in self.library._chroma._pending.values()}
         told = {f"{scope}/{page}" for scope, page in self.model.keys() - waiting}
         assert self.library._chroma._index.ids(ENCODER) == told
         assert waiting <= self.model.keys()
 
     @invariant()
-    def nothing_else_is_kept(self):
+    def no_other_files_exist(self):
         kept = [name for name in files_under(self.folder / "data") if name.startswith("tokens/")]
         assert len(kept) == 3 * len(self.model)
 
