@@ -46,7 +46,7 @@ def size(tmp_path):
         return engine.usage(ONE).bytes + 64
 
 
-def test_those_unchanged_for_longest_make_way_for_a_newcomer_and_no_more_of_them_than_must(tmp_path, size):
+def test_a_newcomer_evicts_the_longest_unchanged_and_no_more_than_needed(tmp_path, size):
     with an_engine(tmp_path, total_bytes=4 * size) as engine:
         told = []
         cleanup = Cleanup(engine)

@@ -23,12 +23,12 @@ def page(number):
     return PageId("a" * 16, number)
 
 
-def nobody(key):
+def no_grades(key):
     return {}
 
 
-def rows_of(listed, scores, known=nobody, k=2):
-    """`scores`: parts by query; None for one that is refused."""
+def rows_of(listed, scores, known=no_grades, k=2):
+    """Return the rows; `scores` has the parts by query, None for a refused one."""
 
     def search(text):
         if scores[text] is None:
@@ -38,13 +38,13 @@ def rows_of(listed, scores, known=nobody, k=2):
     return list(compare_queries(listed, search, k, known))
 
 
-def test_grades_of_pages_that_were_not_searched_are_no_ideal():
+def test_grades_of_pages_outside_the_library_give_no_ndcg():
     elsewhere = {PageId("b" * 16, 1): 3.0}
     (row,) = rows_of([ListedQuery("tide")], {"tide": SWAPPED}, lambda _: elsewhere)
     assert (row.pooled, row.smart, row.better, row.own_grades) == (None, None, "", False)
 
 
-def test_a_row_says_how_the_rankings_differ_and_what_the_lists_grades_make_of_it():
+def test_a_row_has_the_disagreement_and_the_ndcgs_by_the_lists_grades():
     graded = ListedQuery(
         "tide", "q1", (RelevantPage(HERE, 2, 3.0), RelevantPage(HERE, 3, 1.0), RelevantPage("gone.pdf", 1, 3.0))
     )
@@ -69,7 +69,7 @@ def test_journal_grades_count_only_if_the_list_has_none():
     assert (rows[2].pooled, rows[2].smart, rows[2].comparison.ndcg_gain) == (None, None, None)
 
 
-def test_what_cannot_be_asked_is_said_and_the_rest_goes_on():
+def test_a_refused_query_has_a_reason_and_the_others_are_searched():
     rows = rows_of([ListedQuery("bad"), ListedQuery("tide")], {"bad": None, "tide": ALIKE})
     assert rows[0] == RefusedQuery("bad", "The query is empty.")
     assert rows[1].comparison.disagreement.same
@@ -83,13 +83,13 @@ def test_searching_stops_when_the_iterator_is_closed():
         asked.append(text)
         return found(*ALIKE, query=text)
 
-    rows = compare_queries([ListedQuery(text) for text in "abc"], search, 2, nobody)
+    rows = compare_queries([ListedQuery(text) for text in "abc"], search, 2, no_grades)
     next(rows)
     rows.close()
     assert asked == ["a"]
 
 
-def test_the_most_different_come_first_and_the_five_are_among_them():
+def test_the_most_different_come_first_and_are_among_the_highlights():
     texts = [f"query {n}" for n in range(7)]
     scores = {text: SWAPPED if n in (3, 5) else ALIKE for n, text in enumerate(texts)}
     rows = rows_of([ListedQuery(text) for text in texts], scores, k=3)
@@ -110,7 +110,7 @@ def test_an_empty_library_is_a_row_without_pages():
 
 
 @pytest.mark.parametrize("text", [*HOSTILE, "-2+3", "＝1+1", "a,b;c\td", '"quoted"'])
-def test_the_file_is_read_back_and_a_spreadsheet_runs_nothing_of_it(text):
+def test_the_csv_can_be_read_back_and_contains_no_formulas(text):
     text = " ".join(text.split())[:300]
     rows = rows_of([ListedQuery(text, "+q1"), ListedQuery("b")], {text: SWAPPED, "b": ALIKE})
     written = csv_text(rows)

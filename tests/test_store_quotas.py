@@ -1,4 +1,4 @@
-"""Room: what a library may hold is stated, and never exceeded, whoever adds at the same time."""
+"""Quotas: the limits of libraries are stated, and never exceeded, also by simultaneous uploads."""
 
 import sys
 import tempfile
@@ -83,7 +83,7 @@ def test_all_visitors_together_take_no_more_than_they_may_and_judgements_count(t
     with an_engine(tmp_path, total_bytes=used + 40) as engine:
         (refused,) = add(engine, YOU, paper(tmp_path, "b.pdf", 1))
         assert "all visitors together may take" in refused.message
-        assert "once it was unchanged for an hour" in refused.message
+        assert "unchanged for an hour" in refused.message
         assert add(engine, LOCAL, paper(tmp_path, "b.pdf", 1))[0].state is State.DONE  # no visitor's
     with an_engine(tmp_path, total_bytes=3 * used) as engine:
         path = judge(engine, YOU, "x" * 2 * used)
@@ -139,7 +139,7 @@ def test_pages_of_another_encoder_are_the_same_pages(tmp_path):
         assert engine.usage(ME).bytes == bytes_under(tmp_path / "data") > once.bytes
 
 
-def test_a_word_of_somebody_elses_library_is_never_in_a_refusal(tmp_path):
+def test_a_refusal_never_reveals_another_visitors_library(tmp_path):
     with an_engine(tmp_path) as engine:
         add(engine, ME, paper(tmp_path, "secret.pdf", 2))
     with an_engine(tmp_path, total_bytes=1) as engine:

@@ -279,7 +279,7 @@ def test_a_head_that_the_file_no_longer_has_is_found_behind_the_page(filled):
         assert "document 1.pdf" in library.report.damaged[0]
 
 
-def test_a_file_that_was_exchanged_meanwhile_is_believed(filled):
+def test_a_file_exchanged_after_the_snapshot_is_believed(filled):
     with opened(filled) as library:
         (page,) = [page for page in library.unread if page.scope == SAMPLES]
         os.utime(library._files.path(page), (5, 5))

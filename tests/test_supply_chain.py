@@ -1,4 +1,4 @@
-"""What runs here is what was written or pinned: no code in data, no code from elsewhere, nothing told to anyone."""
+"""Only written or pinned code runs: no code in data, no code from elsewhere, no connections to other machines."""
 
 import ast
 import json
@@ -37,7 +37,7 @@ RUNS_TEXT = {"eval", "exec", "compile", "__import__"}
 
 
 def faults(tree):
-    """What a source does that lets data run as code."""
+    """Return the calls of a source that let data run as code."""
     for node in ast.walk(tree):
         if isinstance(node, ast.Import):
             yield from (alias.name for alias in node.names if alias.name.split(".")[0] in CODE_IN_DATA)
@@ -79,12 +79,12 @@ def test_no_source_lets_data_run(path):
         "AutoModel.from_pretrained(x, local_files_only=True, use_safetensors=flag)", "snapshot_download(x)",
     ],
 )  # fmt: skip
-def test_the_scan_sees_it(source):
+def test_the_scan_finds_it(source):
     assert list(faults(ast.parse(source)))
 
 
 class Writes:
-    """Unpickling it writes a file."""
+    """Writes a file when it is unpickled."""
 
     def __init__(self, path):
         self.path = path
@@ -126,7 +126,7 @@ def test_pickled_weights_are_refused_and_not_opened(folder, proof, zipped):
     assert "does not hold a whole model" in refusal(folder)
     assert not is_on_disk(str(folder))
     assert not proof.exists()
-    with open(folder / "pytorch_model.bin", "rb") as file:  # the payload is a real one
+    with open(folder / "pytorch_model.bin", "rb") as file:  # proves that the payload works
         torch.load(file, weights_only=False) if zipped else pickle.load(file)  # noqa: S301
     assert proof.read_text() == "it ran"
 
@@ -146,7 +146,7 @@ def test_a_pickle_beside_good_weights_is_left_alone(folder, proof):
 
 
 def with_code(folder, proof, file, names):
-    """A checkpoint that names code of its own, and has it beside it."""
+    """Make a checkpoint that names its own code and contains it."""
     code = f"import pathlib\npathlib.Path({str(proof)!r}).write_text('it ran')\n"
     code += "class Own:\n    @classmethod\n    def from_pretrained(cls, *a, **k): return cls()\n"
     (folder / "own.py").write_text(code)
@@ -156,7 +156,7 @@ def with_code(folder, proof, file, names):
 
 
 @pytest.mark.parametrize("names", [{"AutoModel": "own.Own"}, {"AutoConfig": "own.Own", "AutoModel": "a/b--own.Own"}])
-def test_a_model_that_brings_code_is_refused_and_nothing_is_run(folder, proof, names):
+def test_a_model_with_code_is_refused_and_its_code_is_not_run(folder, proof, names):
     with_code(folder, proof, "config.json", names)
     assert "code of its own, which is never run" in refusal(folder)
     assert not proof.exists()
@@ -164,7 +164,7 @@ def test_a_model_that_brings_code_is_refused_and_nothing_is_run(folder, proof, n
 
 @pytest.mark.parametrize("file", ["tokenizer_config.json", "preprocessor_config.json", "processor_config.json"])
 def test_code_of_a_tokenizer_is_not_run(folder, proof, file):
-    """Whether it is then refused or read without that code is for transformers to say."""
+    """transformers decides whether to refuse it or to read it without that code."""
     with_code(folder, proof, file, {"AutoTokenizer": [None, "own.Own"], "AutoProcessor": "own.Own"})
     with suppress(BackboneUnavailable):
         Qwen3VL.load(str(folder), Settings(visual_tokens=16))
@@ -174,7 +174,7 @@ def test_code_of_a_tokenizer_is_not_run(folder, proof, file):
 # -- pinned
 
 
-def test_every_model_that_is_fetched_by_name_is_pinned():
+def test_every_model_downloaded_by_name_is_pinned():
     assert set(checkpoint_files.PINNED_REVISIONS) == set(HUB_IDS.values())
     for commit in checkpoint_files.PINNED_REVISIONS.values():
         assert re.fullmatch(r"[0-9a-f]{40}", commit)
@@ -184,7 +184,7 @@ def test_every_model_that_is_fetched_by_name_is_pinned():
     ("given", "asked"),
     [({}, "pinned"), ({"SMART_REVISION": "newest"}, None), ({"SMART_REVISION": COMMIT.upper()}, COMMIT)],
 )
-def test_the_commit_is_what_the_hub_is_asked_for(monkeypatch, tmp_path, given, asked):
+def test_the_hub_gets_the_pinned_commit(monkeypatch, tmp_path, given, asked):
     from huggingface_hub import constants
 
     calls = []
@@ -200,19 +200,19 @@ def test_the_commit_is_what_the_hub_is_asked_for(monkeypatch, tmp_path, given, a
 
 
 @pytest.mark.parametrize("value", ["main", "v1.0", COMMIT[:39], COMMIT + "0", "refs/pr/1", "../x", "g" * 40])
-def test_a_name_that_may_move_is_no_revision(value):
+def test_a_branch_or_tag_is_no_revision(value):
     with pytest.raises(SettingRefused, match="SMART_REVISION"):
         read_settings({"SMART_REVISION": value})
 
 
-def test_the_choice_asks_for_the_same_commit(monkeypatch):
+def test_the_model_choice_uses_the_same_commit(monkeypatch):
     asked = []
     monkeypatch.setattr("smart_demo.backbones.registry.is_on_disk", lambda *given: asked.append(given) or True)
     assert choose_backbone(Settings(revision=COMMIT)).name == "qwen3-vl-2b"
     assert asked == [("qwen3-vl-2b", COMMIT)]
 
 
-def test_what_answers_says_what_it_is_held_to():
+def test_a_loaded_model_states_its_revision():
     pinned = next(iter(checkpoint_files.PINNED_REVISIONS.values()))
     assert checkpoint_files.describe_pin(pinned, "") == "the commit that this program pins"
     assert checkpoint_files.describe_pin(COMMIT, COMMIT) == "the commit that SMART_REVISION names"
@@ -220,7 +220,7 @@ def test_what_answers_says_what_it_is_held_to():
     assert describe_environment(loaded("tiny-qwen"), Settings()).held_to.startswith("its bytes")
 
 
-def test_packages_that_decide_what_is_run_have_an_upper_bound():
+def test_every_requirement_has_an_upper_bound():
     for line in (ROOT / "requirements.txt").read_text().splitlines():
         wanted = line.split("#")[0].strip()
         assert not wanted or re.search(r"==|<", wanted.split(";")[0]), line
@@ -250,21 +250,21 @@ HOLE, KNOWN = ("PYSEC-1", ["CVE-1"], ["2"]), ("GHSA-x", [next(iter(audit.ACCEPTE
     ],
     ids=["clean", "hole", "hole-and-skipped", "accepted", "one-skipped", "none-reached", "nothing"],
 )
-def test_an_audit_says_what_it_was(output, status, lenient, said):
+def test_an_audit_states_its_result(output, status, lenient, said):
     read = audit.read(json.dumps({"dependencies": output}), "")
     assert said in "\n".join(read.lines)
     assert (read.status(if_reachable=False), read.status(if_reachable=True)) == (status, lenient)
 
 
 @pytest.mark.parametrize("output", ["", "No known vulnerabilities found", "[]", "null", "{}"])
-def test_an_audit_that_failed_is_none(output):
+def test_a_failed_audit_counts_as_not_done(output):
     read = audit.read(output, "trouble\nConnectionError: no such host\n")
     assert read.lines == ["AUDIT NOT DONE: known vulnerabilities were not looked up. pip-audit said: "
                           "ConnectionError: no such host"]  # fmt: skip
     assert read.status(if_reachable=False) == 2
 
 
-# -- nothing is told to anyone
+# -- no connections
 
 WATCHED = """
 import json, socket, sys, urllib.request
@@ -275,13 +275,13 @@ near = {"127.0.0.1", "::1", "localhost", "0.0.0.0", "", None}
 def watched(self, address):
     if isinstance(address, tuple) and address[0] not in near:
         told.append(str(address))
-        raise OSError("nobody is told")
+        raise OSError("no connections")
     return connect(self, address)
 
 def looked(host, *rest, **kinds):
     if host not in near:
         told.append(str(host))
-        raise socket.gaierror("nobody is asked")
+        raise socket.gaierror("no look-ups")
     return look_up(host, *rest, **kinds)
 
 socket.socket.connect = socket.socket.connect_ex = watched
@@ -307,7 +307,7 @@ print("told:", told)
 
 
 @pytest.mark.timeout(240)
-def test_importing_serving_and_answering_tells_nobody(tmp_path):
+def test_importing_serving_and_searching_opens_no_connection(tmp_path):
     from tests.documents import write_pdf
 
     (tmp_path / "samples").mkdir()

@@ -33,7 +33,7 @@ QUERIES = [
     "fog signal", "pilot boat", "storm warning", "berth plan", "crew list", "bolt tide",
 ]  # fmt: skip
 NEW = "crane berth watch"
-"""Nobody has judged it."""
+"""A query without judgements."""
 K = 3
 
 

@@ -56,7 +56,7 @@ def test_keys_step_through_the_stories_and_escape_leaves(visit):
     assert "present" not in page.url
 
 
-def test_keys_belong_to_whoever_types_and_to_the_viewer(visit):
+def test_keys_go_to_the_text_box_or_the_viewer_if_they_are_open(visit):
     page = visit.open("/?present=1")
     counter = page.get_by_label("Story", exact=True)
     box = page.get_by_role("textbox", name="Search")

@@ -62,7 +62,7 @@ def judge(make):
     return Judge(make())
 
 
-# -- what is told before the vote
+# -- before the vote
 
 
 def sheet(a, b, **changes):
@@ -73,7 +73,7 @@ def sheet(a, b, **changes):
 
 
 def halves(markup):
-    """Both columns, and all around them."""
+    """Return both columns, and the markup around them."""
     columns = re.findall(r'<section class="blind-column.*?</section>', markup, re.DOTALL)
     around = markup
     for column in columns:
@@ -81,7 +81,7 @@ def halves(markup):
     return columns, around
 
 
-def exchanged(column, letter, other):
+def swapped(column, letter, other):
     for old, new in ((f"Column {letter}", f"Column {other}"), (f'">{letter}<', f'">{other}<')):
         column = column.replace(old, new)
     return column.replace(f'data-side="{letter.lower()}"', f'data-side="{other.lower()}"')
@@ -92,15 +92,15 @@ leaves = st.lists(st.builds(stored, st.integers(1, 9), st.sampled_from(["a.pdf",
 
 @given(leaves, leaves)
 @settings(max_examples=60)
-def test_the_sheet_is_the_same_under_exchange_of_sides(a, b):
+def test_swapping_the_sides_swaps_only_the_columns(a, b):
     (left, right), around = halves(sheet(tuple(a), tuple(b)))
     (other_left, other_right), other_around = halves(sheet(tuple(b), tuple(a)))
-    assert exchanged(left, "A", "B") == other_right
-    assert exchanged(other_left, "A", "B") == right
+    assert swapped(left, "A", "B") == other_right
+    assert swapped(other_left, "A", "B") == right
     assert around == other_around
 
 
-def test_what_the_server_says_before_the_vote_is_symmetric_whatever_the_lot(make):
+def test_nothing_before_the_vote_depends_on_the_random_sides(make):
     handlers = make(public=True, uploads=False)
     voting, met = make_voting(handlers), {}
     for number in range(64):
@@ -114,8 +114,8 @@ def test_what_the_server_says_before_the_vote_is_symmetric_whatever_the_lot(make
     (left, right), around = halves(met["smart"])
     (other_left, other_right), other_around = halves(met["pooled"])
     assert pages(left, "a") != pages(right, "b"), "the case is too easy: both rankings are the same"
-    assert exchanged(left, "A", "B") == other_right
-    assert exchanged(other_left, "A", "B") == right
+    assert swapped(left, "A", "B") == other_right
+    assert swapped(other_left, "A", "B") == right
     assert around == other_around
     for blind in met.values():
         assert not re.search(r"of-smart|of-pooled|rank|score|Pooled only|after-vote", halves(blind)[0][0])
@@ -153,7 +153,7 @@ def test_a_vote_is_stored_then_revealed_and_can_be_undone(judge):
     assert f"You preferred B: {won}." in answer["sheet"]
     assert "small &lt;b&gt; print" in answer["sheet"]
     assert "1 of " in answer["sheet"]
-    assert won in judge.look(), "a reload tells the same"
+    assert won in judge.look(), "a reload shows the same"
     back = judge.undo()
     assert back["said"] == "Undone: the vote on “harbour tide”."
     assert judge.journal.judgements.votes == {}
@@ -164,7 +164,7 @@ def test_a_vote_is_stored_then_revealed_and_can_be_undone(judge):
     assert len(judge.journal.judgements.seen_before) == 1
 
 
-def test_a_skip_goes_on_and_comes_round_again(judge):
+def test_skipped_queries_come_again_at_the_end(judge):
     judge.start()
     first = judge.skip()
     assert first["go"] == 1
@@ -182,7 +182,7 @@ def test_a_skip_goes_on_and_comes_round_again(judge):
     assert "All judged" in judge.look(act="go", at=len(judge.queue.queries))
 
 
-def test_a_refused_write_is_said_and_the_vote_stays_open(judge, kept):
+def test_a_failed_write_is_reported_and_the_vote_stays_open(judge, kept):
     judge.start()
     file = kept / "local.jsonl"
     before = file.read_bytes()
@@ -196,7 +196,7 @@ def test_a_refused_write_is_said_and_the_vote_stays_open(judge, kept):
     assert "sheet" in judge.vote()
 
 
-def test_what_was_seen_is_judged_though_the_library_changed(make, tmp_path):
+def test_a_vote_records_the_shown_pages_even_if_they_were_deleted(make, tmp_path):
     judge = Judge(make())
     engine = judge.handlers.engine
     list(engine.add(LOCAL, [(write_pdf(tmp_path / "mine.pdf", "harbour tide", "harbour"), "mine.pdf")]))
@@ -240,18 +240,18 @@ def test_starting_uses_the_settings_of_compare(judge):
     assert (judge.queue.search.top, judge.queue.search.weights.pooled) == (3, 0.0)
 
 
-# -- whoever asks
+# -- arguments and owners
 
 
-def test_any_argument_is_answered_in_words_and_keeps_nothing(judge):
+def test_invalid_arguments_get_a_sentence_and_store_nothing(judge):
     judge.start()
     before = judge.journal.judgements.events
     for value in NONSENSE:
-        say_and_look(judge, value)
+        vote_and_look(judge, value)
     assert judge.journal.judgements.events == before
 
 
-def say_and_look(judge, value):
+def vote_and_look(judge, value):
     for said in (judge.voting.vote, judge.voting.grade):
         assert set(said(value)) <= {"sentence", "look"}
         for act in ("vote", "grade", "skip", "ranks", value):
@@ -291,7 +291,7 @@ def test_hostile_queries_and_names_are_text(judge):
     assert "the query has 10,000 characters" in long
 
 
-def test_a_query_of_ones_own_comes_after_the_open_one_and_is_there_once(judge):
+def test_a_typed_query_is_inserted_once_after_the_open_one(judge):
     judge.start()
     judge.look(act="go", at=2)
     judge.look(act="ask", query="  harbour \n lamp ")
@@ -303,13 +303,13 @@ def test_a_query_of_ones_own_comes_after_the_open_one_and_is_there_once(judge):
     assert "The list is full" in judge.look(act="ask", query="one more")
 
 
-def test_a_private_page_has_one_judge_whatever_the_browser_says(judge):
+def test_a_private_page_has_one_judge_for_all_browsers(judge):
     judge.start()
     for name in (None, YOURS, "../../x", 7):
         assert judge.judging.owner(name) == LOCAL
 
 
-def test_names_on_a_public_page_are_checked_and_apart(make, kept):
+def test_owners_on_a_public_page_are_validated_and_separate(make, kept):
     public = make(public=True, uploads=False)
     mine, voting = Judge(public), None
     voting = mine.voting
@@ -341,7 +341,7 @@ def test_a_public_page_without_uploads_allows_only_the_samples(make, tmp_path):
 
 
 def age(handlers, *judges, hours=2):
-    """As if a judge had done nothing for so long."""
+    """Date the judges' files back by `hours`."""
     for judge in judges:
         for path in (handlers.engine.settings.data_dir / FOLDER).glob(f"{judge.judging.owner(judge.name)}.*"):
             os.utime(path, (time.time() - hours * 3_600,) * 2)
@@ -357,7 +357,7 @@ def test_a_public_page_limits_judges_and_evicts_those_idle_for_an_hour(make, mon
     one.vote()
     two.start()
     assert "no room for another" in three.start()
-    assert "data-ticket" in two.look(), "nobody's list is taken away, also of one who only began"
+    assert "data-ticket" in two.look(), "a list that was just started must stay"
     age(handlers, one)
     assert "data-ticket" in three.start()
     three.vote()
@@ -366,7 +366,7 @@ def test_a_public_page_limits_judges_and_evicts_those_idle_for_an_hour(make, mon
     assert "no room for another" in one.start()
 
 
-def test_judgements_of_all_visitors_take_no_more_than_they_may(make):
+def test_judgements_of_all_visitors_stay_within_the_quota(make):
     quotas = Quotas(total_bytes=200_000)
     handlers = make(public=True, uploads=False, quotas=quotas)
     voting = make_voting(handlers)
@@ -395,17 +395,17 @@ def test_an_event_written_while_its_owner_expires_is_stored(make, monkeypatch):
     owner, files = judging.owner(judge.name), handlers.engine.library._files
     delete_scope = files.delete_scope
 
-    def forgetting(scope):
+    def voting_before_deletion(scope):
         judging.journal(owner).skip(judge.journal.judgements.events[-1].trial.query)
         return delete_scope(scope)
 
-    monkeypatch.setattr(files, "delete_scope", forgetting)
+    monkeypatch.setattr(files, "delete_scope", voting_before_deletion)
     assert cleanup.run_once(time.time() + 25 * 3_600).expired == 1
     assert {type(event) for event in judging.journal(owner).judgements.events} == {Session, Skip}
     assert not judging.started(owner)
 
 
-def test_a_restart_finds_everything_as_it_was(make):
+def test_a_restart_keeps_list_position_and_votes(make):
     judge = Judge(make())
     judge.start()
     judge.vote("a")
@@ -418,7 +418,7 @@ def test_a_restart_finds_everything_as_it_was(make):
     assert again.undo()["said"] == "Undone: the vote on “harbour master”."
 
 
-def test_an_old_ticket_keeps_nothing_and_asks_to_look_again(make):
+def test_an_old_ticket_stores_nothing_and_asks_for_a_new_sheet(make):
     judge = Judge(make())
     judge.start()
     ticket = judge.ticket
@@ -427,31 +427,31 @@ def test_an_old_ticket_keeps_nothing_and_asks_to_look_again(make):
     assert not again.journal.judgements.votes
 
 
-def test_a_model_that_loads_and_an_empty_library_are_said(judge):
+def test_a_loading_model_and_an_empty_library_are_stated(judge):
     judge.look(act="scope", scope="My documents")
     assert "words is still loading" in judge.start()
-    assert "data-again" in judge.panel, "it looks again by itself"
+    assert "data-again" in judge.panel, "the panel retries by itself"
     judge.handlers.engine.backbones.main()
     assert "There are no pages to judge here" in judge.look()
 
 
-# -- the list and the desk
+# -- the query list
 
 
-fates = st.lists(st.sampled_from(list(QueryStatus)), min_size=1, max_size=12)
+statuses = st.lists(st.sampled_from(list(QueryStatus)), min_size=1, max_size=12)
 
 
-@given(fates, st.integers(0, 11))
-def test_going_on_sees_every_open_query_once_and_then_ends(fates, at):
-    at %= len(fates)
+@given(statuses, st.integers(0, 11))
+def test_next_position_reaches_every_open_query_once(statuses, at):
+    at %= len(statuses)
     seen = []
-    while at < len(fates):
+    while at < len(statuses):
         seen.append(at)
-        if fates[at] is QueryStatus.OPEN:
-            fates[at] = QueryStatus.JUDGED
-        at = JudgingProgress(tuple(fates), at).next_position
-        assert len(seen) <= 2 * len(fates)
-    assert QueryStatus.OPEN not in fates
+        if statuses[at] is QueryStatus.OPEN:
+            statuses[at] = QueryStatus.JUDGED
+        at = JudgingProgress(tuple(statuses), at).next_position
+        assert len(seen) <= 2 * len(statuses)
+    assert QueryStatus.OPEN not in statuses
 
 
 def test_a_damaged_queue_is_replaced_by_the_default(make, kept):
@@ -470,14 +470,14 @@ def test_a_damaged_queue_is_replaced_by_the_default(make, kept):
     assert judging_session(judge.handlers).queue(LOCAL) == judge.queue
 
 
-def test_the_longest_list_is_found_again_whatever_is_written_in_it(judge):
+def test_the_longest_list_can_be_read_again(judge):
     judge.start()
     queries = [ListedQuery(f"{'🛟' * 245} {number:03d}", f"q{number}") for number in range(500)]
     judge.judging.set_queries(LOCAL, queries)
     assert judging_session(judge.handlers).queries(LOCAL) == tuple(queries)
 
 
-def test_a_visitors_journal_is_full_at_what_a_public_page_says(make, monkeypatch):
+def test_a_visitors_journal_stays_within_the_public_limit(make, monkeypatch):
     monkeypatch.setattr(journal, "PUBLIC_JOURNAL_BYTES", 20_000)
     public = Judge(make(public=True, uploads=False))
     public.start()
@@ -487,23 +487,23 @@ def test_a_visitors_journal_is_full_at_what_a_public_page_says(make, monkeypatch
     assert sum(path.stat().st_size for path in files.glob("visitor-*.jsonl")) <= 20_000
 
 
-def test_looking_at_results_takes_no_room(make, monkeypatch):
+def test_reading_results_takes_no_visitor_slot(make, monkeypatch):
     monkeypatch.setattr(session, "MAX_VISITORS", 1)
     handlers = make(public=True, uploads=False)
     voting = make_voting(handlers)
     one, stranger = (Judge(handlers, f"{number:032x}", voting) for number in (1, 2))
     one.start()
     assert stranger.journal.judgements.events == ()
-    assert "data-ticket" in one.look(), "the list is still there"
+    assert "data-ticket" in one.look(), "the list must stay"
 
 
-def test_a_list_keeps_no_grades_and_everything_can_be_deleted(judge, kept):
+def test_a_list_and_all_judgements_can_be_deleted(judge, kept):
     judge.start()
     judge.vote()
     judge.judging.set_queries(LOCAL, [ListedQuery("tide", "q1"), ListedQuery("lamp")], position=1, source="mine.csv")
     assert (judge.queue.current, judge.queue.source) == (ListedQuery("lamp"), "mine.csv")
     judge.judging.delete(LOCAL)
     assert list(kept.iterdir()) == []
-    assert judge.vote()["look"] is True, "a tab that was left open judges nothing of what was deleted"
+    assert judge.vote()["look"] is True, "a tab that was left open cannot vote on a deleted list"
     assert list(kept.iterdir()) == []
     assert "Start judging" in judge.look()

@@ -26,8 +26,8 @@ def started(parent: Path) -> tuple[subprocess.Popen, Path]:
     return program, Path(program.stdout.readline().strip())
 
 
-def test_what_a_killed_process_left_goes_at_the_next_start_and_a_living_one_keeps_its_own(tmp_path):
-    (tmp_path / "smart-demo-somebody-else").mkdir()
+def test_a_start_deletes_the_folder_of_a_killed_process_and_no_other(tmp_path):
+    (tmp_path / "smart-demo-other-program").mkdir()
     killed, left = started(tmp_path)
     killed.send_signal(signal.SIGKILL)
     killed.wait(20)
@@ -40,4 +40,4 @@ def test_what_a_killed_process_left_goes_at_the_next_start_and_a_living_one_keep
     for program in (first, second):
         program.communicate("", 20)
         assert program.returncode == 0
-    assert [path.name for path in tmp_path.iterdir()] == ["smart-demo-somebody-else"]
+    assert [path.name for path in tmp_path.iterdir()] == ["smart-demo-other-program"]

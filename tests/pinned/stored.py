@@ -315,7 +315,7 @@ def journal_lines_of(archive: bytes) -> bytes:
 
 
 def go_on(journal: Journal) -> None:
-    """Skip a query and take it back, as somebody who judges on today."""
+    """Skip a query and undo that, as a judge who continues the journal today."""
     votes = list(journal.judgements.votes.values())
     journal.vote(votes[0].trial, "tie")
     journal.skip(votes[1].trial.query)

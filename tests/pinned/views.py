@@ -373,7 +373,7 @@ def _judge(world: World) -> Found:
         make_voting(world.handlers(public=True)).vote_panel({"owner": ME}, *DIALS),
     )
     yield (
-        "judge-begin-nobody",
+        "judge-begin-no-owner",
         make_voting(world.handlers(public=True)).vote_panel({"owner": "x"}, *DIALS),
     )
     _begin(world.settings.data_dir)
@@ -494,8 +494,8 @@ def _boards(world: World) -> Found:
         ],
     )
     yield (
-        "boards-public-nobody",
-        ResultsHandlers(judging_session(world.handlers(public=True))).scoreboards({"owner": "nobody"}),
+        "boards-public-no-owner",
+        ResultsHandlers(judging_session(world.handlers(public=True))).scoreboards({"owner": "x"}),
     )
     yield "boards-forgotten", boards.delete({"owner": ME})
     for name, better, worse in (("many", 14, 4), ("few", 3, 1), ("even", 6, 6)):
@@ -513,7 +513,7 @@ def _begin(data: Path, events: int = 1) -> None:
 
 
 def _many(data: Path, better: int, worse: int) -> None:
-    """So many queries that SMART wins and loses, with votes as the grades have it, a tie and both bad."""
+    """Write `better` and `worse` queries for SMART, with votes that agree with the grades, a tie and both bad."""
     _begin(data, 2)
     journal = Journal(data, LOCAL, Clock())
     trial = next(iter(journal.judgements.votes.values())).trial
