@@ -1,4 +1,4 @@
-"""Pages, pictures and loaded backbones for the tests of backbones. Loaded once for the whole run."""
+"""Pages, pictures and loaded backbones for the tests of backbones; each backbone is loaded once per run."""
 
 import tempfile
 from functools import cache
@@ -18,24 +18,24 @@ BLANK = np.full((64, 48, 3), 255, dtype=np.uint8)
 
 
 def boxes(count):
-    """A box for each of `count` words, side by side in one line."""
+    """Return a box for each of `count` words, side by side in one line."""
     return [Box(n / count, 0.25, (n + 1) / count, 0.5) for n in range(count)]
 
 
 def page(text="", number=1, pixels=BLANK, document="tides.pdf"):
-    """A page whose text layer is `text` split at spaces."""
+    """Return a page whose text layer is `text` split at spaces."""
     words = text.split(" ") if text else []
     placed = tuple(Word(word, box) for word, box in zip(words, boxes(len(words)), strict=True))
     return Page(PageId("0123456789abcdef", number), document, 99, pixels, placed)
 
 
 def speckled(height, width, seed):
-    """A picture that no other seed gives."""
+    """Return a picture that differs for each seed."""
     return np.random.default_rng(seed).integers(0, 256, (height, width, 3), dtype=np.uint8)
 
 
 def drawn(lines, size=(900, 300), height=28):
-    """A white picture (width, height) with black text, and where each text was put: {text: Box}."""
+    """Return a white picture (width, height) with black text, and the place of each text: {text: Box}."""
     picture = Image.new("RGB", size, "white")
     pen = ImageDraw.Draw(picture)
     font = ImageFont.load_default(height)
@@ -53,7 +53,7 @@ def tiny_qwen_folder():
 
 
 def fresh(name):
-    """A backbone loaded anew."""
+    """Load a new backbone."""
     if name == "words":
         return WordBackbone(["tide", "table"], width=64)
     if name == "minilm":
@@ -63,5 +63,5 @@ def fresh(name):
 
 @cache
 def loaded(name):
-    """The run's own backbone of that name."""
+    """Return the backbone of that name, which the whole run shares."""
     return fresh(name)

@@ -14,7 +14,7 @@ ASKED = re.compile(r"find the report where code (\w+) labels the (\w+) (\w+) mar
 
 
 class Binder(WordBackbone):
-    """One token for each marker and the code beside it; all pooled vectors are alike."""
+    """Encodes one token for each marker and the code beside it; all pooled vectors are equal."""
 
     def __init__(self):
         super().__init__(width=WIDTH)
@@ -40,7 +40,7 @@ class Binder(WordBackbone):
 
 
 class Partial(Binder):
-    """Prefers report A for every question, in both parts."""
+    """Prefers report A for every query, in both parts of the score."""
 
     def encode_query(self, query):
         first = np.eye(1, WIDTH, dtype=np.float32)

@@ -1,4 +1,4 @@
-"""Queries and pages for the tests of explanations, built so that what should come out is known beforehand."""
+"""Queries and pages for the tests of explanations, built so that the expected results are known."""
 
 import numpy as np
 from hypothesis import strategies as st
@@ -48,7 +48,7 @@ def stored(number):
 
 
 def block_page(rows, cols, cells, width=D):
-    """A grid after three prefix tokens: patches along axis 1, those in `cells` (row, col) along axis 2."""
+    """Return a page: three prefix tokens, then a grid of patches along axis 1, those in `cells` (row, col) along axis 2."""
     patches = np.tile(axis(1, width), (rows * cols, 1))
     for row, col in cells:
         patches[row * cols + col] = axis(2, width)
@@ -58,7 +58,7 @@ def block_page(rows, cols, cells, width=D):
 
 
 def random_query(rng):
-    """Tokens of all kinds a query has; words of one to three pieces with tokens of no word between them."""
+    """Return tokens of all kinds; words have one to three pieces, with tokens of no word between them."""
     kinds, words, word = [TEMPLATE, INSTRUCTION], [-1, -1], -1
     for size in rng.integers(0, 4, rng.integers(1, 5)):
         word += 1 if size else 0

@@ -1,4 +1,4 @@
-"""An app around the word backbone, for tests of what stands under its hood: real pages, and nothing slow."""
+"""An app around the word backbone, for fast tests of the tab Under the hood with real pages."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -40,7 +40,7 @@ HOSTILE_QUERIES = [
 
 
 def started(folder: Path, *, main: WordBackbone | None = None, **changes: object) -> Handlers:
-    """Handlers over two shipped sample pages that are not prepared yet. Close their engine."""
+    """Return handlers over two shipped sample pages that are not prepared yet. The caller closes their engine."""
     samples = folder / "samples"
     samples.mkdir(parents=True)
     write_pdf(samples / "tides.pdf", "tide table harbour", "tide gauge")
@@ -54,18 +54,18 @@ def started(folder: Path, *, main: WordBackbone | None = None, **changes: object
 
 
 def add_own(handlers: Handlers, folder: Path) -> None:
-    """One page of one's own."""
+    """Add a document of one page to the local library."""
     list(handlers.engine.add(LOCAL, [(write_pdf(folder / "mine.pdf", "harbour master"), "mine.pdf")]))
 
 
 def under(handlers: Handlers) -> CostsTab:
-    """The tab's own questions."""
+    """Return the server functions of the tab."""
     return CostsTab(handlers, SearchEndpoint(handlers))
 
 
 @contextmanager
 def served(handlers: Handlers) -> Iterator[str]:
-    """The app as it is launched, in this process; its address."""
+    """Launch the app in this process and yield its address."""
     app = build_app(handlers.engine, handlers.preparation)
     app.queue(max_size=20, default_concurrency_limit=4)
     options = theme.launch_options(handlers.engine.settings)

@@ -1,4 +1,4 @@
-"""Trials, votes and grades for the tests of manual evaluation, small enough to be worked out on paper."""
+"""Trials, votes and grades for the tests of manual evaluation, small enough to calculate by hand."""
 
 from datetime import UTC, datetime, timedelta
 
@@ -34,7 +34,7 @@ def ranked(*pages: int) -> tuple[RankedPage, ...]:
 
 
 def trial_of(text="tide", pooled=(1, 2, 3), smart=(2, 1, 3), late=None, **changes) -> Trial:
-    """Rankings by page number; `changes` are fields of Trial, `library` a fingerprint."""
+    """Return a trial with rankings by page number; `changes` are fields of Trial, `library` a fingerprint."""
     key, seed = Query(text).key, changes.pop("seed", SEED)
     library = RecordedLibrary(changes.pop("library", "0a" * 8), ("samples",), 71, "int8")
     facts = {
@@ -72,7 +72,7 @@ class Script:
         return self._add(Vote, trial, VoteChoice(choice))
 
     def grade(self, trial, grades):
-        """Grades by page number."""
+        """Add grades by page number."""
         return [self._add(Grade, trial, page(n), grade) for n, grade in grades.items()]
 
     def skip(self, trial):
@@ -99,7 +99,7 @@ steps = st.lists(
 
 
 def act(journal: Journal, step) -> None:
-    """Do one of `steps`; an undo of nothing is none."""
+    """Do one of `steps`; an undo with nothing to undo is skipped."""
     match step:
         case ("vote", trial, choice):
             journal.vote(trial, choice)

@@ -1,4 +1,4 @@
-"""Engines for tests of room, lifetime and forgetting: words for pages, a visitor's scope for each number."""
+"""Engines for tests of quotas, expiry and deletion: the word backbone, and a visitor's scope for each number."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -33,7 +33,7 @@ def visitor(number: int) -> Scope:
 
 
 class NoIndex:
-    """In the place of Chroma, for what it has no part in: all that is asked of it is left undone."""
+    """Replaces Chroma in tests that do not need it: every call does nothing."""
 
     state, healthy = "ok", True
 
@@ -68,7 +68,7 @@ def an_engine(
 
 
 def add(engine: Engine, scope: Scope, *paths: Path) -> list[Progress]:
-    """How each file ended."""
+    """Add files and return the last progress of each."""
     return [step for step in engine.add(scope, [(p, p.name) for p in paths]) if step.state is not State.WORKING]
 
 
@@ -81,7 +81,7 @@ def bytes_under(folder: Path) -> int:
 
 
 def holding(folder: Path, *needles: bytes) -> list[str]:
-    """Files below a folder that hold, or are named by, any of the needles."""
+    """Return files below a folder whose content or name contains any of the needles."""
     files = [path for path in folder.rglob("*") if path.is_file()]
     named = [path for path in folder.rglob("*") if any(needle in str(path).encode() for needle in needles)]
     held = [path for path in files if any(needle in path.read_bytes() for needle in needles)]
@@ -89,7 +89,7 @@ def holding(folder: Path, *needles: bytes) -> list[str]:
 
 
 def judge(engine: Engine, scope: Scope, text: str = '{"a": "judgement"}') -> Path:
-    """A journal, as far as anybody but the evaluation can tell."""
+    """Write a file that counts as a journal everywhere except in the evaluation."""
     path = engine.settings.data_dir / "judgements" / f"{scope}.jsonl"
     path.parent.mkdir(exist_ok=True)
     path.write_text(text)

@@ -15,7 +15,7 @@ BUDGET = 40
 
 
 def picture(height=300, width=200, seed=0):
-    """Blurred noise: unlike plain noise it survives the resize, unlike a flat colour every patch differs."""
+    """Return blurred noise: unlike plain noise it survives the resize, unlike a flat colour every patch differs."""
     rng = np.random.default_rng(seed)
     small = rng.integers(0, 256, (max(2, height // 24), max(2, width // 24), 3), dtype=np.uint8)
     return np.asarray(Image.fromarray(small).resize((width, height), Image.Resampling.BICUBIC))
@@ -64,14 +64,14 @@ class SentenceTransformersEncoder:
         )
 
     def encode(self, content, instruction):
-        """Pooled, and the token states that the released evaluator keeps."""
+        """Return the pooled vector and the token states that the released evaluator keeps."""
         (made,) = self._model.encode([content], prompt=instruction, output_value=None)
         kept = ~np.isin(made["input_ids"].numpy(), self._special)
         return made["sentence_embedding"].numpy(), unit(made["token_embeddings"].numpy()[kept])
 
 
 class PlainEncoder:
-    """The whole encode once more from its description: one string, patches in numpy, the model with its head."""
+    """An independent encoder, written from the description: one string, patches in numpy, the model with its head."""
 
     def __init__(self, folder: Path):
         import torch

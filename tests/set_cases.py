@@ -43,7 +43,7 @@ def write_lines(path: Path, rows: Iterable[Mapping[str, Any]]) -> Path:
 
 
 def write_separated(path: Path, rows: Iterable[Mapping[str, Any]], columns: Sequence[str]) -> Path:
-    """CSV or TSV, by the suffix."""
+    """Write CSV or TSV, by the suffix."""
     path.parent.mkdir(parents=True, exist_ok=True)
     text = io.StringIO()
     writer = csv.DictWriter(text, columns, delimiter="," if path.suffix == ".csv" else "\t", lineterminator="\n")
@@ -66,7 +66,7 @@ def picture(data: bytes | None, path: str = "/home/author/page.png") -> dict[str
 
 
 class FakeParquet:
-    """What pyarrow.parquet.ParquetFile offers, over JSON lines. Remembers which columns were read."""
+    """Replaces pyarrow.parquet.ParquetFile for files of JSON lines and records the columns that were read."""
 
     asked: list[Sequence[str] | None] = []  # noqa: RUF012  a test clears it
 
@@ -89,7 +89,7 @@ class FakeParquet:
 
 
 class FakeBatch:
-    """Some rows."""
+    """A batch of rows."""
 
     def __init__(self, rows: list[dict[str, Any]]) -> None:
         self._rows = rows

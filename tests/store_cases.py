@@ -1,4 +1,4 @@
-"""Pages and encodings for the store's tests: small, made from a seed, never alike."""
+"""Pages and encodings for the store's tests: small, made from a seed, all different."""
 
 from pathlib import Path
 
@@ -13,7 +13,7 @@ POOLED, WIDTH = 16, 8
 
 
 def unit(rng, *shape):
-    """Random rows of length 1."""
+    """Return random rows of length 1."""
     rows = rng.normal(size=shape).astype(np.float32)
     return rows / np.linalg.norm(rows, axis=-1, keepdims=True)
 
@@ -23,7 +23,7 @@ def page_id(file: int, number: int = 1) -> PageId:
 
 
 def made(file: int, number: int = 1, encoder: str = ENCODER, tokens: int = 6):
-    """(page, encoding): even files have boxes, odd ones a grid; the same arguments give the same arrays."""
+    """Return (page, encoding): even files have boxes, odd ones a grid; the same arguments give the same arrays."""
     rng = np.random.default_rng([file, number, int(encoder, 16) % 997])
     pixels = rng.integers(0, 255, (60, 40, 3), dtype=np.uint8)
     page = Page(page_id(file, number), f"document {file}.pdf", 3, pixels)
@@ -38,14 +38,14 @@ def open_library(folder: Path, **options) -> Library:
 
 
 def put(library: Library, *files: int, scope=LOCAL, encoder: str = ENCODER, numbers=(1,)):
-    """Add pages; returns what the library made of them."""
+    """Add pages and return the stored ones."""
     pages = [library.add(scope, *made(file, number, encoder)) for file in files for number in numbers]
     library.flush()
     return pages
 
 
 def files_under(folder: Path) -> dict[str, int]:
-    """Relative name -> size of every file but the folder's own lock."""
+    """Return relative name -> size of every file except the folder's lock."""
     found = {str(p.relative_to(folder)): p.stat().st_size for p in folder.rglob("*") if p.is_file()}
     return {name: size for name, size in found.items() if name != "lock"}
 

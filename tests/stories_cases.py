@@ -1,4 +1,4 @@
-"""Small documents that carry the names and pages which the stories speak of."""
+"""Small documents with the names and pages of the stories."""
 
 from pathlib import Path
 
@@ -8,7 +8,7 @@ FILLER = "Tide gauges are read at noon.\nThe harbour office keeps the book."
 
 
 def write_story_samples(folder: Path) -> Path:
-    """Pages for the first two stories and the last but one; the others have none here. The folder is made."""
+    """Create `folder` with pages for the first two stories and the last but one; the others have none."""
     folder.mkdir(exist_ok=True)
     write_pdf(folder / "site-map-and-floor-plan.pdf", "Restricted area: no anchoring,\nno fishing.", "Floor plan.")
     pages = [f"Report, part {number}.\n{FILLER}" for number in range(1, 7)]

@@ -45,20 +45,20 @@ def test_a_file_whose_pages_do_not_fit_is_refused_before_any_is_drawn(tmp_path):
         assert add(engine, ME, paper(tmp_path, "d.pdf", 1))[0].state is State.DONE
 
 
-def test_what_is_used_is_stated_before_it_bites(tmp_path):
+def test_usage_is_stated_before_the_limit_is_reached(tmp_path):
     with an_engine(tmp_path, library_pages=5) as engine:
         assert engine.usage(ME) == Usage(0, 0, 5, 500 * 10**6)
         add(engine, ME, paper(tmp_path, "a.pdf", 3))
         used = engine.usage(ME)
         assert (used.pages, used.bytes) == (3, bytes_under(tmp_path / "data"))
         assert engine.usage(YOU).pages == 0
-    with an_engine(tmp_path, library_pages=2) as engine:  # a restart knows, and a lowered setting deletes nothing
+    with an_engine(tmp_path, library_pages=2) as engine:  # a restart keeps the count, and a lower limit deletes nothing
         assert engine.usage(ME) == Usage(3, used.bytes, 2, 500 * 10**6)
         (refused,) = add(engine, ME, paper(tmp_path, "b.pdf", 1))
         assert "it has 3 of 2 pages" in refused.message
 
 
-def test_a_library_takes_no_more_bytes_than_it_may(tmp_path):
+def test_a_library_stays_within_its_bytes(tmp_path):
     with an_engine(tmp_path / "measured") as engine:
         add(engine, ME, paper(tmp_path, "a.pdf", 4))
         sizes = [page.bytes for page in engine.library.pages([ME], engine.backbone(ME).encoder.fingerprint)]
@@ -76,7 +76,7 @@ def test_a_library_takes_no_more_bytes_than_it_may(tmp_path):
         assert "Your library is full" in end.message
 
 
-def test_all_visitors_together_take_no_more_than_they_may_and_judgements_count(tmp_path):
+def test_all_visitors_stay_within_the_total_and_judgements_count(tmp_path):
     with an_engine(tmp_path) as engine:
         add(engine, ME, paper(tmp_path, "a.pdf", 1))
         used = engine.usage(ME).bytes
@@ -84,7 +84,7 @@ def test_all_visitors_together_take_no_more_than_they_may_and_judgements_count(t
         (refused,) = add(engine, YOU, paper(tmp_path, "b.pdf", 1))
         assert "all visitors together may take" in refused.message
         assert "unchanged for an hour" in refused.message
-        assert add(engine, LOCAL, paper(tmp_path, "b.pdf", 1))[0].state is State.DONE  # no visitor's
+        assert add(engine, LOCAL, paper(tmp_path, "b.pdf", 1))[0].state is State.DONE  # it belongs to no visitor
     with an_engine(tmp_path, total_bytes=3 * used) as engine:
         path = judge(engine, YOU, "x" * 2 * used)
         assert add(engine, ME, paper(tmp_path, "c.pdf", 1))[0].state is State.REFUSED
@@ -101,8 +101,8 @@ def test_the_samples_are_never_limited(tmp_path):
         assert engine.usage(SAMPLES).pages_limit == engine.usage(SAMPLES).bytes_limit == sys.maxsize
 
 
-def test_two_uploads_at_once_cannot_both_take_the_last_room(tmp_path):
-    """Both were let in while there was room for either; both are encoding when the first of them commits."""
+def test_two_simultaneous_uploads_cannot_both_take_the_last_space(tmp_path):
+    """Both are admitted while there is room for either; both are encoding when the first one commits."""
     meeting = threading.Barrier(2, timeout=30)
     with an_engine(tmp_path, Words(before=lambda _: meeting.wait()), library_pages=2) as engine:
         paths, ends = [paper(tmp_path, name, 2) for name in ("a.pdf", "b.pdf")], []
@@ -117,7 +117,7 @@ def test_two_uploads_at_once_cannot_both_take_the_last_room(tmp_path):
         assert all("it has 2 of 2 pages. Delete something first." in end.message for end in short)
 
 
-def test_a_refusal_says_the_size_that_the_page_says_and_the_setting_sets():
+def test_a_refusal_states_the_configured_size():
     quotas = read_settings({"SMART_PUBLIC": "on"}).quotas
     for full in (Usage(1, quotas.library_bytes, 200, quotas.library_bytes), Usage(1, 9, 200, quotas.library_bytes)):
         with pytest.raises(QuotaExceeded) as refusal:
@@ -127,7 +127,7 @@ def test_a_refusal_says_the_size_that_the_page_says_and_the_setting_sets():
         assert size_in_words(limit) in ("500 MB", "4,000 MB")
 
 
-def test_pages_of_another_encoder_are_the_same_pages(tmp_path):
+def test_a_page_of_two_encoders_counts_once(tmp_path):
     path = paper(tmp_path, "a.pdf", 3)
     with an_engine(tmp_path, library_pages=3) as engine:
         add(engine, ME, path)
@@ -153,19 +153,19 @@ TIGHT = (
     Quotas(library_pages=99, library_bytes=10**9, total_bytes=24_000),
     Quotas(library_pages=3, library_bytes=20_000, total_bytes=24_000),
 )
-"""Some four pages of 5 kB reach each of the limits."""
+"""Quotas that about four pages of 5 kB exceed."""
 
 
 @cache
 def size_of(file, number, encoder):
-    """Of a page on the disk, at most: a longer scope and another time make a somewhat longer header."""
+    """Return the maximal bytes of a page on disk: a longer scope and another time make its header slightly longer."""
     with tempfile.TemporaryDirectory() as name:
         library = without_index(Path(name), Path(name) / "index")
         return library.add(LOCAL, *made(file, number, encoder)).bytes + 64
 
 
 class Accounting(RuleBasedStateMachine):
-    """Whatever comes and goes in three libraries, what is counted is what lies on the disk, and stays within limits."""
+    """Adds to and deletes from three libraries: the counts equal the bytes on disk and stay within the limits."""
 
     scopes = st.sampled_from([LOCAL, ME, YOU])
     files, numbers, encoders = st.integers(1, 4), st.integers(1, 2), st.sampled_from([ENCODER, OTHER_ENCODER])
@@ -232,7 +232,7 @@ class Accounting(RuleBasedStateMachine):
         self.start()
 
     @invariant()
-    def what_is_counted_is_what_lies_there(self):
+    def counts_equal_the_files_on_disk(self):
         for scope in (LOCAL, ME, YOU):
             mine, folder = self.of(scope), self.folder / "data" / "tokens" / str(scope)
             on_disk = bytes_under(folder) if folder.exists() else 0
@@ -259,7 +259,7 @@ TestAccounting.settings = settings(
 
 
 @pytest.mark.parametrize("scope", [LOCAL, ME])
-def test_a_refused_page_leaves_nothing(tmp_path, scope):
+def test_a_refused_page_stores_nothing(tmp_path, scope):
     with an_engine(tmp_path, library_bytes=1_000) as engine:
         (end,) = add(engine, scope, paper(tmp_path, "a.pdf", 1))
         assert end.state is State.REFUSED

@@ -1,4 +1,4 @@
-"""Snapshots: whatever they say, the library shows the pages whose files are there, and says what the files say."""
+"""Snapshots: whatever they contain, the library lists the pages whose files exist, with the facts of the files."""
 
 import os
 import shutil
@@ -32,7 +32,7 @@ def every_scope_is_large(monkeypatch):
 
 
 def opened(folder: Path) -> Library:
-    """As a start behind the page leaves it before its thread has done anything, and without Chroma."""
+    """Open the library as a background start does, before its thread has done anything, and without Chroma."""
     snapshots, files = Snapshots(folder / "index"), Sidecar(folder / "data")
     lock = FolderLock(folder / "index")
     found = files.scan(find_snapshot=snapshots.read)
@@ -50,13 +50,13 @@ def snapshots_of(folder: Path) -> list[str]:
 
 
 def truth(folder: Path):
-    """What a library says that reads every file."""
+    """Return the facts by a library that reads every file."""
     heads = Sidecar(folder / "data").scan().headers
     return {(head.page.scope, head.page.encoder, head.page.id): head for head in heads}
 
 
 def assert_true(folder: Path) -> int:
-    """A start from the snapshots says what the files say, of every page and vector; how many heads it did not read."""
+    """Assert that a start from the snapshots agrees with the files; return how many headers it did not read."""
     expected = truth(folder)
     with opened(folder) as library:
         assert {(p.scope, p.encoder, p.id) for p in library._catalogue.all_pages()} == set(expected)
@@ -79,7 +79,7 @@ def filled(tmp_path):
     return tmp_path
 
 
-def test_a_start_reads_no_head_that_a_snapshot_knows(filled, monkeypatch):
+def test_a_start_reads_no_header_that_a_snapshot_has(filled, monkeypatch):
     assert snapshots_of(filled) == [f"local.{ENCODER}", f"local.{OTHER_ENCODER}", f"samples.{ENCODER}"]
     assert assert_true(filled) == 6
     monkeypatch.setattr("smart_demo.store.token_file.read_header", lambda path: pytest.fail(f"{path} was read"))
@@ -128,7 +128,7 @@ def take(library: Library, folder: Path, step: str, file: int, scope) -> None:
         keep(library)
     else:
         files = sorted((folder / "data" / "tokens").rglob("*.safetensors"))
-        for path in files[:1]:  # behind the back of the library, which is closed
+        for path in files[:1]:  # while the library is closed
             if step == "lose":
                 path.unlink()
             elif step == "touch":
@@ -139,13 +139,13 @@ def take(library: Library, folder: Path, step: str, file: int, scope) -> None:
 
 @given(steps)
 @settings(max_examples=40, deadline=None)
-def test_whatever_happened_since_it_was_written_the_folders_are_believed(tmp_path_factory, taken):
-    """Restarts come without a close, as after a kill, and files are lost and altered between them."""
+def test_changes_after_the_snapshot_are_read_from_the_folders(tmp_path_factory, taken):
+    """Restart without a close, as after a kill; files are lost and altered between the restarts."""
     folder = tmp_path_factory.mktemp("stale")
     library = opened(folder)
     for step, file, scope in taken:
         if step in {"restart", "lose", "touch", "exchange"}:
-            library._lock.release()  # nothing else: killed
+            library._lock.release()  # only the lock, as after a kill
             take(library, folder, step, file, scope)
             assert_true(folder)
             library = opened(folder)
@@ -158,7 +158,7 @@ def test_whatever_happened_since_it_was_written_the_folders_are_believed(tmp_pat
 
 @pytest.mark.parametrize("at", [0, 10, 63, 64, 70, 75, 300, -300, -1])
 @pytest.mark.parametrize("harm", ["flip", "cut", "zero"])
-def test_a_damaged_snapshot_is_none(filled, at, harm):
+def test_a_damaged_snapshot_is_ignored(filled, at, harm):
     path = filled / "index" / "snapshots" / f"local.{ENCODER}"
     whole = bytearray(path.read_bytes())
     if harm == "flip":
@@ -174,7 +174,7 @@ def test_a_damaged_snapshot_is_none(filled, at, harm):
     assert assert_true(filled) == 6
 
 
-def test_a_snapshot_of_another_scope_or_a_link_is_none(filled):
+def test_a_snapshot_of_another_scope_or_a_link_is_ignored(filled):
     folder = filled / "index" / "snapshots"
     shutil.copy(folder / f"samples.{ENCODER}", folder / f"local.{ENCODER}")
     assert assert_true(filled) == 2
@@ -183,7 +183,7 @@ def test_a_snapshot_of_another_scope_or_a_link_is_none(filled):
     assert assert_true(filled) == 1
 
 
-def test_a_kill_while_it_is_written_leaves_the_old_one_and_the_next_look_sweeps(filled, monkeypatch):
+def test_a_kill_during_the_write_leaves_the_old_snapshot(filled, monkeypatch):
     with opened(filled) as library:
         put(library, 9)
         monkeypatch.setattr(os, "replace", lambda *_: os._exit(9))
@@ -202,7 +202,7 @@ def test_a_kill_while_it_is_written_leaves_the_old_one_and_the_next_look_sweeps(
     assert assert_true(filled) == 7
 
 
-def test_a_full_disk_keeps_no_snapshot_and_nothing_is_lost(filled, monkeypatch):
+def test_a_full_disk_writes_no_snapshot_and_loses_nothing(filled, monkeypatch):
     with opened(filled) as library:
         put(library, 9)
         monkeypatch.setattr(atomic_files, "MIN_FREE_BYTES", 2**62)
@@ -212,7 +212,7 @@ def test_a_full_disk_keeps_no_snapshot_and_nothing_is_lost(filled, monkeypatch):
     assert assert_true(filled) == 6
 
 
-def test_who_is_forgotten_is_in_no_snapshot(tmp_path):
+def test_a_deleted_visitor_is_in_no_snapshot(tmp_path):
     with opened(tmp_path) as library:
         put(library, 1)
         (page, _) = put(library, 7, scope=ME, numbers=(1, 2))
@@ -227,7 +227,7 @@ def test_who_is_forgotten_is_in_no_snapshot(tmp_path):
         assert holding(tmp_path / "index", *needles) == []
 
 
-def test_who_is_forgotten_while_a_snapshot_is_written_is_not_in_it(tmp_path, monkeypatch):
+def test_a_visitor_deleted_during_the_write_is_not_in_the_snapshot(tmp_path, monkeypatch):
     real = snapshot.write_snapshot
     with opened(tmp_path) as library:
         put(library, 7, scope=ME)
@@ -241,7 +241,7 @@ def test_who_is_forgotten_while_a_snapshot_is_written_is_not_in_it(tmp_path, mon
         assert holding(tmp_path / "index", made(7)[1].pooled.tobytes(), str(ME).encode()) == []
 
 
-def test_a_document_that_was_removed_is_gone_from_it_at_the_next_look(filled):
+def test_a_removed_document_is_not_in_the_next_snapshot(filled):
     needle = made(2)[1].pooled.tobytes()
     with opened(filled) as library:
         library.delete_document(LOCAL, page_id(2).file)
@@ -253,8 +253,8 @@ def test_a_document_that_was_removed_is_gone_from_it_at_the_next_look(filled):
     assert snapshots_of(filled) == [f"samples.{ENCODER}"]
 
 
-def test_a_head_that_the_file_no_longer_has_is_found_behind_the_page(filled):
-    """The folder shows no difference: bytes were flipped under the same name, size and time."""
+def test_the_background_check_finds_a_changed_header(filled):
+    """The folder shows no difference: bytes were flipped, but name, size and time are the same."""
     with opened(filled) as library:
         first, second, *_ = library.pages([LOCAL], ENCODER)
         paths = [library._files.path(page) for page in (first, second)]
@@ -287,13 +287,13 @@ def test_a_file_exchanged_after_the_snapshot_is_believed(filled):
         library._reader.refresh_header(page)
         assert library.generation > generation
         (now,) = library.pages([SAMPLES], ENCODER)
-        assert now == page  # the same facts, of the file as it is now
+        assert now == page  # the same facts, read from the new file
         assert library._catalogue.get((SAMPLES, ENCODER, page.id)).modified_ns == 5 * 10**9
         assert np.array_equal(library.pooled([SAMPLES], ENCODER)[1][0], made(5)[1].pooled)
     assert_true(filled)
 
 
-def test_what_is_done_behind_ends_when_it_is_told_and_trouble_ends_nothing():
+def test_background_tasks_survive_an_error_and_stop_on_request():
     done, going = [], threading.Event()
 
     def trouble():
@@ -313,7 +313,7 @@ def test_what_is_done_behind_ends_when_it_is_told_and_trouble_ends_nothing():
     assert done == ["snapshots", "index"]
 
 
-def test_a_library_that_is_opened_behind_the_page_answers_at_once_and_catches_up(tmp_path):
+def test_a_library_opened_in_the_background_answers_at_once_and_catches_up(tmp_path):
     with opened(tmp_path) as library:
         put(library, *FILES)
     with Library.open(tmp_path / "data", tmp_path / "index", in_background=True) as library:
@@ -329,15 +329,15 @@ def test_a_library_that_is_opened_behind_the_page_answers_at_once_and_catches_up
     assert assert_true(tmp_path) == 4
 
 
-def filled_behind(tmp_path):
-    """A library with pages and rows, opened again behind the page, where nothing was begun yet."""
+def reopened_in_background(tmp_path):
+    """Return a library with pages and rows, reopened in the background before its tasks have begun."""
     with Library.open(tmp_path / "data", tmp_path / "index") as library:
         put(library, *FILES)
     return Library.open(tmp_path / "data", tmp_path / "index", in_background=True)
 
 
-def test_an_index_that_cannot_be_opened_behind_the_page_is_said_and_tried_again(tmp_path, monkeypatch):
-    with filled_behind(tmp_path) as library:
+def test_an_index_that_cannot_be_opened_is_reported_and_retried(tmp_path, monkeypatch):
+    with reopened_in_background(tmp_path) as library:
         with monkeypatch.context() as broken:
             broken.setattr(PageIndex, "open", lambda *_: (_ for _ in ()).throw(StorageFull("The disk is full.")))
             with pytest.raises(StorageFull):
@@ -350,8 +350,8 @@ def test_an_index_that_cannot_be_opened_behind_the_page_is_said_and_tried_again(
         assert library._chroma is chroma
 
 
-def test_a_page_that_is_deleted_while_the_index_catches_up_leaves_no_row_also_when_the_app_ends_then(tmp_path):
-    with filled_behind(tmp_path) as library:
+def test_a_page_deleted_while_the_index_catches_up_leaves_no_row(tmp_path):
+    with reopened_in_background(tmp_path) as library:
         asked = iter([True])
 
         def keep_going():

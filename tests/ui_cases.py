@@ -1,4 +1,4 @@
-"""Answers made by hand, small enough to rank on paper."""
+"""Searches with given scores, small enough to rank by hand."""
 
 from collections.abc import Sequence
 
@@ -49,7 +49,7 @@ def found(
     query: str = "what",
     notice: str = "",
 ) -> Found:
-    """Page i + 1 has pooled[i] and late[i]; the query is a single token, so its maximum is the late score."""
+    """Return a search: page i + 1 has pooled[i] and late[i]; the query has one token, so its maximum is the late score."""
     pages = tuple(stored(number, document) for number in range(1, len(pooled) + 1))
     kinds = np.array([TokenKind.CONTENT], dtype=np.uint8)
     parts = Parts(

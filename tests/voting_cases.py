@@ -1,4 +1,4 @@
-"""The judging tab's handlers over an engine of words: a few pages whose two rankings differ, and nothing slow."""
+"""The Judge tab's handlers over the word backbone: a few pages whose two rankings differ, for fast tests."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ from smart_demo.ui.voting import Voting
 from tests.documents import write_pdf
 
 MINE = "5a" * 16
-"""What a browser calls itself."""
+"""The owner name that a browser sends."""
 DIALS = (5, 1.0, 1.0, "mean", "all")
 DOCUMENTS = {
     "tides.pdf": ("tide table harbour moon sun spring neap", "tide gauge", "tide tide harbour"),
@@ -39,8 +39,9 @@ DOCUMENTS = {
 
 @contextmanager
 def shared_library(folder: Path) -> Iterator[Callable[..., Handlers]]:
-    """Whole samples, opened once for many tests. What is yielded makes handlers around them as after a start: with a
-    model that is not loaded, and with settings of their own.
+    """Open complete samples once for many tests and yield a function that makes handlers around them.
+
+    The handlers are as after a start: their model is not loaded, and each has its own settings.
     """
     samples, words = folder / "samples", WordBackbone()
     samples.mkdir(parents=True)
@@ -63,7 +64,7 @@ def shared_library(folder: Path) -> Iterator[Callable[..., Handlers]]:
 
 
 def forget_everything(handlers: Handlers) -> None:
-    """No judgements and no documents of one's own: the state before a test."""
+    """Delete all judgements and all documents except the samples, before a test."""
     shutil.rmtree(handlers.engine.settings.data_dir / FOLDER, ignore_errors=True)
     for document in handlers.engine.documents(LOCAL):
         handlers.engine.remove(LOCAL, document.file)
@@ -78,7 +79,7 @@ def make_voting(handlers: Handlers) -> Voting:
 
 
 class Judge:
-    """One browser that judges: what it is shown and what it says."""
+    """One browser that judges: the panels that it gets and the requests that it sends."""
 
     def __init__(self, handlers: Handlers, name: str = MINE, voting: Voting | None = None) -> None:
         self.handlers, self.name = handlers, name
@@ -128,11 +129,11 @@ class Judge:
 
 
 def pages(markup: str, side: str = "") -> list[str]:
-    """The pages that a panel shows, of a column or of a pool, in order."""
+    """Return the pages of a panel in order, of a column or of a pool."""
     found = re.findall(r'data-page="([^"]+)"(?: data-side="([ab])")?', markup)
     return [page for page, at in found if at == side]
 
 
 def search(**changes: object):
-    """How queries are searched, with some of it otherwise."""
+    """Return search settings with `changes`."""
     return parse_request("", "Samples", **changes)
