@@ -19,9 +19,9 @@ from mcp import ClientSession
 from mcp.client.streamable_http import streamablehttp_client
 
 from smart_demo.search.as_json import as_dict
+from smart_demo.server.gate import rename_page_parameter
 from smart_demo.types import LOCAL, POOLED, SAMPLES, SMART, Query
 from smart_demo.ui.api import SearchEndpoint
-from smart_demo.ui.theme import rename_page_parameter
 from tests.hood_cases import add_own, served, started
 
 FILE = {"path": "/etc/passwd", "meta": {"_type": "gradio.FileData"}}

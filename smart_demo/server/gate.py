@@ -16,7 +16,7 @@ from collections.abc import Collection, MutableMapping
 from contextlib import AsyncExitStack, ExitStack
 from pathlib import Path
 from typing import Any
-from urllib.parse import urlsplit
+from urllib.parse import unquote_to_bytes, urlsplit
 
 from gradio.utils import get_upload_folder
 from starlette.datastructures import MutableHeaders
@@ -53,6 +53,8 @@ ALLOWED_PATHS = re.compile(
 """Paths that are passed on: the page's own, those of Gradio's clients, and the tool's."""
 FILE_PATHS = re.compile(r"(?:/gradio_api)?/(?:file|proxy)\b", re.IGNORECASE)
 BODYLESS_METHODS = frozenset({"GET", "HEAD", "OPTIONS"})
+BROWSER_PARAMETER, SERVER_PARAMETER = b"page", b"at"
+READ_METHODS = {"GET", "HEAD"}
 SLOT_TIMEOUT_SECONDS = 20.0
 """Time for which a request waits for a free slot before it is refused."""
 SAME_ORIGIN_SITES = {b"same-origin", b"none"}
@@ -335,3 +337,39 @@ def content_security_policy(*, on_space: bool) -> str:
         "frame-ancestors": ["'self'", HUB, "https://*.hf.space"],
     }
     return "; ".join(" ".join([directive, *sources]) for directive, sources in directives.items())
+
+
+class PageLinkMiddleware:
+    """ASGI middleware that renames the parameter `page` in requests for the page itself.
+
+    A link names the document page in the viewer as `page=…`, which Gradio takes for one of its own pages and fails on.
+    Gradio therefore gets the parameter as `at`, its name in links of earlier versions. The browser, whose script reads
+    it, keeps the address as it is. The value's bytes are never decoded, so no value can raise here.
+    """
+
+    def __init__(self, app: ASGIApp) -> None:
+        self._app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Pass a connection on, its query string changed if it reads the home page."""
+        if scope["type"] == "http" and scope["method"] in READ_METHODS and _is_home(scope):
+            scope = {**scope, "query_string": rename_page_parameter(scope["query_string"])}
+        await self._app(scope, receive, send)
+
+
+def rename_page_parameter(query: bytes) -> bytes:
+    """Return a query string with its parameter `page` renamed to `at`.
+
+    >>> rename_page_parameter(b"q=tide&page=samples%2Fx&present=1")
+    b'q=tide&at=samples%2Fx&present=1'
+    """
+    return b"&".join(map(_rename, query.split(b"&")))
+
+
+def _rename(parameter: bytes) -> bytes:
+    name, equals, value = parameter.partition(b"=")
+    return SERVER_PARAMETER + equals + value if unquote_to_bytes(name) == BROWSER_PARAMETER else parameter
+
+
+def _is_home(scope: Scope) -> bool:
+    return scope["path"].removeprefix(scope.get("root_path", "")) in {"", "/"}

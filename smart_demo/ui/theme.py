@@ -9,15 +9,13 @@ import base64
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
-from urllib.parse import unquote_to_bytes
 
 import gradio as gr
 from starlette.middleware import Middleware
-from starlette.types import ASGIApp, Receive, Scope, Send
 
 from smart_demo.config import Settings
 from smart_demo.diagnostics import has_mcp
-from smart_demo.server.gate import GateMiddleware, SecurityHeadersMiddleware, max_upload_file_bytes
+from smart_demo.server.gate import GateMiddleware, PageLinkMiddleware, SecurityHeadersMiddleware, max_upload_file_bytes
 
 UI_DIR = Path(__file__).resolve().parent
 PARTS = ("page", "explain", "stories", "pair", "region", "picture", "hood", "export", "judge", "board", "queries")
@@ -160,43 +158,3 @@ def build_middleware(settings: Settings) -> list[Middleware]:
         Middleware(GateMiddleware, settings=settings),
         Middleware(PageLinkMiddleware),
     ]
-
-
-BROWSER_PARAMETER, SERVER_PARAMETER = b"page", b"at"
-READ_METHODS = {"GET", "HEAD"}
-
-
-class PageLinkMiddleware:
-    """ASGI middleware that renames the parameter `page` in requests for the page itself.
-
-    A link names the document page in the viewer as `page=…`, which Gradio takes for one of its own pages and fails on.
-    Gradio therefore gets the parameter as `at`, its name in links of earlier versions. The browser, whose script reads
-    it, keeps the address as it is. The value's bytes are never decoded, so no value can raise here.
-    """
-
-    def __init__(self, app: ASGIApp) -> None:
-        self._app = app
-
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Pass a connection on, its query string changed if it reads the home page."""
-        if scope["type"] == "http" and scope["method"] in READ_METHODS and _is_home(scope):
-            scope = {**scope, "query_string": rename_page_parameter(scope["query_string"])}
-        await self._app(scope, receive, send)
-
-
-def rename_page_parameter(query: bytes) -> bytes:
-    """Return a query string with its parameter `page` renamed to `at`.
-
-    >>> rename_page_parameter(b"q=tide&page=samples%2Fx&present=1")
-    b'q=tide&at=samples%2Fx&present=1'
-    """
-    return b"&".join(map(_rename, query.split(b"&")))
-
-
-def _rename(parameter: bytes) -> bytes:
-    name, equals, value = parameter.partition(b"=")
-    return SERVER_PARAMETER + equals + value if unquote_to_bytes(name) == BROWSER_PARAMETER else parameter
-
-
-def _is_home(scope: Scope) -> bool:
-    return scope["path"].removeprefix(scope.get("root_path", "")) in {"", "/"}
