@@ -7,9 +7,9 @@ from pathlib import Path
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
+from smart_demo.backbones.bag_of_words import WordBackbone
 from smart_demo.backbones.minilm import MiniLM
 from smart_demo.backbones.qwen.model import Qwen3VL
-from smart_demo.backbones.words import WordBackbone
 from smart_demo.config import Settings
 from smart_demo.types import Box, Page, PageId, Word
 from tests.tiny_qwen import write_tiny_qwen

@@ -5,7 +5,7 @@ from dataclasses import replace
 
 import numpy as np
 
-from smart_demo.backbones.words import WordBackbone
+from smart_demo.backbones.bag_of_words import WordBackbone
 from smart_demo.evidence.binding import COLOURS
 from smart_demo.types import PageEncoding, QueryEncoding, TokenBoxes, TokenKind
 

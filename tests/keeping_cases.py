@@ -4,9 +4,9 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from smart_demo.backbones.bag_of_words import WordBackbone
 from smart_demo.backbones.registry import BackboneChoice
 from smart_demo.backbones.serving import EMBEDDED, Backbones
-from smart_demo.backbones.words import WordBackbone
 from smart_demo.config import Quotas, Settings
 from smart_demo.engine import Engine
 from smart_demo.store.library import Library

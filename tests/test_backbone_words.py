@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from smart_demo.backbones.words import WordBackbone
+from smart_demo.backbones.bag_of_words import WordBackbone
 from smart_demo.errors import QueryRefused
 from smart_demo.types import Query
 from tests.backbone_cases import BLANK, boxes, page
@@ -52,9 +52,7 @@ def test_every_part_of_a_word_stands_where_the_word_stands():
 
 
 def test_axes_are_the_same_in_another_process():
-    code = (
-        "from smart_demo.backbones.words import WordBackbone; import sys; sys.exit(WordBackbone().axis('tide') % 100)"
-    )
+    code = "from smart_demo.backbones.bag_of_words import WordBackbone; import sys; sys.exit(WordBackbone().axis('tide') % 100)"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == WordBackbone().axis("tide") % 100
 
 

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from smart_demo.backbones.words import WordBackbone
+from smart_demo.backbones.bag_of_words import WordBackbone
 from smart_demo.config import CODECS, Limits, Settings
 from smart_demo.indexing import indexer
 from smart_demo.indexing.indexer import Indexer

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from smart_demo import scoring
-from smart_demo.backbones.words import WordBackbone
+from smart_demo.backbones.bag_of_words import WordBackbone
 from smart_demo.config import Settings
 from smart_demo.errors import InputRefused
 from smart_demo.evaluation import evaluate_cranfield

@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from smart_demo.backbones.words import WordBackbone
+from smart_demo.backbones.bag_of_words import WordBackbone
 from smart_demo.errors import InputRefused, QueryRefused
 from smart_demo.evaluation.judgements import QueryJudgements
 from smart_demo.evaluation.runner import METHODS, Report, evaluate_queries

@@ -12,7 +12,7 @@ from huggingface_hub import errors
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from smart_demo.backbones.words import WordBackbone
+from smart_demo.backbones.bag_of_words import WordBackbone
 from smart_demo.config import Settings
 from smart_demo.errors import InputRefused
 from smart_demo.evaluation import CollectionOptions, evaluate_dataset

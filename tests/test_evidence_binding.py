@@ -5,7 +5,7 @@ from functools import cache
 import numpy as np
 import pytest
 
-from smart_demo.backbones.words import WordBackbone
+from smart_demo.backbones.bag_of_words import WordBackbone
 from smart_demo.errors import PageRefused
 from smart_demo.evaluation.runner import ignore_progress
 from smart_demo.evidence.binding import (

@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from smart_demo import scoring
-from smart_demo.backbones.words import WordBackbone
+from smart_demo.backbones.bag_of_words import WordBackbone
 from smart_demo.config import Settings
 from smart_demo.evaluation import evaluate_cranfield, evaluate_documents
 from smart_demo.evaluation.cranfield import read_cranfield

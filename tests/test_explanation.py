@@ -3,9 +3,9 @@
 import numpy as np
 import pytest
 
+from smart_demo.backbones.bag_of_words import WordBackbone
 from smart_demo.backbones.registry import BackboneChoice
 from smart_demo.backbones.serving import EMBEDDED, Backbones
-from smart_demo.backbones.words import WordBackbone
 from smart_demo.config import Settings
 from smart_demo.engine import Engine
 from smart_demo.errors import LibraryError, QueryRefused

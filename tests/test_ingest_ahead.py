@@ -6,7 +6,7 @@ from contextlib import closing
 import pytest
 
 from smart_demo import ingest
-from smart_demo.backbones.words import WordBackbone
+from smart_demo.backbones.bag_of_words import WordBackbone
 from smart_demo.config import Limits
 from smart_demo.indexing.indexer import Indexer
 from smart_demo.ingest import prefetch

@@ -18,7 +18,7 @@ from dataclasses import replace
 import pytest
 from PIL import Image
 
-from smart_demo.backbones.words import WordBackbone
+from smart_demo.backbones.bag_of_words import WordBackbone
 from smart_demo.config import Limits
 from smart_demo.errors import FileRefused
 from smart_demo.indexing.indexer import Indexer

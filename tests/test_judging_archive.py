@@ -26,10 +26,10 @@ from smart_demo.judging.archive import (
     spreadsheet_cell,
     trec_files,
 )
-from smart_demo.judging.record_lines import MAX_JOURNAL_BYTES, format_lines
 from smart_demo.judging.records import METHODS, JudgedQuery, RankedPage, draw_sides
 from smart_demo.judging.replay import replay
 from smart_demo.judging.scoreboard import MEASURES, boards
+from smart_demo.judging.validation import MAX_JOURNAL_BYTES, format_lines
 from smart_demo.types import PageId, Query, Weights
 from tests.judging_cases import HOSTILE, SEED, Script, open_journal, page, trial_of
 

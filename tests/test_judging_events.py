@@ -7,7 +7,6 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from smart_demo.errors import InputRefused
-from smart_demo.judging.record_lines import format_line, parse_line, parse_lines
 from smart_demo.judging.records import (
     Grade,
     JudgedQuery,
@@ -20,6 +19,7 @@ from smart_demo.judging.records import (
     VoteChoice,
     draw_sides,
 )
+from smart_demo.judging.validation import format_line, parse_line, parse_lines
 from smart_demo.types import Counted, Query, Reduce, Weights
 from tests.judging_cases import HOSTILE, SEED, page, ranked, trial_of
 

@@ -14,10 +14,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from smart_demo.errors import InputRefused, LibraryError, StorageFull
-from smart_demo.judging import journal, record_lines
+from smart_demo.judging import journal, validation
 from smart_demo.judging.journal import Journal
-from smart_demo.judging.record_lines import format_line, format_lines
 from smart_demo.judging.replay import replay
+from smart_demo.judging.validation import format_line, format_lines
 from smart_demo.types import Scope
 from tests.judging_cases import NOON, TRIALS, Script, act, open_journal, page, steps, trial_of
 
@@ -282,7 +282,7 @@ def test_a_full_journal_says_so_and_keeps_what_it_has(small, tmp_path, monkeypat
     with pytest.raises(LibraryError, match="is full"):
         small.undo()
     assert file_of(tmp_path).read_bytes() == before
-    assert record_lines.MAX_JOURNAL_BYTES < 2**26
+    assert validation.MAX_JOURNAL_BYTES < 2**26
 
 
 @pytest.mark.parametrize(

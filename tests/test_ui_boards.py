@@ -11,8 +11,8 @@ import pytest
 
 from smart_demo.judging.archive import JOURNAL_NAME, build_archive
 from smart_demo.judging.journal import PUBLIC_JOURNAL_BYTES
-from smart_demo.judging.record_lines import MAX_JOURNAL_BYTES, format_lines
 from smart_demo.judging.replay import replay
+from smart_demo.judging.validation import MAX_JOURNAL_BYTES, format_lines
 from smart_demo.types import LOCAL
 from smart_demo.ui.app import build_app
 from smart_demo.ui.judge_tab import BoardWiring, QueriesPanel, ResultsPanel, server_functions

@@ -11,9 +11,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
 
+from smart_demo.backbones.bag_of_words import WordBackbone
 from smart_demo.backbones.registry import BackboneChoice
 from smart_demo.backbones.serving import EMBEDDED, Backbones
-from smart_demo.backbones.words import WordBackbone
 from smart_demo.config import Settings
 from smart_demo.engine import Engine
 from smart_demo.search import explain

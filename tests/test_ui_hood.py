@@ -6,7 +6,7 @@ from dataclasses import replace
 import gradio as gr
 import pytest
 
-from smart_demo.backbones.words import WordBackbone
+from smart_demo.backbones.bag_of_words import WordBackbone
 from smart_demo.search.request import ON_BOTH, ON_MINE, ON_SAMPLES, parse_request
 from smart_demo.types import LOCAL, SAMPLES, Query
 from smart_demo.ui.api import SearchEndpoint

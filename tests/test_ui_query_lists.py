@@ -6,7 +6,7 @@ from html import unescape
 
 import pytest
 
-from smart_demo.backbones.words import WordBackbone
+from smart_demo.backbones.bag_of_words import WordBackbone
 from smart_demo.errors import InputRefused, LibraryError
 from smart_demo.judging.query_list import MAX_LIST_BYTES
 from smart_demo.search.request import ON_BOTH, ON_MINE, ON_SAMPLES, parse_request, parse_request_fields

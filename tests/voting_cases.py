@@ -9,9 +9,9 @@ from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 
+from smart_demo.backbones.bag_of_words import WordBackbone
 from smart_demo.backbones.registry import BackboneChoice
 from smart_demo.backbones.serving import EMBEDDED, Backbones
-from smart_demo.backbones.words import WordBackbone
 from smart_demo.config import Settings
 from smart_demo.engine import Engine
 from smart_demo.judging.journal import FOLDER

@@ -72,7 +72,7 @@ def load_backbone(name: str, settings: Settings) -> Backbone:
     """
     name = _resolve_name(name)
     if name == "words":
-        from smart_demo.backbones.words import WordBackbone
+        from smart_demo.backbones.bag_of_words import WordBackbone
 
         return WordBackbone()
     if name == "minilm":

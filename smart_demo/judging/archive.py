@@ -21,10 +21,10 @@ from typing import Any
 from smart_demo.errors import InputRefused
 from smart_demo.evaluation.trec import format_qrels, format_run
 from smart_demo.judging import scoreboard
-from smart_demo.judging.record_lines import MAX_JOURNAL_BYTES, format_lines, trial_fields
 from smart_demo.judging.records import METHODS, Grade, JudgedQuery, Trial, Vote
 from smart_demo.judging.replay import Judgements, count_ungraded
 from smart_demo.judging.scoreboard import Board, boards
+from smart_demo.judging.validation import MAX_JOURNAL_BYTES, format_lines, trial_fields
 from smart_demo.types import POOLED, SMART
 
 JOURNAL_NAME = "judgements.jsonl"

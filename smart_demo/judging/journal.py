@@ -20,14 +20,6 @@ from typing import TypeVar
 
 from smart_demo.diagnostics import journal_versions
 from smart_demo.errors import InputRefused, LibraryError
-from smart_demo.judging.record_lines import (
-    MAX_EVENTS,
-    MAX_JOURNAL_BYTES,
-    MAX_LINE_BYTES,
-    ParsedLines,
-    format_lines,
-    parse_lines,
-)
 from smart_demo.judging.records import (
     Event,
     Grade,
@@ -41,6 +33,14 @@ from smart_demo.judging.records import (
     new_seed,
 )
 from smart_demo.judging.replay import Judgements, replay
+from smart_demo.judging.validation import (
+    MAX_EVENTS,
+    MAX_JOURNAL_BYTES,
+    MAX_LINE_BYTES,
+    ParsedLines,
+    format_lines,
+    parse_lines,
+)
 from smart_demo.store import atomic_files
 from smart_demo.store.judgement_files import FOLDER
 from smart_demo.types import PageId, Scope
@@ -75,7 +75,7 @@ class Journal:
     """One owner's events, on disk and in memory. Append-only and safe for threads.
 
     `vote`, `grade`, `skip` and `reveal_sides` accept values as they arrive from a browser. Each builds an event,
-    formats it as a line and parses that line with `record_lines.parse_line`, which validates every field; an invalid
+    formats it as a line and parses that line with `validation.parse_line`, which validates every field; an invalid
     event is never written.
     """
 

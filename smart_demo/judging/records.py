@@ -2,7 +2,7 @@
 
 A trial holds the query, the sides, the rankings and everything that made them. Every vote and grade carries its trial,
 so that any single line of a journal can be run again and any metric computed later without the library.
-`record_lines` formats and parses events.
+`validation` formats and parses events.
 
 Sides and grading orders are random: a hash of the session's seed and of what is drawn. A hash is uniform, gives the
 same result after a reload, and does not depend on earlier draws. The seed is 128 random bits and stays on the server

@@ -106,7 +106,7 @@ class Voting:
 
         Its ticket must be the owner's, its choice one of VoteChoice, its reasons among REASONS, its note at most
         MAX_NOTE_CHARS characters. Otherwise raises InputRefused or TicketExpired. The journal validates the event again
-        before it writes (`Journal`, `record_lines.parse_line`).
+        before it writes (`Journal`, `validation.parse_line`).
         """
         ticket, choice = self._ticket(owner, fields), json_fields.choice_field(fields, "choice", tuple(VoteChoice))
         reasons = json_fields.list_field(fields, "reasons", len(REASONS)) if "reasons" in fields else ()
