@@ -9,7 +9,7 @@ from press import catalogue, fonts
 
 
 def main() -> None:
-    """Write the documents named on the command line, by default all."""
+    """Write the documents named on the command line, or all of them if no name is given."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--out", type=Path, default=Path(__file__).resolve().parent, help="folder to write to")
     parser.add_argument("names", nargs="*", metavar="NAME", help="file names (all)")

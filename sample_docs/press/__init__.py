@@ -1,1 +1,1 @@
-"""The press: turns the texts in `text/` into the sample documents. Texts hold the words, this package the looks."""
+"""Generator of the sample documents. The words are in `text/`, this package holds layout and drawings."""

@@ -1,4 +1,4 @@
-"""Every sample document: its file, and what makes it."""
+"""List of all sample documents: file names, themes and the functions that write them."""
 
 from __future__ import annotations
 
@@ -105,10 +105,12 @@ Maker = Callable[[Path], None]
 
 
 def _text(name: str, theme: Theme) -> Maker:
+    """Return a function that typesets the text file `name` with `theme`."""
     return lambda target: typeset((TEXTS / name).read_text(encoding="utf-8"), target, theme)
 
 
 def _log(target: Path) -> None:
+    """Write the station log, whose text is computed."""
     typeset(records.text(), target, LOG)
 
 
@@ -133,4 +135,4 @@ DOCUMENTS: dict[str, Maker] = {
     "skarhavn-gazette-june.pdf": _text("skarhavn-gazette-june.md", GAZETTE),
     "galley-menu-week-24.pdf": _text("galley-menu-week-24.md", MENU),
 }
-"""File name: what writes it to a path."""
+"""Maps each file name to the function that writes this document to a path."""

@@ -1,4 +1,4 @@
-"""Charts, drawn as vectors from the rows of a fence: bars, stacked bars, lines, rings, key figures."""
+"""Vector charts from the rows of a fence: bars, stacked bars, lines, ring, key figures, scatter plot, wind rose."""
 
 from __future__ import annotations
 
@@ -13,11 +13,11 @@ from press.markup import Block
 from press.theme import WHITE, Theme
 
 SIZE = 9.4
-"""Charts are drawn for words of this size and scaled to the theme's."""
+"""Font size in points that the coordinates are made for; a chart is scaled by the theme's size over this one."""
 
 
 class Chart(Flowable):
-    """A chart as wide as its column. Options: title, unit, height, max, names (series, between /), caption."""
+    """A chart as wide as its column. Options: title, unit, height, max, names (of the series, split at /), caption."""
 
     def __init__(self, block: Block, theme: Theme) -> None:
         super().__init__()
@@ -27,12 +27,12 @@ class Chart(Flowable):
         self.names = [name.strip() for name in block.options.get("names", "").split("/") if name.strip()]
 
     def wrap(self, width: float, height: float) -> tuple[float, float]:
-        """Take the column's whole width and some air below."""
+        """Return the column's full width and the chart's height with a margin of 14 units."""
         self.width = width / self.zoom
         return width, (self.height + 14) * self.zoom
 
     def draw(self) -> None:
-        """Title, plot, legend."""
+        """Draw title and unit, then the plot of this kind of chart."""
         canvas = self.canv
         canvas.scale(self.zoom, self.zoom)
         canvas.translate(0, 8)
@@ -45,7 +45,7 @@ class Chart(Flowable):
         KINDS[self.block.kind](self, canvas)
 
     def axis(self, canvas: Canvas, top: float) -> tuple[float, float, float, float]:
-        """Grid lines and their numbers from 0 to `top`; returns left, bottom, width, height of the plot."""
+        """Draw five grid lines with numbers from 0 to `top`; return left, bottom, width and height of the plot."""
         left, bottom = 30.0, 30.0 if len(self.names) > 1 else 17.0
         width, height = self.width - left - 4, self.height - bottom - 36
         canvas.setFont(self.theme.body, 7)
@@ -59,7 +59,7 @@ class Chart(Flowable):
         return left, bottom, width, height
 
     def legend(self, canvas: Canvas) -> None:
-        """Names of the series with their colours, along the foot."""
+        """Draw the names and colours of the series below the plot."""
         x = 30.0
         for name, colour in zip(self.names, self.theme.series(), strict=False):
             canvas.setFillColor(colour)
@@ -70,7 +70,7 @@ class Chart(Flowable):
             x += 24 + stringWidth(name, self.theme.body, 7.5)
 
     def top(self, highest: float) -> float:
-        """The end of the axis: the option `max`, else the next round number."""
+        """Return the upper end of the axis: the option `max` if set, else the next round number from `highest` up."""
         if "max" in self.block.options:
             return float(self.block.options["max"])
         unit = 10 ** (len(str(int(highest))) - 1)
@@ -78,7 +78,7 @@ class Chart(Flowable):
 
 
 def bars(chart: Chart, canvas: Canvas) -> None:
-    """Bars side by side per row; single series carry their numbers."""
+    """Draw the bars of each row side by side, with their values if there are at most 14 bars."""
     values = chart.block.numbers()
     left, bottom, width, height = chart.axis(canvas, top := chart.top(max(map(max, values))))
     slot = width / len(values)
@@ -98,7 +98,7 @@ def bars(chart: Chart, canvas: Canvas) -> None:
 
 
 def stacked(chart: Chart, canvas: Canvas) -> None:
-    """Bars on top of each other per row, the sum above."""
+    """Draw the bars of each row on top of each other, with their sum above."""
     values = chart.block.numbers()
     left, bottom, width, height = chart.axis(canvas, top := chart.top(max(map(sum, values))))
     slot = width / len(values)
@@ -116,7 +116,7 @@ def stacked(chart: Chart, canvas: Canvas) -> None:
 
 
 def lines(chart: Chart, canvas: Canvas) -> None:
-    """One line per series over the rows; every label is written while they fit."""
+    """Draw one line per series over the rows. From 13 rows on, only every second or later label is drawn."""
     values = chart.block.numbers()
     left, bottom, width, height = chart.axis(canvas, top := chart.top(max(map(max, values))))
     step = width / max(1, len(values) - 1)
@@ -142,7 +142,7 @@ def lines(chart: Chart, canvas: Canvas) -> None:
 
 
 def ring(chart: Chart, canvas: Canvas) -> None:
-    """Shares as a ring with a list beside it."""
+    """Draw shares as a ring, with a list of labels and values beside it."""
     values = [row[0] for row in chart.block.numbers()]
     radius = (chart.height - 40) / 2
     x, y, angle = radius + 12, radius + 6, 90.0
@@ -165,7 +165,7 @@ def ring(chart: Chart, canvas: Canvas) -> None:
 
 
 def keys(chart: Chart, canvas: Canvas) -> None:
-    """Key figures in a row: a large number, what it is, how it changed."""
+    """Draw key figures as a row of boxes: a large number, its name and its change."""
     slot = chart.width / len(chart.block.rows)
     for n, (number, name, change) in enumerate(chart.block.rows):
         x = slot * n
@@ -183,7 +183,7 @@ def keys(chart: Chart, canvas: Canvas) -> None:
 
 
 def scatter(chart: Chart, canvas: Canvas) -> None:
-    """Points (x, y) with the diagonal, both axes from 0 to the same end."""
+    """Draw points (x, y) and the diagonal; both axes run from 0 to the same upper end."""
     points = [(float(row[0]), float(row[1])) for row in chart.block.rows]
     left, bottom, width, height = chart.axis(canvas, top := chart.top(max(map(max, points))))
     canvas.setStrokeColor(chart.theme.grey)
@@ -198,7 +198,7 @@ def scatter(chart: Chart, canvas: Canvas) -> None:
 
 
 def rose(chart: Chart, canvas: Canvas) -> None:
-    """A wind rose: one petal per direction, clockwise from north."""
+    """Draw a wind rose: one petal per direction, clockwise from north."""
     values = [row[0] for row in chart.block.numbers()]
     radius = (chart.height - 66) / 2
     x, y = chart.width / 2, radius + 16
@@ -218,6 +218,7 @@ def rose(chart: Chart, canvas: Canvas) -> None:
 
 
 def _label(chart: Chart, canvas: Canvas, x: float, bottom: float, label: str) -> None:
+    """Draw a label of the horizontal axis, centred on `x`."""
     canvas.setFillColor(chart.theme.grey)
     canvas.setFont(chart.theme.body, 7.2)
     canvas.drawCentredString(x, bottom - 10, label)

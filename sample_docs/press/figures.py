@@ -16,19 +16,19 @@ FAINT = HexColor("#9fb0ba")
 
 
 class Figure(Flowable):
-    """A drawing of 440 x 220 units, scaled to its column. Options: name, caption; rows are the call-outs' words."""
+    """A drawing of 440 x 220 units, scaled to its column. Options: name, caption. The rows hold the call-out texts."""
 
     def __init__(self, block: Block, theme: Theme) -> None:
         super().__init__()
         self.block, self.theme = block, theme
 
     def wrap(self, width: float, height: float) -> tuple[float, float]:
-        """The column's width, half of it as height."""
+        """Return the column's width and half of it as height, with a margin of 8 points."""
         self.width, self.height = width, width / 2
         return width, self.height + 8
 
     def draw(self) -> None:
-        """Frame, then the drawing."""
+        """Draw the frame, then the drawing of the option `name`."""
         canvas = self.canv
         canvas.translate(0, 4)
         canvas.setStrokeColor(FAINT)
@@ -42,7 +42,7 @@ class Figure(Flowable):
         DRAWINGS[self.block.options["name"]](self, canvas)
 
     def call(self, canvas: Canvas, number: int, end: tuple[float, float], tip: tuple[float, float]) -> None:
-        """A numbered disc at `end` with its words beside it and a leader line to `tip`."""
+        """Draw call-out `number`: a disc at `end`, its text beside it and a leader line to `tip`."""
         words = self.block.rows[number - 1][0]
         canvas.setStrokeColor(FAINT)
         canvas.setLineWidth(0.8)
@@ -64,7 +64,7 @@ class Figure(Flowable):
 
 
 def buoy(figure: Figure, canvas: Canvas) -> None:
-    """The buoy from the side with its parts."""
+    """Draw the buoy from the side, with call-outs for its parts."""
     canvas.line(220, 20, 220, 60)
     canvas.circle(220, 92, 48, stroke=1, fill=1)
     canvas.rect(166, 86, 108, 11, stroke=1, fill=1)
@@ -82,7 +82,7 @@ def buoy(figure: Figure, canvas: Canvas) -> None:
 
 
 def mooring(figure: Figure, canvas: Canvas) -> None:
-    """The mooring from the surface to the sea bed."""
+    """Draw the mooring from the surface to the sea bed."""
     canvas.setStrokeColor(FAINT)
     for n in range(8):
         canvas.arc(20 + 50 * n, 184, 70 + 50 * n, 196, 0, 180)
@@ -107,7 +107,7 @@ def mooring(figure: Figure, canvas: Canvas) -> None:
 
 
 def panel(figure: Figure, canvas: Canvas) -> None:
-    """The service panel under the lid."""
+    """Draw the service panel under the lid."""
     canvas.roundRect(130, 26, 180, 168, 14, stroke=1, fill=1)
     canvas.roundRect(146, 126, 82, 52, 4, stroke=1, fill=1)
     for n in range(3):
@@ -129,7 +129,7 @@ def panel(figure: Figure, canvas: Canvas) -> None:
 
 
 def lift(figure: Figure, canvas: Canvas) -> None:
-    """Lifting the buoy with a crane: angles and safe zone."""
+    """Draw the buoy lifted by a crane, with sling angles and safe zone."""
     canvas.line(60, 24, 400, 24)
     canvas.rect(70, 24, 54, 40, stroke=1, fill=1)
     canvas.line(98, 64, 250, 196)
@@ -148,7 +148,7 @@ def lift(figure: Figure, canvas: Canvas) -> None:
 
 
 def battery(figure: Figure, canvas: Canvas) -> None:
-    """Changing the battery pack: lid, pack, connector, seal."""
+    """Draw the change of the battery pack: lid, pack, connector and seal."""
     canvas.arc(140, 10, 300, 120, 0, -180)
     canvas.ellipse(140, 48, 300, 82, stroke=1, fill=1)
     canvas.ellipse(168, 54, 272, 76, stroke=1, fill=1)
@@ -166,7 +166,7 @@ def battery(figure: Figure, canvas: Canvas) -> None:
 
 
 def outline(figure: Figure, canvas: Canvas) -> None:
-    """Outline drawing with dimensions: the words are the measures."""
+    """Draw the outline with dimension lines; the rows hold the measures."""
     canvas.circle(220, 84, 50, stroke=1, fill=1)
     canvas.rect(164, 79, 112, 10, stroke=1, fill=1)
     canvas.rect(215, 133, 10, 52, stroke=1, fill=1)
@@ -185,7 +185,7 @@ def outline(figure: Figure, canvas: Canvas) -> None:
 
 
 def chain(figure: Figure, canvas: Canvas) -> None:
-    """Boxes joined by arrows: a processing chain."""
+    """Draw a processing chain: one box per row, joined by arrows."""
     slot = 420 / len(figure.block.rows)
     for n, (words,) in enumerate(figure.block.rows):
         x = 10 + slot * n

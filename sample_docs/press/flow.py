@@ -1,4 +1,4 @@
-"""Sets a text: blocks become paragraphs, tables, charts, figures and full-page plates of one PDF."""
+"""Typesetting: turns the blocks of a text into paragraphs, tables, charts, figures and full-page plates of a PDF."""
 
 from __future__ import annotations
 
@@ -30,7 +30,10 @@ NUMBER = set("0123456789.,+-−–%() ")
 
 
 def typeset(text: str, target: Path, theme: Theme) -> None:
-    """Set a text as the PDF `target`; equal texts give equal bytes. The first page's columns start `drop` lower."""
+    """Typeset a text as the PDF `target`; equal texts give equal bytes.
+
+    The front matter's `drop`, in points, lowers the top of the first page's columns.
+    """
     matter, blocks = markup.parse(text)
     document = BaseDocTemplate(
         str(target),
@@ -56,7 +59,7 @@ def typeset(text: str, target: Path, theme: Theme) -> None:
 
 
 def frames(theme: Theme, drop: float = 0) -> list[Frame]:
-    """The columns of a page, `drop` points lower than usual."""
+    """Return the columns of a page, their tops lowered by `drop` points."""
     width, height = theme.page
     room = width - theme.left - theme.right - theme.gutter * (theme.columns - 1)
     each = room / theme.columns
@@ -68,7 +71,7 @@ def frames(theme: Theme, drop: float = 0) -> list[Frame]:
 
 
 def flowables(blocks: list[Block], theme: Theme) -> list[Flowable]:
-    """What reportlab lays out, block by block."""
+    """Return reportlab's flowables for the blocks, in order."""
     out: list[Flowable] = []
     for block in blocks:
         out.extend(_flowable(block, theme))
@@ -76,6 +79,7 @@ def flowables(blocks: list[Block], theme: Theme) -> list[Flowable]:
 
 
 def _flowable(block: Block, theme: Theme) -> list[Flowable]:
+    """Return the flowables of one block."""
     if block.kind in charts.KINDS:
         return _captioned(charts.Chart(block, theme), block, theme)
     if block.kind in SETTERS:
@@ -84,65 +88,70 @@ def _flowable(block: Block, theme: Theme) -> list[Flowable]:
 
 
 def _rule(block: Block, theme: Theme) -> list[Flowable]:
+    """Return a rule below a heading of the first level if the theme wants one, else no flowable."""
     return [Rule(theme)] if block.kind == "heading1" and theme.heading == "rule" else []
 
 
 def _step(block: Block, theme: Theme) -> list[Flowable]:
+    """Return a numbered step as a paragraph with its number as bullet."""
     number, _, words = block.text.partition(". ")
     return [Paragraph(words, theme.style("step"), bulletText=f"{number}.")]
 
 
 def _table(block: Block, theme: Theme) -> list[Flowable]:
+    """Return the table, kept on one page if it has at most 25 rows."""
     made = table(block, theme)
     return [made if len(block.rows) > 25 else KeepTogether([made])]
 
 
 def _lead(block: Block, theme: Theme) -> list[Flowable]:
+    """Return the rows of a fence as one lead paragraph."""
     return [Paragraph(" ".join(" | ".join(row) for row in block.rows), theme.style("lead"))]
 
 
 def _captioned(drawing: Flowable, block: Block, theme: Theme) -> list[Flowable]:
+    """Return the drawing, kept together with its caption if it has one."""
     caption = block.options.get("caption")
     return [KeepTogether([drawing, Paragraph(caption, theme.style("caption"))]) if caption else drawing]
 
 
 class Rule(Flowable):
-    """A short accent bar below a heading."""
+    """A short bar below a heading."""
 
     def __init__(self, theme: Theme) -> None:
         super().__init__()
         self.theme = theme
 
     def wrap(self, width: float, height: float) -> tuple[float, float]:
-        """Full width, a little height."""
+        """Return the full width and a height of 12 points."""
         return width, 12
 
     def draw(self) -> None:
-        """A bar in the second colour."""
+        """Draw the bar in the theme's second colour."""
         self.canv.setFillColor(self.theme.colour("second"))
         self.canv.rect(0, 8, 42, 2.6, stroke=0, fill=1)
 
 
 class Plate(Flowable):
-    """A drawing over the whole page or its top, in page coordinates."""
+    """A drawing over the whole page or the top of it, in page coordinates."""
 
     def __init__(self, block: Block, theme: Theme) -> None:
         super().__init__()
         self.block, self.theme = block, theme
 
     def wrap(self, width: float, height: float) -> tuple[float, float]:
-        """What it takes away from the frame: the option `height`, 0 for a full page."""
+        """Return the height that the plate occupies in its frame: the option `height`, 0 for a full page."""
         return width, float(self.block.options.get("height", 0))
 
     def draw(self) -> None:
-        """Undo the frame's origin, then draw."""
+        """Move the origin back to the page's corner, then draw."""
         x, y = self.canv.absolutePosition(0, 0)
         self.canv.translate(-x, -y)
         plates.KINDS[self.block.options["art"]](self.canv, self.theme, self.block)
 
 
 def note(block: Block, theme: Theme) -> Flowable:
-    """A tinted box with an accent edge."""
+    """Return the text in a tinted box with a coloured left edge."""
     box = Table([[Paragraph(block.text, theme.style("note"))]], colWidths=["100%"])
     box.setStyle(
         [
@@ -159,7 +168,7 @@ def note(block: Block, theme: Theme) -> Flowable:
 
 
 def table(block: Block, theme: Theme) -> Table:
-    """A table over the column's width; columns of numbers stand right, the head repeats on every page."""
+    """Return a table as wide as the column. Number columns are right-aligned; the head repeats on every page."""
     head, *body = block.rows
     bare = [[TAG.sub("", cell) for cell in row] for row in body]
     right = [all(set(row[n]) <= NUMBER for row in bare) and any(row[n] for row in bare) for n in range(len(head))]
@@ -174,6 +183,7 @@ def table(block: Block, theme: Theme) -> Table:
 
 
 def _cell(theme: Theme, kind: str, right: bool) -> ParagraphStyle:
+    """Return the style of a cell, right-aligned if `right`; head cells on a coloured ground are white."""
     look = theme.style(kind)
     look.alignment = 2 if right else 0
     if kind == "head" and theme.table != "lines":
@@ -182,7 +192,10 @@ def _cell(theme: Theme, kind: str, right: bool) -> ParagraphStyle:
 
 
 def _widths(rows: list[list[str]], theme: Theme, room: float) -> list[float]:
-    """Natural widths, the widest columns cut to an equal share where the room is too small, then stretched."""
+    """Return column widths that add up to `room`.
+
+    If the natural widths exceed it, the widest columns are cut to one common limit; the result is then scaled to fit.
+    """
     size = theme.size * 0.9
     natural = [max(stringWidth(row[n], theme.bold, size) + 11 for row in rows) for n in range(len(rows[0]))]
     limit = room
@@ -193,6 +206,7 @@ def _widths(rows: list[list[str]], theme: Theme, room: float) -> list[float]:
 
 
 def _look(theme: Theme, body: list[list[str]]) -> list[tuple]:
+    """Return the table style commands; rows that start in bold or with "Total" are marked as sums."""
     accent, line = theme.colour("accent"), theme.grid
     tight = 2.1 if len(body) > 18 else 3.2
     look: list[tuple] = [
@@ -229,4 +243,4 @@ SETTERS: dict[str, Callable[[Block, Theme], list[Flowable]]] = {
     "step": _step,
     "lead": _lead,
 }
-"""What a kind of block becomes; charts have their own table, everything else is a paragraph."""
+"""Maps a kind of block to the maker of its flowables. Charts are in `charts.KINDS`; all other kinds are paragraphs."""

@@ -1,4 +1,4 @@
-"""The typefaces of the sample documents, all under the SIL Open Font License, found in their Python packages."""
+"""Typefaces of the sample documents, all under the SIL Open Font License, loaded from their Python packages."""
 
 from __future__ import annotations
 
@@ -33,11 +33,14 @@ FAMILIES = {
     "Lato": ("Lato", "Lato-Bold", "Lato-Italic"),
     "Serif": ("Serif", "Serif-Bold", "Serif-Italic"),
 }
-"""Family: regular, bold and italic (Manrope has none; its medium weight stands in)."""
+"""Maps a family to its regular, bold and italic face; Manrope has no italic, so its medium weight replaces it."""
 
 
 def path(name: str) -> Path:
-    """Where the font file of `name` lies. RuntimeError with the cure where its package is missing."""
+    """Return the path of a typeface's file.
+
+    Raises RuntimeError with the install command if the typeface's package is missing.
+    """
     package, file = FILES[name]
     spec = find_spec(package)
     if spec is None or not spec.submodule_search_locations:
@@ -47,7 +50,7 @@ def path(name: str) -> Path:
 
 @cache
 def register() -> None:
-    """Make every typeface known to reportlab, once; `<b>` and `<i>` work within the families."""
+    """Register every typeface with reportlab, once, so that `<b>` and `<i>` work within the families."""
     for name in FILES:
         pdfmetrics.registerFont(TTFont(name, str(path(name))))
     for family, (regular, bold, italic) in FAMILIES.items():

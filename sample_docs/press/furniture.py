@@ -1,4 +1,4 @@
-"""Headers and footers: what every page of a document carries."""
+"""Headers, footers and page backgrounds."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ Matter = dict[str, str]
 
 
 def mark(canvas: Canvas, x: float, y: float, size: float, colours: tuple) -> None:
-    """The company's mark: three waves in a disc, centre (x, y)."""
+    """Draw the company's mark, three waves in a disc, centred on (x, y) with radius `size`."""
     disc, wave = colours
     canvas.saveState()
     canvas.setFillColor(disc)
@@ -35,7 +35,7 @@ def mark(canvas: Canvas, x: float, y: float, size: float, colours: tuple) -> Non
 
 
 def line(canvas: Canvas, theme: Theme, matter: Matter) -> None:
-    """Name on the left, section on the right, a thin rule; page number below."""
+    """Draw the brand on the left, the title on the right and a thin rule; the page number is in the footer."""
     width, height = theme.page
     mark(canvas, theme.left + 7, height - 38, 7, (theme.colour("accent"), WHITE))
     canvas.setFillColor(theme.colour("ink"))
@@ -52,7 +52,7 @@ def line(canvas: Canvas, theme: Theme, matter: Matter) -> None:
 
 
 def band(canvas: Canvas, theme: Theme, matter: Matter) -> None:
-    """A band in the accent colour with the title, and a foot line."""
+    """Draw a band in the accent colour with the title, and a footer."""
     width, height = theme.page
     canvas.setFillColor(theme.colour("accent"))
     canvas.rect(0, height - 50, width, 50, stroke=0, fill=1)
@@ -71,7 +71,7 @@ def band(canvas: Canvas, theme: Theme, matter: Matter) -> None:
 
 
 def side(canvas: Canvas, theme: Theme, matter: Matter) -> None:
-    """A narrow coloured edge with the title running up it."""
+    """Draw a narrow coloured left edge with the title written upwards, and a footer."""
     width, height = theme.page
     canvas.setFillColor(theme.colour("second"))
     canvas.rect(0, 0, 26, height, stroke=0, fill=1)
@@ -91,7 +91,7 @@ def side(canvas: Canvas, theme: Theme, matter: Matter) -> None:
 
 
 def journal(canvas: Canvas, theme: Theme, matter: Matter) -> None:
-    """A journal's running head between two hairlines."""
+    """Draw a journal's running head above a hairline, and a footer."""
     width, height = theme.page
     number = canvas.getPageNumber()
     canvas.setStrokeColor(GREY)
@@ -106,7 +106,7 @@ def journal(canvas: Canvas, theme: Theme, matter: Matter) -> None:
 
 
 def slide(canvas: Canvas, theme: Theme, matter: Matter) -> None:
-    """A dark slide with a bright edge, the mark and the number."""
+    """Draw a dark slide with a bright edge, the mark, the footer and the page number."""
     width, height = theme.page
     canvas.setFillColor(HexColor("#0b2233"))
     canvas.rect(0, 0, width + 2, height + 2, stroke=0, fill=1)
@@ -122,7 +122,7 @@ def slide(canvas: Canvas, theme: Theme, matter: Matter) -> None:
 
 
 def menu(canvas: Canvas, theme: Theme, matter: Matter) -> None:
-    """Warm paper with a double frame and two fish."""
+    """Draw warm paper with a double frame and two fish."""
     width, height = theme.page
     canvas.setFillColor(HexColor("#fbf3e2"))
     canvas.rect(0, 0, width, height, stroke=0, fill=1)
@@ -145,7 +145,7 @@ def menu(canvas: Canvas, theme: Theme, matter: Matter) -> None:
 
 
 def none(canvas: Canvas, theme: Theme, matter: Matter) -> None:
-    """Nothing: the page is drawn whole elsewhere."""
+    """Draw no header and no footer."""
 
 
 KINDS: dict[str, Callable[[Canvas, Theme, Matter], None]] = {

@@ -1,4 +1,4 @@
-"""Invoices: one page each, in the colour of the seller, with sums worked out from the lines."""
+"""Invoices: one page each, in the seller's colour, with sums computed from the lines."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ TAX = 0.25
 
 
 def write(source: Path, target: Path) -> None:
-    """All invoices of a data file as one PDF."""
+    """Write all invoices of the data file `source` as one PDF."""
     canvas = Canvas(str(target), pagesize=A4, invariant=1, initialFontName="Lato")
     canvas.setTitle("Invoices, March 2024")
     for invoice in tomllib.loads(source.read_text(encoding="utf-8"))["invoice"]:
@@ -29,6 +29,7 @@ def write(source: Path, target: Path) -> None:
 
 
 def _head(canvas: Canvas, invoice: dict[str, Any]) -> None:
+    """Draw the seller's band, the buyer's address and the invoice's dates and numbers."""
     canvas.setFillColor(HexColor(invoice["colour"]))
     canvas.rect(0, 752, 595, 90, stroke=0, fill=1)
     canvas.setFillColor(HexColor("#ffffff"))
@@ -50,6 +51,7 @@ def _head(canvas: Canvas, invoice: dict[str, Any]) -> None:
 
 
 def _words(canvas: Canvas, x: float, y: float, lines: list[str]) -> None:
+    """Draw lines of an address: a grey label, a bold name, then the rest."""
     for n, line in enumerate(lines):
         canvas.setFillColor(GREY if n == 0 else INK)
         canvas.setFont("Lato-Bold" if n == 1 else "Lato", 10 if n == 0 else 11.5)
@@ -57,6 +59,7 @@ def _words(canvas: Canvas, x: float, y: float, lines: list[str]) -> None:
 
 
 def _lines(canvas: Canvas, lines: list[list[Any]]) -> float:
+    """Draw the table of items; return the vertical position for the sums."""
     y = 590.0
     canvas.setFillColor(GREY)
     canvas.setFont("Lato-Bold", 9.5)
@@ -84,7 +87,7 @@ def _lines(canvas: Canvas, lines: list[list[Any]]) -> float:
 
 
 def _fold(words: str) -> tuple[str, str]:
-    """At most 36 characters in the first line."""
+    """Split words into two lines, the first of at most 36 characters."""
     if len(words) <= 36:
         return words, ""
     cut = words.rindex(" ", 0, 37)
@@ -92,6 +95,7 @@ def _fold(words: str) -> tuple[str, str]:
 
 
 def _sums(canvas: Canvas, invoice: dict[str, Any], y: float) -> None:
+    """Draw net sum, tax and total, the note and the payment line."""
     net = sum(quantity * price for _, _, quantity, price in invoice["lines"])
     for n, (label, amount) in enumerate((("Net", net), (f"Value added tax {TAX:.0%}", net * TAX))):
         canvas.setFillColor(GREY)

@@ -1,8 +1,8 @@
-"""A small Markdown: the form in which the texts of the sample documents are written.
+"""Parser for the small Markdown dialect in which the texts of the sample documents are written.
 
 Front matter of `key: value` lines up to the first empty line, then blocks: `#`, `##`, `###` headings, paragraphs,
 `- ` bullets, `1. ` steps, `> ` notes, `| a | b |` tables (the first row is the head), `---` for a new page, and
-fences for what is drawn: three backticks, a kind, options as key="value", then rows with cells between `|`.
+fences for drawings: three backticks, a kind, options as key="value", then rows with cells between `|`.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ STEP = re.compile(r"\d+\. ")
 
 @dataclass(frozen=True)
 class Block:
-    """One piece of a text. `kind` is heading1..3, text, bullet, step, note, table, break, or a fence's own word."""
+    """One block of a text. `kind` is heading1..3, text, bullet, step, note, table, break, or the kind of a fence."""
 
     kind: str
     text: str = ""
@@ -28,26 +28,26 @@ class Block:
     options: dict[str, str] = field(default_factory=dict)
 
     def numbers(self) -> list[list[float]]:
-        """The rows without their first cell, as numbers."""
+        """Return the rows without their first cells, as numbers."""
         return [[float(cell.replace(",", "")) for cell in row[1:]] for row in self.rows]
 
     def labels(self) -> list[str]:
-        """The first cell of every row."""
+        """Return the first cell of every row."""
         return [row[0] for row in self.rows]
 
 
 def inline(words: str) -> str:
-    """`**bold**` and `*slanted*` as the tags that reportlab reads."""
+    """Replace `**bold**` and `*slanted*` by the tags that reportlab reads."""
     return SLANTED.sub(r"<i>\1</i>", BOLD.sub(r"<b>\1</b>", words))
 
 
 def cells(line: str) -> list[str]:
-    """Split a row at its bars."""
+    """Split a row at its bars into stripped cells."""
     return [cell.strip() for cell in line.strip().strip("|").split("|")]
 
 
 def parse(source: str) -> tuple[dict[str, str], list[Block]]:
-    """Front matter and blocks of one text, in order."""
+    """Return the front matter and the blocks of a text, in order."""
     front, _, rest = source.partition("\n\n")
     matter = dict(line.split(": ", 1) for line in front.splitlines())
     lines = rest.splitlines()
@@ -63,6 +63,7 @@ def parse(source: str) -> tuple[dict[str, str], list[Block]]:
 
 
 def _block(lines: list[str], at: int) -> tuple[Block, int]:
+    """Parse the block that starts at line `at`; return it and the index of the line after it."""
     line = lines[at]
     if line.startswith("```"):
         end = lines.index("```", at + 1)
@@ -84,6 +85,7 @@ def _block(lines: list[str], at: int) -> tuple[Block, int]:
 
 
 def _run(lines: list[str], at: int, belongs: Callable[[str], bool]) -> int:
+    """Return the index of the first line from `at` on that does not belong, or the number of lines."""
     while at < len(lines) and belongs(lines[at]):
         at += 1
     return at

@@ -1,4 +1,4 @@
-"""Plans drawn to scale: the sea test site as a chart, and the ground floor of Quay 14."""
+"""Plans: a chart of the sea test site and the ground floor of Quay 14."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ PAGE = landscape(A4)
 
 
 def write(source: Path, target: Path) -> None:
-    """Both plans as one PDF of two pages."""
+    """Write both plans of the data file `source` as one PDF of two pages."""
     data = tomllib.loads(source.read_text(encoding="utf-8"))
     canvas = Canvas(str(target), pagesize=PAGE, invariant=1, initialFontName="Lato")
     canvas.setTitle(data["title"])
@@ -30,6 +30,7 @@ def write(source: Path, target: Path) -> None:
 
 
 def _title(canvas: Canvas, words: list[str]) -> None:
+    """Draw the title and the line below it."""
     canvas.setFillColor(INK)
     canvas.setFont("Fjalla", 23)
     canvas.drawString(36, PAGE[1] - 46, words[0])
@@ -39,7 +40,7 @@ def _title(canvas: Canvas, words: list[str]) -> None:
 
 
 def _shape(canvas: Canvas, points: list[list[float]]) -> PDFPathObject:
-    """A closed, smooth outline through the points."""
+    """Return a closed, smooth outline through the points."""
     path = canvas.beginPath()
     count = len(points)
     path.moveTo(*points[0])
@@ -54,6 +55,7 @@ def _shape(canvas: Canvas, points: list[list[float]]) -> PDFPathObject:
 
 
 def _sea(canvas: Canvas, sea: dict[str, Any]) -> None:
+    """Draw the chart of the test site."""
     _title(canvas, sea["title"])
     canvas.saveState()
     frame = canvas.beginPath()
@@ -89,6 +91,7 @@ def _sea(canvas: Canvas, sea: dict[str, Any]) -> None:
 
 
 def _station(canvas: Canvas, x: float, y: float, words: str) -> None:
+    """Draw a station as a buoy with its name."""
     canvas.setFillColor(HexColor("#f2b81e"))
     canvas.setStrokeColor(INK)
     canvas.setLineWidth(1)
@@ -100,6 +103,7 @@ def _station(canvas: Canvas, x: float, y: float, words: str) -> None:
 
 
 def _zone(canvas: Canvas, zone: dict[str, Any]) -> None:
+    """Draw the dashed outline of a zone with its text."""
     canvas.setStrokeColor(HexColor("#a3246b"))
     canvas.setDash(5, 3)
     canvas.setLineWidth(1.3)
@@ -112,6 +116,7 @@ def _zone(canvas: Canvas, zone: dict[str, Any]) -> None:
 
 
 def _compass(canvas: Canvas, x: float, y: float) -> None:
+    """Draw a compass rose centred on (x, y), north up."""
     canvas.setStrokeColor(INK)
     canvas.setLineWidth(0.8)
     canvas.circle(x, y, 30, stroke=1, fill=0)
@@ -129,6 +134,7 @@ def _compass(canvas: Canvas, x: float, y: float) -> None:
 
 
 def _legend(canvas: Canvas, lines: list[str]) -> None:
+    """Draw the box of the legend; its first line is the heading."""
     canvas.setFillColor(HexColor("#ffffff"))
     canvas.setStrokeColor(INK)
     canvas.rect(560, 48, 234, 22 + 13 * len(lines), stroke=1, fill=1)
@@ -139,6 +145,7 @@ def _legend(canvas: Canvas, lines: list[str]) -> None:
 
 
 def _floor(canvas: Canvas, floor: dict[str, Any]) -> None:
+    """Draw the floor plan with rooms, doors, escape routes and extinguishers."""
     _title(canvas, floor["title"])
     for room in floor["room"]:
         _room(canvas, room)
@@ -170,6 +177,7 @@ def _floor(canvas: Canvas, floor: dict[str, Any]) -> None:
 
 
 def _room(canvas: Canvas, room: dict[str, Any]) -> None:
+    """Draw a room with its name and text."""
     x, y, width, height = room["at"]
     canvas.setFillColor(HexColor(room.get("colour", "#f4f6f7")))
     canvas.setStrokeColor(INK)
@@ -185,7 +193,7 @@ def _room(canvas: Canvas, room: dict[str, Any]) -> None:
 
 
 def _door(canvas: Canvas, x: float, y: float, turn: float) -> None:
-    """A doorway of 26 points with the swing of its leaf."""
+    """Draw a doorway 26 points wide with the swing of its leaf."""
     canvas.saveState()
     canvas.translate(x, y)
     canvas.rotate(turn)

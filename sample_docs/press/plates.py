@@ -1,4 +1,4 @@
-"""Plates: covers and openers that fill a page, drawn in page coordinates."""
+"""Covers and title blocks, drawn in page coordinates over a page or the top of it."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ from press.theme import WHITE, Theme
 
 
 def words(block: Block) -> dict[str, str]:
-    """The rows of a plate as a mapping: role of the words, words."""
+    """Return the rows of a plate as a mapping from role to words."""
     return {row[0]: row[1] for row in block.rows}
 
 
 def sky(canvas: Canvas, area: tuple[float, float, float, float], low: Color, high: Color) -> None:
-    """A smooth vertical gradient over (left, bottom, width, height)."""
+    """Fill the area (left, bottom, width, height) with a vertical gradient from `low` to `high`."""
     left, bottom, width, height = area
     for n in range(80):
         canvas.setFillColor(linearlyInterpolatedColor(low, high, 0, 79, n))
@@ -27,7 +27,7 @@ def sky(canvas: Canvas, area: tuple[float, float, float, float], low: Color, hig
 
 
 def swell(canvas: Canvas, width: float, level: float, height: float, phase: float, colour: Color) -> None:
-    """One wave of the sea from the left edge to the right, filled down to the bottom edge."""
+    """Draw one wave of the sea across the page, filled down to the bottom edge."""
     path = canvas.beginPath()
     path.moveTo(0, 0)
     for n in range(121):
@@ -40,7 +40,7 @@ def swell(canvas: Canvas, width: float, level: float, height: float, phase: floa
 
 
 def turbine(canvas: Canvas, x: float, foot: float, height: float, turn: float, colour: Color) -> None:
-    """A wind turbine with its foot at (x, foot)."""
+    """Draw a wind turbine with its foot at (x, foot) and its blades rotated by `turn` degrees."""
     canvas.saveState()
     canvas.setFillColor(colour)
     path = canvas.beginPath()
@@ -65,7 +65,7 @@ def turbine(canvas: Canvas, x: float, foot: float, height: float, turn: float, c
 
 
 def buoy(canvas: Canvas, x: float, y: float, size: float, colours: tuple[Color, Color]) -> None:
-    """A wave buoy afloat at (x, y): sphere, solar collar, mast with light."""
+    """Draw a floating wave buoy at (x, y): sphere, solar collar, mast with light."""
     hull, trim = colours
     canvas.setFillColor(hull)
     canvas.circle(x, y, size, stroke=0, fill=1)
@@ -78,7 +78,7 @@ def buoy(canvas: Canvas, x: float, y: float, size: float, colours: tuple[Color, 
 
 
 def sea(canvas: Canvas, theme: Theme, block: Block) -> None:
-    """Dusk over a wind farm: the annual report's cover."""
+    """Draw the annual report's cover: dusk over a wind farm."""
     width, height = theme.page
     text = words(block)
     sky(canvas, (0, 0, width, height), HexColor("#f6b98a"), HexColor("#14344f"))
@@ -106,7 +106,7 @@ def sea(canvas: Canvas, theme: Theme, block: Block) -> None:
 
 
 def product(canvas: Canvas, theme: Theme, block: Block) -> None:
-    """The head of a datasheet: name, promise and a picture of the product over a quarter of the page."""
+    """Draw the head of a datasheet: name, claim and a picture of the product, 262 points high."""
     width, height = theme.page
     text = words(block)
     low = height - 262
@@ -132,10 +132,12 @@ def product(canvas: Canvas, theme: Theme, block: Block) -> None:
 
 
 def _petrel(canvas: Canvas, x: float, y: float) -> None:
+    """Draw the Petrel wave buoy, centred on (x, y)."""
     buoy(canvas, x, y, 48, (HexColor("#f2c12e"), HexColor("#dfe7ea")))
 
 
 def _heron(canvas: Canvas, x: float, y: float) -> None:
+    """Draw the Heron current profiler, centred on x, with its lower edge near y."""
     canvas.setFillColor(HexColor("#e8662c"))
     canvas.roundRect(x - 62, y + 4, 124, 42, 18, stroke=0, fill=1)
     canvas.setFillColor(HexColor("#dfe7ea"))
@@ -147,7 +149,7 @@ def _heron(canvas: Canvas, x: float, y: float) -> None:
 
 
 def title(canvas: Canvas, theme: Theme, block: Block) -> None:
-    """The first slide: large words over a night sea."""
+    """Draw the first slide: large words over a night sea."""
     width, height = theme.page
     text = words(block)
     sky(canvas, (0, 0, width, height), HexColor("#1c6b80"), HexColor("#071826"))
@@ -167,7 +169,7 @@ def title(canvas: Canvas, theme: Theme, block: Block) -> None:
 
 
 def manual(canvas: Canvas, theme: Theme, block: Block) -> None:
-    """The manual's title over a dark band with a hazard stripe."""
+    """Draw the manual's title on a dark band with a hazard stripe."""
     width, height = theme.page
     text = words(block)
     canvas.setFillColor(theme.colour("accent"))
@@ -190,7 +192,7 @@ def manual(canvas: Canvas, theme: Theme, block: Block) -> None:
 
 
 def gazette(canvas: Canvas, theme: Theme, block: Block) -> None:
-    """A newspaper's masthead."""
+    """Draw a newspaper's masthead."""
     width, height = theme.page
     text = words(block)
     canvas.setFillColor(theme.colour("ink"))
@@ -207,7 +209,7 @@ def gazette(canvas: Canvas, theme: Theme, block: Block) -> None:
 
 
 def headed(canvas: Canvas, theme: Theme, block: Block) -> None:
-    """A plain title block across all columns, with lines below it."""
+    """Draw a plain title block, one centred line per row."""
     width, height = theme.page
     canvas.setFillColor(theme.colour("ink"))
     y = height - 82

@@ -1,4 +1,4 @@
-"""The Ocean Day poster: a sunset over the sea, computed pixel by pixel, with a lighthouse, a buoy and large words."""
+"""Ocean Day poster: a sunset over the sea, computed pixel by pixel, with a lighthouse, a buoy and large words."""
 
 from __future__ import annotations
 
@@ -19,12 +19,12 @@ LINES = (
     ("Lato", 38, 1592, "Fish soup until the pot is empty · Admission free"),
     ("Lato", 28, 1668, "City of Skarhavn and Tidewerk Instruments"),
 )
-"""Typeface, size, distance from the top, words."""
+"""The poster's lines: typeface, size and distance from the top in pixels, words."""
 Field = npt.NDArray[np.float32]
 
 
 def write(target: Path) -> None:
-    """The poster as a JPEG."""
+    """Write the poster as a JPEG."""
     rng = np.random.default_rng(22)
     scene = np.zeros((HEIGHT, WIDTH, 3), dtype=np.float32)
     scene[:HORIZON] = _sky(rng)
@@ -36,7 +36,7 @@ def write(target: Path) -> None:
 
 
 def _noise(rng: np.random.Generator, shape: tuple[int, int], stretch: tuple[float, float]) -> Field:
-    """Soft noise in 0..1: five octaves of random fields, stretched across and down."""
+    """Return soft noise in 0..1: five octaves of random fields, stretched horizontally and vertically by `stretch`."""
     total = np.zeros(shape, dtype=np.float32)
     for octave in range(5):
         size = (max(2, int(2**octave * 3 / stretch[1])), max(2, int(2**octave * 3 / stretch[0])))
@@ -47,14 +47,17 @@ def _noise(rng: np.random.Generator, shape: tuple[int, int], stretch: tuple[floa
 
 
 def _mix(low: Field, high: Field, share: Field) -> Field:
+    """Blend two colours or pictures; a `share` of 0 gives `low`, 1 gives `high`."""
     return low + (high - low) * share[..., None]
 
 
 def _colour(text: str) -> Field:
+    """Return a hex colour without # as red, green and blue in 0..1."""
     return np.array([int(text[n : n + 2], 16) / 255 for n in (0, 2, 4)], dtype=np.float32)
 
 
 def _sky(rng: np.random.Generator) -> Field:
+    """Return the sky down to the horizon: gradient, sun and clouds, shape (HORIZON, WIDTH, 3)."""
     rows = np.linspace(0, 1, HORIZON, dtype=np.float32)[:, None] * np.ones((1, WIDTH), dtype=np.float32)
     sky = _mix(_colour("16305a"), _colour("b5547a"), np.clip(rows * 1.5, 0, 1))
     sky = _mix(sky, _colour("ffb15c"), np.clip(rows * 2.2 - 1.2, 0, 1))
@@ -68,6 +71,7 @@ def _sky(rng: np.random.Generator) -> Field:
 
 
 def _sea(rng: np.random.Generator, sky: Field) -> Field:
+    """Return the sea below the horizon, shape (HEIGHT - HORIZON, WIDTH, 3): mirrored sky, ripples, path of light."""
     depth = HEIGHT - HORIZON
     near = np.linspace(0, 1, depth, dtype=np.float32)[:, None]
     mirrored = sky[::-1][np.clip((np.arange(depth) * 1.1).astype(int), 0, HORIZON - 1)]
@@ -83,7 +87,7 @@ def _sea(rng: np.random.Generator, sky: Field) -> Field:
 
 
 def _things(picture: Image.Image) -> Image.Image:
-    """Headland, lighthouse with its beam, buoy and gulls, drawn at double size and softened."""
+    """Draw headland, lighthouse with its beam, buoy and gulls at double size and paste them scaled down."""
     layer = Image.new("RGBA", (WIDTH * 2, HEIGHT * 2), (0, 0, 0, 0))
     draw = ImageDraw.Draw(layer)
     dark = (22, 22, 40, 255)
@@ -113,6 +117,7 @@ def _things(picture: Image.Image) -> Image.Image:
 
 
 def _words(draw: ImageDraw.ImageDraw) -> None:
+    """Draw the lines with a dark shadow."""
     for name, size, y, words in LINES:
         face = ImageFont.truetype(str(fonts.path(name)), size, layout_engine=ImageFont.Layout.BASIC)
         draw.text((WIDTH / 2 + 2, y + 3), words, font=face, fill=(16, 26, 48), anchor="ma")

@@ -1,4 +1,4 @@
-"""The station log of SK-2, January 2024: charts and a long table, from a small storm model with a fixed seed."""
+"""Station log of SK-2, January 2024: charts and a long table, from a small storm model with a fixed seed."""
 
 from __future__ import annotations
 
@@ -15,12 +15,12 @@ foot: Petrel 3, serial P3-1877, depth 24 m · times in UTC · quality controlled
 """
 POINTS = ("N", "NE", "E", "SE", "S", "SW", "W", "NW")
 ROSE = (6, 4, 3, 7, 12, 27, 29, 12)
-"""Share of records by direction, per cent."""
+"""Share of the readings by direction in per cent, in the order of POINTS."""
 
 
 @dataclass(frozen=True)
 class Record:
-    """One reading: height and maximum in metres, period in seconds, direction in degrees, temperature, wind in m/s."""
+    """One reading: heights in metres, period in seconds, direction in degrees, water in °C, wind in m/s."""
 
     day: int
     hour: int
@@ -33,7 +33,7 @@ class Record:
 
 
 def readings() -> list[Record]:
-    """Four readings a day for 31 days, with storms on the 4th, the 13th and, the heaviest, the 23rd."""
+    """Return four readings a day for 31 days, with storms on the 4th, the 13th and the 23rd, the last the heaviest."""
     rng = np.random.default_rng(2024)
     out = []
     for n in range(124):
@@ -56,7 +56,7 @@ def readings() -> list[Record]:
 
 
 def text() -> str:
-    """The log in the press's markup: a page of charts, a page of statistics, then every reading."""
+    """Return the log as a text for `markup.parse`: a page of charts, a page of statistics, then every reading."""
     log = readings()
     heights = "\n".join(f"{r.day} | {r.height} | {r.highest}" for r in log)
     petals = "\n".join(f"{point} | {share}" for point, share in zip(POINTS, ROSE, strict=True))
@@ -91,12 +91,13 @@ Transfer by boat is possible while significant wave height stays below 1.5 metre
 
 
 def _row(r: Record) -> str:
+    """Return a reading as a table row."""
     when = f"{r.day:02d} Jan {r.hour:02d}:00"
     return f"| {when} | {r.height:.2f} | {r.highest:.2f} | {r.period} | {r.direction} | {r.water} | {r.wind} |"
 
 
 def _closed(log: list[Record], limit: float) -> str:
-    """The longest run of readings at or above the limit, in words."""
+    """Return the dates of the longest run of readings at or above the limit, in words."""
     runs: list[list[Record]] = [[]]
     for reading in log:
         runs = [*runs, []] if reading.height < limit else [*runs[:-1], [*runs[-1], reading]]
@@ -106,8 +107,10 @@ def _closed(log: list[Record], limit: float) -> str:
 
 
 def _class(log: list[Record], low: int) -> str:
+    """Return the chart row for wave heights from `low` to under `low` + 1 metres."""
     return f"{low}–{low + 1} | {sum(low <= r.height < low + 1 for r in log)}"
 
 
 def _share(log: list[Record], limit: float) -> int:
+    """Return the share of readings below the limit, in whole per cent."""
     return round(100 * sum(r.height < limit for r in log) / len(log))

@@ -1,4 +1,4 @@
-"""Scans: pages drawn as pictures, aged, and put into PDFs that hold one JPEG a page and no text."""
+"""Scanned documents: pages drawn as pictures, aged, and stored in PDFs with one JPEG per page and no text."""
 
 from __future__ import annotations
 
@@ -16,12 +16,12 @@ from reportlab.pdfgen.canvas import Canvas
 from press import fonts
 
 WIDTH, HEIGHT = 1240, 1754
-"""A4 at 150 dots per inch."""
+"""Size of an A4 page in pixels at 150 dots per inch."""
 INK, PEN = (38, 36, 40), (28, 52, 140)
 
 
 def letter(source: Path, target: Path) -> None:
-    """A typed letter with letterhead, signature and received stamp, one page per `page` of the data."""
+    """Write a typed letter with letterhead, signature and received stamp, one page per `page` of the data."""
     data = tomllib.loads(source.read_text(encoding="utf-8"))
     pages = []
     for n, page in enumerate(data["page"]):
@@ -38,7 +38,7 @@ def letter(source: Path, target: Path) -> None:
 
 
 def form(source: Path, target: Path) -> None:
-    """A printed form, filled in by hand: fields, ticks, remarks and a signature."""
+    """Write a printed form, filled in by hand: fields, ticks, remarks and a signature."""
     data = tomllib.loads(source.read_text(encoding="utf-8"))
     sheet, draw = _blank()
     draw.rectangle((90, 90, WIDTH - 90, 190), fill=(52, 62, 72))
@@ -54,28 +54,32 @@ def form(source: Path, target: Path) -> None:
 
 
 def _blank() -> tuple[Image.Image, ImageDraw.ImageDraw]:
+    """Return a white page and the object to draw on it."""
     sheet = Image.new("RGB", (WIDTH, HEIGHT), "white")
     return sheet, ImageDraw.Draw(sheet)
 
 
 def _font(name: str, size: int) -> ImageFont.FreeTypeFont:
+    """Return a typeface at a size in pixels, with the basic layout engine, so that libraqm is not needed."""
     return ImageFont.truetype(str(fonts.path(name)), size, layout_engine=ImageFont.Layout.BASIC)
 
 
 def _letterhead(draw: ImageDraw.ImageDraw, head: list[str]) -> None:
+    """Draw the letterhead with a rule between name and address."""
     draw.text((150, 120), head[0], font=_font("Serif-Bold", 50), fill=INK)
     draw.line((150, 196, WIDTH - 150, 196), fill=INK, width=3)
     draw.text((150, 208), head[1], font=_font("Serif-Italic", 25), fill=INK)
 
 
 def _typed(draw: ImageDraw.ImageDraw, at: tuple[int, int], lines: list[str]) -> None:
+    """Draw typed lines from `at` down."""
     face = _font("Serif", 27)
     for n, line in enumerate(lines):
         draw.text((at[0], at[1] + 42 * n), line, font=face, fill=INK)
 
 
 def _signature(draw: ImageDraw.ImageDraw, at: tuple[int, int]) -> None:
-    """A quick pen stroke: two loops and a long tail."""
+    """Draw a quick pen stroke with loops and a long tail."""
     t = np.linspace(0, 1, 200)
     x = at[0] + 330 * t + 26 * np.sin(15 * t)
     y = at[1] - 42 * np.sin(22 * t) * (1 - t) ** 1.2 + 12 * t
@@ -83,7 +87,7 @@ def _signature(draw: ImageDraw.ImageDraw, at: tuple[int, int]) -> None:
 
 
 def _stamp(sheet: Image.Image, words: list[str]) -> None:
-    """A tilted rubber stamp in red."""
+    """Paste a tilted rubber stamp in red."""
     plate = Image.new("RGBA", (400, 170), (255, 255, 255, 0))
     draw = ImageDraw.Draw(plate)
     draw.rounded_rectangle((5, 5, 394, 164), 16, outline=(176, 36, 44, 225), width=6)
@@ -100,6 +104,7 @@ def _stamp(sheet: Image.Image, words: list[str]) -> None:
 
 
 def _field(draw: ImageDraw.ImageDraw, field: dict[str, Any]) -> None:
+    """Draw a box with its printed label and handwritten value."""
     x, y, width = field["at"]
     draw.rectangle((x, y, x + width, y + 92), outline=(120, 130, 138), width=2)
     draw.text((x + 12, y + 6), field["label"], font=_font("Lato", 21), fill=(90, 98, 106))
@@ -107,6 +112,7 @@ def _field(draw: ImageDraw.ImageDraw, field: dict[str, Any]) -> None:
 
 
 def _tick(draw: ImageDraw.ImageDraw, tick: dict[str, Any]) -> None:
+    """Draw a tick box, ticked if its entry `on` is true."""
     x, y = tick["at"]
     draw.rectangle((x, y, x + 32, y + 32), outline=INK, width=3)
     draw.text((x + 48, y), tick["label"], font=_font("Lato", 27), fill=INK)
@@ -115,6 +121,7 @@ def _tick(draw: ImageDraw.ImageDraw, tick: dict[str, Any]) -> None:
 
 
 def _remarks(draw: ImageDraw.ImageDraw, lines: list[str]) -> None:
+    """Draw ruled lines with handwritten remarks and the label of the signature."""
     draw.text((102, 1090), "Remarks of the engineer", font=_font("Lato-Bold", 28), fill=INK)
     for n in range(7):
         y = 1192 + 58 * n
@@ -125,7 +132,7 @@ def _remarks(draw: ImageDraw.ImageDraw, lines: list[str]) -> None:
 
 
 def _age(sheet: Image.Image, seed: int, turn: float) -> Image.Image:
-    """Crooked, warm, grainy, darker to one side, with a few specks: what an office scanner makes of paper."""
+    """Return the sheet as if scanned: rotated by `turn` degrees, warm in tone, grainy, unevenly lit, with specks."""
     rng = np.random.default_rng(seed)
     turned = sheet.rotate(turn, resample=Image.Resampling.BICUBIC, fillcolor="white").filter(
         ImageFilter.GaussianBlur(0.7)
@@ -140,6 +147,7 @@ def _age(sheet: Image.Image, seed: int, turn: float) -> Image.Image:
 
 
 def _bind(pages: list[Image.Image], target: Path, title: str) -> None:
+    """Write the pages as a PDF, one JPEG per page."""
     canvas = Canvas(str(target), pagesize=A4, invariant=1)
     canvas.setTitle(title)
     for page in pages:

@@ -1,4 +1,4 @@
-"""How a document looks: page, typefaces, colours, and the styles that follow from them."""
+"""Themes: page size, typefaces and colours of a document, and the paragraph styles derived from them."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ WHITE = HexColor("#ffffff")
 
 @dataclass(frozen=True)
 class Theme:
-    """One look. Lengths in points."""
+    """Look of a document. Lengths are in points."""
 
     body: str = "Lato"
     head: str = "Lato-Black"
@@ -31,46 +31,46 @@ class Theme:
     columns: int = 1
     gutter: float = 20
     heading: str = "plain"
-    """plain, rule, band or centre."""
+    """Style of the headings: plain, rule or centre."""
     table: str = "lines"
-    """lines, zebra or grid."""
+    """Style of the tables: lines, zebra or grid."""
     justified: bool = False
     furniture: str = "line"
-    """Header and footer: line, band, side, journal or none."""
+    """Header and footer, a key of `furniture.KINDS`: line, band, side, journal, slide, menu or none."""
     scale: float = 1.0
-    """Size of headings against the usual."""
+    """Factor on the size of headings of the first and second level."""
 
     def colour(self, name: str) -> Color:
-        """A colour of this theme by its role."""
+        """Return the colour of a role: ink, accent, second or pale."""
         return HexColor(getattr(self, name))
 
     @property
     def bold(self) -> str:
-        """The bold face of the body's family."""
+        """Name of the bold face of the body's family."""
         return f"{self.body}-Bold"
 
     @property
     def dark(self) -> bool:
-        """Whether words are light on a dark page."""
+        """True if the text is light on a dark page."""
         return sum(HexColor(self.ink).rgb()) > 2
 
     @property
     def grid(self) -> Color:
-        """Hairlines of charts and tables."""
+        """Colour of the hairlines in charts and tables."""
         return HexColor("#2c4c61" if self.dark else "#cfd8dd")
 
     @property
     def grey(self) -> Color:
-        """Small words: labels, units, captions."""
+        """Colour of small text: labels, units, captions."""
         return HexColor("#a9bdca" if self.dark else "#5c6873")
 
     def series(self) -> list[Color]:
-        """Colours for the series of a chart, in order."""
+        """Return the colours for the series of a chart, in order."""
         mixed = [self.accent, self.second, "#7d93a3", "#c3a13a", "#5b8f6b", "#8c5a7f"]
         return [HexColor(value) for value in mixed]
 
     def style(self, kind: str) -> ParagraphStyle:
-        """The paragraph style of one kind of block, cell or caption."""
+        """Return the paragraph style of a kind of block, of a cell or of a caption."""
         sizes = {"heading1": 2.15 * self.scale, "heading2": 1.4 * self.scale, "heading3": 1.08, "lead": 1.3,
                  "cell": 0.88, "head": 0.82, "caption": 0.84, "step": 1.0}  # fmt: skip
         size = self.size * sizes.get(kind, 1.0)
