@@ -76,7 +76,7 @@ class LibraryMachine(RuleBasedStateMachine):
         if harm == "crash":  # without flush and close
             self.library._chroma._index.failure = "the process was killed"
         self.library.close()
-        for chroma in (self.folder / "index").glob("chroma-*"):
+        for chroma in (path for path in (self.folder / "index").glob("chroma-*") if path.is_dir()):
             if harm == "lost chroma":
                 shutil.rmtree(chroma)
             for segment in (path for path in chroma.glob("*-*") if harm == "torn chroma"):
