@@ -48,7 +48,7 @@ def stored(number):
 
 
 def block_page(rows, cols, cells, width=D):
-    """Return a page of three prefix tokens and a grid: patches along axis 1, those in `cells` (row, col) along axis 2."""
+    """Return a page: three prefix tokens, then a grid along axis 1 with those in `cells` (row, col) along axis 2."""
     patches = np.tile(axis(1, width), (rows * cols, 1))
     for row, col in cells:
         patches[row * cols + col] = axis(2, width)
