@@ -86,7 +86,7 @@ def test_a_journal_of_then_loads_is_written_the_same_and_goes_on(tmp_path):
     path.parent.mkdir()
     path.write_bytes(JOURNAL)
     journal = stored.journal_in(tmp_path)
-    assert journal.left_out == ()
+    assert journal.unreadable_lines == ()
     assert {json.loads(line)["event"] for line in JOURNAL.splitlines()} == KINDS
     assert journal.export_lines() == JOURNAL
     stored.go_on(journal)

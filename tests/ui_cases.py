@@ -49,7 +49,7 @@ def found(
     query: str = "what",
     notice: str = "",
 ) -> Found:
-    """Return a search: page i + 1 has pooled[i] and late[i]; the query has one token, with the late score as maximum."""
+    """Return a search: page i + 1 has pooled[i] and late[i]; the query has one token, whose maximum is late[i]."""
     pages = tuple(stored(number, document) for number in range(1, len(pooled) + 1))
     kinds = np.array([TokenKind.CONTENT], dtype=np.uint8)
     parts = Parts(
