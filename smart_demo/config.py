@@ -80,7 +80,7 @@ class Settings:
     late_layer: int = 0
     """Layer whose states serve late interaction, counted from 1; 0 is the last. Pooled vectors always use the last."""
     exhaustive: int = 2_000
-    """Most pages of which every one is scored; in larger libraries only the `candidates` nearest pooled are."""
+    """Maximum number of pages of which every one is scored; of more, only the `candidates` nearest pooled are."""
     candidates: int = 100
     top: int = 5
     """Results per column before the visitor moves the slider."""

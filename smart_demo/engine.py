@@ -1,4 +1,4 @@
-"""The engine: add, remove and search documents. It joins indexing, backbones, search and the library; read it first.
+"""The engine: add, delete and search documents. It joins indexing, backbones, search and the library; read it first.
 
 Importing it loads neither torch nor gradio nor chromadb. All methods are safe to call from several threads.
 """
@@ -96,9 +96,9 @@ class Engine:
                     yield Progress(name, State.WORKING, message="Waiting for the model to load.")
             yield from self._indexer.add(scope, files, self.backbones.main(), job)
 
-    def remove(self, scope: Scope, file: str) -> int:
+    def delete_document(self, scope: Scope, file: str) -> int:
         """Delete a document and everything stored of it; return the bytes freed on disk."""
-        freed = self._indexer.remove(scope, file)
+        freed = self._indexer.delete_document(scope, file)
         self._discard_deleted_pages()
         return freed
 
@@ -184,7 +184,7 @@ class Engine:
         uploads = self._sample_documents.uploads
         stored = {page.id.file for page in self.library.pages([SAMPLES], using.encoder.fingerprint)}
         for file in stored - {upload.file for upload in uploads}:
-            self.remove(SAMPLES, file)
+            self.delete_document(SAMPLES, file)
         refused = 0
         for step in self._indexer.add(SAMPLES, [(upload.path, upload.name) for upload in uploads], using):
             refused += step.total - step.done if step.state is not State.WORKING else 0

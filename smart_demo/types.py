@@ -181,7 +181,7 @@ class Query:
     text: str = ""
     image: Pixels | None = None
     image_hash: str = ""
-    """Content hash of the image, computed if not given; kept when the pixels are dropped."""
+    """Content hash of the image, computed if not given. `without_pixels` keeps it."""
     owner: str = ""
 
     def __post_init__(self) -> None:

@@ -12,6 +12,15 @@ def count(number: int, noun: str) -> str:
     return f"{number:,} {noun}{'' if number == 1 else 's'}"
 
 
+def count_queries(number: int) -> str:
+    """Return a number of queries with its noun.
+
+    >>> count_queries(1), count_queries(1200)
+    ('1 query', '1,200 queries')
+    """
+    return "1 query" if number == 1 else f"{number:,} queries"
+
+
 def size_in_words(size: int) -> str:
     """Return a size in bytes with its unit. 1 kB is 1,000 bytes and 1 MB is 1,000 kB, as in the quotas.
 

@@ -146,7 +146,7 @@ def test_a_document_deleted_while_it_is_added_stays_deleted(open_engine, tmp_pat
     for step in engine.add(LOCAL, [(path, path.name)]):
         states.append(step.state)
         if step.done == 4:
-            engine.remove(LOCAL, engine.documents(LOCAL)[0].file)
+            engine.delete_document(LOCAL, engine.documents(LOCAL)[0].file)
     assert (states[-1], engine.documents(LOCAL)) == (State.REFUSED, ())
     assert add(engine, path)[0].state is State.DONE  # and it may be added again
 
@@ -201,7 +201,7 @@ def test_a_removed_document_is_never_found_again_and_its_bytes_are_gone(open_eng
     before = sum(p.stat().st_size for p in (settings.data_dir / "tokens").rglob("*") if p.is_file())
     add(engine, gone)
     file = next(d.file for d in engine.documents(LOCAL) if d.name == "gone.pdf")
-    freed = engine.remove(LOCAL, file)
+    freed = engine.delete_document(LOCAL, file)
     after = sum(p.stat().st_size for p in (settings.data_dir / "tokens").rglob("*") if p.is_file())
     assert (freed > 0, after) == (True, before)
     assert pages_of(engine.search(Query("star")).results["smart"]) == [("kept.pdf", 1)]
@@ -340,7 +340,7 @@ def test_searching_while_adding_and_removing_never_shows_a_half_page(open_engine
     for path in paths:
         add(engine, path)
         for document in engine.documents(LOCAL)[:1]:
-            engine.remove(LOCAL, document.file)
+            engine.delete_document(LOCAL, document.file)
     done.set()
     for thread in asking:
         thread.join()

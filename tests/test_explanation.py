@@ -84,7 +84,7 @@ def test_a_deleted_page_takes_its_matches_along(engine):
     gone = keys(engine)[0]
     for key in keys(engine):
         engine.explain(ASKED, [LOCAL], key)
-    engine.remove(LOCAL, gone[1].file)
+    engine.delete_document(LOCAL, gone[1].file)
     kept = {page.key for _, page in engine._explainer._matches._values}
     assert kept == set(keys(engine))
     assert gone not in kept

@@ -451,9 +451,9 @@ def test_too_much_at_once_is_refused_whole(small, tmp_path, monkeypatch):
     assert other.judgements.events == ()
 
 
-def test_a_discarded_evaluation_is_gone_from_the_disk(small, tmp_path):
+def test_a_deleted_evaluation_is_gone_from_the_disk(small, tmp_path):
     seed = small.session.seed
-    small.discard()
+    small.delete()
     assert not file_of(tmp_path).exists()
     assert small.judgements.events == ()
     assert small.session.seed != seed

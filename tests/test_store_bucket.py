@@ -98,7 +98,7 @@ def test_all_features_work_on_a_bucket(tmp_path, bucket):
     with an_engine(tmp_path) as engine:
         assert [end.state for end in add(engine, LOCAL, mine, yours)] == [State.DONE, State.DONE]
         assert add(engine, ME, mine)[0].state is State.DONE
-        engine.remove(LOCAL, engine.documents(LOCAL)[0].file)
+        engine.delete_document(LOCAL, engine.documents(LOCAL)[0].file)
         journal = Journal(engine.settings.data_dir, ME)
         journal.skip(RED)
         journal.skip(RED)

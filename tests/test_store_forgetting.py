@@ -119,7 +119,7 @@ def test_a_deleted_document_is_in_no_cache(tmp_path, engine):
             engine.explain(Query(query), (ME,), hit.page.key)
     file = next(one.file for one in engine.documents(ME) if one.name == "gone.pdf")
     del found, hit
-    engine.remove(ME, file)
+    engine.delete_document(ME, file)
     engine.search(Query("page 1"), (ME,))
     assert alive(StoredPage, lambda page: page.document == "gone.pdf") == []
     assert alive(StoredPage, lambda page: page.document == "kept.pdf")
@@ -245,7 +245,7 @@ def test_compacting_removes_deleted_rows_from_graph_log_and_database(tmp_path):
     fresh = chroma.open_next(700)
     fresh.reconcile(pages[:700])
     fresh.flush(lambda page: vectors[page.id])
-    chroma.discard()
+    chroma.delete_folder()
     assert holding(tmp_path, *needles, str(ME).encode()) == []
     assert holding(tmp_path, *at_home)
     assert not fresh.is_wasteful(700)

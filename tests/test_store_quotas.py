@@ -41,7 +41,7 @@ def test_a_file_whose_pages_do_not_fit_is_refused_before_any_is_drawn(tmp_path):
         assert (kept.state, words.encoded) == (State.DONE, 5)  # a smaller file of the same batch fits
         (full,) = add(engine, ME, paper(tmp_path, "d.pdf", 1))
         assert full.message == "d.pdf has 1 page; your library is full: it has 5 of 5 pages. Delete something first."
-        engine.remove(ME, engine.documents(ME)[0].file)
+        engine.delete_document(ME, engine.documents(ME)[0].file)
         assert add(engine, ME, paper(tmp_path, "d.pdf", 1))[0].state is State.DONE
 
 

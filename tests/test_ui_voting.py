@@ -205,7 +205,7 @@ def test_a_vote_records_the_shown_pages_even_if_they_were_deleted(make, tmp_path
     judge.look(act="ask", query="harbour")
     seen = pages(judge.panel, "a")
     (mine,) = engine.documents(LOCAL)
-    engine.remove(LOCAL, mine.file)
+    engine.delete_document(LOCAL, mine.file)
     assert "sheet" in judge.vote()
     (vote,) = judge.journal.judgements.votes.values()
     assert [f"local/{row.page}" for row in vote.trial.ranking(vote.trial.sides.a)] == seen

@@ -67,7 +67,7 @@ def forget_everything(handlers: Handlers) -> None:
     """Delete all judgements and all documents except the samples, before a test."""
     shutil.rmtree(handlers.engine.settings.data_dir / FOLDER, ignore_errors=True)
     for document in handlers.engine.documents(LOCAL):
-        handlers.engine.remove(LOCAL, document.file)
+        handlers.engine.delete_document(LOCAL, document.file)
 
 
 def judging_session(handlers: Handlers) -> JudgingSession:

@@ -14,6 +14,8 @@ from typing import ParamSpec, TypeVar, cast
 
 from smart_demo.errors import BackboneUnavailable
 
+P = ParamSpec("P")
+R = TypeVar("R")
 DTYPE_BYTES = {"float32": 4, "bfloat16": 2, "float16": 2}
 WORKSPACE_BYTES = 10**9
 """Bytes a forward pass needs beside the weights, at the checkpoint's own pixel budget."""
@@ -161,10 +163,6 @@ def _read_lines(path: str) -> list[str]:
         return Path(path).read_text(encoding="utf-8", errors="replace").splitlines()
     except OSError:  # not a Linux machine
         return []
-
-
-P = ParamSpec("P")
-R = TypeVar("R")
 
 
 def run_on_zerogpu(function: Callable[P, R], seconds: Callable[P, int]) -> Callable[P, R]:

@@ -42,7 +42,7 @@ TABLE_SUFFIXES = (".parquet", ".jsonl", ".jsonl.gz", ".csv", ".tsv")
 ETAG_TIMEOUT_SECONDS = 5
 IMAGE_SUFFIXES = (".png", ".jpg", ".jpeg", ".webp", ".tif", ".tiff", ".gif", ".bmp")
 MAX_TEXTS = 1_000_000
-"""Most texts of a collection: their pooled vectors stay in memory, 1.5 GB for minilm's."""
+"""Maximum number of texts of a collection: their pooled vectors stay in memory, 1.5 GB for minilm's."""
 Download = Callable[[str, str | None, Sequence[str]], Path]
 """Maps (owner/name, revision, file patterns) to the folder with the files. Raises what huggingface_hub raises."""
 

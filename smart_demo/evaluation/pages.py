@@ -75,7 +75,7 @@ OCR_SECONDS_PER_PAGE = 5
 MIN_TIMED_PAGES = 4
 """Pages timed for the second estimate, after the first batch, which includes loading models."""
 MAX_REASONS = 3
-"""Most reasons listed for pages that were not encoded."""
+"""Maximum number of reasons listed for pages that were not encoded."""
 ReadPageName = Callable[[TableRow], str]
 """Maps a row to the name of its page."""
 
@@ -294,7 +294,7 @@ class PageImages:
 
     @property
     def exist(self) -> bool:
-        """Return whether the tables have images."""
+        """Whether the tables have images."""
         return any(name in self._columns for name in IMAGE_NAME_COLUMNS)
 
     def rows(self, columns: Sequence[str]) -> Iterator[TableRow]:

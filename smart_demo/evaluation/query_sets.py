@@ -38,7 +38,7 @@ class CollectionOptions:
     language: str = ""
     """Only queries of this `language`; all if empty."""
     limit: int = 0
-    """Most queries to run, from the start of the file; 0 for all."""
+    """Maximum number of queries to run, from the start of the file; 0 for all."""
     revision: str = ""
     """Revision of a dataset on the hub; the newest if empty."""
 
@@ -80,7 +80,7 @@ class PageNumbering:
 
     @property
     def names(self) -> dict[PageId, str]:
-        """Return the collection's own ids by page id."""
+        """The collection's own ids by page id."""
         return {page: name for name, page in self._pages.items()}
 
 

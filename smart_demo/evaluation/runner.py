@@ -15,10 +15,17 @@ from smart_demo.errors import InputRefused, QueryRefused
 from smart_demo.evaluation.judgements import QueryJudgements
 from smart_demo.evaluation.metrics import CONFIDENCE, METRICS, RESAMPLES, Difference, paired_difference
 from smart_demo.types import LATE, POOLED, SMART, Encoder, PageId, Parts, SearchResult
+from smart_demo.wording import count_queries
 
 METHODS = (POOLED, LATE, SMART)
 RUN_DEPTH = 1_000
 """Number of results a ranking holds with their scores; ranks are known for all pages."""
+COMPARED_METRICS = ("ndcg@5", "ndcg@10")
+"""The metrics of which a report gives the difference between SMART and pooled."""
+MEANS_WIDTHS, DIFFERENCE_WIDTHS = (10,) * len(METRICS), (10, 22, 8, 8, 8)
+"""Column widths of the two tables."""
+Means = Mapping[str, Mapping[str, float]]
+"""Mean values by method name, then by metric name."""
 RankQuery = Callable[[str], Mapping[str, SearchResult]]
 """Maps a query's text to its rankings of the whole collection, one for each of METHODS, by method name."""
 RankingsCallback = Callable[[QueryJudgements, Mapping[str, SearchResult]], None]
@@ -99,14 +106,6 @@ def find_unreachable(judgements: Sequence[QueryJudgements], found: set[PageId]) 
     return missing
 
 
-COMPARED_METRICS = ("ndcg@5", "ndcg@10")
-"""The metrics of which a report gives the difference between SMART and pooled."""
-MEANS_WIDTHS, DIFFERENCE_WIDTHS = (10,) * len(METRICS), (10, 22, 8, 8, 8)
-"""Column widths of the two tables."""
-Means = Mapping[str, Mapping[str, float]]
-"""Mean values by method name, then by metric name."""
-
-
 @dataclass(frozen=True)
 class Report:
     """The results of one collection with one encoder."""
@@ -129,12 +128,12 @@ class Report:
 
     @property
     def means(self) -> Means:
-        """Return the means over all queries."""
+        """Means over all queries."""
         return _mean_by_method(self.queries)
 
     @property
     def kinds(self) -> Mapping[str, Sequence[QueryScores]]:
-        """Return the queries by kind, in order of first appearance."""
+        """Queries by kind, in order of first appearance."""
         groups: dict[str, list[QueryScores]] = {}
         for query in self.queries:
             groups.setdefault(query.kind, []).append(query)
@@ -142,7 +141,7 @@ class Report:
 
     @property
     def differences(self) -> Mapping[str, Difference]:
-        """Return the difference SMART minus pooled, by metric."""
+        """Difference SMART minus pooled, by metric."""
         values = {
             (method, metric): [query.values[method.name][metric] for query in self.queries]
             for method in (SMART, POOLED)
@@ -181,7 +180,7 @@ def _mean_by_method(queries: Sequence[QueryScores]) -> Means:
 
 def _format_report(report: Report) -> Iterator[str]:
     spent = ", ".join(f"{value:,.1f} s to {stage}" for stage, value in report.seconds.items())
-    yield f"{report.collection}: {report.pages:,} {report.unit}, {_format_count(len(report.queries))}; {spent}"
+    yield f"{report.collection}: {report.pages:,} {report.unit}, {count_queries(len(report.queries))}; {spent}"
     yield f"{report.encoder.name} ({report.encoder.model}), token states kept as {report.codec}"
     yield ""
     yield _format_row("", [_format_metric(metric) for metric in METRICS])
@@ -196,7 +195,7 @@ def _format_report(report: Report) -> Iterator[str]:
     if len(report.kinds) > 1:
         for kind, own in report.kinds.items():
             yield ""
-            yield f"{kind}, {_format_count(len(own))}"
+            yield f"{kind}, {count_queries(len(own))}"
             yield from _format_means(_mean_by_method(own))
     yield from ("", *report.notices) if report.notices else ()
 
@@ -217,7 +216,3 @@ def _format_metric(metric: str) -> str:
     ('nDCG@10', 'recall@1')
     """
     return metric.replace("ndcg", "nDCG").replace("mrr", "MRR")
-
-
-def _format_count(queries: int) -> str:
-    return "1 query" if queries == 1 else f"{queries:,} queries"

@@ -36,10 +36,13 @@ from typing import Any, BinaryIO, Protocol, TypeVar, cast
 from smart_demo.errors import InputRefused
 
 SUFFIXES = (".jsonl", ".jsonl.gz", ".csv", ".tsv", ".parquet")
+PART_NAMES = ("corpus", "queries", "qrels")
+SPLIT_NAME = re.compile(r"\w[\w.-]{0,99}", re.ASCII)
+_SHARD = re.compile(r"-\d{5}-of-(\d{5})$")
 MAX_LINE_BYTES = 16 * 2**20
-"""Most bytes of a line."""
+"""Maximum size of a line."""
 MAX_TABLE_BYTES = 16 * 2**30
-"""Most bytes of one table when unpacked: a small file may unpack to any size."""
+"""Maximum size of one table when unpacked: a small file may unpack to any size."""
 PARQUET_BATCH_ROWS = 8
 """Number of Parquet rows decoded at once: each may hold an image of megabytes."""
 T = TypeVar("T")
@@ -174,9 +177,9 @@ class Table:
                 yield TableRow(row.location, dict(zip(header, cells, strict=True)))
 
     def _parquet_rows(self, columns: Sequence[str] | None) -> Iterator[TableRow]:
-        wanted = None if columns is None else list(columns)
+        selected = None if columns is None else list(columns)
         file = self._guarded(lambda: self.parquet(self.path))
-        batches = self._guarded(lambda: iter(file.iter_batches(batch_size=PARQUET_BATCH_ROWS, columns=wanted)))
+        batches = self._guarded(lambda: iter(file.iter_batches(batch_size=PARQUET_BATCH_ROWS, columns=selected)))
         number = 0
         while (batch := self._guarded(lambda: next(batches, None))) is not None:
             for values in self._guarded(batch.to_pylist):
@@ -211,9 +214,6 @@ def _open(path: Path) -> BinaryIO:
     return cast(BinaryIO, gzip.open(path)) if path.name.endswith(".gz") else path.open("rb")
 
 
-PART_NAMES = ("corpus", "queries", "qrels")
-SPLIT_NAME = re.compile(r"\w[\w.-]{0,99}", re.ASCII)
-_SHARD = re.compile(r"-\d{5}-of-(\d{5})$")
 Tables = tuple[Table, ...]
 
 

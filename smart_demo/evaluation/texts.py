@@ -43,7 +43,7 @@ ENCODE_BATCH_SIZE = 256
 SCORE_BATCH_SIZE = 64
 """Number of texts scored at once."""
 MAX_GROUP_MAXIMA = 2**27
-"""Most maxima of one group of queries: half a gigabyte."""
+"""Maximum number of maxima of one group of queries: half a gigabyte."""
 
 
 @dataclass(frozen=True)

@@ -161,9 +161,9 @@ def format_falling_scores(scores: Sequence[float]) -> list[str]:
     >>> format_falling_scores([0.5, 0.5, 0.25])
     ['0.5', '0.49999997', '0.25']
     """
-    spelled = []
+    formatted = []
     last = np.float32(np.inf)
     for score in scores:
         last = min(np.float32(score), np.nextafter(last, np.float32(-np.inf)))
-        spelled.append(np.format_float_positional(last, trim="-"))
-    return spelled
+        formatted.append(np.format_float_positional(last, trim="-"))
+    return formatted

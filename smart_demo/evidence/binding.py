@@ -230,7 +230,7 @@ class BindingScores:
 
     @property
     def queries(self) -> tuple[QueryEncoding, ...]:
-        """Return every question of every pair."""
+        """Every question of every pair."""
         return tuple(query for pair in self._pairs for query in pair.questions)
 
     def outcomes(self, weights: Weights) -> Outcomes:

@@ -67,7 +67,7 @@ class Plan:
 
     @property
     def text(self) -> bool:
-        """Return whether to encode a text collection."""
+        """Whether to encode a text collection."""
         return self.cranfield is not None and bool(self.only & {"text", "ablations"})
 
 
@@ -137,7 +137,7 @@ class EncodedCollections:
 
     @property
     def queries(self) -> Iterator[QueryEncoding]:
-        """Yield every query and question."""
+        """Every query and question."""
         for curves in (self.pages, self.text):
             if curves is not None:
                 yield from curves.collection.queries

@@ -168,7 +168,7 @@ class QueryValues:
 
     @property
     def means(self) -> dict[str, float]:
-        """Return the means over the queries, by metric."""
+        """Means over the queries, by metric."""
         return {metric: fmean(values) for metric, values in self.values.items()}
 
 

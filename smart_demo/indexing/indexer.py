@@ -29,9 +29,9 @@ from smart_demo.types import SAMPLES, Page, PageEncoding, Progress, Scope, State
 DELETED = "Deleted while it was being added."
 DEFAULT_QUOTAS = Quotas()
 MAX_PREFETCH = 4
-"""Most pages rendered ahead of the model: each may take 100 MB."""
+"""Maximum number of pages rendered ahead of the model: each may take 100 MB."""
 MAX_NAMED_PAGES = 3
-"""Most refused pages of one file that its message names."""
+"""Maximum number of refused pages of one file that its message names."""
 
 EncodedPage = tuple[Page, PageEncoding, float]
 """A page, its encoding and the seconds that rendering and encoding took."""
@@ -88,7 +88,7 @@ class Indexer:
                 yield Progress(ingest.clean_name(name), State.REFUSED, message=error.sentence)
                 return
 
-    def remove(self, scope: Scope, file: str) -> int:
+    def delete_document(self, scope: Scope, file: str) -> int:
         """Delete a document, also from running jobs; return the bytes freed."""
         self._jobs.delete_document(scope, file)
         return self._library.delete_document(scope, file)

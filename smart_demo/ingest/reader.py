@@ -45,7 +45,7 @@ def describe_limits(limits: Limits) -> str:
 def inspect(path: Path, name: str, limits: Limits) -> Upload:
     """Return what `path` holds, by its content, and check every limit before anything is rendered.
 
-    name: as the visitor's file is called; cleaned here. Raises FileRefused with the reason and what to do.
+    name: the file's name; cleaned here. Raises FileRefused with the reason and what to do.
     """
     path, name = Path(path).absolute(), clean_name(name)
     digest, head = hash_file(path, name, limits)
@@ -115,8 +115,8 @@ def decode_image_file(path: Path, limits: Limits) -> Pixels:
 def decode_image_bytes(data: bytes, name: str, limits: Limits) -> Pixels:
     """Return the first frame of the image in a file's bytes, as `decode_image_file`.
 
-    name: as its owner calls it; cleaned here. Raises FileRefused if it is empty, not an image, damaged, or exceeds a
-    limit.
+    name: the image's name, for messages; cleaned here. Raises FileRefused if it is empty, not an image, damaged, or
+    exceeds a limit.
     """
     name = clean_name(name)
     if not data:

@@ -176,7 +176,7 @@ class Journal:
         """Return every event as a line of the journal, by time, for `import_lines` of another journal."""
         return format_lines(self.judgements.events)
 
-    def discard(self) -> None:
+    def delete(self) -> None:
         """Delete every event, on disk too."""
         with self._lock:
             with atomic_files.storage_errors("delete the evaluation"):

@@ -75,8 +75,8 @@ class JudgingSession:
             return journal
 
     def writable_journal(self, owner: Scope) -> Journal:
-        """Return the owner's journal after ensuring room for one more line. Raises as `make_room` does."""
-        self.make_room(owner)
+        """Return the owner's journal after ensuring room for one more line. Raises as `ensure_room` does."""
+        self.ensure_room(owner)
         return self.journal(owner)
 
     def queue(self, owner: Scope) -> JudgingQueue:
@@ -98,7 +98,7 @@ class JudgingSession:
         with self._lock:
             if self._queues.get(owner) == queue and self.started(owner):
                 return
-            self.make_room(owner)
+            self.ensure_room(owner)
             queues.save(self._data, owner, queue)
             self._queues[owner] = queue
 
@@ -172,17 +172,17 @@ class JudgingSession:
     def delete(self, owner: Scope) -> None:
         """Delete the owner's journal and queue, on disk too."""
         with self._lock:
-            self.journal(owner).discard()
+            self.journal(owner).delete()
             queues.delete(self._data, owner)
             self._queues.pop(owner, None)
 
-    def evict(self, owner: Scope) -> None:
-        """Discard what memory holds of an owner whose files were deleted. Files written since then stay."""
+    def discard(self, owner: Scope) -> None:
+        """Discard an owner's journal and queue from memory, after their files were deleted. Later files stay."""
         with self._lock:
             self._journals.pop(owner, None)
             self._queues.pop(owner, None)
 
-    def make_room(self, owner: Scope, size: int = STEP_BYTES) -> None:
+    def ensure_room(self, owner: Scope, size: int = STEP_BYTES) -> None:
         """Ensure that a visitor's files may grow by `size` bytes, evicting idle visitors if needed.
 
         A private page has no such limit. Raises LibraryError if the page already stores MAX_VISITORS visitors'

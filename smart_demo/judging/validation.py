@@ -44,6 +44,16 @@ from smart_demo.judging.records import (
 )
 from smart_demo.types import POOLED, SMART, Counted, PageId, Query, Reduce, Weights
 
+FORMAT_VERSION = 1
+"""Version of the format. `parse_line` refuses any other."""
+MAX_LINE_BYTES = 2**19
+"""Maximum length of a line. Fifty pages of each ranking, with the longest names and every character escaped, fit."""
+EVENT_TYPES: Mapping[str, type[Event]] = {
+    "session": Session, "vote": Vote, "grade": Grade, "skip": Skip, "told": SidesRevealed, "undo": Undo,
+}  # fmt: skip
+_EVENT_NAMES = {kind: name for name, kind in EVENT_TYPES.items()}
+MAX_EVENTS, MAX_JOURNAL_BYTES = 5_000, 2**25
+"""Limits of one journal: 500 queries, each with a vote, eight grades and an undo. A vote takes some 4 kB."""
 HEX16, HEX32 = r"[0-9a-f]{16}", r"[0-9a-f]{32}"
 MAX_LIBRARY_PAGES = 10**7
 """Maximum number of pages of a searched library."""
@@ -76,7 +86,7 @@ def trial_fields(trial: Trial) -> dict[str, Any]:
             "counted": str(weights.counted),
         },
         "k": trial.k,
-        "rankings": {name: [_row(ranked) for ranked in trial.ranking(name)] for name in METHODS},
+        "rankings": {name: [_ranked_page_fields(ranked) for ranked in trial.ranking(name)] for name in METHODS},
         "versions": dict(trial.versions),
     }
 
@@ -86,40 +96,40 @@ def query_fields(query: JudgedQuery) -> dict[str, Any]:
     return {"text": query.text, "key": query.key, "picture": query.picture}
 
 
-def read_trial(row: Mapping[str, Any]) -> Trial:
+def parse_trial(row: Mapping[str, Any]) -> Trial:
     """Parse what `trial_fields` returned.
 
     Raises InputRefused if a part is missing, invalid or contradicts another.
     """
     try:
-        return _read(json.dumps(row))
+        return _parse_trial_text(json.dumps(row))
     except RecursionError:  # JSON nested almost as deep as the parser allows
         raise InputRefused("this is not JSON.", "Write one object a line.") from None
 
 
 @lru_cache(maxsize=64)
-def _read(text: str) -> Trial:
+def _parse_trial_text(text: str) -> Trial:
     """Parse and validate a trial, which takes a millisecond. Cached, because a query's vote and grades share it."""
     row = json.loads(text)
-    query = read_query(json_fields.object_field(row, "query"))
+    query = parse_query(json_fields.object_field(row, "query"))
     seed = json_fields.pattern_field(row, "seed", HEX32, "32 hex digits")
     sides, drawn = json_fields.object_field(row, "sides"), draw_sides(seed, query.key)
     if (sides.get("a"), sides.get("b")) != (drawn.a, drawn.b):
         raise InputRefused("the sides are not those that the seed draws for this query.")
     library, encoder = (
-        _searched(json_fields.object_field(row, "library")),
-        _model(json_fields.object_field(row, "encoder")),
+        _parse_library(json_fields.object_field(row, "library")),
+        _parse_encoder(json_fields.object_field(row, "encoder")),
     )
     weights, k = (
-        _weights(json_fields.object_field(row, "weights")),
+        _parse_weights(json_fields.object_field(row, "weights")),
         json_fields.integer_field(row, "k", 1, MAX_RECORDED_RANKS),
     )
     rankings = json_fields.object_field(row, "rankings")
-    rows = tuple(_ranking(rankings, name) for name in METHODS)
-    return Trial(query, seed, drawn, library, encoder, weights, k, rows, read_versions(row))
+    rows = tuple(_parse_ranking(rankings, name) for name in METHODS)
+    return Trial(query, seed, drawn, library, encoder, weights, k, rows, parse_versions(row))
 
 
-def read_query(row: Mapping[str, Any]) -> JudgedQuery:
+def parse_query(row: Mapping[str, Any]) -> JudgedQuery:
     """Parse what `query_fields` returned. The key must be that of the words, unless the query has a picture."""
     words, picture = (
         json_fields.text_field(row, "text", MAX_QUERY_CHARS),
@@ -131,7 +141,7 @@ def read_query(row: Mapping[str, Any]) -> JudgedQuery:
     return JudgedQuery(words, key, picture)
 
 
-def read_versions(row: Mapping[str, Any]) -> tuple[tuple[str, str], ...]:
+def parse_versions(row: Mapping[str, Any]) -> tuple[tuple[str, str], ...]:
     """Parse the versions of programs, sorted by name."""
     versions = json_fields.object_field(row, "versions")
     if len(versions) > 20 or not all(json_fields.is_line(name, 40) for name in versions):
@@ -139,7 +149,7 @@ def read_versions(row: Mapping[str, Any]) -> tuple[tuple[str, str], ...]:
     return tuple((name, json_fields.line_field(versions, name, 100)) for name in sorted(versions))
 
 
-def read_page(value: object) -> PageId:
+def parse_page(value: object) -> PageId:
     """Parse a page's id."""
     try:
         return PageId.parse(value) if isinstance(value, str) else PageId("", 0)
@@ -147,7 +157,7 @@ def read_page(value: object) -> PageId:
         raise InputRefused("a page must be named by its id, 16 hex digits, a dash and 4 digits.") from None
 
 
-def _searched(row: Mapping[str, Any]) -> RecordedLibrary:
+def _parse_library(row: Mapping[str, Any]) -> RecordedLibrary:
     scopes = json_fields.list_field(row, "scopes", 2)
     if scopes not in (["samples"], ["local"], ["local", "samples"]):
         raise InputRefused('"scopes" may hold: local, samples.')
@@ -160,13 +170,13 @@ def _searched(row: Mapping[str, Any]) -> RecordedLibrary:
     )
 
 
-def _model(row: Mapping[str, Any]) -> RecordedEncoder:
+def _parse_encoder(row: Mapping[str, Any]) -> RecordedEncoder:
     name, model = json_fields.line_field(row, "name"), json_fields.line_field(row, "model")
     revision = json_fields.line_field(row, "revision", empty=True)
     return RecordedEncoder(name, model, revision, json_fields.pattern_field(row, "fingerprint", HEX16, "16 hex digits"))
 
 
-def _weights(row: Mapping[str, Any]) -> Weights:
+def _parse_weights(row: Mapping[str, Any]) -> Weights:
     pooled, late = (json_fields.number_field(row, key, -MAX_WEIGHT, MAX_WEIGHT) for key in ("pooled", "late"))
     reduce, counted = (
         json_fields.choice_field(row, "reduce", tuple(Reduce)),
@@ -175,12 +185,12 @@ def _weights(row: Mapping[str, Any]) -> Weights:
     return Weights(pooled, late, Reduce(reduce), Counted(counted))
 
 
-def _row(ranked: RankedPage) -> list[object]:
+def _ranked_page_fields(ranked: RankedPage) -> list[object]:
     return [str(ranked.page), ranked.document, ranked.number, ranked.score]
 
 
-def _ranking(rankings: Mapping[str, Any], name: str) -> tuple[RankedPage, ...]:
-    rows = tuple(_ranked(entry) for entry in json_fields.list_field(rankings, name, MAX_RECORDED_RANKS))
+def _parse_ranking(rankings: Mapping[str, Any], name: str) -> tuple[RankedPage, ...]:
+    rows = tuple(_parse_ranked_page(entry) for entry in json_fields.list_field(rankings, name, MAX_RECORDED_RANKS))
     if len({row.page for row in rows}) < len(rows):
         raise InputRefused(f"the {name} ranking has a page twice.")
     if any(later.score > row.score for row, later in pairwise(rows)):
@@ -188,11 +198,11 @@ def _ranking(rankings: Mapping[str, Any], name: str) -> tuple[RankedPage, ...]:
     return rows
 
 
-def _ranked(entry: object) -> RankedPage:
+def _parse_ranked_page(entry: object) -> RankedPage:
     if not isinstance(entry, list) or len(entry) != 4:
         raise InputRefused("a ranked page must be a list of page id, document, page number and score.")
     page, document, number, score = entry
-    found = read_page(page)
+    found = parse_page(page)
     if not isinstance(document, str) or not document or not json_fields.is_line(document):
         raise InputRefused(f"a document's name must be one line of at most {json_fields.MAX_NAME_CHARS} characters.")
     if isinstance(number, bool) or number != found.number:
@@ -201,16 +211,6 @@ def _ranked(entry: object) -> RankedPage:
     if value is None or abs(value) > MAX_SCORE:
         raise InputRefused(f"a score must be a number of at most {MAX_SCORE:g}.")
     return RankedPage(found, document, value)
-
-
-FORMAT_VERSION = 1
-"""Version of the format. `parse_line` refuses any other."""
-MAX_LINE_BYTES = 2**19
-"""Maximum length of a line. Fifty pages of each ranking, with the longest names and every character escaped, fit."""
-EVENT_TYPES: Mapping[str, type[Event]] = {
-    "session": Session, "vote": Vote, "grade": Grade, "skip": Skip, "told": SidesRevealed, "undo": Undo,
-}  # fmt: skip
-_EVENT_NAMES = {kind: name for name, kind in EVENT_TYPES.items()}
 
 
 def format_line(event: Event) -> str:
@@ -244,50 +244,50 @@ def parse_line(text: str | bytes) -> Event:
             "this is no event of this program.", f"Its lines begin with the form's version, {FORMAT_VERSION}."
         )
     kind = EVENT_TYPES[json_fields.choice_field(row, "event", tuple(EVENT_TYPES))]
-    stamp = (_id(row, "id"), _time(row), _id(row, "session"))
+    stamp = (_parse_id(row, "id"), _parse_time(row), _parse_id(row, "session"))
     if kind is Session:
-        return _session(row, stamp)
+        return _parse_session(row, stamp)
     if kind is Undo:
-        return Undo(*stamp, _id(row, "undoes"))
+        return Undo(*stamp, _parse_id(row, "undoes"))
     if kind is SidesRevealed:
-        return SidesRevealed(*stamp, _id(row, "seed"), read_query(json_fields.object_field(row, "query")))
+        return SidesRevealed(*stamp, _parse_id(row, "seed"), parse_query(json_fields.object_field(row, "query")))
     if kind is Skip:
-        return Skip(*stamp, read_query(json_fields.object_field(row, "query")))
-    return _vote(row, stamp) if kind is Vote else _grade(row, stamp)
+        return Skip(*stamp, parse_query(json_fields.object_field(row, "query")))
+    return _parse_vote(row, stamp) if kind is Vote else _parse_grade(row, stamp)
 
 
-def _session(row: Mapping[str, Any], stamp: tuple[str, str, str]) -> Session:
+def _parse_session(row: Mapping[str, Any], stamp: tuple[str, str, str]) -> Session:
     if stamp[0] != stamp[2]:
         raise InputRefused("a session's header must belong to itself.")
-    return Session(*stamp, _id(row, "seed"), read_versions(row))
+    return Session(*stamp, _parse_id(row, "seed"), parse_versions(row))
 
 
-def _vote(row: Mapping[str, Any], stamp: tuple[str, str, str]) -> Vote:
+def _parse_vote(row: Mapping[str, Any], stamp: tuple[str, str, str]) -> Vote:
     """Validate a vote: the choice, the reasons, the length of the note, and a trial with two rankings to compare."""
     choice = VoteChoice(json_fields.choice_field(row, "choice", tuple(VoteChoice)))
     given = json_fields.list_field(row, "reasons", len(REASONS))
     if any(reason not in REASONS for reason in given):
         raise InputRefused(f'"reasons" may hold: {", ".join(REASONS)}.')
     reasons = tuple(reason for reason in REASONS if reason in given)
-    trial = read_trial(json_fields.object_field(row, "trial"))
+    trial = parse_trial(json_fields.object_field(row, "trial"))
     if not (trial.ranking(POOLED.name) and trial.ranking(SMART.name)):
         raise InputRefused("there is nothing to compare: a ranking is empty.")
     return Vote(*stamp, trial, choice, reasons, json_fields.text_field(row, "note", MAX_NOTE_CHARS))
 
 
-def _grade(row: Mapping[str, Any], stamp: tuple[str, str, str]) -> Grade:
+def _parse_grade(row: Mapping[str, Any], stamp: tuple[str, str, str]) -> Grade:
     """Validate a grade: 0 to 3, of a page in one of the trial's rankings."""
-    trial, page = read_trial(json_fields.object_field(row, "trial")), read_page(row.get("page"))
+    trial, page = parse_trial(json_fields.object_field(row, "trial")), parse_page(row.get("page"))
     if all(page not in order for order in trial.orders.values()):
         raise InputRefused("the page is in none of the rankings.")
     return Grade(*stamp, trial, page, json_fields.integer_field(row, "grade", 0, MAX_GRADE))
 
 
-def _id(row: Mapping[str, Any], key: str) -> str:
+def _parse_id(row: Mapping[str, Any], key: str) -> str:
     return json_fields.pattern_field(row, key, HEX32, "32 hex digits")
 
 
-def _time(row: Mapping[str, Any]) -> str:
+def _parse_time(row: Mapping[str, Any]) -> str:
     at = json_fields.pattern_field(
         row, "at", r"[0-9-]{10}T[0-9:]{8}\.[0-9]{6}Z", "a time such as 2026-05-24T10:11:12.131415Z"
     )
@@ -296,10 +296,6 @@ def _time(row: Mapping[str, Any]) -> str:
     except ValueError:
         raise InputRefused('"at" is no time that there is.') from None
     return at
-
-
-MAX_EVENTS, MAX_JOURNAL_BYTES = 5_000, 2**25
-"""Limits of one journal: 500 queries, each with a vote, eight grades and an undo. A vote takes some 4 kB."""
 
 
 @dataclass

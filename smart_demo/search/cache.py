@@ -34,10 +34,7 @@ class LRUCache(Generic[Value]):
         with self._lock:
             self._values[key] = value
             self._values.move_to_end(key)
-            while (
-                len(self._values) > self._max_entries
-                or sum(map(self._weight, self._values.values())) > self._max_weight
-            ):
+            while len(self._values) > self._max_entries or self._total_weight() > self._max_weight:
                 self._values.popitem(last=False)
 
     def limit(self, matches: Callable[[object], bool], max_entries: int) -> None:

@@ -27,7 +27,7 @@ from smart_demo.config import Settings
 from smart_demo.judging.journal import max_journal_bytes
 from smart_demo.server.block_remote_fetch import disable_remote_fetch
 from smart_demo.server.cleanup import FolderUsage
-from smart_demo.server.rate_limits import ConcurrencyLimiter, QueueLimiter, client_id, visitor_key
+from smart_demo.server.rate_limits import ConcurrencyLimiter, QueueLimiter, client_id, visitor_name
 from smart_demo.server.request_body import (
     MAX_EVENT_BYTES,
     MAX_SMALL_BODY_BYTES,
@@ -151,7 +151,7 @@ class GateMiddleware:
         try:
             if not self._settings.uploads:
                 raise RequestRefused(403, "This page takes no uploads.")
-            if self._settings.public and not visitor_key(scope):
+            if self._settings.public and not visitor_name(scope):
                 raise RequestRefused(403, UPLOAD_NEEDS_KEY)
             limits = upload_limits(self._settings)
             if content_length(scope) > limits.max_bytes:

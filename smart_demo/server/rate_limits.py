@@ -1,7 +1,7 @@
 """Limits on requests at the same time, for each client and for all clients together.
 
-Keys cost nothing, so a client that makes many of them is bounded by the limits for all. A visitor who uses the page as
-it is meant does not meet any limit.
+Secrets cost nothing, so a client that makes many of them is bounded by the limits for all. A visitor who uses the page
+as it is meant does not meet any limit.
 """
 
 from __future__ import annotations
@@ -22,15 +22,15 @@ BUSY = "This page is busy with your other questions; try again in a moment."
 CROWDED = "This page is busy with the questions of others; try again in a moment."
 
 
-def visitor_key(scope: Scope) -> str:
-    """Return the scope name of the visitor whose key the request carries; empty if it has no valid key."""
+def visitor_name(scope: Scope) -> str:
+    """Return the scope name of the visitor whose secret the request carries; empty if it has no valid secret."""
     return str(visitor_scope(get_header(scope, VISITOR_HEADER.encode("ascii")).decode("latin-1")) or "")
 
 
 def client_id(scope: Scope) -> str:
-    """Return an id of the client that sends a request: from its key, or else from its IP address."""
+    """Return an id of the client that sends a request: from its secret, or else from its IP address."""
     client = scope.get("client")
-    return visitor_key(scope) or f"from {client[0] if client else 'nowhere'}"
+    return visitor_name(scope) or f"from {client[0] if client else 'nowhere'}"
 
 
 class ConcurrencyLimiter:

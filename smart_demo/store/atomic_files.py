@@ -57,7 +57,7 @@ def storage_errors(action: str) -> Iterator[None]:
     except OSError as error:
         message = f"Could not {action}: {(error.strerror or str(error)).lower()}."
         if error.errno in _DISK_FULL:
-            raise StorageFull(message, "Free some space, or remove documents, and try again.") from error
+            raise StorageFull(message, "Free some space, or delete documents, and try again.") from error
         raise LibraryError(message, "Check SMART_DATA_DIR and SMART_INDEX_DIR and who may write there.") from error
 
 
@@ -89,7 +89,7 @@ def check_space(folder: Path, size: int) -> None:
     if disk.f_blocks and free < 3 * size + MIN_FREE_BYTES:
         raise StorageFull(
             f"Only {free // 2**20} MB of storage are free, too little to keep more.",
-            f"At least {MIN_FREE_BYTES // 2**20} MB must stay free; free some space, or remove documents.",
+            f"At least {MIN_FREE_BYTES // 2**20} MB must stay free; free some space, or delete documents.",
         )
 
 

@@ -54,7 +54,7 @@ class _Group:
         self.version = version
 
 
-_EMPTY, _OFFERED = _Group(), -1
+_EMPTY, _FROM_SNAPSHOT = _Group(), -1
 """The group of a scope without pages, and the version of a view whose vectors came from a snapshot."""
 
 
@@ -226,7 +226,7 @@ class Catalogue:
     def add_vectors(self, scope: Scope, encoder: str, pages: Sequence[StoredPage], pooled: Floats) -> None:
         """Store vectors (N, P) of listed pages of one scope that a snapshot supplied."""
         with self._lock:
-            self._views[((scope,), encoder)] = View((_OFFERED,), PageList(pages), pooled)
+            self._views[((scope,), encoder)] = View((_FROM_SNAPSHOT,), PageList(pages), pooled)
 
     def groups(self) -> dict[GroupKey, tuple[int, int]]:
         """Return (page count, version) by scope and encoder. The version changes with every change of its pages."""

@@ -96,7 +96,7 @@ class PageIndex:
         """Return whether to rebuild the folder: it contains many deleted rows, or Chroma failed in it."""
         return not self._closed and (bool(self.failure) or needs_rebuild(self._folder, pages))
 
-    def discard(self) -> None:
+    def delete_folder(self) -> None:
         """Close Chroma and delete the folder."""
         self.close()
         delete_folder(self._folder)

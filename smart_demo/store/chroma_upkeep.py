@@ -118,9 +118,9 @@ class ChromaUpkeep:
         """Return a new one over an empty folder for `pages` pages. Raises StorageFull or OSError if it cannot."""
         return ChromaUpkeep(self._index.open_next(pages))
 
-    def discard(self) -> None:
+    def delete_folder(self) -> None:
         """Close Chroma and delete its folder."""
-        self._index.discard()
+        self._index.delete_folder()
 
     def close(self) -> None:
         """Close Chroma."""

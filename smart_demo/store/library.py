@@ -157,7 +157,7 @@ class Library:
     def add(
         self, scope: Scope, page: Page, encoding: PageEncoding, seconds: float = 0.0, admit: Admit = lambda _: None
     ) -> StoredPage:
-        """Store one page so that it survives a crash, and return its facts. A page that is stored already is unchanged.
+        """Store one page so that it survives a crash, and return its metadata. A page stored before is unchanged.
 
         seconds: wall time spent on the page so far, 0 if not measured. admit: called just before the commit, while no
         other thread can write; if it raises, the page is not stored.
@@ -195,7 +195,7 @@ class Library:
         return freed
 
     def delete_scope(self, scope: Scope) -> int:
-        """Delete all of a scope: pages under every encoder, quarantined files, judgements. Return the bytes freed.
+        """Delete everything of a scope: pages of all encoders, quarantined files, judgements. Return the bytes freed.
 
         Chroma keeps bytes of the rows until `compact`. Raises ValueError for the samples, which every visitor sees.
         """
@@ -205,7 +205,7 @@ class Library:
             return self._delete_scope_pages(scope) + judgement_files.delete_judgements(self._files.data_dir, scope)
 
     def delete_if_unchanged(self, visitor: Visitor) -> int | None:
-        """Delete all of a visitor and return the bytes freed, or None if they added anything since `visitor` was read.
+        """Delete everything of a visitor and return the bytes freed, or None if it changed since `visitor` was read.
 
         Judgements go first, because judging does not wait for this lock: one written before keeps everything, and one
         written while the pages are deleted is kept.
@@ -252,7 +252,7 @@ class Library:
                         fresh, self._chroma = self._chroma, fresh
                         return True
             finally:
-                fresh.discard()
+                fresh.delete_folder()
             return False
 
     def pages(self, scopes: Sequence[Scope], encoder: str) -> PageList:
@@ -260,7 +260,7 @@ class Library:
         return self._catalogue.view(scopes, encoder).pages
 
     def page(self, scope: Scope, encoder: str, page: PageId) -> StoredPage | None:
-        """Return the facts of one page, or None if it is not stored."""
+        """Return the metadata of one page, or None if it is not stored."""
         header = self._catalogue.get((scope, encoder, page))
         return None if header is None else header.page
 
@@ -344,7 +344,7 @@ class Library:
 
     @property
     def generation(self) -> int:
-        """Counter that changes whenever a page is added or removed."""
+        """Counter that changes whenever a page is added or deleted."""
         return self._catalogue.generation
 
     @property

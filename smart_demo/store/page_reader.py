@@ -21,7 +21,7 @@ from smart_demo.types import Floats, PageEncoding, Scope, StoredPage
 class PageReader:
     """Reads listed pages. A page whose file is missing leaves the catalogue; a damaged one goes to `quarantine`.
 
-    Unless stated otherwise methods raise LibraryError for a page that was removed, TokenFileDamaged for a damaged one.
+    Unless stated otherwise methods raise LibraryError for a page that was deleted, TokenFileDamaged for a damaged one.
     """
 
     def __init__(
@@ -75,7 +75,7 @@ class PageReader:
             return self._files.thumbnail(header)
 
     def vector(self, page: StoredPage) -> Floats | None:
-        """Return a page's pooled vector (P,), or None if the page turns out removed or damaged."""
+        """Return a page's pooled vector (P,), or None if the page turns out deleted or damaged."""
         try:
             with self._reading(page):
                 return self._files.pooled(page)
@@ -114,7 +114,7 @@ class PageReader:
     def _header(self, page: StoredPage) -> TokenFileHeader:
         header = self._catalogue.get(stored_key(page))
         if header is None:
-            raise _removed(page)
+            raise _deleted(page)
         return header
 
     @contextmanager
@@ -128,13 +128,13 @@ class PageReader:
                 if self._files.path(page).exists():
                     raise LibraryError(f"A picture of {name} is missing.") from None
                 self._catalogue.remove([page])
-                raise _removed(page) from None
+                raise _deleted(page) from None
             except TokenFileDamaged as error:
                 self._quarantine(page, error)
                 raise
 
     def _stack(self, view: View) -> Floats | None:
-        """Return the pooled vectors (N, P) of a view, or None if a page was removed while they were read."""
+        """Return the pooled vectors (N, P) of a view, or None if a page was deleted while they were read."""
         sources = self._catalogue.known_vectors(view)
         for pages, pooled in sources:
             if pages == view.pages:
@@ -173,5 +173,5 @@ def _gather(pages: PageList, sources: Sequence[tuple[PageList, Floats]]) -> tupl
     return matrix, sorted(missing.values())
 
 
-def _removed(page: StoredPage) -> LibraryError:
+def _deleted(page: StoredPage) -> LibraryError:
     return LibraryError(f"Page {page.number} of {page.document} is no longer in the library.")

@@ -178,7 +178,7 @@ class Sidecar:
     def delete(self, pages: Iterable[StoredPage]) -> None:
         """Delete pages: the token files first, each of which commits a deletion, then the pictures."""
         paths = [self.path(page) for page in pages]
-        with atomic_files.storage_errors("remove the document"):
+        with atomic_files.storage_errors("delete the document"):
             atomic_files.delete_files(paths)
             atomic_files.delete_files(
                 path.with_suffix(suffix) for path in paths for suffix in (PICTURE_SUFFIX, THUMBNAIL_SUFFIX)
@@ -188,7 +188,7 @@ class Sidecar:
 
     def delete_damaged(self, scope: Scope, file: str) -> None:
         """Delete the quarantined token files of one document."""
-        with atomic_files.storage_errors("remove the document"):
+        with atomic_files.storage_errors("delete the document"):
             atomic_files.delete_files(self._damaged.glob(f"{scope}/*/{file}-*"))
             atomic_files.delete_empty_folders(self._damaged / str(scope))
 

@@ -1,4 +1,4 @@
-"""Token files: one page's token states and facts in a safetensors file that can verify every one of its bytes.
+"""Token files: one page's token states and metadata in a safetensors file that can verify every one of its bytes.
 
 Codecs. A page is decoded by one rule, `TokenCodes.states`: mean + scale * codes. The worst errors below hold for states
 of length 1, which backbones return; `late` is a mean of cosines, so a codec's cosine error bounds its error too.
@@ -15,15 +15,15 @@ small if tokens share a strong common direction, which is why the mean is subtra
 File format:
 
     8 bytes    header length
-    header     JSON: `__metadata__` (strings: the page's facts and its digests), then one entry per tensor
+    header     JSON: `__metadata__` (strings: the page's metadata and its digests), then one entry per tensor
     pooled     (P,) float32
     the rest   mean (D,) and scale (1,) float32 (int8 pages only); grid (3,) int32 or boxes (T, 4) uint16;
                codes (T, D) of the codec; kinds (T,) uint8
 
 The header contains a digest of `pooled`, one of the rest, and a seal: a digest over the header itself, at a fixed
-offset. A start verifies the facts and the pooled vectors of all pages without reading token states; those are verified
-on first use. The tensor order is ours: `pooled` follows the header so that one short read returns both, and `codes`
-start at a multiple of 64 bytes so that a mapped page is multiplied without a copy.
+offset. A start verifies the metadata and the pooled vectors of all pages without reading token states; those are
+verified on first use. The tensor order is ours: `pooled` follows the header so that one short read returns both, and
+`codes` start at a multiple of 64 bytes so that a mapped page is multiplied without a copy.
 """
 
 from __future__ import annotations
@@ -98,10 +98,10 @@ class TokenFileLayout:
 
 @dataclass(frozen=True, slots=True)
 class TokenFileHeader:
-    """A verified header: the page's facts, the tensor layout and the digests of what follows."""
+    """A verified header: the page's metadata, the tensor layout and the digests of what follows."""
 
     page: StoredPage
-    """The page's facts; from `read_header` its `bytes` count the token file alone, without pictures."""
+    """The page's metadata; from `read_header` its `bytes` count the token file alone, without pictures."""
     layout: TokenFileLayout
     start: int
     """Offset of the first tensor, in bytes."""

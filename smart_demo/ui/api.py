@@ -18,6 +18,7 @@ import gradio as gr
 from smart_demo.errors import InputRefused, LibraryError, QueryRefused, SmartError
 from smart_demo.search.as_json import as_dict
 from smart_demo.search.retrieval import MAX_RESULTS
+from smart_demo.server.gate import UNEXPECTED_ERROR
 from smart_demo.types import POOLED, SAMPLES, SMART, Query, Scope, Weights
 from smart_demo.ui.handlers import Handlers
 
@@ -25,7 +26,6 @@ log = logging.getLogger(__name__)
 API_NAME = "search"
 MAX_CONCURRENT = 2
 """Calls that are answered at a time; others wait in the queue of the page."""
-UNEXPECTED_ERROR = "Something went wrong. The log of the demo says what happened."
 PAGE_ADDRESS = None
 """Placeholder in code for the page's address, which its script inserts. It ends with a slash and has no quotes."""
 Code = tuple[str | None, ...]

@@ -96,7 +96,7 @@ def build_app(engine: Engine, preparation: SamplePreparation, cleanup: Cleanup |
         wiring = Wiring(handlers, page)
         JudgeWiring(page.judge, page.controls, voting)
         panels = (page.judge.results, page.judge.queries)
-        BoardWiring(boards, lists, panels, uploads.discard).connect_run([page.scope, *page.controls])
+        BoardWiring(boards, lists, panels, uploads.delete_copy).connect_run([page.scope, *page.controls])
         app.load(wiring.load, None, wiring.loaded, **PRIVATE_EVENT, api_name="open")
     return app
 
@@ -134,7 +134,7 @@ class Deletion:
         self._handlers.pictures.delete(visitor)
         self._tickets.delete(visitor)
         self._lists.delete(visitor)
-        self._judging.evict(visitor)
+        self._judging.discard(visitor)
 
     def _delete_unclaimed(self, _: float) -> int:
         return delete_leftovers(Path(get_upload_folder()), UNCLAIMED_SECONDS, self._handlers.uploads.unread_paths())

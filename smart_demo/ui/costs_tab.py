@@ -19,9 +19,9 @@ from smart_demo.types import POOLED, SAMPLES, SMART, Method, Scope
 from smart_demo.ui import api
 from smart_demo.ui.api import SearchEndpoint
 from smart_demo.ui.events import answer_or_error
-from smart_demo.ui.format import count_of, count_queries, esc, format_bytes, format_digits, format_duration
+from smart_demo.ui.format import count_of, esc, format_bytes, format_digits, format_duration
 from smart_demo.ui.handlers import Handlers
-from smart_demo.wording import count
+from smart_demo.wording import count, count_queries
 
 SCOPE_NAMES = {ON_SAMPLES: "the samples", ON_MINE: "your documents", ON_BOTH: "the samples and your documents"}
 NO_ANSWER = "There is no answer on the screen yet. Ask something under Compare."

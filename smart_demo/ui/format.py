@@ -36,15 +36,6 @@ def bdi(text: str) -> str:
     return f"<bdi>{esc(text)}</bdi>"
 
 
-def count_queries(number: int) -> str:
-    """Return a number of queries with its noun.
-
-    >>> count_queries(1), count_queries(1200)
-    ('1 query', '1,200 queries')
-    """
-    return "1 query" if number == 1 else f"{number:,} queries"
-
-
 def count_of(part: int, whole: int, noun: str) -> str:
     """Return "part of whole" with the noun, or the whole alone if the part equals it.
 
@@ -109,7 +100,7 @@ def format_time_left(seconds: float | None) -> str:
 
 
 def format_milliseconds(value: float) -> str:
-    """Return the time of a search stage; exactly 0 means that its result was cached, which the page calls "kept".
+    """Return the time of a search stage; exactly 0 means that its result was cached, which the page calls `kept`.
 
     >>> format_milliseconds(0.0), format_milliseconds(0.4), format_milliseconds(12.3), format_milliseconds(2190)
     ('kept', '<1 ms', '12 ms', '2.2 s')

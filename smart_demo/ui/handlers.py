@@ -254,7 +254,7 @@ class Handlers:
         try:
             return self.pictures.store(copy)
         finally:
-            self.uploads.discard(copy)
+            self.uploads.delete_copy(copy)
 
     def make_region_reference(self, page: object, corners: object) -> str:
         """Return the reference of the part of a page that was drawn in a browser."""
@@ -325,7 +325,7 @@ class Handlers:
         if visitor is None or not isinstance(file, str) or not re.fullmatch(r"[0-9a-f]{16}", file):
             raise InputRefused("That document cannot be deleted here.")
         names = {document.file: document.name for document in self.engine.documents(visitor)}
-        freed = self.engine.remove(visitor, file)
+        freed = self.engine.delete_document(visitor, file)
         return f"{names.get(file, 'The document')} is deleted: {size_in_words(freed)} freed."
 
 

@@ -1,8 +1,9 @@
-"""The panels Vote and Grade of one owner: tickets of what was shown, and the markup of both panels.
+"""The panels Vote and Grade of one owner: tickets of what was shown, and the sheets made from them.
 
 A vote is about what the voter saw. So a ticket keeps the trial that was shown until the vote arrives, even if the
-library changes. Its id reveals nothing: the sides stay on the server. The grade sheet shows the pages of a query in a
-random order and contains no rank until every page has a grade and the voter has voted or asked for the ranks.
+library changes. Its id reveals nothing: the sides stay on the server. `vote_sheet` has the markup of Vote, this module
+that of Grade. The grade sheet shows the pages of a query in a random order and contains no rank until every page has a
+grade and the voter has voted or asked for the ranks.
 """
 
 from __future__ import annotations

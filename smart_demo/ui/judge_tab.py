@@ -35,12 +35,14 @@ from smart_demo.ui.queries_tab import (
 from smart_demo.ui.results_tab import ResultsHandlers, render_import_intro, render_results_panel
 from smart_demo.ui.voting import Voting
 
+PANEL_LABELS = {"vote": "Vote", "grade": "Grade", "results": "Results", "queries": "Queries"}
+"""Labels of the panels by id, without its prefix `judge-`."""
 MAX_QUEUED_LISTS = 8
 """Lists that may run at a time. All but one wait for their turn, which costs nothing."""
 WITH_OWNER = "(given, _, ...rest) => [given, smartDemo.judge.owner(), ...rest]"
 """JavaScript that replaces an event's second argument with the browser's secret."""
 SEND_JUDGED_EVENT = '() => { document.dispatchEvent(new CustomEvent("judged")); }'
-DiscardUpload = Callable[[Path], None]
+DeleteCopy = Callable[[Path], None]
 LIST_PLACEHOLDER = "torque of the flange bolts\nwho signed the calibration record\n…"
 
 
@@ -114,10 +116,10 @@ class BoardWiring:
         boards: ResultsHandlers,
         lists: QueryLists,
         panels: tuple[ResultsPanel, QueriesPanel],
-        discard: DiscardUpload,
+        delete_copy: DeleteCopy,
     ) -> None:
-        """Connect the events. discard: deletes an upload's temporary copy."""
-        self.boards, self.lists, self.discard = boards, lists, discard
+        """Connect the events. delete_copy: deletes an upload's temporary copy."""
+        self.boards, self.lists, self.delete_copy = boards, lists, delete_copy
         self.results, self.queries = panels
         self.private = boards.is_private
         self._wire_results()
@@ -183,7 +185,7 @@ class BoardWiring:
         try:
             return None, self.boards.import_evaluation(owner, read_upload(path, self.boards.max_bytes))
         finally:
-            self.discard(path)
+            self.delete_copy(path)
 
     @show_errors_as_toast
     def import_text(self, text: object, owner: object) -> object:
@@ -197,7 +199,7 @@ class BoardWiring:
         try:
             text = decode_list(read_upload(path, MAX_LIST_BYTES))
         finally:
-            self.discard(path)
+            self.delete_copy(path)
         return None, text, render_message(describe_list(text))
 
     @show_errors_as_toast
@@ -214,10 +216,6 @@ class BoardWiring:
                 yield markup, name, gr.skip() if shown else gr.Button(visible=True), ""
                 shown = True
         yield gr.skip(), gr.skip(), gr.Button(visible=False), gr.skip()
-
-
-PANEL_LABELS = {"vote": "Vote", "grade": "Grade", "results": "Results", "queries": "Queries"}
-"""Labels of the panels by id, without its prefix `judge-`."""
 
 
 class JudgeTab:

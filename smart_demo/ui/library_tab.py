@@ -18,8 +18,6 @@ from smart_demo.ui.format import bdi, count_of, esc, format_time_left
 from smart_demo.wording import count, size_in_words
 
 log = logging.getLogger(__name__)
-
-
 _MARKS = {State.WORKING: "…", State.DONE: "✓", State.KNOWN: "=", State.REFUSED: "✕"}
 _OUTCOMES = {State.DONE: "Added", State.KNOWN: "", State.REFUSED: "Refused"}
 _COMMAND = "SMART_PUBLIC=off python app.py"

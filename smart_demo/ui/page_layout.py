@@ -30,8 +30,6 @@ _PUBLIC = (
     "hour if there is no more room for others."
 )
 HEADLINE = "See on your own documents what late interaction is worth."
-
-
 REDUCE_CHOICES = [("mean", Reduce.MEAN.value), ("sum", Reduce.SUM.value)]
 COUNTED_CHOICES = [("all query tokens", Counted.ALL.value), ("the query’s own words (ablation)", Counted.CONTENT.value)]
 POLL_SECONDS = 0.7

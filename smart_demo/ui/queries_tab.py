@@ -30,11 +30,11 @@ from smart_demo.search.cache import LRUCache
 from smart_demo.search.request import SearchRequest
 from smart_demo.types import POOLED, SMART, Found, Method, Scope
 from smart_demo.ui.events import UNEXPECTED_ERROR, answer_or_error
-from smart_demo.ui.format import count_queries, esc, format_time_left
+from smart_demo.ui.format import esc, format_time_left
 from smart_demo.ui.handlers import Handlers
 from smart_demo.ui.query_table import ListRun, render_query_table
 from smart_demo.ui.results_tab import FAILURE, request_field
-from smart_demo.wording import count
+from smart_demo.wording import count, count_queries
 
 log = logging.getLogger(__name__)
 MAX_PUBLIC_QUERIES = 100

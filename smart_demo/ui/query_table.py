@@ -1,4 +1,4 @@
-"""Markup of single judgements under Results, and of the table of a list's results under Queries.
+"""Markup of two lists of queries: the judgements under Results, and the table of a list's results under Queries.
 
 Nothing can be deleted here. Sorting, filtering and showing the highlights are done by `queries.js`, from the attributes
 of the rows. Queries, names and notes may come from any imported file, so everything is escaped.
@@ -18,8 +18,8 @@ from smart_demo.judging.scoreboard import format_weights
 from smart_demo.search.request import ON_BOTH, ON_MINE, ON_SAMPLES, REGION_PREFIX, SearchRequest, parse_request
 from smart_demo.types import POOLED, SMART, PageId
 from smart_demo.ui.compare import describe_formula
-from smart_demo.ui.format import bdi, count_queries, esc, format_difference, format_score
-from smart_demo.wording import count
+from smart_demo.ui.format import bdi, esc, format_difference, format_score
+from smart_demo.wording import count, count_queries
 
 MAX_OPEN_QUERIES, MAX_LISTED_QUERIES = 10, 200
 """Judged queries shown at once, and listed in all: the last judged first. The export has every one."""

@@ -23,9 +23,9 @@ from smart_demo.judging.scoreboard import MEASURES, METHOD_LABELS, METHOD_PAIRS,
 from smart_demo.judging.session import JudgingSession
 from smart_demo.types import Scope
 from smart_demo.ui.events import answer_or_error
-from smart_demo.ui.format import count_queries, esc, format_difference, format_score
+from smart_demo.ui.format import esc, format_difference, format_score
 from smart_demo.ui.query_table import render_judgements
-from smart_demo.wording import count
+from smart_demo.wording import count, count_queries
 
 FAILURE = "a request of the judging tab failed"
 """Log line of an unexpected exception."""
@@ -134,7 +134,7 @@ class ResultsHandlers:
                 "more.",
                 "Import it into the demo on your own machine.",
             )
-        self._judging.make_room(owner, len(lines))
+        self._judging.ensure_room(owner, len(lines))
         return journal.import_lines(lines)
 
 

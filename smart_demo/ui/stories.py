@@ -108,8 +108,6 @@ STORIES = (
     ),
 )
 STORY_QUERIES = tuple(story.query for story in STORIES)
-
-
 PRESETS = (("Pooled only", 1.0, 0.0), ("Late only", 0.0, 1.0), ("SMART 1/1", 1.0, 1.0))
 """Label, weight of pooled and weight of late."""
 OWN_LINK_COPIED = "Link copied. It shows your documents in this browser only."

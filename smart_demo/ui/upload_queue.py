@@ -1,7 +1,7 @@
 """The queue of uploaded files, which one thread of the process adds to libraries.
 
-A reload or a closed tab stops nothing. Owners take turns page by page, so a large file of one
-owner does not delay the others. Knows nothing of markup.
+A reload or a closed tab stops nothing. Owners take turns page by page, so a large file of one owner does not delay the
+others. Knows nothing of markup.
 """
 
 from __future__ import annotations
@@ -43,7 +43,7 @@ class _Job:
     steps: Iterator[Progress] = field(default_factory=lambda: iter(()))
 
     def release(self) -> None:
-        """Drop the references to its request and its pictures: a finished job is stored for its outcome only."""
+        """Release its request and its pages: a finished job is stored for its outcome only."""
         self.context, self.steps = Context(), iter(())
 
 
@@ -122,7 +122,7 @@ class UploadQueue:
         with self._lock:
             self._reports.pop(owner, None)
 
-    def discard(self, path: Path) -> None:
+    def delete_copy(self, path: Path) -> None:
         """Delete a copy that was read elsewhere, unless it is queued too."""
         with self._lock:
             self._delete_unless_queued(path)

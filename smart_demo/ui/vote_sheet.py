@@ -12,8 +12,9 @@ from dataclasses import dataclass
 from smart_demo.judging.query_list import MAX_LISTED_QUERY_CHARS
 from smart_demo.judging.queue import JudgingProgress, JudgingQueue, QueryStatus
 from smart_demo.judging.records import MAX_NOTE_CHARS, REASONS, A, B, BlindColumns, Trial, Vote, VoteChoice
+from smart_demo.judging.scoreboard import METHOD_LABELS
 from smart_demo.search.request import SearchRequest
-from smart_demo.types import LATE, POOLED, SMART, PageId, StoredPage
+from smart_demo.types import POOLED, SMART, PageId, StoredPage
 from smart_demo.ui.cards import ThumbnailLoader, render_thumbnail
 from smart_demo.ui.compare import describe_formula
 from smart_demo.ui.format import bdi, esc, page_key
@@ -28,7 +29,6 @@ CHOICE_LABELS = {
     VoteChoice.BAD: "Both bad",
 }
 """Labels of the choices, in the order of their keys 1 to 4."""
-COLUMN_LABELS = {POOLED.name: "Pooled only", LATE.name: "Late only", SMART.name: SMART.label}
 _STATUS_LABELS = {QueryStatus.OPEN: "not seen yet", QueryStatus.JUDGED: "judged", QueryStatus.SKIPPED: "skipped"}
 _KEYS = (
     ("1", "A is better"), ("2", "B is better"), ("3", "Tie"), ("4", "Both bad"),
@@ -214,7 +214,7 @@ def rank_text(trial: Trial, method: str, page: PageId) -> str:
 def verdict(vote: Vote) -> str:
     """Return a vote in one sentence that reveals the winner."""
     if vote.winner:
-        return f"You preferred {vote.choice.upper()}: {COLUMN_LABELS[vote.winner]}."
+        return f"You preferred {vote.choice.upper()}: {METHOD_LABELS[vote.winner]}."
     return "You said: a tie." if vote.choice is VoteChoice.TIE else "You said: both are bad."
 
 
@@ -242,7 +242,7 @@ def _column(sheet: VoteSheet, side: str, thumbnail: ThumbnailLoader) -> str:
     vote, letter = sheet.vote, side.upper()
     method = {A: vote.trial.sides.a, B: vote.trial.sides.b}[side] if vote else ""
     classes = f" of-{method}{' is-preferred' if vote and vote.choice == side else ''}" if method else ""
-    label = f'<span class="side-told">{esc(COLUMN_LABELS[method])}</span>' if method else ""
+    label = f'<span class="side-told">{esc(METHOD_LABELS[method])}</span>' if method else ""
     pages = "".join(
         _page_button(page, side, place, thumbnail(page), _ranks(vote.trial, page.id) if vote else "")
         for place, page in enumerate({A: sheet.columns.a, B: sheet.columns.b}[side], start=1)
@@ -301,7 +301,7 @@ def _result(vote: Vote, progress: JudgingProgress, link: str) -> str:
     sides, is_last = vote.trial.sides, progress.next_position >= progress.total
     return (
         f'<div class="vote-desk is-told"><div><p class="vote-told"><b>{esc(verdict(vote))}</b>'
-        f"<span>A was {esc(COLUMN_LABELS[sides.a])}, B was {esc(COLUMN_LABELS[sides.b])}.</span></p>"
+        f"<span>A was {esc(METHOD_LABELS[sides.a])}, B was {esc(METHOD_LABELS[sides.b])}.</span></p>"
         f'<p class="vote-why">{details}</p></div>'
         f'<p class="vote-after"><a href="?{esc(link)}" target="_blank" rel="noopener">Open in Compare</a>'
         f'{UNDO_BUTTON}<button type="button" class="vote-next" data-go="{progress.next_position}" '

@@ -19,6 +19,7 @@ from smart_demo.judging import json_fields
 from smart_demo.judging.query_list import MAX_QUERIES, ListedQuery, read_queries
 from smart_demo.judging.records import MAX_GRADE, MAX_NOTE_CHARS, REASONS, Grade, Skip, Vote, VoteChoice
 from smart_demo.judging.replay import pages_to_grade, revealed_query
+from smart_demo.judging.scoreboard import METHOD_LABELS
 from smart_demo.search.request import SCOPE_CHOICES, SearchRequest, parse_request
 from smart_demo.types import PageId, Scope
 from smart_demo.ui import vote_sheet
@@ -26,7 +27,7 @@ from smart_demo.ui.events import UNEXPECTED_ERROR, answer_or_error
 from smart_demo.ui.format import strip_unprintable
 from smart_demo.ui.handlers import parse_page_key
 from smart_demo.ui.judge_sheets import GRADE_LABELS, JudgeSheets, NotReadyToJudge, Ticket, TicketExpired
-from smart_demo.ui.vote_sheet import COLUMN_LABELS, verdict
+from smart_demo.ui.vote_sheet import verdict
 
 log = logging.getLogger(__name__)
 RequestFields = Mapping[str, Any]
@@ -166,7 +167,7 @@ class Voting:
 def vote_sentence(vote: Vote) -> str:
     """Return a vote in sentences that reveal the sides."""
     sides = vote.trial.sides
-    return f"{verdict(vote)} A was {COLUMN_LABELS[sides.a]}, B was {COLUMN_LABELS[sides.b]}."
+    return f"{verdict(vote)} A was {METHOD_LABELS[sides.a]}, B was {METHOD_LABELS[sides.b]}."
 
 
 def _step_words(step: Vote | Grade | Skip) -> str:
