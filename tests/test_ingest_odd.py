@@ -1,4 +1,4 @@
-"""Loops, nesting, polyglots, long metadata, a thousand pages: each ends in pages or a sentence, and other files work."""
+"""Loops, nesting, polyglots, long metadata, a thousand pages: each gives pages or a sentence, and other files work."""
 
 from __future__ import annotations
 
