@@ -351,7 +351,7 @@ def test_a_public_page_limits_judges_and_evicts_those_idle_for_an_hour(make, mon
     monkeypatch.setattr(session, "MAX_VISITORS", 2)
     handlers = make(public=True, uploads=False)
     voting = make_voting(handlers)
-    handlers.engine.add_eviction_listener(voting._judging.evict)
+    handlers.engine.add_eviction_listener(voting._judging.discard)
     one, two, three = (Judge(handlers, f"{number:032x}", voting) for number in (1, 2, 3))
     one.start()
     one.vote()
@@ -389,7 +389,7 @@ def test_an_event_written_while_its_owner_expires_is_stored(make, monkeypatch):
     judging = judging_session(handlers)
     judge = Judge(handlers, "7" * 32, Voting(JudgeSheets(judging, handlers)))
     cleanup = Cleanup(handlers.engine)
-    cleanup.connect(lambda _: 0, judging.evict)
+    cleanup.connect(lambda _: 0, judging.discard)
     judge.start()
     judge.vote()
     owner, files = judging.owner(judge.name), handlers.engine.library._files
