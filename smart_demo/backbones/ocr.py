@@ -1,6 +1,6 @@
-"""Words in a picture, by RapidOCR on onnxruntime with the models that its package contains. Downloads nothing.
+"""Words in an image, by RapidOCR on onnxruntime with the models that its package contains. Downloads nothing.
 
-The engine is loaded once per process, on the first picture that needs it, and used by one thread at a time.
+The engine is loaded once per process, on the first image that needs it, and used by one thread at a time.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from smart_demo.errors import BackboneUnavailable, InputRefused
 from smart_demo.types import Box, Pixels, Word
 
 MAX_SIDE_PIXELS = 2000
-"""Larger pictures are read at this size, A4 at 170 dpi: small print stays legible."""
+"""Larger images are read at this size, A4 at 170 dpi: small print stays legible."""
 Corners = Sequence[Sequence[float]] | npt.NDArray[np.float32]
 """(n, 2) x and y in pixels."""
 _ocr_lock = threading.Lock()
@@ -35,7 +35,7 @@ def describe_engine() -> str:
 
 
 def read_words(pixels: Pixels) -> tuple[Word, ...]:
-    """Return a picture's words, lines from top to bottom, with relative boxes; () if it has none.
+    """Return an image's words, lines from top to bottom, with relative boxes; () if it has none.
 
     pixels: (height, width, 3) RGB. Raises BackboneUnavailable if RapidOCR is not installed, InputRefused if it fails.
     """
@@ -80,7 +80,7 @@ def locate_words(
 
 
 def _pad_strip(pixels: Pixels) -> Pixels:
-    """Return the picture as BGR, padded with white at the right or bottom so that no side is under half the other.
+    """Return the image as BGR, padded with white at the right or bottom so that no side is under half the other.
 
     RapidOCR scales the short side up: a strip of 4000 by 100 pixels took 2.8 GB and 26 s of a core (measured).
     """
@@ -106,7 +106,7 @@ def _load_ocr() -> Callable[..., Any]:
             f"Reading pictures needs {missing.name}, which is not installed.",
             "Run: pip install rapidocr==3.10.0 onnxruntime",
         ) from missing
-    # RapidOCR logs an error for a picture without text; here that is no error.
+    # RapidOCR logs an error for an image without text; here that is no error.
     params = {"Global.log_level": "critical", "Global.max_side_len": MAX_SIDE_PIXELS}
     ocr: Callable[..., Any] = RapidOCR(params=params)
     return ocr

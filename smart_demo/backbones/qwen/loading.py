@@ -174,7 +174,7 @@ def _check_finite(model: Any, checkpoint: Checkpoint) -> None:  # noqa: ANN401 (
 
 
 def _check_token_ids(model: Any, writer: PromptWriter, checkpoint: Checkpoint) -> None:  # noqa: ANN401
-    """Raise BackboneUnavailable unless the ids at which the model inserts picture states are the tokenizer's."""
+    """Raise BackboneUnavailable unless the ids at which the model inserts image states are the tokenizer's."""
     size, control = model.get_input_embeddings().num_embeddings, writer.control_tokens
     if model.config.image_token_id != control.image_pad or max(control.filtered) >= size:
         raise BackboneUnavailable(

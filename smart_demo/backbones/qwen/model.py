@@ -131,7 +131,7 @@ class Qwen3VL:
                 yield self._query_encoding(Query(text), prepared, states)
 
     def _prepare(self, instruction: str, pixels: Pixels | None, text: str) -> ModelInput:
-        """Return the model's input. Raises ValueError for a picture of impossible shape."""
+        """Return the model's input. Raises ValueError for an image of impossible shape."""
         patches = None
         if pixels is not None:
             patches = cut_patches(pixels, self._encoder.visual_tokens, self._parts.image_processor)
@@ -143,7 +143,7 @@ class Qwen3VL:
 
     def _page_encoding(self, page: Page, prepared: ModelInput, states: Floats | None) -> PageEncoding:
         selected = self._select(prepared, states)
-        assert prepared.patches is not None  # every page has a picture
+        assert prepared.patches is not None  # every page has an image
         grid = prepared.patches.grid
         place = TokenGrid(int(np.argmax(selected.kinds == TokenKind.PATCH)), grid.rows, grid.cols)
         return PageEncoding(page.id, self._encoder.fingerprint, selected.pooled, selected.tokens, selected.kinds, place)
@@ -169,7 +169,7 @@ def _refuse_page(page: Page, error: ValueError) -> PageRefused:
 
 @dataclass(frozen=True, eq=False)
 class ModelInput:
-    """One sequence: its prompt and, if there is a picture, its patches."""
+    """One sequence: its prompt and, if there is an image, its patches."""
 
     prompt: Prompt
     patches: Patches | None
@@ -214,7 +214,7 @@ class ForwardPass:
         return [found.get(at) for at in range(len(inputs))]
 
     def _batches(self, inputs: Sequence[ModelInput]) -> Iterator[list[int]]:
-        """Yield positions that share a pass: equally long, all with a picture or all without, at most a batch."""
+        """Yield positions that share a pass: equally long, all with an image or all without, at most a batch."""
         alike: defaultdict[tuple[int, bool], list[int]] = defaultdict(list)
         for at, prepared in enumerate(inputs):
             alike[len(prepared.prompt.ids), prepared.patches is not None].append(at)

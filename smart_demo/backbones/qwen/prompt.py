@@ -1,4 +1,4 @@
-r"""Inputs of Qwen3-VL-Embedding: a picture's patches, and the exact prompt as token ids.
+r"""Inputs of Qwen3-VL-Embedding: an image's patches, and the exact prompt as token ids.
 
     <|im_start|>system\n{instruction}<|im_end|>\n
     <|im_start|>user\n[<|vision_start|><|image_pad|>*N<|vision_end|>]{text}<|im_end|>\n
@@ -29,11 +29,11 @@ TOKEN_SIDE = 32
 """Pixels along a visual token: patches of 16, merged 2 by 2."""
 MIN_VISUAL_TOKENS = 4
 MAX_ASPECT = 200
-"""Beyond this ratio of sides the reference refuses a picture."""
+"""Beyond this ratio of sides the reference refuses an image."""
 QUERY_INSTRUCTION = "Find a document image that matches the given query."
 DOCUMENT_INSTRUCTION = "Represent the user's input."
 EMPTY_INPUT = "NULL"
-"""Text that the reference writes for an input with neither a picture nor words."""
+"""Text that the reference writes for an input with neither an image nor words."""
 MAX_PROMPT_TOKENS = 8_192
 """Tokens, template included: the reference's maximum. A longer text is cut, the template never."""
 Kinds = npt.NDArray[np.uint8]
@@ -42,7 +42,7 @@ Ids = npt.NDArray[np.int64]
 
 @dataclass(frozen=True, slots=True)
 class Grid:
-    """Number of rows and columns of visual tokens of one picture."""
+    """Number of rows and columns of visual tokens of one image."""
 
     rows: int
     cols: int
@@ -57,10 +57,10 @@ class Patches:
 
 
 def fit_grid(height: int, width: int, budget: int) -> Grid:
-    """Return the grid that a picture of this size in pixels is resized to: the reference's `smart_resize`, factor 32.
+    """Return the grid that an image of this size in pixels is resized to: the reference's `smart_resize`, factor 32.
 
     Sides are rounded to the nearest multiple of 32, then both shrink or grow together into 4..`budget` tokens.
-    Raises ValueError for an empty picture or one more than 200 times longer than wide.
+    Raises ValueError for an empty image or one more than 200 times longer than wide.
 
     >>> fit_grid(1754, 1240, 1800)
     Grid(rows=50, cols=35)
@@ -176,7 +176,7 @@ class PromptWriter:
         self._plain.no_padding()
 
     def write(self, instruction: str, grid: Grid | None, text: str, window: int = MAX_PROMPT_TOKENS) -> Prompt:
-        """Return the prompt of a picture, a text, or a picture followed by a text, cut to `window` tokens.
+        """Return the prompt of an image, a text, or an image followed by a text, cut to `window` tokens.
 
         Whitespace around the text is removed; half a surrogate pair, which no encoding can represent, becomes `?`.
         """
