@@ -124,17 +124,17 @@ class Engine:
             self._discard_caches(visitor.scope)
         return freed
 
-    def add_eviction_listener(self, on_evicted: Callable[[Scope], object]) -> None:
-        """Call `on_evicted` for each visitor whose library is deleted to free space for another."""
+    def set_eviction_listener(self, on_evicted: Callable[[Scope], object]) -> None:
+        """Call `on_evicted` for each visitor evicted from now on, in place of the listener before."""
         self._idle_eviction.set_listener(on_evicted)
 
-    def evict_idle_visitors(self, newcomer: Scope, size: int, among: Container[Scope] | None = None) -> bool:
-        """Free `size` bytes for one visitor by deleting others, the longest idle first; return whether it succeeded.
+    def evict_idle_visitors(self, owner: Scope, size: int, among: Container[Scope] | None = None) -> bool:
+        """Free `size` bytes for `owner` by deleting other visitors, the longest idle first; return whether that worked.
 
         Visitors with a change within the last hour are never deleted. `among`: those whose deletion would help, all by
         default.
         """
-        return self._idle_eviction.evict_idle_visitors(newcomer, size, among)
+        return self._idle_eviction.evict_idle_visitors(owner, size, among)
 
     def compact(self) -> bool:
         """Rebuild the index if that frees bytes of deleted pages; searches continue. Return whether it was rebuilt."""

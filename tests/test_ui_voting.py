@@ -351,7 +351,7 @@ def test_a_public_page_limits_judges_and_evicts_those_idle_for_an_hour(make, mon
     monkeypatch.setattr(session, "MAX_VISITORS", 2)
     handlers = make(public=True, uploads=False)
     voting = make_voting(handlers)
-    handlers.engine.add_eviction_listener(voting._judging.discard)
+    handlers.engine.set_eviction_listener(voting._judging.discard)
     one, two, three = (Judge(handlers, f"{number:032x}", voting) for number in (1, 2, 3))
     one.start()
     one.vote()

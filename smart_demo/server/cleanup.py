@@ -97,7 +97,7 @@ class Cleanup:
         `on_deleted` also runs when another visitor's upload evicts one between two rounds.
         """
         self._sweep, self._on_deleted = sweep, on_deleted
-        self._engine.add_eviction_listener(self._on_evicted)
+        self._engine.set_eviction_listener(self._on_evicted)
 
     def start(self) -> None:
         """Start the thread. Its first round runs at once."""

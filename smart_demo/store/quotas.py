@@ -139,7 +139,7 @@ def evictable_visitors(visitors: Sequence[Visitor], now: float) -> list[Visitor]
 class IdleEviction:
     """Deletes idle visitors to free space for another one. Safe for threads.
 
-    Call it without the library's lock: the listener may hold locks of its own.
+    Call it without the library's lock: the listener may take locks of its own.
     """
 
     def __init__(
@@ -159,13 +159,13 @@ class IdleEviction:
         """Call `listener` with the scope of each evicted visitor from now on, in place of the listener before."""
         self._listener = listener
 
-    def evict_idle_visitors(self, newcomer: Scope, size: int, among: Container[Scope] | None = None) -> bool:
-        """Free `size` bytes for `newcomer` and return whether that many were freed.
+    def evict_idle_visitors(self, owner: Scope, size: int, among: Container[Scope] | None = None) -> bool:
+        """Free `size` bytes for `owner` and return whether that many were freed.
 
         Visitors idle for longest are deleted first; none is if all of them together would not free enough.
         among: the scopes that may be evicted; None allows all.
         """
-        idle = [visitor for visitor in evictable_visitors(self._visitors(), self._now()) if visitor.scope != newcomer]
+        idle = [visitor for visitor in evictable_visitors(self._visitors(), self._now()) if visitor.scope != owner]
         idle = [visitor for visitor in idle if among is None or visitor.scope in among]
         if sum(visitor.bytes for visitor in idle) < size:
             return False

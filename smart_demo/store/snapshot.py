@@ -38,7 +38,7 @@ from smart_demo.types import Floats, PageId, Scope, StoredPage
 FOLDER = "snapshots"
 MIN_SNAPSHOT_PAGES = 1_000
 """Pages of a scope from which a snapshot is written: fewer headers are read in a fraction of a second."""
-_FORM = "smart-demo snapshot 1"
+_FORMAT = "smart-demo snapshot 1"
 _DIGEST, _LENGTH, _ALIGNMENT = 64, 8, 64
 _FACTS = ("document", "pages", "width", "height", "tokens", "bytes", "codec", "added", "seconds")
 _LAYOUT = ("codec", "tokens", "width", "pooled", "boxes")
@@ -156,7 +156,7 @@ def read_snapshot(index_dir: Path, scope: Scope, encoder: str) -> Snapshot | Non
         length = int.from_bytes(view[_DIGEST : _DIGEST + _LENGTH], "little")
         start = _DIGEST + _LENGTH
         columns = json.loads(bytes(view[start : start + length]))
-        if columns["form"] != _FORM or (columns["scope"], columns["encoder"]) != (scope.name, encoder):
+        if columns["form"] != _FORMAT or (columns["scope"], columns["encoder"]) != (scope.name, encoder):
             return None
         rows, width = columns["shape"]
         first = start + length + -(start + length) % _ALIGNMENT
@@ -174,7 +174,7 @@ def write_snapshot(
     Raises LibraryError or StorageFull if the disk refuses.
     """
     columns = {
-        "form": _FORM,
+        "form": _FORMAT,
         "scope": scope.name,
         "encoder": encoder,
         "shape": list(pooled.shape),

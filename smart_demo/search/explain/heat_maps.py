@@ -2,7 +2,7 @@
 
 The two kinds must not be confused. A similarity map shows cosines and does not explain the score. A winner map is an
 attribution: every counted query token puts its contribution on the token that won it, so the map and the listed
-remainder (winners without a place) add up to λl · late. Nothing is masked in a score because it looks bad here.
+remainder (winners without a place) add up to λl · late. No score leaves out a token because its map looks bad.
 
 Numbers are enlarged first and coloured last, so every colour is one of the scale.
 """
