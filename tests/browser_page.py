@@ -33,7 +33,7 @@ class App:
     """`python app.py` in a process of its own, on a free port, with its own data folder."""
 
     def __init__(self, folder: Path, samples: Path, **settings: str) -> None:
-        self._log = folder.with_name(f"{folder.name}.log")
+        self.folder, self._log = folder, folder.with_name(f"{folder.name}.log")
         with socket.socket() as probe:
             probe.bind(("127.0.0.1", 0))
             self.port = probe.getsockname()[1]

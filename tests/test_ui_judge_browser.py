@@ -10,7 +10,7 @@ from playwright.sync_api import Locator, Page, expect
 
 from tests.browser_page import PATIENCE, App, Visit, running_app
 from tests.documents import write_pdf
-from tests.test_ui_board_browser import download, scoreboard
+from tests.test_ui_board_browser import boards_text, download
 
 pytestmark = pytest.mark.browser
 GONE = re.compile("/component_server")
@@ -112,7 +112,7 @@ def test_ten_queries_by_keyboard_one_undone_survive_a_reload_a_restart_and_the_w
     arrived(page, 1)
     expect(page.get_by_text(re.compile("^A was (SMART|Pooled only), B was"))).to_be_visible()
     open_panel(page, "Results")
-    told, kept = scoreboard(page), download(page, "Only the journal", tmp_path)
+    told, kept = boards_text(page), download(page, "Only the journal", tmp_path)
     assert "both bad" in told
     visit.close()
 
@@ -123,7 +123,7 @@ def test_ten_queries_by_keyboard_one_undone_survive_a_reload_a_restart_and_the_w
         expect(page.locator(".board-none")).to_be_visible()
         page.locator("#board-take input[type=file]").set_input_files(str(kept))
         expect(page.locator(".taken")).to_contain_text("entries imported", timeout=PATIENCE)
-        assert scoreboard(page) == told
+        assert boards_text(page) == told
         visit.close()
 
 
