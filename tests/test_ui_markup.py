@@ -251,7 +251,7 @@ def test_only_zero_weights_have_a_notice():
 
 
 def test_a_checkpoint_from_a_folder_is_no_fallback():
-    assert page_layout.render_status(Serving("/models/mine", "mine", False, "SMART_BACKBONE asks for it.")) == ""
+    assert page_layout.render_status(Serving("/models/mine", "mine", False, "It is set by SMART_BACKBONE.")) == ""
     assert "serves instead" in page_layout.render_status(
         Serving("/models/mine", "minilm", False, "minilm serves instead.")
     )

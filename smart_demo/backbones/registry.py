@@ -55,7 +55,7 @@ def choose_backbone(
     visitors cannot change any. Raises SettingRefused for a name that is neither known, nor a hub id, nor a folder.
     """
     if settings.backbone.lower() != "auto":
-        reason = "The operator of this page chose it." if settings.public else "SMART_BACKBONE asks for it."
+        reason = "The operator of this page chose it." if settings.public else "It is set by SMART_BACKBONE."
         return BackboneChoice(_resolve_name(settings.backbone), reason, explicit=True)
     if (on_disk or is_on_disk)(QWEN, settings.revision):
         return BackboneChoice(QWEN, f"The weights of {QWEN} are on this disk.", explicit=False)
