@@ -202,7 +202,10 @@ def _hit_line(hit: Hit) -> str:
 
 
 def _eval(options: argparse.Namespace, settings: Settings) -> int:
-    from smart_demo import evaluation
+    from smart_demo.evaluation.collections import evaluate_dataset
+    from smart_demo.evaluation.cranfield import evaluate_cranfield
+    from smart_demo.evaluation.documents import evaluate_documents
+    from smart_demo.evaluation.query_sets import CollectionOptions
 
     choice = {name: value for name in ("split", "language", "limit", "revision") if (value := getattr(options, name))}
     if (options.cranfield or options.dataset) and options.queries:
@@ -211,14 +214,14 @@ def _eval(options: argparse.Namespace, settings: Settings) -> int:
     if choice and not options.dataset:
         raise SettingRefused(f"--{next(iter(choice))} goes with --dataset alone.")
     if options.dataset:
-        chosen = evaluation.CollectionOptions(**choice)
-        report = evaluation.evaluate_dataset(settings, options.dataset, chosen, _notice, options.run_dir)
+        chosen = CollectionOptions(**choice)
+        report = evaluate_dataset(settings, options.dataset, chosen, _notice, options.run_dir)
     elif options.cranfield:
-        report = evaluation.evaluate_cranfield(settings, options.cranfield, _notice, options.run_dir)
+        report = evaluate_cranfield(settings, options.cranfield, _notice, options.run_dir)
     else:
         documents = options.documents or settings.samples
         queries = options.queries or documents / "queries.jsonl"
-        report = evaluation.evaluate_documents(settings, documents, queries, _notice, options.run_dir)
+        report = evaluate_documents(settings, documents, queries, _notice, options.run_dir)
     print(json.dumps(report.as_json(), indent=1) if options.json else report.as_text())
     return 0
 

@@ -52,7 +52,8 @@ def test_every_part_of_a_word_stands_where_the_word_stands():
 
 
 def test_axes_are_the_same_in_another_process():
-    code = "from smart_demo.backbones.bag_of_words import WordBackbone; import sys; sys.exit(WordBackbone().axis('tide') % 100)"
+    used = "from smart_demo.backbones.bag_of_words import WordBackbone"
+    code = f"{used}; import sys; sys.exit(WordBackbone().axis('tide') % 100)"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == WordBackbone().axis("tide") % 100
 
 

@@ -9,8 +9,7 @@ from smart_demo import scoring
 from smart_demo.backbones.bag_of_words import WordBackbone
 from smart_demo.config import Settings
 from smart_demo.errors import InputRefused
-from smart_demo.evaluation import evaluate_cranfield
-from smart_demo.evaluation.cranfield import read_cranfield
+from smart_demo.evaluation.cranfield import evaluate_cranfield, read_cranfield
 from smart_demo.evaluation.texts import encode_collection, make_page_id, score_queries
 from smart_demo.types import Query
 

@@ -9,7 +9,7 @@ import pytest
 
 from smart_demo.config import Settings
 from smart_demo.errors import BackboneUnavailable, InputRefused, LibraryError, StorageFull
-from smart_demo.evaluation import evaluate_documents
+from smart_demo.evaluation.documents import evaluate_documents
 from smart_demo.store.library import Library
 from tests.documents import write_pdf
 

@@ -12,9 +12,9 @@ from smart_demo.backbones.serving import Backbones
 from smart_demo.config import Limits, Settings
 from smart_demo.engine import Engine
 from smart_demo.errors import InputRefused
-from smart_demo.evaluation import CollectionOptions, evaluate_dataset
-from smart_demo.evaluation.collections import DataAccess, read_dataset
+from smart_demo.evaluation.collections import DataAccess, evaluate_dataset, read_dataset
 from smart_demo.evaluation.pages import evaluate_pages
+from smart_demo.evaluation.query_sets import CollectionOptions
 from smart_demo.store.library import Library
 from smart_demo.types import Box, Word
 from tests.set_cases import FakeParquet, colour, picture, write_lines, write_separated

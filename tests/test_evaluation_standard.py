@@ -15,8 +15,8 @@ from hypothesis import strategies as st
 from smart_demo.backbones.bag_of_words import WordBackbone
 from smart_demo.config import Settings
 from smart_demo.errors import InputRefused
-from smart_demo.evaluation import CollectionOptions, evaluate_dataset
-from smart_demo.evaluation.collections import DataAccess, read_dataset
+from smart_demo.evaluation.collections import DataAccess, evaluate_dataset, read_dataset
+from smart_demo.evaluation.query_sets import CollectionOptions
 from smart_demo.evaluation.texts import (
     TextCollection,
     TextSearch,

@@ -13,9 +13,8 @@ from hypothesis import strategies as st
 from smart_demo import scoring
 from smart_demo.backbones.bag_of_words import WordBackbone
 from smart_demo.config import Settings
-from smart_demo.evaluation import evaluate_cranfield, evaluate_documents
-from smart_demo.evaluation.cranfield import read_cranfield
-from smart_demo.evaluation.documents import open_temporary_engine
+from smart_demo.evaluation.cranfield import evaluate_cranfield, read_cranfield
+from smart_demo.evaluation.documents import evaluate_documents, open_temporary_engine
 from smart_demo.evaluation.judgements import QueryJudgements
 from smart_demo.evaluation.metrics import METRICS
 from smart_demo.evaluation.runner import ignore_progress

@@ -114,7 +114,9 @@ def test_the_archive_of_an_evaluation_is_the_same_and_can_be_taken_in(tmp_path):
         assert today.namelist() == source.namelist()
         for name in source.namelist():
             if name.endswith("scoreboards.json"):  # its cautions are sentences, which may be reworded
-                assert without_sentences(json.loads(today.read(name))) == without_sentences(json.loads(source.read(name)))
+                assert without_sentences(json.loads(today.read(name))) == without_sentences(
+                    json.loads(source.read(name))
+                )
             else:
                 assert today.read(name) == source.read(name), name
     elsewhere = stored.journal_in(tmp_path / "elsewhere")

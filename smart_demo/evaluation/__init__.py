@@ -12,10 +12,3 @@ tables       rows of JSON lines, CSV, TSV and Parquet files, and the folders tha
 query_sets   ids, queries and grades of those rows
 trec         qrels and run files
 """
-
-from smart_demo.evaluation.collections import evaluate_dataset
-from smart_demo.evaluation.cranfield import evaluate_cranfield
-from smart_demo.evaluation.documents import evaluate_documents
-from smart_demo.evaluation.query_sets import CollectionOptions
-
-__all__ = ["CollectionOptions", "evaluate_cranfield", "evaluate_dataset", "evaluate_documents"]
