@@ -319,3 +319,18 @@ def test_a_zerogpu_space_s_gpu_is_not_used(monkeypatch):
     monkeypatch.setenv("SPACES_ZERO_GPU", "1")
     monkeypatch.setattr(torch.cuda, "is_available", lambda: pytest.fail("used"))
     assert gpu.local_gpu() is None
+
+
+def test_a_slow_product_is_estimated_from_a_few_tokens(monkeypatch):
+    """Each token takes a millisecond of a clock of the test's own, so the whole sample would take eight seconds."""
+    clock, seen = [0.0], []
+
+    class SlowQuery:
+        def maxima(self, codes, starts):
+            seen.append(len(codes))
+            clock[0] += len(codes) / 1000
+
+    monkeypatch.setattr(int8.time, "perf_counter", lambda: clock[0])
+    codes = np.zeros((8192, 4), dtype=np.int8)
+    assert int8._measure_seconds(SlowQuery(), codes, np.arange(0, 8192, 512)) == pytest.approx(8.192)
+    assert max(seen) <= int8.FEW_TOKENS
