@@ -95,6 +95,11 @@ class Settings:
     samples: Path = SAMPLE_DOCUMENTS
     """Folder of the sample library's documents."""
 
+    @property
+    def is_private(self) -> bool:
+        """Whether the page has one user, its owner, whose library and judgements it stores."""
+        return self.uploads and not self.public
+
 
 def read_settings(env: Mapping[str, str]) -> Settings:
     """Return the settings of an environment. Raises SettingRefused, naming the variable and what it takes.

@@ -48,7 +48,7 @@ class JudgingSession:
     @property
     def is_private(self) -> bool:
         """Whether the page has one owner: the person on whose machine it runs."""
-        return self._engine.settings.uploads and not self._engine.settings.public
+        return self._engine.settings.is_private
 
     def owner(self, secret: object) -> Scope:
         """Return the scope that owns a browser's judgements.

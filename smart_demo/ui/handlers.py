@@ -102,7 +102,7 @@ class Handlers:
     @property
     def is_private(self) -> bool:
         """Whether the page has one user, its owner, whose library and judgements it stores."""
-        return self.engine.settings.uploads and not self.engine.settings.public
+        return self.engine.settings.is_private
 
     @property
     def visitor(self) -> Scope | None:
