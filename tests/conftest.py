@@ -8,8 +8,8 @@ from hypothesis import settings
 from playwright.sync_api import Browser
 
 from smart_demo.engine import Engine, open_engine
-from tests.browser_page import chromium
 from tests.sample_library import copy_sample_library, settings_of
+from tests.ui.browser_page import chromium
 
 # One thread per process: with two busy cores, threads that wait for each other made tiny models seven times slower.
 # Set before torch is first imported; benchmarks set another value.

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.set_cases import write_beir
+from tests.evaluation.cases import write_beir
 
 ROOT = Path(__file__).resolve().parent.parent
 

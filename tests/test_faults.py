@@ -22,8 +22,8 @@ from smart_demo.judging.query_list import ListedQuery
 from smart_demo.store.library import Library
 from smart_demo.types import LOCAL
 from tests.documents import write_pdf
-from tests.judging_cases import TRIALS, open_journal
-from tests.store_cases import ENCODER, POOLED, files_under, made, open_library, page_id, put, token_files, unit
+from tests.judging.cases import TRIALS, open_journal
+from tests.store.cases import ENCODER, POOLED, files_under, made, open_library, page_id, put, token_files, unit
 
 ROOT = Path(__file__).resolve().parent.parent
 ANY = unit(np.random.default_rng(8), POOLED)
@@ -86,7 +86,7 @@ def fill_up(monkeypatch, room):
     monkeypatch.setattr(os, "write", write)
 
 
-# -- full disks; token files and Chroma are filled up in test_store_faults.py and by the crash trials
+# -- full disks; token files and Chroma are filled up in store/test_crashes.py and by the crash trials
 
 
 def test_a_disk_that_is_full_at_any_byte_of_a_judgement_keeps_the_others(tmp_path):

@@ -23,8 +23,8 @@ from smart_demo.config import Settings, read_settings
 from smart_demo.diagnostics import describe_environment
 from smart_demo.errors import BackboneUnavailable, SettingRefused
 from tests import audit
-from tests.backbone_cases import loaded
-from tests.tiny_qwen import write_tiny_qwen
+from tests.backbones.cases import loaded
+from tests.backbones.qwen.tiny_checkpoint import write_tiny_qwen
 
 ROOT = Path(__file__).resolve().parent.parent
 SOURCES = [ROOT / "app.py", *sorted((ROOT / "smart_demo").rglob("*.py")), *sorted((ROOT / "sample_docs").rglob("*.py"))]
@@ -290,7 +290,7 @@ sys.argv = ["app.py"]
 import app
 list(app.engine.prepare_samples())
 from smart_demo.ui.theme import launch_options
-from tests.served_app import _free_port
+from tests.ui.served_app import _free_port
 _, url, _ = app.demo.queue(max_size=20).launch(
     **launch_options(app.settings), prevent_thread_lock=True, quiet=True, server_port=_free_port()
 )

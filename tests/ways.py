@@ -29,7 +29,7 @@ from smart_demo.ui.handlers import Handlers
 from smart_demo.ui.library_tab import SamplePreparation
 from smart_demo.ui.theme import build_middleware
 from smart_demo.ui.upload_queue import UploadQueue
-from tests.voting_cases import Judge, shared_library
+from tests.ui.voting_cases import Judge, shared_library
 
 PACKAGE = REPOSITORY / "smart_demo"
 DOCUMENT = REPOSITORY / "sample_docs" / "galley-menu-week-24.pdf"

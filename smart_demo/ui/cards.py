@@ -9,11 +9,13 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 import numpy as np
+from markupsafe import Markup
 
 from smart_demo import scoring
 from smart_demo.search.comparison import Change, Comparison, Move, compare
 from smart_demo.types import LATE, POOLED, SMART, Floats, Found, Hit, StoredPage, Weights
 from smart_demo.ui.format import bdi, esc, format_score, page_key
+from smart_demo.ui.render import render
 from smart_demo.wording import count, size_in_words
 
 ThumbnailLoader = Callable[[StoredPage], bytes]
@@ -93,12 +95,10 @@ def _fill(value: float, span: tuple[float, float]) -> float:
     return 1.0 if high <= low else min(max((value - low) / (high - low), 0.0), 1.0)
 
 
-def render_badge(move: Move, side: Side, k: int) -> str:
+def render_badge(move: Move, side: Side, k: int) -> Markup:
     """Return the badge of a card: an icon, words and a colour. A fall is as prominent as a rise."""
     icon, text, note = _badge_texts(move, side, k)
-    note_markup = f'<span class="badge-note">{esc(note)}</span>' if note else ""
-    icon_markup = f'<span aria-hidden="true">{icon}</span>' if icon else ""
-    return f'<span class="badge badge-{move.change}">{icon_markup}<span>{esc(text)}</span>{note_markup}</span>'
+    return render("badge", change=move.change, icon=icon, text=text, note=note)
 
 
 def describe_move(move: Move, side: Side, k: int) -> str:
@@ -181,16 +181,11 @@ def _why_button(row: CardRow, side: Side, k: int) -> str:
     )
 
 
-def render_thumbnail(page: StoredPage, thumbnail: bytes) -> str:
+def render_thumbnail(page: StoredPage, thumbnail: bytes) -> Markup:
     """Return the thumbnail as inline markup with its size, or a blank page if the picture is missing."""
-    width, height = THUMBNAIL_WIDTH, max(1, round(THUMBNAIL_WIDTH * page.height / max(page.width, 1)))
-    if not thumbnail:
-        return f'<svg class="thumb missing" viewBox="0 0 {width} {height}" width="{width}" height="{height}"></svg>'
+    height = max(1, round(THUMBNAIL_WIDTH * page.height / max(page.width, 1)))
     data = base64.b64encode(thumbnail).decode("ascii")
-    return (
-        f'<img class="thumb" src="data:image/webp;base64,{data}" width="{width}" height="{height}" '
-        'alt="" decoding="sync" draggable="false">'
-    )
+    return render("thumbnail", data=data, width=THUMBNAIL_WIDTH, height=height)
 
 
 def _part(label: str, part: ScorePart) -> str:

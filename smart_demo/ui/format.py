@@ -6,6 +6,8 @@ import html
 import math
 import re
 
+from markupsafe import Markup
+
 from smart_demo.types import LOCAL, SAMPLES, PageId, Scope
 from smart_demo.wording import count
 
@@ -13,13 +15,13 @@ _UNSHOWABLE = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u200e\u200f\u202a-\u202e\
 """Control characters and marks that change the direction of the text around them."""
 
 
-def esc(text: object) -> str:
+def esc(text: object) -> Markup:
     """Escape text from any source for use inside an element or a quoted attribute.
 
-    >>> esc('"><img src=x onerror=alert(1)>.pdf')
+    >>> str(esc('"><img src=x onerror=alert(1)>.pdf'))
     '&quot;&gt;&lt;img src=x onerror=alert(1)&gt;.pdf'
     """
-    return html.escape(strip_unprintable(str(text)), quote=True)
+    return Markup(html.escape(strip_unprintable(str(text)), quote=True))
 
 
 def strip_unprintable(text: str) -> str:
@@ -31,9 +33,9 @@ def strip_unprintable(text: str) -> str:
     return _UNSHOWABLE.sub("", text)
 
 
-def bdi(text: str) -> str:
+def bdi(text: str) -> Markup:
     """Return an escaped file name in a `<bdi>` element, so that it cannot change the direction of text beside it."""
-    return f"<bdi>{esc(text)}</bdi>"
+    return Markup("<bdi>{}</bdi>").format(esc(text))
 
 
 def count_of(part: int, whole: int, noun: str) -> str:

@@ -14,11 +14,11 @@ from pathlib import Path
 
 from smart_demo.store.library import Library
 from smart_demo.types import LOCAL
-from tests.browser_page import App, Visit, chromium
 from tests.chaos import children
 from tests.chaos.children import Tell
 from tests.chaos.figures import Figures
 from tests.documents import write_pdf
+from tests.ui.browser_page import App, Visit, chromium
 
 PAGES = 40
 IN_TIME = 10

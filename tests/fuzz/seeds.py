@@ -9,8 +9,8 @@ from pathlib import Path
 from PIL import Image
 from reportlab.lib.pdfencrypt import StandardEncryption
 
-from tests.hostile_files import boxed_pdf, drawn_pdf, picture, text_pdf, write_hostile_files
-from tests.odd_files import ENDING, write_odd_files
+from tests.ingest.hostile_files import boxed_pdf, drawn_pdf, picture, text_pdf, write_hostile_files
+from tests.ingest.odd_files import ENDING, write_odd_files
 
 CORPUS = Path(__file__).with_name("corpus")
 LARGEST = 120_000

@@ -132,7 +132,7 @@ def main() -> None:
     shutil.rmtree(tempfile.tempdir, ignore_errors=True)
     Path(tempfile.tempdir).mkdir()
     worker = Worker(options.folder, options.found, options.seed)
-    # A short run begins with the made files only, since `tests/test_fuzz.py` replays the stored ones.
+    # A short run begins with the made files only, since `tests/fuzz/test_fuzz.py` replays the stored ones.
     worker.begin(made() if options.executions else (*made(), *kept()))
     worker.go_on(options.seconds, options.executions)
 

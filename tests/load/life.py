@@ -24,7 +24,7 @@ from tests.load.figures import Figures, LimitMet
 from tests.load.marks import Marks
 from tests.load.papers import Desk, Paper
 from tests.load.person import Person
-from tests.visitor import EventFailed
+from tests.server.visitor import EventFailed
 
 SAMPLE_QUERIES = ("capacity of the reservoir", "how to descale the machine", "menu of the week", "signature")
 PATIENCE = 120

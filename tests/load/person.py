@@ -17,7 +17,7 @@ from smart_demo.ui.events import UNEXPECTED_ERROR
 from smart_demo.ui.upload_queue import FILE_FAILED
 from tests.load.figures import Figures, LimitMet
 from tests.load.marks import Marks
-from tests.visitor import API, EventFailed, Visitor
+from tests.server.visitor import API, EventFailed, Visitor
 
 TICK = 0.7
 """Seconds between two polls of the page while an upload is in progress, as `layout.SECONDS`."""

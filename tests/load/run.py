@@ -16,7 +16,7 @@ from tests.load.figures import EXAMPLES, Figures
 from tests.load.life import SAMPLE_QUERIES, Life, Street, live
 from tests.load.marks import Marks
 from tests.load.watch import Sample, hourly, thirds
-from tests.visitor import Visitor
+from tests.server.visitor import Visitor
 
 STILL = 0.1
 """The allowed growth of memory, threads and files from the middle third of a run to the last one.

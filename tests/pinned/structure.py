@@ -8,6 +8,7 @@ Exit status 1 if anything else differs.
 from __future__ import annotations
 
 import difflib
+import html
 import json
 import re
 import sys
@@ -48,6 +49,33 @@ class Skeleton(HTMLParser):
     def handle_data(self, data: str) -> None:
         if found := numbers(data):
             self.lines.append(" ".join(found))
+
+
+class Normal(HTMLParser):
+    """A piece of markup with white space and escaped characters written in one way."""
+
+    def __init__(self, markup: str) -> None:
+        super().__init__(convert_charrefs=True)
+        self.parts: list[str] = []
+        self.feed(markup)
+        self.close()
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        written = (
+            name if value is None else f'{name}="{html.escape(" ".join(value.split()))}"' for name, value in attrs
+        )
+        self.parts.append(f"<{' '.join([tag, *written])}>")
+
+    def handle_endtag(self, tag: str) -> None:
+        self.parts.append(f"</{tag}>")
+
+    def handle_data(self, data: str) -> None:
+        self.parts.append(html.escape(re.sub(r"\s+", " ", data)))
+
+
+def normal_markup(markup: str) -> str:
+    """Return markup with each run of white space as one space, and every escape written in one way."""
+    return "".join(Normal(markup).parts)
 
 
 def numbers(text: str) -> list[str]:

@@ -73,7 +73,7 @@ from smart_demo.ui.viewer import ExplainHandlers
 from smart_demo.ui.vote_sheet import error_panel
 from smart_demo.ui.voting import Voting
 from tests.pinned.stored import DATA, LIBRARY, NOON, Clock, digest, machine, set_times
-from tests.voting_cases import judging_session, make_voting
+from tests.ui.voting_cases import judging_session, make_voting
 
 HERE = Path(__file__).resolve().parent
 HTML = HERE / "html"

@@ -1,0 +1,98 @@
+"""Our Qwen encode against two that share no code with it, on one tiny checkpoint, to 1e-4."""
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from smart_demo.backbones.qwen.model import Qwen3VL
+from smart_demo.config import Settings
+from smart_demo.types import Query
+from tests.backbones.qwen.cases import (
+    BUDGET,
+    DOCUMENT,
+    QUERY,
+    PlainEncoder,
+    SentenceTransformersEncoder,
+    page,
+    picture,
+    unit,
+)
+from tests.backbones.qwen.tiny_checkpoint import write_tiny_qwen
+
+TEXTS = ["what is the report total", "Schraube M8, größer als 3 %", "a\n\nb  c", "x" * 300]
+SIZES = [(300, 200, 224, 160), (200, 300, 160, 224), (64, 64, 64, 64), (1754, 1240, 224, 160), (10, 10, 64, 64)]
+"""A picture's height and width, and what the reference resizes it to within 40 visual tokens."""
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    return write_tiny_qwen(tmp_path_factory.mktemp("qwen") / "tiny")
+
+
+@pytest.fixture(scope="module")
+def ours(folder):
+    return Qwen3VL.load(str(folder), Settings(visual_tokens=BUDGET))
+
+
+@pytest.fixture(scope="module")
+def theirs(folder):
+    with pytest.MonkeyPatch.context() as patch:
+        return SentenceTransformersEncoder(folder, patch)
+
+
+@pytest.fixture(scope="module")
+def plain(folder):
+    return PlainEncoder(folder)
+
+
+def close(ours, pooled, tokens):
+    np.testing.assert_allclose(ours.pooled, pooled, atol=1e-4)
+    np.testing.assert_allclose(ours.tokens, tokens, atol=1e-4)
+
+
+@pytest.mark.parametrize("text", TEXTS)
+def test_a_query_is_what_sentence_transformers_makes_of_it(ours, theirs, text):
+    close(ours.encode_query(Query(text)), *theirs.encode(text, QUERY))
+
+
+@pytest.mark.parametrize("text", TEXTS)
+def test_a_text_document_is_too(ours, theirs, text):
+    (made,) = ours.encode_texts([text])
+    close(made, *theirs.encode(text, DOCUMENT))
+
+
+@pytest.mark.parametrize(("height", "width"), [size[:2] for size in SIZES])
+def test_a_page_is_too(ours, theirs, height, width):
+    pixels = picture(height, width)
+    (made,) = ours.encode_pages([page(pixels)])
+    close(made, *theirs.encode(Image.fromarray(pixels), DOCUMENT))
+
+
+def test_a_picture_with_words_is_too(ours, theirs):
+    pixels = picture()
+    made = ours.encode_query(Query("the red star", pixels))
+    close(made, *theirs.encode({"image": Image.fromarray(pixels), "text": "the red star"}, QUERY))
+
+
+@pytest.mark.parametrize(("height", "width", "to_height", "to_width"), SIZES)
+def test_a_page_agrees_with_the_encode_written_out(ours, plain, height, width, to_height, to_width):
+    pixels = picture(height, width, seed=3)
+    (made,) = ours.encode_pages([page(pixels)])
+    _, states = plain.encode(DOCUMENT, pixels, size=(to_height, to_width))
+    np.testing.assert_allclose(made.pooled, unit(states[-1]), atol=1e-4)
+    assert (made.place.rows, made.place.cols) == (to_height // 32, to_width // 32)
+
+
+@pytest.mark.parametrize("token_filter", ["code", "paper"])
+def test_each_filter_keeps_what_its_source_says_token_by_token(folder, plain, token_filter):
+    pixels = picture()
+    backbone = Qwen3VL.load(str(folder), Settings(visual_tokens=BUDGET, token_filter=token_filter))
+    made = backbone.encode_query(Query("the red star", pixels))
+    ids, states = plain.encode(QUERY, pixels, "the red star", size=(224, 160))
+    names = plain._tokenizer.convert_ids_to_tokens(ids.tolist())
+    if token_filter == "paper":
+        kept = [at for at in range(len(names)) if at != len(names) - 1]
+    else:
+        kept = [at for at, name in enumerate(names) if name == "<|image_pad|>" or not name.startswith("<|")]
+    np.testing.assert_allclose(made.tokens, unit(states[kept]), atol=1e-4)
+    np.testing.assert_allclose(made.pooled, unit(states[-1]), atol=1e-4)

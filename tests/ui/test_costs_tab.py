@@ -1,0 +1,181 @@
+"""What the tab under the hood is answered: any argument, any library, and only what was measured."""
+
+import json
+from dataclasses import replace
+
+import gradio as gr
+import pytest
+
+from smart_demo.backbones.bag_of_words import WordBackbone
+from smart_demo.search.request import ON_BOTH, ON_MINE, ON_SAMPLES, parse_request
+from smart_demo.types import LOCAL, SAMPLES, Query
+from smart_demo.ui.api import SearchEndpoint
+from smart_demo.ui.format import page_key
+from tests.ui.costs_cases import HOSTILE_QUERIES, add_own, started, under
+from tests.ui.test_handlers import NONSENSE
+
+
+@pytest.fixture(scope="module")
+def ready(tmp_path_factory):
+    """Samples whole, one page of one's own."""
+    folder = tmp_path_factory.mktemp("hood")
+    handlers = started(folder)
+    list(handlers.engine.prepare_samples())
+    add_own(handlers, folder)
+    yield handlers
+    handlers.engine.close()
+
+
+@pytest.fixture
+def make(tmp_path):
+    opened = []
+
+    def start(**changes):
+        opened.append(started(tmp_path / str(len(opened)), **changes))
+        return opened[-1]
+
+    yield start
+    for handlers in opened:
+        handlers.engine.close()
+
+
+def without_times(answer):
+    return {key: value for key, value in answer.items() if key != "milliseconds"}
+
+
+@pytest.mark.parametrize("value", NONSENSE, ids=repr)
+def test_any_argument_is_answered_in_words_or_figures(ready, value):
+    hood = under(ready)
+    assert set(hood.inspect(value)) in ({"sentence"}, {"costs", "environment", "program"})
+    fields = dict.fromkeys(parse_request().fields, value)
+    assert set(hood.inspect(fields)) in ({"sentence"}, {"costs", "environment", "program"})
+    found = hood.inspect(fields | {"picture": ""})
+    assert set(found) == {"costs", "environment", "program"}
+    assert json.loads(json.dumps(found, ensure_ascii=True))
+
+
+def test_without_a_question_there_are_costs_and_no_code(ready):
+    found = under(ready).inspect({"scope": ON_MINE})
+    assert "1 page of your documents, encoded by words" in found["costs"]
+    assert set(found["program"]) == {"sentence"}
+
+
+@pytest.mark.parametrize("query", HOSTILE_QUERIES, ids=lambda query: ascii(query[:24]))
+def test_the_scores_are_what_the_endpoint_answers(ready, query):
+    """`words` reads letters and digits only: what has none is refused by both."""
+    endpoint, hood = SearchEndpoint(ready), under(ready)
+    assert endpoint.scope == LOCAL
+    program = hood.inspect(parse_request(query, ON_MINE, 5).fields)["program"]
+    if "sentence" in program:
+        with pytest.raises(gr.Error) as refused:
+            endpoint.search(query, 5)
+        assert refused.value.message == program["sentence"]
+        return
+    assert without_times(json.loads(program["scores"])) == without_times(endpoint.search(query, 5))
+    assert program["differences"] == []
+
+
+def test_figures_follow_the_library_on_the_screen(ready):
+    costs = {
+        scope: under(ready).inspect(parse_request("tide", scope).fields)["costs"]
+        for scope in (ON_SAMPLES, ON_MINE, ON_BOTH)
+    }
+    assert "2 pages of the samples," in costs[ON_SAMPLES]
+    assert "1 page of your documents," in costs[ON_MINE]
+    assert "3 pages of the samples and your documents," in costs[ON_BOTH]
+
+
+def test_a_figure_without_a_measurement_says_so(make, tmp_path):
+    handlers = make()
+    assert "nothing to measure" in under(handlers).inspect({"scope": ON_SAMPLES})["costs"]
+    list(handlers.engine.prepare_samples())
+    fresh = under(handlers).inspect({"scope": ON_SAMPLES})["costs"]
+    assert fresh.count("not measured yet") == 4 + 2 * 3  # stages of a query; scoring all and some, at three sizes
+    assert "mean of 2 pages" in fresh
+    handlers.engine.search(Query("tide"), (SAMPLES,))
+    measured = under(handlers).inspect({"scope": ON_SAMPLES})["costs"]
+    assert "not measured yet" not in measured
+    assert measured.count("median of 1 query<") == 4
+    assert measured.count("not extrapolated") == 3
+
+
+def test_the_price_is_a_plain_sentence_with_its_own_numbers(ready):
+    # One-hot words of 1,024 axes: 4,096 bytes pooled; two words in int8: 2 · 1,024 codes, 4,100 mean and scale,
+    # 2 · 8 box and 2 kind.
+    costs = under(ready).inspect({"scope": ON_MINE})["costs"]
+    times = (2 * 1_024 + 4_100 + 2 * 8 + 2) / 4_096
+    assert f"takes {times:.3g} times the space of the pooled vectors alone: 6.17 kB a page instead of 4.1 kB." in costs
+
+
+def test_a_public_page_never_looks_at_one_s_own(make, tmp_path):
+    public = make(public=True, uploads=False)
+    list(public.engine.prepare_samples())
+    add_own(public, tmp_path)
+    for scope in (ON_MINE, ON_BOTH):
+        assert under(public).inspect(parse_request("harbour", scope).fields) == {
+            "sentence": "Only the samples can be searched here."
+        }
+    shown = under(public).inspect(parse_request("harbour", ON_SAMPLES).fields)
+    assert "mine.pdf" not in json.dumps(shown)
+    assert shown["program"]["differences"] == []
+
+
+def test_one_s_own_wait_for_a_model_that_loads(make):
+    assert under(make()).inspect({"scope": ON_MINE}) == {"sentence": "words is still loading. Look again in a moment."}
+
+
+def test_samples_on_their_way_have_no_code_yet(make):
+    assert set(under(make()).inspect(parse_request("tide").fields)["program"]) == {"sentence"}
+
+
+def test_pages_of_another_encoder_are_warned_of(make, tmp_path):
+    other = WordBackbone(["tide"])
+    handlers = make(main=other)
+    list(handlers.engine.prepare_samples())
+    add_own(handlers, tmp_path)
+    assert "notice" not in under(handlers).inspect({"scope": ON_MINE})["environment"]
+    samples = under(handlers).inspect({"scope": ON_SAMPLES})["environment"]
+    assert "The samples were encoded by words" in samples
+    assert other.encoder.fingerprint not in samples
+    mine = under(handlers).inspect({"scope": ON_MINE})["environment"]
+    assert other.encoder.fingerprint in mine
+    embedded = handlers.engine.backbones.embedded()
+    list(handlers.engine._indexer.add(LOCAL, [(tmp_path / "mine.pdf", "mine.pdf")], embedded))
+    assert (
+        "Another model encoded 1 page of your documents" in under(handlers).inspect({"scope": ON_MINE})["environment"]
+    )
+
+
+def test_a_picture_is_left_out_of_code_and_admitted(ready):
+    """`words` sees no picture, so its words alone are asked either way."""
+    hood, region = under(ready), f"region:{_sample(ready)}:0.0000,0.0000,0.5000,0.5000"
+    program = hood.inspect({**parse_request("tide", ON_SAMPLES).fields, "picture": region})["program"]
+    assert any("the picture of this query is left out" in said for said in program["differences"])
+    assert json.loads(program["scores"])["query"] == "tide"
+    gone = hood.inspect({**parse_request("tide", ON_SAMPLES).fields, "picture": f"kept:{'0' * 32}"})
+    assert set(gone) == {"costs", "environment", "program"}
+    assert set(gone["program"]) == {"sentence"}
+
+
+class Seeing(WordBackbone):
+    """Finds one word in any picture."""
+
+    def encode_query(self, query):
+        return replace(super().encode_query(Query(query.text or "tide")), query=query)
+
+
+def test_a_picture_alone_has_scores_and_no_code(make):
+    handlers = make(main=Seeing())
+    list(handlers.engine.prepare_samples(handlers.engine.backbones.main()))
+    asked_with = {
+        **parse_request("", ON_SAMPLES).fields,
+        "picture": f"region:{_sample(handlers)}:0.0000,0.0000,0.5000,0.5000",
+    }
+    program = under(handlers).inspect(asked_with)["program"]
+    assert set(program) == {"sentence", "scores"}
+    assert len(json.loads(program["scores"])["results"]["smart"]) == 2
+
+
+def _sample(handlers):
+    page = handlers.engine.library.pages([SAMPLES], handlers.engine.backbone(SAMPLES).encoder.fingerprint)[0]
+    return page_key(SAMPLES, page.id)

@@ -1,0 +1,53 @@
+"""What a visitor sees of the page's bounds: a sentence, and a page that goes on."""
+
+import re
+
+import pytest
+from playwright.sync_api import expect
+
+from smart_demo.server.rate_limits import BUSY
+from tests.documents import write_pdf
+from tests.ui.browser_page import PATIENCE, Visit, running_app
+
+pytestmark = pytest.mark.browser
+REFUSED = {
+    "queue/join": {"status": 429, "json": {"detail": BUSY, "error": BUSY}},
+    "component_server": {"status": 200, "json": {"sentence": BUSY}},
+}
+"""As `server/test_fairness` has them from the server."""
+
+
+def refuse(route):
+    """Answer as the gate does."""
+    route.fulfill(**next(answer for path, answer in REFUSED.items() if path in route.request.url))
+
+
+@pytest.fixture(scope="module")
+def app(tmp_path_factory):
+    samples = tmp_path_factory.mktemp("samples")
+    write_pdf(samples / "tides.pdf", "tide tables of the harbour")
+    with running_app(samples, SMART_PUBLIC="on") as running:
+        yield running
+
+
+def test_a_busy_page_says_so_and_goes_on(app, browser):
+    visit = Visit(browser, app)
+    page = visit.open()
+    for path in REFUSED:
+        page.route(re.compile(f"/gradio_api/{path}"), refuse)
+    page.locator("#results .card").first.click()
+    expect(page.locator("dialog.viewer .viewer-note")).to_have_text(BUSY, timeout=PATIENCE)
+    page.keyboard.press("Escape")
+    page.locator("#query textarea").fill("harbour")
+    page.locator("#query textarea").press("Enter")
+    expect(page.locator(".toast-body")).to_contain_text(BUSY, timeout=PATIENCE)
+    answer = page.locator("#results .answer")
+    before = answer.get_attribute("data-query")
+    page.unroute_all()
+    page.locator("#query textarea").press("Enter")
+    expect(answer).not_to_have_attribute("data-query", before, timeout=PATIENCE)
+    page.locator("#results .card").first.click()
+    expect(page.locator("dialog.viewer .viewer-image:not(.is-coarse)")).to_be_visible(timeout=PATIENCE)
+    assert all("429" in fault for fault in visit.faults)  # Chromium's own line in the console
+    visit.faults.clear()
+    visit.close()

@@ -1,0 +1,257 @@
+"""What the page is made of, without a browser: right figures, right words, nothing from outside as markup."""
+
+import re
+from html.parser import HTMLParser
+
+import pytest
+
+from smart_demo.backbones.serving import Serving
+from smart_demo.config import read_settings
+from smart_demo.indexing.samples import Samples
+from smart_demo.search.comparison import Change, Move
+from smart_demo.store.quotas import Usage
+from smart_demo.types import LOCAL, SAMPLES, Document, Progress, State, Weights
+from smart_demo.ui import compare, library_tab, page_layout, stories
+from smart_demo.ui.cards import Side, build_columns, describe_move, render_badge, render_formula
+from tests.ui.cases import HOSTILE, found
+
+TAGS = """section div header h1 h2 h3 p span ol ul li button b i svg path rect bdi dl dt dd table thead tbody tr th td
+img details summary footer nav a pre code sub br"""
+
+
+class Markup(HTMLParser):
+    """Tags, attributes and text of a piece of markup, as a browser would see them."""
+
+    def __init__(self, markup: str) -> None:
+        super().__init__(convert_charrefs=True)
+        self.tags, self.attributes, self.text, self.open = [], [], "", []
+        self.feed(markup)
+        self.close()
+
+    def handle_starttag(self, tag, attrs):
+        self.tags.append(tag)
+        self.attributes += [(tag, name, value or "") for name, value in attrs]
+        if tag not in {"img", "br", "rect", "path"}:
+            self.open.append(tag)
+
+    def handle_startendtag(self, tag, attrs):
+        self.tags.append(tag)
+        self.attributes += [(tag, name, value or "") for name, value in attrs]
+
+    def handle_endtag(self, tag):
+        assert self.open.pop() == tag
+
+    def handle_data(self, data):
+        self.text += data
+
+    def check(self):
+        assert self.open == []
+        assert set(self.tags) <= set(TAGS.split())
+        for tag, name, value in self.attributes:
+            assert not name.startswith("on"), (tag, name, value)
+            assert not value.lower().startswith("javascript:")
+            if tag == "img" and name == "src":
+                assert value.startswith("data:image/webp;base64,")
+
+
+def answer(found, picture=b"RIFF") -> str:
+    return compare.render_results(found, lambda page: picture)
+
+
+@pytest.mark.parametrize("name", HOSTILE)
+def test_names_and_queries_never_become_markup(name):
+    document = Document(LOCAL, "a" * 16, name, 12, 9, 1000)
+    progress = [Progress(name, state, 1, 2, name) for state in State]
+    serving = Serving(name, name + " ", False, name)
+    for markup in (
+        answer(found([0.3, 0.2, 0.1], [0.1, 0.2, 0.3], document=name, query=name, notice=name)),
+        library_tab.render_documents([document], 3, loading=False),
+        library_tab.render_uploads(progress),
+        compare.render_empty(name, name),
+        page_layout.render_chips([name], name),
+        page_layout.render_status(serving, name),
+        page_layout.render_footer(serving, name, read_settings({})),
+    ):
+        seen = Markup(markup)
+        seen.check()
+        shown = re.sub("[\x00-\x08\x0b-\x1f\u202a-\u202e]", "", name)
+        values = [value for _, _, value in seen.attributes]
+        assert shown in seen.text or any(shown in value for value in values)
+        assert "\u202e" not in markup
+
+
+def test_only_a_public_page_says_that_a_link_shows_one_s_own_documents_in_one_browser():
+    assert "this browser only" in stories.render_tools(public=True)
+    assert "this browser only" not in stories.render_tools(public=False)
+
+
+def test_fixed_markup_is_valid():
+    parts = [
+        page_layout.render_header(),
+        page_layout.render_hero(),
+        page_layout.render_how(),
+        compare.render_opening(),
+        library_tab.render_no_uploads(),
+    ]
+    parts += [library_tab.render_intro(read_settings({})), compare.render_preparing(Samples(3, 9, "minilm"))]
+    for part in parts:
+        Markup(part).check()
+
+
+@pytest.mark.parametrize(
+    ("move", "side", "shown"),
+    [
+        (Move(Change.UP, 5, 2), Side.SMART, "▲3was 5"),
+        (Move(Change.UP, 5, 2), Side.POOLED, "▲3now 2"),
+        (Move(Change.DOWN, 1, 3), Side.SMART, "▼2was 1"),
+        (Move(Change.DOWN, 1, 3), Side.POOLED, "▼2now 3"),
+        (Move(Change.SAME, 1, 1), Side.SMART, "=same"),
+        (Move(Change.NEW, 14, 2), Side.SMART, "✦newwas 14"),
+        (Move(Change.NEW, None, 2), Side.SMART, "✦new"),
+        (Move(Change.LEFT, 2, 14), Side.POOLED, "↘left the top 5now 14"),
+        (Move(Change.LEFT, 2, None), Side.POOLED, "↘left the top 5"),
+    ],
+)
+def test_a_badge_shows_the_move_of_a_page(move, side, shown):
+    seen = Markup(render_badge(move, side, 5))
+    assert seen.text == shown
+    assert f"badge-{move.change}" in seen.attributes[0][2]
+
+
+def test_a_fall_is_as_prominent_as_a_rise():
+    up, down = (
+        render_badge(Move(c, *ranks), Side.SMART, 5) for c, ranks in ((Change.UP, (3, 1)), (Change.DOWN, (1, 3)))
+    )
+    assert up.replace("up", "").replace("▲", "").replace("3", "1") == (
+        down.replace("down", "").replace("▼", "").replace("3", "1")
+    )
+    assert "up 2 places" in describe_move(Move(Change.UP, 3, 1), Side.SMART, 5)
+    assert "down 2 places" in describe_move(Move(Change.DOWN, 1, 3), Side.SMART, 5)
+
+
+def test_ranks_and_bars_equal_a_worked_example():
+    """pooled ranks pages 1 2 3 4; late 4 3 2 1; their sums 0.50 0.45 0.40 0.95 put page 4 first."""
+    shown = build_columns(found([0.4, 0.3, 0.2, 0.1], [0.1, 0.15, 0.2, 0.85], top=2))
+    assert [row.hit.page.number for row in shown.left] == [1, 2]
+    assert [row.hit.page.number for row in shown.right] == [4, 1]
+    first = shown.right[0]
+    assert (first.pooled.rank, first.late.rank) == (4, 1)
+    assert (first.pooled.fill, first.late.fill) == (0.0, 1.0)
+    assert shown.left[1].move == Move(Change.LEFT, 2, 3)
+    assert first.move == Move(Change.NEW, 4, 1)
+    markup = answer(shown.found)
+    assert "1 of 2 shared · new first page" in markup
+    assert "ranked 4 of 4 pages" in markup
+
+
+def test_cards_have_document_page_and_rank_in_their_labels():
+    labels = [
+        value for _, name, value in Markup(answer(found([0.3, 0.2], [0.1, 0.9]))).attributes if name == "aria-label"
+    ]
+    assert (
+        "Rank 1: report.pdf, page 2 of 12; SMART moves it up 1 place, pooled only ranks it 2. Open the page." in labels
+    )
+
+
+def test_every_curve_ends_at_cards():
+    seen = Markup(answer(found([0.4, 0.3, 0.2, 0.1], [0.1, 0.15, 0.2, 0.85], top=2)))
+    cards = {value for tag, name, value in seen.attributes if tag == "button" and name == "data-page"}
+    threads = [value for tag, name, value in seen.attributes if tag == "path" and name == "data-page"]
+    assert set(threads) == cards
+    assert len(threads) == len(set(threads))
+
+
+def test_the_printed_formula_adds_up():
+    """0.4405 + 0.6668 is shown with as many decimals as it takes."""
+    for pooled, late, weights in [(0.4405, 0.6668, (1, 1)), (0.1234, 0.5678, (0.35, 2.4)), (-0.0119, 0.3, (1, 1))]:
+        row = build_columns(found([pooled], [late], weights=Weights(*weights))).right[0]
+        shown = Markup(render_formula(row, Weights(*weights))).text.replace("−", "-")
+        a, x, b, y, total = map(float, re.findall(r"-?\d+\.\d+", shown))
+        places = len(re.findall(r"\d+\.(\d+)", shown)[-1])
+        assert (a, b) == weights
+        assert round(a * x + b * y, places) == total
+
+
+def test_a_page_that_was_not_scored_has_a_note():
+    answered = found([0.4, 0.3], [0.1, 0.2])
+    row = build_columns(answered).left[0]
+    unscored = type(row)(row.hit, row.move, row.pooled, type(row.late)(float("nan"), None, 0.0))
+    assert "Not scored token by token" in render_formula(unscored, Weights())
+
+
+def test_no_pages_and_missing_pictures_give_valid_markup():
+    assert "No pages here yet" in answer(found([], []))
+    Markup(answer(found([0.1], [0.2]), picture=b"")).check()
+
+
+def test_a_stopped_or_partial_document_shows_how_many_pages_it_has():
+    partial = Document(LOCAL, "a" * 16, "x.pdf", 12, 9, 4_300_000)
+    assert "9 of 12 pages · 4.3 MB" in Markup(library_tab.render_documents([partial], 0, loading=False)).text
+
+
+def test_samples_cannot_be_deleted():
+    sample = Document(SAMPLES, "a" * 16, "x.pdf", 12, 12, 1)
+    assert "data-remove" not in library_tab.render_sample_documents([sample], Samples(12, 12, "minilm"))
+
+
+def test_pages_of_another_encoder_are_announced():
+    assert "3 pages of another model are kept" in library_tab.render_documents([], 3, loading=False)
+
+
+def test_a_fallback_and_a_loading_model_have_a_banner():
+    fallen = Serving("qwen3-vl-2b", "minilm", False, "qwen3-vl-2b could not be loaded. minilm serves instead.")
+    assert "is-fallback" in page_layout.render_status(fallen)
+    assert "minilm serves instead" in page_layout.render_status(fallen)
+    assert "is-loading" in page_layout.render_status(Serving("qwen3-vl-2b", "qwen3-vl-2b", True, ""))
+    assert page_layout.render_status(Serving("minilm", "minilm", False, "")) == ""
+
+
+def test_samples_of_another_encoder_are_labelled():
+    serving = Serving("qwen3-vl-2b", "qwen3-vl-2b", False, "A GPU was found.")
+    assert "The samples are served by minilm." in page_layout.render_footer(serving, "minilm", read_settings({}))
+    assert "served by" not in page_layout.render_footer(serving, "qwen3-vl-2b", read_settings({}))
+
+
+def test_every_limit_is_shown_before_an_upload():
+    limits = {
+        "SMART_LIBRARY_PAGES": "123",
+        "SMART_LIBRARY_MB": "234",
+        "SMART_TOTAL_MB": "3456",
+        "SMART_KEEP_HOURS": "45",
+        "SMART_WAITING_FILES": "56",
+        "SMART_QUEUE": "67",
+        "SMART_MAX_QUERY": "789",
+        "SMART_MAX_PAGES": "91",
+        "SMART_MAX_FILE_MB": "92",
+        "SMART_MAX_MEGAPIXELS": "93",
+        "SMART_MAX_FILES": "94",
+    }
+    read = read_settings({"SMART_PUBLIC": "on"} | limits)
+    usage = Usage(0, 0, read.quotas.library_pages, read.quotas.library_bytes)
+    serving = Serving("minilm", "minilm", False, "")
+    said = (
+        library_tab.render_intro(read)
+        + library_tab.render_usage(usage, read)
+        + page_layout.render_footer(serving, "", read)
+    )
+    numbers = set(re.findall(r"\d+", said.replace(",", "")))
+    assert {name: value for name, value in limits.items() if value not in numbers} == {}
+
+
+def test_a_page_without_uploads_names_the_command_to_run_the_demo():
+    assert "python app.py" in library_tab.render_no_uploads()
+
+
+def test_only_zero_weights_have_a_notice():
+    said = "Both weights are 0"
+    pooled, late = [0.3, 0.2, 0.1], [0.1, 0.2, 0.3]
+    assert said in answer(found(pooled, late, weights=Weights(0.0, 0.0)))
+    for weights in (Weights(1.0, 0.0), Weights(0.0, 1.0), Weights(1.0, 1.0)):
+        assert said not in answer(found(pooled, late, weights=weights))
+
+
+def test_a_checkpoint_from_a_folder_is_no_fallback():
+    assert page_layout.render_status(Serving("/models/mine", "mine", False, "It is set by SMART_BACKBONE.")) == ""
+    assert "serves instead" in page_layout.render_status(
+        Serving("/models/mine", "minilm", False, "minilm serves instead.")
+    )

@@ -1,0 +1,509 @@
+"""Blind votes as any client may send them: invalid arguments, other owners, a full disk."""
+
+import json
+import os
+import re
+import time
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from smart_demo.config import Quotas
+from smart_demo.judging import journal, session
+from smart_demo.judging.journal import FOLDER
+from smart_demo.judging.query_list import ListedQuery
+from smart_demo.judging.queue import JudgingProgress, QueryStatus
+from smart_demo.judging.records import BlindColumns, Session, Skip
+from smart_demo.server.cleanup import Cleanup
+from smart_demo.store.quotas import visitor_scope
+from smart_demo.types import LOCAL, SMART, Weights
+from smart_demo.ui.judge_sheets import JudgeSheets
+from smart_demo.ui.vote_sheet import SearchSetup, VoteSheet, render_vote_sheet
+from smart_demo.ui.voting import Voting
+from tests.documents import write_pdf
+from tests.server.cases import visitor
+from tests.ui.cases import HOSTILE, stored
+from tests.ui.test_handlers import NONSENSE
+from tests.ui.voting_cases import (
+    MINE,
+    Judge,
+    forget_everything,
+    judging_session,
+    make_voting,
+    pages,
+    search,
+    shared_library,
+)
+
+YOURS = "7e" * 16
+
+
+@pytest.fixture(scope="module")
+def start(tmp_path_factory):
+    with shared_library(tmp_path_factory.mktemp("voting")) as start:
+        yield start
+
+
+@pytest.fixture
+def make(start):
+    forget_everything(start())
+    return start
+
+
+@pytest.fixture
+def kept(make):
+    """The folder of the judgements."""
+    return make().engine.settings.data_dir / FOLDER
+
+
+@pytest.fixture
+def judge(make):
+    return Judge(make())
+
+
+# -- before the vote
+
+
+def sheet(a, b, **changes):
+    progress = JudgingProgress((QueryStatus.OPEN, QueryStatus.JUDGED), 0)
+    facts = {"query": "tide", "ticket": "0c" * 16, "columns": BlindColumns(a, b), "progress": progress, "vote": None}
+    facts |= {"setup": SearchSetup(search(), ["Samples"], search()), "sides_shown": False, "link": "q=tide"}
+    return render_vote_sheet(VoteSheet(**(facts | changes)), lambda page: f"{page.id}".encode())
+
+
+def halves(markup):
+    """Return both columns, and the markup around them."""
+    columns = re.findall(r'<section class="blind-column.*?</section>', markup, re.DOTALL)
+    around = markup
+    for column in columns:
+        around = around.replace(column, "")
+    return columns, around
+
+
+def swapped(column, letter, other):
+    for old, new in ((f"Column {letter}", f"Column {other}"), (f'">{letter}<', f'">{other}<')):
+        column = column.replace(old, new)
+    return column.replace(f'data-side="{letter.lower()}"', f'data-side="{other.lower()}"')
+
+
+leaves = st.lists(st.builds(stored, st.integers(1, 9), st.sampled_from(["a.pdf", *HOSTILE])), max_size=6)
+
+
+@given(leaves, leaves)
+@settings(max_examples=60)
+def test_swapping_the_sides_swaps_only_the_columns(a, b):
+    (left, right), around = halves(sheet(tuple(a), tuple(b)))
+    (other_left, other_right), other_around = halves(sheet(tuple(b), tuple(a)))
+    assert swapped(left, "A", "B") == other_right
+    assert swapped(other_left, "A", "B") == right
+    assert around == other_around
+
+
+def test_nothing_before_the_vote_depends_on_the_random_sides(make):
+    handlers = make(public=True, uploads=False)
+    voting, met = make_voting(handlers), {}
+    for number in range(64):
+        judge = Judge(handlers, f"{number:032x}", voting)
+        judge.start()
+        judge.look(act="ask", query="harbour tide")
+        sides = judge.voting._sheets.tickets.find(judge.judging.owner(judge.name), judge.ticket).trial.sides
+        met[sides.a] = re.sub(r'(data-ticket|data-turn)="[0-9a-f]+"', "", judge.panel)
+        if len(met) == 2:
+            break
+    (left, right), around = halves(met["smart"])
+    (other_left, other_right), other_around = halves(met["pooled"])
+    assert pages(left, "a") != pages(right, "b"), "the case is too easy: both rankings are the same"
+    assert swapped(left, "A", "B") == other_right
+    assert swapped(other_left, "A", "B") == right
+    assert around == other_around
+    for blind in met.values():
+        assert not re.search(r"of-smart|of-pooled|rank|score|Pooled only|after-vote", halves(blind)[0][0])
+
+
+def test_neither_seed_nor_sides_leave_the_server_before_an_export(judge):
+    judge.start()
+    judge.look(act="ask", query="harbour tide")
+    answers = [judge.panel, json.dumps(judge.vote()), judge.look(), json.dumps(judge.undo())]
+    assert all(judge.journal.session.seed not in answer for answer in answers)
+
+
+def test_columns_with_the_same_pages_say_so(judge):
+    judge.start()
+    shown = (stored(1), stored(2))
+    assert "Both columns show the same pages" in sheet(shown, shown)
+    assert "Both columns show the same pages" not in sheet(shown, shown[::-1])
+
+
+# -- votes
+
+
+def test_a_vote_is_stored_then_revealed_and_can_be_undone(judge):
+    judge.start()
+    judge.look(act="ask", query="harbour tide")
+    blind = judge.panel
+    answer = judge.vote("b", reasons=["table", "other"], note="  small <b> print ")
+    (vote,) = judge.journal.judgements.votes.values()
+    assert (vote.choice, vote.reasons, vote.note) == ("b", ("table", "other"), "  small <b> print ")
+    assert [str(row.page) for row in vote.trial.ranking(vote.trial.sides.a)[:5]] == [
+        page.partition("/")[2] for page in pages(blind, "a")
+    ]
+    won = {"smart": "SMART", "pooled": "Pooled only"}[vote.winner]
+    assert answer["said"].startswith(f"Saved. You preferred B: {won}.")
+    assert f"You preferred B: {won}." in answer["sheet"]
+    assert "small &lt;b&gt; print" in answer["sheet"]
+    assert "1 of " in answer["sheet"]
+    assert won in judge.look(), "a reload shows the same"
+    back = judge.undo()
+    assert back["said"] == "Undone: the vote on “harbour tide”."
+    assert judge.journal.judgements.votes == {}
+    again = judge.look(act="go", at=back["go"])
+    assert "marked as not blind" in again
+    assert "data-choice" in again
+    judge.vote("tie")
+    assert len(judge.journal.judgements.seen_before) == 1
+
+
+def test_skipped_queries_come_again_at_the_end(judge):
+    judge.start()
+    first = judge.skip()
+    assert first["go"] == 1
+    assert "1 skipped" in judge.look(act="go", at=1)
+    assert "Judge the 6 not seen yet" in judge.look(act="go", at=len(judge.queue.queries))
+    for at in range(1, len(judge.queue.queries)):
+        judge.look(act="go", at=at)
+        judge.vote("tie")
+    end = judge.look(act="go", at=len(judge.queue.queries))
+    assert "Go through the 1 skipped" in end
+    judge.look(act="go", at=0)
+    judge.skip()
+    assert sum(type(event).__name__ == "Skip" for event in judge.journal.judgements.events) == 1
+    judge.vote("bad")
+    assert "All judged" in judge.look(act="go", at=len(judge.queue.queries))
+
+
+def test_a_failed_write_is_reported_and_the_vote_stays_open(judge, kept):
+    judge.start()
+    file = kept / "local.jsonl"
+    before = file.read_bytes()
+    file.unlink()
+    file.mkdir()
+    answer = judge.vote()
+    assert answer["sentence"].startswith("Could not ")
+    assert judge.journal.judgements.votes == {}
+    file.rmdir()
+    file.write_bytes(before)
+    assert "sheet" in judge.vote()
+
+
+def test_a_vote_records_the_shown_pages_even_if_they_were_deleted(make, tmp_path):
+    judge = Judge(make())
+    engine = judge.handlers.engine
+    list(engine.add(LOCAL, [(write_pdf(tmp_path / "mine.pdf", "harbour tide", "harbour"), "mine.pdf")]))
+    judge.look(act="scope", scope="My documents")
+    judge.start()
+    judge.look(act="ask", query="harbour")
+    seen = pages(judge.panel, "a")
+    (mine,) = engine.documents(LOCAL)
+    engine.delete_document(LOCAL, mine.file)
+    assert "sheet" in judge.vote()
+    (vote,) = judge.journal.judgements.votes.values()
+    assert [f"local/{row.page}" for row in vote.trial.ranking(vote.trial.sides.a)] == seen
+    assert "There are no pages to judge here" in judge.look()
+
+
+def test_weights_of_compare_change_nothing_until_they_are_applied(judge):
+    other = (7, 0.5, 2.0, "sum", "all")
+    judge.start()
+    judge.vote("tie")
+    assert judge.journal.judgements.last_step(judge.journal.session.id).trial.weights == SMART.weights
+    shown = judge.look(dials=other)
+    assert "other settings (7 pages, 0.50 × pooled + 2.00 × late (sum))" in shown
+    assert "1 of " in shown
+    judge.look(act="go", at=1, dials=other)
+    judge.vote("tie")
+    assert judge.journal.judgements.last_step(judge.journal.session.id).trial.weights == SMART.weights
+    taken = judge.look(act="take", dials=other)
+    assert "7 pages a column · SMART = 0.50 × pooled + 2.00 × late (sum)" in taken
+    assert "0 of " in taken, "another round"
+    judge.vote("tie")
+    last = judge.journal.judgements.last_step(judge.journal.session.id).trial
+    assert (last.k, last.weights) == (7, Weights(0.5, 2.0, "sum"))
+    assert "2 of " in judge.look(act="take"), "and back to the first"
+
+
+def test_starting_uses_the_settings_of_compare(judge):
+    other = (3, 0.0, 1.0, "mean", "content")
+    assert "3 pages a column" in judge.look(dials=other)
+    assert not judge.journal.judgements.events
+    judge.look(act="start", dials=other)
+    assert (judge.queue.search.top, judge.queue.search.weights.pooled) == (3, 0.0)
+
+
+# -- arguments and owners
+
+
+def test_invalid_arguments_get_a_sentence_and_store_nothing(judge):
+    judge.start()
+    before = judge.journal.judgements.events
+    for value in NONSENSE:
+        vote_and_look(judge, value)
+    assert judge.journal.judgements.events == before
+
+
+def vote_and_look(judge, value):
+    for said in (judge.voting.vote, judge.voting.grade):
+        assert set(said(value)) <= {"sentence", "look"}
+        for act in ("vote", "grade", "skip", "ranks", value):
+            given = {"owner": value, "act": act, "ticket": value, "choice": value, "page": value, "grade": value}
+            assert set(said(given)) <= {"sentence", "look"}
+    valid = {"owner": MINE, "act": "vote", "ticket": judge.ticket, "choice": "a"}
+    spoiled = [
+        {"choice": value},
+        {"reasons": value or 7},
+        {"note": value if not isinstance(value, str) or value else 7},
+    ]
+    for part in spoiled:
+        assert set(judge.voting.vote(valid | part)) == {"sentence"}
+    looks = [value, {"act": value}, {"act": "go", "at": value if not isinstance(value, bool) else "1"}]
+    looks += [{"act": "scope", "scope": value}, {"act": "ask", "query": value if not isinstance(value, str) else ""}]
+    for wanted in looks:
+        for panel in (judge.voting.vote_panel, judge.voting.grade_panel):
+            assert panel(wanted, value, value, value, value, value).startswith('<div class="judge-panel"')
+
+
+def test_hostile_queries_and_names_are_text(judge):
+    judge.start()
+    for query in [
+        '"><img src=x onerror=alert(1)>',
+        "${alert(1)} harbour",
+        "`tide`",
+        "\u202egpj.exe tide",
+        "{{x}} lamp",
+    ]:
+        shown = judge.look(act="ask", query=query)
+        assert "<img src=x" not in shown
+        assert "\u202e" not in shown
+        told = judge.vote()
+        assert "<img src=x" not in told["sheet"]
+        assert "\u202e" not in judge.undo()["said"]
+    long = judge.look(act="ask", query="x" * 10_000)
+    assert "the query has 10,000 characters" in long
+
+
+def test_a_typed_query_is_inserted_once_after_the_open_one(judge):
+    judge.start()
+    judge.look(act="go", at=2)
+    judge.look(act="ask", query="  harbour \n lamp ")
+    assert [one.query for one in judge.queue.queries].index("harbour lamp") == 3
+    judge.look(act="go", at=0)
+    judge.look(act="ask", query="harbour lamp")
+    assert judge.queue.position == 3
+    judge.judging.set_queries(LOCAL, [ListedQuery(f"q{n}") for n in range(500)])
+    assert "The list is full" in judge.look(act="ask", query="one more")
+
+
+def test_a_private_page_has_one_judge_for_all_browsers(judge):
+    judge.start()
+    for name in (None, YOURS, "../../x", 7):
+        assert judge.judging.owner(name) == LOCAL
+
+
+def test_owners_on_a_public_page_are_validated_and_separate(make, kept):
+    public = make(public=True, uploads=False)
+    mine, voting = Judge(public), None
+    voting = mine.voting
+    yours = Judge(public, YOURS, voting)
+    for name in [*NONSENSE, "../" + "a" * 29, "A" * 32, "5a" * 15, f"{MINE}\n", "local", "visitor-x"]:
+        assert "Reload the page" in voting.vote_panel({"owner": name, "act": "start"}), name
+        assert "Reload the page" in voting.vote({"owner": name, "act": "undo"})["sentence"]
+    mine.start()
+    yours.start()
+    answer = voting.vote({"owner": YOURS, "act": "vote", "ticket": mine.ticket, "choice": "a"})
+    assert answer["look"] is True
+    assert "sheet" in mine.vote()
+    assert not yours.journal.judgements.votes
+    assert yours.undo() == {"sentence": "There is nothing to undo."}
+    assert {path.name for path in kept.iterdir()} == {
+        f"{visitor_scope(name)}.{kind}" for name in (MINE, YOURS) for kind in ("jsonl", "desk.json")
+    }
+
+
+def test_a_public_page_without_uploads_allows_only_the_samples(make, tmp_path):
+    public = Judge(make(public=True, uploads=False))
+    list(public.handlers.engine.add(LOCAL, [(write_pdf(tmp_path / "mine.pdf", "harbour"), "mine.pdf")]))
+    public.start()
+    for scope in ("My documents", "Both"):
+        assert "Only the samples can be searched here" in public.look(act="scope", scope=scope)
+    owner = public.judging.owner(public.name)
+    public.judging.set_search(owner, search().__class__("", "My documents", 5, Weights()))
+    assert "Only the samples can be searched here" in public.look()
+
+
+def age(handlers, *judges, hours=2):
+    """Date the judges' files back by `hours`."""
+    for judge in judges:
+        for path in (handlers.engine.settings.data_dir / FOLDER).glob(f"{judge.judging.owner(judge.name)}.*"):
+            os.utime(path, (time.time() - hours * 3_600,) * 2)
+
+
+def test_a_public_page_limits_judges_and_evicts_those_idle_for_an_hour(make, monkeypatch):
+    monkeypatch.setattr(session, "MAX_VISITORS", 2)
+    handlers = make(public=True, uploads=False)
+    voting = make_voting(handlers)
+    handlers.engine.set_eviction_listener(voting._judging.discard)
+    one, two, three = (Judge(handlers, f"{number:032x}", voting) for number in (1, 2, 3))
+    one.start()
+    one.vote()
+    two.start()
+    assert "no room for another" in three.start()
+    assert "data-ticket" in two.look(), "a list that was just started must stay"
+    age(handlers, one)
+    assert "data-ticket" in three.start()
+    three.vote()
+    assert "data-ticket" in two.look()
+    assert one.journal.judgements.events == ()
+    assert "no room for another" in one.start()
+
+
+def test_judgements_of_all_visitors_stay_within_the_quota(make):
+    quotas = Quotas(total_bytes=200_000)
+    handlers = make(public=True, uploads=False, quotas=quotas)
+    voting = make_voting(handlers)
+    one, two = (Judge(handlers, f"{number:032x}", voting) for number in (1, 2))
+    one.start()
+    two.start()
+    with (handlers.engine.settings.data_dir / FOLDER / f"{visitor(9)}.jsonl").open("wb") as other:
+        other.truncate(180_000)
+    assert "all visitors together may take 200 kB" in one.vote()["sentence"]
+    assert "all visitors together may take 200 kB" in one.skip()["sentence"]
+    assert "all visitors together may take 200 kB" in two.look(act="ask", query="harbour master")
+    os.utime(other.name, (time.time() - 7_200,) * 2)
+    assert one.vote()["said"].startswith("Saved.")
+    assert not os.path.exists(other.name)
+    assert "data-ticket" in two.look()
+
+
+def test_an_event_written_while_its_owner_expires_is_stored(make, monkeypatch):
+    handlers = make(public=True, uploads=False)
+    judging = judging_session(handlers)
+    judge = Judge(handlers, "7" * 32, Voting(JudgeSheets(judging, handlers)))
+    cleanup = Cleanup(handlers.engine)
+    cleanup.connect(lambda _: 0, judging.discard)
+    judge.start()
+    judge.vote()
+    owner, files = judging.owner(judge.name), handlers.engine.library._files
+    delete_scope = files.delete_scope
+
+    def voting_before_deletion(scope):
+        judging.journal(owner).skip(judge.journal.judgements.events[-1].trial.query)
+        return delete_scope(scope)
+
+    monkeypatch.setattr(files, "delete_scope", voting_before_deletion)
+    assert cleanup.run_once(time.time() + 25 * 3_600).expired == 1
+    assert {type(event) for event in judging.journal(owner).judgements.events} == {Session, Skip}
+    assert not judging.started(owner)
+
+
+def test_a_restart_keeps_list_position_and_votes(make):
+    judge = Judge(make())
+    judge.start()
+    judge.vote("a")
+    judge.look(act="ask", query="harbour master")
+    judge.vote("b", note="later")
+    before = re.sub(r'data-(ticket|turn)="[0-9a-f]+"', "", judge.look())
+    again = Judge(make())
+    assert re.sub(r'data-(ticket|turn)="[0-9a-f]+"', "", again.look()) == before
+    assert again.queue == judge.queue
+    assert again.undo()["said"] == "Undone: the vote on “harbour master”."
+
+
+def test_an_old_ticket_stores_nothing_and_asks_for_a_new_sheet(make):
+    judge = Judge(make())
+    judge.start()
+    ticket = judge.ticket
+    again = Judge(make())
+    assert again.voting.vote({"owner": MINE, "act": "vote", "ticket": ticket, "choice": "a"})["look"] is True
+    assert not again.journal.judgements.votes
+
+
+def test_a_loading_model_and_an_empty_library_are_stated(judge):
+    judge.look(act="scope", scope="My documents")
+    assert "words is still loading" in judge.start()
+    assert "data-again" in judge.panel, "the panel retries by itself"
+    judge.handlers.engine.backbones.main()
+    assert "There are no pages to judge here" in judge.look()
+
+
+# -- the query list
+
+
+statuses = st.lists(st.sampled_from(list(QueryStatus)), min_size=1, max_size=12)
+
+
+@given(statuses, st.integers(0, 11))
+def test_next_position_reaches_every_open_query_once(statuses, at):
+    at %= len(statuses)
+    seen = []
+    while at < len(statuses):
+        seen.append(at)
+        if statuses[at] is QueryStatus.OPEN:
+            statuses[at] = QueryStatus.JUDGED
+        at = JudgingProgress(tuple(statuses), at).next_position
+        assert len(seen) <= 2 * len(statuses)
+    assert QueryStatus.OPEN not in statuses
+
+
+def test_a_damaged_queue_is_replaced_by_the_default(make, kept):
+    judge = Judge(make())
+    judge.start()
+    judge.look(act="go", at=3)
+    file = kept / "local.desk.json"
+    whole = json.loads(file.read_text())
+    spoiled = [b"", b"[]", b"\xff", b"{}", b'{"v": 1}', json.dumps(whole | {"queries": []}).encode()]
+    spoiled += [json.dumps(whole | part).encode() for part in ({"at": -1}, {"at": 1e9}, {"search": 7}, {"v": 2})]
+    for data in spoiled:
+        file.write_bytes(data)
+        fresh = judging_session(judge.handlers)
+        assert (fresh.queue(LOCAL).position, fresh.queue(LOCAL).queries) == (0, fresh.default_queries())
+    file.write_bytes(json.dumps(whole).encode())
+    assert judging_session(judge.handlers).queue(LOCAL) == judge.queue
+
+
+def test_the_longest_list_can_be_read_again(judge):
+    judge.start()
+    queries = [ListedQuery(f"{'🛟' * 245} {number:03d}", f"q{number}") for number in range(500)]
+    judge.judging.set_queries(LOCAL, queries)
+    assert judging_session(judge.handlers).queries(LOCAL) == tuple(queries)
+
+
+def test_a_visitors_journal_stays_within_the_public_limit(make, monkeypatch):
+    monkeypatch.setattr(journal, "PUBLIC_JOURNAL_BYTES", 20_000)
+    public = Judge(make(public=True, uploads=False))
+    public.start()
+    said = [public.vote() for _ in range(12)]
+    assert "is full" in said[-1]["sentence"]
+    files = public.handlers.engine.settings.data_dir / FOLDER
+    assert sum(path.stat().st_size for path in files.glob("visitor-*.jsonl")) <= 20_000
+
+
+def test_reading_results_takes_no_visitor_slot(make, monkeypatch):
+    monkeypatch.setattr(session, "MAX_VISITORS", 1)
+    handlers = make(public=True, uploads=False)
+    voting = make_voting(handlers)
+    one, stranger = (Judge(handlers, f"{number:032x}", voting) for number in (1, 2))
+    one.start()
+    assert stranger.journal.judgements.events == ()
+    assert "data-ticket" in one.look(), "the list must stay"
+
+
+def test_a_list_and_all_judgements_can_be_deleted(judge, kept):
+    judge.start()
+    judge.vote()
+    judge.judging.set_queries(LOCAL, [ListedQuery("tide", "q1"), ListedQuery("lamp")], position=1, source="mine.csv")
+    assert (judge.queue.current, judge.queue.source) == (ListedQuery("lamp"), "mine.csv")
+    judge.judging.delete(LOCAL)
+    assert list(kept.iterdir()) == []
+    assert judge.vote()["look"] is True, "a tab that was left open cannot vote on a deleted list"
+    assert list(kept.iterdir()) == []
+    assert "Start judging" in judge.look()
