@@ -86,7 +86,7 @@ def fill_up(monkeypatch, room):
     monkeypatch.setattr(os, "write", write)
 
 
-# -- full disks; token files and Chroma are filled up in store/test_crashes.py and by the crash trials
+# -- full disks; token files and Chroma are filled up in store/test_sidecar.py and by the crash trials
 
 
 def test_a_disk_that_is_full_at_any_byte_of_a_judgement_keeps_the_others(tmp_path):

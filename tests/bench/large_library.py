@@ -173,11 +173,11 @@ class PreparedQueries:
     batch, reason, runtime = 1, "It measures.", Runtime("cpu", "float32")
 
     def __init__(self, queries: Sequence[QueryEncoding]) -> None:
-        self._queries = {query.query.key: query for query in queries}
+        self.by_key = {query.query.key: query for query in queries}
         self.encoder = _FixedEncoder("prepared", "prepared", "1", "0" * 64, pooled_width=WIDTH, token_width=WIDTH)
 
     def encode_query(self, query: Query) -> QueryEncoding:
-        return self._queries[query.key]
+        return self.by_key[query.key]
 
     def encode_pages(self, pages: Sequence[Page]) -> list[PageEncoding | PageRefused]:
         raise NotImplementedError

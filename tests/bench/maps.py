@@ -110,12 +110,8 @@ class SeededBackbone:
     """A `Backbone` with random states. Its queries point at patches of the first page, so that maps have a hot spot."""
 
     def __init__(self) -> None:
-        self._encoder = Encoder("seeded", f"seeded-{WIDTH}", "1", "0" * 64, pooled_width=WIDTH, token_width=WIDTH)
-        self._target = _page_states(1)
-
-    @property
-    def encoder(self) -> Encoder:
-        return self._encoder
+        self.encoder = Encoder("seeded", f"seeded-{WIDTH}", "1", "0" * 64, pooled_width=WIDTH, token_width=WIDTH)
+        self.target = _page_states(1)
 
     @property
     def reason(self) -> str:
@@ -134,11 +130,11 @@ class SeededBackbone:
 
     def encode_query(self, query: Query) -> QueryEncoding:
         rng = np.random.default_rng(int(query.key, 16))
-        at = rng.choice(len(self._target), TOKENS, replace=False)
-        tokens = normalise(self._target[at] + 0.5 * random_directions(rng, TOKENS, WIDTH))
+        at = rng.choice(len(self.target), TOKENS, replace=False)
+        tokens = normalise(self.target[at] + 0.5 * random_directions(rng, TOKENS, WIDTH))
         kinds = np.full(TOKENS, TokenKind.CONTENT, dtype=np.uint8)
         labels = tuple(f"word{n}" for n in range(TOKENS))
-        return QueryEncoding(query, self._encoder.fingerprint, normalise(tokens.mean(axis=0)), tokens, kinds, labels)
+        return QueryEncoding(query, self.encoder.fingerprint, normalise(tokens.mean(axis=0)), tokens, kinds, labels)
 
     def encode_texts(self, texts: Sequence[str]) -> Iterator[QueryEncoding]:
         return map(self.encode_query, map(Query, texts))
@@ -148,7 +144,7 @@ class SeededBackbone:
         tokens = _page_states(page.number)
         kinds = np.full(len(tokens), TokenKind.PATCH, dtype=np.uint8)
         place = TokenGrid(0, ROWS, COLS)
-        return PageEncoding(page.id, self._encoder.fingerprint, normalise(tokens.mean(axis=0)), tokens, kinds, place)
+        return PageEncoding(page.id, self.encoder.fingerprint, normalise(tokens.mean(axis=0)), tokens, kinds, place)
 
 
 def _page_states(number: int) -> Floats:

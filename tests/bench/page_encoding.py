@@ -92,8 +92,8 @@ class OfficialWrapper:
         processor = type("Processor", (Qwen3VLProcessor,), lenient)
         images = Qwen2VLImageProcessorPil.from_pretrained(folder, local_files_only=True)
         tokenizer = AutoTokenizer.from_pretrained(folder, local_files_only=True)
-        self._processor: Any = processor(images, tokenizer, None, chat_template=tokenizer.chat_template)
-        self._model, self._budget = model, budget
+        self.processor: Any = processor(images, tokenizer, None, chat_template=tokenizer.chat_template)
+        self.model, self.budget = model, budget
 
     def encode(self, pixels: Pixels) -> Floats:
         """Return a picture's vector, (D,) of length 1, in float32."""
@@ -102,15 +102,15 @@ class OfficialWrapper:
     def prepare(self, pixels: Pixels) -> Mapping[str, Any]:
         """Return the model's input for (H, W, 3) pixels, resized once into the budget."""
         height, width, _ = pixels.shape
-        grid = fit_grid(height, width, self._budget)
+        grid = fit_grid(height, width, self.budget)
         picture = Image.fromarray(pixels).resize((grid.cols * TOKEN_SIDE, grid.rows * TOKEN_SIDE))
         messages = [
             {"role": "system", "content": [{"type": "text", "text": DOCUMENT_INSTRUCTION}]},
             {"role": "user", "content": [{"type": "image", "image": picture}]},
         ]
-        text = self._processor.apply_chat_template(messages, add_generation_prompt=True, tokenize=False)
+        text = self.processor.apply_chat_template(messages, add_generation_prompt=True, tokenize=False)
         options = {"truncation": True, "max_length": MAX_PROMPT_TOKENS, "padding": True, "do_resize": False}
-        inputs: Mapping[str, Any] = self._processor(text=[text], images=[picture], **options, return_tensors="pt")
+        inputs: Mapping[str, Any] = self.processor(text=[text], images=[picture], **options, return_tensors="pt")
         return inputs
 
     def forward(self, inputs: Mapping[str, Any]) -> Floats:
@@ -118,7 +118,7 @@ class OfficialWrapper:
         import torch
 
         with torch.no_grad():
-            states = self._model(**inputs).last_hidden_state
+            states = self.model(**inputs).last_hidden_state
             mask = inputs["attention_mask"]
             last = mask.shape[1] - mask.flip(dims=[1]).argmax(dim=1) - 1
             pooled = torch.nn.functional.normalize(states[torch.arange(len(states)), last], dim=-1)

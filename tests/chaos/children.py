@@ -38,15 +38,15 @@ class Child:
             _be(act, reader, writer)
         os.close(writer)
         os.set_blocking(reader, False)
-        self._pipe, self._said = reader, b""
+        self.pipe, self.said = reader, b""
         self.status: int | None = None
 
     def listen(self, seconds: float) -> None:
         """Read its events for `seconds`, or until it has ended."""
         end = time.monotonic() + seconds
         while self.alive and (left := end - time.monotonic()) > 0:
-            select.select([self._pipe], [], [], min(left, 0.05))
-            self._take()
+            select.select([self.pipe], [], [], min(left, 0.05))
+            self.take()
 
     @property
     def alive(self) -> bool:
@@ -66,23 +66,23 @@ class Child:
         """Wait for its end and return all its events. An incomplete last line does not count."""
         while self.alive:
             self.listen(1)
-        self._take()
-        os.close(self._pipe)
-        return [json.loads(line) for line in self._said.split(b"\n")[:-1]]
+        self.take()
+        os.close(self.pipe)
+        return [json.loads(line) for line in self.said.split(b"\n")[:-1]]
 
     @property
     def killed(self) -> bool:
         return self.status is not None and os.WIFSIGNALED(self.status)
 
-    def _take(self) -> None:
+    def take(self) -> None:
         while True:
             try:
-                data = os.read(self._pipe, 1 << 16)
+                data = os.read(self.pipe, 1 << 16)
             except BlockingIOError:
                 return
             if not data:
                 return
-            self._said += data
+            self.said += data
 
 
 def _be(act: Callable[[Tell], None], reader: int, writer: int) -> None:

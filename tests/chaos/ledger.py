@@ -20,38 +20,38 @@ class Ledger:
     acknowledged: int = 0
     faults: list[tuple[str, str]] = field(default_factory=list)
     """The kind and description of each fault that a process itself reported."""
-    _flying: Event = field(default_factory=dict)
+    flying: Event = field(default_factory=dict)
     """The operation that was begun and not acknowledged."""
 
     def hear(self, said: Sequence[Event]) -> None:
         """Enter the TRY and ACK events of one process, in their order."""
         for event in said:
             if "try" in event:
-                self._flying = event
+                self.flying = event
             elif "ack" in event:
                 self.acknowledged += 1
-                self._flying = {}
-                self._acknowledge(event)
+                self.flying = {}
+                self.acknowledge(event)
             else:
                 kind = "wrong" if "wrong" in event else "broke"
                 self.faults.append((kind, str(event[kind])))
 
-    def _acknowledge(self, event: Event) -> None:
+    def acknowledge(self, event: Event) -> None:
         if event["ack"] == "add":
             self.there[Key(*event["key"])] = (event["added"], event["bytes"])
         elif event["ack"] in ("remove", "forget"):
-            for key in self._meant(event):
+            for key in self.meant(event):
                 del self.there[key]
 
-    def _meant(self, event: Event) -> list[Key]:
+    def meant(self, event: Event) -> list[Key]:
         """Return the pages that a removal deletes, under every encoder."""
         scope, file = event["scope"], event.get("file")
         return [key for key in self.there if key.scope == scope and file in (None, key.file)]
 
     def settle(self, seen: Mapping[Key, Facts]) -> list[tuple[str, str]]:
         """Return what contradicts the ledger, then continue it with the pages that were seen."""
-        flying, faults = self._flying, []
-        leaving = self._meant(flying) if flying.get("try") in ("remove", "forget") else []
+        flying, faults = self.flying, []
+        leaving = self.meant(flying) if flying.get("try") in ("remove", "forget") else []
         coming = [Key(*flying["key"])] if flying.get("try") == "add" else []
         for key, facts in self.there.items():
             if key not in seen and key not in leaving:
@@ -61,5 +61,5 @@ class Ledger:
         for key in seen.keys() - self.there.keys():
             if key not in coming:
                 faults.append(("returned", f"{key} is there, though it was removed or never added"))
-        self.there, self._flying = dict(seen), {}
+        self.there, self.flying = dict(seen), {}
         return faults

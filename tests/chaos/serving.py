@@ -103,7 +103,7 @@ def _search(url: str, stop: threading.Event) -> None:
 
 
 def _end(app: App, how: signal.Signals, tell: Tell) -> None:
-    process = app._process
+    process = app.process
     assert process is not None
     begun = time.monotonic()
     process.send_signal(how)
@@ -113,7 +113,7 @@ def _end(app: App, how: signal.Signals, tell: Tell) -> None:
         process.send_signal(signal.SIGABRT)  # makes it print the stack of each thread
         process.wait()
         tell({"server": f"it still ran {time.monotonic() - begun:.0f} seconds after {how.name}: {app.log[-6_000:]}"})
-    app._process = None
+    app.process = None
     if how == signal.SIGTERM:
         tell({"stopped": round(1_000 * (time.monotonic() - begun))})
     tell({"trial": "server killed" if how == signal.SIGKILL else "server told to stop"})

@@ -36,80 +36,80 @@ class Worker:
     """Tries files until it is stopped. The same seed tries the same files, as long as it works alone."""
 
     def __init__(self, folder: Path, found: Path, seed: str) -> None:
-        self._input, self._found, self._rng = folder / INPUT, found, Random(seed)
-        self._known: set[str] = set()
-        self._pool: list[tuple[bytes, bool, bool]] = []
+        self.input, self.found, self.rng = folder / INPUT, found, Random(seed)
+        self.known: set[str] = set()
+        self.pool: list[tuple[bytes, bool, bool]] = []
         """The bytes of every file worth damaging, whether it is a PDF, and whether it gave pages."""
-        self._names: set[str] = set()
-        self._counts: Counter[str] = Counter()
-        self._slowest, self._peak, self._executions = (0.0, ""), 0, 0
+        self.names: set[str] = set()
+        self.counts: Counter[str] = Counter()
+        self.slowest, self.peak, self.executions = (0.0, ""), 0, 0
 
     def begin(self, files: Iterable[bytes]) -> None:
         """Try files to begin with as they are."""
         for content in files:
-            self._take(content, self._try(content), fresh=False)
-        self._say(known=sorted(self._known))
+            self.take(content, self.try_file(content), fresh=False)
+        self.say(known=sorted(self.known))
 
     def go_on(self, seconds: float, executions: int) -> None:
         """Damage and try files for `seconds`, or `executions` times, whichever is given."""
         end, told = time.monotonic() + seconds, 0.0
-        executions += self._executions if executions else 0
-        while (self._executions < executions) if executions else (time.monotonic() < end):
-            content = damaged(self._chosen(), self._others, self._rng)
-            self._take(content, self._try(content), fresh=True)
+        executions += self.executions if executions else 0
+        while (self.executions < executions) if executions else (time.monotonic() < end):
+            content = damaged(self.chosen(), self.others, self.rng)
+            self.take(content, self.try_file(content), fresh=True)
             if time.monotonic() - told > 1:
                 told = time.monotonic()
-                self._tell()
-                self._learn()
-        self._tell()
+                self.tell()
+                self.learn()
+        self.tell()
 
-    def _chosen(self) -> bytes:
+    def chosen(self) -> bytes:
         """Choose a file to damage. Files that gave pages and recent finds are more likely."""
-        document, good = self._rng.random() < DOCUMENTS, self._rng.random() < 0.7
-        fitting = [content for content, *facts in self._pool if facts == [document, good]]
-        fitting = fitting[-40:] if self._rng.random() < 0.5 else fitting
-        return self._rng.choice(fitting or self._others)
+        document, good = self.rng.random() < DOCUMENTS, self.rng.random() < 0.7
+        fitting = [content for content, *facts in self.pool if facts == [document, good]]
+        fitting = fitting[-40:] if self.rng.random() < 0.5 else fitting
+        return self.rng.choice(fitting or self.others)
 
     @property
-    def _others(self) -> list[bytes]:
-        return [content for content, *_ in self._pool]
+    def others(self) -> list[bytes]:
+        return [content for content, *_ in self.pool]
 
-    def _try(self, content: bytes) -> Trial:
-        self._input.write_bytes(content)
-        trial = attempt(self._input)
-        self._executions += 1
-        self._counts[trial.kind] += 1
-        self._slowest = max(self._slowest, (trial.seconds, _name(content)))
-        self._peak = max(self._peak, trial.peak)
+    def try_file(self, content: bytes) -> Trial:
+        self.input.write_bytes(content)
+        trial = attempt(self.input)
+        self.executions += 1
+        self.counts[trial.kind] += 1
+        self.slowest = max(self.slowest, (trial.seconds, _name(content)))
+        self.peak = max(self.peak, trial.peak)
         for promise, detail in trial.broken:
-            self._say(broken=promise, detail=detail, behaviour=trial.behaviour, content=content.hex())
+            self.say(broken=promise, detail=detail, behaviour=trial.behaviour, content=content.hex())
         return trial
 
-    def _take(self, content: bytes, trial: Trial, *, fresh: bool) -> None:
+    def take(self, content: bytes, trial: Trial, *, fresh: bool) -> None:
         """Store a file with a new behaviour. A broken promise is reported, and its file is not damaged further."""
-        new = {trial.behaviour, *trial.lines} - self._known
-        self._known |= new
+        new = {trial.behaviour, *trial.lines} - self.known
+        self.known |= new
         if trial.broken or trial.seconds > SLOW or (fresh and not new):
             return
-        self._pool.append((content, b"%PDF-" in content[:1_024], trial.kind != "refused"))
-        self._names.add(_name(content))
+        self.pool.append((content, b"%PDF-" in content[:1_024], trial.kind != "refused"))
+        self.names.add(_name(content))
         if fresh:
-            (self._found / _name(content)).write_bytes(content)
-            self._say(new=sorted(new))
+            (self.found / _name(content)).write_bytes(content)
+            self.say(new=sorted(new))
 
-    def _learn(self) -> None:
+    def learn(self) -> None:
         """Add the files that the other workers found."""
-        for path in sorted(self._found.iterdir()):
-            if path.name not in self._names:
-                self._names.add(path.name)
+        for path in sorted(self.found.iterdir()):
+            if path.name not in self.names:
+                self.names.add(path.name)
                 content = path.read_bytes()
-                self._pool.append((content, b"%PDF-" in content[:1_024], True))
+                self.pool.append((content, b"%PDF-" in content[:1_024], True))
 
-    def _tell(self) -> None:
-        counts = {"executions": self._executions, "outcomes": dict(self._counts), "peak": self._peak}
-        self._say(**counts, seconds=self._slowest[0], slowest=self._slowest[1])
+    def tell(self) -> None:
+        counts = {"executions": self.executions, "outcomes": dict(self.counts), "peak": self.peak}
+        self.say(**counts, seconds=self.slowest[0], slowest=self.slowest[1])
 
-    def _say(self, **fields: object) -> None:
+    def say(self, **fields: object) -> None:
         sys.stdout.write(json.dumps(fields) + "\n")
         sys.stdout.flush()
 

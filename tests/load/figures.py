@@ -49,19 +49,19 @@ class Figures:
     """Uploads that arrived but were refused by a full queue; the janitor deletes their copies."""
     estimates: list[tuple[float, float]] = field(default_factory=list)
     """Pairs of the wait that the queue estimated and the real wait, in seconds."""
-    _lock: threading.Lock = field(default_factory=threading.Lock)
+    lock: threading.Lock = field(default_factory=threading.Lock)
 
     @contextmanager
     def timing(self, kind: str) -> Iterator[None]:
         """Time an action; one that raises does not count."""
         begun = time.monotonic()
         yield
-        with self._lock:
+        with self.lock:
             self.waits[kind].append(time.monotonic() - begun)
 
     def met(self, sentence: str) -> None:
         """Count a stated limit that a visitor met."""
-        with self._lock:
+        with self.lock:
             self.limits[_shape(sentence)] += 1
 
     def refused(self, sentence: str) -> None:
@@ -69,23 +69,23 @@ class Figures:
         if any(part in sentence for part in LIMITS):
             self.met(sentence)
             return
-        with self._lock:
+        with self.lock:
             self.said[_shape(sentence)] += 1
 
     def break_(self, promise: str, detail: str) -> None:
         """Record a broken promise."""
-        with self._lock:
+        with self.lock:
             self.broken[promise].append(detail[:400])
 
     def read(self, octets: int) -> None:
         """Count the bytes of an answer that was searched for other visitors' data."""
-        with self._lock:
+        with self.lock:
             self.requests += 1
             self.octets += octets
 
     def estimated(self, said: float, took: float) -> None:
         """Record a wait as the queue estimated it and as it was."""
-        with self._lock:
+        with self.lock:
             self.estimates.append((said, took))
 
     def percentiles(self) -> dict[str, dict[str, float]]:

@@ -47,42 +47,42 @@ class Desk:
 
     def __init__(self, folder: Path, owner: str, marks: Marks, rng: random.Random) -> None:
         folder.mkdir(parents=True, exist_ok=True)
-        self._folder, self._owner, self._marks, self._rng = folder, owner, marks, rng
+        self.folder, self.owner, self.marks, self.rng = folder, owner, marks, rng
 
     def pdf(self, pages: int) -> Paper:
         """Make a new document with a text layer."""
-        words = tuple(tuple(self._word() for _ in range(WORDS)) for _ in range(pages))
-        path = write_pdf(self._folder / f"{self._word()}.pdf", *map(self._page, words))
-        return self._known(path, words)
+        words = tuple(tuple(self.word() for _ in range(WORDS)) for _ in range(pages))
+        path = write_pdf(self.folder / f"{self.word()}.pdf", *map(self.page, words))
+        return self.known(path, words)
 
     def picture(self) -> Paper:
         """Make a picture of words. OCR misreads some, so no search uses them."""
-        path = write_picture(self._folder / f"{self._word()}.png", f"Notes of a walk\n{self._word()}", size=(500, 200))
-        return self._known(path, ((),))
+        path = write_picture(self.folder / f"{self.word()}.png", f"Notes of a walk\n{self.word()}", size=(500, 200))
+        return self.known(path, ((),))
 
     def broken(self) -> Paper:
         """Make a file that is named a PDF but is none."""
-        path = self._folder / f"{self._word()}.pdf"
-        path.write_bytes(b"%PDF-1.7\n" + self._rng.randbytes(600))
+        path = self.folder / f"{self.word()}.pdf"
+        path.write_bytes(b"%PDF-1.7\n" + self.rng.randbytes(600))
         return Paper(path, "")
 
     def common(self) -> Paper:
         """Return the file that is equal for all visitors; it has no mark."""
-        path = write_pdf(self._folder / "common.pdf", "A leaflet that lies at the door\nTake one, it is free of charge")
+        path = write_pdf(self.folder / "common.pdf", "A leaflet that lies at the door\nTake one, it is free of charge")
         return Paper(path, _file(path), (("leaflet", "lies", "door", "charge"),))
 
-    def _word(self) -> str:
-        return self._marks.word(self._owner, self._rng)
+    def word(self) -> str:
+        return self.marks.word(self.owner, self.rng)
 
-    def _page(self, words: tuple[str, ...]) -> str:
+    def page(self, words: tuple[str, ...]) -> str:
         lines = [
             f"{word}. {sentence}"
-            for word, sentence in zip(words, self._rng.sample(SENTENCES, k=len(words)), strict=True)
+            for word, sentence in zip(words, self.rng.sample(SENTENCES, k=len(words)), strict=True)
         ]
         return "\n".join([" ".join(words), *(line[:60] for line in lines)])
 
-    def _known(self, path: Path, words: tuple[tuple[str, ...], ...]) -> Paper:
-        self._marks.own(self._owner, _file(path))
+    def known(self, path: Path, words: tuple[tuple[str, ...], ...]) -> Paper:
+        self.marks.own(self.owner, _file(path))
         return Paper(path, _file(path), words)
 
 

@@ -30,24 +30,24 @@ class Line:
     """One event's place in the queue, as the server reports it."""
 
     def __init__(self, figures: Figures) -> None:
-        self._figures = figures
-        self._place: int | None = None
-        self._told: tuple[float, float] | None = None
+        self.figures = figures
+        self.place: int | None = None
+        self.told: tuple[float, float] | None = None
         """The estimated wait in seconds and the time of the estimate."""
 
     def hear(self, message: dict[str, Any]) -> None:
         """Check that the place never gets worse; store the first estimate of an event that has to wait."""
         place, seconds = message["rank"], message["rank_eta"]
-        if self._place is not None and place > self._place:
-            self._figures.break_("queue honest", f"moved back from {self._place} to {place}")
-        self._place = place
-        if self._told is None and seconds is not None and place > 0:
-            self._told = (seconds, time.monotonic())
+        if self.place is not None and place > self.place:
+            self.figures.break_("queue honest", f"moved back from {self.place} to {place}")
+        self.place = place
+        if self.told is None and seconds is not None and place > 0:
+            self.told = (seconds, time.monotonic())
 
     def end(self) -> None:
         """Compare the estimate with the real wait, now that the outcome has arrived."""
-        if self._told is not None:
-            self._figures.estimated(self._told[0], time.monotonic() - self._told[1])
+        if self.told is not None:
+            self.figures.estimated(self.told[0], time.monotonic() - self.told[1])
 
 
 def _busy(told: str) -> str:
@@ -70,19 +70,19 @@ class Person(Visitor):
             timeout=180,
             # Uvicorn closes idle connections after 5 s. Browsers then retry a request; httpx fails.
             limits=httpx.Limits(keepalive_expiry=1.0),
-            event_hooks={"response": [self._heard]},
+            event_hooks={"response": [self.heard]},
         )
         self.marks, self.figures, self.pace = marks, figures, pace
         self.said: set[str] = set()
         """Other visitors' marks that this visitor wrote into a query: answers may contain them."""
         self.warnings: list[str] = []
         """Toasts that appeared during the last event."""
-        self._open = ExitStack()
-        self._open.enter_context(self.http.stream("GET", f"{API}/heartbeat/{self.session}"))
+        self.heartbeat = ExitStack()
+        self.heartbeat.enter_context(self.http.stream("GET", f"{API}/heartbeat/{self.session}"))
 
     def close(self) -> None:
         with suppress(httpx.HTTPError):
-            self._open.close()
+            self.heartbeat.close()
         super().close()
 
     def pause(self, low: float, high: float, rng: random.Random) -> None:
@@ -151,23 +151,23 @@ class Person(Visitor):
                 self.figures.break_("no error", f"{joined.status_code} {joined.text[:200]}")
         if not taken:
             return 0, refused
-        ended = {message["event_id"] for message in self._messages() if message["msg"] in OUTCOMES}
+        ended = {message["event_id"] for message in self.messages() if message["msg"] in OUTCOMES}
         if missing := taken - ended:
             self.figures.break_("queue honest", f"{len(missing)} of {len(taken)} events had no outcome")
         return len(taken), refused
 
-    def _await(self, event: str) -> list[Any]:
+    def answer_of(self, event: str) -> list[Any]:
         """Return the outputs of an event and check the queue's messages.
 
         Reads the stream to its end, so that the next event of the session does not get messages of this one.
         """
         outcome: dict[str, Any] | None = None
         line = Line(self.figures)
-        for message in self._messages():
+        for message in self.messages():
             if message["msg"] == "estimation":
                 line.hear(message)
             elif message["msg"] == "log":
-                self._pop_up(message)
+                self.pop_up(message)
             elif message["msg"] in OUTCOMES and message.get("event_id") in (None, event):
                 line.end()
                 outcome = message
@@ -178,12 +178,12 @@ class Person(Visitor):
             raise EventFailed(json.dumps(outcome)[:400])
         return list(outcome["output"]["data"])
 
-    def _pop_up(self, message: dict[str, Any]) -> None:
+    def pop_up(self, message: dict[str, Any]) -> None:
         self.warnings.append(message["log"])
         if message["level"] == "warning":
             self.figures.refused(message["log"])
 
-    def _messages(self) -> Iterator[dict[str, Any]]:
+    def messages(self) -> Iterator[dict[str, Any]]:
         with self.http.stream("GET", f"{API}/queue/data", params={"session_hash": self.session}) as stream:
             for line in stream.iter_lines():
                 if line.startswith("data:"):
@@ -193,7 +193,7 @@ class Person(Visitor):
                         return
                     yield message
 
-    def _heard(self, response: httpx.Response) -> None:
+    def heard(self, response: httpx.Response) -> None:
         if response.headers.get("content-type", "").startswith("text/event-stream"):
             return
         text = response.read().decode("utf-8", "replace")

@@ -62,7 +62,7 @@ def test_equal_files_of_two_visitors_are_two_copies(page, folder):
 def test_other_visitors_marks_are_found_inside_markup():
     marks = Marks()
     marks.own("anna", "0123456789abcdef")
-    marks._owners["bakodelimuno"] = "anna"
+    marks.own("anna", "bakodelimuno")
     said = '<b>Bakodelimuno.pdf</b> data-page="local/0123456789abcdef-0001"'
     assert marks.foreign(said, "anna") == set()
     assert marks.foreign(said, "bert") == {"bakodelimuno", "0123456789abcdef"}

@@ -37,31 +37,31 @@ class Watch(threading.Thread):
 
     def __init__(self, pid: int, every: float = 2.0) -> None:
         super().__init__(name="watch", daemon=True)
-        self._process, self._every, self._over = psutil.Process(pid), every, threading.Event()
+        self.process, self.every, self.over = psutil.Process(pid), every, threading.Event()
         self.samples: list[Sample] = []
 
     def run(self) -> None:
         begun = time.monotonic()
-        while not self._over.wait(self._every):
-            self.samples.append(self._look(time.monotonic() - begun))
-        self.samples.append(self._look(time.monotonic() - begun))
+        while not self.over.wait(self.every):
+            self.samples.append(self.look(time.monotonic() - begun))
+        self.samples.append(self.look(time.monotonic() - begun))
 
     def stop(self) -> list[Sample]:
         """Return all measurements, with a last one made now."""
-        self._over.set()
+        self.over.set()
         self.join(30)
         return self.samples
 
-    def _look(self, at: float) -> Sample:
+    def look(self, at: float) -> Sample:
         resident = own = 0.0
-        program = _program(self._process.pid)
-        for process in [self._process, *self._process.children(recursive=True)]:
-            if process != self._process and _program(process.pid) == program:
+        program = _program(self.process.pid)
+        for process in [self.process, *self.process.children(recursive=True)]:
+            if process != self.process and _program(process.pid) == program:
                 continue  # before exec its memory is its parent's
             whole, anonymous = _memory(process.pid)
             resident, own = resident + whole, own + anonymous
-        files, pages = _open_files(self._process.pid)
-        return Sample(at, resident, own, self._process.num_threads(), files, pages)
+        files, pages = _open_files(self.process.pid)
+        return Sample(at, resident, own, self.process.num_threads(), files, pages)
 
 
 def _program(pid: int) -> str:

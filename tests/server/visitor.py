@@ -58,7 +58,7 @@ class Visitor:
         joined = self.http.post(f"{API}/queue/join", json={**body, "trigger_id": None})
         if joined.status_code != 200:
             raise EventFailed(joined.text)
-        outputs = self._await(joined.json()["event_id"])
+        outputs = self.answer_of(joined.json()["event_id"])
         for one, value in zip(event["outputs"], outputs, strict=False):
             if not isinstance(value, dict) or value.get("__type__") != "update":
                 self.state[one] = value
@@ -122,7 +122,7 @@ class Visitor:
         """What a component holds for this visitor."""
         return self.state[self.component(elem_id)]
 
-    def _await(self, event: str) -> list[Any]:
+    def answer_of(self, event: str) -> list[Any]:
         params = {"session_hash": self.session}
         with self.http.stream("GET", f"{API}/queue/data", params=params) as stream:
             for message in _messages(stream.iter_lines()):

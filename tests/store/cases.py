@@ -1,11 +1,16 @@
 """Pages and encodings for the store's tests: small, made from a seed, all different."""
 
+import gc
+import shutil
+import sqlite3
+from contextlib import closing
 from pathlib import Path
 
 import numpy as np
 
 from smart_demo.store.library import Library
-from smart_demo.types import LOCAL, Page, PageEncoding, PageId, TokenBoxes, TokenGrid, TokenKind
+from smart_demo.store.sidecar import Sidecar
+from smart_demo.types import LOCAL, Page, PageEncoding, PageId, StoredPage, TokenBoxes, TokenGrid, TokenKind
 
 ENCODER = "a1" * 8
 OTHER_ENCODER = "b2" * 8
@@ -48,6 +53,32 @@ def files_under(folder: Path) -> dict[str, int]:
     """Return relative name -> size of every file except the folder's lock."""
     found = {str(p.relative_to(folder)): p.stat().st_size for p in folder.rglob("*") if p.is_file()}
     return {name: size for name, size in found.items() if name != "lock"}
+
+
+def path_of(folder: Path, page: StoredPage) -> Path:
+    """Return the token file of a page."""
+    return Sidecar(folder / "data").path(page)
+
+
+def rows_in_chroma(folder: Path, encoder: str = ENCODER) -> set[str]:
+    """Return the ids of Chroma's rows, read from its database without our code."""
+    (database,) = folder.glob("index/chroma-*/chroma.sqlite3")
+    query = """select embedding_id from embeddings join segments on segments.id = segment_id
+        join collections on collections.id = collection where name = ?"""
+    with closing(sqlite3.connect(f"file:{database}?mode=ro", uri=True)) as connection:
+        return {row for (row,) in connection.execute(query, [f"e-{encoder}"])}
+
+
+def copy_as_after_a_kill(folder: Path, to: Path) -> Path:
+    """Copy what is on the disk while the library is open: the next start finds the same after a kill."""
+    return shutil.copytree(folder, to, ignore=shutil.ignore_patterns("lock"), dirs_exist_ok=True)
+
+
+def count_mapped(folder: Path) -> int:
+    """Return how many token files below `folder` this process has mapped."""
+    gc.collect()  # closed libraries hold their maps until then
+    lines = Path("/proc/self/maps").read_text().splitlines()
+    return len({line.split()[4] for line in lines if str(folder / "data") in line})
 
 
 def token_files(folder: Path) -> list[Path]:

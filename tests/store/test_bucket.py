@@ -22,7 +22,7 @@ from smart_demo.store.library import Library
 from smart_demo.types import LOCAL, Query, State
 from tests.documents import write_pdf
 from tests.server.cases import add, an_engine, names, visitor
-from tests.store.cases import ENCODER, files_under, put
+from tests.store.cases import ENCODER, files_under, path_of, put
 
 ME = visitor(1)
 RED = JudgedQuery("red", Query("red").key)
@@ -109,7 +109,7 @@ def test_all_features_work_on_a_bucket(tmp_path, bucket):
         assert engine.search(Query("red"), (LOCAL,)).results["smart"].hits[0].page.document == "b.pdf"
         page = engine.documents(ME)[0]
         stored = engine.library.pages([ME], engine.backbone(ME).encoder.fingerprint)[0]
-        engine.library._files.path(stored).unlink()  # the bucket lost it
+        path_of(tmp_path, stored).unlink()  # the bucket lost it
         with pytest.raises(LibraryError, match="no longer"):
             engine.library.tokens(stored)
         assert add(engine, ME, mine)[0].state is State.DONE

@@ -6,22 +6,29 @@ import sys
 import threading
 from pathlib import Path
 
+import chromadb
 import numpy as np
 import pytest
+from chromadb.api.models.Collection import Collection
+from chromadb.config import Settings
 
 from smart_demo.errors import LibraryBusy, LibraryError, StorageFull, TokenFileDamaged
+from smart_demo.store import atomic_files
 from smart_demo.store.library import Library
-from smart_demo.store.token_cache import TokenCache
-from smart_demo.types import LOCAL, SAMPLES, PageId
+from smart_demo.types import LOCAL, SAMPLES
 from tests.store.cases import (
     ENCODER,
     OTHER_ENCODER,
     POOLED,
+    copy_as_after_a_kill,
+    count_mapped,
     files_under,
     made,
     open_library,
     page_id,
+    path_of,
     put,
+    rows_in_chroma,
     token_files,
     unit,
 )
@@ -166,15 +173,15 @@ def test_a_restart_keeps_everything(tmp_path):
 
 
 def test_the_next_start_tells_chroma_of_changes_lost_in_a_crash(tmp_path):
-    library = open_library(tmp_path)
-    put(library, 1, 2)
-    library.add(LOCAL, *made(3))  # committed, but not in Chroma
-    assert found(library) == expected((1, 1), (2, 1), (3, 1))
-    library._files.delete([library.pages([LOCAL], ENCODER)[0]])  # unlinked, but still in Chroma
-    library._chroma.close()
-    library._lock.release()
-    with open_library(tmp_path) as library:
-        assert library._chroma._index.ids(ENCODER) == {f"local/{page_id(file)}" for file in (2, 3)}
+    with open_library(tmp_path / "killed") as library:
+        put(library, 1, 2)
+        library.add(LOCAL, *made(3))  # committed, but not in Chroma
+        assert found(library) == expected((1, 1), (2, 1), (3, 1))
+        after = copy_as_after_a_kill(tmp_path / "killed", tmp_path / "after")
+        path_of(after, library.pages([LOCAL], ENCODER)[0]).unlink()  # its row is still in Chroma
+    assert rows_in_chroma(after) == {f"local/{page_id(file)}" for file in (1, 2)}
+    with open_library(after) as library:
+        assert rows_in_chroma(after) == {f"local/{page_id(file)}" for file in (2, 3)}
         assert found(library) == expected((2, 1), (3, 1))
 
 
@@ -199,15 +206,20 @@ def test_a_lost_or_torn_chroma_is_rebuilt_from_the_files_alone(tmp_path, harm):
     harm(tmp_path / "index" / "chroma-1")
     with open_library(tmp_path) as library:
         assert found(library) == expected((1, 1), (2, 1))
-        assert len(library._chroma._index.ids(ENCODER)) == 2
+        assert len(rows_in_chroma(tmp_path)) == 2
         assert not library.report.index.startswith("unhealthy")
         assert len(list((tmp_path / "index").glob("chroma-*"))) == 1
 
 
-def test_search_works_without_chroma_and_the_next_start_rebuilds_it(tmp_path):
-    with open_library(tmp_path) as library:
+def fail(*_, **__):
+    raise RuntimeError("Chroma fails")
+
+
+def test_search_works_without_chroma_and_the_next_start_rebuilds_it(tmp_path, monkeypatch):
+    with open_library(tmp_path) as library, monkeypatch.context() as broken:
         put(library, 1)
-        library._chroma._index._client.close()  # every later call to Chroma fails
+        for call in ("upsert", "query", "delete", "get"):
+            broken.setattr(Collection, call, fail)
         put(library, 2)
         assert found(library) == expected((1, 1), (2, 1))
         assert library.report.index.startswith("unhealthy: Chroma failed twice")
@@ -215,23 +227,25 @@ def test_search_works_without_chroma_and_the_next_start_rebuilds_it(tmp_path):
         assert found(library) == expected((2, 1))
     with open_library(tmp_path) as library:
         assert library.report.index.startswith("rebuilt: ")
-        assert library._chroma._index.ids(ENCODER) == {f"local/{page_id(2)}"}
+        assert rows_in_chroma(tmp_path) == {f"local/{page_id(2)}"}
     assert sorted(path.name for path in (tmp_path / "index").iterdir()) == ["chroma-2", "lock"]
 
 
 def test_a_search_that_needs_more_candidates_gets_a_wider_graph(tmp_path):
     with open_library(tmp_path, candidates=10) as library:
         put(library, 1, 2)
-    with open_library(tmp_path, candidates=300) as library:
-        collection = library._chroma._index._client.get_collection(f"e-{ENCODER}", embedding_function=None)
-        assert collection.configuration["hnsw"]["ef_search"] == 1_500
-        assert collection.count() == 2
+    open_library(tmp_path, candidates=300).close()
+    client = chromadb.PersistentClient(tmp_path / "index" / "chroma-1", Settings(anonymized_telemetry=False))
+    collection = client.get_collection(f"e-{ENCODER}", embedding_function=None)
+    assert collection.configuration["hnsw"]["ef_search"] == 1_500
+    assert collection.count() == 2
+    client.close()
 
 
 def test_a_damaged_page_is_quarantined_and_reported_and_others_are_found(tmp_path):
     with open_library(tmp_path) as library:
         first, second, _ = put(library, 1, 2, 3)
-        path = library._files.path(first)
+        path = path_of(tmp_path, first)
         whole = path.read_bytes()
         path.write_bytes(whole[:-9] + b"!" + whole[-8:])
         generation = library.generation
@@ -240,7 +254,7 @@ def test_a_damaged_page_is_quarantined_and_reported_and_others_are_found(tmp_pat
         assert library.generation > generation
         assert found(library) == expected((2, 1), (3, 1))
         assert "document 1.pdf" in library.report.damaged[0]
-        library._files.path(second).write_bytes(whole)  # another page's file
+        path_of(tmp_path, second).write_bytes(whole)  # another page's file
     with open_library(tmp_path) as library:
         assert found(library) == expected((3, 1))
         assert len(library.report.damaged) == 1
@@ -248,17 +262,38 @@ def test_a_damaged_page_is_quarantined_and_reported_and_others_are_found(tmp_pat
         assert found(library) == expected((1, 1), (2, 1), (3, 1))
 
 
-def test_more_pages_than_the_mmap_limit_can_be_read(library):
-    library._catalogue._max_mapped = 2
-    library._catalogue._cache = TokenCache(0)
-    pages = put(library, 1, 2, 3, 4)
-    for _ in range(2):
-        for page in pages:
-            assert library.tokens(page).codes.shape == (6, 8)
-    assert len(library._catalogue._bodies) == 2
-    held = library.tokens(pages[0])
-    library.delete_document(LOCAL, pages[0].id.file)
-    assert np.abs(held.states() - made(1)[1].tokens).max() < 0.01  # a reader of a removed page still reads it whole
+@pytest.mark.parametrize("which", ["picture", "thumbnail"])
+@pytest.mark.parametrize("harm", ["flip", "cut", "empty", "another page's"])
+def test_an_altered_picture_is_not_returned(tmp_path, which, harm):
+    with open_library(tmp_path) as library:
+        first, second = put(library, 1, 2)
+        ending = {"picture": ".webp", "thumbnail": ".thumb.webp"}[which]
+        path, other = (path_of(tmp_path, page).with_suffix(ending) for page in (first, second))
+        whole = path.read_bytes()
+        flipped = whole[:40] + bytes([whole[40] ^ 1]) + whole[41:]
+        path.write_bytes({"flip": flipped, "cut": whole[:-9], "empty": b"", "another page's": other.read_bytes()}[harm])
+        with pytest.raises(TokenFileDamaged, match="altered picture"):
+            getattr(library, which)(first)
+        assert [page.id for page in library.pages([LOCAL], ENCODER)] == [second.id]
+        assert "document 1.pdf" in library.report.damaged[0]
+        (again,) = put(library, 1)  # adding the document again repairs it
+        assert getattr(library, which)(again) == whole
+    library.close()
+    kept = [name for name in files_under(tmp_path / "data") if name.startswith("tokens/")]
+    assert len(kept) == 6
+
+
+def test_more_pages_than_the_mmap_limit_can_be_read(tmp_path, monkeypatch):
+    monkeypatch.setattr(atomic_files, "raise_open_file_limit", lambda: 2)
+    with open_library(tmp_path, cache_bytes=0) as library:
+        pages = put(library, 1, 2, 3, 4)
+        for _ in range(2):
+            for page in pages:
+                assert library.tokens(page).codes.shape == (6, 8)
+        assert count_mapped(tmp_path) == 2
+        held = library.tokens(pages[0])
+        library.delete_document(LOCAL, pages[0].id.file)
+        assert np.abs(held.states() - made(1)[1].tokens).max() < 0.01  # a reader of a removed page still reads it whole
 
 
 def test_a_second_process_is_refused_with_one_sentence(library, tmp_path):
@@ -343,7 +378,7 @@ def read_until(stop, library, trouble):
                     trouble.append(error)
 
 
-def test_readers_beside_writers_see_only_whole_pages(library):
+def test_readers_beside_writers_see_only_whole_pages(library, tmp_path):
     trouble, stop = [], threading.Event()
     ranges = [range(100, 110), range(200, 210)]
     writers = [threading.Thread(target=write_and_remove, args=(library, files)) for files in ranges]
@@ -358,6 +393,4 @@ def test_readers_beside_writers_see_only_whole_pages(library):
     assert trouble == []
     kept = [(file, 1) for files in ranges for file in files if file % 3]
     assert found(library) == expected(*kept)
-    assert {PageId.parse(row.partition("/")[2]) for row in library._chroma._index.ids(ENCODER)} == {
-        page_id(*page) for page in kept
-    }
+    assert rows_in_chroma(tmp_path) == {f"local/{page_id(*page)}" for page in kept}

@@ -3,6 +3,7 @@
 import os
 import shutil
 import threading
+import time
 from pathlib import Path
 
 import numpy as np
@@ -11,16 +12,19 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from smart_demo.errors import LibraryError, StorageFull
-from smart_demo.store import atomic_files, snapshot
+from smart_demo.store import atomic_files, background, snapshot
 from smart_demo.store.background import BackgroundTasks, BackgroundWork
+from smart_demo.store.catalogue import Catalogue
 from smart_demo.store.chroma_index import PageIndex
+from smart_demo.store.chroma_upkeep import ChromaUpkeep
 from smart_demo.store.library import Library
 from smart_demo.store.lock import FolderLock
+from smart_demo.store.page_reader import PageReader
 from smart_demo.store.sidecar import Sidecar
 from smart_demo.store.snapshot import Snapshots
 from smart_demo.types import LOCAL, SAMPLES
 from tests.server.cases import NoIndex, bytes_under, holding, visitor
-from tests.store.cases import ENCODER, OTHER_ENCODER, made, page_id, put
+from tests.store.cases import ENCODER, OTHER_ENCODER, made, page_id, path_of, put, rows_in_chroma
 
 ME = visitor(1)
 FILES = (1, 2, 3, 4)
@@ -41,8 +45,12 @@ def opened(folder: Path) -> Library:
     return library
 
 
-def keep(library: Library) -> None:
-    library._snapshots.update(library._catalogue, library._reader.pooled_matrix, library._locked)
+def reader_of(folder: Path):
+    """Return (reader, catalogue, unread pages, damaged pages) of a library that was listed from its snapshots."""
+    files, damaged = Sidecar(folder / "data"), []
+    found = files.scan(find_snapshot=Snapshots(folder / "index").read)
+    catalogue = Catalogue(found.headers, max_mapped=9)
+    return PageReader(files, catalogue, lambda page, _: damaged.append(page)), catalogue, found.unread, damaged
 
 
 def snapshots_of(folder: Path) -> list[str]:
@@ -51,22 +59,26 @@ def snapshots_of(folder: Path) -> list[str]:
 
 def truth(folder: Path):
     """Return the facts by a library that reads every file."""
-    heads = Sidecar(folder / "data").scan().headers
-    return {(head.page.scope, head.page.encoder, head.page.id): head for head in heads}
+    return by_key(Sidecar(folder / "data").scan().headers)
+
+
+def by_key(headers):
+    return {(header.page.scope, header.page.encoder, header.page.id): header for header in headers}
 
 
 def assert_true(folder: Path) -> int:
     """Assert that a start from the snapshots agrees with the files; return how many headers it did not read."""
     expected = truth(folder)
+    found = Sidecar(folder / "data").scan(find_snapshot=Snapshots(folder / "index").read)
+    assert by_key(found.headers) == expected
     with opened(folder) as library:
-        assert {(p.scope, p.encoder, p.id) for p in library._catalogue.all_pages()} == set(expected)
-        assert all(library._catalogue.get(key) == head for key, head in expected.items())
         for scope in {key[0] for key in expected}:
             for encoder in (ENCODER, OTHER_ENCODER):
                 pages, pooled = library.pooled([scope], encoder)
+                assert {page.id for page in pages} == {key[2] for key in expected if key[:2] == (scope, encoder)}
                 for page, vector in zip(pages, pooled, strict=True):
                     assert np.array_equal(vector, made(int(page.id.file, 16), page.number, encoder)[1].pooled)
-        return len(library.unread)
+    return len(found.unread)
 
 
 @pytest.fixture
@@ -75,7 +87,7 @@ def filled(tmp_path):
         put(library, *FILES)
         put(library, 5, scope=SAMPLES)
         put(library, 1, encoder=OTHER_ENCODER)
-        keep(library)
+        library.update_snapshots()
     return tmp_path
 
 
@@ -97,11 +109,11 @@ def test_a_snapshot_is_written_again_only_after_a_change(filled, monkeypatch):
     real = snapshot.write_snapshot
     monkeypatch.setattr(snapshot, "write_snapshot", lambda *given: (written.append(given[1:3]), real(*given)))
     with opened(filled) as library:
-        keep(library)
+        library.update_snapshots()
         assert written == []
         put(library, 9)
-        keep(library)
-        keep(library)
+        library.update_snapshots()
+        library.update_snapshots()
         assert written == [(LOCAL, ENCODER)]
     assert assert_true(filled) == 7
 
@@ -125,7 +137,7 @@ def take(library: Library, folder: Path, step: str, file: int, scope) -> None:
         library.delete_scope(ME)
         assert not any(name.startswith(str(ME)) for name in snapshots_of(folder))
     elif step == "keep":
-        keep(library)
+        library.update_snapshots()
     else:
         files = sorted((folder / "data" / "tokens").rglob("*.safetensors"))
         for path in files[:1]:  # while the library is closed
@@ -145,13 +157,13 @@ def test_changes_after_the_snapshot_are_read_from_the_folders(tmp_path_factory, 
     library = opened(folder)
     for step, file, scope in taken:
         if step in {"restart", "lose", "touch", "exchange"}:
-            library._lock.release()  # only the lock, as after a kill
+            library.close()  # without Chroma it writes nothing, so it is as after a kill
             take(library, folder, step, file, scope)
             assert_true(folder)
             library = opened(folder)
         else:
             take(library, folder, step, file, scope)
-    library._lock.release()
+    library.close()
     assert_true(folder)
     shutil.rmtree(folder)
 
@@ -170,7 +182,7 @@ def test_a_damaged_snapshot_is_ignored(filled, at, harm):
     path.write_bytes(whole)
     assert_true(filled)
     with opened(filled) as library:
-        keep(library)
+        library.update_snapshots()
     assert assert_true(filled) == 6
 
 
@@ -189,7 +201,7 @@ def test_a_kill_during_the_write_leaves_the_old_snapshot(filled, monkeypatch):
         monkeypatch.setattr(os, "replace", lambda *_: os._exit(9))
         child = os.fork()
         if child == 0:
-            keep(library)
+            library.update_snapshots()
             os._exit(0)
         assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 9
         monkeypatch.undo()
@@ -197,7 +209,7 @@ def test_a_kill_during_the_write_leaves_the_old_snapshot(filled, monkeypatch):
     assert any(name.endswith(atomic_files.TEMPORARY_SUFFIX) for name in snapshots_of(filled))
     assert assert_true(filled) == 6
     with opened(filled) as library:
-        keep(library)
+        library.update_snapshots()
     assert not any(name.endswith(atomic_files.TEMPORARY_SUFFIX) for name in snapshots_of(filled))
     assert assert_true(filled) == 7
 
@@ -207,7 +219,7 @@ def test_a_full_disk_writes_no_snapshot_and_loses_nothing(filled, monkeypatch):
         put(library, 9)
         monkeypatch.setattr(atomic_files, "MIN_FREE_BYTES", 2**62)
         with pytest.raises(LibraryError):
-            keep(library)
+            library.update_snapshots()
         assert len(library.pages([LOCAL], ENCODER)) == 5
     assert assert_true(filled) == 6
 
@@ -216,14 +228,14 @@ def test_a_deleted_visitor_is_in_no_snapshot(tmp_path):
     with opened(tmp_path) as library:
         put(library, 1)
         (page, _) = put(library, 7, scope=ME, numbers=(1, 2))
-        keep(library)
+        library.update_snapshots()
         needles = [made(7)[1].pooled.tobytes(), str(ME).encode(), page.id.file.encode(), b"document 7"]
         assert holding(tmp_path / "index", *needles)
         before = bytes_under(tmp_path / "index")
         library.delete_scope(ME)
         assert holding(tmp_path / "index", *needles) == []
         assert bytes_under(tmp_path / "index") < before
-        keep(library)
+        library.update_snapshots()
         assert holding(tmp_path / "index", *needles) == []
 
 
@@ -237,7 +249,7 @@ def test_a_visitor_deleted_during_the_write_is_not_in_the_snapshot(tmp_path, mon
             real(*given)
 
         monkeypatch.setattr(snapshot, "write_snapshot", writing)
-        keep(library)
+        library.update_snapshots()
         assert holding(tmp_path / "index", made(7)[1].pooled.tobytes(), str(ME).encode()) == []
 
 
@@ -245,11 +257,11 @@ def test_a_removed_document_is_not_in_the_next_snapshot(filled):
     needle = made(2)[1].pooled.tobytes()
     with opened(filled) as library:
         library.delete_document(LOCAL, page_id(2).file)
-        keep(library)
+        library.update_snapshots()
         assert holding(filled / "index", needle) == []
         for file in (1, 3, 4):
             library.delete_document(LOCAL, page_id(file).file)
-        keep(library)
+        library.update_snapshots()
     assert snapshots_of(filled) == [f"samples.{ENCODER}"]
 
 
@@ -257,7 +269,7 @@ def test_the_background_check_finds_a_changed_header(filled):
     """The folder shows no difference: bytes were flipped, but name, size and time are the same."""
     with opened(filled) as library:
         first, second, *_ = library.pages([LOCAL], ENCODER)
-        paths = [library._files.path(page) for page in (first, second)]
+        paths = [path_of(filled, page) for page in (first, second)]
     for path, byte in ((paths[0], 300), (paths[1], None)):
         facts = path.stat()
         data = bytearray(path.read_bytes())
@@ -267,29 +279,30 @@ def test_the_background_check_finds_a_changed_header(filled):
             data[byte] ^= 1
             path.write_bytes(data)
             os.utime(path, ns=(facts.st_atime_ns, facts.st_mtime_ns))
-    with opened(filled) as library:
-        assert [page.document for page in library.unread if page.scope == LOCAL and page.encoder == ENCODER] == [
-            "document 1.pdf",
-            "document 3.pdf",
-            "document 4.pdf",
-        ]
-        for page in library.unread:
-            library._reader.refresh_header(page)
-        assert [page.document for page in library.pages([LOCAL], ENCODER)] == ["document 3.pdf", "document 4.pdf"]
-        assert "document 1.pdf" in library.report.damaged[0]
+    reader, catalogue, unread, damaged = reader_of(filled)
+    assert [page.document for page in unread if page.scope == LOCAL and page.encoder == ENCODER] == [
+        "document 1.pdf",
+        "document 3.pdf",
+        "document 4.pdf",
+    ]
+    for page in unread:
+        reader.refresh_header(page)
+    pages = catalogue.view([LOCAL], ENCODER).pages
+    assert [page.document for page in pages if page not in damaged] == ["document 3.pdf", "document 4.pdf"]
+    assert [page.document for page in damaged] == ["document 1.pdf"]
 
 
 def test_a_file_exchanged_after_the_snapshot_is_believed(filled):
-    with opened(filled) as library:
-        (page,) = [page for page in library.unread if page.scope == SAMPLES]
-        os.utime(library._files.path(page), (5, 5))
-        generation = library.generation
-        library._reader.refresh_header(page)
-        assert library.generation > generation
-        (now,) = library.pages([SAMPLES], ENCODER)
-        assert now == page  # the same facts, read from the new file
-        assert library._catalogue.get((SAMPLES, ENCODER, page.id)).modified_ns == 5 * 10**9
-        assert np.array_equal(library.pooled([SAMPLES], ENCODER)[1][0], made(5)[1].pooled)
+    reader, catalogue, unread, _ = reader_of(filled)
+    (page,) = [page for page in unread if page.scope == SAMPLES]
+    os.utime(path_of(filled, page), (5, 5))
+    generation = catalogue.generation
+    reader.refresh_header(page)
+    assert catalogue.generation > generation
+    (now,), pooled = reader.pooled_matrix([SAMPLES], ENCODER)
+    assert now == page  # the same facts, read from the new file
+    assert catalogue.get((SAMPLES, ENCODER, page.id)).modified_ns == 5 * 10**9
+    assert np.array_equal(pooled[0], made(5)[1].pooled)
     assert_true(filled)
 
 
@@ -321,49 +334,63 @@ def test_a_library_opened_in_the_background_answers_at_once_and_catches_up(tmp_p
         assert len(library.nearest([LOCAL], ENCODER, made(1)[1].pooled, 9)) == 4
         put(library, 8)
         library.delete_document(LOCAL, page_id(2).file)
-        library._background._work.update_snapshots()
+        library.update_snapshots()
         while (state := library.report.index) != "ok":
             assert state.startswith(("opening", "catching up"))
-        assert library._chroma._index.ids(ENCODER) == {f"local/{page_id(file)}" for file in (1, 3, 4, 8)}
+        assert rows_in_chroma(tmp_path) == {f"local/{page_id(file)}" for file in (1, 3, 4, 8)}
         assert library.nearest([LOCAL], ENCODER, made(1)[1].pooled, 1) == [(LOCAL, page_id(1))]
     assert assert_true(tmp_path) == 4
 
 
-def reopened_in_background(tmp_path):
-    """Return a library with pages and rows, reopened in the background before its tasks have begun."""
+@pytest.fixture
+def behind(tmp_path, monkeypatch):
+    """Yield a library with pages and rows, reopened in the background before its tasks have begun."""
+    monkeypatch.setattr(background, "INTERVAL_SECONDS", 0.01)
     with Library.open(tmp_path / "data", tmp_path / "index") as library:
         put(library, *FILES)
-    return Library.open(tmp_path / "data", tmp_path / "index", in_background=True)
+    with Library.open(tmp_path / "data", tmp_path / "index", in_background=True) as library:
+        yield library
 
 
-def test_an_index_that_cannot_be_opened_is_reported_and_retried(tmp_path, monkeypatch):
-    with reopened_in_background(tmp_path) as library:
-        with monkeypatch.context() as broken:
-            broken.setattr(PageIndex, "open", lambda *_: (_ for _ in ()).throw(StorageFull("The disk is full.")))
-            with pytest.raises(StorageFull):
-                library._background._work.open_index(lambda: True)
-            assert library.report.index == "unhealthy: The disk is full."
-        library._background._work.open_index(lambda: True)
-        assert library.report.index == "ok"
-        chroma = library._chroma
-        library._background._work.open_index(lambda: True)
-        assert library._chroma is chroma
+def wait_for(condition):
+    while not condition():
+        time.sleep(0.01)
 
 
-def test_a_page_deleted_while_the_index_catches_up_leaves_no_row(tmp_path):
-    with reopened_in_background(tmp_path) as library:
-        asked = iter([True])
+def test_an_index_that_cannot_be_opened_is_reported_and_retried(behind, monkeypatch):
+    opened, full = [], threading.Event()
+    real = PageIndex.open
 
-        def keep_going():
-            if next(asked, False):
-                return True
-            library.delete_document(LOCAL, page_id(2).file)
-            return False
+    def opening(*given):
+        opened.append(given)
+        if not full.is_set():
+            raise StorageFull("The disk is full.")
+        return real(*given)
 
-        put(library, 8)
-        library._background._work.open_index(keep_going)
-        assert library.report.index != "ok"
-    index = PageIndex.open(tmp_path / "index", 100)
-    assert f"local/{page_id(2)}" not in index.ids(ENCODER)
-    assert f"local/{page_id(1)}" in index.ids(ENCODER)
-    index.close()
+    monkeypatch.setattr(PageIndex, "open", opening)
+    behind.start_background_tasks()
+    wait_for(lambda: len(opened) > 1)
+    assert behind.report.index in {"opening", "unhealthy: The disk is full."}
+    full.set()
+    wait_for(lambda: behind.report.index == "ok")
+    count = len(opened)
+    time.sleep(0.1)  # several rounds
+    assert len(opened) == count
+
+
+def test_a_page_deleted_while_the_index_catches_up_leaves_no_row(behind, tmp_path, monkeypatch):
+    """The library is also closed then, so the index stays half filled."""
+    real, closing = ChromaUpkeep.flush, threading.Thread(target=behind.close)
+
+    def flush(chroma, vector_of, keep_going=lambda: True):
+        behind.delete_document(LOCAL, page_id(2).file)
+        closing.start()
+        wait_for(lambda: not keep_going())
+        real(chroma, vector_of, keep_going)
+
+    put(behind, 8)
+    monkeypatch.setattr(ChromaUpkeep, "flush", flush)
+    behind.start_background_tasks()
+    wait_for(lambda: closing.ident)
+    closing.join()
+    assert rows_in_chroma(tmp_path) == {f"local/{page_id(file)}" for file in (1, 3, 4)}

@@ -15,7 +15,19 @@ from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, 
 
 from smart_demo.errors import TokenFileDamaged
 from smart_demo.types import LOCAL, SAMPLES
-from tests.store.cases import ENCODER, POOLED, files_under, made, open_library, page_id, token_files, unit
+from tests.store.cases import (
+    ENCODER,
+    POOLED,
+    copy_as_after_a_kill,
+    files_under,
+    made,
+    open_library,
+    page_id,
+    path_of,
+    rows_in_chroma,
+    token_files,
+    unit,
+)
 
 QUERY = unit(np.random.default_rng(11), POOLED)
 BOTH = [LOCAL, SAMPLES]
@@ -31,7 +43,7 @@ class LibraryMachine(RuleBasedStateMachine):
         super().__init__()
         self.folder = Path(tempfile.mkdtemp())
         self.library = open_library(self.folder, candidates=50)
-        self.model = {}
+        self.model, self.unflushed = {}, set()
         self.restarts = 0
 
     def teardown(self):
@@ -42,8 +54,11 @@ class LibraryMachine(RuleBasedStateMachine):
     def add(self, scope, file, number, flush):
         page, encoding = made(file, number)
         self.library.add(scope, page, encoding)
+        if (scope, page.id) not in self.model:
+            self.unflushed.add((scope, page.id))
         if flush:
             self.library.flush()
+            self.unflushed.clear()
         self.model[scope, page.id] = encoding
 
     @rule(scope=scopes, file=files)
@@ -52,30 +67,37 @@ class LibraryMachine(RuleBasedStateMachine):
         assert bool(self.library.delete_document(scope, page_id(file).file)) == bool(gone)
         for key in gone:
             del self.model[key]
+        self.unflushed.difference_update(gone)
 
     @precondition(lambda self: self.model)
     @rule(data=st.data())
     def damage(self, data):
         """Damage the vectors or the states on disk; the next read of the page finds it."""
         page = data.draw(st.sampled_from(self.library.pages(BOTH, ENCODER)))
-        path = self.library._files.path(page)
+        path = path_of(self.folder, page)
         content = bytearray(path.read_bytes())
         content[data.draw(st.integers(0, len(content) - 1))] ^= 255
         path.unlink()  # a new file, since a mapped one must not change
         path.write_bytes(content)
-        self.library._catalogue._verified.clear()  # as if no page had been read yet
-        self.library._catalogue._bodies.clear()
+        catalogue = self.library._catalogue  # as if no page had been read yet
+        catalogue._verified.clear()
+        catalogue._bodies.clear()
         with pytest.raises(TokenFileDamaged):
             self.library.encoding(page)
         del self.model[page.key]
+        self.unflushed.discard(page.key)
 
     @precondition(lambda self: self.restarts < RESTARTS)
     @rule(harm=st.sampled_from(["none", "crash", "lost chroma", "torn chroma", "leftovers"]))
     def restart(self, harm):
         self.restarts += 1
+        self.unflushed.clear()
+        folder = self.folder
         if harm == "crash":  # without flush and close
-            self.library._chroma._index.failure = "the process was killed"
+            self.folder = copy_as_after_a_kill(folder, Path(tempfile.mkdtemp()))
         self.library.close()
+        if harm == "crash":
+            shutil.rmtree(folder)
         for chroma in (path for path in (self.folder / "index").glob("chroma-*") if path.is_dir()):
             if harm == "lost chroma":
                 shutil.rmtree(chroma)
@@ -101,10 +123,9 @@ class LibraryMachine(RuleBasedStateMachine):
 
     @invariant()
     def chroma_has_exactly_the_flushed_pages(self):
-        waiting = {page.key for page in self.library._chroma._pending.values()}
-        told = {f"{scope}/{page}" for scope, page in self.model.keys() - waiting}
-        assert self.library._chroma._index.ids(ENCODER) == told
-        assert waiting <= self.model.keys()
+        told = {f"{scope}/{page}" for scope, page in self.model.keys() - self.unflushed}
+        assert rows_in_chroma(self.folder) == told
+        assert self.unflushed <= self.model.keys()
 
     @invariant()
     def no_other_files_exist(self):

@@ -12,7 +12,19 @@ from smart_demo.errors import LibraryError
 from smart_demo.scoring import kernel
 from smart_demo.store import catalogue, token_cache, token_file
 from smart_demo.types import LOCAL, SAMPLES, Query, QueryEncoding, TokenKind
-from tests.store.cases import ENCODER, OTHER_ENCODER, POOLED, WIDTH, made, open_library, page_id, put, unit
+from tests.store.cases import (
+    ENCODER,
+    OTHER_ENCODER,
+    POOLED,
+    WIDTH,
+    count_mapped,
+    made,
+    open_library,
+    page_id,
+    path_of,
+    put,
+    unit,
+)
 
 PAGE = 6 * WIDTH
 """Bytes of a page's codes."""
@@ -41,9 +53,8 @@ def alive():
 def test_pages_lie_side_by_side_and_say_what_their_files_say(tmp_path):
     with open_library(tmp_path, cache_bytes=0) as library:
         pages = put(library, *range(1, 8))
-        mapped = codes_of(library, pages)
+        expected = [(one.codes.tolist(), one.mean.tolist(), one.scale) for one in codes_of(library, pages)]
         assert held(library) == (0, 0)
-        expected = [(one.codes.tolist(), one.mean.tolist(), one.scale) for one in mapped]
     with open_library(tmp_path) as library:
         found = codes_of(library, pages)
         assert [(one.codes.tolist(), one.mean.tolist(), one.scale) for one in found] == expected
@@ -53,7 +64,7 @@ def test_pages_lie_side_by_side_and_say_what_their_files_say(tmp_path):
         assert run.codes.shape == (7 * 6, WIDTH)
         assert np.shares_memory(run.codes, found[3].codes)
         assert [one.codes.tolist() for one in codes_of(library, pages)] == [codes for codes, _, _ in expected]
-        assert library._catalogue._bodies == {}  # no map, so no open file, is held for what is in memory
+        assert count_mapped(tmp_path) == 0  # no map, so no open file, is held for what is in memory
 
 
 def test_the_budget_holds_and_the_rest_is_read_from_the_map(tmp_path):
@@ -62,7 +73,7 @@ def test_the_budget_holds_and_the_rest_is_read_from_the_map(tmp_path):
         for _ in range(2):
             codes_of(library, pages)
             assert held(library) == (3, 3 * PAGE)
-            assert len(library._catalogue._bodies) == 2
+            assert count_mapped(tmp_path) == 2
 
 
 def test_scopes_encoders_and_codecs_never_share_a_block(tmp_path):
@@ -90,7 +101,7 @@ def test_nothing_of_a_page_that_goes_stays_in_memory(tmp_path, going, blocks):
     with open_library(tmp_path) as library:
         pages, kept = put(library, 1, 2, 3), put(library, 1, scope=SAMPLES)
         states = codes_of(library, pages + kept)[0].codes.tobytes()
-        path = library._files.path(pages[0])
+        path = path_of(tmp_path, pages[0])
         if going == "remove":
             library.delete_document(LOCAL, page_id(1).file)
         elif going == "forget":
@@ -131,12 +142,11 @@ def test_a_page_that_goes_while_it_is_copied_is_not_kept(tmp_path, monkeypatch, 
             return inside
 
         monkeypatch.setattr(catalogue, "copy_body", copying)
-        codes = library.tokens(pages[0])  # it was there when it was asked for
-        assert len(codes.codes) == 6
+        assert len(library.tokens(pages[0]).codes) == 6  # it was there when it was asked for
         monkeypatch.undo()
         assert held(library) == (0, 0)
         assert blocks() == []
-        assert library._catalogue._bodies == {}
+        assert count_mapped(tmp_path) == 0
 
 
 def test_two_who_read_a_page_first_get_the_same_states(tmp_path, monkeypatch):
@@ -195,7 +205,7 @@ def test_asking_ahead_for_what_is_gone_or_never_was_is_fine(tmp_path):
     with open_library(tmp_path, cache_bytes=PAGE) as library:
         pages = put(library, 1, 2, 3)
         codes_of(library, pages[:2])  # one in memory, one mapped, one neither
-        library._files.path(pages[2]).unlink()
+        path_of(tmp_path, pages[2]).unlink()
         library.prefetch(pages)
         library.delete_document(LOCAL, page_id(3).file)
         library.prefetch(pages)

@@ -33,29 +33,29 @@ class App:
     """`python app.py` in a process of its own, on a free port, with its own data folder."""
 
     def __init__(self, folder: Path, samples: Path, **settings: str) -> None:
-        self.folder, self._log = folder, folder.with_name(f"{folder.name}.log")
+        self.folder, self.log_file = folder, folder.with_name(f"{folder.name}.log")
         with socket.socket() as probe:
             probe.bind(("127.0.0.1", 0))
             self.port = probe.getsockname()[1]
         self.url = f"http://127.0.0.1:{self.port}"
-        self._env = {key: value for key, value in os.environ.items() if not key.startswith(("SMART_", "GRADIO_"))}
-        self._env |= {
+        self.env = {key: value for key, value in os.environ.items() if not key.startswith(("SMART_", "GRADIO_"))}
+        self.env |= {
             "SMART_DATA_DIR": str(folder),
             "SMART_SAMPLE_DOCS": str(samples),
             "SMART_BACKBONE": "minilm",
             "GRADIO_SERVER_PORT": str(self.port),
             "OMP_NUM_THREADS": "1",
         } | settings
-        self._process: subprocess.Popen[bytes] | None = None
+        self.process: subprocess.Popen[bytes] | None = None
 
     def start(self) -> None:
         """Returns when the page answers."""
-        self._process = subprocess.Popen(
-            [sys.executable, "app.py"], cwd=ROOT, env=self._env, stdout=subprocess.DEVNULL, stderr=self._log.open("ab")
+        self.process = subprocess.Popen(
+            [sys.executable, "app.py"], cwd=ROOT, env=self.env, stdout=subprocess.DEVNULL, stderr=self.log_file.open("ab")
         )
         end = time.monotonic() + PATIENCE / 1000
         while time.monotonic() < end:
-            assert self._process.poll() is None, self.log
+            assert self.process.poll() is None, self.log
             try:
                 with urllib.request.urlopen(self.url, timeout=5):
                     return
@@ -65,21 +65,21 @@ class App:
 
     def stop(self) -> None:
         """As Ctrl-C does it."""
-        if self._process is not None:
-            self._process.terminate()
-            self._process.wait(20)
-            self._process = None
+        if self.process is not None:
+            self.process.terminate()
+            self.process.wait(20)
+            self.process = None
 
     @property
     def pid(self) -> int:
         """Of the running process."""
-        assert self._process is not None
-        return self._process.pid
+        assert self.process is not None
+        return self.process.pid
 
     @property
     def log(self) -> str:
         """What it said on standard error."""
-        return self._log.read_text(encoding="utf-8") if self._log.exists() else ""
+        return self.log_file.read_text(encoding="utf-8") if self._log.exists() else ""
 
 
 @contextmanager
@@ -116,21 +116,21 @@ class Visit:
     """One visitor's page, which remembers what should not have happened."""
 
     def __init__(self, browser: Browser, app: App, *, width: int = 1280, height: int = 900, dark: bool = False) -> None:
-        self._context = browser.new_context(
+        self.context = browser.new_context(
             viewport={"width": width, "height": height},
             color_scheme="dark" if dark else "light",
             reduced_motion="reduce",
         )
-        self.app, self.page = app, self._context.new_page()
+        self.app, self.page = app, self.context.new_page()
         self.faults: list[str] = []
-        self._left_early = False
+        self.left_early = False
         self.page.set_default_timeout(15_000)
         self.page.on("console", lambda said: said.type == "error" and self.faults.append(said.text))
         self.page.on("pageerror", lambda error: self.faults.append(str(error)))
         self.page.on("dialog", lambda dialog: (self.faults.append(f"a dialog: {dialog.message}"), dialog.dismiss()))
-        self.page.on("request", self._watch)
+        self.page.on("request", self.watch)
 
-    def _watch(self, request: Request) -> None:
+    def watch(self, request: Request) -> None:
         if not request.url.startswith((self.app.url, "data:", "blob:")):
             self.faults.append(f"asked elsewhere: {request.url}")
 
@@ -143,12 +143,12 @@ class Visit:
     def leave(self) -> None:
         """Leave the page while it may be waiting for answers, which Gradio's script then reports as errors."""
         self.page.goto("about:blank")
-        self._left_early = True
+        self.left_early = True
 
     def close(self) -> None:
         """Closing asks whether anything happened that should not have."""
-        self._context.close()
-        faults = [fault for fault in self.faults if not (self._left_early and any(cut in fault for cut in CUT_OFF))]
+        self.context.close()
+        faults = [fault for fault in self.faults if not (self.left_early and any(cut in fault for cut in CUT_OFF))]
         assert faults == [], faults
 
     def cards(self, column: str) -> Locator:

@@ -58,15 +58,15 @@ class SentenceTransformersEncoder:
             processing_kwargs={"chat_template": {"add_generation_prompt": True}},
         )
         modules = [transformer, Pooling(64, pooling_mode="lasttoken"), Normalize()]
-        self._model = SentenceTransformer(modules=modules, device="cpu")
-        self._special = tokenizer.convert_tokens_to_ids(
+        self.model = SentenceTransformer(modules=modules, device="cpu")
+        self.special = tokenizer.convert_tokens_to_ids(
             ["<|endoftext|>", "<|im_start|>", "<|im_end|>", "<|vision_start|>", "<|vision_end|>"]
         )
 
     def encode(self, content, instruction):
         """Return the pooled vector and the token states that the released evaluator keeps."""
-        (made,) = self._model.encode([content], prompt=instruction, output_value=None)
-        kept = ~np.isin(made["input_ids"].numpy(), self._special)
+        (made,) = self.model.encode([content], prompt=instruction, output_value=None)
+        kept = ~np.isin(made["input_ids"].numpy(), self.special)
         return made["sentence_embedding"].numpy(), unit(made["token_embeddings"].numpy()[kept])
 
 
@@ -77,8 +77,8 @@ class PlainEncoder:
         import torch
         from transformers import AutoTokenizer, Qwen3VLForConditionalGeneration
 
-        self._model = Qwen3VLForConditionalGeneration.from_pretrained(folder, dtype=torch.float32).eval()
-        self._tokenizer = AutoTokenizer.from_pretrained(folder)
+        self.model = Qwen3VLForConditionalGeneration.from_pretrained(folder, dtype=torch.float32).eval()
+        self.tokenizer = AutoTokenizer.from_pretrained(folder)
 
     def encode(self, instruction, pixels=None, text="", size=None):
         """`size` is the (height, width) the picture is resized to. Returns ids and raw states, both of all L tokens."""
@@ -95,10 +95,10 @@ class PlainEncoder:
             f"<|im_start|>system\n{instruction}<|im_end|>\n<|im_start|>user\n{media}{text}<|im_end|>\n"
             "<|im_start|>assistant\n"
         )
-        ids = self._tokenizer(prompt, add_special_tokens=False, return_tensors="pt").input_ids
-        image = self._tokenizer.convert_tokens_to_ids("<|image_pad|>")
+        ids = self.tokenizer(prompt, add_special_tokens=False, return_tensors="pt").input_ids
+        image = self.tokenizer.convert_tokens_to_ids("<|image_pad|>")
         with torch.no_grad():
-            made = self._model(
+            made = self.model(
                 input_ids=ids,
                 attention_mask=torch.ones_like(ids),
                 mm_token_type_ids=(ids == image).int(),
