@@ -8,6 +8,8 @@ from hypothesis import settings
 from playwright.sync_api import Browser
 
 from smart_demo.engine import Engine, open_engine
+from smart_demo.store import chroma_probe
+from tests import chroma_double
 from tests.sample_library import copy_sample_library, settings_of
 from tests.ui.browser_page import chromium
 
@@ -18,6 +20,14 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")
 # A busy machine is no failure: no test asserts how long anything takes.
 settings.register_profile("untimed", deadline=None)
 settings.load_profile("untimed")
+
+
+@pytest.fixture(scope="session", autouse=True)
+def forked_chroma_probe() -> Iterator[None]:
+    """Check folders of Chroma in forks of a process that has imported it."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(chroma_probe, "why_unreadable", chroma_double.why_unreadable)
+        yield
 
 
 @pytest.fixture(scope="module")

@@ -62,7 +62,8 @@ def why_unreadable(folder: Path) -> str:
     return "it could not be read"
 
 
-def _check_folder(folder: str) -> None:
+def check_folder(folder: str) -> None:
+    """Open a folder and read everything in it. Raises SystemExit, or anything that Chroma raises, if that fails."""
     import chromadb
     from chromadb.config import Settings
 
@@ -101,4 +102,4 @@ def _end_with_parent() -> None:
 
 if __name__ == "__main__":
     threading.Thread(target=_end_with_parent, daemon=True).start()
-    _check_folder(sys.argv[1])
+    check_folder(sys.argv[1])

@@ -126,7 +126,7 @@ def hurry() -> None:
             code = 1
             os.closerange(3, 256)  # closes the lock and the pipe, as for a separate program
             with suppress(BaseException):
-                chroma_probe._check_folder(str(folder))
+                chroma_probe.check_folder(str(folder))
                 code = 0
             os._exit(code)
         _, status = os.waitpid(child, 0)

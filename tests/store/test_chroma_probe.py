@@ -11,8 +11,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from smart_demo.store import chroma_probe
 from smart_demo.store.chroma_index import PageIndex
+from smart_demo.store.chroma_probe import why_unreadable
 from smart_demo.types import LOCAL, StoredPage
 from tests.store.cases import ENCODER, POOLED, open_library, page_id, put, rows_in_chroma, unit
 
@@ -34,7 +34,7 @@ def chroma_folder(tmp_path_factory):
     pages = [stored(number) for number in range(1, ROWS + 1)]
     index.upsert(ENCODER, pages, unit(np.random.default_rng(2), ROWS, POOLED))
     index.close()
-    assert chroma_probe.why_unreadable(folder) == ""
+    assert why_unreadable(folder) == ""
     (header,) = folder.glob("*/header.bin")
     record, _, vector = struct.unpack_from("<QQQ", header.read_bytes(), 28)
     return folder, vector, record
@@ -48,7 +48,7 @@ def altered(path, change):
     assert content != whole
     path.write_bytes(content)
     try:
-        return chroma_probe.why_unreadable(path.parent.parent)
+        return why_unreadable(path.parent.parent)
     finally:
         path.write_bytes(whole)
 
@@ -69,7 +69,7 @@ def test_altered_or_exchanged_vectors_in_chroma_are_detected(chroma_folder):
 
     for change in (zero_a_block, exchange_two, flip_a_sign):
         assert altered(path, change), change.__name__
-    assert chroma_probe.why_unreadable(folder) == ""
+    assert why_unreadable(folder) == ""
 
 
 def test_a_folder_that_crashes_its_process_crashes_only_the_canary(chroma_folder):
