@@ -10,8 +10,9 @@ from playwright.sync_api import Browser
 from smart_demo.engine import Engine, open_engine
 from smart_demo.store import chroma_probe
 from tests import chroma_double
+from tests.apps import App, Served
 from tests.sample_library import copy_sample_library, settings_of
-from tests.ui.browser_page import chromium
+from tests.ui.browser_page import chromium, connected
 
 # One thread per process: with two busy cores, threads that wait for each other made tiny models seven times slower.
 # Set before torch is first imported; benchmarks set another value.
@@ -30,11 +31,25 @@ def forked_chroma_probe() -> Iterator[None]:
         yield
 
 
+@pytest.fixture(scope="session")
+def chromium_address() -> Iterator[str]:
+    """Start one Chromium for all browser tests of this process."""
+    with chromium() as address:
+        yield address
+
+
 @pytest.fixture(scope="module")
-def browser() -> Iterator[Browser]:
-    """Yield Debian's Chromium, one for a file of browser tests: Playwright's event loop must not outlive it."""
-    with chromium() as started:
-        yield started
+def browser(chromium_address) -> Iterator[Browser]:
+    """Connect to Chromium for one file of tests: Playwright's event loop would disturb other files' asyncio."""
+    with connected(chromium_address) as browser:
+        yield browser
+
+
+@pytest.fixture(scope="module")
+def app(request, tmp_path_factory) -> Iterator[App | Served]:
+    """Yield the app that the module's `open_app` opens over an empty folder."""
+    with request.module.open_app(tmp_path_factory.mktemp("app")) as running:
+        yield running
 
 
 @pytest.fixture(scope="session")

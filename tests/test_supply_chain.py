@@ -290,9 +290,9 @@ sys.argv = ["app.py"]
 import app
 list(app.engine.prepare_samples())
 from smart_demo.ui.theme import launch_options
-from tests.ui.served_app import _free_port
+from tests.apps import free_port
 _, url, _ = app.demo.queue(max_size=20).launch(
-    **launch_options(app.settings), prevent_thread_lock=True, quiet=True, server_port=_free_port()
+    **launch_options(app.settings), prevent_thread_lock=True, quiet=True, server_port=free_port()
 )
 urllib.request.urlopen(url).read()
 asked = urllib.request.Request(

@@ -14,11 +14,12 @@ from pathlib import Path
 
 from smart_demo.store.library import Library
 from smart_demo.types import LOCAL
+from tests.apps import App
 from tests.chaos import children
 from tests.chaos.children import Tell
 from tests.chaos.figures import Figures
 from tests.documents import write_pdf
-from tests.ui.browser_page import App, Visit, chromium
+from tests.ui.browser_page import Visit, chromium, connected
 
 PAGES = 40
 IN_TIME = 10
@@ -59,7 +60,7 @@ def _serve(folder: Path, ends: list[signal.Signals], rng: random.Random, tell: T
     write_pdf(samples / "tides.pdf", "tide table")
     told: dict[str, int] = {}
     app = App(folder / "data", samples, PYTHONFAULTHANDLER="1")
-    with chromium() as browser:
+    with chromium() as address, connected(address) as browser:
         for at, end in enumerate(ends):
             app.start()
             document = write_pdf(folder / f"upload-{at}.pdf", *(f"{rng.choice(TEXTS)} {at} {n}" for n in range(PAGES)))

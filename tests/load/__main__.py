@@ -14,12 +14,12 @@ from pathlib import Path
 
 from smart_demo.config import SAMPLE_DOCUMENTS
 from smart_demo.ui.theme import MAX_SESSIONS
+from tests.apps import App
 from tests.load.figures import Figures
 from tests.load.life import fresh_seed
 from tests.load.run import Course, Promise, as_table, fill, judged, judged_folders, judged_growth, run, say
 from tests.load.watch import Sample, Watch, hourly, indexed, stored, thirds
 from tests.sample_library import copy_sample_library
-from tests.ui.browser_page import App
 
 REPORT = Path(__file__).resolve().parents[2] / "build" / "load.json"
 

@@ -4,6 +4,7 @@ import pytest
 
 from smart_demo.types import Document, Progress, Scope, State
 from smart_demo.ui import library_tab
+from tests.apps import served_app
 from tests.documents import write_pdf
 from tests.load.figures import Figures
 from tests.load.marks import Marks
@@ -11,41 +12,29 @@ from tests.load.run import Course, judged, judged_folders, judged_growth, run
 from tests.load.sights import arrivals, shelf
 from tests.load.watch import Sample, hourly, stored
 from tests.server.visitor import Visitor
-from tests.ui.served_app import served_app
 
 
-@pytest.fixture(scope="module")
-def folder(tmp_path_factory):
-    return tmp_path_factory.mktemp("load")
-
-
-@pytest.fixture(scope="module")
-def page(folder):
-    samples, uploads = folder / "samples", folder / "uploads"
-    for made in (samples, uploads):
-        made.mkdir()
+def open_app(folder):
+    samples = folder / "samples"
+    samples.mkdir()
     write_pdf(samples / "manual.pdf", "How to descale the machine", "Capacity of the reservoir and its budget")
     settings = {"SMART_PUBLIC": "on", "SMART_LIBRARY_PAGES": "10", "SMART_QUEUE": "6"}
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("GRADIO_TEMP_DIR", str(uploads))
-        patch.setenv("GRADIO_ANALYTICS_ENABLED", "False")
-        with served_app("words", samples, folder / "data", **settings) as served:
-            yield served
+    return served_app("words", samples, folder / "data", **settings)
 
 
-def test_a_short_run_keeps_every_promise(page, folder):
-    before = stored(folder / "data")
-    figures = run(page.url, folder / "papers", Course(visitors=4, seed=5, acts=18, pace=0.0, pictures=False))
-    left = [path.name for path in (folder / "uploads").rglob("*") if path.is_file() and path.stat().st_size]
-    promises = [*judged(figures), *judged_folders(before, stored(folder / "data"), left, figures.unclaimed, (0, 0))]
+def test_a_short_run_keeps_every_promise(app, tmp_path):
+    before = stored(app.folder)
+    figures = run(app.url, tmp_path / "papers", Course(visitors=4, seed=5, acts=18, pace=0.0, pictures=False))
+    left = [path.name for path in app.uploads.rglob("*") if path.is_file() and path.stat().st_size]
+    promises = [*judged(figures), *judged_folders(before, stored(app.folder), left, figures.unclaimed, (0, 0))]
     assert [promise for promise in promises if not promise.held] == []
     assert {"search", "upload until stored", "delete", "open a page"} <= figures.waits.keys()
 
 
-def test_equal_files_of_two_visitors_are_two_copies(page, folder):
+def test_equal_files_of_two_visitors_are_two_copies(app, tmp_path):
     """The visitor who finishes first deletes their copy; the other's was uploaded, but not yet submitted."""
-    leaflet = write_pdf(folder / "leaflet.pdf", "Take one, it is free of charge")
-    first, second = Visitor(page.url), Visitor(page.url)
+    leaflet = write_pdf(tmp_path / "leaflet.pdf", "Take one, it is free of charge")
+    first, second = Visitor(app.url), Visitor(app.url)
     waiting = second.send(leaflet)
     first.upload(leaflet)
     assert "Added" in str(first.shown("arrivals"))
@@ -53,7 +42,7 @@ def test_equal_files_of_two_visitors_are_two_copies(page, folder):
     while "is-working" in str(second.shown("arrivals")) or not second.shown("arrivals"):
         second.look()
     assert "Added" in str(second.shown("arrivals"))
-    assert [path for path in (folder / "uploads").rglob("*") if path.is_file()] == []
+    assert [path for path in app.uploads.rglob("*") if path.is_file()] == []
     for visitor in (first, second):
         visitor.forget()
         visitor.close()

@@ -25,23 +25,16 @@ from smart_demo.server.upload_limits import (
     UploadTracker,
 )
 from smart_demo.server.visitors import VISITOR_HEADER
+from tests.apps import served_app
 from tests.documents import write_pdf
 from tests.server.visitor import API, Visitor
-from tests.ui.served_app import served_app
 
 
-@pytest.fixture(scope="module")
-def app(tmp_path_factory):
-    folder = tmp_path_factory.mktemp("fairness")
-    uploads, samples = folder / "uploads", folder / "samples"
-    uploads.mkdir()
+def open_app(folder):
+    samples = folder / "samples"
     samples.mkdir()
     write_pdf(samples / "tides.pdf", "tide tables of the harbour")
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("GRADIO_TEMP_DIR", str(uploads))
-        with served_app("words", samples, folder / "data", SMART_PUBLIC="on", SMART_MAX_FILES="3") as served:
-            served.uploads = uploads
-            yield served
+    return served_app("words", samples, folder / "data", SMART_PUBLIC="on", SMART_MAX_FILES="3")
 
 
 @pytest.fixture

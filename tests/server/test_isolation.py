@@ -18,22 +18,19 @@ from mcp.client.streamable_http import streamablehttp_client
 from smart_demo.search.request import ON_BOTH, ON_MINE, ON_SAMPLES
 from smart_demo.server.visitors import VISITOR_HEADER
 from smart_demo.store.quotas import visitor_scope
+from tests.apps import served_app
 from tests.documents import write_pdf
 from tests.server.visitor import API, EventFailed, Visitor
-from tests.ui.served_app import served_app
 
 NAME, SAID = "ledger-of-alice.pdf", "saffron"
 """Texts that only the owner may read: her document's name, and a word on it that no query contains."""
 
 
-@pytest.fixture(scope="module")
-def app(tmp_path_factory):
-    folder = tmp_path_factory.mktemp("isolation")
+def open_app(folder):
     samples = folder / "samples"
     samples.mkdir()
     write_pdf(samples / "tides.pdf", "tide tables of the harbour")
-    with served_app("words", samples, folder / "data", SMART_PUBLIC="on") as served:
-        yield served
+    return served_app("words", samples, folder / "data", SMART_PUBLIC="on")
 
 
 @pytest.fixture(scope="module")

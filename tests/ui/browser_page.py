@@ -1,109 +1,61 @@
-"""The real page, started as people start it and driven by Chromium. What every browser test needs."""
+"""One visitor's page in Chromium, which remembers what should not have happened."""
 
 from __future__ import annotations
 
-import os
-import socket
+import shutil
 import subprocess
-import sys
 import tempfile
 import time
-import urllib.error
-import urllib.request
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Protocol
 
 from playwright.sync_api import Browser, Locator, Page, Request, expect, sync_playwright
 
-from smart_demo.config import SAMPLE_DOCUMENTS
-from tests.sample_library import copy_sample_library
+from tests.apps import PATIENCE
 
-ROOT = Path(__file__).resolve().parents[2]
-CHROMIUM = "/usr/bin/chromium"
 SWITCHES = [
-    "--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run",
-    "--disable-background-networking", "--disable-component-update", "--disable-sync",
+    "--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--no-default-browser-check",
+    "--disable-background-networking", "--disable-component-update", "--disable-sync", "--disable-breakpad",
+    "--disable-background-timer-throttling", "--disable-backgrounding-occluded-windows", "--disable-popup-blocking",
+    "--disable-renderer-backgrounding", "--disable-back-forward-cache", "--disable-dev-shm-usage", "--mute-audio",
+    "--disable-hang-monitor", "--disable-ipc-flooding-protection", "--hide-scrollbars", "--force-color-profile=srgb",
+    "--blink-settings=primaryHoverType=2,availableHoverTypes=2,primaryPointerType=4,availablePointerTypes=4",
 ]  # fmt: skip
-PATIENCE = 40_000
-"""Milliseconds for what runs a model on busy cores; everything else is far quicker."""
+"""The important ones of those with which Playwright launches Chromium."""
 
 
-class App:
-    """`python app.py` in a process of its own, on a free port, with its own data folder."""
+class HasAddress(Protocol):
+    """A running page."""
 
-    def __init__(self, folder: Path, samples: Path, **settings: str) -> None:
-        self.folder, self.log_file = folder, folder.with_name(f"{folder.name}.log")
-        with socket.socket() as probe:
-            probe.bind(("127.0.0.1", 0))
-            self.port = probe.getsockname()[1]
-        self.url = f"http://127.0.0.1:{self.port}"
-        self.env = {key: value for key, value in os.environ.items() if not key.startswith(("SMART_", "GRADIO_"))}
-        self.env |= {
-            "SMART_DATA_DIR": str(folder),
-            "SMART_SAMPLE_DOCS": str(samples),
-            "SMART_BACKBONE": "minilm",
-            "GRADIO_SERVER_PORT": str(self.port),
-            "OMP_NUM_THREADS": "1",
-        } | settings
-        self.process: subprocess.Popen[bytes] | None = None
-
-    def start(self) -> None:
-        """Returns when the page answers."""
-        self.process = subprocess.Popen(
-            [sys.executable, "app.py"], cwd=ROOT, env=self.env, stdout=subprocess.DEVNULL, stderr=self.log_file.open("ab")
-        )
-        end = time.monotonic() + PATIENCE / 1000
-        while time.monotonic() < end:
-            assert self.process.poll() is None, self.log
-            try:
-                with urllib.request.urlopen(self.url, timeout=5):
-                    return
-            except (urllib.error.URLError, TimeoutError, ConnectionError):
-                time.sleep(0.2)
-        raise AssertionError(f"the page never answered:\n{self.log}")
-
-    def stop(self) -> None:
-        """As Ctrl-C does it."""
-        if self.process is not None:
-            self.process.terminate()
-            self.process.wait(20)
-            self.process = None
-
-    @property
-    def pid(self) -> int:
-        """Of the running process."""
-        assert self.process is not None
-        return self.process.pid
-
-    @property
-    def log(self) -> str:
-        """What it said on standard error."""
-        return self.log_file.read_text(encoding="utf-8") if self._log.exists() else ""
+    url: str
 
 
 @contextmanager
-def running_app(samples: Path | None = None, **settings: str) -> Iterator[App]:
-    """An app with a data folder of its own, gone afterwards: over some documents, which it encodes first, or over the
-    shipped sample library, which is encoded already.
-    """
-    with tempfile.TemporaryDirectory() as folder:
-        data = Path(folder) / "data"
-        if samples is None:
-            copy_sample_library(data)
-        app = App(data, samples or SAMPLE_DOCUMENTS, **settings)
-        app.start()
-        try:
-            yield app
-        finally:
-            app.stop()
+def chromium() -> Iterator[str]:
+    """Start Debian's Chromium and yield its address for Playwright, whose own download is not used."""
+    folder = Path(tempfile.mkdtemp(prefix="chromium-"))
+    command = ["/usr/bin/chromium", *SWITCHES, "--remote-debugging-port=0", f"--user-data-dir={folder}", "about:blank"]
+    process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    try:
+        port, end = folder / "DevToolsActivePort", time.monotonic() + PATIENCE / 1000
+        while not (port.exists() and "\n" in port.read_text()):
+            assert process.poll() is None, "Chromium does not start"
+            assert time.monotonic() < end, "Chromium does not answer"
+            time.sleep(0.05)
+        yield f"http://127.0.0.1:{port.read_text().split()[0]}"
+    finally:
+        process.terminate()
+        process.wait(20)
+        shutil.rmtree(folder, ignore_errors=True)
 
 
 @contextmanager
-def chromium() -> Iterator[Browser]:
-    """Debian's browser; Playwright's own download is not used."""
+def connected(address: str) -> Iterator[Browser]:
+    """Connect to a running Chromium and yield it. Leaving closes what was opened in it, and Playwright's event loop."""
     with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=SWITCHES)
+        browser = playwright.chromium.connect_over_cdp(address)
         yield browser
         browser.close()
 
@@ -115,7 +67,9 @@ CUT_OFF = ("AbortError: signal is aborted", "Connection errored out")
 class Visit:
     """One visitor's page, which remembers what should not have happened."""
 
-    def __init__(self, browser: Browser, app: App, *, width: int = 1280, height: int = 900, dark: bool = False) -> None:
+    def __init__(
+        self, browser: Browser, app: HasAddress, *, width: int = 1280, height: int = 900, dark: bool = False
+    ) -> None:
         self.context = browser.new_context(
             viewport={"width": width, "height": height},
             color_scheme="dark" if dark else "light",

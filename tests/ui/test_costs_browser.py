@@ -2,29 +2,28 @@
 
 import ast
 import json
-from collections.abc import Iterator
 
 import pytest
 from gradio_client import Client
 from playwright.sync_api import Page, expect
 
 from smart_demo.diagnostics import read_commit
+from tests.apps import PATIENCE, served_app
 from tests.documents import write_pdf
-from tests.ui.browser_page import PATIENCE, App, Visit, running_app
+from tests.ui.browser_page import Visit
 
 pytestmark = pytest.mark.browser
 HOSTILE = '<img src=x onerror=alert(1)> ${alert(2)} `tide` "harbour" \'; $(touch x) \\n {{x}} größe'
 
 
-@pytest.fixture(scope="module")
-def app(tmp_path_factory) -> Iterator[App]:
-    samples = tmp_path_factory.mktemp("samples")
+def open_app(folder):
+    samples = folder / "samples"
+    samples.mkdir()
     write_pdf(
         samples / "harbour.pdf", "Ships anchor outside\nthe harbour master decides", "tide tables for the harbour"
     )
     write_pdf(samples / "img src=x onerror=alert(3).pdf", "<img src=x onerror=alert(4)> ${alert(5)} harbour `x`")
-    with running_app(samples) as running:
-        yield running
+    return served_app("minilm", samples, folder / "data")
 
 
 def lift(page: Page) -> None:

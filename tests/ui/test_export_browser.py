@@ -2,36 +2,27 @@
 
 import re
 import subprocess
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 from PIL import Image
 from playwright.sync_api import Page, expect
 
+from tests.apps import served_app
 from tests.documents import write_pdf
-from tests.ui.browser_page import App, Visit, running_app
+from tests.ui.browser_page import Visit
 
 pytestmark = pytest.mark.browser
 HOSTILE = '"><img src=x onerror=alert(1)> ${alert(2)} `harbour` \\n {{x}} </style><script>alert(3)</script>'
 COBALT = (47, 70, 216)
 
 
-@pytest.fixture(scope="module")
-def app(tmp_path_factory) -> Iterator[App]:
-    samples = tmp_path_factory.mktemp("samples")
+def open_app(folder):
+    samples = folder / "samples"
+    samples.mkdir()
     write_pdf(samples / "harbour.pdf", "Ships anchor outside\nthe harbour master decides", "tide tables\nfor the port")
     write_pdf(samples / "img src=x onerror=alert(4).pdf", "A harbour for small boats", "Foxes hunt at dusk", "Owls")
-    with running_app(samples) as running:
-        yield running
-
-
-@pytest.fixture
-def visit(app, browser) -> Iterator[Visit]:
-    visitor = Visit(browser, app)
-    visitor.open()
-    yield visitor
-    visitor.close()
+    return served_app("minilm", samples, folder / "data")
 
 
 def save(page: Page, form: str, to: Path) -> Path:

@@ -2,14 +2,13 @@
 
 import json
 import re
-from collections.abc import Iterator
-from pathlib import Path
 
 import pytest
 from playwright.sync_api import Locator, Page, expect
 
+from tests.apps import PATIENCE, running_app, served_app
 from tests.documents import write_pdf
-from tests.ui.browser_page import PATIENCE, App, Visit, running_app
+from tests.ui.browser_page import Visit
 from tests.ui.test_results_browser import boards_text, download
 
 pytestmark = pytest.mark.browser
@@ -17,9 +16,9 @@ GONE = re.compile("/component_server")
 OWN = '"><img src=x onerror=alert(1)> ${alert(2)} `harbour`'
 
 
-@pytest.fixture(scope="module")
-def samples(tmp_path_factory) -> Path:
-    samples = tmp_path_factory.mktemp("samples")
+def open_app(folder):
+    samples = folder / "samples"
+    samples.mkdir()
     write_pdf(
         samples / "harbour.pdf", "Ships anchor outside\nthe harbour master decides", "tide tables for the harbour"
     )
@@ -29,13 +28,7 @@ def samples(tmp_path_factory) -> Path:
     queries = ["harbour master", "tide tables", "lamp", "where do ships anchor", "who decides"]
     lines = [json.dumps({"query": query, "relevant": []}) for query in queries]
     (samples / "queries.jsonl").write_text("\n".join(lines), encoding="utf-8")
-    return samples
-
-
-@pytest.fixture(scope="module")
-def app(samples) -> Iterator[App]:
-    with running_app(samples) as running:
-        yield running
+    return running_app(samples)
 
 
 def open_panel(page: Page, name: str = "Vote") -> None:
@@ -64,7 +57,7 @@ def fates(page: Page) -> list[str]:
 
 
 def test_ten_queries_by_keyboard_one_undone_survive_a_reload_a_restart_and_the_way_to_a_fresh_library(
-    app, samples, browser, tmp_path
+    app, browser, tmp_path
 ):
     visit = Visit(browser, app)
     page = visit.open()
@@ -116,7 +109,7 @@ def test_ten_queries_by_keyboard_one_undone_survive_a_reload_a_restart_and_the_w
     assert "both bad" in told
     visit.close()
 
-    with running_app(samples) as fresh:
+    with served_app("minilm", app.samples, tmp_path / "fresh") as fresh:
         visit = Visit(browser, fresh)
         page = visit.open()
         open_panel(page, "Results")
@@ -228,8 +221,8 @@ def test_a_server_that_is_gone_keeps_nothing_and_says_so(app, browser):
     visit.close()
 
 
-def test_each_browser_has_a_journal_of_its_own_on_a_public_page(samples, browser):
-    with running_app(samples, SMART_PUBLIC="on") as public:
+def test_each_browser_has_a_journal_of_its_own_on_a_public_page(app, browser, tmp_path):
+    with served_app("minilm", app.samples, tmp_path / "public", SMART_PUBLIC="on") as public:
         mine, yours = Visit(browser, public), Visit(browser, public)
         page = mine.open()
         open_panel(page)

@@ -6,8 +6,9 @@ import pytest
 from playwright.sync_api import expect
 
 from smart_demo.server.rate_limits import BUSY
+from tests.apps import PATIENCE, served_app
 from tests.documents import write_pdf
-from tests.ui.browser_page import PATIENCE, Visit, running_app
+from tests.ui.browser_page import Visit
 
 pytestmark = pytest.mark.browser
 REFUSED = {
@@ -22,12 +23,11 @@ def refuse(route):
     route.fulfill(**next(answer for path, answer in REFUSED.items() if path in route.request.url))
 
 
-@pytest.fixture(scope="module")
-def app(tmp_path_factory):
-    samples = tmp_path_factory.mktemp("samples")
+def open_app(folder):
+    samples = folder / "samples"
+    samples.mkdir()
     write_pdf(samples / "tides.pdf", "tide tables of the harbour")
-    with running_app(samples, SMART_PUBLIC="on") as running:
-        yield running
+    return served_app("minilm", samples, folder / "data", SMART_PUBLIC="on")
 
 
 def test_a_busy_page_says_so_and_goes_on(app, browser):

@@ -3,13 +3,13 @@
 import os
 import re
 import signal
-from collections.abc import Iterator
 
 import pytest
 from playwright.sync_api import expect
 
+from tests.apps import PATIENCE, App, running_app
 from tests.documents import write_pdf, write_picture
-from tests.ui.browser_page import PATIENCE, App, Visit, running_app
+from tests.ui.browser_page import Visit
 
 pytestmark = pytest.mark.browser
 HOSTILE = '"><img src=x onerror=alert(1)>${alert(2)}`.pdf'
@@ -17,22 +17,13 @@ WHALES = "The blue whale is the largest animal.\nIt eats krill in cold water."
 COFFEE = "To descale the coffee machine,\nfill the tank with vinegar and run it twice."
 
 
-@pytest.fixture(scope="module")
-def app(tmp_path_factory) -> Iterator[App]:
-    samples = tmp_path_factory.mktemp("samples")
+def open_app(folder):
+    samples = folder / "samples"
+    samples.mkdir()
     write_pdf(samples / "animals.pdf", WHALES, "Foxes live in dens.\nThey hunt at dusk.", "Owls turn their heads.")
     write_pdf(samples / "kitchen.pdf", COFFEE, "Bread rises in a warm place.\nKnead the dough for ten minutes.")
     write_pdf(samples / "harbour.pdf", "Ships may not anchor here.\nThe restricted area ends at the pier.")
-    with running_app(samples) as running:
-        yield running
-
-
-@pytest.fixture
-def visit(app, browser) -> Iterator[Visit]:
-    visitor = Visit(browser, app)
-    visitor.open()
-    yield visitor
-    visitor.close()
+    return running_app(samples)
 
 
 def test_the_page_opens_with_an_answer_in_both_columns(visit):

@@ -1,32 +1,31 @@
 """Why one page passed another, and its place by late weight, as a visitor meets them: the real app, a real browser."""
 
 import re
-from collections.abc import Iterator
 from decimal import Decimal
 
 import pytest
 from playwright.sync_api import Locator, expect
 
+from tests.apps import PATIENCE, served_app
 from tests.documents import write_pdf
-from tests.ui.browser_page import PATIENCE, App, Visit, running_app
+from tests.ui.browser_page import Visit
 
 pytestmark = pytest.mark.browser
 QUERY = "no anchoring near the cable"
 HOSTILE = '<img/src=x/onerror=alert(1)> ${alert(2)} `harbour` "tide" {{x}}'
 
 
-@pytest.fixture(scope="module")
-def app(tmp_path_factory) -> Iterator[App]:
+def open_app(folder):
     """The query's words stand on a page of many matters, which pooled alone ranks second."""
-    samples = tmp_path_factory.mktemp("samples")
+    samples = folder / "samples"
+    samples.mkdir()
     write_pdf(
         samples / "harbour.pdf", "Ships anchor outside\nthe harbour master decides", "tide tables\nfor the harbour"
     )
     matters = "The library lends paintings.\nBread rises.\nNo anchoring near the cable.\nFoxes hunt at dusk."
     write_pdf(samples / "sea.pdf", "Ships and boats at sea.\nMooring of vessels in port", matters)
     write_pdf(samples / "img src=x onerror=alert(3).pdf", "<img src=x onerror=alert(4)>\n${alert(5)} harbour `x`")
-    with running_app(samples) as running:
-        yield running
+    return served_app("minilm", samples, folder / "data")
 
 
 def number(text: str) -> Decimal:

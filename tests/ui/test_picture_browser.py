@@ -5,15 +5,15 @@ import json
 import re
 import urllib.error
 import urllib.request
-from collections.abc import Iterator
 from pathlib import Path
 from urllib.parse import parse_qs, urlsplit
 
 import pytest
 from playwright.sync_api import Locator, expect
 
+from tests.apps import PATIENCE, App, served_app
 from tests.documents import write_pdf, write_picture
-from tests.ui.browser_page import PATIENCE, App, Visit, running_app
+from tests.ui.browser_page import Visit
 
 pytestmark = pytest.mark.browser
 COFFEE = "To descale the coffee machine,\nfill the tank with vinegar\nand run it twice."
@@ -22,20 +22,13 @@ QUESTION = ["", "Samples", 5, 1, 1, "mean", "all"]
 HOSTILE = '"><img src=x onerror=alert(1)>${alert(2)}`.pdf'
 
 
-@pytest.fixture(scope="module")
-def uploads(tmp_path_factory):
-    """The folder of uploaded files."""
-    return tmp_path_factory.mktemp("uploads")
-
-
-@pytest.fixture(scope="module")
-def app(tmp_path_factory, uploads) -> Iterator[App]:
-    samples = tmp_path_factory.mktemp("samples")
+def open_app(folder):
+    samples = folder / "samples"
+    samples.mkdir()
     write_pdf(samples / "kitchen.pdf", COFFEE, "Bread rises in a warm place.\nKnead the dough.", size=(300, 300))
     write_pdf(samples / "harbour.pdf", HARBOUR, "Tide tables for June.\nHigh water at noon.", size=(300, 300))
     write_pdf(samples / "plain.pdf", "Foxes live in dens.", size=(300, 300)).rename(samples / HOSTILE)
-    with running_app(samples, GRADIO_TEMP_DIR=str(uploads)) as running:
-        yield running
+    return served_app("minilm", samples, folder / "data")
 
 
 def tag_of(visit: Visit) -> Locator:
@@ -54,7 +47,7 @@ def fits(visit: Visit) -> bool:
     return bool(visit.page.evaluate("document.scrollingElement.scrollWidth <= innerWidth"))
 
 
-def test_a_picture_is_asked_with_until_it_is_taken_away(app, browser, tmp_path, uploads):
+def test_a_picture_is_asked_with_until_it_is_taken_away(app, browser, tmp_path):
     visit = Visit(browser, app)
     page = visit.open()
     page.context.grant_permissions(["clipboard-read", "clipboard-write"])
@@ -73,7 +66,7 @@ def test_a_picture_is_asked_with_until_it_is_taken_away(app, browser, tmp_path, 
     expect(page.locator(".notice")).to_contain_text("minilm cannot see the picture: it took the 4 words")
     expect(tag).to_contain_text("This picture")
     expect(box).to_have_value("")  # the example's words were not the visitor's
-    assert [path for path in uploads.rglob("*") if path.is_file() and path.stat().st_size] == []
+    assert [path for path in app.uploads.rglob("*") if path.is_file() and path.stat().st_size] == []
     page.get_by_role("button", name="Copy link").first.click()
     expect(page.get_by_role("button", name="An uploaded picture has no link")).to_be_visible()
 

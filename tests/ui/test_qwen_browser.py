@@ -18,9 +18,9 @@ from playwright.sync_api import Locator, expect
 from smart_demo.types import SAMPLES, Query, TokenGrid
 from smart_demo.ui.format import page_key
 from smart_demo.ui.pair_view import STOPWORDS
+from tests.apps import PATIENCE, Served, served_app
 from tests.backbones.qwen.tiny_checkpoint import write_tiny_qwen
-from tests.ui.browser_page import PATIENCE, Visit
-from tests.ui.served_app import Served, served_app
+from tests.ui.browser_page import Visit
 from tests.ui.stories_cases import write_story_samples
 from tests.ui.test_pair_browser import adds_up, outlined, why
 
@@ -30,15 +30,12 @@ PAGES = 20
 """Per column: more than there are."""
 
 
-@pytest.fixture(scope="module")
-def app(tmp_path_factory) -> Iterator[Served]:
+def open_app(folder):
     """The stories' documents and two pictures, by a tiny Qwen: pages of patches in grids that are not square."""
-    folder = tmp_path_factory.mktemp("qwen")
     checkpoint = write_tiny_qwen(folder / "tiny-qwen", seed=2)
     samples = write_pictures(write_story_samples(folder / "samples"))
     small = {"SMART_VISUAL_TOKENS": "64", "SMART_DTYPE": "float32"}
-    with served_app(str(checkpoint), samples, folder / "data", **small) as served:
-        yield served
+    return served_app(str(checkpoint), samples, folder / "data", **small)
 
 
 @pytest.fixture(scope="module")
@@ -47,14 +44,6 @@ def words_app(tmp_path_factory) -> Iterator[Served]:
     folder = tmp_path_factory.mktemp("words")
     with served_app("words", write_story_samples(folder / "samples"), folder / "data") as served:
         yield served
-
-
-@pytest.fixture
-def visit(app, browser) -> Iterator[Visit]:
-    visitor = Visit(browser, app)
-    visitor.open(f"/?q={quote(QUERY)}&k={PAGES}")
-    yield visitor
-    visitor.close()
 
 
 def write_pictures(folder: Path) -> Path:

@@ -8,6 +8,7 @@ import json
 import re
 import zipfile
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import numba
@@ -21,9 +22,9 @@ from smart_demo.judging.records import METHODS, judged_methods, record_trial, re
 from smart_demo.judging.replay import pages_to_grade
 from smart_demo.judging.scoreboard import boards
 from smart_demo.types import LOCAL, SAMPLES, Query, Weights
+from tests.apps import PATIENCE, Served, served_app
 from tests.documents import write_pdf
-from tests.ui.browser_page import PATIENCE, Visit
-from tests.ui.served_app import Served, served_app
+from tests.ui.browser_page import Visit
 
 pytestmark = pytest.mark.browser
 HOSTILE = '"><img src=x onerror=alert(1)> ${alert(2)} `tide` {{x}} \u202egpj'
@@ -50,15 +51,11 @@ def write_samples(folder: Path) -> Path:
     return folder
 
 
-@pytest.fixture(scope="module")
-def samples(tmp_path_factory) -> Path:
-    return write_samples(tmp_path_factory.mktemp("samples"))
-
-
-@pytest.fixture(scope="module")
-def app(samples, tmp_path_factory) -> Iterator[Served]:
-    data = tmp_path_factory.mktemp("app") / "data"
-    with served_app("words", samples, data) as served:
+@contextmanager
+def open_app(folder: Path) -> Iterator[Served]:
+    samples = folder / "samples"
+    samples.mkdir()
+    with served_app("words", write_samples(samples), folder / "data") as served:
         judge(served.engine)
         yield served
 
@@ -110,7 +107,7 @@ def never_sideways(page: Page) -> None:
     assert page.evaluate("document.scrollingElement.scrollWidth <= innerWidth")
 
 
-def test_the_scoreboard_goes_out_to_other_tools_and_into_other_apps(app, samples, browser, tmp_path, monkeypatch):
+def test_the_scoreboard_goes_out_to_other_tools_and_into_other_apps(app, browser, tmp_path, monkeypatch):
     visit = Visit(browser, app)
     page = visit.open()
     open_panel(page, "Results")
@@ -153,7 +150,7 @@ def test_the_scoreboard_goes_out_to_other_tools_and_into_other_apps(app, samples
     assert boards_text(page) == told
     visit.close()
 
-    with served_app("words", samples, tmp_path / "fresh", SMART_PUBLIC="1") as fresh:
+    with served_app("words", app.samples, tmp_path / "fresh", SMART_PUBLIC="1") as fresh:
         visit = Visit(browser, fresh)
         page = visit.open()
         open_panel(page, "Results")

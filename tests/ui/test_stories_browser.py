@@ -1,29 +1,21 @@
 """Stories by keyboard, the presenter's view, links that reopen a view, presets: the real app, a real browser."""
 
 import re
-from collections.abc import Iterator
 from urllib.parse import parse_qs, urlsplit
 
 import pytest
 from playwright.sync_api import expect
 
-from tests.ui.browser_page import PATIENCE, App, Visit, running_app
+from tests.apps import PATIENCE, served_app
+from tests.ui.browser_page import Visit
 from tests.ui.stories_cases import write_story_samples
 
 pytestmark = pytest.mark.browser
+ADDRESS = ""
 
 
-@pytest.fixture(scope="module")
-def app(tmp_path_factory) -> Iterator[App]:
-    with running_app(write_story_samples(tmp_path_factory.mktemp("samples"))) as running:
-        yield running
-
-
-@pytest.fixture
-def visit(app, browser) -> Iterator[Visit]:
-    visitor = Visit(browser, app)
-    yield visitor
-    visitor.close()
+def open_app(folder):
+    return served_app("minilm", write_story_samples(folder / "samples"), folder / "data")
 
 
 def test_keys_step_through_the_stories_and_escape_leaves(visit):

@@ -1,26 +1,24 @@
 """Maps in the viewer as a visitor meets them: the real app, a real browser."""
 
-from collections.abc import Iterator
-
 import pytest
 from playwright.sync_api import Locator, expect
 
+from tests.apps import PATIENCE, served_app
 from tests.documents import write_pdf
-from tests.ui.browser_page import PATIENCE, App, Visit, running_app
+from tests.ui.browser_page import Visit
 
 pytestmark = pytest.mark.browser
 HOSTILE = '<img/src=x/onerror=alert(1)> ${alert(2)} `harbour` "tide" \\n {{x}}'
 
 
-@pytest.fixture(scope="module")
-def app(tmp_path_factory) -> Iterator[App]:
-    samples = tmp_path_factory.mktemp("samples")
+def open_app(folder):
+    samples = folder / "samples"
+    samples.mkdir()
     write_pdf(
         samples / "harbour.pdf", "Ships anchor outside\nthe harbour master decides", "tide tables\nfor the harbour"
     )
     write_pdf(samples / "img src=x onerror=alert(3).pdf", "<img src=x onerror=alert(4)>\n${alert(5)} harbour `x`")
-    with running_app(samples) as running:
-        yield running
+    return served_app("minilm", samples, folder / "data")
 
 
 def opened(visit: Visit, query: str, card: int = 0) -> Locator:

@@ -6,20 +6,20 @@ import re
 import pytest
 from playwright.sync_api import expect
 
+from tests.apps import PATIENCE, running_app
 from tests.documents import write_pdf
-from tests.ui.browser_page import PATIENCE, Visit, running_app
+from tests.ui.browser_page import Visit
 
 pytestmark = pytest.mark.browser
 NAME = "ledger-of-alice.pdf"
 
 
-@pytest.fixture(scope="module")
-def app(tmp_path_factory):
-    samples = tmp_path_factory.mktemp("samples")
+def open_app(folder):
+    samples = folder / "samples"
+    samples.mkdir()
     write_pdf(samples / "tides.pdf", "tide tables of the harbour")
     limits = {"SMART_LIBRARY_PAGES": "3", "SMART_MAX_FILES": "3", "SMART_MAX_FILE_MB": "1"}
-    with running_app(samples, SMART_PUBLIC="on", SMART_LASTING="off", **limits) as running:
-        yield running
+    return running_app(samples, SMART_PUBLIC="on", SMART_LASTING="off", **limits)
 
 
 def shelf(visit):
