@@ -9,8 +9,8 @@ from pathlib import Path
 from PIL import Image
 from reportlab.lib.pdfencrypt import StandardEncryption
 
-from tests.ingest.hostile_files import boxed_pdf, drawn_pdf, picture, text_pdf, write_hostile_files
-from tests.ingest.odd_files import ENDING, write_odd_files
+from tests.ingest.cases import boxed_pdf, drawn_pdf, picture, text_pdf
+from tests.ingest.hostile_files import ENDING, write_hostile_files
 
 CORPUS = Path(__file__).with_name("corpus")
 LARGEST = 120_000
@@ -66,6 +66,5 @@ def _good_documents() -> tuple[bytes, ...]:
 def _hostile() -> tuple[bytes, ...]:
     with tempfile.TemporaryDirectory() as folder:
         files = write_hostile_files(Path(folder))
-        files |= write_odd_files(Path(folder))
         contents = [path.read_bytes() for name, path in files.items() if name not in BOMBS]
     return tuple(content for content in contents if content and len(content) <= LARGEST)

@@ -14,7 +14,7 @@ from tests.fuzz.campaign import ROOT, Plan, run
 from tests.fuzz.documents import repaired
 from tests.fuzz.seeds import kept
 from tests.fuzz.trial import NAME, PROMISES, attempt
-from tests.ingest.hostile_files import text_pdf
+from tests.ingest.cases import text_pdf
 
 
 def test_files_found_by_fuzzing_are_still_accepted_or_refused(tmp_path, monkeypatch):

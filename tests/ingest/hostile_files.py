@@ -1,19 +1,29 @@
-"""Files that are broken, hostile or odd on purpose: small, made in about a second, the same bytes every time.
+"""Files that are broken, hostile or odd on purpose: small, made in seconds, the same bytes every time.
 
-`write_hostile_files` writes all of them; three tables state their expected outcomes. Numbers in comments are the rows
-of the project's list of bad inputs.
+Loops, nesting, bombs, polyglots, long metadata. `write_hostile_files` writes all of them; the tables state their
+expected outcomes. Numbers in comments are the rows of the project's list of bad inputs.
 """
 
 from __future__ import annotations
 
-import io
-import struct
 import zlib
 from pathlib import Path
 
 from PIL import Image
 from reportlab.lib.pdfencrypt import StandardEncryption
-from reportlab.pdfgen.canvas import Canvas
+
+from tests.ingest.cases import (
+    CATALOG,
+    boxed_pdf,
+    drawn_pdf,
+    picture,
+    raw_pdf,
+    raw_png,
+    raw_tiff,
+    repeated_stream,
+    stream_object,
+    text_pdf,
+)
 
 REFUSED = {
     "empty.pdf": "empty",  # 1
@@ -33,6 +43,13 @@ REFUSED = {
     "drawing.png": "neither a PDF nor a picture",  # 24
     "page.png": "neither a PDF nor a picture",  # 24
     "header-only.png": "damaged",
+    "no-pages.pdf": "damaged",
+    "negative-count.pdf": "damaged",
+    "no-catalogue.pdf": "damaged",
+    "nested.pdf": "damaged",
+    "flood.pdf": "damaged",
+    "unknown-lock.pdf": "damaged",
+    "script.png": "neither a PDF nor a picture",  # 24
 }
 """Files that `inspect` refuses, and words of the message."""
 
@@ -43,6 +60,10 @@ PAGES_REFUSED = {
     "strokes.pdf": {2: "seconds"},  # 16
     "lost-page.pdf": {3: "no size"},  # poppler closes the gap that a missing page leaves
     "cut.jpg": {1: "damaged"},  # 25
+    "beyond.pdf": {1: "too large"},  # 8
+    "thread.pdf": {1: "too large"},  # 10
+    "speck.pdf": {1: "too small"},
+    "crop-outside.pdf": {1: "no size"},
 }
 """Pages that `render` refuses, and words of the message; the other pages of the file are stored."""
 
@@ -61,93 +82,78 @@ TAKEN = {
     "really-a-png.pdf": 1,  # 23
     "cmyk.jpg": 1,  # 25
     "metadata.png": 1,  # 26
+    "exponent.pdf": 1,  # 8: poppler reads no 1e30 and takes a Letter page instead
+    "negative-box.pdf": 2,  # 9
+    "far.pdf": 1,
+    "odd-turn.pdf": 1,
+    "broken-stream.pdf": 1,
+    "endless-stream.pdf": 1,
+    "broken-font.pdf": 1,
+    "font-in-itself.pdf": 1,
+    "form-in-itself.pdf": 1,
+    "contents-in-itself.pdf": 1,
+    "tables-in-a-loop.pdf": 1,
+    "links.pdf": 1,  # 17: nothing is fetched or run
+    "launches.pdf": 1,  # 17
+    "deep-tree.pdf": 1,
+    "lying-title.pdf": 1,
+    "zip.pdf": 1,  # 23
+    "html.pdf": 1,  # 23
+    "jpeg-and-pdf.jpg": 1,  # 23
+    "gif-and-script.gif": 1,  # 23
 }
 """Files that are accepted, and their number of pages."""
+
+ENDING = ("filters.pdf", "forms.pdf", "wavelets.pdf", "flate.pdf", "image.pdf", "words.pdf")
+"""Files whose first page is drawn or takes too long (14, 15), and whose second page is harmless and is stored."""
+
+PAGE = b"<</Type/Page/Parent 2 0 R/MediaBox[0 0 200 200]"
+PAGES = b"<</Type/Pages/Kids[3 0 R]/Count 1>>"
+LONG_METADATA = 40_000_000
+
+POLYGLOTS = {
+    "zip.pdf": "pdf",
+    "html.pdf": "pdf",
+    "jpeg-and-pdf.jpg": "JPEG",
+    "gif-and-script.gif": "GIF",
+    "really-a-pdf.png": "pdf",
+    "really-a-png.pdf": "PNG",
+}
+"""Accepted files that could be of several kinds, and the kind that they are taken for."""
 
 
 def write_hostile_files(folder: Path) -> dict[str, Path]:
     """Write every file into `folder`; return the paths by the names in the tables above."""
-    contents = {**_documents(), **_pages(), **_pictures()}
-    assert set(contents) == {*REFUSED, *PAGES_REFUSED, *TAKEN}
+    contents = _documents() | _pages() | _pictures() | _structures() | _drawings() | _polyglots() | _bombs()
+    assert set(contents) == {*REFUSED, *PAGES_REFUSED, *TAKEN, *ENDING}
     for name, content in contents.items():
         (folder / name).write_bytes(content)
     return {name: folder / name for name in contents}
 
 
-def raw_pdf(*objects: bytes) -> bytes:
-    """Return a PDF of exactly these objects, numbered from 1; the first is its catalogue."""
-    out, offsets = bytearray(b"%PDF-1.4\n"), []
-    for number, body in enumerate(objects, 1):
-        offsets.append(len(out))
-        out += b"%d 0 obj\n%s\nendobj\n" % (number, body)
-    table = b"".join(b"%010d 00000 n \n" % offset for offset in offsets)
-    size, start = len(objects) + 1, len(out)
-    out += b"xref\n0 %d\n0000000000 65535 f \n%strailer\n<</Size %d/Root 1 0 R>>\n" % (size, table, size)
-    return bytes(out + b"startxref\n%d\n%%%%EOF\n" % start)
+def long_metadata() -> dict[str, bytes]:
+    """Return pictures with 40 MB of metadata (26): uncompressed, compressed, and in the places of each format."""
+    filler = bytes(LONG_METADATA)
+    image = Image.new("RGB", (9, 9))
+    pixels = (b"IDAT", zlib.compress(b"\0\0\xff"))
+    return {
+        "profile.tif": picture(image, "TIFF", icc_profile=filler),
+        "profile.webp": picture(image, "WEBP", icc_profile=filler),
+        "exif.webp": picture(image, "WEBP", exif=b"Exif\0\0MM\0*" + filler),
+        "profile.png": raw_png(2, 1, 8, 0, (b"iCCP", b"icc\0\0" + zlib.compress(filler)), pixels),
+        "text.png": raw_png(2, 1, 8, 0, (b"zTXt", b"text\0\0" + zlib.compress(filler)), pixels),
+        "segments.jpg": _after_start(picture(image, "JPEG"), b"\xff\xe2\xff\xffICC_PROFILE\0" * 600),
+    }
 
 
-def boxed_pdf(*pages: bytes) -> bytes:
-    """Return a PDF with one empty page per entry, such as b"/MediaBox [0 0 100 100]"."""
-    kids = b" ".join(b"%d 0 R" % number for number in range(3, 3 + len(pages)))
-    bodies = [b"<</Type/Page/Parent 2 0 R %s>>" % page for page in pages]
-    return raw_pdf(CATALOG, b"<</Type/Pages/Kids[%s]/Count %d>>" % (kids, len(pages)), *bodies)
+def _after_start(jpeg: bytes, more: bytes) -> bytes:
+    segment = more.ljust(65_537, b"\0")[:65_537]
+    return jpeg[:2] + segment * (LONG_METADATA // 65_537) + jpeg[2:]
 
 
-def drawn_pdf(*streams: bytes, resources: bytes = b"", extra: tuple[bytes, ...] = ()) -> bytes:
-    """Return a PDF with one A4 page per content stream; `extra` objects are numbered from 3 + 2 * streams."""
-    kids = b" ".join(b"%d 0 R" % (3 + 2 * index) for index in range(len(streams)))
-    objects = [CATALOG, b"<</Type/Pages/Kids[%s]/Count %d>>" % (kids, len(streams))]
-    for index, stream in enumerate(streams):
-        objects += [
-            b"<</Type/Page/Parent 2 0 R/MediaBox[0 0 595 842]/Contents %d 0 R%s>>" % (4 + 2 * index, resources),
-            stream_object(stream),
-        ]
-    return raw_pdf(*objects, *extra)
-
-
-def stream_object(content: bytes, facts: bytes = b"") -> bytes:
-    packed = zlib.compress(content, 9)
-    return b"<</Length %d/Filter/FlateDecode%s>>stream\n%s\nendstream" % (len(packed), facts, packed)
-
-
-def text_pdf(*pages: str, encrypt: StandardEncryption | None = None) -> bytes:
-    """Return a PDF with a page of 400 × 600 points per text, which is written near the top left corner."""
-    buffer = io.BytesIO()
-    canvas = Canvas(buffer, pagesize=(400, 600), encrypt=encrypt, invariant=1)
-    for text in pages:
-        canvas.drawString(20, 570, text)
-        canvas.showPage()
-    canvas.save()
-    return buffer.getvalue()
-
-
-def picture(image: Image.Image, kind: str, **options: object) -> bytes:
-    buffer = io.BytesIO()
-    image.save(buffer, kind, **options)
-    return buffer.getvalue()
-
-
-def raw_png(width: int, height: int, depth: int, colour: int, *chunks: tuple[bytes, bytes]) -> bytes:
-    """Return a PNG that declares this size; `chunks` are the (name, content) after its header."""
-    header = (b"IHDR", struct.pack(">IIBBBBB", width, height, depth, colour, 0, 0, 0))
-    out = b"\x89PNG\r\n\x1a\n"
-    for name, content in (header, *chunks, (b"IEND", b"")):
-        out += struct.pack(">I", len(content)) + name + content + struct.pack(">I", zlib.crc32(name + content))
-    return out
-
-
-def raw_tiff(*directories: dict[int, tuple[int, int, int]]) -> bytes:
-    """Return a TIFF of these directories, each tag -> (type, count, value or offset), without pixels."""
-    out = bytearray(b"II*\0" + struct.pack("<I", 8))
-    for number, tags in enumerate(directories, 1):
-        out += struct.pack("<H", len(tags))
-        for tag, (kind, count, value) in sorted(tags.items()):
-            out += struct.pack("<HHII", tag, kind, count, value)
-        out += struct.pack("<I", len(out) + 4 if number < len(directories) else 0)
-    return bytes(out)
-
-
-CATALOG = b"<</Type/Catalog/Pages 2 0 R>>"
+def one_page(extra: bytes = b"", *objects: bytes) -> bytes:
+    """Return a PDF page of 200 points; `objects` are numbered from 4."""
+    return raw_pdf(CATALOG, PAGES, PAGE + extra + b">>", *objects)
 
 
 def _documents() -> dict[str, bytes]:
@@ -232,3 +238,93 @@ def _pictures() -> dict[str, bytes]:
 
 def _greedy_tags(count: int, claim: int) -> bytes:
     return raw_tiff({number: (1, claim, 8) for number in range(300, 300 + count)})
+
+
+def _structures() -> dict[str, bytes]:
+    whole = one_page()
+    tree = [b"<</Type/Pages/Kids[%d 0 R]/Count 1/Parent %d 0 R>>" % (n + 1, n - 1) for n in range(2, 3_000)]
+    title = one_page(b"", b"<</Title(a\\nPages: 7\\nPage    1 size: 9 x 9 pts\\n)>>")
+    return {
+        "no-pages.pdf": raw_pdf(CATALOG, b"<</Type/Pages/Kids[]/Count 0>>"),
+        "negative-count.pdf": raw_pdf(CATALOG, b"<</Type/Pages/Kids[3 0 R]/Count -1>>", PAGE + b">>"),
+        "no-catalogue.pdf": raw_pdf(b"null"),
+        "nested.pdf": raw_pdf(b"<</Type/Catalog/Pages 2 0 R/X" + b"[" * 100_000 + b"]" * 100_000 + b">>", PAGES),
+        # Poppler reports every bracket: a gigabyte of messages, if all of them are read.
+        "flood.pdf": raw_pdf(b"<</Type/Catalog/Pages 2 0 R/X[" + b")" * 3_000_000 + b"]>>", PAGES, PAGE + b">>"),
+        "unknown-lock.pdf": whole.replace(b"/Root 1 0 R", b"/Root 1 0 R/Encrypt<</Filter/No/V 9>>/ID[<00><00>]"),
+        "tables-in-a-loop.pdf": whole.replace(b"/Root 1 0 R", b"/Root 1 0 R/Prev 15"),
+        "deep-tree.pdf": raw_pdf(CATALOG, *tree, b"<</Type/Page/Parent 2999 0 R/MediaBox[0 0 99 99]>>"),
+        "lying-title.pdf": title.replace(b"/Root 1 0 R", b"/Root 1 0 R/Info 4 0 R"),
+        "exponent.pdf": boxed_pdf(b"/MediaBox [0 0 1e30 1e30]"),
+        "beyond.pdf": boxed_pdf(b"/MediaBox [0 0 %d %d]" % (10**30, 10**30)),
+        "thread.pdf": boxed_pdf(b"/MediaBox [0 0 1 200000]"),
+        "speck.pdf": boxed_pdf(b"/MediaBox [0 0 0.01 0.01]"),
+        "crop-outside.pdf": boxed_pdf(b"/MediaBox [0 0 200 200]/CropBox [500 500 700 700]"),
+        "negative-box.pdf": boxed_pdf(b"/MediaBox [300 300 0 0]", b"/MediaBox [0 0 -100 -100]"),
+        "far.pdf": boxed_pdf(b"/MediaBox [1000000 1000000 1000200 1000200]"),
+        "odd-turn.pdf": boxed_pdf(b"/MediaBox [0 0 200 300]/Rotate 2147483647"),
+    }
+
+
+def _drawings() -> dict[str, bytes]:
+    words = stream_object(b"BT /F 20 Tf 20 100 Td (words) Tj ET")
+    with_font, with_form = (
+        b"/Contents 4 0 R/Resources<</Font<</F 5 0 R>>>>",
+        b"/Contents 4 0 R/Resources<</XObject<</X 5 0 R>>>>",
+    )
+    glyph = b"<</Type/Font/Subtype/Type3/FontBBox[0 0 9 9]/FontMatrix[1 0 0 1 0 0]/CharProcs<</a 6 0 R>>/FirstChar 97"
+    glyph += b"/LastChar 97/Widths[9]/Encoding<</Differences[97/a]>>/Resources<</Font<</F 5 0 R>>>>>>"
+    form = b"/Type/XObject/Subtype/Form/BBox[0 0 9 9]/Resources<</XObject<</X 5 0 R>>>>"
+    font = b"<</Type/Font/Subtype/TrueType/BaseFont/X/FontDescriptor 6 0 R>>"
+    link = b"<</Subtype/Link/Rect[0 0 9 9]/A<</S/URI/URI(http://169.254.169.254/)>>>>"
+    attached = b"<</Subtype/FileAttachment/Rect[0 0 9 9]/FS<</F(/etc/passwd)>>>>"
+    launch = b"/AA<</O<</S/Launch/F(/bin/sh)/Win<</F(cmd.exe)/P(/c calc)>>>>>>"
+    return {
+        "broken-stream.pdf": one_page(b"/Contents 4 0 R", b"<</Length 4/Filter/FlateDecode>>stream\nnone\nendstream"),
+        "endless-stream.pdf": one_page(b"/Contents 4 0 R", b"<</Length 999999999>>stream\n0 0 10 10 re f"),
+        "contents-in-itself.pdf": one_page(b"/Contents 3 0 R"),
+        "broken-font.pdf": one_page(
+            with_font, words, font, b"<</Type/FontDescriptor/FontName/X/Flags 4/FontFile2 7 0 R>>",
+            stream_object(b"\0\1\0\0" + bytes(range(256)) * 40),
+        ),
+        "font-in-itself.pdf": one_page(
+            with_font, stream_object(b"BT /F 20 Tf 20 100 Td (aaa) Tj ET"), glyph,
+            stream_object(b"9 0 d0 BT /F 1 Tf (aaa) Tj ET"),
+        ),
+        "form-in-itself.pdf": one_page(with_form, stream_object(b"/X Do"), stream_object(b"/X Do /X Do", form)),
+        "links.pdf": one_page(b"/Annots[" + link * 50 + attached + b"]"),
+        "launches.pdf": one_page(launch, b"<</Type/EmbeddedFile/Length 4>>stream\nMZ\0\0\nendstream"),
+    }  # fmt: skip
+
+
+def _polyglots() -> dict[str, bytes]:
+    whole, jpeg = one_page(), picture(Image.new("RGB", (9, 9)), "JPEG")
+    return {
+        "zip.pdf": b"PK\3\4" + bytes(20) + whole + b"PK\5\6" + bytes(18),
+        "html.pdf": b"<!doctype html><script>alert(1)</script><!--\n" + whole + b"\n-->",
+        "jpeg-and-pdf.jpg": jpeg[:2] + b"\xff\xfe\0\x0d%PDF-1.4\n12" + jpeg[2:] + whole,
+        "gif-and-script.gif": picture(Image.new("P", (9, 9)), "GIF") + b"*/=1;alert(1)//",
+        "script.png": b"alert(document.cookie)//" + bytes(100),
+    }
+
+
+def _bombs() -> dict[str, bytes]:
+    """Return files of two pages each, a bomb and an empty one. Compressed, all are small."""
+    image = b"/Type/XObject/Subtype/Image/Width %d/Height %d/BitsPerComponent 8"
+    draw = b"595 0 0 842 0 0 cm /X Do"
+    uses = b"/Resources<</XObject<</X 7 0 R>>/Font<</F<</Type/Font/Subtype/Type1/BaseFont/Times>>>>>>"
+    form = b"/Type/XObject/Subtype/Form/BBox[0 0 9 9]/Resources<</XObject<</X %d 0 R>>>>"
+    forms = [stream_object(b"/X Do " * 10, form % after) for after in range(8, 19)]
+    forms.append(stream_object(b"0 0 5 5 re f", form % 19))
+    wavelets = b"<<%s/Filter/JPXDecode/Length 40>>stream\n%s\nendstream" % (image % (60_000, 60_000), bytes(40))
+    white = repeated_stream(bytes(30_000 * 30), 1_000, image % (30_000, 30_000) + b"/ColorSpace/DeviceGray")
+    dots = b"".join(b"1 0 0 1 %d %d Tm (ab) Tj " % (5 + n % 100 * 5, 5 + n // 100 * 8) for n in range(10_000))
+    filters, spaces = b"/Filter[" + b"/FlateDecode" * 5_000 + b"]", repeated_stream(b" " * 10**6, 400)
+    return {
+        "filters.pdf": drawn_pdf(b"", b"").replace(b"/Filter/FlateDecode", filters, 1),
+        "forms.pdf": drawn_pdf(b"/X Do", b"", resources=uses, extra=tuple(forms)),
+        "wavelets.pdf": drawn_pdf(draw, b"", resources=uses, extra=(wavelets,)),
+        "flate.pdf": drawn_pdf(b"@", b"").replace(stream_object(b"@"), spaces, 1),
+        "image.pdf": drawn_pdf(draw, b"", resources=uses, extra=(white,)),
+        "words.pdf": drawn_pdf(b"BT /F 0.5 Tf " + dots + b"ET", b"", resources=uses),
+    }

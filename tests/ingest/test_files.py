@@ -16,7 +16,7 @@ from PIL import Image
 from smart_demo.config import Limits
 from smart_demo.errors import FileRefused
 from smart_demo.ingest import clean_name, describe_limits, find_files, inspect, render
-from tests.ingest.hostile_files import picture, text_pdf
+from tests.ingest.cases import picture, text_pdf
 
 LIMITS = Limits()
 PNG = picture(Image.new("RGB", (3, 2)), "PNG")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from dataclasses import replace
 
 import numpy as np
@@ -11,7 +12,10 @@ from PIL import Image
 from smart_demo.config import Limits
 from smart_demo.errors import FileRefused, PageRefused, QueryRefused
 from smart_demo.ingest import decode_image_bytes, decode_image_file, inspect, render
-from tests.ingest.hostile_files import picture, raw_tiff, text_pdf
+from tests.documents import write_pdf
+from tests.evaluation.cases import colour
+from tests.ingest.cases import picture, raw_tiff, text_pdf
+from tests.ingest.hostile_files import REFUSED
 
 LIMITS = Limits()
 RED, GREEN, BLUE, WHITE = (255, 0, 0), (0, 255, 0), (0, 0, 255), (255, 255, 255)
@@ -175,3 +179,33 @@ def test_a_length_that_claims_gigabytes_makes_no_room_for_them(tmp_path):
     path.write_bytes(content)
     assert np.array_equal(decode_image_bytes(bytes(content), path.name, LIMITS), np.asarray(quarters()))
     assert np.array_equal(decode_image_file(path, LIMITS), np.asarray(quarters()))
+
+
+def test_bytes_and_files_decode_alike(tmp_path):
+    path = tmp_path / "a.png"
+    path.write_bytes(colour(9, 8, 7))
+    pixels = decode_image_bytes(path.read_bytes(), "a.png", LIMITS)
+    assert np.array_equal(pixels, decode_image_file(path, LIMITS))
+    assert pixels.shape == (6, 8, 3)
+
+
+def test_hostile_pictures_are_refused_as_bytes_too(hostile):
+    """A file that is refused when it is looked at gives no pixels as bytes either: a refusal or, for what is refused by
+    its number of frames, its first frame.
+    """
+    for name in REFUSED:
+        with suppress(FileRefused):
+            pixels = decode_image_bytes(hostile[name].read_bytes(), name, LIMITS)
+            assert pixels.shape[0] * pixels.shape[1] <= LIMITS.pixels
+
+
+def test_limits_hold_before_anything_is_decoded(tmp_path):
+    data = colour(1, size=(60, 50))
+    with pytest.raises(FileRefused, match="megapixels"):
+        decode_image_bytes(data, "a.png", replace(LIMITS, pixels=2_999))
+    with pytest.raises(FileRefused, match="the limit is 0 MB"):
+        decode_image_bytes(data, "a.png", replace(LIMITS, file_bytes=50))
+    with pytest.raises(FileRefused, match=r"a\.png is empty"):
+        decode_image_bytes(b"", "../../a.png", LIMITS)
+    with pytest.raises(FileRefused, match="is not a picture"):
+        decode_image_bytes(write_pdf(tmp_path / "a.pdf", "a").read_bytes(), "a.png", LIMITS)

@@ -16,7 +16,7 @@ from smart_demo.errors import FileRefused, PageRefused
 from smart_demo.ingest import inspect, render
 from smart_demo.ingest.pdf import MAX_LONG_SIDE, parse_words, plan_size
 from smart_demo.types import Box
-from tests.ingest.hostile_files import boxed_pdf, text_pdf
+from tests.ingest.cases import boxed_pdf, text_pdf
 
 LIMITS = Limits()
 

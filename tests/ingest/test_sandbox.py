@@ -25,7 +25,7 @@ from smart_demo.indexing.indexer import Indexer
 from smart_demo.ingest import decode_image_bytes, decode_image_file, inspect, render, sandbox
 from smart_demo.types import LOCAL, State
 from tests.documents import write_pdf
-from tests.ingest.hostile_files import picture
+from tests.ingest.cases import picture
 from tests.store.cases import open_library
 
 LIMITS = Limits(pixels=1_000_000)
@@ -103,11 +103,14 @@ def remembering(popen):
     return Remembered
 
 
-def children(options=os.WEXITED | os.WNOHANG | os.WNOWAIT):
-    """Yield the state of each decoder that is still a child of this process."""
+def children():
+    """Return the decoders that are still children of this process: (process id, whether it has ended)."""
+    found = []
     for process in STARTED:
         with suppress(ChildProcessError):
-            yield os.waitid(os.P_PID, process, options)
+            ended = os.waitid(os.P_PID, process, os.WEXITED | os.WNOHANG | os.WNOWAIT)
+            found.append((process, ended is not None))
+    return found
 
 
 def png(shade=200):
@@ -115,7 +118,7 @@ def png(shade=200):
 
 
 @pytest.fixture(autouse=True, scope="module")
-def hostile():
+def acting_decoders():
     """Start decoders that act on an image's name and read other images."""
     with pytest.MonkeyPatch.context() as patch:
         prelude, begin = sandbox.PROGRAM.split("\n", 1)
@@ -130,7 +133,7 @@ def hostile():
 @pytest.fixture(autouse=True)
 def no_dead_process_is_left():
     yield
-    assert not any(children())
+    assert not any(ended for _, ended in children())
 
 
 @pytest.mark.parametrize("deed", ENDINGS)
@@ -171,8 +174,8 @@ def test_pages_continue_if_the_program_is_ended_between_them(tmp_path):
     upload = inspect(path, path.name, LIMITS)
     pages = render(upload, LIMITS)
     first = next(pages)
-    for idle in sandbox.DECODER_POOL._idle:
-        os.kill(idle._process.pid, signal.SIGKILL)  # as the kernel would that has no memory left
+    for process, _ in children():
+        os.kill(process, signal.SIGKILL)  # as the kernel would that has no memory left
     second, third = pages
     assert [int(page.pixels[0, 0, 0]) for page in (first, second, third)] == [10, 20, 30]
 
@@ -201,25 +204,28 @@ def test_many_threads_each_get_their_own_picture_and_few_programs_stay():
         shades = list(range(40))
         pictures = threads.map(lambda shade: decode_image_bytes(png(shade), "a.png", LIMITS), shades)
         assert [int(pixels[0, 0, 0]) for pixels in pictures] == shades
-    assert len(sandbox.DECODER_POOL._idle) <= sandbox.MAX_IDLE
+    assert len(children()) <= sandbox.MAX_IDLE
     sandbox.DECODER_POOL.close()
-    assert list(children()) == []
+    assert children() == []
 
 
 def test_a_fork_of_the_app_starts_its_own_programs():
     decode_image_bytes(png(), "a.png", LIMITS)
-    assert sandbox.DECODER_POOL._idle
+    count = len(STARTED)
     child = os.fork()
     if not child:
-        os._exit(len(sandbox.DECODER_POOL._idle))
-    assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
+        decode_image_bytes(png(), "a.png", LIMITS)
+        os._exit(len(STARTED) - count)
+    assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 1
+    decode_image_bytes(png(), "a.png", LIMITS)  # its own still answers
+    assert len(STARTED) == count
 
 
 def test_no_decoder_outlives_the_app_however_that_ends():
     program = (
-        "import os; from smart_demo.config import Limits; from smart_demo.ingest import decode_image_bytes, sandbox\n"
+        "import os, psutil; from smart_demo.config import Limits; from smart_demo.ingest import decode_image_bytes\n"
         f"decode_image_bytes({png()!r}, 'a.png', Limits())\n"
-        "print(sandbox.DECODER_POOL._idle[0]._process.pid, flush=True)\n"
+        "print(*[child.pid for child in psutil.Process().children()], flush=True)\n"
         "os.kill(os.getpid(), 9)\n"
     )
     ended = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=False)
