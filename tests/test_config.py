@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from smart_demo.config import read_settings
+from smart_demo.config import Settings, read_settings
 from smart_demo.errors import SettingRefused
 
 
@@ -95,3 +95,14 @@ def test_quotas_are_settings():
 )
 def test_the_disk_of_a_space_is_temporary_unless_set_otherwise(env, persistent):
     assert read_settings(env).persistent is persistent
+
+
+@pytest.mark.parametrize("value", ["", "last", " LAST "])
+def test_the_last_layer_is_the_default(value):
+    assert read_settings({"SMART_LATE_LAYER": value}).late_layer == Settings().late_layer == 0
+
+
+@pytest.mark.parametrize("value", ["0", "-1", "201", "first", "2.5"])
+def test_a_layer_that_makes_no_sense_is_refused_by_name(value):
+    with pytest.raises(SettingRefused, match="SMART_LATE_LAYER"):
+        read_settings({"SMART_LATE_LAYER": value})

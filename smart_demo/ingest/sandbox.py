@@ -69,6 +69,7 @@ class DecoderProcess:
             env=environment | {"LC_ALL": "C.UTF-8", "OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"},
             start_new_session=True,  # one process group, so that the program and its fork are killed together
         )
+        self.pid = self._process.pid
         self._timed_out = False
         self.exiting = False
         """True once a fork failed: the program then exits by itself."""
@@ -195,6 +196,11 @@ class DecoderPool:
         if not keep:
             decoder.close()
         return response
+
+    def idle_pids(self) -> set[int]:
+        """Return the process ids of the idle decoders."""
+        with self._lock:
+            return {decoder.pid for decoder in self._idle}
 
     def close(self) -> None:
         """End all idle decoders; a later request starts a new one."""

@@ -1,7 +1,10 @@
 """minilm against sentence-transformers on the same weights: the model, the windows, the words' places, the pictures."""
 
+import hashlib
+import json
 import re
 import shutil
+from dataclasses import asdict, replace
 from functools import cache
 from pathlib import Path
 
@@ -15,8 +18,8 @@ from safetensors.torch import load_file, save_file
 from sentence_transformers import SentenceTransformer
 
 from smart_demo.backbones.minilm import WINDOW_PIECES, MiniLM, split_windows
-from smart_demo.errors import BackboneUnavailable, PageRefused, QueryRefused
-from smart_demo.types import Page, PageId, Query, Word
+from smart_demo.errors import BackboneUnavailable, PageRefused, QueryRefused, SettingRefused
+from smart_demo.types import Page, PageId, Query, TokenKind, Word
 from tests.backbones.cases import BLANK, boxes, loaded, page
 
 CLOSE = {"atol": 1e-5}
@@ -31,11 +34,12 @@ def unit(rows):
     return rows / np.linalg.norm(rows, axis=-1, keepdims=True)
 
 
-def states_of(pieces):
-    """(n + 2, 384) states of one window by the reference's own network."""
+def states_of(pieces, layer=6):
+    """(n + 2, 384) states of one window by the reference's own network, after `layer` layers."""
     ids = reference().tokenizer.convert_tokens_to_ids(["[CLS]", *pieces, "[SEP]"])
     with torch.inference_mode():
-        return reference()[0].auto_model(input_ids=torch.tensor([ids])).last_hidden_state[0].numpy()
+        out = reference()[0].auto_model(input_ids=torch.tensor([ids]), output_hidden_states=True)
+    return out.hidden_states[layer][0].numpy()
 
 
 @cache
@@ -239,3 +243,60 @@ def test_words_that_mean_nothing_to_minilm_are_named():
     assert "knows none of these words" in model.encode_query(Query("a" * 9_999)).notice
     assert model.encode_query(Query("anchor 🦄")).notice == "minilm does not know: 🦄."
     assert model.encode_query(Query("anchor")).notice == ""
+
+
+# -- states of an earlier layer, and [CLS] and [SEP] kept: ablations that leave every existing encoding alone
+
+TEXT, PIECES = "tide unaffable port", ["tide", "una", "##ffa", "##ble", "port"]
+LONG = "tide table " * 300
+
+
+def test_the_last_layer_leaves_no_trace_in_a_fingerprint():
+    """What `fingerprint` hashed before there was a choice of layer: libraries of that time must stay readable."""
+    encoder = loaded("minilm").encoder
+    facts = {k: v for k, v in asdict(encoder).items() if k not in {"name", "revision", "late_layer"}}
+    before = hashlib.sha256(json.dumps(facts, sort_keys=True).encode()).hexdigest()[:16]
+    assert encoder.token_filter == ""
+    assert encoder.fingerprint == before
+    others = {replace(encoder, late_layer=layer).fingerprint for layer in (1, 2)}
+    assert len(others | {before}) == 3
+
+
+@pytest.mark.parametrize("last", [0, 6])
+def test_minilms_last_layer_by_its_number_is_the_default_bit_for_bit(last):
+    ours, plain = MiniLM(device="cpu", late_layer=last), loaded("minilm")
+    assert ours.encoder == plain.encoder
+    (a,), (b,) = ours.encode_pages([page(TEXT)]), plain.encode_pages([page(TEXT)])
+    np.testing.assert_array_equal(a.tokens, b.tokens)
+    np.testing.assert_array_equal(a.pooled, b.pooled)
+
+
+def test_minilms_earlier_layer_gives_the_tokens_and_the_last_the_pooled_vector():
+    ours = MiniLM(device="cpu", late_layer=3)
+    for made in (ours.encode_query(Query(TEXT)), ours.encode_pages([page(TEXT)])[0]):
+        np.testing.assert_allclose(made.tokens, unit(states_of(PIECES, 3)[1:-1]), atol=1e-5)
+        np.testing.assert_allclose(made.pooled, unit(states_of(PIECES).mean(axis=0)), atol=1e-5)
+        assert made.encoder != loaded("minilm").encoder.fingerprint
+
+
+def test_minilm_with_the_papers_filter_keeps_both_ends_of_every_window():
+    ours = MiniLM(device="cpu", token_filter="paper")
+    query = ours.encode_query(Query(TEXT))
+    np.testing.assert_allclose(query.tokens, unit(states_of(PIECES)), atol=1e-5)
+    assert (query.labels[0], query.labels[-1]) == ("[CLS]", "[SEP]")
+    assert query.words == (-1, 0, 1, 1, 1, 2, -1)
+    assert [kind == TokenKind.CONTENT for kind in query.kinds] == [False, *[True] * 5, False]
+    (one,) = ours.encode_pages([page(LONG.strip())])  # 600 pieces: two windows of 300
+    (plain,) = loaded("minilm").encode_pages([page(LONG.strip())])
+    placeless = np.isnan(one.place.boxes).all(axis=1)
+    assert list(np.flatnonzero(placeless)) == [0, 301, 302, 603]
+    assert list(one.kinds[placeless]) == [TokenKind.TEMPLATE] * 4
+    np.testing.assert_array_equal(one.tokens[~placeless], plain.tokens)
+    np.testing.assert_array_equal(one.place.boxes[~placeless], plain.place.boxes)
+    np.testing.assert_array_equal(one.pooled, plain.pooled)
+    assert one.encoder != plain.encoder
+
+
+def test_a_layer_beyond_the_last_is_refused_in_a_sentence():
+    with pytest.raises(SettingRefused, match="minilm has 6 layers"):
+        MiniLM(device="cpu", late_layer=7)

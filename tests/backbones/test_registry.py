@@ -119,3 +119,11 @@ def test_choosing_a_named_backbone_loads_no_model_package():
 
 def test_every_name_on_offer_is_one_that_can_be_loaded():
     assert set(NAMES) == {"minilm", "words", *HUB_IDS}
+
+
+def test_minilm_that_stands_in_for_another_model_is_itself():
+    """Layer 20 is meant for Qwen; the samples may still be minilm's."""
+    plain = loaded("minilm").encoder
+    assert load_backbone("minilm", Settings(backbone="auto", late_layer=20, token_filter="paper")).encoder == plain
+    asked = load_backbone("minilm", Settings(backbone="MiniLM", late_layer=2, token_filter="paper")).encoder
+    assert (asked.late_layer, asked.token_filter) == (2, "paper")

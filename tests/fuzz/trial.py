@@ -58,7 +58,8 @@ def attempt(path: Path, *, traced: bool = True) -> Trial:
     """Read the file at `path` and return its outcome, whatever the file contains."""
     trial = Trial()
     peaks: list[int] = [0]
-    open_before, began = _open_files(), time.monotonic()
+    open_before, thorough, began = _open_files(), _is_document(path), time.monotonic()
+    others = _children() if thorough else set()
     _forget_peak()
     held = _memory("VmRSS")
     try:
@@ -68,7 +69,7 @@ def attempt(path: Path, *, traced: bool = True) -> Trial:
         trial.kind, trial.behaviour = "broken", traceback.format_exc(limit=-3)
         trial.broken.append((TYPED, traceback.format_exc()))
     trial.seconds, trial.peak = time.monotonic() - began, max(_memory("VmHWM") - held, *peaks)
-    trial.broken += _left_behind(open_before, thorough=_is_document(path))
+    trial.broken += _left_behind(open_before, others, thorough=thorough)
     if trial.seconds > MOST_SECONDS:
         trial.broken.append((QUICK, f"{trial.seconds:.0f} s"))
     if trial.peak > MOST_BYTES:
@@ -146,7 +147,7 @@ def _is_document(path: Path) -> bool:
         return b"%PDF-" in file.read(1_024)
 
 
-def _left_behind(open_before: int, *, thorough: bool) -> Iterator[tuple[str, str]]:
+def _left_behind(open_before: int, others: set[int], *, thorough: bool) -> Iterator[tuple[str, str]]:
     folder = Path(tempfile.gettempdir())
     if names := os.listdir(folder):
         yield TIDY, ", ".join(sorted(names)[:5])
@@ -154,8 +155,8 @@ def _left_behind(open_before: int, *, thorough: bool) -> Iterator[tuple[str, str
         thorough = thorough or os.waitid(os.P_ALL, 0, os.WEXITED | os.WNOHANG | os.WNOWAIT) is not None
     except ChildProcessError:
         thorough = False
-    if thorough and (others := _children() - {decoder._process.pid for decoder in DECODER_POOL._idle}):
-        yield REAPED, f"{len(others)} still there"
+    if thorough and (left := _children() - others - DECODER_POOL.idle_pids()):
+        yield REAPED, f"{len(left)} still there"
     if (still := _open_files()) > open_before:
         yield CLOSED, f"{still - open_before} more than before"
 
@@ -174,7 +175,7 @@ def _children() -> set[int]:
 def _open_files() -> int:
     """Return the open files of this process, without the two of each running decoder."""
     files = len(os.listdir("/proc/self/fd")) if os.path.isdir("/proc/self/fd") else 0
-    return files - 2 * len(DECODER_POOL._idle)
+    return files - 2 * len(DECODER_POOL.idle_pids())
 
 
 def _forget_peak() -> None:

@@ -80,7 +80,7 @@ class PlainEncoder:
         self.model = Qwen3VLForConditionalGeneration.from_pretrained(folder, dtype=torch.float32).eval()
         self.tokenizer = AutoTokenizer.from_pretrained(folder)
 
-    def encode(self, instruction, pixels=None, text="", size=None):
+    def encode(self, instruction, pixels=None, text="", size=None, layer=-1):
         """`size` is the (height, width) the picture is resized to. Returns ids and raw states, both of all L tokens."""
         import torch
 
@@ -105,7 +105,7 @@ class PlainEncoder:
                 output_hidden_states=True,
                 **fed,
             )
-        return ids[0].numpy(), made.hidden_states[-1][0].numpy()
+        return ids[0].numpy(), made.hidden_states[layer][0].numpy()
 
 
 def patches_one_by_one(values):

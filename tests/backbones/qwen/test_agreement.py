@@ -6,6 +6,7 @@ from PIL import Image
 
 from smart_demo.backbones.qwen.model import Qwen3VL
 from smart_demo.config import Settings
+from smart_demo.errors import SettingRefused
 from smart_demo.types import Query
 from tests.backbones.qwen.cases import (
     BUDGET,
@@ -25,24 +26,24 @@ SIZES = [(300, 200, 224, 160), (200, 300, 160, 224), (64, 64, 64, 64), (1754, 12
 
 
 @pytest.fixture(scope="module")
-def folder(tmp_path_factory):
+def checkpoint(tmp_path_factory):
     return write_tiny_qwen(tmp_path_factory.mktemp("qwen") / "tiny")
 
 
 @pytest.fixture(scope="module")
-def ours(folder):
-    return Qwen3VL.load(str(folder), Settings(visual_tokens=BUDGET))
+def ours(checkpoint):
+    return Qwen3VL.load(str(checkpoint), Settings(visual_tokens=BUDGET))
 
 
 @pytest.fixture(scope="module")
-def theirs(folder):
+def theirs(checkpoint):
     with pytest.MonkeyPatch.context() as patch:
-        return SentenceTransformersEncoder(folder, patch)
+        return SentenceTransformersEncoder(checkpoint, patch)
 
 
 @pytest.fixture(scope="module")
-def plain(folder):
-    return PlainEncoder(folder)
+def plain(checkpoint):
+    return PlainEncoder(checkpoint)
 
 
 def close(ours, pooled, tokens):
@@ -84,15 +85,54 @@ def test_a_page_agrees_with_the_encode_written_out(ours, plain, height, width, t
 
 
 @pytest.mark.parametrize("token_filter", ["code", "paper"])
-def test_each_filter_keeps_what_its_source_says_token_by_token(folder, plain, token_filter):
+def test_each_filter_keeps_what_its_source_says_token_by_token(checkpoint, plain, token_filter):
     pixels = picture()
-    backbone = Qwen3VL.load(str(folder), Settings(visual_tokens=BUDGET, token_filter=token_filter))
+    backbone = Qwen3VL.load(str(checkpoint), Settings(visual_tokens=BUDGET, token_filter=token_filter))
     made = backbone.encode_query(Query("the red star", pixels))
     ids, states = plain.encode(QUERY, pixels, "the red star", size=(224, 160))
-    names = plain._tokenizer.convert_ids_to_tokens(ids.tolist())
+    names = plain.tokenizer.convert_ids_to_tokens(ids.tolist())
     if token_filter == "paper":
         kept = [at for at in range(len(names)) if at != len(names) - 1]
     else:
         kept = [at for at, name in enumerate(names) if name == "<|image_pad|>" or not name.startswith("<|")]
     np.testing.assert_allclose(made.tokens, unit(states[kept]), atol=1e-4)
     np.testing.assert_allclose(made.pooled, unit(states[-1]), atol=1e-4)
+
+
+# -- states of an earlier layer
+
+
+def layered(checkpoint, layer):
+    return Qwen3VL.load(str(checkpoint), Settings(visual_tokens=BUDGET, late_layer=layer))
+
+
+def test_the_last_layer_by_its_number_is_the_default_bit_for_bit(checkpoint, ours):
+    numbered = layered(checkpoint, 2)
+    assert numbered.encoder == ours.encoder
+    for a, b in [
+        (numbered.encode_pages([page(picture())])[0], ours.encode_pages([page(picture())])[0]),
+        (numbered.encode_query(Query(TEXTS[0])), ours.encode_query(Query(TEXTS[0]))),
+    ]:
+        np.testing.assert_array_equal(a.tokens, b.tokens)
+        np.testing.assert_array_equal(a.pooled, b.pooled)
+
+
+def test_an_earlier_layer_is_the_raw_stream_of_that_layer(checkpoint, ours, plain):
+    early, text = layered(checkpoint, 1), TEXTS[0]
+    assert early.encoder.fingerprint != ours.encoder.fingerprint
+    (made,) = early.encode_texts([text])
+    ids, states = plain.encode(DOCUMENT, text=text, layer=1)
+    kept = [at for at, name in enumerate(plain.tokenizer.convert_ids_to_tokens(ids.tolist())) if name[:2] != "<|"]
+    np.testing.assert_allclose(made.tokens, unit(states[kept]), atol=1e-4)
+    np.testing.assert_allclose(made.pooled, unit(plain.encode(DOCUMENT, text=text)[1][-1]), atol=1e-4)
+    (default,) = ours.encode_texts([text])
+    assert np.abs(made.tokens - default.tokens).max() > 0.01
+    # A page too, whose patches DeepStack adds to after the layer.
+    (a,), (b,) = early.encode_pages([page(picture())]), ours.encode_pages([page(picture())])
+    np.testing.assert_array_equal(a.pooled, b.pooled)
+    assert a.tokens.shape == b.tokens.shape
+
+
+def test_a_layer_beyond_the_last_is_refused_in_a_sentence(checkpoint):
+    with pytest.raises(SettingRefused, match="has 2 layers"):
+        layered(checkpoint, 3)

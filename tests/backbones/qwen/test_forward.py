@@ -32,26 +32,26 @@ def prompt(*ids):
     return Prompt(np.array(ids), kinds, tuple(map(str, ids)), 0, len(ids), (-1,) * len(ids), ())
 
 
-def forward(room, batch=3):
-    return ForwardPass(Echo(room), Placement("cpu", "float32", sharded=False, batch=batch, reason=""))
+def forward(model, batch=3):
+    return ForwardPass(model, Placement("cpu", "float32", sharded=False, batch=batch, reason=""))
 
 
 def test_answers_come_in_the_order_of_the_questions_whatever_shares_a_pass():
-    run = forward(room=9)
-    made = run.states([ModelInput(prompt(*ids), None) for ids in ([1, 2], [3], [4, 5], [6], [7, 8], [9, 1])])
+    model = Echo(room=9)
+    made = forward(model).states([ModelInput(prompt(*ids), None) for ids in ([1, 2], [3], [4, 5], [6], [7, 8], [9, 1])])
     assert [states[:, 0].tolist() for states in made] == [[1, 2, 2], [3, 3], [4, 5, 5], [6, 6], [7, 8, 8], [9, 1, 1]]
-    assert sorted(run._model.passes) == [1, 2, 3]
+    assert sorted(model.passes) == [1, 2, 3]
 
 
 def test_a_batch_that_does_not_fit_is_taken_one_by_one():
-    run = forward(room=1)
-    made = run.states([ModelInput(prompt(1), None), ModelInput(prompt(2), None)])
+    model = Echo(room=1)
+    made = forward(model).states([ModelInput(prompt(1), None), ModelInput(prompt(2), None)])
     assert [states[0, 0] for states in made] == [1, 2]
-    assert run._model.passes == [2, 1, 1]
+    assert model.passes == [2, 1, 1]
 
 
 def test_what_does_not_fit_even_alone_is_refused_in_words():
-    (states,) = forward(room=0).states([ModelInput(prompt(1), None)])
+    (states,) = forward(Echo(room=0)).states([ModelInput(prompt(1), None)])
     assert states is None
     with pytest.raises(ValueError, match="memory is too small"):
         select_tokens(prompt(1), states, np.array([True]))

@@ -3,7 +3,6 @@
 import json
 import logging
 import shutil
-from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -11,8 +10,9 @@ import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
-from smart_demo.backbones.checkpoint_files import HUB_IDS, hash_checkpoint, is_on_disk, read_dtype
-from smart_demo.backbones.qwen import model
+from smart_demo.backbones.checkpoint_files import HUB_IDS, fetch_checkpoint, hash_checkpoint, is_on_disk, read_dtype
+from smart_demo.backbones.device import Placement
+from smart_demo.backbones.qwen import loading, model
 from smart_demo.backbones.qwen.model import Qwen3VL
 from smart_demo.config import Settings
 from smart_demo.errors import BackboneUnavailable
@@ -25,17 +25,23 @@ COMMIT = "0123456789abcdef0123456789abcdef01234567"
 
 
 @pytest.fixture(scope="module")
-def good(tmp_path_factory):
+def whole(tmp_path_factory):
     return write_tiny_qwen(tmp_path_factory.mktemp("qwen") / "tiny")
 
 
 @pytest.fixture
-def folder(good, tmp_path):
-    return Path(shutil.copytree(good, tmp_path / "copy"))
+def copied(whole, tmp_path):
+    return Path(shutil.copytree(whole, tmp_path / "copy"))
 
 
 def load(folder, **settings):
     return Qwen3VL.load(str(folder), Settings(visual_tokens=16, **settings))
+
+
+def dtypes(folder, wanted):
+    """Return the formats of the loaded weights."""
+    parts = loading.load_checkpoint(fetch_checkpoint(str(folder)), wanted)
+    return {values.dtype for values in parts.model.parameters()}
 
 
 def rewrite(folder, change):
@@ -58,22 +64,22 @@ def rewrite(folder, change):
         (lambda w: {f"old.{key}": value for key, value in w.items()}, "are missing"),
     ],
 )
-def test_weights_that_did_not_load_completely_are_refused(folder, change, message):
-    rewrite(folder, change)
+def test_weights_that_did_not_load_completely_are_refused(copied, change, message):
+    rewrite(copied, change)
     with pytest.raises(BackboneUnavailable, match=message) as caught:
-        load(folder)
+        load(copied)
     assert caught.value.hint
 
 
-def test_a_head_for_words_may_be_there_and_changes_nothing(good, folder):
-    rewrite(folder, lambda w: w.update({"lm_head.weight": torch.ones(w[LAYER].shape[1], 64)}))
-    ours, theirs = load(folder).encode_query(Query("motor")), load(good).encode_query(Query("motor"))
+def test_a_head_for_words_may_be_there_and_changes_nothing(whole, copied):
+    rewrite(copied, lambda w: w.update({"lm_head.weight": torch.ones(w[LAYER].shape[1], 64)}))
+    ours, theirs = load(copied).encode_query(Query("motor")), load(whole).encode_query(Query("motor"))
     np.testing.assert_array_equal(ours.tokens, theirs.tokens)
 
 
-def test_keys_as_the_inner_model_saves_them_load_too(good, folder):
-    rewrite(folder, lambda w: {key.removeprefix("model."): value for key, value in w.items()})
-    ours, theirs = load(folder).encode_query(Query("motor")), load(good).encode_query(Query("motor"))
+def test_keys_as_the_inner_model_saves_them_load_too(whole, copied):
+    rewrite(copied, lambda w: {key.removeprefix("model."): value for key, value in w.items()})
+    ours, theirs = load(copied).encode_query(Query("motor")), load(whole).encode_query(Query("motor"))
     np.testing.assert_array_equal(ours.tokens, theirs.tokens)
 
 
@@ -112,33 +118,33 @@ def remove(name):
         (other_image_token, "does not belong to its weights"),
     ],
 )
-def test_an_incomplete_checkpoint_is_refused_with_the_reason(folder, harm, message):
-    harm(folder)
+def test_an_incomplete_checkpoint_is_refused_with_the_reason(copied, harm, message):
+    harm(copied)
     with pytest.raises(BackboneUnavailable, match=message) as caught:
-        load(folder)
+        load(copied)
     assert caught.value.hint
-    assert str(folder.parent) not in str(caught.value) or "whole model" in message
+    assert str(copied.parent) not in str(caught.value) or "whole model" in message
 
 
-def test_a_checkpoint_with_a_missing_shard_is_not_whole(folder):
-    (folder / "model.safetensors").rename(folder / "model-00001-of-00002.safetensors")
+def test_a_checkpoint_with_a_missing_shard_is_not_whole(copied):
+    (copied / "model.safetensors").rename(copied / "model-00001-of-00002.safetensors")
     files = {LAYER: "model-00001-of-00002.safetensors", "b": "model-00002-of-00002.safetensors"}
-    (folder / "model.safetensors.index.json").write_text(json.dumps({"weight_map": files}))
-    assert not is_on_disk(str(folder))
+    (copied / "model.safetensors.index.json").write_text(json.dumps({"weight_map": files}))
+    assert not is_on_disk(str(copied))
     with pytest.raises(BackboneUnavailable):
-        load(folder)
+        load(copied)
 
 
-def test_float32_weights_are_not_narrowed_and_the_reason_says_so(good):
-    backbone = load(good)
-    assert read_dtype(good) == "float32"
+def test_float32_weights_are_not_narrowed_and_the_reason_says_so(whole):
+    backbone = load(whole)
+    assert read_dtype(whole) == "float32"
     assert "not narrowed" in backbone.reason
-    assert {values.dtype for values in backbone._parts.model.parameters()} == {torch.float32}
+    assert dtypes(whole, "auto") == {torch.float32}
 
 
-def test_a_setting_is_obeyed_and_bfloat16_stays_close(good):
-    wide, narrow = load(good), load(good, dtype="bfloat16")
-    assert {values.dtype for values in narrow._parts.model.parameters()} == {torch.bfloat16}
+def test_a_setting_is_obeyed_and_bfloat16_stays_close(whole):
+    wide, narrow = load(whole), load(whole, dtype="bfloat16")
+    assert dtypes(whole, "bfloat16") == {torch.bfloat16}
     assert narrow.encoder.fingerprint == wide.encoder.fingerprint
     for made, exact in zip(narrow.encode_pages([page(picture())]), wide.encode_pages([page(picture())]), strict=True):
         assert made.tokens.dtype == np.float32
@@ -146,34 +152,34 @@ def test_a_setting_is_obeyed_and_bfloat16_stays_close(good):
         assert float(made.pooled @ exact.pooled) > 0.99
 
 
-def test_the_fingerprint_follows_weights_budget_and_filter_but_not_the_packaging(good, folder):
-    base = load(good).encoder
-    weights = load_file(folder / "model.safetensors")
+def test_the_fingerprint_follows_weights_budget_and_filter_but_not_the_packaging(whole, copied):
+    base = load(whole).encoder
+    weights = load_file(copied / "model.safetensors")
     names = sorted(weights)
     index = {"metadata": {}, "weight_map": {}}
     for number, some in enumerate((names[::2], names[1::2])):
-        save_file({name: weights[name] for name in some}, folder / f"part{number}.safetensors", {"format": "pt"})
+        save_file({name: weights[name] for name in some}, copied / f"part{number}.safetensors", {"format": "pt"})
         index["weight_map"] |= dict.fromkeys(some, f"part{number}.safetensors")
-    (folder / "model.safetensors").unlink()
-    (folder / "model.safetensors.index.json").write_text(json.dumps(index))
-    assert load(folder).encoder.fingerprint == base.fingerprint
-    assert load(good, token_filter="paper").encoder.fingerprint != base.fingerprint
-    assert Qwen3VL.load(str(good), Settings(visual_tokens=17)).encoder.fingerprint != base.fingerprint
-    assert hash_checkpoint(write_tiny_qwen(folder.parent / "other", seed=1)) != base.weights
+    (copied / "model.safetensors").unlink()
+    (copied / "model.safetensors.index.json").write_text(json.dumps(index))
+    assert load(copied).encoder.fingerprint == base.fingerprint
+    assert load(whole, token_filter="paper").encoder.fingerprint != base.fingerprint
+    assert Qwen3VL.load(str(whole), Settings(visual_tokens=17)).encoder.fingerprint != base.fingerprint
+    assert hash_checkpoint(write_tiny_qwen(copied.parent / "other", seed=1)) != base.weights
 
 
-def test_one_changed_value_of_one_tensor_changes_the_hash(good, folder):
-    rewrite(folder, lambda w: w[LAYER].__setitem__((5, 7), 0.5))
-    assert hash_checkpoint(folder) != hash_checkpoint(good)
+def test_one_changed_value_of_one_tensor_changes_the_hash(whole, copied):
+    rewrite(copied, lambda w: w[LAYER].__setitem__((5, 7), 0.5))
+    assert hash_checkpoint(copied) != hash_checkpoint(whole)
 
 
-def test_the_hash_of_a_large_checkpoint_still_sees_every_tensor(good, folder, monkeypatch):
+def test_the_hash_of_a_large_checkpoint_still_sees_every_tensor(whole, copied, monkeypatch):
     monkeypatch.setattr("smart_demo.backbones.checkpoint_files.MAX_FULL_HASH_BYTES", 0)
-    before = hash_checkpoint(folder)
-    assert before == hash_checkpoint(good)
+    before = hash_checkpoint(copied)
+    assert before == hash_checkpoint(whole)
     for name in (LAYER, "model.visual.merger.norm.bias"):
-        rewrite(folder, lambda w, name=name: w.update({name: w[name] + 0.01}))
-        after = hash_checkpoint(folder)
+        rewrite(copied, lambda w, name=name: w.update({name: w[name] + 0.01}))
+        after = hash_checkpoint(copied)
         assert after != before
         before = after
 
@@ -199,9 +205,9 @@ def test_a_model_that_is_neither_here_nor_reachable_is_refused_in_words(hub_cach
         Qwen3VL.load("no such/thing/anywhere", Settings())
 
 
-def test_a_whole_snapshot_in_the_cache_is_found_and_loaded_without_the_hub(good, hub_cache):
+def test_a_whole_snapshot_in_the_cache_is_found_and_loaded_without_the_hub(whole, hub_cache):
     snapshot = hub_cache / "models--Qwen--Qwen3-VL-Embedding-2B" / "snapshots" / COMMIT
-    shutil.copytree(good, snapshot)
+    shutil.copytree(whole, snapshot)
     refs = snapshot.parent.parent / "refs"
     refs.mkdir()
     (refs / "main").write_text(COMMIT)
@@ -210,36 +216,31 @@ def test_a_whole_snapshot_in_the_cache_is_found_and_loaded_without_the_hub(good,
     assert not is_on_disk("qwen3-vl-2b")  # another commit than the one that is pinned
     encoder = Qwen3VL.load("qwen3-vl-2b", Settings(visual_tokens=16, revision="newest")).encoder
     assert (encoder.name, encoder.revision) == ("qwen3-vl-2b", COMMIT)
-    assert encoder.fingerprint == load(good).encoder.fingerprint
+    assert encoder.fingerprint == load(whole).encoder.fingerprint
     (snapshot / "model.safetensors").unlink()
     assert not is_on_disk("qwen3-vl-2b", "newest")
 
 
-def test_the_pooled_token_is_logged(good, caplog):
+def test_the_pooled_token_is_logged(whole, caplog):
     with caplog.at_level(logging.INFO, logger=model.__name__):
-        load(good)
+        load(whole)
     assert "pooled token is '↵'" in caplog.text
 
 
-def test_a_model_that_accelerate_spreads_encodes_the_same(good):
+def test_a_model_that_accelerate_spreads_encodes_the_same(whole, monkeypatch):
     """Without a GPU all layers are on the CPU: this tests the wiring."""
-    from smart_demo.backbones.checkpoint_files import fetch_checkpoint
-    from smart_demo.backbones.device import Placement
-    from smart_demo.backbones.qwen import loading
-
-    checkpoint = fetch_checkpoint(str(good))
+    (alone,) = load(whole).encode_pages([page(picture())])
     placement = Placement("cpu", "float32", sharded=True, batch=1, reason="spread.")
-    parts = replace(load(good)._parts, model=loading._load_model(checkpoint, placement), placement=placement)
-    spread = Qwen3VL(checkpoint, parts, Settings(visual_tokens=16)).encode_pages([page(picture())])[0]
-    np.testing.assert_allclose(spread.tokens, load(good).encode_pages([page(picture())])[0].tokens, atol=1e-6)
+    monkeypatch.setattr(loading, "choose_placement", lambda *_: placement)
+    backbone = load(whole)
+    assert backbone.reason.endswith("spread.")
+    (spread,) = backbone.encode_pages([page(picture())])
+    np.testing.assert_allclose(spread.tokens, alone.tokens, atol=1e-6)
 
 
-def test_a_device_without_room_for_the_weights_raises_backbone_unavailable(good):
+def test_a_device_without_room_for_the_weights_raises_backbone_unavailable(whole, monkeypatch):
     """Simulate a GPU that was filled after it was chosen; this device does not exist."""
-    from smart_demo.backbones.checkpoint_files import fetch_checkpoint
-    from smart_demo.backbones.device import Placement
-    from smart_demo.backbones.qwen import loading
-
     placement = Placement("mps", "float32", sharded=False, batch=1, reason="It was free.")
+    monkeypatch.setattr(loading, "choose_placement", lambda *_: placement)
     with pytest.raises(BackboneUnavailable, match="tiny could not be moved to the device mps"):
-        loading._load_model(fetch_checkpoint(str(good)), placement)
+        load(whole)
