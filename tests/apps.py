@@ -49,7 +49,7 @@ PATIENCE = 40_000
 def settings_below(folder: Path, **changes: object) -> Settings:
     """Return settings with the folders `data`, `index` and `samples` of `folder`."""
     folders = {"data_dir": folder / "data", "index_dir": folder / "index", "samples": folder / "samples"}
-    return Settings(**folders | {"backbone": "words"} | changes)
+    return Settings(**folders | changes)
 
 
 def open_words(
@@ -114,13 +114,13 @@ class Served:
 
 @contextmanager
 def served(engine: Engine, preparation: SamplePreparation | None = None) -> Iterator[str]:
-    """Launch the page over an engine and yield its address. The caller closes the engine."""
+    """Launch the page over an engine and yield its address, with a slash at its end. The caller closes the engine."""
     page = build_app(engine, preparation or SamplePreparation(engine))
     page.queue(max_size=20, default_concurrency_limit=4)
     options = launch_options(engine.settings)
     _, url, _ = page.launch(prevent_thread_lock=True, quiet=True, server_port=free_port(), **options)
     try:
-        yield url.rstrip("/")
+        yield url
     finally:
         page.close(verbose=False)
 
@@ -143,7 +143,7 @@ def served_app(backbone: str, samples: Path, data: Path, **settings: str) -> Ite
         answering = engine.backbones.main()
         assert isinstance(answering, Counting)
         with served(engine) as url:
-            yield Served(url, engine, answering, uploads)
+            yield Served(url.rstrip("/"), engine, answering, uploads)
 
 
 def _encode_samples(backbone: str, env: dict[str, str]) -> None:

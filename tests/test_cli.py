@@ -2,12 +2,16 @@
 
 import json
 import os
+import signal
 import subprocess
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
+from smart_demo import cli
+from smart_demo.store.library import Library
 from tests.documents import write_pdf
 from tests.evaluation.cases import write_beir
 
@@ -23,7 +27,8 @@ def environment(tmp_path):
 
 
 @pytest.fixture
-def shell(environment):
+def run_program(environment):
+    """Run a command line in a process of its own."""
 
     def run(*arguments, **changes):
         command = [sys.executable, "-m", "smart_demo", *map(str, arguments)]
@@ -32,20 +37,37 @@ def shell(environment):
     return run
 
 
-def test_index_then_search(shell, tmp_path):
+@pytest.fixture
+def run_cli(environment, capsys):
+    """Run a command line in this process, which has imported everything, with the same kind of result."""
+    before = signal.getsignal(signal.SIGTERM)
+
+    def run(*arguments, **changes):
+        try:
+            status = cli.main(list(map(str, arguments)), environment | changes)
+        except SystemExit as ended:
+            status = ended.code
+        written = capsys.readouterr()
+        return SimpleNamespace(returncode=status, stdout=written.out, stderr=written.err)
+
+    yield run
+    signal.signal(signal.SIGTERM, before)
+
+
+def test_index_then_search(run_program, tmp_path):
     folder = tmp_path / "docs"
     folder.mkdir()
     write_pdf(folder / "red.pdf", "red star", "blue moon")
     (folder / ".hidden.pdf").write_bytes(b"no")
     (folder / "notes.txt").write_text("no")
     (folder / "broken.pdf").write_bytes(b"%PDF-1.4 no")
-    indexed = shell("index", folder)
+    indexed = run_program("index", folder)
     assert indexed.returncode == 0, indexed.stderr
     assert "added: red.pdf 2 of 2 pages" in indexed.stdout
     assert "refused: broken.pdf" in indexed.stdout
     assert "notes.txt" in indexed.stderr
 
-    found = shell("search", "blue moon", "--top", "1", "--json")
+    found = run_program("search", "blue moon", "--top", "1", "--json")
     answer = json.loads(found.stdout)
     assert (answer["query"], answer["pages"], answer["candidates"]) == ("blue moon", 2, 2)
     assert set(answer["results"]) == {"pooled", "smart"}
@@ -54,58 +76,58 @@ def test_index_then_search(shell, tmp_path):
     assert (hit["rank"], hit["document"], hit["page"]) == (1, "red.pdf", 2)
     assert hit["smart"] == pytest.approx(hit["pooled"] + hit["late"], abs=2e-6)
 
-    plain = shell("search", "blue moon")
+    plain = run_program("search", "blue moon")
     assert "red.pdf p. 2" in plain.stdout
 
 
-def test_index_fails_only_if_nothing_was_indexed(shell, tmp_path):
+def test_index_fails_only_if_nothing_was_indexed(run_cli, tmp_path):
     bad = tmp_path / "broken.pdf"
     bad.write_bytes(b"%PDF-1.4 no")
-    assert shell("index", bad).returncode == 1
-    assert shell("index", tmp_path / "nowhere").returncode == 1
-    assert shell("index", bad, write_pdf(tmp_path / "good.pdf", "red")).returncode == 0
+    assert run_cli("index", bad).returncode == 1
+    assert run_cli("index", tmp_path / "nowhere").returncode == 1
+    assert run_cli("index", bad, write_pdf(tmp_path / "good.pdf", "red")).returncode == 0
 
 
-def test_search_of_an_empty_library_says_what_to_do(shell):
-    answer = shell("search", "anything", "--json")
+def test_search_of_an_empty_library_says_what_to_do(run_cli):
+    answer = run_cli("search", "anything", "--json")
     assert json.loads(answer.stdout)["results"] == {"pooled": [], "smart": []}
     assert "index PATH" in answer.stderr
 
 
-def test_pages_of_another_model_are_not_called_an_empty_library(shell, tmp_path):
-    shell("index", write_pdf(tmp_path / "a.pdf", "red star", "blue moon"))
-    answer = shell("search", "red star", "--json", SMART_BACKBONE="minilm")
+def test_pages_of_another_model_are_not_called_an_empty_library(run_cli, tmp_path):
+    run_cli("index", write_pdf(tmp_path / "a.pdf", "red star", "blue moon"))
+    answer = run_cli("search", "red star", "--json", SMART_BACKBONE="minilm")
     assert json.loads(answer.stdout)["pages"] == 0
     assert "2 pages were encoded by another model" in answer.stderr
     assert "empty" not in answer.stderr
 
 
-def test_a_page_whose_tokens_were_not_scored_says_so(shell, tmp_path):
-    shell("index", write_pdf(tmp_path / "a.pdf", "red star", "blue moon", "green sun"))
+def test_a_page_whose_tokens_were_not_scored_says_so(run_cli, tmp_path):
+    run_cli("index", write_pdf(tmp_path / "a.pdf", "red star", "blue moon", "green sun"))
     few = {"SMART_EXHAUSTIVE": "0", "SMART_CANDIDATES": "1"}
-    plain = shell("search", "blue moon", **few).stdout
+    plain = run_cli("search", "blue moon", **few).stdout
     assert "Pooled only: ranked 3 of 3 pages" in plain
     assert "SMART: ranked 1 of 3 pages" in plain
     assert "late not scored" in plain
     assert "nan" not in plain
-    hits = json.loads(shell("search", "blue moon", "--json", **few).stdout)["results"]["pooled"]
+    hits = json.loads(run_cli("search", "blue moon", "--json", **few).stdout)["results"]["pooled"]
     assert [hit["late"] is None for hit in hits] == [False, True, True]
 
 
-def test_a_top_out_of_range_is_refused(shell):
+def test_a_top_out_of_range_is_refused(run_cli):
     for top in ("0", "51", "five"):
-        answer = shell("search", "red", "--top", top)
+        answer = run_cli("search", "red", "--top", top)
         assert (answer.returncode, answer.stdout) == (2, "")
         assert "from 1 to 50" in answer.stderr
 
 
-def test_the_samples_are_searched_together_with_the_local_library(shell, tmp_path):
+def test_the_samples_are_searched_together_with_the_local_library(run_cli, tmp_path):
     samples = tmp_path / "samples"
     samples.mkdir()
     write_pdf(samples / "tides.pdf", "tide table")
-    shell("index", write_pdf(tmp_path / "own.pdf", "tide gauge"))
+    run_cli("index", write_pdf(tmp_path / "own.pdf", "tide gauge"))
     for _ in range(2):
-        answer = shell("search", "tide", "--samples", "--json", SMART_SAMPLE_DOCS=str(samples))
+        answer = run_cli("search", "tide", "--samples", "--json", SMART_SAMPLE_DOCS=str(samples))
         assert answer.returncode == 0, answer.stderr
         hits = json.loads(answer.stdout)["results"]["smart"]
         assert {hit["document"] for hit in hits} == {"own.pdf", "tides.pdf"}
@@ -126,11 +148,9 @@ def test_a_closed_pipe_is_no_error(environment, tmp_path):
     assert (ended.returncode, ended.stderr) == (0, "")
 
 
-def test_a_second_process_is_refused_in_one_sentence(shell, tmp_path):
-    from smart_demo.store.library import Library
-
+def test_a_second_process_is_refused_in_one_sentence(run_program, tmp_path):
     with Library.open(tmp_path / "data", tmp_path / "data" / "index"):
-        answer = shell("search", "red")
+        answer = run_program("search", "red")
     assert answer.returncode == 1
     assert len(answer.stderr.strip().splitlines()) == 1
     assert "Traceback" not in answer.stderr
@@ -144,15 +164,15 @@ def test_a_second_process_is_refused_in_one_sentence(shell, tmp_path):
         ({"SMART_BACKBONE": "no-such-owner/no-such-model"}, "no-such-owner/no-such-model"),
     ],
 )
-def test_an_impossible_setting_is_one_sentence(shell, changes, told):
-    answer = shell("search", "red", **changes)
+def test_an_impossible_setting_is_one_sentence(run_program, changes, told):
+    answer = run_program("search", "red", **changes)
     assert (answer.returncode, answer.stdout) == (1, "")
     assert told in answer.stderr
     assert "Traceback" not in answer.stderr
 
 
-def test_doctor_says_what_runs_and_why(shell):
-    answer = shell("doctor", "--json")
+def test_doctor_says_what_runs_and_why(run_cli, tmp_path):
+    answer = run_cli("doctor", "--json", SMART_SAMPLE_DOCS=str(tmp_path))  # no samples, so that no model is loaded
     facts = json.loads(answer.stdout)
     assert facts["backbone"]["name"] == "words"
     assert "SMART_BACKBONE" in facts["backbone"]["reason"]
@@ -163,7 +183,7 @@ def test_doctor_says_what_runs_and_why(shell):
     assert facts["library"]["visitors"].startswith("0 on the disk, 0 bytes of 4,000 MB")
 
 
-def test_eval_of_a_folder_answers_in_json_alone(shell, tmp_path):
+def test_eval_of_a_folder_answers_in_json_alone(run_cli, tmp_path):
     folder = tmp_path / "docs"
     folder.mkdir()
     write_pdf(folder / "a.pdf", "red star", "blue moon", "green sun")
@@ -173,7 +193,7 @@ def test_eval_of_a_folder_answers_in_json_alone(shell, tmp_path):
     ]
     queries = tmp_path / "queries.jsonl"
     queries.write_text("\n".join(map(json.dumps, lines)))
-    answer = shell("eval", "--documents", folder, "--queries", queries, "--json")
+    answer = run_cli("eval", "--documents", folder, "--queries", queries, "--json")
     assert answer.returncode == 0, answer.stderr
     methods = json.loads(answer.stdout)["methods"]
     assert set(methods) == {"pooled", "late", "smart"}
@@ -182,9 +202,9 @@ def test_eval_of_a_folder_answers_in_json_alone(shell, tmp_path):
     assert not (tmp_path / "data" / "tokens").exists()  # a library apart
 
 
-def test_a_dataset_answers_in_json_alone_and_leaves_run_files(shell, tmp_path):
+def test_a_dataset_answers_in_json_alone_and_leaves_run_files(run_cli, tmp_path):
     folder, runs = write_beir(tmp_path / "harbour"), tmp_path / "runs"
-    answer = shell("eval", "--dataset", folder, "--limit", "1", "--run-dir", runs, "--json")
+    answer = run_cli("eval", "--dataset", folder, "--limit", "1", "--run-dir", runs, "--json")
     assert answer.returncode == 0, answer.stderr
     report = json.loads(answer.stdout)
     assert (report["collection"], report["pages"], report["queries"]) == ("harbour", 3, 1)
@@ -194,8 +214,8 @@ def test_a_dataset_answers_in_json_alone_and_leaves_run_files(shell, tmp_path):
     assert not (tmp_path / "data").exists()
 
 
-def test_a_hub_that_cannot_be_reached_is_one_sentence_that_says_what_to_do(shell):
-    answer = shell("eval", "--dataset", "vidore/docvqa_test_subsampled")
+def test_a_hub_that_cannot_be_reached_is_one_sentence_that_says_what_to_do(run_program):
+    answer = run_program("eval", "--dataset", "vidore/docvqa_test_subsampled")
     assert answer.returncode == 1
     assert answer.stdout == ""
     assert answer.stderr.splitlines() == [
@@ -215,8 +235,8 @@ def test_a_hub_that_cannot_be_reached_is_one_sentence_that_says_what_to_do(shell
         (["--dataset", "x/y", "--limit", "0"], 2, "must be a whole number from 1"),
     ],
 )
-def test_command_lines_that_make_no_sense(shell, arguments, status, said):
-    answer = shell("eval", *arguments)
+def test_command_lines_that_make_no_sense(run_cli, arguments, status, said):
+    answer = run_cli("eval", *arguments)
     assert answer.returncode == status
     assert said in answer.stderr
     assert "Traceback" not in answer.stderr

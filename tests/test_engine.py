@@ -8,38 +8,17 @@ import numpy as np
 import pytest
 
 from smart_demo.backbones.bag_of_words import WordBackbone
-from smart_demo.backbones.registry import BackboneChoice
-from smart_demo.backbones.serving import EMBEDDED, Backbones
-from smart_demo.config import Settings
-from smart_demo.engine import Engine
 from smart_demo.errors import LibraryError, QueryRefused
-from smart_demo.store.library import Library
 from smart_demo.types import LATE, LOCAL, POOLED, SAMPLES, SMART, Counted, Method, PageId, Query, State, Weights
+from tests.apps import Counting, open_words, settings_below
 from tests.documents import write_pdf
-
-
-class Counting(WordBackbone):
-    """The word backbone, counting the pages and queries it encodes."""
-
-    def __init__(self, **given):
-        super().__init__(**given)
-        self.pages = self.queries = 0
-
-    def encode_pages(self, pages):
-        self.pages += len(pages)
-        return super().encode_pages(pages)
-
-    def encode_query(self, query):
-        self.queries += 1
-        return super().encode_query(query)
 
 
 @pytest.fixture
 def settings(tmp_path):
-    samples = tmp_path / "sample_docs"
-    samples.mkdir()
-    write_pdf(samples / "tides.pdf", "tide table harbour", "tide gauge")
-    return Settings(backbone="words", data_dir=tmp_path / "data", index_dir=tmp_path / "index", samples=samples)
+    (tmp_path / "samples").mkdir()
+    write_pdf(tmp_path / "samples" / "tides.pdf", "tide table harbour", "tide gauge")
+    return settings_below(tmp_path, backbone="words")
 
 
 @pytest.fixture
@@ -50,11 +29,8 @@ def open_engine(settings):
     def start(backbone=None, **changes):
         for engine in opened:
             engine.close()
-        models = {"words": backbone or Counting(), EMBEDDED: Counting(width=64)}
-        backbones = Backbones(BackboneChoice("words", "a test", explicit=True), models.__getitem__, fall_back=False)
-        changed = replace(settings, **changes)
-        library = Library.open(changed.data_dir, changed.index_dir, changed.codec, changed.candidates)
-        opened.append(Engine(library, backbones, changed))
+        main, embedded = backbone or Counting(WordBackbone()), Counting(WordBackbone(width=64))
+        opened.append(open_words(replace(settings, **changes), main, embedded, fall_back=False))
         return opened[-1]
 
     yield start
@@ -74,7 +50,7 @@ def test_scores_computed_by_hand(open_engine, tmp_path):
     """Two pages: `red red red star` and `red star blue moon`; the query is `red star`.
 
     pooled: (3·1 + 1·1)/(√10·√2) = 0.8944 and (1 + 1)/(√4·√2) = 0.7071. late: 1 and 1, both words stand on both."""
-    engine = open_engine(Counting(vocabulary=["red", "star", "blue", "moon"]), codec="float32")
+    engine = open_engine(Counting(WordBackbone(vocabulary=["red", "star", "blue", "moon"])), codec="float32")
     add(engine, write_pdf(tmp_path / "a.pdf", "red red red star", "red star blue moon"))
     found = engine.search(Query("Red star"), methods=(POOLED, LATE, SMART))
     smart = found.results["smart"].hits
@@ -114,7 +90,7 @@ def test_many_refused_pages_are_reported_in_a_few_sentences(open_engine, tmp_pat
 
 
 def test_the_same_file_again_costs_nothing(open_engine, tmp_path):
-    backbone = Counting()
+    backbone = Counting(WordBackbone())
     engine = open_engine(backbone)
     path = write_pdf(tmp_path / "a.pdf", "red", "star")
     add(engine, path)
@@ -125,7 +101,7 @@ def test_the_same_file_again_costs_nothing(open_engine, tmp_path):
 
 
 def test_cancelling_keeps_the_reported_pages_and_the_next_add_continues(open_engine, tmp_path):
-    backbone = Counting()
+    backbone = Counting(WordBackbone())
     engine = open_engine(backbone)
     path = write_pdf(tmp_path / "a.pdf", *[f"page {n}" for n in range(12)])
     steps = engine.add(LOCAL, [(path, path.name)])
@@ -173,7 +149,7 @@ def test_a_restart_keeps_everything(open_engine, tmp_path):
 
 
 def test_weights_change_without_encoding_again(open_engine, tmp_path):
-    backbone = Counting()
+    backbone = Counting(WordBackbone())
     engine = open_engine(backbone)
     add(engine, write_pdf(tmp_path / "a.pdf", "red star", "star"))
     reads = []

@@ -48,13 +48,13 @@ def assert_near(then, now, key=""):
 
 
 @pytest.fixture(scope="module")
-def library(tmp_path_factory):
+def pinned_library(tmp_path_factory):
     return stored.copied_library(tmp_path_factory.mktemp("pinned") / "data")
 
 
 @pytest.fixture(scope="module")
-def engine(library):
-    with stored.opened(library) as engine:
+def pinned_engine(pinned_library):
+    with stored.opened(pinned_library) as engine:
         yield engine
 
 
@@ -62,18 +62,18 @@ def test_searches_answer_as_they_did(sample_engine):
     assert_pinned("search", stored.sample_answers(sample_engine))
 
 
-def test_a_library_of_then_is_whole_and_answers_as_it_did(engine):
-    assert_pinned("library", stored.pinned_answers(engine))
-    assert not engine.library.report.damaged
-    assert not engine.library.report.deleted_leftovers
+def test_a_library_of_then_is_whole_and_answers_as_it_did(pinned_engine):
+    assert_pinned("library", stored.pinned_answers(pinned_engine))
+    assert not pinned_engine.library.report.damaged
+    assert not pinned_engine.library.report.deleted_leftovers
 
 
-def test_the_snapshot_of_then_is_started_from(library, engine):
+def test_the_snapshot_of_then_is_started_from(pinned_library, pinned_engine):
     """It is accepted row by row, used, and left as it is."""
-    encoder = engine.backbone(stored.LOCAL).encoder.fingerprint
-    snapshot = library / "index" / "snapshots" / f"local.{encoder}"
-    assert stored.snapshot_says(library, encoder) == {"rows": 5, "believed": 5, "shape": [5, 384]}
-    assert stored.starts_from_snapshot(engine)
+    encoder = pinned_engine.backbone(stored.LOCAL).encoder.fingerprint
+    snapshot = pinned_library / "index" / "snapshots" / f"local.{encoder}"
+    assert stored.snapshot_says(pinned_library, encoder) == {"rows": 5, "believed": 5, "shape": [5, 384]}
+    assert stored.starts_from_snapshot(pinned_engine)
     assert snapshot.read_bytes() == (stored.LIBRARY / "index" / "snapshots" / snapshot.name).read_bytes()
 
 

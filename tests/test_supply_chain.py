@@ -94,13 +94,13 @@ class Writes:
 
 
 @pytest.fixture(scope="module")
-def good(tmp_path_factory):
+def whole_model(tmp_path_factory):
     return write_tiny_qwen(tmp_path_factory.mktemp("qwen") / "tiny")
 
 
 @pytest.fixture
-def folder(good, tmp_path):
-    return Path(shutil.copytree(good, tmp_path / "copy"))
+def model_folder(whole_model, tmp_path):
+    return Path(shutil.copytree(whole_model, tmp_path / "copy"))
 
 
 @pytest.fixture
@@ -116,32 +116,32 @@ def refusal(folder):
 
 
 @pytest.mark.parametrize("zipped", [False, True])
-def test_pickled_weights_are_refused_and_not_opened(folder, proof, zipped):
-    state = load_file(folder / "model.safetensors") | {"harm": Writes(proof)}
-    (folder / "model.safetensors").unlink()
+def test_pickled_weights_are_refused_and_not_opened(model_folder, proof, zipped):
+    state = load_file(model_folder / "model.safetensors") | {"harm": Writes(proof)}
+    (model_folder / "model.safetensors").unlink()
     if zipped:
-        torch.save(state, folder / "pytorch_model.bin")
+        torch.save(state, model_folder / "pytorch_model.bin")
     else:
-        (folder / "pytorch_model.bin").write_bytes(pickle.dumps(Writes(proof)))
-    assert "does not hold a whole model" in refusal(folder)
-    assert not is_on_disk(str(folder))
+        (model_folder / "pytorch_model.bin").write_bytes(pickle.dumps(Writes(proof)))
+    assert "does not hold a whole model" in refusal(model_folder)
+    assert not is_on_disk(str(model_folder))
     assert not proof.exists()
-    with open(folder / "pytorch_model.bin", "rb") as file:  # proves that the payload works
+    with open(model_folder / "pytorch_model.bin", "rb") as file:  # proves that the payload works
         torch.load(file, weights_only=False) if zipped else pickle.load(file)  # noqa: S301
     assert proof.read_text() == "it ran"
 
 
-def test_a_pickle_under_the_name_of_safetensors_is_refused_and_not_opened(folder, proof):
-    (folder / "model.safetensors").write_bytes(pickle.dumps(Writes(proof)))
-    refusal(folder)
+def test_a_pickle_under_the_name_of_safetensors_is_refused_and_not_opened(model_folder, proof):
+    (model_folder / "model.safetensors").write_bytes(pickle.dumps(Writes(proof)))
+    refusal(model_folder)
     assert not proof.exists()
 
 
-def test_a_pickle_beside_good_weights_is_left_alone(folder, proof):
-    (folder / "pytorch_model.bin").write_bytes(pickle.dumps(Writes(proof)))
-    (folder / "adapter.pt").write_bytes(pickle.dumps(Writes(proof)))
-    (folder / "training_args.bin").write_bytes(pickle.dumps(Writes(proof)))
-    Qwen3VL.load(str(folder), Settings(visual_tokens=16))
+def test_a_pickle_beside_good_weights_is_left_alone(model_folder, proof):
+    (model_folder / "pytorch_model.bin").write_bytes(pickle.dumps(Writes(proof)))
+    (model_folder / "adapter.pt").write_bytes(pickle.dumps(Writes(proof)))
+    (model_folder / "training_args.bin").write_bytes(pickle.dumps(Writes(proof)))
+    Qwen3VL.load(str(model_folder), Settings(visual_tokens=16))
     assert not proof.exists()
 
 
@@ -156,18 +156,18 @@ def with_code(folder, proof, file, names):
 
 
 @pytest.mark.parametrize("names", [{"AutoModel": "own.Own"}, {"AutoConfig": "own.Own", "AutoModel": "a/b--own.Own"}])
-def test_a_model_with_code_is_refused_and_its_code_is_not_run(folder, proof, names):
-    with_code(folder, proof, "config.json", names)
-    assert "code of its own, which is never run" in refusal(folder)
+def test_a_model_with_code_is_refused_and_its_code_is_not_run(model_folder, proof, names):
+    with_code(model_folder, proof, "config.json", names)
+    assert "code of its own, which is never run" in refusal(model_folder)
     assert not proof.exists()
 
 
 @pytest.mark.parametrize("file", ["tokenizer_config.json", "preprocessor_config.json", "processor_config.json"])
-def test_code_of_a_tokenizer_is_not_run(folder, proof, file):
+def test_code_of_a_tokenizer_is_not_run(model_folder, proof, file):
     """transformers decides whether to refuse it or to read it without that code."""
-    with_code(folder, proof, file, {"AutoTokenizer": [None, "own.Own"], "AutoProcessor": "own.Own"})
+    with_code(model_folder, proof, file, {"AutoTokenizer": [None, "own.Own"], "AutoProcessor": "own.Own"})
     with suppress(BackboneUnavailable):
-        Qwen3VL.load(str(folder), Settings(visual_tokens=16))
+        Qwen3VL.load(str(model_folder), Settings(visual_tokens=16))
     assert not proof.exists()
 
 

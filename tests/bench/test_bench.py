@@ -12,6 +12,7 @@ from tests import bench
 from tests.bench import Goal, cases, growth, harness, large_library, maps, scoring
 from tests.bench.__main__ import main
 from tests.bench.harness import Kind
+from tests.bench.report import fill_table, format_table
 
 GOALS = [Goal("map.first", "a map", 0.2, 0.5), Goal("found", "recall", 0.9, 0.8, Kind.MIN)]
 MISSED = [Goal("map.first", "a map", 0.500001, 0.5)]
@@ -124,3 +125,29 @@ def test_a_made_library_is_one_that_the_store_believes(tmp_path):
     body = Sidecar(tmp_path / "data").body(found.headers[0], verified=False)
     assert body.codes.states().shape == (4, large_library.WIDTH)
     assert body.codes.states() @ body.codes.states()[0] == pytest.approx([1, 0.36, 0.36, 0.36], abs=0.3)
+
+
+ROOT = Path(__file__).resolve().parents[2]
+FOUND = json.loads((ROOT / "assets" / "bench.json").read_text(encoding="utf-8"))
+TABLE = (ROOT / "assets" / "bench.md").read_text(encoding="utf-8")
+CURE = "copy build/bench.json and build/growth.png to assets/ and run `python -m tests.bench.report`"
+
+
+def test_the_table_is_made_of_the_figures():
+    assert "<!-- bench -->" in TABLE
+    assert fill_table(TABLE, FOUND) == TABLE, CURE
+    assert (ROOT / "assets" / "growth.png").is_file()
+
+
+def test_a_goal_that_is_missed_is_said_so():
+    goal = {"name": "N.limit", "measured": 3.21, "bound": 3, "kind": "max"}
+    found = {
+        "goals": [goal | {"met": False}, goal | {"met": True, "bound": 1000}],
+        "figures": [],
+        "machine": {"cores": "2"},
+        "done": {"N.limit": "times the limit: 200 pages"},
+    }
+    _, _, missed, met, _, machine = format_table(found).splitlines()
+    assert missed == "| `N.limit` times the limit | 3.210 | ≤ 3 | **missed** |"
+    assert met.endswith("≤ 1,000 | met |")
+    assert machine == "Measured on: cores 2."

@@ -8,7 +8,7 @@ import sys
 import time
 
 from tests.fuzz.campaign import ROOT, Plan, run
-from tests.fuzz.keeping import keep
+from tests.fuzz.seeds import keep
 
 
 def main() -> int:

@@ -11,26 +11,8 @@ from tests.fuzz import containers, documents
 LARGEST = 300_000
 """Bytes up to which damage may grow a file."""
 NUMBERS = (
-    0,
-    1,
-    2,
-    7,
-    8,
-    16,
-    127,
-    128,
-    255,
-    256,
-    1_000,
-    32_767,
-    32_768,
-    65_535,
-    65_536,
-    2**24,
-    2**31 - 1,
-    2**31,
-    2**32 - 1,
-)
+    0, 1, 2, 7, 8, 16, 127, 128, 255, 256, 1_000, 32_767, 32_768, 65_535, 65_536, 2**24, 2**31 - 1, 2**31, 2**32 - 1,
+)  # fmt: skip
 HEAD = 256
 """Bytes at the start that half of all changes hit, since headers are there."""
 

@@ -21,8 +21,7 @@ from smart_demo.server.visitors import VISITOR_HEADER
 from smart_demo.store.quotas import visitor_scope
 from tests.load import sights
 from tests.load.figures import Figures, LimitMet
-from tests.load.marks import Marks
-from tests.load.papers import Desk, Paper
+from tests.load.papers import Desk, Marks, Paper
 from tests.load.person import Person
 from tests.server.visitor import EventFailed
 

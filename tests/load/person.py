@@ -16,7 +16,7 @@ from smart_demo.server.visitors import VISITOR_HEADER
 from smart_demo.ui.events import UNEXPECTED_ERROR
 from smart_demo.ui.upload_queue import FILE_FAILED
 from tests.load.figures import Figures, LimitMet
-from tests.load.marks import Marks
+from tests.load.papers import Marks
 from tests.server.visitor import API, EventFailed, Visitor
 
 TICK = 0.7

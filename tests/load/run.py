@@ -14,7 +14,7 @@ import numpy as np
 
 from tests.load.figures import EXAMPLES, Figures
 from tests.load.life import SAMPLE_QUERIES, Life, Street, live
-from tests.load.marks import Marks
+from tests.load.papers import Marks
 from tests.load.watch import Sample, hourly, thirds
 from tests.server.visitor import Visitor
 

@@ -7,7 +7,7 @@ from smart_demo.ui import library_tab
 from tests.apps import served_app
 from tests.documents import write_pdf
 from tests.load.figures import Figures
-from tests.load.marks import Marks
+from tests.load.papers import Marks
 from tests.load.run import Course, judged, judged_folders, judged_growth, run
 from tests.load.sights import arrivals, shelf
 from tests.load.watch import Sample, hourly, stored

@@ -18,16 +18,12 @@ from smart_demo.scoring import cosines, gpu, int8, kernel, maxima, thread_pool, 
 from smart_demo.scoring.int8 import Product, ProductChoice, measure_products, pick_product, quantise
 from smart_demo.store import token_file
 from smart_demo.types import TokenCodes
-from tests.scoring.cases import error_bound
+from tests.bench.cases import make_contiguous
+from tests.scoring.cases import error_bound, unit
 
 D = 64
 DEVICES = ["cpu", *(["cuda"] if torch.cuda.is_available() else [])]
 """The GPU code runs on every device of this machine, `cpu` included."""
-
-
-def unit(rng, *shape):
-    rows = rng.normal(size=shape).astype(np.float32)
-    return rows / np.linalg.norm(rows, axis=-1, keepdims=True)
 
 
 def realistic(rng, tokens, width=D):
@@ -48,15 +44,6 @@ def oracle(query, pages):
     return np.array(found)
 
 
-def in_one_block(pages):
-    """Return the same pages, adjacent in one array."""
-    block, at, placed = np.concatenate([page.codes for page in pages]), 0, []
-    for page in pages:
-        placed.append(TokenCodes(block[at : at + len(page.codes)], page.mean, page.scale))
-        at += len(page.codes)
-    return placed
-
-
 def pages_of(rng, lengths, codec, width=D):
     return [token_file.encode(realistic(rng, length, width), codec) for length in lengths]
 
@@ -75,7 +62,7 @@ LENGTHS = (1, 9, 300, 2, 2, 77, 1, 640)
 @pytest.mark.parametrize("codec", ["int8", "float16", "float32"])
 @pytest.mark.parametrize("product", Product)
 @pytest.mark.parametrize("share", [1, 5_000, 2**30])
-@pytest.mark.parametrize("place", [list, in_one_block])
+@pytest.mark.parametrize("place", [list, make_contiguous])
 def test_every_product_finds_the_maxima(by_torch, codec, product, share, place):
     by_torch.setattr(kernel, "MAX_PRODUCT_BYTES", share)
     by_torch.setattr(int8, "CONVERT_TOKENS", 50)
@@ -96,7 +83,7 @@ def test_every_product_finds_the_maxima(by_torch, codec, product, share, place):
 def test_a_device_finds_the_same_maxima_within_its_budget(by_torch, name, codec, budget):
     device = gpu.DeviceCodes(name, budget)
     rng = np.random.default_rng(0)
-    pages, query = in_one_block(pages_of(rng, LENGTHS, codec)), unit(rng, 5, D)
+    pages, query = make_contiguous(pages_of(rng, LENGTHS, codec)), unit(rng, 5, D)
     by_torch.setattr(gpu, "MAX_PRODUCT_TOKENS", 90)
     here = maxima(query, pages)
     by_torch.setattr(gpu, "local_gpu", lambda: device)
@@ -140,7 +127,7 @@ def test_the_result_of_a_product_is_bounded_for_many_queries(by_torch):
     by_torch.setattr(int8, "product_for", lambda width: ProductChoice(Product.FLOAT32, ""))
     by_torch.setattr(int8, "prepare_query", Watched)
     rng = np.random.default_rng(0)
-    maxima(unit(rng, 90, D), in_one_block(pages_of(rng, (300,) * 9, "int8")))
+    maxima(unit(rng, 90, D), make_contiguous(pages_of(rng, (300,) * 9, "int8")))
     assert max(results) <= 90 * 900
     assert len(results) > 2
 

@@ -14,8 +14,9 @@ from smart_demo.search import candidates
 from smart_demo.search.candidates import CandidateCheck
 from smart_demo.types import LOCAL, POOLED, SMART, Query, QueryEncoding, StoredPage, TokenCodes, TokenKind
 from smart_demo.ui import compare
+from tests.apps import open_words, settings_below
 from tests.documents import write_pdf
-from tests.server.cases import add, an_engine
+from tests.server.cases import add
 from tests.store.cases import ENCODER, page_id, unit
 
 D = 6
@@ -72,14 +73,12 @@ def test_a_check_that_cannot_be_read_is_none(tmp_path, said):
 
 
 @pytest.fixture
-def engine(tmp_path):
+def two_of_twelve(tmp_path):
     """Twelve pages, of which two are scored."""
-    with an_engine(tmp_path, public=False) as engine:
+    with open_words(settings_below(tmp_path, exhaustive=6, candidates=2)) as engine:
         words = ("red", "blue", "moon", "star", "tide", "sand")
         pages = [" ".join((words * 2)[at : at + 3]) for at in range(6)]
         add(engine, LOCAL, write_pdf(tmp_path / "a.pdf", *pages, *words))
-        engine.settings = dataclasses.replace(engine.settings, exhaustive=6, candidates=2)
-        engine._retrieval._settings = engine.settings
         yield engine
 
 
@@ -87,36 +86,36 @@ def ranked(engine, text="red moon"):
     return engine.search(Query(text), (LOCAL,), (POOLED, SMART))
 
 
-def test_a_search_goes_as_deep_as_the_check_says_and_tells_of_it(engine, tmp_path):
-    found = ranked(engine)
+def test_a_search_goes_as_deep_as_the_check_says_and_tells_of_it(two_of_twelve, tmp_path):
+    found = ranked(two_of_twelve)
     assert (found.results["smart"].candidates, found.results["pooled"].candidates) == (2, 12)
     assert len(found.results["smart"].ranks) == 2
-    assert engine.candidate_check(found, (LOCAL,)) is None
+    assert two_of_twelve.candidate_check(found, (LOCAL,)) is None
     told = []
-    checked = engine.check_candidates(["red moon", " red moon ", "", "tide"], LOCAL, told.append)
+    checked = two_of_twelve.check_candidates(["red moon", " red moon ", "", "tide"], LOCAL, told.append)
     assert (checked.pages, checked.queries, told) == (12, 2, [0])
-    found = ranked(engine, "blue")
+    found = ranked(two_of_twelve, "blue")
     assert len(found.parts.candidates) == checked.depth > 2
-    assert engine.candidate_check(found, (LOCAL,)) == checked
-    add(engine, LOCAL, write_pdf(tmp_path / "b.pdf", "sand", "sand"))  # a sixth more: it no longer holds
-    found = ranked(engine, "blue")
+    assert two_of_twelve.candidate_check(found, (LOCAL,)) == checked
+    add(two_of_twelve, LOCAL, write_pdf(tmp_path / "b.pdf", "sand", "sand"))  # a sixth more: it no longer holds
+    found = ranked(two_of_twelve, "blue")
     assert len(found.parts.candidates) == 2
-    assert engine.candidate_check(found, (LOCAL,)) is None
+    assert two_of_twelve.candidate_check(found, (LOCAL,)) is None
 
 
-def test_candidates_are_the_nearest_pooled(engine):
-    found = ranked(engine)
+def test_candidates_are_the_nearest_pooled(two_of_twelve):
+    found = ranked(two_of_twelve)
     nearest = np.argsort(-found.parts.pooled, kind="stable")[:2]
     assert found.parts.candidates.tolist() == sorted(nearest.tolist())
 
 
-def test_there_is_nothing_to_check_without_pages_or_queries(engine):
-    assert engine.check_candidates([], LOCAL) is None
-    assert engine.check_candidates(["  "], LOCAL) is None
+def test_there_is_nothing_to_check_without_pages_or_queries(two_of_twelve):
+    assert two_of_twelve.check_candidates([], LOCAL) is None
+    assert two_of_twelve.check_candidates(["  "], LOCAL) is None
 
 
-def test_the_page_says_how_often_a_full_scan_agreed(engine):
-    found = engine.search(Query("red"), (LOCAL,), (POOLED, dataclasses.replace(POOLED, name="late"), SMART))
+def test_the_page_says_how_often_a_full_scan_agreed(two_of_twelve):
+    found = two_of_twelve.search(Query("red"), (LOCAL,), (POOLED, dataclasses.replace(POOLED, name="late"), SMART))
     plain = compare.render_results(found, lambda _: b"", "", "")
     assert "ranked 2 of 12 pages" in plain
     assert "full scan" not in plain

@@ -4,7 +4,7 @@ import pytest
 
 from smart_demo.search.comparison import Change, compare
 from smart_demo.types import POOLED, SMART, Hit, PageId, SearchResult
-from tests.scoring.test_scores import page_of
+from tests.scoring.cases import page_of
 
 
 def ranking(method, order, top):

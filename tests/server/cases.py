@@ -5,14 +5,13 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from smart_demo.backbones.bag_of_words import WordBackbone
-from smart_demo.backbones.registry import BackboneChoice
-from smart_demo.backbones.serving import EMBEDDED, Backbones
-from smart_demo.config import Quotas, Settings
+from smart_demo.config import Quotas
 from smart_demo.engine import Engine
 from smart_demo.store.library import Library
 from smart_demo.store.lock import FolderLock
 from smart_demo.store.sidecar import Sidecar
 from smart_demo.types import Page, PageEncoding, Progress, Scope, State
+from tests.apps import open_words, settings_below
 
 
 class Words(WordBackbone):
@@ -51,19 +50,10 @@ def an_engine(
     folder: Path, backbone: WordBackbone | None = None, *, open_library=Library.open, public=True, **quotas
 ) -> Iterator[Engine]:
     """An engine under `folder`, with `sample_docs` of it as samples, and the quotas of a visitor."""
-    words = backbone or Words()
-    settings = Settings(
-        backbone="words",
-        data_dir=folder / "data",
-        index_dir=folder / "index",
-        samples=folder / "sample_docs",
-        public=public,
-        quotas=Quotas(**{"library_pages": 200, "library_bytes": 500 * 10**6} | quotas),
-    )
-    backbones = Backbones(
-        BackboneChoice("words", "a test", explicit=True), {"words": words, EMBEDDED: words}.__getitem__, fall_back=False
-    )
-    with Engine(open_library(settings.data_dir, settings.index_dir), backbones, settings) as engine:
+    allowed = Quotas(**{"library_pages": 200, "library_bytes": 500 * 10**6} | quotas)
+    settings = settings_below(folder, backbone="words", samples=folder / "sample_docs", public=public, quotas=allowed)
+    library = open_library(settings.data_dir, settings.index_dir)
+    with open_words(settings, backbone or Words(), library=library, fall_back=False) as engine:
         yield engine
 
 

@@ -11,16 +11,11 @@ import numpy as np
 from smart_demo.store.library import Library
 from smart_demo.store.sidecar import Sidecar
 from smart_demo.types import LOCAL, Page, PageEncoding, PageId, StoredPage, TokenBoxes, TokenGrid, TokenKind
+from tests.scoring.cases import unit
 
 ENCODER = "a1" * 8
 OTHER_ENCODER = "b2" * 8
 POOLED, WIDTH = 16, 8
-
-
-def unit(rng, *shape):
-    """Return random rows of length 1."""
-    rows = rng.normal(size=shape).astype(np.float32)
-    return rows / np.linalg.norm(rows, axis=-1, keepdims=True)
 
 
 def page_id(file: int, number: int = 1) -> PageId:

@@ -1,23 +1,15 @@
 """An app around the word backbone, for fast tests of the tab Under the hood with real pages."""
 
-from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager
 from pathlib import Path
 
 from smart_demo.backbones.bag_of_words import WordBackbone
-from smart_demo.backbones.registry import BackboneChoice
-from smart_demo.backbones.serving import EMBEDDED, Backbones
-from smart_demo.config import Settings
-from smart_demo.engine import Engine
-from smart_demo.store.library import Library
 from smart_demo.types import LOCAL
-from smart_demo.ui import theme
 from smart_demo.ui.api import SearchEndpoint
-from smart_demo.ui.app import build_app
 from smart_demo.ui.costs_tab import CostsTab
 from smart_demo.ui.handlers import Handlers
-from smart_demo.ui.library_tab import SamplePreparation
-from smart_demo.ui.upload_queue import UploadQueue
+from tests import apps
+from tests.apps import handlers_of, open_words, settings_below
 from tests.documents import write_pdf
 
 HOSTILE_QUERIES = [
@@ -44,13 +36,7 @@ def started(folder: Path, *, main: WordBackbone | None = None, **changes: object
     samples = folder / "samples"
     samples.mkdir(parents=True)
     write_pdf(samples / "tides.pdf", "tide table harbour", "tide gauge")
-    words = WordBackbone()
-    models = {"words": main or words, EMBEDDED: words}
-    settings = Settings(data_dir=folder / "data", index_dir=folder / "index", samples=samples, **changes)
-    library = Library.open(settings.data_dir, settings.index_dir, settings.codec)
-    backbones = Backbones(BackboneChoice("words", "a test", explicit=True), models.__getitem__, fall_back=True)
-    engine = Engine(library, backbones, settings)
-    return Handlers(engine, UploadQueue(engine.add, 20), SamplePreparation(engine))
+    return handlers_of(open_words(settings_below(folder, **changes), main, WordBackbone()))
 
 
 def add_own(handlers: Handlers, folder: Path) -> None:
@@ -63,14 +49,6 @@ def under(handlers: Handlers) -> CostsTab:
     return CostsTab(handlers, SearchEndpoint(handlers))
 
 
-@contextmanager
-def served(handlers: Handlers) -> Iterator[str]:
+def served(handlers: Handlers) -> AbstractContextManager[str]:
     """Launch the app in this process and yield its address."""
-    app = build_app(handlers.engine, handlers.preparation)
-    app.queue(max_size=20, default_concurrency_limit=4)
-    options = theme.launch_options(handlers.engine.settings)
-    _, url, _ = app.launch(**options, prevent_thread_lock=True, quiet=True, server_name="127.0.0.1")
-    try:
-        yield url
-    finally:
-        app.close(verbose=False)
+    return apps.served(handlers.engine, handlers.preparation)

@@ -10,10 +10,6 @@ from dataclasses import replace
 from pathlib import Path
 
 from smart_demo.backbones.bag_of_words import WordBackbone
-from smart_demo.backbones.registry import BackboneChoice
-from smart_demo.backbones.serving import EMBEDDED, Backbones
-from smart_demo.config import Settings
-from smart_demo.engine import Engine
 from smart_demo.judging.journal import FOLDER
 from smart_demo.judging.session import JudgingSession
 from smart_demo.search.request import parse_request
@@ -21,10 +17,9 @@ from smart_demo.store.library import Library
 from smart_demo.types import LOCAL
 from smart_demo.ui.handlers import Handlers
 from smart_demo.ui.judge_sheets import JudgeSheets
-from smart_demo.ui.library_tab import SamplePreparation
 from smart_demo.ui.stories import STORY_QUERIES
-from smart_demo.ui.upload_queue import UploadQueue
 from smart_demo.ui.voting import Voting
+from tests.apps import handlers_of, open_words, settings_below
 from tests.documents import write_pdf
 
 MINE = "5a" * 16
@@ -47,14 +42,11 @@ def shared_library(folder: Path) -> Iterator[Callable[..., Handlers]]:
     samples.mkdir(parents=True)
     for document, pages in DOCUMENTS.items():
         write_pdf(samples / document, *pages)
-    usual = Settings(data_dir=folder / "data", index_dir=folder / "index", samples=samples)
+    usual = settings_below(folder)
     library = Library.open(usual.data_dir, usual.index_dir, usual.codec)
 
     def start(**changes: object) -> Handlers:
-        models = {"words": words, EMBEDDED: words}
-        backbones = Backbones(BackboneChoice("words", "a test", explicit=True), models.__getitem__, fall_back=True)
-        engine = Engine(library, backbones, replace(usual, **changes))
-        return Handlers(engine, UploadQueue(engine.add, 20), SamplePreparation(engine))
+        return handlers_of(open_words(replace(usual, **changes), words, library=library))
 
     list(start().engine.prepare_samples())
     try:

@@ -17,14 +17,10 @@ from smart_demo.types import (
     TokenKind,
     Weights,
 )
+from tests.store.cases import unit
 
 PATCH, INSTRUCTION, TEMPLATE, CONTENT, TAIL = TokenKind
 D = 64
-
-
-def unit(rng, *shape):
-    rows = rng.normal(size=shape).astype(np.float32)
-    return rows / np.linalg.norm(rows, axis=-1, keepdims=True)
 
 
 def axis(n, width=D):

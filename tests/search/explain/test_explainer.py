@@ -4,38 +4,18 @@ import numpy as np
 import pytest
 
 from smart_demo.backbones.bag_of_words import WordBackbone
-from smart_demo.backbones.registry import BackboneChoice
-from smart_demo.backbones.serving import EMBEDDED, Backbones
-from smart_demo.config import Settings
-from smart_demo.engine import Engine
 from smart_demo.errors import LibraryError, QueryRefused
 from smart_demo.search import explain
-from smart_demo.store.library import Library
 from smart_demo.types import LOCAL, POOLED, SAMPLES, SMART, PageId, Query, TokenKind, Weights
+from tests.apps import Counting, open_words, settings_below
 from tests.documents import write_pdf
 
 ASKED = Query("harbour tide of the")
 
 
-class Counting(WordBackbone):
-    """Says how often it encoded a query."""
-
-    asked = 0
-
-    def encode_query(self, query):
-        self.asked += 1
-        return super().encode_query(query)
-
-
 @pytest.fixture
-def engine(tmp_path):
-    words = Counting()
-    settings = Settings(data_dir=tmp_path / "data", index_dir=tmp_path / "index", samples=tmp_path)
-    library = Library.open(settings.data_dir, settings.index_dir)
-    backbones = Backbones(
-        BackboneChoice("words", "a test", explicit=True), {"words": words, EMBEDDED: words}.get, fall_back=True
-    )
-    with Engine(library, backbones, settings) as started:
+def explaining(tmp_path):
+    with open_words(settings_below(tmp_path), Counting(WordBackbone())) as started:
         files = [
             (write_pdf(tmp_path / "a.pdf", "harbour master", "the tide comes"), "a.pdf"),
             (write_pdf(tmp_path / "b.pdf", "nothing of it", "tide tide harbour"), "b.pdf"),
@@ -48,61 +28,61 @@ def keys(engine):
     return [page.key for page in engine.library.pages([LOCAL], engine.backbone(LOCAL).encoder.fingerprint)]
 
 
-def test_a_page_is_taken_apart_without_encoding_again(engine):
+def test_a_page_is_taken_apart_without_encoding_again(explaining):
     weights = Weights(0.5, 2.0)
-    found = engine.search(ASKED, [LOCAL], (POOLED, SMART), 5)
+    found = explaining.search(ASKED, [LOCAL], (POOLED, SMART), 5)
     scores = {hit.page.key: hit for hit in found.results["smart"].hits}
-    for key in keys(engine):
-        attribution = engine.explain(ASKED, [LOCAL], key, weights).attribution
+    for key in keys(explaining):
+        attribution = explaining.explain(ASKED, [LOCAL], key, weights).attribution
         hit = scores[key]
         assert attribution.pooled == pytest.approx(0.5 * hit.pooled, abs=1e-5)
         assert attribution.late == pytest.approx(2.0 * hit.late, abs=1e-5)  # and not as float32 states would have it
         assert sum(term.contribution for term in attribution.terms) == pytest.approx(attribution.late, abs=1e-6)
         assert attribution.by_kind[TokenKind.CONTENT] == pytest.approx(attribution.late)
-    assert engine.backbone(LOCAL).asked == 1
+    assert explaining.backbone(LOCAL).queries == 1
 
 
-def test_all_pages_of_a_search_share_their_colours(engine):
-    told = [engine.explain(ASKED, [LOCAL], key) for key in keys(engine)]
+def test_all_pages_of_a_search_share_their_colours(explaining):
+    told = [explaining.explain(ASKED, [LOCAL], key) for key in keys(explaining)]
     assert len({id(one.similarity) for one in told}) == 1
     assert len({id(one.contribution) for one in told}) == 1
     largest = max(explain.winner_map(one.attribution).map.shown.max() for one in told)
     assert told[0].contribution.high == pytest.approx(largest)
 
 
-def test_a_match_is_made_once_and_keeps_no_states(engine, monkeypatch):
-    key = keys(engine)[0]
-    first = engine.explain(ASKED, [LOCAL], key)
-    monkeypatch.setattr(engine.library, "encoding", lambda _: pytest.fail("read again"))
-    again = engine.explain(ASKED, [LOCAL], key, Weights(1.0, 3.0))
+def test_a_match_is_made_once_and_keeps_no_states(explaining, monkeypatch):
+    key = keys(explaining)[0]
+    first = explaining.explain(ASKED, [LOCAL], key)
+    monkeypatch.setattr(explaining.library, "encoding", lambda _: pytest.fail("read again"))
+    again = explaining.explain(ASKED, [LOCAL], key, Weights(1.0, 3.0))
     assert again.attribution.match is first.attribution.match
     assert again.attribution.match.page.tokens.size == 0
     assert np.isfinite(again.attribution.match.chance)
 
 
-def test_a_deleted_page_takes_its_matches_along(engine):
-    gone = keys(engine)[0]
-    for key in keys(engine):
-        engine.explain(ASKED, [LOCAL], key)
-    engine.delete_document(LOCAL, gone[1].file)
-    kept = {page.key for _, page in engine._explainer._matches._values}
-    assert kept == set(keys(engine))
+def test_a_deleted_page_takes_its_matches_along(explaining):
+    gone = keys(explaining)[0]
+    for key in keys(explaining):
+        explaining.explain(ASKED, [LOCAL], key)
+    explaining.delete_document(LOCAL, gone[1].file)
+    kept = {page.key for _, page in explaining._explainer._matches._values}
+    assert kept == set(keys(explaining))
     assert gone not in kept
     with pytest.raises(LibraryError):
-        engine.explain(ASKED, [LOCAL], gone)
+        explaining.explain(ASKED, [LOCAL], gone)
 
 
-def test_only_pages_that_were_searched_are_explained(engine):
-    page = keys(engine)[0][1]
+def test_only_pages_that_were_searched_are_explained(explaining):
+    page = keys(explaining)[0][1]
     for key in [(SAMPLES, page), (LOCAL, PageId("0" * 16, 1))]:
         with pytest.raises(LibraryError):
-            engine.explain(ASKED, [LOCAL], key)
+            explaining.explain(ASKED, [LOCAL], key)
     with pytest.raises(QueryRefused):
-        engine.explain(Query(" "), [LOCAL], (LOCAL, page))
+        explaining.explain(Query(" "), [LOCAL], (LOCAL, page))
 
 
-def test_a_page_beyond_the_candidates_is_told_apart(engine):
-    object.__setattr__(engine.settings, "exhaustive", 0)
-    object.__setattr__(engine.settings, "candidates", 1)
-    reached = [engine.explain(ASKED, [LOCAL], key).scored for key in keys(engine)]
+def test_a_page_beyond_the_candidates_is_told_apart(explaining):
+    object.__setattr__(explaining.settings, "exhaustive", 0)
+    object.__setattr__(explaining.settings, "candidates", 1)
+    reached = [explaining.explain(ASKED, [LOCAL], key).scored for key in keys(explaining)]
     assert sum(reached) == 1

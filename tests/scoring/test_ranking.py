@@ -14,36 +14,24 @@ from smart_demo.scoring.int8 import quantise
 from smart_demo.types import (
     LATE,
     POOLED,
-    SAMPLES,
     SMART,
     Counted,
     Method,
-    PageId,
     Query,
     QueryEncoding,
     Reduce,
-    StoredPage,
     TokenCodes,
     TokenKind,
     Weights,
 )
-from tests.scoring.cases import error_bound
+from tests.scoring.cases import error_bound, page_of, unit
 
 D = 8
-
-
-def unit(rng, *shape):
-    rows = rng.normal(size=shape).astype(np.float32)
-    return rows / np.linalg.norm(rows, axis=-1, keepdims=True)
 
 
 def query_of(pooled, tokens, kinds=None):
     kinds = np.full(len(tokens), TokenKind.CONTENT, np.uint8) if kinds is None else np.array(kinds, np.uint8)
     return QueryEncoding(Query("q"), "e", pooled, tokens, kinds, tuple("abcdefgh"[: len(tokens)]))
-
-
-def page_of(number):
-    return StoredPage(SAMPLES, "e", PageId("00000000000000aa", number), "x.pdf", 99, 10, 10, 1, 1, "float32", 0.0)
 
 
 def parts_of(query, pooled, tokens):

@@ -18,7 +18,7 @@ SMALL_VISION |= {"num_position_embeddings": 64, "deepstack_visual_indexes": [0]}
 
 
 @pytest.fixture
-def small(monkeypatch, tmp_path):
+def small_checkpoint(monkeypatch, tmp_path):
     """The bench with a checkpoint of half a megabyte, in this process, its folders under tmp_path."""
     rope = {"rope_type": "default", "rope_theta": 5e6, "mrope_section": [4, 2, 2]}
     monkeypatch.setattr(checkpoint, "TEXT_CONFIG", {**checkpoint.TEXT_CONFIG, **SMALL_TEXT, "rope_parameters": rope})
@@ -33,16 +33,16 @@ def small(monkeypatch, tmp_path):
     return tmp_path
 
 
-def test_encoding_is_measured_on_a_checkpoint_that_loads_as_any_other_and_is_deleted(small):
+def test_encoding_is_measured_on_a_checkpoint_that_loads_as_any_other_and_is_deleted(small_checkpoint):
     official, memory, pace = indexing.measure_encoding()
     assert (official.name, official.bound, str(official.kind)) == ("encode.official", indexing.OFFICIAL_BOUND, "max")
     assert (memory.name, memory.bound, str(memory.kind)) == ("encode.memory", 1.0, "max")
     assert isinstance(pace, Figure)
     assert min(official.measured, memory.measured, pace.measured) > 0
-    assert list(small.glob("smart-demo-bench-*")) == []
+    assert list(small_checkpoint.glob("smart-demo-bench-*")) == []
 
 
-def test_a_comparison_with_something_else_is_none(small, monkeypatch):
+def test_a_comparison_with_something_else_is_none(small_checkpoint, monkeypatch):
     monkeypatch.setattr(OfficialWrapper, "encode", lambda self, pixels: -page_encoding.np.ones(64, dtype="f4") / 8)
     with pytest.raises(RuntimeError, match="something else"):
         indexing.measure_encoding()
