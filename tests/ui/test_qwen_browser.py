@@ -28,6 +28,7 @@ pytestmark = pytest.mark.browser
 QUERY = "invoice total report, restricted area, no anchoring"
 PAGES = 20
 """Per column: more than there are."""
+ADDRESS = f"/?q={quote(QUERY)}&k={PAGES}"
 
 
 def open_app(folder):
