@@ -19,7 +19,7 @@ from smart_demo.evaluation.metrics import TIE_TOLERANCE, ndcg
 from smart_demo.evaluation.rank_overlap import Disagreement, measure_disagreement
 from smart_demo.judging.archive import spreadsheet_cell
 from smart_demo.judging.query_list import ListedQuery
-from smart_demo.judging.records import page_order
+from smart_demo.judging.recording import page_order
 from smart_demo.types import POOLED, SMART, Found, PageId, SearchResult, StoredPage
 
 MAX_HIGHLIGHTS = 5

@@ -18,15 +18,8 @@ from smart_demo.diagnostics import journal_versions
 from smart_demo.errors import InputRefused, LibraryError
 from smart_demo.judging.query_list import ListedQuery
 from smart_demo.judging.queue import JudgingProgress, JudgingQueue, judging_progress
-from smart_demo.judging.records import (
-    BlindColumns,
-    Conditions,
-    Trial,
-    judged_methods,
-    library_fingerprint,
-    record_trial,
-    recorded_depth,
-)
+from smart_demo.judging.recording import judged_methods, library_fingerprint, record_trial, recorded_depth
+from smart_demo.judging.records import BlindColumns, Conditions, Trial
 from smart_demo.judging.replay import Judgements, count_ungraded, pages_to_grade, revealed_query
 from smart_demo.judging.session import JudgingSession
 from smart_demo.search.request import SearchRequest, format_url_query
@@ -103,8 +96,6 @@ class Tickets:
             recorded_depth(search.top),
         )
         trial = record_trial(found, search.top, seed, journal_versions())
-        if not (trial.ranking(POOLED.name) and trial.ranking(SMART.name)):
-            raise LibraryError("There are no pages to judge here.", "Add a document in the library.")
         ranked = {row.page for ranking in trial.rankings for row in ranking}
         pages: dict[PageId, StoredPage] = {}
         for page in found.parts.pages:

@@ -114,7 +114,7 @@ class ResultsHandlers:
         if not judged.events:
             raise InputRefused(NOTHING_TO_DOWNLOAD)
         stem, extension, media_type = FILE_FORMS[form]
-        data = build_archive(judged) if form == "zip" else journal.export_lines()
+        data = build_archive(judged, journal.unreadable_lines) if form == "zip" else journal.export_lines()
         name = f"{stem}-{judged.events[-1].at[:10]}.{extension}"
         return {"name": name, "type": media_type, "data": base64.b64encode(data).decode("ascii")}
 

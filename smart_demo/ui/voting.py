@@ -12,14 +12,16 @@ import logging
 import secrets
 from collections.abc import Callable, Mapping
 from dataclasses import replace
-from typing import Any
+from typing import Annotated, Any
+
+from pydantic import TypeAdapter
 
 from smart_demo.errors import InputRefused, SmartError
-from smart_demo.judging import json_fields
 from smart_demo.judging.query_list import MAX_QUERIES, ListedQuery, read_queries
-from smart_demo.judging.records import MAX_GRADE, MAX_NOTE_CHARS, REASONS, Grade, Skip, Vote, VoteChoice
+from smart_demo.judging.records import Grade, Skip, Vote
 from smart_demo.judging.replay import pages_to_grade, revealed_query
 from smart_demo.judging.scoreboard import METHOD_LABELS
+from smart_demo.judging.strict_json import integer_between, read_choice, read_record, require_object
 from smart_demo.search.request import SCOPE_CHOICES, SearchRequest, parse_request
 from smart_demo.types import PageId, Scope
 from smart_demo.ui import vote_sheet
@@ -32,6 +34,7 @@ from smart_demo.ui.vote_sheet import verdict
 log = logging.getLogger(__name__)
 RequestFields = Mapping[str, Any]
 Action = Callable[[Scope, RequestFields], dict[str, object]]
+_POSITION: TypeAdapter[int] = TypeAdapter(Annotated[int, integer_between(0, MAX_QUERIES)])
 
 
 class Voting:
@@ -60,7 +63,7 @@ class Voting:
         self, render: Callable[[Scope, SearchRequest], str], request: object, controls: tuple[object, ...]
     ) -> str:
         try:
-            fields, compare = json_fields.require_object(request, "The request"), parse_request("", "", *controls)
+            fields, compare = require_object(request, "The request"), parse_request("", "", *controls)
             owner = self._judging.owner(fields.get("owner"))
             self._take_step(owner, fields, compare)
             markup = render(owner, compare)
@@ -83,11 +86,11 @@ class Voting:
             case "take":
                 judging.set_search(owner, replace(compare, scope=judging.queue(owner).search.scope))
             case "scope":
-                scope = json_fields.choice_field(fields, "scope", tuple(SCOPE_CHOICES))
+                scope = read_choice(fields, "scope", SCOPE_CHOICES)
                 self._sheets.tickets.check_scope(scope)
                 judging.set_search(owner, replace(judging.queue(owner).search, scope=scope))
             case "go":
-                judging.go_to(owner, json_fields.integer_field(fields, "at", 0, MAX_QUERIES))
+                judging.go_to(owner, read_record(_POSITION, fields.get("at"), '"at"'))
             case "ask":
                 judging.insert(owner, _parse_query(fields))
 
@@ -95,25 +98,17 @@ class Voting:
         return answer_or_error(lambda: self._act(request, actions), "a judgement could not be stored")
 
     def _act(self, request: object, actions: Mapping[str, Action]) -> dict[str, object]:
-        fields = json_fields.require_object(request, "The request")
-        action = actions[json_fields.choice_field(fields, "act", tuple(actions))]
+        fields = require_object(request, "The request")
+        action = actions[read_choice(fields, "act", actions)]
         try:
             return action(self._judging.owner(fields.get("owner")), fields)
         except TicketExpired as error:
             return {"sentence": error.sentence, "look": True}
 
     def _vote(self, owner: Scope, fields: RequestFields) -> dict[str, object]:
-        """Validate a vote and store it.
-
-        Its ticket must be the owner's, its choice one of VoteChoice, its reasons among REASONS, its note at most
-        MAX_NOTE_CHARS characters. Otherwise raises InputRefused or TicketExpired. The journal validates the event again
-        before it writes (`Journal`, `validation.parse_line`).
-        """
-        ticket, choice = self._ticket(owner, fields), json_fields.choice_field(fields, "choice", tuple(VoteChoice))
-        reasons = json_fields.list_field(fields, "reasons", len(REASONS)) if "reasons" in fields else ()
-        if any(reason not in REASONS for reason in reasons):
-            raise InputRefused(f"A reason must be one of: {', '.join(REASONS)}.")
-        note = json_fields.text_field(fields, "note", MAX_NOTE_CHARS) if "note" in fields else ""
+        """Store a vote; the journal validates its fields. Raises TicketExpired if its ticket is not the owner's."""
+        ticket = self._ticket(owner, fields)
+        choice, reasons, note = fields.get("choice"), fields.get("reasons", ()), fields.get("note", "")
         vote = self._judging.writable_journal(owner).vote(ticket.trial, choice, reasons, note)
         return {"sheet": self._sheets.render_votes(ticket), "said": f"Saved. {vote_sentence(vote)}"}
 
@@ -126,11 +121,12 @@ class Voting:
         return {"go": self._sheets.progress(ticket).next_position, "said": "Skipped."}
 
     def _grade(self, owner: Scope, fields: RequestFields) -> dict[str, object]:
-        """Validate a grade and store it. Raises InputRefused unless it is 0 to 3 and the query offers the page."""
-        ticket, value = self._ticket(owner, fields), json_fields.integer_field(fields, "grade", 0, MAX_GRADE)
-        grade = self._judging.writable_journal(owner).grade(ticket.trial, _page_to_grade(fields, ticket), value)
-        label, document = GRADE_LABELS[value].lower(), strip_unprintable(grade.document)
-        said = f"Saved. {value}, {label}: {document}, page {grade.page.number}."
+        """Store a grade. Raises InputRefused unless it is 0 to 3 and the query offers the page."""
+        ticket = self._ticket(owner, fields)
+        page = _page_to_grade(fields, ticket)
+        grade = self._judging.writable_journal(owner).grade(ticket.trial, page, fields.get("grade"))
+        label, document = GRADE_LABELS[grade.grade].lower(), strip_unprintable(grade.document)
+        said = f"Saved. {grade.grade}, {label}: {document}, page {grade.page.number}."
         return {"sheet": self._sheets.render_grades(ticket), "said": said}
 
     def _show_ranks(self, owner: Scope, fields: RequestFields) -> dict[str, object]:

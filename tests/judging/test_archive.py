@@ -22,14 +22,15 @@ from smart_demo.judging.archive import (
     JOURNAL_NAME,
     build_archive,
     extract_journal,
-    query_id,
     spreadsheet_cell,
     trec_files,
 )
-from smart_demo.judging.records import METHODS, JudgedQuery, RankedPage, draw_sides
+from smart_demo.judging.board_records import query_id
+from smart_demo.judging.journal import MAX_JOURNAL_BYTES, format_lines
+from smart_demo.judging.randomisation import draw_sides
+from smart_demo.judging.records import METHODS, JudgedQuery, RankedPage
 from smart_demo.judging.replay import replay
 from smart_demo.judging.scoreboard import MEASURES, boards
-from smart_demo.judging.validation import MAX_JOURNAL_BYTES, format_lines
 from smart_demo.types import PageId, Query, Weights
 from tests.judging.cases import HOSTILE, SEED, Script, open_journal, page, trial_of
 
@@ -164,7 +165,7 @@ def test_ties_keep_the_order_that_was_shown_in_tools_that_compute_in_32_bits():
 
 
 qrels_cases = st.dictionaries(
-    st.text(alphabet="0123456789abcdef", min_size=16, max_size=16).map(lambda key: query_id(JudgedQuery("", key))),
+    st.text(alphabet="0123456789abcdef", min_size=16, max_size=16).map(lambda key: query_id(JudgedQuery("", key, "x"))),
     st.dictionaries(st.integers(1, 9).map(page), st.integers(0, 3), min_size=1, max_size=5),
     max_size=4,
 )

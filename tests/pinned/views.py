@@ -32,7 +32,8 @@ from smart_demo.config import Limits, Quotas, Settings
 from smart_demo.engine import Engine
 from smart_demo.indexing.samples import Samples
 from smart_demo.judging.journal import Journal
-from smart_demo.judging.records import JudgedQuery, draw_sides
+from smart_demo.judging.randomisation import draw_sides
+from smart_demo.judging.records import JudgedQuery, Rankings
 from smart_demo.search.comparison import Change, Move
 from smart_demo.search.request import ON_BOTH, ON_MINE, ON_SAMPLES, SearchRequest, format_url_query, parse_request
 from smart_demo.store.quotas import Usage
@@ -522,7 +523,9 @@ def _many(data: Path, better: int, worse: int) -> None:
         text = f"query {number}"
         turned = (pooled, late, smart) if number < better else (smart, late, pooled)
         key = Query(text).key
-        one = replace(trial, query=JudgedQuery(text, key), sides=draw_sides(trial.seed, key), rankings=turned)
+        one = replace(
+            trial, query=JudgedQuery(text, key, ""), sides=draw_sides(trial.seed, key), rankings=Rankings(*turned)
+        )
         wins = one.sides.a == ("smart" if number < better else "pooled")
         last = "tie" if number == better + worse else "bad" if number > better + worse else ""
         journal.vote(one, last or ("a" if wins else "b"))

@@ -25,7 +25,7 @@ from tests.server.cases import add, an_engine, names, visitor
 from tests.store.cases import ENCODER, files_under, put
 
 ME = visitor(1)
-RED = JudgedQuery("red", Query("red").key)
+RED = JudgedQuery("red", Query("red").key, "")
 HOUR = 3_600
 
 

@@ -55,7 +55,7 @@ def test_a_deleted_library_leaves_nothing_on_the_disk(tmp_path, wide_engine):
     before = folders_of(tmp_path)
     add(engine, ME, paper(tmp_path, "zanzibar.pdf", PAGES), shared)
     journal = Journal(engine.settings.data_dir, ME)
-    journal.skip(JudgedQuery("quagga in zanzibar", Query("quagga in zanzibar").key))
+    journal.skip(JudgedQuery("quagga in zanzibar", Query("quagga in zanzibar").key, ""))
     pages = engine.library.pages([ME], engine.backbone(ME).encoder.fingerprint)
     page, damaged, *_ = (page for page in pages if page.document == "zanzibar.pdf")
     encoding = engine.library.encoding(page)
@@ -370,7 +370,7 @@ def expiring(engine, folder):
     return seen
 
 
-RED = JudgedQuery("red", Query("red").key)
+RED = JudgedQuery("red", Query("red").key, "")
 
 
 def test_a_vote_before_the_deletion_keeps_the_whole_library(tmp_path, engine, monkeypatch):

@@ -5,14 +5,14 @@ import io
 import json
 import re
 import zipfile
+from dataclasses import replace
 
 import gradio as gr
 import pytest
 
 from smart_demo.judging.archive import JOURNAL_NAME, build_archive
-from smart_demo.judging.journal import PUBLIC_JOURNAL_BYTES
+from smart_demo.judging.journal import MAX_JOURNAL_BYTES, PUBLIC_JOURNAL_BYTES, format_lines
 from smart_demo.judging.replay import replay
-from smart_demo.judging.validation import MAX_JOURNAL_BYTES, format_lines
 from smart_demo.types import LOCAL
 from smart_demo.ui.app import build_app
 from smart_demo.ui.judge_tab import BoardWiring, QueriesPanel, ResultsPanel, server_functions
@@ -108,8 +108,9 @@ HOSTILE_FILES = {
     "too large": (b"\n" * (MAX_JOURNAL_BYTES + 1), "larger than 32 MB"),
     "binary": (bytes(range(256)) * 10, "refused"),
     "lines of markup": (b'<img src=x onerror=alert(1)>\n{"v": 1, "event": "<b>"}\n', "2 lines refused"),
-    "many bad lines": (b"{}\n" * 50, "30 more lines were refused"),
-    "deep": (b"[" * 100_000 + b"\n", "1 line refused"),
+    "many bad lines": (b'{"v": 1, "event": 0}\n' * 50, "30 more lines were refused"),
+    "another kind of JSON": (b"{}\n" * 50, "That is no evaluation"),
+    "deep": (b"[" * 100_000 + b"\n", "That is no evaluation"),
 }
 
 
@@ -176,9 +177,7 @@ def test_a_public_page_states_its_import_limit(public):
             script.vote(rankings, "tie")
     assert "imported" in boards.import_evaluation(ME, lines(replay(script.events)))
     again = Script("0d" * 16)
-    again.events = [
-        type(event)(f"ff{event.id[2:]}", event.at, again.session, event.trial, event.choice) for event in script.events
-    ]
+    again.events = [replace(event, id=f"ff{event.id[2:]}", session=again.session) for event in script.events]
     assert "and that would be more" in boards.import_evaluation(ME, lines(replay(again.events)))
     assert boards.scoreboards({"owner": ME})["single"]
     boards.delete({"owner": ME})
