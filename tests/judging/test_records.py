@@ -164,7 +164,7 @@ json_values = st.recursive(
     max_leaves=6,
 )
 PATHS = [
-    *([key] for key in row_of(EVENTS[1])),
+    *([key] for key in row_of(EVENTS[1]) if key != "v"),
     *(["trial", key] for key in row_of(EVENTS[1])["trial"]),
     *(["trial", "rankings", "smart", 0, n] for n in range(4)),
     *(["trial", "query", key] for key in ("text", "key", "picture")),
@@ -174,12 +174,18 @@ PATHS = [
 
 @settings(deadline=None, max_examples=150)
 @given(path=st.sampled_from(PATHS), value=json_values)
-def test_whatever_a_field_holds_it_is_read_as_something_that_can_be_written_or_refused(path, value):
+def test_whatever_a_field_holds_is_written_again_as_it_is_or_refused(path, value):
+    """Nothing is converted, except that a score or a weight may be an integer."""
     try:
         event = parse_line(changed(path, value))
     except InputRefused:
         return
     assert parse_line(format_line(event)) == event
+    written = row_of(event)
+    for key in path:
+        written = written[key]
+    assert written == value
+    assert type(written) is type(value) or {type(written), type(value)} == {int, float}
 
 
 def test_the_longest_trial_there_can_be_fits_into_a_line():
