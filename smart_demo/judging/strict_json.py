@@ -68,17 +68,13 @@ def number_between(low: float, high: float) -> Expected:
     return Expected(f"a number from {low:g} to {high:g}", schema)
 
 
-def parse_json(data: str | bytes) -> object:
-    """Parse any JSON value. Raises InputRefused for anything else, including NaN and infinities."""
+def parse_object(data: str | bytes) -> Mapping[str, Any]:
+    """Parse a JSON object. Raises InputRefused for anything else, and for NaN and infinities in it."""
     try:
-        return json.loads(data, parse_constant=_refuse_constant)
+        value = json.loads(data, parse_constant=_refuse_constant)
     except (ValueError, RecursionError):
         raise InputRefused("this is not JSON.", "Write one object a line.") from None
-
-
-def parse_object(data: str | bytes) -> Mapping[str, Any]:
-    """Parse a JSON object. Raises InputRefused for anything else."""
-    return require_object(parse_json(data), "the line")
+    return require_object(value, "the line")
 
 
 def require_object(value: object, name: str) -> Mapping[str, Any]:
