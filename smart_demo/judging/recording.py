@@ -57,12 +57,13 @@ def record_trial(found: Found, k: int, seed: str, versions: Mapping[str, str]) -
     pooled, late, smart = (_record_ranking(found.results[name], recorded_depth(k)) for name in METHODS)
     if not (pooled and smart):
         raise LibraryError("There are no pages to judge here.", "Add a document in the library.")
+    encoder = found.encoder
     return Trial(
         record_query(found.query),
         seed,
         draw_sides(seed, found.query.key),
         record_library(found.parts.pages),
-        RecordedEncoder.of(found.encoder),
+        RecordedEncoder(encoder.name, encoder.model, encoder.revision, encoder.fingerprint),
         found.results[SMART.name].method.weights,
         k,
         Rankings(pooled, late, smart),

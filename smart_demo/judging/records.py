@@ -50,7 +50,6 @@ from smart_demo.types import (
     POOLED,
     SMART,
     Counted,
-    Encoder,
     PageId,
     Query,
     Reduce,
@@ -212,11 +211,6 @@ class RecordedEncoder:
     model: Name
     revision: Annotated[str, one_line(empty=True)]
     fingerprint: Fingerprint
-
-    @classmethod
-    def of(cls, encoder: Encoder) -> RecordedEncoder:
-        """Return the record of an encoder."""
-        return cls(encoder.name, encoder.model, encoder.revision, encoder.fingerprint)
 
 
 @dataclass(frozen=True, slots=True)
