@@ -17,14 +17,12 @@ VISITOR_HEADER = "x-smart-visitor"
 
 
 def current_visitor(settings: Settings) -> Scope | None:
-    """Return the scope that the visitor may search and change beside the samples, or None if there is none.
+    """Return the owner of what the current visitor uploads and judges, or None if the request names no visitor.
 
-    A private page has one owner. On a public page the visitor comes from the request that Gradio handles in this
-    thread.
+    A private page has one owner. On any other page the visitor comes from the header of the request that Gradio handles
+    in this thread.
     """
-    if not settings.uploads:
-        return None
-    if not settings.public:
+    if settings.is_private:
         return LOCAL
     request = LocalContext.request.get(None)
     return visitor_scope(request.headers.get(VISITOR_HEADER)) if request is not None else None

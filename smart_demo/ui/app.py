@@ -55,7 +55,11 @@ def build_app(engine: Engine, preparation: SamplePreparation, cleanup: Cleanup |
     costs = CostsTab(handlers, endpoint)
     exporter = Exporter(handlers, theme.inline_fonts())
     judging = JudgingSession(engine, STORY_QUERIES)
-    sheets, boards, lists = JudgeSheets(judging, handlers), ResultsHandlers(judging), QueryLists(judging, handlers)
+    sheets, boards, lists = (
+        JudgeSheets(judging, handlers),
+        ResultsHandlers(judging, handlers),
+        QueryLists(judging, handlers),
+    )
     voting = Voting(sheets)
     deletion = Deletion(handlers, sheets, lists, cleanup or Cleanup(engine))
 

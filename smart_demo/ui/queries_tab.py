@@ -59,30 +59,28 @@ class QueryLists:
     ) -> None:
         self._judging, self._handlers, self._clock = judging, handlers, clock
         self._runs: LRUCache[ListRun] = LRUCache(MAX_RUNS, lambda run: len(run.rows), MAX_ROWS)
-        """Finished runs by visitor and name."""
-        self._active: dict[str, tuple[Scope | None, threading.Event]] = {}
-        """Visitor and stop event of every run in progress, by its name."""
+        """Finished runs by owner and name."""
+        self._active: dict[str, tuple[Scope, threading.Event]] = {}
+        """Owner and stop event of every run in progress, by its name."""
         self._turn = threading.Semaphore(1)
 
-    def run(
-        self, text: object, owner: object, search: SearchRequest, last_run: object = ""
-    ) -> Generator[tuple[str, str]]:
+    def run(self, text: object, search: SearchRequest, last_run: object = "") -> Generator[tuple[str, str]]:
         """Run a list. Yield the markup of its progress and its name after every query; a refused list has no name.
 
         last_run: name of the visitor's last run, which is discarded. Closing the iterator stops the run.
         """
         name = secrets.token_hex(16)
         self.discard(last_run)
-        self._active[name] = self._handlers.visitor, threading.Event()
         try:
-            yield from self._run(text, self._judging.owner(owner), replace(search, text="", picture=""), name)
+            self._active[name] = self._handlers.owner, threading.Event()
+            yield from self._run(text, replace(search, text="", picture=""), name)
         except SmartError as error:
             yield render_refusal(error.sentence), ""
         except Exception:
             log.exception("a list of queries failed")
             yield render_refusal(UNEXPECTED_ERROR), ""
         finally:
-            del self._active[name]
+            self._active.pop(name, None)
 
     def stop(self, name: object) -> None:
         """Stop a run in progress after its current query. Its results until then are shown."""
@@ -119,10 +117,10 @@ class QueryLists:
         self.stop(name)
         self._runs.discard(lambda key: isinstance(key, tuple) and key[1] == name)
 
-    def _run(self, text: object, owner: Scope, search: SearchRequest, name: str) -> Iterator[tuple[str, str]]:
+    def _run(self, text: object, search: SearchRequest, name: str) -> Iterator[tuple[str, str]]:
         queries, notices = self._read(text)
         self._check(search)
-        rows, (visitor, stop), has_turn = list[QueryRow](), self._active[name], False
+        rows, (owner, stop), has_turn = list[QueryRow](), self._active[name], False
         try:
             while not has_turn and not stop.is_set():
                 has_turn = self._turn.acquire(timeout=TURN_POLL_SECONDS)
@@ -137,8 +135,8 @@ class QueryLists:
             if has_turn:
                 self._turn.release()
         if self._handlers.engine.settings.public:
-            self._runs.limit(lambda key: isinstance(key, tuple) and key[0] == visitor, MAX_RUNS_PER_VISITOR - 1)
-        self._runs.put((visitor, name), ListRun(tuple(rows), search, summarize_notices(rows, notices), len(queries)))
+            self._runs.limit(lambda key: isinstance(key, tuple) and key[0] == owner, MAX_RUNS_PER_VISITOR - 1)
+        self._runs.put((owner, name), ListRun(tuple(rows), search, summarize_notices(rows, notices), len(queries)))
         yield render_table_place(name), name
 
     def _read(self, text: object) -> tuple[tuple[ListedQuery, ...], list[str]]:
@@ -204,13 +202,13 @@ class QueryLists:
     def _find_run(self, request: object) -> ListRun:
         """Return the current visitor's run that a request names. Raises InputRefused if there is none."""
         name = request_field(request, "run")
-        run = self._runs.get((self._handlers.visitor, name)) if isinstance(name, str) else None
+        run = self._runs.get((self._handlers.owner, name)) if isinstance(name, str) else None
         if run is None:
             raise InputRefused("The results of that list are no longer stored.", "Run it again.")
         return run
 
     def _vote(self, run: ListRun, request: object) -> dict[str, object]:
-        at, owner = request_field(request, "at"), self._judging.owner(request_field(request, "owner"))
+        at, owner = request_field(request, "at"), self._handlers.owner
         if isinstance(at, bool) or not isinstance(at, int) or not 0 <= at < len(run.rows):
             raise InputRefused("That is no query of the list.")
         queries = [ListedQuery(row.comparison.query, row.qid) for row in run.rows]

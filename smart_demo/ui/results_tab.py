@@ -1,7 +1,7 @@
 """The panel Results: scoreboards, and the download, import and deletion of an owner's evaluation.
 
-Arguments from a browser are validated, as in `handlers`. Downloads are created in memory and go to the browser that
-names the owner. A journal may come from anywhere, so everything from it is escaped. `judging.scoreboard` writes the
+Arguments from a browser are validated, as in `handlers`. Downloads are created in memory and go to their owner's
+browser. A journal may come from anywhere, so everything from it is escaped. `judging.scoreboard` writes the
 conclusions; the figures and plots here agree with them. `board.js` requests the panel when it becomes visible and
 after every judgement.
 """
@@ -24,6 +24,7 @@ from smart_demo.judging.session import JudgingSession
 from smart_demo.types import Scope
 from smart_demo.ui.events import answer_or_error
 from smart_demo.ui.format import esc, format_difference, format_score
+from smart_demo.ui.handlers import Handlers
 from smart_demo.ui.query_table import render_judgements
 from smart_demo.wording import count, count_queries
 
@@ -50,8 +51,8 @@ SCALE_LIMITS = (0.05, 0.1, 0.2, 0.3, 0.5, 1.0)
 class ResultsHandlers:
     """Handlers of the panel Results of one app."""
 
-    def __init__(self, judging: JudgingSession) -> None:
-        self._judging = judging
+    def __init__(self, judging: JudgingSession, handlers: Handlers) -> None:
+        self._judging, self._handlers = judging, handlers
 
     @property
     def is_private(self) -> bool:
@@ -64,40 +65,36 @@ class ResultsHandlers:
         return max_journal_bytes(private=self.is_private)
 
     def scoreboards(self, request: object) -> dict[str, object]:
-        """Return the markup of an owner's scoreboards and judgements and what remains to grade; or `sentence`."""
-        return answer_or_error(lambda: self._scoreboards(self._journal(request_field(request, "owner"))), FAILURE)
+        """Return the markup of the visitor's scoreboards and judgements and what remains to grade; or `sentence`."""
+        del request
+        return answer_or_error(lambda: self._scoreboards(self._journal()), FAILURE)
 
     def download(self, request: object) -> dict[str, object]:
-        """Return an owner's evaluation in the requested `form`: name, type and content in base64; or `sentence`."""
-        return answer_or_error(
-            lambda: self._download(self._journal(request_field(request, "owner")), request_field(request, "form")),
-            FAILURE,
-        )
+        """Return the visitor's evaluation in the requested `form`: name, type and content in base64; or `sentence`."""
+        return answer_or_error(lambda: self._download(self._journal(), request_field(request, "form")), FAILURE)
 
     def delete(self, request: object) -> dict[str, object]:
-        """Delete an owner's judgements and list. Return the outcome as `said`, or `sentence`."""
-        return answer_or_error(
-            lambda: self._delete(self._judging.owner(request_field(request, "owner"))),
-            FAILURE,
-        )
+        """Delete the visitor's judgements and list. Return the outcome as `said`, or `sentence`."""
+        del request
+        return answer_or_error(lambda: self._delete(self._handlers.owner), FAILURE)
 
-    def import_evaluation(self, owner: object, data: bytes) -> str:
+    def import_evaluation(self, data: bytes) -> str:
         """Import an exported evaluation. Return the markup of the outcome, or of the refusal."""
         try:
-            return render_import_result(self._import(self._judging.owner(owner), data))
+            return render_import_result(self._import(self._handlers.owner, data))
         except SmartError as error:
             return render_import_result(error.sentence)
 
-    def import_text(self, owner: object, text: object) -> str:
+    def import_text(self, text: object) -> str:
         """Import pasted lines of a journal. Return the markup of the outcome, or of the refusal."""
         if not isinstance(text, str) or not text.strip():
             return render_import_result("There is nothing to import: paste the lines of a judgements.jsonl.")
         if len(text) > self.max_bytes:
             return render_import_result(f"That is longer than {self.max_bytes // 2**20} MB.")
-        return self.import_evaluation(owner, text.encode("utf-8", "replace"))
+        return self.import_evaluation(text.encode("utf-8", "replace"))
 
-    def _journal(self, owner: object) -> Journal:
-        return self._judging.journal(self._judging.owner(owner))
+    def _journal(self) -> Journal:
+        return self._judging.journal(self._handlers.owner)
 
     def _scoreboards(self, journal: Journal) -> dict[str, object]:
         judged = journal.judgements

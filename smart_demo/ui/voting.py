@@ -61,7 +61,7 @@ class Voting:
     ) -> str:
         try:
             fields, compare = json_fields.require_object(request, "The request"), parse_request("", "", *controls)
-            owner = self._judging.owner(fields.get("owner"))
+            owner = self._sheets.handlers.owner
             self._take_step(owner, fields, compare)
             markup = render(owner, compare)
         except NotReadyToJudge as error:
@@ -98,7 +98,7 @@ class Voting:
         fields = json_fields.require_object(request, "The request")
         action = actions[json_fields.choice_field(fields, "act", tuple(actions))]
         try:
-            return action(self._judging.owner(fields.get("owner")), fields)
+            return action(self._sheets.handlers.owner, fields)
         except TicketExpired as error:
             return {"sentence": error.sentence, "look": True}
 

@@ -153,6 +153,23 @@ def test_the_owner_s_name_on_disk_never_leaves_the_server(alice, hers):
     assert not [text for texts in hers.values() for text in texts if str(alice.known.scope) in text]
 
 
+def test_judgements_belong_to_the_sender_of_the_header_and_no_request_names_another(alice, bob):
+    asked, select = {"owner": alice.secret}, alice.event("judge-vote", "select")
+    alice.do(select, {"act": "start"})
+    (sheet,) = alice.do(select, {"act": "ask", "query": "harbour tables"})
+    ticket = re.search(r'data-ticket="([0-9a-f]+)"', sheet)[1]
+    vote = {"act": "vote", "ticket": ticket, "choice": "a"}
+    assert bob.ask("judge-vote", "vote", vote | asked)["look"] is True
+    assert alice.ask("judge-vote", "vote", vote)["said"].startswith("Saved.")
+    assert "harbour tables" in alice.ask("judge-results", "board", {})["single"]
+    assert bob.ask("judge-results", "board", asked)["single"] == ""
+    assert "sentence" in bob.ask("judge-results", "board_file", asked | {"form": "jsonl"})
+    assert bob.ask("judge-results", "board_forget", asked)["said"]
+    again = Visitor(bob.url, alice.secret)
+    assert "harbour tables" in again.ask("judge-results", "board", {})["single"]
+    again.close()
+
+
 def by_program(app, secret):
     headers = {VISITOR_HEADER: secret} if secret else {}
     client = Client(app.url, headers=headers, verbose=False, analytics_enabled=False)

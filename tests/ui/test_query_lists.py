@@ -14,7 +14,7 @@ from smart_demo.types import LOCAL, SAMPLES, Query
 from smart_demo.ui.queries_tab import MAX_RUNS, QueryLists, decode_list, describe_list, max_queries
 from tests.ui.costs_cases import HOSTILE_QUERIES, add_own, started
 from tests.ui.test_scoreboard_views import Reader
-from tests.ui.voting_cases import judging_session
+from tests.ui.voting_cases import as_visitor, judging_session
 
 NONSENSE = [None, "", "x" * 12_000, -1, True, [], {}, ["a"], {"a": 1}, b"\x00", "\ud800"]
 ME, OTHER = "0a" * 16, "0b" * 16
@@ -44,9 +44,9 @@ def lists(private):
     return QueryLists(judging_session(private), private)
 
 
-def ran(lists, text, wanted=USUAL, owner=None, before=""):
+def ran(lists, text, wanted=USUAL, before=""):
     """Return the last markup and the name of the run."""
-    return list(lists.run(text, owner, wanted, before))[-1]
+    return list(lists.run(text, wanted, before))[-1]
 
 
 def table(lists, text, wanted=USUAL):
@@ -56,7 +56,7 @@ def table(lists, text, wanted=USUAL):
 def test_progress_is_yielded_after_every_query_and_then_a_place_for_the_table(lists):
     ticks = iter(range(100))
     slow = QueryLists(lists._judging, lists._handlers, clock=lambda: float(next(ticks)))
-    steps = list(slow.run("tide\nharbour\ngauge", None, USUAL))
+    steps = list(slow.run("tide\nharbour\ngauge", USUAL))
     names = {name for _, name in steps}
     assert len(names) == 1
     told = [Reader(markup) for markup, _ in steps]
@@ -131,7 +131,7 @@ def test_hostile_queries_are_shown_literally(lists, text):
 
 
 def test_stopping_shows_the_results_so_far(lists):
-    steps = lists.run("tide\nharbour\ngauge", None, USUAL)
+    steps = lists.run("tide\nharbour\ngauge", USUAL)
     _, name = next(steps)
     next(steps)
     lists.stop(name)
@@ -144,7 +144,7 @@ def test_stopping_shows_the_results_so_far(lists):
 
 def test_a_list_waits_for_the_one_before_it_and_can_be_stopped_while_it_waits(lists, monkeypatch):
     monkeypatch.setattr("smart_demo.ui.queries_tab.TURN_POLL_SECONDS", 0.01)
-    first, second = lists.run("tide\nharbour", None, USUAL), lists.run("gauge", None, USUAL)
+    first, second = lists.run("tide\nharbour", USUAL), lists.run("gauge", USUAL)
     next(first)
     markup, name = next(second)
     assert "Another list is running" in markup
@@ -152,7 +152,7 @@ def test_a_list_waits_for_the_one_before_it_and_can_be_stopped_while_it_waits(li
     assert lists.table({"run": list(second)[-1][1]})["table"].startswith(
         '<p class="list-said" role="status">0 of 1 query searched'
     )
-    third = lists.run("gauge", None, USUAL)
+    third = lists.run("gauge", USUAL)
     assert "Another list" in next(third)[0]
     first.close()  # a visitor who leaves releases the turn
     assert [Reader(markup).text for markup, _ in third][:2] == ["0 of 1", "1 of 1"]
@@ -161,7 +161,7 @@ def test_a_list_waits_for_the_one_before_it_and_can_be_stopped_while_it_waits(li
 def test_a_search_during_a_list_is_answered(private):
     """A list locks nothing between its queries, so another search does not wait for its end."""
     lists = QueryLists(judging_session(private), private)
-    steps = lists.run("\n".join(f"tide {n}" for n in range(20)), None, USUAL)
+    steps = lists.run("\n".join(f"tide {n}" for n in range(20)), USUAL)
     next(steps), next(steps)
     answers = []
     other = threading.Thread(target=lambda: answers.append(private.engine.search(Query("gauge"), (SAMPLES,))))
@@ -230,18 +230,22 @@ def test_runs_are_stored_to_a_limit_and_discarded_with_the_next(lists):
 
 
 def test_a_public_page_searches_only_the_samples_and_shorter_lists(public):
-    lists = QueryLists(judging_session(public), public)
-    for scope in (ON_MINE, ON_BOTH):
-        assert "Only the samples can be searched here." in ran(lists, "tide", parse_request("", scope), ME)[0]
-    assert "no name to judge under" in ran(lists, "tide", USUAL, "someone")[0]
-    most = max_queries(private=False)
-    _, name = ran(lists, "\n".join(f"tide {n}" for n in range(most + 5)), USUAL, ME)
-    read = Reader(lists.table({"run": name})["table"])
-    assert f"{most} queries searched" in read.text
-    assert f"This page runs the first {most} queries of a list" in read.text
-    lists.vote({"run": name, "owner": OTHER, "at": 0})
-    assert len(judging_session(public).queries(judging_session(public).owner(OTHER))) == most
-    assert "sentence" in lists.vote({"run": name, "owner": "local", "at": 0})
+    lists, most = QueryLists(judging_session(public), public), max_queries(private=False)
+    with as_visitor("someone"):
+        assert "no name to judge under" in ran(lists, "tide")[0]
+    with as_visitor(ME):
+        for scope in (ON_MINE, ON_BOTH):
+            assert "Only the samples can be searched here." in ran(lists, "tide", parse_request("", scope))[0]
+        _, name = ran(lists, "\n".join(f"tide {n}" for n in range(most + 5)))
+        read = Reader(lists.table({"run": name})["table"])
+        assert f"{most} queries searched" in read.text
+        assert f"This page runs the first {most} queries of a list" in read.text
+        lists.vote({"run": name, "at": 0})
+        assert len(judging_session(public).queries(public.owner)) == most
+    for secret in (OTHER, "local"):
+        with as_visitor(secret):
+            assert "sentence" in lists.table({"run": name})
+            assert "sentence" in lists.vote({"run": name, "at": 0})
 
 
 def test_a_list_that_cannot_run_now_is_refused_with_the_reason(tmp_path):

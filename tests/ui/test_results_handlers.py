@@ -20,7 +20,7 @@ from smart_demo.ui.queries_tab import QueryLists
 from smart_demo.ui.results_tab import ResultsHandlers
 from tests.judging.cases import Script, trial_of
 from tests.ui.costs_cases import started
-from tests.ui.voting_cases import judging_session
+from tests.ui.voting_cases import as_visitor, judging_session
 
 NONSENSE = [None, "", "x" * 12_000, -1, True, [], {}, ["a"], {"a": 1}, b"\x00", "\ud800", "../../etc/passwd", "local"]
 ME, OTHER = "0a" * 16, "0b" * 16
@@ -41,8 +41,15 @@ def public(tmp_path_factory):
 
 
 @pytest.fixture
+def me():
+    """Send every request of a test from one browser."""
+    with as_visitor(ME):
+        yield
+
+
+@pytest.fixture
 def boards(private):
-    made = ResultsHandlers(judging_session(private))
+    made = ResultsHandlers(judging_session(private), private)
     yield made
     made.delete({})
 
@@ -73,16 +80,16 @@ def zip_of(**files):
 @pytest.mark.parametrize("form", ["zip", "jsonl"])
 def test_a_download_can_be_imported_and_restores_everything(boards, private, form):
     judged = evaluation()
-    assert "9 entries imported." in boards.import_evaluation(None, build_archive(judged))
+    assert "9 entries imported." in boards.import_evaluation(build_archive(judged))
     before = boards.scoreboards({})
     file = boards.download({"form": form})
     data = base64.b64decode(file["data"])
     assert re.fullmatch(rf"(smart-evaluation|judgements)-\d{{4}}-\d\d-\d\d\.{form}", file["name"])
-    assert "10 already here" in boards.import_evaluation(None, data)
+    assert "10 already here" in boards.import_evaluation(data)
     assert boards.scoreboards({}) == before
     assert boards.delete({}) == {"said": "The evaluation is deleted."}
     assert boards.scoreboards({})["single"] == ""
-    assert "entries imported" in boards.import_evaluation(None, data)
+    assert "entries imported" in boards.import_evaluation(data)
     assert boards.scoreboards({}) == before
     assert private.engine.settings.data_dir.joinpath("judgements", "local.jsonl").exists()
 
@@ -95,7 +102,7 @@ def test_without_judgements_there_is_nothing_to_download(boards):
 def test_pages_still_to_grade_are_counted(boards):
     script = Script()
     script.vote(trial_of("tide"), "smart")
-    boards.import_evaluation(None, lines(replay(script.events)))
+    boards.import_evaluation(lines(replay(script.events)))
     assert boards.scoreboards({})["remaining"] == "2 pages of 1 query still to grade, under Grade."
 
 
@@ -116,7 +123,7 @@ HOSTILE_FILES = {
 @pytest.mark.parametrize("case", HOSTILE_FILES, ids=str)
 def test_hostile_uploads_are_refused_and_nothing_is_stored(boards, case):
     data, said = HOSTILE_FILES[case]
-    told = boards.import_evaluation(None, data)
+    told = boards.import_evaluation(data)
     assert said in told
     assert "<img" not in told
     assert boards.scoreboards({})["single"] == ""
@@ -124,7 +131,7 @@ def test_hostile_uploads_are_refused_and_nothing_is_stored(boards, case):
 
 def test_valid_lines_are_imported_and_invalid_ones_named_by_number(boards):
     data = lines(evaluation(1)).replace(b"\n", b"\nnonsense\n", 1)
-    told = boards.import_evaluation(None, data)
+    told = boards.import_evaluation(data)
     assert "3 entries imported, 1 line refused." in told
     assert "<li>Line 2: this is not JSON." in told
 
@@ -133,55 +140,60 @@ def test_valid_lines_are_imported_and_invalid_ones_named_by_number(boards):
 def test_invalid_requests_are_answered_with_a_sentence(boards, value):
     for answer in (boards.download(value), boards.download({"form": value})):
         assert answer.keys() == {"sentence"}
-    for wanted in (value, {"owner": value}):  # a private page has one owner
-        assert boards.scoreboards(wanted).keys() == {"boards", "single", "remaining"}
-    assert 'class="taken is-refused"' in boards.import_text(value, value if not isinstance(value, str) else "")
+    with as_visitor(value):  # a private page has one owner
+        assert boards.scoreboards(value).keys() == {"boards", "single", "remaining"}
+    assert 'class="taken is-refused"' in boards.import_text(value if not isinstance(value, str) else "")
 
 
 # -- public pages
 
 
 def test_on_a_public_page_every_browser_has_its_own_evaluation(public):
-    boards = ResultsHandlers(judging_session(public))
-    assert "9 entries imported" in boards.import_text(ME, lines(evaluation()).decode())
-    assert "SMART wins" in boards.scoreboards({"owner": ME})["boards"]
-    assert "Nothing is judged yet" in boards.scoreboards({"owner": OTHER})["boards"]
-    assert "nothing is judged" in boards.download({"owner": OTHER, "form": "zip"})["sentence"]
-    boards.delete({"owner": OTHER})
-    assert "SMART wins" in boards.scoreboards({"owner": ME})["boards"]
+    boards = ResultsHandlers(judging_session(public), public)
+    with as_visitor(ME):
+        assert "9 entries imported" in boards.import_text(lines(evaluation()).decode())
+        assert "SMART wins" in boards.scoreboards({})["boards"]
+    with as_visitor(OTHER):
+        for wanted in ({}, {"owner": ME}):  # a request names no owner
+            assert "Nothing is judged yet" in boards.scoreboards(wanted)["boards"]
+            assert "nothing is judged" in boards.download({"form": "zip"} | wanted)["sentence"]
+            boards.delete(wanted)
+    with as_visitor(ME):
+        assert "SMART wins" in boards.scoreboards({})["boards"]
+        boards.delete({})
     assert not public.engine.settings.data_dir.joinpath("judgements", f"{LOCAL}.jsonl").exists()
-    boards.delete({"owner": ME})
 
 
-@pytest.mark.parametrize("owner", [*NONSENSE, "0A" * 16, ME + "0", f"visitor-{ME}"], ids=repr)
-def test_on_a_public_page_an_invalid_secret_owns_nothing(public, owner):
-    boards = ResultsHandlers(judging_session(public))
-    for answer in (boards.scoreboards({"owner": owner}), boards.download({"owner": owner, "form": "zip"}),
-                   boards.delete({"owner": owner})):  # fmt: skip
-        assert answer.keys() == {"sentence"}
-    assert "no name to judge under" in boards.import_evaluation(owner, lines(evaluation()))
+@pytest.mark.parametrize("secret", [*NONSENSE, "0A" * 16, ME + "0", f"visitor-{ME}"], ids=repr)
+def test_on_a_public_page_an_invalid_secret_owns_nothing(public, secret):
+    boards = ResultsHandlers(judging_session(public), public)
+    with as_visitor(secret):
+        for answer in (boards.scoreboards({}), boards.download({"form": "zip"}), boards.delete({})):
+            assert answer.keys() == {"sentence"}
+        assert "no name to judge under" in boards.import_evaluation(lines(evaluation()))
 
 
+@pytest.mark.usefixtures("me")
 def test_a_public_page_states_its_import_limit(public):
-    boards = ResultsHandlers(judging_session(public))
-    assert "longer than 1 MB" in boards.import_text(ME, "x" * (PUBLIC_JOURNAL_BYTES + 1))
-    assert "larger than 1 MB" in boards.import_text(ME, "ß" * (PUBLIC_JOURNAL_BYTES - 1))
+    boards = ResultsHandlers(judging_session(public), public)
+    assert "longer than 1 MB" in boards.import_text("x" * (PUBLIC_JOURNAL_BYTES + 1))
+    assert "larger than 1 MB" in boards.import_text("ß" * (PUBLIC_JOURNAL_BYTES - 1))
     packed = zip_of(judgements_jsonl=b"\n" * (PUBLIC_JOURNAL_BYTES + 1))
     assert len(packed) < 10_000
-    assert "keeps 1 MB of judgements for each visitor" in boards.import_evaluation(ME, packed)
+    assert "keeps 1 MB of judgements for each visitor" in boards.import_evaluation(packed)
     script = Script()
     rankings = trial_of(pooled=range(1, 50), smart=range(1, 50), k=20)
     while len(lines(replay(script.events))) < PUBLIC_JOURNAL_BYTES * 0.6:
         for _ in range(10):
             script.vote(rankings, "tie")
-    assert "imported" in boards.import_evaluation(ME, lines(replay(script.events)))
+    assert "imported" in boards.import_evaluation(lines(replay(script.events)))
     again = Script("0d" * 16)
     again.events = [
         type(event)(f"ff{event.id[2:]}", event.at, again.session, event.trial, event.choice) for event in script.events
     ]
-    assert "and that would be more" in boards.import_evaluation(ME, lines(replay(again.events)))
-    assert boards.scoreboards({"owner": ME})["single"]
-    boards.delete({"owner": ME})
+    assert "and that would be more" in boards.import_evaluation(lines(replay(again.events)))
+    assert boards.scoreboards({})["single"]
+    boards.delete({})
 
 
 # -- the events around them
@@ -192,7 +204,7 @@ def wired(handlers, discard):
     app = build_app(handlers.engine, handlers.preparation)
     with app:
         panels = (ResultsPanel([], private=handlers.is_private), QueriesPanel([], private=handlers.is_private))
-        return BoardWiring(ResultsHandlers(judging), QueryLists(judging, handlers), panels, discard)
+        return BoardWiring(ResultsHandlers(judging, handlers), QueryLists(judging, handlers), panels, discard)
 
 
 def test_an_uploads_copy_is_deleted_after_success_and_refusal(private, tmp_path, monkeypatch):
@@ -209,15 +221,15 @@ def test_an_uploads_copy_is_deleted_after_success_and_refusal(private, tmp_path,
         path = folder / name[0] / name
         path.parent.mkdir(parents=True)
         path.write_bytes(data)
-    assert "9 entries imported" in wiring.import_file(str(folder / "a" / "a.zip"), None)[1]
-    assert "cannot be read" in wiring.import_file(str(folder / "b" / "b.zip"), None)[1]
+    assert "9 entries imported" in wiring.import_file(str(folder / "a" / "a.zip"))[1]
+    assert "cannot be read" in wiring.import_file(str(folder / "b" / "b.zip"))[1]
     assert wiring.load_list_file(str(folder / "c" / "c.jsonl"))[1] == "tide table\n"
     said = []
     monkeypatch.setattr(gr, "Warning", lambda text, **_: said.append(text))
     assert wiring.load_list_file(str(folder / "b" / "b.zip")) == gr.skip()
     assert [path.name for path in gone] == ["a.zip", "b.zip", "c.jsonl", "b.zip"]
     for path in (None, "/etc/passwd", str(tmp_path / "x"), {"path": "x"}, ["a"], "\0"):
-        assert wiring.import_file(path, None) == gr.skip()
+        assert wiring.import_file(path) == gr.skip()
         assert wiring.load_list_file(path) == gr.skip()
     assert "No file arrived. Choose it again." in said
     assert len(gone) == 4
@@ -226,16 +238,16 @@ def test_an_uploads_copy_is_deleted_after_success_and_refusal(private, tmp_path,
 
 def test_the_server_functions_have_known_names_and_return_json(private):
     judging = judging_session(private)
-    names = [one.__name__ for one in server_functions(ResultsHandlers(judging), QueryLists(judging, private))]
+    names = [one.__name__ for one in server_functions(ResultsHandlers(judging, private), QueryLists(judging, private))]
     assert names == ["board", "board_file", "board_forget", "list_table", "list_vote"]
-    for one in server_functions(ResultsHandlers(judging), QueryLists(judging, private)):
+    for one in server_functions(ResultsHandlers(judging, private), QueryLists(judging, private)):
         for value in NONSENSE:
             if one.__name__ != "board_forget":
                 json.dumps(one(value))
 
 
 def test_the_journal_in_the_zip_equals_the_journal_download(boards):
-    boards.import_evaluation(None, lines(evaluation()))
+    boards.import_evaluation(lines(evaluation()))
     data = base64.b64decode(boards.download({"form": "zip"})["data"])
     with zipfile.ZipFile(io.BytesIO(data)) as packed:
         journal = packed.read(JOURNAL_NAME)

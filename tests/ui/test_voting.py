@@ -107,7 +107,7 @@ def test_nothing_before_the_vote_depends_on_the_random_sides(make):
         judge = Judge(handlers, f"{number:032x}", voting)
         judge.start()
         judge.look(act="ask", query="harbour tide")
-        sides = judge.voting._sheets.tickets.find(judge.judging.owner(judge.name), judge.ticket).trial.sides
+        sides = judge.voting._sheets.tickets.find(judge.owner, judge.ticket).trial.sides
         met[sides.a] = re.sub(r'(data-ticket|data-turn)="[0-9a-f]+"', "", judge.panel)
         if len(met) == 2:
             break
@@ -255,9 +255,9 @@ def vote_and_look(judge, value):
     for said in (judge.voting.vote, judge.voting.grade):
         assert set(said(value)) <= {"sentence", "look"}
         for act in ("vote", "grade", "skip", "ranks", value):
-            given = {"owner": value, "act": act, "ticket": value, "choice": value, "page": value, "grade": value}
+            given = {"act": act, "ticket": value, "choice": value, "page": value, "grade": value}
             assert set(said(given)) <= {"sentence", "look"}
-    valid = {"owner": MINE, "act": "vote", "ticket": judge.ticket, "choice": "a"}
+    valid = {"act": "vote", "ticket": judge.ticket, "choice": "a"}
     spoiled = [
         {"choice": value},
         {"reasons": value or 7},
@@ -306,7 +306,7 @@ def test_a_typed_query_is_inserted_once_after_the_open_one(judge):
 def test_a_private_page_has_one_judge_for_all_browsers(judge):
     judge.start()
     for name in (None, YOURS, "../../x", 7):
-        assert judge.judging.owner(name) == LOCAL
+        assert Judge(judge.handlers, name).owner == LOCAL
 
 
 def test_owners_on_a_public_page_are_validated_and_separate(make, kept):
@@ -315,11 +315,13 @@ def test_owners_on_a_public_page_are_validated_and_separate(make, kept):
     voting = mine.voting
     yours = Judge(public, YOURS, voting)
     for name in [*NONSENSE, "../" + "a" * 29, "A" * 32, "5a" * 15, f"{MINE}\n", "local", "visitor-x"]:
-        assert "Reload the page" in voting.vote_panel({"owner": name, "act": "start"}), name
-        assert "Reload the page" in voting.vote({"owner": name, "act": "undo"})["sentence"]
+        stranger = Judge(public, name, voting)
+        assert "Reload the page" in stranger.start(), name
+        assert "Reload the page" in stranger.undo()["sentence"]
+        assert "Reload the page" in stranger.start(owner=MINE), "a request names no owner"
     mine.start()
     yours.start()
-    answer = voting.vote({"owner": YOURS, "act": "vote", "ticket": mine.ticket, "choice": "a"})
+    answer = yours.send_vote({"act": "vote", "ticket": mine.ticket, "choice": "a", "owner": MINE})
     assert answer["look"] is True
     assert "sheet" in mine.vote()
     assert not yours.journal.judgements.votes
@@ -335,7 +337,7 @@ def test_a_public_page_without_uploads_allows_only_the_samples(make, tmp_path):
     public.start()
     for scope in ("My documents", "Both"):
         assert "Only the samples can be searched here" in public.look(act="scope", scope=scope)
-    owner = public.judging.owner(public.name)
+    owner = public.owner
     public.judging.set_search(owner, search().__class__("", "My documents", 5, Weights()))
     assert "Only the samples can be searched here" in public.look()
 
@@ -343,7 +345,7 @@ def test_a_public_page_without_uploads_allows_only_the_samples(make, tmp_path):
 def age(handlers, *judges, hours=2):
     """Date the judges' files back by `hours`."""
     for judge in judges:
-        for path in (handlers.engine.settings.data_dir / FOLDER).glob(f"{judge.judging.owner(judge.name)}.*"):
+        for path in (handlers.engine.settings.data_dir / FOLDER).glob(f"{judge.owner}.*"):
             os.utime(path, (time.time() - hours * 3_600,) * 2)
 
 
@@ -392,7 +394,7 @@ def test_an_event_written_while_its_owner_expires_is_stored(make, monkeypatch):
     cleanup.connect(lambda _: 0, judging.discard)
     judge.start()
     judge.vote()
-    owner, files = judging.owner(judge.name), handlers.engine.library._files
+    owner, files = judge.owner, handlers.engine.library._files
     delete_scope = files.delete_scope
 
     def voting_before_deletion(scope):
@@ -423,7 +425,7 @@ def test_an_old_ticket_stores_nothing_and_asks_for_a_new_sheet(make):
     judge.start()
     ticket = judge.ticket
     again = Judge(make())
-    assert again.voting.vote({"owner": MINE, "act": "vote", "ticket": ticket, "choice": "a"})["look"] is True
+    assert again.send_vote({"act": "vote", "ticket": ticket, "choice": "a"})["look"] is True
     assert not again.journal.judgements.votes
 
 
