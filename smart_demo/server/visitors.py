@@ -7,13 +7,33 @@ digest is stored, so the name of a folder or a row does not give access.
 
 from __future__ import annotations
 
+import hashlib
+import re
+
 from gradio.context import LocalContext
+from starlette.datastructures import Headers
+from starlette.types import Scope as Request
 
 from smart_demo.config import Settings
-from smart_demo.store.quotas import visitor_scope
+from smart_demo.store.quotas import VISITOR_PREFIX
 from smart_demo.types import LOCAL, Scope
 
 VISITOR_HEADER = "x-smart-visitor"
+
+
+def visitor_scope(secret: object) -> Scope | None:
+    """Return the scope of the visitor who holds a secret, or None if it is not 32 hex digits.
+
+    The scope is named by a digest, so a folder's or a row's name does not reveal the secret.
+
+    >>> str(visitor_scope("0" * 32))
+    'visitor-84e0c0eafaa95a34c293f278ac52e45c'
+    >>> visitor_scope("0" * 31) is None
+    True
+    """
+    if not isinstance(secret, str) or not re.fullmatch("[0-9a-f]{32}", secret):
+        return None
+    return Scope(VISITOR_PREFIX + hashlib.sha256(secret.encode("ascii")).hexdigest()[:32])
 
 
 def current_visitor(settings: Settings) -> Scope | None:
@@ -26,3 +46,14 @@ def current_visitor(settings: Settings) -> Scope | None:
         return LOCAL
     request = LocalContext.request.get(None)
     return visitor_scope(request.headers.get(VISITOR_HEADER)) if request is not None else None
+
+
+def request_visitor(request: Request) -> Scope | None:
+    """Return the visitor who sends an ASGI request, or None if its header holds no valid secret."""
+    return visitor_scope(Headers(scope=request).get(VISITOR_HEADER))
+
+
+def client_id(request: Request) -> str:
+    """Return an id of the client that sends an ASGI request, for limits: its visitor, or else its IP address."""
+    address = request.get("client")
+    return str(request_visitor(request) or f"from {address[0] if address else 'nowhere'}")

@@ -3,17 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from pathlib import Path
 
 import gradio as gr
-from gradio.utils import get_upload_folder
 
 from smart_demo.engine import Engine
 from smart_demo.errors import InputRefused
 from smart_demo.judging.session import JudgingSession
 from smart_demo.search.request import ON_SAMPLES, SearchRequest, parse_request, parse_request_fields, parse_url_query
-from smart_demo.server.cleanup import Cleanup, delete_leftovers
-from smart_demo.server.upload_limits import UPLOAD_TRACKER
+from smart_demo.server.cleanup import Cleanup
 from smart_demo.types import SAMPLES, Counted, Reduce, Scope
 from smart_demo.ui import compare, library_tab, page_layout, theme
 from smart_demo.ui.api import API_NAME, MAX_CONCURRENT, SearchEndpoint
@@ -41,9 +38,6 @@ from smart_demo.ui.upload_queue import UploadQueue
 from smart_demo.ui.viewer import ExplainHandlers
 from smart_demo.ui.voting import Voting
 from smart_demo.wording import size_in_words
-
-UNCLAIMED_SECONDS = 600.0
-"""Seconds after which an uploaded file that nothing reads is deleted."""
 
 
 def build_app(engine: Engine, preparation: SamplePreparation, cleanup: Cleanup | None = None) -> gr.Blocks:
@@ -109,11 +103,10 @@ class Deletion:
     """Deletes a visitor's data: documents, judgements, query lists and pictures, on disk and in memory."""
 
     def __init__(self, handlers: Handlers, sheets: JudgeSheets, lists: QueryLists, cleanup: Cleanup) -> None:
-        """Also run when cleanup expires or evicts a visitor, and delete unclaimed uploads in every cleanup."""
+        """Also delete what is in memory of each visitor who expires."""
         self._handlers, self._lists, self._cleanup = handlers, lists, cleanup
         self._tickets, self._judging = sheets.tickets, sheets.judging
-        cleanup.connect(self._delete_unclaimed, self._delete_from_memory)
-        UPLOAD_TRACKER.add_claims(handlers.uploads.unread_paths)
+        handlers.engine.set_expiry_listener(self._delete_from_memory)
 
     def delete(self, request: object) -> dict[str, object]:
         """Delete everything of the current visitor. Return `done`, a sentence with the freed bytes, or an error."""
@@ -126,7 +119,7 @@ class Deletion:
             raise InputRefused("Nothing was deleted.", "Reload the page and try again.")
         self._handlers.uploads.delete(visitor)
         freed = self._handlers.engine.delete_library(visitor)
-        self._judging.delete(visitor)
+        self._judging.delete(visitor)  # with what another tab wrote during that
         self._delete_from_memory(visitor)
         self._cleanup.wake()  # the index shrinks in the background
         return {"done": f"Everything of yours is deleted: {size_in_words(freed)} freed."}
@@ -139,9 +132,6 @@ class Deletion:
         self._tickets.delete(visitor)
         self._lists.delete(visitor)
         self._judging.discard(visitor)
-
-    def _delete_unclaimed(self, _: float) -> int:
-        return delete_leftovers(Path(get_upload_folder()), UNCLAIMED_SECONDS, self._handlers.uploads.unread_paths())
 
 
 class Wiring:

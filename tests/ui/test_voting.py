@@ -16,7 +16,7 @@ from smart_demo.judging.query_list import ListedQuery
 from smart_demo.judging.queue import JudgingProgress, QueryStatus
 from smart_demo.judging.records import BlindColumns, Session, Skip
 from smart_demo.server.cleanup import Cleanup
-from smart_demo.store.quotas import visitor_scope
+from smart_demo.server.visitors import visitor_scope
 from smart_demo.types import LOCAL, SMART, Weights
 from smart_demo.ui.judge_sheets import JudgeSheets
 from smart_demo.ui.vote_sheet import SearchSetup, VoteSheet, render_vote_sheet
@@ -353,7 +353,7 @@ def test_a_public_page_limits_judges_and_evicts_those_idle_for_an_hour(make, mon
     monkeypatch.setattr(session, "MAX_VISITORS", 2)
     handlers = make(public=True, uploads=False)
     voting = make_voting(handlers)
-    handlers.engine.set_eviction_listener(voting._judging.discard)
+    handlers.engine.set_expiry_listener(voting._judging.discard)
     one, two, three = (Judge(handlers, f"{number:032x}", voting) for number in (1, 2, 3))
     one.start()
     one.vote()
@@ -390,8 +390,8 @@ def test_an_event_written_while_its_owner_expires_is_stored(make, monkeypatch):
     handlers = make(public=True, uploads=False)
     judging = judging_session(handlers)
     judge = Judge(handlers, "7" * 32, Voting(JudgeSheets(judging, handlers)))
-    cleanup = Cleanup(handlers.engine)
-    cleanup.connect(lambda _: 0, judging.discard)
+    cleanup = Cleanup(handlers.engine, clock_hold=0)
+    handlers.engine.set_expiry_listener(judging.discard)
     judge.start()
     judge.vote()
     owner, files = judge.owner, handlers.engine.library._files
@@ -402,7 +402,7 @@ def test_an_event_written_while_its_owner_expires_is_stored(make, monkeypatch):
         return delete_scope(scope)
 
     monkeypatch.setattr(files, "delete_scope", voting_before_deletion)
-    assert cleanup.run_once(time.time() + 25 * 3_600).expired == 1
+    assert cleanup.run_once(time.time() + 25 * 3_600).visitors == 1
     assert {type(event) for event in judging.journal(owner).judgements.events} == {Session, Skip}
     assert not judging.started(owner)
 
