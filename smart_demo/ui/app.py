@@ -19,9 +19,9 @@ from smart_demo.ui.events import (
     PRIVATE_EVENT,
     SEARCH_EVENT,
     SINGLE_EVENT,
-    ServerFunction,
     answer_or_error,
     resolve_upload,
+    server_function,
     show_errors_as_toast,
 )
 from smart_demo.ui.export import Exporter
@@ -57,39 +57,22 @@ def build_app(engine: Engine, preparation: SamplePreparation, cleanup: Cleanup |
     voting = Voting(sheets)
     deletion = Deletion(handlers, sheets, lists, cleanup or Cleanup(engine))
 
-    # The page's scripts call these functions by their names.
-    def picture(key: object) -> dict[str, object]:
-        return handlers.load_picture(key)
-
-    def explain(request: object) -> dict[str, object]:
-        return explanations.explain(request)
-
-    def overlay(request: object) -> dict[str, object]:
-        return explanations.overlay(request)
-
-    def pair(request: object) -> dict[str, object]:
-        return explanations.pair(request)
-
-    def hood(request: object) -> dict[str, object]:
-        return costs.inspect(request)
-
-    def comparison(request: object) -> dict[str, object]:
-        return exporter.comparison(request)
-
-    def vote(request: object) -> dict[str, object]:
-        return voting.vote(request)
-
-    def grade(request: object) -> dict[str, object]:
-        return voting.grade(request)
-
-    def forget(request: object) -> dict[str, object]:
-        return deletion.delete(request)
+    picture = server_function("picture", handlers.load_picture)
+    viewer = [
+        picture,
+        server_function("explain", explanations.explain),
+        server_function("overlay", explanations.overlay),
+        server_function("pair", explanations.pair),
+        server_function("hood", costs.inspect),
+        server_function("comparison", exporter.comparison),
+    ]
+    votes = [server_function("vote", voting.vote), server_function("grade", voting.grade)]
+    judges = [picture, *votes, *server_functions(boards, lists)]
+    forget = server_function("forget", deletion.delete)
 
     with gr.Blocks(title="SMART demo", analytics_enabled=False, fill_width=True) as app:
         # First, so that it gets its name without a suffix: the page's private events have names too.
         gr.api(endpoint.search, api_name=API_NAME, concurrency_limit=MAX_CONCURRENT)
-        viewer: list[ServerFunction] = [picture, explain, overlay, pair, hood, comparison]
-        judges: list[ServerFunction] = [picture, vote, grade, *server_functions(boards, lists)]
         page = PageLayout(engine.settings, viewer, judges, forget, private=handlers.is_private)
         wiring = Wiring(handlers, page)
         JudgeWiring(page.judge, page.controls, voting)

@@ -34,6 +34,19 @@ def html_component(
     return gr.HTML(value, elem_id=elem_id, apply_default_css=False, js_on_load=script, server_functions=list(functions))
 
 
+def server_function(name: str, handler: ServerFunction) -> ServerFunction:
+    """Return a function by whose name scripts call a handler.
+
+    It is no method, because Gradio deep-copies its configuration, and a method would be copied with its object.
+    """
+
+    def call(request: object) -> Mapping[str, object]:
+        return handler(request)
+
+    call.__name__ = name
+    return call
+
+
 def answer_or_error(answer: Callable[[], Mapping[str, object]], failure: str) -> dict[str, object]:
     """Return the answer for a script of the page, or `{"sentence": …}` if it raises.
 
