@@ -10,7 +10,7 @@ from smart_demo.config import read_settings
 from smart_demo.indexing.samples import Samples
 from smart_demo.search.comparison import Change, Move
 from smart_demo.store.quotas import Usage
-from smart_demo.types import LOCAL, SAMPLES, Document, Progress, State, Weights
+from smart_demo.types import Weights
 from smart_demo.ui import compare, library_tab, page_layout, stories
 from smart_demo.ui.cards import Side, build_columns, describe_move, render_badge, render_formula
 from tests.ui.cases import HOSTILE, found
@@ -25,7 +25,7 @@ class Markup(HTMLParser):
     def __init__(self, markup: str) -> None:
         super().__init__(convert_charrefs=True)
         self.tags, self.attributes, self.text, self.open = [], [], "", []
-        self.feed(markup)
+        self.feed(str(markup))
         self.close()
 
     def handle_starttag(self, tag, attrs):
@@ -60,13 +60,9 @@ def answer(found, picture=b"RIFF") -> str:
 
 @pytest.mark.parametrize("name", HOSTILE)
 def test_names_and_queries_never_become_markup(name):
-    document = Document(LOCAL, "a" * 16, name, 12, 9, 1000)
-    progress = [Progress(name, state, 1, 2, name) for state in State]
     serving = Serving(name, name + " ", False, name)
     for markup in (
         answer(found([0.3, 0.2, 0.1], [0.1, 0.2, 0.3], document=name, query=name, notice=name)),
-        library_tab.render_documents([document], 3, loading=False),
-        library_tab.render_uploads(progress),
         compare.render_empty(name, name),
         page_layout.render_chips([name], name),
         page_layout.render_status(serving, name),
@@ -91,9 +87,8 @@ def test_fixed_markup_is_valid():
         page_layout.render_hero(),
         page_layout.render_how(),
         compare.render_opening(),
-        library_tab.render_no_uploads(),
+        compare.render_preparing(Samples(3, 9, "minilm")),
     ]
-    parts += [library_tab.render_intro(read_settings({})), compare.render_preparing(Samples(3, 9, "minilm"))]
     for part in parts:
         Markup(part).check()
 
@@ -184,20 +179,6 @@ def test_no_pages_and_missing_pictures_give_valid_markup():
     Markup(answer(found([0.1], [0.2]), picture=b"")).check()
 
 
-def test_a_stopped_or_partial_document_shows_how_many_pages_it_has():
-    partial = Document(LOCAL, "a" * 16, "x.pdf", 12, 9, 4_300_000)
-    assert "9 of 12 pages · 4.3 MB" in Markup(library_tab.render_documents([partial], 0, loading=False)).text
-
-
-def test_samples_cannot_be_deleted():
-    sample = Document(SAMPLES, "a" * 16, "x.pdf", 12, 12, 1)
-    assert "data-remove" not in library_tab.render_sample_documents([sample], Samples(12, 12, "minilm"))
-
-
-def test_pages_of_another_encoder_are_announced():
-    assert "3 pages of another model are kept" in library_tab.render_documents([], 3, loading=False)
-
-
 def test_a_fallback_and_a_loading_model_have_a_banner():
     fallen = Serving("qwen3-vl-2b", "minilm", False, "qwen3-vl-2b could not be loaded. minilm serves instead.")
     assert "is-fallback" in page_layout.render_status(fallen)
@@ -236,10 +217,6 @@ def test_every_limit_is_shown_before_an_upload():
     )
     numbers = set(re.findall(r"\d+", said.replace(",", "")))
     assert {name: value for name, value in limits.items() if value not in numbers} == {}
-
-
-def test_a_page_without_uploads_names_the_command_to_run_the_demo():
-    assert "python app.py" in library_tab.render_no_uploads()
 
 
 def test_only_zero_weights_have_a_notice():
