@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 from pathlib import Path
 
@@ -65,8 +66,10 @@ _ENVIRONMENT = Environment(
 )
 _ENVIRONMENT.globals |= {
     "count": wording.count,
+    "count_queries": wording.count_queries,
     "size_in_words": wording.size_in_words,
     "page_key": formats.page_key,
     "count_of": formats.count_of,
+    "to_json": json.dumps,
     **{name: getattr(formats, name) for name in vars(formats) if name.startswith("format_")},
 }
