@@ -8,9 +8,11 @@ import pytest
 from smart_demo.backbones.bag_of_words import WordBackbone
 from smart_demo.errors import InputRefused, LibraryError
 from smart_demo.judging.query_list import MAX_LIST_BYTES
+from smart_demo.judging.records import RankedPage
 from smart_demo.search.request import ON_BOTH, ON_MINE, ON_SAMPLES, parse_request, parse_request_fields
 from smart_demo.types import LOCAL, SAMPLES, Query
 from smart_demo.ui.queries_tab import MAX_RUNS, QueryLists, decode_list, describe_list, max_queries
+from tests.judging.cases import trial_of
 from tests.ui.costs_cases import HOSTILE_QUERIES, started
 from tests.ui.reading import Reader
 from tests.ui.voting_cases import judging_session
@@ -97,6 +99,17 @@ def test_judgements_of_the_list_give_both_ndcgs_and_the_better_method(lists):
     rows = {row["data-place"]: row for row in rows_of(read)}
     assert rows["0"]["data-smart"] == "1.000000000"
     assert rows["1"]["data-smart"] == rows["1"]["data-gain"] == ""
+
+
+def test_own_grades_decide_if_the_list_has_none(lists, private_page):
+    page = private_page.engine.search(Query("tide"), (SAMPLES,)).results["smart"].hits[0].page
+    rows = (RankedPage(page.id, page.document, 0.5),)
+    judging = judging_session(private_page)
+    judging.journal(LOCAL).grade(trial_of("tide", rankings=(rows, rows, rows)), page.id, 3)
+    read = Reader(table(lists, "tide\ngauge")["table"])
+    judging.delete(LOCAL)
+    assert read.text.count("by your grades") == 1
+    assert [row["data-better"] != "" for row in rows_of(read)].count(True) == 1
 
 
 @pytest.mark.parametrize("text", HOSTILE_QUERIES, ids=lambda text: repr(text)[:24])
