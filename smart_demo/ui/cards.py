@@ -14,7 +14,7 @@ from markupsafe import Markup
 from smart_demo import scoring
 from smart_demo.search.comparison import Change, Comparison, Move, compare
 from smart_demo.types import LATE, POOLED, SMART, Floats, Found, Hit, StoredPage, Weights
-from smart_demo.ui.format import bdi, esc, format_score, page_key
+from smart_demo.ui.format import bdi, esc, format_score, format_weight, page_key
 from smart_demo.ui.render import render
 from smart_demo.wording import count, size_in_words
 
@@ -228,27 +228,6 @@ def render_formula(row: CardRow, weights: Weights) -> str:
         f'<span>+ {format_weight(weights.late)} × <b class="of-late">{format_score(late, places)}</b></span> '
         f'<span>= <b class="of-total">{format_score(total, places)}</b></span></p>'
     )
-
-
-def format_weight(value: float) -> str:
-    """Return a weight to two decimals.
-
-    >>> format_weight(1.0)
-    '1.00'
-    """
-    return f"{value:.2f}"
-
-
-def format_distinct_weight(value: float, *others: float) -> str:
-    """Return a weight with as many decimals (2 to 6) as distinguish it from 0 and from the others.
-
-    >>> format_distinct_weight(0.6234), format_distinct_weight(0.6234, 0.62), format_distinct_weight(0.0012)
-    ('0.62', '0.623', '0.001')
-    """
-    for places in range(2, 6):
-        if round(value, places) not in {0.0, *(round(other, places) for other in others)}:
-            return f"{value:.{places}f}"
-    return f"{value:.6f}"
 
 
 def _places(row: CardRow, weights: Weights, total: float) -> int:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
+from markupsafe import Markup
+
 from smart_demo.indexing.samples import Samples
 from smart_demo.search.candidates import CHECKED_TOP, CandidateCheck
 from smart_demo.search.comparison import Change
@@ -14,11 +16,11 @@ from smart_demo.ui.cards import (
     Side,
     ThumbnailLoader,
     build_columns,
-    format_weight,
     render_card,
     render_facts,
 )
-from smart_demo.ui.format import esc, format_milliseconds, page_key
+from smart_demo.ui.format import esc, format_milliseconds, format_weight, page_key
+from smart_demo.ui.render import render
 from smart_demo.wording import count
 
 CURVES_HEIGHT = 1000
@@ -165,36 +167,32 @@ def _column(rows: tuple[CardRow, ...], side: Side, columns: RankedColumns, thumb
     return f'<ol class="ranking of-{side}" aria-labelledby="head-{side}">{cards}</ol>'
 
 
-def render_rank_curves(columns: RankedColumns) -> str:
+def render_rank_curves(columns: RankedColumns) -> Markup:
     """Return an SVG as high as the columns, with a curve from each page's rank on the left to its rank on the right.
 
     All rows have the same height, so row i of n is at (i + ½) / n without measuring. The curve of a page that leaves or
     enters the top k ends between the columns.
     """
     rows = max(len(columns.left), len(columns.right), 1)
-    curves = [_curve(row, rows, leaving=True) for row in columns.left]
-    curves += [_curve(row, rows, leaving=False) for row in columns.right if row.move.change is Change.NEW]
-    return (
-        f'<svg class="threads" viewBox="0 0 100 {CURVES_HEIGHT}" preserveAspectRatio="none" aria-hidden="true" '
-        f'focusable="false">{"".join(curves)}</svg>'
-    )
+    drawn = [*columns.left, *(row for row in columns.right if row.move.change is Change.NEW)]
+    curves = [
+        {"change": row.move.change, "page": page_key(*row.hit.page.key), "path": _curve_path(row, rows)}
+        for row in drawn
+    ]
+    return render("rank_curves", height=CURVES_HEIGHT, curves=curves)
 
 
-def _curve(row: CardRow, rows: int, *, leaving: bool) -> str:
+def _curve_path(row: CardRow, rows: int) -> str:
     def height(rank: int) -> float:
         return (rank - 0.5) / rows * CURVES_HEIGHT
 
-    here, change = height(row.hit.rank), row.move.change
+    here = height(row.hit.rank)
     reach = min(CURVES_HEIGHT / rows * 0.3, CURVES_HEIGHT - here)
-    if change is Change.LEFT:
-        path = f"M0,{here:.1f} C26,{here:.1f} 40,{here + reach * 0.4:.1f} 42,{here + reach:.1f}"
-    elif change is Change.NEW:
-        path = f"M100,{here:.1f} C74,{here:.1f} 60,{here + reach * 0.4:.1f} 58,{here + reach:.1f}"
-    else:
-        there = height(row.move.right or row.hit.rank) if leaving else here
-        path = f"M0,{here:.1f} C50,{here:.1f} 50,{there:.1f} 100,{there:.1f}"
-    key = page_key(row.hit.page.scope, row.hit.page.id)
-    return (
-        f'<path class="thread thread-{change}" data-page="{esc(key)}" d="{path}" fill="none" '
-        'vector-effect="non-scaling-stroke"/>'
-    )
+    match row.move.change:
+        case Change.LEFT:
+            return f"M0,{here:.1f} C26,{here:.1f} 40,{here + reach * 0.4:.1f} 42,{here + reach:.1f}"
+        case Change.NEW:
+            return f"M100,{here:.1f} C74,{here:.1f} 60,{here + reach * 0.4:.1f} 58,{here + reach:.1f}"
+        case _:
+            there = height(row.move.right or row.hit.rank)
+            return f"M0,{here:.1f} C50,{here:.1f} 50,{there:.1f} 100,{there:.1f}"

@@ -132,6 +132,27 @@ def format_difference(value: float) -> str:
     return f"{value:+z.3f}".replace("-", "−")
 
 
+def format_weight(value: float) -> str:
+    """Return a weight to two decimals.
+
+    >>> format_weight(1.0)
+    '1.00'
+    """
+    return f"{value:.2f}"
+
+
+def format_distinct_weight(value: float, *others: float) -> str:
+    """Return a weight with as many decimals (2 to 6) as distinguish it from 0 and from the others.
+
+    >>> format_distinct_weight(0.6234), format_distinct_weight(0.6234, 0.62), format_distinct_weight(0.0012)
+    ('0.62', '0.623', '0.001')
+    """
+    for places in range(2, 6):
+        if round(value, places) not in {0.0, *(round(other, places) for other in others)}:
+            return f"{value:.{places}f}"
+    return f"{value:.6f}"
+
+
 def page_key(scope: Scope, page: PageId) -> str:
     """Return a page's name in markup: `samples` or `local` and its id. A visitor's scope is never shown.
 

@@ -18,9 +18,8 @@ from smart_demo.search.explain import MAX_ALPHA, MAX_LATE_WEIGHT, ColourRange, P
 from smart_demo.search.explain.explainer import Explanation, Pairing
 from smart_demo.search.request import SearchRequest, parse_request_fields
 from smart_demo.types import Scope, TokenKind, Weights
-from smart_demo.ui.cards import format_distinct_weight, format_weight
 from smart_demo.ui.events import answer_or_error
-from smart_demo.ui.format import esc, format_score
+from smart_demo.ui.format import esc, format_distinct_weight, format_score, format_weight
 from smart_demo.ui.handlers import Handlers
 from smart_demo.ui.pair_view import (
     KIND_NAMES,
