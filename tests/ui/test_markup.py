@@ -1,6 +1,7 @@
 """What the page is made of, without a browser: right figures, right words, nothing from outside as markup."""
 
 import re
+from dataclasses import replace
 from html.parser import HTMLParser
 
 import pytest
@@ -12,7 +13,7 @@ from smart_demo.search.comparison import Change, Move
 from smart_demo.store.quotas import Usage
 from smart_demo.types import Weights
 from smart_demo.ui import compare, library_tab, page_layout, stories
-from smart_demo.ui.cards import Side, build_columns, describe_move, render_badge, render_formula
+from smart_demo.ui.cards import ScorePart, Side, build_columns, describe_move, render_badge, render_facts
 from tests.ui.cases import HOSTILE, found
 
 TAGS = """section div header h1 h2 h3 p span ol ul li button b i svg path rect bdi dl dt dd table thead tbody tr th td
@@ -156,11 +157,15 @@ def test_every_curve_ends_at_cards():
     assert len(threads) == len(set(threads))
 
 
+def formula(row, weights):
+    return re.search('<p class="formula">(.*?)</p>', render_facts(row, weights))[1]
+
+
 def test_the_printed_formula_adds_up():
     """0.4405 + 0.6668 is shown with as many decimals as it takes."""
     for pooled, late, weights in [(0.4405, 0.6668, (1, 1)), (0.1234, 0.5678, (0.35, 2.4)), (-0.0119, 0.3, (1, 1))]:
         row = build_columns(found([pooled], [late], weights=Weights(*weights))).right[0]
-        shown = Markup(render_formula(row, Weights(*weights))).text.replace("−", "-")
+        shown = Markup(formula(row, Weights(*weights))).text.replace("−", "-")
         a, x, b, y, total = map(float, re.findall(r"-?\d+\.\d+", shown))
         places = len(re.findall(r"\d+\.(\d+)", shown)[-1])
         assert (a, b) == weights
@@ -170,8 +175,8 @@ def test_the_printed_formula_adds_up():
 def test_a_page_that_was_not_scored_has_a_note():
     answered = found([0.4, 0.3], [0.1, 0.2])
     row = build_columns(answered).left[0]
-    unscored = type(row)(row.hit, row.move, row.pooled, type(row.late)(float("nan"), None, 0.0))
-    assert "Not scored token by token" in render_formula(unscored, Weights())
+    unscored = replace(row, late=ScorePart(float("nan"), None, 0.0))
+    assert "Not scored token by token" in formula(unscored, Weights())
 
 
 def test_no_pages_and_missing_pictures_give_valid_markup():
