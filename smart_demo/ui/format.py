@@ -132,6 +132,16 @@ def format_difference(value: float) -> str:
     return f"{value:+z.3f}".replace("-", "−")
 
 
+def format_contribution(value: float) -> str:
+    """Return a contribution to three decimals with its sign; zero has none.
+
+    >>> format_contribution(0.0312), format_contribution(-0.2), format_contribution(0.0)
+    ('+0.031', '−0.200', '0.000')
+    """
+    text = format_score(value)
+    return text if text.startswith("−") or not float(text) else f"+{text}"
+
+
 def format_weight(value: float) -> str:
     """Return a weight to two decimals.
 

@@ -2,7 +2,6 @@
 
 import re
 from dataclasses import replace
-from html.parser import HTMLParser
 
 import pytest
 
@@ -15,44 +14,7 @@ from smart_demo.types import Weights
 from smart_demo.ui import compare, library_tab, page_layout, stories
 from smart_demo.ui.cards import ScorePart, Side, build_columns, describe_move, render_badge, render_facts
 from tests.ui.cases import HOSTILE, found
-
-TAGS = """section div header h1 h2 h3 p span ol ul li button b i svg path rect bdi dl dt dd table thead tbody tr th td
-img details summary footer nav a pre code sub br"""
-
-
-class Markup(HTMLParser):
-    """Tags, attributes and text of a piece of markup, as a browser would see them."""
-
-    def __init__(self, markup: str) -> None:
-        super().__init__(convert_charrefs=True)
-        self.tags, self.attributes, self.text, self.open = [], [], "", []
-        self.feed(str(markup))
-        self.close()
-
-    def handle_starttag(self, tag, attrs):
-        self.tags.append(tag)
-        self.attributes += [(tag, name, value or "") for name, value in attrs]
-        if tag not in {"img", "br", "rect", "path"}:
-            self.open.append(tag)
-
-    def handle_startendtag(self, tag, attrs):
-        self.tags.append(tag)
-        self.attributes += [(tag, name, value or "") for name, value in attrs]
-
-    def handle_endtag(self, tag):
-        assert self.open.pop() == tag
-
-    def handle_data(self, data):
-        self.text += data
-
-    def check(self):
-        assert self.open == []
-        assert set(self.tags) <= set(TAGS.split())
-        for tag, name, value in self.attributes:
-            assert not name.startswith("on"), (tag, name, value)
-            assert not value.lower().startswith("javascript:")
-            if tag == "img" and name == "src":
-                assert value.startswith("data:image/webp;base64,")
+from tests.ui.parsed_markup import ParsedMarkup
 
 
 def answer(found, picture=b"RIFF") -> str:
@@ -69,7 +31,7 @@ def test_names_and_queries_never_become_markup(name):
         page_layout.render_status(serving, name),
         page_layout.render_footer(serving, name, read_settings({})),
     ):
-        seen = Markup(markup)
+        seen = ParsedMarkup(markup)
         seen.check()
         shown = re.sub("[\x00-\x08\x0b-\x1f\u202a-\u202e]", "", name)
         values = [value for _, _, value in seen.attributes]
@@ -91,7 +53,7 @@ def test_fixed_markup_is_valid():
         compare.render_preparing(Samples(3, 9, "minilm")),
     ]
     for part in parts:
-        Markup(part).check()
+        ParsedMarkup(part).check()
 
 
 @pytest.mark.parametrize(
@@ -109,7 +71,7 @@ def test_fixed_markup_is_valid():
     ],
 )
 def test_a_badge_shows_the_move_of_a_page(move, side, shown):
-    seen = Markup(render_badge(move, side, 5))
+    seen = ParsedMarkup(render_badge(move, side, 5))
     assert seen.text == shown
     assert f"badge-{move.change}" in seen.attributes[0][2]
 
@@ -142,7 +104,9 @@ def test_ranks_and_bars_equal_a_worked_example():
 
 def test_cards_have_document_page_and_rank_in_their_labels():
     labels = [
-        value for _, name, value in Markup(answer(found([0.3, 0.2], [0.1, 0.9]))).attributes if name == "aria-label"
+        value
+        for _, name, value in ParsedMarkup(answer(found([0.3, 0.2], [0.1, 0.9]))).attributes
+        if name == "aria-label"
     ]
     assert (
         "Rank 1: report.pdf, page 2 of 12; SMART moves it up 1 place, pooled only ranks it 2. Open the page." in labels
@@ -150,7 +114,7 @@ def test_cards_have_document_page_and_rank_in_their_labels():
 
 
 def test_every_curve_ends_at_cards():
-    seen = Markup(answer(found([0.4, 0.3, 0.2, 0.1], [0.1, 0.15, 0.2, 0.85], top=2)))
+    seen = ParsedMarkup(answer(found([0.4, 0.3, 0.2, 0.1], [0.1, 0.15, 0.2, 0.85], top=2)))
     cards = {value for tag, name, value in seen.attributes if tag == "button" and name == "data-page"}
     threads = [value for tag, name, value in seen.attributes if tag == "path" and name == "data-page"]
     assert set(threads) == cards
@@ -165,7 +129,7 @@ def test_the_printed_formula_adds_up():
     """0.4405 + 0.6668 is shown with as many decimals as it takes."""
     for pooled, late, weights in [(0.4405, 0.6668, (1, 1)), (0.1234, 0.5678, (0.35, 2.4)), (-0.0119, 0.3, (1, 1))]:
         row = build_columns(found([pooled], [late], weights=Weights(*weights))).right[0]
-        shown = Markup(formula(row, Weights(*weights))).text.replace("−", "-")
+        shown = ParsedMarkup(formula(row, Weights(*weights))).text.replace("−", "-")
         a, x, b, y, total = map(float, re.findall(r"-?\d+\.\d+", shown))
         places = len(re.findall(r"\d+\.(\d+)", shown)[-1])
         assert (a, b) == weights
@@ -181,7 +145,7 @@ def test_a_page_that_was_not_scored_has_a_note():
 
 def test_no_pages_and_missing_pictures_give_valid_markup():
     assert "No pages here yet" in answer(found([], []))
-    Markup(answer(found([0.1], [0.2]), picture=b"")).check()
+    ParsedMarkup(answer(found([0.1], [0.2]), picture=b"")).check()
 
 
 def test_a_fallback_and_a_loading_model_have_a_banner():
