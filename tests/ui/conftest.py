@@ -1,10 +1,22 @@
 """Fixtures of the tests of the page."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
 
 import pytest
 
+from smart_demo.backbones.bag_of_words import WordBackbone
+from smart_demo.backbones.base import Backbone
+from smart_demo.backbones.registry import BackboneChoice
+from smart_demo.backbones.serving import EMBEDDED, Backbones
+from smart_demo.config import Settings
+from smart_demo.engine import Engine
+from smart_demo.store.library import Library
+from smart_demo.types import LOCAL
 from smart_demo.ui.handlers import Handlers
+from smart_demo.ui.library_tab import SamplePreparation
+from smart_demo.ui.upload_queue import UploadQueue
+from tests.documents import write_pdf
 from tests.ui.costs_cases import add_own, started
 
 
@@ -26,3 +38,33 @@ def public_page(tmp_path_factory) -> Iterator[Handlers]:
     list(handlers.engine.prepare_samples())
     yield handlers
     handlers.engine.close()
+
+
+@pytest.fixture(scope="module")
+def start_handlers(tmp_path_factory) -> Iterator[Callable[..., Handlers]]:
+    """Yield a function that opens handlers over one sample document and one of the owner, in folders of their own.
+
+    tides, mine: the pages' texts. backbone: encodes them, by default the word backbone. Settings may be changed.
+    """
+    with ExitStack() as opened:
+
+        def start(
+            tides: tuple[str, ...] = ("the tide table of the harbour", "a page of other matters", "the tide of it"),
+            mine: tuple[str, ...] = ("harbour master", "harbour tide"),
+            backbone: Backbone | None = None,
+            **changes: object,
+        ) -> Handlers:
+            folder = tmp_path_factory.mktemp("app")
+            samples = folder / "samples"
+            samples.mkdir()
+            write_pdf(samples / "tides.pdf", *tides)
+            models = {"main": backbone or WordBackbone(), EMBEDDED: WordBackbone()}
+            settings = Settings(data_dir=folder / "data", index_dir=folder / "index", samples=samples, **changes)
+            backbones = Backbones(BackboneChoice("main", "a test", explicit=True), models.get, fall_back=False)
+            engine = Engine(Library.open(settings.data_dir, settings.index_dir), backbones, settings)
+            opened.callback(engine.close)
+            list(engine.prepare_samples(engine.backbones.main()))
+            list(engine.add(LOCAL, [(write_pdf(folder / "mine.pdf", *mine), "mine.pdf")]))
+            return Handlers(engine, UploadQueue(engine.add, 20), SamplePreparation(engine))
+
+        yield start
