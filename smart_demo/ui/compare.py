@@ -1,4 +1,4 @@
-"""Markup of the answer to a query: the verdict, two columns of cards and the curves between them; and of no answer."""
+"""The answer to a query: verdict, two columns of cards and the curves between them; or what is shown instead."""
 
 from __future__ import annotations
 
@@ -10,14 +10,7 @@ from smart_demo.indexing.samples import Samples
 from smart_demo.search.candidates import CHECKED_TOP, CandidateCheck
 from smart_demo.search.comparison import Change
 from smart_demo.types import SMART, Counted, Found, Reduce, TokenKind, Weights
-from smart_demo.ui.cards import (
-    CardRow,
-    RankedColumns,
-    Side,
-    ThumbnailLoader,
-    build_columns,
-    render_card,
-)
+from smart_demo.ui.cards import CardRow, RankedColumns, Side, ThumbnailLoader, build_columns, render_card
 from smart_demo.ui.format import format_milliseconds, format_weight, page_key
 from smart_demo.ui.render import render
 from smart_demo.wording import count
