@@ -54,7 +54,7 @@ from smart_demo.ui.library_tab import (
     render_uploads,
     render_usage,
 )
-from smart_demo.ui.page_layout import render_chips, render_footer, render_header, render_hero, render_how, render_status
+from smart_demo.ui.page_layout import render_chips, render_footer, render_status
 from smart_demo.ui.queries_tab import (
     QueryLists,
     describe_list,
@@ -65,6 +65,7 @@ from smart_demo.ui.queries_tab import (
     render_waiting,
 )
 from smart_demo.ui.query_input import render_picture_tag
+from smart_demo.ui.render import render
 from smart_demo.ui.results_tab import ResultsHandlers, render_import_intro, render_results_panel
 from smart_demo.ui.stories import STORY_QUERIES, render_tools
 from smart_demo.ui.theme import build_middleware, launch_options
@@ -226,9 +227,9 @@ def _answers(world: World) -> Found:
 
 
 def _frame(world: World) -> Found:
-    yield "frame-header", render_header()
-    yield "frame-hero", render_hero()
-    yield "frame-how", render_how()
+    yield "frame-header", render("header")
+    yield "frame-hero", render("hero")
+    yield "frame-how", render("how")
     yield "frame-chips", render_chips(STORY_QUERIES, STORY_QUERIES[1]) + render_chips(())
     servings = {
         "loading": Serving("qwen3-vl-2b", "qwen3-vl-2b", True, "It was chosen <so>."),

@@ -13,6 +13,7 @@ from smart_demo.store.quotas import Usage
 from smart_demo.types import Weights
 from smart_demo.ui import compare, library_tab, page_layout, stories
 from smart_demo.ui.cards import ScorePart, Side, build_columns, describe_move, render_badge, render_facts
+from smart_demo.ui.render import render
 from tests.ui.cases import HOSTILE, found
 from tests.ui.parsed_markup import ParsedMarkup
 
@@ -46,9 +47,9 @@ def test_only_a_public_page_says_that_a_link_shows_one_s_own_documents_in_one_br
 @pytest.mark.parametrize(
     "markup",
     [
-        page_layout.render_header(),
-        page_layout.render_hero(),
-        page_layout.render_how(),
+        render("header"),
+        render("hero"),
+        render("how"),
         compare.render_opening(),
         compare.render_no_query(),
         compare.render_preparing(Samples(3, 9, "minilm")),
