@@ -71,7 +71,6 @@ from smart_demo.ui.stories import STORY_QUERIES, render_tools
 from smart_demo.ui.theme import build_middleware, launch_options
 from smart_demo.ui.upload_queue import UploadQueue
 from smart_demo.ui.viewer import ExplainHandlers
-from smart_demo.ui.vote_sheet import error_panel
 from smart_demo.ui.voting import Voting
 from tests.pinned.stored import DATA, LIBRARY, NOON, Clock, digest, machine, set_times
 from tests.ui.voting_cases import judging_session, make_voting
@@ -420,7 +419,11 @@ def _judge(world: World) -> Found:
     yield "judge-took-dials", judge.look((3, 0.5, 2.0, "mean", "all"), act="take")
     yield "judge-end", judge.look(act="go", at=500)
     yield "judge-grade-end", judge.pool()
-    yield "judge-trouble", error_panel("Title", "Said <so>.", retry=True) + error_panel("Title", "Said.", retry=False)
+    yield (
+        "judge-trouble",
+        render("judge_error", title="Title", sentence="Said <so>.", retry=True)
+        + render("judge_error", title="Title", sentence="Said.", retry=False),
+    )
     yield "judge-look-refused", judge.voting.vote_panel("nonsense", *DIALS) + judge.look(act="scope", scope="elsewhere")
     boards = ResultsHandlers(judge.judging)
     yield "judge-results", boards.scoreboards({"owner": ME})

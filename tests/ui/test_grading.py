@@ -26,7 +26,7 @@ def judge(start):
 
 
 def trial(judge):
-    return judge.voting._sheets.tickets.find(judge.judging.owner(judge.name), judge.ticket).trial
+    return judge.voting.sheets.tickets.find(judge.judging.owner(judge.name), judge.ticket).trial
 
 
 def test_the_pool_is_the_union_of_both_columns_in_the_drawn_order(judge):

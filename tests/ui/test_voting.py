@@ -18,8 +18,7 @@ from smart_demo.judging.records import BlindColumns, Session, Skip
 from smart_demo.server.cleanup import Cleanup
 from smart_demo.store.quotas import visitor_scope
 from smart_demo.types import LOCAL, SMART, Weights
-from smart_demo.ui.judge_sheets import JudgeSheets
-from smart_demo.ui.vote_sheet import SearchSetup, VoteSheet, render_vote_sheet
+from smart_demo.ui.judge_sheets import JudgeSheets, SearchSetup, VoteSheet, render_vote_sheet
 from smart_demo.ui.voting import Voting
 from tests.documents import write_pdf
 from tests.server.cases import visitor
@@ -107,7 +106,7 @@ def test_nothing_before_the_vote_depends_on_the_random_sides(make):
         judge = Judge(handlers, f"{number:032x}", voting)
         judge.start()
         judge.look(act="ask", query="harbour tide")
-        sides = judge.voting._sheets.tickets.find(judge.judging.owner(judge.name), judge.ticket).trial.sides
+        sides = judge.voting.sheets.tickets.find(judge.judging.owner(judge.name), judge.ticket).trial.sides
         met[sides.a] = re.sub(r'(data-ticket|data-turn)="[0-9a-f]+"', "", judge.panel)
         if len(met) == 2:
             break
@@ -351,7 +350,7 @@ def test_a_public_page_limits_judges_and_evicts_those_idle_for_an_hour(make, mon
     monkeypatch.setattr(session, "MAX_VISITORS", 2)
     handlers = make(public=True, uploads=False)
     voting = make_voting(handlers)
-    handlers.engine.set_eviction_listener(voting._judging.discard)
+    handlers.engine.set_eviction_listener(voting.judging.discard)
     one, two, three = (Judge(handlers, f"{number:032x}", voting) for number in (1, 2, 3))
     one.start()
     one.vote()

@@ -84,7 +84,7 @@ class Judge:
     def __init__(self, handlers: Handlers, name: str = MINE, voting: Voting | None = None) -> None:
         self.handlers, self.name = handlers, name
         self.voting = voting or make_voting(handlers)
-        self.judging = self.voting._judging
+        self.judging = self.voting.judging
         self.panel = ""
 
     @property
