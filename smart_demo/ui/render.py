@@ -52,6 +52,13 @@ def render(template: str, /, **values: object) -> Markup:
     return Markup(_ENVIRONMENT.get_template(f"{template}.html").render(values))
 
 
+def inline_style(css: str) -> Markup:
+    """Return CSS for a `<style>` element, in which browsers read no escapes. Raises ValueError if it has a `<`."""
+    if "<" in css:
+        raise ValueError("CSS with `<` could end its element.")
+    return Markup(css)
+
+
 def _printable(value: object) -> object:
     return value if isinstance(value, Markup) else formats.strip_unprintable(str(value))
 
