@@ -18,6 +18,7 @@ from smart_demo.ui.library_tab import SamplePreparation
 from smart_demo.ui.upload_queue import UploadQueue
 from tests.documents import write_pdf
 from tests.ui.costs_cases import add_own, started
+from tests.ui.voting_cases import Judge, forget_everything, shared_library
 
 
 @pytest.fixture(scope="session")
@@ -68,3 +69,23 @@ def start_handlers(tmp_path_factory) -> Iterator[Callable[..., Handlers]]:
             return Handlers(engine, UploadQueue(engine.add, 20), SamplePreparation(engine))
 
         yield start
+
+
+@pytest.fixture(scope="module")
+def judged_samples(tmp_path_factory) -> Iterator[Callable[..., Handlers]]:
+    """Yield a function that makes handlers around samples to judge, with changed settings."""
+    with shared_library(tmp_path_factory.mktemp("judging")) as start:
+        yield start
+
+
+@pytest.fixture
+def start_judging(judged_samples) -> Callable[..., Handlers]:
+    """Return the same function after every judgement and every document but the samples was deleted."""
+    forget_everything(judged_samples())
+    return judged_samples
+
+
+@pytest.fixture
+def judge(start_judging) -> Judge:
+    """Return the one judge of a private page."""
+    return Judge(start_judging())

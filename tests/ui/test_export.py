@@ -36,7 +36,7 @@ class Seen(HTMLParser):
 
     def __init__(self, markup):
         super().__init__(convert_charrefs=True)
-        self.tags, self.attributes, self.words, self._open = set(), [], [], []
+        self.tags, self.attributes, self.words, self.open = set(), [], [], []
         self.by_class = {}
         self.feed(markup)
 
@@ -44,19 +44,19 @@ class Seen(HTMLParser):
         self.tags.add(tag)
         self.attributes += [(tag, *pair) for pair in attrs]
         if tag not in {"meta", "img", "path"}:
-            self._open.append((tag, dict(attrs).get("class", "")))
-            for name in self._open[-1][1].split():
+            self.open.append((tag, dict(attrs).get("class", "")))
+            for name in self.open[-1][1].split():
                 self.by_class.setdefault(name, []).append("")
 
     def handle_endtag(self, tag):
-        while self._open and self._open.pop()[0] != tag:
+        while self.open and self.open.pop()[0] != tag:
             pass
 
     def handle_data(self, data):
-        if self._open and self._open[-1][0] == "style":
+        if self.open and self.open[-1][0] == "style":
             return
         self.words.append(data)
-        for _, classes in self._open:
+        for _, classes in self.open:
             for name in classes.split():
                 self.by_class[name][-1] += data
 

@@ -14,11 +14,12 @@ from smart_demo.backbones.registry import BackboneChoice
 from smart_demo.backbones.serving import EMBEDDED, Backbones
 from smart_demo.config import Settings
 from smart_demo.engine import Engine
-from smart_demo.judging.journal import FOLDER
+from smart_demo.judging.journal import FOLDER, Journal
+from smart_demo.judging.queue import JudgingQueue
+from smart_demo.judging.records import Trial
 from smart_demo.judging.session import JudgingSession
-from smart_demo.search.request import parse_request
 from smart_demo.store.library import Library
-from smart_demo.types import LOCAL
+from smart_demo.types import LOCAL, Scope
 from smart_demo.ui.handlers import Handlers
 from smart_demo.ui.judge_sheets import JudgeSheets
 from smart_demo.ui.library_tab import SamplePreparation
@@ -88,16 +89,25 @@ class Judge:
         self.panel = ""
 
     @property
-    def journal(self):
-        return self.judging.journal(self.judging.owner(self.name))
+    def owner(self) -> Scope:
+        return self.judging.owner(self.name)
 
     @property
-    def queue(self):
-        return self.judging.queue(self.judging.owner(self.name))
+    def journal(self) -> Journal:
+        return self.judging.journal(self.owner)
+
+    @property
+    def queue(self) -> JudgingQueue:
+        return self.judging.queue(self.owner)
 
     @property
     def ticket(self) -> str:
         return re.search(r'data-ticket="([0-9a-f]+)"', self.panel)[1]
+
+    @property
+    def trial(self) -> Trial:
+        """The trial of the open query."""
+        return self.voting.sheets.tickets.find(self.owner, self.ticket).trial
 
     def look(self, *, dials=DIALS, **step) -> str:
         self.panel = self.voting.vote_panel({"owner": self.name, "act": "look"} | step, *dials)
@@ -132,8 +142,3 @@ def pages(markup: str, side: str = "") -> list[str]:
     """Return the pages of a panel in order, of a column or of a pool."""
     found = re.findall(r'data-page="([^"]+)"(?: data-side="([ab])")?', markup)
     return [page for page, at in found if at == side]
-
-
-def search(**changes: object):
-    """Return search settings with `changes`."""
-    return parse_request("", "Samples", **changes)
