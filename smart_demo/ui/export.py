@@ -14,8 +14,6 @@ from datetime import datetime
 from pathlib import Path
 from urllib.parse import parse_qsl
 
-from markupsafe import Markup
-
 from smart_demo.errors import LibraryError
 from smart_demo.search.request import (
     SearchRequest,
@@ -152,7 +150,7 @@ def render_document(columns: RankedColumns, thumbnail: ThumbnailLoader, context:
         stories=len(STORIES),
         notices=list_notices(columns),
         formula=describe_formula(columns.weights),
-        curves=Markup(render_rank_curves(columns)),  # until render_rank_curves is a template
+        curves=render_rank_curves(columns),
         density=density,
         move=describe,
         thumbnail=lambda page: render_thumbnail(page, thumbnail(page)),

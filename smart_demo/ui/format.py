@@ -1,27 +1,15 @@
-"""Escaped text, numbers, sizes and times as the page shows them. Knows no markup beyond one `<bdi>`."""
+"""Numbers, sizes and times as the page shows them, and text without control characters. Templates escape it."""
 
 from __future__ import annotations
 
-import html
 import math
 import re
-
-from markupsafe import Markup
 
 from smart_demo.types import LOCAL, SAMPLES, PageId, Scope
 from smart_demo.wording import count
 
 _UNSHOWABLE = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u200e\u200f\u202a-\u202e\u2066-\u2069\ufeff]")
 """Control characters and marks that change the direction of the text around them."""
-
-
-def esc(text: object) -> Markup:
-    """Escape text from any source for use inside an element or a quoted attribute.
-
-    >>> str(esc('"><img src=x onerror=alert(1)>.pdf'))
-    '&quot;&gt;&lt;img src=x onerror=alert(1)&gt;.pdf'
-    """
-    return Markup(html.escape(strip_unprintable(str(text)), quote=True))
 
 
 def strip_unprintable(text: str) -> str:
@@ -31,11 +19,6 @@ def strip_unprintable(text: str) -> str:
     'gpj.exe'
     """
     return _UNSHOWABLE.sub("", text)
-
-
-def bdi(text: str) -> Markup:
-    """Return an escaped file name in a `<bdi>` element, so that it cannot change the direction of text beside it."""
-    return Markup("<bdi>{}</bdi>").format(esc(text))
 
 
 def count_of(part: int, whole: int, noun: str) -> str:
