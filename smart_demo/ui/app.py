@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 import gradio as gr
+from markupsafe import escape
 
 from smart_demo.engine import Engine
 from smart_demo.errors import InputRefused
@@ -25,7 +26,7 @@ from smart_demo.ui.events import (
     show_errors_as_toast,
 )
 from smart_demo.ui.export import Exporter
-from smart_demo.ui.format import esc
+from smart_demo.ui.format import strip_unprintable
 from smart_demo.ui.handlers import BackgroundState, Handlers
 from smart_demo.ui.judge_sheets import JudgeSheets
 from smart_demo.ui.judge_tab import BoardWiring, JudgeWiring, server_functions
@@ -257,7 +258,8 @@ class Wiring:
     def delete(self, event: gr.EventData) -> object:
         """Delete one of the visitor's documents."""
         data = event._data if isinstance(event._data, dict) else {}
-        gr.Info(esc(self.handlers.delete_document(data.get("file"))), duration=6)
+        deleted = self.handlers.delete_document(data.get("file"))
+        gr.Info(escape(strip_unprintable(deleted)), duration=6)
         return gr.Timer(active=True)
 
     # -- loading and polling

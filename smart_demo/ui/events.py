@@ -12,9 +12,10 @@ from pathlib import Path
 from typing import ParamSpec
 
 import gradio as gr
+from markupsafe import escape
 
 from smart_demo.errors import InputRefused, SmartError
-from smart_demo.ui.format import esc
+from smart_demo.ui.format import strip_unprintable
 
 log = logging.getLogger(__name__)
 P = ParamSpec("P")
@@ -69,7 +70,7 @@ def show_errors_as_toast(handler: Callable[P, object]) -> Callable[P, object]:
         try:
             return handler(*args, **kwargs)
         except SmartError as error:
-            gr.Warning(esc(error.sentence))
+            gr.Warning(escape(strip_unprintable(error.sentence)))
         except Exception:
             log.exception("an event failed")
             gr.Warning(UNEXPECTED_ERROR)

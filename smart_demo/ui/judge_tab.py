@@ -11,6 +11,7 @@ from pathlib import Path
 
 import gradio as gr
 from gradio.components import Component
+from markupsafe import Markup
 
 from smart_demo.judging.journal import max_journal_bytes
 from smart_demo.judging.query_list import MAX_LIST_BYTES
@@ -245,10 +246,10 @@ class JudgeWiring:
         tab.vote.select(self.vote_panel, list(controls), tab.vote, **options, api_name="look")
         tab.grade.select(self.grade_panel, list(controls), tab.grade, **options, api_name="pool")
 
-    def vote_panel(self, event: gr.EventData, *controls: object) -> str:
+    def vote_panel(self, event: gr.EventData, *controls: object) -> Markup:
         """Return the panel Vote after the event's step."""
         return self._voting.vote_panel(event._data, *controls)
 
-    def grade_panel(self, event: gr.EventData, *controls: object) -> str:
+    def grade_panel(self, event: gr.EventData, *controls: object) -> Markup:
         """Return the panel Grade after the event's step."""
         return self._voting.grade_panel(event._data, *controls)

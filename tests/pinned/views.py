@@ -54,7 +54,7 @@ from smart_demo.ui.library_tab import (
     render_uploads,
     render_usage,
 )
-from smart_demo.ui.page_layout import render_chips, render_footer, render_header, render_hero, render_how, render_status
+from smart_demo.ui.page_layout import render_chips, render_footer, render_status
 from smart_demo.ui.queries_tab import (
     QueryLists,
     describe_list,
@@ -65,12 +65,12 @@ from smart_demo.ui.queries_tab import (
     render_waiting,
 )
 from smart_demo.ui.query_input import render_picture_tag
+from smart_demo.ui.render import render
 from smart_demo.ui.results_tab import ResultsHandlers, render_import_intro, render_results_panel
 from smart_demo.ui.stories import STORY_QUERIES, render_tools
 from smart_demo.ui.theme import build_middleware, launch_options
 from smart_demo.ui.upload_queue import UploadQueue
 from smart_demo.ui.viewer import ExplainHandlers
-from smart_demo.ui.vote_sheet import error_panel
 from smart_demo.ui.voting import Voting
 from tests.pinned.stored import DATA, LIBRARY, NOON, Clock, digest, machine, set_times
 from tests.ui.voting_cases import as_visitor, judging_session, make_voting
@@ -226,9 +226,9 @@ def _answers(world: World) -> Found:
 
 
 def _frame(world: World) -> Found:
-    yield "frame-header", render_header()
-    yield "frame-hero", render_hero()
-    yield "frame-how", render_how()
+    yield "frame-header", render("header")
+    yield "frame-hero", render("hero")
+    yield "frame-how", render("how")
     yield "frame-chips", render_chips(STORY_QUERIES, STORY_QUERIES[1]) + render_chips(())
     servings = {
         "loading": Serving("qwen3-vl-2b", "qwen3-vl-2b", True, "It was chosen <so>."),
@@ -419,7 +419,11 @@ def _judge(world: World) -> Found:
     yield "judge-took-dials", judge.look((3, 0.5, 2.0, "mean", "all"), act="take")
     yield "judge-end", judge.look(act="go", at=500)
     yield "judge-grade-end", judge.pool()
-    yield "judge-trouble", error_panel("Title", "Said <so>.", retry=True) + error_panel("Title", "Said.", retry=False)
+    yield (
+        "judge-trouble",
+        render("judge_error", title="Title", sentence="Said <so>.", retry=True)
+        + render("judge_error", title="Title", sentence="Said.", retry=False),
+    )
     yield "judge-look-refused", judge.voting.vote_panel("nonsense", *DIALS) + judge.look(act="scope", scope="elsewhere")
     boards = ResultsHandlers(judge.judging, handlers)
     yield "judge-results", boards.scoreboards({})

@@ -17,9 +17,10 @@ from smart_demo.backbones.registry import BackboneChoice
 from smart_demo.backbones.serving import EMBEDDED, Backbones
 from smart_demo.config import Settings
 from smart_demo.engine import Engine
-from smart_demo.judging.journal import FOLDER
+from smart_demo.judging.journal import FOLDER, Journal
+from smart_demo.judging.queue import JudgingQueue
+from smart_demo.judging.records import Trial
 from smart_demo.judging.session import JudgingSession
-from smart_demo.search.request import parse_request
 from smart_demo.server.visitors import VISITOR_HEADER
 from smart_demo.store.library import Library
 from smart_demo.types import LOCAL, Scope
@@ -98,7 +99,7 @@ class Judge:
     def __init__(self, handlers: Handlers, name: str = MINE, voting: Voting | None = None) -> None:
         self.handlers, self.name = handlers, name
         self.voting = voting or make_voting(handlers)
-        self.judging = self.voting._judging
+        self.judging = self.voting.judging
         self.panel = ""
 
     @property
@@ -107,16 +108,21 @@ class Judge:
             return self.handlers.owner
 
     @property
-    def journal(self):
+    def journal(self) -> Journal:
         return self.judging.journal(self.owner)
 
     @property
-    def queue(self):
+    def queue(self) -> JudgingQueue:
         return self.judging.queue(self.owner)
 
     @property
     def ticket(self) -> str:
         return re.search(r'data-ticket="([0-9a-f]+)"', self.panel)[1]
+
+    @property
+    def trial(self) -> Trial:
+        """The trial of the open query."""
+        return self.voting.sheets.tickets.find(self.owner, self.ticket).trial
 
     def look(self, *, dials=DIALS, **step) -> str:
         with as_visitor(self.name):
@@ -159,8 +165,3 @@ def pages(markup: str, side: str = "") -> list[str]:
     """Return the pages of a panel in order, of a column or of a pool."""
     found = re.findall(r'data-page="([^"]+)"(?: data-side="([ab])")?', markup)
     return [page for page, at in found if at == side]
-
-
-def search(**changes: object):
-    """Return search settings with `changes`."""
-    return parse_request("", "Samples", **changes)
