@@ -1,7 +1,6 @@
 """A folder measured in a temporary library, with a backbone whose rankings can be computed by hand."""
 
 import json
-import tempfile
 from dataclasses import replace
 from math import log2
 
@@ -15,15 +14,6 @@ from tests.documents import write_pdf
 
 SETTINGS = Settings(backbone="words")
 UNLOADABLE = Settings(backbone="loading this would be refused")
-
-
-@pytest.fixture
-def scratch(tmp_path, monkeypatch):
-    """Redirect temporary folders, so that a test can check that none is left."""
-    folder = tmp_path / "scratch"
-    folder.mkdir()
-    monkeypatch.setattr(tempfile, "tempdir", str(folder))
-    return folder
 
 
 @pytest.fixture

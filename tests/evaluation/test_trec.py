@@ -1,10 +1,8 @@
 """Run files: other tools compute the same metrics from them as our report."""
 
-import importlib
 import json
 from itertools import pairwise
 
-import numba
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -24,14 +22,6 @@ from tests.evaluation.cases import write_beir
 
 SETTINGS = Settings(backbone="words")
 FILES = ["late.run", "pooled.run", "qrels.txt", "smart.run"]
-
-
-@pytest.fixture(scope="module")
-def ranx():
-    """Import ranx without compilation, which would take a minute."""
-    before, numba.config.DISABLE_JIT = numba.config.DISABLE_JIT, True
-    yield importlib.import_module("ranx")
-    numba.config.DISABLE_JIT = before
 
 
 def agree(ranx, folder, report):
