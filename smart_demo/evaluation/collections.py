@@ -17,22 +17,13 @@ from pathlib import Path
 
 from smart_demo.config import Settings
 from smart_demo.errors import InputRefused
+from smart_demo.evaluation import query_sets
 from smart_demo.evaluation.hub import fetch_hub_set, is_dataset_name
-from smart_demo.evaluation.pages import PageCollection, PageImages, evaluate_pages, read_pages, read_single_table
-from smart_demo.evaluation.query_sets import (
-    DOCUMENT_ID_COLUMNS,
-    CollectionOptions,
-    PageNumbering,
-    read_grades,
-    read_id,
-    read_queries,
-    read_rows,
-    read_words,
-    select_judged,
-)
+from smart_demo.evaluation.pages import PageCollection, evaluate_pages, has_images, read_pages, read_single_table
 from smart_demo.evaluation.runner import ProgressCallback, Report, ignore_progress
 from smart_demo.evaluation.tables import SPLIT_NAME, FolderLayout, find_layout
 from smart_demo.evaluation.texts import TextCollection, evaluate_texts
+from smart_demo.types import PageId
 
 MAX_TEXTS = 1_000_000
 """Maximum number of texts of a collection: their pooled vectors stay in memory, 1.5 GB for minilm's."""
@@ -41,7 +32,7 @@ MAX_TEXTS = 1_000_000
 def evaluate_dataset(
     settings: Settings,
     source: str,
-    options: CollectionOptions,
+    options: query_sets.CollectionOptions,
     on_progress: ProgressCallback = ignore_progress,
     run_dir: Path | None = None,
 ) -> Report:
@@ -58,29 +49,29 @@ def evaluate_dataset(
     return evaluate_pages(settings, collection, on_progress, run_dir)
 
 
-def read_dataset(source: str, options: CollectionOptions) -> TextCollection | PageCollection:
+def read_dataset(source: str, options: query_sets.CollectionOptions) -> TextCollection | PageCollection:
     """Read a collection without encoding it. Raises InputRefused as `evaluate_dataset`."""
     layout, name = _locate(source, options)
     name = name if options.split == "test" else f"{name} ({options.split})"
     if layout.rows:
         return read_single_table(layout, name, options)
-    if PageImages(layout, layout.corpus).exist:
+    if has_images(layout.corpus):
         return read_pages(layout, name, options)
     return read_beir(layout, name, options)
 
 
-def read_beir(layout: FolderLayout, name: str, options: CollectionOptions) -> TextCollection:
+def read_beir(layout: FolderLayout, name: str, options: query_sets.CollectionOptions) -> TextCollection:
     """Read a text collection. Raises InputRefused, with file and line, at the first invalid row."""
-    query_set = read_queries(read_rows(layout.queries), options.language)
-    ids, documents, empty = PageNumbering(), {}, 0
-    for row in read_rows(layout.corpus, (*DOCUMENT_ID_COLUMNS, "title", "text")):
-        document = read_id(row, DOCUMENT_ID_COLUMNS, "document")
+    query_set = query_sets.read_queries(query_sets.read_rows(layout.queries), options.language)
+    ids, documents, empty = dict[str, PageId](), {}, 0
+    for row in query_sets.read_rows(layout.corpus, (*query_sets.DOCUMENT_ID_COLUMNS, "title", "text")):
+        document = query_sets.read_id(row, query_sets.DOCUMENT_ID_COLUMNS, "document")
         if document in ids:
             raise row.refusal(f'the document "{document}" appears twice.')
         if len(ids) >= MAX_TEXTS:
             raise row.refusal(f"there are more than {MAX_TEXTS:,} documents, which is the limit.")
-        page = ids.number(document)
-        text = f"{read_words(row, ['title'])} {read_words(row, ['text'])}".strip()
+        page = query_sets.number_page(ids, document)
+        text = f"{query_sets.read_words(row, ['title'])} {query_sets.read_words(row, ['text'])}".strip()
         if text:
             documents[page] = text
         else:
@@ -88,12 +79,12 @@ def read_beir(layout: FolderLayout, name: str, options: CollectionOptions) -> Te
     if not documents:
         raise InputRefused(f"There are no texts in the corpus of {name}.")
     notices = [f"Documents without a text: {empty:,}; they were left out and count as never found."] if empty else []
-    grades = read_grades(read_rows(layout.qrels), query_set, ids, notices)
-    judgements = select_judged(query_set, grades, options, notices)
-    return TextCollection(name, documents, ids.names, judgements, tuple(notices))
+    grades = query_sets.read_grades(query_sets.read_rows(layout.qrels), query_set, ids, notices)
+    judgements = query_sets.select_judged(query_set, grades, options, notices)
+    return TextCollection(name, documents, query_sets.names_of(ids), judgements, tuple(notices))
 
 
-def _locate(source: str, options: CollectionOptions) -> tuple[FolderLayout, str]:
+def _locate(source: str, options: query_sets.CollectionOptions) -> tuple[FolderLayout, str]:
     """Return the tables of a collection, and its name."""
     if not SPLIT_NAME.fullmatch(options.split):
         raise InputRefused(f"{options.split!r} is not the name of a split.", "It is test, dev or the like.")

@@ -23,16 +23,8 @@ from smart_demo.backbones.base import Backbone
 from smart_demo.backbones.serving import Backbones
 from smart_demo.config import Settings
 from smart_demo.errors import InputRefused, QueryRefused
+from smart_demo.evaluation import runner
 from smart_demo.evaluation.judgements import QueryJudgements
-from smart_demo.evaluation.runner import (
-    ProgressCallback,
-    Report,
-    evaluate_queries,
-    find_unreachable,
-    ignore_progress,
-    rank_by_methods,
-    report_tenths,
-)
 from smart_demo.evaluation.trec import open_run_files
 from smart_demo.store import token_file
 from smart_demo.store.atomic_files import storage_errors
@@ -82,9 +74,9 @@ def make_page_id(number: int) -> PageId:
 def evaluate_texts(
     settings: Settings,
     collection: TextCollection,
-    on_progress: ProgressCallback = ignore_progress,
+    on_progress: runner.ProgressCallback = runner.ignore_progress,
     run_dir: Path | None = None,
-) -> Report:
+) -> runner.Report:
     """Rank all texts for every judged query by every method, with the backbone and codec of the settings.
 
     run_dir: a folder for TREC files of judgements and rankings. A query without words is left out, with a notice.
@@ -104,11 +96,11 @@ def evaluate_texts(
         texts = encode_collection(collection, backbone, settings.codec, on_progress, spill_file)
         encoded = time.perf_counter()
         search = TextSearch(texts, queries, refused, on_progress)
-        scored, left_out = evaluate_queries(collection.judgements, search, on_rankings=on_rankings)
+        scored, left_out = runner.evaluate_queries(collection.judgements, search, on_rankings=on_rankings)
         seconds = {"encode": encoded - begun, "search": time.perf_counter() - encoded}
         notices = (*collection.notices, *_list_wordless(collection, texts, backbone.encoder.name), *left_out)
     count, encoder = len(texts.pages), backbone.encoder
-    return Report(collection.name, "texts", count, encoder, settings.codec, scored, seconds, notices)
+    return runner.Report(collection.name, "texts", count, encoder, settings.codec, scored, seconds, notices)
 
 
 class TextSearch:
@@ -122,7 +114,7 @@ class TextSearch:
         texts: EncodedTexts,
         queries: Sequence[QueryEncoding],
         refused: Mapping[str, QueryRefused],
-        on_progress: ProgressCallback = ignore_progress,
+        on_progress: runner.ProgressCallback = runner.ignore_progress,
     ) -> None:
         self._texts, self._refused, self._on_progress = texts, refused, on_progress
         self._groups = [tuple(group) for group in group_queries(queries, len(texts.pages))]
@@ -136,14 +128,14 @@ class TextSearch:
         if text not in self._parts:
             self._parts = {}  # free the last group's memory first
             self._parts = score_queries(self._texts, self._group_of[text], self._on_progress)
-        return rank_by_methods(self._parts[text])
+        return runner.rank_by_methods(self._parts[text])
 
 
 def encode_collection(
     collection: TextCollection,
     backbone: Backbone,
     codec: str,
-    on_progress: ProgressCallback = ignore_progress,
+    on_progress: runner.ProgressCallback = runner.ignore_progress,
     spill_file: TokenSpillFile | None = None,
 ) -> EncodedTexts:
     """Encode every text by the backbone and the codec, except those in which the backbone finds no words.
@@ -162,14 +154,14 @@ def encode_collection(
                 tokens[page] = codes
             else:
                 spill_file.add(page, codes)
-        report_tenths(on_progress, "Encoded", done, total, "texts")
+        runner.report_tenths(on_progress, "Encoded", done, total, "texts")
     if not pages:
         raise InputRefused(f"{backbone.encoder.name} finds no words in any of the {total:,} texts.")
     return EncodedTexts(tuple(pages), np.stack(pooled), tokens if spill_file is None else spill_file)
 
 
 def score_queries(
-    texts: EncodedTexts, queries: Sequence[QueryEncoding], on_progress: ProgressCallback = ignore_progress
+    texts: EncodedTexts, queries: Sequence[QueryEncoding], on_progress: runner.ProgressCallback = runner.ignore_progress
 ) -> Mapping[str, Parts]:
     """Return the score parts of every query, by its text.
 
@@ -182,7 +174,7 @@ def score_queries(
         batch = texts.pages[row : row + SCORE_BATCH_SIZE]
         maxima[row : row + len(batch)] = scoring.maxima(together, [texts.tokens[page.id] for page in batch])
         for done in range(row + 1, row + len(batch) + 1):
-            report_tenths(on_progress, "Scored", done, len(texts.pages), "texts")
+            runner.report_tenths(on_progress, "Scored", done, len(texts.pages), "texts")
     ends = np.cumsum([len(query.tokens) for query in queries])
     everything = np.arange(len(texts.pages))
     return {
@@ -260,7 +252,7 @@ def _list_wordless(collection: TextCollection, texts: EncodedTexts, encoder: str
     """Yield a notice if the backbone found no words in some texts, with the queries they answer."""
     lost = collection.documents.keys() - texts.tokens.keys()
     if lost:
-        missing = find_unreachable(collection.judgements, set(texts.tokens))
+        missing = runner.find_unreachable(collection.judgements, set(texts.tokens))
         affected = dict.fromkeys(qid for page in lost for qid in missing.get(page, ()))
         suffix = f" ({', '.join(affected)})" if affected else ""
         yield f"Texts in which {encoder} finds no words: {len(lost):,}; they count as never found{suffix}."
