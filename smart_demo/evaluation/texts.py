@@ -28,7 +28,18 @@ from smart_demo.evaluation.judgements import QueryJudgements
 from smart_demo.evaluation.trec import open_run_files
 from smart_demo.store import token_file
 from smart_demo.store.atomic_files import storage_errors
-from smart_demo.types import LOCAL, Floats, PageId, Parts, Query, QueryEncoding, SearchResult, StoredPage, TokenCodes
+from smart_demo.types import (
+    LOCAL,
+    Floats,
+    PageEncoding,
+    PageId,
+    Parts,
+    Query,
+    QueryEncoding,
+    SearchResult,
+    StoredPage,
+    TokenCodes,
+)
 
 ENCODE_BATCH_SIZE = 256
 """Number of texts given to the backbone at once."""
@@ -92,10 +103,10 @@ def evaluate_texts(
     ):
         backbone = backbones.main()
         begun = time.perf_counter()
-        queries, refused = _encode_queries(backbone, collection.judgements)
+        queries, refused = encode_queries(backbone, collection.judgements)
         texts = encode_collection(collection, backbone, settings.codec, on_progress, spill_file)
         encoded = time.perf_counter()
-        search = TextSearch(texts, queries, refused, on_progress)
+        search = TextSearch(texts, list(queries.values()), refused, on_progress)
         scored, left_out = runner.evaluate_queries(collection.judgements, search, on_rankings=on_rankings)
         seconds = {"encode": encoded - begun, "search": time.perf_counter() - encoded}
         notices = (*collection.notices, *_list_wordless(collection, texts, backbone.encoder.name), *left_out)
@@ -148,7 +159,7 @@ def encode_collection(
     for done, (page, encoding) in enumerate(zip(collection.documents, encodings, strict=True), start=1):
         if encoding is not None:
             codes = token_file.encode(encoding.tokens, codec)
-            pages.append(_make_stored_page(page, collection.names[page], encoding, codes, codec))
+            pages.append(make_stored_page(page, collection.names[page], encoding, codes, codec))
             pooled.append(encoding.pooled)
             if spill_file is None:
                 tokens[page] = codes
@@ -219,25 +230,28 @@ def _encode_alone(backbone: Backbone, text: str) -> QueryEncoding | None:
         return None
 
 
-def _encode_queries(
+def encode_queries(
     backbone: Backbone, judgements: Sequence[QueryJudgements]
-) -> tuple[list[QueryEncoding], Mapping[str, QueryRefused]]:
-    """Return the encodings of all distinct queries, in order, and the refusals by text."""
-    queries, refusals = [], {}
+) -> tuple[dict[str, QueryEncoding], dict[str, QueryRefused]]:
+    """Return the encodings of all distinct queries and the refusals, each by the text of the query."""
+    queries, refused = {}, {}
     for text in dict.fromkeys(query.query for query in judgements):
         try:
-            queries.append(backbone.encode_query(Query(text)))
-        except QueryRefused as refused:
-            refusals[text] = refused
-    return queries, refusals
+            queries[text] = backbone.encode_query(Query(text.strip()))
+        except QueryRefused as refusal:
+            refused[text] = refusal
+    return queries, refused
 
 
-def _make_stored_page(page: PageId, name: str, encoding: QueryEncoding, codes: TokenCodes, codec: str) -> StoredPage:
+def make_stored_page(
+    page: PageId, document: str, encoding: QueryEncoding | PageEncoding, codes: TokenCodes, codec: str
+) -> StoredPage:
+    """Return a page as a library would list it, of which only the encoding exists."""
     return StoredPage(
         scope=LOCAL,
         encoder=encoding.encoder,
         id=page,
-        document=name,
+        document=document,
         pages=1,
         width=0,
         height=0,

@@ -150,7 +150,7 @@ def test_an_outcome_is_means_of_every_query(both):
     assert all(len(values) == 6 for values in evaluate.values.values())
     assert evaluate.means["mrr@10"] == pytest.approx(float(np.mean(evaluate.values["mrr@10"])))
     assert curves.evaluate(LATE.weights) is curves.evaluate(Weights(0.0, 1.0))
-    gap = curves.difference(LATE.weights, POOLED.weights)
+    gap = curves.compare_with(LATE.weights, curves, POOLED.weights)
     assert gap["better"] + gap["same"] + gap["worse"] == 6
     assert curves.compare_with(SMART.weights, curves, SMART.weights)["mean"] == 0.0
 
