@@ -21,6 +21,88 @@ JUDGED = {"q1": {"d 1": 2, "d2": 0}, "q2": {"d10": 1}}
 """The grades of QRELS by query and document."""
 
 
+CRANFIELD = {
+    "cran.all.1400": """.I 1
+.T
+wings
+.A
+brenckman,m.
+.B
+j. ae. scs. 25, 1958, 324.
+.W
+lift of
+  wings in a slipstream
+.I 2
+.T
+lift only
+.A
+.B
+.W
+lift
+.A
+unlike a field
+.I 3
+.T
+shear flow
+past a plate
+.A
+.B
+.W
+.I 4
+.T
+.A
+.B
+.W
+""",
+    "cran.qry": """.I 001
+.W
+lift slipstream
+.I 004
+.W
+shear flow past
+a plate
+.I 009
+.W
+a query without judgements
+""",
+    "cranqrel": """1 1 4
+1 2 1\x20
+1 3 -1
+2 3 2
+
+2 4  3
+""",
+}
+"""A collection in Cranfield's form, by file."""
+
+
+def write_cranfield(folder: Path) -> Path:
+    """Write the collection in Cranfield's form, one file with the line ends of its time."""
+    for name, text in CRANFIELD.items():
+        (folder / name).write_text(text, newline="\r\n" if name == "cran.qry" else "\n")
+    return folder
+
+
+def write_judged(folder: Path, *rows: tuple[str, str, list[tuple[str, int, int]]], kinds: Sequence[str] = ()) -> Path:
+    """Write a queries.jsonl from (qid, query, [(document, page, grade)]) rows; the kind is plain unless given."""
+    path = folder / "queries.jsonl"
+    names = ("document", "page", "grade")
+    path.write_text(
+        "\n".join(
+            json.dumps(
+                {
+                    "qid": qid,
+                    "query": query,
+                    "kind": kind,
+                    "relevant": [dict(zip(names, entry, strict=True)) for entry in relevant],
+                }
+            )
+            for (qid, query, relevant), kind in zip(rows, kinds or ["plain"] * len(rows), strict=True)
+        )
+    )
+    return path
+
+
 def write_beir(
     folder: Path,
     documents: Mapping[str, tuple[str, str]] = TEXTS,
