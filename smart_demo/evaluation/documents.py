@@ -90,34 +90,41 @@ def evaluate_documents(
     """
     folder = scan_folder(documents, settings.limits)
     judgements = read_judgements(queries, folder.find_page)
+
+    def index(engine: Engine) -> tuple[int, list[str]]:
+        notices = [*folder.notices, *index_folder(engine, folder, on_progress)]
+        pages = {page.id for page in engine.library.pages([LOCAL], engine.backbone(LOCAL).encoder.fingerprint)}
+        if not pages:
+            raise InputRefused("None of the pages could be indexed.", " ".join(notices))
+        return len(pages), notices + list_unindexed_pages(folder, judgements, pages)
+
     with (
         open_run_files(run_dir, judgements, folder.trec_name) as on_rankings,
         open_temporary_engine(settings) as engine,
     ):
-        return _measure(engine, folder, judgements, documents.absolute().name, on_progress, on_rankings)
+        return measure_library(engine, documents.absolute().name, judgements, index, on_progress, on_rankings)
 
 
-def _measure(
+def measure_library(
     engine: Engine,
-    folder: DocumentFolder,
-    judgements: tuple[QueryJudgements, ...],
     name: str,
+    judgements: tuple[QueryJudgements, ...],
+    index: Callable[[Engine], tuple[int, list[str]]],
     on_progress: runner.ProgressCallback,
     on_rankings: runner.RankingsCallback,
 ) -> runner.Report:
+    """Fill an empty library and rank its pages for every query by every method.
+
+    index: fills it; returns the number of pages and notices.
+    """
     encoder = engine.backbone(LOCAL).encoder  # loads the model before the clock starts
     begun = time.perf_counter()
-    notices = [*folder.notices, *index_folder(engine, folder, on_progress)]
+    count, notices = index(engine)
     indexed = time.perf_counter()
-    pages = {page.id for page in engine.library.pages([LOCAL], encoder.fingerprint)}
-    if not pages:
-        raise InputRefused("None of the pages could be indexed.", " ".join(notices))
-    notices += list_unindexed_pages(folder, judgements, pages)
     scored, left_out = runner.evaluate_queries(judgements, partial(rank_library, engine), on_progress, on_rankings)
     seconds = {"index": indexed - begun, "search": time.perf_counter() - indexed}
-    return runner.Report(
-        name, "pages", len(pages), encoder, engine.settings.codec, scored, seconds, (*notices, *left_out)
-    )
+    codec = engine.settings.codec
+    return runner.Report(name, "pages", count, encoder, codec, scored, seconds, (*notices, *left_out))
 
 
 def scan_folder(documents: Path, limits: Limits) -> DocumentFolder:

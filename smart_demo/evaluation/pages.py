@@ -20,7 +20,6 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from functools import partial
 from itertools import islice
 from pathlib import Path, PurePosixPath
 
@@ -30,7 +29,7 @@ from smart_demo.config import Limits, Settings
 from smart_demo.engine import Engine
 from smart_demo.errors import FileRefused, InputRefused, QueryRefused
 from smart_demo.evaluation import query_sets, runner
-from smart_demo.evaluation.documents import OpenEngine, open_temporary_engine, open_without_fallback, rank_library
+from smart_demo.evaluation.documents import OpenEngine, measure_library, open_temporary_engine, open_without_fallback
 from smart_demo.evaluation.judgements import QueryJudgements
 from smart_demo.evaluation.tables import FolderLayout, TableRow, Tables
 from smart_demo.evaluation.trec import open_run_files
@@ -81,35 +80,21 @@ def evaluate_pages(
     for TREC files. Raises InputRefused if no page can be encoded; BackboneUnavailable and LibraryError as the engine
     does.
     """
+
+    def index(engine: Engine) -> tuple[int, list[str]]:
+        backbone = engine.backbone(LOCAL)
+        on_progress(_describe_work(collection.count, backbone))
+        refused = _encode_pages(engine, backbone, collection, on_progress)
+        notices = [*collection.notices, *_describe_refused(collection, refused)]
+        if len(refused) == collection.count:
+            raise InputRefused("None of the pages could be encoded.", " ".join(notices))
+        return collection.count - len(refused), notices
+
     with (
         open_run_files(run_dir, collection.judgements, collection.names.__getitem__) as on_rankings,
         open_temporary_engine(settings, open_library) as engine,
     ):
-        return _measure(engine, collection, on_progress, on_rankings)
-
-
-def _measure(
-    engine: Engine,
-    collection: PageCollection,
-    on_progress: runner.ProgressCallback,
-    on_rankings: runner.RankingsCallback,
-) -> runner.Report:
-    backbone = engine.backbone(LOCAL)
-    encoder, begun = backbone.encoder, time.perf_counter()
-    on_progress(_describe_work(collection.count, backbone))
-    refused = _encode_pages(engine, backbone, collection, on_progress)
-    indexed = time.perf_counter()
-    notices = [*collection.notices, *_describe_refused(collection, refused)]
-    encoded = collection.count - len(refused)
-    if not encoded:
-        raise InputRefused("None of the pages could be encoded.", " ".join(notices))
-    scored, left_out = runner.evaluate_queries(
-        collection.judgements, partial(rank_library, engine), on_progress, on_rankings
-    )
-    seconds = {"index": indexed - begun, "search": time.perf_counter() - indexed}
-    return runner.Report(
-        collection.name, "pages", encoded, encoder, engine.settings.codec, scored, seconds, (*notices, *left_out)
-    )
+        return measure_library(engine, collection.name, collection.judgements, index, on_progress, on_rankings)
 
 
 def _encode_pages(
