@@ -14,10 +14,11 @@ from __future__ import annotations
 
 import glob
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 from smart_demo.errors import InputRefused
@@ -27,7 +28,7 @@ from smart_demo.evaluation.tables import SUFFIXES, FolderLayout, Table, Tables, 
 DATASET_NAME = re.compile(r"\w[\w.-]*/\w[\w.-]*", re.ASCII)
 ETAG_TIMEOUT_SECONDS = 5
 CARD_FILE = "README.md"
-"""The card of a set, fetched first: the folder that it lies in is named by the commit."""
+"""The card of a set. It is fetched first, because its folder is named by the commit."""
 TO_A_FOLDER = "hf download {name} --repo-type dataset --local-dir DIR. Then give that folder as --dataset."
 
 
@@ -54,7 +55,15 @@ def fetch_hub_set(name: str, options: CollectionOptions) -> tuple[FolderLayout, 
     with _hub_errors(name, options.revision):
         folder = _download(name, options.revision or None, [CARD_FILE])
         try:
-            files = _list_files(datasets, name, folder.name, options.split)
+            # A cache of its own: without the hub the package would answer from rows that it has cached, not with files.
+            with TemporaryDirectory(prefix="smart-demo-eval-") as cache:
+                configs = datasets.get_dataset_config_names(name, revision=folder.name, cache_dir=cache)
+                files = _list_files(
+                    lambda part: datasets.load_dataset_builder(name, part, revision=folder.name, cache_dir=cache),
+                    configs,
+                    f"The card of {name}",
+                    options.split,
+                )
         except ConnectionError:
             apart = any(folder.glob("corpus*")) and not any(folder.glob("qrels*"))
             layout = find_layout(folder, options.split, _fetch_qrels(name, options) if apart else ())
@@ -79,28 +88,29 @@ def _download(name: str, revision: str | None, files: Sequence[str]) -> Path:
     )
 
 
-def _list_files(datasets: Any, name: str, commit: str, split: str) -> dict[str, list[str]]:  # noqa: ANN401
+def _list_files(
+    find: Callable[[str | None], Any], configs: Sequence[str], card: str, split: str
+) -> dict[str, list[str]]:
     """Return the files of a split by part, or of its `rows` if the set has no parts.
 
-    Raises ConnectionError if the hub cannot be reached.
+    find: maps a configuration, or None for the default, to its builder. card: the words that name the set's card.
     """
-    configs = set(datasets.get_dataset_config_names(name, revision=commit))
     parts: Mapping[str, str | None] = {"rows": None}
-    if configs >= {"corpus", "queries"}:
+    if {"corpus", "queries"} <= set(configs):
         own = [config for config in ("qrels", "default") if config in configs]
         parts = {"corpus": "corpus", "queries": "queries"} | ({"qrels": own[0]} if own else {})
     found = {}
     for part, config in parts.items():
-        splits = datasets.load_dataset_builder(name, config, revision=commit).config.data_files or {}
+        splits = find(config).config.data_files or {}
         # A corpus and its queries often have one split for all judgements, named like the part or by habit train.
         names = [split] if part in ("rows", "qrels") else [split, part, *(splits if len(splits) == 1 else ())]
         chosen = next((splits[known] for known in names if known in splits), None)
         if chosen is None:
             raise InputRefused(
-                f"The card of {name} names no split {split}{'' if part == 'rows' else f' of its {part}'}.",
-                f"It names {', '.join(map(str, splits))}. Choose by --split, or run: {TO_A_FOLDER.format(name=name)}",
+                f"{card} names no split {split}{'' if part == 'rows' else f' of its {part}'}.",
+                f"It names {', '.join(map(str, splits))}: choose by --split.",
             )
-        found[part] = [str(file).split(f"@{commit}/", 1)[-1] for file in chosen]
+        found[part] = [re.sub(r"^hf://datasets/[^@]+@[0-9a-f]+/", "", str(file)) for file in chosen]
     return found
 
 
@@ -109,7 +119,7 @@ def _make_tables(folder: Path, name: str, files: Sequence[str]) -> Tables:
     tables = tuple(Table(folder / file, file) for file in files if file.endswith(SUFFIXES))
     if not tables:
         readable = " or ".join(SUFFIXES)
-        raise InputRefused(f"{name} holds {files[0]}, which is no table that can be read.", f"It takes {readable}.")
+        raise InputRefused(f"{name} holds {files[0]!r}, which is no table that can be read.", f"It takes {readable}.")
     return tables
 
 
@@ -153,4 +163,5 @@ def _hub_errors(name: str, revision: str) -> Iterator[None]:
         ) from None
     except Exception as error:  # noqa: BLE001 - a card may say anything, and any error may come of it
         reason = next(iter(str(error).splitlines()), type(error).__name__)
+        reason = "".join(filter(str.isprintable, reason))  # it may quote the card
         raise InputRefused(f"{name} could not be fetched: {reason}", f"Try: {TO_A_FOLDER.format(name=name)}") from None

@@ -95,10 +95,10 @@ def test_sets_of_every_layout_are_read_and_read_again_without_the_hub(hub):
 REFUSED = [
     ("o/none", {}, "The hub has no dataset o/none."),
     ("o/mteb", {"revision": "v9"}, "o/mteb has no revision v9."),
-    ("o/mteb", {"split": "dev"}, "The card of o/mteb names no split dev of its qrels. It names train, test."),
-    ("o/pages", {"split": "dev"}, "The card of o/pages names no split dev. It names train, test."),
+    ("o/mteb", {"split": "dev"}, "The card of o/mteb names no split dev of its qrels. It names train, test:"),
+    ("o/pages", {"split": "dev"}, "The card of o/pages names no split dev. It names train, test:"),
     ("o/script", {}, "o/script could not be fetched: Dataset scripts are no longer supported"),
-    ("o/bare", {}, "o/bare holds test.json, which is no table that can be read."),
+    ("o/bare", {}, "o/bare holds 'test.json', which is no table that can be read."),
     ("o/odd", {}, "o/odd could not be fetched"),
 ]
 
