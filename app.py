@@ -9,6 +9,7 @@ import shutil
 import signal
 import sys
 from contextlib import suppress
+from pathlib import Path
 
 from smart_demo.server.cleanup import create_work_folder
 from smart_demo.server.process_memory import limit_malloc_arenas, start_periodic_release
@@ -26,6 +27,8 @@ os.environ.setdefault("GRADIO_ANALYTICS_CACHE_FREQUENCY", "1000000000")
 work = create_work_folder()
 os.environ.setdefault("GRADIO_TEMP_DIR", str(work / "uploads"))
 
+from gradio.utils import get_upload_folder  # noqa: E402
+
 from smart_demo.config import read_settings  # noqa: E402
 from smart_demo.engine import open_engine  # noqa: E402
 from smart_demo.errors import SmartError  # noqa: E402
@@ -41,7 +44,7 @@ try:
 except SmartError as error:
     sys.exit(error.sentence)
 atexit.register(engine.close)
-cleanup = Cleanup(engine)
+cleanup = Cleanup(engine, Path(get_upload_folder()))
 atexit.register(cleanup.stop)  # before engine.close: the last registered runs first
 preparation = SamplePreparation(engine)
 demo = build_app(engine, preparation, cleanup)

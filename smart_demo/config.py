@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -160,16 +160,7 @@ def _is_loopback(bound: str) -> bool:
 
 def _default_resident_mb() -> int:
     """Return a quarter of the free memory in MB, 64 to 4,096: the model and the system's file cache need the rest."""
-    known = [int(line) for line in _read_lines("/sys/fs/cgroup/memory.max") if line.isdecimal()]
-    known += [int(line.split()[1]) * 1024 for line in _read_lines("/proc/meminfo") if line.startswith("MemAvailable:")]
-    return min(max(min(known, default=0) // 4 // 10**6, 64), 4_096)
-
-
-def _read_lines(path: str) -> list[str]:
-    try:
-        return Path(path).read_text(encoding="ascii", errors="replace").splitlines()
-    except OSError:  # not a Linux machine
-        return []
+    return min(max((free_memory() or 0) // 4 // 10**6, 64), 4_096)
 
 
 def _quotas(env: Mapping[str, str], *, public: bool) -> Quotas:
@@ -234,3 +225,30 @@ def _number(env: Mapping[str, str], name: str, default: int, low: int, high: int
     if not low <= value <= high:
         raise SettingRefused(f"{name}={value} is out of range.", f"It takes {low} to {high}.")
     return value
+
+
+def free_memory() -> int | None:
+    """Return the bytes available without swapping, at most the container's limit, or None if neither is known."""
+    limit, meminfo = read_system_file("/sys/fs/cgroup/memory.max"), read_system_file("/proc/meminfo")
+    return parse_free_memory(meminfo, limit)
+
+
+def parse_free_memory(meminfo: Iterable[str], limit: Iterable[str] = ()) -> int | None:
+    """Return the bytes available by Linux's meminfo, at most the container's `limit`, or None if neither is known.
+
+    >>> parse_free_memory(["MemTotal: 9 kB", "MemAvailable: 2 kB"], ["max"])
+    2048
+    >>> parse_free_memory(["MemAvailable: 2 kB"], ["999"])
+    999
+    """
+    known = [int(line) for line in limit if line.isdecimal()]
+    known += [int(line.split()[1]) * 1024 for line in meminfo if line.startswith("MemAvailable:")]
+    return min(known, default=None)
+
+
+def read_system_file(path: str) -> list[str]:
+    """Return the lines of a file of Linux, such as one in `/proc`, or none on other systems."""
+    try:
+        return Path(path).read_text(encoding="utf-8", errors="replace").splitlines()
+    except OSError:
+        return []

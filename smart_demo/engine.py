@@ -5,7 +5,9 @@ Importing it loads neither torch nor gradio nor chromadb. All methods are safe t
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Container, Generator, Iterable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 from typing import Self
@@ -14,7 +16,7 @@ from smart_demo.backbones import registry
 from smart_demo.backbones.base import Backbone
 from smart_demo.backbones.serving import Backbones, Serving
 from smart_demo.config import Settings
-from smart_demo.errors import LibraryError, QueryRefused
+from smart_demo.errors import LibraryError, QueryRefused, SmartError
 from smart_demo.indexing.indexer import Indexer
 from smart_demo.indexing.samples import SampleDocuments, Samples
 from smart_demo.page_list import Key
@@ -24,7 +26,7 @@ from smart_demo.search.costs import StageTiming
 from smart_demo.search.explain.explainer import Explainer, Explanation, Pairing
 from smart_demo.search.retrieval import Retrieval
 from smart_demo.store.library import Library
-from smart_demo.store.quotas import IdleEviction, Usage, Visitor, build_usage
+from smart_demo.store.quotas import Usage, Visitor, build_usage, evictable_visitors
 from smart_demo.types import (
     LOCAL,
     POOLED,
@@ -48,11 +50,11 @@ class Engine:
 
     def __init__(self, library: Library, backbones: Backbones, settings: Settings) -> None:
         self.library, self.backbones, self.settings = library, backbones, settings
-        self._idle_eviction = IdleEviction(library.visitors, self.expire)
         self._indexer = Indexer(library, settings.limits, settings.quotas, self.evict_idle_visitors)
         self._retrieval = Retrieval(library, settings)
         self._explainer = Explainer(library)
         self._sample_documents = SampleDocuments(settings.samples, settings.limits)
+        self._on_expired: Callable[[Scope], object] = lambda _: None
 
     def __enter__(self) -> Self:
         return self
@@ -122,19 +124,30 @@ class Engine:
         freed = self._indexer.expire(visitor)
         if freed is not None:
             self._discard_caches(visitor.scope)
+            self._on_expired(visitor.scope)
         return freed
 
-    def set_eviction_listener(self, on_evicted: Callable[[Scope], object]) -> None:
-        """Call `on_evicted` for each visitor evicted from now on, in place of the listener before."""
-        self._idle_eviction.set_listener(on_evicted)
+    def set_expiry_listener(self, on_expired: Callable[[Scope], object]) -> None:
+        """Call `on_expired` for each visitor whom `expire` deletes from now on, in place of the listener before."""
+        self._on_expired = on_expired
 
     def evict_idle_visitors(self, owner: Scope, size: int, among: Container[Scope] | None = None) -> bool:
         """Free `size` bytes for `owner` by deleting other visitors, the longest idle first; return whether that worked.
 
-        Visitors with a change within the last hour are never deleted. `among`: those whose deletion would help, all by
-        default.
+        Deletes none if all who are idle together would not free enough. `among`: those whose deletion would help, all
+        by default. Call it without a lock that `set_expiry_listener`'s listener takes.
         """
-        return self._idle_eviction.evict_idle_visitors(owner, size, among)
+        idle = evictable_visitors(self.library.visitors(), time.time())
+        idle = [visitor for visitor in idle if visitor.scope != owner and (among is None or visitor.scope in among)]
+        if sum(visitor.bytes for visitor in idle) < size:
+            return False
+        freed = 0
+        for visitor in idle:
+            if freed >= size:
+                break
+            with suppress(SmartError):  # a visitor who cannot be deleted now must not protect the others
+                freed += self.expire(visitor) or 0
+        return freed >= size
 
     def compact(self) -> bool:
         """Rebuild the index if that frees bytes of deleted pages; searches continue. Return whether it was rebuilt."""

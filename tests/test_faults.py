@@ -20,6 +20,7 @@ from smart_demo.judging import queue as queues
 from smart_demo.judging.journal import Journal
 from smart_demo.judging.query_list import ListedQuery
 from smart_demo.store.library import Library
+from smart_demo.store.sidecar import Sidecar
 from smart_demo.types import LOCAL
 from tests.documents import write_pdf
 from tests.judging.cases import TRIALS, open_journal
@@ -197,8 +198,9 @@ def test_the_content_of_the_lock_file_blocks_no_process(tmp_path):
 def test_deleted_files_are_reported_and_the_rest_is_searched(tmp_path):
     with open_library(tmp_path) as library:
         first, second, third = put(library, 1, 2, 3)
-        library._files.path(first).unlink()
-        library._files.path(second).with_suffix(".webp").unlink()
+        files = Sidecar(tmp_path / "data")
+        files.path(first).unlink()
+        files.path(second).with_suffix(".webp").unlink()
         with pytest.raises(LibraryError, match="no longer in the library"):
             library.tokens(first)
         with pytest.raises(LibraryError, match=r"A picture of page 1 of document 2\.pdf is missing"):

@@ -30,6 +30,7 @@ ROOT = Path(__file__).resolve().parent.parent
 SOURCES = [ROOT / "app.py", *sorted((ROOT / "smart_demo").rglob("*.py")), *sorted((ROOT / "sample_docs").rglob("*.py"))]
 COMMIT = "0123456789abcdef0123456789abcdef01234567"
 CODE_IN_DATA = {"pickle", "cPickle", "dill", "cloudpickle", "joblib", "shelve", "marshal", "yaml"}
+FETCHES = {"snapshot_download", "hf_hub_download", "load_dataset_builder", "get_dataset_config_names"}
 RUNS_TEXT = {"eval", "exec", "compile", "__import__"}
 
 
@@ -60,7 +61,7 @@ def faults_of_call(name, words):
         yield f"{name} without use_safetensors"
     if name.endswith(".from_pretrained") and said.get("local_files_only") != "True":
         yield f"{name} may fetch"
-    if name.split(".")[-1] in {"snapshot_download", "hf_hub_download"} and "revision" not in said:
+    if name.split(".")[-1] in FETCHES and "revision" not in said:
         yield f"{name} of whatever is newest"
 
 
@@ -77,6 +78,7 @@ def test_no_source_lets_data_run(path):
         "AutoTokenizer.from_pretrained(x, local_files_only=True, trust_remote_code=True)",
         "AutoModel.from_pretrained(x, local_files_only=True)", "AutoTokenizer.from_pretrained(x)",
         "AutoModel.from_pretrained(x, local_files_only=True, use_safetensors=flag)", "snapshot_download(x)",
+        "datasets.load_dataset_builder(x)", "datasets.load_dataset(x, trust_remote_code=True)",
     ],
 )  # fmt: skip
 def test_the_scan_finds_it(source):

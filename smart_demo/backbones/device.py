@@ -9,9 +9,9 @@ import os
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from functools import wraps
-from pathlib import Path
 from typing import ParamSpec, TypeVar, cast
 
+from smart_demo.config import free_memory, read_system_file
 from smart_demo.errors import BackboneUnavailable
 
 P = ParamSpec("P")
@@ -117,8 +117,7 @@ def detect_machine() -> Machine:
     """Describe the machine of this process. Imports torch, but does not query it on ZeroGPU: no call runs yet."""
     import torch
 
-    flags = parse_cpu_flags(_read_lines("/proc/cpuinfo"))
-    memory = parse_free_memory(_read_lines("/proc/meminfo"), _read_lines("/sys/fs/cgroup/memory.max"))
+    flags, memory = parse_cpu_flags(read_system_file("/proc/cpuinfo")), free_memory()
     if os.environ.get("SPACES_ZERO_GPU"):
         return Machine("cuda", flags, memory=memory, zerogpu=True)
     if torch.cuda.is_available():
@@ -138,31 +137,6 @@ def parse_cpu_flags(lines: Iterable[str]) -> frozenset[str]:
         if key.strip() in {"flags", "Features"}:
             return frozenset(value.split())
     return frozenset()
-
-
-def parse_free_memory(meminfo: Iterable[str], limit: Iterable[str] = ()) -> int | None:
-    """Return the bytes available without swapping by Linux's meminfo, at most the container's `limit`.
-
-    None if neither is known.
-
-    >>> parse_free_memory(["MemTotal: 9 kB", "MemAvailable: 2 kB"], ["max"])
-    2048
-    >>> parse_free_memory(["MemAvailable: 2 kB"], ["999"])
-    999
-    """
-    known = [int(line) for line in limit if line.isdecimal()]
-    for line in meminfo:
-        key, _, value = line.partition(":")
-        if key == "MemAvailable":
-            known.append(int(value.split()[0]) * 1024)
-    return min(known, default=None)
-
-
-def _read_lines(path: str) -> list[str]:
-    try:
-        return Path(path).read_text(encoding="utf-8", errors="replace").splitlines()
-    except OSError:  # not a Linux machine
-        return []
 
 
 def run_on_zerogpu(function: Callable[P, R], seconds: Callable[P, int]) -> Callable[P, R]:

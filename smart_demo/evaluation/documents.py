@@ -19,16 +19,8 @@ from smart_demo import ingest
 from smart_demo.config import Limits, Settings
 from smart_demo.engine import Engine, open_engine
 from smart_demo.errors import InputRefused, LibraryError
+from smart_demo.evaluation import runner
 from smart_demo.evaluation.judgements import QueryJudgements, read_judgements
-from smart_demo.evaluation.runner import (
-    ProgressCallback,
-    RankingsCallback,
-    Report,
-    evaluate_queries,
-    find_unreachable,
-    ignore_progress,
-    rank_by_methods,
-)
 from smart_demo.evaluation.trec import open_run_files
 from smart_demo.ingest.files import clean_name
 from smart_demo.types import LOCAL, PageId, Query, SearchResult, State
@@ -86,9 +78,9 @@ def evaluate_documents(
     settings: Settings,
     documents: Path,
     queries: Path,
-    on_progress: ProgressCallback = ignore_progress,
+    on_progress: runner.ProgressCallback = runner.ignore_progress,
     run_dir: Path | None = None,
-) -> Report:
+) -> runner.Report:
     """Index every document of a folder, then rank all of its pages for every query by every method.
 
     The library is in a temporary folder that is removed however the run ends. Every page is scored. The report's
@@ -98,32 +90,41 @@ def evaluate_documents(
     """
     folder = scan_folder(documents, settings.limits)
     judgements = read_judgements(queries, folder.find_page)
+
+    def index(engine: Engine) -> tuple[int, list[str]]:
+        notices = [*folder.notices, *index_folder(engine, folder, on_progress)]
+        pages = {page.id for page in engine.library.pages([LOCAL], engine.backbone(LOCAL).encoder.fingerprint)}
+        if not pages:
+            raise InputRefused("None of the pages could be indexed.", " ".join(notices))
+        return len(pages), notices + list_unindexed_pages(folder, judgements, pages)
+
     with (
         open_run_files(run_dir, judgements, folder.trec_name) as on_rankings,
         open_temporary_engine(settings) as engine,
     ):
-        return _measure(engine, folder, judgements, documents.absolute().name, on_progress, on_rankings)
+        return measure_library(engine, documents.absolute().name, judgements, index, on_progress, on_rankings)
 
 
-def _measure(
+def measure_library(
     engine: Engine,
-    folder: DocumentFolder,
-    judgements: tuple[QueryJudgements, ...],
     name: str,
-    on_progress: ProgressCallback,
-    on_rankings: RankingsCallback,
-) -> Report:
+    judgements: tuple[QueryJudgements, ...],
+    index: Callable[[Engine], tuple[int, list[str]]],
+    on_progress: runner.ProgressCallback,
+    on_rankings: runner.RankingsCallback,
+) -> runner.Report:
+    """Fill an empty library and rank its pages for every query by every method.
+
+    index: fills it; returns the number of pages and notices.
+    """
     encoder = engine.backbone(LOCAL).encoder  # loads the model before the clock starts
     begun = time.perf_counter()
-    notices = [*folder.notices, *index_folder(engine, folder, on_progress)]
+    count, notices = index(engine)
     indexed = time.perf_counter()
-    pages = {page.id for page in engine.library.pages([LOCAL], encoder.fingerprint)}
-    if not pages:
-        raise InputRefused("None of the pages could be indexed.", " ".join(notices))
-    notices += list_unindexed_pages(folder, judgements, pages)
-    scored, left_out = evaluate_queries(judgements, partial(rank_library, engine), on_progress, on_rankings)
+    scored, left_out = runner.evaluate_queries(judgements, partial(rank_library, engine), on_progress, on_rankings)
     seconds = {"index": indexed - begun, "search": time.perf_counter() - indexed}
-    return Report(name, "pages", len(pages), encoder, engine.settings.codec, scored, seconds, (*notices, *left_out))
+    codec = engine.settings.codec
+    return runner.Report(name, "pages", count, encoder, codec, scored, seconds, (*notices, *left_out))
 
 
 def scan_folder(documents: Path, limits: Limits) -> DocumentFolder:
@@ -145,7 +146,7 @@ def scan_folder(documents: Path, limits: Limits) -> DocumentFolder:
     return DocumentFolder(paths, uploads, frozenset(refused - set(uploads)), notices)
 
 
-def index_folder(engine: Engine, folder: DocumentFolder, on_progress: ProgressCallback) -> list[str]:
+def index_folder(engine: Engine, folder: DocumentFolder, on_progress: runner.ProgressCallback) -> list[str]:
     """Index the files and return a sentence for each that was refused.
 
     Raises LibraryError if the disk ended the batch: figures of half a collection would be wrong.
@@ -170,7 +171,7 @@ def list_unindexed_pages(
     return [
         f"Page {page.number} of {folder.names[page.file]} is relevant but could not be indexed; "
         f"it counts as never found ({', '.join(qids)})."
-        for page, qids in find_unreachable(judgements, pages).items()
+        for page, qids in runner.find_unreachable(judgements, pages).items()
     ]
 
 
@@ -195,7 +196,7 @@ def open_temporary_engine(settings: Settings, open_library: OpenEngine = open_wi
 
 def rank_library(engine: Engine, text: str) -> Mapping[str, SearchResult]:
     """Return one query's rankings of the whole library by every method. Raises QueryRefused."""
-    return rank_by_methods(engine.search(Query(text), [LOCAL], ()).parts)
+    return runner.rank_by_methods(engine.search(Query(text), [LOCAL], ()).parts)
 
 
 def _placeholder_hash(name: str) -> str:

@@ -20,7 +20,6 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from functools import partial
 from itertools import islice
 from pathlib import Path, PurePosixPath
 
@@ -29,45 +28,20 @@ from smart_demo.backbones.base import Backbone
 from smart_demo.config import Limits, Settings
 from smart_demo.engine import Engine
 from smart_demo.errors import FileRefused, InputRefused, QueryRefused
-from smart_demo.evaluation.documents import OpenEngine, open_temporary_engine, open_without_fallback, rank_library
+from smart_demo.evaluation import query_sets, runner
+from smart_demo.evaluation.documents import OpenEngine, measure_library, open_temporary_engine, open_without_fallback
 from smart_demo.evaluation.judgements import QueryJudgements
-from smart_demo.evaluation.query_sets import (
-    DOCUMENT_ID_COLUMNS,
-    FILE_COLUMNS,
-    QUERY_ID_COLUMNS,
-    CollectionOptions,
-    PageNumbering,
-    QuerySet,
-    matches_language,
-    read_grades,
-    read_id,
-    read_kind,
-    read_queries,
-    read_rows,
-    read_words,
-    require_queries,
-    select_judged,
-)
-from smart_demo.evaluation.runner import (
-    ProgressCallback,
-    RankingsCallback,
-    Report,
-    evaluate_queries,
-    find_unreachable,
-    ignore_progress,
-    report_tenths,
-)
 from smart_demo.evaluation.tables import FolderLayout, TableRow, Tables
 from smart_demo.evaluation.trec import open_run_files
 from smart_demo.ingest import clean_name
 from smart_demo.types import LOCAL, Page, PageEncoding, PageId, Pixels
 
 IMAGE_COLUMN = "image"
-IMAGE_NAME_COLUMNS = (*FILE_COLUMNS, IMAGE_COLUMN)
+IMAGE_NAME_COLUMNS = (*query_sets.FILE_COLUMNS, IMAGE_COLUMN)
 """Columns that may hold the name of an image file."""
-CORPUS_PAGE_COLUMNS = (*DOCUMENT_ID_COLUMNS, *FILE_COLUMNS, IMAGE_COLUMN)
+CORPUS_PAGE_COLUMNS = (*query_sets.DOCUMENT_ID_COLUMNS, *query_sets.FILE_COLUMNS, IMAGE_COLUMN)
 """Columns that may hold a page's id in a corpus."""
-ROW_PAGE_COLUMNS = (*FILE_COLUMNS, *DOCUMENT_ID_COLUMNS, IMAGE_COLUMN)
+ROW_PAGE_COLUMNS = (*query_sets.FILE_COLUMNS, *query_sets.DOCUMENT_ID_COLUMNS, IMAGE_COLUMN)
 """Columns that may hold a page's id in a single table; its `id` may be the query's."""
 MAX_PAGES = 100_000
 OCR_SECONDS_PER_PAGE = 5
@@ -76,8 +50,6 @@ MIN_TIMED_PAGES = 4
 """Pages timed for the second estimate, after the first batch, which includes loading models."""
 MAX_REASONS = 3
 """Maximum number of reasons listed for pages that were not encoded."""
-ReadPageName = Callable[[TableRow], str]
-"""Maps a row to the name of its page."""
 
 
 @dataclass(frozen=True)
@@ -98,44 +70,35 @@ class PageCollection:
 def evaluate_pages(
     settings: Settings,
     collection: PageCollection,
-    on_progress: ProgressCallback = ignore_progress,
+    on_progress: runner.ProgressCallback = runner.ignore_progress,
     run_dir: Path | None = None,
     open_library: OpenEngine = open_without_fallback,
-) -> Report:
+) -> runner.Report:
     """Encode every image as a page without a text layer, then rank all pages for every query by every method.
 
     The report's notices list pages that could not be decoded or encoded; they count as never found. run_dir: a folder
     for TREC files. Raises InputRefused if no page can be encoded; BackboneUnavailable and LibraryError as the engine
     does.
     """
+
+    def index(engine: Engine) -> tuple[int, list[str]]:
+        backbone = engine.backbone(LOCAL)
+        on_progress(_describe_work(collection.count, backbone))
+        refused = _encode_pages(engine, backbone, collection, on_progress)
+        notices = [*collection.notices, *_describe_refused(collection, refused)]
+        if len(refused) == collection.count:
+            raise InputRefused("None of the pages could be encoded.", " ".join(notices))
+        return collection.count - len(refused), notices
+
     with (
         open_run_files(run_dir, collection.judgements, collection.names.__getitem__) as on_rankings,
         open_temporary_engine(settings, open_library) as engine,
     ):
-        return _measure(engine, collection, on_progress, on_rankings)
-
-
-def _measure(
-    engine: Engine, collection: PageCollection, on_progress: ProgressCallback, on_rankings: RankingsCallback
-) -> Report:
-    backbone = engine.backbone(LOCAL)
-    encoder, begun = backbone.encoder, time.perf_counter()
-    on_progress(_describe_work(collection.count, backbone))
-    refused = _encode_pages(engine, backbone, collection, on_progress)
-    indexed = time.perf_counter()
-    notices = [*collection.notices, *_describe_refused(collection, refused)]
-    encoded = collection.count - len(refused)
-    if not encoded:
-        raise InputRefused("None of the pages could be encoded.", " ".join(notices))
-    scored, left_out = evaluate_queries(collection.judgements, partial(rank_library, engine), on_progress, on_rankings)
-    seconds = {"index": indexed - begun, "search": time.perf_counter() - indexed}
-    return Report(
-        collection.name, "pages", encoded, encoder, engine.settings.codec, scored, seconds, (*notices, *left_out)
-    )
+        return measure_library(engine, collection.name, collection.judgements, index, on_progress, on_rankings)
 
 
 def _encode_pages(
-    engine: Engine, backbone: Backbone, collection: PageCollection, on_progress: ProgressCallback
+    engine: Engine, backbone: Backbone, collection: PageCollection, on_progress: runner.ProgressCallback
 ) -> dict[PageId, InputRefused]:
     """Add every page to the library and return the pages that were refused, with the reason."""
     refused: dict[PageId, InputRefused] = {}
@@ -151,7 +114,7 @@ def _encode_pages(
                 refused[page.id] = encoding
         for _ in batch:
             done += 1
-            report_tenths(on_progress, "Encoded", done, collection.count, "pages")
+            runner.report_tenths(on_progress, "Encoded", done, collection.count, "pages")
         estimate.update(done)
     engine.library.flush()
     return refused
@@ -169,7 +132,9 @@ def _describe_refused(collection: PageCollection, refused: dict[PageId, InputRef
     more = f" And {len(refused) - MAX_REASONS:,} more." if len(refused) > MAX_REASONS else ""
     yield f"{len(refused):,} of {collection.count:,} pages could not be encoded and count as never found. {why}{more}"
     encoded = {page for page in collection.names if page not in refused}
-    affected = dict.fromkeys(qid for qids in find_unreachable(collection.judgements, encoded).values() for qid in qids)
+    affected = dict.fromkeys(
+        qid for qids in runner.find_unreachable(collection.judgements, encoded).values() for qid in qids
+    )
     if affected:
         yield f"Queries answered by pages that could not be encoded: {_join_names(list(affected))}."
 
@@ -190,7 +155,7 @@ def _describe_work(count: int, backbone: Backbone) -> str:
 class _TimeEstimate:
     """Reports once how long all pages will take, after a few have been timed."""
 
-    def __init__(self, count: int, on_progress: ProgressCallback) -> None:
+    def __init__(self, count: int, on_progress: runner.ProgressCallback) -> None:
         self._count, self._on_progress = count, on_progress
         self._start: tuple[int, float] | None = None
         self._reported = False
@@ -219,108 +184,102 @@ def _format_duration(seconds: float) -> str:
     return f"{minutes / 60:,.1f} hours"
 
 
-def read_pages(layout: FolderLayout, name: str, options: CollectionOptions) -> PageCollection:
+def has_images(tables: Tables) -> bool:
+    """Return whether the tables have images or name files of images."""
+    return any(name in tables[0].columns() for name in IMAGE_NAME_COLUMNS)
+
+
+def read_pages(layout: FolderLayout, name: str, options: query_sets.CollectionOptions) -> PageCollection:
     """Read corpus, queries and qrels with images in the corpus.
 
     Raises InputRefused, with file and line, at the first invalid row.
     """
-    query_set = read_queries(read_rows(layout.queries), options.language)
-    images, ids, notices = PageImages(layout, layout.corpus), PageNumbering(), list[str]()
-    read_name = partial(read_id, names=CORPUS_PAGE_COLUMNS, what="page")
-    for row in images.rows(DOCUMENT_ID_COLUMNS):
-        if read_name(row) in ids:
-            raise row.refusal(f'the page "{read_name(row)}" appears twice.')
-        _number_page(row, read_name(row), ids)
-    count = _require_pages(ids, name)
-    grades = read_grades(
-        read_rows(layout.qrels, [*QUERY_ID_COLUMNS, *DOCUMENT_ID_COLUMNS, "score"]),
-        query_set,
-        ids,
-        notices,
-    )
-    judgements = select_judged(query_set, grades, options, notices)
-    return PageCollection(
-        name, count, partial(images.decode_pages, ids, read_name), ids.names, judgements, tuple(notices)
-    )
+    query_set = query_sets.read_queries(query_sets.read_rows(layout.queries), options.language)
+    pages, notices = _PageTables(layout, layout.corpus, CORPUS_PAGE_COLUMNS), list[str]()
+    for row, page in pages.rows([]):
+        if page in pages.ids:
+            raise row.refusal(f'the page "{page}" appears twice.')
+        pages.number(row, page)
+    count = pages.require(name)
+    columns = [*query_sets.QUERY_ID_COLUMNS, *query_sets.DOCUMENT_ID_COLUMNS, "score"]
+    grades = query_sets.read_grades(query_sets.read_rows(layout.qrels, columns), query_set, pages.ids, notices)
+    judgements = query_sets.select_judged(query_set, grades, options, notices)
+    return PageCollection(name, count, pages.decode, query_sets.names_of(pages.ids), judgements, tuple(notices))
 
 
-def read_single_table(layout: FolderLayout, name: str, options: CollectionOptions) -> PageCollection:
+def read_single_table(layout: FolderLayout, name: str, options: query_sets.CollectionOptions) -> PageCollection:
     """Read one table with pages and queries. Raises InputRefused as `read_pages`."""
-    images, ids, notices = PageImages(layout, layout.rows), PageNumbering(), list[str]()
-    read_name = partial(read_id, names=ROW_PAGE_COLUMNS, what="page")
-    query_set, qids, grades = QuerySet(), dict[str, str](), dict[str, dict[PageId, float]]()
+    pages, notices = _PageTables(layout, layout.rows, ROW_PAGE_COLUMNS), list[str]()
+    query_set, qids, grades = query_sets.QuerySet(), dict[str, str](), dict[str, dict[PageId, float]]()
     repeated = 0
-    for row in images.rows([*DOCUMENT_ID_COLUMNS, "query", "language"]):
-        page, text = _number_page(row, read_name(row), ids), read_words(row, ["query"])
-        if not text or not matches_language(row, options.language, query_set.languages):
+    for row, name_of_page in pages.rows(["query", "language"]):
+        page, text = pages.number(row, name_of_page), query_sets.read_words(row, ["query"])
+        if not text or not query_sets.matches_language(row, options.language, query_set.languages):
             continue
         repeated += text in qids
         qid = qids.setdefault(text, f"q{len(qids) + 1}")
         query_set.texts.setdefault(qid, text)
-        query_set.kinds.setdefault(qid, read_kind(row))
+        query_set.kinds.setdefault(qid, query_sets.read_kind(row))
         grades.setdefault(qid, {})[page] = 1.0
-    require_queries(query_set.texts, options.language, query_set.languages)
+    query_sets.require_queries(query_set.texts, options.language, query_set.languages)
     if repeated:
         notices.append(
             f"Rows that repeat a query: {repeated:,}; the query is run once, and the pages of all its rows answer it."
         )
-    count = _require_pages(ids, name)
-    judgements = select_judged(query_set, grades, options, notices)
-    return PageCollection(
-        name, count, partial(images.decode_pages, ids, read_name), ids.names, judgements, tuple(notices)
-    )
+    count = pages.require(name)
+    judgements = query_sets.select_judged(query_set, grades, options, notices)
+    return PageCollection(name, count, pages.decode, query_sets.names_of(pages.ids), judgements, tuple(notices))
 
 
-def _number_page(row: TableRow, page: str, ids: PageNumbering) -> PageId:
-    if len(ids) >= MAX_PAGES and page not in ids:
-        raise row.refusal(f"there are more than {MAX_PAGES:,} pages, which is the limit.")
-    return ids.number(page)
+class _PageTables:
+    """Tables of pages: the ids of the pages, and their images."""
 
-
-def _require_pages(ids: PageNumbering, name: str) -> int:
-    if not len(ids):
-        raise InputRefused(f"There are no pages in {name}.")
-    return len(ids)
-
-
-class PageImages:
-    """The images of the pages in batch tables."""
-
-    def __init__(self, layout: FolderLayout, tables: Tables) -> None:
-        self._tables, self._link_root = tables, layout.link_root
+    def __init__(self, layout: FolderLayout, tables: Tables, id_columns: Sequence[str]) -> None:
+        """Read the names of the columns. id_columns: those that may hold a page's name."""
+        self.ids: dict[str, PageId] = {}
+        self._tables, self._id_columns, self._link_root = tables, id_columns, layout.link_root
         self._folders = dict.fromkeys([tables[0].path.parent, layout.folder])
-        self._columns = tables[0].columns()
-        self._inside = IMAGE_COLUMN in self._columns and tables[0].path.name.endswith(".parquet")
+        self._inside = tables[0].path.name.endswith(".parquet") and IMAGE_COLUMN in tables[0].columns()
 
-    @property
-    def exist(self) -> bool:
-        """Whether the tables have images."""
-        return any(name in self._columns for name in IMAGE_NAME_COLUMNS)
+    def rows(self, columns: Sequence[str]) -> Iterator[tuple[TableRow, str]]:
+        """Yield every row without its image, and the name of its page.
 
-    def rows(self, columns: Sequence[str]) -> Iterator[TableRow]:
-        """Yield every row without its image. Raises InputRefused, with the row, if an image file is missing."""
-        for row in read_rows(self._tables, [*columns, *FILE_COLUMNS]):
+        Raises InputRefused, with the row, if an image file is missing or the page has no name.
+        """
+        for row in query_sets.read_rows(
+            self._tables, [*columns, *query_sets.DOCUMENT_ID_COLUMNS, *query_sets.FILE_COLUMNS]
+        ):
             if not self._inside:
                 self._file(row)
-            yield row
+            yield row, query_sets.read_id(row, self._id_columns, "page")
 
-    def decode_pages(
-        self, ids: PageNumbering, name: ReadPageName, limits: Limits
-    ) -> Iterator[tuple[PageId, Pixels | InputRefused]]:
+    def number(self, row: TableRow, page: str) -> PageId:
+        """Return the id of a page of that name. Raises InputRefused, with the row, if there are too many pages."""
+        if len(self.ids) >= MAX_PAGES and page not in self.ids:
+            raise row.refusal(f"there are more than {MAX_PAGES:,} pages, which is the limit.")
+        return query_sets.number_page(self.ids, page)
+
+    def require(self, collection: str) -> int:
+        """Return the number of pages. Raises InputRefused if there are none."""
+        if not self.ids:
+            raise InputRefused(f"There are no pages in {collection}.")
+        return len(self.ids)
+
+    def decode(self, limits: Limits) -> Iterator[tuple[PageId, Pixels | InputRefused]]:
         """Yield the image of every page once, in table order: (height, width, 3) RGB at full size.
 
         Yields an InputRefused in its place if it cannot be decoded within the limits.
         """
         seen: set[str] = set()
-        for row in read_rows(self._tables, [*DOCUMENT_ID_COLUMNS, *IMAGE_NAME_COLUMNS]):
-            page = name(row)
+        for row in query_sets.read_rows(self._tables, [*query_sets.DOCUMENT_ID_COLUMNS, *IMAGE_NAME_COLUMNS]):
+            page = query_sets.read_id(row, self._id_columns, "page")
             if page in seen:
                 continue
             seen.add(page)
             try:
-                yield ids[page], self._pixels(row, page, limits)
+                yield self.ids[page], self._pixels(row, page, limits)
             except InputRefused as refusal:
-                yield ids[page], refusal
+                yield self.ids[page], refusal
 
     def _pixels(self, row: TableRow, page: str, limits: Limits) -> Pixels:
         given = row.values.get(IMAGE_COLUMN)
@@ -339,7 +298,9 @@ class PageImages:
 
         Raises InputRefused, with the row, if the file is missing or outside the collection.
         """
-        given = next((row.values[name] for name in (IMAGE_COLUMN, *FILE_COLUMNS) if row.values.get(name)), None)
+        given = next(
+            (row.values[name] for name in (IMAGE_COLUMN, *query_sets.FILE_COLUMNS) if row.values.get(name)), None
+        )
         if not isinstance(given, str):
             raise row.refusal("there is no picture.", f"Its file is named under {' or '.join(IMAGE_NAME_COLUMNS)}.")
         shown, path = clean_name(given), PurePosixPath(given)

@@ -57,31 +57,14 @@ class QuerySet:
     """Languages seen, for the error if none matches."""
 
 
-class PageNumbering:
-    """Page ids for a collection's own ids, numbered in order of appearance: the order of tied pages."""
+def number_page(ids: dict[str, PageId], name: str) -> PageId:
+    """Return the page id of a collection's own id, the next one if it is new: pages that tie keep this order."""
+    return ids.setdefault(name, make_page_id(len(ids)))
 
-    def __init__(self) -> None:
-        self._pages: dict[str, PageId] = {}
 
-    def __contains__(self, name: str) -> bool:
-        return name in self._pages
-
-    def __getitem__(self, name: str) -> PageId:
-        return self._pages[name]
-
-    def __len__(self) -> int:
-        return len(self._pages)
-
-    def number(self, name: str) -> PageId:
-        """Return the page id of `name`, a new one if the name is new."""
-        if name not in self._pages:
-            self._pages[name] = make_page_id(len(self._pages))
-        return self._pages[name]
-
-    @property
-    def names(self) -> dict[PageId, str]:
-        """The collection's own ids by page id."""
-        return {page: name for name, page in self._pages.items()}
+def names_of(ids: Mapping[str, PageId]) -> dict[PageId, str]:
+    """Return the collection's own ids by page id."""
+    return {page: name for name, page in ids.items()}
 
 
 def read_queries(rows: Iterable[TableRow], language: str) -> QuerySet:
@@ -109,7 +92,7 @@ def read_queries(rows: Iterable[TableRow], language: str) -> QuerySet:
 
 
 def read_grades(
-    rows: Iterable[TableRow], query_set: QuerySet, ids: PageNumbering, notices: list[str]
+    rows: Iterable[TableRow], query_set: QuerySet, ids: dict[str, PageId], notices: list[str]
 ) -> Mapping[str, Mapping[PageId, float]]:
     """Return the grades by query id and page.
 
@@ -119,15 +102,12 @@ def read_grades(
     grades: dict[str, dict[PageId, float]] = {}
     known, unknown_queries, lost = len(ids), 0, 0
     for row in rows:
-        qid, name = (
-            read_id(row, ["query-id", "query_id"], "query"),
-            read_id(row, ["corpus-id", "corpus_id"], "document"),
-        )
+        qid, name = read_id(row, QUERY_ID_COLUMNS[:2], "query"), read_id(row, DOCUMENT_ID_COLUMNS[:2], "document")
         score = read_grade(row)
         if qid not in query_set.texts:
             unknown_queries += qid not in query_set.others
             continue
-        page = ids.number(name)
+        page = number_page(ids, name)
         own = grades.setdefault(qid, {})
         if page in own:
             raise row.refusal(f'the document "{name}" is judged twice for the query "{qid}".')

@@ -183,7 +183,7 @@ def _format_report(report: Report) -> Iterator[str]:
     yield f"{report.collection}: {report.pages:,} {report.unit}, {count_queries(len(report.queries))}; {spent}"
     yield f"{report.encoder.name} ({report.encoder.model}), token states kept as {report.codec}"
     yield ""
-    yield _format_row("", [_format_metric(metric) for metric in METRICS])
+    yield _format_row("", [format_metric(metric) for metric in METRICS])
     yield from _format_means(report.means)
     yield ""
     yield f"{SMART.label} minus {POOLED.label}; interval: paired bootstrap over the queries, {RESAMPLES:,} resamples"
@@ -191,7 +191,7 @@ def _format_report(report: Report) -> Iterator[str]:
     for metric, found in report.differences.items():
         interval = f"{found.low:+.4f} to {found.high:+.4f}"
         counts = [f"{n:,}" for n in (found.better, found.same, found.worse)]
-        yield _format_row(_format_metric(metric), [f"{found.mean:+.4f}", interval, *counts], DIFFERENCE_WIDTHS)
+        yield _format_row(format_metric(metric), [f"{found.mean:+.4f}", interval, *counts], DIFFERENCE_WIDTHS)
     if len(report.kinds) > 1:
         for kind, own in report.kinds.items():
             yield ""
@@ -209,10 +209,10 @@ def _format_row(label: str, cells: Sequence[str], widths: Sequence[int] = MEANS_
     return f"{label:<12}" + "".join(f"{cell:>{width}}" for cell, width in zip(cells, widths, strict=True))
 
 
-def _format_metric(metric: str) -> str:
+def format_metric(metric: str) -> str:
     """Return a metric's name in its usual spelling.
 
-    >>> _format_metric("ndcg@10"), _format_metric("recall@1")
+    >>> format_metric("ndcg@10"), format_metric("recall@1")
     ('nDCG@10', 'recall@1')
     """
     return metric.replace("ndcg", "nDCG").replace("mrr", "MRR")

@@ -1,7 +1,7 @@
 """Rows of JSON lines (also gzipped), CSV, TSV and Parquet tables, and the layout of a collection's folder.
 
-A row knows its file and line, so that an error can name them. Only the current row is in memory. pyarrow, which is
-optional, reads Parquet.
+A row knows its file and line, so that an error can name them. Only a few rows are in memory. The package `datasets`,
+which is optional, reads Parquet; it decodes nothing, since a picture in a table is untrusted input.
 
 Retrieval benchmarks come in three layouts. Three tables, as BEIR's reader takes them (beir-cellar/beir,
 beir/datasets/data_loader.py):
@@ -23,15 +23,16 @@ Any table may also be JSON lines, CSV or TSV under the same names; a single tabl
 from __future__ import annotations
 
 import csv
+import glob
 import gzip
 import json
 import re
 import zlib
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from importlib import import_module
 from pathlib import Path
-from typing import Any, BinaryIO, Protocol, TypeVar, cast
+from tempfile import TemporaryDirectory
+from typing import Any, BinaryIO, TypeVar, cast
 
 from smart_demo.errors import InputRefused
 
@@ -57,7 +58,7 @@ _READ_ERRORS = (
     EOFError,
     zlib.error,
 )
-"""What gzip and pyarrow raise on damaged bytes; every pyarrow error is a subclass of one of these."""
+"""What gzip and `datasets` raise on damaged bytes; every error of pyarrow below it is a subclass of one of these."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,43 +75,21 @@ class TableRow:
         return InputRefused(f"{self.location}: {message}", hint)
 
 
-class ParquetSchema(Protocol):
-    """The part of pyarrow's schema used here."""
+def import_datasets(needed_by: str) -> Any:  # noqa: ANN401 (an optional package)
+    """Return the package `datasets`. Raises InputRefused, with the command to run, if it is not installed.
 
-    @property
-    def names(self) -> Sequence[str]: ...
-
-
-class ParquetBatch(Protocol):
-    """The part of pyarrow's record batch used here."""
-
-    def to_pylist(self) -> Sequence[Mapping[str, Any]]: ...
-
-
-class ParquetFile(Protocol):
-    """The part of pyarrow's Parquet file used here."""
-
-    @property
-    def schema_arrow(self) -> ParquetSchema: ...
-
-    def iter_batches(self, *, batch_size: int, columns: Sequence[str] | None) -> Iterator[ParquetBatch]: ...
-
-
-OpenParquet = Callable[[Path], ParquetFile]
-"""Opens a Parquet file; tests replace it."""
-
-
-def open_parquet(path: Path) -> ParquetFile:
-    """Open a file by pyarrow. Raises InputRefused, with the command to run, if pyarrow is not installed."""
+    needed_by: the clause before "which needs the package datasets".
+    """
     try:
-        parquet = import_module("pyarrow.parquet")
+        import datasets
     except ImportError:
         raise InputRefused(
-            f"{path.name} is a Parquet table, and pyarrow, which reads them, is not installed.",
-            "Run: pip install pyarrow",
+            f"{needed_by}, which needs the package datasets.", "Run: python -m pip install datasets"
         ) from None
-    opened: ParquetFile = parquet.ParquetFile(path)
-    return opened
+    datasets.config.HF_UPDATE_DOWNLOAD_COUNTS = False  # it would report every table that is read to a server
+    datasets.disable_progress_bars()
+    datasets.logging.set_verbosity(datasets.logging.CRITICAL)  # what it would log is raised as well
+    return datasets
 
 
 @dataclass(frozen=True)
@@ -120,12 +99,11 @@ class Table:
     path: Path
     name: str
     """The path inside the collection, as shown in errors."""
-    parquet: OpenParquet = open_parquet
 
     def columns(self) -> tuple[str, ...]:
         """Return the names of the columns; for JSON lines, those of the first row."""
         if self.path.name.endswith(".parquet"):
-            return tuple(self._guarded(lambda: self.parquet(self.path).schema_arrow.names))
+            return tuple(self._guarded(self._open_parquet).column_names)
         return next((tuple(row.values) for row in self.rows()), ())
 
     def rows(self, columns: Sequence[str] | None = None) -> Iterator[TableRow]:
@@ -177,14 +155,26 @@ class Table:
                 yield TableRow(row.location, dict(zip(header, cells, strict=True)))
 
     def _parquet_rows(self, columns: Sequence[str] | None) -> Iterator[TableRow]:
-        selected = None if columns is None else list(columns)
-        file = self._guarded(lambda: self.parquet(self.path))
-        batches = self._guarded(lambda: iter(file.iter_batches(batch_size=PARQUET_BATCH_ROWS, columns=selected)))
+        rows = self._guarded(lambda: iter(self._open_parquet(columns)))
         number = 0
-        while (batch := self._guarded(lambda: next(batches, None))) is not None:
-            for values in self._guarded(batch.to_pylist):
-                number += 1
-                yield TableRow(f"{self.name}, row {number}", values)
+        while (values := self._guarded(lambda: next(rows, None))) is not None:
+            number += 1
+            yield TableRow(f"{self.name}, row {number}", values)
+
+    def _open_parquet(self, columns: Sequence[str] | None = None) -> Any:  # noqa: ANN401 (an optional package)
+        """Return a stream of rows in which pictures are still bytes, all columns of them if `columns` is empty."""
+        datasets = import_datasets(f"{self.name} is a Parquet table")
+        with TemporaryDirectory(prefix="smart-demo-eval-") as cache:  # a stream caches nothing, but locks a file there
+            rows = datasets.load_dataset(
+                "parquet",
+                data_files=glob.escape(str(self.path)),
+                split="train",
+                columns=list(columns) if columns else None,
+                batch_size=PARQUET_BATCH_ROWS,
+                cache_dir=cache,
+                streaming=True,
+            )
+        return rows.decode(False)
 
     def _lines(self) -> Iterator[tuple[int, str]]:
         """Yield (number, line with its end) of UTF-8 text."""
@@ -231,26 +221,19 @@ class FolderLayout:
     qrels: Tables = ()
 
 
-def find_layout(
-    folder: Path, split: str, qrels_folder: Path | None = None, parquet: OpenParquet = open_parquet
-) -> FolderLayout:
-    """Return the tables of a split. qrels_folder: a separate folder of qrels, as BEIR has them on the hub.
+def find_layout(folder: Path, split: str, qrels: Tables = ()) -> FolderLayout:
+    """Return the tables of a split. qrels: judgements to take if the folder has none.
 
     Raises InputRefused if there is no collection, a part is missing or ambiguous, or a shard is missing.
     """
-    if not SPLIT_NAME.fullmatch(split):
-        raise InputRefused(f"{split!r} is not the name of a split.", "It is test, dev or the like.")
     found = {part: _find_part(folder, part, split) for part in PART_NAMES}
-    if qrels_folder is not None:
-        found["qrels"] = found["qrels"] or _find_tables(qrels_folder, [split])
     if found["corpus"] and found["queries"]:
-        if not found["qrels"]:
+        if not found["qrels"] and not qrels:
             raise InputRefused(
                 f"{folder.name} has no judgements for the split {split}.", _suggest_splits(folder / "qrels")
             )
-        return FolderLayout(
-            folder, folder, **{part: _make_tables(folder, paths, parquet) for part, paths in found.items()}
-        )
+        tables = {part: _make_tables(folder, paths) for part, paths in found.items()}
+        return FolderLayout(folder, folder, **(tables | {"qrels": tables["qrels"] or qrels}))
     rows = _find_tables(folder / "data", [split]) or _find_tables(folder, [split]) or _find_tables(folder, ["metadata"])
     rows = rows or _list_tables(folder / "default" / split)
     if not rows:
@@ -259,7 +242,7 @@ def find_layout(
             f"{folder.name} holds no collection with a split {split}: there is no {' and no '.join(missing)}.",
             "Add corpus, queries and qrels as in BEIR, or one table of pages and queries as in ViDoRe.",
         )
-    return FolderLayout(folder, folder, rows=_make_tables(folder, rows, parquet))
+    return FolderLayout(folder, folder, rows=_make_tables(folder, rows))
 
 
 def _find_part(folder: Path, part: str, split: str) -> list[Path]:
@@ -294,7 +277,7 @@ def _table_stem(path: Path) -> str:
     return next((path.name.removesuffix(suffix) for suffix in SUFFIXES if path.name.endswith(suffix)), "")
 
 
-def _make_tables(folder: Path, paths: Sequence[Path], parquet: OpenParquet) -> Tables:
+def _make_tables(folder: Path, paths: Sequence[Path]) -> Tables:
     """Return the tables. Raises InputRefused if one part is present in two forms or a shard is missing."""
     forms = {path.name.removeprefix(_table_stem(path)) for path in paths}
     if len(forms) > 1:
@@ -308,10 +291,7 @@ def _make_tables(folder: Path, paths: Sequence[Path], parquet: OpenParquet) -> T
     if len(paths) > 1 and not all(re.search(r"-of-\d{5}$|^\d{4}$", _table_stem(path)) for path in paths):
         names = ", ".join(path.name for path in paths)
         raise InputRefused(f"{names} are several tables of one part.", "Keep one.")
-    return tuple(
-        Table(path, path.relative_to(folder).as_posix() if path.is_relative_to(folder) else path.name, parquet)
-        for path in paths
-    )
+    return tuple(Table(path, path.relative_to(folder).as_posix()) for path in paths)
 
 
 def _suggest_splits(folder: Path) -> str:

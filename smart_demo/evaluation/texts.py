@@ -23,20 +23,23 @@ from smart_demo.backbones.base import Backbone
 from smart_demo.backbones.serving import Backbones
 from smart_demo.config import Settings
 from smart_demo.errors import InputRefused, QueryRefused
+from smart_demo.evaluation import runner
 from smart_demo.evaluation.judgements import QueryJudgements
-from smart_demo.evaluation.runner import (
-    ProgressCallback,
-    Report,
-    evaluate_queries,
-    find_unreachable,
-    ignore_progress,
-    rank_by_methods,
-    report_tenths,
-)
 from smart_demo.evaluation.trec import open_run_files
 from smart_demo.store import token_file
 from smart_demo.store.atomic_files import storage_errors
-from smart_demo.types import LOCAL, Floats, PageId, Parts, Query, QueryEncoding, SearchResult, StoredPage, TokenCodes
+from smart_demo.types import (
+    LOCAL,
+    Floats,
+    PageEncoding,
+    PageId,
+    Parts,
+    Query,
+    QueryEncoding,
+    SearchResult,
+    StoredPage,
+    TokenCodes,
+)
 
 ENCODE_BATCH_SIZE = 256
 """Number of texts given to the backbone at once."""
@@ -82,9 +85,9 @@ def make_page_id(number: int) -> PageId:
 def evaluate_texts(
     settings: Settings,
     collection: TextCollection,
-    on_progress: ProgressCallback = ignore_progress,
+    on_progress: runner.ProgressCallback = runner.ignore_progress,
     run_dir: Path | None = None,
-) -> Report:
+) -> runner.Report:
     """Rank all texts for every judged query by every method, with the backbone and codec of the settings.
 
     run_dir: a folder for TREC files of judgements and rankings. A query without words is left out, with a notice.
@@ -100,15 +103,15 @@ def evaluate_texts(
     ):
         backbone = backbones.main()
         begun = time.perf_counter()
-        queries, refused = _encode_queries(backbone, collection.judgements)
+        queries, refused = encode_queries(backbone, collection.judgements)
         texts = encode_collection(collection, backbone, settings.codec, on_progress, spill_file)
         encoded = time.perf_counter()
-        search = TextSearch(texts, queries, refused, on_progress)
-        scored, left_out = evaluate_queries(collection.judgements, search, on_rankings=on_rankings)
+        search = TextSearch(texts, list(queries.values()), refused, on_progress)
+        scored, left_out = runner.evaluate_queries(collection.judgements, search, on_rankings=on_rankings)
         seconds = {"encode": encoded - begun, "search": time.perf_counter() - encoded}
         notices = (*collection.notices, *_list_wordless(collection, texts, backbone.encoder.name), *left_out)
     count, encoder = len(texts.pages), backbone.encoder
-    return Report(collection.name, "texts", count, encoder, settings.codec, scored, seconds, notices)
+    return runner.Report(collection.name, "texts", count, encoder, settings.codec, scored, seconds, notices)
 
 
 class TextSearch:
@@ -122,7 +125,7 @@ class TextSearch:
         texts: EncodedTexts,
         queries: Sequence[QueryEncoding],
         refused: Mapping[str, QueryRefused],
-        on_progress: ProgressCallback = ignore_progress,
+        on_progress: runner.ProgressCallback = runner.ignore_progress,
     ) -> None:
         self._texts, self._refused, self._on_progress = texts, refused, on_progress
         self._groups = [tuple(group) for group in group_queries(queries, len(texts.pages))]
@@ -136,14 +139,14 @@ class TextSearch:
         if text not in self._parts:
             self._parts = {}  # free the last group's memory first
             self._parts = score_queries(self._texts, self._group_of[text], self._on_progress)
-        return rank_by_methods(self._parts[text])
+        return runner.rank_by_methods(self._parts[text])
 
 
 def encode_collection(
     collection: TextCollection,
     backbone: Backbone,
     codec: str,
-    on_progress: ProgressCallback = ignore_progress,
+    on_progress: runner.ProgressCallback = runner.ignore_progress,
     spill_file: TokenSpillFile | None = None,
 ) -> EncodedTexts:
     """Encode every text by the backbone and the codec, except those in which the backbone finds no words.
@@ -156,20 +159,20 @@ def encode_collection(
     for done, (page, encoding) in enumerate(zip(collection.documents, encodings, strict=True), start=1):
         if encoding is not None:
             codes = token_file.encode(encoding.tokens, codec)
-            pages.append(_make_stored_page(page, collection.names[page], encoding, codes, codec))
+            pages.append(make_stored_page(page, collection.names[page], encoding, codes, codec))
             pooled.append(encoding.pooled)
             if spill_file is None:
                 tokens[page] = codes
             else:
                 spill_file.add(page, codes)
-        report_tenths(on_progress, "Encoded", done, total, "texts")
+        runner.report_tenths(on_progress, "Encoded", done, total, "texts")
     if not pages:
         raise InputRefused(f"{backbone.encoder.name} finds no words in any of the {total:,} texts.")
     return EncodedTexts(tuple(pages), np.stack(pooled), tokens if spill_file is None else spill_file)
 
 
 def score_queries(
-    texts: EncodedTexts, queries: Sequence[QueryEncoding], on_progress: ProgressCallback = ignore_progress
+    texts: EncodedTexts, queries: Sequence[QueryEncoding], on_progress: runner.ProgressCallback = runner.ignore_progress
 ) -> Mapping[str, Parts]:
     """Return the score parts of every query, by its text.
 
@@ -182,7 +185,7 @@ def score_queries(
         batch = texts.pages[row : row + SCORE_BATCH_SIZE]
         maxima[row : row + len(batch)] = scoring.maxima(together, [texts.tokens[page.id] for page in batch])
         for done in range(row + 1, row + len(batch) + 1):
-            report_tenths(on_progress, "Scored", done, len(texts.pages), "texts")
+            runner.report_tenths(on_progress, "Scored", done, len(texts.pages), "texts")
     ends = np.cumsum([len(query.tokens) for query in queries])
     everything = np.arange(len(texts.pages))
     return {
@@ -227,25 +230,28 @@ def _encode_alone(backbone: Backbone, text: str) -> QueryEncoding | None:
         return None
 
 
-def _encode_queries(
+def encode_queries(
     backbone: Backbone, judgements: Sequence[QueryJudgements]
-) -> tuple[list[QueryEncoding], Mapping[str, QueryRefused]]:
-    """Return the encodings of all distinct queries, in order, and the refusals by text."""
-    queries, refusals = [], {}
+) -> tuple[dict[str, QueryEncoding], dict[str, QueryRefused]]:
+    """Return the encodings of all distinct queries and the refusals, each by the text of the query."""
+    queries, refused = {}, {}
     for text in dict.fromkeys(query.query for query in judgements):
         try:
-            queries.append(backbone.encode_query(Query(text)))
-        except QueryRefused as refused:
-            refusals[text] = refused
-    return queries, refusals
+            queries[text] = backbone.encode_query(Query(text.strip()))
+        except QueryRefused as refusal:
+            refused[text] = refusal
+    return queries, refused
 
 
-def _make_stored_page(page: PageId, name: str, encoding: QueryEncoding, codes: TokenCodes, codec: str) -> StoredPage:
+def make_stored_page(
+    page: PageId, document: str, encoding: QueryEncoding | PageEncoding, codes: TokenCodes, codec: str
+) -> StoredPage:
+    """Return a page as a library would list it, of which only the encoding exists."""
     return StoredPage(
         scope=LOCAL,
         encoder=encoding.encoder,
         id=page,
-        document=name,
+        document=document,
         pages=1,
         width=0,
         height=0,
@@ -260,7 +266,7 @@ def _list_wordless(collection: TextCollection, texts: EncodedTexts, encoder: str
     """Yield a notice if the backbone found no words in some texts, with the queries they answer."""
     lost = collection.documents.keys() - texts.tokens.keys()
     if lost:
-        missing = find_unreachable(collection.judgements, set(texts.tokens))
+        missing = runner.find_unreachable(collection.judgements, set(texts.tokens))
         affected = dict.fromkeys(qid for page in lost for qid in missing.get(page, ()))
         suffix = f" ({', '.join(affected)})" if affected else ""
         yield f"Texts in which {encoder} finds no words: {len(lost):,}; they count as never found{suffix}."

@@ -14,9 +14,9 @@ not below the one before it in 32 bits is written one 32-bit step lower: tools t
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from pathlib import Path
-from typing import TextIO
+from tempfile import TemporaryDirectory
 from urllib.parse import quote
 
 import numpy as np
@@ -27,7 +27,7 @@ from smart_demo.evaluation.runner import METHODS, RUN_DEPTH, RankingsCallback, d
 from smart_demo.types import PageId, SearchResult
 
 QRELS_NAME = "qrels.txt"
-UNFINISHED_SUFFIX = ".part"
+RUN_FILES = (QRELS_NAME, *(f"{method.name}.run" for method in METHODS))
 UNESCAPED = "".join(chr(code) for code in range(0x21, 0x7F) if chr(code) != "%")
 DocumentName = Callable[[PageId], str]
 """Maps a page to its name in the files; no two pages share a name."""
@@ -56,52 +56,28 @@ def open_run_files(
                 f"Query {query.qid} has a grade that is not a whole number, which TREC files cannot hold.",
                 "Leave --run-dir out, or multiply all grades.",
             )
-    files = _RunFiles(folder, name)
-    try:
-        files.open()
-        yield files.write
-        files.finish()
-    except BaseException:
-        files.discard()
-        raise
+    with _translate_errors(folder):
+        folder.mkdir(parents=True, exist_ok=True)
+        unfinished = TemporaryDirectory(prefix=".unfinished-", dir=folder)
+    with unfinished as made:
 
+        def append(file: str, lines: Iterable[str]) -> None:
+            with _translate_errors(folder), (Path(made) / file).open("a", encoding="ascii", newline="\n") as opened:
+                opened.writelines(lines)
 
-class _RunFiles:
-    """The files of one run, under temporary names until the run is complete."""
-
-    def __init__(self, folder: Path, name: DocumentName) -> None:
-        self._folder, self._name = folder, name
-        self._open: dict[str, TextIO] = {}
-
-    def open(self) -> None:
-        """Open all files."""
-        with _translate_errors(self._folder):
-            self._folder.mkdir(parents=True, exist_ok=True)
-            for file in (QRELS_NAME, *(f"{method.name}.run" for method in METHODS)):
-                self._open[file] = (self._folder / (file + UNFINISHED_SUFFIX)).open("w", encoding="ascii", newline="\n")
-
-    def write(self, query: QueryJudgements, results: Mapping[str, SearchResult]) -> None:
-        """Write one query's judgements and rankings."""
-        grades = [(self._name(page), int(grade)) for page, grade in query.grades.items()]
-        with _translate_errors(self._folder):
-            self._open[QRELS_NAME].writelines(format_qrels_lines(query.qid, grades))
+        def write(query: QueryJudgements, results: Mapping[str, SearchResult]) -> None:
+            grades = [(name(page), int(grade)) for page, grade in query.grades.items()]
+            append(QRELS_NAME, format_qrels_lines(query.qid, grades))
             for method in METHODS:
-                ranking = [(self._name(hit.page.id), hit.score) for hit in results[method.name].hits[:RUN_DEPTH]]
-                self._open[f"{method.name}.run"].writelines(format_run_lines(query.qid, ranking, method.name))
+                ranking = [(name(hit.page.id), hit.score) for hit in results[method.name].hits[:RUN_DEPTH]]
+                append(f"{method.name}.run", format_run_lines(query.qid, ranking, method.name))
 
-    def finish(self) -> None:
-        """Close the files and give them their final names."""
-        with _translate_errors(self._folder):
-            for file, opened in self._open.items():
-                opened.close()
-                (self._folder / (file + UNFINISHED_SUFFIX)).replace(self._folder / file)
-
-    def discard(self) -> None:
-        """Delete the files of an unfinished run."""
-        for file, opened in self._open.items():
-            with suppress(OSError):
-                opened.close()
-            (self._folder / (file + UNFINISHED_SUFFIX)).unlink(missing_ok=True)
+        for file in RUN_FILES:
+            append(file, ())
+        yield write
+        with _translate_errors(folder):
+            for file in RUN_FILES:
+                (Path(made) / file).replace(folder / file)
 
 
 @contextmanager

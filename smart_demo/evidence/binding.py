@@ -17,8 +17,8 @@ This module draws no images: `marker_pages` does.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass
 from itertools import product
 from statistics import fmean
 
@@ -30,23 +30,17 @@ from smart_demo.backbones.base import Backbone
 from smart_demo.errors import PageRefused
 from smart_demo.evaluation.metrics import paired_difference
 from smart_demo.evaluation.runner import ProgressCallback, report_tenths
-from smart_demo.evaluation.texts import EncodedTexts, score_queries
-from smart_demo.evidence.weight_curves import LATE_WEIGHTS, LOSSLESS_CODEC, SMART_SUM, Json, RecodedTokens
-from smart_demo.store import token_file
-from smart_demo.types import (
-    LATE,
-    LOCAL,
-    POOLED,
-    SMART,
-    Counted,
-    Page,
-    PageEncoding,
-    Query,
-    QueryEncoding,
-    Reduce,
-    StoredPage,
-    Weights,
+from smart_demo.evaluation.texts import EncodedTexts, make_stored_page
+from smart_demo.evidence.weight_curves import (
+    LATE_WEIGHTS,
+    LOSSLESS_CODEC,
+    METHOD_WEIGHTS,
+    Json,
+    difference_as_json,
+    score_through,
 )
+from smart_demo.store import token_file
+from smart_demo.types import Counted, Page, PageEncoding, Query, QueryEncoding, Reduce, StoredPage, TokenCodes, Weights
 
 SEED = 20_260_524
 DEFAULT_PAIRS, ROWS, COLUMNS = 40, 5, 5
@@ -68,14 +62,12 @@ _STATIONS = (
     "Marsden|Northfield|Oakhanger|Penrith|Quarrydown|Ravenglass|Saltburn|Thornbury|Upwell"
 )
 SUBJECTS, STATIONS = tuple(_SUBJECTS.split("|")), tuple(_STATIONS.split("|"))
-DIRECTIONS = ("a_to_b", "b_to_a")
-"""The report of the target and that of the distractor, in the order of a pair's pages."""
+DIRECTIONS = {"a_to_b": slice(0, 1), "b_to_a": slice(1, 2)}
+"""The report of the target and that of the distractor: their places in Outcomes, in the order of a pair's pages."""
+SIDES = DIRECTIONS | {"both": slice(0, 2)}
+"""Both directions, each alone and together."""
 PAPER_ACCURACY = {"pooled": 0.319, "late": 0.568, "smart": 0.426}
 """Accuracy of Qwen3-VL-Embedding-2B in the paper; in one direction, according to its description."""
-METHOD_WEIGHTS: Mapping[str, Weights] = {
-    **{method.name: method.weights for method in (POOLED, LATE, SMART)},
-    "smart_sum": SMART_SUM,
-}
 Outcomes = npt.NDArray[np.float64]
 """Scores (pairs, 2, PANELS_PER_REPORT) of 1, 1/2 and 0: the target's report won, tied, or lost."""
 
@@ -181,18 +173,16 @@ def encode_pairs(
     """Encode every pair and its questions. Raises PageRefused if the backbone cannot encode a report."""
     encoded = []
     for done, (pair, pages) in enumerate(zip(pairs, sheets, strict=True), start=1):
-        reports = []
-        for made in backbone.encode_pages(pages):
+        reports: list[tuple[StoredPage, PageEncoding, TokenCodes]] = []
+        for page, made in zip(pages, backbone.encode_pages(pages), strict=True):
             if isinstance(made, PageRefused):
                 raise made
-            reports.append(made)
+            codes = token_file.encode(made.tokens, LOSSLESS_CODEC)
+            reports.append((make_stored_page(page.id, page.document, made, codes, LOSSLESS_CODEC), made, codes))
         texts = EncodedTexts(
-            tuple(_make_stored_page(page, made) for page, made in zip(pages, reports, strict=True)),
-            np.stack([made.pooled for made in reports]),
-            {
-                page.id: token_file.encode(made.tokens, LOSSLESS_CODEC)
-                for page, made in zip(pages, reports, strict=True)
-            },
+            tuple(page for page, _, _ in reports),
+            np.stack([made.pooled for _, made, _ in reports]),
+            {page.id: codes for page, _, codes in reports},
         )
         words = [
             format_question(code, panel.marker)
@@ -209,11 +199,7 @@ class BindingScores:
 
     def __init__(self, pairs: Sequence[EncodedPair], codec: str) -> None:
         self.codec, self._pairs = codec, pairs
-        parts = []
-        for pair in pairs:
-            recoded = EncodedTexts(pair.reports.pages, pair.reports.pooled, RecodedTokens(pair.reports.tokens, codec))
-            found = score_queries(recoded, pair.questions)
-            parts.append([found[query.query.text] for query in pair.questions])
+        parts = [score_through(codec, pair.reports, pair.questions) for pair in pairs]
         self._pooled = np.array([[query.pooled for query in pair] for pair in parts], dtype=np.float32)
         self._late = {
             (reduce, counted): np.array(
@@ -249,7 +235,7 @@ class BindingScores:
     def difference(self, weights: Weights, base: BindingScores, base_weights: Weights) -> Json:
         """Return the difference in accuracy over both directions to `base`, with its interval over pairs."""
         own, other = (scores.outcomes(w).mean(axis=(1, 2)) for scores, w in ((self, weights), (base, base_weights)))
-        return asdict(paired_difference(list(own), list(other)))
+        return difference_as_json(own, other)
 
     def as_json(self, seed: int) -> Json:
         """Return the form of the binding test in evidence.json."""
@@ -257,24 +243,20 @@ class BindingScores:
         lengths = [page.tokens for pair in self._pairs for page in pair.reports.pages]
         return {
             **{
-                direction: {name: float(found[:, at].mean()) for name, found in outcomes.items()}
-                for at, direction in enumerate(DIRECTIONS)
+                side: {name: float(found[:, part].mean()) for name, found in outcomes.items()}
+                for side, part in SIDES.items()
             },
-            "both": {name: float(found.mean()) for name, found in outcomes.items()},
             "intervals": {
-                **{
-                    direction: {name: _cluster_interval(found[:, at].mean(axis=1)) for name, found in outcomes.items()}
-                    for at, direction in enumerate(DIRECTIONS)
-                },
-                "both": {name: _cluster_interval(found.mean(axis=(1, 2))) for name, found in outcomes.items()},
+                side: {name: cluster_interval(found[:, part]) for name, found in outcomes.items()}
+                for side, part in SIDES.items()
             },
             "difference": {
                 f"{name}-{base}": self.difference(METHOD_WEIGHTS[name], self, METHOD_WEIGHTS[base])
                 for name, base in (("late", "pooled"), ("smart", "pooled"), ("smart", "late"))
             },
             "ties": {
-                direction: {name: int((found[:, at] == 0.5).sum()) for name, found in outcomes.items()}
-                for at, direction in enumerate(DIRECTIONS)
+                side: {name: int((found[:, part] == 0.5).sum()) for name, found in outcomes.items()}
+                for side, part in DIRECTIONS.items()
             },
             "one_sided": {name: one_sidedness(found) for name, found in outcomes.items()},
             "curve": [self._curve_point(late) for late in LATE_WEIGHTS],
@@ -290,8 +272,8 @@ class BindingScores:
 
     def _curve_point(self, late: float) -> Json:
         found = self.outcomes(Weights(1.0, late))
-        sides = {direction: float(found[:, at].mean()) for at, direction in enumerate(DIRECTIONS)}
-        return {"late_weight": late, **sides, "both": float(found.mean()), **_cluster_interval(found.mean(axis=(1, 2)))}
+        sides = {side: float(found[:, part].mean()) for side, part in SIDES.items()}
+        return {"late_weight": late, **sides, **cluster_interval(found)}
 
 
 def one_sidedness(outcomes: Outcomes) -> float:
@@ -307,24 +289,8 @@ def one_sidedness(outcomes: Outcomes) -> float:
     return float(np.abs(by_side[:, 0] - by_side[:, 1]).mean())
 
 
-def _cluster_interval(pair_means: npt.NDArray[np.float64]) -> Json:
+def cluster_interval(outcomes: Outcomes) -> Json:
     """Return a bootstrap interval over pairs; all pairs have equally many questions, so each counts by its mean."""
-    found = paired_difference(list(pair_means), [0.0] * len(pair_means))
+    means = outcomes.mean(axis=(1, 2))
+    found = paired_difference(list(means), [0.0] * len(means))
     return {"low": found.low, "high": found.high}
-
-
-def _make_stored_page(page: Page, made: PageEncoding) -> StoredPage:
-    height, width = page.pixels.shape[:2]
-    return StoredPage(
-        scope=LOCAL,
-        encoder=made.encoder,
-        id=page.id,
-        document=page.document,
-        pages=1,
-        width=width,
-        height=height,
-        tokens=len(made.tokens),
-        bytes=0,
-        codec=LOSSLESS_CODEC,
-        added=0.0,
-    )

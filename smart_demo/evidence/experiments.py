@@ -10,7 +10,7 @@ import hashlib
 import re
 import time
 from collections.abc import Iterator, Sequence
-from contextlib import ExitStack, closing, contextmanager
+from contextlib import AbstractContextManager, ExitStack, closing
 from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -81,7 +81,7 @@ def run_experiments(settings: Settings, plan: Plan, on_progress: ProgressCallbac
     collection = read_cranfield(plan.cranfield) if plan.cranfield is not None and plan.text else None
     settings = replace(settings, backbone=registry.choose_backbone(settings).name)
     pairs = make_pairs(plan.pairs, SEED) if plan.only & {"binding", "ablations"} else ()
-    sheets = [draw_pair(pair) for pair in pairs]
+    inputs = _PageInputs(plan, pairs, [draw_pair(pair) for pair in pairs], settings.codec, on_progress)
     found: Json = {part: {"left_out": NOT_REQUESTED} for part in PART_NAMES}
     if plan.cranfield is None and "text" in plan.only:
         found["text"] = {"left_out": NO_CRANFIELD}
@@ -90,10 +90,11 @@ def run_experiments(settings: Settings, plan: Plan, on_progress: ProgressCallbac
         encoder = engine.backbone(LOCAL).encoder
         text = None
         if collection is not None:
-            spill_file = stack.enter_context(_open_spill_file())
+            folder = stack.enter_context(TemporaryDirectory(prefix="smart-demo-evidence-"))
+            spill_file = stack.enter_context(closing(TokenSpillFile(Path(folder) / "tokens")))
             encoded = encode_text_collection(collection, engine.backbone(LOCAL), spill_file, on_progress)
             text = WeightCurves(encoded, settings.codec)
-        base = replace(_encode_page_inputs(engine, settings.codec, plan, pairs, sheets, on_progress), text=text)
+        base = replace(inputs.encode(engine), text=text)
         if text is not None and "text" in plan.only:
             found["text"] = text.as_json() | {"sha256": _hash_files(plan.cranfield)}
         if base.pages is not None and "pages" in plan.only:
@@ -101,8 +102,7 @@ def run_experiments(settings: Settings, plan: Plan, on_progress: ProgressCallbac
         if base.binding is not None and "binding" in plan.only:
             found["binding"] = base.binding.as_json(SEED)
         if "ablations" in plan.only:
-            rows = make_reused_rows(base, settings.codec)
-            rows += _make_variant_rows(settings, base, plan, pairs, sheets, on_progress)
+            rows = [*make_reused_rows(base, settings.codec), *_make_variant_rows(settings, base, inputs)]
             found["ablations"] = {"rows": rows}
     return {
         "made": {
@@ -145,21 +145,27 @@ class EncodedCollections:
             yield from self.binding.queries
 
 
-def _encode_page_inputs(
-    engine: Engine,
-    codec: str,
-    plan: Plan,
-    pairs: Sequence[ReportPair],
-    sheets: Sequence[tuple[Page, Page]],
-    on_progress: ProgressCallback,
-) -> EncodedCollections:
-    """Encode the pages and the pairs of reports, if requested."""
-    pages = binding = None
-    if plan.only & {"pages", "ablations"}:
-        pages = WeightCurves(encode_page_collection(engine, plan.documents, plan.queries, on_progress), codec)
-    if pairs:
-        binding = BindingScores(encode_pairs(engine.backbone(LOCAL), pairs, sheets, on_progress), codec)
-    return EncodedCollections(pages, None, binding)
+@dataclass(frozen=True)
+class _PageInputs:
+    """The pages and reports that every encoder encodes again."""
+
+    plan: Plan
+    pairs: Sequence[ReportPair]
+    sheets: Sequence[tuple[Page, Page]]
+    """The two reports of each pair, drawn."""
+    codec: str
+    on_progress: ProgressCallback
+
+    def encode(self, engine: Engine) -> EncodedCollections:
+        """Encode what is requested by the engine's encoder."""
+        pages = binding = None
+        if self.plan.only & {"pages", "ablations"}:
+            found = encode_page_collection(engine, self.plan.documents, self.plan.queries, self.on_progress)
+            pages = WeightCurves(found, self.codec)
+        if self.pairs:
+            encoded = encode_pairs(engine.backbone(LOCAL), self.pairs, self.sheets, self.on_progress)
+            binding = BindingScores(encoded, self.codec)
+        return EncodedCollections(pages, None, binding)
 
 
 def make_reused_rows(base: EncodedCollections, codec: str) -> list[Json]:
@@ -178,25 +184,17 @@ def make_reused_rows(base: EncodedCollections, codec: str) -> list[Json]:
     return rows
 
 
-def _make_variant_rows(
-    settings: Settings,
-    base: EncodedCollections,
-    plan: Plan,
-    pairs: Sequence[ReportPair],
-    sheets: Sequence[tuple[Page, Page]],
-    on_progress: ProgressCallback,
-) -> Iterator[Json]:
+def _make_variant_rows(settings: Settings, base: EncodedCollections, inputs: _PageInputs) -> Iterator[Json]:
     """Yield a row for each other encoder, loaded one after the other."""
     assert base.pages is not None  # ablations always include the pages
     encoder = base.pages.collection.encoder
     for factor, setting, changed in list_variants(settings, encoder):
-        on_progress(f"Encoding again: {factor}, {setting}.")
+        inputs.on_progress(f"Encoding again: {factor}, {setting}.")
         with _open_engine(changed) as engine:
             if engine.backbone(LOCAL).encoder.fingerprint == encoder.fingerprint:
                 yield _make_empty_row(factor, setting, "this encoder has no such choice")
             else:
-                own = _encode_page_inputs(engine, settings.codec, plan, pairs, sheets, on_progress)
-                yield _make_row(factor, setting, own, base)
+                yield _make_row(factor, setting, inputs.encode(engine), base)
 
 
 def list_variants(settings: Settings, encoder: Encoder) -> list[tuple[str, str, Settings]]:
@@ -262,20 +260,9 @@ def _make_empty_row(factor: str, setting: str, reason: str) -> Json:
     )
 
 
-@contextmanager
-def _open_engine(settings: Settings) -> Iterator[Engine]:
-    """Yield an engine whose temporary library stores token states losslessly."""
-    with open_temporary_engine(replace(settings, codec=LOSSLESS_CODEC)) as engine:
-        yield engine
-
-
-@contextmanager
-def _open_spill_file() -> Iterator[TokenSpillFile]:
-    with (
-        TemporaryDirectory(prefix="smart-demo-evidence-") as name,
-        closing(TokenSpillFile(Path(name) / "tokens")) as spill_file,
-    ):
-        yield spill_file
+def _open_engine(settings: Settings) -> AbstractContextManager[Engine]:
+    """Open an engine whose temporary library stores token states losslessly."""
+    return open_temporary_engine(replace(settings, codec=LOSSLESS_CODEC))
 
 
 def _hash_files(folder: Path | None) -> dict[str, str]:

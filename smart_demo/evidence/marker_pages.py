@@ -8,6 +8,7 @@ no signs: "red star K7Q2". This is the largest difference to the paper's test, w
 from __future__ import annotations
 
 import hashlib
+import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
@@ -88,13 +89,9 @@ def draw_pair(pair: ReportPair) -> tuple[Page, Page]:
     sheet = Image.new("RGB", (WIDTH * OVERSAMPLING, HEIGHT * OVERSAMPLING), "white")
     pen = ImageDraw.Draw(sheet)
     head = _draw_head(pen, pair)
-    before, places = zip(
-        *(_draw_panel(pen, panel, _locate_panel(n)) for n, panel in enumerate(pair.panels)), strict=True
-    )
-    return (
-        _make_page(pair, "a", pair.a, sheet, head, list(zip(before, places, strict=True))),
-        _make_page(pair, "b", pair.b, sheet, head, list(zip(before, places, strict=True))),
-    )
+    drawn = [_draw_panel(pen, panel, _locate_panel(n)) for n, panel in enumerate(pair.panels)]
+    a, b = (_make_page(pair, side, codes, sheet, head, drawn) for side, codes in (("a", pair.a), ("b", pair.b)))
+    return a, b
 
 
 def draw_example(pair: ReportPair) -> Image.Image:
@@ -172,20 +169,11 @@ def _write_line(pen: ImageDraw.ImageDraw, line: _TextLine) -> list[Word]:
     """Draw a line of text and return its words with their boxes."""
     font, words = _load_font(line.size), []
     pen.text((line.left, line.top), line.text, font=font, fill=line.colour, stroke_width=line.heavy)
-    for at, word in _split_words(line.text):
-        start = line.left + font.getlength(line.text[:at])
-        box = _make_box(start, line.top, start + font.getlength(word), line.top + 1.2 * line.size)
-        words.append(Word(word, box))
+    for word in re.finditer(r"\S+", line.text):
+        start = line.left + font.getlength(line.text[: word.start()])
+        box = _make_box(start, line.top, start + font.getlength(word[0]), line.top + 1.2 * line.size)
+        words.append(Word(word[0], box))
     return words
-
-
-def _split_words(text: str) -> list[tuple[int, str]]:
-    """Return each word and its first position."""
-    found, at = [], 0
-    for word in text.split(" "):
-        found.append((at, word))
-        at += len(word) + 1
-    return found
 
 
 def _make_box(left: float, top: float, right: float, bottom: float) -> Box:

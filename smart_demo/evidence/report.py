@@ -12,18 +12,14 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from smart_demo.backbones.minilm import WINDOW_PIECES
+from smart_demo.evaluation.metrics import METRICS
+from smart_demo.evaluation.runner import format_metric
 from smart_demo.evidence import plots
 from smart_demo.evidence.binding import make_pairs
 from smart_demo.evidence.marker_pages import draw_example
 from smart_demo.evidence.weight_curves import HEADLINE_METRIC, Json
 
-METRIC_LABELS = {
-    "ndcg@5": "nDCG@5",
-    "ndcg@10": "nDCG@10",
-    "recall@1": "recall@1",
-    "recall@5": "recall@5",
-    "mrr@10": "MRR@10",
-}
+METRIC_LABELS = {metric: format_metric(metric) for metric in METRICS}
 METHOD_LABELS = {"pooled": "pooled only", "late": "late only", "smart": "SMART", "smart_sum": "SMART, late part a sum"}
 DIRECTION_LABELS = {"a_to_b": "A's bindings", "b_to_a": "B's bindings", "both": "both"}
 HEADINGS = {"text": "Text", "pages": "Pages", "binding": "Binding", "ablations": "Ablations"}

@@ -19,12 +19,19 @@ import numpy.typing as npt
 from smart_demo import scoring
 from smart_demo.backbones.base import Backbone
 from smart_demo.engine import Engine
-from smart_demo.errors import InputRefused, QueryRefused
+from smart_demo.errors import InputRefused
 from smart_demo.evaluation.documents import index_folder, list_unindexed_pages, scan_folder
 from smart_demo.evaluation.judgements import QueryJudgements, read_judgements
 from smart_demo.evaluation.metrics import METRICS, SEED, paired_difference
 from smart_demo.evaluation.runner import ProgressCallback
-from smart_demo.evaluation.texts import EncodedTexts, TextCollection, TokenSpillFile, encode_collection, score_queries
+from smart_demo.evaluation.texts import (
+    EncodedTexts,
+    TextCollection,
+    TokenSpillFile,
+    encode_collection,
+    encode_queries,
+    score_queries,
+)
 from smart_demo.store import token_file
 from smart_demo.types import (
     LATE,
@@ -34,7 +41,6 @@ from smart_demo.types import (
     Encoder,
     PageId,
     Parts,
-    Query,
     QueryEncoding,
     Reduce,
     TokenCodes,
@@ -51,6 +57,10 @@ MAX_CUT = 10
 SPLIT_COUNT = 1_000
 """Number of random halves in `choose_weight`."""
 SMART_SUM = replace(SMART.weights, reduce=Reduce.SUM)
+METHOD_WEIGHTS: Mapping[str, Weights] = {
+    **{method.name: method.weights for method in (POOLED, LATE, SMART)},
+    "smart_sum": SMART_SUM,
+}
 Values = Mapping[str, npt.NDArray[np.float64]]
 """Values of every query, (queries,), by metric."""
 Json = dict[str, Any]
@@ -76,12 +86,6 @@ class EncodedCollection:
     notices: tuple[str, ...]
     seconds: float
     """Duration of the encoding."""
-
-    def parts(self, codec: str) -> list[Parts]:
-        """Return the score parts of each query, in order, with token states through `codec`."""
-        recoded = EncodedTexts(self.texts.pages, self.texts.pooled, RecodedTokens(self.texts.tokens, codec))
-        found = score_queries(recoded, self.queries)
-        return [found[query.query.text] for query in self.queries]
 
 
 def encode_text_collection(
@@ -128,20 +132,25 @@ def _encode_queries(
 
     Raises InputRefused if no query could be encoded.
     """
-    encodable, encodings, notices = [], [], []
-    for query in judgements:
-        try:
-            encodings.append(backbone.encode_query(Query(query.query.strip())))
-        except QueryRefused as refused:
-            notices.append(f"Query {query.qid} was left out. {refused.sentence}")
-        else:
-            encodable.append(query)
+    encodings, refused = encode_queries(backbone, judgements)
+    encodable = tuple(query for query in judgements if query.query in encodings)
+    notices = tuple(
+        f"Query {query.qid} was left out. {refused[query.query].sentence}"
+        for query in judgements
+        if query.query in refused
+    )
     if not encodable:
         raise InputRefused("None of the queries could be run.", notices[0] if notices else "")
-    return tuple(encodable), tuple(encodings), tuple(notices)
+    return encodable, tuple(encodings[query.query] for query in encodable), notices
 
 
-class RecodedTokens(Mapping[PageId, TokenCodes]):
+def score_through(codec: str, texts: EncodedTexts, queries: Sequence[QueryEncoding]) -> list[Parts]:
+    """Return the score parts of each query, in order, with token states through `codec`."""
+    found = score_queries(EncodedTexts(texts.pages, texts.pooled, _RecodedTokens(texts.tokens, codec)), queries)
+    return [found[query.query.text] for query in queries]
+
+
+class _RecodedTokens(Mapping[PageId, TokenCodes]):
     """Token states as another codec would have stored them, encoded as they are read."""
 
     def __init__(self, states: Mapping[PageId, TokenCodes], codec: str) -> None:
@@ -177,7 +186,7 @@ class WeightCurves:
 
     def __init__(self, collection: EncodedCollection, codec: str) -> None:
         self.collection, self.codec = collection, codec
-        self._parts = collection.parts(codec)
+        self._parts = score_through(codec, collection.texts, collection.queries)
         keys = [(str(page.id), str(page.scope)) for page in collection.texts.pages]
         self._id_rank = np.argsort(np.array(sorted(range(len(keys)), key=keys.__getitem__)))
         self._cached: dict[Weights, QueryValues] = {}
@@ -203,19 +212,13 @@ class WeightCurves:
         tied = bool((np.diff(rounded[order]) == 0).any())
         return [self.collection.texts.pages[row].id for row in order[:MAX_CUT]], tied
 
-    def difference(self, weights: Weights, base: Weights, metric: str = HEADLINE_METRIC) -> Json:
-        """Return the difference to `base`, with its bootstrap interval over the queries."""
-        return self.compare_with(weights, self, base, metric)
-
     def compare_with(self, weights: Weights, other: WeightCurves, base: Weights, metric: str = HEADLINE_METRIC) -> Json:
         """Return the difference to `other` under `base`, over the same queries."""
-        own, theirs = self.evaluate(weights).values[metric], other.evaluate(base).values[metric]
-        return asdict(paired_difference(list(own), list(theirs)))
+        return difference_as_json(self.evaluate(weights).values[metric], other.evaluate(base).values[metric])
 
     def as_json(self) -> Json:
         """Return the form of a collection in evidence.json."""
-        every = {method.name: method.weights for method in (POOLED, LATE, SMART)}
-        forms = every | {"smart_sum": SMART_SUM}
+        every = {name: weights for name, weights in METHOD_WEIGHTS.items() if weights != SMART_SUM}
         lengths = [page.tokens for page in self.collection.texts.pages]
         return {
             "collection": self.collection.name,
@@ -229,11 +232,12 @@ class WeightCurves:
                 "most": max(lengths),
                 "with_most": lengths.count(max(lengths)),
             },
-            "methods": {name: self.evaluate(weights).means for name, weights in forms.items()},
-            "ties": {name: self.evaluate(weights).ties for name, weights in forms.items()},
+            "methods": {name: self.evaluate(weights).means for name, weights in METHOD_WEIGHTS.items()},
+            "ties": {name: self.evaluate(weights).ties for name, weights in METHOD_WEIGHTS.items()},
             "difference": {
                 f"{name}-{base}": {
-                    metric: self.difference(forms[name], forms[base], metric) for metric in ("ndcg@5", HEADLINE_METRIC)
+                    metric: self.compare_with(METHOD_WEIGHTS[name], self, METHOD_WEIGHTS[base], metric)
+                    for metric in ("ndcg@5", HEADLINE_METRIC)
                 }
                 for name, base in (("late", "pooled"), ("smart", "pooled"), ("smart", "late"), ("smart_sum", "pooled"))
             },
@@ -245,6 +249,7 @@ class WeightCurves:
         }
 
     def _kinds(self, methods: Mapping[str, Weights]) -> Json:
+        smart, pooled = (self.evaluate(method.weights).values[HEADLINE_METRIC] for method in (SMART, POOLED))
         kinds: dict[str, list[int]] = {}
         for row, query in enumerate(self.collection.judgements):
             kinds.setdefault(query.kind, []).append(row)
@@ -255,20 +260,16 @@ class WeightCurves:
                     name: {metric: fmean(values[rows]) for metric, values in self.evaluate(weights).values.items()}
                     for name, weights in methods.items()
                 },
-                "difference": self._kind_difference(rows),
+                "difference": difference_as_json(smart[rows], pooled[rows]),
             }
             for kind, rows in kinds.items()
         }
-
-    def _kind_difference(self, rows: list[int]) -> Json:
-        own, other = (self.evaluate(method.weights).values[HEADLINE_METRIC][rows] for method in (SMART, POOLED))
-        return asdict(paired_difference(list(own), list(other)))
 
     def _curve(self, reduce: Reduce) -> list[Json]:
         points = []
         for late in LATE_WEIGHTS:
             weights = Weights(1.0, late, reduce)
-            found = self.difference(weights, POOLED.weights)
+            found = self.compare_with(weights, self, POOLED.weights)
             shown = {key: found[key] for key in ("mean", "low", "high", "better", "same", "worse")}
             points.append(
                 {"late_weight": late, HEADLINE_METRIC: self.evaluate(weights).means[HEADLINE_METRIC], **shown}
@@ -278,6 +279,11 @@ class WeightCurves:
     def _curve_values(self) -> npt.NDArray[np.float64]:
         """Return the values of the mean's curve, (weights, queries)."""
         return np.stack([self.evaluate(Weights(1.0, late)).values[HEADLINE_METRIC] for late in LATE_WEIGHTS])
+
+
+def difference_as_json(own: npt.NDArray[np.float64], base: npt.NDArray[np.float64]) -> Json:
+    """Return the difference between values of the same queries or pairs, with its bootstrap interval."""
+    return asdict(paired_difference(list(own), list(base)))
 
 
 def choose_weight(values: npt.NDArray[np.float64], seed: int, splits: int = SPLIT_COUNT) -> Json:

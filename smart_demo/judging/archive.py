@@ -11,30 +11,20 @@ from __future__ import annotations
 
 import csv
 import io
-import json
 import zipfile
 import zlib
 from collections.abc import Sequence
-from dataclasses import asdict
-from typing import Any
 
 from smart_demo.errors import InputRefused
 from smart_demo.evaluation.trec import format_qrels, format_run
-from smart_demo.judging import scoreboard
-from smart_demo.judging.records import METHODS, Grade, JudgedQuery, Trial, Vote
-from smart_demo.judging.replay import Judgements, count_ungraded
+from smart_demo.judging.board_records import format_evaluation, query_id
+from smart_demo.judging.journal import MAX_JOURNAL_BYTES, format_lines
+from smart_demo.judging.records import METHODS, Grade, Vote
+from smart_demo.judging.replay import Judgements
 from smart_demo.judging.scoreboard import Board, boards
-from smart_demo.judging.validation import MAX_JOURNAL_BYTES, format_lines, trial_fields
 from smart_demo.types import POOLED, SMART
 
 JOURNAL_NAME = "judgements.jsonl"
-FORMAT_VERSION = 1
-NOTES = (
-    "Measures are cut at k. nDCG has linear gain and its ideal knows every grade; pages without a grade count as 0; "
-    "queries without a relevant page are left out of the measures and of the TREC files.",
-    "Scores in the runs that are equal in 32 bits are written one step apart, so that tools keep the order shown.",
-    "Sides: SHA-256 of seed, 'sides' and query key, joined by zero bytes; odd means that pooled is column A.",
-)
 COLUMNS = (
     "event", "id", "time", "session", "counts", "query id", "query", "picture",
     "choice", "column a", "column b", "winner", "reasons", "note",
@@ -49,11 +39,14 @@ _ENTRY_TIME = (1980, 1, 1, 0, 0, 0)
 """Time of every zip entry, so that the same evaluation gives the same bytes."""
 
 
-def build_archive(judged: Judgements) -> bytes:
-    """Return the zip file. It holds the seed, from which the sides of future queries can be computed."""
+def build_archive(judged: Judgements, unreadable_lines: Sequence[bytes] = ()) -> bytes:
+    """Return the zip file. It holds the seed, from which the sides of future queries can be computed.
+
+    unreadable_lines: those of the journal, which are exported with it.
+    """
     found = boards(judged)
-    files = {JOURNAL_NAME: format_lines(judged.events), "judgements.csv": csv_bytes(judged)}
-    files["scoreboards.json"] = _json_bytes(evaluation_fields(judged, found))
+    files = {JOURNAL_NAME: format_lines(judged.events, unreadable_lines), "judgements.csv": csv_bytes(judged)}
+    files["scoreboards.json"] = format_evaluation(judged, found)
     for board in found:
         folder = f"trec/{board.conditions.id}"
         files |= {f"{folder}/{name}": text.encode("ascii") for name, text in trec_files(board).items()}
@@ -113,55 +106,6 @@ def spreadsheet_cell(value: object) -> object:
     return f"'{value}" if is_formula else value
 
 
-def evaluation_fields(judged: Judgements, boards: Sequence[Board]) -> dict[str, Any]:
-    """Return everything but the single events as plain data for JSON."""
-    return {
-        "form": FORMAT_VERSION,
-        "notes": list(NOTES),
-        "sessions": [
-            {"id": session.id, "begun": session.at, "seed": session.seed, "versions": dict(session.versions)}
-            for session in judged.sessions
-        ],
-        "skipped": sorted(judged.skipped),
-        "ungraded": count_ungraded(judged).total,
-        "grouping": scoreboard.grouping_note(boards),
-        "boards": [board_fields(board) for board in boards],
-    }
-
-
-def board_fields(board: Board) -> dict[str, Any]:
-    """Return one board as plain data for JSON, with an entry for each query judged under its conditions.
-
-    The field names of VoteCount and Difference are keys of the exported file: do not rename them.
-    """
-    scored = {query.trial.query.key: query for query in board.queries}
-    last = trial_fields(board.trials[-1])
-    return {
-        "id": board.conditions.id,
-        "title": scoreboard.board_title(board),
-        "library": last["library"],
-        "encoder": last["encoder"],
-        "weights": last["weights"],
-        "versions": last["versions"],
-        "k": board.k,
-        "votes": asdict(board.votes) | {"p": board.votes.p, "conclusion": board.votes.conclusion},
-        "scored": len(board.queries),
-        "too_few": board.too_few,
-        "means": board.means,
-        "differences": [
-            {"of": pair[0], "from": pair[1], "measure": measure, **asdict(difference)}
-            for pair, by_measure in board.differences.items()
-            for measure, difference in by_measure.items()
-        ],
-        "unjudged": dict(board.unjudged) if board.queries else {},
-        "cautions": list(scoreboard.cautions(board)),
-        "queries": [
-            _query_fields(trial) | ({"values": scored[trial.query.key].values} if trial.query.key in scored else {})
-            for trial in board.trials
-        ],
-    }
-
-
 def trec_files(board: Board) -> dict[str, str]:
     """Return the texts of a board's TREC files by name; empty if no query has a relevant page.
 
@@ -175,15 +119,6 @@ def trec_files(board: Board) -> dict[str, str]:
         run = {name: [(row.page, row.score) for row in query.trial.ranking(method)] for name, query in scored.items()}
         files[f"{method}.run"] = format_run(run, method)
     return files
-
-
-def query_id(query: JudgedQuery) -> str:
-    """Return a query's id in exported files; the `q` keeps tools from reading it as a number.
-
-    >>> query_id(JudgedQuery("tide table", "00112233445566aa"))
-    'q00112233445566aa'
-    """
-    return f"q{query.key}"
 
 
 def _csv_row(event: Vote | Grade, judged: Judgements) -> dict[str, object]:
@@ -231,19 +166,3 @@ def _grade_cells(grade: Grade) -> dict[str, object]:
     }
     page = {"page id": str(grade.page), "document": grade.document, "page": grade.page.number}
     return page | {"grade": grade.grade} | ranks
-
-
-def _query_fields(trial: Trial) -> dict[str, Any]:
-    query = trial.query
-    return {
-        "id": query_id(query),
-        "query": query.text,
-        "picture": query.picture,
-        "k": trial.k,
-        "seed": trial.seed,
-        "sides": {"a": trial.sides.a, "b": trial.sides.b},
-    }
-
-
-def _json_bytes(value: dict[str, Any]) -> bytes:
-    return (json.dumps(value, indent=1, allow_nan=False) + "\n").encode("ascii")

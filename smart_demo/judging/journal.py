@@ -2,25 +2,34 @@
 
     <data>/judgements/<scope>.jsonl
 
+    {"v": 1, "event": "vote", "id": "…", "at": "2026-05-24T10:11:12.131415Z", "session": "…", "trial": {…},
+     "choice": "a", "reasons": ["table"], "note": ""}
+
+A line is pure ASCII, so it contains no line break of any kind. `parse_line` accepts what `format_line` writes and
+raises InputRefused, with the reason, for anything else: lines may come from any file or browser.
+
 Every event is on disk before the caller learns of it. A killed process leaves at most the beginning of one line; it is
 ignored, and the next write truncates it. Lines that hold no event, in a file that was edited by hand, stay in the file
-and are counted.
+and are exported as they are.
 """
 
 from __future__ import annotations
 
+import json
 import secrets
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import TypeVar
 
 from smart_demo.diagnostics import journal_versions
 from smart_demo.errors import InputRefused, LibraryError
+from smart_demo.judging.randomisation import new_seed
 from smart_demo.judging.records import (
+    EVENT_TYPES,
+    AnyEvent,
     Event,
     Grade,
     JudgedQuery,
@@ -30,28 +39,89 @@ from smart_demo.judging.records import (
     Trial,
     Undo,
     Vote,
-    new_seed,
+    event_fields,
+    read_event,
 )
 from smart_demo.judging.replay import Judgements, replay
-from smart_demo.judging.validation import (
-    MAX_EVENTS,
-    MAX_JOURNAL_BYTES,
-    MAX_LINE_BYTES,
-    ParsedLines,
-    format_lines,
-    parse_lines,
-)
+from smart_demo.judging.strict_json import parse_object, read_choice
 from smart_demo.store import atomic_files
 from smart_demo.store.judgement_files import FOLDER
 from smart_demo.types import PageId, Scope
 
+FORMAT_VERSION = 1
+"""Version of the format. `parse_line` refuses any other."""
+MAX_LINE_BYTES = 2**19
+"""Maximum length of a line. Fifty pages of each ranking, with the longest names and every character escaped, fit."""
+MAX_EVENTS, MAX_JOURNAL_BYTES = 5_000, 2**25
+"""Limits of one journal: 500 queries, each with a vote, eight grades and an undo. A vote takes some 4 kB."""
 PUBLIC_JOURNAL_BYTES = 2**20
 """Maximum size of a visitor's journal on a public page: some 250 votes."""
 MAX_CLOCK_SKEW = timedelta(days=1)
 """Time by which imported events may be ahead of this machine's clock."""
 MAX_REFUSALS_SHOWN = 20
 """Refused lines of an import for which the reason is given."""
-AnyEvent = TypeVar("AnyEvent", bound=Event)
+_EVENT_NAMES = {kind: name for name, kind in EVENT_TYPES.items()}
+
+
+def format_line(event: Event) -> str:
+    """Return an event as one line without its line break. Equal events give equal lines."""
+    row = {"v": FORMAT_VERSION, "event": _EVENT_NAMES[type(event)], **event_fields(event)}
+    return json.dumps(row, ensure_ascii=True, allow_nan=False, separators=(",", ":"))
+
+
+def format_lines(events: Iterable[Event], unreadable: Iterable[bytes] = ()) -> bytes:
+    """Return events as lines for `parse_lines`. unreadable: lines that hold no event, added as they are."""
+    formatted = (format_line(event).encode("ascii") for event in events)
+    return b"".join(line + b"\n" for line in (*formatted, *unreadable))
+
+
+def parse_line(text: str | bytes) -> Event:
+    """Parse and validate the event of one line. Raises InputRefused with what is wrong with it."""
+    if len(text) > MAX_LINE_BYTES:
+        raise InputRefused(f"the line is longer than {MAX_LINE_BYTES // 2**10} kB.")
+    row = parse_object(text)
+    if row.get("v") != FORMAT_VERSION:
+        raise InputRefused(
+            "this is no event of this program.", f"Its lines begin with the form's version, {FORMAT_VERSION}."
+        )
+    return read_event(EVENT_TYPES[read_choice(row, "event", EVENT_TYPES)], row)
+
+
+@dataclass
+class ParsedLines:
+    """Events and refusals of several lines."""
+
+    events: list[Event] = field(default_factory=list)
+    """Events with distinct ids, in the order of the lines."""
+    refused: dict[int, str] = field(default_factory=dict)
+    """Why a line was refused, by its number from 1."""
+    repeated: int = 0
+    """Number of lines whose event id an earlier line has."""
+
+
+def parse_lines(data: bytes, latest: str = "9999") -> ParsedLines:
+    r"""Parse complete lines; empty lines are skipped. latest: events with a later time are refused.
+
+    >>> parse_lines(b"{}\n\nnonsense\n").refused[3]
+    'this is not JSON. Write one object a line.'
+    """
+    found, ids = ParsedLines(), set[str]()
+    for number, text in enumerate(data.split(b"\n"), start=1):
+        if not text.strip():
+            continue
+        try:
+            event = parse_line(text)
+            if event.at > latest:
+                raise InputRefused("it is dated in the future.", "Check the clock of the machine it comes from.")
+        except InputRefused as refused:
+            found.refused[number] = refused.sentence
+            continue
+        if event.id in ids:
+            found.repeated += 1
+            continue
+        ids.add(event.id)
+        found.events.append(event)
+    return found
 
 
 @dataclass(frozen=True)
@@ -74,9 +144,8 @@ def max_journal_bytes(*, private: bool) -> int:
 class Journal:
     """One owner's events, on disk and in memory. Append-only and safe for threads.
 
-    `vote`, `grade`, `skip` and `reveal_sides` accept values as they arrive from a browser. Each builds an event,
-    formats it as a line and parses that line with `validation.parse_line`, which validates every field; an invalid
-    event is never written.
+    `vote`, `grade`, `skip` and `reveal_sides` accept values as they arrive from a browser and raise InputRefused if
+    one is invalid (`records`).
     """
 
     def __init__(
@@ -93,7 +162,7 @@ class Journal:
         self._max_bytes = max_bytes
         self._path, self._now, self._lock = data_dir / FOLDER / f"{owner}.jsonl", now, threading.RLock()
         self._file_size = self._complete_size = 0
-        self._parsed = ParsedLines()
+        self._parsed, self._unreadable_lines = ParsedLines(), tuple[bytes, ...]()
         self._judgements: Judgements | None = None
         self._load()
 
@@ -106,9 +175,9 @@ class Journal:
             return self._judgements
 
     @property
-    def unreadable_lines(self) -> tuple[int, ...]:
-        """Numbers of the file's lines that hold no event."""
-        return tuple(self._parsed.refused)
+    def unreadable_lines(self) -> tuple[bytes, ...]:
+        """Lines of the file that hold no event."""
+        return self._unreadable_lines
 
     @property
     def session(self) -> Session:
@@ -126,19 +195,19 @@ class Journal:
 
         Raises InputRefused if the choice, a reason, the note or the trial is invalid.
         """
-        return self._add(Vote, trial, choice, reasons, note)
+        return self._add(Vote, trial=trial, choice=choice, reasons=reasons, note=note)
 
     def grade(self, trial: Trial, page: PageId, grade: object) -> Grade:
         """Store a grade of a page. Raises InputRefused unless it is 0 to 3 and a ranking of the trial has the page."""
-        return self._add(Grade, trial, page, grade)
+        return self._add(Grade, trial=trial, page=page, grade=grade)
 
     def skip(self, query: JudgedQuery) -> Skip:
         """Store that the judge skipped a query."""
-        return self._add(Skip, query)
+        return self._add(Skip, query=query)
 
     def reveal_sides(self, trial: Trial) -> SidesRevealed:
         """Store that the judge saw the sides of a trial without a vote."""
-        return self._add(SidesRevealed, trial.seed, trial.query)
+        return self._add(SidesRevealed, seed=trial.seed, query=trial.query)
 
     def undo(self) -> Vote | Grade | Skip:
         """Undo the last vote, grade or skip of the owner's session and return it. Raises InputRefused if none is left.
@@ -149,13 +218,14 @@ class Journal:
             last = self.judgements.last_step(self.session.id)
             if last is None:
                 raise InputRefused("There is nothing to undo.")
-            self._add(Undo, last.id)
+            self._add(Undo, undoes=last.id)
             return last
 
     def import_lines(self, data: bytes) -> ImportResult:
         """Add the events of an exported journal. Known events are skipped, so importing twice adds nothing.
 
-        Invalid lines are refused one by one. Raises InputRefused, and adds nothing, if `data` is too large.
+        Invalid lines are refused one by one. Raises InputRefused, and adds nothing, if `data` is too large or no line
+        resembles an event.
         """
         if len(data) > MAX_JOURNAL_BYTES:
             raise InputRefused(
@@ -164,6 +234,11 @@ class Journal:
         with self._lock:
             latest = _format_time(self._now() + MAX_CLOCK_SKEW)
             found = parse_lines(data.removeprefix(b"\xef\xbb\xbf"), latest=latest)
+            if found.refused and not found.events and not any(map(_resembles_event, data.split(b"\n"))):
+                raise InputRefused(
+                    "That is no evaluation: not one of its lines is an event of this program.",
+                    "Choose a file that this program exported.",
+                )
             known = {event.id for event in self._parsed.events}
             new = [event for event in found.events if event.id not in known]
             if new:
@@ -173,8 +248,8 @@ class Journal:
             return ImportResult(len(new), repeated, len(reasons), tuple(reasons[:MAX_REFUSALS_SHOWN]))
 
     def export_lines(self) -> bytes:
-        """Return every event as a line of the journal, by time, for `import_lines` of another journal."""
-        return format_lines(self.judgements.events)
+        """Return every event as a line, by time, for `import_lines` of another journal; then `unreadable_lines`."""
+        return format_lines(self.judgements.events, self.unreadable_lines)
 
     def delete(self) -> None:
         """Delete every event, on disk too."""
@@ -183,13 +258,14 @@ class Journal:
                 atomic_files.delete_files([self._path])
             self._load()
 
-    def _add(self, kind: Callable[..., AnyEvent], *fields: object) -> AnyEvent:
-        """Store a new event and return it as read back. `fields` may be any JSON values: `_write` validates them."""
+    def _add(self, kind: type[AnyEvent], **fields: object) -> AnyEvent:
+        """Store a new event and return it. `fields` may be any values: they are validated here."""
         with self._lock:
             session = self.session
-            self._write([kind(secrets.token_hex(16), self._next_time(), session.id, *fields)])
-            stored: AnyEvent = self._parsed.events[-1]  # type: ignore[assignment]  # the event just written
-            return stored
+            stamp = {"id": secrets.token_hex(16), "at": self._next_time(), "session": session.id}
+            event = read_event(kind, stamp | fields)
+            self._write([event])
+            return event
 
     def _write(self, new: Sequence[Event]) -> None:
         """Append events, preceded by the session's header if the file has none. Raises InputRefused if one is invalid.
@@ -236,7 +312,9 @@ class Journal:
                     raise LibraryError(f"{self._path.name} is too large to be an evaluation.", "Move it elsewhere.")
             data = atomic_files.read_file(self._path)
         self._file_size, self._complete_size = len(data), data.rfind(b"\n") + 1
-        self._parsed = parse_lines(data[: self._complete_size])
+        complete = data[: self._complete_size]
+        self._parsed, lines = parse_lines(complete), complete.split(b"\n")
+        self._unreadable_lines = tuple(lines[number - 1] for number in self._parsed.refused)
         self._judgements = None
 
     def _own_session(self) -> Session | None:
@@ -254,6 +332,11 @@ class Journal:
         if not events or now > events[-1].at:
             return now
         return _format_time(datetime.fromisoformat(events[-1].at) + timedelta(microseconds=1))
+
+
+def _resembles_event(line: bytes) -> bool:
+    """Return whether a line may have been an event, damaged or of another version."""
+    return b'"v"' in line and b'"event"' in line
 
 
 def _format_time(moment: datetime) -> str:

@@ -19,7 +19,7 @@ from smart_demo.evaluation.metrics import TIE_TOLERANCE, ndcg
 from smart_demo.evaluation.rank_overlap import Disagreement, measure_disagreement
 from smart_demo.judging.archive import spreadsheet_cell
 from smart_demo.judging.query_list import ListedQuery
-from smart_demo.judging.records import page_order
+from smart_demo.judging.recording import page_order
 from smart_demo.types import POOLED, SMART, Found, PageId, SearchResult, StoredPage
 
 MAX_HIGHLIGHTS = 5
@@ -199,9 +199,7 @@ def compare_rankings(
 
 def sort_by_disagreement(comparisons: Iterable[QueryComparison]) -> tuple[QueryComparison, ...]:
     """Sort comparisons, the most different rankings first: lowest RBO, then lowest tau, then the given order."""
-    return tuple(
-        sorted(comparisons, key=lambda found: (found.disagreement.rbo, _tau_or_lowest(found.disagreement.tau)))
-    )
+    return tuple(sorted(comparisons, key=_agreement))
 
 
 def sorted_rows(rows: Iterable[QueryRow]) -> tuple[QueryRow, ...]:
@@ -222,8 +220,8 @@ def select_highlights(comparisons: Sequence[QueryComparison]) -> tuple[Highlight
     rankings, the best gain, the strongest fall; then the most different of the others.
     """
     left, selected = list(comparisons), list[Highlight]()
-    for kind, select in _SELECTORS:
-        found = select(left)
+    for kind, is_candidate, sort_key in _SELECTORS:
+        found = min(filter(is_candidate, left), key=sort_key, default=None)
         if found is not None and len(selected) < MAX_HIGHLIGHTS:
             left.remove(found)
             selected.append(Highlight(kind, found))
@@ -292,38 +290,9 @@ def _cells(row: QueryRow, reason: str) -> list[object]:
     ]
 
 
-def _worst_loss(left: Sequence[QueryComparison]) -> QueryComparison | None:
-    return min((found for found in left if found.worse), key=lambda found: found.ndcg_gain or 0.0, default=None)
-
-
-def _best_gain(left: Sequence[QueryComparison]) -> QueryComparison | None:
-    return max((found for found in left if found.better), key=lambda found: found.ndcg_gain or 0.0, default=None)
-
-
-def _strongest_rise(left: Sequence[QueryComparison]) -> QueryComparison | None:
-    return max((found for found in left if found.rise), key=lambda found: _dcg_change(found.rise), default=None)
-
-
-def _strongest_fall(left: Sequence[QueryComparison]) -> QueryComparison | None:
-    return min((found for found in left if found.fall), key=lambda found: _dcg_change(found.fall), default=None)
-
-
-def _unchanged(left: Sequence[QueryComparison]) -> QueryComparison | None:
-    return next((found for found in left if found.disagreement.same), None)
-
-
-def _most_different(left: Sequence[QueryComparison]) -> QueryComparison | None:
-    return next((found for found in sort_by_disagreement(left) if not found.disagreement.same), None)
-
-
-_SELECTORS: tuple[tuple[HighlightKind, Callable[[Sequence[QueryComparison]], QueryComparison | None]], ...] = (
-    (HighlightKind.LOSS, _worst_loss),
-    (HighlightKind.RISE, _strongest_rise),
-    (HighlightKind.UNCHANGED, _unchanged),
-    (HighlightKind.DIFFERENT, _most_different),
-    (HighlightKind.GAIN, _best_gain),
-    (HighlightKind.FALL, _strongest_fall),
-)
+def _agreement(found: QueryComparison) -> tuple[float, float]:
+    tau = found.disagreement.tau
+    return found.disagreement.rbo, -1.0 if math.isnan(tau) else tau
 
 
 def _dcg_change(change: RankChange | None) -> float:
@@ -349,9 +318,17 @@ def _grades_sentence(found: QueryComparison) -> str:
     return f" By the grades SMART is {word} here."
 
 
-def _tau_or_lowest(tau: float) -> float:
-    return -1.0 if math.isnan(tau) else tau
-
-
 def _discount(rank: int | None) -> float:
     return 0.0 if rank is None else 1 / math.log2(rank + 1)
+
+
+_SortKey = Callable[[QueryComparison], float | tuple[float, float]]
+_SELECTORS: tuple[tuple[HighlightKind, Callable[[QueryComparison], bool], _SortKey], ...] = (
+    (HighlightKind.LOSS, lambda found: found.worse, lambda found: found.ndcg_gain or 0.0),
+    (HighlightKind.RISE, lambda found: found.rise is not None, lambda found: -_dcg_change(found.rise)),
+    (HighlightKind.UNCHANGED, lambda found: found.disagreement.same, lambda found: 0.0),
+    (HighlightKind.DIFFERENT, lambda found: not found.disagreement.same, _agreement),
+    (HighlightKind.GAIN, lambda found: found.better, lambda found: -(found.ndcg_gain or 0.0)),
+    (HighlightKind.FALL, lambda found: found.fall is not None, lambda found: _dcg_change(found.fall)),
+)
+"""Kinds of highlights in the order of selection, which queries are candidates, and the key of which the lowest wins."""

@@ -15,13 +15,15 @@ import csv
 import io
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import dataclass
 from functools import partial
-from typing import Any
+from typing import Annotated
+
+from pydantic import AfterValidator, BeforeValidator, Field, TypeAdapter
+from pydantic.dataclasses import dataclass
 
 from smart_demo.errors import InputRefused
 from smart_demo.evaluation.judgements import MAX_GRADE, MAX_PAGE_NUMBER
-from smart_demo.judging import json_fields
+from smart_demo.judging.strict_json import integer_between, number_between, one_line, parse_object, read_record
 from smart_demo.types import PageId, Query, StoredPage
 
 MAX_QUERIES, MAX_LIST_BYTES = 500, 2**20
@@ -37,20 +39,48 @@ _CONTROL = re.compile("[\x00-\x1f\x7f-\x9f\ud800-\udfff]")
 class RelevantPage:
     """One page's grade in a list."""
 
-    document: str
-    page: int
-    grade: float
+    document: Annotated[str, one_line()]
+    page: Annotated[int, integer_between(1, MAX_PAGE_NUMBER)]
+    grade: Annotated[float, number_between(0, MAX_GRADE)]
+
+
+def _clean_query(query: object) -> str:
+    if not isinstance(query, str):
+        raise InputRefused("there is no query.")
+    words = " ".join(_CONTROL.sub(" ", query).split())
+    if not words:
+        raise InputRefused("the query is empty.")
+    if len(words) > MAX_LISTED_QUERY_CHARS:
+        raise InputRefused(
+            f"the query has {len(words):,} characters, more than {MAX_LISTED_QUERY_CHARS}; it is left out."
+        )
+    return words
+
+
+def _clean_qid(qid: object) -> object:
+    return str(qid).strip() if isinstance(qid, str | int) else qid
+
+
+def _check_judged_once(relevant: tuple[RelevantPage, ...]) -> tuple[RelevantPage, ...]:
+    seen = set()
+    for entry in relevant:
+        if (entry.document, entry.page) in seen:
+            raise InputRefused(f'page {entry.page} of "{entry.document}" is judged twice.')
+        seen.add((entry.document, entry.page))
+    return relevant
 
 
 @dataclass(frozen=True, slots=True)
 class ListedQuery:
-    """One query of a list."""
+    """One query of a list. Creating it cleans the words."""
 
-    query: str
+    query: Annotated[str, BeforeValidator(_clean_query)]
     """One line of 1 to 300 characters."""
-    qid: str = ""
-    """The list's own id for it, or empty."""
-    relevant: tuple[RelevantPage, ...] = ()
+    qid: Annotated[str, one_line(MAX_QID_CHARS, empty=True), BeforeValidator(_clean_qid)] = ""
+    """The list's own id for it, or empty. JSON may write it as an integer."""
+    relevant: Annotated[
+        tuple[RelevantPage, ...], Field(max_length=MAX_RELEVANT_PAGES), AfterValidator(_check_judged_once)
+    ] = ()
 
     @property
     def key(self) -> str:
@@ -61,6 +91,9 @@ class ListedQuery:
         """Return the grades of those given pages that the list grades, matched by document name and page number."""
         grades = {(entry.document, entry.page): entry.grade for entry in self.relevant}
         return {page.id: grades[page.document, page.number] for page in pages if (page.document, page.number) in grades}
+
+
+_LISTED_QUERY = TypeAdapter(ListedQuery)
 
 
 @dataclass(frozen=True, slots=True)
@@ -135,7 +168,7 @@ def _rows(text: str) -> Iterator[tuple[int, Callable[[], ListedQuery]]]:
                 return
     for number, line in enumerate(lines, start=1):
         if line.strip():
-            yield number, partial(_parse_json, line) if is_json else partial(_listed_query, line)
+            yield number, partial(_parse_json, line) if is_json else partial(_read_query, {"query": line})
 
 
 def _table_rows(
@@ -148,45 +181,18 @@ def _table_rows(
         try:
             row = next(reader, None)
         except csv.Error:  # a cell longer than any query
-            yield number, partial(_listed_query, None)
+            yield number, partial(_read_query, {})
             continue
         if row is None:
             return
         cells = dict(zip(names, row, strict=False))
         if any(map(str.strip, row)):
-            yield number, partial(_listed_query, cells.get("query"), cells.get("qid", ""))
+            yield number, partial(_read_query, {key: cells[key] for key in ("query", "qid") if key in cells})
 
 
-def _listed_query(query: object, qid: object = "", relevant: tuple[RelevantPage, ...] = ()) -> ListedQuery:
-    """Validate one query. Raises InputRefused with the reason."""
-    if not isinstance(query, str):
-        raise InputRefused("there is no query.")
-    words = " ".join(_CONTROL.sub(" ", query).split())
-    if not words:
-        raise InputRefused("the query is empty.")
-    if len(words) > MAX_LISTED_QUERY_CHARS:
-        raise InputRefused(
-            f"the query has {len(words):,} characters, more than {MAX_LISTED_QUERY_CHARS}; it is left out."
-        )
-    name = str(qid) if isinstance(qid, int) else qid
-    if not isinstance(name, str) or not json_fields.is_line(name.strip(), MAX_QID_CHARS):
-        raise InputRefused(f"the qid must be one line of at most {MAX_QID_CHARS} characters.")
-    return ListedQuery(words, name.strip(), relevant)
+def _read_query(fields: Mapping[str, object]) -> ListedQuery:
+    return read_record(_LISTED_QUERY, {"query": None, **fields})
 
 
 def _parse_json(line: str) -> ListedQuery:
-    row = json_fields.require_object(json_fields.parse_json(line), "the line")
-    entries = json_fields.list_field(row, "relevant", MAX_RELEVANT_PAGES) if "relevant" in row else []
-    relevant: dict[tuple[str, int], RelevantPage] = {}
-    for entry in entries:
-        page = _relevant_page(json_fields.require_object(entry, 'an entry of "relevant"'))
-        if (page.document, page.page) in relevant:
-            raise InputRefused(f'page {page.page} of "{page.document}" is judged twice.')
-        relevant[page.document, page.page] = page
-    return _listed_query(row.get("query"), row.get("qid", ""), tuple(relevant.values()))
-
-
-def _relevant_page(row: Mapping[str, Any]) -> RelevantPage:
-    page = json_fields.integer_field(row, "page", 1, MAX_PAGE_NUMBER)
-    document, grade = json_fields.line_field(row, "document"), json_fields.number_field(row, "grade", 0, MAX_GRADE)
-    return RelevantPage(document, page, grade)
+    return _read_query(parse_object(line))

@@ -8,18 +8,23 @@ journal alone.
 
 from __future__ import annotations
 
+import dataclasses
 import json
 from collections.abc import Sequence
 from contextlib import suppress
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from enum import StrEnum
 from pathlib import Path
+from typing import Annotated
+
+from pydantic import ConfigDict, Field, PlainSerializer, PlainValidator, TypeAdapter
+from pydantic.dataclasses import dataclass
 
 from smart_demo.errors import InputRefused, SmartError
-from smart_demo.judging import json_fields
-from smart_demo.judging.query_list import MAX_QUERIES, ListedQuery, read_queries
+from smart_demo.judging.query_list import MAX_QUERIES, ListedQuery
 from smart_demo.judging.records import Conditions
 from smart_demo.judging.replay import Judgements
+from smart_demo.judging.strict_json import integer_between, one_line, parse_object, read_record
 from smart_demo.search.request import SearchRequest, parse_request, parse_request_fields
 from smart_demo.store import atomic_files
 from smart_demo.store.judgement_files import FOLDER
@@ -31,17 +36,25 @@ DEFAULT_SEARCH = parse_request()
 """The samples, five pages a column, weights 1 and 1."""
 
 
-@dataclass(frozen=True, slots=True)
+def _read_search(value: object) -> SearchRequest:
+    return value if isinstance(value, SearchRequest) else parse_request_fields(value)
+
+
+def _search_fields(search: SearchRequest) -> dict[str, object]:
+    return replace(search, text="", picture="").fields
+
+
+@dataclass(frozen=True, slots=True, config=ConfigDict(populate_by_name=True))
 class JudgingQueue:
     """One owner's queries, in order, and the one that is open."""
 
-    queries: tuple[ListedQuery, ...]
+    queries: Annotated[tuple[ListedQuery, ...], Field(max_length=MAX_QUERIES)]
     """1 to 500 queries, each text once, without grades."""
-    position: int = 0
+    position: Annotated[int, integer_between(0, MAX_QUERIES), Field(alias="at")] = 0
     """Index of the open query, or the number of queries at the end of the list."""
-    search: SearchRequest = DEFAULT_SEARCH
+    search: Annotated[SearchRequest, PlainValidator(_read_search), PlainSerializer(_search_fields)] = DEFAULT_SEARCH
     """Scope, pages a column and weights for every query; its text is empty."""
-    source: str = ""
+    source: Annotated[str, one_line(empty=True)] = ""
     """Origin of the list in a few words, or empty for the default list."""
 
     @property
@@ -52,6 +65,9 @@ class JudgingQueue:
     def find(self, key: str) -> int | None:
         """Return the index of the query with a `Query.key`, or None."""
         return next((index for index, query in enumerate(self.queries) if query.key == key), None)
+
+
+_QUEUE = TypeAdapter(JudgingQueue)
 
 
 def load(data_dir: Path, owner: Scope) -> JudgingQueue | None:
@@ -68,13 +84,8 @@ def exists(data_dir: Path, owner: Scope) -> bool:
 
 def save(data_dir: Path, owner: Scope, queue: JudgingQueue) -> None:
     """Replace the owner's stored queue. Raises LibraryError if the disk refuses."""
-    row = {
-        "v": FORMAT_VERSION,
-        "queries": [{"query": query.query, "qid": query.qid} for query in queue.queries],
-        "at": queue.position,
-        "search": replace(queue.search, text="", picture="").fields,
-        "source": queue.source,
-    }
+    fields = _QUEUE.dump_python(queue, mode="json", by_alias=True, exclude={"queries": {"__all__": {"relevant"}}})
+    row = {"v": FORMAT_VERSION, **fields}
     path = _path(data_dir, owner)
     with atomic_files.storage_errors("keep the list of queries"):
         atomic_files.make_folder(path.parent)
@@ -96,16 +107,13 @@ def _parse(data: bytes) -> JudgingQueue:
     """Return the queue in a file's bytes. Raises InputRefused if they hold anything else."""
     if len(data) > MAX_QUEUE_BYTES:
         raise InputRefused("The file is too large to be a judging queue.")
-    row = json_fields.require_object(json_fields.parse_json(data), "a judging queue")
+    row = parse_object(data)
     if row.get("v") != FORMAT_VERSION:
         raise InputRefused("The file is not a judging queue.")
-    listed = json_fields.list_field(row, "queries", MAX_QUERIES)
-    queries = read_queries("\n".join(json.dumps(entry, ensure_ascii=False) for entry in listed)).queries
-    position, source = (
-        json_fields.integer_field(row, "at", 0, MAX_QUERIES),
-        json_fields.line_field(row, "source", empty=True),
-    )
-    return JudgingQueue(queries, min(position, len(queries)), parse_request_fields(row.get("search")), source)
+    queue = read_record(_QUEUE, row)
+    if not queue.queries:
+        raise InputRefused("The list is empty.")
+    return replace(queue, position=min(queue.position, len(queue.queries)))
 
 
 class QueryStatus(StrEnum):
@@ -116,7 +124,7 @@ class QueryStatus(StrEnum):
     SKIPPED = "skipped"
 
 
-@dataclass(frozen=True, slots=True)
+@dataclasses.dataclass(frozen=True, slots=True)
 class JudgingProgress:
     """The status of every query of a list, and the position in it."""
 

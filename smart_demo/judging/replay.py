@@ -9,18 +9,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
-from smart_demo.judging.records import (
-    Conditions,
-    Event,
-    Grade,
-    Session,
-    SidesRevealed,
-    Skip,
-    Trial,
-    Undo,
-    Vote,
-    shuffled,
-)
+from smart_demo.judging.randomisation import shuffled
+from smart_demo.judging.records import Conditions, Event, Grade, Session, SidesRevealed, Skip, Trial, Undo, Vote
 from smart_demo.types import POOLED, SMART, PageId
 
 
@@ -90,7 +80,7 @@ def replay(events: Iterable[Event]) -> Judgements:
     for event in events:
         once.setdefault(event.id, event)
     ordered = tuple(sorted(once.values(), key=_time_and_id))
-    undone = frozenset(event.event for event in ordered if isinstance(event, Undo))
+    undone = frozenset(event.undoes for event in ordered if isinstance(event, Undo))
     votes: dict[tuple[Conditions, str], Vote] = {}
     grades: dict[tuple[str, str], dict[PageId, Grade]] = {}
     skipped = set()

@@ -1,7 +1,6 @@
 """Judging state of one app: for every owner a journal, a list of queries and the open query.
 
-The browser sends its secret with every request; `JudgingSession.owner` turns it into the scope that the other methods
-take. Nothing here knows the page.
+Nothing here knows the page, or how it knows the owner of a request.
 """
 
 from __future__ import annotations
@@ -18,8 +17,8 @@ from smart_demo.judging.journal import Journal, max_journal_bytes
 from smart_demo.judging.query_list import MAX_QUERIES, ListedQuery, read_queries
 from smart_demo.judging.queue import JudgingQueue
 from smart_demo.search.request import SearchRequest
-from smart_demo.store.quotas import check_total, visitor_scope
-from smart_demo.types import LOCAL, Scope
+from smart_demo.store.quotas import check_total
+from smart_demo.types import Scope
 
 MAX_VISITORS = 2_000
 """Visitors whose judgements a public page stores."""
@@ -49,19 +48,6 @@ class JudgingSession:
     def is_private(self) -> bool:
         """Whether the page has one owner: the person on whose machine it runs."""
         return self._engine.settings.is_private
-
-    def owner(self, secret: object) -> Scope:
-        """Return the scope that owns a browser's judgements.
-
-        A private page has one owner. On a public page each browser owns what it judges, by a secret of 128 random bits.
-        Raises InputRefused if a public page's browser sends no such secret.
-        """
-        if self.is_private:
-            return LOCAL
-        owner = visitor_scope(secret)
-        if owner is None:
-            raise InputRefused("This browser has no name to judge under.", "Reload the page.")
-        return owner
 
     def journal(self, owner: Scope) -> Journal:
         """Return the owner's journal, which may be empty. Reading it writes no file."""

@@ -46,7 +46,7 @@ def names_remote_file(body: bytes) -> bool:
     """
     if b"\0" in body or body.startswith(UTF_16_MARKS):  # which that parser would read, and the count would not
         raise ValueError("not in UTF-8")
-    if _count_json_values(body) > MAX_JSON_VALUES:
+    if count_json_values(body) > MAX_JSON_VALUES:
         raise OverflowError("too many parts")
     try:
         remaining = [json.loads(body)]
@@ -63,12 +63,12 @@ def names_remote_file(body: bytes) -> bool:
     return False
 
 
-def _count_json_values(body: bytes) -> int:
+def count_json_values(body: bytes) -> int:
     r"""Return about how many values JSON has, without parsing it: its brackets, colons and commas outside strings.
 
     If it is not JSON, the count is arbitrary, and the parser stops at the error.
 
-    >>> _count_json_values(b'{"data": [1, "a,b,[c]", "\\\", [,"]}')
+    >>> count_json_values(b'{"data": [1, "a,b,[c]", "\\\", [,"]}')
     5
     """
     unescaped = body.replace(b"\\\\", b"").replace(b'\\"', b"")  # strings without quotes in them

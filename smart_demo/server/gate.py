@@ -18,27 +18,25 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import unquote_to_bytes, urlsplit
 
-from gradio.utils import get_upload_folder
 from starlette.datastructures import MutableHeaders
 from starlette.responses import JSONResponse, PlainTextResponse
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from smart_demo.config import Settings
-from smart_demo.judging.journal import max_journal_bytes
 from smart_demo.server.block_remote_fetch import disable_remote_fetch
-from smart_demo.server.cleanup import FolderUsage
-from smart_demo.server.rate_limits import ConcurrencyLimiter, QueueLimiter, client_id, visitor_name
-from smart_demo.server.request_body import (
+from smart_demo.server.request_limits import (
     MAX_EVENT_BYTES,
     MAX_SMALL_BODY_BYTES,
+    ConcurrencyLimiter,
+    RequestLimiters,
     RequestRefused,
     content_length,
     drain,
     get_header,
     read_body,
 )
-from smart_demo.server.upload_limits import UPLOAD_TRACKER, UploadFolderLimits, UploadLimits, UploadStream
-from smart_demo.wording import count
+from smart_demo.server.upload_limits import UPLOAD_TRACKER, UploadStream, upload_limits
+from smart_demo.server.visitors import client_id, request_visitor
 
 UPLOAD, FUNCTION, EVENT = "/gradio_api/upload", "/gradio_api/component_server", "/gradio_api/queue/join"
 CALLS = "/gradio_api/call/"
@@ -55,8 +53,6 @@ FILE_PATHS = re.compile(r"(?:/gradio_api)?/(?:file|proxy)\b", re.IGNORECASE)
 BODYLESS_METHODS = frozenset({"GET", "HEAD", "OPTIONS"})
 BROWSER_PARAMETER, SERVER_PARAMETER = b"page", b"at"
 READ_METHODS = {"GET", "HEAD"}
-SLOT_TIMEOUT_SECONDS = 20.0
-"""Time for which a request waits for a free slot before it is refused."""
 SAME_ORIGIN_SITES = {b"same-origin", b"none"}
 """Allowed values of Sec-Fetch-Site. Browsers send `none` for what a person does without a page, such as opening an
 address."""
@@ -85,15 +81,7 @@ class GateMiddleware:
 
     def __init__(self, app: ASGIApp, settings: Settings) -> None:
         self._app, self._settings = app, settings
-        self._requests = ConcurrencyLimiter(per_client=24, total=1_000)
-        """Limits requests with a body of any kind."""
-        self._large = ConcurrencyLimiter(per_client=2, total=6, timeout=SLOT_TIMEOUT_SECONDS)
-        """Limits requests with a large body, which stays in memory until the request is answered."""
-        self._uploads = ConcurrencyLimiter(per_client=2, total=24, timeout=SLOT_TIMEOUT_SECONDS)
-        """Limits uploads that are streaming in."""
-        self._functions = ConcurrencyLimiter(per_client=4, total=12, timeout=SLOT_TIMEOUT_SECONDS)
-        """Limits calls of component functions, which skip Gradio's queue and take a thread each."""
-        self._events = QueueLimiter(max(4, settings.quotas.queue_size * 2 // 5))
+        self._limiters = RequestLimiters(settings.quotas.queue_size)
         disable_remote_fetch()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -120,16 +108,16 @@ class GateMiddleware:
             await self._app(scope, receive, response)
             return
         check_origin(scope)
-        client, route = client_id(scope), path.rstrip("/")
+        client, route, limiters = client_id(scope), path.rstrip("/"), self._limiters
         async with AsyncExitStack() as slots:
 
             async def acquire(limiter: ConcurrencyLimiter) -> None:
                 await slots.enter_async_context(limiter.slot(client))
 
             try:
-                await acquire(self._requests)
+                await acquire(limiters.requests)
                 if route == UPLOAD:
-                    await acquire(self._uploads)
+                    await acquire(limiters.uploads)
             except RequestRefused:
                 await drain(receive)
                 raise
@@ -138,12 +126,12 @@ class GateMiddleware:
                 return
             is_event = route == EVENT
             max_bytes = MAX_EVENT_BYTES if is_event else MAX_SMALL_BODY_BYTES
-            receive_again = await read_body(scope, receive, max_bytes, lambda: acquire(self._large))
+            receive_again = await read_body(scope, receive, max_bytes, lambda: acquire(limiters.large))
             if route == FUNCTION:  # only now: no client holds a slot before its body has arrived
-                await acquire(self._functions)
+                await acquire(limiters.functions)
             if is_event or path.startswith(CALLS):
                 response.close_at_start = until_start = slots.enter_context(ExitStack())
-                until_start.enter_context(self._events.join(scope, client))
+                until_start.enter_context(limiters.events.join(scope, client))
             await self._app(scope, receive_again, response)
 
     async def _upload(self, scope: Scope, receive: Receive, response: _Response, client: str) -> None:
@@ -151,7 +139,7 @@ class GateMiddleware:
         try:
             if not self._settings.uploads:
                 raise RequestRefused(403, "This page takes no uploads.")
-            if self._settings.public and not visitor_name(scope):
+            if self._settings.public and request_visitor(scope) is None:
                 raise RequestRefused(403, UPLOAD_NEEDS_KEY)
             limits = upload_limits(self._settings)
             if content_length(scope) > limits.max_bytes:
@@ -192,29 +180,6 @@ class _Response:
         except ValueError:
             return []
         return [Path(path) for path in paths if isinstance(path, str)] if isinstance(paths, list) else []
-
-
-def max_upload_file_bytes(settings: Settings) -> int:
-    """Return the bytes of one file up to which it is received, so that an error can name it; beyond, it is cut off."""
-    return settings.limits.file_bytes * 4 if settings.uploads else 1_024
-
-
-def upload_limits(settings: Settings) -> UploadLimits:
-    """Return the limits of uploads under these settings, and create the folder of uploads if it is missing."""
-    limits, folder = settings.limits, Path(get_upload_folder())
-    folder.mkdir(parents=True, exist_ok=True)
-    # An evaluation to import may be larger than all documents together if their limits are small.
-    max_bytes = max(limits.files * limits.file_bytes, max_journal_bytes(private=not settings.public))
-    size = f"{limits.file_bytes // 2**20} MB"
-    folder_bytes = max_bytes + settings.quotas.waiting_files * limits.file_bytes
-    per_client = FolderUsage(limits.files * 2, max(max_bytes, folder_bytes // 3)) if settings.public else None
-    return UploadLimits(
-        max_files=limits.files,
-        max_file_bytes=max_upload_file_bytes(settings),
-        max_bytes=max_bytes + 2**16,  # what frames the files in a form
-        waiting=UploadFolderLimits(folder, folder_bytes, per_client),
-        message=f"At most {count(limits.files, 'file')} of {size} can be uploaded at once; add them in smaller parts.",
-    )
 
 
 def check_host(scope: Scope, hosts: Collection[str]) -> None:

@@ -9,28 +9,35 @@ first, the oldest before the others; only then is an upload refused.
 from __future__ import annotations
 
 import asyncio
+import os
+import stat
 import threading
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
-from weakref import WeakMethod
+from typing import NamedTuple
 
+from gradio.utils import get_upload_folder
 from python_multipart.exceptions import MultipartParseError
 from python_multipart.multipart import MultipartParser, parse_options_header
 from starlette.formparsers import MultiPartException
 from starlette.types import Message, Receive
 
+from smart_demo.config import Settings
 from smart_demo.errors import StorageFull
-from smart_demo.server.cleanup import FolderUsage, measure_folder
-from smart_demo.server.request_body import BodyDeadline, RequestRefused, drain
+from smart_demo.judging.journal import max_journal_bytes
+from smart_demo.server.request_limits import BodyDeadline, RequestRefused, drain
 from smart_demo.store import atomic_files
+from smart_demo.wording import count
 
 MAX_WAITING_FILES = 2_000
 """Maximum number of files in the upload folder, of any size."""
 MIN_UNCLAIMED_SECONDS = 60.0
 """Age from which an unclaimed copy may be deleted to make room for other uploads."""
+MAX_UNCLAIMED_SECONDS = 600.0
+"""Age from which every unclaimed file is deleted."""
 MAX_MEASUREMENT_AGE = 1.0
 """Seconds for which a measurement of the folder is reused."""
 HEADROOM_BYTES = 2**20
@@ -39,7 +46,13 @@ BYTES_BETWEEN_CHECKS = 2**20
 """Bytes of one upload after which the folder is checked again, since other uploads run at the same time."""
 FULL = 503, "Too many uploads wait to be read; try again in a few minutes."
 FULL_FOR_CLIENT = 429, "Your earlier uploads still wait to be read; add more when they are done."
-ClaimedPaths = Callable[[], Iterable[Path]]
+
+
+class FolderUsage(NamedTuple):
+    """The files of a folder and of all folders below it."""
+
+    files: int
+    bytes: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,6 +78,29 @@ class UploadLimits:
     """Sentence that states the limits of one upload."""
 
 
+def max_upload_file_bytes(settings: Settings) -> int:
+    """Return the bytes of one file up to which it is received, so that an error can name it; beyond, it is cut off."""
+    return settings.limits.file_bytes * 4 if settings.uploads else 1_024
+
+
+def upload_limits(settings: Settings) -> UploadLimits:
+    """Return the limits of uploads under these settings, and create the folder of uploads if it is missing."""
+    limits, folder = settings.limits, Path(get_upload_folder())
+    folder.mkdir(parents=True, exist_ok=True)
+    # An evaluation to import may be larger than all documents together if their limits are small.
+    max_bytes = max(limits.files * limits.file_bytes, max_journal_bytes(private=not settings.public))
+    size = f"{limits.file_bytes // 2**20} MB"
+    folder_bytes = max_bytes + settings.quotas.waiting_files * limits.file_bytes
+    per_client = FolderUsage(limits.files * 2, max(max_bytes, folder_bytes // 3)) if settings.public else None
+    return UploadLimits(
+        max_files=limits.files,
+        max_file_bytes=max_upload_file_bytes(settings),
+        max_bytes=max_bytes + 2**16,  # what frames the files in a form
+        waiting=UploadFolderLimits(folder, folder_bytes, per_client),
+        message=f"At most {count(limits.files, 'file')} of {size} can be uploaded at once; add them in smaller parts.",
+    )
+
+
 @dataclass(slots=True)
 class _Copy:
     path: Path
@@ -79,20 +115,21 @@ class UploadTracker:
         self._clock, self._lock = clock, threading.Lock()
         self._copies: list[_Copy] = []
         """Copies in order of arrival, including those that were moved or read since the last measurement."""
-        self._claims: list[WeakMethod[ClaimedPaths]] = []
+        self._claimed: set[Path] = set()
+        """Copies that will be read, including those that were deleted since the last measurement."""
         self._measured: tuple[Path, float, FolderUsage, int] | None = None
         """Folder, time, usage, and `_written` at the last measurement."""
         self._written = 0
-
-    def add_claims(self, claimed_paths: ClaimedPaths) -> None:
-        """Add a bound method that returns the copies to be read. It is held weakly and ends with its object."""
-        with self._lock:
-            self._claims.append(WeakMethod(claimed_paths))
 
     def add_copies(self, client: str, paths: Iterable[Path]) -> None:
         """Record copies that Gradio has written for a client."""
         with self._lock:
             self._copies += [_Copy(path, client, self._clock()) for path in paths]
+
+    def claim(self, path: Path) -> None:
+        """Keep a copy: the caller reads it and deletes it then."""
+        with self._lock:
+            self._claimed.add(path)
 
     def count_bytes(self, size: int) -> None:
         """Count bytes that are being written since the last measurement."""
@@ -108,26 +145,40 @@ class UploadTracker:
         if refusal is not None:
             raise RequestRefused(*refusal)
 
+    def delete_unclaimed(self, folder: Path) -> int:
+        """Delete the files of the folder that were not claimed for MAX_UNCLAIMED_SECONDS; return the bytes freed.
+
+        Age counts from a file's last change. This includes parts of interrupted uploads, empty files and the folders
+        that become empty. `folder` itself stays.
+        """
+        now, freed = time.time(), 0
+        for path, info in sorted(_walk(folder), key=lambda entry: len(entry[0].parts), reverse=True):
+            # A copy keeps the modification time of its original.
+            if now - max(info.st_mtime, info.st_ctime) > MAX_UNCLAIMED_SECONDS:
+                with self._lock, suppress(OSError):
+                    if stat.S_ISDIR(info.st_mode):
+                        path.rmdir()  # which the system refuses if it is not empty
+                    elif path not in self._claimed:
+                        path.unlink()
+                        freed += info.st_size
+        return freed
+
     def _ensure_room(self, limits: UploadFolderLimits, client: str, incoming: int) -> tuple[int, str] | None:
         with self._lock:
             refusal = self._check(limits, client, incoming)
             if refusal is FULL:
                 self._measured = None  # many bytes since then may belong to refused uploads that are deleted
                 refusal = self._check(limits, client, incoming)
-            if refusal is None:
-                return None
-            claimed = {path for claims in self._claims if (paths := claims()) is not None for path in paths()}
             for copy in list(self._copies):
-                if (
-                    self._clock() - copy.arrived < MIN_UNCLAIMED_SECONDS
-                    or copy.path in claimed
-                    or (refusal is FULL_FOR_CLIENT and copy.client != client)
-                ):
-                    continue
-                self._delete(copy)
-                refusal = self._check(limits, client, incoming)
                 if refusal is None:
-                    return None
+                    break
+                if (
+                    self._clock() - copy.arrived >= MIN_UNCLAIMED_SECONDS
+                    and copy.path not in self._claimed
+                    and (refusal is FULL or copy.client == client)
+                ):
+                    self._delete(copy)
+                    refusal = self._check(limits, client, incoming)
             return refusal
 
     def _check(self, limits: UploadFolderLimits, client: str, incoming: int) -> tuple[int, str] | None:
@@ -147,6 +198,7 @@ class UploadTracker:
         now = self._clock()
         if self._measured is None or self._measured[0] != folder or now - self._measured[1] >= MAX_MEASUREMENT_AGE:
             self._copies = [c for c in self._copies if now - c.arrived < MIN_UNCLAIMED_SECONDS or c.path.exists()]
+            self._claimed = {path for path in self._claimed if path.exists()}
             written = self._written
             self._measured = folder, now, measure_folder(folder), written
         _, _, usage, written = self._measured
@@ -160,6 +212,15 @@ class UploadTracker:
             copy.path.parent.rmdir()  # which the system refuses if it is not empty
 
 
+UPLOAD_TRACKER = UploadTracker()
+
+
+def measure_folder(folder: Path) -> FolderUsage:
+    """Return the number and size of the files below a folder; zero if it does not exist."""
+    sizes = [info.st_size for _, info in _walk(folder) if not stat.S_ISDIR(info.st_mode)]
+    return FolderUsage(len(sizes), sum(sizes))
+
+
 def _measure_files(paths: Iterable[Path]) -> FolderUsage:
     """Return count and size of those files that exist, each once."""
     sizes = []
@@ -169,7 +230,18 @@ def _measure_files(paths: Iterable[Path]) -> FolderUsage:
     return FolderUsage(len(sizes), sum(sizes))
 
 
-UPLOAD_TRACKER = UploadTracker()
+def _walk(folder: Path) -> Iterator[tuple[Path, os.stat_result]]:
+    """Yield every file and folder below a folder with its status.
+
+    Links are not followed. Entries that vanish while other threads delete are skipped.
+    """
+    with suppress(OSError), os.scandir(folder) as entries:
+        for entry in entries:
+            with suppress(OSError):
+                info = entry.stat(follow_symlinks=False)
+                yield Path(entry.path), info
+                if stat.S_ISDIR(info.st_mode):
+                    yield from _walk(Path(entry.path))
 
 
 class UploadStream:

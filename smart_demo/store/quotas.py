@@ -5,15 +5,12 @@ Nothing here reads the disk: callers pass sizes and times.
 
 from __future__ import annotations
 
-import hashlib
-import re
 import sys
-import time
-from collections.abc import Callable, Container, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from smart_demo.config import Quotas
-from smart_demo.errors import QuotaExceeded, SmartError, TotalQuotaExceeded
+from smart_demo.errors import QuotaExceeded, TotalQuotaExceeded
 from smart_demo.types import SAMPLES, Scope
 from smart_demo.wording import count, size_in_words
 
@@ -27,21 +24,6 @@ _DELETE = "Delete something first."
 def is_visitor(scope: Scope) -> bool:
     """Return whether a scope belongs to a visitor of a public page."""
     return scope.name.startswith(VISITOR_PREFIX)
-
-
-def visitor_scope(secret: object) -> Scope | None:
-    """Return the scope of the visitor who holds a secret, or None if it is not 32 hex digits.
-
-    The scope is named by a digest, so a folder's or a row's name does not reveal the secret.
-
-    >>> str(visitor_scope("0" * 32))
-    'visitor-84e0c0eafaa95a34c293f278ac52e45c'
-    >>> visitor_scope("0" * 31) is None
-    True
-    """
-    if not isinstance(secret, str) or not re.fullmatch("[0-9a-f]{32}", secret):
-        return None
-    return Scope(VISITOR_PREFIX + hashlib.sha256(secret.encode("ascii")).hexdigest()[:32])
 
 
 @dataclass(frozen=True, slots=True)
@@ -134,54 +116,3 @@ def group_by_visitor(entries: Iterable[tuple[Scope, int, float]]) -> tuple[Visit
 def evictable_visitors(visitors: Sequence[Visitor], now: float) -> list[Visitor]:
     """Return the visitors, in the given order, who have been idle for MIN_IDLE_SECONDS at a Unix time."""
     return [visitor for visitor in visitors if visitor.changed <= now - MIN_IDLE_SECONDS]
-
-
-class IdleEviction:
-    """Deletes idle visitors to free space for another one. Safe for threads.
-
-    Call it without the library's lock: the listener may take locks of its own.
-    """
-
-    def __init__(
-        self,
-        visitors: Callable[[], Sequence[Visitor]],
-        delete: Callable[[Visitor], int | None],
-        now: Callable[[], float] = time.time,
-    ) -> None:
-        """Store the two callbacks: `visitors` lists them, idle for longest first.
-
-        `delete` returns the bytes freed, or None if the visitor was not deleted.
-        """
-        self._visitors, self._delete, self._now = visitors, delete, now
-        self._listener: Callable[[Scope], object] = lambda _: None
-
-    def set_listener(self, listener: Callable[[Scope], object]) -> None:
-        """Call `listener` with the scope of each evicted visitor from now on, in place of the listener before."""
-        self._listener = listener
-
-    def evict_idle_visitors(self, owner: Scope, size: int, among: Container[Scope] | None = None) -> bool:
-        """Free `size` bytes for `owner` and return whether that many were freed.
-
-        Visitors idle for longest are deleted first; none is if all of them together would not free enough.
-        among: the scopes that may be evicted; None allows all.
-        """
-        idle = [visitor for visitor in evictable_visitors(self._visitors(), self._now()) if visitor.scope != owner]
-        idle = [visitor for visitor in idle if among is None or visitor.scope in among]
-        if sum(visitor.bytes for visitor in idle) < size:
-            return False
-        freed = 0
-        for visitor in idle:
-            if freed >= size:
-                break
-            freed += self._evict(visitor)
-        return freed >= size
-
-    def _evict(self, visitor: Visitor) -> int:
-        try:
-            freed = self._delete(visitor)
-        except SmartError:  # a visitor who cannot be deleted now must not protect the others
-            return 0
-        if freed is None:
-            return 0
-        self._listener(visitor.scope)
-        return freed

@@ -3,17 +3,15 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from pathlib import Path
 
 import gradio as gr
-from gradio.utils import get_upload_folder
+from markupsafe import escape
 
 from smart_demo.engine import Engine
 from smart_demo.errors import InputRefused
 from smart_demo.judging.session import JudgingSession
 from smart_demo.search.request import ON_SAMPLES, SearchRequest, parse_request, parse_request_fields, parse_url_query
-from smart_demo.server.cleanup import Cleanup, delete_leftovers
-from smart_demo.server.upload_limits import UPLOAD_TRACKER
+from smart_demo.server.cleanup import Cleanup
 from smart_demo.types import SAMPLES, Counted, Reduce, Scope
 from smart_demo.ui import compare, library_tab, page_layout, theme
 from smart_demo.ui.api import API_NAME, MAX_CONCURRENT, SearchEndpoint
@@ -22,13 +20,13 @@ from smart_demo.ui.events import (
     PRIVATE_EVENT,
     SEARCH_EVENT,
     SINGLE_EVENT,
-    ServerFunction,
     answer_or_error,
     resolve_upload,
+    server_function,
     show_errors_as_toast,
 )
 from smart_demo.ui.export import Exporter
-from smart_demo.ui.format import esc
+from smart_demo.ui.format import strip_unprintable
 from smart_demo.ui.handlers import BackgroundState, Handlers
 from smart_demo.ui.judge_sheets import JudgeSheets
 from smart_demo.ui.judge_tab import BoardWiring, JudgeWiring, server_functions
@@ -42,9 +40,6 @@ from smart_demo.ui.viewer import ExplainHandlers
 from smart_demo.ui.voting import Voting
 from smart_demo.wording import size_in_words
 
-UNCLAIMED_SECONDS = 600.0
-"""Seconds after which an uploaded file that nothing reads is deleted."""
-
 
 def build_app(engine: Engine, preparation: SamplePreparation, cleanup: Cleanup | None = None) -> gr.Blocks:
     """Return the page around an engine. `preparation` and `cleanup` may be running or not."""
@@ -55,43 +50,30 @@ def build_app(engine: Engine, preparation: SamplePreparation, cleanup: Cleanup |
     costs = CostsTab(handlers, endpoint)
     exporter = Exporter(handlers, theme.inline_fonts())
     judging = JudgingSession(engine, STORY_QUERIES)
-    sheets, boards, lists = JudgeSheets(judging, handlers), ResultsHandlers(judging), QueryLists(judging, handlers)
+    sheets, boards, lists = (
+        JudgeSheets(judging, handlers),
+        ResultsHandlers(judging, handlers),
+        QueryLists(judging, handlers),
+    )
     voting = Voting(sheets)
     deletion = Deletion(handlers, sheets, lists, cleanup or Cleanup(engine))
 
-    # The page's scripts call these functions by their names.
-    def picture(key: object) -> dict[str, object]:
-        return handlers.load_picture(key)
-
-    def explain(request: object) -> dict[str, object]:
-        return explanations.explain(request)
-
-    def overlay(request: object) -> dict[str, object]:
-        return explanations.overlay(request)
-
-    def pair(request: object) -> dict[str, object]:
-        return explanations.pair(request)
-
-    def hood(request: object) -> dict[str, object]:
-        return costs.inspect(request)
-
-    def comparison(request: object) -> dict[str, object]:
-        return exporter.comparison(request)
-
-    def vote(request: object) -> dict[str, object]:
-        return voting.vote(request)
-
-    def grade(request: object) -> dict[str, object]:
-        return voting.grade(request)
-
-    def forget(request: object) -> dict[str, object]:
-        return deletion.delete(request)
+    picture = server_function("picture", handlers.load_picture)
+    viewer = [
+        picture,
+        server_function("explain", explanations.explain),
+        server_function("overlay", explanations.overlay),
+        server_function("pair", explanations.pair),
+        server_function("hood", costs.inspect),
+        server_function("comparison", exporter.comparison),
+    ]
+    votes = [server_function("vote", voting.vote), server_function("grade", voting.grade)]
+    judges = [picture, *votes, *server_functions(boards, lists)]
+    forget = server_function("forget", deletion.delete)
 
     with gr.Blocks(title="SMART demo", analytics_enabled=False, fill_width=True) as app:
         # First, so that it gets its name without a suffix: the page's private events have names too.
         gr.api(endpoint.search, api_name=API_NAME, concurrency_limit=MAX_CONCURRENT)
-        viewer: list[ServerFunction] = [picture, explain, overlay, pair, hood, comparison]
-        judges: list[ServerFunction] = [picture, vote, grade, *server_functions(boards, lists)]
         page = PageLayout(engine.settings, viewer, judges, forget, private=handlers.is_private)
         wiring = Wiring(handlers, page)
         JudgeWiring(page.judge, page.controls, voting)
@@ -105,11 +87,10 @@ class Deletion:
     """Deletes a visitor's data: documents, judgements, query lists and pictures, on disk and in memory."""
 
     def __init__(self, handlers: Handlers, sheets: JudgeSheets, lists: QueryLists, cleanup: Cleanup) -> None:
-        """Also run when cleanup expires or evicts a visitor, and delete unclaimed uploads in every cleanup."""
+        """Also delete what is in memory of each visitor who expires."""
         self._handlers, self._lists, self._cleanup = handlers, lists, cleanup
         self._tickets, self._judging = sheets.tickets, sheets.judging
-        cleanup.connect(self._delete_unclaimed, self._delete_from_memory)
-        UPLOAD_TRACKER.add_claims(handlers.uploads.unread_paths)
+        handlers.engine.set_expiry_listener(self._delete_from_memory)
 
     def delete(self, request: object) -> dict[str, object]:
         """Delete everything of the current visitor. Return `done`, a sentence with the freed bytes, or an error."""
@@ -122,7 +103,7 @@ class Deletion:
             raise InputRefused("Nothing was deleted.", "Reload the page and try again.")
         self._handlers.uploads.delete(visitor)
         freed = self._handlers.engine.delete_library(visitor)
-        self._judging.delete(visitor)
+        self._judging.delete(visitor)  # with what another tab wrote during that
         self._delete_from_memory(visitor)
         self._cleanup.wake()  # the index shrinks in the background
         return {"done": f"Everything of yours is deleted: {size_in_words(freed)} freed."}
@@ -135,9 +116,6 @@ class Deletion:
         self._tickets.delete(visitor)
         self._lists.delete(visitor)
         self._judging.discard(visitor)
-
-    def _delete_unclaimed(self, _: float) -> int:
-        return delete_leftovers(Path(get_upload_folder()), UNCLAIMED_SECONDS, self._handlers.uploads.unread_paths())
 
 
 class Wiring:
@@ -280,7 +258,8 @@ class Wiring:
     def delete(self, event: gr.EventData) -> object:
         """Delete one of the visitor's documents."""
         data = event._data if isinstance(event._data, dict) else {}
-        gr.Info(esc(self.handlers.delete_document(data.get("file"))), duration=6)
+        deleted = self.handlers.delete_document(data.get("file"))
+        gr.Info(escape(strip_unprintable(deleted)), duration=6)
         return gr.Timer(active=True)
 
     # -- loading and polling

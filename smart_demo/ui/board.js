@@ -4,7 +4,6 @@
   "use strict";
   const { make, stage } = window.smartDemo;
   const SILENT = "The demo does not answer. Is it still running?";
-  const owner = () => window.smartDemo.judge.owner();
 
   async function ask(server, name, request) {
     try { return await server[name](request) ?? { sentence: SILENT }; } catch { return { sentence: SILENT }; }
@@ -33,7 +32,7 @@
     keep.focus();
   }
 
-  window.smartDemo.judging = { ask, reopen, owner };
+  window.smartDemo.judging = { ask, reopen };
 
   window.smartDemo.boards = (element, server, trigger) => {
     const find = (selector) => element.querySelector(selector);
@@ -54,7 +53,7 @@
     }
 
     async function refresh() {
-      const request = ++requests, found = await ask(server, "board", { owner: owner() });
+      const request = ++requests, found = await ask(server, "board", {});
       if (request !== requests || !element.isConnected) return;
       showError(found.sentence ?? "");
       find(".boards").setAttribute("aria-busy", "false");
@@ -69,7 +68,7 @@
       const status = find(".board-file-said");
       status.textContent = "Saving…";
       button.disabled = true;
-      const file = await ask(server, "board_file", { owner: owner(), form: button.dataset.file });
+      const file = await ask(server, "board_file", { form: button.dataset.file });
       button.disabled = false;
       button.focus();
       if (!file.sentence) {
@@ -80,7 +79,7 @@
     }
 
     async function deleteEvaluation() {
-      const done = await ask(server, "board_forget", { owner: owner() });
+      const done = await ask(server, "board_forget", {});
       document.dispatchEvent(new CustomEvent("judged"));
       find(".board-file-said").textContent = done.sentence ?? done.said;
     }

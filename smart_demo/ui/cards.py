@@ -14,9 +14,8 @@ from markupsafe import Markup
 from smart_demo import scoring
 from smart_demo.search.comparison import Change, Comparison, Move, compare
 from smart_demo.types import LATE, POOLED, SMART, Floats, Found, Hit, StoredPage, Weights
-from smart_demo.ui.format import bdi, esc, format_score, page_key
 from smart_demo.ui.render import render
-from smart_demo.wording import count, size_in_words
+from smart_demo.wording import count
 
 ThumbnailLoader = Callable[[StoredPage], bytes]
 THUMBNAIL_WIDTH = 360
@@ -146,38 +145,16 @@ def _badge_texts(move: Move, side: Side, k: int) -> tuple[str, str, str]:
             return "↘", f"left the top {k}", f"now {move.right}" if move.right else ""
 
 
-def render_card(row: CardRow, side: Side, k: int, thumbnail: bytes, facts: str) -> str:
-    """Return a card with its hidden facts for the viewer. `facts` is markup already.
-
-    The card is one button: Tab reaches it and Enter opens it without a script.
-    """
-    page, hit = row.hit.page, row.hit
-    label = (
-        f"Rank {hit.rank}: {page.document}, page {page.number} of {page.pages}; "
-        f"{describe_move(row.move, side, k)}. Open the page."
-    )
-    return (
-        f'<li class="place"><button type="button" class="card" data-page="{esc(page_key(page.scope, page.id))}" '
-        f'data-side="{side}" data-change="{row.move.change}" aria-label="{esc(label)}">'
-        f'<span class="rank">{hit.rank}</span>'
-        f'<span class="tray">{render_thumbnail(page, thumbnail)}</span>'
-        f'<span class="about"><span class="topline"><span class="title">{bdi(page.document)}</span>'
-        f"{render_badge(row.move, side, k)}</span>"
-        f'<span class="where">page {page.number} of {page.pages}</span>'
-        f'<span class="parts">{_part("pooled", row.pooled)}{_part("late", row.late)}</span>'
-        f"</span></button><div hidden>{facts}</div>{_why_button(row, side, k)}</li>"
-    )
-
-
-def _why_button(row: CardRow, side: Side, k: int) -> str:
-    """Return the button that explains a page's move. It is beside the card, since a button cannot contain another."""
-    page, move = row.hit.page, row.move
-    if move.change is Change.SAME:
-        return ""
-    label = f"Why? {page.document}, page {page.number}: {describe_move(move, side, k)}"
-    return (
-        f'<button type="button" class="moved-why" data-why="{esc(page_key(page.scope, page.id))}" '
-        f'aria-label="{esc(label)}">Why?</button>'
+def render_card(row: CardRow, side: Side, k: int, thumbnail: bytes, weights: Weights) -> Markup:
+    """Return a card with its hidden facts for the viewer, and the button that explains its move."""
+    return render(
+        "card",
+        row=row,
+        side=side,
+        move=describe_move(row.move, side, k),
+        badge=render_badge(row.move, side, k),
+        thumbnail=render_thumbnail(row.hit.page, thumbnail),
+        facts=render_facts(row, weights),
     )
 
 
@@ -188,96 +165,19 @@ def render_thumbnail(page: StoredPage, thumbnail: bytes) -> Markup:
     return render("thumbnail", data=data, width=THUMBNAIL_WIDTH, height=height)
 
 
-def _part(label: str, part: ScorePart) -> str:
-    """Return a part of the score with its bar and rank."""
-    rank = f"#{part.rank}" if part.rank else "–"
-    return (
-        f'<span class="part of-{label}"><span class="part-name">{label}</span>'
-        f'<span class="bar"><span class="fill" style="width:{part.fill * 100:.1f}%"></span></span>'
-        f'<span class="part-value">{format_score(part.value)}</span><span class="part-rank">{rank}</span></span>'
-    )
-
-
-def render_facts(row: CardRow, weights: Weights) -> str:
-    """Return the viewer's side panel for a page: its ranks in both columns and the parts of its score."""
-    page, move = row.hit.page, row.move
-    return (
-        '<div class="facts">'
-        f'<h2 class="facts-name">{bdi(page.document)}</h2>'
-        f'<p class="facts-page">page {page.number} of {page.pages}</p>'
-        '<dl class="facts-ranks">'
-        f"{_rank('Pooled only', move.left, 'pooled')}{_rank('SMART', move.right, 'smart')}"
-        "</dl>"
-        f"{_parts(row)}"
-        f"{render_formula(row, weights)}"
-        f'<p class="facts-small">{esc(_storage(page))}</p>'
-        "</div>"
-    )
-
-
-def render_formula(row: CardRow, weights: Weights) -> str:
-    """Return the formula with a page's numbers."""
+def render_facts(row: CardRow, weights: Weights) -> Markup:
+    """Return the viewer's side panel for a page: its ranks in both columns, and its score as a formula with numbers."""
     pooled, late = row.pooled.value, row.late.value
     if math.isnan(late):
-        return '<p class="formula">Not scored token by token: it was not among the nearest pages.</p>'
+        return render("facts", row=row, total=None)
     total = scoring.combine(weights, pooled, late)
-    places = _places(row, weights, total)
-    return (
-        '<p class="formula"><span class="formula-name">SMART score</span> '
-        f'<span>{format_weight(weights.pooled)} × <b class="of-pooled">{format_score(pooled, places)}</b></span> '
-        f'<span>+ {format_weight(weights.late)} × <b class="of-late">{format_score(late, places)}</b></span> '
-        f'<span>= <b class="of-total">{format_score(total, places)}</b></span></p>'
-    )
+    return render("facts", row=row, weights=weights, total=total, places=_count_places(pooled, late, weights, total))
 
 
-def format_weight(value: float) -> str:
-    """Return a weight to two decimals.
-
-    >>> format_weight(1.0)
-    '1.00'
-    """
-    return f"{value:.2f}"
-
-
-def format_distinct_weight(value: float, *others: float) -> str:
-    """Return a weight with as many decimals (2 to 6) as distinguish it from 0 and from the others.
-
-    >>> format_distinct_weight(0.6234), format_distinct_weight(0.6234, 0.62), format_distinct_weight(0.0012)
-    ('0.62', '0.623', '0.001')
-    """
-    for places in range(2, 6):
-        if round(value, places) not in {0.0, *(round(other, places) for other in others)}:
-            return f"{value:.{places}f}"
-    return f"{value:.6f}"
-
-
-def _places(row: CardRow, weights: Weights, total: float) -> int:
+def _count_places(pooled: float, late: float, weights: Weights, total: float) -> int:
     """Return the fewest decimals (3 to 7) with which the printed sum adds up."""
     for places in range(3, 7):
-        shown = scoring.combine(weights, round(row.pooled.value, places), round(row.late.value, places))
+        shown = scoring.combine(weights, round(pooled, places), round(late, places))
         if round(shown, places) == round(total, places):
             return places
     return 7
-
-
-def _rank(label: str, rank: int | None, side: str) -> str:
-    text = f"{rank}" if rank else "not ranked"
-    return f'<div class="of-{side}"><dt>{label}</dt><dd>{text}</dd></div>'
-
-
-def _parts(row: CardRow) -> str:
-    return (
-        '<table class="facts-parts"><thead><tr><th scope="col">part</th><th scope="col">value</th>'
-        '<th scope="col">rank by it alone</th></tr></thead><tbody>'
-        f"{_fact_part('pooled', row.pooled)}{_fact_part('late', row.late)}</tbody></table>"
-    )
-
-
-def _fact_part(label: str, part: ScorePart) -> str:
-    rank = str(part.rank) if part.rank else "–"
-    return f'<tr class="of-{label}"><th scope="row">{label}</th><td>{format_score(part.value)}</td><td>{rank}</td></tr>'
-
-
-def _storage(page: StoredPage) -> str:
-    states = f"{count(page.tokens, 'token state')} kept as {page.codec}"
-    return f"{states}, {size_in_words(page.bytes)} on disk with its pictures."

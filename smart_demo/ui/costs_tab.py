@@ -5,8 +5,10 @@ Every figure states its source, and a figure without a measurement says so. `hoo
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+
+from markupsafe import Markup
 
 from smart_demo.backbones.base import Backbone
 from smart_demo.config import CODECS
@@ -19,8 +21,9 @@ from smart_demo.types import POOLED, SAMPLES, SMART, Method, Scope
 from smart_demo.ui import api
 from smart_demo.ui.api import SearchEndpoint
 from smart_demo.ui.events import answer_or_error
-from smart_demo.ui.format import count_of, esc, format_bytes, format_digits, format_duration
+from smart_demo.ui.format import count_of, format_bytes, format_digits, format_duration
 from smart_demo.ui.handlers import Handlers
+from smart_demo.ui.render import render
 from smart_demo.wording import count, count_queries
 
 SCOPE_NAMES = {ON_SAMPLES: "the samples", ON_MINE: "your documents", ON_BOTH: "the samples and your documents"}
@@ -35,14 +38,6 @@ STAGE_NAMES = {
     "score": "Scoring token by token",
     "rank": "Ranking",
 }
-CODE_BLOCKS = (
-    ("python", "Python", "with gradio_client, which comes with Gradio"),
-    ("curl", "curl", "one request sends the query, one fetches the answer"),
-    ("shell", "Shell", "the same engine without the page"),
-)
-"""Key, title and note of each block of code."""
-_NO_ANSWER_SLOT = '<p class="hood-unasked quiet"></p>'
-"""Element for the reason why there is no code and no score."""
 
 
 class CostsTab:
@@ -126,118 +121,27 @@ def warn_of_sample_encoder(samples: str, documents: str) -> str:
     )
 
 
-def render_panel(*, mcp: bool) -> str:
+def render_panel(*, mcp: bool) -> Markup:
     """Return the tab before the first answer. `mcp`: whether the page has a tool for assistants."""
-    return (
-        '<div class="hood" aria-busy="true"><p class="hood-trouble notice" role="status" hidden></p>'
-        + _render_section("costs", "What it costs", "Measured by this library itself.", '<div data-fill="costs"></div>')
-        + _render_section(
-            "code", "Show as code", "Programs that send the query on the screen.", _render_code_blocks(mcp=mcp)
-        )
-        + _render_section(
-            "scores",
-            "Raw scores",
-            "The answer on the screen as search --json prints it, computed again. A cached stage takes 0 milliseconds.",
-            _render_scores(),
-        )
-        + _render_section(
-            "environment",
-            "Environment",
-            "The model in use and the installed packages.",
-            '<div data-fill="environment"></div>',
-        )
-        + "</div>"
-    )
+    return render("hood", mcp=mcp)
 
 
-def _render_section(key: str, title: str, note: str, body: str) -> str:
-    return (
-        f'<section class="hood-part" aria-labelledby="hood-{key}"><header><h2 id="hood-{key}">{esc(title)}</h2>'
-        f'<p>{esc(note)}</p></header><div class="hood-body is-{key}">{body}</div></section>'
-    )
-
-
-def _render_code_blocks(*, mcp: bool) -> str:
-    blocks = "".join(
-        f'<figure class="hood-code"><figcaption><b>{esc(title)}</b><span>{esc(note)}</span>{_render_copy(title, key)}'
-        f'</figcaption><pre tabindex="0" aria-label="{esc(title)}"><code data-code="{key}"></code></pre></figure>'
-        for key, title, note in CODE_BLOCKS
-    )
-    tool = (
-        '<p class="hood-tool">For assistants: the tool <b>search</b> of the MCP server at '
-        '<code data-code="mcp"></code></p>'
-    )
-    return (
-        f'{_NO_ANSWER_SLOT}<ul class="hood-notes" data-notes="differences"></ul>{blocks}'
-        f'<ul class="hood-notes is-quiet" data-notes="shell_differences"></ul>{tool if mcp else ""}'
-    )
-
-
-def _render_scores() -> str:
-    return (
-        f'{_NO_ANSWER_SLOT}<figure class="hood-code is-tall"><figcaption><b>JSON</b>'
-        f"<span>smart is pooled + late, whatever the weights</span>{_render_copy('JSON', 'scores')}"
-        '<button type="button" class="share-button" data-download="scores">Download</button></figcaption>'
-        '<pre tabindex="0" aria-label="JSON"><code data-code="scores"></code></pre></figure>'
-    )
-
-
-def _render_copy(title: str, key: str) -> str:
-    return f'<button type="button" class="share-button" data-copy="{key}" aria-label="Copy {esc(title)}">Copy</button>'
-
-
-def render_environment(environment: Environment, warnings: Sequence[str]) -> str:
+def render_environment(environment: Environment, warnings: Sequence[str]) -> Markup:
     """Return the warnings, then the facts, then the versions."""
-    notices = "".join(f'<p class="notice" role="status">{esc(warning)}</p>' for warning in warnings)
-    budget = environment.visual_tokens
-    facts = {
-        "Model": environment.name,
-        "Architecture": environment.model,
-        "Revision": environment.revision,
-        "Pinned by": environment.held_to,
-        "Fingerprint": environment.fingerprint,
-        "Number format": environment.dtype,
-        "Device": environment.device,
-        "Visual tokens": f"{budget:,} a page" if budget else "none: this model reads words",
-        "Token filter": environment.token_filter if budget else "none",
-        "New pages are stored as": environment.codec,
-        "Commit": environment.commit,
-    }
-    versions = _render_facts(environment.versions, "hood-facts is-versions")
-    return f"{notices}{_render_facts(facts, 'hood-facts')}{versions}"
+    return render("environment", environment=environment, warnings=warnings)
 
 
-def _render_facts(facts: Mapping[str, str], classes: str) -> str:
-    rows = "".join(f"<div><dt>{esc(name)}</dt><dd>{esc(value)}</dd></div>" for name, value in facts.items())
-    return f'<dl class="{classes}">{rows}</dl>'
-
-
-def render_costs(costs: Costs | None, scope_name: str, encoder: str) -> str:
-    """Return the section of costs. `scope_name` and `encoder` are plain text."""
-    if costs is None:
-        return '<p class="quiet">There are no pages here yet, so there is nothing to measure.</p>'
-    return (
-        f'<p class="price">{esc(describe_price(costs))}</p>'
-        f'<p class="hood-said">{esc(_describe_pages(costs, scope_name, encoder))}</p>'
-        f'<div class="hood-pair">{_render_sizes(costs)}{_render_times(costs)}</div>{_render_projections(costs)}'
-    )
-
-
-def describe_price(costs: Costs) -> str:
-    """Return the price of late interaction in plain sentences."""
-    return (
-        f"Storing the token states takes {format_digits(costs.size_ratio)} times the space of the pooled vectors "
-        f"alone: {format_bytes(costs.stored_bytes)} a page instead of {format_bytes(costs.pooled)}. That is the price "
-        "of late interaction."
-    )
-
-
-def _describe_pages(costs: Costs, scope_name: str, encoder: str) -> str:
-    span = f", from {costs.min_tokens:,} to {costs.max_tokens:,}" if costs.min_tokens < costs.max_tokens else ""
-    return (
-        f"{count(costs.pages, 'page')} of {scope_name}, encoded by {encoder}: {costs.mean_tokens:,.0f} token states "
-        f"a page{span}, of {costs.width:,} numbers each. On this disk all of it takes {format_bytes(costs.disk)}, page "
-        "images included."
+def render_costs(costs: Costs | None, scope_name: str, encoder: str) -> Markup:
+    """Return the section of costs."""
+    return render(
+        "costs",
+        costs=costs,
+        scope_name=scope_name,
+        encoder=encoder,
+        sizes=_size_rows(costs) if costs else (),
+        times=_time_rows(costs) if costs else (),
+        projections=_projection_rows(costs) if costs else (),
+        projected_pages=[head for _, head in PROJECTED_PAGES],
     )
 
 
@@ -252,7 +156,7 @@ class CostRow:
     """Length of the bar below the label, 0 to 1; None for no bar."""
 
 
-def _render_sizes(costs: Costs) -> str:
+def _size_rows(costs: Costs) -> list[CostRow]:
     largest = max(costs.states.values())
     rows = [CostRow("Pooled vector, float32", ["1", format_bytes(costs.pooled), "1"], fill=costs.pooled / largest)]
     for codec in CODECS:
@@ -260,24 +164,11 @@ def _render_sizes(costs: Costs) -> str:
         use = "" if not stored else "used here" if stored == costs.pages else f"used here for {count(stored, 'page')}"
         cells = [f"{costs.mean_tokens:,.0f}", format_bytes(size), format_digits(size / costs.pooled)]
         rows.append(CostRow(f"Token states, {codec}", cells, use, size / largest))
-    return _render_table(
-        "Size of a page",
-        ["vectors", "bytes", "× pooled"],
-        rows,
-        "Means over these pages, from the layout of a token file: codes, and each token's kind and place. The file's "
-        "header and the page image are not included.",
-    )
+    return rows
 
 
-def _render_times(costs: Costs) -> str:
-    rows = [_indexing_row(costs), *(_stage_row(stage, costs.stages.get(stage)) for stage in STAGES)]
-    return _render_table(
-        "Time, on this machine",
-        ["takes", "from"],
-        rows,
-        "Wall time. For a page: rendering, encoding and writing to disk. For a query: the latest queries since the "
-        "start that ran the stage; cached results do not count.",
-    )
+def _time_rows(costs: Costs) -> list[CostRow]:
+    return [_indexing_row(costs), *(_stage_row(stage, costs.stages.get(stage)) for stage in STAGES)]
 
 
 def _indexing_row(costs: Costs) -> CostRow:
@@ -296,9 +187,9 @@ def _stage_row(stage: str, cost: StageCost | None) -> CostRow:
     return CostRow(STAGE_NAMES[stage], [time, f"median of {count_queries(cost.queries)}"])
 
 
-def _render_projections(costs: Costs) -> str:
+def _projection_rows(costs: Costs) -> list[CostRow]:
     projections, depth = [costs.at_scale(pages) for pages, _ in PROJECTED_PAGES], f"{costs.depth:,}"
-    rows = [
+    return [
         CostRow("Pooled vectors, float32", [format_bytes(p.pooled) for p in projections], "bytes of a page × pages"),
         *(
             CostRow(
@@ -315,57 +206,18 @@ def _render_projections(costs: Costs) -> str:
         ),
         CostRow(
             "Scoring every page, a query",
-            _format_durations(_seconds(p.every_page) for p in projections),
+            _format_durations((p.every_page for p in projections), 1_000),
             "median time of a scored page × pages",
         ),
         CostRow(
             f"Scoring {depth} candidates, a query",
-            _format_durations(_seconds(p.candidates) for p in projections),
+            _format_durations((p.candidates for p in projections), 1_000),
             f"median time of a scored page × {depth}, whatever the size",
         ),
         CostRow("Finding those candidates", [UNKNOWN] * len(PROJECTED_PAGES), "not measured at such a size"),
     ]
-    return _render_table(
-        "What more pages would need",
-        [head for _, head in PROJECTED_PAGES],
-        rows,
-        "Linear projections of the figures above, without page images and file headers. "
-        f"Up to {count(costs.exhaustive, 'page')} this program "
-        f"scores every page; beyond that the {depth} whose pooled vectors are nearest.",
-        wide=True,
-    )
 
 
-def _seconds(milliseconds: float | None) -> float | None:
-    return None if milliseconds is None else milliseconds / 1_000
-
-
-def _format_durations(seconds: Iterable[float | None]) -> list[str]:
-    return [UNMEASURED if value is None else format_duration(value) for value in seconds]
-
-
-def _render_table(title: str, heads: Sequence[str], rows: Sequence[CostRow], note: str, *, wide: bool = False) -> str:
-    """Return a table with a note below. Narrow screens show each head above its figure."""
-    columns = "".join(f'<th scope="col">{esc(head)}</th>' for head in heads)
-    return (
-        f'<figure class="hood-table{" is-wide" if wide else ""}"><table><caption>{esc(title)}</caption>'
-        f"<thead><tr><td></td>{columns}</tr></thead><tbody>{''.join(_render_row(row, heads) for row in rows)}</tbody>"
-        f"</table><figcaption>{esc(note)}</figcaption></figure>"
-    )
-
-
-def _render_row(row: CostRow, heads: Sequence[str]) -> str:
-    source = f"<small>{esc(row.source)}</small>" if row.source else ""
-    bar = ""
-    if row.fill is not None:
-        bar = f'<span class="bar"><i class="fill" style="width:{row.fill * 100:.2f}%"></i></span>'
-    cells = "".join(
-        f'<td data-head="{esc(head)}"{_cell_class(cell)}>{esc(cell)}</td>'
-        for head, cell in zip(heads, row.cells, strict=True)
-    )
-    return f'<tr><th scope="row">{esc(row.label)}{source}{bar}</th>{cells}</tr>'
-
-
-def _cell_class(cell: str) -> str:
-    """Return the class of cells with words, which are set smaller than figures; for figures, an empty text."""
-    return "" if cell[0].isdigit() or cell[0] == "<" else ' class="is-said"'
+def _format_durations(times: Iterable[float | None], per_second: int = 1) -> list[str]:
+    """Return times as text. per_second: 1 if they are in seconds, 1,000 in milliseconds."""
+    return [UNMEASURED if time is None else format_duration(time / per_second) for time in times]

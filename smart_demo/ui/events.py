@@ -12,9 +12,10 @@ from pathlib import Path
 from typing import ParamSpec
 
 import gradio as gr
+from markupsafe import escape
 
 from smart_demo.errors import InputRefused, SmartError
-from smart_demo.ui.format import esc
+from smart_demo.ui.format import strip_unprintable
 
 log = logging.getLogger(__name__)
 P = ParamSpec("P")
@@ -32,6 +33,19 @@ def html_component(
 ) -> gr.HTML:
     """Return a component for markup that is already escaped: the default template inserts it as it is."""
     return gr.HTML(value, elem_id=elem_id, apply_default_css=False, js_on_load=script, server_functions=list(functions))
+
+
+def server_function(name: str, handler: ServerFunction) -> ServerFunction:
+    """Return a function by whose name scripts call a handler.
+
+    It is no method, because Gradio deep-copies its configuration, and a method would be copied with its object.
+    """
+
+    def call(request: object) -> Mapping[str, object]:
+        return handler(request)
+
+    call.__name__ = name
+    return call
 
 
 def answer_or_error(answer: Callable[[], Mapping[str, object]], failure: str) -> dict[str, object]:
@@ -56,7 +70,7 @@ def show_errors_as_toast(handler: Callable[P, object]) -> Callable[P, object]:
         try:
             return handler(*args, **kwargs)
         except SmartError as error:
-            gr.Warning(esc(error.sentence))
+            gr.Warning(escape(strip_unprintable(error.sentence)))
         except Exception:
             log.exception("an event failed")
             gr.Warning(UNEXPECTED_ERROR)

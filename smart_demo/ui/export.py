@@ -26,7 +26,6 @@ from smart_demo.types import LATE, POOLED, SMART, Found, Method
 from smart_demo.ui.cards import (
     CardRow,
     RankedColumns,
-    ScorePart,
     Side,
     ThumbnailLoader,
     build_columns,
@@ -35,10 +34,10 @@ from smart_demo.ui.cards import (
 )
 from smart_demo.ui.compare import describe_formula, list_notices, render_rank_curves
 from smart_demo.ui.events import answer_or_error
-from smart_demo.ui.format import bdi, esc, format_score, strip_unprintable
+from smart_demo.ui.format import strip_unprintable
 from smart_demo.ui.handlers import Handlers
+from smart_demo.ui.render import inline_style, render
 from smart_demo.ui.stories import STORIES, StoryOutcome, find_story
-from smart_demo.wording import count
 
 SHEET_CSS = Path(__file__).resolve().parent / "sheet.css"
 MAX_QUERY_CHARS = 240
@@ -46,14 +45,6 @@ MAX_QUERY_CHARS = 240
 MAX_LINK_CHARS = 240
 MAX_NAME_CHARS = 60
 """Characters of a query in a file's name."""
-CONTENT_SECURITY_POLICY = (
-    "default-src 'none'; img-src data:; font-src data:; style-src 'unsafe-inline'; base-uri 'none'; form-action 'none'"
-)
-FOOTNOTE = (
-    "Scores are for ranking: they say which page is nearer, not how good it is. # is a page’s place by that part "
-    "alone. Late is made of the best match of each query token. Method: SMART, arXiv 2605.24938; an independent "
-    "implementation."
-)
 
 
 @dataclass(frozen=True, slots=True)
@@ -142,108 +133,35 @@ def make_file_name(query: str) -> str:
 
 def render_document(columns: RankedColumns, thumbnail: ThumbnailLoader, context: ExportContext, fonts: str = "") -> str:
     """Return the HTML file. `fonts` are `@font-face` rules with the font files inside."""
-    query = _shorten(columns.found.query.text)
-    return (
-        '<!DOCTYPE html>\n<html lang="en"><head><meta charset="utf-8">'
-        f'<meta http-equiv="Content-Security-Policy" content="{CONTENT_SECURITY_POLICY}">'
-        '<meta name="viewport" content="width=device-width, initial-scale=1"><meta name="color-scheme" content="light">'
-        f"<title>{_safe(query or 'A picture')} · SMART demo</title>"
-        f"<style>{fonts}\n{SHEET_CSS.read_text(encoding='utf-8')}</style></head>"
-        f"<body>{_sheet(columns, thumbnail, context, query)}</body></html>\n"
-    )
-
-
-def _sheet(columns: RankedColumns, thumbnail: ThumbnailLoader, context: ExportContext, query: str) -> str:
-    density = _density(columns)
-    notices = "".join(f'<p class="notice">{_safe(notice)}</p>' for notice in list_notices(columns))
-    return (
-        f'<main class="sheet is-{density}">{_query(query, context)}{_verdict(columns, context)}'
-        f"{_story(context.story)}{notices}"
-        f'<div class="columns">{_head("Pooled only", "one vector per page", Side.POOLED)}<span></span>'
-        f"{_head('SMART', describe_formula(columns.weights), Side.SMART)}"
-        f"{_column(columns.left, Side.POOLED, columns, thumbnail)}"
-        f'<div class="gutter">{render_rank_curves(columns)}</div>'
-        f"{_column(columns.right, Side.SMART, columns, thumbnail)}</div>{_foot(context)}</main>"
-    )
-
-
-def _density(columns: RankedColumns) -> str:
-    """Return the sheet's layout: `few` rows have pictures and bars, `some` and `many` one line each."""
     rows = max(len(columns.left), len(columns.right))
-    return "few" if rows <= 6 else "some" if rows <= 10 else "many"
+    # Few rows have pictures and bars, more have one line each.
+    density = "few" if rows <= 6 else "some" if rows <= 10 else "many"
 
+    def describe(row: CardRow, side: str) -> str:
+        return summarize_move(row.move, Side(side), columns.comparison.k, short=density != "few")
 
-def _query(query: str, context: ExportContext) -> str:
-    title = query or "A picture, without words"
-    note = "<p>with a picture</p>" if query and context.has_picture else ""
-    return f'<header class="asked"><h1>{_safe(title)}</h1>{note}</header>'
-
-
-def _verdict(columns: RankedColumns, context: ExportContext) -> str:
-    right = columns.found.results["smart"]
-    facts = (
-        f"ranked {right.candidates:,} of {count(right.pages, 'page')}",
-        f"in {context.scope}",
-        f"model {columns.found.encoder.name}",
+    document = render(
+        "export",
+        style=inline_style(f"{fonts}\n{SHEET_CSS.read_text(encoding='utf-8')}"),
+        columns=columns,
+        context=context,
+        query=_shorten(columns.found.query.text),
+        link=context.link if len(context.link) <= MAX_LINK_CHARS else "",
+        stories=len(STORIES),
+        notices=list_notices(columns),
+        formula=describe_formula(columns.weights),
+        curves=render_rank_curves(columns),
+        density=density,
+        move=describe,
+        thumbnail=lambda page: render_thumbnail(page, thumbnail(page)),
     )
-    meta = "".join(f"<span>{_safe(fact)}</span>" for fact in facts)
-    return f'<div class="verdict"><p>{_safe(columns.comparison.verdict)}</p><p class="meta">{meta}</p></div>'
-
-
-def _story(outcome: StoryOutcome | None) -> str:
-    if outcome is None:
-        return ""
-    story = outcome.story
-    return (
-        f'<aside class="story is-{outcome.change}"><p><b>{_safe(story.title)}</b> {_safe(story.look)} '
-        f"<b>{_safe(outcome.sentence)}</b></p><p>Story {outcome.number} of {len(STORIES)}</p></aside>"
-    )
-
-
-def _head(title: str, subtitle: str, side: Side) -> str:
-    return f'<header class="head of-{side}"><h2>{title}</h2><p>{_safe(subtitle)}</p></header>'
-
-
-def _column(rows: tuple[CardRow, ...], side: Side, columns: RankedColumns, thumbnail: ThumbnailLoader) -> str:
-    k, short = columns.comparison.k, _density(columns) != "few"
-    items = "".join(_row(row, summarize_move(row.move, side, k, short=short), thumbnail(row.hit.page)) for row in rows)
-    label = "Pooled only" if side is Side.POOLED else "SMART"
-    return f'<ol class="of-{side}" aria-label="{label}">{items}</ol>'
-
-
-def _row(row: CardRow, move: str, thumbnail: bytes) -> str:
-    page, image = row.hit.page, render_thumbnail(row.hit.page, thumbnail)
-    return (
-        f'<li class="row"><span class="rank">{row.hit.rank}</span><span class="tray">{image}</span>'
-        f'<span class="about"><b class="name">{bdi(_encodable(page.document))}</b> '
-        f'<span class="where">page {page.number} of {page.pages}</span></span>'
-        f'<span class="badge badge-{row.move.change}">{_safe(move)}</span>'
-        f'<span class="parts">{_part("pooled", row.pooled)}{_part("late", row.late)}</span></li>'
-    )
-
-
-def _part(label: str, part: ScorePart) -> str:
-    rank = f"#{part.rank}" if part.rank else "–"
-    return (
-        f'<span class="part of-{label}"><i>{label}</i><span class="bar"><span style="width:{part.fill * 100:.1f}%">'
-        f"</span></span><b>{format_score(part.value)}</b><em>{rank}</em></span>"
-    )
-
-
-def _foot(context: ExportContext) -> str:
-    time = f"{context.time.day} {context.time:%B %Y, %H:%M}"
-    link = f'<span class="link">{_safe(context.link)}</span>' if 0 < len(context.link) <= MAX_LINK_CHARS else ""
-    return f"<footer><p>{FOOTNOTE}</p><p>SMART demo · {time} {link}</p></footer>"
+    return _encodable(document)
 
 
 def _shorten(query: str) -> str:
     """Return a query in one line of at most MAX_QUERY_CHARS, with an ellipsis if it was cut."""
     query = " ".join(_encodable(query).split())
     return query if len(query) <= MAX_QUERY_CHARS else f"{query[: MAX_QUERY_CHARS - 1]}…"
-
-
-def _safe(text: str) -> str:
-    return esc(_encodable(text))
 
 
 def _encodable(text: str) -> str:

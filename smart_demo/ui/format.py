@@ -1,27 +1,15 @@
-"""Escaped text, numbers, sizes and times as the page shows them. Knows no markup beyond one `<bdi>`."""
+"""Numbers, sizes and times as the page shows them, and text without control characters. Templates escape it."""
 
 from __future__ import annotations
 
-import html
 import math
 import re
-
-from markupsafe import Markup
 
 from smart_demo.types import LOCAL, SAMPLES, PageId, Scope
 from smart_demo.wording import count
 
 _UNSHOWABLE = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u200e\u200f\u202a-\u202e\u2066-\u2069\ufeff]")
 """Control characters and marks that change the direction of the text around them."""
-
-
-def esc(text: object) -> Markup:
-    """Escape text from any source for use inside an element or a quoted attribute.
-
-    >>> str(esc('"><img src=x onerror=alert(1)>.pdf'))
-    '&quot;&gt;&lt;img src=x onerror=alert(1)&gt;.pdf'
-    """
-    return Markup(html.escape(strip_unprintable(str(text)), quote=True))
 
 
 def strip_unprintable(text: str) -> str:
@@ -31,11 +19,6 @@ def strip_unprintable(text: str) -> str:
     'gpj.exe'
     """
     return _UNSHOWABLE.sub("", text)
-
-
-def bdi(text: str) -> Markup:
-    """Return an escaped file name in a `<bdi>` element, so that it cannot change the direction of text beside it."""
-    return Markup("<bdi>{}</bdi>").format(esc(text))
 
 
 def count_of(part: int, whole: int, noun: str) -> str:
@@ -130,6 +113,37 @@ def format_difference(value: float) -> str:
     ('+0.124', '−0.020', '+0.000')
     """
     return f"{value:+z.3f}".replace("-", "−")
+
+
+def format_contribution(value: float) -> str:
+    """Return a contribution to three decimals with its sign; zero has none.
+
+    >>> format_contribution(0.0312), format_contribution(-0.2), format_contribution(0.0)
+    ('+0.031', '−0.200', '0.000')
+    """
+    text = format_score(value)
+    return text if text.startswith("−") or not float(text) else f"+{text}"
+
+
+def format_weight(value: float) -> str:
+    """Return a weight to two decimals.
+
+    >>> format_weight(1.0)
+    '1.00'
+    """
+    return f"{value:.2f}"
+
+
+def format_distinct_weight(value: float, *others: float) -> str:
+    """Return a weight with as many decimals (2 to 6) as distinguish it from 0 and from the others.
+
+    >>> format_distinct_weight(0.6234), format_distinct_weight(0.6234, 0.62), format_distinct_weight(0.0012)
+    ('0.62', '0.623', '0.001')
+    """
+    for places in range(2, 6):
+        if round(value, places) not in {0.0, *(round(other, places) for other in others)}:
+            return f"{value:.{places}f}"
+    return f"{value:.6f}"
 
 
 def page_key(scope: Scope, page: PageId) -> str:

@@ -107,6 +107,17 @@ class Handlers:
     @property
     def visitor(self) -> Scope | None:
         """Scope of the current visitor's pages, which only they may see and change; None if they can have none."""
+        return self._current_visitor() if self.engine.settings.uploads else None
+
+    @property
+    def owner(self) -> Scope:
+        """Owner of the current visitor's judgements, which need no uploads. Raises InputRefused if there is none."""
+        owner = self._current_visitor()
+        if owner is None:
+            raise InputRefused("This browser has no name to judge under.", "Reload the page.")
+        return owner
+
+    def _current_visitor(self) -> Scope | None:
         return current_visitor(self.engine.settings)
 
     def scope_choices(self) -> list[str]:

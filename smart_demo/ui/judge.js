@@ -4,7 +4,6 @@
   "use strict";
   const { make, stage, picture, viewer } = window.smartDemo;
   const SILENT = "The demo does not answer. Is it still running?";
-  const { owner } = window.smartVisit;
 
   const show = (panel) => document.querySelector(`#judge-tabs [role="tab"][data-tab-id="judge-${panel}"]`)?.click();
 
@@ -76,7 +75,7 @@
 
   /* ---- a panel fetches its sheet when it becomes visible and after every step ---- */
   window.smartDemo.judge = {
-    owner, show, say, blind, picture,
+    show, say, blind, picture,
 
     /* `own` has: name; act(step), which calls the server; settle(), called for every new sheet; click(button); key(key). */
     panel(element, watch, trigger, own) {
@@ -86,7 +85,7 @@
       const look = (step = {}) => {
         leaving = true;
         element.toggleAttribute("data-leaving", true);
-        trigger("select", { act: "look", owner: owner(), ...step });
+        trigger("select", { act: "look", ...step });
       };
 
       function onSheet() {
@@ -133,7 +132,7 @@
         sending = true;
         element.toggleAttribute("data-saying", true);
         let answer;
-        try { answer = await own.act({ owner: owner(), ticket: sheet()?.dataset.ticket, ...what }); } catch { answer = null; }
+        try { answer = await own.act({ ticket: sheet()?.dataset.ticket, ...what }); } catch { answer = null; }
         sending = false;
         element.removeAttribute("data-saying");
         if (!answer || (answer.sentence && !answer.look)) { showError(answer?.sentence ?? SILENT); return; }

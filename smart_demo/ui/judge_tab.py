@@ -11,6 +11,7 @@ from pathlib import Path
 
 import gradio as gr
 from gradio.components import Component
+from markupsafe import Markup
 
 from smart_demo.judging.journal import max_journal_bytes
 from smart_demo.judging.query_list import MAX_LIST_BYTES
@@ -39,8 +40,6 @@ PANEL_LABELS = {"vote": "Vote", "grade": "Grade", "results": "Results", "queries
 """Labels of the panels by id, without its prefix `judge-`."""
 MAX_QUEUED_LISTS = 8
 """Lists that may run at a time. All but one wait for their turn, which costs nothing."""
-WITH_OWNER = "(given, _, ...rest) => [given, smartDemo.judge.owner(), ...rest]"
-"""JavaScript that replaces an event's second argument with the browser's secret."""
 SEND_JUDGED_EVENT = '() => { document.dispatchEvent(new CustomEvent("judged")); }'
 DeleteCopy = Callable[[Path], None]
 LIST_PLACEHOLDER = "torque of the flange bolts\nwho signed the calibration record\n…"
@@ -74,7 +73,6 @@ class ResultsPanel:
         self.boards = html_component(
             render_results_panel(), "judge-results", "smartDemo.boards(element, server, trigger)", functions
         )
-        self.owner = gr.Textbox(visible=False, elem_id="board-owner")
         with gr.Column(elem_id="board-take"):
             html_component(render_import_intro(max_journal_bytes(private=private), private=private), "board-take-said")
             if private:
@@ -95,7 +93,6 @@ class QueriesPanel:
             label="Queries", placeholder=LIST_PLACEHOLDER, lines=6, max_lines=12, elem_id="list-text",
             html_attributes=gr.InputHTMLAttributes(autocomplete="off", spellcheck=False),
         )  # fmt: skip
-        self.owner = gr.Textbox(visible=False, elem_id="list-owner")
         with gr.Row(elem_id="list-buttons"):
             self.run_button = gr.Button("Run the list", variant="primary", elem_id="list-go", scale=0, min_width=0)
             self.stop_button = gr.Button("Stop", elem_id="list-stop", visible=False, scale=0, min_width=0)
@@ -128,22 +125,20 @@ class BoardWiring:
         self.queries.run_name.delete_callback = lambda name: lists.discard(name)
 
     def _wire_results(self) -> None:
-        panel, owner = self.results, self.results.owner
+        panel = self.results
         if self.private:
             uploaded = panel.file.upload(
                 self.import_file,
-                [panel.file, owner],
+                panel.file,
                 [panel.file, panel.outcome],
-                js=WITH_OWNER,
                 **SINGLE_EVENT,
                 api_name="take_file",
             )
         else:
             uploaded = panel.import_button.click(
                 self.import_text,
-                [panel.text, owner],
+                panel.text,
                 [panel.text, panel.outcome],
-                js=WITH_OWNER,
                 **SINGLE_EVENT,
                 api_name="take_text",
             )
@@ -169,9 +164,8 @@ class BoardWiring:
         panel = self.queries
         panel.run_button.click(
             self.run_list,
-            [panel.text, panel.owner, panel.run_name, *controls],
+            [panel.text, panel.run_name, *controls],
             [panel.table, panel.run_name, panel.stop_button, panel.message],
-            js=WITH_OWNER,
             concurrency_id="lists",
             concurrency_limit=MAX_QUEUED_LISTS,
             **SINGLE_EVENT,
@@ -179,18 +173,18 @@ class BoardWiring:
         )
 
     @show_errors_as_toast
-    def import_file(self, file: object, owner: object) -> object:
+    def import_file(self, file: object) -> object:
         """Import an uploaded evaluation and delete its temporary copy. Return a button ready for the next upload."""
         path = resolve_upload(file, self.results.file.GRADIO_CACHE, "No file arrived.")
         try:
-            return None, self.boards.import_evaluation(owner, read_upload(path, self.boards.max_bytes))
+            return None, self.boards.import_evaluation(read_upload(path, self.boards.max_bytes))
         finally:
             self.delete_copy(path)
 
     @show_errors_as_toast
-    def import_text(self, text: object, owner: object) -> object:
+    def import_text(self, text: object) -> object:
         """Import a pasted evaluation and empty the box."""
-        return "", self.boards.import_text(owner, text)
+        return "", self.boards.import_text(text)
 
     @show_errors_as_toast
     def load_list_file(self, file: object) -> object:
@@ -208,10 +202,10 @@ class BoardWiring:
         text = self.lists.sample()
         return text, render_message(describe_list(text))
 
-    def run_list(self, text: object, owner: object, last_run: object, *controls: object) -> Iterator[object]:
+    def run_list(self, text: object, last_run: object, *controls: object) -> Iterator[object]:
         """Run the list and yield its progress. The Stop button is visible until it ends."""
         shown = False
-        with closing(self.lists.run(text, owner, parse_request("", *controls), last_run)) as steps:
+        with closing(self.lists.run(text, parse_request("", *controls), last_run)) as steps:
             for markup, name in steps:
                 yield markup, name, gr.skip() if shown else gr.Button(visible=True), ""
                 shown = True
@@ -252,10 +246,10 @@ class JudgeWiring:
         tab.vote.select(self.vote_panel, list(controls), tab.vote, **options, api_name="look")
         tab.grade.select(self.grade_panel, list(controls), tab.grade, **options, api_name="pool")
 
-    def vote_panel(self, event: gr.EventData, *controls: object) -> str:
+    def vote_panel(self, event: gr.EventData, *controls: object) -> Markup:
         """Return the panel Vote after the event's step."""
         return self._voting.vote_panel(event._data, *controls)
 
-    def grade_panel(self, event: gr.EventData, *controls: object) -> str:
+    def grade_panel(self, event: gr.EventData, *controls: object) -> Markup:
         """Return the panel Grade after the event's step."""
         return self._voting.grade_panel(event._data, *controls)

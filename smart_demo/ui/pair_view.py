@@ -14,8 +14,7 @@ from smart_demo.page_list import Key
 from smart_demo.search.explain import MAX_LATE_WEIGHT, Attribution, Cell, PairDifference, PairRow, Term
 from smart_demo.search.explain.explainer import Explanation, Pairing
 from smart_demo.types import POOLED, SMART, Box, Found, StoredPage, TokenGrid, TokenKind
-from smart_demo.ui.cards import format_distinct_weight, format_weight
-from smart_demo.ui.format import format_score, page_key, strip_unprintable
+from smart_demo.ui.format import format_distinct_weight, format_score, format_weight, page_key, strip_unprintable
 
 MIN_DECIMALS, MAX_DECIMALS = 4, 6
 """Range of the table's decimals. Four never contradict the three to which the rest of the page rounds these numbers."""

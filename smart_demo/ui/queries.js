@@ -2,7 +2,7 @@
    the markup. */
 (() => {
   "use strict";
-  const { ask, reopen, owner } = window.smartDemo.judging;
+  const { ask, reopen } = window.smartDemo.judging;
   /* Columns that sort upwards at first, so that the most interesting rows come first. */
   const RISING = new Set(["query", "rbo", "tau"]);
 
@@ -71,7 +71,7 @@
     async function vote(button) {
       const place = button.closest("[data-run]");
       button.disabled = true;
-      const answer = await ask(server, "list_vote", { run: place.dataset.run, owner: owner(), at: Number(button.dataset.vote) });
+      const answer = await ask(server, "list_vote", { run: place.dataset.run, at: Number(button.dataset.vote) });
       button.disabled = false;
       if (answer.sentence) { place.querySelector(".list-said").textContent = answer.sentence; return; }
       document.dispatchEvent(new CustomEvent("judged"));

@@ -15,6 +15,8 @@ import time
 from collections.abc import Callable, Generator, Iterator, Sequence
 from dataclasses import replace
 
+from markupsafe import Markup
+
 from smart_demo.errors import InputRefused, LibraryError, SmartError
 from smart_demo.judging.list_comparison import KnownGrades, QueryRow, RefusedQuery, compare_queries, csv_text
 from smart_demo.judging.query_list import (
@@ -30,9 +32,10 @@ from smart_demo.search.cache import LRUCache
 from smart_demo.search.request import SearchRequest
 from smart_demo.types import POOLED, SMART, Found, Method, Scope
 from smart_demo.ui.events import UNEXPECTED_ERROR, answer_or_error
-from smart_demo.ui.format import esc, format_time_left
+from smart_demo.ui.format import format_time_left
 from smart_demo.ui.handlers import Handlers
 from smart_demo.ui.query_table import ListRun, render_query_table
+from smart_demo.ui.render import render
 from smart_demo.ui.results_tab import FAILURE, request_field
 from smart_demo.wording import count, count_queries
 
@@ -59,30 +62,28 @@ class QueryLists:
     ) -> None:
         self._judging, self._handlers, self._clock = judging, handlers, clock
         self._runs: LRUCache[ListRun] = LRUCache(MAX_RUNS, lambda run: len(run.rows), MAX_ROWS)
-        """Finished runs by visitor and name."""
-        self._active: dict[str, tuple[Scope | None, threading.Event]] = {}
-        """Visitor and stop event of every run in progress, by its name."""
+        """Finished runs by owner and name."""
+        self._active: dict[str, tuple[Scope, threading.Event]] = {}
+        """Owner and stop event of every run in progress, by its name."""
         self._turn = threading.Semaphore(1)
 
-    def run(
-        self, text: object, owner: object, search: SearchRequest, last_run: object = ""
-    ) -> Generator[tuple[str, str]]:
+    def run(self, text: object, search: SearchRequest, last_run: object = "") -> Generator[tuple[Markup, str]]:
         """Run a list. Yield the markup of its progress and its name after every query; a refused list has no name.
 
         last_run: name of the visitor's last run, which is discarded. Closing the iterator stops the run.
         """
         name = secrets.token_hex(16)
         self.discard(last_run)
-        self._active[name] = self._handlers.visitor, threading.Event()
         try:
-            yield from self._run(text, self._judging.owner(owner), replace(search, text="", picture=""), name)
+            self._active[name] = self._handlers.owner, threading.Event()
+            yield from self._run(text, replace(search, text="", picture=""), name)
         except SmartError as error:
             yield render_refusal(error.sentence), ""
         except Exception:
             log.exception("a list of queries failed")
             yield render_refusal(UNEXPECTED_ERROR), ""
         finally:
-            del self._active[name]
+            self._active.pop(name, None)
 
     def stop(self, name: object) -> None:
         """Stop a run in progress after its current query. Its results until then are shown."""
@@ -119,10 +120,10 @@ class QueryLists:
         self.stop(name)
         self._runs.discard(lambda key: isinstance(key, tuple) and key[1] == name)
 
-    def _run(self, text: object, owner: Scope, search: SearchRequest, name: str) -> Iterator[tuple[str, str]]:
+    def _run(self, text: object, search: SearchRequest, name: str) -> Iterator[tuple[Markup, str]]:
         queries, notices = self._read(text)
         self._check(search)
-        rows, (visitor, stop), has_turn = list[QueryRow](), self._active[name], False
+        rows, (owner, stop), has_turn = list[QueryRow](), self._active[name], False
         try:
             while not has_turn and not stop.is_set():
                 has_turn = self._turn.acquire(timeout=TURN_POLL_SECONDS)
@@ -137,9 +138,9 @@ class QueryLists:
             if has_turn:
                 self._turn.release()
         if self._handlers.engine.settings.public:
-            self._runs.limit(lambda key: isinstance(key, tuple) and key[0] == visitor, MAX_RUNS_PER_VISITOR - 1)
-        self._runs.put((visitor, name), ListRun(tuple(rows), search, summarize_notices(rows, notices), len(queries)))
-        yield render_table_place(name), name
+            self._runs.limit(lambda key: isinstance(key, tuple) and key[0] == owner, MAX_RUNS_PER_VISITOR - 1)
+        self._runs.put((owner, name), ListRun(tuple(rows), search, summarize_notices(rows, notices), len(queries)))
+        yield render("list_results", name=name), name
 
     def _read(self, text: object) -> tuple[tuple[ListedQuery, ...], list[str]]:
         """Return the queries of a list that the page runs, and sentences on what was left out."""
@@ -204,13 +205,13 @@ class QueryLists:
     def _find_run(self, request: object) -> ListRun:
         """Return the current visitor's run that a request names. Raises InputRefused if there is none."""
         name = request_field(request, "run")
-        run = self._runs.get((self._handlers.visitor, name)) if isinstance(name, str) else None
+        run = self._runs.get((self._handlers.owner, name)) if isinstance(name, str) else None
         if run is None:
             raise InputRefused("The results of that list are no longer stored.", "Run it again.")
         return run
 
     def _vote(self, run: ListRun, request: object) -> dict[str, object]:
-        at, owner = request_field(request, "at"), self._judging.owner(request_field(request, "owner"))
+        at, owner = request_field(request, "at"), self._handlers.owner
         if isinstance(at, bool) or not isinstance(at, int) or not 0 <= at < len(run.rows):
             raise InputRefused("That is no query of the list.")
         queries = [ListedQuery(row.comparison.query, row.qid) for row in run.rows]
@@ -246,48 +247,36 @@ def summarize_notices(rows: Sequence[QueryRow], notices: Sequence[str]) -> tuple
     return tuple(shown)
 
 
-def render_list_intro(limit: int, *, private: bool) -> str:
+def render_list_intro(limit: int, *, private: bool) -> Markup:
     """Return what a list does, its forms and its limits. limit: the maximum number of queries."""
-    forms = "one query a line, a table with a column <code>query</code>, or JSON lines as in <code>queries.jsonl</code>"
-    files = "Paste or upload" if private else "Paste"
-    return (
-        '<h2 class="sr-only">Queries</h2><p class="list-intro">Search a whole list with both methods and see which '
-        f"rankings differ most. {files} {forms}: up to {limit:,} queries of {MAX_LISTED_QUERY_CHARS} characters, "
-        f"{MAX_LIST_BYTES // 2**20} MB. Scope, number of results and weights are those set under Compare.</p>"
+    return render(
+        "list_intro",
+        private=private,
+        queries=limit,
+        chars=MAX_LISTED_QUERY_CHARS,
+        megabytes=MAX_LIST_BYTES // 2**20,
     )
 
 
-def render_message(sentence: str) -> str:
+def render_message(sentence: str) -> Markup:
     """Return the message about the list in the box."""
-    return f'<p class="list-told" role="status">{esc(sentence)}</p>'
+    return render("list_message", kind="told", sentence=sentence)
 
 
-def render_refusal(sentence: str) -> str:
+def render_refusal(sentence: str) -> Markup:
     """Return the message of a list that cannot run."""
-    return f'<p class="list-refused notice" role="status">{esc(sentence)}</p>'
+    return render("list_message", kind="refused", sentence=sentence)
 
 
-def render_waiting() -> str:
+def render_waiting() -> Markup:
     """Return the message of a list that waits for its turn."""
-    return '<p class="list-going" role="status">Another list is running. This one starts after it.</p>'
+    return render("list_message", kind="going", sentence="Another list is running. This one starts after it.")
 
 
-def render_progress(done: int, total: int, seconds_left: float | None = None) -> str:
+def render_progress(done: int, total: int, seconds_left: float | None = None) -> Markup:
     """Return the progress of a list, with the estimated time left if it is known."""
-    percent = done / total * 100 if total else 0.0
-    text = f"{done:,} of {total:,}"
-    time_left = f" · {format_time_left(seconds_left)}" if seconds_left is not None and done < total else ""
-    return (
-        f'<div class="list-going"><p><b>{text}</b>{esc(time_left)}</p>'
-        f'<div class="progress" role="progressbar" aria-label="Queries searched" aria-valuemin="0" '
-        f'aria-valuemax="{total}" aria-valuenow="{done}" aria-valuetext="{text}">'
-        f'<i style="width:{percent:.1f}%"></i></div></div>'
-    )
-
-
-def render_table_place(name: str) -> str:
-    """Return the empty element into which the script loads the table of a run."""
-    return f'<div class="list-found" data-run="{esc(name)}" aria-busy="true"></div>'
+    time_left = format_time_left(seconds_left) if done < total else ""
+    return render("list_progress", done=done, total=total, time_left=time_left)
 
 
 def _table(run: ListRun) -> dict[str, object]:

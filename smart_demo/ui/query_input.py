@@ -17,6 +17,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
+from markupsafe import Markup
 from PIL import Image
 
 from smart_demo import ingest
@@ -25,7 +26,7 @@ from smart_demo.errors import InputRefused, LibraryError
 from smart_demo.search.cache import LRUCache
 from smart_demo.search.request import Region, UploadedPicture, parse_reference
 from smart_demo.types import PageId, Pixels, Scope, StoredPage
-from smart_demo.ui.format import bdi
+from smart_demo.ui.render import render
 
 MAX_PICTURES, MAX_PICTURES_BYTES, MAX_PICTURES_PER_VISITOR = 24, 96 * 2**20, 6
 """Limits of the uploaded pictures in memory. The least recently used one is evicted, first the visitor's own."""
@@ -41,9 +42,6 @@ Forty megapixels take 120 MB until they are reduced, and half a minute of a slow
 place in the queue of the page.
 """
 PICTURE_GONE = "That picture is no longer kept. Choose it again."
-MISSING_PICTURE = (
-    '<svg class="like-picture missing" viewBox="0 0 48 48" width="48" height="48" aria-hidden="true"></svg>'
-)
 
 
 @dataclass(frozen=True, slots=True)
@@ -164,23 +162,7 @@ def _check_size(pixels: Pixels, message: str) -> Pixels:
     return pixels
 
 
-def render_picture_tag(preview: PicturePreview | None) -> str:
+def render_picture_tag(preview: PicturePreview | None) -> Markup:
     """Return the tag beside the query box that shows its picture and removes it. None: the picture is gone."""
-    if preview is None:
-        return _tag(MISSING_PICTURE, "A picture", "that is no longer there")
-    data = base64.b64encode(preview.thumbnail).decode("ascii")
-    image = f'<img class="like-picture" src="data:image/webp;base64,{data}" alt="" draggable="false">'
-    if preview.page is None:
-        return _tag(image, "This picture", "")
-    part = "Page" if preview.whole else "A part of page"
-    return _tag(image, f"{part} {preview.page.number}", f"of {bdi(preview.page.document)}")
-
-
-def _tag(image: str, title: str, source: str) -> str:
-    """Return the tag's markup. All arguments are markup already."""
-    return (
-        f'<div class="like" role="group" aria-label="Asked with">{image}'
-        f'<span class="like-said"><b>{title}</b> <span>{source}</span></span>'
-        '<button type="button" class="like-drop" aria-label="Ask without the picture" title="Ask without the picture">'
-        "✕</button></div>"
-    )
+    data = base64.b64encode(preview.thumbnail).decode("ascii") if preview else ""
+    return render("picture_tag", preview=preview, data=data)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 from pathlib import Path
 
@@ -51,6 +52,13 @@ def render(template: str, /, **values: object) -> Markup:
     return Markup(_ENVIRONMENT.get_template(f"{template}.html").render(values))
 
 
+def inline_style(css: str) -> Markup:
+    """Return CSS for a `<style>` element, in which browsers read no escapes. Raises ValueError if it has a `<`."""
+    if "<" in css:
+        raise ValueError("CSS with `<` could end its element.")
+    return Markup(css)
+
+
 def _printable(value: object) -> object:
     return value if isinstance(value, Markup) else formats.strip_unprintable(str(value))
 
@@ -65,8 +73,10 @@ _ENVIRONMENT = Environment(
 )
 _ENVIRONMENT.globals |= {
     "count": wording.count,
+    "count_queries": wording.count_queries,
     "size_in_words": wording.size_in_words,
     "page_key": formats.page_key,
     "count_of": formats.count_of,
+    "to_json": json.dumps,
     **{name: getattr(formats, name) for name in vars(formats) if name.startswith("format_")},
 }

@@ -1,7 +1,7 @@
 """The panel Results: scoreboards, and the download, import and deletion of an owner's evaluation.
 
-Arguments from a browser are validated, as in `handlers`. Downloads are created in memory and go to the browser that
-names the owner. A journal may come from anywhere, so everything from it is escaped. `judging.scoreboard` writes the
+Arguments from a browser are validated, as in `handlers`. Downloads are created in memory and go to their owner's
+browser. A journal may come from anywhere, and the templates escape it. `judging.scoreboard` writes the
 conclusions; the figures and plots here agree with them. `board.js` requests the panel when it becomes visible and
 after every judgement.
 """
@@ -11,20 +11,23 @@ from __future__ import annotations
 import base64
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from functools import cached_property
+
+from markupsafe import Markup
 
 from smart_demo.errors import InputRefused, SmartError
 from smart_demo.evaluation.metrics import TIE_TOLERANCE, Difference
 from smart_demo.judging import scoreboard
 from smart_demo.judging.archive import JOURNAL_NAME, build_archive, extract_journal
 from smart_demo.judging.journal import PUBLIC_JOURNAL_BYTES, ImportResult, Journal, max_journal_bytes
-from smart_demo.judging.records import METHODS
 from smart_demo.judging.replay import Judgements, count_ungraded
-from smart_demo.judging.scoreboard import MEASURES, METHOD_LABELS, METHOD_PAIRS, Board, VoteCount, boards
+from smart_demo.judging.scoreboard import MEASURES, METHOD_LABELS, METHOD_PAIRS, Board, boards
 from smart_demo.judging.session import JudgingSession
 from smart_demo.types import Scope
 from smart_demo.ui.events import answer_or_error
-from smart_demo.ui.format import esc, format_difference, format_score
-from smart_demo.ui.query_table import render_judgements
+from smart_demo.ui.handlers import Handlers
+from smart_demo.ui.judgement_list import render_judgements
+from smart_demo.ui.render import render
 from smart_demo.wording import count, count_queries
 
 FAILURE = "a request of the judging tab failed"
@@ -35,12 +38,6 @@ FILE_FORMS = {
 }
 """File name, extension and media type of a download by its form."""
 NOTHING_TO_DOWNLOAD = "There is nothing to download yet: nothing is judged."
-NOTHING_JUDGED = (
-    "Nothing is judged yet. Under <b>Vote</b> you say which of two columns is better, blind; under <b>Grade</b> how "
-    "relevant each page is. Or continue an earlier evaluation, below."
-)
-SIDE_MARKS = {"up": "▲", "down": "▼", "none": "●"}
-"""Marks of `interval_side`, because colour alone does not reach every reader."""
 PLOT_WIDTH, PLOT_HEIGHT, PLOT_MARGIN = 240, 26, 8
 """Pixels of a plot. The margin at both ends keeps marks from being cut."""
 SCALE_LIMITS = (0.05, 0.1, 0.2, 0.3, 0.5, 1.0)
@@ -50,8 +47,8 @@ SCALE_LIMITS = (0.05, 0.1, 0.2, 0.3, 0.5, 1.0)
 class ResultsHandlers:
     """Handlers of the panel Results of one app."""
 
-    def __init__(self, judging: JudgingSession) -> None:
-        self._judging = judging
+    def __init__(self, judging: JudgingSession, handlers: Handlers) -> None:
+        self._judging, self._handlers = judging, handlers
 
     @property
     def is_private(self) -> bool:
@@ -64,40 +61,36 @@ class ResultsHandlers:
         return max_journal_bytes(private=self.is_private)
 
     def scoreboards(self, request: object) -> dict[str, object]:
-        """Return the markup of an owner's scoreboards and judgements and what remains to grade; or `sentence`."""
-        return answer_or_error(lambda: self._scoreboards(self._journal(request_field(request, "owner"))), FAILURE)
+        """Return the markup of the visitor's scoreboards and judgements and what remains to grade; or `sentence`."""
+        del request
+        return answer_or_error(lambda: self._scoreboards(self._journal()), FAILURE)
 
     def download(self, request: object) -> dict[str, object]:
-        """Return an owner's evaluation in the requested `form`: name, type and content in base64; or `sentence`."""
-        return answer_or_error(
-            lambda: self._download(self._journal(request_field(request, "owner")), request_field(request, "form")),
-            FAILURE,
-        )
+        """Return the visitor's evaluation in the requested `form`: name, type and content in base64; or `sentence`."""
+        return answer_or_error(lambda: self._download(self._journal(), request_field(request, "form")), FAILURE)
 
     def delete(self, request: object) -> dict[str, object]:
-        """Delete an owner's judgements and list. Return the outcome as `said`, or `sentence`."""
-        return answer_or_error(
-            lambda: self._delete(self._judging.owner(request_field(request, "owner"))),
-            FAILURE,
-        )
+        """Delete the visitor's judgements and list. Return the outcome as `said`, or `sentence`."""
+        del request
+        return answer_or_error(lambda: self._delete(self._handlers.owner), FAILURE)
 
-    def import_evaluation(self, owner: object, data: bytes) -> str:
+    def import_evaluation(self, data: bytes) -> Markup:
         """Import an exported evaluation. Return the markup of the outcome, or of the refusal."""
         try:
-            return render_import_result(self._import(self._judging.owner(owner), data))
+            return render_import_result(self._import(self._handlers.owner, data))
         except SmartError as error:
             return render_import_result(error.sentence)
 
-    def import_text(self, owner: object, text: object) -> str:
+    def import_text(self, text: object) -> Markup:
         """Import pasted lines of a journal. Return the markup of the outcome, or of the refusal."""
         if not isinstance(text, str) or not text.strip():
             return render_import_result("There is nothing to import: paste the lines of a judgements.jsonl.")
         if len(text) > self.max_bytes:
             return render_import_result(f"That is longer than {self.max_bytes // 2**20} MB.")
-        return self.import_evaluation(owner, text.encode("utf-8", "replace"))
+        return self.import_evaluation(text.encode("utf-8", "replace"))
 
-    def _journal(self, owner: object) -> Journal:
-        return self._judging.journal(self._judging.owner(owner))
+    def _journal(self) -> Journal:
+        return self._judging.journal(self._handlers.owner)
 
     def _scoreboards(self, journal: Journal) -> dict[str, object]:
         judged = journal.judgements
@@ -114,7 +107,7 @@ class ResultsHandlers:
         if not judged.events:
             raise InputRefused(NOTHING_TO_DOWNLOAD)
         stem, extension, media_type = FILE_FORMS[form]
-        data = build_archive(judged) if form == "zip" else journal.export_lines()
+        data = build_archive(judged, journal.unreadable_lines) if form == "zip" else journal.export_lines()
         name = f"{stem}-{judged.events[-1].at[:10]}.{extension}"
         return {"name": name, "type": media_type, "data": base64.b64encode(data).decode("ascii")}
 
@@ -143,183 +136,33 @@ def request_field(request: object, name: str) -> object:
     return request.get(name) if isinstance(request, dict) else None
 
 
-def render_results_panel() -> str:
+def render_results_panel() -> Markup:
     """Return the panel without figures: elements that the script fills, and the buttons for downloads and deletion."""
-    return (
-        '<div class="boards" aria-busy="true"><p class="notice boards-trouble" role="status" hidden></p>'
-        '<h2 class="sr-only">Results</h2><div data-fill="boards"></div><p class="board-remaining"></p>'
-        '<div data-fill="single"></div>'
-        '<section class="board-part is-out" aria-labelledby="board-out"><h3 id="board-out">Download</h3><div>'
-        '<p class="board-said">The zip holds the journal, a table for spreadsheets, TREC files for other tools and '
-        "every figure above. Import it anywhere to continue.</p>"
-        '<p class="board-tools"><button type="button" class="share-button is-main" data-file="zip">'
-        'Download everything (zip)</button><button type="button" class="share-button" data-file="jsonl">'
-        'Only the journal (JSONL)</button><button type="button" class="share-button is-quiet" data-forget>'
-        'Delete this evaluation…</button></p><p class="board-file-said" role="status"></p>'
-        "</div></section></div>"
-    )
+    return render("results_panel")
 
 
-def render_import_intro(max_bytes: int, *, private: bool) -> str:
+def render_import_intro(max_bytes: int, *, private: bool) -> Markup:
     """Return what can be imported, for the place beside the upload button or the text box."""
-    size = f"{max_bytes // 2**20} MB"
-    if private:
-        text = (
-            f"A zip or a judgements.jsonl of this program, up to {size}. It is added to your judgements here; nothing "
-            "is counted twice."
-        )
-    else:
-        # Gradio has one upload limit for all components of a page: if it were raised for this one, strangers could
-        # fill the disk through any other.
-        text = (
-            f"Paste the lines of a judgements.jsonl, up to {size} together with your judgements here. This public page "
-            "takes no files. Only this browser can open the result."
-        )
-    return f'<h3 id="board-in">Continue an earlier evaluation</h3><p class="board-said">{esc(text)}</p>'
+    return render("import_intro", megabytes=max_bytes // 2**20, private=private)
 
 
-def render_import_result(result: ImportResult | str) -> str:
+def render_import_result(result: ImportResult | str) -> Markup:
     """Return the outcome of an import, or the reason why it was refused."""
-    if isinstance(result, str):
-        return f'<p class="taken is-refused" role="status">{esc(result)}</p>'
-    if not result.added and not result.known and not result.refused:
-        return render_import_result("There is no judgement in that.")
-    parts = ["1 entry imported" if result.added == 1 else f"{result.added:,} entries imported"]
-    parts += [f"{result.known:,} already here"] if result.known else []
-    parts += [f"{count(result.refused, 'line')} refused"] if result.refused else []
-    items = "".join(f"<li>{esc(reason)}</li>" for reason in result.reasons)
-    more = result.refused - len(result.reasons)
-    items += f"<li>{more:,} more lines were refused.</li>" if more > 0 else ""
-    reasons = f'<ul class="board-cautions" aria-label="Refused lines">{items}</ul>' if items else ""
-    return f'<div class="taken" role="status"><p>{esc(", ".join(parts))}.</p>{reasons}</div>'
+    if isinstance(result, ImportResult) and not (result.added or result.known or result.refused):
+        result = "There is no judgement in that."
+    return render("import_result", result=result)
 
 
-def render_scoreboards(found: Sequence[Board]) -> str:
+def render_scoreboards(found: Sequence[Board]) -> Markup:
     """Return the scoreboards, the latest unfolded, or how to start if there are none."""
-    if not found:
-        start = '<button type="button" class="share-button is-main" data-panel="vote">Start to vote</button>'
-        return f'<div class="board-none"><p>{NOTHING_JUDGED}</p><p class="board-tools">{start}</p></div>'
-    latest, *others = found
-    folded = "".join(
-        f'<details class="board-other"><summary>{esc(scoreboard.board_title(board))}'
-        f"<span>{esc(_describe_board(board))}</span></summary>{_render_board(board)}</details>"
-        for board in others
+    return render(
+        "scoreboards",
+        views=[BoardView(board) for board in found],
+        note=scoreboard.grouping_note(found),
+        methods=METHOD_LABELS,
+        interval_side=interval_side,
+        render_interval=render_interval,
     )
-    note = f'<p class="board-why">{esc(scoreboard.grouping_note(found))}</p>' if others else ""
-    return f'<p class="board-title">{esc(scoreboard.board_title(latest))}</p>{_render_board(latest)}{note}{folded}'
-
-
-def _describe_board(board: Board) -> str:
-    return f"{count(board.votes.votes, 'vote')}, {count_queries(len(board.queries))} with a relevant page"
-
-
-def _render_board(board: Board) -> str:
-    name = board.conditions.id
-    parts = (
-        ("votes", "Votes", _render_votes(board.votes)),
-        ("means", "Measures", _render_means(board)),
-        ("differences", "Differences", _render_differences(board)),
-        ("cautions", "To be careful about", _render_cautions(board)),
-    )
-    return "".join(
-        f'<section class="board-part is-{key}" aria-labelledby="board-{name}-{key}"><h3 id="board-{name}-{key}">'
-        f"{esc(title)}</h3><div>{body}</div></section>"
-        for key, title, body in parts
-        if body
-    )
-
-
-def _render_votes(votes: VoteCount) -> str:
-    outcomes = (
-        ("smart", "SMART wins", votes.wins),
-        ("tie", "ties", votes.ties),
-        ("pooled", "SMART loses", votes.losses),
-    )
-    segments = "".join(f'<i class="of-{key}" style="flex-grow:{number}"></i>' for key, _, number in outcomes if number)
-    numbers = "".join(
-        f'<div class="of-{key}"><dt>{esc(label)}</dt><dd>{number:,}</dd></div>'
-        for key, label, number in (*outcomes, ("bad", "both bad, in no test", votes.bad))
-    )
-    bar = f'<div class="vote-bar" aria-hidden="true">{segments}</div>' if segments else ""
-    return f'<p class="board-said">{esc(votes.conclusion)}</p>{bar}<dl class="vote-numbers">{numbers}</dl>'
-
-
-def _render_means(board: Board) -> str:
-    if not board.queries and board.without_relevant:
-        return '<p class="quiet">No graded page is relevant, so there is nothing to measure.</p>'
-    if not board.queries:
-        return (
-            '<p class="quiet">No page is graded yet. Grade some under <b>Grade</b>: measures need to know which pages '
-            "are relevant.</p>"
-        )
-    heads = "".join(f'<th scope="col">{esc(scoreboard.measure_label(name, board.k))}</th>' for name in MEASURES)
-    ranked = board.k * len(board.queries)
-    rows = "".join(
-        f'<tr class="of-{method}"><th scope="row">{esc(METHOD_LABELS[method])}</th>'
-        + "".join(f"<td>{format_score(board.means[method][name])}</td>" for name in MEASURES)
-        + f'<td class="is-unjudged{" is-some" if board.unjudged[method] else ""}">'
-        f"{board.unjudged[method]:,} of {ranked:,}</td></tr>"
-        for method in METHODS
-    )
-    caption = f"Means over {count_queries(len(board.queries))} with a relevant page"
-    return (
-        f'<table class="board-table"><caption>{esc(caption)}</caption><thead><tr><td></td>{heads}'
-        f'<th scope="col">pages not graded</th></tr></thead><tbody>{rows}</tbody></table>'
-    )
-
-
-def _render_differences(board: Board) -> str:
-    if not board.queries:
-        return ""
-    scale = fit_scale(found for measures in board.differences.values() for found in measures.values())
-    conclusions = dict.fromkeys(  # with too few queries all pairs have the same one
-        scoreboard.conclusion(board, pair, "ndcg") for pair in METHOD_PAIRS
-    )
-    sentences = "".join(f'<p class="board-said">{esc(sentence)}</p>' for sentence in conclusions)
-    bodies = "".join(_render_pair(board, pair, scale) for pair in METHOD_PAIRS)
-    axis, label, note = "", "no interval yet", ""
-    if not board.too_few:
-        limit = f"{scale.limit:g}"
-        axis = f'<span aria-hidden="true"><i>−{limit}</i><i>0</i><i>+{limit}</i></span>'
-        label = "interval"
-        note = (
-            "<p class=quiet>Interval: 95%, paired bootstrap over the queries. One that reaches zero shows no "
-            "difference.</p>"
-        )
-    return (
-        f'{sentences}<table class="board-table is-ranges"><thead><tr><td></td><th scope="col" class="range-head">'
-        f'{axis}</th><th scope="col">mean</th><th scope="col">{label}</th><th scope="col">queries</th></tr></thead>'
-        f"{bodies}</table>{note}"
-    )
-
-
-def _render_pair(board: Board, pair: tuple[str, str], scale: Scale) -> str:
-    first, second = (METHOD_LABELS[name] for name in pair)
-    rows = "".join(_render_difference(board, name, board.differences[pair][name], scale) for name in MEASURES)
-    return (
-        f'<tbody><tr class="range-pair"><th scope="rowgroup" colspan="5">{esc(first)} minus {esc(second)}</th></tr>'
-        f"{rows}</tbody>"
-    )
-
-
-def _render_difference(board: Board, measure: str, found: Difference, scale: Scale) -> str:
-    counts = f"{found.better:,} better, {found.same:,} same, {found.worse:,} worse"
-    plot, interval, mark = "", "", ""
-    if not board.too_few:
-        plot = render_interval(found, scale)
-        interval = f"{format_difference(found.low)} to {format_difference(found.high)}"
-        side = interval_side(found)
-        mark = f'<span class="range-mark is-{side}" aria-hidden="true">{SIDE_MARKS[side]}</span> '
-    return (
-        f'<tr><th scope="row">{esc(scoreboard.measure_label(measure, board.k))}</th><td class="range-cell">{plot}</td>'
-        f'<td class="range-mean">{mark}{format_difference(found.mean)}</td><td class="range-interval">{interval}</td>'
-        f'<td class="range-counts">{counts}</td></tr>'
-    )
-
-
-def _render_cautions(board: Board) -> str:
-    items = "".join(f"<li>{esc(caution)}</li>" for caution in scoreboard.cautions(board))
-    return f'<ul class="board-cautions">{items}</ul>' if items else ""
 
 
 def _remaining_sentence(judged: Judgements) -> str:
@@ -353,6 +196,38 @@ def fit_scale(found: Iterable[Difference]) -> Scale:
     return Scale(next((limit for limit in SCALE_LIMITS if furthest <= limit), SCALE_LIMITS[-1]))
 
 
+@dataclass(frozen=True)
+class BoardView:
+    """A scoreboard with its sentences and labels."""
+
+    board: Board
+
+    @property
+    def title(self) -> str:
+        """The board's conditions in one line."""
+        return scoreboard.board_title(self.board)
+
+    @property
+    def measures(self) -> dict[str, str]:
+        """Labels of the measures by name."""
+        return {name: scoreboard.measure_label(name, self.board.k) for name in MEASURES}
+
+    @property
+    def conclusions(self) -> tuple[str, ...]:
+        """Sentences on the differences in nDCG, each once: with too few queries all pairs of methods have the same."""
+        return tuple(dict.fromkeys(scoreboard.conclusion(self.board, pair, "ndcg") for pair in METHOD_PAIRS))
+
+    @property
+    def cautions(self) -> tuple[str, ...]:
+        """Sentences on what limits the figures."""
+        return tuple(scoreboard.cautions(self.board))
+
+    @cached_property
+    def scale(self) -> Scale:
+        """The scale of all its plots."""
+        return fit_scale(found for measures in self.board.differences.values() for found in measures.values())
+
+
 def interval_side(found: Difference) -> str:
     """Return `up` or `down` if the interval is above or below zero, else `none`, as `scoreboard.conclusion` does.
 
@@ -364,15 +239,15 @@ def interval_side(found: Difference) -> str:
     return "up" if found.mean > 0 else "down"
 
 
-def render_interval(found: Difference, scale: Scale) -> str:
+def render_interval(found: Difference, scale: Scale) -> Markup:
     """Return a difference with its interval as an SVG, hidden from screen readers: the figures are beside it."""
-    low, mean, high = (scale.x(value) for value in (found.low, found.mean, found.high))
-    zero, middle = scale.x(0.0), PLOT_HEIGHT / 2
-    bar = f"M{low:.1f},{middle}H{high:.1f}M{low:.1f},{middle - 4}v8M{high:.1f},{middle - 4}v8"
-    return (
-        f'<svg class="range is-{interval_side(found)}" viewBox="0 0 {PLOT_WIDTH} {PLOT_HEIGHT}" aria-hidden="true" '
-        'focusable="false">'
-        f'<path class="range-zero" d="M{zero:.1f},0V{PLOT_HEIGHT}"/>'
-        f'<path class="range-line" d="{bar}"/>'
-        f'<circle cx="{mean:.1f}" cy="{middle}" r="4.5"/></svg>'
+    return render(
+        "interval",
+        side=interval_side(found),
+        low=scale.x(found.low),
+        mean=scale.x(found.mean),
+        high=scale.x(found.high),
+        zero=scale.x(0.0),
+        width=PLOT_WIDTH,
+        height=PLOT_HEIGHT,
     )

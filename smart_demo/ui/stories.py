@@ -10,8 +10,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from markupsafe import Markup
+
 from smart_demo.types import POOLED, SAMPLES, SMART, Found, PageId, Scope
-from smart_demo.ui.format import esc, page_key
+from smart_demo.ui.render import NOTHING, render
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,12 +112,6 @@ STORIES = (
 STORY_QUERIES = tuple(story.query for story in STORIES)
 PRESETS = (("Pooled only", 1.0, 0.0), ("Late only", 0.0, 1.0), ("SMART 1/1", 1.0, 1.0))
 """Label, weight of pooled and weight of late."""
-OWN_LINK_COPIED = "Link copied. It shows your documents in this browser only."
-EXPORT_FORMATS = (
-    ("picture", "Picture", "PNG, 1920 × 1080, for slides"),
-    ("page", "Web page", "One HTML file that prints on one page"),
-)
-"""Name, label and description."""
 
 
 def find_story(found: Found) -> StoryOutcome | None:
@@ -136,57 +132,14 @@ def find_story(found: Found) -> StoryOutcome | None:
     return None
 
 
-def render_story(outcome: StoryOutcome | None) -> str:
-    """Return what to look at and the page's outcome, or an empty text for None."""
-    if outcome is None:
-        return ""
-    story, pooled, smart = outcome.story, outcome.pooled, outcome.smart
-    position, key = f"{outcome.number} of {len(STORIES)}", esc(page_key(*outcome.key))
-    return (
-        f'<aside class="story is-{outcome.change}" data-told="{key}" aria-label="Story {position}">'
-        f'<p class="story-at">Story {position}</p><h2>{esc(story.title)}</h2>'
-        f'<p class="story-look">{esc(story.look)}</p><p class="story-outcome">{esc(outcome.sentence)}</p>'
-        f'<p class="story-ranks" role="img" aria-label="Rank by pooled only {pooled}, by SMART {smart}">'
-        f'<span class="of-pooled"><b>{pooled}</b><i>Pooled only</i></span><span class="story-arrow">→</span>'
-        f'<span class="of-smart"><b>{smart}</b><i>SMART</i></span></p></aside>'
-    )
+def render_story(outcome: StoryOutcome | None) -> Markup:
+    """Return what to look at and the page's outcome, or nothing for None."""
+    return render("story", outcome=outcome, stories=len(STORIES)) if outcome else NOTHING
 
 
-def render_tools(*, public: bool) -> str:
-    """Return the buttons to present and share the view, and to step through the stories while presenting.
+def render_tools(*, public: bool) -> Markup:
+    """Return the buttons to present, share and save the view, and to step through the stories while presenting.
 
     public: whether a copied link to the visitor's documents works in their browser only, which the page then says.
     """
-    own = f' data-own="{esc(OWN_LINK_COPIED)}"' if public else ""
-    return (
-        f'<div class="share"{own}><button type="button" class="share-button" data-share="present" '
-        'title="Large type, one story after the other">Present</button>'
-        f'<button type="button" class="share-button" data-share="copy">Copy link</button>{_save()}</div>'
-        '<div class="stepper" role="group" aria-label="Stories">'
-        f"{_step('previous', 'Previous story', '←')}"
-        '<output class="stepper-at" aria-label="Story"></output>'
-        f"{_step('next', 'Next story', '→')}"
-        '<button type="button" class="share-button" data-share="copy">Copy link</button>'
-        '<button type="button" class="share-button" data-share="leave">Leave <kbd>Esc</kbd></button></div>'
-        '<p class="share-said" role="status"></p>'
-    )
-
-
-def _save() -> str:
-    """Return the button that exports the comparison, with its formats."""
-    choices = "".join(
-        f'<button type="button" data-save="{form}"><b>{label}</b><span>{note}</span></button>'
-        for form, label, note in EXPORT_FORMATS
-    )
-    return (
-        '<div class="save"><button type="button" class="share-button" data-share="save" aria-expanded="false" '
-        f'aria-controls="save-choices">Save</button><div class="save-choices" id="save-choices" role="group" '
-        f'aria-label="Save this comparison" hidden>{choices}<p class="save-said" role="status"></p></div></div>'
-    )
-
-
-def _step(name: str, label: str, icon: str) -> str:
-    return (
-        f'<button type="button" class="share-button" data-share="{name}" aria-label="{label}" '
-        f'title="{label}">{icon}</button>'
-    )
+    return render("sharing", public=public)

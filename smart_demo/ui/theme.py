@@ -15,7 +15,8 @@ from starlette.middleware import Middleware
 
 from smart_demo.config import Settings
 from smart_demo.diagnostics import has_mcp
-from smart_demo.server.gate import GateMiddleware, PageLinkMiddleware, SecurityHeadersMiddleware, max_upload_file_bytes
+from smart_demo.server.gate import GateMiddleware, PageLinkMiddleware, SecurityHeadersMiddleware
+from smart_demo.server.upload_limits import max_upload_file_bytes
 
 UI_DIR = Path(__file__).resolve().parent
 PARTS = ("page", "explain", "stories", "pair", "region", "picture", "hood", "export", "judge", "board", "queries")

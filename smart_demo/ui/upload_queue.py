@@ -8,13 +8,14 @@ from __future__ import annotations
 
 import logging
 import threading
-from collections import OrderedDict, deque
-from collections.abc import Callable, Iterator, Sequence
+from collections import OrderedDict
+from collections.abc import Callable, Generator, Iterator, Sequence
 from contextvars import Context, copy_context
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from smart_demo.errors import SmartError
+from smart_demo.server.upload_limits import UPLOAD_TRACKER
 from smart_demo.types import Progress, Scope, State
 from smart_demo.wording import count
 
@@ -33,18 +34,26 @@ class _Job:
     progress: Progress
     context: Context = field(default_factory=copy_context)
     """Context of the request that submitted the file, so that a borrowed GPU is charged to its visitor."""
-    started: bool = False
-    """Whether it is being read. A file that was set aside starts again at its next page."""
+    steps: Generator[Progress] | None = None
+    """Reads the file page by page; None while it waits. A file that was set aside starts again at its next page."""
     stopping: bool = False
     turn_steps: int = 0
     """Steps since it was last started."""
     turn_start: int = 0
     """Number of its pages in the library when it was last started."""
-    steps: Iterator[Progress] = field(default_factory=lambda: iter(()))
 
-    def release(self) -> None:
-        """Release its request and its pages: a finished job is stored for its outcome only."""
-        self.context, self.steps = Context(), iter(())
+    @property
+    def may_yield(self) -> bool:
+        """Whether its owner has had a turn in which pages were added, so that every file is finished in the end."""
+        return self.turn_steps >= STEPS_PER_TURN and self.progress.done > self.turn_start
+
+    def stop_reading(self) -> None:
+        """Close its generator, which stores what it has to. An exception does not stop the next file."""
+        try:
+            if self.steps is not None:
+                self.steps.close()
+        except Exception:
+            log.exception("an upload could not be ended")
 
 
 class UploadQueue:
@@ -60,7 +69,7 @@ class UploadQueue:
         self._add, self._max_files, self._max_waiting = add, max_files, max_waiting
         self._lock = threading.Lock()
         self._reports: OrderedDict[Scope, list[_Job]] = OrderedDict()
-        self._queues: OrderedDict[Scope, deque[_Job]] = OrderedDict()
+        self._queues: OrderedDict[Scope, list[_Job]] = OrderedDict()
         """Unfinished files of each owner who has any; the first is being read or is next."""
         self._turn = 0
         self._thread: threading.Thread | None = None
@@ -83,18 +92,21 @@ class UploadQueue:
         with self._lock:
             report = self._reports.pop(owner, []) if owner in self._queues else []
             self._reports[owner] = report
+            refused = list[_Job]()
             for index, path in enumerate(files):
-                job = _Job(path, Progress(path.name, State.WORKING))
+                refusal = self._refusal(owner, index)
+                job = _Job(path, Progress(path.name, State.REFUSED if refusal else State.WORKING, message=refusal))
                 report.append(job)
-                if refusal := self._refusal(owner, index):
-                    job.progress = Progress(path.name, State.REFUSED, message=refusal)
+                if refusal:
+                    refused.append(job)
                 else:
-                    self._queues.setdefault(owner, deque()).append(job)
-            for job in report:
-                if job.progress.state is State.REFUSED:
-                    job.release()
-                    self._delete_unless_queued(job.path)
-            self._evict_reports()
+                    UPLOAD_TRACKER.claim(path)
+                    self._queues.setdefault(owner, []).append(job)
+            for job in refused:
+                self._release(job)
+            idle = [owner for owner in self._reports if owner not in self._queues]
+            for other in idle[: max(0, len(self._reports) - MAX_REPORTS)]:
+                del self._reports[other]
             if self._queues and self._thread is None:
                 self._thread = threading.Thread(target=self._work, name="uploads", daemon=True)
                 self._thread.start()
@@ -106,15 +118,11 @@ class UploadQueue:
         """
         with self._lock:
             for job in list(self._queues.get(owner, ())):
-                if job.started:
+                if job.steps is None:
+                    job.progress = _stopped(job.progress)
+                    self._remove(owner, job)
+                else:
                     job.stopping = True
-                    continue
-                self._queues[owner].remove(job)
-                job.progress = _stopped(job.progress)
-                job.release()
-                self._delete_unless_queued(job.path)
-            if not self._queues.get(owner, True):
-                del self._queues[owner]
 
     def delete(self, owner: Scope) -> None:
         """Stop the owner's files and delete their report."""
@@ -123,14 +131,9 @@ class UploadQueue:
             self._reports.pop(owner, None)
 
     def delete_copy(self, path: Path) -> None:
-        """Delete a copy that was read elsewhere, unless it is queued too."""
+        """Delete a copy that was read elsewhere, and its directory, unless it is queued too."""
         with self._lock:
-            self._delete_unless_queued(path)
-
-    def unread_paths(self) -> frozenset[Path]:
-        """Return the copies that are unfinished."""
-        with self._lock:
-            return frozenset(job.path for queue in self._queues.values() for job in queue)
+            self._delete_copy(path)
 
     def wait(self, seconds: float) -> None:
         """Wait until the queue is empty, at most `seconds`."""
@@ -150,94 +153,80 @@ class UploadQueue:
             return f"{count(total, 'file')} of all visitors wait to be read already: add this one again in a minute."
         return ""
 
-    def _evict_reports(self) -> None:
-        idle = [owner for owner in self._reports if owner not in self._queues]
-        for owner in idle[: max(0, len(self._reports) - MAX_REPORTS)]:
-            del self._reports[owner]
+    # Call the next three under the lock.
 
-    def _delete_unless_queued(self, path: Path) -> None:
-        """Delete a copy under the lock, unless it is queued: a path may have been submitted twice."""
-        if not any(job.path == path for queue in self._queues.values() for job in queue):
-            delete_copy(path)
+    def _remove(self, owner: Scope, job: _Job) -> None:
+        """Remove a file from the queue."""
+        self._queues[owner].remove(job)
+        if not self._queues[owner]:
+            del self._queues[owner]
+        self._release(job)
+
+    def _release(self, job: _Job) -> None:
+        """Delete the copy of a finished file, and discard its request and pages: it is stored for its outcome only."""
+        job.context, job.steps = Context(), None
+        self._delete_copy(job.path)
+
+    def _delete_copy(self, path: Path) -> None:
+        if any(job.path == path for queue in self._queues.values() for job in queue):
+            return  # it was submitted twice
+        try:
+            path.unlink(missing_ok=True)
+            path.parent.rmdir()
+        except OSError:  # the directory holds another file
+            log.debug("a temporary folder stays until the demo ends")
 
     # The rest runs in the thread.
 
     def _work(self) -> None:
-        while True:
+        while (turn := self._next_turn()) is not None:
+            owner, job = turn
+            unfinished = job.context.run(self._step, job)
+            if unfinished and not (job.may_yield and len(self._queues) > MAX_ACTIVE_OWNERS):
+                continue
+            job.stop_reading()
             with self._lock:
-                if not self._queues:
-                    self._thread = None
-                    return
-                self._turn = (self._turn + 1) % min(len(self._queues), MAX_ACTIVE_OWNERS)
-                owner = list(self._queues)[self._turn]
-                job = self._queues[owner][0]
-                starting, job.started = not job.started, True
-            if not job.context.run(self._step, owner, job, starting):
-                with self._lock:
-                    self._finish(owner, job)
-            elif (
-                job.turn_steps >= STEPS_PER_TURN
-                and job.progress.done > job.turn_start
-                and len(self._queues) > MAX_ACTIVE_OWNERS
-            ):
-                self._set_aside(owner, job)
+                job.steps = None
+                if not unfinished:
+                    self._remove(owner, job)
+                if owner in self._queues:
+                    self._queues.move_to_end(owner)
 
-    def _step(self, owner: Scope, job: _Job, starting: bool) -> bool:
-        """Read the file's next page. Return whether there is more to read."""
-        try:
+    def _next_turn(self) -> tuple[Scope, _Job] | None:
+        """Return the owner whose turn is next and their first file, started; None if the queue is empty."""
+        with self._lock:
+            if not self._queues:
+                self._thread = None
+                return None
+            self._turn = (self._turn + 1) % min(len(self._queues), MAX_ACTIVE_OWNERS)
+            owner = list(self._queues)[self._turn]
+            job = self._queues[owner][0]
+            if job.steps is None:
+                job.turn_steps, job.turn_start = 0, job.progress.done
+                job.steps = self._read(owner, job.path)
             job.turn_steps += 1
-            if starting:
-                job.turn_steps, job.turn_start = 1, job.progress.done
-                job.steps = iter(self._add(owner, [(job.path, job.path.name)]))
+            return owner, job
+
+    def _read(self, owner: Scope, path: Path) -> Generator[Progress]:
+        yield from self._add(owner, [(path, path.name)])
+
+    def _step(self, job: _Job) -> bool:
+        """Read the file's next page. Return whether there is more to read."""
+        assert job.steps is not None
+        try:
             progress = next(job.steps, None)
         except SmartError as error:
             progress = replace(job.progress, state=State.REFUSED, message=error.sentence)
         except Exception:
             log.exception("an upload failed")
             progress = replace(job.progress, state=State.REFUSED, message=FILE_FAILED)
-        if progress is not None:
-            stopped = job.stopping and progress.state is State.WORKING
-            progress = _stopped(progress) if stopped else progress
-            with self._lock:
-                job.progress = progress
-            if progress.state is State.WORKING:
-                return True
-        _close(job.steps)
-        return False
-
-    def _finish(self, owner: Scope, job: _Job) -> None:
-        queue = self._queues[owner]
-        queue.remove(job)
-        job.release()
-        if queue:
-            self._queues.move_to_end(owner)
-        else:
-            del self._queues[owner]
-        self._delete_unless_queued(job.path)
-
-    def _set_aside(self, owner: Scope, job: _Job) -> None:
-        """Move the owner behind those who wait longer. Added pages stay, so every file is finished in the end."""
-        _close(job.steps)
+        if progress is None:
+            return False
+        if job.stopping and progress.state is State.WORKING:
+            progress = _stopped(progress)
         with self._lock:
-            job.started = False
-            self._queues.move_to_end(owner)
-
-
-def delete_copy(path: Path) -> None:
-    """Delete an upload's temporary copy and its directory."""
-    try:
-        path.unlink(missing_ok=True)
-        path.parent.rmdir()
-    except OSError:  # the directory holds another file
-        log.debug("a temporary folder stays until the demo ends")
-
-
-def _close(steps: Iterator[Progress]) -> None:
-    """Close a file's generator, which stores what it has to. An exception is logged and does not stop the next file."""
-    try:
-        getattr(steps, "close", lambda: None)()
-    except Exception:
-        log.exception("an upload could not be ended")
+            job.progress = progress
+        return progress.state is State.WORKING
 
 
 def _stopped(progress: Progress) -> Progress:

@@ -12,41 +12,45 @@ import logging
 import secrets
 from collections.abc import Callable, Mapping
 from dataclasses import replace
-from typing import Any
+from typing import Annotated, Any
+
+from markupsafe import Markup
+from pydantic import TypeAdapter
 
 from smart_demo.errors import InputRefused, SmartError
-from smart_demo.judging import json_fields
 from smart_demo.judging.query_list import MAX_QUERIES, ListedQuery, read_queries
-from smart_demo.judging.records import MAX_GRADE, MAX_NOTE_CHARS, REASONS, Grade, Skip, Vote, VoteChoice
+from smart_demo.judging.records import Grade, Skip, Vote
 from smart_demo.judging.replay import pages_to_grade, revealed_query
 from smart_demo.judging.scoreboard import METHOD_LABELS
+from smart_demo.judging.strict_json import integer_between, read_choice, read_record, require_object
 from smart_demo.search.request import SCOPE_CHOICES, SearchRequest, parse_request
 from smart_demo.types import PageId, Scope
-from smart_demo.ui import vote_sheet
 from smart_demo.ui.events import UNEXPECTED_ERROR, answer_or_error
 from smart_demo.ui.format import strip_unprintable
 from smart_demo.ui.handlers import parse_page_key
-from smart_demo.ui.judge_sheets import GRADE_LABELS, JudgeSheets, NotReadyToJudge, Ticket, TicketExpired
-from smart_demo.ui.vote_sheet import verdict
+from smart_demo.ui.judge_sheets import GRADE_LABELS, JudgeSheets, describe_vote
+from smart_demo.ui.render import render
+from smart_demo.ui.tickets import NotReadyToJudge, Ticket, TicketExpired
 
 log = logging.getLogger(__name__)
 RequestFields = Mapping[str, Any]
 Action = Callable[[Scope, RequestFields], dict[str, object]]
+_POSITION: TypeAdapter[int] = TypeAdapter(Annotated[int, integer_between(0, MAX_QUERIES)])
 
 
 class Voting:
     """Handlers of both panels of one app."""
 
     def __init__(self, sheets: JudgeSheets) -> None:
-        self._sheets, self._judging = sheets, sheets.judging
+        self.sheets, self.judging = sheets, sheets.judging
 
-    def vote_panel(self, request: object, *controls: object) -> str:
+    def vote_panel(self, request: object, *controls: object) -> Markup:
         """Take the requested step, if any, and return the panel Vote or an error panel. controls: those of Compare."""
-        return self._panel(self._sheets.vote_panel, request, controls)
+        return self._panel(self.sheets.vote_panel, request, controls)
 
-    def grade_panel(self, request: object, *controls: object) -> str:
+    def grade_panel(self, request: object, *controls: object) -> Markup:
         """Take the requested step, if any, and return the panel Grade or an error panel. controls: those of Compare."""
-        return self._panel(self._sheets.grade_panel, request, controls)
+        return self._panel(self.sheets.grade_panel, request, controls)
 
     def vote(self, request: object) -> dict[str, object]:
         """Store a vote or a skip, or undo the last step. Return the new sheet or `sentence`."""
@@ -57,37 +61,37 @@ class Voting:
         return self._answer(request, {"grade": self._grade, "undo": self._undo, "ranks": self._show_ranks})
 
     def _panel(
-        self, render: Callable[[Scope, SearchRequest], str], request: object, controls: tuple[object, ...]
-    ) -> str:
+        self, show: Callable[[Scope, SearchRequest], Markup], request: object, controls: tuple[object, ...]
+    ) -> Markup:
         try:
-            fields, compare = json_fields.require_object(request, "The request"), parse_request("", "", *controls)
-            owner = self._judging.owner(fields.get("owner"))
+            fields, compare = require_object(request, "The request"), parse_request("", "", *controls)
+            owner = self.sheets.handlers.owner
             self._take_step(owner, fields, compare)
-            markup = render(owner, compare)
+            markup = show(owner, compare)
         except NotReadyToJudge as error:
-            markup = vote_sheet.error_panel("In a moment", error.sentence, retry=True)
+            markup = render("judge_error", title="In a moment", sentence=error.sentence, retry=True)
         except SmartError as error:
-            markup = vote_sheet.error_panel("This cannot be judged", error.sentence, retry=False)
+            markup = render("judge_error", title="This cannot be judged", sentence=error.sentence, retry=False)
         except Exception:
             log.exception("a query could not be shown to a judge")
-            markup = vote_sheet.error_panel("This cannot be judged", UNEXPECTED_ERROR, retry=False)
+            markup = render("judge_error", title="This cannot be judged", sentence=UNEXPECTED_ERROR, retry=False)
         # Random, because Gradio sends no change event for equal values.
-        return f'<div class="judge-panel" data-turn="{secrets.token_hex(4)}">{markup}</div>'
+        return render("judge_panel", turn=secrets.token_hex(4), panel=markup)
 
     def _take_step(self, owner: Scope, fields: RequestFields, compare: SearchRequest) -> None:
         """Change the owner's queue as requested: start, change the search, open or insert a query."""
-        judging = self._judging
+        judging = self.judging
         match fields.get("act"):
             case "start":
                 judging.start(owner, compare)
             case "take":
                 judging.set_search(owner, replace(compare, scope=judging.queue(owner).search.scope))
             case "scope":
-                scope = json_fields.choice_field(fields, "scope", tuple(SCOPE_CHOICES))
-                self._sheets.tickets.check_scope(scope)
+                scope = read_choice(fields, "scope", SCOPE_CHOICES)
+                self.sheets.tickets.check_scope(scope)
                 judging.set_search(owner, replace(judging.queue(owner).search, scope=scope))
             case "go":
-                judging.go_to(owner, json_fields.integer_field(fields, "at", 0, MAX_QUERIES))
+                judging.go_to(owner, read_record(_POSITION, fields.get("at"), '"at"'))
             case "ask":
                 judging.insert(owner, _parse_query(fields))
 
@@ -95,61 +99,54 @@ class Voting:
         return answer_or_error(lambda: self._act(request, actions), "a judgement could not be stored")
 
     def _act(self, request: object, actions: Mapping[str, Action]) -> dict[str, object]:
-        fields = json_fields.require_object(request, "The request")
-        action = actions[json_fields.choice_field(fields, "act", tuple(actions))]
+        fields = require_object(request, "The request")
+        action = actions[read_choice(fields, "act", actions)]
         try:
-            return action(self._judging.owner(fields.get("owner")), fields)
+            return action(self.sheets.handlers.owner, fields)
         except TicketExpired as error:
             return {"sentence": error.sentence, "look": True}
 
     def _vote(self, owner: Scope, fields: RequestFields) -> dict[str, object]:
-        """Validate a vote and store it.
-
-        Its ticket must be the owner's, its choice one of VoteChoice, its reasons among REASONS, its note at most
-        MAX_NOTE_CHARS characters. Otherwise raises InputRefused or TicketExpired. The journal validates the event again
-        before it writes (`Journal`, `validation.parse_line`).
-        """
-        ticket, choice = self._ticket(owner, fields), json_fields.choice_field(fields, "choice", tuple(VoteChoice))
-        reasons = json_fields.list_field(fields, "reasons", len(REASONS)) if "reasons" in fields else ()
-        if any(reason not in REASONS for reason in reasons):
-            raise InputRefused(f"A reason must be one of: {', '.join(REASONS)}.")
-        note = json_fields.text_field(fields, "note", MAX_NOTE_CHARS) if "note" in fields else ""
-        vote = self._judging.writable_journal(owner).vote(ticket.trial, choice, reasons, note)
-        return {"sheet": self._sheets.render_votes(ticket), "said": f"Saved. {vote_sentence(vote)}"}
+        """Store a vote; the journal validates its fields. Raises TicketExpired if its ticket is not the owner's."""
+        ticket = self._ticket(owner, fields)
+        choice, reasons, note = fields.get("choice"), fields.get("reasons", ()), fields.get("note", "")
+        vote = self.judging.writable_journal(owner).vote(ticket.trial, choice, reasons, note)
+        return {"sheet": self.sheets.render_votes(ticket), "said": f"Saved. {vote_sentence(vote)}"}
 
     def _skip(self, owner: Scope, fields: RequestFields) -> dict[str, object]:
         """Store a skip, unless the query was already skipped or voted on."""
-        ticket, journal = self._ticket(owner, fields), self._judging.journal(owner)
+        ticket, journal = self._ticket(owner, fields), self.judging.journal(owner)
         key, judged = ticket.trial.query.key, journal.judgements
         if key not in judged.skipped and (ticket.trial.conditions, key) not in judged.votes:
-            self._judging.writable_journal(owner).skip(ticket.trial.query)
-        return {"go": self._sheets.progress(ticket).next_position, "said": "Skipped."}
+            self.judging.writable_journal(owner).skip(ticket.trial.query)
+        return {"go": self.sheets.progress(ticket).next_position, "said": "Skipped."}
 
     def _grade(self, owner: Scope, fields: RequestFields) -> dict[str, object]:
-        """Validate a grade and store it. Raises InputRefused unless it is 0 to 3 and the query offers the page."""
-        ticket, value = self._ticket(owner, fields), json_fields.integer_field(fields, "grade", 0, MAX_GRADE)
-        grade = self._judging.writable_journal(owner).grade(ticket.trial, _page_to_grade(fields, ticket), value)
-        label, document = GRADE_LABELS[value].lower(), strip_unprintable(grade.document)
-        said = f"Saved. {value}, {label}: {document}, page {grade.page.number}."
-        return {"sheet": self._sheets.render_grades(ticket), "said": said}
+        """Store a grade. Raises InputRefused unless it is 0 to 3 and the query offers the page."""
+        ticket = self._ticket(owner, fields)
+        page = _page_to_grade(fields, ticket)
+        grade = self.judging.writable_journal(owner).grade(ticket.trial, page, fields.get("grade"))
+        label, document = GRADE_LABELS[grade.grade].lower(), strip_unprintable(grade.document)
+        said = f"Saved. {grade.grade}, {label}: {document}, page {grade.page.number}."
+        return {"sheet": self.sheets.render_grades(ticket), "said": said}
 
     def _show_ranks(self, owner: Scope, fields: RequestFields) -> dict[str, object]:
         """Return the sheet with ranks. Store that they were seen, so that a later vote is marked as not blind."""
-        ticket, journal = self._ticket(owner, fields), self._judging.journal(owner)
+        ticket, journal = self._ticket(owner, fields), self.judging.journal(owner)
         judged, query = journal.judgements, (ticket.trial.seed, ticket.trial.query.key)
         all_graded = all(page in judged.trial_grades(ticket.trial) for page in pages_to_grade(ticket.trial))
         if all_graded and query not in map(revealed_query, judged.events):
-            self._judging.writable_journal(owner).reveal_sides(ticket.trial)
-        return {"sheet": self._sheets.render_grades(ticket, ranks=True), "said": "The ranks are shown."}
+            self.judging.writable_journal(owner).reveal_sides(ticket.trial)
+        return {"sheet": self.sheets.render_grades(ticket, ranks=True), "said": "The ranks are shown."}
 
     def _undo(self, owner: Scope, fields: RequestFields) -> dict[str, object]:
         """Undo the owner's last step and return to its query, if the list still has it."""
         del fields
-        if not self._judging.started(owner):
+        if not self.judging.started(owner):
             raise InputRefused("There is nothing to undo.")
-        undone = self._judging.journal(owner).undo()
+        undone = self.judging.journal(owner).undo()
         query = undone.query if isinstance(undone, Skip) else undone.trial.query
-        position = self._judging.queue(owner).find(query.key)
+        position = self.judging.queue(owner).find(query.key)
         step: dict[str, object] = {"look": True} if position is None else {"go": position}
         return {"said": f"Undone: {_step_words(undone)} “{strip_unprintable(query.text)}”.", **step}
 
@@ -158,8 +155,8 @@ class Voting:
 
         Raises TicketExpired if it is unknown, another owner's, or of a session deleted since, in another tab perhaps.
         """
-        ticket = self._sheets.tickets.find(owner, fields.get("ticket"))
-        if not self._judging.started(owner) or ticket.trial.seed != self._judging.journal(owner).session.seed:
+        ticket = self.sheets.tickets.find(owner, fields.get("ticket"))
+        if not self.judging.started(owner) or ticket.trial.seed != self.judging.journal(owner).session.seed:
             raise TicketExpired
         return ticket
 
@@ -167,7 +164,7 @@ class Voting:
 def vote_sentence(vote: Vote) -> str:
     """Return a vote in sentences that reveal the sides."""
     sides = vote.trial.sides
-    return f"{verdict(vote)} A was {METHOD_LABELS[sides.a]}, B was {METHOD_LABELS[sides.b]}."
+    return f"{describe_vote(vote)} A was {METHOD_LABELS[sides.a]}, B was {METHOD_LABELS[sides.b]}."
 
 
 def _step_words(step: Vote | Grade | Skip) -> str:

@@ -12,65 +12,12 @@ from smart_demo.errors import InputRefused
 from smart_demo.evaluation.cranfield import evaluate_cranfield, read_cranfield
 from smart_demo.evaluation.texts import encode_collection, make_page_id, score_queries
 from smart_demo.types import Query
-
-DOCUMENTS = """.I 1
-.T
-wings
-.A
-brenckman,m.
-.B
-j. ae. scs. 25, 1958, 324.
-.W
-lift of
-  wings in a slipstream
-.I 2
-.T
-lift only
-.A
-.B
-.W
-lift
-.A
-unlike a field
-.I 3
-.T
-shear flow
-past a plate
-.A
-.B
-.W
-.I 4
-.T
-.A
-.B
-.W
-"""
-QUERIES = """.I 001
-.W
-lift slipstream
-.I 004
-.W
-shear flow past
-a plate
-.I 009
-.W
-a query without judgements
-"""
-JUDGEMENTS = """1 1 4
-1 2 1\x20
-1 3 -1
-2 3 2
-
-2 4  3
-"""
+from tests.evaluation.cases import CRANFIELD, write_cranfield
 
 
 @pytest.fixture
 def folder(tmp_path):
-    (tmp_path / "cran.all.1400").write_text(DOCUMENTS)
-    (tmp_path / "cran.qry").write_bytes(QUERIES.replace("\n", "\r\n").encode())
-    (tmp_path / "cranqrel").write_text(JUDGEMENTS)
-    return tmp_path
+    return write_cranfield(tmp_path)
 
 
 def test_queries_are_numbered_by_their_order_and_grades_turned_into_gains(folder):
@@ -130,9 +77,9 @@ def test_scoring_all_queries_together_is_scoring_each_alone(folder):
     [
         ("cran.all.1400", "wings\n", "should begin with .I 1"),
         ("cran.all.1400", "", "not in Cranfield's form"),
-        ("cran.all.1400", DOCUMENTS + ".I 2\n.W\nagain\n", "document 2 twice"),
+        ("cran.all.1400", CRANFIELD["cran.all.1400"] + ".I 2\n.W\nagain\n", "document 2 twice"),
         ("cran.qry", "what laws\n.I 1\n", "cran.qry is not in Cranfield's form"),
-        ("cranqrel", JUDGEMENTS + "1 5 2\n", "cranqrel, line 7: query 1 or document 5"),
+        ("cranqrel", CRANFIELD["cranqrel"] + "1 5 2\n", "cranqrel, line 7: query 1 or document 5"),
         ("cranqrel", "4 1 2\n", "line 1: query 4"),
         ("cranqrel", "1 1 2\n1 1 3\n", "line 2: document 1 is judged twice"),
         ("cranqrel", "1 0 1 2\n", "line 1: this is not a query, a document and a grade"),

@@ -1,7 +1,5 @@
 """A folder measured in a temporary library, with a backbone whose rankings can be computed by hand."""
 
-import json
-import tempfile
 from dataclasses import replace
 from math import log2
 
@@ -12,18 +10,10 @@ from smart_demo.errors import BackboneUnavailable, InputRefused, LibraryError, S
 from smart_demo.evaluation.documents import evaluate_documents
 from smart_demo.store.library import Library
 from tests.documents import write_pdf
+from tests.evaluation.cases import write_judged
 
 SETTINGS = Settings(backbone="words")
 UNLOADABLE = Settings(backbone="loading this would be refused")
-
-
-@pytest.fixture
-def scratch(tmp_path, monkeypatch):
-    """Redirect temporary folders, so that a test can check that none is left."""
-    folder = tmp_path / "scratch"
-    folder.mkdir()
-    monkeypatch.setattr(tempfile, "tempdir", str(folder))
-    return folder
 
 
 @pytest.fixture
@@ -35,25 +25,15 @@ def folder(tmp_path):
     return documents
 
 
-def queries(folder, *rows):
-    path = folder / "queries.jsonl"
-    path.write_text("\n".join(json.dumps(row) for row in rows))
-    return path
-
-
-def asked(qid, text, relevant, kind="plain"):
-    entries = [{"document": document, "page": page, "grade": grade} for document, page, grade in relevant]
-    return {"qid": qid, "query": text, "kind": kind, "relevant": entries}
-
-
 def test_a_folder_is_measured_and_no_file_remains(folder, scratch, tmp_path):
     (folder / "broken.pdf").write_bytes(b"%PDF-1.7\nnothing follows")
     (folder / "again.pdf").write_bytes((folder / "tides.pdf").read_bytes())
-    path = queries(
+    path = write_judged(
         folder,
-        asked("q1", "tide table", [("tides.pdf", 1, 2), ("tides.pdf", 2, 1)]),
-        asked("q2", "bolts", [("again.pdf", 3, 1)], kind="exact"),  # the same file by its other name
-        asked("q3", "bolts", [("tides.pdf", 3, 1), ("broken.pdf", 1, 1)], kind="exact"),
+        ("q1", "tide table", [("tides.pdf", 1, 2), ("tides.pdf", 2, 1)]),
+        ("q2", "bolts", [("again.pdf", 3, 1)]),  # the same file by its other name
+        ("q3", "bolts", [("tides.pdf", 3, 1), ("broken.pdf", 1, 1)]),
+        kinds=["plain", "exact", "exact"],
     )
     told, own = [], tmp_path / "own"
     settings = replace(SETTINGS, data_dir=own, index_dir=own)
@@ -73,7 +53,7 @@ def test_a_folder_is_measured_and_no_file_remains(folder, scratch, tmp_path):
 
 
 def test_every_page_is_ranked_however_few_candidates_the_settings_allow(folder, scratch):
-    path = queries(folder, asked("q1", "tide table", [("tides.pdf", 3, 1)]))
+    path = write_judged(folder, ("q1", "tide table", [("tides.pdf", 3, 1)]))
     few = Settings(backbone="words", exhaustive=0, candidates=1)
     report = evaluate_documents(few, folder, path).as_json()
     assert report["methods"]["late"]["recall@5"] == 1.0
@@ -81,26 +61,26 @@ def test_every_page_is_ranked_however_few_candidates_the_settings_allow(folder, 
 
 def test_a_page_without_words_counts_as_never_found(folder, scratch):
     write_pdf(folder / "blank.pdf", "cover", "")
-    path = queries(folder, asked("q1", "cover", [("blank.pdf", 1, 1), ("blank.pdf", 2, 1)]))
+    path = write_judged(folder, ("q1", "cover", [("blank.pdf", 1, 1), ("blank.pdf", 2, 1)]))
     report = evaluate_documents(SETTINGS, folder, path).as_json()
     assert report["methods"]["smart"]["recall@5"] == 0.5
     assert any(notice.startswith("Page 2 of blank.pdf is relevant") for notice in report["notices"])
 
 
 def test_the_library_goes_away_when_the_run_fails_too(folder, scratch, tmp_path):
-    path = queries(folder, asked("q1", "tide", [("tides.pdf", 1, 1)]))
+    path = write_judged(folder, ("q1", "tide", [("tides.pdf", 1, 1)]))
     empty = tmp_path / "checkpoint"
     empty.mkdir()
     with pytest.raises(BackboneUnavailable):
         evaluate_documents(Settings(backbone=str(empty)), folder, path)
     with pytest.raises(InputRefused, match="None of the queries"):
-        evaluate_documents(SETTINGS, folder, queries(folder, asked("q1", "???", [("tides.pdf", 1, 1)])))
+        evaluate_documents(SETTINGS, folder, write_judged(folder, ("q1", "???", [("tides.pdf", 1, 1)])))
     assert list(scratch.iterdir()) == []
 
 
 def test_a_collection_with_no_indexed_page_is_refused(tmp_path, scratch):
     write_pdf(tmp_path / "blank.pdf", "")
-    path = queries(tmp_path, asked("q1", "tide", [("blank.pdf", 1, 1)]))
+    path = write_judged(tmp_path, ("q1", "tide", [("blank.pdf", 1, 1)]))
     with pytest.raises(InputRefused, match=r"None of the pages could be indexed") as caught:
         evaluate_documents(SETTINGS, tmp_path, path)
     assert "blank.pdf" in caught.value.hint
@@ -113,7 +93,7 @@ def test_a_disk_that_fills_up_ends_the_run(folder, scratch, monkeypatch):
 
     monkeypatch.setattr(Library, "add", full)
     write_pdf(folder / "bolts.pdf", "bolts")
-    path = queries(folder, asked("q1", "tide", [("tides.pdf", 1, 1)]))
+    path = write_judged(folder, ("q1", "tide", [("tides.pdf", 1, 1)]))
     with pytest.raises(LibraryError, match="nothing was measured") as caught:
         evaluate_documents(SETTINGS, folder, path)
     assert "no space left" in caught.value.hint
@@ -132,13 +112,13 @@ def test_a_missing_judged_page_is_refused_before_a_model_loads(folder, relevant,
     (folder / "deeper").mkdir()
     write_pdf(folder / "deeper" / "twin.pdf", "one")
     write_pdf(folder / "twin.pdf", "two")
-    path = queries(folder, asked("q0", "tide", [("tides.pdf", 1, 1)]), asked("q1", "tide", [(*relevant, 1)]))
+    path = write_judged(folder, ("q0", "tide", [("tides.pdf", 1, 1)]), ("q1", "tide", [(*relevant, 1)]))
     with pytest.raises(InputRefused, match=said):
         evaluate_documents(UNLOADABLE, folder, path)
 
 
 def test_missing_folders_and_files_are_refused(folder, tmp_path):
-    path = queries(folder, asked("q0", "tide", [("tides.pdf", 1, 1)]))
+    path = write_judged(folder, ("q0", "tide", [("tides.pdf", 1, 1)]))
     (tmp_path / "empty").mkdir()
     for documents, judged, said in [
         (tmp_path / "gone", path, "gone is not a folder"),

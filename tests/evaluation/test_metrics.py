@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import importlib
 from math import log2
 
-import numba
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -67,13 +65,6 @@ def test_metrics_stay_within_0_and_1_and_never_look_beyond_the_cut(ranking, grad
         value, cut = metric(ranking, grades), int(name.split("@")[1])
         assert 0.0 <= value <= 1.0 + 1e-12
         assert metric(ranking[:cut] + sorted(ranking[cut:]), grades) == value
-
-
-@pytest.fixture
-def ranx(monkeypatch):
-    """Import ranx without compilation, which would take a minute."""
-    monkeypatch.setattr(numba.config, "DISABLE_JIT", True)
-    return importlib.import_module("ranx")
 
 
 def test_metrics_agree_with_ranx_over_a_whole_random_run(ranx):

@@ -1,8 +1,8 @@
 """Collections of page images: their layouts, untrusted images, and a run in a temporary library."""
 
-import tempfile
 from dataclasses import replace
 
+import datasets
 import numpy as np
 import pytest
 
@@ -12,15 +12,12 @@ from smart_demo.backbones.serving import Backbones
 from smart_demo.config import Limits, Settings
 from smart_demo.engine import Engine
 from smart_demo.errors import InputRefused
-from smart_demo.evaluation.collections import DataAccess, evaluate_dataset, read_dataset
+from smart_demo.evaluation.collections import evaluate_dataset, read_dataset
 from smart_demo.evaluation.pages import evaluate_pages
 from smart_demo.evaluation.query_sets import CollectionOptions
 from smart_demo.store.library import Library
 from smart_demo.types import Box, Word
-from tests.evaluation.cases import FakeParquet, colour, picture, write_lines, write_separated
-
-FAKE = DataAccess(parquet=FakeParquet)
-
+from tests.evaluation.cases import colour, judged, picture, write_rows
 
 LIMITS = Limits()
 
@@ -33,11 +30,9 @@ def pages(collection, limits=LIMITS):
     }
 
 
-def judged(collection):
-    return {
-        one.query: {collection.names[page]: grade for page, grade in one.grades.items()}
-        for one in collection.judgements
-    }
+def judged_by_text(collection):
+    grades = judged(collection)
+    return {one.query: grades[one.qid] for one in collection.judgements}
 
 
 def rows_of_pages(folder, *rows):
@@ -54,11 +49,11 @@ def rows_of_pages(folder, *rows):
         for query, file, data in rows
     ]
     for shard in range(2):
-        write_lines(folder / "data" / f"test-0000{shard}-of-00002.parquet", made[shard::2])
+        write_rows(folder / "data" / f"test-0000{shard}-of-00002.parquet", made[shard::2])
     return folder
 
 
-def test_the_first_edition_is_one_table(tmp_path):
+def test_the_first_edition_is_one_table(tmp_path, monkeypatch):
     folder = rows_of_pages(
         tmp_path,
         ("what is red", "images/1.png", colour(200)),
@@ -66,10 +61,11 @@ def test_the_first_edition_is_one_table(tmp_path):
         ("what is dark", "images/1.png", colour(200)),
         ("what is red", "images/3.png", colour(50)),
     )
-    FakeParquet.asked.clear()
-    collection = read_dataset(str(folder), CollectionOptions(), FAKE)
-    assert all(columns and "image" not in columns for columns in FakeParquet.asked)  # pictures are read page by page
-    assert judged(collection) == {
+    asked, load = [], datasets.load_dataset
+    monkeypatch.setattr(datasets, "load_dataset", lambda *a, **more: asked.append(more["columns"]) or load(*a, **more))
+    collection = read_dataset(str(folder), CollectionOptions())
+    assert not any("image" in columns for columns in asked if columns)  # pictures are read page by page
+    assert judged_by_text(collection) == {
         "what is red": {"images/1.png": 1, "images/3.png": 1},
         "what is dark": {"images/1.png": 1},
     }
@@ -90,18 +86,17 @@ def test_later_editions_have_three_parts(tmp_path, document, query):
     ]
     qrels = [{query: q, document: d, "score": s, "bounding_boxes": []} for q, d, s in [(0, 7, 2), (0, 3, 1), (1, 9, 1)]]
     for part, rows in (("corpus", corpus), ("queries", queries), ("qrels", qrels)):
-        write_lines(tmp_path / part / "test-00000-of-00001.parquet", rows)
-    collection = read_dataset(str(tmp_path), CollectionOptions(language="english"), FAKE)
-    assert judged(collection) == {"seven": {"7": 2, "3": 1}}
+        write_rows(tmp_path / part / "test-00000-of-00001.parquet", rows)
+    collection = read_dataset(str(tmp_path), CollectionOptions(language="english"))
+    assert judged_by_text(collection) == {"seven": {"7": 2, "3": 1}}
     assert list(pages(collection).items()) == [("7", (7, 0, 0)), ("3", (3, 0, 0)), ("9", (9, 0, 0))]
-    both = read_dataset(str(tmp_path), CollectionOptions(), FAKE)
+    both = read_dataset(str(tmp_path), CollectionOptions())
     assert [one.kind for one in both.judgements] == ["english", "french"]
 
 
 @pytest.mark.parametrize(("suffix", "below"), [(".csv", ""), (".jsonl", "corpus/"), (".tsv", "")])
 def test_exported_folders_name_their_pictures(tmp_path, suffix, below):
     """Search an image beside the table, then below the collection's folder; without ids its name is the id."""
-    write = write_lines if suffix == ".jsonl" else write_separated
     names = ["a.png", "b c.png"]
     for n, name in enumerate(names):
         (tmp_path / "corpus").mkdir(exist_ok=True)
@@ -112,15 +107,15 @@ def test_exported_folders_name_their_pictures(tmp_path, suffix, below):
         f"qrels{suffix}": [{"query-id": "1", "corpus-id": below + names[1], "score": "1"}],
     }
     for path, rows in tables.items():
-        write(tmp_path / path, rows, *([list(rows[0])] if suffix != ".jsonl" else []))
+        write_rows(tmp_path / path, rows)
     collection = read_dataset(str(tmp_path), CollectionOptions())
-    assert judged(collection) == {"one": {below + "b c.png": 1}}
+    assert judged_by_text(collection) == {"one": {below + "b c.png": 1}}
     assert pages(collection) == {below + "a.png": (0, 0, 0), below + "b c.png": (1, 0, 0)}
 
 
 def exported(folder, *files):
     """Write one exported table with the names of its images."""
-    write_lines(folder / "metadata.jsonl", [{"file_name": file, "query": f"query {n}"} for n, file in enumerate(files)])
+    write_rows(folder / "metadata.jsonl", [{"file_name": file, "query": f"query {n}"} for n, file in enumerate(files)])
     return str(folder)
 
 
@@ -156,7 +151,8 @@ def test_names_outside_the_collection_are_refused_with_their_line(tmp_path, file
     assert caught.value.sentence.startswith("metadata.jsonl, line 2: ")
 
 
-def test_images_that_cannot_be_decoded_are_reported_one_by_one(tmp_path):
+def test_images_that_cannot_be_decoded_are_reported_one_by_one(tmp_path, monkeypatch):
+    monkeypatch.setattr(datasets.Image, "decode_example", None)  # only the decoding process opens a picture
     noise = np.random.default_rng(1).bytes(500)
     collection = read_dataset(
         str(
@@ -171,7 +167,6 @@ def test_images_that_cannot_be_decoded_are_reported_one_by_one(tmp_path):
             )
         ),
         CollectionOptions(),
-        FAKE,
     )
     found = pages(collection, Limits(pixels=2_000))
     assert found["good.png"] == (9, 0, 0)
@@ -184,18 +179,18 @@ def test_images_that_cannot_be_decoded_are_reported_one_by_one(tmp_path):
 
 def test_slips_in_tables_of_pages_are_refused_by_their_row(tmp_path):
     twice = [{"corpus-id": 1, "image": picture(colour(1))}] * 2
-    write_lines(tmp_path / "corpus" / "test-0.parquet", twice)
-    write_lines(tmp_path / "queries" / "test-0.parquet", [{"query-id": 1, "query": "one"}])
-    write_lines(tmp_path / "qrels" / "test-0.parquet", [{"query-id": 1, "corpus-id": 1, "score": 1}])
+    write_rows(tmp_path / "corpus" / "test-0.parquet", twice)
+    write_rows(tmp_path / "queries" / "test-0.parquet", [{"query-id": 1, "query": "one"}])
+    write_rows(tmp_path / "qrels" / "test-0.parquet", [{"query-id": 1, "corpus-id": 1, "score": 1}])
     with pytest.raises(InputRefused, match=r'corpus/test-0\.parquet, row 2: the page "1" appears twice'):
-        read_dataset(str(tmp_path), CollectionOptions(), FAKE)
+        read_dataset(str(tmp_path), CollectionOptions())
     nameless = [{"query": "one", "image": picture(colour(1)), "image_filename": None}]
-    write_lines(tmp_path / "first" / "data" / "test-00000-of-00001.parquet", nameless)
+    write_rows(tmp_path / "first" / "data" / "test-00000-of-00001.parquet", nameless)
     with pytest.raises(InputRefused, match=r"row 1: there is no page id"):
-        read_dataset(str(tmp_path / "first"), CollectionOptions(), FAKE)
-    write_lines(tmp_path / "first" / "data" / "test-00000-of-00001.parquet", [])
+        read_dataset(str(tmp_path / "first"), CollectionOptions())
+    write_rows(tmp_path / "first" / "data" / "test-00000-of-00001.parquet", [])
     with pytest.raises(InputRefused):
-        read_dataset(str(tmp_path / "first"), CollectionOptions(), FAKE)
+        read_dataset(str(tmp_path / "first"), CollectionOptions())
 
 
 class ColourBackbone(WordBackbone):
@@ -221,12 +216,10 @@ def open_with_colours(settings):
     return Engine(library, Backbones(choice, lambda _: ColourBackbone(), fall_back=False), settings)
 
 
-def test_images_are_ranked_as_pages_and_no_file_remains(tmp_path, monkeypatch):
+def test_images_are_ranked_as_pages_and_no_file_remains(tmp_path, scratch):
     """The blank page is refused and the torn one cannot be decoded; q2 asks for the first and is answered by none."""
-    scratch, folder, own = tmp_path / "scratch", tmp_path / "harbour", tmp_path / "own"
-    scratch.mkdir()
+    folder, own = tmp_path / "harbour", tmp_path / "own"
     folder.mkdir()
-    monkeypatch.setattr(tempfile, "tempdir", str(scratch))
     for number, name in enumerate(["blank.png", "tides.png", "bolts.png"]):
         (folder / name).write_bytes(colour(number))
     (folder / "torn.png").write_bytes(colour(1)[:45])
@@ -236,7 +229,7 @@ def test_images_are_ranked_as_pages_and_no_file_remains(tmp_path, monkeypatch):
         {"image": "bolts.png", "query": "torque of bolts"},
         {"image": "torn.png", "query": ""},
     ]
-    write_separated(folder / "metadata.csv", rows, ["image", "query"])
+    write_rows(folder / "metadata.csv", rows)
     told, settings, runs = [], Settings(data_dir=own, index_dir=own, exhaustive=0, candidates=1), tmp_path / "runs"
     collection = read_dataset(str(folder), CollectionOptions())
     report = evaluate_pages(settings, collection, told.append, runs, open_with_colours).as_json()

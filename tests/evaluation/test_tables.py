@@ -1,8 +1,9 @@
 """Rows of tables: every format gives the same rows, and errors name the line."""
 
+import contextlib
 import gzip
+import socket
 import string
-from importlib.util import find_spec
 
 import pytest
 from hypothesis import given, settings
@@ -11,23 +12,12 @@ from hypothesis import strategies as st
 from smart_demo.errors import InputRefused
 from smart_demo.evaluation import tables
 from smart_demo.evaluation.query_sets import DOCUMENT_ID_COLUMNS, read_grade, read_id
-from smart_demo.evaluation.tables import Table, TableRow, open_parquet
-from tests.evaluation.cases import FakeParquet, write_lines, write_separated
-
-# A file of two rows written by pyarrow 26: a (string), n (int64), image (struct of bytes and path).
-REAL_PARQUET = (
-    "1f8b08000000000002038592cd4ac34010c767279b909622a174960472c8a15d5ab0450beda9174f5e82141f408825fd009bc6b47e81276f"
-    "fa089e7c029fc1c7f0197c0a779354912a8625b33bb3bfff7f76d9f1d1e92171aad25e48485007301d0600b7045427b1af6a0e5964f92a57"
-    "0950fd0dc610543aa066a882469c9146f48765fc93e68c1998a71b5b43dbe7aaf0383e39565483dc1f54b569684f84c254896eb14a60aa4a"
-    "da4b93d9bf9c773100d75a4fe6f132220ba8d64297452d08f556e27a95c0005d73b18c6631f16287797eb789d7c59ca7d1665e02827bbe17"
-    "4af0a9e60dc0723ca54528b8381353d9977647770284fa161c1546023dcb93a8cfaf29bea5929cda887bf9ca64b283751404bc844aab76d1"
-    "62d15a8e4f45229f517eb05d5b5bd90e11f05789fc44b9c25ca4f2c990efb8ab50fd56102f86e0d2166f06b48334ca2eafe24d7792a6dd28"
-    "cb5637c1759cad17ab24e80f7b07bd434f5fd4d78007f53ec6eaa57d027d737af66e020000"
-)
+from smart_demo.evaluation.tables import Table, TableRow
+from tests.evaluation.cases import picture, write_rows
 
 
 def table(path):
-    return Table(path, path.name, FakeParquet)
+    return Table(path, path.name)
 
 
 cells = st.text(st.characters(codec="utf-8", exclude_characters="\0\r"), max_size=20)
@@ -37,18 +27,14 @@ cells = st.text(st.characters(codec="utf-8", exclude_characters="\0\r"), max_siz
 @given(st.lists(st.fixed_dictionaries({"_id": cells, "text": cells}), min_size=1, max_size=5))
 def test_every_form_gives_the_same_rows(tmp_path_factory, rows):
     folder = tmp_path_factory.mktemp("forms")
-    # A row of empty cells is a blank line to a CSV file, and white space around a column's own name is not kept.
-    for suffix in (".jsonl", ".jsonl.gz", ".parquet"):
-        found = table(write_lines(folder / f"corpus{suffix}", rows))
+    for suffix in tables.SUFFIXES:
+        found = table(write_rows(folder / f"corpus{suffix}", rows))
         assert [row.values for row in found.rows()] == rows
         assert set(found.columns()) == {"_id", "text"}
-    for suffix in (".csv", ".tsv"):
-        found = table(write_separated(folder / f"corpus{suffix}", rows, ["_id", "text"]))
-        assert [row.values for row in found.rows()] == rows
 
 
 def test_lines_are_counted_as_an_editor_counts_them(tmp_path):
-    lines = write_lines(tmp_path / "a.jsonl", [{"a": "high\u2028water"}])
+    lines = write_rows(tmp_path / "a.jsonl", [{"a": "high\u2028water"}])
     lines.write_bytes(b"\xef\xbb\xbf\r\n" + lines.read_bytes().replace(b"\\u2028", "\u2028".encode()) + b'{"a": 1}')
     assert [(row.location, row.values["a"]) for row in table(lines).rows()] == [
         ("a.jsonl, line 2", "high\u2028water"),
@@ -101,24 +87,30 @@ def test_a_missing_table_is_refused(tmp_path):
         list(table(tmp_path / "a.jsonl").rows())
 
 
-def test_parquet_is_read_by_pyarrow_or_refused_with_the_command_to_install_it(tmp_path):
-    path = tmp_path / "test-00000-of-00001.parquet"
-    path.write_bytes(gzip.decompress(bytes.fromhex(REAL_PARQUET)))
-    real = Table(path, path.name, open_parquet)
-    if find_spec("pyarrow"):
-        assert real.columns() == ("a", "n", "image")
-        rows = list(real.rows(["a", "image"]))
-        assert [row.location for row in rows] == [f"{path.name}, row 1", f"{path.name}, row 2"]
-        assert rows[0].values == {"a": "x", "image": {"bytes": b"\x89PNG", "path": "p.png"}}
-        assert rows[1].values == {"a": None, "image": None}
-        path.write_bytes(path.read_bytes()[:-5])
-        with pytest.raises(InputRefused, match="is damaged"):
-            list(real.rows())
-    else:
-        with pytest.raises(InputRefused) as caught:
-            list(real.rows())
-        assert "pyarrow" in str(caught.value)
-        assert caught.value.hint == "Run: pip install pyarrow"
+def test_parquet_is_read_in_part_without_connections_and_its_pictures_stay_bytes(tmp_path, monkeypatch):
+    connections = []
+    monkeypatch.setattr(socket.socket, "connect", lambda _, address: connections.append(address))
+    monkeypatch.setattr(socket, "getaddrinfo", lambda *address, **_: connections.append(address))
+    folder = tmp_path / "odd [1] *"
+    rows = [{"a": "007", "n": 1, "image": picture(b"\x89PNG")}, {"a": None, "n": None, "image": None}] * 20
+    found = table(write_rows(folder / "test-00000-of-00001.parquet", rows))
+    assert found.columns() == ("a", "n", "image")
+    read = list(found.rows(["image", "a"]))
+    assert [row.location for row in read[::39]] == [f"{found.name}, row 1", f"{found.name}, row 40"]
+    assert [row.values for row in read] == [{"a": row["a"], "image": row["image"]} for row in rows]
+    assert connections == []
+
+
+@settings(max_examples=60, deadline=None)
+@given(st.lists(st.tuples(st.integers(0, 10_000), st.integers(0, 255)), min_size=1, max_size=4), st.integers(0, 99))
+def test_a_damaged_parquet_file_is_read_or_refused(tmp_path_factory, changes, cut):
+    path = tmp_path_factory.mktemp("damaged") / "a.parquet"
+    data = bytearray(write_rows(path, [{"a": "x" * n, "image": picture(b"y" * n)} for n in range(30)]).read_bytes())
+    for place, value in changes:
+        data[place % len(data)] = value
+    path.write_bytes(data[: len(data) - cut])
+    with contextlib.suppress(InputRefused):
+        list(table(path).rows())
 
 
 @pytest.mark.parametrize(

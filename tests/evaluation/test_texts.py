@@ -1,21 +1,18 @@
-"""Text collections by folder and by hub name: reading, refusals with their line, and a whole run."""
+"""Text collections in a folder: reading, refusals with their line, and a whole run."""
 
 import gzip
 import json
-import tempfile
 from math import log2
-from pathlib import Path
 
 import numpy as np
 import pytest
-from huggingface_hub import errors
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from smart_demo.backbones.bag_of_words import WordBackbone
 from smart_demo.config import Settings
 from smart_demo.errors import InputRefused
-from smart_demo.evaluation.collections import DataAccess, evaluate_dataset, read_dataset
+from smart_demo.evaluation.collections import evaluate_dataset, read_dataset
 from smart_demo.evaluation.query_sets import CollectionOptions
 from smart_demo.evaluation.texts import (
     TextCollection,
@@ -27,36 +24,20 @@ from smart_demo.evaluation.texts import (
     score_queries,
 )
 from smart_demo.types import Query
-from tests.evaluation.cases import QRELS, QUERIES, TEXTS, FakeParquet, write_beir, write_lines
+from tests.evaluation.cases import JUDGED, QRELS, QUERIES, TEXTS, judged, write_beir, write_rows
 
 SETTINGS = Settings(backbone="words")
-FAKE = DataAccess(parquet=FakeParquet)
-
-
-@pytest.fixture
-def scratch(tmp_path, monkeypatch):
-    """Redirect temporary folders, so that a test can check that none is left."""
-    folder = tmp_path / "scratch"
-    folder.mkdir()
-    monkeypatch.setattr(tempfile, "tempdir", str(folder))
-    return folder
-
-
-def judged(collection):
-    return {
-        one.qid: {collection.names[page]: grade for page, grade in one.grades.items()} for one in collection.judgements
-    }
 
 
 def test_a_beir_folder_is_read(tmp_path):
     plain = read_dataset(str(write_beir(tmp_path / "plain")), CollectionOptions())
-    packed = read_dataset(str(write_beir(tmp_path / "packed", packed=True)), CollectionOptions())
+    packed = read_dataset(str(write_beir(tmp_path / "packed", suffix=".jsonl.gz")), CollectionOptions())
     assert plain.documents == {
         make_page_id(0): "Tides high water at noon",
         make_page_id(1): "bolts and nuts",
         make_page_id(2): "Menu soup",
     }
-    assert judged(plain) == {"q1": {"d 1": 2, "d2": 0}, "q2": {"d10": 1}}
+    assert judged(plain) == JUDGED
     assert plain.notices == ("Queries without a relevant document in the split test, left out: 1 of 3.",)
     assert plain.name == "plain"
     assert (packed.documents, packed.judgements) == (plain.documents, plain.judgements)
@@ -76,16 +57,16 @@ def test_the_hubs_layout_and_other_splits(tmp_path):
     for part, own in columns.items():
         made = [dict(zip(own, row, strict=True)) for row in rows[part]]
         for shard in range(2):
-            write_lines(tmp_path / part / f"dev-0000{shard}-of-00002.parquet", made[shard::2])
-    found = read_dataset(str(tmp_path), CollectionOptions(split="dev"), FAKE)
+            write_rows(tmp_path / part / f"dev-0000{shard}-of-00002.parquet", made[shard::2])
+    found = read_dataset(str(tmp_path), CollectionOptions(split="dev"))
     assert found.name == f"{tmp_path.name} (dev)"
-    assert judged(found) == {"q1": {"d 1": 2, "d2": 0}, "q2": {"d10": 1}}
+    assert judged(found) == JUDGED
     assert list(found.documents.values()) == ["Tides high water at noon", "Menu soup", "bolts and nuts"]
     with pytest.raises(InputRefused, match="holds no collection with a split test"):
-        read_dataset(str(tmp_path), CollectionOptions(), FAKE)
+        read_dataset(str(tmp_path), CollectionOptions())
     (tmp_path / "corpus" / "dev-00001-of-00002.parquet").unlink()
     with pytest.raises(InputRefused, match="1 of 2 shards of corpus are present"):
-        read_dataset(str(tmp_path), CollectionOptions(split="dev"), FAKE)
+        read_dataset(str(tmp_path), CollectionOptions(split="dev"))
 
 
 def test_the_whole_run_by_hand(tmp_path, scratch):
@@ -180,11 +161,11 @@ NAMES = st.text("ab 1.é#%", min_size=1, max_size=3).filter(str.strip)
     ),
     queries=st.dictionaries(NAMES, SENTENCES, min_size=1),
     grades=st.dictionaries(st.tuples(NAMES, NAMES), st.integers(0, 3)),
-    packed=st.booleans(),
+    suffix=st.sampled_from([".jsonl", ".jsonl.gz"]),
 )
-def test_what_is_judged_is_what_a_loop_over_the_rows_finds(tmp_path_factory, documents, queries, grades, packed):
+def test_what_is_judged_is_what_a_loop_over_the_rows_finds(tmp_path_factory, documents, queries, grades, suffix):
     rows = [(query, document, grade) for (query, document), grade in grades.items()]
-    folder = write_beir(tmp_path_factory.mktemp("set"), documents, queries, rows, packed=packed)
+    folder = write_beir(tmp_path_factory.mktemp("set"), documents, queries, rows, suffix=suffix)
     expected = {}
     for query in queries:
         own = {document: grade for asked, document, grade in rows if asked == query}
@@ -242,7 +223,7 @@ def test_folders_that_are_no_collection_are_one_sentence(tmp_path):
     write_beir(tmp_path / "good")
     (tmp_path / "empty").mkdir()
     twice = write_beir(tmp_path / "twice")
-    write_lines(twice / "corpus.csv", [])
+    write_rows(twice / "corpus.csv", [], ["_id"])
     write_beir(tmp_path / "nothing", qrels=[("q1", "d2", 0)])
     headless = write_beir(tmp_path / "headless")
     (headless / "qrels" / "test.tsv").write_text("q1\td2\t1\nq2\td10\t1\n")
@@ -275,7 +256,7 @@ def test_one_language_is_asked_or_all_by_kind(tmp_path):
     folder = write_beir(tmp_path)
     languages = {"q1": "english", "q2": "french", "q3": "french"}
     rows = [{"_id": qid, "text": text, "language": languages[qid]} for qid, text in QUERIES.items()]
-    write_lines(folder / "queries.jsonl", rows)
+    write_rows(folder / "queries.jsonl", rows)
     english = read_dataset(str(folder), CollectionOptions(language="English"))
     assert [(one.qid, one.kind) for one in english.judgements] == [("q1", "english")]
     assert english.notices == ("Queries in other languages than English, left out: 2.",)
@@ -285,81 +266,8 @@ def test_one_language_is_asked_or_all_by_kind(tmp_path):
     assert caught.value.hint == "There are queries in: english, french."
 
 
-# -- the hub
-
-
-class Hub:
-    """A hub that hands out folders, and remembers what was asked of it."""
-
-    def __init__(self, folders):
-        self.folders, self.asked = folders, []
-
-    def download(self, name, revision, patterns):
-        self.asked.append((name, revision, tuple(patterns)))
-        if isinstance(self.folders.get(name), Exception):
-            raise self.folders[name]
-        if name not in self.folders:
-            raise _answer(errors.RepositoryNotFoundError)
-        return Path(self.folders[name])
-
-
-def _answer(kind):
-    error = kind.__new__(kind)
-    Exception.__init__(error, "404 Client Error")
-    return error
-
-
-def test_a_beir_set_of_the_hub_brings_its_judgements_from_their_own_dataset(tmp_path):
-    folder = write_beir(tmp_path / "scifact", packed=True)
-    apart = tmp_path / "scifact-qrels"
-    (folder / "qrels").rename(apart)
-    hub = Hub({"BeIR/scifact": folder, "BeIR/scifact-qrels": apart})
-    found = read_dataset("BeIR/scifact", CollectionOptions(revision="abc"), DataAccess(download=hub.download))
-    assert judged(found) == {"q1": {"d 1": 2, "d2": 0}, "q2": {"d10": 1}}
-    assert found.name == "BeIR/scifact@abc"
-    assert [(name, revision) for name, revision, _ in hub.asked] == [
-        ("BeIR/scifact", "abc"),
-        ("BeIR/scifact-qrels", None),
-    ]
-    for _, _, patterns in hub.asked:
-        assert not any(pattern.endswith((".py", "*")) for pattern in patterns)  # data, never code
-
-
-def test_the_hubs_cache_is_read_through_its_links(tmp_path):
-    """In the cache a file of a snapshot is a link to a blob beside it."""
-    snapshot = tmp_path / "datasets--a--b" / "snapshots" / "0123456789abcdef"
-    write_beir(snapshot)
-    blob = tmp_path / "datasets--a--b" / "blobs" / "77"
-    blob.parent.mkdir()
-    (snapshot / "corpus.jsonl").rename(blob)
-    (snapshot / "corpus.jsonl").symlink_to(blob)
-    found = read_dataset("a/b", CollectionOptions(), DataAccess(download=Hub({"a/b": snapshot}).download))
-    assert len(found.documents) == 3
-    assert found.name == "a/b@0123456789ab"
-
-
-@pytest.mark.parametrize(
-    ("error", "said"),
-    [
-        (errors.LocalEntryNotFoundError("no"), "the hub cannot be reached"),
-        (errors.OfflineModeIsEnabled("no"), "the hub cannot be reached"),
-        (_answer(errors.HfHubHTTPError), "the hub cannot be reached"),
-        (errors.HfHubHTTPError.__bases__[0]("proxy"), "the hub cannot be reached"),
-        (_answer(errors.RepositoryNotFoundError), "The hub has no dataset a/b"),
-        (_answer(errors.GatedRepoError), "requires its licence"),
-        (_answer(errors.RevisionNotFoundError), "a/b has no revision"),
-        (OSError(28, "No space left on device"), "could not be fetched: [Errno 28] No space left"),
-    ],
-)
-def test_errors_of_the_hub_become_one_sentence(error, said):
-    with pytest.raises(InputRefused) as caught:
-        read_dataset("a/b", CollectionOptions(), DataAccess(download=Hub({"a/b": error}).download))
-    assert said in caught.value.sentence
-    assert caught.value.hint
-
-
 def test_gzip_bombs_and_odd_files_do_not_hold_the_program(tmp_path):
-    folder = write_beir(tmp_path, packed=True)
+    folder = write_beir(tmp_path, suffix=".jsonl.gz")
     (folder / "corpus.jsonl.gz").write_bytes(gzip.compress(b" " * 40_000_000))
     with pytest.raises(InputRefused, match="line 1: the line or the table is too large"):
         read_dataset(str(folder), CollectionOptions())

@@ -1,10 +1,7 @@
 """Run files: other tools compute the same metrics from them as our report."""
 
-import importlib
-import json
 from itertools import pairwise
 
-import numba
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -20,18 +17,10 @@ from smart_demo.evaluation.query_sets import CollectionOptions
 from smart_demo.evaluation.trec import escape_column, format_falling_scores, open_run_files
 from smart_demo.types import PageId
 from tests.documents import write_pdf
-from tests.evaluation.cases import write_beir
+from tests.evaluation.cases import write_beir, write_judged
 
 SETTINGS = Settings(backbone="words")
 FILES = ["late.run", "pooled.run", "qrels.txt", "smart.run"]
-
-
-@pytest.fixture(scope="module")
-def ranx():
-    """Import ranx without compilation, which would take a minute."""
-    before, numba.config.DISABLE_JIT = numba.config.DISABLE_JIT, True
-    yield importlib.import_module("ranx")
-    numba.config.DISABLE_JIT = before
 
 
 def agree(ranx, folder, report):
@@ -87,24 +76,11 @@ def test_ranx_agrees_with_the_report_of_a_folder_of_documents(ranx, tmp_path):
     write_pdf(folder / "tide table.pdf", "tide table of the old harbour", "tide", "bolts")
     write_pdf(folder / "b.pdf", "bolts and tide", "bolts")
     (folder / "broken.pdf").write_bytes(b"%PDF-1.7\nnothing follows")
-    rows = [
+    queries = write_judged(
+        folder,
         ("q 1", "tide table", [("tide table.pdf", 1, 2), ("tide table.pdf", 2, 1), ("broken.pdf", 1, 1)]),
         ("q2", "bolts", [("b.pdf", 1, 1), ("b.pdf", 2, 3)]),
         ("q3", "???", [("b.pdf", 1, 1)]),
-    ]
-    queries = folder / "queries.jsonl"
-    queries.write_text(
-        "\n".join(
-            json.dumps(
-                {
-                    "qid": qid,
-                    "query": text,
-                    "kind": "plain",
-                    "relevant": [{"document": d, "page": p, "grade": g} for d, p, g in relevant],
-                }
-            )
-            for qid, text, relevant in rows
-        )
     )
     run_dir = tmp_path / "runs"
     report = evaluate_documents(SETTINGS, folder, queries, run_dir=run_dir)

@@ -20,20 +20,20 @@ class Binder(WordBackbone):
         super().__init__(width=WIDTH)
 
     def encode_pages(self, pages):
-        return [self._report(page, [word.text for word in page.words]) for page in pages]
+        return [self.encode_report(page, [word.text for word in page.words]) for page in pages]
 
     def encode_query(self, query):
         code, colour, shape = ASKED.fullmatch(query.text).groups()
-        made = self._made([f"{colour}{shape}{code}"])
+        made = self.encode_bound([f"{colour}{shape}{code}"])
         return QueryEncoding(query, self.encoder.fingerprint, *made, ("binding",))
 
-    def _report(self, page, words):
+    def encode_report(self, page, words):
         bound = [f"{a}{b}{c}" for a, b, c in zip(words, words[1:], words[2:], strict=False) if a in COLOURS]
-        pooled, tokens, kinds = self._made(bound)
+        pooled, tokens, kinds = self.encode_bound(bound)
         nowhere = TokenBoxes(np.full((len(bound), 4), np.nan, np.float32))
         return PageEncoding(page.id, self.encoder.fingerprint, pooled, tokens, kinds, nowhere)
 
-    def _made(self, bound):
+    def encode_bound(self, bound):
         tokens = np.zeros((len(bound), WIDTH), np.float32)
         tokens[np.arange(len(bound)), [self.axis(one.lower()) for one in bound]] = 1
         return np.eye(1, WIDTH, dtype=np.float32)[0], tokens, np.full(len(bound), TokenKind.CONTENT, np.uint8)
@@ -46,6 +46,6 @@ class Partial(Binder):
         first = np.eye(1, WIDTH, dtype=np.float32)
         return replace(super().encode_query(query), pooled=first[0], tokens=first)
 
-    def _report(self, page, words):
+    def encode_report(self, page, words):
         side = np.eye(2, WIDTH, dtype=np.float32)[[int(page.document.endswith("b.png"))]]
-        return replace(super()._report(page, words), pooled=side[0], tokens=side, kinds=np.zeros(1, np.uint8))
+        return replace(super().encode_report(page, words), pooled=side[0], tokens=side, kinds=np.zeros(1, np.uint8))

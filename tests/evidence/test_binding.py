@@ -12,6 +12,7 @@ from smart_demo.evidence.binding import (
     DIRECTIONS,
     PANELS_PER_REPORT,
     BindingScores,
+    cluster_interval,
     encode_pairs,
     make_pairs,
     one_sidedness,
@@ -90,9 +91,7 @@ def test_a_difference_is_over_the_same_pairs():
 
 def test_the_interval_draws_whole_pairs():
     """Twenty pairs all right and twenty all wrong: 40 facts, not 1,000. By the normal law ±15 points, not ±3."""
-    from smart_demo.evidence.binding import _cluster_interval
-
-    found = _cluster_interval(np.repeat([0.0, 1.0], 20))
+    found = cluster_interval(np.repeat([0.0, 1.0], 20).reshape(40, 1, 1))
     assert found["low"] == pytest.approx(0.5 - 1.96 * np.sqrt(0.25 / 40), abs=0.03)
     assert found["high"] == pytest.approx(0.5 + 1.96 * np.sqrt(0.25 / 40), abs=0.03)
 

@@ -17,7 +17,7 @@ from smart_demo.evidence import plots, report
 from smart_demo.evidence.experiments import NO_CRANFIELD, NOT_REQUESTED
 from tests.backbones.cases import tiny_qwen_folder
 from tests.documents import write_pdf
-from tests.evaluation.test_cranfield import DOCUMENTS, JUDGEMENTS, QUERIES
+from tests.evaluation.cases import write_cranfield, write_judged
 
 ROOT = Path(__file__).resolve().parents[2]
 METHODS = {"pooled", "late", "smart"}
@@ -29,17 +29,10 @@ def places(tmp_path_factory):
     """Documents with judged queries, and a text collection."""
     documents, texts = tmp_path_factory.mktemp("harbour"), tmp_path_factory.mktemp("cran")
     write_pdf(documents / "tides.pdf", "tide table of the old harbour and its two long piers", "tide", "bolts")
-    rows = [("q1", "tide table", 1, "plain"), ("q2", "bolts", 3, "exact"), ("q3", "tide", 2, "plain")]
-    (documents / "queries.jsonl").write_text(
-        "\n".join(
-            json.dumps(
-                {"qid": q, "query": t, "kind": k, "relevant": [{"document": "tides.pdf", "page": p, "grade": 1}]}
-            )
-            for q, t, p, k in rows
-        )
-    )
-    for name, text in (("cran.all.1400", DOCUMENTS), ("cran.qry", QUERIES), ("cranqrel", JUDGEMENTS)):
-        (texts / name).write_text(text)
+    rows = [("q1", "tide table", 1), ("q2", "bolts", 3), ("q3", "tide", 2)]
+    judged = [(qid, text, [("tides.pdf", page, 1)]) for qid, text, page in rows]
+    write_judged(documents, *judged, kinds=["plain", "exact", "plain"])
+    write_cranfield(texts)
     return documents, texts
 
 

@@ -1,6 +1,5 @@
 """Curves agree with `eval`: rankings with `scoring.rank`, λ 1 with SMART, λ 0 with pooled."""
 
-import json
 from contextlib import closing
 from dataclasses import replace
 from itertools import pairwise
@@ -30,7 +29,7 @@ from smart_demo.evidence.weight_curves import (
 )
 from smart_demo.types import LATE, POOLED, SMART, Counted, Method, Parts, Query, Reduce, TokenCodes, Weights
 from tests.documents import write_pdf
-from tests.evaluation.test_cranfield import DOCUMENTS, JUDGEMENTS, QUERIES
+from tests.evaluation.cases import write_cranfield, write_judged
 from tests.search.explain.cases import stored
 
 SETTINGS = Settings(backbone="words")
@@ -44,16 +43,11 @@ def folder(tmp_path_factory):
     texts = [" ".join(random.choice(words, size=random.integers(1, 7))) for _ in range(12)]
     write_pdf(path / "log.pdf", *texts)
     rows = [
-        {
-            "qid": f"q{n}",
-            "query": " ".join(random.choice(words, size=2, replace=False)),
-            "kind": ("plain", "exact")[n % 2],
-            "relevant": [{"document": "log.pdf", "page": int(p), "grade": int(g)} for p, g in zip(*some, strict=True)],
-        }
+        (f"q{n}", " ".join(random.choice(words, size=2, replace=False)), [("log.pdf", int(p), int(g)) for p, g in some])
         for n in range(6)
-        for some in [(random.choice(12, 3, replace=False) + 1, random.integers(1, 4, size=3))]
+        for some in [zip(random.choice(12, 3, replace=False) + 1, random.integers(1, 4, size=3), strict=True)]
     ]
-    (path / "queries.jsonl").write_text("\n".join(map(json.dumps, rows)))
+    write_judged(path, *rows, kinds=["plain", "exact"] * 3)
     return path
 
 
@@ -101,10 +95,7 @@ def test_the_curve_passes_through_pooled_and_smart(both):
 
 
 def test_texts_are_measured_as_eval_measures_them(tmp_path):
-    (tmp_path / "cran.all.1400").write_text(DOCUMENTS)
-    (tmp_path / "cran.qry").write_text(QUERIES)
-    (tmp_path / "cranqrel").write_text(JUDGEMENTS)
-    report = evaluate_cranfield(SETTINGS, tmp_path)
+    report = evaluate_cranfield(SETTINGS, write_cranfield(tmp_path))
     with closing(TokenSpillFile(tmp_path / "tokens")) as spill_file:
         bench = encode_text_collection(read_cranfield(tmp_path), WordBackbone(), spill_file, ignore_progress)
         told = WeightCurves(bench, "int8").as_json()
@@ -150,7 +141,7 @@ def test_an_outcome_is_means_of_every_query(both):
     assert all(len(values) == 6 for values in evaluate.values.values())
     assert evaluate.means["mrr@10"] == pytest.approx(float(np.mean(evaluate.values["mrr@10"])))
     assert curves.evaluate(LATE.weights) is curves.evaluate(Weights(0.0, 1.0))
-    gap = curves.difference(LATE.weights, POOLED.weights)
+    gap = curves.compare_with(LATE.weights, curves, POOLED.weights)
     assert gap["better"] + gap["same"] + gap["worse"] == 6
     assert curves.compare_with(SMART.weights, curves, SMART.weights)["mean"] == 0.0
 

@@ -4,8 +4,6 @@ import csv
 import importlib
 import io
 import json
-import math
-import re
 import zipfile
 from itertools import pairwise
 
@@ -22,70 +20,43 @@ from smart_demo.judging.archive import (
     JOURNAL_NAME,
     build_archive,
     extract_journal,
-    query_id,
     spreadsheet_cell,
     trec_files,
 )
-from smart_demo.judging.records import METHODS, JudgedQuery, RankedPage, draw_sides
+from smart_demo.judging.board_records import query_id
+from smart_demo.judging.journal import MAX_JOURNAL_BYTES, format_lines
+from smart_demo.judging.randomisation import draw_sides
+from smart_demo.judging.records import METHODS, JudgedQuery, RankedPage
 from smart_demo.judging.replay import replay
 from smart_demo.judging.scoreboard import MEASURES, boards
-from smart_demo.judging.validation import MAX_JOURNAL_BYTES, format_lines
 from smart_demo.types import PageId, Query, Weights
 from tests.judging.cases import HOSTILE, SEED, Script, open_journal, page, trial_of
 
-MAX_TREC_BYTES = 2**25
-
 
 def read_qrels(text):
-    """Read a qrels file as `format_qrels` writes it. Raises InputRefused with the line's number for anything else."""
+    """Read a qrels file: the grades of each query's pages."""
     qrels = {}
-    for number, (query, zero, name, grade) in trec_rows(text, 4):
-        if zero != "0" or not re.fullmatch(r"[0-9]{1,3}", grade):
-            raise InputRefused(f"Line {number}: this is not a query, 0, a page and a grade.")
-        put(qrels.setdefault(query, {}), page_id(name, number), int(grade), number)
+    for query, zero, name, grade in map(str.split, text.splitlines()):
+        pages = qrels.setdefault(query, {})
+        assert zero == "0"
+        assert PageId.parse(name) not in pages
+        pages[PageId.parse(name)] = int(grade)
     return qrels
 
 
 def read_run(text):
-    """Read a run file as `format_run` writes it, best score first. Raises InputRefused as `read_qrels` does."""
+    """Read a run file: the pages of each query with their scores, best first."""
     run = {}
-    for number, (query, constant, name, _, score, _) in trec_rows(text, 6):
-        value = finite_score(score)
-        if constant != "Q0" or value is None:
-            raise InputRefused(f"Line {number}: this is not a query, Q0, a page, a rank, a score and a tag.")
-        put(run.setdefault(query, {}), page_id(name, number), value, number)
-    return {query: sorted(pages.items(), key=lambda row: (-row[1], row[0])) for query, pages in run.items()}
+    for query, constant, name, _, score, _ in map(str.split, text.splitlines()):
+        assert constant == "Q0"
+        run.setdefault(query, []).append((PageId.parse(name), float(score)))
+    return {query: sorted(rows, key=lambda row: (-row[1], row[0])) for query, rows in run.items()}
 
 
-def trec_rows(text, columns):
-    if len(text) > MAX_TREC_BYTES:
-        raise InputRefused(f"The file is larger than {MAX_TREC_BYTES // 2**20} MB.")
-    for number, line in enumerate(text.split("\n"), start=1):
-        row = line.split()
-        if row and len(row) != columns:
-            raise InputRefused(f"Line {number}: there are {len(row)} columns, not {columns}.")
-        if row:
-            yield number, row
-
-
-def put(pages, name, value, number):
-    if name in pages:
-        raise InputRefused(f"Line {number}: the page stands twice under its query.")
-    pages[name] = value
-
-
-def page_id(text, number):
-    try:
-        return PageId.parse(text)
-    except ValueError:
-        raise InputRefused(f"Line {number}: this is no page's id.") from None
-
-
-def finite_score(text):
-    try:
-        return float(text) if math.isfinite(float(text)) else None
-    except ValueError:
-        return None
+def unpacked(judged):
+    """Return the content of each exported file by its name."""
+    with zipfile.ZipFile(io.BytesIO(build_archive(judged))) as exported:
+        return {name: exported.read(name) for name in exported.namelist()}
 
 
 @pytest.fixture(scope="module")
@@ -164,7 +135,7 @@ def test_ties_keep_the_order_that_was_shown_in_tools_that_compute_in_32_bits():
 
 
 qrels_cases = st.dictionaries(
-    st.text(alphabet="0123456789abcdef", min_size=16, max_size=16).map(lambda key: query_id(JudgedQuery("", key))),
+    st.text(alphabet="0123456789abcdef", min_size=16, max_size=16).map(lambda key: query_id(JudgedQuery("", key, "x"))),
     st.dictionaries(st.integers(1, 9).map(page), st.integers(0, 3), min_size=1, max_size=5),
     max_size=4,
 )
@@ -176,26 +147,8 @@ def test_any_qrels_are_read_back(qrels):
     assert read_qrels(format_qrels(qrels)) == qrels
 
 
-@pytest.mark.parametrize(
-    ("read", "text", "said"),
-    [
-        (read_qrels, f"q1 0 {page(1)} 1\nq1 0 {page(1)} 2\n", "Line 2: the page stands twice"),
-        (read_qrels, f"q1 0 {page(1)}\n", "Line 1: there are 3 columns, not 4"),
-        (read_qrels, f"q1 0 {page(1)} -1\n", "this is not a query, 0, a page and a grade"),
-        (read_qrels, "q1 0 D0001 1\n", "this is no page's id"),
-        (read_run, f"q1 Q0 {page(1)} 1 nan smart\n", "this is not a query, Q0"),
-        (read_run, f"q1 Q0 {page(1)} 1 high smart\n", "this is not a query, Q0"),
-        (read_run, f"q1 0 {page(1)} 1 0.5 smart\n", "this is not a query, Q0"),
-    ],
-)
-def test_trec_lines_of_another_form_are_refused_by_number(read, text, said):
-    with pytest.raises(InputRefused, match=said):
-        read(text)
-
-
 def rows_of(judged):
-    with zipfile.ZipFile(io.BytesIO(build_archive(judged))) as exported:
-        text = exported.read("judgements.csv").decode("utf-8-sig")
+    text = unpacked(judged)["judgements.csv"].decode("utf-8-sig")
     return list(csv.DictReader(io.StringIO(text, newline="")))
 
 
@@ -241,9 +194,9 @@ def test_nothing_in_a_spreadsheet_is_run(text, tmp_path):
 def test_the_same_evaluation_gives_the_same_bytes_and_names_are_safe(script):
     judged = replay(script.events)
     assert build_archive(judged) == build_archive(replay([*reversed(script.events)]))
-    with zipfile.ZipFile(io.BytesIO(build_archive(judged))) as exported:
-        assert all(name.replace("/", "").replace(".", "").replace("-", "").isalnum() for name in exported.namelist())
-        assert exported.read(JOURNAL_NAME) == format_lines(judged.events)
+    files = unpacked(judged)
+    assert all(name.replace("/", "").replace(".", "").replace("-", "").isalnum() for name in files)
+    assert files[JOURNAL_NAME] == format_lines(judged.events)
 
 
 def test_everything_needed_to_run_again_is_in_the_sidecar(script):
@@ -251,10 +204,9 @@ def test_everything_needed_to_run_again_is_in_the_sidecar(script):
     other = trial_of(HOSTILE[0], weights=weights, k=3)
     script = Script("0d" * 16)
     script.vote(other, "smart")
-    with zipfile.ZipFile(io.BytesIO(build_archive(replay(script.events)))) as exported:
-        told = json.loads(exported.read("scoreboards.json"))
-        assert not any(name.startswith("trec/") for name in exported.namelist())  # nothing was graded
-    (board,) = told["boards"]
+    files = unpacked(replay(script.events))
+    assert not any(name.startswith("trec/") for name in files)  # nothing was graded
+    (board,) = json.loads(files["scoreboards.json"])["boards"]
     assert board["library"] == {"fingerprint": "0a" * 8, "scopes": ["samples"], "pages": 71, "codec": "int8"}
     assert board["encoder"]["fingerprint"] == "0e" * 8
     assert board["weights"] == {"pooled": 0.5, "late": 2.0, "reduce": "mean", "counted": "all"}
@@ -284,9 +236,9 @@ def test_an_exported_evaluation_goes_on_in_a_fresh_library(tmp_path, script):
 
 
 def test_an_empty_evaluation_can_be_exported_too(tmp_path):
-    with zipfile.ZipFile(io.BytesIO(build_archive(replay([])))) as exported:
-        assert exported.read(JOURNAL_NAME) == b""
-        assert json.loads(exported.read("scoreboards.json"))["boards"] == []
+    files = unpacked(replay([]))
+    assert files[JOURNAL_NAME] == b""
+    assert json.loads(files["scoreboards.json"])["boards"] == []
 
 
 def zip_of(name, data):

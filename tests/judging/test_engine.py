@@ -13,13 +13,12 @@ from smart_demo.config import REPOSITORY, Settings
 from smart_demo.diagnostics import journal_versions
 from smart_demo.engine import Engine
 from smart_demo.judging.archive import build_archive, extract_journal
-from smart_demo.judging.journal import Journal
+from smart_demo.judging.journal import Journal, format_line, parse_line
 from smart_demo.judging.list_comparison import compare_rankings, select_highlights, sort_by_disagreement
 from smart_demo.judging.query_list import read_queries
-from smart_demo.judging.records import judged_methods, page_order, record_query, record_trial, recorded_depth
+from smart_demo.judging.recording import judged_methods, page_order, record_query, record_trial, recorded_depth
 from smart_demo.judging.replay import count_ungraded, pages_to_grade, pages_without_grade
 from smart_demo.judging.scoreboard import boards
-from smart_demo.judging.validation import format_line, parse_line
 from smart_demo.store.library import Library
 from smart_demo.types import LATE, LOCAL, POOLED, SAMPLES, SMART, Counted, Query, Reduce, State, Weights
 from tests.documents import write_pdf

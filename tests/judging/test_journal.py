@@ -14,10 +14,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from smart_demo.errors import InputRefused, LibraryError, StorageFull
-from smart_demo.judging import journal, validation
-from smart_demo.judging.journal import Journal
+from smart_demo.judging import journal
+from smart_demo.judging.journal import MAX_JOURNAL_BYTES, Journal, format_line, format_lines
 from smart_demo.judging.replay import replay
-from smart_demo.judging.validation import format_line, format_lines
 from smart_demo.types import Scope
 from tests.judging.cases import NOON, TRIALS, Script, act, open_journal, page, steps, trial_of
 
@@ -208,11 +207,12 @@ def test_lines_without_an_event_stay_in_the_file_and_are_counted(small, tmp_path
     lines[1:1] = [b"<script>alert(1)</script>", b"\xff\x00", b"", format_line(small.judgements.events[2]).encode()]
     path.write_bytes(b"\n".join(lines))
     found = open_journal(tmp_path)
-    assert found.unreadable_lines == (2, 3)
+    assert found.unreadable_lines == (b"<script>alert(1)</script>", b"\xff\x00")
     assert found.judgements == small.judgements
     found.vote(CODE, "b")
     assert b"<script>alert(1)</script>" in path.read_bytes()
-    assert open_journal(tmp_path).unreadable_lines == (2, 3)
+    assert found.export_lines() == format_lines(found.judgements.events) + b"<script>alert(1)</script>\n\xff\x00\n"
+    assert open_journal(tmp_path).unreadable_lines == found.unreadable_lines
 
 
 def test_links_and_other_things_in_the_place_of_the_file_are_refused(small, tmp_path):
@@ -282,24 +282,31 @@ def test_a_full_journal_says_so_and_keeps_what_it_has(small, tmp_path, monkeypat
     with pytest.raises(LibraryError, match="is full"):
         small.undo()
     assert file_of(tmp_path).read_bytes() == before
-    assert validation.MAX_JOURNAL_BYTES < 2**26
+    assert MAX_JOURNAL_BYTES < 2**26
 
 
 @pytest.mark.parametrize(
-    ("choice", "reasons", "note"),
-    [("smart", [], ""), (None, [], ""), ("a", "table", ""), ("a", ["x"], ""), ("a", [{}], ""), ("a", [], "x" * 1_001)],
+    ("choice", "reasons", "note", "said"),
+    [
+        ("smart", [], "", '"choice" must be one of: a, b, tie, bad'),
+        (None, [], "", '"choice" must be one of'),
+        ("a", "table", "", '"reasons" must be a list'),
+        ("a", ["x"], "", "A reason must be one of"),
+        ("a", [{}], "", 'an entry of "reasons" must be'),
+        ("a", [], "x" * 1_001, '"note" must be a text of at most 1,000 characters'),
+    ],
 )
-def test_votes_that_are_none_are_refused_and_nothing_is_written(tmp_path, choice, reasons, note):
+def test_votes_that_are_none_are_refused_and_nothing_is_written(tmp_path, choice, reasons, note, said):
     one = open_journal(tmp_path)
     session = one.session
-    with pytest.raises(InputRefused, match="That cannot be kept"):
+    with pytest.raises(InputRefused, match=said):
         one.vote(TIDE, choice, reasons, note)
     assert open_journal(tmp_path).judgements.events == (session,)
 
 
 @pytest.mark.parametrize(("number", "grade"), [(1, 4), (1, -1), (1, True), (1, "2"), (1, None), (99, 2)])
 def test_grades_that_are_none_are_refused(tmp_path, number, grade):
-    with pytest.raises(InputRefused, match="That cannot be kept"):
+    with pytest.raises(InputRefused, match=r"a whole number from 0 to 3|in none of the rankings"):
         open_journal(tmp_path).grade(TIDE, page(number), grade)
 
 
@@ -417,8 +424,25 @@ def test_hostile_lines_are_refused_by_number_and_the_rest_is_taken(small, tmp_pa
     assert (taken.added, taken.refused) == (6, 4)
     assert [told.split(":")[0] for told in taken.reasons] == ["Line 2", "Line 3", "Line 4", "Line 5"]
     assert all(told.isprintable() and "cmd" not in told for told in taken.reasons)
-    many = open_journal(tmp_path / "many").import_lines(b"nonsense\n" * 500)
+    many = open_journal(tmp_path / "many").import_lines(b'{"v": 1, "event": 0}\n' * 500)
     assert (many.added, many.refused, len(many.reasons)) == (0, 500, journal.MAX_REFUSALS_SHOWN)
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        b"%PDF-1.7\n" + bytes(range(256)) * 99,
+        b'{\n "type": "FeatureCollection",\n "v": 1\n}',
+        b'{"event": "login"}\n' * 30,
+        b"torque of the bolts\n\nsoup on wednesday\n",
+    ],
+    ids=["PDF", "JSON", "a log", "text"],
+)
+def test_a_file_that_is_no_evaluation_is_refused_in_one_sentence(tmp_path, data):
+    with pytest.raises(InputRefused, match=r"^That is no evaluation: not one of its lines is an event") as caught:
+        open_journal(tmp_path).import_lines(data)
+    assert caught.value.hint == "Choose a file that this program exported."
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_events_from_the_future_are_refused_so_that_later_votes_count(tmp_path):

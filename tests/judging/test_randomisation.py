@@ -7,7 +7,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from smart_demo.judging.records import draw_sides, library_fingerprint, new_seed, shuffled
+from smart_demo.judging.randomisation import draw_sides, new_seed, shuffled
+from smart_demo.judging.recording import library_fingerprint
 from smart_demo.judging.replay import count_ungraded, pages_to_grade, pages_without_grade, replay
 from smart_demo.types import LOCAL, SAMPLES, SMART, Query, Scope, StoredPage
 from tests.judging.cases import SEED, Script, page, trial_of

@@ -7,6 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from smart_demo.errors import InputRefused
+from smart_demo.judging.journal import format_line, parse_line, parse_lines
 from smart_demo.judging.records import (
     Grade,
     JudgedQuery,
@@ -17,18 +18,16 @@ from smart_demo.judging.records import (
     Undo,
     Vote,
     VoteChoice,
-    draw_sides,
 )
-from smart_demo.judging.validation import format_line, parse_line, parse_lines
 from smart_demo.types import Counted, Query, Reduce, Weights
-from tests.judging.cases import HOSTILE, SEED, page, ranked, trial_of
+from tests.judging.cases import HOSTILE, SEED, any_events, page, ranked, trial_of
 
 STAMP = ("01" * 16, "2026-05-24T12:00:00.000001Z", "0c" * 16)
 PICTURE = JudgedQuery("", "77" * 8, "page samples/00ff-0001")
 EVENTS = [
     Session("0c" * 16, STAMP[1], "0c" * 16, SEED, (("program", "0.1.0"),)),
     Vote(*STAMP, trial_of(), VoteChoice.A, ("table", "other"), "two\nlines"),
-    Vote(*STAMP, trial_of(weights=Weights(0.5, 2.0, Reduce.SUM, Counted.CONTENT)), VoteChoice.BAD),
+    Vote(*STAMP, trial_of(weights=Weights(0.5, 2.0, Reduce.SUM, Counted.CONTENT)), VoteChoice.BAD, (), ""),
     Grade(*STAMP, trial_of(late=(9, 8)), page(9), 3),
     Skip(*STAMP, trial_of().query),
     SidesRevealed(*STAMP, SEED, trial_of().query),
@@ -54,28 +53,14 @@ def changed(path, value, event=EVENTS[1]):
     return json.dumps(row)
 
 
-@pytest.mark.parametrize("event", EVENTS, ids=lambda event: type(event).__name__)
-def test_what_is_written_is_read_again(event):
-    assert parse_line(format_line(event)) == event
-    assert format_line(parse_line(format_line(event))) == format_line(event)
-    assert format_line(event).isascii()
-    assert "\n" not in format_line(event)
-
-
-@settings(deadline=None, max_examples=25)
-@given(text=st.text(min_size=1, max_size=9), note=st.text(max_size=9), name=st.text(min_size=1, max_size=9))
-def test_any_query_note_and_name_survives_or_is_refused(text, note, name):
-    rows = (RankedPage(page(1), name, 0.5),)
-    try:
-        trial = trial_of(text, rankings=(rows, rows, rows))
-    except UnicodeEncodeError:  # a lone surrogate has no key: the engine takes it out before
-        return
-    vote = Vote(*STAMP, trial, VoteChoice.TIE, (), note)
-    try:
-        found = parse_line(format_line(vote))
-    except InputRefused:
-        return
-    assert found == vote
+@settings(deadline=None, max_examples=60)
+@given(event=any_events)
+def test_any_valid_event_is_equal_after_it_was_written_and_read(event):
+    line = format_line(event)
+    assert line.isascii()
+    assert "\n" not in line
+    assert parse_line(line) == event
+    assert format_line(parse_line(line)) == line
 
 
 @pytest.mark.parametrize("text", HOSTILE)
@@ -88,8 +73,8 @@ def test_hostile_queries_notes_and_names_are_data(text):
 
 
 def test_a_question_with_a_picture_is_named_by_its_reference():
-    trial = trial_of(query=PICTURE, sides=draw_sides(SEED, PICTURE.key))
-    assert parse_line(format_line(Vote(*STAMP, trial, VoteChoice.B))).trial.query == PICTURE
+    trial = trial_of(query=PICTURE)
+    assert parse_line(format_line(Vote(*STAMP, trial, VoteChoice.B, (), ""))).trial.query == PICTURE
 
 
 @pytest.mark.parametrize(
@@ -107,10 +92,10 @@ def test_a_question_with_a_picture_is_named_by_its_reference():
         (changed(["id"], "01" * 16 + "\n"), '"id" must be 32 hex digits'),
         (changed(["at"], "yesterday"), '"at" must be a time'),
         (changed(["at"], "2026-13-24T12:00:00.000000Z"), '"at" is no time'),
-        (changed(["session"], ...), '"session"'),
+        (changed(["session"], ...), '"session" is missing.'),
         (changed(["choice"], "smart"), '"choice" must be one of: a, b, tie, bad'),
-        (changed(["reasons"], ["pretty"]), '"reasons" may hold'),
-        (changed(["reasons"], [["table"]]), '"reasons" may hold'),
+        (changed(["reasons"], ["pretty"]), "A reason must be one of: figure, table, small text, wrong document, other"),
+        (changed(["reasons"], [["table"]]), 'an entry of "reasons" must be a text'),
         (changed(["reasons"], ["table"] * 99), '"reasons" must be a list'),
         (changed(["note"], "x" * 1_001), '"note" must be a text of at most 1,000'),
         (changed(["note"], "\ud800"), '"note" must be a text'),
@@ -132,17 +117,17 @@ def test_a_question_with_a_picture_is_named_by_its_reference():
         (changed(["trial", "encoder", "name"], "a\x1b[2J"), '"name" must be a text of one line'),
         (changed(["trial", "encoder", "fingerprint"], "xyz"), '"fingerprint" must be'),
         (changed(["trial", "versions"], {str(n): "1" for n in range(21)}), "at most 20 programs"),
-        (changed(["trial", "rankings", "late"], ...), '"late" must be a list'),
+        (changed(["trial", "rankings", "late"], ...), '"late" is missing'),
         (changed(["trial", "rankings", "smart"], []), "a ranking is empty"),
         (changed(["trial", "rankings", "smart", 0], [1, 2]), "must be a list of page id"),
         (changed(["trial", "rankings", "smart", 0, 0], "../x"), "named by its id"),
         (changed(["trial", "rankings", "smart", 0, 0], None), "named by its id"),
-        (changed(["trial", "rankings", "smart", 0, 1], ""), "a document's name"),
-        (changed(["trial", "rankings", "smart", 0, 1], "x" * 256), "a document's name"),
+        (changed(["trial", "rankings", "smart", 0, 1], ""), '"document" must be a text of one line of at most 255'),
+        (changed(["trial", "rankings", "smart", 0, 1], "x" * 256), '"document" must be a text of one line'),
         (changed(["trial", "rankings", "smart", 0, 2], 2), "number must be the one in its id"),
         (changed(["trial", "rankings", "smart", 0, 2], True), "number must be the one in its id"),
-        (changed(["trial", "rankings", "smart", 0, 3], "1"), "a score must be"),
-        (changed(["trial", "rankings", "smart", 0, 3], 1e300), "a score must be"),
+        (changed(["trial", "rankings", "smart", 0, 3], "1"), '"score" must be a number from'),
+        (changed(["trial", "rankings", "smart", 0, 3], 1e300), '"score" must be a number from'),
         (changed(["trial", "rankings", "smart", 0, 3], -5), "do not fall"),
         (changed(["trial", "rankings", "smart", 0, 0], str(page(3))), "has a page twice"),
         (changed(["grade"], 4, EVENTS[3]), '"grade" must be a whole number from 0 to 3'),
@@ -179,7 +164,7 @@ json_values = st.recursive(
     max_leaves=6,
 )
 PATHS = [
-    *([key] for key in row_of(EVENTS[1])),
+    *([key] for key in row_of(EVENTS[1]) if key != "v"),
     *(["trial", key] for key in row_of(EVENTS[1])["trial"]),
     *(["trial", "rankings", "smart", 0, n] for n in range(4)),
     *(["trial", "query", key] for key in ("text", "key", "picture")),
@@ -189,12 +174,18 @@ PATHS = [
 
 @settings(deadline=None, max_examples=150)
 @given(path=st.sampled_from(PATHS), value=json_values)
-def test_whatever_a_field_holds_it_is_read_as_something_that_can_be_written_or_refused(path, value):
+def test_whatever_a_field_holds_is_written_again_as_it_is_or_refused(path, value):
+    """Nothing is converted, except that a score or a weight may be an integer."""
     try:
         event = parse_line(changed(path, value))
     except InputRefused:
         return
     assert parse_line(format_line(event)) == event
+    written = row_of(event)
+    for key in path:
+        written = written[key]
+    assert written == value
+    assert type(written) is type(value) or {type(written), type(value)} == {int, float}
 
 
 def test_the_longest_trial_there_can_be_fits_into_a_line():
@@ -206,4 +197,4 @@ def test_the_longest_trial_there_can_be_fits_into_a_line():
 
 def test_a_key_that_fits_the_words_is_the_engines_own():
     assert trial_of("tide").query.key == Query("tide").key
-    assert parse_line(format_line(EVENTS[1])).trial.rankings[0] == ranked(1, 2, 3)
+    assert parse_line(format_line(EVENTS[1])).trial.rankings.pooled == ranked(1, 2, 3)

@@ -17,8 +17,7 @@ from gradio_client import Client
 from gradio_client.exceptions import AppError
 from gradio_client.utils import QueueError
 
-from smart_demo.server.visitors import VISITOR_HEADER
-from smart_demo.store.quotas import visitor_scope
+from smart_demo.server.visitors import VISITOR_HEADER, visitor_scope
 from tests.load import sights
 from tests.load.figures import Figures, LimitMet
 from tests.load.papers import Desk, Marks, Paper

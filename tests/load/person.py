@@ -11,7 +11,7 @@ from typing import Any
 
 import httpx
 
-from smart_demo.server.rate_limits import BUSY, CROWDED
+from smart_demo.server.request_limits import BUSY, CROWDED
 from smart_demo.server.visitors import VISITOR_HEADER
 from smart_demo.ui.events import UNEXPECTED_ERROR
 from smart_demo.ui.upload_queue import FILE_FAILED

@@ -32,7 +32,8 @@ from smart_demo.config import Limits, Quotas, Settings
 from smart_demo.engine import Engine
 from smart_demo.indexing.samples import Samples
 from smart_demo.judging.journal import Journal
-from smart_demo.judging.records import JudgedQuery, draw_sides
+from smart_demo.judging.randomisation import draw_sides
+from smart_demo.judging.records import JudgedQuery, Rankings
 from smart_demo.search.comparison import Change, Move
 from smart_demo.search.request import ON_BOTH, ON_MINE, ON_SAMPLES, SearchRequest, format_url_query, parse_request
 from smart_demo.store.quotas import Usage
@@ -54,7 +55,7 @@ from smart_demo.ui.library_tab import (
     render_uploads,
     render_usage,
 )
-from smart_demo.ui.page_layout import render_chips, render_footer, render_header, render_hero, render_how, render_status
+from smart_demo.ui.page_layout import render_chips, render_footer, render_status
 from smart_demo.ui.queries_tab import (
     QueryLists,
     describe_list,
@@ -65,15 +66,15 @@ from smart_demo.ui.queries_tab import (
     render_waiting,
 )
 from smart_demo.ui.query_input import render_picture_tag
+from smart_demo.ui.render import render
 from smart_demo.ui.results_tab import ResultsHandlers, render_import_intro, render_results_panel
 from smart_demo.ui.stories import STORY_QUERIES, render_tools
 from smart_demo.ui.theme import build_middleware, launch_options
 from smart_demo.ui.upload_queue import UploadQueue
 from smart_demo.ui.viewer import ExplainHandlers
-from smart_demo.ui.vote_sheet import error_panel
 from smart_demo.ui.voting import Voting
 from tests.pinned.stored import DATA, LIBRARY, NOON, Clock, digest, machine, set_times
-from tests.ui.voting_cases import judging_session, make_voting
+from tests.ui.voting_cases import as_visitor, judging_session, make_voting
 
 HERE = Path(__file__).resolve().parent
 HTML = HERE / "html"
@@ -226,9 +227,9 @@ def _answers(world: World) -> Found:
 
 
 def _frame(world: World) -> Found:
-    yield "frame-header", render_header()
-    yield "frame-hero", render_hero()
-    yield "frame-how", render_how()
+    yield "frame-header", render("header")
+    yield "frame-hero", render("hero")
+    yield "frame-how", render("how")
     yield "frame-chips", render_chips(STORY_QUERIES, STORY_QUERIES[1]) + render_chips(())
     servings = {
         "loading": Serving("qwen3-vl-2b", "qwen3-vl-2b", True, "It was chosen <so>."),
@@ -366,15 +367,15 @@ def _judge(world: World) -> Found:
     shutil.rmtree(world.settings.data_dir / "judgements", ignore_errors=True)
     handlers = world.private
     voting = make_voting(handlers)
-    begun = voting.vote_panel({"owner": ME, "act": "look"}, *DIALS)
+    begun = voting.vote_panel({"act": "look"}, *DIALS)
     yield "judge-begin", begun
     yield (
         "judge-begin-public",
-        make_voting(world.handlers(public=True)).vote_panel({"owner": ME}, *DIALS),
+        _asked_as(ME, lambda: make_voting(world.handlers(public=True, uploads=False)).vote_panel({}, *DIALS)),
     )
     yield (
         "judge-begin-no-owner",
-        make_voting(world.handlers(public=True)).vote_panel({"owner": "x"}, *DIALS),
+        _asked_as("x", lambda: make_voting(world.handlers(public=True)).vote_panel({}, *DIALS)),
     )
     _begin(world.settings.data_dir)
     judge = Judge(handlers)
@@ -385,13 +386,13 @@ def _judge(world: World) -> Found:
             judge.vote(choice="c"),
             judge.vote(reasons=["because"]),
             judge.vote(note="x" * 1_001),
-            judge.voting.vote({"owner": ME, "act": "vote", "ticket": "0" * 32, "choice": "a"}),
-            judge.voting.vote({"owner": ME, "act": "fly"}),
+            judge.voting.vote({"act": "vote", "ticket": "0" * 32, "choice": "a"}),
+            judge.voting.vote({"act": "fly"}),
             judge.voting.vote(None),
         ],
     )
     yield "judge-voted", judge.vote("a", reasons=["table", "figure"], note='größe "<b>"')
-    yield "judge-undone", judge.voting.vote({"owner": ME, "act": "undo"})
+    yield "judge-undone", judge.voting.vote({"act": "undo"})
     yield "judge-vote-seen", _sizes(judge.look(act="go", at=0))
     yield "judge-voted-again", judge.vote("tie")
     judge.look(act="go", at=1)
@@ -399,7 +400,7 @@ def _judge(world: World) -> Found:
     judge.look(act="go", at=2)
     yield "judge-voted-bad", judge.vote("bad")
     judge.look(act="go", at=3)
-    yield "judge-skipped", judge.voting.vote({"owner": ME, "act": "skip", "ticket": judge.ticket})
+    yield "judge-skipped", judge.voting.vote({"act": "skip", "ticket": judge.ticket})
     yield "judge-look-voted", _sizes(judge.look(act="go", at=1))
     yield "judge-look-dials-differ", _sizes(judge.look((8, 0.5, 2.0, "sum", "content"), act="go", at=4))
     yield "judge-grade-blind", _sizes(judge.pool(act="go", at=4))
@@ -407,11 +408,11 @@ def _judge(world: World) -> Found:
     yield "judge-graded", judge.grade(first, 3)
     yield "judge-graded-twice", judge.grade(second, 0)
     yield "judge-grade-refused", [judge.grade(first, 4), judge.grade("samples/0000000000000000-0001", 1)]
-    yield "judge-grade-undone", judge.voting.grade({"owner": ME, "act": "undo"})
-    yield "judge-grade-ranks", judge.voting.grade({"owner": ME, "act": "ranks", "ticket": judge.ticket})
+    yield "judge-grade-undone", judge.voting.grade({"act": "undo"})
+    yield "judge-grade-ranks", judge.voting.grade({"act": "ranks", "ticket": judge.ticket})
     for page in judge.pages:
         judge.grade(page, 1)
-    yield "judge-grade-all", judge.voting.grade({"owner": ME, "act": "ranks", "ticket": judge.ticket})
+    yield "judge-grade-all", judge.voting.grade({"act": "ranks", "ticket": judge.ticket})
     yield "judge-grade-voted", _sizes(judge.pool(act="go", at=0))
     yield "judge-own-query", _sizes(judge.look(act="ask", query="soup <on> wednesday"))
     yield "judge-own-query-empty", judge.look(act="ask", query=" ")
@@ -419,11 +420,20 @@ def _judge(world: World) -> Found:
     yield "judge-took-dials", judge.look((3, 0.5, 2.0, "mean", "all"), act="take")
     yield "judge-end", judge.look(act="go", at=500)
     yield "judge-grade-end", judge.pool()
-    yield "judge-trouble", error_panel("Title", "Said <so>.", retry=True) + error_panel("Title", "Said.", retry=False)
+    yield (
+        "judge-trouble",
+        render("judge_error", title="Title", sentence="Said <so>.", retry=True)
+        + render("judge_error", title="Title", sentence="Said.", retry=False),
+    )
     yield "judge-look-refused", judge.voting.vote_panel("nonsense", *DIALS) + judge.look(act="scope", scope="elsewhere")
-    boards = ResultsHandlers(judge.judging)
-    yield "judge-results", boards.scoreboards({"owner": ME})
+    boards = ResultsHandlers(judge.judging, handlers)
+    yield "judge-results", boards.scoreboards({})
     shutil.rmtree(world.settings.data_dir / "judgements")
+
+
+def _asked_as(secret: str, view: Callable[[], str]) -> str:
+    with as_visitor(secret):
+        return view()
 
 
 class Judge:
@@ -442,18 +452,18 @@ class Judge:
         return list(dict.fromkeys(re.findall(r'data-page="([^"]+)"', self.panel)))
 
     def look(self, dials: tuple[object, ...] = DIALS, **given: object) -> str:
-        self.panel = self.voting.vote_panel({"owner": ME} | given, *dials)
+        self.panel = self.voting.vote_panel(given, *dials)
         return self.panel
 
     def pool(self, **given: object) -> str:
-        self.panel = self.voting.grade_panel({"owner": ME} | given, *DIALS)
+        self.panel = self.voting.grade_panel(given, *DIALS)
         return self.panel
 
     def vote(self, choice: str = "a", **more: object) -> dict[str, object]:
-        return self.voting.vote({"owner": ME, "act": "vote", "ticket": self.ticket, "choice": choice} | more)
+        return self.voting.vote({"act": "vote", "ticket": self.ticket, "choice": choice} | more)
 
     def grade(self, page: str, grade: object) -> dict[str, object]:
-        given = {"owner": ME, "act": "grade", "ticket": self.ticket, "page": page, "grade": grade}
+        given = {"act": "grade", "ticket": self.ticket, "page": page, "grade": grade}
         return self.voting.grade(given)
 
 
@@ -464,16 +474,16 @@ def _boards(world: World) -> Found:
     shutil.rmtree(world.settings.data_dir / "judgements", ignore_errors=True)
     yield "boards-shell", render_results_panel()
     yield "boards-take-in", render_import_intro(2**25, private=True) + render_import_intro(2**20, private=False)
-    boards = ResultsHandlers(judging_session(world.private))
-    yield "boards-empty", boards.scoreboards({"owner": ME})
-    yield "boards-file-empty", boards.download({"owner": ME, "form": "zip"})
+    boards = ResultsHandlers(judging_session(world.private), world.private)
+    yield "boards-empty", boards.scoreboards({})
+    yield "boards-file-empty", boards.download({"form": "zip"})
     archive, journal = (DATA / "evaluation.zip").read_bytes(), (DATA / "journal.jsonl").read_bytes()
-    yield "boards-taken", boards.import_evaluation(ME, archive)
-    yield "boards-taken-twice", boards.import_evaluation(ME, journal)
+    yield "boards-taken", boards.import_evaluation(archive)
+    yield "boards-taken-twice", boards.import_evaluation(journal)
     yield (
         "boards-refused",
         "".join(
-            boards.import_evaluation(ME, data)
+            boards.import_evaluation(data)
             for data in (
                 b"nonsense\n{}\n" * 15,
                 b"",
@@ -484,23 +494,23 @@ def _boards(world: World) -> Found:
             )
         ),
     )
-    yield "boards-refused-text", "".join(boards.import_text(ME, text) for text in (None, " ", "{}", "<b>"))
-    yield "boards-filled", boards.scoreboards({"owner": ME})
+    yield "boards-refused-text", "".join(boards.import_text(text) for text in (None, " ", "{}", "<b>"))
+    yield "boards-filled", boards.scoreboards({})
     yield (
         "boards-file",
         [
             {key: value if key != "data" else len(str(value)) > 1_000 for key, value in boards.download(wanted).items()}
-            for wanted in ({"owner": ME, "form": "zip"}, {"owner": ME, "form": "jsonl"}, {"owner": ME, "form": "exe"})
+            for wanted in ({"form": "zip"}, {"form": "jsonl"}, {"form": "exe"})
         ],
     )
     yield (
         "boards-public-no-owner",
-        ResultsHandlers(judging_session(world.handlers(public=True))).scoreboards({"owner": "x"}),
+        ResultsHandlers(judging_session(public := world.handlers(public=True)), public).scoreboards({}),
     )
-    yield "boards-forgotten", boards.delete({"owner": ME})
+    yield "boards-forgotten", boards.delete({})
     for name, better, worse in (("many", 14, 4), ("few", 3, 1), ("even", 6, 6)):
         _many(world.settings.data_dir, better, worse)
-        yield f"boards-{name}", ResultsHandlers(judging_session(world.private)).scoreboards({"owner": ME})
+        yield f"boards-{name}", ResultsHandlers(judging_session(world.private), world.private).scoreboards({})
         shutil.rmtree(world.settings.data_dir / "judgements")
 
 
@@ -522,7 +532,9 @@ def _many(data: Path, better: int, worse: int) -> None:
         text = f"query {number}"
         turned = (pooled, late, smart) if number < better else (smart, late, pooled)
         key = Query(text).key
-        one = replace(trial, query=JudgedQuery(text, key), sides=draw_sides(trial.seed, key), rankings=turned)
+        one = replace(
+            trial, query=JudgedQuery(text, key, ""), sides=draw_sides(trial.seed, key), rankings=Rankings(*turned)
+        )
         wins = one.sides.a == ("smart" if number < better else "pooled")
         last = "tie" if number == better + worse else "bad" if number > better + worse else ""
         journal.vote(one, last or ("a" if wins else "b"))
@@ -538,21 +550,21 @@ def _queries(world: World) -> Found:
     yield "queries-intro", render_list_intro(500, private=True) + render_list_intro(100, private=False)
     sample = lists.sample()
     yield "queries-sample-counted", render_message(describe_list(sample))
-    steps = list(lists.run((DATA / "table.csv").read_text() + "\n", None, parse_request("", ON_MINE, 3)))
+    steps = list(lists.run((DATA / "table.csv").read_text() + "\n", parse_request("", ON_MINE, 3)))
     yield "queries-steps", "".join(markup for markup, _ in steps)
-    run = list(lists.run(sample, None, parse_request("", ON_SAMPLES, 5)))[-1][1]
+    run = list(lists.run(sample, parse_request("", ON_SAMPLES, 5)))[-1][1]
     yield "queries-sample", lists.table({"run": run})
     text = "soup on wednesday\nrestricted area\nxyzzy\n<b>evacuation</b> route\n" + "x" * 301
-    run = list(lists.run(text, None, parse_request("", ON_MINE, 3, 0.5, 2.0)))[-1][1]
+    run = list(lists.run(text, parse_request("", ON_MINE, 3, 0.5, 2.0)))[-1][1]
     yield "queries-mine", lists.table({"run": run})
-    yield "queries-voted", [lists.vote({"run": run, "at": at, "owner": ME}) for at in (1, 9, None)]
+    yield "queries-voted", [lists.vote({"run": run, "at": at}) for at in (1, 9, None)]
     yield "queries-judge", Judge(world.private).look()
     for name, given, wanted in (
         ("empty", "", parse_request()),
         ("nothing", None, parse_request()),
         ("weightless", "soup", parse_request("", ON_MINE, 3, 0, 0)),
     ):
-        yield f"queries-refused-{name}", "".join(markup for markup, _ in lists.run(given, None, wanted))
+        yield f"queries-refused-{name}", "".join(markup for markup, _ in lists.run(given, wanted))
     yield "queries-gone", lists.table({"run": "0" * 32})
     yield (
         "queries-progress",
@@ -692,7 +704,7 @@ def _called(components: list[dict[str, Any]]) -> dict[int, str]:
 
 def _event(event: dict[str, Any], ids: dict[int, str]) -> dict[str, Any]:
     def named(number: object) -> object:
-        return ids.get(number, number) if isinstance(number, int) else number
+        return ids.get(number, "page") if isinstance(number, int) else number  # the page itself is no component
 
     plain = {
         key: event[key] for key in ("js", "queue", "trigger_mode", "show_progress", "api_visibility") if key in event

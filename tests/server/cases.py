@@ -1,17 +1,25 @@
-"""Engines for tests of quotas, expiry and deletion: the word backbone, and a visitor's scope for each number."""
+"""Engines for tests of quotas, expiry and deletion, a gate without a server, and a visitor's scope for each number."""
 
+import asyncio
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
+from types import SimpleNamespace
+
+import httpx
+import pytest
 
 from smart_demo.backbones.bag_of_words import WordBackbone
-from smart_demo.config import Quotas
+from smart_demo.config import Quotas, Settings
 from smart_demo.engine import Engine
+from smart_demo.server.gate import GateMiddleware
+from smart_demo.store import sidecar
 from smart_demo.store.library import Library
 from smart_demo.store.lock import FolderLock
 from smart_demo.store.sidecar import Sidecar
 from smart_demo.types import Page, PageEncoding, Progress, Scope, State
-from tests.apps import open_words, settings_below
+from tests.apps import Served, open_words, served_app, settings_below
+from tests.documents import write_pdf
 
 
 class Words(WordBackbone):
@@ -84,3 +92,49 @@ def judge(engine: Engine, scope: Scope, text: str = '{"a": "judgement"}') -> Pat
     path.parent.mkdir(exist_ok=True)
     path.write_text(text)
     return path
+
+
+def add_at(engine: Engine, moment: float, scope: Scope, *paths: Path) -> list[Progress]:
+    """Add files as if at a Unix time."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(sidecar, "time", SimpleNamespace(time=lambda: moment))
+        return add(engine, scope, *paths)
+
+
+def owners(engine: Engine) -> set[Scope]:
+    """Return the visitors of whom something is stored."""
+    return {visitor.scope for visitor in engine.library.visitors()}
+
+
+class Clock:
+    """Seconds that pass when a test says so."""
+
+    def __init__(self) -> None:
+        self.at = 0.0
+
+    def __call__(self) -> float:
+        return self.at
+
+
+async def refuse_all(*_: object) -> None:
+    """Fail, as an app that no request may reach."""
+    raise AssertionError("a request came through the gate")
+
+
+async def ask_gate(gate: GateMiddleware, method: str, path: str, **given: object) -> httpx.Response:
+    """Send one request to a gate without a server."""
+    async with httpx.AsyncClient(transport=httpx.ASGITransport(gate), base_url="http://127.0.0.1") as client:
+        return await client.request(method, path, **given)
+
+
+def through(settings: Settings, method: str, path: str, app=refuse_all, **given: object) -> httpx.Response:
+    """Return the answer of a gate with these settings, in front of an app."""
+    return asyncio.run(ask_gate(GateMiddleware(app, settings), method, path, **given))
+
+
+def serve_one_page(folder: Path, **settings: str) -> AbstractContextManager[Served]:
+    """Serve one sample page with the word backbone, in this process."""
+    samples = folder / "samples"
+    samples.mkdir()
+    write_pdf(samples / "tides.pdf", "tide tables of the harbour")
+    return served_app("words", samples, folder / "data", **settings)

@@ -3,39 +3,28 @@
 import os
 import time
 from functools import partial
-from types import SimpleNamespace
 
 import pytest
 
 from smart_demo.errors import LibraryError
-from smart_demo.server.cleanup import Cleanup
-from smart_demo.store import sidecar
-from smart_demo.store.quotas import MIN_IDLE_SECONDS, IdleEviction, Visitor
+from smart_demo.store.quotas import MIN_IDLE_SECONDS, Visitor
 from smart_demo.types import LOCAL, State
 from tests.documents import write_pdf
-from tests.server import cases as keeping_cases
-from tests.server.cases import add, bytes_under, judge, names, visitor, without_index
+from tests.server import cases
+from tests.server.cases import add, add_at, bytes_under, judge, names, owners, visitor, without_index
 
 ONE, TWO, THREE, NEW = map(visitor, (1, 2, 3, 4))
-an_engine = partial(keeping_cases.an_engine, open_library=without_index)
+an_engine = partial(cases.an_engine, open_library=without_index)
 HOUR = 3_600
 
 
 def add_ago(engine, folder, scope, hours, pages=1):
-    before, sidecar.time = sidecar.time, SimpleNamespace(time=lambda: time.time() - hours * HOUR)
-    try:
-        (end,) = add(engine, scope, paper(folder, scope, pages))
-        assert end.state is State.DONE
-    finally:
-        sidecar.time = before
+    (end,) = add_at(engine, time.time() - hours * HOUR, scope, paper(folder, scope, pages))
+    assert end.state is State.DONE
 
 
 def paper(folder, scope, pages=1):
     return write_pdf(folder / f"{str(scope)[-1]}.pdf", *[f"tide {number}" for number in range(pages)])
-
-
-def here(engine):
-    return {one.scope for one in engine.library.visitors()}
 
 
 @pytest.fixture
@@ -48,35 +37,34 @@ def size(tmp_path):
 
 def test_a_newcomer_evicts_the_longest_unchanged_and_no_more_than_needed(tmp_path, size):
     with an_engine(tmp_path, total_bytes=4 * size) as engine:
-        told = []
-        cleanup = Cleanup(engine)
-        cleanup.connect(lambda _: 0, told.append)
+        evicted = []
+        engine.set_expiry_listener(evicted.append)
         add_ago(engine, tmp_path, LOCAL, 90)
         for scope, hours in ((TWO, 2), (ONE, 3), (THREE, 1.1)):
             add_ago(engine, tmp_path, scope, hours)
         (end,) = add(engine, NEW, paper(tmp_path, NEW, 2))
         assert (end.state, end.done) == (State.DONE, 2)
-        assert (here(engine), told) == ({TWO, THREE, NEW}, [ONE])
+        assert (owners(engine), evicted) == ({TWO, THREE, NEW}, [ONE])
         assert names(engine, LOCAL) == ["l.pdf"]
         (end,) = add(engine, NEW, paper(tmp_path, visitor(5), 3))
         assert (end.state, end.done) == (State.DONE, 2)
         assert "The other 1 are not kept. The libraries of all visitors together may take" in end.message
-        assert (here(engine), told) == ({NEW}, [ONE, TWO, THREE])
+        assert (owners(engine), evicted) == ({NEW}, [ONE, TWO, THREE])
         assert engine.library.visitor_page_bytes() <= 4 * size
         assert not (tmp_path / "data" / "tokens" / str(ONE)).exists()
 
 
-def test_a_script_of_many_names_fills_the_page_for_no_longer_than_an_hour(tmp_path, size):
+def test_a_script_of_many_names_fills_the_page_for_no_longer_than_an_hour(tmp_path, size, monkeypatch):
     with an_engine(tmp_path, total_bytes=2 * size) as engine:
         for scope in (ONE, TWO):
             add_ago(engine, tmp_path, scope, 0.9)
         (refused,) = add(engine, NEW, paper(tmp_path, NEW))
         assert refused.state is State.REFUSED
         assert "A library unchanged for an hour is deleted for others" in refused.message
-        assert here(engine) == {ONE, TWO}
-        engine._idle_eviction._now = lambda: time.time() + 0.2 * HOUR
+        assert owners(engine) == {ONE, TWO}
+        monkeypatch.setattr("smart_demo.store.quotas.MIN_IDLE_SECONDS", 0.8 * HOUR)  # as 0.2 hours later
         assert add(engine, NEW, tmp_path / "4.pdf")[0].state is State.DONE
-        assert here(engine) == {TWO, NEW}
+        assert owners(engine) == {TWO, NEW}
 
 
 def test_judgements_are_evicted_and_evict_others(tmp_path, size):
@@ -87,7 +75,7 @@ def test_judgements_are_evicted_and_evict_others(tmp_path, size):
         assert refused.state is State.REFUSED
         os.utime(judged, (time.time() - 2 * HOUR,) * 2)
         assert add(engine, NEW, tmp_path / "4.pdf")[0].state is State.DONE
-        assert here(engine) == {TWO, NEW}
+        assert owners(engine) == {TWO, NEW}
         assert not judged.exists()
 
 
@@ -96,7 +84,7 @@ def test_no_visitor_is_evicted_if_all_who_may_be_would_not_be_enough(tmp_path, s
         add_ago(engine, tmp_path, ONE, 5)
         judge(engine, TWO, "x" * 4 * size)  # of a page whose room was made smaller
         assert add(engine, NEW, paper(tmp_path, NEW))[0].state is State.REFUSED
-        assert here(engine) == {ONE, TWO}
+        assert owners(engine) == {ONE, TWO}
 
 
 def test_a_library_that_is_being_added_to_is_not_evicted(tmp_path, size):
@@ -108,7 +96,7 @@ def test_a_library_that_is_being_added_to_is_not_evicted(tmp_path, size):
         assert add(engine, NEW, paper(tmp_path, NEW))[0].state is State.REFUSED
         steps.close()
         assert add(engine, NEW, tmp_path / "4.pdf")[0].state is State.DONE
-        assert here(engine) == {TWO, NEW}
+        assert owners(engine) == {TWO, NEW}
 
 
 def test_a_visitor_over_their_own_quota_evicts_no_other(tmp_path, size):
@@ -121,21 +109,22 @@ def test_a_visitor_over_their_own_quota_evicts_no_other(tmp_path, size):
         assert bytes_under(tmp_path / "data") == before
 
 
-def test_a_visitor_who_cannot_be_deleted_is_skipped_and_the_future_is_not_old():
-    now, gone = 1e9, []
-    ages = (MIN_IDLE_SECONDS * 3, MIN_IDLE_SECONDS * 2, MIN_IDLE_SECONDS, MIN_IDLE_SECONDS - 1, -MIN_IDLE_SECONDS)
-    everybody = [Visitor(visitor(at), 10, now - age) for at, age in enumerate(ages)]
+def test_a_visitor_who_cannot_be_deleted_is_skipped_and_the_future_is_not_old(tmp_path, monkeypatch):
+    now, deleted = time.time(), []
+    ages = (MIN_IDLE_SECONDS * 3, MIN_IDLE_SECONDS * 2, MIN_IDLE_SECONDS, MIN_IDLE_SECONDS - 99, -MIN_IDLE_SECONDS)
+    everyone = tuple(Visitor(visitor(at), 10, now - age) for at, age in enumerate(ages))
 
     def expire(one):
         if one.scope == visitor(0):
             raise LibraryError("The disk refuses.")
-        return None if one.scope == visitor(1) else one.bytes
+        return None if one.scope == visitor(1) else deleted.append(one.scope) or one.bytes
 
-    displacement = IdleEviction(lambda: everybody, expire, lambda: now)
-    displacement.set_listener(gone.append)
-    assert displacement.evict_idle_visitors(NEW, 10)
-    assert gone == [visitor(2)]
-    assert not displacement.evict_idle_visitors(NEW, 20)
-    assert not displacement.evict_idle_visitors(NEW, 31)
-    assert displacement.evict_idle_visitors(NEW, 10, among={visitor(2), visitor(3)})
-    assert not displacement.evict_idle_visitors(visitor(2), 10, among={visitor(2), visitor(3)})
+    with an_engine(tmp_path) as engine:
+        monkeypatch.setattr(engine.library, "visitors", lambda: everyone)
+        monkeypatch.setattr(engine, "expire", expire)
+        assert engine.evict_idle_visitors(NEW, 10)
+        assert deleted == [visitor(2)]
+        assert not engine.evict_idle_visitors(NEW, 20)
+        assert not engine.evict_idle_visitors(NEW, 31)
+        assert engine.evict_idle_visitors(NEW, 10, among={visitor(2), visitor(3)})
+        assert not engine.evict_idle_visitors(visitor(2), 10, among={visitor(2), visitor(3)})

@@ -4,44 +4,35 @@ import asyncio
 import json
 import secrets
 import threading
+import time
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from pathlib import Path
 
 import httpx
 import pytest
 
 from smart_demo.config import Limits, Settings
-from smart_demo.server.cleanup import FolderUsage
-from smart_demo.server.gate import GateMiddleware, upload_limits
-from smart_demo.server.rate_limits import BUSY, CROWDED, ConcurrencyLimiter, client_id
-from smart_demo.server.request_body import RequestRefused
+from smart_demo.server.gate import GateMiddleware
+from smart_demo.server.request_limits import BUSY, CROWDED, ConcurrencyLimiter, RequestRefused
 from smart_demo.server.upload_limits import (
     FULL,
     FULL_FOR_CLIENT,
     HEADROOM_BYTES,
+    MAX_UNCLAIMED_SECONDS,
     MIN_UNCLAIMED_SECONDS,
     UPLOAD_TRACKER,
+    FolderUsage,
     UploadFolderLimits,
     UploadTracker,
+    upload_limits,
 )
-from smart_demo.server.visitors import VISITOR_HEADER
-from tests.apps import served_app
+from smart_demo.server.visitors import VISITOR_HEADER, client_id
 from tests.documents import write_pdf
-from tests.server.visitor import API, Visitor
+from tests.server.cases import Clock, ask_gate, serve_one_page
+from tests.server.visitor import API
 
-
-def open_app(folder):
-    samples = folder / "samples"
-    samples.mkdir()
-    write_pdf(samples / "tides.pdf", "tide tables of the harbour")
-    return served_app("words", samples, folder / "data", SMART_PUBLIC="on", SMART_MAX_FILES="3")
-
-
-@pytest.fixture
-def visitor(app):
-    one = Visitor(app.url)
-    yield one
-    one.close()
+open_app = partial(serve_one_page, SMART_PUBLIC="on", SMART_MAX_FILES="3")
 
 
 @pytest.fixture
@@ -61,6 +52,11 @@ def held(app, monkeypatch):
     free.set()
 
 
+@pytest.fixture
+def visitor(new_visitor):
+    return new_visitor()
+
+
 def join(visitor):
     event = visitor.event("go", "click")
     inputs = [visitor.state.get(one) for one in visitor.events[event]["inputs"]]
@@ -72,15 +68,14 @@ def join(visitor):
 # -- the queue
 
 
-def test_one_script_does_not_fill_the_queue(app, visitor, held):
-    other = Visitor(app.url)
+def test_one_script_does_not_fill_the_queue(visitor, new_visitor, held):
+    other = new_visitor()
     answers = [join(visitor) for _ in range(30)]
     taken = [answer for answer in answers if answer.status_code == 200]
     assert len(taken) == 8
     assert {answer.status_code for answer in answers} == {200, 429}
     assert answers[-1].json() == {"detail": BUSY, "error": BUSY}
-    fresh = Visitor(app.url, visitor.secret)  # another session, the same key
-    assert join(fresh).status_code == 429
+    assert join(new_visitor(visitor.secret)).status_code == 429, "another session, the same key"
     assert join(other).status_code == 200
     held.set()
     for one in (visitor, other):
@@ -89,11 +84,9 @@ def test_one_script_does_not_fill_the_queue(app, visitor, held):
         done = [message for message in told if message["msg"] == "process_completed"]
         assert len(done) == (8 if one is visitor else 1)
     assert join(visitor).status_code == 200
-    fresh.close()
-    other.close()
 
 
-def test_joins_of_the_same_moment_are_counted_too(app, visitor, held):
+def test_joins_of_the_same_moment_are_counted_too(visitor, held):
     with ThreadPoolExecutor(20) as threads:
         answers = list(threads.map(lambda _: join(visitor).status_code, range(20)))
     assert 0 < answers.count(200) <= 8
@@ -105,8 +98,8 @@ def test_joins_of_the_same_moment_are_counted_too(app, visitor, held):
 # -- functions of the page's scripts
 
 
-def test_function_calls_over_the_limit_wait_for_a_slot(app, visitor, held):
-    other = Visitor(app.url)
+def test_function_calls_over_the_limit_wait_for_a_slot(visitor, new_visitor, held):
+    other = new_visitor()
 
     def ask(who, words):
         return who.ask("hood", "hood", {"text": words, "scope": "Samples", "top": 5})
@@ -124,46 +117,37 @@ def test_function_calls_over_the_limit_wait_for_a_slot(app, visitor, held):
         assert other.http.get("/config").status_code == 200
         held.set()
         assert all("costs" in answer.result() for answer in asked)
-    other.close()
-
-
-def through(gate, path, **given):
-    """One request through a gate alone."""
-
-    async def talk():
-        transport = httpx.ASGITransport(gate)
-        async with httpx.AsyncClient(transport=transport, base_url="http://edge") as client:
-            return await client.post(path, **given)
-
-    return talk()
 
 
 def test_a_refused_question_is_answered_in_the_form_that_scripts_show(monkeypatch):
-    monkeypatch.setattr("smart_demo.server.gate.SLOT_TIMEOUT_SECONDS", 0.0)
+    monkeypatch.setattr("smart_demo.server.request_limits.SLOT_TIMEOUT_SECONDS", 0.0)
 
     async def run():
-        free = asyncio.Event()
+        free, running = asyncio.Event(), []
 
         async def wait(scope, receive, send):
+            running.append(scope)
             await free.wait()
             await send({"type": "http.response.start", "status": 200, "headers": []})
             await send({"type": "http.response.body", "body": b"{}"})
 
-        gate = GateMiddleware(wait, Settings())
-        path = "/gradio_api/component_server/"
-        first = [asyncio.create_task(through(gate, path, json={})) for _ in range(4)]
-        await asyncio.sleep(0)
-        while gate._functions._running.total() < 4:
-            await asyncio.sleep(0)
-        refused = await through(gate, path, json={})
+        gate, tasks = GateMiddleware(wait, Settings()), []
+
+        def ask(**headers):
+            return ask_gate(gate, "POST", "/gradio_api/component_server/", json={}, headers=headers)
+
+        async def begin(*headers):
+            tasks.extend(asyncio.create_task(ask(**one)) for one in headers)
+            while len(running) < len(tasks):
+                await asyncio.sleep(0)
+
         keys = [{VISITOR_HEADER: secrets.token_hex(16)} for _ in range(9)]
-        more = [asyncio.create_task(through(gate, path, json={}, headers=key)) for key in keys[:8]]
-        while gate._functions._running.total() < 12:
-            await asyncio.sleep(0)
-        crowded = await through(gate, path, json={}, headers=keys[8])
+        await begin({}, {}, {}, {})
+        refused = await ask()
+        await begin(*keys[:8])
+        crowded = await ask(**keys[8])
         free.set()
-        answers = await asyncio.gather(*first, *more)
-        return refused, crowded, answers
+        return refused, crowded, await asyncio.gather(*tasks)
 
     refused, crowded, answers = asyncio.run(run())
     assert (refused.status_code, refused.json()) == (200, {"sentence": BUSY})
@@ -202,8 +186,8 @@ def test_slots_are_given_in_order_and_released_whatever_happens():
         for event in free:
             event.set()
         await asyncio.gather(*tasks, return_exceptions=True)
-        assert limiter._running.total() == 0
-        assert limiter._waiting == []
+        async with limiter.slot("a"), limiter.slot("b"):  # all are free again
+            pass
 
     asyncio.run(run())
 
@@ -218,7 +202,8 @@ def test_a_client_that_waits_too_long_is_refused_and_leaves_no_trace():
             async with limiter.slot("b"):
                 pass
         assert (refused.value.status, refused.value.sentence) == (429, BUSY)
-        assert (limiter._running.total(), limiter._waiting) == (0, [])
+        async with limiter.slot("a"):
+            pass
 
     asyncio.run(run())
 
@@ -243,12 +228,12 @@ def send(url, key=None, *names, content=b"x"):
 
 
 @pytest.mark.parametrize("key", [None, "0" * 31, "x" * 32])
-def test_on_a_public_page_an_upload_needs_a_key(app, key):
-    before = sorted(app.uploads.rglob("*"))
+def test_on_a_public_page_an_upload_needs_a_key(app, uploads, key):
+    before = sorted(uploads.rglob("*"))
     answer = send(app.url, key, "a.pdf")
     assert answer.status_code == 403
     assert "needs a key" in answer.text
-    assert sorted(app.uploads.rglob("*")) == before
+    assert sorted(uploads.rglob("*")) == before
 
 
 def test_the_unread_uploads_of_one_key_do_not_close_uploads_for_others(app):
@@ -269,98 +254,103 @@ def test_a_private_page_has_one_owner_whose_uploads_are_not_counted():
     assert upload_limits(Settings(public=True, limits=Limits(files=5))).waiting.per_client.files == 10
 
 
-class Reading:
-    """Something that reads copies."""
-
-    def __init__(self, *paths):
-        self.paths = paths
-
-    def unread_paths(self):
-        return frozenset(self.paths)
+@pytest.fixture
+def clock():
+    return Clock()
 
 
 @pytest.fixture
-def lying(tmp_path):
-    now = [0.0]
-    account = UploadTracker(lambda: now[0])
-    account.now = now
-    return account
+def tracker(clock):
+    return UploadTracker(clock)
 
 
-def lay(account, folder, whose, *names, size=10):
-    paths = []
-    for name in names:
-        path = folder / name / f"{name}.pdf"
-        path.parent.mkdir()
-        with path.open("wb") as file:
-            file.truncate(size)
-        paths.append(path)
-    account.add_copies(whose, paths)
-    return paths
+@pytest.fixture
+def arrive(tracker, tmp_path):
+    """Return a function that stores copies of a client's uploads."""
+
+    def write(client, *names):
+        paths = [tmp_path / name / f"{name}.pdf" for name in names]
+        for path in paths:
+            path.parent.mkdir()
+            path.write_bytes(b"ten bytes.")
+        tracker.add_copies(client, paths)
+        return paths
+
+    return write
 
 
-def test_unclaimed_copies_are_deleted_for_others_the_oldest_first(lying, tmp_path, monkeypatch):
-    monkeypatch.setattr("smart_demo.server.upload_limits.MAX_WAITING_FILES", 4)
-    old, read, newer = lay(lying, tmp_path, "a", "old", "read", "newer")
-    lying.now[0] += 5
-    (young,) = lay(lying, tmp_path, "b", "young")
-    reading = Reading(read)
-    lying.add_claims(reading.unread_paths)
-    bounds = UploadFolderLimits(tmp_path, 10**9)
-    lying.now[0] = MIN_UNCLAIMED_SECONDS - 1
+def refusal(tracker, *given, **named):
+    """Return status and sentence with which a full folder refuses an upload."""
     with pytest.raises(RequestRefused) as refused:
-        asyncio.run(lying.ensure_room(bounds, "c"))
-    assert (refused.value.status, refused.value.sentence) == FULL
-    lying.now[0] = MIN_UNCLAIMED_SECONDS + 1
-    asyncio.run(lying.ensure_room(bounds, "c"))
+        asyncio.run(tracker.ensure_room(*given, **named))
+    return refused.value.status, refused.value.sentence
+
+
+def test_unclaimed_copies_are_deleted_for_others_the_oldest_first(tracker, clock, arrive, tmp_path, monkeypatch):
+    monkeypatch.setattr("smart_demo.server.upload_limits.MAX_WAITING_FILES", 4)
+    old, read, newer = arrive("a", "old", "read", "newer")
+    clock.at += 5
+    (young,) = arrive("b", "young")
+    tracker.claim(read)
+    limits = UploadFolderLimits(tmp_path, 10**9)
+    clock.at = MIN_UNCLAIMED_SECONDS - 1
+    assert refusal(tracker, limits, "c") == FULL
+    clock.at = MIN_UNCLAIMED_SECONDS + 1
+    asyncio.run(tracker.ensure_room(limits, "c"))
     assert [path.exists() for path in (old, read, newer, young)] == [False, True, True, True]
     assert not old.parent.exists()
-    lay(lying, tmp_path, "c", "next")
-    lying.now[0] += 2
-    asyncio.run(lying.ensure_room(bounds, "c"))
+    arrive("c", "next")
+    clock.at += 2
+    asyncio.run(tracker.ensure_room(limits, "c"))
     assert [path.exists() for path in (read, newer, young)] == [True, False, True]
-    del reading  # with what read it, its claim is gone
-    lay(lying, tmp_path, "c", "last")
-    lying.now[0] += 2
-    asyncio.run(lying.ensure_room(bounds, "c"))
-    assert [path.exists() for path in (read, young)] == [False, True]
+    arrive("c", "last")
+    clock.at += MIN_UNCLAIMED_SECONDS
+    asyncio.run(tracker.ensure_room(limits, "c"))
+    assert [path.exists() for path in (read, young)] == [True, False]
 
 
-def test_if_a_clients_share_is_full_only_its_own_copies_are_deleted(lying, tmp_path):
-    bounds = UploadFolderLimits(tmp_path, 10**9, FolderUsage(2, 3 * HEADROOM_BYTES))
-    (theirs,) = lay(lying, tmp_path, "b", "theirs")
-    first, second = lay(lying, tmp_path, "a", "first", "second")
-    with pytest.raises(RequestRefused) as refused:
-        asyncio.run(lying.ensure_room(bounds, "a"))
-    assert (refused.value.status, refused.value.sentence) == FULL_FOR_CLIENT
-    asyncio.run(lying.ensure_room(bounds, "b"))
-    lying.now[0] += MIN_UNCLAIMED_SECONDS
-    asyncio.run(lying.ensure_room(bounds, "a"))
+def test_if_a_clients_share_is_full_only_its_own_copies_are_deleted(tracker, clock, arrive, tmp_path):
+    limits = UploadFolderLimits(tmp_path, 10**9, FolderUsage(2, 3 * HEADROOM_BYTES))
+    (theirs,) = arrive("b", "theirs")
+    first, second = arrive("a", "first", "second")
+    assert refusal(tracker, limits, "a") == FULL_FOR_CLIENT
+    asyncio.run(tracker.ensure_room(limits, "b"))
+    clock.at += MIN_UNCLAIMED_SECONDS
+    asyncio.run(tracker.ensure_room(limits, "a"))
     assert [path.exists() for path in (theirs, first, second)] == [True, False, True]
-    with pytest.raises(RequestRefused, match="Your earlier uploads"):
-        asyncio.run(lying.ensure_room(bounds, "b", incoming=3 * HEADROOM_BYTES))
-    with pytest.raises(RequestRefused, match="Too many uploads"):
-        asyncio.run(lying.ensure_room(UploadFolderLimits(tmp_path, HEADROOM_BYTES - 1), "c"))
+    assert refusal(tracker, limits, "b", incoming=3 * HEADROOM_BYTES) == FULL_FOR_CLIENT
+    assert refusal(tracker, UploadFolderLimits(tmp_path, HEADROOM_BYTES - 1), "c") == FULL
 
 
-def test_the_folder_is_not_measured_again_for_every_piece(lying, tmp_path, monkeypatch):
+def test_the_folder_is_not_measured_again_for_every_piece(tracker, clock, tmp_path, monkeypatch):
     measured = []
     monkeypatch.setattr(
         "smart_demo.server.upload_limits.measure_folder", lambda folder: measured.append(folder) or FolderUsage(0, 0)
     )
-    bounds = UploadFolderLimits(tmp_path, 10 * HEADROOM_BYTES)
+    limits = UploadFolderLimits(tmp_path, 10 * HEADROOM_BYTES)
     for _ in range(9):
-        asyncio.run(lying.ensure_room(bounds, "a"))
-        lying.count_bytes(HEADROOM_BYTES)
+        asyncio.run(tracker.ensure_room(limits, "a"))
+        tracker.count_bytes(HEADROOM_BYTES)
     assert len(measured) == 1
-    lying.count_bytes(HEADROOM_BYTES)  # which no longer fits, if all of it lies there
-    asyncio.run(lying.ensure_room(bounds, "a"))
+    tracker.count_bytes(HEADROOM_BYTES)  # which no longer fits, if all of it is stored there
+    asyncio.run(tracker.ensure_room(limits, "a"))
     assert len(measured) == 2
-    lying.now[0] += 1
-    asyncio.run(lying.ensure_room(bounds, "a"))
+    clock.at += 1
+    asyncio.run(tracker.ensure_room(limits, "a"))
     assert len(measured) == 3
 
 
-def test_the_page_claims_the_copies_it_will_read(app):
-    claims = [claim for weak in UPLOAD_TRACKER._claims if (claim := weak()) is not None]
-    assert any(claim() == frozenset() for claim in claims)
+def test_the_page_claims_the_copies_it_will_read(app, visitor, uploads, tmp_path, monkeypatch):
+    """They stay however old they are, and are deleted once read. A copy that is never submitted is deleted."""
+    free, now, encode = threading.Event(), time.time, app.backbone.encode_pages
+    monkeypatch.setattr(app.backbone, "encode_pages", lambda pages: free.wait(60) and encode(pages))
+    paper = write_pdf(tmp_path / "paper.pdf", "zanzibar")
+    (submitted,), (other,) = visitor.send(paper), visitor.send(paper)
+    visitor.do(visitor.event("upload", "upload"), upload=[submitted])
+    monkeypatch.setattr("smart_demo.server.upload_limits.time.time", lambda: now() + MAX_UNCLAIMED_SECONDS + 1)
+    UPLOAD_TRACKER.delete_unclaimed(uploads)
+    assert [Path(copy["path"]).exists() for copy in (submitted, other)] == [True, False]
+    free.set()
+    while "is-done" not in str(visitor.shown("arrivals")):
+        visitor.look()
+    assert not Path(submitted["path"]).exists()

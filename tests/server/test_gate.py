@@ -6,6 +6,8 @@ import json
 import os
 import socket
 import threading
+import time
+from functools import partial
 from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
 from types import SimpleNamespace
@@ -24,11 +26,18 @@ from starlette.formparsers import MultiPartException
 
 from smart_demo.config import Limits, Quotas, Settings
 from smart_demo.server.block_remote_fetch import NO_REMOTE_FETCH, disable_remote_fetch, names_remote_file
-from smart_demo.server.cleanup import FolderUsage, delete_leftovers, measure_folder
-from smart_demo.server.gate import NO_FILES_SERVED, GateMiddleware, content_security_policy, upload_limits
-from smart_demo.server.request_body import MAX_EVENT_BYTES, MAX_SMALL_BODY_BYTES
-from smart_demo.server.upload_limits import MAX_WAITING_FILES, UploadStream
-from tests.ui.costs_cases import served, started
+from smart_demo.server.gate import NO_FILES_SERVED, content_security_policy
+from smart_demo.server.request_limits import MAX_EVENT_BYTES, MAX_SMALL_BODY_BYTES
+from smart_demo.server.upload_limits import (
+    MAX_UNCLAIMED_SECONDS,
+    MAX_WAITING_FILES,
+    FolderUsage,
+    UploadStream,
+    UploadTracker,
+    measure_folder,
+    upload_limits,
+)
+from tests.server.cases import serve_one_page, through
 
 MB = 2**20
 LEAKS = ("/work", "/tmp", "/home", "/root", "/usr", "traceback", "site-packages", ".py", "gradio/", "6.31", "0x")
@@ -36,26 +45,12 @@ SECRET = "of another visitor, never to be served"
 LATER = "http://visitor-given.invalid/x.pdf"
 
 
-@pytest.fixture(scope="module")
-def folder(tmp_path_factory):
-    """Where uploads lie."""
-    with pytest.MonkeyPatch.context() as patch:
-        made = tmp_path_factory.mktemp("uploads")
-        patch.setenv("GRADIO_TEMP_DIR", str(made))
-        yield made
+open_app = partial(serve_one_page, SMART_MAX_FILES="12", SMART_MAX_FILE_MB="1", SMART_WAITING_FILES="2")
 
 
 @pytest.fixture(scope="module")
-def url(tmp_path_factory, folder):
-    limits = Limits(files=12, file_bytes=MB)
-    with (
-        (
-            handlers := started(tmp_path_factory.mktemp("gate"), limits=limits, quotas=Quotas(waiting_files=2))
-        ).engine as engine,
-        served(handlers) as address,
-    ):
-        list(engine.prepare_samples())
-        yield address.rstrip("/")
+def url(app):
+    return app.url
 
 
 class Outside(BaseHTTPRequestHandler):
@@ -274,13 +269,13 @@ def test_an_address_is_found_at_any_depth(value):
     ],
     ids=["parts", "nameless", "large", "bytes", "field", "name", "torn", "words", "nothing"],
 )  # fmt: skip
-def test_an_upload_is_bounded_as_it_comes_and_leaves_nothing(url, folder, chunked, body, status, said):
-    before = files_in(folder)
+def test_an_upload_is_bounded_as_it_comes_and_leaves_nothing(url, uploads, chunked, body, status, said):
+    before = files_in(uploads)
     answered, headers, told = upload(url, body, chunked=chunked)
     assert answered == status
     assert said in told
     assert headers["Content-Type"].startswith("text/plain")
-    assert files_in(folder) == before
+    assert files_in(uploads) == before
 
 
 @pytest.mark.parametrize("kind", ["multipart/form-data", "application/json", "", "multipart/mixed; boundary=edge"])
@@ -290,7 +285,7 @@ def test_an_upload_is_a_form(url, kind):
 
 
 @pytest.mark.parametrize("chunked", [False, True])
-def test_an_upload_within_the_limits_arrives_and_is_never_served(url, folder, chunked):
+def test_an_upload_within_the_limits_arrives_and_is_never_served(url, chunked):
     status, _, said = upload(url, form(("a.txt", SECRET.encode()), ("b.txt", b"y" * MB)), chunked=chunked)
     first, second = map(Path, json.loads(said))
     assert (status, first.read_bytes(), second.stat().st_size) == (200, SECRET.encode(), MB)
@@ -305,14 +300,14 @@ def test_an_upload_within_the_limits_arrives_and_is_never_served(url, folder, ch
         path.unlink()
 
 
-def test_an_upload_waits_until_there_is_room(url, folder, monkeypatch):
+def test_an_upload_waits_until_there_is_room(url, uploads, monkeypatch):
     monkeypatch.setattr("smart_demo.server.upload_limits.MAX_MEASUREMENT_AGE", 0.0)
-    lying = folder / "lying"
+    lying = uploads / "lying"
     with lying.open("wb") as file:
         file.truncate(40 * MB)
     assert upload(url, form(("a.pdf", b"x")))[0] == 503
     lying.unlink()
-    many = folder / "many"
+    many = uploads / "many"
     many.mkdir()
     for number in range(MAX_WAITING_FILES):
         (many / str(number)).touch()
@@ -323,7 +318,7 @@ def test_an_upload_waits_until_there_is_room(url, folder, monkeypatch):
     assert upload(url, form(("a.pdf", b"x")))[0] == 200
 
 
-def test_room_is_looked_for_while_it_comes(folder, monkeypatch):
+def test_room_is_looked_for_while_it_comes(uploads, monkeypatch):
     """Two at once both found room when they began."""
     monkeypatch.setattr("smart_demo.server.upload_limits.MAX_MEASUREMENT_AGE", 0.0)
     room = upload_limits(Settings(limits=Limits(files=1, file_bytes=MB), quotas=Quotas(waiting_files=1)))
@@ -334,8 +329,8 @@ def test_room_is_looked_for_while_it_comes(folder, monkeypatch):
         at = len(sent) * MB
         sent.append(at)
         if at == 2 * MB:
-            (folder / "other").write_bytes(b"")
-            os.truncate(folder / "other", room.waiting.max_bytes)
+            (uploads / "other").write_bytes(b"")
+            os.truncate(uploads / "other", room.waiting.max_bytes)
         return {"type": "http.request", "body": whole[at : at + MB], "more_body": at + MB < len(whole)}
 
     arrival = UploadStream(receive, b"multipart/form-data; boundary=edge", room)
@@ -347,10 +342,10 @@ def test_room_is_looked_for_while_it_comes(folder, monkeypatch):
     with pytest.raises(MultiPartException, match="wait to be read"):
         asyncio.run(read())
     assert arrival.refused.status == 503
-    (folder / "other").unlink()
+    (uploads / "other").unlink()
 
 
-def test_an_upload_that_breaks_off_is_cleared_away_by_the_parser(folder):
+def test_an_upload_that_breaks_off_is_cleared_away_by_the_parser(uploads):
     """A disconnection leaves Gradio's parser as an error of the form, upon which it deletes what it wrote."""
     whole = form(("a.pdf", b"x" * MB))
     pieces = [{"type": "http.request", "body": whole[:9_000], "more_body": True}, {"type": "http.disconnect"}]
@@ -360,30 +355,16 @@ def test_an_upload_that_breaks_off_is_cleared_away_by_the_parser(folder):
 
     kind = "multipart/form-data; boundary=edge"
     arrival = UploadStream(receive, kind.encode(), upload_limits(Settings()))
-    before = files_in(folder)
+    before = files_in(uploads)
     from starlette.requests import Request
 
     request = Request({"type": "http", "headers": [(b"content-type", kind.encode())]}, arrival.receive)
     with pytest.raises(MultiPartException):
-        asyncio.run(route_utils.upload_fn(request, str(folder), 10 * MB, None))
-    assert files_in(folder) == before
+        asyncio.run(route_utils.upload_fn(request, str(uploads), 10 * MB, None))
+    assert files_in(uploads) == before
 
 
-def through(settings, method, path, app=None, **given):
-    """One request through a gate alone."""
-
-    async def refuse(*_):
-        raise AssertionError("it came through")
-
-    async def talk():
-        transport = httpx.ASGITransport(GateMiddleware(app or refuse, settings))
-        async with httpx.AsyncClient(transport=transport, base_url="http://edge") as client:
-            return await client.request(method, path, **given)
-
-    return asyncio.run(talk())
-
-
-def test_without_uploads_there_is_no_upload(folder):
+def test_without_uploads_there_is_no_upload():
     answer = through(Settings(uploads=False), "POST", "/gradio_api/upload", files={"files": ("a", b"x")})
     assert (answer.status_code, answer.text) == (403, "This page takes no uploads.")
 
@@ -521,56 +502,44 @@ def test_only_on_a_space_the_hub_may_be_asked():
 # -- what is left lying
 
 
-@pytest.fixture
-def clock(monkeypatch):
-    """Seconds from now, as the sweeper sees it."""
-    import time
-
-    ahead, now = [0.0], time.time
-    monkeypatch.setattr("smart_demo.server.cleanup.time", SimpleNamespace(time=lambda: now() + ahead[0]))
-    return ahead
-
-
-def test_old_copies_go_and_those_on_their_way_stay(tmp_path, clock):
-    old, waiting, empty = tmp_path / "aa" / "old.pdf", tmp_path / "bb" / "waiting.pdf", tmp_path / "tmp1"
+def test_old_copies_are_deleted_and_those_that_will_be_read_stay(tmp_path, monkeypatch):
+    ahead, now, tracker = [0.0], time.time, UploadTracker()
+    monkeypatch.setattr("smart_demo.server.upload_limits.time.time", lambda: now() + ahead[0])
+    folder = tmp_path / "uploads"
+    old, waiting, empty = folder / "aa" / "old.pdf", folder / "bb" / "waiting.pdf", folder / "tmp1"
     for path in (old, waiting):
-        path.parent.mkdir()
+        path.parent.mkdir(parents=True)
         path.write_bytes(b"x" * 1_000)
-    os.utime(old, (0, 0))  # copied with the time of what it is a copy of
+    os.utime(old, (0, 0))  # copied with the time of its original
     empty.touch()
-    outside = tmp_path.with_name("outside")
+    outside = tmp_path / "outside"
     outside.write_bytes(b"not ours")
-    (tmp_path / "link").symlink_to(outside)
-    (tmp_path / "folder").symlink_to(tmp_path.parent)
-    assert measure_folder(tmp_path).files == 5
-    clock[0] = 500
-    assert delete_leftovers(tmp_path, 3_600, ()) == 0
-    assert empty.exists()
-    clock[0] = 700
-    assert delete_leftovers(tmp_path, 3_600, ()) == 0
-    assert not empty.exists()
-    clock[0] = 3_700
-    assert delete_leftovers(tmp_path, 3_600, {waiting}) >= 1_000
-    assert list(tmp_path.iterdir()) == [waiting.parent]
+    (folder / "link").symlink_to(outside)
+    (folder / "folder").symlink_to(tmp_path)
+    tracker.claim(waiting)
+    assert measure_folder(folder).files == 5
+    ahead[0] = MAX_UNCLAIMED_SECONDS - 60
+    assert tracker.delete_unclaimed(folder) == 0
+    assert measure_folder(folder).files == 5
+    ahead[0] = MAX_UNCLAIMED_SECONDS + 60
+    assert tracker.delete_unclaimed(folder) >= 1_000
+    assert list(folder.iterdir()) == [waiting.parent]
     assert waiting.exists()
     assert outside.read_bytes() == b"not ours"
-    assert delete_leftovers(tmp_path, 3_600, ()) == 1_000
-    assert (list(tmp_path.iterdir()), delete_leftovers(tmp_path / "nowhere", 1, ()), measure_folder(tmp_path)) == (
-        [],
-        0,
-        FolderUsage(0, 0),
-    )
+    assert UploadTracker().delete_unclaimed(folder) == 1_000
+    assert list(folder.iterdir()) == []
+    assert (tracker.delete_unclaimed(tmp_path / "nowhere"), measure_folder(folder)) == (0, FolderUsage(0, 0))
 
 
-def test_an_upload_leaves_no_empty_file_beside_it(folder):
+def test_an_upload_leaves_no_empty_file_beside_it(uploads):
     disable_remote_fetch()
-    copy = folder / "copy.pdf"
+    copy = uploads / "copy.pdf"
     copy.write_bytes(b"%PDF")
-    before = files_in(folder)
+    before = files_in(uploads)
     for box in (gr.File(), gr.UploadButton()):
-        assert box._process_single_file(FileData(path=str(copy))) == str(copy)
-    assert gr.File(type="binary")._process_single_file(FileData(path=str(copy))) == b"%PDF"
-    assert files_in(folder) == before
+        assert box.preprocess(FileData(path=str(copy))) == str(copy)
+    assert gr.File(type="binary").preprocess(FileData(path=str(copy))) == b"%PDF"
+    assert files_in(uploads) == before
     copy.unlink()
 
 

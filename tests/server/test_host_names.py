@@ -1,13 +1,10 @@
 """By which names a page is asked: another site may point a name of its own at this machine."""
 
-import asyncio
-
-import httpx
 import pytest
 
 from smart_demo.config import Settings, read_settings
 from smart_demo.errors import SettingRefused
-from smart_demo.server.gate import GateMiddleware
+from tests.server.cases import through
 
 OWN = ["localhost", "localhost:7860", "LOCALHOST:7860", "127.0.0.1:7860", "127.0.0.2", "[::1]:7860", "demo.localhost"]
 OTHERS = ["evil.example:7860", "evil.example", "localhost.evil.example", "127.0.0.1.evil.example", "10.0.0.5:7860",
@@ -17,40 +14,29 @@ ASKED = [("GET", "/"), ("GET", "/config"), ("POST", "/gradio_api/queue/join"), (
 
 
 def asked(settings, host, method="GET", path="/config"):
-    """Status and text of one request through a gate alone."""
+    """Return status and text of a request as a page at that name sends it: to itself, as far as its browser knows."""
 
     async def app(scope, receive, send):
         await send({"type": "http.response.start", "status": 200, "headers": []})
         await send({"type": "http.response.body", "body": b"the page"})
 
-    async def talk():
-        transport = httpx.ASGITransport(GateMiddleware(app, settings))
-        async with httpx.AsyncClient(transport=transport, base_url="http://127.0.0.1") as client:
-            # as a page at that name would send it: to itself, as far as its browser knows
-            headers = {"host": host, "origin": f"http://{host}"}
-            return await client.request(method, path, headers=headers, content=b"" if method == "GET" else b"{}")
-
-    answer = asyncio.run(talk())
+    headers = {"host": host, "origin": f"http://{host}"}
+    answer = through(settings, method, path, app, headers=headers, content=b"" if method == "GET" else b"{}")
     return answer.status_code, answer.text
-
-
-@pytest.fixture
-def private():
-    return read_settings({})
 
 
 @pytest.mark.parametrize("host", OTHERS)
 @pytest.mark.parametrize(("method", "path"), ASKED)
-def test_a_name_that_another_site_points_here_is_told_nothing(private, host, method, path):
-    status, said = asked(private, host, method, path)
+def test_a_name_that_another_site_points_here_is_told_nothing(host, method, path):
+    status, said = asked(read_settings({}), host, method, path)
     assert status == 403
     assert "SMART_HOSTS" in said
     assert "the page" not in said
 
 
 @pytest.mark.parametrize("host", OWN)
-def test_this_machine_answers_to_its_own_names(private, host):
-    assert asked(private, host) == (200, "the page")
+def test_this_machine_answers_to_its_own_names(host):
+    assert asked(read_settings({}), host) == (200, "the page")
 
 
 def test_a_proxy_is_declared():

@@ -7,6 +7,7 @@ digest that names the owner on disk. The stranger does not know the owner's secr
 import asyncio
 import json
 import re
+from functools import partial
 from types import SimpleNamespace
 
 import httpx
@@ -16,21 +17,14 @@ from mcp import ClientSession
 from mcp.client.streamable_http import streamablehttp_client
 
 from smart_demo.search.request import ON_BOTH, ON_MINE, ON_SAMPLES
-from smart_demo.server.visitors import VISITOR_HEADER
-from smart_demo.store.quotas import visitor_scope
-from tests.apps import served_app
+from smart_demo.server.visitors import VISITOR_HEADER, visitor_scope
 from tests.documents import write_pdf
+from tests.server.cases import serve_one_page
 from tests.server.visitor import API, EventFailed, Visitor
 
+open_app = partial(serve_one_page, SMART_PUBLIC="on")
 NAME, SAID = "ledger-of-alice.pdf", "saffron"
 """Texts that only the owner may read: her document's name, and a word on it that no query contains."""
-
-
-def open_app(folder):
-    samples = folder / "samples"
-    samples.mkdir()
-    write_pdf(samples / "tides.pdf", "tide tables of the harbour")
-    return served_app("words", samples, folder / "data", SMART_PUBLIC="on")
 
 
 @pytest.fixture(scope="module")
@@ -48,11 +42,10 @@ def alice(app, tmp_path_factory):
 
 
 @pytest.fixture
-def bob(app):
-    visitor = Visitor(app.url)
+def bob(new_visitor):
+    visitor = new_visitor()
     visitor.open()
-    yield visitor
-    visitor.close()
+    return visitor
 
 
 def names_of_pages(alice):
@@ -150,6 +143,21 @@ def test_the_owner_s_name_on_disk_never_leaves_the_server(alice, hers):
     assert not [text for texts in hers.values() for text in texts if str(alice.known.scope) in text]
 
 
+def test_judgements_belong_to_the_sender_of_the_header_and_no_request_names_another(alice, bob, new_visitor):
+    asked, select = {"owner": alice.secret}, alice.event("judge-vote", "select")
+    alice.do(select, {"act": "start"})
+    (sheet,) = alice.do(select, {"act": "ask", "query": "harbour tables"})
+    ticket = re.search(r'data-ticket="([0-9a-f]+)"', sheet)[1]
+    vote = {"act": "vote", "ticket": ticket, "choice": "a"}
+    assert bob.ask("judge-vote", "vote", vote | asked)["look"] is True
+    assert alice.ask("judge-vote", "vote", vote)["said"].startswith("Saved.")
+    assert "harbour tables" in alice.ask("judge-results", "board", {})["single"]
+    assert bob.ask("judge-results", "board", asked)["single"] == ""
+    assert "sentence" in bob.ask("judge-results", "board_file", asked | {"form": "jsonl"})
+    assert bob.ask("judge-results", "board_forget", asked)["said"]
+    assert "harbour tables" in new_visitor(alice.secret).ask("judge-results", "board", {})["single"]
+
+
 def by_program(app, secret):
     headers = {VISITOR_HEADER: secret} if secret else {}
     client = Client(app.url, headers=headers, verbose=False, analytics_enabled=False)
@@ -213,8 +221,8 @@ def test_the_uploaded_copy_is_deleted_and_cannot_be_fetched(alice, bob, tmp_path
     assert "second-of-alice" not in alice.shown("documents")
 
 
-def test_the_same_file_of_two_visitors_is_two_libraries(app, tmp_path):
-    one, two = Visitor(app.url), Visitor(app.url)
+def test_the_same_file_of_two_visitors_is_two_libraries(new_visitor, tmp_path):
+    one, two = new_visitor(), new_visitor()
     for visitor in (one, two):
         visitor.open()
         visitor.upload(write_pdf(tmp_path / "common.pdf", "ginger and mace"))
@@ -227,11 +235,10 @@ def test_the_same_file_of_two_visitors_is_two_libraries(app, tmp_path):
     assert two.forget()["done"]
 
 
-def test_a_visitor_who_returns_with_the_key_finds_all_documents(app, alice):
-    again = Visitor(app.url, alice.secret)
+def test_a_visitor_who_returns_with_the_key_finds_all_documents(alice, new_visitor):
+    again = new_visitor(alice.secret)
     again.open()
     assert NAME in again.shown("documents")
-    again.close()
 
 
 @pytest.mark.parametrize(

@@ -2,14 +2,15 @@
 
 import asyncio
 import json
+import threading
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from smart_demo.server import request_body
-from smart_demo.server.block_remote_fetch import MAX_JSON_VALUES, _count_json_values, names_remote_file
-from smart_demo.server.request_body import (
+from smart_demo.server import request_limits
+from smart_demo.server.block_remote_fetch import MAX_JSON_VALUES, count_json_values, names_remote_file
+from smart_demo.server.request_limits import (
     IDLE_TIMEOUT_SECONDS,
     MAX_BODY_SECONDS,
     MAX_EVENT_BYTES,
@@ -67,14 +68,14 @@ def test_many_small_values_are_counted_before_they_are_parsed(monkeypatch, unit)
 
 @given(VALUES, st.booleans())
 def test_values_are_counted_as_they_are_written(value, ascii_only):
-    assert _count_json_values(json.dumps(value, ensure_ascii=ascii_only).encode("utf-8", "surrogatepass")) == count(
+    assert count_json_values(json.dumps(value, ensure_ascii=ascii_only).encode("utf-8", "surrogatepass")) == count(
         value
     )
 
 
 @given(st.binary())
 def test_whatever_the_bytes_they_are_counted(body):
-    assert 0 <= _count_json_values(body) <= max(len(body), 4 * MAX_JSON_VALUES)
+    assert 0 <= count_json_values(body) <= max(len(body), 4 * MAX_JSON_VALUES)
 
 
 def test_a_pasted_evaluation_is_one_value(monkeypatch):
@@ -113,11 +114,11 @@ def test_a_large_body_is_admitted_once_and_before_it_is_held():
 
 
 def test_a_large_body_is_read_apart_from_the_loop(monkeypatch):
-    import threading
-
     where = []
-    monkeypatch.setattr(request_body, "names_remote_file", lambda _: where.append(threading.current_thread()) and False)
-    for body in (b'"x"', b'"' + b"x" * request_body.MAX_INLINE_PARSE_BYTES + b'"'):
+    monkeypatch.setattr(
+        request_limits, "names_remote_file", lambda _: where.append(threading.current_thread()) and False
+    )
+    for body in (b'"x"', b'"' + b"x" * request_limits.MAX_INLINE_PARSE_BYTES + b'"'):
         read(body)
     assert where[0] is threading.main_thread()
     assert where[1] is not threading.main_thread()

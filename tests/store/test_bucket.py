@@ -25,7 +25,7 @@ from tests.server.cases import add, an_engine, names, visitor
 from tests.store.cases import ENCODER, files_under, path_of, put
 
 ME = visitor(1)
-RED = JudgedQuery("red", Query("red").key)
+RED = JudgedQuery("red", Query("red").key, "")
 HOUR = 3_600
 
 
@@ -113,7 +113,7 @@ def test_all_features_work_on_a_bucket(tmp_path, bucket):
         with pytest.raises(LibraryError, match="no longer"):
             engine.library.tokens(stored)
         assert add(engine, ME, mine)[0].state is State.DONE
-        assert Cleanup(engine).run_once(engine.library.visitors()[0].changed + 25 * HOUR).expired == 1
+        assert Cleanup(engine, clock_hold=0).run_once(engine.library.visitors()[0].changed + 25 * HOUR).visitors == 1
         assert not any(str(ME) in name or page.file in name for name in files_under(tmp_path / "data"))
         assert names(engine, LOCAL) == ["b.pdf"]
     assert bucket == {"fsync", "flock"}  # tried, and not required

@@ -14,6 +14,7 @@ from smart_demo.judging.records import JudgedQuery
 from smart_demo.store import atomic_files
 from smart_demo.store.chroma_index import PageIndex
 from smart_demo.store.chroma_upkeep import ChromaUpkeep
+from smart_demo.store.sidecar import Sidecar
 from smart_demo.types import LOCAL, POOLED, SAMPLES, SMART, Query, QueryEncoding, State, StoredPage
 from tests.documents import write_pdf
 from tests.server.cases import Words, add, an_engine, bytes_under, holding, judge, names, visitor, without_index
@@ -55,11 +56,11 @@ def test_a_deleted_library_leaves_nothing_on_the_disk(tmp_path, wide_engine):
     before = folders_of(tmp_path)
     add(engine, ME, paper(tmp_path, "zanzibar.pdf", PAGES), shared)
     journal = Journal(engine.settings.data_dir, ME)
-    journal.skip(JudgedQuery("quagga in zanzibar", Query("quagga in zanzibar").key))
+    journal.skip(JudgedQuery("quagga in zanzibar", Query("quagga in zanzibar").key, ""))
     pages = engine.library.pages([ME], engine.backbone(ME).encoder.fingerprint)
     page, damaged, *_ = (page for page in pages if page.document == "zanzibar.pdf")
     encoding = engine.library.encoding(page)
-    path = engine.library._files.path(damaged)
+    path = Sidecar(tmp_path / "data").path(damaged)
     path.write_bytes(path.read_bytes()[:-1] + b"?")
     with pytest.raises(LibraryError):
         engine.library.tokens(damaged)
@@ -95,7 +96,7 @@ def test_a_deleted_library_is_in_no_cache(tmp_path, engine):
         engine.pair(Query("page 1"), scopes, hit.page.key, other.page.key)
     engine.search(Query("quagga"), (ME,), (POOLED, SMART))
     (damaged, *_) = engine.library.pages([ME], engine.backbone(ME).encoder.fingerprint)
-    engine.library._files.path(damaged).write_bytes(b"rubbish")
+    Sidecar(tmp_path / "data").path(damaged).write_bytes(b"rubbish")
     engine.library._catalogue._bodies.clear()
     with pytest.raises(LibraryError):
         engine.library.encoding(damaged)
@@ -150,14 +151,16 @@ def test_a_running_upload_stops_when_its_library_is_deleted(tmp_path, engine):
     assert [end.state for end in add(engine, ME, *paths)] == [State.DONE, State.DONE]
 
 
-def test_no_page_is_committed_after_the_deletion(tmp_path):
+def test_no_page_is_committed_after_the_deletion(tmp_path, monkeypatch):
     """The deletion happens while a batch is being encoded, as if from another thread."""
     path, commits = paper(tmp_path, "a.pdf", 30), []
     words = Words()
     with an_engine(tmp_path, words, open_library=without_index) as engine:
         words.before = lambda _: words.encoded and not commits and commits.append(engine.delete_library(ME))
-        commit = engine.library._files.commit
-        engine.library._files.commit = lambda page: (commits and pytest.fail("a commit")) or commit(page)
+        commit = Sidecar.commit
+        monkeypatch.setattr(
+            Sidecar, "commit", lambda files, page: (commits and pytest.fail("a commit")) or commit(files, page)
+        )
         (end,) = add(engine, ME, path)
         assert (end.state, len(commits)) == (State.REFUSED, 1)
         assert commits[0] > 0
@@ -363,14 +366,14 @@ def test_an_unhealthy_index_is_rebuilt_while_the_library_is_open(tmp_path):
 
 
 def expiring(engine, folder):
-    """Add a page and a judgement of a visitor; return the visitor as the janitor lists it."""
+    """Add a page and a judgement of a visitor; return the visitor as the cleanup lists it."""
     add(engine, ME, paper(folder, "a.pdf", 2))
     Journal(engine.settings.data_dir, ME).skip(RED)
     (seen,) = engine.library.visitors()
     return seen
 
 
-RED = JudgedQuery("red", Query("red").key)
+RED = JudgedQuery("red", Query("red").key, "")
 
 
 def test_a_vote_before_the_deletion_keeps_the_whole_library(tmp_path, engine, monkeypatch):
@@ -390,8 +393,8 @@ def test_a_vote_before_the_deletion_keeps_the_whole_library(tmp_path, engine, mo
 
 def test_a_vote_during_the_deletion_of_pages_is_stored(tmp_path, engine, monkeypatch):
     seen = expiring(engine, tmp_path)
-    journal, remove = Journal(engine.settings.data_dir, ME), engine.library._files.delete
-    monkeypatch.setattr(engine.library._files, "delete", lambda pages: (journal.skip(RED), remove(pages)))
+    journal, delete = Journal(engine.settings.data_dir, ME), Sidecar.delete
+    monkeypatch.setattr(Sidecar, "delete", lambda files, pages: (journal.skip(RED), delete(files, pages)))
     assert engine.expire(seen) == seen.bytes
     assert names(engine, ME) == []
     (kept,) = engine.library.visitors()

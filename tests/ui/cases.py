@@ -1,5 +1,6 @@
-"""Searches with given scores, small enough to rank by hand."""
+"""Searches with given scores, small enough to rank by hand; values that any client may send; keys of stored pages."""
 
+import math
 from collections.abc import Sequence
 
 import numpy as np
@@ -22,6 +23,8 @@ from smart_demo.types import (
     TokenKind,
     Weights,
 )
+from smart_demo.ui.format import page_key
+from smart_demo.ui.handlers import Handlers
 
 HOSTILE = [
     '"><img src=x onerror=alert(1)>.pdf',
@@ -33,6 +36,17 @@ HOSTILE = [
     "{{constructor}}\\new.pdf",
     "line\nbreak\x00\x1b[31m.pdf",
 ]
+NONSENSE = [None, "", "x" * 12_000, -1, 10**9, math.nan, math.inf, True, [], {}, ["a"], {"a": 1}, b"\x00", "\ud800"]
+
+
+def stored_pages(handlers: Handlers, scope: Scope) -> list[StoredPage]:
+    engine = handlers.engine
+    return engine.library.pages([scope], engine.backbone(scope).encoder.fingerprint)
+
+
+def page_keys(handlers: Handlers, scope: Scope) -> list[str]:
+    """Return the pages of a scope as browsers name them."""
+    return [page_key(page.scope, page.id) for page in stored_pages(handlers, scope)]
 
 
 def stored(number: int, document: str = "report.pdf", scope: Scope = SAMPLES, pages: int = 12) -> StoredPage:

@@ -32,9 +32,9 @@ HOSTILE_QUERIES = [
 
 
 def started(folder: Path, *, main: WordBackbone | None = None, **changes: object) -> Handlers:
-    """Return handlers over two shipped sample pages that are not prepared yet. The caller closes their engine."""
+    """Return handlers over two sample pages, not prepared yet in a new folder. The caller closes their engine."""
     samples = folder / "samples"
-    samples.mkdir(parents=True)
+    samples.mkdir(parents=True, exist_ok=True)
     write_pdf(samples / "tides.pdf", "tide table harbour", "tide gauge")
     return handlers_of(open_words(settings_below(folder, **changes), main, WordBackbone()))
 

@@ -125,17 +125,11 @@ def test_a_sample_that_proves_damaged_leaves_no_partial_answer(tmp_path):
 
 
 def test_own_documents_need_their_model_and_samples_never_answer_in_their_place(tmp_path):
-    handlers = started(tmp_path)
-    with handlers.engine:
-        list(handlers.engine.prepare_samples())
-        list(handlers.engine._indexer.add(LOCAL, _own(tmp_path), handlers.engine.backbones.embedded()))
+    with (before := started(tmp_path)).engine:
+        list(before.engine.prepare_samples())
+        add_own(before, tmp_path)
+    with (handlers := started(tmp_path)).engine:  # after a restart the model is not loaded yet
         assert "words is still loading" in refusal(SearchEndpoint(handlers), "tide")
-
-
-def _own(folder):
-    from tests.documents import write_pdf
-
-    return [(write_pdf(folder / "mine.pdf", "harbour master"), "mine.pdf")]
 
 
 def test_a_public_page_answers_from_the_samples_alone(public, client):

@@ -15,23 +15,17 @@ from tests.ui.costs_cases import HOSTILE_QUERIES, add_own, started, under
 from tests.ui.test_handlers import NONSENSE
 
 
-@pytest.fixture(scope="module")
-def ready(tmp_path_factory):
-    """Samples whole, one page of one's own."""
-    folder = tmp_path_factory.mktemp("hood")
-    handlers = started(folder)
-    list(handlers.engine.prepare_samples())
-    add_own(handlers, folder)
-    yield handlers
-    handlers.engine.close()
+@pytest.fixture
+def hood(private_page):
+    return under(private_page)
 
 
 @pytest.fixture
 def make(tmp_path):
     opened = []
 
-    def start(**changes):
-        opened.append(started(tmp_path / str(len(opened)), **changes))
+    def start(folder="", **changes):
+        opened.append(started(tmp_path / (folder or str(len(opened))), **changes))
         return opened[-1]
 
     yield start
@@ -44,8 +38,7 @@ def without_times(answer):
 
 
 @pytest.mark.parametrize("value", NONSENSE, ids=repr)
-def test_any_argument_is_answered_in_words_or_figures(ready, value):
-    hood = under(ready)
+def test_any_argument_is_answered_in_words_or_figures(hood, value):
     assert set(hood.inspect(value)) in ({"sentence"}, {"costs", "environment", "program"})
     fields = dict.fromkeys(parse_request().fields, value)
     assert set(hood.inspect(fields)) in ({"sentence"}, {"costs", "environment", "program"})
@@ -54,16 +47,16 @@ def test_any_argument_is_answered_in_words_or_figures(ready, value):
     assert json.loads(json.dumps(found, ensure_ascii=True))
 
 
-def test_without_a_question_there_are_costs_and_no_code(ready):
-    found = under(ready).inspect({"scope": ON_MINE})
+def test_without_a_question_there_are_costs_and_no_code(hood):
+    found = hood.inspect({"scope": ON_MINE})
     assert "1 page of your documents, encoded by words" in found["costs"]
     assert set(found["program"]) == {"sentence"}
 
 
 @pytest.mark.parametrize("query", HOSTILE_QUERIES, ids=lambda query: ascii(query[:24]))
-def test_the_scores_are_what_the_endpoint_answers(ready, query):
+def test_the_scores_are_what_the_endpoint_answers(hood, private_page, query):
     """`words` reads letters and digits only: what has none is refused by both."""
-    endpoint, hood = SearchEndpoint(ready), under(ready)
+    endpoint = SearchEndpoint(private_page)
     assert endpoint.scope == LOCAL
     program = hood.inspect(parse_request(query, ON_MINE, 5).fields)["program"]
     if "sentence" in program:
@@ -75,34 +68,34 @@ def test_the_scores_are_what_the_endpoint_answers(ready, query):
     assert program["differences"] == []
 
 
-def test_figures_follow_the_library_on_the_screen(ready):
-    costs = {
-        scope: under(ready).inspect(parse_request("tide", scope).fields)["costs"]
-        for scope in (ON_SAMPLES, ON_MINE, ON_BOTH)
-    }
-    assert "2 pages of the samples," in costs[ON_SAMPLES]
-    assert "1 page of your documents," in costs[ON_MINE]
-    assert "3 pages of the samples and your documents," in costs[ON_BOTH]
+def test_figures_follow_the_library_on_the_screen(hood):
+    for scope, pages in (
+        (ON_SAMPLES, "2 pages of the samples,"),
+        (ON_MINE, "1 page of your documents,"),
+        (ON_BOTH, "3 pages of the samples and your documents,"),
+    ):
+        assert pages in hood.inspect(parse_request("tide", scope).fields)["costs"]
 
 
-def test_a_figure_without_a_measurement_says_so(make, tmp_path):
+def test_a_figure_without_a_measurement_says_so(make):
     handlers = make()
-    assert "nothing to measure" in under(handlers).inspect({"scope": ON_SAMPLES})["costs"]
+    hood = under(handlers)
+    assert "nothing to measure" in hood.inspect({"scope": ON_SAMPLES})["costs"]
     list(handlers.engine.prepare_samples())
-    fresh = under(handlers).inspect({"scope": ON_SAMPLES})["costs"]
+    fresh = hood.inspect({"scope": ON_SAMPLES})["costs"]
     assert fresh.count("not measured yet") == 4 + 2 * 3  # stages of a query; scoring all and some, at three sizes
     assert "mean of 2 pages" in fresh
     handlers.engine.search(Query("tide"), (SAMPLES,))
-    measured = under(handlers).inspect({"scope": ON_SAMPLES})["costs"]
+    measured = hood.inspect({"scope": ON_SAMPLES})["costs"]
     assert "not measured yet" not in measured
     assert measured.count("median of 1 query<") == 4
     assert measured.count("not extrapolated") == 3
 
 
-def test_the_price_is_a_plain_sentence_with_its_own_numbers(ready):
+def test_the_price_is_a_plain_sentence_with_its_own_numbers(hood):
     # One-hot words of 1,024 axes: 4,096 bytes pooled; two words in int8: 2 · 1,024 codes, 4,100 mean and scale,
     # 2 · 8 box and 2 kind.
-    costs = under(ready).inspect({"scope": ON_MINE})["costs"]
+    costs = hood.inspect({"scope": ON_MINE})["costs"]
     times = (2 * 1_024 + 4_100 + 2 * 8 + 2) / 4_096
     assert f"takes {times:.3g} times the space of the pooled vectors alone: 6.17 kB a page instead of 4.1 kB." in costs
 
@@ -129,26 +122,24 @@ def test_samples_on_their_way_have_no_code_yet(make):
 
 
 def test_pages_of_another_encoder_are_warned_of(make, tmp_path):
+    before = make("a")
+    add_own(before, tmp_path)
+    assert "notice" not in under(before).inspect({"scope": ON_MINE})["environment"]
+    before.engine.close()
     other = WordBackbone(["tide"])
-    handlers = make(main=other)
-    list(handlers.engine.prepare_samples())
-    add_own(handlers, tmp_path)
-    assert "notice" not in under(handlers).inspect({"scope": ON_MINE})["environment"]
-    samples = under(handlers).inspect({"scope": ON_SAMPLES})["environment"]
+    after = make("a", main=other)
+    list(after.engine.prepare_samples())
+    add_own(after, tmp_path)
+    samples, mine = (under(after).inspect({"scope": scope})["environment"] for scope in (ON_SAMPLES, ON_MINE))
     assert "The samples were encoded by words" in samples
     assert other.encoder.fingerprint not in samples
-    mine = under(handlers).inspect({"scope": ON_MINE})["environment"]
     assert other.encoder.fingerprint in mine
-    embedded = handlers.engine.backbones.embedded()
-    list(handlers.engine._indexer.add(LOCAL, [(tmp_path / "mine.pdf", "mine.pdf")], embedded))
-    assert (
-        "Another model encoded 1 page of your documents" in under(handlers).inspect({"scope": ON_MINE})["environment"]
-    )
+    assert "Another model encoded 1 page of your documents" in mine
 
 
-def test_a_picture_is_left_out_of_code_and_admitted(ready):
+def test_a_picture_is_left_out_of_code_and_admitted(hood, private_page):
     """`words` sees no picture, so its words alone are asked either way."""
-    hood, region = under(ready), f"region:{_sample(ready)}:0.0000,0.0000,0.5000,0.5000"
+    region = f"region:{_sample(private_page)}:0.0000,0.0000,0.5000,0.5000"
     program = hood.inspect({**parse_request("tide", ON_SAMPLES).fields, "picture": region})["program"]
     assert any("the picture of this query is left out" in said for said in program["differences"])
     assert json.loads(program["scores"])["query"] == "tide"

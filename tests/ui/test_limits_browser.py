@@ -5,7 +5,7 @@ import re
 import pytest
 from playwright.sync_api import expect
 
-from smart_demo.server.rate_limits import BUSY
+from smart_demo.server.request_limits import BUSY
 from tests.apps import PATIENCE, served_app
 from tests.documents import write_pdf
 from tests.ui.browser_page import Visit

@@ -61,6 +61,17 @@ def sentence(told):
     return "".join(piece.get("text", f"“{piece.get('word')}”") for piece in told["said"])
 
 
+def near(n, pooled, cells):
+    """Return page n with a known pooled cosine with axis 0, and with `cells` along axis 2."""
+    state = (axis(0) * pooled + axis(7) * math.sqrt(1 - pooled**2)).astype("f4")
+    return replace(block_page(2, 2, cells), page=stored(n).id, pooled=state)
+
+
+def two_pages(first=(), second=(), pooled=(0.6, 0.5)):
+    """Return pages 1 and 2 with these cells along axis 2."""
+    return [near(1, pooled[0], first), near(2, pooled[1], second)]
+
+
 # -- the sums
 
 
@@ -130,7 +141,7 @@ def test_stop_words_and_template_tokens_share_a_line_that_opens():
         (0, 1, -1, -1),
         ("torque", "the"),
     )
-    told = describe_pair(paired(query, [block_page(2, 2, [(0, 1)]), replace(block_page(2, 2, []), page=page(2))]))
+    told = describe_pair(paired(query, two_pages([(0, 1)])))
     assert [line["label"] for line in told["lines"]] == ["torque", "pooled part"]
     assert told["fold"]["label"] == "other tokens (3)"
     assert sorted(line["label"] for line in told["folded"]) == ["t2", "t3", "the"]
@@ -139,14 +150,14 @@ def test_stop_words_and_template_tokens_share_a_line_that_opens():
 
 def test_a_single_other_token_needs_no_fold():
     query = query_of(np.stack([axis(2), axis(3)]), [CONTENT, TAIL], (0, -1), ("torque",))
-    told = describe_pair(paired(query, [near(1, 0.6, []), near(2, 0.5, [])]))
+    told = describe_pair(paired(query, two_pages()))
     assert [told["fold"], told["folded"]] == [None, []]
     assert {line["label"] for line in told["lines"]} == {"torque", "pooled part", "t1"}
 
 
 def test_tokens_of_no_word_still_make_a_table():
     query = query_of(np.stack([axis(2)] * 30), [TEMPLATE] * 30)
-    told = describe_pair(paired(query, [block_page(2, 2, [(0, 1)]), replace(block_page(2, 2, []), page=page(2))]))
+    told = describe_pair(paired(query, two_pages([(0, 1)])))
     assert len(told["lines"]) == 9
     assert told["fold"]["label"] == "other tokens (22)"
 
@@ -162,10 +173,6 @@ def test_a_query_of_many_words_stays_a_table_that_can_be_read():
 
 
 # -- the opponent
-
-
-def page(n):
-    return stored(n).id
 
 
 def ranking(order):
@@ -206,7 +213,7 @@ def test_a_page_that_moved_is_compared_with_one_it_changed_places_with(before, a
 
 def test_left_out_the_opponent_is_found_and_asks_the_question():
     query = query_of(np.stack([axis(2)]), pooled=axis(0))
-    pages = [near(1, 0.6, []), near(2, 0.5, [(0, 0)])]
+    pages = two_pages(second=[(0, 0)])
     for first in (0, 1):
         told = describe_pair(paired(query, pages, first=first, second=None))
         assert [one["key"] for one in told["pages"]] == [
@@ -226,12 +233,6 @@ def test_a_page_is_not_compared_with_itself_nor_with_nothing():
 
 
 # -- where they change places
-
-
-def near(n, pooled, cells):
-    """A page whose pooled cosine with axis 0 is known."""
-    state = (axis(0) * pooled + axis(7) * math.sqrt(1 - pooled**2)).astype("f4")
-    return replace(block_page(2, 2, cells), page=page(n), pooled=state)
 
 
 @given(seeds, st.sampled_from([1.0, 0.3, 2.5]), st.sampled_from(list(Reduce)), st.sampled_from(list(Counted)))
@@ -260,33 +261,38 @@ def test_just_before_and_after_the_swap_the_ranking_agrees(seed, pooled, reduce,
     assert ("beyond the slider" in said) == (pair.swap_weight > 4)
 
 
-def test_weights_that_decide_alone_are_said():
-    query = query_of(np.stack([axis(2)]))
-    pages = [near(1, 0.6, []), near(2, 0.5, [(0, 0)])]
-    told = describe_pair(paired(query, pages, Weights(0.0, 1.0)))
-    assert told["swap"] == "At a pooled weight of 0 the late part alone ranks them, whatever its weight."
-    told = describe_pair(paired(query, [near(1, 0.6, [(0, 0)]), near(2, 0.5, [])]))
-    assert told["swap"] == "No late weight changes their order. X is ahead at every one."
+@pytest.mark.parametrize(
+    ("pooled", "weights", "said"),
+    [
+        (
+            (0.5, 0.6),
+            (1, 1),
+            "They change places at a late weight of 0.10: below it Y is ahead, above it X. It is 1.00",
+        ),
+        ((0.5, 0.6), (0, 1), "At a pooled weight of 0 the late part alone ranks them, whatever its weight."),
+        ((0.6, 0.5), (1, 1), "No late weight changes their order. X is ahead at every one."),
+    ],
+)
+def test_the_late_weight_at_which_two_pages_change_places_is_said(pooled, weights, said):
+    pages = two_pages([(0, 0)], pooled=pooled)
+    assert describe_pair(paired(query_of(np.stack([axis(2)])), pages, Weights(*weights)))["swap"].startswith(said)
 
 
 # -- what is said
 
 
-def test_the_sentence_says_who_is_ahead_by_what_and_what_speaks_for_the_other():
+@pytest.mark.parametrize(
+    ("second", "pooled", "said"),
+    [
+        ([], (0.5, 0.6), "0.4000 ahead of Y: “torque” adds 0.5000 more on X. The pooled part (0.1000) speaks for Y."),
+        ([], (0.6, 0.5), "0.6000 ahead of Y: “torque” adds 0.5000 more on X, the pooled part 0.1000. Nothing speaks"),
+        ([(1, 1)], (0.5, 0.5), "X and Y have the same score."),
+    ],
+)
+def test_the_sentence_says_which_page_is_ahead_and_what_speaks_for_the_other(second, pooled, said):
     query = query_of(np.stack([axis(2), axis(5)]), words=(0, 1), word_texts=("torque", "bolt"))
-    told = describe_pair(paired(query, [near(1, 0.5, [(0, 0)]), near(2, 0.6, [])]))
-    assert sentence(told) == (
-        "X is 0.4000 ahead of Y: “torque” adds 0.5000 more on X. The pooled part (0.1000) speaks for Y."
-    )
-    assert told["swap"] == (
-        "They change places at a late weight of 0.20: below it Y is ahead, above it X. It is 1.00 now."
-    )
-    told = describe_pair(paired(query, [near(1, 0.6, [(0, 0)]), near(2, 0.5, [])]))
-    assert sentence(told) == (
-        "X is 0.6000 ahead of Y: “torque” adds 0.5000 more on X, the pooled part 0.1000. Nothing speaks for Y."
-    )
-    told = describe_pair(paired(query, [near(1, 0.5, [(0, 0)]), near(2, 0.5, [(1, 1)])]))
-    assert sentence(told) == "X and Y have the same score."
+    told = sentence(describe_pair(paired(query, two_pages([(0, 0)], second, pooled))))
+    assert told.removeprefix("X is ").startswith(said)
 
 
 @given(seeds, weightings)
@@ -302,7 +308,7 @@ def test_numbers_of_the_sentence_stand_in_the_table(seed, weights):
 
 def test_a_page_that_smart_did_not_rank_is_never_said_to_have_been_passed():
     query = query_of(np.stack([axis(2)]))
-    pair = paired(query, [near(1, 0.6, [(0, 0)]), near(2, 0.5, [(0, 1)])], candidates=1)
+    pair = paired(query, two_pages([(0, 0)], [(0, 1)]), candidates=1)
     told = describe_pair(pair)
     assert pair.swap_weight is None
     assert told["title"] == "X against Y"
@@ -321,7 +327,7 @@ def test_a_patch_is_outlined_on_both_pages_and_named_by_row_and_column():
     told = describe_pair(
         paired(
             query_of(np.stack([axis(2)])),
-            [block_page(3, 5, [(1, 3)]), replace(block_page(4, 2, [(3, 0)]), page=page(2))],
+            [block_page(3, 5, [(1, 3)]), replace(block_page(4, 2, [(3, 0)]), page=stored(2).id)],
         )
     )
     first, second = words_of(told)["t0"]["spots"]
@@ -350,11 +356,7 @@ def test_a_winner_that_is_no_place_is_said_and_the_closest_is_dashed():
 
 
 def test_the_pooled_part_and_shared_lines_point_nowhere():
-    told = describe_pair(
-        paired(
-            query_of(np.stack([axis(2)] * 3), [CONTENT, TAIL, TAIL], (0, -1, -1)), [near(1, 0.6, []), near(2, 0.5, [])]
-        )
-    )
+    told = describe_pair(paired(query_of(np.stack([axis(2)] * 3), [CONTENT, TAIL, TAIL], (0, -1, -1)), two_pages()))
     (pooled,) = (line for line in told["lines"] if line["kind"] == "pooled")
     for line in (pooled, told["fold"], told["total"]):
         assert line["spots"] == []
@@ -367,7 +369,7 @@ def test_the_pooled_part_and_shared_lines_point_nowhere():
 @pytest.mark.parametrize("text", [*HOSTILE, "x" * 10_000, "\u202e\n\t"])
 def test_hostile_words_are_plain_and_short(text):
     query = query_of(np.stack([axis(2)]), words=(0,), word_texts=(text,))
-    told = describe_pair(paired(query, [near(1, 0.6, []), near(2, 0.5, [(0, 0)])]))
+    told = describe_pair(paired(query, two_pages(second=[(0, 0)])))
     (line,) = (line for line in told["lines"] if line["kind"] == "word")
     assert 1 <= len(line["label"]) <= MAX_LABEL_CHARS
     assert not set(line["label"]) & set("\n\t\x00\u202e")
@@ -377,7 +379,7 @@ def test_hostile_words_are_plain_and_short(text):
 
 @pytest.mark.parametrize("name", HOSTILE)
 def test_hostile_names_are_isolated_in_the_choices(name):
-    found = searched(query_of(np.stack([axis(2)])), [near(1, 0.6, []), near(2, 0.5, [])])
+    found = searched(query_of(np.stack([axis(2)])), two_pages())
     named = replace(found.parts.pages[0], document=name)
     offered = list_choices(found, (named, found.parts.pages[1]))
     label = offered[0]["label"]

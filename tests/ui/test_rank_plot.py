@@ -14,14 +14,12 @@ from smart_demo.search import explain
 from smart_demo.search.explain import MAX_LATE_WEIGHT, Sweep
 from smart_demo.search.explain.explainer import Explainer
 from smart_demo.types import Method, PageId, Weights
-from smart_demo.ui.viewer import (
-    MARGIN_BOTTOM,
-    MARGIN_LEFT,
-    MARGIN_RIGHT,
-    MARGIN_TOP,
+from smart_demo.ui.rank_plot import (
+    BOTTOM,
+    LEFT,
     MIN_LABEL_DISTANCE,
-    PLOT_HEIGHT,
-    PLOT_WIDTH,
+    RIGHT,
+    TOP,
     choose_rank_labels,
     describe_ranks,
     list_ranks,
@@ -33,7 +31,7 @@ from smart_demo.ui.viewer import (
 from tests.search.explain.cases import axis, block_page, query_of, seeds
 from tests.search.explain.test_weight_sweep import parts_by_hand, random_parts
 from tests.ui.pair_cases import Shelf, searched
-from tests.ui.test_markup import Markup
+from tests.ui.parsed_markup import ParsedMarkup
 
 
 def swept(ranks, late=None, candidates=9, pages=9):
@@ -55,10 +53,9 @@ def test_the_line_stays_in_its_frame_and_holds_each_rank(ranks, late):
     line = plot_ranks(swept(ranks), late)
     found = list(corners(line.path))
     worst = max(*ranks, 5)
-    assert found[0] == pytest.approx((MARGIN_LEFT, rank_y(ranks[0], worst)), abs=0.06)
-    assert found[-1] == pytest.approx((PLOT_WIDTH - MARGIN_RIGHT, rank_y(ranks[-1], worst)), abs=0.06)
-    right, bottom = PLOT_WIDTH - MARGIN_RIGHT, PLOT_HEIGHT - MARGIN_BOTTOM
-    assert all(MARGIN_LEFT - 0.1 <= x <= right + 0.1 and MARGIN_TOP - 0.1 <= y <= bottom + 0.1 for x, y in found)
+    assert found[0] == pytest.approx((LEFT, rank_y(ranks[0], worst)), abs=0.06)
+    assert found[-1] == pytest.approx((RIGHT, rank_y(ranks[-1], worst)), abs=0.06)
+    assert all(LEFT - 0.1 <= x <= RIGHT + 0.1 and TOP - 0.1 <= y <= BOTTOM + 0.1 for x, y in found)
     assert [x for x, _ in found] == sorted(x for x, _ in found)
     for rank in ranks:
         assert any(abs(y - rank_y(rank, worst)) < 0.06 for _, y in found)
@@ -150,7 +147,8 @@ def test_the_section_is_sound_markup_and_draws_what_the_ranking_says():
     told = Explainer(Shelf(pages)).explain(found, found.parts.pages[1].key, Weights(1.0, 0.37))
     assert told.sweep is not None
     assert np.float32(0.37) in told.sweep.late
-    seen = Markup(re.sub("<(/?)(circle|text|svg)", r"<\1span", render_rank_plot(told)))
+    seen = ParsedMarkup(render_rank_plot(told))
     assert "Place 2 at weight 0; first from there on. Now, at 0.37: place 1." in seen.text
-    assert any("2 at 0, 1 at 1" in value for _, name, value in seen.attributes if name == "aria-label")
+    seen.check()
+    assert any("2 at 0, 1 at 1" in label for label in seen.values("aria-label"))
     assert "No line" in render_rank_plot(replace(told, scored=False))

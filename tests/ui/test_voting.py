@@ -6,7 +6,7 @@ import re
 import time
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from smart_demo.config import Quotas
@@ -14,125 +14,26 @@ from smart_demo.judging import journal, session
 from smart_demo.judging.journal import FOLDER
 from smart_demo.judging.query_list import ListedQuery
 from smart_demo.judging.queue import JudgingProgress, QueryStatus
-from smart_demo.judging.records import BlindColumns, Session, Skip
+from smart_demo.judging.records import Session, Skip
+from smart_demo.search.request import parse_request
 from smart_demo.server.cleanup import Cleanup
-from smart_demo.store.quotas import visitor_scope
+from smart_demo.server.visitors import visitor_scope
+from smart_demo.store.sidecar import Sidecar
 from smart_demo.types import LOCAL, SMART, Weights
 from smart_demo.ui.judge_sheets import JudgeSheets
-from smart_demo.ui.vote_sheet import SearchSetup, VoteSheet, render_vote_sheet
 from smart_demo.ui.voting import Voting
 from tests.documents import write_pdf
 from tests.server.cases import visitor
-from tests.ui.cases import HOSTILE, stored
 from tests.ui.test_handlers import NONSENSE
-from tests.ui.voting_cases import (
-    MINE,
-    Judge,
-    forget_everything,
-    judging_session,
-    make_voting,
-    pages,
-    search,
-    shared_library,
-)
+from tests.ui.voting_cases import MINE, Judge, judging_session, make_voting, pages
 
 YOURS = "7e" * 16
 
 
-@pytest.fixture(scope="module")
-def start(tmp_path_factory):
-    with shared_library(tmp_path_factory.mktemp("voting")) as start:
-        yield start
-
-
 @pytest.fixture
-def make(start):
-    forget_everything(start())
-    return start
-
-
-@pytest.fixture
-def kept(make):
+def kept(start_judging):
     """The folder of the judgements."""
-    return make().engine.settings.data_dir / FOLDER
-
-
-@pytest.fixture
-def judge(make):
-    return Judge(make())
-
-
-# -- before the vote
-
-
-def sheet(a, b, **changes):
-    progress = JudgingProgress((QueryStatus.OPEN, QueryStatus.JUDGED), 0)
-    facts = {"query": "tide", "ticket": "0c" * 16, "columns": BlindColumns(a, b), "progress": progress, "vote": None}
-    facts |= {"setup": SearchSetup(search(), ["Samples"], search()), "sides_shown": False, "link": "q=tide"}
-    return render_vote_sheet(VoteSheet(**(facts | changes)), lambda page: f"{page.id}".encode())
-
-
-def halves(markup):
-    """Return both columns, and the markup around them."""
-    columns = re.findall(r'<section class="blind-column.*?</section>', markup, re.DOTALL)
-    around = markup
-    for column in columns:
-        around = around.replace(column, "")
-    return columns, around
-
-
-def swapped(column, letter, other):
-    for old, new in ((f"Column {letter}", f"Column {other}"), (f'">{letter}<', f'">{other}<')):
-        column = column.replace(old, new)
-    return column.replace(f'data-side="{letter.lower()}"', f'data-side="{other.lower()}"')
-
-
-leaves = st.lists(st.builds(stored, st.integers(1, 9), st.sampled_from(["a.pdf", *HOSTILE])), max_size=6)
-
-
-@given(leaves, leaves)
-@settings(max_examples=60)
-def test_swapping_the_sides_swaps_only_the_columns(a, b):
-    (left, right), around = halves(sheet(tuple(a), tuple(b)))
-    (other_left, other_right), other_around = halves(sheet(tuple(b), tuple(a)))
-    assert swapped(left, "A", "B") == other_right
-    assert swapped(other_left, "A", "B") == right
-    assert around == other_around
-
-
-def test_nothing_before_the_vote_depends_on_the_random_sides(make):
-    handlers = make(public=True, uploads=False)
-    voting, met = make_voting(handlers), {}
-    for number in range(64):
-        judge = Judge(handlers, f"{number:032x}", voting)
-        judge.start()
-        judge.look(act="ask", query="harbour tide")
-        sides = judge.voting._sheets.tickets.find(judge.judging.owner(judge.name), judge.ticket).trial.sides
-        met[sides.a] = re.sub(r'(data-ticket|data-turn)="[0-9a-f]+"', "", judge.panel)
-        if len(met) == 2:
-            break
-    (left, right), around = halves(met["smart"])
-    (other_left, other_right), other_around = halves(met["pooled"])
-    assert pages(left, "a") != pages(right, "b"), "the case is too easy: both rankings are the same"
-    assert swapped(left, "A", "B") == other_right
-    assert swapped(other_left, "A", "B") == right
-    assert around == other_around
-    for blind in met.values():
-        assert not re.search(r"of-smart|of-pooled|rank|score|Pooled only|after-vote", halves(blind)[0][0])
-
-
-def test_neither_seed_nor_sides_leave_the_server_before_an_export(judge):
-    judge.start()
-    judge.look(act="ask", query="harbour tide")
-    answers = [judge.panel, json.dumps(judge.vote()), judge.look(), json.dumps(judge.undo())]
-    assert all(judge.journal.session.seed not in answer for answer in answers)
-
-
-def test_columns_with_the_same_pages_say_so(judge):
-    judge.start()
-    shown = (stored(1), stored(2))
-    assert "Both columns show the same pages" in sheet(shown, shown)
-    assert "Both columns show the same pages" not in sheet(shown, shown[::-1])
+    return start_judging().engine.settings.data_dir / FOLDER
 
 
 # -- votes
@@ -196,8 +97,8 @@ def test_a_failed_write_is_reported_and_the_vote_stays_open(judge, kept):
     assert "sheet" in judge.vote()
 
 
-def test_a_vote_records_the_shown_pages_even_if_they_were_deleted(make, tmp_path):
-    judge = Judge(make())
+def test_a_vote_records_the_shown_pages_even_if_they_were_deleted(start_judging, tmp_path):
+    judge = Judge(start_judging())
     engine = judge.handlers.engine
     list(engine.add(LOCAL, [(write_pdf(tmp_path / "mine.pdf", "harbour tide", "harbour"), "mine.pdf")]))
     judge.look(act="scope", scope="My documents")
@@ -255,9 +156,9 @@ def vote_and_look(judge, value):
     for said in (judge.voting.vote, judge.voting.grade):
         assert set(said(value)) <= {"sentence", "look"}
         for act in ("vote", "grade", "skip", "ranks", value):
-            given = {"owner": value, "act": act, "ticket": value, "choice": value, "page": value, "grade": value}
+            given = {"act": act, "ticket": value, "choice": value, "page": value, "grade": value}
             assert set(said(given)) <= {"sentence", "look"}
-    valid = {"owner": MINE, "act": "vote", "ticket": judge.ticket, "choice": "a"}
+    valid = {"act": "vote", "ticket": judge.ticket, "choice": "a"}
     spoiled = [
         {"choice": value},
         {"reasons": value or 7},
@@ -306,20 +207,22 @@ def test_a_typed_query_is_inserted_once_after_the_open_one(judge):
 def test_a_private_page_has_one_judge_for_all_browsers(judge):
     judge.start()
     for name in (None, YOURS, "../../x", 7):
-        assert judge.judging.owner(name) == LOCAL
+        assert Judge(judge.handlers, name).owner == LOCAL
 
 
-def test_owners_on_a_public_page_are_validated_and_separate(make, kept):
-    public = make(public=True, uploads=False)
-    mine, voting = Judge(public), None
+def test_owners_on_a_public_page_are_validated_and_separate(start_judging, kept):
+    public = start_judging(public=True, uploads=False)
+    mine = Judge(public)
     voting = mine.voting
     yours = Judge(public, YOURS, voting)
     for name in [*NONSENSE, "../" + "a" * 29, "A" * 32, "5a" * 15, f"{MINE}\n", "local", "visitor-x"]:
-        assert "Reload the page" in voting.vote_panel({"owner": name, "act": "start"}), name
-        assert "Reload the page" in voting.vote({"owner": name, "act": "undo"})["sentence"]
+        stranger = Judge(public, name, voting)
+        assert "Reload the page" in stranger.start(), name
+        assert "Reload the page" in stranger.undo()["sentence"]
+        assert "Reload the page" in stranger.start(owner=MINE), "a request names no owner"
     mine.start()
     yours.start()
-    answer = voting.vote({"owner": YOURS, "act": "vote", "ticket": mine.ticket, "choice": "a"})
+    answer = yours.send_vote({"act": "vote", "ticket": mine.ticket, "choice": "a", "owner": MINE})
     assert answer["look"] is True
     assert "sheet" in mine.vote()
     assert not yours.journal.judgements.votes
@@ -329,29 +232,28 @@ def test_owners_on_a_public_page_are_validated_and_separate(make, kept):
     }
 
 
-def test_a_public_page_without_uploads_allows_only_the_samples(make, tmp_path):
-    public = Judge(make(public=True, uploads=False))
+def test_a_public_page_without_uploads_allows_only_the_samples(start_judging, tmp_path):
+    public = Judge(start_judging(public=True, uploads=False))
     list(public.handlers.engine.add(LOCAL, [(write_pdf(tmp_path / "mine.pdf", "harbour"), "mine.pdf")]))
     public.start()
     for scope in ("My documents", "Both"):
         assert "Only the samples can be searched here" in public.look(act="scope", scope=scope)
-    owner = public.judging.owner(public.name)
-    public.judging.set_search(owner, search().__class__("", "My documents", 5, Weights()))
+    public.judging.set_search(public.owner, parse_request("", "My documents"))
     assert "Only the samples can be searched here" in public.look()
 
 
 def age(handlers, *judges, hours=2):
     """Date the judges' files back by `hours`."""
     for judge in judges:
-        for path in (handlers.engine.settings.data_dir / FOLDER).glob(f"{judge.judging.owner(judge.name)}.*"):
+        for path in (handlers.engine.settings.data_dir / FOLDER).glob(f"{judge.owner}.*"):
             os.utime(path, (time.time() - hours * 3_600,) * 2)
 
 
-def test_a_public_page_limits_judges_and_evicts_those_idle_for_an_hour(make, monkeypatch):
+def test_a_public_page_limits_judges_and_evicts_those_idle_for_an_hour(start_judging, monkeypatch):
     monkeypatch.setattr(session, "MAX_VISITORS", 2)
-    handlers = make(public=True, uploads=False)
+    handlers = start_judging(public=True, uploads=False)
     voting = make_voting(handlers)
-    handlers.engine.set_eviction_listener(voting._judging.discard)
+    handlers.engine.set_expiry_listener(voting.judging.discard)
     one, two, three = (Judge(handlers, f"{number:032x}", voting) for number in (1, 2, 3))
     one.start()
     one.vote()
@@ -366,9 +268,9 @@ def test_a_public_page_limits_judges_and_evicts_those_idle_for_an_hour(make, mon
     assert "no room for another" in one.start()
 
 
-def test_judgements_of_all_visitors_stay_within_the_quota(make):
+def test_judgements_of_all_visitors_stay_within_the_quota(start_judging):
     quotas = Quotas(total_bytes=200_000)
-    handlers = make(public=True, uploads=False, quotas=quotas)
+    handlers = start_judging(public=True, uploads=False, quotas=quotas)
     voting = make_voting(handlers)
     one, two = (Judge(handlers, f"{number:032x}", voting) for number in (1, 2))
     one.start()
@@ -384,46 +286,45 @@ def test_judgements_of_all_visitors_stay_within_the_quota(make):
     assert "data-ticket" in two.look()
 
 
-def test_an_event_written_while_its_owner_expires_is_stored(make, monkeypatch):
-    handlers = make(public=True, uploads=False)
+def test_an_event_written_while_its_owner_expires_is_stored(start_judging, monkeypatch):
+    handlers = start_judging(public=True, uploads=False)
     judging = judging_session(handlers)
     judge = Judge(handlers, "7" * 32, Voting(JudgeSheets(judging, handlers)))
-    cleanup = Cleanup(handlers.engine)
-    cleanup.connect(lambda _: 0, judging.discard)
+    cleanup = Cleanup(handlers.engine, clock_hold=0)
+    handlers.engine.set_expiry_listener(judging.discard)
     judge.start()
     judge.vote()
-    owner, files = judging.owner(judge.name), handlers.engine.library._files
-    delete_scope = files.delete_scope
+    owner, delete_scope = judge.owner, Sidecar.delete_scope
 
-    def voting_before_deletion(scope):
+    def skip_before_deletion(files, scope):
         judging.journal(owner).skip(judge.journal.judgements.events[-1].trial.query)
-        return delete_scope(scope)
+        return delete_scope(files, scope)
 
-    monkeypatch.setattr(files, "delete_scope", voting_before_deletion)
-    assert cleanup.run_once(time.time() + 25 * 3_600).expired == 1
+    monkeypatch.setattr(Sidecar, "delete_scope", skip_before_deletion)
+    assert cleanup.run_once(time.time() + 25 * 3_600).visitors == 1
     assert {type(event) for event in judging.journal(owner).judgements.events} == {Session, Skip}
     assert not judging.started(owner)
 
 
-def test_a_restart_keeps_list_position_and_votes(make):
-    judge = Judge(make())
+def test_a_restart_keeps_list_position_and_votes(start_judging):
+    judge = Judge(start_judging())
     judge.start()
     judge.vote("a")
     judge.look(act="ask", query="harbour master")
     judge.vote("b", note="later")
     before = re.sub(r'data-(ticket|turn)="[0-9a-f]+"', "", judge.look())
-    again = Judge(make())
+    again = Judge(start_judging())
     assert re.sub(r'data-(ticket|turn)="[0-9a-f]+"', "", again.look()) == before
     assert again.queue == judge.queue
     assert again.undo()["said"] == "Undone: the vote on “harbour master”."
 
 
-def test_an_old_ticket_stores_nothing_and_asks_for_a_new_sheet(make):
-    judge = Judge(make())
+def test_an_old_ticket_stores_nothing_and_asks_for_a_new_sheet(start_judging):
+    judge = Judge(start_judging())
     judge.start()
     ticket = judge.ticket
-    again = Judge(make())
-    assert again.voting.vote({"owner": MINE, "act": "vote", "ticket": ticket, "choice": "a"})["look"] is True
+    again = Judge(start_judging())
+    assert again.send_vote({"act": "vote", "ticket": ticket, "choice": "a"})["look"] is True
     assert not again.journal.judgements.votes
 
 
@@ -454,8 +355,8 @@ def test_next_position_reaches_every_open_query_once(statuses, at):
     assert QueryStatus.OPEN not in statuses
 
 
-def test_a_damaged_queue_is_replaced_by_the_default(make, kept):
-    judge = Judge(make())
+def test_a_damaged_queue_is_replaced_by_the_default(start_judging, kept):
+    judge = Judge(start_judging())
     judge.start()
     judge.look(act="go", at=3)
     file = kept / "local.desk.json"
@@ -477,9 +378,9 @@ def test_the_longest_list_can_be_read_again(judge):
     assert judging_session(judge.handlers).queries(LOCAL) == tuple(queries)
 
 
-def test_a_visitors_journal_stays_within_the_public_limit(make, monkeypatch):
+def test_a_visitors_journal_stays_within_the_public_limit(start_judging, monkeypatch):
     monkeypatch.setattr(journal, "PUBLIC_JOURNAL_BYTES", 20_000)
-    public = Judge(make(public=True, uploads=False))
+    public = Judge(start_judging(public=True, uploads=False))
     public.start()
     said = [public.vote() for _ in range(12)]
     assert "is full" in said[-1]["sentence"]
@@ -487,9 +388,9 @@ def test_a_visitors_journal_stays_within_the_public_limit(make, monkeypatch):
     assert sum(path.stat().st_size for path in files.glob("visitor-*.jsonl")) <= 20_000
 
 
-def test_reading_results_takes_no_visitor_slot(make, monkeypatch):
+def test_reading_results_takes_no_visitor_slot(start_judging, monkeypatch):
     monkeypatch.setattr(session, "MAX_VISITORS", 1)
-    handlers = make(public=True, uploads=False)
+    handlers = start_judging(public=True, uploads=False)
     voting = make_voting(handlers)
     one, stranger = (Judge(handlers, f"{number:032x}", voting) for number in (1, 2))
     one.start()

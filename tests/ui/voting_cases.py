@@ -8,13 +8,18 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
+
+from gradio.context import LocalContext
 
 from smart_demo.backbones.bag_of_words import WordBackbone
-from smart_demo.judging.journal import FOLDER
+from smart_demo.judging.journal import FOLDER, Journal
+from smart_demo.judging.queue import JudgingQueue
+from smart_demo.judging.records import Trial
 from smart_demo.judging.session import JudgingSession
-from smart_demo.search.request import parse_request
+from smart_demo.server.visitors import VISITOR_HEADER
 from smart_demo.store.library import Library
-from smart_demo.types import LOCAL
+from smart_demo.types import LOCAL, Scope
 from smart_demo.ui.handlers import Handlers
 from smart_demo.ui.judge_sheets import JudgeSheets
 from smart_demo.ui.stories import STORY_QUERIES
@@ -23,7 +28,7 @@ from tests.apps import handlers_of, open_words, settings_below
 from tests.documents import write_pdf
 
 MINE = "5a" * 16
-"""The owner name that a browser sends."""
+"""The secret that a browser sends."""
 DIALS = (5, 1.0, 1.0, "mean", "all")
 DOCUMENTS = {
     "tides.pdf": ("tide table harbour moon sun spring neap", "tide gauge", "tide tide harbour"),
@@ -62,6 +67,16 @@ def forget_everything(handlers: Handlers) -> None:
         handlers.engine.delete_document(LOCAL, document.file)
 
 
+@contextmanager
+def as_visitor(secret: object) -> Iterator[None]:
+    """Handle what happens inside as a request of the browser that sends this secret in its header."""
+    token = LocalContext.request.set(SimpleNamespace(headers={VISITOR_HEADER: secret}))
+    try:
+        yield
+    finally:
+        LocalContext.request.reset(token)
+
+
 def judging_session(handlers: Handlers) -> JudgingSession:
     return JudgingSession(handlers.engine, STORY_QUERIES)
 
@@ -76,56 +91,69 @@ class Judge:
     def __init__(self, handlers: Handlers, name: str = MINE, voting: Voting | None = None) -> None:
         self.handlers, self.name = handlers, name
         self.voting = voting or make_voting(handlers)
-        self.judging = self.voting._judging
+        self.judging = self.voting.judging
         self.panel = ""
 
     @property
-    def journal(self):
-        return self.judging.journal(self.judging.owner(self.name))
+    def owner(self) -> Scope:
+        with as_visitor(self.name):
+            return self.handlers.owner
 
     @property
-    def queue(self):
-        return self.judging.queue(self.judging.owner(self.name))
+    def journal(self) -> Journal:
+        return self.judging.journal(self.owner)
+
+    @property
+    def queue(self) -> JudgingQueue:
+        return self.judging.queue(self.owner)
 
     @property
     def ticket(self) -> str:
         return re.search(r'data-ticket="([0-9a-f]+)"', self.panel)[1]
 
+    @property
+    def trial(self) -> Trial:
+        """The trial of the open query."""
+        return self.voting.sheets.tickets.find(self.owner, self.ticket).trial
+
     def look(self, *, dials=DIALS, **step) -> str:
-        self.panel = self.voting.vote_panel({"owner": self.name, "act": "look"} | step, *dials)
+        with as_visitor(self.name):
+            self.panel = self.voting.vote_panel({"act": "look"} | step, *dials)
         return self.panel
 
     def pool(self, **step) -> str:
-        self.panel = self.voting.grade_panel({"owner": self.name, "act": "look"} | step, *DIALS)
+        with as_visitor(self.name):
+            self.panel = self.voting.grade_panel({"act": "look"} | step, *DIALS)
         return self.panel
 
     def start(self, **step) -> str:
         return self.look(act="start", **step)
 
     def vote(self, choice: object = "a", **more) -> dict:
-        return self.voting.vote({"owner": self.name, "act": "vote", "ticket": self.ticket, "choice": choice} | more)
+        return self.send_vote({"act": "vote", "ticket": self.ticket, "choice": choice} | more)
 
     def skip(self) -> dict:
-        return self.voting.vote({"owner": self.name, "act": "skip", "ticket": self.ticket})
+        return self.send_vote({"act": "skip", "ticket": self.ticket})
 
     def undo(self) -> dict:
-        return self.voting.vote({"owner": self.name, "act": "undo"})
+        return self.send_vote({"act": "undo"})
 
     def grade(self, page: str, grade: object) -> dict:
-        return self.voting.grade(
-            {"owner": self.name, "act": "grade", "ticket": self.ticket, "page": page, "grade": grade}
-        )
+        return self.send_grade({"act": "grade", "ticket": self.ticket, "page": page, "grade": grade})
 
     def ranks(self) -> dict:
-        return self.voting.grade({"owner": self.name, "act": "ranks", "ticket": self.ticket})
+        return self.send_grade({"act": "ranks", "ticket": self.ticket})
+
+    def send_vote(self, request: object) -> dict:
+        with as_visitor(self.name):
+            return self.voting.vote(request)
+
+    def send_grade(self, request: object) -> dict:
+        with as_visitor(self.name):
+            return self.voting.grade(request)
 
 
 def pages(markup: str, side: str = "") -> list[str]:
     """Return the pages of a panel in order, of a column or of a pool."""
     found = re.findall(r'data-page="([^"]+)"(?: data-side="([ab])")?', markup)
     return [page for page, at in found if at == side]
-
-
-def search(**changes: object):
-    """Return search settings with `changes`."""
-    return parse_request("", "Samples", **changes)

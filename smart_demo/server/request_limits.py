@@ -1,14 +1,22 @@
-"""Request bodies: read in pieces within limits of size and time, and refused with a sentence."""
+"""Limits on requests: the size and time of their bodies, and how many of them run at the same time.
+
+Bodies are read in pieces, whatever their declared length. Secrets cost nothing, so a client that makes many of them is
+bounded by the limits for all clients together. A visitor who uses the page as it is meant does not meet any limit.
+"""
 
 from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Awaitable, Callable
+from collections import Counter
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from contextlib import asynccontextmanager, contextmanager
+from typing import Any
 
 from starlette.types import Message, Receive, Scope
 
 from smart_demo.server.block_remote_fetch import NO_REMOTE_FETCH, names_remote_file
+from smart_demo.server.visitors import client_id
 
 MAX_EVENT_BYTES = 4 * 2**20
 """Maximum size of an event's body. The longest is a pasted evaluation or list of 1 MB with every quote escaped."""
@@ -24,6 +32,10 @@ MAX_BODY_SECONDS = 1_800.0
 """Maximum time for a whole body."""
 MAX_DRAIN_BYTES, DRAIN_TIMEOUT_SECONDS = 64 * 2**20, 5
 """Limits for reading the rest of a refused body. A browser shows no answer before it has sent everything."""
+SLOT_TIMEOUT_SECONDS = 20.0
+"""Time for which a request waits for a free slot before it is refused."""
+BUSY = "This page is busy with your other questions; try again in a moment."
+CROWDED = "This page is busy with the questions of others; try again in a moment."
 
 
 class RequestRefused(Exception):
@@ -134,3 +146,107 @@ def content_length(scope: Scope) -> int:
     """Return the declared length of the body, or 0 if it is missing or invalid. The real length is counted anyway."""
     value = get_header(scope, b"content-length")
     return int(value) if value.isdigit() and len(value) < 20 else 0
+
+
+class RequestLimiters:
+    """The limits of one page on the requests that run at the same time."""
+
+    def __init__(self, queue_size: int) -> None:
+        """`queue_size`: events that may wait in Gradio's queue. A client may have two fifths of them."""
+        self.requests = ConcurrencyLimiter(per_client=24, total=1_000)
+        """Requests with a body of any kind."""
+        self.large = ConcurrencyLimiter(per_client=2, total=6, timeout=SLOT_TIMEOUT_SECONDS)
+        """Requests with a large body, which stays in memory until the request is answered."""
+        self.uploads = ConcurrencyLimiter(per_client=2, total=24, timeout=SLOT_TIMEOUT_SECONDS)
+        """Uploads that are streaming in."""
+        self.functions = ConcurrencyLimiter(per_client=4, total=12, timeout=SLOT_TIMEOUT_SECONDS)
+        """Calls of component functions, which skip Gradio's queue and take a thread each."""
+        self.events = QueueLimiter(max(4, queue_size * 2 // 5))
+
+
+class ConcurrencyLimiter:
+    """Limits requests at the same time, per client and in total; further requests wait first in, first out.
+
+    It belongs to one event loop.
+    """
+
+    def __init__(self, per_client: int, total: int, timeout: float = 0.0) -> None:
+        """`timeout`: the seconds for which a request may wait for a slot; 0 refuses it at once."""
+        self._per_client, self._total, self._timeout = per_client, total, timeout
+        self._running: Counter[str] = Counter()
+        self._waiting: list[tuple[str, asyncio.Future[None]]] = []
+
+    @asynccontextmanager
+    async def slot(self, client: str) -> AsyncIterator[None]:
+        """Hold a slot for the client. Raises RequestRefused if none is free in time."""
+        if self._has_room(client):
+            self._running[client] += 1
+        else:
+            await self._wait(client)
+        try:
+            yield
+        finally:
+            self._release(client)
+
+    async def _wait(self, client: str) -> None:
+        if not self._timeout:
+            raise self._refusal(client)
+        slot = asyncio.get_running_loop().create_future()
+        self._waiting.append((client, slot))
+        try:
+            async with asyncio.timeout(self._timeout):
+                await slot
+        except BaseException as error:
+            self._waiting = [entry for entry in self._waiting if entry[1] is not slot]
+            if slot.done() and not slot.cancelled():  # it got the slot in the moment in which it gave up
+                self._release(client)
+            if isinstance(error, TimeoutError):
+                raise self._refusal(client) from None
+            raise
+
+    def _release(self, client: str) -> None:
+        self._running -= Counter([client])  # which removes clients without a slot
+        for entry in list(self._waiting):
+            other, slot = entry
+            if self._has_room(other):
+                self._waiting.remove(entry)
+                if not slot.done():
+                    self._running[other] += 1
+                    slot.set_result(None)
+
+    def _has_room(self, client: str) -> bool:
+        return self._running[client] < self._per_client and self._running.total() < self._total
+
+    def _refusal(self, client: str) -> RequestRefused:
+        own_limit = self._running[client] >= self._per_client
+        return RequestRefused(429, BUSY) if own_limit else RequestRefused(503, CROWDED)
+
+
+class QueueLimiter:
+    """Limits the events of one client that wait or run in Gradio's queue. Gradio alone knows when one ends."""
+
+    def __init__(self, per_client: int) -> None:
+        self._per_client = per_client
+        self._joining: Counter[str] = Counter()
+
+    @contextmanager
+    def join(self, scope: Scope, client: str) -> Iterator[None]:
+        """Count an event while it joins the queue. Raises RequestRefused if the client has too many."""
+        if self._joining[client] + _count_queued_events(scope, client) >= self._per_client:
+            raise RequestRefused(429, BUSY)
+        self._joining[client] += 1
+        try:
+            yield
+        finally:
+            self._joining -= Counter([client])
+
+
+def _count_queued_events(scope: Scope, client: str) -> int:
+    """Return how many events of a client wait or run in the app that the request is for."""
+    blocks = scope["app"].get_blocks() if "app" in scope else None
+    if blocks is None:
+        return 0
+    queue: Any = blocks._queue
+    events = [event for line in queue.event_queue_per_concurrency_id.values() for event in line.queue]
+    events += [event for job in queue.active_jobs if job for event in job]
+    return sum(client_id(event.request.scope) == client for event in events)
