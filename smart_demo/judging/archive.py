@@ -11,17 +11,21 @@ from __future__ import annotations
 
 import csv
 import io
+import json
 import zipfile
 import zlib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict
+from typing import Any
+
+from pydantic_core import to_jsonable_python
 
 from smart_demo.errors import InputRefused
 from smart_demo.evaluation.trec import format_qrels, format_run
-from smart_demo.judging.board_records import format_evaluation, query_id
 from smart_demo.judging.journal import MAX_JOURNAL_BYTES, format_lines
-from smart_demo.judging.records import METHODS, Grade, Vote
-from smart_demo.judging.replay import Judgements
-from smart_demo.judging.scoreboard import Board, boards
+from smart_demo.judging.records import METHODS, Grade, JudgedQuery, Trial, Vote
+from smart_demo.judging.replay import Judgements, count_ungraded
+from smart_demo.judging.scoreboard import Board, board_title, boards, cautions, grouping_note
 from smart_demo.types import POOLED, SMART
 
 JOURNAL_NAME = "judgements.jsonl"
@@ -32,6 +36,14 @@ COLUMNS = (
     "k", "encoder", "revision", "encoder fingerprint", "library", "library pages",
     "pooled weight", "late weight", "reduce", "counted", "seed",
 )  # fmt: skip
+FORMAT_VERSION = 1
+NOTES = (
+    "Measures are cut at k. nDCG has linear gain and its ideal knows every grade; pages without a grade count as 0; "
+    "queries without a relevant page are left out of the measures and of the TREC files.",
+    "Scores in the runs that are equal in 32 bits are written one step apart, so that tools keep the order shown.",
+    "Sides: SHA-256 of seed, 'sides' and query key, joined by zero bytes; odd means that pooled is column A.",
+)
+"""How the figures of `scoreboards.json` are computed, for its readers."""
 _FORMULA_STARTS = tuple("=+-@\t\r\n＝＋－＠")
 """Characters that make a spreadsheet run a cell as a formula."""
 _ZIP_SIGNATURE = b"PK\x03\x04"
@@ -46,7 +58,7 @@ def build_archive(judged: Judgements, unreadable_lines: Sequence[bytes] = ()) ->
     """
     found = boards(judged)
     files = {JOURNAL_NAME: format_lines(judged.events, unreadable_lines), "judgements.csv": csv_bytes(judged)}
-    files["scoreboards.json"] = format_evaluation(judged, found)
+    files["scoreboards.json"] = format_scoreboards(judged, found)
     for board in found:
         folder = f"trec/{board.conditions.id}"
         files |= {f"{folder}/{name}": text.encode("ascii") for name, text in trec_files(board).items()}
@@ -106,6 +118,31 @@ def spreadsheet_cell(value: object) -> object:
     return f"'{value}" if is_formula else value
 
 
+def format_scoreboards(judged: Judgements, found: Sequence[Board]) -> bytes:
+    """Return the content of `scoreboards.json`. Other programs read it, so none of its keys is renamed."""
+    fields = {
+        "form": FORMAT_VERSION,
+        "notes": NOTES,
+        "sessions": [
+            {"id": one.id, "begun": one.at, "seed": one.seed, "versions": dict(one.versions)} for one in judged.sessions
+        ],
+        "skipped": sorted(judged.skipped),
+        "ungraded": count_ungraded(judged).total,
+        "grouping": grouping_note(found),
+        "boards": [_board_fields(board) for board in found],
+    }
+    return (json.dumps(to_jsonable_python(fields), indent=1, allow_nan=False) + "\n").encode("ascii")
+
+
+def query_id(query: JudgedQuery) -> str:
+    """Return a query's id in exported files; the `q` keeps tools from reading it as a number.
+
+    >>> query_id(JudgedQuery("", "00112233445566aa", "a picture"))
+    'q00112233445566aa'
+    """
+    return f"q{query.key}"
+
+
 def trec_files(board: Board) -> dict[str, str]:
     """Return the texts of a board's TREC files by name; empty if no query has a relevant page.
 
@@ -119,6 +156,40 @@ def trec_files(board: Board) -> dict[str, str]:
         run = {name: [(row.page, row.score) for row in query.trial.ranking(method)] for name, query in scored.items()}
         files[f"{method}.run"] = format_run(run, method)
     return files
+
+
+def _board_fields(board: Board) -> dict[str, Any]:
+    """Return a board's figures. Library, encoder, weights and versions are those of its last trial."""
+    last, votes = board.trials[-1], board.votes
+    values = {query.trial.query.key: query.values for query in board.queries}
+    return {
+        "id": board.conditions.id,
+        "title": board_title(board),
+        "library": last.library,
+        "encoder": last.encoder,
+        "weights": last.weights,
+        "versions": dict(last.versions),
+        "k": board.k,
+        "votes": asdict(votes) | {"p": votes.p, "conclusion": votes.conclusion},
+        "scored": len(board.queries),
+        "too_few": board.too_few,
+        "means": board.means,
+        "differences": [
+            {"of": of, "from": base, "measure": measure} | asdict(difference)
+            for (of, base), by_measure in board.differences.items()
+            for measure, difference in by_measure.items()
+        ],
+        "unjudged": board.unjudged if board.queries else {},
+        "cautions": list(cautions(board)),
+        "queries": [_query_fields(trial, values.get(trial.query.key)) for trial in board.trials],
+    }
+
+
+def _query_fields(trial: Trial, values: Mapping[str, Mapping[str, float]] | None) -> dict[str, Any]:
+    query = trial.query
+    fields: dict[str, Any] = {"id": query_id(query), "query": query.text, "picture": query.picture}
+    fields |= {"k": trial.k, "seed": trial.seed, "sides": trial.sides}
+    return fields if values is None else fields | {"values": values}
 
 
 def _csv_row(event: Vote | Grade, judged: Judgements) -> dict[str, object]:

@@ -20,10 +20,10 @@ from smart_demo.judging.archive import (
     JOURNAL_NAME,
     build_archive,
     extract_journal,
+    query_id,
     spreadsheet_cell,
     trec_files,
 )
-from smart_demo.judging.board_records import query_id
 from smart_demo.judging.journal import MAX_JOURNAL_BYTES, format_lines
 from smart_demo.judging.randomisation import draw_sides
 from smart_demo.judging.records import METHODS, JudgedQuery, RankedPage
