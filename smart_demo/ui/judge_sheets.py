@@ -14,11 +14,10 @@ from dataclasses import dataclass, replace
 from markupsafe import Markup
 
 from smart_demo.judging.query_list import MAX_LISTED_QUERY_CHARS
-from smart_demo.judging.queue import JudgingProgress, judging_progress
 from smart_demo.judging.records import MAX_NOTE_CHARS, REASONS, BlindColumns, Trial, Vote, VoteChoice
 from smart_demo.judging.replay import count_ungraded, pages_to_grade, revealed_query
 from smart_demo.judging.scoreboard import METHOD_LABELS
-from smart_demo.judging.session import JudgingSession
+from smart_demo.judging.session import JudgingProgress, JudgingSession, judging_progress
 from smart_demo.search.request import SearchRequest, format_url_query
 from smart_demo.types import SMART, PageId, Scope, StoredPage
 from smart_demo.ui.cards import ThumbnailLoader, render_thumbnail

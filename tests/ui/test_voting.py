@@ -13,8 +13,8 @@ from smart_demo.config import Quotas
 from smart_demo.judging import journal, session
 from smart_demo.judging.journal import FOLDER
 from smart_demo.judging.query_list import ListedQuery
-from smart_demo.judging.queue import JudgingProgress, QueryStatus
 from smart_demo.judging.records import Session, Skip
+from smart_demo.judging.session import JudgingProgress, QueryStatus
 from smart_demo.search.request import parse_request
 from smart_demo.server.cleanup import Cleanup
 from smart_demo.server.visitors import visitor_scope
@@ -369,6 +369,18 @@ def test_a_damaged_queue_is_replaced_by_the_default(start_judging, kept):
         assert (fresh.queue(LOCAL).position, fresh.queue(LOCAL).queries) == (0, fresh.default_queries())
     file.write_bytes(json.dumps(whole).encode())
     assert judging_session(judge.handlers).queue(LOCAL) == judge.queue
+
+
+@pytest.mark.parametrize("bad", [7, None, [], {}, {"query": ""}, {"query": "x" * 301}, {"query": "tide", "qid": 1.5}])
+def test_a_bad_entry_of_a_stored_queue_loses_only_itself(start_judging, kept, bad):
+    judge = Judge(start_judging())
+    judge.start()
+    judge.judging.set_queries(LOCAL, [ListedQuery("tide", "q1"), ListedQuery("lamp"), ListedQuery("bolt")], 1, "mine")
+    file = kept / "local.desk.json"
+    row = json.loads(file.read_text())
+    first, *others = row["queries"]
+    file.write_text(json.dumps(row | {"queries": [bad, first, first, *others, bad], "at": 3}))
+    assert judging_session(judge.handlers).queue(LOCAL) == judge.queue, "the list, the open query and the settings stay"
 
 
 def test_the_longest_list_can_be_read_again(judge):
