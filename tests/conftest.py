@@ -1,7 +1,9 @@
 """Fixtures that all tests share."""
 
+import importlib
 import os
 from collections.abc import Iterator
+from types import ModuleType
 
 import pytest
 from hypothesis import settings
@@ -62,6 +64,13 @@ def sample_engine(tmp_path_factory) -> Iterator[Engine]:
     with open_engine(settings_of(data), fall_back=False) as engine:
         assert engine.samples().complete
         yield engine
+
+
+@pytest.fixture
+def ranx(monkeypatch) -> ModuleType:
+    """Import ranx without compilation, which would take a minute."""
+    monkeypatch.setattr(importlib.import_module("numba").config, "DISABLE_JIT", True)
+    return importlib.import_module("ranx")
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

@@ -16,9 +16,9 @@ from pathlib import Path
 
 from smart_demo.config import Settings
 from smart_demo.errors import InputRefused
-from smart_demo.evaluation.judgements import QueryJudgements, read_text
+from smart_demo.evaluation.query_sets import QueryJudgements, make_page_id, read_text
 from smart_demo.evaluation.runner import ProgressCallback, Report, ignore_progress
-from smart_demo.evaluation.texts import TextCollection, evaluate_texts, make_page_id
+from smart_demo.evaluation.texts import TextCollection, evaluate_texts
 from smart_demo.types import PageId
 
 DOCUMENTS_FILE, QUERIES_FILE, QRELS_FILE = "cran.all.1400", "cran.qry", "cranqrel"

@@ -20,7 +20,7 @@ from smart_demo.config import Limits, Settings
 from smart_demo.engine import Engine, open_engine
 from smart_demo.errors import InputRefused, LibraryError
 from smart_demo.evaluation import runner
-from smart_demo.evaluation.judgements import QueryJudgements, read_judgements
+from smart_demo.evaluation.query_sets import QueryJudgements, read_judgements
 from smart_demo.evaluation.trec import open_run_files
 from smart_demo.ingest.files import clean_name
 from smart_demo.types import LOCAL, PageId, Query, SearchResult, State

@@ -30,7 +30,7 @@ from smart_demo.engine import Engine
 from smart_demo.errors import FileRefused, InputRefused, QueryRefused
 from smart_demo.evaluation import query_sets, runner
 from smart_demo.evaluation.documents import OpenEngine, measure_library, open_temporary_engine, open_without_fallback
-from smart_demo.evaluation.judgements import QueryJudgements
+from smart_demo.evaluation.query_sets import QueryJudgements
 from smart_demo.evaluation.tables import FolderLayout, TableRow, Tables
 from smart_demo.evaluation.trec import open_run_files
 from smart_demo.ingest import clean_name

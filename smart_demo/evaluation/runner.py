@@ -12,8 +12,8 @@ from typing import Any
 
 from smart_demo import scoring
 from smart_demo.errors import InputRefused, QueryRefused
-from smart_demo.evaluation.judgements import QueryJudgements
 from smart_demo.evaluation.metrics import CONFIDENCE, METRICS, RESAMPLES, Difference, paired_difference
+from smart_demo.evaluation.query_sets import QueryJudgements
 from smart_demo.types import LATE, POOLED, SMART, Encoder, PageId, Parts, SearchResult
 from smart_demo.wording import count_queries
 

@@ -24,7 +24,7 @@ from smart_demo.backbones.serving import Backbones
 from smart_demo.config import Settings
 from smart_demo.errors import InputRefused, QueryRefused
 from smart_demo.evaluation import runner
-from smart_demo.evaluation.judgements import QueryJudgements
+from smart_demo.evaluation.query_sets import QueryJudgements
 from smart_demo.evaluation.trec import open_run_files
 from smart_demo.store import token_file
 from smart_demo.store.atomic_files import storage_errors
@@ -71,15 +71,6 @@ class EncodedTexts:
     pooled: Floats
     """Pooled vectors, (N, P)."""
     tokens: Mapping[PageId, TokenCodes]
-
-
-def make_page_id(number: int) -> PageId:
-    """Return the page id of a document's number.
-
-    >>> str(make_page_id(184))
-    '00000000000000b8-0001'
-    """
-    return PageId(f"{number:016x}", 1)
 
 
 def evaluate_texts(

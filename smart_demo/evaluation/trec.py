@@ -22,7 +22,7 @@ from urllib.parse import quote
 import numpy as np
 
 from smart_demo.errors import InputRefused
-from smart_demo.evaluation.judgements import QueryJudgements
+from smart_demo.evaluation.query_sets import QueryJudgements
 from smart_demo.evaluation.runner import METHODS, RUN_DEPTH, RankingsCallback, discard_rankings
 from smart_demo.types import PageId, SearchResult
 

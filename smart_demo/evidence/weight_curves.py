@@ -21,8 +21,8 @@ from smart_demo.backbones.base import Backbone
 from smart_demo.engine import Engine
 from smart_demo.errors import InputRefused
 from smart_demo.evaluation.documents import index_folder, list_unindexed_pages, scan_folder
-from smart_demo.evaluation.judgements import QueryJudgements, read_judgements
 from smart_demo.evaluation.metrics import METRICS, SEED, paired_difference
+from smart_demo.evaluation.query_sets import QueryJudgements, read_judgements
 from smart_demo.evaluation.runner import ProgressCallback
 from smart_demo.evaluation.texts import (
     EncodedTexts,

@@ -23,9 +23,9 @@ from pydantic_core import to_jsonable_python
 from smart_demo.errors import InputRefused
 from smart_demo.evaluation.trec import format_qrels, format_run
 from smart_demo.judging.journal import MAX_JOURNAL_BYTES, format_lines
-from smart_demo.judging.records import METHODS, Grade, JudgedQuery, Trial, Vote
-from smart_demo.judging.replay import Judgements, count_ungraded
+from smart_demo.judging.records import Grade, Judgements, Vote, count_ungraded
 from smart_demo.judging.scoreboard import Board, board_title, boards, cautions, grouping_note
+from smart_demo.judging.trials import METHODS, JudgedQuery, Trial
 from smart_demo.types import POOLED, SMART
 
 JOURNAL_NAME = "judgements.jsonl"
@@ -127,7 +127,7 @@ def format_scoreboards(judged: Judgements, found: Sequence[Board]) -> bytes:
             {"id": one.id, "begun": one.at, "seed": one.seed, "versions": dict(one.versions)} for one in judged.sessions
         ],
         "skipped": sorted(judged.skipped),
-        "ungraded": count_ungraded(judged).total,
+        "ungraded": sum(count_ungraded(judged).values()),
         "grouping": grouping_note(found),
         "boards": [_board_fields(board) for board in found],
     }

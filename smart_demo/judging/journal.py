@@ -26,24 +26,23 @@ from pathlib import Path
 
 from smart_demo.diagnostics import journal_versions
 from smart_demo.errors import InputRefused, LibraryError
-from smart_demo.judging.randomisation import new_seed
 from smart_demo.judging.records import (
     EVENT_TYPES,
     AnyEvent,
     Event,
     Grade,
-    JudgedQuery,
+    Judgements,
     Session,
     SidesRevealed,
     Skip,
-    Trial,
     Undo,
     Vote,
     event_fields,
     read_event,
+    replay,
 )
-from smart_demo.judging.replay import Judgements, replay
 from smart_demo.judging.strict_json import parse_object, read_choice
+from smart_demo.judging.trials import JudgedQuery, Trial, new_seed
 from smart_demo.store import atomic_files
 from smart_demo.store.judgement_files import FOLDER
 from smart_demo.types import PageId, Scope

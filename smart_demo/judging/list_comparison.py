@@ -11,7 +11,7 @@ import csv
 import io
 import math
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import StrEnum
 
 from smart_demo.errors import QueryRefused
@@ -19,8 +19,8 @@ from smart_demo.evaluation.metrics import TIE_TOLERANCE, ndcg
 from smart_demo.evaluation.rank_overlap import Disagreement, measure_disagreement
 from smart_demo.judging.archive import spreadsheet_cell
 from smart_demo.judging.query_list import ListedQuery
-from smart_demo.judging.recording import page_order
-from smart_demo.types import POOLED, SMART, Found, PageId, SearchResult, StoredPage
+from smart_demo.judging.trials import page_order
+from smart_demo.types import POOLED, SMART, Found, PageId, SearchResult
 
 MAX_HIGHLIGHTS = 5
 COLUMNS = (
@@ -62,18 +62,31 @@ class QueryComparison:
     """The strongest rise of a page in either first k, or None if none rose."""
     fall: RankChange | None
     """The strongest fall of a page in either first k, or None if none fell."""
-    ndcg_gain: float | None
-    """SMART's nDCG@k minus pooled's, or None if no graded page is relevant."""
+    pooled: float | None
+    """Pooled's nDCG@k, or None if no graded page is relevant."""
+    smart: float | None
+    """SMART's nDCG@k, or None if no graded page is relevant."""
+    qid: str = ""
+    """The list's own id for the query, or empty."""
+    first_pages: tuple[str, str] = ("", "")
+    """The first page of pooled and of SMART, as document and page number; empty if nothing was found."""
+    own_grades: bool = False
+    """Whether the grades come from the journal, because the list has none for this query."""
+    unknown_pages: int = 0
+    """Number of pages that the list grades and the search does not cover."""
 
     @property
-    def better(self) -> bool:
-        """Whether SMART has the higher nDCG."""
-        return self.ndcg_gain is not None and self.ndcg_gain > TIE_TOLERANCE
+    def ndcg_gain(self) -> float | None:
+        """SMART's nDCG@k minus pooled's, or None if no graded page is relevant."""
+        return None if self.smart is None or self.pooled is None else self.smart - self.pooled
 
     @property
-    def worse(self) -> bool:
-        """Whether SMART has the lower nDCG."""
-        return self.ndcg_gain is not None and self.ndcg_gain < -TIE_TOLERANCE
+    def better(self) -> str:
+        """Name of the method with the higher nDCG, `same` for a tie, or empty without grades."""
+        gain = self.ndcg_gain
+        if gain is None:
+            return ""
+        return SMART.name if gain > TIE_TOLERANCE else POOLED.name if gain < -TIE_TOLERANCE else "same"
 
 
 class HighlightKind(StrEnum):
@@ -123,31 +136,6 @@ class Highlight:
 
 
 @dataclass(frozen=True, slots=True)
-class QueryRow:
-    """One query of a list with its results."""
-
-    qid: str
-    comparison: QueryComparison
-    pooled: float | None
-    """Pooled's nDCG@k, or None if no graded page is relevant."""
-    smart: float | None
-    """SMART's nDCG@k, or None if no graded page is relevant."""
-    first_pages: tuple[str, str]
-    """The first page of pooled and of SMART, as document and page number; empty if nothing was found."""
-    own_grades: bool
-    """Whether the grades come from the journal, because the list has none for this query."""
-    unknown_pages: int
-    """Number of pages that the list grades and the search does not cover."""
-
-    @property
-    def better(self) -> str:
-        """Name of the method with the higher nDCG, `same` for a tie, or empty without grades."""
-        if self.comparison.ndcg_gain is None:
-            return ""
-        return SMART.name if self.comparison.better else POOLED.name if self.comparison.worse else "same"
-
-
-@dataclass(frozen=True, slots=True)
 class RefusedQuery:
     """A query that the search refused, and why."""
 
@@ -157,7 +145,7 @@ class RefusedQuery:
 
 def compare_queries(
     queries: Iterable[ListedQuery], search: Search, k: int, known: KnownGrades
-) -> Iterator[QueryRow | RefusedQuery]:
+) -> Iterator[QueryComparison | RefusedQuery]:
     """Search one query after the other and yield its comparison. Close the iterator to stop."""
     for query in queries:
         try:
@@ -165,7 +153,7 @@ def compare_queries(
         except QueryRefused as refused:
             yield RefusedQuery(query.query, refused.sentence)
         else:
-            yield _query_row(query, found, k, known)
+            yield _compare_answer(query, found, k, known)
 
 
 def compare_rankings(
@@ -182,7 +170,6 @@ def compare_rankings(
     """
     grades = grades or {}
     has_relevant = any(grade > 0 for grade in grades.values())
-    gain = ndcg(smart, grades, k) - ndcg(pooled, grades, k) if has_relevant else None
     before, after = ({page: rank for rank, page in enumerate(ranking, start=1)} for ranking in (pooled, smart))
     changes = [RankChange(before.get(page), after.get(page)) for page in dict.fromkeys([*smart[:k], *pooled[:k]])]
     rise = max(changes, key=lambda change: change.dcg_change, default=None)
@@ -193,24 +180,14 @@ def compare_rankings(
         measure_disagreement(pooled[:k], smart[:k]),
         rise if rise and rise.dcg_change > 0 else None,
         fall if fall and fall.dcg_change < 0 else None,
-        gain,
+        ndcg(pooled, grades, k) if has_relevant else None,
+        ndcg(smart, grades, k) if has_relevant else None,
     )
 
 
 def sort_by_disagreement(comparisons: Iterable[QueryComparison]) -> tuple[QueryComparison, ...]:
     """Sort comparisons, the most different rankings first: lowest RBO, then lowest tau, then the given order."""
     return tuple(sorted(comparisons, key=_agreement))
-
-
-def sorted_rows(rows: Iterable[QueryRow]) -> tuple[QueryRow, ...]:
-    """Sort rows, the most different rankings first."""
-    by_key = {row.comparison.key: row for row in rows}
-    return tuple(by_key[found.key] for found in sort_by_disagreement(row.comparison for row in by_key.values()))
-
-
-def highlights(rows: Iterable[QueryRow]) -> tuple[Highlight, ...]:
-    """Select up to five of the queries for a slide."""
-    return select_highlights([row.comparison for row in rows])
 
 
 def select_highlights(comparisons: Sequence[QueryComparison]) -> tuple[Highlight, ...]:
@@ -232,50 +209,48 @@ def select_highlights(comparisons: Sequence[QueryComparison]) -> tuple[Highlight
     return tuple(selected)
 
 
-def csv_text(rows: Sequence[QueryRow]) -> str:
+def csv_text(rows: Sequence[QueryComparison]) -> str:
     """Return the rows as CSV with no cell that a spreadsheet would run.
 
     It begins with the byte order mark by which spreadsheets recognise UTF-8.
     """
-    reasons = {highlight.comparison.key: highlight.sentence for highlight in highlights(rows)}
+    reasons = {highlight.comparison.key: highlight.sentence for highlight in select_highlights(rows)}
     stream = io.StringIO(newline="")
     writer = csv.writer(stream)
     writer.writerow(COLUMNS)
-    for row in sorted_rows(rows):
-        writer.writerow([spreadsheet_cell(value) for value in _cells(row, reasons.get(row.comparison.key, ""))])
+    for row in sort_by_disagreement(rows):
+        writer.writerow([spreadsheet_cell(value) for value in _cells(row, reasons.get(row.key, ""))])
     return f"\ufeff{stream.getvalue()}"
 
 
-def _query_row(query: ListedQuery, found: Found, k: int, known: KnownGrades) -> QueryRow:
+def _compare_answer(query: ListedQuery, found: Found, k: int, known: KnownGrades) -> QueryComparison:
     graded = dict(query.grades(found.parts.pages))
     unknown, own = len(query.relevant) - len(graded), False
     if not query.relevant:
         searched = {page.id for page in found.parts.pages}  # a page not searched must not be part of nDCG's ideal
         graded = {page: grade for page, grade in known(query.key).items() if page in searched}
         own = bool(graded)
-    results = [found.results[method.name] for method in (POOLED, SMART)]
-    pooled, smart = (page_order(result) for result in results)
-    comparison = compare_rankings(query.query, query.key, pooled, smart, k, graded)
-    has_relevant = comparison.ndcg_gain is not None
-    values = [ndcg(ranking, graded, k) if has_relevant else None for ranking in (pooled, smart)]
-    before, after = (_first_page(result) for result in results)
-    return QueryRow(query.qid, comparison, values[0], values[1], (before, after), own, max(unknown, 0))
+    pooled, smart = (found.results[method.name] for method in (POOLED, SMART))
+    comparison = compare_rankings(query.query, query.key, page_order(pooled), page_order(smart), k, graded)
+    return replace(
+        comparison,
+        qid=query.qid,
+        first_pages=(_first_page(pooled), _first_page(smart)),
+        own_grades=own,
+        unknown_pages=max(unknown, 0),
+    )
 
 
 def _first_page(result: SearchResult) -> str:
-    return _page_name(result.hits[0].page) if result.hits else ""
+    return f"{result.hits[0].page.document}, page {result.hits[0].page.number}" if result.hits else ""
 
 
-def _page_name(page: StoredPage) -> str:
-    return f"{page.document}, page {page.number}"
-
-
-def _cells(row: QueryRow, reason: str) -> list[object]:
-    disagreement = row.comparison.disagreement
+def _cells(row: QueryComparison, reason: str) -> list[object]:
+    disagreement = row.disagreement
     before, after = row.first_pages
     return [
         row.qid,
-        row.comparison.query,
+        row.query,
         round(disagreement.rbo, 6),
         "" if math.isnan(disagreement.tau) else round(disagreement.tau, 6),  # NaN if a ranking is empty
         disagreement.shared,
@@ -314,7 +289,7 @@ def _change_words(change: RankChange | None) -> str:
 def _grades_sentence(found: QueryComparison) -> str:
     if found.ndcg_gain is None:
         return ""
-    word = "better" if found.better else "worse" if found.worse else "no better and no worse"
+    word = {SMART.name: "better", POOLED.name: "worse"}.get(found.better, "no better and no worse")
     return f" By the grades SMART is {word} here."
 
 
@@ -324,11 +299,11 @@ def _discount(rank: int | None) -> float:
 
 _SortKey = Callable[[QueryComparison], float | tuple[float, float]]
 _SELECTORS: tuple[tuple[HighlightKind, Callable[[QueryComparison], bool], _SortKey], ...] = (
-    (HighlightKind.LOSS, lambda found: found.worse, lambda found: found.ndcg_gain or 0.0),
+    (HighlightKind.LOSS, lambda found: found.better == POOLED.name, lambda found: found.ndcg_gain or 0.0),
     (HighlightKind.RISE, lambda found: found.rise is not None, lambda found: -_dcg_change(found.rise)),
     (HighlightKind.UNCHANGED, lambda found: found.disagreement.same, lambda found: 0.0),
     (HighlightKind.DIFFERENT, lambda found: not found.disagreement.same, _agreement),
-    (HighlightKind.GAIN, lambda found: found.better, lambda found: -(found.ndcg_gain or 0.0)),
+    (HighlightKind.GAIN, lambda found: found.better == SMART.name, lambda found: -(found.ndcg_gain or 0.0)),
     (HighlightKind.FALL, lambda found: found.fall is not None, lambda found: _dcg_change(found.fall)),
 )
 """Kinds of highlights in the order of selection, which queries are candidates, and the key of which the lowest wins."""

@@ -22,7 +22,7 @@ from pydantic import AfterValidator, BeforeValidator, Field, TypeAdapter
 from pydantic.dataclasses import dataclass
 
 from smart_demo.errors import InputRefused
-from smart_demo.evaluation.judgements import MAX_GRADE, MAX_PAGE_NUMBER
+from smart_demo.evaluation.query_sets import MAX_GRADE, MAX_PAGE_NUMBER
 from smart_demo.judging.strict_json import integer_between, number_between, one_line, parse_object, read_record
 from smart_demo.types import PageId, Query, StoredPage
 

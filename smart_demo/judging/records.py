@@ -1,288 +1,44 @@
-"""Everything of an evaluation by people that is written or read: its events, and the trials that they are about.
+"""Events of an evaluation by people, and the votes, grades and skips that count after them.
 
-A trial holds the query, the sides, the rankings and everything that made them. Every vote and grade carries its trial,
-so that any single line of a journal can be run again and any metric computed later without the library.
+Every vote and grade carries its trial, so that any single line of a journal can be run again. Events are frozen and
+validated as trials are; `read_event` raises InputRefused alone.
 
-Records are frozen. Creating one validates every field, from values of Python or of JSON (`strict_json`), and raises
-InputRefused or pydantic's ValidationError; `read_event` and `read_trial` raise InputRefused alone. `as_json` returns
-the JSON form. A page of a ranking is `[page id, document, page number, score]` in it.
+The order in which `replay` is given events does not matter, and an event given twice counts once, so two journals merge
+by replaying both: the later event about the same query or page counts, by the events' own times.
 """
 
 from __future__ import annotations
 
 import dataclasses
-import hashlib
 import json
-from collections.abc import Iterator, Mapping
-from dataclasses import asdict
+from collections.abc import Iterable, Mapping
 from datetime import datetime
 from enum import StrEnum
 from functools import lru_cache
-from itertools import pairwise
 from typing import Annotated, Any, Self, TypeVar
 
-from pydantic import (
-    AfterValidator,
-    BeforeValidator,
-    Field,
-    PlainSerializer,
-    PlainValidator,
-    TypeAdapter,
-    model_serializer,
-    model_validator,
-)
+from pydantic import AfterValidator, BeforeValidator, Field, TypeAdapter, model_validator
 from pydantic.dataclasses import dataclass
-from pydantic_core import ArgsKwargs
 
 from smart_demo.errors import InputRefused
-from smart_demo.judging.randomisation import Sides, draw_sides
-from smart_demo.judging.strict_json import (
-    hex_digits,
-    integer_between,
-    matching,
-    number_between,
-    one_line,
-    read_record,
-    text_up_to,
+from smart_demo.judging.strict_json import integer_between, matching, read_record, text_up_to
+from smart_demo.judging.trials import (
+    Conditions,
+    JudgedQuery,
+    Name,
+    RandomId,
+    RecordedPageId,
+    Trial,
+    Versions,
+    shuffled,
 )
-from smart_demo.types import (
-    LATE,
-    POOLED,
-    SMART,
-    Counted,
-    PageId,
-    Query,
-    Reduce,
-    StoredPage,
-    Weights,
-)
+from smart_demo.types import POOLED, SMART, PageId
 
 A, B = "a", "b"
-METHODS = (POOLED.name, LATE.name, SMART.name)
-"""Names of the methods whose rankings a trial records."""
-MIN_RECORDED_RANKS, MAX_RECORDED_RANKS = 10, 50
-"""Pages recorded of each ranking, if the library has as many."""
-MAX_QUERY_CHARS = 2_000
-"""Maximum length of a query that can be judged."""
 MAX_NOTE_CHARS = 1_000
 MAX_GRADE = 3
-MAX_LIBRARY_PAGES = 10**7
-"""Maximum number of pages of a searched library."""
-MAX_VERSIONS = 20
-"""Maximum number of programs whose versions are recorded."""
-MAX_WEIGHT, MAX_SCORE = 1e3, 1e9
 REASONS = ("figure", "table", "small text", "wrong document", "other")
 """Reasons that a voter may give, in the order of their buttons."""
-Name = Annotated[str, one_line()]
-Fingerprint = Annotated[str, hex_digits(16)]
-RandomId = Annotated[str, hex_digits(32)]
-
-
-_parse_page_id = lru_cache(maxsize=4096)(PageId.parse)
-"""`PageId.parse`, cached: most pages are in all three rankings, and parsing ids was a third of reading a trial."""
-
-
-def parse_page(value: object) -> PageId:
-    """Return a page's id, given as such or as text."""
-    try:
-        return value if isinstance(value, PageId) else _parse_page_id(value if isinstance(value, str) else "")
-    except ValueError:
-        raise InputRefused("a page must be named by its id, 16 hex digits, a dash and 4 digits.") from None
-
-
-RecordedPageId = Annotated[PageId, PlainValidator(parse_page), PlainSerializer(str)]
-
-
-def _version_items(value: object) -> object:
-    if not isinstance(value, dict | tuple) or len(value) > MAX_VERSIONS:
-        raise InputRefused(f'"versions" must name at most {MAX_VERSIONS} programs.')
-    return tuple(sorted(value.items())) if isinstance(value, dict) else value
-
-
-Versions = Annotated[
-    tuple[tuple[Annotated[str, one_line(40, empty=True)], Annotated[str, one_line(100)]], ...],
-    BeforeValidator(_version_items),
-    PlainSerializer(dict),
-]
-"""Versions of programs, by name; an object in JSON."""
-
-
-@dataclasses.dataclass(frozen=True)
-class BlindColumns:
-    """The pages of each column: everything a voter may see before the vote."""
-
-    a: tuple[StoredPage, ...]
-    b: tuple[StoredPage, ...]
-
-
-@dataclass(frozen=True, slots=True)
-class RankedPage:
-    """One page of a recorded ranking."""
-
-    page: RecordedPageId
-    document: Name
-    score: Annotated[float, number_between(-MAX_SCORE, MAX_SCORE)]
-
-    @property
-    def number(self) -> int:
-        """The page's number in its document, from 1."""
-        return self.page.number
-
-    @model_validator(mode="before")
-    @classmethod
-    def _read_list(cls, value: object) -> object:
-        if isinstance(value, RankedPage | ArgsKwargs):
-            return value
-        if not isinstance(value, list) or len(value) != 4:
-            raise InputRefused("a ranked page must be a list of page id, document, page number and score.")
-        page = parse_page(value[0])
-        if isinstance(value[2], bool) or value[2] != page.number:
-            raise InputRefused("a page's number must be the one in its id.")
-        return {"page": page, "document": value[1], "score": value[3]}
-
-    @model_serializer
-    def _as_list(self) -> list[object]:
-        return [str(self.page), self.document, self.number, self.score]
-
-
-Ranking = Annotated[tuple[RankedPage, ...], Field(max_length=MAX_RECORDED_RANKS)]
-
-
-@dataclass(frozen=True, slots=True)
-class Rankings:
-    """The ranking of each of METHODS, best page first. Iterable in their order."""
-
-    pooled: Ranking
-    late: Ranking
-    smart: Ranking
-
-    def __iter__(self) -> Iterator[tuple[RankedPage, ...]]:
-        return iter((self.pooled, self.late, self.smart))
-
-    @model_validator(mode="after")
-    def _check_order(self) -> Self:
-        for name, rows in zip(METHODS, self, strict=True):
-            if len({row.page for row in rows}) < len(rows):
-                raise InputRefused(f"the {name} ranking has a page twice.")
-            if any(later.score > row.score for row, later in pairwise(rows)):
-                raise InputRefused(f"the scores of the {name} ranking do not fall.")
-        return self
-
-
-@dataclass(frozen=True, slots=True)
-class JudgedQuery:
-    """A query as recorded, complete enough to search it again."""
-
-    text: Annotated[str, text_up_to(MAX_QUERY_CHARS)]
-    key: Fingerprint
-    """`Query.key`, a hash of the words and of a picture's pixels."""
-    picture: Annotated[str, one_line(empty=True)]
-    """Name of the query's picture, or empty."""
-
-    @model_validator(mode="after")
-    def _check_key(self) -> Self:
-        if not self.picture and (not self.text.strip() or Query(self.text).key != self.key):
-            raise InputRefused("the query's key is not that of its words.")
-        return self
-
-
-def _check_scopes(scopes: tuple[str, ...]) -> tuple[str, ...]:
-    if scopes not in (("samples",), ("local",), ("local", "samples")):
-        raise InputRefused('"scopes" may hold: local, samples.')
-    return scopes
-
-
-@dataclass(frozen=True, slots=True)
-class RecordedLibrary:
-    """The pages that were searched."""
-
-    fingerprint: Fingerprint
-    scopes: Annotated[tuple[Name, ...], Field(max_length=2), AfterValidator(_check_scopes)]
-    pages: Annotated[int, integer_between(1, MAX_LIBRARY_PAGES)]
-    codec: Annotated[str, one_line(40)]
-    """Format of the stored token states."""
-
-
-@dataclass(frozen=True, slots=True)
-class RecordedEncoder:
-    """The encoder that made the rankings."""
-
-    name: Name
-    model: Name
-    revision: Annotated[str, one_line(empty=True)]
-    fingerprint: Fingerprint
-
-
-@dataclass(frozen=True, slots=True)
-class RecordedWeights:
-    """The form in which `Weights` are recorded."""
-
-    pooled: Annotated[float, number_between(-MAX_WEIGHT, MAX_WEIGHT)]
-    late: Annotated[float, number_between(-MAX_WEIGHT, MAX_WEIGHT)]
-    reduce: Reduce
-    counted: Counted
-
-
-def _read_weights(value: object) -> Weights:
-    fields = asdict(value) if isinstance(value, Weights) else value
-    return Weights(**asdict(read_record(_RECORDED_WEIGHTS, fields, '"weights"')))
-
-
-_RECORDED_WEIGHTS = TypeAdapter(RecordedWeights)
-
-
-@dataclasses.dataclass(frozen=True, slots=True)
-class Conditions:
-    """Library, encoder and weights. Only judgements under the same conditions are counted together."""
-
-    library: str
-    encoder: str
-    weights: Weights
-
-    @property
-    def id(self) -> str:
-        """8 hex digits, the same on every machine."""
-        return hashlib.sha256(repr((self.library, self.encoder, _weights_key(self.weights))).encode()).hexdigest()[:8]
-
-
-@dataclass(frozen=True, slots=True)
-class Trial:
-    """One query searched under one set of conditions."""
-
-    query: JudgedQuery
-    seed: RandomId
-    """The session's seed."""
-    sides: Sides
-    """What the seed draws for the query."""
-    library: RecordedLibrary
-    encoder: RecordedEncoder
-    weights: Annotated[Weights, BeforeValidator(_read_weights)]
-    """SMART's weights. The late ranking uses the same reduction and the same tokens."""
-    k: Annotated[int, integer_between(1, MAX_RECORDED_RANKS)]
-    """Pages shown in each column."""
-    rankings: Rankings
-    """One ranking for each of METHODS, max(k, 10) pages if the library has as many."""
-    versions: Versions
-
-    @property
-    def conditions(self) -> Conditions:
-        """The conditions under which judgements of this trial count."""
-        return Conditions(self.library.fingerprint, self.encoder.fingerprint, self.weights)
-
-    def ranking(self, method: str) -> tuple[RankedPage, ...]:
-        """Return the ranking of one of METHODS."""
-        return tuple(self.rankings)[METHODS.index(method)]
-
-    @property
-    def orders(self) -> Mapping[str, tuple[PageId, ...]]:
-        """Page ids of each ranking, by method name."""
-        return {name: tuple(row.page for row in self.ranking(name)) for name in METHODS}
-
-    @model_validator(mode="after")
-    def _check_sides(self) -> Self:
-        if self.sides != draw_sides(self.seed, self.query.key):
-            raise InputRefused("the sides are not those that the seed draws for this query.")
-        return self
 
 
 class VoteChoice(StrEnum):
@@ -442,6 +198,121 @@ def event_fields(event: Event) -> dict[str, Any]:
     return fields
 
 
-def _weights_key(weights: Weights) -> tuple[float, float, str, str]:
-    # Adding 0 gives minus zero, which equals zero, the same text.
-    return weights.pooled + 0.0, weights.late + 0.0, str(weights.reduce), str(weights.counted)
+@dataclasses.dataclass(frozen=True)
+class Judgements:
+    """The state of an evaluation. Queries are identified by their `Query.key`."""
+
+    events: tuple[Event, ...]
+    """Every event once, by time."""
+    undone: frozenset[str]
+    """Ids of undone events."""
+    votes: Mapping[tuple[Conditions, str], Vote]
+    """The last vote on each query under each set of conditions."""
+    grades: Mapping[tuple[str, str], Mapping[PageId, Grade]]
+    """The last grade of each page, by library fingerprint and query. A grade does not depend on a ranking, so grades
+    given under other weights are included."""
+    skipped: frozenset[str]
+    """Queries that were skipped and not voted on."""
+    seen_before: frozenset[str]
+    """Ids of votes that were not blind: the session had already shown the sides of the query, by a vote on it or by
+    the ranks of its pages."""
+
+    @property
+    def sessions(self) -> tuple[Session, ...]:
+        """Headers of sessions, by time."""
+        return tuple(event for event in self.events if isinstance(event, Session))
+
+    def last_step(self, session: str) -> Vote | Grade | Skip | None:
+        """Return the event that an undo in this session undoes, or None."""
+        for event in reversed(self.events):
+            if event.session == session and isinstance(event, Vote | Grade | Skip) and event.id not in self.undone:
+                return event
+        return None
+
+    def is_current(self, event: Event) -> bool:
+        """Return whether a vote or a grade counts: it is neither undone nor replaced by a later one."""
+        if isinstance(event, Vote):
+            return self.votes.get((event.trial.conditions, event.trial.query.key)) == event
+        return isinstance(event, Grade) and self.trial_grades(event.trial).get(event.page) == event
+
+    def trial_grades(self, trial: Trial) -> Mapping[PageId, Grade]:
+        """Return the grades of a trial's query in the trial's library."""
+        return self.grades.get((trial.library.fingerprint, trial.query.key), {})
+
+    def query_grades(self, key: str) -> Mapping[PageId, Grade]:
+        """Return the last grade of each page for a query in any library."""
+        grades = (grade for (_, query), by_page in self.grades.items() if query == key for grade in by_page.values())
+        return {grade.page: grade for grade in sorted(grades, key=_time_and_id)}
+
+
+def replay(events: Iterable[Event]) -> Judgements:
+    """Return the state after events, given in any order. Of two events with one id the first counts."""
+    once: dict[str, Event] = {}
+    for event in events:
+        once.setdefault(event.id, event)
+    ordered = tuple(sorted(once.values(), key=_time_and_id))
+    undone = frozenset(event.undoes for event in ordered if isinstance(event, Undo))
+    votes: dict[tuple[Conditions, str], Vote] = {}
+    grades: dict[tuple[str, str], dict[PageId, Grade]] = {}
+    skipped = set()
+    for event in ordered:
+        if event.id in undone:
+            continue
+        if isinstance(event, Vote):
+            votes[event.trial.conditions, event.trial.query.key] = event
+        elif isinstance(event, Grade):
+            grades.setdefault((event.trial.library.fingerprint, event.trial.query.key), {})[event.page] = event
+        elif isinstance(event, Skip):
+            skipped.add(event.query.key)
+    voted = {key for _, key in votes}
+    return Judgements(ordered, undone, votes, grades, frozenset(skipped - voted), _seen_before(ordered))
+
+
+def revealed_query(event: Event) -> tuple[str, str] | None:
+    """Return the seed and query key whose sides an event revealed, or None. Undone votes count: they were shown."""
+    if isinstance(event, Vote):
+        return event.trial.seed, event.trial.query.key
+    return (event.seed, event.query.key) if isinstance(event, SidesRevealed) else None
+
+
+def pages_to_grade(trial: Trial) -> tuple[PageId, ...]:
+    """Return the first k pages of pooled and of SMART together, in a random order.
+
+    The union is fair: neither method's pages are graded more than the other's. The order is drawn from the seed and no
+    rank affects it, so that a page's rank does not bias its grade.
+    """
+    pages = [row.page for name in (POOLED.name, SMART.name) for row in trial.ranking(name)[: trial.k]]
+    return shuffled(trial.seed, trial.query.key, pages)
+
+
+def pages_without_grade(trial: Trial, judged: Judgements) -> tuple[PageId, ...]:
+    """Return the pages of a trial that have no grade yet, in the order of grading."""
+    graded = judged.trial_grades(trial)
+    return tuple(page for page in pages_to_grade(trial) if page not in graded)
+
+
+def count_ungraded(judged: Judgements) -> Mapping[str, int]:
+    """Return the number of pages without a grade of every query that was voted on or graded, by `Query.key`.
+
+    They are pages of its last trial, and 0 if all are graded. Queries are in the order in which they were first judged.
+    """
+    trials: dict[str, Trial] = {}
+    for event in judged.events:
+        if isinstance(event, Vote | Grade) and event.id not in judged.undone:
+            trials[event.trial.query.key] = event.trial
+    return {key: len(pages_without_grade(trial, judged)) for key, trial in trials.items()}
+
+
+def _seen_before(ordered: Iterable[Event]) -> frozenset[str]:
+    revealed: set[tuple[str, str] | None] = set()
+    not_blind = set()
+    for event in ordered:
+        query = revealed_query(event)
+        if isinstance(event, Vote) and query in revealed:
+            not_blind.add(event.id)
+        revealed.add(query)
+    return frozenset(not_blind)
+
+
+def _time_and_id(event: Event) -> tuple[str, str]:
+    return event.at, event.id

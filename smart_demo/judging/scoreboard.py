@@ -25,8 +25,8 @@ from smart_demo.evaluation.metrics import (
     paired_difference,
     sign_test,
 )
-from smart_demo.judging.records import METHODS, Conditions, Grade, Trial, Vote, VoteChoice
-from smart_demo.judging.replay import Judgements
+from smart_demo.judging.records import Grade, Judgements, Vote, VoteChoice
+from smart_demo.judging.trials import METHODS, Conditions, Trial
 from smart_demo.types import LATE, POOLED, SMART, Counted, PageId, Reduce, Weights
 
 Measure = Callable[[Sequence[PageId], Mapping[PageId, float], int], float]

@@ -11,7 +11,6 @@ from __future__ import annotations
 import dataclasses
 import json
 import threading
-from collections import OrderedDict
 from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import replace
@@ -26,9 +25,10 @@ from smart_demo.engine import Engine
 from smart_demo.errors import InputRefused, LibraryError, SmartError, TotalQuotaExceeded
 from smart_demo.judging.journal import Journal, max_journal_bytes
 from smart_demo.judging.query_list import MAX_QUERIES, ListedQuery, read_queries
-from smart_demo.judging.records import Conditions
-from smart_demo.judging.replay import Judgements
+from smart_demo.judging.records import Judgements
 from smart_demo.judging.strict_json import integer_between, one_line, parse_object, read_record
+from smart_demo.judging.trials import Conditions
+from smart_demo.search.cache import LRUCache
 from smart_demo.search.request import SearchRequest, parse_request, parse_request_fields
 from smart_demo.store import atomic_files
 from smart_demo.store.judgement_files import FOLDER
@@ -215,8 +215,8 @@ class JudgingSession:
         """Create the state around an engine. examples: queries that begin the list of an owner who has none."""
         self._engine, self._examples = engine, tuple(examples)
         self._data = engine.settings.data_dir
-        self._journals: OrderedDict[Scope, Journal] = OrderedDict()
-        self._queues: OrderedDict[Scope, JudgingQueue] = OrderedDict()
+        self._journals: LRUCache[Journal] = LRUCache(MAX_OPEN_OWNERS)
+        self._queues: LRUCache[JudgingQueue] = LRUCache(MAX_OPEN_OWNERS)
         self._lock = threading.RLock()
 
     @property
@@ -227,12 +227,10 @@ class JudgingSession:
     def journal(self, owner: Scope) -> Journal:
         """Return the owner's journal, which may be empty. Reading it writes no file."""
         with self._lock:
-            journal = self._journals.pop(owner, None)
-            if journal is None:
+            journal = self._journals.get(owner)
+            if journal is None:  # or it was evicted: it stays on the disk, and two of one file agree
                 journal = Journal(self._data, owner, max_bytes=max_journal_bytes(private=self.is_private))
-            self._journals[owner] = journal
-            while len(self._journals) > MAX_OPEN_OWNERS:  # they stay on the disk, and two of one file agree
-                self._journals.popitem(last=False)
+                self._journals.put(owner, journal)
             return journal
 
     def writable_journal(self, owner: Scope) -> Journal:
@@ -243,11 +241,8 @@ class JudgingSession:
     def queue(self, owner: Scope) -> JudgingQueue:
         """Return the owner's queue: the one in memory, the stored one, or the default."""
         with self._lock:
-            queue = self._queues.pop(owner, None) or load_queue(self._data, owner)
-            queue = queue or JudgingQueue(self.default_queries())
-            self._queues[owner] = queue
-            while len(self._queues) > MAX_OPEN_OWNERS:
-                self._queues.popitem(last=False)
+            queue = self._queues.get(owner) or load_queue(self._data, owner) or JudgingQueue(self.default_queries())
+            self._queues.put(owner, queue)
             return queue
 
     def started(self, owner: Scope) -> bool:
@@ -261,7 +256,7 @@ class JudgingSession:
                 return
             self.ensure_room(owner)
             save_queue(self._data, owner, queue)
-            self._queues[owner] = queue
+            self._queues.put(owner, queue)
 
     def queries(self, owner: Scope) -> tuple[ListedQuery, ...]:
         """Return the owner's list of queries."""
@@ -299,7 +294,7 @@ class JudgingSession:
             if self.started(owner):
                 self.save_queue(owner, queue)
             else:
-                self._queues[owner] = queue
+                self._queues.put(owner, queue)
 
     def insert(self, owner: Scope, query: ListedQuery) -> None:
         """Open a query, inserting it after the open one if the list lacks it.
@@ -335,13 +330,13 @@ class JudgingSession:
         with self._lock:
             self.journal(owner).delete()
             delete_queue(self._data, owner)
-            self._queues.pop(owner, None)
+            self._queues.discard(lambda key: key == owner)
 
     def discard(self, owner: Scope) -> None:
         """Discard an owner's journal and queue from memory, after their files were deleted. Later files stay."""
         with self._lock:
-            self._journals.pop(owner, None)
-            self._queues.pop(owner, None)
+            self._journals.discard(lambda key: key == owner)
+            self._queues.discard(lambda key: key == owner)
 
     def ensure_room(self, owner: Scope, size: int = STEP_BYTES) -> None:
         """Ensure that a visitor's files may grow by `size` bytes, evicting idle visitors if needed.

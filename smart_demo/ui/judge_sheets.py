@@ -14,10 +14,18 @@ from dataclasses import dataclass, replace
 from markupsafe import Markup
 
 from smart_demo.judging.query_list import MAX_LISTED_QUERY_CHARS
-from smart_demo.judging.records import MAX_NOTE_CHARS, REASONS, BlindColumns, Trial, Vote, VoteChoice
-from smart_demo.judging.replay import count_ungraded, pages_to_grade, revealed_query
+from smart_demo.judging.records import (
+    MAX_NOTE_CHARS,
+    REASONS,
+    Vote,
+    VoteChoice,
+    count_ungraded,
+    pages_to_grade,
+    revealed_query,
+)
 from smart_demo.judging.scoreboard import METHOD_LABELS
 from smart_demo.judging.session import JudgingProgress, JudgingSession, judging_progress
+from smart_demo.judging.trials import BlindColumns, Trial
 from smart_demo.search.request import SearchRequest, format_url_query
 from smart_demo.types import SMART, PageId, Scope, StoredPage
 from smart_demo.ui.cards import ThumbnailLoader, render_thumbnail
@@ -161,7 +169,7 @@ class JudgeSheets:
             [ticket.pages[page] for page in pages_to_grade(trial) if page in ticket.pages],
             {page: grade.grade for page, grade in judged.trial_grades(trial).items()},
             self.progress(ticket),
-            sum(number for key, number in count_ungraded(judged).queries.items() if key != trial.query.key),
+            sum(number for key, number in count_ungraded(judged).items() if key != trial.query.key),
             trial if voted or ranks else None,
         )
         return render(

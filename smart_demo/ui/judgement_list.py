@@ -9,9 +9,9 @@ from dataclasses import dataclass
 
 from markupsafe import Markup
 
-from smart_demo.judging.records import Conditions, Grade, Skip, Trial, Vote
-from smart_demo.judging.replay import Judgements
+from smart_demo.judging.records import Grade, Judgements, Skip, Vote
 from smart_demo.judging.scoreboard import format_weights
+from smart_demo.judging.trials import Conditions, Trial
 from smart_demo.search.request import ON_BOTH, ON_MINE, ON_SAMPLES, REGION_PREFIX, SearchRequest, parse_request
 from smart_demo.types import PageId
 from smart_demo.ui.render import NOTHING, render

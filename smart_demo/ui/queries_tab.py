@@ -18,7 +18,7 @@ from dataclasses import replace
 from markupsafe import Markup
 
 from smart_demo.errors import InputRefused, LibraryError, SmartError
-from smart_demo.judging.list_comparison import KnownGrades, QueryRow, RefusedQuery, compare_queries, csv_text
+from smart_demo.judging.list_comparison import KnownGrades, QueryComparison, RefusedQuery, compare_queries, csv_text
 from smart_demo.judging.query_list import (
     MAX_LIST_BYTES,
     MAX_LISTED_QUERY_CHARS,
@@ -123,7 +123,7 @@ class QueryLists:
     def _run(self, text: object, search: SearchRequest, name: str) -> Iterator[tuple[Markup, str]]:
         queries, notices = self._read(text)
         self._check(search)
-        rows, (owner, stop), has_turn = list[QueryRow](), self._active[name], False
+        rows, (owner, stop), has_turn = list[QueryComparison](), self._active[name], False
         try:
             while not has_turn and not stop.is_set():
                 has_turn = self._turn.acquire(timeout=TURN_POLL_SECONDS)
@@ -170,7 +170,7 @@ class QueryLists:
         queries: Sequence[ListedQuery],
         search: SearchRequest,
         known: KnownGrades,
-        rows: list[QueryRow],
+        rows: list[QueryComparison],
         notices: list[str],
     ) -> Iterator[float | None]:
         """Search one query after the other, append to `rows` and `notices`, and yield the estimated seconds left."""
@@ -214,7 +214,7 @@ class QueryLists:
         at, owner = request_field(request, "at"), self._handlers.owner
         if isinstance(at, bool) or not isinstance(at, int) or not 0 <= at < len(run.rows):
             raise InputRefused("That is no query of the list.")
-        queries = [ListedQuery(row.comparison.query, row.qid) for row in run.rows]
+        queries = [ListedQuery(row.query, row.qid) for row in run.rows]
         self._judging.set_queries(owner, queries, at, "a list under Queries")
         self._judging.set_search(owner, run.search)
         return {"laid": len(queries)}
@@ -236,7 +236,7 @@ def describe_list(text: object) -> str:
     return " ".join([f"{count_queries(len(found.queries))}{with_grades}.", *found.notices[:1]])
 
 
-def summarize_notices(rows: Sequence[QueryRow], notices: Sequence[str]) -> tuple[str, ...]:
+def summarize_notices(rows: Sequence[QueryComparison], notices: Sequence[str]) -> tuple[str, ...]:
     """Return the first notices of a run, the number of the others, and the number of graded pages not searched."""
     shown = list(notices[:MAX_NOTICES])
     if len(notices) > MAX_NOTICES:

@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 
 from markupsafe import Markup
 
-from smart_demo.judging.list_comparison import QueryRow, highlights, sorted_rows
+from smart_demo.judging.list_comparison import QueryComparison, select_highlights, sort_by_disagreement
 from smart_demo.search.request import SearchRequest
 from smart_demo.ui.compare import describe_formula
 from smart_demo.ui.render import render
@@ -21,7 +21,7 @@ from smart_demo.wording import count_queries
 class ListRun:
     """The results of one run of a list."""
 
-    rows: tuple[QueryRow, ...]
+    rows: tuple[QueryComparison, ...]
     """Results in the order of the list."""
     search: SearchRequest
     """Scope, depth and weights of every search; its text is empty."""
@@ -33,22 +33,18 @@ class ListRun:
 
 def render_query_table(run: ListRun) -> Markup:
     """Return the results of a list: a summary, what was left out, the hidden highlights and the table."""
-    selected = highlights(run.rows)
+    selected = select_highlights(run.rows)
     picked = {highlight.comparison.key for highlight in selected}
-    comparisons = [row.comparison for row in run.rows]
     return render(
         "query_table",
         summary=describe_run(run),
         notices=run.notices,
-        rows=sorted_rows(run.rows),
+        rows=sort_by_disagreement(run.rows),
         highlights=selected,
-        requests={found.key: replace(run.search, text=found.query) for found in comparisons},
-        sort_values={
-            row.comparison.key: _sort_values(row, place, picked=row.comparison.key in picked)
-            for place, row in enumerate(run.rows)
-        },
+        requests={found.key: replace(run.search, text=found.query) for found in run.rows},
+        sort_values={row.key: _sort_values(row, place, picked=row.key in picked) for place, row in enumerate(run.rows)},
         graded=any(row.pooled is not None for row in run.rows),
-        k=max((found.disagreement.k for found in comparisons), default=0),
+        k=max((found.disagreement.k for found in run.rows), default=0),
     )
 
 
@@ -59,13 +55,13 @@ def describe_run(run: ListRun) -> str:
     return f"{done}{count_queries(run.total)} searched: {setup}."
 
 
-def _sort_values(row: QueryRow, place: int, *, picked: bool) -> dict[str, object]:
+def _sort_values(row: QueryComparison, place: int, *, picked: bool) -> dict[str, object]:
     """Return the values by which the script sorts and filters a row.
 
     place: index of the query in the list.
     picked: whether the query is a highlight.
     """
-    disagreement = row.comparison.disagreement
+    disagreement = row.disagreement
     return {
         "place": place,
         "rbo": _sort_key(disagreement.rbo),
@@ -74,7 +70,7 @@ def _sort_values(row: QueryRow, place: int, *, picked: bool) -> dict[str, object
         "first": int(disagreement.new_first),
         "pooled": _sort_key(row.pooled),
         "smart": _sort_key(row.smart),
-        "gain": _sort_key(row.comparison.ndcg_gain),
+        "gain": _sort_key(row.ndcg_gain),
         "better": row.better,
         "five": int(picked),
     }

@@ -20,7 +20,7 @@ from smart_demo.evaluation.metrics import TIE_TOLERANCE, Difference
 from smart_demo.judging import scoreboard
 from smart_demo.judging.archive import JOURNAL_NAME, build_archive, extract_journal
 from smart_demo.judging.journal import PUBLIC_JOURNAL_BYTES, ImportResult, Journal, max_journal_bytes
-from smart_demo.judging.replay import Judgements, count_ungraded
+from smart_demo.judging.records import Judgements, count_ungraded
 from smart_demo.judging.scoreboard import MEASURES, METHOD_LABELS, METHOD_PAIRS, Board, boards
 from smart_demo.judging.session import JudgingSession
 from smart_demo.types import Scope
@@ -167,11 +167,10 @@ def render_scoreboards(found: Sequence[Board]) -> Markup:
 
 def _remaining_sentence(judged: Judgements) -> str:
     """Return how many pages still have no grade, or an empty text if all have one."""
-    found = count_ungraded(judged)
-    queries = sum(number > 0 for number in found.queries.values())
-    if not found.total:
+    numbers = [number for number in count_ungraded(judged).values() if number]
+    if not numbers:
         return ""
-    return f"{count(found.total, 'page')} of {count_queries(queries)} still to grade, under Grade."
+    return f"{count(sum(numbers), 'page')} of {count_queries(len(numbers))} still to grade, under Grade."
 
 
 @dataclass(frozen=True, slots=True)

@@ -15,9 +15,16 @@ from dataclasses import dataclass
 from smart_demo.diagnostics import journal_versions
 from smart_demo.errors import InputRefused, LibraryError
 from smart_demo.judging.query_list import ListedQuery
-from smart_demo.judging.recording import judged_methods, library_fingerprint, record_trial, recorded_depth
-from smart_demo.judging.records import BlindColumns, Conditions, Trial
 from smart_demo.judging.session import JudgingQueue
+from smart_demo.judging.trials import (
+    BlindColumns,
+    Conditions,
+    Trial,
+    judged_methods,
+    library_fingerprint,
+    record_trial,
+    recorded_depth,
+)
 from smart_demo.search.request import SearchRequest
 from smart_demo.types import PageId, Scope, StoredPage
 from smart_demo.ui.handlers import Handlers

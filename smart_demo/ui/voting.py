@@ -19,8 +19,7 @@ from pydantic import TypeAdapter
 
 from smart_demo.errors import InputRefused, SmartError
 from smart_demo.judging.query_list import MAX_QUERIES, ListedQuery, read_queries
-from smart_demo.judging.records import Grade, Skip, Vote
-from smart_demo.judging.replay import pages_to_grade, revealed_query
+from smart_demo.judging.records import Grade, Skip, Vote, pages_to_grade, revealed_query
 from smart_demo.judging.scoreboard import METHOD_LABELS
 from smart_demo.judging.strict_json import integer_between, read_choice, read_record, require_object
 from smart_demo.search.request import SCOPE_CHOICES, SearchRequest, parse_request

@@ -1,11 +1,8 @@
 """Fixtures of the evaluation's tests."""
 
-import importlib
 import tempfile
 from pathlib import Path
-from types import ModuleType
 
-import numba
 import pytest
 
 
@@ -16,10 +13,3 @@ def scratch(tmp_path, monkeypatch) -> Path:
     folder.mkdir()
     monkeypatch.setattr(tempfile, "tempdir", str(folder))
     return folder
-
-
-@pytest.fixture
-def ranx(monkeypatch) -> ModuleType:
-    """Import ranx without compilation, which would take a minute."""
-    monkeypatch.setattr(numba.config, "DISABLE_JIT", True)
-    return importlib.import_module("ranx")

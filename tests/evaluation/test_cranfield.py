@@ -10,18 +10,19 @@ from smart_demo.backbones.bag_of_words import WordBackbone
 from smart_demo.config import Settings
 from smart_demo.errors import InputRefused
 from smart_demo.evaluation.cranfield import evaluate_cranfield, read_cranfield
-from smart_demo.evaluation.texts import encode_collection, make_page_id, score_queries
+from smart_demo.evaluation.query_sets import make_page_id
+from smart_demo.evaluation.texts import encode_collection, score_queries
 from smart_demo.types import Query
 from tests.evaluation.cases import CRANFIELD, write_cranfield
 
 
 @pytest.fixture
-def folder(tmp_path):
+def cranfield(tmp_path):
     return write_cranfield(tmp_path)
 
 
-def test_queries_are_numbered_by_their_order_and_grades_turned_into_gains(folder):
-    collection = read_cranfield(folder)
+def test_queries_are_numbered_by_their_order_and_grades_turned_into_gains(cranfield):
+    collection = read_cranfield(cranfield)
     assert collection.documents == {
         make_page_id(1): "lift of\n  wings in a slipstream",
         make_page_id(2): "lift\n.A\nunlike a field",
@@ -40,9 +41,9 @@ def test_queries_are_numbered_by_their_order_and_grades_turned_into_gains(folder
 
 
 @pytest.mark.parametrize("codec", ["int8", "float32"])
-def test_the_whole_run_by_hand(folder, codec):
+def test_the_whole_run_by_hand(cranfield, codec):
     told = []
-    report = evaluate_cranfield(Settings(backbone="words", codec=codec), folder, told.append).as_json()
+    report = evaluate_cranfield(Settings(backbone="words", codec=codec), cranfield, told.append).as_json()
     # Query 1, "lift slipstream": document 1 has both words, 2 one of them, 3 none. Query 2: document 3 has all words.
     first = (1 + 4 / log2(3) + 1 / 2) / (4 + 1 / log2(3) + 1 / 2)
     second = 3 / (3 + 2 / log2(3))  # document 4 has no words and is never found, but the ideal knows it
@@ -55,8 +56,8 @@ def test_the_whole_run_by_hand(folder, codec):
     assert told[-1] == "Scored 3 of 3 texts."
 
 
-def test_scoring_all_queries_together_is_scoring_each_alone(folder):
-    backbone, collection = WordBackbone(), read_cranfield(folder)
+def test_scoring_all_queries_together_is_scoring_each_alone(cranfield):
+    backbone, collection = WordBackbone(), read_cranfield(cranfield)
     texts = encode_collection(collection, backbone, "int8")
     queries = [backbone.encode_query(Query(one.query)) for one in collection.judgements]
     together = score_queries(texts, queries)
@@ -87,17 +88,17 @@ def test_scoring_all_queries_together_is_scoring_each_alone(folder):
         ("cranqrel", "\n", "no judgements"),
     ],
 )
-def test_files_in_another_format_are_refused(folder, name, text, said):
-    (folder / name).write_text(text)
+def test_files_in_another_format_are_refused(cranfield, name, text, said):
+    (cranfield / name).write_text(text)
     with pytest.raises(InputRefused) as caught:
-        evaluate_cranfield(Settings(backbone="words"), folder)
+        evaluate_cranfield(Settings(backbone="words"), cranfield)
     assert said in caught.value.sentence
 
 
 @pytest.mark.parametrize("name", ["cran.all.1400", "cran.qry", "cranqrel"])
-def test_a_missing_file_is_named(folder, name):
-    (folder / name).unlink()
+def test_a_missing_file_is_named(cranfield, name):
+    (cranfield / name).unlink()
     with pytest.raises(InputRefused, match=f"{name} is not there"):
-        read_cranfield(folder)
+        read_cranfield(cranfield)
     with pytest.raises(InputRefused, match="is not a folder"):
-        read_cranfield(folder / name)
+        read_cranfield(cranfield / name)

@@ -17,7 +17,7 @@ UNLOADABLE = Settings(backbone="loading this would be refused")
 
 
 @pytest.fixture
-def folder(tmp_path):
+def harbour(tmp_path):
     documents = tmp_path / "harbour"
     documents.mkdir()
     # Asked for "tide table": the first page has both words among many, the second is nothing but one of them.
@@ -25,11 +25,11 @@ def folder(tmp_path):
     return documents
 
 
-def test_a_folder_is_measured_and_no_file_remains(folder, scratch, tmp_path):
-    (folder / "broken.pdf").write_bytes(b"%PDF-1.7\nnothing follows")
-    (folder / "again.pdf").write_bytes((folder / "tides.pdf").read_bytes())
+def test_a_folder_is_measured_and_no_file_remains(harbour, scratch, tmp_path):
+    (harbour / "broken.pdf").write_bytes(b"%PDF-1.7\nnothing follows")
+    (harbour / "again.pdf").write_bytes((harbour / "tides.pdf").read_bytes())
     path = write_judged(
-        folder,
+        harbour,
         ("q1", "tide table", [("tides.pdf", 1, 2), ("tides.pdf", 2, 1)]),
         ("q2", "bolts", [("again.pdf", 3, 1)]),  # the same file by its other name
         ("q3", "bolts", [("tides.pdf", 3, 1), ("broken.pdf", 1, 1)]),
@@ -37,7 +37,7 @@ def test_a_folder_is_measured_and_no_file_remains(folder, scratch, tmp_path):
     )
     told, own = [], tmp_path / "own"
     settings = replace(SETTINGS, data_dir=own, index_dir=own)
-    report = evaluate_documents(settings, folder, path, told.append).as_json()
+    report = evaluate_documents(settings, harbour, path, told.append).as_json()
     # Pooled cosines: page 2 has 1/√2, page 1 has 2/(√2·√11). Late parts: page 1 has 1, page 2 has 1/2.
     by_hand = {"pooled": (1 + 2 / log2(3)) / (2 + 1 / log2(3)), "late": 1.0, "smart": 1.0}
     for method, value in by_hand.items():
@@ -52,29 +52,29 @@ def test_a_folder_is_measured_and_no_file_remains(folder, scratch, tmp_path):
     assert not own.exists()
 
 
-def test_every_page_is_ranked_however_few_candidates_the_settings_allow(folder, scratch):
-    path = write_judged(folder, ("q1", "tide table", [("tides.pdf", 3, 1)]))
+def test_every_page_is_ranked_however_few_candidates_the_settings_allow(harbour, scratch):
+    path = write_judged(harbour, ("q1", "tide table", [("tides.pdf", 3, 1)]))
     few = Settings(backbone="words", exhaustive=0, candidates=1)
-    report = evaluate_documents(few, folder, path).as_json()
+    report = evaluate_documents(few, harbour, path).as_json()
     assert report["methods"]["late"]["recall@5"] == 1.0
 
 
-def test_a_page_without_words_counts_as_never_found(folder, scratch):
-    write_pdf(folder / "blank.pdf", "cover", "")
-    path = write_judged(folder, ("q1", "cover", [("blank.pdf", 1, 1), ("blank.pdf", 2, 1)]))
-    report = evaluate_documents(SETTINGS, folder, path).as_json()
+def test_a_page_without_words_counts_as_never_found(harbour, scratch):
+    write_pdf(harbour / "blank.pdf", "cover", "")
+    path = write_judged(harbour, ("q1", "cover", [("blank.pdf", 1, 1), ("blank.pdf", 2, 1)]))
+    report = evaluate_documents(SETTINGS, harbour, path).as_json()
     assert report["methods"]["smart"]["recall@5"] == 0.5
     assert any(notice.startswith("Page 2 of blank.pdf is relevant") for notice in report["notices"])
 
 
-def test_the_library_goes_away_when_the_run_fails_too(folder, scratch, tmp_path):
-    path = write_judged(folder, ("q1", "tide", [("tides.pdf", 1, 1)]))
+def test_the_library_goes_away_when_the_run_fails_too(harbour, scratch, tmp_path):
+    path = write_judged(harbour, ("q1", "tide", [("tides.pdf", 1, 1)]))
     empty = tmp_path / "checkpoint"
     empty.mkdir()
     with pytest.raises(BackboneUnavailable):
-        evaluate_documents(Settings(backbone=str(empty)), folder, path)
+        evaluate_documents(Settings(backbone=str(empty)), harbour, path)
     with pytest.raises(InputRefused, match="None of the queries"):
-        evaluate_documents(SETTINGS, folder, write_judged(folder, ("q1", "???", [("tides.pdf", 1, 1)])))
+        evaluate_documents(SETTINGS, harbour, write_judged(harbour, ("q1", "???", [("tides.pdf", 1, 1)])))
     assert list(scratch.iterdir()) == []
 
 
@@ -87,15 +87,15 @@ def test_a_collection_with_no_indexed_page_is_refused(tmp_path, scratch):
     assert list(scratch.iterdir()) == []
 
 
-def test_a_disk_that_fills_up_ends_the_run(folder, scratch, monkeypatch):
+def test_a_disk_that_fills_up_ends_the_run(harbour, scratch, monkeypatch):
     def full(*_):
         raise StorageFull("There is no space left.", "Free some.")
 
     monkeypatch.setattr(Library, "add", full)
-    write_pdf(folder / "bolts.pdf", "bolts")
-    path = write_judged(folder, ("q1", "tide", [("tides.pdf", 1, 1)]))
+    write_pdf(harbour / "bolts.pdf", "bolts")
+    path = write_judged(harbour, ("q1", "tide", [("tides.pdf", 1, 1)]))
     with pytest.raises(LibraryError, match="nothing was measured") as caught:
-        evaluate_documents(SETTINGS, folder, path)
+        evaluate_documents(SETTINGS, harbour, path)
     assert "no space left" in caught.value.hint
     assert list(scratch.iterdir()) == []
 
@@ -108,23 +108,23 @@ def test_a_disk_that_fills_up_ends_the_run(folder, scratch, monkeypatch):
         (("twin.pdf", 1), '2 different files named "twin.pdf"'),
     ],
 )
-def test_a_missing_judged_page_is_refused_before_a_model_loads(folder, relevant, said):
-    (folder / "deeper").mkdir()
-    write_pdf(folder / "deeper" / "twin.pdf", "one")
-    write_pdf(folder / "twin.pdf", "two")
-    path = write_judged(folder, ("q0", "tide", [("tides.pdf", 1, 1)]), ("q1", "tide", [(*relevant, 1)]))
+def test_a_missing_judged_page_is_refused_before_a_model_loads(harbour, relevant, said):
+    (harbour / "deeper").mkdir()
+    write_pdf(harbour / "deeper" / "twin.pdf", "one")
+    write_pdf(harbour / "twin.pdf", "two")
+    path = write_judged(harbour, ("q0", "tide", [("tides.pdf", 1, 1)]), ("q1", "tide", [(*relevant, 1)]))
     with pytest.raises(InputRefused, match=said):
-        evaluate_documents(UNLOADABLE, folder, path)
+        evaluate_documents(UNLOADABLE, harbour, path)
 
 
-def test_missing_folders_and_files_are_refused(folder, tmp_path):
-    path = write_judged(folder, ("q0", "tide", [("tides.pdf", 1, 1)]))
+def test_missing_folders_and_files_are_refused(harbour, tmp_path):
+    path = write_judged(harbour, ("q0", "tide", [("tides.pdf", 1, 1)]))
     (tmp_path / "empty").mkdir()
     for documents, judged, said in [
         (tmp_path / "gone", path, "gone is not a folder"),
         (path, path, "queries.jsonl is not a folder"),
         (tmp_path / "empty", path, "There is no document in"),
-        (folder, tmp_path / "gone.jsonl", "gone.jsonl is not there"),
+        (harbour, tmp_path / "gone.jsonl", "gone.jsonl is not there"),
     ]:
         with pytest.raises(InputRefused, match=said):
             evaluate_documents(UNLOADABLE, documents, judged)

@@ -1,4 +1,4 @@
-"""Metrics against figures computed by hand, a slow implementation, and ranx."""
+"""Metrics against figures computed by hand, and ranx."""
 
 from __future__ import annotations
 
@@ -53,13 +53,6 @@ def test_recall_and_mrr_by_hand(ranking, grades, k, share, reciprocal):
 
 
 @given(ranking=rankings, grades=judgements)
-def test_metrics_agree_with_a_slow_second_opinion(ranking, grades):
-    for name, metric in METRICS.items():
-        kind, cut = name.split("@")
-        assert metric(ranking, grades) == pytest.approx(SLOW[kind](ranking, grades, int(cut)), abs=1e-12), name
-
-
-@given(ranking=rankings, grades=judgements)
 def test_metrics_stay_within_0_and_1_and_never_look_beyond_the_cut(ranking, grades):
     for name, metric in METRICS.items():
         value, cut = metric(ranking, grades), int(name.split("@")[1])
@@ -73,7 +66,7 @@ def test_metrics_agree_with_ranx_over_a_whole_random_run(ranx):
     for query in range(60):
         order = list(random.permutation(PAGES))[: random.integers(1, 15)]
         pool = random.choice([*PAGES, "never-1", "never-2"], size=random.integers(1, 9), replace=False)
-        grades = {str(page): int(random.integers(1, 5)) for page in pool}
+        grades = {str(page): int(random.integers(0, 5)) for page in pool}
         qrels[f"q{query}"] = grades
         run[f"q{query}"] = {str(page): 1.0 / rank for rank, page in enumerate(order, start=1)}
         for name, metric in METRICS.items():
@@ -135,31 +128,3 @@ def test_swapping_the_methods_mirrors_the_interval(pairs, seed):
 def test_values_that_cannot_be_paired_are_refused(values, base):
     with pytest.raises(ValueError, match="cannot be paired"):
         paired_difference(values, base)
-
-
-def _slow_dcg(gains):
-    total = 0.0
-    for place, gain in enumerate(gains):
-        total += gain / np.log2(place + 2)
-    return total
-
-
-def _slow_ndcg(ranking, grades, k):
-    best = max(_slow_dcg(sorted(grades.values())[::-1][:k]), 0.0)
-    found = _slow_dcg([grades.get(page, 0) for page in ranking][:k])
-    return found / best if best else 0.0
-
-
-def _slow_recall(ranking, grades, k):
-    wanted = [page for page in grades if grades[page]]
-    return len([page for page in wanted if page in ranking[:k]]) / len(wanted) if wanted else 0.0
-
-
-def _slow_mrr(ranking, grades, k):
-    for place in range(min(k, len(ranking))):
-        if grades.get(ranking[place]):
-            return 1 / (place + 1)
-    return 0.0
-
-
-SLOW = {"ndcg": _slow_ndcg, "recall": _slow_recall, "mrr": _slow_mrr}

@@ -6,7 +6,7 @@ import pytest
 
 from smart_demo.backbones.bag_of_words import WordBackbone
 from smart_demo.errors import InputRefused, QueryRefused
-from smart_demo.evaluation.judgements import QueryJudgements
+from smart_demo.evaluation.query_sets import QueryJudgements
 from smart_demo.evaluation.runner import METHODS, Report, evaluate_queries
 from smart_demo.types import LOCAL, PageId, SearchResult
 

@@ -13,14 +13,13 @@ from smart_demo.backbones.bag_of_words import WordBackbone
 from smart_demo.config import Settings
 from smart_demo.errors import InputRefused
 from smart_demo.evaluation.collections import evaluate_dataset, read_dataset
-from smart_demo.evaluation.query_sets import CollectionOptions
+from smart_demo.evaluation.query_sets import CollectionOptions, make_page_id
 from smart_demo.evaluation.texts import (
     TextCollection,
     TextSearch,
     TokenSpillFile,
     encode_collection,
     group_queries,
-    make_page_id,
     score_queries,
 )
 from smart_demo.types import Query

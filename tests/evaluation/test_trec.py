@@ -11,9 +11,8 @@ from smart_demo.config import Settings
 from smart_demo.errors import InputRefused
 from smart_demo.evaluation.collections import evaluate_dataset
 from smart_demo.evaluation.documents import evaluate_documents
-from smart_demo.evaluation.judgements import QueryJudgements
 from smart_demo.evaluation.metrics import METRICS
-from smart_demo.evaluation.query_sets import CollectionOptions
+from smart_demo.evaluation.query_sets import CollectionOptions, QueryJudgements
 from smart_demo.evaluation.trec import escape_column, format_falling_scores, open_run_files
 from smart_demo.types import PageId
 from tests.documents import write_pdf

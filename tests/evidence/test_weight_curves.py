@@ -14,8 +14,8 @@ from smart_demo.backbones.bag_of_words import WordBackbone
 from smart_demo.config import Settings
 from smart_demo.evaluation.cranfield import evaluate_cranfield, read_cranfield
 from smart_demo.evaluation.documents import evaluate_documents, open_temporary_engine
-from smart_demo.evaluation.judgements import QueryJudgements
 from smart_demo.evaluation.metrics import METRICS
+from smart_demo.evaluation.query_sets import QueryJudgements
 from smart_demo.evaluation.runner import ignore_progress
 from smart_demo.evaluation.texts import EncodedTexts, TokenSpillFile
 from smart_demo.evidence.weight_curves import (

@@ -5,22 +5,15 @@ from datetime import UTC, datetime, timedelta
 from hypothesis import strategies as st
 
 from smart_demo.judging.journal import Journal
-from smart_demo.judging.randomisation import draw_sides
-from smart_demo.judging.records import (
-    REASONS,
-    Grade,
+from smart_demo.judging.records import REASONS, Grade, Session, SidesRevealed, Skip, Undo, Vote, VoteChoice
+from smart_demo.judging.trials import (
     JudgedQuery,
     RankedPage,
     Rankings,
     RecordedEncoder,
     RecordedLibrary,
-    Session,
-    SidesRevealed,
-    Skip,
     Trial,
-    Undo,
-    Vote,
-    VoteChoice,
+    draw_sides,
 )
 from smart_demo.types import LOCAL, Counted, PageId, Query, Reduce, Weights
 

@@ -1,20 +1,14 @@
 """Out and in: the zip, the table, the TREC files, and that other tools find the scoreboard's figures in them."""
 
 import csv
-import importlib
 import io
 import json
 import zipfile
-from itertools import pairwise
 
-import numba
 import numpy as np
 import pytest
-from hypothesis import given, settings
-from hypothesis import strategies as st
 
 from smart_demo.errors import InputRefused
-from smart_demo.evaluation.trec import format_qrels, format_run
 from smart_demo.judging.archive import (
     COLUMNS,
     JOURNAL_NAME,
@@ -25,10 +19,9 @@ from smart_demo.judging.archive import (
     trec_files,
 )
 from smart_demo.judging.journal import MAX_JOURNAL_BYTES, format_lines
-from smart_demo.judging.randomisation import draw_sides
-from smart_demo.judging.records import METHODS, JudgedQuery, RankedPage
-from smart_demo.judging.replay import replay
+from smart_demo.judging.records import replay
 from smart_demo.judging.scoreboard import MEASURES, boards
+from smart_demo.judging.trials import METHODS, RankedPage, draw_sides
 from smart_demo.types import PageId, Query, Weights
 from tests.judging.cases import HOSTILE, SEED, Script, open_journal, page, trial_of
 
@@ -80,13 +73,6 @@ def script():
     return script
 
 
-@pytest.fixture
-def ranx(monkeypatch):
-    """ranx as plain Python: compiling its metrics would take a minute."""
-    monkeypatch.setattr(numba.config, "DISABLE_JIT", True)
-    return importlib.import_module("ranx")
-
-
 def test_ranx_finds_the_scoreboards_figures_in_the_exported_files(script, ranx, tmp_path):
     judged = replay(script.events)
     (board,) = boards(judged)
@@ -123,28 +109,6 @@ def test_trec_files_have_the_standard_form_and_are_read_back(script):
             rows = query.trial.ranking(method)
             assert [found for found, _ in run[name]] == [row.page for row in rows]
             assert [score for _, score in run[name]] == pytest.approx([row.score for row in rows], abs=2e-6)
-
-
-def test_ties_keep_the_order_that_was_shown_in_tools_that_compute_in_32_bits():
-    rows = [(page(n), score) for n, score in enumerate([200.0] * 5 + [0.25, 0.2499999, 0.0, 0.0, -1.0], start=1)]
-    lines = [line.split() for line in format_run({"q1": rows}, "smart").splitlines()]
-    scores = [np.float32(line[4]) for line in lines]
-    assert all(a > b for a, b in pairwise(scores))
-    assert [line[3] for line in lines] == [str(n) for n in range(1, 11)]
-    assert read_run(format_run({"q1": rows}, "smart"))["q1"][0] == (page(1), 200.0)
-
-
-qrels_cases = st.dictionaries(
-    st.text(alphabet="0123456789abcdef", min_size=16, max_size=16).map(lambda key: query_id(JudgedQuery("", key, "x"))),
-    st.dictionaries(st.integers(1, 9).map(page), st.integers(0, 3), min_size=1, max_size=5),
-    max_size=4,
-)
-
-
-@settings(deadline=None, max_examples=40)
-@given(qrels=qrels_cases)
-def test_any_qrels_are_read_back(qrels):
-    assert read_qrels(format_qrels(qrels)) == qrels
 
 
 def rows_of(judged):

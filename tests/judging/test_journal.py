@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 from smart_demo.errors import InputRefused, LibraryError, StorageFull
 from smart_demo.judging import journal
 from smart_demo.judging.journal import MAX_JOURNAL_BYTES, Journal, format_line, format_lines
-from smart_demo.judging.replay import replay
+from smart_demo.judging.records import replay
 from smart_demo.types import Scope
 from tests.judging.cases import NOON, TRIALS, Script, act, open_journal, page, steps, trial_of
 

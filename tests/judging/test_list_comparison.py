@@ -7,7 +7,14 @@ from math import log2
 import pytest
 
 from smart_demo.errors import QueryRefused
-from smart_demo.judging.list_comparison import COLUMNS, RefusedQuery, compare_queries, csv_text, highlights, sorted_rows
+from smart_demo.judging.list_comparison import (
+    COLUMNS,
+    RefusedQuery,
+    compare_queries,
+    csv_text,
+    select_highlights,
+    sort_by_disagreement,
+)
 from smart_demo.judging.query_list import ListedQuery, RelevantPage
 from smart_demo.types import PageId, Query
 from tests.judging.cases import HOSTILE
@@ -49,7 +56,7 @@ def test_a_row_has_the_disagreement_and_the_ndcgs_by_the_lists_grades():
         "tide", "q1", (RelevantPage(HERE, 2, 3.0), RelevantPage(HERE, 3, 1.0), RelevantPage("gone.pdf", 1, 3.0))
     )
     (row,) = rows_of([graded], {"tide": SWAPPED})
-    told = row.comparison.disagreement
+    told = row.disagreement
     assert (told.shared, told.k, told.new_first, told.same) == (2, 2, True, False)
     assert told.rbo == pytest.approx(0.9)
     assert told.tau == -1.0
@@ -66,13 +73,13 @@ def test_journal_grades_count_only_if_the_list_has_none():
     listed = [ListedQuery("tide"), ListedQuery("bolt", "", (RelevantPage(HERE, 2, 1.0),)), ListedQuery("code")]
     rows = rows_of(listed, dict.fromkeys(["tide", "bolt", "code"], SWAPPED), lambda key: known.get(key, {}))
     assert [(row.own_grades, row.better) for row in rows] == [(True, "pooled"), (False, "smart"), (False, "")]
-    assert (rows[2].pooled, rows[2].smart, rows[2].comparison.ndcg_gain) == (None, None, None)
+    assert (rows[2].pooled, rows[2].smart, rows[2].ndcg_gain) == (None, None, None)
 
 
 def test_a_refused_query_has_a_reason_and_the_others_are_searched():
     rows = rows_of([ListedQuery("bad"), ListedQuery("tide")], {"bad": None, "tide": ALIKE})
     assert rows[0] == RefusedQuery("bad", "The query is empty.")
-    assert rows[1].comparison.disagreement.same
+    assert rows[1].disagreement.same
     assert rows[1].better == ""
 
 
@@ -93,10 +100,10 @@ def test_the_most_different_come_first_and_are_among_the_highlights():
     texts = [f"query {n}" for n in range(7)]
     scores = {text: SWAPPED if n in (3, 5) else ALIKE for n, text in enumerate(texts)}
     rows = rows_of([ListedQuery(text) for text in texts], scores, k=3)
-    ordered = [row.comparison.query for row in sorted_rows(rows)]
+    ordered = [row.query for row in sort_by_disagreement(rows)]
     assert ordered[:2] == ["query 3", "query 5"]
     assert sorted(ordered) == texts
-    picked = highlights(rows)
+    picked = select_highlights(rows)
     assert len({one.comparison.key for one in picked}) == 5
     assert {"query 3", "query 5"} <= {one.comparison.query for one in picked}
 
@@ -104,7 +111,7 @@ def test_the_most_different_come_first_and_are_among_the_highlights():
 def test_an_empty_library_is_a_row_without_pages():
     (row,) = rows_of([ListedQuery("tide")], {"tide": ([], [])})
     assert row.first_pages == ("", "")
-    assert row.comparison.disagreement.k == 0
+    assert row.disagreement.k == 0
     (line,) = read(csv_text([row]))
     assert (line["first by pooled"], line["ndcg smart"]) == ("", "")
 

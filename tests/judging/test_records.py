@@ -8,17 +8,8 @@ from hypothesis import strategies as st
 
 from smart_demo.errors import InputRefused
 from smart_demo.judging.journal import format_line, parse_line, parse_lines
-from smart_demo.judging.records import (
-    Grade,
-    JudgedQuery,
-    RankedPage,
-    Session,
-    SidesRevealed,
-    Skip,
-    Undo,
-    Vote,
-    VoteChoice,
-)
+from smart_demo.judging.records import Grade, Session, SidesRevealed, Skip, Undo, Vote, VoteChoice
+from smart_demo.judging.trials import JudgedQuery, RankedPage
 from smart_demo.types import Counted, Query, Reduce, Weights
 from tests.judging.cases import HOSTILE, SEED, any_events, page, ranked, trial_of
 

@@ -10,7 +10,7 @@ from scipy.stats import binomtest, norm, t
 
 from smart_demo.evaluation.metrics import MIN_DECIDED, MIN_QUERIES, SIGNIFICANCE_LEVEL, paired_difference, sign_test
 from smart_demo.judging import scoreboard
-from smart_demo.judging.replay import replay
+from smart_demo.judging.records import replay
 from smart_demo.judging.scoreboard import VoteCount, boards
 from smart_demo.types import Counted, Reduce, Weights
 from tests.judging.cases import HOSTILE, Script, page, trial_of

@@ -32,8 +32,7 @@ from smart_demo.config import Limits, Quotas, Settings
 from smart_demo.engine import Engine
 from smart_demo.indexing.samples import Samples
 from smart_demo.judging.journal import Journal
-from smart_demo.judging.randomisation import draw_sides
-from smart_demo.judging.records import JudgedQuery, Rankings
+from smart_demo.judging.trials import JudgedQuery, Rankings, draw_sides
 from smart_demo.search.comparison import Change, Move
 from smart_demo.search.request import ON_BOTH, ON_MINE, ON_SAMPLES, SearchRequest, format_url_query, parse_request
 from smart_demo.store.quotas import Usage

@@ -15,7 +15,7 @@ import pytest
 from smart_demo.errors import LibraryError
 from smart_demo.judging import session
 from smart_demo.judging.journal import Journal
-from smart_demo.judging.records import JudgedQuery
+from smart_demo.judging.trials import JudgedQuery
 from smart_demo.server.cleanup import Cleanup
 from smart_demo.store import atomic_files
 from smart_demo.store.library import Library

@@ -7,9 +7,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from smart_demo.judging.records import BlindColumns
-from smart_demo.judging.replay import pages_to_grade
+from smart_demo.judging.records import pages_to_grade
 from smart_demo.judging.session import JudgingProgress, QueryStatus
+from smart_demo.judging.trials import BlindColumns
 from smart_demo.search.request import parse_request
 from smart_demo.types import POOLED, SMART
 from smart_demo.ui.judge_sheets import SearchSetup, VoteSheet, render_vote_sheet

@@ -5,9 +5,9 @@ from dataclasses import replace
 
 import pytest
 
-from smart_demo.judging.records import JudgedQuery, RankedPage
-from smart_demo.judging.replay import replay
+from smart_demo.judging.records import replay
 from smart_demo.judging.scoreboard import boards
+from smart_demo.judging.trials import JudgedQuery, RankedPage
 from smart_demo.search.request import ON_MINE, ON_SAMPLES, parse_request, parse_request_fields
 from smart_demo.types import Counted, Query, Reduce, Weights
 from smart_demo.ui.format import strip_unprintable

@@ -8,7 +8,7 @@ import pytest
 from smart_demo.backbones.bag_of_words import WordBackbone
 from smart_demo.errors import InputRefused, LibraryError
 from smart_demo.judging.query_list import MAX_LIST_BYTES
-from smart_demo.judging.records import RankedPage
+from smart_demo.judging.trials import RankedPage
 from smart_demo.search.request import ON_BOTH, ON_MINE, ON_SAMPLES, parse_request, parse_request_fields
 from smart_demo.types import LOCAL, SAMPLES, Query
 from smart_demo.ui.queries_tab import MAX_RUNS, QueryLists, decode_list, describe_list, max_queries

@@ -18,10 +18,9 @@ from playwright.sync_api import Page, expect
 from smart_demo.engine import Engine
 from smart_demo.judging import scoreboard
 from smart_demo.judging.journal import Journal
-from smart_demo.judging.recording import judged_methods, record_trial, recorded_depth
-from smart_demo.judging.records import METHODS
-from smart_demo.judging.replay import pages_to_grade
+from smart_demo.judging.records import pages_to_grade
 from smart_demo.judging.scoreboard import boards
+from smart_demo.judging.trials import METHODS, judged_methods, record_trial, recorded_depth
 from smart_demo.types import LOCAL, SAMPLES, Query, Weights
 from tests.apps import PATIENCE, Served, served_app
 from tests.documents import write_pdf

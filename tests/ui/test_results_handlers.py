@@ -11,7 +11,7 @@ import pytest
 
 from smart_demo.judging.archive import JOURNAL_NAME, build_archive
 from smart_demo.judging.journal import MAX_JOURNAL_BYTES, PUBLIC_JOURNAL_BYTES, format_lines
-from smart_demo.judging.replay import replay
+from smart_demo.judging.records import replay
 from smart_demo.types import LOCAL
 from smart_demo.ui.app import build_app
 from smart_demo.ui.judge_tab import BoardWiring, QueriesPanel, ResultsPanel, server_functions

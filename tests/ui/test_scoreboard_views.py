@@ -8,9 +8,9 @@ from hypothesis import strategies as st
 from smart_demo.evaluation.metrics import Difference
 from smart_demo.judging import scoreboard
 from smart_demo.judging.journal import ImportResult
-from smart_demo.judging.records import METHODS
-from smart_demo.judging.replay import replay
+from smart_demo.judging.records import replay
 from smart_demo.judging.scoreboard import MEASURES, METHOD_PAIRS, boards
+from smart_demo.judging.trials import METHODS
 from smart_demo.types import Weights
 from smart_demo.ui.format import format_difference
 from smart_demo.ui.queries_tab import render_list_intro

@@ -14,8 +14,8 @@ from gradio.context import LocalContext
 
 from smart_demo.backbones.bag_of_words import WordBackbone
 from smart_demo.judging.journal import FOLDER, Journal
-from smart_demo.judging.records import Trial
 from smart_demo.judging.session import JudgingQueue, JudgingSession
+from smart_demo.judging.trials import Trial
 from smart_demo.server.visitors import VISITOR_HEADER
 from smart_demo.store.library import Library
 from smart_demo.types import LOCAL, Scope

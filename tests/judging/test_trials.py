@@ -7,9 +7,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from smart_demo.judging.randomisation import draw_sides, new_seed, shuffled
-from smart_demo.judging.recording import library_fingerprint
-from smart_demo.judging.replay import count_ungraded, pages_to_grade, pages_without_grade, replay
+from smart_demo.judging.records import count_ungraded, pages_to_grade, pages_without_grade, replay
+from smart_demo.judging.trials import draw_sides, library_fingerprint, new_seed, shuffled
 from smart_demo.types import LOCAL, SAMPLES, SMART, Query, Scope, StoredPage
 from tests.judging.cases import SEED, Script, page, trial_of
 
@@ -77,10 +76,9 @@ def test_what_is_ungraded_is_counted_by_query_and_in_all():
     script.undo(undone)
     judged = replay(script.events)
     assert pages_without_grade(tide, judged) == (page(2),)
-    found = count_ungraded(judged)
-    assert (found.queries, found.total) == ({tide.query.key: 1, bolt.query.key: 4}, 5)
+    assert count_ungraded(judged) == {tide.query.key: 1, bolt.query.key: 4}
     script.grade(tide, {2: 0})
-    assert count_ungraded(replay(script.events)).queries[tide.query.key] == 0
+    assert count_ungraded(replay(script.events))[tide.query.key] == 0
 
 
 def test_the_fingerprint_is_of_scope_encoder_and_pages_in_any_order():

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from smart_demo.errors import InputRefused
-from smart_demo.evaluation.judgements import read_judgements
+from smart_demo.evaluation.query_sets import read_judgements
 from smart_demo.types import PageId
 
 FILES = {"tides.pdf": "00000000000000aa", "bolts.pdf": "00000000000000bb"}
