@@ -32,7 +32,7 @@ class Sample:
     """Open token files of pages, which stay open while they are mapped."""
 
 
-class Watch(threading.Thread):
+class ProcessMonitor(threading.Thread):
     """Measures a process every few seconds until it is stopped."""
 
     def __init__(self, pid: int, every: float = 2.0) -> None:
@@ -43,8 +43,8 @@ class Watch(threading.Thread):
     def run(self) -> None:
         begun = time.monotonic()
         while not self.over.wait(self.every):
-            self.samples.append(self.look(time.monotonic() - begun))
-        self.samples.append(self.look(time.monotonic() - begun))
+            self.samples.append(self.measure(time.monotonic() - begun))
+        self.samples.append(self.measure(time.monotonic() - begun))
 
     def stop(self) -> list[Sample]:
         """Return all measurements, with a last one made now."""
@@ -52,7 +52,7 @@ class Watch(threading.Thread):
         self.join(30)
         return self.samples
 
-    def look(self, at: float) -> Sample:
+    def measure(self, at: float) -> Sample:
         resident = own = 0.0
         program = _program(self.process.pid)
         for process in [self.process, *self.process.children(recursive=True)]:
@@ -91,22 +91,18 @@ def _open_files(pid: int) -> tuple[int, int]:
     return len(links) - pages, pages
 
 
-def thirds(samples: Sequence[Sample], field: str) -> list[dict[str, float]]:
+def summarise_thirds(samples: Sequence[Sample], field: str) -> list[dict[str, float]]:
     """Return minimum, median and maximum of each third of a run."""
     values = [float(getattr(sample, field)) for sample in samples]
     parts = np.array_split(np.array(values), 3)
     return [
-        {"min": _round(part.min()), "median": _round(np.median(part)), "max": _round(part.max())}
+        {name: round(float(of(part)), 1) for name, of in (("min", np.min), ("median", np.median), ("max", np.max))}
         for part in parts
         if part.size
     ]
 
 
-def _round(value: float) -> float:
-    return round(float(value), 1)
-
-
-def hourly(samples: Sequence[Sample], after: float = 0.3) -> float:
+def hourly_growth(samples: Sequence[Sample], after: float = 0.3) -> float:
     """Return the growth of held memory in MB an hour after the first part of a run.
 
     It is the slope of a line through the minimum of each twentieth of the run, so that short peaks are no growth.
@@ -118,7 +114,7 @@ def hourly(samples: Sequence[Sample], after: float = 0.3) -> float:
     return float(slope * 3600)
 
 
-def stored(data: Path) -> set[str]:
+def stored_files(data: Path) -> set[str]:
     """Return the files with any visitor's data, except the index."""
     return {
         str(path.relative_to(data))
@@ -127,7 +123,7 @@ def stored(data: Path) -> set[str]:
     }
 
 
-def indexed(data: Path) -> int:
+def count_index_rows(data: Path) -> int:
     """Return the number of Chroma's rows after its owner process has ended."""
     count = 0
     for file in (data / "index").glob("*/chroma.sqlite3"):

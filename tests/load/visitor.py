@@ -1,4 +1,4 @@
-"""A visitor who reads everything that the server sends, checks the promises, and waits as people do."""
+"""A visitor who checks the promises in every answer of the server, and pauses as people do."""
 
 from __future__ import annotations
 
@@ -15,8 +15,8 @@ from smart_demo.server.request_limits import BUSY, CROWDED
 from smart_demo.server.visitors import VISITOR_HEADER
 from smart_demo.ui.events import UNEXPECTED_ERROR
 from smart_demo.ui.upload_queue import FILE_FAILED
-from tests.load.figures import Figures, LimitMet
-from tests.load.papers import Marks
+from tests.load.documents import Canaries
+from tests.load.metrics import LimitReached, Metrics
 from tests.server.visitor import API, EventFailed, Visitor
 
 TICK = 0.7
@@ -26,41 +26,41 @@ PATIENCE = 240
 OUTCOMES = {"process_completed", "unexpected_error", "server_stopped"}
 
 
-class Line:
+class QueuePosition:
     """One event's place in the queue, as the server reports it."""
 
-    def __init__(self, figures: Figures) -> None:
-        self.figures = figures
+    def __init__(self, metrics: Metrics) -> None:
+        self.metrics = metrics
         self.place: int | None = None
-        self.told: tuple[float, float] | None = None
+        self.estimate: tuple[float, float] | None = None
         """The estimated wait in seconds and the time of the estimate."""
 
-    def hear(self, message: dict[str, Any]) -> None:
+    def update(self, message: dict[str, Any]) -> None:
         """Check that the place never gets worse; store the first estimate of an event that has to wait."""
         place, seconds = message["rank"], message["rank_eta"]
         if self.place is not None and place > self.place:
-            self.figures.break_("queue honest", f"moved back from {self.place} to {place}")
+            self.metrics.record_broken("queue honest", f"moved back from {self.place} to {place}")
         self.place = place
-        if self.told is None and seconds is not None and place > 0:
-            self.told = (seconds, time.monotonic())
+        if self.estimate is None and seconds is not None and place > 0:
+            self.estimate = (seconds, time.monotonic())
 
     def end(self) -> None:
         """Compare the estimate with the real wait, now that the outcome has arrived."""
-        if self.told is not None:
-            self.figures.estimated(self.told[0], time.monotonic() - self.told[1])
+        if self.estimate is not None:
+            self.metrics.record_estimate(self.estimate[0], time.monotonic() - self.estimate[1])
 
 
-def _busy(told: str) -> str:
+def _busy(answer: str) -> str:
     """Return the queue limit that a refusal states, or an empty string."""
-    if "Queue is full" in told:  # the page shows it as "This application is currently busy."
+    if "Queue is full" in answer:  # the page shows it as "This application is currently busy."
         return "busy: the queue is full"
-    return next((said for said in (BUSY, CROWDED) if said in told), "")
+    return next((limit for limit in (BUSY, CROWDED) if limit in answer), "")
 
 
-class Person(Visitor):
+class CheckedVisitor(Visitor):
     """One browser. Every answer that it gets is searched for other visitors' data."""
 
-    def __init__(self, url: str, secret: str, marks: Marks, figures: Figures, *, pace: float = 1.0) -> None:
+    def __init__(self, url: str, secret: str, canaries: Canaries, metrics: Metrics, *, pace: float = 1.0) -> None:
         """`pace` scales the pauses that people make."""
         super().__init__(url, secret, timeout=180)
         self.http.close()
@@ -70,10 +70,10 @@ class Person(Visitor):
             timeout=180,
             # Uvicorn closes idle connections after 5 s. Browsers then retry a request; httpx fails.
             limits=httpx.Limits(keepalive_expiry=1.0),
-            event_hooks={"response": [self.heard]},
+            event_hooks={"response": [self.check_response]},
         )
-        self.marks, self.figures, self.pace = marks, figures, pace
-        self.said: set[str] = set()
+        self.canaries, self.metrics, self.pace = canaries, metrics, pace
+        self.allowed: set[str] = set()
         """Other visitors' marks that this visitor wrote into a query: answers may contain them."""
         self.warnings: list[str] = []
         """Toasts that appeared during the last event."""
@@ -91,22 +91,22 @@ class Person(Visitor):
 
     def check(self, text: str, where: str) -> None:
         """Check what is promised of every text."""
-        self.figures.read(len(text))
-        if theirs := self.marks.foreign(text, self.secret, self.said):
-            self.figures.break_("no cross-talk", f"{where}: {sorted(theirs)[:5]} in {text[:200]!r}")
-        for calm in (UNEXPECTED_ERROR, FILE_FAILED):
-            if calm in text:
-                self.figures.break_("no error", f"{where}: {calm}")
+        self.metrics.count_answer(len(text))
+        if theirs := self.canaries.find_foreign(text, self.secret, self.allowed):
+            self.metrics.record_broken("no cross-talk", f"{where}: {sorted(theirs)[:5]} in {text[:200]!r}")
+        for sentence in (UNEXPECTED_ERROR, FILE_FAILED):
+            if sentence in text:
+                self.metrics.record_broken("no error", f"{where}: {sentence}")
 
     def do(self, number: int, data: object = None, **given: object) -> list[Any]:
-        """Send an event as the page does. Raises LimitMet if the queue is full."""
+        """Send an event as the page does. Raises LimitReached if the queue is full."""
         self.warnings.clear()
         try:
             outputs = super().do(number, data, **given)
         except EventFailed as error:
             if busy := _busy(str(error)):
-                self.figures.met(busy)
-                raise LimitMet(str(error)) from None
+                self.metrics.record_limit(busy)
+                raise LimitReached(str(error)) from None
             raise
         return outputs
 
@@ -114,7 +114,7 @@ class Person(Visitor):
         """Call a server function as a script of the page does; count a refusal."""
         answer = super().ask(elem_id, function, wanted)
         if isinstance(answer, dict) and "sentence" in answer:
-            self.figures.refused(str(answer["sentence"]))
+            self.metrics.record_refusal(str(answer["sentence"]))
         return answer
 
     def wait(self) -> None:
@@ -123,13 +123,13 @@ class Person(Visitor):
         while time.monotonic() < until:
             try:
                 self.look()
-            except LimitMet:
+            except LimitReached:
                 time.sleep(TICK * self.pace)
                 continue
             if "is-working" not in str(self.shown("arrivals")):
                 return
             time.sleep(TICK * self.pace)
-        self.figures.break_("queue honest", f"still on its way after {PATIENCE} s: {self.shown('arrivals')}")
+        self.metrics.record_broken("queue honest", f"still on its way after {PATIENCE} s: {self.shown('arrivals')}")
 
     def burst(self, number: int, times: int) -> tuple[int, int]:
         """Send an event several times at once, as an impatient script does; return how many were accepted and refused.
@@ -146,14 +146,14 @@ class Person(Visitor):
                 taken.add(joined.json()["event_id"])
             elif busy := _busy(joined.text):
                 refused += 1
-                self.figures.met(busy)
+                self.metrics.record_limit(busy)
             else:
-                self.figures.break_("no error", f"{joined.status_code} {joined.text[:200]}")
+                self.metrics.record_broken("no error", f"{joined.status_code} {joined.text[:200]}")
         if not taken:
             return 0, refused
         ended = {message["event_id"] for message in self.messages() if message["msg"] in OUTCOMES}
         if missing := taken - ended:
-            self.figures.break_("queue honest", f"{len(missing)} of {len(taken)} events had no outcome")
+            self.metrics.record_broken("queue honest", f"{len(missing)} of {len(taken)} events had no outcome")
         return len(taken), refused
 
     def answer_of(self, event: str) -> list[Any]:
@@ -162,17 +162,17 @@ class Person(Visitor):
         Reads the stream to its end, so that the next event of the session does not get messages of this one.
         """
         outcome: dict[str, Any] | None = None
-        line = Line(self.figures)
+        position = QueuePosition(self.metrics)
         for message in self.messages():
             if message["msg"] == "estimation":
-                line.hear(message)
+                position.update(message)
             elif message["msg"] == "log":
                 self.pop_up(message)
             elif message["msg"] in OUTCOMES and message.get("event_id") in (None, event):
-                line.end()
+                position.end()
                 outcome = message
         if outcome is None:
-            self.figures.break_("queue honest", "an event had no outcome")
+            self.metrics.record_broken("queue honest", "an event had no outcome")
             raise EventFailed("the stream ended before the answer")
         if not outcome.get("success"):
             raise EventFailed(json.dumps(outcome)[:400])
@@ -181,7 +181,7 @@ class Person(Visitor):
     def pop_up(self, message: dict[str, Any]) -> None:
         self.warnings.append(message["log"])
         if message["level"] == "warning":
-            self.figures.refused(message["log"])
+            self.metrics.record_refusal(message["log"])
 
     def messages(self) -> Iterator[dict[str, Any]]:
         with self.http.stream("GET", f"{API}/queue/data", params={"session_hash": self.session}) as stream:
@@ -193,10 +193,12 @@ class Person(Visitor):
                         return
                     yield message
 
-    def heard(self, response: httpx.Response) -> None:
+    def check_response(self, response: httpx.Response) -> None:
         if response.headers.get("content-type", "").startswith("text/event-stream"):
             return
         text = response.read().decode("utf-8", "replace")
         self.check(text, response.request.url.path)
         if response.status_code >= 500 and not _busy(text):
-            self.figures.break_("no error", f"{response.status_code} of {response.request.url.path}: {text[:200]}")
+            self.metrics.record_broken(
+                "no error", f"{response.status_code} of {response.request.url.path}: {text[:200]}"
+            )

@@ -1,4 +1,4 @@
-"""What the page shows, parsed from its markup as a person would read it."""
+"""Parse documents, uploads and rankings from the page's markup."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ _PAGES = re.compile(r"(?:(\d+) of )?(\d+) pages?")
 
 
 @dataclass(frozen=True)
-class Listed:
+class ListedDocument:
     """A document as the Library lists it."""
 
     file: str
@@ -24,58 +24,58 @@ class Listed:
 
 
 @dataclass(frozen=True)
-class Arrived:
+class ListedUpload:
     """A file as the list of uploads shows it."""
 
     name: str
     state: str
     pages: int
-    said: str
+    message: str
 
 
 @dataclass(frozen=True)
 class Card:
     """A page in a column of an answer."""
 
-    whose: str
+    scope: str
     file: str
     page: int
 
     @property
     def key(self) -> str:
         """Return the key with which the page's script requests it."""
-        return f"{self.whose}/{self.file}-{self.page:04d}"
+        return f"{self.scope}/{self.file}-{self.page:04d}"
 
 
-def shelf(markup: str) -> list[Listed]:
+def parse_documents(markup: str) -> list[ListedDocument]:
     """Return the visitor's own documents: those with a delete button."""
     found = []
     for row in _DOCUMENT.findall(markup):
         if remove := re.search(r'data-remove="([0-9a-f]{16})"', row):
             facts = _text(_part(row, "document-facts"))
-            found.append(Listed(remove[1], _text(_part(row, "document-name")), _pages(facts)))
+            found.append(ListedDocument(remove[1], _text(_part(row, "document-name")), _pages(facts)))
     return found
 
 
-def arrivals(markup: str) -> list[Arrived]:
+def parse_uploads(markup: str) -> list[ListedUpload]:
     """Return the files of the last uploads."""
     return [
-        Arrived(
-            _text(_part(row, "arrival-name")), state, _pages(said := _text(_part(row, "arrival-said"))), said
+        ListedUpload(
+            _text(_part(row, "arrival-name")), state, _pages(message := _text(_part(row, "arrival-said"))), message
         )
         for state, row in _ARRIVAL.findall(markup)
     ]  # fmt: skip
 
 
-def columns(markup: str) -> dict[str, list[Card]]:
+def parse_rankings(markup: str) -> dict[str, list[Card]]:
     """Return the pages of an answer by column, best first."""
     return {
-        found[1]: [Card(whose, file, int(page)) for whose, file, page in _CARD.findall(found[0])]
+        found[1]: [Card(scope, file, int(page)) for scope, file, page in _CARD.findall(found[0])]
         for found in _RANKING.finditer(markup)
     }
 
 
-def asked(markup: str) -> str:
+def parse_request(markup: str) -> str:
     """Return the request that the answer's script sends back, as JSON; empty if there is no answer."""
     found = re.search(r'data-asked="([^"]*)"', markup)
     return html.unescape(found[1]) if found else ""

@@ -24,7 +24,7 @@ WORDS = 4
 
 
 @dataclass(frozen=True)
-class Paper:
+class VisitorDocument:
     """A file on a visitor's own disk."""
 
     path: Path
@@ -44,48 +44,50 @@ class Paper:
         return len(self.words)
 
 
-class Desk:
-    """A visitor's folder of papers. All random choices come from `rng`."""
+class DocumentFactory:
+    """A visitor's folder of documents. All random choices come from `rng`."""
 
-    def __init__(self, folder: Path, owner: str, marks: Marks, rng: random.Random) -> None:
+    def __init__(self, folder: Path, owner: str, canaries: Canaries, rng: random.Random) -> None:
         folder.mkdir(parents=True, exist_ok=True)
-        self.folder, self.owner, self.marks, self.rng = folder, owner, marks, rng
+        self.folder, self.owner, self.canaries, self.rng = folder, owner, canaries, rng
 
-    def pdf(self, pages: int) -> Paper:
+    def pdf(self, pages: int) -> VisitorDocument:
         """Make a new document with a text layer."""
-        words = tuple(tuple(self.word() for _ in range(WORDS)) for _ in range(pages))
-        path = write_pdf(self.folder / f"{self.word()}.pdf", *map(self.page, words))
-        return self.known(path, words)
+        words = tuple(tuple(self.new_word() for _ in range(WORDS)) for _ in range(pages))
+        path = write_pdf(self.folder / f"{self.new_word()}.pdf", *map(self.write_page, words))
+        return self.register(path, words)
 
-    def picture(self) -> Paper:
+    def picture(self) -> VisitorDocument:
         """Make a picture of words. OCR misreads some, so no search uses them."""
-        path = write_picture(self.folder / f"{self.word()}.png", f"Notes of a walk\n{self.word()}", size=(500, 200))
-        return self.known(path, ((),))
+        path = write_picture(
+            self.folder / f"{self.new_word()}.png", f"Notes of a walk\n{self.new_word()}", size=(500, 200)
+        )
+        return self.register(path, ((),))
 
-    def broken(self) -> Paper:
+    def broken(self) -> VisitorDocument:
         """Make a file that is named a PDF but is none."""
-        path = self.folder / f"{self.word()}.pdf"
+        path = self.folder / f"{self.new_word()}.pdf"
         path.write_bytes(b"%PDF-1.7\n" + self.rng.randbytes(600))
-        return Paper(path, "")
+        return VisitorDocument(path, "")
 
-    def common(self) -> Paper:
-        """Return the file that is equal for all visitors; it has no mark."""
+    def common(self) -> VisitorDocument:
+        """Return the file that is equal for all visitors; it holds no canary."""
         path = write_pdf(self.folder / "common.pdf", "A leaflet that lies at the door\nTake one, it is free of charge")
-        return Paper(path, _file(path), (("leaflet", "lies", "door", "charge"),))
+        return VisitorDocument(path, _file(path), (("leaflet", "lies", "door", "charge"),))
 
-    def word(self) -> str:
-        return self.marks.word(self.owner, self.rng)
+    def new_word(self) -> str:
+        return self.canaries.new_word(self.owner, self.rng)
 
-    def page(self, words: tuple[str, ...]) -> str:
+    def write_page(self, words: tuple[str, ...]) -> str:
         lines = [
             f"{word}. {sentence}"
             for word, sentence in zip(words, self.rng.sample(SENTENCES, k=len(words)), strict=True)
         ]
         return "\n".join([" ".join(words), *(line[:60] for line in lines)])
 
-    def known(self, path: Path, words: tuple[tuple[str, ...], ...]) -> Paper:
-        self.marks.own(self.owner, _file(path))
-        return Paper(path, _file(path), words)
+    def register(self, path: Path, words: tuple[tuple[str, ...], ...]) -> VisitorDocument:
+        self.canaries.register(self.owner, _file(path))
+        return VisitorDocument(path, _file(path), words)
 
 
 def _file(path: Path) -> str:
@@ -97,14 +99,14 @@ _DIGITS = re.compile(r"(?<![0-9a-f])(?:[0-9a-f]{16}|[0-9a-f]{32})(?![0-9a-f])")
 _SCOPE = re.compile(r"visitor-[0-9a-f]{32}")
 
 
-class Marks:
-    """The owner of each mark, safe for several threads."""
+class Canaries:
+    """Words and ids that belong to one visitor each, so that a leak to another is recognised. Safe for threads."""
 
     def __init__(self) -> None:
         self.lock = threading.Lock()
         self.owners: dict[str, str] = {}
 
-    def word(self, owner: str, rng: random.Random) -> str:
+    def new_word(self, owner: str, rng: random.Random) -> str:
         """Return a new pronounceable word of twelve letters, which only its owner writes."""
         while True:
             word = "".join(rng.choice("bdfgklmnprstvz") + rng.choice("aeiou") for _ in range(6))
@@ -113,14 +115,14 @@ class Marks:
                     self.owners[word] = owner
                     return word
 
-    def own(self, owner: str, mark: str) -> None:
+    def register(self, owner: str, canary: str) -> None:
         """Record a number of one visitor: 16 or 32 hex digits."""
         with self.lock:
-            self.owners[mark] = owner
+            self.owners[canary] = owner
 
-    def foreign(self, text: str, owner: str, said: Collection[str] = ()) -> set[str]:
-        """Return other visitors' marks in a text, except those in `said`, and every name of a library on disk."""
-        found = {mark.lower() for mark in _LETTERS.findall(text)} | set(_DIGITS.findall(text))
+    def find_foreign(self, text: str, owner: str, allowed: Collection[str] = ()) -> set[str]:
+        """Return other visitors' canaries in a text, except those in `allowed`, and every name of a scope on disk."""
+        found = {word.lower() for word in _LETTERS.findall(text)} | set(_DIGITS.findall(text))
         with self.lock:
-            theirs = {mark for mark in found if self.owners.get(mark, owner) != owner and mark not in said}
+            theirs = {one for one in found if self.owners.get(one, owner) != owner and one not in allowed}
         return theirs | set(_SCOPE.findall(text))

@@ -1,4 +1,4 @@
-"""The figures of a run: waiting times, limits that were met, promises that were broken."""
+"""Metrics of a run: durations of actions, limits that were reached, promises that were broken."""
 
 from __future__ import annotations
 
@@ -27,26 +27,26 @@ EXAMPLES = 5
 """Examples of each kind of broken promise that are reported in full."""
 
 
-class LimitMet(Exception):
-    """A stated limit was met; the message is its sentence."""
+class LimitReached(Exception):
+    """A stated limit was reached; the message is its sentence."""
 
 
 @dataclass
-class Figures:
+class Metrics:
     """Counts of one run, safe for several threads."""
 
-    waits: dict[str, list[float]] = field(default_factory=lambda: defaultdict(list))
+    durations: dict[str, list[float]] = field(default_factory=lambda: defaultdict(list))
     """Seconds of the answered actions, by kind of action."""
     limits: Counter[str] = field(default_factory=Counter)
-    said: Counter[str] = field(default_factory=Counter)
+    refusals: Counter[str] = field(default_factory=Counter)
     """Other sentences of refusal, without their numbers."""
     broken: dict[str, list[str]] = field(default_factory=lambda: defaultdict(list))
     """Details of broken promises, by promise."""
     requests: int = 0
-    octets: int = 0
+    checked_bytes: int = 0
     """Bytes of answers that were searched."""
     unclaimed: int = 0
-    """Uploads that arrived but were refused by a full queue; the janitor deletes their copies."""
+    """Uploads that arrived but were refused by a full queue; expiry deletes their copies."""
     estimates: list[tuple[float, float]] = field(default_factory=list)
     """Pairs of the wait that the queue estimated and the real wait, in seconds."""
     lock: threading.Lock = field(default_factory=threading.Lock)
@@ -57,47 +57,47 @@ class Figures:
         begun = time.monotonic()
         yield
         with self.lock:
-            self.waits[kind].append(time.monotonic() - begun)
+            self.durations[kind].append(time.monotonic() - begun)
 
-    def met(self, sentence: str) -> None:
-        """Count a stated limit that a visitor met."""
+    def record_limit(self, sentence: str) -> None:
+        """Count a stated limit that a visitor reached."""
         with self.lock:
-            self.limits[_shape(sentence)] += 1
+            self.limits[_without_details(sentence)] += 1
 
-    def refused(self, sentence: str) -> None:
+    def record_refusal(self, sentence: str) -> None:
         """Count a refusal with a sentence, whether or not it states a limit."""
         if any(part in sentence for part in LIMITS):
-            self.met(sentence)
+            self.record_limit(sentence)
             return
         with self.lock:
-            self.said[_shape(sentence)] += 1
+            self.refusals[_without_details(sentence)] += 1
 
-    def break_(self, promise: str, detail: str) -> None:
+    def record_broken(self, promise: str, detail: str) -> None:
         """Record a broken promise."""
         with self.lock:
             self.broken[promise].append(detail[:400])
 
-    def read(self, octets: int) -> None:
+    def count_answer(self, size: int) -> None:
         """Count the bytes of an answer that was searched for other visitors' data."""
         with self.lock:
             self.requests += 1
-            self.octets += octets
+            self.checked_bytes += size
 
-    def estimated(self, said: float, took: float) -> None:
+    def record_estimate(self, estimate: float, taken: float) -> None:
         """Record a wait as the queue estimated it and as it was."""
         with self.lock:
-            self.estimates.append((said, took))
+            self.estimates.append((estimate, taken))
 
     def percentiles(self) -> dict[str, dict[str, float]]:
         """Return count, 50th, 95th and 99th percentile and maximum in milliseconds, by kind of action."""
         return {
-            kind: {"count": len(waits)}
-            | {f"p{part}": round(float(np.percentile(waits, part)) * 1000, 1) for part in (50, 95, 99)}
-            | {"max": round(max(waits) * 1000, 1)}
-            for kind, waits in sorted(self.waits.items())
+            kind: {"count": len(seconds)}
+            | {f"p{part}": round(float(np.percentile(seconds, part)) * 1000, 1) for part in (50, 95, 99)}
+            | {"max": round(max(seconds) * 1000, 1)}
+            for kind, seconds in sorted(self.durations.items())
         }
 
 
-def _shape(sentence: str) -> str:
+def _without_details(sentence: str) -> str:
     """Return a sentence without its names and numbers, so that equal ones are counted together."""
     return re.sub(r"\b\S+\.(pdf|png)\b", "FILE", re.sub(r"\d[\d,.]*", "N", sentence))[:160]
