@@ -194,7 +194,7 @@ class App:
                 with urllib.request.urlopen(self.url, timeout=5):
                     return
             except (urllib.error.URLError, TimeoutError, ConnectionError):
-                time.sleep(0.2)
+                time.sleep(0.02)
         raise AssertionError(f"the page never answered:\n{self.log}")
 
     def stop(self) -> None:
