@@ -1,44 +1,54 @@
-"""Opens the library afterwards, in its own process, and compares every byte with the expected one."""
+"""Open the library after a trial, in its own process, and compare every byte with the expected one."""
 
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Callable
 from contextlib import closing
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 
 from smart_demo.store.chroma_index import row_id
 from smart_demo.store.library import Library
 from smart_demo.types import StoredPage
-from tests.chaos import children
-from tests.chaos.children import Tell
-from tests.chaos.ledger import Facts, Ledger
-from tests.chaos.pages import ENCODERS, SCOPES, Key, differences, expected, key_of, queries, vector_differs, wrong_order
+from tests.chaos import processes
+from tests.chaos.operations_log import OperationsLog, StoredFacts
+from tests.chaos.page_content import (
+    ENCODERS,
+    SCOPES,
+    Key,
+    differences,
+    expected_parts,
+    key_of,
+    queries,
+    ranking_error,
+    vector_differs,
+)
+from tests.chaos.processes import Report
 
 WHOLE = 300
 """Pages up to which everything is compared. Above: the first ten of a ranking, every vector, every fifth page whole."""
 
 
 @dataclass
-class Seen:
-    """The observations of one opening."""
+class Observation:
+    """What one opening of the library showed."""
 
-    pages: dict[Key, Facts] = field(default_factory=dict)
+    pages: dict[Key, StoredFacts] = field(default_factory=dict)
     index: str = ""
     """How the library reports the state of Chroma."""
     faults: list[tuple[str, str]] = field(default_factory=list)
 
 
-def check(folder: Path, ledger: Ledger, *, quick: bool = False) -> Seen:
-    """Open, compare, close, look for leftovers, and compare the result with the ledger, which is then updated.
+def check_library(folder: Path, log: OperationsLog, *, quick: bool = False) -> Observation:
+    """Open, compare, close, look for leftovers, and compare the result with the log, which is then updated.
 
     quick: use a forked canary.
     """
-    for key in ledger.there:
-        expected(key)  # computed once here, not in every process again
-    seen = Seen()
-    for event in children.ask(_look(folder, quick=quick)):
+    for key in log.stored:
+        expected_parts(key)  # computed once here, not in every process again
+    seen = Observation()
+    for event in processes.run_in_process(partial(_inspect, folder), forked_canary=quick):
         if "page" in event:
             seen.pages[Key(*event["page"])] = (event["added"], event["bytes"])
         elif "index" in event:
@@ -47,60 +57,56 @@ def check(folder: Path, ledger: Ledger, *, quick: bool = False) -> Seen:
             kind, words = next(iter(event.items()))
             seen.faults.append((kind, str(words)))
     if not any(kind == "broke" for kind, _ in seen.faults):
-        seen.faults += ledger.settle(seen.pages)
+        seen.faults += log.compare(seen.pages)
         seen.faults += [("leak", name) for name in leftovers(folder, seen.pages)]
-    seen.faults += ledger.faults
-    ledger.faults = []
+    seen.faults += log.faults
+    log.faults = []
     return seen
 
 
-def _look(folder: Path, *, quick: bool) -> Callable[[Tell], None]:
-    def act(tell: Tell) -> None:
-        if quick:
-            children.hurry()
-        with Library.open(folder / "data", folder / "index") as library:
-            report = library.report
-            tell({"index": report.index})
-            if not report.index.startswith(("ok", "rebuilt: ")):
-                tell({"index unhealthy": report.index})
-            for sentence in report.damaged:
-                tell({"half": f"a killed process left a damaged page: {sentence}"})
-            for encoder in ENCODERS:
-                _look_at(library, encoder, tell)
-            if report.pages != len(library.pages(SCOPES, ENCODERS[0])) + len(library.pages(SCOPES, ENCODERS[1])):
-                tell({"half": f"{report.pages} pages are counted, others listed"})
-            if library.report.index != report.index:
-                tell({"index unhealthy": library.report.index})
-
-    return act
+def _inspect(folder: Path, report: Report) -> None:
+    """Report the pages of the library, the state of its index, and every fault."""
+    with Library.open(folder / "data", folder / "index") as library:
+        status = library.report
+        report({"index": status.index})
+        if not status.index.startswith(("ok", "rebuilt: ")):
+            report({"index unhealthy": status.index})
+        for sentence in status.damaged:
+            report({"half": f"a killed process left a damaged page: {sentence}"})
+        for encoder in ENCODERS:
+            _inspect_pages(library, encoder, report)
+        if status.pages != sum(len(library.pages(SCOPES, encoder)) for encoder in ENCODERS):
+            report({"half": f"{status.pages} pages are counted, others listed"})
+        if library.report.index != status.index:
+            report({"index unhealthy": library.report.index})
 
 
-def _look_at(library: Library, encoder: str, tell: Tell) -> None:
+def _inspect_pages(library: Library, encoder: str, report: Report) -> None:
     pages, matrix = library.pooled(SCOPES, encoder)
     for page, pooled in zip(pages, matrix, strict=True):
-        tell({"page": key_of(page), "added": page.added, "bytes": page.bytes})
+        report({"page": key_of(page), "added": page.added, "bytes": page.bytes})
         try:
             whole = len(pages) <= WHOLE or page.number % 5 == 0
             wrong = differences(library, page, pooled) if whole else vector_differs(page, pooled)
         except Exception as error:  # noqa: BLE001 - any error is a fault: a listed page must be readable
             wrong = [repr(error)]
         for name in wrong:
-            tell({"half": f"page {key_of(page)}: {name}"})
-    _look_at_rows(library, encoder, pages, tell)
+            report({"half": f"page {key_of(page)}: {name}"})
+    _compare_rows(library, encoder, pages, report)
     few = len(pages) <= WHOLE
     for query in queries(3):
         for scopes in (SCOPES, SCOPES[:1]):
-            if wrong := wrong_order(library, scopes, encoder, query, len(pages) if few else 10):
-                tell({"wrong": wrong})
+            if wrong := ranking_error(library, scopes, encoder, query, len(pages) if few else 10):
+                report({"wrong": wrong})
 
 
-def _look_at_rows(library: Library, encoder: str, pages: tuple[StoredPage, ...], tell: Tell) -> None:
+def _compare_rows(library: Library, encoder: str, pages: tuple[StoredPage, ...], report: Report) -> None:
     rows, wanted = library._chroma._index.ids(encoder), {row_id(page) for page in pages}
     if rows != wanted:
-        tell({"wrong": f"Chroma has {len(rows - wanted)} rows too many and lacks {len(wanted - rows)}"})
+        report({"wrong": f"Chroma has {len(rows - wanted)} rows too many and lacks {len(wanted - rows)}"})
 
 
-def leftovers(folder: Path, pages: dict[Key, Facts]) -> list[str]:
+def leftovers(folder: Path, pages: dict[Key, StoredFacts]) -> list[str]:
     """Return files that belong to nothing, in the folder of a closed library."""
     belonging = {
         f"data/tokens/{key.scope}/{key.encoder}/{str(key.page)[:2]}/{key.page}{ending}"

@@ -11,8 +11,8 @@ from smart_demo.errors import LibraryError, TokenFileDamaged
 from smart_demo.store import sidecar, token_file
 from smart_demo.store.sidecar import PICTURE_SUFFIX, THUMBNAIL_SUFFIX, TOKENS_SUFFIX, Sidecar
 from smart_demo.types import StoredPage
-from tests.chaos.figures import Figures
-from tests.chaos.pages import ENCODERS, SCOPES, Key, made
+from tests.chaos.page_content import ENCODERS, SCOPES, Key, make_page
+from tests.chaos.results import Results
 
 CODECS = ("int8", "float16", "float32")
 SUFFIXES = (TOKENS_SUFFIX, TOKENS_SUFFIX, PICTURE_SUFFIX, THUMBNAIL_SUFFIX)
@@ -20,7 +20,7 @@ SUFFIXES = (TOKENS_SUFFIX, TOKENS_SUFFIX, PICTURE_SUFFIX, THUMBNAIL_SUFFIX)
 KINDS = ("flip", "flip", "flips", "zero", "noise", "cut", "longer", "swap", "folder", "link", "pipe", "missing")
 
 
-def some(folder: Path, count: int, rng: random.Random, figures: Figures) -> None:
+def altered_files(folder: Path, count: int, rng: random.Random, results: Results) -> None:
     """Alter one file of a small library, check whether anything can be read from it, and restore it."""
     files = Sidecar(folder)
     pages = [_commit(files, file, codec) for file in (1, 2) for codec in CODECS]
@@ -33,23 +33,23 @@ def some(folder: Path, count: int, rng: random.Random, figures: Figures) -> None
         if not _alter(path, whole, kind, beside, rng):
             continue
         tried += 1
-        figures.counts["mutations"] += 1
+        results.counts["mutations"] += 1
         if _refusal(files, page, ending):
-            figures.counts["detected"] += 1
+            results.counts["detected"] += 1
         else:
-            figures.fault("undetected", f"{kind} in {path.name}")
+            results.record_fault("undetected", f"{kind} in {path.name}")
         if path.is_dir():
             path.rmdir()
         path.unlink(missing_ok=True)
         path.write_bytes(whole)
     for page in pages:
         assert not _refusal(files, page, TOKENS_SUFFIX)
-    figures.trials["mutation"] += tried
+    results.trials["mutation"] += tried
 
 
 def _commit(files: Sidecar, file: int, codec: str) -> StoredPage:
     key = Key(str(SCOPES[0]), ENCODERS[0], file + 2 * CODECS.index(codec), 1)
-    return files.commit(sidecar.prepare_page(SCOPES[0], *made(key), codec)).page
+    return files.commit(sidecar.prepare_page(SCOPES[0], *make_page(key), codec)).page
 
 
 def _alter(path: Path, whole: bytes, kind: str, beside: bytes, rng: random.Random) -> bool:

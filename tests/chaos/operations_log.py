@@ -5,32 +5,32 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
-from tests.chaos.children import Event
-from tests.chaos.pages import Key
+from tests.chaos.page_content import Key
+from tests.chaos.processes import Event
 
-Facts = tuple[float, int]
+StoredFacts = tuple[float, int]
 """The time a page was added and its bytes, as acknowledged. They differ if a page was removed and added again."""
 
 
 @dataclass
-class Ledger:
+class OperationsLog:
     """The operations on one folder over all the processes that use it."""
 
-    there: dict[Key, Facts] = field(default_factory=dict)
+    stored: dict[Key, StoredFacts] = field(default_factory=dict)
     acknowledged: int = 0
     faults: list[tuple[str, str]] = field(default_factory=list)
     """The kind and description of each fault that a process itself reported."""
-    flying: Event = field(default_factory=dict)
+    in_progress: Event = field(default_factory=dict)
     """The operation that was begun and not acknowledged."""
 
-    def hear(self, said: Sequence[Event]) -> None:
-        """Enter the TRY and ACK events of one process, in their order."""
-        for event in said:
+    def record(self, events: Sequence[Event]) -> None:
+        """Record the events of one process, in their order."""
+        for event in events:
             if "try" in event:
-                self.flying = event
+                self.in_progress = event
             elif "ack" in event:
                 self.acknowledged += 1
-                self.flying = {}
+                self.in_progress = {}
                 self.acknowledge(event)
             else:
                 kind = "wrong" if "wrong" in event else "broke"
@@ -38,28 +38,28 @@ class Ledger:
 
     def acknowledge(self, event: Event) -> None:
         if event["ack"] == "add":
-            self.there[Key(*event["key"])] = (event["added"], event["bytes"])
-        elif event["ack"] in ("remove", "forget"):
-            for key in self.meant(event):
-                del self.there[key]
+            self.stored[Key(*event["key"])] = (event["added"], event["bytes"])
+        elif event["ack"] in ("remove", "delete scope"):
+            for key in self.affected_pages(event):
+                del self.stored[key]
 
-    def meant(self, event: Event) -> list[Key]:
+    def affected_pages(self, event: Event) -> list[Key]:
         """Return the pages that a removal deletes, under every encoder."""
         scope, file = event["scope"], event.get("file")
-        return [key for key in self.there if key.scope == scope and file in (None, key.file)]
+        return [key for key in self.stored if key.scope == scope and file in (None, key.file)]
 
-    def settle(self, seen: Mapping[Key, Facts]) -> list[tuple[str, str]]:
-        """Return what contradicts the ledger, then continue it with the pages that were seen."""
-        flying, faults = self.flying, []
-        leaving = self.meant(flying) if flying.get("try") in ("remove", "forget") else []
-        coming = [Key(*flying["key"])] if flying.get("try") == "add" else []
-        for key, facts in self.there.items():
+    def compare(self, seen: Mapping[Key, StoredFacts]) -> list[tuple[str, str]]:
+        """Return what contradicts the log, then replace its pages by those that were seen."""
+        begun, faults = self.in_progress, []
+        leaving = self.affected_pages(begun) if begun.get("try") in ("remove", "delete scope") else []
+        coming = [Key(*begun["key"])] if begun.get("try") == "add" else []
+        for key, facts in self.stored.items():
             if key not in seen and key not in leaving:
                 faults.append(("lost", f"{key} was acknowledged and is gone"))
             elif key in seen and seen[key] != facts:
                 faults.append(("lost", f"{key} was acknowledged with other facts: {facts}, now {seen[key]}"))
-        for key in seen.keys() - self.there.keys():
+        for key in seen.keys() - self.stored.keys():
             if key not in coming:
                 faults.append(("returned", f"{key} is there, though it was removed or never added"))
-        self.there, self.flying = dict(seen), {}
+        self.stored, self.in_progress = dict(seen), {}
         return faults

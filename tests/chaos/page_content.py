@@ -56,7 +56,7 @@ def queries(count: int) -> np.ndarray:
 
 
 @cache
-def made(key: Key) -> tuple[Page, PageEncoding]:
+def make_page(key: Key) -> tuple[Page, PageEncoding]:
     """Return a page and its encoding. Even documents have boxes, odd ones a grid; 3 to 14 tokens in every scope."""
     rng = np.random.default_rng([key.file, key.number, int(key.encoder, 16) % 997])
     tokens = 3 + (5 * key.file + key.number) % 12
@@ -68,9 +68,9 @@ def made(key: Key) -> tuple[Page, PageEncoding]:
 
 
 @cache
-def expected(key: Key) -> dict[str, bytes]:
+def expected_parts(key: Key) -> dict[str, bytes]:
     """Return what a page must contain, each part as bytes."""
-    page, encoding = made(key)
+    page, encoding = make_page(key)
     codes, copies = token_file.encode(encoding.tokens, "int8"), sidecar.encode_pictures(page.pixels)
     mean = b"" if codes.mean is None else codes.mean.tobytes()
     facts = (page.document, page.pages, *page.pixels.shape[:2], len(encoding.tokens), "int8")
@@ -84,7 +84,7 @@ def expected(key: Key) -> dict[str, bytes]:
     }
 
 
-def shown(library: Library, page: StoredPage, pooled: np.ndarray) -> dict[str, bytes]:
+def stored_parts(library: Library, page: StoredPage, pooled: np.ndarray) -> dict[str, bytes]:
     """Return the same parts of a stored page, as the library returns them."""
     codes = library.tokens(page)
     mean = b"" if codes.mean is None else codes.mean.tobytes()
@@ -101,19 +101,19 @@ def shown(library: Library, page: StoredPage, pooled: np.ndarray) -> dict[str, b
 
 def differences(library: Library, page: StoredPage, pooled: np.ndarray) -> list[str]:
     """Return the names of the parts that differ from what was added."""
-    there, given = shown(library, page, pooled), expected(key_of(page))
+    there, given = stored_parts(library, page, pooled), expected_parts(key_of(page))
     return [name for name, data in given.items() if there[name] != data]
 
 
 def vector_differs(page: StoredPage, pooled: np.ndarray) -> list[str]:
     """Compare the vector alone."""
-    return [] if pooled.tobytes() == made(key_of(page))[1].pooled.tobytes() else ["pooled vector"]
+    return [] if pooled.tobytes() == make_page(key_of(page))[1].pooled.tobytes() else ["pooled vector"]
 
 
-def wrong_order(library: Library, scopes: tuple[Scope, ...], encoder: str, query: np.ndarray, count: int) -> str:
+def ranking_error(library: Library, scopes: tuple[Scope, ...], encoder: str, query: np.ndarray, count: int) -> str:
     """Return an empty string if `nearest` equals a sort in numpy by scores: the same document in two scopes ties."""
     pages = library.pages(scopes, encoder)
-    scores = {page.key: float(made(key_of(page))[1].pooled @ query) for page in pages}
+    scores = {page.key: float(make_page(key_of(page))[1].pooled @ query) for page in pages}
     found = library.nearest(scopes, encoder, query, count)
     want = sorted(scores.values(), reverse=True)[:count]
     if len(set(found)) != len(found) or not set(found) <= scores.keys():

@@ -20,25 +20,27 @@ from pathlib import Path
 from smart_demo.store import chroma_probe
 
 Event = dict[str, object]
-Tell = Callable[[Event], None]
+Report = Callable[[Event], None]
 write = os.write
-"""The `os.write` that reports events; `steps` replaces `os.write`, and reports must not count as steps."""
+"""The `os.write` that reports events; `kills` replaces `os.write`, and reports must not count as steps."""
 
-SLOW = chroma_probe.why_unreadable
+REAL_CANARY = chroma_probe.why_unreadable
 
 
-class Child:
+class ReportingProcess:
     """A process in its own session that runs `act` and reports events, one JSON line each."""
 
-    def __init__(self, act: Callable[[Tell], None]) -> None:
+    def __init__(self, act: Callable[[Report], None], *, forked_canary: bool = False) -> None:
         reader, writer = os.pipe()
         sys.stdout.flush()
         self.pid = os.fork()
         if self.pid == 0:
-            _be(act, reader, writer)
+            if forked_canary:
+                use_forked_canary()
+            _run_child(act, reader, writer)
         os.close(writer)
         os.set_blocking(reader, False)
-        self.pipe, self.said = reader, b""
+        self.pipe, self.output = reader, b""
         self.status: int | None = None
 
     def listen(self, seconds: float) -> None:
@@ -68,7 +70,7 @@ class Child:
             self.listen(1)
         self.take()
         os.close(self.pipe)
-        return [json.loads(line) for line in self.said.split(b"\n")[:-1]]
+        return [json.loads(line) for line in self.output.split(b"\n")[:-1]]
 
     @property
     def killed(self) -> bool:
@@ -82,42 +84,42 @@ class Child:
                 return
             if not data:
                 return
-            self.said += data
+            self.output += data
 
 
-def _be(act: Callable[[Tell], None], reader: int, writer: int) -> None:
+def _run_child(act: Callable[[Report], None], reader: int, writer: int) -> None:
     os.setsid()
     os.close(reader)
     code = 1
 
-    def tell(event: Event) -> None:
+    def report(event: Event) -> None:
         data = memoryview(json.dumps(event).encode() + b"\n")
         while data:
             data = data[write(writer, data) :]
 
     try:
-        act(tell)
+        act(report)
         code = 0
     except BaseException:  # noqa: BLE001 - the trial reports any error
         with suppress(OSError):  # the reader may be closed
-            tell({"broke": traceback.format_exc()})
+            report({"broke": traceback.format_exc()})
     finally:
         os._exit(code)
 
 
-def ask(act: Callable[[Tell], None]) -> list[Event]:
+def run_in_process(act: Callable[[Report], None], *, forked_canary: bool = False) -> list[Event]:
     """Run `act` in its own process to the end and return its events."""
-    child = Child(act)
-    said = child.end()
-    if child.killed:
-        said.append({"broke": f"it died of signal {os.WTERMSIG(child.status or 0)}"})
-    return said
+    process = ReportingProcess(act, forked_canary=forked_canary)
+    events = process.end()
+    if process.killed:
+        events.append({"broke": f"it died of signal {os.WTERMSIG(process.status or 0)}"})
+    return events
 
 
-def hurry() -> None:
+def use_forked_canary() -> None:
     """Make the next canary in this process a fork, which need not import Chroma first.
 
-    Applies once, until `take_time`. A fork must not use Chroma after this process has opened it.
+    Applies once, until `use_real_canary`. A fork must not use Chroma after this process has opened it.
     """
 
     def forked(folder: Path) -> str:
@@ -137,6 +139,6 @@ def hurry() -> None:
     chroma_probe.why_unreadable = forked
 
 
-def take_time() -> None:
+def use_real_canary() -> None:
     """Use the real canary again."""
-    chroma_probe.why_unreadable = SLOW
+    chroma_probe.why_unreadable = REAL_CANARY

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections import Counter
 from dataclasses import dataclass, field
 
-from tests.chaos.ledger import Ledger
-from tests.chaos.witness import Seen
+from tests.chaos.checks import Observation
+from tests.chaos.operations_log import OperationsLog
 
 PROMISES = {
     "lost": "everything acknowledged is there, bit for bit",
@@ -23,7 +23,7 @@ PROMISES = {
 
 
 @dataclass
-class Figures:
+class Results:
     """Sums over trials; `add` joins those of several processes."""
 
     trials: Counter[str] = field(default_factory=Counter)
@@ -33,22 +33,22 @@ class Figures:
     faults: list[tuple[str, str]] = field(default_factory=list)
     """Pairs of a fault's kind and a description that names its trial."""
 
-    def judge(self, trial: str, seen: Seen, ledger: Ledger | None = None) -> None:
+    def record_trial(self, trial: str, seen: Observation, log: OperationsLog | None = None) -> None:
         """Record the result of a trial."""
         self.trials[trial] += 1
         self.faults += [(kind, f"{trial}: {words}") for kind, words in seen.faults]
         if seen.index.startswith("rebuilt"):
             self.counts["rebuilt"] += 1
             self.counts["recovered"] += not seen.faults
-        if ledger is not None:
-            self.counts["acknowledged"] += ledger.acknowledged
-            ledger.acknowledged = 0
+        if log is not None:
+            self.counts["acknowledged"] += log.acknowledged
+            log.acknowledged = 0
 
-    def fault(self, kind: str, words: str) -> None:
+    def record_fault(self, kind: str, words: str) -> None:
         """Record a broken promise."""
         self.faults.append((kind, words))
 
-    def add(self, other: Figures) -> None:
+    def add(self, other: Results) -> None:
         """Add the figures of another process."""
         self.trials.update(other.trials)
         self.counts.update(other.counts)

@@ -8,73 +8,61 @@ import signal
 import subprocess
 import threading
 import time
-from collections.abc import Callable
 from contextlib import suppress
+from functools import partial
 from pathlib import Path
 
 from smart_demo.store.library import Library
 from smart_demo.types import LOCAL
 from tests.apps import App
-from tests.chaos import children
-from tests.chaos.children import Tell
-from tests.chaos.figures import Figures
+from tests.chaos import processes
+from tests.chaos.processes import Report
+from tests.chaos.results import Results
 from tests.documents import write_pdf
 from tests.ui.browser_page import Visit, chromium, connected
 
 PAGES = 40
-IN_TIME = 10
+STOP_SECONDS = 10
 """Seconds within which a server must end after a stop signal."""
 PATIENCE = 90
 TEXTS = ("The blue whale eats krill.", "Vinegar descales the coffee machine.", "Ships may not anchor here.")
 
 
-def works(folder: Path, trials: int) -> list[Callable[[random.Random, Figures], None]]:
-    """Return one piece of work: the same folder is killed again and again, and stopped at the end."""
-    if not trials:
-        return []
-
-    def work(rng: random.Random, figures: Figures) -> None:
-        ends = [signal.SIGKILL] * (trials - 1) + [signal.SIGTERM]
-        for event in children.ask(lambda tell: _serve(folder, ends, rng, tell)):
-            _enter(event, figures)
-
-    return [work]
-
-
-def _enter(event: dict[str, object], figures: Figures) -> None:
-    kind, what = next(iter(event.items()))
-    if kind == "trial":
-        figures.trials[str(what)] += 1
-        figures.counts["kills"] += "killed" in str(what)
-    elif kind == "told":
-        figures.counts["acknowledged"] += int(str(what))
-    elif kind == "stopped":
-        figures.counts["stopped"] = int(str(what))
-    else:
-        figures.fault("server", str(what))
+def kill_server(folder: Path, trials: int, rng: random.Random, results: Results) -> None:
+    """Kill the server of one folder again and again, and stop it at the end."""
+    ends = [signal.SIGKILL] * (trials - 1) + [signal.SIGTERM]
+    for event in processes.run_in_process(partial(_serve, folder, ends, rng)):
+        kind, value = next(iter(event.items()))
+        if kind == "trial":
+            results.trials[str(value)] += 1
+            results.counts["kills"] += "killed" in str(value)
+        elif kind in ("acknowledged", "stopped"):
+            results.counts[kind] += int(str(value))
+        else:
+            results.record_fault("server", str(value))
 
 
-def _serve(folder: Path, ends: list[signal.Signals], rng: random.Random, tell: Tell) -> None:
+def _serve(folder: Path, ends: list[signal.Signals], rng: random.Random, report: Report) -> None:
     samples = folder / "samples"
     samples.mkdir(parents=True)
     write_pdf(samples / "tides.pdf", "tide table")
-    told: dict[str, int] = {}
+    shown: dict[str, int] = {}
     app = App(folder / "data", samples, PYTHONFAULTHANDLER="1")
     with chromium() as address, connected(address) as browser:
         for at, end in enumerate(ends):
             app.start()
             document = write_pdf(folder / f"upload-{at}.pdf", *(f"{rng.choice(TEXTS)} {at} {n}" for n in range(PAGES)))
-            told[document.name] = _until(app, browser, document, rng.randint(1, PAGES // 2))
-            if not told[document.name]:
-                tell({"server": f"no page of {document.name} was told of, so nothing was tried"})
-            _end(app, end, tell)
-            _look(folder, told, tell)
+            shown[document.name] = _upload_until(app, browser, document, rng.randint(1, PAGES // 2))
+            if not shown[document.name]:
+                report({"server": f"no page of {document.name} was shown as stored, so nothing was tried"})
+            _stop(app, end, report)
+            _check_pages(folder, shown, report)
         app.start()
         app.stop()
-    tell({"told": sum(told.values())})
+    report({"acknowledged": sum(shown.values())})
 
 
-def _until(app: App, browser: object, document: Path, pages: int) -> int:
+def _upload_until(app: App, browser: object, document: Path, pages: int) -> int:
     """Upload and search at once until `pages` pages are reported as stored; return the last reported number."""
     visit = Visit(browser, app)  # type: ignore[arg-type]
     visit.page.goto(app.url)
@@ -103,33 +91,33 @@ def _search(url: str, stop: threading.Event) -> None:
             client.predict(query="whale", api_name="/search")
 
 
-def _end(app: App, how: signal.Signals, tell: Tell) -> None:
+def _stop(app: App, how: signal.Signals, report: Report) -> None:
     process = app.process
     assert process is not None
     begun = time.monotonic()
     process.send_signal(how)
     try:
-        process.wait(IN_TIME if how == signal.SIGTERM else PATIENCE)
+        process.wait(STOP_SECONDS if how == signal.SIGTERM else PATIENCE)
     except subprocess.TimeoutExpired:
         process.send_signal(signal.SIGABRT)  # makes it print the stack of each thread
         process.wait()
-        tell({"server": f"it still ran {time.monotonic() - begun:.0f} seconds after {how.name}: {app.log[-6_000:]}"})
+        report({"server": f"it still ran {time.monotonic() - begun:.0f} seconds after {how.name}: {app.log[-6_000:]}"})
     app.process = None
     if how == signal.SIGTERM:
-        tell({"stopped": round(1_000 * (time.monotonic() - begun))})
-    tell({"trial": "server killed" if how == signal.SIGKILL else "server told to stop"})
+        report({"stopped": round(1_000 * (time.monotonic() - begun))})
+    report({"trial": "server killed" if how == signal.SIGKILL else "server told to stop"})
 
 
-def _look(folder: Path, told: dict[str, int], tell: Tell) -> None:
+def _check_pages(folder: Path, shown: dict[str, int], report: Report) -> None:
     """Check that every page reported as stored exists."""
     with Library.open(folder / "data", folder / "data" / "index") as library:
         encoders = {path.name for path in (folder / "data" / "tokens" / "local").iterdir()}
         pages = [page for encoder in encoders for page in library.pages([LOCAL], encoder)]
         for page in pages:
             library.tokens(page), library.picture(page), library.thumbnail(page)
-        for document, count in told.items():
-            there = sum(page.document == document for page in pages)
-            if there < count:
-                tell({"server": f"{document}: {count} pages were told of, {there} are there"})
+        for document, count in shown.items():
+            found = sum(page.document == document for page in pages)
+            if found < count:
+                report({"server": f"{document}: {count} pages were shown as stored, {found} are there"})
         if not library.report.index.startswith(("ok", "rebuilt")) or library.report.damaged:
-            tell({"server": str(library.report)})
+            report({"server": str(library.report)})
