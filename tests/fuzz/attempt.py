@@ -1,4 +1,4 @@
-"""One file through the real ingest code: its outcome, what it touched, and which promises it broke."""
+"""Read one file by the real ingest code: its outcome, the lines that ran, and the promises that it broke."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from smart_demo.errors import InputRefused
 from smart_demo.ingest import decode_image_bytes, decode_image_file, inspect, render
 from smart_demo.ingest.sandbox import DECODER_POOL
 from smart_demo.types import Page
-from tests.fuzz.tracing import listening, tracing
+from tests.fuzz.coverage import decoder_coverage, traced_lines
 
 LIMITS = Limits(pages=12, file_bytes=2**21, pixels=1_000_000, rendered_pixels=60_000, seconds=3)
 """Limits below the real ones, so that an hour is enough for many files."""
@@ -38,7 +38,7 @@ TYPED, ALIVE, QUICK, SMALL, TIDY, REAPED, CLOSED = PROMISES = (
 
 
 @dataclass
-class Trial:
+class Outcome:
     """The outcome of one file."""
 
     kind: str = "refused"
@@ -49,32 +49,32 @@ class Trial:
     """Lines of the readers that ran, as `module:line`."""
     seconds: float = 0.0
     peak: int = 0
-    """Bytes by which this process grew during the trial, or that a decoder held, whichever are more."""
+    """Bytes by which this process grew during the attempt, or that a decoder held, whichever are more."""
     broken: list[tuple[str, str]] = field(default_factory=list)
     """(promise, what happened instead)."""
 
 
-def attempt(path: Path, *, traced: bool = True) -> Trial:
+def attempt_file(path: Path, *, traced: bool = True) -> Outcome:
     """Read the file at `path` and return its outcome, whatever the file contains."""
-    trial = Trial()
+    outcome = Outcome()
     peaks: list[int] = [0]
     open_before, thorough, began = _open_files(), _is_document(path), time.monotonic()
     others = _children() if thorough else set()
-    _forget_peak()
+    _reset_peak()
     held = _memory("VmRSS")
     try:
-        with listening(trial.lines, peaks), tracing(trial.lines) if traced else nullcontext():
-            trial.kind, trial.behaviour = _read(path)
+        with decoder_coverage(outcome.lines, peaks), traced_lines(outcome.lines) if traced else nullcontext():
+            outcome.kind, outcome.behaviour = _read(path)
     except Exception:  # noqa: BLE001 -- any other type of error is a finding
-        trial.kind, trial.behaviour = "broken", traceback.format_exc(limit=-3)
-        trial.broken.append((TYPED, traceback.format_exc()))
-    trial.seconds, trial.peak = time.monotonic() - began, max(_memory("VmHWM") - held, *peaks)
-    trial.broken += _left_behind(open_before, others, thorough=thorough)
-    if trial.seconds > MOST_SECONDS:
-        trial.broken.append((QUICK, f"{trial.seconds:.0f} s"))
-    if trial.peak > MOST_BYTES:
-        trial.broken.append((SMALL, f"{trial.peak / 1e6:.0f} MB"))
-    return trial
+        outcome.kind, outcome.behaviour = "broken", traceback.format_exc(limit=-3)
+        outcome.broken.append((TYPED, traceback.format_exc()))
+    outcome.seconds, outcome.peak = time.monotonic() - began, max(_memory("VmHWM") - held, *peaks)
+    outcome.broken += _leftovers(open_before, others, thorough=thorough)
+    if outcome.seconds > MOST_SECONDS:
+        outcome.broken.append((QUICK, f"{outcome.seconds:.0f} s"))
+    if outcome.peak > MOST_BYTES:
+        outcome.broken.append((SMALL, f"{outcome.peak / 1e6:.0f} MB"))
+    return outcome
 
 
 def _read(path: Path) -> tuple[str, str]:
@@ -85,13 +85,13 @@ def _read(path: Path) -> tuple[str, str]:
     except InputRefused as refusal:
         return "refused", _sentence(refusal)
     assert len(pages) == upload.pages, f"{len(pages)} outcomes for {upload.pages} pages"
-    told = sorted({_looks(page) if isinstance(page, Page) else _sentence(page) for page in pages})
+    described = sorted({_describe_page(page) if isinstance(page, Page) else _sentence(page) for page in pages})
     good = sum(isinstance(page, Page) for page in pages)
     kind = "refused" if not good else "pages" if good == len(pages) else "some pages"
-    told += _sentences(upload.notices)
+    described += [_without_numbers(notice) for notice in upload.notices]
     if upload.kind != "pdf" and int(upload.file, 16) % 4 == 0:  # a quarter of all: the code is the same
-        told.append(_as_picture(path))
-    return kind, " | ".join((upload.kind, "1 page" if len(pages) == 1 else "pages", *told))
+        described.append(_as_picture(path))
+    return kind, " | ".join((upload.kind, "1 page" if len(pages) == 1 else "pages", *described))
 
 
 def _as_picture(path: Path) -> str:
@@ -107,24 +107,24 @@ def _as_picture(path: Path) -> str:
         except InputRefused as refusal:
             outcomes.append(_sentence(refusal))
     assert outcomes[0] == outcomes[1], outcomes
-    return "asked" if isinstance(outcomes[0], tuple) else "not asked"
+    return "as a query" if isinstance(outcomes[0], tuple) else "no query"
 
 
-def _sentences(notices: tuple[str, ...]) -> list[str]:
-    return [re.sub(r"\d[\d,.]*", "#", notice) for notice in notices]
+def _without_numbers(sentence: str) -> str:
+    return re.sub(r"\d[\d,.]*", "#", sentence)
 
 
 def _sentence(refusal: InputRefused) -> str:
-    """Return the sentence without its figures."""
-    told = refusal.sentence
-    assert "\n" not in told, told
-    assert len(told) < 400, told
-    assert "Traceback" not in told, told
-    assert "/" not in told.replace("and/or", ""), f"a path is told: {told}"
-    return re.sub(r"\d[\d,.]*", "#", told)
+    """Return the sentence without its numbers; assert that it is short and names no path."""
+    sentence = refusal.sentence
+    assert "\n" not in sentence, sentence
+    assert len(sentence) < 400, sentence
+    assert "Traceback" not in sentence, sentence
+    assert "/" not in sentence.replace("and/or", ""), f"the sentence names a path: {sentence}"
+    return _without_numbers(sentence)
 
 
-def _looks(page: Page) -> str:
+def _describe_page(page: Page) -> str:
     """Describe a page by its size, ink and number of words."""
     height, width, channels = page.pixels.shape
     assert page.pixels.dtype == "uint8"
@@ -147,7 +147,7 @@ def _is_document(path: Path) -> bool:
         return b"%PDF-" in file.read(1_024)
 
 
-def _left_behind(open_before: int, others: set[int], *, thorough: bool) -> Iterator[tuple[str, str]]:
+def _leftovers(open_before: int, others: set[int], *, thorough: bool) -> Iterator[tuple[str, str]]:
     folder = Path(tempfile.gettempdir())
     if names := os.listdir(folder):
         yield TIDY, ", ".join(sorted(names)[:5])
@@ -178,7 +178,7 @@ def _open_files() -> int:
     return files - 2 * len(DECODER_POOL.idle_pids())
 
 
-def _forget_peak() -> None:
+def _reset_peak() -> None:
     """Reset the kernel's high-water mark of memory, so that it belongs to this file, if the kernel allows it."""
     try:
         Path("/proc/self/clear_refs").write_text("5")

@@ -20,7 +20,7 @@ WATCHED = {
     str(Path(PIL.__file__).with_name("ImageFile.py")): "ImageFile",
 }
 """Files whose executed lines show that an input did something new."""
-PROGRAM = sandbox.PROGRAM.replace("smart_demo.ingest.images", "tests.fuzz.tracing")
+PROGRAM = sandbox.PROGRAM.replace("smart_demo.ingest.images", "tests.fuzz.coverage")
 
 
 def main() -> None:
@@ -29,7 +29,7 @@ def main() -> None:
 
     def handle_request(request: dict, data: bytes) -> tuple:
         lines: set[str] = set()
-        with tracing(lines):
+        with traced_lines(lines):
             fields, image = plain(request, data)
         peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1_024
         return {**fields, "lines": sorted(lines), "peak": peak}, image
@@ -39,7 +39,7 @@ def main() -> None:
 
 
 @contextmanager
-def tracing(lines: set[str]) -> Iterator[None]:
+def traced_lines(lines: set[str]) -> Iterator[None]:
     """Record which lines of the readers run, as `module:line`."""
     found: set[tuple[str, int]] = set()
 
@@ -60,7 +60,7 @@ def tracing(lines: set[str]) -> Iterator[None]:
 
 
 @contextmanager
-def listening(lines: set[str], peaks: list[int]) -> Iterator[None]:
+def decoder_coverage(lines: set[str], peaks: list[int]) -> Iterator[None]:
     """Collect the decoders' lines and peak memory. Raises AssertionError if a decoder fails with an unknown error."""
     plain = sandbox.DecoderProcess.request
 

@@ -2,17 +2,13 @@
 
 from __future__ import annotations
 
-import struct
 from collections.abc import Callable, Sequence
 from random import Random
 
-from tests.fuzz import containers, documents
+from tests.fuzz import pdf_damage, picture_damage
 
 LARGEST = 300_000
 """Bytes up to which damage may grow a file."""
-NUMBERS = (
-    0, 1, 2, 7, 8, 16, 127, 128, 255, 256, 1_000, 32_767, 32_768, 65_535, 65_536, 2**24, 2**31 - 1, 2**31, 2**32 - 1,
-)  # fmt: skip
 HEAD = 256
 """Bytes at the start that half of all changes hit, since headers are there."""
 
@@ -28,15 +24,15 @@ def damaged(content: bytes, others: Sequence[bytes], rng: Random) -> bytes:
         elif choice < 0.52 and others:
             content = _spliced(content, rng.choice(others), rng)
         else:
-            content = rng.choice(BLOWS)(content, rng)
+            content = rng.choice(DAMAGES)(content, rng)
         content = content[:LARGEST] or b"\0"
     return content
 
 
 def _structured(content: bytes, rng: Random) -> bytes:
     """Apply damage that knows the format, or damage to any byte if the structure is already lost."""
-    known = documents.damage(content, rng) if b"%PDF-" in content[:1_024] else containers.damage(content, rng)
-    return known or rng.choice(BLOWS)(content, rng)
+    known = pdf_damage.damage(content, rng) if b"%PDF-" in content[:1_024] else picture_damage.damage(content, rng)
+    return known or rng.choice(DAMAGES)(content, rng)
 
 
 def _place(content: bytes, rng: Random) -> int:
@@ -57,17 +53,12 @@ def _flip(content: bytes, rng: Random) -> bytes:
 
 def _random_bytes(content: bytes, rng: Random) -> bytes:
     start = _place(content, rng)
-    blow = rng.choice((rng.randbytes(rng.randint(1, 8)), b"\0" * 4, b"\xff" * 4))
-    return content[:start] + blow + content[start + len(blow) :]
+    new = rng.choice((rng.randbytes(rng.randint(1, 8)), b"\0" * 4, b"\xff" * 4))
+    return content[:start] + new + content[start + len(new) :]
 
 
 def _number(content: bytes, rng: Random) -> bytes:
-    """Replace a number of one, two or four bytes, in either order, by one that programs often mishandle."""
-    form = rng.choice(("B", "<H", ">H", "<I", ">I"))
-    size = struct.calcsize(form)
-    blow = struct.pack(form, rng.choice(NUMBERS) & ((1 << 8 * size) - 1))
-    start = _place(content, rng)
-    return content[:start] + blow + content[start + size :]
+    return picture_damage.replace_number(content, _place(content, rng), rng)
 
 
 def _cut(content: bytes, rng: Random) -> bytes:
@@ -97,4 +88,4 @@ def _spliced(content: bytes, other: bytes, rng: Random) -> bytes:
     return content[:start] + other[first:last] + content[start + rng.choice((0, last - first)) :]
 
 
-BLOWS: tuple[Damage, ...] = (_flip, _flip, _random_bytes, _number, _number, _cut, _lose, _repeat, _swap)
+DAMAGES: tuple[Damage, ...] = (_flip, _flip, _random_bytes, _number, _number, _cut, _lose, _repeat, _swap)

@@ -13,7 +13,8 @@ Piece = tuple[bytes, bytes]
 """(name, content) of a chunk or segment."""
 PNG = b"\x89PNG\r\n\x1a\n"
 NUMBERS = (
-    0, 1, 2, 3, 4, 8, 16, 32, 255, 256, 257, 1_000, 32_767, 65_535, 70_000, 10**6, 2**24, 2**31 - 1, 2**31, 2**32 - 1,
+    0, 1, 2, 3, 4, 7, 8, 16, 32, 127, 128, 255, 256, 257, 1_000, 32_767, 32_768, 65_535, 65_536, 70_000, 10**6, 2**24,
+    2**31 - 1, 2**31, 2**32 - 1,
 )  # fmt: skip
 TAGS = (254, 255, 256, 257, 258, 259, 262, 266, 273, 274, 277, 278, 279, 282, 284, 296, 317, 320, 322, 323, 324, 325,
         330, 338, 339, 347, 513, 529, 530, 700, 33432, 34665, 34675, 34853, 40965)  # fmt: skip
@@ -97,14 +98,16 @@ def _shuffled(pieces: list[Piece], rng: Random) -> list[Piece]:
     return [*pieces[:index], (name, _numbered(inside, rng)), *pieces[index + 1 :]]
 
 
-def _numbered(inside: bytes, rng: Random) -> bytes:
-    """Replace a number in a piece by one that programs often mishandle."""
-    if not inside:
-        return rng.randbytes(4)
+def replace_number(content: bytes, start: int, rng: Random) -> bytes:
+    """Replace a number of one, two or four bytes, in either order, by one that programs often mishandle."""
     form = rng.choice(("B", ">H", ">I", "<H", "<I"))
     size = struct.calcsize(form)
-    start = rng.randrange(min(len(inside), 40))
-    return inside[:start] + struct.pack(form, rng.choice(NUMBERS) & ((1 << 8 * size) - 1)) + inside[start + size :]
+    number = struct.pack(form, rng.choice(NUMBERS) & ((1 << 8 * size) - 1))
+    return content[:start] + number + content[start + size :]
+
+
+def _numbered(inside: bytes, rng: Random) -> bytes:
+    return replace_number(inside, rng.randrange(min(len(inside), 40)), rng) if inside else rng.randbytes(4)
 
 
 def _repacked(inside: bytes, rng: Random) -> bytes:
