@@ -13,17 +13,7 @@ from smart_demo.store.library import Library
 from smart_demo.types import StoredPage
 from tests.chaos import processes
 from tests.chaos.operations_log import OperationsLog, StoredFacts
-from tests.chaos.page_content import (
-    ENCODERS,
-    SCOPES,
-    Key,
-    differences,
-    expected_parts,
-    key_of,
-    queries,
-    ranking_error,
-    vector_differs,
-)
+from tests.chaos.page_content import ENCODERS, SCOPES, Key, differences, expected_parts, key_of, queries, ranking_error
 from tests.chaos.processes import Report
 
 WHOLE = 300
@@ -47,21 +37,21 @@ def check_library(folder: Path, log: OperationsLog, *, quick: bool = False) -> O
     """
     for key in log.stored:
         expected_parts(key)  # computed once here, not in every process again
-    seen = Observation()
+    found = Observation()
     for event in processes.run_in_process(partial(_inspect, folder), forked_canary=quick):
         if "page" in event:
-            seen.pages[Key(*event["page"])] = (event["added"], event["bytes"])
+            found.pages[Key(*event["page"])] = (event["added"], event["bytes"])
         elif "index" in event:
-            seen.index = str(event["index"])
+            found.index = str(event["index"])
         else:
             kind, words = next(iter(event.items()))
-            seen.faults.append((kind, str(words)))
-    if not any(kind == "broke" for kind, _ in seen.faults):
-        seen.faults += log.compare(seen.pages)
-        seen.faults += [("leak", name) for name in leftovers(folder, seen.pages)]
-    seen.faults += log.faults
+            found.faults.append((kind, str(words)))
+    if not any(kind == "broke" for kind, _ in found.faults):
+        found.faults += log.compare(found.pages)
+        found.faults += [("leak", name) for name in leftovers(folder, found.pages)]
+    found.faults += log.faults
     log.faults = []
-    return seen
+    return found
 
 
 def _inspect(folder: Path, report: Report) -> None:
@@ -86,8 +76,7 @@ def _inspect_pages(library: Library, encoder: str, report: Report) -> None:
     for page, pooled in zip(pages, matrix, strict=True):
         report({"page": key_of(page), "added": page.added, "bytes": page.bytes})
         try:
-            whole = len(pages) <= WHOLE or page.number % 5 == 0
-            wrong = differences(library, page, pooled) if whole else vector_differs(page, pooled)
+            wrong = differences(library, page, pooled, whole=len(pages) <= WHOLE or page.number % 5 == 0)
         except Exception as error:  # noqa: BLE001 - any error is a fault: a listed page must be readable
             wrong = [repr(error)]
         for name in wrong:

@@ -48,10 +48,10 @@ def damaged_chroma(source: SeedLibrary, folder: Path, rng: random.Random, result
         here = folder / f"damage-{at}"
         log = source.copy(here)
         apply(here)
-        seen = checks.check_library(here, log, quick=True)
-        seen.faults = [(kind, f"{name}: {words}") for kind, words in seen.faults]
-        results.record_trial("damaged Chroma", seen, log)
-        results.counts["segfaults"] += "crashed with signal 11" in seen.index
+        observation = checks.check_library(here, log, quick=True)
+        observation.faults = [(kind, f"{name}: {words}") for kind, words in observation.faults]
+        results.record_trial("damaged Chroma", observation, log)
+        results.counts["segfaults"] += "crashed with signal 11" in observation.index
         shutil.rmtree(here)
 
 

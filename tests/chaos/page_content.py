@@ -18,6 +18,7 @@ from smart_demo.types import (
     Scope,
     StoredPage,
     TokenBoxes,
+    TokenCodes,
     TokenGrid,
     TokenKind,
 )
@@ -71,14 +72,10 @@ def make_page(key: Key) -> tuple[Page, PageEncoding]:
 def expected_parts(key: Key) -> dict[str, bytes]:
     """Return what a page must contain, each part as bytes."""
     page, encoding = make_page(key)
-    codes, copies = token_file.encode(encoding.tokens, "int8"), sidecar.encode_pictures(page.pixels)
-    mean = b"" if codes.mean is None else codes.mean.tobytes()
+    copies = sidecar.encode_pictures(page.pixels)
     facts = (page.document, page.pages, *page.pixels.shape[:2], len(encoding.tokens), "int8")
-    return {
-        "facts": repr(facts).encode(),
-        "pooled vector": encoding.pooled.tobytes(),
-        "token states": codes.codes.tobytes() + mean + np.float32(codes.scale).tobytes(),
-        "kinds": encoding.kinds.tobytes(),
+    codes = token_file.encode(encoding.tokens, "int8")
+    return _parts(facts, encoding.pooled, codes, encoding.kinds) | {
         "picture": copies.picture,
         "thumbnail": copies.thumbnail,
     }
@@ -86,28 +83,29 @@ def expected_parts(key: Key) -> dict[str, bytes]:
 
 def stored_parts(library: Library, page: StoredPage, pooled: np.ndarray) -> dict[str, bytes]:
     """Return the same parts of a stored page, as the library returns them."""
-    codes = library.tokens(page)
-    mean = b"" if codes.mean is None else codes.mean.tobytes()
     facts = (page.document, page.pages, page.height, page.width, page.tokens, page.codec)
-    return {
-        "facts": repr(facts).encode(),
-        "pooled vector": pooled.tobytes(),
-        "token states": codes.codes.tobytes() + mean + np.float32(codes.scale).tobytes(),
-        "kinds": library.encoding(page).kinds.tobytes(),
+    return _parts(facts, pooled, library.tokens(page), library.encoding(page).kinds) | {
         "picture": library.picture(page),
         "thumbnail": library.thumbnail(page),
     }
 
 
-def differences(library: Library, page: StoredPage, pooled: np.ndarray) -> list[str]:
-    """Return the names of the parts that differ from what was added."""
-    there, given = stored_parts(library, page, pooled), expected_parts(key_of(page))
-    return [name for name, data in given.items() if there[name] != data]
+def _parts(facts: tuple[object, ...], pooled: np.ndarray, codes: TokenCodes, kinds: np.ndarray) -> dict[str, bytes]:
+    mean = b"" if codes.mean is None else codes.mean.tobytes()
+    return {
+        "facts": repr(facts).encode(),
+        "pooled vector": pooled.tobytes(),
+        "token states": codes.codes.tobytes() + mean + np.float32(codes.scale).tobytes(),
+        "kinds": kinds.tobytes(),
+    }
 
 
-def vector_differs(page: StoredPage, pooled: np.ndarray) -> list[str]:
-    """Compare the vector alone."""
-    return [] if pooled.tobytes() == make_page(key_of(page))[1].pooled.tobytes() else ["pooled vector"]
+def differences(library: Library, page: StoredPage, pooled: np.ndarray, *, whole: bool = True) -> list[str]:
+    """Return the names of the parts that differ from what was added; compare the vector alone unless `whole`."""
+    if not whole:
+        return [] if pooled.tobytes() == make_page(key_of(page))[1].pooled.tobytes() else ["pooled vector"]
+    stored, expected = stored_parts(library, page, pooled), expected_parts(key_of(page))
+    return [name for name, data in expected.items() if stored[name] != data]
 
 
 def ranking_error(library: Library, scopes: tuple[Scope, ...], encoder: str, query: np.ndarray, count: int) -> str:

@@ -17,7 +17,7 @@ PROMISES = {
     "index unhealthy": "the library reports ok or rebuilt",
     "broke": "every start opens the library",
     "undetected": "no altered sidecar file returns data",
-    "server": "the killed server starts again and has every page that it told of",
+    "server": "the killed server starts again and has every page that it showed as stored",
 }
 """The promise that each kind of fault breaks."""
 
@@ -33,13 +33,13 @@ class Results:
     faults: list[tuple[str, str]] = field(default_factory=list)
     """Pairs of a fault's kind and a description that names its trial."""
 
-    def record_trial(self, trial: str, seen: Observation, log: OperationsLog | None = None) -> None:
+    def record_trial(self, trial: str, observation: Observation, log: OperationsLog | None = None) -> None:
         """Record the result of a trial."""
         self.trials[trial] += 1
-        self.faults += [(kind, f"{trial}: {words}") for kind, words in seen.faults]
-        if seen.index.startswith("rebuilt"):
+        self.faults += [(kind, f"{trial}: {words}") for kind, words in observation.faults]
+        if observation.index.startswith("rebuilt"):
             self.counts["rebuilt"] += 1
-            self.counts["recovered"] += not seen.faults
+            self.counts["recovered"] += not observation.faults
         if log is not None:
             self.counts["acknowledged"] += log.acknowledged
             log.acknowledged = 0
