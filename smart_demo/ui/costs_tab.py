@@ -14,9 +14,9 @@ from smart_demo.backbones.base import Backbone
 from smart_demo.config import CODECS
 from smart_demo.diagnostics import Environment, describe_environment
 from smart_demo.errors import InputRefused, LibraryError
-from smart_demo.search.as_json import as_dict
 from smart_demo.search.costs import STAGES, Costs, StageCost, compute_costs
 from smart_demo.search.request import ON_BOTH, ON_MINE, ON_SAMPLES, SearchRequest, parse_request_fields
+from smart_demo.search.retrieval import as_dict
 from smart_demo.types import POOLED, SAMPLES, SMART, Method, Scope
 from smart_demo.ui import api
 from smart_demo.ui.api import SearchEndpoint

@@ -18,7 +18,7 @@ from gradio_client.exceptions import AppError
 from mcp import ClientSession
 from mcp.client.streamable_http import streamablehttp_client
 
-from smart_demo.search.as_json import as_dict
+from smart_demo.search.retrieval import as_dict
 from smart_demo.server.gate import rename_page_parameter
 from smart_demo.types import LOCAL, POOLED, SAMPLES, SMART, Query
 from smart_demo.ui.api import SearchEndpoint

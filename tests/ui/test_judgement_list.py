@@ -11,8 +11,7 @@ from smart_demo.judging.scoreboard import boards
 from smart_demo.search.request import ON_MINE, ON_SAMPLES, parse_request, parse_request_fields
 from smart_demo.types import Counted, Query, Reduce, Weights
 from smart_demo.ui.format import strip_unprintable
-from smart_demo.ui.judgement_list import MAX_LISTED_QUERIES, render_judgements
-from smart_demo.ui.results_tab import render_scoreboards
+from smart_demo.ui.results_tab import MAX_LISTED_QUERIES, render_judgements, render_scoreboards
 from tests.judging.cases import HOSTILE, Script, open_journal, page, trial_of
 from tests.ui.reading import Reader
 
