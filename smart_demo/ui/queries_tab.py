@@ -41,7 +41,7 @@ from smart_demo.search.cache import LRUCache
 from smart_demo.search.request import SearchRequest
 from smart_demo.types import POOLED, SMART, Found, Method, Scope
 from smart_demo.ui.compare import describe_formula
-from smart_demo.ui.events import UNEXPECTED_ERROR, answer_or_error
+from smart_demo.ui.events import UNEXPECTED_ERROR, answer_errors
 from smart_demo.ui.format import format_time_left
 from smart_demo.ui.handlers import Handlers
 from smart_demo.ui.render import render
@@ -101,10 +101,10 @@ class QueryLists:
             self._active[name] = self._handlers.owner, threading.Event()
             yield from self._run(text, replace(search, text="", picture=""), name)
         except SmartError as error:
-            yield render_refusal(error.sentence), ""
+            yield render_message("refused", error.sentence), ""
         except Exception:
             log.exception("a list of queries failed")
-            yield render_refusal(UNEXPECTED_ERROR), ""
+            yield render_message("refused", UNEXPECTED_ERROR), ""
         finally:
             self._active.pop(name, None)
 
@@ -115,13 +115,23 @@ class QueryLists:
             _, stop = active
             stop.set()
 
+    @answer_errors(FAILURE)
     def table(self, request: object) -> dict[str, object]:
         """Return the results of a run as `table`, their CSV as `csv` and its file name; or `sentence`."""
-        return answer_or_error(lambda: self._table(self._find_run(request)), FAILURE)
+        run = self._find_run(request)
+        return {"table": render_query_table(run), "csv": csv_text(run.rows), "name": "smart-queries.csv"}
 
+    @answer_errors(FAILURE)
     def vote(self, request: object) -> dict[str, object]:
         """Replace the owner's judging queue with the list of a run, opened at query `at`; or return `sentence`."""
-        return answer_or_error(lambda: self._vote(self._find_run(request), request), FAILURE)
+        run = self._find_run(request)
+        at, owner = request_field(request, "at"), self._handlers.owner
+        if isinstance(at, bool) or not isinstance(at, int) or not 0 <= at < len(run.rows):
+            raise InputRefused("That is no query of the list.")
+        queries = [ListedQuery(row.comparison.query, row.qid) for row in run.rows]
+        self._judging.set_queries(owner, queries, at, "a list under Queries")
+        self._judging.set_search(owner, run.search)
+        return {"laid": len(queries)}
 
     def sample(self) -> str:
         """Return the sample library's own queries with their judgements. Raises InputRefused if it has none."""
@@ -147,10 +157,11 @@ class QueryLists:
         queries, notices = self._read(text)
         self._check(search)
         rows, (owner, stop), has_turn = list[QueryRow](), self._active[name], False
+        waiting = render_message("going", "Another list is running. This one starts after it.")
         try:
             while not has_turn and not stop.is_set():
                 has_turn = self._turn.acquire(timeout=TURN_POLL_SECONDS)
-                yield render_progress(0, len(queries)) if has_turn else render_waiting(), name
+                yield render_progress(0, len(queries)) if has_turn else waiting, name
             if has_turn:
                 searches = self._search(queries, search, self._known_grades(owner), rows, notices)
                 for done, seconds_left in enumerate(searches, start=1):
@@ -233,18 +244,6 @@ class QueryLists:
             raise InputRefused("The results of that list are no longer stored.", "Run it again.")
         return run
 
-    def _table(self, run: ListRun) -> dict[str, object]:
-        return {"table": render_query_table(run), "csv": csv_text(run.rows), "name": "smart-queries.csv"}
-
-    def _vote(self, run: ListRun, request: object) -> dict[str, object]:
-        at, owner = request_field(request, "at"), self._handlers.owner
-        if isinstance(at, bool) or not isinstance(at, int) or not 0 <= at < len(run.rows):
-            raise InputRefused("That is no query of the list.")
-        queries = [ListedQuery(row.comparison.query, row.qid) for row in run.rows]
-        self._judging.set_queries(owner, queries, at, "a list under Queries")
-        self._judging.set_search(owner, run.search)
-        return {"laid": len(queries)}
-
 
 def decode_list(data: bytes) -> str:
     """Return an uploaded list as text for the box. Raises InputRefused if it is too large or has no valid query."""
@@ -284,19 +283,12 @@ def render_list_intro(limit: int, *, private: bool) -> Markup:
     )
 
 
-def render_message(sentence: str) -> Markup:
-    """Return the message about the list in the box."""
-    return render("list_message", kind="told", sentence=sentence)
+def render_message(kind: str, sentence: str) -> Markup:
+    """Return a message about the list.
 
-
-def render_refusal(sentence: str) -> Markup:
-    """Return the message of a list that cannot run."""
-    return render("list_message", kind="refused", sentence=sentence)
-
-
-def render_waiting() -> Markup:
-    """Return the message of a list that waits for its turn."""
-    return render("list_message", kind="going", sentence="Another list is running. This one starts after it.")
+    kind: `told` about its text, `going` while it waits, `refused` if it cannot run.
+    """
+    return render("list_message", kind=kind, sentence=sentence)
 
 
 def render_progress(done: int, total: int, seconds_left: float | None = None) -> Markup:

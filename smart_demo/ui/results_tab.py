@@ -19,14 +19,14 @@ from smart_demo.errors import InputRefused, SmartError
 from smart_demo.evaluation.metrics import TIE_TOLERANCE, Difference
 from smart_demo.judging import scoreboard
 from smart_demo.judging.archive import JOURNAL_NAME, build_archive, extract_journal
-from smart_demo.judging.journal import PUBLIC_JOURNAL_BYTES, ImportResult, Journal, max_journal_bytes
+from smart_demo.judging.journal import PUBLIC_JOURNAL_BYTES, ImportResult, max_journal_bytes
 from smart_demo.judging.records import Conditions, Grade, Skip, Trial, Vote
 from smart_demo.judging.replay import Judgements, count_ungraded
 from smart_demo.judging.scoreboard import MEASURES, METHOD_LABELS, METHOD_PAIRS, Board, boards, format_weights
 from smart_demo.judging.session import JudgingSession
 from smart_demo.search.request import ON_BOTH, ON_MINE, ON_SAMPLES, REGION_PREFIX, SearchRequest, parse_request
-from smart_demo.types import PageId, Scope
-from smart_demo.ui.events import answer_or_error
+from smart_demo.types import PageId
+from smart_demo.ui.events import answer_errors
 from smart_demo.ui.handlers import Handlers
 from smart_demo.ui.render import NOTHING, render
 from smart_demo.wording import count, count_queries
@@ -67,24 +67,44 @@ class ResultsHandlers:
         """Maximum size of an import."""
         return max_journal_bytes(private=self.is_private)
 
+    @answer_errors(FAILURE)
     def scoreboards(self, request: object) -> dict[str, object]:
         """Return the markup of the visitor's scoreboards and judgements and what remains to grade; or `sentence`."""
         del request
-        return answer_or_error(lambda: self._scoreboards(self._journal()), FAILURE)
+        journal = self._judging.journal(self._handlers.owner)
+        judged = journal.judgements
+        return {
+            "boards": render_scoreboards(boards(judged)),
+            "single": render_judgements(judged, len(journal.unreadable_lines)),
+            "remaining": _remaining_sentence(judged),
+        }
 
+    @answer_errors(FAILURE)
     def download(self, request: object) -> dict[str, object]:
         """Return the visitor's evaluation in the requested `form`: name, type and content in base64; or `sentence`."""
-        return answer_or_error(lambda: self._download(self._journal(), request_field(request, "form")), FAILURE)
+        form = request_field(request, "form")
+        journal = self._judging.journal(self._handlers.owner)
+        if not isinstance(form, str) or form not in FILE_FORMS:
+            raise InputRefused("An evaluation is saved as a zip or as JSON lines.")
+        judged = journal.judgements
+        if not judged.events:
+            raise InputRefused(NOTHING_TO_DOWNLOAD)
+        stem, extension, media_type = FILE_FORMS[form]
+        data = build_archive(judged, journal.unreadable_lines) if form == "zip" else journal.export_lines()
+        name = f"{stem}-{judged.events[-1].at[:10]}.{extension}"
+        return {"name": name, "type": media_type, "data": base64.b64encode(data).decode("ascii")}
 
+    @answer_errors(FAILURE)
     def delete(self, request: object) -> dict[str, object]:
         """Delete the visitor's judgements and list. Return the outcome as `said`, or `sentence`."""
         del request
-        return answer_or_error(lambda: self._delete(self._handlers.owner), FAILURE)
+        self._judging.delete(self._handlers.owner)
+        return {"said": "The evaluation is deleted."}
 
     def import_evaluation(self, data: bytes) -> Markup:
         """Import an exported evaluation. Return the markup of the outcome, or of the refusal."""
         try:
-            return render_import_result(self._import(self._handlers.owner, data))
+            return render_import_result(self._import(data))
         except SmartError as error:
             return render_import_result(error.sentence)
 
@@ -96,37 +116,12 @@ class ResultsHandlers:
             return render_import_result(f"That is longer than {self.max_bytes // 2**20} MB.")
         return self.import_evaluation(text.encode("utf-8", "replace"))
 
-    def _journal(self) -> Journal:
-        return self._judging.journal(self._handlers.owner)
-
-    def _scoreboards(self, journal: Journal) -> dict[str, object]:
-        judged = journal.judgements
-        return {
-            "boards": render_scoreboards(boards(judged)),
-            "single": render_judgements(judged, len(journal.unreadable_lines)),
-            "remaining": _remaining_sentence(judged),
-        }
-
-    def _download(self, journal: Journal, form: object) -> dict[str, object]:
-        if not isinstance(form, str) or form not in FILE_FORMS:
-            raise InputRefused("An evaluation is saved as a zip or as JSON lines.")
-        judged = journal.judgements
-        if not judged.events:
-            raise InputRefused(NOTHING_TO_DOWNLOAD)
-        stem, extension, media_type = FILE_FORMS[form]
-        data = build_archive(judged, journal.unreadable_lines) if form == "zip" else journal.export_lines()
-        name = f"{stem}-{judged.events[-1].at[:10]}.{extension}"
-        return {"name": name, "type": media_type, "data": base64.b64encode(data).decode("ascii")}
-
-    def _delete(self, owner: Scope) -> dict[str, object]:
-        self._judging.delete(owner)
-        return {"said": "The evaluation is deleted."}
-
-    def _import(self, owner: Scope, data: bytes) -> ImportResult:
+    def _import(self, data: bytes) -> ImportResult:
         if len(data) > self.max_bytes:
             raise InputRefused(
                 f"The file is larger than {self.max_bytes // 2**20} MB.", f"Choose a zip or a {JOURNAL_NAME}."
             )
+        owner = self._handlers.owner
         journal, lines = self._judging.journal(owner), extract_journal(data)
         if not self.is_private and len(lines) + len(journal.export_lines()) > PUBLIC_JOURNAL_BYTES:
             raise InputRefused(
@@ -141,16 +136,6 @@ class ResultsHandlers:
 def request_field(request: object, name: str) -> object:
     """Return one field of a script's request, or None if the request is no object or lacks the field."""
     return request.get(name) if isinstance(request, dict) else None
-
-
-def render_results_panel() -> Markup:
-    """Return the panel without figures: elements that the script fills, and the buttons for downloads and deletion."""
-    return render("results_panel")
-
-
-def render_import_intro(max_bytes: int, *, private: bool) -> Markup:
-    """Return what can be imported, for the place beside the upload button or the text box."""
-    return render("import_intro", megabytes=max_bytes // 2**20, private=private)
 
 
 def render_import_result(result: ImportResult | str) -> Markup:

@@ -9,10 +9,10 @@ from smart_demo.ui.format import strip_unprintable
 from smart_demo.ui.library_tab import (
     render_documents,
     render_intro,
-    render_no_uploads,
     render_sample_documents,
     render_uploads,
 )
+from smart_demo.ui.render import render
 from tests.ui.cases import HOSTILE
 from tests.ui.reading import Reader
 
@@ -53,4 +53,4 @@ def test_limits_and_privacy_are_stated_before_an_upload():
 
 
 def test_a_page_without_uploads_names_the_command_to_run_the_demo():
-    assert "python app.py" in Reader(render_no_uploads()).text
+    assert "python app.py" in Reader(render("no_uploads")).text

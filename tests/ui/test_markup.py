@@ -11,7 +11,7 @@ from smart_demo.indexing.samples import Samples
 from smart_demo.search.comparison import Change, Move
 from smart_demo.store.quotas import Usage
 from smart_demo.types import Weights
-from smart_demo.ui import compare, library_tab, page_layout, stories
+from smart_demo.ui import compare, library_tab, page_layout
 from smart_demo.ui.cards import ScorePart, Side, build_columns, describe_move, render_badge, render_facts
 from smart_demo.ui.render import render
 from tests.ui.cases import HOSTILE, found
@@ -40,8 +40,8 @@ def test_names_and_queries_never_become_markup(name):
 
 
 def test_only_a_public_page_says_that_a_link_shows_one_s_own_documents_in_one_browser():
-    assert "this browser only" in stories.render_tools(public=True)
-    assert "this browser only" not in stories.render_tools(public=False)
+    assert "this browser only" in render("sharing", public=True)
+    assert "this browser only" not in render("sharing", public=False)
 
 
 @pytest.mark.parametrize(
@@ -50,10 +50,10 @@ def test_only_a_public_page_says_that_a_link_shows_one_s_own_documents_in_one_br
         render("header"),
         render("hero"),
         render("how"),
-        compare.render_opening(),
-        compare.render_no_query(),
-        compare.render_preparing(Samples(3, 9, "minilm")),
-        stories.render_tools(public=True),
+        render("no_query"),
+        render("outline", samples=None),
+        render("outline", samples=Samples(3, 9, "minilm")),
+        render("sharing", public=True),
     ],
 )
 def test_fixed_markup_is_valid(markup):
@@ -191,7 +191,7 @@ def test_every_limit_is_shown_before_an_upload():
     serving = Serving("minilm", "minilm", False, "")
     said = (
         library_tab.render_intro(read)
-        + library_tab.render_usage(usage, read)
+        + render("library_usage", usage=usage, settings=read)
         + page_layout.render_footer(serving, "", read)
     )
     numbers = set(re.findall(r"\d+", said.replace(",", "")))

@@ -14,15 +14,14 @@ from smart_demo.judging.scoreboard import MEASURES, METHOD_PAIRS, boards
 from smart_demo.types import Weights
 from smart_demo.ui.format import format_difference
 from smart_demo.ui.queries_tab import render_list_intro
+from smart_demo.ui.render import render
 from smart_demo.ui.results_tab import (
     PLOT_MARGIN,
     PLOT_WIDTH,
     fit_scale,
     interval_side,
-    render_import_intro,
     render_import_result,
     render_interval,
-    render_results_panel,
     render_scoreboards,
 )
 from tests.judging.cases import Script, trial_of
@@ -143,9 +142,9 @@ def test_the_side_agrees_with_the_conclusion():
 
 
 def test_panels_and_intros_state_their_limits():
-    assert Reader(render_results_panel()).find("button", **{"data-file": "zip"})
-    assert "up to 32 MB" in Reader(render_import_intro(2**25, private=True)).text
-    assert "takes no files" in Reader(render_import_intro(2**20, private=False)).text
+    assert Reader(render("results_panel")).find("button", **{"data-file": "zip"})
+    assert "up to 32 MB" in Reader(render("import_intro", megabytes=32, private=True)).text
+    assert "takes no files" in Reader(render("import_intro", megabytes=1, private=False)).text
     assert "up to 500 queries of 300 characters, 1 MB" in Reader(render_list_intro(500, private=True)).text
     assert "upload" not in Reader(render_list_intro(100, private=False)).text
 
