@@ -1,6 +1,6 @@
 """Markup of two lists of queries: the judgements under Results, and the table of a list's results under Queries.
 
-Nothing can be deleted here. Sorting, filtering and showing the highlights are done by `queries.js`, from the attributes
+Nothing can be deleted here. Sorting, filtering and showing the highlights are done by `judge.js`, from the attributes
 of the rows. Queries, names and notes may come from any imported file, so everything is escaped.
 """
 
