@@ -5,7 +5,6 @@
 import { answerOf, confirmDelete, loadPicture, make, openTab, saveFile, stage, whenShown } from "./tools.js";
 import { Viewer } from "./viewer.js";
 
-
 function showPanel(name) {
   document.querySelector(`#judge-tabs [role="tab"][data-tab-id="judge-${name}"]`)?.click();
 }
