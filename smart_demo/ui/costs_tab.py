@@ -1,6 +1,6 @@
 """The tab "Under the hood": costs of late interaction, code for the query on the screen, raw scores, environment.
 
-Every figure states its source, and a figure without a measurement says so. `hood.js` fills the panel.
+Every figure states its source, and a figure without a measurement says so. `compare.js` fills the panel.
 """
 
 from __future__ import annotations

@@ -39,7 +39,7 @@ from smart_demo.ui.handlers import Handlers
 from smart_demo.ui.render import inline_style, render
 from smart_demo.ui.stories import STORIES, StoryOutcome, find_story
 
-SHEET_CSS = Path(__file__).resolve().parent / "sheet.css"
+SHEET_CSS = Path(__file__).resolve().parent / "static" / "sheet.css"
 MAX_QUERY_CHARS = 240
 """Characters of a query that fit on the sheet."""
 MAX_LINK_CHARS = 240

@@ -2,7 +2,7 @@
 
 Arguments from a browser are validated, as in `handlers`. Downloads are created in memory and go to their owner's
 browser. A journal may come from anywhere, and the templates escape it. `judging.scoreboard` writes the
-conclusions; the figures and plots here agree with them. `board.js` requests the panel when it becomes visible and
+conclusions; the figures and plots here agree with them. `judge.js` requests the panel when it becomes visible and
 after every judgement.
 """
 
