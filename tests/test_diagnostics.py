@@ -1,5 +1,6 @@
 """The environment card: the commit without git, package versions, and what it shows if something is missing."""
 
+from dataclasses import replace
 from importlib import metadata
 
 import pytest
@@ -7,7 +8,7 @@ import pytest
 from smart_demo import diagnostics
 from smart_demo.config import Settings
 from smart_demo.ui import theme
-from smart_demo.ui.costs_tab import render_environment
+from smart_demo.ui.render import render
 from tests.backbones.cases import loaded
 from tests.ui.cases import HOSTILE
 
@@ -88,7 +89,7 @@ def test_without_mcp_the_page_starts_with_a_notice(monkeypatch):
 def test_the_card_shows_the_backbone_as_it_runs(name):
     backbone = loaded(name)
     found = diagnostics.describe_environment(backbone, Settings(codec="float16"))
-    card = render_environment(found, [])
+    card = render("environment", environment=found, warnings=[])
     for fact in (backbone.encoder.fingerprint, backbone.encoder.model, "float32", "cpu", "float16", found.commit):
         assert f"<dd>{fact}</dd>" in card
     assert ("16 a page" in card) == (name == "tiny-qwen")
@@ -98,10 +99,7 @@ def test_the_card_shows_the_backbone_as_it_runs(name):
 def test_names_and_warnings_never_become_markup():
     found = diagnostics.describe_environment(loaded("words"), Settings())
     for text in HOSTILE:
-        card = render_environment(diagnostics.Environment(**{**_fields(found), "name": text, "revision": text}), [text])
+        named = replace(found, name=text, revision=text)
+        card = render("environment", environment=named, warnings=[text])
         assert "<img" not in card
         assert "<script" not in card
-
-
-def _fields(found):
-    return {name: getattr(found, name) for name in found.__dataclass_fields__}

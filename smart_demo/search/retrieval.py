@@ -1,9 +1,11 @@
-"""From a query to rankings: encoding, candidates, score parts, and the caches between them."""
+"""From a query to rankings: encoding, candidates, score parts, their caches, and the JSON form of the results."""
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from typing import Any
 
 import numpy as np
 
@@ -17,7 +19,7 @@ from smart_demo.search.cache import LRUCache
 from smart_demo.search.candidates import CandidateCheck
 from smart_demo.search.costs import RecentTimings, StageTiming, Stopwatch
 from smart_demo.store.library import Library
-from smart_demo.types import Floats, Found, Method, Parts, Query, QueryEncoding, Scope
+from smart_demo.types import Floats, Found, Hit, Method, Parts, Query, QueryEncoding, Scope
 
 MAX_RESULTS = 50
 MAX_CACHED_QUERIES, MAX_CACHED_PARTS = 128, 16
@@ -171,6 +173,33 @@ class Retrieval:
         if pages <= max(self._settings.exhaustive, depth):
             return np.arange(pages)
         return np.sort(np.argpartition(-cosines, depth - 1)[:depth])
+
+
+def as_dict(found: Found) -> dict[str, Any]:
+    """Return the results of one query as `search --json` and the API print them.
+
+    Each method has its hits with both parts of their scores. `smart` is pooled + late, whatever weights the method
+    used. `late` and `smart` are None if the page's tokens were not scored.
+    """
+    return {
+        "query": found.query.text,
+        "pages": len(found.parts.pages),
+        "candidates": len(found.parts.candidates),
+        "milliseconds": {stage: round(value, 3) for stage, value in found.milliseconds.items()},
+        "results": {name: [_hit_as_dict(hit) for hit in result.hits] for name, result in found.results.items()},
+    }
+
+
+def _hit_as_dict(hit: Hit) -> dict[str, Any]:
+    late = None if math.isnan(hit.late) else round(hit.late, 6)
+    return {
+        "rank": hit.rank,
+        "document": hit.page.document,
+        "page": hit.page.number,
+        "pooled": round(hit.pooled, 6),
+        "late": late,
+        "smart": None if late is None else round(hit.pooled + hit.late, 6),
+    }
 
 
 def _clean(query: Query, max_chars: int) -> Query:

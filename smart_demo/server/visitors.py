@@ -1,7 +1,7 @@
 """The identity of visitors on a public page.
 
 A public page has no accounts: each browser holds a secret of 128 random bits and sends it with every request
-(`visit.js`). Uploads and judgements belong to the holder of that secret. On disk, in Chroma and in journals only its
+(`head.js`). Uploads and judgements belong to the holder of that secret. On disk, in Chroma and in journals only its
 digest is stored, so the name of a folder or a row does not give access.
 """
 

@@ -16,8 +16,7 @@ from typing import Any, NoReturn, cast
 import gradio as gr
 
 from smart_demo.errors import InputRefused, LibraryError, QueryRefused, SmartError
-from smart_demo.search.as_json import as_dict
-from smart_demo.search.retrieval import MAX_RESULTS
+from smart_demo.search.retrieval import MAX_RESULTS, as_dict
 from smart_demo.server.gate import UNEXPECTED_ERROR
 from smart_demo.types import POOLED, SAMPLES, SMART, Query, Scope, Weights
 from smart_demo.ui.handlers import Handlers

@@ -13,14 +13,14 @@ from smart_demo.judging.session import JudgingSession
 from smart_demo.search.request import ON_SAMPLES, SearchRequest, parse_request, parse_request_fields, parse_url_query
 from smart_demo.server.cleanup import Cleanup
 from smart_demo.types import SAMPLES, Counted, Reduce, Scope
-from smart_demo.ui import compare, library_tab, page_layout, theme
+from smart_demo.ui import library_tab, page_layout, theme
 from smart_demo.ui.api import API_NAME, MAX_CONCURRENT, SearchEndpoint
 from smart_demo.ui.costs_tab import CostsTab
 from smart_demo.ui.events import (
     PRIVATE_EVENT,
     SEARCH_EVENT,
     SINGLE_EVENT,
-    answer_or_error,
+    answer_errors,
     resolve_upload,
     server_function,
     show_errors_as_toast,
@@ -33,6 +33,7 @@ from smart_demo.ui.judge_tab import BoardWiring, JudgeWiring, server_functions
 from smart_demo.ui.library_tab import SamplePreparation
 from smart_demo.ui.page_layout import PageLayout
 from smart_demo.ui.queries_tab import QueryLists
+from smart_demo.ui.render import render
 from smart_demo.ui.results_tab import ResultsHandlers
 from smart_demo.ui.stories import STORY_QUERIES
 from smart_demo.ui.upload_queue import UploadQueue
@@ -50,12 +51,8 @@ def build_app(engine: Engine, preparation: SamplePreparation, cleanup: Cleanup |
     costs = CostsTab(handlers, endpoint)
     exporter = Exporter(handlers, theme.inline_fonts())
     judging = JudgingSession(engine, STORY_QUERIES)
-    sheets, boards, lists = (
-        JudgeSheets(judging, handlers),
-        ResultsHandlers(judging, handlers),
-        QueryLists(judging, handlers),
-    )
-    voting = Voting(sheets)
+    sheets = JudgeSheets(judging, handlers)
+    boards, lists, voting = ResultsHandlers(judging, handlers), QueryLists(judging, handlers), Voting(sheets)
     deletion = Deletion(handlers, sheets, lists, cleanup or Cleanup(engine))
 
     picture = server_function("picture", handlers.load_picture)
@@ -92,12 +89,10 @@ class Deletion:
         self._tickets, self._judging = sheets.tickets, sheets.judging
         handlers.engine.set_expiry_listener(self._delete_from_memory)
 
+    @answer_errors("a visitor's data could not be deleted")
     def delete(self, request: object) -> dict[str, object]:
         """Delete everything of the current visitor. Return `done`, a sentence with the freed bytes, or an error."""
         sure = isinstance(request, dict) and request.get("sure") is True
-        return answer_or_error(lambda: self._delete(sure=sure), "a visitor's data could not be deleted")
-
-    def _delete(self, *, sure: bool) -> dict[str, object]:
         visitor = self._handlers.visitor
         if visitor is None or not sure:
             raise InputRefused("Nothing was deleted.", "Reload the page and try again.")
@@ -206,7 +201,7 @@ class Wiring:
         request = parse_request(text, scope, *controls)
         if request.text.strip():
             return self._answer(request)
-        return compare.render_no_query(), None, page_layout.render_chips(STORY_QUERIES), ""
+        return render("no_query"), None, page_layout.render_chips(STORY_QUERIES), ""
 
     @show_errors_as_toast
     def change_scope(self, answered: object, scope: object, *controls: object) -> object:

@@ -6,7 +6,6 @@ from collections.abc import Mapping
 
 from markupsafe import Markup
 
-from smart_demo.indexing.samples import Samples
 from smart_demo.search.candidates import CHECKED_TOP, CandidateCheck
 from smart_demo.search.comparison import Change
 from smart_demo.types import SMART, Counted, Found, Reduce, TokenKind, Weights
@@ -61,21 +60,6 @@ def render_results(
 def render_empty(title: str, hint: str, *, calm: bool = True) -> Markup:
     """Return a message in place of the columns. Both arguments are plain text."""
     return render("empty", title=title, hint=hint, calm=calm)
-
-
-def render_no_query() -> Markup:
-    """Return the message without a query, after its only picture was removed. Its link is empty."""
-    return render("no_query")
-
-
-def render_opening() -> Markup:
-    """Return the columns in outline, until the first answer is loaded."""
-    return render("outline", samples=None)
-
-
-def render_preparing(samples: Samples) -> Markup:
-    """Return the progress of the sample library, with the columns in outline."""
-    return render("outline", samples=samples)
 
 
 def _describe_ranked(found: Found, check: CandidateCheck | None) -> str:

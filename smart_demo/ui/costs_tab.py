@@ -1,6 +1,6 @@
 """The tab "Under the hood": costs of late interaction, code for the query on the screen, raw scores, environment.
 
-Every figure states its source, and a figure without a measurement says so. `hood.js` fills the panel.
+Every figure states its source, and a figure without a measurement says so. `compare.js` fills the panel.
 """
 
 from __future__ import annotations
@@ -12,15 +12,15 @@ from markupsafe import Markup
 
 from smart_demo.backbones.base import Backbone
 from smart_demo.config import CODECS
-from smart_demo.diagnostics import Environment, describe_environment
+from smart_demo.diagnostics import describe_environment
 from smart_demo.errors import InputRefused, LibraryError
-from smart_demo.search.as_json import as_dict
 from smart_demo.search.costs import STAGES, Costs, StageCost, compute_costs
 from smart_demo.search.request import ON_BOTH, ON_MINE, ON_SAMPLES, SearchRequest, parse_request_fields
+from smart_demo.search.retrieval import as_dict
 from smart_demo.types import POOLED, SAMPLES, SMART, Method, Scope
 from smart_demo.ui import api
 from smart_demo.ui.api import SearchEndpoint
-from smart_demo.ui.events import answer_or_error
+from smart_demo.ui.events import answer_errors
 from smart_demo.ui.format import count_of, format_bytes, format_digits, format_duration
 from smart_demo.ui.handlers import Handlers
 from smart_demo.ui.render import render
@@ -46,11 +46,10 @@ class CostsTab:
     def __init__(self, handlers: Handlers, endpoint: SearchEndpoint) -> None:
         self._handlers, self._endpoint = handlers, endpoint
 
+    @answer_errors("a look under the hood failed")
     def inspect(self, request: object) -> dict[str, object]:
         """Return markup of costs and environment, with code and scores as plain text, or `{"sentence": …}`."""
-        return answer_or_error(lambda: self._inspect(parse_request_fields(request)), "a look under the hood failed")
-
-    def _inspect(self, search: SearchRequest) -> dict[str, object]:
+        search = parse_request_fields(request)
         scopes, engine = self._handlers.resolve_scopes(search.scope), self._handlers.engine
         if self._handlers.is_model_loading(scopes):
             raise LibraryError(f"{self._handlers.serving().name} is still loading.", "Look again in a moment.")
@@ -64,7 +63,7 @@ class CostsTab:
         environment = describe_environment(backbone, engine.settings)
         return {
             "costs": render_costs(costs, SCOPE_NAMES[search.scope], backbone.encoder.name),
-            "environment": render_environment(environment, self._warnings(scopes, backbone)),
+            "environment": render("environment", environment=environment, warnings=self._warnings(scopes, backbone)),
             "program": program,
         }
 
@@ -119,16 +118,6 @@ def warn_of_sample_encoder(samples: str, documents: str) -> str:
         f"The samples were encoded by {samples} and are searched with {samples}. Your documents are searched with "
         f"{documents}. Scores of the two cannot be compared."
     )
-
-
-def render_panel(*, mcp: bool) -> Markup:
-    """Return the tab before the first answer. `mcp`: whether the page has a tool for assistants."""
-    return render("hood", mcp=mcp)
-
-
-def render_environment(environment: Environment, warnings: Sequence[str]) -> Markup:
-    """Return the warnings, then the facts, then the versions."""
-    return render("environment", environment=environment, warnings=warnings)
 
 
 def render_costs(costs: Costs | None, scope_name: str, encoder: str) -> Markup:

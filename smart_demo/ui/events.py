@@ -48,18 +48,28 @@ def server_function(name: str, handler: ServerFunction) -> ServerFunction:
     return call
 
 
-def answer_or_error(answer: Callable[[], Mapping[str, object]], failure: str) -> dict[str, object]:
-    """Return the answer for a script of the page, or `{"sentence": …}` if it raises.
+def answer_errors(
+    failure: str,
+) -> Callable[[Callable[P, Mapping[str, object]]], Callable[P, dict[str, object]]]:
+    """Return a decorator for functions that answer scripts: they return `{"sentence": …}` instead of raising.
 
     failure: the log line of an unexpected exception.
     """
-    try:
-        return dict(answer())
-    except SmartError as error:
-        return {"sentence": error.sentence}
-    except Exception:
-        log.exception(failure)
-        return {"sentence": UNEXPECTED_ERROR}
+
+    def decorate(handler: Callable[P, Mapping[str, object]]) -> Callable[P, dict[str, object]]:
+        @functools.wraps(handler)
+        def guarded(*args: P.args, **kwargs: P.kwargs) -> dict[str, object]:
+            try:
+                return dict(handler(*args, **kwargs))
+            except SmartError as error:
+                return {"sentence": error.sentence}
+            except Exception:
+                log.exception(failure)
+                return {"sentence": UNEXPECTED_ERROR}
+
+        return guarded
+
+    return decorate
 
 
 def show_errors_as_toast(handler: Callable[P, object]) -> Callable[P, object]:

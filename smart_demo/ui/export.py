@@ -33,13 +33,13 @@ from smart_demo.ui.cards import (
     summarize_move,
 )
 from smart_demo.ui.compare import describe_formula, list_notices, render_rank_curves
-from smart_demo.ui.events import answer_or_error
+from smart_demo.ui.events import answer_errors
 from smart_demo.ui.format import strip_unprintable
 from smart_demo.ui.handlers import Handlers
 from smart_demo.ui.render import inline_style, render
 from smart_demo.ui.stories import STORIES, StoryOutcome, find_story
 
-SHEET_CSS = Path(__file__).resolve().parent / "sheet.css"
+SHEET_CSS = Path(__file__).resolve().parent / "static" / "sheet.css"
 MAX_QUERY_CHARS = 240
 """Characters of a query that fit on the sheet."""
 MAX_LINK_CHARS = 240
@@ -76,23 +76,19 @@ class Exporter:
         """
         self._handlers, self._fonts, self._clock = handlers, fonts, clock
 
+    @answer_errors("a comparison could not be saved")
     def comparison(self, request: object) -> dict[str, object]:
         """Return `page`, the HTML of a search again, and `name`, its file's name without extension; or a sentence.
 
         request: `asked`, the fields of the search, and `at`, the address of the page.
         """
         given = request if isinstance(request, dict) else {}
-        return answer_or_error(
-            lambda: self._comparison(parse_request_fields(given.get("asked")), given.get("at")),
-            "a comparison could not be saved",
-        )
-
-    def _comparison(self, search: SearchRequest, address: object) -> dict[str, str]:
+        search = parse_request_fields(given.get("asked"))
         found = self._search(search)
         columns = build_columns(found)
         if not columns.left:
             raise LibraryError("There is no page to compare.", "Add a document, or search the samples.")
-        link, story = make_link(search, address), find_story(found)
+        link, story = make_link(search, given.get("at")), find_story(found)
         context = ExportContext(search.scope, self._clock(), bool(search.picture), link, story)
         page = render_document(columns, self._handlers.load_thumbnail, context, self._fonts)
         return {"page": page, "name": make_file_name(search.text)}

@@ -46,9 +46,10 @@ from smart_demo.types import (
     StoredPage,
 )
 from smart_demo.ui import compare, library_tab, query_input, stories
-from smart_demo.ui.events import answer_or_error
+from smart_demo.ui.events import answer_errors
 from smart_demo.ui.library_tab import PendingSamples, SamplePreparation
 from smart_demo.ui.query_input import QueryPictures
+from smart_demo.ui.render import render
 from smart_demo.ui.stories import STORY_QUERIES, find_story
 from smart_demo.ui.upload_queue import UploadQueue
 from smart_demo.wording import size_in_words
@@ -107,18 +108,15 @@ class Handlers:
     @property
     def visitor(self) -> Scope | None:
         """Scope of the current visitor's pages, which only they may see and change; None if they can have none."""
-        return self._current_visitor() if self.engine.settings.uploads else None
+        return current_visitor(self.engine.settings) if self.engine.settings.uploads else None
 
     @property
     def owner(self) -> Scope:
         """Owner of the current visitor's judgements, which need no uploads. Raises InputRefused if there is none."""
-        owner = self._current_visitor()
+        owner = current_visitor(self.engine.settings)
         if owner is None:
             raise InputRefused("This browser has no name to judge under.", "Reload the page.")
         return owner
-
-    def _current_visitor(self) -> Scope | None:
-        return current_visitor(self.engine.settings)
 
     def scope_choices(self) -> list[str]:
         """Return the scopes to choose from; ON_BOTH only if one encoder made both libraries."""
@@ -220,7 +218,7 @@ class Handlers:
         if pending := self.pending_samples(scopes):
             if pending.failed or pending.samples is None:
                 return compare.render_empty("The samples are not ready", pending.error, calm=False)
-            return compare.render_preparing(pending.samples)
+            return render("outline", samples=pending.samples)
         if self.is_model_loading(scopes):
             title = f"{self.serving().name} is still loading"
             return compare.render_empty(title, "You can search your documents as soon as it is ready.")
@@ -280,13 +278,11 @@ class Handlers:
         except SmartError:  # the answer names the error
             return query_input.render_picture_tag(None)
 
+    @answer_errors("a page could not be shown")
     def load_picture(self, key: object) -> dict[str, object]:
         """Return `picture`, a page's picture as a data address for the viewer, or a sentence."""
-        return answer_or_error(lambda: {"picture": self._load_picture(key)}, "a page could not be shown")
-
-    def _load_picture(self, key: object) -> str:
         picture = self.engine.library.picture(self.find_page(*parse_page_key(key)))
-        return f"data:image/webp;base64,{base64.b64encode(picture).decode('ascii')}"
+        return {"picture": f"data:image/webp;base64,{base64.b64encode(picture).decode('ascii')}"}
 
     def load_thumbnail(self, page: StoredPage) -> bytes:
         """Return a page's thumbnail, or no bytes if it cannot be read."""
@@ -316,7 +312,7 @@ class Handlers:
         with suppress(SmartError):  # the banner at the top of the page names the error
             other_pages = self.engine.pages_of_other_encoders(visitor)
         documents = library_tab.render_documents(self.list_documents(visitor), other_pages, loading=False)
-        return documents + library_tab.render_usage(self.engine.usage(visitor), self.engine.settings)
+        return documents + render("library_usage", usage=self.engine.usage(visitor), settings=self.engine.settings)
 
     def submit_uploads(self, copies: Sequence[Path]) -> None:
         """Queue copies of uploaded files for the visitor's library. Raises InputRefused if they can have none."""

@@ -23,6 +23,7 @@ from smart_demo.ui.events import (
     html_component,
     read_upload,
     resolve_upload,
+    server_function,
     show_errors_as_toast,
 )
 from smart_demo.ui.queries_tab import (
@@ -33,7 +34,8 @@ from smart_demo.ui.queries_tab import (
     render_list_intro,
     render_message,
 )
-from smart_demo.ui.results_tab import ResultsHandlers, render_import_intro, render_results_panel
+from smart_demo.ui.render import render
+from smart_demo.ui.results_tab import ResultsHandlers
 from smart_demo.ui.voting import Voting
 
 PANEL_LABELS = {"vote": "Vote", "grade": "Grade", "results": "Results", "queries": "Queries"}
@@ -47,23 +49,13 @@ LIST_PLACEHOLDER = "torque of the flange bolts\nwho signed the calibration recor
 
 def server_functions(boards: ResultsHandlers, lists: QueryLists) -> list[ServerFunction]:
     """Return the functions that the scripts of both panels call, by these names."""
-
-    def board(request: object) -> dict[str, object]:
-        return boards.scoreboards(request)
-
-    def board_file(request: object) -> dict[str, object]:
-        return boards.download(request)
-
-    def board_forget(request: object) -> dict[str, object]:
-        return boards.delete(request)
-
-    def list_table(request: object) -> dict[str, object]:
-        return lists.table(request)
-
-    def list_vote(request: object) -> dict[str, object]:
-        return lists.vote(request)
-
-    return [board, board_file, board_forget, list_table, list_vote]
+    return [
+        server_function("board", boards.scoreboards),
+        server_function("board_file", boards.download),
+        server_function("board_forget", boards.delete),
+        server_function("list_table", lists.table),
+        server_function("list_vote", lists.vote),
+    ]
 
 
 class ResultsPanel:
@@ -71,10 +63,11 @@ class ResultsPanel:
 
     def __init__(self, functions: Sequence[ServerFunction], *, private: bool) -> None:
         self.boards = html_component(
-            render_results_panel(), "judge-results", "smartDemo.boards(element, server, trigger)", functions
+            render("results_panel"), "judge-results", "smartDemo.boards(element, server, trigger)", functions
         )
         with gr.Column(elem_id="board-take"):
-            html_component(render_import_intro(max_journal_bytes(private=private), private=private), "board-take-said")
+            intro = render("import_intro", megabytes=max_journal_bytes(private=private) // 2**20, private=private)
+            html_component(intro, "board-take-said")
             if private:
                 # Any file type may be chosen: the server decides by the bytes and explains what it refuses.
                 self.file = gr.UploadButton("Choose a zip or JSONL", elem_id="board-file", scale=0, min_width=0)
@@ -194,13 +187,13 @@ class BoardWiring:
             text = decode_list(read_upload(path, MAX_LIST_BYTES))
         finally:
             self.delete_copy(path)
-        return None, text, render_message(describe_list(text))
+        return None, text, render_message("told", describe_list(text))
 
     @show_errors_as_toast
     def load_sample_list(self) -> object:
         """Put the sample library's own queries into the box."""
         text = self.lists.sample()
-        return text, render_message(describe_list(text))
+        return text, render_message("told", describe_list(text))
 
     def run_list(self, text: object, last_run: object, *controls: object) -> Iterator[object]:
         """Run the list and yield its progress. The Stop button is visible until it ends."""

@@ -14,7 +14,6 @@ from smart_demo.config import Settings
 from smart_demo.engine import Engine
 from smart_demo.errors import SmartError
 from smart_demo.indexing.samples import Samples
-from smart_demo.store.quotas import Usage
 from smart_demo.types import Document, Progress, State
 from smart_demo.ui.format import count_of, format_time_left
 from smart_demo.ui.render import NOTHING, render
@@ -79,16 +78,6 @@ class SamplePreparation:
 def render_intro(settings: Settings) -> Markup:
     """Return the text beside the upload box: which files are accepted, and who can see them."""
     return render("library_intro", accepted=ingest.describe_limits(settings.limits), settings=settings)
-
-
-def render_usage(usage: Usage, settings: Settings) -> Markup:
-    """Return how much room a visitor uses, how long it is kept, and the button that deletes all of it."""
-    return render("library_usage", usage=usage, settings=settings)
-
-
-def render_no_uploads() -> Markup:
-    """Return the text of a page without uploads, and the command that starts one with them."""
-    return render("no_uploads")
 
 
 def render_uploads(files: Sequence[Progress]) -> Markup:

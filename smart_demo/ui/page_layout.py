@@ -12,7 +12,7 @@ from smart_demo.config import Settings
 from smart_demo.diagnostics import has_mcp
 from smart_demo.search.request import MAX_K, MAX_WEIGHT, MIN_K, ON_MINE, ON_SAMPLES
 from smart_demo.types import Counted, Reduce
-from smart_demo.ui import compare, costs_tab, library_tab, stories
+from smart_demo.ui import library_tab, stories
 from smart_demo.ui.events import ServerFunction, html_component
 from smart_demo.ui.judge_tab import JudgeTab
 from smart_demo.ui.render import NOTHING, render
@@ -55,14 +55,17 @@ class PageLayout:
                 self._lay_out_query(settings)
                 self._lay_out_controls(settings)
                 self.results = html_component(
-                    compare.render_opening(), "results", "smartDemo.results(element, server, watch, trigger)", viewer
+                    render("outline", samples=None),
+                    "results",
+                    "smartDemo.results(element, server, watch, trigger)",
+                    viewer,
                 )
             with gr.Tab("Library", id="library"), gr.Row(elem_id="shelves"):
                 self._lay_out_library(settings, delete)
             with gr.Tab("Judge", id="judge"):
                 self.judge = JudgeTab(judges, private=private)
             with gr.Tab("Under the hood", id="hood"):
-                panel = costs_tab.render_panel(mcp=has_mcp())
+                panel = render("hood", mcp=has_mcp())
                 html_component(panel, "hood", "smartDemo.hood(element, server)", viewer)
         html_component(render("how"), "explain")
         self.footer = html_component("", "footer")
@@ -90,7 +93,7 @@ class PageLayout:
             self.search_button = gr.Button("Search", variant="primary", elem_id="go", scale=0, min_width=112)
         with gr.Row(elem_id="strip"):
             self.chips = html_component(render_chips(STORY_QUERIES), "examples", "smartDemo.chips(element, trigger)")
-            html_component(stories.render_tools(public=settings.public), "share")
+            html_component(render("sharing", public=settings.public), "share")
 
     def _lay_out_controls(self, settings: Settings) -> None:
         with gr.Row(elem_id="dials"):
@@ -133,7 +136,7 @@ class PageLayout:
                 self.uploads = html_component("", "arrivals", "smartIntake.list(element, watch)")
                 self.cancel = gr.Button("Stop", size="sm", visible=False, elem_id="cancel")
             else:
-                html_component(library_tab.render_no_uploads(), "closed")
+                html_component(render("no_uploads"), "closed")
         with gr.Column(elem_id="holdings", scale=6, min_width=280):
             if self.accepts_uploads:
                 script = "smartDemo.documents(element, server, trigger)"

@@ -1,24 +1,33 @@
-"""Runs of query lists, and the markup of the panel Queries around them.
+"""The panel Queries: runs of query lists, and their results with highlights for a slide.
 
 One list of all visitors runs at a time. It holds only its turn between two queries, so a visitor's search waits for one
 query at most. The results of a run are stored under a name of 128 random bits, known to its browser alone, until the
 visitor runs another list or leaves, or many newer runs replace it. Arguments from a browser are validated, as in
-`handlers`.
+`handlers`. Queries and names may come from any imported file, and the templates escape them.
 """
 
 from __future__ import annotations
 
 import logging
+import math
 import secrets
 import threading
 import time
 from collections.abc import Callable, Generator, Iterator, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 from markupsafe import Markup
 
 from smart_demo.errors import InputRefused, LibraryError, SmartError
-from smart_demo.judging.list_comparison import KnownGrades, QueryComparison, RefusedQuery, compare_queries, csv_text
+from smart_demo.judging.list_comparison import (
+    KnownGrades,
+    QueryComparison,
+    RefusedQuery,
+    compare_queries,
+    csv_text,
+    select_highlights,
+    sort_by_disagreement,
+)
 from smart_demo.judging.query_list import (
     MAX_LIST_BYTES,
     MAX_LISTED_QUERY_CHARS,
@@ -31,10 +40,10 @@ from smart_demo.judging.session import JudgingSession
 from smart_demo.search.cache import LRUCache
 from smart_demo.search.request import SearchRequest
 from smart_demo.types import POOLED, SMART, Found, Method, Scope
-from smart_demo.ui.events import UNEXPECTED_ERROR, answer_or_error
+from smart_demo.ui.compare import describe_formula
+from smart_demo.ui.events import UNEXPECTED_ERROR, answer_errors
 from smart_demo.ui.format import format_time_left
 from smart_demo.ui.handlers import Handlers
-from smart_demo.ui.query_table import ListRun, render_query_table
 from smart_demo.ui.render import render
 from smart_demo.ui.results_tab import FAILURE, request_field
 from smart_demo.wording import count, count_queries
@@ -52,6 +61,20 @@ SAMPLE_LIST = "queries.jsonl"
 def max_queries(*, private: bool) -> int:
     """Return the maximum number of queries of a list that the page runs."""
     return MAX_QUERIES if private else MAX_PUBLIC_QUERIES
+
+
+@dataclass(frozen=True)
+class ListRun:
+    """The results of one run of a list."""
+
+    rows: tuple[QueryComparison, ...]
+    """Results in the order of the list."""
+    search: SearchRequest
+    """Scope, depth and weights of every search; its text is empty."""
+    notices: tuple[str, ...]
+    """Sentences on what was left out."""
+    total: int
+    """Queries of the list. A run that was stopped or failed has fewer rows."""
 
 
 class QueryLists:
@@ -78,10 +101,10 @@ class QueryLists:
             self._active[name] = self._handlers.owner, threading.Event()
             yield from self._run(text, replace(search, text="", picture=""), name)
         except SmartError as error:
-            yield render_refusal(error.sentence), ""
+            yield render_message("refused", error.sentence), ""
         except Exception:
             log.exception("a list of queries failed")
-            yield render_refusal(UNEXPECTED_ERROR), ""
+            yield render_message("refused", UNEXPECTED_ERROR), ""
         finally:
             self._active.pop(name, None)
 
@@ -92,13 +115,23 @@ class QueryLists:
             _, stop = active
             stop.set()
 
+    @answer_errors(FAILURE)
     def table(self, request: object) -> dict[str, object]:
         """Return the results of a run as `table`, their CSV as `csv` and its file name; or `sentence`."""
-        return answer_or_error(lambda: _table(self._find_run(request)), FAILURE)
+        run = self._find_run(request)
+        return {"table": render_query_table(run), "csv": csv_text(run.rows), "name": "smart-queries.csv"}
 
+    @answer_errors(FAILURE)
     def vote(self, request: object) -> dict[str, object]:
         """Replace the owner's judging queue with the list of a run, opened at query `at`; or return `sentence`."""
-        return answer_or_error(lambda: self._vote(self._find_run(request), request), FAILURE)
+        run = self._find_run(request)
+        at, owner = request_field(request, "at"), self._handlers.owner
+        if isinstance(at, bool) or not isinstance(at, int) or not 0 <= at < len(run.rows):
+            raise InputRefused("That is no query of the list.")
+        queries = [ListedQuery(row.query, row.qid) for row in run.rows]
+        self._judging.set_queries(owner, queries, at, "a list under Queries")
+        self._judging.set_search(owner, run.search)
+        return {"laid": len(queries)}
 
     def sample(self) -> str:
         """Return the sample library's own queries with their judgements. Raises InputRefused if it has none."""
@@ -124,10 +157,11 @@ class QueryLists:
         queries, notices = self._read(text)
         self._check(search)
         rows, (owner, stop), has_turn = list[QueryComparison](), self._active[name], False
+        waiting = render_message("going", "Another list is running. This one starts after it.")
         try:
             while not has_turn and not stop.is_set():
                 has_turn = self._turn.acquire(timeout=TURN_POLL_SECONDS)
-                yield render_progress(0, len(queries)) if has_turn else render_waiting(), name
+                yield render_progress(0, len(queries)) if has_turn else waiting, name
             if has_turn:
                 searches = self._search(queries, search, self._known_grades(owner), rows, notices)
                 for done, seconds_left in enumerate(searches, start=1):
@@ -210,15 +244,6 @@ class QueryLists:
             raise InputRefused("The results of that list are no longer stored.", "Run it again.")
         return run
 
-    def _vote(self, run: ListRun, request: object) -> dict[str, object]:
-        at, owner = request_field(request, "at"), self._handlers.owner
-        if isinstance(at, bool) or not isinstance(at, int) or not 0 <= at < len(run.rows):
-            raise InputRefused("That is no query of the list.")
-        queries = [ListedQuery(row.query, row.qid) for row in run.rows]
-        self._judging.set_queries(owner, queries, at, "a list under Queries")
-        self._judging.set_search(owner, run.search)
-        return {"laid": len(queries)}
-
 
 def decode_list(data: bytes) -> str:
     """Return an uploaded list as text for the box. Raises InputRefused if it is too large or has no valid query."""
@@ -258,19 +283,12 @@ def render_list_intro(limit: int, *, private: bool) -> Markup:
     )
 
 
-def render_message(sentence: str) -> Markup:
-    """Return the message about the list in the box."""
-    return render("list_message", kind="told", sentence=sentence)
+def render_message(kind: str, sentence: str) -> Markup:
+    """Return a message about the list.
 
-
-def render_refusal(sentence: str) -> Markup:
-    """Return the message of a list that cannot run."""
-    return render("list_message", kind="refused", sentence=sentence)
-
-
-def render_waiting() -> Markup:
-    """Return the message of a list that waits for its turn."""
-    return render("list_message", kind="going", sentence="Another list is running. This one starts after it.")
+    kind: `told` about its text, `going` while it waits, `refused` if it cannot run.
+    """
+    return render("list_message", kind=kind, sentence=sentence)
 
 
 def render_progress(done: int, total: int, seconds_left: float | None = None) -> Markup:
@@ -279,5 +297,51 @@ def render_progress(done: int, total: int, seconds_left: float | None = None) ->
     return render("list_progress", done=done, total=total, time_left=time_left)
 
 
-def _table(run: ListRun) -> dict[str, object]:
-    return {"table": render_query_table(run), "csv": csv_text(run.rows), "name": "smart-queries.csv"}
+def render_query_table(run: ListRun) -> Markup:
+    """Return the results of a list: a summary, what was left out, the hidden highlights and the table."""
+    selected = select_highlights(run.rows)
+    picked = {highlight.comparison.key for highlight in selected}
+    return render(
+        "query_table",
+        summary=describe_run(run),
+        notices=run.notices,
+        rows=sort_by_disagreement(run.rows),
+        highlights=selected,
+        requests={found.key: replace(run.search, text=found.query) for found in run.rows},
+        sort_values={row.key: _sort_values(row, place, picked=row.key in picked) for place, row in enumerate(run.rows)},
+        graded=any(row.pooled is not None for row in run.rows),
+        k=max((found.disagreement.k for found in run.rows), default=0),
+    )
+
+
+def describe_run(run: ListRun) -> str:
+    """Return a sentence on how many queries were searched, and how."""
+    setup = f"{run.search.scope}, {describe_formula(run.search.weights)}, the first {run.search.top} pages"
+    done = f"{len(run.rows):,} of " if len(run.rows) < run.total else ""
+    return f"{done}{count_queries(run.total)} searched: {setup}."
+
+
+def _sort_values(row: QueryComparison, place: int, *, picked: bool) -> dict[str, object]:
+    """Return the values by which the script sorts and filters a row.
+
+    place: index of the query in the list.
+    picked: whether the query is a highlight.
+    """
+    disagreement = row.disagreement
+    return {
+        "place": place,
+        "rbo": _sort_key(disagreement.rbo),
+        "tau": _sort_key(disagreement.tau),
+        "shared": disagreement.shared,
+        "first": int(disagreement.new_first),
+        "pooled": _sort_key(row.pooled),
+        "smart": _sort_key(row.smart),
+        "gain": _sort_key(row.ndcg_gain),
+        "better": row.better,
+        "five": int(picked),
+    }
+
+
+def _sort_key(value: float | None) -> str:
+    """Return a number as the script parses it, or an empty text for None and NaN."""
+    return "" if value is None or math.isnan(value) else f"{value:.9f}"

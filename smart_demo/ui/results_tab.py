@@ -1,8 +1,8 @@
-"""The panel Results: scoreboards, and the download, import and deletion of an owner's evaluation.
+"""The panel Results: scoreboards, the list of judgements, and download, import and deletion of an evaluation.
 
 Arguments from a browser are validated, as in `handlers`. Downloads are created in memory and go to their owner's
 browser. A journal may come from anywhere, and the templates escape it. `judging.scoreboard` writes the
-conclusions; the figures and plots here agree with them. `board.js` requests the panel when it becomes visible and
+conclusions; the figures and plots here agree with them. `judge.js` requests the panel when it becomes visible and
 after every judgement.
 """
 
@@ -19,15 +19,16 @@ from smart_demo.errors import InputRefused, SmartError
 from smart_demo.evaluation.metrics import TIE_TOLERANCE, Difference
 from smart_demo.judging import scoreboard
 from smart_demo.judging.archive import JOURNAL_NAME, build_archive, extract_journal
-from smart_demo.judging.journal import PUBLIC_JOURNAL_BYTES, ImportResult, Journal, max_journal_bytes
-from smart_demo.judging.records import Judgements, count_ungraded
-from smart_demo.judging.scoreboard import MEASURES, METHOD_LABELS, METHOD_PAIRS, Board, boards
+from smart_demo.judging.journal import PUBLIC_JOURNAL_BYTES, ImportResult, max_journal_bytes
+from smart_demo.judging.records import Grade, Judgements, Skip, Vote, count_ungraded
+from smart_demo.judging.scoreboard import MEASURES, METHOD_LABELS, METHOD_PAIRS, Board, boards, format_weights
 from smart_demo.judging.session import JudgingSession
-from smart_demo.types import Scope
-from smart_demo.ui.events import answer_or_error
+from smart_demo.judging.trials import Conditions, Trial
+from smart_demo.search.request import ON_BOTH, ON_MINE, ON_SAMPLES, REGION_PREFIX, SearchRequest, parse_request
+from smart_demo.types import PageId
+from smart_demo.ui.events import answer_errors
 from smart_demo.ui.handlers import Handlers
-from smart_demo.ui.judgement_list import render_judgements
-from smart_demo.ui.render import render
+from smart_demo.ui.render import NOTHING, render
 from smart_demo.wording import count, count_queries
 
 FAILURE = "a request of the judging tab failed"
@@ -42,6 +43,12 @@ PLOT_WIDTH, PLOT_HEIGHT, PLOT_MARGIN = 240, 26, 8
 """Pixels of a plot. The margin at both ends keeps marks from being cut."""
 SCALE_LIMITS = (0.05, 0.1, 0.2, 0.3, 0.5, 1.0)
 """Choices of a scale's limit."""
+MAX_OPEN_QUERIES, MAX_LISTED_QUERIES = 10, 200
+"""Judged queries shown at once, and listed in all: the last judged first. The export has every one."""
+MAX_SHOWN_CHARS = 300
+"""Characters of a judged query's text."""
+CHOICE_BY_SCOPES = {("samples",): ON_SAMPLES, ("local",): ON_MINE, ("local", "samples"): ON_BOTH}
+"""Scope choices of a request by the scopes of a recorded trial, which are sorted."""
 
 
 class ResultsHandlers:
@@ -60,24 +67,44 @@ class ResultsHandlers:
         """Maximum size of an import."""
         return max_journal_bytes(private=self.is_private)
 
+    @answer_errors(FAILURE)
     def scoreboards(self, request: object) -> dict[str, object]:
         """Return the markup of the visitor's scoreboards and judgements and what remains to grade; or `sentence`."""
         del request
-        return answer_or_error(lambda: self._scoreboards(self._journal()), FAILURE)
+        journal = self._judging.journal(self._handlers.owner)
+        judged = journal.judgements
+        return {
+            "boards": render_scoreboards(boards(judged)),
+            "single": render_judgements(judged, len(journal.unreadable_lines)),
+            "remaining": _remaining_sentence(judged),
+        }
 
+    @answer_errors(FAILURE)
     def download(self, request: object) -> dict[str, object]:
         """Return the visitor's evaluation in the requested `form`: name, type and content in base64; or `sentence`."""
-        return answer_or_error(lambda: self._download(self._journal(), request_field(request, "form")), FAILURE)
+        form = request_field(request, "form")
+        journal = self._judging.journal(self._handlers.owner)
+        if not isinstance(form, str) or form not in FILE_FORMS:
+            raise InputRefused("An evaluation is saved as a zip or as JSON lines.")
+        judged = journal.judgements
+        if not judged.events:
+            raise InputRefused(NOTHING_TO_DOWNLOAD)
+        stem, extension, media_type = FILE_FORMS[form]
+        data = build_archive(judged, journal.unreadable_lines) if form == "zip" else journal.export_lines()
+        name = f"{stem}-{judged.events[-1].at[:10]}.{extension}"
+        return {"name": name, "type": media_type, "data": base64.b64encode(data).decode("ascii")}
 
+    @answer_errors(FAILURE)
     def delete(self, request: object) -> dict[str, object]:
         """Delete the visitor's judgements and list. Return the outcome as `said`, or `sentence`."""
         del request
-        return answer_or_error(lambda: self._delete(self._handlers.owner), FAILURE)
+        self._judging.delete(self._handlers.owner)
+        return {"said": "The evaluation is deleted."}
 
     def import_evaluation(self, data: bytes) -> Markup:
         """Import an exported evaluation. Return the markup of the outcome, or of the refusal."""
         try:
-            return render_import_result(self._import(self._handlers.owner, data))
+            return render_import_result(self._import(data))
         except SmartError as error:
             return render_import_result(error.sentence)
 
@@ -89,37 +116,12 @@ class ResultsHandlers:
             return render_import_result(f"That is longer than {self.max_bytes // 2**20} MB.")
         return self.import_evaluation(text.encode("utf-8", "replace"))
 
-    def _journal(self) -> Journal:
-        return self._judging.journal(self._handlers.owner)
-
-    def _scoreboards(self, journal: Journal) -> dict[str, object]:
-        judged = journal.judgements
-        return {
-            "boards": render_scoreboards(boards(judged)),
-            "single": render_judgements(judged, len(journal.unreadable_lines)),
-            "remaining": _remaining_sentence(judged),
-        }
-
-    def _download(self, journal: Journal, form: object) -> dict[str, object]:
-        if not isinstance(form, str) or form not in FILE_FORMS:
-            raise InputRefused("An evaluation is saved as a zip or as JSON lines.")
-        judged = journal.judgements
-        if not judged.events:
-            raise InputRefused(NOTHING_TO_DOWNLOAD)
-        stem, extension, media_type = FILE_FORMS[form]
-        data = build_archive(judged, journal.unreadable_lines) if form == "zip" else journal.export_lines()
-        name = f"{stem}-{judged.events[-1].at[:10]}.{extension}"
-        return {"name": name, "type": media_type, "data": base64.b64encode(data).decode("ascii")}
-
-    def _delete(self, owner: Scope) -> dict[str, object]:
-        self._judging.delete(owner)
-        return {"said": "The evaluation is deleted."}
-
-    def _import(self, owner: Scope, data: bytes) -> ImportResult:
+    def _import(self, data: bytes) -> ImportResult:
         if len(data) > self.max_bytes:
             raise InputRefused(
                 f"The file is larger than {self.max_bytes // 2**20} MB.", f"Choose a zip or a {JOURNAL_NAME}."
             )
+        owner = self._handlers.owner
         journal, lines = self._judging.journal(owner), extract_journal(data)
         if not self.is_private and len(lines) + len(journal.export_lines()) > PUBLIC_JOURNAL_BYTES:
             raise InputRefused(
@@ -134,16 +136,6 @@ class ResultsHandlers:
 def request_field(request: object, name: str) -> object:
     """Return one field of a script's request, or None if the request is no object or lacks the field."""
     return request.get(name) if isinstance(request, dict) else None
-
-
-def render_results_panel() -> Markup:
-    """Return the panel without figures: elements that the script fills, and the buttons for downloads and deletion."""
-    return render("results_panel")
-
-
-def render_import_intro(max_bytes: int, *, private: bool) -> Markup:
-    """Return what can be imported, for the place beside the upload button or the text box."""
-    return render("import_intro", megabytes=max_bytes // 2**20, private=private)
 
 
 def render_import_result(result: ImportResult | str) -> Markup:
@@ -250,3 +242,79 @@ def render_interval(found: Difference, scale: Scale) -> Markup:
         width=PLOT_WIDTH,
         height=PLOT_HEIGHT,
     )
+
+
+@dataclass(frozen=True, slots=True)
+class JudgedEntry:
+    """The current vote and grades of one query under one set of conditions."""
+
+    trial: Trial
+    """The last trial that was judged."""
+    vote: Vote | None
+    grades: dict[PageId, Grade]
+    """Grades given under these conditions."""
+
+    @property
+    def request(self) -> SearchRequest | None:
+        """The request that repeats the trial's search in Compare, with its weights.
+
+        None for an uploaded picture, which is no longer stored.
+        """
+        trial, query, weights = self.trial, self.trial.query, self.trial.weights
+        if query.picture and not query.picture.startswith(REGION_PREFIX):
+            return None
+        scope = CHOICE_BY_SCOPES.get(trial.library.scopes, ON_SAMPLES)
+        return parse_request(
+            query.text, scope, trial.k, weights.pooled, weights.late, weights.reduce, weights.counted, query.picture
+        )
+
+
+def render_judgements(judged: Judgements, unreadable_lines: int = 0) -> Markup:
+    """Return all current judgements by query, then the number of those that do not count. Empty without any event.
+
+    unreadable_lines: lines of the journal that are no events.
+    """
+    entries = _group_by_query(judged)
+    if not judged.events:
+        return NOTHING
+    return render(
+        "judgements",
+        latest=entries[:MAX_OPEN_QUERIES],
+        earlier=entries[MAX_OPEN_QUERIES:MAX_LISTED_QUERIES],
+        unlisted=len(entries[MAX_LISTED_QUERIES:]),
+        votes=sum(entry.vote is not None for entry in entries),
+        grades=sum(len(entry.grades) for entry in entries),
+        uncounted=_describe_uncounted(judged, unreadable_lines),
+        format_weights=format_weights,
+        max_chars=MAX_SHOWN_CHARS,
+    )
+
+
+def _group_by_query(judged: Judgements) -> tuple[JudgedEntry, ...]:
+    """Return the current votes and grades by query and conditions, the last judged first."""
+    found: dict[tuple[Conditions, str], JudgedEntry] = {}
+    for event in judged.events:
+        if not isinstance(event, Vote | Grade) or not judged.is_current(event):
+            continue
+        key = (event.trial.conditions, event.trial.query.key)
+        before = found.pop(key, None) or JudgedEntry(event.trial, None, {})
+        if isinstance(event, Vote):
+            found[key] = JudgedEntry(event.trial, event, before.grades)
+        else:
+            found[key] = JudgedEntry(event.trial, before.vote, {**before.grades, event.page: event})
+    return tuple(reversed(found.values()))
+
+
+def _describe_uncounted(judged: Judgements, unreadable_lines: int) -> str:
+    """Return the numbers of stored judgements and lines that do not count, or an empty text if all count."""
+    cast = [event for event in judged.events if isinstance(event, Vote | Grade)]
+    undone = sum(event.id in judged.undone for event in judged.events if isinstance(event, Vote | Grade | Skip))
+    replaced = sum(event.id not in judged.undone and not judged.is_current(event) for event in cast)
+    lines = "line" if unreadable_lines == 1 else "lines"
+    counts = [
+        (undone, "undone"),
+        (replaced, "replaced by a later one"),
+        (len(judged.skipped), f"{'query' if len(judged.skipped) == 1 else 'queries'} skipped"),
+        (unreadable_lines, f"{lines} of the file not understood and left unchanged"),
+    ]
+    return ", ".join(f"{number:,} {what}" for number, what in counts if number)

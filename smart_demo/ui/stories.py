@@ -2,7 +2,7 @@
 
 A story names what to look at. Its outcome is computed from the rankings on the screen, so it is true for any encoder
 and weights. With the embedded model and weights 1 and 1 SMART raises the right page in most stories, changes nothing in
-one and loses in one, since visitors do not believe a demo that never loses; a test holds that mix. `stories.js` has the
+one and loses in one, since visitors do not believe a demo that never loses; a test holds that mix. `compare.js` has the
 behaviour.
 """
 
@@ -135,11 +135,3 @@ def find_story(found: Found) -> StoryOutcome | None:
 def render_story(outcome: StoryOutcome | None) -> Markup:
     """Return what to look at and the page's outcome, or nothing for None."""
     return render("story", outcome=outcome, stories=len(STORIES)) if outcome else NOTHING
-
-
-def render_tools(*, public: bool) -> Markup:
-    """Return the buttons to present, share and save the view, and to step through the stories while presenting.
-
-    public: whether a copied link to the visitor's documents works in their browser only, which the page then says.
-    """
-    return render("sharing", public=public)

@@ -1,17 +1,26 @@
 """What the page is launched with: colours, fonts, style sheets, scripts and the middleware around Gradio.
 
 The page fetches nothing from other hosts. Its fonts are those that Gradio serves, then the system's.
+
+`head.js` is inlined into the page, because the visitor's key must be in the first request. It imports the modules from
+`SCRIPT_FOLDER`, whose name is a hash of what they contain: a browser may store them for ever, and an update has another
+address. Inline modules could import each other only by `data:` or `blob:` addresses, which the Content-Security-Policy
+forbids.
 """
 
 from __future__ import annotations
 
 import base64
+import hashlib
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import gradio as gr
 from starlette.middleware import Middleware
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.routing import Route
 
 from smart_demo.config import Settings
 from smart_demo.diagnostics import has_mcp
@@ -19,12 +28,16 @@ from smart_demo.server.gate import GateMiddleware, PageLinkMiddleware, SecurityH
 from smart_demo.server.upload_limits import max_upload_file_bytes
 
 UI_DIR = Path(__file__).resolve().parent
-PARTS = ("page", "explain", "stories", "pair", "region", "picture", "hood", "export", "judge", "board", "queries")
-STYLE_SHEETS = tuple(f"{part}.css" for part in PARTS)
-SCRIPTS = tuple(f"{part}.js" for part in ("visit", "intake", *PARTS, "vote", "grade"))
-"""File names in loading order: later scripts use earlier ones."""
+STATIC_DIR = UI_DIR / "static"
+STYLE_SHEETS = ("page.css", "judge.css")
+"""File names in the order of the cascade."""
 PRINT_SHEET = "print.css"
 """Style sheet for paper. It is put into the head unchanged, because Gradio rewrites the rules inside media queries."""
+HEAD_SCRIPT = "head.js"
+MODULES = {path.name: path.read_bytes() for path in sorted(STATIC_DIR.glob("*.js")) if path.name != HEAD_SCRIPT}
+"""Content of the modules by file name: what is served is what was hashed, whatever happens to the files."""
+SCRIPT_FOLDER = f"static/page-{hashlib.sha256(b''.join(MODULES.values())).hexdigest()[:16]}/"
+"""Address of the modules, relative to the page's, which may be below a proxy's path."""
 MAX_SESSIONS = 100
 """Sessions whose state Gradio keeps, closed ones for an hour, at about 0.7 MB each (measured). An open page beyond them
 behaves as if reloaded: its weights work again after the next search."""
@@ -99,7 +112,7 @@ def launch_options(settings: Settings) -> dict[str, Any]:
         "allowed_paths": [],
         "max_file_size": max_upload_file_bytes(settings),
         "state_session_capacity": MAX_SESSIONS,
-        "app_kwargs": {"middleware": build_middleware(settings)},
+        "app_kwargs": {"middleware": build_middleware(settings), "routes": build_routes()},
         "mcp_server": has_mcp(),
     }
 
@@ -118,15 +131,27 @@ def build_css() -> str:
 
 
 def build_head() -> str:
-    """Return the markup of the page's head: metadata, preloaded fonts, the print style sheet and all scripts."""
+    """Return the markup of the page's head: metadata, preloaded files, the print style sheet and the head's script."""
     metadata = '<meta name="color-scheme" content="light dark"><meta name="referrer" content="no-referrer">'
     fonts = "".join(
         f'<link rel="preload" href="static/fonts/{file}.woff2" as="font" type="font/woff2" crossorigin>'
         for file in FONT_FILES.values()
     )
+    modules = "".join(f'<link rel="modulepreload" href="{SCRIPT_FOLDER}{name}">' for name in MODULES)
     print_style = f'<style media="print">{_read(PRINT_SHEET)}</style>'
-    scripts = "".join(f"<script>{_read(script)}</script>" for script in SCRIPTS)
-    return f"{metadata}{fonts}{print_style}{scripts}"
+    script = f'<script data-modules="{SCRIPT_FOLDER}">{_read(HEAD_SCRIPT)}</script>'
+    return f"{metadata}{fonts}{modules}{print_style}{script}"
+
+
+def build_routes() -> list[Route]:
+    """Return a route for each module. Gradio's own routes follow; no other file has an address."""
+    return [Route(f"/{SCRIPT_FOLDER}{name}", _send_module) for name in MODULES]
+
+
+async def _send_module(request: Request) -> Response:
+    name = request.url.path.rpartition("/")[2]
+    headers = {"Cache-Control": "public, max-age=31536000, immutable"}
+    return Response(MODULES[name], headers=headers, media_type="text/javascript")
 
 
 def inline_fonts() -> str:
@@ -148,7 +173,7 @@ def _font_faces(address: Callable[[str], str]) -> str:
 
 
 def _read(file: str) -> str:
-    return (UI_DIR / file).read_text(encoding="utf-8")
+    return (STATIC_DIR / file).read_text(encoding="utf-8")
 
 
 def build_middleware(settings: Settings) -> list[Middleware]:

@@ -119,10 +119,6 @@ class Tickets:
             for own in self._ids_of(owner):
                 del self._tickets[own]
 
-    def check_scope(self, scope: str) -> None:
-        """Raise InputRefused if the current visitor may not search one of SCOPE_CHOICES."""
-        self._handlers.resolve_scopes(scope)
-
     def conditions(self, search: SearchRequest) -> Conditions:
         """Return the conditions under which a query would be judged now, without a search. Raises as `issue` does."""
         scopes, engine = self._searchable_scopes(search), self._handlers.engine

@@ -18,7 +18,7 @@ from smart_demo.search.explain import MAX_ALPHA, ColourRange, PageMap, Term
 from smart_demo.search.explain.explainer import Explanation, Pairing
 from smart_demo.search.request import SearchRequest, parse_request_fields
 from smart_demo.types import Scope, TokenKind
-from smart_demo.ui.events import answer_or_error
+from smart_demo.ui.events import answer_errors
 from smart_demo.ui.format import format_contribution, format_score
 from smart_demo.ui.handlers import Handlers
 from smart_demo.ui.pair_view import (
@@ -44,20 +44,23 @@ class ExplainHandlers:
     def __init__(self, handlers: Handlers) -> None:
         self._handlers = handlers
 
+    @answer_errors(FAILURE)
     def explain(self, request: object) -> dict[str, object]:
         """Return the words of a search and what each adds to a page's score, or `{"sentence": …}`."""
-        return answer_or_error(lambda: describe_explanation(self._explanation(request)), FAILURE)
+        return describe_explanation(self._explanation(request))
 
+    @answer_errors(FAILURE)
     def overlay(self, request: object) -> dict[str, object]:
         """Return one map to lay over the page, with its legend, or `{"sentence": …}`."""
-        return answer_or_error(lambda: build_overlay(self._explanation(request), _field(request, "view")), FAILURE)
+        return build_overlay(self._explanation(request), _field(request, "view"))
 
+    @answer_errors(FAILURE)
     def pair(self, request: object) -> dict[str, object]:
         """Return the comparison of `page` with `other`, or `{"sentence": …}`.
 
         If `other` is missing, it is the page that explains most of the move of `page`.
         """
-        return answer_or_error(lambda: describe_pair(self._pairing(request)), FAILURE)
+        return describe_pair(self._pairing(request))
 
     def _explanation(self, request: object) -> Explanation:
         search, scopes = self._search(request)

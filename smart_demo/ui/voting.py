@@ -24,7 +24,7 @@ from smart_demo.judging.scoreboard import METHOD_LABELS
 from smart_demo.judging.strict_json import integer_between, read_choice, read_record, require_object
 from smart_demo.search.request import SCOPE_CHOICES, SearchRequest, parse_request
 from smart_demo.types import PageId, Scope
-from smart_demo.ui.events import UNEXPECTED_ERROR, answer_or_error
+from smart_demo.ui.events import UNEXPECTED_ERROR, answer_errors
 from smart_demo.ui.format import strip_unprintable
 from smart_demo.ui.handlers import parse_page_key
 from smart_demo.ui.judge_sheets import GRADE_LABELS, JudgeSheets, describe_vote
@@ -87,17 +87,15 @@ class Voting:
                 judging.set_search(owner, replace(compare, scope=judging.queue(owner).search.scope))
             case "scope":
                 scope = read_choice(fields, "scope", SCOPE_CHOICES)
-                self.sheets.tickets.check_scope(scope)
+                self.sheets.handlers.resolve_scopes(scope)  # raises InputRefused if it is not allowed
                 judging.set_search(owner, replace(judging.queue(owner).search, scope=scope))
             case "go":
                 judging.go_to(owner, read_record(_POSITION, fields.get("at"), '"at"'))
             case "ask":
                 judging.insert(owner, _parse_query(fields))
 
+    @answer_errors("a judgement could not be stored")
     def _answer(self, request: object, actions: Mapping[str, Action]) -> dict[str, object]:
-        return answer_or_error(lambda: self._act(request, actions), "a judgement could not be stored")
-
-    def _act(self, request: object, actions: Mapping[str, Action]) -> dict[str, object]:
         fields = require_object(request, "The request")
         action = actions[read_choice(fields, "act", actions)]
         try:

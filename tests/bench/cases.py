@@ -9,15 +9,18 @@ All are float32. All but fast-maxsim are written again here.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from abc import ABC, abstractmethod
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from importlib import import_module
 from importlib.util import find_spec
 
 import numpy as np
 
+from smart_demo.backbones.base import Runtime
+from smart_demo.errors import PageRefused
 from smart_demo.store import token_file
-from smart_demo.types import Floats, TokenCodes
+from smart_demo.types import Encoder, Floats, Page, PageEncoding, Query, QueryEncoding, TokenCodes
 
 RELEASED_BLOCK = 128
 """Pages of one einsum in the released scorer."""
@@ -86,6 +89,24 @@ def make_contiguous(pages: Sequence[TokenCodes]) -> list[TokenCodes]:
         placed.append(TokenCodes(block[at : at + len(page.codes)], page.mean, page.scale))
         at += len(page.codes)
     return placed
+
+
+class SeededBackbone(ABC):
+    """A `Backbone` without a model. Subclasses make the encodings from a seed."""
+
+    batch, reason, runtime = 1, "It measures.", Runtime("cpu", "float32")
+
+    def __init__(self, encoder: Encoder) -> None:
+        self.encoder = encoder
+
+    @abstractmethod
+    def encode_query(self, query: Query) -> QueryEncoding: ...
+
+    def encode_pages(self, pages: Sequence[Page]) -> list[PageEncoding | PageRefused]:
+        raise NotImplementedError
+
+    def encode_texts(self, texts: Sequence[str]) -> Iterator[QueryEncoding]:
+        return map(self.encode_query, map(Query, texts))
 
 
 def random_directions(rng: np.random.Generator, *shape: int) -> Floats:

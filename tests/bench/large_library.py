@@ -24,12 +24,8 @@ from typing import Any
 
 import numpy as np
 
-from smart_demo.backbones.base import Runtime
-from smart_demo.backbones.registry import BackboneChoice
-from smart_demo.backbones.serving import Backbones
 from smart_demo.config import Settings
 from smart_demo.engine import Engine
-from smart_demo.errors import PageRefused
 from smart_demo.store import token_file
 from smart_demo.store.library import Library
 from smart_demo.store.sidecar import Sidecar
@@ -41,7 +37,6 @@ from smart_demo.types import (
     Codes,
     Encoder,
     Floats,
-    Page,
     PageEncoding,
     PageId,
     Query,
@@ -52,12 +47,12 @@ from smart_demo.types import (
     TokenKind,
 )
 from smart_demo.ui import compare
-from tests.bench.cases import normalise, random_directions
+from tests.apps import open_words
+from tests.bench.cases import SeededBackbone, normalise, random_directions
 
-FINGERPRINT = "5eed" * 4
-"""Encoder fingerprint of the pages."""
 WIDTH, TOKENS, QUERY_TOKENS = 384, 64, 24
 """Width of the states, tokens of a page, tokens of a query."""
+ENCODER = Encoder("prepared", "prepared", "1", "0" * 64, pooled_width=WIDTH, token_width=WIDTH)
 DOCUMENT_PAGES, SUBJECTS, BANK_ROWS = 100, 200, 2_048
 """Pages of a document, subjects of the library, rows of codes that pages are composed of."""
 QUERIES, WARM_UP = 25, 5
@@ -105,7 +100,7 @@ class PageSource:
             kinds = np.full(QUERY_TOKENS, TokenKind.CONTENT, np.uint8)
             pooled = normalise(page + 0.8 * random_directions(rng, WIDTH))
             labels = tuple(f"word{n}" for n in range(QUERY_TOKENS))
-            yield QueryEncoding(Query(f"query {number}"), FINGERPRINT, pooled, tokens, kinds, labels)
+            yield QueryEncoding(Query(f"query {number}"), ENCODER.fingerprint, pooled, tokens, kinds, labels)
 
 
 def write_library(data_dir: Path, pages: int, tokens: int = TOKENS) -> None:
@@ -120,8 +115,8 @@ def write_library(data_dir: Path, pages: int, tokens: int = TOKENS) -> None:
             vectors, file = source.document(document), _fake_hash(document)
         page = PageId(file, at + 1)
         facts = (f"report {document:04d}.pdf", DOCUMENT_PAGES, 1240, 1754, tokens, 0, "int8", 1.7e9 + number, 0.1)
-        stored = StoredPage(LOCAL, FINGERPRINT, page, *facts)
-        encoding = PageEncoding(page, FINGERPRINT, vectors[at], np.zeros((0, WIDTH), np.float32), kinds, boxes)
+        stored = StoredPage(LOCAL, ENCODER.fingerprint, page, *facts)
+        encoding = PageEncoding(page, ENCODER.fingerprint, vectors[at], np.zeros((0, WIDTH), np.float32), kinds, boxes)
         path = files.path(stored)
         if path.parent not in folders:
             folders.add(path.parent)
@@ -152,11 +147,9 @@ def measure_opening_again(folder: Path) -> dict[str, Any]:
     source, before = PageSource.draw(), _anonymous_bytes()
     queries = list(source.queries(QUERIES))
     settings = Settings(data_dir=folder / "data", index_dir=folder / "index", samples=folder / "none")
-    backbone = PreparedQueries(queries)
-    backbones = Backbones(BackboneChoice("prepared", "", explicit=True), lambda _: backbone, fall_back=False)
-    backbones.main()
     begun = time.perf_counter()
-    with _open_library(folder) as library, Engine(library, backbones, settings) as engine:
+    with _open_library(folder) as library, open_words(settings, PreparedQueries(queries), library=library) as engine:
+        engine.backbones.main()
         seconds = time.perf_counter() - begun
         times = [_time_query(engine, query.query) for query in queries][WARM_UP:]
         return {
@@ -167,31 +160,15 @@ def measure_opening_again(folder: Path) -> dict[str, Any]:
         }
 
 
-class PreparedQueries:
-    """A `Backbone` that encodes nothing but the queries of a `PageSource`."""
-
-    batch, reason, runtime = 1, "It measures.", Runtime("cpu", "float32")
+class PreparedQueries(SeededBackbone):
+    """A backbone that encodes nothing but the queries of a `PageSource`."""
 
     def __init__(self, queries: Sequence[QueryEncoding]) -> None:
+        super().__init__(ENCODER)
         self.by_key = {query.query.key: query for query in queries}
-        self.encoder = _FixedEncoder("prepared", "prepared", "1", "0" * 64, pooled_width=WIDTH, token_width=WIDTH)
 
     def encode_query(self, query: Query) -> QueryEncoding:
         return self.by_key[query.key]
-
-    def encode_pages(self, pages: Sequence[Page]) -> list[PageEncoding | PageRefused]:
-        raise NotImplementedError
-
-    def encode_texts(self, texts: Sequence[str]) -> Iterator[QueryEncoding]:
-        return map(self.encode_query, map(Query, texts))
-
-
-class _FixedEncoder(Encoder):
-    """An encoder with the fingerprint of the written pages."""
-
-    @property
-    def fingerprint(self) -> str:
-        return FINGERPRINT
 
 
 def _open_library(folder: Path) -> Library:

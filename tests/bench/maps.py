@@ -8,21 +8,16 @@ from __future__ import annotations
 
 import tempfile
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from statistics import median
 
 import numpy as np
 
-from smart_demo.backbones.base import Runtime
-from smart_demo.backbones.registry import BackboneChoice
-from smart_demo.backbones.serving import Backbones
 from smart_demo.config import Settings
 from smart_demo.engine import Engine
-from smart_demo.errors import PageRefused
 from smart_demo.search.request import ON_MINE, parse_request
-from smart_demo.store.library import Library
 from smart_demo.types import (
     LOCAL,
     Encoder,
@@ -36,11 +31,9 @@ from smart_demo.types import (
     TokenKind,
 )
 from smart_demo.ui.format import page_key
-from smart_demo.ui.handlers import Handlers
-from smart_demo.ui.library_tab import SamplePreparation
-from smart_demo.ui.upload_queue import UploadQueue
 from smart_demo.ui.viewer import ExplainHandlers
-from tests.bench.cases import normalise, random_directions
+from tests.apps import handlers_of, open_words
+from tests.bench.cases import SeededBackbone, normalise, random_directions
 from tests.bench.harness import Goal
 
 FIRST, NEXT = 0.5, 0.25
@@ -58,7 +51,7 @@ PAGES = 5
 def measure_maps() -> list[Goal]:
     """Measure `map.first`, with nothing of the query cached but its search, and `map.next`, another word's map."""
     with tempfile.TemporaryDirectory() as folder, seeded_engine(Path(folder) / "data") as engine:
-        maps = ExplainHandlers(Handlers(engine, UploadQueue(lambda *_: iter(()), 1), SamplePreparation(engine)))
+        maps = ExplainHandlers(handlers_of(engine))
         runs = [_time_maps(engine, maps, f"query {number}") for number in range(QUERIES)][1:]
     page = f"{ROWS * COLS:,} tokens of width {WIDTH}, {TOKENS} query tokens"
     return [
@@ -94,39 +87,23 @@ def _time_map(maps: ExplainHandlers, request: Mapping[str, object]) -> float:
 @contextmanager
 def seeded_engine(folder: Path) -> Iterator[Engine]:
     """Yield an engine over PAGES local pages in an empty folder."""
-    backbone = SeededBackbone()
+    backbone = PatchBackbone()
     settings = Settings(data_dir=folder, index_dir=folder / "index", samples=folder / "none")
-    backbones = Backbones(BackboneChoice("seeded", "It measures.", explicit=True), lambda _: backbone, fall_back=False)
-    with Engine(Library.open(settings.data_dir, settings.index_dir), backbones, settings) as engine:
+    with open_words(settings, backbone) as engine:
+        engine.backbones.main()
         blank = np.full((14 * ROWS, 14 * COLS, 3), 255, dtype=np.uint8)
-        backbones.main()
         for number in range(1, PAGES + 1):
             page = Page(PageId("0" * 16, number), "seeded.pdf", PAGES, blank)
             engine.library.add(LOCAL, page, backbone.encode_page(page))
         yield engine
 
 
-class SeededBackbone:
-    """A `Backbone` with random states. Its queries point at patches of the first page, so that maps have a hot spot."""
+class PatchBackbone(SeededBackbone):
+    """A backbone with random states. Its queries point at patches of the first page, so that maps have a hot spot."""
 
     def __init__(self) -> None:
-        self.encoder = Encoder("seeded", f"seeded-{WIDTH}", "1", "0" * 64, pooled_width=WIDTH, token_width=WIDTH)
+        super().__init__(Encoder("seeded", "seeded", "1", "0" * 64, pooled_width=WIDTH, token_width=WIDTH))
         self.target = _page_states(1)
-
-    @property
-    def reason(self) -> str:
-        return "seeded draws its numbers: a model for measuring."
-
-    @property
-    def runtime(self) -> Runtime:
-        return Runtime("cpu", "float32")
-
-    @property
-    def batch(self) -> int:
-        return 1
-
-    def encode_pages(self, pages: Sequence[Page]) -> list[PageEncoding | PageRefused]:
-        return [self.encode_page(page) for page in pages]
 
     def encode_query(self, query: Query) -> QueryEncoding:
         rng = np.random.default_rng(int(query.key, 16))
@@ -135,9 +112,6 @@ class SeededBackbone:
         kinds = np.full(TOKENS, TokenKind.CONTENT, dtype=np.uint8)
         labels = tuple(f"word{n}" for n in range(TOKENS))
         return QueryEncoding(query, self.encoder.fingerprint, normalise(tokens.mean(axis=0)), tokens, kinds, labels)
-
-    def encode_texts(self, texts: Sequence[str]) -> Iterator[QueryEncoding]:
-        return map(self.encode_query, map(Query, texts))
 
     def encode_page(self, page: Page) -> PageEncoding:
         """Encode the page by its number alone; its content does not matter."""

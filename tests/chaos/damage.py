@@ -11,73 +11,82 @@ from pathlib import Path
 
 import numpy as np
 
-from tests.chaos import children, template, witness
-from tests.chaos.children import Tell
-from tests.chaos.figures import Figures
-from tests.chaos.pages import POOLED
-from tests.chaos.template import Template
+from tests.chaos import checks, processes
+from tests.chaos.operations import SeedLibrary
+from tests.chaos.page_content import POOLED
+from tests.chaos.processes import Report
+from tests.chaos.results import Results
 
-Harm = Callable[[Path], None]
+Damage = Callable[[Path], None]
 """A function that damages the index of a data folder."""
 FILES = ("chroma.sqlite3", "header.bin", "data_level0.bin", "length.bin", "link_lists.bin", "index_metadata.pickle")
 
 
-def harms(rng: random.Random) -> Iterator[tuple[str, Harm]]:
+def kinds_of_damage(rng: random.Random) -> Iterator[tuple[str, Damage]]:
     """Yield every kind of damage with its name."""
-    yield from [("vectors altered", alter_vectors), ("links to nowhere", point_nowhere), ("dangling rows", dangle)]
-    yield from [("chroma lost", lose_chroma), ("index lost", lose_index), ("distrusted", distrust), ("torn", tear)]
+    yield from [
+        ("vectors altered", alter_vectors),
+        ("links to nowhere", break_links),
+        ("dangling rows", add_foreign_rows),
+    ]
+    yield from [
+        ("chroma lost", delete_chroma),
+        ("index lost", delete_index),
+        ("distrusted", mark_distrusted),
+        ("torn", tear_files),
+    ]
     for name in FILES:
         for how in ("zeroed", "emptied", "cut", "garbage", "removed", "a block of garbage", "a flipped bit"):
             yield f"{name} {how}", partial(alter, name=name, how=how, seed=rng.getrandbits(32))
 
 
-def some(source: Template, folder: Path, rng: random.Random, figures: Figures, share: float = 1.0) -> None:
-    """Try a share of the harms; always the first three."""
-    for at, (name, harm) in enumerate(harms(rng)):
+def damaged_chroma(source: SeedLibrary, folder: Path, rng: random.Random, results: Results, share: float = 1.0) -> None:
+    """Try a share of the kinds of damage; always the first three."""
+    for at, (name, apply) in enumerate(kinds_of_damage(rng)):
         if at >= 3 and rng.random() >= share:
             continue
-        here = folder / f"harm-{at}"
-        ledger = source.copy(here)
-        harm(here)
-        seen = witness.check(here, ledger, quick=True)
-        seen.faults = [(kind, f"{name}: {words}") for kind, words in seen.faults]
-        figures.judge("damaged Chroma", seen, ledger)
-        figures.counts["segfaults"] += "crashed with signal 11" in seen.index
-        away(here)
+        here = folder / f"damage-{at}"
+        log = source.copy(here)
+        apply(here)
+        observation = checks.check_library(here, log, quick=True)
+        observation.faults = [(kind, f"{name}: {words}") for kind, words in observation.faults]
+        results.record_trial("damaged Chroma", observation, log)
+        results.counts["segfaults"] += "crashed with signal 11" in observation.index
+        shutil.rmtree(here)
 
 
-def away(folder: Path) -> None:
-    """Delete the folder of a finished trial."""
-    shutil.rmtree(folder)
+def segment_folders(folder: Path) -> Iterator[Path]:
+    """Yield the folders of Chroma's own files under a data folder's index."""
+    yield from (path for path in (folder / "index").glob("chroma-*/*") if path.is_dir())
 
 
-def lose_chroma(folder: Path) -> None:
+def delete_chroma(folder: Path) -> None:
     """Delete the folder of Chroma."""
     (chroma,) = (folder / "index").glob("chroma-[0-9]")
     shutil.rmtree(chroma)
 
 
-def lose_index(folder: Path) -> None:
+def delete_index(folder: Path) -> None:
     """Delete the folder of Chroma and the lock beside it."""
     shutil.rmtree(folder / "index")
 
 
-def distrust(folder: Path) -> None:
+def mark_distrusted(folder: Path) -> None:
     """Mark Chroma as distrusted, as a process does after an error in it."""
     (folder / "index" / "chroma-1.distrust").touch()
 
 
-def tear(folder: Path) -> None:
+def tear_files(folder: Path) -> None:
     """Damage Chroma's files as a kill during a write does."""
-    for segment in template.segments(folder):
+    for segment in segment_folders(folder):
         (segment / "index_metadata.pickle").write_bytes(b"")
-    if not any(template.segments(folder)):
+    if not any(segment_folders(folder)):
         (folder / "index" / "chroma-1" / "chroma.sqlite3").write_bytes(b"torn" * 5_000)
 
 
-def point_nowhere(folder: Path) -> None:
+def break_links(folder: Path) -> None:
     """Write neighbours far beyond the end of the file, which crashes every process that opens it."""
-    for segment in template.segments(folder):
+    for segment in segment_folders(folder):
         path = segment / "data_level0.bin"
         data = bytearray(path.read_bytes())
         record, _, vector = struct.unpack_from("<QQQ", (segment / "header.bin").read_bytes(), 28)
@@ -86,7 +95,7 @@ def point_nowhere(folder: Path) -> None:
         path.write_bytes(data)
 
 
-def leave_over(folder: Path) -> None:
+def leave_temporary_files(folder: Path) -> None:
     """Leave the temporary files of killed writes."""
     first = min((folder / "data" / "tokens").rglob("*.safetensors"))
     first.with_name("0000000000000099-0009.webp").write_bytes(b"a picture without a page")
@@ -94,10 +103,10 @@ def leave_over(folder: Path) -> None:
     first.with_name(f"{first.name}.0a0b0c0d.tmp").write_bytes(b"half a page")
 
 
-def dangle(folder: Path) -> None:
+def add_foreign_rows(folder: Path) -> None:
     """Add collections and rows that belong to no page."""
 
-    def act(_: Tell) -> None:
+    def act(_: Report) -> None:
         import chromadb
 
         client = chromadb.PersistentClient(folder / "index" / "chroma-1")
@@ -106,13 +115,13 @@ def dangle(folder: Path) -> None:
             rows = [f"local/{number:016x}-0001" for number in (0xDEAD, 0xBEEF)]
             collection.upsert(ids=rows, embeddings=np.eye(2, POOLED), metadatas=[{"scope": "local"}] * 2)
 
-    said = children.ask(act)
+    said = processes.run_in_process(act)
     assert not said, said
 
 
 def alter_vectors(folder: Path) -> None:
     """Give every row the vector of the next one, which Chroma reads without an error."""
-    for segment in template.segments(folder):
+    for segment in segment_folders(folder):
         path = segment / "data_level0.bin"
         data = bytearray(path.read_bytes())
         record, _, vector = struct.unpack_from("<QQQ", (segment / "header.bin").read_bytes(), 28)
@@ -130,16 +139,15 @@ def alter(folder: Path, *, name: str, how: str, seed: int) -> None:
         data = path.read_bytes()
         at = rng.randrange(len(data))
         end = min(len(data), at + 512)
+        contents = {
+            "zeroed": bytes(len(data)),
+            "emptied": b"",
+            "cut": data[: len(data) // 2],
+            "garbage": rng.randbytes(len(data)),
+            "a block of garbage": data[:at] + rng.randbytes(end - at) + data[end:],
+            "a flipped bit": data[:at] + bytes([data[at] ^ 1 << rng.randrange(8)]) + data[at + 1 :],
+        }
         if how == "removed":
             path.unlink()
-            continue
-        path.write_bytes(
-            {
-                "zeroed": bytes(len(data)),
-                "emptied": b"",
-                "cut": data[: len(data) // 2],
-                "garbage": rng.randbytes(len(data)),
-                "a block of garbage": data[:at] + rng.randbytes(end - at) + data[end:],
-                "a flipped bit": data[:at] + bytes([data[at] ^ 1 << rng.randrange(8)]) + data[at + 1 :],
-            }[how]
-        )
+        else:
+            path.write_bytes(contents[how])

@@ -7,9 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from tests.chaos.figures import PROMISES
-from tests.chaos.ledger import Ledger
-from tests.chaos.pages import Key
+from tests.chaos.operations_log import OperationsLog
+from tests.chaos.page_content import Key
+from tests.chaos.results import PROMISES
 
 ROOT = Path(__file__).resolve().parents[2]
 KEY, FACTS = Key("local", "a1" * 8, 1, 1), (5.0, 100)
@@ -46,7 +46,7 @@ def test_the_run_killed_recovered_and_mutated(told):
     assert {"random kill", "damaged Chroma", "full disk", "death after a step (remove)"} <= told["trials"].keys()
 
 
-# -- the ledger itself
+# -- the log itself
 
 
 @pytest.mark.parametrize(
@@ -63,13 +63,13 @@ def test_the_run_killed_recovered_and_mutated(told):
         ([ADDED, {"try": "remove", "scope": "local", "file": 2}], {}, ["lost"]),
         ([ADDED, {"try": "remove", "scope": "samples", "file": 1}], {}, ["lost"]),
         ([ADDED, {"ack": "remove", "scope": "local", "file": 1}], {KEY: FACTS}, ["returned"]),
-        ([ADDED, {"ack": "forget", "scope": "local"}], {}, []),
+        ([ADDED, {"ack": "delete scope", "scope": "local"}], {}, []),
         ([ADDED, {"ack": "flush"}], {}, ["lost"]),
     ],
 )
 def test_the_ledger_detects_lost_and_returned_pages(said, seen, against):
-    ledger = Ledger()
-    ledger.hear(said)
-    assert [kind for kind, _ in ledger.settle(seen)] == against
-    assert ledger.there == seen
-    assert ledger.settle(seen) == []
+    log = OperationsLog()
+    log.record(said)
+    assert [kind for kind, _ in log.compare(seen)] == against
+    assert log.stored == seen
+    assert log.compare(seen) == []

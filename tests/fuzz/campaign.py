@@ -1,4 +1,4 @@
-"""Worker processes watched from outside, and the figures of a run."""
+"""Worker processes watched from outside, and the results of a run."""
 
 from __future__ import annotations
 
@@ -16,17 +16,16 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from tests.fuzz.trial import ALIVE, LIMITS, MOST_SECONDS, PROMISES, QUICK
-from tests.fuzz.worker import INPUT
+from tests.fuzz.attempt import ALIVE, LIMITS, MOST_SECONDS, NAME, PROMISES, QUICK
 
 ROOT = Path(__file__).resolve().parents[2]
 LINE = re.compile(r"[\w/]+:\d+")
-PATIENCE = 2 * MOST_SECONDS
+KILL_SECONDS = 2 * MOST_SECONDS
 """Seconds on one file after which a worker is killed."""
 
 
 @dataclass(frozen=True)
-class Plan:
+class CampaignPlan:
     """What to run: seconds, or trials per worker."""
 
     seed: int
@@ -38,7 +37,7 @@ class Plan:
 
 
 @dataclass
-class Tally:
+class Progress:
     """Results that the workers have reported so far."""
 
     counts: dict[int, dict[str, Any]] = field(default_factory=dict)
@@ -52,7 +51,7 @@ class Tally:
     """The first file that broke each promise, by promise and place."""
     lock: threading.Lock = field(default_factory=threading.Lock)
 
-    def broke(self, plan: Plan, promise: str, detail: str, content: bytes) -> None:
+    def record_failure(self, plan: CampaignPlan, promise: str, detail: str, content: bytes) -> None:
         """Record a broken promise, once for each place in the code, and store the file."""
         place = promise + (detail.strip().splitlines() or [""])[-1][:80]
         with self.lock:
@@ -65,36 +64,34 @@ class Tally:
         (plan.failures / f"{name}.txt").write_text(f"{promise}\n\n{detail}\n")
 
 
-def run(plan: Plan) -> dict[str, Any]:
-    """Run the campaign and return its figures, as build/fuzz.json stores them."""
-    tally, began = Tally(), time.monotonic()
+def run(plan: CampaignPlan) -> dict[str, Any]:
+    """Run the campaign and return its results, as build/fuzz.json stores them."""
+    progress, began = Progress(), time.monotonic()
     plan.found.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(prefix="smart-fuzz-") as folder:
         threads = [
-            threading.Thread(target=_keep_working, args=(plan, tally, Path(folder, str(index)), index))
+            threading.Thread(target=_run_worker, args=(plan, progress, Path(folder, str(index)), index))
             for index in range(plan.workers)
         ]
         for thread in threads:
             thread.start()
         for thread in threads:
             thread.join()
-    return _figures(plan, tally, time.monotonic() - began)
+    return _figures(plan, progress, time.monotonic() - began)
 
 
-def _keep_working(plan: Plan, tally: Tally, folder: Path, index: int) -> None:
-    """Run one worker until the time is over; start it again whenever a file ended it."""
+def _run_worker(plan: CampaignPlan, progress: Progress, folder: Path, index: int) -> None:
+    """Run one worker until the time is over; start it again each time a file ended it."""
     folder.mkdir()
-    end, lives = time.monotonic() + plan.seconds, 0
-    while lives == 0 or time.monotonic() < end:
-        left = end - time.monotonic()
-        if _one_life(plan, tally, folder, (f"{plan.seed}-{index}-{lives}", left)):
+    end, starts = time.monotonic() + plan.seconds, 0
+    while starts == 0 or time.monotonic() < end:
+        if _run_process(plan, progress, folder, f"{plan.seed}-{index}-{starts}", end - time.monotonic()):
             return
-        lives += 1
+        starts += 1
 
 
-def _one_life(plan: Plan, tally: Tally, folder: Path, life: tuple[str, float]) -> bool:
+def _run_process(plan: CampaignPlan, progress: Progress, folder: Path, seed: str, seconds: float) -> bool:
     """Run one worker process; return whether it ended by itself."""
-    seed, seconds = life
     command = [sys.executable, "-m", "tests.fuzz.worker", str(folder), str(plan.found), "--seed", seed]
     command += ["--executions", str(plan.executions)] if plan.executions else ["--seconds", str(seconds)]
     env = os.environ | {"OMP_NUM_THREADS": "1", "PYTHONHASHSEED": "0"}
@@ -103,48 +100,48 @@ def _one_life(plan: Plan, tally: Tally, folder: Path, life: tuple[str, float]) -
         errors.open("w") as stderr,
         subprocess.Popen(command, cwd=ROOT, env=env, stdout=subprocess.PIPE, stderr=stderr, text=True) as worker,
     ):
-        watch = threading.Thread(target=_watch, args=(plan, tally, folder, worker))
+        watch = threading.Thread(target=_watch, args=(plan, progress, folder, worker))
         watch.start()
         assert worker.stdout
         for line in worker.stdout:
-            _note(plan, tally, worker.pid, json.loads(line))
+            _record(plan, progress, worker.pid, json.loads(line))
     watch.join()
     if worker.returncode == 0:
         return True
     last = errors.read_text()[-2_000:]
-    tally.broke(plan, ALIVE, f"{last}\nended with {worker.returncode}", _last(folder))
+    progress.record_failure(plan, ALIVE, f"{last}\nended with {worker.returncode}", _current_file(folder))
     return False
 
 
-def _watch(plan: Plan, tally: Tally, folder: Path, worker: subprocess.Popen[str]) -> None:
+def _watch(plan: CampaignPlan, progress: Progress, folder: Path, worker: subprocess.Popen[str]) -> None:
     """Kill a worker that has been at one file for too long."""
     while True:
         try:
             worker.wait(1)
         except subprocess.TimeoutExpired:
-            path = folder / INPUT
-            if path.exists() and time.time() - path.stat().st_mtime > PATIENCE:
-                tally.broke(plan, QUICK, f"more than {PATIENCE} s", _last(folder))
+            path = folder / NAME
+            if path.exists() and time.time() - path.stat().st_mtime > KILL_SECONDS:
+                progress.record_failure(plan, QUICK, f"more than {KILL_SECONDS} s", _current_file(folder))
                 worker.kill()
         else:
             return
 
 
-def _last(folder: Path) -> bytes:
-    path = folder / INPUT
+def _current_file(folder: Path) -> bytes:
+    path = folder / NAME
     return path.read_bytes() if path.exists() else b""
 
 
-def _note(plan: Plan, tally: Tally, worker: int, told: dict[str, Any]) -> None:
-    if "broken" in told:
-        tally.broke(plan, told["broken"], told["detail"], bytes.fromhex(told["content"]))
-    elif "known" in told:
-        tally.known |= set(told["known"])
-    elif "new" in told:
-        tally.found |= set(told["new"])
-        tally.kept += 1
+def _record(plan: CampaignPlan, progress: Progress, worker: int, message: dict[str, Any]) -> None:
+    if "broken" in message:
+        progress.record_failure(plan, message["broken"], message["detail"], bytes.fromhex(message["content"]))
+    elif "known" in message:
+        progress.known |= set(message["known"])
+    elif "new" in message:
+        progress.found |= set(message["new"])
+        progress.kept += 1
     else:
-        tally.counts[worker] = told
+        progress.counts[worker] = message
 
 
 def _split(known: set[str]) -> dict[str, int]:
@@ -153,15 +150,15 @@ def _split(known: set[str]) -> dict[str, int]:
     return {"outcomes": len(known) - lines, "lines": lines}
 
 
-def _figures(plan: Plan, tally: Tally, seconds: float) -> dict[str, Any]:
-    counts = tally.counts.values()
+def _figures(plan: CampaignPlan, progress: Progress, seconds: float) -> dict[str, Any]:
+    counts = progress.counts.values()
     outcomes: Counter[str] = Counter()
     for count in counts:
         outcomes.update(count["outcomes"])
     executions = sum(count["executions"] for count in counts)
     slowest, name = max(((count["seconds"], count["slowest"]) for count in counts), default=(0.0, ""))
-    found = tally.found - tally.known
-    broken = {promise: [one for one in tally.failures.values() if one["promise"] == promise] for promise in PROMISES}
+    found = progress.found - progress.known
+    broken = {promise: [one for one in progress.failures.values() if one["promise"] == promise] for promise in PROMISES}
     return {
         "seed": plan.seed,
         "workers": plan.workers,
@@ -170,12 +167,12 @@ def _figures(plan: Plan, tally: Tally, seconds: float) -> dict[str, Any]:
         "executions": executions,
         "executions_per_second": round(executions / seconds, 1),
         "outcomes": dict(outcomes.most_common()),
-        "begun_with": _split(tally.known),
+        "begun_with": _split(progress.known),
         "found": _split(found),
-        "files_kept": tally.kept,
+        "files_kept": progress.kept,
         "peak_mb": round(max((count["peak"] for count in counts), default=0) / 1e6),
         "slowest": {"seconds": round(slowest, 2), "file": name},
-        "failures": list(tally.failures.values()),
+        "failures": list(progress.failures.values()),
         "promises": [
             {
                 "name": promise,

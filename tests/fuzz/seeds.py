@@ -11,8 +11,8 @@ from PIL import Image
 from reportlab.lib.pdfencrypt import StandardEncryption
 
 from smart_demo.ingest import sandbox
-from tests.fuzz import tracing
-from tests.fuzz.trial import NAME, attempt
+from tests.fuzz import coverage
+from tests.fuzz.attempt import NAME, attempt_file
 from tests.ingest.cases import boxed_pdf, drawn_pdf, picture, text_pdf
 from tests.ingest.hostile_files import ENDING, write_hostile_files
 
@@ -25,12 +25,12 @@ BOMBS = {"strokes.pdf", "flate-bomb.pdf", "image-bomb.pdf", *ENDING}
 
 
 @cache
-def made() -> tuple[bytes, ...]:
+def make_seeds() -> tuple[bytes, ...]:
     """Return every file to begin with that is made: good and hostile ones, the same bytes every time."""
     return (*_good_pictures(), *_good_documents(), *_hostile())
 
 
-def kept() -> tuple[bytes, ...]:
+def load_corpus() -> tuple[bytes, ...]:
     """Return the files that earlier runs found, ordered by name."""
     return tuple(path.read_bytes() for path in sorted(CORPUS.glob("*.bin")))
 
@@ -42,8 +42,8 @@ def _good_pictures() -> tuple[bytes, ...]:
     exif = Image.Exif()
     exif[0x0112], exif[0x010F] = 6, "A camera"
     exif.get_ifd(0x8825)[1] = "N"
-    told = {"exif": exif, "icc_profile": bytes(128), "dpi": (150, 150)}
-    pictures = [picture(image, kind, **told) for kind in ("PNG", "JPEG", "WEBP", "TIFF")]
+    metadata = {"exif": exif, "icc_profile": bytes(128), "dpi": (150, 150)}
+    pictures = [picture(image, kind, **metadata) for kind in ("PNG", "JPEG", "WEBP", "TIFF")]
     pictures += [picture(image, kind, **frames) for kind in ("PNG", "TIFF", "GIF", "WEBP", "MPO")]
     pictures += [picture(image, "TIFF", compression=name) for name in ("tiff_lzw", "jpeg", "packbits", "tiff_deflate")]
     pictures += [picture(image.convert(mode), "TIFF") for mode in ("1", "L", "CMYK", "RGBA", "I;16", "F", "LAB")]
@@ -84,9 +84,9 @@ SLOWEST = 1.0
 """Seconds that a stored file may take."""
 
 
-def keep(found: Path) -> str:
-    """Choose the corpus again from itself and `found`; return a sentence with the figures."""
-    sandbox.PROGRAM = tracing.PROGRAM
+def choose_corpus(found: Path) -> str:
+    """Choose the corpus again from itself and `found`; return a sentence with the results."""
+    sandbox.PROGRAM = coverage.PROGRAM
     behaviours: dict[bytes, set[str]] = {}
     with tempfile.TemporaryDirectory(prefix="smart-keep-") as folder:
         path = Path(folder, NAME)
@@ -95,9 +95,9 @@ def keep(found: Path) -> str:
         for source in sorted([*CORPUS.glob("*.bin"), *found.glob("*.bin")]):
             content = source.read_bytes()
             path.write_bytes(content)
-            trial = attempt(path)
-            if len(content) <= LARGEST_KEPT and trial.seconds < SLOWEST and not trial.broken:
-                behaviours[content] = {trial.behaviour, *trial.lines}
+            outcome = attempt_file(path)
+            if len(content) <= LARGEST_KEPT and outcome.seconds < SLOWEST and not outcome.broken:
+                behaviours[content] = {outcome.behaviour, *outcome.lines}
         tempfile.tempdir = None
     chosen = _cover(behaviours)
     CORPUS.mkdir(exist_ok=True)

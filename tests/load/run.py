@@ -1,33 +1,32 @@
-"""A run: visitors in threads use a page and delete everything at the end; then the promises are checked."""
+"""Run simulated visitors in threads against a page, and check the promises afterwards."""
 
 from __future__ import annotations
 
 import secrets
-import sys
 import threading
 import time
+import traceback
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 
-from tests.load.figures import EXAMPLES, Figures
-from tests.load.life import SAMPLE_QUERIES, Life, Street, live
-from tests.load.papers import Marks
-from tests.load.watch import Sample, hourly, thirds
+from tests.load.metrics import EXAMPLES, Metrics
+from tests.load.process_monitor import Sample, hourly_growth, summarise_thirds
+from tests.load.simulated_user import SAMPLE_QUERIES, RunPlan, RunState, SimulatedUser
 from tests.server.visitor import Visitor
 
-STILL = 0.1
+ALLOWED_GROWTH = 0.1
 """The allowed growth of memory, threads and files from the middle third of a run to the last one.
 
 It applies to medians and, for memory, also to minima, which show what is held while the server is nearly idle. Maxima
 depend on which requests coincide. Ten minutes cannot show slower growth; a longer run detects slower growth.
 """
-LAST = 300
+CLEANUP_SECONDS = 300
 """Seconds after the end of a run within which all visitors can delete everything."""
-SHORTEST = 180
-"""Seconds below which growth is not judged."""
+MIN_GROWTH_SECONDS = 180
+"""Seconds below which growth is not check_run."""
 
 
 @dataclass(frozen=True)
@@ -39,38 +38,25 @@ class Promise:
     detail: str
 
 
-@dataclass
-class Course:
-    """The course of a run: number of visitors, duration, pace."""
-
-    visitors: int
-    seed: int
-    seconds: float = 3600.0
-    acts: int = 1_000_000
-    pace: float = 1.0
-    pictures: bool = True
-
-
-def run(url: str, folder: Path, course: Course) -> Figures:
-    """Play all visitors of a run; `folder` stores their papers."""
-    figures = Figures()
-    street = Street(url, folder, Marks(), figures, pace=course.pace, pictures=course.pictures)
-    until = time.monotonic() + course.seconds
+def run(url: str, folder: Path, plan: RunPlan) -> Metrics:
+    """Run all visitors and return what they measured; `folder` stores their documents."""
+    shared = RunState(url, folder, plan)
+    metrics, until = shared.metrics, time.monotonic() + plan.seconds
     threads = [
-        threading.Thread(target=_guarded, args=(street, number, course, until), name=f"visitor {number}", daemon=True)
-        for number in range(course.visitors)
+        threading.Thread(target=_run_user, args=(shared, number, until), name=f"visitor {number}", daemon=True)
+        for number in range(plan.visitors)
     ]
     for thread in threads:
         thread.start()
-        time.sleep(0.2 * course.pace)
+        time.sleep(0.2 * plan.pace)
     for thread in threads:
-        thread.join(max(0.0, until + LAST - time.monotonic()))
+        thread.join(max(0.0, until + CLEANUP_SECONDS - time.monotonic()))
         if thread.is_alive():
-            figures.break_("queue honest", f"{thread.name} still waits for something, {LAST} s after the end")
-    return figures
+            metrics.record_broken("queue honest", f"{thread.name} still waits {CLEANUP_SECONDS} s after the end")
+    return metrics
 
 
-def fill(url: str, tabs: int) -> None:
+def fill_answer_cache(url: str, tabs: int) -> None:
     """Search on `tabs` pages and close them.
 
     The server caches a limited number of last answers; once that cache is full, it does not grow.
@@ -82,102 +68,67 @@ def fill(url: str, tabs: int) -> None:
     visitor.close()
 
 
-def _guarded(street: Street, number: int, course: Course, until: float) -> None:
+def _run_user(shared: RunState, number: int, until: float) -> None:
     try:
-        live(Life(street, number, course.seed), until, course.acts)
-    except BaseException as error:  # noqa: BLE001 - an error in a thread must be reported
-        place = error.__traceback__
-        while place is not None and place.tb_next is not None:
-            place = place.tb_next
-        where = f"{place.tb_frame.f_code.co_name}:{place.tb_lineno}" if place else ""
-        street.figures.break_("no error", f"a visitor gave up at {where}: {type(error).__name__}: {error}")
+        SimulatedUser(shared, number).run(until)
+    except BaseException:  # noqa: BLE001 - an error in a thread must be reported
+        shared.metrics.record_broken("no error", f"a visitor gave up: {traceback.format_exc(limit=-1)}")
 
 
-def judged(figures: Figures) -> list[Promise]:
+def check_run(metrics: Metrics) -> list[Promise]:
     """Return the promises that every run can check."""
 
-    def so(name: str, well: str) -> Promise:
-        broken = figures.broken.get(name, [])
-        told = "; ".join(broken[:EXAMPLES])
-        return Promise(name, not broken, f"{len(broken)} times: {told}" if broken else well)
+    def promise(name: str, detail: str) -> Promise:
+        broken = metrics.broken.get(name, [])
+        return Promise(name, not broken, f"{len(broken)} times: {'; '.join(broken[:EXAMPLES])}" if broken else detail)
 
-    answers = f"{figures.requests:,} answers with {figures.octets / 1e6:,.0f} MB"
+    answers = f"{metrics.requests:,} answers with {metrics.checked_bytes / 1e6:,.0f} MB"
+    queue = "every event that was taken had an outcome, no place was lost"
+    if metrics.estimates:
+        off = np.median([abs(taken - estimate) for estimate, taken in metrics.estimates])
+        queue += f"; of {len(metrics.estimates)} waits that were estimated half were within {off:.1f} s"
     return [
-        so("no error", f"{answers}, none of them an error"),
-        so("no cross-talk", f"no name, word or number of anybody else in {answers}"),
-        so("nothing lost", "the Library always listed exactly what was acknowledged"),
-        so("own pages found", "every page came first for its own words"),
-        so("queue honest", queue(figures)),
+        promise("no error", f"{answers}, none of them an error"),
+        promise("no cross-talk", f"no name, word or number of another visitor in {answers}"),
+        promise("nothing lost", "the Library always listed exactly what was acknowledged"),
+        promise("own pages found", "every page came first for its own words"),
+        promise("queue honest", queue),
     ]
 
 
-def queue(figures: Figures) -> str:
-    """Return the queue's estimates compared with the real waits."""
-    said = "every event that was taken had an outcome, no place was lost"
-    if figures.estimates:
-        off = np.array([took - told for told, took in figures.estimates])
-        said += f"; of {len(off)} waits that were estimated half were within {np.median(np.abs(off)):.1f} s"
-    return said
-
-
-def judged_growth(samples: Sequence[Sample], shipped: int) -> list[Promise]:
+def check_growth(samples: Sequence[Sample], shipped: int) -> list[Promise]:
     """Check that memory, threads and open files do not grow and that files of deleted pages are closed.
 
     At most the `shipped` token files may be open after every visitor has left. A run that is too short is not judged.
     """
-    if not samples or samples[-1].at < SHORTEST:
+    if not samples or samples[-1].at < MIN_GROWTH_SECONDS:
         return []
-    own = thirds(samples, "own")
-    flat = all(own[2][which] <= own[1][which] * (1 + STILL) for which in ("median", "min"))
-    told = ", ".join(f"{third['median']:.0f} (at least {third['min']:.0f})" for third in own)
-    lines = [
-        Promise("memory flat", flat, f"medians by thirds {told} MB; the slope is {hourly(samples):+.0f} MB an hour")
-    ]
+    own = summarise_thirds(samples, "own")
+    flat = all(own[2][which] <= own[1][which] * (1 + ALLOWED_GROWTH) for which in ("median", "min"))
+    medians = ", ".join(f"{third['median']:.0f} (at least {third['min']:.0f})" for third in own)
+    slope = f"the slope is {hourly_growth(samples):+.0f} MB an hour"
+    promises = [Promise("memory flat", flat, f"medians by thirds {medians} MB; {slope}")]
     for name in ("threads", "files"):
-        parts = thirds(samples, name)
-        held = parts[2]["median"] <= parts[1]["median"] * (1 + STILL) + 5
-        lines.append(Promise(f"{name} flat", held, f"median by thirds {', '.join(str(t['median']) for t in parts)}"))
+        parts = summarise_thirds(samples, name)
+        held = parts[2]["median"] <= parts[1]["median"] * (1 + ALLOWED_GROWTH) + 5
+        medians = ", ".join(str(third["median"]) for third in parts)
+        promises.append(Promise(f"{name} flat", held, f"median by thirds {medians}"))
     last = samples[-1].pages
-    lines.append(
-        Promise("pages closed", last <= shipped, f"{last} token files open at the end, of {shipped} sample pages")
-    )
-    return lines
+    detail = f"{last} token files open at the end, of {shipped} sample pages"
+    return [*promises, Promise("pages closed", last <= shipped, detail)]
 
 
-def judged_folders(
+def check_folders(
     before: set[str], after: set[str], left: Sequence[str], unclaimed: int, rows: tuple[int, int]
 ) -> list[Promise]:
     """Check that no visitor's data stays in the data folder, the temporary folder or Chroma.
 
-    The janitor deletes copies of uploads that a full queue refused an hour later.
+    Copies of uploads that a full queue refused expire after an hour.
     """
     more, less = sorted(after - before), sorted(before - after)
+    copies = f"{len(left)} temporary files, {unclaimed} refused by the queue: {list(left)[:5]}"
     return [
         Promise("everything forgotten", not more and not less, f"left: {more[:5]}, missing: {less[:5]}"),
         Promise("index emptied", rows[0] == rows[1], f"{rows[0]} rows before, {rows[1]} after"),
-        Promise(
-            "no copy left",
-            len(left) <= unclaimed,
-            f"{len(left)} temporary files, {unclaimed} refused by the queue: {list(left)[:5]}",
-        ),
+        Promise("no copy left", len(left) <= unclaimed, copies),
     ]
-
-
-def as_table(figures: Figures, promises: Sequence[Promise]) -> str:
-    """Return figures and promises as a table to print."""
-    lines = [f"{'action':<22}{'count':>7}{'p50':>9}{'p95':>9}{'p99':>9}{'max':>9}   ms"]
-    for kind, row in figures.percentiles().items():
-        lines.append(
-            f"{kind:<22}{row['count']:>7}{row['p50']:>9.0f}{row['p95']:>9.0f}{row['p99']:>9.0f}{row['max']:>9.0f}"
-        )
-    for title, counted in (("limits met", figures.limits), ("refused otherwise", figures.said)):
-        lines.append(f"{title}: {sum(counted.values())}")
-        lines += [f"  {times:>5} × {sentence}" for sentence, times in counted.most_common(12)]
-    lines += [f"{'held  ' if one.held else 'BROKEN'} {one.name}: {one.detail}" for one in promises]
-    return "\n".join(lines)
-
-
-def say(line: str) -> None:
-    """Print a line of the report at once."""
-    sys.stdout.write(f"{line}\n")
-    sys.stdout.flush()

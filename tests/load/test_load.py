@@ -6,11 +6,11 @@ from smart_demo.types import Document, Progress, Scope, State
 from smart_demo.ui import library_tab
 from tests.apps import served_app
 from tests.documents import write_pdf
-from tests.load.figures import Figures
-from tests.load.papers import Marks
-from tests.load.run import Course, judged, judged_folders, judged_growth, run
-from tests.load.sights import arrivals, shelf
-from tests.load.watch import Sample, hourly, stored
+from tests.load.documents import Canaries
+from tests.load.metrics import Metrics
+from tests.load.page_parser import parse_documents, parse_uploads
+from tests.load.process_monitor import Sample, hourly_growth, stored_files
+from tests.load.run import RunPlan, check_folders, check_growth, check_run, run
 from tests.server.visitor import Visitor
 
 
@@ -23,12 +23,12 @@ def open_app(folder):
 
 
 def test_a_short_run_keeps_every_promise(app, tmp_path):
-    before = stored(app.folder)
-    figures = run(app.url, tmp_path / "papers", Course(visitors=4, seed=5, acts=18, pace=0.0, pictures=False))
+    before = stored_files(app.folder)
+    metrics = run(app.url, tmp_path / "documents", RunPlan(visitors=4, seed=5, actions=18, pace=0.0, pictures=False))
     left = [path.name for path in app.uploads.rglob("*") if path.is_file() and path.stat().st_size]
-    promises = [*judged(figures), *judged_folders(before, stored(app.folder), left, figures.unclaimed, (0, 0))]
+    promises = [*check_run(metrics), *check_folders(before, stored_files(app.folder), left, metrics.unclaimed, (0, 0))]
     assert [promise for promise in promises if not promise.held] == []
-    assert {"search", "upload until stored", "delete", "open a page"} <= figures.waits.keys()
+    assert {"search", "upload until stored", "delete", "open a page"} <= metrics.durations.keys()
 
 
 def test_equal_files_of_two_visitors_are_two_copies(app, tmp_path):
@@ -48,15 +48,15 @@ def test_equal_files_of_two_visitors_are_two_copies(app, tmp_path):
         visitor.close()
 
 
-def test_other_visitors_marks_are_found_inside_markup():
-    marks = Marks()
-    marks.own("anna", "0123456789abcdef")
-    marks.own("anna", "bakodelimuno")
+def test_other_visitors_canaries_are_found_inside_markup():
+    canaries = Canaries()
+    canaries.register("anna", "0123456789abcdef")
+    canaries.register("anna", "bakodelimuno")
     said = '<b>Bakodelimuno.pdf</b> data-page="local/0123456789abcdef-0001"'
-    assert marks.foreign(said, "anna") == set()
-    assert marks.foreign(said, "bert") == {"bakodelimuno", "0123456789abcdef"}
-    assert marks.foreign(said, "bert", said={"bakodelimuno"}) == {"0123456789abcdef"}
-    assert marks.foreign(f"visitor-{'0' * 32}", "anna") == {f"visitor-{'0' * 32}"}
+    assert canaries.find_foreign(said, "anna") == set()
+    assert canaries.find_foreign(said, "bert") == {"bakodelimuno", "0123456789abcdef"}
+    assert canaries.find_foreign(said, "bert", allowed={"bakodelimuno"}) == {"0123456789abcdef"}
+    assert canaries.find_foreign(f"visitor-{'0' * 32}", "anna") == {f"visitor-{'0' * 32}"}
 
 
 def test_steady_growth_differs_from_short_peaks():
@@ -67,23 +67,24 @@ def test_steady_growth_differs_from_short_peaks():
             for number, at in enumerate(range(0, 600, 2))
         ]
 
-    assert hourly(sampled(0)) == pytest.approx(0, abs=10)
-    assert hourly(sampled(400)) == pytest.approx(400, abs=20)
-    assert all(promise.held for promise in judged_growth(sampled(0), 0))
-    assert [promise.name for promise in judged_growth(sampled(4_000), 0) if not promise.held] == ["memory flat"]
+    assert hourly_growth(sampled(0)) == pytest.approx(0, abs=10)
+    assert hourly_growth(sampled(400)) == pytest.approx(400, abs=20)
+    assert all(promise.held for promise in check_growth(sampled(0), 0))
+    assert [promise.name for promise in check_growth(sampled(4_000), 0) if not promise.held] == ["memory flat"]
 
 
 def test_a_limit_that_is_stated_is_no_error():
-    figures = Figures()
-    figures.refused("40 files of all visitors wait to be read already: add this one again in a minute.")
-    figures.refused("bakodelimuno.pdf is damaged.")
-    assert (sum(figures.limits.values()), dict(figures.said)) == (1, {"FILE is damaged.": 1})
+    metrics = Metrics()
+    metrics.record_refusal("40 files of all visitors wait to be read already: add this one again in a minute.")
+    metrics.record_refusal("bakodelimuno.pdf is damaged.")
+    assert (sum(metrics.limits.values()), dict(metrics.refusals)) == (1, {"FILE is damaged.": 1})
 
 
 def test_the_parser_reads_the_page_s_markup():
-
     mine = [Document(Scope("visitor-a"), "0" * 16, "a & b.pdf", 3, 2, 900)]
-    (listed,) = shelf(library_tab.render_documents(mine, 0, loading=False))
+    (listed,) = parse_documents(library_tab.render_documents(mine, 0, loading=False))
     assert (listed.file, listed.name, listed.pages) == ("0" * 16, "a & b.pdf", 2)
-    (arrived,) = arrivals(library_tab.render_uploads([Progress("a & b.pdf", State.DONE, 2, 3, "Page 3 is empty.")]))
+    (arrived,) = parse_uploads(
+        library_tab.render_uploads([Progress("a & b.pdf", State.DONE, 2, 3, "Page 3 is empty.")])
+    )
     assert (arrived.name, arrived.state, arrived.pages) == ("a & b.pdf", "done", 2)

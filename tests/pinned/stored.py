@@ -31,7 +31,7 @@ from smart_demo.judging.archive import build_archive, extract_journal
 from smart_demo.judging.journal import Journal
 from smart_demo.judging.query_list import read_queries
 from smart_demo.judging.trials import judged_methods, record_trial, recorded_depth
-from smart_demo.search.as_json import as_dict
+from smart_demo.search.retrieval import as_dict
 from smart_demo.store.sidecar import Sidecar
 from smart_demo.store.snapshot import read_snapshot, write_snapshot
 from smart_demo.store.token_file import read_body, read_header, serialise

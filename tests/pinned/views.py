@@ -40,8 +40,8 @@ from smart_demo.types import LOCAL, SAMPLES, Document, Progress, Query, State
 from smart_demo.ui.api import SearchEndpoint
 from smart_demo.ui.app import build_app
 from smart_demo.ui.cards import Side, describe_move, render_badge
-from smart_demo.ui.compare import render_empty, render_no_query, render_opening, render_preparing
-from smart_demo.ui.costs_tab import CostsTab, render_costs, render_panel, warn_of_other_encoder, warn_of_sample_encoder
+from smart_demo.ui.compare import render_empty
+from smart_demo.ui.costs_tab import CostsTab, render_costs, warn_of_other_encoder, warn_of_sample_encoder
 from smart_demo.ui.export import Exporter
 from smart_demo.ui.handlers import Handlers
 from smart_demo.ui.judge_sheets import JudgeSheets
@@ -49,10 +49,8 @@ from smart_demo.ui.library_tab import (
     SamplePreparation,
     render_documents,
     render_intro,
-    render_no_uploads,
     render_sample_documents,
     render_uploads,
-    render_usage,
 )
 from smart_demo.ui.page_layout import render_chips, render_footer, render_status
 from smart_demo.ui.queries_tab import (
@@ -61,13 +59,11 @@ from smart_demo.ui.queries_tab import (
     render_list_intro,
     render_message,
     render_progress,
-    render_refusal,
-    render_waiting,
 )
 from smart_demo.ui.query_input import render_picture_tag
 from smart_demo.ui.render import render
-from smart_demo.ui.results_tab import ResultsHandlers, render_import_intro, render_results_panel
-from smart_demo.ui.stories import STORY_QUERIES, render_tools
+from smart_demo.ui.results_tab import ResultsHandlers
+from smart_demo.ui.stories import STORY_QUERIES
 from smart_demo.ui.theme import build_middleware, launch_options
 from smart_demo.ui.upload_queue import UploadQueue
 from smart_demo.ui.viewer import ExplainHandlers
@@ -208,9 +204,12 @@ def _answers(world: World) -> Found:
     yield "results-refused-nonsense", shown(parse_request("soup", ON_MINE, picture="nonsense"))
     yield "results-closed", world.handlers(uploads=False).render_answer_or_error(parse_request("soup", ON_MINE))
     yield "results-empty", render_empty("A <title>", "A hint & more") + render_empty("Trouble", "A hint", calm=False)
-    yield "results-unasked", render_no_query()
-    yield "results-opening", render_opening()
-    yield "results-preparing", render_preparing(Samples(3, 71, "minilm")) + render_preparing(Samples(0, 0, "minilm"))
+    yield "results-unasked", render("no_query")
+    yield "results-opening", render("outline", samples=None)
+    yield (
+        "results-preparing",
+        "".join(render("outline", samples=Samples(ready, total, "minilm")) for ready, total in ((3, 71), (0, 0))),
+    )
     few = world.handlers(exhaustive=10, candidates=6, top=3)
     yield "results-ranked-few-of-many", _sizes(few.render_answer(parse_request("tide table harbour", top=3)))
     few.engine.check_candidates(["restricted area", "wave height", "price of the buoy", "soup"], SAMPLES)
@@ -244,8 +243,8 @@ def _frame(world: World) -> Found:
             render_footer(serving, "minilm", world.settings) + render_footer(serving, "", public),
         )
     yield "frame-footer-closed", render_footer(servings["well"], "other", replace(public, uploads=False))
-    yield "presenting-tools-private", render_tools(public=False)
-    yield "presenting-tools-public", render_tools(public=True)
+    yield "presenting-tools-private", render("sharing", public=False)
+    yield "presenting-tools-public", render("sharing", public=True)
 
 
 def _viewer(world: World) -> Found:
@@ -323,7 +322,7 @@ def _library(world: World) -> Found:
     yield "library-intro-private", render_intro(world.settings)
     public = replace(world.settings, public=True, limits=Limits(pages=7, file_bytes=2**20, files=3), persistent=False)
     yield "library-intro-public", render_intro(public)
-    yield "library-closed", render_no_uploads()
+    yield "library-closed", render("no_uploads")
     yield "library-samples", _sizes(render_sample_documents(handlers.list_documents(SAMPLES), handlers.samples()))
     yield (
         "library-samples-on-their-way",
@@ -331,7 +330,10 @@ def _library(world: World) -> Found:
     )
     yield "library-mine", handlers.render_own_documents(handlers.serving())
     usage = Usage(1, 2**20, 200, 500 * 10**6)
-    yield "library-keeping", render_usage(usage, world.settings) + render_usage(usage, public)
+    yield (
+        "library-keeping",
+        "".join(render("library_usage", usage=usage, settings=settings) for settings in (world.settings, public)),
+    )
     odd = [Document(LOCAL, "a" * 16, name, 12, 9, 1000) for name in (HOSTILE, "noending", "\u202egpj.exe", "x.jpeg")]
     yield "library-odd-names", render_documents(odd, 3, loading=False)
     yield "library-empty", render_documents((), 1, loading=False) + render_documents((), 0, loading=True)
@@ -471,8 +473,11 @@ class Judge:
 
 def _boards(world: World) -> Found:
     shutil.rmtree(world.settings.data_dir / "judgements", ignore_errors=True)
-    yield "boards-shell", render_results_panel()
-    yield "boards-take-in", render_import_intro(2**25, private=True) + render_import_intro(2**20, private=False)
+    yield "boards-shell", render("results_panel")
+    yield (
+        "boards-take-in",
+        "".join(render("import_intro", megabytes=size, private=private) for size, private in ((32, True), (1, False))),
+    )
     boards = ResultsHandlers(judging_session(world.private), world.private)
     yield "boards-empty", boards.scoreboards({})
     yield "boards-file-empty", boards.download({"form": "zip"})
@@ -548,7 +553,7 @@ def _queries(world: World) -> Found:
     lists = QueryLists(judging, world.private, clock=lambda: float(next(ticks)))
     yield "queries-intro", render_list_intro(500, private=True) + render_list_intro(100, private=False)
     sample = lists.sample()
-    yield "queries-sample-counted", render_message(describe_list(sample))
+    yield "queries-sample-counted", render_message("told", describe_list(sample))
     steps = list(lists.run((DATA / "table.csv").read_text() + "\n", parse_request("", ON_MINE, 3)))
     yield "queries-steps", "".join(markup for markup, _ in steps)
     run = list(lists.run(sample, parse_request("", ON_SAMPLES, 5)))[-1][1]
@@ -567,11 +572,11 @@ def _queries(world: World) -> Found:
     yield "queries-gone", lists.table({"run": "0" * 32})
     yield (
         "queries-progress",
-        render_waiting()
+        render_message("going", "Another list is running. This one starts after it.")
         + render_progress(0, 3)
         + render_progress(1, 3, 90.0)
         + render_progress(3, 3)
-        + render_refusal("No <list>."),
+        + render_message("refused", "No <list>."),
     )
     shutil.rmtree(world.settings.data_dir / "judgements", ignore_errors=True)
 
@@ -580,8 +585,8 @@ def _queries(world: World) -> Found:
 
 
 def _hood(world: World) -> Found:
-    yield "hood-shell", render_panel(mcp=True)
-    yield "hood-shell-without-tool", render_panel(mcp=False)
+    yield "hood-shell", render("hood", mcp=True)
+    yield "hood-shell-without-tool", render("hood", mcp=False)
     hood = CostsTab(world.private, SearchEndpoint(world.private))
     searches: dict[str, SearchRequest] = {
         "samples": parse_request("restricted area, no anchoring"),

@@ -36,6 +36,42 @@ def public_page(tmp_path_factory) -> Iterator[Handlers]:
     handlers.engine.close()
 
 
+@pytest.fixture
+def start_page(tmp_path) -> Iterator[Callable[..., Handlers]]:
+    """Yield a function that opens handlers over two sample pages, which are not encoded yet.
+
+    folder: name of their folder, which may have been opened before; by default a new one. Settings may be changed.
+    """
+    opened: list[Handlers] = []
+
+    def start(folder: str = "", **changes: object) -> Handlers:
+        opened.append(started(tmp_path / (folder or str(len(opened))), **changes))
+        return opened[-1]
+
+    yield start
+    for handlers in opened:
+        handlers.engine.close()
+
+
+@pytest.fixture
+def start_complete_page(start_page, tmp_path) -> Callable[..., Handlers]:
+    """Return a function that opens handlers over complete samples and one document of the owner."""
+
+    def start(**changes: object) -> Handlers:
+        handlers = start_page(**changes)
+        list(handlers.engine.prepare_samples())
+        add_own(handlers, tmp_path)
+        return handlers
+
+    return start
+
+
+@pytest.fixture
+def fresh_page(start_complete_page) -> Handlers:
+    """Return a page like `private_page` that the test may change."""
+    return start_complete_page()
+
+
 @pytest.fixture(scope="module")
 def start_handlers(tmp_path_factory) -> Iterator[Callable[..., Handlers]]:
     """Yield a function that opens handlers over one sample document and one of the owner, in folders of their own.

@@ -4,6 +4,7 @@ from contextlib import AbstractContextManager
 from pathlib import Path
 
 from smart_demo.backbones.bag_of_words import WordBackbone
+from smart_demo.errors import SmartError
 from smart_demo.types import LOCAL
 from smart_demo.ui.api import SearchEndpoint
 from smart_demo.ui.costs_tab import CostsTab
@@ -31,7 +32,7 @@ HOSTILE_QUERIES = [
 ]
 
 
-def started(folder: Path, *, main: WordBackbone | None = None, **changes: object) -> Handlers:
+def started(folder: Path, *, main: WordBackbone | SmartError | None = None, **changes: object) -> Handlers:
     """Return handlers over two sample pages, not prepared yet in a new folder. The caller closes their engine."""
     samples = folder / "samples"
     samples.mkdir(parents=True, exist_ok=True)

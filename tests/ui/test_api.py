@@ -18,7 +18,7 @@ from gradio_client.exceptions import AppError
 from mcp import ClientSession
 from mcp.client.streamable_http import streamablehttp_client
 
-from smart_demo.search.as_json import as_dict
+from smart_demo.search.retrieval import as_dict
 from smart_demo.server.gate import rename_page_parameter
 from smart_demo.types import LOCAL, POOLED, SAMPLES, SMART, Query
 from smart_demo.ui.api import SearchEndpoint
@@ -50,14 +50,14 @@ def public(tmp_path_factory):
 
 
 @pytest.fixture(scope="module")
-def url(public):
+def address(public):
     with served(public) as address:
         yield address
 
 
 @pytest.fixture(scope="module")
-def client(url):
-    return Client(url, verbose=False)
+def client(address):
+    return Client(address, verbose=False)
 
 
 def without_times(answer):
@@ -74,10 +74,10 @@ def refusal(endpoint, *given):
     return refused.value.message
 
 
-def look(url, parameters):
+def look(address, parameters):
     """(status, markup) of the page at an address."""
     try:
-        with urllib.request.urlopen(f"{url}?{parameters}", timeout=20) as answer:
+        with urllib.request.urlopen(f"{address}?{parameters}", timeout=20) as answer:
             return answer.status, answer.read().decode()
     except urllib.error.HTTPError as error:
         return error.code, ""
@@ -189,33 +189,33 @@ def test_an_unexpected_error_is_logged_and_not_returned(public, monkeypatch, cap
     assert "secret" in caplog.text
 
 
-def call(url, *given):
+def call(address, *given):
     """(event, data) of the two steps in which the curl under the hood asks."""
     body = json.dumps({"data": given}).encode()
-    wanted = urllib.request.Request(f"{url}gradio_api/call/search", body, {"Content-Type": "application/json"})
+    wanted = urllib.request.Request(f"{address}gradio_api/call/search", body, {"Content-Type": "application/json"})
     with urllib.request.urlopen(wanted, timeout=20) as answer:
         event = json.load(answer)["event_id"]
-    with urllib.request.urlopen(f"{url}gradio_api/call/search/{event}", timeout=20) as answer:
+    with urllib.request.urlopen(f"{address}gradio_api/call/search/{event}", timeout=20) as answer:
         lines = answer.read().decode().splitlines()
     return lines[0], json.loads(lines[1].removeprefix("data: "))
 
 
-def test_plain_http_gets_it_in_two_steps(public, url):
-    event, (answer,) = call(url, "tide", 1)
+def test_plain_http_gets_it_in_two_steps(public, address):
+    event, (answer,) = call(address, "tide", 1)
     assert event == "event: complete"
     assert without_times(answer) == direct(public, "tide", SAMPLES, 1)
 
 
 @pytest.mark.parametrize("given", [(FILE, 1), ("tide", FILE), ([FILE], 1), ({"path": "/etc/passwd"},)], ids=ascii)
-def test_a_path_to_a_file_is_never_followed(url, given):
-    event, data = call(url, *given)
+def test_a_path_to_a_file_is_never_followed(address, given):
+    event, data = call(address, *given)
     assert event == "event: error"
     assert "root:" not in json.dumps(data)
 
 
-def test_an_assistant_finds_one_tool_that_answers_in_json_and_takes_no_files(public, url):
+def test_an_assistant_finds_one_tool_that_answers_in_json_and_takes_no_files(public, address):
     async def talk():
-        async with streamablehttp_client(f"{url}gradio_api/mcp/") as (reading, writing, _):
+        async with streamablehttp_client(f"{address}gradio_api/mcp/") as (reading, writing, _):
             return await ask(reading, writing)
 
     async def ask(reading, writing):
@@ -249,17 +249,17 @@ def test_the_signature_is_the_documented_one():
 
 @pytest.mark.parametrize("value", VALUES)
 @pytest.mark.parametrize("name", ["page", "p%61ge"])
-def test_a_link_to_a_page_opens_whatever_it_says(url, name, value):
-    status, markup = look(url, f"q=tide&{name}={value}&present=1")
+def test_a_link_to_a_page_opens_whatever_it_says(address, name, value):
+    status, markup = look(address, f"q=tide&{name}={value}&present=1")
     assert status == 200
     assert "gradio_config" in markup
 
 
-def test_pages_of_gradio_s_own_are_left_alone(url):
+def test_pages_of_gradio_s_own_are_left_alone(address):
     for path in ("config", "gradio_api/info"):
-        with urllib.request.urlopen(f"{url}{path}?page=nowhere", timeout=20) as answer:
+        with urllib.request.urlopen(f"{address}{path}?page=nowhere", timeout=20) as answer:
             assert answer.status == 200
-    assert look(f"{url}nowhere", "page=x")[0] == 404
+    assert look(f"{address}nowhere", "page=x")[0] == 404
 
 
 @pytest.mark.parametrize(

@@ -10,27 +10,13 @@ from smart_demo.backbones.bag_of_words import WordBackbone
 from smart_demo.search.request import ON_BOTH, ON_MINE, ON_SAMPLES, parse_request
 from smart_demo.types import LOCAL, SAMPLES, Query
 from smart_demo.ui.api import SearchEndpoint
-from smart_demo.ui.format import page_key
-from tests.ui.costs_cases import HOSTILE_QUERIES, add_own, started, under
-from tests.ui.test_handlers import NONSENSE
+from tests.ui.cases import NONSENSE, page_keys
+from tests.ui.costs_cases import HOSTILE_QUERIES, add_own, under
 
 
 @pytest.fixture
 def hood(private_page):
     return under(private_page)
-
-
-@pytest.fixture
-def make(tmp_path):
-    opened = []
-
-    def start(folder="", **changes):
-        opened.append(started(tmp_path / (folder or str(len(opened))), **changes))
-        return opened[-1]
-
-    yield start
-    for handlers in opened:
-        handlers.engine.close()
 
 
 def without_times(answer):
@@ -77,8 +63,8 @@ def test_figures_follow_the_library_on_the_screen(hood):
         assert pages in hood.inspect(parse_request("tide", scope).fields)["costs"]
 
 
-def test_a_figure_without_a_measurement_says_so(make):
-    handlers = make()
+def test_a_figure_without_a_measurement_says_so(start_page):
+    handlers = start_page()
     hood = under(handlers)
     assert "nothing to measure" in hood.inspect({"scope": ON_SAMPLES})["costs"]
     list(handlers.engine.prepare_samples())
@@ -100,10 +86,8 @@ def test_the_price_is_a_plain_sentence_with_its_own_numbers(hood):
     assert f"takes {times:.3g} times the space of the pooled vectors alone: 6.17 kB a page instead of 4.1 kB." in costs
 
 
-def test_a_public_page_never_looks_at_one_s_own(make, tmp_path):
-    public = make(public=True, uploads=False)
-    list(public.engine.prepare_samples())
-    add_own(public, tmp_path)
+def test_a_public_page_never_looks_at_one_s_own(start_complete_page):
+    public = start_complete_page(public=True, uploads=False)
     for scope in (ON_MINE, ON_BOTH):
         assert under(public).inspect(parse_request("harbour", scope).fields) == {
             "sentence": "Only the samples can be searched here."
@@ -113,21 +97,23 @@ def test_a_public_page_never_looks_at_one_s_own(make, tmp_path):
     assert shown["program"]["differences"] == []
 
 
-def test_one_s_own_wait_for_a_model_that_loads(make):
-    assert under(make()).inspect({"scope": ON_MINE}) == {"sentence": "words is still loading. Look again in a moment."}
+def test_one_s_own_wait_for_a_model_that_loads(start_page):
+    assert under(start_page()).inspect({"scope": ON_MINE}) == {
+        "sentence": "words is still loading. Look again in a moment."
+    }
 
 
-def test_samples_on_their_way_have_no_code_yet(make):
-    assert set(under(make()).inspect(parse_request("tide").fields)["program"]) == {"sentence"}
+def test_samples_on_their_way_have_no_code_yet(start_page):
+    assert set(under(start_page()).inspect(parse_request("tide").fields)["program"]) == {"sentence"}
 
 
-def test_pages_of_another_encoder_are_warned_of(make, tmp_path):
-    before = make("a")
+def test_pages_of_another_encoder_are_warned_of(start_page, tmp_path):
+    before = start_page("a")
     add_own(before, tmp_path)
     assert "notice" not in under(before).inspect({"scope": ON_MINE})["environment"]
     before.engine.close()
     other = WordBackbone(["tide"])
-    after = make("a", main=other)
+    after = start_page("a", main=other)
     list(after.engine.prepare_samples())
     add_own(after, tmp_path)
     samples, mine = (under(after).inspect({"scope": scope})["environment"] for scope in (ON_SAMPLES, ON_MINE))
@@ -139,7 +125,7 @@ def test_pages_of_another_encoder_are_warned_of(make, tmp_path):
 
 def test_a_picture_is_left_out_of_code_and_admitted(hood, private_page):
     """`words` sees no picture, so its words alone are asked either way."""
-    region = f"region:{_sample(private_page)}:0.0000,0.0000,0.5000,0.5000"
+    region = f"region:{page_keys(private_page, SAMPLES)[0]}:0.0000,0.0000,0.5000,0.5000"
     program = hood.inspect({**parse_request("tide", ON_SAMPLES).fields, "picture": region})["program"]
     assert any("the picture of this query is left out" in said for said in program["differences"])
     assert json.loads(program["scores"])["query"] == "tide"
@@ -155,18 +141,13 @@ class Seeing(WordBackbone):
         return replace(super().encode_query(Query(query.text or "tide")), query=query)
 
 
-def test_a_picture_alone_has_scores_and_no_code(make):
-    handlers = make(main=Seeing())
+def test_a_picture_alone_has_scores_and_no_code(start_page):
+    handlers = start_page(main=Seeing())
     list(handlers.engine.prepare_samples(handlers.engine.backbones.main()))
     asked_with = {
         **parse_request("", ON_SAMPLES).fields,
-        "picture": f"region:{_sample(handlers)}:0.0000,0.0000,0.5000,0.5000",
+        "picture": f"region:{page_keys(handlers, SAMPLES)[0]}:0.0000,0.0000,0.5000,0.5000",
     }
     program = under(handlers).inspect(asked_with)["program"]
     assert set(program) == {"sentence", "scores"}
     assert len(json.loads(program["scores"])["results"]["smart"]) == 2
-
-
-def _sample(handlers):
-    page = handlers.engine.library.pages([SAMPLES], handlers.engine.backbone(SAMPLES).encoder.fingerprint)[0]
-    return page_key(SAMPLES, page.id)

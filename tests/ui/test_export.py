@@ -2,9 +2,7 @@
 
 import math
 import re
-from contextlib import ExitStack
 from datetime import UTC, datetime
-from html.parser import HTMLParser
 
 import numpy as np
 import pytest
@@ -19,9 +17,8 @@ from smart_demo.ui.cards import build_columns
 from smart_demo.ui.export import ExportContext, Exporter, make_file_name, make_link, render_document
 from smart_demo.ui.format import strip_unprintable
 from smart_demo.ui.stories import STORIES, find_story
-from tests.ui.cases import HOSTILE, found
-from tests.ui.costs_cases import add_own, started
-from tests.ui.test_handlers import NONSENSE
+from tests.ui.cases import HOSTILE, NONSENSE, found
+from tests.ui.parsed_markup import ParsedMarkup
 
 WHEN = datetime(2026, 3, 9, 8, 5, tzinfo=UTC)
 HERE = "http://127.0.0.1:7860/"
@@ -31,34 +28,8 @@ ALLOWED = {
 }  # fmt: skip
 
 
-class Seen(HTMLParser):
-    """What a parser finds in a file: elements, attributes, and the text of each class."""
-
-    def __init__(self, markup):
-        super().__init__(convert_charrefs=True)
-        self.tags, self.attributes, self.words, self.open = set(), [], [], []
-        self.by_class = {}
-        self.feed(markup)
-
-    def handle_starttag(self, tag, attrs):
-        self.tags.add(tag)
-        self.attributes += [(tag, *pair) for pair in attrs]
-        if tag not in {"meta", "img", "path"}:
-            self.open.append((tag, dict(attrs).get("class", "")))
-            for name in self.open[-1][1].split():
-                self.by_class.setdefault(name, []).append("")
-
-    def handle_endtag(self, tag):
-        while self.open and self.open.pop()[0] != tag:
-            pass
-
-    def handle_data(self, data):
-        if self.open and self.open[-1][0] == "style":
-            return
-        self.words.append(data)
-        for _, classes in self.open:
-            for name in classes.split():
-                self.by_class[name][-1] += data
+def read(markup):
+    return ParsedMarkup(markup, ALLOWED)
 
 
 def saved(answer, faces="", thumbnail=b"", **around):
@@ -71,17 +42,15 @@ def saved(answer, faces="", thumbnail=b"", **around):
 )
 def test_hostile_queries_and_names_are_only_words(text):
     markup = saved(found([0.9, 0.1], [0.1, 0.9], document=text, query=text, notice=text), link=HERE + text)
-    seen = Seen(markup)
-    assert seen.tags <= ALLOWED
-    assert not [one for one in seen.attributes if one[1].startswith("on") or one[1] in {"href", "srcset"}]
+    seen = read(markup)
+    assert not seen.values("href") + seen.values("srcset")
     assert not re.search("[\u202a-\u202e\x00\x1b\ufffe\ud800]", markup)
     markup.encode("utf-8")
 
 
 @given(st.text(st.characters(codec="utf-8", exclude_characters="\ufffe\uffff"), max_size=400))
 def test_any_query_is_shown_as_it_is_or_visibly_cut(text):
-    seen = Seen(saved(found([0.9, 0.1], [0.1, 0.9], query=text)))
-    assert seen.tags <= ALLOWED
+    seen = read(saved(found([0.9, 0.1], [0.1, 0.9], query=text)))
     shown = "".join(seen.by_class["asked"]).replace("A picture, without words", "")
     assert len(shown) <= export.MAX_QUERY_CHARS
     whole = " ".join(strip_unprintable(text).split())
@@ -90,7 +59,7 @@ def test_any_query_is_shown_as_it_is_or_visibly_cut(text):
 
 def test_nothing_runs_and_nothing_is_fetched():
     markup = saved(found([0.9, 0.1], [0.1, 0.9]), theme.inline_fonts(), b"RIFFxxxxWEBP", link=HERE + "?q=what")
-    seen = Seen(markup)
+    seen = read(markup)
     (policy,) = [value for tag, name, value in seen.attributes if (tag, name) == ("meta", "content") and "src" in value]
     assert policy.startswith("default-src 'none';")
     assert "script" not in policy
@@ -104,7 +73,7 @@ def test_nothing_runs_and_nothing_is_fetched():
 def test_every_number_on_the_sheet_is_the_answer_s():
     rng = np.random.default_rng(7)
     answer = found(rng.uniform(-0.2, 0.9, 9).tolist(), rng.uniform(0.2, 0.9, 9).tolist(), top=5)
-    seen = Seen(saved(answer))
+    seen = read(saved(answer))
     hits = [hit for name in ("pooled", "smart") for hit in answer.results[name].hits]
     ranks = {name: answer.results[name].ranks for name in ("pooled", "late", "smart")}
     expected = []
@@ -126,8 +95,8 @@ def test_every_number_on_the_sheet_is_the_answer_s():
 def test_the_sheet_names_what_was_compared():
     weights = Weights(0.5, 2, Reduce.SUM, Counted.CONTENT)
     answer = found([0.9, 0.1], [0.1, 0.9], weights=weights, query="tide", notice="The query was cut.")
-    seen = Seen(saved(answer, scope=ON_MINE, has_picture=True, link=HERE + "?q=tide&in=My+documents"))
-    text = " ".join("".join(seen.words).split())
+    seen = read(saved(answer, scope=ON_MINE, has_picture=True, link=HERE + "?q=tide&in=My+documents"))
+    text = " ".join(seen.joined.split())
     for said in (
         "tide", "with a picture", "ranked 2 of 2 pages", "in My documents", "model minilm", "one vector per page",
         "0.50 × pooled + 2.00 × late (sum)", "our ablation", "The query was cut.", "report.pdf",
@@ -142,9 +111,9 @@ def test_zero_weights_have_a_notice():
 
 
 def test_a_page_that_was_not_scored_has_a_dash_for_a_number():
-    seen = Seen(saved(found([0.9, 0.1], [0.5, math.nan])))
+    seen = read(saved(found([0.9, 0.1], [0.5, math.nan])))
     assert any(part.startswith("late–") for part in seen.by_class["part"])
-    assert "nan" not in "".join(seen.words)
+    assert "nan" not in seen.joined
 
 
 def test_a_story_is_shown_with_its_outcome():
@@ -152,20 +121,20 @@ def test_a_story_is_shown_with_its_outcome():
     answer = found([0.1] * 6 + [0.0], [0.1] * 6 + [0.9], document=story.document, query=story.query)
     one = find_story(answer)
     assert one
-    text = "".join(Seen(saved(answer, story=one)).by_class["story"])
+    text = "".join(read(saved(answer, story=one)).by_class["story"])
     assert text == f"{story.title} {story.look} {one.sentence}Story 2 of {len(STORIES)}"
 
 
 def test_a_badge_in_a_long_list_is_short_but_has_words():
     few, many = (found([0.9, 0.8, *[0.1] * 30], [0.1, 0.9, *[0.1] * 30], top=top) for top in (3, 20))
-    assert Seen(saved(few)).by_class["badge"][:2] == ["▼ down 1 place, now 2", "▲ up 1 place, now 1"]
-    assert Seen(saved(many)).by_class["badge"][:2] == ["▼ down 1, now 2", "▲ up 1, now 1"]
+    assert read(saved(few)).by_class["badge"][:2] == ["▼ down 1 place, now 2", "▲ up 1 place, now 1"]
+    assert read(saved(many)).by_class["badge"][:2] == ["▼ down 1, now 2", "▲ up 1, now 1"]
 
 
 @pytest.mark.parametrize(("count", "density"), [(3, "few"), (6, "few"), (7, "some"), (10, "some"), (20, "many")])
 def test_the_layout_depends_on_the_number_of_rows(count, density):
     many = found(np.linspace(1, 0, 30).tolist(), np.linspace(0, 1, 30).tolist(), top=count)
-    seen = Seen(saved(many))
+    seen = read(saved(many))
     assert ("main", "class", f"sheet is-{density}") in seen.attributes
     assert len(seen.by_class["row"]) == 2 * count
 
@@ -188,30 +157,15 @@ def test_a_file_s_name_keeps_words_of_any_language():
 
 
 @pytest.fixture
-def make(tmp_path):
-    """Start exports over two sample pages and one of one's own, all by the word backbone."""
-    with ExitStack() as opened:
-
-        def start(**changes):
-            handlers = started(tmp_path, **changes)
-            opened.enter_context(handlers.engine)
-            list(handlers.engine.prepare_samples())
-            add_own(handlers, tmp_path)
-            return Exporter(handlers, clock=lambda: WHEN), handlers
-
-        yield start
-
-
-@pytest.fixture
-def exports(make):
-    return make()[0]
+def exports(private_page):
+    return Exporter(private_page, clock=lambda: WHEN)
 
 
 def test_the_answer_on_the_screen_is_what_is_saved(exports):
     search = parse_request("tide table", ON_BOTH, 4, 0.5, 2)
     told = exports.comparison({"asked": search.fields, "at": HERE})
     assert told["name"] == "smart-tide-table"
-    text = "".join(Seen(told["page"]).words)
+    text = read(told["page"]).joined
     assert "ranked 3 of 3 pages" in text
     assert "0.50 × pooled + 2.00 × late" in text
     assert HERE + "?q=tide+table&in=Both&k=4&lp=0.5&ll=2" in text
@@ -227,23 +181,21 @@ def test_any_argument_is_answered_by_a_sentence(exports):
         assert set(exports.comparison(wanted)) == {"sentence"}, wanted
 
 
-def test_saving_runs_no_encoder_again(make, monkeypatch):
-    exports, handlers = make()
+def test_saving_runs_no_encoder_again(exports, private_page, monkeypatch):
     search = parse_request("tide", ON_SAMPLES)
-    handlers.render_answer(search)
+    private_page.render_answer(search)
     monkeypatch.delattr(WordBackbone, "encode_query")
     assert "page" in exports.comparison({"asked": search.fields})
 
 
-def test_an_empty_library_has_nothing_to_save(make):
-    exports, handlers = make()
-    handlers.delete_document(handlers.list_documents(LOCAL)[0].file)
-    told = exports.comparison({"asked": parse_request("tide", ON_MINE).fields})
+def test_an_empty_library_has_nothing_to_save(fresh_page):
+    fresh_page.delete_document(fresh_page.list_documents(LOCAL)[0].file)
+    told = Exporter(fresh_page).comparison({"asked": parse_request("tide", ON_MINE).fields})
     assert told["sentence"].startswith("There is no page to compare.")
 
 
-def test_a_public_page_saves_samples_and_nothing_else(make):
-    exports, _ = make(public=True, uploads=False)
+def test_a_public_page_saves_samples_and_nothing_else(start_complete_page):
+    exports = Exporter(start_complete_page(public=True, uploads=False))
     for scope in (ON_MINE, ON_BOTH):
         assert exports.comparison({"asked": parse_request("tide", scope).fields}) == {
             "sentence": "Only the samples can be searched here."

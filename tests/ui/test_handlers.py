@@ -3,7 +3,6 @@
 import copy
 import inspect
 import json
-import math
 from urllib.parse import parse_qsl
 
 import gradio as gr
@@ -11,11 +10,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from smart_demo.backbones.bag_of_words import WordBackbone
-from smart_demo.backbones.registry import BackboneChoice
-from smart_demo.backbones.serving import EMBEDDED, Backbones
+from smart_demo.backbones.serving import EMBEDDED
 from smart_demo.config import Settings
-from smart_demo.engine import Engine
 from smart_demo.errors import BackboneUnavailable, InputRefused
 from smart_demo.search.request import (
     MAX_URL_QUERY_CHARS,
@@ -27,57 +23,12 @@ from smart_demo.search.request import (
     parse_request_fields,
     parse_url_query,
 )
-from smart_demo.store.library import Library
 from smart_demo.types import LOCAL, SAMPLES, Counted, Reduce, Weights
 from smart_demo.ui import theme
 from smart_demo.ui.app import build_app
 from smart_demo.ui.events import show_errors_as_toast
 from smart_demo.ui.format import page_key
-from smart_demo.ui.handlers import Handlers
-from smart_demo.ui.library_tab import SamplePreparation
-from smart_demo.ui.upload_queue import UploadQueue
-from tests.documents import write_pdf
-
-NONSENSE = [None, "", "x" * 12_000, -1, 10**9, math.nan, math.inf, True, [], {}, ["a"], {"a": 1}, b"\x00", "\ud800"]
-
-
-@pytest.fixture
-def make(tmp_path):
-    """Start handlers over two sample pages and one page of the owner, all encoded by the word backbone."""
-    opened = []
-
-    def start(*, main=None, **changes):
-        samples = tmp_path / "samples"
-        samples.mkdir()
-        write_pdf(samples / "tides.pdf", "tide table harbour", "tide gauge")
-        words = WordBackbone()
-        models = {"words": main or words, EMBEDDED: words}
-
-        def load(name):
-            if isinstance(models[name], Exception):
-                raise models[name]
-            return models[name]
-
-        settings = Settings(data_dir=tmp_path / "data", index_dir=tmp_path / "index", samples=samples, **changes)
-        library = Library.open(settings.data_dir, settings.index_dir)
-        engine = Engine(
-            library, Backbones(BackboneChoice("words", "a test", explicit=True), load, fall_back=True), settings
-        )
-        opened.append(engine)
-        preparation = SamplePreparation(engine)
-        return Handlers(engine, UploadQueue(engine.add, 20), preparation)
-
-    yield start
-    for engine in opened:
-        engine.close()
-
-
-@pytest.fixture
-def handlers(make, tmp_path):
-    ready = make()
-    list(ready.engine.prepare_samples())
-    list(ready.engine.add(LOCAL, [(write_pdf(tmp_path / "mine.pdf", "harbour master"), "mine.pdf")]))
-    return ready
+from tests.ui.cases import NONSENSE, page_keys, stored_pages
 
 
 @pytest.mark.parametrize("value", NONSENSE, ids=repr)
@@ -92,47 +43,45 @@ def test_any_value_becomes_a_valid_request(value):
     assert parse_request_fields(wanted.fields) == wanted
 
 
-def test_pages_that_are_not_there_or_not_ours_are_one_sentence(handlers):
+def test_pages_that_are_not_there_or_not_ours_are_one_sentence(fresh_page):
     keys = ["samples", "samples/", "samples/../../etc/passwd", "samples/0123456789abcdef-0001"]
     for key in [*NONSENSE, *keys, "other/0123456789abcdef-0001", "Samples/0123456789abcdef-0001"]:
-        assert set(handlers.load_picture(key)) == {"sentence"}, key
+        assert set(fresh_page.load_picture(key)) == {"sentence"}, key
 
 
-def test_pages_of_both_scopes_are_shown_to_their_owner(handlers):
+def test_pages_of_both_scopes_are_shown_to_their_owner(fresh_page):
     for scope in (SAMPLES, LOCAL):
-        page = handlers.engine.library.pages([scope], handlers.engine.backbone(scope).encoder.fingerprint)[0]
-        assert handlers.load_picture(page_key(scope, page.id))["picture"].startswith("data:image/webp;base64,")
+        key = page_keys(fresh_page, scope)[0]
+        assert fresh_page.load_picture(key)["picture"].startswith("data:image/webp;base64,")
 
 
-def test_only_a_file_hash_can_be_deleted(handlers):
+def test_only_a_file_hash_can_be_deleted(fresh_page):
     for file in [*NONSENSE, "../x", "A" * 16]:
         with pytest.raises(InputRefused):
-            handlers.delete_document(file)
-    assert len(handlers.list_documents(LOCAL)) == 1
+            fresh_page.delete_document(file)
+    assert len(fresh_page.list_documents(LOCAL)) == 1
 
 
-def test_a_delete_removes_the_document_and_says_how_much(handlers):
-    (mine,) = handlers.list_documents(LOCAL)
-    assert handlers.delete_document(mine.file).startswith("mine.pdf is deleted: ")
-    assert handlers.list_documents(LOCAL) == ()
+def test_a_delete_removes_the_document_and_says_how_much(fresh_page):
+    (mine,) = fresh_page.list_documents(LOCAL)
+    assert fresh_page.delete_document(mine.file).startswith("mine.pdf is deleted: ")
+    assert fresh_page.list_documents(LOCAL) == ()
 
 
-def test_a_sample_cannot_be_deleted_by_its_hash(handlers):
-    (sample,) = handlers.list_documents(SAMPLES)
-    handlers.delete_document(sample.file)
-    assert handlers.list_documents(SAMPLES) == (sample,)
+def test_a_sample_cannot_be_deleted_by_its_hash(fresh_page):
+    (sample,) = fresh_page.list_documents(SAMPLES)
+    fresh_page.delete_document(sample.file)
+    assert fresh_page.list_documents(SAMPLES) == (sample,)
 
 
-def test_scopes_of_one_encoder_may_be_searched_together(handlers):
-    assert handlers.scope_choices() == [ON_SAMPLES, ON_MINE, ON_BOTH]
-    assert "ranked 3 of 3 pages" in handlers.render_answer(parse_request("harbour", ON_BOTH, 5, 1, 1))
+def test_scopes_of_one_encoder_may_be_searched_together(fresh_page):
+    assert fresh_page.scope_choices() == [ON_SAMPLES, ON_MINE, ON_BOTH]
+    assert "ranked 3 of 3 pages" in fresh_page.render_answer(parse_request("harbour", ON_BOTH, 5, 1, 1))
 
 
-def test_a_public_page_shows_samples_and_nothing_else(make, tmp_path):
-    public = make(public=True, uploads=False)
-    list(public.engine.prepare_samples())
-    list(public.engine.add(LOCAL, [(write_pdf(tmp_path / "mine.pdf", "harbour master"), "mine.pdf")]))
-    page = public.engine.library.pages([LOCAL], public.engine.backbone(LOCAL).encoder.fingerprint)[0]
+def test_a_public_page_shows_samples_and_nothing_else(start_complete_page):
+    public = start_complete_page(public=True, uploads=False)
+    page = stored_pages(public, LOCAL)[0]
     assert public.scope_choices() == [ON_SAMPLES]
     assert set(public.load_picture(page_key(LOCAL, page.id))) == {"sentence"}
     for scope in (ON_MINE, ON_BOTH):
@@ -144,30 +93,30 @@ def test_a_public_page_shows_samples_and_nothing_else(make, tmp_path):
     assert not any(isinstance(block, gr.File) for block in app.blocks.values())
 
 
-def test_samples_in_preparation_are_shown_as_such(make):
-    assert "Preparing the sample library" in make().render_answer(parse_request("tide", ON_SAMPLES, 5, 1, 1))
+def test_samples_in_preparation_are_shown_as_such(start_page):
+    assert "Preparing the sample library" in start_page().render_answer(parse_request("tide", ON_SAMPLES, 5, 1, 1))
 
 
-def test_own_documents_cannot_be_searched_while_the_model_loads(make):
-    waiting = make()
+def test_own_documents_cannot_be_searched_while_the_model_loads(start_page):
+    waiting = start_page()
     assert "words is still loading" in waiting.render_answer(parse_request("tide", ON_MINE, 5, 1, 1))
     assert waiting.background_state().busy
 
 
-def test_a_fallback_from_a_model_that_cannot_be_loaded_names_the_reason(make):
-    fallen = make(main=BackboneUnavailable("The hub cannot be reached.", "Check the network."))
+def test_a_fallback_from_a_model_that_cannot_be_loaded_names_the_reason(start_page):
+    fallen = start_page(main=BackboneUnavailable("The hub cannot be reached.", "Check the network."))
     fallen.engine.backbones.main()
     assert "The hub cannot be reached." in fallen.background_state().serving.reason
     assert fallen.background_state().serving.name == EMBEDDED
 
 
-def test_the_background_state_is_idle_when_done_and_changes_when_a_page_is_deleted(handlers):
-    before = handlers.background_state()
+def test_the_background_state_is_idle_when_done_and_changes_when_a_page_is_deleted(fresh_page):
+    before = fresh_page.background_state()
     assert not before.busy
-    assert handlers.background_state().fingerprint == before.fingerprint
-    handlers.delete_document(handlers.list_documents(LOCAL)[0].file)
-    assert handlers.background_state().fingerprint != before.fingerprint
-    assert handlers.background_state().answer_fingerprint != before.answer_fingerprint
+    assert fresh_page.background_state().fingerprint == before.fingerprint
+    fresh_page.delete_document(fresh_page.list_documents(LOCAL)[0].file)
+    assert fresh_page.background_state().fingerprint != before.fingerprint
+    assert fresh_page.background_state().answer_fingerprint != before.answer_fingerprint
 
 
 @given(
@@ -230,7 +179,7 @@ def test_a_file_name_in_a_warning_is_escaped(monkeypatch):
 
 
 def test_nothing_of_the_page_is_fetched_from_elsewhere():
-    sources = theme.build_css() + theme.build_head()
+    sources = theme.build_css() + theme.build_head() + b"".join(theme.MODULES.values()).decode()
     assert "http://" not in sources.replace("http://www.w3.org", "")
     assert "https://" not in sources
     for file in theme.FONT_FILES.values():
@@ -245,13 +194,13 @@ def test_launch_takes_every_option_and_opens_no_tunnel():
     assert not {"server_name", "server_port"} & set(options)
 
 
-def test_only_the_search_for_programs_is_a_public_endpoint(handlers):
-    app = build_app(handlers.engine, handlers.preparation)
+def test_only_the_search_for_programs_is_a_public_endpoint(fresh_page):
+    app = build_app(fresh_page.engine, fresh_page.preparation)
     assert [fn.api_name for fn in app.fns.values() if fn.api_visibility != "private"] == ["search"]
     assert [fn.api_visibility for fn in app.fns.values() if fn.api_name == "search"] == ["public"]
 
 
-def test_a_copy_of_the_config_copies_nothing_that_the_library_holds(handlers):
+def test_a_copy_of_the_config_copies_nothing_that_the_library_holds(fresh_page):
     """Gradio makes one for every program and every reload; it once made several copies of all that was in memory."""
-    copied = copy.deepcopy(build_app(handlers.engine, handlers.preparation).config)  # TypeError if it met a lock
+    copied = copy.deepcopy(build_app(fresh_page.engine, fresh_page.preparation).config)  # TypeError if it met a lock
     assert copied["components"]

@@ -11,14 +11,13 @@ from smart_demo.judging.trials import JudgedQuery, RankedPage
 from smart_demo.search.request import ON_MINE, ON_SAMPLES, parse_request, parse_request_fields
 from smart_demo.types import Counted, Query, Reduce, Weights
 from smart_demo.ui.format import strip_unprintable
-from smart_demo.ui.judgement_list import MAX_LISTED_QUERIES, render_judgements
-from smart_demo.ui.results_tab import render_scoreboards
+from smart_demo.ui.results_tab import MAX_LISTED_QUERIES, render_judgements, render_scoreboards
 from tests.judging.cases import HOSTILE, Script, open_journal, page, trial_of
-from tests.ui.reading import Reader
+from tests.ui.parsed_markup import ParsedMarkup
 
 
 def listed(script, **more):
-    return Reader(render_judgements(replay(script.events), **more))
+    return ParsedMarkup(render_judgements(replay(script.events), **more))
 
 
 def opened(read):
@@ -51,7 +50,7 @@ def test_each_vote_names_the_winner_and_the_side_of_smart():
 def test_reasons_and_note_follow_the_vote(tmp_path):
     journal = open_journal(tmp_path)
     journal.vote(trial_of(), "tie", ["table", "other"], "both <show> it")
-    assert "table other both <show> it" in Reader(render_judgements(journal.judgements)).text
+    assert "table other both <show> it" in ParsedMarkup(render_judgements(journal.judgements)).text
 
 
 def test_undone_and_replaced_judgements_are_counted_not_listed():
@@ -115,7 +114,7 @@ def test_nothing_from_a_journal_becomes_markup(text, tmp_path):
     journal, trial = open_journal(tmp_path), trial_of(text, rankings=(rows, rows, rows))
     journal.vote(trial, "a", ["other"], text[:1_000])
     journal.grade(trial, page(1), 0)
-    read = Reader(render_scoreboards(boards(journal.judgements)) + render_judgements(journal.judgements))
+    read = ParsedMarkup(render_scoreboards(boards(journal.judgements)) + render_judgements(journal.judgements))
     assert not read.find("img")
     assert "\u202e" not in read.text
     assert read.text.count(strip_unprintable(text[:255])) >= 3  # the query, the note and the document

@@ -9,12 +9,12 @@ from smart_demo.ui.format import strip_unprintable
 from smart_demo.ui.library_tab import (
     render_documents,
     render_intro,
-    render_no_uploads,
     render_sample_documents,
     render_uploads,
 )
+from smart_demo.ui.render import render
 from tests.ui.cases import HOSTILE
-from tests.ui.reading import Reader
+from tests.ui.parsed_markup import ParsedMarkup
 
 
 @pytest.mark.parametrize("name", HOSTILE)
@@ -22,7 +22,7 @@ def test_hostile_file_names_are_shown_as_text(name):
     document = Document(LOCAL, "a" * 16, name, 12, 9, 1000)
     uploads = [Progress(name, state, 1, 2, name) for state in State]
     for markup in (render_documents([document], 3, loading=False), render_uploads(uploads)):
-        seen = Reader(markup)
+        seen = ParsedMarkup(markup)
         assert strip_unprintable(name) in "".join(seen.words)
         assert not seen.find("img")
         assert "\u202e" not in markup
@@ -30,7 +30,7 @@ def test_hostile_file_names_are_shown_as_text(name):
 
 def test_a_partial_document_shows_how_many_of_its_pages_are_stored_and_can_be_deleted():
     partial = Document(LOCAL, "a" * 16, "x.pdf", 12, 9, 4_300_000)
-    seen = Reader(render_documents([partial], 0, loading=False))
+    seen = ParsedMarkup(render_documents([partial], 0, loading=False))
     assert "1 document, 9 pages" in seen.text
     assert "9 of 12 pages · 4.3 MB" in seen.text
     assert [button["data-remove"] for button in seen.find("button") if "data-remove" in button] == ["a" * 16]
@@ -38,19 +38,19 @@ def test_a_partial_document_shows_how_many_of_its_pages_are_stored_and_can_be_de
 
 def test_samples_cannot_be_deleted():
     sample = Document(SAMPLES, "a" * 16, "x.pdf", 12, 12, 1)
-    seen = Reader(render_sample_documents([sample], Samples(12, 12, "minilm")))
+    seen = ParsedMarkup(render_sample_documents([sample], Samples(12, 12, "minilm")))
     assert "x.pdf" in seen.text
     assert not seen.find("button")
 
 
 def test_pages_of_another_encoder_are_announced():
-    assert "3 pages of another model are kept" in Reader(render_documents([], 3, loading=False)).text
+    assert "3 pages of another model are kept" in ParsedMarkup(render_documents([], 3, loading=False)).text
 
 
 def test_limits_and_privacy_are_stated_before_an_upload():
     for settings, privacy in (({}, "kept on this machine"), ({"SMART_PUBLIC": "on"}, "Only this browser")):
-        assert privacy in Reader(render_intro(read_settings(settings))).text
+        assert privacy in ParsedMarkup(render_intro(read_settings(settings))).text
 
 
 def test_a_page_without_uploads_names_the_command_to_run_the_demo():
-    assert "python app.py" in Reader(render_no_uploads()).text
+    assert "python app.py" in ParsedMarkup(render("no_uploads")).text

@@ -11,7 +11,7 @@ from smart_demo.indexing.samples import Samples
 from smart_demo.search.comparison import Change, Move
 from smart_demo.store.quotas import Usage
 from smart_demo.types import Weights
-from smart_demo.ui import compare, library_tab, page_layout, stories
+from smart_demo.ui import compare, library_tab, page_layout
 from smart_demo.ui.cards import ScorePart, Side, build_columns, describe_move, render_badge, render_facts
 from smart_demo.ui.render import render
 from tests.ui.cases import HOSTILE, found
@@ -33,15 +33,14 @@ def test_names_and_queries_never_become_markup(name):
         page_layout.render_footer(serving, name, read_settings({})),
     ):
         seen = ParsedMarkup(markup)
-        seen.check()
         shown = re.sub("[\x00-\x08\x0b-\x1f\u202a-\u202e]", "", name)
-        assert shown in seen.text or any(shown in value for _, _, value in seen.attributes)
+        assert shown in seen.joined or any(shown in value for _, _, value in seen.attributes)
         assert "\u202e" not in markup
 
 
 def test_only_a_public_page_says_that_a_link_shows_one_s_own_documents_in_one_browser():
-    assert "this browser only" in stories.render_tools(public=True)
-    assert "this browser only" not in stories.render_tools(public=False)
+    assert "this browser only" in render("sharing", public=True)
+    assert "this browser only" not in render("sharing", public=False)
 
 
 @pytest.mark.parametrize(
@@ -50,14 +49,14 @@ def test_only_a_public_page_says_that_a_link_shows_one_s_own_documents_in_one_br
         render("header"),
         render("hero"),
         render("how"),
-        compare.render_opening(),
-        compare.render_no_query(),
-        compare.render_preparing(Samples(3, 9, "minilm")),
-        stories.render_tools(public=True),
+        render("no_query"),
+        render("outline", samples=None),
+        render("outline", samples=Samples(3, 9, "minilm")),
+        render("sharing", public=True),
     ],
 )
 def test_fixed_markup_is_valid(markup):
-    ParsedMarkup(markup).check()
+    ParsedMarkup(markup)
 
 
 @pytest.mark.parametrize(
@@ -76,7 +75,7 @@ def test_fixed_markup_is_valid(markup):
 )
 def test_a_badge_shows_the_move_of_a_page(move, side, shown):
     seen = ParsedMarkup(render_badge(move, side, 5))
-    assert seen.text == shown
+    assert seen.joined == shown
     assert f"badge-{move.change}" in seen.attributes[0][2]
 
 
@@ -131,7 +130,7 @@ def formula(row, weights):
 def test_the_printed_formula_adds_up(pooled, late, weights):
     """0.4405 + 0.6668 is shown with as many decimals as it takes."""
     row = build_columns(found([pooled], [late], weights=Weights(*weights))).right[0]
-    shown = ParsedMarkup(formula(row, Weights(*weights))).text.replace("−", "-")
+    shown = ParsedMarkup(formula(row, Weights(*weights))).joined.replace("−", "-")
     a, x, b, y, total = map(float, re.findall(r"-?\d+\.\d+", shown))
     places = len(re.findall(r"\d+\.(\d+)", shown)[-1])
     assert (a, b) == weights
@@ -147,7 +146,7 @@ def test_a_page_that_was_not_scored_has_a_note():
 
 def test_no_pages_and_missing_pictures_give_valid_markup():
     assert "No pages here yet" in answer(found([], []))
-    ParsedMarkup(answer(found([0.1], [0.2]), picture=b"")).check()
+    ParsedMarkup(answer(found([0.1], [0.2]), picture=b""))
 
 
 @pytest.mark.parametrize(
@@ -191,7 +190,7 @@ def test_every_limit_is_shown_before_an_upload():
     serving = Serving("minilm", "minilm", False, "")
     said = (
         library_tab.render_intro(read)
-        + library_tab.render_usage(usage, read)
+        + render("library_usage", usage=usage, settings=read)
         + page_layout.render_footer(serving, "", read)
     )
     numbers = set(re.findall(r"\d+", said.replace(",", "")))

@@ -163,7 +163,6 @@ def test_a_slow_picture_delays_only_its_own_visitor(tmp_path, monkeypatch):
 def test_a_name_in_the_tag_is_only_a_name(document):
     markup = query_input.render_picture_tag(PicturePreview(b"webp", stored(3, document), whole=False))
     seen = ParsedMarkup(markup)
-    seen.check()
     assert "<b>A part of page 3</b> <span>of <bdi>" in markup
     assert set(seen.tags) == {"div", "img", "span", "b", "bdi", "button"}
     assert not re.search("[\u202e\x00\x1b]", markup)

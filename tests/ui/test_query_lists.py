@@ -13,11 +13,11 @@ from smart_demo.search.request import ON_BOTH, ON_MINE, ON_SAMPLES, parse_reques
 from smart_demo.types import LOCAL, SAMPLES, Query
 from smart_demo.ui.queries_tab import MAX_RUNS, QueryLists, decode_list, describe_list, max_queries
 from tests.judging.cases import trial_of
-from tests.ui.costs_cases import HOSTILE_QUERIES, started
-from tests.ui.reading import Reader
+from tests.ui.cases import NONSENSE
+from tests.ui.costs_cases import HOSTILE_QUERIES
+from tests.ui.parsed_markup import ParsedMarkup
 from tests.ui.voting_cases import as_visitor, judging_session
 
-NONSENSE = [None, "", "x" * 12_000, -1, True, [], {}, ["a"], {"a": 1}, b"\x00", "\ud800"]
 ME, OTHER = "0a" * 16, "0b" * 16
 USUAL = parse_request()
 
@@ -47,7 +47,7 @@ def test_progress_is_yielded_after_every_query_and_then_a_place_for_the_table(pr
     steps = list(slow.run("tide\nharbour\ngauge", USUAL))
     names = {name for _, name in steps}
     assert len(names) == 1
-    told = [Reader(markup) for markup, _ in steps]
+    told = [ParsedMarkup(markup) for markup, _ in steps]
     assert [one.text for one in told] == [
         "0 of 3",
         "1 of 3 · a moment left",
@@ -62,7 +62,7 @@ def test_progress_is_yielded_after_every_query_and_then_a_place_for_the_table(pr
 def test_the_table_has_every_query_the_most_different_first_with_its_request(lists):
     wanted = parse_request("", ON_BOTH, 4, 0.5, 2.0)
     found = table(lists, "tide table harbour\nharbour master\ngauge", wanted)
-    read = Reader(found["table"])
+    read = ParsedMarkup(found["table"])
     assert "3 queries searched: Both, 0.50 × pooled + 2.00 × late, the first 4 pages." in read.text
     overlaps = [float(row["data-rbo"]) for row in rows_of(read)]
     assert overlaps == sorted(overlaps)
@@ -82,7 +82,7 @@ def test_the_rows_agree_with_a_search(lists, private_page):
     text = "tide table harbour"
     found = private_page.engine.search(Query(text), (SAMPLES, LOCAL), top=3)
     first = {name: result.hits[0].page for name, result in found.results.items()}
-    read = Reader(table(lists, text, parse_request("", ON_BOTH, 3))["table"])
+    read = ParsedMarkup(table(lists, text, parse_request("", ON_BOTH, 3))["table"])
     (row,) = rows_of(read)
     pooled, smart = ({hit.page.key for hit in found.results[name].hits} for name in ("pooled", "smart"))
     assert int(row["data-shared"]) == len(pooled & smart)
@@ -93,7 +93,7 @@ def test_the_rows_agree_with_a_search(lists, private_page):
 def test_judgements_of_the_list_give_both_ndcgs_and_the_better_method(lists):
     relevant = [{"document": "tides.pdf", "page": 1, "grade": 3}, {"document": "gone.pdf", "page": 9, "grade": 1}]
     given = json.dumps({"query": "tide table", "qid": "q1", "relevant": relevant}) + '\n{"query": "gauge"}'
-    read = Reader(table(lists, given)["table"])
+    read = ParsedMarkup(table(lists, given)["table"])
     assert "nDCG pooled" in read.text
     assert "1 graded page of the list is not among the pages searched." in read.text
     rows = {row["data-place"]: row for row in rows_of(read)}
@@ -106,7 +106,7 @@ def test_own_grades_decide_if_the_list_has_none(lists, private_page):
     rows = (RankedPage(page.id, page.document, 0.5),)
     judging = judging_session(private_page)
     judging.journal(LOCAL).grade(trial_of("tide", rankings=(rows, rows, rows)), page.id, 3)
-    read = Reader(table(lists, "tide\ngauge")["table"])
+    read = ParsedMarkup(table(lists, "tide\ngauge")["table"])
     judging.delete(LOCAL)
     assert read.text.count("by your grades") == 1
     assert [row["data-better"] != "" for row in rows_of(read)].count(True) == 1
@@ -116,7 +116,7 @@ def test_own_grades_decide_if_the_list_has_none(lists, private_page):
 def test_hostile_queries_are_shown_literally(lists, text):
     line = " ".join(text.split())[:300]
     found = table(lists, json.dumps({"query": line, "qid": '"><b>'}))
-    read = Reader(found["table"])
+    read = ParsedMarkup(found["table"])
     assert not read.find("img", "pre")
     assert "\u202e" not in found["table"]
     if line == "--":
@@ -133,7 +133,7 @@ def test_stopping_shows_the_results_so_far(lists):
     lists.stop(name)
     ended, same = list(steps)[-1]
     assert same == name
-    assert Reader(ended).find(**{"data-run": name})
+    assert ParsedMarkup(ended).find(**{"data-run": name})
     assert "1 of 3 queries searched" in lists.table({"run": name})["table"]
     ran(lists, "tide")  # the turn was released
 
@@ -146,11 +146,11 @@ def test_a_list_waits_for_the_one_before_it_and_can_be_stopped_while_it_waits(li
     assert "Another list is running" in markup
     lists.stop(name)
     stopped = lists.table({"run": list(second)[-1][1]})["table"]
-    assert Reader(stopped).text.startswith("0 of 1 query searched")
+    assert ParsedMarkup(stopped).text.startswith("0 of 1 query searched")
     third = lists.run("gauge", USUAL)
     assert "Another list" in next(third)[0]
     first.close()  # a visitor who leaves releases the turn
-    assert [Reader(markup).text for markup, _ in third][:2] == ["0 of 1", "1 of 1"]
+    assert [ParsedMarkup(markup).text for markup, _ in third][:2] == ["0 of 1", "1 of 1"]
 
 
 def test_a_search_during_a_list_is_answered(lists, private_page):
@@ -165,7 +165,7 @@ def test_a_search_during_a_list_is_answered(lists, private_page):
     steps.close()
 
 
-def test_a_query_that_fails_stops_the_list_and_keeps_its_results(tmp_path):
+def test_a_query_that_fails_stops_the_list_and_keeps_its_results(start_page):
     class Failing(WordBackbone):
         asked = 0
 
@@ -175,12 +175,11 @@ def test_a_query_that_fails_stops_the_list_and_keeps_its_results(tmp_path):
                 raise LibraryError("The disk is gone.")
             return super().encode_query(query)
 
-    handlers = started(tmp_path, main=Failing())
+    handlers = start_page(main=Failing())
     handlers.engine.backbones.main()
     list(handlers.engine.prepare_samples())
     lists = QueryLists(judging_session(handlers), handlers)
-    read = Reader(table(lists, "tide\n<b>harbour</b>\ngauge")["table"])
-    handlers.engine.close()
+    read = ParsedMarkup(table(lists, "tide\n<b>harbour</b>\ngauge")["table"])
     assert "1 of 3 queries searched" in read.text
     assert "The list stopped after 1 of 3 queries. The disk is gone." in read.text
 
@@ -232,7 +231,7 @@ def test_a_public_page_searches_only_the_samples_and_shorter_lists(public_page):
         for scope in (ON_MINE, ON_BOTH):
             assert "Only the samples can be searched here." in ran(lists, "tide", parse_request("", scope))[0]
         _, name = ran(lists, "\n".join(f"tide {n}" for n in range(most + 5)))
-        read = Reader(lists.table({"run": name})["table"])
+        read = ParsedMarkup(lists.table({"run": name})["table"])
         assert f"{most} queries searched" in read.text
         assert f"This page runs the first {most} queries of a list" in read.text
         lists.vote({"run": name, "at": 0})
@@ -243,15 +242,14 @@ def test_a_public_page_searches_only_the_samples_and_shorter_lists(public_page):
             assert "sentence" in lists.vote({"run": name, "at": 0})
 
 
-def test_a_list_that_cannot_run_now_is_refused_with_the_reason(tmp_path):
-    handlers = started(tmp_path)
+def test_a_list_that_cannot_run_now_is_refused_with_the_reason(start_page):
+    handlers = start_page()
     lists = QueryLists(judging_session(handlers), handlers)
     assert "The samples are still being prepared: 0 of 2 pages are ready." in ran(lists, "tide")[0]
     assert "is still loading" in ran(lists, "tide", parse_request("", ON_MINE))[0]
     assert "Both weights are 0" in ran(lists, "tide", parse_request("", ON_SAMPLES, 5, 0.0, 0.0))[0]
     with pytest.raises(InputRefused, match="These samples come without queries"):
         lists.sample()
-    handlers.engine.close()
 
 
 @pytest.mark.parametrize(

@@ -14,19 +14,18 @@ from smart_demo.judging.trials import METHODS
 from smart_demo.types import Weights
 from smart_demo.ui.format import format_difference
 from smart_demo.ui.queries_tab import render_list_intro
+from smart_demo.ui.render import render
 from smart_demo.ui.results_tab import (
     PLOT_MARGIN,
     PLOT_WIDTH,
     fit_scale,
     interval_side,
-    render_import_intro,
     render_import_result,
     render_interval,
-    render_results_panel,
     render_scoreboards,
 )
 from tests.judging.cases import Script, trial_of
-from tests.ui.reading import Reader
+from tests.ui.parsed_markup import ParsedMarkup
 
 
 def graded(better, worse, **changes):
@@ -42,7 +41,7 @@ def graded(better, worse, **changes):
 
 def shown(script):
     found = boards(replay(script.events))
-    return found, Reader(render_scoreboards(found))
+    return found, ParsedMarkup(render_scoreboards(found))
 
 
 # -- scoreboards
@@ -93,7 +92,7 @@ def test_votes_alone_and_grades_without_a_relevant_page_say_what_is_missing():
 
 
 def test_nothing_judged_says_what_to_do():
-    read = Reader(render_scoreboards(()))
+    read = ParsedMarkup(render_scoreboards(()))
     assert "Nothing is judged yet. Under Vote" in read.text
     assert read.find(**{"data-panel": "vote"})
 
@@ -143,16 +142,16 @@ def test_the_side_agrees_with_the_conclusion():
 
 
 def test_panels_and_intros_state_their_limits():
-    assert Reader(render_results_panel()).find("button", **{"data-file": "zip"})
-    assert "up to 32 MB" in Reader(render_import_intro(2**25, private=True)).text
-    assert "takes no files" in Reader(render_import_intro(2**20, private=False)).text
-    assert "up to 500 queries of 300 characters, 1 MB" in Reader(render_list_intro(500, private=True)).text
-    assert "upload" not in Reader(render_list_intro(100, private=False)).text
+    assert ParsedMarkup(render("results_panel")).find("button", **{"data-file": "zip"})
+    assert "up to 32 MB" in ParsedMarkup(render("import_intro", megabytes=32, private=True)).text
+    assert "takes no files" in ParsedMarkup(render("import_intro", megabytes=1, private=False)).text
+    assert "up to 500 queries of 300 characters, 1 MB" in ParsedMarkup(render_list_intro(500, private=True)).text
+    assert "upload" not in ParsedMarkup(render_list_intro(100, private=False)).text
 
 
 def test_an_import_says_what_was_added_and_why_lines_were_refused():
-    assert Reader(render_import_result("<b>no</b>")).text == "<b>no</b>"
-    assert Reader(render_import_result(ImportResult(1, 0, 0, ()))).text == "1 entry imported."
-    read = Reader(render_import_result(ImportResult(1_200, 3, 22, ("Line 2: <i>",) * 20)))
+    assert ParsedMarkup(render_import_result("<b>no</b>")).text == "<b>no</b>"
+    assert ParsedMarkup(render_import_result(ImportResult(1, 0, 0, ()))).text == "1 entry imported."
+    read = ParsedMarkup(render_import_result(ImportResult(1_200, 3, 22, ("Line 2: <i>",) * 20)))
     assert read.text.startswith("1,200 entries imported, 3 already here, 22 lines refused. Line 2: <i>")
     assert read.text.endswith("2 more lines were refused.")

@@ -24,7 +24,7 @@ from smart_demo.ui.judge_sheets import JudgeSheets
 from smart_demo.ui.voting import Voting
 from tests.documents import write_pdf
 from tests.server.cases import visitor
-from tests.ui.test_handlers import NONSENSE
+from tests.ui.cases import NONSENSE
 from tests.ui.voting_cases import MINE, Judge, judging_session, make_voting, pages
 
 YOURS = "7e" * 16

@@ -1,0 +1,93 @@
+/**
+ * @file The only classic script, inlined into the page's head: it runs before Gradio sends its first request.
+ *
+ * It holds what cannot wait for the modules to arrive: the visitor's key, the one wrapper of `window.fetch`, which sends
+ * that key with every request to the demo, and the one global object, `smartDemo`. It also starts loading the modules.
+ */
+(() => {
+  "use strict";
+  const STORAGE_KEY = "smart-demo-visitor";
+  const HEADER = "x-smart-visitor";
+  const KEY = /^[0-9a-f]{32}$/;
+  const UPLOAD_PATH = "/gradio_api/upload";
+
+  // ---- the visitor's key ----
+  // 128 random bits, made and stored in this browser. On a public page they give access to this browser's documents and
+  // judgements; a private page needs none.
+  let visitorKey;
+
+  function storedKey() {
+    try {
+      return localStorage.getItem(STORAGE_KEY);
+    } catch {
+      return null;
+    }
+  }
+
+  /** Return the key; make one if the browser has none yet. */
+  function key() {
+    visitorKey ??= storedKey();
+    return KEY.test(visitorKey ?? "") ? visitorKey : renew();
+  }
+
+  /** Replace the key and return the new one. What belongs to the old key can no longer be reached. */
+  function renew() {
+    const bytes = crypto.getRandomValues(new Uint8Array(16));
+    visitorKey = [...bytes].map((byte) => byte.toString(16).padStart(2, "0")).join("");
+    try {
+      localStorage.setItem(STORAGE_KEY, visitorKey);
+    } catch {
+      // Without storage, the key lasts as long as the page.
+    }
+    document.documentElement.classList.toggle("keeps-nothing", storedKey() !== visitorKey);
+    return visitorKey;
+  }
+
+  // Another tab replaced the key, for example by deleting everything: use the new one here, too.
+  addEventListener("storage", (event) => {
+    if (event.key !== STORAGE_KEY || !KEY.test(event.newValue ?? "") || event.newValue === visitorKey) return;
+    visitorKey = event.newValue;
+    location.reload();
+  });
+
+  // ---- the modules ----
+  const folder = new URL(document.currentScript.dataset.modules, document.baseURI);
+  const modules = Promise.all(
+    ["compare.js", "library.js", "judge.js"].map((file) => import(new URL(file, folder))),
+  ).then((loaded) => Object.assign({}, ...loaded));
+
+  /** Return functions of these names that call the modules' exports, as soon as the modules have loaded. */
+  function hooks(...names) {
+    const whenLoaded =
+      (name) =>
+      async (...given) =>
+        (await modules)[name](...given);
+    return Object.fromEntries(names.map((name) => [name, whenLoaded(name)]));
+  }
+
+  // ---- requests ----
+  const browserFetch = window.fetch;
+  window.fetch = async (resource, options) => {
+    const isRequest = resource instanceof Request;
+    const { origin, pathname } = new URL(isRequest ? resource.url : resource, location.href);
+    if (origin !== location.origin) return browserFetch(resource, options);
+    const headers = new Headers(options?.headers ?? (isRequest ? resource.headers : undefined));
+    headers.set(HEADER, key());
+    const send = () => browserFetch(resource, { ...options, headers });
+    if (options?.method !== "POST" || !pathname.endsWith(UPLOAD_PATH)) return send();
+    const { watchUpload } = await modules;
+    return watchUpload(send, options.body);
+  };
+
+  /**
+   * The page's only global object. Gradio's components call the hooks by name, in their `js_on_load`, when they are
+   * mounted; a hook gets the component's element and what Gradio offers to it: `server`, `watch` and `trigger`.
+   */
+  window.smartDemo = {
+    visitor: { key, renew },
+    ...hooks("results", "chips", "like", "hood", "documents", "boards", "queryList"),
+    judge: hooks("vote", "grade"),
+  };
+  /** The hook of the list of uploads has a name of its own. */
+  window.smartIntake = { list: hooks("uploads").uploads };
+})();

@@ -1,0 +1,179 @@
+/** @file What all modules use: elements, dialogs, requests to the server, downloads, the clipboard, the address. */
+
+/** The visitor's key, and its replacement: `head.js` needs both before any module has loaded. */
+export const { visitor } = window.smartDemo;
+
+export const SILENT = "The demo does not answer. Is it still running?";
+
+// ---- elements ----
+
+/** Return a new element. Strings among the children become text, never markup. */
+export function make(tag, attributes = {}, ...children) {
+  const node = document.createElement(tag);
+  for (const [name, value] of Object.entries(attributes)) node.setAttribute(name, value);
+  node.append(...children);
+  return node;
+}
+
+/** Return where dialogs are appended: Gradio scopes the media queries of the style sheets to `.contain`. */
+export const stage = () => document.querySelector(".gradio-container .contain") ?? document.body;
+
+/** Return whether the visitor's system asks for less motion. */
+export const prefersCalm = () => matchMedia("(prefers-reduced-motion: reduce)").matches;
+
+/** Return the fields of the answer on the screen as JSON, or an empty string if there is none. */
+export const askedFields = () => document.querySelector(".answer[data-asked]")?.dataset.asked ?? "";
+
+/** Open a tab of the page by its id. */
+export function openTab(id) {
+  document.querySelector(`#tabs [role="tab"][data-tab-id="${id}"]`)?.click();
+}
+
+/** Call `refresh` whenever an element becomes visible. Returns a function that says whether it is. */
+export function whenShown(element, refresh) {
+  let isVisible = false;
+  new IntersectionObserver((entries) => {
+    const wasVisible = isVisible;
+    isVisible = entries.at(-1).isIntersecting;
+    if (isVisible && !wasVisible) refresh();
+  }).observe(element);
+  return () => isVisible;
+}
+
+/** Put a box, [left, top, right, bottom] in fractions of its parent, on a node. */
+export function placeBox(node, box) {
+  const [left, top, right, bottom] = box.map((side) => side * 100);
+  Object.assign(node.style, {
+    left: `${left}%`,
+    top: `${top}%`,
+    width: `${right - left}%`,
+    height: `${bottom - top}%`,
+  });
+}
+
+/** Open a dialog that asks whether to delete something, and return its parts. `opener` gets the focus back. */
+export function askToDelete(opener, title, text, verb = "Delete") {
+  const heading = make("h2", { id: "confirm-title" }, title);
+  const body = make("p", {}, ...text);
+  const keep = make("button", { type: "button", class: "quiet-button" }, "Keep it");
+  const remove = make("button", { type: "button", class: "delete-button" }, verb);
+  const tools = make("div", { class: "confirm-tools" }, keep, remove);
+  const dialog = make("dialog", { class: "confirm", "aria-labelledby": "confirm-title" }, heading, body, tools);
+  keep.addEventListener("click", () => dialog.close());
+  dialog.addEventListener("close", () => {
+    dialog.remove();
+    if (opener.isConnected) opener.focus();
+  });
+  stage().append(dialog);
+  dialog.showModal();
+  keep.focus();
+  return { dialog, heading, body, keep, remove };
+}
+
+/** Ask whether to delete something, and call `onConfirm` if the visitor agrees. */
+export function confirmDelete(opener, title, text, onConfirm) {
+  const { dialog, remove } = askToDelete(opener, title, text);
+  remove.addEventListener("click", () => {
+    dialog.close();
+    onConfirm();
+  });
+  dialog.addEventListener("click", (event) => event.target === dialog && dialog.close());
+}
+
+// ---- requests to the server ----
+
+/** Return the answer of `call`, or an object with a `sentence` if there is none. */
+export async function answerOf(call, silent = SILENT) {
+  try {
+    return (await call()) ?? { sentence: silent };
+  } catch {
+    return { sentence: silent };
+  }
+}
+
+/** The last answers of the server by key. Error sentences are not stored. */
+export class AnswerCache {
+  #stored = new Map();
+  #limit;
+  #silent;
+
+  constructor(limit, silent = SILENT) {
+    this.#limit = limit;
+    this.#silent = silent;
+  }
+
+  /** Return the stored answer, or call the server. */
+  async recall(key, call) {
+    if (this.#stored.has(key)) return this.#stored.get(key);
+    const answer = await answerOf(call, this.#silent);
+    if (answer.sentence) return answer;
+    this.#stored.set(key, answer);
+    if (this.#stored.size > this.#limit) this.#stored.delete(this.#stored.keys().next().value);
+    return answer;
+  }
+
+  peek(key) {
+    return this.#stored.get(key);
+  }
+
+  /** Discard all answers whenever the screen shows a new one: documents may have been added or deleted since. */
+  forgetOnAnswer() {
+    document.addEventListener("answered", () => this.#stored.clear());
+    return this;
+  }
+}
+
+const pictures = new AnswerCache(24, "The page could not be fetched. Is the demo still running?");
+
+/** Return `{picture}`, a page's picture as a data address, or `{sentence}`. */
+export const loadPicture = (server, page) => pictures.recall(page, () => server.picture(page));
+
+/** Return a page's picture if it was loaded before. */
+export const loadedPicture = (page) => pictures.peek(page)?.picture;
+
+// ---- downloads and the clipboard ----
+
+/** Let the browser save a file made in memory. */
+export function saveFile(file, name) {
+  const link = make("a", { href: URL.createObjectURL(file), download: name });
+  link.click();
+  setTimeout(() => URL.revokeObjectURL(link.href), 60_000);
+}
+
+/** Copy a text, return whether it worked, and keep the focus on `button`. */
+export async function copyText(text, button) {
+  try {
+    await navigator.clipboard.writeText(text);
+    return true;
+  } catch {
+    // Without a secure address, or inside a frame, the browser only copies what is selected.
+    const area = make("textarea", { "aria-hidden": "true" });
+    area.value = text;
+    button.after(area);
+    area.select();
+    const copied = document.execCommand("copy");
+    area.remove();
+    button.focus();
+    return copied;
+  }
+}
+
+// ---- the address ----
+
+/** The address of the page. Its part `page` is the page open in the viewer; older links call it `at`. */
+export const address = {
+  read: () => new URLSearchParams(location.search),
+  page: () => address.read().get("page") ?? address.read().get("at") ?? "",
+  build: (parts) => `${location.pathname}${parts.size ? `?${parts}` : ""}`,
+  write: (parts) => history.replaceState(history.state, "", address.build(parts)),
+  change(changes) {
+    const parts = address.read();
+    const before = `${parts}`;
+    for (const [name, value] of Object.entries(changes)) {
+      if (value) parts.set(name, value);
+      else parts.delete(name);
+    }
+    if (`${parts}` !== before) address.write(parts);
+  },
+  view: (page) => address.change({ at: "", page }),
+};
