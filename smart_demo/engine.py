@@ -1,4 +1,4 @@
-"""The engine: add, delete and search documents. It joins indexing, backbones, search and the library; read it first.
+"""The engine: add, delete and search documents. It joins indexing, backbones, search and the library.
 
 Importing it loads neither torch nor gradio nor chromadb. All methods are safe to call from several threads.
 """

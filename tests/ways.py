@@ -1,8 +1,8 @@
 """Which files run on three ways through the program: `python -m tests.ways` prints what smart_demo/README.md counts.
 
 A file counts if a function of it runs between the visitor's act and its result: a PDF until its card, a query until its
-cards, a vote until the journal. Construction of the app and the request's way through Gradio itself do not count; the
-ASGI middleware does.
+cards, a vote until the journal. Templates do not count, and neither does construction of the app or the request's way
+through Gradio itself; the ASGI middleware does.
 """
 
 from __future__ import annotations
@@ -41,8 +41,8 @@ def files_that_run() -> Iterator[set[str]]:
     ran: set[str] = set()
 
     def note(frame: FrameType, event: str, argument: object) -> None:
-        name = frame.f_code.co_filename
-        if event == "call" and name.startswith(str(PACKAGE)) and frame.f_code.co_name != "<module>":
+        name, function = frame.f_code.co_filename, frame.f_code.co_name
+        if event == "call" and name.startswith(str(PACKAGE)) and name.endswith(".py") and function != "<module>":
             ran.add(str(Path(name).relative_to(PACKAGE)))
 
     threading.setprofile(note)

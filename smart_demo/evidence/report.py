@@ -126,16 +126,16 @@ def _describe_text(own: Json, evidence: Json) -> Iterator[str]:
         f"query. A text is its field .W (the title if that is empty), {window}. "
         "The gain of a judged text is 5 − grade, not below 1, and 1 for the paper a query came from; copies of the "
         "collection disagree about which end of the grades is best; recall and MRR do not depend on it. "
-        f"{_describe_ties(own)} {' '.join(own['notices'])}"
+        f"{' '.join([_describe_ties(own), *own['notices']])}"
     )
     yield from _describe_collection(own, "text", evidence)
 
 
 def _describe_pages(own: Json, evidence: Json) -> Iterator[str]:
-    tokens = own["tokens"]
+    tokens, notes = own["tokens"], " ".join([_describe_ties(own), *own["notices"]])
     yield (
         f"The sample library: {own['documents']} pages, {own['queries']} judged queries, ranked among all pages; "
-        f"{tokens['fewest']} to {tokens['most']} token states a page. {_describe_ties(own)} {' '.join(own['notices'])}"
+        f"{tokens['fewest']} to {tokens['most']} token states a page. {notes}"
     )
     yield from _describe_collection(own, "pages", evidence)
     yield "nDCG@10 by kind of query; few queries each, so read the counts before the means:"

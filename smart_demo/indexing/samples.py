@@ -25,7 +25,7 @@ class Samples:
     ready: int
     total: int
     encoder: str
-    """Name of the encoder, or empty while it is loading."""
+    """Name of the encoder."""
 
     @property
     def complete(self) -> bool:

@@ -25,7 +25,7 @@ from smart_demo.evaluation.trec import format_qrels, format_run
 from smart_demo.judging.journal import MAX_JOURNAL_BYTES, format_lines
 from smart_demo.judging.records import Grade, Judgements, Vote, count_ungraded
 from smart_demo.judging.scoreboard import Board, board_title, boards, cautions, grouping_note
-from smart_demo.judging.trials import METHODS, JudgedQuery, Trial
+from smart_demo.judging.trials import METHOD_NAMES, JudgedQuery, Trial
 from smart_demo.types import POOLED, SMART
 
 JOURNAL_NAME = "judgements.jsonl"
@@ -152,7 +152,7 @@ def trec_files(board: Board) -> dict[str, str]:
         return {}
     scored = {query_id(query.trial.query): query for query in board.queries}
     files = {"qrels.txt": format_qrels({name: query.grades for name, query in scored.items()})}
-    for method in METHODS:
+    for method in METHOD_NAMES:
         run = {name: [(row.page, row.score) for row in query.trial.ranking(method)] for name, query in scored.items()}
         files[f"{method}.run"] = format_run(run, method)
     return files

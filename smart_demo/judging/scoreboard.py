@@ -26,7 +26,7 @@ from smart_demo.evaluation.metrics import (
     sign_test,
 )
 from smart_demo.judging.records import Grade, Judgements, Vote, VoteChoice
-from smart_demo.judging.trials import METHODS, Conditions, Trial
+from smart_demo.judging.trials import METHOD_NAMES, Conditions, Trial
 from smart_demo.types import LATE, POOLED, SMART, Counted, PageId, Reduce, Weights
 
 Measure = Callable[[Sequence[PageId], Mapping[PageId, float], int], float]
@@ -127,7 +127,7 @@ class Board:
         """Means by method, then by measure; empty if there are no queries."""
         return {
             name: {measure: fmean(query.values[name][measure] for query in self.queries) for measure in MEASURES}
-            for name in METHODS
+            for name in METHOD_NAMES
             if self.queries
         }
 
@@ -146,7 +146,7 @@ class Board:
     @property
     def unjudged(self) -> Mapping[str, int]:
         """Pages among the first k without a grade, by method, over all queries."""
-        return {name: sum(query.unjudged[name] for query in self.queries) for name in METHODS}
+        return {name: sum(query.unjudged[name] for query in self.queries) for name in METHOD_NAMES}
 
     @property
     def too_few(self) -> bool:
@@ -238,7 +238,7 @@ def conclusion(board: Board, pair: tuple[str, str], name: str) -> str:
 
 def cautions(board: Board) -> Iterator[str]:
     """Yield sentences on what limits the board's figures."""
-    unjudged = {METHOD_LABELS[name]: board.unjudged[name] for name in METHODS if board.unjudged[name]}
+    unjudged = {METHOD_LABELS[name]: board.unjudged[name] for name in METHOD_NAMES if board.unjudged[name]}
     if unjudged:
         counts = ", ".join(f"{number} of {label}" for label, number in unjudged.items())
         yield (

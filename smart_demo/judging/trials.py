@@ -60,7 +60,7 @@ from smart_demo.types import (
     Weights,
 )
 
-METHODS = (POOLED.name, LATE.name, SMART.name)
+METHOD_NAMES = (POOLED.name, LATE.name, SMART.name)
 """Names of the methods whose rankings a trial records."""
 MIN_RECORDED_RANKS, MAX_RECORDED_RANKS = 10, 50
 """Pages recorded of each ranking, if the library has as many."""
@@ -150,7 +150,7 @@ Ranking = Annotated[tuple[RankedPage, ...], Field(max_length=MAX_RECORDED_RANKS)
 
 @dataclass(frozen=True, slots=True)
 class Rankings:
-    """The ranking of each of METHODS, best page first. Iterable in their order."""
+    """The ranking of each of METHOD_NAMES, best page first. Iterable in their order."""
 
     pooled: Ranking
     late: Ranking
@@ -161,7 +161,7 @@ class Rankings:
 
     @model_validator(mode="after")
     def _check_order(self) -> Self:
-        for name, rows in zip(METHODS, self, strict=True):
+        for name, rows in zip(METHOD_NAMES, self, strict=True):
             if len({row.page for row in rows}) < len(rows):
                 raise InputRefused(f"the {name} ranking has a page twice.")
             if any(later.score > row.score for row, later in pairwise(rows)):
@@ -269,7 +269,7 @@ class Trial:
     k: Annotated[int, integer_between(1, MAX_RECORDED_RANKS)]
     """Pages shown in each column."""
     rankings: Rankings
-    """One ranking for each of METHODS, max(k, 10) pages if the library has as many."""
+    """One ranking for each of METHOD_NAMES, max(k, 10) pages if the library has as many."""
     versions: Versions
 
     @property
@@ -278,13 +278,13 @@ class Trial:
         return Conditions(self.library.fingerprint, self.encoder.fingerprint, self.weights)
 
     def ranking(self, method: str) -> tuple[RankedPage, ...]:
-        """Return the ranking of one of METHODS."""
-        return tuple(self.rankings)[METHODS.index(method)]
+        """Return the ranking of one of METHOD_NAMES."""
+        return dict(zip(METHOD_NAMES, self.rankings, strict=True))[method]
 
     @property
     def orders(self) -> Mapping[str, tuple[PageId, ...]]:
         """Page ids of each ranking, by method name."""
-        return {name: tuple(row.page for row in self.ranking(name)) for name in METHODS}
+        return {name: tuple(row.page for row in self.ranking(name)) for name in METHOD_NAMES}
 
     @model_validator(mode="after")
     def _check_sides(self) -> Self:
@@ -329,7 +329,7 @@ def record_trial(found: Found, k: int, seed: str, versions: Mapping[str, str]) -
 
     Raises LibraryError if no page was found, KeyError if one of the three methods is missing.
     """
-    pooled, late, smart = (_record_ranking(found.results[name], recorded_depth(k)) for name in METHODS)
+    pooled, late, smart = (_record_ranking(found.results[name], recorded_depth(k)) for name in METHOD_NAMES)
     if not (pooled and smart):
         raise LibraryError("There are no pages to judge here.", "Add a document in the library.")
     encoder = found.encoder

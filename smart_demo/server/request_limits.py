@@ -97,7 +97,10 @@ async def read_body(
             await drain(receive)
         raise
     content = bytes(body)
-    await asyncio.to_thread(_check_json, content) if len(content) > MAX_INLINE_PARSE_BYTES else _check_json(content)
+    if len(content) > MAX_INLINE_PARSE_BYTES:
+        await asyncio.to_thread(_check_json, content)
+    else:
+        _check_json(content)
     messages: list[Message] = [{"type": "http.request", "body": content, "more_body": False}]
 
     async def receive_again() -> Message:

@@ -12,7 +12,7 @@ import re
 
 from gradio.context import LocalContext
 from starlette.datastructures import Headers
-from starlette.types import Scope as Request
+from starlette.types import Scope as HTTPScope
 
 from smart_demo.config import Settings
 from smart_demo.store.quotas import VISITOR_PREFIX
@@ -48,12 +48,12 @@ def current_visitor(settings: Settings) -> Scope | None:
     return visitor_scope(request.headers.get(VISITOR_HEADER)) if request is not None else None
 
 
-def request_visitor(request: Request) -> Scope | None:
+def request_visitor(request: HTTPScope) -> Scope | None:
     """Return the visitor who sends an ASGI request, or None if its header holds no valid secret."""
     return visitor_scope(Headers(scope=request).get(VISITOR_HEADER))
 
 
-def client_id(request: Request) -> str:
+def client_id(request: HTTPScope) -> str:
     """Return an id of the client that sends an ASGI request, for limits: its visitor, or else its IP address."""
     address = request.get("client")
     return str(request_visitor(request) or f"from {address[0] if address else 'nowhere'}")

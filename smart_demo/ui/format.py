@@ -13,7 +13,7 @@ _UNSHOWABLE = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u200e\u200f\u202a-\u202e\
 
 
 def strip_unprintable(text: str) -> str:
-    """Remove control characters and direction marks, for scripts that set the result as text.
+    """Remove control characters and direction marks. Templates apply it to every value that they print.
 
     >>> strip_unprintable("\u202egpj.exe")
     'gpj.exe'

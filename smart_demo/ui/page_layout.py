@@ -133,7 +133,7 @@ class PageLayout:
                 html_component(library_tab.render_intro(settings), "intro")
                 # Any type may be dropped: the content decides what a file is, and a refused one must not fail the rest.
                 self.files = gr.File(label="Upload documents", file_count="multiple", height=190, elem_id="upload")
-                self.uploads = html_component("", "arrivals", "smartIntake.list(element, watch)")
+                self.uploads = html_component("", "arrivals", "smartDemo.uploads(element, watch)")
                 self.cancel = gr.Button("Stop", size="sm", visible=False, elem_id="cancel")
             else:
                 html_component(render("no_uploads"), "closed")

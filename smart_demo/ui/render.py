@@ -78,5 +78,5 @@ _ENVIRONMENT.globals |= {
     "page_key": formats.page_key,
     "count_of": formats.count_of,
     "to_json": json.dumps,
-    **{name: getattr(formats, name) for name in vars(formats) if name.startswith("format_")},
+    **{name: function for name, function in vars(formats).items() if name.startswith("format_")},
 }

@@ -21,7 +21,7 @@ from smart_demo.judging.archive import (
 from smart_demo.judging.journal import MAX_JOURNAL_BYTES, format_lines
 from smart_demo.judging.records import replay
 from smart_demo.judging.scoreboard import MEASURES, boards
-from smart_demo.judging.trials import METHODS, RankedPage, draw_sides
+from smart_demo.judging.trials import METHOD_NAMES, RankedPage, draw_sides
 from smart_demo.types import PageId, Query, Weights
 from tests.judging.cases import HOSTILE, SEED, Script, open_journal, page, trial_of
 
@@ -62,7 +62,7 @@ def script():
                 RankedPage(page(int(number)), f"document {number}.pdf", round(1.0 - rank // 3 / 7, 6))
                 for rank, number in enumerate(random.permutation(np.arange(1, 15))[:10])
             )
-            for _ in METHODS
+            for _ in METHOD_NAMES
         )
         trial = trial_of(f"query {n}", rankings=rankings, k=5)
         some = random.choice(np.arange(1, 20), size=int(random.integers(1, 9)), replace=False)
@@ -83,7 +83,7 @@ def test_ranx_finds_the_scoreboards_figures_in_the_exported_files(script, ranx, 
     folder = tmp_path / "trec" / board.conditions.id
     names = {"ndcg": f"ndcg@{board.k}", "mrr": f"mrr@{board.k}", "hit": f"hit_rate@{board.k}"}
     qrels = ranx.Qrels.from_file(str(folder / "qrels.txt"), kind="trec")
-    for method in METHODS:
+    for method in METHOD_NAMES:
         run = ranx.Run.from_file(str(folder / f"{method}.run"), kind="trec")
         theirs = ranx.evaluate(qrels, run, [*names.values()])
         for measure, name in names.items():
@@ -102,7 +102,7 @@ def test_trec_files_have_the_standard_form_and_are_read_back(script):
         assert (query[0], len(query), zero, grade in "0123", len(name)) == ("q", 17, "0", True, 21)
     scored = {query_id(query.trial.query): query for query in board.queries}
     assert read_qrels(files["qrels.txt"]) == {name: dict(query.grades) for name, query in scored.items()}
-    for method in METHODS:
+    for method in METHOD_NAMES:
         run = read_run(files[f"{method}.run"])
         assert run.keys() == scored.keys()
         for name, query in scored.items():

@@ -20,7 +20,7 @@ from smart_demo.judging import scoreboard
 from smart_demo.judging.journal import Journal
 from smart_demo.judging.records import pages_to_grade
 from smart_demo.judging.scoreboard import boards
-from smart_demo.judging.trials import METHODS, judged_methods, record_trial, recorded_depth
+from smart_demo.judging.trials import METHOD_NAMES, judged_methods, record_trial, recorded_depth
 from smart_demo.types import LOCAL, SAMPLES, Query, Weights
 from tests.apps import PATIENCE, Served, served_app
 from tests.documents import write_pdf
@@ -119,7 +119,7 @@ def test_the_scoreboard_goes_out_to_other_tools_and_into_other_apps(app, browser
     for sentence in (*scoreboard.cautions(board), scoreboard.conclusion(board, ("smart", "pooled"), "ndcg")):
         assert " ".join(sentence.replace("\u202e", "").split()) in " ".join(told.split())
     shown = table_of(page)
-    for method, label in zip(METHODS, ("Pooled only", "Late only", "SMART"), strict=True):
+    for method, label in zip(METHOD_NAMES, ("Pooled only", "Late only", "SMART"), strict=True):
         assert shown[label] == [round(board.means[method][name], 3) for name in ("ndcg", "mrr", "hit")]
     expect(page.locator(".range")).to_have_count(9)
     expect(page.locator(".judged-note").first).to_contain_text("onerror=alert(1)")
@@ -132,7 +132,7 @@ def test_the_scoreboard_goes_out_to_other_tools_and_into_other_apps(app, browser
     ranx = importlib.import_module("ranx")
     (folder,) = (tmp_path / "zip" / "trec").iterdir()
     qrels = ranx.Qrels.from_file(str(folder / "qrels.txt"), kind="trec")
-    for method, label in zip(METHODS, shown, strict=True):
+    for method, label in zip(METHOD_NAMES, shown, strict=True):
         run = ranx.Run.from_file(str(folder / f"{method}.run"), kind="trec")
         theirs = ranx.evaluate(qrels, run, [f"ndcg@{K}", f"mrr@{K}", f"hit_rate@{K}"])
         assert shown[label] == pytest.approx([*theirs.values()], abs=0.0005)

@@ -10,7 +10,7 @@ from smart_demo.judging import scoreboard
 from smart_demo.judging.journal import ImportResult
 from smart_demo.judging.records import replay
 from smart_demo.judging.scoreboard import MEASURES, METHOD_PAIRS, boards
-from smart_demo.judging.trials import METHODS
+from smart_demo.judging.trials import METHOD_NAMES
 from smart_demo.types import Weights
 from smart_demo.ui.format import format_difference
 from smart_demo.ui.queries_tab import render_list_intro
@@ -57,7 +57,7 @@ def test_a_board_shows_every_figure_of_the_scoreboard():
     assert "SMART wins 9 ties 1 SMART loses 3 both bad, in no test 1" in read.text
     styles = " ".join(tag.get("style", "") for tag in read.find("i"))
     assert re.findall(r"flex-grow:(\d+)", styles) == ["9", "1", "3"]  # both bad are no part of the bar
-    for method in METHODS:
+    for method in METHOD_NAMES:
         for measure in MEASURES:
             assert f"{board.means[method][measure]:.3f}" in read.text
     for pair in METHOD_PAIRS:

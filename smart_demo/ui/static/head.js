@@ -85,9 +85,7 @@
    */
   window.smartDemo = {
     visitor: { key, renew },
-    ...hooks("results", "chips", "like", "hood", "documents", "boards", "queryList"),
+    ...hooks("results", "chips", "like", "hood", "documents", "boards", "queryList", "uploads"),
     judge: hooks("vote", "grade"),
   };
-  /** The hook of the list of uploads has a name of its own. */
-  window.smartIntake = { list: hooks("uploads").uploads };
 })();
