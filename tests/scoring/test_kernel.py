@@ -59,11 +59,21 @@ def by_torch(monkeypatch):
 LENGTHS = (1, 9, 300, 2, 2, 77, 1, 640)
 
 
+def is_exact_here(product):
+    """Return whether a product of the largest codes is right: processors without VNNI may saturate at 16 bits."""
+    codes, query = torch.full((8, D), 127, dtype=torch.int8), np.full((2, D), -127, np.int8)
+    found = int8.prepare_query(product, query).maxima(codes, np.array([0]))
+    return bool((found == -(127**2) * D).all())
+
+
 @pytest.mark.parametrize("codec", ["int8", "float16", "float32"])
 @pytest.mark.parametrize("product", Product)
 @pytest.mark.parametrize("share", [1, 5_000, 2**30])
 @pytest.mark.parametrize("place", [list, make_contiguous])
 def test_every_product_finds_the_maxima(by_torch, codec, product, share, place):
+    if not is_exact_here(product):
+        assert measure_products(D).product is not product  # it is never used on this processor
+        return
     by_torch.setattr(kernel, "MAX_PRODUCT_BYTES", share)
     by_torch.setattr(int8, "CONVERT_TOKENS", 50)
     by_torch.setattr(int8, "product_for", lambda width: ProductChoice(product, ""))
