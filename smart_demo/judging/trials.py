@@ -279,7 +279,8 @@ class Trial:
 
     def ranking(self, method: str) -> tuple[RankedPage, ...]:
         """Return the ranking of one of METHOD_NAMES."""
-        return dict(zip(METHOD_NAMES, self.rankings, strict=True))[method]
+        ranking: tuple[RankedPage, ...] = getattr(self.rankings, method)
+        return ranking
 
     @property
     def orders(self) -> Mapping[str, tuple[PageId, ...]]:

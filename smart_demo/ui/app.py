@@ -5,7 +5,6 @@ from __future__ import annotations
 from dataclasses import replace
 
 import gradio as gr
-from markupsafe import escape
 
 from smart_demo.engine import Engine
 from smart_demo.errors import InputRefused
@@ -24,9 +23,9 @@ from smart_demo.ui.events import (
     resolve_upload,
     server_function,
     show_errors_as_toast,
+    toast_text,
 )
 from smart_demo.ui.export import Exporter
-from smart_demo.ui.format import strip_unprintable
 from smart_demo.ui.handlers import BackgroundState, Handlers
 from smart_demo.ui.judge_sheets import JudgeSheets
 from smart_demo.ui.judge_tab import BoardWiring, JudgeWiring, server_functions
@@ -254,7 +253,7 @@ class Wiring:
         """Delete one of the visitor's documents."""
         data = event._data if isinstance(event._data, dict) else {}
         deleted = self.handlers.delete_document(data.get("file"))
-        gr.Info(escape(strip_unprintable(deleted)), duration=6)
+        gr.Info(toast_text(deleted), duration=6)
         return gr.Timer(active=True)
 
     # -- loading and polling

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import ParamSpec
 
 import gradio as gr
-from markupsafe import escape
+from markupsafe import Markup, escape
 
 from smart_demo.errors import InputRefused, SmartError
 from smart_demo.ui.format import strip_unprintable
@@ -72,6 +72,11 @@ def answer_errors(
     return decorate
 
 
+def toast_text(sentence: str) -> Markup:
+    """Return a sentence for a toast, which Gradio shows as markup."""
+    return escape(strip_unprintable(sentence))
+
+
 def show_errors_as_toast(handler: Callable[P, object]) -> Callable[P, object]:
     """Wrap an event's handler so that an error shows a warning and leaves the page as it was."""
 
@@ -80,7 +85,7 @@ def show_errors_as_toast(handler: Callable[P, object]) -> Callable[P, object]:
         try:
             return handler(*args, **kwargs)
         except SmartError as error:
-            gr.Warning(escape(strip_unprintable(error.sentence)))
+            gr.Warning(toast_text(error.sentence))
         except Exception:
             log.exception("an event failed")
             gr.Warning(UNEXPECTED_ERROR)
