@@ -16,8 +16,8 @@ import tempfile
 import time
 import urllib.error
 import urllib.request
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 from unittest import mock
 
@@ -37,6 +37,7 @@ from smart_demo.ui.handlers import Handlers
 from smart_demo.ui.library_tab import SamplePreparation
 from smart_demo.ui.theme import launch_options
 from smart_demo.ui.upload_queue import UploadQueue
+from tests.documents import write_pdf
 
 ROOT = Path(__file__).resolve().parents[1]
 PATIENCE = 40_000
@@ -149,6 +150,17 @@ def served_app(backbone: str, samples: Path, data: Path, **settings: str) -> Ite
         assert isinstance(answering, Counting)
         with served(engine) as url:
             yield Served(url.rstrip("/"), engine, answering, uploads)
+
+
+def serve_documents(
+    folder: Path, documents: Mapping[str, Sequence[str]], backbone: str = "minilm", **settings: str
+) -> AbstractContextManager[Served]:
+    """Serve the page over PDFs, given by name with the text of each page, in this process."""
+    samples = folder / "samples"
+    samples.mkdir()
+    for name, pages in documents.items():
+        write_pdf(samples / name, *pages)
+    return served_app(backbone, samples, folder / "data", **settings)
 
 
 def _encode_samples(backbone: str, env: dict[str, str]) -> None:

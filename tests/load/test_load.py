@@ -4,7 +4,7 @@ import pytest
 
 from smart_demo.types import Document, Progress, Scope, State
 from smart_demo.ui import library_tab
-from tests.apps import served_app
+from tests.apps import serve_documents
 from tests.documents import write_pdf
 from tests.load.documents import Canaries
 from tests.load.metrics import Metrics
@@ -15,11 +15,9 @@ from tests.server.visitor import Visitor
 
 
 def open_app(folder):
-    samples = folder / "samples"
-    samples.mkdir()
-    write_pdf(samples / "manual.pdf", "How to descale the machine", "Capacity of the reservoir and its budget")
+    pages = "How to descale the machine", "Capacity of the reservoir and its budget"
     settings = {"SMART_PUBLIC": "on", "SMART_LIBRARY_PAGES": "10", "SMART_QUEUE": "6"}
-    return served_app("words", samples, folder / "data", **settings)
+    return serve_documents(folder, {"manual.pdf": pages}, "words", **settings)
 
 
 def test_a_short_run_keeps_every_promise(app, tmp_path):

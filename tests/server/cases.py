@@ -18,8 +18,7 @@ from smart_demo.store.library import Library
 from smart_demo.store.lock import FolderLock
 from smart_demo.store.sidecar import Sidecar
 from smart_demo.types import Page, PageEncoding, Progress, Scope, State
-from tests.apps import Served, open_words, served_app, settings_below
-from tests.documents import write_pdf
+from tests.apps import Served, open_words, serve_documents, settings_below
 
 
 class Words(WordBackbone):
@@ -134,7 +133,4 @@ def through(settings: Settings, method: str, path: str, app=refuse_all, **given:
 
 def serve_one_page(folder: Path, **settings: str) -> AbstractContextManager[Served]:
     """Serve one sample page with the word backbone, in this process."""
-    samples = folder / "samples"
-    samples.mkdir()
-    write_pdf(samples / "tides.pdf", "tide tables of the harbour")
-    return served_app("words", samples, folder / "data", **settings)
+    return serve_documents(folder, {"tides.pdf": ["tide tables of the harbour"]}, "words", **settings)

@@ -8,7 +8,7 @@ from gradio_client import Client
 from playwright.sync_api import Page, expect
 
 from smart_demo.diagnostics import read_commit
-from tests.apps import PATIENCE, served_app
+from tests.apps import PATIENCE, serve_documents
 from tests.documents import write_pdf
 from tests.ui.browser_page import Visit
 
@@ -17,13 +17,11 @@ HOSTILE = '<img src=x onerror=alert(1)> ${alert(2)} `tide` "harbour" \'; $(touch
 
 
 def open_app(folder):
-    samples = folder / "samples"
-    samples.mkdir()
-    write_pdf(
-        samples / "harbour.pdf", "Ships anchor outside\nthe harbour master decides", "tide tables for the harbour"
-    )
-    write_pdf(samples / "img src=x onerror=alert(3).pdf", "<img src=x onerror=alert(4)> ${alert(5)} harbour `x`")
-    return served_app("minilm", samples, folder / "data")
+    documents = {
+        "harbour.pdf": ["Ships anchor outside\nthe harbour master decides", "tide tables for the harbour"],
+        "img src=x onerror=alert(3).pdf": ["<img src=x onerror=alert(4)> ${alert(5)} harbour `x`"],
+    }
+    return serve_documents(folder, documents)
 
 
 def lift(page: Page) -> None:

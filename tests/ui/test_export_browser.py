@@ -8,8 +8,7 @@ import pytest
 from PIL import Image
 from playwright.sync_api import Page, expect
 
-from tests.apps import served_app
-from tests.documents import write_pdf
+from tests.apps import serve_documents
 from tests.ui.browser_page import Visit
 
 pytestmark = pytest.mark.browser
@@ -18,11 +17,11 @@ COBALT = (47, 70, 216)
 
 
 def open_app(folder):
-    samples = folder / "samples"
-    samples.mkdir()
-    write_pdf(samples / "harbour.pdf", "Ships anchor outside\nthe harbour master decides", "tide tables\nfor the port")
-    write_pdf(samples / "img src=x onerror=alert(4).pdf", "A harbour for small boats", "Foxes hunt at dusk", "Owls")
-    return served_app("minilm", samples, folder / "data")
+    documents = {
+        "harbour.pdf": ["Ships anchor outside\nthe harbour master decides", "tide tables\nfor the port"],
+        "img src=x onerror=alert(4).pdf": ["A harbour for small boats", "Foxes hunt at dusk", "Owls"],
+    }
+    return serve_documents(folder, documents)
 
 
 def save(page: Page, form: str, to: Path) -> Path:

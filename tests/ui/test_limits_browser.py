@@ -6,8 +6,7 @@ import pytest
 from playwright.sync_api import expect
 
 from smart_demo.server.request_limits import BUSY
-from tests.apps import PATIENCE, served_app
-from tests.documents import write_pdf
+from tests.apps import PATIENCE, serve_documents
 from tests.ui.browser_page import Visit
 
 pytestmark = pytest.mark.browser
@@ -24,10 +23,7 @@ def refuse(route):
 
 
 def open_app(folder):
-    samples = folder / "samples"
-    samples.mkdir()
-    write_pdf(samples / "tides.pdf", "tide tables of the harbour")
-    return served_app("minilm", samples, folder / "data", SMART_PUBLIC="on")
+    return serve_documents(folder, {"tides.pdf": ["tide tables of the harbour"]}, SMART_PUBLIC="on")
 
 
 def test_a_busy_page_says_so_and_goes_on(app, browser):

@@ -6,8 +6,7 @@ from decimal import Decimal
 import pytest
 from playwright.sync_api import Locator, expect
 
-from tests.apps import PATIENCE, served_app
-from tests.documents import write_pdf
+from tests.apps import PATIENCE, serve_documents
 from tests.ui.browser_page import Visit
 
 pytestmark = pytest.mark.browser
@@ -17,15 +16,13 @@ HOSTILE = '<img/src=x/onerror=alert(1)> ${alert(2)} `harbour` "tide" {{x}}'
 
 def open_app(folder):
     """The query's words stand on a page of many matters, which pooled alone ranks second."""
-    samples = folder / "samples"
-    samples.mkdir()
-    write_pdf(
-        samples / "harbour.pdf", "Ships anchor outside\nthe harbour master decides", "tide tables\nfor the harbour"
-    )
     matters = "The library lends paintings.\nBread rises.\nNo anchoring near the cable.\nFoxes hunt at dusk."
-    write_pdf(samples / "sea.pdf", "Ships and boats at sea.\nMooring of vessels in port", matters)
-    write_pdf(samples / "img src=x onerror=alert(3).pdf", "<img src=x onerror=alert(4)>\n${alert(5)} harbour `x`")
-    return served_app("minilm", samples, folder / "data")
+    documents = {
+        "harbour.pdf": ["Ships anchor outside\nthe harbour master decides", "tide tables\nfor the harbour"],
+        "sea.pdf": ["Ships and boats at sea.\nMooring of vessels in port", matters],
+        "img src=x onerror=alert(3).pdf": ["<img src=x onerror=alert(4)>\n${alert(5)} harbour `x`"],
+    }
+    return serve_documents(folder, documents)
 
 
 def number(text: str) -> Decimal:

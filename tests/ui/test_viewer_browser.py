@@ -3,8 +3,7 @@
 import pytest
 from playwright.sync_api import Locator, expect
 
-from tests.apps import PATIENCE, served_app
-from tests.documents import write_pdf
+from tests.apps import PATIENCE, serve_documents
 from tests.ui.browser_page import Visit
 
 pytestmark = pytest.mark.browser
@@ -12,13 +11,11 @@ HOSTILE = '<img/src=x/onerror=alert(1)> ${alert(2)} `harbour` "tide" \\n {{x}}'
 
 
 def open_app(folder):
-    samples = folder / "samples"
-    samples.mkdir()
-    write_pdf(
-        samples / "harbour.pdf", "Ships anchor outside\nthe harbour master decides", "tide tables\nfor the harbour"
-    )
-    write_pdf(samples / "img src=x onerror=alert(3).pdf", "<img src=x onerror=alert(4)>\n${alert(5)} harbour `x`")
-    return served_app("minilm", samples, folder / "data")
+    documents = {
+        "harbour.pdf": ["Ships anchor outside\nthe harbour master decides", "tide tables\nfor the harbour"],
+        "img src=x onerror=alert(3).pdf": ["<img src=x onerror=alert(4)>\n${alert(5)} harbour `x`"],
+    }
+    return serve_documents(folder, documents)
 
 
 def opened(visit: Visit, query: str, card: int = 0) -> Locator:
