@@ -80,12 +80,44 @@ class Box:
     bottom: float
 
 
+class WordSource(StrEnum):  # token files hold these names: never change one
+    """Where a page's words come from."""
+
+    LAYER = "layer"
+    """The file's text layer."""
+    OCR = "ocr"
+    BOTH = "both"
+    """The text layer, and OCR of areas that it does not cover."""
+    NONE = "none"
+    """The page was read and has no words."""
+
+
 @dataclass(frozen=True, slots=True)
 class Word:
-    """One word from a text layer or OCR, with its box."""
+    """One word from a text layer or OCR, as it is written, with its box."""
 
     text: str
     box: Box
+    """Box of the word; if a line break divides it, of its first part."""
+    parts: tuple[tuple[int, Box], ...] = ()
+    """(index of its first character in `text`, box) of each part after the first, if line breaks divide the word."""
+
+    def box_at(self, character: int) -> Box:
+        """Return the box of the part that holds a character of `text`.
+
+        >>> first, second = Box(0.8, 0.1, 0.9, 0.2), Box(0.1, 0.2, 0.2, 0.3)
+        >>> Word("lighthouse", first, ((5, second),)).box_at(5) == second
+        True
+        """
+        return next((box for start, box in reversed(self.parts) if start <= character), self.box)
+
+
+@dataclass(frozen=True, slots=True)
+class PageWords:
+    """The words of one page in reading order, as the library keeps them with it."""
+
+    words: tuple[Word, ...]
+    source: WordSource
 
 
 @dataclass(frozen=True, eq=False)
@@ -99,7 +131,11 @@ class Page:
     """Number of pages in the document."""
     pixels: Pixels
     words: tuple[Word, ...] = ()
-    """Words of the text layer in reading order; empty if the file has none (images, scans)."""
+    """Words in reading order: as rendered, those of the text layer; once read, with those of OCR."""
+    source: WordSource = WordSource.NONE
+    """Where `words` come from."""
+    notices: tuple[str, ...] = ()
+    """Sentences for the visitor about how the page was drawn and read."""
 
     @property
     def number(self) -> int:
@@ -156,6 +192,8 @@ class PageEncoding:
     kinds: npt.NDArray[np.uint8]
     """(T,) TokenKind of each token."""
     place: TokenGrid | TokenBoxes
+    notice: str = ""
+    """Message for the visitor, such as that the model knows few of the page's words."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -339,6 +377,8 @@ class StoredPage:
     """Time of adding, in seconds since the epoch."""
     seconds: float = 0.0
     """Wall time of adding it, as `Indexer` measures it; 0 if not measured."""
+    source: WordSource | None = None
+    """Where its words come from; None if it was stored before the words of pages were kept."""
 
     @property
     def number(self) -> int:

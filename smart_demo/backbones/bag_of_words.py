@@ -55,6 +55,10 @@ class WordBackbone:
         return Runtime("cpu", "float32")
 
     @property
+    def needs_words(self) -> bool:
+        return False
+
+    @property
     def batch(self) -> int:
         return 4
 

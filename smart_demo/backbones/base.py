@@ -47,6 +47,11 @@ class Backbone(Protocol):
         ...
 
     @property
+    def needs_words(self) -> bool:
+        """Whether it encodes a page's words, so that OCR must read what the text layer lacks."""
+        ...
+
+    @property
     def batch(self) -> int:
         """Number of pages worth passing to `encode_pages` at once on this machine, 1 or more."""
         ...

@@ -139,6 +139,10 @@ class MiniLM:
         return Runtime(self._bert.device, "float32")
 
     @property
+    def needs_words(self) -> bool:
+        return True
+
+    @property
     def batch(self) -> int:
         # Two pages at once cost two cores 0.13 s each, one 0.16 s, eight no less; small batches show progress of scans.
         return 2 if self._bert.device == "cpu" else 16

@@ -95,6 +95,10 @@ class Qwen3VL:
         return Runtime(self._parts.placement.device, self._parts.placement.dtype)
 
     @property
+    def needs_words(self) -> bool:
+        return False
+
+    @property
     def batch(self) -> int:
         return self._parts.placement.batch
 
