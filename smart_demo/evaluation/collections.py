@@ -99,12 +99,14 @@ def read_beir(layout: FolderLayout, name: str, options: CollectionOptions) -> Te
     ids, documents, empty = dict[str, PageId](), {}, 0
     for row in query_sets.read_rows(layout.corpus, (*query_sets.DOCUMENT_ID_COLUMNS, "title", "text")):
         document = query_sets.read_id(row, query_sets.DOCUMENT_ID_COLUMNS, "document")
+        text = f"{query_sets.read_words(row, ['title'])} {query_sets.read_words(row, ['text'])}".strip()
         if document in ids:
-            raise row.refusal(f'the document "{document}" appears twice.')
+            if documents.get(ids[document], "") == text:  # the same line twice counts once
+                continue
+            raise row.refusal(f'the document "{document}" appears twice, with another text.', "Keep one of the lines.")
         if len(ids) >= MAX_TEXTS:
             raise row.refusal(f"there are more than {MAX_TEXTS:,} documents, which is the limit.")
         page = query_sets.number_page(ids, document)
-        text = f"{query_sets.read_words(row, ['title'])} {query_sets.read_words(row, ['text'])}".strip()
         if text:
             documents[page] = text
         else:
@@ -112,7 +114,7 @@ def read_beir(layout: FolderLayout, name: str, options: CollectionOptions) -> Te
     if not documents:
         raise InputRefused(f"There are no texts in the corpus of {name}.")
     notices = [f"Documents without a text: {empty:,}; they were left out and count as never found."] if empty else []
-    grades = query_sets.read_grades(query_sets.read_rows(layout.qrels), query_set, ids, notices)
+    grades = query_sets.read_grades(query_sets.read_judgement_rows(layout.qrels), query_set, ids, notices)
     judgements = query_sets.select_judged(query_set, grades, options, notices)
     return TextCollection(name, documents, query_sets.names_of(ids), judgements, tuple(notices))
 

@@ -202,7 +202,9 @@ def read_pages(layout: FolderLayout, name: str, options: query_sets.CollectionOp
         pages.number(row, page)
     count = pages.require(name)
     columns = [*query_sets.QUERY_ID_COLUMNS, *query_sets.DOCUMENT_ID_COLUMNS, "score"]
-    grades = query_sets.read_grades(query_sets.read_rows(layout.qrels, columns), query_set, pages.ids, notices)
+    grades = query_sets.read_grades(
+        query_sets.read_judgement_rows(layout.qrels, columns), query_set, pages.ids, notices
+    )
     judgements = query_sets.select_judged(query_set, grades, options, notices)
     return PageCollection(name, count, pages.decode, query_sets.names_of(pages.ids), judgements, tuple(notices))
 

@@ -17,14 +17,13 @@ refused by its number. Notices list what was left out of a collection and why.
 from __future__ import annotations
 
 import json
-import re
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from smart_demo.errors import InputRefused
-from smart_demo.evaluation.tables import Table, TableRow
+from smart_demo.evaluation.tables import Table, TableRow, is_number
 from smart_demo.types import PageId
 
 MAX_GRADE, MAX_PAGE_NUMBER = 100, 9999
@@ -37,7 +36,6 @@ FILE_COLUMNS = ("image_filename", "image_path", "file_name")
 MAX_ID_LENGTH = 500
 MAX_QUERIES = 1_000_000
 MAX_LISTED_LANGUAGES = 8
-_NUMBER = re.compile(r"-?[0-9]{1,9}(\.[0-9]{1,9})?")
 
 
 @dataclass(frozen=True)
@@ -141,9 +139,11 @@ def read_queries(rows: Iterable[TableRow], language: str) -> QuerySet:
     query_set = QuerySet()
     for row in rows:
         qid = read_id(row, QUERY_ID_COLUMNS, "query")
-        if qid in query_set.texts or qid in query_set.others:
-            raise row.refusal(f'the query "{qid}" appears twice.')
         text = read_words(row, QUERY_TEXT_COLUMNS)
+        if text and query_set.texts.get(qid) == text:  # the same line twice counts once
+            continue
+        if qid in query_set.texts or qid in query_set.others:
+            raise row.refusal(f'the query "{qid}" appears twice, with another text.', "Keep one of the lines.")
         if not text:
             raise row.refusal(f'the query "{qid}" is empty.', "Remove it.")
         if len(query_set.texts) >= MAX_QUERIES:
@@ -161,11 +161,12 @@ def read_grades(
 ) -> Mapping[str, Mapping[PageId, float]]:
     """Return the grades by query id and page.
 
-    Documents that are not in the collection get ids that no page has, so they are never found. Raises InputRefused,
-    with the row, for an invalid id or grade and for a repeated judgement.
+    Documents that are not in the collection get ids that no page has, so they are never found. A judgement that is
+    given twice counts once. Raises InputRefused, with the row, for an invalid id or grade and for two different grades
+    of one document.
     """
     grades: dict[str, dict[PageId, float]] = {}
-    known, unknown_queries, lost = len(ids), 0, 0
+    known, unknown_queries, lost, repeated = len(ids), 0, 0, 0
     for row in rows:
         qid, name = read_id(row, QUERY_ID_COLUMNS[:2], "query"), read_id(row, DOCUMENT_ID_COLUMNS[:2], "document")
         score = read_grade(row)
@@ -174,14 +175,20 @@ def read_grades(
             continue
         page = number_page(ids, name)
         own = grades.setdefault(qid, {})
+        if own.get(page, score) != score:
+            sentence = f'the document "{name}" has the grades {own[page]:g} and {score:g} for the query "{qid}".'
+            raise row.refusal(sentence, "Keep one of the lines.")
         if page in own:
-            raise row.refusal(f'the document "{name}" is judged twice for the query "{qid}".')
+            repeated += 1
+            continue
         own[page] = score
         lost += int(page.file, 16) >= known
     if lost:
         notices.append(
             f"Judgements of documents that are not in the collection: {lost:,}; relevant ones count as never found."
         )
+    if repeated:
+        notices.append(f"Judgements that are given twice, counted once: {repeated:,}.")
     if unknown_queries:
         notices.append(f"Judgements of queries that are not in the collection, left out: {unknown_queries:,}.")
     return grades
@@ -222,6 +229,15 @@ def read_rows(tables: Sequence[Table], columns: Sequence[str] | None = None) -> 
     for table in tables:
         present = None if columns is None else [name for name in table.columns() if name in columns]
         yield from table.rows(present)
+
+
+def read_judgement_rows(tables: Sequence[Table], columns: Sequence[str] | None = None) -> Iterator[TableRow]:
+    """Yield the rows of all tables of judgements, with or without a header; `columns` as in `read_rows`."""
+    for table in tables:
+        if table.path.name.endswith(".parquet"):
+            yield from read_rows([table], columns)
+        else:
+            yield from table.judgement_rows()
 
 
 def matches_language(row: TableRow, language: str, seen: set[str]) -> bool:
@@ -275,7 +291,7 @@ def read_words(row: TableRow, names: Sequence[str]) -> str:
 def read_grade(row: TableRow) -> float:
     """Return a document's grade, 0 to MAX_GRADE. Raises InputRefused for any other value."""
     given = row.values.get("score")
-    if isinstance(given, str) and _NUMBER.fullmatch(given.strip()):
+    if isinstance(given, str) and is_number(given):
         given = float(given)
     if isinstance(given, bool) or not isinstance(given, int | float):
         raise row.refusal('there is no number under "score".', "The columns are query-id, corpus-id and score.")

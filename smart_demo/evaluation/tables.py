@@ -17,7 +17,8 @@ Or one table in which every row is a page, with or without a query (`vidore/docv
 
     data/test-00000-of-00001.parquet
 
-Any table may also be JSON lines, CSV or TSV under the same names; a single table may be called metadata.
+Any table may also be JSON lines, CSV or TSV under the same names; a single table may be called metadata. Judgements may
+also be a TREC file, four columns with white space between, or three columns without a header.
 """
 
 from __future__ import annotations
@@ -25,6 +26,7 @@ from __future__ import annotations
 import csv
 import glob
 import gzip
+import io
 import json
 import re
 import zlib
@@ -37,8 +39,12 @@ from typing import Any, BinaryIO, TypeVar, cast
 from smart_demo.errors import InputRefused
 
 SUFFIXES = (".jsonl", ".jsonl.gz", ".csv", ".tsv", ".parquet")
+QRELS_SUFFIXES = (*SUFFIXES, ".txt", ".trec", ".qrels")
+"""Suffixes of tables of judgements, which other tools also write as plain text."""
+QRELS_COLUMNS = ("query-id", "corpus-id", "score")
 PART_NAMES = ("corpus", "queries", "qrels")
 SPLIT_NAME = re.compile(r"\w[\w.-]{0,99}", re.ASCII)
+_NUMBER = re.compile(r"[+-]?([0-9]{1,9}(\.[0-9]{0,9})?|\.[0-9]{1,9})([eE][+-]?[0-9]{1,2})?", re.ASCII)
 _SHARD = re.compile(r"-\d{5}-of-(\d{5})$")
 MAX_LINE_BYTES = 16 * 2**20
 """Maximum size of a line."""
@@ -118,6 +124,42 @@ class Table:
             return self._separated_rows("," if self.path.name.endswith(".csv") else "\t")
         return self._json_rows()
 
+    def judgement_rows(self, columns: Sequence[str] | None = None) -> Iterator[TableRow]:
+        """Yield the rows of a table of judgements, as `rows`; a table without a header gets BEIR's column names.
+
+        The first line decides: names of columns, three cells that end with a number (query, document, grade), or four
+        (TREC: query, iteration, document, grade). Raises InputRefused as `rows`, and for a TREC ranking.
+        """
+        if self.path.name.endswith((".parquet", ".jsonl", ".jsonl.gz")):
+            return self.rows(columns)
+        first = next((line for _, line in self._lines() if line.strip()), "")
+        # A header names its columns with the separator of the file's suffix, or with tabs in a file of another suffix.
+        separator = "," if self.path.name.endswith(".csv") else "\t"
+        for candidate in (separator, ",", "\t", ";", None):
+            cells = [cell.strip().strip('"') for cell in first.split(candidate)]
+            if candidate and set(cells) & {*QRELS_COLUMNS, "query_id", "corpus_id"}:
+                return self._separated_rows(candidate)
+            if len(cells) in (3, 4) and is_number(cells[-1]):
+                return self._headerless_rows(candidate, cells)
+        if len(first.split()) == 6:
+            raise TableRow(f"{self.name}, line 1", {}).refusal(
+                "this is a line of a TREC ranking, not of judgements.", "Put a qrels file here."
+            )
+        return self._separated_rows(separator)
+
+    def _headerless_rows(self, separator: str | None, first: Sequence[str]) -> Iterator[TableRow]:
+        for number, line in self._lines():
+            if not line.strip():
+                continue
+            row = TableRow(f"{self.name}, line {number}", {})
+            cells = [cell.strip().strip('"') for cell in line.split(separator)]
+            if len(cells) != len(first):
+                raise row.refusal(
+                    f"there are {len(cells)} cells; the first line has {len(first)}.",
+                    "Write query, document and grade, or the four columns of TREC.",
+                )
+            yield TableRow(row.location, dict(zip(QRELS_COLUMNS, (cells[0], *cells[-2:]), strict=True)))
+
     def _json_rows(self) -> Iterator[TableRow]:
         for number, line in self._lines():
             if not line.strip():
@@ -177,18 +219,21 @@ class Table:
         return rows.decode(False)
 
     def _lines(self) -> Iterator[tuple[int, str]]:
-        """Yield (number, line with its end) of UTF-8 text."""
+        """Yield (number, line with its end) of UTF-8 text. Lines may end with LF, CR LF, or CR alone."""
         size, number = 0, 0
         with self._guarded(lambda: _open(self.path)) as file:
-            while line := self._guarded(lambda: file.readline(MAX_LINE_BYTES + 1)):
-                number, size = number + 1, size + len(line)
-                row = TableRow(f"{self.name}, line {number}", {})
-                if len(line) > MAX_LINE_BYTES or size > MAX_TABLE_BYTES:
+            while block := self._guarded(lambda: file.readline(MAX_LINE_BYTES + 1)):
+                size += len(block)
+                row = TableRow(f"{self.name}, line {number + 1}", {})
+                if len(block) > MAX_LINE_BYTES or size > MAX_TABLE_BYTES:
                     raise row.refusal("the line or the table is too large.")
                 try:
-                    yield number, line.decode("utf-8-sig" if number == 1 else "utf-8")
+                    text = block.decode("utf-8-sig" if number == 0 else "utf-8")
                 except UnicodeDecodeError:
                     raise row.refusal("this is not UTF-8 text.", "Save it as UTF-8.") from None
+                for line in io.StringIO(text.replace("\r\n", "\n").replace("\r", "\n")):
+                    number += 1
+                    yield number, line
 
     def _guarded(self, read: Callable[[], T]) -> T:
         """Return `read()`. Raises InputRefused if the file is missing, unreadable or damaged."""
@@ -198,6 +243,11 @@ class Table:
             raise InputRefused(f"{self.name} is not there.", "Check the path.") from None
         except _READ_ERRORS:
             raise InputRefused(f"{self.name} is damaged or cannot be read.", "Download or export it again.") from None
+
+
+def is_number(text: str) -> bool:
+    """Return whether a cell is a decimal number, such as `1`, `0.5` or `1e0`."""
+    return _NUMBER.fullmatch(text.strip()) is not None
 
 
 def _open(path: Path) -> BinaryIO:
@@ -248,33 +298,38 @@ def find_layout(folder: Path, split: str, qrels: Tables = ()) -> FolderLayout:
 def _find_part(folder: Path, part: str, split: str) -> list[Path]:
     inside = folder / part
     own = [part] if part != "qrels" else []
+    suffixes = QRELS_SUFFIXES if part == "qrels" else SUFFIXES
     return (
-        _find_tables(inside, [split])
-        or _list_tables(inside / split)
-        or _find_tables(inside, own)
-        or _find_tables(folder, [part])
+        _find_tables(inside, [split], suffixes)
+        or _list_tables(inside / split, suffixes)
+        or _find_tables(inside, own, suffixes)
+        or _find_tables(folder, [part], suffixes)
     )
 
 
-def _find_tables(folder: Path, names: Sequence[str]) -> list[Path]:
+def _find_tables(folder: Path, names: Sequence[str], suffixes: Sequence[str] = SUFFIXES) -> list[Path]:
     """Return tables of a folder with one of the names, whole or in shards `name-...`."""
     return [
         path
-        for path in _list_tables(folder)
+        for path in _list_tables(folder, suffixes)
         if any(re.match(re.escape(name) + r"(-|$)", _table_stem(path)) for name in names)
     ]
 
 
-def _list_tables(folder: Path) -> list[Path]:
+def _list_tables(folder: Path, suffixes: Sequence[str] = SUFFIXES) -> list[Path]:
     try:
-        return sorted(path for path in folder.iterdir() if _table_stem(path) and not path.name.startswith("."))
+        return sorted(path for path in folder.iterdir() if _is_table(path, suffixes))
     except OSError:
         return []
 
 
+def _is_table(path: Path, suffixes: Sequence[str]) -> bool:
+    return path.name.endswith(tuple(suffixes)) and bool(_table_stem(path)) and not path.name.startswith(".")
+
+
 def _table_stem(path: Path) -> str:
     """Return the name without its suffix; empty if the file is no table."""
-    return next((path.name.removesuffix(suffix) for suffix in SUFFIXES if path.name.endswith(suffix)), "")
+    return next((path.name.removesuffix(suffix) for suffix in QRELS_SUFFIXES if path.name.endswith(suffix)), "")
 
 
 def _make_tables(folder: Path, paths: Sequence[Path]) -> Tables:
@@ -295,5 +350,5 @@ def _make_tables(folder: Path, paths: Sequence[Path]) -> Tables:
 
 
 def _suggest_splits(folder: Path) -> str:
-    splits = sorted({_SHARD.sub("", _table_stem(path)) for path in _list_tables(folder)})
+    splits = sorted({_SHARD.sub("", _table_stem(path)) for path in _list_tables(folder, QRELS_SUFFIXES)})
     return f"There are some for {', '.join(splits)}: name one with --split." if splits else "It needs qrels/test.tsv."

@@ -201,7 +201,7 @@ LINES = {
         ("queries.jsonl", {"_id": "q9"}, 'line 4: the query "q9" is empty'),
         ("queries.jsonl", {"text": "tide"}, "line 4: there is no query id"),
         ("qrels/test.tsv", "q1\td10\t-1", "qrels/test.tsv, line 5: the score is negative"),
-        ("qrels/test.tsv", "q1\td2\t1", 'line 5: the document "d2" is judged twice for the query "q1"'),
+        ("qrels/test.tsv", "q1\td2\t7", 'line 5: the document "d2" has the grades '),
         ("qrels/test.tsv", "q1\td2", "line 5: there are 2 cells under 3 columns"),
         ("qrels/test.tsv", "\td2\t1", "line 5: there is no query id"),
         ("qrels/test.tsv", "q1\t\t1", "line 5: there is no document id"),
@@ -224,8 +224,12 @@ def test_folders_that_are_no_collection_are_one_sentence(tmp_path):
     twice = write_beir(tmp_path / "twice")
     write_rows(twice / "corpus.csv", [], ["_id"])
     write_beir(tmp_path / "nothing", qrels=[("q1", "d2", 0)])
-    headless = write_beir(tmp_path / "headless")
-    (headless / "qrels" / "test.tsv").write_text("q1\td2\t1\nq2\td10\t1\n")
+    for name, text in {
+        "ranking": "q1 Q0 d2 1 0.5 bm25\n",
+        "uneven": "q1\td2\t1\nq2\t0\td10\t1\n",
+        "wordy": "query\tdocument\tgood\nq1\td2\tyes\n",
+    }.items():
+        (write_beir(tmp_path / name) / "qrels" / "test.tsv").write_text(text)
     for source, choice, said in [
         ("good", CollectionOptions(split="dev"), "good has no judgements for the split dev. There are some for test"),
         ("good", CollectionOptions(split="../qrels/test"), "is not the name of a split"),
@@ -242,13 +246,65 @@ def test_folders_that_are_no_collection_are_one_sentence(tmp_path):
         ),
         ("twice", CollectionOptions(), "are the same in two forms"),
         ("nothing", CollectionOptions(), "No query has a relevant document"),
-        ("headless", CollectionOptions(), "qrels/test.tsv, line 2: there is no query id"),
+        ("ranking", CollectionOptions(), "qrels/test.tsv, line 1: this is a line of a TREC ranking"),
+        ("uneven", CollectionOptions(), "qrels/test.tsv, line 2: there are 4 cells; the first line has 3"),
+        ("wordy", CollectionOptions(), "qrels/test.tsv, line 2: there is no query id. Put one line of text under"),
         ("gone", CollectionOptions(), "is neither a folder here nor a dataset's name on the hub"),
         ("good/corpus.jsonl", CollectionOptions(), "is neither a folder"),
     ]:
         with pytest.raises(InputRefused) as caught:
             read_dataset(str(tmp_path / source), choice)
         assert said in caught.value.sentence, (source, choice)
+
+
+@settings(max_examples=40, deadline=None)
+@given(
+    grades=st.dictionaries(
+        st.tuples(st.sampled_from(["q1", "q2", "q3"]), st.sampled_from(["d1", "d2", "d10", "gone"])),
+        st.integers(0, 3),
+        min_size=1,
+    ).filter(lambda grades: any(grades.values())),
+    separator=st.sampled_from(["\t", ",", ";", " ", "  "]),
+    header=st.booleans(),
+    trec=st.booleans(),
+    end=st.sampled_from(["\n", "\r\n", "\r"]),
+    mark=st.booleans(),
+    number=st.sampled_from(["{}", "{}.0", "{}e0", "+{}", "{}."]),
+    twice=st.booleans(),
+    name=st.sampled_from(["qrels/test.tsv", "qrels/test.txt", "qrels.txt", "qrels/test.csv", "qrels/test.trec"]),
+)
+def test_judgements_read_the_same_in_every_form_that_tools_write(
+    tmp_path_factory, grades, separator, header, trec, end, mark, number, twice, name
+):
+    folder = write_beir(tmp_path_factory.mktemp("set"))
+    (folder / "qrels" / "test.tsv").unlink()
+    rows = [
+        [query, *(["0"] if trec else []), document, number.format(grade)] for (query, document), grade in grades.items()
+    ]
+    rows += rows[:1] if twice else []
+    if header and not trec and separator.strip(" "):
+        rows = [["query-id", "corpus-id", "score"], *rows]
+    text = "".join(separator.join(row) + end for row in rows)
+    (folder / name).write_bytes(text.encode("utf-8-sig" if mark else "utf-8"))
+    found = read_dataset(str(folder), CollectionOptions())
+    expected = {}
+    for query in QUERIES:
+        own = {document: grade for (asked, document), grade in grades.items() if asked == query}
+        if any(own.values()):
+            expected[query] = own
+    assert judged(found) == expected
+    assert any("given twice" in notice for notice in found.notices) == twice
+
+
+def test_the_same_query_or_document_twice_counts_once(tmp_path):
+    folder = write_beir(tmp_path)
+    once = read_dataset(str(folder), CollectionOptions())
+    for name in ("corpus.jsonl", "queries.jsonl"):
+        text = (folder / name).read_text()
+        (folder / name).write_text(text + text.splitlines()[-1] + "\n")
+    twice = read_dataset(str(folder), CollectionOptions())
+    assert judged(twice) == judged(once)
+    assert twice.documents == once.documents
 
 
 def test_one_language_is_asked_or_all_by_kind(tmp_path):
