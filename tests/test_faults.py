@@ -16,7 +16,7 @@ from smart_demo import cli
 from smart_demo.config import read_settings
 from smart_demo.diagnostics import collect_diagnostics
 from smart_demo.errors import LibraryError, StorageFull
-from smart_demo.judging import session
+from smart_demo.judging import judging_store
 from smart_demo.judging.journal import Journal
 from smart_demo.judging.query_list import ListedQuery
 from smart_demo.store.library import Library
@@ -106,18 +106,18 @@ def test_a_disk_that_is_full_at_any_byte_of_a_judgement_keeps_the_others(tmp_pat
 
 
 def test_a_disk_that_is_full_at_any_byte_of_a_desk_keeps_the_one_before(tmp_path):
-    first, second = (session.JudgingQueue((ListedQuery(text),), source="a list") for text in ("tide", "code"))
-    session.save_queue(tmp_path, LOCAL, first)
+    first, second = (judging_store.Worklist((ListedQuery(text),), source="a list") for text in ("tide", "code"))
+    judging_store.save_worklist(tmp_path, LOCAL, first)
     before = files_under(tmp_path)
     for room in range(0, before["judgements/local.desk.json"], 11):
         with pytest.MonkeyPatch.context() as patch:
             fill_up(patch, room)
             with pytest.raises(StorageFull, match="Could not keep the list of queries"):
-                session.save_queue(tmp_path, LOCAL, second)
+                judging_store.save_worklist(tmp_path, LOCAL, second)
         assert files_under(tmp_path) == before
-    assert session.load_queue(tmp_path, LOCAL) == first
-    session.save_queue(tmp_path, LOCAL, second)
-    assert session.load_queue(tmp_path, LOCAL) == second
+    assert judging_store.load_worklist(tmp_path, LOCAL) == first
+    judging_store.save_worklist(tmp_path, LOCAL, second)
+    assert judging_store.load_worklist(tmp_path, LOCAL) == second
 
 
 # -- folders that cannot be written

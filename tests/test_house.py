@@ -16,7 +16,7 @@ ROOT = Path(__file__).resolve().parent.parent
 PACKAGE = ROOT / "smart_demo"
 LAYERS = [
     "types errors safetensors_header",
-    "config page_list wording",
+    "config page_list strict_json wording",
     "ingest backbones scoring store",
     "indexing search",
     "engine",

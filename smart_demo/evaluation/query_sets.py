@@ -16,7 +16,6 @@ refused by its number. Notices list what was left out of a collection and why.
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -25,6 +24,7 @@ from typing import Any
 
 from smart_demo.errors import InputRefused
 from smart_demo.evaluation.tables import Table, TableRow
+from smart_demo.strict_json import parse_object, require_object
 from smart_demo.types import PageId
 
 MAX_GRADE, MAX_PAGE_NUMBER = 100, 9999
@@ -292,18 +292,14 @@ def find_value(row: TableRow, names: Sequence[str]) -> object:
 
 
 def _parse_line(line: str, find: FindPage) -> QueryJudgements:
-    try:
-        given = json.loads(line)
-    except (ValueError, RecursionError):
-        raise InputRefused("this is not JSON.", "Write one object a line.") from None
-    row = _require_object(given, "the line")
+    row = parse_object(line)
     qid, query, kind = (_require_text(row, key) for key in ("qid", "query", "kind"))
     relevant = row.get("relevant")
     if not isinstance(relevant, list):
         raise InputRefused('"relevant" must be a list of pages.')
     grades: dict[PageId, float] = {}
     for entry in relevant:
-        page, grade = _parse_graded_page(_require_object(entry, 'an entry of "relevant"'), find)
+        page, grade = _parse_graded_page(require_object(entry, 'an entry of "relevant"'), find)
         if page in grades:
             raise InputRefused(f'page {entry["page"]} of "{entry["document"]}" is judged twice.')
         grades[page] = grade
@@ -320,12 +316,6 @@ def _parse_graded_page(entry: Mapping[str, Any], find: FindPage) -> tuple[PageId
     if isinstance(grade, bool) or not isinstance(grade, int | float) or not 0 <= grade <= MAX_GRADE:
         raise InputRefused(f'"grade" must be a number from 0 to {MAX_GRADE}.')
     return find(document, page), float(grade)
-
-
-def _require_object(value: object, what: str) -> Mapping[str, Any]:
-    if not isinstance(value, dict):
-        raise InputRefused(f"{what} must be a JSON object.")
-    return value
 
 
 def _require_text(row: Mapping[str, Any], key: str) -> str:

@@ -88,7 +88,7 @@ def upload_limits(settings: Settings) -> UploadLimits:
     limits, folder = settings.limits, Path(get_upload_folder())
     folder.mkdir(parents=True, exist_ok=True)
     # An evaluation to import may be larger than all documents together if their limits are small.
-    max_bytes = max(limits.files * limits.file_bytes, max_journal_bytes(private=not settings.public))
+    max_bytes = max(limits.files * limits.file_bytes, max_journal_bytes(settings))
     size = f"{limits.file_bytes // 2**20} MB"
     folder_bytes = max_bytes + settings.quotas.waiting_files * limits.file_bytes
     per_client = FolderUsage(limits.files * 2, max(max_bytes, folder_bytes // 3)) if settings.public else None

@@ -33,14 +33,11 @@ class PageLayout:
         viewer: Sequence[ServerFunction],
         judges: Sequence[ServerFunction],
         delete: ServerFunction,
-        *,
-        private: bool,
     ) -> None:
         """Lay out the page.
 
         viewer, judges: the functions that scripts of the results and of the Judge tab call.
         delete: deletes all of a visitor's data.
-        private: whether the page has one user, its owner.
         """
         self.accepts_uploads = settings.uploads
         """Whether visitors may add documents and search with pictures."""
@@ -63,7 +60,7 @@ class PageLayout:
             with gr.Tab("Library", id="library"), gr.Row(elem_id="shelves"):
                 self._lay_out_library(settings, delete)
             with gr.Tab("Judge", id="judge"):
-                self.judge = JudgeTab(judges, private=private)
+                self.judge = JudgeTab(judges, settings)
             with gr.Tab("Under the hood", id="hood"):
                 panel = render("hood", mcp=has_mcp())
                 html_component(panel, "hood", "smartDemo.hood(element, server)", viewer)

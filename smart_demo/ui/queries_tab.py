@@ -19,6 +19,7 @@ from dataclasses import dataclass, replace
 from markupsafe import Markup
 
 from smart_demo.errors import InputRefused, LibraryError, SmartError
+from smart_demo.judging.judging_store import JudgingStore
 from smart_demo.judging.list_comparison import (
     KnownGrades,
     QueryComparison,
@@ -36,7 +37,6 @@ from smart_demo.judging.query_list import (
     ListedQuery,
     read_queries,
 )
-from smart_demo.judging.session import JudgingSession
 from smart_demo.search.cache import LRUCache
 from smart_demo.search.request import SearchRequest
 from smart_demo.types import POOLED, SMART, Found, Method, Scope
@@ -77,12 +77,10 @@ class ListRun:
     """Queries of the list. A run that was stopped or failed has fewer rows."""
 
 
-class QueryLists:
+class QueriesHandlers:
     """Runs of query lists in one app. Safe for threads."""
 
-    def __init__(
-        self, judging: JudgingSession, handlers: Handlers, clock: Callable[[], float] = time.monotonic
-    ) -> None:
+    def __init__(self, judging: JudgingStore, handlers: Handlers, clock: Callable[[], float] = time.monotonic) -> None:
         self._judging, self._handlers, self._clock = judging, handlers, clock
         self._runs: LRUCache[ListRun] = LRUCache(MAX_RUNS, lambda run: len(run.rows), MAX_ROWS)
         """Finished runs by owner and name."""

@@ -17,12 +17,23 @@ from markupsafe import Markup
 
 from smart_demo.errors import InputRefused, SmartError
 from smart_demo.evaluation.metrics import TIE_TOLERANCE, Difference
-from smart_demo.judging import scoreboard
 from smart_demo.judging.archive import JOURNAL_NAME, build_archive, extract_journal
 from smart_demo.judging.journal import PUBLIC_JOURNAL_BYTES, ImportResult, max_journal_bytes
+from smart_demo.judging.judging_store import JudgingStore
 from smart_demo.judging.records import Grade, Judgements, Skip, Vote, count_ungraded
-from smart_demo.judging.scoreboard import MEASURES, METHOD_LABELS, METHOD_PAIRS, Board, boards, format_weights
-from smart_demo.judging.session import JudgingSession
+from smart_demo.judging.scoreboard import (
+    MEASURES,
+    METHOD_LABELS,
+    METHOD_PAIRS,
+    Board,
+    board_title,
+    boards,
+    cautions,
+    conclusion,
+    format_weights,
+    grouping_note,
+    measure_label,
+)
 from smart_demo.judging.trials import Conditions, Trial
 from smart_demo.search.request import ON_BOTH, ON_MINE, ON_SAMPLES, REGION_PREFIX, SearchRequest, parse_request
 from smart_demo.types import PageId
@@ -54,18 +65,13 @@ CHOICE_BY_SCOPES = {("samples",): ON_SAMPLES, ("local",): ON_MINE, ("local", "sa
 class ResultsHandlers:
     """Handlers of the panel Results of one app."""
 
-    def __init__(self, judging: JudgingSession, handlers: Handlers) -> None:
+    def __init__(self, judging: JudgingStore, handlers: Handlers) -> None:
         self._judging, self._handlers = judging, handlers
-
-    @property
-    def is_private(self) -> bool:
-        """Whether the page has one owner: the person on whose machine it runs."""
-        return self._judging.is_private
 
     @property
     def max_bytes(self) -> int:
         """Maximum size of an import."""
-        return max_journal_bytes(private=self.is_private)
+        return max_journal_bytes(self._handlers.engine.settings)
 
     @answer_errors(FAILURE)
     def scoreboards(self, request: object) -> dict[str, object]:
@@ -123,7 +129,7 @@ class ResultsHandlers:
             )
         owner = self._handlers.owner
         journal, lines = self._judging.journal(owner), extract_journal(data)
-        if not self.is_private and len(lines) + len(journal.export_lines()) > PUBLIC_JOURNAL_BYTES:
+        if not self._handlers.is_private and len(lines) + len(journal.export_lines()) > PUBLIC_JOURNAL_BYTES:
             raise InputRefused(
                 f"This page keeps {PUBLIC_JOURNAL_BYTES // 2**20} MB of judgements for each visitor, and that would be "
                 "more.",
@@ -150,7 +156,7 @@ def render_scoreboards(found: Sequence[Board]) -> Markup:
     return render(
         "scoreboards",
         views=[BoardView(board) for board in found],
-        note=scoreboard.grouping_note(found),
+        note=grouping_note(found),
         methods=METHOD_LABELS,
         interval_side=interval_side,
         render_interval=render_interval,
@@ -196,22 +202,22 @@ class BoardView:
     @property
     def title(self) -> str:
         """The board's conditions in one line."""
-        return scoreboard.board_title(self.board)
+        return board_title(self.board)
 
     @property
     def measures(self) -> dict[str, str]:
         """Labels of the measures by name."""
-        return {name: scoreboard.measure_label(name, self.board.k) for name in MEASURES}
+        return {name: measure_label(name, self.board.k) for name in MEASURES}
 
     @property
     def conclusions(self) -> tuple[str, ...]:
         """Sentences on the differences in nDCG, each once: with too few queries all pairs of methods have the same."""
-        return tuple(dict.fromkeys(scoreboard.conclusion(self.board, pair, "ndcg") for pair in METHOD_PAIRS))
+        return tuple(dict.fromkeys(conclusion(self.board, pair, "ndcg") for pair in METHOD_PAIRS))
 
     @property
     def cautions(self) -> tuple[str, ...]:
         """Sentences on what limits the figures."""
-        return tuple(scoreboard.cautions(self.board))
+        return tuple(cautions(self.board))
 
     @cached_property
     def scale(self) -> Scale:
@@ -220,7 +226,7 @@ class BoardView:
 
 
 def interval_side(found: Difference) -> str:
-    """Return `up` or `down` if the interval is above or below zero, else `none`, as `scoreboard.conclusion` does.
+    """Return `up` or `down` if the interval is above or below zero, else `none`, as `conclusion` does.
 
     >>> interval_side(Difference(0.1, 0.0, 0.2, 5, 5, 0)), interval_side(Difference(-0.1, -0.2, -0.01, 0, 5, 5))
     ('none', 'down')

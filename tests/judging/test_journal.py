@@ -1,6 +1,7 @@
 """The journal: stored before it is confirmed, complete or a prefix after any crash, equal wherever it is imported."""
 
 import errno
+import json
 import os
 import signal
 import stat
@@ -17,6 +18,7 @@ from smart_demo.errors import InputRefused, LibraryError, StorageFull
 from smart_demo.judging import journal
 from smart_demo.judging.journal import MAX_JOURNAL_BYTES, Journal, format_line, format_lines
 from smart_demo.judging.records import replay
+from smart_demo.judging.trials import RankedPage, RecordedEncoder
 from smart_demo.types import Scope
 from tests.judging.cases import NOON, TRIALS, Script, act, open_journal, page, steps, trial_of
 
@@ -50,7 +52,7 @@ def test_judgements_survive_a_restart_and_the_sides_with_them(small, tmp_path):
     assert again.session == small.session
     assert again.unreadable_lines == ()
     assert [type(event).__name__ for event in again.judgements.events] == [
-        "Session",
+        "SessionHeader",
         "Vote",
         "Grade",
         "Skip",
@@ -481,3 +483,20 @@ def test_a_deleted_evaluation_is_gone_from_the_disk(small, tmp_path):
     assert not file_of(tmp_path).exists()
     assert small.judgements.events == ()
     assert small.session.seed != seed
+
+
+def test_an_import_whose_line_is_too_long_once_escaped_is_refused_whole(tmp_path):
+    name = "\U0001f4c4"
+    rows = tuple(RankedPage(page(n), name * 255, 1.0) for n in range(1, 51))
+    longest = {
+        "rankings": (rows, rows, rows),
+        "versions": tuple((name * 38 + f"{n:02}", name * 100) for n in range(20)),
+        "encoder": RecordedEncoder(name * 255, name * 255, name * 255, "0e" * 8),
+    }
+    script = Script()
+    script.vote(trial_of(name * 2_000, k=50, **longest), "tie")
+    line = json.dumps(json.loads(format_lines(script.events)), ensure_ascii=False).encode()
+    one = open_journal(tmp_path)
+    with pytest.raises(InputRefused, match="cannot be kept: the line is longer than 512 kB"):
+        one.import_lines(line)
+    assert one.judgements.events == ()
