@@ -24,7 +24,8 @@ from starlette.routing import Route
 
 from smart_demo.config import Settings
 from smart_demo.diagnostics import has_mcp
-from smart_demo.server.gate import GateMiddleware, PageLinkMiddleware, SecurityHeadersMiddleware
+from smart_demo.server.gate import GateMiddleware
+from smart_demo.server.headers_and_links import PageLinkMiddleware, SecurityHeadersMiddleware
 from smart_demo.server.upload_limits import max_upload_file_bytes
 
 UI_DIR = Path(__file__).resolve().parent

@@ -26,7 +26,8 @@ from starlette.formparsers import MultiPartException
 
 from smart_demo.config import Limits, Quotas, Settings
 from smart_demo.server.block_remote_fetch import NO_REMOTE_FETCH, disable_remote_fetch, names_remote_file
-from smart_demo.server.gate import NO_FILES_SERVED, content_security_policy
+from smart_demo.server.gate import NO_FILES_SERVED
+from smart_demo.server.headers_and_links import content_security_policy
 from smart_demo.server.request_limits import MAX_EVENT_BYTES, MAX_SMALL_BODY_BYTES
 from smart_demo.server.upload_limits import (
     MAX_UNCLAIMED_SECONDS,
