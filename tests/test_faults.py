@@ -22,6 +22,7 @@ from smart_demo.judging.query_list import ListedQuery
 from smart_demo.store.library import Library
 from smart_demo.store.sidecar import Sidecar
 from smart_demo.types import LOCAL
+from tests.broken_disk import fill_up
 from tests.documents import write_pdf
 from tests.judging.cases import TRIALS, open_journal
 from tests.store.cases import ENCODER, POOLED, files_under, made, open_library, page_id, put, token_files, unit
@@ -72,21 +73,6 @@ def make_read_only(monkeypatch):
     return make
 
 
-def fill_up(monkeypatch, room):
-    """Let this process write that many more bytes."""
-    real = os.write
-
-    def write(file, data):
-        nonlocal room
-        if not room:
-            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
-        written = real(file, bytes(data[:room]))
-        room -= written
-        return written
-
-    monkeypatch.setattr(os, "write", write)
-
-
 # -- full disks; token files and Chroma are filled up in store/test_sidecar.py and by the crash trials
 
 
@@ -105,7 +91,7 @@ def test_a_disk_that_is_full_at_any_byte_of_a_judgement_keeps_the_others(tmp_pat
     assert vote in Journal(tmp_path, LOCAL).judgements.events
 
 
-def test_a_disk_that_is_full_at_any_byte_of_a_desk_keeps_the_one_before(tmp_path):
+def test_a_disk_that_is_full_at_any_byte_of_a_worklist_keeps_the_one_before(tmp_path):
     first, second = (judging_store.Worklist((ListedQuery(text),), source="a list") for text in ("tide", "code"))
     judging_store.save_worklist(tmp_path, LOCAL, first)
     before = files_under(tmp_path)

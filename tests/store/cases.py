@@ -7,6 +7,7 @@ from contextlib import closing
 from pathlib import Path
 
 import numpy as np
+from hypothesis import HealthCheck, settings
 
 from smart_demo.store.library import Library
 from smart_demo.store.sidecar import Sidecar
@@ -78,3 +79,14 @@ def count_mapped(folder: Path) -> int:
 
 def token_files(folder: Path) -> list[Path]:
     return sorted((folder / "data" / "tokens").rglob("*.safetensors"))
+
+
+def machine_settings(examples: int, steps: int) -> settings:
+    """Return the settings of a state machine: the same examples in every run."""
+    return settings(
+        max_examples=examples,
+        stateful_step_count=steps,
+        deadline=None,
+        derandomize=True,
+        suppress_health_check=list(HealthCheck),
+    )

@@ -2,7 +2,6 @@
 
 import errno
 import os
-import signal
 
 import pytest
 
@@ -10,44 +9,12 @@ from smart_demo.errors import LibraryError, StorageFull, TokenFileDamaged
 from smart_demo.store import atomic_files, sidecar, token_file
 from smart_demo.store.sidecar import Sidecar
 from smart_demo.types import LOCAL
+from tests.broken_disk import dies_after, fill_up
 from tests.store.cases import files_under, made, page_id
-
-STEPS = ("open", "write", "fsync", "replace", "unlink", "mkdir")
-"""Every call by which the store changes a disk; death is tried after each."""
 
 
 def prepared(file, number=1):
     return sidecar.prepare_page(LOCAL, *made(file, number), "int8")
-
-
-def after_each_step(then):
-    """Wrap the disk calls of this process: `then(n)` is called after the n-th of them has been done."""
-    done = 0
-
-    def wrapped(call):
-        def step(*given, **named):
-            nonlocal done
-            result = call(*given, **named)
-            done += 1
-            then(done)
-            return result
-
-        return step
-
-    for name in STEPS:
-        setattr(os, name, wrapped(getattr(os, name)))
-
-
-def dies_after(step, act) -> bool:
-    """Run `act` in a process that is killed after its n-th step. False if it came to its end before."""
-    child = os.fork()
-    if child == 0:
-        after_each_step(lambda n: os.kill(os.getpid(), signal.SIGKILL) if n == step else None)
-        act()
-        os._exit(0)
-    _, status = os.waitpid(child, 0)
-    assert os.WIFSIGNALED(status) or os.WEXITSTATUS(status) == 0
-    return os.WIFSIGNALED(status)
 
 
 def assert_whole(folder, allowed):
@@ -133,17 +100,7 @@ def test_a_disk_that_refuses_any_call_loses_nothing(tmp_path, monkeypatch, call,
 @pytest.mark.parametrize("taken", [1, 100, 5_000])
 def test_a_disk_that_fills_up_in_the_middle_of_a_file_loses_nothing(tmp_path, monkeypatch, taken):
     files = Sidecar(tmp_path)
-    real, room = os.write, taken
-
-    def short(file, data):
-        nonlocal room
-        if room == 0:
-            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
-        written = real(file, bytes(data[:room]))
-        room -= written
-        return written
-
-    monkeypatch.setattr(os, "write", short)
+    fill_up(monkeypatch, taken)
     with pytest.raises(StorageFull, match="no space left"):
         files.commit(prepared(1))
     assert files_under(tmp_path) == {}
