@@ -355,7 +355,7 @@ def test_next_position_reaches_every_open_query_once(statuses, at):
     assert QueryStatus.OPEN not in statuses
 
 
-def test_a_damaged_queue_is_replaced_by_the_default(start_judging, kept):
+def test_a_damaged_worklist_is_replaced_by_the_default(start_judging, kept):
     judge = Judge(start_judging())
     judge.start()
     judge.look(act="go", at=3)
@@ -372,7 +372,7 @@ def test_a_damaged_queue_is_replaced_by_the_default(start_judging, kept):
 
 
 @pytest.mark.parametrize("bad", [7, None, [], {}, {"query": ""}, {"query": "x" * 301}, {"query": "tide", "qid": 1.5}])
-def test_a_bad_entry_of_a_stored_queue_loses_only_itself(start_judging, kept, bad):
+def test_a_bad_entry_of_a_stored_worklist_loses_only_itself(start_judging, kept, bad):
     judge = Judge(start_judging())
     judge.start()
     judge.judging.set_queries(LOCAL, [ListedQuery("tide", "q1"), ListedQuery("lamp"), ListedQuery("bolt")], 1, "mine")
