@@ -33,26 +33,26 @@ class HeldReading:
     """An `add` of `pages` pages that waits before its page `held_at` until `go_on` is called; 1 holds it at once."""
 
     def __init__(self, pages, held_at):
-        self._pages, self._held_at = pages, held_at
-        self._reached, self._go_on, self.closed = threading.Event(), threading.Event(), threading.Event()
+        self.pages, self.held_at = pages, held_at
+        self.reached, self.free, self.closed = threading.Event(), threading.Event(), threading.Event()
 
     def __call__(self, _, files):
         (_, name), *_ = files
         try:
-            for page in range(1, self._pages + 1):
-                if page == self._held_at:
-                    self._reached.set()
-                    assert self._go_on.wait(10)
-                yield Progress(name, State.WORKING, page, self._pages)
-            yield Progress(name, State.DONE, self._pages, self._pages)
+            for page in range(1, self.pages + 1):
+                if page == self.held_at:
+                    self.reached.set()
+                    assert self.free.wait(10)
+                yield Progress(name, State.WORKING, page, self.pages)
+            yield Progress(name, State.DONE, self.pages, self.pages)
         finally:
             self.closed.set()
 
     def wait_until_held(self):
-        assert self._reached.wait(10)
+        assert self.reached.wait(10)
 
     def go_on(self):
-        self._go_on.set()
+        self.free.set()
 
 
 def test_every_file_has_an_outcome_and_its_copy_is_deleted(tmp_path):
