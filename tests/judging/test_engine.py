@@ -100,7 +100,7 @@ def test_a_question_with_a_picture_is_recorded_by_its_key():
 
 def test_manual_evaluation_is_light_to_import():
     heavy = "torch gradio chromadb transformers onnxruntime scipy"
-    names = ["archive", "list_comparison", "session"]  # they import the other modules of the package
+    names = ["archive", "list_comparison", "judging_store"]  # they import the other modules of the package
     imports = "".join(f"import smart_demo.judging.{name}; " for name in names)
     code = f"{imports}import sys; print([m for m in '{heavy}'.split() if m in sys.modules])"
     out = subprocess.run([sys.executable, "-c", code], cwd=REPOSITORY, capture_output=True, text=True, check=True)
