@@ -66,6 +66,21 @@ def test_a_visitor_s_library_from_the_first_upload_to_delete_everything(app, bro
     assert [path for path in app.folder.rglob("*") if "visitor-" in str(path)] == []
 
 
+def test_a_scope_chosen_before_the_first_answer_is_kept(app, browser):
+    visit, held = Visit(browser, app), []
+    page, results = visit.page, visit.page.locator("#results")
+    page.route("**/gradio_api/queue/join*", held.append)
+    page.goto(app.url)
+    page.locator("#scope").get_by_text("My documents", exact=True).click()
+    expect(results).to_contain_text("Opening the library")
+    page.unroute("**/gradio_api/queue/join*")
+    for route in held:
+        route.continue_()
+    expect(results).to_contain_text("No pages here yet", timeout=PATIENCE)
+    expect(page.get_by_role("radio", name="My documents", exact=True)).to_be_checked()
+    visit.close()
+
+
 def test_where_the_browser_keeps_nothing_the_page_says_so(app, browser):
     visit = Visit(browser, app)
     visit.page.add_init_script(

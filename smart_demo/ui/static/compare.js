@@ -89,13 +89,29 @@ export function results(element, server, watch, trigger) {
   watch("value", () => {
     update();
     document.dispatchEvent(new CustomEvent("answered"));
+    requestAnimationFrame(() => searchInChosenScope(trigger));
   });
   update();
 }
 
+// ---- a scope chosen before the first answer ----
+
+let hasAnswer = false;
+let isScopeChosen = false;
+
+document.addEventListener("change", (event) => {
+  if (event.target.closest?.("#scope")) isScopeChosen = true;
+});
+
+/** Search for the first answer's query in the scope that the visitor chose before there was a query to search for. */
+function searchInChosenScope(trigger) {
+  if (!hasAnswer && isScopeChosen) trigger("input");
+  hasAnswer = true;
+}
+
 // ---- the query ----
 
-const queryBox = () => document.querySelector("#query textarea, #query input");
+const queryBox = () => document.querySelector("#query textarea");
 const pictureInput = () => document.querySelector('#ask input[type="file"]');
 let usualPlaceholder;
 
