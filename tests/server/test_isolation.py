@@ -208,7 +208,7 @@ def test_the_uploaded_copy_is_deleted_and_cannot_be_fetched(alice, bob, tmp_path
     mine = write_pdf(tmp_path / "second-of-alice.pdf", "quinine")
     (sent,) = alice.send(mine)
     alice.do(alice.event("upload", "upload"), upload=[sent])
-    while "is-working" in alice.shown("arrivals") or "second" not in alice.shown("arrivals"):
+    while "is-working" in alice.shown("uploads") or "second" not in alice.shown("uploads"):
         alice.look()
     assert alice.http.get(f"{API}/file={sent['path']}").status_code in {403, 404}
     file = re.search(r'data-remove="([0-9a-f]{16})" data-name="second', alice.shown("documents"))[1]

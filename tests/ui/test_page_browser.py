@@ -168,7 +168,7 @@ def test_everything_is_kept_over_a_restart(app, browser, tmp_path):
     visitor.upload(write_pdf(tmp_path / "tide.pdf", "High water is at noon on Monday."))
     thick = write_pdf(tmp_path / "thick.pdf", *(f"Water stood {number} cm high." for number in range(90)))
     visitor.page.locator("#upload input[type=file]").set_input_files(str(thick))
-    expect(visitor.page.locator(".arrival.is-working")).to_contain_text("thick.pdf", timeout=PATIENCE)
+    expect(visitor.page.locator(".upload-item.is-working")).to_contain_text("thick.pdf", timeout=PATIENCE)
     visitor.leave()
     os.kill(app.pid, signal.SIGKILL)
     app.stop()

@@ -246,9 +246,9 @@ function updateStories() {
   if (at >= 0) stories.last = at;
   if (stories.wanted >= 0 && stories.sent < 0) openStory();
   updateCounter(stories.wanted >= 0 ? stories.wanted : at);
-  const told = document.querySelector(".story")?.dataset.told;
+  const storyPage = document.querySelector(".story")?.dataset.storyPage;
   for (const node of document.querySelectorAll(".answer [data-page]")) {
-    node.classList.toggle("is-told", node.dataset.page === told);
+    node.classList.toggle("is-story-page", node.dataset.page === storyPage);
   }
   const answer = document.querySelector(".answer[data-link]");
   if (!answer) return;
