@@ -426,7 +426,7 @@ class GradePanel extends Panel {
     const cards = this.#cards();
     const here = cards.findIndex((other) => other.dataset.page === page);
     if (here < 0 || before || before === cards[here].dataset.grade) return;
-    const open = [...grade-cards.slice(here + 1), ...grade-cards.slice(0, here)].find((other) => !other.dataset.grade);
+    const open = [...cards.slice(here + 1), ...cards.slice(0, here)].find((other) => !other.dataset.grade);
     this.#choose(open ? cards.indexOf(open) : here, this.element.contains(document.activeElement));
   }
 
