@@ -134,6 +134,10 @@ class Wiring:
         page.scope.input(
             self.change_scope, [page.answered, page.scope, *page.controls], answer, **searching, api_name="elsewhere"
         )
+        # The script sends this after the first answer, if the visitor chose a scope before there was a query.
+        page.results.input(
+            self.change_scope, [page.answered, page.scope, *page.controls], answer, **searching, api_name="chosen"
+        )
         page.results.select(
             self.search_region, [page.scope, *page.controls], [page.query, *answer], **searching, api_name="alike"
         )
@@ -205,8 +209,10 @@ class Wiring:
 
     @show_errors_as_toast
     def change_scope(self, answered: object, scope: object, *controls: object) -> object:
-        """Search for the same query in another scope."""
+        """Search for the same query in another scope, if there is one: there is none before the first answer."""
         text, _, picture = _strings(answered, 3)
+        if not (text or picture):
+            return gr.skip()
         return self._answer(replace(parse_request(text, scope, *controls), picture=picture))
 
     @show_errors_as_toast
@@ -267,7 +273,9 @@ class Wiring:
         if request and request.query_params.get("like") and not search.picture:
             gr.Warning("The part of a page in this link cannot be read, so it was left out.")
         page, updates = self.page, self._updates(self.handlers.background_state())
-        updates[page.scope] = gr.Radio(self.handlers.scope_choices(), value=search.scope, visible=page.accepts_uploads)
+        # The default is set already: sending it would take back what the visitor has chosen in the meantime.
+        chosen = {} if search.scope == default.scope else {"value": search.scope}
+        updates[page.scope] = gr.Radio(self.handlers.scope_choices(), visible=page.accepts_uploads, **chosen)
         return {
             **updates,
             **dict(zip(page.controls, _control_values(search), strict=True)),

@@ -94,7 +94,7 @@ class QueriesPanel:
             self.sample_button = gr.Button("Use the sample queries", elem_id="list-sample", scale=0, min_width=0)
             if private:
                 self.file = gr.UploadButton("Upload a list", elem_id="list-file", scale=0, min_width=0)
-        self.message = html_component("", "list-told")
+        self.message = html_component("", "list-status")
         self.table = html_component("", "judge-list", "smartDemo.queryList(element, server, watch, trigger)", functions)
         self.run_name = gr.State("")
         """Name of the last run."""
@@ -191,13 +191,13 @@ class BoardWiring:
             text = decode_list(read_upload(path, MAX_LIST_BYTES))
         finally:
             self.delete_copy(path)
-        return None, text, render_message("told", describe_list(text))
+        return None, text, render_message("status", describe_list(text))
 
     @show_errors_as_toast
     def load_sample_list(self) -> object:
         """Put the sample library's own queries into the box."""
         text = self.lists.sample()
-        return text, render_message("told", describe_list(text))
+        return text, render_message("status", describe_list(text))
 
     def run_list(self, text: object, last_run: object, *controls: object) -> Iterator[object]:
         """Run the list and yield its progress. The Stop button is visible until it ends."""

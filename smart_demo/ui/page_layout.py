@@ -57,7 +57,7 @@ class PageLayout:
                     "smartDemo.results(element, server, watch, trigger)",
                     viewer,
                 )
-            with gr.Tab("Library", id="library"), gr.Row(elem_id="shelves"):
+            with gr.Tab("Library", id="library"), gr.Row(elem_id="library-panels"):
                 self._lay_out_library(settings, delete)
             with gr.Tab("Judge", id="judge"):
                 self.judge = JudgeTab(judges, settings)
@@ -93,7 +93,7 @@ class PageLayout:
             html_component(render("sharing", public=settings.public), "share")
 
     def _lay_out_controls(self, settings: Settings) -> None:
-        with gr.Row(elem_id="dials"):
+        with gr.Row(elem_id="controls"):
             choices = [ON_SAMPLES, ON_MINE] if self.accepts_uploads else [ON_SAMPLES]
             self.scope = gr.Radio(
                 choices,
@@ -125,16 +125,16 @@ class PageLayout:
                 )
 
     def _lay_out_library(self, settings: Settings, delete: ServerFunction) -> None:
-        with gr.Column(elem_id="intake", scale=5, min_width=280):
+        with gr.Column(elem_id="upload-panel", scale=5, min_width=280):
             if self.accepts_uploads:
                 html_component(library_tab.render_intro(settings), "intro")
                 # Any type may be dropped: the content decides what a file is, and a refused one must not fail the rest.
                 self.files = gr.File(label="Upload documents", file_count="multiple", height=190, elem_id="upload")
-                self.uploads = html_component("", "arrivals", "smartDemo.uploads(element, watch)")
+                self.uploads = html_component("", "uploads", "smartDemo.uploads(element, watch)")
                 self.cancel = gr.Button("Stop", size="sm", visible=False, elem_id="cancel")
             else:
                 html_component(render("no_uploads"), "closed")
-        with gr.Column(elem_id="holdings", scale=6, min_width=280):
+        with gr.Column(elem_id="documents-panel", scale=6, min_width=280):
             if self.accepts_uploads:
                 script = "smartDemo.documents(element, server, trigger)"
                 self.documents = html_component("", "documents", script, [delete])

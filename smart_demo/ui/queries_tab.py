@@ -155,7 +155,7 @@ class QueriesHandlers:
         queries, notices = self._read(text)
         self._check(search)
         rows, (owner, stop), has_turn = list[QueryComparison](), self._active[name], False
-        waiting = render_message("going", "Another list is running. This one starts after it.")
+        waiting = render_message("progress", "Another list is running. This one starts after it.")
         try:
             while not has_turn and not stop.is_set():
                 has_turn = self._turn.acquire(timeout=TURN_POLL_SECONDS)
@@ -284,7 +284,7 @@ def render_list_intro(limit: int, *, private: bool) -> Markup:
 def render_message(kind: str, sentence: str) -> Markup:
     """Return a message about the list.
 
-    kind: `told` about its text, `going` while it waits, `refused` if it cannot run.
+    kind: `status` of its text, `progress` while it waits, `refused` if it cannot run.
     """
     return render("list_message", kind=kind, sentence=sentence)
 

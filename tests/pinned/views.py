@@ -349,7 +349,7 @@ def _library(world: World) -> Found:
         Progress("refused.pdf", State.REFUSED, 0, 0, "It is no PDF. <Choose> another."),
         Progress("part.pdf", State.REFUSED, 2, 9, "It was stopped."),
     ]
-    yield "library-arrivals", render_uploads(steps) + render_uploads(())
+    yield "library-uploads", render_uploads(steps) + render_uploads(())
     yield (
         "library-refusals",
         {
@@ -553,7 +553,7 @@ def _queries(world: World) -> Found:
     lists = QueriesHandlers(judging, world.private, clock=lambda: float(next(ticks)))
     yield "queries-intro", render_list_intro(500, private=True) + render_list_intro(100, private=False)
     sample = lists.sample()
-    yield "queries-sample-counted", render_message("told", describe_list(sample))
+    yield "queries-sample-counted", render_message("status", describe_list(sample))
     steps = list(lists.run((DATA / "table.csv").read_text() + "\n", parse_request("", ON_MINE, 3)))
     yield "queries-steps", "".join(markup for markup, _ in steps)
     run = list(lists.run(sample, parse_request("", ON_SAMPLES, 5)))[-1][1]
@@ -572,7 +572,7 @@ def _queries(world: World) -> Found:
     yield "queries-gone", lists.table({"run": "0" * 32})
     yield (
         "queries-progress",
-        render_message("going", "Another list is running. This one starts after it.")
+        render_message("progress", "Another list is running. This one starts after it.")
         + render_progress(0, 3)
         + render_progress(1, 3, 90.0)
         + render_progress(3, 3)

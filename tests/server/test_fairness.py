@@ -351,6 +351,6 @@ def test_the_page_claims_the_copies_it_will_read(app, visitor, uploads, tmp_path
     UPLOAD_TRACKER.delete_unclaimed(uploads)
     assert [Path(copy["path"]).exists() for copy in (submitted, other)] == [True, False]
     free.set()
-    while "is-done" not in str(visitor.shown("arrivals")):
+    while "is-done" not in str(visitor.shown("uploads")):
         visitor.look()
     assert not Path(submitted["path"]).exists()

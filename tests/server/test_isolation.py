@@ -208,7 +208,7 @@ def test_the_uploaded_copy_is_deleted_and_cannot_be_fetched(alice, bob, tmp_path
     mine = write_pdf(tmp_path / "second-of-alice.pdf", "quinine")
     (sent,) = alice.send(mine)
     alice.do(alice.event("upload", "upload"), upload=[sent])
-    while "is-working" in alice.shown("arrivals") or "second" not in alice.shown("arrivals"):
+    while "is-working" in alice.shown("uploads") or "second" not in alice.shown("uploads"):
         alice.look()
     assert alice.http.get(f"{API}/file={sent['path']}").status_code in {403, 404}
     file = re.search(r'data-remove="([0-9a-f]{16})" data-name="second', alice.shown("documents"))[1]
@@ -262,3 +262,17 @@ def test_an_invalid_key_opens_nothing_and_may_add_nothing(app, header, tmp_path)
         visitor.look()
         assert app.engine.library.report.pages == before
         assert set(visitor.forget()) == {"sentence"}
+
+
+def test_a_scope_chosen_before_the_first_answer_is_kept_and_searched_after_it(new_visitor):
+    """The load event sends no scope but one that the address names; what the script then sends is answered."""
+    visitor = new_visitor()
+    chosen = {"scope": ON_MINE}
+    visitor.do(visitor.event("scope", "input"), **chosen)
+    assert "No pages here yet" not in visitor.shown("results"), "there is no query yet"
+    load = next(one for one in visitor.events.values() if one["api_name"] == "open")
+    at = load["outputs"].index(visitor.component("scope"))
+    assert "value" not in visitor.do(load["id"])[at]
+    assert "tides.pdf" in visitor.shown("results")
+    visitor.do(visitor.event("results", "input"), **chosen)
+    assert "No pages here yet" in visitor.shown("results")

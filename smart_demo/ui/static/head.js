@@ -39,7 +39,7 @@
     } catch {
       // Without storage, the key lasts as long as the page.
     }
-    document.documentElement.classList.toggle("keeps-nothing", storedKey() !== visitorKey);
+    document.documentElement.classList.toggle("has-no-storage", storedKey() !== visitorKey);
     return visitorKey;
   }
 

@@ -30,8 +30,8 @@ function showNote(sentence) {
   const place = box?.matches("#upload") ? box : (box?.closest(ROWS) ?? box);
   if (!place?.isConnected) return;
   let note = place.nextElementSibling;
-  if (!note?.matches(".intake-said")) {
-    note = make("div", { class: "notice intake-said", role: "alert" });
+  if (!note?.matches(".upload-note")) {
+    note = make("div", { class: "notice upload-note", role: "alert" });
     place.after(note);
   }
   note.append(make("p", {}, sentence));
@@ -39,7 +39,7 @@ function showNote(sentence) {
 
 function startUpload(at) {
   box = at;
-  for (const note of document.querySelectorAll(".intake-said")) note.remove();
+  for (const note of document.querySelectorAll(".upload-note")) note.remove();
 }
 
 // ---- before anything is sent ----
@@ -183,7 +183,7 @@ reportWhenReady();
 /** Hook of the list of uploads: the uploads that it shows as working replace the stored names. */
 export function uploads(element, watch) {
   const update = () => {
-    const names = [...element.querySelectorAll(".is-working .arrival-name")];
+    const names = [...element.querySelectorAll(".is-working .upload-name")];
     writePending(names.map((node) => node.textContent));
   };
   watch("value", () => requestAnimationFrame(update));
