@@ -73,7 +73,7 @@ class Engine:
     def backbone(self, scope: Scope) -> Backbone:
         """Return the backbone that made a scope's encodings; waits until it is loaded.
 
-        For the samples it is the embedded one until the chosen one is loaded and has encoded all of them.
+        For the samples it is the bundled one until the chosen one is loaded and has encoded all of them.
         """
         if scope != SAMPLES:
             return self.backbones.main()
@@ -81,7 +81,7 @@ class Engine:
             main = self.backbones.main()
             if self.samples(main).complete:
                 return main
-        return self.backbones.embedded()
+        return self.backbones.bundled()
 
     # -- documents
 
@@ -189,11 +189,11 @@ class Engine:
         return Samples(len(stored), self._sample_documents.count_pages(encoder.fingerprint), encoder.name)
 
     def prepare_samples(self, backbone: Backbone | None = None) -> Generator[Progress]:
-        """Encode what is missing of the sample library, by default with the embedded backbone.
+        """Encode what is missing of the sample library, by default with the bundled backbone.
 
         Documents that are no longer in the sample folder are deleted.
         """
-        using = backbone or self.backbones.embedded()
+        using = backbone or self.backbones.bundled()
         uploads = self._sample_documents.uploads
         stored = {page.id.file for page in self.library.pages([SAMPLES], using.encoder.fingerprint)}
         for file in stored - {upload.file for upload in uploads}:

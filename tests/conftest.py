@@ -56,7 +56,7 @@ def app(request, tmp_path_factory) -> Iterator[App | Served]:
 
 @pytest.fixture(scope="session")
 def sample_engine(tmp_path_factory) -> Iterator[Engine]:
-    """Yield the embedded model over the whole sample library, one for the run.
+    """Yield the bundled model over the whole sample library, one for the run.
 
     Tests may search it. A test that changes the library copies it first (`tests.sample_library`).
     """

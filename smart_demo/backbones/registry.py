@@ -18,7 +18,11 @@ from smart_demo.config import Settings
 from smart_demo.errors import BackboneUnavailable, SettingRefused
 
 QWEN = "qwen3-vl-2b"
-NAMES = ("minilm", *HUB_IDS, "words")
+BUNDLED_BACKBONE = "minilm"
+"""The backbone that is installed with its weights and needs no hub and no GPU. It encodes the samples, and replaces a
+backbone that cannot be loaded.
+"""
+NAMES = (BUNDLED_BACKBONE, *HUB_IDS, "words")
 MINILM_REQUIREMENTS = {
     "torch": "torch",
     "transformers": "transformers",
@@ -62,7 +66,7 @@ def choose_backbone(
     if device := (gpu or detect_gpu)():
         return BackboneChoice(QWEN, f"There is a GPU for it: {device}.", explicit=False)
     hint = "" if settings.public else f"; SMART_BACKBONE={QWEN} fetches it"
-    return BackboneChoice("minilm", f"There is no GPU and {QWEN} is not on this disk{hint}.", explicit=False)
+    return BackboneChoice(BUNDLED_BACKBONE, f"There is no GPU and {QWEN} is not on this disk{hint}.", explicit=False)
 
 
 def load_backbone(name: str, settings: Settings) -> Backbone:
@@ -75,7 +79,7 @@ def load_backbone(name: str, settings: Settings) -> Backbone:
         from smart_demo.backbones.bag_of_words import WordBackbone
 
         return WordBackbone()
-    if name == "minilm":
+    if name == BUNDLED_BACKBONE:
         _check_installed(MINILM_REQUIREMENTS)
         from smart_demo.backbones.minilm import MiniLM
 

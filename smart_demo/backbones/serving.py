@@ -1,4 +1,4 @@
-"""The backbones in use: the chosen one, loaded in the background, and the embedded one that replaces it if it fails."""
+"""The backbones in use: the chosen one, loaded in the background, and the bundled one that replaces it if it fails."""
 
 from __future__ import annotations
 
@@ -9,10 +9,9 @@ from dataclasses import dataclass
 from functools import partial
 
 from smart_demo.backbones.base import Backbone
-from smart_demo.backbones.registry import BackboneChoice
+from smart_demo.backbones.registry import BUNDLED_BACKBONE, BackboneChoice
 from smart_demo.errors import BackboneUnavailable, SmartError
 
-EMBEDDED = "minilm"
 log = logging.getLogger(__name__)
 
 
@@ -64,9 +63,9 @@ class Serving:
 
 
 class Backbones:
-    """The chosen backbone and the embedded one.
+    """The chosen backbone and the bundled one.
 
-    With `fall_back` the embedded one replaces a chosen backbone that cannot be loaded, and `serving` gives the reason.
+    With `fall_back` the bundled one replaces a chosen backbone that cannot be loaded, and `serving` gives the reason.
     Without it the error is raised: a command that names a model must not run another.
     """
 
@@ -74,10 +73,10 @@ class Backbones:
         self, choice: BackboneChoice, load: Callable[[str], Backbone], *, fall_back: bool, hints: bool = True
     ) -> None:
         """`hints`: whether the readers of a load error can act on its hint; visitors of a public page cannot."""
-        self.choice, self._fall_back = choice, fall_back
-        self._embedded = LazyBackbone(partial(load, EMBEDDED), hints=hints)
+        self.choice, self._may_fall_back = choice, fall_back
+        self._bundled = LazyBackbone(partial(load, BUNDLED_BACKBONE), hints=hints)
         chosen = partial(load, choice.name)
-        self._chosen = self._embedded if choice.name == EMBEDDED else LazyBackbone(chosen, hints=hints)
+        self._chosen = self._bundled if choice.name == BUNDLED_BACKBONE else LazyBackbone(chosen, hints=hints)
 
     def load_in_background(self) -> None:
         """Start loading in a new thread; the page does not wait for it."""
@@ -92,7 +91,7 @@ class Backbones:
     @property
     def ready(self) -> bool:
         """Whether `main` returns without waiting."""
-        return self._chosen.settled and (not self._falls_back or self._embedded.settled)
+        return self._chosen.settled and (not self._falls_back or self._bundled.settled)
 
     def main(self) -> Backbone:
         """Return the backbone for visitors' own documents, waiting until it is loaded."""
@@ -101,16 +100,16 @@ class Backbones:
         except BackboneUnavailable:
             if not self._falls_back:
                 raise
-        return self._embedded.get()
+        return self._bundled.get()
 
     @property
     def _falls_back(self) -> bool:
-        """Whether the embedded backbone replaces the chosen one."""
-        return bool(self._chosen.failure) and self._fall_back and self._chosen is not self._embedded
+        """Whether the bundled backbone replaces the chosen one."""
+        return bool(self._chosen.failure) and self._may_fall_back and self._chosen is not self._bundled
 
-    def embedded(self) -> Backbone:
+    def bundled(self) -> Backbone:
         """Return the backbone that needs no hub and no GPU, waiting until it is loaded."""
-        return self._embedded.get()
+        return self._bundled.get()
 
     def serving(self) -> Serving:
         """Return which backbone is in use now, without waiting."""
@@ -118,8 +117,10 @@ class Backbones:
             return Serving(self.choice.name, self.choice.name, True, self.choice.reason)
         if failure := self._chosen.failure:
             reason = f"{self.choice.name} could not be loaded: {failure}"
-            if self._falls_back and not self._embedded.failure:
-                return Serving(self.choice.name, EMBEDDED, False, f"{reason} {EMBEDDED} serves instead.")
+            if self._falls_back and not self._bundled.failure:
+                return Serving(
+                    self.choice.name, BUNDLED_BACKBONE, False, f"{reason} {BUNDLED_BACKBONE} serves instead."
+                )
             return Serving(self.choice.name, self.choice.name, False, reason)
         backbone = self._chosen.get()
         reason = f"{self.choice.reason} {backbone.reason}".strip()

@@ -176,7 +176,7 @@ class Handlers:
         return any(scope != SAMPLES for scope in scopes) and not self.engine.backbones.ready
 
     def samples(self) -> Samples | None:
-        """Return the progress of the samples, or None if not even the embedded model could be loaded."""
+        """Return the progress of the samples, or None if not even the bundled model could be loaded."""
         try:
             return self.engine.samples()
         except SmartError as error:
