@@ -21,15 +21,15 @@ import numpy as np
 
 from smart_demo.errors import LibraryError, StorageFull, TokenFileDamaged
 from smart_demo.page_list import PageList
-from smart_demo.store import atomic_files, judgement_files, sidecar
+from smart_demo.store import atomic_files, judgement_files, page_files
 from smart_demo.store.background import BackgroundTasks, BackgroundWork
 from smart_demo.store.catalogue import Catalogue
 from smart_demo.store.chroma_index import PageIndex
 from smart_demo.store.chroma_upkeep import ChromaUpkeep, PendingUpkeep
 from smart_demo.store.lock import FolderLock
+from smart_demo.store.page_files import PageFiles, ScanResult
 from smart_demo.store.page_reader import PageReader
 from smart_demo.store.quotas import Visitor, group_by_visitor, is_visitor
-from smart_demo.store.sidecar import ScanResult, Sidecar
 from smart_demo.store.snapshot import Snapshots
 from smart_demo.types import SAMPLES, Floats, Page, PageEncoding, PageId, Scope, StoredPage, TokenCodes
 
@@ -61,7 +61,7 @@ class Library:
 
     def __init__(
         self,
-        files: Sidecar,
+        files: PageFiles,
         found: ScanResult,
         chroma: ChromaUpkeep,
         lock: FolderLock,
@@ -110,7 +110,7 @@ class Library:
             with atomic_files.storage_errors(f"use {data_dir}"):
                 # A lock on a mount that machines share may hold in one of them only: then another process may write.
                 alone = lock.try_lock(data_dir) and data_dir.stat().st_dev == index_dir.stat().st_dev
-                files = Sidecar(data_dir)
+                files = PageFiles(data_dir)
             before = math.inf if alone else time.time() - MAX_WRITE_SECONDS
             snapshots = Snapshots(index_dir)
             found = files.scan(before, snapshots.read) if in_background else files.scan(before)
@@ -167,7 +167,7 @@ class Library:
         key = (scope, encoding.encoder, page.id)
         if known := self._catalogue.get(key):
             return known.page
-        prepared = sidecar.prepare_page(scope, page, encoding, self._codec, seconds)
+        prepared = page_files.prepare_page(scope, page, encoding, self._codec, seconds)
         with self._locked():
             if known := self._catalogue.get(key):
                 return known.page

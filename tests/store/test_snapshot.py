@@ -19,8 +19,8 @@ from smart_demo.store.chroma_index import PageIndex
 from smart_demo.store.chroma_upkeep import ChromaUpkeep
 from smart_demo.store.library import Library
 from smart_demo.store.lock import FolderLock
+from smart_demo.store.page_files import PageFiles
 from smart_demo.store.page_reader import PageReader
-from smart_demo.store.sidecar import Sidecar
 from smart_demo.store.snapshot import Snapshots
 from smart_demo.types import LOCAL, SAMPLES
 from tests.server.cases import NoIndex, bytes_under, holding, visitor
@@ -37,7 +37,7 @@ def every_scope_is_large(monkeypatch):
 
 def opened(folder: Path) -> Library:
     """Open the library as a background start does, before its thread has done anything, and without Chroma."""
-    snapshots, files = Snapshots(folder / "index"), Sidecar(folder / "data")
+    snapshots, files = Snapshots(folder / "index"), PageFiles(folder / "data")
     lock = FolderLock(folder / "index")
     found = files.scan(find_snapshot=snapshots.read)
     library = Library(files, found, NoIndex(), lock, "int8", 2**26, snapshots)
@@ -47,7 +47,7 @@ def opened(folder: Path) -> Library:
 
 def reader_of(folder: Path):
     """Return (reader, catalogue, unread pages, damaged pages) of a library that was listed from its snapshots."""
-    files, damaged = Sidecar(folder / "data"), []
+    files, damaged = PageFiles(folder / "data"), []
     found = files.scan(find_snapshot=Snapshots(folder / "index").read)
     catalogue = Catalogue(found.headers, max_mapped=9)
     return PageReader(files, catalogue, lambda page, _: damaged.append(page)), catalogue, found.unread, damaged
@@ -59,7 +59,7 @@ def snapshots_of(folder: Path) -> list[str]:
 
 def truth(folder: Path):
     """Return the facts by a library that reads every file."""
-    return by_key(Sidecar(folder / "data").scan().headers)
+    return by_key(PageFiles(folder / "data").scan().headers)
 
 
 def by_key(headers):
@@ -69,7 +69,7 @@ def by_key(headers):
 def assert_true(folder: Path) -> int:
     """Assert that a start from the snapshots agrees with the files; return how many headers it did not read."""
     expected = truth(folder)
-    found = Sidecar(folder / "data").scan(find_snapshot=Snapshots(folder / "index").read)
+    found = PageFiles(folder / "data").scan(find_snapshot=Snapshots(folder / "index").read)
     assert by_key(found.headers) == expected
     with opened(folder) as library:
         for scope in {key[0] for key in expected}:
