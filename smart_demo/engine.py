@@ -20,8 +20,7 @@ from smart_demo.errors import LibraryError, QueryRefused, SmartError
 from smart_demo.indexing.indexer import Indexer
 from smart_demo.indexing.samples import SampleDocuments, Samples
 from smart_demo.page_list import Key
-from smart_demo.search import candidates
-from smart_demo.search.candidates import CandidateCheck
+from smart_demo.search.candidate_check import MAX_CHECKED_QUERIES, CandidateCheck
 from smart_demo.search.costs import StageTiming
 from smart_demo.search.explain.explainer import Explainer, Explanation, Pairing
 from smart_demo.search.retrieval import Retrieval
@@ -273,7 +272,7 @@ class Engine:
         a page is deleted during the scan.
         """
         backbone = self.backbone(scope)
-        queries = [text for text in dict.fromkeys(map(str.strip, texts)) if text][: candidates.MAX_CHECKED_QUERIES]
+        queries = [text for text in dict.fromkeys(map(str.strip, texts)) if text][:MAX_CHECKED_QUERIES]
         if not queries or not self.library.pages([scope], backbone.encoder.fingerprint):
             return None
         encoded = backbone.encode_texts(queries)
