@@ -33,7 +33,7 @@ MAX_PREFETCH = 4
 MAX_NAMED_PAGES = 3
 """Maximum number of refused pages of one file that its message names."""
 
-EncodedPage = tuple[Page, PageEncoding, float]
+TimedEncoding = tuple[Page, PageEncoding, float]
 """A page, its encoding and the seconds that rendering and encoding took."""
 EvictIdleVisitors = Callable[[Scope, int], bool]
 T = TypeVar("T")
@@ -167,7 +167,7 @@ class Indexer:
 
     def _encode(
         self, upload: Upload, skip: set[int], backbone: Backbone, check_batch: Callable[[Sequence[Page]], None]
-    ) -> Generator[EncodedPage | PageRefused]:
+    ) -> Generator[TimedEncoding | PageRefused]:
         """Yield the encoded or refused pages of a file in order, encoded in batches of the backbone's size.
 
         `check_batch` is called before a batch is encoded, and raises if no page of it can be stored.
