@@ -104,10 +104,10 @@ class ChromaUpkeep:
                 return found
         return None
 
-    def apply_changes_of(self, pending: PendingUpkeep) -> None:
+    def apply_changes_of(self, unopened: UnopenedChroma) -> None:
         """Apply the pages added and deleted while this one was filled."""
-        self.delete(pending.deleted.values())
-        for page in pending.pending:
+        self.delete(unopened.deleted.values())
+        for page in unopened.pending:
             self.enqueue(page)
 
     def is_wasteful(self, pages: int) -> bool:
@@ -143,8 +143,8 @@ class ChromaUpkeep:
                 del self._pending_counts[key[:2]]
 
 
-class PendingUpkeep(ChromaUpkeep):
-    """Replaces ChromaUpkeep until Chroma is open and filled: records additions and deletions, answers no search."""
+class UnopenedChroma(ChromaUpkeep):
+    """Replaces `ChromaUpkeep` until Chroma is open and filled: records what is added and deleted, answers no search."""
 
     def __init__(self) -> None:
         super().__init__(_UnopenedIndex())  # type: ignore[arg-type]

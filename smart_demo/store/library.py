@@ -25,7 +25,7 @@ from smart_demo.store import atomic_files, judgement_files, page_files
 from smart_demo.store.background import BackgroundTasks, BackgroundWork
 from smart_demo.store.catalogue import Catalogue
 from smart_demo.store.chroma_index import PageIndex
-from smart_demo.store.chroma_upkeep import ChromaUpkeep, PendingUpkeep
+from smart_demo.store.chroma_upkeep import ChromaUpkeep, UnopenedChroma
 from smart_demo.store.lock import FolderLock
 from smart_demo.store.page_files import PageFiles, ScanResult
 from smart_demo.store.page_reader import PageReader
@@ -115,7 +115,7 @@ class Library:
             snapshots = Snapshots(index_dir)
             found = files.scan(before, snapshots.read) if in_background else files.scan(before)
             found.deleted_leftovers += judgement_files.delete_leftovers(data_dir, before)
-            library = cls(files, found, PendingUpkeep(), lock, codec, cache_bytes, snapshots)
+            library = cls(files, found, UnopenedChroma(), lock, codec, cache_bytes, snapshots)
             if in_background:
                 library._background = library._prepare_background_tasks(candidates, found.unread)
             else:
@@ -372,28 +372,28 @@ class Library:
         Does nothing if Chroma is open. If `keep_going` returns False, the folder stays half filled for the next start.
         Raises LibraryError if its folder cannot be used; the call may be repeated.
         """
-        index_dir, pending = self._lock.folder, self._chroma
-        if not isinstance(pending, PendingUpkeep):
+        index_dir, unopened = self._lock.folder, self._chroma
+        if not isinstance(unopened, UnopenedChroma):
             return
-        pending.begin()
+        unopened.begin()
         try:
             with atomic_files.storage_errors(f"use {index_dir}"):
                 fresh = ChromaUpkeep(PageIndex.open(index_dir, candidates))
-            self._replace_pending(fresh, pending, keep_going)
+            self._replace_unopened(fresh, unopened, keep_going)
         except Exception as error:
-            pending.fail(error)
+            unopened.fail(error)
             raise
 
-    def _replace_pending(self, fresh: ChromaUpkeep, pending: PendingUpkeep, keep_going: Callable[[], bool]) -> None:
+    def _replace_unopened(self, fresh: ChromaUpkeep, unopened: UnopenedChroma, keep_going: Callable[[], bool]) -> None:
         try:
             if keep_going():
                 fresh.reconcile(self._catalogue.all_pages())
-                pending.filling = fresh
+                unopened.filling = fresh
                 fresh.flush(self._reader.vector, keep_going)
             with self._locked():
-                fresh.apply_changes_of(pending)
+                fresh.apply_changes_of(unopened)
                 if keep_going():
-                    fresh, self._chroma = pending, fresh
+                    fresh, self._chroma = unopened, fresh
                     self.flush()
         finally:
             fresh.close()
