@@ -22,15 +22,14 @@ import numpy as np
 from smart_demo.errors import LibraryError, StorageFull, TokenFileDamaged
 from smart_demo.page_list import PageList
 from smart_demo.store import atomic_files, judgement_files, page_files
-from smart_demo.store.background import BackgroundTasks, BackgroundWork
 from smart_demo.store.catalogue import Catalogue
 from smart_demo.store.chroma_index import PageIndex
-from smart_demo.store.chroma_upkeep import ChromaUpkeep, UnopenedChroma
 from smart_demo.store.lock import FolderLock
 from smart_demo.store.page_files import PageFiles, ScanResult
 from smart_demo.store.page_reader import PageReader
 from smart_demo.store.quotas import Visitor, group_by_visitor, is_visitor
 from smart_demo.store.snapshot import Snapshots
+from smart_demo.store.upkeep import BackgroundTasks, BackgroundWork, ChromaUpkeep, UnopenedChroma
 from smart_demo.types import SAMPLES, Floats, Page, PageEncoding, PageId, Scope, StoredPage, TokenCodes
 
 Admit = Callable[[StoredPage], None]

@@ -13,8 +13,8 @@ from smart_demo.judging.journal import Journal
 from smart_demo.judging.trials import JudgedQuery
 from smart_demo.store import atomic_files
 from smart_demo.store.chroma_index import PageIndex
-from smart_demo.store.chroma_upkeep import ChromaUpkeep
 from smart_demo.store.page_files import PageFiles
+from smart_demo.store.upkeep import ChromaUpkeep
 from smart_demo.types import LOCAL, POOLED, SAMPLES, SMART, Query, QueryEncoding, State, StoredPage
 from tests.documents import write_pdf
 from tests.server.cases import Words, add, an_engine, bytes_under, holding, judge, names, visitor, without_index
@@ -285,7 +285,7 @@ def test_a_kill_at_any_step_of_a_rebuild_loses_nothing_and_leaves_nothing(tmp_pa
         put(library, *range(1, 4))
         put(library, 9, scope=ME)
         library.delete_scope(ME)
-        monkeypatch.setattr("smart_demo.store.chroma_upkeep._BATCH", 2)
+        monkeypatch.setattr("smart_demo.store.upkeep._FLUSH_BATCH", 2)
         for target, name in ((ChromaUpkeep, "open_next"), (ChromaUpkeep, "_upsert"), (PageIndex, "close")):
             monkeypatch.setattr(target, name, copied_after(getattr(target, name)))
         assert library.compact()

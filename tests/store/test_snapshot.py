@@ -12,16 +12,15 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from smart_demo.errors import LibraryError, StorageFull
-from smart_demo.store import atomic_files, background, snapshot
-from smart_demo.store.background import BackgroundTasks, BackgroundWork
+from smart_demo.store import atomic_files, snapshot, upkeep
 from smart_demo.store.catalogue import Catalogue
 from smart_demo.store.chroma_index import PageIndex
-from smart_demo.store.chroma_upkeep import ChromaUpkeep
 from smart_demo.store.library import Library
 from smart_demo.store.lock import FolderLock
 from smart_demo.store.page_files import PageFiles
 from smart_demo.store.page_reader import PageReader
 from smart_demo.store.snapshot import Snapshots
+from smart_demo.store.upkeep import BackgroundTasks, BackgroundWork, ChromaUpkeep
 from smart_demo.types import LOCAL, SAMPLES
 from tests.server.cases import NoIndex, bytes_under, holding, visitor
 from tests.store.cases import ENCODER, OTHER_ENCODER, made, page_id, path_of, put, rows_in_chroma
@@ -345,7 +344,7 @@ def test_a_library_opened_in_the_background_answers_at_once_and_catches_up(tmp_p
 @pytest.fixture
 def behind(tmp_path, monkeypatch):
     """Yield a library with pages and rows, reopened in the background before its tasks have begun."""
-    monkeypatch.setattr(background, "INTERVAL_SECONDS", 0.01)
+    monkeypatch.setattr(upkeep, "INTERVAL_SECONDS", 0.01)
     with Library.open(tmp_path / "data", tmp_path / "index") as library:
         put(library, *FILES)
     with Library.open(tmp_path / "data", tmp_path / "index", in_background=True) as library:
