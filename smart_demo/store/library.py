@@ -22,9 +22,9 @@ import numpy as np
 from smart_demo.errors import LibraryError, StorageFull, TokenFileDamaged
 from smart_demo.page_list import PageList
 from smart_demo.store import atomic_files, judgement_files, page_files
+from smart_demo.store.atomic_files import FolderLock
 from smart_demo.store.catalogue import Catalogue
 from smart_demo.store.chroma_index import PageIndex
-from smart_demo.store.lock import FolderLock
 from smart_demo.store.page_files import PageFiles, ScanResult
 from smart_demo.store.page_reader import PageReader
 from smart_demo.store.quotas import Visitor, group_by_visitor, is_visitor

@@ -14,8 +14,8 @@ from smart_demo.config import Quotas, Settings
 from smart_demo.engine import Engine
 from smart_demo.server.gate import GateMiddleware
 from smart_demo.store import page_files
+from smart_demo.store.atomic_files import FolderLock
 from smart_demo.store.library import Library
-from smart_demo.store.lock import FolderLock
 from smart_demo.store.page_files import PageFiles
 from smart_demo.types import Page, PageEncoding, Progress, Scope, State
 from tests.apps import Served, open_words, serve_documents, settings_below

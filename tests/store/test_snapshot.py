@@ -13,10 +13,10 @@ from hypothesis import strategies as st
 
 from smart_demo.errors import LibraryError, StorageFull
 from smart_demo.store import atomic_files, snapshot, upkeep
+from smart_demo.store.atomic_files import FolderLock
 from smart_demo.store.catalogue import Catalogue
 from smart_demo.store.chroma_index import PageIndex
 from smart_demo.store.library import Library
-from smart_demo.store.lock import FolderLock
 from smart_demo.store.page_files import PageFiles
 from smart_demo.store.page_reader import PageReader
 from smart_demo.store.snapshot import Snapshots
