@@ -1,1 +1,0 @@
-"""Adding documents to the library: the indexer with its quota checks, and the sample documents."""
