@@ -197,7 +197,7 @@ function confirmDeleteDocument(button, onConfirm) {
   confirmDelete(button, "Delete this document?", [name, make("br"), what], onConfirm);
 }
 
-/** Ask before everything is deleted, report the result, then reload the page with a new visitor key. */
+/** Ask before everything is deleted, report the result, then reload the page with a new visitor secret. */
 function confirmDeleteAll(button, server) {
   const { dialog, heading, body, keep, remove } = askToDelete(
     button,
