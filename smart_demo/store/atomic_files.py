@@ -21,12 +21,13 @@ from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 
 from smart_demo.errors import LibraryBusy, LibraryError, StorageFull, TokenFileDamaged
+from smart_demo.wording import MEGABYTE
 
 MAX_MAPPED_FILES = 4_096
 """Token files that stay mapped between searches, if the system allows that many open files."""
 TEMPORARY_SUFFIX = ".tmp"
 """Suffix of a file that is not committed yet."""
-MIN_FREE_BYTES = 2**30
+MIN_FREE_BYTES = 1_000 * MEGABYTE
 """Bytes that always stay free on the disk: a full disk breaks more than this program."""
 _READ = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
 _APPEND = os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
@@ -88,8 +89,8 @@ def check_space(folder: Path, size: int) -> None:
     free = disk.f_bavail * disk.f_frsize
     if disk.f_blocks and free < 3 * size + MIN_FREE_BYTES:
         raise StorageFull(
-            f"Only {free // 2**20} MB of storage are free, too little to keep more.",
-            f"At least {MIN_FREE_BYTES // 2**20} MB must stay free; free some space, or delete documents.",
+            f"Only {free // MEGABYTE:,} MB of storage are free, too little to keep more.",
+            f"At least {MIN_FREE_BYTES // MEGABYTE:,} MB must stay free; free some space, or delete documents.",
         )
 
 

@@ -55,7 +55,7 @@ function withinLimits(files) {
   const over = fit.slice(maxFiles);
   const namesOf = (some) => listNames(some.map((file) => file.name));
   if (tooLarge.length) {
-    const limit = `${Math.floor(maxBytes / 2 ** 20)} MB`;
+    const limit = `${Math.floor(maxBytes / 1_000_000)} MB`;
     showNote(`Not sent, over ${limit}: ${namesOf(tooLarge)}. Split the file or make it smaller, then add it again.`);
   }
   if (over.length) {
