@@ -17,7 +17,8 @@ from smart_demo.backbones.base import Backbone
 from smart_demo.backbones.serving import Backbones, Serving
 from smart_demo.config import Settings
 from smart_demo.errors import LibraryError, QueryRefused, SmartError
-from smart_demo.indexing import Indexer, SampleDocuments, Samples
+from smart_demo.indexing.indexer import Indexer
+from smart_demo.indexing.samples import SampleDocuments, Samples
 from smart_demo.page_list import Key
 from smart_demo.search.candidate_check import MAX_CHECKED_QUERIES, CandidateCheck
 from smart_demo.search.costs import StageTiming

@@ -19,7 +19,7 @@ from smart_demo.engine import open_engine
 
 ROOT = Path(__file__).resolve().parent.parent
 KEPT = ROOT / "build" / "sample-library"
-DECIDES = ("types.py", "config.py", "indexing.py", "ingest", "backbones", "store")
+DECIDES = ("types.py", "config.py", "indexing", "ingest", "backbones", "store")
 """Parts of the program that determine the stored library."""
 
 

@@ -19,7 +19,7 @@ from pathlib import Path
 from smart_demo.backbones.serving import Serving
 from smart_demo.engine import Engine
 from smart_demo.errors import InputRefused, LibraryError, SmartError
-from smart_demo.indexing import Samples
+from smart_demo.indexing.samples import Samples
 from smart_demo.search.request import (
     ON_BOTH,
     ON_MINE,

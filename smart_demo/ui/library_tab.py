@@ -13,7 +13,7 @@ from smart_demo import ingest
 from smart_demo.config import Settings
 from smart_demo.engine import Engine
 from smart_demo.errors import SmartError
-from smart_demo.indexing import Samples
+from smart_demo.indexing.samples import Samples
 from smart_demo.types import Document, Progress, State
 from smart_demo.ui.format import count_of, format_time_left
 from smart_demo.ui.render import NOTHING, render

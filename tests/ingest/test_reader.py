@@ -8,7 +8,7 @@ import pytest
 from smart_demo import ingest
 from smart_demo.backbones.bag_of_words import WordBackbone
 from smart_demo.config import Limits
-from smart_demo.indexing import Indexer
+from smart_demo.indexing.indexer import Indexer
 from smart_demo.ingest import prefetch
 from smart_demo.store.library import Library
 from smart_demo.types import LOCAL, State

@@ -30,7 +30,7 @@ from starlette.routing import Route
 from smart_demo.backbones.serving import Serving
 from smart_demo.config import Limits, Quotas, Settings
 from smart_demo.engine import Engine
-from smart_demo.indexing import Samples
+from smart_demo.indexing.samples import Samples
 from smart_demo.judging.journal import Journal
 from smart_demo.judging.trials import JudgedQuery, Rankings, draw_sides
 from smart_demo.search.comparison import Change, Move

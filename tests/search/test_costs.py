@@ -7,10 +7,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from smart_demo import indexing
 from smart_demo.backbones.bag_of_words import WordBackbone
 from smart_demo.config import CODECS, Limits, Settings
-from smart_demo.indexing import Indexer
+from smart_demo.indexing import indexer
+from smart_demo.indexing.indexer import Indexer
 from smart_demo.search.costs import RecentTimings, StageTiming, compute_costs, token_states_bytes
 from smart_demo.store import page_files
 from smart_demo.store.library import Library
@@ -134,7 +134,7 @@ class Clock:
 
 def test_a_page_s_seconds_are_its_share_of_the_batch_and_the_write_before(tmp_path, monkeypatch):
     clock = Clock()
-    monkeypatch.setattr(indexing, "time", SimpleNamespace(monotonic=clock.monotonic))
+    monkeypatch.setattr(indexer, "time", SimpleNamespace(monotonic=clock.monotonic))
 
     class Slow(WordBackbone):
         def encode_pages(self, pages):

@@ -14,7 +14,7 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, ru
 
 from smart_demo.config import Quotas, read_settings
 from smart_demo.errors import QuotaExceeded
-from smart_demo.indexing import AdmissionCheck, IndexingJob
+from smart_demo.indexing.indexer import AdmissionCheck, IndexingJob
 from smart_demo.store.quotas import QuotaCheck, Usage
 from smart_demo.types import LOCAL, SAMPLES, State
 from smart_demo.wording import size_in_words

@@ -3,7 +3,7 @@
 import pytest
 
 from smart_demo.config import read_settings
-from smart_demo.indexing import Samples
+from smart_demo.indexing.samples import Samples
 from smart_demo.types import LOCAL, SAMPLES, Document, Progress, State
 from smart_demo.ui.format import strip_unprintable
 from smart_demo.ui.library_tab import (

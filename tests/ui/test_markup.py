@@ -7,7 +7,7 @@ import pytest
 
 from smart_demo.backbones.serving import Serving
 from smart_demo.config import read_settings
-from smart_demo.indexing import Samples
+from smart_demo.indexing.samples import Samples
 from smart_demo.search.comparison import Change, Move
 from smart_demo.store.quotas import Usage
 from smart_demo.types import Weights

@@ -1,4 +1,4 @@
-"""Adding documents: the indexer (files -> pages -> encodings -> library, page by page) and the sample documents.
+"""The indexer: files -> pages -> encodings -> library, page by page.
 
 A batch of files is an IndexingJob: deletions reach the jobs that are running, so that a deleted document or library is
 not added again behind them. Every page is checked against the quotas. The pages of the next batch are rendered while
@@ -10,12 +10,10 @@ before it, since its own cannot be in its own file. Time that the consumer of th
 
 from __future__ import annotations
 
-import logging
 import threading
 import time
 from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager, closing, contextmanager
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeVar
 
@@ -24,12 +22,10 @@ from smart_demo.backbones.base import Backbone
 from smart_demo.config import Limits, Quotas
 from smart_demo.errors import InputRefused, PageRefused, QuotaExceeded, SmartError, TotalQuotaExceeded
 from smart_demo.ingest import Upload
-from smart_demo.page_list import PageList
 from smart_demo.store.library import Library
 from smart_demo.store.quotas import QuotaCheck, Visitor, build_usage, is_visitor
 from smart_demo.types import SAMPLES, Page, PageEncoding, Progress, Scope, State, StoredPage
 
-log = logging.getLogger(__name__)
 DELETED = "Deleted while it was being added."
 DEFAULT_QUOTAS = Quotas()
 MAX_PREFETCH = 4
@@ -316,62 +312,3 @@ def _batches(pages: Iterable[Page | PageRefused], size: int) -> Iterator[list[Pa
             batch = []
     if batch:
         yield batch
-
-
-@dataclass(frozen=True, slots=True)
-class Samples:
-    """Progress of encoding the sample library: `ready` of `total` pages, under the encoder that serves it."""
-
-    ready: int
-    total: int
-    encoder: str
-    """Name of the encoder."""
-
-    @property
-    def complete(self) -> bool:
-        """Whether every sample page can be searched."""
-        return self.ready >= self.total
-
-
-class SampleDocuments:
-    """The documents of the sample folder, read once."""
-
-    def __init__(self, folder: Path, limits: Limits) -> None:
-        self._folder, self._limits, self._lock = folder, limits, threading.Lock()
-        self._uploads: tuple[Upload, ...] | None = None
-        self._refused: dict[str, int] = {}
-        self._stored: dict[str, tuple[PageList, tuple[StoredPage, ...]]] = {}
-        """Cache of `stored` by encoder: the library's pages then, and those of sample documents."""
-
-    @property
-    def uploads(self) -> tuple[Upload, ...]:
-        """Every readable document directly in the folder, sorted by name."""
-        with self._lock:
-            if self._uploads is None:
-                found, _ = ingest.find_files([self._folder])
-                self._uploads = tuple(self._inspect([path for path in found if path.parent == self._folder]))
-            return self._uploads
-
-    def _inspect(self, paths: Iterable[Path]) -> Iterator[Upload]:
-        for path in paths:
-            try:
-                yield ingest.inspect(path, path.name, self._limits)
-            except InputRefused as error:
-                log.warning("left out of the sample library: %s", error.sentence)
-
-    def count_pages(self, encoder: str) -> int:
-        """Count the pages that an encoder can encode: all pages, less those it refused."""
-        return sum(upload.pages for upload in self.uploads) - self._refused.get(encoder, 0)
-
-    def record_refused(self, encoder: str, pages: int) -> None:
-        """Record how many pages an encoder refused, so that the library counts as complete without them."""
-        self._refused[encoder] = pages
-
-    def stored(self, library: Library, encoder: str) -> tuple[StoredPage, ...]:
-        """Return the stored pages of the current sample documents under an encoder; older editions do not count."""
-        pages = library.pages([SAMPLES], encoder)
-        cached = self._stored.get(encoder)
-        if cached is None or cached[0] is not pages:  # every search calls this, and rarely has anything changed
-            files = {upload.file for upload in self.uploads}
-            cached = self._stored[encoder] = (pages, tuple(page for page in pages if page.id.file in files))
-        return cached[1]
