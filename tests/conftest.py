@@ -10,7 +10,7 @@ from hypothesis import settings
 from playwright.sync_api import Browser
 
 from smart_demo.engine import Engine, open_engine
-from smart_demo.store import chroma_probe
+from smart_demo.store import chroma_index
 from tests import chroma_double
 from tests.apps import App, Served
 from tests.sample_library import copy_sample_library, settings_of
@@ -26,10 +26,10 @@ settings.load_profile("untimed")
 
 
 @pytest.fixture(scope="session", autouse=True)
-def forked_chroma_probe() -> Iterator[None]:
+def forked_chroma_check() -> Iterator[None]:
     """Check folders of Chroma in forks of a process that has imported it."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(chroma_probe, "why_unreadable", chroma_double.why_unreadable)
+        patch.setattr(chroma_index, "why_unreadable", chroma_double.why_unreadable)
         yield
 
 
