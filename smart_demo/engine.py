@@ -14,7 +14,7 @@ from typing import Self
 
 from smart_demo.backbones import registry
 from smart_demo.backbones.base import Backbone
-from smart_demo.backbones.serving import Backbones, Serving
+from smart_demo.backbones.registry import Backbones, Serving
 from smart_demo.config import Settings
 from smart_demo.errors import LibraryError, QueryRefused, SmartError
 from smart_demo.indexing.indexer import Indexer

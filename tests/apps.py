@@ -25,8 +25,7 @@ from smart_demo import cli
 from smart_demo.backbones import registry
 from smart_demo.backbones.bag_of_words import WordBackbone
 from smart_demo.backbones.base import Backbone
-from smart_demo.backbones.registry import BUNDLED_BACKBONE, BackboneChoice
-from smart_demo.backbones.serving import Backbones
+from smart_demo.backbones.registry import BUNDLED_BACKBONE, BackboneChoice, Backbones
 from smart_demo.config import Settings, read_settings
 from smart_demo.engine import Engine
 from smart_demo.errors import PageRefused, SmartError

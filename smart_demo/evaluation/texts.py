@@ -20,7 +20,7 @@ import numpy.typing as npt
 from smart_demo import scoring
 from smart_demo.backbones import registry
 from smart_demo.backbones.base import Backbone
-from smart_demo.backbones.serving import Backbones
+from smart_demo.backbones.registry import Backbones
 from smart_demo.config import Settings
 from smart_demo.errors import InputRefused, QueryRefused
 from smart_demo.evaluation import runner

@@ -7,8 +7,7 @@ from collections.abc import Sequence
 import gradio as gr
 from markupsafe import Markup
 
-from smart_demo.backbones.registry import BUNDLED_BACKBONE
-from smart_demo.backbones.serving import Serving
+from smart_demo.backbones.registry import BUNDLED_BACKBONE, Serving
 from smart_demo.config import Settings
 from smart_demo.diagnostics import has_mcp
 from smart_demo.search.request import MAX_K, MAX_WEIGHT, MIN_K, ON_MINE, ON_SAMPLES

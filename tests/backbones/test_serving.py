@@ -5,8 +5,7 @@ import threading
 import pytest
 
 from smart_demo.backbones.bag_of_words import WordBackbone
-from smart_demo.backbones.registry import BUNDLED_BACKBONE, BackboneChoice
-from smart_demo.backbones.serving import Backbones
+from smart_demo.backbones.registry import BUNDLED_BACKBONE, BackboneChoice, Backbones
 from smart_demo.errors import BackboneUnavailable
 
 QWEN = BackboneChoice("qwen3-vl-2b", "SMART_BACKBONE=qwen3-vl-2b.", explicit=True)
