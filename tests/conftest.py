@@ -12,7 +12,7 @@ from hypothesis import settings
 from playwright.sync_api import Browser
 
 from smart_demo.engine import Engine, open_engine
-from smart_demo.store import chroma_probe
+from smart_demo.store import chroma_index
 from tests import chroma_double
 from tests.apps import App, Served
 from tests.backbones.qwen.tiny_checkpoint import write_tiny_qwen
@@ -29,10 +29,10 @@ settings.load_profile("untimed")
 
 
 @pytest.fixture(scope="session", autouse=True)
-def forked_chroma_probe() -> Iterator[None]:
+def forked_chroma_check() -> Iterator[None]:
     """Check folders of Chroma in forks of a process that has imported it."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(chroma_probe, "why_unreadable", chroma_double.why_unreadable)
+        patch.setattr(chroma_index, "why_unreadable", chroma_double.why_unreadable)
         yield
 
 
@@ -59,7 +59,7 @@ def app(request, tmp_path_factory) -> Iterator[App | Served]:
 
 @pytest.fixture(scope="session")
 def sample_engine(tmp_path_factory) -> Iterator[Engine]:
-    """Yield the embedded model over the whole sample library, one for the run.
+    """Yield the bundled model over the whole sample library, one for the run.
 
     Tests may search it. A test that changes the library copies it first (`tests.sample_library`).
     """

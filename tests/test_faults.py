@@ -20,7 +20,7 @@ from smart_demo.judging import judging_store
 from smart_demo.judging.journal import Journal
 from smart_demo.judging.query_list import ListedQuery
 from smart_demo.store.library import Library
-from smart_demo.store.sidecar import Sidecar
+from smart_demo.store.page_files import PageFiles
 from smart_demo.types import LOCAL
 from tests.broken_disk import fill_up
 from tests.documents import write_pdf
@@ -73,7 +73,7 @@ def make_read_only(monkeypatch):
     return make
 
 
-# -- full disks; token files and Chroma are filled up in store/test_sidecar.py and by the crash trials
+# -- full disks; token files and Chroma are filled up in store/test_page_files.py and by the crash trials
 
 
 def test_a_disk_that_is_full_at_any_byte_of_a_judgement_keeps_the_others(tmp_path):
@@ -184,7 +184,7 @@ def test_the_content_of_the_lock_file_blocks_no_process(tmp_path):
 def test_deleted_files_are_reported_and_the_rest_is_searched(tmp_path):
     with open_library(tmp_path) as library:
         first, second, third = put(library, 1, 2, 3)
-        files = Sidecar(tmp_path / "data")
+        files = PageFiles(tmp_path / "data")
         files.path(first).unlink()
         files.path(second).with_suffix(".webp").unlink()
         with pytest.raises(LibraryError, match="no longer in the library"):

@@ -220,8 +220,7 @@ def select_judged(
 def read_rows(tables: Sequence[Table], columns: Sequence[str] | None = None) -> Iterator[TableRow]:
     """Yield the rows of all tables, in order; `columns` limits what is read from Parquet."""
     for table in tables:
-        present = None if columns is None else [name for name in table.columns() if name in columns]
-        yield from table.rows(present)
+        yield from table.rows(columns)
 
 
 def matches_language(row: TableRow, language: str, seen: set[str]) -> bool:

@@ -47,16 +47,19 @@ from smart_demo.store import atomic_files
 from smart_demo.store.judgement_files import FOLDER
 from smart_demo.strict_json import parse_object, read_choice
 from smart_demo.types import PageId, Scope
+from smart_demo.wording import MEGABYTE, limit_in_words
 
 FORMAT_VERSION = 1
 """Version of the format. `parse_line` refuses any other."""
 MAX_LINE_BYTES = 2**19
 """Maximum length of a line. Fifty pages of each ranking, with the longest names and every character escaped, fit."""
-LINE_TOO_LONG = f"the line is longer than {MAX_LINE_BYTES // 2**10} kB."
-MAX_EVENTS, MAX_JOURNAL_BYTES = 5_000, 2**25
+LINE_TOO_LONG = f"the line is longer than {limit_in_words(MAX_LINE_BYTES)}."
+MAX_EVENTS, MAX_JOURNAL_BYTES = 5_000, 32 * MEGABYTE
 """Limits of one journal: 500 queries, each with a vote, eight grades and an undo. A vote takes some 4 kB."""
-PUBLIC_JOURNAL_BYTES = 2**20
+PUBLIC_JOURNAL_BYTES = MEGABYTE
 """Maximum size of a visitor's journal on a public page: some 250 votes."""
+MAX_READ_BYTES = 2**25 + MAX_LINE_BYTES
+"""Maximum size of a file that is read. Earlier versions wrote up to 2^25 bytes, more than MAX_JOURNAL_BYTES."""
 MAX_CLOCK_SKEW = timedelta(days=1)
 """Time by which imported events may be ahead of this machine's clock."""
 MAX_REFUSALS_SHOWN = 20
@@ -230,7 +233,7 @@ class Journal:
         """
         if len(data) > MAX_JOURNAL_BYTES:
             raise InputRefused(
-                f"The file is larger than {MAX_JOURNAL_BYTES // 2**20} MB.", "Export a journal of this program."
+                f"The file is larger than {limit_in_words(MAX_JOURNAL_BYTES)}.", "Export a journal of this program."
             )
         with self._lock:
             latest = _format_time(self._now() + MAX_CLOCK_SKEW)
@@ -298,7 +301,7 @@ class Journal:
         if too_many or self._complete_size + size > max_bytes:
             raise LibraryError(
                 f"The evaluation is full: it keeps {MAX_EVENTS:,} votes, grades and steps back, and "
-                f"{max_bytes / 2**20:,.0f} MB of them.",
+                f"{limit_in_words(max_bytes)} of them.",
                 "Export it, then delete it here and begin another.",
             )
 
@@ -307,7 +310,7 @@ class Journal:
         data = b""
         with atomic_files.storage_errors("read the judgements"), suppress(FileNotFoundError):
             with atomic_files.open_file(self._path) as (_, size):
-                if size > MAX_JOURNAL_BYTES + MAX_LINE_BYTES:
+                if size > MAX_READ_BYTES:
                     raise LibraryError(f"{self._path.name} is too large to be an evaluation.", "Move it elsewhere.")
             data = atomic_files.read_file(self._path)
         self._file_size, self._complete_size = len(data), data.rfind(b"\n") + 1

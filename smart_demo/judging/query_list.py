@@ -25,8 +25,9 @@ from smart_demo.errors import InputRefused
 from smart_demo.evaluation.query_sets import MAX_GRADE, MAX_PAGE_NUMBER
 from smart_demo.strict_json import integer_between, number_between, one_line, parse_object, read_record
 from smart_demo.types import PageId, Query, StoredPage
+from smart_demo.wording import MEGABYTE, limit_in_words
 
-MAX_QUERIES, MAX_LIST_BYTES = 500, 2**20
+MAX_QUERIES, MAX_LIST_BYTES = 500, MEGABYTE
 MAX_LISTED_QUERY_CHARS, MAX_QID_CHARS = 300, 64
 MAX_RELEVANT_PAGES = 1_000
 """Maximum number of graded pages for one query."""
@@ -146,7 +147,7 @@ def _notices(refused: list[str], repeated: int, full: bool) -> Iterator[str]:
 
 def _decode(given: str | bytes) -> str:
     if len(given) > MAX_LIST_BYTES:
-        raise InputRefused(f"The list is larger than {MAX_LIST_BYTES // 2**20} MB.", "Make it shorter.")
+        raise InputRefused(f"The list is larger than {limit_in_words(MAX_LIST_BYTES)}.", "Make it shorter.")
     try:
         text = given if isinstance(given, str) else given.decode("utf-8-sig")
     except UnicodeDecodeError:

@@ -60,7 +60,7 @@ OTHER_HOST = (
     "Behind a proxy, set SMART_HOSTS to the proxy's host name and restart."
 )
 UNEXPECTED_ERROR = "Something went wrong. The log of the demo says what happened."
-UPLOAD_NEEDS_KEY = (
+UPLOAD_NEEDS_SECRET = (
     "An upload needs a key, so that it is yours alone. Browsers send one; a program sends 32 hex digits as "
     "x-smart-visitor."
 )
@@ -132,7 +132,7 @@ class GateMiddleware:
             if not self._settings.uploads:
                 raise RequestRefused(403, "This page takes no uploads.")
             if self._settings.public and request_visitor(scope) is None:
-                raise RequestRefused(403, UPLOAD_NEEDS_KEY)
+                raise RequestRefused(403, UPLOAD_NEEDS_SECRET)
             limits = upload_limits(self._settings)
             if content_length(scope) > limits.max_bytes:
                 raise RequestRefused(413, limits.message)

@@ -38,6 +38,7 @@ from smart_demo.ui.queries_tab import (
 from smart_demo.ui.render import render
 from smart_demo.ui.results_tab import ResultsHandlers
 from smart_demo.ui.voting import Voting
+from smart_demo.wording import MEGABYTE
 
 PANEL_LABELS = {"vote": "Vote", "grade": "Grade", "results": "Results", "queries": "Queries"}
 """Labels of the panels by id, without its prefix `judge-`."""
@@ -67,7 +68,9 @@ class ResultsPanel:
             render("results_panel"), "judge-results", "smartDemo.boards(element, server, trigger)", functions
         )
         with gr.Column(elem_id="board-take"):
-            intro = render("import_intro", megabytes=max_journal_bytes(settings) // 2**20, private=settings.is_private)
+            intro = render(
+                "import_intro", megabytes=max_journal_bytes(settings) // MEGABYTE, private=settings.is_private
+            )
             html_component(intro, "board-take-said")
             if settings.is_private:
                 # Any file type may be chosen: the server decides by the bytes and explains what it refuses.

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import gradio as gr
 from markupsafe import Markup
 
-from smart_demo.backbones.serving import EMBEDDED, Serving
+from smart_demo.backbones.registry import BUNDLED_BACKBONE, Serving
 from smart_demo.config import Settings
 from smart_demo.diagnostics import has_mcp
 from smart_demo.search.request import MAX_K, MAX_WEIGHT, MIN_K, ON_MINE, ON_SAMPLES
@@ -151,7 +151,7 @@ def render_status(serving: Serving, error: str = "") -> Markup:
     lines = [error] if error else []
     if serving.loading:
         lines.append(f"{serving.name} is still loading. You can search the samples now.")
-    elif serving.name in {EMBEDDED, "none"} and serving.name != serving.requested:  # a folder's name differs
+    elif serving.name in {BUNDLED_BACKBONE, "none"} and serving.name != serving.requested:  # a folder's name differs
         lines.append(serving.reason)
     return render("status", lines=lines, loading=serving.loading)
 

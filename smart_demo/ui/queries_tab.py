@@ -46,7 +46,7 @@ from smart_demo.ui.format import format_time_left
 from smart_demo.ui.handlers import Handlers
 from smart_demo.ui.render import render
 from smart_demo.ui.results_tab import FAILURE, request_field
-from smart_demo.wording import count, count_queries
+from smart_demo.wording import MEGABYTE, count, count_queries, limit_in_words
 
 log = logging.getLogger(__name__)
 MAX_PUBLIC_QUERIES = 100
@@ -246,7 +246,7 @@ class QueriesHandlers:
 def decode_list(data: bytes) -> str:
     """Return an uploaded list as text for the box. Raises InputRefused if it is too large or has no valid query."""
     if len(data) > MAX_LIST_BYTES:
-        raise InputRefused(f"The list is larger than {MAX_LIST_BYTES // 2**20} MB.", "Make it shorter.")
+        raise InputRefused(f"The list is larger than {limit_in_words(MAX_LIST_BYTES)}.", "Make it shorter.")
     read_queries(data)
     return data.decode("utf-8-sig")
 
@@ -277,7 +277,7 @@ def render_list_intro(limit: int, *, private: bool) -> Markup:
         private=private,
         queries=limit,
         chars=MAX_LISTED_QUERY_CHARS,
-        megabytes=MAX_LIST_BYTES // 2**20,
+        megabytes=MAX_LIST_BYTES // MEGABYTE,
     )
 
 

@@ -40,7 +40,7 @@ from smart_demo.types import PageId
 from smart_demo.ui.events import answer_errors
 from smart_demo.ui.handlers import Handlers
 from smart_demo.ui.render import NOTHING, render
-from smart_demo.wording import count, count_queries
+from smart_demo.wording import count, count_queries, limit_in_words
 
 FAILURE = "a request of the judging tab failed"
 """Log line of an unexpected exception."""
@@ -119,20 +119,20 @@ class ResultsHandlers:
         if not isinstance(text, str) or not text.strip():
             return render_import_result("There is nothing to import: paste the lines of a judgements.jsonl.")
         if len(text) > self.max_bytes:
-            return render_import_result(f"That is longer than {self.max_bytes // 2**20} MB.")
+            return render_import_result(f"That is longer than {limit_in_words(self.max_bytes)}.")
         return self.import_evaluation(text.encode("utf-8", "replace"))
 
     def _import(self, data: bytes) -> ImportResult:
         if len(data) > self.max_bytes:
             raise InputRefused(
-                f"The file is larger than {self.max_bytes // 2**20} MB.", f"Choose a zip or a {JOURNAL_NAME}."
+                f"The file is larger than {limit_in_words(self.max_bytes)}.", f"Choose a zip or a {JOURNAL_NAME}."
             )
         owner = self._handlers.owner
         journal, lines = self._judging.journal(owner), extract_journal(data)
         if not self._handlers.is_private and len(lines) + len(journal.export_lines()) > PUBLIC_JOURNAL_BYTES:
             raise InputRefused(
-                f"This page keeps {PUBLIC_JOURNAL_BYTES // 2**20} MB of judgements for each visitor, and that would be "
-                "more.",
+                f"This page keeps {limit_in_words(PUBLIC_JOURNAL_BYTES)} of judgements for each visitor, and that "
+                "would be more.",
                 "Import it into the demo on your own machine.",
             )
         self._judging.ensure_room(owner, len(lines))

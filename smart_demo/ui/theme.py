@@ -2,7 +2,7 @@
 
 The page fetches nothing from other hosts. Its fonts are those that Gradio serves, then the system's.
 
-`head.js` is inlined into the page, because the visitor's key must be in the first request. It imports the modules from
+`head.js` is inlined into the page, because the first request must contain the visitor's secret. It imports modules from
 `SCRIPT_FOLDER`, whose name is a hash of what they contain: a browser may store them for ever, and an update has another
 address. Inline modules could import each other only by `data:` or `blob:` addresses, which the Content-Security-Policy
 forbids.

@@ -7,8 +7,7 @@ import numpy as np
 import pytest
 
 from smart_demo.backbones.bag_of_words import WordBackbone
-from smart_demo.backbones.registry import BackboneChoice
-from smart_demo.backbones.serving import Backbones
+from smart_demo.backbones.registry import BackboneChoice, Backbones
 from smart_demo.config import REPOSITORY, Settings
 from smart_demo.diagnostics import journal_versions
 from smart_demo.engine import Engine

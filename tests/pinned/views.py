@@ -27,7 +27,7 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse
 from starlette.routing import Route
 
-from smart_demo.backbones.serving import Serving
+from smart_demo.backbones.registry import Serving
 from smart_demo.config import Limits, Quotas, Settings
 from smart_demo.engine import Engine
 from smart_demo.indexing.samples import Samples

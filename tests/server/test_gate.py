@@ -40,7 +40,7 @@ from smart_demo.server.upload_limits import (
 )
 from tests.server.cases import serve_one_page, through
 
-MB = 2**20
+MB = 10**6
 LEAKS = ("/work", "/tmp", "/home", "/root", "/usr", "traceback", "site-packages", ".py", "gradio/", "6.31", "0x")
 SECRET = "of another visitor, never to be served"
 LATER = "http://visitor-given.invalid/x.pdf"

@@ -164,7 +164,7 @@ def by_program(app, secret):
     return json.dumps(client.predict(query="zanzibar cloves", top=50, api_name="/search"))
 
 
-def test_the_endpoint_searches_own_documents_only_with_the_key(app, alice):
+def test_the_endpoint_searches_own_documents_only_with_the_secret(app, alice):
     assert NAME in by_program(app, alice.secret)
     for other in ("", "5e" * 16, str(alice.known.scope).removeprefix("visitor-"), "local", alice.secret.upper()):
         assert NAME not in by_program(app, other), other
@@ -180,7 +180,7 @@ def test_the_query_cache_is_not_shared_between_visitors(app, alice, bob):
     assert encoding(bob) > 0
 
 
-def test_an_assistant_without_the_key_sees_the_samples(app, alice):
+def test_an_assistant_without_the_secret_sees_the_samples(app, alice):
     async def talk(headers):
         async with (
             streamablehttp_client(f"{app.url}{API}/mcp/", headers=headers) as (reading, writing, _),
@@ -235,7 +235,7 @@ def test_the_same_file_of_two_visitors_is_two_libraries(new_visitor, tmp_path):
     assert two.forget()["done"]
 
 
-def test_a_visitor_who_returns_with_the_key_finds_all_documents(alice, new_visitor):
+def test_a_visitor_who_returns_with_the_secret_finds_all_documents(alice, new_visitor):
     again = new_visitor(alice.secret)
     again.open()
     assert NAME in again.shown("documents")
@@ -244,7 +244,7 @@ def test_a_visitor_who_returns_with_the_key_finds_all_documents(alice, new_visit
 @pytest.mark.parametrize(
     "header", ["", "0" * 31, "0" * 33, "Z" * 32, "visitor-x", "../../etc", "0" * 32 + ",", "é" * 16]
 )
-def test_an_invalid_key_opens_nothing_and_may_add_nothing(app, header, tmp_path):
+def test_an_invalid_secret_opens_nothing_and_may_add_nothing(app, header, tmp_path):
     with httpx.Client(base_url=app.url, headers={VISITOR_HEADER: header.encode()}) as http:
         visitor = Visitor(app.url, "")
         visitor.http = http

@@ -10,7 +10,7 @@ import numpy as np
 from hypothesis import HealthCheck, settings
 
 from smart_demo.store.library import Library
-from smart_demo.store.sidecar import Sidecar
+from smart_demo.store.page_files import PageFiles
 from smart_demo.types import LOCAL, Page, PageEncoding, PageId, StoredPage, TokenBoxes, TokenGrid, TokenKind
 from tests.scoring.cases import unit
 
@@ -53,7 +53,7 @@ def files_under(folder: Path) -> dict[str, int]:
 
 def path_of(folder: Path, page: StoredPage) -> Path:
     """Return the token file of a page."""
-    return Sidecar(folder / "data").path(page)
+    return PageFiles(folder / "data").path(page)
 
 
 def rows_in_chroma(folder: Path, encoder: str = ENCODER) -> set[str]:

@@ -18,7 +18,7 @@ from smart_demo.judging.records import SessionHeader, Skip
 from smart_demo.search.request import parse_request
 from smart_demo.server.cleanup import Cleanup
 from smart_demo.server.visitors import visitor_scope
-from smart_demo.store.sidecar import Sidecar
+from smart_demo.store.page_files import PageFiles
 from smart_demo.types import LOCAL, SMART, Weights
 from smart_demo.ui.judge_sheets import JudgeSheets
 from smart_demo.ui.voting import Voting
@@ -294,13 +294,13 @@ def test_an_event_written_while_its_owner_expires_is_stored(start_judging, monke
     handlers.engine.set_expiry_listener(judging.discard)
     judge.start()
     judge.vote()
-    owner, delete_scope = judge.owner, Sidecar.delete_scope
+    owner, delete_scope = judge.owner, PageFiles.delete_scope
 
     def skip_before_deletion(files, scope):
         judging.journal(owner).skip(judge.journal.judgements.events[-1].trial.query)
         return delete_scope(files, scope)
 
-    monkeypatch.setattr(Sidecar, "delete_scope", skip_before_deletion)
+    monkeypatch.setattr(PageFiles, "delete_scope", skip_before_deletion)
     assert cleanup.run_once(time.time() + 25 * 3_600).visitors == 1
     assert {type(event) for event in judging.journal(owner).judgements.events} == {SessionHeader, Skip}
     assert not judging.started(owner)

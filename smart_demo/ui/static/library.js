@@ -55,7 +55,7 @@ function withinLimits(files) {
   const over = fit.slice(maxFiles);
   const namesOf = (some) => listNames(some.map((file) => file.name));
   if (tooLarge.length) {
-    const limit = `${Math.floor(maxBytes / 2 ** 20)} MB`;
+    const limit = `${Math.floor(maxBytes / 1_000_000)} MB`;
     showNote(`Not sent, over ${limit}: ${namesOf(tooLarge)}. Split the file or make it smaller, then add it again.`);
   }
   if (over.length) {
@@ -197,7 +197,7 @@ function confirmDeleteDocument(button, onConfirm) {
   confirmDelete(button, "Delete this document?", [name, make("br"), what], onConfirm);
 }
 
-/** Ask before everything is deleted, report the result, then reload the page with a new visitor key. */
+/** Ask before everything is deleted, report the result, then reload the page with a new visitor secret. */
 function confirmDeleteAll(button, server) {
   const { dialog, heading, body, keep, remove } = askToDelete(
     button,
