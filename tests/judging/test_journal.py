@@ -470,6 +470,6 @@ def test_an_import_whose_line_is_too_long_once_escaped_is_refused_whole(tmp_path
     script.vote(trial_of(name * 2_000, k=50, **longest), "tie")
     line = json.dumps(json.loads(format_lines(script.events)), ensure_ascii=False).encode()
     one = open_journal(tmp_path)
-    with pytest.raises(InputRefused, match="cannot be kept: the line is longer than 512 kB"):
+    with pytest.raises(InputRefused, match="cannot be kept: the line is longer than 524 kB"):
         one.import_lines(line)
     assert one.judgements.events == ()

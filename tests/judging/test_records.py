@@ -126,7 +126,7 @@ def test_a_question_with_a_picture_is_named_by_its_reference():
         (changed(["page"], str(page(77)), EVENTS[3]), "is in none of the rankings"),
         (changed(["id"], "0d" * 16, EVENTS[0]), "must belong to itself"),
         (changed(["undoes"], 7, EVENTS[6]), '"undoes" must be'),
-        ('{"v": 1, "x": "' + "x" * 2**19 + '"}', "longer than 512 kB"),
+        ('{"v": 1, "x": "' + "x" * 2**19 + '"}', "longer than 524 kB"),
     ],
 )
 def test_a_line_that_is_not_right_is_refused_in_words(line_, said):
