@@ -89,7 +89,7 @@ build/.chromium:
 	command -v chromium >/dev/null || { $(SUDO) apt-get update -q && $(SUDO) apt-get install -q -y --no-install-recommends chromium fonts-dejavu-core; }
 	@touch $@
 
-# Encode the samples once with the embedded backbone; with another data folder the app encodes them in the background.
+# Encode the samples once with the bundled backbone; with another data folder the app encodes them in the background.
 build/.samples: build/.installed build/.poppler $(wildcard sample_docs/*.*)
 	$(PYTHON) -m smart_demo samples --backbone minilm
 	@touch $@

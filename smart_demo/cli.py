@@ -21,7 +21,7 @@ from smart_demo.config import Settings, read_settings
 from smart_demo.diagnostics import collect_diagnostics
 from smart_demo.engine import Engine, open_engine
 from smart_demo.errors import InputRefused, SettingRefused, SmartError
-from smart_demo.search import candidates
+from smart_demo.search.candidate_check import CHECKED_TOP
 from smart_demo.search.retrieval import MAX_RESULTS, as_dict
 from smart_demo.types import LOCAL, SAMPLES, Found, Hit, Progress, Query, State
 
@@ -237,7 +237,7 @@ def _check(options: argparse.Namespace, settings: Settings) -> int:
     if found is None:
         raise InputRefused("There is nothing to check.", "It takes a page in the library and a query.")
     print(
-        f"A full scan of {found.pages:,} pages agreed on the first {candidates.CHECKED_TOP} pages of {found.agreed:,} "
+        f"A full scan of {found.pages:,} pages agreed on the first {CHECKED_TOP} pages of {found.agreed:,} "
         f"of {found.queries:,} queries with the {found.depth:,} nearest pooled. Searches score as many from now on, if "
         f"there are more than {settings.exhaustive:,} pages."
     )

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from smart_demo.errors import SettingRefused
+from smart_demo.wording import MEGABYTE
 
 CODECS = ("int8", "float16", "float32")
 DTYPES = ("auto", "float32", "bfloat16", "float16")
@@ -28,7 +29,7 @@ class Limits:
 
     pages: int = 200
     """Pages per file."""
-    file_bytes: int = 50 * 2**20
+    file_bytes: int = 50 * MEGABYTE
     pixels: int = 40_000_000
     """Pixels of an uploaded picture, as stored in the file."""
     rendered_pixels: int = 12_000_000
@@ -45,9 +46,9 @@ class Quotas:
 
     library_pages: int = 20_000
     """Pages of one library; the samples are not counted."""
-    library_bytes: int = 50_000 * 10**6
+    library_bytes: int = 50_000 * MEGABYTE
     """Bytes on disk of one library."""
-    total_bytes: int = 4_000 * 10**6
+    total_bytes: int = 4_000 * MEGABYTE
     """Bytes on disk of all visitors' libraries and judgements on a public page."""
     keep_hours: int = 24
     """Hours after its last change until a visitor's library is deleted, on a public page."""
@@ -111,7 +112,7 @@ def read_settings(env: Mapping[str, str]) -> Settings:
     public = _flag(env, "SMART_PUBLIC", default=bool(env.get("SPACE_ID")))
     limits = Limits(
         pages=_number(env, "SMART_MAX_PAGES", 200, 1, 2_000),
-        file_bytes=_number(env, "SMART_MAX_FILE_MB", 50, 1, 500) * 2**20,
+        file_bytes=_number(env, "SMART_MAX_FILE_MB", 50, 1, 500) * MEGABYTE,
         pixels=_number(env, "SMART_MAX_MEGAPIXELS", 40, 1, 100) * 1_000_000,
         files=_number(env, "SMART_MAX_FILES", 20, 1, 200),
     )
@@ -129,7 +130,7 @@ def read_settings(env: Mapping[str, str]) -> Settings:
         late_layer=_layer(env),
         exhaustive=_number(env, "SMART_EXHAUSTIVE", 2_000, 0, 1_000_000),
         candidates=_number(env, "SMART_CANDIDATES", 100, 1, 10_000),
-        resident_bytes=_number(env, "SMART_RESIDENT_MB", _default_resident_mb(), 0, 10_000_000) * 10**6,
+        resident_bytes=_number(env, "SMART_RESIDENT_MB", _default_resident_mb(), 0, 10_000_000) * MEGABYTE,
         limits=limits,
         quotas=_quotas(env, public=public),
         hosts=_hosts(env, public=public),
@@ -160,15 +161,15 @@ def _is_loopback(bound: str) -> bool:
 
 def _default_resident_mb() -> int:
     """Return a quarter of the free memory in MB, 64 to 4,096: the model and the system's file cache need the rest."""
-    return min(max((free_memory() or 0) // 4 // 10**6, 64), 4_096)
+    return min(max((free_memory() or 0) // 4 // MEGABYTE, 64), 4_096)
 
 
 def _quotas(env: Mapping[str, str], *, public: bool) -> Quotas:
     """Return the quotas; a visitor of a public page gets far less space than the owner of a private one."""
     return Quotas(
         library_pages=_number(env, "SMART_LIBRARY_PAGES", 200 if public else 20_000, 1, 1_000_000),
-        library_bytes=_number(env, "SMART_LIBRARY_MB", 500 if public else 50_000, 1, 10_000_000) * 10**6,
-        total_bytes=_number(env, "SMART_TOTAL_MB", 4_000, 1, 10_000_000) * 10**6,
+        library_bytes=_number(env, "SMART_LIBRARY_MB", 500 if public else 50_000, 1, 10_000_000) * MEGABYTE,
+        total_bytes=_number(env, "SMART_TOTAL_MB", 4_000, 1, 10_000_000) * MEGABYTE,
         keep_hours=_number(env, "SMART_KEEP_HOURS", 24, 1, 8_760),
         waiting_files=_number(env, "SMART_WAITING_FILES", 40, 1, 1_000),
         queue_size=_number(env, "SMART_QUEUE", 20, 1, 1_000),

@@ -14,14 +14,13 @@ from typing import Self
 
 from smart_demo.backbones import registry
 from smart_demo.backbones.base import Backbone
-from smart_demo.backbones.serving import Backbones, Serving
+from smart_demo.backbones.registry import Backbones, Serving
 from smart_demo.config import Settings
 from smart_demo.errors import LibraryError, QueryRefused, SmartError
 from smart_demo.indexing.indexer import Indexer
 from smart_demo.indexing.samples import SampleDocuments, Samples
 from smart_demo.page_list import Key
-from smart_demo.search import candidates
-from smart_demo.search.candidates import CandidateCheck
+from smart_demo.search.candidate_check import MAX_CHECKED_QUERIES, CandidateCheck
 from smart_demo.search.costs import StageTiming
 from smart_demo.search.explain.explainer import Explainer, Explanation, Pairing
 from smart_demo.search.retrieval import Retrieval
@@ -73,7 +72,7 @@ class Engine:
     def backbone(self, scope: Scope) -> Backbone:
         """Return the backbone that made a scope's encodings; waits until it is loaded.
 
-        For the samples it is the embedded one until the chosen one is loaded and has encoded all of them.
+        For the samples it is the bundled one until the chosen one is loaded and has encoded all of them.
         """
         if scope != SAMPLES:
             return self.backbones.main()
@@ -81,7 +80,7 @@ class Engine:
             main = self.backbones.main()
             if self.samples(main).complete:
                 return main
-        return self.backbones.embedded()
+        return self.backbones.bundled()
 
     # -- documents
 
@@ -189,11 +188,11 @@ class Engine:
         return Samples(len(stored), self._sample_documents.count_pages(encoder.fingerprint), encoder.name)
 
     def prepare_samples(self, backbone: Backbone | None = None) -> Generator[Progress]:
-        """Encode what is missing of the sample library, by default with the embedded backbone.
+        """Encode what is missing of the sample library, by default with the bundled backbone.
 
         Documents that are no longer in the sample folder are deleted.
         """
-        using = backbone or self.backbones.embedded()
+        using = backbone or self.backbones.bundled()
         uploads = self._sample_documents.uploads
         stored = {page.id.file for page in self.library.pages([SAMPLES], using.encoder.fingerprint)}
         for file in stored - {upload.file for upload in uploads}:
@@ -273,7 +272,7 @@ class Engine:
         a page is deleted during the scan.
         """
         backbone = self.backbone(scope)
-        queries = [text for text in dict.fromkeys(map(str.strip, texts)) if text][: candidates.MAX_CHECKED_QUERIES]
+        queries = [text for text in dict.fromkeys(map(str.strip, texts)) if text][:MAX_CHECKED_QUERIES]
         if not queries or not self.library.pages([scope], backbone.encoder.fingerprint):
             return None
         encoded = backbone.encode_texts(queries)

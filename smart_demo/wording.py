@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+MEGABYTE = 1_000_000
+"""Bytes of 1 MB, in the settings, in limits and on the page."""
+
 
 def count(number: int, noun: str) -> str:
     """Return a number with its noun, in the plural unless the number is 1.
@@ -22,13 +25,22 @@ def count_queries(number: int) -> str:
 
 
 def size_in_words(size: int) -> str:
-    """Return a size in bytes with its unit. 1 kB is 1,000 bytes and 1 MB is 1,000 kB, as in the quotas.
+    """Return a size in bytes with its unit. 1 kB is 1,000 bytes and 1 MB is 1,000 kB.
 
-    >>> size_in_words(900), size_in_words(38_400), size_in_words(4_300_000), size_in_words(500 * 10**6)
+    >>> size_in_words(900), size_in_words(38_400), size_in_words(4_300_000), size_in_words(500 * MEGABYTE)
     ('900 bytes', '38 kB', '4.3 MB', '500 MB')
     """
     if size < 1_000:
         return f"{size} byte{'' if size == 1 else 's'}"
-    if size < 1_000_000:
+    if size < MEGABYTE:
         return f"{size / 1_000:.0f} kB"
-    return f"{size / 1_000_000:,.{1 if size < 100_000_000 else 0}f} MB"
+    return f"{size / MEGABYTE:,.{1 if size < 100 * MEGABYTE else 0}f} MB"
+
+
+def limit_in_words(size: int) -> str:
+    """Return a limit in bytes with its unit, in whole MB if it is 1 MB or more.
+
+    >>> limit_in_words(256_000), limit_in_words(50 * MEGABYTE)
+    ('256 kB', '50 MB')
+    """
+    return size_in_words(size) if size < MEGABYTE else f"{size / MEGABYTE:,.0f} MB"

@@ -25,8 +25,7 @@ from smart_demo import cli
 from smart_demo.backbones import registry
 from smart_demo.backbones.bag_of_words import WordBackbone
 from smart_demo.backbones.base import Backbone
-from smart_demo.backbones.registry import BackboneChoice
-from smart_demo.backbones.serving import EMBEDDED, Backbones
+from smart_demo.backbones.registry import BUNDLED_BACKBONE, BackboneChoice, Backbones
 from smart_demo.config import Settings, read_settings
 from smart_demo.engine import Engine
 from smart_demo.errors import PageRefused, SmartError
@@ -56,18 +55,18 @@ def settings_below(folder: Path, **changes: object) -> Settings:
 def open_words(
     settings: Settings,
     main: Backbone | SmartError | None = None,
-    embedded: Backbone | None = None,
+    bundled: Backbone | None = None,
     *,
     library: Library | None = None,
     fall_back: bool = True,
 ) -> Engine:
     """Open an engine whose chosen backbone is `main`, by default the one that counts words.
 
-    main: an error is raised when it is to be loaded. embedded: the backbone of the samples until `main` has encoded
+    main: an error is raised when it is to be loaded. bundled: the backbone of the samples until `main` has encoded
     them, by default the same. library: an open library; the engine closes it.
     """
     main = main or WordBackbone()
-    models = {"words": main, EMBEDDED: embedded or main}
+    models = {"words": main, BUNDLED_BACKBONE: bundled or main}
 
     def load(name: str) -> Backbone:
         if isinstance(model := models[name], SmartError):

@@ -2,7 +2,9 @@
 
 import importlib
 import os
+import shutil
 from collections.abc import Iterator
+from pathlib import Path
 from types import ModuleType
 
 import pytest
@@ -10,9 +12,10 @@ from hypothesis import settings
 from playwright.sync_api import Browser
 
 from smart_demo.engine import Engine, open_engine
-from smart_demo.store import chroma_probe
+from smart_demo.store import chroma_index
 from tests import chroma_double
 from tests.apps import App, Served
+from tests.backbones.qwen.tiny_checkpoint import write_tiny_qwen
 from tests.sample_library import copy_sample_library, settings_of
 from tests.ui.browser_page import chromium, connected
 
@@ -26,10 +29,10 @@ settings.load_profile("untimed")
 
 
 @pytest.fixture(scope="session", autouse=True)
-def forked_chroma_probe() -> Iterator[None]:
+def forked_chroma_check() -> Iterator[None]:
     """Check folders of Chroma in forks of a process that has imported it."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(chroma_probe, "why_unreadable", chroma_double.why_unreadable)
+        patch.setattr(chroma_index, "why_unreadable", chroma_double.why_unreadable)
         yield
 
 
@@ -56,7 +59,7 @@ def app(request, tmp_path_factory) -> Iterator[App | Served]:
 
 @pytest.fixture(scope="session")
 def sample_engine(tmp_path_factory) -> Iterator[Engine]:
-    """Yield the embedded model over the whole sample library, one for the run.
+    """Yield the bundled model over the whole sample library, one for the run.
 
     Tests may search it. A test that changes the library copies it first (`tests.sample_library`).
     """
@@ -64,6 +67,18 @@ def sample_engine(tmp_path_factory) -> Iterator[Engine]:
     with open_engine(settings_of(data), fall_back=False) as engine:
         assert engine.samples().complete
         yield engine
+
+
+@pytest.fixture(scope="session")
+def tiny_qwen(tmp_path_factory) -> Path:
+    """Return the folder of a tiny Qwen checkpoint, one for the run. A test that changes it uses `tiny_qwen_copy`."""
+    return write_tiny_qwen(tmp_path_factory.mktemp("qwen") / "tiny")
+
+
+@pytest.fixture
+def tiny_qwen_copy(tiny_qwen, tmp_path) -> Path:
+    """Return a copy of the tiny Qwen checkpoint."""
+    return Path(shutil.copytree(tiny_qwen, tmp_path / "copy"))
 
 
 @pytest.fixture

@@ -1,4 +1,4 @@
-"""The shipped sample documents, encoded once by the embedded model and stored between the test runs of a checkout.
+"""The shipped sample documents, encoded once by the bundled model and stored between the test runs of a checkout.
 
 Encoding 71 pages, three of them by OCR, takes as long as a tenth of all tests. The result is stored under `build/`,
 named by a hash of all that determines it: the encoder, the documents, and the code that reads, encodes and stores them.

@@ -24,7 +24,7 @@ def test_settings_are_read_from_the_environment():
     assert (read.backbone, read.dtype, read.codec) == ("minilm", "bfloat16", "float32")
     assert (read.data_dir, read.index_dir) == (Path("/data/x"), Path("/data/x/index"))
     assert (read.visual_tokens, read.token_filter) == (256, "paper")
-    assert (read.limits.pages, read.limits.file_bytes) == (7, 3 * 2**20)
+    assert (read.limits.pages, read.limits.file_bytes) == (7, 3 * 10**6)
 
 
 def test_the_index_may_have_a_folder_of_its_own():

@@ -29,8 +29,8 @@ def open_engine(settings):
     def start(backbone=None, **changes):
         for engine in opened:
             engine.close()
-        main, embedded = backbone or Counting(WordBackbone()), Counting(WordBackbone(width=64))
-        opened.append(open_words(replace(settings, **changes), main, embedded, fall_back=False))
+        main, bundled = backbone or Counting(WordBackbone()), Counting(WordBackbone(width=64))
+        opened.append(open_words(replace(settings, **changes), main, bundled, fall_back=False))
         return opened[-1]
 
     yield start
@@ -212,13 +212,13 @@ def test_scopes_do_not_mix(open_engine, tmp_path):
     assert list(names.values()) == [{"mine.pdf"}, {"tides.pdf"}, {"mine.pdf", "tides.pdf"}]
 
 
-def test_samples_are_served_by_the_embedded_backbone_until_the_chosen_one_has_encoded_them(open_engine, tmp_path):
+def test_samples_are_served_by_the_bundled_backbone_until_the_chosen_one_has_encoded_them(open_engine, tmp_path):
     engine = open_engine()
-    embedded, main = engine.backbones.embedded(), engine.backbones.main()
+    bundled, main = engine.backbones.bundled(), engine.backbones.main()
     assert not engine.samples().complete
     list(engine.prepare_samples())
     assert (engine.samples().ready, engine.samples().total) == (2, 2)
-    assert engine.search(Query("tide"), (SAMPLES,)).encoder == embedded.encoder
+    assert engine.search(Query("tide"), (SAMPLES,)).encoder == bundled.encoder
     with pytest.raises(QueryRefused, match="different models"):
         engine.search(Query("tide"), (LOCAL, SAMPLES))
     list(engine.prepare_samples(main))

@@ -16,12 +16,13 @@ from smart_demo import cli
 from smart_demo.config import read_settings
 from smart_demo.diagnostics import collect_diagnostics
 from smart_demo.errors import LibraryError, StorageFull
-from smart_demo.judging import session
+from smart_demo.judging import judging_store
 from smart_demo.judging.journal import Journal
 from smart_demo.judging.query_list import ListedQuery
 from smart_demo.store.library import Library
-from smart_demo.store.sidecar import Sidecar
+from smart_demo.store.page_files import PageFiles
 from smart_demo.types import LOCAL
+from tests.broken_disk import fill_up
 from tests.documents import write_pdf
 from tests.judging.cases import TRIALS, open_journal
 from tests.store.cases import ENCODER, POOLED, files_under, made, open_library, page_id, put, token_files, unit
@@ -72,22 +73,7 @@ def make_read_only(monkeypatch):
     return make
 
 
-def fill_up(monkeypatch, room):
-    """Let this process write that many more bytes."""
-    real = os.write
-
-    def write(file, data):
-        nonlocal room
-        if not room:
-            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
-        written = real(file, bytes(data[:room]))
-        room -= written
-        return written
-
-    monkeypatch.setattr(os, "write", write)
-
-
-# -- full disks; token files and Chroma are filled up in store/test_sidecar.py and by the crash trials
+# -- full disks; token files and Chroma are filled up in store/test_page_files.py and by the crash trials
 
 
 def test_a_disk_that_is_full_at_any_byte_of_a_judgement_keeps_the_others(tmp_path):
@@ -105,19 +91,19 @@ def test_a_disk_that_is_full_at_any_byte_of_a_judgement_keeps_the_others(tmp_pat
     assert vote in Journal(tmp_path, LOCAL).judgements.events
 
 
-def test_a_disk_that_is_full_at_any_byte_of_a_desk_keeps_the_one_before(tmp_path):
-    first, second = (session.JudgingQueue((ListedQuery(text),), source="a list") for text in ("tide", "code"))
-    session.save_queue(tmp_path, LOCAL, first)
+def test_a_disk_that_is_full_at_any_byte_of_a_worklist_keeps_the_one_before(tmp_path):
+    first, second = (judging_store.Worklist((ListedQuery(text),), source="a list") for text in ("tide", "code"))
+    judging_store.save_worklist(tmp_path, LOCAL, first)
     before = files_under(tmp_path)
     for room in range(0, before["judgements/local.desk.json"], 11):
         with pytest.MonkeyPatch.context() as patch:
             fill_up(patch, room)
             with pytest.raises(StorageFull, match="Could not keep the list of queries"):
-                session.save_queue(tmp_path, LOCAL, second)
+                judging_store.save_worklist(tmp_path, LOCAL, second)
         assert files_under(tmp_path) == before
-    assert session.load_queue(tmp_path, LOCAL) == first
-    session.save_queue(tmp_path, LOCAL, second)
-    assert session.load_queue(tmp_path, LOCAL) == second
+    assert judging_store.load_worklist(tmp_path, LOCAL) == first
+    judging_store.save_worklist(tmp_path, LOCAL, second)
+    assert judging_store.load_worklist(tmp_path, LOCAL) == second
 
 
 # -- folders that cannot be written
@@ -198,7 +184,7 @@ def test_the_content_of_the_lock_file_blocks_no_process(tmp_path):
 def test_deleted_files_are_reported_and_the_rest_is_searched(tmp_path):
     with open_library(tmp_path) as library:
         first, second, third = put(library, 1, 2, 3)
-        files = Sidecar(tmp_path / "data")
+        files = PageFiles(tmp_path / "data")
         files.path(first).unlink()
         files.path(second).with_suffix(".webp").unlink()
         with pytest.raises(LibraryError, match="no longer in the library"):

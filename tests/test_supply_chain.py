@@ -5,7 +5,6 @@ import json
 import os
 import pickle
 import re
-import shutil
 import subprocess
 import sys
 from contextlib import suppress
@@ -24,7 +23,6 @@ from smart_demo.diagnostics import describe_environment
 from smart_demo.errors import BackboneUnavailable, SettingRefused
 from tests import audit
 from tests.backbones.cases import loaded
-from tests.backbones.qwen.tiny_checkpoint import write_tiny_qwen
 
 ROOT = Path(__file__).resolve().parent.parent
 SOURCES = [ROOT / "app.py", *sorted((ROOT / "smart_demo").rglob("*.py")), *sorted((ROOT / "sample_docs").rglob("*.py"))]
@@ -95,16 +93,6 @@ class Writes:
         return Path.write_text, (self.path, "it ran")
 
 
-@pytest.fixture(scope="module")
-def whole_model(tmp_path_factory):
-    return write_tiny_qwen(tmp_path_factory.mktemp("qwen") / "tiny")
-
-
-@pytest.fixture
-def model_folder(whole_model, tmp_path):
-    return Path(shutil.copytree(whole_model, tmp_path / "copy"))
-
-
 @pytest.fixture
 def proof(tmp_path):
     return tmp_path / "proof"
@@ -118,32 +106,32 @@ def refusal(folder):
 
 
 @pytest.mark.parametrize("zipped", [False, True])
-def test_pickled_weights_are_refused_and_not_opened(model_folder, proof, zipped):
-    state = load_file(model_folder / "model.safetensors") | {"harm": Writes(proof)}
-    (model_folder / "model.safetensors").unlink()
+def test_pickled_weights_are_refused_and_not_opened(tiny_qwen_copy, proof, zipped):
+    state = load_file(tiny_qwen_copy / "model.safetensors") | {"harm": Writes(proof)}
+    (tiny_qwen_copy / "model.safetensors").unlink()
     if zipped:
-        torch.save(state, model_folder / "pytorch_model.bin")
+        torch.save(state, tiny_qwen_copy / "pytorch_model.bin")
     else:
-        (model_folder / "pytorch_model.bin").write_bytes(pickle.dumps(Writes(proof)))
-    assert "does not hold a whole model" in refusal(model_folder)
-    assert not is_on_disk(str(model_folder))
+        (tiny_qwen_copy / "pytorch_model.bin").write_bytes(pickle.dumps(Writes(proof)))
+    assert "does not hold a whole model" in refusal(tiny_qwen_copy)
+    assert not is_on_disk(str(tiny_qwen_copy))
     assert not proof.exists()
-    with open(model_folder / "pytorch_model.bin", "rb") as file:  # proves that the payload works
+    with open(tiny_qwen_copy / "pytorch_model.bin", "rb") as file:  # proves that the payload works
         torch.load(file, weights_only=False) if zipped else pickle.load(file)  # noqa: S301
     assert proof.read_text() == "it ran"
 
 
-def test_a_pickle_under_the_name_of_safetensors_is_refused_and_not_opened(model_folder, proof):
-    (model_folder / "model.safetensors").write_bytes(pickle.dumps(Writes(proof)))
-    refusal(model_folder)
+def test_a_pickle_under_the_name_of_safetensors_is_refused_and_not_opened(tiny_qwen_copy, proof):
+    (tiny_qwen_copy / "model.safetensors").write_bytes(pickle.dumps(Writes(proof)))
+    refusal(tiny_qwen_copy)
     assert not proof.exists()
 
 
-def test_a_pickle_beside_good_weights_is_left_alone(model_folder, proof):
-    (model_folder / "pytorch_model.bin").write_bytes(pickle.dumps(Writes(proof)))
-    (model_folder / "adapter.pt").write_bytes(pickle.dumps(Writes(proof)))
-    (model_folder / "training_args.bin").write_bytes(pickle.dumps(Writes(proof)))
-    Qwen3VL.load(str(model_folder), Settings(visual_tokens=16))
+def test_a_pickle_beside_good_weights_is_left_alone(tiny_qwen_copy, proof):
+    (tiny_qwen_copy / "pytorch_model.bin").write_bytes(pickle.dumps(Writes(proof)))
+    (tiny_qwen_copy / "adapter.pt").write_bytes(pickle.dumps(Writes(proof)))
+    (tiny_qwen_copy / "training_args.bin").write_bytes(pickle.dumps(Writes(proof)))
+    Qwen3VL.load(str(tiny_qwen_copy), Settings(visual_tokens=16))
     assert not proof.exists()
 
 
@@ -158,18 +146,18 @@ def with_code(folder, proof, file, names):
 
 
 @pytest.mark.parametrize("names", [{"AutoModel": "own.Own"}, {"AutoConfig": "own.Own", "AutoModel": "a/b--own.Own"}])
-def test_a_model_with_code_is_refused_and_its_code_is_not_run(model_folder, proof, names):
-    with_code(model_folder, proof, "config.json", names)
-    assert "code of its own, which is never run" in refusal(model_folder)
+def test_a_model_with_code_is_refused_and_its_code_is_not_run(tiny_qwen_copy, proof, names):
+    with_code(tiny_qwen_copy, proof, "config.json", names)
+    assert "code of its own, which is never run" in refusal(tiny_qwen_copy)
     assert not proof.exists()
 
 
 @pytest.mark.parametrize("file", ["tokenizer_config.json", "preprocessor_config.json", "processor_config.json"])
-def test_code_of_a_tokenizer_is_not_run(model_folder, proof, file):
+def test_code_of_a_tokenizer_is_not_run(tiny_qwen_copy, proof, file):
     """transformers decides whether to refuse it or to read it without that code."""
-    with_code(model_folder, proof, file, {"AutoTokenizer": [None, "own.Own"], "AutoProcessor": "own.Own"})
+    with_code(tiny_qwen_copy, proof, file, {"AutoTokenizer": [None, "own.Own"], "AutoProcessor": "own.Own"})
     with suppress(BackboneUnavailable):
-        Qwen3VL.load(str(model_folder), Settings(visual_tokens=16))
+        Qwen3VL.load(str(tiny_qwen_copy), Settings(visual_tokens=16))
     assert not proof.exists()
 
 

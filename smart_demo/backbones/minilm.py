@@ -1,4 +1,4 @@
-"""The backbone of all-MiniLM-L6-v2 over the words of a page, embedded: its weights come from the package index.
+"""The backbone of all-MiniLM-L6-v2 over the words of a page, bundled: its weights come from the package index.
 
 A window is [CLS], at most 510 word pieces and [SEP]. A page with more is cut into even windows without overlap.
 The vector of a window is the mean of all its states, [CLS] and [SEP] among them, as the model was trained; the pooled

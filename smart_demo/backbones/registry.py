@@ -1,24 +1,32 @@
-"""Backbones by name: choose one, with the reason, and load it.
+"""Backbones by name: choose one, load it in the background, and say which one is in use and why.
 
-Choosing downloads nothing and returns its reason for the footer and for `doctor`.
+Choosing downloads nothing. If the chosen backbone cannot be loaded, the bundled one may replace it.
 """
 
 from __future__ import annotations
 
+import logging
 import os
 import re
+import threading
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from importlib.util import find_spec
 from pathlib import Path
 
 from smart_demo.backbones.base import Backbone
 from smart_demo.backbones.checkpoint_files import HUB_IDS, is_on_disk
 from smart_demo.config import Settings
-from smart_demo.errors import BackboneUnavailable, SettingRefused
+from smart_demo.errors import BackboneUnavailable, SettingRefused, SmartError
 
+log = logging.getLogger(__name__)
 QWEN = "qwen3-vl-2b"
-NAMES = ("minilm", *HUB_IDS, "words")
+BUNDLED_BACKBONE = "minilm"
+"""The backbone that is installed with its weights and needs no hub and no GPU. It encodes the samples, and replaces a
+backbone that cannot be loaded.
+"""
+NAMES = (BUNDLED_BACKBONE, *HUB_IDS, "words")
 MINILM_REQUIREMENTS = {
     "torch": "torch",
     "transformers": "transformers",
@@ -62,7 +70,7 @@ def choose_backbone(
     if device := (gpu or detect_gpu)():
         return BackboneChoice(QWEN, f"There is a GPU for it: {device}.", explicit=False)
     hint = "" if settings.public else f"; SMART_BACKBONE={QWEN} fetches it"
-    return BackboneChoice("minilm", f"There is no GPU and {QWEN} is not on this disk{hint}.", explicit=False)
+    return BackboneChoice(BUNDLED_BACKBONE, f"There is no GPU and {QWEN} is not on this disk{hint}.", explicit=False)
 
 
 def load_backbone(name: str, settings: Settings) -> Backbone:
@@ -75,7 +83,7 @@ def load_backbone(name: str, settings: Settings) -> Backbone:
         from smart_demo.backbones.bag_of_words import WordBackbone
 
         return WordBackbone()
-    if name == "minilm":
+    if name == BUNDLED_BACKBONE:
         _check_installed(MINILM_REQUIREMENTS)
         from smart_demo.backbones.minilm import MiniLM
 
@@ -99,6 +107,118 @@ def detect_gpu() -> str | None:
     import torch
 
     return torch.cuda.get_device_name(0) if torch.cuda.is_available() else None
+
+
+class LazyBackbone:
+    """A backbone that the first call of `get` loads; other threads wait for that load."""
+
+    def __init__(self, load: Callable[[], Backbone], *, hints: bool = True) -> None:
+        """`hints`: whether errors keep the hint that says what to do; without it only the log has the hint."""
+        self._load, self._lock, self._hints = load, threading.Lock(), hints
+        self._backbone: Backbone | None = None
+        self._error: SmartError | None = None
+
+    @property
+    def settled(self) -> bool:
+        """Whether loading has finished or failed, so that `get` does not wait."""
+        return self._backbone is not None or self._error is not None
+
+    @property
+    def failure(self) -> str:
+        """Load error, or empty."""
+        return "" if self._error is None else self._error.sentence
+
+    def get(self) -> Backbone:
+        """Return the backbone. Raises BackboneUnavailable at every call if the first could not load it."""
+        with self._lock:
+            if not self.settled:
+                try:
+                    self._backbone = self._load()
+                except SmartError as error:
+                    self._error = error if self._hints else BackboneUnavailable(str(error))
+                    if not self._hints:
+                        log.warning("a backbone could not be loaded: %s", error.sentence)
+        if self._backbone is None:
+            raise BackboneUnavailable(str(self._error), getattr(self._error, "hint", ""))
+        return self._backbone
+
+
+@dataclass(frozen=True, slots=True)
+class Serving:
+    """Which backbone is in use, as text for the footer and `doctor`."""
+
+    requested: str
+    """Name of the chosen backbone."""
+    name: str
+    """Name of the backbone in use, or of the requested one while that is loading."""
+    loading: bool
+    reason: str
+    """Why this one is in use: one or two sentences."""
+
+
+class Backbones:
+    """The chosen backbone and the bundled one.
+
+    With `fall_back` the bundled one replaces a chosen backbone that cannot be loaded, and `serving` gives the reason.
+    Without it the error is raised: a command that names a model must not run another.
+    """
+
+    def __init__(
+        self, choice: BackboneChoice, load: Callable[[str], Backbone], *, fall_back: bool, hints: bool = True
+    ) -> None:
+        """`hints`: whether the readers of a load error can act on its hint; visitors of a public page cannot."""
+        self.choice, self._may_fall_back = choice, fall_back
+        self._bundled = LazyBackbone(partial(load, BUNDLED_BACKBONE), hints=hints)
+        chosen = partial(load, choice.name)
+        self._chosen = self._bundled if choice.name == BUNDLED_BACKBONE else LazyBackbone(chosen, hints=hints)
+
+    def load_in_background(self) -> None:
+        """Start loading in a new thread; the page does not wait for it."""
+        threading.Thread(target=self._load_quietly, name="load-backbone", daemon=True).start()
+
+    def _load_quietly(self) -> None:
+        try:
+            self.main()
+        except SmartError as error:
+            log.warning("no backbone could be loaded: %s", type(error).__name__)
+
+    @property
+    def ready(self) -> bool:
+        """Whether `main` returns without waiting."""
+        return self._chosen.settled and (not self._falls_back or self._bundled.settled)
+
+    def main(self) -> Backbone:
+        """Return the backbone for visitors' own documents, waiting until it is loaded."""
+        try:
+            return self._chosen.get()
+        except BackboneUnavailable:
+            if not self._falls_back:
+                raise
+        return self._bundled.get()
+
+    @property
+    def _falls_back(self) -> bool:
+        """Whether the bundled backbone replaces the chosen one."""
+        return bool(self._chosen.failure) and self._may_fall_back and self._chosen is not self._bundled
+
+    def bundled(self) -> Backbone:
+        """Return the backbone that needs no hub and no GPU, waiting until it is loaded."""
+        return self._bundled.get()
+
+    def serving(self) -> Serving:
+        """Return which backbone is in use now, without waiting."""
+        if not self._chosen.settled:
+            return Serving(self.choice.name, self.choice.name, True, self.choice.reason)
+        if failure := self._chosen.failure:
+            reason = f"{self.choice.name} could not be loaded: {failure}"
+            if self._falls_back and not self._bundled.failure:
+                return Serving(
+                    self.choice.name, BUNDLED_BACKBONE, False, f"{reason} {BUNDLED_BACKBONE} serves instead."
+                )
+            return Serving(self.choice.name, self.choice.name, False, reason)
+        backbone = self._chosen.get()
+        reason = f"{self.choice.reason} {backbone.reason}".strip()
+        return Serving(self.choice.name, backbone.encoder.name, False, reason)
 
 
 def _is_zerogpu() -> bool:

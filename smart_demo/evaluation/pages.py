@@ -186,7 +186,7 @@ def _format_duration(seconds: float) -> str:
 
 def has_images(tables: Tables) -> bool:
     """Return whether the tables have images or name files of images."""
-    return any(name in tables[0].columns() for name in IMAGE_NAME_COLUMNS)
+    return any(name in tables[0].columns for name in IMAGE_NAME_COLUMNS)
 
 
 def read_pages(layout: FolderLayout, name: str, options: query_sets.CollectionOptions) -> PageCollection:
@@ -241,7 +241,7 @@ class _PageTables:
         self.ids: dict[str, PageId] = {}
         self._tables, self._id_columns, self._link_root = tables, id_columns, layout.link_root
         self._folders = dict.fromkeys([tables[0].path.parent, layout.folder])
-        self._inside = tables[0].path.name.endswith(".parquet") and IMAGE_COLUMN in tables[0].columns()
+        self._inside = tables[0].path.name.endswith(".parquet") and IMAGE_COLUMN in tables[0].columns
 
     def rows(self, columns: Sequence[str]) -> Iterator[tuple[TableRow, str]]:
         """Yield every row without its image, and the name of its page.

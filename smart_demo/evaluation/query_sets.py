@@ -16,7 +16,6 @@ refused by its number. Notices list what was left out of a collection and why.
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -24,6 +23,7 @@ from typing import Any
 
 from smart_demo.errors import InputRefused
 from smart_demo.evaluation.tables import Table, TableRow, is_number
+from smart_demo.strict_json import parse_object, require_object
 from smart_demo.types import PageId
 
 MAX_GRADE, MAX_PAGE_NUMBER = 100, 9999
@@ -227,17 +227,13 @@ def select_judged(
 def read_rows(tables: Sequence[Table], columns: Sequence[str] | None = None) -> Iterator[TableRow]:
     """Yield the rows of all tables, in order; `columns` limits what is read from Parquet."""
     for table in tables:
-        present = None if columns is None else [name for name in table.columns() if name in columns]
-        yield from table.rows(present)
+        yield from table.rows(columns)
 
 
 def read_judgement_rows(tables: Sequence[Table], columns: Sequence[str] | None = None) -> Iterator[TableRow]:
     """Yield the rows of all tables of judgements, with or without a header; `columns` as in `read_rows`."""
     for table in tables:
-        if table.path.name.endswith(".parquet"):
-            yield from read_rows([table], columns)
-        else:
-            yield from table.judgement_rows()
+        yield from table.judgement_rows(columns)
 
 
 def matches_language(row: TableRow, language: str, seen: set[str]) -> bool:
@@ -308,18 +304,14 @@ def find_value(row: TableRow, names: Sequence[str]) -> object:
 
 
 def _parse_line(line: str, find: FindPage) -> QueryJudgements:
-    try:
-        given = json.loads(line)
-    except (ValueError, RecursionError):
-        raise InputRefused("this is not JSON.", "Write one object a line.") from None
-    row = _require_object(given, "the line")
+    row = parse_object(line)
     qid, query, kind = (_require_text(row, key) for key in ("qid", "query", "kind"))
     relevant = row.get("relevant")
     if not isinstance(relevant, list):
         raise InputRefused('"relevant" must be a list of pages.')
     grades: dict[PageId, float] = {}
     for entry in relevant:
-        page, grade = _parse_graded_page(_require_object(entry, 'an entry of "relevant"'), find)
+        page, grade = _parse_graded_page(require_object(entry, 'an entry of "relevant"'), find)
         if page in grades:
             raise InputRefused(f'page {entry["page"]} of "{entry["document"]}" is judged twice.')
         grades[page] = grade
@@ -336,12 +328,6 @@ def _parse_graded_page(entry: Mapping[str, Any], find: FindPage) -> tuple[PageId
     if isinstance(grade, bool) or not isinstance(grade, int | float) or not 0 <= grade <= MAX_GRADE:
         raise InputRefused(f'"grade" must be a number from 0 to {MAX_GRADE}.')
     return find(document, page), float(grade)
-
-
-def _require_object(value: object, what: str) -> Mapping[str, Any]:
-    if not isinstance(value, dict):
-        raise InputRefused(f"{what} must be a JSON object.")
-    return value
 
 
 def _require_text(row: Mapping[str, Any], key: str) -> str:

@@ -32,6 +32,7 @@ import re
 import zlib
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any, BinaryIO, TypeVar, cast
@@ -106,8 +107,9 @@ class Table:
     name: str
     """The path inside the collection, as shown in errors."""
 
+    @cached_property
     def columns(self) -> tuple[str, ...]:
-        """Return the names of the columns; for JSON lines, those of the first row."""
+        """Names of the columns, read once; for JSON lines, those of the first row. Raises InputRefused as `rows`."""
         if self.path.name.endswith(".parquet"):
             return tuple(self._guarded(self._open_parquet).column_names)
         return next((tuple(row.values) for row in self.rows()), ())
@@ -115,8 +117,8 @@ class Table:
     def rows(self, columns: Sequence[str] | None = None) -> Iterator[TableRow]:
         """Yield every row, in order.
 
-        columns: the columns to read from a Parquet table; other forms yield all of theirs. Raises InputRefused, with
-        the line, at the first row that cannot be read.
+        columns: limits what is read from a Parquet table, which may lack some of them, to these; other forms yield all
+        of theirs. Raises InputRefused, with the line, at the first row that cannot be read.
         """
         if self.path.name.endswith(".parquet"):
             return self._parquet_rows(columns)
@@ -197,7 +199,8 @@ class Table:
                 yield TableRow(row.location, dict(zip(header, cells, strict=True)))
 
     def _parquet_rows(self, columns: Sequence[str] | None) -> Iterator[TableRow]:
-        rows = self._guarded(lambda: iter(self._open_parquet(columns)))
+        present = None if columns is None else [name for name in self.columns if name in columns]
+        rows = self._guarded(lambda: iter(self._open_parquet(present)))
         number = 0
         while (values := self._guarded(lambda: next(rows, None))) is not None:
             number += 1

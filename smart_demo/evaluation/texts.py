@@ -20,7 +20,7 @@ import numpy.typing as npt
 from smart_demo import scoring
 from smart_demo.backbones import registry
 from smart_demo.backbones.base import Backbone
-from smart_demo.backbones.serving import Backbones
+from smart_demo.backbones.registry import Backbones
 from smart_demo.config import Settings
 from smart_demo.errors import InputRefused, QueryRefused
 from smart_demo.evaluation import runner
@@ -64,8 +64,8 @@ class TextCollection:
 
 
 @dataclass(frozen=True, eq=False)
-class EncodedTexts:
-    """Encoded texts, in the collection's order."""
+class EncodedPages:
+    """Encoded pages, or texts stored as pages, whose scores `score_queries` computes."""
 
     pages: tuple[StoredPage, ...]
     pooled: Floats
@@ -113,7 +113,7 @@ class TextSearch:
 
     def __init__(
         self,
-        texts: EncodedTexts,
+        texts: EncodedPages,
         queries: Sequence[QueryEncoding],
         refused: Mapping[str, QueryRefused],
         on_progress: runner.ProgressCallback = runner.ignore_progress,
@@ -139,7 +139,7 @@ def encode_collection(
     codec: str,
     on_progress: runner.ProgressCallback = runner.ignore_progress,
     spill_file: TokenSpillFile | None = None,
-) -> EncodedTexts:
+) -> EncodedPages:
     """Encode every text by the backbone and the codec, except those in which the backbone finds no words.
 
     spill_file: receives token states that should not stay in memory. Raises InputRefused if no text has words.
@@ -159,11 +159,13 @@ def encode_collection(
         runner.report_tenths(on_progress, "Encoded", done, total, "texts")
     if not pages:
         raise InputRefused(f"{backbone.encoder.name} finds no words in any of the {total:,} texts.")
-    return EncodedTexts(tuple(pages), np.stack(pooled), tokens if spill_file is None else spill_file)
+    return EncodedPages(tuple(pages), np.stack(pooled), tokens if spill_file is None else spill_file)
 
 
 def score_queries(
-    texts: EncodedTexts, queries: Sequence[QueryEncoding], on_progress: runner.ProgressCallback = runner.ignore_progress
+    encoded: EncodedPages,
+    queries: Sequence[QueryEncoding],
+    on_progress: runner.ProgressCallback = runner.ignore_progress,
 ) -> Mapping[str, Parts]:
     """Return the score parts of every query, by its text.
 
@@ -171,16 +173,16 @@ def score_queries(
     large product for each of 1,398 abstracts in place of 300,000 small ones.
     """
     together = np.concatenate([query.tokens for query in queries])
-    maxima = np.empty((len(texts.pages), len(together)), dtype=np.float32)
-    for row in range(0, len(texts.pages), SCORE_BATCH_SIZE):
-        batch = texts.pages[row : row + SCORE_BATCH_SIZE]
-        maxima[row : row + len(batch)] = scoring.maxima(together, [texts.tokens[page.id] for page in batch])
+    maxima = np.empty((len(encoded.pages), len(together)), dtype=np.float32)
+    for row in range(0, len(encoded.pages), SCORE_BATCH_SIZE):
+        batch = encoded.pages[row : row + SCORE_BATCH_SIZE]
+        maxima[row : row + len(batch)] = scoring.maxima(together, [encoded.tokens[page.id] for page in batch])
         for done in range(row + 1, row + len(batch) + 1):
-            runner.report_tenths(on_progress, "Scored", done, len(texts.pages), "texts")
+            runner.report_tenths(on_progress, "Scored", done, len(encoded.pages), "texts")
     ends = np.cumsum([len(query.tokens) for query in queries])
-    everything = np.arange(len(texts.pages))
+    everything = np.arange(len(encoded.pages))
     return {
-        query.query.text: Parts(query.kinds, texts.pages, texts.pooled @ query.pooled, everything, own)
+        query.query.text: Parts(query.kinds, encoded.pages, encoded.pooled @ query.pooled, everything, own)
         for query, own in zip(queries, np.split(maxima, ends[:-1], axis=1), strict=True)
     }
 
@@ -253,7 +255,7 @@ def make_stored_page(
     )
 
 
-def _list_wordless(collection: TextCollection, texts: EncodedTexts, encoder: str) -> Iterator[str]:
+def _list_wordless(collection: TextCollection, texts: EncodedPages, encoder: str) -> Iterator[str]:
     """Yield a notice if the backbone found no words in some texts, with the queries they answer."""
     lost = collection.documents.keys() - texts.tokens.keys()
     if lost:

@@ -30,7 +30,7 @@ from smart_demo.backbones.base import Backbone
 from smart_demo.errors import PageRefused
 from smart_demo.evaluation.metrics import paired_difference
 from smart_demo.evaluation.runner import ProgressCallback, report_tenths
-from smart_demo.evaluation.texts import EncodedTexts, make_stored_page
+from smart_demo.evaluation.texts import EncodedPages, make_stored_page
 from smart_demo.evidence.weight_curves import (
     LATE_WEIGHTS,
     LOSSLESS_CODEC,
@@ -163,7 +163,7 @@ def _draw_derangement(random: np.random.Generator) -> list[int]:
 class EncodedPair:
     """One encoded pair: its two reports, and 2 x PANELS_PER_REPORT questions, those of report A first."""
 
-    reports: EncodedTexts
+    reports: EncodedPages
     questions: tuple[QueryEncoding, ...]
 
 
@@ -179,7 +179,7 @@ def encode_pairs(
                 raise made
             codes = token_file.encode(made.tokens, LOSSLESS_CODEC)
             reports.append((make_stored_page(page.id, page.document, made, codes, LOSSLESS_CODEC), made, codes))
-        texts = EncodedTexts(
+        encoded_reports = EncodedPages(
             tuple(page for page, _, _ in reports),
             np.stack([made.pooled for _, made, _ in reports]),
             {page.id: codes for page, _, codes in reports},
@@ -189,7 +189,7 @@ def encode_pairs(
             for codes in (pair.a, pair.b)
             for code, panel in zip(codes, pair.panels, strict=True)
         ]
-        encoded.append(EncodedPair(texts, tuple(backbone.encode_query(Query(text)) for text in words)))
+        encoded.append(EncodedPair(encoded_reports, tuple(backbone.encode_query(Query(text)) for text in words)))
         report_tenths(on_progress, "Encoded", done, len(pairs), "pairs of reports")
     return tuple(encoded)
 

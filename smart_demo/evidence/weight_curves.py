@@ -25,7 +25,7 @@ from smart_demo.evaluation.metrics import METRICS, SEED, paired_difference
 from smart_demo.evaluation.query_sets import QueryJudgements, read_judgements
 from smart_demo.evaluation.runner import ProgressCallback
 from smart_demo.evaluation.texts import (
-    EncodedTexts,
+    EncodedPages,
     TextCollection,
     TokenSpillFile,
     encode_collection,
@@ -55,7 +55,7 @@ LATE_WEIGHTS = tuple(float(value) for value in np.arange(0, 4.01, 0.25))
 MAX_CUT = 10
 """The deepest cut of any metric."""
 SPLIT_COUNT = 1_000
-"""Number of random halves in `choose_weight`."""
+"""Number of random halves in `cross_validate_late_weight`."""
 SMART_SUM = replace(SMART.weights, reduce=Reduce.SUM)
 METHOD_WEIGHTS: Mapping[str, Weights] = {
     **{method.name: method.weights for method in (POOLED, LATE, SMART)},
@@ -80,7 +80,7 @@ class EncodedCollection:
     """The queries that could be encoded."""
     queries: tuple[QueryEncoding, ...]
     """The encodings of `judgements`, in the same order."""
-    texts: EncodedTexts
+    encoded: EncodedPages
     """The pages or texts, with token states under LOSSLESS_CODEC."""
     encoder: Encoder
     notices: tuple[str, ...]
@@ -116,12 +116,12 @@ def encode_page_collection(
     if not pages:
         raise InputRefused("None of the pages could be indexed.", " ".join(notices))
     notices += list_unindexed_pages(folder, judgements, {page.id for page in pages})
-    texts = EncodedTexts(pages, pooled, {page.id: engine.library.tokens(page) for page in pages})
+    encoded = EncodedPages(pages, pooled, {page.id: engine.library.tokens(page) for page in pages})
     encodable, encodings, refused = _encode_queries(backbone, judgements)
     seconds = time.perf_counter() - begun
     name = documents.absolute().name
     return EncodedCollection(
-        name, "pages", encodable, encodings, texts, backbone.encoder, (*notices, *refused), seconds
+        name, "pages", encodable, encodings, encoded, backbone.encoder, (*notices, *refused), seconds
     )
 
 
@@ -144,9 +144,9 @@ def _encode_queries(
     return encodable, tuple(encodings[query.query] for query in encodable), notices
 
 
-def score_through(codec: str, texts: EncodedTexts, queries: Sequence[QueryEncoding]) -> list[Parts]:
+def score_through(codec: str, encoded: EncodedPages, queries: Sequence[QueryEncoding]) -> list[Parts]:
     """Return the score parts of each query, in order, with token states through `codec`."""
-    found = score_queries(EncodedTexts(texts.pages, texts.pooled, _RecodedTokens(texts.tokens, codec)), queries)
+    found = score_queries(EncodedPages(encoded.pages, encoded.pooled, _RecodedTokens(encoded.tokens, codec)), queries)
     return [found[query.query.text] for query in queries]
 
 
@@ -186,8 +186,8 @@ class WeightCurves:
 
     def __init__(self, collection: EncodedCollection, codec: str) -> None:
         self.collection, self.codec = collection, codec
-        self._parts = score_through(codec, collection.texts, collection.queries)
-        keys = [(str(page.id), str(page.scope)) for page in collection.texts.pages]
+        self._parts = score_through(codec, collection.encoded, collection.queries)
+        keys = [(str(page.id), str(page.scope)) for page in collection.encoded.pages]
         self._id_rank = np.argsort(np.array(sorted(range(len(keys)), key=keys.__getitem__)))
         self._cached: dict[Weights, QueryValues] = {}
 
@@ -210,7 +210,7 @@ class WeightCurves:
         rounded = (-scores.astype(np.float64)).round(scoring.TIE_DECIMALS)
         order = np.lexsort((self._id_rank, rounded))[: MAX_CUT + 1]
         tied = bool((np.diff(rounded[order]) == 0).any())
-        return [self.collection.texts.pages[row].id for row in order[:MAX_CUT]], tied
+        return [self.collection.encoded.pages[row].id for row in order[:MAX_CUT]], tied
 
     def compare_with(self, weights: Weights, other: WeightCurves, base: Weights, metric: str = HEADLINE_METRIC) -> Json:
         """Return the difference to `other` under `base`, over the same queries."""
@@ -219,7 +219,7 @@ class WeightCurves:
     def as_json(self) -> Json:
         """Return the form of a collection in evidence.json."""
         every = {name: weights for name, weights in METHOD_WEIGHTS.items() if weights != SMART_SUM}
-        lengths = [page.tokens for page in self.collection.texts.pages]
+        lengths = [page.tokens for page in self.collection.encoded.pages]
         return {
             "collection": self.collection.name,
             "unit": self.collection.unit,
@@ -243,7 +243,7 @@ class WeightCurves:
             },
             "kinds": self._kinds(every),
             "curve": {reduce.value: self._curve(reduce) for reduce in Reduce},
-            "chosen": choose_weight(self._curve_values(), SEED),
+            "chosen": cross_validate_late_weight(self._curve_values(), SEED),
             "notices": list(self.collection.notices),
             "seconds": {"encode": round(self.collection.seconds, 1)},
         }
@@ -286,8 +286,8 @@ def difference_as_json(own: npt.NDArray[np.float64], base: npt.NDArray[np.float6
     return asdict(paired_difference(list(own), list(base)))
 
 
-def choose_weight(values: npt.NDArray[np.float64], seed: int, splits: int = SPLIT_COUNT) -> Json:
-    """Return the gain of a tuned weight: chosen on one half of the queries, measured on the other.
+def cross_validate_late_weight(values: npt.NDArray[np.float64], seed: int, splits: int = SPLIT_COUNT) -> Json:
+    """Return the best late weight, and the gain of tuning it: chosen on one half of the queries, measured on the other.
 
     values: (weights, queries) over LATE_WEIGHTS. The best weight of a curve is chosen on the queries it is measured on,
     so its value is too high; the gain on the other half is not. The spread is over random halves, which overlap: it is

@@ -33,7 +33,7 @@ MAX_PREFETCH = 4
 MAX_NAMED_PAGES = 3
 """Maximum number of refused pages of one file that its message names."""
 
-EncodedPage = tuple[Page, PageEncoding, float]
+TimedEncoding = tuple[Page, PageEncoding, float]
 """A page, its encoding and the seconds that rendering and encoding took."""
 EvictIdleVisitors = Callable[[Scope, int], bool]
 T = TypeVar("T")
@@ -112,7 +112,7 @@ class Indexer:
         if len(stored) == upload.pages:
             yield _known(upload, stored[1])
             return
-        job.accept(file)
+        job.start_document(file)
         admission = AdmissionCheck(self._library, self._quotas, job, upload)
         self._evict_if_full(admission, scope, admission.check_file)
         done, started = len(stored), time.monotonic()
@@ -140,7 +140,7 @@ class Indexer:
             messages.append(f"The other {upload.pages - done} are not kept. {error.sentence}")
         finally:
             self._library.flush()
-        if not job.accepts(file):
+        if not job.may_add(file):
             raise InputRefused(DELETED)
         message = " ".join([*upload.notices, *_refusal_messages(refused), *messages])
         yield Progress(upload.name, State.DONE if done else State.REFUSED, done, upload.pages, message)
@@ -167,7 +167,7 @@ class Indexer:
 
     def _encode(
         self, upload: Upload, skip: set[int], backbone: Backbone, check_batch: Callable[[Sequence[Page]], None]
-    ) -> Generator[EncodedPage | PageRefused]:
+    ) -> Generator[TimedEncoding | PageRefused]:
         """Yield the encoded or refused pages of a file in order, encoded in batches of the backbone's size.
 
         `check_batch` is called before a batch is encoded, and raises if no page of it can be stored.
@@ -196,16 +196,16 @@ class IndexingJob:
         self.scope, self.library_deleted = scope, False
         self._deleted_files: set[str] = set()
 
-    def accepts(self, file: str) -> bool:
+    def may_add(self, file: str) -> bool:
         """Return whether pages of a document may still be added."""
         return not self.library_deleted and file not in self._deleted_files
 
-    def accept(self, file: str) -> None:
-        """Accept a document's pages from here on, even if it was deleted earlier in this batch."""
+    def start_document(self, file: str) -> None:
+        """Allow a document's pages from here on, even if it was deleted earlier in this batch."""
         self._deleted_files.discard(file)
 
     def delete_document(self, file: str) -> None:
-        """Stop accepting a document's pages."""
+        """Allow no more pages of a document."""
         self._deleted_files.add(file)
 
 
@@ -273,7 +273,7 @@ class AdmissionCheck:
         self._check(page.bytes, new=int(page.number not in self._stored_numbers()))
 
     def _check(self, size: int, new: int) -> None:
-        if not self._job.accepts(self._upload.file):
+        if not self._job.may_add(self._upload.file):
             raise InputRefused(DELETED)
         if self._job.scope != SAMPLES:
             self._quota_check().check_page(size, new=new)

@@ -17,6 +17,7 @@ from typing import BinaryIO
 
 from smart_demo.config import Limits
 from smart_demo.errors import FileRefused
+from smart_demo.wording import limit_in_words, size_in_words
 
 PDF = "pdf"
 IMAGE = "image"
@@ -123,8 +124,8 @@ def _hash_open_file(file: BinaryIO, name: str, limits: Limits) -> tuple[str, byt
     if status.st_size == 0:
         raise FileRefused(f"{name} is empty.", "Save or download it again.")
     if status.st_size > limits.file_bytes:
-        size, limit = status.st_size / 2**20, limits.file_bytes / 2**20
-        raise FileRefused(f"{name} has {size:,.1f} MB; the limit is {limit:,.0f} MB.", "Split or compress it.")
+        size, limit = size_in_words(status.st_size), limit_in_words(limits.file_bytes)
+        raise FileRefused(f"{name} has {size}; the limit is {limit}.", "Split or compress it.")
     head = file.read(HEAD_BYTES)
     digest = hashlib.sha256(head)
     while block := file.read(2**20):

@@ -20,6 +20,7 @@ from smart_demo.ingest.files import HEAD_BYTES, IMAGE, PDF, Upload, clean_name, 
 from smart_demo.ingest.pdf import count_pages, render_pdf
 from smart_demo.ingest.sandbox import decode_image, inspect_image
 from smart_demo.types import Page, PageId, Pixels
+from smart_demo.wording import limit_in_words, size_in_words
 
 SUPPORTED_TYPES = "It takes PDF, PNG, JPEG, WebP, TIFF, GIF and BMP."
 MAX_SLOW_PAGES = 10
@@ -37,7 +38,7 @@ def describe_limits(limits: Limits) -> str:
     """
     return (
         f"PDF, PNG, JPEG, WebP, TIFF, GIF or BMP. Up to {limits.files:,} files at once, "
-        f"{limits.file_bytes / 2**20:,.0f} MB and {limits.pages:,} pages a file, "
+        f"{limit_in_words(limits.file_bytes)} and {limits.pages:,} pages a file, "
         f"{limits.pixels / 1e6:,.0f} megapixels a picture."
     )
 
@@ -122,8 +123,8 @@ def decode_image_bytes(data: bytes, name: str, limits: Limits) -> Pixels:
     if not data:
         raise FileRefused(f"{name} is empty.")
     if len(data) > limits.file_bytes:
-        size, limit = len(data) / 2**20, limits.file_bytes / 2**20
-        raise FileRefused(f"{name} has {size:,.1f} MB; the limit is {limit:,.0f} MB.")
+        size, limit = size_in_words(len(data)), limit_in_words(limits.file_bytes)
+        raise FileRefused(f"{name} has {size}; the limit is {limit}.")
     if detect_kind(data[:HEAD_BYTES]) != IMAGE:
         raise FileRefused(f"{name} is not a picture.", "It takes PNG, JPEG, WebP, TIFF, GIF and BMP.")
     return decode_image(data, name, limits)

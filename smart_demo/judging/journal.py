@@ -24,6 +24,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
+from smart_demo.config import Settings
 from smart_demo.diagnostics import journal_versions
 from smart_demo.errors import InputRefused, LibraryError
 from smart_demo.judging.records import (
@@ -32,7 +33,7 @@ from smart_demo.judging.records import (
     Event,
     Grade,
     Judgements,
-    Session,
+    SessionHeader,
     SidesRevealed,
     Skip,
     Undo,
@@ -41,20 +42,24 @@ from smart_demo.judging.records import (
     read_event,
     replay,
 )
-from smart_demo.judging.strict_json import parse_object, read_choice
 from smart_demo.judging.trials import JudgedQuery, Trial, new_seed
 from smart_demo.store import atomic_files
 from smart_demo.store.judgement_files import FOLDER
+from smart_demo.strict_json import parse_object, read_choice
 from smart_demo.types import PageId, Scope
+from smart_demo.wording import MEGABYTE, limit_in_words
 
 FORMAT_VERSION = 1
 """Version of the format. `parse_line` refuses any other."""
 MAX_LINE_BYTES = 2**19
 """Maximum length of a line. Fifty pages of each ranking, with the longest names and every character escaped, fit."""
-MAX_EVENTS, MAX_JOURNAL_BYTES = 5_000, 2**25
+LINE_TOO_LONG = f"the line is longer than {limit_in_words(MAX_LINE_BYTES)}."
+MAX_EVENTS, MAX_JOURNAL_BYTES = 5_000, 32 * MEGABYTE
 """Limits of one journal: 500 queries, each with a vote, eight grades and an undo. A vote takes some 4 kB."""
-PUBLIC_JOURNAL_BYTES = 2**20
+PUBLIC_JOURNAL_BYTES = MEGABYTE
 """Maximum size of a visitor's journal on a public page: some 250 votes."""
+MAX_READ_BYTES = 2**25 + MAX_LINE_BYTES
+"""Maximum size of a file that is read. Earlier versions wrote up to 2^25 bytes, more than MAX_JOURNAL_BYTES."""
 MAX_CLOCK_SKEW = timedelta(days=1)
 """Time by which imported events may be ahead of this machine's clock."""
 MAX_REFUSALS_SHOWN = 20
@@ -77,7 +82,7 @@ def format_lines(events: Iterable[Event], unreadable: Iterable[bytes] = ()) -> b
 def parse_line(text: str | bytes) -> Event:
     """Parse and validate the event of one line. Raises InputRefused with what is wrong with it."""
     if len(text) > MAX_LINE_BYTES:
-        raise InputRefused(f"the line is longer than {MAX_LINE_BYTES // 2**10} kB.")
+        raise InputRefused(LINE_TOO_LONG)
     row = parse_object(text)
     if row.get("v") != FORMAT_VERSION:
         raise InputRefused(
@@ -135,9 +140,9 @@ class ImportResult:
     """Why the first MAX_REFUSALS_SHOWN refused lines were refused, with their line numbers."""
 
 
-def max_journal_bytes(*, private: bool) -> int:
+def max_journal_bytes(settings: Settings) -> int:
     """Return the maximum size of one owner's journal in bytes, which is also the limit of an import."""
-    return MAX_JOURNAL_BYTES if private else PUBLIC_JOURNAL_BYTES
+    return MAX_JOURNAL_BYTES if settings.is_private else PUBLIC_JOURNAL_BYTES
 
 
 class Journal:
@@ -179,7 +184,7 @@ class Journal:
         return self._unreadable_lines
 
     @property
-    def session(self) -> Session:
+    def session(self) -> SessionHeader:
         """The owner's session, whose seed draws the sides. The first access writes it to the file."""
         with self._lock:
             if self._own_session() is None:
@@ -228,7 +233,7 @@ class Journal:
         """
         if len(data) > MAX_JOURNAL_BYTES:
             raise InputRefused(
-                f"The file is larger than {MAX_JOURNAL_BYTES // 2**20} MB.", "Export a journal of this program."
+                f"The file is larger than {limit_in_words(MAX_JOURNAL_BYTES)}.", "Export a journal of this program."
             )
         with self._lock:
             latest = _format_time(self._now() + MAX_CLOCK_SKEW)
@@ -267,17 +272,15 @@ class Journal:
             return event
 
     def _write(self, new: Sequence[Event]) -> None:
-        """Append events, preceded by the session's header if the file has none. Raises InputRefused if one is invalid.
-
-        The lines are parsed before they are written: what could not be read again must not reach the file.
-        """
+        """Append events, after the session's header if the file has none. Raises InputRefused if one is too long."""
         while True:
             header = [] if self._own_session() else [self._new_session()]
-            data = format_lines([*header, *new])
-            checked = parse_lines(data)
-            if checked.refused:
-                raise InputRefused(f"That cannot be kept: {next(iter(checked.refused.values()))}")
-            self._check_size(checked.events, len(data))
+            events = [*header, *new]
+            data = format_lines(events)
+            # Escaped, an imported line may exceed the limit that it met as UTF-8; `parse_line` would not read it again.
+            if any(len(line) > MAX_LINE_BYTES for line in data.split(b"\n")):
+                raise InputRefused(f"That cannot be kept: {LINE_TOO_LONG}")
+            self._check_size(events, len(data))
             with atomic_files.storage_errors("keep the judgement"):
                 atomic_files.make_folder(self._path.parent)
                 atomic_files.check_space(self._path.parent, len(data))
@@ -285,7 +288,7 @@ class Journal:
                     break
             self._load()  # another process wrote to the file: try again after its lines
         self._complete_size = self._file_size = self._complete_size + len(data)
-        self._parsed.events += checked.events
+        self._parsed.events += events
         self._judgements = None
 
     def _check_size(self, new: Sequence[Event], size: int) -> None:
@@ -298,7 +301,7 @@ class Journal:
         if too_many or self._complete_size + size > max_bytes:
             raise LibraryError(
                 f"The evaluation is full: it keeps {MAX_EVENTS:,} votes, grades and steps back, and "
-                f"{max_bytes / 2**20:,.0f} MB of them.",
+                f"{limit_in_words(max_bytes)} of them.",
                 "Export it, then delete it here and begin another.",
             )
 
@@ -307,7 +310,7 @@ class Journal:
         data = b""
         with atomic_files.storage_errors("read the judgements"), suppress(FileNotFoundError):
             with atomic_files.open_file(self._path) as (_, size):
-                if size > MAX_JOURNAL_BYTES + MAX_LINE_BYTES:
+                if size > MAX_READ_BYTES:
                     raise LibraryError(f"{self._path.name} is too large to be an evaluation.", "Move it elsewhere.")
             data = atomic_files.read_file(self._path)
         self._file_size, self._complete_size = len(data), data.rfind(b"\n") + 1
@@ -316,13 +319,14 @@ class Journal:
         self._unreadable_lines = tuple(lines[number - 1] for number in self._parsed.refused)
         self._judgements = None
 
-    def _own_session(self) -> Session | None:
+    def _own_session(self) -> SessionHeader | None:
         """Return the file's first header; those of imported sessions come after it."""
-        return next((event for event in self._parsed.events if isinstance(event, Session)), None)
+        return next((event for event in self._parsed.events if isinstance(event, SessionHeader)), None)
 
-    def _new_session(self) -> Session:
+    def _new_session(self) -> SessionHeader:
         session_id = secrets.token_hex(16)
-        return Session(session_id, self._next_time(), session_id, new_seed(), tuple(sorted(journal_versions().items())))
+        versions = tuple(sorted(journal_versions().items()))
+        return SessionHeader(session_id, self._next_time(), session_id, new_seed(), versions)
 
     def _next_time(self) -> str:
         """Return the time now, or a microsecond after the last event if a clock was set back: the last must count."""

@@ -15,8 +15,7 @@ from dataclasses import dataclass, replace
 from enum import StrEnum
 
 from smart_demo.errors import QueryRefused
-from smart_demo.evaluation.metrics import TIE_TOLERANCE, ndcg
-from smart_demo.evaluation.rank_overlap import Disagreement, measure_disagreement
+from smart_demo.evaluation.metrics import TIE_TOLERANCE, Disagreement, measure_disagreement, ndcg
 from smart_demo.judging.archive import spreadsheet_cell
 from smart_demo.judging.query_list import ListedQuery
 from smart_demo.judging.trials import page_order

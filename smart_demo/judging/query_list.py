@@ -19,14 +19,15 @@ from functools import partial
 from typing import Annotated
 
 from pydantic import AfterValidator, BeforeValidator, Field, TypeAdapter
-from pydantic.dataclasses import dataclass
+from pydantic.dataclasses import dataclass as pydantic_dataclass
 
 from smart_demo.errors import InputRefused
 from smart_demo.evaluation.query_sets import MAX_GRADE, MAX_PAGE_NUMBER
-from smart_demo.judging.strict_json import integer_between, number_between, one_line, parse_object, read_record
+from smart_demo.strict_json import integer_between, number_between, one_line, parse_object, read_record
 from smart_demo.types import PageId, Query, StoredPage
+from smart_demo.wording import MEGABYTE, limit_in_words
 
-MAX_QUERIES, MAX_LIST_BYTES = 500, 2**20
+MAX_QUERIES, MAX_LIST_BYTES = 500, MEGABYTE
 MAX_LISTED_QUERY_CHARS, MAX_QID_CHARS = 300, 64
 MAX_RELEVANT_PAGES = 1_000
 """Maximum number of graded pages for one query."""
@@ -35,7 +36,7 @@ MAX_NOTICES = 20
 _CONTROL = re.compile("[\x00-\x1f\x7f-\x9f\ud800-\udfff]")
 
 
-@dataclass(frozen=True, slots=True)
+@pydantic_dataclass(frozen=True, slots=True)
 class RelevantPage:
     """One page's grade in a list."""
 
@@ -70,7 +71,7 @@ def _check_judged_once(relevant: tuple[RelevantPage, ...]) -> tuple[RelevantPage
     return relevant
 
 
-@dataclass(frozen=True, slots=True)
+@pydantic_dataclass(frozen=True, slots=True)
 class ListedQuery:
     """One query of a list. Creating it cleans the words."""
 
@@ -96,7 +97,7 @@ class ListedQuery:
 _LISTED_QUERY = TypeAdapter(ListedQuery)
 
 
-@dataclass(frozen=True, slots=True)
+@pydantic_dataclass(frozen=True, slots=True)
 class QueryList:
     """The valid queries of a list."""
 
@@ -146,7 +147,7 @@ def _notices(refused: list[str], repeated: int, full: bool) -> Iterator[str]:
 
 def _decode(given: str | bytes) -> str:
     if len(given) > MAX_LIST_BYTES:
-        raise InputRefused(f"The list is larger than {MAX_LIST_BYTES // 2**20} MB.", "Make it shorter.")
+        raise InputRefused(f"The list is larger than {limit_in_words(MAX_LIST_BYTES)}.", "Make it shorter.")
     try:
         text = given if isinstance(given, str) else given.decode("utf-8-sig")
     except UnicodeDecodeError:

@@ -9,19 +9,18 @@ by replaying both: the later event about the same query or page counts, by the e
 
 from __future__ import annotations
 
-import dataclasses
 import json
 from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
 from functools import lru_cache
 from typing import Annotated, Any, Self, TypeVar
 
 from pydantic import AfterValidator, BeforeValidator, Field, TypeAdapter, model_validator
-from pydantic.dataclasses import dataclass
+from pydantic.dataclasses import dataclass as pydantic_dataclass
 
 from smart_demo.errors import InputRefused
-from smart_demo.judging.strict_json import integer_between, matching, read_record, text_up_to
 from smart_demo.judging.trials import (
     Conditions,
     JudgedQuery,
@@ -32,6 +31,7 @@ from smart_demo.judging.trials import (
     Versions,
     shuffled,
 )
+from smart_demo.strict_json import integer_between, matching, read_record, text_up_to
 from smart_demo.types import POOLED, SMART, PageId
 
 A, B = "a", "b"
@@ -79,7 +79,7 @@ def _check_time(at: str) -> str:
 _TIME = matching(r"[0-9-]{10}T[0-9:]{8}\.[0-9]{6}Z", "a time such as 2026-05-24T10:11:12.131415Z")
 
 
-@dataclass(frozen=True, slots=True)
+@pydantic_dataclass(frozen=True, slots=True)
 class Event:
     """Fields of every event."""
 
@@ -90,8 +90,8 @@ class Event:
     """Id of the session's header."""
 
 
-@dataclass(frozen=True, slots=True)
-class Session(Event):
+@pydantic_dataclass(frozen=True, slots=True)
+class SessionHeader(Event):
     """The header of a session. Its id and its session are equal."""
 
     seed: RandomId
@@ -110,7 +110,7 @@ def _sort_reasons(reasons: tuple[str, ...]) -> tuple[str, ...]:
     return tuple(reason for reason in REASONS if reason in reasons)
 
 
-@dataclass(frozen=True, slots=True)
+@pydantic_dataclass(frozen=True, slots=True)
 class Vote(Event):
     """One blind comparison of pooled and SMART."""
 
@@ -133,7 +133,7 @@ class Vote(Event):
         return self
 
 
-@dataclass(frozen=True, slots=True)
+@pydantic_dataclass(frozen=True, slots=True)
 class Grade(Event):
     """The relevance of one page to the query: 0 not relevant, 1 a little, 2 it helps, 3 it answers."""
 
@@ -153,14 +153,14 @@ class Grade(Event):
         return self
 
 
-@dataclass(frozen=True, slots=True)
+@pydantic_dataclass(frozen=True, slots=True)
 class Skip(Event):
     """A query left without a vote."""
 
     query: JudgedQuery
 
 
-@dataclass(frozen=True, slots=True)
+@pydantic_dataclass(frozen=True, slots=True)
 class SidesRevealed(Event):
     """The ranks of a query's pages were shown without a vote, so a later vote is not blind."""
 
@@ -169,7 +169,7 @@ class SidesRevealed(Event):
     query: JudgedQuery
 
 
-@dataclass(frozen=True, slots=True)
+@pydantic_dataclass(frozen=True, slots=True)
 class Undo(Event):
     """A vote, a grade or a skip was undone. The judge may judge the same query again."""
 
@@ -180,7 +180,7 @@ class Undo(Event):
 AnyEvent = TypeVar("AnyEvent", bound=Event)
 
 EVENT_TYPES: Mapping[str, type[Event]] = {
-    "session": Session, "vote": Vote, "grade": Grade, "skip": Skip, "told": SidesRevealed, "undo": Undo,
+    "session": SessionHeader, "vote": Vote, "grade": Grade, "skip": Skip, "told": SidesRevealed, "undo": Undo,
 }  # fmt: skip
 """Types of events by the name that JSON has for them."""
 _ADAPTERS: Mapping[type[Event], TypeAdapter[Any]] = {kind: TypeAdapter(kind) for kind in EVENT_TYPES.values()}
@@ -198,7 +198,7 @@ def event_fields(event: Event) -> dict[str, Any]:
     return fields
 
 
-@dataclasses.dataclass(frozen=True)
+@dataclass(frozen=True)
 class Judgements:
     """The state of an evaluation. Queries are identified by their `Query.key`."""
 
@@ -218,9 +218,9 @@ class Judgements:
     the ranks of its pages."""
 
     @property
-    def sessions(self) -> tuple[Session, ...]:
+    def sessions(self) -> tuple[SessionHeader, ...]:
         """Headers of sessions, by time."""
-        return tuple(event for event in self.events if isinstance(event, Session))
+        return tuple(event for event in self.events if isinstance(event, SessionHeader))
 
     def last_step(self, session: str) -> Vote | Grade | Skip | None:
         """Return the event that an undo in this session undoes, or None."""

@@ -12,11 +12,10 @@ until its owner exports the journal: anyone who knows it can compute the sides, 
 
 from __future__ import annotations
 
-import dataclasses
 import hashlib
 import secrets
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import asdict, replace
+from dataclasses import asdict, dataclass, replace
 from functools import lru_cache
 from itertools import pairwise
 from typing import Annotated, Self
@@ -31,11 +30,11 @@ from pydantic import (
     model_serializer,
     model_validator,
 )
-from pydantic.dataclasses import dataclass
+from pydantic.dataclasses import dataclass as pydantic_dataclass
 from pydantic_core import ArgsKwargs
 
 from smart_demo.errors import InputRefused, LibraryError
-from smart_demo.judging.strict_json import (
+from smart_demo.strict_json import (
     hex_digits,
     integer_between,
     number_between,
@@ -107,7 +106,7 @@ Versions = Annotated[
 """Versions of programs, by name; an object in JSON."""
 
 
-@dataclasses.dataclass(frozen=True)
+@dataclass(frozen=True)
 class BlindColumns:
     """The pages of each column: everything a voter may see before the vote."""
 
@@ -115,7 +114,7 @@ class BlindColumns:
     b: tuple[StoredPage, ...]
 
 
-@dataclass(frozen=True, slots=True)
+@pydantic_dataclass(frozen=True, slots=True)
 class RankedPage:
     """One page of a recorded ranking."""
 
@@ -148,7 +147,7 @@ class RankedPage:
 Ranking = Annotated[tuple[RankedPage, ...], Field(max_length=MAX_RECORDED_RANKS)]
 
 
-@dataclass(frozen=True, slots=True)
+@pydantic_dataclass(frozen=True, slots=True)
 class Rankings:
     """The ranking of each of METHOD_NAMES, best page first. Iterable in their order."""
 
@@ -169,7 +168,7 @@ class Rankings:
         return self
 
 
-@dataclass(frozen=True, slots=True)
+@pydantic_dataclass(frozen=True, slots=True)
 class JudgedQuery:
     """A query as recorded, complete enough to search it again."""
 
@@ -192,7 +191,7 @@ def _check_scopes(scopes: tuple[str, ...]) -> tuple[str, ...]:
     return scopes
 
 
-@dataclass(frozen=True, slots=True)
+@pydantic_dataclass(frozen=True, slots=True)
 class RecordedLibrary:
     """The pages that were searched."""
 
@@ -203,7 +202,7 @@ class RecordedLibrary:
     """Format of the stored token states."""
 
 
-@dataclass(frozen=True, slots=True)
+@pydantic_dataclass(frozen=True, slots=True)
 class RecordedEncoder:
     """The encoder that made the rankings."""
 
@@ -213,7 +212,7 @@ class RecordedEncoder:
     fingerprint: Fingerprint
 
 
-@dataclass(frozen=True, slots=True)
+@pydantic_dataclass(frozen=True, slots=True)
 class RecordedWeights:
     """The form in which `Weights` are recorded."""
 
@@ -231,7 +230,7 @@ def _read_weights(value: object) -> Weights:
 _RECORDED_WEIGHTS = TypeAdapter(RecordedWeights)
 
 
-@dataclasses.dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True)
 class Conditions:
     """Library, encoder and weights. Only judgements under the same conditions are counted together."""
 
@@ -245,7 +244,7 @@ class Conditions:
         return hashlib.sha256(repr((self.library, self.encoder, _weights_key(self.weights))).encode()).hexdigest()[:8]
 
 
-@dataclass(frozen=True, slots=True)
+@pydantic_dataclass(frozen=True, slots=True)
 class Sides:
     """The name of the method in each column."""
 
@@ -253,7 +252,7 @@ class Sides:
     b: str
 
 
-@dataclass(frozen=True, slots=True)
+@pydantic_dataclass(frozen=True, slots=True)
 class Trial:
     """One query searched under one set of conditions."""
 

@@ -22,6 +22,7 @@ MAX_URL_QUERY_CHARS = 500
 MAX_REFERENCE_CHARS = 200
 ON_SAMPLES, ON_MINE, ON_BOTH = "Samples", "My documents", "Both"
 SCOPE_CHOICES = {ON_SAMPLES: (SAMPLES,), ON_MINE: (LOCAL,), ON_BOTH: (SAMPLES, LOCAL)}
+"""Scopes that each choice searches, by its label. LOCAL stands for the library of the visitor who requests it."""
 REGION_PREFIX, UPLOADED_PREFIX = "region:", "kept:"
 _CORNER = r"(0\.[0-9]{4}|1\.0000)"
 _REGION = re.compile(rf"([a-z0-9-]{{1,64}})/([0-9a-f]{{16}}-[0-9]{{4}}):{','.join([_CORNER] * 4)}")
@@ -34,6 +35,7 @@ class SearchRequest:
 
     text: str
     scope: str
+    """One of SCOPE_CHOICES: the label on the page, which URLs and JSON of requests contain as it is."""
     top: int
     weights: Weights
     picture: str = ""

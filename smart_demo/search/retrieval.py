@@ -14,9 +14,15 @@ from smart_demo.backbones.base import Backbone
 from smart_demo.config import Settings
 from smart_demo.errors import LibraryError, QueryRefused
 from smart_demo.page_list import Positions
-from smart_demo.search import candidates
 from smart_demo.search.cache import LRUCache
-from smart_demo.search.candidates import CandidateCheck
+from smart_demo.search.candidate_check import (
+    CandidateCheck,
+    choose_depth,
+    delete_checks,
+    find_depths,
+    load_check,
+    save_check,
+)
 from smart_demo.search.costs import RecentTimings, StageTiming, Stopwatch
 from smart_demo.store.library import Library
 from smart_demo.types import Floats, Found, Hit, Method, Parts, Query, QueryEncoding, Scope
@@ -82,7 +88,7 @@ class Retrieval:
         if len(scopes) != 1:
             return None
         key = (scopes[0], encoder)
-        check = self._checks.get(key) or candidates.load_check(self._settings.index_dir, *key)
+        check = self._checks.get(key) or load_check(self._settings.index_dir, *key)
         if check is None:
             return None
         self._checks[key] = check
@@ -96,10 +102,10 @@ class Retrieval:
         The check is saved. Raises LibraryError if a page is deleted during the scan.
         """
         pages, pooled = self._library.pooled([scope], encoder)
-        depths = candidates.find_depths(list(queries), pages, pooled, self._library.tokens, on_progress)
+        depths = find_depths(list(queries), pages, pooled, self._library.tokens, on_progress)
         min_depth, max_depth = self._settings.candidates, max(self._settings.candidates, self._settings.exhaustive)
-        check = candidates.choose_depth(depths, len(pages), min_depth, max_depth)
-        candidates.save_check(self._settings.index_dir, scope, encoder, check)
+        check = choose_depth(depths, len(pages), min_depth, max_depth)
+        save_check(self._settings.index_dir, scope, encoder, check)
         self._checks[scope, encoder] = check
         self._parts.discard(lambda _: True)  # they are of another depth
         return check
@@ -110,7 +116,7 @@ class Retrieval:
         self._parts.discard(lambda key: isinstance(key, tuple) and key[1] == str(scope))
         self._timings.discard(lambda key: isinstance(key, tuple) and scope in key[0])
         self._checks = {key: check for key, check in self._checks.items() if key[0] != scope}
-        candidates.delete_checks(self._settings.index_dir, scope)
+        delete_checks(self._settings.index_dir, scope)
         self.discard_deleted_pages()
 
     def discard_deleted_pages(self) -> None:

@@ -1,4 +1,4 @@
-"""ASGI middleware in front of Gradio: allowed paths, host, origin, body and upload limits, and security headers.
+"""ASGI middleware that every request must pass before Gradio: allowed paths, host, origin, body and upload limits.
 
 Gradio offers much that this page does not need: it fetches any address for any visitor, serves every upload to a caller
 with its path, accepts recordings and runs functions outside the queue. Only the paths that the page, its clients and
@@ -16,9 +16,8 @@ from collections.abc import Collection, MutableMapping
 from contextlib import AsyncExitStack, ExitStack
 from pathlib import Path
 from typing import Any
-from urllib.parse import unquote_to_bytes, urlsplit
+from urllib.parse import urlsplit
 
-from starlette.datastructures import MutableHeaders
 from starlette.responses import JSONResponse, PlainTextResponse
 from starlette.types import ASGIApp, Receive, Scope, Send
 
@@ -51,16 +50,9 @@ ALLOWED_PATHS = re.compile(
 """Paths that are passed on: the page's own, those of Gradio's clients, and the tool's."""
 FILE_PATHS = re.compile(r"(?:/gradio_api)?/(?:file|proxy)\b", re.IGNORECASE)
 BODYLESS_METHODS = frozenset({"GET", "HEAD", "OPTIONS"})
-BROWSER_PARAMETER, SERVER_PARAMETER = b"page", b"at"
-READ_METHODS = {"GET", "HEAD"}
 SAME_ORIGIN_SITES = {b"same-origin", b"none"}
 """Allowed values of Sec-Fetch-Site. Browsers send `none` for what a person does without a page, such as opening an
 address."""
-UNNEEDED_FEATURES = ("accelerometer", "camera", "display-capture", "geolocation", "gyroscope", "magnetometer",
-                     "microphone", "midi", "payment", "usb")  # fmt: skip
-HUB = "https://huggingface.co"
-AVATARS = "https://cdn-avatars.huggingface.co"
-
 NO_FILES_SERVED = "This page serves no files and fetches none from other addresses."
 OTHER_SITE = 403, "This page accepts no requests from other sites."
 OTHER_HOST = (
@@ -68,7 +60,7 @@ OTHER_HOST = (
     "Behind a proxy, set SMART_HOSTS to the proxy's host name and restart."
 )
 UNEXPECTED_ERROR = "Something went wrong. The log of the demo says what happened."
-UPLOAD_NEEDS_KEY = (
+UPLOAD_NEEDS_SECRET = (
     "An upload needs a key, so that it is yours alone. Browsers send one; a program sends 32 hex digits as "
     "x-smart-visitor."
 )
@@ -140,7 +132,7 @@ class GateMiddleware:
             if not self._settings.uploads:
                 raise RequestRefused(403, "This page takes no uploads.")
             if self._settings.public and request_visitor(scope) is None:
-                raise RequestRefused(403, UPLOAD_NEEDS_KEY)
+                raise RequestRefused(403, UPLOAD_NEEDS_SECRET)
             limits = upload_limits(self._settings)
             if content_length(scope) > limits.max_bytes:
                 raise RequestRefused(413, limits.message)
@@ -253,88 +245,3 @@ def _refusal(path: str, refused: RequestRefused) -> PlainTextResponse | JSONResp
     if route == FUNCTION and refused.status in {429, 503}:
         return JSONResponse({"sentence": refused.sentence})
     return JSONResponse({"detail": refused.sentence, "error": refused.sentence}, refused.status)
-
-
-class SecurityHeadersMiddleware:
-    """ASGI middleware that adds the same security headers to every response."""
-
-    def __init__(self, app: ASGIApp, *, on_space: bool) -> None:
-        self._app = app
-        self._headers = {
-            "Content-Security-Policy": content_security_policy(on_space=on_space),
-            "Permissions-Policy": ", ".join(f"{feature}=()" for feature in UNNEEDED_FEATURES),
-            "Referrer-Policy": "no-referrer",
-            "X-Content-Type-Options": "nosniff",
-        }
-
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Handle one request of any kind."""
-
-        async def send_with_headers(message: MutableMapping[str, Any]) -> None:
-            if message["type"] == "http.response.start":
-                message.setdefault("headers", [])
-                MutableHeaders(scope=message).update(self._headers)
-            await send(message)
-
-        await self._app(scope, receive, send_with_headers if scope["type"] == "http" else send)
-
-
-def content_security_policy(*, on_space: bool) -> str:
-    """Return the Content-Security-Policy: it bounds which hosts the page may send to and fetch from.
-
-    Gradio puts scripts inside its page and compiles templates from strings, so both must be allowed; the page escapes
-    all it shows instead. On a Space that is opened outside its frame, Gradio asks the hub for the Space's name and
-    likes and shows its owner's picture, which the hub keeps on another host; no other host is allowed.
-    """
-    hub, images = ([HUB], [HUB, AVATARS]) if on_space else ([], [])
-    directives = {
-        "default-src": ["'self'"],
-        "script-src": ["'self'", "'unsafe-inline'", "'unsafe-eval'"],
-        "style-src": ["'self'", "'unsafe-inline'"],
-        "img-src": ["'self'", "data:", "blob:", *images],
-        "font-src": ["'self'", "data:"],
-        "connect-src": ["'self'", *hub],
-        "worker-src": ["'self'", "blob:"],
-        "frame-src": ["'none'"],
-        "object-src": ["'none'"],
-        "base-uri": ["'self'"],
-        "form-action": ["'self'"],
-        "frame-ancestors": ["'self'", HUB, "https://*.hf.space"],
-    }
-    return "; ".join(" ".join([directive, *sources]) for directive, sources in directives.items())
-
-
-class PageLinkMiddleware:
-    """ASGI middleware that renames the parameter `page` in requests for the page itself.
-
-    A link names the document page in the viewer as `page=…`, which Gradio takes for one of its own pages and fails on.
-    Gradio therefore gets the parameter as `at`, its name in links of earlier versions. The browser, whose script reads
-    it, keeps the address as it is. The value's bytes are never decoded, so no value can raise here.
-    """
-
-    def __init__(self, app: ASGIApp) -> None:
-        self._app = app
-
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Pass a connection on, its query string changed if it reads the home page."""
-        if scope["type"] == "http" and scope["method"] in READ_METHODS and _is_home(scope):
-            scope = {**scope, "query_string": rename_page_parameter(scope["query_string"])}
-        await self._app(scope, receive, send)
-
-
-def rename_page_parameter(query: bytes) -> bytes:
-    """Return a query string with its parameter `page` renamed to `at`.
-
-    >>> rename_page_parameter(b"q=tide&page=samples%2Fx&present=1")
-    b'q=tide&at=samples%2Fx&present=1'
-    """
-    return b"&".join(map(_rename, query.split(b"&")))
-
-
-def _rename(parameter: bytes) -> bytes:
-    name, equals, value = parameter.partition(b"=")
-    return SERVER_PARAMETER + equals + value if unquote_to_bytes(name) == BROWSER_PARAMETER else parameter
-
-
-def _is_home(scope: Scope) -> bool:
-    return scope["path"].removeprefix(scope.get("root_path", "")) in {"", "/"}

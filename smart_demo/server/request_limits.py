@@ -17,10 +17,11 @@ from starlette.types import Message, Receive, Scope
 
 from smart_demo.server.block_remote_fetch import NO_REMOTE_FETCH, names_remote_file
 from smart_demo.server.visitors import client_id
+from smart_demo.wording import MEGABYTE, limit_in_words
 
-MAX_EVENT_BYTES = 4 * 2**20
+MAX_EVENT_BYTES = 4 * MEGABYTE
 """Maximum size of an event's body. The longest is a pasted evaluation or list of 1 MB with every quote escaped."""
-MAX_SMALL_BODY_BYTES = 2**18
+MAX_SMALL_BODY_BYTES = 256_000
 """Maximum size of any other body. The longest is a query of 20,000 characters, each escaped as Python's json does."""
 MAX_INLINE_PARSE_BYTES = 2**16
 """Size above which a body is parsed in a thread instead of the event loop."""
@@ -111,8 +112,7 @@ async def read_body(
 
 def _check_size(size: int, max_bytes: int) -> None:
     if size > max_bytes:
-        limit = f"{max_bytes // 2**20} MB" if max_bytes >= 2**20 else f"{max_bytes // 2**10} kB"
-        raise RequestRefused(413, f"A request may have at most {limit}.")
+        raise RequestRefused(413, f"A request may have at most {limit_in_words(max_bytes)}.")
 
 
 def _check_json(body: bytes) -> None:

@@ -30,7 +30,7 @@ from smart_demo.errors import StorageFull
 from smart_demo.judging.journal import max_journal_bytes
 from smart_demo.server.request_limits import BodyDeadline, RequestRefused, drain
 from smart_demo.store import atomic_files
-from smart_demo.wording import count
+from smart_demo.wording import count, limit_in_words
 
 MAX_WAITING_FILES = 2_000
 """Maximum number of files in the upload folder, of any size."""
@@ -88,8 +88,8 @@ def upload_limits(settings: Settings) -> UploadLimits:
     limits, folder = settings.limits, Path(get_upload_folder())
     folder.mkdir(parents=True, exist_ok=True)
     # An evaluation to import may be larger than all documents together if their limits are small.
-    max_bytes = max(limits.files * limits.file_bytes, max_journal_bytes(private=not settings.public))
-    size = f"{limits.file_bytes // 2**20} MB"
+    max_bytes = max(limits.files * limits.file_bytes, max_journal_bytes(settings))
+    size = limit_in_words(limits.file_bytes)
     folder_bytes = max_bytes + settings.quotas.waiting_files * limits.file_bytes
     per_client = FolderUsage(limits.files * 2, max(max_bytes, folder_bytes // 3)) if settings.public else None
     return UploadLimits(

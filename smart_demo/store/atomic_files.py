@@ -1,4 +1,4 @@
-"""File operations that survive a crash: the only code that writes files of the library.
+"""File operations that survive a crash, and file locks: the only code that writes files of the library.
 
 A write is complete or absent, and it is on disk when the call returns. Files are private to the user who runs the
 program (0600, folders 0700), and links are never followed. This module knows nothing of pages.
@@ -20,13 +20,14 @@ from collections.abc import Iterable, Iterator
 from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 
-from smart_demo.errors import LibraryError, StorageFull, TokenFileDamaged
+from smart_demo.errors import LibraryBusy, LibraryError, StorageFull, TokenFileDamaged
+from smart_demo.wording import MEGABYTE
 
 MAX_MAPPED_FILES = 4_096
 """Token files that stay mapped between searches, if the system allows that many open files."""
 TEMPORARY_SUFFIX = ".tmp"
 """Suffix of a file that is not committed yet."""
-MIN_FREE_BYTES = 2**30
+MIN_FREE_BYTES = 1_000 * MEGABYTE
 """Bytes that always stay free on the disk: a full disk breaks more than this program."""
 _READ = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
 _APPEND = os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
@@ -88,8 +89,8 @@ def check_space(folder: Path, size: int) -> None:
     free = disk.f_bavail * disk.f_frsize
     if disk.f_blocks and free < 3 * size + MIN_FREE_BYTES:
         raise StorageFull(
-            f"Only {free // 2**20} MB of storage are free, too little to keep more.",
-            f"At least {MIN_FREE_BYTES // 2**20} MB must stay free; free some space, or delete documents.",
+            f"Only {free // MEGABYTE:,} MB of storage are free, too little to keep more.",
+            f"At least {MIN_FREE_BYTES // MEGABYTE:,} MB must stay free; free some space, or delete documents.",
         )
 
 
@@ -227,6 +228,51 @@ def delete_empty_folders(folder: Path) -> None:
         folder.rmdir()
 
 
+class FolderLock:
+    """Exclusive locks on one or more folders, each through a file `lock` inside. They end with the process."""
+
+    def __init__(self, folder: Path) -> None:
+        """Lock `folder` at once. Raises LibraryBusy if another process, or this one, holds it already."""
+        self.folder = folder
+        self._files: list[int] = []
+        with storage_errors(f"use {folder}"):
+            self._lock(folder)
+
+    def try_lock(self, folder: Path) -> bool:
+        """Lock another folder too. Raises LibraryBusy as above.
+
+        Returns False if its mount has no locks, or holds no files that can be written twice, as object stores do.
+        """
+        try:
+            make_folder(folder)
+            if not any(os.path.samestat(os.fstat(file), _stat_lock_file(folder)) for file in self._files):
+                self._lock(folder)
+        except OSError:
+            return False
+        return True
+
+    def release(self) -> None:
+        """Release all folders. Releasing twice is no error."""
+        while self._files:
+            os.close(self._files.pop())
+
+    def _lock(self, folder: Path) -> None:
+        make_folder(folder)
+        file = os.open(folder / "lock", os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            os.close(file)
+            raise LibraryBusy(
+                f"Another process of this program is using {folder}.",
+                "Close the app or the other command first, or set SMART_DATA_DIR to another folder.",
+            ) from None
+        except OSError:
+            os.close(file)
+            raise
+        self._files.append(file)
+
+
 @contextmanager
 def _if_supported() -> Iterator[None]:
     """Ignore errors of a mount that lacks an operation, as object stores lack locks and folder sync."""
@@ -277,3 +323,9 @@ def _write_all(file: int, *data: bytes | memoryview) -> None:
         while rest:
             rest = rest[os.write(file, rest) :]
     os.fsync(file)
+
+
+def _stat_lock_file(folder: Path) -> os.stat_result:
+    """Return the stat of a folder's lock file, or of the folder, which matches no lock file, if it has none yet."""
+    path = folder / "lock"
+    return (path if path.exists() else folder).stat()

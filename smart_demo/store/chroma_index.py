@@ -7,29 +7,47 @@
 Every row is a copy of what a token file contains, so every failure ends the same way: the library answers without
 Chroma, and the next start rebuilds it. Embedding functions are never set: Chroma would instantiate what a folder names.
 
+Opening a folder torn by a kill or a full disk can raise for ever, or end the process with a segmentation fault. So a
+child process, `python -m smart_demo.store.chroma_index FOLDER`, opens it first and reads every collection, every row
+with its vector, and makes one query each. Chroma has no checksums and returns altered vectors without an error, so each
+row carries a checksum of ours. Chroma never deletes the files of a deleted collection, so a folder that has some is
+refused too: the rebuilt one is free of them.
+
 Chroma keeps the bytes of deleted rows in its graph, its log and its database; only a rebuilt folder is free of them.
 Even there the files of a new graph begin as a copy of uninitialised memory, which is overwritten with zeros.
 """
 
 from __future__ import annotations
 
+import os
 import re
 import shutil
+import sqlite3
+import subprocess
+import sys
+import threading
 from collections.abc import Callable, Sequence
-from contextlib import suppress
+from contextlib import closing, suppress
 from functools import partial
 from pathlib import Path
 from typing import Any, Self, TypeVar
 
+import numpy as np
+
+from smart_demo.config import REPOSITORY
 from smart_demo.errors import LibraryError
-from smart_demo.store import atomic_files, chroma_probe
+from smart_demo.store import atomic_files
 from smart_demo.store.quotas import VISITOR_PREFIX
 from smart_demo.types import Floats, PageId, Scope, StoredPage
 
 T = TypeVar("T")
+CHECKSUM_KEY = "check"
+"""Metadata key of a row's checksum."""
+_CHECKSUM_TOLERANCE = 1e-4
+_CHECK_TIMEOUT_SECONDS = 120
 _UPSERT_BATCH = 500
 """Rows per upsert: every call costs 8 fsyncs whatever its size."""
-_DELETE_BATCH = 1_000
+_DELETE_BATCH, _READ_BATCH = 1_000, 500
 _MAX_ROW_BYTES = 16_384
 """Bytes on disk of a row of 2,048 numbers, at most."""
 _HNSW = {"space": "cosine", "ef_construction": 200, "max_neighbors": 32}
@@ -114,8 +132,8 @@ class PageIndex:
         for start in range(0, len(pages), _UPSERT_BATCH):
             batch, embeddings = pages[start : start + _UPSERT_BATCH], vectors[start : start + _UPSERT_BATCH]
             metadatas = [
-                {"scope": str(page.scope), "document": page.id.file, chroma_probe.CHECKSUM_KEY: checksum}
-                for page, checksum in zip(batch, chroma_probe.checksums(embeddings), strict=True)
+                {"scope": str(page.scope), "document": page.id.file, CHECKSUM_KEY: checksum}
+                for page, checksum in zip(batch, checksums(embeddings), strict=True)
             ]
             rows = {"ids": [row_id(page) for page in batch], "embeddings": embeddings, "metadatas": metadatas}
             self._with_retry(partial(self._call, encoder, "upsert", **rows))
@@ -187,6 +205,20 @@ def row_id(page: StoredPage) -> str:
     return f"{page.scope}/{page.id}"
 
 
+def checksums(vectors: Floats) -> list[float]:
+    """Return a number per vector, of (N, P), that changes if the vector is altered, moved or exchanged.
+
+    The length of the vector does not change it.
+
+    >>> checksums(np.array([[1, 0], [5, 0], [0, 1]], np.float32))
+    [0.5403, 0.5403, -0.4161]
+    """
+    rows = np.asarray(vectors, np.float64)
+    lengths = np.linalg.norm(rows, axis=1)
+    projections = rows @ np.cos(np.arange(1, rows.shape[1] + 1))
+    return [float(number) for number in np.round(projections / np.where(lengths, lengths, 1), 4)]
+
+
 def list_folders(index_dir: Path) -> dict[int, Path]:
     """Return every Chroma folder by its number."""
     names = [re.fullmatch(r"chroma-([1-9][0-9]{0,8})", path.name) for path in index_dir.iterdir() if path.is_dir()]
@@ -202,7 +234,48 @@ def why_unusable(folder: Path) -> str:
     """Return why a folder cannot be used, or "" if it can."""
     if _marker(folder, "distrust").exists():
         return "Chroma failed while the last process ran"
-    return chroma_probe.why_unreadable(folder)
+    return why_unreadable(folder)
+
+
+def why_unreadable(folder: Path) -> str:
+    """Return why Chroma cannot serve a folder, as the end of a sentence, or "" if it can."""
+    command = [sys.executable, "-m", "smart_demo.store.chroma_index", str(folder)]
+    reader, writer = os.pipe()  # never written to: it closes when this process ends, and the child ends with it
+    try:
+        ended = subprocess.run(
+            command, cwd=REPOSITORY, stdin=reader, capture_output=True, timeout=_CHECK_TIMEOUT_SECONDS, check=False
+        )
+    except subprocess.TimeoutExpired:
+        return f"it did not open within {_CHECK_TIMEOUT_SECONDS} seconds"
+    finally:
+        os.close(reader)
+        os.close(writer)
+    if ended.returncode == 0:
+        return ""
+    if ended.returncode < 0:
+        return f"opening it crashed with signal {-ended.returncode}"
+    return "it could not be read"
+
+
+def check_folder(folder: str) -> None:
+    """Open a folder and read everything in it. Raises SystemExit, or anything that Chroma raises, if that fails."""
+    client = _open_client(Path(folder))
+    for known in client.list_collections():
+        collection = client.get_collection(known.name, embedding_function=None)
+        count = collection.count()
+        vector = None
+        for offset in range(0, count, _READ_BATCH):
+            rows = collection.get(limit=_READ_BATCH, offset=offset, include=["embeddings", "metadatas"])
+            if len(rows["embeddings"]) != min(_READ_BATCH, count - offset):
+                raise SystemExit("rows without vectors")
+            stored = [(facts or {}).get(CHECKSUM_KEY, np.nan) for facts in rows["metadatas"]]
+            if not np.allclose(checksums(rows["embeddings"]), stored, rtol=0, atol=2 * _CHECKSUM_TOLERANCE):
+                raise SystemExit("altered vectors")
+            vector = rows["embeddings"][0]
+        if vector is not None and not collection.query(query_embeddings=[vector], n_results=1, include=[])["ids"][0]:
+            raise SystemExit("a query found nothing")
+    if _unused_folders(Path(folder)):
+        raise SystemExit("files of a deleted collection")
 
 
 def mark_distrusted(folder: Path) -> None:
@@ -277,3 +350,22 @@ def _chroma_errors() -> tuple[type[Exception], ...]:
     from chromadb.errors import ChromaError
 
     return (ChromaError, RuntimeError, ValueError, TypeError, KeyError, AttributeError, OSError)
+
+
+def _unused_folders(folder: Path) -> set[str]:
+    """Return the segment folders that Chroma's database does not list; none if the database has another form."""
+    with suppress(sqlite3.Error), closing(sqlite3.connect(folder / "chroma.sqlite3")) as database:
+        known = {name for (name,) in database.execute("SELECT id FROM segments")}
+        return {path.name for path in folder.iterdir() if path.is_dir()} - known
+    return set()
+
+
+def _end_with_parent() -> None:
+    """End this process when its parent ends: else it would read the folder while the next app uses it."""
+    os.read(sys.stdin.fileno(), 1)
+    os._exit(1)
+
+
+if __name__ == "__main__":
+    threading.Thread(target=_end_with_parent, daemon=True).start()
+    check_folder(sys.argv[1])

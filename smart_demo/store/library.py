@@ -21,16 +21,15 @@ import numpy as np
 
 from smart_demo.errors import LibraryError, StorageFull, TokenFileDamaged
 from smart_demo.page_list import PageList
-from smart_demo.store import atomic_files, judgement_files, sidecar
-from smart_demo.store.background import BackgroundTasks, BackgroundWork
+from smart_demo.store import atomic_files, judgement_files, page_files
+from smart_demo.store.atomic_files import FolderLock
 from smart_demo.store.catalogue import Catalogue
 from smart_demo.store.chroma_index import PageIndex
-from smart_demo.store.chroma_upkeep import ChromaUpkeep, PendingUpkeep
-from smart_demo.store.lock import FolderLock
+from smart_demo.store.page_files import PageFiles, ScanResult
 from smart_demo.store.page_reader import PageReader
 from smart_demo.store.quotas import Visitor, group_by_visitor, is_visitor
-from smart_demo.store.sidecar import ScanResult, Sidecar
 from smart_demo.store.snapshot import Snapshots
+from smart_demo.store.upkeep import BackgroundTasks, BackgroundWork, ChromaUpkeep, UnopenedChroma
 from smart_demo.types import SAMPLES, Floats, Page, PageEncoding, PageId, Scope, StoredPage, TokenCodes
 
 Admit = Callable[[StoredPage], None]
@@ -61,7 +60,7 @@ class Library:
 
     def __init__(
         self,
-        files: Sidecar,
+        files: PageFiles,
         found: ScanResult,
         chroma: ChromaUpkeep,
         lock: FolderLock,
@@ -110,12 +109,12 @@ class Library:
             with atomic_files.storage_errors(f"use {data_dir}"):
                 # A lock on a mount that machines share may hold in one of them only: then another process may write.
                 alone = lock.try_lock(data_dir) and data_dir.stat().st_dev == index_dir.stat().st_dev
-                files = Sidecar(data_dir)
+                files = PageFiles(data_dir)
             before = math.inf if alone else time.time() - MAX_WRITE_SECONDS
             snapshots = Snapshots(index_dir)
             found = files.scan(before, snapshots.read) if in_background else files.scan(before)
             found.deleted_leftovers += judgement_files.delete_leftovers(data_dir, before)
-            library = cls(files, found, PendingUpkeep(), lock, codec, cache_bytes, snapshots)
+            library = cls(files, found, UnopenedChroma(), lock, codec, cache_bytes, snapshots)
             if in_background:
                 library._background = library._prepare_background_tasks(candidates, found.unread)
             else:
@@ -167,7 +166,7 @@ class Library:
         key = (scope, encoding.encoder, page.id)
         if known := self._catalogue.get(key):
             return known.page
-        prepared = sidecar.prepare_page(scope, page, encoding, self._codec, seconds)
+        prepared = page_files.prepare_page(scope, page, encoding, self._codec, seconds)
         with self._locked():
             if known := self._catalogue.get(key):
                 return known.page
@@ -372,28 +371,28 @@ class Library:
         Does nothing if Chroma is open. If `keep_going` returns False, the folder stays half filled for the next start.
         Raises LibraryError if its folder cannot be used; the call may be repeated.
         """
-        index_dir, pending = self._lock.folder, self._chroma
-        if not isinstance(pending, PendingUpkeep):
+        index_dir, unopened = self._lock.folder, self._chroma
+        if not isinstance(unopened, UnopenedChroma):
             return
-        pending.begin()
+        unopened.begin()
         try:
             with atomic_files.storage_errors(f"use {index_dir}"):
                 fresh = ChromaUpkeep(PageIndex.open(index_dir, candidates))
-            self._replace_pending(fresh, pending, keep_going)
+            self._replace_unopened(fresh, unopened, keep_going)
         except Exception as error:
-            pending.fail(error)
+            unopened.fail(error)
             raise
 
-    def _replace_pending(self, fresh: ChromaUpkeep, pending: PendingUpkeep, keep_going: Callable[[], bool]) -> None:
+    def _replace_unopened(self, fresh: ChromaUpkeep, unopened: UnopenedChroma, keep_going: Callable[[], bool]) -> None:
         try:
             if keep_going():
                 fresh.reconcile(self._catalogue.all_pages())
-                pending.filling = fresh
+                unopened.filling = fresh
                 fresh.flush(self._reader.vector, keep_going)
             with self._locked():
-                fresh.apply_changes_of(pending)
+                fresh.apply_changes_of(unopened)
                 if keep_going():
-                    fresh, self._chroma = pending, fresh
+                    fresh, self._chroma = unopened, fresh
                     self.flush()
         finally:
             fresh.close()

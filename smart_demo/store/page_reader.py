@@ -13,7 +13,7 @@ from smart_demo.errors import LibraryError, TokenFileDamaged
 from smart_demo.page_list import PageList
 from smart_demo.store import atomic_files
 from smart_demo.store.catalogue import Catalogue, View
-from smart_demo.store.sidecar import Sidecar
+from smart_demo.store.page_files import PageFiles
 from smart_demo.store.token_file import TokenFileBody, TokenFileHeader, stored_key
 from smart_demo.types import Floats, PageEncoding, Scope, StoredPage
 
@@ -25,7 +25,7 @@ class PageReader:
     """
 
     def __init__(
-        self, files: Sidecar, catalogue: Catalogue, quarantine: Callable[[StoredPage, TokenFileDamaged], None]
+        self, files: PageFiles, catalogue: Catalogue, quarantine: Callable[[StoredPage, TokenFileDamaged], None]
     ) -> None:
         self._files, self._catalogue, self._quarantine = files, catalogue, quarantine
         self._stacking = threading.Lock()

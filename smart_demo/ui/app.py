@@ -8,7 +8,7 @@ import gradio as gr
 
 from smart_demo.engine import Engine
 from smart_demo.errors import InputRefused
-from smart_demo.judging.session import JudgingSession
+from smart_demo.judging.judging_store import JudgingStore
 from smart_demo.search.request import ON_SAMPLES, SearchRequest, parse_request, parse_request_fields, parse_url_query
 from smart_demo.server.cleanup import Cleanup
 from smart_demo.types import SAMPLES, Counted, Reduce, Scope
@@ -31,7 +31,7 @@ from smart_demo.ui.judge_sheets import JudgeSheets
 from smart_demo.ui.judge_tab import BoardWiring, JudgeWiring, server_functions
 from smart_demo.ui.library_tab import SamplePreparation
 from smart_demo.ui.page_layout import PageLayout
-from smart_demo.ui.queries_tab import QueryLists
+from smart_demo.ui.queries_tab import QueriesHandlers
 from smart_demo.ui.render import render
 from smart_demo.ui.results_tab import ResultsHandlers
 from smart_demo.ui.stories import STORY_QUERIES
@@ -49,9 +49,9 @@ def build_app(engine: Engine, preparation: SamplePreparation, cleanup: Cleanup |
     endpoint = SearchEndpoint(handlers)
     costs = CostsTab(handlers, endpoint)
     exporter = Exporter(handlers, theme.inline_fonts())
-    judging = JudgingSession(engine, STORY_QUERIES)
+    judging = JudgingStore(engine, STORY_QUERIES)
     sheets = JudgeSheets(judging, handlers)
-    boards, lists, voting = ResultsHandlers(judging, handlers), QueryLists(judging, handlers), Voting(sheets)
+    boards, lists, voting = ResultsHandlers(judging, handlers), QueriesHandlers(judging, handlers), Voting(sheets)
     deletion = Deletion(handlers, sheets, lists, cleanup or Cleanup(engine))
 
     picture = server_function("picture", handlers.load_picture)
@@ -70,11 +70,12 @@ def build_app(engine: Engine, preparation: SamplePreparation, cleanup: Cleanup |
     with gr.Blocks(title="SMART demo", analytics_enabled=False, fill_width=True) as app:
         # First, so that it gets its name without a suffix: the page's private events have names too.
         gr.api(endpoint.search, api_name=API_NAME, concurrency_limit=MAX_CONCURRENT)
-        page = PageLayout(engine.settings, viewer, judges, forget, private=handlers.is_private)
+        page = PageLayout(engine.settings, viewer, judges, forget)
         wiring = Wiring(handlers, page)
         JudgeWiring(page.judge, page.controls, voting)
         panels = (page.judge.results, page.judge.queries)
-        BoardWiring(boards, lists, panels, uploads.delete_copy).connect_run([page.scope, *page.controls])
+        results = BoardWiring(boards, lists, panels, uploads.delete_copy, private=handlers.is_private)
+        results.connect_run([page.scope, *page.controls])
         app.load(wiring.load, None, wiring.loaded, **PRIVATE_EVENT, api_name="open")
     return app
 
@@ -82,7 +83,7 @@ def build_app(engine: Engine, preparation: SamplePreparation, cleanup: Cleanup |
 class Deletion:
     """Deletes a visitor's data: documents, judgements, query lists and pictures, on disk and in memory."""
 
-    def __init__(self, handlers: Handlers, sheets: JudgeSheets, lists: QueryLists, cleanup: Cleanup) -> None:
+    def __init__(self, handlers: Handlers, sheets: JudgeSheets, lists: QueriesHandlers, cleanup: Cleanup) -> None:
         """Also delete what is in memory of each visitor who expires."""
         self._handlers, self._lists, self._cleanup = handlers, lists, cleanup
         self._tickets, self._judging = sheets.tickets, sheets.judging
@@ -132,6 +133,10 @@ class Wiring:
         )
         page.scope.input(
             self.change_scope, [page.answered, page.scope, *page.controls], answer, **searching, api_name="elsewhere"
+        )
+        # The script sends this after the first answer, if the visitor chose a scope before there was a query.
+        page.results.input(
+            self.change_scope, [page.answered, page.scope, *page.controls], answer, **searching, api_name="chosen"
         )
         page.results.select(
             self.search_region, [page.scope, *page.controls], [page.query, *answer], **searching, api_name="alike"
@@ -204,8 +209,10 @@ class Wiring:
 
     @show_errors_as_toast
     def change_scope(self, answered: object, scope: object, *controls: object) -> object:
-        """Search for the same query in another scope."""
+        """Search for the same query in another scope, if there is one: there is none before the first answer."""
         text, _, picture = _strings(answered, 3)
+        if not (text or picture):
+            return gr.skip()
         return self._answer(replace(parse_request(text, scope, *controls), picture=picture))
 
     @show_errors_as_toast
@@ -266,7 +273,9 @@ class Wiring:
         if request and request.query_params.get("like") and not search.picture:
             gr.Warning("The part of a page in this link cannot be read, so it was left out.")
         page, updates = self.page, self._updates(self.handlers.background_state())
-        updates[page.scope] = gr.Radio(self.handlers.scope_choices(), value=search.scope, visible=page.accepts_uploads)
+        # The default is set already: sending it would take back what the visitor has chosen in the meantime.
+        chosen = {} if search.scope == default.scope else {"value": search.scope}
+        updates[page.scope] = gr.Radio(self.handlers.scope_choices(), visible=page.accepts_uploads, **chosen)
         return {
             **updates,
             **dict(zip(page.controls, _control_values(search), strict=True)),

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 
 from markupsafe import Markup
 
-from smart_demo.search.candidates import CHECKED_TOP, CandidateCheck
+from smart_demo.search.candidate_check import CHECKED_TOP, CandidateCheck
 from smart_demo.search.comparison import Change
 from smart_demo.types import SMART, Counted, Found, Reduce, TokenKind, Weights
 from smart_demo.ui.cards import CardRow, RankedColumns, Side, ThumbnailLoader, build_columns, render_card

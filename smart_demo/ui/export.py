@@ -11,7 +11,6 @@ import unicodedata
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from datetime import datetime
-from pathlib import Path
 from urllib.parse import parse_qsl
 
 from smart_demo.errors import LibraryError
@@ -23,6 +22,7 @@ from smart_demo.search.request import (
     parse_url_query,
 )
 from smart_demo.types import LATE, POOLED, SMART, Found, Method
+from smart_demo.ui import theme
 from smart_demo.ui.cards import (
     CardRow,
     RankedColumns,
@@ -39,7 +39,7 @@ from smart_demo.ui.handlers import Handlers
 from smart_demo.ui.render import inline_style, render
 from smart_demo.ui.stories import STORIES, StoryOutcome, find_story
 
-SHEET_CSS = Path(__file__).resolve().parent / "static" / "sheet.css"
+SHEET_CSS = theme.STATIC_DIR / "sheet.css"
 MAX_QUERY_CHARS = 240
 """Characters of a query that fit on the sheet."""
 MAX_LINK_CHARS = 240
@@ -136,9 +136,10 @@ def render_document(columns: RankedColumns, thumbnail: ThumbnailLoader, context:
     def describe(row: CardRow, side: str) -> str:
         return summarize_move(row.move, Side(side), columns.comparison.k, short=density != "few")
 
+    colors = theme.color_rule("html, .sheet", theme.LIGHT)
     document = render(
         "export",
-        style=inline_style(f"{fonts}\n{SHEET_CSS.read_text(encoding='utf-8')}"),
+        style=inline_style(f"{fonts}\n{colors}\n{SHEET_CSS.read_text(encoding='utf-8')}"),
         columns=columns,
         context=context,
         query=_shorten(columns.found.query.text),

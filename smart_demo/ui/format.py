@@ -85,7 +85,7 @@ def format_time_left(seconds: float | None) -> str:
 
 
 def format_milliseconds(value: float) -> str:
-    """Return the time of a search stage; exactly 0 means that its result was cached, which the page calls `kept`.
+    """Return the time of a search stage, or the label of a cached result if the time is exactly 0.
 
     >>> format_milliseconds(0.0), format_milliseconds(0.4), format_milliseconds(12.3), format_milliseconds(2190)
     ('kept', '<1 ms', '12 ms', '2.2 s')

@@ -16,7 +16,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
-from smart_demo.backbones.serving import Serving
+from smart_demo.backbones.registry import Serving
 from smart_demo.engine import Engine
 from smart_demo.errors import InputRefused, LibraryError, SmartError
 from smart_demo.indexing.samples import Samples
@@ -176,7 +176,7 @@ class Handlers:
         return any(scope != SAMPLES for scope in scopes) and not self.engine.backbones.ready
 
     def samples(self) -> Samples | None:
-        """Return the progress of the samples, or None if not even the embedded model could be loaded."""
+        """Return the progress of the samples, or None if not even the bundled model could be loaded."""
         try:
             return self.engine.samples()
         except SmartError as error:

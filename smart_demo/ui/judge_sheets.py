@@ -13,6 +13,7 @@ from dataclasses import dataclass, replace
 
 from markupsafe import Markup
 
+from smart_demo.judging.judging_store import JudgingProgress, JudgingStore, judging_progress
 from smart_demo.judging.query_list import MAX_LISTED_QUERY_CHARS
 from smart_demo.judging.records import (
     MAX_NOTE_CHARS,
@@ -24,7 +25,6 @@ from smart_demo.judging.records import (
     revealed_query,
 )
 from smart_demo.judging.scoreboard import METHOD_LABELS
-from smart_demo.judging.session import JudgingProgress, JudgingSession, judging_progress
 from smart_demo.judging.trials import BlindColumns, Trial
 from smart_demo.search.request import SearchRequest, format_url_query
 from smart_demo.types import SMART, PageId, Scope, StoredPage
@@ -128,7 +128,7 @@ class GradeSheet:
 class JudgeSheets:
     """Renders the panels of one app's owners."""
 
-    def __init__(self, judging: JudgingSession, handlers: Handlers) -> None:
+    def __init__(self, judging: JudgingStore, handlers: Handlers) -> None:
         self.judging, self.handlers = judging, handlers
         self.tickets = Tickets(handlers)
 
@@ -190,16 +190,16 @@ class JudgeSheets:
         self, owner: Scope, compare: SearchRequest, render_sheet: Callable[[Ticket, ThumbnailLoader], Markup]
     ) -> Markup:
         judging = self.judging
-        queue, public = judging.queue(owner), not self.handlers.is_private
+        worklist, public = judging.worklist(owner), not self.handlers.is_private
         if not judging.started(owner):
-            setup = SearchSetup(replace(compare, scope=queue.search.scope), self.handlers.scope_choices(), compare)
-            return render("judge_start", queue=queue, setup=setup, public=public)
+            setup = SearchSetup(replace(compare, scope=worklist.search.scope), self.handlers.scope_choices(), compare)
+            return render("judge_start", worklist=worklist, setup=setup, public=public)
         journal = judging.journal(owner)
-        if queue.current is None:
-            conditions = self.tickets.conditions(queue.search)
-            progress = judging_progress(queue.queries, queue.position, journal.judgements, conditions)
+        if worklist.current is None:
+            conditions = self.tickets.conditions(worklist.search)
+            progress = judging_progress(worklist.queries, worklist.position, journal.judgements, conditions)
             return render("judge_end", progress=progress, max_query_chars=MAX_LISTED_QUERY_CHARS)
-        ticket = self.tickets.issue(owner, queue, queue.current, compare, journal.session.seed)
+        ticket = self.tickets.issue(owner, worklist, worklist.current, compare, journal.session.seed)
         return render_sheet(ticket, self.handlers.load_thumbnail)
 
 

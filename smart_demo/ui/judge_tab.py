@@ -13,6 +13,7 @@ import gradio as gr
 from gradio.components import Component
 from markupsafe import Markup
 
+from smart_demo.config import Settings
 from smart_demo.judging.journal import max_journal_bytes
 from smart_demo.judging.query_list import MAX_LIST_BYTES
 from smart_demo.search.request import parse_request
@@ -27,7 +28,7 @@ from smart_demo.ui.events import (
     show_errors_as_toast,
 )
 from smart_demo.ui.queries_tab import (
-    QueryLists,
+    QueriesHandlers,
     decode_list,
     describe_list,
     max_queries,
@@ -37,6 +38,7 @@ from smart_demo.ui.queries_tab import (
 from smart_demo.ui.render import render
 from smart_demo.ui.results_tab import ResultsHandlers
 from smart_demo.ui.voting import Voting
+from smart_demo.wording import MEGABYTE
 
 PANEL_LABELS = {"vote": "Vote", "grade": "Grade", "results": "Results", "queries": "Queries"}
 """Labels of the panels by id, without its prefix `judge-`."""
@@ -47,7 +49,7 @@ DeleteCopy = Callable[[Path], None]
 LIST_PLACEHOLDER = "torque of the flange bolts\nwho signed the calibration record\n…"
 
 
-def server_functions(boards: ResultsHandlers, lists: QueryLists) -> list[ServerFunction]:
+def server_functions(boards: ResultsHandlers, lists: QueriesHandlers) -> list[ServerFunction]:
     """Return the functions that the scripts of both panels call, by these names."""
     return [
         server_function("board", boards.scoreboards),
@@ -61,14 +63,16 @@ def server_functions(boards: ResultsHandlers, lists: QueryLists) -> list[ServerF
 class ResultsPanel:
     """Components of the panel Results: scoreboards, and the import of an evaluation. Create it inside its tab."""
 
-    def __init__(self, functions: Sequence[ServerFunction], *, private: bool) -> None:
+    def __init__(self, functions: Sequence[ServerFunction], settings: Settings) -> None:
         self.boards = html_component(
             render("results_panel"), "judge-results", "smartDemo.boards(element, server, trigger)", functions
         )
         with gr.Column(elem_id="board-take"):
-            intro = render("import_intro", megabytes=max_journal_bytes(private=private) // 2**20, private=private)
+            intro = render(
+                "import_intro", megabytes=max_journal_bytes(settings) // MEGABYTE, private=settings.is_private
+            )
             html_component(intro, "board-take-said")
-            if private:
+            if settings.is_private:
                 # Any file type may be chosen: the server decides by the bytes and explains what it refuses.
                 self.file = gr.UploadButton("Choose a zip or JSONL", elem_id="board-file", scale=0, min_width=0)
             else:
@@ -80,7 +84,8 @@ class ResultsPanel:
 class QueriesPanel:
     """Components of the panel Queries: a list of queries and its results. Create it inside its tab."""
 
-    def __init__(self, functions: Sequence[ServerFunction], *, private: bool) -> None:
+    def __init__(self, functions: Sequence[ServerFunction], settings: Settings) -> None:
+        private = settings.is_private
         html_component(render_list_intro(max_queries(private=private), private=private), "list-intro")
         self.text = gr.Textbox(
             label="Queries", placeholder=LIST_PLACEHOLDER, lines=6, max_lines=12, elem_id="list-text",
@@ -92,7 +97,7 @@ class QueriesPanel:
             self.sample_button = gr.Button("Use the sample queries", elem_id="list-sample", scale=0, min_width=0)
             if private:
                 self.file = gr.UploadButton("Upload a list", elem_id="list-file", scale=0, min_width=0)
-        self.message = html_component("", "list-told")
+        self.message = html_component("", "list-status")
         self.table = html_component("", "judge-list", "smartDemo.queryList(element, server, watch, trigger)", functions)
         self.run_name = gr.State("")
         """Name of the last run."""
@@ -104,14 +109,16 @@ class BoardWiring:
     def __init__(
         self,
         boards: ResultsHandlers,
-        lists: QueryLists,
+        lists: QueriesHandlers,
         panels: tuple[ResultsPanel, QueriesPanel],
         delete_copy: DeleteCopy,
+        *,
+        private: bool,
     ) -> None:
         """Connect the events. delete_copy: deletes an upload's temporary copy."""
         self.boards, self.lists, self.delete_copy = boards, lists, delete_copy
         self.results, self.queries = panels
-        self.private = boards.is_private
+        self.private = private
         self._wire_results()
         self._wire_queries()
         # A function, because Gradio deep-copies its configuration, and a method would be copied with its object.
@@ -187,13 +194,13 @@ class BoardWiring:
             text = decode_list(read_upload(path, MAX_LIST_BYTES))
         finally:
             self.delete_copy(path)
-        return None, text, render_message("told", describe_list(text))
+        return None, text, render_message("status", describe_list(text))
 
     @show_errors_as_toast
     def load_sample_list(self) -> object:
         """Put the sample library's own queries into the box."""
         text = self.lists.sample()
-        return text, render_message("told", describe_list(text))
+        return text, render_message("status", describe_list(text))
 
     def run_list(self, text: object, last_run: object, *controls: object) -> Iterator[object]:
         """Run the list and yield its progress. The Stop button is visible until it ends."""
@@ -211,7 +218,7 @@ class JudgeTab:
     The browser's page contains only the open panel. Its script requests its state whenever it opens.
     """
 
-    def __init__(self, functions: Sequence[ServerFunction], *, private: bool) -> None:
+    def __init__(self, functions: Sequence[ServerFunction], settings: Settings) -> None:
         with gr.Tabs(elem_id="judge-tabs"):
             with gr.Tab(PANEL_LABELS["vote"], id="judge-vote"):
                 self.vote = html_component(
@@ -222,9 +229,9 @@ class JudgeTab:
                     "", "judge-grade", "smartDemo.judge.grade(element, server, watch, trigger)", functions
                 )
             with gr.Tab(PANEL_LABELS["results"], id="judge-results"):
-                self.results = ResultsPanel(functions, private=private)
+                self.results = ResultsPanel(functions, settings)
             with gr.Tab(PANEL_LABELS["queries"], id="judge-queries"):
-                self.queries = QueriesPanel(functions, private=private)
+                self.queries = QueriesPanel(functions, settings)
 
 
 class JudgeWiring:

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import gradio as gr
 from markupsafe import Markup
 
-from smart_demo.backbones.serving import EMBEDDED, Serving
+from smart_demo.backbones.registry import BUNDLED_BACKBONE, Serving
 from smart_demo.config import Settings
 from smart_demo.diagnostics import has_mcp
 from smart_demo.search.request import MAX_K, MAX_WEIGHT, MIN_K, ON_MINE, ON_SAMPLES
@@ -33,14 +33,11 @@ class PageLayout:
         viewer: Sequence[ServerFunction],
         judges: Sequence[ServerFunction],
         delete: ServerFunction,
-        *,
-        private: bool,
     ) -> None:
         """Lay out the page.
 
         viewer, judges: the functions that scripts of the results and of the Judge tab call.
         delete: deletes all of a visitor's data.
-        private: whether the page has one user, its owner.
         """
         self.accepts_uploads = settings.uploads
         """Whether visitors may add documents and search with pictures."""
@@ -60,10 +57,10 @@ class PageLayout:
                     "smartDemo.results(element, server, watch, trigger)",
                     viewer,
                 )
-            with gr.Tab("Library", id="library"), gr.Row(elem_id="shelves"):
+            with gr.Tab("Library", id="library"), gr.Row(elem_id="library-panels"):
                 self._lay_out_library(settings, delete)
             with gr.Tab("Judge", id="judge"):
-                self.judge = JudgeTab(judges, private=private)
+                self.judge = JudgeTab(judges, settings)
             with gr.Tab("Under the hood", id="hood"):
                 panel = render("hood", mcp=has_mcp())
                 html_component(panel, "hood", "smartDemo.hood(element, server)", viewer)
@@ -96,7 +93,7 @@ class PageLayout:
             html_component(render("sharing", public=settings.public), "share")
 
     def _lay_out_controls(self, settings: Settings) -> None:
-        with gr.Row(elem_id="dials"):
+        with gr.Row(elem_id="controls"):
             choices = [ON_SAMPLES, ON_MINE] if self.accepts_uploads else [ON_SAMPLES]
             self.scope = gr.Radio(
                 choices,
@@ -128,16 +125,16 @@ class PageLayout:
                 )
 
     def _lay_out_library(self, settings: Settings, delete: ServerFunction) -> None:
-        with gr.Column(elem_id="intake", scale=5, min_width=280):
+        with gr.Column(elem_id="upload-panel", scale=5, min_width=280):
             if self.accepts_uploads:
                 html_component(library_tab.render_intro(settings), "intro")
                 # Any type may be dropped: the content decides what a file is, and a refused one must not fail the rest.
                 self.files = gr.File(label="Upload documents", file_count="multiple", height=190, elem_id="upload")
-                self.uploads = html_component("", "arrivals", "smartDemo.uploads(element, watch)")
+                self.uploads = html_component("", "uploads", "smartDemo.uploads(element, watch)")
                 self.cancel = gr.Button("Stop", size="sm", visible=False, elem_id="cancel")
             else:
                 html_component(render("no_uploads"), "closed")
-        with gr.Column(elem_id="holdings", scale=6, min_width=280):
+        with gr.Column(elem_id="documents-panel", scale=6, min_width=280):
             if self.accepts_uploads:
                 script = "smartDemo.documents(element, server, trigger)"
                 self.documents = html_component("", "documents", script, [delete])
@@ -154,7 +151,7 @@ def render_status(serving: Serving, error: str = "") -> Markup:
     lines = [error] if error else []
     if serving.loading:
         lines.append(f"{serving.name} is still loading. You can search the samples now.")
-    elif serving.name in {EMBEDDED, "none"} and serving.name != serving.requested:  # a folder's name differs
+    elif serving.name in {BUNDLED_BACKBONE, "none"} and serving.name != serving.requested:  # a folder's name differs
         lines.append(serving.reason)
     return render("status", lines=lines, loading=serving.loading)
 

@@ -19,6 +19,7 @@ from dataclasses import dataclass, replace
 from markupsafe import Markup
 
 from smart_demo.errors import InputRefused, LibraryError, SmartError
+from smart_demo.judging.judging_store import JudgingStore
 from smart_demo.judging.list_comparison import (
     KnownGrades,
     QueryComparison,
@@ -36,7 +37,6 @@ from smart_demo.judging.query_list import (
     ListedQuery,
     read_queries,
 )
-from smart_demo.judging.session import JudgingSession
 from smart_demo.search.cache import LRUCache
 from smart_demo.search.request import SearchRequest
 from smart_demo.types import POOLED, SMART, Found, Method, Scope
@@ -46,7 +46,7 @@ from smart_demo.ui.format import format_time_left
 from smart_demo.ui.handlers import Handlers
 from smart_demo.ui.render import render
 from smart_demo.ui.results_tab import FAILURE, request_field
-from smart_demo.wording import count, count_queries
+from smart_demo.wording import MEGABYTE, count, count_queries, limit_in_words
 
 log = logging.getLogger(__name__)
 MAX_PUBLIC_QUERIES = 100
@@ -77,12 +77,10 @@ class ListRun:
     """Queries of the list. A run that was stopped or failed has fewer rows."""
 
 
-class QueryLists:
+class QueriesHandlers:
     """Runs of query lists in one app. Safe for threads."""
 
-    def __init__(
-        self, judging: JudgingSession, handlers: Handlers, clock: Callable[[], float] = time.monotonic
-    ) -> None:
+    def __init__(self, judging: JudgingStore, handlers: Handlers, clock: Callable[[], float] = time.monotonic) -> None:
         self._judging, self._handlers, self._clock = judging, handlers, clock
         self._runs: LRUCache[ListRun] = LRUCache(MAX_RUNS, lambda run: len(run.rows), MAX_ROWS)
         """Finished runs by owner and name."""
@@ -157,7 +155,7 @@ class QueryLists:
         queries, notices = self._read(text)
         self._check(search)
         rows, (owner, stop), has_turn = list[QueryComparison](), self._active[name], False
-        waiting = render_message("going", "Another list is running. This one starts after it.")
+        waiting = render_message("progress", "Another list is running. This one starts after it.")
         try:
             while not has_turn and not stop.is_set():
                 has_turn = self._turn.acquire(timeout=TURN_POLL_SECONDS)
@@ -248,7 +246,7 @@ class QueryLists:
 def decode_list(data: bytes) -> str:
     """Return an uploaded list as text for the box. Raises InputRefused if it is too large or has no valid query."""
     if len(data) > MAX_LIST_BYTES:
-        raise InputRefused(f"The list is larger than {MAX_LIST_BYTES // 2**20} MB.", "Make it shorter.")
+        raise InputRefused(f"The list is larger than {limit_in_words(MAX_LIST_BYTES)}.", "Make it shorter.")
     read_queries(data)
     return data.decode("utf-8-sig")
 
@@ -279,14 +277,14 @@ def render_list_intro(limit: int, *, private: bool) -> Markup:
         private=private,
         queries=limit,
         chars=MAX_LISTED_QUERY_CHARS,
-        megabytes=MAX_LIST_BYTES // 2**20,
+        megabytes=MAX_LIST_BYTES // MEGABYTE,
     )
 
 
 def render_message(kind: str, sentence: str) -> Markup:
     """Return a message about the list.
 
-    kind: `told` about its text, `going` while it waits, `refused` if it cannot run.
+    kind: `status` of its text, `progress` while it waits, `refused` if it cannot run.
     """
     return render("list_message", kind=kind, sentence=sentence)
 

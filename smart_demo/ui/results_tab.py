@@ -17,19 +17,30 @@ from markupsafe import Markup
 
 from smart_demo.errors import InputRefused, SmartError
 from smart_demo.evaluation.metrics import TIE_TOLERANCE, Difference
-from smart_demo.judging import scoreboard
 from smart_demo.judging.archive import JOURNAL_NAME, build_archive, extract_journal
 from smart_demo.judging.journal import PUBLIC_JOURNAL_BYTES, ImportResult, max_journal_bytes
+from smart_demo.judging.judging_store import JudgingStore
 from smart_demo.judging.records import Grade, Judgements, Skip, Vote, count_ungraded
-from smart_demo.judging.scoreboard import MEASURES, METHOD_LABELS, METHOD_PAIRS, Board, boards, format_weights
-from smart_demo.judging.session import JudgingSession
+from smart_demo.judging.scoreboard import (
+    MEASURES,
+    METHOD_LABELS,
+    METHOD_PAIRS,
+    Board,
+    board_title,
+    boards,
+    cautions,
+    conclusion,
+    format_weights,
+    grouping_note,
+    measure_label,
+)
 from smart_demo.judging.trials import Conditions, Trial
 from smart_demo.search.request import ON_BOTH, ON_MINE, ON_SAMPLES, REGION_PREFIX, SearchRequest, parse_request
 from smart_demo.types import PageId
 from smart_demo.ui.events import answer_errors
 from smart_demo.ui.handlers import Handlers
 from smart_demo.ui.render import NOTHING, render
-from smart_demo.wording import count, count_queries
+from smart_demo.wording import count, count_queries, limit_in_words
 
 FAILURE = "a request of the judging tab failed"
 """Log line of an unexpected exception."""
@@ -54,18 +65,13 @@ CHOICE_BY_SCOPES = {("samples",): ON_SAMPLES, ("local",): ON_MINE, ("local", "sa
 class ResultsHandlers:
     """Handlers of the panel Results of one app."""
 
-    def __init__(self, judging: JudgingSession, handlers: Handlers) -> None:
+    def __init__(self, judging: JudgingStore, handlers: Handlers) -> None:
         self._judging, self._handlers = judging, handlers
-
-    @property
-    def is_private(self) -> bool:
-        """Whether the page has one owner: the person on whose machine it runs."""
-        return self._judging.is_private
 
     @property
     def max_bytes(self) -> int:
         """Maximum size of an import."""
-        return max_journal_bytes(private=self.is_private)
+        return max_journal_bytes(self._handlers.engine.settings)
 
     @answer_errors(FAILURE)
     def scoreboards(self, request: object) -> dict[str, object]:
@@ -113,20 +119,20 @@ class ResultsHandlers:
         if not isinstance(text, str) or not text.strip():
             return render_import_result("There is nothing to import: paste the lines of a judgements.jsonl.")
         if len(text) > self.max_bytes:
-            return render_import_result(f"That is longer than {self.max_bytes // 2**20} MB.")
+            return render_import_result(f"That is longer than {limit_in_words(self.max_bytes)}.")
         return self.import_evaluation(text.encode("utf-8", "replace"))
 
     def _import(self, data: bytes) -> ImportResult:
         if len(data) > self.max_bytes:
             raise InputRefused(
-                f"The file is larger than {self.max_bytes // 2**20} MB.", f"Choose a zip or a {JOURNAL_NAME}."
+                f"The file is larger than {limit_in_words(self.max_bytes)}.", f"Choose a zip or a {JOURNAL_NAME}."
             )
         owner = self._handlers.owner
         journal, lines = self._judging.journal(owner), extract_journal(data)
-        if not self.is_private and len(lines) + len(journal.export_lines()) > PUBLIC_JOURNAL_BYTES:
+        if not self._handlers.is_private and len(lines) + len(journal.export_lines()) > PUBLIC_JOURNAL_BYTES:
             raise InputRefused(
-                f"This page keeps {PUBLIC_JOURNAL_BYTES // 2**20} MB of judgements for each visitor, and that would be "
-                "more.",
+                f"This page keeps {limit_in_words(PUBLIC_JOURNAL_BYTES)} of judgements for each visitor, and that "
+                "would be more.",
                 "Import it into the demo on your own machine.",
             )
         self._judging.ensure_room(owner, len(lines))
@@ -150,7 +156,7 @@ def render_scoreboards(found: Sequence[Board]) -> Markup:
     return render(
         "scoreboards",
         views=[BoardView(board) for board in found],
-        note=scoreboard.grouping_note(found),
+        note=grouping_note(found),
         methods=METHOD_LABELS,
         interval_side=interval_side,
         render_interval=render_interval,
@@ -196,22 +202,22 @@ class BoardView:
     @property
     def title(self) -> str:
         """The board's conditions in one line."""
-        return scoreboard.board_title(self.board)
+        return board_title(self.board)
 
     @property
     def measures(self) -> dict[str, str]:
         """Labels of the measures by name."""
-        return {name: scoreboard.measure_label(name, self.board.k) for name in MEASURES}
+        return {name: measure_label(name, self.board.k) for name in MEASURES}
 
     @property
     def conclusions(self) -> tuple[str, ...]:
         """Sentences on the differences in nDCG, each once: with too few queries all pairs of methods have the same."""
-        return tuple(dict.fromkeys(scoreboard.conclusion(self.board, pair, "ndcg") for pair in METHOD_PAIRS))
+        return tuple(dict.fromkeys(conclusion(self.board, pair, "ndcg") for pair in METHOD_PAIRS))
 
     @property
     def cautions(self) -> tuple[str, ...]:
         """Sentences on what limits the figures."""
-        return tuple(scoreboard.cautions(self.board))
+        return tuple(cautions(self.board))
 
     @cached_property
     def scale(self) -> Scale:
@@ -220,7 +226,7 @@ class BoardView:
 
 
 def interval_side(found: Difference) -> str:
-    """Return `up` or `down` if the interval is above or below zero, else `none`, as `scoreboard.conclusion` does.
+    """Return `up` or `down` if the interval is above or below zero, else `none`, as `conclusion` does.
 
     >>> interval_side(Difference(0.1, 0.0, 0.2, 5, 5, 0)), interval_side(Difference(-0.1, -0.2, -0.01, 0, 5, 5))
     ('none', 'down')

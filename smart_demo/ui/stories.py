@@ -1,7 +1,7 @@
 """Example queries over the samples with the page that answers each, and the markup of their outcomes and of sharing.
 
 A story names what to look at. Its outcome is computed from the rankings on the screen, so it is true for any encoder
-and weights. With the embedded model and weights 1 and 1 SMART raises the right page in most stories, changes nothing in
+and weights. With the bundled model and weights 1 and 1 SMART raises the right page in most stories, changes nothing in
 one and loses in one, since visitors do not believe a demo that never loses; a test holds that mix. `compare.js` has the
 behaviour.
 """

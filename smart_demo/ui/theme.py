@@ -2,7 +2,7 @@
 
 The page fetches nothing from other hosts. Its fonts are those that Gradio serves, then the system's.
 
-`head.js` is inlined into the page, because the visitor's key must be in the first request. It imports the modules from
+`head.js` is inlined into the page, because the first request must contain the visitor's secret. It imports modules from
 `SCRIPT_FOLDER`, whose name is a hash of what they contain: a browser may store them for ever, and an update has another
 address. Inline modules could import each other only by `data:` or `blob:` addresses, which the Content-Security-Policy
 forbids.
@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import base64
 import hashlib
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -24,7 +24,8 @@ from starlette.routing import Route
 
 from smart_demo.config import Settings
 from smart_demo.diagnostics import has_mcp
-from smart_demo.server.gate import GateMiddleware, PageLinkMiddleware, SecurityHeadersMiddleware
+from smart_demo.server.gate import GateMiddleware
+from smart_demo.server.headers_and_links import PageLinkMiddleware, SecurityHeadersMiddleware
 from smart_demo.server.upload_limits import max_upload_file_bytes
 
 UI_DIR = Path(__file__).resolve().parent
@@ -51,48 +52,89 @@ FONT_FILES = {
 }
 """Family and weight -> file among Gradio's static files. Its other files of these two lack most of the alphabet."""
 
-LIGHT_COLORS = {
-    "body_background_fill": "#f7f6f2",
-    "body_text_color": "#15171c",
-    "body_text_color_subdued": "#5d626c",
-    "background_fill_primary": "#ffffff",
-    "background_fill_secondary": "#f1efe9",
-    "block_background_fill": "#ffffff",
-    "border_color_primary": "#e2dfd6",
-    "border_color_accent": "#2f46d8",
-    "color_accent": "#2f46d8",
-    "color_accent_soft": "#e8ebff",
-    "input_background_fill": "#ffffff",
-    "input_border_color": "#d6d2c7",
-    "slider_color": "#15171c",
-    "button_primary_background_fill": "#15171c",
-    "button_primary_background_fill_hover": "#2a2d35",
-    "button_primary_text_color": "#ffffff",
-    "button_secondary_background_fill": "#ffffff",
-    "button_secondary_background_fill_hover": "#f1efe9",
-    "button_secondary_text_color": "#15171c",
-    "link_text_color": "#2f46d8",
+LIGHT = {
+    "paper": "#f7f6f2",
+    "sheet": "#ffffff",
+    "sunken": "#efede6",
+    "line": "#e2dfd6",
+    "line-strong": "#cfcabd",
+    "ink": "#15171c",
+    "ink-2": "#454952",
+    "ink-3": "#5f646e",
+    "smart": "#2f46d8",
+    "smart-soft": "#e8ebff",
+    "pooled": "#6c7078",
+    "pooled-soft": "#e9e7e0",
+    "fall": "#a43d0a",
+    "fall-soft": "#fbe8dc",
+    "trouble": "#8f1d1d",
+    "trouble-soft": "#fbe9e7",
 }
-DARK_COLORS = {
-    "body_background_fill": "#0e1014",
-    "body_text_color": "#ecedef",
-    "body_text_color_subdued": "#9aa0ab",
-    "background_fill_primary": "#161920",
+"""Colours by the names that the style sheets use, without their dashes. This is their only definition."""
+DARK = {
+    "paper": "#0e1014",
+    "sheet": "#161920",
+    "sunken": "#1f232b",
+    "line": "#2a2f39",
+    "line-strong": "#3d4452",
+    "ink": "#ecedef",
+    "ink-2": "#bfc4cd",
+    "ink-3": "#9aa0ab",
+    "smart": "#93a4ff",
+    "smart-soft": "#1f2750",
+    "pooled": "#8d939e",
+    "pooled-soft": "#272b34",
+    "fall": "#f0a274",
+    "fall-soft": "#3b2214",
+    "trouble": "#ff9b93",
+    "trouble-soft": "#3a1a1a",
+}
+PRINT = {**LIGHT, "paper": "#fff", "sheet": "#fff", "sunken": "#f1efe9", "line": "#d9d5ca", "line-strong": "#bdb7a8"}
+"""Colours on paper: white, with stronger lines."""
+
+GRADIO_LIGHT = {
+    "body_background_fill": LIGHT["paper"],
+    "body_text_color": LIGHT["ink"],
+    "body_text_color_subdued": "#5d626c",
+    "background_fill_primary": LIGHT["sheet"],
+    "background_fill_secondary": "#f1efe9",
+    "block_background_fill": LIGHT["sheet"],
+    "border_color_primary": LIGHT["line"],
+    "border_color_accent": LIGHT["smart"],
+    "color_accent": LIGHT["smart"],
+    "color_accent_soft": LIGHT["smart-soft"],
+    "input_background_fill": LIGHT["sheet"],
+    "input_border_color": "#d6d2c7",
+    "slider_color": LIGHT["ink"],
+    "button_primary_background_fill": LIGHT["ink"],
+    "button_primary_background_fill_hover": "#2a2d35",
+    "button_primary_text_color": LIGHT["sheet"],
+    "button_secondary_background_fill": LIGHT["sheet"],
+    "button_secondary_background_fill_hover": "#f1efe9",
+    "button_secondary_text_color": LIGHT["ink"],
+    "link_text_color": LIGHT["smart"],
+}
+"""Colours of Gradio's components by its own names."""
+GRADIO_DARK = {
+    "body_background_fill": DARK["paper"],
+    "body_text_color": DARK["ink"],
+    "body_text_color_subdued": DARK["ink-3"],
+    "background_fill_primary": DARK["sheet"],
     "background_fill_secondary": "#1d2129",
-    "block_background_fill": "#161920",
-    "border_color_primary": "#2a2f39",
-    "border_color_accent": "#93a4ff",
-    "color_accent_soft": "#1f2750",
-    "input_background_fill": "#161920",
+    "block_background_fill": DARK["sheet"],
+    "border_color_primary": DARK["line"],
+    "border_color_accent": DARK["smart"],
+    "color_accent_soft": DARK["smart-soft"],
+    "input_background_fill": DARK["sheet"],
     "input_border_color": "#363c48",
-    "slider_color": "#ecedef",
-    "button_primary_background_fill": "#ecedef",
+    "slider_color": DARK["ink"],
+    "button_primary_background_fill": DARK["ink"],
     "button_primary_background_fill_hover": "#ffffff",
-    "button_primary_text_color": "#0e1014",
+    "button_primary_text_color": DARK["paper"],
     "button_secondary_background_fill": "#1d2129",
     "button_secondary_background_fill_hover": "#262b35",
-    "button_secondary_text_color": "#ecedef",
-    "link_text_color": "#93a4ff",
+    "button_secondary_text_color": DARK["ink"],
+    "link_text_color": DARK["smart"],
 }
 
 
@@ -121,13 +163,19 @@ def build_theme() -> gr.themes.Base:
     """Return a theme that gives Gradio's components our colours, light and dark."""
     base = gr.themes.Base(font=SANS_FONTS, font_mono=MONO_FONTS, radius_size=gr.themes.sizes.radius_md)
     return base.set(
-        **LIGHT_COLORS, **{f"{key}_dark": value for key, value in DARK_COLORS.items()}, block_border_width="0px"
+        **GRADIO_LIGHT, **{f"{key}_dark": value for key, value in GRADIO_DARK.items()}, block_border_width="0px"
     )
 
 
 def build_css() -> str:
-    """Return all style sheets in one text, after the font faces."""
-    return "\n".join([_font_faces("static/fonts/{}.woff2".format), *map(_read, STYLE_SHEETS)])
+    """Return all style sheets in one text, after the font faces and colours."""
+    colors = [color_rule(":root", LIGHT), color_rule(".dark", DARK)]
+    return "\n".join([_font_faces("static/fonts/{}.woff2".format), *colors, *map(_read, STYLE_SHEETS)])
+
+
+def color_rule(selector: str, colors: Mapping[str, str]) -> str:
+    """Return a CSS rule that defines `colors` as custom properties."""
+    return f"{selector} {{ {' '.join(f'--{name}: {color};' for name, color in colors.items())} }}"
 
 
 def build_head() -> str:
@@ -138,7 +186,8 @@ def build_head() -> str:
         for file in FONT_FILES.values()
     )
     modules = "".join(f'<link rel="modulepreload" href="{SCRIPT_FOLDER}{name}">' for name in MODULES)
-    print_style = f'<style media="print">{_read(PRINT_SHEET)}</style>'
+    print_colors = color_rule(":is(html, html *):not(#screen#screen#screen)", PRINT)
+    print_style = f'<style media="print">{print_colors}\n{_read(PRINT_SHEET)}</style>'
     script = f'<script data-modules="{SCRIPT_FOLDER}">{_read(HEAD_SCRIPT)}</script>'
     return f"{metadata}{fonts}{modules}{print_style}{script}"
 

@@ -14,8 +14,8 @@ from dataclasses import dataclass
 
 from smart_demo.diagnostics import journal_versions
 from smart_demo.errors import InputRefused, LibraryError
+from smart_demo.judging.judging_store import Worklist
 from smart_demo.judging.query_list import ListedQuery
-from smart_demo.judging.session import JudgingQueue
 from smart_demo.judging.trials import (
     BlindColumns,
     Conditions,
@@ -80,9 +80,9 @@ class Tickets:
         self._tickets: OrderedDict[str, Ticket] = OrderedDict()
         self._lock = threading.Lock()
 
-    def issue(self, owner: Scope, queue: JudgingQueue, query: ListedQuery, compare: SearchRequest, seed: str) -> Ticket:
+    def issue(self, owner: Scope, worklist: Worklist, query: ListedQuery, compare: SearchRequest, seed: str) -> Ticket:
         """Search a query and store its ticket. Raises NotReadyToJudge, QueryRefused or LibraryError."""
-        search = queue.search
+        search = worklist.search
         scopes = self._searchable_scopes(search)
         found = self._handlers.engine.search(
             self._handlers.query_for_visitor(query.query),
@@ -96,7 +96,7 @@ class Tickets:
         for page in found.parts.pages:
             if page.id in ranked:
                 pages.setdefault(page.id, page)
-        ticket = Ticket(secrets.token_hex(16), owner, queue.position, search, compare, trial, pages)
+        ticket = Ticket(secrets.token_hex(16), owner, worklist.position, search, compare, trial, pages)
         with self._lock:
             self._tickets[ticket.id] = ticket
             for own in self._ids_of(owner)[:-MAX_TICKETS_PER_OWNER]:

@@ -21,8 +21,8 @@ from smart_demo.errors import InputRefused, SmartError
 from smart_demo.judging.query_list import MAX_QUERIES, ListedQuery, read_queries
 from smart_demo.judging.records import Grade, Skip, Vote, pages_to_grade, revealed_query
 from smart_demo.judging.scoreboard import METHOD_LABELS
-from smart_demo.judging.strict_json import integer_between, read_choice, read_record, require_object
 from smart_demo.search.request import SCOPE_CHOICES, SearchRequest, parse_request
+from smart_demo.strict_json import integer_between, read_choice, read_record, require_object
 from smart_demo.types import PageId, Scope
 from smart_demo.ui.events import UNEXPECTED_ERROR, answer_errors
 from smart_demo.ui.format import strip_unprintable
@@ -78,17 +78,17 @@ class Voting:
         return render("judge_panel", turn=secrets.token_hex(4), panel=markup)
 
     def _take_step(self, owner: Scope, fields: RequestFields, compare: SearchRequest) -> None:
-        """Change the owner's queue as requested: start, change the search, open or insert a query."""
+        """Change the owner's worklist as requested: start, change the search, open or insert a query."""
         judging = self.judging
         match fields.get("act"):
             case "start":
                 judging.start(owner, compare)
             case "take":
-                judging.set_search(owner, replace(compare, scope=judging.queue(owner).search.scope))
+                judging.set_search(owner, replace(compare, scope=judging.worklist(owner).search.scope))
             case "scope":
                 scope = read_choice(fields, "scope", SCOPE_CHOICES)
                 self.sheets.handlers.resolve_scopes(scope)  # raises InputRefused if it is not allowed
-                judging.set_search(owner, replace(judging.queue(owner).search, scope=scope))
+                judging.set_search(owner, replace(judging.worklist(owner).search, scope=scope))
             case "go":
                 judging.go_to(owner, read_record(_POSITION, fields.get("at"), '"at"'))
             case "ask":
@@ -143,7 +143,7 @@ class Voting:
             raise InputRefused("There is nothing to undo.")
         undone = self.judging.journal(owner).undo()
         query = undone.query if isinstance(undone, Skip) else undone.trial.query
-        position = self.judging.queue(owner).find(query.key)
+        position = self.judging.worklist(owner).find(query.key)
         step: dict[str, object] = {"look": True} if position is None else {"go": position}
         return {"said": f"Undone: {_step_words(undone)} “{strip_unprintable(query.text)}”.", **step}
 

@@ -1,19 +1,18 @@
-"""Which backbone is used: the page falls back to the embedded one, a command does not."""
+"""Which backbone is used: the page falls back to the bundled one, a command does not."""
 
 import threading
 
 import pytest
 
 from smart_demo.backbones.bag_of_words import WordBackbone
-from smart_demo.backbones.registry import BackboneChoice
-from smart_demo.backbones.serving import EMBEDDED, Backbones
+from smart_demo.backbones.registry import BUNDLED_BACKBONE, BackboneChoice, Backbones
 from smart_demo.errors import BackboneUnavailable
 
 QWEN = BackboneChoice("qwen3-vl-2b", "SMART_BACKBONE=qwen3-vl-2b.", explicit=True)
 
 
 def no_hub(name):
-    if name == EMBEDDED:
+    if name == BUNDLED_BACKBONE:
         return WordBackbone()
     raise BackboneUnavailable("The hub cannot be reached.", "Put the weights on disk.")
 
@@ -23,7 +22,7 @@ def test_a_backbone_that_cannot_load_is_replaced_and_the_reason_kept():
     assert backbones.serving().loading
     assert isinstance(backbones.main(), WordBackbone)
     serving = backbones.serving()
-    assert (serving.requested, serving.name, serving.loading) == ("qwen3-vl-2b", EMBEDDED, False)
+    assert (serving.requested, serving.name, serving.loading) == ("qwen3-vl-2b", BUNDLED_BACKBONE, False)
     assert "The hub cannot be reached." in serving.reason
     assert backbones.ready
 
@@ -61,7 +60,7 @@ def test_without_fall_back_every_call_raises_the_error():
             backbones.main()
 
 
-def test_the_embedded_one_failing_is_not_hidden():
+def test_the_bundled_one_failing_is_not_hidden():
     def nothing(name):
         raise BackboneUnavailable(f"{name} is not installed")
 
@@ -77,7 +76,7 @@ def test_concurrent_calls_load_the_backbone_once():
         loads.append(name)
         return WordBackbone()
 
-    backbones = Backbones(BackboneChoice(EMBEDDED, "", explicit=False), load, fall_back=True)
+    backbones = Backbones(BackboneChoice(BUNDLED_BACKBONE, "", explicit=False), load, fall_back=True)
     backbones.load_in_background()
     asking = [threading.Thread(target=backbones.main) for _ in range(4)]
     for thread in asking:
@@ -86,4 +85,4 @@ def test_concurrent_calls_load_the_backbone_once():
     gate.set()
     for thread in asking:
         thread.join()
-    assert loads == [EMBEDDED]
+    assert loads == [BUNDLED_BACKBONE]

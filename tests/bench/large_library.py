@@ -28,7 +28,7 @@ from smart_demo.config import Settings
 from smart_demo.engine import Engine
 from smart_demo.store import token_file
 from smart_demo.store.library import Library
-from smart_demo.store.sidecar import Sidecar
+from smart_demo.store.page_files import PageFiles
 from smart_demo.types import (
     LATE,
     LOCAL,
@@ -105,7 +105,7 @@ class PageSource:
 
 def write_library(data_dir: Path, pages: int, tokens: int = TOKENS) -> None:
     """Write this number of pages into an empty data folder. Raises OSError if the disk fails."""
-    source, files = PageSource.draw(), Sidecar(data_dir)
+    source, files = PageSource.draw(), PageFiles(data_dir)
     boxes = TokenBoxes(np.tile(np.array([0.1, 0.1, 0.2, 0.12], np.float32), (tokens, 1)))
     kinds = np.full(tokens, TokenKind.CONTENT, np.uint8)
     folders: set[Path] = set()

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from smart_demo.scoring import maxima
-from smart_demo.store.sidecar import Sidecar
+from smart_demo.store.page_files import PageFiles
 from tests import bench
 from tests.bench import Goal, cases, growth, harness, large_library, maps, scoring
 from tests.bench.__main__ import main
@@ -120,9 +120,9 @@ def test_growth_is_measured_on_libraries_that_are_searched_and_deleted(monkeypat
 
 def test_a_made_library_is_one_that_the_store_believes(tmp_path):
     large_library.write_library(tmp_path / "data", 130, 4)
-    found = Sidecar(tmp_path / "data").scan()
+    found = PageFiles(tmp_path / "data").scan()
     assert (len(found.headers), found.damaged, found.deleted_leftovers) == (130, [], 0)
-    body = Sidecar(tmp_path / "data").body(found.headers[0], verified=False)
+    body = PageFiles(tmp_path / "data").body(found.headers[0], verified=False)
     assert body.codes.states().shape == (4, large_library.WIDTH)
     assert body.codes.states() @ body.codes.states()[0] == pytest.approx([1, 0.36, 0.36, 0.36], abs=0.3)
 

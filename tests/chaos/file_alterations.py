@@ -8,8 +8,8 @@ from collections.abc import Callable
 from pathlib import Path
 
 from smart_demo.errors import LibraryError, TokenFileDamaged
-from smart_demo.store import sidecar, token_file
-from smart_demo.store.sidecar import PICTURE_SUFFIX, THUMBNAIL_SUFFIX, TOKENS_SUFFIX, Sidecar
+from smart_demo.store import page_files, token_file
+from smart_demo.store.page_files import PICTURE_SUFFIX, THUMBNAIL_SUFFIX, TOKENS_SUFFIX, PageFiles
 from smart_demo.types import StoredPage
 from tests.chaos.page_content import ENCODERS, SCOPES, Key, make_page
 from tests.chaos.results import Results
@@ -22,7 +22,7 @@ KINDS = ("flip", "flip", "flips", "zero", "noise", "cut", "longer", "swap", "fol
 
 def altered_files(folder: Path, count: int, rng: random.Random, results: Results) -> None:
     """Alter one file of a small library, check whether anything can be read from it, and restore it."""
-    files = Sidecar(folder)
+    files = PageFiles(folder)
     pages = [_commit(files, file, codec) for file in (1, 2) for codec in CODECS]
     tried = 0
     while tried < count:
@@ -47,9 +47,9 @@ def altered_files(folder: Path, count: int, rng: random.Random, results: Results
     results.trials["mutation"] += tried
 
 
-def _commit(files: Sidecar, file: int, codec: str) -> StoredPage:
+def _commit(files: PageFiles, file: int, codec: str) -> StoredPage:
     key = Key(str(SCOPES[0]), ENCODERS[0], file + 2 * CODECS.index(codec), 1)
-    return files.commit(sidecar.prepare_page(SCOPES[0], *make_page(key), codec)).page
+    return files.commit(page_files.prepare_page(SCOPES[0], *make_page(key), codec)).page
 
 
 def _alter(path: Path, whole: bytes, kind: str, beside: bytes, rng: random.Random) -> bool:
@@ -83,7 +83,7 @@ def _alter(path: Path, whole: bytes, kind: str, beside: bytes, rng: random.Rando
     return True
 
 
-def _refusal(files: Sidecar, page: StoredPage, ending: str) -> str:
+def _refusal(files: PageFiles, page: StoredPage, ending: str) -> str:
     """Return the message that refuses the file, or an empty string if it was read."""
     path = files.path(page)
     try:

@@ -17,14 +17,14 @@ from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
 
-from smart_demo.store import chroma_probe
+from smart_demo.store import chroma_index
 
 Event = dict[str, object]
 Report = Callable[[Event], None]
 write = os.write
 """The `os.write` that reports events; `kills` replaces `os.write`, and reports must not count as steps."""
 
-REAL_CANARY = chroma_probe.why_unreadable
+REAL_CANARY = chroma_index.why_unreadable
 
 
 class ReportingProcess:
@@ -128,7 +128,7 @@ def use_forked_canary() -> None:
             code = 1
             os.closerange(3, 256)  # closes the lock and the pipe, as for a separate program
             with suppress(BaseException):
-                chroma_probe.check_folder(str(folder))
+                chroma_index.check_folder(str(folder))
                 code = 0
             os._exit(code)
         _, status = os.waitpid(child, 0)
@@ -136,9 +136,9 @@ def use_forked_canary() -> None:
             return f"opening it crashed with signal {os.WTERMSIG(status)}"
         return "it could not be read" if status else ""
 
-    chroma_probe.why_unreadable = forked
+    chroma_index.why_unreadable = forked
 
 
 def use_real_canary() -> None:
     """Use the real canary again."""
-    chroma_probe.why_unreadable = REAL_CANARY
+    chroma_index.why_unreadable = REAL_CANARY

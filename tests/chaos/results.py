@@ -16,7 +16,7 @@ PROMISES = {
     "leak": "no leftover survives the next start",
     "index unhealthy": "the library reports ok or rebuilt",
     "broke": "every start opens the library",
-    "undetected": "no altered sidecar file returns data",
+    "undetected": "no altered page file returns data",
     "server": "the killed server starts again and has every page that it showed as stored",
 }
 """The promise that each kind of fault breaks."""

@@ -71,7 +71,7 @@ def _upload_until(app: App, browser: object, document: Path, pages: int) -> int:
     searching = threading.Thread(target=_search, args=(app.url, stop), daemon=True)
     searching.start()
     visit.page.locator("#upload input[type=file]").set_input_files([str(document)])
-    said, told, end = visit.page.locator(".arrival .arrival-said"), 0, time.monotonic() + PATIENCE
+    said, told, end = visit.page.locator(".upload-item .upload-status"), 0, time.monotonic() + PATIENCE
     while told < pages and time.monotonic() < end:
         for words in said.all_inner_texts():
             if found := re.search(r"(\d+) of \d+ pages", words):

@@ -8,7 +8,7 @@ import pytest
 
 from smart_demo.backbones import registry
 from smart_demo.backbones.bag_of_words import WordBackbone
-from smart_demo.backbones.serving import Backbones
+from smart_demo.backbones.registry import Backbones
 from smart_demo.config import Limits, Settings
 from smart_demo.engine import Engine
 from smart_demo.errors import InputRefused

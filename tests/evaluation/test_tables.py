@@ -30,7 +30,7 @@ def test_every_form_gives_the_same_rows(tmp_path_factory, rows):
     for suffix in tables.SUFFIXES:
         found = table(write_rows(folder / f"corpus{suffix}", rows))
         assert [row.values for row in found.rows()] == rows
-        assert set(found.columns()) == {"_id", "text"}
+        assert set(found.columns) == {"_id", "text"}
 
 
 def test_lines_are_counted_as_an_editor_counts_them(tmp_path):
@@ -94,11 +94,21 @@ def test_parquet_is_read_in_part_without_connections_and_its_pictures_stay_bytes
     folder = tmp_path / "odd [1] *"
     rows = [{"a": "007", "n": 1, "image": picture(b"\x89PNG")}, {"a": None, "n": None, "image": None}] * 20
     found = table(write_rows(folder / "test-00000-of-00001.parquet", rows))
-    assert found.columns() == ("a", "n", "image")
+    assert found.columns == ("a", "n", "image")
     read = list(found.rows(["image", "a"]))
     assert [row.location for row in read[::39]] == [f"{found.name}, row 1", f"{found.name}, row 40"]
     assert [row.values for row in read] == [{"a": row["a"], "image": row["image"]} for row in rows]
     assert connections == []
+
+
+def test_the_columns_of_a_parquet_table_are_read_once(tmp_path, monkeypatch):
+    datasets = tables.import_datasets("this test reads Parquet")
+    opened, load = [], datasets.load_dataset
+    monkeypatch.setattr(datasets, "load_dataset", lambda *form, **options: opened.append(1) or load(*form, **options))
+    found = table(write_rows(tmp_path / "a.parquet", [{"a": "x", "n": 1}]))
+    for _ in range(2):
+        assert [row.values for row in found.rows(["n", "missing"])] == [{"n": 1}]
+    assert (found.columns, len(opened)) == (("a", "n"), 3)
 
 
 @settings(max_examples=60, deadline=None)

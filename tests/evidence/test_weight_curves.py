@@ -17,13 +17,13 @@ from smart_demo.evaluation.documents import evaluate_documents, open_temporary_e
 from smart_demo.evaluation.metrics import METRICS
 from smart_demo.evaluation.query_sets import QueryJudgements
 from smart_demo.evaluation.runner import ignore_progress
-from smart_demo.evaluation.texts import EncodedTexts, TokenSpillFile
+from smart_demo.evaluation.texts import EncodedPages, TokenSpillFile
 from smart_demo.evidence.weight_curves import (
     LATE_WEIGHTS,
     SMART_SUM,
     EncodedCollection,
     WeightCurves,
-    choose_weight,
+    cross_validate_late_weight,
     encode_page_collection,
     encode_text_collection,
 )
@@ -123,9 +123,9 @@ def test_a_ranking_is_scorings_ties_and_all(seed, pages, pooled, late, reduce, c
     weights = Weights(pooled, late, reduce, counted)
     query = WordBackbone(["tide"]).encode_query(Query("tide"))
     codes = {page.id: TokenCodes(np.zeros((1, 1024), np.float32)) for page in kept}
-    texts = EncodedTexts(kept, np.zeros((pages, 1024), np.float32), codes)
+    encoded = EncodedPages(kept, np.zeros((pages, 1024), np.float32), codes)
     bench = EncodedCollection(
-        "x", "pages", (QueryJudgements("q", "tide", "plain", {}),), (query,), texts, WordBackbone().encoder, (), 0.0
+        "x", "pages", (QueryJudgements("q", "tide", "plain", {}),), (query,), encoded, WordBackbone().encoder, (), 0.0
     )
     ours, tied = WeightCurves(bench, "float32").rank_top(parts, weights)
     expected = scoring.rank(parts, Method("m", "M", weights), 11).hits
@@ -149,7 +149,7 @@ def test_an_outcome_is_means_of_every_query(both):
 def test_a_weight_that_is_better_everywhere_keeps_its_gain_where_it_was_not_chosen():
     values = np.full((len(LATE_WEIGHTS), 40), 0.5)
     values[LATE_WEIGHTS.index(2.0)] = 0.6
-    found = choose_weight(values, seed=1, splits=50)
+    found = cross_validate_late_weight(values, seed=1, splits=50)
     assert (found["best"], found["picked"]) == (2.0, {"low": 2.0, "middle": 2.0, "high": 2.0})
     assert found["best_value"] == pytest.approx(0.6)
     assert found["gain_over_one"] == pytest.approx(0.1)
@@ -157,10 +157,10 @@ def test_a_weight_that_is_better_everywhere_keeps_its_gain_where_it_was_not_chos
 
 def test_a_weight_that_is_best_by_chance_gains_nothing_where_it_was_not_chosen():
     values = np.random.default_rng(5).normal(0.5, 0.2, size=(len(LATE_WEIGHTS), 60))
-    found = choose_weight(values, seed=1, splits=400)
+    found = cross_validate_late_weight(values, seed=1, splits=400)
     assert found["best_value"] - values[LATE_WEIGHTS.index(1.0)].mean() > 0.02  # what the curve alone would claim
     assert found["gain_over_one"] < 0.02
 
 
 def test_one_query_cannot_be_halved():
-    assert choose_weight(np.zeros((len(LATE_WEIGHTS), 1)), seed=1)["splits"] == 0
+    assert cross_validate_late_weight(np.zeros((len(LATE_WEIGHTS), 1)), seed=1)["splits"] == 0

@@ -94,9 +94,9 @@ def test_links_folders_pipes_and_missing_files_are_refused_in_words(tmp_path):
 
 def test_a_file_over_the_limit_of_bytes_is_refused_with_both_figures(tmp_path):
     path = tmp_path / "big.png"
-    path.write_bytes(PNG + bytes(3 * 2**20))
+    path.write_bytes(PNG + bytes(3 * 10**6))
     with pytest.raises(FileRefused, match=r"big.png has 3\.0 MB; the limit is 2 MB"):
-        inspect(path, path.name, replace(LIMITS, file_bytes=2 * 2**20))
+        inspect(path, path.name, replace(LIMITS, file_bytes=2 * 10**6))
 
 
 def test_a_path_that_looks_like_an_option_is_a_path(tmp_path, monkeypatch):
@@ -132,7 +132,7 @@ def test_named_files_are_always_listed_and_missing_ones_noticed(tmp_path):
 
 
 def test_the_described_limits_are_the_settings():
-    text = describe_limits(Limits(pages=7, file_bytes=3 * 2**20, pixels=9_000_000, files=4))
+    text = describe_limits(Limits(pages=7, file_bytes=3 * 10**6, pixels=9_000_000, files=4))
     assert "4 files" in text
     assert "3 MB and 7 pages" in text
     assert "9 megapixels" in text

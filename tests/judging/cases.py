@@ -5,7 +5,7 @@ from datetime import UTC, datetime, timedelta
 from hypothesis import strategies as st
 
 from smart_demo.judging.journal import Journal
-from smart_demo.judging.records import REASONS, Grade, Session, SidesRevealed, Skip, Undo, Vote, VoteChoice
+from smart_demo.judging.records import REASONS, Grade, SessionHeader, SidesRevealed, Skip, Undo, Vote, VoteChoice
 from smart_demo.judging.trials import (
     JudgedQuery,
     RankedPage,
@@ -156,7 +156,7 @@ def grades(draw) -> Grade:
 stamp = (random_ids, times, random_ids)
 reasons = st.sets(st.sampled_from(REASONS)).map(tuple)
 any_events = st.one_of(
-    random_ids.flatmap(lambda name: st.builds(Session, st.just(name), times, st.just(name), random_ids, versions)),
+    random_ids.flatmap(lambda id_: st.builds(SessionHeader, st.just(id_), times, st.just(id_), random_ids, versions)),
     st.builds(Vote, *stamp, trials(), st.sampled_from(VoteChoice), reasons, texts),
     grades(),
     st.builds(Skip, *stamp, queries),

@@ -163,7 +163,7 @@ def test_the_same_evaluation_gives_the_same_bytes_and_names_are_safe(script):
     assert files[JOURNAL_NAME] == format_lines(judged.events)
 
 
-def test_everything_needed_to_run_again_is_in_the_sidecar(script):
+def test_everything_needed_to_run_again_is_in_scoreboards_json(script):
     weights = Weights(0.5, 2.0)
     other = trial_of(HOSTILE[0], weights=weights, k=3)
     script = Script("0d" * 16)

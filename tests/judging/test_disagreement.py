@@ -7,8 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.stats import kendalltau
 
-from smart_demo.evaluation.metrics import ndcg
-from smart_demo.evaluation.rank_overlap import kendall_tau, measure_disagreement, rbo
+from smart_demo.evaluation.metrics import kendall_tau, measure_disagreement, ndcg, rbo
 from smart_demo.judging.list_comparison import HighlightKind, compare_rankings, select_highlights, sort_by_disagreement
 from tests.judging.cases import page
 

@@ -7,8 +7,7 @@ import numpy as np
 import pytest
 
 from smart_demo.backbones.bag_of_words import WordBackbone
-from smart_demo.backbones.registry import BackboneChoice
-from smart_demo.backbones.serving import Backbones
+from smart_demo.backbones.registry import BackboneChoice, Backbones
 from smart_demo.config import REPOSITORY, Settings
 from smart_demo.diagnostics import journal_versions
 from smart_demo.engine import Engine
@@ -100,7 +99,7 @@ def test_a_question_with_a_picture_is_recorded_by_its_key():
 
 def test_manual_evaluation_is_light_to_import():
     heavy = "torch gradio chromadb transformers onnxruntime scipy"
-    names = ["archive", "list_comparison", "session"]  # they import the other modules of the package
+    names = ["archive", "list_comparison", "judging_store"]  # they import the other modules of the package
     imports = "".join(f"import smart_demo.judging.{name}; " for name in names)
     code = f"{imports}import sys; print([m for m in '{heavy}'.split() if m in sys.modules])"
     out = subprocess.run([sys.executable, "-c", code], cwd=REPOSITORY, capture_output=True, text=True, check=True)

@@ -1,8 +1,8 @@
 """The journal: stored before it is confirmed, complete or a prefix after any crash, equal wherever it is imported."""
 
 import errno
+import json
 import os
-import signal
 import stat
 import threading
 from datetime import timedelta
@@ -17,7 +17,9 @@ from smart_demo.errors import InputRefused, LibraryError, StorageFull
 from smart_demo.judging import journal
 from smart_demo.judging.journal import MAX_JOURNAL_BYTES, Journal, format_line, format_lines
 from smart_demo.judging.records import replay
+from smart_demo.judging.trials import RankedPage, RecordedEncoder
 from smart_demo.types import Scope
+from tests.broken_disk import dies_after
 from tests.judging.cases import NOON, TRIALS, Script, act, open_journal, page, steps, trial_of
 
 TIDE, BOLT, CODE = TRIALS
@@ -50,7 +52,7 @@ def test_judgements_survive_a_restart_and_the_sides_with_them(small, tmp_path):
     assert again.session == small.session
     assert again.unreadable_lines == ()
     assert [type(event).__name__ for event in again.judgements.events] == [
-        "Session",
+        "SessionHeader",
         "Vote",
         "Grade",
         "Skip",
@@ -128,56 +130,29 @@ def test_any_truncated_journal_is_a_prefix_and_can_be_continued(script, data):
 
 def test_no_confirmed_event_is_lost_when_the_process_is_killed(tmp_path):
     """A child votes and tells of each vote when it is kept; it is killed after each call that touches the disk."""
+    write = os.write
     for step in range(1, 99):
         folder, (told, tell) = tmp_path / str(step), os.pipe()
-        child = os.fork()
-        if child == 0:
-            _die_after(step)
+
+        def vote_three_times(folder=folder, tell=tell):
             one = open_journal(folder)
             for choice in ("a", "tie", "bad"):
-                _raw_write(tell, one.vote(TIDE, choice).id.encode())
-            os._exit(0)
+                write(tell, one.vote(TIDE, choice).id.encode())
+
+        died = dies_after(step, vote_three_times, torn_writes=True)
         os.close(tell)
         with os.fdopen(told, "rb") as stream:
             ids = stream.read().decode()
-        _, status = os.waitpid(child, 0)
         acknowledged = [ids[n : n + 32] for n in range(0, len(ids), 32)]
         reopened = open_journal(folder)
         kept = [event.id for event in reopened.judgements.events[1:]]
         assert kept[: len(acknowledged)] == acknowledged
         assert len(kept) <= len(acknowledged) + 1
         assert reopened.vote(BOLT, "a").id == open_journal(folder).judgements.events[-1].id
-        if not os.WIFSIGNALED(status):
+        if not died:
             assert len(acknowledged) == 3
             break
     assert step > 8
-
-
-_raw_write = os.write
-
-
-def _die_after(step):
-    """Kill this process when the n-th call that changes a disk has been done; a write is done by half."""
-    done = 0
-
-    def watched(name):
-        call = getattr(os, name)
-
-        def counted(*given, **named):
-            nonlocal done
-            if done + 1 == step and name == "write":
-                call(given[0], bytes(given[1])[: len(given[1]) // 2])
-                os.kill(os.getpid(), signal.SIGKILL)
-            result = call(*given, **named)
-            done += 1
-            if done == step:
-                os.kill(os.getpid(), signal.SIGKILL)
-            return result
-
-        return counted
-
-    for name in ("open", "write", "fsync", "ftruncate", "mkdir"):
-        setattr(os, name, watched(name))
 
 
 @pytest.mark.parametrize("call", ["open", "write", "fsync"])
@@ -481,3 +456,20 @@ def test_a_deleted_evaluation_is_gone_from_the_disk(small, tmp_path):
     assert not file_of(tmp_path).exists()
     assert small.judgements.events == ()
     assert small.session.seed != seed
+
+
+def test_an_import_whose_line_is_too_long_once_escaped_is_refused_whole(tmp_path):
+    name = "\U0001f4c4"
+    rows = tuple(RankedPage(page(n), name * 255, 1.0) for n in range(1, 51))
+    longest = {
+        "rankings": (rows, rows, rows),
+        "versions": tuple((name * 38 + f"{n:02}", name * 100) for n in range(20)),
+        "encoder": RecordedEncoder(name * 255, name * 255, name * 255, "0e" * 8),
+    }
+    script = Script()
+    script.vote(trial_of(name * 2_000, k=50, **longest), "tie")
+    line = json.dumps(json.loads(format_lines(script.events)), ensure_ascii=False).encode()
+    one = open_journal(tmp_path)
+    with pytest.raises(InputRefused, match="cannot be kept: the line is longer than 524 kB"):
+        one.import_lines(line)
+    assert one.judgements.events == ()

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from smart_demo.errors import InputRefused
 from smart_demo.judging.journal import format_line, parse_line, parse_lines
-from smart_demo.judging.records import Grade, Session, SidesRevealed, Skip, Undo, Vote, VoteChoice
+from smart_demo.judging.records import Grade, SessionHeader, SidesRevealed, Skip, Undo, Vote, VoteChoice
 from smart_demo.judging.trials import JudgedQuery, RankedPage
 from smart_demo.types import Counted, Query, Reduce, Weights
 from tests.judging.cases import HOSTILE, SEED, any_events, page, ranked, trial_of
@@ -16,7 +16,7 @@ from tests.judging.cases import HOSTILE, SEED, any_events, page, ranked, trial_o
 STAMP = ("01" * 16, "2026-05-24T12:00:00.000001Z", "0c" * 16)
 PICTURE = JudgedQuery("", "77" * 8, "page samples/00ff-0001")
 EVENTS = [
-    Session("0c" * 16, STAMP[1], "0c" * 16, SEED, (("program", "0.1.0"),)),
+    SessionHeader("0c" * 16, STAMP[1], "0c" * 16, SEED, (("program", "0.1.0"),)),
     Vote(*STAMP, trial_of(), VoteChoice.A, ("table", "other"), "two\nlines"),
     Vote(*STAMP, trial_of(weights=Weights(0.5, 2.0, Reduce.SUM, Counted.CONTENT)), VoteChoice.BAD, (), ""),
     Grade(*STAMP, trial_of(late=(9, 8)), page(9), 3),
@@ -126,7 +126,7 @@ def test_a_question_with_a_picture_is_named_by_its_reference():
         (changed(["page"], str(page(77)), EVENTS[3]), "is in none of the rankings"),
         (changed(["id"], "0d" * 16, EVENTS[0]), "must belong to itself"),
         (changed(["undoes"], 7, EVENTS[6]), '"undoes" must be'),
-        ('{"v": 1, "x": "' + "x" * 2**19 + '"}', "longer than 512 kB"),
+        ('{"v": 1, "x": "' + "x" * 2**19 + '"}', "longer than 524 kB"),
     ],
 )
 def test_a_line_that_is_not_right_is_refused_in_words(line_, said):

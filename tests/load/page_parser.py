@@ -7,7 +7,7 @@ import re
 from dataclasses import dataclass
 
 _DOCUMENT = re.compile(r'<li class="document">(.*?)</li>', re.S)
-_ARRIVAL = re.compile(r'<li class="arrival is-(\w+)">(.*?)</li>', re.S)
+_UPLOAD = re.compile(r'<li class="upload-item is-(\w+)">(.*?)</li>', re.S)
 _RANKING = re.compile(r'<ol class="ranking of-(\w+)".*?</ol>', re.S)
 _CARD = re.compile(r'data-page="(\w+)/([0-9a-f]{16})-(\d{4})"')
 _PAGES = re.compile(r"(?:(\d+) of )?(\d+) pages?")
@@ -61,9 +61,9 @@ def parse_uploads(markup: str) -> list[ListedUpload]:
     """Return the files of the last uploads."""
     return [
         ListedUpload(
-            _text(_part(row, "arrival-name")), state, _pages(message := _text(_part(row, "arrival-said"))), message
+            _text(_part(row, "upload-name")), state, _pages(message := _text(_part(row, "upload-status"))), message
         )
-        for state, row in _ARRIVAL.findall(markup)
+        for state, row in _UPLOAD.findall(markup)
     ]  # fmt: skip
 
 

@@ -198,9 +198,9 @@ class SimulatedUser:
 
     def check_upload(self, document: VisitorDocument) -> None:
         """Check the outcome of a finished upload."""
-        outcomes = [one for one in parse_uploads(str(self.visitor.shown("arrivals"))) if one.name == document.name]
+        outcomes = [one for one in parse_uploads(str(self.visitor.shown("uploads"))) if one.name == document.name]
         if not outcomes:
-            self.broken("nothing lost", f"no outcome is shown for {document.name}: {self.visitor.shown('arrivals')}")
+            self.broken("nothing lost", f"no outcome is shown for {document.name}: {self.visitor.shown('uploads')}")
             return
         outcome = outcomes[-1]
         if outcome.state == "refused":

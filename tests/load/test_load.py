@@ -35,11 +35,11 @@ def test_equal_files_of_two_visitors_are_two_copies(app, tmp_path):
     first, second = Visitor(app.url), Visitor(app.url)
     waiting = second.send(leaflet)
     first.upload(leaflet)
-    assert "Added" in str(first.shown("arrivals"))
+    assert "Added" in str(first.shown("uploads"))
     second.do(second.event("upload", "upload"), upload=waiting)
-    while "is-working" in str(second.shown("arrivals")) or not second.shown("arrivals"):
+    while "is-working" in str(second.shown("uploads")) or not second.shown("uploads"):
         second.look()
-    assert "Added" in str(second.shown("arrivals"))
+    assert "Added" in str(second.shown("uploads"))
     assert [path for path in app.uploads.rglob("*") if path.is_file()] == []
     for visitor in (first, second):
         visitor.forget()

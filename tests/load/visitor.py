@@ -126,10 +126,10 @@ class CheckedVisitor(Visitor):
             except LimitReached:
                 time.sleep(TICK * self.pace)
                 continue
-            if "is-working" not in str(self.shown("arrivals")):
+            if "is-working" not in str(self.shown("uploads")):
                 return
             time.sleep(TICK * self.pace)
-        self.metrics.record_broken("queue honest", f"still on its way after {PATIENCE} s: {self.shown('arrivals')}")
+        self.metrics.record_broken("queue honest", f"still on its way after {PATIENCE} s: {self.shown('uploads')}")
 
     def burst(self, number: int, times: int) -> tuple[int, int]:
         """Send an event several times at once, as an impatient script does; return how many were accepted and refused.

@@ -32,7 +32,7 @@ from smart_demo.judging.journal import Journal
 from smart_demo.judging.query_list import read_queries
 from smart_demo.judging.trials import judged_methods, record_trial, recorded_depth
 from smart_demo.search.retrieval import as_dict
-from smart_demo.store.sidecar import Sidecar
+from smart_demo.store.page_files import PageFiles
 from smart_demo.store.snapshot import read_snapshot, write_snapshot
 from smart_demo.store.token_file import read_body, read_header, serialise
 from smart_demo.types import (
@@ -140,7 +140,7 @@ def write_library(to: Path) -> None:
         set_times(to)
         encoder = engine.backbone(LOCAL).encoder.fingerprint
         pages, pooled = engine.library.pooled([LOCAL], encoder)
-        heads = {head.page.id: head for head in Sidecar(to).scan().headers}
+        heads = {head.page.id: head for head in PageFiles(to).scan().headers}
         write_snapshot(to / "index", LOCAL, encoder, [heads[page.id] for page in pages], pooled)
     for path in sorted(to.rglob("*"), reverse=True):
         if path.name == "lock":
@@ -172,7 +172,7 @@ def snapshot_says(data: Path, encoder: str) -> dict[str, Any] | None:
     if found is None:
         return None
     believed = []
-    for head in Sidecar(data).scan().headers:
+    for head in PageFiles(data).scan().headers:
         same = found.header(str(head.page.id), head.size, head.modified_ns, head.page.bytes - head.size)
         believed.append(same == head)
     return {"rows": len(found.headers), "believed": sum(believed), "shape": list(found.pooled.shape)}

@@ -27,7 +27,7 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse
 from starlette.routing import Route
 
-from smart_demo.backbones.serving import Serving
+from smart_demo.backbones.registry import Serving
 from smart_demo.config import Limits, Quotas, Settings
 from smart_demo.engine import Engine
 from smart_demo.indexing.samples import Samples
@@ -54,7 +54,7 @@ from smart_demo.ui.library_tab import (
 )
 from smart_demo.ui.page_layout import render_chips, render_footer, render_status
 from smart_demo.ui.queries_tab import (
-    QueryLists,
+    QueriesHandlers,
     describe_list,
     render_list_intro,
     render_message,
@@ -69,7 +69,7 @@ from smart_demo.ui.upload_queue import UploadQueue
 from smart_demo.ui.viewer import ExplainHandlers
 from smart_demo.ui.voting import Voting
 from tests.pinned.stored import DATA, LIBRARY, NOON, Clock, digest, machine, set_times
-from tests.ui.voting_cases import as_visitor, judging_session, make_voting
+from tests.ui.voting_cases import as_visitor, make_judging_store, make_voting
 
 HERE = Path(__file__).resolve().parent
 HTML = HERE / "html"
@@ -349,7 +349,7 @@ def _library(world: World) -> Found:
         Progress("refused.pdf", State.REFUSED, 0, 0, "It is no PDF. <Choose> another."),
         Progress("part.pdf", State.REFUSED, 2, 9, "It was stopped."),
     ]
-    yield "library-arrivals", render_uploads(steps) + render_uploads(())
+    yield "library-uploads", render_uploads(steps) + render_uploads(())
     yield (
         "library-refusals",
         {
@@ -441,7 +441,7 @@ class Judge:
     """One browser that judges."""
 
     def __init__(self, handlers: Handlers) -> None:
-        self.judging = judging_session(handlers)
+        self.judging = make_judging_store(handlers)
         self.voting, self.panel = Voting(JudgeSheets(self.judging, handlers)), ""
 
     @property
@@ -478,7 +478,7 @@ def _boards(world: World) -> Found:
         "boards-take-in",
         "".join(render("import_intro", megabytes=size, private=private) for size, private in ((32, True), (1, False))),
     )
-    boards = ResultsHandlers(judging_session(world.private), world.private)
+    boards = ResultsHandlers(make_judging_store(world.private), world.private)
     yield "boards-empty", boards.scoreboards({})
     yield "boards-file-empty", boards.download({"form": "zip"})
     archive, journal = (DATA / "evaluation.zip").read_bytes(), (DATA / "journal.jsonl").read_bytes()
@@ -509,12 +509,12 @@ def _boards(world: World) -> Found:
     )
     yield (
         "boards-public-no-owner",
-        ResultsHandlers(judging_session(public := world.handlers(public=True)), public).scoreboards({}),
+        ResultsHandlers(make_judging_store(public := world.handlers(public=True)), public).scoreboards({}),
     )
     yield "boards-forgotten", boards.delete({})
     for name, better, worse in (("many", 14, 4), ("few", 3, 1), ("even", 6, 6)):
         _many(world.settings.data_dir, better, worse)
-        yield f"boards-{name}", ResultsHandlers(judging_session(world.private), world.private).scoreboards({})
+        yield f"boards-{name}", ResultsHandlers(make_judging_store(world.private), world.private).scoreboards({})
         shutil.rmtree(world.settings.data_dir / "judgements")
 
 
@@ -549,11 +549,11 @@ def _many(data: Path, better: int, worse: int) -> None:
 def _queries(world: World) -> Found:
     _begin(world.settings.data_dir)
     ticks = count()
-    judging = judging_session(world.private)
-    lists = QueryLists(judging, world.private, clock=lambda: float(next(ticks)))
+    judging = make_judging_store(world.private)
+    lists = QueriesHandlers(judging, world.private, clock=lambda: float(next(ticks)))
     yield "queries-intro", render_list_intro(500, private=True) + render_list_intro(100, private=False)
     sample = lists.sample()
-    yield "queries-sample-counted", render_message("told", describe_list(sample))
+    yield "queries-sample-counted", render_message("status", describe_list(sample))
     steps = list(lists.run((DATA / "table.csv").read_text() + "\n", parse_request("", ON_MINE, 3)))
     yield "queries-steps", "".join(markup for markup, _ in steps)
     run = list(lists.run(sample, parse_request("", ON_SAMPLES, 5)))[-1][1]
@@ -572,7 +572,7 @@ def _queries(world: World) -> Found:
     yield "queries-gone", lists.table({"run": "0" * 32})
     yield (
         "queries-progress",
-        render_message("going", "Another list is running. This one starts after it.")
+        render_message("progress", "Another list is running. This one starts after it.")
         + render_progress(0, 3)
         + render_progress(1, 3, 90.0)
         + render_progress(3, 3)

@@ -12,7 +12,7 @@ from smart_demo.config import CODECS, Limits, Settings
 from smart_demo.indexing import indexer
 from smart_demo.indexing.indexer import Indexer
 from smart_demo.search.costs import RecentTimings, StageTiming, compute_costs, token_states_bytes
-from smart_demo.store import sidecar
+from smart_demo.store import page_files
 from smart_demo.store.library import Library
 from smart_demo.types import LOCAL, POOLED, SMART, Encoder, Query
 from tests.documents import write_pdf
@@ -30,7 +30,7 @@ SETTINGS = Settings(candidates=100, exhaustive=2_000)
 @pytest.mark.parametrize(("file", "encoder"), [(1, SEES), (2, READS)], ids=["grid", "boxes"])
 @pytest.mark.parametrize("tokens", [2, 7, 300])
 def test_a_size_is_that_of_the_file_really_written(codec, file, encoder, tokens):
-    written = sidecar.prepare_page(LOCAL, *made(file, tokens=tokens), codec).tokens
+    written = page_files.prepare_page(LOCAL, *made(file, tokens=tokens), codec).tokens
     header = 8 + int.from_bytes(written[:8], "little")
     pooled = 4 * POOLED_WIDTH
     assert token_states_bytes(tokens, codec, encoder) == len(written) - header - pooled

@@ -13,10 +13,10 @@ from smart_demo.backbones.bag_of_words import WordBackbone
 from smart_demo.config import Quotas, Settings
 from smart_demo.engine import Engine
 from smart_demo.server.gate import GateMiddleware
-from smart_demo.store import sidecar
+from smart_demo.store import page_files
+from smart_demo.store.atomic_files import FolderLock
 from smart_demo.store.library import Library
-from smart_demo.store.lock import FolderLock
-from smart_demo.store.sidecar import Sidecar
+from smart_demo.store.page_files import PageFiles
 from smart_demo.types import Page, PageEncoding, Progress, Scope, State
 from tests.apps import Served, open_words, serve_documents, settings_below
 
@@ -48,7 +48,7 @@ class NoIndex:
 
 
 def without_index(data_dir: Path, index_dir: Path) -> Library:
-    files = Sidecar(data_dir)
+    files = PageFiles(data_dir)
     return Library(files, files.scan(), NoIndex(), FolderLock(index_dir), "int8", 2**26)
 
 
@@ -96,7 +96,7 @@ def judge(engine: Engine, scope: Scope, text: str = '{"a": "judgement"}') -> Pat
 def add_at(engine: Engine, moment: float, scope: Scope, *paths: Path) -> list[Progress]:
     """Add files as if at a Unix time."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(sidecar, "time", SimpleNamespace(time=lambda: moment))
+        patch.setattr(page_files, "time", SimpleNamespace(time=lambda: moment))
         return add(engine, scope, *paths)
 
 

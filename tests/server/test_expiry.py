@@ -12,8 +12,8 @@ from hypothesis import strategies as st
 
 from smart_demo.server.cleanup import CLOCK_HOLD_SECONDS, Cleanup, CleanupResult
 from smart_demo.server.upload_limits import MAX_UNCLAIMED_SECONDS
+from smart_demo.store.page_files import PageFiles
 from smart_demo.store.quotas import Visitor, group_by_visitor
-from smart_demo.store.sidecar import Sidecar
 from smart_demo.types import LOCAL, SAMPLES, Scope, State
 from tests.documents import write_pdf
 from tests.server.cases import Clock, add_at, an_engine, bytes_under, judge, names, owners, visitor
@@ -275,7 +275,7 @@ def test_a_visitor_who_cannot_be_deleted_does_not_keep_the_others_and_no_name_is
 ):
     for scope in (ONE, TWO, THREE):
         add_pages(engine, NOW - 25 * HOUR, scope)
-    delete = Sidecar.delete
+    delete = PageFiles.delete
 
     def refuse(files, pages):
         pages = list(pages)
@@ -286,7 +286,7 @@ def test_a_visitor_who_cannot_be_deleted_does_not_keep_the_others_and_no_name_is
     def fail(*_):
         raise RuntimeError("the deletion failed on secret.pdf")
 
-    monkeypatch.setattr(Sidecar, "delete", refuse)
+    monkeypatch.setattr(PageFiles, "delete", refuse)
     monkeypatch.setattr("smart_demo.server.cleanup.UPLOAD_TRACKER.delete_unclaimed", fail)
     caplog.set_level("DEBUG", "smart_demo.server.cleanup")
     done = Cleanup(engine, tmp_path, clock_hold=0).run_once(NOW)

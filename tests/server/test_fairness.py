@@ -75,7 +75,7 @@ def test_one_script_does_not_fill_the_queue(visitor, new_visitor, held):
     assert len(taken) == 8
     assert {answer.status_code for answer in answers} == {200, 429}
     assert answers[-1].json() == {"detail": BUSY, "error": BUSY}
-    assert join(new_visitor(visitor.secret)).status_code == 429, "another session, the same key"
+    assert join(new_visitor(visitor.secret)).status_code == 429, "another session, the same secret"
     assert join(other).status_code == 200
     held.set()
     for one in (visitor, other):
@@ -141,11 +141,11 @@ def test_a_refused_question_is_answered_in_the_form_that_scripts_show(monkeypatc
             while len(running) < len(tasks):
                 await asyncio.sleep(0)
 
-        keys = [{VISITOR_HEADER: secrets.token_hex(16)} for _ in range(9)]
+        visitors = [{VISITOR_HEADER: secrets.token_hex(16)} for _ in range(9)]
         await begin({}, {}, {}, {})
         refused = await ask()
-        await begin(*keys[:8])
-        crowded = await ask(**keys[8])
+        await begin(*visitors[:8])
+        crowded = await ask(**visitors[8])
         free.set()
         return refused, crowded, await asyncio.gather(*tasks)
 
@@ -208,13 +208,13 @@ def test_a_client_that_waits_too_long_is_refused_and_leaves_no_trace():
     asyncio.run(run())
 
 
-def test_clients_are_distinguished_by_key_then_by_address():
-    def of(client, key=None):
-        return client_id({"client": client, "headers": [(VISITOR_HEADER.encode(), key.encode())] if key else []})
+def test_clients_are_distinguished_by_secret_then_by_address():
+    def of(client, secret=None):
+        return client_id({"client": client, "headers": [(VISITOR_HEADER.encode(), secret.encode())] if secret else []})
 
     a, b = secrets.token_hex(16), secrets.token_hex(16)
     assert of(("1.2.3.4", 1), a) == of(("9.9.9.9", 2), a) != of(("1.2.3.4", 1), b)
-    assert of(("1.2.3.4", 1)) == of(("1.2.3.4", 2)) == of(("1.2.3.4", 2), "no key") != of(("1.2.3.5", 1))
+    assert of(("1.2.3.4", 1)) == of(("1.2.3.4", 2)) == of(("1.2.3.4", 2), "no secret") != of(("1.2.3.5", 1))
     assert a not in of(None, a)
     assert of(None) != of(("", 1), a)
 
@@ -222,21 +222,21 @@ def test_clients_are_distinguished_by_key_then_by_address():
 # -- uploads
 
 
-def send(url, key=None, *names, content=b"x"):
+def send(url, secret=None, *names, content=b"x"):
     files = [("files", (name, content + name.encode())) for name in names]
-    return httpx.post(f"{url}{API}/upload", files=files, headers={VISITOR_HEADER: key} if key else {})
+    return httpx.post(f"{url}{API}/upload", files=files, headers={VISITOR_HEADER: secret} if secret else {})
 
 
-@pytest.mark.parametrize("key", [None, "0" * 31, "x" * 32])
-def test_on_a_public_page_an_upload_needs_a_key(app, uploads, key):
+@pytest.mark.parametrize("secret", [None, "0" * 31, "x" * 32])
+def test_on_a_public_page_an_upload_needs_a_secret(app, uploads, secret):
     before = sorted(uploads.rglob("*"))
-    answer = send(app.url, key, "a.pdf")
+    answer = send(app.url, secret, "a.pdf")
     assert answer.status_code == 403
     assert "needs a key" in answer.text
     assert sorted(uploads.rglob("*")) == before
 
 
-def test_the_unread_uploads_of_one_key_do_not_close_uploads_for_others(app):
+def test_the_unread_uploads_of_one_secret_do_not_close_uploads_for_others(app):
     mine, theirs = secrets.token_hex(16), secrets.token_hex(16)
     answers = [send(app.url, mine, *(f"{n}-{m}.txt" for m in range(3))) for n in range(5)]
     assert [answer.status_code for answer in answers] == [200, 200, 429, 429, 429]
@@ -351,6 +351,6 @@ def test_the_page_claims_the_copies_it_will_read(app, visitor, uploads, tmp_path
     UPLOAD_TRACKER.delete_unclaimed(uploads)
     assert [Path(copy["path"]).exists() for copy in (submitted, other)] == [True, False]
     free.set()
-    while "is-done" not in str(visitor.shown("arrivals")):
+    while "is-done" not in str(visitor.shown("uploads")):
         visitor.look()
     assert not Path(submitted["path"]).exists()

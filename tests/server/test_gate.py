@@ -26,7 +26,8 @@ from starlette.formparsers import MultiPartException
 
 from smart_demo.config import Limits, Quotas, Settings
 from smart_demo.server.block_remote_fetch import NO_REMOTE_FETCH, disable_remote_fetch, names_remote_file
-from smart_demo.server.gate import NO_FILES_SERVED, content_security_policy
+from smart_demo.server.gate import NO_FILES_SERVED
+from smart_demo.server.headers_and_links import content_security_policy
 from smart_demo.server.request_limits import MAX_EVENT_BYTES, MAX_SMALL_BODY_BYTES
 from smart_demo.server.upload_limits import (
     MAX_UNCLAIMED_SECONDS,
@@ -39,7 +40,7 @@ from smart_demo.server.upload_limits import (
 )
 from tests.server.cases import serve_one_page, through
 
-MB = 2**20
+MB = 10**6
 LEAKS = ("/work", "/tmp", "/home", "/root", "/usr", "traceback", "site-packages", ".py", "gradio/", "6.31", "0x")
 SECRET = "of another visitor, never to be served"
 LATER = "http://visitor-given.invalid/x.pdf"

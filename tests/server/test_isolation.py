@@ -164,7 +164,7 @@ def by_program(app, secret):
     return json.dumps(client.predict(query="zanzibar cloves", top=50, api_name="/search"))
 
 
-def test_the_endpoint_searches_own_documents_only_with_the_key(app, alice):
+def test_the_endpoint_searches_own_documents_only_with_the_secret(app, alice):
     assert NAME in by_program(app, alice.secret)
     for other in ("", "5e" * 16, str(alice.known.scope).removeprefix("visitor-"), "local", alice.secret.upper()):
         assert NAME not in by_program(app, other), other
@@ -180,7 +180,7 @@ def test_the_query_cache_is_not_shared_between_visitors(app, alice, bob):
     assert encoding(bob) > 0
 
 
-def test_an_assistant_without_the_key_sees_the_samples(app, alice):
+def test_an_assistant_without_the_secret_sees_the_samples(app, alice):
     async def talk(headers):
         async with (
             streamablehttp_client(f"{app.url}{API}/mcp/", headers=headers) as (reading, writing, _),
@@ -208,7 +208,7 @@ def test_the_uploaded_copy_is_deleted_and_cannot_be_fetched(alice, bob, tmp_path
     mine = write_pdf(tmp_path / "second-of-alice.pdf", "quinine")
     (sent,) = alice.send(mine)
     alice.do(alice.event("upload", "upload"), upload=[sent])
-    while "is-working" in alice.shown("arrivals") or "second" not in alice.shown("arrivals"):
+    while "is-working" in alice.shown("uploads") or "second" not in alice.shown("uploads"):
         alice.look()
     assert alice.http.get(f"{API}/file={sent['path']}").status_code in {403, 404}
     file = re.search(r'data-remove="([0-9a-f]{16})" data-name="second', alice.shown("documents"))[1]
@@ -235,7 +235,7 @@ def test_the_same_file_of_two_visitors_is_two_libraries(new_visitor, tmp_path):
     assert two.forget()["done"]
 
 
-def test_a_visitor_who_returns_with_the_key_finds_all_documents(alice, new_visitor):
+def test_a_visitor_who_returns_with_the_secret_finds_all_documents(alice, new_visitor):
     again = new_visitor(alice.secret)
     again.open()
     assert NAME in again.shown("documents")
@@ -244,7 +244,7 @@ def test_a_visitor_who_returns_with_the_key_finds_all_documents(alice, new_visit
 @pytest.mark.parametrize(
     "header", ["", "0" * 31, "0" * 33, "Z" * 32, "visitor-x", "../../etc", "0" * 32 + ",", "é" * 16]
 )
-def test_an_invalid_key_opens_nothing_and_may_add_nothing(app, header, tmp_path):
+def test_an_invalid_secret_opens_nothing_and_may_add_nothing(app, header, tmp_path):
     with httpx.Client(base_url=app.url, headers={VISITOR_HEADER: header.encode()}) as http:
         visitor = Visitor(app.url, "")
         visitor.http = http
@@ -262,3 +262,17 @@ def test_an_invalid_key_opens_nothing_and_may_add_nothing(app, header, tmp_path)
         visitor.look()
         assert app.engine.library.report.pages == before
         assert set(visitor.forget()) == {"sentence"}
+
+
+def test_a_scope_chosen_before_the_first_answer_is_kept_and_searched_after_it(new_visitor):
+    """The load event sends no scope but one that the address names; what the script then sends is answered."""
+    visitor = new_visitor()
+    chosen = {"scope": ON_MINE}
+    visitor.do(visitor.event("scope", "input"), **chosen)
+    assert "No pages here yet" not in visitor.shown("results"), "there is no query yet"
+    load = next(one for one in visitor.events.values() if one["api_name"] == "open")
+    at = load["outputs"].index(visitor.component("scope"))
+    assert "value" not in visitor.do(load["id"])[at]
+    assert "tides.pdf" in visitor.shown("results")
+    visitor.do(visitor.event("results", "input"), **chosen)
+    assert "No pages here yet" in visitor.shown("results")

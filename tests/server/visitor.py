@@ -101,7 +101,7 @@ class Visitor:
         self.do(self.event("upload", "upload"), upload=self.send(*files))
         for _ in itertools.count():
             self.look()
-            if "is-working" not in str(self.shown("arrivals")):
+            if "is-working" not in str(self.shown("uploads")):
                 return
 
     def look(self) -> None:

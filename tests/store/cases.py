@@ -7,9 +7,10 @@ from contextlib import closing
 from pathlib import Path
 
 import numpy as np
+from hypothesis import HealthCheck, settings
 
 from smart_demo.store.library import Library
-from smart_demo.store.sidecar import Sidecar
+from smart_demo.store.page_files import PageFiles
 from smart_demo.types import LOCAL, Page, PageEncoding, PageId, StoredPage, TokenBoxes, TokenGrid, TokenKind
 from tests.scoring.cases import unit
 
@@ -52,7 +53,7 @@ def files_under(folder: Path) -> dict[str, int]:
 
 def path_of(folder: Path, page: StoredPage) -> Path:
     """Return the token file of a page."""
-    return Sidecar(folder / "data").path(page)
+    return PageFiles(folder / "data").path(page)
 
 
 def rows_in_chroma(folder: Path, encoder: str = ENCODER) -> set[str]:
@@ -78,3 +79,14 @@ def count_mapped(folder: Path) -> int:
 
 def token_files(folder: Path) -> list[Path]:
     return sorted((folder / "data" / "tokens").rglob("*.safetensors"))
+
+
+def machine_settings(examples: int, steps: int) -> settings:
+    """Return the settings of a state machine: the same examples in every run."""
+    return settings(
+        max_examples=examples,
+        stateful_step_count=steps,
+        deadline=None,
+        derandomize=True,
+        suppress_health_check=list(HealthCheck),
+    )

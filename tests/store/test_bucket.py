@@ -13,7 +13,7 @@ from types import SimpleNamespace
 import pytest
 
 from smart_demo.errors import LibraryError
-from smart_demo.judging import session
+from smart_demo.judging import judging_store
 from smart_demo.judging.journal import Journal
 from smart_demo.judging.trials import JudgedQuery
 from smart_demo.server.cleanup import Cleanup
@@ -102,8 +102,8 @@ def test_all_features_work_on_a_bucket(tmp_path, bucket):
         journal = Journal(engine.settings.data_dir, ME)
         journal.skip(RED)
         journal.skip(RED)
-        session.save_queue(engine.settings.data_dir, ME, session.JudgingQueue(()))
-        session.save_queue(engine.settings.data_dir, ME, session.JudgingQueue((), position=1))
+        judging_store.save_worklist(engine.settings.data_dir, ME, judging_store.Worklist(()))
+        judging_store.save_worklist(engine.settings.data_dir, ME, judging_store.Worklist((), position=1))
     with an_engine(tmp_path) as engine:  # a restart
         assert (names(engine, LOCAL), names(engine, ME)) == (["b.pdf"], ["a.pdf"])
         assert engine.search(Query("red"), (LOCAL,)).results["smart"].hits[0].page.document == "b.pdf"

@@ -13,8 +13,8 @@ from smart_demo.judging.journal import Journal
 from smart_demo.judging.trials import JudgedQuery
 from smart_demo.store import atomic_files
 from smart_demo.store.chroma_index import PageIndex
-from smart_demo.store.chroma_upkeep import ChromaUpkeep
-from smart_demo.store.sidecar import Sidecar
+from smart_demo.store.page_files import PageFiles
+from smart_demo.store.upkeep import ChromaUpkeep
 from smart_demo.types import LOCAL, POOLED, SAMPLES, SMART, Query, QueryEncoding, State, StoredPage
 from tests.documents import write_pdf
 from tests.server.cases import Words, add, an_engine, bytes_under, holding, judge, names, visitor, without_index
@@ -60,7 +60,7 @@ def test_a_deleted_library_leaves_nothing_on_the_disk(tmp_path, wide_engine):
     pages = engine.library.pages([ME], engine.backbone(ME).encoder.fingerprint)
     page, damaged, *_ = (page for page in pages if page.document == "zanzibar.pdf")
     encoding = engine.library.encoding(page)
-    path = Sidecar(tmp_path / "data").path(damaged)
+    path = PageFiles(tmp_path / "data").path(damaged)
     path.write_bytes(path.read_bytes()[:-1] + b"?")
     with pytest.raises(LibraryError):
         engine.library.tokens(damaged)
@@ -96,7 +96,7 @@ def test_a_deleted_library_is_in_no_cache(tmp_path, engine):
         engine.pair(Query("page 1"), scopes, hit.page.key, other.page.key)
     engine.search(Query("quagga"), (ME,), (POOLED, SMART))
     (damaged, *_) = engine.library.pages([ME], engine.backbone(ME).encoder.fingerprint)
-    Sidecar(tmp_path / "data").path(damaged).write_bytes(b"rubbish")
+    PageFiles(tmp_path / "data").path(damaged).write_bytes(b"rubbish")
     engine.library._catalogue._bodies.clear()
     with pytest.raises(LibraryError):
         engine.library.encoding(damaged)
@@ -157,9 +157,9 @@ def test_no_page_is_committed_after_the_deletion(tmp_path, monkeypatch):
     words = Words()
     with an_engine(tmp_path, words, open_library=without_index) as engine:
         words.before = lambda _: words.encoded and not commits and commits.append(engine.delete_library(ME))
-        commit = Sidecar.commit
+        commit = PageFiles.commit
         monkeypatch.setattr(
-            Sidecar, "commit", lambda files, page: (commits and pytest.fail("a commit")) or commit(files, page)
+            PageFiles, "commit", lambda files, page: (commits and pytest.fail("a commit")) or commit(files, page)
         )
         (end,) = add(engine, ME, path)
         assert (end.state, len(commits)) == (State.REFUSED, 1)
@@ -285,7 +285,7 @@ def test_a_kill_at_any_step_of_a_rebuild_loses_nothing_and_leaves_nothing(tmp_pa
         put(library, *range(1, 4))
         put(library, 9, scope=ME)
         library.delete_scope(ME)
-        monkeypatch.setattr("smart_demo.store.chroma_upkeep._BATCH", 2)
+        monkeypatch.setattr("smart_demo.store.upkeep._FLUSH_BATCH", 2)
         for target, name in ((ChromaUpkeep, "open_next"), (ChromaUpkeep, "_upsert"), (PageIndex, "close")):
             monkeypatch.setattr(target, name, copied_after(getattr(target, name)))
         assert library.compact()
@@ -393,8 +393,8 @@ def test_a_vote_before_the_deletion_keeps_the_whole_library(tmp_path, engine, mo
 
 def test_a_vote_during_the_deletion_of_pages_is_stored(tmp_path, engine, monkeypatch):
     seen = expiring(engine, tmp_path)
-    journal, delete = Journal(engine.settings.data_dir, ME), Sidecar.delete
-    monkeypatch.setattr(Sidecar, "delete", lambda files, pages: (journal.skip(RED), delete(files, pages)))
+    journal, delete = Journal(engine.settings.data_dir, ME), PageFiles.delete
+    monkeypatch.setattr(PageFiles, "delete", lambda files, pages: (journal.skip(RED), delete(files, pages)))
     assert engine.expire(seen) == seen.bytes
     assert names(engine, ME) == []
     (kept,) = engine.library.visitors()

@@ -8,7 +8,6 @@ from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
-from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
 
@@ -21,7 +20,7 @@ from smart_demo.wording import size_in_words
 from tests.documents import write_pdf
 from tests.server import cases as keeping_cases
 from tests.server.cases import Words, add, bytes_under, judge, names, visitor, without_index
-from tests.store.cases import ENCODER, OTHER_ENCODER, made, page_id
+from tests.store.cases import ENCODER, OTHER_ENCODER, machine_settings, made, page_id
 
 ME, YOU = visitor(1), visitor(2)
 an_engine = partial(keeping_cases.an_engine, open_library=without_index)
@@ -249,13 +248,7 @@ class Accounting(RuleBasedStateMachine):
 
 
 TestAccounting = Accounting.TestCase
-TestAccounting.settings = settings(
-    max_examples=14,
-    stateful_step_count=12,
-    deadline=None,
-    derandomize=True,
-    suppress_health_check=list(HealthCheck),
-)
+TestAccounting.settings = machine_settings(examples=14, steps=12)
 
 
 @pytest.mark.parametrize("scope", [LOCAL, ME])

@@ -12,16 +12,15 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from smart_demo.errors import LibraryError, StorageFull
-from smart_demo.store import atomic_files, background, snapshot
-from smart_demo.store.background import BackgroundTasks, BackgroundWork
+from smart_demo.store import atomic_files, snapshot, upkeep
+from smart_demo.store.atomic_files import FolderLock
 from smart_demo.store.catalogue import Catalogue
 from smart_demo.store.chroma_index import PageIndex
-from smart_demo.store.chroma_upkeep import ChromaUpkeep
 from smart_demo.store.library import Library
-from smart_demo.store.lock import FolderLock
+from smart_demo.store.page_files import PageFiles
 from smart_demo.store.page_reader import PageReader
-from smart_demo.store.sidecar import Sidecar
 from smart_demo.store.snapshot import Snapshots
+from smart_demo.store.upkeep import BackgroundTasks, BackgroundWork, ChromaUpkeep
 from smart_demo.types import LOCAL, SAMPLES
 from tests.server.cases import NoIndex, bytes_under, holding, visitor
 from tests.store.cases import ENCODER, OTHER_ENCODER, made, page_id, path_of, put, rows_in_chroma
@@ -37,7 +36,7 @@ def every_scope_is_large(monkeypatch):
 
 def opened(folder: Path) -> Library:
     """Open the library as a background start does, before its thread has done anything, and without Chroma."""
-    snapshots, files = Snapshots(folder / "index"), Sidecar(folder / "data")
+    snapshots, files = Snapshots(folder / "index"), PageFiles(folder / "data")
     lock = FolderLock(folder / "index")
     found = files.scan(find_snapshot=snapshots.read)
     library = Library(files, found, NoIndex(), lock, "int8", 2**26, snapshots)
@@ -47,7 +46,7 @@ def opened(folder: Path) -> Library:
 
 def reader_of(folder: Path):
     """Return (reader, catalogue, unread pages, damaged pages) of a library that was listed from its snapshots."""
-    files, damaged = Sidecar(folder / "data"), []
+    files, damaged = PageFiles(folder / "data"), []
     found = files.scan(find_snapshot=Snapshots(folder / "index").read)
     catalogue = Catalogue(found.headers, max_mapped=9)
     return PageReader(files, catalogue, lambda page, _: damaged.append(page)), catalogue, found.unread, damaged
@@ -59,7 +58,7 @@ def snapshots_of(folder: Path) -> list[str]:
 
 def truth(folder: Path):
     """Return the facts by a library that reads every file."""
-    return by_key(Sidecar(folder / "data").scan().headers)
+    return by_key(PageFiles(folder / "data").scan().headers)
 
 
 def by_key(headers):
@@ -69,7 +68,7 @@ def by_key(headers):
 def assert_true(folder: Path) -> int:
     """Assert that a start from the snapshots agrees with the files; return how many headers it did not read."""
     expected = truth(folder)
-    found = Sidecar(folder / "data").scan(find_snapshot=Snapshots(folder / "index").read)
+    found = PageFiles(folder / "data").scan(find_snapshot=Snapshots(folder / "index").read)
     assert by_key(found.headers) == expected
     with opened(folder) as library:
         for scope in {key[0] for key in expected}:
@@ -345,7 +344,7 @@ def test_a_library_opened_in_the_background_answers_at_once_and_catches_up(tmp_p
 @pytest.fixture
 def behind(tmp_path, monkeypatch):
     """Yield a library with pages and rows, reopened in the background before its tasks have begun."""
-    monkeypatch.setattr(background, "INTERVAL_SECONDS", 0.01)
+    monkeypatch.setattr(upkeep, "INTERVAL_SECONDS", 0.01)
     with Library.open(tmp_path / "data", tmp_path / "index") as library:
         put(library, *FILES)
     with Library.open(tmp_path / "data", tmp_path / "index", in_background=True) as library:

@@ -124,4 +124,4 @@ class Visit:
         self.page.locator("#upload input[type=file]").set_input_files([str(file) for file in files])
         outcomes = self.page.get_by_role("list", name="Uploads")
         expect(outcomes).to_contain_text(shown or files[-1].name, timeout=PATIENCE)
-        expect(self.page.locator(".arrival.is-working")).to_have_count(0, timeout=PATIENCE)
+        expect(self.page.locator(".upload-item.is-working")).to_have_count(0, timeout=PATIENCE)

@@ -1,11 +1,9 @@
 """Pairs of pages through the real explainer, over a library of a few encodings written in the test."""
 
-import numpy as np
-
 from smart_demo import scoring
 from smart_demo.search.explain.explainer import Explainer
 from smart_demo.types import POOLED, SMART, Encoder, Found, Method, TokenCodes
-from tests.search.explain.cases import stored
+from tests.search.explain.cases import parts_of
 
 
 class Shelf:
@@ -28,11 +26,7 @@ class Shelf:
 
 def searched(query, pages, weights=SMART.weights, *, top=5, candidates=None):
     """Search these pages; the first `candidates` of them are scored token by token."""
-    codes = {page.page: TokenCodes(page.tokens) for page in pages}
-    known = [stored(page.page.number) for page in pages]
-    pooled = np.stack([page.pooled for page in pages])
-    reached = np.arange(len(pages) if candidates is None else candidates)
-    parts = scoring.compute_parts(query, known, pooled @ query.pooled, reached, lambda page: codes[page.id])
+    parts = parts_of(query, pages, candidates)
     methods = (POOLED, Method(SMART.name, SMART.label, weights))
     results = {method.name: scoring.rank(parts, method, top) for method in methods}
     return Found(query.query, Encoder("minilm", "bert", "", "w"), query, parts, results, {})

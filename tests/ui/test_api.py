@@ -19,7 +19,7 @@ from mcp import ClientSession
 from mcp.client.streamable_http import streamablehttp_client
 
 from smart_demo.search.retrieval import as_dict
-from smart_demo.server.gate import rename_page_parameter
+from smart_demo.server.headers_and_links import rename_page_parameter
 from smart_demo.types import LOCAL, POOLED, SAMPLES, SMART, Query
 from smart_demo.ui.api import SearchEndpoint
 from tests.ui.costs_cases import add_own, served, started

@@ -122,7 +122,7 @@ def test_a_phone_has_room_for_the_choices_and_paper_gets_the_comparison_alone(ap
     assert box["x"] + box["width"] <= 390
     assert page.evaluate("document.scrollingElement.scrollWidth <= innerWidth")
     page.emulate_media(media="print")
-    for hidden in ("#dials", "#strip", "#footer", "#go", ".masthead", "#save-choices"):
+    for hidden in ("#controls", "#strip", "#footer", "#go", ".masthead", "#save-choices"):
         expect(page.locator(hidden)).to_be_hidden()
     expect(page.get_by_role("textbox", name="Search")).to_be_visible()
     assert page.evaluate("getComputedStyle(document.querySelector('.card')).backgroundColor") == "rgb(255, 255, 255)"

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from smart_demo.backbones.serving import EMBEDDED
+from smart_demo.backbones.registry import BUNDLED_BACKBONE
 from smart_demo.config import Settings
 from smart_demo.errors import BackboneUnavailable, InputRefused
 from smart_demo.search.request import (
@@ -107,7 +107,7 @@ def test_a_fallback_from_a_model_that_cannot_be_loaded_names_the_reason(start_pa
     fallen = start_page(main=BackboneUnavailable("The hub cannot be reached.", "Check the network."))
     fallen.engine.backbones.main()
     assert "The hub cannot be reached." in fallen.background_state().serving.reason
-    assert fallen.background_state().serving.name == EMBEDDED
+    assert fallen.background_state().serving.name == BUNDLED_BACKBONE
 
 
 def test_the_background_state_is_idle_when_done_and_changes_when_a_page_is_deleted(fresh_page):

@@ -157,7 +157,7 @@ def test_keys_are_text_where_text_is_typed_and_a_large_page_takes_them_all(app, 
     expect(page.locator(".vote-why")).to_have_text("table1 nu 23v")
     heads = page.locator(".blind-column h3").all_inner_texts()
     assert sorted(head.split()[1] for head in heads) == ["Pooled", "SMART"]
-    assert page.locator(".leaf img.thumb").count() == page.locator(".leaf").count(), "the thumbnails stayed"
+    assert page.locator(".page-card img.thumb").count() == page.locator(".page-card").count(), "the thumbnails stayed"
     with page.context.expect_page() as compared:
         page.get_by_role("link", name="Open in Compare").click()
     expect(compared.value.get_by_role("textbox", name="Search")).to_have_value(OWN, timeout=PATIENCE)

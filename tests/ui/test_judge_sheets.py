@@ -7,8 +7,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from smart_demo.judging.judging_store import JudgingProgress, QueryStatus
 from smart_demo.judging.records import pages_to_grade
-from smart_demo.judging.session import JudgingProgress, QueryStatus
 from smart_demo.judging.trials import BlindColumns
 from smart_demo.search.request import parse_request
 from smart_demo.types import POOLED, SMART

@@ -5,7 +5,7 @@ from dataclasses import replace
 
 import pytest
 
-from smart_demo.backbones.serving import Serving
+from smart_demo.backbones.registry import Serving
 from smart_demo.config import read_settings
 from smart_demo.indexing.samples import Samples
 from smart_demo.search.comparison import Change, Move

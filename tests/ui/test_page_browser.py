@@ -110,7 +110,7 @@ def test_documents_come_stay_and_go(app, browser, tmp_path):
     expect(mine.get_by_role("listitem")).to_have_count(2)
 
     visitor.leave()
-    visitor.open()  # with its first answer: an earlier choice of a scope would be set back by it
+    page.goto(app.url)  # without its first answer: a choice made before it is kept
     page.get_by_role("tab", name="Compare").click()
     page.get_by_text("My documents", exact=True).first.click()
     expect(page.locator(".verdict .meta")).to_contain_text("ranked 3 of 3 pages", timeout=PATIENCE)
@@ -168,7 +168,7 @@ def test_everything_is_kept_over_a_restart(app, browser, tmp_path):
     visitor.upload(write_pdf(tmp_path / "tide.pdf", "High water is at noon on Monday."))
     thick = write_pdf(tmp_path / "thick.pdf", *(f"Water stood {number} cm high." for number in range(90)))
     visitor.page.locator("#upload input[type=file]").set_input_files(str(thick))
-    expect(visitor.page.locator(".arrival.is-working")).to_contain_text("thick.pdf", timeout=PATIENCE)
+    expect(visitor.page.locator(".upload-item.is-working")).to_contain_text("thick.pdf", timeout=PATIENCE)
     visitor.leave()
     os.kill(app.pid, signal.SIGKILL)
     app.stop()

@@ -11,12 +11,12 @@ from smart_demo.judging.query_list import MAX_LIST_BYTES
 from smart_demo.judging.trials import RankedPage
 from smart_demo.search.request import ON_BOTH, ON_MINE, ON_SAMPLES, parse_request, parse_request_fields
 from smart_demo.types import LOCAL, SAMPLES, Query
-from smart_demo.ui.queries_tab import MAX_RUNS, QueryLists, decode_list, describe_list, max_queries
+from smart_demo.ui.queries_tab import MAX_RUNS, QueriesHandlers, decode_list, describe_list, max_queries
 from tests.judging.cases import trial_of
 from tests.ui.cases import NONSENSE
 from tests.ui.costs_cases import HOSTILE_QUERIES
 from tests.ui.parsed_markup import ParsedMarkup
-from tests.ui.voting_cases import as_visitor, judging_session
+from tests.ui.voting_cases import as_visitor, make_judging_store
 
 ME, OTHER = "0a" * 16, "0b" * 16
 USUAL = parse_request()
@@ -24,7 +24,7 @@ USUAL = parse_request()
 
 @pytest.fixture
 def lists(private_page):
-    return QueryLists(judging_session(private_page), private_page)
+    return QueriesHandlers(make_judging_store(private_page), private_page)
 
 
 def ran(lists, text, wanted=USUAL, before=""):
@@ -43,7 +43,7 @@ def rows_of(read):
 
 def test_progress_is_yielded_after_every_query_and_then_a_place_for_the_table(private_page):
     ticks = iter(range(100))
-    slow = QueryLists(judging_session(private_page), private_page, clock=lambda: float(next(ticks)))
+    slow = QueriesHandlers(make_judging_store(private_page), private_page, clock=lambda: float(next(ticks)))
     steps = list(slow.run("tide\nharbour\ngauge", USUAL))
     names = {name for _, name in steps}
     assert len(names) == 1
@@ -104,7 +104,7 @@ def test_judgements_of_the_list_give_both_ndcgs_and_the_better_method(lists):
 def test_own_grades_decide_if_the_list_has_none(lists, private_page):
     page = private_page.engine.search(Query("tide"), (SAMPLES,)).results["smart"].hits[0].page
     rows = (RankedPage(page.id, page.document, 0.5),)
-    judging = judging_session(private_page)
+    judging = make_judging_store(private_page)
     judging.journal(LOCAL).grade(trial_of("tide", rankings=(rows, rows, rows)), page.id, 3)
     read = ParsedMarkup(table(lists, "tide\ngauge")["table"])
     judging.delete(LOCAL)
@@ -178,7 +178,7 @@ def test_a_query_that_fails_stops_the_list_and_keeps_its_results(start_page):
     handlers = start_page(main=Failing())
     handlers.engine.backbones.main()
     list(handlers.engine.prepare_samples())
-    lists = QueryLists(judging_session(handlers), handlers)
+    lists = QueriesHandlers(make_judging_store(handlers), handlers)
     read = ParsedMarkup(table(lists, "tide\n<b>harbour</b>\ngauge")["table"])
     assert "1 of 3 queries searched" in read.text
     assert "The list stopped after 1 of 3 queries. The disk is gone." in read.text
@@ -200,13 +200,13 @@ def test_invalid_requests_are_answered_with_a_sentence(lists, value):
         assert lists.vote({"run": name, "at": at}) == {"sentence": "That is no query of the list."}
 
 
-def test_a_list_replaces_the_judging_queue_with_its_settings(lists, private_page):
+def test_a_list_replaces_the_worklist_with_its_settings(lists, private_page):
     wanted = parse_request("", ON_MINE, 3, 1.0, 2.0)
     _, name = ran(lists, '{"query": "tide", "qid": "q1", "relevant": []}\n{"query": "gauge"}', wanted)
     assert lists.vote({"run": name, "at": 1}) == {"laid": 2}
-    queue = judging_session(private_page).queue(LOCAL)
-    assert [(one.query, one.qid) for one in queue.queries] == [("tide", "q1"), ("gauge", "")]
-    assert (queue.position, queue.search.scope, queue.search.weights.late) == (1, ON_MINE, 2.0)
+    worklist = make_judging_store(private_page).worklist(LOCAL)
+    assert [(one.query, one.qid) for one in worklist.queries] == [("tide", "q1"), ("gauge", "")]
+    assert (worklist.position, worklist.search.scope, worklist.search.weights.late) == (1, ON_MINE, 2.0)
 
 
 def test_runs_are_stored_to_a_limit_and_discarded_with_the_next(lists):
@@ -223,8 +223,8 @@ def test_runs_are_stored_to_a_limit_and_discarded_with_the_next(lists):
 
 
 def test_a_public_page_searches_only_the_samples_and_shorter_lists(public_page):
-    judging, most = judging_session(public_page), max_queries(private=False)
-    lists = QueryLists(judging, public_page)
+    judging, most = make_judging_store(public_page), max_queries(private=False)
+    lists = QueriesHandlers(judging, public_page)
     with as_visitor("someone"):
         assert "no name to judge under" in ran(lists, "tide")[0]
     with as_visitor(ME):
@@ -244,7 +244,7 @@ def test_a_public_page_searches_only_the_samples_and_shorter_lists(public_page):
 
 def test_a_list_that_cannot_run_now_is_refused_with_the_reason(start_page):
     handlers = start_page()
-    lists = QueryLists(judging_session(handlers), handlers)
+    lists = QueriesHandlers(make_judging_store(handlers), handlers)
     assert "The samples are still being prepared: 0 of 2 pages are ready." in ran(lists, "tide")[0]
     assert "is still loading" in ran(lists, "tide", parse_request("", ON_MINE))[0]
     assert "Both weights are 0" in ran(lists, "tide", parse_request("", ON_SAMPLES, 5, 0.0, 0.0))[0]

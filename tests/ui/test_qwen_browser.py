@@ -251,7 +251,7 @@ def test_stories_are_told_by_keyboard(visit):
     expect(story).to_contain_text("Words on a map", timeout=PATIENCE)
     page.keyboard.press("ArrowRight")
     expect(story).to_contain_text("One row of a table", timeout=PATIENCE)
-    told = page.locator(".card.is-told").first
+    told = page.locator(".card.is-story-page").first
     expect(told).to_contain_text("annual-report-2024.pdf")
     ranks = [int(story.locator(f".of-{side} b").inner_text()) for side in ("pooled", "smart")]
     outcome = story.locator(".story-outcome")

@@ -15,25 +15,25 @@ from smart_demo.judging.records import replay
 from smart_demo.types import LOCAL
 from smart_demo.ui.app import build_app
 from smart_demo.ui.judge_tab import BoardWiring, QueriesPanel, ResultsPanel, server_functions
-from smart_demo.ui.queries_tab import QueryLists
+from smart_demo.ui.queries_tab import QueriesHandlers
 from smart_demo.ui.results_tab import ResultsHandlers
 from tests.judging.cases import Script, trial_of
 from tests.ui.cases import NONSENSE
-from tests.ui.voting_cases import as_visitor, judging_session
+from tests.ui.voting_cases import as_visitor, make_judging_store
 
 ME, OTHER = "0a" * 16, "0b" * 16
 
 
 @pytest.fixture
 def boards(private_page):
-    made = ResultsHandlers(judging_session(private_page), private_page)
+    made = ResultsHandlers(make_judging_store(private_page), private_page)
     yield made
     made.delete({})
 
 
 @pytest.fixture
 def public_boards(public_page):
-    made = ResultsHandlers(judging_session(public_page), public_page)
+    made = ResultsHandlers(make_judging_store(public_page), public_page)
     yield made
     for secret in (ME, OTHER):
         with as_visitor(secret):
@@ -192,11 +192,13 @@ def test_a_public_page_states_its_import_limit(public_boards):
 
 
 def wired(handlers, discard):
-    judging = judging_session(handlers)
+    judging = make_judging_store(handlers)
     app = build_app(handlers.engine, handlers.preparation)
     with app:
-        panels = (ResultsPanel([], private=handlers.is_private), QueriesPanel([], private=handlers.is_private))
-        return BoardWiring(ResultsHandlers(judging, handlers), QueryLists(judging, handlers), panels, discard)
+        settings = handlers.engine.settings
+        panels = (ResultsPanel([], settings), QueriesPanel([], settings))
+        boards, lists = ResultsHandlers(judging, handlers), QueriesHandlers(judging, handlers)
+        return BoardWiring(boards, lists, panels, discard, private=settings.is_private)
 
 
 def test_an_uploads_copy_is_deleted_after_success_and_refusal(private_page, tmp_path, monkeypatch):
@@ -229,8 +231,8 @@ def test_an_uploads_copy_is_deleted_after_success_and_refusal(private_page, tmp_
 
 
 def test_the_server_functions_have_known_names_and_return_json(private_page):
-    judging = judging_session(private_page)
-    functions = server_functions(ResultsHandlers(judging, private_page), QueryLists(judging, private_page))
+    judging = make_judging_store(private_page)
+    functions = server_functions(ResultsHandlers(judging, private_page), QueriesHandlers(judging, private_page))
     assert [one.__name__ for one in functions] == ["board", "board_file", "board_forget", "list_table", "list_vote"]
     for one in functions:
         for value in NONSENSE:

@@ -1,4 +1,4 @@
-"""What the stories claim, compared with the embedded model on the sample library; their markup and their links."""
+"""What the stories claim, compared with the bundled model on the sample library; their markup and their links."""
 
 from dataclasses import replace
 from urllib.parse import parse_qsl
@@ -27,7 +27,7 @@ MEASURED_RANKS = {
 
 @pytest.fixture(scope="module")
 def ranks(sample_engine) -> dict[str, tuple[int, int]]:
-    """Every story's ranks by the embedded model over the whole sample library."""
+    """Every story's ranks by the bundled model over the whole sample library."""
     answers = (sample_engine.search(Query(query), (SAMPLES,), (POOLED, LATE, SMART)) for query in STORY_QUERIES)
     return {one.story.query: (one.pooled, one.smart) for one in map(find_story, answers) if one}
 

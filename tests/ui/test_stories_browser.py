@@ -24,7 +24,7 @@ def test_keys_step_through_the_stories_and_escape_leaves(visit):
     asked = page.get_by_role("textbox", name="Search")
     counter = page.get_by_label("Story", exact=True)
     page.get_by_role("button", name="Present").click()
-    for hidden in (page.locator("#dials"), page.locator("#footer"), page.get_by_role("tab", name="Library")):
+    for hidden in (page.locator("#controls"), page.locator("#footer"), page.get_by_role("tab", name="Library")):
         expect(hidden).to_be_hidden()
     expect(story).to_contain_text("Words on a map")
     expect(counter).to_have_text("1 of 7")
@@ -33,8 +33,8 @@ def test_keys_step_through_the_stories_and_escape_leaves(visit):
     page.keyboard.press("PageDown")
     expect(story).to_contain_text("One row of a table", timeout=PATIENCE)
     expect(asked).to_have_value("lost-time injuries per million hours")
-    told = page.locator(".card.is-told")
-    assert set(told.evaluate_all("all => all.map(c => c.dataset.page)")) == {story.get_attribute("data-told")}
+    told = page.locator(".card.is-story-page")
+    assert set(told.evaluate_all("all => all.map(c => c.dataset.page)")) == {story.get_attribute("data-story-page")}
     page.keyboard.press("PageUp")
     expect(story).to_contain_text("Words on a map", timeout=PATIENCE)
     for _ in range(5):  # faster than any answer
@@ -95,7 +95,7 @@ def test_a_copied_link_reopens_the_same_view_in_a_new_tab(app, browser, visit):
     viewer = again.get_by_role("dialog", name="Page")
     expect(viewer).to_contain_text("SMART · 2 of 4")
     assert (viewer.locator(".facts-name").inner_text(), viewer.locator(".facts-page").inner_text()) == seen
-    expect(again.locator("#dials")).to_be_hidden()
+    expect(again.locator("#controls")).to_be_hidden()
     again.keyboard.press("Escape")
     expect(viewer).to_be_hidden()
     expect(again).not_to_have_url(re.compile("[?&](page|at)="))

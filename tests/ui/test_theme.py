@@ -55,6 +55,14 @@ def test_the_head_s_script_has_no_end_tag_inside():
     assert theme.build_head().count("</script") == 1
 
 
+def test_colours_are_defined_once_for_page_print_and_saved_file():
+    assert theme.LIGHT.keys() == theme.DARK.keys() == theme.PRINT.keys()
+    defined = {name for text in STYLES for name in re.findall(r"--([\w-]+):", text)}
+    assert not defined & theme.LIGHT.keys()
+    for text in (theme.build_css(), theme.build_head()):
+        assert f"--smart: {theme.LIGHT['smart']};" in text
+
+
 def test_scripts_and_style_sheets_stay_readable():
     assert len(FILES) <= 10
     assert max(len(line) for text in STYLES for line in text.splitlines()) <= 140

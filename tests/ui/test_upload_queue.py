@@ -29,6 +29,32 @@ def add_two_pages(_, files):
         yield Progress(name, State.DONE, 2, 2)
 
 
+class HeldReading:
+    """An `add` of `pages` pages that waits before its page `held_at` until `go_on` is called; 1 holds it at once."""
+
+    def __init__(self, pages, held_at):
+        self.pages, self.held_at = pages, held_at
+        self.reached, self.free, self.closed = threading.Event(), threading.Event(), threading.Event()
+
+    def __call__(self, _, files):
+        (_, name), *_ = files
+        try:
+            for page in range(1, self.pages + 1):
+                if page == self.held_at:
+                    self.reached.set()
+                    assert self.free.wait(10)
+                yield Progress(name, State.WORKING, page, self.pages)
+            yield Progress(name, State.DONE, self.pages, self.pages)
+        finally:
+            self.closed.set()
+
+    def wait_until_held(self):
+        assert self.reached.wait(10)
+
+    def go_on(self):
+        self.free.set()
+
+
 def test_every_file_has_an_outcome_and_its_copy_is_deleted(tmp_path):
     uploads = UploadQueue(add_two_pages, 20)
     uploads.submit(LOCAL, copies(tmp_path, "a.pdf", "b.pdf"))
@@ -97,47 +123,29 @@ def test_an_error_in_one_file_does_not_affect_the_next(tmp_path, error, said):
 
 
 def test_a_stop_keeps_added_pages_and_drops_waiting_files(tmp_path):
-    reached, go_on, closed = threading.Event(), threading.Event(), threading.Event()
-
-    def add(_, files):
-        try:
-            for page in range(1, 10):
-                yield Progress(files[0][1], State.WORKING, page, 9)
-                reached.set()
-                assert go_on.wait(10)
-        finally:
-            closed.set()
-
+    add = HeldReading(pages=9, held_at=2)
     uploads = UploadQueue(add, 20)
     uploads.submit(LOCAL, copies(tmp_path, "a.pdf", "b.pdf"))
-    assert reached.wait(10)
+    add.wait_until_held()
     uploads.cancel(LOCAL)
-    go_on.set()
+    add.go_on()
     uploads.wait(10)
     first, second = uploads.progress(LOCAL)
     assert (first.state, first.done) == (State.DONE, 2)
     assert "Stopped" in first.message
     assert second.state is State.REFUSED
-    assert closed.is_set()
+    assert add.closed.is_set()
     assert list(tmp_path.iterdir()) == []
 
 
 def test_a_file_dropped_right_after_a_stop_is_read(tmp_path):
-    reached, go_on = threading.Event(), threading.Event()
-
-    def add(_, files):
-        yield Progress(files[0][1], State.WORKING, 1, 2)
-        reached.set()
-        assert go_on.wait(10)
-        yield Progress(files[0][1], State.WORKING, 2, 2)
-        yield Progress(files[0][1], State.DONE, 2, 2)
-
+    add = HeldReading(pages=2, held_at=2)
     uploads = UploadQueue(add, 20)
     uploads.submit(LOCAL, copies(tmp_path, "a.pdf", "b.pdf"))
-    assert reached.wait(10)
+    add.wait_until_held()
     uploads.cancel(LOCAL)
     uploads.submit(LOCAL, copies(tmp_path / "later", "c.pdf"))
-    go_on.set()
+    add.go_on()
     uploads.wait(10)
     assert [(p.document, p.state) for p in uploads.progress(LOCAL)][1:] == [
         ("b.pdf", State.REFUSED),
@@ -192,38 +200,25 @@ def test_owners_take_turns_page_by_page(tmp_path):
 
 
 def test_an_owner_cannot_see_or_stop_the_files_of_another(tmp_path):
-    reached, go_on = threading.Event(), threading.Event()
-
-    def add(_, files):
-        yield Progress(files[0][1], State.WORKING, 1, 2)
-        reached.set()
-        assert go_on.wait(10)
-        yield Progress(files[0][1], State.DONE, 2, 2)
-
+    add = HeldReading(pages=2, held_at=2)
     uploads = UploadQueue(add, 20)
     uploads.submit(A, copies(tmp_path, "a.pdf"))
-    assert reached.wait(10)
+    add.wait_until_held()
     uploads.cancel(B)
     uploads.delete(B)
     assert (uploads.progress(B), uploads.running(B)) == ((), False)
-    go_on.set()
+    add.go_on()
     uploads.wait(10)
     assert [p.state for p in uploads.progress(A)] == [State.DONE]
 
 
 def test_files_over_the_queue_limit_are_refused_with_a_message(tmp_path):
-    reached, go_on = threading.Event(), threading.Event()
-
-    def add(_, files):
-        reached.set()
-        assert go_on.wait(10)
-        yield Progress(files[0][1], State.DONE, 1, 1)
-
+    add = HeldReading(pages=1, held_at=1)
     uploads = UploadQueue(add, 20, max_waiting=2)
     uploads.submit(A, copies(tmp_path / "a", "a.pdf"))
-    assert reached.wait(10)
+    add.wait_until_held()
     uploads.submit(B, copies(tmp_path / "b", "b.pdf", "c.pdf"))
-    go_on.set()
+    add.go_on()
     uploads.wait(10)
     assert [p.state for p in uploads.progress(B)] == [State.DONE, State.REFUSED]
     assert "2 files of all visitors wait" in uploads.progress(B)[1].message
@@ -231,38 +226,25 @@ def test_files_over_the_queue_limit_are_refused_with_a_message(tmp_path):
 
 
 def test_a_deleted_owner_has_no_copies_and_no_report(tmp_path):
-    reached, go_on = threading.Event(), threading.Event()
-
-    def add(_, files):
-        yield Progress(files[0][1], State.WORKING, 1, 2)
-        reached.set()
-        assert go_on.wait(10)
-        yield Progress(files[0][1], State.WORKING, 2, 2)
-
+    add = HeldReading(pages=2, held_at=2)
     uploads = UploadQueue(add, 20)
     uploads.submit(A, copies(tmp_path, "a.pdf", "b.pdf"))
-    assert reached.wait(10)
+    add.wait_until_held()
     uploads.delete(A)
-    go_on.set()
+    add.go_on()
     uploads.wait(10)
     assert uploads.progress(A) == ()
     assert list(tmp_path.iterdir()) == []
 
 
 def test_one_visitor_s_many_files_do_not_keep_another_out(tmp_path):
-    reached, go_on = threading.Event(), threading.Event()
-
-    def add(_, files):
-        reached.set()
-        assert go_on.wait(10)
-        yield Progress(files[0][1], State.DONE, 1, 1)
-
+    add = HeldReading(pages=1, held_at=1)
     uploads = UploadQueue(add, 3, max_waiting=4)
     for batch in range(3):
         uploads.submit(A, copies(tmp_path / f"a{batch}", *[f"{batch}{at}.pdf" for at in range(3)]))
-    assert reached.wait(10)
+    add.wait_until_held()
     uploads.submit(B, copies(tmp_path / "b", "b.pdf", "c.pdf"))
-    go_on.set()
+    add.go_on()
     uploads.wait(10)
     assert [p.state for p in uploads.progress(B)] == [State.DONE, State.REFUSED]
     assert sum(p.state is State.DONE for p in uploads.progress(A)) == 3

@@ -22,9 +22,9 @@ def open_app(folder):
     return running_app(samples, SMART_PUBLIC="on", SMART_LASTING="off", **limits)
 
 
-def shelf(visit):
+def open_library(visit):
     visit.page.get_by_role("tab", name="Library").click()
-    return visit.page.locator("#holdings")
+    return visit.page.locator("#documents-panel")
 
 
 def test_a_visitor_s_library_from_the_first_upload_to_delete_everything(app, browser, tmp_path):
@@ -32,14 +32,14 @@ def test_a_visitor_s_library_from_the_first_upload_to_delete_everything(app, bro
     page = mine.open()
     mine.upload(write_pdf(tmp_path / NAME, "zanzibar cloves", "nutmeg"), write_pdf(tmp_path / "thick.pdf", *"abcd"))
     expect(page.get_by_role("list", name="Uploads")).to_contain_text("your library has room for 1 more of 3")
-    holdings = shelf(mine)
-    expect(holdings).to_contain_text("2 of 3 pages")
-    expect(holdings).to_contain_text("deleted 24 hours after you last changed them")
-    expect(holdings).to_contain_text("This library is temporary")
-    expect(page.locator(".forgetful")).to_be_hidden()
+    documents = open_library(mine)
+    expect(documents).to_contain_text("2 of 3 pages")
+    expect(documents).to_contain_text("deleted 24 hours after you last changed them")
+    expect(documents).to_contain_text("This library is temporary")
+    expect(page.locator(".storage-warning")).to_be_hidden()
 
     page.reload()
-    expect(shelf(mine)).to_contain_text(NAME, timeout=PATIENCE)
+    expect(open_library(mine)).to_contain_text(NAME, timeout=PATIENCE)
     page.get_by_role("button", name="Search them").click()
     expect(page.get_by_role("region", name="Results")).to_contain_text(NAME, timeout=PATIENCE)
     page.locator(".share").get_by_role("button", name="Copy link").click()
@@ -48,22 +48,37 @@ def test_a_visitor_s_library_from_the_first_upload_to_delete_everything(app, bro
     other = Visit(browser, app)
     other.page.goto(f"{app.url}/?q=zanzibar&in=My+documents")
     expect(other.page.locator("#results")).to_contain_text("No pages here yet", timeout=PATIENCE)
-    expect(shelf(other)).to_contain_text("Nothing here yet")
+    expect(open_library(other)).to_contain_text("Nothing here yet")
     other.close()
 
-    shelf(mine).get_by_role("button", name="Delete everything of mine").click()
+    open_library(mine).get_by_role("button", name="Delete everything of mine").click()
     page.get_by_role("button", name="Keep it").click()
-    expect(shelf(mine)).to_contain_text(NAME)
+    expect(open_library(mine)).to_contain_text(NAME)
     before = page.evaluate("localStorage.getItem('smart-demo-visitor')")
-    shelf(mine).get_by_role("button", name="Delete everything of mine").click()
+    open_library(mine).get_by_role("button", name="Delete everything of mine").click()
     page.get_by_role("button", name="Delete everything", exact=True).click()
     expect(page.get_by_role("dialog")).to_contain_text("Everything of yours is deleted", timeout=PATIENCE)
     page.get_by_role("button", name="Close").click()
-    expect(shelf(mine)).to_contain_text("Nothing here yet", timeout=PATIENCE)
+    expect(open_library(mine)).to_contain_text("Nothing here yet", timeout=PATIENCE)
     assert page.evaluate("localStorage.getItem('smart-demo-visitor')") != before
     assert NAME not in json.dumps(page.evaluate("Object.entries(localStorage)"))
     mine.close()
     assert [path for path in app.folder.rglob("*") if "visitor-" in str(path)] == []
+
+
+def test_a_scope_chosen_before_the_first_answer_is_kept(app, browser):
+    visit, held, released = Visit(browser, app), [], []
+    page, results = visit.page, visit.page.locator("#results")
+    page.route("**/gradio_api/queue/join*", lambda route: route.continue_() if released else held.append(route))
+    page.goto(app.url)
+    page.locator("#scope").get_by_text("My documents", exact=True).click()
+    expect(results).to_contain_text("Opening the library")
+    released.append(True)
+    for route in held:
+        route.continue_()
+    expect(results).to_contain_text("No pages here yet", timeout=PATIENCE)
+    expect(page.get_by_role("radio", name="My documents", exact=True)).to_be_checked()
+    visit.close()
 
 
 def test_where_the_browser_keeps_nothing_the_page_says_so(app, browser):
@@ -72,8 +87,8 @@ def test_where_the_browser_keeps_nothing_the_page_says_so(app, browser):
         "Object.defineProperty(window, 'localStorage', { get() { throw new DOMException('no', 'SecurityError'); } });"
     )
     visit.open()
-    expect(shelf(visit)).to_contain_text("This browser keeps nothing for this page", timeout=PATIENCE)
-    expect(visit.page.locator(".forgetful")).to_be_visible()
+    expect(open_library(visit)).to_contain_text("This browser keeps nothing for this page", timeout=PATIENCE)
+    expect(visit.page.locator(".storage-warning")).to_be_visible()
     visit.close()
 
 
@@ -86,14 +101,14 @@ def test_what_is_over_a_limit_is_told_before_it_is_sent_and_the_rest_goes_on(app
     page.on("request", lambda request: "/upload?" in request.url and sent.append(request.url))
     heavy = tmp_path / "heavy.pdf"
     heavy.write_bytes(b"%PDF-1.7" + b" " * 2**20)
-    expect(shelf(visit)).to_be_visible()
+    expect(open_library(visit)).to_be_visible()
     files = [heavy, *(write_pdf(tmp_path / f"{name}.pdf", name) for name in ("ant", "bee", "cat", "dog", "elk"))]
     page.locator("#upload input[type=file]").set_input_files([str(file) for file in files])
-    said, uploads = page.locator(".intake-said"), page.get_by_role("list", name="Uploads")
+    said, uploads = page.locator(".upload-note"), page.get_by_role("list", name="Uploads")
     expect(said).to_contain_text("Not sent, over 1 MB: heavy.pdf. Split the file or make it smaller")
     expect(said).to_contain_text("Not sent, over 3 files at once: dog.pdf, elk.pdf.")
     expect(uploads.get_by_role("listitem")).to_have_count(3, timeout=PATIENCE)
-    expect(page.locator(".arrival.is-working")).to_have_count(0, timeout=PATIENCE)
+    expect(page.locator(".upload-item.is-working")).to_have_count(0, timeout=PATIENCE)
     assert len(sent) == 1
 
     page.locator("#upload button").first.evaluate(
@@ -111,14 +126,14 @@ def test_what_is_over_a_limit_is_told_before_it_is_sent_and_the_rest_goes_on(app
 def test_what_the_demo_itself_refuses_is_told_in_its_words_and_the_box_takes_the_next_file(app, browser, tmp_path):
     visit = Visit(browser, app)
     page = visit.open()
-    expect(shelf(visit)).to_be_visible()
+    expect(open_library(visit)).to_be_visible()
     page.locator("[data-most-files]").evaluate("(limits) => limits.removeAttribute('data-most-files')")
     many = [str(write_pdf(tmp_path / f"{number}.pdf", "gnu")) for number in range(4)]
     page.locator("#upload input[type=file]").set_input_files(many)
-    expect(page.locator(".intake-said")).to_contain_text("At most 3 files of 1 MB can be uploaded at once")
+    expect(page.locator(".upload-note")).to_contain_text("At most 3 files of 1 MB can be uploaded at once")
     expect(page.locator("#upload").get_by_text("Error", exact=True)).to_be_hidden()
     visit.upload(tmp_path / "3.pdf")
-    expect(page.locator(".intake-said")).to_have_count(0)
+    expect(page.locator(".upload-note")).to_have_count(0)
     assert len(visit.faults) == 1
     assert "413" in visit.faults.pop()
     visit.close()

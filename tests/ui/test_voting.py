@@ -10,22 +10,22 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from smart_demo.config import Quotas
-from smart_demo.judging import journal, session
+from smart_demo.judging import journal, judging_store
 from smart_demo.judging.journal import FOLDER
+from smart_demo.judging.judging_store import JudgingProgress, QueryStatus
 from smart_demo.judging.query_list import ListedQuery
-from smart_demo.judging.records import Session, Skip
-from smart_demo.judging.session import JudgingProgress, QueryStatus
+from smart_demo.judging.records import SessionHeader, Skip
 from smart_demo.search.request import parse_request
 from smart_demo.server.cleanup import Cleanup
 from smart_demo.server.visitors import visitor_scope
-from smart_demo.store.sidecar import Sidecar
+from smart_demo.store.page_files import PageFiles
 from smart_demo.types import LOCAL, SMART, Weights
 from smart_demo.ui.judge_sheets import JudgeSheets
 from smart_demo.ui.voting import Voting
 from tests.documents import write_pdf
 from tests.server.cases import visitor
 from tests.ui.cases import NONSENSE
-from tests.ui.voting_cases import MINE, Judge, judging_session, make_voting, pages
+from tests.ui.voting_cases import MINE, Judge, make_judging_store, make_voting, pages
 
 YOURS = "7e" * 16
 
@@ -70,17 +70,17 @@ def test_skipped_queries_come_again_at_the_end(judge):
     first = judge.skip()
     assert first["go"] == 1
     assert "1 skipped" in judge.look(act="go", at=1)
-    assert "Judge the 6 not seen yet" in judge.look(act="go", at=len(judge.queue.queries))
-    for at in range(1, len(judge.queue.queries)):
+    assert "Judge the 6 not seen yet" in judge.look(act="go", at=len(judge.worklist.queries))
+    for at in range(1, len(judge.worklist.queries)):
         judge.look(act="go", at=at)
         judge.vote("tie")
-    end = judge.look(act="go", at=len(judge.queue.queries))
+    end = judge.look(act="go", at=len(judge.worklist.queries))
     assert "Go through the 1 skipped" in end
     judge.look(act="go", at=0)
     judge.skip()
     assert sum(type(event).__name__ == "Skip" for event in judge.journal.judgements.events) == 1
     judge.vote("bad")
-    assert "All judged" in judge.look(act="go", at=len(judge.queue.queries))
+    assert "All judged" in judge.look(act="go", at=len(judge.worklist.queries))
 
 
 def test_a_failed_write_is_reported_and_the_vote_stays_open(judge, kept):
@@ -138,7 +138,7 @@ def test_starting_uses_the_settings_of_compare(judge):
     assert "3 pages a column" in judge.look(dials=other)
     assert not judge.journal.judgements.events
     judge.look(act="start", dials=other)
-    assert (judge.queue.search.top, judge.queue.search.weights.pooled) == (3, 0.0)
+    assert (judge.worklist.search.top, judge.worklist.search.weights.pooled) == (3, 0.0)
 
 
 # -- arguments and owners
@@ -196,10 +196,10 @@ def test_a_typed_query_is_inserted_once_after_the_open_one(judge):
     judge.start()
     judge.look(act="go", at=2)
     judge.look(act="ask", query="  harbour \n lamp ")
-    assert [one.query for one in judge.queue.queries].index("harbour lamp") == 3
+    assert [one.query for one in judge.worklist.queries].index("harbour lamp") == 3
     judge.look(act="go", at=0)
     judge.look(act="ask", query="harbour lamp")
-    assert judge.queue.position == 3
+    assert judge.worklist.position == 3
     judge.judging.set_queries(LOCAL, [ListedQuery(f"q{n}") for n in range(500)])
     assert "The list is full" in judge.look(act="ask", query="one more")
 
@@ -250,7 +250,7 @@ def age(handlers, *judges, hours=2):
 
 
 def test_a_public_page_limits_judges_and_evicts_those_idle_for_an_hour(start_judging, monkeypatch):
-    monkeypatch.setattr(session, "MAX_VISITORS", 2)
+    monkeypatch.setattr(judging_store, "MAX_VISITORS", 2)
     handlers = start_judging(public=True, uploads=False)
     voting = make_voting(handlers)
     handlers.engine.set_expiry_listener(voting.judging.discard)
@@ -288,21 +288,21 @@ def test_judgements_of_all_visitors_stay_within_the_quota(start_judging):
 
 def test_an_event_written_while_its_owner_expires_is_stored(start_judging, monkeypatch):
     handlers = start_judging(public=True, uploads=False)
-    judging = judging_session(handlers)
+    judging = make_judging_store(handlers)
     judge = Judge(handlers, "7" * 32, Voting(JudgeSheets(judging, handlers)))
     cleanup = Cleanup(handlers.engine, clock_hold=0)
     handlers.engine.set_expiry_listener(judging.discard)
     judge.start()
     judge.vote()
-    owner, delete_scope = judge.owner, Sidecar.delete_scope
+    owner, delete_scope = judge.owner, PageFiles.delete_scope
 
     def skip_before_deletion(files, scope):
         judging.journal(owner).skip(judge.journal.judgements.events[-1].trial.query)
         return delete_scope(files, scope)
 
-    monkeypatch.setattr(Sidecar, "delete_scope", skip_before_deletion)
+    monkeypatch.setattr(PageFiles, "delete_scope", skip_before_deletion)
     assert cleanup.run_once(time.time() + 25 * 3_600).visitors == 1
-    assert {type(event) for event in judging.journal(owner).judgements.events} == {Session, Skip}
+    assert {type(event) for event in judging.journal(owner).judgements.events} == {SessionHeader, Skip}
     assert not judging.started(owner)
 
 
@@ -315,7 +315,7 @@ def test_a_restart_keeps_list_position_and_votes(start_judging):
     before = re.sub(r'data-(ticket|turn)="[0-9a-f]+"', "", judge.look())
     again = Judge(start_judging())
     assert re.sub(r'data-(ticket|turn)="[0-9a-f]+"', "", again.look()) == before
-    assert again.queue == judge.queue
+    assert again.worklist == judge.worklist
     assert again.undo()["said"] == "Undone: the vote on “harbour master”."
 
 
@@ -355,7 +355,7 @@ def test_next_position_reaches_every_open_query_once(statuses, at):
     assert QueryStatus.OPEN not in statuses
 
 
-def test_a_damaged_queue_is_replaced_by_the_default(start_judging, kept):
+def test_a_damaged_worklist_is_replaced_by_the_default(start_judging, kept):
     judge = Judge(start_judging())
     judge.start()
     judge.look(act="go", at=3)
@@ -365,14 +365,14 @@ def test_a_damaged_queue_is_replaced_by_the_default(start_judging, kept):
     spoiled += [json.dumps(whole | part).encode() for part in ({"at": -1}, {"at": 1e9}, {"search": 7}, {"v": 2})]
     for data in spoiled:
         file.write_bytes(data)
-        fresh = judging_session(judge.handlers)
-        assert (fresh.queue(LOCAL).position, fresh.queue(LOCAL).queries) == (0, fresh.default_queries())
+        fresh = make_judging_store(judge.handlers)
+        assert (fresh.worklist(LOCAL).position, fresh.worklist(LOCAL).queries) == (0, fresh.default_queries())
     file.write_bytes(json.dumps(whole).encode())
-    assert judging_session(judge.handlers).queue(LOCAL) == judge.queue
+    assert make_judging_store(judge.handlers).worklist(LOCAL) == judge.worklist
 
 
 @pytest.mark.parametrize("bad", [7, None, [], {}, {"query": ""}, {"query": "x" * 301}, {"query": "tide", "qid": 1.5}])
-def test_a_bad_entry_of_a_stored_queue_loses_only_itself(start_judging, kept, bad):
+def test_a_bad_entry_of_a_stored_worklist_loses_only_itself(start_judging, kept, bad):
     judge = Judge(start_judging())
     judge.start()
     judge.judging.set_queries(LOCAL, [ListedQuery("tide", "q1"), ListedQuery("lamp"), ListedQuery("bolt")], 1, "mine")
@@ -380,14 +380,15 @@ def test_a_bad_entry_of_a_stored_queue_loses_only_itself(start_judging, kept, ba
     row = json.loads(file.read_text())
     first, *others = row["queries"]
     file.write_text(json.dumps(row | {"queries": [bad, first, first, *others, bad], "at": 3}))
-    assert judging_session(judge.handlers).queue(LOCAL) == judge.queue, "the list, the open query and the settings stay"
+    # The list, the open query and the settings stay.
+    assert make_judging_store(judge.handlers).worklist(LOCAL) == judge.worklist
 
 
 def test_the_longest_list_can_be_read_again(judge):
     judge.start()
     queries = [ListedQuery(f"{'🛟' * 245} {number:03d}", f"q{number}") for number in range(500)]
     judge.judging.set_queries(LOCAL, queries)
-    assert judging_session(judge.handlers).queries(LOCAL) == tuple(queries)
+    assert make_judging_store(judge.handlers).queries(LOCAL) == tuple(queries)
 
 
 def test_a_visitors_journal_stays_within_the_public_limit(start_judging, monkeypatch):
@@ -401,7 +402,7 @@ def test_a_visitors_journal_stays_within_the_public_limit(start_judging, monkeyp
 
 
 def test_reading_results_takes_no_visitor_slot(start_judging, monkeypatch):
-    monkeypatch.setattr(session, "MAX_VISITORS", 1)
+    monkeypatch.setattr(judging_store, "MAX_VISITORS", 1)
     handlers = start_judging(public=True, uploads=False)
     voting = make_voting(handlers)
     one, stranger = (Judge(handlers, f"{number:032x}", voting) for number in (1, 2))
@@ -414,7 +415,7 @@ def test_a_list_and_all_judgements_can_be_deleted(judge, kept):
     judge.start()
     judge.vote()
     judge.judging.set_queries(LOCAL, [ListedQuery("tide", "q1"), ListedQuery("lamp")], position=1, source="mine.csv")
-    assert (judge.queue.current, judge.queue.source) == (ListedQuery("lamp"), "mine.csv")
+    assert (judge.worklist.current, judge.worklist.source) == (ListedQuery("lamp"), "mine.csv")
     judge.judging.delete(LOCAL)
     assert list(kept.iterdir()) == []
     assert judge.vote()["look"] is True, "a tab that was left open cannot vote on a deleted list"

@@ -14,7 +14,7 @@ from gradio.context import LocalContext
 
 from smart_demo.backbones.bag_of_words import WordBackbone
 from smart_demo.judging.journal import FOLDER, Journal
-from smart_demo.judging.session import JudgingQueue, JudgingSession
+from smart_demo.judging.judging_store import JudgingStore, Worklist
 from smart_demo.judging.trials import Trial
 from smart_demo.server.visitors import VISITOR_HEADER
 from smart_demo.store.library import Library
@@ -76,12 +76,12 @@ def as_visitor(secret: object) -> Iterator[None]:
         LocalContext.request.reset(token)
 
 
-def judging_session(handlers: Handlers) -> JudgingSession:
-    return JudgingSession(handlers.engine, STORY_QUERIES)
+def make_judging_store(handlers: Handlers) -> JudgingStore:
+    return JudgingStore(handlers.engine, STORY_QUERIES)
 
 
 def make_voting(handlers: Handlers) -> Voting:
-    return Voting(JudgeSheets(judging_session(handlers), handlers))
+    return Voting(JudgeSheets(make_judging_store(handlers), handlers))
 
 
 class Judge:
@@ -103,8 +103,8 @@ class Judge:
         return self.judging.journal(self.owner)
 
     @property
-    def queue(self) -> JudgingQueue:
-        return self.judging.queue(self.owner)
+    def worklist(self) -> Worklist:
+        return self.judging.worklist(self.owner)
 
     @property
     def ticket(self) -> str:

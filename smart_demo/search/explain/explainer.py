@@ -19,7 +19,7 @@ from smart_demo.store.library import Library
 from smart_demo.types import POOLED, SMART, Found, Parts, QueryEncoding, StoredPage, TokenKind, Weights
 
 MAX_CACHED_MATCHES, MAX_CACHED_MATCH_BYTES = 64, 2**21
-"""Maximum number of cached matches, and maximum size of each: 128 MiB in all. Forty query tokens on a page of 1,750
+"""Maximum number of cached matches, and maximum size of each: 134 MB in all. Forty query tokens on a page of 1,750
 take 280 kB."""
 MAX_CACHED_RANGES = 16
 MAX_TERM_MAPS = 32

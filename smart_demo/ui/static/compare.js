@@ -89,13 +89,29 @@ export function results(element, server, watch, trigger) {
   watch("value", () => {
     update();
     document.dispatchEvent(new CustomEvent("answered"));
+    requestAnimationFrame(() => searchInChosenScope(trigger));
   });
   update();
 }
 
+// ---- a scope chosen before the first answer ----
+
+let hasAnswer = false;
+let isScopeChosen = false;
+
+document.addEventListener("change", (event) => {
+  if (event.target.closest?.("#scope")) isScopeChosen = true;
+});
+
+/** Search for the first answer's query in the scope that the visitor chose before there was a query to search for. */
+function searchInChosenScope(trigger) {
+  if (!hasAnswer && isScopeChosen) trigger("input");
+  hasAnswer = true;
+}
+
 // ---- the query ----
 
-const queryBox = () => document.querySelector("#query textarea, #query input");
+const queryBox = () => document.querySelector("#query textarea");
 const pictureInput = () => document.querySelector('#ask input[type="file"]');
 let usualPlaceholder;
 
@@ -230,9 +246,9 @@ function updateStories() {
   if (at >= 0) stories.last = at;
   if (stories.wanted >= 0 && stories.sent < 0) openStory();
   updateCounter(stories.wanted >= 0 ? stories.wanted : at);
-  const told = document.querySelector(".story")?.dataset.told;
+  const storyPage = document.querySelector(".story")?.dataset.storyPage;
   for (const node of document.querySelectorAll(".answer [data-page]")) {
-    node.classList.toggle("is-told", node.dataset.page === told);
+    node.classList.toggle("is-story-page", node.dataset.page === storyPage);
   }
   const answer = document.querySelector(".answer[data-link]");
   if (!answer) return;

@@ -1,22 +1,22 @@
 /**
  * @file The only classic script, inlined into the page's head: it runs before Gradio sends its first request.
  *
- * It holds what cannot wait for the modules to arrive: the visitor's key, the one wrapper of `window.fetch`, which sends
- * that key with every request to the demo, and the one global object, `smartDemo`. It also starts loading the modules.
+ * It holds what cannot wait for the modules to arrive: the visitor's secret, the one wrapper of `window.fetch`, which
+ * sends it with every request to the demo, and the one global object, `smartDemo`. It also starts loading the modules.
  */
 (() => {
   "use strict";
   const STORAGE_KEY = "smart-demo-visitor";
   const HEADER = "x-smart-visitor";
-  const KEY = /^[0-9a-f]{32}$/;
+  const SECRET = /^[0-9a-f]{32}$/;
   const UPLOAD_PATH = "/gradio_api/upload";
 
-  // ---- the visitor's key ----
+  // ---- the visitor's secret ----
   // 128 random bits, made and stored in this browser. On a public page they give access to this browser's documents and
   // judgements; a private page needs none.
-  let visitorKey;
+  let visitorSecret;
 
-  function storedKey() {
+  function storedSecret() {
     try {
       return localStorage.getItem(STORAGE_KEY);
     } catch {
@@ -24,29 +24,29 @@
     }
   }
 
-  /** Return the key; make one if the browser has none yet. */
-  function key() {
-    visitorKey ??= storedKey();
-    return KEY.test(visitorKey ?? "") ? visitorKey : renew();
+  /** Return the secret; make one if the browser has none yet. */
+  function secret() {
+    visitorSecret ??= storedSecret();
+    return SECRET.test(visitorSecret ?? "") ? visitorSecret : renew();
   }
 
-  /** Replace the key and return the new one. What belongs to the old key can no longer be reached. */
+  /** Replace the secret and return the new one. What belongs to the old one can no longer be reached. */
   function renew() {
     const bytes = crypto.getRandomValues(new Uint8Array(16));
-    visitorKey = [...bytes].map((byte) => byte.toString(16).padStart(2, "0")).join("");
+    visitorSecret = [...bytes].map((byte) => byte.toString(16).padStart(2, "0")).join("");
     try {
-      localStorage.setItem(STORAGE_KEY, visitorKey);
+      localStorage.setItem(STORAGE_KEY, visitorSecret);
     } catch {
-      // Without storage, the key lasts as long as the page.
+      // Without storage, the secret lasts as long as the page.
     }
-    document.documentElement.classList.toggle("keeps-nothing", storedKey() !== visitorKey);
-    return visitorKey;
+    document.documentElement.classList.toggle("has-no-storage", storedSecret() !== visitorSecret);
+    return visitorSecret;
   }
 
-  // Another tab replaced the key, for example by deleting everything: use the new one here, too.
+  // Another tab replaced the secret, for example by deleting everything: use the new one here, too.
   addEventListener("storage", (event) => {
-    if (event.key !== STORAGE_KEY || !KEY.test(event.newValue ?? "") || event.newValue === visitorKey) return;
-    visitorKey = event.newValue;
+    if (event.key !== STORAGE_KEY || !SECRET.test(event.newValue ?? "") || event.newValue === visitorSecret) return;
+    visitorSecret = event.newValue;
     location.reload();
   });
 
@@ -72,7 +72,7 @@
     const { origin, pathname } = new URL(isRequest ? resource.url : resource, location.href);
     if (origin !== location.origin) return browserFetch(resource, options);
     const headers = new Headers(options?.headers ?? (isRequest ? resource.headers : undefined));
-    headers.set(HEADER, key());
+    headers.set(HEADER, secret());
     const send = () => browserFetch(resource, { ...options, headers });
     if (options?.method !== "POST" || !pathname.endsWith(UPLOAD_PATH)) return send();
     const { watchUpload } = await modules;
@@ -84,7 +84,7 @@
    * mounted; a hook gets the component's element and what Gradio offers to it: `server`, `watch` and `trigger`.
    */
   window.smartDemo = {
-    visitor: { key, renew },
+    visitor: { secret, renew },
     ...hooks("results", "chips", "like", "hood", "documents", "boards", "queryList", "uploads"),
     judge: hooks("vote", "grade"),
   };

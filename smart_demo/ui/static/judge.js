@@ -16,7 +16,7 @@ function announceJudged() {
 
 /** Return the name of a card's page. */
 function nameOf(card) {
-  return [".leaf-name", ".leaf-page"].map((part) => card.querySelector(part).textContent).join(", ");
+  return [".page-name", ".page-number"].map((part) => card.querySelector(part).textContent).join(", ");
 }
 
 // ---- status messages: announced to screen readers by an element that no panel replaces, and printed on request ----
@@ -262,7 +262,7 @@ class VotePanel extends Panel {
     if (choice) this.#vote(choice);
     else if (reason) this.#toggleReason(button);
     else if ("skip" in button.dataset) this.#next();
-    else if (button.classList.contains("leaf")) this.#enlarge(button);
+    else if (button.classList.contains("page-card")) this.#enlarge(button);
   }
 
   key(key) {
@@ -277,7 +277,7 @@ class VotePanel extends Panel {
   }
 
   #isRevealed() {
-    return Boolean(this.find(".is-told"));
+    return Boolean(this.find(".is-revealed"));
   }
 
   #reasons() {
@@ -308,9 +308,9 @@ class VotePanel extends Panel {
     else this.goToNext();
   }
 
-  #enlarge(leaf) {
-    const leaves = this.all(".leaf");
-    if (leaves.length) enlarge(leaves, leaf, this.server);
+  #enlarge(card) {
+    const cards = this.all(".page-card");
+    if (cards.length) enlarge(cards, card, this.server);
   }
 }
 
@@ -329,8 +329,8 @@ class GradePanel extends Panel {
   constructor(...given) {
     super("grade", ...given);
     this.element.addEventListener("click", (event) => {
-      const slip = event.target.closest(".slip");
-      if (slip) this.#choose(this.#slips().indexOf(slip), true);
+      const card = event.target.closest(".grade-card");
+      if (card) this.#choose(this.#cards().indexOf(card), true);
     });
   }
 
@@ -340,10 +340,10 @@ class GradePanel extends Panel {
 
   /** A new query starts at its first page without a grade, also after a reload. */
   settle() {
-    const slips = this.#slips();
-    if (!slips.length) return;
+    const cards = this.#cards();
+    if (!cards.length) return;
     if (this.query() !== this.#gradedQuery || this.#chosen() < 0) {
-      this.#page = (slips.find((slip) => !slip.dataset.grade) ?? slips[0]).dataset.page;
+      this.#page = (cards.find((card) => !card.dataset.grade) ?? cards[0]).dataset.page;
     }
     this.#gradedQuery = this.query();
     this.#choose(this.#chosen());
@@ -361,52 +361,52 @@ class GradePanel extends Panel {
     const step = { ArrowRight: 1, ArrowDown: 1, ArrowLeft: -1, ArrowUp: -1 }[key];
     if (key === "u") this.send({ act: "undo" });
     else if (key === "n" && Number(this.find("[data-next]")?.dataset.next) >= 0) this.goToNext();
-    else if (!this.#slips().length) return false;
+    else if (!this.#cards().length) return false;
     else if (step) this.#choose(this.#chosen() + step, true);
     else if (isGrade) this.#grade(key);
-    else if (key === "v" || (key === "Enter" && document.activeElement.matches(".slip"))) this.#enlarge();
+    else if (key === "v" || (key === "Enter" && document.activeElement.matches(".grade-card"))) this.#enlarge();
     else return false;
     return true;
   }
 
-  #slips() {
-    return this.all(".slip");
+  #cards() {
+    return this.all(".grade-card");
   }
 
   #chosen() {
-    return this.#slips().findIndex((slip) => slip.dataset.page === this.#page);
+    return this.#cards().findIndex((card) => card.dataset.page === this.#page);
   }
 
   #choose(at, takesFocus = false) {
-    const slips = this.#slips();
-    const slip = slips[Math.min(Math.max(at, 0), slips.length - 1)];
-    this.#page = slip.dataset.page;
-    for (const other of slips) {
-      other.setAttribute("aria-selected", String(other === slip));
-      other.tabIndex = other === slip ? 0 : -1;
+    const cards = this.#cards();
+    const card = cards[Math.min(Math.max(at, 0), cards.length - 1)];
+    this.#page = card.dataset.page;
+    for (const other of cards) {
+      other.setAttribute("aria-selected", String(other === card));
+      other.tabIndex = other === card ? 0 : -1;
     }
     for (const button of this.all("[data-as]")) {
-      button.setAttribute("aria-pressed", String(button.dataset.as === slip.dataset.grade));
+      button.setAttribute("aria-pressed", String(button.dataset.as === card.dataset.grade));
     }
-    const strip = slip.parentElement;
-    strip.scrollTop = slip.offsetTop - (strip.clientHeight - slip.offsetHeight) / 2;
-    strip.scrollLeft = slip.offsetLeft - (strip.clientWidth - slip.offsetWidth) / 2;
-    if (takesFocus) slip.focus({ preventScroll: true });
-    this.#showPage(slip);
+    const strip = card.parentElement;
+    strip.scrollTop = card.offsetTop - (strip.clientHeight - card.offsetHeight) / 2;
+    strip.scrollLeft = card.offsetLeft - (strip.clientWidth - card.offsetWidth) / 2;
+    if (takesFocus) card.focus({ preventScroll: true });
+    this.#showPage(card);
   }
 
   /** Show the page's thumbnail until its picture has arrived. */
-  async #showPage(slip) {
+  async #showPage(card) {
     const request = ++this.#requests;
     const image = this.find(".reading-page img");
     const caption = this.find(".reading-said");
-    const thumb = slip.querySelector("img.thumb");
-    const name = nameOf(slip);
+    const thumb = card.querySelector("img.thumb");
+    const name = nameOf(card);
     caption.textContent = name;
     image.alt = name;
     image.hidden = !thumb;
     if (thumb) image.src = thumb.src;
-    const answer = await loadPicture(this.server, slip.dataset.page);
+    const answer = await loadPicture(this.server, card.dataset.page);
     if (request !== this.#requests) return;
     if (answer.picture) {
       image.src = answer.picture;
@@ -418,20 +418,20 @@ class GradePanel extends Panel {
 
   /** Grade the page, then choose the next one without a grade. Stay if the page had a grade, or if every page has. */
   async #grade(value) {
-    const slip = this.#slips()[this.#chosen()];
-    const before = slip?.dataset.grade;
+    const card = this.#cards()[this.#chosen()];
+    const before = card?.dataset.grade;
     const page = this.#page;
-    if (!slip) return;
+    if (!card) return;
     await this.send({ act: "grade", page, grade: Number(value) });
-    const slips = this.#slips();
-    const here = slips.findIndex((other) => other.dataset.page === page);
-    if (here < 0 || before || before === slips[here].dataset.grade) return;
-    const open = [...slips.slice(here + 1), ...slips.slice(0, here)].find((other) => !other.dataset.grade);
-    this.#choose(open ? slips.indexOf(open) : here, this.element.contains(document.activeElement));
+    const cards = this.#cards();
+    const here = cards.findIndex((other) => other.dataset.page === page);
+    if (here < 0 || before || before === cards[here].dataset.grade) return;
+    const open = [...cards.slice(here + 1), ...cards.slice(0, here)].find((other) => !other.dataset.grade);
+    this.#choose(open ? cards.indexOf(open) : here, this.element.contains(document.activeElement));
   }
 
   #enlarge() {
-    enlarge(this.#slips(), this.#slips()[this.#chosen()], this.server);
+    enlarge(this.#cards(), this.#cards()[this.#chosen()], this.server);
   }
 }
 

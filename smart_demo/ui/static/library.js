@@ -30,8 +30,8 @@ function showNote(sentence) {
   const place = box?.matches("#upload") ? box : (box?.closest(ROWS) ?? box);
   if (!place?.isConnected) return;
   let note = place.nextElementSibling;
-  if (!note?.matches(".intake-said")) {
-    note = make("div", { class: "notice intake-said", role: "alert" });
+  if (!note?.matches(".upload-note")) {
+    note = make("div", { class: "notice upload-note", role: "alert" });
     place.after(note);
   }
   note.append(make("p", {}, sentence));
@@ -39,7 +39,7 @@ function showNote(sentence) {
 
 function startUpload(at) {
   box = at;
-  for (const note of document.querySelectorAll(".intake-said")) note.remove();
+  for (const note of document.querySelectorAll(".upload-note")) note.remove();
 }
 
 // ---- before anything is sent ----
@@ -55,7 +55,7 @@ function withinLimits(files) {
   const over = fit.slice(maxFiles);
   const namesOf = (some) => listNames(some.map((file) => file.name));
   if (tooLarge.length) {
-    const limit = `${Math.floor(maxBytes / 2 ** 20)} MB`;
+    const limit = `${Math.floor(maxBytes / 1_000_000)} MB`;
     showNote(`Not sent, over ${limit}: ${namesOf(tooLarge)}. Split the file or make it smaller, then add it again.`);
   }
   if (over.length) {
@@ -183,7 +183,7 @@ reportWhenReady();
 /** Hook of the list of uploads: the uploads that it shows as working replace the stored names. */
 export function uploads(element, watch) {
   const update = () => {
-    const names = [...element.querySelectorAll(".is-working .arrival-name")];
+    const names = [...element.querySelectorAll(".is-working .upload-name")];
     writePending(names.map((node) => node.textContent));
   };
   watch("value", () => requestAnimationFrame(update));
@@ -197,7 +197,7 @@ function confirmDeleteDocument(button, onConfirm) {
   confirmDelete(button, "Delete this document?", [name, make("br"), what], onConfirm);
 }
 
-/** Ask before everything is deleted, report the result, then reload the page with a new visitor key. */
+/** Ask before everything is deleted, report the result, then reload the page with a new visitor secret. */
 function confirmDeleteAll(button, server) {
   const { dialog, heading, body, keep, remove } = askToDelete(
     button,

@@ -1,6 +1,6 @@
 /** @file What all modules use: elements, dialogs, requests to the server, downloads, the clipboard, the address. */
 
-/** The visitor's key, and its replacement: `head.js` needs both before any module has loaded. */
+/** The visitor's secret, and its replacement: `head.js` needs both before any module has loaded. */
 export const { visitor } = window.smartDemo;
 
 export const SILENT = "The demo does not answer. Is it still running?";

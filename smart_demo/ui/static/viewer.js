@@ -1,6 +1,9 @@
 /**
  * @file Pages shown large: the viewer with "Where it matched" and "Find more like this", and two pages side by side.
  *
+ * In this order: `Viewer`, the dialog with one page, which judge.js uses too; `PageViewer`, the one of Compare, with
+ * `MatchedPlaces` and `RegionTool`; `PairView`, which needs none of them.
+ *
  * Python makes every number and sentence and escapes the markup of facts and anatomy. Words and names of documents are
  * set as text.
  */

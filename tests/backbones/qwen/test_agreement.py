@@ -18,7 +18,6 @@ from tests.backbones.qwen.cases import (
     picture,
     unit,
 )
-from tests.backbones.qwen.tiny_checkpoint import write_tiny_qwen
 
 TEXTS = ["what is the report total", "Schraube M8, größer als 3 %", "a\n\nb  c", "x" * 300]
 SIZES = [(300, 200, 224, 160), (200, 300, 160, 224), (64, 64, 64, 64), (1754, 1240, 224, 160), (10, 10, 64, 64)]
@@ -26,24 +25,19 @@ SIZES = [(300, 200, 224, 160), (200, 300, 160, 224), (64, 64, 64, 64), (1754, 12
 
 
 @pytest.fixture(scope="module")
-def checkpoint(tmp_path_factory):
-    return write_tiny_qwen(tmp_path_factory.mktemp("qwen") / "tiny")
+def ours(tiny_qwen):
+    return Qwen3VL.load(str(tiny_qwen), Settings(visual_tokens=BUDGET))
 
 
 @pytest.fixture(scope="module")
-def ours(checkpoint):
-    return Qwen3VL.load(str(checkpoint), Settings(visual_tokens=BUDGET))
-
-
-@pytest.fixture(scope="module")
-def theirs(checkpoint):
+def theirs(tiny_qwen):
     with pytest.MonkeyPatch.context() as patch:
-        return SentenceTransformersEncoder(checkpoint, patch)
+        return SentenceTransformersEncoder(tiny_qwen, patch)
 
 
 @pytest.fixture(scope="module")
-def plain(checkpoint):
-    return PlainEncoder(checkpoint)
+def plain(tiny_qwen):
+    return PlainEncoder(tiny_qwen)
 
 
 def close(ours, pooled, tokens):
@@ -85,9 +79,9 @@ def test_a_page_agrees_with_the_encode_written_out(ours, plain, height, width, t
 
 
 @pytest.mark.parametrize("token_filter", ["code", "paper"])
-def test_each_filter_keeps_what_its_source_says_token_by_token(checkpoint, plain, token_filter):
+def test_each_filter_keeps_what_its_source_says_token_by_token(tiny_qwen, plain, token_filter):
     pixels = picture()
-    backbone = Qwen3VL.load(str(checkpoint), Settings(visual_tokens=BUDGET, token_filter=token_filter))
+    backbone = Qwen3VL.load(str(tiny_qwen), Settings(visual_tokens=BUDGET, token_filter=token_filter))
     made = backbone.encode_query(Query("the red star", pixels))
     ids, states = plain.encode(QUERY, pixels, "the red star", size=(224, 160))
     names = plain.tokenizer.convert_ids_to_tokens(ids.tolist())
@@ -102,12 +96,12 @@ def test_each_filter_keeps_what_its_source_says_token_by_token(checkpoint, plain
 # -- states of an earlier layer
 
 
-def layered(checkpoint, layer):
-    return Qwen3VL.load(str(checkpoint), Settings(visual_tokens=BUDGET, late_layer=layer))
+def layered(tiny_qwen, layer):
+    return Qwen3VL.load(str(tiny_qwen), Settings(visual_tokens=BUDGET, late_layer=layer))
 
 
-def test_the_last_layer_by_its_number_is_the_default_bit_for_bit(checkpoint, ours):
-    numbered = layered(checkpoint, 2)
+def test_the_last_layer_by_its_number_is_the_default_bit_for_bit(tiny_qwen, ours):
+    numbered = layered(tiny_qwen, 2)
     assert numbered.encoder == ours.encoder
     for a, b in [
         (numbered.encode_pages([page(picture())])[0], ours.encode_pages([page(picture())])[0]),
@@ -117,8 +111,8 @@ def test_the_last_layer_by_its_number_is_the_default_bit_for_bit(checkpoint, our
         np.testing.assert_array_equal(a.pooled, b.pooled)
 
 
-def test_an_earlier_layer_is_the_raw_stream_of_that_layer(checkpoint, ours, plain):
-    early, text = layered(checkpoint, 1), TEXTS[0]
+def test_an_earlier_layer_is_the_raw_stream_of_that_layer(tiny_qwen, ours, plain):
+    early, text = layered(tiny_qwen, 1), TEXTS[0]
     assert early.encoder.fingerprint != ours.encoder.fingerprint
     (made,) = early.encode_texts([text])
     ids, states = plain.encode(DOCUMENT, text=text, layer=1)
@@ -133,6 +127,6 @@ def test_an_earlier_layer_is_the_raw_stream_of_that_layer(checkpoint, ours, plai
     assert a.tokens.shape == b.tokens.shape
 
 
-def test_a_layer_beyond_the_last_is_refused_in_a_sentence(checkpoint):
+def test_a_layer_beyond_the_last_is_refused_in_a_sentence(tiny_qwen):
     with pytest.raises(SettingRefused, match="has 2 layers"):
-        layered(checkpoint, 3)
+        layered(tiny_qwen, 3)

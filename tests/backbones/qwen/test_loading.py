@@ -3,7 +3,6 @@
 import json
 import logging
 import shutil
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -22,16 +21,6 @@ from tests.backbones.qwen.tiny_checkpoint import write_tiny_qwen
 
 LAYER = "model.language_model.layers.1.mlp.up_proj.weight"
 COMMIT = "0123456789abcdef0123456789abcdef01234567"
-
-
-@pytest.fixture(scope="module")
-def whole(tmp_path_factory):
-    return write_tiny_qwen(tmp_path_factory.mktemp("qwen") / "tiny")
-
-
-@pytest.fixture
-def copied(whole, tmp_path):
-    return Path(shutil.copytree(whole, tmp_path / "copy"))
 
 
 def load(folder, **settings):
@@ -64,22 +53,22 @@ def rewrite(folder, change):
         (lambda w: {f"old.{key}": value for key, value in w.items()}, "are missing"),
     ],
 )
-def test_weights_that_did_not_load_completely_are_refused(copied, change, message):
-    rewrite(copied, change)
+def test_weights_that_did_not_load_completely_are_refused(tiny_qwen_copy, change, message):
+    rewrite(tiny_qwen_copy, change)
     with pytest.raises(BackboneUnavailable, match=message) as caught:
-        load(copied)
+        load(tiny_qwen_copy)
     assert caught.value.hint
 
 
-def test_a_head_for_words_may_be_there_and_changes_nothing(whole, copied):
-    rewrite(copied, lambda w: w.update({"lm_head.weight": torch.ones(w[LAYER].shape[1], 64)}))
-    ours, theirs = load(copied).encode_query(Query("motor")), load(whole).encode_query(Query("motor"))
+def test_a_head_for_words_may_be_there_and_changes_nothing(tiny_qwen, tiny_qwen_copy):
+    rewrite(tiny_qwen_copy, lambda w: w.update({"lm_head.weight": torch.ones(w[LAYER].shape[1], 64)}))
+    ours, theirs = load(tiny_qwen_copy).encode_query(Query("motor")), load(tiny_qwen).encode_query(Query("motor"))
     np.testing.assert_array_equal(ours.tokens, theirs.tokens)
 
 
-def test_keys_as_the_inner_model_saves_them_load_too(whole, copied):
-    rewrite(copied, lambda w: {key.removeprefix("model."): value for key, value in w.items()})
-    ours, theirs = load(copied).encode_query(Query("motor")), load(whole).encode_query(Query("motor"))
+def test_keys_as_the_inner_model_saves_them_load_too(tiny_qwen, tiny_qwen_copy):
+    rewrite(tiny_qwen_copy, lambda w: {key.removeprefix("model."): value for key, value in w.items()})
+    ours, theirs = load(tiny_qwen_copy).encode_query(Query("motor")), load(tiny_qwen).encode_query(Query("motor"))
     np.testing.assert_array_equal(ours.tokens, theirs.tokens)
 
 
@@ -118,33 +107,33 @@ def remove(name):
         (other_image_token, "does not belong to its weights"),
     ],
 )
-def test_an_incomplete_checkpoint_is_refused_with_the_reason(copied, harm, message):
-    harm(copied)
+def test_an_incomplete_checkpoint_is_refused_with_the_reason(tiny_qwen_copy, harm, message):
+    harm(tiny_qwen_copy)
     with pytest.raises(BackboneUnavailable, match=message) as caught:
-        load(copied)
+        load(tiny_qwen_copy)
     assert caught.value.hint
-    assert str(copied.parent) not in str(caught.value) or "whole model" in message
+    assert str(tiny_qwen_copy.parent) not in str(caught.value) or "whole model" in message
 
 
-def test_a_checkpoint_with_a_missing_shard_is_not_whole(copied):
-    (copied / "model.safetensors").rename(copied / "model-00001-of-00002.safetensors")
+def test_a_checkpoint_with_a_missing_shard_is_not_whole(tiny_qwen_copy):
+    (tiny_qwen_copy / "model.safetensors").rename(tiny_qwen_copy / "model-00001-of-00002.safetensors")
     files = {LAYER: "model-00001-of-00002.safetensors", "b": "model-00002-of-00002.safetensors"}
-    (copied / "model.safetensors.index.json").write_text(json.dumps({"weight_map": files}))
-    assert not is_on_disk(str(copied))
+    (tiny_qwen_copy / "model.safetensors.index.json").write_text(json.dumps({"weight_map": files}))
+    assert not is_on_disk(str(tiny_qwen_copy))
     with pytest.raises(BackboneUnavailable):
-        load(copied)
+        load(tiny_qwen_copy)
 
 
-def test_float32_weights_are_not_narrowed_and_the_reason_says_so(whole):
-    backbone = load(whole)
-    assert read_dtype(whole) == "float32"
+def test_float32_weights_are_not_narrowed_and_the_reason_says_so(tiny_qwen):
+    backbone = load(tiny_qwen)
+    assert read_dtype(tiny_qwen) == "float32"
     assert "not narrowed" in backbone.reason
-    assert dtypes(whole, "auto") == {torch.float32}
+    assert dtypes(tiny_qwen, "auto") == {torch.float32}
 
 
-def test_a_setting_is_obeyed_and_bfloat16_stays_close(whole):
-    wide, narrow = load(whole), load(whole, dtype="bfloat16")
-    assert dtypes(whole, "bfloat16") == {torch.bfloat16}
+def test_a_setting_is_obeyed_and_bfloat16_stays_close(tiny_qwen):
+    wide, narrow = load(tiny_qwen), load(tiny_qwen, dtype="bfloat16")
+    assert dtypes(tiny_qwen, "bfloat16") == {torch.bfloat16}
     assert narrow.encoder.fingerprint == wide.encoder.fingerprint
     for made, exact in zip(narrow.encode_pages([page(picture())]), wide.encode_pages([page(picture())]), strict=True):
         assert made.tokens.dtype == np.float32
@@ -152,34 +141,36 @@ def test_a_setting_is_obeyed_and_bfloat16_stays_close(whole):
         assert float(made.pooled @ exact.pooled) > 0.99
 
 
-def test_the_fingerprint_follows_weights_budget_and_filter_but_not_the_packaging(whole, copied):
-    base = load(whole).encoder
-    weights = load_file(copied / "model.safetensors")
+def test_the_fingerprint_follows_weights_budget_and_filter_but_not_the_packaging(tiny_qwen, tiny_qwen_copy):
+    base = load(tiny_qwen).encoder
+    weights = load_file(tiny_qwen_copy / "model.safetensors")
     names = sorted(weights)
     index = {"metadata": {}, "weight_map": {}}
     for number, some in enumerate((names[::2], names[1::2])):
-        save_file({name: weights[name] for name in some}, copied / f"part{number}.safetensors", {"format": "pt"})
+        save_file(
+            {name: weights[name] for name in some}, tiny_qwen_copy / f"part{number}.safetensors", {"format": "pt"}
+        )
         index["weight_map"] |= dict.fromkeys(some, f"part{number}.safetensors")
-    (copied / "model.safetensors").unlink()
-    (copied / "model.safetensors.index.json").write_text(json.dumps(index))
-    assert load(copied).encoder.fingerprint == base.fingerprint
-    assert load(whole, token_filter="paper").encoder.fingerprint != base.fingerprint
-    assert Qwen3VL.load(str(whole), Settings(visual_tokens=17)).encoder.fingerprint != base.fingerprint
-    assert hash_checkpoint(write_tiny_qwen(copied.parent / "other", seed=1)) != base.weights
+    (tiny_qwen_copy / "model.safetensors").unlink()
+    (tiny_qwen_copy / "model.safetensors.index.json").write_text(json.dumps(index))
+    assert load(tiny_qwen_copy).encoder.fingerprint == base.fingerprint
+    assert load(tiny_qwen, token_filter="paper").encoder.fingerprint != base.fingerprint
+    assert Qwen3VL.load(str(tiny_qwen), Settings(visual_tokens=17)).encoder.fingerprint != base.fingerprint
+    assert hash_checkpoint(write_tiny_qwen(tiny_qwen_copy.parent / "other", seed=1)) != base.weights
 
 
-def test_one_changed_value_of_one_tensor_changes_the_hash(whole, copied):
-    rewrite(copied, lambda w: w[LAYER].__setitem__((5, 7), 0.5))
-    assert hash_checkpoint(copied) != hash_checkpoint(whole)
+def test_one_changed_value_of_one_tensor_changes_the_hash(tiny_qwen, tiny_qwen_copy):
+    rewrite(tiny_qwen_copy, lambda w: w[LAYER].__setitem__((5, 7), 0.5))
+    assert hash_checkpoint(tiny_qwen_copy) != hash_checkpoint(tiny_qwen)
 
 
-def test_the_hash_of_a_large_checkpoint_still_sees_every_tensor(whole, copied, monkeypatch):
+def test_the_hash_of_a_large_checkpoint_still_sees_every_tensor(tiny_qwen, tiny_qwen_copy, monkeypatch):
     monkeypatch.setattr("smart_demo.backbones.checkpoint_files.MAX_FULL_HASH_BYTES", 0)
-    before = hash_checkpoint(copied)
-    assert before == hash_checkpoint(whole)
+    before = hash_checkpoint(tiny_qwen_copy)
+    assert before == hash_checkpoint(tiny_qwen)
     for name in (LAYER, "model.visual.merger.norm.bias"):
-        rewrite(copied, lambda w, name=name: w.update({name: w[name] + 0.01}))
-        after = hash_checkpoint(copied)
+        rewrite(tiny_qwen_copy, lambda w, name=name: w.update({name: w[name] + 0.01}))
+        after = hash_checkpoint(tiny_qwen_copy)
         assert after != before
         before = after
 
@@ -205,9 +196,9 @@ def test_a_model_that_is_neither_here_nor_reachable_is_refused_in_words(hub_cach
         Qwen3VL.load("no such/thing/anywhere", Settings())
 
 
-def test_a_whole_snapshot_in_the_cache_is_found_and_loaded_without_the_hub(whole, hub_cache):
+def test_a_whole_snapshot_in_the_cache_is_found_and_loaded_without_the_hub(tiny_qwen, hub_cache):
     snapshot = hub_cache / "models--Qwen--Qwen3-VL-Embedding-2B" / "snapshots" / COMMIT
-    shutil.copytree(whole, snapshot)
+    shutil.copytree(tiny_qwen, snapshot)
     refs = snapshot.parent.parent / "refs"
     refs.mkdir()
     (refs / "main").write_text(COMMIT)
@@ -216,31 +207,31 @@ def test_a_whole_snapshot_in_the_cache_is_found_and_loaded_without_the_hub(whole
     assert not is_on_disk("qwen3-vl-2b")  # another commit than the one that is pinned
     encoder = Qwen3VL.load("qwen3-vl-2b", Settings(visual_tokens=16, revision="newest")).encoder
     assert (encoder.name, encoder.revision) == ("qwen3-vl-2b", COMMIT)
-    assert encoder.fingerprint == load(whole).encoder.fingerprint
+    assert encoder.fingerprint == load(tiny_qwen).encoder.fingerprint
     (snapshot / "model.safetensors").unlink()
     assert not is_on_disk("qwen3-vl-2b", "newest")
 
 
-def test_the_pooled_token_is_logged(whole, caplog):
+def test_the_pooled_token_is_logged(tiny_qwen, caplog):
     with caplog.at_level(logging.INFO, logger=model.__name__):
-        load(whole)
+        load(tiny_qwen)
     assert "pooled token is '↵'" in caplog.text
 
 
-def test_a_model_that_accelerate_spreads_encodes_the_same(whole, monkeypatch):
+def test_a_model_that_accelerate_spreads_encodes_the_same(tiny_qwen, monkeypatch):
     """Without a GPU all layers are on the CPU: this tests the wiring."""
-    (alone,) = load(whole).encode_pages([page(picture())])
+    (alone,) = load(tiny_qwen).encode_pages([page(picture())])
     placement = Placement("cpu", "float32", sharded=True, batch=1, reason="spread.")
     monkeypatch.setattr(loading, "choose_placement", lambda *_: placement)
-    backbone = load(whole)
+    backbone = load(tiny_qwen)
     assert backbone.reason.endswith("spread.")
     (spread,) = backbone.encode_pages([page(picture())])
     np.testing.assert_allclose(spread.tokens, alone.tokens, atol=1e-6)
 
 
-def test_a_device_without_room_for_the_weights_raises_backbone_unavailable(whole, monkeypatch):
+def test_a_device_without_room_for_the_weights_raises_backbone_unavailable(tiny_qwen, monkeypatch):
     """Simulate a GPU that was filled after it was chosen; this device does not exist."""
     placement = Placement("mps", "float32", sharded=False, batch=1, reason="It was free.")
     monkeypatch.setattr(loading, "choose_placement", lambda *_: placement)
     with pytest.raises(BackboneUnavailable, match="tiny could not be moved to the device mps"):
-        load(whole)
+        load(tiny_qwen)

@@ -9,15 +9,13 @@ from smart_demo.config import Settings
 from smart_demo.errors import PageRefused, QueryRefused
 from smart_demo.types import Query, TokenKind
 from tests.backbones.qwen.cases import BUDGET, page, picture
-from tests.backbones.qwen.tiny_checkpoint import write_tiny_qwen
 
 PATCH, INSTRUCTION, TEMPLATE, CONTENT, TAIL = TokenKind
 
 
 @pytest.fixture(scope="module")
-def qwen(tmp_path_factory):
-    folder = write_tiny_qwen(tmp_path_factory.mktemp("qwen") / "tiny")
-    return Qwen3VL.load(str(folder), Settings(visual_tokens=BUDGET))
+def qwen(tiny_qwen):
+    return Qwen3VL.load(str(tiny_qwen), Settings(visual_tokens=BUDGET))
 
 
 def test_it_is_a_backbone_whose_reason_can_be_shown(qwen):
@@ -79,14 +77,14 @@ def test_different_pages_and_queries_differ(qwen):
     assert max(float(texts[i].pooled @ texts[i - 1].pooled) for i in range(3)) < 0.999
 
 
-def test_batch_mates_change_nothing(tmp_path):
+def test_batch_mates_change_nothing(tiny_qwen):
     """Through the real batching, with the batch of a GPU."""
     from dataclasses import replace
 
     from smart_demo.backbones.checkpoint_files import fetch_checkpoint
     from smart_demo.backbones.qwen.loading import load_checkpoint
 
-    checkpoint = fetch_checkpoint(str(write_tiny_qwen(tmp_path / "tiny")))
+    checkpoint = fetch_checkpoint(str(tiny_qwen))
     parts = load_checkpoint(checkpoint, "auto")
     settings = Settings(visual_tokens=BUDGET)
     alone = Qwen3VL(checkpoint, parts, settings)

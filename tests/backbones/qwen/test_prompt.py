@@ -9,14 +9,13 @@ from smart_demo.backbones.qwen.prompt import Grid, PromptWriter, format_instruct
 from smart_demo.errors import BackboneUnavailable
 from smart_demo.types import TokenKind
 from tests.backbones.qwen.cases import DOCUMENT, QUERY
-from tests.backbones.qwen.tiny_checkpoint import write_tiny_qwen
 
 PATCH, INSTRUCTION, TEMPLATE, CONTENT, TAIL = TokenKind
 
 
 @pytest.fixture(scope="module")
-def tokenizer(tmp_path_factory):
-    return AutoTokenizer.from_pretrained(write_tiny_qwen(tmp_path_factory.mktemp("qwen") / "tiny"))
+def tokenizer(tiny_qwen):
+    return AutoTokenizer.from_pretrained(tiny_qwen)
 
 
 @pytest.fixture(scope="module")

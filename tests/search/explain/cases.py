@@ -3,6 +3,7 @@
 import numpy as np
 from hypothesis import strategies as st
 
+from smart_demo import scoring
 from smart_demo.types import (
     SAMPLES,
     Counted,
@@ -13,6 +14,7 @@ from smart_demo.types import (
     Reduce,
     StoredPage,
     TokenBoxes,
+    TokenCodes,
     TokenGrid,
     TokenKind,
     Weights,
@@ -41,6 +43,15 @@ def page_of(tokens, kinds, place, pooled=None, number=1):
 
 def stored(number):
     return StoredPage(SAMPLES, "e", PageId("00000000000000aa", number), "x.pdf", 9999, 10, 10, 1, 1, "float32", 0.0)
+
+
+def parts_of(query, pages, candidates=None):
+    """Return the score parts of a search over these pages; the first `candidates` are scored token by token."""
+    codes = {page.page: TokenCodes(page.tokens) for page in pages}
+    known = [stored(page.page.number) for page in pages]
+    pooled = np.stack([page.pooled for page in pages])
+    reached = np.arange(len(pages) if candidates is None else candidates)
+    return scoring.compute_parts(query, known, pooled @ query.pooled, reached, lambda page: codes[page.id])
 
 
 def block_page(rows, cols, cells, width=D):

@@ -6,7 +6,7 @@ from hypothesis import given, settings
 
 from smart_demo import scoring
 from smart_demo.search import explain
-from smart_demo.types import LATE, Box, Counted, Method, Reduce, TokenBoxes, TokenCodes, TokenGrid, TokenKind, Weights
+from smart_demo.types import LATE, Box, Counted, Method, Reduce, TokenBoxes, TokenGrid, TokenKind, Weights
 from tests.search.explain.cases import (
     CONTENT,
     INSTRUCTION,
@@ -17,11 +17,11 @@ from tests.search.explain.cases import (
     axis,
     block_page,
     page_of,
+    parts_of,
     query_of,
     random_page,
     random_query,
     seeds,
-    stored,
     unit,
     weightings,
 )
@@ -29,9 +29,7 @@ from tests.search.explain.cases import (
 
 def score_of(query, page, weights):
     """The whole score of one page, as a search gives it."""
-    codes = TokenCodes(page.tokens)
-    parts = scoring.compute_parts(query, [stored(1)], page.pooled[None] @ query.pooled, np.arange(1), lambda _: codes)
-    (hit,) = scoring.rank(parts, Method("m", "M", weights), 1).hits
+    (hit,) = scoring.rank(parts_of(query, [page]), Method("m", "M", weights), 1).hits
     return hit
 
 

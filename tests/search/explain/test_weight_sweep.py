@@ -9,12 +9,13 @@ from hypothesis import strategies as st
 
 from smart_demo import scoring
 from smart_demo.search import explain
-from smart_demo.types import LATE, SMART, Counted, Method, Parts, Reduce, TokenCodes, Weights
+from smart_demo.types import LATE, SMART, Counted, Method, Parts, Reduce, Weights
 from tests.search.explain.cases import (
     CONTENT,
     TEMPLATE,
     axis,
     block_page,
+    parts_of,
     query_of,
     random_page,
     random_query,
@@ -22,15 +23,6 @@ from tests.search.explain.cases import (
     stored,
     weightings,
 )
-
-
-def searched(query, pages):
-    codes = {page.page: TokenCodes(page.tokens) for page in pages}
-    known = [stored(page.page.number) for page in pages]
-    pooled = np.stack([page.pooled for page in pages])
-    return scoring.compute_parts(
-        query, known, pooled @ query.pooled, np.arange(len(pages)), lambda page: codes[page.id]
-    )
 
 
 def random_parts(rng, visible=12, candidates=9, ties=False):
@@ -50,7 +42,7 @@ def test_the_rows_of_a_pair_add_up_to_the_difference_of_the_scores(seed, weights
     query, pages = random_query(rng), [random_page(rng, 1), random_page(rng, 2)]
     x, y = (explain.attribute(explain.match_tokens(query, page), weights) for page in pages)
     pair = explain.compare_pages(x, y)
-    hits = scoring.rank(searched(query, pages), Method("m", "M", weights), 2).hits
+    hits = scoring.rank(parts_of(query, pages), Method("m", "M", weights), 2).hits
     scores = {hit.page.number: hit.score for hit in hits}
     assert sum(row.difference for row in pair.rows) == pytest.approx(scores[1] - scores[2], abs=1e-5)
     assert sum(row.first for row in pair.rows) == pytest.approx(scores[1], abs=1e-5)

@@ -1,9 +1,8 @@
 """JSON from outside, read into pydantic dataclasses: the types of their fields, and refusals in plain sentences.
 
-A record is a frozen `pydantic.dataclasses.dataclass` whose single values have the types below. They convert nothing: a
-text is no number and true is no integer. Only JSON's own forms are accepted for other Python types: a list for a tuple,
-an object for a record, a text for a member of an enumeration. Unknown keys are ignored. Every text can be written as
-UTF-8.
+A record is a frozen `pydantic_dataclass` whose single values have the types below. They convert nothing: a text is no
+number and true is no integer. Only JSON's own forms are accepted for other Python types: a list for a tuple, an object
+for a record, a text for a member of an enumeration. Unknown keys are ignored. Every text can be written as UTF-8.
 """
 
 from __future__ import annotations

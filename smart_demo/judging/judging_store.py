@@ -1,42 +1,41 @@
-"""Judging state of one app: for every owner a journal, a list of queries, the open query, and how many are done.
+"""The judging of all owners: each one's journal, and the worklist with the open query and how many are done.
 
-A queue is stored beside the journal, so a reload and a restart continue at the same query. What was judged is in the
+A worklist is stored beside the journal, so a reload and a restart continue at the same query. What was judged is in the
 journal alone. Nothing here knows the page, or how it knows the owner of a request.
 
-    <data>/judgements/<owner>.desk.json
+    <data>/judgements/<owner>.desk.json     the worklist, under the name of earlier versions
 """
 
 from __future__ import annotations
 
-import dataclasses
 import json
 import threading
 from collections.abc import Sequence
 from contextlib import suppress
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from enum import StrEnum
 from pathlib import Path
 from typing import Annotated
 
 from pydantic import ConfigDict, Field, PlainSerializer, PlainValidator, TypeAdapter
-from pydantic.dataclasses import dataclass
+from pydantic.dataclasses import dataclass as pydantic_dataclass
 
 from smart_demo.engine import Engine
 from smart_demo.errors import InputRefused, LibraryError, SmartError, TotalQuotaExceeded
 from smart_demo.judging.journal import Journal, max_journal_bytes
 from smart_demo.judging.query_list import MAX_QUERIES, ListedQuery, read_queries
 from smart_demo.judging.records import Judgements
-from smart_demo.judging.strict_json import integer_between, one_line, parse_object, read_record
 from smart_demo.judging.trials import Conditions
 from smart_demo.search.cache import LRUCache
 from smart_demo.search.request import SearchRequest, parse_request, parse_request_fields
 from smart_demo.store import atomic_files
 from smart_demo.store.judgement_files import FOLDER
 from smart_demo.store.quotas import check_total
+from smart_demo.strict_json import integer_between, one_line, parse_object, read_record
 from smart_demo.types import Scope
 
 FORMAT_VERSION = 1
-MAX_QUEUE_BYTES = 2**22
+MAX_WORKLIST_BYTES = 2**22
 DEFAULT_SEARCH = parse_request()
 """The samples, five pages a column, weights 1 and 1."""
 MAX_VISITORS = 2_000
@@ -44,7 +43,7 @@ MAX_VISITORS = 2_000
 STEP_BYTES = 2**16
 """Free bytes required before one step is written. Most steps take a few thousand."""
 MAX_OPEN_OWNERS = 32
-"""Journals, and queues, held in memory."""
+"""Journals, and worklists, held in memory."""
 DEFAULT_QUERIES = 20
 """Maximum length of the list for an owner who has none."""
 
@@ -57,9 +56,9 @@ def _search_fields(search: SearchRequest) -> dict[str, object]:
     return replace(search, text="", picture="").fields
 
 
-@dataclass(frozen=True, slots=True, config=ConfigDict(populate_by_name=True))
-class JudgingQueue:
-    """One owner's queries, in order, and the one that is open."""
+@pydantic_dataclass(frozen=True, slots=True, config=ConfigDict(populate_by_name=True))
+class Worklist:
+    """One owner's queries to judge, in order, and the one that is open."""
 
     queries: Annotated[tuple[ListedQuery, ...], Field(max_length=MAX_QUERIES)]
     """1 to 500 queries, each text once, without grades."""
@@ -80,53 +79,53 @@ class JudgingQueue:
         return next((index for index, query in enumerate(self.queries) if query.key == key), None)
 
 
-_QUEUE, _LISTED_QUERY = TypeAdapter(JudgingQueue), TypeAdapter(ListedQuery)
+_WORKLIST, _LISTED_QUERY = TypeAdapter(Worklist), TypeAdapter(ListedQuery)
 
 
-def load_queue(data_dir: Path, owner: Scope) -> JudgingQueue | None:
-    """Load the owner's stored queue, or return None if there is none or its file is damaged."""
+def load_worklist(data_dir: Path, owner: Scope) -> Worklist | None:
+    """Load the owner's stored worklist, or return None if there is none or its file is damaged."""
     with suppress(OSError, SmartError):
-        return _parse_queue(atomic_files.read_file(_queue_path(data_dir, owner)))
+        return _parse_worklist(atomic_files.read_file(_worklist_path(data_dir, owner)))
     return None
 
 
-def queue_exists(data_dir: Path, owner: Scope) -> bool:
-    """Return whether the owner has a stored queue."""
-    return _queue_path(data_dir, owner).exists()
+def worklist_exists(data_dir: Path, owner: Scope) -> bool:
+    """Return whether the owner has a stored worklist."""
+    return _worklist_path(data_dir, owner).exists()
 
 
-def save_queue(data_dir: Path, owner: Scope, queue: JudgingQueue) -> None:
-    """Replace the owner's stored queue. Raises LibraryError if the disk refuses."""
-    fields = _QUEUE.dump_python(queue, mode="json", by_alias=True, exclude={"queries": {"__all__": {"relevant"}}})
+def save_worklist(data_dir: Path, owner: Scope, worklist: Worklist) -> None:
+    """Replace the owner's stored worklist. Raises LibraryError if the disk refuses."""
+    fields = _WORKLIST.dump_python(worklist, mode="json", by_alias=True, exclude={"queries": {"__all__": {"relevant"}}})
     row = {"v": FORMAT_VERSION, **fields}
-    path = _queue_path(data_dir, owner)
+    path = _worklist_path(data_dir, owner)
     with atomic_files.storage_errors("keep the list of queries"):
         atomic_files.make_folder(path.parent)
-        atomic_files.check_space(path.parent, MAX_QUEUE_BYTES)
+        atomic_files.check_space(path.parent, MAX_WORKLIST_BYTES)
         atomic_files.write_file(path, json.dumps(row).encode("ascii"))
 
 
-def delete_queue(data_dir: Path, owner: Scope) -> None:
-    """Delete the owner's stored queue. Raises LibraryError if the disk refuses."""
+def delete_worklist(data_dir: Path, owner: Scope) -> None:
+    """Delete the owner's stored worklist. Raises LibraryError if the disk refuses."""
     with atomic_files.storage_errors("delete the list of queries"):
-        atomic_files.delete_files([_queue_path(data_dir, owner)])
+        atomic_files.delete_files([_worklist_path(data_dir, owner)])
 
 
-def _queue_path(data_dir: Path, owner: Scope) -> Path:
+def _worklist_path(data_dir: Path, owner: Scope) -> Path:
     return data_dir / FOLDER / f"{owner}.desk.json"
 
 
-def _parse_queue(data: bytes) -> JudgingQueue:
-    """Return the queue in a file's bytes. Raises InputRefused if they hold anything else.
+def _parse_worklist(data: bytes) -> Worklist:
+    """Return the worklist in a file's bytes. Raises InputRefused if they hold anything else.
 
     An entry that is no query, or repeats an earlier one, is left out, and the query that was open stays open.
     """
-    if len(data) > MAX_QUEUE_BYTES:
-        raise InputRefused("The file is too large to be a judging queue.")
+    if len(data) > MAX_WORKLIST_BYTES:
+        raise InputRefused("The file is too large to be a worklist.")
     row = parse_object(data)
     entries = row.get("queries")
     if row.get("v") != FORMAT_VERSION or not isinstance(entries, list) or len(entries) > MAX_QUERIES:
-        raise InputRefused("The file is not a judging queue.")
+        raise InputRefused("The file is not a worklist.")
     kept: dict[str, tuple[int, ListedQuery]] = {}
     for index, entry in enumerate(entries):
         with suppress(InputRefused):
@@ -134,8 +133,8 @@ def _parse_queue(data: bytes) -> JudgingQueue:
             kept.setdefault(query.query, (index, replace(query, relevant=())))
     if not kept:
         raise InputRefused("The list is empty.")
-    queue = read_record(_QUEUE, {**row, "queries": tuple(query for _, query in kept.values())})
-    return replace(queue, position=sum(index < queue.position for index, _ in kept.values()))
+    worklist = read_record(_WORKLIST, {**row, "queries": tuple(query for _, query in kept.values())})
+    return replace(worklist, position=sum(index < worklist.position for index, _ in kept.values()))
 
 
 class QueryStatus(StrEnum):
@@ -146,7 +145,7 @@ class QueryStatus(StrEnum):
     SKIPPED = "skipped"
 
 
-@dataclasses.dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True)
 class JudgingProgress:
     """The status of every query of a list, and the position in it."""
 
@@ -205,8 +204,8 @@ def _status(key: str, voted: set[str], skipped: frozenset[str]) -> QueryStatus:
     return QueryStatus.SKIPPED if key in skipped else QueryStatus.OPEN
 
 
-class JudgingSession:
-    """Journals and queues of all owners. Safe for threads.
+class JudgingStore:
+    """Journals and worklists of all owners. Safe for threads.
 
     Methods raise SmartError if something cannot be read or stored.
     """
@@ -216,20 +215,15 @@ class JudgingSession:
         self._engine, self._examples = engine, tuple(examples)
         self._data = engine.settings.data_dir
         self._journals: LRUCache[Journal] = LRUCache(MAX_OPEN_OWNERS)
-        self._queues: LRUCache[JudgingQueue] = LRUCache(MAX_OPEN_OWNERS)
+        self._worklists: LRUCache[Worklist] = LRUCache(MAX_OPEN_OWNERS)
         self._lock = threading.RLock()
-
-    @property
-    def is_private(self) -> bool:
-        """Whether the page has one owner: the person on whose machine it runs."""
-        return self._engine.settings.is_private
 
     def journal(self, owner: Scope) -> Journal:
         """Return the owner's journal, which may be empty. Reading it writes no file."""
         with self._lock:
             journal = self._journals.get(owner)
             if journal is None:  # or it was evicted: it stays on the disk, and two of one file agree
-                journal = Journal(self._data, owner, max_bytes=max_journal_bytes(private=self.is_private))
+                journal = Journal(self._data, owner, max_bytes=max_journal_bytes(self._engine.settings))
                 self._journals.put(owner, journal)
             return journal
 
@@ -238,29 +232,30 @@ class JudgingSession:
         self.ensure_room(owner)
         return self.journal(owner)
 
-    def queue(self, owner: Scope) -> JudgingQueue:
-        """Return the owner's queue: the one in memory, the stored one, or the default."""
+    def worklist(self, owner: Scope) -> Worklist:
+        """Return the owner's worklist: the one in memory, the stored one, or the default."""
         with self._lock:
-            queue = self._queues.get(owner) or load_queue(self._data, owner) or JudgingQueue(self.default_queries())
-            self._queues.put(owner, queue)
-            return queue
+            worklist = self._worklists.get(owner) or load_worklist(self._data, owner)
+            worklist = worklist or Worklist(self.default_queries())
+            self._worklists.put(owner, worklist)
+            return worklist
 
     def started(self, owner: Scope) -> bool:
         """Return whether the owner has started judging."""
-        return queue_exists(self._data, owner)
+        return worklist_exists(self._data, owner)
 
-    def save_queue(self, owner: Scope, queue: JudgingQueue) -> None:
-        """Store the owner's queue, if it changed."""
+    def save_worklist(self, owner: Scope, worklist: Worklist) -> None:
+        """Store the owner's worklist, if it changed."""
         with self._lock:
-            if self._queues.get(owner) == queue and self.started(owner):
+            if self._worklists.get(owner) == worklist and self.started(owner):
                 return
             self.ensure_room(owner)
-            save_queue(self._data, owner, queue)
-            self._queues.put(owner, queue)
+            save_worklist(self._data, owner, worklist)
+            self._worklists.put(owner, worklist)
 
     def queries(self, owner: Scope) -> tuple[ListedQuery, ...]:
         """Return the owner's list of queries."""
-        return self.queue(owner).queries
+        return self.worklist(owner).queries
 
     def set_queries(self, owner: Scope, queries: Sequence[ListedQuery], position: int = 0, source: str = "") -> None:
         """Replace the owner's list and open the query at `position`.
@@ -273,28 +268,28 @@ class JudgingSession:
             if not ungraded:
                 raise InputRefused("There is no query in the list.")
             position = min(max(position, 0), len(ungraded) - 1)
-            self.save_queue(owner, replace(self.queue(owner), queries=ungraded, position=position, source=source))
+            self.save_worklist(owner, replace(self.worklist(owner), queries=ungraded, position=position, source=source))
 
     def go_to(self, owner: Scope, position: int) -> None:
         """Open the query at `position`; the list's length closes the last query."""
         with self._lock:
-            queue = self.queue(owner)
-            self.save_queue(owner, replace(queue, position=min(max(position, 0), len(queue.queries))))
+            worklist = self.worklist(owner)
+            self.save_worklist(owner, replace(worklist, position=min(max(position, 0), len(worklist.queries))))
 
     def start(self, owner: Scope, compare: SearchRequest) -> None:
         """Start judging with the depth and the weights now set in Compare."""
         with self._lock:
-            queue = self.queue(owner)
-            self.save_queue(owner, replace(queue, search=_without_query(compare, queue.search.scope)))
+            worklist = self.worklist(owner)
+            self.save_worklist(owner, replace(worklist, search=_without_query(compare, worklist.search.scope)))
 
     def set_search(self, owner: Scope, search: SearchRequest) -> None:
         """Change scope, depth and weights for every later query. Stores them only if the owner has started."""
         with self._lock:
-            queue = replace(self.queue(owner), search=_without_query(search, search.scope))
+            worklist = replace(self.worklist(owner), search=_without_query(search, search.scope))
             if self.started(owner):
-                self.save_queue(owner, queue)
+                self.save_worklist(owner, worklist)
             else:
-                self._queues.put(owner, queue)
+                self._worklists.put(owner, worklist)
 
     def insert(self, owner: Scope, query: ListedQuery) -> None:
         """Open a query, inserting it after the open one if the list lacks it.
@@ -302,17 +297,17 @@ class JudgingSession:
         Raises InputRefused if the list is full.
         """
         with self._lock:
-            queue = self.queue(owner)
-            position = queue.find(query.key)
+            worklist = self.worklist(owner)
+            position = worklist.find(query.key)
             if position is None:
-                if len(queue.queries) >= MAX_QUERIES:
+                if len(worklist.queries) >= MAX_QUERIES:
                     raise InputRefused(
                         f"The list is full: it has {MAX_QUERIES} queries.", "Begin another under Queries."
                     )
-                position = min(queue.position + 1, len(queue.queries))
-                before, after = queue.queries[:position], queue.queries[position:]
-                queue = replace(queue, queries=(*before, replace(query, relevant=()), *after))
-            self.save_queue(owner, replace(queue, position=position))
+                position = min(worklist.position + 1, len(worklist.queries))
+                before, after = worklist.queries[:position], worklist.queries[position:]
+                worklist = replace(worklist, queries=(*before, replace(query, relevant=()), *after))
+            self.save_worklist(owner, replace(worklist, position=position))
 
     def default_queries(self) -> tuple[ListedQuery, ...]:
         """Return the examples, then the sample library's own queries without their grades."""
@@ -326,17 +321,17 @@ class JudgingSession:
         return tuple(found[:DEFAULT_QUERIES])
 
     def delete(self, owner: Scope) -> None:
-        """Delete the owner's journal and queue, on disk too."""
+        """Delete the owner's journal and worklist, on disk too."""
         with self._lock:
             self.journal(owner).delete()
-            delete_queue(self._data, owner)
-            self._queues.discard(lambda key: key == owner)
+            delete_worklist(self._data, owner)
+            self._worklists.discard(lambda key: key == owner)
 
     def discard(self, owner: Scope) -> None:
-        """Discard an owner's journal and queue from memory, after their files were deleted. Later files stay."""
+        """Discard an owner's journal and worklist from memory, after their files were deleted. Later files stay."""
         with self._lock:
             self._journals.discard(lambda key: key == owner)
-            self._queues.discard(lambda key: key == owner)
+            self._worklists.discard(lambda key: key == owner)
 
     def ensure_room(self, owner: Scope, size: int = STEP_BYTES) -> None:
         """Ensure that a visitor's files may grow by `size` bytes, evicting idle visitors if needed.
@@ -344,9 +339,9 @@ class JudgingSession:
         A private page has no such limit. Raises LibraryError if the page already stores MAX_VISITORS visitors'
         judgements and none of them is idle, TotalQuotaExceeded if all visitors together have no room and none is idle.
         """
-        if self.is_private:
-            return
         engine = self._engine
+        if engine.settings.is_private:
+            return
         judges = engine.library.visitor_judgement_bytes()
         if owner not in judges and len(judges) >= MAX_VISITORS and not engine.evict_idle_visitors(owner, 1, judges):
             raise LibraryError(

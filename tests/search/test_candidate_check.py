@@ -10,8 +10,8 @@ from hypothesis import strategies as st
 
 from smart_demo import cli, scoring
 from smart_demo.page_list import PageList
-from smart_demo.search import candidates
-from smart_demo.search.candidates import CandidateCheck
+from smart_demo.search import candidate_check
+from smart_demo.search.candidate_check import CandidateCheck
 from smart_demo.types import LOCAL, POOLED, SMART, Query, QueryEncoding, StoredPage, TokenCodes, TokenKind
 from smart_demo.ui import compare
 from tests.apps import open_words, settings_below
@@ -35,12 +35,12 @@ def test_it_is_the_first_depth_at_which_the_first_places_are_those_of_a_full_sca
     pages = PageList(StoredPage(LOCAL, ENCODER, page_id(number), *facts) for number in range(count))
     pooled, codes = unit(rng, count, D), {page.id: TokenCodes(unit(rng, 3, D)) for page in pages}
     some = [a_query(rng, number) for number in range(queries)]
-    found = candidates.find_depths(some, pages, pooled, lambda page: codes[page.id])
+    found = candidate_check.find_depths(some, pages, pooled, lambda page: codes[page.id])
 
     def first(query, depth):
         nearest = np.sort(np.argsort(-(pooled @ query.pooled))[:depth])
         parts = scoring.compute_parts(query, pages, pooled @ query.pooled, nearest, lambda page: codes[page.id])
-        return [hit.page.id for hit in scoring.rank(parts, SMART, candidates.CHECKED_TOP).hits]
+        return [hit.page.id for hit in scoring.rank(parts, SMART, candidate_check.CHECKED_TOP).hits]
 
     slow = [next(d for d in range(1, count + 1) if first(query, d) == first(query, count)) for query in some]
     assert found.tolist() == slow
@@ -48,14 +48,14 @@ def test_it_is_the_first_depth_at_which_the_first_places_are_those_of_a_full_sca
 
 @given(st.lists(st.integers(1, 3_000), min_size=1, max_size=200))
 def test_the_depth_reaches_its_target_unless_that_is_too_deep(needed):
-    found = candidates.choose_depth(np.array(needed), 9_000, 100, 2_000)
+    found = candidate_check.choose_depth(np.array(needed), 9_000, 100, 2_000)
     assert 100 <= found.depth <= 2_000
     assert found.agreed == sum(one <= found.depth for one in needed)
     assert (found.pages, found.queries) == (9_000, len(needed))
     if found.depth < 2_000:
-        assert found.agreed >= candidates.MIN_AGREEMENT * len(needed)
+        assert found.agreed >= candidate_check.MIN_AGREEMENT * len(needed)
     if found.depth > 100:  # no deeper than it takes
-        assert sum(one <= found.depth - 50 for one in needed) < candidates.MIN_AGREEMENT * len(needed)
+        assert sum(one <= found.depth - 50 for one in needed) < candidate_check.MIN_AGREEMENT * len(needed)
 
 
 def test_a_check_holds_while_the_library_is_much_the_same():
@@ -65,11 +65,11 @@ def test_a_check_holds_while_the_library_is_much_the_same():
 
 @pytest.mark.parametrize("said", [b"", b"{", b"[]", b'{"pages": 1}', b'{"pages":1,"queries":1,"agreed":2,"depth":9}'])
 def test_a_check_that_cannot_be_read_is_none(tmp_path, said):
-    candidates.save_check(tmp_path, LOCAL, ENCODER, CandidateCheck(9, 8, 7, 6))
-    assert candidates.load_check(tmp_path, LOCAL, ENCODER) == CandidateCheck(9, 8, 7, 6)
+    candidate_check.save_check(tmp_path, LOCAL, ENCODER, CandidateCheck(9, 8, 7, 6))
+    assert candidate_check.load_check(tmp_path, LOCAL, ENCODER) == CandidateCheck(9, 8, 7, 6)
     (path,) = (tmp_path / "checks").iterdir()
     path.write_bytes(said)
-    assert candidates.load_check(tmp_path, LOCAL, ENCODER) is None
+    assert candidate_check.load_check(tmp_path, LOCAL, ENCODER) is None
 
 
 @pytest.fixture

@@ -1,4 +1,4 @@
-"""The folder of token files and pictures. The library is what is in this folder; every index is a copy of it.
+"""The page files: token file, picture and thumbnail of each page. They are the library; every index is a copy of them.
 
     <data>/tokens/<scope>/<encoder>/<ab>/<page id>.safetensors    the page, which exists exactly if this file does
     <data>/tokens/<scope>/<encoder>/<ab>/<page id>.webp           its picture, at most 1,600 pixels long
@@ -121,8 +121,8 @@ def _encode_webp(picture: Image.Image) -> bytes:
     return stream.getvalue()
 
 
-class Sidecar:
-    """Token files and pictures under one data folder. One writer at a time; any number of readers."""
+class PageFiles:
+    """The page files under one data folder. One writer at a time; any number of readers."""
 
     def __init__(self, data_dir: Path) -> None:
         self.data_dir = data_dir

@@ -2,57 +2,24 @@
 
 import errno
 import os
-import signal
 
 import pytest
 
 from smart_demo.errors import LibraryError, StorageFull, TokenFileDamaged
-from smart_demo.store import atomic_files, sidecar, token_file
-from smart_demo.store.sidecar import Sidecar
+from smart_demo.store import atomic_files, page_files, token_file
+from smart_demo.store.page_files import PageFiles
 from smart_demo.types import LOCAL
+from tests.broken_disk import dies_after, fill_up
 from tests.store.cases import files_under, made, page_id
-
-STEPS = ("open", "write", "fsync", "replace", "unlink", "mkdir")
-"""Every call by which the store changes a disk; death is tried after each."""
 
 
 def prepared(file, number=1):
-    return sidecar.prepare_page(LOCAL, *made(file, number), "int8")
-
-
-def after_each_step(then):
-    """Wrap the disk calls of this process: `then(n)` is called after the n-th of them has been done."""
-    done = 0
-
-    def wrapped(call):
-        def step(*given, **named):
-            nonlocal done
-            result = call(*given, **named)
-            done += 1
-            then(done)
-            return result
-
-        return step
-
-    for name in STEPS:
-        setattr(os, name, wrapped(getattr(os, name)))
-
-
-def dies_after(step, act) -> bool:
-    """Run `act` in a process that is killed after its n-th step. False if it came to its end before."""
-    child = os.fork()
-    if child == 0:
-        after_each_step(lambda n: os.kill(os.getpid(), signal.SIGKILL) if n == step else None)
-        act()
-        os._exit(0)
-    _, status = os.waitpid(child, 0)
-    assert os.WIFSIGNALED(status) or os.WEXITSTATUS(status) == 0
-    return os.WIFSIGNALED(status)
+    return page_files.prepare_page(LOCAL, *made(file, number), "int8")
 
 
 def assert_whole(folder, allowed):
     """A start finds one of the allowed sets of pages, each loadable with its pictures, and sweeps the rest."""
-    files = Sidecar(folder)
+    files = PageFiles(folder)
     found = files.scan()
     assert found.damaged == []
     assert {head.page.id for head in found.headers} in allowed
@@ -71,10 +38,10 @@ def test_death_after_any_step_of_add_leaves_the_page_whole_or_absent(tmp_path):
     while True:
         step += 1
         folder = tmp_path / str(step)
-        Sidecar(folder).commit(other)
-        if not dies_after(step, lambda here=folder: Sidecar(here).commit(page)):
+        PageFiles(folder).commit(other)
+        if not dies_after(step, lambda here=folder: PageFiles(here).commit(page)):
             break
-        outcomes.add(len(Sidecar(folder).scan().headers))
+        outcomes.add(len(PageFiles(folder).scan().headers))
         assert_whole(folder, [{page_id(2)}, {page_id(1), page_id(2)}])
     assert step > 12
     assert outcomes == {1, 2}  # some deaths came before the commit and some after
@@ -85,12 +52,12 @@ def test_death_after_any_step_of_remove_leaves_each_page_whole_or_absent(tmp_pat
     while True:
         step += 1
         folder = tmp_path / str(step)
-        files = Sidecar(folder)
+        files = PageFiles(folder)
         pages = [files.commit(prepared(1, number)).page for number in (1, 2)]
         files.commit(prepared(2))
-        if not dies_after(step, lambda here=folder, gone=pages: Sidecar(here).delete(gone)):
+        if not dies_after(step, lambda here=folder, gone=pages: PageFiles(here).delete(gone)):
             break
-        outcomes.add(len(Sidecar(folder).scan().headers))
+        outcomes.add(len(PageFiles(folder).scan().headers))
         assert_whole(folder, [{page_id(2), *(page_id(1, n) for n in rest)} for rest in ([], [1], [2], [1, 2])])
     assert step > 6
     assert outcomes == {1, 2}
@@ -99,7 +66,7 @@ def test_death_after_any_step_of_remove_leaves_each_page_whole_or_absent(tmp_pat
 @pytest.mark.parametrize("refusal", [errno.ENOSPC, errno.EDQUOT, errno.EIO])
 @pytest.mark.parametrize("call", ["write", "fsync", "replace", "open", "mkdir"])
 def test_a_disk_that_refuses_any_call_loses_nothing(tmp_path, monkeypatch, call, refusal):
-    files = Sidecar(tmp_path)
+    files = PageFiles(tmp_path)
     files.commit(prepared(2))
     before, page, real = files_under(tmp_path), prepared(0xAB << 56), getattr(os, call)
     refused_at = 0
@@ -132,29 +99,19 @@ def test_a_disk_that_refuses_any_call_loses_nothing(tmp_path, monkeypatch, call,
 
 @pytest.mark.parametrize("taken", [1, 100, 5_000])
 def test_a_disk_that_fills_up_in_the_middle_of_a_file_loses_nothing(tmp_path, monkeypatch, taken):
-    files = Sidecar(tmp_path)
-    real, room = os.write, taken
-
-    def short(file, data):
-        nonlocal room
-        if room == 0:
-            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
-        written = real(file, bytes(data[:room]))
-        room -= written
-        return written
-
-    monkeypatch.setattr(os, "write", short)
+    files = PageFiles(tmp_path)
+    fill_up(monkeypatch, taken)
     with pytest.raises(StorageFull, match="no space left"):
         files.commit(prepared(1))
     assert files_under(tmp_path) == {}
 
 
 def test_a_nearly_full_disk_is_not_written_to_at_all(tmp_path, monkeypatch):
-    files = Sidecar(tmp_path)
+    files = PageFiles(tmp_path)
     real = os.statvfs(tmp_path)
     room = os.statvfs_result((4096, 4096, 10**6, 10**6, (atomic_files.MIN_FREE_BYTES - 1) // 4096, *tuple(real)[5:]))
     monkeypatch.setattr(os, "statvfs", lambda _: room)
-    with pytest.raises(StorageFull, match="1023 MB"):
+    with pytest.raises(StorageFull, match="Only 999 MB"):
         files.commit(prepared(1))
     assert files_under(tmp_path) == {}
     # A mounted bucket does not say how large it is: it is tried.
@@ -164,13 +121,13 @@ def test_a_nearly_full_disk_is_not_written_to_at_all(tmp_path, monkeypatch):
 
 def test_files_are_private(tmp_path):
     os.umask(os.umask(0o022))
-    Sidecar(tmp_path / "data").commit(prepared(1))
+    PageFiles(tmp_path / "data").commit(prepared(1))
     for path in (tmp_path / "data").rglob("*"):
         assert path.stat().st_mode & 0o777 == (0o700 if path.is_dir() else 0o600)
 
 
 def test_links_are_neither_read_nor_followed(tmp_path):
-    files = Sidecar(tmp_path / "data")
+    files = PageFiles(tmp_path / "data")
     head = files.commit(prepared(1))
     path = files.path(head.page)
     secret = tmp_path / "secret"
@@ -187,7 +144,7 @@ def test_links_are_neither_read_nor_followed(tmp_path):
 
 
 def test_a_token_file_in_the_place_of_another_page_is_not_believed(tmp_path):
-    files = Sidecar(tmp_path)
+    files = PageFiles(tmp_path)
     first, second = (files.path(files.commit(prepared(1, number)).page) for number in (1, 2))
     second.write_bytes(first.read_bytes())
     found = files.scan()

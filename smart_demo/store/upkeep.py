@@ -1,10 +1,18 @@
-"""Keeps Chroma's rows equal to the library's pages, and answers only while they are."""
+"""What keeps a library's index and snapshots in step with its pages.
+
+`ChromaUpkeep` keeps Chroma's rows equal to the pages, and answers only while they are. `BackgroundTasks` opens and
+fills Chroma, checks headers that were listed from snapshots, and updates the snapshots. Searches and writes run at the
+same time and need none of it.
+"""
 
 from __future__ import annotations
 
+import logging
+import threading
 from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 from contextlib import suppress
+from dataclasses import dataclass
 
 import numpy as np
 
@@ -14,7 +22,13 @@ from smart_demo.store.chroma_index import IndexUnhealthy, PageIndex, row_id
 from smart_demo.store.token_file import StoredKey, stored_key
 from smart_demo.types import Floats, PageId, Scope, StoredPage
 
-_BATCH = 500
+log = logging.getLogger(__name__)
+INTERVAL_SECONDS = 300.0
+"""Seconds between checks for outdated snapshots."""
+_FLUSH_BATCH = 500
+"""Rows written to Chroma at a time."""
+_HEADER_BATCH, _PAUSE_SECONDS = 100, 0.1
+"""Headers read at a time, and seconds of rest after them, so that searches go first."""
 
 
 class ChromaUpkeep:
@@ -77,10 +91,10 @@ class ChromaUpkeep:
         with suppress(IndexUnhealthy):
             for encoder in sorted({page.encoder for page in self._pending.values()}):
                 pages = [page for page in self._pending.values() if page.encoder == encoder]
-                for start in range(0, len(pages), _BATCH):
+                for start in range(0, len(pages), _FLUSH_BATCH):
                     if not keep_going():
                         return
-                    self._upsert(encoder, pages[start : start + _BATCH], vector_of)
+                    self._upsert(encoder, pages[start : start + _FLUSH_BATCH], vector_of)
 
     def delete(self, pages: Iterable[StoredPage]) -> None:
         """Delete the rows of deleted pages and dequeue them."""
@@ -104,10 +118,10 @@ class ChromaUpkeep:
                 return found
         return None
 
-    def apply_changes_of(self, pending: PendingUpkeep) -> None:
+    def apply_changes_of(self, unopened: UnopenedChroma) -> None:
         """Apply the pages added and deleted while this one was filled."""
-        self.delete(pending.deleted.values())
-        for page in pending.pending:
+        self.delete(unopened.deleted.values())
+        for page in unopened.pending:
             self.enqueue(page)
 
     def is_wasteful(self, pages: int) -> bool:
@@ -143,8 +157,8 @@ class ChromaUpkeep:
                 del self._pending_counts[key[:2]]
 
 
-class PendingUpkeep(ChromaUpkeep):
-    """Replaces ChromaUpkeep until Chroma is open and filled: records additions and deletions, answers no search."""
+class UnopenedChroma(ChromaUpkeep):
+    """Replaces `ChromaUpkeep` until Chroma is open and filled: records what is added and deleted, answers no search."""
 
     def __init__(self) -> None:
         super().__init__(_UnopenedIndex())  # type: ignore[arg-type]
@@ -194,3 +208,70 @@ class _UnopenedIndex:
 
     def close(self) -> None:
         """Do nothing: there is nothing to close."""
+
+
+@dataclass(frozen=True)
+class BackgroundWork:
+    """The steps that a library wants done in the background."""
+
+    open_index: Callable[[Callable[[], bool]], None]
+    """Opens Chroma, fills it and uses it from then on, or stops early once its argument returns False. Does nothing if
+    Chroma is open already.
+    """
+    unread: list[StoredPage]
+    """Pages that were listed from a snapshot and whose headers are not read yet."""
+    refresh_header: Callable[[StoredPage], None]
+    """Reads the header of one such page."""
+    update_snapshots: Callable[[], None]
+    """Writes the snapshots that are out of date."""
+
+
+class BackgroundTasks:
+    """One thread that does the background work of a library until `stop` is called."""
+
+    def __init__(self, work: BackgroundWork) -> None:
+        self._work, self._stopped = work, threading.Event()
+        self._thread = threading.Thread(target=self._run, name="library-background", daemon=True)
+
+    def start(self) -> None:
+        """Start the thread. Call it once."""
+        self._thread.start()
+
+    def stop(self) -> None:
+        """Start no further step, and wait until the current one ends."""
+        self._stopped.set()
+        if self._thread.is_alive() and self._thread is not threading.current_thread():
+            self._thread.join()
+
+    @property
+    def running(self) -> bool:
+        """Whether `stop` was not called yet."""
+        return not self._stopped.is_set()
+
+    def _run(self) -> None:
+        # Snapshots come first: filling the index of a large library takes minutes.
+        self._try("updating snapshots", self._work.update_snapshots)
+        self._try("opening the index", self._open_index)
+        self._try("reading headers", self._read_headers)
+        while not self._stopped.wait(INTERVAL_SECONDS):
+            self._try("updating snapshots", self._work.update_snapshots)
+            self._try("opening the index", self._open_index)
+
+    def _open_index(self) -> None:
+        self._work.open_index(lambda: self.running)
+
+    def _read_headers(self) -> None:
+        unread = self._work.unread
+        while unread and self.running:
+            self._work.refresh_header(unread.pop())
+            if len(unread) % _HEADER_BATCH == 0:
+                self._stopped.wait(_PAUSE_SECONDS)
+
+    def _try(self, name: str, step: Callable[[], None]) -> None:
+        try:
+            if self.running:
+                step()
+        except SmartError as error:  # a full disk, for example: the library is complete without any of this
+            log.warning("background task failed: %s: %s", name, type(error).__name__)
+        except Exception:
+            log.exception("background task failed: %s", name)

@@ -1,4 +1,4 @@
-"""Damage to Chroma's files, also the kinds that Chroma does not report: detected by the probe and repaired."""
+"""Damage to Chroma's files, also the kinds that Chroma does not report: detected by the check and repaired."""
 
 import re
 import sqlite3
@@ -11,8 +11,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from smart_demo.store.chroma_index import PageIndex
-from smart_demo.store.chroma_probe import why_unreadable
+from smart_demo.store.chroma_index import PageIndex, why_unreadable
 from smart_demo.types import LOCAL, StoredPage
 from tests.store.cases import ENCODER, POOLED, open_library, page_id, put, rows_in_chroma, unit
 
@@ -100,7 +99,7 @@ def test_files_of_deleted_collections_are_deleted(tmp_path):
 def test_the_canary_ends_with_its_parent(chroma_folder):
     """Else a killed app's canary would open the folder, and write in it, while the next app uses it."""
     folder, *_ = chroma_folder
-    command = [sys.executable, "-m", "smart_demo.store.chroma_probe", str(folder)]
+    command = [sys.executable, "-m", "smart_demo.store.chroma_index", str(folder)]
     with closing(sqlite3.connect(folder / "chroma.sqlite3", isolation_level=None)) as database:
         database.execute("BEGIN EXCLUSIVE")  # Chroma waits for 1,000 seconds
         asked = subprocess.Popen(command, cwd=ROOT, stdin=subprocess.PIPE, stderr=subprocess.DEVNULL)
