@@ -18,6 +18,8 @@ from smart_demo.backbones.base import Runtime
 from smart_demo.errors import PageRefused, QueryRefused
 from smart_demo.types import Encoder, Floats, Page, PageEncoding, Query, QueryEncoding, TokenBoxes, TokenKind
 
+_WORD = re.compile(r"[^\W_]+")
+
 
 class WordBackbone:
     """A `Backbone` of one-hot words, deterministic across processes.
@@ -92,7 +94,7 @@ class WordBackbone:
             yield self._encode_labels(Query(text), labels)
 
     def _encode_page(self, page: Page) -> PageEncoding | PageRefused:
-        placed = [(label, word.box) for word in page.words for label in _split_words(word.text)]
+        placed = [(label, word.box_at(start)) for word in page.words for label, start in _find_words(word.text)]
         if not placed:
             return PageRefused(f"Page {page.number} of {page.document} has no words in its text layer.")
         pooled, tokens = self._states([label for label, _ in placed])
@@ -114,4 +116,11 @@ class WordBackbone:
 
 
 def _split_words(text: str) -> list[str]:
-    return re.findall(r"[^\W_]+", text.lower())
+    return [label for label, _ in _find_words(text)]
+
+
+def _find_words(text: str) -> list[tuple[str, int]]:
+    """Return the words of a text in lower case, each with the index of its first character."""
+    # Lower case may be longer than the text, so the indices are of the written form.
+    found = ((part[0].lower(), part.start()) for part in _WORD.finditer(text))
+    return [(label, start) for word, start in found for label in _WORD.findall(word)]

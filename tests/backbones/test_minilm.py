@@ -4,6 +4,7 @@ import hashlib
 import json
 import re
 import shutil
+import unicodedata
 from dataclasses import asdict, replace
 from functools import cache
 from pathlib import Path
@@ -42,6 +43,12 @@ def states_of(pieces, layer=6):
     return out.hidden_states[layer][0].numpy()
 
 
+def written(words):
+    """A page whose text layer is these words, which may contain spaces."""
+    placed = tuple(Word(word, box) for word, box in zip(words, boxes(len(words)), strict=True))
+    return Page(PageId("0" * 16, 1), "x.pdf", 1, BLANK, placed)
+
+
 @cache
 def reading(*words):
     """A minilm whose OCR finds these words in any picture."""
@@ -72,9 +79,8 @@ def test_a_single_window_is_what_sentence_transformers_says(text):
 @settings(max_examples=30, deadline=None)
 @given(words=st.lists(st.text(min_size=1, max_size=8), min_size=1, max_size=6))
 def test_words_cut_one_by_one_are_the_text_cut_whole(words):
-    placed = tuple(Word(word, box) for word, box in zip(words, boxes(len(words)), strict=True))
-    (one,) = reading().encode_pages([Page(PageId("0" * 16, 1), "x.pdf", 1, BLANK, placed)])
-    expected = reference().tokenizer.tokenize(" ".join(words))
+    (one,) = reading().encode_pages([written(words)])
+    expected = reference().tokenizer.tokenize(unicodedata.normalize("NFKC", " ".join(words)))
     if isinstance(one, PageRefused):
         assert expected == []
     else:
@@ -112,9 +118,53 @@ def test_every_piece_of_a_word_stands_where_the_word_stands():
     np.testing.assert_allclose(one.place.boxes, corners, **CLOSE)
 
 
+def test_a_piece_of_a_word_broken_across_lines_is_placed_in_its_part():
+    first, second, third = boxes(3)
+    broken = Word("unaffable", first, ((3, second), (6, third)))  # una-ffa-ble
+    across = Word("port\ud800table", first, ((5, second),))  # half of a surrogate pair counts as a character
+    (one,) = loaded("minilm").encode_pages([Page(PageId("0" * 16, 1), "x.pdf", 1, BLANK, (broken, across))])
+    assert one.place.boxes[:3, 0].tolist() == pytest.approx([first.left, second.left, third.left])
+    assert one.place.boxes[3, 0] == pytest.approx(first.left)
+
+
+COMPATIBLE = [*"ﬀﬁﬂﬃﬄﬅﬆ", *"ＡｂＺ０９", *"²³¹₂ⁿ", *"™℡㎏㎡№", *"ⅧⅳⒶ①", *"ªº½…", *"ﷺｶﾞ", "\u00a0", "\u3000", "´"]
+"""Characters that NFKC replaces, from every kind of them that documents have."""
+COMPATIBLE_WORDS = st.lists(
+    st.lists(st.sampled_from([*COMPATIBLE, "a", "e", "t", "7", "é", "-"]), min_size=1, max_size=6).map("".join),
+    min_size=1,
+    max_size=5,
+)
+
+
+@settings(max_examples=40, deadline=None)
+@given(words=COMPATIBLE_WORDS)
+def test_compatibility_characters_match_as_the_plain_ones_and_labels_are_the_written_form(words):
+    words = ["tide", *words]
+    plain = [unicodedata.normalize("NFKC", word) for word in words]
+    ours, theirs = loaded("minilm").encode_pages([written(words), written(plain)])
+    np.testing.assert_allclose(ours.tokens, theirs.tokens, **CLOSE)
+    np.testing.assert_allclose(ours.pooled, theirs.pooled, **CLOSE)
+    np.testing.assert_array_equal(ours.place.boxes, theirs.place.boxes)
+    query, other = (loaded("minilm").encode_query(Query(" ".join(text))) for text in (words, plain))
+    np.testing.assert_allclose(query.tokens @ ours.tokens.T, other.tokens @ theirs.tokens.T, **CLOSE)
+    assert all(label in " ".join(words) for label in (*query.labels, *query.word_texts))
+
+
+@pytest.mark.parametrize("ignored", ["\u00ad", "\u200b", "\u200c", "\u200d", "\u2060", "\ufeff", "\u200e"])
+def test_characters_without_a_width_are_ignored_inside_words(ignored):
+    broken = f"photo{ignored}synthesis of l{ignored}igh{ignored}thouse{ignored}s"
+    plain = broken.replace(ignored, "")
+    query, other = loaded("minilm").encode_query(Query(broken)), loaded("minilm").encode_query(Query(plain))
+    np.testing.assert_allclose(query.tokens, other.tokens, **CLOSE)
+    assert [word.replace(ignored, "") for word in query.word_texts] == list(other.word_texts)
+    ours, theirs = loaded("minilm").encode_pages([page(broken), page(plain)])
+    np.testing.assert_allclose(ours.tokens, theirs.tokens, **CLOSE)
+
+
 def test_labels_are_the_query_as_it_was_written():
     labels = loaded("minilm").encode_query(Query("Müller's UNAFFABLE ☎ [SEP]")).labels
     assert labels == ("Müller", "'", "s", "UNA", "FFA", "BLE", "☎", "[", "SEP", "]")
+    assert loaded("minilm").encode_query(Query("diﬃcult ＴＩＤＥ m²")).labels == ("diﬃcult", "ＴＩＤＥ", "m²")
 
 
 def test_a_long_query_is_cut_and_says_so_and_a_full_one_is_not():
