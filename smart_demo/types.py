@@ -237,6 +237,37 @@ class Query:
         return replace(self, image=None)
 
 
+class NoticeCode(StrEnum):  # programs read these names: never change one
+    """The kinds of notices of a search."""
+
+    QUERY_CUT = "query-cut"
+    """The model read only the beginning of the query."""
+    PICTURE_NOT_SEEN = "picture-not-seen"
+    """The model cannot see the query's picture."""
+    UNKNOWN_WORDS = "unknown-words"
+    """The model does not know some words of the query."""
+    FEW_KNOWN_WORDS = "few-known-words"
+    """The model knows less than half of the query."""
+    NO_KNOWN_WORDS = "no-known-words"
+    """The model knows nothing of the query."""
+    RANKED_N_OF_M = "ranked-n-of-m"
+    """Only the candidates were scored token by token."""
+    SAMPLES_NOT_WHOLE = "samples-not-whole"
+    """Some pages of the sample library could not be encoded."""
+    OTHER_MODEL = "other-model"
+    """Some pages were encoded by another model, so they were not searched."""
+    EMPTY_LIBRARY = "empty-library"
+    """There was no page to search."""
+
+
+@dataclass(frozen=True, slots=True)
+class Notice:
+    """A fact that a reader of search results needs beside them: a sentence for people, its code for programs."""
+
+    code: NoticeCode
+    text: str
+
+
 @dataclass(frozen=True, eq=False)
 class QueryEncoding:
     """A backbone's encoding of a query: pooled (P,), tokens (Q, D), all rows of length 1; Q >= 1."""
@@ -249,8 +280,8 @@ class QueryEncoding:
     """(Q,) TokenKind of each token."""
     labels: tuple[str, ...]
     """Readable text of each of the Q tokens."""
-    notice: str = ""
-    """Message for the visitor, such as that the query was cut."""
+    notices: tuple[Notice, ...] = ()
+    """Facts for the visitor, such as that the query was cut."""
     words: tuple[int, ...] = ()
     """Index of the query word that each of the Q tokens is a piece of; -1 if of none (instruction, template, image,
     tail). By default every content token is a word."""

@@ -16,8 +16,20 @@ import numpy as np
 
 from smart_demo.backbones.base import Runtime
 from smart_demo.errors import PageRefused, QueryRefused
-from smart_demo.types import Encoder, Floats, Page, PageEncoding, Query, QueryEncoding, TokenBoxes, TokenKind
+from smart_demo.types import (
+    Encoder,
+    Floats,
+    Notice,
+    NoticeCode,
+    Page,
+    PageEncoding,
+    Query,
+    QueryEncoding,
+    TokenBoxes,
+    TokenKind,
+)
 
+NOT_SEEN = Notice(NoticeCode.PICTURE_NOT_SEEN, "words cannot see the picture; it searched with your words alone.")
 _WORD = re.compile(r"[^\W_]+")
 
 
@@ -83,8 +95,8 @@ class WordBackbone:
         labels = _split_words(query.text)
         if not labels:
             raise QueryRefused("There are no words in the query.", "Type a few words.")
-        notice = "" if query.image is None else "words cannot see the picture; it searched with your words alone."
-        return replace(self._encode_labels(query, labels), notice=notice)
+        encoding = self._encode_labels(query, labels)
+        return encoding if query.image is None else replace(encoding, notices=(NOT_SEEN,))
 
     def encode_texts(self, texts: Sequence[str]) -> Iterator[QueryEncoding]:
         for number, text in enumerate(texts, start=1):

@@ -30,6 +30,8 @@ from smart_demo.errors import BackboneUnavailable, InputRefused, PageRefused, Qu
 from smart_demo.types import (
     Encoder,
     Floats,
+    Notice,
+    NoticeCode,
     Page,
     PageEncoding,
     Pixels,
@@ -179,7 +181,7 @@ class MiniLM:
                 raise QueryRefused("There are no words in the picture that minilm could read.", hint)
             raise QueryRefused("The query is empty.", "Type a few words.")
         (encoding,) = self._encode_queries([query], [pieces])
-        return replace(encoding, notice=_notice(query, len(seen), pieces))
+        return replace(encoding, notices=tuple(_list_notices(query, len(seen), pieces)))
 
     def encode_texts(self, texts: Sequence[str]) -> Iterator[QueryEncoding]:
         """Yield the encoding of each text, cut at 512 positions and never windowed: the same as for a query.
@@ -339,22 +341,21 @@ def split_windows(count: int) -> list[slice]:
     return [slice(count * n // parts, count * (n + 1) // parts) for n in range(parts)]
 
 
-def _notice(query: Query, read: int, pieces: _Pieces) -> str:
-    """Return what the visitor should know: how an image was read, what was cut, which words minilm does not know."""
-    notices = []
+def _list_notices(query: Query, read: int, pieces: _Pieces) -> Iterator[Notice]:
+    """Yield how an image was read, what was cut, and which words minilm does not know."""
     if query.image is not None:
         took = f": it took the {read} words it read there." if read else ", and read no words in it."
-        notices.append(f"minilm cannot see the picture{took}")
+        yield Notice(NoticeCode.PICTURE_NOT_SEEN, f"minilm cannot see the picture{took}")
     if len(pieces.ids) > WINDOW_PIECES:
         count = len(pieces.ids)
-        notices.append(f"The query was cut: minilm takes {WINDOW_PIECES} word pieces and this one has {count:,}.")
+        cut = f"The query was cut: minilm takes {WINDOW_PIECES} word pieces and this one has {count:,}."
+        yield Notice(NoticeCode.QUERY_CUT, cut)
     strange = dict.fromkeys(label for label, piece in zip(pieces.labels, pieces.ids, strict=True) if piece == UNKNOWN)
     if strange and all(piece == UNKNOWN for piece in pieces.ids):
-        notices.append("minilm knows none of these words, so the order means nothing.")
+        yield Notice(NoticeCode.NO_KNOWN_WORDS, "minilm knows none of these words, so the order means nothing.")
     elif strange:
         few = ", ".join(label[:30] for label in list(strange)[:3])
-        notices.append(f"minilm does not know: {few}.")
-    return " ".join(notices)
+        yield Notice(NoticeCode.UNKNOWN_WORDS, f"minilm does not know: {few}.")
 
 
 def _normalise(rows: Floats) -> Floats:

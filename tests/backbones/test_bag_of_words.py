@@ -82,7 +82,9 @@ def test_a_vocabulary_that_cannot_be_kept_apart_is_refused(vocabulary, width):
 
 def test_pictures_are_not_read_and_it_says_so():
     encoding = WordBackbone().encode_query(Query("tide", BLANK))
-    assert "cannot see" in encoding.notice
+    (notice,) = encoding.notices
+    assert notice.code == "picture-not-seen"
+    assert "cannot see" in notice.text
     np.testing.assert_array_equal(encoding.pooled, WordBackbone().encode_query(Query("tide")).pooled)
     with pytest.raises(QueryRefused):
         WordBackbone().encode_query(Query("", BLANK))

@@ -20,7 +20,7 @@ from sentence_transformers import SentenceTransformer
 
 from smart_demo.backbones.minilm import WINDOW_PIECES, MiniLM, split_windows
 from smart_demo.errors import BackboneUnavailable, PageRefused, QueryRefused, SettingRefused
-from smart_demo.types import Page, PageId, Query, TokenKind, Word
+from smart_demo.types import Notice, NoticeCode, Page, PageId, Query, TokenKind, Word
 from tests.backbones.cases import BLANK, boxes, loaded, page
 
 CLOSE = {"atol": 1e-5}
@@ -170,9 +170,8 @@ def test_labels_are_the_query_as_it_was_written():
 def test_a_long_query_is_cut_and_says_so_and_a_full_one_is_not():
     cut = loaded("minilm").encode_query(Query("tide " * 1234))
     full = loaded("minilm").encode_query(Query("tide " * WINDOW_PIECES))
-    assert "cut" in cut.notice
-    assert "1,234" in cut.notice
-    assert full.notice == ""
+    assert [(notice.code, "1,234" in notice.text) for notice in cut.notices] == [("query-cut", True)]
+    assert full.notices == ()
     assert len(cut.tokens) == len(cut.labels) == len(full.tokens) == WINDOW_PIECES
     np.testing.assert_allclose(cut.pooled, full.pooled, **CLOSE)
 
@@ -206,15 +205,16 @@ def test_a_scan_without_ocr_installed_is_refused_with_the_cure_and_the_others_go
 @pytest.mark.parametrize(("text", "asked"), [("", "tide table"), ("port", "port tide table")])
 def test_a_picture_is_asked_by_the_words_in_it_and_says_so(text, asked):
     encoding = reading("tide", "table").encode_query(Query(text, BLANK))
-    assert "cannot see" in encoding.notice
-    assert "2 words" in encoding.notice
+    (notice,) = encoding.notices
+    assert notice.code == "picture-not-seen"
+    assert "2 words" in notice.text
     np.testing.assert_allclose(encoding.tokens, loaded("minilm").encode_query(Query(asked)).tokens, **CLOSE)
 
 
 def test_a_picture_without_words_leaves_the_text_alone_or_is_refused():
     blind = reading()
     encoding = blind.encode_query(Query("tide", BLANK))
-    assert "no words" in encoding.notice
+    assert "no words" in encoding.notices[0].text
     assert encoding.labels == ("tide",)
     with pytest.raises(QueryRefused, match="no words in the picture") as refusal:
         blind.encode_query(Query("", BLANK))
@@ -289,10 +289,12 @@ def test_a_picture_that_breaks_the_reader_is_one_refused_page(monkeypatch):
 
 def test_words_that_mean_nothing_to_minilm_are_named():
     model = loaded("minilm")
-    assert "knows none of these words" in model.encode_query(Query("🦄🐙")).notice
-    assert "knows none of these words" in model.encode_query(Query("a" * 9_999)).notice
-    assert model.encode_query(Query("anchor 🦄")).notice == "minilm does not know: 🦄."
-    assert model.encode_query(Query("anchor")).notice == ""
+    for text in ("🦄🐙", "a" * 9_999):
+        assert [notice.code for notice in model.encode_query(Query(text)).notices] == ["no-known-words"]
+    assert model.encode_query(Query("anchor 🦄")).notices == (
+        Notice(NoticeCode.UNKNOWN_WORDS, "minilm does not know: 🦄."),
+    )
+    assert model.encode_query(Query("anchor")).notices == ()
 
 
 # -- states of an earlier layer, and [CLS] and [SEP] kept: ablations that leave every existing encoding alone
