@@ -238,26 +238,17 @@ class Query:
 
 
 class NoticeCode(StrEnum):  # programs read these names: never change one
-    """The kinds of notices of a search."""
+    """The kinds of notices of a search, as `assets/usage.md` explains them."""
 
     QUERY_CUT = "query-cut"
-    """The model read only the beginning of the query."""
     PICTURE_NOT_SEEN = "picture-not-seen"
-    """The model cannot see the query's picture."""
     UNKNOWN_WORDS = "unknown-words"
-    """The model does not know some words of the query."""
     FEW_KNOWN_WORDS = "few-known-words"
-    """The model knows less than half of the query."""
     NO_KNOWN_WORDS = "no-known-words"
-    """The model knows nothing of the query."""
     RANKED_N_OF_M = "ranked-n-of-m"
-    """Only the candidates were scored token by token."""
     SAMPLES_NOT_WHOLE = "samples-not-whole"
-    """Some pages of the sample library could not be encoded."""
     OTHER_MODEL = "other-model"
-    """Some pages were encoded by another model, so they were not searched."""
     EMPTY_LIBRARY = "empty-library"
-    """There was no page to search."""
 
 
 @dataclass(frozen=True, slots=True)
