@@ -23,7 +23,7 @@ from smart_demo.engine import Engine, open_engine
 from smart_demo.errors import InputRefused, SettingRefused, SmartError
 from smart_demo.search.candidate_check import CHECKED_TOP
 from smart_demo.search.retrieval import MAX_RESULTS, as_dict
-from smart_demo.types import LOCAL, SAMPLES, Found, Hit, Progress, Query, State
+from smart_demo.types import LOCAL, SAMPLES, Found, Hit, Notice, NoticeCode, Progress, Query, State
 
 EVIDENCE_PARTS = ("text", "pages", "binding", "ablations")
 DEFAULT_PAIRS, MAX_PAIRS = 40, 1_000
@@ -169,20 +169,23 @@ def _print_progress(steps: Iterable[Progress]) -> list[Progress]:
 
 
 def _search(options: argparse.Namespace, settings: Settings) -> int:
+    notices: list[Notice] = []
     with open_engine(settings, fall_back=False, background=True) as engine:
         scopes = [LOCAL]
         if options.samples:
             scopes.append(SAMPLES)
-            _prepare_samples(engine)
+            notices += _prepare_samples(engine)
         found = engine.search(Query(options.query), scopes, top=options.top)
         others = engine.pages_of_other_encoders(LOCAL)
     if others:
-        _notice(f"{others:,} pages were encoded by another model and are not searched: index their files again.")
+        text = f"{others:,} pages were encoded by another model and are not searched: index their files again."
+        notices.append(Notice(NoticeCode.OTHER_MODEL, text))
     elif not found.parts.pages:
-        _notice("The library is empty. Add files first: python -m smart_demo index PATH, or search with --samples.")
-    if found.encoding.notice:
-        _notice(found.encoding.notice)
-    print(json.dumps(as_dict(found), indent=1) if options.json else "\n".join(_result_lines(found)))
+        text = "The library is empty. Add files first: python -m smart_demo index PATH, or search with --samples."
+        notices.append(Notice(NoticeCode.EMPTY_LIBRARY, text))
+    for notice in (*notices, *found.encoding.notices):
+        _notice(notice.text)
+    print(json.dumps(as_dict(found, notices), indent=1) if options.json else "\n".join(_result_lines(found)))
     return 0
 
 
@@ -289,8 +292,8 @@ def _samples(options: argparse.Namespace, settings: Settings) -> int:
     return 0 if all(end.state != State.REFUSED for end in ends) else 1
 
 
-def _prepare_samples(engine: Engine) -> None:
-    """Encode what is missing of the samples, without printing to standard output.
+def _prepare_samples(engine: Engine) -> tuple[Notice, ...]:
+    """Encode what is missing of the samples, without printing to standard output; return what is still missing.
 
     Uses the model that searches the local library, even if another one serves the samples in the app: only then can
     both be ranked together.
@@ -302,6 +305,7 @@ def _prepare_samples(engine: Engine) -> None:
         for step in engine.prepare_samples(main):
             if step.state is State.REFUSED:
                 _notice(f"{step.document}: {step.message}")
+    return engine.samples(main).notices
 
 
 def _doctor(options: argparse.Namespace, settings: Settings) -> int:

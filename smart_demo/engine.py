@@ -185,7 +185,10 @@ class Engine:
         """Return how much of the sample library is encoded, by default under the backbone that serves it."""
         encoder = (backbone or self.backbone(SAMPLES)).encoder
         stored = self._sample_documents.stored(self.library, encoder.fingerprint)
-        return Samples(len(stored), self._sample_documents.count_pages(encoder.fingerprint), encoder.name)
+        documents, fingerprint = self._sample_documents, encoder.fingerprint
+        return Samples(
+            len(stored), documents.count_pages(fingerprint), encoder.name, documents.count_refused(fingerprint)
+        )
 
     def prepare_samples(self, backbone: Backbone | None = None) -> Generator[Progress]:
         """Encode what is missing of the sample library, by default with the bundled backbone.

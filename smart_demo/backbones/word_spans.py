@@ -55,8 +55,8 @@ def group_pieces(text: str, pieces: Sequence[tuple[int, int]]) -> tuple[tuple[in
 def _char_class(char: str) -> str:
     """Return the class of a character, as one letter.
 
-    a: letter; d: digit; m: mark; j: joiner of letters and digits; n: joiner of digits; o: letter of a script without
-    spaces; x: other sign; a space for a space.
+    a: letter; d: digit; m: mark, or a character without a width; j: joiner of letters and digits; n: joiner of digits;
+    o: letter of a script without spaces; x: other sign; a space for a space.
     """
     if char.isspace():
         return " "
@@ -64,7 +64,10 @@ def _char_class(char: str) -> str:
         return "j"
     if char in ",:":
         return "n"
-    category = unicodedata.category(char)[0]
+    category = unicodedata.category(char)
+    if category == "Cf":  # a soft hyphen or another character without a width is part of the word around it
+        return "m"
+    category = category[0]
     if category == "L" and any(low <= ord(char) <= high for low, high in UNSPACED_RANGES):
         return "o"
     return {"L": "a", "N": "d", "M": "m"}.get(category, "x")

@@ -39,6 +39,7 @@ from smart_demo.types import (
     SearchResult,
     StoredPage,
     TokenCodes,
+    TokenKind,
 )
 
 ENCODE_BATCH_SIZE = 256
@@ -148,7 +149,8 @@ def encode_collection(
     tokens: dict[PageId, TokenCodes] = {}
     encodings = _encode_batches(backbone, list(collection.documents.values()))
     for done, (page, encoding) in enumerate(zip(collection.documents, encodings, strict=True), start=1):
-        if encoding is not None:
+        # A text of words that the backbone does not know is encoded as the empty text: a page of them is refused.
+        if encoding is not None and TokenKind.CONTENT in encoding.kinds:
             codes = token_file.encode(encoding.tokens, codec)
             pages.append(make_stored_page(page, collection.names[page], encoding, codes, codec))
             pooled.append(encoding.pooled)

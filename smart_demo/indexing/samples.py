@@ -13,7 +13,7 @@ from smart_demo.config import Limits
 from smart_demo.errors import InputRefused
 from smart_demo.page_list import PageList
 from smart_demo.store.library import Library
-from smart_demo.types import SAMPLES, StoredPage
+from smart_demo.types import SAMPLES, Notice, NoticeCode, StoredPage
 
 log = logging.getLogger(__name__)
 
@@ -26,11 +26,22 @@ class Samples:
     total: int
     encoder: str
     """Name of the encoder."""
+    refused: int = 0
+    """Pages that the encoder refused; `total` leaves them out."""
 
     @property
     def complete(self) -> bool:
         """Whether every sample page can be searched."""
         return self.ready >= self.total
+
+    @property
+    def notices(self) -> tuple[Notice, ...]:
+        """What a reader of answers from the samples should know."""
+        missing = max(0, self.total - self.ready) + self.refused
+        if not missing:
+            return ()
+        text = f"{missing} of {self.total + self.refused} sample pages could not be encoded and are not searched."
+        return (Notice(NoticeCode.SAMPLES_NOT_WHOLE, text),)
 
 
 class SampleDocuments:
@@ -61,7 +72,11 @@ class SampleDocuments:
 
     def count_pages(self, encoder: str) -> int:
         """Count the pages that an encoder can encode: all pages, less those it refused."""
-        return sum(upload.pages for upload in self.uploads) - self._refused.get(encoder, 0)
+        return sum(upload.pages for upload in self.uploads) - self.count_refused(encoder)
+
+    def count_refused(self, encoder: str) -> int:
+        """Return how many pages an encoder refused."""
+        return self._refused.get(encoder, 0)
 
     def record_refused(self, encoder: str, pages: int) -> None:
         """Record how many pages an encoder refused, so that the library counts as complete without them."""

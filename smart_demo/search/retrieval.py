@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -25,7 +25,7 @@ from smart_demo.search.candidate_check import (
 )
 from smart_demo.search.costs import RecentTimings, StageTiming, Stopwatch
 from smart_demo.store.library import Library
-from smart_demo.types import Floats, Found, Hit, Method, Parts, Query, QueryEncoding, Scope
+from smart_demo.types import Floats, Found, Hit, Method, Notice, NoticeCode, Parts, Query, QueryEncoding, Scope
 
 MAX_RESULTS = 50
 MAX_CACHED_QUERIES, MAX_CACHED_PARTS = 128, 16
@@ -181,19 +181,31 @@ class Retrieval:
         return np.sort(np.argpartition(-cosines, depth - 1)[:depth])
 
 
-def as_dict(found: Found) -> dict[str, Any]:
+def as_dict(found: Found, notices: Iterable[Notice] = ()) -> dict[str, Any]:
     """Return the results of one query as `search --json` and the API print them.
+
+    notices: those of the caller, which follow those of the query.
 
     Each method has its hits with both parts of their scores. `smart` is pooled + late, whatever weights the method
     used. `late` and `smart` are None if the page's tokens were not scored.
     """
+    said = (*found.encoding.notices, *_list_unscored(found.parts), *notices)
     return {
         "query": found.query.text,
         "pages": len(found.parts.pages),
         "candidates": len(found.parts.candidates),
         "milliseconds": {stage: round(value, 3) for stage, value in found.milliseconds.items()},
         "results": {name: [_hit_as_dict(hit) for hit in result.hits] for name, result in found.results.items()},
+        "notices": [{"code": str(notice.code), "text": notice.text} for notice in said],
     }
+
+
+def _list_unscored(parts: Parts) -> Iterator[Notice]:
+    """Yield a notice if only candidates were scored token by token."""
+    scored, pages = len(parts.candidates), len(parts.pages)
+    if scored < pages:
+        text = f"SMART ranked {scored:,} of {pages:,} pages: those nearest by pooled vector."
+        yield Notice(NoticeCode.RANKED_N_OF_M, text)
 
 
 def _hit_as_dict(hit: Hit) -> dict[str, Any]:

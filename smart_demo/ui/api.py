@@ -18,7 +18,7 @@ import gradio as gr
 from smart_demo.errors import InputRefused, LibraryError, QueryRefused, SmartError
 from smart_demo.search.retrieval import MAX_RESULTS, as_dict
 from smart_demo.server.gate import UNEXPECTED_ERROR
-from smart_demo.types import POOLED, SAMPLES, SMART, Query, Scope, Weights
+from smart_demo.types import POOLED, SAMPLES, SMART, Notice, NoticeCode, Query, Scope, Weights
 from smart_demo.ui.handlers import Handlers
 
 log = logging.getLogger(__name__)
@@ -50,7 +50,8 @@ class SearchEndpoint:
     def search(self, query: str, top: int = 5, request: gr.Request | None = None) -> dict[str, Any]:  # noqa: D417
         """Search a library of document pages by meaning and by detail, ranked twice: by one pooled vector per page
         (results.pooled) and by SMART late interaction, pooled plus token by token (results.smart). Each hit names the
-        document and the page with both parts of its score. Scores are for ranking, not for thresholds.
+        document and the page with both parts of its score. Scores are for ranking, not for thresholds. `notices` says
+        what to know beside them, such as that the model knows no word of the query.
 
         Args:
             query: What to look for: a question or a few words.
@@ -74,7 +75,18 @@ class SearchEndpoint:
         found = engine.search(query, (scope,), (POOLED, SMART), top)
         if scope == SAMPLES:
             self._check_samples()  # a page that was found damaged during the search is missing from the answer
-        return as_dict(found)
+        return as_dict(found, self._list_notices(scope))
+
+    def _list_notices(self, scope: Scope) -> tuple[Notice, ...]:
+        """Return what a reader of an answer from this scope should know about its pages."""
+        if scope == SAMPLES:
+            samples = self._handlers.samples()
+            return samples.notices if samples else ()
+        others = self._handlers.engine.pages_of_other_encoders(scope)
+        if not others:
+            return ()
+        text = f"{others:,} of your pages were encoded by another model and are not searched. Add their files again."
+        return (Notice(NoticeCode.OTHER_MODEL, text),)
 
     def _query(self, text: object) -> Query:
         if not isinstance(text, str) or not text.strip():

@@ -88,7 +88,7 @@ def list_notices(columns: RankedColumns) -> list[str]:
     weights, kinds = columns.weights, columns.found.parts.kinds
     content_only = weights.counted is Counted.CONTENT
     notices = [
-        columns.found.encoding.notice,
+        " ".join(notice.text for notice in columns.found.encoding.notices),
         "" if weights.pooled or weights.late else _ZERO_WEIGHTS,
         _NO_OTHER_TOKENS if content_only and bool((kinds == TokenKind.CONTENT).all()) else "",
         # A picture that the model sees has no words.

@@ -131,7 +131,7 @@ def _describe_query_tokens(explanation: Explanation) -> str:
     """Return which tokens the map of the whole query joins."""
     kinds = explanation.attribution.match.query.kinds
     if TokenKind.PATCH not in kinds:
-        return "any word of the query"
+        return "any word of the query" if TokenKind.CONTENT in kinds else "any token of the query"
     return "any word or part of the picture" if TokenKind.CONTENT in kinds else "any part of the picture"
 
 

@@ -2,6 +2,7 @@
 
 import subprocess
 import sys
+from dataclasses import replace
 from math import sqrt
 
 import numpy as np
@@ -11,7 +12,7 @@ from hypothesis import strategies as st
 
 from smart_demo.backbones.bag_of_words import WordBackbone
 from smart_demo.errors import QueryRefused
-from smart_demo.types import Query
+from smart_demo.types import Query, Word
 from tests.backbones.cases import BLANK, boxes, page
 
 WORDS = ["tide", "table", "port", "north"]
@@ -51,6 +52,13 @@ def test_every_part_of_a_word_stands_where_the_word_stands():
     assert one.place.boxes[:, 0].tolist() == [left.left, left.left, right.left]
 
 
+def test_a_part_of_a_word_broken_across_lines_is_placed_in_its_line():
+    first, second = boxes(2)
+    word = Word("İstanbul-harbour", first, ((9, second),))  # its lower case is longer than it is
+    (one,) = WordBackbone().encode_pages([replace(page("tide"), words=(word,))])
+    assert one.place.boxes[:, 0].tolist() == [first.left, first.left, second.left]
+
+
 def test_axes_are_the_same_in_another_process():
     used = "from smart_demo.backbones.bag_of_words import WordBackbone"
     code = f"{used}; import sys; sys.exit(WordBackbone().axis('tide') % 100)"
@@ -74,7 +82,9 @@ def test_a_vocabulary_that_cannot_be_kept_apart_is_refused(vocabulary, width):
 
 def test_pictures_are_not_read_and_it_says_so():
     encoding = WordBackbone().encode_query(Query("tide", BLANK))
-    assert "cannot see" in encoding.notice
+    (notice,) = encoding.notices
+    assert notice.code == "picture-not-seen"
+    assert "cannot see" in notice.text
     np.testing.assert_array_equal(encoding.pooled, WordBackbone().encode_query(Query("tide")).pooled)
     with pytest.raises(QueryRefused):
         WordBackbone().encode_query(Query("", BLANK))

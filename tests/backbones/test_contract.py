@@ -115,7 +115,7 @@ def test_a_query_is_well_formed_and_every_token_has_a_label(backbone):
     assert encoding.query is query
     assert len(encoding.labels) == len(encoding.tokens)
     assert "tide" in "".join(encoding.labels)
-    assert encoding.notice == ""
+    assert encoding.notices == ()
 
 
 @pytest.mark.parametrize(

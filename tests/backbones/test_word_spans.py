@@ -22,6 +22,7 @@ def characters(text):
         ("one,two a:b", ["one", ",", "two", "a", ":", "b"]),
         ("mu\u0308de हिन्दी", ["mu\u0308de", "हिन्दी"]),
         ("水位 表", ["水", "位", "表"]),
+        ("light\u00adhouse zero\u200bwidth \ufefftide", ["light\u00adhouse", "zero\u200bwidth", "\ufeff", "tide"]),
         ("", []),
         (" \n", []),
     ],

@@ -23,6 +23,7 @@ from smart_demo.evaluation.texts import (
     score_queries,
 )
 from smart_demo.types import Query
+from tests.backbones.cases import loaded
 from tests.evaluation.cases import JUDGED, QRELS, QUERIES, TEXTS, judged, write_beir, write_rows
 
 SETTINGS = Settings(backbone="words")
@@ -108,6 +109,13 @@ def test_texts_and_queries_without_words_are_left_out_with_notices(tmp_path):
     nothing = write_beir(tmp_path / "dots", {"d2": ("", "...")}, {"q1": "tide"}, [("q1", "d2", 1)])
     with pytest.raises(InputRefused, match="finds no words in any"):
         evaluate_dataset(SETTINGS, str(nothing), CollectionOptions())
+
+
+def test_texts_of_unknown_words_are_never_found(tmp_path):
+    documents = {"tides": ("", "tide"), "repair": ("", "飛機維修"), "ship": ("", "飛 ship")}
+    folder = write_beir(tmp_path, documents, {"q": "飛機維修"}, [("q", "repair", 1)])
+    texts = encode_collection(read_dataset(str(folder), CollectionOptions()), loaded("minilm"), "int8")
+    assert [page.document for page in texts.pages] == ["tides", "ship"]
 
 
 def test_ties_fall_in_the_order_of_the_corpus_whatever_the_ids_are(tmp_path):

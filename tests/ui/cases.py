@@ -14,6 +14,8 @@ from smart_demo.types import (
     Encoder,
     Found,
     Method,
+    Notice,
+    NoticeCode,
     PageId,
     Parts,
     Query,
@@ -74,7 +76,8 @@ def found(
         np.array(late, dtype=np.float32).reshape(-1, 1),
     )
     row = np.ones((1, 1), dtype=np.float32)
-    encoding = QueryEncoding(Query(query), "e" * 16, row[0], row, kinds, (query,), notice)
+    notices = (Notice(NoticeCode.QUERY_CUT, notice),) if notice else ()
+    encoding = QueryEncoding(Query(query), "e" * 16, row[0], row, kinds, (query,), notices)
     methods = (POOLED, LATE, Method(SMART.name, SMART.label, weights))
     results = {method.name: scoring.rank(parts, method, top) for method in methods}
     encoder = Encoder("minilm", "bert", "", "w")

@@ -7,8 +7,10 @@ import asyncio
 import inspect
 import json
 import math
+import re
 import urllib.error
 import urllib.request
+from pathlib import Path
 from urllib.parse import quote
 
 import gradio as gr
@@ -18,10 +20,12 @@ from gradio_client.exceptions import AppError
 from mcp import ClientSession
 from mcp.client.streamable_http import streamablehttp_client
 
+from smart_demo.backbones.bag_of_words import WordBackbone
 from smart_demo.search.retrieval import as_dict
 from smart_demo.server.headers_and_links import rename_page_parameter
-from smart_demo.types import LOCAL, POOLED, SAMPLES, SMART, Query
+from smart_demo.types import LOCAL, POOLED, SAMPLES, SMART, NoticeCode, Query
 from smart_demo.ui.api import SearchEndpoint
+from tests.documents import write_pdf
 from tests.ui.costs_cases import add_own, served, started
 
 FILE = {"path": "/etc/passwd", "meta": {"_type": "gradio.FileData"}}
@@ -124,6 +128,30 @@ def test_a_sample_that_proves_damaged_leaves_no_partial_answer(tmp_path):
         assert "(1 of 2)" in refusal(SearchEndpoint(handlers), "tide")
 
 
+def test_an_answer_says_what_to_know_beside_it(tmp_path):
+    def codes(handlers):
+        return [notice["code"] for notice in SearchEndpoint(handlers).search("tide")["notices"]]
+
+    with (handlers := started(tmp_path, exhaustive=0, candidates=1)).engine as engine:
+        list(engine.prepare_samples())
+        assert codes(handlers) == ["ranked-n-of-m"]
+        add_own(handlers, tmp_path)
+        assert codes(handlers) == []
+    write_pdf(tmp_path / "samples" / "blank.pdf", "")
+    with (handlers := started(tmp_path, main=WordBackbone(["tide"]), public=True)).engine as engine:
+        list(engine.prepare_samples())
+        assert codes(handlers) == ["samples-not-whole"]
+    with (handlers := started(tmp_path, main=WordBackbone(["tide"]))).engine as engine:
+        engine.backbones.main()
+        list(engine.add(LOCAL, [(write_pdf(tmp_path / "other.pdf", "tide"), "other.pdf")]))
+        assert codes(handlers) == ["other-model"]
+
+
+def test_the_manual_lists_every_code_of_a_notice():
+    manual = (Path(__file__).parents[2] / "assets" / "usage.md").read_text("utf-8")
+    assert re.findall(r"^\| `([a-z-]+)` \|", manual, re.MULTILINE) == list(NoticeCode)
+
+
 def test_own_documents_need_their_model_and_samples_never_answer_in_their_place(tmp_path):
     with (before := started(tmp_path)).engine:
         list(before.engine.prepare_samples())
@@ -136,7 +164,7 @@ def test_a_public_page_answers_from_the_samples_alone(public, client):
     answer = client.predict(query="harbour", top=50, api_name="/search")
     assert without_times(answer) == direct(public, "harbour", SAMPLES, 50)
     assert {hit["document"] for hits in answer["results"].values() for hit in hits} == {"tides.pdf"}
-    assert set(answer) == {"query", "pages", "candidates", "milliseconds", "results"}
+    assert set(answer) == {"query", "pages", "candidates", "milliseconds", "results", "notices"}
     assert list(answer["results"]) == ["pooled", "smart"]
 
 

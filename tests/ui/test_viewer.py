@@ -21,6 +21,7 @@ from smart_demo.types import LOCAL, SAMPLES, SMART, Query, TokenGrid, TokenKind,
 from smart_demo.ui import compare
 from smart_demo.ui.pair_view import KIND_NAMES, MAX_LABEL_CHARS, STOPWORDS
 from smart_demo.ui.viewer import MAX_INITIAL_CHIPS, ExplainHandlers, build_overlay, describe_explanation
+from tests.backbones.cases import loaded
 from tests.search.explain.cases import CONTENT, PATCH, TAIL, TEMPLATE, axis, block_page, page_of, query_of, stored
 from tests.ui.cases import HOSTILE, NONSENSE, found, page_keys, stored_pages
 from tests.ui.parsed_markup import ParsedMarkup
@@ -52,6 +53,22 @@ def mine(tide_pages):
 
 
 # -- one page
+
+
+def test_a_query_without_a_known_word_is_explained_by_its_only_token(start_handlers):
+    handlers = start_handlers(tides=("the tide table", "a harbour pilot"), backbone=loaded("minilm"))
+    explaining, (first, second) = ExplainHandlers(handlers), page_keys(handlers, SAMPLES)
+    for counted in ("all", "content"):
+        search = SEARCH | {"text": "飛機維修", "counted": counted}
+        told = explaining.explain({"asked": search, "page": first})
+        assert [chip["label"] for chip in told["chips"]] == ["[CLS]"]
+        for view in ("query", "winners", "term-0"):
+            assert "sentence" not in explaining.overlay({"asked": search, "page": first, "view": view})
+        whole = explaining.overlay({"asked": search, "page": first, "view": "query"})
+        assert whole["caption"] == "Best similarity to any token of the query"
+        assert "sentence" not in explaining.pair({"asked": search, "page": first, "other": second})
+        seen = ParsedMarkup(handlers.render_answer(parse_request_fields(search)))
+        assert "minilm knows none of these words" in seen.joined
 
 
 def test_chips_are_the_informative_words_with_what_each_adds(viewer, samples):

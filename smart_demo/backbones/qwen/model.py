@@ -39,7 +39,19 @@ from smart_demo.backbones.qwen.prompt import (
 )
 from smart_demo.config import Settings
 from smart_demo.errors import PageRefused, QueryRefused
-from smart_demo.types import Encoder, Floats, Page, PageEncoding, Pixels, Query, QueryEncoding, TokenGrid, TokenKind
+from smart_demo.types import (
+    Encoder,
+    Floats,
+    Notice,
+    NoticeCode,
+    Page,
+    PageEncoding,
+    Pixels,
+    Query,
+    QueryEncoding,
+    TokenGrid,
+    TokenKind,
+)
 
 log = logging.getLogger(__name__)
 
@@ -157,14 +169,15 @@ class Qwen3VL:
             selected = self._select(prepared, states)
         except ValueError as error:
             raise QueryRefused(f"The text cannot be encoded: {error}.") from error
-        notice, prompt = "", prepared.prompt
+        notices, prompt = tuple[Notice, ...](), prepared.prompt
         if prompt.cut_pieces:
-            notice = (
+            cut = (
                 f"The text is longer than the model's window of {MAX_PROMPT_TOKENS:,} tokens: "
                 f"its first {prompt.text_pieces - prompt.cut_pieces:,} of {prompt.text_pieces:,} word pieces were used."
             )
+            notices = (Notice(NoticeCode.QUERY_CUT, cut),)
         parts = (selected.pooled, selected.tokens, selected.kinds, selected.labels)
-        return QueryEncoding(query, self._encoder.fingerprint, *parts, notice, selected.words, prompt.word_texts)
+        return QueryEncoding(query, self._encoder.fingerprint, *parts, notices, selected.words, prompt.word_texts)
 
 
 def _refuse_page(page: Page, error: ValueError) -> PageRefused:

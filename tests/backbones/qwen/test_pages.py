@@ -134,9 +134,11 @@ def test_a_query_may_be_a_picture_or_a_picture_with_words(qwen):
 
 def test_a_query_beyond_the_window_is_cut_with_a_notice_and_keeps_its_tail(qwen):
     short, long = qwen.encode_query(Query("motor")), qwen.encode_query(Query("motor " * 20_000))
-    assert short.notice == ""
-    assert "8,192 tokens" in long.notice
-    assert "20,000" in long.notice
+    assert short.notices == ()
+    (notice,) = long.notices
+    assert notice.code == "query-cut"
+    assert "8,192 tokens" in notice.text
+    assert "20,000" in notice.text
     assert long.labels[-3:] == short.labels[-3:] == ("↵", "assistant", "↵")
     assert len(long.kinds) == 8192 - 5  # five control tokens are filtered out
 
