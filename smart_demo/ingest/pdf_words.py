@@ -16,61 +16,44 @@ import re
 import subprocess
 import tempfile
 import unicodedata
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
 from xml.etree import ElementTree
 
+from smart_demo.ingest.text_direction import (
+    has_right_to_left,
+    is_drawn_as_read,
+    logical_order,
+    right_to_left_excess,
+    written,
+)
 from smart_demo.types import Box, Word
 
 MAX_PLAIN_CHARACTERS = 1_000_000
 """Longest page whose two outputs are matched. A page full of small print has some 20,000."""
 INVALID_XML = re.compile(r"[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
 """Characters that XML forbids but poppler copies from the file."""
-RIGHT_TO_LEFT_LETTER = re.compile("[\u0590-\u08ff\ufb1d-\ufdff\ufe70-\ufefe\U00010800-\U00010fff\U0001e800-\U0001efff]")
-"""Blocks of right-to-left scripts, to pass quickly over the pages that have none."""
 JOINERS = "\u200c\u200d"
 """Format characters that Persian, Indic and emoji words need."""
 HYPHENS = "-\u2010\u00ad"
 """Characters that divide a word at the end of a line. Plain pdftotext knows the first."""
 MAX_PARTS = 8
 """Lines over which hyphens may divide one word."""
-LEFT_TO_RIGHT, RIGHT_TO_LEFT, END_OF_DIRECTION = "\u202a", "\u202b", "\u202c"
-"""Marks that plain pdftotext writes around text that runs against its page or against left to right."""
 
 MAX_SHADOW_OFFSET = 0.25
-"""Offset, in heights of the print, up to which equal words are one word struck twice. Poppler finds up to a tenth."""
+"""Offset, in heights of the print, up to which equal words are one word drawn twice. Poppler finds up to a tenth."""
 MIN_REACH, MAX_SIDE = 0.001, 1_000_000.0
-"""Bounds, in points, within which shadows are looked for: broken files have boxes of any size."""
+"""Limits of the reach and of coordinates, in points, for finding shadows: broken files have boxes of any size."""
 MIN_SHADOW_CHARACTERS = 3
-"""Shorter words may stand beside their like: the two letters of "ll" do."""
+"""Shorter words may follow each other as closely: the two letters of "ll" do."""
 MIN_SPACED_LETTERS = 4
-"""Fewer single letters in a row are taken for names of things, as in "x y z"."""
+"""Length of the shortest run of single letters that is joined. "x y z" are three words."""
 MAX_SPACED_GAP = 1.0
-"""Widest gap between letters of one word, in heights of the print. Farther apart stand the columns of a table."""
+"""Widest gap between letters of one word, in heights of the print. Columns of a table have wider ones."""
 WORD_GAP_RATIO = 1.5
-"""A gap this many times wider than that between letters ends a word: spacing widens the space between words twice."""
-
-FINAL_LETTERS = frozenset("םןץףךةى")
-"""Hebrew and Arabic letters that only end words."""
-FREQUENT_WORDS = frozenset(
-    re.findall(
-        r"\S+",
-        """
-        של על את לא הוא היא זה כל גם אם עם או כי יש אני
-        في من على إلى عن أن هذا التي الذي مع كان
-        در به از که این را است با برای کے کی میں ہے سے
-        """,
-    )
-)
-"""Frequent right-to-left words, none of which is another one backwards."""
-ATOM = re.compile("L(?:[^R]*[LN])?|E{0,3}N+(?:SN+)*E{0,3}|.", re.DOTALL)
-"""Parts of a right-to-left line that read from left to right, as classes of characters: words and numbers."""
-RIGHT_TO_LEFT_SPAN = re.compile("R(?:[^L]*R)?", re.DOTALL)
-"""Part of a left-to-right line that reads from right to left."""
-CLASSES = {"L": "L", "R": "R", "AL": "R", "EN": "N", "AN": "N", "ES": "S", "CS": "S", "ET": "E"}
-"""Left, Right, Number, Separator in numbers, End of a number (currency, per cent), by Unicode's bidirectional class."""
+"""A gap ends a word if it is this many times as wide as that between letters. Spacing widens a space by two gaps."""
 
 
 PointBox = tuple[float, float, float, float]
@@ -161,7 +144,7 @@ def parse_layout(xhtml: str) -> list[Line]:
 
 def _piece(word: ElementTree.Element) -> Piece:
     left, top, right, bottom = (float(word.attrib[side]) for side in ("xMin", "yMin", "xMax", "yMax"))
-    return Piece(_without_controls(word.text or "").strip(), (left, top, right, bottom))
+    return Piece(_without_controls(word.text or ""), (left, top, right, bottom))
 
 
 def _without_controls(text: str, keep: str = "") -> str:
@@ -178,12 +161,13 @@ def mark_spaces(lines: Sequence[Line], plain: str) -> None:
     if len(plain) > MAX_PLAIN_CHARACTERS:
         return
     plain = _without_controls(INVALID_XML.sub("", plain.replace("\f", "\n")), keep="\n")
-    left_to_right = _runs_left_to_right(lines)
+    text = _text(lines)
+    left_to_right = not has_right_to_left(text) or right_to_left_excess(text) <= 0  # as poppler judges the page
     position = 0
     for line in lines:
-        while position < len(plain) and plain[position] in " \n":
-            position += 1
         text = "".join(piece.text for piece in line.pieces)
+        while plain.startswith(("\n",) if text[:1].isspace() else ("\n", " "), position):
+            position += 1
         hyphenated = text.endswith("-") and not line.ends_flow
         found = _match_line(line, plain, position, left_to_right, hyphenated)
         if found is None:
@@ -191,15 +175,6 @@ def mark_spaces(lines: Sequence[Line], plain: str) -> None:
         position, spaces = found
         for index, piece in enumerate(line.pieces):
             piece.space_after = index in spaces
-
-
-def _runs_left_to_right(lines: Sequence[Line]) -> bool:
-    """Return poppler's judgement of the page: whether it has at least as many left-to-right letters as others."""
-    text = _text(lines)
-    if not RIGHT_TO_LEFT_LETTER.search(text):
-        return True
-    classes = _classes(text)
-    return classes.count("L") >= classes.count("R")
 
 
 def _text(lines: Sequence[Line]) -> str:
@@ -214,7 +189,10 @@ def _match_line(
     hyphenated: plain pdftotext leaves out the line's last character.
     """
     spaces: set[int] = set()
-    for token in _written(line, left_to_right, hyphenated):
+    pieces = [piece.text for piece in line.pieces]
+    if hyphenated:
+        pieces[-1] = pieces[-1][:-1]
+    for token in written(pieces, left_to_right):
         if isinstance(token, str):
             if not plain.startswith(token, position):
                 return None
@@ -223,90 +201,6 @@ def _match_line(
             spaces.add(token)
             position += 1
     return position, spaces
-
-
-def _written(line: Line, left_to_right: bool, hyphenated: bool) -> Iterator[str | int]:
-    """Yield what plain pdftotext writes for a line: its text, and the index of each piece that a space may follow.
-
-    The order of a line with right-to-left letters is that of poppler's `reorderText`.
-    """
-    pieces = [piece.text for piece in line.pieces]
-    if hyphenated:
-        pieces[-1] = pieces[-1][:-1]
-    text = "".join(pieces)
-    if left_to_right and not RIGHT_TO_LEFT_LETTER.search(text):
-        for index, piece in enumerate(pieces):
-            yield piece
-            yield index
-        return
-    gaps: dict[int, int] = {}  # by the number of characters before the gap
-    end = 0
-    for index, piece in enumerate(pieces[:-1]):
-        end += len(piece)
-        gaps[end] = index
-    if left_to_right:
-        yield from _written_left_to_right(text, gaps)
-    else:
-        yield from _written_right_to_left(text, gaps)
-
-
-def _written_left_to_right(text: str, gaps: dict[int, int]) -> Iterator[str | int]:
-    classes = _classes(text)
-    start = 0
-    while start < len(text):
-        end = _skip(classes, start, "R")
-        yield from _section(text, start, end, gaps)
-        yield from _gap(end, gaps)
-        start, end = end, _skip(classes, end, "LN")
-        if end > start:
-            yield RIGHT_TO_LEFT
-            yield from _gap(end, gaps)
-            yield from _section_backwards(text, start, end, gaps)
-            yield END_OF_DIRECTION
-        start = end
-
-
-def _written_right_to_left(text: str, gaps: dict[int, int]) -> Iterator[str | int]:
-    backwards = _classes(text)[::-1]
-    yield RIGHT_TO_LEFT
-    end = len(text)
-    while end > 0:
-        start = len(text) - _skip(backwards, len(text) - end, "LN")
-        yield from _section_backwards(text, start, end, gaps)
-        yield from _gap(start, gaps)
-        end, start = start, len(text) - _skip(backwards, len(text) - start, "R")
-        if start < end:
-            yield LEFT_TO_RIGHT
-            yield from _gap(start, gaps)
-            yield from _section(text, start, end, gaps)
-            yield END_OF_DIRECTION
-        end = start
-    yield END_OF_DIRECTION
-
-
-def _skip(classes: str, start: int, stop: str) -> int:
-    """Return the index of the first class that is in `stop`, from `start` on."""
-    found = re.compile(f"[{stop}]").search(classes, start)
-    return found.start() if found else len(classes)
-
-
-def _gap(index: int, gaps: dict[int, int]) -> Iterator[int]:
-    if index in gaps:
-        yield gaps[index]
-
-
-def _section(text: str, start: int, end: int, gaps: dict[int, int]) -> Iterator[str | int]:
-    for index in range(start, end):
-        yield text[index]
-        if index + 1 < end:
-            yield from _gap(index + 1, gaps)
-
-
-def _section_backwards(text: str, start: int, end: int, gaps: dict[int, int]) -> Iterator[str | int]:
-    for index in range(end - 1, start - 1, -1):
-        yield text[index]
-        if index > start:
-            yield from _gap(index, gaps)
 
 
 # From lines to words.
@@ -320,7 +214,8 @@ def join_words(lines: Sequence[Line], size: tuple[float, float]) -> tuple[Word, 
     _rejoin_spread_lines(lines)
     for line in lines:
         line.pieces = _join_spaced_letters(line.pieces)
-    reorder = RIGHT_TO_LEFT_LETTER.search(_text(lines)) is not None and not _is_drawn_as_read(lines)
+    texts = [piece.text for line in lines for piece in line.pieces]
+    reorder = any(map(has_right_to_left, texts)) and not is_drawn_as_read(texts)
     right_to_left = _right_to_left_blocks(lines) if reorder else frozenset()
     drafts: list[Draft] = []
     is_divided = False
@@ -400,16 +295,17 @@ def _rejoin_spread_lines(lines: Sequence[Line]) -> None:
     for (is_turned, runs_back, _, _), parts in printed.items():
         order = {id(line): number for number, line in enumerate(parts)}
         parts.sort(key=lambda line: line.pieces[0].box[is_turned], reverse=runs_back)
-        group = parts[:1]
-        for line in [*parts[1:], None]:
-            if line is not None and _continues(group[-1].pieces, line.pieces):
-                group.append(line)
-                continue
-            pieces = [piece for part in group for piece in part.pieces]
-            for part in group:
-                part.pieces = []
-            min(group, key=lambda part: order[id(part)]).pieces = pieces
-            group = [line] if line is not None else []
+        groups = [parts[:1]]
+        for line in parts[1:]:
+            if _continues(groups[-1][-1].pieces, line.pieces):
+                groups[-1].append(line)
+            else:
+                groups.append([line])
+        for group in groups:
+            pieces = [piece for line in group for piece in line.pieces]
+            for line in group:
+                line.pieces = []
+            min(group, key=lambda line: order[id(line)]).pieces = pieces
 
 
 def _printed_line(first: Piece, second: Piece) -> tuple[bool, bool, float, float]:
@@ -496,70 +392,30 @@ def _right_to_left_blocks(lines: Sequence[Line]) -> frozenset[int]:
     """Return the numbers of the paragraphs that run from right to left, as most letters of them or of the page do."""
     balance: dict[int, int] = {}
     for line in lines:
-        classes = "".join(_classes(piece.text) for piece in line.pieces)
-        balance[line.block] = balance.get(line.block, 0) + classes.count("R") - classes.count("L")
+        excess = right_to_left_excess(_text([line]))
+        balance[line.block] = balance.get(line.block, 0) + excess
     page_is = sum(balance.values()) > 0
     return frozenset(block for block, count in balance.items() if page_is or count > 0)
 
 
-def _is_drawn_as_read(lines: Sequence[Line]) -> bool:
-    """Return whether right-to-left words make more sense from left to right: some programs draw them so, by mistake."""
-    words = [piece.text for line in lines for piece in line.pieces if RIGHT_TO_LEFT_LETTER.search(piece.text)]
-    return sum(map(_sense, words)) > sum(_sense(word[::-1]) for word in words)
-
-
-def _sense(text: str) -> int:
-    """Return the signs that `text` is a right-to-left word in logical order, less those that it is not."""
-    letters = "".join(filter(str.isalpha, text))
-    if len(letters) < 2:
-        return 0
-    frequent = letters in FREQUENT_WORDS
-    has_article = len(letters) > 3 and letters.startswith("ال")
-    return frequent + has_article + _ends_words(letters[-1]) - _ends_words(letters[0])
-
-
-def _ends_words(letter: str) -> bool:
-    return letter in FINAL_LETTERS or unicodedata.decomposition(letter).startswith("<final>")
-
-
 def _words_as_drawn(line: Line) -> list[Draft]:
-    return [[(piece.text, piece.box)] for piece in line.pieces if piece.text]
+    # A piece may hold spaces: that of a replacement text, whose parts have no boxes of their own.
+    return [[(text, piece.box)] for piece in line.pieces for text in piece.text.split()]
 
 
 def _words_of_line(line: Line, right_to_left: bool) -> list[Draft]:
     """Return the words of a line in logical order."""
     text = " ".join(piece.text for piece in line.pieces)
-    if not RIGHT_TO_LEFT_LETTER.search(text):
+    if not has_right_to_left(text):
         return _words_as_drawn(line)
-    classes = _classes(text)
     owners = [index for index, piece in enumerate(line.pieces) for _ in range(len(piece.text) + 1)]
-    order = _right_to_left_order(classes, 0, len(text)) if right_to_left else _left_to_right_order(classes)
     words: list[Draft] = []
-    for is_space, group in itertools.groupby(order, lambda index: text[index].isspace()):
+    for is_space, group in itertools.groupby(logical_order(text, right_to_left), lambda index: text[index].isspace()):
         if not is_space:
             indices = list(group)
             boxes = [line.pieces[owner].box for owner in sorted({owners[index] for index in indices})]
             words.append([("".join(text[index] for index in indices), _around(boxes))])
     return words
-
-
-def _left_to_right_order(classes: str) -> list[int]:
-    """Return the logical order of the characters of a left-to-right line, given their classes as drawn."""
-    order: list[int] = []
-    for span in RIGHT_TO_LEFT_SPAN.finditer(classes):
-        order += range(len(order), span.start())
-        order += _right_to_left_order(classes, span.start(), span.end())
-    return [*order, *range(len(order), len(classes))]
-
-
-def _right_to_left_order(classes: str, start: int, end: int) -> list[int]:
-    """Return the logical order of a right-to-left span: backwards but for the words and numbers of `ATOM`."""
-    atoms = list(ATOM.finditer(classes, start, end))
-    return [index for atom in reversed(atoms) for index in range(atom.start(), atom.end())]
-
-
-def _classes(text: str) -> str:
-    return "".join(CLASSES.get(unicodedata.bidirectional(character), "-") for character in text)
 
 
 # From points on the page to words.
