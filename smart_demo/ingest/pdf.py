@@ -18,12 +18,10 @@ import re
 import shutil
 import subprocess
 import tempfile
-import unicodedata
 from collections.abc import Container, Generator, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import IO
-from xml.etree import ElementTree
 
 import numpy as np
 from pdf2image import convert_from_path
@@ -33,7 +31,8 @@ from PIL import Image
 from smart_demo.config import Limits
 from smart_demo.errors import FileRefused, PageRefused, StorageFull
 from smart_demo.ingest.files import Upload
-from smart_demo.types import Box, Page, PageId, Pixels, Word
+from smart_demo.ingest.pdf_words import read_words
+from smart_demo.types import Page, PageId, Pixels
 
 DPI = 150
 MAX_LONG_SIDE = 2_200
@@ -47,10 +46,6 @@ MAX_ASPECT_RATIO = 20
 TRAILER_BYTES = 4_096
 """The last bytes of a file, which must contain %%EOF; mail gateways append some text after it."""
 SIZE_PATTERN = re.compile(r"([0-9.e+-]+) x ([0-9.e+-]+) pts")
-INVALID_XML = re.compile(r"[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
-"""Characters that XML forbids but poppler copies from the file."""
-JOINERS = "\u200c\u200d"
-"""Format characters that Persian, Indic and emoji words need."""
 
 MAX_MEMORY_BYTES = 1_500_000_000
 """Address space of one program. Hostile pages measured: 41 MB by splash; cairo, which is not used, took 3.5 GB."""
@@ -112,7 +107,7 @@ def render_pdf(upload: Upload, limits: Limits, skip: Container[int]) -> Generato
 
 def _render_page(upload: Upload, number: int, limits: Limits, folder: str | None, points: tuple[float, float]) -> Page:
     pixels = _draw(upload, number, limits, folder, plan_size(points, limits))
-    words = read_words(upload.path, number, points, limits.seconds, folder)
+    words = read_words(upload.path, number, points, limits.seconds, folder, MAX_OUTPUT_BYTES)
     return Page(PageId(upload.file, number), upload.name, upload.pages, pixels, words)
 
 
@@ -185,62 +180,6 @@ def _has_end_marker(path: Path) -> bool:
             return b"%%EOF" in file.read(TRAILER_BYTES)
     except OSError:  # the file was just read, so it has been deleted since
         return False
-
-
-def read_words(
-    path: Path, number: int, size: tuple[float, float], seconds: int, folder: str | None
-) -> tuple[Word, ...]:
-    """Return the words of page `number` with their boxes, in poppler's reading order; empty if they cannot be read.
-
-    size: (width, height) of the page in points, rotation applied. folder: from `limited_poppler`. A broken text layer
-    does not refuse the page, which still has its image.
-    """
-    program = str(Path(folder, "pdftotext")) if folder else "pdftotext"
-    page = str(number)
-    command = [program, "-cropbox", "-bbox", "-enc", "UTF-8", "-f", page, "-l", page, str(path), "-"]
-    try:
-        with tempfile.TemporaryFile() as output:  # not a pipe: the limit on written files then applies
-            subprocess.run(command, stdout=output, stderr=subprocess.DEVNULL, timeout=seconds, check=True)
-            return parse_words(_read_start(output, MAX_OUTPUT_BYTES), size)
-    except (subprocess.SubprocessError, OSError):
-        return ()
-
-
-def parse_words(xhtml: str, size: tuple[float, float]) -> tuple[Word, ...]:
-    """Return the words in the output of `pdftotext -bbox` for one page, boxes relative and clipped to the page.
-
-    >>> parse_words('<page><word xMin="10" yMin="0" xMax="30" yMax="5">a&amp;b</word></page>', (40, 50))
-    (Word(text='a&b', box=Box(left=0.25, top=0.0, right=0.75, bottom=0.1)),)
-    """
-    # Parse from the page element on: without a DOCTYPE the file cannot declare entities.
-    start, end = xhtml.rfind("<page "), xhtml.rfind("</page>")
-    start = start if start >= 0 else xhtml.rfind("<page>")
-    if not 0 <= start < end:
-        return ()
-    try:
-        page = ElementTree.fromstring(INVALID_XML.sub("", xhtml[start : end + len("</page>")]))
-        words = [_parse_word(element, size) for element in page.iter("word")]
-    except (ElementTree.ParseError, KeyError, ValueError):
-        return ()
-    return tuple(word for word in words if word is not None)
-
-
-def _parse_word(element: ElementTree.Element, size: tuple[float, float]) -> Word | None:
-    """Return None for a word that has no visible text or is off the page."""
-    text = "".join(filter(_is_readable, element.text or "")).strip()
-    left, right = (_clip(float(element.attrib[key]) / size[0]) for key in ("xMin", "xMax"))
-    top, bottom = (_clip(float(element.attrib[key]) / size[1]) for key in ("yMin", "yMax"))
-    if not (text and left < right and top < bottom):  # written so that NaN, which compares to nothing, fails too
-        return None
-    return Word(text, Box(left, top, right, bottom))
-
-
-def _clip(value: float) -> float:
-    return min(max(value, 0.0), 1.0)
-
-
-def _is_readable(character: str) -> bool:
-    return character in JOINERS or unicodedata.category(character) not in {"Cc", "Cf", "Cs"}
 
 
 def read_pdfinfo(

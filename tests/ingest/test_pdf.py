@@ -14,8 +14,7 @@ from reportlab.pdfgen.canvas import Canvas
 from smart_demo.config import Limits
 from smart_demo.errors import FileRefused, PageRefused
 from smart_demo.ingest import inspect, render
-from smart_demo.ingest.pdf import MAX_LONG_SIDE, parse_words, plan_size
-from smart_demo.types import Box
+from smart_demo.ingest.pdf import MAX_LONG_SIDE, plan_size
 from tests.ingest.cases import boxed_pdf, text_pdf
 
 LIMITS = Limits()
@@ -149,30 +148,3 @@ def test_pages_are_drawn_if_scripts_cannot_run(tmp_path, monkeypatch):
     (page,) = pages_of(tmp_path / "a.pdf", text_pdf("still here"))
     assert not isinstance(page, PageRefused)
     assert [word.text for word in page.words] == ["still", "here"]
-
-
-WORD = '<word xMin="{}" yMin="0" xMax="{}" yMax="10">{}</word>'
-
-
-@pytest.mark.parametrize(
-    ("words", "expected"),
-    [
-        (WORD.format(-50, 50, "out"), [("out", Box(0.0, 0.0, 0.5, 0.1))]),
-        (WORD.format(120, 150, "beyond"), []),
-        (WORD.format(0, 50, "  "), []),
-        (WORD.format(0, 50, "\u202ea\x01b\u00ad"), [("ab", Box(0.0, 0.0, 0.5, 0.1))]),
-        (WORD.format(0, 50, "&lt;script&gt;"), [("<script>", Box(0.0, 0.0, 0.5, 0.1))]),
-        (WORD.format("nan", 50, "x"), []),
-        (WORD.format("x", 50, "x"), []),
-        (WORD.format(0, 50, "&evil;"), []),
-        ("<word>", []),
-    ],
-)
-def test_words_are_cleaned_and_clipped_and_broken_ones_give_none(words, expected):
-    found = parse_words(f'<html><body>\n<page width="1" height="1">{words}</page></body></html>', (100, 100))
-    assert [(word.text, word.box) for word in found] == expected
-
-
-def test_an_entity_declared_by_a_file_is_never_expanded():
-    attack = '<!DOCTYPE x [<!ENTITY e SYSTEM "file:///etc/passwd">]><page width="1" height="1">{}</page>'
-    assert parse_words(attack.format(WORD.format(0, 50, "&e;")), (100, 100)) == ()
