@@ -70,8 +70,8 @@ def picture(image: Image.Image, kind: str, **options: object) -> bytes:
         file = pillow_heif.from_pillow(image)
         for other in others:
             file.add_from_pillow(other)
-        if "exif" in options:
-            options["exif"] = Image.Exif.tobytes(options["exif"])
+        if isinstance(exif := options.get("exif"), Image.Exif):
+            options["exif"] = exif.tobytes()
         file.save(buffer, **options)
     else:
         image.save(buffer, kind, **options)
