@@ -43,7 +43,7 @@ from smart_demo.ingest.files import detect_container
 try:
     import pillow_heif
 except ImportError:  # a platform without its library; HEIC is then refused with the cure
-    pillow_heif = None
+    pillow_heif = None  # type: ignore[assignment]
 
 BAND_ROWS = 256
 """Rows written to the pipe at once."""
@@ -51,8 +51,8 @@ MAX_OPEN_FILES = 64
 EXIT_COMPLETE = 42
 """Exit status of a fork whose response is complete. Not 0, which a library that calls exit() halfway would give."""
 
-CONTAINERS = ("AVIF",) * features.check("avif") + ("HEIF",) * (pillow_heif is not None)
-FORMATS = ("PNG", "JPEG", "WEBP", "TIFF", "GIF", "BMP", *CONTAINERS)
+OPTIONAL_FORMATS = {"AVIF": features.check("avif"), "HEIF": pillow_heif is not None}
+FORMATS = ("PNG", "JPEG", "WEBP", "TIFF", "GIF", "BMP", *filter(OPTIONAL_FORMATS.get, OPTIONAL_FORMATS))
 """The only Pillow readers tried: its full list would start Ghostscript for an EPS."""
 PILLOW_ERRORS = (
     OSError,  # truncated or unknown; UnidentifiedImageError is one
@@ -290,7 +290,9 @@ def _pixel_ratio(image: Image.Image) -> float:
 
     For a picture that EXIF turns on its side, of the turned picture.
     """
-    stated = next((image.info[key] for key in ("dpi", "resolution", "aspect", "jfif_density") if key in image.info), ())
+    stated: Any = next(
+        (image.info[key] for key in ("dpi", "resolution", "aspect", "jfif_density") if key in image.info), ()
+    )
     try:
         ratio = float(stated[0]) / float(stated[1])
     except (TypeError, ValueError, LookupError, ArithmeticError):
