@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 MEGABYTE = 1_000_000
 """Bytes of 1 MB, in the settings, in limits and on the page."""
 
@@ -22,6 +24,15 @@ def count_queries(number: int) -> str:
     ('1 query', '1,200 queries')
     """
     return "1 query" if number == 1 else f"{number:,} queries"
+
+
+def join_words(words: Sequence[str], conjunction: str) -> str:
+    """Return words as a list in a sentence, with a conjunction before the last.
+
+    >>> join_words(("PNG", "JPEG", "BMP"), "or"), join_words(("PNG",), "or")
+    ('PNG, JPEG or BMP', 'PNG')
+    """
+    return f" {conjunction} ".join(filter(None, (", ".join(words[:-1]), words[-1])))
 
 
 def size_in_words(size: int) -> str:

@@ -96,7 +96,7 @@ def read_dataset(source: str, options: CollectionOptions) -> TextCollection | Pa
 def read_beir(layout: FolderLayout, name: str, options: CollectionOptions) -> TextCollection:
     """Read a text collection. Raises InputRefused, with file and line, at the first invalid row."""
     query_set = query_sets.read_queries(query_sets.read_rows(layout.queries), options.language)
-    ids, documents, empty = dict[str, PageId](), {}, 0
+    ids, documents, empty = dict[str, PageId](), dict[PageId, str](), 0
     for row in query_sets.read_rows(layout.corpus, (*query_sets.DOCUMENT_ID_COLUMNS, "title", "text")):
         document = query_sets.read_id(row, query_sets.DOCUMENT_ID_COLUMNS, "document")
         text = f"{query_sets.read_words(row, ['title'])} {query_sets.read_words(row, ['text'])}".strip()

@@ -10,11 +10,13 @@ before it, since its own cannot be in its own file. Time that the consumer of th
 
 from __future__ import annotations
 
+import itertools
 import threading
 import time
-from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
+from collections.abc import Callable, Container, Generator, Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager, closing, contextmanager
-from pathlib import Path
+from dataclasses import replace
+from pathlib import Path, PurePosixPath
 from typing import TypeVar
 
 from smart_demo import ingest
@@ -113,6 +115,7 @@ class Indexer:
             yield _known(upload, stored[1])
             return
         job.start_document(file)
+        upload = self._with_unique_name(scope, upload)
         admission = AdmissionCheck(self._library, self._quotas, job, upload)
         self._evict_if_full(admission, scope, admission.check_file)
         done, started = len(stored), time.monotonic()
@@ -144,6 +147,18 @@ class Indexer:
             raise InputRefused(DELETED)
         message = " ".join([*upload.notices, *_refusal_messages(refused), *messages])
         yield Progress(upload.name, State.DONE if done else State.REFUSED, done, upload.pages, message)
+
+    def _with_unique_name(self, scope: Scope, upload: Upload) -> Upload:
+        """Return the upload under a name that no other document has among those that are searched with it."""
+        names = self._library.document_names(scope)
+        if known := names.get(upload.file):
+            return replace(upload, name=known)
+        others = names if scope == SAMPLES else self._library.document_names(SAMPLES) | names
+        name = unique_name(upload.name, {name for file, name in others.items() if file != upload.file})
+        if name == upload.name:
+            return upload
+        notice = f"Another {upload.name} is here already, so this one is called {name}."
+        return replace(upload, name=name, notices=(notice, *upload.notices))
 
     def _store(
         self, scope: Scope, page: Page, encoding: PageEncoding, seconds: float, admission: AdmissionCheck
@@ -286,6 +301,17 @@ class AdmissionCheck:
         usage = build_usage(scope, *self._library.totals(scope), self._quotas)
         total = self._library.visitor_page_bytes() + self._judgement_bytes if is_visitor(scope) else 0
         return QuotaCheck(usage, total, self._quotas)
+
+
+def unique_name(name: str, taken: Container[str]) -> str:
+    """Return a document's name with the first free number before its suffix, or as it is if it is free.
+
+    >>> unique_name("report.pdf", {"report.pdf", "report (2).pdf"}), unique_name("report.pdf", {})
+    ('report (3).pdf', 'report.pdf')
+    """
+    path = PurePosixPath(name)
+    numbered = (f"{path.stem} ({number}){path.suffix}" for number in itertools.count(2))
+    return next(candidate for candidate in itertools.chain([name], numbered) if candidate not in taken)
 
 
 def _refusal_messages(refused: Sequence[PageRefused]) -> Iterator[str]:

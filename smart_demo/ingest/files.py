@@ -8,6 +8,7 @@ from __future__ import annotations
 import errno
 import hashlib
 import os
+import re
 import stat
 import unicodedata
 from collections.abc import Iterable, Iterator
@@ -21,7 +22,11 @@ from smart_demo.wording import limit_in_words, size_in_words
 
 PDF = "pdf"
 IMAGE = "image"
-SUFFIXES = frozenset({".pdf", ".png", ".jpg", ".jpeg", ".webp", ".tif", ".tiff", ".gif", ".bmp"})
+PICTURE_KINDS = ("PNG", "JPEG", "WebP", "TIFF", "GIF", "BMP", "HEIC", "AVIF")
+"""Kinds of pictures that are read, as the page names them."""
+SUFFIXES = frozenset(
+    {".pdf", ".png", ".jpg", ".jpeg", ".webp", ".tif", ".tiff", ".gif", ".bmp", ".heic", ".heif", ".avif"}
+)
 """Suffixes of documents, used only to list a folder."""
 IMAGE_SIGNATURES = (
     b"\x89PNG\r\n\x1a\n",
@@ -33,9 +38,21 @@ IMAGE_SIGNATURES = (
     b"II+\0\x08\0\0\0",  # BigTIFF, meant for files over 4 GB, but small files use it too
     b"MM\0+\0\x08\0\0",
 )
+AVIF_BRANDS = frozenset({b"avif", b"avis"})
+HEIC_BRANDS = frozenset({b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"hevm", b"hevs", b"mif1", b"msf1"})
+"""Brands of the container that HEIC, AVIF and MP4 share. The last two HEIC brands belong to AVIF too."""
 HEAD_BYTES = 1_024
-"""A PDF's header must begin within this many bytes (the format's own rule)."""
-MAX_NAME_LENGTH = 120
+"""A PDF's header should begin within this many bytes, and its end within as many of the last (the format's rule)."""
+ARCHIVE_SIGNATURES = (b"PK\3\4", b"\xd0\xcf\x11\xe0", b"7z\xbc\xaf", b"Rar!")
+"""Containers of other files, also of office documents. A PDF far inside one is one of its parts, not the document."""
+PDF_START, PDF_END, PDF_TABLE = b"%PDF-", b"%%EOF", b"startxref"
+PADDING = b"\xef\xbb\xbf \t\r\n\f\0\x1a"
+"""Bytes that programs write before the start or after the end of a good PDF."""
+BLOCK_BYTES = 2**20
+LINE_BREAKS = re.compile(r"\s*[\t-\r\x1c-\x1f\x85\u2028\u2029]\s*")
+"""White space with a tab or a line break in it; other spaces of a name are kept."""
+MAX_NAME_LENGTH = 255
+"""Characters: file systems allow no longer name."""
 MAX_SUFFIX_LENGTH = 12
 
 
@@ -46,7 +63,7 @@ class Upload:
     path: Path
     """Absolute path."""
     name: str
-    """Display name: base name with its suffix, cleaned, 1 to 120 characters. Data, never markup."""
+    """Display name: base name with its suffix, cleaned, 1 to 255 characters. Data, never markup."""
     file: str
     """First 16 hex digits of the content's SHA-256, as in PageId."""
     kind: str
@@ -66,22 +83,82 @@ def detect_kind(head: bytes) -> str:
     webp = head[:4] == b"RIFF" and head[8:12] == b"WEBP"
     # Many texts begin with these two letters; the four reserved bytes of a bitmap's header are zero.
     bitmap = head[:2] == b"BM" and head[6:10] == b"\0\0\0\0"
-    if head.startswith(IMAGE_SIGNATURES) or webp or bitmap:
+    if head.startswith(IMAGE_SIGNATURES) or webp or bitmap or detect_container(head):
         return IMAGE
-    return PDF if b"%PDF-" in head else ""
+    return PDF if PDF_START in head else ""
+
+
+def detect_container(head: bytes) -> str:
+    r"""Return `HEIC` or `AVIF` if the first bytes of a file are of such a picture, else an empty string.
+
+    >>> detect_container(b"\0\0\0\x18ftypmif1\0\0\0\0mif1avif"), detect_container(b"\0\0\0\x10ftypisom\0\0\0\0")
+    ('AVIF', '')
+    """
+    if head[4:8] != b"ftyp":
+        return ""
+    end = min(int.from_bytes(head[:4]), len(head))
+    brands = {head[start : start + 4] for start in range(8, end, 4)}
+    return "AVIF" if brands & AVIF_BRANDS else "HEIC" if brands & HEIC_BRANDS else ""
+
+
+@dataclass(frozen=True, slots=True)
+class PdfMarks:
+    """Where the bytes of a file say that a PDF begins and ends."""
+
+    found: bool
+    """Whether it has a start or a table of objects, so that it may be a PDF."""
+    odd_start: bool
+    """Whether other bytes are before its start, or it has none."""
+    odd_end: bool
+    """Whether other bytes are after its end."""
+    complete: bool
+    """Whether it has an end."""
+
+
+def find_pdf_marks(path: Path, head: bytes) -> PdfMarks:
+    """Read a file for a PDF's first start and last end; `head` is its first 1,024 bytes.
+
+    A reader rebuilds a document whose marks are odd, so they decide nothing about what can be read. A file that cannot
+    be read has no marks.
+    """
+    start, end, table, size = -1, -1, -1, 0
+    archive, overlap = head.startswith(ARCHIVE_SIGNATURES), b""
+    try:
+        with path.open("rb") as file:
+            while block := file.read(BLOCK_BYTES):
+                offset, block = size - len(overlap), overlap + block
+                size = offset + len(block)
+                start = start if start >= 0 else _shift(block.find(PDF_START), offset)
+                end = max(end, _shift(block.rfind(PDF_END), offset))
+                table = max(table, _shift(block.rfind(PDF_TABLE), offset))
+                overlap = block[1 - len(PDF_TABLE) :]
+            file.seek(max(size - HEAD_BYTES, end + len(PDF_END)) if end >= 0 else size)
+            after = file.read()
+    except OSError:
+        return PdfMarks(found=False, odd_start=True, odd_end=False, complete=False)
+    return PdfMarks(
+        found=PDF_START in head or (max(start, table) >= 0 and not archive),
+        odd_start=not 0 <= start <= HEAD_BYTES or bool(head[:start].strip(PADDING)),
+        odd_end=end >= 0 and (size - end > HEAD_BYTES or bool(after.strip(PADDING))),
+        complete=end >= 0,
+    )
+
+
+def _shift(place: int, offset: int) -> int:
+    return place + offset if place >= 0 else -1
 
 
 def clean_name(name: str) -> str:
-    r"""Return the base name of `name`, safe to display: NFKC, one line, nothing invisible, at most 120 characters.
+    r"""Return the base name of `name`, safe to display: NFC, one line, nothing invisible, at most 255 characters.
 
     The result is data: `<img>` is kept as written and is escaped when HTML is made.
 
     >>> clean_name("../../etc/passwd"), clean_name("C:\\scans\\a\u202efdp.exe.pdf")
     ('passwd', 'afdp.exe.pdf')
     """
-    # Normalise first: NFKC turns look-alikes such as a full-width solidus into the real separators.
-    parts = unicodedata.normalize("NFKC", name).replace("\\", "/").split("/")
-    cleaned = [" ".join("".join(filter(_is_visible, part)).split()) for part in parts]
+    # NFC, not NFKC: the name is the one on the disk, and systems disagree only about composed letters.
+    parts = unicodedata.normalize("NFC", name).replace("\\", "/").split("/")
+    cleaned = ["".join(filter(_is_visible, LINE_BREAKS.sub(" ", part))).strip() for part in parts]
     base = next((part for part in reversed(cleaned) if part.strip(". ")), "document")
     if len(base) <= MAX_NAME_LENGTH:
         return base
@@ -91,8 +168,8 @@ def clean_name(name: str) -> str:
 
 
 def _is_visible(character: str) -> bool:
-    """Return False for control and format characters and lone surrogates; white space counts as visible."""
-    return character.isspace() or unicodedata.category(character) not in {"Cc", "Cf", "Cs"}
+    """Return False for control and format characters and lone surrogates."""
+    return unicodedata.category(character) not in {"Cc", "Cf", "Cs"}
 
 
 def hash_file(path: Path, name: str, limits: Limits) -> tuple[str, bytes]:

@@ -33,11 +33,17 @@ from pathlib import Path
 from typing import Any, BinaryIO
 
 import numpy as np
-from PIL import Image, ImageOps, UnidentifiedImageError
+from PIL import AvifImagePlugin, Image, ImageOps, UnidentifiedImageError, features
 from PIL.TiffImagePlugin import TiffImageFile
 
 from smart_demo.config import Limits
 from smart_demo.errors import FileRefused, SmartError
+from smart_demo.ingest.files import detect_container
+
+try:
+    import pillow_heif
+except ImportError:  # a platform without its library; HEIC is then refused with the cure
+    pillow_heif = None  # type: ignore[assignment]
 
 BAND_ROWS = 256
 """Rows written to the pipe at once."""
@@ -45,12 +51,14 @@ MAX_OPEN_FILES = 64
 EXIT_COMPLETE = 42
 """Exit status of a fork whose response is complete. Not 0, which a library that calls exit() halfway would give."""
 
-FORMATS = ("PNG", "JPEG", "WEBP", "TIFF", "GIF", "BMP")
+OPTIONAL_FORMATS = {"AVIF": features.check("avif"), "HEIF": pillow_heif is not None}
+FORMATS = ("PNG", "JPEG", "WEBP", "TIFF", "GIF", "BMP", *filter(OPTIONAL_FORMATS.get, OPTIONAL_FORMATS))
 """The only Pillow readers tried: its full list would start Ghostscript for an EPS."""
 PILLOW_ERRORS = (
     OSError,  # truncated or unknown; UnidentifiedImageError is one
     SyntaxError,  # Pillow's own for a broken structure
     ValueError,
+    RuntimeError,  # of libheif
     TypeError,
     LookupError,
     ArithmeticError,
@@ -65,6 +73,14 @@ PILLOW_ERRORS = (
 OUT_OF_MEMORY = "out of memory"
 """Pillow's wording in an OSError if one of its C libraries could not allocate."""
 DEEP_MODES = ("I", "F")
+MIN_PIXEL_RATIO, MAX_PIXEL_RATIO = 1.2, 4.0
+"""Ratios of a picture's two resolutions that are taken for the shape of its pixels; a fax has 2.08."""
+PALE, INKY = 170, 128
+"""Luminance from which ink is lost on white, and below which it is read on white."""
+DARK_GROUND = (40, 40, 40)
+"""Ground of transparent pictures whose ink is pale."""
+ORIENTATION_TAG, TURNED = 0x0112, range(5, 9)
+"""EXIF tag, and its values for pictures that lie on their side."""
 IMAGE_LENGTH_TAG = 257
 """TIFF tag with the number of stored rows."""
 
@@ -76,6 +92,8 @@ EXIF_PATTERNS = tuple(
 Two patterns that begin with a letter: they search ten times faster than one that begins with a choice.
 """
 TIFF_START = re.compile(rb"II[*+]\0|MM\0[*+]")
+ITEM_PATTERNS = tuple(re.compile(rb"(?<=\0\0\0\0)" + start) for start in (rb"II\*\0", rb"MM\0\*"))
+"""Starts of an EXIF block in an AVIF, after the length of its prefix."""
 TYPE_SIZES = {1: 1, 2: 1, 3: 2, 4: 4, 5: 8, 6: 1, 7: 1, 8: 2, 9: 4, 10: 8, 11: 4, 12: 8, 13: 4, 16: 8, 17: 8, 18: 8}
 """Bytes per value by type number (TIFF 6.0 and BigTIFF)."""
 DIRECTORY_TAGS = {34665, 34853, 40965}
@@ -91,6 +109,9 @@ def main() -> None:
     """Answer the requests on standard input, on standard output, until the input ends or a fork fails."""
     warnings.simplefilter("ignore")
     Image.init()  # once here instead of in every fork
+    AvifImagePlugin.DEFAULT_MAX_THREADS = 1  # each thread reserves address space, which is limited
+    if pillow_heif is not None:
+        pillow_heif.register_heif_opener(thumbnails=False, decode_threads=1)
     requests, responses = sys.stdin.buffer, sys.stdout.buffer
     _write_line(responses, {"ready": True})
     while line := requests.readline():
@@ -181,12 +202,14 @@ def inspect_image(source: Path | bytes, name: str, limits: Limits) -> tuple[str,
             return kind, _count_frames(image, name, limits), ()
         _check_size(image.size, name, limits)
         # A photo's MPO holds previews beside the image, which are not worth a notice.
-        animated = image.format != "MPO" and getattr(image, "is_animated", False)
-        return kind, 1, (f"{name} is animated; only its first frame is taken.",) if animated else ()
+        several = image.format != "MPO" and getattr(image, "n_frames", 1) > 1
+        if several and kind == "HEIF":
+            return kind, 1, (f"{name} holds several pictures; only its main one is taken.",)
+        return kind, 1, (f"{name} is animated; only its first frame is taken.",) if several else ()
 
 
 def decode_image(source: Path | bytes, name: str, limits: Limits, number: int = 1) -> Image.Image:
-    """Return frame `number`, counted from 1, at full size: RGB, upright, transparency on white.
+    """Return frame `number`, counted from 1, at full size: RGB, upright, its pixels square and opaque.
 
     source: path of the file, or its bytes. Raises FileRefused if it is damaged or has too many pixels.
     """
@@ -195,8 +218,9 @@ def decode_image(source: Path | bytes, name: str, limits: Limits, number: int = 
             image.seek(number - 1)
         _check_size(image.size, name, limits)
         _check_rows(image, name)
+        ratio = _pixel_ratio(image)  # first: a TIFF loses its orientation when it is loaded
         image.load()
-        return _to_rgb(ImageOps.exif_transpose(image))
+        return _square_pixels(_to_rgb(ImageOps.exif_transpose(image)), ratio, limits)
 
 
 @contextmanager
@@ -205,6 +229,11 @@ def _open_image(source: Path | bytes, name: str) -> Iterator[Image.Image]:
     try:
         # Bytes, never a path: Pillow would map the file, or allocate the length that the file claims.
         data = source if isinstance(source, bytes) else source.read_bytes()
+        container = detect_container(data)
+        if container and (container if container == "AVIF" else "HEIF") not in FORMATS:
+            raise FileRefused(
+                f"{name} is a picture of the kind {container}, which is not read here.", "Save it as JPEG."
+            )
         if tags_exceed_file(data):
             raise FileRefused(
                 f"{name} is damaged: its tags claim more than it holds.", "Save it again without metadata."
@@ -256,16 +285,63 @@ def _check_rows(image: Image.Image, name: str) -> None:
             raise FileRefused(f"{name} is damaged: rows of its pixels are missing.", "Save it again.")
 
 
+def _pixel_ratio(image: Image.Image) -> float:
+    """Return height over width of a pixel, by the resolutions that the file states; 1 if they are not plausible.
+
+    For a picture that EXIF turns on its side, of the turned picture.
+    """
+    stated: Any = next(
+        (image.info[key] for key in ("dpi", "resolution", "aspect", "jfif_density") if key in image.info), ()
+    )
+    try:
+        ratio = float(stated[0]) / float(stated[1])
+    except (TypeError, ValueError, LookupError, ArithmeticError):
+        return 1.0
+    if not MIN_PIXEL_RATIO <= max(ratio, 1 / ratio if ratio else 0.0) <= MAX_PIXEL_RATIO:
+        return 1.0
+    return 1 / ratio if image.getexif().get(ORIENTATION_TAG) in TURNED else ratio
+
+
+def _square_pixels(image: Image.Image, ratio: float, limits: Limits) -> Image.Image:
+    """Return the image with square pixels: its coarser axis enlarged, or all of it smaller to stay within the limit."""
+    if ratio == 1:
+        return image
+    true_width, true_height = image.width * max(1 / ratio, 1.0), image.height * max(ratio, 1.0)
+    scale = min(1.0, (limits.pixels / (true_width * true_height)) ** 0.5)
+    height = max(1, min(int(true_height * scale), limits.pixels))
+    width = max(1, min(int(true_width * scale), limits.pixels // height))
+    return image.resize((width, height), Image.Resampling.BICUBIC)
+
+
 def _to_rgb(image: Image.Image) -> Image.Image:
-    """Return the image as RGB: deep greys scaled rather than clipped, transparency on white."""
+    """Return the image as RGB: deep greys scaled rather than clipped, transparency on a ground that shows the ink."""
     if image.mode.startswith(DEEP_MODES):
         image = _to_eight_bits(image)
     if not image.has_transparency_data:
         return image.convert("RGB")
     layered = image.convert("RGBA")
-    white = Image.new("RGB", image.size, "white")
-    white.paste(layered, mask=layered.getchannel("A"))
-    return white
+    ground = Image.new("RGB", image.size, DARK_GROUND if _is_pale(layered) else "white")
+    ground.paste(layered, mask=layered.getchannel("A"))
+    return ground
+
+
+def _is_pale(image: Image.Image) -> bool:
+    """Return whether the ink of an RGBA image would be lost on white: pale strokes that touch transparent pixels.
+
+    What has an opaque ground of its own is read on any, so only the outline counts. A solid pale shape, such as a
+    window's picture with a shadow, is pale only if nothing on it is dark.
+    """
+    alpha = np.asarray(image.getchannel("A"))
+    ink = alpha >= max(1, int(alpha.max()) // 2)
+    touching = np.zeros_like(ink)
+    touching[1:] |= ~ink[:-1]
+    touching[:-1] |= ~ink[1:]
+    touching[:, 1:] |= ~ink[:, :-1]
+    touching[:, :-1] |= ~ink[:, 1:]
+    luminance, outline = np.asarray(image.convert("L")), touching & ink
+    if not outline.any() or (luminance[outline] >= PALE).mean() <= 0.5:
+        return False
+    return bool(outline.sum() >= 0.02 * ink.sum() or (luminance[ink] < INKY).mean() < 0.01)
 
 
 def _to_eight_bits(image: Image.Image) -> Image.Image:
@@ -282,6 +358,8 @@ def _to_eight_bits(image: Image.Image) -> Image.Image:
 def tags_exceed_file(data: bytes) -> bool:
     """Return True if any tag directory in a file's bytes claims more bytes than the file has."""
     starts = [match.end() for pattern in EXIF_PATTERNS for match in pattern.finditer(data)]
+    if detect_container(data):
+        starts += [match.start() for pattern in ITEM_PATTERNS for match in pattern.finditer(data)]
     if TIFF_START.match(data):
         starts.append(0)
     return any(size > len(data) for start in starts for size in claimed_sizes(data, start))

@@ -18,7 +18,7 @@ import re
 import shutil
 import subprocess
 import tempfile
-from collections.abc import Container, Generator, Iterator, Mapping
+from collections.abc import Container, Generator, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import IO
@@ -30,21 +30,31 @@ from PIL import Image
 
 from smart_demo.config import Limits
 from smart_demo.errors import FileRefused, PageRefused, StorageFull
-from smart_demo.ingest.files import Upload
+from smart_demo.ingest.files import PdfMarks, Upload, clean_name
 from smart_demo.ingest.pdf_words import read_words
 from smart_demo.types import Page, PageId, Pixels
+from smart_demo.wording import count
 
 DPI = 150
 MAX_LONG_SIDE = 2_200
-"""Pixels: 150 dpi up to A3 landscape, coarser beyond. More than any encoder's budget uses."""
+"""Pixels: 150 dpi up to A3 landscape, coarser beyond unless the page is narrow. More than an encoder's budget uses."""
+NARROW_SIDE = 1_000
+"""Pixels of the short side up to which a narrow page, such as a receipt, is drawn at 150 dpi whatever its length."""
+MIN_LONG_SIDE = 1_240
+"""Pixels: smaller pages are drawn as large as A5 at 150 dpi, since small pages have small print."""
+TINY_POINTS, TINY_LONG_SIDE = 144, 1_754
+"""Points of the long side below which a page is drawn as large as A4 at 150 dpi.
+
+Such a page usually has a UserUnit, which poppler ignores: its points are larger than a 72nd of an inch.
+"""
 MAX_SIDE_POINTS = 14_400
 """The format's own limit on the side of a page."""
 MIN_LONG_SIDE_POINTS = 9
 """An eighth of an inch: a smaller page is a few unreadable pixels."""
-MAX_ASPECT_RATIO = 20
-"""Long side over short side: a narrower page is an unreadable strip."""
-TRAILER_BYTES = 4_096
-"""The last bytes of a file, which must contain %%EOF; mail gateways append some text after it."""
+MAX_ASPECT_RATIO = 40
+"""Long side over short side: a narrower page is an unreadable strip. A receipt of 80 mm may be 3 m long."""
+MAX_NAMED_ATTACHMENTS = 3
+ATTACHMENT_PATTERN = re.compile(r"^\d+: (.*)$", re.MULTILINE)
 SIZE_PATTERN = re.compile(r"([0-9.e+-]+) x ([0-9.e+-]+) pts")
 
 MAX_MEMORY_BYTES = 1_500_000_000
@@ -55,7 +65,12 @@ MAX_ERROR_BYTES = 65_536
 """Part of pdfinfo's error messages that is read; after that they repeat."""
 LIMITED_PDFINFO = "limited-pdfinfo"
 """Name of the script that runs the real pdfinfo."""
-PROGRAMS = {LIMITED_PDFINFO: ("pdfinfo", ""), "pdftoppm": ("pdftoppm", "-q"), "pdftotext": ("pdftotext", "-q")}
+PROGRAMS = {
+    LIMITED_PDFINFO: ("pdfinfo", ""),
+    "pdftoppm": ("pdftoppm", "-q"),
+    "pdftotext": ("pdftotext", "-q"),
+    "pdfdetach": ("pdfdetach", ""),
+}
 """Program and options by script name. The options keep a broken file from flooding standard error.
 
 pdfinfo has no such option, and its error messages are needed: three megabytes of junk made it write a gigabyte. So it
@@ -78,17 +93,61 @@ exec env -i HOME="$HOME" LC_ALL=C.UTF-8 {program} {options} "$@"
 log = logging.getLogger(__name__)
 
 
-def count_pages(path: Path, name: str, limits: Limits) -> int:
-    """Return the page count of a PDF. Raises FileRefused if it is damaged, locked, or over the page limit."""
-    if not _has_end_marker(path):
-        raise FileRefused(f"{name} is damaged: its end is missing.", "Download or export it again.")
+class PdfUnreadable(FileRefused):
+    """Poppler cannot open the file: it is damaged, or no PDF."""
+
+
+def inspect_pdf(path: Path, name: str, marks: PdfMarks, limits: Limits) -> tuple[int, tuple[str, ...]]:
+    """Return (page count, notices) of a PDF. Raises FileRefused if it is damaged, locked, or over the page limit.
+
+    marks: what its bytes say. Poppler alone decides whether it can be read.
+    """
     with limited_poppler(limits.seconds) as folder:
-        pages = int(read_pdfinfo(path, name, limits, folder).get("Pages", "0"))
-    if pages < 1:
-        raise FileRefused(f"{name} is damaged: it has no pages.", "Export it again.")
-    if pages > limits.pages:
-        raise FileRefused(f"{name} has {pages:,} pages; the limit is {limits.pages:,}.", "Split it into parts.")
-    return pages
+        info = read_pdfinfo(path, name, limits, folder)
+        pages = int(info.get("Pages", "0"))
+        if pages < 1:
+            raise FileRefused(f"{name} is damaged: it has no pages.", "Export it again.")
+        if pages > limits.pages:
+            raise FileRefused(f"{name} has {pages:,} pages; the limit is {limits.pages:,}.", "Split it into parts.")
+        attached = list_attachments(path, limits.seconds, folder)
+    notices = [*_describe_bytes(name, marks, pages), *_describe_attachments(name, attached)]
+    if info.get("Form") == "XFA":
+        notices.append(f"{name} is an XFA form, whose fields cannot be read. Print it to a PDF and add that.")
+    return pages, tuple(notices)
+
+
+def _describe_bytes(name: str, marks: PdfMarks, pages: int) -> Iterator[str]:
+    """Yield what is odd about the bytes of a PDF that poppler can open."""
+    places = ["before its start"] * marks.odd_start + ["after its end"] * marks.odd_end
+    if places:
+        yield f"{name} has odd bytes {' and '.join(places)}; all pages were read."
+    if not marks.complete:
+        yield f"{name} is cut off at its end; {count(pages, 'page')} could be found. Check that none is missing."
+
+
+def _describe_attachments(name: str, attached: Sequence[str]) -> Iterator[str]:
+    """Yield that attached files were not read, with the names of the first, and how to add them."""
+    if not attached:
+        return
+    names = ", ".join(attached[:MAX_NAMED_ATTACHMENTS]) + (", …" if len(attached) > MAX_NAMED_ATTACHMENTS else "")
+    were, them = ("was", "it") if len(attached) == 1 else ("were", "them")
+    files = count(len(attached), "attached file")
+    yield f"{files} of {name} {were} not read: {names}. Save {them} with a PDF reader and add {them} too."
+
+
+def list_attachments(path: Path, seconds: int, folder: str | None) -> list[str]:
+    """Return the names of the files attached to a PDF, cleaned; empty if they cannot be listed.
+
+    folder: from `limited_poppler`. A portfolio is a cover sheet with its documents attached.
+    """
+    command = [str(Path(folder, "pdfdetach")) if folder else "pdfdetach", "-list", "-enc", "UTF-8", str(path)]
+    try:
+        with tempfile.TemporaryFile() as output:
+            subprocess.run(command, stdout=output, stderr=subprocess.DEVNULL, timeout=seconds, check=True)
+            listed = _read_start(output, MAX_OUTPUT_BYTES)
+    except (subprocess.SubprocessError, OSError):
+        return []
+    return [clean_name(match[1]) for match in ATTACHMENT_PATTERN.finditer(listed)]
 
 
 def render_pdf(upload: Upload, limits: Limits, skip: Container[int]) -> Generator[Page | PageRefused]:
@@ -114,13 +173,16 @@ def _render_page(upload: Upload, number: int, limits: Limits, folder: str | None
 def plan_size(points: tuple[float, float], limits: Limits) -> tuple[int, int]:
     """Return (width, height) in pixels for a page of that size in points: 150 dpi, or less to stay within all limits.
 
-    >>> plan_size((595.276, 841.89), Limits())
-    (1240, 1754)
+    Small pages get more than 150 dpi. Narrow pages may be longer than others, so that their lines stay readable.
+
+    >>> plan_size((595.276, 841.89), Limits()), plan_size((226, 4_904), Limits()), plan_size((59.5, 84.2), Limits())
+    ((1240, 1754), (471, 10217), (1239, 1754))
     """
-    width, height = points
-    pixel_scale = math.sqrt(limits.rendered_pixels / (width * height))
-    scale = min(DPI / 72, MAX_LONG_SIDE / max(points), pixel_scale)
-    return max(1, round(width * scale)), max(1, round(height * scale))
+    long, short = max(points), min(points)
+    smallest = (TINY_LONG_SIDE if long < TINY_POINTS else MIN_LONG_SIDE) / long
+    largest = max(MAX_LONG_SIDE / long, NARROW_SIDE / short)
+    scale = min(max(DPI / 72, smallest), largest, math.sqrt(limits.rendered_pixels / (long * short)))
+    return max(1, round(points[0] * scale)), max(1, round(points[1] * scale))
 
 
 def _draw(upload: Upload, number: int, limits: Limits, folder: str | None, planned: tuple[int, int]) -> Pixels:
@@ -173,22 +235,13 @@ def _page_size(upload: Upload, number: int, info: Mapping[str, str]) -> tuple[fl
     return (height, width) if rotated else (width, height)
 
 
-def _has_end_marker(path: Path) -> bool:
-    try:
-        with path.open("rb") as file:
-            file.seek(max(0, path.stat().st_size - TRAILER_BYTES))
-            return b"%%EOF" in file.read(TRAILER_BYTES)
-    except OSError:  # the file was just read, so it has been deleted since
-        return False
-
-
 def read_pdfinfo(
     path: Path, name: str, limits: Limits, folder: str | None, pages: tuple[int, int] | None = None
 ) -> dict[str, str]:
     """Return pdfinfo's fields by name, such as `Pages`.
 
     With `pages` (first and last), also `Page    1 size` and `Page    1 rot`. folder: from `limited_poppler`. Raises
-    FileRefused if the file is locked, damaged, or takes too long to open.
+    PdfUnreadable if the file is damaged, FileRefused if it is locked or takes too long to open.
     """
     command = [str(Path(folder, LIMITED_PDFINFO)) if folder else "pdfinfo"]
     command += ["-f", str(pages[0]), "-l", str(pages[1])] if pages else []
@@ -205,7 +258,7 @@ def read_pdfinfo(
         return parse_pdfinfo(info)
     if "Incorrect password" in error:
         raise FileRefused(f"{name} is password-protected.", "Save a copy without a password.")
-    raise FileRefused(f"{name} is damaged and cannot be read.", "Download or export it again.")
+    raise PdfUnreadable(f"{name} is damaged and cannot be read.", "Download or export it again.")
 
 
 def parse_pdfinfo(output: str) -> dict[str, str]:

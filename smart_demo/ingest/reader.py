@@ -16,13 +16,23 @@ from typing import TypeVar
 
 from smart_demo.config import Limits
 from smart_demo.errors import FileRefused, PageRefused, QueryRefused
-from smart_demo.ingest.files import HEAD_BYTES, IMAGE, PDF, Upload, clean_name, detect_kind, hash_file
-from smart_demo.ingest.pdf import count_pages, render_pdf
+from smart_demo.ingest.files import (
+    HEAD_BYTES,
+    IMAGE,
+    PDF,
+    PICTURE_KINDS,
+    Upload,
+    clean_name,
+    detect_kind,
+    find_pdf_marks,
+    hash_file,
+)
+from smart_demo.ingest.pdf import PdfUnreadable, inspect_pdf, render_pdf
 from smart_demo.ingest.sandbox import decode_image, inspect_image
 from smart_demo.types import Page, PageId, Pixels
-from smart_demo.wording import limit_in_words, size_in_words
+from smart_demo.wording import join_words, limit_in_words, size_in_words
 
-SUPPORTED_TYPES = "It takes PDF, PNG, JPEG, WebP, TIFF, GIF and BMP."
+SUPPORTED_TYPES = f"It takes PDF, {join_words(PICTURE_KINDS, 'and')}."
 MAX_SLOW_PAGES = 10
 """Pages per file that may each take the whole time limit of a page."""
 SECONDS_PER_PAGE = 2
@@ -37,7 +47,7 @@ def describe_limits(limits: Limits) -> str:
     'Up to 20 files at once, 50 MB and 200 pages a file, 40 megapixels a picture.'
     """
     return (
-        f"PDF, PNG, JPEG, WebP, TIFF, GIF or BMP. Up to {limits.files:,} files at once, "
+        f"PDF, {join_words(PICTURE_KINDS, 'or')}. Up to {limits.files:,} files at once, "
         f"{limit_in_words(limits.file_bytes)} and {limits.pages:,} pages a file, "
         f"{limits.pixels / 1e6:,.0f} megapixels a picture."
     )
@@ -50,12 +60,16 @@ def inspect(path: Path, name: str, limits: Limits) -> Upload:
     """
     path, name = Path(path).absolute(), clean_name(name)
     digest, head = hash_file(path, name, limits)
-    match detect_kind(head):
-        case "pdf":
-            return Upload(path, name, digest, PDF, count_pages(path, name, limits))
-        case "image":
-            kind, pages, notices = inspect_image(path, name, limits)
-            return Upload(path, name, digest, kind, pages, notices)
+    kind = detect_kind(head)
+    if kind == IMAGE:
+        return Upload(path, name, digest, *inspect_image(path, name, limits))
+    marks = find_pdf_marks(path, head)
+    try:
+        if marks.found:
+            return Upload(path, name, digest, PDF, *inspect_pdf(path, name, marks, limits))
+    except PdfUnreadable:
+        if kind == PDF:
+            raise
     raise FileRefused(f"{name} is neither a PDF nor a picture we can read.", SUPPORTED_TYPES)
 
 
@@ -100,16 +114,17 @@ def _render_image(upload: Upload, limits: Limits, skip: Container[int]) -> Gener
             yield Page(PageId(upload.file, number), upload.name, upload.pages, pixels)
 
 
-def decode_image_file(path: Path, limits: Limits) -> Pixels:
-    """Return the first frame of the image at `path`, for a query: (height, width, 3) RGB, upright, alpha on white.
+def decode_image_file(path: Path, limits: Limits, name: str = "") -> Pixels:
+    """Return the first frame of the image at `path`, for a query: (height, width, 3) RGB, upright, opaque.
 
-    Raises FileRefused if it cannot be read or exceeds a limit, QueryRefused if it is not an image.
+    name: the image's name, for messages, if it is not the path's. Raises FileRefused if it cannot be read or exceeds a
+    limit, QueryRefused if it is not an image.
     """
     path = Path(path).absolute()
-    name = clean_name(path.name)
+    name = clean_name(name or path.name)
     _, head = hash_file(path, name, limits)
     if detect_kind(head) != IMAGE:
-        raise QueryRefused(f"{name} is not a picture.", "Ask with a PNG, JPEG, WebP, TIFF, GIF or BMP.")
+        raise QueryRefused(f"{name} is not a picture.", f"Ask with a {join_words(PICTURE_KINDS, 'or')}.")
     return decode_image(path, name, limits)
 
 
@@ -126,7 +141,7 @@ def decode_image_bytes(data: bytes, name: str, limits: Limits) -> Pixels:
         size, limit = size_in_words(len(data)), limit_in_words(limits.file_bytes)
         raise FileRefused(f"{name} has {size}; the limit is {limit}.")
     if detect_kind(data[:HEAD_BYTES]) != IMAGE:
-        raise FileRefused(f"{name} is not a picture.", "It takes PNG, JPEG, WebP, TIFF, GIF and BMP.")
+        raise FileRefused(f"{name} is not a picture.", f"It takes {join_words(PICTURE_KINDS, 'and')}.")
     return decode_image(data, name, limits)
 
 

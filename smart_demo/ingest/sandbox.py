@@ -231,7 +231,7 @@ def inspect_image(path: Path, name: str, limits: Limits) -> tuple[str, int, tupl
 
 
 def decode_image(source: Path | bytes, name: str, limits: Limits, number: int = 1) -> Pixels:
-    """Return frame `number`, counted from 1, at full size: (height, width, 3) RGB, upright, transparency on white.
+    """Return frame `number`, counted from 1, at full size: (height, width, 3) RGB, upright, opaque.
 
     source: path of the file, or its bytes. Raises FileRefused if it is damaged, has too many pixels, or takes too much
     time or memory.

@@ -142,7 +142,7 @@ class GateMiddleware:
             raise
         response.upload = stream
         await self._app(scope, stream.receive, response)
-        UPLOAD_TRACKER.add_copies(client, response.uploaded_paths())
+        UPLOAD_TRACKER.add_copies(client, response.uploaded_paths(), stream.names)
         if stream.refused is not None:
             raise stream.refused
 

@@ -13,7 +13,7 @@ import os
 import stat
 import threading
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -106,6 +106,8 @@ class _Copy:
     path: Path
     client: str
     arrived: float
+    name: str
+    """The file's name on the client's disk."""
 
 
 class UploadTracker:
@@ -121,10 +123,18 @@ class UploadTracker:
         """Folder, time, usage, and `_written` at the last measurement."""
         self._written = 0
 
-    def add_copies(self, client: str, paths: Iterable[Path]) -> None:
-        """Record copies that Gradio has written for a client."""
+    def add_copies(self, client: str, paths: Sequence[Path], names: Sequence[str] = ()) -> None:
+        """Record copies that Gradio has written for a client, with the names of the files if it sent one for each."""
         with self._lock:
-            self._copies += [_Copy(path, client, self._clock()) for path in paths]
+            named = names if len(names) == len(paths) else [""] * len(paths)
+            self._copies += [
+                _Copy(path, client, self._clock(), name or path.name) for path, name in zip(paths, named, strict=True)
+            ]
+
+    def original_name(self, path: Path) -> str:
+        """Return the name of the file that a copy was made of: Gradio rewrites names that some system reserves."""
+        with self._lock:
+            return next((copy.name for copy in reversed(self._copies) if copy.path == path), path.name)
 
     def claim(self, path: Path) -> None:
         """Keep a copy: the caller reads it and deletes it then."""
@@ -215,6 +225,21 @@ class UploadTracker:
 UPLOAD_TRACKER = UploadTracker()
 
 
+def decode_file_name(name: bytes) -> str:
+    """Return the file name of a part of a form. Browsers escape three characters of it (WHATWG, HTML, 4.10.21.8).
+
+    >>> decode_file_name(b"100%25 %22quoted%22.pdf")
+    '100%25 "quoted".pdf'
+    """
+    try:
+        text = name.decode()
+    except UnicodeDecodeError:
+        text = name.decode("latin-1")
+    for escaped, character in (("%22", '"'), ("%0D", "\r"), ("%0A", "\n")):
+        text = text.replace(escaped, character)
+    return text
+
+
 def measure_folder(folder: Path) -> FolderUsage:
     """Return the number and size of the files below a folder; zero if it does not exist."""
     sizes = [info.st_size for _, info in _walk(folder) if not stat.S_ISDIR(info.st_mode)]
@@ -268,6 +293,8 @@ class UploadStream:
         }
         self._parser = MultipartParser(options[b"boundary"], callbacks)  # type: ignore[arg-type]
         self.refused: RequestRefused | None = None
+        self.names: list[str] = []
+        """Names of the files so far, as the client has them."""
         self._received = self._files = self._file_bytes = 0
         self._checked_at = -BYTES_BETWEEN_CHECKS
         self._header_name = self._header_value = self._disposition = b""
@@ -335,6 +362,7 @@ class UploadStream:
         _, options = parse_options_header(self._disposition)
         if options.get(b"name") != b"files" or b"filename" not in options:
             raise RequestRefused(400, "An upload may contain only files.")
+        self.names.append(decode_file_name(options[b"filename"]))
 
     def _on_part_data(self, _: bytes, start: int, end: int) -> None:
         self._file_bytes += end - start

@@ -152,6 +152,12 @@ class Catalogue:
         with self._lock:
             return {page.number for page in self._totals.get(scope, _Totals()).encoders if page.file == file}
 
+    def document_names(self, scope: Scope) -> dict[str, str]:
+        """Return the names of a scope's documents by file, under any encoder."""
+        with self._lock:
+            groups = [group for (owner, _), group in self._groups.items() if owner == scope]
+            return {page.id.file: page.document for group in groups for page in group.pages}
+
     def is_verified(self, header: TokenFileHeader) -> bool:
         """Return whether the token states of this file were checked before."""
         return stored_key(header.page) in self._verified

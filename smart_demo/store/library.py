@@ -278,6 +278,10 @@ class Library:
         """Return the numbers of a document's stored pages, under any encoder."""
         return self._catalogue.page_numbers(scope, file)
 
+    def document_names(self, scope: Scope) -> dict[str, str]:
+        """Return the names of a scope's documents by file, under any encoder."""
+        return self._catalogue.document_names(scope)
+
     def count_pages_of_other_encoders(self, scope: Scope, encoder: str) -> int:
         """Return how many pages of a scope are stored under other encoders, which `encoder` cannot search."""
         return sum(count for other, count in self._catalogue.encoders(scope).items() if other != encoder)
@@ -334,7 +338,7 @@ class Library:
         return self._reader.encoding(page)
 
     def picture(self, page: StoredPage) -> bytes:
-        """Return a page's picture as WebP, at most 1,600 pixels a side. Raises LibraryError if the page was deleted."""
+        """Return a page's picture as WebP, of `sidecar.picture_size`. Raises LibraryError if the page was deleted."""
         return self._reader.picture(page)
 
     def thumbnail(self, page: StoredPage) -> bytes:

@@ -1,7 +1,7 @@
 """The page files: token file, picture and thumbnail of each page. They are the library; every index is a copy of them.
 
     <data>/tokens/<scope>/<encoder>/<ab>/<page id>.safetensors    the page, which exists exactly if this file does
-    <data>/tokens/<scope>/<encoder>/<ab>/<page id>.webp           its picture, at most 1,600 pixels long
+    <data>/tokens/<scope>/<encoder>/<ab>/<page id>.webp           its picture, at most 1,600 pixels long or 900 wide
     <data>/tokens/<scope>/<encoder>/<ab>/<page id>.thumb.webp     its thumbnail
     <data>/damaged/<scope>/<encoder>/<page id>.safetensors        token files that failed verification
 
@@ -36,9 +36,16 @@ TOKENS_SUFFIX = ".safetensors"
 PICTURE_SUFFIX = ".webp"
 THUMBNAIL_SUFFIX = ".thumb.webp"
 MAX_PICTURE_SIDE = 1_600
-"""Pixels of a picture's longer side, at most."""
+"""Pixels of a picture's longer side, at most, unless the page is narrow."""
+NARROW_PICTURE_SIDE = 900
+"""Pixels that the shorter side of a narrow page keeps, such as a receipt's, so that its lines stay readable."""
+MAX_PICTURE_PIXELS = 6_000_000
+MAX_WEBP_SIDE = 16_383
+"""The format's own limit."""
 MAX_THUMBNAIL_WIDTH = 360
 """Pixels of a thumbnail's width, at most."""
+MAX_THUMBNAIL_RATIO = 4
+"""Long side over short side of a thumbnail: of a narrower page it shows the start."""
 _WEBP_QUALITY = 80
 FindSnapshot = Callable[[Scope, str], Snapshot | None]
 """Returns the snapshot of a scope under an encoder, if there is one."""
@@ -106,12 +113,34 @@ def prepare_page(scope: Scope, page: Page, encoding: PageEncoding, codec: str, s
 
 
 def encode_pictures(pixels: Pixels) -> Pictures:
-    """Return a picture of at most 1,600 pixels a side and a thumbnail of at most 360 width. Never enlarged."""
+    """Return a page's picture and its thumbnail, of `picture_size` and `thumbnail_size`. Neither is enlarged."""
     picture = Image.fromarray(pixels)
-    picture.thumbnail((MAX_PICTURE_SIDE, MAX_PICTURE_SIDE), Image.Resampling.BICUBIC)
-    thumbnail = picture.copy()
+    picture.thumbnail(picture_size(*picture.size), Image.Resampling.BICUBIC)
+    thumbnail = picture.crop((0, 0, *thumbnail_size(*picture.size)))
     thumbnail.thumbnail((MAX_THUMBNAIL_WIDTH, MAX_PICTURE_SIDE), Image.Resampling.BOX)
     return Pictures(_encode_webp(picture), _encode_webp(thumbnail))
+
+
+def picture_size(width: int, height: int) -> tuple[int, int]:
+    """Return the (width, height) that hold the picture of a page of that size.
+
+    >>> picture_size(1_240, 1_754), picture_size(471, 10_217), picture_size(1_280, 6_400)
+    ((1600, 1600), (471, 10217), (900, 4500))
+    """
+    long, short = max(width, height), min(width, height)
+    narrow = min(NARROW_PICTURE_SIDE / short, math.sqrt(MAX_PICTURE_PIXELS / (long * short)), MAX_WEBP_SIDE / long)
+    if narrow * long <= MAX_PICTURE_SIDE:
+        return MAX_PICTURE_SIDE, MAX_PICTURE_SIDE
+    return max(1, round(min(narrow, 1.0) * width)), max(1, round(min(narrow, 1.0) * height))
+
+
+def thumbnail_size(width: int, height: int) -> tuple[int, int]:
+    """Return the (width, height) of the part of a page that its thumbnail shows: all of it, or the start.
+
+    >>> thumbnail_size(1_240, 1_754), thumbnail_size(471, 10_217), thumbnail_size(9_000, 300)
+    ((1240, 1754), (471, 1884), (1200, 300))
+    """
+    return min(width, height * MAX_THUMBNAIL_RATIO), min(height, width * MAX_THUMBNAIL_RATIO)
 
 
 def _encode_webp(picture: Image.Image) -> bytes:

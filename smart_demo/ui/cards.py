@@ -13,13 +13,12 @@ from markupsafe import Markup
 
 from smart_demo import scoring
 from smart_demo.search.comparison import Change, Comparison, Move, compare
+from smart_demo.store.page_files import MAX_THUMBNAIL_WIDTH, thumbnail_size
 from smart_demo.types import LATE, POOLED, SMART, Floats, Found, Hit, StoredPage, Weights
 from smart_demo.ui.render import render
 from smart_demo.wording import count
 
 ThumbnailLoader = Callable[[StoredPage], bytes]
-THUMBNAIL_WIDTH = 360
-"""Width of stored thumbnails in pixels. The markup states the picture's size, so that the layout does not shift."""
 
 
 class Side(StrEnum):
@@ -160,9 +159,11 @@ def render_card(row: CardRow, side: Side, k: int, thumbnail: bytes, weights: Wei
 
 def render_thumbnail(page: StoredPage, thumbnail: bytes) -> Markup:
     """Return the thumbnail as inline markup with its size, or a blank page if the picture is missing."""
-    height = max(1, round(THUMBNAIL_WIDTH * page.height / max(page.width, 1)))
+    # The markup states the size, so that the layout does not shift.
+    width, height = thumbnail_size(max(page.width, 1), max(page.height, 1))
+    height = max(1, round(MAX_THUMBNAIL_WIDTH * height / width))
     data = base64.b64encode(thumbnail).decode("ascii")
-    return render("thumbnail", data=data, width=THUMBNAIL_WIDTH, height=height)
+    return render("thumbnail", data=data, width=MAX_THUMBNAIL_WIDTH, height=height)
 
 
 def render_facts(row: CardRow, weights: Weights) -> Markup:

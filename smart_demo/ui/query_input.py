@@ -25,13 +25,14 @@ from smart_demo.config import Limits
 from smart_demo.errors import InputRefused, LibraryError
 from smart_demo.search.cache import LRUCache
 from smart_demo.search.request import Region, UploadedPicture, parse_reference
+from smart_demo.server.upload_limits import UPLOAD_TRACKER
 from smart_demo.types import PageId, Pixels, Scope, StoredPage
 from smart_demo.ui.render import render
 
 MAX_PICTURES, MAX_PICTURES_BYTES, MAX_PICTURES_PER_VISITOR = 24, 96 * 2**20, 6
 """Limits of the uploaded pictures in memory. The least recently used one is evicted, first the visitor's own."""
 MAX_SIDE = 1_600
-"""Pixels along the long side of an uploaded picture in memory; the library stores pages at the same size."""
+"""Pixels along the long side of an uploaded picture in memory; the library stores most pages at the same size."""
 MIN_SIDE = 16
 """Pixels along a side; there is nothing to recognise in less."""
 PREVIEW_SIZE = (240, 96)
@@ -85,7 +86,7 @@ class QueryPictures:
         Raises InputRefused if the file is no picture, is too small, or others are decoded for too long.
         """
         with self._turn_to_decode(self._visitor()):
-            picture = Image.fromarray(ingest.decode_image_file(path, self._limits))
+            picture = Image.fromarray(ingest.decode_image_file(path, self._limits, UPLOAD_TRACKER.original_name(path)))
             picture.thumbnail((MAX_SIDE, MAX_SIDE), Image.Resampling.BICUBIC)
         uploaded = UploadedPicture(secrets.token_hex(16))
         visitor = self._visitor()

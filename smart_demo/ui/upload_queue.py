@@ -15,6 +15,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from smart_demo.errors import SmartError
+from smart_demo.ingest import clean_name
 from smart_demo.server.upload_limits import UPLOAD_TRACKER
 from smart_demo.types import Progress, Scope, State
 from smart_demo.wording import count
@@ -31,6 +32,8 @@ MAX_REPORTS = 200
 @dataclass(eq=False)
 class _Job:
     path: Path
+    name: str
+    """The file's name on its owner's disk."""
     progress: Progress
     context: Context = field(default_factory=copy_context)
     """Context of the request that submitted the file, so that a borrowed GPU is charged to its visitor."""
@@ -85,7 +88,7 @@ class UploadQueue:
             return tuple(job.progress for job in self._reports.get(owner, ()))
 
     def submit(self, owner: Scope, files: Sequence[Path]) -> None:
-        """Queue copies of uploaded files under their base names. A file over a limit is refused with a message.
+        """Queue copies of uploaded files under their own names. A file over a limit is refused with a message.
 
         Replaces the report of the owner's earlier upload, unless some of its files are unfinished.
         """
@@ -95,7 +98,9 @@ class UploadQueue:
             refused = list[_Job]()
             for index, path in enumerate(files):
                 refusal = self._refusal(owner, index)
-                job = _Job(path, Progress(path.name, State.REFUSED if refusal else State.WORKING, message=refusal))
+                name = UPLOAD_TRACKER.original_name(path)
+                state = State.REFUSED if refusal else State.WORKING
+                job = _Job(path, name, Progress(clean_name(name), state, message=refusal))
                 report.append(job)
                 if refusal:
                     refused.append(job)
@@ -203,12 +208,12 @@ class UploadQueue:
             job = self._queues[owner][0]
             if job.steps is None:
                 job.turn_steps, job.turn_start = 0, job.progress.done
-                job.steps = self._read(owner, job.path)
+                job.steps = self._read(owner, job)
             job.turn_steps += 1
             return owner, job
 
-    def _read(self, owner: Scope, path: Path) -> Generator[Progress]:
-        yield from self._add(owner, [(path, path.name)])
+    def _read(self, owner: Scope, job: _Job) -> Generator[Progress]:
+        yield from self._add(owner, [(job.path, job.name)])
 
     def _step(self, job: _Job) -> bool:
         """Read the file's next page. Return whether there is more to read."""

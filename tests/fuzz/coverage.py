@@ -10,6 +10,7 @@ from pathlib import Path
 from types import FrameType
 
 import PIL
+import pillow_heif
 
 import smart_demo.ingest
 from smart_demo.ingest import images, sandbox
@@ -18,6 +19,7 @@ WATCHED = {
     **{str(path): f"ingest/{path.stem}" for path in Path(smart_demo.ingest.__file__).parent.glob("*.py")},
     **{str(path): path.stem for path in Path(PIL.__file__).parent.glob("*ImagePlugin.py")},
     str(Path(PIL.__file__).with_name("ImageFile.py")): "ImageFile",
+    **{str(path): f"heif/{path.stem}" for path in Path(pillow_heif.__file__).parent.glob("*.py")},
 }
 """Files whose executed lines show that an input did something new."""
 PROGRAM = sandbox.PROGRAM.replace("smart_demo.ingest.images", "tests.fuzz.coverage")

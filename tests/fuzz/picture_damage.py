@@ -1,4 +1,4 @@
-"""Damage to pictures by their own structure: chunks of PNG and WebP, segments of JPEG, directories of TIFF.
+"""Damage to pictures by their own structure: chunks of PNG and WebP, segments of JPEG, directories of TIFF, boxes.
 
 Checksums and lengths are usually corrected, since readers reject a file with wrong ones before they parse the damage.
 """
@@ -9,8 +9,12 @@ import struct
 import zlib
 from random import Random
 
+from tests.ingest.cases import boxes, joined_boxes
+
 Piece = tuple[bytes, bytes]
 """(name, content) of a chunk or segment."""
+CONTAINERS = {b"meta": 4, b"iprp": 0, b"ipco": 0, b"moov": 0, b"trak": 0, b"mdia": 0, b"minf": 0, b"stbl": 0}
+"""Boxes of HEIC and AVIF that hold other boxes, and the bytes before these."""
 PNG = b"\x89PNG\r\n\x1a\n"
 NUMBERS = (
     0, 1, 2, 3, 4, 7, 8, 16, 32, 127, 128, 255, 256, 257, 1_000, 32_767, 32_768, 65_535, 65_536, 70_000, 10**6, 2**24,
@@ -30,6 +34,8 @@ def damage(content: bytes, rng: Random) -> bytes:
         return _jpeg(content, rng)
     if content[:2] in (b"II", b"MM"):
         return _tiff(content, rng)
+    if content[4:8] == b"ftyp":
+        return _iso(content, rng)
     return b""
 
 
@@ -73,6 +79,20 @@ def _jpeg(content: bytes, rng: Random) -> bytes:
         size = rng.choice(NUMBERS) & 0xFFFF if rng.random() < 0.03 else min(len(inside) + 2, 0xFFFF)
         out += name + struct.pack(">H", size) + inside
     return out + scan
+
+
+def _iso(content: bytes, rng: Random) -> bytes:
+    """Damage one box of a HEIC or AVIF, usually one inside others."""
+    found = boxes(content)
+    inner = [index for index, (name, _) in enumerate(found) if name in CONTAINERS]
+    if inner and rng.random() < 0.85:
+        index = rng.choice(inner)
+        name, inside = found[index]
+        head = CONTAINERS[name]
+        found[index] = name, inside[:head] + _iso(inside[head:], rng)
+    else:
+        found = _shuffled(found, rng)
+    return joined_boxes(found)
 
 
 def _shuffled(pieces: list[Piece], rng: Random) -> list[Piece]:

@@ -43,8 +43,10 @@ def _good_pictures() -> tuple[bytes, ...]:
     exif[0x0112], exif[0x010F] = 6, "A camera"
     exif.get_ifd(0x8825)[1] = "N"
     metadata = {"exif": exif, "icc_profile": bytes(128), "dpi": (150, 150)}
-    pictures = [picture(image, kind, **metadata) for kind in ("PNG", "JPEG", "WEBP", "TIFF")]
-    pictures += [picture(image, kind, **frames) for kind in ("PNG", "TIFF", "GIF", "WEBP", "MPO")]
+    pictures = [picture(image, kind, **metadata) for kind in ("PNG", "JPEG", "WEBP", "TIFF", "AVIF")]
+    pictures += [picture(image, kind, **frames) for kind in ("PNG", "TIFF", "GIF", "WEBP", "MPO", "AVIF", "HEIC")]
+    pictures += [picture(image, "HEIC", exif=exif), picture(image.convert("RGBA"), "HEIC", quality=-1)]
+    pictures += [picture(image.convert("1"), "TIFF", dpi=(204, 98)), picture(image.convert("RGBA"), "AVIF")]
     pictures += [picture(image, "TIFF", compression=name) for name in ("tiff_lzw", "jpeg", "packbits", "tiff_deflate")]
     pictures += [picture(image.convert(mode), "TIFF") for mode in ("1", "L", "CMYK", "RGBA", "I;16", "F", "LAB")]
     pictures += [picture(image.convert(mode), "PNG") for mode in ("1", "LA", "P", "I;16", "RGBA")]
@@ -63,6 +65,8 @@ def _good_documents() -> tuple[bytes, ...]:
         text_pdf("A page of words", "and another"),
         text_pdf("open", encrypt=StandardEncryption("", "owner", canPrint=0)),
         boxed_pdf(b"/MediaBox [0 0 300 400]/Rotate 90/CropBox [10 10 200 300]"),
+        b"odd bytes\n" * 200 + text_pdf("a page after them") + bytes(3_000),
+        boxed_pdf(b"/MediaBox [0 0 20 790]", b"/MediaBox [0 0 60 84]/UserUnit 10"),
         drawn_pdf(drawing, resources=b"/Resources<</Font<</F1<</Type/Font/Subtype/Type1/BaseFont/Times>>>>>>"),
     )
 

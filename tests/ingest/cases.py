@@ -6,6 +6,7 @@ import io
 import struct
 import zlib
 
+import pillow_heif
 from PIL import Image
 from reportlab.lib.pdfencrypt import StandardEncryption
 from reportlab.pdfgen.canvas import Canvas
@@ -61,8 +62,19 @@ def text_pdf(*pages: str, encrypt: StandardEncryption | None = None) -> bytes:
 
 
 def picture(image: Image.Image, kind: str, **options: object) -> bytes:
+    """Return the bytes of a file of that kind; HEIC without the plugin in Pillow, which only decoders have."""
     buffer = io.BytesIO()
-    image.save(buffer, kind, **options)
+    if kind == "HEIC":
+        others = options.pop("append_images", ())
+        options.pop("save_all", None)
+        file = pillow_heif.from_pillow(image)
+        for other in others:
+            file.add_from_pillow(other)
+        if isinstance(exif := options.get("exif"), Image.Exif):
+            options["exif"] = exif.tobytes()
+        file.save(buffer, **options)
+    else:
+        image.save(buffer, kind, **options)
     return buffer.getvalue()
 
 
@@ -84,6 +96,20 @@ def raw_tiff(*directories: dict[int, tuple[int, int, int]]) -> bytes:
             out += struct.pack("<HHII", tag, kind, count, value)
         out += struct.pack("<I", len(out) + 4 if number < len(directories) else 0)
     return bytes(out)
+
+
+def boxes(content: bytes) -> list[tuple[bytes, bytes]]:
+    """Return the (name, content) of the boxes of an ISO file, such as a HEIC, or of a box."""
+    found, at = [], 0
+    while at + 8 <= len(content):
+        size = max(8, int.from_bytes(content[at : at + 4]))
+        found.append((content[at + 4 : at + 8], content[at + 8 : at + size]))
+        at += size
+    return found
+
+
+def joined_boxes(found: list[tuple[bytes, bytes]]) -> bytes:
+    return b"".join(struct.pack(">I", len(content) + 8) + name + content for name, content in found)
 
 
 def repeated_stream(block: bytes, times: int, facts: bytes = b"") -> bytes:

@@ -6,6 +6,7 @@ expected outcomes. Numbers in comments are the rows of the project's list of bad
 
 from __future__ import annotations
 
+import struct
 import zlib
 from pathlib import Path
 
@@ -39,6 +40,14 @@ REFUSED = {
     "tags.png": "claim more than it holds",
     "tags.webp": "claim more than it holds",
     "tags.jpg": "claim more than it holds",
+    "tags.heic": "claim more than it holds",
+    "tags.avif": "claim more than it holds",
+    "huge.heic": "pixels",
+    "huge.avif": "pixels",
+    "header-only.heic": "damaged",
+    "header-only.avif": "damaged",
+    "cut.avif": "damaged",
+    "film.mp4": "neither a PDF nor a picture",
     "postscript.png": "neither a PDF nor a picture",  # 22
     "drawing.png": "neither a PDF nor a picture",  # 24
     "page.png": "neither a PDF nor a picture",  # 24
@@ -60,6 +69,7 @@ PAGES_REFUSED = {
     "strokes.pdf": {2: "seconds"},  # 16
     "lost-page.pdf": {3: "no size"},  # poppler closes the gap that a missing page leaves
     "cut.jpg": {1: "damaged"},  # 25
+    "cut.heic": {1: "damaged"},
     "beyond.pdf": {1: "too large"},  # 8
     "thread.pdf": {1: "too large"},  # 10
     "speck.pdf": {1: "too small"},
@@ -78,6 +88,10 @@ TAKEN = {
     "active.pdf": 1,  # 17
     "film.gif": 1,  # 20
     "film.webp": 1,  # 20
+    "film.avif": 1,  # 20
+    "burst.heic": 1,  # 20
+    "photo.heic": 1,
+    "photo.avif": 1,
     "really-a-pdf.png": 1,  # 23
     "really-a-png.pdf": 1,  # 23
     "cmyk.jpg": 1,  # 25
@@ -207,7 +221,7 @@ def _pages() -> dict[str, bytes]:
 
 def _pictures() -> dict[str, bytes]:
     photo = Image.effect_noise((240, 160), 60).convert("RGB")
-    jpeg = picture(photo, "JPEG")
+    jpeg, heic, avif = (picture(photo, kind) for kind in ("JPEG", "HEIC", "AVIF"))
     film = [Image.new("RGB", (40, 30), (number, 0, 255 - number)) for number in range(0, 255, 3)]
     greedy = _greedy_tags(4_000, 48_000)
     options = {"save_all": True, "append_images": film[1:]}
@@ -226,6 +240,19 @@ def _pictures() -> dict[str, bytes]:
         "page.png": b"<!doctype html><script>alert(1)</script>",
         "header-only.png": b"\x89PNG\r\n\x1a\n" + bytes(64),
         "cut.jpg": jpeg[: len(jpeg) // 2],
+        "cut.heic": heic[: len(heic) * 3 // 4],
+        "cut.avif": avif[: len(avif) * 3 // 4],
+        "photo.heic": heic,
+        "photo.avif": avif,
+        "huge.heic": _with_size(heic, 60_000, 60_000),
+        "huge.avif": _with_size(avif, 16_000, 16_000),
+        "header-only.heic": heic[:32] + bytes(64),
+        "header-only.avif": avif[:32] + bytes(64),
+        "tags.heic": picture(photo, "HEIC", exif=greedy),
+        "tags.avif": picture(photo, "AVIF", exif=greedy),
+        "film.mp4": b"\0\0\0\x18ftypmp42\0\0\0\0isommp42" + bytes(200),
+        "film.avif": picture(film[0], "AVIF", save_all=True, append_images=film[1:5]),
+        "burst.heic": picture(film[0], "HEIC", append_images=film[1:5]),
         "cmyk.jpg": picture(photo.convert("CMYK"), "JPEG"),
         "film.gif": picture(film[0], "GIF", **options),
         "film.webp": picture(film[0], "WEBP", **options),
@@ -234,6 +261,12 @@ def _pictures() -> dict[str, bytes]:
             2, 1, 8, 0, (b"eXIf", b"MM\0*" + bytes(12_000_000)), (b"IDAT", zlib.compress(b"\0\0\xff"))
         ),
     }
+
+
+def _with_size(content: bytes, width: int, height: int) -> bytes:
+    """Return a HEIC or AVIF whose properties declare another size (their boxes `ispe`)."""
+    start = content.index(b"ispe") + 8
+    return content[:start] + struct.pack(">II", width, height) + content[start + 8 :]
 
 
 def _greedy_tags(count: int, claim: int) -> bytes:

@@ -148,7 +148,7 @@ def seeds():
     frames = {"save_all": True, "append_images": [image.rotate(180)]}
     exif = Image.Exif()
     exif[0x0112] = 6
-    pictures = [picture(image, kind, exif=exif) for kind in ("PNG", "JPEG", "WEBP", "TIFF")]
+    pictures = [picture(image, kind, exif=exif) for kind in ("PNG", "JPEG", "WEBP", "TIFF", "HEIC", "AVIF")]
     pictures += [picture(image, kind, **frames) for kind in ("PNG", "TIFF", "GIF", "WEBP")]
     pictures += [picture(image, "TIFF", compression=name) for name in ("tiff_lzw", "jpeg", "packbits")]
     return [*pictures, picture(image, "BMP"), picture(image.convert("P"), "PNG")]

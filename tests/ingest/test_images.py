@@ -7,11 +7,13 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from PIL import Image
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from PIL import Image, ImageDraw, ImageFont
 
 from smart_demo.config import Limits
 from smart_demo.errors import FileRefused, PageRefused, QueryRefused
-from smart_demo.ingest import decode_image_bytes, decode_image_file, inspect, render
+from smart_demo.ingest import decode_image_bytes, decode_image_file, images, inspect, render
 from tests.documents import write_pdf
 from tests.evaluation.cases import colour
 from tests.ingest.cases import picture, raw_tiff, text_pdf
@@ -83,6 +85,153 @@ def test_float_tiffs_use_their_whole_range(tmp_path):
     assert page.pixels[0, :, 0].tolist() == [0, 63, 255]
 
 
+# -- HEIC and AVIF
+
+
+@pytest.mark.parametrize("kind", ["HEIC", "AVIF"])
+def test_photos_of_phones_keep_their_colours_and_stand_upright(tmp_path, kind):
+    page = one_page(tmp_path / "photo", picture(quarters().resize((64, 32)), kind, quality=95))
+    assert page.pixels.shape == (32, 64, 3)
+    corners = page.pixels[[8, 8, 24, 24], [16, 48, 16, 48]].astype(int)
+    assert np.abs(corners - [RED, GREEN, BLUE, WHITE]).max() < 60
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    turned = one_page(tmp_path / "turned", picture(quarters().resize((64, 32)), kind, quality=95, exif=exif))
+    assert turned.pixels.shape == (64, 32, 3)
+    corners = turned.pixels[[16, 16, 48, 48], [8, 24, 8, 24]].astype(int)
+    assert np.abs(corners - [BLUE, RED, WHITE, GREEN]).max() < 60
+
+
+def test_what_else_is_in_the_container_of_heic_is_refused(tmp_path):
+    path = tmp_path / "film.heic"
+    path.write_bytes(b"\0\0\0\x18ftypmp42\0\0\0\0isommp42" + bytes(100))
+    with pytest.raises(FileRefused, match="neither a PDF nor a picture"):
+        inspect(path, path.name, LIMITS)
+
+
+@pytest.mark.parametrize("kind", ["HEIC", "AVIF"])
+def test_a_decoder_that_is_missing_is_said_with_the_cure(monkeypatch, kind):
+    monkeypatch.setattr(images, "FORMATS", ("PNG", "JPEG"))
+    with pytest.raises(FileRefused, match=f"of the kind {kind}, which is not read here") as refusal:
+        images.inspect_image(picture(quarters(), kind), "photo.heic", LIMITS)
+    assert refusal.value.hint == "Save it as JPEG."
+
+
+def test_several_pictures_in_a_heic_give_the_main_one_and_a_notice(tmp_path):
+    path = tmp_path / "burst"
+    frames = [Image.new("RGB", (64, 64), colour) for colour in (RED, BLUE)]
+    path.write_bytes(picture(frames[0], "HEIC", append_images=frames[1:]))
+    upload = inspect(path, "burst.heic", LIMITS)
+    assert (upload.kind, upload.pages) == ("HEIF", 1)
+    assert upload.notices == ("burst.heic holds several pictures; only its main one is taken.",)
+    (page,) = render(upload, LIMITS)
+    assert np.abs(page.pixels[32, 32].astype(int) - RED).max() < 30
+
+
+# -- pixels that are not square
+
+
+@pytest.mark.parametrize("kind", ["TIFF", "PNG", "JPEG", "BMP"])
+@pytest.mark.parametrize(
+    ("dpi", "shape"),
+    [
+        ((204, 98), (round(100 * 204 / 98), 60)),
+        ((98, 204), (100, round(60 * 204 / 98))),
+        ((200, 200), (100, 60)),
+        ((200, 180), (100, 60)),
+        ((300, 20), (100, 60)),
+    ],
+)
+def test_a_fax_is_shown_in_its_true_shape(tmp_path, kind, dpi, shape):
+    page = one_page(tmp_path / "fax", picture(Image.new("L", (60, 100), 9), kind, dpi=dpi))
+    assert page.pixels.shape[:2] == (pytest.approx(shape[0], abs=1), pytest.approx(shape[1], abs=1))
+    assert page.pixels.max() < 30
+
+
+def test_a_fax_on_its_side_is_stretched_before_it_is_turned(tmp_path):
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    page = one_page(tmp_path / "fax", picture(Image.new("L", (60, 100)), "TIFF", dpi=(200, 100), exif=exif))
+    assert page.pixels.shape[:2] == (60, 200)
+
+
+@given(st.integers(1, 300), st.integers(1, 300), st.tuples(*[st.integers(1, 700)] * 2), st.integers(500, 100_000))
+@settings(deadline=None)
+def test_square_pixels_stay_within_the_limit(width, height, dpi, pixels):
+    image = Image.new("RGB", (width, height))
+    image.info["dpi"] = dpi
+    limits = replace(LIMITS, pixels=max(pixels, width * height))
+    result = images._square_pixels(image, images._pixel_ratio(image), limits)
+    assert result.width * result.height <= limits.pixels
+    if 1.2 < max(dpi) / min(dpi) < 4 and min(result.size) > 60:
+        shape = (width / dpi[0]) / (height / dpi[1])
+        assert result.width / result.height == pytest.approx(shape, rel=0.05)
+
+
+@pytest.mark.parametrize(
+    "stated", [(0, 0), (float("nan"), 1), (1, 0), ("a", 2), (1,), None, (-204, 98), (1e300, 1e-300)]
+)
+def test_a_resolution_that_makes_no_sense_changes_nothing(stated):
+    image = Image.new("RGB", (4, 4))
+    image.info["dpi"] = stated
+    assert images._pixel_ratio(image) == 1
+
+
+# -- ink on transparent ground
+
+
+def lettering(ink, mode):
+    """Return words in a colour on transparent ground."""
+    image = Image.new("RGBA", (200, 60), (*ink, 0))
+    ImageDraw.Draw(image).text((10, 10), "torque", fill=(*ink, 255), font=ImageFont.load_default(40))
+    return image.convert(mode)
+
+
+INKS = st.tuples(*[st.integers(0, 255)] * 3)
+
+
+@given(INKS, st.sampled_from(["RGBA", "P", "LA"]))
+@settings(deadline=None, max_examples=60)
+def test_ink_of_any_colour_is_shown_on_a_ground_that_shows_it(ink, mode):
+    layered = lettering(ink, mode)
+    flat = np.asarray(images._to_rgb(layered).convert("L")).astype(int)
+    ground = flat[0, 0]
+    assert np.abs(flat - ground).max() >= 80
+
+
+@pytest.mark.parametrize(
+    ("kind", "mode"),
+    [(kind, "RGBA") for kind in ("PNG", "WEBP", "GIF", "TIFF", "AVIF", "HEIC")] + [("PNG", "LA"), ("PNG", "P")],
+)
+def test_white_words_on_transparency_are_white_on_dark(tmp_path, kind, mode):
+    page = one_page(tmp_path / "white", picture(lettering((255, 255, 255), mode), kind))
+    assert page.pixels[0, 0].max() < 60
+    assert page.pixels.max() > 200
+
+
+def test_a_drawing_with_white_boxes_and_black_lines_stays_on_white(tmp_path):
+    image = Image.new("RGBA", (300, 200), (0, 0, 0, 0))
+    draw = ImageDraw.Draw(image)
+    draw.rectangle((20, 20, 280, 150), fill="white", outline="black", width=3)
+    draw.text((40, 160), "a label outside", fill="black", font=ImageFont.load_default(24))
+    page = one_page(tmp_path / "drawing.png", picture(image, "PNG"))
+    assert page.pixels[0, 0].tolist() == [255, 255, 255]
+
+
+def test_a_window_with_a_shadow_stays_on_white(tmp_path):
+    image = Image.new("RGBA", (400, 300), (0, 0, 0, 60))
+    draw = ImageDraw.Draw(image)
+    draw.rectangle((20, 20, 380, 280), fill="white")
+    draw.text((40, 40), "words of a window", fill="black", font=ImageFont.load_default(30))
+    page = one_page(tmp_path / "window.png", picture(image, "PNG"))
+    assert page.pixels[0, 0].min() > 150
+
+
+def test_a_screenshot_of_any_length_is_taken_whole(tmp_path):
+    page = one_page(tmp_path / "web.png", picture(Image.new("RGB", (400, 16_000), "white"), "PNG"))
+    assert page.pixels.shape == (16_000, 400, 3)
+
+
 def test_one_bit_palette_grey_and_cmyk_become_rgb(tmp_path):
     one_bit = one_page(tmp_path / "a.png", picture(Image.new("1", (9, 5), 1), "PNG"))
     assert (one_bit.pixels == 255).all()
@@ -133,7 +282,7 @@ def test_a_damaged_frame_is_refused_by_number_and_the_others_are_kept(tmp_path):
     assert np.array_equal(third.pixels[..., 0], np.asarray(noise[2]))
 
 
-@pytest.mark.parametrize("kind", ["GIF", "WEBP", "PNG"])
+@pytest.mark.parametrize("kind", ["GIF", "WEBP", "PNG", "AVIF"])
 def test_an_animation_gives_its_first_frame_and_says_so(tmp_path, kind):
     frames = [Image.new("RGB", (20, 10), colour) for colour in (RED, GREEN, BLUE)]
     options = {"lossless": True} if kind == "WEBP" else {}

@@ -7,15 +7,17 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from reportlab.lib.pdfencrypt import StandardEncryption
 from reportlab.pdfgen.canvas import Canvas
 
 from smart_demo.config import Limits
 from smart_demo.errors import FileRefused, PageRefused
-from smart_demo.ingest import inspect, render
-from smart_demo.ingest.pdf import MAX_LONG_SIDE, plan_size
-from tests.ingest.cases import boxed_pdf, text_pdf
+from smart_demo.ingest import inspect, pdf, render
+from smart_demo.ingest.files import PdfMarks, find_pdf_marks
+from smart_demo.ingest.pdf import MAX_LONG_SIDE, NARROW_SIDE, plan_size
+from tests.ingest.cases import boxed_pdf, raw_pdf, stream_object, text_pdf
 
 LIMITS = Limits()
 
@@ -73,7 +75,7 @@ def test_a_quarter_turn_changes_the_shape_of_the_picture(tmp_path):
 
 def test_only_the_visible_part_of_a_cropped_page_is_drawn_and_read(tmp_path):
     (page,) = pages_of(tmp_path / "cropped.pdf", turned_pdf(0, crop=(0, 550, 105, 600)))
-    assert page.pixels.shape[:2] == (pytest.approx(50 * 150 / 72, abs=2), pytest.approx(105 * 150 / 72, abs=2))
+    assert page.pixels.shape[1] / page.pixels.shape[0] == pytest.approx(105 / 50, rel=0.01)
     assert [word.text for word in page.words] == ["north"]
     assert page.words[0].box.right == 1.0
 
@@ -91,14 +93,155 @@ def test_an_a4_page_is_drawn_at_150_dpi_as_rgb_bytes(tmp_path):
     assert page.pixels.min() == 255
 
 
-@given(st.floats(0.5, 14_400), st.floats(0.05, 20), st.integers(10_000, 12_000_000))
-def test_a_plan_keeps_its_bounds_and_the_shape_of_the_page(width, aspect, pixels):
-    points = (width, width * aspect)
+@given(st.floats(9, 14_400), st.floats(1, 40), st.booleans(), st.integers(10_000, 12_000_000))
+def test_a_plan_keeps_its_bounds_and_the_shape_of_the_page(long, aspect, upright, pixels):
+    points = (long / aspect, long) if upright else (long, long / aspect)
     planned = plan_size(points, replace(LIMITS, rendered_pixels=pixels))
-    assert max(planned) <= MAX_LONG_SIDE
+    assert max(planned) <= MAX_LONG_SIDE or min(planned) <= NARROW_SIDE
     assert planned[0] * planned[1] <= pixels + max(planned) + 1  # the rounding of one side
     if min(planned) > 50:
-        assert planned[1] / planned[0] == pytest.approx(aspect, rel=0.03)
+        assert planned[1] / planned[0] == pytest.approx(points[1] / points[0], rel=0.03)
+
+
+@given(st.floats(9, 2_000), st.floats(1, 40))
+def test_a_page_is_drawn_readable_however_small_or_narrow(long, aspect):
+    """Readable: at 150 dpi, or as large as A5 at 150 dpi, or with lines of 500 pixels."""
+    planned = plan_size((long / aspect, long), LIMITS)
+    dpi = planned[1] / long * 72
+    assert dpi >= 149 or planned[1] >= MAX_LONG_SIDE
+    assert planned[1] >= 1_239
+    if long / aspect >= 240:
+        assert planned[0] >= 499
+
+
+@pytest.mark.parametrize("box", [b"[0 0 59.5 84.2]/UserUnit 10", b"[0 0 84 60]", b"[0 0 9 9]", b"[0 0 200 300]"])
+def test_tiny_boxes_are_drawn_large_with_or_without_a_user_unit(tmp_path, box):
+    (page,) = pages_of(tmp_path / "tiny.pdf", boxed_pdf(b"/MediaBox " + box))
+    assert max(page.pixels.shape[:2]) >= 1_239
+
+
+def test_a_receipt_is_taken_and_drawn_whole_with_readable_lines(tmp_path):
+    buffer = io.BytesIO()
+    canvas = Canvas(buffer, pagesize=(226, 226 * 39), invariant=1)
+    canvas.drawString(10, 226 * 39 - 30, "first")
+    canvas.drawString(10, 20, "last")
+    canvas.save()
+    (page,) = pages_of(tmp_path / "receipt.pdf", buffer.getvalue())
+    assert page.pixels.shape == (pytest.approx(18_362, abs=2), 471, 3)
+    assert [word.text for word in page.words] == ["first", "last"]
+    first, last = (word.box for word in page.words)
+    for box in (first, last):
+        height, width, _ = page.pixels.shape
+        rows = page.pixels[int(box.top * height) : int(box.bottom * height) + 1]
+        assert rows[:, int(box.left * width) : int(box.right * width)].min() < 128
+
+
+# -- odd bytes around a good document
+
+
+def odd_pdf(before=b"", after=b"", cut=0):
+    whole = text_pdf("torque", "and more").rstrip()
+    return before + whole[: len(whole) - cut] + after
+
+
+@settings(max_examples=12, deadline=None, derandomize=True, suppress_health_check=list(HealthCheck))
+@given(
+    st.binary(min_size=1, max_size=64) | st.just(b""),
+    st.sampled_from([1, 60, 1_000, 40_000]),
+    st.binary(min_size=1, max_size=64) | st.just(b""),
+    st.sampled_from([1, 60, 1_000, 40_000]),
+)
+def test_odd_bytes_around_a_pdf_change_nothing_but_a_notice(tmp_path_factory, before, repeat, after, again):
+    before, after = b"x" * bool(before) + before * repeat, after * again
+    if set(before + after) & set(b"%"):  # it might become a mark or a comment of the file itself
+        return
+    path = tmp_path_factory.getbasetemp() / "odd.pdf"
+    path.write_bytes(odd_pdf(before, b"\n" + after if after else b""))
+    upload = inspect(path, path.name, LIMITS)
+    assert upload.pages == 2
+    padded = len(after) < 1_000 and not after.strip(b" \t\r\n\f\0\x1a\xef\xbb\xbf")
+    places = ["before its start"] * bool(before) + ["after its end"] * (bool(after) and not padded)
+    notice = f"odd.pdf has odd bytes {' and '.join(places)}; all pages were read."
+    assert upload.notices == ((notice,) if places else ())
+
+
+@pytest.mark.parametrize("cut", [1, 2, 5])
+def test_a_pdf_that_lacks_its_last_bytes_is_read_and_the_count_of_pages_said(tmp_path, cut):
+    path = tmp_path / "cut.pdf"
+    path.write_bytes(odd_pdf(cut=cut))
+    upload = inspect(path, path.name, LIMITS)
+    assert upload.notices == ("cut.pdf is cut off at its end; 2 pages could be found. Check that none is missing.",)
+    assert [page.words[0].text for page in render(upload, LIMITS)] == ["torque", "and"]
+
+
+def test_what_poppler_cannot_open_is_refused_for_what_it_seems_to_be(tmp_path):
+    path = tmp_path / "a.bin"
+    for content, words in (
+        (b"x" * 5_000 + b"about %PDF-1.4 and startxref", "neither a PDF nor a picture"),
+        (b"PK\3\4" + bytes(5_000) + text_pdf("inside"), "neither a PDF nor a picture"),
+        (b"%PDF-1.4 but no more", "damaged"),
+        (bytes(5_000) + text_pdf("x", encrypt=StandardEncryption("user", "owner")), "password-protected"),
+    ):
+        path.write_bytes(content)
+        with pytest.raises(FileRefused, match=words):
+            inspect(path, path.name, LIMITS)
+
+
+@pytest.mark.parametrize("place", range(-12, 12, 3))
+def test_marks_are_found_across_the_blocks_in_which_a_file_is_read(tmp_path, monkeypatch, place):
+    monkeypatch.setattr("smart_demo.ingest.files.BLOCK_BYTES", 2_048)
+    path = tmp_path / "a.pdf"
+    content = odd_pdf(b"x" * (2_048 + place), b"y" * 3_000)
+    path.write_bytes(content)
+    assert find_pdf_marks(path, content[:1_024]) == PdfMarks(found=True, odd_start=True, odd_end=True, complete=True)
+
+
+# -- what is in a file beside its pages
+
+
+def attached_pdf(*names, form=b""):
+    files = b"".join(b"(%d)<</Type/Filespec/F(%s)/EF<</F 4 0 R>>>>" % (n, name) for n, name in enumerate(names))
+    tree = b"/Names<</EmbeddedFiles<</Names[%s]>>>>" % files if names else b""
+    return raw_pdf(
+        b"<</Type/Catalog/Pages 2 0 R%s%s>>" % (tree, form),
+        b"<</Type/Pages/Kids[3 0 R]/Count 1>>",
+        b"<</Type/Page/Parent 2 0 R/MediaBox[0 0 200 200]>>",
+        stream_object(b"attached", b"/Type/EmbeddedFile"),
+    )
+
+
+@pytest.mark.parametrize(
+    ("names", "words"),
+    [
+        ([], ()),
+        ([b"inside.pdf"], ("1 attached file of a.pdf was not read: inside.pdf. Save it",)),
+        (
+            [b"a.pdf", b"b.pdf", b"c.pdf", b"d.pdf"],
+            ("4 attached files of a.pdf were not read: a.pdf, b.pdf, c.pdf, …",),
+        ),
+        ([b"../../<b>x.pdf"], ("1 attached file of a.pdf was not read: <b>x.pdf. Save it",)),
+    ],
+)
+def test_attached_files_are_named_in_a_notice(tmp_path, names, words):
+    path = tmp_path / "a.pdf"
+    path.write_bytes(attached_pdf(*names))
+    notices = inspect(path, path.name, LIMITS).notices
+    assert len(notices) == len(words)
+    assert all(notice.startswith(start) for notice, start in zip(notices, words, strict=True))
+
+
+def test_an_xfa_form_says_what_was_not_read_and_what_to_do(tmp_path):
+    path = tmp_path / "form.pdf"
+    path.write_bytes(attached_pdf(form=b"/AcroForm<</Fields[]/XFA 4 0 R>>"))
+    (notice,) = inspect(path, path.name, LIMITS).notices
+    assert notice == "form.pdf is an XFA form, whose fields cannot be read. Print it to a PDF and add that."
+
+
+def test_attachments_that_cannot_be_listed_refuse_nothing(tmp_path, monkeypatch):
+    path = tmp_path / "a.pdf"
+    path.write_bytes(attached_pdf(b"inside.pdf"))
+    monkeypatch.setitem(pdf.PROGRAMS, "pdfdetach", ("false", ""))
+    assert inspect(path, path.name, LIMITS).notices == ()
 
 
 def test_a_lower_limit_of_pixels_is_kept_by_the_drawn_page(tmp_path):

@@ -1,9 +1,14 @@
 """Death and full disks at every step: a page is there whole or not at all, and nothing else is left behind."""
 
 import errno
+import io
 import os
 
+import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from PIL import Image
 
 from smart_demo.errors import LibraryError, StorageFull, TokenFileDamaged
 from smart_demo.store import atomic_files, page_files, token_file
@@ -151,3 +156,28 @@ def test_a_token_file_in_the_place_of_another_page_is_not_believed(tmp_path):
     assert [head.page.number for head in found.headers] == [1]
     assert "another page" in found.damaged[0]
     assert len(list((tmp_path / "damaged").rglob("*.safetensors"))) == 1
+
+
+@given(st.integers(1, 20_000), st.floats(1, 40), st.booleans())
+def test_a_picture_keeps_the_shape_and_the_readable_width_of_a_narrow_page(long, aspect, upright):
+    short = max(1, round(long / aspect))
+    size = (short, long) if upright else (long, short)
+    width, height = page_files.picture_size(*size)
+    scale = min(width / size[0], height / size[1], 1.0)
+    assert max(size) * scale <= page_files.MAX_WEBP_SIDE + 1
+    assert short * scale * long * scale <= page_files.MAX_PICTURE_PIXELS * 1.01 + long
+    assert scale == 1 or max(size) * scale >= 1_599  # never smaller than before
+    if short * long <= 6_000_000:
+        assert short * scale >= min(short, 499) - 1 or long * scale >= page_files.MAX_WEBP_SIDE - 1
+    shown = page_files.thumbnail_size(*size)
+    assert max(shown) <= 4 * min(shown)
+    assert shown == size or max(size) > 4 * min(size)
+
+
+def test_a_receipt_has_a_readable_picture_and_a_thumbnail_of_its_start():
+    pixels = np.full((10_217, 471, 3), 255, np.uint8)
+    pixels[:100] = 0
+    picture, thumbnail = (Image.open(io.BytesIO(data)) for data in page_files.encode_pictures(pixels))
+    assert (picture.size, thumbnail.size) == ((471, 10_217), (360, 1_440))
+    dark = np.asarray(thumbnail.convert("L"))[:, 180] < 100
+    assert 70 <= dark.sum() <= 80  # 100 of 471 × 4 rows

@@ -130,7 +130,7 @@ def test_a_slow_picture_delays_only_its_own_visitor(tmp_path, monkeypatch):
     """A visitor decodes one picture at a time, and an upload is refused if too many are being decoded."""
     slow, begun, who = threading.Event(), threading.Semaphore(0), threading.local()
 
-    def decode(path, _):
+    def decode(path, *_):
         begun.release()
         if path.name == "slow.png":
             assert slow.wait(60)

@@ -109,7 +109,7 @@ export class Viewer {
 
   /** Zoom so that the place (x, y), in pixels from the middle of the stage, stays where it is. */
   zoom(scale, x = 0, y = 0) {
-    const next = clamp(scale, 1, MAX_SCALE);
+    const next = clamp(scale, 1, this.#maxScale());
     const factor = next / this.#scale;
     this.#x = x - (x - this.#x) * factor;
     this.#y = y - (y - this.#y) * factor;
@@ -199,6 +199,12 @@ export class Viewer {
     for (const end of ["pointerup", "pointercancel"]) {
       this.stage.addEventListener(end, (event) => this.#pointers.delete(event.pointerId));
     }
+  }
+
+  /** Return the largest scale: MAX_SCALE, or more for a narrow page, such as a receipt, up to twice its own pixels. */
+  #maxScale() {
+    const { naturalWidth, clientWidth } = this.image;
+    return Math.max(MAX_SCALE, (2 * naturalWidth) / (clientWidth || naturalWidth || 1));
   }
 
   #wheel(event) {
