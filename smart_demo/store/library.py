@@ -31,7 +31,7 @@ from smart_demo.store.page_reader import PageReader
 from smart_demo.store.quotas import Visitor, group_by_visitor, is_visitor
 from smart_demo.store.sidecar import ScanResult, Sidecar
 from smart_demo.store.snapshot import Snapshots
-from smart_demo.types import SAMPLES, Floats, Page, PageEncoding, PageId, Scope, StoredPage, TokenCodes
+from smart_demo.types import SAMPLES, Floats, Page, PageEncoding, PageId, PageWords, Scope, StoredPage, TokenCodes
 
 Admit = Callable[[StoredPage], None]
 """Raises an error if a page may not be added."""
@@ -333,6 +333,13 @@ class Library:
     def encoding(self, page: StoredPage) -> PageEncoding:
         """Return a page's encoding, decoded: states differ by the codec's error, boxes by up to 2^-17."""
         return self._reader.encoding(page)
+
+    def page_words(self, page: StoredPage) -> PageWords | None:
+        """Return a page's words in reading order; None if it was stored before the words of pages were kept.
+
+        Raises TokenFileDamaged, and quarantines the page, if its file is altered; LibraryError if it was deleted.
+        """
+        return self._reader.words(page)
 
     def picture(self, page: StoredPage) -> bytes:
         """Return a page's picture as WebP, at most 1,600 pixels a side. Raises LibraryError if the page was deleted."""

@@ -15,7 +15,7 @@ from smart_demo.store import atomic_files
 from smart_demo.store.catalogue import Catalogue, View
 from smart_demo.store.sidecar import Sidecar
 from smart_demo.store.token_file import TokenFileBody, TokenFileHeader, stored_key
-from smart_demo.types import Floats, PageEncoding, Scope, StoredPage
+from smart_demo.types import Floats, PageEncoding, PageWords, Scope, StoredPage
 
 
 class PageReader:
@@ -61,6 +61,12 @@ class PageReader:
         with self._reading(page):
             pooled = self._files.pooled(page)
         return PageEncoding(page.id, page.encoder, pooled, body.codes.states(), body.kinds, body.place)
+
+    def words(self, page: StoredPage) -> PageWords | None:
+        """Return a page's words, or None if they were not kept with it."""
+        header = self._header(page)
+        with self._reading(page):
+            return self._files.words(header, verified=self._catalogue.is_verified(header))
 
     def picture(self, page: StoredPage) -> bytes:
         """Return a page's picture as WebP."""

@@ -30,7 +30,7 @@ from smart_demo.errors import LibraryError, TokenFileDamaged
 from smart_demo.store import atomic_files, token_file
 from smart_demo.store.snapshot import Snapshot
 from smart_demo.store.token_file import TokenFileBody, TokenFileHeader
-from smart_demo.types import Floats, Page, PageEncoding, Pixels, Scope, StoredPage
+from smart_demo.types import Floats, Page, PageEncoding, PageWords, Pixels, Scope, StoredPage
 
 TOKENS_SUFFIX = ".safetensors"
 PICTURE_SUFFIX = ".webp"
@@ -99,8 +99,9 @@ def prepare_page(scope: Scope, page: Page, encoding: PageEncoding, codec: str, s
         codec=codec,
         added=time.time(),
         seconds=seconds,
+        source=page.source,
     )
-    data = token_file.serialise(stored, encoding, codes, tuple(pictures))
+    data = token_file.serialise(stored, encoding, codes, tuple(pictures), page.words)
     size = len(data) + sum(map(len, pictures))
     return PreparedPage(replace(stored, bytes=size), data, pictures)
 
@@ -233,6 +234,10 @@ class Sidecar:
     def body(self, header: TokenFileHeader, *, verified: bool) -> TokenFileBody:
         """Return mapped token states. Raises TokenFileDamaged, or FileNotFoundError if the page was deleted."""
         return token_file.read_body(self.path(header.page), header, verified=verified)
+
+    def words(self, header: TokenFileHeader, *, verified: bool) -> PageWords | None:
+        """Return a page's words; None if its file, of an earlier version, has none. Errors as `body`."""
+        return token_file.read_words(self.path(header.page), header, verified=verified)
 
     def picture(self, header: TokenFileHeader) -> bytes:
         """Return a page's verified picture as WebP. Errors as `pooled`."""

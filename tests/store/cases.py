@@ -10,12 +10,25 @@ import numpy as np
 
 from smart_demo.store.library import Library
 from smart_demo.store.sidecar import Sidecar
-from smart_demo.types import LOCAL, Page, PageEncoding, PageId, StoredPage, TokenBoxes, TokenGrid, TokenKind
+from smart_demo.types import (
+    LOCAL,
+    Box,
+    Page,
+    PageEncoding,
+    PageId,
+    StoredPage,
+    TokenBoxes,
+    TokenGrid,
+    TokenKind,
+    Word,
+    WordSource,
+)
 from tests.scoring.cases import unit
 
 ENCODER = "a1" * 8
 OTHER_ENCODER = "b2" * 8
 POOLED, WIDTH = 16, 8
+BOX = Box(0.0, 0.0, 1.0, 1.0)
 
 
 def page_id(file: int, number: int = 1) -> PageId:
@@ -23,10 +36,19 @@ def page_id(file: int, number: int = 1) -> PageId:
 
 
 def made(file: int, number: int = 1, encoder: str = ENCODER, tokens: int = 6):
-    """Return (page, encoding): even files have boxes, odd ones a grid; the same arguments give the same arrays."""
+    """Return (page, encoding): even files have boxes and words, odd ones a grid and no words.
+
+    The same arguments give the same arrays.
+    """
     rng = np.random.default_rng([file, number, int(encoder, 16) % 997])
     pixels = rng.integers(0, 255, (60, 40, 3), dtype=np.uint8)
-    page = Page(page_id(file, number), f"document {file}.pdf", 3, pixels)
+    words = (
+        ()
+        if file % 2
+        else (Word("tide-", Box(0.5, 0.25, 0.75, 0.5), ((4, Box(0, 0.5, 0.25, 0.75)),)), Word(f"{file}", BOX))
+    )
+    source = WordSource.LAYER if words else WordSource.NONE
+    page = Page(page_id(file, number), f"document {file}.pdf", 3, pixels, words, source)
     boxes = np.concatenate([rng.uniform(size=(tokens - 1, 4)), np.full((1, 4), np.nan)]).astype(np.float32)
     place = TokenGrid(1, 1, tokens - 1) if file % 2 else TokenBoxes(boxes)
     kinds = np.full(tokens, TokenKind.PATCH, np.uint8)
