@@ -36,6 +36,7 @@ from smart_demo.types import (
     Found,
     Method,
     PageId,
+    PageWords,
     Progress,
     Query,
     Scope,
@@ -50,7 +51,9 @@ class Engine:
 
     def __init__(self, library: Library, backbones: Backbones, settings: Settings) -> None:
         self.library, self.backbones, self.settings = library, backbones, settings
-        self._indexer = Indexer(library, settings.limits, settings.quotas, self.evict_idle_visitors)
+        self._indexer = Indexer(
+            library, settings.limits, settings.quotas, self.evict_idle_visitors, public=settings.public
+        )
         self._retrieval = Retrieval(library, settings)
         self._explainer = Explainer(library)
         self._sample_documents = SampleDocuments(settings.samples, settings.limits)
@@ -172,6 +175,17 @@ class Engine:
     def pages_of_other_encoders(self, scope: Scope) -> int:
         """Count the pages of a scope that another encoder made: stored, but not searchable until added again."""
         return self.library.count_pages_of_other_encoders(scope, self.backbone(scope).encoder.fingerprint)
+
+    def pages_read_before(self, scope: Scope) -> int:
+        """Count the pages of a scope that an earlier version read: searchable, and read better if added again."""
+        return self.library.count_pages_without_words(scope, self.backbone(scope).encoder.fingerprint)
+
+    def page_words(self, scope: Scope, page: PageId) -> PageWords | None:
+        """Return the words of one stored page, or None if an earlier version stored it without them.
+
+        Raises LibraryError if it was deleted.
+        """
+        return self.library.page_words(self.page(scope, page))
 
     def page(self, scope: Scope, page: PageId) -> StoredPage:
         """Return the metadata of one stored page. Raises LibraryError if it was deleted."""
@@ -319,5 +333,6 @@ def open_engine(settings: Settings, *, fall_back: bool = True, background: bool 
         settings.candidates,
         settings.resident_bytes,
         in_background=background,
+        former=registry.former_fingerprints(),
     )
     return Engine(library, backbones, settings)

@@ -9,7 +9,7 @@ import hashlib
 import json
 import re
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass, field, replace
 from enum import IntEnum, StrEnum
 from typing import Self
 
@@ -416,6 +416,28 @@ class State(StrEnum):
 
 
 @dataclass(frozen=True, slots=True)
+class PageNotice:
+    """A sentence about how pages of a file were drawn, read or encoded."""
+
+    text: str
+    pages: tuple[int, ...]
+    """Numbers of the pages that have it; empty if it is about the whole file."""
+
+
+@dataclass(frozen=True, slots=True)
+class FileOutcome:
+    """What became of one file of an upload, page by page."""
+
+    added: tuple[int, ...] = ()
+    """Numbers of the pages that were stored now."""
+    refused: Mapping[int, str] = field(default_factory=dict)
+    """Number of each refused page, with the reason."""
+    notices: tuple[PageNotice, ...] = ()
+    sources: Mapping[WordSource, int] = field(default_factory=dict)
+    """How many of its stored pages have their words from each source. Pages of earlier versions are left out."""
+
+
+@dataclass(frozen=True, slots=True)
 class Progress:
     """One step of an upload, yielded after every page and at the end of each file."""
 
@@ -429,6 +451,8 @@ class Progress:
     """Message for the visitor: why it was refused, which pages were left out."""
     seconds_left: float | None = None
     """Estimate for this file from the pages so far; None before the first."""
+    outcome: FileOutcome | None = None
+    """What became of its pages, at the end of a file that was read."""
 
 
 @dataclass(frozen=True, eq=False)

@@ -10,7 +10,7 @@ from __future__ import annotations
 import math
 import threading
 import time
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -29,8 +29,9 @@ from smart_demo.store.chroma_upkeep import ChromaUpkeep, PendingUpkeep
 from smart_demo.store.lock import FolderLock
 from smart_demo.store.page_reader import PageReader
 from smart_demo.store.quotas import Visitor, group_by_visitor, is_visitor
-from smart_demo.store.sidecar import ScanResult, Sidecar
+from smart_demo.store.sidecar import PreparedPage, ScanResult, Sidecar
 from smart_demo.store.snapshot import Snapshots
+from smart_demo.store.token_file import TokenFileHeader
 from smart_demo.types import SAMPLES, Floats, Page, PageEncoding, PageId, PageWords, Scope, StoredPage, TokenCodes
 
 Admit = Callable[[StoredPage], None]
@@ -96,12 +97,14 @@ class Library:
         cache_bytes: int = 2**28,
         *,
         in_background: bool = False,
+        former: Mapping[str, str] | None = None,
     ) -> Self:
         """Lock the folders, delete leftovers, list the pages, check Chroma in a child process and reconcile it.
 
         candidates: the largest `count` that searches will ask for. cache_bytes: bytes of token states that may stay in
         memory between searches. in_background: return as soon as the pages are listed, large scopes from snapshots;
-        opening Chroma and reading those headers is left to `start_background_tasks`.
+        opening Chroma and reading those headers is left to `start_background_tasks`. former: former fingerprint ->
+        fingerprint of the same encoder today, under which its pages are listed.
 
         Raises LibraryBusy if another process has it open, StorageFull or LibraryError if the folders cannot be used.
         """
@@ -110,7 +113,7 @@ class Library:
             with atomic_files.storage_errors(f"use {data_dir}"):
                 # A lock on a mount that machines share may hold in one of them only: then another process may write.
                 alone = lock.try_lock(data_dir) and data_dir.stat().st_dev == index_dir.stat().st_dev
-                files = Sidecar(data_dir)
+                files = Sidecar(data_dir, former)
             before = math.inf if alone else time.time() - MAX_WRITE_SECONDS
             snapshots = Snapshots(index_dir)
             found = files.scan(before, snapshots.read) if in_background else files.scan(before)
@@ -157,25 +160,43 @@ class Library:
     def add(
         self, scope: Scope, page: Page, encoding: PageEncoding, seconds: float = 0.0, admit: Admit = lambda _: None
     ) -> StoredPage:
-        """Store one page so that it survives a crash, and return its metadata. A page stored before is unchanged.
+        """Store one page so that it survives a crash, and return its metadata.
+
+        A page stored before is unchanged, unless its words were not kept then: such a page is replaced, and exists
+        until the new one does.
 
         seconds: wall time spent on the page so far, 0 if not measured. admit: called just before the commit, while no
         other thread can write; if it raises, the page is not stored.
 
-        Raises StorageFull or LibraryError if the disk refuses; the page then does not exist. `flush` adds it to Chroma.
+        Raises StorageFull or LibraryError if the disk refuses; then nothing has changed. `flush` adds it to Chroma.
         """
         key = (scope, encoding.encoder, page.id)
-        if known := self._catalogue.get(key):
+        if (known := self._catalogue.get(key)) and known.page.source is not None:
             return known.page
         prepared = sidecar.prepare_page(scope, page, encoding, self._codec, seconds)
         with self._locked():
-            if known := self._catalogue.get(key):
+            known = self._catalogue.get(key)
+            if known is not None and known.page.source is not None:
                 return known.page
             admit(prepared.page)
+            if known is not None:
+                return self._replace(known, prepared)
             header = self._files.commit(prepared)
             self._chroma.enqueue(header.page)
             self._catalogue.add(header)
         return header.page
+
+    def _replace(self, known: TokenFileHeader, prepared: PreparedPage) -> StoredPage:
+        """Store a prepared page in place of a stored one, and return its metadata. Errors as `add`."""
+        # Its row goes first: after a kill a missing row is added again, and an old vector would stay.
+        self._chroma.delete([known.page])
+        current = known
+        try:
+            current = self._files.replace(known.page, prepared)
+            self._catalogue.replace(known, current)
+        finally:
+            self._chroma.enqueue(current.page)
+        return current.page
 
     def flush(self) -> None:
         """Write the pages added since the last flush to Chroma. Errors of Chroma appear in `report` and never raise."""
@@ -282,6 +303,10 @@ class Library:
     def count_pages_of_other_encoders(self, scope: Scope, encoder: str) -> int:
         """Return how many pages of a scope are stored under other encoders, which `encoder` cannot search."""
         return sum(count for other, count in self._catalogue.encoders(scope).items() if other != encoder)
+
+    def count_pages_without_words(self, scope: Scope, encoder: str) -> int:
+        """Return how many pages of a scope an earlier version read, which did not keep their words."""
+        return sum(page.source is None for page in self.pages([scope], encoder))
 
     def visitors(self) -> tuple[Visitor, ...]:
         """Return every visitor who has pages or judgements, the one idle for longest first."""

@@ -137,6 +137,8 @@ class PageReader:
                 raise _deleted(page) from None
             except TokenFileDamaged as error:
                 self._quarantine(page, error)
+                if page not in self._catalogue and self._catalogue.get(stored_key(page)) is not None:
+                    raise LibraryError(f"{name[0].upper()}{name[1:]} was just read again.", "Search again.") from None
                 raise
 
     def _stack(self, view: View) -> Floats | None:

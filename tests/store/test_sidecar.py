@@ -3,14 +3,16 @@
 import errno
 import os
 import signal
+from contextlib import suppress
 
+import numpy as np
 import pytest
 
 from smart_demo.errors import LibraryError, StorageFull, TokenFileDamaged
 from smart_demo.store import atomic_files, sidecar, token_file
 from smart_demo.store.sidecar import Sidecar
-from smart_demo.types import LOCAL
-from tests.store.cases import files_under, made, page_id
+from smart_demo.types import LOCAL, WordSource
+from tests.store.cases import ENCODER, OTHER_ENCODER, files_under, made, page_id, read_before
 
 STEPS = ("open", "write", "fsync", "replace", "unlink", "mkdir")
 """Every call by which the store changes a disk; death is tried after each."""
@@ -94,6 +96,80 @@ def test_death_after_any_step_of_remove_leaves_each_page_whole_or_absent(tmp_pat
         assert_whole(folder, [{page_id(2), *(page_id(1, n) for n in rest)} for rest in ([], [1], [2], [1, 2])])
     assert step > 6
     assert outcomes == {1, 2}
+
+
+@pytest.mark.parametrize(
+    ("encoder", "stride"), [(ENCODER, 1), (OTHER_ENCODER, 3)], ids=["same folder", "former folder"]
+)
+def test_death_after_any_step_of_replace_leaves_the_old_page_or_the_new_one_whole(tmp_path, encoder, stride):
+    """Its pictures are those of its token file, whichever it is, and no other file is left."""
+    step, outcomes, former = 0, set(), {OTHER_ENCODER: ENCODER}
+
+    def act(folder):
+        files = Sidecar(folder, former)
+        (old,) = files.scan().headers
+        files.replace(old.page, prepared(1))
+
+    while True:
+        step += stride
+        folder = tmp_path / str(step)
+        Sidecar(folder).commit(read_before(1, encoder=encoder))
+        died = dies_after(step, lambda here=folder: act(here))
+        files = Sidecar(folder, former)
+        (head,) = files.scan().headers
+        assert (head.page.encoder, head.page.id) == (ENCODER, page_id(1))
+        expected = (prepared if head.page.source else read_before)(1)
+        assert (files.picture(head), files.thumbnail(head)) == expected.pictures
+        assert np.array_equal(files.pooled(head.page), made(1)[1].pooled * (1 if head.page.source else -1))
+        files.body(head, verified=False)
+        assert len(files_under(folder)) == 3
+        assert files.scan().deleted_leftovers == 0
+        outcomes.add(head.page.source)
+        if not died:
+            break
+    assert step > 12
+    assert outcomes == {None, WordSource.NONE}
+
+
+def test_a_replaced_page_has_its_pictures_even_before_they_are_in_their_place(tmp_path, monkeypatch):
+    """Another process may be writing, so that this start tidies nothing up."""
+    files = Sidecar(tmp_path)
+    old = files.commit(read_before(1))
+    monkeypatch.setattr(sidecar, "_move_waiting_pictures", lambda _: None)
+    new = files.replace(old.page, prepared(1))
+    assert (files.picture(new), files.thumbnail(new)) == prepared(1).pictures
+    (head,) = Sidecar(tmp_path).scan(before=1.0).headers
+    assert Sidecar(tmp_path).picture(head) == prepared(1).pictures.picture
+    files.delete([new.page])
+    assert files_under(tmp_path) == {}
+
+
+@pytest.mark.parametrize("call", ["write", "fsync", "replace", "open", "mkdir"])
+def test_a_disk_that_refuses_any_call_keeps_the_page_that_was_to_be_replaced(tmp_path, monkeypatch, call):
+    real, refused_at = getattr(os, call), 0
+    while True:
+        refused_at += 1
+        files, calls = Sidecar(tmp_path / str(refused_at)), 0
+        old = files.commit(read_before(1))
+
+        def refusing(*given, stop=refused_at, **named):
+            nonlocal calls
+            calls += 1
+            if calls == stop:
+                raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+            return real(*given, **named)
+
+        monkeypatch.setattr(os, call, refusing)
+        with suppress(LibraryError):
+            files.replace(old.page, prepared(1))
+        monkeypatch.setattr(os, call, real)
+        found = Sidecar(files.data_dir).scan()
+        assert found.damaged == []
+        (head,) = found.headers
+        assert files.picture(head) == (prepared if head.page.source else read_before)(1).pictures.picture
+        if calls < refused_at:
+            break
+    assert head.page.source is WordSource.NONE
 
 
 @pytest.mark.parametrize("refusal", [errno.ENOSPC, errno.EDQUOT, errno.EIO])
