@@ -47,6 +47,12 @@ def test_pages_of_another_encoder_are_announced():
     assert "3 pages of another model are kept" in ParsedMarkup(render_documents([], 3, loading=False)).text
 
 
+def test_pages_that_an_earlier_version_read_are_announced():
+    assert "older version" not in ParsedMarkup(render_documents([], 0, loading=False)).text
+    seen = ParsedMarkup(render_documents([], 0, 12, loading=False))
+    assert "12 pages were read by an older version. Add their documents again to read them better." in seen.text
+
+
 def test_limits_and_privacy_are_stated_before_an_upload():
     for settings, privacy in (({}, "kept on this machine"), ({"SMART_PUBLIC": "on"}, "Only this browser")):
         assert privacy in ParsedMarkup(render_intro(read_settings(settings))).text
