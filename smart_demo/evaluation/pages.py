@@ -107,12 +107,12 @@ def _encode_pages(
     done = 0
     while batch := list(islice(images, backbone.batch)):
         refused |= {page: pixels for page, pixels in batch if isinstance(pixels, InputRefused)}
-        pages = []
-        for page, pixels in batch:
+        pages = list[Page]()
+        for page_id, pixels in batch:
             if not isinstance(pixels, InputRefused):
-                read = read_page(_make_page(collection, page, pixels), use_ocr=backbone.needs_words)
+                read = read_page(_make_page(collection, page_id, pixels), use_ocr=backbone.needs_words)
                 if isinstance(read, InputRefused):
-                    refused[page] = read
+                    refused[page_id] = read
                 else:
                     pages.append(read)
         for page, encoding in zip(pages, backbone.encode_pages(pages) if pages else [], strict=True):

@@ -262,15 +262,10 @@ def _parse_headers(scope: Scope, encoder: str, columns: Mapping[str, Any]) -> It
         columns["names"], facts, shapes, rest, strict=True
     ):
         file, _, number = name.partition("-")
-        document, *numbers, source = fact
+        document, *numbers = fact
+        if numbers[-1] is not None:
+            numbers[-1] = WordSource(numbers[-1])
         shared = strings.setdefault(document, document)  # one string a document in memory, not one a page
-        page = StoredPage(
-            scope,
-            encoder,
-            PageId(strings.setdefault(file, file), int(number)),
-            shared,
-            *numbers,
-            source=None if source is None else WordSource(source),
-        )
+        page = StoredPage(scope, encoder, PageId(strings.setdefault(file, file), int(number)), shared, *numbers)
         layout = layouts.setdefault(shape, TokenFileLayout(*shape))
         yield name, TokenFileHeader(page, layout, start, rest_digest, tuple(pictures.split()), modified_ns)

@@ -13,6 +13,7 @@ import json
 import zlib
 from collections.abc import Sequence
 from dataclasses import astuple
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -27,7 +28,7 @@ _NO_BOX = 65_535
 """Stored value of NaN: the token has no box."""
 
 
-def to_fixed_point(boxes: Floats) -> npt.NDArray[np.uint16]:
+def to_fixed_point(boxes: npt.NDArray[np.floating[Any]]) -> npt.NDArray[np.uint16]:
     """Return relative coordinates as fixed-point steps, NaN as a step of its own."""
     steps = np.rint(np.clip(boxes, 0, 1) * _BOX_STEPS)
     return np.where(np.isnan(boxes), _NO_BOX, np.nan_to_num(steps)).astype(np.uint16)
@@ -71,7 +72,7 @@ def decode_words(data: bytes) -> tuple[Word, ...]:
     return tuple(map(Word, texts, boxes, map(tuple, found)))
 
 
-def _parse(data: bytes) -> dict[str, list[object]]:
+def _parse(data: bytes) -> dict[str, Any]:
     stream = zlib.decompressobj()
     try:
         text = stream.decompress(data, MAX_JSON_BYTES)
@@ -93,7 +94,7 @@ def _to_places(corners: npt.NDArray[np.int64]) -> list[list[int]]:
     return [(left - before).tolist(), np.diff(top, prepend=0).tolist(), (right - left).tolist(), heights.tolist()]
 
 
-def _to_corners(places: object) -> npt.NDArray[np.uint16]:
+def _to_corners(places: Sequence[Sequence[int]]) -> npt.NDArray[np.uint16]:
     """Return the boxes (n, 4) of `_to_places`. Raises ValueError for numbers that are no boxes."""
     gaps, tops, widths, heights = np.array(places, np.int64).reshape(4, -1)
     rights = np.cumsum(gaps + widths)
