@@ -191,7 +191,7 @@ def _print_json(end: Progress) -> None:
         "stored": end.done,
         "added": outcome.added,
         "refused": [{"page": page, "reason": reason} for page, reason in outcome.refused.items()],
-        "notices": [dataclasses.asdict(notice) for notice in outcome.notices],
+        "notices": [{"text": text, "pages": pages} for text, pages in outcome.notices.items()],
         "sources": outcome.sources,
         "message": end.message,
     }

@@ -178,7 +178,8 @@ class Engine:
 
     def pages_read_before(self, scope: Scope) -> int:
         """Count the pages of a scope that an earlier version read: searchable, and read better if added again."""
-        return self.library.count_pages_without_words(scope, self.backbone(scope).encoder.fingerprint)
+        pages = self.library.pages([scope], self.backbone(scope).encoder.fingerprint)
+        return sum(page.source is None for page in pages)
 
     def page_words(self, scope: Scope, page: PageId) -> PageWords | None:
         """Return the words of one stored page, or None if an earlier version stored it without them.

@@ -416,15 +416,6 @@ class State(StrEnum):
 
 
 @dataclass(frozen=True, slots=True)
-class PageNotice:
-    """A sentence about how pages of a file were drawn, read or encoded."""
-
-    text: str
-    pages: tuple[int, ...]
-    """Numbers of the pages that have it; empty if it is about the whole file."""
-
-
-@dataclass(frozen=True, slots=True)
 class FileOutcome:
     """What became of one file of an upload, page by page."""
 
@@ -432,7 +423,8 @@ class FileOutcome:
     """Numbers of the pages that were stored now."""
     refused: Mapping[int, str] = field(default_factory=dict)
     """Number of each refused page, with the reason."""
-    notices: tuple[PageNotice, ...] = ()
+    notices: Mapping[str, tuple[int, ...]] = field(default_factory=dict)
+    """Each sentence about the file, with the numbers of the pages that have it; none if it is about the whole file."""
     sources: Mapping[WordSource, int] = field(default_factory=dict)
     """How many of its stored pages have their words from each source. Pages of earlier versions are left out."""
 

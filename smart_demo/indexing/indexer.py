@@ -35,7 +35,6 @@ from smart_demo.types import (
     FileOutcome,
     Page,
     PageEncoding,
-    PageNotice,
     Progress,
     Scope,
     State,
@@ -373,10 +372,7 @@ class _FileResults:
         return FileOutcome(
             tuple(self._added),
             {number: refusal.sentence for number, refusal in self._refused.items()},
-            (
-                *(PageNotice(notice, ()) for notice in self._upload.notices),
-                *(PageNotice(notice, tuple(pages)) for notice, pages in self._notices.items()),
-            ),
+            dict.fromkeys(self._upload.notices, ()) | {text: tuple(pages) for text, pages in self._notices.items()},
             count_sources(self._stored.values()),
         )
 

@@ -12,7 +12,6 @@ import threading
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
 from typing import Self
@@ -21,15 +20,16 @@ import numpy as np
 
 from smart_demo.errors import LibraryError, StorageFull, TokenFileDamaged
 from smart_demo.page_list import PageList
-from smart_demo.store import atomic_files, judgement_files, sidecar
+from smart_demo.store import atomic_files, judgement_files
 from smart_demo.store.background import BackgroundTasks, BackgroundWork
 from smart_demo.store.catalogue import Catalogue
 from smart_demo.store.chroma_index import PageIndex
 from smart_demo.store.chroma_upkeep import ChromaUpkeep, PendingUpkeep
 from smart_demo.store.lock import FolderLock
 from smart_demo.store.page_reader import PageReader
+from smart_demo.store.prepared_page import PreparedPage, prepare_page
 from smart_demo.store.quotas import Visitor, group_by_visitor, is_visitor
-from smart_demo.store.sidecar import PreparedPage, ScanResult, Sidecar
+from smart_demo.store.sidecar import LibraryReport, ScanResult, Sidecar
 from smart_demo.store.snapshot import Snapshots
 from smart_demo.store.token_file import TokenFileHeader
 from smart_demo.types import SAMPLES, Floats, Page, PageEncoding, PageId, PageWords, Scope, StoredPage, TokenCodes
@@ -38,19 +38,6 @@ Admit = Callable[[StoredPage], None]
 """Raises an error if a page may not be added."""
 MAX_WRITE_SECONDS = 600.0
 """Seconds after which no process can still be writing a file."""
-
-
-@dataclass(frozen=True, slots=True)
-class LibraryReport:
-    """The state of a library, for `doctor`."""
-
-    pages: int
-    damaged: tuple[str, ...]
-    """One sentence per token file that was quarantined since the library was opened."""
-    deleted_leftovers: int
-    """Number of files of killed writes that were deleted when the library was opened."""
-    index: str
-    """`ok`, `rebuilt: why` or `unhealthy: why`; in the background also `opening` and `catching up: how far`."""
 
 
 class Library:
@@ -103,8 +90,7 @@ class Library:
 
         candidates: the largest `count` that searches will ask for. cache_bytes: bytes of token states that may stay in
         memory between searches. in_background: return as soon as the pages are listed, large scopes from snapshots;
-        opening Chroma and reading those headers is left to `start_background_tasks`. former: former fingerprint ->
-        fingerprint of the same encoder today, under which its pages are listed.
+        opening Chroma and reading those headers is left to `start_background_tasks`. former: as for Sidecar.
 
         Raises LibraryBusy if another process has it open, StorageFull or LibraryError if the folders cannot be used.
         """
@@ -173,7 +159,7 @@ class Library:
         key = (scope, encoding.encoder, page.id)
         if (known := self._catalogue.get(key)) and known.page.source is not None:
             return known.page
-        prepared = sidecar.prepare_page(scope, page, encoding, self._codec, seconds)
+        prepared = prepare_page(scope, page, encoding, self._codec, seconds)
         with self._locked():
             known = self._catalogue.get(key)
             if known is not None and known.page.source is not None:
@@ -304,10 +290,6 @@ class Library:
         """Return how many pages of a scope are stored under other encoders, which `encoder` cannot search."""
         return sum(count for other, count in self._catalogue.encoders(scope).items() if other != encoder)
 
-    def count_pages_without_words(self, scope: Scope, encoder: str) -> int:
-        """Return how many pages of a scope an earlier version read, which did not keep their words."""
-        return sum(page.source is None for page in self.pages([scope], encoder))
-
     def visitors(self) -> tuple[Visitor, ...]:
         """Return every visitor who has pages or judgements, the one idle for longest first."""
         entries = [(page.scope, page.bytes, page.added) for page in self._catalogue.all_pages()]
@@ -360,10 +342,7 @@ class Library:
         return self._reader.encoding(page)
 
     def page_words(self, page: StoredPage) -> PageWords | None:
-        """Return a page's words in reading order; None if it was stored before the words of pages were kept.
-
-        Raises TokenFileDamaged, and quarantines the page, if its file is altered; LibraryError if it was deleted.
-        """
+        """Return a page's words in reading order; None if an earlier version stored it without. Errors as `tokens`."""
         return self._reader.words(page)
 
     def picture(self, page: StoredPage) -> bytes:

@@ -19,59 +19,32 @@ that is stored again goes to the folder of today, and the file in the former fol
 
 from __future__ import annotations
 
-import io
 import math
 import os
 import stat
-import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from functools import cache
 from itertools import zip_longest
 from pathlib import Path
-from typing import NamedTuple
-
-import numpy as np
-from PIL import Image
 
 from smart_demo.errors import LibraryError, TokenFileDamaged
 from smart_demo.store import atomic_files, token_file
+from smart_demo.store.prepared_page import PreparedPage
 from smart_demo.store.snapshot import Snapshot
 from smart_demo.store.token_file import StoredKey, TokenFileBody, TokenFileHeader, stored_key
-from smart_demo.types import Floats, Page, PageEncoding, PageId, PageWords, Pixels, Scope, StoredPage
+from smart_demo.types import Floats, PageId, PageWords, Scope, StoredPage
 
 TOKENS_SUFFIX = ".safetensors"
 PICTURE_SUFFIX = ".webp"
 THUMBNAIL_SUFFIX = ".thumb.webp"
-MAX_PICTURE_SIDE = 1_600
-"""Pixels of a picture's longer side, at most."""
-MAX_THUMBNAIL_WIDTH = 360
-"""Pixels of a thumbnail's width, at most."""
 NEXT_SUFFIX = ".next"
 """Added to the suffix of a picture that waits for its token file."""
 _PICTURE_SUFFIXES = (PICTURE_SUFFIX, THUMBNAIL_SUFFIX)
 _ALL_SUFFIXES = (*_PICTURE_SUFFIXES, *(suffix + NEXT_SUFFIX for suffix in _PICTURE_SUFFIXES))
-_WEBP_QUALITY = 80
 FindSnapshot = Callable[[Scope, str], Snapshot | None]
 """Returns the snapshot of a scope under an encoder, if there is one."""
-
-
-class Pictures(NamedTuple):
-    """A page's picture and thumbnail as WebP."""
-
-    picture: bytes
-    thumbnail: bytes
-
-
-@dataclass(frozen=True, eq=False)
-class PreparedPage:
-    """A page encoded and drawn, so that only writing it to disk is left."""
-
-    page: StoredPage
-    tokens: bytes
-    """Content of the token file."""
-    pictures: Pictures
 
 
 @dataclass
@@ -87,52 +60,17 @@ class ScanResult:
     """Pages whose headers came from a snapshot and were not read."""
 
 
-def prepare_page(scope: Scope, page: Page, encoding: PageEncoding, codec: str, seconds: float = 0.0) -> PreparedPage:
-    """Encode the token states and draw the pictures of one page. Touches no disk.
+@dataclass(frozen=True, slots=True)
+class LibraryReport:
+    """The state of a library, for `doctor`."""
 
-    seconds: wall time spent on the page so far, stored with it; 0 if not measured. Raises ValueError if the encoding
-    does not fit the page or its pooled vector is not finite.
-    """
-    if encoding.page != page.id or len(encoding.kinds) != len(encoding.tokens):
-        raise ValueError(f"encoding of {encoding.page} with {len(encoding.kinds)} kinds does not fit page {page.id}")
-    if encoding.pooled.ndim != 1 or not np.isfinite(encoding.pooled).all():
-        raise ValueError(f"the pooled vector of page {page.id} must be finite, (P,), not {encoding.pooled.shape}")
-    pictures = encode_pictures(page.pixels)
-    codes = token_file.encode(encoding.tokens, codec)
-    stored = StoredPage(
-        scope=scope,
-        encoder=encoding.encoder,
-        id=page.id,
-        document=page.document,
-        pages=page.pages,
-        width=page.pixels.shape[1],
-        height=page.pixels.shape[0],
-        tokens=len(encoding.tokens),
-        bytes=0,
-        codec=codec,
-        added=time.time(),
-        seconds=seconds,
-        source=page.source,
-    )
-    data = token_file.serialise(stored, encoding, codes, tuple(pictures), page.words)
-    size = len(data) + sum(map(len, pictures))
-    return PreparedPage(replace(stored, bytes=size), data, pictures)
-
-
-def encode_pictures(pixels: Pixels) -> Pictures:
-    """Return a picture of at most 1,600 pixels a side and a thumbnail of at most 360 width. Never enlarged."""
-    picture = Image.fromarray(pixels)
-    picture.thumbnail((MAX_PICTURE_SIDE, MAX_PICTURE_SIDE), Image.Resampling.BICUBIC)
-    thumbnail = picture.copy()
-    thumbnail.thumbnail((MAX_THUMBNAIL_WIDTH, MAX_PICTURE_SIDE), Image.Resampling.BOX)
-    return Pictures(_encode_webp(picture), _encode_webp(thumbnail))
-
-
-def _encode_webp(picture: Image.Image) -> bytes:
-    stream = io.BytesIO()
-    # Method 2 of 6: half the time of the default for a few per cent more bytes.
-    picture.save(stream, "WEBP", quality=_WEBP_QUALITY, method=2)
-    return stream.getvalue()
+    pages: int
+    damaged: tuple[str, ...]
+    """One sentence per token file that was quarantined since the library was opened."""
+    deleted_leftovers: int
+    """Number of files of killed writes that were deleted when the library was opened."""
+    index: str
+    """`ok`, `rebuilt: why` or `unhealthy: why`; in the background also `opening` and `catching up: how far`."""
 
 
 class Sidecar:

@@ -1,5 +1,6 @@
 """Costs: sizes against files that were really written, times against laps and a clock that only tests turn."""
 
+import json
 from dataclasses import replace
 from types import SimpleNamespace
 
@@ -12,7 +13,7 @@ from smart_demo.config import CODECS, Limits, Settings
 from smart_demo.indexing import indexer
 from smart_demo.indexing.indexer import Indexer
 from smart_demo.search.costs import RecentTimings, StageTiming, compute_costs, token_states_bytes
-from smart_demo.store import sidecar
+from smart_demo.store import prepared_page
 from smart_demo.store.library import Library
 from smart_demo.types import LOCAL, POOLED, SMART, Encoder, Query
 from tests.documents import write_pdf
@@ -30,10 +31,11 @@ SETTINGS = Settings(candidates=100, exhaustive=2_000)
 @pytest.mark.parametrize(("file", "encoder"), [(1, SEES), (2, READS)], ids=["grid", "boxes"])
 @pytest.mark.parametrize("tokens", [2, 7, 300])
 def test_a_size_is_that_of_the_file_really_written(codec, file, encoder, tokens):
-    written = sidecar.prepare_page(LOCAL, *made(file, tokens=tokens), codec).tokens
+    written = prepared_page.prepare_page(LOCAL, *made(file, tokens=tokens), codec).tokens
     header = 8 + int.from_bytes(written[:8], "little")
     pooled = 4 * POOLED_WIDTH
-    assert token_states_bytes(tokens, codec, encoder) == len(written) - header - pooled
+    words = json.loads(written[8:header])["words"]["shape"][0]
+    assert token_states_bytes(tokens, codec, encoder) == len(written) - header - pooled - words
 
 
 @pytest.mark.parametrize("codec", CODECS)

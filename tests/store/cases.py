@@ -11,7 +11,8 @@ import numpy as np
 
 from smart_demo.store import token_file
 from smart_demo.store.library import Library
-from smart_demo.store.sidecar import Pictures, PreparedPage, Sidecar, encode_pictures, prepare_page
+from smart_demo.store.prepared_page import Pictures, PreparedPage, encode_pictures, prepare_page
+from smart_demo.store.sidecar import Sidecar
 from smart_demo.types import (
     LOCAL,
     Box,

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from smart_demo.errors import LibraryError, StorageFull, TokenFileDamaged
-from smart_demo.store import atomic_files, sidecar, token_file
+from smart_demo.store import atomic_files, prepared_page, sidecar, token_file
 from smart_demo.store.sidecar import Sidecar
 from smart_demo.types import LOCAL, WordSource
 from tests.store.cases import ENCODER, OTHER_ENCODER, files_under, made, page_id, read_before
@@ -19,7 +19,7 @@ STEPS = ("open", "write", "fsync", "replace", "unlink", "mkdir")
 
 
 def prepared(file, number=1):
-    return sidecar.prepare_page(LOCAL, *made(file, number), "int8")
+    return prepared_page.prepare_page(LOCAL, *made(file, number), "int8")
 
 
 def after_each_step(then):

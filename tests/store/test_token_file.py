@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from safetensors import safe_open
 
 from smart_demo.errors import TokenFileDamaged
-from smart_demo.store import sidecar, token_file
+from smart_demo.store import prepared_page, token_file
 from smart_demo.types import LOCAL, TokenBoxes
 from tests.store.cases import made, unit
 
@@ -30,7 +30,7 @@ def written(request, codec, tmp_path):
     """(path, page, encoding) of one token file."""
     page, encoding = made(request.param, tokens=9)
     path = tmp_path / f"{page.id}.safetensors"
-    path.write_bytes(sidecar.prepare_page(LOCAL, page, encoding, codec).tokens)
+    path.write_bytes(prepared_page.prepare_page(LOCAL, page, encoding, codec).tokens)
     return path, page, encoding
 
 
@@ -104,7 +104,7 @@ def resealed(content: bytes, start: int, words: bytes) -> bytes:
 def test_sealed_bytes_that_are_no_words_are_damage_and_no_crash(tmp_path, words):
     page, encoding = made(2)
     path = tmp_path / f"{page.id}.safetensors"
-    whole = sidecar.prepare_page(LOCAL, page, encoding, "int8").tokens
+    whole = prepared_page.prepare_page(LOCAL, page, encoding, "int8").tokens
     path.write_bytes(whole)
     head, _ = token_file.read_header(path)
     size = head.layout.words
@@ -120,7 +120,7 @@ def test_what_a_page_took_is_kept_where_it_was_measured(written, codec):
     assert read(path)[0].page.seconds == 0.0  # as in every file of earlier versions
     with safe_open(path, "numpy") as file:
         assert "seconds" not in file.metadata()
-    path.write_bytes(sidecar.prepare_page(LOCAL, page, encoding, codec, 0.1 + 0.2).tokens)
+    path.write_bytes(prepared_page.prepare_page(LOCAL, page, encoding, codec, 0.1 + 0.2).tokens)
     head, pooled, body = read(path)
     assert head.page.seconds == 0.1 + 0.2
     assert np.array_equal(pooled, encoding.pooled)
