@@ -20,10 +20,12 @@ from smart_demo import ingest
 from smart_demo.config import Settings, read_settings
 from smart_demo.diagnostics import collect_diagnostics
 from smart_demo.engine import Engine, open_engine
-from smart_demo.errors import InputRefused, SettingRefused, SmartError
+from smart_demo.errors import InputRefused, Notice, NoticeCode, SettingRefused, SmartError
+from smart_demo.indexing.progress import FileOutcome, Progress, State
 from smart_demo.search.candidate_check import CHECKED_TOP
 from smart_demo.search.retrieval import MAX_RESULTS, as_dict
-from smart_demo.types import LOCAL, SAMPLES, Found, Hit, Notice, NoticeCode, Progress, Query, State
+from smart_demo.types import LOCAL, SAMPLES, Found, Hit, Query
+from smart_demo.wording import describe_pages_read_before, describe_sources
 
 EVIDENCE_PARTS = ("text", "pages", "binding", "ablations")
 DEFAULT_PAIRS, MAX_PAIRS = 40, 1_000
@@ -57,6 +59,7 @@ def build_parser() -> argparse.ArgumentParser:
 
     index = commands.add_parser("index", help="add PDFs and pictures, or folders of them, to the local library")
     index.add_argument("paths", nargs="+", type=Path, metavar="PATH")
+    index.add_argument("--json", action="store_true", help="print one JSON object a file instead of sentences")
     index.set_defaults(run=_index)
 
     search = commands.add_parser("search", help="search the local library")
@@ -147,13 +150,17 @@ def _index(options: argparse.Namespace, settings: Settings) -> int:
     if not files:
         raise InputRefused("There is nothing to index.", "Name PDFs or pictures, or a folder that holds some.")
     with open_engine(settings, fall_back=False, background=True) as engine:
-        ends = _print_progress(engine.add(LOCAL, [(path, path.name) for path in files]))
-    print(f"{sum(end.state != State.REFUSED for end in ends)} of {len(files)} files are in the library.")
+        steps = engine.add(LOCAL, [(path, path.name) for path in files])
+        ends = _print_progress(steps, _print_json if options.json else _print_outcome)
+        if not all(end.state is State.REFUSED for end in ends):  # else there may be no model to ask
+            _notice_pages_read_before(engine)
+    if not options.json:
+        print(f"{sum(end.state != State.REFUSED for end in ends)} of {len(files)} files are in the library.")
     return 0 if any(end.state != State.REFUSED for end in ends) else 1
 
 
-def _print_progress(steps: Iterable[Progress]) -> list[Progress]:
-    """Print progress to standard error and the last step of each file to standard output; return the last steps."""
+def _print_progress(steps: Iterable[Progress], print_end: Callable[[Progress], None]) -> list[Progress]:
+    """Print progress to standard error and call `print_end` with the last step of each file; return the last steps."""
     ends = []
     for step in steps:
         if step.state is State.WORKING:
@@ -162,10 +169,39 @@ def _print_progress(steps: Iterable[Progress]) -> list[Progress]:
             continue
         if sys.stderr.isatty():
             print("\r\033[K", end="", file=sys.stderr)
-        pages = f" {step.done} of {step.total} pages" if step.total else ""
-        print(f"{OUTCOMES[step.state]}: {step.document}{pages}{' - ' if step.message else ''}{step.message}")
+        print_end(step)
         ends.append(step)
     return ends
+
+
+def _print_outcome(end: Progress) -> None:
+    """Print what became of a file, and how its pages were read."""
+    pages = f" {end.done} of {end.total} pages" if end.total else ""
+    print(f"{OUTCOMES[end.state]}: {end.document}{pages}{' - ' if end.message else ''}{end.message}")
+    if end.outcome is not None and end.outcome.sources:
+        print(f"  {describe_sources(end.outcome.sources)}")
+
+
+def _print_json(end: Progress) -> None:
+    """Print what became of a file as one line of JSON."""
+    outcome = end.outcome or FileOutcome()
+    facts = {
+        "document": end.document,
+        "state": OUTCOMES[end.state],
+        "pages": end.total,
+        "stored": end.done,
+        "added": outcome.added,
+        "refused": [{"page": page, "reason": reason} for page, reason in outcome.refused.items()],
+        "notices": [{"text": text, "pages": pages} for text, pages in outcome.notices.items()],
+        "sources": outcome.sources,
+        "message": end.message,
+    }
+    print(json.dumps(facts))
+
+
+def _notice_pages_read_before(engine: Engine) -> None:
+    if sentence := describe_pages_read_before(engine.pages_read_before(LOCAL)):
+        _notice(sentence)
 
 
 def _search(options: argparse.Namespace, settings: Settings) -> int:
@@ -286,7 +322,7 @@ def _samples(options: argparse.Namespace, settings: Settings) -> int:
         settings = dataclasses.replace(settings, backbone=options.backbone)
     with open_engine(settings, fall_back=False) as engine:
         backbone = engine.backbones.main()
-        ends = _print_progress(engine.prepare_samples(backbone))
+        ends = _print_progress(engine.prepare_samples(backbone), _print_outcome)
         samples = engine.samples(backbone)
     print(f"{samples.ready} of {samples.total} sample pages are encoded by {samples.encoder}.")
     return 0 if all(end.state != State.REFUSED for end in ends) else 1

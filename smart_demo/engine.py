@@ -18,6 +18,7 @@ from smart_demo.backbones.registry import Backbones, Serving
 from smart_demo.config import Settings
 from smart_demo.errors import LibraryError, QueryRefused, SmartError
 from smart_demo.indexing.indexer import Indexer
+from smart_demo.indexing.progress import Progress, State
 from smart_demo.indexing.samples import SampleDocuments, Samples
 from smart_demo.page_list import Key
 from smart_demo.search.candidate_check import MAX_CHECKED_QUERIES, CandidateCheck
@@ -35,13 +36,12 @@ from smart_demo.types import (
     Found,
     Method,
     PageId,
-    Progress,
     Query,
     Scope,
-    State,
     StoredPage,
     Weights,
 )
+from smart_demo.words import PageWords
 
 
 class Engine:
@@ -49,7 +49,9 @@ class Engine:
 
     def __init__(self, library: Library, backbones: Backbones, settings: Settings) -> None:
         self.library, self.backbones, self.settings = library, backbones, settings
-        self._indexer = Indexer(library, settings.limits, settings.quotas, self.evict_idle_visitors)
+        self._indexer = Indexer(
+            library, settings.limits, settings.quotas, self.evict_idle_visitors, public=settings.public
+        )
         self._retrieval = Retrieval(library, settings)
         self._explainer = Explainer(library)
         self._sample_documents = SampleDocuments(settings.samples, settings.limits)
@@ -171,6 +173,18 @@ class Engine:
     def pages_of_other_encoders(self, scope: Scope) -> int:
         """Count the pages of a scope that another encoder made: stored, but not searchable until added again."""
         return self.library.count_pages_of_other_encoders(scope, self.backbone(scope).encoder.fingerprint)
+
+    def pages_read_before(self, scope: Scope) -> int:
+        """Count the pages of a scope that an earlier version read: searchable, and read better if added again."""
+        pages = self.library.pages([scope], self.backbone(scope).encoder.fingerprint)
+        return sum(page.source is None for page in pages)
+
+    def page_words(self, scope: Scope, page: PageId) -> PageWords | None:
+        """Return the words of one stored page, or None if an earlier version stored it without them.
+
+        Raises LibraryError if it was deleted.
+        """
+        return self.library.page_words(self.page(scope, page))
 
     def page(self, scope: Scope, page: PageId) -> StoredPage:
         """Return the metadata of one stored page. Raises LibraryError if it was deleted."""
@@ -321,5 +335,6 @@ def open_engine(settings: Settings, *, fall_back: bool = True, background: bool 
         settings.candidates,
         settings.resident_bytes,
         in_background=background,
+        former=registry.former_fingerprints(),
     )
     return Engine(library, backbones, settings)

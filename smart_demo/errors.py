@@ -1,4 +1,6 @@
-"""Every error that a user of the program can meet: the message says what is wrong, `hint` what to do next.
+"""Every error that a user of the program can meet, and the notices beside search results.
+
+The message of an error says what is wrong, `hint` what to do next.
 
 SmartError
 |-- InputRefused            a file, page or query that is not accepted; the rest of its batch continues
@@ -18,6 +20,9 @@ Errors of other packages are translated at the boundary and never leave it.
 """
 
 from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import StrEnum
 
 
 class SmartError(Exception):
@@ -84,3 +89,25 @@ class StorageFull(LibraryError):
 
 class TokenFileDamaged(LibraryError):
     """A token file is truncated, altered or of an unknown format."""
+
+
+class NoticeCode(StrEnum):  # programs read these names: never change one
+    """The kinds of notices of a search, as `assets/usage.md` explains them."""
+
+    QUERY_CUT = "query-cut"
+    PICTURE_NOT_SEEN = "picture-not-seen"
+    UNKNOWN_WORDS = "unknown-words"
+    FEW_KNOWN_WORDS = "few-known-words"
+    NO_KNOWN_WORDS = "no-known-words"
+    RANKED_N_OF_M = "ranked-n-of-m"
+    SAMPLES_NOT_WHOLE = "samples-not-whole"
+    OTHER_MODEL = "other-model"
+    EMPTY_LIBRARY = "empty-library"
+
+
+@dataclass(frozen=True, slots=True)
+class Notice:
+    """A fact that a reader of search results needs beside them: a sentence for people, its code for programs."""
+
+    code: NoticeCode
+    text: str

@@ -16,6 +16,9 @@ from typing import Self
 import numpy as np
 import numpy.typing as npt
 
+from smart_demo.errors import Notice
+from smart_demo.words import Word, WordSource
+
 Floats = npt.NDArray[np.float32]
 """A float32 array; each use states its shape."""
 Pixels = npt.NDArray[np.uint8]
@@ -68,56 +71,6 @@ class Scope:
 
 
 SAMPLES, LOCAL = Scope("samples"), Scope("local")
-
-
-@dataclass(frozen=True, slots=True)
-class Box:
-    """A rectangle on a page, in fractions of its width and height from the left and the top."""
-
-    left: float
-    top: float
-    right: float
-    bottom: float
-
-
-class WordSource(StrEnum):  # token files hold these names: never change one
-    """Where a page's words come from."""
-
-    LAYER = "layer"
-    """The file's text layer."""
-    OCR = "ocr"
-    BOTH = "both"
-    """The text layer, and OCR of areas that it does not cover."""
-    NONE = "none"
-    """The page was read and has no words."""
-
-
-@dataclass(frozen=True, slots=True)
-class Word:
-    """One word from a text layer or OCR, as it is written, with its box."""
-
-    text: str
-    box: Box
-    """Box of the word; if a line break divides it, of its first part."""
-    parts: tuple[tuple[int, Box], ...] = ()
-    """(index of its first character in `text`, box) of each part after the first, if line breaks divide the word."""
-
-    def box_at(self, character: int) -> Box:
-        """Return the box of the part that holds a character of `text`.
-
-        >>> first, second = Box(0.8, 0.1, 0.9, 0.2), Box(0.1, 0.2, 0.2, 0.3)
-        >>> Word("lighthouse", first, ((5, second),)).box_at(5) == second
-        True
-        """
-        return next((box for start, box in reversed(self.parts) if start <= character), self.box)
-
-
-@dataclass(frozen=True, slots=True)
-class PageWords:
-    """The words of one page in reading order, as the library keeps them with it."""
-
-    words: tuple[Word, ...]
-    source: WordSource
 
 
 @dataclass(frozen=True, eq=False)
@@ -235,28 +188,6 @@ class Query:
     def without_pixels(self) -> Self:
         """Return the query with the same key but without its pixels, for caches."""
         return replace(self, image=None)
-
-
-class NoticeCode(StrEnum):  # programs read these names: never change one
-    """The kinds of notices of a search, as `assets/usage.md` explains them."""
-
-    QUERY_CUT = "query-cut"
-    PICTURE_NOT_SEEN = "picture-not-seen"
-    UNKNOWN_WORDS = "unknown-words"
-    FEW_KNOWN_WORDS = "few-known-words"
-    NO_KNOWN_WORDS = "no-known-words"
-    RANKED_N_OF_M = "ranked-n-of-m"
-    SAMPLES_NOT_WHOLE = "samples-not-whole"
-    OTHER_MODEL = "other-model"
-    EMPTY_LIBRARY = "empty-library"
-
-
-@dataclass(frozen=True, slots=True)
-class Notice:
-    """A fact that a reader of search results needs beside them: a sentence for people, its code for programs."""
-
-    code: NoticeCode
-    text: str
 
 
 @dataclass(frozen=True, eq=False)
@@ -425,32 +356,6 @@ class Document:
     stored: int
     """Number of its pages in the library under the encoder in use."""
     bytes: int
-
-
-class State(StrEnum):
-    """State of one file of an upload."""
-
-    WORKING = "working"
-    DONE = "done"
-    KNOWN = "known"
-    """Already in the library, recognised by content: nothing was encoded."""
-    REFUSED = "refused"
-
-
-@dataclass(frozen=True, slots=True)
-class Progress:
-    """One step of an upload, yielded after every page and at the end of each file."""
-
-    document: str
-    state: State
-    done: int = 0
-    """Number of this file's pages in the library."""
-    total: int = 0
-    """Pages of this file; 0 while unknown."""
-    message: str = ""
-    """Message for the visitor: why it was refused, which pages were left out."""
-    seconds_left: float | None = None
-    """Estimate for this file from the pages so far; None before the first."""
 
 
 @dataclass(frozen=True, eq=False)

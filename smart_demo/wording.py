@@ -2,10 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+
+from smart_demo.words import WordSource
 
 MEGABYTE = 1_000_000
 """Bytes of 1 MB, in the settings, in limits and on the page."""
+SOURCE_NAMES = {
+    WordSource.LAYER: "text layer",
+    WordSource.OCR: "OCR",
+    WordSource.BOTH: "text layer and OCR",
+    WordSource.NONE: "no words",
+}
 
 
 def count(number: int, noun: str) -> str:
@@ -55,3 +63,29 @@ def limit_in_words(size: int) -> str:
     ('256 kB', '50 MB')
     """
     return size_in_words(size) if size < MEGABYTE else f"{size / MEGABYTE:,.0f} MB"
+
+
+def describe_sources(sources: Mapping[WordSource, int]) -> str:
+    """Return how the pages of a file were read; empty for none.
+
+    >>> describe_sources({WordSource.LAYER: 10, WordSource.OCR: 2})
+    '12 pages: 10 text layer, 2 OCR'
+    """
+    if not sources:
+        return ""
+    return f"{count(sum(sources.values()), 'page')}: " + ", ".join(
+        f"{sources[source]:,} {SOURCE_NAMES[source]}" for source in WordSource if sources.get(source)
+    )
+
+
+def describe_pages_read_before(pages: int) -> str:
+    """Return what to do about pages that an earlier version read; empty for none.
+
+    >>> describe_pages_read_before(1)
+    '1 page was read by an older version. Add its document again to read it better.'
+    """
+    if not pages:
+        return ""
+    if pages == 1:
+        return "1 page was read by an older version. Add its document again to read it better."
+    return f"{pages:,} pages were read by an older version. Add their documents again to read them better."

@@ -14,6 +14,7 @@ from smart_demo import cli
 from smart_demo.store.library import Library
 from tests.documents import write_pdf
 from tests.evaluation.cases import write_beir
+from tests.store.cases import forget_words
 
 ROOT = Path(__file__).resolve().parent.parent
 
@@ -86,6 +87,40 @@ def test_index_fails_only_if_nothing_was_indexed(run_cli, tmp_path):
     assert run_cli("index", bad).returncode == 1
     assert run_cli("index", tmp_path / "nowhere").returncode == 1
     assert run_cli("index", bad, write_pdf(tmp_path / "good.pdf", "red")).returncode == 0
+
+
+def test_index_says_how_pages_were_read(run_cli, tmp_path):
+    path, bad = write_pdf(tmp_path / "a.pdf", "red star", "blue moon"), tmp_path / "b.pdf"
+    bad.write_bytes(b"%PDF-1.4 no")
+    assert "\n  2 pages: 2 text layer\n" in run_cli("index", path).stdout
+    assert "\n  2 pages: 2 text layer\n" in run_cli("index", path).stdout  # it is known by now
+
+    mixed = write_pdf(tmp_path / "c.pdf", "red star", "", "green sun")
+    answer = run_cli("index", mixed, bad, path, "--json")
+    added, refused, known = map(json.loads, answer.stdout.splitlines())
+    assert (added["document"], added["state"], added["pages"], added["stored"]) == ("c.pdf", "added", 3, 2)
+    assert (added["added"], added["sources"], added["notices"]) == ([1, 3], {"layer": 2}, [])
+    ((page, reason),) = [(one["page"], one["reason"]) for one in added["refused"]]
+    assert page == 2
+    assert "Page 2 of c.pdf" in reason
+    assert (refused["state"], refused["added"], refused["sources"]) == ("refused", [], {})
+    assert "b.pdf" in refused["message"]
+    assert (known["state"], known["added"], known["sources"]) == ("known", [], {"layer": 2})
+
+
+def test_pages_of_an_earlier_version_are_counted_until_they_are_added_again(run_cli, tmp_path):
+    path = write_pdf(tmp_path / "a.pdf", "red star", "blue moon")
+    other = write_pdf(tmp_path / "b.pdf", "green sun")
+    run_cli("index", path)
+    forget_words(tmp_path / "data")
+    sentence = "2 pages were read by an older version. Add their documents again to read them better."
+    doctor = json.loads(run_cli("doctor", "--json", SMART_SAMPLE_DOCS=str(tmp_path / "none")).stdout)
+    assert doctor["library"]["read_before"] == sentence
+    assert sentence in run_cli("index", other).stderr
+    assert json.loads(run_cli("search", "blue moon", "--json").stdout)["pages"] == 3
+    again = run_cli("index", path)
+    assert "added: a.pdf 2 of 2 pages\n  2 pages: 2 text layer" in again.stdout
+    assert again.stderr == ""
 
 
 def test_search_of_an_empty_library_says_what_to_do(run_cli):

@@ -9,7 +9,8 @@ import pytest
 
 from smart_demo.backbones.bag_of_words import WordBackbone
 from smart_demo.errors import LibraryError, QueryRefused
-from smart_demo.types import LATE, LOCAL, POOLED, SAMPLES, SMART, Counted, Method, PageId, Query, State, Weights
+from smart_demo.indexing.progress import State
+from smart_demo.types import LATE, LOCAL, POOLED, SAMPLES, SMART, Counted, Method, PageId, Query, Weights
 from tests.apps import Counting, open_words, settings_below
 from tests.documents import write_pdf
 

@@ -15,7 +15,8 @@ from packaging.requirements import Requirement
 ROOT = Path(__file__).resolve().parent.parent
 PACKAGE = ROOT / "smart_demo"
 LAYERS = [
-    "types errors safetensors_header wording",
+    "errors safetensors_header words",
+    "types wording",
     "config page_list strict_json",
     "ingest backbones scoring store",
     "indexing search",

@@ -6,6 +6,7 @@ import math
 import re
 import shutil
 import zipfile
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -14,6 +15,7 @@ from tests.pinned import stored, views
 from tests.pinned.stored import DATA, GOLDEN
 from tests.pinned.structure import differences, normal_markup
 from tests.sample_library import copy_sample_library
+from tests.store.cases import forget_words
 
 KINDS = {"session", "vote", "grade", "skip", "told", "undo"}
 DECIMAL = re.compile(r"-?\d+\.\d+")
@@ -79,6 +81,28 @@ def test_the_snapshot_of_then_is_started_from(pinned_library, pinned_engine):
     assert stored.snapshot_says(pinned_library, encoder) == {"rows": 5, "believed": 5, "shape": [5, 384]}
     assert stored.starts_from_snapshot(pinned_engine)
     assert snapshot.read_bytes() == (stored.LIBRARY / "index" / "snapshots" / snapshot.name).read_bytes()
+
+
+def test_a_library_of_another_ocr_engine_answers_the_same_and_is_read_again(tmp_path, pinned_engine):
+    """The model was the same, under a fingerprint that named the engine; here none was installed."""
+    data = stored.copied_library(tmp_path / "data")
+    encoder = pinned_engine.backbone(stored.LOCAL).encoder
+    former = replace(encoder, reading=encoder.reading.replace("rapidocr 3.10.0 at 2000", "nothing")).fingerprint
+    assert forget_words(data, former) == 5
+    assert {path.parts[-3] for path in data.rglob("*.safetensors")} == {former}
+    with stored.opened(data) as engine:
+        for query in stored.PINNED_QUERIES:
+            assert_near(
+                stored.answer(pinned_engine, query, stored.LOCAL), stored.answer(engine, query, stored.LOCAL), query
+            )
+        assert (engine.pages_read_before(stored.LOCAL), engine.pages_of_other_encoders(stored.LOCAL)) == (5, 0)
+        name = stored.DOCUMENTS[0]
+        *_, last = engine.add(stored.LOCAL, [(stored.ROOT / "sample_docs" / name, name)])
+        assert (last.outcome.added, last.outcome.sources) == ((1, 2), {"layer": 2})
+        assert engine.pages_read_before(stored.LOCAL) == 3
+        page = next(page for page in engine.library.pages([stored.LOCAL], encoder.fingerprint) if page.document == name)
+        assert len(engine.page_words(stored.LOCAL, page.id).words) > 100
+    assert {path.parts[-3] for path in data.rglob("*.safetensors")} == {former, encoder.fingerprint}
 
 
 def test_the_shell_prints_what_it_did(tmp_path):

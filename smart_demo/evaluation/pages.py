@@ -33,6 +33,7 @@ from smart_demo.evaluation.documents import OpenEngine, measure_library, open_te
 from smart_demo.evaluation.query_sets import QueryJudgements
 from smart_demo.evaluation.tables import FolderLayout, TableRow, Tables
 from smart_demo.evaluation.trec import open_run_files
+from smart_demo.indexing.page_words import read_page
 from smart_demo.ingest import clean_name
 from smart_demo.types import LOCAL, Page, PageEncoding, PageId, Pixels
 
@@ -105,8 +106,15 @@ def _encode_pages(
     images, estimate = collection.images(engine.settings.limits), _TimeEstimate(collection.count, on_progress)
     done = 0
     while batch := list(islice(images, backbone.batch)):
-        pages = [_make_page(collection, page, pixels) for page, pixels in batch if not isinstance(pixels, InputRefused)]
         refused |= {page: pixels for page, pixels in batch if isinstance(pixels, InputRefused)}
+        pages = list[Page]()
+        for page_id, pixels in batch:
+            if not isinstance(pixels, InputRefused):
+                read = read_page(_make_page(collection, page_id, pixels), use_ocr=backbone.needs_words)
+                if isinstance(read, InputRefused):
+                    refused[page_id] = read
+                else:
+                    pages.append(read)
         for page, encoding in zip(pages, backbone.encode_pages(pages) if pages else [], strict=True):
             if isinstance(encoding, PageEncoding):
                 engine.library.add(LOCAL, page, encoding)

@@ -19,7 +19,8 @@ import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
 from smart_demo.evidence.binding import COLUMNS, ROWS, Marker, Panel, ReportPair
-from smart_demo.types import Box, Page, PageId, Word
+from smart_demo.types import Page, PageId
+from smart_demo.words import Box, Word, WordSource
 
 WIDTH, HEIGHT = 1240, 1754
 """Size of a page in pixels: A4 at 150 dpi."""
@@ -119,7 +120,7 @@ def _make_page(
     pixels = np.asarray(own.reduce(OVERSAMPLING))
     name = f"report-{pair.number:02d}-{side}.png"
     file_hash = hashlib.sha256(repr((pair, side)).encode()).hexdigest()[:16]
-    return Page(PageId(file_hash, 1), name, 1, pixels, tuple(words))
+    return Page(PageId(file_hash, 1), name, 1, pixels, tuple(words), WordSource.LAYER)
 
 
 def _draw_head(pen: ImageDraw.ImageDraw, pair: ReportPair) -> list[Word]:

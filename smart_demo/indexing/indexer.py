@@ -1,5 +1,8 @@
 """The indexer: files -> pages -> encodings -> library, page by page.
 
+Each page is read between rendering and encoding (`page_words`), and stored with its words. A page that an earlier
+version stored without them is read again, and replaced once the new one is on disk.
+
 A batch of files is an IndexingJob: deletions reach the jobs that are running, so that a deleted document or library is
 not added again behind them. Every page is checked against the quotas. The pages of the next batch are rendered while
 one is encoded and written, so that a slow document does not idle the model.
@@ -13,9 +16,11 @@ from __future__ import annotations
 import itertools
 import threading
 import time
-from collections.abc import Callable, Container, Generator, Iterable, Iterator, Sequence
+from collections import Counter
+from collections.abc import Callable, Container, Generator, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, closing, contextmanager
 from dataclasses import replace
+from itertools import islice
 from pathlib import Path, PurePosixPath
 from typing import TypeVar
 
@@ -23,10 +28,13 @@ from smart_demo import ingest
 from smart_demo.backbones.base import Backbone
 from smart_demo.config import Limits, Quotas
 from smart_demo.errors import InputRefused, PageRefused, QuotaExceeded, SmartError, TotalQuotaExceeded
+from smart_demo.indexing.page_words import read_page
+from smart_demo.indexing.progress import FileOutcome, Progress, State
 from smart_demo.ingest import Upload
 from smart_demo.store.library import Library
 from smart_demo.store.quotas import QuotaCheck, Visitor, build_usage, is_visitor
-from smart_demo.types import SAMPLES, Page, PageEncoding, Progress, Scope, State, StoredPage
+from smart_demo.types import SAMPLES, Page, PageEncoding, Scope, StoredPage
+from smart_demo.words import WordSource
 
 DELETED = "Deleted while it was being added."
 DEFAULT_QUOTAS = Quotas()
@@ -34,6 +42,10 @@ MAX_PREFETCH = 4
 """Maximum number of pages rendered ahead of the model: each may take 100 MB."""
 MAX_NAMED_PAGES = 3
 """Maximum number of refused pages of one file that its message names."""
+MAX_NOTICES = 3
+"""Maximum number of sentences about the pages of one file in its message."""
+MAX_RANGES = 4
+"""Maximum number of page ranges that a sentence names."""
 
 TimedEncoding = tuple[Page, PageEncoding, float]
 """A page, its encoding and the seconds that rendering and encoding took."""
@@ -50,8 +62,14 @@ class Indexer:
         limits: Limits,
         quotas: Quotas = DEFAULT_QUOTAS,
         evict_idle_visitors: EvictIdleVisitors = lambda *_: False,
+        *,
+        public: bool = False,
     ) -> None:
-        """`evict_idle_visitors` is called with a scope and the bytes it needs if all visitors together are full."""
+        """`evict_idle_visitors` is called with a scope and the bytes it needs if all visitors together are full.
+
+        public: whether visitors read the refusals, who can install nothing.
+        """
+        self._public = public
         self._library, self._limits, self._quotas = library, limits, quotas
         self._evict_idle_visitors = evict_idle_visitors
         self._jobs = _RunningJobs()
@@ -111,42 +129,45 @@ class Indexer:
         scope, file = job.scope, upload.file
         pages = self._library.pages([scope], backbone.encoder.fingerprint)
         stored = {page.number: page for page in pages if page.id.file == file}
-        if len(stored) == upload.pages:
-            yield _known(upload, stored[1])
+        complete = {number for number, page in stored.items() if page.source is not None}
+        if len(complete) == upload.pages:
+            yield _known(upload, stored)
             return
         job.start_document(file)
         upload = self._with_unique_name(scope, upload)
         admission = AdmissionCheck(self._library, self._quotas, job, upload)
         self._evict_if_full(admission, scope, admission.check_file)
-        done, started = len(stored), time.monotonic()
-        refused, messages = list[PageRefused](), list[str]()
-        yield Progress(upload.name, State.WORKING, done, upload.pages)
+        started, results, messages = time.monotonic(), _FileResults(upload, stored), list[str]()
+        yield Progress(upload.name, State.WORKING, len(stored), upload.pages)
+        numbers = [number for number in range(1, upload.pages + 1) if number not in complete]
         encoded = self._encode(
             upload,
-            set(stored),
+            complete,
             backbone,
             lambda batch: self._evict_if_full(admission, scope, lambda: admission.check_batch(batch)),
         )
         try:
             with closing(encoded) as outcomes:
-                for handled, outcome in enumerate(outcomes, start=1):
+                for handled, (number, outcome) in enumerate(zip(numbers, outcomes, strict=False), start=1):
                     if isinstance(outcome, PageRefused):
-                        refused.append(outcome)
+                        results.refuse(number, outcome)
                     else:
-                        self._store(scope, *outcome, admission)
-                        done += 1
-                    left = (time.monotonic() - started) / handled * (upload.pages - len(stored) - handled)
-                    yield Progress(upload.name, State.WORKING, done, upload.pages, seconds_left=left)
+                        results.add(self._store(scope, *outcome, admission), *outcome[:2])
+                    left = (time.monotonic() - started) / handled * (len(numbers) - handled)
+                    yield Progress(upload.name, State.WORKING, results.done, upload.pages, seconds_left=left)
         except QuotaExceeded as error:
-            if not done:
+            if not results.done:
                 raise
-            messages.append(f"The other {upload.pages - done} are not kept. {error.sentence}")
+            if results.done < upload.pages:
+                messages.append(f"The other {upload.pages - results.done} are not kept.")
+            messages.append(error.sentence)
         finally:
             self._library.flush()
         if not job.may_add(file):
             raise InputRefused(DELETED)
-        message = " ".join([*upload.notices, *_refusal_messages(refused), *messages])
-        yield Progress(upload.name, State.DONE if done else State.REFUSED, done, upload.pages, message)
+        message = " ".join([*upload.notices, *results.messages(), *messages])
+        state = State.DONE if results.done else State.REFUSED
+        yield Progress(upload.name, state, results.done, upload.pages, message, outcome=results.outcome())
 
     def _with_unique_name(self, scope: Scope, upload: Upload) -> Upload:
         """Return the upload under a name that no other document has among those that are searched with it."""
@@ -162,13 +183,14 @@ class Indexer:
 
     def _store(
         self, scope: Scope, page: Page, encoding: PageEncoding, seconds: float, admission: AdmissionCheck
-    ) -> None:
+    ) -> StoredPage:
         started = time.monotonic()
         seconds += self._last_write_seconds
-        self._evict_if_full(
+        stored = self._evict_if_full(
             admission, scope, lambda: self._library.add(scope, page, encoding, seconds, admission.check_page)
         )
         self._last_write_seconds = time.monotonic() - started
+        return stored
 
     def _evict_if_full(self, admission: AdmissionCheck, scope: Scope, step: Callable[[], T]) -> T:
         """Call `step`; if all visitors together are full, evict idle ones and call it again."""
@@ -183,16 +205,22 @@ class Indexer:
     def _encode(
         self, upload: Upload, skip: set[int], backbone: Backbone, check_batch: Callable[[Sequence[Page]], None]
     ) -> Generator[TimedEncoding | PageRefused]:
-        """Yield the encoded or refused pages of a file in order, encoded in batches of the backbone's size.
+        """Yield the encoded or refused pages of a file in order, read and encoded in batches of the backbone's size.
 
-        `check_batch` is called before a batch is encoded, and raises if no page of it can be stored.
+        `check_batch` is called before a batch is read, and raises if no page of it can be stored.
         """
         rendered = ingest.render(upload, self._limits, skip)
         with closing(ingest.prefetch(rendered, min(backbone.batch, MAX_PREFETCH))) as pages:
             started = time.monotonic()
             for batch in _batches(pages, backbone.batch):
+                check_batch([page for page in batch if isinstance(page, Page)])
+                batch = [
+                    read_page(page, use_ocr=backbone.needs_words, public=self._public)
+                    if isinstance(page, Page)
+                    else page
+                    for page in batch
+                ]
                 good = [page for page in batch if isinstance(page, Page)]
-                check_batch(good)
                 encodings = iter(backbone.encode_pages(good) if good else [])
                 seconds = (time.monotonic() - started) / len(batch)
                 for page in batch:
@@ -285,7 +313,9 @@ class AdmissionCheck:
 
     def check_page(self, page: StoredPage) -> None:
         """Check one page. Call it under the writer's lock, so that pages of other jobs are counted."""
-        self._check(page.bytes, new=int(page.number not in self._stored_numbers()))
+        replaced = self._library.page(page.scope, page.encoder, page.id)
+        size = page.bytes - (0 if replaced is None else replaced.bytes)
+        self._check(size, new=int(page.number not in self._stored_numbers()))
 
     def _check(self, size: int, new: int) -> None:
         if not self._job.may_add(self._upload.file):
@@ -323,10 +353,76 @@ def _refusal_messages(refused: Sequence[PageRefused]) -> Iterator[str]:
     yield from dict.fromkeys(error.hint for error in named if error.hint)
 
 
-def _known(upload: Upload, first: StoredPage) -> Progress:
+class _FileResults:
+    """What became of the pages of one file so far."""
+
+    def __init__(self, upload: Upload, stored: Mapping[int, StoredPage]) -> None:
+        """Begin with the pages that were `stored` before, by number."""
+        self._upload, self._stored = upload, dict(stored)
+        self._added: list[int] = []
+        self._refused: dict[int, PageRefused] = {}
+        self._notices: dict[str, list[int]] = {}
+
+    @property
+    def done(self) -> int:
+        """Number of the file's pages in the library."""
+        return len(self._stored)
+
+    def add(self, stored: StoredPage, page: Page, encoding: PageEncoding) -> None:
+        """Note a page that was stored."""
+        self._stored[page.number] = stored
+        self._added.append(page.number)
+        for notice in dict.fromkeys(filter(None, [*page.notices, encoding.notice])):
+            self._notices.setdefault(notice, []).append(page.number)
+
+    def refuse(self, number: int, refusal: PageRefused) -> None:
+        """Note a page that was refused."""
+        self._refused[number] = refusal
+
+    def messages(self) -> Iterator[str]:
+        """Yield sentences about the pages that were read, and about those that were refused."""
+        for notice, pages in islice(self._notices.items(), MAX_NOTICES):
+            yield notice if len(pages) == self._upload.pages else f"{name_pages(pages)}: {notice}"
+        yield from _refusal_messages(list(self._refused.values()))
+
+    def outcome(self) -> FileOutcome:
+        """Return what became of each page."""
+        return FileOutcome(
+            tuple(self._added),
+            {number: refusal.sentence for number, refusal in self._refused.items()},
+            dict.fromkeys(self._upload.notices, ()) | {text: tuple(pages) for text, pages in self._notices.items()},
+            count_sources(self._stored.values()),
+        )
+
+
+def count_sources(pages: Iterable[StoredPage]) -> dict[WordSource, int]:
+    """Return how many pages have their words from each source; pages of earlier versions are left out."""
+    counts = Counter(page.source for page in pages)
+    return {source: counts[source] for source in WordSource if counts[source]}
+
+
+def name_pages(numbers: Sequence[int]) -> str:
+    """Return the name of one page or several, in ranges; of many ranges the first few.
+
+    >>> name_pages([3]), name_pages([1, 2, 3, 7, 9, 10])
+    ('Page 3', 'Pages 1-3, 7, 9-10')
+    """
+    ranges: list[list[int]] = []
+    for number in numbers:
+        if ranges and number == ranges[-1][-1] + 1:
+            ranges[-1] = [ranges[-1][0], number]
+        else:
+            ranges.append([number])
+    named = ", ".join("-".join(map(str, part)) for part in ranges[:MAX_RANGES])
+    return f"Page{'s' if len(numbers) > 1 else ''} {named}{' and others' if len(ranges) > MAX_RANGES else ''}"
+
+
+def _known(upload: Upload, stored: Mapping[int, StoredPage]) -> Progress:
+    first = stored[1]
     other_name = "" if first.document == upload.name else f" as {first.document}"
     message = f"Already in the library{other_name}."
-    return Progress(upload.name, State.KNOWN, upload.pages, upload.pages, message)
+    outcome = FileOutcome(sources=count_sources(stored.values()))
+    return Progress(upload.name, State.KNOWN, upload.pages, upload.pages, message, outcome=outcome)
 
 
 def _batches(pages: Iterable[Page | PageRefused], size: int) -> Iterator[list[Page | PageRefused]]:

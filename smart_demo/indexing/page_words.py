@@ -11,6 +11,7 @@ hold other ones (fonts without a mapping to Unicode). So for each page
 from __future__ import annotations
 
 import logging
+import unicodedata
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 
@@ -18,11 +19,17 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image
 
-from smart_demo.errors import BackboneUnavailable, InputRefused
+from smart_demo.backbones import ocr
+from smart_demo.errors import BackboneUnavailable, InputRefused, PageRefused
 from smart_demo.indexing import layer_quality
-from smart_demo.types import Box, Page, Pixels, Word, WordSource
+from smart_demo.types import Page, Pixels
+from smart_demo.words import Box, Word, WordSource
 
 ReadWords = Callable[[Pixels], tuple[Word, ...]]
+PUBLIC_HINT = "This page finds documents by their words: add one with text, or a sharper scan."
+"""Hint for visitors of a public page, who cannot install anything."""
+UNDRAWN = {"Cc", "Cf", "Cs", "Cn", "Zs", "Zl", "Zp"}
+"""Unicode categories of characters that draw nothing."""
 FINE_SIDE, COARSE_SIDE = 1_000, 330
 """Long side in pixels at which print is looked for: the usual sizes, and large print of posters and slides."""
 MIN_FINE_SHARE, MIN_COARSE_SHARE = 0.004, 0.02
@@ -43,31 +50,50 @@ MAX_OVERLAP = 0.5
 log = logging.getLogger(__name__)
 
 
-def read_page(page: Page, read_words: ReadWords) -> Page:
-    """Return the page with the words that it shows, their source, and notices about how they were read.
+def read_page(
+    page: Page, *, use_ocr: bool, public: bool = False, read_words: ReadWords | None = None
+) -> Page | PageRefused:
+    """Return a rendered page with the words that it shows, their source, and notices about how they were read.
 
-    read_words: OCR of an image, as `backbones.ocr.read_words`. If OCR is not installed or fails, the layer's words are
-    returned as they are; for a page without a layer BackboneUnavailable or InputRefused is raised.
+    use_ocr: read by OCR what the text layer lacks or gets wrong. public: whether a visitor reads the refusals, who can
+    install nothing. read_words: OCR of an image; `backbones.ocr.read_words` by default. If OCR fails, a layer's words
+    are returned as they are, and a page without a layer is refused; a page without words is not.
     """
-    if not page.words:
+    read_words = read_words or ocr.read_words
+    layer = tuple(word for word in page.words if _says_something(word))
+    if not use_ocr:
+        return replace(page, words=layer, source=WordSource.LAYER if layer else WordSource.NONE)
+    if layer:
+        return _complete_layer(replace(page, words=layer, source=WordSource.LAYER), read_words)
+    try:
         words = read_words(page.pixels)
-        return replace(page, words=words, source=WordSource.OCR if words else WordSource.NONE)
+    except (BackboneUnavailable, InputRefused) as error:
+        hint = PUBLIC_HINT if public and isinstance(error, BackboneUnavailable) else error.hint
+        return PageRefused(f"Page {page.number} of {page.document} has no text layer. {error}", hint)
+    return replace(page, words=words, source=WordSource.OCR if words else WordSource.NONE)
+
+
+def _says_something(word: Word) -> bool:
+    """Return whether a word has a character that is drawn: broken layers hold control characters alone."""
+    return any(unicodedata.category(char) not in UNDRAWN and char != "\ufffd" for char in word.text)
+
+
+def _complete_layer(page: Page, read_words: ReadWords) -> Page:
+    """Return a page that has a text layer with the words that can be trusted, and those that OCR reads elsewhere."""
     try:
         kept, given_up = _trusted_words(page, read_words)
         found = _read_uncovered(page.pixels, kept, read_words)
     except (BackboneUnavailable, InputRefused) as error:
         log.warning("a page is searched by its text layer alone: %s", error)
-        return replace(page, source=WordSource.LAYER)
+        return page
     if not found:
-        return replace(page, source=WordSource.LAYER)
-    words = merge(kept, found)
+        return page
+    number = f"{len(found):,} {'word was' if len(found) == 1 else 'words were'}"
+    notice = f"{number} read from pictures."
+    if given_up:
+        notice = "The text layer is damaged; the words were read from the picture."
     source = WordSource.BOTH if kept else WordSource.OCR
-    notice = (
-        "The text layer is damaged; the words were read from the picture."
-        if given_up
-        else (f"{len(found):,} {'word was' if len(found) == 1 else 'words were'} read from pictures.")
-    )
-    return replace(page, words=words, source=source, notices=(*page.notices, notice))
+    return replace(page, words=merge(kept, found), source=source, notices=(*page.notices, notice))
 
 
 def _trusted_words(page: Page, read_words: ReadWords) -> tuple[tuple[Word, ...], bool]:

@@ -10,10 +10,10 @@ from pathlib import Path
 
 from smart_demo import ingest
 from smart_demo.config import Limits
-from smart_demo.errors import InputRefused
+from smart_demo.errors import InputRefused, Notice, NoticeCode
 from smart_demo.page_list import PageList
 from smart_demo.store.library import Library
-from smart_demo.types import SAMPLES, Notice, NoticeCode, StoredPage
+from smart_demo.types import SAMPLES, StoredPage
 
 log = logging.getLogger(__name__)
 

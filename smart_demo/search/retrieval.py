@@ -12,7 +12,7 @@ import numpy as np
 from smart_demo import scoring
 from smart_demo.backbones.base import Backbone
 from smart_demo.config import Settings
-from smart_demo.errors import LibraryError, QueryRefused
+from smart_demo.errors import LibraryError, Notice, NoticeCode, QueryRefused
 from smart_demo.page_list import Positions
 from smart_demo.search.cache import LRUCache
 from smart_demo.search.candidate_check import (
@@ -25,7 +25,7 @@ from smart_demo.search.candidate_check import (
 )
 from smart_demo.search.costs import RecentTimings, StageTiming, Stopwatch
 from smart_demo.store.library import Library
-from smart_demo.types import Floats, Found, Hit, Method, Notice, NoticeCode, Parts, Query, QueryEncoding, Scope
+from smart_demo.types import Floats, Found, Hit, Method, Parts, Query, QueryEncoding, Scope
 
 MAX_RESULTS = 50
 MAX_CACHED_QUERIES, MAX_CACHED_PARTS = 128, 16

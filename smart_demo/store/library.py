@@ -10,9 +10,8 @@ from __future__ import annotations
 import math
 import threading
 import time
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
 from typing import Self
@@ -21,34 +20,24 @@ import numpy as np
 
 from smart_demo.errors import LibraryError, StorageFull, TokenFileDamaged
 from smart_demo.page_list import PageList
-from smart_demo.store import atomic_files, judgement_files, page_files
+from smart_demo.store import atomic_files, judgement_files
 from smart_demo.store.atomic_files import FolderLock
 from smart_demo.store.catalogue import Catalogue
 from smart_demo.store.chroma_index import PageIndex
-from smart_demo.store.page_files import PageFiles, ScanResult
+from smart_demo.store.page_files import LibraryReport, PageFiles, ScanResult
 from smart_demo.store.page_reader import PageReader
+from smart_demo.store.prepared_page import PreparedPage, prepare_page
 from smart_demo.store.quotas import Visitor, group_by_visitor, is_visitor
 from smart_demo.store.snapshot import Snapshots
+from smart_demo.store.token_file import TokenFileHeader
 from smart_demo.store.upkeep import BackgroundTasks, BackgroundWork, ChromaUpkeep, UnopenedChroma
 from smart_demo.types import SAMPLES, Floats, Page, PageEncoding, PageId, Scope, StoredPage, TokenCodes
+from smart_demo.words import PageWords
 
 Admit = Callable[[StoredPage], None]
 """Raises an error if a page may not be added."""
 MAX_WRITE_SECONDS = 600.0
 """Seconds after which no process can still be writing a file."""
-
-
-@dataclass(frozen=True, slots=True)
-class LibraryReport:
-    """The state of a library, for `doctor`."""
-
-    pages: int
-    damaged: tuple[str, ...]
-    """One sentence per token file that was quarantined since the library was opened."""
-    deleted_leftovers: int
-    """Number of files of killed writes that were deleted when the library was opened."""
-    index: str
-    """`ok`, `rebuilt: why` or `unhealthy: why`; in the background also `opening` and `catching up: how far`."""
 
 
 class Library:
@@ -95,12 +84,13 @@ class Library:
         cache_bytes: int = 2**28,
         *,
         in_background: bool = False,
+        former: Mapping[str, str] | None = None,
     ) -> Self:
         """Lock the folders, delete leftovers, list the pages, check Chroma in a child process and reconcile it.
 
         candidates: the largest `count` that searches will ask for. cache_bytes: bytes of token states that may stay in
         memory between searches. in_background: return as soon as the pages are listed, large scopes from snapshots;
-        opening Chroma and reading those headers is left to `start_background_tasks`.
+        opening Chroma and reading those headers is left to `start_background_tasks`. former: as for PageFiles.
 
         Raises LibraryBusy if another process has it open, StorageFull or LibraryError if the folders cannot be used.
         """
@@ -109,7 +99,7 @@ class Library:
             with atomic_files.storage_errors(f"use {data_dir}"):
                 # A lock on a mount that machines share may hold in one of them only: then another process may write.
                 alone = lock.try_lock(data_dir) and data_dir.stat().st_dev == index_dir.stat().st_dev
-                files = PageFiles(data_dir)
+                files = PageFiles(data_dir, former)
             before = math.inf if alone else time.time() - MAX_WRITE_SECONDS
             snapshots = Snapshots(index_dir)
             found = files.scan(before, snapshots.read) if in_background else files.scan(before)
@@ -156,25 +146,43 @@ class Library:
     def add(
         self, scope: Scope, page: Page, encoding: PageEncoding, seconds: float = 0.0, admit: Admit = lambda _: None
     ) -> StoredPage:
-        """Store one page so that it survives a crash, and return its metadata. A page stored before is unchanged.
+        """Store one page so that it survives a crash, and return its metadata.
+
+        A page stored before is unchanged, unless its words were not kept then: such a page is replaced, and exists
+        until the new one does.
 
         seconds: wall time spent on the page so far, 0 if not measured. admit: called just before the commit, while no
         other thread can write; if it raises, the page is not stored.
 
-        Raises StorageFull or LibraryError if the disk refuses; the page then does not exist. `flush` adds it to Chroma.
+        Raises StorageFull or LibraryError if the disk refuses; then nothing has changed. `flush` adds it to Chroma.
         """
         key = (scope, encoding.encoder, page.id)
-        if known := self._catalogue.get(key):
+        if (known := self._catalogue.get(key)) and known.page.source is not None:
             return known.page
-        prepared = page_files.prepare_page(scope, page, encoding, self._codec, seconds)
+        prepared = prepare_page(scope, page, encoding, self._codec, seconds)
         with self._locked():
-            if known := self._catalogue.get(key):
+            known = self._catalogue.get(key)
+            if known is not None and known.page.source is not None:
                 return known.page
             admit(prepared.page)
+            if known is not None:
+                return self._replace(known, prepared)
             header = self._files.commit(prepared)
             self._chroma.enqueue(header.page)
             self._catalogue.add(header)
         return header.page
+
+    def _replace(self, known: TokenFileHeader, prepared: PreparedPage) -> StoredPage:
+        """Store a prepared page in place of a stored one, and return its metadata. Errors as `add`."""
+        # Its row goes first: after a kill a missing row is added again, and an old vector would stay.
+        self._chroma.delete([known.page])
+        current = known
+        try:
+            current = self._files.replace(known.page, prepared)
+            self._catalogue.replace(known, current)
+        finally:
+            self._chroma.enqueue(current.page)
+        return current.page
 
     def flush(self) -> None:
         """Write the pages added since the last flush to Chroma. Errors of Chroma appear in `report` and never raise."""
@@ -337,8 +345,12 @@ class Library:
         """Return a page's encoding, decoded: states differ by the codec's error, boxes by up to 2^-17."""
         return self._reader.encoding(page)
 
+    def page_words(self, page: StoredPage) -> PageWords | None:
+        """Return a page's words in reading order; None if an earlier version stored it without. Errors as `tokens`."""
+        return self._reader.words(page)
+
     def picture(self, page: StoredPage) -> bytes:
-        """Return a page's picture as WebP, of `sidecar.picture_size`. Raises LibraryError if the page was deleted."""
+        """Return a page's picture as WebP, of `picture_size`. Raises LibraryError if the page was deleted."""
         return self._reader.picture(page)
 
     def thumbnail(self, page: StoredPage) -> bytes:

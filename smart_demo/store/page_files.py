@@ -8,64 +8,44 @@
 `ab` are the first two digits of the page id. Files are written once and never changed, so the folder may be a mounted
 bucket. Renaming the token file commits a page, and unlinking it deletes the page; the next start deletes all leftovers.
 Pictures are lossy WebP copies for people to look at: no backbone reads them.
+
+A page that is read again replaces the one before. Its pictures wait as `*.next` until its token file is renamed; after
+a kill the next start puts them in their place, or deletes them if the old token file is still there.
+
+`<encoder>` may be a former fingerprint of a model. Its pages are listed under the fingerprint of today, and their files
+stay as they are: nothing is written at a start, and an older version of this program still reads all of them. A page
+that is stored again goes to the folder of today, and the file in the former folder is deleted.
 """
 
 from __future__ import annotations
 
-import io
 import math
 import os
 import stat
-import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
+from functools import cache
+from itertools import zip_longest
 from pathlib import Path
-from typing import NamedTuple
-
-import numpy as np
-from PIL import Image
 
 from smart_demo.errors import LibraryError, TokenFileDamaged
 from smart_demo.store import atomic_files, token_file
+from smart_demo.store.prepared_page import PreparedPage
 from smart_demo.store.snapshot import Snapshot
-from smart_demo.store.token_file import TokenFileBody, TokenFileHeader
-from smart_demo.types import Floats, Page, PageEncoding, Pixels, Scope, StoredPage
+from smart_demo.store.token_file import StoredKey, TokenFileBody, TokenFileHeader, stored_key
+from smart_demo.types import Floats, PageId, Scope, StoredPage
+from smart_demo.words import PageWords
 
 TOKENS_SUFFIX = ".safetensors"
 PICTURE_SUFFIX = ".webp"
 THUMBNAIL_SUFFIX = ".thumb.webp"
-MAX_PICTURE_SIDE = 1_600
-"""Pixels of a picture's longer side, at most, unless the page is narrow."""
-NARROW_PICTURE_SIDE = 900
-"""Pixels that the shorter side of a narrow page keeps, such as a receipt's, so that its lines stay readable."""
-MAX_PICTURE_PIXELS = 6_000_000
-MAX_WEBP_SIDE = 16_383
-"""The format's own limit."""
-MAX_THUMBNAIL_WIDTH = 360
-"""Pixels of a thumbnail's width, at most."""
-MAX_THUMBNAIL_RATIO = 4
-"""Long side over short side of a thumbnail: of a narrower page it shows the start."""
-_WEBP_QUALITY = 80
+NEXT_SUFFIX = ".next"
+"""Added to the suffix of a picture that waits for its token file."""
+_PICTURE_SUFFIXES = (PICTURE_SUFFIX, THUMBNAIL_SUFFIX)
+_ALL_SUFFIXES = (*_PICTURE_SUFFIXES, *(suffix + NEXT_SUFFIX for suffix in _PICTURE_SUFFIXES))
 FindSnapshot = Callable[[Scope, str], Snapshot | None]
 """Returns the snapshot of a scope under an encoder, if there is one."""
-
-
-class Pictures(NamedTuple):
-    """A page's picture and thumbnail as WebP."""
-
-    picture: bytes
-    thumbnail: bytes
-
-
-@dataclass(frozen=True, eq=False)
-class PreparedPage:
-    """A page encoded and drawn, so that only writing it to disk is left."""
-
-    page: StoredPage
-    tokens: bytes
-    """Content of the token file."""
-    pictures: Pictures
 
 
 @dataclass
@@ -81,88 +61,37 @@ class ScanResult:
     """Pages whose headers came from a snapshot and were not read."""
 
 
-def prepare_page(scope: Scope, page: Page, encoding: PageEncoding, codec: str, seconds: float = 0.0) -> PreparedPage:
-    """Encode the token states and draw the pictures of one page. Touches no disk.
+@dataclass(frozen=True, slots=True)
+class LibraryReport:
+    """The state of a library, for `doctor`."""
 
-    seconds: wall time spent on the page so far, stored with it; 0 if not measured. Raises ValueError if the encoding
-    does not fit the page or its pooled vector is not finite.
-    """
-    if encoding.page != page.id or len(encoding.kinds) != len(encoding.tokens):
-        raise ValueError(f"encoding of {encoding.page} with {len(encoding.kinds)} kinds does not fit page {page.id}")
-    if encoding.pooled.ndim != 1 or not np.isfinite(encoding.pooled).all():
-        raise ValueError(f"the pooled vector of page {page.id} must be finite, (P,), not {encoding.pooled.shape}")
-    pictures = encode_pictures(page.pixels)
-    codes = token_file.encode(encoding.tokens, codec)
-    stored = StoredPage(
-        scope=scope,
-        encoder=encoding.encoder,
-        id=page.id,
-        document=page.document,
-        pages=page.pages,
-        width=page.pixels.shape[1],
-        height=page.pixels.shape[0],
-        tokens=len(encoding.tokens),
-        bytes=0,
-        codec=codec,
-        added=time.time(),
-        seconds=seconds,
-    )
-    data = token_file.serialise(stored, encoding, codes, tuple(pictures))
-    size = len(data) + sum(map(len, pictures))
-    return PreparedPage(replace(stored, bytes=size), data, pictures)
-
-
-def encode_pictures(pixels: Pixels) -> Pictures:
-    """Return a page's picture and its thumbnail, of `picture_size` and `thumbnail_size`. Neither is enlarged."""
-    picture = Image.fromarray(pixels)
-    picture.thumbnail(picture_size(*picture.size), Image.Resampling.BICUBIC)
-    thumbnail = picture.crop((0, 0, *thumbnail_size(*picture.size)))
-    thumbnail.thumbnail((MAX_THUMBNAIL_WIDTH, MAX_PICTURE_SIDE), Image.Resampling.BOX)
-    return Pictures(_encode_webp(picture), _encode_webp(thumbnail))
-
-
-def picture_size(width: int, height: int) -> tuple[int, int]:
-    """Return the (width, height) that hold the picture of a page of that size.
-
-    >>> picture_size(1_240, 1_754), picture_size(471, 10_217), picture_size(1_280, 6_400)
-    ((1600, 1600), (471, 10217), (900, 4500))
-    """
-    long, short = max(width, height), min(width, height)
-    narrow = min(NARROW_PICTURE_SIDE / short, math.sqrt(MAX_PICTURE_PIXELS / (long * short)), MAX_WEBP_SIDE / long)
-    if narrow * long <= MAX_PICTURE_SIDE:
-        return MAX_PICTURE_SIDE, MAX_PICTURE_SIDE
-    return max(1, round(min(narrow, 1.0) * width)), max(1, round(min(narrow, 1.0) * height))
-
-
-def thumbnail_size(width: int, height: int) -> tuple[int, int]:
-    """Return the (width, height) of the part of a page that its thumbnail shows: all of it, or the start.
-
-    >>> thumbnail_size(1_240, 1_754), thumbnail_size(471, 10_217), thumbnail_size(9_000, 300)
-    ((1240, 1754), (471, 1884), (1200, 300))
-    """
-    return min(width, height * MAX_THUMBNAIL_RATIO), min(height, width * MAX_THUMBNAIL_RATIO)
-
-
-def _encode_webp(picture: Image.Image) -> bytes:
-    stream = io.BytesIO()
-    # Method 2 of 6: half the time of the default for a few per cent more bytes.
-    picture.save(stream, "WEBP", quality=_WEBP_QUALITY, method=2)
-    return stream.getvalue()
+    pages: int
+    damaged: tuple[str, ...]
+    """One sentence per token file that was quarantined since the library was opened."""
+    deleted_leftovers: int
+    """Number of files of killed writes that were deleted when the library was opened."""
+    index: str
+    """`ok`, `rebuilt: why` or `unhealthy: why`; in the background also `opening` and `catching up: how far`."""
 
 
 class PageFiles:
     """The page files under one data folder. One writer at a time; any number of readers."""
 
-    def __init__(self, data_dir: Path) -> None:
+    def __init__(self, data_dir: Path, former: Mapping[str, str] | None = None) -> None:
+        """`former`: former fingerprint -> fingerprint of the same encoder today."""
         self.data_dir = data_dir
+        self._former = former or {}
+        self._homes: dict[StoredKey, str] = {}
+        """Folder of each page that lies under a former fingerprint of its encoder."""
+        self._former_folders: dict[str, set[str]] = {}
+        """Folders of former fingerprints that the scan found, by the fingerprint of today."""
         self._tokens = data_dir / "tokens"
         self._damaged = data_dir / "damaged"
         atomic_files.make_folder(self._tokens)
 
     def path(self, page: StoredPage) -> Path:
         """Return the path of a page's token file."""
-        name = str(page.id)
-        return self._tokens / str(page.scope) / page.encoder / name[:2] / (name + TOKENS_SUFFIX)
+        return self._path_in(self._homes.get(stored_key(page), page.encoder) if self._homes else page.encoder, page)
 
     def scan(self, before: float = math.inf, find_snapshot: FindSnapshot = lambda *_: None) -> ScanResult:
         """Read the header of every token file, quarantine damaged files and delete leftovers of killed writes.
@@ -171,9 +100,11 @@ class PageFiles:
         left as they are. A header is taken from a snapshot if the page's files have the name, sizes and time in it.
         """
         result = ScanResult()
+        find_once = cache(find_snapshot)  # the vectors of a snapshot belong to the headers of one reading
         with atomic_files.storage_errors("read the library"):
-            for encoder in sorted(_subfolders(self._tokens, depth=2)):
-                snapshot = _snapshot_for(encoder, find_snapshot)
+            folders = sorted(_subfolders(self._tokens, depth=2))
+            for encoder in sorted(folders, key=lambda folder: folder.name in self._former):
+                snapshot = self._snapshot_for(encoder, find_once)
                 for folder in sorted(_subfolders(encoder, depth=1)):
                     self._scan_folder(folder, result, before, snapshot)
             if before < math.inf:
@@ -189,6 +120,7 @@ class PageFiles:
         Raises StorageFull if space is short, LibraryError for other refusals of the disk; the page then does not exist.
         """
         page = prepared.page
+        self._homes.pop(stored_key(page), None)
         path = self.path(page)
         try:
             with atomic_files.storage_errors(f"keep page {page.number} of {page.document}"):
@@ -204,14 +136,42 @@ class PageFiles:
             raise
         return replace(header, page=page)
 
+    def replace(self, page: StoredPage, prepared: PreparedPage) -> TokenFileHeader:
+        """Write a prepared page in place of a stored one, which exists until the rename of the new token file.
+
+        Raises as `commit`; the stored page then is as it was.
+        """
+        old, path = self.path(page), self._path_in(page.encoder, page)
+        waiting = [path.with_suffix(suffix + NEXT_SUFFIX) for suffix in _PICTURE_SUFFIXES]
+        with atomic_files.storage_errors(f"keep page {page.number} of {page.document}"):
+            try:
+                atomic_files.make_folder(path.parent)
+                atomic_files.check_space(path.parent, prepared.page.bytes)
+                for next_path, data in zip(waiting, prepared.pictures, strict=True):
+                    atomic_files.write_file(next_path, data)
+                atomic_files.write_file(path, prepared.tokens)
+            except (OSError, LibraryError):
+                if not _holds(path, prepared.tokens):  # else only the folder could not be synced: the page is replaced
+                    with suppress(OSError):
+                        atomic_files.delete_files(waiting)
+                    raise
+            self._homes.pop(stored_key(page), None)
+            with suppress(OSError):  # what is left is done by the next start
+                _move_waiting_pictures(path)
+                if old != path:
+                    atomic_files.delete_files([old])
+                    atomic_files.delete_files(old.with_suffix(suffix) for suffix in _PICTURE_SUFFIXES)
+            header, _ = token_file.read_header(path)
+        if old != path:
+            self._delete_empty_parents(old.parent)
+        return replace(header, page=prepared.page)
+
     def delete(self, pages: Iterable[StoredPage]) -> None:
         """Delete pages: the token files first, each of which commits a deletion, then the pictures."""
-        paths = [self.path(page) for page in pages]
+        paths = [path for page in pages for path in self._all_paths(page)]
         with atomic_files.storage_errors("delete the document"):
             atomic_files.delete_files(paths)
-            atomic_files.delete_files(
-                path.with_suffix(suffix) for path in paths for suffix in (PICTURE_SUFFIX, THUMBNAIL_SUFFIX)
-            )
+            atomic_files.delete_files(path.with_suffix(suffix) for path in paths for suffix in _ALL_SUFFIXES)
         for folder in {path.parent for path in paths}:
             self._delete_empty_parents(folder)
 
@@ -246,11 +206,12 @@ class PageFiles:
         with atomic_files.storage_errors("move a damaged token file"):
             atomic_files.make_folder(target)
             os.rename(path, _unused_path(target / path.name))
-            atomic_files.delete_files(path.with_suffix(suffix) for suffix in (PICTURE_SUFFIX, THUMBNAIL_SUFFIX))
+            atomic_files.delete_files(path.with_suffix(suffix) for suffix in _ALL_SUFFIXES)
 
     def header(self, page: StoredPage) -> tuple[TokenFileHeader, Floats]:
         """Return a page's header, whose size excludes its pictures, and its pooled vector (P,). Errors as `pooled`."""
-        return token_file.read_header(self.path(page))
+        header, pooled = token_file.read_header(self.path(page))
+        return self._renamed(header), pooled
 
     def pooled(self, page: StoredPage) -> Floats:
         """Return a page's verified pooled vector (P,).
@@ -262,6 +223,10 @@ class PageFiles:
     def body(self, header: TokenFileHeader, *, verified: bool) -> TokenFileBody:
         """Return mapped token states. Raises TokenFileDamaged, or FileNotFoundError if the page was deleted."""
         return token_file.read_body(self.path(header.page), header, verified=verified)
+
+    def words(self, header: TokenFileHeader, *, verified: bool) -> PageWords | None:
+        """Return a page's words; None if its file, of an earlier version, has none. Errors as `body`."""
+        return token_file.read_words(self.path(header.page), header, verified=verified)
 
     def picture(self, header: TokenFileHeader) -> bytes:
         """Return a page's verified picture as WebP. Errors as `pooled`."""
@@ -275,17 +240,70 @@ class PageFiles:
         path = self.path(header.page)
         data = atomic_files.read_file(path.with_suffix(suffix))
         digests = header.picture_digests  # empty in files of earlier versions
-        if digests and digests[(PICTURE_SUFFIX, THUMBNAIL_SUFFIX).index(suffix)] != token_file.digest(data):
-            token_file.raise_damaged(path, "has an altered picture beside it")
-        return data
+        if not digests or digests[_PICTURE_SUFFIXES.index(suffix)] == token_file.digest(data):
+            return data
+        with suppress(FileNotFoundError):  # the page was replaced and its pictures could not be moved yet
+            data = atomic_files.read_file(path.with_suffix(suffix + NEXT_SUFFIX))
+            if digests[_PICTURE_SUFFIXES.index(suffix)] == token_file.digest(data):
+                return data
+        token_file.raise_damaged(path, "has an altered picture beside it")
+
+    def _path_in(self, folder: str, page: StoredPage) -> Path:
+        name = str(page.id)
+        return self._tokens / str(page.scope) / folder / name[:2] / (name + TOKENS_SUFFIX)
+
+    def _all_paths(self, page: StoredPage) -> list[Path]:
+        """Return the path of a page's token file, and those that a copy under a former fingerprint would have."""
+        others = (self._path_in(folder, page) for folder in self._former_folders.get(page.encoder, ()))
+        return list(dict.fromkeys([self.path(page), *others]))
+
+    def _renamed(self, header: TokenFileHeader) -> TokenFileHeader:
+        """Return a header under the fingerprint of today."""
+        encoder = self._former.get(header.page.encoder)
+        return header if encoder is None else replace(header, page=replace(header.page, encoder=encoder))
+
+    def _snapshot_for(self, folder: Path, find_snapshot: FindSnapshot) -> Snapshot | None:
+        """Return the snapshot for the folder of a scope and encoder; None if the folder is not one of this program."""
+        try:
+            return find_snapshot(Scope(folder.parent.name), self._former.get(folder.name, folder.name))
+        except ValueError:
+            return None
+
+    def _adopt(self, path: Path) -> bool:
+        """Note where a page of a former fingerprint lies.
+
+        Returns False if the page is stored again elsewhere, so that this file is a leftover.
+        """
+        folder = path.parent.parent
+        encoder = self._former[folder.name]
+        self._former_folders.setdefault(encoder, set()).add(folder.name)
+        try:
+            key = (Scope(folder.parent.name), encoder, PageId.parse(path.stem))
+        except ValueError:  # not a file of this program: reading it says so
+            return True
+        again = folder.with_name(encoder) / path.parent.name / path.name
+        if os.path.lexists(again) or self._homes.get(key, folder.name) != folder.name:
+            return False
+        self._homes[key] = folder.name
+        return True
 
     def _scan_folder(self, folder: Path, result: ScanResult, before: float, snapshot: Snapshot | None) -> None:
         entries = {entry.name: entry.stat(follow_symlinks=False) for entry in os.scandir(folder)}
+        for name in [name for name in entries if name.endswith(NEXT_SUFFIX) and entries[name].st_mtime < before]:
+            with suppress(LibraryError, OSError):
+                _move_waiting_pictures(folder / (name.partition(".")[0] + TOKENS_SUFFIX))
+                result.deleted_leftovers += 1
+            entries = {entry.name: entry.stat(follow_symlinks=False) for entry in os.scandir(folder)}
         sizes = {name: info.st_size for name, info in entries.items()}
+        former = folder.parent.name in self._former
         for name in sorted(entries):
             path, old = folder / name, entries[name].st_mtime < before
             stem = name.partition(".")[0]
             if name == stem + TOKENS_SUFFIX:
+                if former and not self._adopt(path):
+                    if old:
+                        self._delete_leftovers([path, *map(path.with_suffix, _PICTURE_SUFFIXES)], result)
+                    continue
                 picture_bytes = sizes.get(stem + PICTURE_SUFFIX, 0) + sizes.get(stem + THUMBNAIL_SUFFIX, 0)
                 if snapshot is None or not _add_from_snapshot(path, entries[name], picture_bytes, snapshot, result):
                     self._scan_file(path, picture_bytes, result, old=old)
@@ -293,18 +311,22 @@ class PageFiles:
                 name.endswith(atomic_files.TEMPORARY_SUFFIX)
                 or (name in {stem + PICTURE_SUFFIX, stem + THUMBNAIL_SUFFIX} and stem + TOKENS_SUFFIX not in sizes)
             ):
-                with suppress(OSError):
-                    atomic_files.delete_files([path])
-                    result.deleted_leftovers += 1
+                self._delete_leftovers([path], result)
         if before == math.inf:
             self._delete_empty_parents(folder)
+
+    def _delete_leftovers(self, paths: Iterable[Path], result: ScanResult) -> None:
+        with suppress(OSError):
+            atomic_files.delete_files(paths)
+            result.deleted_leftovers += 1
 
     def _scan_file(self, path: Path, picture_bytes: int, result: ScanResult, *, old: bool) -> None:
         try:
             with atomic_files.storage_errors(f"read {path.name}"):
                 header, _ = token_file.read_header(path)
-                if self.path(header.page) != path:
+                if self._path_in(header.page.encoder, header.page) != path:
                     token_file.raise_damaged(path, "belongs to another page")
+            header = self._renamed(header)
             page = replace(header.page, bytes=header.page.bytes + picture_bytes)
             result.headers.append(replace(header, page=page))
         except TokenFileDamaged as error:
@@ -323,12 +345,28 @@ class PageFiles:
                 folder = folder.parent
 
 
-def _snapshot_for(folder: Path, find_snapshot: FindSnapshot) -> Snapshot | None:
-    """Return the snapshot for the folder of a scope and encoder; None if the folder is not one of this program."""
+def _move_waiting_pictures(path: Path) -> None:
+    """Put the waiting pictures of a token file in their place if they are its own, else delete them."""
     try:
-        return find_snapshot(Scope(folder.parent.name), folder.name)
-    except ValueError:
-        return None
+        digests = token_file.read_header(path)[0].picture_digests
+    except (TokenFileDamaged, FileNotFoundError):
+        digests = ()
+    for suffix, digest in zip_longest(_PICTURE_SUFFIXES, digests):
+        waiting = path.with_suffix(suffix + NEXT_SUFFIX)
+        with suppress(FileNotFoundError):
+            if token_file.digest(atomic_files.read_file(waiting)) == digest:
+                os.replace(waiting, path.with_suffix(suffix))
+            else:
+                atomic_files.delete_files([waiting])
+    atomic_files.sync_folder(path.parent)
+
+
+def _holds(path: Path, content: bytes) -> bool:
+    """Return whether a file can be read and has this content."""
+    try:
+        return atomic_files.read_file(path) == content
+    except (OSError, TokenFileDamaged):
+        return False
 
 
 def _add_from_snapshot(

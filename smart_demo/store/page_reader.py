@@ -16,6 +16,7 @@ from smart_demo.store.catalogue import Catalogue, View
 from smart_demo.store.page_files import PageFiles
 from smart_demo.store.token_file import TokenFileBody, TokenFileHeader, stored_key
 from smart_demo.types import Floats, PageEncoding, Scope, StoredPage
+from smart_demo.words import PageWords
 
 
 class PageReader:
@@ -61,6 +62,12 @@ class PageReader:
         with self._reading(page):
             pooled = self._files.pooled(page)
         return PageEncoding(page.id, page.encoder, pooled, body.codes.states(), body.kinds, body.place)
+
+    def words(self, page: StoredPage) -> PageWords | None:
+        """Return a page's words, or None if they were not kept with it."""
+        header = self._header(page)
+        with self._reading(page):
+            return self._files.words(header, verified=self._catalogue.is_verified(header))
 
     def picture(self, page: StoredPage) -> bytes:
         """Return a page's picture as WebP."""
@@ -131,6 +138,8 @@ class PageReader:
                 raise _deleted(page) from None
             except TokenFileDamaged as error:
                 self._quarantine(page, error)
+                if page not in self._catalogue and self._catalogue.get(stored_key(page)) is not None:
+                    raise LibraryError(f"{name[0].upper()}{name[1:]} was just read again.", "Search again.") from None
                 raise
 
     def _stack(self, view: View) -> Floats | None:

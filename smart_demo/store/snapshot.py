@@ -34,14 +34,17 @@ from smart_demo.store import atomic_files
 from smart_demo.store.catalogue import Catalogue, GroupKey
 from smart_demo.store.token_file import TokenFileHeader, TokenFileLayout, stored_key
 from smart_demo.types import Floats, PageId, Scope, StoredPage
+from smart_demo.words import WordSource
 
 FOLDER = "snapshots"
 MIN_SNAPSHOT_PAGES = 1_000
 """Pages of a scope from which a snapshot is written: fewer headers are read in a fraction of a second."""
 _FORMAT = "smart-demo snapshot 1"
 _DIGEST, _LENGTH, _ALIGNMENT = 64, 8, 64
-_FACTS = ("document", "pages", "width", "height", "tokens", "bytes", "codec", "added", "seconds")
-_LAYOUT = ("codec", "tokens", "width", "pooled", "boxes")
+_FACTS = ("document", "pages", "width", "height", "tokens", "bytes", "codec", "added", "seconds", "source")
+_LAYOUT = ("codec", "tokens", "width", "pooled", "boxes", "words")
+_LATER = {"source": None, "words": 0}
+"""Columns that snapshots of earlier versions lack, with the value that their pages have."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -245,17 +248,24 @@ def _expand(values: Any, rows: int) -> Iterator[Any]:  # noqa: ANN401
     return iter(values) if isinstance(values, list) else repeat(values, rows)
 
 
+def _columns(table: Mapping[str, Any], names: Sequence[str]) -> list[Any]:
+    """Return the columns of a table. Raises KeyError if one is missing that even the first version wrote."""
+    return [table[name] if name in table or name not in _LATER else _LATER[name] for name in names]
+
+
 def _parse_headers(scope: Scope, encoder: str, columns: Mapping[str, Any]) -> Iterator[tuple[str, TokenFileHeader]]:
     """Yield (page id, header) row by row. Raises ValueError, KeyError or TypeError for JSON of another form."""
     rows, layouts, strings = len(columns["names"]), dict[tuple[Any, ...], TokenFileLayout](), dict[str, str]()
-    facts = zip(*(_expand(columns["facts"][name], rows) for name in _FACTS), strict=True)
-    shapes = zip(*(_expand(columns["layout"][name], rows) for name in _LAYOUT), strict=True)
+    facts = zip(*(_expand(column, rows) for column in _columns(columns["facts"], _FACTS)), strict=True)
+    shapes = zip(*(_expand(column, rows) for column in _columns(columns["layout"], _LAYOUT)), strict=True)
     rest = zip(*(_expand(columns[name], rows) for name in ("start", "rest", "pictures", "changed")), strict=True)
     for name, fact, shape, (start, rest_digest, pictures, modified_ns) in zip(
         columns["names"], facts, shapes, rest, strict=True
     ):
         file, _, number = name.partition("-")
         document, *numbers = fact
+        if numbers[-1] is not None:
+            numbers[-1] = WordSource(numbers[-1])
         shared = strings.setdefault(document, document)  # one string a document in memory, not one a page
         page = StoredPage(scope, encoder, PageId(strings.setdefault(file, file), int(number)), shared, *numbers)
         layout = layouts.setdefault(shape, TokenFileLayout(*shape))

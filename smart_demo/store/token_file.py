@@ -18,7 +18,8 @@ File format:
     header     JSON: `__metadata__` (strings: the page's metadata and its digests), then one entry per tensor
     pooled     (P,) float32
     the rest   mean (D,) and scale (1,) float32 (int8 pages only); grid (3,) int32 or boxes (T, 4) uint16;
-               codes (T, D) of the codec; kinds (T,) uint8
+               codes (T, D) of the codec; kinds (T,) uint8; words (n,) uint8, the page's words in their own form
+               (`store.word_codec`), absent from files of earlier versions, whose metadata lack `source` too
 
 The header contains a digest of `pooled`, one of the rest, and a seal: a digest over the header itself, at a fixed
 offset. A start verifies the metadata and the pooled vectors of all pages without reading token states; those are
@@ -42,8 +43,10 @@ import numpy.typing as npt
 
 from smart_demo.errors import TokenFileDamaged
 from smart_demo.safetensors_header import LENGTH_BYTES, header_end, parse_header
-from smart_demo.store import atomic_files
+from smart_demo.store import atomic_files, word_codec
+from smart_demo.store.word_codec import from_fixed_point, to_fixed_point
 from smart_demo.types import Floats, PageEncoding, PageId, Scope, StoredPage, TokenBoxes, TokenCodes, TokenGrid
+from smart_demo.words import PageWords, Word, WordSource
 
 FORMAT = "smart-demo page 1"
 _DTYPES = {"F32": np.float32, "F16": np.float16, "I8": np.int8, "U8": np.uint8, "U16": np.uint16, "I32": np.int32}
@@ -55,10 +58,6 @@ _SEAL = slice(LENGTH_BYTES + len(_OPENING), LENGTH_BYTES + len(_OPENING) + _DIGE
 _FIRST_READ_BYTES = 16_384
 _MAX_HEADER_BYTES = 65_536
 _ALIGNMENT = 64
-_BOX_STEPS = 65_534
-"""Stored value of coordinate 1.0: a step is 1/65,534 of a side, a quarter of a pixel on the largest page."""
-_NO_BOX = 65_535
-"""Stored value of NaN: the token has no box."""
 _INT8_STEPS = 127
 
 StoredKey = tuple[Scope, str, PageId]
@@ -74,13 +73,16 @@ class TokenFileLayout:
     width: int
     pooled: int
     boxes: bool
+    words: int = 0
+    """Bytes of the page's words; 0 if the file has none, as files of earlier versions."""
 
     def tensors(self) -> dict[str, tuple[str, tuple[int, ...]]]:
         """Return name -> (dtype, shape), in file order."""
         centred = {"mean": ("F32", (self.width,)), "scale": ("F32", (1,))} if self.codec == "int8" else {}
         place = {"boxes": ("U16", (self.tokens, 4))} if self.boxes else {"grid": ("I32", (3,))}
         codes = {"codes": (_CODES[self.codec], (self.tokens, self.width)), "kinds": ("U8", (self.tokens,))}
-        return {"pooled": ("F32", (self.pooled,)), **centred, **place, **codes}
+        words = {"words": ("U8", (self.words,))} if self.words else {}
+        return {"pooled": ("F32", (self.pooled,)), **centred, **place, **codes, **words}
 
     def spans(self) -> dict[str, tuple[int, int]]:
         """Return name -> (first byte, byte after the last), counted from the end of the header."""
@@ -93,7 +95,7 @@ class TokenFileLayout:
     @property
     def size(self) -> int:
         """Size of all tensors in bytes."""
-        return self.spans()["kinds"][1]
+        return self.spans()["words" if self.words else "kinds"][1]
 
 
 @dataclass(frozen=True, slots=True)
@@ -169,21 +171,34 @@ def _encode_int8(states: Floats) -> TokenCodes:
     return TokenCodes(codes, mean, float(scale))
 
 
-def serialise(page: StoredPage, encoding: PageEncoding, codes: TokenCodes, pictures: tuple[bytes, ...] = ()) -> bytes:
-    """Return the bytes of a page's token file, with digests of its pictures. Equal arguments give equal bytes."""
+def serialise(
+    page: StoredPage,
+    encoding: PageEncoding,
+    codes: TokenCodes,
+    pictures: tuple[bytes, ...] = (),
+    words: tuple[Word, ...] = (),
+) -> bytes:
+    """Return the bytes of a page's token file, with digests of its pictures. Equal arguments give equal bytes.
+
+    words: stored if `page.source` says where they come from.
+    """
     place = encoding.place
     tokens, width = codes.codes.shape
-    layout = TokenFileLayout(page.codec, tokens, width, len(encoding.pooled), isinstance(place, TokenBoxes))
+    written = b"" if page.source is None else word_codec.encode_words(words)
+    layout = TokenFileLayout(
+        page.codec, tokens, width, len(encoding.pooled), isinstance(place, TokenBoxes), len(written)
+    )
     tensors: dict[str, npt.NDArray[np.generic]] = {
         "pooled": encoding.pooled,
         "codes": codes.codes,
         "kinds": encoding.kinds,
         "scale": np.array([codes.scale]),
+        "words": np.frombuffer(written, np.uint8),
     }
     if codes.mean is not None:
         tensors["mean"] = codes.mean
     if isinstance(place, TokenBoxes):
-        tensors["boxes"] = _to_fixed_point(place.boxes)
+        tensors["boxes"] = to_fixed_point(place.boxes)
     else:
         tensors["grid"] = np.array([place.start, place.rows, place.cols])
     data = b""
@@ -204,8 +219,9 @@ def serialise(page: StoredPage, encoding: PageEncoding, codes: TokenCodes, pictu
         "height": str(page.height),
         "codec": page.codec,
         "added": repr(page.added),
-        **({"seconds": repr(page.seconds)} if page.seconds else {}),  # files of earlier versions lack these two
+        **({"seconds": repr(page.seconds)} if page.seconds else {}),  # files of earlier versions lack these three
         **({"pictures": " ".join(map(digest, pictures))} if pictures else {}),
+        **({"source": page.source.value} if page.source is not None else {}),
     }
     text = json.dumps({"__metadata__": facts, **_tensor_entries(layout)}, separators=(",", ":")).encode()
     text += b" " * (-(LENGTH_BYTES + len(text) + layout.spans()["codes"][0]) % _ALIGNMENT)
@@ -239,13 +255,8 @@ def read_body(path: Path, header: TokenFileHeader, *, verified: bool) -> TokenFi
     The map stays valid after the file is deleted. It holds one file descriptor until its arrays are freed.
     Raises TokenFileDamaged if the file has another size or, if it is checked, another digest.
     """
-    with atomic_files.open_file(path) as (file, size):
-        if size != header.start + header.layout.size:
-            raise_damaged(path, "has the wrong length")
-        mapped = mmap.mmap(file, size, access=mmap.ACCESS_COPY)
+    mapped = _map(path, header, verified=verified)
     spans = header.layout.spans()
-    if not verified and digest(memoryview(mapped)[header.start + spans["pooled"][1] :]) != header.rest_digest:
-        raise_damaged(path, "has altered token states")
     mapped.madvise(mmap.MADV_WILLNEED)
     arrays = {
         name: np.frombuffer(mapped, _DTYPES[dtype], math.prod(shape), header.start + spans[name][0]).reshape(shape)
@@ -253,8 +264,32 @@ def read_body(path: Path, header: TokenFileHeader, *, verified: bool) -> TokenFi
     }
     scale = float(arrays["scale"][0]) if "scale" in arrays else 1.0
     boxes = header.layout.boxes
-    place = TokenBoxes(_from_fixed_point(arrays["boxes"])) if boxes else TokenGrid(*map(int, arrays["grid"]))
+    place = TokenBoxes(from_fixed_point(arrays["boxes"])) if boxes else TokenGrid(*map(int, arrays["grid"]))
     return TokenFileBody(TokenCodes(arrays["codes"], arrays.get("mean"), scale), arrays["kinds"], place, mapped)
+
+
+def read_words(path: Path, header: TokenFileHeader, *, verified: bool) -> PageWords | None:
+    """Return a page's words; None if its file, of an earlier version, has none. Errors as `read_body`."""
+    if header.page.source is None:
+        return None
+    mapped = _map(path, header, verified=verified)
+    start, end = (header.start + position for position in header.layout.spans()["words"])
+    try:
+        return PageWords(word_codec.decode_words(mapped[start:end]), header.page.source)
+    except ValueError:
+        raise_damaged(path, "has words of an unknown form")
+
+
+def _map(path: Path, header: TokenFileHeader, *, verified: bool) -> mmap.mmap:
+    """Map a token file, copy-on-write; unless `verified` before, check every byte after the pooled vector."""
+    with atomic_files.open_file(path) as (file, size):
+        if size != header.size:
+            raise_damaged(path, "has the wrong length")
+        mapped = mmap.mmap(file, size, access=mmap.ACCESS_COPY)
+    rest = header.start + header.layout.spans()["pooled"][1]
+    if not verified and digest(memoryview(mapped)[rest:]) != header.rest_digest:
+        raise_damaged(path, "has altered token states")
+    return mapped
 
 
 def raise_damaged(path: Path, fault: str) -> NoReturn:
@@ -266,8 +301,10 @@ def _parse_header(path: Path, header: bytes) -> tuple[dict[str, str], TokenFileL
     try:
         facts, table = parse_header(header)
         tokens, width = table["codes"]["shape"]
-        layout = TokenFileLayout(facts["codec"], tokens, width, table["pooled"]["shape"][0], "boxes" in table)
-        if facts["format"] != FORMAT or table != _tensor_entries(layout):
+        words = table["words"]["shape"][0] if "words" in table else 0
+        layout = TokenFileLayout(facts["codec"], tokens, width, table["pooled"]["shape"][0], "boxes" in table, words)
+        known = facts["format"] == FORMAT and ("source" in facts) == bool(words)
+        if not known or table != _tensor_entries(layout):
             raise_damaged(path, "is of an unknown form")
     except (KeyError, TypeError, ValueError, AttributeError, IndexError, RecursionError):
         raise_damaged(path, "is of an unknown form")
@@ -291,6 +328,7 @@ def _make_header(
             codec=facts["codec"],
             added=float(facts["added"]),
             seconds=float(facts.get("seconds", "0")),
+            source=WordSource(facts["source"]) if "source" in facts else None,
         )
         pictures = tuple(facts.get("pictures", "").split())
         return TokenFileHeader(page, layout, start, facts["rest_digest"], pictures, modified_ns)
@@ -314,12 +352,3 @@ def digest(data: bytes | memoryview) -> str:
 
 def _with_seal(header: bytes, seal: bytes) -> bytes:
     return header[: _SEAL.start] + seal + header[_SEAL.stop :]
-
-
-def _to_fixed_point(boxes: Floats) -> npt.NDArray[np.uint16]:
-    steps = np.rint(np.clip(boxes, 0, 1) * _BOX_STEPS)
-    return np.where(np.isnan(boxes), _NO_BOX, np.nan_to_num(steps)).astype(np.uint16)
-
-
-def _from_fixed_point(boxes: npt.NDArray[np.uint16]) -> Floats:
-    return np.where(boxes == _NO_BOX, np.float32(np.nan), boxes.astype(np.float32) / np.float32(_BOX_STEPS))

@@ -60,6 +60,7 @@ def build_app(engine: Engine, preparation: SamplePreparation, cleanup: Cleanup |
         server_function("explain", explanations.explain),
         server_function("overlay", explanations.overlay),
         server_function("pair", explanations.pair),
+        server_function("words", explanations.words),
         server_function("hood", costs.inspect),
         server_function("comparison", exporter.comparison),
     ]

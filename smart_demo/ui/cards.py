@@ -13,7 +13,7 @@ from markupsafe import Markup
 
 from smart_demo import scoring
 from smart_demo.search.comparison import Change, Comparison, Move, compare
-from smart_demo.store.page_files import MAX_THUMBNAIL_WIDTH, thumbnail_size
+from smart_demo.store.prepared_page import MAX_THUMBNAIL_WIDTH, thumbnail_size
 from smart_demo.types import LATE, POOLED, SMART, Floats, Found, Hit, StoredPage, Weights
 from smart_demo.ui.render import render
 from smart_demo.wording import count

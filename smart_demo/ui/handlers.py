@@ -19,6 +19,7 @@ from pathlib import Path
 from smart_demo.backbones.registry import Serving
 from smart_demo.engine import Engine
 from smart_demo.errors import InputRefused, LibraryError, SmartError
+from smart_demo.indexing.progress import Progress
 from smart_demo.indexing.samples import Samples
 from smart_demo.search.request import (
     ON_BOTH,
@@ -40,7 +41,6 @@ from smart_demo.types import (
     Method,
     PageId,
     Pixels,
-    Progress,
     Query,
     Scope,
     StoredPage,
@@ -306,12 +306,14 @@ class Handlers:
         """Return the markup of the visitor's documents and of the room they use."""
         if not self.engine.backbones.ready:
             return library_tab.render_documents((), 0, loading=serving.loading)
-        visitor, other_pages = self.visitor, 0
+        visitor, other_pages, read_before = self.visitor, 0, 0
         if visitor is None:
             return ""
         with suppress(SmartError):  # the banner at the top of the page names the error
             other_pages = self.engine.pages_of_other_encoders(visitor)
-        documents = library_tab.render_documents(self.list_documents(visitor), other_pages, loading=False)
+            read_before = self.engine.pages_read_before(visitor)
+        own = self.list_documents(visitor)
+        documents = library_tab.render_documents(own, other_pages, read_before, loading=False)
         return documents + render("library_usage", usage=self.engine.usage(visitor), settings=self.engine.settings)
 
     def submit_uploads(self, copies: Sequence[Path]) -> None:

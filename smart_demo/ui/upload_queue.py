@@ -15,9 +15,10 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from smart_demo.errors import SmartError
+from smart_demo.indexing.progress import Progress, State
 from smart_demo.ingest import clean_name
 from smart_demo.server.upload_limits import UPLOAD_TRACKER
-from smart_demo.types import Progress, Scope, State
+from smart_demo.types import Scope
 from smart_demo.wording import count
 
 log = logging.getLogger(__name__)

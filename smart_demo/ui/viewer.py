@@ -1,4 +1,4 @@
-"""Explanations for the viewer's script: a page's score by words, heat maps over the page, and its rank by late weight.
+"""Answers to the viewer's script: a page's score by words, heat maps over it, its rank by late weight, and its words.
 
 Answers are plain values that the script sets as text, and one piece of markup without any text from outside. Similarity
 is not a reason, so no sentence here says "because" or "attention".
@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import base64
 import re
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict
 
 from markupsafe import Markup
@@ -20,7 +21,7 @@ from smart_demo.search.request import SearchRequest, parse_request_fields
 from smart_demo.types import Scope, TokenKind
 from smart_demo.ui.events import answer_errors
 from smart_demo.ui.format import format_contribution, format_score
-from smart_demo.ui.handlers import Handlers
+from smart_demo.ui.handlers import Handlers, parse_page_key
 from smart_demo.ui.pair_view import (
     KIND_NAMES,
     describe_location,
@@ -31,11 +32,20 @@ from smart_demo.ui.pair_view import (
 )
 from smart_demo.ui.rank_plot import render_rank_plot
 from smart_demo.ui.render import render
+from smart_demo.words import PageWords, Word, WordSource
 
 FAILURE = "a page could not be explained"
 """Log line of an unexpected exception."""
 MAX_INITIAL_CHIPS, MAX_CHIPS = 16, 160
 """Maximum number of words shown at once, and after "show all"."""
+MAX_READ_WORDS = 10_000
+"""Maximum number of a page's own words that are shown."""
+READ_BY = {
+    WordSource.LAYER: "From the text layer.",
+    WordSource.OCR: "Read by OCR.",
+    WordSource.BOTH: "From the text layer, and read by OCR.",
+    WordSource.NONE: "No words were found on this page.",
+}
 
 
 class ExplainHandlers:
@@ -61,6 +71,12 @@ class ExplainHandlers:
         If `other` is missing, it is the page that explains most of the move of `page`.
         """
         return describe_pair(self._pairing(request))
+
+    @answer_errors(FAILURE)
+    def words(self, request: object) -> dict[str, object]:
+        """Return `text`, the words of `page` in reading order, and `how` they were read, or `{"sentence": …}`."""
+        page = self._handlers.find_page(*parse_page_key(_field(request, "page")))
+        return describe_words(self._handlers.engine.page_words(page.scope, page.id))
 
     def _explanation(self, request: object) -> Explanation:
         search, scopes = self._search(request)
@@ -110,6 +126,30 @@ def describe_explanation(explanation: Explanation) -> dict[str, object]:
         "left_out": max(0, len(attribution.terms) - MAX_CHIPS),
         "anatomy": render_anatomy(explanation) + render_rank_plot(explanation),
     }
+
+
+def describe_words(words: PageWords | None) -> dict[str, object]:
+    """Return a page's words as lines of text, and a sentence on how they were read; None if they were not kept."""
+    if words is None:
+        return {"text": "", "how": "An older version read this page and did not keep its words."}
+    shown, how = words.words[:MAX_READ_WORDS], READ_BY[words.source]
+    if len(shown) < len(words.words):
+        how += f" These are the first {len(shown):,} of {len(words.words):,} words."
+    return {"text": "\n".join(_join_lines(shown)), "how": how}
+
+
+def _join_lines(words: Sequence[Word]) -> Iterator[str]:
+    """Yield words line by line: one starts if a word is not beside the word before it, or to the left of it."""
+    line: list[Word] = []
+    for word in words:
+        if line:
+            before, middle = line[-1].box, (word.box.top + word.box.bottom) / 2
+            if not before.top <= middle <= before.bottom or word.box.left < before.left:
+                yield " ".join(part.text for part in line)
+                line = []
+        line.append(word)
+    if line:
+        yield " ".join(part.text for part in line)
 
 
 def build_overlay(explanation: Explanation, view: object) -> dict[str, object]:

@@ -18,9 +18,17 @@ from hypothesis import strategies as st
 from safetensors.torch import load_file, save_file
 from sentence_transformers import SentenceTransformer
 
-from smart_demo.backbones.minilm import WINDOW_PIECES, MiniLM, split_windows
-from smart_demo.errors import BackboneUnavailable, PageRefused, QueryRefused, SettingRefused
-from smart_demo.types import Notice, NoticeCode, Page, PageId, Query, TokenKind, Word
+from smart_demo.backbones.minilm import (
+    WEIGHTS,
+    WINDOW_PIECES,
+    MiniLM,
+    describe_encoder,
+    former_fingerprints,
+    split_windows,
+)
+from smart_demo.errors import BackboneUnavailable, Notice, NoticeCode, PageRefused, QueryRefused, SettingRefused
+from smart_demo.types import Page, PageId, Query, TokenKind
+from smart_demo.words import Word
 from tests.backbones.cases import BLANK, boxes, loaded, page
 
 CLOSE = {"atol": 1e-5}
@@ -182,25 +190,13 @@ def test_an_empty_text_of_a_collection_is_refused_by_its_number():
         list(loaded("minilm").encode_texts(["tide", " ", "port"]))
 
 
-def test_ocr_is_asked_only_where_the_text_layer_says_nothing():
-    scan, read = page("", 2), reading("tide", "table")
-    garbage = page("\x00 \u200b \ud800", 3)
-    layer, *from_ocr = read.encode_pages([page("port", 1), scan, garbage])
-    expected = loaded("minilm").encode_pages([page("port"), page("tide table")])
-    np.testing.assert_allclose(layer.tokens, expected[0].tokens, **CLOSE)
-    for one in from_ocr:
-        np.testing.assert_allclose(one.tokens, expected[1].tokens, **CLOSE)
-        np.testing.assert_array_equal(one.place.boxes, expected[1].place.boxes)
-
-
-def test_a_scan_without_ocr_installed_is_refused_with_the_cure_and_the_others_go_on():
-    def missing(_):
-        raise BackboneUnavailable("Reading pictures needs rapidocr.", "Run: pip install rapidocr")
-
-    refused, kept = MiniLM(device="cpu", read_words=missing).encode_pages([page("", 4), page("tide", 5)])
-    assert "Page 4 of tides.pdf has no text layer." in str(refused)
-    assert "pip install" in refused.hint
-    assert len(kept.tokens) == 1
+def test_a_page_s_words_are_taken_as_they_are_and_its_picture_is_never_read():
+    read = reading("never", "read")
+    for text in ("", "\x00 \u200b \ud800"):
+        layer, refused = read.encode_pages([page("tide table", 1), page(text, 2)])
+        np.testing.assert_array_equal(layer.tokens, loaded("minilm").encode_pages([page("tide table")])[0].tokens)
+        assert str(refused) == "Page 2 of tides.pdf has no words that minilm could read."
+        assert "SMART_BACKBONE" in refused.hint
 
 
 @pytest.mark.parametrize(("text", "asked"), [("", "tide table"), ("port", "port tide table")])
@@ -223,15 +219,12 @@ def test_a_picture_without_words_leaves_the_text_alone_or_is_refused():
 
 
 def test_hints_on_a_public_page_name_no_setting_and_no_package():
-    def missing(_):
-        raise BackboneUnavailable("Reading pictures needs rapidocr.", "Run: pip install rapidocr")
-
-    for read in (missing, lambda _: ()):
-        (refused,) = MiniLM(device="cpu", read_words=read, public=True).encode_pages([page("", 4)])
-        assert "add one with text" in refused.hint
-        assert not re.search("SMART_|pip install", refused.hint)
+    blind = MiniLM(device="cpu", read_words=lambda _: (), public=True)
+    (refused,) = blind.encode_pages([page("", 4)])
+    assert "add one with text" in refused.hint
+    assert not re.search("SMART_|pip install", refused.hint)
     with pytest.raises(QueryRefused) as refusal:
-        MiniLM(device="cpu", read_words=lambda _: (), public=True).encode_query(Query("", BLANK))
+        blind.encode_query(Query("", BLANK))
     assert "Type what you look for" in refusal.value.hint
 
 
@@ -273,19 +266,6 @@ def test_other_weights_have_another_fingerprint(copy):
     tensors["encoder.layer.5.output.dense.bias"][0] += 1
     save_file(tensors, copy / "model.safetensors")
     assert MiniLM(device="cpu", folder=copy).encoder.fingerprint != loaded("minilm").encoder.fingerprint
-
-
-def test_a_picture_that_breaks_the_reader_is_one_refused_page(monkeypatch):
-    from smart_demo.backbones import ocr
-
-    def broken(*_, **__):
-        raise ValueError("onnxruntime: node failed")
-
-    monkeypatch.setattr(ocr, "_load_ocr", lambda: broken)
-    (refusal,) = loaded("minilm").encode_pages([page("", number=3)])
-    assert "age 3" in refusal.sentence
-    assert "could not be read" in refusal.sentence
-    assert "onnxruntime" not in refusal.sentence
 
 
 def test_words_that_mean_nothing_to_minilm_are_named():
@@ -394,6 +374,25 @@ def test_a_few_strange_words_among_known_ones_need_no_notice():
 
 TEXT, PIECES = "tide unaffable port", ["tide", "una", "##ffa", "##ble", "port"]
 LONG = "tide table " * 300
+
+
+def test_the_fingerprint_is_that_of_libraries_of_then_whatever_reads_pages_today():
+    """`tests/pinned` holds such a library."""
+    assert loaded("minilm").encoder.fingerprint == "a1e207de86038580"
+    assert loaded("minilm").encoder.weights == WEIGHTS  # so that no model is loaded to know its former fingerprints
+    assert loaded("minilm").encoder == describe_encoder(WEIGHTS)
+    early = MiniLM(device="cpu", token_filter="paper", late_layer=4).encoder
+    assert early.fingerprint in former_fingerprints().values()
+
+
+def test_former_fingerprints_are_of_the_same_model_read_by_another_ocr_engine():
+    former = former_fingerprints()
+    assert not former.keys() & set(former.values())
+    for reading in ("nothing", "rapidocr 3.9.0 at 2000"):
+        facts = replace(loaded("minilm").encoder, reading=f"text layer, else {reading}; even windows of 512")
+        assert former[facts.fingerprint] == loaded("minilm").encoder.fingerprint
+        assert former[replace(facts, late_layer=2).fingerprint] != loaded("minilm").encoder.fingerprint
+    assert replace(loaded("minilm").encoder, reading="even windows of 256").fingerprint not in former
 
 
 def test_the_last_layer_leaves_no_trace_in_a_fingerprint():

@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from smart_demo.backbones.ocr import describe_engine, locate_words, read_words
+from smart_demo.backbones.ocr import locate_words, read_words
 from tests.backbones.cases import drawn
 
 
@@ -47,10 +47,6 @@ def test_a_large_picture_is_read_and_its_places_stay_relative():
 def test_a_picture_without_words_has_none_and_logs_nothing(shape, capfd):
     assert read_words(np.full((*shape, 3), 255, dtype=np.uint8)) == ()
     assert capfd.readouterr() == ("", "")
-
-
-def test_the_engine_is_named_with_its_version():
-    assert describe_engine().startswith("rapidocr 3.")
 
 
 LINE = np.array([[0, 0], [90, 0], [90, 10], [0, 10]], dtype=np.float32)

@@ -16,7 +16,9 @@ from typing import Any
 from smart_demo import ingest
 from smart_demo.config import Settings
 from smart_demo.engine import Engine, open_engine
-from smart_demo.types import LOCAL, Page, State
+from smart_demo.indexing.page_words import read_page
+from smart_demo.indexing.progress import State
+from smart_demo.types import LOCAL, Page
 from tests.bench import harness
 from tests.bench.harness import Figure, Goal
 from tests.bench.page_encoding import LARGEST, TIMED
@@ -61,12 +63,14 @@ def add_samples(engine: Engine, names: Sequence[str]) -> tuple[int, float]:
 
 
 def time_steps(engine: Engine, names: Sequence[str]) -> dict[str, float]:
-    """Return the seconds for drawing all pages of samples and for encoding them, one step after the other."""
+    """Return the seconds for drawing all pages of samples and for reading and encoding them, one after the other."""
     limits, backbone = engine.settings.limits, engine.backbone(LOCAL)
     begun = time.perf_counter()
     uploads = [ingest.inspect(engine.settings.samples / name, name, limits) for name in names]
     pages = [page for upload in uploads for page in ingest.render(upload, limits) if isinstance(page, Page)]
     drawn = time.perf_counter()
+    read = [read_page(page, use_ocr=backbone.needs_words) for page in pages]
+    pages = [page for page in read if isinstance(page, Page)]
     for at in range(0, len(pages), backbone.batch):
         backbone.encode_pages(pages[at : at + backbone.batch])
     return {"drawing": drawn - begun, "encoding": time.perf_counter() - drawn}

@@ -8,7 +8,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from smart_demo.errors import LibraryError, TokenFileDamaged
-from smart_demo.store import page_files, token_file
+from smart_demo.store import prepared_page, token_file
 from smart_demo.store.page_files import PICTURE_SUFFIX, THUMBNAIL_SUFFIX, TOKENS_SUFFIX, PageFiles
 from smart_demo.types import StoredPage
 from tests.chaos.page_content import ENCODERS, SCOPES, Key, make_page
@@ -49,7 +49,7 @@ def altered_files(folder: Path, count: int, rng: random.Random, results: Results
 
 def _commit(files: PageFiles, file: int, codec: str) -> StoredPage:
     key = Key(str(SCOPES[0]), ENCODERS[0], file + 2 * CODECS.index(codec), 1)
-    return files.commit(page_files.prepare_page(SCOPES[0], *make_page(key), codec)).page
+    return files.commit(prepared_page.prepare_page(SCOPES[0], *make_page(key), codec)).page
 
 
 def _alter(path: Path, whole: bytes, kind: str, beside: bytes, rng: random.Random) -> bool:

@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from smart_demo.store import page_files, token_file
+from smart_demo.store import prepared_page, token_file
 from smart_demo.store.library import Library
 from smart_demo.types import (
     LOCAL,
@@ -72,7 +72,7 @@ def make_page(key: Key) -> tuple[Page, PageEncoding]:
 def expected_parts(key: Key) -> dict[str, bytes]:
     """Return what a page must contain, each part as bytes."""
     page, encoding = make_page(key)
-    copies = page_files.encode_pictures(page.pixels)
+    copies = prepared_page.encode_pictures(page.pixels)
     facts = (page.document, page.pages, *page.pixels.shape[:2], len(encoding.tokens), "int8")
     codes = token_file.encode(encoding.tokens, "int8")
     return _parts(facts, encoding.pooled, codes, encoding.kinds) | {

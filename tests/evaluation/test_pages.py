@@ -16,7 +16,7 @@ from smart_demo.evaluation.collections import evaluate_dataset, read_dataset
 from smart_demo.evaluation.pages import evaluate_pages
 from smart_demo.evaluation.query_sets import CollectionOptions
 from smart_demo.store.library import Library
-from smart_demo.types import Box, Word
+from smart_demo.words import Box, Word
 from tests.evaluation.cases import colour, judged, picture, write_rows
 
 LIMITS = Limits()

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 import pytest
@@ -11,9 +12,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image, ImageDraw, ImageFont
 
-from smart_demo.errors import BackboneUnavailable, InputRefused
+from smart_demo.backbones import ocr
+from smart_demo.errors import BackboneUnavailable, InputRefused, PageRefused
 from smart_demo.indexing.page_words import find_uncovered, merge, read_page
-from smart_demo.types import Box, Page, PageId, Pixels, Word, WordSource
+from smart_demo.types import Page, PageId, Pixels
+from smart_demo.words import Box, Word, WordSource
+from tests.backbones.cases import boxes, page
 
 WIDTH, HEIGHT = 900, 1_200
 TEXT = (
@@ -82,16 +86,16 @@ def refuse(_: Pixels) -> tuple[Word, ...]:
 
 def test_a_whole_layer_needs_no_ocr() -> None:
     drawn = DrawnPage()
-    read = read_page(drawn.page(drawn.words), refuse)
+    read = read_page(drawn.page(drawn.words), use_ocr=True, read_words=refuse)
     assert (read.words, read.source, read.notices) == (tuple(drawn.words), WordSource.LAYER, ())
 
 
 def test_a_page_without_words_is_read_by_ocr() -> None:
     drawn = DrawnPage()
-    read = read_page(drawn.page([]), drawn.read)
+    read = read_page(drawn.page([]), use_ocr=True, read_words=drawn.read)
     assert texts(read.words) == TEXT.split()
     assert read.source is WordSource.OCR
-    blank = read_page(drawn.page([]), lambda _: ())
+    blank = read_page(drawn.page([]), use_ocr=True, read_words=lambda _: ())
     assert (blank.words, blank.source) == ((), WordSource.NONE)
 
 
@@ -102,7 +106,7 @@ def test_what_the_layer_lacks_is_read_and_no_word_comes_twice(first: int, count:
     lines = TEXT.split("\n")
     starts = [sum(len(line.split()) for line in lines[:n]) for n in range(6)]
     layer = drawn.words[: starts[first]] + drawn.words[starts[min(5, first + count)] :]
-    read = read_page(drawn.page(layer), drawn.read)
+    read = read_page(drawn.page(layer), use_ocr=True, read_words=drawn.read)
     assert texts(read.words) == TEXT.split()
     for word, drawn_word in zip(read.words, drawn.words, strict=True):
         for side in ("left", "top", "right", "bottom"):
@@ -114,7 +118,7 @@ def test_what_the_layer_lacks_is_read_and_no_word_comes_twice(first: int, count:
 def test_a_stamp_over_a_scan_leaves_the_scan_s_words() -> None:
     drawn = DrawnPage()
     stamp = Word("SMITH-000417", Box(0.8, 0.95, 0.95, 0.97))
-    read = read_page(drawn.page([stamp]), drawn.read)
+    read = read_page(drawn.page([stamp]), use_ocr=True, read_words=drawn.read)
     assert texts(read.words) == [*TEXT.split(), "SMITH-000417"]
     assert read.source is WordSource.BOTH
     assert "read from pictures" in read.notices[0]
@@ -123,7 +127,7 @@ def test_a_stamp_over_a_scan_leaves_the_scan_s_words() -> None:
 def test_a_layer_without_sense_gives_way_to_ocr() -> None:
     drawn = DrawnPage()
     layer = [Word(word.text.translate(GARBAGE), word.box) for word in drawn.words]
-    read = read_page(drawn.page(layer), drawn.read)
+    read = read_page(drawn.page(layer), use_ocr=True, read_words=drawn.read)
     assert texts(read.words) == TEXT.split()
     assert read.source is WordSource.OCR
     assert "damaged" in read.notices[0]
@@ -132,7 +136,7 @@ def test_a_layer_without_sense_gives_way_to_ocr() -> None:
 def test_a_layer_in_another_script_than_the_page_shows_gives_way_to_ocr() -> None:
     drawn = DrawnPage()
     layer = [Word("".join(chr(0x430 + ord(c) % 32) for c in word.text), word.box) for word in drawn.words]
-    read = read_page(drawn.page(layer), drawn.read)
+    read = read_page(drawn.page(layer), use_ocr=True, read_words=drawn.read)
     assert texts(read.words) == TEXT.split()
     assert read.source is WordSource.OCR
 
@@ -143,7 +147,7 @@ def test_a_layer_in_another_script_than_the_page_shows_gives_way_to_ocr() -> Non
 def test_words_that_ocr_cannot_read_better_stay(shown: str) -> None:
     drawn = DrawnPage()
     layer = [Word(text, word.box) for text, word in zip(shown.split() * 9, drawn.words, strict=False)]
-    nonsense = read_page(drawn.page(layer), lambda _: (Word("xqzw", Box(0, 0, 1, 1)),))
+    nonsense = read_page(drawn.page(layer), use_ocr=True, read_words=lambda _: (Word("xqzw", Box(0, 0, 1, 1)),))
     assert texts(nonsense.words)[:4] == texts(layer)[:4]
 
 
@@ -165,14 +169,14 @@ def test_without_ocr_the_layer_is_kept_and_a_scan_says_why() -> None:
     def missing(_: Pixels) -> tuple[Word, ...]:
         raise BackboneUnavailable("Reading pictures needs rapidocr.", "Install it.")
 
-    assert read_page(drawn.page(drawn.words[:3]), missing).words == tuple(drawn.words[:3])
-    with pytest.raises(BackboneUnavailable):
-        read_page(drawn.page([]), missing)
+    assert read_page(drawn.page(drawn.words[:3]), use_ocr=True, read_words=missing).words == tuple(drawn.words[:3])
+    refused = read_page(drawn.page([]), use_ocr=True, read_words=missing)
+    assert isinstance(refused, PageRefused)
 
     def broken(_: Pixels) -> tuple[Word, ...]:
         raise InputRefused("The picture's words could not be read.")
 
-    assert read_page(drawn.page(drawn.words[:3]), broken).source is WordSource.LAYER
+    assert read_page(drawn.page(drawn.words[:3]), use_ocr=True, read_words=broken).source is WordSource.LAYER
 
 
 def test_merge_keeps_both_in_reading_order() -> None:
@@ -183,3 +187,61 @@ def test_merge_keeps_both_in_reading_order() -> None:
     assert texts(merge(layer, found)) == ["a", "b", "c", "d"]
     assert texts(merge([], found)) == ["b", "c"]
     assert texts(merge(layer, [])) == ["a", "d"]
+
+
+FOUND = tuple(map(Word, ("tide", "table"), boxes(2)))
+
+
+def reads(monkeypatch, result):
+    """Replace OCR: it returns `result`, or raises it."""
+
+    def read(_):
+        if isinstance(result, Exception):
+            raise result
+        return result
+
+    monkeypatch.setattr(ocr, "read_words", read)
+
+
+@given(
+    text=st.text(st.characters(categories=["L", "N", "P", "S"], exclude_characters="\ufffd"), min_size=1, max_size=9)
+)
+def test_words_of_the_layer_are_kept_whatever_they_are(text):
+    rendered = replace(page(text), notices=("Drawn smaller.",))
+    read = read_page(rendered, use_ocr=True)
+    assert (read.words, read.source) == (rendered.words, WordSource.LAYER)
+    assert (read.id, read.pixels is rendered.pixels, read.notices) == (rendered.id, True, rendered.notices)
+
+
+@pytest.mark.parametrize("text", ["", "\x00 \u200b \ud800", "\ufffd\ufffd"])
+def test_ocr_reads_a_page_whose_layer_says_nothing(monkeypatch, text):
+    reads(monkeypatch, FOUND)
+    read, unread = (read_page(page(text), use_ocr=use_ocr) for use_ocr in (True, False))
+    assert (read.words, read.source) == (FOUND, WordSource.OCR)
+    assert (unread.words, unread.source) == ((), WordSource.NONE)
+    reads(monkeypatch, ())
+    assert read_page(page(text), use_ocr=True).source is WordSource.NONE
+
+
+@pytest.mark.parametrize("public", [False, True])
+def test_a_page_that_ocr_cannot_read_is_refused_with_the_cure(monkeypatch, public):
+    reads(monkeypatch, BackboneUnavailable("Reading pictures needs rapidocr.", "Run: pip install rapidocr"))
+    refused = read_page(page("", 4), use_ocr=True, public=public)
+    assert isinstance(refused, PageRefused)
+    assert "Page 4 of tides.pdf has no text layer." in str(refused)
+    assert bool(re.search("pip install", refused.hint)) == (not public)
+    reads(monkeypatch, InputRefused("The picture's words could not be read.", "Try another picture."))
+    refused = read_page(page("", 4), use_ocr=True, public=public)
+    assert "could not be read" in str(refused)
+    assert refused.hint == "Try another picture."
+
+
+def test_a_picture_that_breaks_the_reader_is_one_refused_page(monkeypatch):
+    def broken(*_, **__):
+        raise ValueError("onnxruntime: node failed")
+
+    monkeypatch.setattr(ocr, "_load_ocr", lambda: broken)
+    refusal = read_page(page("", number=3), use_ocr=True)
+    assert "age 3" in refusal.sentence
+    assert "could not be read" in refusal.sentence
+    assert "onnxruntime" not in refusal.sentence

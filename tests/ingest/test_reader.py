@@ -9,9 +9,10 @@ from smart_demo import ingest
 from smart_demo.backbones.bag_of_words import WordBackbone
 from smart_demo.config import Limits
 from smart_demo.indexing.indexer import Indexer
+from smart_demo.indexing.progress import State
 from smart_demo.ingest import prefetch
 from smart_demo.store.library import Library
-from smart_demo.types import LOCAL, State
+from smart_demo.types import LOCAL
 from tests.documents import write_pdf
 
 PATIENCE = 30.0

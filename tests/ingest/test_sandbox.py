@@ -22,8 +22,9 @@ from smart_demo.backbones.bag_of_words import WordBackbone
 from smart_demo.config import Limits
 from smart_demo.errors import FileRefused
 from smart_demo.indexing.indexer import Indexer
+from smart_demo.indexing.progress import State
 from smart_demo.ingest import decode_image_bytes, decode_image_file, inspect, render, sandbox
-from smart_demo.types import LOCAL, State
+from smart_demo.types import LOCAL
 from tests.documents import write_pdf
 from tests.ingest.cases import picture
 from tests.store.cases import open_library

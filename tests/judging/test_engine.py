@@ -11,13 +11,14 @@ from smart_demo.backbones.registry import BackboneChoice, Backbones
 from smart_demo.config import REPOSITORY, Settings
 from smart_demo.diagnostics import journal_versions
 from smart_demo.engine import Engine
+from smart_demo.indexing.progress import State
 from smart_demo.judging.archive import build_archive, extract_journal
 from smart_demo.judging.journal import Journal, format_line, parse_line
 from smart_demo.judging.records import count_ungraded, pages_to_grade, pages_without_grade
 from smart_demo.judging.scoreboard import boards
 from smart_demo.judging.trials import judged_methods, page_order, record_query, record_trial, recorded_depth
 from smart_demo.store.library import Library
-from smart_demo.types import LOCAL, SAMPLES, Counted, Query, Reduce, State, Weights
+from smart_demo.types import LOCAL, SAMPLES, Counted, Query, Reduce, Weights
 from tests.documents import write_pdf
 from tests.judging.cases import SEED
 

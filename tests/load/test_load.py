@@ -2,7 +2,8 @@
 
 import pytest
 
-from smart_demo.types import Document, Progress, Scope, State
+from smart_demo.indexing.progress import Progress, State
+from smart_demo.types import Document, Scope
 from smart_demo.ui import library_tab
 from tests.apps import serve_documents
 from tests.documents import write_pdf

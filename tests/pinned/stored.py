@@ -156,6 +156,8 @@ def listed(engine: Engine) -> list[dict[str, Any]]:
 
 def _plain(value: Any) -> dict[str, Any]:
     facts = asdict(value)
+    if facts.get("source", "") is None:  # a fact of later pages alone
+        del facts["source"]
     return {
         name: f"{fact['file']}-{fact['number']:04d}"
         if name == "id"
@@ -351,7 +353,7 @@ def read_token_file(path: Path) -> dict[str, Any]:
     place = body.place
     return {
         "page": _plain(head.page),
-        "layout": asdict(head.layout),
+        "layout": {name: fact for name, fact in asdict(head.layout).items() if name != "words" or fact},
         "start": head.start,
         "rest": head.rest_digest,
         "pictures": list(head.picture_digests),

@@ -1,5 +1,6 @@
 """Costs: sizes against files that were really written, times against laps and a clock that only tests turn."""
 
+import json
 from dataclasses import replace
 from types import SimpleNamespace
 
@@ -12,7 +13,7 @@ from smart_demo.config import CODECS, Limits, Settings
 from smart_demo.indexing import indexer
 from smart_demo.indexing.indexer import Indexer
 from smart_demo.search.costs import RecentTimings, StageTiming, compute_costs, token_states_bytes
-from smart_demo.store import page_files
+from smart_demo.store import prepared_page
 from smart_demo.store.library import Library
 from smart_demo.types import LOCAL, POOLED, SMART, Encoder, Query
 from tests.documents import write_pdf
@@ -26,14 +27,18 @@ SEES = replace(READS, visual_tokens=64)
 SETTINGS = Settings(candidates=100, exhaustive=2_000)
 
 
+def encoding_bytes(token_file: bytes) -> int:
+    """Return the bytes of a token file's tensors without those of the page's words."""
+    header = 8 + int.from_bytes(token_file[:8], "little")
+    return len(token_file) - header - json.loads(token_file[8:header])["words"]["shape"][0]
+
+
 @pytest.mark.parametrize("codec", CODECS)
 @pytest.mark.parametrize(("file", "encoder"), [(1, SEES), (2, READS)], ids=["grid", "boxes"])
 @pytest.mark.parametrize("tokens", [2, 7, 300])
 def test_a_size_is_that_of_the_file_really_written(codec, file, encoder, tokens):
-    written = page_files.prepare_page(LOCAL, *made(file, tokens=tokens), codec).tokens
-    header = 8 + int.from_bytes(written[:8], "little")
-    pooled = 4 * POOLED_WIDTH
-    assert token_states_bytes(tokens, codec, encoder) == len(written) - header - pooled
+    written = prepared_page.prepare_page(LOCAL, *made(file, tokens=tokens), codec).tokens
+    assert token_states_bytes(tokens, codec, encoder) == encoding_bytes(written) - 4 * POOLED_WIDTH
 
 
 @pytest.mark.parametrize("codec", CODECS)
@@ -41,9 +46,8 @@ def test_what_is_kept_is_what_lies_on_the_disk(tmp_path, codec):
     with open_library(tmp_path, codec=codec) as library:
         pages = put(library, 2, 4, 6)
         found = compute_costs(pages, READS, {}, SETTINGS)
-    files = [path.read_bytes() for path in token_files(tmp_path)]
-    bare = [len(one) - 8 - int.from_bytes(one[:8], "little") for one in files]
-    assert found.pages * (found.stored_bytes + found.pooled) == sum(bare)
+    sizes = [encoding_bytes(path.read_bytes()) for path in token_files(tmp_path)]
+    assert found.pages * (found.stored_bytes + found.pooled) == sum(sizes)
     assert found.stored_bytes == found.states[codec]
     assert found.stored == {codec: 3}
     lying = sum(path.stat().st_size for path in (tmp_path / "data" / "tokens").rglob("*") if path.is_file())

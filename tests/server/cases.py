@@ -12,12 +12,13 @@ import pytest
 from smart_demo.backbones.bag_of_words import WordBackbone
 from smart_demo.config import Quotas, Settings
 from smart_demo.engine import Engine
+from smart_demo.indexing.progress import Progress, State
 from smart_demo.server.gate import GateMiddleware
 from smart_demo.store import page_files
 from smart_demo.store.atomic_files import FolderLock
 from smart_demo.store.library import Library
 from smart_demo.store.page_files import PageFiles
-from smart_demo.types import Page, PageEncoding, Progress, Scope, State
+from smart_demo.types import Page, PageEncoding, Scope
 from tests.apps import Served, open_words, serve_documents, settings_below
 
 

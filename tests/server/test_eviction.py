@@ -7,8 +7,9 @@ from functools import partial
 import pytest
 
 from smart_demo.errors import LibraryError
+from smart_demo.indexing.progress import State
 from smart_demo.store.quotas import MIN_IDLE_SECONDS, Visitor
-from smart_demo.types import LOCAL, State
+from smart_demo.types import LOCAL
 from tests.documents import write_pdf
 from tests.server import cases
 from tests.server.cases import add, add_at, bytes_under, judge, names, owners, visitor, without_index

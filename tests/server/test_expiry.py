@@ -10,11 +10,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from smart_demo.indexing.progress import State
 from smart_demo.server.cleanup import CLOCK_HOLD_SECONDS, Cleanup, CleanupResult
 from smart_demo.server.upload_limits import MAX_UNCLAIMED_SECONDS
 from smart_demo.store.page_files import PageFiles
 from smart_demo.store.quotas import Visitor, group_by_visitor
-from smart_demo.types import LOCAL, SAMPLES, Scope, State
+from smart_demo.types import LOCAL, SAMPLES, Scope
 from tests.documents import write_pdf
 from tests.server.cases import Clock, add_at, an_engine, bytes_under, judge, names, owners, visitor
 

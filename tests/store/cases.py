@@ -4,19 +4,24 @@ import gc
 import shutil
 import sqlite3
 from contextlib import closing
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 from hypothesis import HealthCheck, settings
 
+from smart_demo.store import token_file
 from smart_demo.store.library import Library
 from smart_demo.store.page_files import PageFiles
+from smart_demo.store.prepared_page import Pictures, PreparedPage, encode_pictures, prepare_page
 from smart_demo.types import LOCAL, Page, PageEncoding, PageId, StoredPage, TokenBoxes, TokenGrid, TokenKind
+from smart_demo.words import Box, Word, WordSource
 from tests.scoring.cases import unit
 
 ENCODER = "a1" * 8
 OTHER_ENCODER = "b2" * 8
 POOLED, WIDTH = 16, 8
+BOX = Box(0.0, 0.0, 1.0, 1.0)
 
 
 def page_id(file: int, number: int = 1) -> PageId:
@@ -24,14 +29,52 @@ def page_id(file: int, number: int = 1) -> PageId:
 
 
 def made(file: int, number: int = 1, encoder: str = ENCODER, tokens: int = 6):
-    """Return (page, encoding): even files have boxes, odd ones a grid; the same arguments give the same arrays."""
+    """Return (page, encoding): even files have boxes and words, odd ones a grid and no words.
+
+    The same arguments give the same arrays.
+    """
     rng = np.random.default_rng([file, number, int(encoder, 16) % 997])
     pixels = rng.integers(0, 255, (60, 40, 3), dtype=np.uint8)
-    page = Page(page_id(file, number), f"document {file}.pdf", 3, pixels)
+    words = (
+        ()
+        if file % 2
+        else (Word("tide-", Box(0.5, 0.25, 0.75, 0.5), ((4, Box(0, 0.5, 0.25, 0.75)),)), Word(f"{file}", BOX))
+    )
+    source = WordSource.LAYER if words else WordSource.NONE
+    page = Page(page_id(file, number), f"document {file}.pdf", 3, pixels, words, source)
     boxes = np.concatenate([rng.uniform(size=(tokens - 1, 4)), np.full((1, 4), np.nan)]).astype(np.float32)
     place = TokenGrid(1, 1, tokens - 1) if file % 2 else TokenBoxes(boxes)
     kinds = np.full(tokens, TokenKind.PATCH, np.uint8)
     return page, PageEncoding(page.id, encoder, unit(rng, POOLED), unit(rng, tokens, WIDTH), kinds, place)
+
+
+def read_before(file: int, number: int = 1, encoder: str = ENCODER) -> PreparedPage:
+    """Return a page as an earlier version stored it: without words, with another picture and other token states."""
+    page, encoding = made(file, number)
+    encoding = replace(encoding, encoder=encoder)
+    now = prepare_page(LOCAL, page, encoding, "int8")
+    stored, pictures = replace(now.page, source=None, added=1.0), encode_pictures(255 - page.pixels)
+    states = token_file.encode(-encoding.tokens, "int8")
+    data = token_file.serialise(stored, replace(encoding, pooled=-encoding.pooled), states, tuple(pictures))
+    return PreparedPage(replace(stored, bytes=len(data) + sum(map(len, pictures))), data, pictures)
+
+
+def forget_words(data_dir: Path, encoder: str = "") -> int:
+    """Write every page again as an earlier version stored it, without words; return how many.
+
+    encoder: the fingerprint that it had then, by default the same.
+    """
+    files, pages = PageFiles(data_dir), 0
+    for header in files.scan().headers:
+        body, pooled = files.body(header, verified=False), files.pooled(header.page)
+        page = replace(header.page, source=None, encoder=encoder or header.page.encoder)
+        encoding = PageEncoding(page.id, page.encoder, pooled, body.codes.states(), body.kinds, body.place)
+        pictures = Pictures(files.picture(header), files.thumbnail(header))
+        data = token_file.serialise(page, encoding, body.codes, tuple(pictures))
+        files.delete([header.page])
+        files.commit(PreparedPage(page, data, pictures))
+        pages += 1
+    return pages
 
 
 def open_library(folder: Path, **options) -> Library:

@@ -13,13 +13,14 @@ from types import SimpleNamespace
 import pytest
 
 from smart_demo.errors import LibraryError
+from smart_demo.indexing.progress import State
 from smart_demo.judging import judging_store
 from smart_demo.judging.journal import Journal
 from smart_demo.judging.trials import JudgedQuery
 from smart_demo.server.cleanup import Cleanup
 from smart_demo.store import atomic_files
 from smart_demo.store.library import Library
-from smart_demo.types import LOCAL, Query, State
+from smart_demo.types import LOCAL, Query
 from tests.documents import write_pdf
 from tests.server.cases import add, an_engine, names, visitor
 from tests.store.cases import ENCODER, files_under, path_of, put

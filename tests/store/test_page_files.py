@@ -3,6 +3,7 @@
 import errno
 import io
 import os
+from contextlib import suppress
 
 import numpy as np
 import pytest
@@ -11,15 +12,16 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from smart_demo.errors import LibraryError, StorageFull, TokenFileDamaged
-from smart_demo.store import atomic_files, page_files, token_file
+from smart_demo.store import atomic_files, page_files, prepared_page, token_file
 from smart_demo.store.page_files import PageFiles
 from smart_demo.types import LOCAL
+from smart_demo.words import WordSource
 from tests.broken_disk import dies_after, fill_up
-from tests.store.cases import files_under, made, page_id
+from tests.store.cases import ENCODER, OTHER_ENCODER, files_under, made, page_id, read_before
 
 
 def prepared(file, number=1):
-    return page_files.prepare_page(LOCAL, *made(file, number), "int8")
+    return prepared_page.prepare_page(LOCAL, *made(file, number), "int8")
 
 
 def assert_whole(folder, allowed):
@@ -66,6 +68,80 @@ def test_death_after_any_step_of_remove_leaves_each_page_whole_or_absent(tmp_pat
         assert_whole(folder, [{page_id(2), *(page_id(1, n) for n in rest)} for rest in ([], [1], [2], [1, 2])])
     assert step > 6
     assert outcomes == {1, 2}
+
+
+@pytest.mark.parametrize(
+    ("encoder", "stride"), [(ENCODER, 1), (OTHER_ENCODER, 3)], ids=["same folder", "former folder"]
+)
+def test_death_after_any_step_of_replace_leaves_the_old_page_or_the_new_one_whole(tmp_path, encoder, stride):
+    """Its pictures are those of its token file, whichever it is, and no other file is left."""
+    step, outcomes, former = 0, set(), {OTHER_ENCODER: ENCODER}
+
+    def act(folder):
+        files = PageFiles(folder, former)
+        (old,) = files.scan().headers
+        files.replace(old.page, prepared(1))
+
+    while True:
+        step += stride
+        folder = tmp_path / str(step)
+        PageFiles(folder).commit(read_before(1, encoder=encoder))
+        died = dies_after(step, lambda here=folder: act(here))
+        files = PageFiles(folder, former)
+        (head,) = files.scan().headers
+        assert (head.page.encoder, head.page.id) == (ENCODER, page_id(1))
+        expected = (prepared if head.page.source else read_before)(1)
+        assert (files.picture(head), files.thumbnail(head)) == expected.pictures
+        assert np.array_equal(files.pooled(head.page), made(1)[1].pooled * (1 if head.page.source else -1))
+        files.body(head, verified=False)
+        assert len(files_under(folder)) == 3
+        assert files.scan().deleted_leftovers == 0
+        outcomes.add(head.page.source)
+        if not died:
+            break
+    assert step > 12
+    assert outcomes == {None, WordSource.NONE}
+
+
+def test_a_replaced_page_has_its_pictures_even_before_they_are_in_their_place(tmp_path, monkeypatch):
+    """Another process may be writing, so that this start tidies nothing up."""
+    files = PageFiles(tmp_path)
+    old = files.commit(read_before(1))
+    monkeypatch.setattr(page_files, "_move_waiting_pictures", lambda _: None)
+    new = files.replace(old.page, prepared(1))
+    assert (files.picture(new), files.thumbnail(new)) == prepared(1).pictures
+    (head,) = PageFiles(tmp_path).scan(before=1.0).headers
+    assert PageFiles(tmp_path).picture(head) == prepared(1).pictures.picture
+    files.delete([new.page])
+    assert files_under(tmp_path) == {}
+
+
+@pytest.mark.parametrize("call", ["write", "fsync", "replace", "open", "mkdir"])
+def test_a_disk_that_refuses_any_call_keeps_the_page_that_was_to_be_replaced(tmp_path, monkeypatch, call):
+    real, refused_at = getattr(os, call), 0
+    while True:
+        refused_at += 1
+        files, calls = PageFiles(tmp_path / str(refused_at)), 0
+        old = files.commit(read_before(1))
+
+        def refusing(*given, stop=refused_at, **named):
+            nonlocal calls
+            calls += 1
+            if calls == stop:
+                raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+            return real(*given, **named)
+
+        monkeypatch.setattr(os, call, refusing)
+        with suppress(LibraryError):
+            files.replace(old.page, prepared(1))
+        monkeypatch.setattr(os, call, real)
+        found = PageFiles(files.data_dir).scan()
+        assert found.damaged == []
+        (head,) = found.headers
+        assert files.picture(head) == (prepared if head.page.source else read_before)(1).pictures.picture
+        if calls < refused_at:
+            break
+    assert head.page.source is WordSource.NONE
 
 
 @pytest.mark.parametrize("refusal", [errno.ENOSPC, errno.EDQUOT, errno.EIO])
@@ -162,14 +238,14 @@ def test_a_token_file_in_the_place_of_another_page_is_not_believed(tmp_path):
 def test_a_picture_keeps_the_shape_and_the_readable_width_of_a_narrow_page(long, aspect, upright):
     short = max(1, round(long / aspect))
     size = (short, long) if upright else (long, short)
-    width, height = page_files.picture_size(*size)
+    width, height = prepared_page.picture_size(*size)
     scale = min(width / size[0], height / size[1], 1.0)
-    assert max(size) * scale <= page_files.MAX_WEBP_SIDE + 1
-    assert short * scale * long * scale <= page_files.MAX_PICTURE_PIXELS * 1.01 + long
+    assert max(size) * scale <= prepared_page.MAX_WEBP_SIDE + 1
+    assert short * scale * long * scale <= prepared_page.MAX_PICTURE_PIXELS * 1.01 + long
     assert scale == 1 or max(size) * scale >= 1_599  # never smaller than before
     if short * long <= 6_000_000:
-        assert short * scale >= min(short, 499) - 1 or long * scale >= page_files.MAX_WEBP_SIDE - 1
-    shown = page_files.thumbnail_size(*size)
+        assert short * scale >= min(short, 499) - 1 or long * scale >= prepared_page.MAX_WEBP_SIDE - 1
+    shown = prepared_page.thumbnail_size(*size)
     assert max(shown) <= 4 * min(shown)
     assert shown == size or max(size) > 4 * min(size)
 
@@ -177,7 +253,7 @@ def test_a_picture_keeps_the_shape_and_the_readable_width_of_a_narrow_page(long,
 def test_a_receipt_has_a_readable_picture_and_a_thumbnail_of_its_start():
     pixels = np.full((10_217, 471, 3), 255, np.uint8)
     pixels[:100] = 0
-    picture, thumbnail = (Image.open(io.BytesIO(data)) for data in page_files.encode_pictures(pixels))
+    picture, thumbnail = (Image.open(io.BytesIO(data)) for data in prepared_page.encode_pictures(pixels))
     assert (picture.size, thumbnail.size) == ((471, 10_217), (360, 1_440))
     dark = np.asarray(thumbnail.convert("L"))[:, 180] < 100
     assert 70 <= dark.sum() <= 80  # 100 of 471 × 4 rows

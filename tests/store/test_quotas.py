@@ -14,8 +14,9 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, ru
 from smart_demo.config import Quotas, read_settings
 from smart_demo.errors import QuotaExceeded
 from smart_demo.indexing.indexer import AdmissionCheck, IndexingJob
+from smart_demo.indexing.progress import State
 from smart_demo.store.quotas import QuotaCheck, Usage
-from smart_demo.types import LOCAL, SAMPLES, State
+from smart_demo.types import LOCAL, SAMPLES
 from smart_demo.wording import size_in_words
 from tests.documents import write_pdf
 from tests.server import cases as keeping_cases

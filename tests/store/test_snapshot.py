@@ -1,9 +1,12 @@
 """Snapshots: whatever they contain, the library lists the pages whose files exist, with the facts of the files."""
 
+import hashlib
+import json
 import os
 import shutil
 import threading
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -12,7 +15,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from smart_demo.errors import LibraryError, StorageFull
-from smart_demo.store import atomic_files, snapshot, upkeep
+from smart_demo.store import atomic_files, snapshot, token_file, upkeep
 from smart_demo.store.atomic_files import FolderLock
 from smart_demo.store.catalogue import Catalogue
 from smart_demo.store.chroma_index import PageIndex
@@ -115,6 +118,34 @@ def test_a_snapshot_is_written_again_only_after_a_change(filled, monkeypatch):
         library.update_snapshots()
         assert written == [(LOCAL, ENCODER)]
     assert assert_true(filled) == 7
+
+
+def test_a_snapshot_of_an_earlier_version_is_believed_for_the_pages_of_then(filled):
+    """It has no column for what is new: right for files without words, and every other header is read."""
+    path = filled / "index" / "snapshots" / f"local.{ENCODER}"
+    old = path_of(filled, made_page := next(iter(truth(filled).values())).page)
+    assert old.exists()
+    files = PageFiles(filled / "data")
+    header, _ = files.header(made_page)
+    body = files.body(header, verified=False)
+    pictures = [old.with_suffix(suffix) for suffix in (".webp", ".thumb.webp")]
+    bare = replace(made_page, source=None)
+    encoding = made(int(made_page.id.file, 16))[1]
+    old.write_bytes(token_file.serialise(bare, encoding, body.codes, tuple(one.read_bytes() for one in pictures)))
+    with opened(filled) as library:
+        library.update_snapshots()
+    content = path.read_bytes()
+    length = int.from_bytes(content[64:72], "little")
+    columns = json.loads(content[72 : 72 + length])
+    assert columns["facts"].pop("source")
+    assert columns["layout"].pop("words")
+    text = json.dumps(columns, separators=(",", ":")).encode().ljust(length)
+    content = length.to_bytes(8, "little") + text + content[72 + length :]
+    path.write_bytes(hashlib.sha256(content).hexdigest().encode() + content)
+    found = PageFiles(filled / "data").scan(find_snapshot=Snapshots(filled / "index").read)
+    assert bare.id in {page.id for page in found.unread}
+    assert all(page.source is None or page.scope != LOCAL or page.encoder != ENCODER for page in found.unread)
+    assert_true(filled)
 
 
 steps = st.lists(

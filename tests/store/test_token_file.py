@@ -1,7 +1,10 @@
 """The token file: what was written comes back, anyone can read it, and no altered byte goes unnoticed."""
 
+import json
 import os
 import random
+import zlib
+from dataclasses import astuple, replace
 
 import numpy as np
 import pytest
@@ -10,7 +13,7 @@ from hypothesis import strategies as st
 from safetensors import safe_open
 
 from smart_demo.errors import TokenFileDamaged
-from smart_demo.store import page_files, token_file
+from smart_demo.store import prepared_page, token_file
 from smart_demo.types import LOCAL, TokenBoxes
 from tests.store.cases import made, unit
 
@@ -27,7 +30,7 @@ def written(request, codec, tmp_path):
     """(path, page, encoding) of one token file."""
     page, encoding = made(request.param, tokens=9)
     path = tmp_path / f"{page.id}.safetensors"
-    path.write_bytes(page_files.prepare_page(LOCAL, page, encoding, codec).tokens)
+    path.write_bytes(prepared_page.prepare_page(LOCAL, page, encoding, codec).tokens)
     return path, page, encoding
 
 
@@ -52,13 +55,72 @@ def test_what_was_written_comes_back(written, codec):
         assert body.place == encoding.place
 
 
+def words_apart(words, others):
+    """Return the largest distance of two boxes' coordinates; the words must otherwise be equal."""
+    assert [(word.text, [start for start, _ in word.parts]) for word in words] == [
+        (word.text, [start for start, _ in word.parts]) for word in others
+    ]
+    boxes = [
+        [astuple(box) for word in some for box in (word.box, *(part for _, part in word.parts))]
+        for some in (words, others)
+    ]
+    return np.abs(np.subtract(*boxes)).max(initial=0)
+
+
+def test_a_page_s_words_and_their_source_come_back(written):
+    path, page, _ = written
+    head, _, body = read(path)
+    kept = token_file.read_words(path, head, verified=False)
+    assert kept.source is head.page.source is page.source
+    assert words_apart(kept.words, page.words) < 2.0**-16
+    assert head.size == path.stat().st_size
+    assert token_file.encode(body.codes.states(), "float32").codes.shape == (9, 8)
+
+
+def test_a_file_without_words_is_what_it_was_before_there_were_any(written, codec):
+    """Earlier versions wrote these bytes: tests.pinned holds one of their files."""
+    path, page, encoding = written
+    head, _, body = read(path)
+    bare = token_file.serialise(replace(head.page, source=None), encoding, body.codes, (b"", b""), page.words)
+    path.write_bytes(bare)
+    head, _, _ = read(path)
+    assert head.page.source is None
+    assert head.layout.words == 0
+    assert b"source" not in bare
+    assert token_file.read_words(path, head, verified=False) is None
+
+
+def resealed(content: bytes, start: int, words: bytes) -> bytes:
+    """Return a token file with other bytes in place of its words, and digests that fit them."""
+    content = content[: len(content) - len(words)] + words
+    end = 8 + int.from_bytes(content[:8], "little")
+    facts = json.loads(content[8:end])["__metadata__"]
+    header = content[:end].replace(facts["rest_digest"].encode(), token_file.digest(content[start:]).encode())
+    blank = header.replace(facts["seal"].encode(), b"0" * 32)
+    return blank.replace(b"0" * 32, token_file.digest(blank).encode(), 1) + content[end:]
+
+
+@pytest.mark.parametrize("words", [b"", zlib.compress(b"[]"), zlib.compress(b"{}"), zlib.compress(bytes(10**6))])
+def test_sealed_bytes_that_are_no_words_are_damage_and_no_crash(tmp_path, words):
+    page, encoding = made(2)
+    path = tmp_path / f"{page.id}.safetensors"
+    whole = prepared_page.prepare_page(LOCAL, page, encoding, "int8").tokens
+    path.write_bytes(whole)
+    head, _ = token_file.read_header(path)
+    size = head.layout.words
+    path.write_bytes(resealed(whole, head.start + 4 * head.layout.pooled, words[:size].ljust(size, b"x")))
+    head, _, _ = read(path)
+    with pytest.raises(TokenFileDamaged, match="words of an unknown form"):
+        token_file.read_words(path, head, verified=True)
+
+
 def test_what_a_page_took_is_kept_where_it_was_measured(written, codec):
     path, page, encoding = written
     plain = path.read_bytes()
     assert read(path)[0].page.seconds == 0.0  # as in every file of earlier versions
     with safe_open(path, "numpy") as file:
         assert "seconds" not in file.metadata()
-    path.write_bytes(page_files.prepare_page(LOCAL, page, encoding, codec, 0.1 + 0.2).tokens)
+    path.write_bytes(prepared_page.prepare_page(LOCAL, page, encoding, codec, 0.1 + 0.2).tokens)
     head, pooled, body = read(path)
     assert head.page.seconds == 0.1 + 0.2
     assert np.array_equal(pooled, encoding.pooled)
@@ -106,6 +168,22 @@ def test_no_altered_byte_goes_unnoticed(written):
         path.write_bytes(altered)
         with pytest.raises(TokenFileDamaged, match=path.stem):
             read(path)
+        with pytest.raises(TokenFileDamaged, match=path.stem):
+            token_file.read_words(path, token_file.read_header(path)[0], verified=False)
+
+
+def test_every_single_byte_of_the_words_counts(written):
+    path = written[0]
+    whole, head = path.read_bytes(), read(path)[0]
+    start, end = (head.start + at for at in head.layout.spans()["words"])
+    assert end == len(whole)
+    with path.open("r+b", buffering=0) as file:
+        for at in range(start, end):
+            os.pwrite(file.fileno(), bytes([whole[at] ^ 1]), at)
+            with pytest.raises(TokenFileDamaged):
+                token_file.read_words(path, head, verified=False)
+            os.pwrite(file.fileno(), whole[at : at + 1], at)
+    token_file.read_words(path, head, verified=False)
 
 
 def test_every_single_byte_of_the_header_counts(written):

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from smart_demo import scoring
+from smart_demo.errors import Notice, NoticeCode
 from smart_demo.types import (
     LATE,
     POOLED,
@@ -14,8 +15,6 @@ from smart_demo.types import (
     Encoder,
     Found,
     Method,
-    Notice,
-    NoticeCode,
     PageId,
     Parts,
     Query,

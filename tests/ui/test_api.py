@@ -21,9 +21,10 @@ from mcp import ClientSession
 from mcp.client.streamable_http import streamablehttp_client
 
 from smart_demo.backbones.bag_of_words import WordBackbone
+from smart_demo.errors import NoticeCode
 from smart_demo.search.retrieval import as_dict
 from smart_demo.server.headers_and_links import rename_page_parameter
-from smart_demo.types import LOCAL, POOLED, SAMPLES, SMART, NoticeCode, Query
+from smart_demo.types import LOCAL, POOLED, SAMPLES, SMART, Query
 from smart_demo.ui.api import SearchEndpoint
 from tests.documents import write_pdf
 from tests.ui.costs_cases import add_own, served, started

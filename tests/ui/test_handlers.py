@@ -28,6 +28,7 @@ from smart_demo.ui import theme
 from smart_demo.ui.app import build_app
 from smart_demo.ui.events import show_errors_as_toast
 from smart_demo.ui.format import page_key
+from smart_demo.ui.viewer import ExplainHandlers
 from tests.ui.cases import NONSENSE, page_keys, stored_pages
 
 
@@ -84,6 +85,7 @@ def test_a_public_page_shows_samples_and_nothing_else(start_complete_page):
     page = stored_pages(public, LOCAL)[0]
     assert public.scope_choices() == [ON_SAMPLES]
     assert set(public.load_picture(page_key(LOCAL, page.id))) == {"sentence"}
+    assert set(ExplainHandlers(public).words({"page": page_key(LOCAL, page.id)})) == {"sentence"}
     for scope in (ON_MINE, ON_BOTH):
         with pytest.raises(InputRefused):
             public.render_answer(parse_request("harbour", scope, 5, 1, 1))

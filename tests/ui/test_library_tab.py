@@ -3,8 +3,9 @@
 import pytest
 
 from smart_demo.config import read_settings
+from smart_demo.indexing.progress import Progress, State
 from smart_demo.indexing.samples import Samples
-from smart_demo.types import LOCAL, SAMPLES, Document, Progress, State
+from smart_demo.types import LOCAL, SAMPLES, Document
 from smart_demo.ui.format import strip_unprintable
 from smart_demo.ui.library_tab import (
     render_documents,
@@ -45,6 +46,12 @@ def test_samples_cannot_be_deleted():
 
 def test_pages_of_another_encoder_are_announced():
     assert "3 pages of another model are kept" in ParsedMarkup(render_documents([], 3, loading=False)).text
+
+
+def test_pages_that_an_earlier_version_read_are_announced():
+    assert "older version" not in ParsedMarkup(render_documents([], 0, loading=False)).text
+    seen = ParsedMarkup(render_documents([], 0, 12, loading=False))
+    assert "12 pages were read by an older version. Add their documents again to read them better." in seen.text
 
 
 def test_limits_and_privacy_are_stated_before_an_upload():

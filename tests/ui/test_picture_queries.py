@@ -11,8 +11,9 @@ from PIL import Image
 from smart_demo.backbones.bag_of_words import WordBackbone
 from smart_demo.config import Limits
 from smart_demo.errors import InputRefused, LibraryError, SmartError
+from smart_demo.indexing.progress import Progress, State
 from smart_demo.search.request import ON_BOTH, ON_SAMPLES, make_region, parse_request
-from smart_demo.types import LOCAL, SAMPLES, PageId, Progress, Query, Scope, State
+from smart_demo.types import LOCAL, SAMPLES, PageId, Query, Scope
 from smart_demo.ui.app import build_app
 from smart_demo.ui.events import resolve_upload
 from smart_demo.ui.upload_queue import UploadQueue

@@ -8,7 +8,8 @@ from contextvars import ContextVar
 import pytest
 
 from smart_demo.errors import StorageFull
-from smart_demo.types import LOCAL, Progress, Scope, State
+from smart_demo.indexing.progress import Progress, State
+from smart_demo.types import LOCAL, Scope
 from smart_demo.ui.upload_queue import MAX_ACTIVE_OWNERS, STEPS_PER_TURN, UploadQueue
 
 

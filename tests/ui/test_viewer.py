@@ -20,7 +20,15 @@ from smart_demo.search.request import ON_BOTH, ON_MINE, ON_SAMPLES, parse_reques
 from smart_demo.types import LOCAL, SAMPLES, SMART, Query, TokenGrid, TokenKind, Weights
 from smart_demo.ui import compare
 from smart_demo.ui.pair_view import KIND_NAMES, MAX_LABEL_CHARS, STOPWORDS
-from smart_demo.ui.viewer import MAX_INITIAL_CHIPS, ExplainHandlers, build_overlay, describe_explanation
+from smart_demo.ui.viewer import (
+    MAX_INITIAL_CHIPS,
+    MAX_READ_WORDS,
+    ExplainHandlers,
+    build_overlay,
+    describe_explanation,
+    describe_words,
+)
+from smart_demo.words import Box, PageWords, Word, WordSource
 from tests.backbones.cases import loaded
 from tests.search.explain.cases import CONTENT, PATCH, TAIL, TEMPLATE, axis, block_page, page_of, query_of, stored
 from tests.ui.cases import HOSTILE, NONSENSE, found, page_keys, stored_pages
@@ -83,6 +91,48 @@ def test_chips_are_the_informative_words_with_what_each_adds(viewer, samples):
     assert "words on the page" in seen.joined
     assert "Place by late weight" in seen.values("aria-label", "section")
     assert "svg" in seen.tags
+
+
+def test_the_words_of_a_page_are_shown_as_they_were_read(viewer, samples, mine):
+    assert viewer.words({"page": samples[FIRST]}) == {
+        "text": "the tide table of the harbour",
+        "how": "From the text layer.",
+    }
+    assert viewer.words({"page": mine[0]})["how"] == "From the text layer."
+    for request in [*NONSENSE, {"page": "samples/0123456789abcdef-0001"}, {"page": f"other/{'0' * 16}-0001"}]:
+        assert set(viewer.words(request)) == {"sentence"}, request
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (None, "did not keep its words"),
+        (PageWords((), WordSource.NONE), "No words were found"),
+        (PageWords((Word("a", Box(0, 0, 1, 1)),), WordSource.OCR), "Read by OCR."),
+        (PageWords((Word("a", Box(0, 0, 1, 1)),), WordSource.BOTH), "From the text layer, and read by OCR."),
+        (PageWords((Word("a", Box(0, 0, 1, 1)),) * (MAX_READ_WORDS + 5), WordSource.LAYER), "first 10,000 of 10,005"),
+    ],
+)
+def test_how_a_page_was_read_is_a_sentence(words, said):
+    shown = describe_words(words)
+    assert said in shown["how"]
+    assert len(shown["text"].split()) == min(MAX_READ_WORDS, len(words.words) if words else 0)
+
+
+@given(lengths=st.lists(st.integers(1, 5), min_size=1, max_size=6), columns=st.booleans())
+def test_lines_of_a_page_are_lines_of_the_text(lengths, columns):
+    """In one column, and in two whose lines have the same heights."""
+    words, expected = [], []
+    for column in range(2 if columns else 1):
+        for row, length in enumerate(lengths):
+            top = 0.1 + row * 0.1
+            texts = [f"w{column}{row}{n}" for n in range(length)]
+            starts = [column * 0.5 + n * 0.09 for n in range(length)]
+            words += [Word(text, Box(x, top, x + 0.08, top + 0.05)) for text, x in zip(texts, starts, strict=True)]
+            expected.append(" ".join(texts))
+    text = describe_words(PageWords(tuple(words), WordSource.LAYER))["text"]
+    if not columns or len(lengths) > 1:  # the second column begins above the end of the first
+        assert text.splitlines() == expected
 
 
 def test_a_word_is_outlined_where_it_is_on_the_page(tide_pages, viewer, samples):

@@ -38,20 +38,8 @@ from smart_demo.backbones.qwen.prompt import (
     cut_patches,
 )
 from smart_demo.config import Settings
-from smart_demo.errors import PageRefused, QueryRefused
-from smart_demo.types import (
-    Encoder,
-    Floats,
-    Notice,
-    NoticeCode,
-    Page,
-    PageEncoding,
-    Pixels,
-    Query,
-    QueryEncoding,
-    TokenGrid,
-    TokenKind,
-)
+from smart_demo.errors import Notice, NoticeCode, PageRefused, QueryRefused
+from smart_demo.types import Encoder, Floats, Page, PageEncoding, Pixels, Query, QueryEncoding, TokenGrid, TokenKind
 
 log = logging.getLogger(__name__)
 

@@ -268,6 +268,7 @@ class PageViewer extends Viewer {
     super("Previous page of this column", "Next page of this column");
     this.side = make("aside", { class: "viewer-side", "aria-label": "Facts of this page" });
     this.body.append(this.side);
+    this.words = new PageText(this);
     this.matches = new MatchedPlaces(this);
     this.region = new RegionTool(this);
   }
@@ -277,7 +278,8 @@ class PageViewer extends Viewer {
     this.title.textContent = `${column} · ${this.at + 1} of ${this.cards.length}`;
     this.dialog.dataset.side = card.dataset.side;
     const facts = card.nextElementSibling?.firstElementChild;
-    this.side.replaceChildren(...(facts ? [facts.cloneNode(true)] : []));
+    this.side.replaceChildren(...(facts ? [facts.cloneNode(true)] : []), this.words.panel);
+    this.words.show(card.dataset.page);
     this.stage.setAttribute("aria-label", this.side.querySelector(".facts-name")?.textContent ?? "Page");
     markPage(this.root, card.dataset.page);
     this.announce(card.dataset.page);
@@ -291,6 +293,38 @@ class PageViewer extends Viewer {
   /** Tell the address, the region tool and the pair view. */
   announce(page) {
     document.dispatchEvent(new CustomEvent("viewing", { detail: page }));
+  }
+}
+
+/** The words of the page as they were read, in a panel that stays open or closed from page to page. */
+class PageText {
+  #viewer;
+  #answers = new AnswerCache(48).forgetOnAnswer();
+  #page = "";
+
+  constructor(viewer) {
+    this.#viewer = viewer;
+    this.how = make("p", { class: "page-text-how", role: "status" });
+    this.text = make("p", { class: "page-text", dir: "auto", tabindex: "0", "aria-label": "Words of this page" });
+    const summary = make("summary", {}, "Words of this page");
+    this.panel = make("details", { class: "page-text-panel" }, summary, this.how, this.text);
+    this.panel.addEventListener("toggle", () => this.show(this.#page));
+    // The arrow keys scroll the text here, and turn pages everywhere else.
+    this.text.addEventListener("keydown", (event) => event.key.startsWith("Arrow") && event.stopPropagation());
+  }
+
+  /** Show the words of a page if the panel is open. */
+  async show(page) {
+    this.#page = page;
+    this.how.textContent = "";
+    this.text.textContent = "";
+    this.text.hidden = true;
+    if (!page || !this.panel.open) return;
+    const answer = await this.#answers.recall(page, () => this.#viewer.server.words({ page }));
+    if (page !== this.#page) return;
+    this.how.textContent = answer.sentence ?? answer.how;
+    this.text.textContent = answer.text ?? "";
+    this.text.hidden = !answer.text;
   }
 }
 
