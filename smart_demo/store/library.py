@@ -365,12 +365,8 @@ class Library:
     @property
     def report(self) -> LibraryReport:
         """Current state of the library."""
-        return LibraryReport(
-            len(self._catalogue),
-            tuple(sentence for _, sentence in self._damaged),
-            self._deleted_leftovers,
-            self._chroma.state,
-        )
+        damaged = tuple(sentence for _, sentence in self._damaged)
+        return LibraryReport(len(self._catalogue), damaged, self._deleted_leftovers, self._chroma.state)
 
     def _prepare_background_tasks(self, candidates: int, unread: list[StoredPage]) -> BackgroundTasks:
         work = BackgroundWork(
