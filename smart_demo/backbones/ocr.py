@@ -35,7 +35,7 @@ class Reading:
     """What OCR read on a picture."""
 
     words: tuple[Word, ...]
-    """In reading order; their boxes are relative to the picture as it was turned."""
+    """Words in reading order; their boxes are relative to the picture as it was turned."""
     turns: int = 0
     """Quarter turns, counter-clockwise as of `numpy.rot90`, that make the picture upright; words are of that one."""
 

@@ -18,8 +18,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
 import numpy as np
-import numpy.typing as npt
 
+from smart_demo.backbones.line_words import split_words
 from smart_demo.config import core_count
 from smart_demo.errors import BackboneUnavailable
 from smart_demo.types import Floats, Pixels
@@ -345,46 +345,8 @@ def _join(strip: _Strip, parts: Sequence[tuple[str, Floats, Floats]]) -> TextLin
         scores += score.tolist()
     if not "".join(chars).strip() or np.mean(scores) < MIN_LINE_SCORE:
         return None
-    words: list[str] = []
-    spans: list[tuple[int, int]] = []
-    for n, char in enumerate(chars):
-        if char.isspace():
-            continue
-        if not words or n == 0 or chars[n - 1].isspace():
-            words.append("")
-            spans.append((n, n))
-        words[-1] += char
-        spans[-1] = (spans[-1][0], n)
-    edges = _edges(_contrast(strip.pixels), [(places[a], places[b]) for a, b in spans])
-    return TextLine(strip.corners, tuple(words), tuple(edges), float(np.mean(scores)))
-
-
-def _edges(contrast: Floats, middles: Sequence[tuple[float, float]]) -> list[tuple[float, float]]:
-    """Return where each word starts and ends, from the middles of its first and last character and the ink between."""
-    width = len(contrast)
-    empty = contrast < 0.3 * np.percentile(contrast, 90)
-    bounds = []
-    last = 0
-    for n, (begin, _) in enumerate(middles):
-        first = min(width - 1, max(last, int(begin)))
-        gap = _longest_run(empty[last : first + 1]) if n else None
-        if n:
-            start, end = gap or ((first - last) // 2, (first - last) // 2)
-            bounds += [last + start, last + end]
-        else:
-            ink = np.flatnonzero(~empty[: first + 1])
-            bounds.append(int(ink[0]) if len(ink) else first)
-        last = min(width - 1, int(middles[n][1]))
-    ink = np.flatnonzero(~empty[last:])
-    bounds.append(last + int(ink[-1]) + 1 if len(ink) else last + 1)
-    return [(a / width, max(a + 1, b) / width) for a, b in zip(bounds[::2], bounds[1::2], strict=True)]
-
-
-def _longest_run(flags: npt.NDArray[np.bool_]) -> tuple[int, int] | None:
-    """Return the start and end of the longest run of True; None if there is none."""
-    steps = np.flatnonzero(np.diff(np.concatenate([[0], flags.astype(np.int8), [0]])))
-    runs = list(zip(steps[::2].tolist(), steps[1::2].tolist(), strict=True))
-    return max(runs, key=lambda run: run[1] - run[0], default=None)
+    words, edges = split_words(_contrast(strip.pixels), chars, places)
+    return TextLine(strip.corners, words, edges, float(np.mean(scores)))
 
 
 def map_parallel(work: Callable[[Item], Result], items: Sequence[Item]) -> list[Result]:

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image, ImageDraw, ImageFont
 
-from smart_demo.backbones import text_lines
+from smart_demo.backbones import line_words, text_lines
 from smart_demo.backbones.ocr import describe_engine, read_pages, read_region, read_words, upright
 from smart_demo.errors import BackboneUnavailable
 from smart_demo.types import Box
@@ -191,8 +191,17 @@ def test_a_missing_package_is_said_with_its_cure(monkeypatch):
 )
 def test_words_of_a_line_have_edges_in_order_on_the_line(ink, middles):
     spans = list(zip(middles[::2], middles[1::2], strict=False))
-    edges = text_lines._edges(np.array(ink, np.float32) * 200, spans)
+    edges = line_words._edges(np.array(ink, np.float32) * 200, spans)
     assert len(edges) == len(spans)
     assert all(a < b for a, b in edges)
     assert all(b <= c + 1 / len(ink) for (_, b), (c, _) in pairwise(edges))
     assert all(a >= 0 and b <= 1 + 1 / len(ink) for a, b in edges)
+
+
+@pytest.mark.parametrize(("gap", "words"), [(12, ("0.90", "1.1")), (2, ("0.901.1",))])
+def test_a_space_that_was_not_read_is_set_where_the_ink_leaves_one(gap, words):
+    ends = np.cumsum([2, *[10] * 4, 10 + gap - 2, 10, 10])  # letters are 8 columns wide and 2 apart
+    contrast = np.zeros(90, np.float32)
+    for end in ends[1:]:
+        contrast[end - 8 : end] = 200
+    assert line_words.split_words(contrast, list("0.901.1"), [end - 4 for end in ends[1:]])[0] == words
