@@ -225,12 +225,12 @@ def test_other_weights_have_another_fingerprint(copy):
 
 
 def test_a_picture_that_breaks_the_reader_is_one_refused_page(monkeypatch):
-    from smart_demo.backbones import ocr
+    from smart_demo.backbones import text_lines
 
     def broken(*_, **__):
         raise ValueError("onnxruntime: node failed")
 
-    monkeypatch.setattr(ocr, "_load_ocr", lambda: broken)
+    monkeypatch.setattr(text_lines, "detect", broken)
     (refusal,) = loaded("minilm").encode_pages([page("", number=3)])
     assert "age 3" in refusal.sentence
     assert "could not be read" in refusal.sentence
