@@ -2,7 +2,7 @@
 
 The pages are drawn from the texts of the sample documents: 8 to 14 points at 150 dots per inch, one and two columns,
 clean or as a scanner leaves them (turned a little, blurred, grainy, as JPEG). Two scanned sample documents join them.
-Goals compare our reader with RapidOCR's defaults, which read the same pages in the same run. The thresholds of our reader were
+Goals compare our reader with RapidOCR's defaults, which read the same pages in the same run. Our thresholds were
 chosen on these pages, RapidOCR's were not.
 """
 
