@@ -19,6 +19,8 @@ REPOSITORY = Path(__file__).resolve().parent.parent
 SAMPLE_DOCUMENTS = REPOSITORY / "sample_docs"
 DATA_HOME = Path(os.path.expanduser("~/.local/share"))
 """Folder of users' data. Still starts with `~` if the user has no home, which `read_settings` refuses."""
+QUOTA_FILE = Path("/sys/fs/cgroup/cpu.max")
+"""A container's CPU time per period and the period, in microseconds."""
 
 _HOST = re.compile(r"[a-z0-9._-]+|\[[0-9a-f:.]+\]")
 
@@ -253,3 +255,16 @@ def read_system_file(path: str) -> list[str]:
         return Path(path).read_text(encoding="utf-8", errors="replace").splitlines()
     except OSError:
         return []
+
+
+def core_count() -> int:
+    """Return the number of cores that this process may use.
+
+    A container often gets fewer than its machine has, and more threads than that only stop each other.
+    """
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    try:
+        quota, period = QUOTA_FILE.read_text(encoding="ascii").split()
+        return max(1, min(cores, round(int(quota) / int(period))))
+    except (OSError, ValueError):  # no container, or one without a quota: "max"
+        return cores

@@ -1,104 +1,217 @@
-"""Words in an image, by RapidOCR on onnxruntime with the models that its package contains. Downloads nothing.
+"""Words in pictures, by OCR: in reading order, with boxes relative to the picture. Downloads nothing.
 
-The engine is loaded once per process, on the first image that needs it, and used by one thread at a time.
+`text_lines` finds and reads the lines. The networks are loaded once per process, with the first picture that needs
+them; all pictures share one thread per core.
 """
 
 from __future__ import annotations
 
 import logging
-import threading
-from collections.abc import Callable, Iterator, Sequence
-from functools import cache
-from typing import Any
+from collections.abc import Sequence
+from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
 
+from smart_demo.backbones import text_lines
+from smart_demo.backbones.text_lines import TextLine
 from smart_demo.errors import BackboneUnavailable, InputRefused
-from smart_demo.types import Pixels
+from smart_demo.types import Floats, Pixels
 from smart_demo.words import Box, Word
 
-MAX_SIDE_PIXELS = 2000
-"""Larger images are read at this size, A4 at 170 dpi: small print stays legible."""
-Corners = Sequence[Sequence[float]] | npt.NDArray[np.float32]
-"""(n, 2) x and y in pixels."""
-_ocr_lock = threading.Lock()
+SAMPLE_LINES = 5
+"""Lines read both ways to tell which way up a page is."""
+MIN_TURNED_LINES = 4
+"""Fewer lines than this never turn a page: a spine title or a stamp is no evidence."""
+SURE, CLEARLY = 0.85, 0.15
+"""Line score of text that is the right way up, and its lead over the same lines turned by half."""
+MIN_COLUMN_LINES, MIN_COLUMN_LETTERS = 4, 15
+"""What makes a column of prose on each side of a gutter: its lines, and the median of their letters."""
 log = logging.getLogger(__name__)
 
 
-def read_words(pixels: Pixels) -> tuple[Word, ...]:
-    """Return an image's words, lines from top to bottom, with relative boxes; () if it has none.
+@dataclass(frozen=True, slots=True)
+class Reading:
+    """What OCR read on a picture."""
 
-    pixels: (height, width, 3) RGB. Raises BackboneUnavailable if RapidOCR is not installed, InputRefused if it fails.
+    words: tuple[Word, ...]
+    """Words in reading order; their boxes are relative to the picture as it was turned."""
+    turns: int = 0
+    """Quarter turns, counter-clockwise as of `numpy.rot90`, that make the picture upright; words are of that one."""
+
+
+def read_words(pixels: Pixels) -> tuple[Word, ...]:
+    """Return an image's words in reading order, with relative boxes; () if it has none.
+
+    pixels: (height, width, 3) RGB. Raises BackboneUnavailable if OCR is not installed, InputRefused if it fails.
     """
-    with _ocr_lock:
-        ocr = _load_ocr()
-        try:
-            found = ocr(_pad_strip(pixels), return_word_box=True)
-        except Exception as error:  # onnxruntime, OpenCV and RapidOCR share no base
-            log.warning("OCR failed: %s", type(error).__name__)
-            raise InputRefused("The picture's words could not be read.", "Try another picture.") from error
-    if found.txts is None or found.boxes is None:
-        return ()
+    (reading,) = read_pages([pixels])
+    return reading.words
+
+
+def read_region(pixels: Pixels, region: Box) -> tuple[Word, ...]:
+    """Return the words of a part of a picture in reading order, with boxes relative to the whole picture.
+
+    Raises as `read_words`.
+    """
     height, width = pixels.shape[:2]
-    # RapidOCR omits a line that has no places from the places alone; then they cannot be matched to the lines.
-    places = found.word_results if len(found.word_results) == len(found.txts) else [()] * len(found.txts)
+    left, right = int(region.left * width), max(int(region.left * width) + 1, round(region.right * width))
+    top, bottom = int(region.top * height), max(int(region.top * height) + 1, round(region.bottom * height))
+    part = pixels[top:bottom, left:right]
+    if not part.size:
+        return ()
+    (own_height, own_width), words = part.shape[:2], read_words(part)
     return tuple(
-        Word(word, _bounding_box(corners, width, height))
-        for text, line, pieces in zip(found.txts, found.boxes, places, strict=True)
-        for word, corners in locate_words(text, line, pieces)
+        Word(
+            word.text,
+            Box(
+                (left + word.box.left * own_width) / width,
+                (top + word.box.top * own_height) / height,
+                (left + word.box.right * own_width) / width,
+                (top + word.box.bottom * own_height) / height,
+            ),
+        )
+        for word in words
     )
 
 
-def locate_words(
-    text: str, line: Corners, pieces: Sequence[tuple[str, float, Corners | None]]
-) -> Iterator[tuple[str, Corners]]:
-    """Yield each word of a line of text with the corners around it.
+def read_pages(pictures: Sequence[Pixels], *, turn: bool = False) -> list[Reading]:
+    """Read several pictures at once, on all cores. With `turn`, a sideways or upside-down picture is read upright.
 
-    pieces are (text, score, corners) as RapidOCR finds them: words for Latin script, single characters for Chinese.
-    If they do not spell the line, all of its words get the corners of the whole line.
-
-    >>> [word for word, _ in locate_words("due in", [[0, 0], [9, 1]], [])]
-    ['due', 'in']
+    All pictures are held until all are read: pass a few at a time. Raises as `read_words`.
     """
-    words = text.split()
-    matched = "".join(piece for piece, _, _ in pieces) == "".join(words)
-    char_corners = [corners for piece, _, corners in pieces for _ in piece]
-    start = 0
-    for word in words:
-        own = [corners for corners in char_corners[start : start + len(word)] if matched and corners is not None]
-        start += len(word)
-        yield word, np.concatenate([np.asarray(corners, np.float32) for corners in own]) if own else line
-
-
-def _pad_strip(pixels: Pixels) -> Pixels:
-    """Return the image as BGR, padded with white at the right or bottom so that no side is under half the other.
-
-    RapidOCR scales the short side up: a strip of 4000 by 100 pixels took 2.8 GB and 26 s of a core (measured).
-    """
-    height, width = pixels.shape[:2]
-    least = max(height, width) // 2
-    padding = ((0, max(0, least - height)), (0, max(0, least - width)), (0, 0))
-    return np.ascontiguousarray(np.pad(pixels, padding, constant_values=255)[:, :, ::-1])
-
-
-def _bounding_box(corners: Corners, width: int, height: int) -> Box:
-    """Return the upright rectangle around the corners, relative to the page and inside it."""
-    relative = np.clip(np.asarray(corners, dtype=np.float64) / (width, height), 0, 1)
-    (left, top), (right, bottom) = relative.min(axis=0), relative.max(axis=0)
-    return Box(float(left), float(top), float(right), float(bottom))
-
-
-@cache
-def _load_ocr() -> Callable[..., Any]:
     try:
-        from rapidocr import RapidOCR
-    except ImportError as missing:
-        raise BackboneUnavailable(
-            f"Reading pictures needs {missing.name}, which is not installed.",
-            "Run: pip install rapidocr==3.10.0 onnxruntime",
-        ) from missing
-    # RapidOCR logs an error for an image without text; here that is no error.
-    params = {"Global.log_level": "critical", "Global.max_side_len": MAX_SIDE_PIXELS}
-    ocr: Callable[..., Any] = RapidOCR(params=params)
-    return ocr
+        found = text_lines.map_parallel(text_lines.detect, pictures)
+        turns = [_count_turns(*page) for page in zip(pictures, found, strict=True)] if turn else [0] * len(pictures)
+        pages = [np.rot90(pixels, count) for pixels, count in zip(pictures, turns, strict=True)]
+        jobs = [
+            (pixels, [text_lines.turn(corners, picture.shape[:2], count) for corners in lines])
+            for pixels, picture, lines, count in zip(pages, pictures, found, turns, strict=True)
+        ]
+        read = text_lines.recognise(jobs)
+    except BackboneUnavailable:
+        raise
+    except Exception as error:  # onnxruntime and OpenCV share no base
+        log.warning("OCR failed: %s", type(error).__name__)
+        raise InputRefused("The picture's words could not be read.", "Try another picture.") from error
+    return [
+        Reading(_words([line for line in lines if line], pixels.shape[:2]), count)
+        for lines, pixels, count in zip(read, pages, turns, strict=True)
+    ]
+
+
+def upright(pixels: Pixels) -> int:
+    """Return the quarter turns, 0 to 3, that make a picture of text upright: `numpy.rot90(pixels, turns)`.
+
+    0 if its lines do not clearly say otherwise. Raises BackboneUnavailable if OCR is not installed.
+    """
+    return _count_turns(pixels, text_lines.detect(pixels))
+
+
+def _count_turns(pixels: Pixels, lines: Sequence[Floats]) -> int:
+    """Return `upright` of a picture whose lines are found: by their direction, then by reading a few both ways."""
+    if len(lines) < MIN_TURNED_LINES:
+        return 0
+    lengths = np.array([text_lines.measure(corners) for corners in lines])
+    across, down = (lengths[:, 0] >= 1.5 * lengths[:, 1]), (lengths[:, 1] >= 1.5 * lengths[:, 0])
+    sideways = down.sum() >= MIN_TURNED_LINES and lengths[down, 1].sum() > 2 * lengths[across, 0].sum()
+    chosen = np.flatnonzero(down if sideways else across)
+    longest = chosen[np.argsort(-lengths[chosen].max(axis=1), kind="stable")][:SAMPLE_LINES]
+    if len(longest) < MIN_TURNED_LINES:
+        return 0
+    first = 3 if sideways else 0
+    sample = [lines[n] for n in longest]
+    one = _mean_score(pixels, sample, first)
+    if not sideways and one >= SURE:
+        return 0
+    other = _mean_score(pixels, sample, (first + 2) % 4)
+    if other >= SURE and other - one >= CLEARLY:
+        return (first + 2) % 4
+    return first if one >= SURE and one - other >= CLEARLY else 0
+
+
+def _mean_score(pixels: Pixels, lines: Sequence[Floats], turns: int) -> float:
+    """Return the mean score of lines of a picture that is turned by quarters; lines that are not read count as 0."""
+    turned = [text_lines.turn(corners, pixels.shape[:2], turns) for corners in lines]
+    (read,) = text_lines.recognise([(np.rot90(pixels, turns), turned)])
+    return float(np.mean([line.score if line else 0 for line in read]))
+
+
+def _words(lines: Sequence[TextLine], size: tuple[int, int]) -> tuple[Word, ...]:
+    """Return the words of lines in reading order, with boxes relative to a picture of this height and width."""
+    words = []
+    for line in sort_lines(lines):
+        first, second, third, fourth = line.corners
+        for text, ends in zip(line.words, line.edges, strict=True):
+            points = [near + end * (far - near) for near, far in ((first, second), (fourth, third)) for end in ends]
+            relative = np.clip(np.array(points, dtype=np.float64) / (size[1], size[0]), 0, 1)
+            (left, top), (right, bottom) = relative.min(axis=0), relative.max(axis=0)
+            words.append(Word(text, Box(float(left), float(top), float(right), float(bottom))))
+    return tuple(words)
+
+
+def sort_lines(lines: Sequence[TextLine]) -> list[TextLine]:
+    """Return lines in reading order: from top to bottom, column by column if prose is set in columns.
+
+    Cells of a table are no columns: their lines are short, and rows are read across.
+    """
+    if not lines:
+        return []
+    bounds = np.array([[*line.corners.min(axis=0), *line.corners.max(axis=0)] for line in lines])
+    letters = np.array([sum(map(len, line.words)) for line in lines])
+    return [lines[n] for n in _order(np.arange(len(lines)), bounds, letters)]
+
+
+def _order(group: npt.NDArray[np.int64], bounds: Floats, letters: npt.NDArray[np.int64]) -> list[int]:
+    """Return indices of a group of lines in reading order. bounds: (n, 4) left, top, right, bottom of all lines."""
+    gutter = _gutter(bounds[group], letters[group])
+    if gutter is None:
+        return _rows(group, bounds)
+    left, right = bounds[group, 2] <= gutter, bounds[group, 0] >= gutter
+    across = group[~left & ~right]
+    order: list[int] = []
+    middles = (bounds[:, 1] + bounds[:, 3]) / 2
+    begin = -np.inf
+    # Lines across the gutter, as titles, are read before the columns under them.
+    for line in [*sorted(across.tolist(), key=lambda n: middles[n]), None]:
+        end = np.inf if line is None else middles[line]
+        for side in (left, right):
+            part = group[side & (middles[group] >= begin) & (middles[group] < end)]
+            order += _order(part, bounds, letters) if len(part) < len(group) else _rows(part, bounds)
+        if line is not None:
+            order.append(line)
+        begin = end
+    return order
+
+
+def _gutter(bounds: Floats, letters: npt.NDArray[np.int64]) -> float | None:
+    """Return the x of a gutter between columns of prose; None if there is none."""
+    if len(bounds) < 2 * MIN_COLUMN_LINES:
+        return None
+    start, end = bounds[:, 0].min(), bounds[:, 2].max()
+    best: tuple[float, float] | None = None
+    for x in np.unique(bounds[:, 2]):
+        left, right = bounds[:, 2] <= x, bounds[:, 0] >= x
+        if not start + 0.2 * (end - start) < x < end - 0.2 * (end - start):
+            continue
+        if min(left.sum(), right.sum()) < MIN_COLUMN_LINES:
+            continue
+        if min(np.median(letters[left]), np.median(letters[right])) < MIN_COLUMN_LETTERS:
+            continue
+        crossing = 1 - (left.sum() + right.sum()) / len(bounds)
+        if crossing <= 0.25 and (best is None or (crossing, -x) < best):
+            best = (float(crossing), float(-x))
+    return None if best is None else -best[1]
+
+
+def _rows(group: npt.NDArray[np.int64], bounds: Floats) -> list[int]:
+    """Return indices from top to bottom, lines of about one height from left to right."""
+    rows: list[list[int]] = []
+    for n in sorted(group.tolist(), key=lambda n: bounds[n, 1] + bounds[n, 3]):
+        if rows:
+            top, bottom = bounds[rows[-1], 1].mean(), bounds[rows[-1], 3].mean()
+            if (bounds[n, 1] + bounds[n, 3]) / 2 < top + 0.7 * (bottom - top):
+                rows[-1].append(n)
+                continue
+        rows.append([n])
+    return [n for row in rows for n in sorted(row, key=lambda n: bounds[n, 0])]

@@ -28,7 +28,7 @@ from smart_demo import ingest
 from smart_demo.backbones.base import Backbone
 from smart_demo.config import Limits, Quotas
 from smart_demo.errors import InputRefused, PageRefused, QuotaExceeded, SmartError, TotalQuotaExceeded
-from smart_demo.indexing.page_words import read_page
+from smart_demo.indexing.page_words import read_pages
 from smart_demo.indexing.progress import FileOutcome, Progress, State
 from smart_demo.ingest import Upload
 from smart_demo.store.library import Library
@@ -213,17 +213,14 @@ class Indexer:
         with closing(ingest.prefetch(rendered, min(backbone.batch, MAX_PREFETCH))) as pages:
             started = time.monotonic()
             for batch in _batches(pages, backbone.batch):
-                check_batch([page for page in batch if isinstance(page, Page)])
-                batch = [
-                    read_page(page, use_ocr=backbone.needs_words, public=self._public)
-                    if isinstance(page, Page)
-                    else page
-                    for page in batch
-                ]
-                good = [page for page in batch if isinstance(page, Page)]
+                drawn = [page for page in batch if isinstance(page, Page)]
+                check_batch(drawn)
+                read = read_pages(drawn, use_ocr=backbone.needs_words, public=self._public)
+                good = [page for page in read if isinstance(page, Page)]
                 encodings = iter(backbone.encode_pages(good) if good else [])
                 seconds = (time.monotonic() - started) / len(batch)
-                for page in batch:
+                following = iter(read)
+                for page in (next(following) if isinstance(page, Page) else page for page in batch):
                     if isinstance(page, PageRefused):
                         yield page
                     else:

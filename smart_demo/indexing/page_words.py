@@ -14,18 +14,29 @@ import logging
 import unicodedata
 from collections.abc import Callable, Sequence
 from dataclasses import replace
+from typing import Protocol
 
 import numpy as np
 import numpy.typing as npt
 from PIL import Image
 
 from smart_demo.backbones import ocr
+from smart_demo.backbones.ocr import Reading
 from smart_demo.errors import BackboneUnavailable, InputRefused, PageRefused
 from smart_demo.indexing import layer_quality
 from smart_demo.types import Page, Pixels
 from smart_demo.words import Box, Word, WordSource
 
+TURNED = "The scan was turned upright."
 ReadWords = Callable[[Pixels], tuple[Word, ...]]
+
+
+class Ocr(Protocol):
+    """Reads several pictures, as `backbones.ocr.read_pages`."""
+
+    def __call__(self, pictures: Sequence[Pixels], *, turn: bool) -> Sequence[Reading]: ...
+
+
 PUBLIC_HINT = "This page finds documents by their words: add one with text, or a sharper scan."
 """Hint for visitors of a public page, who cannot install anything."""
 UNDRAWN = {"Cc", "Cf", "Cs", "Cn", "Zs", "Zl", "Zp"}
@@ -50,27 +61,56 @@ MAX_OVERLAP = 0.5
 log = logging.getLogger(__name__)
 
 
-def read_page(
-    page: Page, *, use_ocr: bool, public: bool = False, read_words: ReadWords | None = None
-) -> Page | PageRefused:
-    """Return a rendered page with the words that it shows, their source, and notices about how they were read.
+def read_pages(
+    pages: Sequence[Page], *, use_ocr: bool, public: bool = False, engine: Ocr | None = None
+) -> list[Page | PageRefused]:
+    """Return rendered pages with the words that they show, their source, and notices about how they were read.
 
     use_ocr: read by OCR what the text layer lacks or gets wrong. public: whether a visitor reads the refusals, who can
-    install nothing. read_words: OCR of an image; `backbones.ocr.read_words` by default. If OCR fails, a layer's words
-    are returned as they are, and a page without a layer is refused; a page without words is not.
+    install nothing. engine: reads pictures; `backbones.ocr.read_pages` by default. If OCR fails, a layer's words are
+    returned as they are, and a page without a layer is refused; a page without words is not.
     """
-    read_words = read_words or ocr.read_words
-    layer = tuple(word for word in page.words if _says_something(word))
+    kept = [_keep_layer(page) for page in pages]
     if not use_ocr:
-        return replace(page, words=layer, source=WordSource.LAYER if layer else WordSource.NONE)
-    if layer:
-        return _complete_layer(replace(page, words=layer, source=WordSource.LAYER), read_words)
+        return list(kept)
+    engine = engine or ocr.read_pages
+    scans = iter(_read_scans([page for page in kept if not page.words], engine, public))
+    return [_complete_layer(page, engine) if page.words else next(scans) for page in kept]
+
+
+def read_page(page: Page, *, use_ocr: bool, public: bool = False, engine: Ocr | None = None) -> Page | PageRefused:
+    """Return one page as `read_pages`."""
+    (read,) = read_pages([page], use_ocr=use_ocr, public=public, engine=engine)
+    return read
+
+
+def _keep_layer(page: Page) -> Page:
+    layer = tuple(word for word in page.words if _says_something(word))
+    return replace(page, words=layer, source=WordSource.LAYER if layer else WordSource.NONE)
+
+
+def _read_scans(pages: Sequence[Page], engine: Ocr, public: bool) -> Sequence[Page | PageRefused]:
+    """Return pages without a layer with the words of OCR, turned upright; one that breaks OCR is refused alone."""
+    if not pages:
+        return ()
     try:
-        words = read_words(page.pixels)
+        readings = engine([page.pixels for page in pages], turn=True)
     except (BackboneUnavailable, InputRefused) as error:
+        if len(pages) > 1:
+            return [result for page in pages for result in _read_scans([page], engine, public)]
         hint = PUBLIC_HINT if public and isinstance(error, BackboneUnavailable) else error.hint
-        return PageRefused(f"Page {page.number} of {page.document} has no text layer. {error}", hint)
-    return replace(page, words=words, source=WordSource.OCR if words else WordSource.NONE)
+        (page,) = pages
+        return [PageRefused(f"Page {page.number} of {page.document} has no text layer. {error}", hint)]
+    return [_with_reading(page, reading) for page, reading in zip(pages, readings, strict=True)]
+
+
+def _with_reading(page: Page, reading: Reading) -> Page:
+    source = WordSource.OCR if reading.words else WordSource.NONE
+    page = replace(page, words=reading.words, source=source)
+    if not reading.turns:
+        return page
+    pixels = np.ascontiguousarray(np.rot90(page.pixels, reading.turns))
+    return replace(page, pixels=pixels, notices=(*page.notices, TURNED))
 
 
 def _says_something(word: Word) -> bool:
@@ -78,8 +118,12 @@ def _says_something(word: Word) -> bool:
     return any(unicodedata.category(char) not in UNDRAWN and char != "\ufffd" for char in word.text)
 
 
-def _complete_layer(page: Page, read_words: ReadWords) -> Page:
+def _complete_layer(page: Page, engine: Ocr) -> Page:
     """Return a page that has a text layer with the words that can be trusted, and those that OCR reads elsewhere."""
+
+    def read_words(pixels: Pixels) -> tuple[Word, ...]:
+        return engine([pixels], turn=False)[0].words
+
     try:
         kept, given_up = _trusted_words(page, read_words)
         found = _read_uncovered(page.pixels, kept, read_words)

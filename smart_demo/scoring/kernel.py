@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
+from smart_demo.config import core_count
 from smart_demo.scoring import gpu, int8, thread_pool
 from smart_demo.scoring.int8 import Product, quantise
 from smart_demo.types import Codes, Floats, TokenCodes
@@ -124,8 +125,8 @@ def _product_bytes(total: int, row_bytes: int, query: QueryRows) -> int:
     All cores get equal shares, within MAX_PRODUCT_BYTES of codes and MAX_RESULT_BYTES of results.
     """
     most = min(MAX_PRODUCT_BYTES, MAX_RESULT_BYTES // 4 // len(query) * row_bytes) if len(query) else MAX_PRODUCT_BYTES
-    rounds = -(-total // (max(1, most) * thread_pool.core_count()))
-    return -(-total // (rounds * thread_pool.core_count()))
+    rounds = -(-total // (max(1, most) * core_count()))
+    return -(-total // (rounds * core_count()))
 
 
 def _adjacent_pages(pages: Sequence[TokenCodes], max_bytes: int) -> Iterator[_PageRun]:

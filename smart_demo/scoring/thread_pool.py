@@ -7,30 +7,15 @@ cores). Simultaneous searches share these threads instead of each using every co
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from functools import cache
-from pathlib import Path
 from typing import TypeVar
 
-QUOTA_FILE = Path("/sys/fs/cgroup/cpu.max")
-"""A container's CPU time per period and the period, in microseconds."""
+from smart_demo.config import core_count
+
 Item = TypeVar("Item")
 Result = TypeVar("Result")
-
-
-def core_count() -> int:
-    """Return the number of cores that this process may use.
-
-    A container often gets fewer than its machine has, and more threads than that only stop each other.
-    """
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    try:
-        quota, period = QUOTA_FILE.read_text(encoding="ascii").split()
-        return max(1, min(cores, round(int(quota) / int(period))))
-    except (OSError, ValueError):  # no container, or one without a quota: "max"
-        return cores
 
 
 def map_items(work: Callable[[Item], Result], items: Sequence[Item]) -> list[Result]:

@@ -6,6 +6,7 @@
     scoring        our scorer against the machine's limits and other scorers, in memory and from files
     maps           from a click in the viewer to the map over the page
     indexing       from the file to the stored page, and encoding by a full-size Qwen
+    ocr_pages      OCR of pages with known words: speed, words and boxes against RapidOCR's defaults
     checkpoint     a Qwen checkpoint of full size, with random weights
     page_encoding  encoding by that checkpoint against the official wrapper, in a separate process
     growth         opening, memory and queries from 100 to 100,000 pages
@@ -22,6 +23,7 @@ from tests.bench.growth import measure_growth
 from tests.bench.harness import Figure, Goal
 from tests.bench.indexing import measure_encoding, measure_indexing
 from tests.bench.maps import measure_maps
+from tests.bench.ocr_pages import measure_ocr
 from tests.bench.scoring import measure_mapped, measure_scoring
 from tests.bench.start import measure_start
 
@@ -30,6 +32,7 @@ MEASURES: tuple[Callable[[], Sequence[Goal | Figure]], ...] = (
     measure_mapped,
     measure_maps,
     measure_indexing,
+    measure_ocr,
     measure_encoding,
     measure_growth,
     measure_start,

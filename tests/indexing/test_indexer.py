@@ -8,11 +8,12 @@ from hypothesis import strategies as st
 
 from smart_demo.backbones import ocr
 from smart_demo.backbones.bag_of_words import WordBackbone
+from smart_demo.backbones.ocr import Reading
 from smart_demo.config import Limits, Quotas
 from smart_demo.errors import PageRefused
 from smart_demo.indexing import indexer
 from smart_demo.indexing.indexer import Indexer, name_pages
-from smart_demo.indexing.page_words import read_page
+from smart_demo.indexing.page_words import read_pages
 from smart_demo.indexing.progress import State
 from smart_demo.store.library import Library
 from smart_demo.types import LOCAL
@@ -46,7 +47,12 @@ def read_by_ocr(monkeypatch):
     """OCR finds two words in any picture; return how many it has read."""
     read = []
     words = tuple(Word(text, Box(0.1, 0.1, 0.2, 0.2)) for text in ("scanned", "page"))
-    monkeypatch.setattr(ocr, "read_words", lambda pixels: (read.append(pixels), words)[1])
+
+    def read_pages(pictures, *, turn):
+        read.extend(pictures)
+        return [Reading(words)] * len(pictures)
+
+    monkeypatch.setattr(ocr, "read_pages", read_pages)
     return read
 
 
@@ -82,11 +88,12 @@ def test_a_backbone_that_sees_starts_no_ocr(tmp_path, opened, read_by_ocr):
 
 
 def test_what_was_noticed_is_said_once_with_the_pages_that_have_it(tmp_path, opened, monkeypatch):
-    def noticing(page, **options):
-        own = ("Turned upright.", "Read.") if page.number % 2 else ("Read.",)
-        return replace(read_page(page, **options), notices=own)
+    def noticing(pages, **options):
+        own = [("Turned upright.", "Read.") if page.number % 2 else ("Read.",) for page in pages]
+        read = read_pages(pages, **options)
+        return [replace(page, notices=notices) for page, notices in zip(read, own, strict=True)]
 
-    monkeypatch.setattr(indexer, "read_page", noticing)
+    monkeypatch.setattr(indexer, "read_pages", noticing)
     with opened() as library:
         last = add(library, write_pdf(tmp_path / "a.pdf", "one two", "only", "three four", "five six", "seven eight"))
     assert last.message == "Pages 1, 3, 5: Turned upright. Read. Page 2: Few words."
@@ -94,9 +101,10 @@ def test_what_was_noticed_is_said_once_with_the_pages_that_have_it(tmp_path, ope
 
 
 def test_many_notices_are_few_sentences(tmp_path, opened, monkeypatch):
-    monkeypatch.setattr(
-        indexer, "read_page", lambda page, **_: replace(read_page(page, use_ocr=False), notices=(f"N{page.number}.",))
-    )
+    def noticing(pages, **_):
+        return [replace(page, notices=(f"N{page.number}.",)) for page in read_pages(pages, use_ocr=False)]
+
+    monkeypatch.setattr(indexer, "read_pages", noticing)
     with opened() as library:
         last = add(library, write_pdf(tmp_path / "a.pdf", *(f"word {number}" for number in range(9))))
     assert last.message == "Page 1: N1. Page 2: N2. Page 3: N3."

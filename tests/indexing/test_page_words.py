@@ -12,9 +12,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image, ImageDraw, ImageFont
 
-from smart_demo.backbones import ocr
+from smart_demo.backbones import ocr, text_lines
+from smart_demo.backbones.ocr import Reading
 from smart_demo.errors import BackboneUnavailable, InputRefused, PageRefused
-from smart_demo.indexing.page_words import find_uncovered, merge, read_page
+from smart_demo.indexing.page_words import find_uncovered, merge, read_page, read_pages
 from smart_demo.types import Page, PageId, Pixels
 from smart_demo.words import Box, Word, WordSource
 from tests.backbones.cases import boxes, page
@@ -51,8 +52,11 @@ class DrawnPage:
                 x = right + self.size / 3
         self.pixels: Pixels = np.array(image)
 
-    def read(self, crop: Pixels) -> tuple[Word, ...]:
-        self.calls += 1
+    def read(self, pictures: Sequence[Pixels], *, turn: bool) -> list[Reading]:
+        self.calls += len(pictures)
+        return [Reading(self._words_in(picture)) for picture in pictures]
+
+    def _words_in(self, crop: Pixels) -> tuple[Word, ...]:
         height, width = crop.shape[:2]
         top, left = self._locate(crop)
         found = []
@@ -80,22 +84,22 @@ def texts(words: Sequence[Word]) -> list[str]:
     return [word.text for word in words]
 
 
-def refuse(_: Pixels) -> tuple[Word, ...]:
+def refuse(_: Sequence[Pixels], *, turn: bool) -> list[Reading]:
     raise AssertionError("OCR is not needed")
 
 
 def test_a_whole_layer_needs_no_ocr() -> None:
     drawn = DrawnPage()
-    read = read_page(drawn.page(drawn.words), use_ocr=True, read_words=refuse)
+    read = read_page(drawn.page(drawn.words), use_ocr=True, engine=refuse)
     assert (read.words, read.source, read.notices) == (tuple(drawn.words), WordSource.LAYER, ())
 
 
 def test_a_page_without_words_is_read_by_ocr() -> None:
     drawn = DrawnPage()
-    read = read_page(drawn.page([]), use_ocr=True, read_words=drawn.read)
+    read = read_page(drawn.page([]), use_ocr=True, engine=drawn.read)
     assert texts(read.words) == TEXT.split()
     assert read.source is WordSource.OCR
-    blank = read_page(drawn.page([]), use_ocr=True, read_words=lambda _: ())
+    blank = read_page(drawn.page([]), use_ocr=True, engine=lambda *_, turn: [Reading(())])
     assert (blank.words, blank.source) == ((), WordSource.NONE)
 
 
@@ -106,7 +110,7 @@ def test_what_the_layer_lacks_is_read_and_no_word_comes_twice(first: int, count:
     lines = TEXT.split("\n")
     starts = [sum(len(line.split()) for line in lines[:n]) for n in range(6)]
     layer = drawn.words[: starts[first]] + drawn.words[starts[min(5, first + count)] :]
-    read = read_page(drawn.page(layer), use_ocr=True, read_words=drawn.read)
+    read = read_page(drawn.page(layer), use_ocr=True, engine=drawn.read)
     assert texts(read.words) == TEXT.split()
     for word, drawn_word in zip(read.words, drawn.words, strict=True):
         for side in ("left", "top", "right", "bottom"):
@@ -118,7 +122,7 @@ def test_what_the_layer_lacks_is_read_and_no_word_comes_twice(first: int, count:
 def test_a_stamp_over_a_scan_leaves_the_scan_s_words() -> None:
     drawn = DrawnPage()
     stamp = Word("SMITH-000417", Box(0.8, 0.95, 0.95, 0.97))
-    read = read_page(drawn.page([stamp]), use_ocr=True, read_words=drawn.read)
+    read = read_page(drawn.page([stamp]), use_ocr=True, engine=drawn.read)
     assert texts(read.words) == [*TEXT.split(), "SMITH-000417"]
     assert read.source is WordSource.BOTH
     assert "read from pictures" in read.notices[0]
@@ -127,7 +131,7 @@ def test_a_stamp_over_a_scan_leaves_the_scan_s_words() -> None:
 def test_a_layer_without_sense_gives_way_to_ocr() -> None:
     drawn = DrawnPage()
     layer = [Word(word.text.translate(GARBAGE), word.box) for word in drawn.words]
-    read = read_page(drawn.page(layer), use_ocr=True, read_words=drawn.read)
+    read = read_page(drawn.page(layer), use_ocr=True, engine=drawn.read)
     assert texts(read.words) == TEXT.split()
     assert read.source is WordSource.OCR
     assert "damaged" in read.notices[0]
@@ -136,7 +140,7 @@ def test_a_layer_without_sense_gives_way_to_ocr() -> None:
 def test_a_layer_in_another_script_than_the_page_shows_gives_way_to_ocr() -> None:
     drawn = DrawnPage()
     layer = [Word("".join(chr(0x430 + ord(c) % 32) for c in word.text), word.box) for word in drawn.words]
-    read = read_page(drawn.page(layer), use_ocr=True, read_words=drawn.read)
+    read = read_page(drawn.page(layer), use_ocr=True, engine=drawn.read)
     assert texts(read.words) == TEXT.split()
     assert read.source is WordSource.OCR
 
@@ -147,8 +151,10 @@ def test_a_layer_in_another_script_than_the_page_shows_gives_way_to_ocr() -> Non
 def test_words_that_ocr_cannot_read_better_stay(shown: str) -> None:
     drawn = DrawnPage()
     layer = [Word(text, word.box) for text, word in zip(shown.split() * 9, drawn.words, strict=False)]
-    nonsense = read_page(drawn.page(layer), use_ocr=True, read_words=lambda _: (Word("xqzw", Box(0, 0, 1, 1)),))
-    assert texts(nonsense.words)[:4] == texts(layer)[:4]
+    nonsense = read_page(
+        drawn.page(layer), use_ocr=True, engine=lambda *_, turn: [Reading((Word("xqzw", Box(0, 0, 1, 1)),))]
+    )
+    assert texts(read.words)[:4] == texts(layer)[:4]
 
 
 def test_charts_and_rules_are_no_print() -> None:
@@ -166,17 +172,17 @@ def test_charts_and_rules_are_no_print() -> None:
 def test_without_ocr_the_layer_is_kept_and_a_scan_says_why() -> None:
     drawn = DrawnPage()
 
-    def missing(_: Pixels) -> tuple[Word, ...]:
+    def missing(_: Sequence[Pixels], *, turn: bool) -> list[Reading]:
         raise BackboneUnavailable("Reading pictures needs rapidocr.", "Install it.")
 
-    assert read_page(drawn.page(drawn.words[:3]), use_ocr=True, read_words=missing).words == tuple(drawn.words[:3])
-    refused = read_page(drawn.page([]), use_ocr=True, read_words=missing)
+    assert read_page(drawn.page(drawn.words[:3]), use_ocr=True, engine=missing).words == tuple(drawn.words[:3])
+    refused = read_page(drawn.page([]), use_ocr=True, engine=missing)
     assert isinstance(refused, PageRefused)
 
-    def broken(_: Pixels) -> tuple[Word, ...]:
+    def broken(_: Sequence[Pixels], *, turn: bool) -> list[Reading]:
         raise InputRefused("The picture's words could not be read.")
 
-    assert read_page(drawn.page(drawn.words[:3]), use_ocr=True, read_words=broken).source is WordSource.LAYER
+    assert read_page(drawn.page(drawn.words[:3]), use_ocr=True, engine=broken).source is WordSource.LAYER
 
 
 def test_merge_keeps_both_in_reading_order() -> None:
@@ -193,14 +199,14 @@ FOUND = tuple(map(Word, ("tide", "table"), boxes(2)))
 
 
 def reads(monkeypatch, result):
-    """Replace OCR: it returns `result`, or raises it."""
+    """Replace OCR: it returns `result` for each picture, or raises it."""
 
-    def read(_):
+    def read(pictures, *, turn):
         if isinstance(result, Exception):
             raise result
-        return result
+        return [Reading(result)] * len(pictures)
 
-    monkeypatch.setattr(ocr, "read_words", read)
+    monkeypatch.setattr(ocr, "read_pages", read)
 
 
 @given(
@@ -240,8 +246,25 @@ def test_a_picture_that_breaks_the_reader_is_one_refused_page(monkeypatch):
     def broken(*_, **__):
         raise ValueError("onnxruntime: node failed")
 
-    monkeypatch.setattr(ocr, "_load_ocr", lambda: broken)
+    monkeypatch.setattr(text_lines, "detect", broken)
     refusal = read_page(page("", number=3), use_ocr=True)
     assert "age 3" in refusal.sentence
     assert "could not be read" in refusal.sentence
     assert "onnxruntime" not in refusal.sentence
+
+
+def test_a_turned_scan_is_kept_upright_and_one_broken_page_is_refused_alone(monkeypatch):
+    turned, broken, plain = page("", 1), page("", 2), page("", 3)
+
+    def read(pictures, *, turn):
+        assert turn
+        if any(pixels is broken.pixels for pixels in pictures):
+            raise InputRefused("The picture's words could not be read.", "Try another picture.")
+        return [Reading(FOUND, 1 if pixels is turned.pixels else 0) for pixels in pictures]
+
+    monkeypatch.setattr(ocr, "read_pages", read)
+    first, second, third = read_pages([turned, broken, plain], use_ocr=True)
+    assert (first.pixels == np.rot90(turned.pixels)).all()
+    assert first.notices == ("The scan was turned upright.",)
+    assert isinstance(second, PageRefused)
+    assert (third.pixels is plain.pixels, third.words) == (True, FOUND)

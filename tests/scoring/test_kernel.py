@@ -14,6 +14,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from smart_demo import config
 from smart_demo.scoring import cosines, gpu, int8, kernel, maxima, thread_pool, token_maxima
 from smart_demo.scoring.int8 import Product, ProductChoice, measure_products, pick_product, quantise
 from smart_demo.store import token_file
@@ -287,11 +288,11 @@ def test_a_search_uses_all_cores_and_leaves_torch_s_thread_count_alone():
     ("quota", "expected"), [("200000 100000\n", 2), ("50000 100000\n", 1), ("max 100000\n", 8), ("", 8), (None, 8)]
 )
 def test_the_core_count_follows_the_container_s_quota(monkeypatch, tmp_path, quota, expected):
-    monkeypatch.setattr(thread_pool.os, "sched_getaffinity", lambda _: set(range(8)))
-    monkeypatch.setattr(thread_pool, "QUOTA_FILE", tmp_path / "cpu.max")
+    monkeypatch.setattr(config.os, "sched_getaffinity", lambda _: set(range(8)))
+    monkeypatch.setattr(config, "QUOTA_FILE", tmp_path / "cpu.max")
     if quota is not None:
-        thread_pool.QUOTA_FILE.write_text(quota)
-    assert thread_pool.core_count() == expected
+        config.QUOTA_FILE.write_text(quota)
+    assert config.core_count() == expected
 
 
 def test_a_width_is_measured_once_for_all_threads(monkeypatch):

@@ -1,0 +1,411 @@
+"""Lines of text in a picture, found and read by the two networks that the rapidocr package contains, on onnxruntime.
+
+RapidOCR's own program is not used: it read every page at full size, padded lines to batches, and missed the spaces of
+long lines. Here detection works at the size that the print needs, in tiles if the picture is large; lines are cut out
+of the full picture, cut again at gaps between words if they are long, and read by one thread per core.
+"""
+
+from __future__ import annotations
+
+import math
+import threading
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from functools import cache
+from importlib.util import find_spec
+from pathlib import Path
+from typing import TYPE_CHECKING, TypeVar
+
+import numpy as np
+
+from smart_demo.backbones.line_words import split_words
+from smart_demo.config import core_count
+from smart_demo.errors import BackboneUnavailable
+from smart_demo.types import Floats, Pixels
+
+if TYPE_CHECKING:
+    from onnxruntime import InferenceSession
+
+DETECTOR, RECOGNISER = "PP-OCRv6_det_small.onnx", "PP-OCRv6_rec_small.onnx"
+INT8_RECOGNISER = Path(__file__).parent / "models" / "PP-OCRv6_rec_small_int8.onnx"
+"""The same recogniser in 8 bits, made by tests/bench/quantise_ocr.py. Pages take 20.0 s for 33.0 s, at a recall of
+0.9918 for 0.9932 (13 pages of tests/bench/ocr_pages.py, one thread)."""
+INT8_FLAGS = {"avx512_vnni", "avx_vnni", "amx_int8"}
+"""Processors with one of these multiply 8 bits exactly; older ones saturate, so they read with the original."""
+X_HEIGHT = 6.0
+"""Pixels of a small letter, at the size at which lines are detected: smaller print is found less surely (measured)."""
+SCALES = (0.3, 2.0)
+"""Lowest and highest scale of detection."""
+MAX_TILE_PIXELS = 2_600_000
+"""Pixels that detection reads at once, which takes 0.5 GB; an A4 page at 150 dpi in full is less."""
+TILE_SIDE, TILE_MARGIN = 1_280, 96
+"""Side of a tile's own area, and of what it sees around it, in pixels of detection."""
+MIN_PROBABILITY, MIN_BOX_SCORE, MIN_LINE_SCORE = 0.3, 0.5, 0.5
+"""Thresholds of the networks' makers: of a pixel, of a line's pixels, and of its characters."""
+UNCLIP = 1.6
+"""How far a line's box grows: the detector marks the core of a line."""
+MAX_LINES = 20_000
+LINE_HEIGHT = 48
+"""Height of the recogniser's input."""
+MAX_LINE_WIDTH = 900
+"""Width of the recogniser's input beyond which a line is cut: it misses spaces in longer ones."""
+WIDTH_STEP = 32
+BATCH_WIDTH = 1_000
+"""Lines of about equal width are read together up to this width: many short lines cost less so."""
+STRETCH = 0.9
+"""Width of a line as it is read over its true shape: narrower is faster, and from 0.8 on small print suffers."""
+PADDING, BOX_PADDING = 0.35, 0.05
+"""Room above and below a line's letters, over their height: as it is read, and in the boxes of its words."""
+Item = TypeVar("Item")
+Result = TypeVar("Result")
+
+
+@dataclass(frozen=True, eq=False)
+class TextLine:
+    """One line of text with its characters.
+
+    `corners` are as of `detect`, in the direction of reading. `edges` are the two ends of each word, as fractions of
+    the line's length.
+    """
+
+    corners: Floats
+    words: tuple[str, ...]
+    edges: tuple[tuple[float, float], ...]
+    score: float
+    """Mean probability of the characters."""
+
+
+@dataclass(frozen=True, eq=False)
+class _Strip:
+    """A line cut out of the picture, LINE_HEIGHT high, as the recogniser takes it, and the corners of its letters."""
+
+    pixels: Pixels
+    corners: Floats
+
+
+def detect(pixels: Pixels) -> list[Floats]:
+    """Return the corners of each line, (4, 2) in pixels: both ends of the top, then of the bottom from the right."""
+    return _boxes(*_probabilities(pixels), pixels.shape[:2])
+
+
+def print_scale(pixels: Pixels) -> float:
+    """Return the scale at which a picture's small print has X_HEIGHT, estimated from its connected marks."""
+    import cv2
+
+    gray = cv2.cvtColor(pixels, cv2.COLOR_RGB2GRAY)
+    around = cv2.blur(gray, (31, 31))
+    ink = (cv2.absdiff(gray, around) > 40).astype(np.uint8)
+    _, _, stats, _ = cv2.connectedComponentsWithStats(ink, connectivity=8)
+    width, height, area = stats[1:, 2], stats[1:, 3], stats[1:, 4]
+    # Specks, rules, frames and pictures are no letters.
+    letters = (
+        (height >= 5) & (height <= 80) & (width <= 3 * height) & (height <= 5 * width) & (area * 8 >= width * height)
+    )
+    heights = height[letters]
+    if len(heights) < 20:
+        return 1.0
+    return float(np.clip(X_HEIGHT / np.percentile(heights, 30), *SCALES))
+
+
+def _probabilities(pixels: Pixels) -> tuple[Pixels, float]:
+    """Return (map, scale): the probability of text in each pixel of the scaled picture, 0 to 255.
+
+    A large picture is read in tiles that see some of their surroundings. Their maps are joined before lines are made of
+    them, so that a line across a seam is one line.
+    """
+    import cv2
+
+    scale = print_scale(pixels)
+    height, width = (max(32, round(side * scale / 32) * 32) for side in pixels.shape[:2])
+    small = cv2.resize(pixels, (width, height), interpolation=cv2.INTER_AREA if scale < 1 else cv2.INTER_LINEAR)
+    if height * width <= MAX_TILE_PIXELS:
+        return _detect_tile(small), scale
+    found = np.zeros((height, width), np.uint8)
+
+    def fill(at: tuple[int, int]) -> None:
+        top, left = at
+        above, before = max(0, top - TILE_MARGIN), max(0, left - TILE_MARGIN)
+        part = _detect_tile(small[above : top + TILE_SIDE + TILE_MARGIN, before : left + TILE_SIDE + TILE_MARGIN])
+        own = part[top - above :, left - before :][:TILE_SIDE, :TILE_SIDE]
+        found[top : top + own.shape[0], left : left + own.shape[1]] = own
+
+    map_parallel(fill, [(top, left) for top in range(0, height, TILE_SIDE) for left in range(0, width, TILE_SIDE)])
+    return found, scale
+
+
+def _detect_tile(part: Pixels) -> Pixels:
+    """Return the probability map of a picture whose sides are multiples of 32."""
+    bgr = part[:, :, ::-1].astype(np.float32) / 127.5 - 1
+    found = _detector().run(None, {"x": np.ascontiguousarray(bgr.transpose(2, 0, 1)[None])})[0][0, 0]
+    return np.asarray(found * 255, dtype=np.uint8)
+
+
+def _boxes(found: Pixels, scale: float, size: tuple[int, int]) -> list[Floats]:
+    """Return the corners of the lines in a probability map, in pixels of a picture of this height and width."""
+    import cv2
+
+    mask = cv2.dilate((found > 255 * MIN_PROBABILITY).astype(np.uint8), np.ones((2, 2), np.uint8))
+    contours, _ = cv2.findContours(mask, cv2.RETR_LIST, cv2.CHAIN_APPROX_SIMPLE)
+    stretch = np.array([size[1] / found.shape[1], size[0] / found.shape[0]], np.float32)
+    lines = []
+    for contour in contours[:MAX_LINES]:
+        middle, (width, height), angle = cv2.minAreaRect(contour)
+        if min(width, height) < 3:
+            continue
+        if _box_score(found, cv2.boxPoints((middle, (width, height), angle))) < 255 * MIN_BOX_SCORE:
+            continue
+        grow = width * height * UNCLIP / (width + height)
+        points = cv2.boxPoints((middle, (width + grow, height + grow), angle))
+        lines.append(_in_order(points) * stretch)
+    return lines
+
+
+def _box_score(found: Pixels, points: Floats) -> float:
+    """Return the mean of the map inside a box."""
+    import cv2
+
+    height, width = found.shape
+    left, top = np.clip(np.floor(points.min(axis=0)).astype(int), 0, (width - 1, height - 1))
+    right, bottom = np.clip(np.ceil(points.max(axis=0)).astype(int), 0, (width - 1, height - 1))
+    inside = np.zeros((bottom - top + 1, right - left + 1), np.uint8)
+    cv2.fillPoly(inside, [(points - (left, top)).astype(np.int32)], 1)
+    return float(cv2.mean(found[top : bottom + 1, left : right + 1], inside)[0])
+
+
+def _in_order(points: Floats) -> Floats:
+    """Return four corners in the order of `detect`."""
+    by_x = points[np.argsort(points[:, 0], kind="stable")]
+    (top, bottom), (right_top, right_bottom) = (
+        pair[np.argsort(pair[:, 1], kind="stable")] for pair in (by_x[:2], by_x[2:])
+    )
+    return np.array([top, right_top, right_bottom, bottom], np.float32)
+
+
+def turn(corners: Floats, size: tuple[int, int], turns: int) -> Floats:
+    """Return the corners of a line after `numpy.rot90(picture, turns)` of a picture of this height and width."""
+    height, width = size
+    for _ in range(turns):
+        corners = np.stack([corners[:, 1], width - corners[:, 0]], axis=1)
+        height, width = width, height
+    return _in_order(corners) if turns else corners
+
+
+def measure(corners: Floats) -> tuple[float, float]:
+    """Return the width and height of a line in pixels, at least 1."""
+    first, second, third, fourth = corners
+    width = max(np.linalg.norm(first - second), np.linalg.norm(fourth - third))
+    height = max(np.linalg.norm(first - fourth), np.linalg.norm(second - third))
+    return max(1.0, float(width)), max(1.0, float(height))
+
+
+def recognise(pictures: Sequence[tuple[Pixels, Sequence[Floats]]]) -> list[list[TextLine | None]]:
+    """Return the text of lines of several pictures; None for one that is not read surely or holds no text.
+
+    Corners are as from `detect`. Lines that run up or down are read upward, as margins are printed.
+    """
+    jobs = [(pixels, corners) for pixels, lines in pictures for corners in lines]
+    strips = map_parallel(lambda job: _cut_out(*job), jobs)
+    cuts = [(n, start, end) for n, strip in enumerate(strips) for start, end in _cut(strip.pixels)]
+    read = dict(
+        pair for pairs in map_parallel(lambda group: _read_group(strips, group), list(_groups(cuts))) for pair in pairs
+    )
+    parts: list[list[tuple[str, Floats, Floats]]] = [[] for _ in strips]
+    for cut in cuts:
+        parts[cut[0]].append(read[cut])
+    texts = iter([_join(strip, own) for strip, own in zip(strips, parts, strict=True)])
+    return [[next(texts) for _ in lines] for _, lines in pictures]
+
+
+def _cut_out(pixels: Pixels, corners: Floats) -> _Strip:
+    """Cut a line out of its picture, with its ink at a fixed part of the height."""
+    width, height = measure(corners)
+    if height >= 1.5 * width:
+        corners = corners[[3, 0, 1, 2]]
+    strip = _warp(pixels, corners, STRETCH)
+    rows = _ink_rows(strip)
+    if rows is None:
+        return _Strip(strip, corners)
+    top, bottom = rows
+    height = bottom - top
+    wide = _narrow(corners, top - PADDING * height, bottom + PADDING * height)
+    return _Strip(
+        _warp(pixels, wide, STRETCH), _narrow(corners, top - BOX_PADDING * height, bottom + BOX_PADDING * height)
+    )
+
+
+def _narrow(corners: Floats, top: float, bottom: float) -> Floats:
+    """Return the corners of the rows from `top` to `bottom` of a strip with these corners."""
+    above, below = (corners[:2], corners[[3, 2]])
+    (first, second), (fourth, third) = (above + (below - above) * (row / LINE_HEIGHT) for row in (top, bottom))
+    return np.array([first, second, third, fourth], np.float32)
+
+
+def _ink_rows(strip: Pixels) -> tuple[float, float] | None:
+    """Return the first and last row of a line's letters; None if no row stands out."""
+    gray = strip.mean(axis=2)
+    edges = np.abs(np.diff(gray, axis=1)).clip(24) - 24
+    energy = edges.sum(axis=1)
+    peak = energy.max()
+    if peak <= 0:
+        return None
+    middle = int(np.argmax(np.convolve(energy, np.ones(9), "same")))
+    quiet = energy < 0.06 * peak
+    above, below = np.flatnonzero(quiet[:middle]), np.flatnonzero(quiet[middle:])
+    top = int(above[-1]) + 1 if len(above) else 0
+    bottom = middle + int(below[0]) if len(below) else LINE_HEIGHT
+    return (float(top), float(bottom)) if bottom - top >= 12 else None
+
+
+def _warp(pixels: Pixels, corners: Floats, stretch: float) -> Pixels:
+    """Return what lies between the corners, LINE_HEIGHT high, `stretch` times as wide as its shape says."""
+    import cv2
+
+    width, height = measure(corners)
+    across = max(8, math.ceil(LINE_HEIGHT * width / height * stretch))
+    target = np.array([[0, 0], [across, 0], [across, LINE_HEIGHT], [0, LINE_HEIGHT]], np.float32)
+    matrix = cv2.getPerspectiveTransform(np.asarray(corners, np.float32), target)
+    cut = cv2.warpPerspective(
+        pixels, matrix, (across, LINE_HEIGHT), flags=cv2.INTER_CUBIC, borderMode=cv2.BORDER_REPLICATE
+    )
+    return np.asarray(cut, np.uint8)
+
+
+def _contrast(strip: Pixels) -> Floats:
+    """Return each column's difference of brightest and darkest pixel, without the edges of neighbouring lines."""
+    gray = strip[6:-6].mean(axis=2)
+    return np.asarray(gray.max(axis=0) - gray.min(axis=0), np.float32)
+
+
+def _cut(strip: Pixels) -> list[tuple[int, int]]:
+    """Return the columns at which parts of a line start and end: even parts, cut in the emptiest place nearby."""
+    width = strip.shape[1]
+    count = math.ceil(width / MAX_LINE_WIDTH)
+    if count == 1:
+        return [(0, width)]
+    emptiness = np.convolve(_contrast(strip), np.ones(10), "same")
+    ends = []
+    for n in range(1, count):
+        begin = round(width * n / count) - MAX_LINE_WIDTH // 6
+        ends.append(begin + int(np.argmin(emptiness[begin : begin + MAX_LINE_WIDTH // 3])))
+    return list(zip([0, *ends], [*ends, width], strict=True))
+
+
+Cut = tuple[int, int, int]
+"""Index of a strip, first and last column of the part."""
+
+
+def _groups(cuts: Sequence[Cut]) -> Iterator[list[Cut]]:
+    """Yield groups of parts of about equal width that are read together."""
+    group: list[Cut] = []
+    for cut in sorted(cuts, key=lambda cut: cut[1] - cut[2]):
+        wide = _padded(group[0][2] - group[0][1]) if group else 0
+        if group and ((len(group) + 1) * wide > BATCH_WIDTH or (cut[2] - cut[1]) < 0.8 * wide - WIDTH_STEP):
+            yield group
+            group = []
+        group.append(cut)
+    if group:
+        yield group
+
+
+def _padded(width: int) -> int:
+    return max(1, math.ceil(width / WIDTH_STEP)) * WIDTH_STEP
+
+
+def _read_group(strips: Sequence[_Strip], group: Sequence[Cut]) -> list[tuple[Cut, tuple[str, Floats, Floats]]]:
+    """Return the text of each part with its characters' places, in columns of the strip, and probabilities."""
+    width = _padded(group[0][2] - group[0][1])
+    batch = np.zeros((len(group), 3, LINE_HEIGHT, width), np.float32)
+    for row, (n, start, end) in enumerate(group):
+        part = strips[n].pixels[:, start:end, ::-1].astype(np.float32) / 127.5 - 1
+        batch[row, :, :, : end - start] = part.transpose(2, 0, 1)
+    session, characters = _recogniser()
+    logits = session.get_outputs()[0].name == "logits"
+    results = []
+    for cut, steps in zip(group, session.run(None, {"x": batch})[0], strict=True):
+        best = steps.argmax(axis=1)
+        own = np.flatnonzero((best != 0) & np.concatenate([[True], best[1:] != best[:-1]]))
+        places = np.asarray(cut[1] + (own + 0.5) * (width / len(best)), np.float32)
+        chosen = steps[own]
+        scores = np.exp(chosen.max(axis=1)) / np.exp(chosen).sum(axis=1) if logits else chosen.max(axis=1, initial=0)
+        results.append((cut, ("".join(characters[n] for n in best[own]), places, scores)))
+    return results
+
+
+def _join(strip: _Strip, parts: Sequence[tuple[str, Floats, Floats]]) -> TextLine | None:
+    """Return the line that the parts of a strip make; None if it has no text or is not sure."""
+    chars: list[str] = []
+    places: list[float] = []
+    scores: list[float] = []
+    for text, at, score in parts:
+        if chars and text:
+            chars.append(" ")
+            places.append(float(at[0]))
+        chars += text
+        places += at.tolist()
+        scores += score.tolist()
+    if not "".join(chars).strip() or np.mean(scores) < MIN_LINE_SCORE:
+        return None
+    words, edges = split_words(_contrast(strip.pixels), chars, places)
+    return TextLine(strip.corners, words, edges, float(np.mean(scores)))
+
+
+def map_parallel(work: Callable[[Item], Result], items: Sequence[Item]) -> list[Result]:
+    """Return the results in order, made by one thread per core. Raises the first error."""
+    if len(items) < 2 or threading.current_thread().name.startswith("ocr"):
+        return [work(item) for item in items]
+    return list(_pool().map(work, items))
+
+
+@cache
+def _pool() -> ThreadPoolExecutor:
+    import cv2
+
+    cv2.setNumThreads(1)  # the lines are shared out already
+    return ThreadPoolExecutor(core_count(), "ocr")
+
+
+@cache
+def _detector() -> InferenceSession:
+    return _load(DETECTOR)
+
+
+@cache
+def _recogniser() -> tuple[InferenceSession, list[str]]:
+    """Return the session and the characters of its classes; class 0 is none."""
+    session = _load(RECOGNISER)
+    names = session.get_modelmeta().custom_metadata_map["character"].splitlines()
+    return session, ["", *names, " "]
+
+
+def _load(model: str) -> InferenceSession:
+    """Load a network. Raises BackboneUnavailable if onnxruntime or rapidocr is not installed."""
+    try:
+        from onnxruntime import InferenceSession, SessionOptions
+    except ImportError as missing:
+        raise _missing("onnxruntime") from missing
+    spec = find_spec("rapidocr")
+    if spec is None or not spec.submodule_search_locations:
+        raise _missing("rapidocr")
+    options = SessionOptions()
+    options.intra_op_num_threads = options.inter_op_num_threads = 1  # each thread of the pool reads by itself
+    options.log_severity_level = 4
+    path = Path(spec.submodule_search_locations[0]) / "models" / model
+    if model == RECOGNISER and INT8_RECOGNISER.is_file() and INT8_FLAGS & _processor_flags():
+        path = INT8_RECOGNISER
+    return InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
+
+
+def _processor_flags() -> set[str]:
+    """Return the processor's features; empty if the system does not say."""
+    try:
+        lines = Path("/proc/cpuinfo").read_text(encoding="ascii", errors="replace").splitlines()
+    except OSError:
+        return set()
+    return set(next((line for line in lines if line.startswith("flags")), "").split())
+
+
+def _missing(name: str) -> BackboneUnavailable:
+    return BackboneUnavailable(
+        f"Reading pictures needs {name}, which is not installed.", "Run: pip install rapidocr==3.10.0 onnxruntime"
+    )
