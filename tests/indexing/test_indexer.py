@@ -126,7 +126,7 @@ def test_page_names_are_short_and_name_the_first_pages(numbers):
 
 
 def test_a_refused_page_has_its_number_and_reason(tmp_path, opened, monkeypatch):
-    monkeypatch.setattr(ocr, "read_words", lambda _: ())
+    monkeypatch.setattr(ocr, "read_pages", lambda pictures, *, turn: [Reading(())] * len(pictures))
     with opened() as library:
         last = add(library, write_pdf(tmp_path / "a.pdf", "tide table", "", "moon sun"))
     assert last.outcome.added == (1, 3)
@@ -163,7 +163,7 @@ def test_an_old_page_that_is_refused_now_stays_as_it_was(tmp_path, opened, monke
     with opened() as library:
         add(library, path)
     forget_words(tmp_path / "data")
-    monkeypatch.setattr(ocr, "read_words", lambda _: ())
+    monkeypatch.setattr(ocr, "read_pages", lambda pictures, *, turn: [Reading(())] * len(pictures))
     with opened() as library:
         last = add(library, path)
         assert (last.done, last.outcome.added, list(last.outcome.refused)) == (2, (2,), [1])

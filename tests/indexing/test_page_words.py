@@ -151,9 +151,8 @@ def test_a_layer_in_another_script_than_the_page_shows_gives_way_to_ocr() -> Non
 def test_words_that_ocr_cannot_read_better_stay(shown: str) -> None:
     drawn = DrawnPage()
     layer = [Word(text, word.box) for text, word in zip(shown.split() * 9, drawn.words, strict=False)]
-    nonsense = read_page(
-        drawn.page(layer), use_ocr=True, engine=lambda *_, turn: [Reading((Word("xqzw", Box(0, 0, 1, 1)),))]
-    )
+    nonsense = Reading((Word("xqzw", Box(0, 0, 1, 1)),))
+    read = read_page(drawn.page(layer), use_ocr=True, engine=lambda *_, turn: [nonsense])
     assert texts(read.words)[:4] == texts(layer)[:4]
 
 
@@ -254,7 +253,7 @@ def test_a_picture_that_breaks_the_reader_is_one_refused_page(monkeypatch):
 
 
 def test_a_turned_scan_is_kept_upright_and_one_broken_page_is_refused_alone(monkeypatch):
-    turned, broken, plain = page("", 1), page("", 2), page("", 3)
+    turned, broken, plain = (replace(page("", n), pixels=page("").pixels.copy()) for n in (1, 2, 3))
 
     def read(pictures, *, turn):
         assert turn
