@@ -6,8 +6,12 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Protocol, runtime_checkable
 
+from smart_demo.backbones.text_lines import letter_height
 from smart_demo.errors import PageRefused, SettingRefused
 from smart_demo.types import Encoder, Page, PageEncoding, Query, QueryEncoding
+
+MIN_LETTER_HEIGHT = 3.5
+"""Pixels of a small letter below which print is unreadable: 6 point on A4 at 88 dpi, the default budget's size."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,3 +90,17 @@ def resolve_late_layer(requested: int, layers: int, model: str) -> int:
             f"SMART_LATE_LAYER={requested}, but {model} has {layers} layers.", f"It takes last, or 1 to {layers}."
         )
     return 0 if requested == layers else requested
+
+
+def describe_small_print(page: Page, seen: tuple[int, int], model: str) -> str:
+    """Return a sentence if a model sees a page so small that its print is unreadable, else an empty string.
+
+    seen: (width, height) in pixels at which the model's budget lets it see the page.
+    """
+    try:
+        height = letter_height(page.pixels)
+    except ImportError:  # OpenCV comes with OCR, which a backbone that sees does without
+        return ""
+    if height is None or height * seen[0] / page.pixels.shape[1] >= MIN_LETTER_HEIGHT:
+        return ""
+    return f"The print is small: {model} sees {seen[0]:,} × {seen[1]:,} pixels of the page and may miss words."

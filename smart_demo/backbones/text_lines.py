@@ -35,6 +35,8 @@ INT8_FLAGS = {"avx512_vnni", "avx_vnni", "amx_int8"}
 """Processors with one of these multiply 8 bits exactly; older ones saturate, so they read with the original."""
 X_HEIGHT = 6.0
 """Pixels of a small letter, at the size at which lines are detected: smaller print is found less surely (measured)."""
+MIN_LETTERS = 20
+"""Marks that look like letters without which the size of print is unknown."""
 SCALES = (0.3, 2.0)
 """Lowest and highest scale of detection."""
 MAX_TILE_PIXELS = 2_600_000
@@ -90,7 +92,16 @@ def detect(pixels: Pixels) -> list[Floats]:
 
 
 def print_scale(pixels: Pixels) -> float:
-    """Return the scale at which a picture's small print has X_HEIGHT, estimated from its connected marks."""
+    """Return the scale at which a picture's small print has X_HEIGHT; 1 if it has too little print to tell."""
+    height = letter_height(pixels)
+    return 1.0 if height is None else float(np.clip(X_HEIGHT / height, *SCALES))
+
+
+def letter_height(pixels: Pixels) -> float | None:
+    """Return the height in pixels of the small letters of a picture, estimated from its connected marks.
+
+    None if fewer than 20 marks look like letters.
+    """
     import cv2
 
     gray = cv2.cvtColor(pixels, cv2.COLOR_RGB2GRAY)
@@ -103,9 +114,7 @@ def print_scale(pixels: Pixels) -> float:
         (height >= 5) & (height <= 80) & (width <= 3 * height) & (height <= 5 * width) & (area * 8 >= width * height)
     )
     heights = height[letters]
-    if len(heights) < 20:
-        return 1.0
-    return float(np.clip(X_HEIGHT / np.percentile(heights, 30), *SCALES))
+    return float(np.percentile(heights, 30)) if len(heights) >= MIN_LETTERS else None
 
 
 def _probabilities(pixels: Pixels) -> tuple[Pixels, float]:

@@ -19,7 +19,7 @@ from typing import Any, Self
 import numpy as np
 import numpy.typing as npt
 
-from smart_demo.backbones.base import Runtime, resolve_late_layer
+from smart_demo.backbones.base import Runtime, describe_small_print, resolve_late_layer
 from smart_demo.backbones.checkpoint_files import (
     HUB_IDS,
     Checkpoint,
@@ -33,6 +33,7 @@ from smart_demo.backbones.qwen.prompt import (
     DOCUMENT_INSTRUCTION,
     MAX_PROMPT_TOKENS,
     QUERY_INSTRUCTION,
+    TOKEN_SIDE,
     Patches,
     Prompt,
     cut_patches,
@@ -150,7 +151,9 @@ class Qwen3VL:
         assert prepared.patches is not None  # every page has an image
         grid = prepared.patches.grid
         place = TokenGrid(int(np.argmax(selected.kinds == TokenKind.PATCH)), grid.rows, grid.cols)
-        return PageEncoding(page.id, self._encoder.fingerprint, selected.pooled, selected.tokens, selected.kinds, place)
+        notice = describe_small_print(page, (grid.cols * TOKEN_SIDE, grid.rows * TOKEN_SIDE), self._encoder.name)
+        parts = (selected.pooled, selected.tokens, selected.kinds, place, notice)
+        return PageEncoding(page.id, self._encoder.fingerprint, *parts)
 
     def _query_encoding(self, query: Query, prepared: ModelInput, states: Floats | None) -> QueryEncoding:
         try:

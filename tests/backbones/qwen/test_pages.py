@@ -2,8 +2,9 @@
 
 import numpy as np
 import pytest
+from PIL import Image, ImageDraw, ImageFont
 
-from smart_demo.backbones.base import Backbone
+from smart_demo.backbones.base import Backbone, describe_small_print
 from smart_demo.backbones.qwen.model import Qwen3VL
 from smart_demo.config import Settings
 from smart_demo.errors import PageRefused, QueryRefused
@@ -38,6 +39,27 @@ def test_a_mark_on_the_page_moves_the_token_of_its_cell_most(qwen, height, width
         patches = slice(after.place.start, after.place.start + rows * cols)
         moved = np.linalg.norm(after.tokens[patches] - before.tokens[patches], axis=1)
         assert after.place.cell(after.place.start + int(moved.argmax())) == (row, col)
+
+
+def printed(size, width=1_280, height=1_600):
+    """Return a page of words in letters of `size` pixels."""
+    image = Image.new("RGB", (width, height), "white")
+    draw, font = ImageDraw.Draw(image), ImageFont.load_default(size)
+    for top in range(20, height - 2 * size, 2 * size):
+        draw.text((20, top), "parcels to Iceland need a customs form and a stamp", font=font, fill="black")
+    return np.array(image)
+
+
+def test_print_that_the_budget_makes_unreadable_is_said(tiny_qwen):
+    small, large, tall = printed(14), printed(60), printed(18, height=6_400)
+    wide = Qwen3VL.load(str(tiny_qwen), Settings(visual_tokens=736))
+    for backbone, pixels, expected in [(wide, large, False), (wide, tall, True), (wide, small, False)]:
+        (made,) = backbone.encode_pages([page(pixels)])
+        assert ("print is small" in made.notice) == expected
+        if expected:
+            assert f"{made.place.cols * 32:,} × {made.place.rows * 32:,} pixels" in made.notice
+    assert describe_small_print(page(small), (320, 400), "tiny")
+    assert describe_small_print(page(picture()), (32, 32), "tiny") == ""  # no print to be read
 
 
 def test_the_grid_covers_exactly_the_patches(qwen):
