@@ -40,7 +40,7 @@ def test_a_perfect_reader_scores_one_and_faults_cost_what_they_should():
 def test_the_scanned_samples_are_whole_and_every_goal_is_reported(monkeypatch):
     scans = list(ocr_pages.scanned_samples())
     assert [len(page.words) for page in scans] == [150, 104, 119]
-    monkeypatch.setattr(ocr_pages, "known_pages", lambda: scans[1:2])
+    monkeypatch.setattr(ocr_pages, "measured_pages", lambda: scans[1:2])
     monkeypatch.setattr(ocr_pages, "ROUNDS", 1)
     perfect = [Word(text, Box(0, 0, 1, 1)) for text in scans[1].words]
     monkeypatch.setattr(ocr_pages, "load_rapidocr", lambda: lambda pixels: perfect)
