@@ -28,8 +28,10 @@ MAX_SINGLE_SHARE = 0.6
 """Share of one-letter words above which the letters of words are set apart."""
 MAX_UNREADABLE_SHARE = 0.1
 """Share of characters without a meaning (private use, unassigned, replacement) above which text is suspicious."""
+MAX_KNOWN_LENGTH = 100
+"""Characters of the longest word that is looked up; the vocabulary's have at most 18."""
 KNOWN_GAIN, PAIR_GAIN = 0.2, 0.7
-"""By how much other words must be better known, or their pairs more probable, to replace a layer's words."""
+"""Least gain in known words, and in the score of pairs, for which other words replace a layer's."""
 LATIN_KNOWN_SHARE = 0.6
 """Share of known words from which text in Latin script is certain to be language."""
 _WORD_START, _WORD_END = "^", "$"
@@ -56,7 +58,10 @@ class TextQuality:
 
     @property
     def suspicious(self) -> bool:
-        """Whether the words are probably not what the page shows. Always False for under 20 letters."""
+        """Whether the words are probably not what the page shows.
+
+        Under 20 letters only characters without a meaning tell.
+        """
         if self.unreadable_share > MAX_UNREADABLE_SHARE:
             return True
         if self.letters < MIN_LETTERS:
@@ -67,8 +72,10 @@ class TextQuality:
 
     def is_better_than(self, other: TextQuality) -> bool:
         """Whether these words, read from the same place as `other`, are much more probably language."""
-        if self.letters < MIN_LETTERS / 3 or self.latin_share < 0.5:
+        if self.letters < MIN_LETTERS / 3:
             return False
+        if self.latin_share < 0.5:  # no pairs and no vocabulary to judge it by: the caller knows how surely it was read
+            return other.latin_share > 0.5 and other.suspicious and not self.suspicious
         if self.known_share > other.known_share + KNOWN_GAIN:
             return True
         latin = other.latin_share > 0.5 and other.unreadable_share <= MAX_UNREADABLE_SHARE
@@ -84,7 +91,7 @@ class TextQuality:
 def measure(words: Iterable[str]) -> TextQuality:
     """Return the statistics of some words.
 
-    >>> measure(["the", "flange", "bolts"]).known_share, measure(["wkh", "iodqjh", "erowv"]).known_share
+    >>> measure(["the", "wheel", "bolts"]).known_share, measure(["wkh", "zkhho", "erowv"]).known_share
     (1.0, 0.0)
     """
     model = _load_language()
@@ -165,7 +172,11 @@ class _Language:
 
     def knows(self, word: str) -> bool:
         """Return whether a word, without signs around it and without accents, is in the vocabulary."""
-        return re.sub(r"^[\W_]+|[\W_]+$", "", "".join(_plain(word))) in self.vocabulary
+        if len(word) > MAX_KNOWN_LENGTH:
+            return False
+        plain = list(_plain(word))
+        inside = [n for n, char in enumerate(plain) if char.isalnum()]
+        return bool(inside) and "".join(plain[inside[0] : inside[-1] + 1]) in self.vocabulary
 
     def pair_score(self, before: str, after: str) -> float:
         return self.scores.get((before, after), self.unseen[before])

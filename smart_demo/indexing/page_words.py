@@ -3,9 +3,11 @@
 People look for the words that they see. A text layer may lack them (a scan with a stamp, a slide that is a picture), or
 hold other ones (fonts without a mapping to Unicode). So for each page
 
-1. runs of the layer's words that are no language are read again by OCR, and given up if OCR reads language there;
+1. runs of the layer's words that are no language are read by OCR, and replaced if OCR reads language there;
 2. areas that look like print and hold no words of the layer are read by OCR, and merged;
-3. a page without words is read by OCR alone, after a scan that lies on its side was turned upright.
+3. a page without words is read by OCR alone.
+
+A scan that lies on its side is turned upright, and the page's words with it.
 """
 
 from __future__ import annotations
@@ -13,7 +15,7 @@ from __future__ import annotations
 import logging
 import unicodedata
 from collections.abc import Callable, Sequence
-from dataclasses import replace
+from dataclasses import astuple, replace
 from typing import Protocol
 
 import numpy as np
@@ -28,7 +30,6 @@ from smart_demo.types import Page, Pixels
 from smart_demo.words import Box, Word, WordSource
 
 TURNED = "The scan was turned upright."
-ReadWords = Callable[[Pixels], tuple[Word, ...]]
 
 
 class Ocr(Protocol):
@@ -41,6 +42,11 @@ PUBLIC_HINT = "This page finds documents by their words: add one with text, or a
 """Hint for visitors of a public page, who cannot install anything."""
 UNDRAWN = {"Cc", "Cf", "Cs", "Cn", "Zs", "Zl", "Zp"}
 """Unicode categories of characters that draw nothing."""
+UNREAD = "Words in pictures could not be read."
+DAMAGED = "The text layer is damaged; words were read from the picture."
+READ = "Words in pictures were read by OCR."
+SURE = 0.9
+"""Mean score of OCR's lines from which text in another script than Latin counts as language."""
 FINE_SIDE, COARSE_SIDE = 1_000, 330
 """Long side in pixels at which print is looked for: the usual sizes, and large print of posters and slides."""
 MIN_FINE_SHARE, MIN_COARSE_SHARE = 0.004, 0.02
@@ -48,11 +54,23 @@ MIN_FINE_SHARE, MIN_COARSE_SHARE = 0.004, 0.02
 
 Measured on the 71 sample pages: charts, tables and plans whose labels are in the layer have at most 0.0024 (one chart
 0.0097), pictured text from 0.02."""
+MIN_STANDING_SHARE = 0.015
+"""The same for print on its side: half a page of it has 0.03, a chart of the samples up to 0.0091."""
 CELL = 8
 """Pixels of a cell's side. A cell holds print if it has some edges between its columns, as upright strokes make."""
 MIN_EDGE, MIN_CELL_EDGES = 30, 8
 MIN_RUN_CELLS = 4
 """Neighbouring cells in a row that hold print: a rule, a curve or a frame crosses fewer."""
+GAP_ROWS, GAP_COLS = 4, 6
+"""Cells between two parts of one area: the lines of a paragraph, and the words of a line, are nearer."""
+MAX_AREAS = 8
+"""Areas of a page that are read one by one; more are read as one."""
+MIN_TURNED_SHARE = 0.25
+"""Share of the page that lies on its side from which the whole page is turned."""
+MAX_PRINT_HEIGHT = 0.2
+"""Height of a word, in parts of the page, above which it is a frame and covers no print: 170 points on A4."""
+MAX_TALLER = 3
+"""A word covers others that are up to so many times lower than itself."""
 MARGIN = 0.02
 """Margin around an area that OCR reads, in parts of the page."""
 MAX_OVERLAP = 0.5
@@ -106,11 +124,9 @@ def _read_scans(pages: Sequence[Page], engine: Ocr, public: bool) -> Sequence[Pa
 
 def _with_reading(page: Page, reading: Reading) -> Page:
     source = WordSource.OCR if reading.words else WordSource.NONE
-    page = replace(page, words=reading.words, source=source)
-    if not reading.turns:
-        return page
-    pixels = np.ascontiguousarray(np.rot90(page.pixels, reading.turns))
-    return replace(page, pixels=pixels, notices=(*page.notices, TURNED))
+    if reading.turns:
+        page = turn_page(page, reading.turns)
+    return replace(page, words=reading.words, source=source)
 
 
 def _says_something(word: Word) -> bool:
@@ -120,87 +136,149 @@ def _says_something(word: Word) -> bool:
 
 def _complete_layer(page: Page, engine: Ocr) -> Page:
     """Return a page that has a text layer with the words that can be trusted, and those that OCR reads elsewhere."""
-
-    def read_words(pixels: Pixels) -> tuple[Word, ...]:
-        return engine([pixels], turn=False)[0].words
-
     try:
-        kept, given_up = _trusted_words(page, read_words)
-        found = _read_uncovered(page.pixels, kept, read_words)
+        kept, found, given_up = _replace_nonsense(page, engine)
+        turns, areas = _read_uncovered(page.pixels, (*kept, *found), engine)
+        if turns:
+            page, kept, found = turn_page(page, turns), _turn_words(kept, turns), _turn_words(found, turns)
+            _, areas = _read_uncovered(page.pixels, (*kept, *found), engine)
     except (BackboneUnavailable, InputRefused) as error:
         log.warning("a page is searched by its text layer alone: %s", error)
+        return replace(page, notices=(*page.notices, UNREAD))
+    words = kept
+    for group in (found, *areas):
+        words = merge(words, group)
+    if not (found or any(areas)):
         return page
-    if not found:
-        return page
-    number = f"{len(found):,} {'word was' if len(found) == 1 else 'words were'}"
-    notice = f"{number} read from pictures."
-    if given_up:
-        notice = "The text layer is damaged; the words were read from the picture."
+    notices = [*page.notices, *([DAMAGED] if given_up else []), *([READ] if any(areas) else [])]
     source = WordSource.BOTH if kept else WordSource.OCR
-    return replace(page, words=merge(kept, found), source=source, notices=(*page.notices, notice))
+    return replace(page, words=words, source=source, notices=tuple(notices))
 
 
-def _trusted_words(page: Page, read_words: ReadWords) -> tuple[tuple[Word, ...], bool]:
-    """Return (the layer's words that can be trusted, whether some were given up).
+def _replace_nonsense(page: Page, engine: Ocr) -> tuple[tuple[Word, ...], tuple[Word, ...], bool]:
+    """Return (the layer's words that can be trusted, OCR words in the place of the others, whether there are others).
 
-    The worst suspicious run is read by OCR; only if that reads language are the suspicious runs given up. So rare
+    Suspicious runs of words are read by OCR, and each is given up if OCR reads language in its place. So rare
     languages, part numbers and scripts that OCR does not know stay.
     """
     texts = [word.text for word in page.words]
     runs = layer_quality.suspicious_runs(texts)
+    if not runs:
+        if _shows_latin(page, texts, engine):
+            return (), (), True
+        return page.words, (), False
+    area = _around([box for run, _ in runs for n in run for box in boxes_of(page.words[n])])
+    (reading,) = engine([_crop(page.pixels, area)], turn=False)
+    seen = _place_all(reading.words, area, page.pixels)
+    doubted: set[int] = set()
+    found: dict[int, None] = {}
+    for run, quality in runs:
+        boxes = _box_array([page.words[n] for n in run])
+        own = [n for n, word in enumerate(seen) if _overlap(word.box, boxes) > MAX_OVERLAP]
+        read = layer_quality.measure(seen[n].text for n in own)
+        if read.is_better_than(quality) and (read.latin_share > 0.5 or reading.confidence >= SURE):
+            doubted.update(run)
+            found |= dict.fromkeys(own)
+    kept = tuple(word for n, word in enumerate(page.words) if n not in doubted)
+    return kept, tuple(seen[n] for n in sorted(found)), bool(doubted)
+
+
+def _shows_latin(page: Page, texts: Sequence[str], engine: Ocr) -> bool:
+    """Return whether a page whose layer is in another script shows Latin text: its fonts only claim the script."""
     whole = layer_quality.measure(texts)
-    if runs:
-        positions, quality = runs[0]
-        doubted = {n for run, _ in runs for n in run}
-    elif whole.latin_share < 0.5 and whole.letters >= layer_quality.MIN_LETTERS:
-        # Another script: does the page show it, or do its fonts only claim so?
-        positions, quality = _first_run(texts), whole
-        doubted = set(range(len(texts)))
-    else:
-        return page.words, False
-    seen = read_words(_crop(page.pixels, _around([page.words[n].box for n in positions])))
-    read = layer_quality.measure(word.text for word in seen)
-    if not (read.is_better_than(quality) if runs else read.latin_language):
-        return page.words, False
-    return tuple(word for n, word in enumerate(page.words) if n not in doubted), True
-
-
-def _first_run(texts: Sequence[str]) -> range:
-    letters = 0
-    for n, text in enumerate(texts):
-        letters += sum(map(str.isalpha, text))
+    if whole.latin_share >= 0.5 or whole.letters < layer_quality.MIN_LETTERS:
+        return False
+    letters, first = 0, list[Word]()
+    for word in page.words:
+        first.append(word)
+        letters += sum(map(str.isalpha, word.text))
         if letters >= 2 * layer_quality.MIN_LETTERS:
-            return range(n + 1)
-    return range(len(texts))
+            break
+    (reading,) = engine([_crop(page.pixels, _around([word.box for word in first]))], turn=False)
+    return layer_quality.measure(word.text for word in reading.words).latin_language
 
 
-def _read_uncovered(pixels: Pixels, words: Sequence[Word], read_words: ReadWords) -> tuple[Word, ...]:
-    """Return the words that OCR reads in areas which look like print and hold none of `words`."""
-    area = find_uncovered(pixels, words)
-    if area is None:
-        return ()
-    height, width = pixels.shape[:2]
-    left, top, right, bottom = _to_pixels(area, width, height)
-    inside = Box(left / width, top / height, right / width, bottom / height)
-    read = read_words(np.ascontiguousarray(pixels[top:bottom, left:right]))
-    placed = (_place(word, inside) for word in read)
-    covered = np.array([box_numbers(box) for word in words for box in boxes_of(word)]).reshape(-1, 4)
-    return tuple(word for word in placed if _overlap(word.box, covered) <= MAX_OVERLAP)
+def _read_uncovered(pixels: Pixels, words: Sequence[Word], engine: Ocr) -> tuple[int, list[tuple[Word, ...]]]:
+    """Return (turns, words) of areas which look like print and hold none of `words`, each area by itself.
 
-
-def find_uncovered(pixels: Pixels, words: Sequence[Word]) -> Box | None:
-    """Return the box around everything that looks like print and holds no words; None if that is too little."""
+    turns: quarter turns that make the page upright, if most of it is one area that lies on its side.
+    """
+    areas = find_uncovered(pixels, words)
+    readings = engine([_crop(pixels, area) for area in areas], turn=True) if areas else []
+    for area, reading in zip(areas, readings, strict=True):
+        if reading.turns and (area.right - area.left) * (area.bottom - area.top) >= MIN_TURNED_SHARE:
+            return reading.turns, []
+    covered = [(_box_array([word]), max(box.bottom - box.top for box in boxes_of(word))) for word in words]
     found = []
+    for area, reading in zip(areas, readings, strict=True):
+        upright = _turn_words(reading.words, -reading.turns)
+        placed = _place_all(upright, area, pixels)
+        found.append(tuple(word for word in placed if not _is_covered(word, covered)))
+    return 0, found
+
+
+def _is_covered(word: Word, covered: Sequence[tuple[npt.NDArray[np.float64], float]]) -> bool:
+    """Return whether words of about its size cover a word. A frame around a whole figure does not."""
+    height = word.box.bottom - word.box.top
+    near = [boxes for boxes, tall in covered if tall <= MAX_TALLER * height]
+    return bool(near) and _overlap(word.box, np.concatenate(near)) > MAX_OVERLAP
+
+
+def find_uncovered(pixels: Pixels, words: Sequence[Word]) -> list[Box]:
+    """Return boxes around areas that look like print and hold no words; none if they are too small in all."""
+    found = list[Box]()
     for side, least in ((FINE_SIDE, MIN_FINE_SHARE), (COARSE_SIDE, MIN_COARSE_SHARE)):
-        cells = _print_cells(pixels, side) & ~_covered_cells(pixels, words, side)
-        cells = _long_runs(cells)
+        covered = _covered_cells(pixels, words, side)
+        cells = _long_runs(_print_cells(pixels, side) & ~covered)
         if cells.mean() >= least:
-            rows, cols = np.nonzero(cells)
-            height, width = cells.shape
-            found.append(
-                Box(cols.min() / width, rows.min() / height, (cols.max() + 1) / width, (rows.max() + 1) / height)
-            )
-    return _around(found) if found else None
+            found += _areas(cells)
+    standing = _standing_cells(pixels, FINE_SIDE) & ~_covered_cells(pixels, words, FINE_SIDE)
+    cells = _long_runs(standing.T).T
+    if cells.mean() >= MIN_STANDING_SHARE:
+        found += _areas(cells)
+    return _join(found)
+
+
+def _areas(cells: npt.NDArray[np.bool_]) -> list[Box]:
+    """Return the boxes around groups of cells, (rows, columns), that lie within some cells of each other."""
+    height, width = cells.shape
+    left = set(zip(*(index.tolist() for index in np.nonzero(cells)), strict=True))
+    boxes = []
+    while left:
+        group, waiting = [], [left.pop()]
+        while waiting:
+            row, col = waiting.pop()
+            group.append((row, col))
+            near = [(row + y, col + x) for y in range(-GAP_ROWS, GAP_ROWS + 1) for x in range(-GAP_COLS, GAP_COLS + 1)]
+            for cell in near:
+                if cell in left:
+                    left.remove(cell)
+                    waiting.append(cell)
+        rows, cols = zip(*group, strict=True)
+        boxes.append(Box(min(cols) / width, min(rows) / height, (max(cols) + 1) / width, (max(rows) + 1) / height))
+    return boxes
+
+
+def _join(boxes: Sequence[Box]) -> list[Box]:
+    """Return boxes with margins, those that overlap made one, from top to bottom; one around all if they are many."""
+    joined = list[Box]()
+    for box in (_around([box]) for box in boxes):
+        while meeting := [other for other in joined if _meet(box, other)]:
+            joined = [other for other in joined if other not in meeting]
+            box = _around([box, *meeting], margin=0)
+        joined.append(box)
+    if len(joined) > MAX_AREAS:
+        return [_around(joined, margin=0)]
+    return sorted(joined, key=lambda box: (box.top, box.left))
+
+
+def _meet(one: Box, other: Box) -> bool:
+    return one.left < other.right and other.left < one.right and one.top < other.bottom and other.top < one.bottom
+
+
+def _standing_cells(pixels: Pixels, side: int) -> npt.NDArray[np.bool_]:
+    """Return the cells that look like print which lies on its side, as `_print_cells`."""
+    return np.ascontiguousarray(_print_cells(np.ascontiguousarray(pixels.swapaxes(0, 1)), side).T)
 
 
 def _print_cells(pixels: Pixels, side: int) -> npt.NDArray[np.bool_]:
@@ -229,6 +307,8 @@ def _covered_cells(pixels: Pixels, words: Sequence[Word], side: int) -> npt.NDAr
     covered = np.zeros((height, width), dtype=bool)
     for word in words:
         for box in boxes_of(word):
+            if box.bottom - box.top > MAX_PRINT_HEIGHT:  # a figure's frame, or a title, which OCR may read again
+                continue
             margin = 0.3 * (box.bottom - box.top)
             top, bottom = max(0.0, box.top - margin), min(1.0, box.bottom + margin)
             rows = slice(int(top * height), int(bottom * height) + 1)
@@ -248,7 +328,9 @@ def _long_runs(cells: npt.NDArray[np.bool_]) -> npt.NDArray[np.bool_]:
 
 
 def merge(layer: Sequence[Word], found: Sequence[Word]) -> tuple[Word, ...]:
-    """Return the words of both in reading order: those found by OCR stand before the first layer word below them.
+    """Return the words of both in reading order; those of one area that OCR found stay together.
+
+    They follow the last word of the layer that is above them in their column.
 
     >>> a, b = Word("top", Box(0, 0.1, 1, 0.2)), Word("end", Box(0, 0.8, 1, 0.9))
     >>> [word.text for word in merge([a, b], [Word("scan", Box(0, 0.4, 1, 0.5))])]
@@ -256,9 +338,39 @@ def merge(layer: Sequence[Word], found: Sequence[Word]) -> tuple[Word, ...]:
     """
     if not layer or not found:
         return (*layer, *found)
-    start = min(word.box.top for word in found)
-    position = next((n for n, word in enumerate(layer) if word.box.top >= start), len(layer))
+    area = _around([word.box for word in found], margin=0)
+    beside = [n for n, word in enumerate(layer) if word.box.left < area.right and area.left < word.box.right]
+    above = [n for n in beside if layer[n].box.top < area.top]
+    below = [n for n in beside if layer[n].box.top >= area.top]
+    if above:
+        position = above[-1] + 1
+        line = layer[above[-1]].box
+        while position < len(layer) and layer[position].box.top < line.bottom and line.top < layer[position].box.bottom:
+            position += 1  # the rest of its line, beside the area
+    elif below:
+        position = below[0]
+    else:
+        position = next((n for n, word in enumerate(layer) if word.box.top >= area.top), len(layer))
     return (*layer[:position], *found, *layer[position:])
+
+
+def turn_page(page: Page, turns: int) -> Page:
+    """Return a page turned by quarters, counter-clockwise as `numpy.rot90`, its words with it."""
+    pixels = np.ascontiguousarray(np.rot90(page.pixels, turns))
+    return replace(page, pixels=pixels, words=_turn_words(page.words, turns), notices=(*page.notices, TURNED))
+
+
+def _turn_words(words: Sequence[Word], turns: int) -> tuple[Word, ...]:
+    def turn(box: Box) -> Box:
+        for _ in range(turns % 4):
+            box = Box(box.top, 1 - box.right, box.bottom, 1 - box.left)
+        return box
+
+    return tuple(_with_boxes(word, turn) for word in words)
+
+
+def _with_boxes(word: Word, move: Callable[[Box], Box]) -> Word:
+    return Word(word.text, move(word.box), tuple((start, move(box)) for start, box in word.parts))
 
 
 def boxes_of(word: Word) -> list[Box]:
@@ -266,9 +378,9 @@ def boxes_of(word: Word) -> list[Box]:
     return [word.box, *(box for _, box in word.parts)]
 
 
-def box_numbers(box: Box) -> tuple[float, float, float, float]:
-    """Return left, top, right and bottom."""
-    return box.left, box.top, box.right, box.bottom
+def _box_array(words: Sequence[Word]) -> npt.NDArray[np.float64]:
+    """Return the boxes of words, (n, 4): left, top, right, bottom."""
+    return np.array([astuple(box) for word in words for box in boxes_of(word)], dtype=np.float64).reshape(-1, 4)
 
 
 def _overlap(box: Box, others: npt.NDArray[np.float64]) -> float:
@@ -279,10 +391,10 @@ def _overlap(box: Box, others: npt.NDArray[np.float64]) -> float:
     return float((np.clip(width, 0, None) * np.clip(height, 0, None)).sum() / area) if area > 0 else 1.0
 
 
-def _around(boxes: Sequence[Box]) -> Box:
+def _around(boxes: Sequence[Box], margin: float = MARGIN) -> Box:
     """Return the box around boxes, with a margin, inside the page."""
-    left, top = min(box.left for box in boxes) - MARGIN, min(box.top for box in boxes) - MARGIN
-    right, bottom = max(box.right for box in boxes) + MARGIN, max(box.bottom for box in boxes) + MARGIN
+    left, top = min(box.left for box in boxes) - margin, min(box.top for box in boxes) - margin
+    right, bottom = max(box.right for box in boxes) + margin, max(box.bottom for box in boxes) + margin
     return Box(max(0.0, left), max(0.0, top), min(1.0, right), min(1.0, bottom))
 
 
@@ -297,16 +409,16 @@ def _crop(pixels: Pixels, box: Box) -> Pixels:
     return np.ascontiguousarray(pixels[top:bottom, left:right])
 
 
-def _place(word: Word, inside: Box) -> Word:
-    """Return a word whose boxes are relative to `inside` with boxes relative to the page."""
-    width, height = inside.right - inside.left, inside.bottom - inside.top
+def _place_all(words: Sequence[Word], area: Box, pixels: Pixels) -> tuple[Word, ...]:
+    """Return words of the crop of an area with boxes relative to the whole page."""
+    height, width = pixels.shape[:2]
+    left, top, right, bottom = _to_pixels(area, width, height)
 
     def move(box: Box) -> Box:
-        return Box(
-            inside.left + box.left * width,
-            inside.top + box.top * height,
-            inside.left + box.right * width,
-            inside.top + box.bottom * height,
+        x, y = (
+            [(left + edge * (right - left)) / width for edge in (box.left, box.right)],
+            [(top + edge * (bottom - top)) / height for edge in (box.top, box.bottom)],
         )
+        return Box(x[0], y[0], x[1], y[1])
 
-    return Word(word.text, move(word.box), tuple((start, move(box)) for start, box in word.parts))
+    return tuple(_with_boxes(word, move) for word in words)

@@ -101,6 +101,16 @@ FILES: dict[str, tuple[str, Callable[[], bytes], WordSource]] = {
     ),
     "a scan on its side": ("side.pdf", lambda: pdf_around(scan().rotate(90, expand=True)), WordSource.OCR),
     "a photo on its head": ("head.png", lambda: picture(scan().rotate(180), "PNG"), WordSource.OCR),
+    "a scan on its side under a stamp": (
+        "stamp.pdf",
+        lambda: pdf_around(scan().rotate(90, expand=True), "EX-000123"),
+        WordSource.BOTH,
+    ),
+    "a scan on its head under a stamp": (
+        "upside.pdf",
+        lambda: pdf_around(scan().rotate(180), "EX-000123"),
+        WordSource.BOTH,
+    ),
     "letters shifted by three": ("shifted.pdf", lambda: mapped_pdf(0x23), WordSource.OCR),
     "letters said to be private": ("private.pdf", lambda: mapped_pdf(0xE020), WordSource.OCR),
     "letters said to be Cyrillic": ("cyrillic.pdf", lambda: mapped_pdf(0x400), WordSource.OCR),
