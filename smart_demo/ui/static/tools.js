@@ -77,7 +77,7 @@ export function confirmDelete(opener, title, text, onConfirm) {
     dialog.close();
     onConfirm();
   });
-  dialog.addEventListener("click", (event) => event.target === dialog && dialog.close());
+  closeOnBackdrop(dialog);
 }
 
 // ---- requests to the server ----
@@ -177,3 +177,10 @@ export const address = {
   },
   view: (page) => address.change({ at: "", page }),
 };
+
+/** Close a dialog by a click beside it. A drag that ends there is a click on the dialog too, but does not begin there. */
+export function closeOnBackdrop(dialog) {
+  let pressed;
+  dialog.addEventListener("pointerdown", (event) => (pressed = event.target));
+  dialog.addEventListener("click", (event) => event.target === dialog && pressed === dialog && dialog.close());
+}

@@ -7,7 +7,17 @@
  * Python makes every number and sentence and escapes the markup of facts and anatomy. Words and names of documents are
  * set as text.
  */
-import { AnswerCache, askedFields, loadPicture, loadedPicture, make, placeBox, prefersCalm, stage } from "./tools.js";
+import {
+  AnswerCache,
+  askedFields,
+  closeOnBackdrop,
+  loadPicture,
+  loadedPicture,
+  make,
+  placeBox,
+  prefersCalm,
+  stage,
+} from "./tools.js";
 
 const MAX_SCALE = 8;
 const ZOOM_STEP = 1.4;
@@ -153,8 +163,8 @@ export class Viewer {
     this.dialog.addEventListener("click", (event) => {
       const action = event.target.closest("[data-do]")?.dataset.do;
       if (action) this.#act(action);
-      else if (event.target === this.dialog) this.dialog.close();
     });
+    closeOnBackdrop(this.dialog);
     this.dialog.addEventListener("close", () => {
       document.documentElement.classList.remove("is-viewing");
       this.announce("");
@@ -879,7 +889,7 @@ class PairView {
   }
 
   #listen() {
-    this.dialog.addEventListener("click", (event) => event.target === this.dialog && this.dialog.close());
+    closeOnBackdrop(this.dialog);
     this.dialog.addEventListener("close", () => {
       this.#turn += 1;
       if (!document.querySelector("dialog.viewer[open]")) document.documentElement.classList.remove("is-viewing");
