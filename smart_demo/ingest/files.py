@@ -49,10 +49,13 @@ PDF_START, PDF_END, PDF_TABLE = b"%PDF-", b"%%EOF", b"startxref"
 PADDING = b"\xef\xbb\xbf \t\r\n\f\0\x1a"
 """Bytes that programs write before the start or after the end of a good PDF."""
 BLOCK_BYTES = 2**20
-LINE_BREAKS = re.compile(r"\s*[\t-\r\x1c-\x1f\x85\u2028\u2029]\s*")
-"""White space with a tab or a line break in it; other spaces of a name are kept."""
+WHITE_SPACE = re.compile(r"\s+")
+LINE_BREAK = re.compile(r"[\t-\r\x1c-\x1f\x85\u2028\u2029]")
+"""Tab or line break; white space that holds one becomes a single space, other spaces of a name are kept."""
 MAX_NAME_LENGTH = 255
 """Characters: file systems allow no longer name."""
+MAX_RAW_LENGTH = 4_096
+"""Characters of an uncleaned name that are looked at, half of them at each end. No path of a system is longer."""
 MAX_SUFFIX_LENGTH = 12
 
 
@@ -156,15 +159,22 @@ def clean_name(name: str) -> str:
     >>> clean_name("../../etc/passwd"), clean_name("C:\\scans\\a\u202efdp.exe.pdf")
     ('passwd', 'afdp.exe.pdf')
     """
+    # Files name others by names of any length, and normalizing takes the square of it.
+    if len(name) > MAX_RAW_LENGTH:
+        name = name[: MAX_RAW_LENGTH // 2] + name[-MAX_RAW_LENGTH // 2 :]
     # NFC, not NFKC: the name is the one on the disk, and systems disagree only about composed letters.
     parts = unicodedata.normalize("NFC", name).replace("\\", "/").split("/")
-    cleaned = ["".join(filter(_is_visible, LINE_BREAKS.sub(" ", part))).strip() for part in parts]
+    cleaned = ["".join(filter(_is_visible, WHITE_SPACE.sub(_space, part))).strip() for part in parts]
     base = next((part for part in reversed(cleaned) if part.strip(". ")), "document")
     if len(base) <= MAX_NAME_LENGTH:
         return base
     suffix = PurePosixPath(base).suffix
     suffix = suffix if len(suffix) <= MAX_SUFFIX_LENGTH else ""
     return base[: MAX_NAME_LENGTH - len(suffix) - 1].rstrip() + "…" + suffix
+
+
+def _space(white_space: re.Match[str]) -> str:
+    return " " if LINE_BREAK.search(white_space[0]) else white_space[0]
 
 
 def _is_visible(character: str) -> bool:

@@ -14,7 +14,7 @@ from reportlab.pdfgen.canvas import Canvas
 
 from smart_demo.config import Limits
 from smart_demo.errors import FileRefused, PageRefused
-from smart_demo.ingest import inspect, pdf, render
+from smart_demo.ingest import clean_name, inspect, pdf, render
 from smart_demo.ingest.files import PdfMarks, find_pdf_marks
 from smart_demo.ingest.pdf import MAX_LONG_SIDE, NARROW_SIDE, plan_size
 from tests.ingest.cases import boxed_pdf, raw_pdf, stream_object, text_pdf
@@ -235,6 +235,19 @@ def test_an_xfa_form_says_what_was_not_read_and_what_to_do(tmp_path):
     path.write_bytes(attached_pdf(form=b"/AcroForm<</Fields[]/XFA 4 0 R>>"))
     (notice,) = inspect(path, path.name, LIMITS).notices
     assert notice == "form.pdf is an XFA form, whose fields cannot be read. Print it to a PDF and add that."
+
+
+def test_attachments_with_megabytes_of_names_are_counted_and_only_the_shown_names_are_cleaned(tmp_path, monkeypatch):
+    raw = []
+    monkeypatch.setattr(pdf, "clean_name", lambda name: raw.append(name) or clean_name(name))
+    path = tmp_path / "a.pdf"
+    path.write_bytes(attached_pdf(*[b"x" * 9 + b" " * 6_000] * 3_000))
+    assert len(path.read_bytes()) > pdf.MAX_OUTPUT_BYTES
+    notices = inspect(path, path.name, LIMITS).notices
+    assert len(raw) == 3
+    assert max(map(len, raw)) <= pdf.MAX_RAW_NAME
+    assert [notice[:52] for notice in notices] == ["3,000 attached files of a.pdf were not read: xxxxxxx"]
+    assert len(notices[0]) < 400
 
 
 def test_attachments_that_cannot_be_listed_refuse_nothing(tmp_path, monkeypatch):
