@@ -116,7 +116,7 @@ def inspect_pdf(path: Path, name: str, marks: PdfMarks, limits: Limits) -> tuple
         attached = list_attachments(path, limits.seconds, folder)
     notices = [*_describe_bytes(name, marks, pages), *_describe_attachments(name, *attached)]
     if info.get("Form") == "XFA":
-        notices.append(f"{name} is an XFA form, whose fields cannot be read. Print it to a PDF and add that.")
+        notices.append(f"{name} may not be complete: it is an XFA form. Print it to PDF and add that too.")
     return pages, tuple(notices)
 
 
@@ -124,7 +124,10 @@ def _describe_bytes(name: str, marks: PdfMarks, pages: int) -> Iterator[str]:
     """Yield what is odd about the bytes of a PDF that poppler can open."""
     places = ["before its start"] * marks.odd_start + ["after its end"] * marks.odd_end
     if places:
-        yield f"{name} has odd bytes {' and '.join(places)}; all pages were read."
+        yield f"{name} has odd bytes {' and '.join(places)}; they were skipped."
+    if marks.joined:
+        # Usually the last; of PDFs of equal layout the first, since the last one's table of objects fits it too.
+        yield f"{name} holds several PDFs; only one of them was read. Split it."
     if not marks.complete:
         yield f"{name} is cut off at its end; {count(pages, 'page')} could be found. Check that none is missing."
 

@@ -321,7 +321,7 @@ def _find_short_shadows(lines: Sequence[Line], twins: Mapping[int, Piece]) -> di
     twins: what that returned. A paragraph is drawn twice if most of its longer words are; its short words then have
     their shadows at the same offset.
     """
-    offsets = _find_offsets(lines, twins)
+    offsets = _find_offsets(lines, twins) if twins else {}
     seen: dict[tuple[str, int, int], Piece] = {}
     found: dict[int, Piece] = {}
     for line in lines if offsets else ():
@@ -345,21 +345,25 @@ def _find_short_shadows(lines: Sequence[Line], twins: Mapping[int, Piece]) -> di
 
 
 def _find_offsets(lines: Sequence[Line], twins: Mapping[int, Piece]) -> dict[int, tuple[float, float]]:
-    """Return (points to the right, points down) of the shadows of each paragraph that is drawn twice, by its number."""
-    offsets: dict[int, list[tuple[float, float]]] = {}
-    singles: dict[int, int] = {}
+    """Return (points to the right, points down) of the shadows of each paragraph that is drawn twice, by its number.
+
+    A paragraph without longer words is as most of the page is.
+    """
+    offsets: dict[int, list[tuple[float, float]]] = {line.block: [] for line in lines}
+    singles = dict.fromkeys(offsets, 0)
     for line in lines:
         for piece in line.pieces:
             if twin := twins.get(id(piece)):
-                offset = piece.box[0] - twin.box[0], piece.box[1] - twin.box[1]
-                offsets.setdefault(line.block, []).append(offset)
-            elif len(piece.text) >= MIN_SHADOW_CHARACTERS:
-                singles[line.block] = singles.get(line.block, 0) + 1
-    return {
-        block: sorted(found)[len(found) // 2]
-        for block, found in offsets.items()
-        if 2 * len(found) > singles.get(block, 0)
-    }
+                offsets[line.block].append((piece.box[0] - twin.box[0], piece.box[1] - twin.box[1]))
+            else:
+                singles[line.block] += len(piece.text) >= MIN_SHADOW_CHARACTERS
+    of_page, singles_of_page = list(itertools.chain.from_iterable(offsets.values())), sum(singles.values())
+    chosen: dict[int, tuple[float, float]] = {}
+    for block, found in offsets.items():
+        shadows, words = (found, singles[block]) if singles[block] else (of_page, singles_of_page)
+        if 2 * len(shadows) > words:
+            chosen[block] = sorted(shadows)[len(shadows) // 2]
+    return chosen
 
 
 def _cells_around(left: float, top: float, cell: float) -> Iterator[tuple[int, int]]:

@@ -86,7 +86,9 @@ def test_a_name_of_any_length_costs_what_a_short_one_does(monkeypatch, name):
     counted, normalized = CountedPattern(files.WHITE_SPACE), []
     normalize = unicodedata.normalize
     monkeypatch.setattr(files, "WHITE_SPACE", counted)
-    monkeypatch.setattr(unicodedata, "normalize", lambda form, text: normalized.append(len(text)) or normalize(form, text))
+    monkeypatch.setattr(
+        unicodedata, "normalize", lambda form, text: normalized.append(len(text)) or normalize(form, text)
+    )
     assert len(clean_name("a" + name + "b.pdf")) <= 255
     assert sum(normalized) <= files.MAX_RAW_LENGTH + 1
     assert counted.matched <= counted.given <= files.MAX_RAW_LENGTH + 1

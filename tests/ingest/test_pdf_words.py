@@ -170,7 +170,7 @@ def shadowed_short_words(sheet):
     """Words of one and two letters beside longer ones, the whole line drawn twice, to any side."""
     across, up = (sheet.chance.choice([-1, 1]) * sheet.chance.uniform(0.1, 0.15) * EM for _ in range(2))
     for row in range(5):
-        words = [sheet.word(length=(1, 2)) for _ in range(6)] + sheet.phrase(2)
+        words = [sheet.word(length=(1, 2)) for _ in range(6)] + sheet.phrase(2 * (row != 1))
         sheet.chance.shuffle(words)
         for offset in (0, 1):
             sheet.draw(40 + offset * across, 360 - 24 * row + offset * up, " ".join(words))
@@ -484,6 +484,8 @@ def test_short_words_stay_double_without_longer_ones_that_are_drawn_twice_at_the
     assert texts(("l", 0), ("l", 2), ("12", 20), ("12", 22)) == ["l", "l", "12", "12"]
     torque = ("torque", 50), ("torque", 52)
     assert texts(("l", 0), ("l", 2), ("12", 20), ("12", 22), *torque) == ["l", "12", "torque"]
+    apart = [line(*torque), Line([Piece("of", (left, 90.0, left + 9, 100.0)) for left in (5, 7)], block=2)]
+    assert [word.text for word in join_words(apart, (1000, 1000))] == ["torque", "of"]
     assert texts(("l", 0), ("l", 2.5), *torque) == ["l", "l", "torque"]
     once = [(text, 100 + 50 * index) for index, text in enumerate(("many", "words", "drawn", "once"))]
     assert texts(("l", 0), ("l", 2), *torque, *once)[:3] == ["l", "l", "torque"]
