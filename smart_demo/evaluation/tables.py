@@ -45,7 +45,9 @@ QRELS_SUFFIXES = (*SUFFIXES, ".txt", ".trec", ".qrels")
 QRELS_COLUMNS = ("query-id", "corpus-id", "score")
 PART_NAMES = ("corpus", "queries", "qrels")
 SPLIT_NAME = re.compile(r"\w[\w.-]{0,99}", re.ASCII)
-_NUMBER = re.compile(r"[+-]?([0-9]{1,9}(\.[0-9]{0,9})?|\.[0-9]{1,9})([eE][+-]?[0-9]{1,2})?", re.ASCII)
+_NUMBER = re.compile(r"[+-]?([0-9]{1,9}(\.[0-9]{0,30})?|\.[0-9]{1,30})([eE][+-]?[0-9]{1,2})?", re.ASCII)
+_NOTES = re.compile(r"(read[-_ ]?me|licen[sc]e|notice|citation|changelog)([-_. ].*)?", re.IGNORECASE)
+"""Names of text files about a collection, which lie beside its judgements."""
 _SHARD = re.compile(r"-\d{5}-of-(\d{5})$")
 MAX_LINE_BYTES = 16 * 2**20
 """Maximum size of a line."""
@@ -134,7 +136,7 @@ class Table:
         """
         if self.path.name.endswith((".parquet", ".jsonl", ".jsonl.gz")):
             return self.rows(columns)
-        first = next((line for _, line in self._lines() if line.strip()), "")
+        number, first = next(((number, line) for number, line in self._lines() if line.strip()), (1, ""))
         # A header names its columns with the separator of the file's suffix, or with tabs in a file of another suffix.
         separator = "," if self.path.name.endswith(".csv") else "\t"
         for candidate in (separator, ",", "\t", ";", None):
@@ -144,7 +146,7 @@ class Table:
             if len(cells) in (3, 4) and is_number(cells[-1]):
                 return self._headerless_rows(candidate, cells)
         if len(first.split()) == 6:
-            raise TableRow(f"{self.name}, line 1", {}).refusal(
+            raise TableRow(f"{self.name}, line {number}", {}).refusal(
                 "this is a line of a TREC ranking, not of judgements.", "Put a qrels file here."
             )
         return self._separated_rows(separator)
@@ -229,7 +231,10 @@ class Table:
                 size += len(block)
                 row = TableRow(f"{self.name}, line {number + 1}", {})
                 if len(block) > MAX_LINE_BYTES or size > MAX_TABLE_BYTES:
-                    raise row.refusal("the line or the table is too large.")
+                    # Lines that end with CR alone arrive as one.
+                    is_cured = size <= MAX_TABLE_BYTES and b"\r" in block
+                    cure = "Save it with LF line ends." if is_cured else ""
+                    raise row.refusal("the line or the table is too large.", cure)
                 try:
                     text = block.decode("utf-8-sig" if number == 0 else "utf-8")
                 except UnicodeDecodeError:
@@ -327,6 +332,8 @@ def _list_tables(folder: Path, suffixes: Sequence[str] = SUFFIXES) -> list[Path]
 
 
 def _is_table(path: Path, suffixes: Sequence[str]) -> bool:
+    if path.suffix.lower() == ".txt" and _NOTES.fullmatch(path.stem):
+        return False
     return path.name.endswith(tuple(suffixes)) and bool(_table_stem(path)) and not path.name.startswith(".")
 
 

@@ -46,13 +46,18 @@ HEAD_BYTES = 1_024
 ARCHIVE_SIGNATURES = (b"PK\3\4", b"\xd0\xcf\x11\xe0", b"7z\xbc\xaf", b"Rar!")
 """Containers of other files, also of office documents. A PDF far inside one is one of its parts, not the document."""
 PDF_START, PDF_END, PDF_TABLE = b"%PDF-", b"%%EOF", b"startxref"
+JOINT = re.compile(rb"%%EOF[\0\t\n\f\r \x1a]*%PDF-")
+"""Where another PDF follows the end of one. Later versions of a PDF have no start; attached PDFs have other bytes."""
 PADDING = b"\xef\xbb\xbf \t\r\n\f\0\x1a"
 """Bytes that programs write before the start or after the end of a good PDF."""
 BLOCK_BYTES = 2**20
-LINE_BREAKS = re.compile(r"\s*[\t-\r\x1c-\x1f\x85\u2028\u2029]\s*")
-"""White space with a tab or a line break in it; other spaces of a name are kept."""
+WHITE_SPACE = re.compile(r"\s+")
+LINE_BREAK = re.compile(r"[\t-\r\x1c-\x1f\x85\u2028\u2029]")
+"""Tab or line break; white space that holds one becomes a single space, other spaces of a name are kept."""
 MAX_NAME_LENGTH = 255
 """Characters: file systems allow no longer name."""
+MAX_RAW_LENGTH = 4_096
+"""Characters of an uncleaned name that are looked at, half of them at each end. No path of a system is longer."""
 MAX_SUFFIX_LENGTH = 12
 
 
@@ -113,6 +118,8 @@ class PdfMarks:
     """Whether other bytes are after its end."""
     complete: bool
     """Whether it has an end."""
+    joined: bool
+    """Whether another whole PDF directly follows the end of one."""
 
 
 def find_pdf_marks(path: Path, head: bytes) -> PdfMarks:
@@ -121,7 +128,7 @@ def find_pdf_marks(path: Path, head: bytes) -> PdfMarks:
     A reader rebuilds a document whose marks are odd, so they decide nothing about what can be read. A file that cannot
     be read has no marks.
     """
-    start, end, table, size = -1, -1, -1, 0
+    start, end, table, joint, size = -1, -1, -1, -1, 0
     archive, overlap = head.startswith(ARCHIVE_SIGNATURES), b""
     try:
         with path.open("rb") as file:
@@ -131,16 +138,19 @@ def find_pdf_marks(path: Path, head: bytes) -> PdfMarks:
                 start = start if start >= 0 else _shift(block.find(PDF_START), offset)
                 end = max(end, _shift(block.rfind(PDF_END), offset))
                 table = max(table, _shift(block.rfind(PDF_TABLE), offset))
-                overlap = block[1 - len(PDF_TABLE) :]
+                if joint < 0 and (found := JOINT.search(block)):
+                    joint = found.end() + offset
+                overlap = block[-HEAD_BYTES:]
             file.seek(max(size - HEAD_BYTES, end + len(PDF_END)) if end >= 0 else size)
             after = file.read()
     except OSError:
-        return PdfMarks(found=False, odd_start=True, odd_end=False, complete=False)
+        return PdfMarks(found=False, odd_start=True, odd_end=False, complete=False, joined=False)
     return PdfMarks(
         found=PDF_START in head or (max(start, table) >= 0 and not archive),
         odd_start=not 0 <= start <= HEAD_BYTES or bool(head[:start].strip(PADDING)),
         odd_end=end >= 0 and (size - end > HEAD_BYTES or bool(after.strip(PADDING))),
         complete=end >= 0,
+        joined=0 <= joint < end,
     )
 
 
@@ -156,15 +166,22 @@ def clean_name(name: str) -> str:
     >>> clean_name("../../etc/passwd"), clean_name("C:\\scans\\a\u202efdp.exe.pdf")
     ('passwd', 'afdp.exe.pdf')
     """
+    # Files name others by names of any length, and normalizing takes the square of it.
+    if len(name) > MAX_RAW_LENGTH:
+        name = name[: MAX_RAW_LENGTH // 2] + name[-MAX_RAW_LENGTH // 2 :]
     # NFC, not NFKC: the name is the one on the disk, and systems disagree only about composed letters.
     parts = unicodedata.normalize("NFC", name).replace("\\", "/").split("/")
-    cleaned = ["".join(filter(_is_visible, LINE_BREAKS.sub(" ", part))).strip() for part in parts]
+    cleaned = ["".join(filter(_is_visible, WHITE_SPACE.sub(_space, part))).strip() for part in parts]
     base = next((part for part in reversed(cleaned) if part.strip(". ")), "document")
     if len(base) <= MAX_NAME_LENGTH:
         return base
     suffix = PurePosixPath(base).suffix
     suffix = suffix if len(suffix) <= MAX_SUFFIX_LENGTH else ""
     return base[: MAX_NAME_LENGTH - len(suffix) - 1].rstrip() + "…" + suffix
+
+
+def _space(white_space: re.Match[str]) -> str:
+    return " " if LINE_BREAK.search(white_space[0]) else white_space[0]
 
 
 def _is_visible(character: str) -> bool:

@@ -11,6 +11,7 @@ page's box before drawing, and compared afterwards.
 
 from __future__ import annotations
 
+import itertools
 import logging
 import math
 import os
@@ -19,7 +20,7 @@ import shutil
 import subprocess
 import tempfile
 from collections.abc import Container, Generator, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import IO
 
@@ -54,7 +55,10 @@ MIN_LONG_SIDE_POINTS = 9
 MAX_ASPECT_RATIO = 40
 """Long side over short side: a narrower page is an unreadable strip. A receipt of 80 mm may be 3 m long."""
 MAX_NAMED_ATTACHMENTS = 3
-ATTACHMENT_PATTERN = re.compile(r"^\d+: (.*)$", re.MULTILINE)
+MAX_RAW_NAME = 1_000
+"""Characters of an attachment's name that are cleaned: a file may name it with megabytes."""
+ATTACHMENT_COUNT = re.compile(r"(\d{1,9}) embedded files")
+ATTACHMENT_PATTERN = re.compile(rf"^\d{{1,9}}: (.{{0,{MAX_RAW_NAME}}})", re.MULTILINE)
 SIZE_PATTERN = re.compile(r"([0-9.e+-]+) x ([0-9.e+-]+) pts")
 
 MAX_MEMORY_BYTES = 1_500_000_000
@@ -110,9 +114,9 @@ def inspect_pdf(path: Path, name: str, marks: PdfMarks, limits: Limits) -> tuple
         if pages > limits.pages:
             raise FileRefused(f"{name} has {pages:,} pages; the limit is {limits.pages:,}.", "Split it into parts.")
         attached = list_attachments(path, limits.seconds, folder)
-    notices = [*_describe_bytes(name, marks, pages), *_describe_attachments(name, attached)]
+    notices = [*_describe_bytes(name, marks, pages), *_describe_attachments(name, *attached)]
     if info.get("Form") == "XFA":
-        notices.append(f"{name} is an XFA form, whose fields cannot be read. Print it to a PDF and add that.")
+        notices.append(f"{name} may not be complete: it is an XFA form. Print it to PDF and add that too.")
     return pages, tuple(notices)
 
 
@@ -120,34 +124,39 @@ def _describe_bytes(name: str, marks: PdfMarks, pages: int) -> Iterator[str]:
     """Yield what is odd about the bytes of a PDF that poppler can open."""
     places = ["before its start"] * marks.odd_start + ["after its end"] * marks.odd_end
     if places:
-        yield f"{name} has odd bytes {' and '.join(places)}; all pages were read."
+        yield f"{name} has odd bytes {' and '.join(places)}; they were skipped."
+    if marks.joined:
+        # Usually the last; of PDFs of equal layout the first, since the last one's table of objects fits it too.
+        yield f"{name} holds several PDFs; only one of them was read. Split it."
     if not marks.complete:
         yield f"{name} is cut off at its end; {count(pages, 'page')} could be found. Check that none is missing."
 
 
-def _describe_attachments(name: str, attached: Sequence[str]) -> Iterator[str]:
+def _describe_attachments(name: str, total: int, first: Sequence[str]) -> Iterator[str]:
     """Yield that attached files were not read, with the names of the first, and how to add them."""
-    if not attached:
+    if not total:
         return
-    names = ", ".join(attached[:MAX_NAMED_ATTACHMENTS]) + (", …" if len(attached) > MAX_NAMED_ATTACHMENTS else "")
-    were, them = ("was", "it") if len(attached) == 1 else ("were", "them")
-    files = count(len(attached), "attached file")
+    names = ", ".join(first) + (", …" if total > len(first) else "")
+    were, them = ("was", "it") if total == 1 else ("were", "them")
+    files = count(total, "attached file")
     yield f"{files} of {name} {were} not read: {names}. Save {them} with a PDF reader and add {them} too."
 
 
-def list_attachments(path: Path, seconds: int, folder: str | None) -> list[str]:
-    """Return the names of the files attached to a PDF, cleaned; empty if they cannot be listed.
+def list_attachments(path: Path, seconds: int, folder: str | None) -> tuple[int, list[str]]:
+    """Return the number of files attached to a PDF, and the names of the first, cleaned.
 
-    folder: from `limited_poppler`. A portfolio is a cover sheet with its documents attached.
+    folder: from `limited_poppler`. A portfolio is a cover sheet with its documents attached. The number is 0 if they
+    cannot be listed. A list that is cut off, as the names of a hostile file are, still says it in its first line.
     """
     command = [str(Path(folder, "pdfdetach")) if folder else "pdfdetach", "-list", "-enc", "UTF-8", str(path)]
-    try:
-        with tempfile.TemporaryFile() as output:
-            subprocess.run(command, stdout=output, stderr=subprocess.DEVNULL, timeout=seconds, check=True)
-            listed = _read_start(output, MAX_OUTPUT_BYTES)
-    except (subprocess.SubprocessError, OSError):
-        return []
-    return [clean_name(match[1]) for match in ATTACHMENT_PATTERN.finditer(listed)]
+    with suppress(subprocess.SubprocessError, OSError), tempfile.TemporaryFile() as output:
+        with suppress(subprocess.TimeoutExpired):
+            subprocess.run(command, stdout=output, stderr=subprocess.DEVNULL, timeout=seconds, check=False)
+        listed = _read_start(output, MAX_OUTPUT_BYTES)
+        total = ATTACHMENT_COUNT.match(listed)
+        first = itertools.islice(ATTACHMENT_PATTERN.finditer(listed), MAX_NAMED_ATTACHMENTS)
+        return int(total[1]) if total else 0, [clean_name(match[1]) for match in first]
+    return 0, []
 
 
 def render_pdf(upload: Upload, limits: Limits, skip: Container[int]) -> Generator[Page | PageRefused]:

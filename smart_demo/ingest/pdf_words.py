@@ -16,7 +16,7 @@ import re
 import subprocess
 import tempfile
 import unicodedata
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
@@ -41,6 +41,9 @@ HYPHENS = "-\u2010\u00ad"
 """Characters that divide a word at the end of a line. Plain pdftotext knows the first."""
 MAX_PARTS = 8
 """Lines over which hyphens may divide one word."""
+MAX_WORD_LENGTH = 300
+"""Characters of a word that are kept. A file may give megabytes as the text of a few glyphs."""
+LONG_WORD = re.compile(rf"(\S{{{MAX_WORD_LENGTH}}})\S+")
 
 MAX_SHADOW_OFFSET = 0.25
 """Offset, in heights of the print, up to which equal words are one word drawn twice. Poppler finds up to a tenth."""
@@ -48,6 +51,12 @@ MIN_REACH, MAX_SIDE = 0.001, 1_000_000.0
 """Limits of the reach and of coordinates, in points, for finding shadows: broken files have boxes of any size."""
 MIN_SHADOW_CHARACTERS = 3
 """Shorter words may follow each other as closely: the two letters of "ll" do."""
+OFFSET_TOLERANCE = 0.03
+"""Difference, in heights of the print, between the offsets of shadows in one paragraph: those of bytes and rounding."""
+SHORT_CELL = 1.0
+"""Points: cells of the grid in which the twins of short words are found."""
+MIN_SPACE = 0.1
+"""Narrowest space between words, in heights of the print, as in poppler."""
 MIN_SPACED_LETTERS = 4
 """Length of the shortest run of single letters that is joined. "x y z" are three words."""
 MAX_SPACED_GAP = 1.0
@@ -208,9 +217,13 @@ def _match_line(
 
 def join_words(lines: Sequence[Line], size: tuple[float, float]) -> tuple[Word, ...]:
     """Return the words of the lines of one page in logical order, boxes relative to `size` and clipped to the page."""
+    _drop_shadows(lines)
     for line in lines:
         line.pieces = _join_touching(line.pieces)
-    _drop_shadows(lines)
+        for piece in line.pieces:
+            if len(piece.text) > MAX_WORD_LENGTH:
+                piece.text = LONG_WORD.sub(r"\1", piece.text)
+    _drop_shadows(lines)  # of words set letter by letter
     _rejoin_spread_lines(lines)
     for line in lines:
         line.pieces = _join_spaced_letters(line.pieces)
@@ -260,30 +273,115 @@ def _around(boxes: Sequence[PointBox]) -> PointBox:
 
 def _drop_shadows(lines: Sequence[Line]) -> None:
     """Drop each word that is drawn a second time a little beside the first, as for fake bold print or a shadow."""
-    seen: dict[tuple[str, int, int], Piece] = {}
+    twins = _find_shadows(lines)
+    twins |= _find_short_shadows(lines, twins)
     for line in lines:
         kept: list[Piece] = []
+        is_after_shadow = False
         for piece in line.pieces:
-            reach = MAX_SHADOW_OFFSET * min(piece.box[2] - piece.box[0], piece.box[3] - piece.box[1])
-            is_sane = reach > MIN_REACH and all(abs(side) < MAX_SIDE for side in piece.box)
-            if len(piece.text) < MIN_SHADOW_CHARACTERS or not is_sane:
-                kept.append(piece)
+            if id(piece) in twins:
+                is_after_shadow = bool(kept)
                 continue
-            # Cells of a power of two: words of nearly the same size share the grid.
-            cell = 2.0 ** math.ceil(math.log2(reach))
-            column, row = int(piece.box[0] // cell), int(piece.box[1] // cell)
-            around = (seen.get((piece.text, column + x, row + y)) for x in (-1, 0, 1) for y in (-1, 0, 1))
-            twin = next((other for other in around if other is not None and _is_shadow(piece, other, reach)), None)
-            if twin is not None:
-                twin.box = _around([twin.box, piece.box])
-                continue
-            seen[piece.text, column, row] = piece
+            if is_after_shadow and not kept[-1].space_after:
+                # The shadow filled the space, so poppler found none.
+                between = _compare(kept[-1], piece)
+                kept[-1].space_after = between.gap > MIN_SPACE * between.height
+            is_after_shadow = False
             kept.append(piece)
-        line.pieces = kept
+        if is_after_shadow:
+            kept[-1].space_after = True
+        pieces, line.pieces = line.pieces, kept
+        for piece in pieces:
+            if id(piece) in twins:
+                twins[id(piece)].box = _around([twins[id(piece)].box, piece.box])
 
 
-def _is_shadow(piece: Piece, other: Piece, reach: float) -> bool:
-    return all(abs(side - other_side) <= reach for side, other_side in zip(piece.box, other.box, strict=True))
+def _find_shadows(lines: Sequence[Line]) -> dict[int, Piece]:
+    """Return the word that is drawn again, by the `id` of each repetition that is too close to be another word."""
+    seen: dict[tuple[str, int, int], Piece] = {}
+    twins: dict[int, Piece] = {}
+    for piece in (piece for line in lines for piece in line.pieces):
+        reach = _shadow_reach(piece)
+        if len(piece.text) < MIN_SHADOW_CHARACTERS or not reach:
+            continue
+        # Cells of a power of two: words of nearly the same size share the grid.
+        cell = 2.0 ** math.ceil(math.log2(reach))
+        around = (seen.get((piece.text, column, row)) for column, row in _cells_around(*piece.box[:2], cell))
+        twin = next((other for other in around if other is not None and _is_shadow(piece, other, (0, 0), reach)), None)
+        if twin is not None:
+            twins[id(piece)] = twin
+        else:
+            seen[piece.text, int(piece.box[0] // cell), int(piece.box[1] // cell)] = piece
+    return twins
+
+
+def _find_short_shadows(lines: Sequence[Line], twins: Mapping[int, Piece]) -> dict[int, Piece]:
+    """Return the repeated short words of paragraphs drawn twice, as `_find_shadows` does the longer ones.
+
+    twins: what that returned. A paragraph is drawn twice if most of its longer words are; its short words then have
+    their shadows at the same offset.
+    """
+    offsets = _find_offsets(lines, twins) if twins else {}
+    seen: dict[tuple[str, int, int], Piece] = {}
+    found: dict[int, Piece] = {}
+    for line in lines if offsets else ():
+        for piece in line.pieces:
+            if line.block not in offsets or len(piece.text) >= MIN_SHADOW_CHARACTERS or not _shadow_reach(piece):
+                continue
+            across, down = offsets[line.block]
+            left, top, right, bottom = piece.box
+            near = OFFSET_TOLERANCE * min(right - left, bottom - top)
+            # The line that poppler puts first may be the shadow.
+            for shift in ((across, down), (-across, -down)):
+                cells = _cells_around(left - shift[0], top - shift[1], SHORT_CELL)
+                others = (seen.get((piece.text, column, row)) for column, row in cells)
+                twin = next((other for other in others if other and _is_shadow(piece, other, shift, near)), None)
+                if twin is not None:
+                    found[id(piece)] = twin
+                    break
+            else:
+                seen[piece.text, int(left // SHORT_CELL), int(top // SHORT_CELL)] = piece
+    return found
+
+
+def _find_offsets(lines: Sequence[Line], twins: Mapping[int, Piece]) -> dict[int, tuple[float, float]]:
+    """Return (points to the right, points down) of the shadows of each paragraph that is drawn twice, by its number.
+
+    A paragraph without longer words is as most of the page is.
+    """
+    offsets: dict[int, list[tuple[float, float]]] = {line.block: [] for line in lines}
+    singles = dict.fromkeys(offsets, 0)
+    for line in lines:
+        for piece in line.pieces:
+            if twin := twins.get(id(piece)):
+                offsets[line.block].append((piece.box[0] - twin.box[0], piece.box[1] - twin.box[1]))
+            else:
+                singles[line.block] += len(piece.text) >= MIN_SHADOW_CHARACTERS
+    of_page, singles_of_page = list(itertools.chain.from_iterable(offsets.values())), sum(singles.values())
+    chosen: dict[int, tuple[float, float]] = {}
+    for block, found in offsets.items():
+        shadows, words = (found, singles[block]) if singles[block] else (of_page, singles_of_page)
+        if 2 * len(shadows) > words:
+            chosen[block] = sorted(shadows)[len(shadows) // 2]
+    return chosen
+
+
+def _cells_around(left: float, top: float, cell: float) -> Iterator[tuple[int, int]]:
+    column, row = int(left // cell), int(top // cell)
+    yield from ((column + x, row + y) for x in (-1, 0, 1) for y in (-1, 0, 1))
+
+
+def _shadow_reach(piece: Piece) -> float:
+    """Return the points between a word and its shadow, at most; 0 for a box of no sane size."""
+    left, top, right, bottom = piece.box
+    reach = MAX_SHADOW_OFFSET * min(right - left, bottom - top)
+    return reach if reach > MIN_REACH and all(abs(side) < MAX_SIDE for side in piece.box) else 0.0
+
+
+def _is_shadow(piece: Piece, other: Piece, offset: tuple[float, float], reach: float) -> bool:
+    """Return whether `piece` is drawn at an offset from `other`, to within `reach` points."""
+    sides = zip(piece.box, other.box, offset * 2, strict=True)
+    return all(abs(side - other_side - shift) <= reach for side, other_side, shift in sides)
 
 
 def _rejoin_spread_lines(lines: Sequence[Line]) -> None:
@@ -427,7 +525,7 @@ def _finish(draft: Draft, size: tuple[float, float]) -> Word | None:
     parts: list[tuple[int, Box]] = []
     for part, box in draft:
         clipped = _clip(box, size)
-        readable = "".join(filter(_is_readable, part)).strip()
+        readable = "".join(filter(_is_readable, part)).strip()[: MAX_WORD_LENGTH - len(text)]
         if readable and clipped is not None:
             parts.append((len(text), clipped))
             text += readable

@@ -82,6 +82,52 @@ def test_lines_and_files_without_end_are_refused(tmp_path, monkeypatch):
             list(table(path).rows())
 
 
+def test_lines_that_end_with_cr_alone_are_refused_with_the_cure_if_there_are_too_many(tmp_path, monkeypatch):
+    monkeypatch.setattr(tables, "MAX_LINE_BYTES", 1_000)
+    path = tmp_path / "a.jsonl"
+    for data, cure in ((b"{}\r" * 900, "Save it with LF line ends."), (b"x" * 2_000, "")):
+        path.write_bytes(data)
+        with pytest.raises(InputRefused, match="too large") as caught:
+            list(table(path).rows())
+        assert caught.value.hint == cure
+
+
+def test_a_trec_ranking_is_refused_at_its_real_line(tmp_path):
+    path = tmp_path / "qrels.txt"
+    path.write_text("\n \nq1 Q0 d1 1 0.5 run\n")
+    with pytest.raises(InputRefused, match=r"qrels\.txt, line 3: this is a line of a TREC ranking"):
+        list(table(path).judgement_rows())
+
+
+@pytest.mark.parametrize("form", ["%.18e", "%.17g", "%r", "%.30f", "+%s"])
+@pytest.mark.parametrize("grade", [0.0, 1 / 3, 1.0, 2.0])
+def test_numbers_are_read_in_every_form_that_python_and_numpy_write(form, grade):
+    text = form % grade
+    assert tables.is_number(text)
+    assert read_grade(TableRow("", {"score": text})) == pytest.approx(grade)
+
+
+@pytest.mark.parametrize("text", ["0." + "1" * 31, "1" * 10, "1e", "1.2.3", "--1", "", ".", "0x1", "inf"])
+def test_what_is_no_number_of_sane_length_is_none(text):
+    assert not tables.is_number(text)
+
+
+@pytest.mark.parametrize("name", ["README.txt", "readme.txt", "LICENSE.txt", "Licence.txt"])
+@pytest.mark.parametrize("place", ["qrels/test", "qrels"])
+def test_notes_beside_judgements_are_no_judgements(tmp_path, name, place):
+    for part in ("corpus", "queries"):
+        write_rows(tmp_path / f"{part}.jsonl", [{"_id": "1", "text": "x"}])
+    (tmp_path / place).mkdir(parents=True)
+    (tmp_path / place / "test.tsv").write_text("query-id\tcorpus-id\tscore\n1\t1\t1\n")
+    (tmp_path / place / name).write_text("About this collection.")
+    (found,) = tables.find_layout(tmp_path, "test").qrels
+    assert found.name == f"{place}/test.tsv"
+    if place == "qrels":
+        with pytest.raises(InputRefused) as caught:
+            tables.find_layout(tmp_path, "dev")
+        assert caught.value.hint == "There are some for test: name one with --split."
+
+
 def test_a_missing_table_is_refused(tmp_path):
     with pytest.raises(InputRefused, match=r"a\.jsonl is not there"):
         list(table(tmp_path / "a.jsonl").rows())

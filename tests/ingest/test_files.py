@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+import re
 import unicodedata
 from dataclasses import replace
 from pathlib import Path
@@ -15,7 +16,7 @@ from PIL import Image
 
 from smart_demo.config import Limits
 from smart_demo.errors import FileRefused
-from smart_demo.ingest import clean_name, describe_limits, find_files, inspect, render
+from smart_demo.ingest import clean_name, describe_limits, files, find_files, inspect, render
 from tests.ingest.cases import picture, text_pdf
 
 LIMITS = Limits()
@@ -60,6 +61,43 @@ def test_a_long_name_is_cut_in_its_middle_and_keeps_its_extension():
     assert clean_name("x" * 5_000 + ".pdf") == "x" * 250 + "…" + ".pdf"
     assert len(clean_name("🙂" * 300 + ".pdf")) == 255
     assert len(clean_name("a." + "b" * 5_000)) == 255
+
+
+class CountedPattern:
+    """A pattern that counts the characters handed to it, and those that it hands on."""
+
+    def __init__(self, pattern):
+        self.pattern, self.given, self.matched = pattern, 0, 0
+
+    def sub(self, replace, text):
+        self.given += len(text)
+        return self.pattern.sub(self.count(replace), text)
+
+    def count(self, replace):
+        def counted(match):
+            self.matched += len(match[0])
+            return replace(match)
+
+        return counted
+
+
+@pytest.mark.parametrize("name", [" " * 100_000, " \n" * 50_000, "/ " * 50_000, "a\u0301\u0323" * 40_000])
+def test_a_name_of_any_length_costs_what_a_short_one_does(monkeypatch, name):
+    counted, normalized = CountedPattern(files.WHITE_SPACE), []
+    normalize = unicodedata.normalize
+    monkeypatch.setattr(files, "WHITE_SPACE", counted)
+    monkeypatch.setattr(
+        unicodedata, "normalize", lambda form, text: normalized.append(len(text)) or normalize(form, text)
+    )
+    assert len(clean_name("a" + name + "b.pdf")) <= 255
+    assert sum(normalized) <= files.MAX_RAW_LENGTH + 1
+    assert counted.matched <= counted.given <= files.MAX_RAW_LENGTH + 1
+
+
+@given(st.text(" \t\n\u2028\u3000\x85ab", max_size=30))
+def test_white_space_with_a_line_break_is_one_space_and_other_spaces_stay(name):
+    quadratic = re.compile(r"\s*[\t-\r\x1c-\x1f\x85\u2028\u2029]\s*")
+    assert clean_name(f"a{name}b") == quadratic.sub(" ", f"a{name}b")
 
 
 @given(st.text(st.characters(), max_size=600))

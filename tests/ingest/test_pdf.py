@@ -14,10 +14,10 @@ from reportlab.pdfgen.canvas import Canvas
 
 from smart_demo.config import Limits
 from smart_demo.errors import FileRefused, PageRefused
-from smart_demo.ingest import inspect, pdf, render
+from smart_demo.ingest import clean_name, inspect, pdf, render
 from smart_demo.ingest.files import PdfMarks, find_pdf_marks
 from smart_demo.ingest.pdf import MAX_LONG_SIDE, NARROW_SIDE, plan_size
-from tests.ingest.cases import boxed_pdf, raw_pdf, stream_object, text_pdf
+from tests.ingest.cases import CATALOG, boxed_pdf, raw_pdf, stream_object, text_pdf
 
 LIMITS = Limits()
 
@@ -161,7 +161,7 @@ def test_odd_bytes_around_a_pdf_change_nothing_but_a_notice(tmp_path_factory, be
     assert upload.pages == 2
     padded = len(after) < 1_000 and not after.strip(b" \t\r\n\f\0\x1a\xef\xbb\xbf")
     places = ["before its start"] * bool(before) + ["after its end"] * (bool(after) and not padded)
-    notice = f"odd.pdf has odd bytes {' and '.join(places)}; all pages were read."
+    notice = f"odd.pdf has odd bytes {' and '.join(places)}; they were skipped."
     assert upload.notices == ((notice,) if places else ())
 
 
@@ -193,7 +193,68 @@ def test_marks_are_found_across_the_blocks_in_which_a_file_is_read(tmp_path, mon
     path = tmp_path / "a.pdf"
     content = odd_pdf(b"x" * (2_048 + place), b"y" * 3_000)
     path.write_bytes(content)
-    assert find_pdf_marks(path, content[:1_024]) == PdfMarks(found=True, odd_start=True, odd_end=True, complete=True)
+    assert find_pdf_marks(path, content[:1_024]) == PdfMarks(
+        found=True, odd_start=True, odd_end=True, complete=True, joined=False
+    )
+
+
+SEVERAL = ("a.pdf holds several PDFs; only one of them was read. Split it.",)
+
+
+@pytest.mark.parametrize("between", [b"", b"\n", b"\r\n", b"\0" * 50, b"\n" * 700])
+def test_of_pdfs_joined_in_one_file_one_is_read_and_this_is_said(tmp_path, between):
+    path = tmp_path / "a.pdf"
+    path.write_bytes(between.join(text_pdf(*words) for words in (["one", "two"], ["three", "four", "five"], ["six"])))
+    upload = inspect(path, path.name, LIMITS)
+    assert upload.notices == SEVERAL
+    assert [page.words[0].text for page in render(upload, LIMITS)] == ["six"]
+    path.write_bytes(between.join(map(text_pdf, ("same", "size"))))
+    upload = inspect(path, path.name, LIMITS)
+    assert (upload.notices, len(list(render(upload, LIMITS)))) == (SEVERAL, 1)
+
+
+@pytest.mark.parametrize("place", range(-20, 20, 3))
+def test_a_joint_is_found_across_the_blocks_in_which_a_file_is_read(tmp_path, monkeypatch, place):
+    monkeypatch.setattr("smart_demo.ingest.files.BLOCK_BYTES", 2_048)
+    first, last = boxed_pdf(b"/MediaBox [0 0 9 9]"), text_pdf("last")
+    path = tmp_path / "a.pdf"
+    content = first.replace(b"\n", b"\n" * (2_048 + place - len(first)), 1) + last
+    path.write_bytes(content)
+    assert find_pdf_marks(path, content[:1_024]).joined
+
+
+def updated_pdf():
+    """One PDF with two later versions of its page, each appended with a table and an end of its own."""
+    whole = boxed_pdf(b"/MediaBox [0 0 200 200]")
+    for side in (300, 400):
+        start = whole.rindex(b"startxref") + len(b"startxref\n")
+        before = int(whole[start:].split()[0])
+        body = b"3 0 obj\n<</Type/Page/Parent 2 0 R/MediaBox[0 0 %d %d]>>\nendobj\n" % (side, side)
+        table = b"xref\n3 1\n%010d 00000 n \ntrailer\n<</Size 4/Root 1 0 R/Prev %d>>\n" % (len(whole), before)
+        whole += body + table + b"startxref\n%d\n%%%%EOF\n" % (len(whole) + len(body))
+    return whole
+
+
+def test_one_pdf_with_later_versions_or_others_inside_is_not_several(tmp_path):
+    path = tmp_path / "a.pdf"
+    inside = text_pdf("inside")
+    stored = b"<</Length %d/Type/EmbeddedFile>>stream\n%s\nendstream" % (len(inside), inside)
+    holder = raw_pdf(
+        CATALOG,
+        b"<</Type/Pages/Kids[3 0 R]/Count 1>>",
+        b"<</Type/Page/Parent 2 0 R/MediaBox[0 0 9 9]>>",
+        stored,
+        stored,
+    )
+    comment = text_pdf("torque").rstrip() + b"\n%PDF-1.4 is its format"
+    for content in (updated_pdf(), holder, inside + updated_pdf()[9:], comment):
+        path.write_bytes(content)
+        assert inspect(path, path.name, LIMITS).notices in (
+            (),
+            ("a.pdf has odd bytes after its end; they were skipped.",),
+        )
+    path.write_bytes(updated_pdf())
+    assert inspect(path, path.name, LIMITS).notices == ()
 
 
 # -- what is in a file beside its pages
@@ -234,7 +295,20 @@ def test_an_xfa_form_says_what_was_not_read_and_what_to_do(tmp_path):
     path = tmp_path / "form.pdf"
     path.write_bytes(attached_pdf(form=b"/AcroForm<</Fields[]/XFA 4 0 R>>"))
     (notice,) = inspect(path, path.name, LIMITS).notices
-    assert notice == "form.pdf is an XFA form, whose fields cannot be read. Print it to a PDF and add that."
+    assert notice == "form.pdf may not be complete: it is an XFA form. Print it to PDF and add that too."
+
+
+def test_attachments_with_megabytes_of_names_are_counted_and_only_the_shown_names_are_cleaned(tmp_path, monkeypatch):
+    raw = []
+    monkeypatch.setattr(pdf, "clean_name", lambda name: raw.append(name) or clean_name(name))
+    path = tmp_path / "a.pdf"
+    path.write_bytes(attached_pdf(*[b"x" * 9 + b" " * 6_000] * 3_000))
+    assert len(path.read_bytes()) > pdf.MAX_OUTPUT_BYTES
+    notices = inspect(path, path.name, LIMITS).notices
+    assert len(raw) == 3
+    assert max(map(len, raw)) <= pdf.MAX_RAW_NAME
+    assert [notice[:52] for notice in notices] == ["3,000 attached files of a.pdf were not read: xxxxxxx"]
+    assert len(notices[0]) < 400
 
 
 def test_attachments_that_cannot_be_listed_refuse_nothing(tmp_path, monkeypatch):

@@ -166,6 +166,17 @@ def strong_shadows(sheet):
     struck_lines(sheet, reach=0.18 * EM)
 
 
+def shadowed_short_words(sheet):
+    """Words of one and two letters beside longer ones, the whole line drawn twice, to any side."""
+    across, up = (sheet.chance.choice([-1, 1]) * sheet.chance.uniform(0.1, 0.15) * EM for _ in range(2))
+    for row in range(5):
+        words = [sheet.word(length=(1, 2)) for _ in range(6)] + sheet.phrase(2 * (row != 1))
+        sheet.chance.shuffle(words)
+        for offset in (0, 1):
+            sheet.draw(40 + offset * across, 360 - 24 * row + offset * up, " ".join(words))
+        sheet.words += words
+
+
 def ligatures(sheet):
     for row in range(4):
         words = [sheet.word() + sheet.word("\ufb00\ufb01\ufb02\ufb03\ufb04æß", (1, 1)) + sheet.word() for _ in range(2)]
@@ -262,6 +273,7 @@ BEYOND_PLAIN = [
     soft_hyphens_inside,
     far_letters,
     strong_shadows,
+    shadowed_short_words,
     hebrew_with_numbers,
     hebrew_drawn_as_read,
     hebrew_in_english,
@@ -278,8 +290,8 @@ def test_words_are_the_written_ones_and_boxes_cover_their_ink(tmp_path, kind):
         texts = [word.text for word in words]
         if kind in AS_PLAIN:
             assert texts == plain
-        if kind is turned:
-            assert sorted(texts) == sorted(sheet.words)  # which of two blocks comes first, poppler decides
+        if kind in (turned, shadowed_short_words):
+            assert sorted(texts) == sorted(sheet.words)  # which of two parts comes first, poppler decides
         else:
             assert texts == sheet.words
         assert_boxes_cover_ink(words, np.asarray(picture) < 128)
@@ -425,6 +437,25 @@ def test_a_word_over_very_many_lines_is_cut():
     assert {len(word.parts) for word in words} == {pdf_words.MAX_PARTS - 1}
 
 
+@pytest.mark.parametrize("letters", ["x" * 10**6, "אב1" * 330_000, "x " + "y" * 10**6], ids=["latin", "hebrew", "two"])
+def test_a_megabyte_of_replacement_text_is_cut_to_the_length_of_a_word(tmp_path, letters):
+    path = tmp_path / "a.pdf"
+    shown = f"/Span <</ActualText <feff{letters.encode('utf-16-be').hex()}>>> BDC BT /F1 12 Tf 40 90 Td (ab) Tj ET EMC"
+    font = b"<</Type/Font/Subtype/Type1/BaseFont/Courier>>"
+    page = b"<</Type/Page/Parent 2 0 R/MediaBox[0 0 200 200]/Contents 5 0 R/Resources<</Font<</F1 3 0 R>>>>>>"
+    objects = (CATALOG, b"<</Type/Pages/Kids[4 0 R]/Count 1>>", font, page, stream_object(shown.encode()))
+    path.write_bytes(raw_pdf(*objects))
+    words = read_words(path, 1, (200, 200), 30, None, 2**24)
+    assert [len(word.text) for word in words] == [min(len(text), pdf_words.MAX_WORD_LENGTH) for text in letters.split()]
+
+
+def test_a_long_word_over_lines_is_cut_with_the_boxes_of_what_is_kept():
+    lines = [Line([Piece("a" * 250 + "-", (0, 10 * row, 9, 10 * row + 9))]) for row in range(4)]
+    (word,) = join_words(lines, (10, 50))
+    assert len(word.text) == pdf_words.MAX_WORD_LENGTH
+    assert [start for start, _ in word.parts] == [250]
+
+
 def test_an_output_too_large_to_be_matched_is_left_alone(monkeypatch):
     monkeypatch.setattr(pdf_words, "MAX_PLAIN_CHARACTERS", 3)
     line = Line([Piece("ab", (0, 0, 1, 1)), Piece("cd", (1, 0, 2, 1))])
@@ -441,6 +472,23 @@ def test_single_letters_that_are_no_spaced_words_stay_apart():
         count = len(line.pieces)
         assert len(join_words([line], (1000, 1000))) == count
     assert [word.text for word in join_words([row("tide", 6)], (1000, 1000))] == ["tide"]
+
+
+def test_short_words_stay_double_without_longer_ones_that_are_drawn_twice_at_their_offset():
+    def line(*words):
+        return Line([Piece(text, (left, 0.0, left + 5.0 * len(text), 10.0)) for text, left in words])
+
+    def texts(*words):
+        return [word.text for word in join_words([line(*words)], (1000, 1000))]
+
+    assert texts(("l", 0), ("l", 2), ("12", 20), ("12", 22)) == ["l", "l", "12", "12"]
+    torque = ("torque", 50), ("torque", 52)
+    assert texts(("l", 0), ("l", 2), ("12", 20), ("12", 22), *torque) == ["l", "12", "torque"]
+    apart = [line(*torque), Line([Piece("of", (left, 90.0, left + 9, 100.0)) for left in (5, 7)], block=2)]
+    assert [word.text for word in join_words(apart, (1000, 1000))] == ["torque", "of"]
+    assert texts(("l", 0), ("l", 2.5), *torque) == ["l", "l", "torque"]
+    once = [(text, 100 + 50 * index) for index, text in enumerate(("many", "words", "drawn", "once"))]
+    assert texts(("l", 0), ("l", 2), *torque, *once)[:3] == ["l", "l", "torque"]
 
 
 WORD = '<word xMin="{}" yMin="0" xMax="{}" yMax="10">{}</word>'
