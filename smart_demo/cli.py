@@ -25,7 +25,7 @@ from smart_demo.indexing.progress import FileOutcome, Progress, State
 from smart_demo.search.candidate_check import CHECKED_TOP
 from smart_demo.search.retrieval import MAX_RESULTS, as_dict
 from smart_demo.types import LOCAL, SAMPLES, Found, Hit, Query
-from smart_demo.wording import describe_pages_read_before, describe_sources
+from smart_demo.wording import describe_pages_of_older_versions, describe_sources
 
 EVIDENCE_PARTS = ("text", "pages", "binding", "ablations")
 DEFAULT_PAIRS, MAX_PAIRS = 40, 1_000
@@ -153,7 +153,7 @@ def _index(options: argparse.Namespace, settings: Settings) -> int:
         steps = engine.add(LOCAL, [(path, path.name) for path in files])
         ends = _print_progress(steps, _print_json if options.json else _print_outcome)
         if not all(end.state is State.REFUSED for end in ends):  # else there may be no model to ask
-            _notice_pages_read_before(engine)
+            _notice_pages_of_older_versions(engine)
     if not options.json:
         print(f"{sum(end.state != State.REFUSED for end in ends)} of {len(files)} files are in the library.")
     return 0 if any(end.state != State.REFUSED for end in ends) else 1
@@ -199,8 +199,8 @@ def _print_json(end: Progress) -> None:
     print(json.dumps(facts))
 
 
-def _notice_pages_read_before(engine: Engine) -> None:
-    if sentence := describe_pages_read_before(engine.pages_read_before(LOCAL)):
+def _notice_pages_of_older_versions(engine: Engine) -> None:
+    if sentence := describe_pages_of_older_versions(engine.pages_of_older_versions(LOCAL)):
         _notice(sentence)
 
 

@@ -17,7 +17,7 @@ import numpy as np
 import numpy.typing as npt
 
 from smart_demo.errors import Notice
-from smart_demo.words import Word, WordSource
+from smart_demo.page_text import Word, WordSource
 
 Floats = npt.NDArray[np.float32]
 """A float32 array; each use states its shape."""

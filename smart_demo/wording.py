@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-from smart_demo.words import WordSource
+from smart_demo.page_text import WordSource
 
 MEGABYTE = 1_000_000
 """Bytes of 1 MB, in the settings, in limits and on the page."""
@@ -34,10 +34,10 @@ def count_queries(number: int) -> str:
     return "1 query" if number == 1 else f"{number:,} queries"
 
 
-def join_words(words: Sequence[str], conjunction: str) -> str:
+def list_in_words(words: Sequence[str], conjunction: str) -> str:
     """Return words as a list in a sentence, with a conjunction before the last.
 
-    >>> join_words(("PNG", "JPEG", "BMP"), "or"), join_words(("PNG",), "or")
+    >>> list_in_words(("PNG", "JPEG", "BMP"), "or"), list_in_words(("PNG",), "or")
     ('PNG, JPEG or BMP', 'PNG')
     """
     return f" {conjunction} ".join(filter(None, (", ".join(words[:-1]), words[-1])))
@@ -78,10 +78,10 @@ def describe_sources(sources: Mapping[WordSource, int]) -> str:
     )
 
 
-def describe_pages_read_before(pages: int) -> str:
+def describe_pages_of_older_versions(pages: int) -> str:
     """Return what to do about pages that an earlier version read; empty for none.
 
-    >>> describe_pages_read_before(1)
+    >>> describe_pages_of_older_versions(1)
     '1 page was read by an older version. Add its document again to read it better.'
     """
     if not pages:

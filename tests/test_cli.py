@@ -115,7 +115,7 @@ def test_pages_of_an_earlier_version_are_counted_until_they_are_added_again(run_
     forget_words(tmp_path / "data")
     sentence = "2 pages were read by an older version. Add their documents again to read them better."
     doctor = json.loads(run_cli("doctor", "--json", SMART_SAMPLE_DOCS=str(tmp_path / "none")).stdout)
-    assert doctor["library"]["read_before"] == sentence
+    assert doctor["library"]["pages_of_older_versions"] == sentence
     assert sentence in run_cli("index", other).stderr
     assert json.loads(run_cli("search", "blue moon", "--json").stdout)["pages"] == 3
     again = run_cli("index", path)

@@ -30,8 +30,8 @@ from smart_demo.backbones.base import Runtime
 from smart_demo.backbones.bert import INCOMPLETE, UNKNOWN, WINDOWS_PER_PASS, Bert
 from smart_demo.backbones.word_spans import group_pieces
 from smart_demo.errors import BackboneUnavailable, Notice, NoticeCode, PageRefused, QueryRefused
+from smart_demo.page_text import Word
 from smart_demo.types import Encoder, Floats, Page, PageEncoding, Pixels, Query, QueryEncoding, TokenBoxes, TokenKind
-from smart_demo.words import Word
 
 if TYPE_CHECKING:
     pass

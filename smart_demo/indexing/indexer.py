@@ -31,10 +31,10 @@ from smart_demo.errors import InputRefused, PageRefused, QuotaExceeded, SmartErr
 from smart_demo.indexing.page_words import read_pages
 from smart_demo.indexing.progress import FileOutcome, Progress, State
 from smart_demo.ingest import Upload
+from smart_demo.page_text import WordSource
 from smart_demo.store.library import Library
 from smart_demo.store.quotas import QuotaCheck, Visitor, build_usage, is_visitor
 from smart_demo.types import SAMPLES, Page, PageEncoding, Scope, StoredPage
-from smart_demo.words import WordSource
 
 DELETED = "Deleted while it was being added."
 DEFAULT_QUOTAS = Quotas()

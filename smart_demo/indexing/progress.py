@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
 
-from smart_demo.words import WordSource
+from smart_demo.page_text import WordSource
 
 
 class State(StrEnum):

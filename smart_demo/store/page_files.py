@@ -30,12 +30,12 @@ from itertools import zip_longest
 from pathlib import Path
 
 from smart_demo.errors import LibraryError, TokenFileDamaged
+from smart_demo.page_text import PageWords
 from smart_demo.store import atomic_files, token_file
 from smart_demo.store.prepared_page import PreparedPage
 from smart_demo.store.snapshot import Snapshot
 from smart_demo.store.token_file import StoredKey, TokenFileBody, TokenFileHeader, stored_key
 from smart_demo.types import Floats, PageId, Scope, StoredPage
-from smart_demo.words import PageWords
 
 TOKENS_SUFFIX = ".safetensors"
 PICTURE_SUFFIX = ".webp"

@@ -30,11 +30,11 @@ import numpy as np
 
 from smart_demo.errors import TokenFileDamaged
 from smart_demo.page_list import PageList
+from smart_demo.page_text import WordSource
 from smart_demo.store import atomic_files
 from smart_demo.store.catalogue import Catalogue, GroupKey
 from smart_demo.store.token_file import TokenFileHeader, TokenFileLayout, stored_key
 from smart_demo.types import Floats, PageId, Scope, StoredPage
-from smart_demo.words import WordSource
 
 FOLDER = "snapshots"
 MIN_SNAPSHOT_PAGES = 1_000

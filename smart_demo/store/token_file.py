@@ -42,11 +42,11 @@ import numpy as np
 import numpy.typing as npt
 
 from smart_demo.errors import TokenFileDamaged
+from smart_demo.page_text import PageWords, Word, WordSource
 from smart_demo.safetensors_header import LENGTH_BYTES, header_end, parse_header
 from smart_demo.store import atomic_files, word_codec
 from smart_demo.store.word_codec import from_fixed_point, to_fixed_point
 from smart_demo.types import Floats, PageEncoding, PageId, Scope, StoredPage, TokenBoxes, TokenCodes, TokenGrid
-from smart_demo.words import PageWords, Word, WordSource
 
 FORMAT = "smart-demo page 1"
 _DTYPES = {"F32": np.float32, "F16": np.float16, "I8": np.int8, "U8": np.uint8, "U16": np.uint16, "I32": np.int32}

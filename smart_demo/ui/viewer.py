@@ -14,6 +14,7 @@ from dataclasses import asdict
 from markupsafe import Markup
 
 from smart_demo.errors import InputRefused, LibraryError
+from smart_demo.page_text import PageWords, Word, WordSource
 from smart_demo.search import explain
 from smart_demo.search.explain import MAX_ALPHA, ColourRange, PageMap, Term
 from smart_demo.search.explain.explainer import Explanation, Pairing
@@ -32,7 +33,6 @@ from smart_demo.ui.pair_view import (
 )
 from smart_demo.ui.rank_plot import render_rank_plot
 from smart_demo.ui.render import render
-from smart_demo.words import PageWords, Word, WordSource
 
 FAILURE = "a page could not be explained"
 """Log line of an unexpected exception."""

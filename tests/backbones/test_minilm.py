@@ -27,8 +27,8 @@ from smart_demo.backbones.minilm import (
     split_windows,
 )
 from smart_demo.errors import BackboneUnavailable, Notice, NoticeCode, PageRefused, QueryRefused, SettingRefused
+from smart_demo.page_text import Word
 from smart_demo.types import Page, PageId, Query, TokenKind
-from smart_demo.words import Word
 from tests.backbones.cases import BLANK, boxes, loaded, page
 
 CLOSE = {"atol": 1e-5}

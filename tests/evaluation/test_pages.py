@@ -15,8 +15,8 @@ from smart_demo.errors import InputRefused
 from smart_demo.evaluation.collections import evaluate_dataset, read_dataset
 from smart_demo.evaluation.pages import evaluate_pages
 from smart_demo.evaluation.query_sets import CollectionOptions
+from smart_demo.page_text import Box, Word
 from smart_demo.store.library import Library
-from smart_demo.words import Box, Word
 from tests.evaluation.cases import colour, judged, picture, write_rows
 
 LIMITS = Limits()

@@ -15,9 +15,9 @@ from smart_demo.indexing import indexer
 from smart_demo.indexing.indexer import Indexer, name_pages
 from smart_demo.indexing.page_words import read_pages
 from smart_demo.indexing.progress import State
+from smart_demo.page_text import Box, Word, WordSource
 from smart_demo.store.library import Library
 from smart_demo.types import LOCAL
-from smart_demo.words import Box, Word, WordSource
 from tests.documents import write_pdf
 from tests.store.cases import forget_words
 

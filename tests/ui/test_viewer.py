@@ -14,6 +14,7 @@ from PIL import Image
 
 from smart_demo.backbones.bag_of_words import WordBackbone
 from smart_demo.errors import InputRefused, LibraryError
+from smart_demo.page_text import Box, PageWords, Word, WordSource
 from smart_demo.search import explain
 from smart_demo.search.explain.explainer import Explanation
 from smart_demo.search.request import ON_BOTH, ON_MINE, ON_SAMPLES, parse_request, parse_request_fields
@@ -28,7 +29,6 @@ from smart_demo.ui.viewer import (
     describe_explanation,
     describe_words,
 )
-from smart_demo.words import Box, PageWords, Word, WordSource
 from tests.backbones.cases import loaded
 from tests.search.explain.cases import CONTENT, PATCH, TAIL, TEMPLATE, axis, block_page, page_of, query_of, stored
 from tests.ui.cases import HOSTILE, NONSENSE, found, page_keys, stored_pages
