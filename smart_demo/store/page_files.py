@@ -82,7 +82,7 @@ class PageFiles:
         self.data_dir = data_dir
         self._former = former or {}
         self._homes: dict[StoredKey, str] = {}
-        """Folder of each page that lies under a former fingerprint of its encoder."""
+        """Folder of each page that is stored under a former fingerprint of its encoder."""
         self._former_folders: dict[str, set[str]] = {}
         """Folders of former fingerprints that the scan found, by the fingerprint of today."""
         self._tokens = data_dir / "tokens"
@@ -270,7 +270,7 @@ class PageFiles:
             return None
 
     def _adopt(self, path: Path) -> bool:
-        """Note where a page of a former fingerprint lies.
+        """Record the folder of a page that is stored under a former fingerprint.
 
         Returns False if the page is stored again elsewhere, so that this file is a leftover.
         """

@@ -43,7 +43,7 @@ def visitor(new_visitor):
 def test_names_on_the_page_are_those_on_the_disk(app, visitor, tmp_path):
     files = [write_pdf(tmp_path / name, f"cinnamon number {number}") for number, name in enumerate(NAMES)]
     visitor.upload(*files)
-    shown = html.unescape(str(visitor.shown("arrivals")))
+    shown = html.unescape(str(visitor.shown("uploads")))
     found = html.unescape(visitor.search("cinnamon", ON_MINE))
     documents = app.engine.documents(LOCAL)
     assert {document.name for document in documents} == set(NAMES)
@@ -60,9 +60,9 @@ def test_documents_of_one_name_are_told_apart_on_the_page(app, visitor, tmp_path
     for folder in ("one", "two", "three"):
         (tmp_path / folder).mkdir()
         visitor.upload(write_pdf(tmp_path / folder / "report.pdf", f"saffron {folder}"))
-    assert "Another report.pdf is here already, so this one is called report (3).pdf." in str(visitor.shown("arrivals"))
+    assert "Another report.pdf is here already, so this one is called report (3).pdf." in str(visitor.shown("uploads"))
     visitor.upload(tmp_path / "two" / "report.pdf")
-    assert "Already in the library as report (2).pdf." in str(visitor.shown("arrivals"))
+    assert "Already in the library as report (2).pdf." in str(visitor.shown("uploads"))
     names = [document.name for document in app.engine.documents(LOCAL)]
     assert sorted(names) == ["report (2).pdf", "report (3).pdf", "report.pdf"]
     titles = set(re.findall(r'class="title"><bdi>(.*?)</bdi>', visitor.search("saffron", ON_MINE)))
