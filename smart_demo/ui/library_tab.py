@@ -106,7 +106,8 @@ def describe_upload(file: Progress) -> str:
             outcome = ""
         case State.REFUSED:
             outcome = "Refused."
-    return f"{outcome} {file.message}".strip()
+    left_out = file.outcome.notices_left_out if file.outcome else 0
+    return " ".join(filter(None, [outcome, file.message, f"And {left_out:,} more." if left_out else ""]))
 
 
 def render_documents(own: Sequence[Document], other_pages: int, older_pages: int = 0, *, loading: bool) -> Markup:
