@@ -1,4 +1,4 @@
-"""Numbers with their units, for sentences: on the page, in error messages and in a shell."""
+"""Numbers with their units, and sentences that the page and a shell share."""
 
 from __future__ import annotations
 
@@ -14,6 +14,7 @@ SOURCE_NAMES = {
     WordSource.BOTH: "text layer and OCR",
     WordSource.NONE: "no words",
 }
+"""How the words of a page were read."""
 
 
 def count(number: int, noun: str) -> str:
@@ -76,6 +77,27 @@ def describe_sources(sources: Mapping[WordSource, int]) -> str:
     return f"{count(sum(sources.values()), 'page')}: " + ", ".join(
         f"{sources[source]:,} {SOURCE_NAMES[source]}" for source in WordSource if sources.get(source)
     )
+
+
+def describe_source(source: WordSource) -> str:
+    """Return how one page was read, as a sentence.
+
+    >>> describe_source(WordSource.BOTH)
+    'Text layer and OCR.'
+    """
+    name = SOURCE_NAMES[source]
+    return f"{name[0].upper()}{name[1:]}."
+
+
+def describe_pages_of_other_models(pages: int) -> str:
+    """Return what to do about pages that another model encoded.
+
+    >>> describe_pages_of_other_models(1)
+    '1 page was encoded by another model and is not searched. Add its file again.'
+    """
+    if pages == 1:
+        return "1 page was encoded by another model and is not searched. Add its file again."
+    return f"{pages:,} pages were encoded by another model and are not searched. Add their files again."
 
 
 def describe_pages_of_older_versions(pages: int) -> str:
