@@ -11,6 +11,7 @@ from types import SimpleNamespace
 import pytest
 
 from smart_demo import cli
+from smart_demo.indexing.progress import FileOutcome, Progress, State
 from smart_demo.store.library import Library
 from tests.documents import write_pdf
 from tests.evaluation.cases import write_beir
@@ -106,6 +107,14 @@ def test_index_says_how_pages_were_read(run_cli, tmp_path):
     assert (refused["state"], refused["added"], refused["sources"]) == ("refused", [], {})
     assert "b.pdf" in refused["message"]
     assert (known["state"], known["added"], known["sources"]) == ("known", [], {"layer": 2})
+
+
+def test_index_counts_the_notices_that_it_leaves_out(capsys):
+    cli._print_outcome(Progress("a.pdf", State.DONE, 1, 1, "N1.", outcome=FileOutcome(notices_left_out=1)))
+    cli._print_outcome(Progress("a.pdf", State.DONE, 1, 1, "N1.", outcome=FileOutcome(notices_left_out=2)))
+    first, second = capsys.readouterr().out.splitlines()
+    assert first == "added: a.pdf 1 of 1 pages - N1. And 1 more notice: see index --json."
+    assert second.endswith("And 2 more notices: see index --json.")
 
 
 def test_pages_of_an_earlier_version_are_counted_until_they_are_added_again(run_cli, tmp_path):

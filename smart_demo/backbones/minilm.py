@@ -62,7 +62,8 @@ WEIGHTS = "53aa51172d142c89d9012cce15ae4d6cc0ca6895895114379cacb4fab128d9db"
 LAYERS = 6
 NO_BOX = (float("nan"),) * 4
 """Box of a token that represents no word."""
-FEW_KNOWN_ON_PAGE = "minilm knows few of this page's words."
+FEW_KNOWN_ON_PAGE = "minilm knows few of this page's words. Add a sharper scan, or the text itself."
+FEW_LATIN_ON_PAGE = "minilm knows few of this page's words. Add it in a language of Latin letters."
 USE_QWEN_HINT = "A Qwen backbone looks at pictures: set SMART_BACKBONE=qwen3-vl-2b."
 PUBLIC_QUERY_HINT = "Type what you look for, or choose a picture with words in it."
 """Hint for visitors of a public page, who cannot change settings."""
@@ -180,8 +181,9 @@ class MiniLM:
             corners = self._add_special([astuple(page.words[word].box_at(at)) for word, at in places], NO_BOX, NO_BOX)
             place = TokenBoxes(np.array(corners, dtype=np.float32))
             kinds = self._kinds(len(pieces.ids))
-            notice = FEW_KNOWN_ON_PAGE if pieces.knows_few and pieces.letters >= MIN_PAGE_LETTERS else ""
-            results.append(PageEncoding(page.id, self._encoder.fingerprint, pooled, tokens, kinds, place, notice))
+            few = pieces.knows_few and pieces.letters >= MIN_PAGE_LETTERS
+            notice = (FEW_KNOWN_ON_PAGE if _is_mostly_latin(pieces.text) else FEW_LATIN_ON_PAGE) if few else ""
+            results.append(PageEncoding(page.id, self._encoder.fingerprint, pooled, tokens, kinds, place, notice, few))
         return results
 
     def _refuse_page(self, page: Page, *, unknown: bool) -> PageRefused:
@@ -363,6 +365,11 @@ def _count_letters(tokens: Sequence[str], labels: Sequence[str]) -> tuple[int, i
         letters += size
         known += size if max(map(len, pieces)) >= needed else 0
     return letters, known
+
+
+def _is_mostly_latin(text: str) -> bool:
+    letters = [character for character in text if character.isalpha()]
+    return 2 * sum(map(_is_latin, letters)) >= len(letters)
 
 
 def _is_latin(letter: str) -> bool:

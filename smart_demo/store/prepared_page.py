@@ -72,6 +72,7 @@ def prepare_page(scope: Scope, page: Page, encoding: PageEncoding, codec: str, s
         added=time.time(),
         seconds=seconds,
         source=page.source,
+        few_known_words=encoding.few_known_words,
     )
     data = token_file.serialise(stored, encoding, codes, tuple(pictures), page.words)
     size = len(data) + sum(map(len, pictures))

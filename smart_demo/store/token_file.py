@@ -219,9 +219,10 @@ def serialise(
         "height": str(page.height),
         "codec": page.codec,
         "added": repr(page.added),
-        **({"seconds": repr(page.seconds)} if page.seconds else {}),  # files of earlier versions lack these three
+        **({"seconds": repr(page.seconds)} if page.seconds else {}),  # files of earlier versions lack these four
         **({"pictures": " ".join(map(digest, pictures))} if pictures else {}),
         **({"source": page.source.value} if page.source is not None else {}),
+        **({"few_known_words": "yes"} if page.few_known_words else {}),
     }
     text = json.dumps({"__metadata__": facts, **_tensor_entries(layout)}, separators=(",", ":")).encode()
     text += b" " * (-(LENGTH_BYTES + len(text) + layout.spans()["codes"][0]) % _ALIGNMENT)
@@ -329,6 +330,7 @@ def _make_header(
             added=float(facts["added"]),
             seconds=float(facts.get("seconds", "0")),
             source=WordSource(facts["source"]) if "source" in facts else None,
+            few_known_words="few_known_words" in facts,
         )
         pictures = tuple(facts.get("pictures", "").split())
         return TokenFileHeader(page, layout, start, facts["rest_digest"], pictures, modified_ns)
