@@ -23,9 +23,9 @@ from smart_demo.engine import Engine, open_engine
 from smart_demo.errors import InputRefused, Notice, NoticeCode, SettingRefused, SmartError
 from smart_demo.indexing.progress import FileOutcome, Progress, State
 from smart_demo.search.candidate_check import CHECKED_TOP
-from smart_demo.search.retrieval import MAX_RESULTS, as_dict
+from smart_demo.search.retrieval import MAX_RESULTS, as_dict, list_little_known
 from smart_demo.types import LOCAL, SAMPLES, Found, Hit, Query
-from smart_demo.wording import describe_pages_read_before, describe_sources
+from smart_demo.wording import count, describe_pages_of_older_versions, describe_pages_of_other_models, describe_sources
 
 EVIDENCE_PARTS = ("text", "pages", "binding", "ablations")
 DEFAULT_PAIRS, MAX_PAIRS = 40, 1_000
@@ -153,7 +153,7 @@ def _index(options: argparse.Namespace, settings: Settings) -> int:
         steps = engine.add(LOCAL, [(path, path.name) for path in files])
         ends = _print_progress(steps, _print_json if options.json else _print_outcome)
         if not all(end.state is State.REFUSED for end in ends):  # else there may be no model to ask
-            _notice_pages_read_before(engine)
+            _notice_pages_of_older_versions(engine)
     if not options.json:
         print(f"{sum(end.state != State.REFUSED for end in ends)} of {len(files)} files are in the library.")
     return 0 if any(end.state != State.REFUSED for end in ends) else 1
@@ -177,9 +177,11 @@ def _print_progress(steps: Iterable[Progress], print_end: Callable[[Progress], N
 def _print_outcome(end: Progress) -> None:
     """Print what became of a file, and how its pages were read."""
     pages = f" {end.done} of {end.total} pages" if end.total else ""
-    print(f"{OUTCOMES[end.state]}: {end.document}{pages}{' - ' if end.message else ''}{end.message}")
-    if end.outcome is not None and end.outcome.sources:
-        print(f"  {describe_sources(end.outcome.sources)}")
+    outcome = end.outcome or FileOutcome()
+    more = f" And {count(left, 'more notice')}: see index --json." if (left := outcome.notices_left_out) else ""
+    print(f"{OUTCOMES[end.state]}: {end.document}{pages}{' - ' if end.message else ''}{end.message}{more}")
+    if outcome.sources:
+        print(f"  {describe_sources(outcome.sources)}")
 
 
 def _print_json(end: Progress) -> None:
@@ -199,8 +201,8 @@ def _print_json(end: Progress) -> None:
     print(json.dumps(facts))
 
 
-def _notice_pages_read_before(engine: Engine) -> None:
-    if sentence := describe_pages_read_before(engine.pages_read_before(LOCAL)):
+def _notice_pages_of_older_versions(engine: Engine) -> None:
+    if sentence := describe_pages_of_older_versions(engine.pages_of_older_versions(LOCAL)):
         _notice(sentence)
 
 
@@ -214,12 +216,12 @@ def _search(options: argparse.Namespace, settings: Settings) -> int:
         found = engine.search(Query(options.query), scopes, top=options.top)
         others = engine.pages_of_other_encoders(LOCAL)
     if others:
-        text = f"{others:,} pages were encoded by another model and are not searched: index their files again."
-        notices.append(Notice(NoticeCode.OTHER_MODEL, text))
+        notices.append(Notice(NoticeCode.OTHER_MODEL, describe_pages_of_other_models(others)))
     elif not found.parts.pages:
         text = "The library is empty. Add files first: python -m smart_demo index PATH, or search with --samples."
         notices.append(Notice(NoticeCode.EMPTY_LIBRARY, text))
-    for notice in (*notices, *found.encoding.notices):
+    hits = [hit for result in found.results.values() for hit in result.hits]
+    for notice in (*notices, *found.encoding.notices, *list_little_known(found.encoder, hits)):
         _notice(notice.text)
     print(json.dumps(as_dict(found, notices), indent=1) if options.json else "\n".join(_result_lines(found)))
     return 0

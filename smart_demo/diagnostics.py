@@ -28,7 +28,7 @@ from smart_demo.config import REPOSITORY, Settings
 from smart_demo.engine import Engine, open_engine
 from smart_demo.errors import SmartError
 from smart_demo.types import LOCAL
-from smart_demo.wording import describe_pages_read_before, size_in_words
+from smart_demo.wording import describe_pages_of_older_versions, size_in_words
 
 DISPLAYED_PACKAGES = (
     "gradio", "torch", "transformers", "accelerate", "chromadb", "pillow", "pdf2image", "safetensors", "numpy", "mcp",
@@ -148,7 +148,8 @@ def _library_facts(engine: Engine) -> dict[str, Any]:
             f"{size_in_words(quotas.library_bytes)}, kept for {quotas.keep_hours} hours after the last change"
         ),
         "other_encoders": engine.pages_of_other_encoders(LOCAL),
-        "read_before": describe_pages_read_before(engine.pages_read_before(LOCAL)) or "none by an older version",
+        "pages_of_older_versions": describe_pages_of_older_versions(engine.pages_of_older_versions(LOCAL))
+        or "none by an older version",
         "samples": f"{samples.ready} of {samples.total} pages by {samples.encoder}",
         "index": report.index,
         "memory": f"up to {cache_size} of token states stay in memory (SMART_RESIDENT_MB)",

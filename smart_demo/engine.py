@@ -21,6 +21,7 @@ from smart_demo.indexing.indexer import Indexer
 from smart_demo.indexing.progress import Progress, State
 from smart_demo.indexing.samples import SampleDocuments, Samples
 from smart_demo.page_list import Key
+from smart_demo.page_text import PageWords
 from smart_demo.search.candidate_check import MAX_CHECKED_QUERIES, CandidateCheck
 from smart_demo.search.costs import StageTiming
 from smart_demo.search.explain.explainer import Explainer, Explanation, Pairing
@@ -41,7 +42,6 @@ from smart_demo.types import (
     StoredPage,
     Weights,
 )
-from smart_demo.words import PageWords
 
 
 class Engine:
@@ -174,7 +174,7 @@ class Engine:
         """Count the pages of a scope that another encoder made: stored, but not searchable until added again."""
         return self.library.count_pages_of_other_encoders(scope, self.backbone(scope).encoder.fingerprint)
 
-    def pages_read_before(self, scope: Scope) -> int:
+    def pages_of_older_versions(self, scope: Scope) -> int:
         """Count the pages of a scope that an earlier version read: searchable, and read better if added again."""
         pages = self.library.pages([scope], self.backbone(scope).encoder.fingerprint)
         return sum(page.source is None for page in pages)

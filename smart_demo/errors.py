@@ -98,6 +98,7 @@ class NoticeCode(StrEnum):  # programs read these names: never change one
     PICTURE_NOT_SEEN = "picture-not-seen"
     UNKNOWN_WORDS = "unknown-words"
     FEW_KNOWN_WORDS = "few-known-words"
+    FEW_KNOWN_WORDS_ON_PAGE = "few-known-words-on-page"
     NO_KNOWN_WORDS = "no-known-words"
     RANKED_N_OF_M = "ranked-n-of-m"
     SAMPLES_NOT_WHOLE = "samples-not-whole"

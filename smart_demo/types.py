@@ -17,7 +17,7 @@ import numpy as np
 import numpy.typing as npt
 
 from smart_demo.errors import Notice
-from smart_demo.words import Word, WordSource
+from smart_demo.page_text import Word, WordSource
 
 Floats = npt.NDArray[np.float32]
 """A float32 array; each use states its shape."""
@@ -147,6 +147,8 @@ class PageEncoding:
     place: TokenGrid | TokenBoxes
     notice: str = ""
     """Message for the visitor, such as that the model knows few of the page's words."""
+    few_known_words: bool = False
+    """Whether the model knows few of the page's words, so that its rank says little."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -332,6 +334,8 @@ class StoredPage:
     """Wall time of adding it, as `Indexer` measures it; 0 if not measured."""
     source: WordSource | None = None
     """Where its words come from; None if it was stored before the words of pages were kept."""
+    few_known_words: bool = False
+    """Whether the model knows few of its words, so that its rank says little; False if an older version stored it."""
 
     @property
     def number(self) -> int:

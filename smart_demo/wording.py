@@ -1,10 +1,10 @@
-"""Numbers with their units, for sentences: on the page, in error messages and in a shell."""
+"""Numbers with their units, and sentences that the page and a shell share."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-from smart_demo.words import WordSource
+from smart_demo.page_text import WordSource
 
 MEGABYTE = 1_000_000
 """Bytes of 1 MB, in the settings, in limits and on the page."""
@@ -14,6 +14,7 @@ SOURCE_NAMES = {
     WordSource.BOTH: "text layer and OCR",
     WordSource.NONE: "no words",
 }
+"""How the words of a page were read."""
 
 
 def count(number: int, noun: str) -> str:
@@ -34,10 +35,10 @@ def count_queries(number: int) -> str:
     return "1 query" if number == 1 else f"{number:,} queries"
 
 
-def join_words(words: Sequence[str], conjunction: str) -> str:
+def list_in_words(words: Sequence[str], conjunction: str) -> str:
     """Return words as a list in a sentence, with a conjunction before the last.
 
-    >>> join_words(("PNG", "JPEG", "BMP"), "or"), join_words(("PNG",), "or")
+    >>> list_in_words(("PNG", "JPEG", "BMP"), "or"), list_in_words(("PNG",), "or")
     ('PNG, JPEG or BMP', 'PNG')
     """
     return f" {conjunction} ".join(filter(None, (", ".join(words[:-1]), words[-1])))
@@ -78,10 +79,31 @@ def describe_sources(sources: Mapping[WordSource, int]) -> str:
     )
 
 
-def describe_pages_read_before(pages: int) -> str:
+def describe_source(source: WordSource) -> str:
+    """Return how one page was read, as a sentence.
+
+    >>> describe_source(WordSource.BOTH)
+    'Text layer and OCR.'
+    """
+    name = SOURCE_NAMES[source]
+    return f"{name[0].upper()}{name[1:]}."
+
+
+def describe_pages_of_other_models(pages: int) -> str:
+    """Return what to do about pages that another model encoded.
+
+    >>> describe_pages_of_other_models(1)
+    '1 page was encoded by another model and is not searched. Add its file again.'
+    """
+    if pages == 1:
+        return "1 page was encoded by another model and is not searched. Add its file again."
+    return f"{pages:,} pages were encoded by another model and are not searched. Add their files again."
+
+
+def describe_pages_of_older_versions(pages: int) -> str:
     """Return what to do about pages that an earlier version read; empty for none.
 
-    >>> describe_pages_read_before(1)
+    >>> describe_pages_of_older_versions(1)
     '1 page was read by an older version. Add its document again to read it better.'
     """
     if not pages:

@@ -11,6 +11,7 @@ from types import SimpleNamespace
 import pytest
 
 from smart_demo import cli
+from smart_demo.indexing.progress import FileOutcome, Progress, State
 from smart_demo.store.library import Library
 from tests.documents import write_pdf
 from tests.evaluation.cases import write_beir
@@ -108,6 +109,14 @@ def test_index_says_how_pages_were_read(run_cli, tmp_path):
     assert (known["state"], known["added"], known["sources"]) == ("known", [], {"layer": 2})
 
 
+def test_index_counts_the_notices_that_it_leaves_out(capsys):
+    cli._print_outcome(Progress("a.pdf", State.DONE, 1, 1, "N1.", outcome=FileOutcome(notices_left_out=1)))
+    cli._print_outcome(Progress("a.pdf", State.DONE, 1, 1, "N1.", outcome=FileOutcome(notices_left_out=2)))
+    first, second = capsys.readouterr().out.splitlines()
+    assert first == "added: a.pdf 1 of 1 pages - N1. And 1 more notice: see index --json."
+    assert second.endswith("And 2 more notices: see index --json.")
+
+
 def test_pages_of_an_earlier_version_are_counted_until_they_are_added_again(run_cli, tmp_path):
     path = write_pdf(tmp_path / "a.pdf", "red star", "blue moon")
     other = write_pdf(tmp_path / "b.pdf", "green sun")
@@ -115,7 +124,7 @@ def test_pages_of_an_earlier_version_are_counted_until_they_are_added_again(run_
     forget_words(tmp_path / "data")
     sentence = "2 pages were read by an older version. Add their documents again to read them better."
     doctor = json.loads(run_cli("doctor", "--json", SMART_SAMPLE_DOCS=str(tmp_path / "none")).stdout)
-    assert doctor["library"]["read_before"] == sentence
+    assert doctor["library"]["pages_of_older_versions"] == sentence
     assert sentence in run_cli("index", other).stderr
     assert json.loads(run_cli("search", "blue moon", "--json").stdout)["pages"] == 3
     again = run_cli("index", path)

@@ -15,7 +15,7 @@ from packaging.requirements import Requirement
 ROOT = Path(__file__).resolve().parent.parent
 PACKAGE = ROOT / "smart_demo"
 LAYERS = [
-    "errors safetensors_header words",
+    "errors page_text safetensors_header",
     "types wording",
     "config page_list strict_json",
     "ingest backbones scoring store",

@@ -95,11 +95,11 @@ def test_a_library_of_another_ocr_engine_answers_the_same_and_is_read_again(tmp_
             assert_near(
                 stored.answer(pinned_engine, query, stored.LOCAL), stored.answer(engine, query, stored.LOCAL), query
             )
-        assert (engine.pages_read_before(stored.LOCAL), engine.pages_of_other_encoders(stored.LOCAL)) == (5, 0)
+        assert (engine.pages_of_older_versions(stored.LOCAL), engine.pages_of_other_encoders(stored.LOCAL)) == (5, 0)
         name = stored.DOCUMENTS[0]
         *_, last = engine.add(stored.LOCAL, [(stored.ROOT / "sample_docs" / name, name)])
         assert (last.outcome.added, last.outcome.sources) == ((1, 2), {"layer": 2})
-        assert engine.pages_read_before(stored.LOCAL) == 3
+        assert engine.pages_of_older_versions(stored.LOCAL) == 3
         page = next(page for page in engine.library.pages([stored.LOCAL], encoder.fingerprint) if page.document == name)
         assert len(engine.page_words(stored.LOCAL, page.id).words) > 100
     assert {path.parts[-3] for path in data.rglob("*.safetensors")} == {former, encoder.fingerprint}

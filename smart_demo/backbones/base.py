@@ -93,7 +93,7 @@ def resolve_late_layer(requested: int, layers: int, model: str) -> int:
 
 
 def describe_small_print(page: Page, seen: tuple[int, int], model: str) -> str:
-    """Return a sentence if a model sees a page so small that its print is unreadable, else an empty string.
+    """Return a notice if a model sees a page so small that its print is unreadable, else an empty string.
 
     seen: (width, height) in pixels at which the model's budget lets it see the page.
     """
@@ -103,4 +103,4 @@ def describe_small_print(page: Page, seen: tuple[int, int], model: str) -> str:
         return ""
     if height is None or height * seen[0] / page.pixels.shape[1] >= MIN_LETTER_HEIGHT:
         return ""
-    return f"The print is small: {model} sees {seen[0]:,} × {seen[1]:,} pixels of the page and may miss words."
+    return f"{model} may miss small print on this page. Add the page in parts."

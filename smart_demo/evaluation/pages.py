@@ -18,6 +18,7 @@ keep the order of their tables.
 from __future__ import annotations
 
 import time
+from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import islice
@@ -33,9 +34,10 @@ from smart_demo.evaluation.documents import OpenEngine, measure_library, open_te
 from smart_demo.evaluation.query_sets import QueryJudgements
 from smart_demo.evaluation.tables import FolderLayout, TableRow, Tables
 from smart_demo.evaluation.trec import open_run_files
-from smart_demo.indexing.page_words import read_page
+from smart_demo.indexing import page_words
 from smart_demo.ingest import clean_name
 from smart_demo.types import LOCAL, Page, PageEncoding, PageId, Pixels
+from smart_demo.wording import count
 
 IMAGE_COLUMN = "image"
 IMAGE_NAME_COLUMNS = (*query_sets.FILE_COLUMNS, IMAGE_COLUMN)
@@ -77,16 +79,17 @@ def evaluate_pages(
 ) -> runner.Report:
     """Encode every image as a page without a text layer, then rank all pages for every query by every method.
 
-    The report's notices list pages that could not be decoded or encoded; they count as never found. run_dir: a folder
-    for TREC files. Raises InputRefused if no page can be encoded; BackboneUnavailable and LibraryError as the engine
-    does.
+    The report's notices list pages that could not be decoded or encoded, which count as never found, and how many pages
+    were read badly. run_dir: a folder for TREC files. Raises InputRefused if no page can be encoded;
+    BackboneUnavailable and LibraryError as the engine does.
     """
 
     def index(engine: Engine) -> tuple[int, list[str]]:
         backbone = engine.backbone(LOCAL)
         on_progress(_describe_work(collection.count, backbone))
-        refused = _encode_pages(engine, backbone, collection, on_progress)
-        notices = [*collection.notices, *_describe_refused(collection, refused)]
+        refused, noticed = _encode_pages(engine, backbone, collection, on_progress)
+        read = [f"{pages:,} of {count(collection.count, 'page')}: {notice}" for notice, pages in noticed.items()]
+        notices = [*collection.notices, *_describe_refused(collection, refused), *read]
         if len(refused) == collection.count:
             raise InputRefused("None of the pages could be encoded.", " ".join(notices))
         return collection.count - len(refused), notices
@@ -100,24 +103,24 @@ def evaluate_pages(
 
 def _encode_pages(
     engine: Engine, backbone: Backbone, collection: PageCollection, on_progress: runner.ProgressCallback
-) -> dict[PageId, InputRefused]:
-    """Add every page to the library and return the pages that were refused, with the reason."""
-    refused: dict[PageId, InputRefused] = {}
+) -> tuple[dict[PageId, InputRefused], Counter[str]]:
+    """Add every page to the library; return (reason of each refused page, number of pages that have each notice)."""
+    refused, noticed = dict[PageId, InputRefused](), Counter[str]()
     images, estimate = collection.images(engine.settings.limits), _TimeEstimate(collection.count, on_progress)
     done = 0
     while batch := list(islice(images, backbone.batch)):
         refused |= {page: pixels for page, pixels in batch if isinstance(pixels, InputRefused)}
+        drawn = [_make_page(collection, page, pixels) for page, pixels in batch if not isinstance(pixels, InputRefused)]
         pages = list[Page]()
-        for page_id, pixels in batch:
-            if not isinstance(pixels, InputRefused):
-                read = read_page(_make_page(collection, page_id, pixels), use_ocr=backbone.needs_words)
-                if isinstance(read, InputRefused):
-                    refused[page_id] = read
-                else:
-                    pages.append(read)
+        for page, read in zip(drawn, page_words.read_pages(drawn, use_ocr=backbone.needs_words), strict=True):
+            if isinstance(read, InputRefused):
+                refused[page.id] = read
+            else:
+                pages.append(read)
         for page, encoding in zip(pages, backbone.encode_pages(pages) if pages else [], strict=True):
             if isinstance(encoding, PageEncoding):
                 engine.library.add(LOCAL, page, encoding)
+                noticed.update(filter(None, {*page.notices, encoding.notice}))
             else:
                 refused[page.id] = encoding
         for _ in batch:
@@ -125,7 +128,7 @@ def _encode_pages(
             runner.report_tenths(on_progress, "Encoded", done, collection.count, "pages")
         estimate.update(done)
     engine.library.flush()
-    return refused
+    return refused, noticed
 
 
 def _make_page(collection: PageCollection, page: PageId, pixels: Pixels) -> Page:

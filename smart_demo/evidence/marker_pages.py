@@ -19,8 +19,8 @@ import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
 from smart_demo.evidence.binding import COLUMNS, ROWS, Marker, Panel, ReportPair
+from smart_demo.page_text import Box, Word, WordSource
 from smart_demo.types import Page, PageId
-from smart_demo.words import Box, Word, WordSource
 
 WIDTH, HEIGHT = 1240, 1754
 """Size of a page in pixels: A4 at 150 dpi."""

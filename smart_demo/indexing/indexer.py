@@ -20,7 +20,6 @@ from collections import Counter
 from collections.abc import Callable, Container, Generator, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, closing, contextmanager
 from dataclasses import replace
-from itertools import islice
 from pathlib import Path, PurePosixPath
 from typing import TypeVar
 
@@ -28,13 +27,13 @@ from smart_demo import ingest
 from smart_demo.backbones.base import Backbone
 from smart_demo.config import Limits, Quotas
 from smart_demo.errors import InputRefused, PageRefused, QuotaExceeded, SmartError, TotalQuotaExceeded
-from smart_demo.indexing.page_words import read_pages
+from smart_demo.indexing.page_words import TURNED, read_pages
 from smart_demo.indexing.progress import FileOutcome, Progress, State
 from smart_demo.ingest import Upload
+from smart_demo.page_text import WordSource
 from smart_demo.store.library import Library
 from smart_demo.store.quotas import QuotaCheck, Visitor, build_usage, is_visitor
 from smart_demo.types import SAMPLES, Page, PageEncoding, Scope, StoredPage
-from smart_demo.words import WordSource
 
 DELETED = "Deleted while it was being added."
 DEFAULT_QUOTAS = Quotas()
@@ -44,6 +43,8 @@ MAX_NAMED_PAGES = 3
 """Maximum number of refused pages of one file that its message names."""
 MAX_NOTICES = 3
 """Maximum number of sentences about the pages of one file in its message."""
+FACTS = frozenset({TURNED, "Words were read from pictures."})
+"""Notices of pages with which nothing is wrong. In a message they follow all others."""
 MAX_RANGES = 4
 """Maximum number of page ranges that a sentence names."""
 
@@ -165,7 +166,7 @@ class Indexer:
             self._library.flush()
         if not job.may_add(file):
             raise InputRefused(DELETED)
-        message = " ".join([*upload.notices, *results.messages(), *messages])
+        message = " ".join([*upload.notices, *results.refusals(), *messages, *results.messages()])
         state = State.DONE if results.done else State.REFUSED
         yield Progress(upload.name, state, results.done, upload.pages, message, outcome=results.outcome())
 
@@ -376,11 +377,15 @@ class _FileResults:
         """Note a page that was refused."""
         self._refused[number] = refusal
 
+    def refusals(self) -> Iterator[str]:
+        """Yield sentences about the pages that were refused."""
+        return _refusal_messages(list(self._refused.values()))
+
     def messages(self) -> Iterator[str]:
-        """Yield sentences about the pages that were read, and about those that were refused."""
-        for notice, pages in islice(self._notices.items(), MAX_NOTICES):
+        """Yield sentences about the pages that were read, at most MAX_NOTICES: faults first, facts last."""
+        for notice in sorted(self._notices, key=FACTS.__contains__)[:MAX_NOTICES]:
+            pages = self._notices[notice]
             yield notice if len(pages) == self._upload.pages else f"{name_pages(pages)}: {notice}"
-        yield from _refusal_messages(list(self._refused.values()))
 
     def outcome(self) -> FileOutcome:
         """Return what became of each page."""
@@ -388,6 +393,7 @@ class _FileResults:
             tuple(self._added),
             {number: refusal.sentence for number, refusal in self._refused.items()},
             dict.fromkeys(self._upload.notices, ()) | {text: tuple(pages) for text, pages in self._notices.items()},
+            max(0, len(self._notices) - MAX_NOTICES),
             count_sources(self._stored.values()),
         )
 

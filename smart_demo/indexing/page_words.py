@@ -26,8 +26,8 @@ from smart_demo.backbones import ocr
 from smart_demo.backbones.ocr import Reading
 from smart_demo.errors import BackboneUnavailable, InputRefused, PageRefused
 from smart_demo.indexing import layer_quality
+from smart_demo.page_text import Box, Word, WordSource
 from smart_demo.types import Page, Pixels
-from smart_demo.words import Box, Word, WordSource
 
 TURNED = "The scan was turned upright."
 

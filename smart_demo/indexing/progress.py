@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
 
-from smart_demo.words import WordSource
+from smart_demo.page_text import WordSource
 
 
 class State(StrEnum):
@@ -29,6 +29,8 @@ class FileOutcome:
     """Number of each refused page, with the reason."""
     notices: Mapping[str, tuple[int, ...]] = field(default_factory=dict)
     """Each sentence about the file, with the numbers of the pages that have it; none if it is about the whole file."""
+    notices_left_out: int = 0
+    """Number of notices that the message of the file leaves out."""
     sources: Mapping[WordSource, int] = field(default_factory=dict)
     """How many of its stored pages have their words from each source. Pages of earlier versions are left out."""
 

@@ -29,7 +29,7 @@ from smart_demo.ingest.text_direction import (
     right_to_left_excess,
     written,
 )
-from smart_demo.words import Box, Word
+from smart_demo.page_text import Box, Word
 
 MAX_PLAIN_CHARACTERS = 1_000_000
 """Longest page whose two outputs are matched. A page full of small print has some 20,000."""

@@ -30,9 +30,9 @@ from smart_demo.ingest.files import (
 from smart_demo.ingest.pdf import PdfUnreadable, inspect_pdf, render_pdf
 from smart_demo.ingest.sandbox import decode_image, inspect_image
 from smart_demo.types import Page, PageId, Pixels
-from smart_demo.wording import join_words, limit_in_words, size_in_words
+from smart_demo.wording import limit_in_words, list_in_words, size_in_words
 
-SUPPORTED_TYPES = f"It takes PDF, {join_words(PICTURE_KINDS, 'and')}."
+SUPPORTED_TYPES = f"It takes PDF, {list_in_words(PICTURE_KINDS, 'and')}."
 MAX_SLOW_PAGES = 10
 """Pages per file that may each take the whole time limit of a page."""
 SECONDS_PER_PAGE = 2
@@ -47,7 +47,7 @@ def describe_limits(limits: Limits) -> str:
     'Up to 20 files at once, 50 MB and 200 pages a file, 40 megapixels a picture.'
     """
     return (
-        f"PDF, {join_words(PICTURE_KINDS, 'or')}. Up to {limits.files:,} files at once, "
+        f"PDF, {list_in_words(PICTURE_KINDS, 'or')}. Up to {limits.files:,} files at once, "
         f"{limit_in_words(limits.file_bytes)} and {limits.pages:,} pages a file, "
         f"{limits.pixels / 1e6:,.0f} megapixels a picture."
     )
@@ -124,7 +124,7 @@ def decode_image_file(path: Path, limits: Limits, name: str = "") -> Pixels:
     name = clean_name(name or path.name)
     _, head = hash_file(path, name, limits)
     if detect_kind(head) != IMAGE:
-        raise QueryRefused(f"{name} is not a picture.", f"Ask with a {join_words(PICTURE_KINDS, 'or')}.")
+        raise QueryRefused(f"{name} is not a picture.", f"Ask with a {list_in_words(PICTURE_KINDS, 'or')}.")
     return decode_image(path, name, limits)
 
 
@@ -141,7 +141,7 @@ def decode_image_bytes(data: bytes, name: str, limits: Limits) -> Pixels:
         size, limit = size_in_words(len(data)), limit_in_words(limits.file_bytes)
         raise FileRefused(f"{name} has {size}; the limit is {limit}.")
     if detect_kind(data[:HEAD_BYTES]) != IMAGE:
-        raise FileRefused(f"{name} is not a picture.", f"It takes {join_words(PICTURE_KINDS, 'and')}.")
+        raise FileRefused(f"{name} is not a picture.", f"It takes {list_in_words(PICTURE_KINDS, 'and')}.")
     return decode_image(data, name, limits)
 
 

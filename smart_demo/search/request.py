@@ -13,8 +13,8 @@ from dataclasses import astuple, dataclass
 from urllib.parse import urlencode
 
 from smart_demo.errors import InputRefused
+from smart_demo.page_text import Box
 from smart_demo.types import LOCAL, SAMPLES, Counted, PageId, Reduce, Scope, Weights
-from smart_demo.words import Box
 
 MIN_K, MAX_K = 3, 20
 MAX_WEIGHT = 4.0

@@ -25,7 +25,7 @@ from smart_demo.search.candidate_check import (
 )
 from smart_demo.search.costs import RecentTimings, StageTiming, Stopwatch
 from smart_demo.store.library import Library
-from smart_demo.types import Floats, Found, Hit, Method, Parts, Query, QueryEncoding, Scope
+from smart_demo.types import Encoder, Floats, Found, Hit, Method, Parts, Query, QueryEncoding, Scope
 
 MAX_RESULTS = 50
 MAX_CACHED_QUERIES, MAX_CACHED_PARTS = 128, 16
@@ -189,15 +189,26 @@ def as_dict(found: Found, notices: Iterable[Notice] = ()) -> dict[str, Any]:
     Each method has its hits with both parts of their scores. `smart` is pooled + late, whatever weights the method
     used. `late` and `smart` are None if the page's tokens were not scored.
     """
-    said = (*found.encoding.notices, *_list_unscored(found.parts), *notices)
+    hits = [hit for result in found.results.values() for hit in result.hits]
+    of_pages = (*_list_unscored(found.parts), *list_little_known(found.encoder, hits))
+    listed = (*found.encoding.notices, *of_pages, *notices)
     return {
         "query": found.query.text,
         "pages": len(found.parts.pages),
         "candidates": len(found.parts.candidates),
         "milliseconds": {stage: round(value, 3) for stage, value in found.milliseconds.items()},
         "results": {name: [_hit_as_dict(hit) for hit in result.hits] for name, result in found.results.items()},
-        "notices": [{"code": str(notice.code), "text": notice.text} for notice in said],
+        "notices": [{"code": str(notice.code), "text": notice.text} for notice in listed],
     }
+
+
+def list_little_known(encoder: Encoder, hits: Iterable[Hit]) -> Iterator[Notice]:
+    """Yield a notice if the model knows few words of some of the pages shown, which `hits` may repeat."""
+    pages = len({hit.page.key for hit in hits if hit.page.few_known_words})
+    if pages:
+        rank = "its rank says" if pages == 1 else "their rank says"
+        text = f"{encoder.name} knows few words of {pages:,} of these pages, so {rank} little."
+        yield Notice(NoticeCode.FEW_KNOWN_WORDS_ON_PAGE, text)
 
 
 def _list_unscored(parts: Parts) -> Iterator[Notice]:

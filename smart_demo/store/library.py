@@ -20,6 +20,7 @@ import numpy as np
 
 from smart_demo.errors import LibraryError, StorageFull, TokenFileDamaged
 from smart_demo.page_list import PageList
+from smart_demo.page_text import PageWords
 from smart_demo.store import atomic_files, judgement_files
 from smart_demo.store.atomic_files import FolderLock
 from smart_demo.store.catalogue import Catalogue
@@ -32,7 +33,6 @@ from smart_demo.store.snapshot import Snapshots
 from smart_demo.store.token_file import TokenFileHeader
 from smart_demo.store.upkeep import BackgroundTasks, BackgroundWork, ChromaUpkeep, UnopenedChroma
 from smart_demo.types import SAMPLES, Floats, Page, PageEncoding, PageId, Scope, StoredPage, TokenCodes
-from smart_demo.words import PageWords
 
 Admit = Callable[[StoredPage], None]
 """Raises an error if a page may not be added."""

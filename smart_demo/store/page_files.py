@@ -30,12 +30,12 @@ from itertools import zip_longest
 from pathlib import Path
 
 from smart_demo.errors import LibraryError, TokenFileDamaged
+from smart_demo.page_text import PageWords
 from smart_demo.store import atomic_files, token_file
 from smart_demo.store.prepared_page import PreparedPage
 from smart_demo.store.snapshot import Snapshot
 from smart_demo.store.token_file import StoredKey, TokenFileBody, TokenFileHeader, stored_key
 from smart_demo.types import Floats, PageId, Scope, StoredPage
-from smart_demo.words import PageWords
 
 TOKENS_SUFFIX = ".safetensors"
 PICTURE_SUFFIX = ".webp"
@@ -82,7 +82,7 @@ class PageFiles:
         self.data_dir = data_dir
         self._former = former or {}
         self._homes: dict[StoredKey, str] = {}
-        """Folder of each page that lies under a former fingerprint of its encoder."""
+        """Folder of each page that is stored under a former fingerprint of its encoder."""
         self._former_folders: dict[str, set[str]] = {}
         """Folders of former fingerprints that the scan found, by the fingerprint of today."""
         self._tokens = data_dir / "tokens"
@@ -270,7 +270,7 @@ class PageFiles:
             return None
 
     def _adopt(self, path: Path) -> bool:
-        """Note where a page of a former fingerprint lies.
+        """Record the folder of a page that is stored under a former fingerprint.
 
         Returns False if the page is stored again elsewhere, so that this file is a leftover.
         """

@@ -11,12 +11,12 @@ import numpy as np
 
 from smart_demo.errors import LibraryError, TokenFileDamaged
 from smart_demo.page_list import PageList
+from smart_demo.page_text import PageWords
 from smart_demo.store import atomic_files
 from smart_demo.store.catalogue import Catalogue, View
 from smart_demo.store.page_files import PageFiles
 from smart_demo.store.token_file import TokenFileBody, TokenFileHeader, stored_key
 from smart_demo.types import Floats, PageEncoding, Scope, StoredPage
-from smart_demo.words import PageWords
 
 
 class PageReader:

@@ -19,6 +19,7 @@ MAX_PICTURE_SIDE = 1_600
 NARROW_PICTURE_SIDE = 900
 """Pixels that the shorter side of a narrow page keeps, such as a receipt's, so that its lines stay readable."""
 MAX_PICTURE_PIXELS = 6_000_000
+"""Pixels of a narrow page's picture, at most."""
 MAX_WEBP_SIDE = 16_383
 """The format's own limit."""
 MAX_THUMBNAIL_WIDTH = 360
@@ -71,6 +72,7 @@ def prepare_page(scope: Scope, page: Page, encoding: PageEncoding, codec: str, s
         added=time.time(),
         seconds=seconds,
         source=page.source,
+        few_known_words=encoding.few_known_words,
     )
     data = token_file.serialise(stored, encoding, codes, tuple(pictures), page.words)
     size = len(data) + sum(map(len, pictures))

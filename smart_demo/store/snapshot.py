@@ -30,20 +30,22 @@ import numpy as np
 
 from smart_demo.errors import TokenFileDamaged
 from smart_demo.page_list import PageList
+from smart_demo.page_text import WordSource
 from smart_demo.store import atomic_files
 from smart_demo.store.catalogue import Catalogue, GroupKey
 from smart_demo.store.token_file import TokenFileHeader, TokenFileLayout, stored_key
 from smart_demo.types import Floats, PageId, Scope, StoredPage
-from smart_demo.words import WordSource
 
 FOLDER = "snapshots"
 MIN_SNAPSHOT_PAGES = 1_000
 """Pages of a scope from which a snapshot is written: fewer headers are read in a fraction of a second."""
 _FORMAT = "smart-demo snapshot 1"
 _DIGEST, _LENGTH, _ALIGNMENT = 64, 8, 64
-_FACTS = ("document", "pages", "width", "height", "tokens", "bytes", "codec", "added", "seconds", "source")
+_FACTS = (
+    "document", "pages", "width", "height", "tokens", "bytes", "codec", "added", "seconds", "source", "few_known_words",
+)  # fmt: skip
 _LAYOUT = ("codec", "tokens", "width", "pooled", "boxes", "words")
-_LATER = {"source": None, "words": 0}
+_LATER = {"source": None, "few_known_words": False, "words": 0}
 """Columns that snapshots of earlier versions lack, with the value that their pages have."""
 
 
@@ -263,10 +265,10 @@ def _parse_headers(scope: Scope, encoder: str, columns: Mapping[str, Any]) -> It
         columns["names"], facts, shapes, rest, strict=True
     ):
         file, _, number = name.partition("-")
-        document, *numbers = fact
-        if numbers[-1] is not None:
-            numbers[-1] = WordSource(numbers[-1])
+        document, *numbers, source, few = fact
+        source = None if source is None else WordSource(source)
         shared = strings.setdefault(document, document)  # one string a document in memory, not one a page
-        page = StoredPage(scope, encoder, PageId(strings.setdefault(file, file), int(number)), shared, *numbers)
+        page_id = PageId(strings.setdefault(file, file), int(number))
+        page = StoredPage(scope, encoder, page_id, shared, *numbers, source=source, few_known_words=few)
         layout = layouts.setdefault(shape, TokenFileLayout(*shape))
         yield name, TokenFileHeader(page, layout, start, rest_digest, tuple(pictures.split()), modified_ns)

@@ -42,11 +42,11 @@ import numpy as np
 import numpy.typing as npt
 
 from smart_demo.errors import TokenFileDamaged
+from smart_demo.page_text import PageWords, Word, WordSource
 from smart_demo.safetensors_header import LENGTH_BYTES, header_end, parse_header
 from smart_demo.store import atomic_files, word_codec
 from smart_demo.store.word_codec import from_fixed_point, to_fixed_point
 from smart_demo.types import Floats, PageEncoding, PageId, Scope, StoredPage, TokenBoxes, TokenCodes, TokenGrid
-from smart_demo.words import PageWords, Word, WordSource
 
 FORMAT = "smart-demo page 1"
 _DTYPES = {"F32": np.float32, "F16": np.float16, "I8": np.int8, "U8": np.uint8, "U16": np.uint16, "I32": np.int32}
@@ -219,9 +219,10 @@ def serialise(
         "height": str(page.height),
         "codec": page.codec,
         "added": repr(page.added),
-        **({"seconds": repr(page.seconds)} if page.seconds else {}),  # files of earlier versions lack these three
+        **({"seconds": repr(page.seconds)} if page.seconds else {}),  # files of earlier versions lack these four
         **({"pictures": " ".join(map(digest, pictures))} if pictures else {}),
         **({"source": page.source.value} if page.source is not None else {}),
+        **({"few_known_words": "yes"} if page.few_known_words else {}),
     }
     text = json.dumps({"__metadata__": facts, **_tensor_entries(layout)}, separators=(",", ":")).encode()
     text += b" " * (-(LENGTH_BYTES + len(text) + layout.spans()["codes"][0]) % _ALIGNMENT)
@@ -329,6 +330,7 @@ def _make_header(
             added=float(facts["added"]),
             seconds=float(facts.get("seconds", "0")),
             source=WordSource(facts["source"]) if "source" in facts else None,
+            few_known_words="few_known_words" in facts,
         )
         pictures = tuple(facts.get("pictures", "").split())
         return TokenFileHeader(page, layout, start, facts["rest_digest"], pictures, modified_ns)

@@ -18,8 +18,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from smart_demo.page_text import Box, Word
 from smart_demo.types import Floats
-from smart_demo.words import Box, Word
 
 MAX_JSON_BYTES = 32 * 2**20
 """Largest JSON that is decompressed. Poppler writes at most 16 MB for the words of a page, in a longer form."""

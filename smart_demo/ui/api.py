@@ -20,6 +20,7 @@ from smart_demo.search.retrieval import MAX_RESULTS, as_dict
 from smart_demo.server.gate import UNEXPECTED_ERROR
 from smart_demo.types import POOLED, SAMPLES, SMART, Query, Scope, Weights
 from smart_demo.ui.handlers import Handlers
+from smart_demo.wording import describe_pages_of_other_models
 
 log = logging.getLogger(__name__)
 API_NAME = "search"
@@ -83,10 +84,7 @@ class SearchEndpoint:
             samples = self._handlers.samples()
             return samples.notices if samples else ()
         others = self._handlers.engine.pages_of_other_encoders(scope)
-        if not others:
-            return ()
-        text = f"{others:,} of your pages were encoded by another model and are not searched. Add their files again."
-        return (Notice(NoticeCode.OTHER_MODEL, text),)
+        return (Notice(NoticeCode.OTHER_MODEL, describe_pages_of_other_models(others)),) if others else ()
 
     def _query(self, text: object) -> Query:
         if not isinstance(text, str) or not text.strip():

@@ -8,6 +8,7 @@ from markupsafe import Markup
 
 from smart_demo.search.candidate_check import CHECKED_TOP, CandidateCheck
 from smart_demo.search.comparison import Change
+from smart_demo.search.retrieval import list_little_known
 from smart_demo.types import SMART, Counted, Found, Reduce, TokenKind, Weights
 from smart_demo.ui.cards import CardRow, RankedColumns, Side, ThumbnailLoader, build_columns, render_card
 from smart_demo.ui.format import format_milliseconds, format_weight, page_key
@@ -87,8 +88,10 @@ def list_notices(columns: RankedColumns) -> list[str]:
     """Return the sentences that a reader of the answer needs beside its numbers."""
     weights, kinds = columns.weights, columns.found.parts.kinds
     content_only = weights.counted is Counted.CONTENT
+    hits = [row.hit for row in (*columns.left, *columns.right)]
     notices = [
         " ".join(notice.text for notice in columns.found.encoding.notices),
+        *(notice.text for notice in list_little_known(columns.found.encoder, hits)),
         "" if weights.pooled or weights.late else _ZERO_WEIGHTS,
         _NO_OTHER_TOKENS if content_only and bool((kinds == TokenKind.CONTENT).all()) else "",
         # A picture that the model sees has no words.

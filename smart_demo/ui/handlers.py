@@ -306,14 +306,14 @@ class Handlers:
         """Return the markup of the visitor's documents and of the room they use."""
         if not self.engine.backbones.ready:
             return library_tab.render_documents((), 0, loading=serving.loading)
-        visitor, other_pages, read_before = self.visitor, 0, 0
+        visitor, other_pages, older_pages = self.visitor, 0, 0
         if visitor is None:
             return ""
         with suppress(SmartError):  # the banner at the top of the page names the error
             other_pages = self.engine.pages_of_other_encoders(visitor)
-            read_before = self.engine.pages_read_before(visitor)
+            older_pages = self.engine.pages_of_older_versions(visitor)
         own = self.list_documents(visitor)
-        documents = library_tab.render_documents(own, other_pages, read_before, loading=False)
+        documents = library_tab.render_documents(own, other_pages, older_pages, loading=False)
         return documents + render("library_usage", usage=self.engine.usage(visitor), settings=self.engine.settings)
 
     def submit_uploads(self, copies: Sequence[Path]) -> None:

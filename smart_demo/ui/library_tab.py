@@ -18,7 +18,7 @@ from smart_demo.indexing.samples import Samples
 from smart_demo.types import Document
 from smart_demo.ui.format import count_of, format_time_left
 from smart_demo.ui.render import NOTHING, render
-from smart_demo.wording import count, describe_pages_read_before
+from smart_demo.wording import count, describe_pages_of_older_versions
 
 log = logging.getLogger(__name__)
 
@@ -106,17 +106,18 @@ def describe_upload(file: Progress) -> str:
             outcome = ""
         case State.REFUSED:
             outcome = "Refused."
-    return f"{outcome} {file.message}".strip()
+    left_out = file.outcome.notices_left_out if file.outcome else 0
+    return " ".join(filter(None, [outcome, file.message, f"And {left_out:,} more." if left_out else ""]))
 
 
-def render_documents(own: Sequence[Document], other_pages: int, read_before: int = 0, *, loading: bool) -> Markup:
+def render_documents(own: Sequence[Document], other_pages: int, older_pages: int = 0, *, loading: bool) -> Markup:
     """Return the visitor's documents, each with a button that deletes it.
 
-    other_pages: number of the visitor's pages that another model encoded. read_before: number of those that an earlier
+    other_pages: number of the visitor's pages that another model encoded. older_pages: number of those that an older
     version read.
     """
-    sentence = describe_pages_read_before(read_before)
-    return _render_documents(own, own=True, other_pages=other_pages, read_before=sentence, loading=loading)
+    sentence = describe_pages_of_older_versions(older_pages)
+    return _render_documents(own, own=True, other_pages=other_pages, older_pages=sentence, loading=loading)
 
 
 def render_sample_documents(documents: Sequence[Document], samples: Samples | None) -> Markup:
@@ -129,7 +130,7 @@ def _render_documents(
     *,
     own: bool = False,
     other_pages: int = 0,
-    read_before: str = "",
+    older_pages: str = "",
     loading: bool = False,
     preparing: Samples | None = None,
 ) -> Markup:
@@ -138,7 +139,7 @@ def _render_documents(
         documents=[(document, _kind(document.name)) for document in documents],
         own=own,
         other_pages=other_pages,
-        read_before=read_before,
+        older_pages=older_pages,
         loading=loading,
         preparing=preparing,
     )

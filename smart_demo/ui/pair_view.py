@@ -11,11 +11,11 @@ from collections.abc import Collection, Sequence
 from dataclasses import asdict, dataclass
 
 from smart_demo.page_list import Key
+from smart_demo.page_text import Box
 from smart_demo.search.explain import MAX_LATE_WEIGHT, Attribution, Cell, PairDifference, PairRow, Term
 from smart_demo.search.explain.explainer import Explanation, Pairing
 from smart_demo.types import POOLED, SMART, Found, StoredPage, TokenGrid, TokenKind
 from smart_demo.ui.format import format_distinct_weight, format_score, format_weight, page_key, strip_unprintable
-from smart_demo.words import Box
 
 MIN_DECIMALS, MAX_DECIMALS = 4, 6
 """Range of the table's decimals. Four never contradict the three to which the rest of the page rounds these numbers."""

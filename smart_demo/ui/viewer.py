@@ -14,6 +14,7 @@ from dataclasses import asdict
 from markupsafe import Markup
 
 from smart_demo.errors import InputRefused, LibraryError
+from smart_demo.page_text import PageWords, Word
 from smart_demo.search import explain
 from smart_demo.search.explain import MAX_ALPHA, ColourRange, PageMap, Term
 from smart_demo.search.explain.explainer import Explanation, Pairing
@@ -32,7 +33,7 @@ from smart_demo.ui.pair_view import (
 )
 from smart_demo.ui.rank_plot import render_rank_plot
 from smart_demo.ui.render import render
-from smart_demo.words import PageWords, Word, WordSource
+from smart_demo.wording import describe_source
 
 FAILURE = "a page could not be explained"
 """Log line of an unexpected exception."""
@@ -40,12 +41,6 @@ MAX_INITIAL_CHIPS, MAX_CHIPS = 16, 160
 """Maximum number of words shown at once, and after "show all"."""
 MAX_READ_WORDS = 10_000
 """Maximum number of a page's own words that are shown."""
-READ_BY = {
-    WordSource.LAYER: "From the text layer.",
-    WordSource.OCR: "Read by OCR.",
-    WordSource.BOTH: "From the text layer, and read by OCR.",
-    WordSource.NONE: "No words were found on this page.",
-}
 
 
 class ExplainHandlers:
@@ -132,7 +127,7 @@ def describe_words(words: PageWords | None) -> dict[str, object]:
     """Return a page's words as lines of text, and a sentence on how they were read; None if they were not kept."""
     if words is None:
         return {"text": "", "how": "An older version read this page and did not keep its words."}
-    shown, how = words.words[:MAX_READ_WORDS], READ_BY[words.source]
+    shown, how = words.words[:MAX_READ_WORDS], describe_source(words.source)
     if len(shown) < len(words.words):
         how += f" These are the first {len(shown):,} of {len(words.words):,} words."
     return {"text": "\n".join(_join_lines(shown)), "how": how}

@@ -11,8 +11,8 @@ from smart_demo.backbones.bag_of_words import WordBackbone
 from smart_demo.backbones.minilm import MiniLM
 from smart_demo.backbones.qwen.model import Qwen3VL
 from smart_demo.config import Settings
+from smart_demo.page_text import Box, Word
 from smart_demo.types import Page, PageId
-from smart_demo.words import Box, Word
 from tests.backbones.qwen.tiny_checkpoint import write_tiny_qwen
 
 BLANK = np.full((64, 48, 3), 255, dtype=np.uint8)

@@ -12,8 +12,8 @@ from hypothesis import strategies as st
 
 from smart_demo.backbones.bag_of_words import WordBackbone
 from smart_demo.errors import QueryRefused
+from smart_demo.page_text import Word
 from smart_demo.types import Query
-from smart_demo.words import Word
 from tests.backbones.cases import BLANK, boxes, page
 
 WORDS = ["tide", "table", "port", "north"]

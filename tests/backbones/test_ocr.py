@@ -11,7 +11,7 @@ from PIL import Image, ImageDraw, ImageFont
 from smart_demo.backbones import line_words, text_lines
 from smart_demo.backbones.ocr import read_pages, read_region, read_words, upright
 from smart_demo.errors import BackboneUnavailable
-from smart_demo.words import Box
+from smart_demo.page_text import Box
 from tests.backbones.cases import drawn
 
 

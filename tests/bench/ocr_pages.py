@@ -26,8 +26,8 @@ from PIL import Image, ImageDraw, ImageFilter, ImageFont
 from smart_demo import ingest
 from smart_demo.backbones import ocr
 from smart_demo.config import REPOSITORY, Settings
+from smart_demo.page_text import Box, Word
 from smart_demo.types import Page, Pixels
-from smart_demo.words import Box, Word
 from tests.bench.harness import Figure, Goal, Kind, median_seconds
 
 DPI = 150

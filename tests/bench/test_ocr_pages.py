@@ -5,7 +5,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from smart_demo.words import Box, Word
+from smart_demo.page_text import Box, Word
 from tests.bench import ocr_pages
 from tests.bench.ocr_pages import KnownPage, Print, draw_page, score_reader
 

@@ -15,8 +15,9 @@ from smart_demo.errors import InputRefused
 from smart_demo.evaluation.collections import evaluate_dataset, read_dataset
 from smart_demo.evaluation.pages import evaluate_pages
 from smart_demo.evaluation.query_sets import CollectionOptions
+from smart_demo.indexing import page_words
+from smart_demo.page_text import Box, Word
 from smart_demo.store.library import Library
-from smart_demo.words import Box, Word
 from tests.evaluation.cases import colour, judged, picture, write_rows
 
 LIMITS = Limits()
@@ -247,6 +248,25 @@ def test_images_are_ranked_as_pages_and_no_file_remains(tmp_path, scratch):
     assert "q2 0 blank.png 1" in (runs / "qrels.txt").read_text().splitlines()
     assert list(scratch.iterdir()) == []
     assert not own.exists()
+
+
+def test_pages_are_read_in_batches_and_what_was_read_badly_is_counted(tmp_path, monkeypatch):
+    batches = []
+
+    def noticing(pages, *, use_ocr):
+        batches.append(len(pages))
+        return [replace(page, notices=("It is blurred.",) if page.pixels[0, 0, 0] == 1 else ()) for page in pages]
+
+    monkeypatch.setattr(page_words, "read_pages", noticing)
+    folder, own = tmp_path / "harbour", tmp_path / "own"
+    folder.mkdir()
+    for number, name in enumerate([1, 2, 1, 2, 1]):
+        (folder / f"{number}.png").write_bytes(colour(name))
+    write_rows(folder / "metadata.csv", [{"image": f"{n}.png", "query": "tide table"} for n in range(5)])
+    collection = read_dataset(str(folder), CollectionOptions())
+    report = evaluate_pages(Settings(data_dir=own, index_dir=own), collection, open_library=open_with_colours)
+    assert batches == [4, 1]
+    assert "3 of 5 pages: It is blurred." in report.as_json()["notices"]
 
 
 def test_a_collection_with_no_readable_page_is_refused(tmp_path):

@@ -15,9 +15,9 @@ from smart_demo.indexing import indexer
 from smart_demo.indexing.indexer import Indexer, name_pages
 from smart_demo.indexing.page_words import read_pages
 from smart_demo.indexing.progress import State
+from smart_demo.page_text import Box, Word, WordSource
 from smart_demo.store.library import Library
 from smart_demo.types import LOCAL
-from smart_demo.words import Box, Word, WordSource
 from tests.documents import write_pdf
 from tests.store.cases import forget_words
 
@@ -108,7 +108,26 @@ def test_many_notices_are_few_sentences(tmp_path, opened, monkeypatch):
     with opened() as library:
         last = add(library, write_pdf(tmp_path / "a.pdf", *(f"word {number}" for number in range(9))))
     assert last.message == "Page 1: N1. Page 2: N2. Page 3: N3."
-    assert len(last.outcome.notices) == 9
+    assert (len(last.outcome.notices), last.outcome.notices_left_out) == (9, 6)
+
+
+def test_refusals_and_damage_come_before_what_is_no_fault(tmp_path, opened, monkeypatch):
+    facts = sorted(indexer.FACTS)
+    own = {1: (*facts, "A."), 2: (*facts, "B."), 3: ("C.",), 4: ("A.",)}
+
+    def noticing(pages, **_):
+        read = read_pages(pages, use_ocr=False)
+        return [
+            PageRefused("Page 4 is torn.", "Mend it.") if page.number == 4 else replace(page, notices=own[page.number])
+            for page in read
+        ]
+
+    monkeypatch.setattr(indexer, "read_pages", noticing)
+    with opened() as library:
+        last = add(library, write_pdf(tmp_path / "a.pdf", *(f"word {number}" for number in range(4))))
+    assert last.message == "Page 4 is torn. Mend it. Page 1: A. Page 2: B. Page 3: C."
+    assert last.outcome.notices_left_out == len(facts)
+    assert set(last.outcome.notices) == {*facts, "A.", "B.", "C."}
 
 
 @given(st.sets(st.integers(1, 40), min_size=1).map(sorted))

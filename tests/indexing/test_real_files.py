@@ -14,9 +14,9 @@ from reportlab.pdfgen.canvas import Canvas
 from smart_demo.config import Limits
 from smart_demo.indexing.indexer import Indexer
 from smart_demo.indexing.progress import State
+from smart_demo.page_text import WordSource
 from smart_demo.store.library import Library
 from smart_demo.types import LOCAL, Query
-from smart_demo.words import WordSource
 from tests.backbones.cases import loaded
 from tests.documents import write_pdf
 from tests.ingest.cases import drawn_pdf, picture, stream_object

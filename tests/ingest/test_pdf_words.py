@@ -21,7 +21,7 @@ from pdf2image import convert_from_path
 
 from smart_demo.ingest import pdf_words
 from smart_demo.ingest.pdf_words import Line, Piece, join_words, mark_spaces, parse_layout, read_words
-from smart_demo.words import Box
+from smart_demo.page_text import Box
 from tests.ingest.cases import CATALOG, raw_pdf, stream_object
 
 EM = 12

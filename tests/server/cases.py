@@ -14,7 +14,7 @@ from smart_demo.config import Quotas, Settings
 from smart_demo.engine import Engine
 from smart_demo.indexing.progress import Progress, State
 from smart_demo.server.gate import GateMiddleware
-from smart_demo.store import page_files
+from smart_demo.store import prepared_page
 from smart_demo.store.atomic_files import FolderLock
 from smart_demo.store.library import Library
 from smart_demo.store.page_files import PageFiles
@@ -97,7 +97,7 @@ def judge(engine: Engine, scope: Scope, text: str = '{"a": "judgement"}') -> Pat
 def add_at(engine: Engine, moment: float, scope: Scope, *paths: Path) -> list[Progress]:
     """Add files as if at a Unix time."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(page_files, "time", SimpleNamespace(time=lambda: moment))
+        patch.setattr(prepared_page, "time", SimpleNamespace(time=lambda: moment))
         return add(engine, scope, *paths)
 
 

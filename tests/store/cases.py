@@ -10,12 +10,12 @@ from pathlib import Path
 import numpy as np
 from hypothesis import HealthCheck, settings
 
+from smart_demo.page_text import Box, Word, WordSource
 from smart_demo.store import token_file
 from smart_demo.store.library import Library
 from smart_demo.store.page_files import PageFiles
 from smart_demo.store.prepared_page import Pictures, PreparedPage, encode_pictures, prepare_page
 from smart_demo.types import LOCAL, Page, PageEncoding, PageId, StoredPage, TokenBoxes, TokenGrid, TokenKind
-from smart_demo.words import Box, Word, WordSource
 from tests.scoring.cases import unit
 
 ENCODER = "a1" * 8
@@ -48,7 +48,7 @@ def made(file: int, number: int = 1, encoder: str = ENCODER, tokens: int = 6):
     return page, PageEncoding(page.id, encoder, unit(rng, POOLED), unit(rng, tokens, WIDTH), kinds, place)
 
 
-def read_before(file: int, number: int = 1, encoder: str = ENCODER) -> PreparedPage:
+def page_of_older_version(file: int, number: int = 1, encoder: str = ENCODER) -> PreparedPage:
     """Return a page as an earlier version stored it: without words, with another picture and other token states."""
     page, encoding = made(file, number)
     encoding = replace(encoding, encoder=encoder)

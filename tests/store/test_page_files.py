@@ -12,12 +12,12 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from smart_demo.errors import LibraryError, StorageFull, TokenFileDamaged
+from smart_demo.page_text import WordSource
 from smart_demo.store import atomic_files, page_files, prepared_page, token_file
 from smart_demo.store.page_files import PageFiles
 from smart_demo.types import LOCAL
-from smart_demo.words import WordSource
 from tests.broken_disk import dies_after, fill_up
-from tests.store.cases import ENCODER, OTHER_ENCODER, files_under, made, page_id, read_before
+from tests.store.cases import ENCODER, OTHER_ENCODER, files_under, made, page_id, page_of_older_version
 
 
 def prepared(file, number=1):
@@ -85,12 +85,12 @@ def test_death_after_any_step_of_replace_leaves_the_old_page_or_the_new_one_whol
     while True:
         step += stride
         folder = tmp_path / str(step)
-        PageFiles(folder).commit(read_before(1, encoder=encoder))
+        PageFiles(folder).commit(page_of_older_version(1, encoder=encoder))
         died = dies_after(step, lambda here=folder: act(here))
         files = PageFiles(folder, former)
         (head,) = files.scan().headers
         assert (head.page.encoder, head.page.id) == (ENCODER, page_id(1))
-        expected = (prepared if head.page.source else read_before)(1)
+        expected = (prepared if head.page.source else page_of_older_version)(1)
         assert (files.picture(head), files.thumbnail(head)) == expected.pictures
         assert np.array_equal(files.pooled(head.page), made(1)[1].pooled * (1 if head.page.source else -1))
         files.body(head, verified=False)
@@ -106,7 +106,7 @@ def test_death_after_any_step_of_replace_leaves_the_old_page_or_the_new_one_whol
 def test_a_replaced_page_has_its_pictures_even_before_they_are_in_their_place(tmp_path, monkeypatch):
     """Another process may be writing, so that this start tidies nothing up."""
     files = PageFiles(tmp_path)
-    old = files.commit(read_before(1))
+    old = files.commit(page_of_older_version(1))
     monkeypatch.setattr(page_files, "_move_waiting_pictures", lambda _: None)
     new = files.replace(old.page, prepared(1))
     assert (files.picture(new), files.thumbnail(new)) == prepared(1).pictures
@@ -122,7 +122,7 @@ def test_a_disk_that_refuses_any_call_keeps_the_page_that_was_to_be_replaced(tmp
     while True:
         refused_at += 1
         files, calls = PageFiles(tmp_path / str(refused_at)), 0
-        old = files.commit(read_before(1))
+        old = files.commit(page_of_older_version(1))
 
         def refusing(*given, stop=refused_at, **named):
             nonlocal calls
@@ -138,7 +138,7 @@ def test_a_disk_that_refuses_any_call_keeps_the_page_that_was_to_be_replaced(tmp
         found = PageFiles(files.data_dir).scan()
         assert found.damaged == []
         (head,) = found.headers
-        assert files.picture(head) == (prepared if head.page.source else read_before)(1).pictures.picture
+        assert files.picture(head) == (prepared if head.page.source else page_of_older_version)(1).pictures.picture
         if calls < refused_at:
             break
     assert head.page.source is WordSource.NONE

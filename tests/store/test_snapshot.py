@@ -138,6 +138,7 @@ def test_a_snapshot_of_an_earlier_version_is_believed_for_the_pages_of_then(fill
     length = int.from_bytes(content[64:72], "little")
     columns = json.loads(content[72 : 72 + length])
     assert columns["facts"].pop("source")
+    assert columns["facts"].pop("few_known_words") is False
     assert columns["layout"].pop("words")
     text = json.dumps(columns, separators=(",", ":")).encode().ljust(length)
     content = length.to_bytes(8, "little") + text + content[72 + length :]

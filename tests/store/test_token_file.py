@@ -114,6 +114,15 @@ def test_sealed_bytes_that_are_no_words_are_damage_and_no_crash(tmp_path, words)
         token_file.read_words(path, head, verified=True)
 
 
+def test_a_page_of_few_known_words_stays_marked(written, codec):
+    path, page, encoding = written
+    assert not read(path)[0].page.few_known_words  # as in every file of earlier versions
+    assert b"few_known_words" not in path.read_bytes()
+    few = replace(encoding, few_known_words=True)
+    path.write_bytes(prepared_page.prepare_page(LOCAL, page, few, codec).tokens)
+    assert read(path)[0].page.few_known_words
+
+
 def test_what_a_page_took_is_kept_where_it_was_measured(written, codec):
     path, page, encoding = written
     plain = path.read_bytes()

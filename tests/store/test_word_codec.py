@@ -8,9 +8,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from smart_demo.page_text import Box, Word
 from smart_demo.store import word_codec
 from smart_demo.store.word_codec import decode_words, encode_words
-from smart_demo.words import Box, Word
 
 STEP = 1 / 65_534
 coordinates = st.one_of(st.floats(0, 1), st.sampled_from([0.0, 0.5, 1.0]))

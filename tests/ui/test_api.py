@@ -10,6 +10,7 @@ import math
 import re
 import urllib.error
 import urllib.request
+from dataclasses import replace
 from pathlib import Path
 from urllib.parse import quote
 
@@ -24,8 +25,9 @@ from smart_demo.backbones.bag_of_words import WordBackbone
 from smart_demo.errors import NoticeCode
 from smart_demo.search.retrieval import as_dict
 from smart_demo.server.headers_and_links import rename_page_parameter
-from smart_demo.types import LOCAL, POOLED, SAMPLES, SMART, Query
+from smart_demo.types import LATE, LOCAL, POOLED, SAMPLES, SMART, Query
 from smart_demo.ui.api import SearchEndpoint
+from smart_demo.ui.compare import render_results
 from tests.documents import write_pdf
 from tests.ui.costs_cases import add_own, served, started
 
@@ -148,9 +150,35 @@ def test_an_answer_says_what_to_know_beside_it(tmp_path):
         assert codes(handlers) == ["other-model"]
 
 
+class StrangeBackbone(WordBackbone):
+    """Knows few of the words of a page that names the moon."""
+
+    def encode_pages(self, pages):
+        return [
+            replace(made, few_known_words=any(word.text == "moon" for word in page.words))
+            for page, made in zip(pages, super().encode_pages(pages), strict=True)
+        ]
+
+
+def test_results_of_few_known_words_have_a_notice(tmp_path):
+    text = "words knows few words of 1 of these pages, so its rank says little."
+    with (handlers := started(tmp_path, main=StrangeBackbone())).engine as engine:
+        engine.backbones.main()
+        path = write_pdf(tmp_path / "own.pdf", "tide table", "tide moon", "harbour")
+        list(engine.add(LOCAL, [(path, path.name)]))
+        answer = SearchEndpoint(handlers).search("tide", 2)
+        assert answer["notices"] == [{"code": "few-known-words-on-page", "text": text}]
+        assert SearchEndpoint(handlers).search("table", 1)["notices"] == []
+        found = engine.search(Query("tide"), (LOCAL,), (POOLED, LATE, SMART), 2)
+        assert text in render_results(found, lambda _: b"")
+        found = engine.search(Query("table"), (LOCAL,), (POOLED, LATE, SMART), 1)
+        assert "few words" not in render_results(found, lambda _: b"")
+
+
 def test_the_manual_lists_every_code_of_a_notice():
     manual = (Path(__file__).parents[2] / "assets" / "usage.md").read_text("utf-8")
-    assert re.findall(r"^\| `([a-z-]+)` \|", manual, re.MULTILINE) == list(NoticeCode)
+    _, _, codes = manual.partition("| code |")
+    assert re.findall(r"^\| `([a-z-]+)` \|", codes, re.MULTILINE) == list(NoticeCode)
 
 
 def test_own_documents_need_their_model_and_samples_never_answer_in_their_place(tmp_path):

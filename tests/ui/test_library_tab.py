@@ -3,7 +3,7 @@
 import pytest
 
 from smart_demo.config import read_settings
-from smart_demo.indexing.progress import Progress, State
+from smart_demo.indexing.progress import FileOutcome, Progress, State
 from smart_demo.indexing.samples import Samples
 from smart_demo.types import LOCAL, SAMPLES, Document
 from smart_demo.ui.format import strip_unprintable
@@ -52,6 +52,11 @@ def test_pages_that_an_earlier_version_read_are_announced():
     assert "older version" not in ParsedMarkup(render_documents([], 0, loading=False)).text
     seen = ParsedMarkup(render_documents([], 0, 12, loading=False))
     assert "12 pages were read by an older version. Add their documents again to read them better." in seen.text
+
+
+def test_notices_that_are_left_out_are_counted():
+    done = Progress("a.pdf", State.DONE, 9, 9, "Page 1: N1.", outcome=FileOutcome(notices_left_out=2))
+    assert ParsedMarkup(render_uploads([done])).text.endswith("Page 1: N1. And 2 more.")
 
 
 def test_limits_and_privacy_are_stated_before_an_upload():

@@ -14,6 +14,7 @@ from PIL import Image
 
 from smart_demo.backbones.bag_of_words import WordBackbone
 from smart_demo.errors import InputRefused, LibraryError
+from smart_demo.page_text import Box, PageWords, Word, WordSource
 from smart_demo.search import explain
 from smart_demo.search.explain.explainer import Explanation
 from smart_demo.search.request import ON_BOTH, ON_MINE, ON_SAMPLES, parse_request, parse_request_fields
@@ -28,7 +29,6 @@ from smart_demo.ui.viewer import (
     describe_explanation,
     describe_words,
 )
-from smart_demo.words import Box, PageWords, Word, WordSource
 from tests.backbones.cases import loaded
 from tests.search.explain.cases import CONTENT, PATCH, TAIL, TEMPLATE, axis, block_page, page_of, query_of, stored
 from tests.ui.cases import HOSTILE, NONSENSE, found, page_keys, stored_pages
@@ -96,9 +96,9 @@ def test_chips_are_the_informative_words_with_what_each_adds(viewer, samples):
 def test_the_words_of_a_page_are_shown_as_they_were_read(viewer, samples, mine):
     assert viewer.words({"page": samples[FIRST]}) == {
         "text": "the tide table of the harbour",
-        "how": "From the text layer.",
+        "how": "Text layer.",
     }
-    assert viewer.words({"page": mine[0]})["how"] == "From the text layer."
+    assert viewer.words({"page": mine[0]})["how"] == "Text layer."
     for request in [*NONSENSE, {"page": "samples/0123456789abcdef-0001"}, {"page": f"other/{'0' * 16}-0001"}]:
         assert set(viewer.words(request)) == {"sentence"}, request
 
@@ -107,9 +107,9 @@ def test_the_words_of_a_page_are_shown_as_they_were_read(viewer, samples, mine):
     ("words", "said"),
     [
         (None, "did not keep its words"),
-        (PageWords((), WordSource.NONE), "No words were found"),
-        (PageWords((Word("a", Box(0, 0, 1, 1)),), WordSource.OCR), "Read by OCR."),
-        (PageWords((Word("a", Box(0, 0, 1, 1)),), WordSource.BOTH), "From the text layer, and read by OCR."),
+        (PageWords((), WordSource.NONE), "No words."),
+        (PageWords((Word("a", Box(0, 0, 1, 1)),), WordSource.OCR), "OCR."),
+        (PageWords((Word("a", Box(0, 0, 1, 1)),), WordSource.BOTH), "Text layer and OCR."),
         (PageWords((Word("a", Box(0, 0, 1, 1)),) * (MAX_READ_WORDS + 5), WordSource.LAYER), "first 10,000 of 10,005"),
     ],
 )

@@ -18,10 +18,10 @@ from functools import cached_property
 import numpy as np
 import numpy.typing as npt
 
+from smart_demo.page_text import Box
 from smart_demo.search.explain.attribution import Attribution, Term
 from smart_demo.search.explain.matching import Cell, Match, cell_box
 from smart_demo.types import Floats, TokenBoxes, TokenGrid, TokenKind
-from smart_demo.words import Box
 
 Overlay = npt.NDArray[np.uint8]
 """(height, width, 4) RGBA, to be stretched over the page's picture."""

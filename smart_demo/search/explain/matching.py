@@ -8,8 +8,8 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
+from smart_demo.page_text import Box
 from smart_demo.types import Floats, PageEncoding, QueryEncoding, TokenBoxes, TokenGrid, TokenKind
-from smart_demo.words import Box
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,9 +5,9 @@ import pytest
 from hypothesis import given, settings
 
 from smart_demo import scoring
+from smart_demo.page_text import Box
 from smart_demo.search import explain
 from smart_demo.types import LATE, Counted, Method, Reduce, TokenBoxes, TokenGrid, TokenKind, Weights
-from smart_demo.words import Box
 from tests.search.explain.cases import (
     CONTENT,
     INSTRUCTION,

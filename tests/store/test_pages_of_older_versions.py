@@ -4,11 +4,11 @@ import numpy as np
 import pytest
 
 from smart_demo.errors import LibraryError, StorageFull
+from smart_demo.page_text import WordSource
 from smart_demo.store import snapshot
 from smart_demo.store.page_files import PageFiles
 from smart_demo.store.snapshot import Snapshots
 from smart_demo.types import LOCAL
-from smart_demo.words import WordSource
 from tests.store.cases import (
     ENCODER,
     OTHER_ENCODER,
@@ -17,8 +17,8 @@ from tests.store.cases import (
     made,
     open_library,
     page_id,
+    page_of_older_version,
     put,
-    read_before,
     rows_in_chroma,
 )
 
@@ -30,7 +30,7 @@ def old_library(request, tmp_path):
     """The folder of a library with two documents that an earlier version stored."""
     files = PageFiles(tmp_path / "data")
     for file, number in ((1, 1), (2, 1), (2, 2)):
-        files.commit(read_before(file, number, request.param))
+        files.commit(page_of_older_version(file, number, request.param))
     return tmp_path
 
 
@@ -59,7 +59,7 @@ def test_they_are_found_under_the_fingerprint_of_today_and_nothing_is_written(ol
             assert library.page_words(page) is None
             assert library.tokens(page).codes.shape == (6, 8)
             assert library.encoding(page).encoder == ENCODER
-            assert library.picture(page) == read_before(int(page.id.file, 16), page.number).pictures.picture
+            assert library.picture(page) == page_of_older_version(int(page.id.file, 16), page.number).pictures.picture
         assert library.report.damaged == ()
     assert files_under(old_library / "data") == before
     assert len(rows_in_chroma(old_library)) == 3
@@ -118,7 +118,7 @@ def test_a_refused_page_leaves_the_old_one(old_library, monkeypatch):
 
 def test_of_a_page_in_both_folders_the_one_of_today_counts(tmp_path):
     files = PageFiles(tmp_path / "data")
-    files.commit(read_before(2, encoder=OTHER_ENCODER))
+    files.commit(page_of_older_version(2, encoder=OTHER_ENCODER))
     with open_library(tmp_path) as library:
         (new,) = put(library, 2)
     with open_library(tmp_path, former=FORMER) as library:
@@ -129,8 +129,8 @@ def test_of_a_page_in_both_folders_the_one_of_today_counts(tmp_path):
 
 def test_a_copy_that_another_process_may_still_write_is_left_and_deleted_with_its_page(tmp_path):
     plain = PageFiles(tmp_path)
-    plain.commit(read_before(2, encoder=OTHER_ENCODER))
-    plain.commit(read_before(2))
+    plain.commit(page_of_older_version(2, encoder=OTHER_ENCODER))
+    plain.commit(page_of_older_version(2))
     files = PageFiles(tmp_path, FORMER)
     (head,) = files.scan(before=1.0).headers
     assert len(files_under(tmp_path)) == 6
@@ -157,7 +157,7 @@ def test_a_snapshot_serves_pages_in_a_former_folder(old_library, monkeypatch):
 
 def test_a_file_moved_into_the_folder_of_another_encoder_is_still_not_believed(tmp_path):
     files = PageFiles(tmp_path)
-    path = files.path(files.commit(read_before(2, encoder=OTHER_ENCODER)).page)
+    path = files.path(files.commit(page_of_older_version(2, encoder=OTHER_ENCODER)).page)
     other = path.parents[1].with_name(ENCODER) / path.parent.name
     other.mkdir(parents=True)
     path.rename(other / path.name)
