@@ -23,6 +23,7 @@ import numpy.typing as npt
 from PIL import Image
 
 from smart_demo.backbones import ocr
+from smart_demo.backbones.minilm import PUBLIC_PAGE_HINT
 from smart_demo.backbones.ocr import Reading
 from smart_demo.errors import BackboneUnavailable, InputRefused, PageRefused
 from smart_demo.indexing import layer_quality
@@ -38,8 +39,6 @@ class Ocr(Protocol):
     def __call__(self, pictures: Sequence[Pixels], *, turn: bool) -> Sequence[Reading]: ...
 
 
-PUBLIC_HINT = "This page finds documents by their words: add one with text, or a sharper scan."
-"""Hint for visitors of a public page, who cannot install anything."""
 UNDRAWN = {"Cc", "Cf", "Cs", "Cn", "Zs", "Zl", "Zp"}
 """Unicode categories of characters that draw nothing."""
 UNREAD = "Words in pictures could not be read."
@@ -70,7 +69,7 @@ MIN_TURNED_SHARE = 0.25
 MAX_PRINT_HEIGHT = 0.2
 """Height of a word, in parts of the page, above which it is a frame and covers no print: 170 points on A4."""
 MAX_TALLER = 3
-"""A word covers others that are up to so many times lower than itself."""
+"""A word covers others that are down to a third of its height."""
 MARGIN = 0.02
 """Margin around an area that OCR reads, in parts of the page."""
 MAX_OVERLAP = 0.5
@@ -116,7 +115,7 @@ def _read_scans(pages: Sequence[Page], engine: Ocr, public: bool) -> Sequence[Pa
     except (BackboneUnavailable, InputRefused) as error:
         if len(pages) > 1:
             return [result for page in pages for result in _read_scans([page], engine, public)]
-        hint = PUBLIC_HINT if public and isinstance(error, BackboneUnavailable) else error.hint
+        hint = PUBLIC_PAGE_HINT if public and isinstance(error, BackboneUnavailable) else error.hint
         (page,) = pages
         return [PageRefused(f"Page {page.number} of {page.document} has no text layer. {error}", hint)]
     return [_with_reading(page, reading) for page, reading in zip(pages, readings, strict=True)]

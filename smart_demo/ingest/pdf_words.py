@@ -16,12 +16,11 @@ import re
 import subprocess
 import tempfile
 import unicodedata
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Sequence
 from pathlib import Path
-from typing import NamedTuple
 from xml.etree import ElementTree
 
+from smart_demo.ingest.drop_shadows import Line, Piece, PointBox, box_around, compare, drop_shadows
 from smart_demo.ingest.text_direction import (
     has_right_to_left,
     is_drawn_as_read,
@@ -45,48 +44,12 @@ MAX_WORD_LENGTH = 300
 """Characters of a word that are kept. A file may give megabytes as the text of a few glyphs."""
 LONG_WORD = re.compile(rf"(\S{{{MAX_WORD_LENGTH}}})\S+")
 
-MAX_SHADOW_OFFSET = 0.25
-"""Offset, in heights of the print, up to which equal words are one word drawn twice. Poppler finds up to a tenth."""
-MIN_REACH, MAX_SIDE = 0.001, 1_000_000.0
-"""Limits of the reach and of coordinates, in points, for finding shadows: broken files have boxes of any size."""
-MIN_SHADOW_CHARACTERS = 3
-"""Shorter words may follow each other as closely: the two letters of "ll" do."""
-OFFSET_TOLERANCE = 0.03
-"""Difference, in heights of the print, between the offsets of shadows in one paragraph: those of bytes and rounding."""
-SHORT_CELL = 1.0
-"""Points: cells of the grid in which the twins of short words are found."""
-MIN_SPACE = 0.1
-"""Narrowest space between words, in heights of the print, as in poppler."""
 MIN_SPACED_LETTERS = 4
 """Length of the shortest run of single letters that is joined. "x y z" are three words."""
 MAX_SPACED_GAP = 1.0
 """Widest gap between letters of one word, in heights of the print. Columns of a table have wider ones."""
 WORD_GAP_RATIO = 1.5
 """A gap ends a word if it is this many times as wide as that between letters. Spacing widens a space by two gaps."""
-
-
-PointBox = tuple[float, float, float, float]
-"""Left, top, right and bottom, in points from the page's top left corner."""
-
-
-@dataclass(slots=True)
-class Piece:
-    """A part of a line with one box: poppler's word, or some of them joined."""
-
-    text: str
-    box: PointBox
-    space_after: bool = True
-
-
-@dataclass(slots=True)
-class Line:
-    """One line of a page, its pieces as drawn from left to right, whatever way the whole line is turned."""
-
-    pieces: list[Piece]
-    block: int = 0
-    """Number of its paragraph on the page."""
-    ends_flow: bool = False
-    """Whether its words have no next line to go on in."""
 
 
 Draft = list[tuple[str, PointBox]]
@@ -217,13 +180,13 @@ def _match_line(
 
 def join_words(lines: Sequence[Line], size: tuple[float, float]) -> tuple[Word, ...]:
     """Return the words of the lines of one page in logical order, boxes relative to `size` and clipped to the page."""
-    _drop_shadows(lines)
+    drop_shadows(lines)
     for line in lines:
         line.pieces = _join_touching(line.pieces)
         for piece in line.pieces:
             if len(piece.text) > MAX_WORD_LENGTH:
                 piece.text = LONG_WORD.sub(r"\1", piece.text)
-    _drop_shadows(lines)  # of words set letter by letter
+    drop_shadows(lines)  # of words set letter by letter
     _rejoin_spread_lines(lines)
     for line in lines:
         line.pieces = _join_spaced_letters(line.pieces)
@@ -262,126 +225,8 @@ def _join_touching(pieces: Sequence[Piece]) -> list[Piece]:
 
 def _joined(pieces: Sequence[Piece]) -> Piece:
     return Piece(
-        "".join(piece.text for piece in pieces), _around([piece.box for piece in pieces]), pieces[-1].space_after
+        "".join(piece.text for piece in pieces), box_around([piece.box for piece in pieces]), pieces[-1].space_after
     )
-
-
-def _around(boxes: Sequence[PointBox]) -> PointBox:
-    lefts, tops, rights, bottoms = zip(*boxes, strict=True)
-    return min(lefts), min(tops), max(rights), max(bottoms)
-
-
-def _drop_shadows(lines: Sequence[Line]) -> None:
-    """Drop each word that is drawn a second time a little beside the first, as for fake bold print or a shadow."""
-    twins = _find_shadows(lines)
-    twins |= _find_short_shadows(lines, twins)
-    for line in lines:
-        kept: list[Piece] = []
-        is_after_shadow = False
-        for piece in line.pieces:
-            if id(piece) in twins:
-                is_after_shadow = bool(kept)
-                continue
-            if is_after_shadow and not kept[-1].space_after:
-                # The shadow filled the space, so poppler found none.
-                between = _compare(kept[-1], piece)
-                kept[-1].space_after = between.gap > MIN_SPACE * between.height
-            is_after_shadow = False
-            kept.append(piece)
-        if is_after_shadow:
-            kept[-1].space_after = True
-        pieces, line.pieces = line.pieces, kept
-        for piece in pieces:
-            if id(piece) in twins:
-                twins[id(piece)].box = _around([twins[id(piece)].box, piece.box])
-
-
-def _find_shadows(lines: Sequence[Line]) -> dict[int, Piece]:
-    """Return the word that is drawn again, by the `id` of each repetition that is too close to be another word."""
-    seen: dict[tuple[str, int, int], Piece] = {}
-    twins: dict[int, Piece] = {}
-    for piece in (piece for line in lines for piece in line.pieces):
-        reach = _shadow_reach(piece)
-        if len(piece.text) < MIN_SHADOW_CHARACTERS or not reach:
-            continue
-        # Cells of a power of two: words of nearly the same size share the grid.
-        cell = 2.0 ** math.ceil(math.log2(reach))
-        around = (seen.get((piece.text, column, row)) for column, row in _cells_around(*piece.box[:2], cell))
-        twin = next((other for other in around if other is not None and _is_shadow(piece, other, (0, 0), reach)), None)
-        if twin is not None:
-            twins[id(piece)] = twin
-        else:
-            seen[piece.text, int(piece.box[0] // cell), int(piece.box[1] // cell)] = piece
-    return twins
-
-
-def _find_short_shadows(lines: Sequence[Line], twins: Mapping[int, Piece]) -> dict[int, Piece]:
-    """Return the repeated short words of paragraphs drawn twice, as `_find_shadows` does the longer ones.
-
-    twins: what that returned. A paragraph is drawn twice if most of its longer words are; its short words then have
-    their shadows at the same offset.
-    """
-    offsets = _find_offsets(lines, twins) if twins else {}
-    seen: dict[tuple[str, int, int], Piece] = {}
-    found: dict[int, Piece] = {}
-    for line in lines if offsets else ():
-        for piece in line.pieces:
-            if line.block not in offsets or len(piece.text) >= MIN_SHADOW_CHARACTERS or not _shadow_reach(piece):
-                continue
-            across, down = offsets[line.block]
-            left, top, right, bottom = piece.box
-            near = OFFSET_TOLERANCE * min(right - left, bottom - top)
-            # The line that poppler puts first may be the shadow.
-            for shift in ((across, down), (-across, -down)):
-                cells = _cells_around(left - shift[0], top - shift[1], SHORT_CELL)
-                others = (seen.get((piece.text, column, row)) for column, row in cells)
-                twin = next((other for other in others if other and _is_shadow(piece, other, shift, near)), None)
-                if twin is not None:
-                    found[id(piece)] = twin
-                    break
-            else:
-                seen[piece.text, int(left // SHORT_CELL), int(top // SHORT_CELL)] = piece
-    return found
-
-
-def _find_offsets(lines: Sequence[Line], twins: Mapping[int, Piece]) -> dict[int, tuple[float, float]]:
-    """Return (points to the right, points down) of the shadows of each paragraph that is drawn twice, by its number.
-
-    A paragraph without longer words is as most of the page is.
-    """
-    offsets: dict[int, list[tuple[float, float]]] = {line.block: [] for line in lines}
-    singles = dict.fromkeys(offsets, 0)
-    for line in lines:
-        for piece in line.pieces:
-            if twin := twins.get(id(piece)):
-                offsets[line.block].append((piece.box[0] - twin.box[0], piece.box[1] - twin.box[1]))
-            else:
-                singles[line.block] += len(piece.text) >= MIN_SHADOW_CHARACTERS
-    of_page, singles_of_page = list(itertools.chain.from_iterable(offsets.values())), sum(singles.values())
-    chosen: dict[int, tuple[float, float]] = {}
-    for block, found in offsets.items():
-        shadows, words = (found, singles[block]) if singles[block] else (of_page, singles_of_page)
-        if 2 * len(shadows) > words:
-            chosen[block] = sorted(shadows)[len(shadows) // 2]
-    return chosen
-
-
-def _cells_around(left: float, top: float, cell: float) -> Iterator[tuple[int, int]]:
-    column, row = int(left // cell), int(top // cell)
-    yield from ((column + x, row + y) for x in (-1, 0, 1) for y in (-1, 0, 1))
-
-
-def _shadow_reach(piece: Piece) -> float:
-    """Return the points between a word and its shadow, at most; 0 for a box of no sane size."""
-    left, top, right, bottom = piece.box
-    reach = MAX_SHADOW_OFFSET * min(right - left, bottom - top)
-    return reach if reach > MIN_REACH and all(abs(side) < MAX_SIDE for side in piece.box) else 0.0
-
-
-def _is_shadow(piece: Piece, other: Piece, offset: tuple[float, float], reach: float) -> bool:
-    """Return whether `piece` is drawn at an offset from `other`, to within `reach` points."""
-    sides = zip(piece.box, other.box, offset * 2, strict=True)
-    return all(abs(side - other_side - shift) <= reach for side, other_side, shift in sides)
 
 
 def _rejoin_spread_lines(lines: Sequence[Line]) -> None:
@@ -408,14 +253,14 @@ def _rejoin_spread_lines(lines: Sequence[Line]) -> None:
 
 def _printed_line(first: Piece, second: Piece) -> tuple[bool, bool, float, float]:
     """Return whether a line is turned by 90 or 270 degrees, whether it runs up or to the left, and its two edges."""
-    is_turned = _compare(first, second).is_turned
+    is_turned = compare(first, second).is_turned
     runs_back = second.box[is_turned] < first.box[is_turned]
     return is_turned, runs_back, round(first.box[not is_turned], 1), round(first.box[2 + (not is_turned)], 1)
 
 
 def _continues(pieces: Sequence[Piece], following: Sequence[Piece]) -> bool:
     """Return whether two parts of a printed line are as far apart as spaced words are: two letter gaps and a space."""
-    between, within = _compare(pieces[-1], following[0]), _compare(*following[:2])
+    between, within = compare(pieces[-1], following[0]), compare(*following[:2])
     return 0 < between.gap <= 2 * within.gap + within.height and within.gap <= MAX_SPACED_GAP * within.height
 
 
@@ -430,7 +275,7 @@ def _join_spaced_letters(pieces: list[Piece]) -> list[Piece]:
         while end < len(pieces) and len(pieces[end].text) == 1:
             end += 1
         if end - start >= MIN_SPACED_LETTERS:
-            neighbours = [_compare(*pieces[i : i + 2]).gap for i in (start - 1, end - 1) if 0 <= i < len(pieces) - 1]
+            neighbours = [compare(*pieces[i : i + 2]).gap for i in (start - 1, end - 1) if 0 <= i < len(pieces) - 1]
             joined += _spaced_words(pieces[start:end], min(neighbours, default=math.inf))
         else:
             end = max(end, start + 1)
@@ -444,7 +289,7 @@ def _spaced_words(letters: list[Piece], neighbour_gap: float) -> list[Piece]:
 
     neighbour_gap: the smaller gap to the longer words beside them.
     """
-    pairs = [_compare(first, second) for first, second in itertools.pairwise(letters)]
+    pairs = [compare(first, second) for first, second in itertools.pairwise(letters)]
     gaps = [pair.gap for pair in pairs]
     letter_gap = sorted(gaps)[len(gaps) // 3]  # most gaps lie within words; kerning narrows some of them
     widest = WORD_GAP_RATIO * letter_gap
@@ -464,26 +309,6 @@ def _spaced_words(letters: list[Piece], neighbour_gap: float) -> list[Piece]:
     if max(map(len, words)) < MIN_SPACED_LETTERS:
         return letters
     return [_joined(word) for word in words]
-
-
-class _Neighbours(NamedTuple):
-    """How two pieces of a line are placed."""
-
-    gap: float
-    height: float
-    """Height of the print."""
-    is_turned: bool
-    """Whether the line runs up or down the page."""
-
-
-def _compare(first: Piece, second: Piece) -> _Neighbours:
-    left, top, right, bottom = first.box
-    other_left, other_top, other_right, other_bottom = second.box
-    across, down = max(other_left - right, left - other_right), max(other_top - bottom, top - other_bottom)
-    return _Neighbours(across, bottom - top, False) if across >= down else _Neighbours(down, right - left, True)
-
-
-# From the order of drawing to that of reading.
 
 
 def _right_to_left_blocks(lines: Sequence[Line]) -> frozenset[int]:
@@ -512,7 +337,7 @@ def _words_of_line(line: Line, right_to_left: bool) -> list[Draft]:
         if not is_space:
             indices = list(group)
             boxes = [line.pieces[owner].box for owner in sorted({owners[index] for index in indices})]
-            words.append([("".join(text[index] for index in indices), _around(boxes))])
+            words.append([("".join(text[index] for index in indices), box_around(boxes))])
     return words
 
 
