@@ -99,7 +99,7 @@ def _reading(lines: Sequence[TextLine], size: tuple[int, int], turns: int, cut: 
 def _count_turns(pixels: Pixels, lines: Sequence[Floats], workers: Workers, budget: Budget) -> int:
     """Return the quarter turns, 0 to 3, that make a picture of text upright, as of `numpy.rot90`.
 
-    Told by the direction of its lines, then by reading a few both ways. 0 if they do not clearly say otherwise.
+    Uses the direction of its lines, then reads a few both ways. 0 if they do not clearly say otherwise.
     """
     if len(lines) < MIN_TURNED_LINES:
         return 0

@@ -44,13 +44,13 @@ def test_a_strip_is_read_and_its_places_are_those_of_the_strip():
 
 
 def test_a_large_picture_is_read_and_its_places_stay_relative():
-    picture, places = drawn([((1500, 900), "Harbour office")], size=(2400, 1500), height=60)
+    picture, places = drawn([((1500, 900), "Harbour office")], size=(2100, 1300), height=60)
     words = read_words(picture)
     assert [word.text for word in words] == ["Harbour", "office"]
     assert all(inside(word, places["Harbour office"]) for word in words)
 
 
-@pytest.mark.parametrize("shape", [(64, 48), (1, 1), (400, 3), (2, 90_000)])
+@pytest.mark.parametrize("shape", [(64, 48), (1, 1), (400, 3), (2, 20_000)])
 def test_a_picture_without_words_has_none_and_logs_nothing(shape, capfd):
     assert read_words(np.full((*shape, 3), 255, dtype=np.uint8)) == ()
     assert capfd.readouterr() == ("", "")
@@ -127,10 +127,10 @@ def test_columns_of_prose_are_read_one_after_the_other_and_rows_of_a_table_acros
 
 
 KINDS = {
-    "prose": lambda rng: sheet(rng, (800, 500))[0],
-    "columns": lambda rng: sheet(rng, (1100, 500), columns=2)[0],
-    "table": lambda rng: sheet(rng, (1000, 400), columns=5, fill=0.2)[0],
-    "short lines": lambda rng: sheet(rng, (700, 400), fill=0.3)[0],
+    "prose": lambda rng: sheet(rng, (600, 330))[0],
+    "columns": lambda rng: sheet(rng, (1000, 330), columns=2)[0],
+    "table": lambda rng: sheet(rng, (900, 300), columns=5, fill=0.2)[0],
+    "short lines": lambda rng: sheet(rng, (600, 360), fill=0.3)[0],
 }
 
 
