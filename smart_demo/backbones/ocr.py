@@ -1,20 +1,20 @@
 """Words in pictures, by OCR: in reading order, with boxes relative to the picture. Downloads nothing.
 
 `text_lines` finds and reads the lines. The networks are loaded once per process, with the first picture that needs
-them; all pictures share one thread per core.
+them. All pages share one thread per core; pictures of queries have threads of their own and never wait for pages.
 """
 
 from __future__ import annotations
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
 
 from smart_demo.backbones import text_lines
-from smart_demo.backbones.text_lines import TextLine
+from smart_demo.backbones.text_lines import Budget, TextLine, Workers
 from smart_demo.errors import BackboneUnavailable, InputRefused
 from smart_demo.page_text import Box, Word
 from smart_demo.types import Floats, Pixels
@@ -38,78 +38,69 @@ class Reading:
     """Words in reading order; their boxes are relative to the picture as it was turned."""
     turns: int = 0
     """Quarter turns, counter-clockwise as of `numpy.rot90`, that make the picture upright; words are of that one."""
+    confidence: float = 0.0
+    """Mean probability of the characters, 0 to 1: lines that are read surely have 0.9 and more. 0 without words."""
+    cut: bool = False
+    """Whether some lines were not read, because the picture has too many or takes too long."""
 
 
 def read_words(pixels: Pixels) -> tuple[Word, ...]:
-    """Return an image's words in reading order, with relative boxes; () if it has none.
+    """Return the words of a query's picture in reading order, with relative boxes; () if it has none.
 
-    pixels: (height, width, 3) RGB. Raises BackboneUnavailable if OCR is not installed, InputRefused if it fails.
+    Of a picture with very many lines, the largest are read. pixels: (height, width, 3) RGB. Raises BackboneUnavailable
+    if OCR is not installed, InputRefused if it fails.
     """
-    (reading,) = read_pages([pixels])
+    (reading,) = _read([pixels], turn=False, workers=text_lines.query_workers)
     return reading.words
 
 
-def read_region(pixels: Pixels, region: Box) -> tuple[Word, ...]:
-    """Return the words of a part of a picture in reading order, with boxes relative to the whole picture.
-
-    Raises as `read_words`.
-    """
-    height, width = pixels.shape[:2]
-    left, right = int(region.left * width), max(int(region.left * width) + 1, round(region.right * width))
-    top, bottom = int(region.top * height), max(int(region.top * height) + 1, round(region.bottom * height))
-    part = pixels[top:bottom, left:right]
-    if not part.size:
-        return ()
-    (own_height, own_width), words = part.shape[:2], read_words(part)
-    return tuple(
-        Word(
-            word.text,
-            Box(
-                (left + word.box.left * own_width) / width,
-                (top + word.box.top * own_height) / height,
-                (left + word.box.right * own_width) / width,
-                (top + word.box.bottom * own_height) / height,
-            ),
-        )
-        for word in words
-    )
-
-
 def read_pages(pictures: Sequence[Pixels], *, turn: bool = False) -> list[Reading]:
-    """Read several pictures at once, on all cores. With `turn`, a sideways or upside-down picture is read upright.
+    """Read pages or parts of pages at once, on all cores. With `turn`, a sideways or upside-down one is read upright.
 
     All pictures are held until all are read: pass a few at a time. Raises as `read_words`.
     """
+    return _read(pictures, turn=turn, workers=text_lines.page_workers)
+
+
+def _read(pictures: Sequence[Pixels], *, turn: bool, workers: Callable[[], Workers]) -> list[Reading]:
+    """Read pictures as `read_pages`, with the threads that `workers` returns."""
     try:
-        found = text_lines.map_parallel(text_lines.detect, pictures)
-        turns = [_count_turns(*page) for page in zip(pictures, found, strict=True)] if turn else [0] * len(pictures)
+        threads = workers()
+        budgets = threads.budgets(len(pictures))
+        found = text_lines.detect(pictures, threads, budgets)
+        turns = [
+            _count_turns(pixels, lines, threads, budget) if turn else 0
+            for pixels, lines, budget in zip(pictures, found, budgets, strict=True)
+        ]
         pages = [np.rot90(pixels, count) for pixels, count in zip(pictures, turns, strict=True)]
         jobs = [
             (pixels, [text_lines.turn(corners, picture.shape[:2], count) for corners in lines])
             for pixels, picture, lines, count in zip(pages, pictures, found, turns, strict=True)
         ]
-        read = text_lines.recognise(jobs)
+        read = text_lines.recognise(jobs, threads, budgets)
     except BackboneUnavailable:
         raise
     except Exception as error:  # onnxruntime and OpenCV share no base
         log.warning("OCR failed: %s", type(error).__name__)
         raise InputRefused("The picture's words could not be read.", "Try another picture.") from error
     return [
-        Reading(_words([line for line in lines if line], pixels.shape[:2]), count)
-        for lines, pixels, count in zip(read, pages, turns, strict=True)
+        _reading([line for line in lines if line], pixels.shape[:2], count, budget.cut)
+        for lines, pixels, count, budget in zip(read, pages, turns, budgets, strict=True)
     ]
 
 
-def upright(pixels: Pixels) -> int:
-    """Return the quarter turns, 0 to 3, that make a picture of text upright: `numpy.rot90(pixels, turns)`.
+def _reading(lines: Sequence[TextLine], size: tuple[int, int], turns: int, cut: bool) -> Reading:
+    """Return what the lines of a picture of this height and width say."""
+    letters = [sum(map(len, line.words)) for line in lines]
+    confidence = float(np.average([line.score for line in lines], weights=letters)) if lines else 0.0
+    return Reading(_words(lines, size), turns, confidence, cut)
 
-    0 if its lines do not clearly say otherwise. Raises BackboneUnavailable if OCR is not installed.
+
+def _count_turns(pixels: Pixels, lines: Sequence[Floats], workers: Workers, budget: Budget) -> int:
+    """Return the quarter turns, 0 to 3, that make a picture of text upright, as of `numpy.rot90`.
+
+    Uses the direction of its lines, then reads a few both ways. 0 if they do not clearly say otherwise.
     """
-    return _count_turns(pixels, text_lines.detect(pixels))
-
-
-def _count_turns(pixels: Pixels, lines: Sequence[Floats]) -> int:
-    """Return `upright` of a picture whose lines are found: by their direction, then by reading a few both ways."""
     if len(lines) < MIN_TURNED_LINES:
         return 0
     lengths = np.array([text_lines.measure(corners) for corners in lines])
@@ -121,20 +112,20 @@ def _count_turns(pixels: Pixels, lines: Sequence[Floats]) -> int:
         return 0
     first = 3 if sideways else 0
     sample = [lines[n] for n in longest]
-    one = _mean_score(pixels, sample, first)
+
+    def mean_score(turns: int) -> float:
+        """Return the mean score of the sample as it is turned; lines that are not read count as 0."""
+        turned = [text_lines.turn(corners, pixels.shape[:2], turns) for corners in sample]
+        (read,) = text_lines.recognise([(np.rot90(pixels, turns), turned)], workers, [budget])
+        return float(np.mean([line.score if line else 0 for line in read]))
+
+    one = mean_score(first)
     if not sideways and one >= SURE:
         return 0
-    other = _mean_score(pixels, sample, (first + 2) % 4)
+    other = mean_score((first + 2) % 4)
     if other >= SURE and other - one >= CLEARLY:
         return (first + 2) % 4
     return first if one >= SURE and one - other >= CLEARLY else 0
-
-
-def _mean_score(pixels: Pixels, lines: Sequence[Floats], turns: int) -> float:
-    """Return the mean score of lines of a picture that is turned by quarters; lines that are not read count as 0."""
-    turned = [text_lines.turn(corners, pixels.shape[:2], turns) for corners in lines]
-    (read,) = text_lines.recognise([(np.rot90(pixels, turns), turned)])
-    return float(np.mean([line.score if line else 0 for line in read]))
 
 
 def _words(lines: Sequence[TextLine], size: tuple[int, int]) -> tuple[Word, ...]:

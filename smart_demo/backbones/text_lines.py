@@ -3,14 +3,18 @@
 RapidOCR's own program is not used: it read every page at full size, padded lines to batches, and missed the spaces of
 long lines. Here detection works at the size that the print needs, in tiles if the picture is large; lines are cut out
 of the full picture, cut again at gaps between words if they are long, and read by one thread per core.
+
+What one picture may cost is limited (`Budget`): a picture of noise has as many lines as its maker wants.
 """
 
 from __future__ import annotations
 
 import math
 import threading
+import time
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cache
 from importlib.util import find_spec
@@ -37,22 +41,43 @@ X_HEIGHT = 6.0
 """Pixels of a small letter, at the size at which lines are detected: smaller print is found less surely (measured)."""
 MIN_LETTERS = 20
 """Marks that look like letters without which the size of print is unknown."""
-SCALES = (0.3, 2.0)
-"""Lowest and highest scale of detection."""
+LETTER_HEIGHTS = (5, 80)
+"""Heights in pixels of marks that may be letters; lower ones are specks."""
+SCALES = (0.3, X_HEIGHT / LETTER_HEIGHTS[0])
+"""Lowest and highest scale of detection: the lowest letters that count are enlarged to X_HEIGHT.
+
+Smaller print is lost by then: at scales of 1.4 and 2 as many of its words are read (two drawn pages at half size)."""
+MIN_STRETCHED = 96
+"""Side in pixels of detection from which a side is stretched to a multiple of 32; a lower one gets a margin."""
 MAX_TILE_PIXELS = 2_600_000
 """Pixels that detection reads at once, which takes 0.5 GB; an A4 page at 150 dpi in full is less."""
+MAX_DETECTIONS, MAX_QUERY_DETECTIONS = 4, 2
+"""Tiles of pages, and of queries' pictures, that are detected at once, because of their memory."""
 TILE_SIDE, TILE_MARGIN = 1_280, 96
 """Side of a tile's own area, and of what it sees around it, in pixels of detection."""
 MIN_PROBABILITY, MIN_BOX_SCORE, MIN_LINE_SCORE = 0.3, 0.5, 0.5
 """Thresholds of the networks' makers: of a pixel, of a line's pixels, and of its characters."""
 UNCLIP = 1.6
 """How far a line's box grows: the detector marks the core of a line."""
-MAX_LINES = 20_000
+MIN_LINE_SIDE = 3
+"""Pixels of detection: a mark of the detector that is thinner is no line."""
+MAX_LINES, MAX_QUERY_LINES = 2_000, 500
+"""Lines read of one page, and of a query's picture: a page of a newspaper has some 300."""
+PAGE_SECONDS, QUERY_SECONDS = 60.0, 15.0
+"""Processor time for one page, and for a query's picture, of all cores together: 400 words take 1 second, a page of a
+newspaper 7, and a picture of 5,600 words in 400 lines 17."""
+MAX_WAIT = 2.0
+"""Time on the clock over processor time until a picture is given up: other work must not cut an ordinary page."""
+QUERY_THREADS = 4
+"""Threads of their own that read queries' pictures, so that none waits for pages."""
+PORTION_COLUMNS = 200_000
+"""Columns of strips that are held and read at once: 30 MB, and one to five seconds of one core."""
 LINE_HEIGHT = 48
 """Height of the recogniser's input."""
 MAX_LINE_WIDTH = 900
 """Width of the recogniser's input beyond which a line is cut: it misses spaces in longer ones."""
 WIDTH_STEP = 32
+"""Widths of the recogniser's input are multiples of this: each new shape costs it an allocation."""
 BATCH_WIDTH = 1_000
 """Lines of about equal width are read together up to this width: many short lines cost less so."""
 STRETCH = 0.9
@@ -86,9 +111,108 @@ class _Strip:
     corners: Floats
 
 
-def detect(pixels: Pixels) -> list[Floats]:
-    """Return the corners of each line, (4, 2) in pixels: both ends of the top, then of the bottom from the right."""
-    return _boxes(*_probabilities(pixels), pixels.shape[:2])
+class Budget:
+    """What reading one picture may cost. Its methods may be called from several threads."""
+
+    def __init__(self, lines: int, seconds: float, wait: float) -> None:
+        """Set the limits. lines: most lines read. seconds: of processor time. wait: seconds on the clock from now."""
+        self.lines = lines
+        self.cut = False
+        """Whether something of the picture was not read because its budget was spent."""
+        self.seconds = seconds
+        """Processor time that is left."""
+        self._end, self._lock = time.monotonic() + wait, threading.Lock()
+
+    def allows(self) -> bool:
+        """Return whether something is left to spend; if not, the picture is `cut`."""
+        allowed = self.seconds > 0 and time.monotonic() < self._end
+        self.cut |= not allowed
+        return allowed
+
+    def charge(self, seconds: float) -> None:
+        """Take processor time from the budget."""
+        with self._lock:
+            self.seconds -= seconds
+
+
+class Workers:
+    """Threads that read pictures of one purpose: pages, or queries."""
+
+    def __init__(self, name: str, threads: int, detections: int, *, lines: int, seconds: float) -> None:
+        """Start no thread yet. lines, seconds: the budget of one picture.
+
+        Raises BackboneUnavailable if OpenCV is not installed, which comes with rapidocr.
+        """
+        try:
+            import cv2
+        except ImportError as missing:
+            raise _missing("rapidocr") from missing
+
+        cv2.setNumThreads(1)  # the lines are shared out already
+        self._lines, self._seconds = lines, seconds
+        self._detectors = ThreadPoolExecutor(min(threads, detections), f"{name}-detect")
+        self._readers = ThreadPoolExecutor(threads, f"{name}-read")
+
+    def budgets(self, count: int) -> list[Budget]:
+        """Return the budgets of pictures that are read together from now on."""
+        return [Budget(self._lines, self._seconds, count * self._seconds * MAX_WAIT) for _ in range(count)]
+
+    def detect(self, work: Callable[[Item], Result], items: Sequence[Item]) -> list[Result]:
+        """Return the results in order; few are worked on at once, because of their memory. Raises the first error."""
+        return list(self._detectors.map(work, items))
+
+    def read(self, work: Callable[[Item], Result], items: Sequence[Item]) -> list[Result]:
+        """Return the results in order, worked on by all threads. Raises the first error."""
+        return list(self._readers.map(work, items))
+
+
+@cache
+def page_workers() -> Workers:
+    """Return the threads that read pages, one per core."""
+    return Workers("ocr-page", core_count(), MAX_DETECTIONS, lines=MAX_LINES, seconds=PAGE_SECONDS)
+
+
+@cache
+def query_workers() -> Workers:
+    """Return the threads that read pictures of queries."""
+    threads = min(QUERY_THREADS, core_count())
+    return Workers("ocr-query", threads, MAX_QUERY_DETECTIONS, lines=MAX_QUERY_LINES, seconds=QUERY_SECONDS)
+
+
+@contextmanager
+def _charging(*budgets: Budget) -> Iterator[None]:
+    """Charge the processor time of this thread in the context to budgets, in even parts."""
+    start = time.thread_time()
+    try:
+        yield
+    finally:
+        seconds = (time.thread_time() - start) / len(budgets)
+        for budget in budgets:
+            budget.charge(seconds)
+
+
+def detect(pictures: Sequence[Pixels], workers: Workers, budgets: Sequence[Budget]) -> list[list[Floats]]:
+    """Return the corners of each picture's lines, (4, 2) in pixels: both ends of the top, then of the bottom from the
+    right.
+
+    A large picture is read in tiles that see some of their surroundings. Their maps are joined before lines are made of
+    them, so that a line across a seam is one line. Tiles that a spent budget does not allow hold no lines.
+    """
+    scaled = workers.read(_scaled, pictures)
+    maps = [np.zeros(picture.padded.shape[:2], np.uint8) for picture in scaled]
+
+    def fill(tile: tuple[int, int, int]) -> None:
+        page, top, left = tile
+        if not budgets[page].allows():
+            return
+        with _charging(budgets[page]):
+            own = _detect_tile(scaled[page].padded, top, left)
+            maps[page][top : top + own.shape[0], left : left + own.shape[1]] = own
+
+    workers.detect(fill, [(page, *at) for page, picture in enumerate(scaled) for at in _tiles(picture.padded)])
+    found = [map_[: picture.height, : picture.width] for map_, picture in zip(maps, scaled, strict=True)]
+    jobs = list(zip(found, (pixels.shape[:2] for pixels in pictures), budgets, strict=True))
+    return workers.read(lambda job: _boxes(*job), jobs)
 
 
 def print_scale(pixels: Pixels) -> float:
@@ -100,7 +224,7 @@ def print_scale(pixels: Pixels) -> float:
 def letter_height(pixels: Pixels) -> float | None:
     """Return the height in pixels of the small letters of a picture, estimated from its connected marks.
 
-    None if fewer than 20 marks look like letters.
+    None if fewer than MIN_LETTERS marks look like letters.
     """
     import cv2
 
@@ -110,60 +234,96 @@ def letter_height(pixels: Pixels) -> float | None:
     _, _, stats, _ = cv2.connectedComponentsWithStats(ink, connectivity=8)
     width, height, area = stats[1:, 2], stats[1:, 3], stats[1:, 4]
     # Specks, rules, frames and pictures are no letters.
+    low, high = LETTER_HEIGHTS
     letters = (
-        (height >= 5) & (height <= 80) & (width <= 3 * height) & (height <= 5 * width) & (area * 8 >= width * height)
+        (height >= low)
+        & (height <= high)
+        & (width <= 3 * height)
+        & (height <= 5 * width)
+        & (area * 8 >= width * height)
     )
     heights = height[letters]
     return float(np.percentile(heights, 30)) if len(heights) >= MIN_LETTERS else None
 
 
-def _probabilities(pixels: Pixels) -> tuple[Pixels, float]:
-    """Return (map, scale): the probability of text in each pixel of the scaled picture, 0 to 255.
+@dataclass(frozen=True, eq=False)
+class _Scaled:
+    """A picture at the size of detection: `height` by `width`, padded to sides that are multiples of 32."""
 
-    A large picture is read in tiles that see some of their surroundings. Their maps are joined before lines are made of
-    them, so that a line across a seam is one line.
+    padded: Pixels
+    height: int
+    width: int
+
+
+def _scaled(pixels: Pixels) -> _Scaled:
+    """Return a picture at the scale of its print, with at most twice its pixels and the padding.
+
+    Large sides are stretched to a multiple of 32. A small one would change its shape so: it gets a margin of the
+    colour of the ground.
     """
     import cv2
 
     scale = print_scale(pixels)
-    height, width = (max(32, round(side * scale / 32) * 32) for side in pixels.shape[:2])
+    height, width = (_scaled_side(side * scale) for side in pixels.shape[:2])
     small = cv2.resize(pixels, (width, height), interpolation=cv2.INTER_AREA if scale < 1 else cv2.INTER_LINEAR)
+    below, right = -height % 32, -width % 32
+    if below or right:
+        ground = np.median(small.reshape(-1, 3), axis=0).tolist()
+        small = cv2.copyMakeBorder(small, 0, below, 0, right, cv2.BORDER_CONSTANT, value=ground)
+    return _Scaled(np.asarray(small, np.uint8), height, width)
+
+
+def _scaled_side(side: float) -> int:
+    return max(1, round(side)) if side < MIN_STRETCHED else round(side / 32) * 32
+
+
+def _tiles(padded: Pixels) -> list[tuple[int, int]]:
+    """Return the top and left of each tile's own area; (0, 0) alone if the picture is read as a whole."""
+    height, width = padded.shape[:2]
     if height * width <= MAX_TILE_PIXELS:
-        return _detect_tile(small), scale
-    found = np.zeros((height, width), np.uint8)
-
-    def fill(at: tuple[int, int]) -> None:
-        top, left = at
-        above, before = max(0, top - TILE_MARGIN), max(0, left - TILE_MARGIN)
-        part = _detect_tile(small[above : top + TILE_SIDE + TILE_MARGIN, before : left + TILE_SIDE + TILE_MARGIN])
-        own = part[top - above :, left - before :][:TILE_SIDE, :TILE_SIDE]
-        found[top : top + own.shape[0], left : left + own.shape[1]] = own
-
-    map_parallel(fill, [(top, left) for top in range(0, height, TILE_SIDE) for left in range(0, width, TILE_SIDE)])
-    return found, scale
+        return [(0, 0)]
+    return [(top, left) for top in range(0, height, TILE_SIDE) for left in range(0, width, TILE_SIDE)]
 
 
-def _detect_tile(part: Pixels) -> Pixels:
-    """Return the probability map of a picture whose sides are multiples of 32."""
+def _detect_tile(padded: Pixels, top: int, left: int) -> Pixels:
+    """Return the probability of text, 0 to 255, in each pixel of a tile's own area."""
+    above, before = max(0, top - TILE_MARGIN), max(0, left - TILE_MARGIN)
+    part = padded
+    whole = padded.shape[0] * padded.shape[1] <= MAX_TILE_PIXELS
+    if not whole:
+        part = padded[above : top + TILE_SIDE + TILE_MARGIN, before : left + TILE_SIDE + TILE_MARGIN]
     bgr = part[:, :, ::-1].astype(np.float32) / 127.5 - 1
     found = _detector().run(None, {"x": np.ascontiguousarray(bgr.transpose(2, 0, 1)[None])})[0][0, 0]
-    return np.asarray(found * 255, dtype=np.uint8)
+    own = found if whole else found[top - above :, left - before :][:TILE_SIDE, :TILE_SIDE]
+    return np.asarray(own * 255, dtype=np.uint8)
 
 
-def _boxes(found: Pixels, scale: float, size: tuple[int, int]) -> list[Floats]:
-    """Return the corners of the lines in a probability map, in pixels of a picture of this height and width."""
+def _boxes(found: Pixels, size: tuple[int, int], budget: Budget) -> list[Floats]:
+    """Return the corners of the lines in a probability map, in pixels of a picture of this height and width.
+
+    Of more lines than the budget allows, the largest.
+    """
     import cv2
 
-    mask = cv2.dilate((found > 255 * MIN_PROBABILITY).astype(np.uint8), np.ones((2, 2), np.uint8))
-    contours, _ = cv2.findContours(mask, cv2.RETR_LIST, cv2.CHAIN_APPROX_SIMPLE)
+    with _charging(budget):
+        mask = cv2.dilate((found > 255 * MIN_PROBABILITY).astype(np.uint8), np.ones((2, 2), np.uint8))
+        contours, _ = cv2.findContours(mask, cv2.RETR_LIST, cv2.CHAIN_APPROX_SIMPLE)
+        marks = [cv2.minAreaRect(contour) for contour in contours]
+    large = [n for n, (_, sides, _) in enumerate(marks) if min(sides) >= MIN_LINE_SIDE]
+    chosen: list[int] = []
+    for n in sorted(large, key=lambda n: -marks[n][1][0] * marks[n][1][1]):
+        if not budget.allows():
+            break
+        with _charging(budget):
+            sure = _box_score(found, cv2.boxPoints(marks[n])) >= 255 * MIN_BOX_SCORE
+        if sure and len(chosen) == budget.lines:
+            budget.cut = True
+            break
+        if sure:
+            chosen.append(n)
     stretch = np.array([size[1] / found.shape[1], size[0] / found.shape[0]], np.float32)
     lines = []
-    for contour in contours[:MAX_LINES]:
-        middle, (width, height), angle = cv2.minAreaRect(contour)
-        if min(width, height) < 3:
-            continue
-        if _box_score(found, cv2.boxPoints((middle, (width, height), angle))) < 255 * MIN_BOX_SCORE:
-            continue
+    for middle, (width, height), angle in (marks[n] for n in sorted(chosen)):
         grow = width * height * UNCLIP / (width + height)
         points = cv2.boxPoints((middle, (width + grow, height + grow), angle))
         lines.append(_in_order(points) * stretch)
@@ -208,22 +368,63 @@ def measure(corners: Floats) -> tuple[float, float]:
     return max(1.0, float(width)), max(1.0, float(height))
 
 
-def recognise(pictures: Sequence[tuple[Pixels, Sequence[Floats]]]) -> list[list[TextLine | None]]:
+def recognise(
+    pictures: Sequence[tuple[Pixels, Sequence[Floats]]], workers: Workers, budgets: Sequence[Budget]
+) -> list[list[TextLine | None]]:
     """Return the text of lines of several pictures; None for one that is not read surely or holds no text.
 
-    Corners are as from `detect`. Lines that run up or down are read upward, as margins are printed.
+    Corners are as from `detect`. Lines that run up or down are read upward, as margins are printed. The longest lines
+    are read first, and what a spent budget does not allow is None.
     """
-    jobs = [(pixels, corners) for pixels, lines in pictures for corners in lines]
-    strips = map_parallel(lambda job: _cut_out(*job), jobs)
+    read: list[list[TextLine | None]] = [[None] * len(lines) for _, lines in pictures]
+    jobs = [(page, n) for page, (_, lines) in enumerate(pictures) for n in range(len(lines))]
+    for portion in _portions(jobs, [_columns(pictures[page][1][n]) for page, n in jobs]):
+        ready = [(page, n) for page, n in portion if budgets[page].allows()]
+        lines = [(pictures[page][0], pictures[page][1][n], budgets[page]) for page, n in ready]
+        for (page, n), line in zip(ready, _read_portion(lines, workers), strict=True):
+            read[page][n] = line
+    return read
+
+
+def _columns(corners: Floats) -> float:
+    """Return about how wide the strip of a line is."""
+    sides = sorted(measure(corners))
+    return LINE_HEIGHT * sides[1] / sides[0]
+
+
+def _portions(jobs: Sequence[Item], columns: Sequence[float]) -> Iterator[list[Item]]:
+    """Yield jobs from the widest on, in portions of about PORTION_COLUMNS."""
+    portion: list[Item] = []
+    held = 0.0
+    for n in sorted(range(len(jobs)), key=lambda n: -columns[n]):
+        if portion and held + columns[n] > PORTION_COLUMNS:
+            yield portion
+            portion, held = [], 0.0
+        portion.append(jobs[n])
+        held += columns[n]
+    if portion:
+        yield portion
+
+
+def _read_portion(lines: Sequence[tuple[Pixels, Floats, Budget]], workers: Workers) -> list[TextLine | None]:
+    """Return the text of lines, each with its picture and the budget of that."""
+
+    def cut_out(line: tuple[Pixels, Floats, Budget]) -> _Strip:
+        pixels, corners, budget = line
+        with _charging(budget):
+            return _cut_out(pixels, corners)
+
+    def read_group(group: Sequence[Cut]) -> list[tuple[Cut, tuple[str, Floats, Floats]]]:
+        with _charging(*(lines[n][2] for n, _, _ in group)):
+            return _read_group(strips, group)
+
+    strips = workers.read(cut_out, lines)
     cuts = [(n, start, end) for n, strip in enumerate(strips) for start, end in _cut(strip.pixels)]
-    read = dict(
-        pair for pairs in map_parallel(lambda group: _read_group(strips, group), list(_groups(cuts))) for pair in pairs
-    )
+    read = dict(pair for pairs in workers.read(read_group, list(_groups(cuts))) for pair in pairs)
     parts: list[list[tuple[str, Floats, Floats]]] = [[] for _ in strips]
     for cut in cuts:
         parts[cut[0]].append(read[cut])
-    texts = iter([_join(strip, own) for strip, own in zip(strips, parts, strict=True)])
-    return [[next(texts) for _ in lines] for _, lines in pictures]
+    return [_join(strip, own) for strip, own in zip(strips, parts, strict=True)]
 
 
 def _cut_out(pixels: Pixels, corners: Floats) -> _Strip:
@@ -357,21 +558,6 @@ def _join(strip: _Strip, parts: Sequence[tuple[str, Floats, Floats]]) -> TextLin
         return None
     words, edges = split_words(_contrast(strip.pixels), chars, places)
     return TextLine(strip.corners, words, edges, float(np.mean(scores)))
-
-
-def map_parallel(work: Callable[[Item], Result], items: Sequence[Item]) -> list[Result]:
-    """Return the results in order, made by one thread per core. Raises the first error."""
-    if len(items) < 2 or threading.current_thread().name.startswith("ocr"):
-        return [work(item) for item in items]
-    return list(_pool().map(work, items))
-
-
-@cache
-def _pool() -> ThreadPoolExecutor:
-    import cv2
-
-    cv2.setNumThreads(1)  # the lines are shared out already
-    return ThreadPoolExecutor(core_count(), "ocr")
 
 
 @cache

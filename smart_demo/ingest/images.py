@@ -98,6 +98,8 @@ TYPE_SIZES = {1: 1, 2: 1, 3: 2, 4: 4, 5: 8, 6: 1, 7: 1, 8: 2, 9: 4, 10: 8, 11: 4
 """Bytes per value by type number (TIFF 6.0 and BigTIFF)."""
 DIRECTORY_TAGS = {34665, 34853, 40965}
 """Tags whose value is the offset of another directory (EXIF, GPS, interoperability)."""
+MAX_ASPECT = 100
+"""Largest ratio of a picture's sides: a page is never so thin, and its print would be enlarged without bound."""
 MAX_TAGS = 65_535
 """Tag numbers have 16 bits."""
 
@@ -194,7 +196,7 @@ def _write_line(responses: BinaryIO, fields: Mapping[str, Any]) -> None:
 def inspect_image(source: Path | bytes, name: str, limits: Limits) -> tuple[str, int, tuple[str, ...]]:
     """Return (format, page count, notices) of an image file, from its headers alone.
 
-    Raises FileRefused if it is damaged, not an image, has too many frames, or any frame has too many pixels.
+    Raises FileRefused if it is damaged, not an image, has too many frames, or any frame is a strip or too large.
     """
     with _open_image(source, name) as image:
         kind = "JPEG" if image.format == "MPO" else str(image.format)
@@ -211,7 +213,7 @@ def inspect_image(source: Path | bytes, name: str, limits: Limits) -> tuple[str,
 def decode_image(source: Path | bytes, name: str, limits: Limits, number: int = 1) -> Image.Image:
     """Return frame `number`, counted from 1, at full size: RGB, upright, its pixels square and opaque.
 
-    source: path of the file, or its bytes. Raises FileRefused if it is damaged or has too many pixels.
+    source: path of the file, or its bytes. Raises FileRefused if it is damaged, a strip or too large.
     """
     with _open_image(source, name) as image:
         if number > 1:
@@ -270,6 +272,8 @@ def _check_size(size: tuple[int, int], name: str, limits: Limits) -> None:
     width, height = size
     if width < 1 or height < 1:
         raise FileRefused(f"{name} has no pixels.", "Save it again.")
+    if max(size) > MAX_ASPECT * min(size):
+        raise FileRefused(f"{name} is a strip of {width:,} × {height:,} pixels.", "Cut it into pages.")
     if width * height > limits.pixels:
         limit = limits.pixels / 1e6
         raise FileRefused(

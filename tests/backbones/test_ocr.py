@@ -1,15 +1,16 @@
 """OCR: the words of a drawn picture, where they stand, and what has none."""
 
+import threading
 from itertools import pairwise
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
-from PIL import Image, ImageDraw, ImageFont
+from PIL import Image, ImageDraw, ImageFilter, ImageFont
 
 from smart_demo.backbones import line_words, text_lines
-from smart_demo.backbones.ocr import read_pages, read_region, read_words, upright
+from smart_demo.backbones.ocr import Reading, read_pages, read_words
 from smart_demo.errors import BackboneUnavailable
 from smart_demo.page_text import Box
 from tests.backbones.cases import drawn
@@ -43,13 +44,13 @@ def test_a_strip_is_read_and_its_places_are_those_of_the_strip():
 
 
 def test_a_large_picture_is_read_and_its_places_stay_relative():
-    picture, places = drawn([((1500, 900), "Harbour office")], size=(2400, 1500), height=60)
+    picture, places = drawn([((1500, 900), "Harbour office")], size=(2100, 1300), height=60)
     words = read_words(picture)
     assert [word.text for word in words] == ["Harbour", "office"]
     assert all(inside(word, places["Harbour office"]) for word in words)
 
 
-@pytest.mark.parametrize("shape", [(64, 48), (1, 1), (400, 3)])
+@pytest.mark.parametrize("shape", [(64, 48), (1, 1), (400, 3), (2, 20_000)])
 def test_a_picture_without_words_has_none_and_logs_nothing(shape, capfd):
     assert read_words(np.full((*shape, 3), 255, dtype=np.uint8)) == ()
     assert capfd.readouterr() == ("", "")
@@ -126,27 +127,38 @@ def test_columns_of_prose_are_read_one_after_the_other_and_rows_of_a_table_acros
 
 
 KINDS = {
-    "prose": lambda rng: sheet(rng, (800, 500))[0],
-    "columns": lambda rng: sheet(rng, (1100, 500), columns=2)[0],
-    "table": lambda rng: sheet(rng, (1000, 400), columns=5, fill=0.2)[0],
-    "short lines": lambda rng: sheet(rng, (700, 400), fill=0.3)[0],
+    "prose": lambda rng: sheet(rng, (600, 330))[0],
+    "columns": lambda rng: sheet(rng, (1000, 330), columns=2)[0],
+    "table": lambda rng: sheet(rng, (900, 300), columns=5, fill=0.2)[0],
+    "short lines": lambda rng: sheet(rng, (600, 360), fill=0.3)[0],
 }
+
+
+def turns_of(*pictures):
+    return [reading.turns for reading in read_pages(pictures, turn=True)]
 
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_a_page_is_turned_back_as_often_as_it_was_turned_and_no_upright_one_is(kind):
     picture = KINDS[kind](np.random.default_rng(len(kind)))
-    assert [upright(np.rot90(picture, turns)) for turns in range(4)] == [0, 3, 2, 1]
+    assert turns_of(*(np.rot90(picture, turns) for turns in range(4))) == [0, 3, 2, 1]
+
+
+def test_a_part_of_a_page_is_turned_by_itself():
+    upright, sideways = (sheet(np.random.default_rng(n), (600, 300))[0] for n in (1, 2))
+    page = np.concatenate([upright, np.pad(np.rot90(sideways), ((0, 0), (0, 300), (0, 0)), mode="edge")])
+    (reading,) = read_pages([page[300:, :300]], turn=True)
+    assert reading.turns == 3
+    assert reading.confidence > 0.9
 
 
 def test_vertical_text_in_a_margin_and_pages_with_little_text_turn_nothing():
     picture, _ = sheet(np.random.default_rng(5), (800, 500), fill=0.6)
     margin, _ = drawn([((20, 4), "Form SF-11 keep with the instrument"), ((20, 34), "Tidewerk Skarhavn")], (500, 70))
     form = np.concatenate([np.rot90(margin), picture], axis=1)
-    assert upright(form) == 0
+    blank = np.full((300, 200, 3), 255, np.uint8)
     few, _ = drawn([((40, 40), "Harbour"), ((40, 100), "Office"), ((40, 160), "Skarhavn")], (400, 300))
-    assert [upright(np.rot90(few, turns)) for turns in range(4)] == [0] * 4
-    assert upright(np.full((300, 200, 3), 255, np.uint8)) == 0
+    assert turns_of(form, blank, *(np.rot90(few, turns) for turns in range(4))) == [0] * 6
 
 
 def test_pages_are_read_together_each_as_it_lies():
@@ -155,14 +167,6 @@ def test_pages_are_read_together_each_as_it_lies():
     assert [reading.turns for reading in readings] == [0, 3]
     assert all(same_words(r.words, placed, allowed=2) for r, (_, placed) in zip(readings, pages, strict=True))
     assert read_pages([]) == []
-
-
-def test_a_region_is_read_alone_and_its_boxes_are_those_of_the_page():
-    picture, places = drawn([((60, 40), "Harbour office"), ((60, 400), "Grey lighthouse")], size=(900, 600))
-    words = read_region(picture, Box(0, 0.5, 1, 1))
-    assert [word.text for word in words] == ["Grey", "lighthouse"]
-    assert all(inside(word, places["Grey lighthouse"]) for word in words)
-    assert read_region(picture, Box(1, 1, 1, 1)) == ()
 
 
 def test_without_the_8_bit_network_the_original_reads(monkeypatch):
@@ -179,6 +183,157 @@ def test_a_missing_package_is_said_with_its_cure(monkeypatch):
     with pytest.raises(BackboneUnavailable, match="rapidocr") as refused:
         text_lines._load(text_lines.DETECTOR)
     assert "pip install" in refused.value.hint
+
+
+# -- what a picture may cost
+
+
+@given(
+    height=st.integers(1, 400) | st.integers(1, 3),
+    width=st.integers(1, 400) | st.integers(1_000, 60_000),
+    turned=st.booleans(),
+    scale=st.floats(*text_lines.SCALES),
+)
+@settings(deadline=None, max_examples=60)
+def test_a_picture_of_any_shape_is_scaled_to_twice_its_pixels_at_most(height, width, turned, scale):
+    shape = (width, height, 3) if turned else (height, width, 3)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(text_lines, "print_scale", lambda pixels: scale)
+        scaled = text_lines._scaled(np.full(shape, 200, np.uint8))
+    rows, columns = scaled.padded.shape[:2]
+    assert rows % 32 == columns % 32 == 0
+    assert scaled.height * scaled.width <= 2 * height * width + height + width
+    assert 0 <= rows - scaled.height < 32
+    assert 0 <= columns - scaled.width < 32
+    assert (scaled.padded == 200).all()
+
+
+class Cheap(text_lines.Workers):
+    """Threads whose pictures may have few lines or cost little."""
+
+    def __init__(self, lines=9, seconds=60):
+        super().__init__("cheap", 2, 1, lines=lines, seconds=seconds)
+
+
+def test_of_too_many_lines_the_largest_are_read_and_the_page_says_that_it_is_cut(monkeypatch):
+    picture, _ = sheet(np.random.default_rng(3), (600, 450))
+    page = np.concatenate([picture, drawn([((10, 20), "HARBOUR OFFICE")], (600, 100), 56)[0]])
+    (whole,) = read_pages([page])
+    assert not whole.cut
+    monkeypatch.setattr(text_lines, "page_workers", Cheap)
+    few, also_few = read_pages([page, picture])
+    assert few.cut
+    assert also_few.cut
+    assert {"HARBOUR", "OFFICE"} < {word.text for word in few.words}
+    assert 0 < len(few.words) < len(whole.words)
+    assert {(word.text, word.box) for word in few.words} <= {(word.text, word.box) for word in whole.words}
+    monkeypatch.setattr(text_lines, "query_workers", lambda: Cheap(lines=1))
+    assert [word.text for word in read_words(page)] == ["HARBOUR", "OFFICE"]
+
+
+def test_specks_take_no_line_from_the_text():
+    found = np.zeros((640, 640), np.uint8)
+    found[4:632:8, 4:632:8] = 255  # specks are 2 pixels wide after the mask has grown
+    for top in (101, 301, 501):
+        found[top : top + 20, 100:500] = 255
+    (budget,) = Cheap(lines=3).budgets(1)
+    lines = text_lines._boxes(found, (640, 640), budget)
+    assert not budget.cut
+    assert sorted(round(line[:, 1].mean()) for line in lines) == pytest.approx([111, 311, 511], abs=3)
+
+
+def test_a_page_that_takes_too_long_is_returned_as_far_as_it_was_read(monkeypatch):
+    picture, placed = sheet(np.random.default_rng(6), (700, 500))
+    monkeypatch.setattr(text_lines, "page_workers", lambda: Cheap(lines=999, seconds=0.0))
+    assert read_pages([picture]) == [Reading((), cut=True)]
+    monkeypatch.setattr(text_lines, "PORTION_COLUMNS", 3_000)
+    spent = []
+
+    def read_portion(lines, workers, read=text_lines._read_portion):
+        result = read(lines, workers)
+        spent.extend(lines)
+        if lines and len(spent) >= 4:
+            lines[0][2].charge(1_000)
+        return result
+
+    monkeypatch.setattr(text_lines, "_read_portion", read_portion)
+    monkeypatch.setattr(text_lines, "page_workers", lambda: Cheap(lines=999))
+    (reading,) = read_pages([picture])
+    assert reading.cut
+    assert 4 <= len(spent) <= 8
+    assert 0 < len(reading.words) < len(placed)
+    assert {word.text for word in reading.words} <= {word for word, _ in placed}
+
+
+def test_reading_is_charged_to_the_picture_that_it_is_spent_on():
+    workers = Cheap(lines=999)
+    pages = [sheet(np.random.default_rng(n), (500, 60 + 240 * n))[0] for n in range(2)]
+    budgets = workers.budgets(2)
+    before = [budget.seconds for budget in budgets]
+    found = text_lines.detect(pages, workers, budgets)
+    text_lines.recognise(list(zip(pages, found, strict=True)), workers, budgets)
+    small, large = (start - budget.seconds for start, budget in zip(before, budgets, strict=True))
+    assert 0 < small < large
+
+
+def test_a_dense_page_is_not_cut():
+    # 300 lines of a newspaper, by the detector's map alone: reading them takes seconds.
+    found = np.zeros((1760, 1248), np.uint8)
+    for top in range(20, 1740, 16):
+        for left in (20, 430, 840):
+            found[top : top + 7, left : left + 380] = 255
+    (budget,) = text_lines.page_workers().budgets(1)
+    assert len(text_lines._boxes(found, (1760, 1248), budget)) == 324
+    assert not budget.cut
+
+
+def test_a_query_is_read_while_all_threads_of_pages_are_busy():
+    pages, done = text_lines.page_workers(), threading.Event()
+    picture, _ = drawn([((40, 40), "Invoice 2024-017")])
+    read_pages([picture])
+    busy = [
+        threading.Thread(target=work, args=(lambda _: done.wait(30), range(64))) for work in (pages.read, pages.detect)
+    ]
+    try:
+        for thread in busy:
+            thread.start()
+        assert [word.text for word in read_words(picture)] == ["Invoice", "2024-017"]
+        assert not done.is_set()
+    finally:
+        done.set()
+        for thread in busy:
+            thread.join()
+
+
+def test_tiles_of_several_pages_are_detected_together_but_few_at_once(monkeypatch):
+    monkeypatch.setattr(text_lines, "MAX_TILE_PIXELS", 100_000)
+    monkeypatch.setattr(text_lines, "TILE_SIDE", 256)
+    running, most, lock, pair = 0, 0, threading.Lock(), threading.Barrier(2)
+
+    def detect_tile(padded, top, left):
+        nonlocal running, most
+        with lock:
+            running += 1
+            most = max(most, running)
+        pair.wait(10)  # breaks if tiles run one after the other
+        with lock:
+            running -= 1
+        return np.zeros((32, 32), np.uint8)
+
+    monkeypatch.setattr(text_lines, "_detect_tile", detect_tile)
+    workers = text_lines.Workers("many", 16, 2, lines=9, seconds=60)
+    pages = [np.full((512, 512, 3), 255, np.uint8)] * 2
+    assert text_lines.detect(pages, workers, workers.budgets(2)) == [[], []]
+    assert most == 2
+
+
+def test_confidence_tells_print_from_what_only_looks_like_it():
+    picture, _ = sheet(np.random.default_rng(8), (500, 200))
+    blurred = np.asarray(Image.fromarray(picture).filter(ImageFilter.GaussianBlur(4.5)))
+    sure, guessed, none = read_pages([picture, blurred, picture[:5, :5]])
+    assert sure.confidence > 0.95
+    assert guessed.confidence < sure.confidence - 0.1
+    assert none == Reading(())
 
 
 @given(

@@ -33,7 +33,9 @@ def calibration_lines() -> list[dict[str, Floats]]:
         pixels = draw_page(how).pixels[300:900]
         pixels = 255 - pixels if n % 5 == 4 else pixels
         pixels = (pixels * 0.5 + 60).astype(np.uint8) if n % 7 == 3 else pixels
-        strips = [text_lines._cut_out(pixels, corners) for corners in text_lines.detect(pixels)]
+        workers = text_lines.page_workers()
+        (found,) = text_lines.detect([pixels], workers, workers.budgets(1))
+        strips = [text_lines._cut_out(pixels, corners) for corners in found]
         for strip in strips:
             for start, end in text_lines._cut(strip.pixels):
                 width = text_lines._padded(end - start)

@@ -358,3 +358,21 @@ def test_limits_hold_before_anything_is_decoded(tmp_path):
         decode_image_bytes(b"", "../../a.png", LIMITS)
     with pytest.raises(FileRefused, match="is not a picture"):
         decode_image_bytes(write_pdf(tmp_path / "a.pdf", "a").read_bytes(), "a.png", LIMITS)
+
+
+@pytest.mark.parametrize("kind", ["PNG", "TIFF"])
+@pytest.mark.parametrize("size", [(1, 101), (909, 9), (2, 40_000)])
+def test_a_strip_is_refused_before_it_is_decoded(tmp_path, kind, size):
+    path = tmp_path / "strip.bin"
+    path.write_bytes(picture(Image.new("RGB", size), kind))
+    with pytest.raises(FileRefused) as refused:
+        inspect(path, "strip.bin", LIMITS)
+    width, height = size
+    assert str(refused.value) == f"strip.bin is a strip of {width:,} × {height:,} pixels."
+    assert refused.value.hint == "Cut it into pages."
+
+
+@pytest.mark.parametrize("size", [(1, 100), (900, 9), (1, 1)])
+def test_a_narrow_picture_is_taken(tmp_path, size):
+    page = one_page(tmp_path / "narrow.png", picture(Image.new("RGB", size), "PNG"))
+    assert page.pixels.shape[1::-1] == size
