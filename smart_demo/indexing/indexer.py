@@ -27,7 +27,7 @@ from smart_demo import ingest
 from smart_demo.backbones.base import Backbone
 from smart_demo.config import Limits, Quotas
 from smart_demo.errors import InputRefused, PageRefused, QuotaExceeded, SmartError, TotalQuotaExceeded
-from smart_demo.indexing.page_words import TURNED, read_pages
+from smart_demo.indexing.page_words import READ, TURNED, read_pages
 from smart_demo.indexing.progress import FileOutcome, Progress, State
 from smart_demo.ingest import Upload
 from smart_demo.page_text import WordSource
@@ -43,7 +43,7 @@ MAX_NAMED_PAGES = 3
 """Maximum number of refused pages of one file that its message names."""
 MAX_NOTICES = 3
 """Maximum number of sentences about the pages of one file in its message."""
-FACTS = frozenset({TURNED, "Words were read from pictures."})
+FACTS = frozenset({READ, TURNED})
 """Notices of pages with which nothing is wrong. In a message they follow all others."""
 MAX_RANGES = 4
 """Maximum number of page ranges that a sentence names."""

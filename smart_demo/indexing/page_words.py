@@ -44,6 +44,7 @@ UNDRAWN = {"Cc", "Cf", "Cs", "Cn", "Zs", "Zl", "Zp"}
 UNREAD = "Words in pictures could not be read."
 DAMAGED = "The text layer is damaged; words were read from the picture."
 READ = "Words in pictures were read by OCR."
+CUT = "A picture has too many lines; some were not read. Add it in parts."
 SURE = 0.9
 """Mean score of OCR's lines from which text in another script than Latin counts as language."""
 FINE_SIDE, COARSE_SIDE = 1_000, 330
@@ -125,7 +126,8 @@ def _with_reading(page: Page, reading: Reading) -> Page:
     source = WordSource.OCR if reading.words else WordSource.NONE
     if reading.turns:
         page = turn_page(page, reading.turns)
-    return replace(page, words=reading.words, source=source)
+    notices = (*page.notices, CUT) if reading.cut else page.notices
+    return replace(page, words=join_hyphens(reading.words), source=source, notices=notices)
 
 
 def _says_something(word: Word) -> bool:
@@ -137,10 +139,10 @@ def _complete_layer(page: Page, engine: Ocr) -> Page:
     """Return a page that has a text layer with the words that can be trusted, and those that OCR reads elsewhere."""
     try:
         kept, found, given_up = _replace_nonsense(page, engine)
-        turns, areas = _read_uncovered(page.pixels, (*kept, *found), engine)
+        turns, areas, cut = _read_uncovered(page.pixels, (*kept, *found), engine)
         if turns:
             page, kept, found = turn_page(page, turns), _turn_words(kept, turns), _turn_words(found, turns)
-            _, areas = _read_uncovered(page.pixels, (*kept, *found), engine)
+            _, areas, cut = _read_uncovered(page.pixels, (*kept, *found), engine)
     except (BackboneUnavailable, InputRefused) as error:
         log.warning("a page is searched by its text layer alone: %s", error)
         return replace(page, notices=(*page.notices, UNREAD))
@@ -149,7 +151,8 @@ def _complete_layer(page: Page, engine: Ocr) -> Page:
         words = merge(words, group)
     if not (found or any(areas)):
         return page
-    notices = [*page.notices, *([DAMAGED] if given_up else []), *([READ] if any(areas) else [])]
+    facts = {DAMAGED: given_up, CUT: cut, READ: any(areas)}
+    notices = [*page.notices, *(sentence for sentence, holds in facts.items() if holds)]
     source = WordSource.BOTH if kept else WordSource.OCR
     return replace(page, words=words, source=source, notices=tuple(notices))
 
@@ -179,7 +182,7 @@ def _replace_nonsense(page: Page, engine: Ocr) -> tuple[tuple[Word, ...], tuple[
             doubted.update(run)
             found |= dict.fromkeys(own)
     kept = tuple(word for n, word in enumerate(page.words) if n not in doubted)
-    return kept, tuple(seen[n] for n in sorted(found)), bool(doubted)
+    return kept, join_hyphens([seen[n] for n in sorted(found)]), bool(doubted)
 
 
 def _shows_latin(page: Page, texts: Sequence[str], engine: Ocr) -> bool:
@@ -197,23 +200,24 @@ def _shows_latin(page: Page, texts: Sequence[str], engine: Ocr) -> bool:
     return layer_quality.measure(word.text for word in reading.words).latin_language
 
 
-def _read_uncovered(pixels: Pixels, words: Sequence[Word], engine: Ocr) -> tuple[int, list[tuple[Word, ...]]]:
-    """Return (turns, words) of areas which look like print and hold none of `words`, each area by itself.
+def _read_uncovered(pixels: Pixels, words: Sequence[Word], engine: Ocr) -> tuple[int, list[tuple[Word, ...]], bool]:
+    """Return (turns, words, cut) of areas which look like print and hold none of `words`, each area by itself.
 
-    turns: quarter turns that make the page upright, if most of it is one area that lies on its side.
+    turns: quarter turns that make the page upright, if most of it is one area that lies on its side. cut: whether some
+    lines were not read.
     """
     areas = find_uncovered(pixels, words)
     readings = engine([_crop(pixels, area) for area in areas], turn=True) if areas else []
     for area, reading in zip(areas, readings, strict=True):
         if reading.turns and (area.right - area.left) * (area.bottom - area.top) >= MIN_TURNED_SHARE:
-            return reading.turns, []
+            return reading.turns, [], False
     covered = [(_box_array([word]), max(box.bottom - box.top for box in boxes_of(word))) for word in words]
     found = []
     for area, reading in zip(areas, readings, strict=True):
         upright = _turn_words(reading.words, -reading.turns)
         placed = _place_all(upright, area, pixels)
-        found.append(tuple(word for word in placed if not _is_covered(word, covered)))
-    return 0, found
+        found.append(join_hyphens([word for word in placed if not _is_covered(word, covered)]))
+    return 0, found, any(reading.cut for reading in readings)
 
 
 def _is_covered(word: Word, covered: Sequence[tuple[npt.NDArray[np.float64], float]]) -> bool:
@@ -351,6 +355,33 @@ def merge(layer: Sequence[Word], found: Sequence[Word]) -> tuple[Word, ...]:
     else:
         position = next((n for n, word in enumerate(layer) if word.box.top >= area.top), len(layer))
     return (*layer[:position], *found, *layer[position:])
+
+
+def join_hyphens(words: Sequence[Word]) -> tuple[Word, ...]:
+    """Return words of OCR with those joined that a hyphen at a line's end divides, as in text layers.
+
+    >>> first, second = Word("photo-", Box(0.8, 0.1, 0.9, 0.12)), Word("synthesis", Box(0.1, 0.13, 0.2, 0.15))
+    >>> [word.text for word in join_hyphens([first, second])]
+    ['photosynthesis']
+    """
+    joined = list[Word]()
+    for word in words:
+        before = joined[-1] if joined else None
+        if before is not None and _is_divided(before, word):
+            start = len(before.text) - 1
+            parts = (*before.parts, (start, word.box), *((start + at, box) for at, box in word.parts))
+            joined[-1] = Word(before.text[:-1] + word.text, before.box, parts)
+        else:
+            joined.append(word)
+    return tuple(joined)
+
+
+def _is_divided(first: Word, second: Word) -> bool:
+    """Return whether a hyphen divides a word at a line's end: its other part begins the next line, in lower case."""
+    end = boxes_of(first)[-1]
+    next_line = second.box.top >= (end.top + end.bottom) / 2 and second.box.left < end.left
+    spelled = len(first.text) > 2 and first.text[-1] in "-\u2010\u00ad" and first.text[-2].isalpha()
+    return next_line and spelled and second.text[0].islower()
 
 
 def turn_page(page: Page, turns: int) -> Page:

@@ -176,6 +176,7 @@ class Neighbours(NamedTuple):
 
 
 def compare(first: Piece, second: Piece) -> Neighbours:
+    """Return how two pieces of a line lie to each other."""
     left, top, right, bottom = first.box
     other_left, other_top, other_right, other_bottom = second.box
     across, down = max(other_left - right, left - other_right), max(other_top - bottom, top - other_bottom)

@@ -269,6 +269,6 @@ def _parse_headers(scope: Scope, encoder: str, columns: Mapping[str, Any]) -> It
         source = None if source is None else WordSource(source)
         shared = strings.setdefault(document, document)  # one string a document in memory, not one a page
         page_id = PageId(strings.setdefault(file, file), int(number))
-        page = StoredPage(scope, encoder, page_id, shared, *numbers, source=source, few_known_words=few)
+        page = StoredPage(scope, encoder, page_id, shared, *numbers, source, few)  # type: ignore[call-arg]  # of any length
         layout = layouts.setdefault(shape, TokenFileLayout(*shape))
         yield name, TokenFileHeader(page, layout, start, rest_digest, tuple(pictures.split()), modified_ns)
