@@ -19,6 +19,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
 
+from gradio.context import LocalContext
 from gradio.utils import get_upload_folder
 from python_multipart.exceptions import MultipartParseError
 from python_multipart.multipart import MultipartParser, parse_options_header
@@ -29,6 +30,7 @@ from smart_demo.config import Settings
 from smart_demo.errors import StorageFull
 from smart_demo.judging.journal import max_journal_bytes
 from smart_demo.server.request_limits import BodyDeadline, RequestRefused, drain
+from smart_demo.server.visitors import client_id
 from smart_demo.store import atomic_files
 from smart_demo.wording import count, limit_in_words
 
@@ -132,9 +134,15 @@ class UploadTracker:
             ]
 
     def original_name(self, path: Path) -> str:
-        """Return the name of the file that a copy was made of: Gradio rewrites names that some system reserves."""
+        """Return the name of the file that a copy was made of: Gradio rewrites names that some system reserves.
+
+        Clients share the copy of a file of one content and one rewritten name. In a request that Gradio handles, only
+        the name that its own client gave counts.
+        """
+        client = _current_client()
         with self._lock:
-            return next((copy.name for copy in reversed(self._copies) if copy.path == path), path.name)
+            own = (copy.name for copy in reversed(self._copies) if copy.path == path and client in {None, copy.client})
+            return next(own, path.name)
 
     def claim(self, path: Path) -> None:
         """Keep a copy: the caller reads it and deletes it then."""
@@ -225,8 +233,17 @@ class UploadTracker:
 UPLOAD_TRACKER = UploadTracker()
 
 
+def _current_client() -> str | None:
+    """Return the id of the client whose request Gradio handles in this thread; None outside of requests."""
+    request = LocalContext.request.get(None)
+    return client_id(request.request.scope) if request is not None and request.request is not None else None
+
+
 def decode_file_name(name: bytes) -> str:
     """Return the file name of a part of a form. Browsers escape three characters of it (WHATWG, HTML, 4.10.21.8).
+
+    They leave the per cent sign as it is, so a name that really holds `%22` cannot be told from an escaped one, and is
+    read as if it held the character.
 
     >>> decode_file_name(b"100%25 %22quoted%22.pdf")
     '100%25 "quoted".pdf'

@@ -5,20 +5,25 @@ import html
 import re
 from functools import partial
 
+import gradio
 import httpx
 import pytest
+from gradio.context import LocalContext
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from starlette.requests import Request
 
 from smart_demo.config import Settings
 from smart_demo.indexing.indexer import unique_name
 from smart_demo.ingest import clean_name
 from smart_demo.search.request import ON_MINE
 from smart_demo.server.upload_limits import UploadStream, UploadTracker, upload_limits
+from smart_demo.server.visitors import VISITOR_HEADER, visitor_scope
 from smart_demo.types import LOCAL
 from tests.documents import write_pdf
 from tests.server.cases import serve_one_page
 
+MINE, THEIRS = (str(visitor_scope(digit * 32)) for digit in "12")
 open_app = partial(serve_one_page)
 NAMES = (
     'say "hi" 50%.pdf',
@@ -101,6 +106,26 @@ def test_a_copy_without_a_known_name_has_its_own(tmp_path):
     assert (tracker.original_name(path), tracker.original_name(other)) == ("CON.pdf", "other.pdf")
     tracker.add_copies("a", [path, other], ["too few"])
     assert tracker.original_name(path) == "_CON.pdf"
+
+
+def test_clients_with_one_copy_are_each_given_their_own_name(tmp_path, monkeypatch):
+    """Gradio names a copy's folder by its content and rewrites its name, so two clients may share the copy."""
+    tracker, path = UploadTracker(), tmp_path / "_CON.pdf"
+    for client, name in ((MINE, "CON.pdf"), (THEIRS, "_CON.pdf"), ("from 10.0.0.9", "con?.pdf")):
+        tracker.add_copies(client, [path], [name])
+    for headers, address, name in (
+        ({VISITOR_HEADER: "1" * 32}, "10.0.0.9", "CON.pdf"),
+        ({VISITOR_HEADER: "2" * 32}, "10.0.0.9", "_CON.pdf"),
+        ({}, "10.0.0.9", "con?.pdf"),
+        ({VISITOR_HEADER: "3" * 32}, "10.0.0.9", "_CON.pdf"),  # of no known upload: the name of the copy
+    ):
+        encoded = [(key.encode(), value.encode()) for key, value in headers.items()]
+        request = Request({"type": "http", "headers": encoded, "client": (address, 1)})
+        token = LocalContext.request.set(gradio.Request(request))
+        try:
+            assert tracker.original_name(path) == name
+        finally:
+            LocalContext.request.reset(token)
 
 
 @given(st.lists(st.sampled_from(["a.pdf", "a (2).pdf", "a", "a.tar.gz", ".pdf", "(2)"]), max_size=12))
