@@ -15,6 +15,7 @@ from smart_demo.engine import Engine
 from smart_demo.errors import SmartError
 from smart_demo.indexing.progress import Progress, State
 from smart_demo.indexing.samples import Samples
+from smart_demo.page_text import WordSource
 from smart_demo.types import Document
 from smart_demo.ui.format import count_of, format_time_left
 from smart_demo.ui.render import NOTHING, render
@@ -101,13 +102,23 @@ def describe_upload(file: Progress) -> str:
             parts = f"{file.done} of {count(file.total, 'page')}", format_time_left(file.seconds_left), file.message
             return " · ".join(filter(None, parts))
         case State.DONE:
-            outcome = f"Added: {count_of(file.done, file.total, 'page')}." if file.done else "Added."
+            outcome = (
+                f"Added: {count_of(file.done, file.total, 'page')}{_describe_ocr(file)}." if file.done else "Added."
+            )
         case State.KNOWN:
             outcome = ""
         case State.REFUSED:
             outcome = "Refused."
     left_out = file.outcome.notices_left_out if file.outcome else 0
     return " ".join(filter(None, [outcome, file.message, f"And {left_out:,} more." if left_out else ""]))
+
+
+def _describe_ocr(file: Progress) -> str:
+    """Return how many pages OCR read alone, to follow their number; empty for none."""
+    scans = file.outcome.sources.get(WordSource.OCR, 0) if file.outcome else 0
+    if not scans:
+        return ""
+    return ", read by OCR" if scans == file.done else f", {scans:,} of them read by OCR"
 
 
 def render_documents(own: Sequence[Document], other_pages: int, older_pages: int = 0, *, loading: bool) -> Markup:
