@@ -50,7 +50,7 @@ LINE_HEIGHT = 48
 MAX_LINE_WIDTH = 900
 """Width of the recogniser's input beyond which a line is cut: it misses spaces in longer ones."""
 WIDTH_STEP = 32
-"""Widths of the recogniser's input are multiples of this: each new shape costs it an allocation."""
+"""Widths of the recogniser's input are rounded up to a multiple of this, so that lines of like width fit one batch."""
 BATCH_WIDTH = 1_000
 """Lines of about equal width are read together up to this width: many short lines cost less so."""
 STRETCH = 0.9
