@@ -13,8 +13,9 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from smart_demo.backbones import text_lines
-from smart_demo.backbones.text_lines import Budget, TextLine, Workers
+from smart_demo.backbones import ocr_workers, text_lines
+from smart_demo.backbones.ocr_workers import Budget, Workers
+from smart_demo.backbones.text_lines import TextLine
 from smart_demo.errors import BackboneUnavailable, InputRefused
 from smart_demo.page_text import Box, Word
 from smart_demo.types import Floats, Pixels
@@ -50,7 +51,7 @@ def read_words(pixels: Pixels) -> tuple[Word, ...]:
     Of a picture with very many lines, the largest are read. pixels: (height, width, 3) RGB. Raises BackboneUnavailable
     if OCR is not installed, InputRefused if it fails.
     """
-    (reading,) = _read([pixels], turn=False, workers=text_lines.query_workers)
+    (reading,) = _read([pixels], turn=False, workers=ocr_workers.query_workers)
     return reading.words
 
 
@@ -59,7 +60,7 @@ def read_pages(pictures: Sequence[Pixels], *, turn: bool = False) -> list[Readin
 
     All pictures are held until all are read: pass a few at a time. Raises as `read_words`.
     """
-    return _read(pictures, turn=turn, workers=text_lines.page_workers)
+    return _read(pictures, turn=turn, workers=ocr_workers.page_workers)
 
 
 def _read(pictures: Sequence[Pixels], *, turn: bool, workers: Callable[[], Workers]) -> list[Reading]:

@@ -4,39 +4,23 @@ RapidOCR's own program is not used: it read every page at full size, padded line
 long lines. Here detection works at the size that the print needs, in tiles if the picture is large; lines are cut out
 of the full picture, cut again at gaps between words if they are long, and read by one thread per core.
 
-What one picture may cost is limited (`Budget`): a picture of noise has as many lines as its maker wants.
+What one picture may cost is limited (`ocr_workers.Budget`): a picture of noise has as many lines as its maker wants.
 """
 
 from __future__ import annotations
 
 import math
-import threading
-import time
-from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from functools import cache
-from importlib.util import find_spec
-from pathlib import Path
-from typing import TYPE_CHECKING, TypeVar
+from typing import TypeVar
 
 import numpy as np
 
 from smart_demo.backbones.line_words import split_words
-from smart_demo.config import core_count
-from smart_demo.errors import BackboneUnavailable
+from smart_demo.backbones.ocr_networks import detector, recogniser
+from smart_demo.backbones.ocr_workers import Budget, Workers, charging
 from smart_demo.types import Floats, Pixels
 
-if TYPE_CHECKING:
-    from onnxruntime import InferenceSession
-
-DETECTOR, RECOGNISER = "PP-OCRv6_det_small.onnx", "PP-OCRv6_rec_small.onnx"
-INT8_RECOGNISER = Path(__file__).parent / "models" / "PP-OCRv6_rec_small_int8.onnx"
-"""The same recogniser in 8 bits, made by tests/bench/quantise_ocr.py. Pages take 20.0 s for 33.0 s, at a recall of
-0.9918 for 0.9932 (13 pages of tests/bench/ocr_pages.py, one thread)."""
-INT8_FLAGS = {"avx512_vnni", "avx_vnni", "amx_int8"}
-"""Processors with one of these multiply 8 bits exactly; older ones saturate, so they read with the original."""
 X_HEIGHT = 6.0
 """Pixels of a small letter, at the size at which lines are detected: smaller print is found less surely (measured)."""
 MIN_LETTERS = 20
@@ -51,8 +35,6 @@ MIN_STRETCHED = 96
 """Side in pixels of detection from which a side is stretched to a multiple of 32; a lower one gets a margin."""
 MAX_TILE_PIXELS = 2_600_000
 """Pixels that detection reads at once, which takes 0.5 GB; an A4 page at 150 dpi in full is less."""
-MAX_DETECTIONS, MAX_QUERY_DETECTIONS = 4, 2
-"""Tiles of pages, and of queries' pictures, that are detected at once, because of their memory."""
 TILE_SIDE, TILE_MARGIN = 1_280, 96
 """Side of a tile's own area, and of what it sees around it, in pixels of detection."""
 MIN_PROBABILITY, MIN_BOX_SCORE, MIN_LINE_SCORE = 0.3, 0.5, 0.5
@@ -61,15 +43,6 @@ UNCLIP = 1.6
 """How far a line's box grows: the detector marks the core of a line."""
 MIN_LINE_SIDE = 3
 """Pixels of detection: a mark of the detector that is thinner is no line."""
-MAX_LINES, MAX_QUERY_LINES = 2_000, 500
-"""Lines read of one page, and of a query's picture: a page of a newspaper has some 300."""
-PAGE_SECONDS, QUERY_SECONDS = 60.0, 15.0
-"""Processor time for one page, and for a query's picture, of all cores together: 400 words take 1 second, a page of a
-newspaper 7, and a picture of 5,600 words in 400 lines 17."""
-MAX_WAIT = 2.0
-"""Time on the clock over processor time until a picture is given up: other work must not cut an ordinary page."""
-QUERY_THREADS = 4
-"""Threads of their own that read queries' pictures, so that none waits for pages."""
 PORTION_COLUMNS = 200_000
 """Columns of strips that are held and read at once: 30 MB, and one to five seconds of one core."""
 LINE_HEIGHT = 48
@@ -77,7 +50,7 @@ LINE_HEIGHT = 48
 MAX_LINE_WIDTH = 900
 """Width of the recogniser's input beyond which a line is cut: it misses spaces in longer ones."""
 WIDTH_STEP = 32
-"""Widths of the recogniser's input are multiples of this: each new shape costs it an allocation."""
+"""Widths of the recogniser's input are rounded up to a multiple of this, so that lines of like width fit one batch."""
 BATCH_WIDTH = 1_000
 """Lines of about equal width are read together up to this width: many short lines cost less so."""
 STRETCH = 0.9
@@ -85,7 +58,6 @@ STRETCH = 0.9
 PADDING, BOX_PADDING = 0.35, 0.05
 """Room above and below a line's letters, over their height: as it is read, and in the boxes of its words."""
 Item = TypeVar("Item")
-Result = TypeVar("Result")
 
 
 @dataclass(frozen=True, eq=False)
@@ -111,86 +83,6 @@ class _Strip:
     corners: Floats
 
 
-class Budget:
-    """What reading one picture may cost. Its methods may be called from several threads."""
-
-    def __init__(self, lines: int, seconds: float, wait: float) -> None:
-        """Set the limits. lines: most lines read. seconds: of processor time. wait: seconds on the clock from now."""
-        self.lines = lines
-        self.cut = False
-        """Whether something of the picture was not read because its budget was spent."""
-        self.seconds = seconds
-        """Processor time that is left."""
-        self._end, self._lock = time.monotonic() + wait, threading.Lock()
-
-    def allows(self) -> bool:
-        """Return whether something is left to spend; if not, the picture is `cut`."""
-        allowed = self.seconds > 0 and time.monotonic() < self._end
-        self.cut |= not allowed
-        return allowed
-
-    def charge(self, seconds: float) -> None:
-        """Take processor time from the budget."""
-        with self._lock:
-            self.seconds -= seconds
-
-
-class Workers:
-    """Threads that read pictures of one purpose: pages, or queries."""
-
-    def __init__(self, name: str, threads: int, detections: int, *, lines: int, seconds: float) -> None:
-        """Start no thread yet. lines, seconds: the budget of one picture.
-
-        Raises BackboneUnavailable if OpenCV is not installed, which comes with rapidocr.
-        """
-        try:
-            import cv2
-        except ImportError as missing:
-            raise _missing("rapidocr") from missing
-
-        cv2.setNumThreads(1)  # the lines are shared out already
-        self._lines, self._seconds = lines, seconds
-        self._detectors = ThreadPoolExecutor(min(threads, detections), f"{name}-detect")
-        self._readers = ThreadPoolExecutor(threads, f"{name}-read")
-
-    def budgets(self, count: int) -> list[Budget]:
-        """Return the budgets of pictures that are read together from now on."""
-        return [Budget(self._lines, self._seconds, count * self._seconds * MAX_WAIT) for _ in range(count)]
-
-    def detect(self, work: Callable[[Item], Result], items: Sequence[Item]) -> list[Result]:
-        """Return the results in order; few are worked on at once, because of their memory. Raises the first error."""
-        return list(self._detectors.map(work, items))
-
-    def read(self, work: Callable[[Item], Result], items: Sequence[Item]) -> list[Result]:
-        """Return the results in order, worked on by all threads. Raises the first error."""
-        return list(self._readers.map(work, items))
-
-
-@cache
-def page_workers() -> Workers:
-    """Return the threads that read pages, one per core."""
-    return Workers("ocr-page", core_count(), MAX_DETECTIONS, lines=MAX_LINES, seconds=PAGE_SECONDS)
-
-
-@cache
-def query_workers() -> Workers:
-    """Return the threads that read pictures of queries."""
-    threads = min(QUERY_THREADS, core_count())
-    return Workers("ocr-query", threads, MAX_QUERY_DETECTIONS, lines=MAX_QUERY_LINES, seconds=QUERY_SECONDS)
-
-
-@contextmanager
-def _charging(*budgets: Budget) -> Iterator[None]:
-    """Charge the processor time of this thread in the context to budgets, in even parts."""
-    start = time.thread_time()
-    try:
-        yield
-    finally:
-        seconds = (time.thread_time() - start) / len(budgets)
-        for budget in budgets:
-            budget.charge(seconds)
-
-
 def detect(pictures: Sequence[Pixels], workers: Workers, budgets: Sequence[Budget]) -> list[list[Floats]]:
     """Return the corners of each picture's lines, (4, 2) in pixels: both ends of the top, then of the bottom from the
     right.
@@ -205,7 +97,7 @@ def detect(pictures: Sequence[Pixels], workers: Workers, budgets: Sequence[Budge
         page, top, left = tile
         if not budgets[page].allows():
             return
-        with _charging(budgets[page]):
+        with charging(budgets[page]):
             own = _detect_tile(scaled[page].padded, top, left)
             maps[page][top : top + own.shape[0], left : left + own.shape[1]] = own
 
@@ -235,13 +127,8 @@ def letter_height(pixels: Pixels) -> float | None:
     width, height, area = stats[1:, 2], stats[1:, 3], stats[1:, 4]
     # Specks, rules, frames and pictures are no letters.
     low, high = LETTER_HEIGHTS
-    letters = (
-        (height >= low)
-        & (height <= high)
-        & (width <= 3 * height)
-        & (height <= 5 * width)
-        & (area * 8 >= width * height)
-    )
+    shaped = (width <= 3 * height) & (height <= 5 * width) & (area * 8 >= width * height)
+    letters = shaped & (height >= low) & (height <= high)
     heights = height[letters]
     return float(np.percentile(heights, 30)) if len(heights) >= MIN_LETTERS else None
 
@@ -293,7 +180,7 @@ def _detect_tile(padded: Pixels, top: int, left: int) -> Pixels:
     if not whole:
         part = padded[above : top + TILE_SIDE + TILE_MARGIN, before : left + TILE_SIDE + TILE_MARGIN]
     bgr = part[:, :, ::-1].astype(np.float32) / 127.5 - 1
-    found = _detector().run(None, {"x": np.ascontiguousarray(bgr.transpose(2, 0, 1)[None])})[0][0, 0]
+    found = detector().run(None, {"x": np.ascontiguousarray(bgr.transpose(2, 0, 1)[None])})[0][0, 0]
     own = found if whole else found[top - above :, left - before :][:TILE_SIDE, :TILE_SIDE]
     return np.asarray(own * 255, dtype=np.uint8)
 
@@ -305,7 +192,7 @@ def _boxes(found: Pixels, size: tuple[int, int], budget: Budget) -> list[Floats]
     """
     import cv2
 
-    with _charging(budget):
+    with charging(budget):
         mask = cv2.dilate((found > 255 * MIN_PROBABILITY).astype(np.uint8), np.ones((2, 2), np.uint8))
         contours, _ = cv2.findContours(mask, cv2.RETR_LIST, cv2.CHAIN_APPROX_SIMPLE)
         marks = [cv2.minAreaRect(contour) for contour in contours]
@@ -314,7 +201,7 @@ def _boxes(found: Pixels, size: tuple[int, int], budget: Budget) -> list[Floats]
     for n in sorted(large, key=lambda n: -marks[n][1][0] * marks[n][1][1]):
         if not budget.allows():
             break
-        with _charging(budget):
+        with charging(budget):
             sure = _box_score(found, cv2.boxPoints(marks[n])) >= 255 * MIN_BOX_SCORE
         if sure and len(chosen) == budget.lines:
             budget.cut = True
@@ -411,11 +298,11 @@ def _read_portion(lines: Sequence[tuple[Pixels, Floats, Budget]], workers: Worke
 
     def cut_out(line: tuple[Pixels, Floats, Budget]) -> _Strip:
         pixels, corners, budget = line
-        with _charging(budget):
+        with charging(budget):
             return _cut_out(pixels, corners)
 
     def read_group(group: Sequence[Cut]) -> list[tuple[Cut, tuple[str, Floats, Floats]]]:
-        with _charging(*(lines[n][2] for n, _, _ in group)):
+        with charging(*(lines[n][2] for n, _, _ in group)):
             return _read_group(strips, group)
 
     strips = workers.read(cut_out, lines)
@@ -529,7 +416,7 @@ def _read_group(strips: Sequence[_Strip], group: Sequence[Cut]) -> list[tuple[Cu
     for row, (n, start, end) in enumerate(group):
         part = strips[n].pixels[:, start:end, ::-1].astype(np.float32) / 127.5 - 1
         batch[row, :, :, : end - start] = part.transpose(2, 0, 1)
-    session, characters = _recogniser()
+    session, characters = recogniser()
     logits = session.get_outputs()[0].name == "logits"
     results = []
     for cut, steps in zip(group, session.run(None, {"x": batch})[0], strict=True):
@@ -558,49 +445,3 @@ def _join(strip: _Strip, parts: Sequence[tuple[str, Floats, Floats]]) -> TextLin
         return None
     words, edges = split_words(_contrast(strip.pixels), chars, places)
     return TextLine(strip.corners, words, edges, float(np.mean(scores)))
-
-
-@cache
-def _detector() -> InferenceSession:
-    return _load(DETECTOR)
-
-
-@cache
-def _recogniser() -> tuple[InferenceSession, list[str]]:
-    """Return the session and the characters of its classes; class 0 is none."""
-    session = _load(RECOGNISER)
-    names = session.get_modelmeta().custom_metadata_map["character"].splitlines()
-    return session, ["", *names, " "]
-
-
-def _load(model: str) -> InferenceSession:
-    """Load a network. Raises BackboneUnavailable if onnxruntime or rapidocr is not installed."""
-    try:
-        from onnxruntime import InferenceSession, SessionOptions
-    except ImportError as missing:
-        raise _missing("onnxruntime") from missing
-    spec = find_spec("rapidocr")
-    if spec is None or not spec.submodule_search_locations:
-        raise _missing("rapidocr")
-    options = SessionOptions()
-    options.intra_op_num_threads = options.inter_op_num_threads = 1  # each thread of the pool reads by itself
-    options.log_severity_level = 4
-    path = Path(spec.submodule_search_locations[0]) / "models" / model
-    if model == RECOGNISER and INT8_RECOGNISER.is_file() and INT8_FLAGS & _processor_flags():
-        path = INT8_RECOGNISER
-    return InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
-
-
-def _processor_flags() -> set[str]:
-    """Return the processor's features; empty if the system does not say."""
-    try:
-        lines = Path("/proc/cpuinfo").read_text(encoding="ascii", errors="replace").splitlines()
-    except OSError:
-        return set()
-    return set(next((line for line in lines if line.startswith("flags")), "").split())
-
-
-def _missing(name: str) -> BackboneUnavailable:
-    return BackboneUnavailable(
-        f"Reading pictures needs {name}, which is not installed.", "Run: pip install rapidocr==3.10.0 onnxruntime"
-    )

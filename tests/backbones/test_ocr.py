@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image, ImageDraw, ImageFilter, ImageFont
 
-from smart_demo.backbones import line_words, text_lines
+from smart_demo.backbones import line_words, ocr_networks, ocr_workers, text_lines
 from smart_demo.backbones.ocr import Reading, read_pages, read_words
 from smart_demo.errors import BackboneUnavailable
 from smart_demo.page_text import Box
@@ -170,18 +170,18 @@ def test_pages_are_read_together_each_as_it_lies():
 
 
 def test_without_the_8_bit_network_the_original_reads(monkeypatch):
-    monkeypatch.setattr(text_lines, "_processor_flags", set)
-    session, characters = text_lines._recogniser.__wrapped__()
+    monkeypatch.setattr(ocr_networks, "_processor_flags", set)
+    session, characters = ocr_networks.recogniser.__wrapped__()
     assert len(characters) == 18_710
-    monkeypatch.setattr(text_lines, "_recogniser", lambda: (session, characters))
+    monkeypatch.setattr(text_lines, "recogniser", lambda: (session, characters))
     picture, _ = drawn([((40, 40), "Invoice 2024-017")])
     assert [word.text for word in read_words(picture)] == ["Invoice", "2024-017"]
 
 
 def test_a_missing_package_is_said_with_its_cure(monkeypatch):
-    monkeypatch.setattr(text_lines, "find_spec", lambda name: None)
+    monkeypatch.setattr(ocr_networks, "find_spec", lambda name: None)
     with pytest.raises(BackboneUnavailable, match="rapidocr") as refused:
-        text_lines._load(text_lines.DETECTOR)
+        ocr_networks.load_network(ocr_networks.DETECTOR)
     assert "pip install" in refused.value.hint
 
 
@@ -208,7 +208,7 @@ def test_a_picture_of_any_shape_is_scaled_to_twice_its_pixels_at_most(height, wi
     assert (scaled.padded == 200).all()
 
 
-class Cheap(text_lines.Workers):
+class Cheap(ocr_workers.Workers):
     """Threads whose pictures may have few lines or cost little."""
 
     def __init__(self, lines=9, seconds=60):
@@ -220,14 +220,14 @@ def test_of_too_many_lines_the_largest_are_read_and_the_page_says_that_it_is_cut
     page = np.concatenate([picture, drawn([((10, 20), "HARBOUR OFFICE")], (600, 100), 56)[0]])
     (whole,) = read_pages([page])
     assert not whole.cut
-    monkeypatch.setattr(text_lines, "page_workers", Cheap)
+    monkeypatch.setattr(ocr_workers, "page_workers", Cheap)
     few, also_few = read_pages([page, picture])
     assert few.cut
     assert also_few.cut
     assert {"HARBOUR", "OFFICE"} < {word.text for word in few.words}
     assert 0 < len(few.words) < len(whole.words)
     assert {(word.text, word.box) for word in few.words} <= {(word.text, word.box) for word in whole.words}
-    monkeypatch.setattr(text_lines, "query_workers", lambda: Cheap(lines=1))
+    monkeypatch.setattr(ocr_workers, "query_workers", lambda: Cheap(lines=1))
     assert [word.text for word in read_words(page)] == ["HARBOUR", "OFFICE"]
 
 
@@ -244,7 +244,7 @@ def test_specks_take_no_line_from_the_text():
 
 def test_a_page_that_takes_too_long_is_returned_as_far_as_it_was_read(monkeypatch):
     picture, placed = sheet(np.random.default_rng(6), (700, 500))
-    monkeypatch.setattr(text_lines, "page_workers", lambda: Cheap(lines=999, seconds=0.0))
+    monkeypatch.setattr(ocr_workers, "page_workers", lambda: Cheap(lines=999, seconds=0.0))
     assert read_pages([picture]) == [Reading((), cut=True)]
     monkeypatch.setattr(text_lines, "PORTION_COLUMNS", 3_000)
     spent = []
@@ -257,7 +257,7 @@ def test_a_page_that_takes_too_long_is_returned_as_far_as_it_was_read(monkeypatc
         return result
 
     monkeypatch.setattr(text_lines, "_read_portion", read_portion)
-    monkeypatch.setattr(text_lines, "page_workers", lambda: Cheap(lines=999))
+    monkeypatch.setattr(ocr_workers, "page_workers", lambda: Cheap(lines=999))
     (reading,) = read_pages([picture])
     assert reading.cut
     assert 4 <= len(spent) <= 8
@@ -282,13 +282,13 @@ def test_a_dense_page_is_not_cut():
     for top in range(20, 1740, 16):
         for left in (20, 430, 840):
             found[top : top + 7, left : left + 380] = 255
-    (budget,) = text_lines.page_workers().budgets(1)
+    (budget,) = ocr_workers.page_workers().budgets(1)
     assert len(text_lines._boxes(found, (1760, 1248), budget)) == 324
     assert not budget.cut
 
 
 def test_a_query_is_read_while_all_threads_of_pages_are_busy():
-    pages, done = text_lines.page_workers(), threading.Event()
+    pages, done = ocr_workers.page_workers(), threading.Event()
     picture, _ = drawn([((40, 40), "Invoice 2024-017")])
     read_pages([picture])
     busy = [
@@ -321,7 +321,7 @@ def test_tiles_of_several_pages_are_detected_together_but_few_at_once(monkeypatc
         return np.zeros((32, 32), np.uint8)
 
     monkeypatch.setattr(text_lines, "_detect_tile", detect_tile)
-    workers = text_lines.Workers("many", 16, 2, lines=9, seconds=60)
+    workers = ocr_workers.Workers("many", 16, 2, lines=9, seconds=60)
     pages = [np.full((512, 512, 3), 255, np.uint8)] * 2
     assert text_lines.detect(pages, workers, workers.budgets(2)) == [[], []]
     assert most == 2

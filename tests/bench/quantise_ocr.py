@@ -15,7 +15,7 @@ from typing import Any
 
 import numpy as np
 
-from smart_demo.backbones import text_lines
+from smart_demo.backbones import ocr_networks, ocr_workers, text_lines
 from smart_demo.types import Floats
 from tests.bench.ocr_pages import Print, draw_page
 
@@ -33,7 +33,7 @@ def calibration_lines() -> list[dict[str, Floats]]:
         pixels = draw_page(how).pixels[300:900]
         pixels = 255 - pixels if n % 5 == 4 else pixels
         pixels = (pixels * 0.5 + 60).astype(np.uint8) if n % 7 == 3 else pixels
-        workers = text_lines.page_workers()
+        workers = ocr_workers.page_workers()
         (found,) = text_lines.detect([pixels], workers, workers.budgets(1))
         strips = [text_lines._cut_out(pixels, corners) for corners in found]
         for strip in strips:
@@ -161,4 +161,4 @@ if __name__ == "__main__":
     spec = find_spec("rapidocr")
     assert spec
     assert spec.submodule_search_locations
-    quantise(Path(spec.submodule_search_locations[0]) / "models" / text_lines.RECOGNISER, Path(sys.argv[1]))
+    quantise(Path(spec.submodule_search_locations[0]) / "models" / ocr_networks.RECOGNISER, Path(sys.argv[1]))
