@@ -20,13 +20,13 @@ from typing import Protocol
 
 import numpy as np
 import numpy.typing as npt
-from PIL import Image
 
 from smart_demo.backbones import ocr
 from smart_demo.backbones.minilm import PUBLIC_PAGE_HINT
 from smart_demo.backbones.ocr import Reading
 from smart_demo.errors import BackboneUnavailable, InputRefused, PageRefused
 from smart_demo.indexing import layer_quality
+from smart_demo.indexing.uncovered_areas import area_around, boxes_of, find_uncovered
 from smart_demo.page_text import Box, Word, WordSource
 from smart_demo.types import Page, Pixels
 
@@ -47,32 +47,10 @@ READ = "Words in pictures were read by OCR."
 CUT = "A picture has too many lines; some were not read. Add it in parts."
 SURE = 0.9
 """Mean score of OCR's lines from which text in another script than Latin counts as language."""
-FINE_SIDE, COARSE_SIDE = 1_000, 330
-"""Long side in pixels at which print is looked for: the usual sizes, and large print of posters and slides."""
-MIN_FINE_SHARE, MIN_COARSE_SHARE = 0.004, 0.02
-"""Share of the page that looks like print without words from which OCR reads it: a third of a line of body text.
-
-Measured on the 71 sample pages: charts, tables and plans whose labels are in the layer have at most 0.0024 (one chart
-0.0097), pictured text from 0.02."""
-MIN_STANDING_SHARE = 0.015
-"""The same for print on its side: half a page of it has 0.03, a chart of the samples up to 0.0091."""
-CELL = 8
-"""Pixels of a cell's side. A cell holds print if it has some edges between its columns, as upright strokes make."""
-MIN_EDGE, MIN_CELL_EDGES = 30, 8
-MIN_RUN_CELLS = 4
-"""Neighbouring cells in a row that hold print: a rule, a curve or a frame crosses fewer."""
-GAP_ROWS, GAP_COLS = 4, 6
-"""Cells between two parts of one area: the lines of a paragraph, and the words of a line, are nearer."""
-MAX_AREAS = 8
-"""Areas of a page that are read one by one; more are read as one."""
 MIN_TURNED_SHARE = 0.25
 """Share of the page that lies on its side from which the whole page is turned."""
-MAX_PRINT_HEIGHT = 0.2
-"""Height of a word, in parts of the page, above which it is a frame and covers no print: 170 points on A4."""
 MAX_TALLER = 3
 """A word covers others that are down to a third of its height."""
-MARGIN = 0.02
-"""Margin around an area that OCR reads, in parts of the page."""
 MAX_OVERLAP = 0.5
 """Share of an OCR word's box that words of the layer may cover before it counts as one of them."""
 
@@ -169,7 +147,7 @@ def _replace_nonsense(page: Page, engine: Ocr) -> tuple[tuple[Word, ...], tuple[
         if _shows_latin(page, texts, engine):
             return (), (), True
         return page.words, (), False
-    area = _around([box for run, _ in runs for n in run for box in boxes_of(page.words[n])])
+    area = area_around([box for run, _ in runs for n in run for box in boxes_of(page.words[n])])
     (reading,) = engine([_crop(page.pixels, area)], turn=False)
     seen = _place_all(reading.words, area, page.pixels)
     doubted: set[int] = set()
@@ -196,7 +174,7 @@ def _shows_latin(page: Page, texts: Sequence[str], engine: Ocr) -> bool:
         letters += sum(map(str.isalpha, word.text))
         if letters >= 2 * layer_quality.MIN_LETTERS:
             break
-    (reading,) = engine([_crop(page.pixels, _around([word.box for word in first]))], turn=False)
+    (reading,) = engine([_crop(page.pixels, area_around([word.box for word in first]))], turn=False)
     return layer_quality.measure(word.text for word in reading.words).latin_language
 
 
@@ -227,109 +205,6 @@ def _is_covered(word: Word, covered: Sequence[tuple[npt.NDArray[np.float64], flo
     return bool(near) and _overlap(word.box, np.concatenate(near)) > MAX_OVERLAP
 
 
-def find_uncovered(pixels: Pixels, words: Sequence[Word]) -> list[Box]:
-    """Return boxes around areas that look like print and hold no words; none if they are too small in all."""
-    found = list[Box]()
-    for side, least in ((FINE_SIDE, MIN_FINE_SHARE), (COARSE_SIDE, MIN_COARSE_SHARE)):
-        covered = _covered_cells(pixels, words, side)
-        cells = _long_runs(_print_cells(pixels, side) & ~covered)
-        if cells.mean() >= least:
-            found += _areas(cells)
-    standing = _standing_cells(pixels, FINE_SIDE) & ~_covered_cells(pixels, words, FINE_SIDE)
-    cells = _long_runs(standing.T).T
-    if cells.mean() >= MIN_STANDING_SHARE:
-        found += _areas(cells)
-    return _join(found)
-
-
-def _areas(cells: npt.NDArray[np.bool_]) -> list[Box]:
-    """Return the boxes around groups of cells, (rows, columns), that lie within some cells of each other."""
-    height, width = cells.shape
-    left = set(zip(*(index.tolist() for index in np.nonzero(cells)), strict=True))
-    boxes = []
-    while left:
-        group, waiting = [], [left.pop()]
-        while waiting:
-            row, col = waiting.pop()
-            group.append((row, col))
-            near = [(row + y, col + x) for y in range(-GAP_ROWS, GAP_ROWS + 1) for x in range(-GAP_COLS, GAP_COLS + 1)]
-            for cell in near:
-                if cell in left:
-                    left.remove(cell)
-                    waiting.append(cell)
-        rows, cols = zip(*group, strict=True)
-        boxes.append(Box(min(cols) / width, min(rows) / height, (max(cols) + 1) / width, (max(rows) + 1) / height))
-    return boxes
-
-
-def _join(boxes: Sequence[Box]) -> list[Box]:
-    """Return boxes with margins, those that overlap made one, from top to bottom; one around all if they are many."""
-    joined = list[Box]()
-    for box in (_around([box]) for box in boxes):
-        while meeting := [other for other in joined if _meet(box, other)]:
-            joined = [other for other in joined if other not in meeting]
-            box = _around([box, *meeting], margin=0)
-        joined.append(box)
-    if len(joined) > MAX_AREAS:
-        return [_around(joined, margin=0)]
-    return sorted(joined, key=lambda box: (box.top, box.left))
-
-
-def _meet(one: Box, other: Box) -> bool:
-    return one.left < other.right and other.left < one.right and one.top < other.bottom and other.top < one.bottom
-
-
-def _standing_cells(pixels: Pixels, side: int) -> npt.NDArray[np.bool_]:
-    """Return the cells that look like print which lies on its side, as `_print_cells`."""
-    return np.ascontiguousarray(_print_cells(np.ascontiguousarray(pixels.swapaxes(0, 1)), side).T)
-
-
-def _print_cells(pixels: Pixels, side: int) -> npt.NDArray[np.bool_]:
-    """Return the cells, (rows, columns), whose edges look like print, of the page at `side` pixels.
-
-    A page longer than four times its width is drawn by its width, so that its print keeps its size.
-    """
-    width, height = _cell_size(pixels, side)
-    grey = Image.fromarray(pixels).convert("L").resize((width * CELL, height * CELL), Image.Resampling.BOX)
-    values = np.asarray(grey).astype(np.int16)
-    edges = np.zeros(values.shape, dtype=bool)
-    edges[:, 1:] = np.abs(values[:, 1:] - values[:, :-1]) > MIN_EDGE
-    return np.asarray(edges.reshape(height, CELL, width, CELL).sum(axis=(1, 3)) >= MIN_CELL_EDGES)
-
-
-def _cell_size(pixels: Pixels, side: int) -> tuple[int, int]:
-    """Return the (columns, rows) of cells that the page is divided into."""
-    height, width = pixels.shape[:2]
-    scale = min(1.0, max(side / max(height, width), side / 2 / min(height, width)))
-    return max(1, round(width * scale / CELL)), max(1, round(height * scale / CELL))
-
-
-def _covered_cells(pixels: Pixels, words: Sequence[Word], side: int) -> npt.NDArray[np.bool_]:
-    """Return the cells that words cover. Boxes hold no accents and no flourishes, hence a margin of their height."""
-    width, height = _cell_size(pixels, side)
-    covered = np.zeros((height, width), dtype=bool)
-    for word in words:
-        for box in boxes_of(word):
-            if box.bottom - box.top > MAX_PRINT_HEIGHT:  # a figure's frame, or a title, which OCR may read again
-                continue
-            margin = 0.3 * (box.bottom - box.top)
-            top, bottom = max(0.0, box.top - margin), min(1.0, box.bottom + margin)
-            rows = slice(int(top * height), int(bottom * height) + 1)
-            covered[rows, int(box.left * width) : int(box.right * width) + 1] = True
-    return covered
-
-
-def _long_runs(cells: npt.NDArray[np.bool_]) -> npt.NDArray[np.bool_]:
-    """Return the cells that are part of a run of at least `MIN_RUN_CELLS` in their row."""
-    if cells.shape[1] < MIN_RUN_CELLS:
-        return np.zeros_like(cells)
-    starts = np.lib.stride_tricks.sliding_window_view(cells, MIN_RUN_CELLS, axis=1).all(axis=2)
-    runs = np.zeros_like(cells)
-    for shift in range(MIN_RUN_CELLS):
-        runs[:, shift : shift + starts.shape[1]] |= starts
-    return runs
-
-
 def merge(layer: Sequence[Word], found: Sequence[Word]) -> tuple[Word, ...]:
     """Return the words of both in reading order; those of one area that OCR found stay together.
 
@@ -341,7 +216,7 @@ def merge(layer: Sequence[Word], found: Sequence[Word]) -> tuple[Word, ...]:
     """
     if not layer or not found:
         return (*layer, *found)
-    area = _around([word.box for word in found], margin=0)
+    area = area_around([word.box for word in found], margin=0)
     beside = [n for n, word in enumerate(layer) if word.box.left < area.right and area.left < word.box.right]
     above = [n for n in beside if layer[n].box.top < area.top]
     below = [n for n in beside if layer[n].box.top >= area.top]
@@ -403,11 +278,6 @@ def _with_boxes(word: Word, move: Callable[[Box], Box]) -> Word:
     return Word(word.text, move(word.box), tuple((start, move(box)) for start, box in word.parts))
 
 
-def boxes_of(word: Word) -> list[Box]:
-    """Return the boxes of a word, one for each of its parts."""
-    return [word.box, *(box for _, box in word.parts)]
-
-
 def _box_array(words: Sequence[Word]) -> npt.NDArray[np.float64]:
     """Return the boxes of words, (n, 4): left, top, right, bottom."""
     return np.array([astuple(box) for word in words for box in boxes_of(word)], dtype=np.float64).reshape(-1, 4)
@@ -419,13 +289,6 @@ def _overlap(box: Box, others: npt.NDArray[np.float64]) -> float:
     height = np.minimum(box.bottom, others[:, 3]) - np.maximum(box.top, others[:, 1])
     area = (box.right - box.left) * (box.bottom - box.top)
     return float((np.clip(width, 0, None) * np.clip(height, 0, None)).sum() / area) if area > 0 else 1.0
-
-
-def _around(boxes: Sequence[Box], margin: float = MARGIN) -> Box:
-    """Return the box around boxes, with a margin, inside the page."""
-    left, top = min(box.left for box in boxes) - margin, min(box.top for box in boxes) - margin
-    right, bottom = max(box.right for box in boxes) + margin, max(box.bottom for box in boxes) + margin
-    return Box(max(0.0, left), max(0.0, top), min(1.0, right), min(1.0, bottom))
 
 
 def _to_pixels(box: Box, width: int, height: int) -> tuple[int, int, int, int]:

@@ -15,7 +15,8 @@ from PIL import Image, ImageDraw, ImageFont
 from smart_demo.backbones import ocr, text_lines
 from smart_demo.backbones.ocr import Reading
 from smart_demo.errors import BackboneUnavailable, InputRefused, PageRefused
-from smart_demo.indexing.page_words import find_uncovered, merge, read_page, read_pages
+from smart_demo.indexing.page_words import merge, read_page, read_pages
+from smart_demo.indexing.uncovered_areas import find_uncovered
 from smart_demo.page_text import Box, Word, WordSource
 from smart_demo.types import Page, PageId, Pixels
 from tests.backbones.cases import boxes, page
