@@ -352,6 +352,7 @@ class PageViewer extends Viewer {
     this.dialog.dataset.side = card.dataset.side;
     const facts = card.nextElementSibling?.firstElementChild;
     this.side.replaceChildren(...(facts ? [facts.cloneNode(true)] : []), this.words.panel);
+    this.side.scrollTop = 0;
     this.words.show(card.dataset.page);
     this.stage.setAttribute("aria-label", this.side.querySelector(".facts-name")?.textContent ?? "Page");
     markPage(this.root, card.dataset.page);
