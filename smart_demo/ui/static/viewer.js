@@ -814,6 +814,8 @@ class PairSide {
   #load;
   #shown = "";
   #box = null;
+  /** Height of the page over its width; the thumbnail of a tall page shows only a part. */
+  #ratio = 1;
   #name = "";
 
   /** `load` returns a page's picture; `onChoose` is called with the side when another page is chosen. */
@@ -845,6 +847,8 @@ class PairSide {
     this.paper.setAttribute("aria-label", this.#name);
     this.image.width = page.width;
     this.image.height = page.height;
+    this.#ratio = Math.max(page.height, 1) / Math.max(page.width, 1);
+    this.image.style.aspectRatio = 1 / this.#ratio;
     if (this.#shown === page.key) return;
     this.#shown = page.key;
     this.#showThumbnail(page.key);
@@ -895,7 +899,7 @@ class PairSide {
     const { clientWidth: wide, clientHeight: high } = this.detail;
     if (!this.#box || !wide) return;
     const [left, top, right, bottom] = this.#box;
-    const ratio = this.image.height / this.image.width;
+    const ratio = this.#ratio;
     const readable = DETAIL_HEIGHT / ((bottom - top) * ratio);
     const width = Math.min(Math.max(readable, wide), Math.max(wide, MAX_DETAIL_WIDTH));
     const height = width * ratio;
