@@ -432,6 +432,8 @@ class MatchedPlaces {
   #name = "";
   /** The chosen map: of a word, or one of MAPS. */
   #chosen = "";
+  /** What the legend says if no map is chosen; empty until the words of the query are known. */
+  #hint = "";
   #expanded = false;
   #turn = 0;
 
@@ -481,12 +483,15 @@ class MatchedPlaces {
       return;
     }
     this.#showChips(answer.chips, answer.left_out);
+    this.#hint = answer.no_words || CHOOSE;
+    if (!this.#chosen) this.#showMessage(this.#hint);
     this.#viewer.side.querySelector(".facts")?.insertAdjacentHTML("afterend", answer.anatomy);
   }
 
   #forgetQuery() {
     if (this.#chosen.startsWith("term-")) this.#chosen = "";
     this.#expanded = false;
+    this.#hint = "";
     this.chips.replaceChildren();
   }
 
@@ -506,7 +511,7 @@ class MatchedPlaces {
     this.#markChosen();
     if (!this.#chosen) {
       this.#clear();
-      this.#showMessage(CHOOSE);
+      this.#showMessage(this.#hint);
       return;
     }
     const answer = await this.#ask("overlay", this.#chosen);
