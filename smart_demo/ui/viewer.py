@@ -19,7 +19,7 @@ from smart_demo.search import explain
 from smart_demo.search.explain import MAX_ALPHA, ColourRange, PageMap, Term
 from smart_demo.search.explain.explainer import Explanation, Pairing
 from smart_demo.search.request import SearchRequest, parse_request_fields
-from smart_demo.types import Scope, TokenKind
+from smart_demo.types import QueryEncoding, Scope, TokenKind
 from smart_demo.ui.events import answer_errors
 from smart_demo.ui.format import format_contribution, format_score
 from smart_demo.ui.handlers import Handlers, parse_page_key
@@ -118,9 +118,16 @@ def describe_explanation(explanation: Explanation) -> dict[str, object]:
     ]
     return {
         "chips": chips,
+        "no_words": "" if initial else _describe_no_words(attribution.match.query),
         "left_out": max(0, len(attribution.terms) - MAX_CHIPS),
         "anatomy": render_anatomy(explanation) + render_rank_plot(explanation),
     }
+
+
+def _describe_no_words(query: QueryEncoding) -> str:
+    """Return what the results say of a query of which the model knows no word."""
+    said = " ".join(notice.text for notice in query.notices)
+    return said or "The model knows no word of the query, so there is none to choose."
 
 
 def describe_words(words: PageWords | None) -> dict[str, object]:

@@ -4,6 +4,7 @@ import base64
 import io
 import json
 import math
+from dataclasses import replace
 from itertools import product
 
 import numpy as np
@@ -13,7 +14,7 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from smart_demo.backbones.bag_of_words import WordBackbone
-from smart_demo.errors import InputRefused, LibraryError
+from smart_demo.errors import InputRefused, LibraryError, Notice, NoticeCode
 from smart_demo.page_text import Box, PageWords, Word, WordSource
 from smart_demo.search import explain
 from smart_demo.search.explain.explainer import Explanation
@@ -327,6 +328,15 @@ def test_tokens_of_no_word_stand_behind_show_all():
     query = query_of(np.stack([axis(2), axis(3), axis(3)]), [CONTENT, TEMPLATE, TAIL])
     _, explanation = looked_at("query", block_page(2, 2, [(0, 0)]), query)
     assert [chip["more"] for chip in describe_explanation(explanation)["chips"]] == [False, True, True]
+
+
+def test_a_query_of_no_known_word_is_said_as_the_results_say_it():
+    said = Notice(NoticeCode.NO_KNOWN_WORDS, "It knows none of these words.")
+    query = replace(query_of(np.stack([axis(2), axis(3)]), [TEMPLATE, TAIL]), notices=(said,))
+    _, explanation = looked_at("query", block_page(2, 2, [(0, 0)]), query)
+    assert describe_explanation(explanation)["no_words"] == said.text
+    _, explanation = looked_at("query", block_page(2, 2, [(0, 0)]), query_of(np.stack([axis(2)])))
+    assert describe_explanation(explanation)["no_words"] == ""
 
 
 def test_stop_words_alone_are_offered_rather_than_nothing():

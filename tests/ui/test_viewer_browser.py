@@ -3,7 +3,8 @@
 import pytest
 from playwright.sync_api import Locator, expect
 
-from tests.apps import PATIENCE, serve_documents
+from tests.apps import PATIENCE, served_app
+from tests.documents import write_pdf
 from tests.ui.browser_page import Visit
 
 pytestmark = pytest.mark.browser
@@ -15,7 +16,12 @@ def open_app(folder):
         "harbour.pdf": ["Ships anchor outside\nthe harbour master decides", "tide tables\nfor the harbour"],
         "img src=x onerror=alert(3).pdf": ["<img src=x onerror=alert(4)>\n${alert(5)} harbour `x`"],
     }
-    return serve_documents(folder, documents)
+    samples = folder / "samples"
+    samples.mkdir()
+    for name, pages in documents.items():
+        write_pdf(samples / name, *pages)
+    write_pdf(samples / "receipt.pdf", "cinnamon buns" + "\n" * 90 + "saffron rice", size=(300, 3000))
+    return served_app("minilm", samples, folder / "data")
 
 
 def opened(visit: Visit, query: str, card: int = 0) -> Locator:
@@ -80,7 +86,7 @@ def test_the_choice_stays_while_paging_and_leaves_with_its_query(app, browser):
     expect(viewer.locator(".why-scale")).to_be_visible()
     colours = viewer.locator(".why-scale").inner_text()
     visit.page.keyboard.press("ArrowRight")
-    expect(viewer).to_contain_text("SMART · 2 of 3")
+    expect(viewer).to_contain_text("SMART · 2 of 4")
     expect(viewer.get_by_role("button", name="tide: adds")).to_have_attribute("aria-pressed", "true")
     expect(viewer.get_by_role("button", name="tide: adds")).to_be_focused()
     lies_over_the_page(viewer)
@@ -108,4 +114,48 @@ def test_hostile_words_and_names_are_only_words(app, browser):
     viewer.locator(".why-chip:not(.is-map)").nth(hostile).click()
     expect(viewer.locator(".why-legend")).to_contain_text(f"Similarity to “{words[hostile]}”")
     assert visit.page.locator('img[src="x"]').count() == 0
+    visit.close()
+
+
+@pytest.mark.parametrize("width", [1280, 390])
+def test_a_tall_page_opens_readable_and_its_outline_keeps_its_width(app, browser, width):
+    visit = Visit(browser, app, width=width, height=844)
+    visit.open()
+    viewer = opened(visit, "saffron rice")
+    outline, frame = viewer.locator(".why-outline"), viewer.locator(".why-frame")
+
+    def places() -> tuple[list[float], list[float], list[float]]:
+        visit.page.evaluate("new Promise((end) => requestAnimationFrame(() => requestAnimationFrame(end)))")
+        stage, page, ring = rectangles(viewer, ".viewer-stage", ".viewer-image", ".why-outline")
+        return stage, page, ring
+
+    def ring_is_in_view() -> None:
+        stage, page, ring = places()
+        assert stage[0] <= ring[0] < ring[0] + ring[2] <= stage[0] + stage[2]
+        assert stage[1] <= ring[1] < ring[1] + ring[3] <= stage[1] + stage[3]
+        assert ring[1] - page[1] == pytest.approx(2030 / 3000 * page[3], abs=2)
+        # The outline is not drawn with the layer's scale.
+        assert outline.evaluate("(ring) => getComputedStyle(ring).outlineWidth") == "2px"
+        assert frame.evaluate("(layer) => new DOMMatrix(getComputedStyle(layer).transform).a") == 1
+
+    stage, page, _ = places()
+    assert page[2] == pytest.approx(stage[2] - 40, abs=1)
+    assert page[1] == pytest.approx(stage[1], abs=1)  # its top
+    viewer.get_by_role("button", name="saffron: adds").click()
+    lies_over_the_page(viewer)
+    ring_is_in_view()
+    for _ in range(2):
+        viewer.get_by_role("button", name="Zoom in").click()
+        ring_is_in_view()
+    lies_over_the_page(viewer)
+    viewer.get_by_role("button", name="Fit the page").click()
+    stage, page, _ = places()
+    assert page[3] <= stage[3]
+    assert page[2] * 10 == pytest.approx(page[3], abs=1)
+    ring_is_in_view()
+    visit.page.keyboard.press("ArrowRight")
+    expect(viewer).to_contain_text("SMART · 2 of 4")
+    visit.page.keyboard.press("ArrowLeft")
+    lies_over_the_page(viewer)
+    ring_is_in_view()
     visit.close()

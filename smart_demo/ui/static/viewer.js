@@ -21,6 +21,13 @@ import {
 
 const MAX_SCALE = 8;
 const ZOOM_STEP = 1.4;
+/** Pixels between the stage and a page that fits it, both sides together. */
+const MARGIN = 40;
+/** Height over width above which a page is tall, and width over height above which it is wide. */
+const TALL = 3;
+const WIDE = 4;
+/** Times its own pixels that a tall or wide page has at most when it opens. */
+const MAX_OPENING = 1.5;
 const KEYS = {
   ArrowLeft: "previous",
   ArrowUp: "previous",
@@ -48,9 +55,15 @@ export class Viewer {
   cards = [];
   at = 0;
   server = null;
+  /** Scale of the page; at 1 it fits the stage. */
   #scale = 1;
+  /** Pixels from the middle of the stage to the middle of the page. */
   #x = 0;
   #y = 0;
+  /** The outlined place of the page, as fractions of it, or null. */
+  #spot = null;
+  /** Whether the page was neither zoomed nor panned since it opened. */
+  #asOpened = true;
   #pointers = new Map();
   /** Changes with every page, so that a picture which arrives late is dropped. */
   #turn = 0;
@@ -107,8 +120,10 @@ export class Viewer {
     this.tool("previous").disabled = at === 0;
     this.tool("next").disabled = at === this.cards.length - 1;
     this.describe(card);
-    this.zoom(1);
+    this.#spot = null;
+    this.#asOpened = true;
     this.#load(card);
+    this.#openPage();
   }
 
   /** Show what is known of a card beside its page. */
@@ -124,38 +139,24 @@ export class Viewer {
     this.#x = x - (x - this.#x) * factor;
     this.#y = y - (y - this.#y) * factor;
     this.#scale = next;
+    this.#asOpened = false;
     this.#place();
   }
 
-  /**
-   * Keep layers on the page: they get the position that the image has before it is panned or zoomed; the style sheet's
-   * `--view` then moves all of them alike. Returns the function that does it.
-   */
-  keepOnPage(...layers) {
-    const fit = () => {
-      const { offsetLeft, offsetTop, offsetWidth, offsetHeight } = this.image;
-      for (const layer of layers) {
-        Object.assign(layer.style, {
-          left: `${offsetLeft}px`,
-          top: `${offsetTop}px`,
-          width: `${offsetWidth}px`,
-          height: `${offsetHeight}px`,
-        });
-      }
-    };
-    const sizes = new ResizeObserver(fit);
-    sizes.observe(this.image);
-    sizes.observe(this.stage);
-    this.image.addEventListener("load", fit);
-    return fit;
+  /** Bring a place of the page into view, [left, top, right, bottom] in fractions of it; null forgets the last one. */
+  reveal(spot) {
+    this.#spot = spot;
+    if (!spot) return;
+    if (this.#asOpened) this.#openPage();
+    else if (!this.#spotInView()) this.#panToSpot();
   }
 
   #act(action) {
     if (action === "close") this.dialog.close();
     if (action === "previous") this.show(this.at - 1);
     if (action === "next") this.show(this.at + 1);
-    if (action === "in") this.zoom(this.#scale * ZOOM_STEP);
-    if (action === "out") this.zoom(this.#scale / ZOOM_STEP);
+    if (action === "in") this.#zoomBySpot(ZOOM_STEP);
+    if (action === "out") this.#zoomBySpot(1 / ZOOM_STEP);
     if (action === "fit") this.zoom(1);
   }
 
@@ -180,9 +181,11 @@ export class Viewer {
     });
     this.stage.addEventListener("wheel", (event) => this.#wheel(event), { passive: false });
     this.stage.addEventListener("dblclick", (event) => {
-      this.zoom(this.#scale > 1 ? 1 : 2.5, ...this.#fromMiddle(event));
+      this.zoom(this.#scale > 1 ? 1 : Math.max(2.5, this.#openingScale()), ...this.#fromMiddle(event));
     });
-    addEventListener("resize", () => this.dialog.open && this.#place());
+    const refit = () => (this.#asOpened ? this.#openPage() : this.#place());
+    this.image.addEventListener("load", refit);
+    new ResizeObserver(refit).observe(this.stage);
     this.#listenToPointers();
   }
 
@@ -204,6 +207,7 @@ export class Viewer {
       }
       this.#x += event.clientX - before.clientX;
       this.#y += event.clientY - before.clientY;
+      this.#asOpened = false;
       this.#place();
     });
     for (const end of ["pointerup", "pointercancel"]) {
@@ -213,8 +217,65 @@ export class Viewer {
 
   /** Return the largest scale: MAX_SCALE, or more for a narrow page, such as a receipt, up to twice its own pixels. */
   #maxScale() {
-    const { naturalWidth, clientWidth } = this.image;
-    return Math.max(MAX_SCALE, (2 * naturalWidth) / (clientWidth || naturalWidth || 1));
+    return Math.max(MAX_SCALE, (2 * this.image.naturalWidth) / (this.#size()[0] || 1));
+  }
+
+  /** Return the scale at which the page opens: all of it is in view, or all of the short side if it is tall or wide. */
+  #openingScale() {
+    const [width, height] = this.#size();
+    if (height <= TALL * width && width <= WIDE * height) return 1;
+    const { clientWidth, clientHeight } = this.stage;
+    const room = height > width ? (clientWidth - MARGIN) / width : (clientHeight - MARGIN) / height;
+    // A thumbnail does not say how many pixels its page has.
+    const own = this.#isCoarse() ? Infinity : (MAX_OPENING * this.image.naturalWidth) / width;
+    return Math.max(1, Math.min(room, own));
+  }
+
+  /** Show the page as it opens: a tall or wide one at its outlined place, or else at its start. */
+  #openPage() {
+    this.#scale = this.#openingScale();
+    this.#x = this.#y = Infinity;
+    if (this.#spot) this.#panToSpot();
+    else this.#place();
+  }
+
+  #panToSpot() {
+    const [x, y] = this.#fromPageMiddle(this.#spot);
+    this.#x = -x;
+    this.#y = -y;
+    this.#place();
+  }
+
+  /** Zoom around the outlined place if it is in view, or else around the middle. */
+  #zoomBySpot(factor) {
+    this.zoom(this.#scale * factor, ...(this.#spotInView() ?? []));
+  }
+
+  /** Return the middle of the outlined place, in pixels from the middle of the stage, or null if it is out of view. */
+  #spotInView() {
+    if (!this.#spot) return null;
+    const [left, top] = this.#fromPageMiddle(this.#spot);
+    const [x, y] = [this.#x + left, this.#y + top];
+    return Math.abs(2 * x) <= this.stage.clientWidth && Math.abs(2 * y) <= this.stage.clientHeight ? [x, y] : null;
+  }
+
+  #fromPageMiddle([left, top, right, bottom]) {
+    const [width, height] = this.#size();
+    return [((left + right - 1) / 2) * width * this.#scale, ((top + bottom - 1) / 2) * height * this.#scale];
+  }
+
+  #isCoarse() {
+    return this.image.classList.contains("is-coarse");
+  }
+
+  /** Return the page's width and height at scale 1. Only a thumbnail is enlarged to fit. */
+  #size() {
+    const { naturalWidth: width, naturalHeight: height } = this.image;
+    if (!width || !height) return [0, 0];
+    const wide = Math.max(1, this.stage.clientWidth - MARGIN) / width;
+    const high = Math.max(1, this.stage.clientHeight - MARGIN) / height;
+    const fit = Math.min(wide, high, this.#isCoarse() ? Infinity : 1);
+    return [width * fit, height * fit];
   }
 
   #wheel(event) {
@@ -234,13 +295,15 @@ export class Viewer {
     return [event.clientX - box.left - box.width / 2, event.clientY - box.top - box.height / 2];
   }
 
+  /** Size and move the page and its layers. They are not scaled by a transform, which would scale lines as well. */
   #place() {
-    const wide = Math.max(0, (this.image.clientWidth * this.#scale - this.stage.clientWidth) / 2);
-    const high = Math.max(0, (this.image.clientHeight * this.#scale - this.stage.clientHeight) / 2);
+    const [width, height] = this.#size().map((side) => side * this.#scale);
+    const wide = Math.max(0, (width - this.stage.clientWidth) / 2);
+    const high = Math.max(0, (height - this.stage.clientHeight) / 2);
     this.#x = clamp(this.#x, -wide, wide);
     this.#y = clamp(this.#y, -high, high);
-    this.stage.style.setProperty("--view", `translate(${this.#x}px, ${this.#y}px) scale(${this.#scale})`);
-    this.stage.style.setProperty("--zoom", this.#scale);
+    const lengths = { "--page-width": width, "--page-height": height, "--page-x": this.#x, "--page-y": this.#y };
+    for (const [name, length] of Object.entries(lengths)) this.stage.style.setProperty(name, `${length}px`);
     this.level.textContent = `${Math.round(this.#scale * 100)} %`;
     this.stage.classList.toggle("is-zoomed", this.#scale > 1);
   }
@@ -289,6 +352,7 @@ class PageViewer extends Viewer {
     this.dialog.dataset.side = card.dataset.side;
     const facts = card.nextElementSibling?.firstElementChild;
     this.side.replaceChildren(...(facts ? [facts.cloneNode(true)] : []), this.words.panel);
+    this.side.scrollTop = 0;
     this.words.show(card.dataset.page);
     this.stage.setAttribute("aria-label", this.side.querySelector(".facts-name")?.textContent ?? "Page");
     markPage(this.root, card.dataset.page);
@@ -368,6 +432,8 @@ class MatchedPlaces {
   #name = "";
   /** The chosen map: of a word, or one of MAPS. */
   #chosen = "";
+  /** What the legend says if no map is chosen; empty until the words of the query are known. */
+  #hint = "";
   #expanded = false;
   #turn = 0;
 
@@ -389,7 +455,6 @@ class MatchedPlaces {
     this.frame = make("div", { class: "viewer-layer why-frame" }, this.outline);
     viewer.bar.after(this.row);
     viewer.image.after(this.map, this.copy, this.frame);
-    this.fit = viewer.keepOnPage(this.map, this.copy, this.frame);
     this.chips.addEventListener("click", (event) => {
       const view = event.target.closest("[data-view]")?.dataset.view;
       if (view) this.#choose(view === this.#chosen ? "" : view);
@@ -418,12 +483,15 @@ class MatchedPlaces {
       return;
     }
     this.#showChips(answer.chips, answer.left_out);
+    this.#hint = answer.no_words || CHOOSE;
+    if (!this.#chosen) this.#showMessage(this.#hint);
     this.#viewer.side.querySelector(".facts")?.insertAdjacentHTML("afterend", answer.anatomy);
   }
 
   #forgetQuery() {
     if (this.#chosen.startsWith("term-")) this.#chosen = "";
     this.#expanded = false;
+    this.#hint = "";
     this.chips.replaceChildren();
   }
 
@@ -443,7 +511,7 @@ class MatchedPlaces {
     this.#markChosen();
     if (!this.#chosen) {
       this.#clear();
-      this.#showMessage(CHOOSE);
+      this.#showMessage(this.#hint);
       return;
     }
     const answer = await this.#ask("overlay", this.#chosen);
@@ -466,7 +534,7 @@ class MatchedPlaces {
     this.outline.hidden = !answer.outline;
     this.outline.classList.toggle("is-closest", !answer.won);
     placeBox(this.outline, answer.outline ?? [0, 0, 0, 0]);
-    this.fit();
+    this.#viewer.reveal(answer.outline);
   }
 
   #showLayers(source, alt) {
@@ -486,6 +554,7 @@ class MatchedPlaces {
 
   #clear() {
     this.#showLayers("", "");
+    this.#viewer.reveal(null);
     this.#viewer.stage.setAttribute("aria-label", this.#name);
   }
 
@@ -610,7 +679,6 @@ class RegionTool {
     );
     viewer.tool("close").before(this.tool);
     viewer.stage.append(this.sheet, this.frame, this.bar);
-    this.fit = viewer.keepOnPage(this.frame);
     this.#listen();
     this.#update();
   }
@@ -662,7 +730,6 @@ class RegionTool {
     if (on === this.#drawing) return;
     this.#drawing = on;
     this.#box = this.#drag = null;
-    this.fit();
     this.#update();
     (on ? this.whole : this.tool).focus({ preventScroll: true });
   }
@@ -752,6 +819,8 @@ class PairSide {
   #load;
   #shown = "";
   #box = null;
+  /** Height of the page over its width; the thumbnail of a tall page shows only a part. */
+  #ratio = 1;
   #name = "";
 
   /** `load` returns a page's picture; `onChoose` is called with the side when another page is chosen. */
@@ -783,6 +852,8 @@ class PairSide {
     this.paper.setAttribute("aria-label", this.#name);
     this.image.width = page.width;
     this.image.height = page.height;
+    this.#ratio = Math.max(page.height, 1) / Math.max(page.width, 1);
+    this.image.style.aspectRatio = 1 / this.#ratio;
     if (this.#shown === page.key) return;
     this.#shown = page.key;
     this.#showThumbnail(page.key);
@@ -833,7 +904,7 @@ class PairSide {
     const { clientWidth: wide, clientHeight: high } = this.detail;
     if (!this.#box || !wide) return;
     const [left, top, right, bottom] = this.#box;
-    const ratio = this.image.height / this.image.width;
+    const ratio = this.#ratio;
     const readable = DETAIL_HEIGHT / ((bottom - top) * ratio);
     const width = Math.min(Math.max(readable, wide), Math.max(wide, MAX_DETAIL_WIDTH));
     const height = width * ratio;
