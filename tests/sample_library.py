@@ -13,13 +13,15 @@ import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from unittest.mock import patch
 
+from smart_demo.backbones import ocr_networks
 from smart_demo.config import SAMPLE_DOCUMENTS, Settings
 from smart_demo.engine import open_engine
 
 ROOT = Path(__file__).resolve().parent.parent
 KEPT = ROOT / "build" / "sample-library"
-DECIDES = ("types.py", "config.py", "indexing", "ingest", "backbones", "store")
+DECIDES = ("types.py", "page_text.py", "config.py", "indexing", "ingest", "backbones", "store")
 """Parts of the program that determine the stored library."""
 
 
@@ -43,10 +45,21 @@ def _encode(whole: Path) -> None:
     shutil.rmtree(KEPT)
     KEPT.mkdir()
     begun = whole.with_suffix(".begun")
-    with open_engine(settings_of(begun), fall_back=False) as engine:
+    with _same_ocr_everywhere(), open_engine(settings_of(begun), fall_back=False) as engine:
         list(engine.prepare_samples())
         assert engine.samples().complete
     begun.rename(whole)
+
+
+@contextmanager
+def _same_ocr_everywhere() -> Iterator[None]:
+    """Read by the recogniser that every processor uses: what is pinned may not depend on 8-bit arithmetic."""
+    with patch.object(ocr_networks, "INT8_FLAGS", frozenset()):
+        ocr_networks.recogniser.cache_clear()
+        try:
+            yield
+        finally:
+            ocr_networks.recogniser.cache_clear()
 
 
 def _name() -> str:
