@@ -27,8 +27,8 @@ MIN_TURNED_LINES = 4
 SURE, CLEARLY, SIDEWAYS_CLEARLY = 0.85, 0.1, 0.05
 """Line score of text that is the right way up, and its least lead over the same lines turned by half.
 
-A page whose lines all run downwards is certainly not upright, so a smaller lead tells which way. Turned lines score 0.62
-to 0.87 (tests/backbones/test_ocr.py, both recognisers)."""
+A page whose lines all run downwards is certainly not upright, so a smaller lead tells which way. Turned lines score
+0.62 to 0.87 (tests/backbones/test_ocr.py, both recognisers)."""
 MIN_COLUMN_LINES, MIN_COLUMN_LETTERS = 4, 15
 """What makes a column of prose on each side of a gutter: its lines, and the median of their letters."""
 log = logging.getLogger(__name__)
