@@ -38,6 +38,11 @@ class Word:
     parts: tuple[tuple[int, Box], ...] = ()
     """(index of its first character in `text`, box) of each part after the first, if line breaks divide the word."""
 
+    @property
+    def boxes(self) -> tuple[Box, ...]:
+        """The box of each part, in the order of the text."""
+        return (self.box, *(box for _, box in self.parts))
+
     def box_at(self, character: int) -> Box:
         """Return the box of the part that holds a character of `text`.
 

@@ -26,7 +26,7 @@ from smart_demo.backbones.minilm import PUBLIC_PAGE_HINT
 from smart_demo.backbones.ocr import Reading
 from smart_demo.errors import BackboneUnavailable, InputRefused, PageRefused
 from smart_demo.indexing import layer_quality
-from smart_demo.indexing.uncovered_areas import area_around, boxes_of, find_uncovered
+from smart_demo.indexing.uncovered_areas import area_around, find_uncovered
 from smart_demo.page_text import Box, Word, WordSource
 from smart_demo.types import Page, Pixels
 
@@ -72,12 +72,6 @@ def read_pages(
     engine = engine or ocr.read_pages
     scans = iter(_read_scans([page for page in kept if not page.words], engine, public))
     return [_complete_layer(page, engine) if page.words else next(scans) for page in kept]
-
-
-def read_page(page: Page, *, use_ocr: bool, public: bool = False, engine: Ocr | None = None) -> Page | PageRefused:
-    """Return one page as `read_pages`."""
-    (read,) = read_pages([page], use_ocr=use_ocr, public=public, engine=engine)
-    return read
 
 
 def _keep_layer(page: Page) -> Page:
@@ -147,7 +141,7 @@ def _replace_nonsense(page: Page, engine: Ocr) -> tuple[tuple[Word, ...], tuple[
         if _shows_latin(page, texts, engine):
             return (), (), True
         return page.words, (), False
-    area = area_around([box for run, _ in runs for n in run for box in boxes_of(page.words[n])])
+    area = area_around([box for run, _ in runs for n in run for box in page.words[n].boxes])
     (reading,) = engine([_crop(page.pixels, area)], turn=False)
     seen = _place_all(reading.words, area, page.pixels)
     doubted: set[int] = set()
@@ -189,7 +183,7 @@ def _read_uncovered(pixels: Pixels, words: Sequence[Word], engine: Ocr) -> tuple
     for area, reading in zip(areas, readings, strict=True):
         if reading.turns and (area.right - area.left) * (area.bottom - area.top) >= MIN_TURNED_SHARE:
             return reading.turns, [], False
-    covered = [(_box_array([word]), max(box.bottom - box.top for box in boxes_of(word))) for word in words]
+    covered = _box_array(words)
     found = []
     for area, reading in zip(areas, readings, strict=True):
         upright = _turn_words(reading.words, -reading.turns)
@@ -198,11 +192,10 @@ def _read_uncovered(pixels: Pixels, words: Sequence[Word], engine: Ocr) -> tuple
     return 0, found, any(reading.cut for reading in readings)
 
 
-def _is_covered(word: Word, covered: Sequence[tuple[npt.NDArray[np.float64], float]]) -> bool:
-    """Return whether words of about its size cover a word. A frame around a whole figure does not."""
-    height = word.box.bottom - word.box.top
-    near = [boxes for boxes, tall in covered if tall <= MAX_TALLER * height]
-    return bool(near) and _overlap(word.box, np.concatenate(near)) > MAX_OVERLAP
+def _is_covered(word: Word, covered: npt.NDArray[np.float64]) -> bool:
+    """Return whether boxes, (n, 4), of about its size cover a word. A frame around a whole figure does not."""
+    near = covered[covered[:, 3] - covered[:, 1] <= MAX_TALLER * (word.box.bottom - word.box.top)]
+    return len(near) > 0 and _overlap(word.box, near) > MAX_OVERLAP
 
 
 def merge(layer: Sequence[Word], found: Sequence[Word]) -> tuple[Word, ...]:
@@ -253,7 +246,7 @@ def join_hyphens(words: Sequence[Word]) -> tuple[Word, ...]:
 
 def _is_divided(first: Word, second: Word) -> bool:
     """Return whether a hyphen divides a word at a line's end: its other part begins the next line, in lower case."""
-    end = boxes_of(first)[-1]
+    end = first.boxes[-1]
     next_line = second.box.top >= (end.top + end.bottom) / 2 and second.box.left < end.left
     spelled = len(first.text) > 2 and first.text[-1] in "-\u2010\u00ad" and first.text[-2].isalpha()
     return next_line and spelled and second.text[0].islower()
@@ -280,7 +273,7 @@ def _with_boxes(word: Word, move: Callable[[Box], Box]) -> Word:
 
 def _box_array(words: Sequence[Word]) -> npt.NDArray[np.float64]:
     """Return the boxes of words, (n, 4): left, top, right, bottom."""
-    return np.array([astuple(box) for word in words for box in boxes_of(word)], dtype=np.float64).reshape(-1, 4)
+    return np.array([astuple(box) for word in words for box in word.boxes], dtype=np.float64).reshape(-1, 4)
 
 
 def _overlap(box: Box, others: npt.NDArray[np.float64]) -> float:
@@ -308,10 +301,11 @@ def _place_all(words: Sequence[Word], area: Box, pixels: Pixels) -> tuple[Word, 
     left, top, right, bottom = _to_pixels(area, width, height)
 
     def move(box: Box) -> Box:
-        x, y = (
-            [(left + edge * (right - left)) / width for edge in (box.left, box.right)],
-            [(top + edge * (bottom - top)) / height for edge in (box.top, box.bottom)],
+        return Box(
+            (left + box.left * (right - left)) / width,
+            (top + box.top * (bottom - top)) / height,
+            (left + box.right * (right - left)) / width,
+            (top + box.bottom * (bottom - top)) / height,
         )
-        return Box(x[0], y[0], x[1], y[1])
 
     return tuple(_with_boxes(word, move) for word in words)

@@ -37,16 +37,18 @@ MARGIN = 0.02
 
 def find_uncovered(pixels: Pixels, words: Sequence[Word]) -> list[Box]:
     """Return boxes around areas that look like print and hold no words; none if they are too small in all."""
+    grey = Image.fromarray(pixels).convert("L")
     found = list[Box]()
     for side, least in ((FINE_SIDE, MIN_FINE_SHARE), (COARSE_SIDE, MIN_COARSE_SHARE)):
-        covered = _covered_cells(pixels, words, side)
-        cells = _long_runs(_print_cells(pixels, side) & ~covered)
+        size = _cell_size(grey, side)
+        free, values = ~_covered_cells(words, size), _shrink(grey, size)
+        cells = _long_runs(_print_cells(values) & free)
         if cells.mean() >= least:
             found += _areas(cells)
-    standing = _standing_cells(pixels, FINE_SIDE) & ~_covered_cells(pixels, words, FINE_SIDE)
-    cells = _long_runs(standing.T).T
-    if cells.mean() >= MIN_STANDING_SHARE:
-        found += _areas(cells)
+        if side == FINE_SIDE:
+            standing = _long_runs(_print_cells(values.T) & free.T).T
+            if standing.mean() >= MIN_STANDING_SHARE:
+                found += _areas(standing)
     return _join(found)
 
 
@@ -87,37 +89,36 @@ def _meet(one: Box, other: Box) -> bool:
     return one.left < other.right and other.left < one.right and one.top < other.bottom and other.top < one.bottom
 
 
-def _standing_cells(pixels: Pixels, side: int) -> npt.NDArray[np.bool_]:
-    """Return the cells that look like print which lies on its side, as `_print_cells`."""
-    return np.ascontiguousarray(_print_cells(np.ascontiguousarray(pixels.swapaxes(0, 1)), side).T)
-
-
-def _print_cells(pixels: Pixels, side: int) -> npt.NDArray[np.bool_]:
-    """Return the cells, (rows, columns), whose edges look like print, of the page at `side` pixels.
+def _cell_size(grey: Image.Image, side: int) -> tuple[int, int]:
+    """Return the (columns, rows) of cells that the page is divided into at `side` pixels.
 
     A page longer than four times its width is drawn by its width, so that its print keeps its size.
     """
-    width, height = _cell_size(pixels, side)
-    grey = Image.fromarray(pixels).convert("L").resize((width * CELL, height * CELL), Image.Resampling.BOX)
-    values = np.asarray(grey).astype(np.int16)
+    long, short = max(grey.size), min(grey.size)
+    scale = min(1.0, max(side / long, side / 2 / short))
+    return max(1, round(grey.width * scale / CELL)), max(1, round(grey.height * scale / CELL))
+
+
+def _shrink(grey: Image.Image, size: tuple[int, int]) -> npt.NDArray[np.int16]:
+    """Return the brightness of the page, drawn so that it has that many cells."""
+    cols, rows = size
+    return np.asarray(grey.resize((cols * CELL, rows * CELL), Image.Resampling.BOX)).astype(np.int16)
+
+
+def _print_cells(values: npt.NDArray[np.int16]) -> npt.NDArray[np.bool_]:
+    """Return the cells, (rows, columns), whose edges look like print; print on its side if `values` is transposed."""
+    height, width = (side // CELL for side in values.shape)
     edges = np.zeros(values.shape, dtype=bool)
     edges[:, 1:] = np.abs(values[:, 1:] - values[:, :-1]) > MIN_EDGE
     return np.asarray(edges.reshape(height, CELL, width, CELL).sum(axis=(1, 3)) >= MIN_CELL_EDGES)
 
 
-def _cell_size(pixels: Pixels, side: int) -> tuple[int, int]:
-    """Return the (columns, rows) of cells that the page is divided into."""
-    height, width = pixels.shape[:2]
-    scale = min(1.0, max(side / max(height, width), side / 2 / min(height, width)))
-    return max(1, round(width * scale / CELL)), max(1, round(height * scale / CELL))
-
-
-def _covered_cells(pixels: Pixels, words: Sequence[Word], side: int) -> npt.NDArray[np.bool_]:
+def _covered_cells(words: Sequence[Word], size: tuple[int, int]) -> npt.NDArray[np.bool_]:
     """Return the cells that words cover. Boxes hold no accents and no flourishes, hence a margin of their height."""
-    width, height = _cell_size(pixels, side)
+    width, height = size
     covered = np.zeros((height, width), dtype=bool)
     for word in words:
-        for box in boxes_of(word):
+        for box in word.boxes:
             if box.bottom - box.top > MAX_PRINT_HEIGHT:  # a figure's frame, or a title, which OCR may read again
                 continue
             margin = 0.3 * (box.bottom - box.top)
@@ -136,11 +137,6 @@ def _long_runs(cells: npt.NDArray[np.bool_]) -> npt.NDArray[np.bool_]:
     for shift in range(MIN_RUN_CELLS):
         runs[:, shift : shift + starts.shape[1]] |= starts
     return runs
-
-
-def boxes_of(word: Word) -> list[Box]:
-    """Return the boxes of a word, one for each of its parts."""
-    return [word.box, *(box for _, box in word.parts)]
 
 
 def area_around(boxes: Sequence[Box], margin: float = MARGIN) -> Box:

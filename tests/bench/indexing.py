@@ -16,7 +16,7 @@ from typing import Any
 from smart_demo import ingest
 from smart_demo.config import Settings
 from smart_demo.engine import Engine, open_engine
-from smart_demo.indexing.page_words import read_page
+from smart_demo.indexing.page_words import read_pages
 from smart_demo.indexing.progress import State
 from smart_demo.types import LOCAL, Page
 from tests.bench import harness
@@ -69,7 +69,7 @@ def time_steps(engine: Engine, names: Sequence[str]) -> dict[str, float]:
     uploads = [ingest.inspect(engine.settings.samples / name, name, limits) for name in names]
     pages = [page for upload in uploads for page in ingest.render(upload, limits) if isinstance(page, Page)]
     drawn = time.perf_counter()
-    read = [read_page(page, use_ocr=backbone.needs_words) for page in pages]
+    read = read_pages(pages, use_ocr=backbone.needs_words)
     pages = [page for page in read if isinstance(page, Page)]
     for at in range(0, len(pages), backbone.batch):
         backbone.encode_pages(pages[at : at + backbone.batch])

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
+from typing import Any
 
 import numpy as np
 import pytest
@@ -15,7 +16,7 @@ from PIL import Image, ImageDraw, ImageFont
 from smart_demo.backbones import ocr, text_lines
 from smart_demo.backbones.ocr import Reading
 from smart_demo.errors import BackboneUnavailable, InputRefused, PageRefused
-from smart_demo.indexing.page_words import merge, read_page, read_pages
+from smart_demo.indexing.page_words import merge, read_pages
 from smart_demo.indexing.uncovered_areas import find_uncovered
 from smart_demo.page_text import Box, Word, WordSource
 from smart_demo.types import Page, PageId, Pixels
@@ -79,6 +80,11 @@ class DrawnPage:
 
     def page(self, words: Sequence[Word]) -> Page:
         return Page(PageId("00" * 8, 1), "a.pdf", 1, self.pixels, tuple(words))
+
+
+def read_page(page: Page, **options: Any) -> Page | PageRefused:
+    (read,) = read_pages([page], **options)
+    return read
 
 
 def texts(words: Sequence[Word]) -> list[str]:
