@@ -29,7 +29,6 @@ from smart_demo.ui.pair_view import (
     describe_pair,
     describe_unplaced_winner,
     label_term,
-    select_informative_terms,
 )
 from smart_demo.ui.rank_plot import render_rank_plot
 from smart_demo.ui.render import render
@@ -103,7 +102,7 @@ def _field(request: object, name: str) -> object:
 def describe_explanation(explanation: Explanation) -> dict[str, object]:
     """Return chips of the query's words and its picture, in the query's order, and the markup below them."""
     attribution = explanation.attribution
-    initial = select_informative_terms(attribution.terms)[:MAX_INITIAL_CHIPS]
+    initial = explain.select_informative_terms(attribution.terms)[:MAX_INITIAL_CHIPS]
     largest = max((abs(term.contribution) for term in attribution.terms), default=0.0) or 1.0
     chips = [
         {
