@@ -62,7 +62,7 @@ class Mark:
 
 
 @dataclass(frozen=True, slots=True)
-class Crop:
+class EvidenceCrop:
     """The part of a page in which the marked words won most of the late score."""
 
     box: Box
@@ -87,7 +87,7 @@ class WonPlace:
     contribution: float
 
 
-def find_crop(attribution: Attribution, width: float, height: float, aspect: float = ASPECT) -> Crop | NoPlace:
+def find_crop(attribution: Attribution, width: float, height: float, aspect: float = ASPECT) -> EvidenceCrop | NoPlace:
     """Return the window of a page whose winners carried most of the late score, or why no place is clear.
 
     Informative words count, or all terms if the query has none; a word counts only if its similarity map has a clear
@@ -117,7 +117,7 @@ def find_crop(attribution: Attribution, width: float, height: float, aspect: flo
     box = Box(left, top, left + across, top + down)
     marked = _join_touching(inside) if is_grid else inside
     marks = [Mark(_relative(place.box, box), place.labels, place.contribution) for place in marked]
-    return Crop(box, tuple(marks[:MAX_MARKS]), share)
+    return EvidenceCrop(box, tuple(marks[:MAX_MARKS]), share)
 
 
 def find_won_places(attribution: Attribution) -> list[WonPlace] | NoPlace:

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from smart_demo.page_text import Box
 from smart_demo.search import explain
-from smart_demo.search.explain import Crop, NoPlace, attribute, find_crop, match_tokens
+from smart_demo.search.explain import EvidenceCrop, NoPlace, attribute, find_crop, match_tokens
 from smart_demo.search.explain.evidence_crop import (
     ASPECT,
     MAX_ENLARGEMENT,
@@ -256,6 +256,6 @@ def test_a_word_without_a_clear_place_is_not_marked():
     both = replace(both, tokens=np.stack([axis(2), axis(9)]))
     attribution = attribution_of(both, replace(page, tokens=np.where(page.tokens == 0, np.float32(0.1), page.tokens)))
     crop = find_crop(attribution, *A4)
-    assert isinstance(crop, Crop)
+    assert isinstance(crop, EvidenceCrop)
     assert crop.labels == ("tide",)
     assert explain.similarity_map(attribution.match, attribution.terms[1].tokens).flat
