@@ -101,17 +101,6 @@ def picture_size(width: int, height: int) -> tuple[int, int]:
     return max(1, round(min(narrow, 1.0) * width)), max(1, round(min(narrow, 1.0) * height))
 
 
-def fit_picture(width: int, height: int) -> tuple[int, int]:
-    """Return the (width, height) of the picture of a page of that size, to the pixel.
-
-    >>> fit_picture(1_240, 1_754), fit_picture(800, 600)
-    ((1131, 1600), (800, 600))
-    """
-    most_wide, most_high = picture_size(width, height)
-    scale = min(1.0, most_wide / width, most_high / height)
-    return max(1, round(width * scale)), max(1, round(height * scale))
-
-
 def thumbnail_size(width: int, height: int) -> tuple[int, int]:
     """Return the (width, height) of the part of a page that its thumbnail shows: all of it, or the start.
 

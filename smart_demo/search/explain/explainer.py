@@ -25,7 +25,7 @@ from smart_demo.search.explain import (
     Sweep,
 )
 from smart_demo.store.library import Library
-from smart_demo.store.prepared_page import fit_picture
+from smart_demo.store.prepared_page import picture_size
 from smart_demo.types import Found, Parts, QueryEncoding, StoredPage, TokenKind, Weights
 
 MAX_CACHED_MATCHES, MAX_CACHED_MATCH_BYTES = 64, 2**21
@@ -123,7 +123,7 @@ class Explainer:
         stored, _ = _find_page(found, page)
         counted = replace(weights, pooled=0.0, late=1.0)
         attribution = explain.attribute(self._match(found.encoding, stored), counted)
-        return PageCrop(stored, explain.find_crop(attribution, *fit_picture(stored.width, stored.height)))
+        return PageCrop(stored, explain.find_crop(attribution, *_fit_picture(stored.width, stored.height)))
 
     def pair(self, found: Found, page: Key, other: Key | None, weights: Weights) -> Pairing:
         """Compare one page of a search with another, or, if None, as `comparison.find_passing_pair` pairs it.
@@ -195,6 +195,13 @@ def _find_page(found: Found, page: Key) -> tuple[StoredPage, int]:
     if position is None:
         raise LibraryError("That page is no longer in the library.", "Search again.")
     return pages[position], position
+
+
+def _fit_picture(width: int, height: int) -> tuple[float, float]:
+    """Return (width, height) in pixels of the stored picture of a page of that size."""
+    most_wide, most_high = picture_size(max(width, 1), max(height, 1))
+    scale = min(1.0, most_wide / max(width, 1), most_high / max(height, 1))
+    return scale * max(width, 1), scale * max(height, 1)
 
 
 def _similarity_maps(attribution: Attribution) -> list[PageMap]:
