@@ -330,7 +330,12 @@ def describe_swap(pairing: Pairing) -> str:
 
 def label_term(term: Term) -> str:
     """Return a term as short plain text that is visible even if it is a space or a line break."""
-    text = strip_unprintable(term.label).replace("\n", "↵").replace("\t", "⇥").strip() or "␣"
+    return shorten_label(term.label)
+
+
+def shorten_label(label: str) -> str:
+    """Return a word of the query as `label_term` does."""
+    text = strip_unprintable(label).replace("\n", "↵").replace("\t", "⇥").strip() or "␣"
     return text if len(text) <= MAX_LABEL_CHARS else f"{text[: MAX_LABEL_CHARS - 1]}…"
 
 

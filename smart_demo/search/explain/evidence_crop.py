@@ -17,7 +17,7 @@ from smart_demo.types import TokenBoxes
 
 SLOT_WIDTH = 330
 """CSS pixels of a crop's width on a card, in a window 1,280 wide."""
-ASPECT = 2.2
+ASPECT = 3.0
 """Width over height of a crop on a card."""
 TEXT_HEIGHT = 14
 """CSS pixels of a winning word's box, ascenders and descenders included: print of about 12 pixels."""

@@ -71,6 +71,9 @@ class PageCrop:
 
     page: StoredPage
     crop: EvidenceCrop | NoPlace
+    width: int = 0
+    """Pixels of the crop's width in the stored picture of its page; 0 without a crop."""
+    height: int = 0
 
 
 @dataclass(frozen=True, eq=False)
@@ -123,7 +126,12 @@ class Explainer:
         stored, _ = _find_page(found, page)
         counted = replace(weights, pooled=0.0, late=1.0)
         attribution = explain.attribute(self._match(found.encoding, stored), counted)
-        return PageCrop(stored, explain.find_crop(attribution, *_fit_picture(stored.width, stored.height)))
+        width, height = _fit_picture(stored.width, stored.height)
+        crop = explain.find_crop(attribution, width, height)
+        if isinstance(crop, NoPlace):
+            return PageCrop(stored, crop)
+        across, down = (crop.box.right - crop.box.left) * width, (crop.box.bottom - crop.box.top) * height
+        return PageCrop(stored, crop, max(1, round(across)), max(1, round(down)))
 
     def pair(self, found: Found, page: Key, other: Key | None, weights: Weights) -> Pairing:
         """Compare one page of a search with another, or, if None, as `comparison.find_passing_pair` pairs it.
