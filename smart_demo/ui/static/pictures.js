@@ -100,9 +100,20 @@ function showBlank(image) {
   image.replaceWith(blank);
 }
 
+/** Address that each image shows or waits for. */
+const wanted = new WeakMap();
+
+/** Return whether an image shows what it names, or waits for it. */
+function isSettled(image, address) {
+  // A copy of an image shows what the image showed.
+  if (!wanted.has(image)) return image.src.startsWith("blob:");
+  return wanted.get(image) === address && image.hasAttribute("src");
+}
+
 async function showPicture(image) {
   const address = image.dataset.picture;
-  if (image.src.startsWith("blob:")) return; // a copy of an image whose picture has arrived
+  if (isSettled(image, address)) return;
+  wanted.set(image, address);
   const known = fetchedUrl(address);
   const [width, height] = ["width", "height"].map((side) => image.getAttribute(side));
   image.src = known || placeholder({ width, height });
@@ -121,9 +132,13 @@ export function showPictures(root) {
   for (const image of root.querySelectorAll?.("img[data-picture]") ?? []) showPicture(image);
 }
 
+// Gradio changes the attributes of images that a new answer has in the same place, so these are observed too.
 new MutationObserver((changes) => {
-  for (const { addedNodes } of changes) addedNodes.forEach(showPictures);
-}).observe(document, { childList: true, subtree: true });
+  for (const { type, target, addedNodes } of changes) {
+    if (type === "attributes") showPictures(target);
+    else addedNodes.forEach(showPictures);
+  }
+}).observe(document, { childList: true, subtree: true, attributeFilter: ["data-picture", "src"] });
 showPictures(document);
 
 // The error of an image does not bubble, so it is listened to on its way down.
