@@ -11,6 +11,7 @@ from smart_demo.errors import InputRefused
 from smart_demo.judging.judging_store import JudgingStore
 from smart_demo.search.request import ON_SAMPLES, SearchRequest, parse_request, parse_request_fields, parse_url_query
 from smart_demo.server.cleanup import Cleanup
+from smart_demo.server.picture_addresses import PictureAddresses
 from smart_demo.types import SAMPLES, Counted, Reduce, Scope
 from smart_demo.ui import library_tab, page_layout, theme
 from smart_demo.ui.api import API_NAME, MAX_CONCURRENT, SearchEndpoint
@@ -41,10 +42,18 @@ from smart_demo.ui.voting import Voting
 from smart_demo.wording import size_in_words
 
 
-def build_app(engine: Engine, preparation: SamplePreparation, cleanup: Cleanup | None = None) -> gr.Blocks:
-    """Return the page around an engine. `preparation` and `cleanup` may be running or not."""
+def build_app(
+    engine: Engine,
+    preparation: SamplePreparation,
+    cleanup: Cleanup | None = None,
+    pictures: PictureAddresses | None = None,
+) -> gr.Blocks:
+    """Return the page around an engine. `preparation` and `cleanup` may be running or not.
+
+    pictures: give the same to `launch_options`, which serves them.
+    """
     uploads = UploadQueue(engine.add, engine.settings.limits.files, engine.settings.quotas.waiting_files)
-    handlers = Handlers(engine, uploads, preparation)
+    handlers = Handlers(engine, uploads, preparation, pictures)
     explanations = ExplainHandlers(handlers)
     endpoint = SearchEndpoint(handlers)
     costs = CostsTab(handlers, endpoint)
@@ -109,6 +118,7 @@ class Deletion:
         if not self._handlers.uploads.running(visitor):  # new uploads of a visitor who has returned continue
             self._handlers.uploads.delete(visitor)
         self._handlers.pictures.delete(visitor)
+        self._handlers.addresses.delete(visitor)
         self._tickets.delete(visitor)
         self._lists.delete(visitor)
         self._judging.discard(visitor)

@@ -87,7 +87,7 @@
   // ---- the modules ----
   const folder = new URL(document.currentScript.dataset.modules, document.baseURI);
   const modules = Promise.all(
-    ["compare.js", "library.js", "judge.js"].map((file) => import(new URL(file, folder))),
+    ["pictures.js", "compare.js", "library.js", "judge.js"].map((file) => import(new URL(file, folder))),
   ).then((loaded) => Object.assign({}, ...loaded));
 
   /** Return functions of these names that call the modules' exports, as soon as the modules have loaded. */

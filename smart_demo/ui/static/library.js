@@ -4,6 +4,7 @@
  * Files over a limit are skipped before they are sent, a refusal shows the server's reason instead of Gradio's "Error",
  * and uploads that a restart interrupted are named. The server checks every limit again.
  */
+import { forgetPictures } from "./pictures.js";
 import { SILENT, answerOf, askToDelete, confirmDelete, make, openTab, visitor } from "./tools.js";
 
 const BOXES = "#upload, #picture, #board-file, #list-file";
@@ -216,6 +217,7 @@ function confirmDeleteAll(button, server) {
     if (answer.done) {
       heading.textContent = "Deleted";
       visitor.renew();
+      forgetPictures();
       writePending([]);
       dialog.addEventListener("close", () => location.assign(location.pathname));
     }
