@@ -16,6 +16,7 @@ from smart_demo.types import SAMPLES, Counted, Reduce, Scope
 from smart_demo.ui import library_tab, page_layout, theme
 from smart_demo.ui.api import API_NAME, MAX_CONCURRENT, SearchEndpoint
 from smart_demo.ui.costs_tab import CostsTab
+from smart_demo.ui.crops import CropHandlers, embed_crops
 from smart_demo.ui.events import (
     PRIVATE_EVENT,
     SEARCH_EVENT,
@@ -55,6 +56,7 @@ def build_app(
     uploads = UploadQueue(engine.add, engine.settings.limits.files, engine.settings.quotas.waiting_files)
     handlers = Handlers(engine, uploads, preparation, pictures)
     explanations = ExplainHandlers(handlers)
+    evidence = CropHandlers(handlers, embed_crops(engine.library.picture))
     endpoint = SearchEndpoint(handlers)
     costs = CostsTab(handlers, endpoint)
     exporter = Exporter(handlers, theme.inline_fonts())
@@ -69,6 +71,7 @@ def build_app(
         server_function("explain", explanations.explain),
         server_function("overlay", explanations.overlay),
         server_function("pair", explanations.pair),
+        server_function("crops", evidence.crops),
         server_function("words", explanations.words),
         server_function("hood", costs.inspect),
         server_function("comparison", exporter.comparison),

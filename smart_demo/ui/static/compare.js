@@ -2,6 +2,7 @@
  * @file The tab Compare, and what is done with its answer: stories and the presenter's view, links, the saved file, and
  * the tab Under the hood. Python makes and escapes all markup.
  */
+import { offerEvidence } from "./crops.js";
 import { address, answerOf, askedFields, copyText, make, prefersCalm, saveFile, whenShown } from "./tools.js";
 import { markPage, offerPairs, openPage } from "./viewer.js";
 
@@ -82,6 +83,7 @@ export function results(element, server, watch, trigger) {
   onCard("click", (card) => openPage(element, card, server, trigger));
   onCard("keydown", (card, event) => focusNextCard(element, card, event));
   offerPairs(element, server);
+  offerEvidence(element, server);
   const update = () => {
     moveCards(element);
     updateAddress(element);
