@@ -12,7 +12,7 @@ from dataclasses import dataclass
 
 from markupsafe import Markup
 
-from smart_demo.types import POOLED, SAMPLES, SMART, Found, PageId, Scope
+from smart_demo.types import POOLED, SAMPLES, SMART, Found, PageId, Scope, StoredPage
 from smart_demo.ui.render import NOTHING, render
 
 
@@ -119,16 +119,25 @@ def find_story(found: Found) -> StoryOutcome | None:
 
     Returns None if no story has that query, a picture was searched too, or the story's page is not ranked.
     """
+    if (answer := find_answer(found)) is None:
+        return None
+    number, page = answer
+    pooled, smart = found.results[POOLED.name].ranks, found.results[SMART.name].ranks
+    if page.key not in pooled or page.key not in smart:
+        return None
+    return StoryOutcome(STORIES[number - 1], number, page.key, pooled[page.key], smart[page.key])
+
+
+def find_answer(found: Found) -> tuple[int, StoredPage] | None:
+    """Return the number of the story whose query was searched, from 1, and its page, if that was searched too."""
     if found.query.image_hash:
         return None
     for number, story in enumerate(STORIES, start=1):
         if story.query != found.query.text.strip():
             continue
-        pooled, smart = found.results[POOLED.name].ranks, found.results[SMART.name].ranks
         for page in found.parts.pages:
             if (page.scope, page.document, page.number) == (SAMPLES, story.document, story.page):
-                ranked = page.key in pooled and page.key in smart
-                return StoryOutcome(story, number, page.key, pooled[page.key], smart[page.key]) if ranked else None
+                return number, page
     return None
 
 

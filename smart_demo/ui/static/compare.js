@@ -3,6 +3,7 @@
  * makes and escapes all markup.
  */
 import { address, answerOf, askedFields, copyText, make, prefersCalm, saveFile, whenShown } from "./tools.js";
+import { offerSlides } from "./slides.js";
 import { markPage, offerPairs, openPage } from "./viewer.js";
 
 /** The server functions of the mounted results, for saving a comparison. */
@@ -82,6 +83,7 @@ export function results(element, server, watch, trigger) {
   onCard("click", (card) => openPage(element, card, server, trigger));
   onCard("keydown", (card, event) => focusNextCard(element, card, event));
   offerPairs(element, server);
+  offerSlides(server);
   const update = () => {
     moveCards(element);
     updateAddress(element);
