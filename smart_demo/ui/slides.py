@@ -17,9 +17,16 @@ from markupsafe import Markup
 
 from smart_demo.errors import InputRefused, LibraryError, SmartError
 from smart_demo.search.comparison import Change, Comparison, Move, compare
-from smart_demo.search.request import ON_SAMPLES, SCOPE_CHOICES, SearchRequest, format_url_query, parse_request_fields
-from smart_demo.types import POOLED, SAMPLES, SMART, Found, Hit, Method, SearchResult, StoredPage, Weights
-from smart_demo.ui.compare import describe_formula
+from smart_demo.search.request import (
+    ON_SAMPLES,
+    SCOPE_CHOICES,
+    SearchRequest,
+    format_url_query,
+    parse_request,
+    parse_request_fields,
+)
+from smart_demo.types import SAMPLES, Found, Hit, Method, SearchResult, StoredPage
+from smart_demo.ui.cards import describe_formula
 from smart_demo.ui.events import answer_errors
 from smart_demo.ui.format import format_match, page_key, strip_unprintable
 from smart_demo.ui.handlers import Handlers
@@ -164,7 +171,7 @@ class SlideHandlers:
     def _render(self, search: SearchRequest, number: int) -> Markup:
         if number == OUTCOMES:
             self._handlers.resolve_scopes(search.scope)
-            return render_outcomes(self._outcomes(search.scope), search.weights)
+            return render_outcomes(self._outcomes(search.scope), search.compared)
         ranks = self._rank(search)
         return render_pages(ranks, self._head(search)) if number == PAGES else render_ranks(ranks, self._head(search))
 
@@ -176,10 +183,7 @@ class SlideHandlers:
             raise LibraryError("The sample library is not ready yet.", "Try again in a moment.")
         if handlers.is_model_loading(scopes):
             raise LibraryError("The model is still loading.", "Try again in a moment.")
-        methods = (POOLED, Method(SMART.name, SMART.label, search.weights))
-        found = handlers.engine.search(handlers.build_query(search), scopes, methods, search.top)
-        left, right = (found.results[method.name] for method in methods)
-        return compare_ranks(found, left, right)
+        return compare_ranks(handlers.engine.search(handlers.build_query(search), scopes, search.methods, search.top))
 
     def _head(self, search: SearchRequest) -> Markup:
         """Return the question above a slide, with its picture and with the title of its story."""
@@ -192,8 +196,9 @@ class SlideHandlers:
         return render("slide_head", title=title, question=question, size=size, picture=picture)
 
 
-def compare_ranks(found: Found, left: SearchResult, right: SearchResult) -> Ranks:
-    """Return two rankings of one search for the slides. Raises LibraryError if either has no page."""
+def compare_ranks(found: Found) -> Ranks:
+    """Return the compared rankings of a search for the slides. Raises LibraryError if either has no page."""
+    left, right = found.compared
     if not left.hits or not right.hits:
         raise LibraryError("There is no page to compare.", "Add a document, or search the samples.")
     answer = find_answer(found)
@@ -439,11 +444,15 @@ def _place(rank: int | None) -> str:
 # -- the last slide
 
 
-def render_outcomes(counts: OutcomeCounts | None, weights: Weights) -> Markup:
-    """Return the slide with the count over judged questions, or how to judge some. `weights` are those on the page."""
+def render_outcomes(counts: OutcomeCounts | None, compared: tuple[Method, Method]) -> Markup:
+    """Return the slide with the count over judged questions, or how to judge some.
+
+    counts: of the standard rankings. compared: those on the page.
+    """
     if counts is None or not counts.judged:
         return render("slide_outcomes", counts=None)
-    left, right = format_match(POOLED.weights), format_match(SMART.weights)
+    standard = parse_request().compared
+    left, right = (format_match(method.weights) for method in standard)
     return render(
         "slide_outcomes",
         counts=counts,
@@ -451,7 +460,7 @@ def render_outcomes(counts: OutcomeCounts | None, weights: Weights) -> Markup:
         right=right,
         bars=[("better", counts.better), ("equal", counts.equal), ("worse", counts.worse)],
         sentence=describe_losses(counts, right),
-        remark="" if weights == SMART.weights else "Counted with the standard weights, not with those set now.",
+        remark="" if compared == standard else "Counted with the standard weights, not with those set now.",
     )
 
 

@@ -59,7 +59,7 @@ function updateAddress(root) {
 /** Move the focus between cards: up and down in a column, left and right to the same page or rank in the other. */
 function focusNextCard(element, card, event) {
   const step = { ArrowDown: 1, ArrowUp: -1 }[event.key];
-  const side = { ArrowRight: "smart", ArrowLeft: "pooled" }[event.key];
+  const side = { ArrowRight: "right", ArrowLeft: "left" }[event.key];
   if (!step && !side) return;
   const column = [...element.querySelectorAll(`.card[data-side="${side ?? card.dataset.side}"]`)];
   const rank = [...card.closest(".ranking").children].indexOf(card.parentElement);
@@ -87,13 +87,50 @@ export function results(element, server, watch, trigger) {
   const update = () => {
     moveCards(element);
     updateAddress(element);
+    updateToggles();
   };
   watch("value", () => {
     update();
+    noteOwnQuestion(element);
     document.dispatchEvent(new CustomEvent("answered"));
     requestAnimationFrame(() => searchInChosenScope(trigger));
   });
   update();
+}
+
+// ---- Tune, whose closed form is the formula above the right column ----
+
+const { look } = window.smartDemo;
+const isTuning = () => document.documentElement.classList.contains("is-tuning");
+
+function setTuning(on) {
+  document.documentElement.classList.toggle("is-tuning", on);
+  updateToggles();
+}
+
+/** Mark the state of the buttons of an answer, which comes without it. */
+function updateToggles() {
+  const { pageSize } = document.documentElement.dataset;
+  for (const button of document.querySelectorAll("[data-tune]")) button.setAttribute("aria-expanded", isTuning());
+  for (const button of document.querySelectorAll("[data-size]")) {
+    button.setAttribute("aria-pressed", button.dataset.size === pageSize);
+  }
+}
+
+document.addEventListener("click", (event) => {
+  const size = event.target.closest?.("[data-size]")?.dataset.size;
+  if (size) {
+    look.choosePageSize(size);
+    updateToggles();
+  }
+  if (event.target.closest?.("[data-tune]")) setTuning(!isTuning());
+});
+
+/** Drop the promise of the page after the first question that is no example. */
+function noteOwnQuestion(root) {
+  const asked = root.querySelector(".answer")?.dataset.asked;
+  const isExample = (text) => [...storyChips()].some((chip) => chip.dataset.query === text);
+  if (asked && !isExample(JSON.parse(asked).text)) look.markAsked();
 }
 
 // ---- a scope chosen before the first answer ----
@@ -233,7 +270,7 @@ let linkedPage = address.page();
 function openLinkedPage(answer) {
   if (!linkedPage) return;
   const cards = [...answer.querySelectorAll(".card")].filter((card) => card.dataset.page === linkedPage);
-  const card = cards.find((one) => one.dataset.side === "smart") ?? cards[0];
+  const card = cards.find((one) => one.dataset.side === "right") ?? cards[0];
   linkedPage = "";
   if (card) {
     card.click();
