@@ -36,6 +36,7 @@ from smart_demo.ui.page_layout import PageLayout
 from smart_demo.ui.queries_tab import QueriesHandlers
 from smart_demo.ui.render import render
 from smart_demo.ui.results_tab import ResultsHandlers
+from smart_demo.ui.slides import SlideHandlers
 from smart_demo.ui.stories import STORY_QUERIES
 from smart_demo.ui.upload_queue import UploadQueue
 from smart_demo.ui.viewer import ExplainHandlers
@@ -75,6 +76,7 @@ def build_app(
         server_function("words", explanations.words),
         server_function("hood", costs.inspect),
         server_function("comparison", exporter.comparison),
+        server_function("slide", SlideHandlers(handlers).slide),
     ]
     votes = [server_function("vote", voting.vote), server_function("grade", voting.grade)]
     judges = [picture, *votes, *server_functions(boards, lists)]

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import re
 
-from smart_demo.types import LOCAL, SAMPLES, PageId, Scope
+from smart_demo.types import LOCAL, SAMPLES, PageId, Scope, Weights
 from smart_demo.wording import count
 
 _UNSHOWABLE = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u200e\u200f\u202a-\u202e\u2066-\u2069\ufeff]")
@@ -153,6 +153,19 @@ def format_distinct_weight(value: float, *others: float) -> str:
         if round(value, places) not in {0.0, *(round(other, places) for other in others)}:
             return f"{value:.{places}f}"
     return f"{value:.6f}"
+
+
+def format_match(weights: Weights) -> str:
+    """Return what a ranking by these weights compares, in words for readers who do not know the method.
+
+    >>> format_match(Weights(1, 0)), format_match(Weights(0, 2)), format_match(Weights(1, 1))
+    ('Overall match', 'Detail match', 'Overall + detail match')
+    """
+    if weights.pooled and weights.late:
+        return "Overall + detail match"
+    if weights.late:
+        return "Detail match"
+    return "Overall match" if weights.pooled else "No match"
 
 
 def page_key(scope: Scope, page: PageId) -> str:

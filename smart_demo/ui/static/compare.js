@@ -1,9 +1,10 @@
 /**
- * @file The tab Compare, and what is done with its answer: stories and the presenter's view, links, the saved file, and
- * the tab Under the hood. Python makes and escapes all markup.
+ * @file The tab Compare, and what is done with its answer: links, the saved file, and the tab Under the hood. Python
+ * makes and escapes all markup.
  */
 import { offerEvidence } from "./crops.js";
 import { address, answerOf, askedFields, copyText, make, prefersCalm, saveFile, whenShown } from "./tools.js";
+import { offerSlides } from "./slides.js";
 import { markPage, offerPairs, openPage } from "./viewer.js";
 
 /** The server functions of the mounted results, for saving a comparison. */
@@ -84,6 +85,7 @@ export function results(element, server, watch, trigger) {
   onCard("keydown", (card, event) => focusNextCard(element, card, event));
   offerPairs(element, server);
   offerEvidence(element, server);
+  offerSlides(server);
   const update = () => {
     moveCards(element);
     updateAddress(element);
@@ -240,51 +242,9 @@ function focusQuery(event) {
 document.addEventListener("click", openSection);
 document.addEventListener("keydown", focusQuery);
 
-// ---- stories: keys become the clicks that a visitor could make; Python decides which story is shown ----
+// ---- the answer on the screen: the page of its story, its preset, the page that the address names ----
 
-const root = document.documentElement;
-const RETRIES = 6;
-const RETRY_MS = 1500;
-const stories = {
-  /** The story that the visitor stepped to, until its answer arrives; -1 if none is pending. */
-  wanted: -1,
-  /** The story that was requested last, until its answer arrives. */
-  sent: -1,
-  /** The last story shown, from which stepping continues after a query that is no story. */
-  last: -1,
-};
-const storyChips = () => [...document.querySelectorAll("#examples .chip")];
-const currentStory = () => storyChips().findIndex((chip) => chip.getAttribute("aria-pressed") === "true");
-const isPresenting = () => root.classList.contains("is-presenting");
-
-function stepStory(by) {
-  const now = stories.wanted >= 0 ? stories.wanted : currentStory();
-  const resumed = by > 0 ? stories.last + 1 : Math.max(stories.last, 0);
-  const next = now >= 0 ? now + by : resumed;
-  if (next < 0 || next >= storyChips().length) return;
-  stories.wanted = next;
-  updateStories();
-  scrollTo({ top: 0, behavior: "instant" });
-}
-
-/**
- * Request one story at a time: steps made before its answer arrives skip to the last one requested. Gradio drops a click
- * that comes while it finishes the previous answer, so click again until the story is shown.
- */
-function openStory(retries = RETRIES) {
-  const story = (stories.sent = stories.wanted);
-  storyChips()[story]?.click();
-  if (!retries) return;
-  setTimeout(() => stories.sent === story && currentStory() !== story && openStory(retries - 1), RETRY_MS);
-}
-
-function updateStories() {
-  const at = currentStory();
-  if (at === stories.sent) stories.sent = -1;
-  if (at === stories.wanted) stories.wanted = -1;
-  if (at >= 0) stories.last = at;
-  if (stories.wanted >= 0 && stories.sent < 0) openStory();
-  updateCounter(stories.wanted >= 0 ? stories.wanted : at);
+function updateAnswer() {
   const storyPage = document.querySelector(".story")?.dataset.storyPage;
   for (const node of document.querySelectorAll(".answer [data-page]")) {
     node.classList.toggle("is-story-page", node.dataset.page === storyPage);
@@ -293,13 +253,6 @@ function updateStories() {
   if (!answer) return;
   updatePresets(new URLSearchParams(answer.dataset.link));
   openLinkedPage(answer);
-}
-
-function updateCounter(story) {
-  const counter = document.querySelector(".stepper-at");
-  const count = storyChips().length;
-  const text = story < 0 ? `${count} stories` : `${story + 1} of ${count}`;
-  if (counter && counter.textContent !== text) counter.textContent = text;
 }
 
 /** Mark the preset whose weights the answer has. */
@@ -336,47 +289,9 @@ new MutationObserver(() => {
   isScheduled = true;
   requestAnimationFrame(() => {
     isScheduled = false;
-    updateStories();
+    updateAnswer();
   });
 }).observe(document, { childList: true, subtree: true });
-
-// ---- the presenter's view, whose large type can be read from the back row ----
-
-const PRESENTER_STEPS = { ArrowRight: 1, PageDown: 1, ArrowLeft: -1, PageUp: -1 };
-
-function setPresenting(on) {
-  root.classList.toggle("is-presenting", on);
-  address.change({ present: on ? "1" : "" });
-  updateStories();
-  scrollTo({ top: 0, behavior: "instant" });
-  document.querySelector(`[data-share="${on ? "next" : "present"}"]`)?.focus({ preventScroll: true });
-}
-
-function pressWhilePresenting(event) {
-  if (!isPresenting() || event.ctrlKey || event.metaKey || event.altKey) return;
-  if (document.querySelector("dialog[open]")) return;
-  const box = event.target.closest?.("input, textarea, select");
-  if (box) {
-    leaveBox(box, event);
-    return;
-  }
-  const by = PRESENTER_STEPS[event.key];
-  if (!by && event.key !== "Escape") return;
-  event.preventDefault();
-  event.stopPropagation();
-  if (by) stepStory(by);
-  else setPresenting(false);
-}
-
-/** Enter and Escape leave the query box, so that the keys step through the stories again. */
-function leaveBox(box, event) {
-  const submits = event.key === "Enter" && !event.shiftKey;
-  if (submits) stories.wanted = stories.sent = -1; // no story is pending any more
-  if (submits || event.key === "Escape") setTimeout(() => box.blur());
-}
-
-document.addEventListener("keydown", pressWhilePresenting, true);
-root.classList.toggle("is-presenting", address.read().get("present") === "1");
 
 // ---- the link to the answer on the screen ----
 
@@ -388,7 +303,6 @@ let viewedPage = "";
 function answerLink() {
   const view = new URLSearchParams(document.querySelector(".answer")?.dataset.link ?? "");
   if (viewedPage) view.set("page", viewedPage);
-  if (isPresenting()) view.set("present", "1");
   return `${location.origin}${address.build(view)}`;
 }
 
@@ -438,18 +352,10 @@ function onViewing(event) {
   tools.querySelector('[data-do="close"]').before(button);
 }
 
-const SHARE_ACTIONS = {
-  present: () => setPresenting(true),
-  leave: () => setPresenting(false),
-  next: () => stepStory(1),
-  previous: () => stepStory(-1),
-  copy: copyLink,
-};
-
 document.addEventListener("viewing", onViewing);
 document.addEventListener("click", (event) => {
-  const button = event.target.closest?.("[data-share]");
-  SHARE_ACTIONS[button?.dataset.share]?.(button);
+  const button = event.target.closest?.('[data-share="copy"]');
+  if (button) copyLink(button);
 });
 
 // ---- saving the comparison: Python makes a web page, and the picture is drawn here from it ----
