@@ -36,6 +36,7 @@ from smart_demo.types import (
     Found,
     Method,
     PageId,
+    Parts,
     Query,
     Scope,
     StoredPage,
@@ -235,6 +236,13 @@ class Engine:
         QueryRefused for an empty query and for scopes whose encodings cannot be compared.
         """
         return self._retrieval.search(query, scopes, methods, top, self._shared_backbone(scopes))
+
+    def score(self, query: Query, scope: Scope) -> Parts:
+        """Return the score parts of one query without touching caches and timings, for work in the background.
+
+        Raises QueryRefused if the query is empty or too long.
+        """
+        return self._retrieval.score(query, [scope], self.backbone(scope))
 
     def explain(
         self,

@@ -29,6 +29,7 @@ from smart_demo.ui.events import (
 )
 from smart_demo.ui.export import Exporter
 from smart_demo.ui.handlers import BackgroundState, Handlers
+from smart_demo.ui.how_often import HowOften
 from smart_demo.ui.judge_sheets import JudgeSheets
 from smart_demo.ui.judge_tab import BoardWiring, JudgeWiring, server_functions
 from smart_demo.ui.library_tab import SamplePreparation
@@ -64,7 +65,9 @@ def build_app(
     judging = JudgingStore(engine, STORY_QUERIES)
     sheets = JudgeSheets(judging, handlers)
     boards, lists, voting = ResultsHandlers(judging, handlers), QueriesHandlers(judging, handlers), Voting(sheets)
-    deletion = Deletion(handlers, sheets, lists, cleanup or Cleanup(engine))
+    how_often = HowOften(handlers, judging)
+    deletion = Deletion(handlers, sheets, lists, how_often, cleanup or Cleanup(engine))
+    preparation.add_listener(lambda: how_often.outcomes(ON_SAMPLES))
 
     picture = server_function("picture", handlers.load_picture)
     viewer = [
@@ -77,6 +80,7 @@ def build_app(
         server_function("hood", costs.inspect),
         server_function("comparison", exporter.comparison),
         server_function("slide", SlideHandlers(handlers).slide),
+        server_function("outcomes", how_often.list_questions),
     ]
     votes = [server_function("vote", voting.vote), server_function("grade", voting.grade)]
     judges = [picture, *votes, *server_functions(boards, lists)]
@@ -86,7 +90,7 @@ def build_app(
         # First, so that it gets its name without a suffix: the page's private events have names too.
         gr.api(endpoint.search, api_name=API_NAME, concurrency_limit=MAX_CONCURRENT)
         page = PageLayout(engine.settings, viewer, judges, forget)
-        wiring = Wiring(handlers, page)
+        wiring = Wiring(handlers, page, how_often)
         JudgeWiring(page.judge, page.controls, voting)
         panels = (page.judge.results, page.judge.queries)
         results = BoardWiring(boards, lists, panels, uploads.delete_copy, private=handlers.is_private)
@@ -98,9 +102,11 @@ def build_app(
 class Deletion:
     """Deletes a visitor's data: documents, judgements, query lists and pictures, on disk and in memory."""
 
-    def __init__(self, handlers: Handlers, sheets: JudgeSheets, lists: QueriesHandlers, cleanup: Cleanup) -> None:
+    def __init__(
+        self, handlers: Handlers, sheets: JudgeSheets, lists: QueriesHandlers, how_often: HowOften, cleanup: Cleanup
+    ) -> None:
         """Also delete what is in memory of each visitor who expires."""
-        self._handlers, self._lists, self._cleanup = handlers, lists, cleanup
+        self._handlers, self._lists, self._how_often, self._cleanup = handlers, lists, how_often, cleanup
         self._tickets, self._judging = sheets.tickets, sheets.judging
         handlers.engine.set_expiry_listener(self._delete_from_memory)
 
@@ -126,14 +132,15 @@ class Deletion:
         self._handlers.addresses.delete(visitor)
         self._tickets.delete(visitor)
         self._lists.delete(visitor)
+        self._how_often.delete(visitor)
         self._judging.discard(visitor)
 
 
 class Wiring:
     """The events of one page: every handler here takes and returns values of its components."""
 
-    def __init__(self, handlers: Handlers, page: PageLayout) -> None:
-        self.handlers, self.page = handlers, page
+    def __init__(self, handlers: Handlers, page: PageLayout, how_often: HowOften) -> None:
+        self.handlers, self.page, self.how_often = handlers, page, how_often
         answer = [page.results, page.answered, page.chips, page.query_picture]
         searching = {**SEARCH_EVENT, "show_progress_on": page.results}
         gr.on(
@@ -163,7 +170,7 @@ class Wiring:
         for preset, pooled, late in page.presets:  # a preset is the paper's form; setting the controls re-ranks
             values = f'() => [{pooled}, {late}, "{Reduce.MEAN}", "{Counted.ALL}"]'
             preset.click(None, None, page.controls[1:], js=values, **PRIVATE_EVENT)
-        for listing in (page.judge.results.boards, page.judge.queries.table):
+        for listing in (page.judge.results.boards, page.judge.queries.table, page.how_often):
             listing.select(self.reopen, None, [page.query, page.scope, *page.controls, *answer], **searching)
         changes = [control.change for control in page.controls]
         gr.on(
@@ -175,7 +182,9 @@ class Wiring:
             trigger_mode="always_last",
         )
         polled = [page.status, page.footer, page.sample_documents, page.scope, page.timer, page.seen]
-        polled += [page.results, page.query_picture]
+        polled += [page.results, page.query_picture, page.how_often]
+        # The script sends this while outcomes are computed, and after each vote.
+        page.how_often.input(self.count_outcomes, None, page.how_often, **SINGLE_EVENT, api_name="outcomes")
         if page.accepts_uploads:
             polled += [page.documents, page.uploads, page.cancel]
             page.files.upload(self.upload, page.files, [page.files, page.timer], **SINGLE_EVENT)
@@ -316,6 +325,11 @@ class Wiring:
             updates[self.page.query_picture] = self.handlers.render_query_picture(request)
         return updates
 
+    @show_errors_as_toast
+    def count_outcomes(self) -> object:
+        """Return how often the right ranking is better, as far as it is known by now."""
+        return self.how_often.render()
+
     def _updates(self, state: BackgroundState) -> dict[object, object]:
         """Return the values of all components around the answer."""
         handlers, page, choices = self.handlers, self.page, self.handlers.scope_choices()
@@ -325,6 +339,7 @@ class Wiring:
             page.status: page_layout.render_status(state.serving, handlers.preparation.error),
             page.footer: page_layout.render_footer(state.serving, encoder, handlers.engine.settings),
             page.sample_documents: samples,
+            page.how_often: self.how_often.render(),
             page.scope: gr.Radio(choices, visible=len(choices) > 1),
             page.timer: gr.Timer(active=state.busy),
             page.seen: [state.fingerprint, state.answer_fingerprint],
