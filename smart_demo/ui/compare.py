@@ -35,7 +35,8 @@ def render_results(
     """
     columns = build_columns(found)
     if not columns.left and not columns.right:
-        return render_empty("No pages here yet", "Add a document in the library, or search the samples.")
+        hint = "Add a document in the library, or search the samples."
+        return render_empty("No pages here yet", hint, link=link, search=search)
 
     def cards(rows: tuple[CardRow, ...], side: Side) -> list[Markup]:
         k, weights = columns.comparison.k, columns.weights
@@ -58,9 +59,12 @@ def render_results(
     )
 
 
-def render_empty(title: str, hint: str, *, calm: bool = True) -> Markup:
-    """Return a message in place of the columns. Both arguments are plain text."""
-    return render("empty", title=title, hint=hint, calm=calm)
+def render_empty(title: str, hint: str, *, calm: bool = True, link: str = "", search: str = "") -> Markup:
+    """Return a message in place of the columns. Title and hint are plain text.
+
+    link, search: those of the answer, as `render_results` takes them, if the message is one.
+    """
+    return render("empty", title=title, hint=hint, calm=calm, link=link, search=search)
 
 
 def _describe_ranked(found: Found, check: CandidateCheck | None) -> str:

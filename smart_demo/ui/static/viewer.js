@@ -7,6 +7,7 @@
  * Python makes every number and sentence and escapes the markup of facts and anatomy. Words and names of documents are
  * set as text.
  */
+import { showPair } from "./addresses.js";
 import {
   AnswerCache,
   askedFields,
@@ -963,6 +964,7 @@ class PairView {
     closeOnBackdrop(this.dialog);
     this.dialog.addEventListener("close", () => {
       this.#turn += 1;
+      showPair("");
       if (!document.querySelector("dialog.viewer[open]")) document.documentElement.classList.remove("is-viewing");
       // Browsers return the focus by themselves if the opener had it. Do not take it from another element.
       if (this.#opener?.isConnected && document.activeElement === document.body) this.#opener.focus();
@@ -993,6 +995,7 @@ class PairView {
     this.#clear("");
     document.documentElement.classList.add("is-viewing");
     if (!this.dialog.open) this.dialog.showModal();
+    showPair(page);
     this.#load(page, "");
   }
 
@@ -1136,4 +1139,5 @@ export function offerPairs(element, server) {
     button.addEventListener("click", () => open(page, button));
     ranks.after(button);
   });
+  return open;
 }
