@@ -172,6 +172,14 @@ class Wiring:
             preset.click(None, None, page.controls[1:], js=values, **PRIVATE_EVENT)
         for listing in (page.judge.results.boards, page.judge.queries.table, page.how_often):
             listing.select(self.reopen, None, [page.query, page.scope, *page.controls, *answer], **searching)
+        # Back and Forward send this. With "once", Gradio would drop it while an earlier answer is on its way.
+        page.results.apply(
+            self.reopen,
+            None,
+            [page.query, page.scope, *page.controls, *answer],
+            **{**searching, "trigger_mode": "multiple"},
+            api_name="restore",
+        )
         changes = [control.change for control in page.controls]
         gr.on(
             changes,

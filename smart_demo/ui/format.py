@@ -174,3 +174,12 @@ def page_key(scope: Scope, page: PageId) -> str:
     `handlers.parse_page_key` reads it.
     """
     return f"{SAMPLES if scope == SAMPLES else LOCAL}/{page}"
+
+
+def document_key(scope: Scope, file: str) -> str:
+    """Return a document's name in addresses: `samples` or `local` and the hash of its file.
+
+    >>> document_key(SAMPLES, "00ff00ff00ff00ff"), document_key(Scope("visitor-1"), "00ff00ff00ff00ff")
+    ('samples/00ff00ff00ff00ff', 'local/00ff00ff00ff00ff')
+    """
+    return f"{SAMPLES if scope == SAMPLES else LOCAL}/{file}"

@@ -84,6 +84,8 @@ class VoteSheet:
     """The vote, which reveals the sides, or None while the sheet is blind."""
     link: str
     """URL query that opens the same search in Compare."""
+    key: str = ""
+    """`Query.key` of the query, which its address contains."""
 
     @property
     def columns_are_equal(self) -> bool:
@@ -106,6 +108,8 @@ class GradeSheet:
     """Number of ungraded pages of the other judged queries."""
     ranks: Trial | None
     """The trial whose ranks are shown, or None to hide them."""
+    key: str = ""
+    """`Query.key` of the query, which its address contains."""
 
     @property
     def graded(self) -> int:
@@ -153,6 +157,7 @@ class JudgeSheets:
             (trial.seed, trial.query.key) in map(revealed_query, judged.events),
             vote,
             format_url_query(replace(ticket.search, text=trial.query.text)),
+            trial.query.key,
         )
         return render_vote_sheet(sheet, thumbnail)
 
@@ -170,6 +175,7 @@ class JudgeSheets:
             self.progress(ticket),
             sum(number for key, number in count_ungraded(judged).items() if key != trial.query.key),
             trial if voted or ranks else None,
+            trial.query.key,
         )
         return render(
             "grade_sheet",

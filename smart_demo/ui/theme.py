@@ -32,7 +32,16 @@ from smart_demo.server.upload_limits import max_upload_file_bytes
 
 UI_DIR = Path(__file__).resolve().parent
 STATIC_DIR = UI_DIR / "static"
-STYLE_SHEETS = ("page.css", "compare.css", "cards.css", "crops.css", "outcomes.css", "slides.css", "judge.css")
+STYLE_SHEETS = (
+    "page.css",
+    "compare.css",
+    "cards.css",
+    "crops.css",
+    "outcomes.css",
+    "addresses.css",
+    "slides.css",
+    "judge.css",
+)
 """File names in the order of the cascade."""
 PRINT_SHEET = "print.css"
 """Style sheet for paper. It is put into the head unchanged, because Gradio rewrites the rules inside media queries."""

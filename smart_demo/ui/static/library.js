@@ -5,6 +5,7 @@
  * and uploads that a restart interrupted are named. The server checks every limit again.
  */
 import { forgetPictures } from "./pictures.js";
+import { openTabForAnswer } from "./addresses.js";
 import { SILENT, answerOf, askToDelete, confirmDelete, make, openTab, visitor } from "./tools.js";
 
 const BOXES = "#upload, #picture, #board-file, #list-file";
@@ -230,9 +231,11 @@ function confirmDeleteAll(button, server) {
 
 /** Search in a library, by the clicks that a visitor would make. */
 function searchIn(scope) {
-  openTab("compare");
+  const choice = () => document.querySelector(`#scope input[value="${scope}"]`);
+  if (choice()?.checked) openTab("compare");
+  else openTabForAnswer("compare");
   setTimeout(() => {
-    document.querySelector(`#scope input[value="${scope}"]`)?.click();
+    choice()?.click();
     document.querySelector("#query textarea")?.select();
   }, 60);
 }

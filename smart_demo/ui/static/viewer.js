@@ -7,6 +7,7 @@
  * Python makes every number and sentence and escapes the markup of facts and anatomy. Words and names of documents are
  * set as text.
  */
+import { showPair } from "./addresses.js";
 import { loadPicture, loadedPicture, shownPicture } from "./pictures.js";
 import { AnswerCache, askedFields, closeOnBackdrop, make, placeBox, prefersCalm, stage } from "./tools.js";
 
@@ -957,6 +958,7 @@ class PairView {
     closeOnBackdrop(this.dialog);
     this.dialog.addEventListener("close", () => {
       this.#turn += 1;
+      showPair("");
       if (!document.querySelector("dialog.viewer[open]")) document.documentElement.classList.remove("is-viewing");
       // Browsers return the focus by themselves if the opener had it. Do not take it from another element.
       if (this.#opener?.isConnected && document.activeElement === document.body) this.#opener.focus();
@@ -987,6 +989,7 @@ class PairView {
     this.#clear("");
     document.documentElement.classList.add("is-viewing");
     if (!this.dialog.open) this.dialog.showModal();
+    showPair(page);
     this.#load(page, "");
   }
 
@@ -1130,4 +1133,5 @@ export function offerPairs(element, server) {
     button.addEventListener("click", () => open(page, button));
     ranks.after(button);
   });
+  return open;
 }
