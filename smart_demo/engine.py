@@ -8,7 +8,6 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Collection, Container, Generator, Iterable, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import replace
 from pathlib import Path
 from typing import Self
 
@@ -43,6 +42,7 @@ from smart_demo.types import (
     Scope,
     StoredPage,
     Weights,
+    name_weights,
 )
 
 
@@ -286,7 +286,7 @@ class Engine:
         return self._explainer.pair(self._search_to_explain(query, scopes, weights, top), page, other, weights)
 
     def _search_to_explain(self, query: Query, scopes: Sequence[Scope], weights: Weights, top: int) -> Found:
-        methods = (POOLED, replace(SMART, weights=weights))
+        methods = (POOLED, Method(SMART.name, name_weights(weights), weights))
         return self._retrieval.search(query, scopes, methods, top, self._shared_backbone(scopes))
 
     def candidate_check(self, found: Found, scopes: Sequence[Scope]) -> CandidateCheck | None:

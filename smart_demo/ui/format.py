@@ -21,6 +21,15 @@ def strip_unprintable(text: str) -> str:
     return _UNSHOWABLE.sub("", text)
 
 
+def in_sentence(label: str) -> str:
+    """Return a label as it is written inside a sentence: names in capitals stay as they are.
+
+    >>> in_sentence("Pooled only"), in_sentence("SMART")
+    ('pooled only', 'SMART')
+    """
+    return label if label[1:2].isupper() else label[:1].lower() + label[1:]
+
+
 def count_of(part: int, whole: int, noun: str) -> str:
     """Return "part of whole" with the noun, or the whole alone if the part equals it.
 

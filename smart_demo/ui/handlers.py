@@ -32,13 +32,10 @@ from smart_demo.search.request import (
 )
 from smart_demo.server.visitors import current_visitor
 from smart_demo.types import (
-    LATE,
     LOCAL,
-    POOLED,
     SAMPLES,
     SMART,
     Document,
-    Method,
     PageId,
     Pixels,
     Query,
@@ -222,8 +219,7 @@ class Handlers:
         if self.is_model_loading(scopes):
             title = f"{self.serving().name} is still loading"
             return compare.render_empty(title, "You can search your documents as soon as it is ready.")
-        methods = (POOLED, LATE, Method(SMART.name, SMART.label, request.weights))
-        found = self.engine.search(self.build_query(request), scopes, methods, request.top)
+        found = self.engine.search(self.build_query(request), scopes, request.methods, request.top)
         # The check ran with SMART's weights and holds for no others.
         check = self.engine.candidate_check(found, scopes) if request.weights == SMART.weights else None
         link, search = format_url_query(request), json.dumps(request.fields)

@@ -28,8 +28,7 @@ from smart_demo.judging.scoreboard import METHOD_LABELS
 from smart_demo.judging.trials import BlindColumns, Trial
 from smart_demo.search.request import SearchRequest, format_url_query
 from smart_demo.types import SMART, PageId, Scope, StoredPage
-from smart_demo.ui.cards import ThumbnailLoader, render_thumbnail
-from smart_demo.ui.compare import describe_formula
+from smart_demo.ui.cards import ThumbnailLoader, describe_formula, render_thumbnail
 from smart_demo.ui.handlers import Handlers
 from smart_demo.ui.render import render
 from smart_demo.ui.tickets import Ticket, Tickets

@@ -14,7 +14,7 @@ from smart_demo.page_list import Key
 from smart_demo.page_text import Box
 from smart_demo.search.explain import MAX_LATE_WEIGHT, Attribution, Cell, PairDifference, PairRow, Term
 from smart_demo.search.explain.explainer import Explanation, Pairing
-from smart_demo.types import POOLED, SMART, Found, StoredPage, TokenGrid, TokenKind
+from smart_demo.types import Found, StoredPage, TokenGrid, TokenKind
 from smart_demo.ui.format import format_distinct_weight, format_score, format_weight, page_key, strip_unprintable
 
 MIN_DECIMALS, MAX_DECIMALS = 4, 6
@@ -77,8 +77,8 @@ def describe_pair(pairing: Pairing) -> dict[str, object]:
 
 
 def list_choices(found: Found, pair: tuple[StoredPage, ...]) -> list[dict[str, str]]:
-    """Return every page of either column and of the pair, ordered by rank in SMART and then in the other column."""
-    columns = [found.results[method.name] for method in (SMART, POOLED)]
+    """Return every page of either column and of the pair, ordered by rank in the right one and then in the other."""
+    columns = found.compared[::-1]
     pages = {hit.page.key: hit.page for column in columns for hit in column.hits} | {page.key: page for page in pair}
     unranked = len(found.parts.pages) + 1
 
@@ -93,13 +93,12 @@ def list_choices(found: Found, pair: tuple[StoredPage, ...]) -> list[dict[str, s
 
 
 def _page_fields(page: StoredPage, found: Found) -> dict[str, object]:
-    pooled, smart = (found.results[method.name].ranks.get(page.key) for method in (POOLED, SMART))
+    ranks = [(result.method.label, result.ranks.get(page.key)) for result in found.compared]
     return {
         "key": page_key(page.scope, page.id),
         "name": strip_unprintable(page.document),
         "where": f"page {page.number} of {page.pages}",
-        "pooled": f"{pooled}" if pooled else "not ranked",
-        "smart": f"{smart}" if smart else "not ranked",
+        "ranks": [[label, f"{rank}" if rank else "not ranked"] for label, rank in ranks],
         "width": page.width,
         "height": page.height,
     }
@@ -258,8 +257,7 @@ def format_title(pairing: Pairing) -> str:
     if not pairing.scored:
         return "X against Y"
     x, y = pairing.first.page.key, pairing.second.page.key
-    pooled, smart = (pairing.found.results[method.name].ranks for method in (POOLED, SMART))
-    was, now = pooled[x] < pooled[y], smart[x] < smart[y]
+    was, now = (result.ranks[x] < result.ranks[y] for result in pairing.found.compared)
     ahead, behind = ("X", "Y") if now else ("Y", "X")
     return f"Why is {ahead} above {behind}?" if was == now else f"Why did {ahead} pass {behind}?"
 
@@ -291,7 +289,8 @@ def _describe_unscored(pairing: Pairing) -> list[Piece]:
     if not unscored:
         return []
     were = "they were" if len(unscored) > 1 else "it was"
-    note = f"SMART did not rank {' and '.join(unscored)}: {were} not scored token by token. "
+    _, right = pairing.found.compared
+    note = f"{right.method.label} did not rank {' and '.join(unscored)}: {were} not scored token by token. "
     return [_text(f"{note}Computed only for this view, ")]
 
 
@@ -323,7 +322,7 @@ def _text(text: str) -> Piece:
 def describe_swap(pairing: Pairing) -> str:
     """Return at which late weight the two pages change places."""
     if not pairing.scored:
-        return "At which late weight they change places is not known: SMART did not rank both."
+        return "At which late weight they change places is not known: one of them was not scored token by token."
     weights, swap = pairing.first.attribution.weights, pairing.swap_weight
     gap = next(row.difference for row in pairing.pair.rows if row.pooled)
     below, above = ("X", "Y") if gap > 0 else ("Y", "X")

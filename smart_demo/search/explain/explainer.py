@@ -16,7 +16,7 @@ from smart_demo.search.cache import LRUCache
 from smart_demo.search.comparison import find_passing_pair
 from smart_demo.search.explain import Attribution, ColourRange, Match, PageMap, PairDifference, Sweep
 from smart_demo.store.library import Library
-from smart_demo.types import POOLED, SMART, Found, Parts, QueryEncoding, StoredPage, TokenKind, Weights
+from smart_demo.types import Found, Parts, QueryEncoding, StoredPage, TokenKind, Weights
 
 MAX_CACHED_MATCHES, MAX_CACHED_MATCH_BYTES = 64, 2**21
 """Maximum number of cached matches, and maximum size of each: 134 MB in all. Forty query tokens on a page of 1,750
@@ -41,7 +41,7 @@ class Explanation:
 
     @cached_property
     def sweep(self) -> Sweep | None:
-        """Rank by SMART for late weights over the slider's range and the current one; None if it was not scored."""
+        """Rank for late weights over the slider's range and the current one; None if it was not scored."""
         if self.parts is None or not self.scored:
             return None
         late = np.union1d(explain.late_weights(), np.float32(self.attribution.weights.late))
@@ -108,7 +108,7 @@ class Explainer:
         if other:
             keys: tuple[Key, Key] | None = (page, other)
         else:
-            keys = find_passing_pair(found.results[POOLED.name], found.results[SMART.name], page)
+            keys = find_passing_pair(*found.compared, page)
         if keys is None or keys[0] == keys[1]:
             raise InputRefused("A page is compared with another one.", "Choose two different pages.")
         first, second = (self.explain(found, key, weights) for key in keys)

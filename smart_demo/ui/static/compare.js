@@ -58,7 +58,7 @@ function updateAddress(root) {
 /** Move the focus between cards: up and down in a column, left and right to the same page or rank in the other. */
 function focusNextCard(element, card, event) {
   const step = { ArrowDown: 1, ArrowUp: -1 }[event.key];
-  const side = { ArrowRight: "smart", ArrowLeft: "pooled" }[event.key];
+  const side = { ArrowRight: "right", ArrowLeft: "left" }[event.key];
   if (!step && !side) return;
   const column = [...element.querySelectorAll(`.card[data-side="${side ?? card.dataset.side}"]`)];
   const rank = [...card.closest(".ranking").children].indexOf(card.parentElement);
@@ -280,7 +280,7 @@ let linkedPage = address.page();
 function openLinkedPage(answer) {
   if (!linkedPage) return;
   const cards = [...answer.querySelectorAll(".card")].filter((card) => card.dataset.page === linkedPage);
-  const card = cards.find((one) => one.dataset.side === "smart") ?? cards[0];
+  const card = cards.find((one) => one.dataset.side === "right") ?? cards[0];
   linkedPage = "";
   if (card) {
     card.click();

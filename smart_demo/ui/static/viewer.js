@@ -347,7 +347,7 @@ class PageViewer extends Viewer {
   }
 
   describe(card) {
-    const column = card.dataset.side === "smart" ? "SMART" : "Pooled only";
+    const column = document.querySelector(`#head-${card.dataset.side}`)?.textContent ?? "Page";
     this.title.textContent = `${column} · ${this.at + 1} of ${this.cards.length}`;
     this.dialog.dataset.side = card.dataset.side;
     const facts = card.nextElementSibling?.firstElementChild;
@@ -846,8 +846,11 @@ class PairSide {
   async show(page, choices, isCurrent) {
     this.select.replaceChildren(...choices.map(({ key, label }) => make("option", { value: key }, label)));
     this.select.value = page.key;
-    const rank = (side) => make("b", { class: `of-${side}` }, page[side]);
-    this.ranks.replaceChildren("Pooled only ", rank("pooled"), " · SMART ", rank("smart"));
+    const [left, right] = page.ranks.map(([label, rank], at) => [
+      `${label} `,
+      make("b", { class: ["of-left", "of-right"][at] }, rank),
+    ]);
+    this.ranks.replaceChildren(...left, " · ", ...right);
     this.#name = `${page.name}, ${page.where}`;
     this.paper.setAttribute("aria-label", this.#name);
     this.image.width = page.width;
