@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
@@ -119,7 +120,7 @@ class BatchProgress:
 
 
 class PageRate:
-    """Pages per second of one upload, from the moment in which its first file is opened.
+    """Pages per second of one upload, over its latest steps: the first pages also pay for what is loaded once.
 
     >>> rate = PageRate()
     >>> rate.record(100.0, 0), rate.seconds_left(8)
@@ -128,26 +129,27 @@ class PageRate:
     (None, 24.0)
     """
 
+    MAX_STEPS = 24
+    """Steps that are measured: the latest ones."""
     MIN_PAGES, MIN_SECONDS = 2, 2.0
-    """Measurement below which nothing is estimated: the first page also pays for what is loaded once."""
+    """Measurement below which nothing is estimated."""
 
     def __init__(self) -> None:
-        self._since: float | None = None
-        self._now, self._pages = 0.0, 0
+        self._steps: deque[tuple[float, int]] = deque(maxlen=self.MAX_STEPS)
 
     def record(self, now: float, pages: int) -> None:
         """Record that `pages` more pages were finished at `now`, in seconds. The first call only starts the clock."""
-        if self._since is None:
-            self._since = now
-        self._now = max(now, self._since)
-        self._pages += pages
+        self._steps.append((now, pages))
 
     def seconds_left(self, pages_left: int | None) -> float | None:
         """Return the time that `pages_left` pages take, or None if their number is unknown or too little was measured.
 
         Never negative.
         """
-        measured = 0.0 if self._since is None else self._now - self._since
-        if pages_left is None or self._pages < self.MIN_PAGES or measured < self.MIN_SECONDS:
+        if pages_left is None or len(self._steps) < 2:
             return None
-        return measured / self._pages * max(0, pages_left)
+        (first, _), *later = self._steps
+        measured, pages = later[-1][0] - first, sum(count for _, count in later)
+        if pages < self.MIN_PAGES or measured < self.MIN_SECONDS:
+            return None
+        return measured / pages * max(0, pages_left)

@@ -9,10 +9,17 @@ import gradio as gr
 from smart_demo.engine import Engine
 from smart_demo.errors import InputRefused
 from smart_demo.judging.judging_store import JudgingStore
-from smart_demo.search.request import ON_SAMPLES, SearchRequest, parse_request, parse_request_fields, parse_url_query
+from smart_demo.search.request import (
+    ON_MINE,
+    ON_SAMPLES,
+    SearchRequest,
+    parse_request,
+    parse_request_fields,
+    parse_url_query,
+)
 from smart_demo.server.cleanup import Cleanup
 from smart_demo.types import SAMPLES, Counted, Reduce, Scope
-from smart_demo.ui import library_tab, page_layout, theme
+from smart_demo.ui import adding, library_tab, page_layout, theme
 from smart_demo.ui.api import API_NAME, MAX_CONCURRENT, SearchEndpoint
 from smart_demo.ui.costs_tab import CostsTab
 from smart_demo.ui.events import (
@@ -43,7 +50,8 @@ from smart_demo.wording import size_in_words
 
 def build_app(engine: Engine, preparation: SamplePreparation, cleanup: Cleanup | None = None) -> gr.Blocks:
     """Return the page around an engine. `preparation` and `cleanup` may be running or not."""
-    uploads = UploadQueue(engine.add, engine.settings.limits.files, engine.settings.quotas.waiting_files)
+    limits, waiting = engine.settings.limits, engine.settings.quotas.waiting_files
+    uploads = UploadQueue(engine.add, limits.files, waiting, engine.count_pages, engine.suggest_questions)
     handlers = Handlers(engine, uploads, preparation)
     explanations = ExplainHandlers(handlers)
     endpoint = SearchEndpoint(handlers)
@@ -162,8 +170,15 @@ class Wiring:
         polled = [page.status, page.footer, page.sample_documents, page.scope, page.timer, page.seen]
         polled += [page.results, page.query_picture]
         if page.accepts_uploads:
-            polled += [page.documents, page.uploads, page.cancel]
-            page.files.upload(self.upload, page.files, [page.files, page.timer], **SINGLE_EVENT)
+            polled += [page.documents, page.uploads, page.cancel, page.adding.line]
+            # Files may be dropped again before the server has answered: no such event is left out.
+            for box in (page.files, page.adding.files):
+                box.upload(self.upload, box, [box, page.timer], **PRIVATE_EVENT, trigger_mode="multiple")
+            page.adding.line.select(
+                self.search_added, page.controls, [page.query, page.scope, *answer], **searching, api_name="added"
+            )
+            page.adding.line.stop(self.cancel, None, page.cancel, **SINGLE_EVENT, api_name="stop_adding")
+            page.adding.line.clear(self.dismiss, None, page.adding.line, **SINGLE_EVENT, api_name="dismiss_added")
             page.picture.upload(
                 self.search_picture,
                 [page.picture, page.query, page.scope, *page.controls],
@@ -224,6 +239,13 @@ class Wiring:
         return request.text, ON_SAMPLES, *self._answer(request)
 
     @show_errors_as_toast
+    def search_added(self, event: gr.EventData, *controls: object) -> object:
+        """Search the visitor's documents for a question made from their words."""
+        data = event._data if isinstance(event._data, dict) else {}
+        request = parse_request(data.get("query"), ON_MINE, *controls)
+        return request.text, ON_MINE, *self._answer(request)
+
+    @show_errors_as_toast
     def reopen(self, event: gr.EventData) -> object:
         """Search again for a judged or listed query, with its scope and weights."""
         request = parse_request_fields(event._data)
@@ -246,7 +268,7 @@ class Wiring:
     @show_errors_as_toast
     def upload(self, files: object) -> object:
         """Queue uploaded files and empty the box for the next ones."""
-        folder, paths = self.page.files.GRADIO_CACHE, files if isinstance(files, list) else []
+        folder, paths = self.page.files.GRADIO_CACHE, files if isinstance(files, list) else []  # the same for each box
         self.handlers.submit_uploads([resolve_upload(path, folder, "No file arrived.") for path in paths])
         return None, gr.Timer(active=True)
 
@@ -255,6 +277,12 @@ class Wiring:
         """Stop the visitor's uploads."""
         self.handlers.cancel_uploads()
         return gr.Button("Stopping after this page", interactive=False)
+
+    @show_errors_as_toast
+    def dismiss(self) -> object:
+        """Remove the outcome of the visitor's last upload from the page."""
+        self.handlers.dismiss_uploads()
+        return ""
 
     @show_errors_as_toast
     def delete(self, event: gr.EventData) -> object:
@@ -316,8 +344,9 @@ class Wiring:
         }
         if page.accepts_uploads:
             updates[page.documents] = handlers.render_own_documents(state.serving)
-            updates[page.uploads] = library_tab.render_uploads(state.uploads)
-            updates[page.cancel] = gr.Button("Stop", visible=state.uploading, interactive=state.uploading)
+            updates[page.adding.line] = adding.render_line(state.uploads)
+            updates[page.uploads] = library_tab.render_uploads(state.uploads.files)
+            updates[page.cancel] = gr.Button("Stop", visible=state.uploads.running, interactive=state.uploads.running)
         return updates
 
 

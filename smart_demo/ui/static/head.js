@@ -53,7 +53,7 @@
   // ---- the modules ----
   const folder = new URL(document.currentScript.dataset.modules, document.baseURI);
   const modules = Promise.all(
-    ["compare.js", "library.js", "judge.js"].map((file) => import(new URL(file, folder))),
+    ["compare.js", "library.js", "judge.js", "adding.js"].map((file) => import(new URL(file, folder))),
   ).then((loaded) => Object.assign({}, ...loaded));
 
   /** Return functions of these names that call the modules' exports, as soon as the modules have loaded. */
@@ -85,7 +85,7 @@
    */
   window.smartDemo = {
     visitor: { secret, renew },
-    ...hooks("results", "chips", "like", "hood", "documents", "boards", "queryList", "uploads"),
+    ...hooks("results", "chips", "like", "hood", "documents", "boards", "queryList", "uploads", "adding"),
     judge: hooks("vote", "grade"),
   };
 })();
