@@ -78,6 +78,8 @@ class BatchProgress:
     running: bool = False
     stopping: bool = False
     """Whether it stops after the current page."""
+    stopped: bool = False
+    """Whether its owner stopped it."""
     seconds: float = 0.0
     """Time from the first submission to the end; 0 while it is running."""
     seconds_left: float | None = None

@@ -75,6 +75,9 @@ def _outcome(batch: BatchProgress) -> Iterator[str]:
         yield f"{count(known, 'file')} {'was' if known == 1 else 'were'} in your documents already."
     if not (batch.added_pages or known):
         yield "Nothing was added."
+    if batch.stopped:
+        yield "Stopped. Add the files again to continue."
+        return
     if any(file.state is State.DONE and file.done < file.total for file in batch.files):
         yield "Some pages are missing: the Library says why."
     refused = [file for file in batch.files if file.state is State.REFUSED]

@@ -305,6 +305,8 @@ class Wiring:
         # The default is set already: sending it would take back what the visitor has chosen in the meantime.
         chosen = {} if search.scope == default.scope else {"value": search.scope}
         updates[page.scope] = gr.Radio(self.handlers.scope_choices(), visible=page.accepts_uploads, **chosen)
+        # Files that were dropped before this answer have started the timer: only a poll stops it.
+        updates[page.timer] = gr.Timer(active=True)
         return {
             **updates,
             **dict(zip(page.controls, _control_values(search), strict=True)),

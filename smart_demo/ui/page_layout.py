@@ -86,6 +86,16 @@ class PageLayout:
                 scale=8,
                 html_attributes=gr.InputHTMLAttributes(autocomplete="off", spellcheck=False, enterkeyhint="search"),
             )
+            choices = [ON_SAMPLES, ON_MINE] if self.accepts_uploads else [ON_SAMPLES]
+            self.scope = gr.Radio(
+                choices,
+                value=ON_SAMPLES,
+                label="Search in",
+                elem_id="scope",
+                elem_classes="segments",
+                container=False,
+                visible=self.accepts_uploads,
+            )
             if self.accepts_uploads:
                 # Any type may be chosen: the file's content decides what it is, and our own message names the reason.
                 self.picture = gr.UploadButton("Picture", elem_id="picture", scale=0, min_width=0)
@@ -96,16 +106,8 @@ class PageLayout:
             html_component(render("sharing", public=settings.public), "share")
 
     def _lay_out_controls(self, settings: Settings) -> None:
+        # Always mounted, since the values of a component that is not are not sent; the style sheet folds them away.
         with gr.Row(elem_id="controls"):
-            choices = [ON_SAMPLES, ON_MINE] if self.accepts_uploads else [ON_SAMPLES]
-            self.scope = gr.Radio(
-                choices,
-                value=ON_SAMPLES,
-                label="Search in",
-                elem_id="scope",
-                elem_classes="segments",
-                visible=self.accepts_uploads,
-            )
             self.top = gr.Slider(MIN_K, MAX_K, settings.top, step=1, label="Results", elem_id="top")
             self.pooled = gr.Slider(0, MAX_WEIGHT, 1, step=0.05, label="Pooled weight", elem_id="weight-pooled")
             self.late = gr.Slider(0, MAX_WEIGHT, 1, step=0.05, label="Late weight", elem_id="weight-late")

@@ -30,7 +30,7 @@ from smart_demo.server.upload_limits import max_upload_file_bytes
 
 UI_DIR = Path(__file__).resolve().parent
 STATIC_DIR = UI_DIR / "static"
-STYLE_SHEETS = ("page.css", "judge.css", "adding.css")
+STYLE_SHEETS = ("page.css", "compare.css", "cards.css", "judge.css", "adding.css")
 """File names in the order of the cascade."""
 PRINT_SHEET = "print.css"
 """Style sheet for paper. It is put into the head unchanged, because Gradio rewrites the rules inside media queries."""

@@ -75,6 +75,7 @@ class _Report:
     ended: float | None = None
     seconds_left: float | None = None
     questions: tuple[str, ...] = ()
+    stopped: bool = False
     deletions: int = 0
     """Number of times that pages were deleted since it began."""
     dismissed: bool = False
@@ -148,6 +149,7 @@ class UploadQueue:
                 files=tuple(job.progress for job in report.jobs),
                 waiting_pages=report.waiting_pages,
                 running=running,
+                stopped=report.stopped,
                 stopping=any(job.stopping for job in self._queues.get(owner, ())),
                 seconds=0.0 if running or report.ended is None else report.ended - report.started,
                 seconds_left=report.seconds_left if running else None,
@@ -176,7 +178,7 @@ class UploadQueue:
         with self._lock:
             report = self._reports.pop(owner, None) if owner in self._queues else None
             report = report or _Report(self._clock())
-            report.dismissed = False
+            report.dismissed = report.stopped = False
             self._reports[owner] = report
             refused = list[_Job]()
             for index, path in enumerate(files):
@@ -207,6 +209,8 @@ class UploadQueue:
         A file submitted afterwards is read.
         """
         with self._lock:
+            if owner in self._queues and (report := self._reports.get(owner)):
+                report.stopped = True
             for job in list(self._queues.get(owner, ())):
                 if job.steps is None:
                     job.progress = _stopped(job.progress)

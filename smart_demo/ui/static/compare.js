@@ -85,13 +85,50 @@ export function results(element, server, watch, trigger) {
   const update = () => {
     moveCards(element);
     updateAddress(element);
+    updateToggles();
   };
   watch("value", () => {
     update();
+    noteOwnQuestion(element);
     document.dispatchEvent(new CustomEvent("answered"));
     requestAnimationFrame(() => searchInChosenScope(trigger));
   });
   update();
+}
+
+// ---- Tune, whose closed form is the formula above the right column ----
+
+const { look } = window.smartDemo;
+const isTuning = () => document.documentElement.classList.contains("is-tuning");
+
+function setTuning(on) {
+  document.documentElement.classList.toggle("is-tuning", on);
+  updateToggles();
+}
+
+/** Mark the state of the buttons of an answer, which comes without it. */
+function updateToggles() {
+  const { pageSize } = document.documentElement.dataset;
+  for (const button of document.querySelectorAll("[data-tune]")) button.setAttribute("aria-expanded", isTuning());
+  for (const button of document.querySelectorAll("[data-size]")) {
+    button.setAttribute("aria-pressed", button.dataset.size === pageSize);
+  }
+}
+
+document.addEventListener("click", (event) => {
+  const size = event.target.closest?.("[data-size]")?.dataset.size;
+  if (size) {
+    look.choosePageSize(size);
+    updateToggles();
+  }
+  if (event.target.closest?.("[data-tune]")) setTuning(!isTuning());
+});
+
+/** Drop the promise of the page after the first question that is no example. */
+function noteOwnQuestion(root) {
+  const asked = root.querySelector(".answer")?.dataset.asked;
+  const isExample = (text) => [...storyChips()].some((chip) => chip.dataset.query === text);
+  if (asked && !isExample(JSON.parse(asked).text)) look.markAsked();
 }
 
 // ---- a scope chosen before the first answer ----
