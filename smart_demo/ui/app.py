@@ -9,11 +9,18 @@ import gradio as gr
 from smart_demo.engine import Engine
 from smart_demo.errors import InputRefused
 from smart_demo.judging.judging_store import JudgingStore
-from smart_demo.search.request import ON_SAMPLES, SearchRequest, parse_request, parse_request_fields, parse_url_query
+from smart_demo.search.request import (
+    ON_MINE,
+    ON_SAMPLES,
+    SearchRequest,
+    parse_request,
+    parse_request_fields,
+    parse_url_query,
+)
 from smart_demo.server.cleanup import Cleanup
 from smart_demo.server.picture_addresses import PictureAddresses
 from smart_demo.types import SAMPLES, Counted, Reduce, Scope
-from smart_demo.ui import library_tab, page_layout, theme
+from smart_demo.ui import adding, library_tab, page_layout, theme
 from smart_demo.ui.api import API_NAME, MAX_CONCURRENT, SearchEndpoint
 from smart_demo.ui.costs_tab import CostsTab
 from smart_demo.ui.crops import CropHandlers, embed_crops
@@ -55,7 +62,8 @@ def build_app(
 
     pictures: give the same to `launch_options`, which serves them.
     """
-    uploads = UploadQueue(engine.add, engine.settings.limits.files, engine.settings.quotas.waiting_files)
+    limits, waiting = engine.settings.limits, engine.settings.quotas.waiting_files
+    uploads = UploadQueue(engine.add, limits.files, waiting, engine.count_pages, engine.suggest_questions)
     handlers = Handlers(engine, uploads, preparation, pictures)
     explanations = ExplainHandlers(handlers)
     evidence = CropHandlers(handlers, embed_crops(engine.library.picture))
@@ -194,8 +202,15 @@ class Wiring:
         # The script sends this while outcomes are computed, and after each vote.
         page.how_often.input(self.count_outcomes, None, page.how_often, **SINGLE_EVENT, api_name="outcomes")
         if page.accepts_uploads:
-            polled += [page.documents, page.uploads, page.cancel]
-            page.files.upload(self.upload, page.files, [page.files, page.timer], **SINGLE_EVENT)
+            polled += [page.documents, page.uploads, page.cancel, page.adding.line]
+            # Files may be dropped again before the server has answered: no such event is left out.
+            for box in (page.files, page.adding.files):
+                box.upload(self.upload, box, [box, page.timer], **PRIVATE_EVENT, trigger_mode="multiple")
+            page.adding.line.select(
+                self.search_added, page.controls, [page.query, page.scope, *answer], **searching, api_name="added"
+            )
+            page.adding.line.stop(self.cancel, None, page.cancel, **SINGLE_EVENT, api_name="stop_adding")
+            page.adding.line.clear(self.dismiss, None, page.adding.line, **SINGLE_EVENT, api_name="dismiss_added")
             page.picture.upload(
                 self.search_picture,
                 [page.picture, page.query, page.scope, *page.controls],
@@ -256,6 +271,13 @@ class Wiring:
         return request.text, ON_SAMPLES, *self._answer(request)
 
     @show_errors_as_toast
+    def search_added(self, event: gr.EventData, *controls: object) -> object:
+        """Search the visitor's documents for a question made from their words."""
+        data = event._data if isinstance(event._data, dict) else {}
+        request = parse_request(data.get("query"), ON_MINE, *controls)
+        return request.text, ON_MINE, *self._answer(request)
+
+    @show_errors_as_toast
     def reopen(self, event: gr.EventData) -> object:
         """Search again for a judged or listed query, with its scope and weights."""
         request = parse_request_fields(event._data)
@@ -278,7 +300,7 @@ class Wiring:
     @show_errors_as_toast
     def upload(self, files: object) -> object:
         """Queue uploaded files and empty the box for the next ones."""
-        folder, paths = self.page.files.GRADIO_CACHE, files if isinstance(files, list) else []
+        folder, paths = self.page.files.GRADIO_CACHE, files if isinstance(files, list) else []  # the same for each box
         self.handlers.submit_uploads([resolve_upload(path, folder, "No file arrived.") for path in paths])
         return None, gr.Timer(active=True)
 
@@ -287,6 +309,12 @@ class Wiring:
         """Stop the visitor's uploads."""
         self.handlers.cancel_uploads()
         return gr.Button("Stopping after this page", interactive=False)
+
+    @show_errors_as_toast
+    def dismiss(self) -> object:
+        """Remove the outcome of the visitor's last upload from the page."""
+        self.handlers.dismiss_uploads()
+        return ""
 
     @show_errors_as_toast
     def delete(self, event: gr.EventData) -> object:
@@ -309,6 +337,8 @@ class Wiring:
         # The default is set already: sending it would take back what the visitor has chosen in the meantime.
         chosen = {} if search.scope == default.scope else {"value": search.scope}
         updates[page.scope] = gr.Radio(self.handlers.scope_choices(), visible=page.accepts_uploads, **chosen)
+        # Files that were dropped before this answer have started the timer: only a poll stops it.
+        updates[page.timer] = gr.Timer(active=True)
         return {
             **updates,
             **dict(zip(page.controls, _control_values(search), strict=True)),
@@ -354,8 +384,9 @@ class Wiring:
         }
         if page.accepts_uploads:
             updates[page.documents] = handlers.render_own_documents(state.serving)
-            updates[page.uploads] = library_tab.render_uploads(state.uploads)
-            updates[page.cancel] = gr.Button("Stop", visible=state.uploading, interactive=state.uploading)
+            updates[page.adding.line] = adding.render_line(state.uploads)
+            updates[page.uploads] = library_tab.render_uploads(state.uploads.files)
+            updates[page.cancel] = gr.Button("Stop", visible=state.uploads.running, interactive=state.uploads.running)
         return updates
 
 

@@ -39,6 +39,7 @@ STYLE_SHEETS = (
     "crops.css",
     "outcomes.css",
     "addresses.css",
+    "adding.css",
     "slides.css",
     "judge.css",
 )

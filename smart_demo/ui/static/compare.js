@@ -170,7 +170,7 @@ export function like(element, trigger, watch) {
 }
 
 /** Search with the first picture among the files, if there is one. */
-function attachPicture(files) {
+export function attachPicture(files) {
   const picture = [...(files ?? [])].find((file) => file.type.startsWith("image/"));
   const input = pictureInput();
   if (!picture || !input) return false;
@@ -181,16 +181,6 @@ function attachPicture(files) {
   return true;
 }
 
-function dragOverQuery(event) {
-  const row = event.target.closest?.("#ask");
-  if (!row || !pictureInput() || !event.dataTransfer?.types.includes("Files")) return;
-  row.classList.toggle("is-dropping", event.type === "dragover");
-  if (event.type === "dragleave") return;
-  event.preventDefault();
-  if (event.type === "drop") attachPicture(event.dataTransfer.files);
-}
-
-for (const name of ["dragover", "dragleave", "drop"]) document.addEventListener(name, dragOverQuery);
 document.addEventListener("paste", (event) => {
   if (event.target.closest?.("#ask") && attachPicture(event.clipboardData?.files)) event.preventDefault();
 });
