@@ -365,7 +365,7 @@ def test_a_search_survives_the_way_to_the_page_and_back(text):
     wanted = parse_request(text, ON_MINE, 7, 0.35, 2.4)
     kept = json.dumps(wanted.fields)
     assert parse_request_fields(json.loads(kept)) == wanted
-    markup = compare.render_results(found([0.5], [0.5]), lambda _: b"", "", kept)
+    markup = compare.render_results(found([0.5], [0.5]), lambda _: "", "", kept)
     assert ParsedMarkup(markup).values("data-asked") == [kept]
 
 
