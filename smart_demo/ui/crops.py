@@ -26,7 +26,7 @@ CropAddress = Callable[[StoredPage, Box, int], str]
 """Returns the address of the picture of a part of a page, drawn that many pixels wide."""
 MAX_PAGES = 2 * MAX_K
 """Maximum number of pages of one request: both columns, without a page in common."""
-SLOT_STEPS = (40, 20)
+SLOT_STEPS = (40, 10)
 """CSS pixels of width and height to whose multiples slots are rounded down, so that cards share crops."""
 SLOT_LIMITS = ((120, 1_200), (40, 800))
 """Range of a slot's width, and of its height. Others are clamped."""

@@ -15,7 +15,7 @@ const REST_MS = 120;
 const RESIZE_MS = 200;
 /** Height in CSS pixels of the caption below a crop, and steps in which a crop's size changes. */
 const CAPTION = 21;
-const STEPS = [40, 20];
+const STEPS = [40, 10];
 /** Long side over short side from which a thumbnail shows only the start of its page. */
 const LONG_THUMBNAIL = 3.95;
 
