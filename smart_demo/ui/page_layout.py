@@ -50,9 +50,10 @@ class PageLayout:
         self.timer = gr.Timer(POLL_SECONDS, active=False)
         with gr.Tabs(elem_id="tabs"):
             with gr.Tab("Compare", id="compare"):
-                html_component(render("hero"), "hero")
-                script = "smartDemo.outcomes(element, server, watch, trigger)"
-                self.how_often = html_component("", "how-often", script, viewer)
+                with gr.Row(elem_id="promise"):
+                    html_component(render("hero"), "hero")
+                    script = "smartDemo.outcomes(element, server, watch, trigger)"
+                    self.how_often = html_component("", "how-often", script, viewer)
                 self._lay_out_query(settings)
                 self._lay_out_controls(settings)
                 self.results = html_component(
