@@ -102,7 +102,7 @@ class PageLayout:
             if self.accepts_uploads:
                 # Any type may be chosen: the file's content decides what it is, and our own message names the reason.
                 self.picture = gr.UploadButton("Picture", elem_id="picture", scale=0, min_width=0)
-                gr.Button("Add documents", elem_id="add", scale=0, min_width=0)  # the script opens the file chooser
+                gr.Button("Add files", elem_id="add", scale=0, min_width=0)  # the script opens the file chooser
             self.search_button = gr.Button("Search", variant="primary", elem_id="go", scale=0, min_width=112)
         with gr.Row(elem_id="strip"):
             self.chips = html_component(render_chips(STORY_QUERIES), "examples", "smartDemo.chips(element, trigger)")
