@@ -30,6 +30,8 @@ SLOT_STEPS = (40, 10)
 """CSS pixels of width and height to whose multiples slots are rounded down, so that cards share crops."""
 SLOT_LIMITS = ((120, 1_200), (40, 800))
 """Range of a slot's width, and of its height. Others are clamped."""
+MAX_SENT_SIDE = 1_000_000
+"""CSS pixels above which a side is refused rather than clamped."""
 DENSITY = 2
 """Pixels of a crop for one CSS pixel of its slot, at most, for sharp screens."""
 MAX_LABELS = 4
@@ -53,46 +55,47 @@ class CropHandlers:
 
     @answer_errors("crops could not be found")
     def crops(self, request: object) -> dict[str, object]:
-        """Return `crops`, the evidence of each page by its key as markup, or `{"sentence": …}`.
+        """Return `crops`, the evidence of each page as markup, in the order of the request, or `{"sentence": …}`.
 
         request: `asked`, the fields of the search, and `pages`, a list of [key of a page, width and height of the
         crop's place in CSS pixels]. A page that cannot be shown has a sentence in place of its crop.
         """
         search, scopes = resolve_search(self._handlers, request)
         slots = _parse_slots(request_field(request, "pages"))
-        keys: dict[str, Key] = {}
-        for name in slots:
-            try:
-                keys[name] = self._handlers.resolve_page(name)
-            except SmartError:  # the page has a sentence, as one that was deleted
-                continue
+        keys = [self._find_key(name) for name, _ in slots]
+        pages = {key: slot for key, (_, slot) in zip(keys, slots, strict=True) if key}
         query = self._handlers.build_query(search)
-        pages = {key: slots[name] for name, key in keys.items()}
         found = self._handlers.engine.crops(query, scopes, pages, search.weights, search.top)
-        evidence = {name: found.get(keys[name]) if name in keys else None for name in slots}
-        return {"crops": {name: self._render(crop, slots[name]) for name, crop in evidence.items()}}
+        address, missing = self._handlers.addresses.crop, render_sentence(NO_PAGE)
+        return {"crops": [render_crop(found[key], pages[key], address) if key in found else missing for key in keys]}
 
-    def _render(self, page_crop: PageCrop | None, slot: Slot) -> Markup:
-        if page_crop is None:
-            return render_sentence(NO_PAGE)
-        return render_crop(page_crop, slot, self._handlers.addresses.crop)
+    def _find_key(self, name: str) -> Key | None:
+        """Return the page of a browser's key, or None if the visitor can see no such page."""
+        try:
+            return self._handlers.resolve_page(name)
+        except SmartError:  # the same sentence as for a page that was deleted
+            return None
 
 
-def _parse_slots(pages: object) -> dict[str, Slot]:
-    """Return the size of the crop's place by the key of each page, as a browser sent both.
+def _parse_slots(pages: object) -> list[tuple[str, Slot]]:
+    """Return the key of each page and the size of its crop's place, as a browser sent both.
 
     Raises InputRefused for anything but a list of a key and two numbers each, and for too many.
     """
     if not isinstance(pages, list) or len(pages) > MAX_PAGES:
         raise InputRefused(f"That is not a list of at most {MAX_PAGES} pages.")
-    slots = {}
+    slots = []
     for page in pages:
         match page:
-            case [str(name), int() | float() as width, int() | float() as height] if max(abs(width), abs(height)) < 1e6:
-                slots[name] = _round_slot(width, height)
+            case [str(name), int() | float() as width, int() | float() as height] if _is_size(width, height):
+                slots.append((name, _round_slot(width, height)))
             case _:
                 raise InputRefused("That is not a list of pages.")
     return slots
+
+
+def _is_size(*sides: float) -> bool:
+    return all(abs(side) < MAX_SENT_SIDE for side in sides)  # false for what is no number
 
 
 def _round_slot(width: float, height: float) -> Slot:

@@ -111,9 +111,9 @@ class Evidence {
     const answer = await answerOf(() => this.#server.crops({ asked: JSON.parse(asked), pages }));
     if (this.#isStale(crops)) return;
     const time = performance.now();
-    for (const page of pages) {
+    for (const [index, page] of pages.entries()) {
       const key = page.join(" ");
-      const markup = answer.crops?.[page[0]];
+      const markup = answer.crops?.[index];
       pending.delete(key);
       if (markup) crops.set(key, { markup, time });
       else this.#showError(answer.sentence ?? SILENT, key);
