@@ -18,7 +18,7 @@ from pathlib import Path
 from smart_demo.backbones.registry import Serving
 from smart_demo.engine import Engine
 from smart_demo.errors import InputRefused, LibraryError, SmartError
-from smart_demo.indexing.progress import Progress
+from smart_demo.indexing.progress import BatchProgress
 from smart_demo.indexing.samples import Samples
 from smart_demo.search.request import (
     ON_BOTH,
@@ -32,13 +32,10 @@ from smart_demo.search.request import (
 from smart_demo.server.picture_addresses import PictureAddresses, data_address
 from smart_demo.server.visitors import current_visitor
 from smart_demo.types import (
-    LATE,
     LOCAL,
-    POOLED,
     SAMPLES,
     SMART,
     Document,
-    Method,
     PageId,
     Pixels,
     Query,
@@ -67,8 +64,7 @@ class BackgroundState:
     samples: Samples | None
     preparing: bool
     """Whether samples are being encoded."""
-    uploading: bool
-    uploads: tuple[Progress, ...]
+    uploads: BatchProgress
     own_pages: tuple[int, float]
     """Number of the visitor's pages and time of the newest; every change of their library changes one of them."""
     error: str
@@ -77,7 +73,7 @@ class BackgroundState:
     @property
     def busy(self) -> bool:
         """Whether more may change without an action."""
-        return self.preparing or self.uploading or not self.ready
+        return self.preparing or self.uploads.running or not self.ready
 
     @property
     def fingerprint(self) -> str:
@@ -87,7 +83,7 @@ class BackgroundState:
     @property
     def answer_fingerprint(self) -> str:
         """A text that differs if the answer may; it ignores the visitor's pages during an upload."""
-        return repr((self.ready, self.samples, self.error, None if self.uploading else self.own_pages))
+        return repr((self.ready, self.samples, self.error, None if self.uploads.running else self.own_pages))
 
 
 class Handlers:
@@ -203,8 +199,7 @@ class Handlers:
             self.engine.backbones.ready,
             self.samples(),
             self.preparation.running,
-            visitor is not None and self.uploads.running(visitor),
-            self.uploads.progress(visitor) if visitor else (),
+            BatchProgress() if visitor is None else self.uploads.batch(visitor),
             self._own_pages(visitor),
             self.preparation.error,
         )
@@ -230,8 +225,7 @@ class Handlers:
         if self.is_model_loading(scopes):
             title = f"{self.serving().name} is still loading"
             return compare.render_empty(title, "You can search your documents as soon as it is ready.")
-        methods = (POOLED, LATE, Method(SMART.name, SMART.label, request.weights))
-        found = self.engine.search(self.build_query(request), scopes, methods, request.top)
+        found = self.engine.search(self.build_query(request), scopes, request.methods, request.top)
         # The check ran with SMART's weights and holds for no others.
         check = self.engine.candidate_check(found, scopes) if request.weights == SMART.weights else None
         link, search = format_url_query(request), json.dumps(request.fields)
@@ -335,6 +329,11 @@ class Handlers:
         if (visitor := self.visitor) is not None:
             self.uploads.cancel(visitor)
 
+    def dismiss_uploads(self) -> None:
+        """Mark the outcome of the visitor's last upload as read."""
+        if (visitor := self.visitor) is not None:
+            self.uploads.dismiss(visitor)
+
     def delete_document(self, file: object) -> str:
         """Delete one of the visitor's documents and return a sentence with the freed bytes."""
         visitor = self.visitor
@@ -343,6 +342,7 @@ class Handlers:
         names = {document.file: document.name for document in self.engine.documents(visitor)}
         freed = self.engine.delete_document(visitor, file)
         self.addresses.discard_deleted_pages()
+        self.uploads.discard_questions(visitor)
         return f"{names.get(file, 'The document')} is deleted: {size_in_words(freed)} freed."
 
 

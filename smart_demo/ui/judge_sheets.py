@@ -28,8 +28,7 @@ from smart_demo.judging.scoreboard import METHOD_LABELS
 from smart_demo.judging.trials import BlindColumns, Trial
 from smart_demo.search.request import SearchRequest, format_url_query
 from smart_demo.types import SMART, PageId, Scope, StoredPage
-from smart_demo.ui.cards import ThumbnailLoader, render_thumbnail
-from smart_demo.ui.compare import describe_formula
+from smart_demo.ui.cards import ThumbnailLoader, describe_formula, render_thumbnail
 from smart_demo.ui.handlers import Handlers
 from smart_demo.ui.render import render
 from smart_demo.ui.tickets import Ticket, Tickets
@@ -85,6 +84,8 @@ class VoteSheet:
     """The vote, which reveals the sides, or None while the sheet is blind."""
     link: str
     """URL query that opens the same search in Compare."""
+    key: str = ""
+    """`Query.key` of the query, which its address contains."""
 
     @property
     def columns_are_equal(self) -> bool:
@@ -107,6 +108,8 @@ class GradeSheet:
     """Number of ungraded pages of the other judged queries."""
     ranks: Trial | None
     """The trial whose ranks are shown, or None to hide them."""
+    key: str = ""
+    """`Query.key` of the query, which its address contains."""
 
     @property
     def graded(self) -> int:
@@ -154,6 +157,7 @@ class JudgeSheets:
             (trial.seed, trial.query.key) in map(revealed_query, judged.events),
             vote,
             format_url_query(replace(ticket.search, text=trial.query.text)),
+            trial.query.key,
         )
         return render_vote_sheet(sheet, thumbnail)
 
@@ -171,6 +175,7 @@ class JudgeSheets:
             self.progress(ticket),
             sum(number for key, number in count_ungraded(judged).items() if key != trial.query.key),
             trial if voted or ranks else None,
+            trial.query.key,
         )
         return render(
             "grade_sheet",

@@ -33,7 +33,17 @@ from smart_demo.server.upload_limits import max_upload_file_bytes
 
 UI_DIR = Path(__file__).resolve().parent
 STATIC_DIR = UI_DIR / "static"
-STYLE_SHEETS = ("page.css", "judge.css")
+STYLE_SHEETS = (
+    "page.css",
+    "compare.css",
+    "cards.css",
+    "crops.css",
+    "outcomes.css",
+    "addresses.css",
+    "adding.css",
+    "slides.css",
+    "judge.css",
+)
 """File names in the order of the cascade."""
 PRINT_SHEET = "print.css"
 """Style sheet for paper. It is put into the head unchanged, because Gradio rewrites the rules inside media queries."""
@@ -72,6 +82,8 @@ LIGHT = {
     "fall-soft": "#fbe8dc",
     "trouble": "#8f1d1d",
     "trouble-soft": "#fbe9e7",
+    "mark": "#c8102e",
+    "mark-soft": "#c8102e1a",
 }
 """Colours by the names that the style sheets use, without their dashes. This is their only definition."""
 DARK = {
@@ -91,6 +103,8 @@ DARK = {
     "fall-soft": "#3b2214",
     "trouble": "#ff9b93",
     "trouble-soft": "#3a1a1a",
+    "mark": "#c8102e",
+    "mark-soft": "#c8102e1a",
 }
 PRINT = {**LIGHT, "paper": "#fff", "sheet": "#fff", "sunken": "#f1efe9", "line": "#d9d5ca", "line-strong": "#bdb7a8"}
 """Colours on paper: white, with stronger lines."""

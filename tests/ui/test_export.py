@@ -107,7 +107,7 @@ def test_the_sheet_names_what_was_compared():
 
 
 def test_zero_weights_have_a_notice():
-    assert "SMART has nothing to rank by" in saved(found([0.9, 0.1], [0.1, 0.9], weights=Weights(0, 0)))
+    assert "the right column has nothing to rank by" in saved(found([0.9, 0.1], [0.1, 0.9], weights=Weights(0, 0)))
 
 
 def test_a_page_that_was_not_scored_has_a_dash_for_a_number():

@@ -81,7 +81,7 @@ def test_without_late_weight_the_columns_agree(visit):
     late.fill("0")
     late.press("Tab")
     expect(visit.page.get_by_role("heading", name="Same 5 pages in the same order")).to_be_visible()
-    expect(visit.page.locator(".column-head.of-smart")).to_contain_text("1.00 × pooled + 0.00 × late")
+    expect(visit.page.locator(".column-head.of-right")).to_contain_text("1.00 × pooled + 0.00 × late")
     left, right = (visit.cards(c).evaluate_all("all => all.map(c => c.dataset.page)") for c in ("Pooled only", "SMART"))
     assert left == right
 

@@ -7,6 +7,7 @@
  * Python makes every number and sentence and escapes the markup of facts and anatomy. Words and names of documents are
  * set as text.
  */
+import { showPair } from "./addresses.js";
 import { loadPicture, loadedPicture, shownPicture } from "./pictures.js";
 import { AnswerCache, askedFields, closeOnBackdrop, make, placeBox, prefersCalm, stage } from "./tools.js";
 
@@ -338,7 +339,7 @@ class PageViewer extends Viewer {
   }
 
   describe(card) {
-    const column = card.dataset.side === "smart" ? "SMART" : "Pooled only";
+    const column = document.querySelector(`#head-${card.dataset.side}`)?.textContent ?? "Page";
     this.title.textContent = `${column} · ${this.at + 1} of ${this.cards.length}`;
     this.dialog.dataset.side = card.dataset.side;
     const facts = card.nextElementSibling?.firstElementChild;
@@ -837,8 +838,11 @@ class PairSide {
   async show(page, choices, isCurrent) {
     this.select.replaceChildren(...choices.map(({ key, label }) => make("option", { value: key }, label)));
     this.select.value = page.key;
-    const rank = (side) => make("b", { class: `of-${side}` }, page[side]);
-    this.ranks.replaceChildren("Pooled only ", rank("pooled"), " · SMART ", rank("smart"));
+    const [left, right] = page.ranks.map(([label, rank], at) => [
+      `${label} `,
+      make("b", { class: ["of-left", "of-right"][at] }, rank),
+    ]);
+    this.ranks.replaceChildren(...left, " · ", ...right);
     this.#name = `${page.name}, ${page.where}`;
     this.paper.setAttribute("aria-label", this.#name);
     this.image.width = page.width;
@@ -954,6 +958,7 @@ class PairView {
     closeOnBackdrop(this.dialog);
     this.dialog.addEventListener("close", () => {
       this.#turn += 1;
+      showPair("");
       if (!document.querySelector("dialog.viewer[open]")) document.documentElement.classList.remove("is-viewing");
       // Browsers return the focus by themselves if the opener had it. Do not take it from another element.
       if (this.#opener?.isConnected && document.activeElement === document.body) this.#opener.focus();
@@ -984,6 +989,7 @@ class PairView {
     this.#clear("");
     document.documentElement.classList.add("is-viewing");
     if (!this.dialog.open) this.dialog.showModal();
+    showPair(page);
     this.#load(page, "");
   }
 
@@ -1127,4 +1133,5 @@ export function offerPairs(element, server) {
     button.addEventListener("click", () => open(page, button));
     ranks.after(button);
   });
+  return open;
 }
