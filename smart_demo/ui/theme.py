@@ -83,7 +83,6 @@ LIGHT = {
     "trouble": "#8f1d1d",
     "trouble-soft": "#fbe9e7",
     "mark": "#c8102e",
-    "mark-soft": "#c8102e1a",
 }
 """Colours by the names that the style sheets use, without their dashes. This is their only definition."""
 DARK = {
@@ -104,7 +103,6 @@ DARK = {
     "trouble": "#ff9b93",
     "trouble-soft": "#3a1a1a",
     "mark": "#c8102e",
-    "mark-soft": "#c8102e1a",
 }
 PRINT = {**LIGHT, "paper": "#fff", "sheet": "#fff", "sunken": "#f1efe9", "line": "#d9d5ca", "line-strong": "#bdb7a8"}
 """Colours on paper: white, with stronger lines."""

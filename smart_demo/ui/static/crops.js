@@ -7,6 +7,8 @@ import { AnswerCache, answerOf, askedFields, make } from "./tools.js";
 
 /** A visitor's own pictures can be fetched for at least this long after their crop was requested. */
 const FRESH_MS = 240_000;
+/** Age of crops after which the same answer shows new ones: it comes again if documents or the model have changed. */
+const SAME_MS = 2_000;
 /** Time that a pointer rests on a card before its map is requested: a pointer that only passes requests none. */
 const REST_MS = 120;
 /** Long side over short side from which a thumbnail shows only the start of its page. */
@@ -16,10 +18,9 @@ const LONG_THUMBNAIL = 3.95;
 export function offerEvidence(element, server) {
   const evidence = new Evidence(element, server);
   const maps = new CardMaps(element, server);
-  document.addEventListener("answered", () => {
-    maps.leave();
-    if (element.isConnected) evidence.update();
-  });
+  document.addEventListener("answered", () => maps.leave());
+  // Gradio may write the markup of one answer again without an event, and changes only the nodes that differ.
+  new MutationObserver(() => evidence.update()).observe(element, { childList: true, subtree: true });
   evidence.update();
 }
 
@@ -40,6 +41,8 @@ class Evidence {
   #query = "";
   /** Markup and time of arrival by page. */
   #crops = new Map();
+  /** The page whose evidence a place shows. */
+  #shown = new WeakMap();
   /** Pages whose crops were requested and have not arrived. */
   #pending = new Set();
 
@@ -51,18 +54,22 @@ class Evidence {
   /** Fill the cards of the answer on the screen, from memory or from the server. */
   update() {
     const asked = askedFields();
-    if (!asked) return;
+    const slots = this.#slots();
+    if (!asked || !slots.length) return;
     const query = cropsDependOn(asked);
-    // The same answer comes again if documents or the model have changed.
-    if (query !== this.#query || asked === this.#asked) {
+    if (query !== this.#query) {
       this.#crops = new Map();
       this.#pending = new Set();
+      for (const slot of slots) slot.replaceChildren();
+    } else if (asked === this.#asked && slots.every((slot) => !slot.firstChild)) {
+      this.#discardOlderThan(SAME_MS);
     }
+    this.#discardOlderThan(FRESH_MS);
     this.#asked = asked;
     this.#query = query;
     this.#fill();
-    const isNeeded = (page) => !this.#isFresh(page) && !this.#pending.has(page);
-    const pages = [...new Set(this.#slots().map((slot) => slot.dataset.page))].filter(isNeeded);
+    const lacking = new Set(this.#emptySlots().map((slot) => slot.dataset.page));
+    const pages = [...lacking].filter((page) => !this.#pending.has(page));
     if (!pages.length) return;
     for (const page of pages) this.#pending.add(page);
     // After the frame that shows the ranking.
@@ -71,7 +78,10 @@ class Evidence {
 
   #slots = () => [...this.#element.querySelectorAll(".evidence[data-page]")];
 
-  #isFresh = (page) => performance.now() - (this.#crops.get(page)?.time ?? -Infinity) < FRESH_MS;
+  #discardOlderThan(age) {
+    const oldest = performance.now() - age;
+    for (const [page, { time }] of this.#crops) if (time < oldest) this.#crops.delete(page);
+  }
 
   async #request(asked, pages) {
     const [crops, pending] = [this.#crops, this.#pending];
@@ -89,17 +99,23 @@ class Evidence {
   #isStale = (crops) => crops !== this.#crops || !this.#element.isConnected;
 
   #fill() {
-    for (const slot of this.#slots()) {
-      const crop = this.#crops.get(slot.dataset.page);
-      if (!crop || slot.firstChild) continue;
-      slot.innerHTML = crop.markup;
+    for (const slot of this.#emptySlots()) {
+      const { page } = slot.dataset;
+      if (!this.#crops.has(page)) continue;
+      slot.innerHTML = this.#crops.get(page).markup;
+      this.#shown.set(slot, page);
     }
   }
 
+  /** Return the places of the cards without the evidence of their page. */
+  #emptySlots = () => this.#slots().filter((slot) => !slot.firstChild || this.#shown.get(slot) !== slot.dataset.page);
+
   #showError(sentence, pages) {
-    for (const slot of this.#slots()) {
-      if (!pages.includes(slot.dataset.page) || slot.firstChild) continue;
-      slot.append(make("span", { class: "crop is-none" }, make("span", { class: "crop-caption" }, sentence)));
+    for (const slot of this.#emptySlots()) {
+      if (!pages.includes(slot.dataset.page)) continue;
+      const caption = make("span", { class: "crop-caption" }, sentence);
+      slot.replaceChildren(make("span", { class: "crop is-none" }, caption));
+      this.#shown.set(slot, slot.dataset.page);
     }
   }
 }
