@@ -2,13 +2,10 @@
 
 from __future__ import annotations
 
-import base64
-import io
 import math
 from collections.abc import Callable
 
 from markupsafe import Markup
-from PIL import Image
 
 from smart_demo.errors import InputRefused, LibraryError, SmartError
 from smart_demo.page_text import Box
@@ -16,6 +13,7 @@ from smart_demo.search.explain import NoPlace
 from smart_demo.search.explain.evidence_crop import MAX_ENLARGEMENT
 from smart_demo.search.explain.explainer import PageCrop
 from smart_demo.search.request import MAX_K
+from smart_demo.server.picture_addresses import CropAddress, data_address
 from smart_demo.types import StoredPage
 from smart_demo.ui.events import answer_errors
 from smart_demo.ui.handlers import Handlers
@@ -23,8 +21,6 @@ from smart_demo.ui.pair_view import shorten_label
 from smart_demo.ui.render import render
 from smart_demo.ui.viewer import request_field, resolve_search
 
-CropAddress = Callable[[StoredPage, Box, int], str]
-"""Returns the address of the picture of a part of a page, drawn that many pixels wide."""
 MAX_PAGES = 2 * MAX_K
 """Maximum number of pages of one request: both columns, without a page in common."""
 MAX_CROP_PIXELS = 660
@@ -121,31 +117,9 @@ def format_share(share: float) -> str:
     return ">99 %" if 0.99 < share < 1 else f"{share * 100:.0f} %"
 
 
-def embed_crops(load_picture: Callable[[StoredPage], bytes]) -> CropAddress:
+def embed_crops(cut: Callable[[StoredPage, Box, int], bytes]) -> CropAddress:
     """Return a function that puts the whole picture of a crop into its address, for a document that must be complete.
 
-    load_picture: returns a page's stored picture.
+    cut: returns a part of a page as WebP, as `PictureAddresses.read_crop`.
     """
-
-    def address(page: StoredPage, box: Box, width: int) -> str:
-        return f"data:image/webp;base64,{base64.b64encode(crop_bytes(load_picture(page), box, width)).decode('ascii')}"
-
-    return address
-
-
-def crop_bytes(picture: bytes, box: Box, width: int) -> bytes:
-    """Return a part of a page's stored picture, drawn `width` pixels wide, as WebP.
-
-    Raises LibraryError if the picture cannot be read.
-    """
-    try:
-        with Image.open(io.BytesIO(picture), formats=("WEBP",)) as image:
-            across, down = image.size
-            corners = (box.left * across, box.top * down, box.right * across, box.bottom * down)
-            height = max(1, round(width * (corners[3] - corners[1]) / (corners[2] - corners[0])))
-            part = image.convert("RGB").resize((width, height), Image.Resampling.BICUBIC, corners)
-    except OSError:
-        raise LibraryError("The picture of that page cannot be read.", "Add its file again.") from None
-    stream = io.BytesIO()
-    part.save(stream, "WEBP", quality=80, method=2)
-    return stream.getvalue()
+    return lambda page, box, width: data_address(cut(page, box, width))

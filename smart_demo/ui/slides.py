@@ -7,7 +7,6 @@ from a browser are validated, as in `handlers`.
 
 from __future__ import annotations
 
-import base64
 import unicodedata
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
@@ -187,13 +186,11 @@ class SlideHandlers:
 
     def _head(self, search: SearchRequest) -> Markup:
         """Return the question above a slide, with its picture and with the title of its story."""
-        story, picture = find_story_number(search), ""
-        if search.picture:
-            thumbnail = self._handlers.pictures.preview(search.picture).thumbnail
-            picture = base64.b64encode(thumbnail).decode("ascii")
+        story, handlers = find_story_number(search), self._handlers
+        preview = handlers.pictures.preview(search.picture, handlers.addresses.crop) if search.picture else None
         title = f"Example {story} of {len(STORIES)}: {STORIES[story - 1].title}" if story else "Your question"
         question, size = fit_question(search.text)
-        return render("slide_head", title=title, question=question, size=size, picture=picture)
+        return render("slide_head", title=title, question=question, size=size, preview=preview)
 
 
 def compare_ranks(found: Found) -> Ranks:
