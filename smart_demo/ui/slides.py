@@ -186,11 +186,12 @@ class SlideHandlers:
 
     def _head(self, search: SearchRequest) -> Markup:
         """Return the question above a slide, with its picture and with the title of its story."""
-        story, handlers = find_story_number(search), self._handlers
-        preview = handlers.pictures.preview(search.picture, handlers.addresses.crop) if search.picture else None
+        story, picture = find_story_number(search), None
+        if search.picture:
+            picture = self._handlers.pictures.preview(search.picture, self._handlers.addresses.crop)
         title = f"Example {story} of {len(STORIES)}: {STORIES[story - 1].title}" if story else "Your question"
         question, size = fit_question(search.text)
-        return render("slide_head", title=title, question=question, size=size, preview=preview)
+        return render("slide_head", title=title, question=question, size=size, picture=picture)
 
 
 def compare_ranks(found: Found) -> Ranks:
