@@ -37,6 +37,7 @@ STYLE_SHEETS = (
     "page.css",
     "compare.css",
     "cards.css",
+    "pictures.css",
     "crops.css",
     "outcomes.css",
     "addresses.css",
