@@ -13,6 +13,7 @@ from smart_demo.diagnostics import has_mcp
 from smart_demo.search.request import MAX_K, MAX_WEIGHT, MIN_K, ON_MINE, ON_SAMPLES
 from smart_demo.types import Counted, Reduce
 from smart_demo.ui import library_tab, stories
+from smart_demo.ui.adding import AddingPanel
 from smart_demo.ui.events import ServerFunction, html_component
 from smart_demo.ui.judge_tab import JudgeTab
 from smart_demo.ui.render import NOTHING, render
@@ -43,12 +44,15 @@ class PageLayout:
         """Whether visitors may add documents and search with pictures."""
         html_component(render("header"), "masthead")
         self.status = html_component("", "status")
+        self.adding = AddingPanel(settings)
         self.seen = gr.State("")
         self.answered = gr.State(None)
         self.timer = gr.Timer(POLL_SECONDS, active=False)
         with gr.Tabs(elem_id="tabs"):
             with gr.Tab("Compare", id="compare"):
                 html_component(render("hero"), "hero")
+                script = "smartDemo.outcomes(element, server, watch, trigger)"
+                self.how_often = html_component("", "how-often", script, viewer)
                 self._lay_out_query(settings)
                 self._lay_out_controls(settings)
                 self.results = html_component(
@@ -97,6 +101,7 @@ class PageLayout:
             if self.accepts_uploads:
                 # Any type may be chosen: the file's content decides what it is, and our own message names the reason.
                 self.picture = gr.UploadButton("Picture", elem_id="picture", scale=0, min_width=0)
+                gr.Button("Add documents", elem_id="add", scale=0, min_width=0)  # the script opens the file chooser
             self.search_button = gr.Button("Search", variant="primary", elem_id="go", scale=0, min_width=112)
         with gr.Row(elem_id="strip"):
             self.chips = html_component(render_chips(STORY_QUERIES), "examples", "smartDemo.chips(element, trigger)")

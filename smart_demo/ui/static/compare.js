@@ -2,6 +2,8 @@
  * @file The tab Compare, and what is done with its answer: links, the saved file, and the tab Under the hood. Python
  * makes and escapes all markup.
  */
+import { connectPairs, documentLink, showAnswer, showPage } from "./addresses.js";
+import { offerEvidence } from "./crops.js";
 import { address, answerOf, askedFields, copyText, make, prefersCalm, saveFile, whenShown } from "./tools.js";
 import { offerSlides } from "./slides.js";
 import { markPage, offerPairs, openPage } from "./viewer.js";
@@ -41,21 +43,6 @@ function animate(row, before, sameQuery) {
 
 // ---- the results ----
 
-let shownLink;
-
-/** Keep the address a link to the answer on the screen. The first answer is the one that the address asked for. */
-function updateAddress(root) {
-  const link = root.querySelector("[data-link]")?.dataset.link;
-  if (link === undefined || link === shownLink) return;
-  const isFirst = shownLink === undefined;
-  shownLink = link;
-  if (isFirst) return;
-  const now = address.read();
-  const next = new URLSearchParams(link);
-  for (const name of ["present", "page", "at", "__theme"]) if (now.has(name)) next.set(name, now.get(name));
-  address.write(next);
-}
-
 /** Move the focus between cards: up and down in a column, left and right to the same page or rank in the other. */
 function focusNextCard(element, card, event) {
   const step = { ArrowDown: 1, ArrowUp: -1 }[event.key];
@@ -82,11 +69,12 @@ export function results(element, server, watch, trigger) {
   for (const name of ["pointerout", "focusout"]) onCard(name, () => markPage(element, ""));
   onCard("click", (card) => openPage(element, card, server, trigger));
   onCard("keydown", (card, event) => focusNextCard(element, card, event));
-  offerPairs(element, server);
+  connectPairs(offerPairs(element, server));
+  offerEvidence(element, server);
   offerSlides(server);
   const update = () => {
     moveCards(element);
-    updateAddress(element);
+    showAnswer(trigger);
     updateToggles();
   };
   watch("value", () => {
@@ -182,7 +170,7 @@ export function like(element, trigger, watch) {
 }
 
 /** Search with the first picture among the files, if there is one. */
-function attachPicture(files) {
+export function attachPicture(files) {
   const picture = [...(files ?? [])].find((file) => file.type.startsWith("image/"));
   const input = pictureInput();
   if (!picture || !input) return false;
@@ -193,16 +181,6 @@ function attachPicture(files) {
   return true;
 }
 
-function dragOverQuery(event) {
-  const row = event.target.closest?.("#ask");
-  if (!row || !pictureInput() || !event.dataTransfer?.types.includes("Files")) return;
-  row.classList.toggle("is-dropping", event.type === "dragover");
-  if (event.type === "dragleave") return;
-  event.preventDefault();
-  if (event.type === "drop") attachPicture(event.dataTransfer.files);
-}
-
-for (const name of ["dragover", "dragleave", "drop"]) document.addEventListener(name, dragOverQuery);
 document.addEventListener("paste", (event) => {
   if (event.target.closest?.("#ask") && attachPicture(event.clipboardData?.files)) event.preventDefault();
 });
@@ -250,7 +228,6 @@ function updateAnswer() {
   const answer = document.querySelector(".answer[data-link]");
   if (!answer) return;
   updatePresets(new URLSearchParams(answer.dataset.link));
-  openLinkedPage(answer);
 }
 
 /** Mark the preset whose weights the answer has. */
@@ -261,24 +238,6 @@ function updatePresets(asked) {
     const isShown = isPaperForm && asked.get("lp") === pooled && asked.get("ll") === late;
     preset.setAttribute("aria-pressed", isShown);
   }
-}
-
-/** The page that the address named when the page was opened, until it was looked for. */
-let linkedPage = address.page();
-
-/** Open the viewer on the page that the address names, once. */
-function openLinkedPage(answer) {
-  if (!linkedPage) return;
-  const cards = [...answer.querySelectorAll(".card")].filter((card) => card.dataset.page === linkedPage);
-  const card = cards.find((one) => one.dataset.side === "right") ?? cards[0];
-  linkedPage = "";
-  if (card) {
-    card.click();
-    return;
-  }
-  address.view("");
-  const sentence = "The page of this link is not among these results. It may have been deleted.";
-  answer.querySelector(".verdict")?.after(make("p", { class: "notice", role: "status" }, sentence));
 }
 
 let isScheduled = false;
@@ -305,8 +264,8 @@ function answerLink() {
 }
 
 /** On a public page, a link to the visitor's own documents works only for that visitor, and the label says so. */
-function copiedLabel() {
-  const parts = [...new URL(answerLink()).searchParams];
+function copiedLabel(link) {
+  const parts = [...new URL(link).searchParams];
   const isOwn = parts.some(([name, value]) => (name === "in" && value !== "Samples") || value.startsWith("local/"));
   return (isOwn && document.querySelector(".share")?.dataset.own) || "Link copied";
 }
@@ -330,20 +289,26 @@ function showLinkLabel(button, text) {
 
 /** Copy the link. An uploaded picture is temporary and private to its visitor, so the link has the words alone. */
 async function copyLink(button) {
+  if (button.closest("[data-doc]")) {
+    const link = documentLink();
+    showLinkLabel(button, (await copyText(link, button)) ? copiedLabel(link) : "Copy it from the address bar");
+    return;
+  }
   const { text = "", picture = "" } = JSON.parse(document.querySelector(".answer")?.dataset.asked || "{}");
   const leavesOutPicture = picture.startsWith("kept:");
   if (leavesOutPicture && !text.trim()) {
     showLinkLabel(button, "An uploaded picture has no link");
     return;
   }
-  if (!(await copyText(answerLink(), button))) showLinkLabel(button, "Copy it from the address bar");
-  else showLinkLabel(button, leavesOutPicture ? "Link copied, without the picture" : copiedLabel());
+  const link = answerLink();
+  if (!(await copyText(link, button))) showLinkLabel(button, "Copy it from the address bar");
+  else showLinkLabel(button, leavesOutPicture ? "Link copied, without the picture" : copiedLabel(link));
 }
 
 /** Write the page in view into the address, and offer its link in the viewer. */
 function onViewing(event) {
   viewedPage = event.detail;
-  address.view(viewedPage);
+  showPage(viewedPage);
   const tools = document.querySelector("dialog.viewer:not(.is-blind) .viewer-tools");
   if (!tools || tools.querySelector('[data-share="copy"]')) return;
   const button = make("button", { type: "button", "data-share": "copy" }, "Copy link");

@@ -2,7 +2,8 @@
  * @file The presentation: slides of the answer on the screen in a dialog that fills the window. Python makes the markup
  * of every slide and says which slides are before and after it; here are keys, pictures, maps and the address.
  */
-import { address, answerOf, askedFields, loadPicture, make, placeBox, stage } from "./tools.js";
+import { loadPicture } from "./pictures.js";
+import { address, answerOf, askedFields, make, placeBox, stage } from "./tools.js";
 
 const FIRST = 1;
 const LAST = 3;
