@@ -14,7 +14,7 @@ from markupsafe import Markup
 
 from smart_demo.errors import LibraryError
 from smart_demo.search.comparison import Change, Comparison, Move, compare
-from smart_demo.search.request import parse_request
+from smart_demo.search.request import ON_MINE, ON_SAMPLES, parse_request
 from smart_demo.types import Found, Hit, Method, SearchResult, StoredPage
 from smart_demo.ui.cards import describe_formula
 from smart_demo.ui.format import format_match, page_key, strip_unprintable
@@ -31,6 +31,8 @@ MIN_PANEL_RATIO = 0.75
 """Least width over height of the room for a page, so that the name of its ranking fits above it."""
 ANSWER_SCALE = 0.62
 """Height of an answer that is in neither first place, relative to the first pages; the style sheet has it, too."""
+LIBRARIES = {ON_SAMPLES: "the samples", ON_MINE: "your documents"}
+"""The libraries with judged questions, as they are named in a sentence."""
 MATCH_NOTES = {
     "Overall match": "One comparison for the whole page",
     "Detail match": "Each word and its best place on the page",
@@ -46,22 +48,18 @@ class OutcomeCounts(Protocol):
     @property
     def judged(self) -> int:
         """The number of judged questions."""
-        ...
 
     @property
     def better(self) -> int:
-        """Questions whose answer the right ranking places higher."""
-        ...
+        """The number of questions for which the right ranking is better."""
 
     @property
     def equal(self) -> int:
-        """Questions whose answer has the same place in both rankings."""
-        ...
+        """The number of questions for which both rankings are equally good."""
 
     @property
     def worse(self) -> int:
-        """Questions whose answer the right ranking places lower."""
-        ...
+        """The number of questions for which the right ranking is worse."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -332,18 +330,19 @@ def _place(rank: int | None) -> str:
 # -- the last slide
 
 
-def render_outcomes(counts: OutcomeCounts | None, compared: tuple[Method, Method]) -> Markup:
+def render_outcomes(counts: OutcomeCounts | None, compared: tuple[Method, Method], library: str = ON_SAMPLES) -> Markup:
     """Return the slide with the count over judged questions, or how to judge some.
 
-    counts: of the standard rankings. compared: those on the page.
+    counts: of the standard rankings. compared: those on the page. library: one of SCOPE_CHOICES.
     """
-    if counts is None or not counts.judged:
-        return render("slide_outcomes", counts=None)
     standard = parse_request().compared
     left, right = (format_match(method.weights) for method in standard)
+    if counts is None or not counts.judged:
+        return render("slide_outcomes", counts=None, right=right)
     return render(
         "slide_outcomes",
         counts=counts,
+        library=LIBRARIES[library],
         left=left,
         right=right,
         bars=[("better", counts.better), ("equal", counts.equal), ("worse", counts.worse)],

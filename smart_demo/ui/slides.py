@@ -7,14 +7,15 @@ from a browser are validated, as in `handlers`.
 
 from __future__ import annotations
 
-import base64
-from collections.abc import Callable
+import json
 from dataclasses import replace
+from typing import Protocol
 
 from markupsafe import Markup
 
 from smart_demo.errors import InputRefused, LibraryError, SmartError
 from smart_demo.search.request import (
+    ON_BOTH,
     ON_SAMPLES,
     SCOPE_CHOICES,
     SearchRequest,
@@ -40,14 +41,20 @@ PAGES, RANKS, OUTCOMES = 1, 2, 3
 """Numbers of the slides of one question: its first pages, its rank lines, and the count over judged questions."""
 
 
+class OutcomeSource(Protocol):
+    """The counts over judged questions, as `HowOften` has them."""
+
+    def outcomes(self, choice: object) -> OutcomeCounts | None:
+        """Return the counts for one of SCOPE_CHOICES, or None if none is judged or they are not counted yet."""
+
+    def is_pending(self, choice: object) -> bool:
+        """Return whether the counts for a choice are being computed."""
+
+
 class SlideHandlers:
     """Answers the slides' script, for one app."""
 
-    def __init__(self, handlers: Handlers, outcomes: Callable[[str], OutcomeCounts | None] = lambda _: None) -> None:
-        """Create the handlers.
-
-        outcomes: returns the counts over the judged questions of one of SCOPE_CHOICES, or None if none is judged.
-        """
+    def __init__(self, handlers: Handlers, outcomes: OutcomeSource) -> None:
         self._handlers, self._outcomes = handlers, outcomes
 
     @answer_errors("a slide could not be shown")
@@ -56,23 +63,32 @@ class SlideHandlers:
 
         request: `asked`, the fields of a search, and `slide`, one of PAGES, RANKS and OUTCOMES.
 
-        The place is `at` of `count`, with `previous` and `next` as requests, or None at either end; `link` is the query
-        string of the slide's question.
+        The place is `at` of `count`, with `previous` and `next` as requests, or None at either end. `link` is the query
+        string of the slide's question, `text` its words and `fields` its fields as JSON.
         """
         given = request if isinstance(request, dict) else {}
         search, number = parse_request_fields(given.get("asked")), _check_number(given.get("slide"))
-        fields = _place_in_deck(search, number) | {"link": format_url_query(search), "text": search.text.strip()}
+        place = _place_in_deck(search, number)
+        place |= {"link": format_url_query(search), "text": search.text.strip(), "fields": json.dumps(search.fields)}
         try:
-            return fields | {"markup": self._render(search, number)}
+            return place | {"markup": self._render(search, number)}
         except SmartError as error:  # the place is sent too, so that a presentation can go on
-            return fields | {"sentence": error.sentence}
+            return place | {"sentence": error.sentence}
 
     def _render(self, search: SearchRequest, number: int) -> Markup:
         if number == OUTCOMES:
-            self._handlers.resolve_scopes(search.scope)
-            return render_outcomes(self._outcomes(search.scope), search.compared)
+            return self._render_outcomes(search)
         ranks = self._rank(search)
         return render_pages(ranks, self._head(search)) if number == PAGES else render_ranks(ranks, self._head(search))
+
+    def _render_outcomes(self, search: SearchRequest) -> Markup:
+        """Return the last slide. A search in both libraries has the counts of the samples."""
+        self._handlers.resolve_scopes(search.scope)
+        choice = ON_SAMPLES if search.scope == ON_BOTH else search.scope
+        counts = self._outcomes.outcomes(choice)
+        if counts is None and self._outcomes.is_pending(choice):
+            raise LibraryError("The judged questions are being counted.", "Try again in a moment.")
+        return render_outcomes(counts, search.compared, choice)
 
     def _rank(self, search: SearchRequest) -> SlideRanks:
         """Search, or return the cached answer. Raises LibraryError if there is nothing to compare."""
@@ -86,13 +102,12 @@ class SlideHandlers:
 
     def _head(self, search: SearchRequest) -> Markup:
         """Return the question above a slide, with its picture and with the title of its story."""
-        story, picture = find_story_number(search), ""
-        if search.picture:
-            thumbnail = self._handlers.pictures.preview(search.picture).thumbnail
-            picture = base64.b64encode(thumbnail).decode("ascii")
+        story = find_story_number(search)
+        pictures, crop = self._handlers.pictures, self._handlers.addresses.crop
+        preview = pictures.preview(search.picture, crop) if search.picture else None
         title = f"Example {story} of {len(STORIES)}: {STORIES[story - 1].title}" if story else "Your question"
         question, size = fit_question(search.text)
-        return render("slide_head", title=title, question=question, size=size, picture=picture)
+        return render("slide_head", title=title, question=question, size=size, preview=preview)
 
 
 def find_story_number(search: SearchRequest) -> int:
