@@ -111,6 +111,7 @@ class Slides {
     if (!this.isOpen) {
       if (!this.dialog.isConnected) stage().append(this.dialog);
       this.dialog.showModal();
+      document.documentElement.classList.add("is-viewing"); // the page behind has no scrollbar then
       this.view.focus();
     }
     if (!asked) {
@@ -313,6 +314,7 @@ class Slides {
     this.#waiting = this.#steps = 0;
     this.#position = this.#answer = null;
     this.view.replaceChildren();
+    document.documentElement.classList.remove("is-viewing");
     if (document.fullscreenElement) document.exitFullscreen();
     document.querySelector('[data-share="present"]')?.focus({ preventScroll: true });
     if (isBack) return; // the address already names what to show
