@@ -154,7 +154,9 @@ function placeOf(parts) {
 
 /** Return the tab and the panel on the screen, or null before there are tabs. */
 function shownPlace() {
-  const ids = [...document.querySelectorAll('#tabs [role="tab"][aria-selected="true"]')].map((tab) => tab.dataset.tabId);
+  const ids = [...document.querySelectorAll('#tabs [role="tab"][aria-selected="true"]')].map(
+    (tab) => tab.dataset.tabId,
+  );
   const top = ids.find((id) => id === "compare" || TABS.has(id));
   if (!top) return null;
   const tab = top === "compare" ? "" : top;

@@ -213,7 +213,8 @@ class Panel {
   #onSheet() {
     this.#isLeaving = false;
     this.element.removeAttribute("data-leaving");
-    if (this.find("[data-again]")) setTimeout(() => this.element.checkVisibility() && (this.#lookByAddress() || this.look()), 2500);
+    if (this.find("[data-again]"))
+      setTimeout(() => this.element.checkVisibility() && (this.#lookByAddress() || this.look()), 2500);
     this.settle();
     this.#scrollToNewQuery();
     const place = this.find(".judge-at")?.textContent;
