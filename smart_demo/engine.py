@@ -24,7 +24,7 @@ from smart_demo.page_list import Key
 from smart_demo.page_text import PageWords
 from smart_demo.search.candidate_check import MAX_CHECKED_QUERIES, CandidateCheck
 from smart_demo.search.costs import StageTiming
-from smart_demo.search.explain.explainer import Explainer, Explanation, Pairing
+from smart_demo.search.explain.explainer import Explainer, Explanation, PageCrop, Pairing
 from smart_demo.search.retrieval import Retrieval
 from smart_demo.search.suggested_questions import ReadPage, choose_pages, suggest_questions
 from smart_demo.store.library import Library
@@ -38,6 +38,7 @@ from smart_demo.types import (
     Found,
     Method,
     PageId,
+    Parts,
     Query,
     Scope,
     StoredPage,
@@ -255,6 +256,13 @@ class Engine:
         """
         return self._retrieval.search(query, scopes, methods, top, self._shared_backbone(scopes))
 
+    def score(self, query: Query, scope: Scope) -> Parts:
+        """Return the score parts of one query without touching caches and timings, for work in the background.
+
+        Raises QueryRefused if the query is empty or too long.
+        """
+        return self._retrieval.score(query, [scope], self.backbone(scope))
+
     def explain(
         self,
         query: Query,
@@ -284,6 +292,25 @@ class Engine:
         QueryRefused as `explain`.
         """
         return self._explainer.pair(self._search_to_explain(query, scopes, weights, top), page, other, weights)
+
+    def crops(
+        self,
+        query: Query,
+        scopes: Sequence[Scope],
+        pages: Iterable[Key],
+        weights: Weights = SMART.weights,
+        top: int = 5,
+    ) -> dict[Key, PageCrop]:
+        """Find the part of each page of a search that shows its evidence, from the search's cached encoding.
+
+        Pages that are not among those searched, or were deleted since, are left out. Raises QueryRefused as `search`.
+        """
+        found = self._search_to_explain(query, scopes, weights, top)
+        crops = {}
+        for page in pages:
+            with suppress(LibraryError):
+                crops[page] = self._explainer.crop(found, page, weights)
+        return crops
 
     def _search_to_explain(self, query: Query, scopes: Sequence[Scope], weights: Weights, top: int) -> Found:
         methods = (POOLED, Method(SMART.name, name_weights(weights), weights))

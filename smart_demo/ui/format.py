@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import re
 
-from smart_demo.types import LOCAL, SAMPLES, PageId, Scope
+from smart_demo.types import LOCAL, SAMPLES, PageId, Scope, Weights
 from smart_demo.wording import count
 
 _UNSHOWABLE = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u200e\u200f\u202a-\u202e\u2066-\u2069\ufeff]")
@@ -161,9 +161,31 @@ def format_distinct_weight(value: float, *others: float) -> str:
     return f"{value:.6f}"
 
 
+def format_match(weights: Weights) -> str:
+    """Return what a ranking by these weights compares, in words for readers who do not know the method.
+
+    >>> format_match(Weights(1, 0)), format_match(Weights(0, 2)), format_match(Weights(1, 1))
+    ('Overall match', 'Detail match', 'Overall + detail match')
+    """
+    if weights.pooled and weights.late:
+        return "Overall + detail match"
+    if weights.late:
+        return "Detail match"
+    return "Overall match" if weights.pooled else "No match"
+
+
 def page_key(scope: Scope, page: PageId) -> str:
     """Return a page's name in markup: `samples` or `local` and its id. A visitor's scope is never shown.
 
     `handlers.parse_page_key` reads it.
     """
     return f"{SAMPLES if scope == SAMPLES else LOCAL}/{page}"
+
+
+def document_key(scope: Scope, file: str) -> str:
+    """Return a document's name in addresses: `samples` or `local` and the hash of its file.
+
+    >>> document_key(SAMPLES, "00ff00ff00ff00ff"), document_key(Scope("visitor-1"), "00ff00ff00ff00ff")
+    ('samples/00ff00ff00ff00ff', 'local/00ff00ff00ff00ff')
+    """
+    return f"{SAMPLES if scope == SAMPLES else LOCAL}/{file}"

@@ -87,7 +87,9 @@
   // ---- the modules ----
   const folder = new URL(document.currentScript.dataset.modules, document.baseURI);
   const modules = Promise.all(
-    ["compare.js", "library.js", "judge.js", "adding.js"].map((file) => import(new URL(file, folder))),
+    ["pictures.js", "compare.js", "library.js", "judge.js", "outcomes.js", "adding.js"].map(
+      (file) => import(new URL(file, folder)),
+    ),
   ).then((loaded) => Object.assign({}, ...loaded));
 
   /** Return functions of these names that call the modules' exports, as soon as the modules have loaded. */
@@ -129,7 +131,8 @@
         remember(ASKED_KEY, "1");
       },
     },
-    ...hooks("results", "chips", "like", "hood", "documents", "boards", "queryList", "uploads", "adding"),
+    ...hooks("results", "chips", "like", "hood", "documents", "boards", "queryList"),
+    ...hooks("uploads", "outcomes", "adding"),
     judge: hooks("vote", "grade"),
   };
 })();

@@ -4,6 +4,8 @@
  * Files over a limit are skipped before they are sent, a refusal shows the server's reason instead of Gradio's "Error",
  * and uploads that a restart interrupted are named. The server checks every limit again.
  */
+import { forgetPictures } from "./pictures.js";
+import { openTabForAnswer } from "./addresses.js";
 import { SILENT, answerOf, askToDelete, confirmDelete, make, openTab, visitor } from "./tools.js";
 
 const BOXES = "#upload, #adding-panel, #picture, #board-file, #list-file";
@@ -230,6 +232,7 @@ function confirmDeleteAll(button, server) {
     if (answer.done) {
       heading.textContent = "Deleted";
       visitor.renew();
+      forgetPictures();
       writePending([]);
       dialog.addEventListener("close", () => location.assign(location.pathname));
     }
@@ -242,9 +245,11 @@ function confirmDeleteAll(button, server) {
 
 /** Search in a library, by the clicks that a visitor would make. */
 export function searchIn(scope) {
-  openTab("compare");
+  const choice = () => document.querySelector(`#scope input[value="${scope}"]`);
+  if (choice()?.checked) openTab("compare");
+  else openTabForAnswer("compare");
   setTimeout(() => {
-    document.querySelector(`#scope input[value="${scope}"]`)?.click();
+    choice()?.click();
     document.querySelector("#query textarea")?.select();
   }, 60);
 }
