@@ -87,7 +87,7 @@ def build_app(
         server_function("words", explanations.words),
         server_function("hood", costs.inspect),
         server_function("comparison", exporter.comparison),
-        server_function("slide", SlideHandlers(handlers, how_often.outcomes).slide),
+        server_function("slide", SlideHandlers(handlers, how_often).slide),
         server_function("outcomes", how_often.list_questions),
     ]
     votes = [server_function("vote", voting.vote), server_function("grade", voting.grade)]

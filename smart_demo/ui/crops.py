@@ -3,27 +3,22 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
 
 from markupsafe import Markup
 
 from smart_demo.errors import InputRefused, SmartError
 from smart_demo.page_list import Key
-from smart_demo.page_text import Box
 from smart_demo.search.explain import NoPlace, Slot
 from smart_demo.search.explain.evidence_crop import MAX_ENLARGEMENT
 from smart_demo.search.explain.explainer import PageCrop
 from smart_demo.search.request import MAX_K
-from smart_demo.server.picture_addresses import MIN_CROP_WIDTH, PictureAddresses, data_address
-from smart_demo.types import StoredPage
+from smart_demo.server.picture_addresses import MIN_CROP_WIDTH, CropAddress, PictureAddresses, data_address
 from smart_demo.ui.events import answer_errors
 from smart_demo.ui.handlers import Handlers
 from smart_demo.ui.pair_view import shorten_label
 from smart_demo.ui.render import render
 from smart_demo.ui.viewer import request_field, resolve_search
 
-CropAddress = Callable[[StoredPage, Box, int], str]
-"""Returns the address of the picture of a part of a page, drawn that many pixels wide."""
 MAX_PAGES = 2 * MAX_K
 """Maximum number of pages of one request: both columns, without a page in common."""
 SLOT_STEPS = (40, 10)

@@ -24,6 +24,7 @@ from starlette.routing import Route
 
 from smart_demo.config import Settings
 from smart_demo.diagnostics import has_mcp
+from smart_demo.server.compression import CompressionMiddleware
 from smart_demo.server.gate import GateMiddleware
 from smart_demo.server.headers_and_links import PageLinkMiddleware, SecurityHeadersMiddleware
 from smart_demo.server.picture_addresses import PictureAddresses
@@ -36,6 +37,7 @@ STYLE_SHEETS = (
     "page.css",
     "compare.css",
     "cards.css",
+    "pictures.css",
     "crops.css",
     "outcomes.css",
     "addresses.css",
@@ -249,5 +251,6 @@ def build_middleware(settings: Settings) -> list[Middleware]:
     return [
         Middleware(SecurityHeadersMiddleware, on_space=on_space),
         Middleware(GateMiddleware, settings=settings),
+        Middleware(CompressionMiddleware),
         Middleware(PageLinkMiddleware),
     ]
