@@ -195,6 +195,7 @@ def test_weights_results_and_links_rank_again_without_a_new_encode(served, brows
     queries, encoded = app.backbone.queries, app.backbone.pages
     visitor.search("wind and waves")
     assert app.backbone.queries == queries + 1
+    visitor.tune()
     late = page.get_by_role("spinbutton", name="Late weight")
     late.fill("0")
     late.press("Tab")
@@ -204,8 +205,8 @@ def test_weights_results_and_links_rank_again_without_a_new_encode(served, brows
     count = page.get_by_role("spinbutton", name="Results")
     count.fill("3")
     count.press("Tab")
-    expect(visitor.cards("SMART")).to_have_count(3)
-    visitor.cards("SMART").first.click()
+    expect(visitor.cards("Late only")).to_have_count(3)
+    visitor.cards("Late only").first.click()
     expect(page.get_by_role("region", name="Score anatomy")).to_be_visible()
     page.keyboard.press("Escape")
     other = Visit(browser, app)
