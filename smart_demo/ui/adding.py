@@ -29,7 +29,7 @@ class AddingPanel:
             if settings.uploads:
                 self.line = html_component("", "adding", "smartDemo.adding(element, trigger, watch)")
                 # The script gives it the files that are dropped or chosen anywhere but in the Library's box.
-                self.files = gr.UploadButton("Add documents", file_count="multiple", elem_id="added-files")
+                self.files = gr.UploadButton("Add files", file_count="multiple", elem_id="added-files")
 
 
 def render_line(batch: BatchProgress) -> str:

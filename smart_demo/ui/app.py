@@ -23,7 +23,7 @@ from smart_demo.types import SAMPLES, Counted, Reduce, Scope
 from smart_demo.ui import adding, library_tab, page_layout, theme
 from smart_demo.ui.api import API_NAME, MAX_CONCURRENT, SearchEndpoint
 from smart_demo.ui.costs_tab import CostsTab
-from smart_demo.ui.crops import CropHandlers, embed_crops
+from smart_demo.ui.crops import CropHandlers
 from smart_demo.ui.events import (
     PRIVATE_EVENT,
     SEARCH_EVENT,
@@ -66,7 +66,7 @@ def build_app(
     uploads = UploadQueue(engine.add, limits.files, waiting, engine.count_pages, engine.suggest_questions)
     handlers = Handlers(engine, uploads, preparation, pictures)
     explanations = ExplainHandlers(handlers)
-    evidence = CropHandlers(handlers, embed_crops(engine.library.picture))
+    evidence = CropHandlers(handlers)
     endpoint = SearchEndpoint(handlers)
     costs = CostsTab(handlers, endpoint)
     exporter = Exporter(handlers, theme.inline_fonts())

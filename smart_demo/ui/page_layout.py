@@ -50,9 +50,10 @@ class PageLayout:
         self.timer = gr.Timer(POLL_SECONDS, active=False)
         with gr.Tabs(elem_id="tabs"):
             with gr.Tab("Compare", id="compare"):
-                html_component(render("hero"), "hero")
-                script = "smartDemo.outcomes(element, server, watch, trigger)"
-                self.how_often = html_component("", "how-often", script, viewer)
+                with gr.Row(elem_id="promise"):
+                    html_component(render("hero"), "hero")
+                    script = "smartDemo.outcomes(element, server, watch, trigger)"
+                    self.how_often = html_component("", "how-often", script, viewer)
                 self._lay_out_query(settings)
                 self._lay_out_controls(settings)
                 self.results = html_component(
@@ -101,7 +102,7 @@ class PageLayout:
             if self.accepts_uploads:
                 # Any type may be chosen: the file's content decides what it is, and our own message names the reason.
                 self.picture = gr.UploadButton("Picture", elem_id="picture", scale=0, min_width=0)
-                gr.Button("Add documents", elem_id="add", scale=0, min_width=0)  # the script opens the file chooser
+                gr.Button("Add files", elem_id="add", scale=0, min_width=0)  # the script opens the file chooser
             self.search_button = gr.Button("Search", variant="primary", elem_id="go", scale=0, min_width=112)
         with gr.Row(elem_id="strip"):
             self.chips = html_component(render_chips(STORY_QUERIES), "examples", "smartDemo.chips(element, trigger)")
