@@ -329,6 +329,7 @@ def _weight(word: str, pages_with_it: int, pages: int) -> float:
     >>> _weight("lighthouse", 1, 10) > _weight("lighthouse", 3, 10) > _weight("light", 3, 10) > 0
     True
     """
-    if len(word) <= 3 or (pages >= 4 and pages_with_it > pages / 2):
+    length = sum(unicodedata.category(character)[0] == "L" for character in unicodedata.normalize("NFD", word))
+    if length <= 3 or (pages >= 4 and pages_with_it > pages / 2):
         return 0.0
-    return math.log(1 + pages / pages_with_it) * min(len(word), 10) / 10
+    return math.log(1 + pages / pages_with_it) * min(length, 10) / 10

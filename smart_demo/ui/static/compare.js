@@ -117,7 +117,8 @@ document.addEventListener("click", (event) => {
 /** Drop the promise of the page after the first question that is no example. */
 function noteOwnQuestion(root) {
   const asked = root.querySelector(".answer")?.dataset.asked;
-  const isExample = (text) => [...document.querySelectorAll("#examples .chip")].some((chip) => chip.dataset.query === text);
+  const isExample = (text) =>
+    [...document.querySelectorAll("#examples .chip")].some((chip) => chip.dataset.query === text);
   if (asked && !isExample(JSON.parse(asked).text)) look.markAsked();
 }
 
