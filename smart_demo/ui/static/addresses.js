@@ -91,17 +91,19 @@ function restore() {
 
 /** Return whether a search has another query or library; other weights and numbers of results are the same question. */
 function isNewQuestion(before, after) {
+  if (!before || !after) return true;
   const [one, other] = [before, after].map((fields) => JSON.parse(fields));
   return ["text", "picture", "scope"].some((name) => one[name] !== other[name]);
 }
 
-/** The search of the answer that was last looked at. */
-let seenSearch = "";
+/** The search of the answer that was last looked at; empty if nothing is asked, null before the first answer. */
+let seenSearch = null;
 
 /** Gradio does not announce each of two answers that arrive at once, so every change of the page is looked at. */
 function refreshAnswer() {
-  const { asked, link } = shownAnswer()?.dataset ?? {};
-  if (!asked || asked === seenSearch) return;
+  const answer = shownAnswer();
+  const { asked = "", link = "" } = answer?.dataset ?? {};
+  if (!answer || asked === seenSearch) return;
   seenSearch = asked;
   clearTimeout(restoring);
   restoring = 0;
@@ -373,7 +375,7 @@ function onPopState() {
     replace({}, { asked: shownSearch() || undefined }); // a link to a part of this page
     return;
   }
-  if (asked === undefined) {
+  if (!asked) {
     location.reload(); // the server answers what the entry does not store
     return;
   }
