@@ -308,6 +308,19 @@ class Method:
 POOLED = Method("pooled", "Pooled only", Weights(1.0, 0.0))
 LATE = Method("late", "Late only", Weights(0.0, 1.0))
 SMART = Method("smart", "SMART", Weights(1.0, 1.0))
+SIGNALS = (POOLED, LATE)
+"""A method for each part of a score alone. The page states a page's rank by each of them."""
+
+
+def name_weights(weights: Weights) -> str:
+    """Return the label of the ranking by a page's pooled and late parts under these weights.
+
+    >>> name_weights(Weights(1.0, 0.5)), name_weights(Weights(0.0, 2.0)), name_weights(Weights(1.0, 0.0))
+    ('SMART', 'Late only', 'Pooled only')
+    """
+    if weights.late and not weights.pooled:
+        return LATE.label
+    return POOLED.label if weights.pooled and not weights.late else SMART.label
 
 
 @dataclass(frozen=True, slots=True)
@@ -419,3 +432,9 @@ class Found:
     """Results by method name, in the requested order."""
     milliseconds: Mapping[str, float]
     """Time of each stage: encode, candidates, score, rank; 0 if a cache answered it."""
+
+    @property
+    def compared(self) -> tuple[SearchResult, SearchResult]:
+        """The two rankings that are compared, left and right: those of the first two methods requested."""
+        left, right = list(self.results.values())[:2]
+        return left, right

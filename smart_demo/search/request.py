@@ -14,7 +14,20 @@ from urllib.parse import urlencode
 
 from smart_demo.errors import InputRefused
 from smart_demo.page_text import Box
-from smart_demo.types import LOCAL, SAMPLES, Counted, PageId, Reduce, Scope, Weights
+from smart_demo.types import (
+    LOCAL,
+    POOLED,
+    SAMPLES,
+    SIGNALS,
+    SMART,
+    Counted,
+    Method,
+    PageId,
+    Reduce,
+    Scope,
+    Weights,
+    name_weights,
+)
 
 MIN_K, MAX_K = 3, 20
 MAX_WEIGHT = 4.0
@@ -41,6 +54,16 @@ class SearchRequest:
     weights: Weights
     picture: str = ""
     """Reference to the query's picture, as `QueryPictures` resolves it; empty for a query of text alone."""
+
+    @property
+    def compared(self) -> tuple[Method, Method]:
+        """The two rankings that the page shows side by side, left and right."""
+        return POOLED, Method(SMART.name, name_weights(self.weights), self.weights)
+
+    @property
+    def methods(self) -> tuple[Method, ...]:
+        """The compared rankings, then those by one part of the score alone, whose ranks the cards state."""
+        return tuple(dict.fromkeys((*self.compared, *SIGNALS)))
 
     @property
     def fields(self) -> dict[str, object]:

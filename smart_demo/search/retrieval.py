@@ -68,6 +68,16 @@ class Retrieval:
         self._add_timings(tuple(scopes), parts, encoding.encoder, watch)
         return Found(query, backbone.encoder, encoding, parts, results, watch.stages)
 
+    def score(self, query: Query, scopes: Sequence[Scope], backbone: Backbone) -> Parts:
+        """Return the parts of one query without touching caches and timings, for work in the background.
+
+        Raises QueryRefused if the query is empty or too long.
+        """
+        encoding = backbone.encode_query(_clean(query, self._settings.quotas.query_chars))
+        while (computed := self._compute_parts(encoding, tuple(scopes), Stopwatch())) is None:
+            pass
+        return computed
+
     def stage_timings(self, scopes: Sequence[Scope], encoder: str) -> Mapping[str, tuple[StageTiming, ...]]:
         """Return the timings by stage of the last queries over these scopes that ran it, oldest first."""
         timings = self._timings.get((frozenset(scopes), encoder))
@@ -150,22 +160,33 @@ class Retrieval:
             if cached is not None:
                 watch.stages |= {"candidates": 0.0, "score": 0.0}
                 return cached
-            pages, pooled = self._library.pooled(scopes, encoding.encoder)
-            cosines = pooled @ encoding.pooled if len(pages) else np.zeros(0, np.float32)
-            positions = self._choose_candidates(cosines, scopes, encoding.encoder)
-            watch.lap("candidates")
-            self._library.prefetch(pages[position] for position in positions.tolist())
-            try:
-                parts = scoring.compute_parts(encoding, pages, cosines, positions, self._library.tokens)
-            except LibraryError:
-                if self._library.generation == generation:
-                    raise
+            parts = self._compute_parts(encoding, scopes, watch)
+            if parts is None:
                 continue
-            watch.lap("score")
             self._parts.put(key, parts)
             if self._library.generation != generation:
                 self.discard_deleted_pages()
             return parts
+
+    def _compute_parts(self, encoding: QueryEncoding, scopes: tuple[Scope, ...], watch: Stopwatch) -> Parts | None:
+        """Return the parts of a query from the library, or None if a page vanished: then call it again.
+
+        Raises LibraryError if a page cannot be read.
+        """
+        generation = self._library.generation
+        pages, pooled = self._library.pooled(scopes, encoding.encoder)
+        cosines = pooled @ encoding.pooled if len(pages) else np.zeros(0, np.float32)
+        positions = self._choose_candidates(cosines, scopes, encoding.encoder)
+        watch.lap("candidates")
+        self._library.prefetch(pages[position] for position in positions.tolist())
+        try:
+            parts = scoring.compute_parts(encoding, pages, cosines, positions, self._library.tokens)
+        except LibraryError:
+            if self._library.generation == generation:
+                raise
+            return None
+        watch.lap("score")
+        return parts
 
     def _choose_candidates(self, cosines: Floats, scopes: Sequence[Scope], encoder: str) -> Positions:
         """Return the ascending positions of the pages to score token by token: all if they are few, else the nearest.

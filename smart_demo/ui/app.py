@@ -9,12 +9,21 @@ import gradio as gr
 from smart_demo.engine import Engine
 from smart_demo.errors import InputRefused
 from smart_demo.judging.judging_store import JudgingStore
-from smart_demo.search.request import ON_SAMPLES, SearchRequest, parse_request, parse_request_fields, parse_url_query
+from smart_demo.search.request import (
+    ON_MINE,
+    ON_SAMPLES,
+    SearchRequest,
+    parse_request,
+    parse_request_fields,
+    parse_url_query,
+)
 from smart_demo.server.cleanup import Cleanup
+from smart_demo.server.picture_addresses import PictureAddresses
 from smart_demo.types import SAMPLES, Counted, Reduce, Scope
-from smart_demo.ui import library_tab, page_layout, theme
+from smart_demo.ui import adding, library_tab, page_layout, theme
 from smart_demo.ui.api import API_NAME, MAX_CONCURRENT, SearchEndpoint
 from smart_demo.ui.costs_tab import CostsTab
+from smart_demo.ui.crops import CropHandlers
 from smart_demo.ui.events import (
     PRIVATE_EVENT,
     SEARCH_EVENT,
@@ -27,6 +36,7 @@ from smart_demo.ui.events import (
 )
 from smart_demo.ui.export import Exporter
 from smart_demo.ui.handlers import BackgroundState, Handlers
+from smart_demo.ui.how_often import HowOften
 from smart_demo.ui.judge_sheets import JudgeSheets
 from smart_demo.ui.judge_tab import BoardWiring, JudgeWiring, server_functions
 from smart_demo.ui.library_tab import SamplePreparation
@@ -34,6 +44,7 @@ from smart_demo.ui.page_layout import PageLayout
 from smart_demo.ui.queries_tab import QueriesHandlers
 from smart_demo.ui.render import render
 from smart_demo.ui.results_tab import ResultsHandlers
+from smart_demo.ui.slides import SlideHandlers
 from smart_demo.ui.stories import STORY_QUERIES
 from smart_demo.ui.upload_queue import UploadQueue
 from smart_demo.ui.viewer import ExplainHandlers
@@ -41,18 +52,30 @@ from smart_demo.ui.voting import Voting
 from smart_demo.wording import size_in_words
 
 
-def build_app(engine: Engine, preparation: SamplePreparation, cleanup: Cleanup | None = None) -> gr.Blocks:
-    """Return the page around an engine. `preparation` and `cleanup` may be running or not."""
-    uploads = UploadQueue(engine.add, engine.settings.limits.files, engine.settings.quotas.waiting_files)
-    handlers = Handlers(engine, uploads, preparation)
+def build_app(
+    engine: Engine,
+    preparation: SamplePreparation,
+    cleanup: Cleanup | None = None,
+    pictures: PictureAddresses | None = None,
+) -> gr.Blocks:
+    """Return the page around an engine. `preparation` and `cleanup` may be running or not.
+
+    pictures: give the same to `launch_options`, which serves them.
+    """
+    limits, waiting = engine.settings.limits, engine.settings.quotas.waiting_files
+    uploads = UploadQueue(engine.add, limits.files, waiting, engine.count_pages, engine.suggest_questions)
+    handlers = Handlers(engine, uploads, preparation, pictures)
     explanations = ExplainHandlers(handlers)
+    evidence = CropHandlers(handlers)
     endpoint = SearchEndpoint(handlers)
     costs = CostsTab(handlers, endpoint)
     exporter = Exporter(handlers, theme.inline_fonts())
     judging = JudgingStore(engine, STORY_QUERIES)
     sheets = JudgeSheets(judging, handlers)
     boards, lists, voting = ResultsHandlers(judging, handlers), QueriesHandlers(judging, handlers), Voting(sheets)
-    deletion = Deletion(handlers, sheets, lists, cleanup or Cleanup(engine))
+    how_often = HowOften(handlers, judging)
+    deletion = Deletion(handlers, sheets, lists, how_often, cleanup or Cleanup(engine))
+    preparation.add_listener(lambda: how_often.outcomes(ON_SAMPLES))
 
     picture = server_function("picture", handlers.load_picture)
     viewer = [
@@ -60,9 +83,12 @@ def build_app(engine: Engine, preparation: SamplePreparation, cleanup: Cleanup |
         server_function("explain", explanations.explain),
         server_function("overlay", explanations.overlay),
         server_function("pair", explanations.pair),
+        server_function("crops", evidence.crops),
         server_function("words", explanations.words),
         server_function("hood", costs.inspect),
         server_function("comparison", exporter.comparison),
+        server_function("slide", SlideHandlers(handlers, how_often).slide),
+        server_function("outcomes", how_often.list_questions),
     ]
     votes = [server_function("vote", voting.vote), server_function("grade", voting.grade)]
     judges = [picture, *votes, *server_functions(boards, lists)]
@@ -72,7 +98,7 @@ def build_app(engine: Engine, preparation: SamplePreparation, cleanup: Cleanup |
         # First, so that it gets its name without a suffix: the page's private events have names too.
         gr.api(endpoint.search, api_name=API_NAME, concurrency_limit=MAX_CONCURRENT)
         page = PageLayout(engine.settings, viewer, judges, forget)
-        wiring = Wiring(handlers, page)
+        wiring = Wiring(handlers, page, how_often)
         JudgeWiring(page.judge, page.controls, voting)
         panels = (page.judge.results, page.judge.queries)
         results = BoardWiring(boards, lists, panels, uploads.delete_copy, private=handlers.is_private)
@@ -84,9 +110,11 @@ def build_app(engine: Engine, preparation: SamplePreparation, cleanup: Cleanup |
 class Deletion:
     """Deletes a visitor's data: documents, judgements, query lists and pictures, on disk and in memory."""
 
-    def __init__(self, handlers: Handlers, sheets: JudgeSheets, lists: QueriesHandlers, cleanup: Cleanup) -> None:
+    def __init__(
+        self, handlers: Handlers, sheets: JudgeSheets, lists: QueriesHandlers, how_often: HowOften, cleanup: Cleanup
+    ) -> None:
         """Also delete what is in memory of each visitor who expires."""
-        self._handlers, self._lists, self._cleanup = handlers, lists, cleanup
+        self._handlers, self._lists, self._how_often, self._cleanup = handlers, lists, how_often, cleanup
         self._tickets, self._judging = sheets.tickets, sheets.judging
         handlers.engine.set_expiry_listener(self._delete_from_memory)
 
@@ -109,16 +137,18 @@ class Deletion:
         if not self._handlers.uploads.running(visitor):  # new uploads of a visitor who has returned continue
             self._handlers.uploads.delete(visitor)
         self._handlers.pictures.delete(visitor)
+        self._handlers.addresses.delete(visitor)
         self._tickets.delete(visitor)
         self._lists.delete(visitor)
+        self._how_often.delete(visitor)
         self._judging.discard(visitor)
 
 
 class Wiring:
     """The events of one page: every handler here takes and returns values of its components."""
 
-    def __init__(self, handlers: Handlers, page: PageLayout) -> None:
-        self.handlers, self.page = handlers, page
+    def __init__(self, handlers: Handlers, page: PageLayout, how_often: HowOften) -> None:
+        self.handlers, self.page, self.how_often = handlers, page, how_often
         answer = [page.results, page.answered, page.chips, page.query_picture]
         searching = {**SEARCH_EVENT, "show_progress_on": page.results}
         gr.on(
@@ -148,7 +178,7 @@ class Wiring:
         for preset, pooled, late in page.presets:  # a preset is the paper's form; setting the controls re-ranks
             values = f'() => [{pooled}, {late}, "{Reduce.MEAN}", "{Counted.ALL}"]'
             preset.click(None, None, page.controls[1:], js=values, **PRIVATE_EVENT)
-        for listing in (page.judge.results.boards, page.judge.queries.table):
+        for listing in (page.judge.results.boards, page.judge.queries.table, page.how_often):
             listing.select(self.reopen, None, [page.query, page.scope, *page.controls, *answer], **searching)
         # Back and Forward send this. With "once", Gradio would drop it while an earlier answer is on its way.
         page.results.apply(
@@ -168,10 +198,19 @@ class Wiring:
             trigger_mode="always_last",
         )
         polled = [page.status, page.footer, page.sample_documents, page.scope, page.timer, page.seen]
-        polled += [page.results, page.query_picture]
+        polled += [page.results, page.query_picture, page.how_often]
+        # The script sends this while outcomes are computed, and after each vote.
+        page.how_often.input(self.count_outcomes, None, page.how_often, **SINGLE_EVENT, api_name="outcomes")
         if page.accepts_uploads:
-            polled += [page.documents, page.uploads, page.cancel]
-            page.files.upload(self.upload, page.files, [page.files, page.timer], **SINGLE_EVENT)
+            polled += [page.documents, page.uploads, page.cancel, page.adding.line]
+            # Files may be dropped again before the server has answered: no such event is left out.
+            for box in (page.files, page.adding.files):
+                box.upload(self.upload, box, [box, page.timer], **PRIVATE_EVENT, trigger_mode="multiple")
+            page.adding.line.select(
+                self.search_added, page.controls, [page.query, page.scope, *answer], **searching, api_name="added"
+            )
+            page.adding.line.stop(self.cancel, None, page.cancel, **SINGLE_EVENT, api_name="stop_adding")
+            page.adding.line.clear(self.dismiss, None, page.adding.line, **SINGLE_EVENT, api_name="dismiss_added")
             page.picture.upload(
                 self.search_picture,
                 [page.picture, page.query, page.scope, *page.controls],
@@ -232,6 +271,13 @@ class Wiring:
         return request.text, ON_SAMPLES, *self._answer(request)
 
     @show_errors_as_toast
+    def search_added(self, event: gr.EventData, *controls: object) -> object:
+        """Search the visitor's documents for a question made from their words."""
+        data = event._data if isinstance(event._data, dict) else {}
+        request = parse_request(data.get("query"), ON_MINE, *controls)
+        return request.text, ON_MINE, *self._answer(request)
+
+    @show_errors_as_toast
     def reopen(self, event: gr.EventData) -> object:
         """Search again for a judged or listed query, with its scope and weights."""
         request = parse_request_fields(event._data)
@@ -254,7 +300,7 @@ class Wiring:
     @show_errors_as_toast
     def upload(self, files: object) -> object:
         """Queue uploaded files and empty the box for the next ones."""
-        folder, paths = self.page.files.GRADIO_CACHE, files if isinstance(files, list) else []
+        folder, paths = self.page.files.GRADIO_CACHE, files if isinstance(files, list) else []  # the same for each box
         self.handlers.submit_uploads([resolve_upload(path, folder, "No file arrived.") for path in paths])
         return None, gr.Timer(active=True)
 
@@ -263,6 +309,12 @@ class Wiring:
         """Stop the visitor's uploads."""
         self.handlers.cancel_uploads()
         return gr.Button("Stopping after this page", interactive=False)
+
+    @show_errors_as_toast
+    def dismiss(self) -> object:
+        """Remove the outcome of the visitor's last upload from the page."""
+        self.handlers.dismiss_uploads()
+        return ""
 
     @show_errors_as_toast
     def delete(self, event: gr.EventData) -> object:
@@ -285,6 +337,8 @@ class Wiring:
         # The default is set already: sending it would take back what the visitor has chosen in the meantime.
         chosen = {} if search.scope == default.scope else {"value": search.scope}
         updates[page.scope] = gr.Radio(self.handlers.scope_choices(), visible=page.accepts_uploads, **chosen)
+        # Files that were dropped before this answer have started the timer: only a poll stops it.
+        updates[page.timer] = gr.Timer(active=True)
         return {
             **updates,
             **dict(zip(page.controls, _control_values(search), strict=True)),
@@ -309,6 +363,11 @@ class Wiring:
             updates[self.page.query_picture] = self.handlers.render_query_picture(request)
         return updates
 
+    @show_errors_as_toast
+    def count_outcomes(self) -> object:
+        """Return how often the right ranking is better, as far as it is known by now."""
+        return self.how_often.render()
+
     def _updates(self, state: BackgroundState) -> dict[object, object]:
         """Return the values of all components around the answer."""
         handlers, page, choices = self.handlers, self.page, self.handlers.scope_choices()
@@ -318,14 +377,16 @@ class Wiring:
             page.status: page_layout.render_status(state.serving, handlers.preparation.error),
             page.footer: page_layout.render_footer(state.serving, encoder, handlers.engine.settings),
             page.sample_documents: samples,
+            page.how_often: self.how_often.render(),
             page.scope: gr.Radio(choices, visible=len(choices) > 1),
             page.timer: gr.Timer(active=state.busy),
             page.seen: [state.fingerprint, state.answer_fingerprint],
         }
         if page.accepts_uploads:
             updates[page.documents] = handlers.render_own_documents(state.serving)
-            updates[page.uploads] = library_tab.render_uploads(state.uploads)
-            updates[page.cancel] = gr.Button("Stop", visible=state.uploading, interactive=state.uploading)
+            updates[page.adding.line] = adding.render_line(state.uploads)
+            updates[page.uploads] = library_tab.render_uploads(state.uploads.files)
+            updates[page.cancel] = gr.Button("Stop", visible=state.uploads.running, interactive=state.uploads.running)
         return updates
 
 

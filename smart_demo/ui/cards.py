@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import base64
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass
 from enum import StrEnum
 
@@ -14,24 +13,39 @@ from markupsafe import Markup
 from smart_demo import scoring
 from smart_demo.search.comparison import Change, Comparison, Move, compare
 from smart_demo.store.prepared_page import MAX_THUMBNAIL_WIDTH, thumbnail_size
-from smart_demo.types import LATE, POOLED, SMART, Floats, Found, Hit, StoredPage, Weights
+from smart_demo.types import (
+    LATE,
+    POOLED,
+    Counted,
+    Floats,
+    Found,
+    Hit,
+    Method,
+    Reduce,
+    SearchResult,
+    StoredPage,
+    Weights,
+)
+from smart_demo.ui.format import format_score, format_weight, in_sentence
 from smart_demo.ui.render import render
 from smart_demo.wording import count
 
-ThumbnailLoader = Callable[[StoredPage], bytes]
+ThumbnailLoader = Callable[[StoredPage], str]
+"""Returns the address of a page's thumbnail, or an empty text if it is missing."""
 
 
 class Side(StrEnum):
     """A column. Its values are class names and ids in the markup."""
 
-    POOLED = "pooled"
-    SMART = "smart"
+    LEFT = "left"
+    RIGHT = "right"
 
 
 @dataclass(frozen=True, slots=True)
 class ScorePart:
-    """The pooled or the late part of a page's score."""
+    """One part of a page's score: pooled or late."""
 
+    name: str
     value: float
     """Cosine, or mean of best cosines; NaN if the page was not scored token by token."""
     rank: int | None
@@ -46,8 +60,22 @@ class CardRow:
 
     hit: Hit
     move: Move
-    pooled: ScorePart
-    late: ScorePart
+    parts: tuple[ScorePart, ...]
+    """The pooled and the late part."""
+
+
+@dataclass(frozen=True)
+class Column:
+    """One of the two rankings, ready to draw."""
+
+    side: Side
+    method: Method
+    rows: tuple[CardRow, ...]
+
+    @property
+    def subtitle(self) -> str:
+        """How the column ranks, in one line."""
+        return describe_formula(self.method.weights) if self.method.weights.late else "one vector per page"
 
 
 @dataclass(frozen=True)
@@ -55,31 +83,41 @@ class RankedColumns:
     """Both rankings of one query, ready to draw."""
 
     found: Found
-    weights: Weights
     comparison: Comparison
-    left: tuple[CardRow, ...]
-    right: tuple[CardRow, ...]
+    left: Column
+    right: Column
+
+    @property
+    def methods(self) -> tuple[Method, Method]:
+        """The left and the right method."""
+        return self.left.method, self.right.method
 
 
 def build_columns(found: Found) -> RankedColumns:
-    """Return the columns of a search by POOLED, LATE and SMART. LATE gives only the ranks by the late part alone."""
-    left, right = found.results[POOLED.name], found.results[SMART.name]
+    """Return the columns of a search by `SearchRequest.methods`: two rankings and those by one part of the score."""
+    left, right = found.compared
     comparison = compare(left, right)
     pooled_span = _span(found.parts.pooled)
     late_span = _span(scoring.late_scores(found.parts, right.method.weights))
-    pooled_ranks, late_ranks = left.ranks, found.results[LATE.name].ranks
+    pooled_ranks, late_ranks = (found.results[method.name].ranks for method in (POOLED, LATE))
 
     def row(hit: Hit) -> CardRow:
         key = hit.page.key
-        return CardRow(
-            hit,
-            comparison.moves[key],
-            ScorePart(hit.pooled, pooled_ranks.get(key), _fill(hit.pooled, pooled_span)),
-            ScorePart(hit.late, late_ranks.get(key), _fill(hit.late, late_span)),
-        )
+        pooled = ScorePart(POOLED.name, hit.pooled, pooled_ranks.get(key), _fill(hit.pooled, pooled_span))
+        late = ScorePart(LATE.name, hit.late, late_ranks.get(key), _fill(hit.late, late_span))
+        return CardRow(hit, comparison.moves[key], (pooled, late))
 
-    rows: Mapping[str, tuple[CardRow, ...]] = {r.method.name: tuple(map(row, r.hits)) for r in (left, right)}
-    return RankedColumns(found, right.method.weights, comparison, rows[POOLED.name], rows[SMART.name])
+    def column(side: Side, ranking: SearchResult) -> Column:
+        return Column(side, ranking.method, tuple(map(row, ranking.hits)))
+
+    return RankedColumns(found, comparison, column(Side.LEFT, left), column(Side.RIGHT, right))
+
+
+def describe_formula(weights: Weights) -> str:
+    """Return how a method ranks, in one line."""
+    form = " (sum)" if weights.reduce is Reduce.SUM else ""
+    words = ", own words only: our ablation" if weights.counted is Counted.CONTENT else ""
+    return f"{format_weight(weights.pooled)} × pooled + {format_weight(weights.late)} × late{form}{words}"
 
 
 def _span(values: Floats) -> tuple[float, float]:
@@ -99,16 +137,19 @@ def render_badge(move: Move, side: Side, k: int) -> Markup:
     return render("badge", change=move.change, icon=icon, text=text, note=note)
 
 
-def describe_move(move: Move, side: Side, k: int) -> str:
-    """Return a move as a phrase for screen readers, which is part of a card's label."""
+def describe_move(move: Move, side: Side, k: int, methods: tuple[Method, Method]) -> str:
+    """Return a move as a phrase for screen readers, which is part of a card's label.
+
+    methods: the left and the right one.
+    """
     steps = count(abs(move.steps), "place")
-    other = "SMART ranks it" if side is Side.POOLED else "pooled only ranks it"
-    other_rank = move.right if side is Side.POOLED else move.left
-    suffix = f", {other} {other_rank}" if other_rank else ""
+    left, right = (in_sentence(method.label) for method in methods)
+    other, other_rank = (right, move.right) if side is Side.LEFT else (left, move.left)
+    suffix = f", {other} ranks it {other_rank}" if other_rank else ""
     return {
         Change.SAME: "same place in both columns",
-        Change.UP: f"SMART moves it up {steps}{suffix}",
-        Change.DOWN: f"SMART moves it down {steps}{suffix}",
+        Change.UP: f"{right} moves it up {steps}{suffix}",
+        Change.DOWN: f"{right} moves it down {steps}{suffix}",
         Change.NEW: f"new in the top {k}{suffix}",
         Change.LEFT: f"leaves the top {k}{suffix}",
     }[move.change]
@@ -130,7 +171,7 @@ def summarize_move(move: Move, side: Side, k: int, *, short: bool = False) -> st
 
 def _badge_texts(move: Move, side: Side, k: int) -> tuple[str, str, str]:
     """Return icon, text and note."""
-    other_rank = f"now {move.right}" if side is Side.POOLED else f"was {move.left}"
+    other_rank = f"now {move.right}" if side is Side.LEFT else f"was {move.left}"
     match move.change:
         case Change.SAME:
             return "=", "same", ""
@@ -144,35 +185,56 @@ def _badge_texts(move: Move, side: Side, k: int) -> tuple[str, str, str]:
             return "↘", f"left the top {k}", f"now {move.right}" if move.right else ""
 
 
-def render_card(row: CardRow, side: Side, k: int, thumbnail: bytes, weights: Weights) -> Markup:
-    """Return a card with its hidden facts for the viewer, and the button that explains its move."""
+def render_card(row: CardRow, side: Side, columns: RankedColumns, thumbnail: str) -> Markup:
+    """Return a card with its hidden facts for the viewer, and the button that explains its move.
+
+    thumbnail: address of the page's picture. The place for the evidence is filled by a script after the ranking is
+    shown.
+    """
+    k = columns.comparison.k
     return render(
         "card",
         row=row,
         side=side,
-        move=describe_move(row.move, side, k),
+        move=describe_move(row.move, side, k, columns.methods),
         badge=render_badge(row.move, side, k),
         thumbnail=render_thumbnail(row.hit.page, thumbnail),
-        facts=render_facts(row, weights),
+        facts=render_facts(row, columns.methods),
     )
 
 
-def render_thumbnail(page: StoredPage, thumbnail: bytes) -> Markup:
-    """Return the thumbnail as inline markup with its size, or a blank page if the picture is missing."""
+def render_thumbnail(page: StoredPage, address: str) -> Markup:
+    """Return the thumbnail at an address with its size, or a blank page if the address is empty."""
     # The markup states the size, so that the layout does not shift.
     width, height = thumbnail_size(max(page.width, 1), max(page.height, 1))
     height = max(1, round(MAX_THUMBNAIL_WIDTH * height / width))
-    data = base64.b64encode(thumbnail).decode("ascii")
-    return render("thumbnail", data=data, width=MAX_THUMBNAIL_WIDTH, height=height)
+    return render("thumbnail", address=address, width=MAX_THUMBNAIL_WIDTH, height=height)
 
 
-def render_facts(row: CardRow, weights: Weights) -> Markup:
-    """Return the viewer's side panel for a page: its ranks in both columns, and its score as a formula with numbers."""
-    pooled, late = row.pooled.value, row.late.value
-    if math.isnan(late):
-        return render("facts", row=row, total=None)
+def render_facts(row: CardRow, methods: tuple[Method, Method]) -> Markup:
+    """Return the viewer's side panel for a page: its ranks in both columns, and its scores as formulas with numbers."""
+    values = [part.value for part in row.parts]
+    formulas = [] if any(map(math.isnan, values)) else [_write_formula(method, *values) for method in methods]
+    return render("facts", row=row, methods=methods, formulas=formulas)
+
+
+@dataclass(frozen=True, slots=True)
+class Formula:
+    """A page's score by one method as a sum, printed so that it adds up."""
+
+    label: str
+    terms: tuple[tuple[str, str, str], ...]
+    """Weight, name of the part, and its value; a part of weight 0 is left out."""
+    total: str
+
+
+def _write_formula(method: Method, pooled: float, late: float) -> Formula:
+    weights = method.weights
     total = scoring.combine(weights, pooled, late)
-    return render("facts", row=row, weights=weights, total=total, places=_count_places(pooled, late, weights, total))
+    places = _count_places(pooled, late, weights, total)
+    parts = ((weights.pooled, POOLED.name, pooled), (weights.late, LATE.name, late))
+    terms = tuple((format_weight(weight), name, format_score(value, places)) for weight, name, value in parts if weight)
+    return Formula(method.label, terms, format_score(total, places))
 
 
 def _count_places(pooled: float, late: float, weights: Weights, total: float) -> int:

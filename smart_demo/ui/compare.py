@@ -9,14 +9,14 @@ from markupsafe import Markup
 from smart_demo.search.candidate_check import CHECKED_TOP, CandidateCheck
 from smart_demo.search.comparison import Change
 from smart_demo.search.retrieval import list_little_known
-from smart_demo.types import SMART, Counted, Found, Reduce, TokenKind, Weights
-from smart_demo.ui.cards import CardRow, RankedColumns, Side, ThumbnailLoader, build_columns, render_card
-from smart_demo.ui.format import format_milliseconds, format_weight, page_key
+from smart_demo.types import Counted, Found, TokenKind
+from smart_demo.ui.cards import CardRow, Column, RankedColumns, ThumbnailLoader, build_columns, render_card
+from smart_demo.ui.format import format_milliseconds, page_key
 from smart_demo.ui.render import render
 from smart_demo.wording import count
 
 CURVES_HEIGHT = 1000
-_ZERO_WEIGHTS = "Both weights are 0, so SMART has nothing to rank by: the order of its column means nothing. Raise one."
+_ZERO_WEIGHTS = "Both weights are 0, so the right column has nothing to rank by and its order means nothing. Raise one."
 _NO_OTHER_TOKENS = (
     "This model keeps only the query's own words, so the ablation leaves nothing out and changes nothing."
 )
@@ -27,20 +27,19 @@ _STAGES = {"encode": "query encoded", "candidates": "pages found", "score": "sco
 def render_results(
     found: Found, thumbnail: ThumbnailLoader, link: str = "", search: str = "", check: CandidateCheck | None = None
 ) -> Markup:
-    """Return the verdict and both columns of a search by POOLED, LATE and SMART.
+    """Return the verdict and both columns of a search by `SearchRequest.methods`.
 
     link: an address that repeats the search.
     search: what the viewer sends back to have a page explained.
     check: how often the candidates agreed with a full scan.
     """
     columns = build_columns(found)
-    if not columns.left and not columns.right:
+    if not columns.left.rows and not columns.right.rows:
         hint = "Add a document in the library, or search the samples."
         return render_empty("No pages here yet", hint, link=link, search=search)
 
-    def cards(rows: tuple[CardRow, ...], side: Side) -> list[Markup]:
-        k, weights = columns.comparison.k, columns.weights
-        return [render_card(row, side, k, thumbnail(row.hit.page), weights) for row in rows]
+    def cards(column: Column) -> list[Markup]:
+        return [render_card(row, column.side, columns, thumbnail(row.hit.page)) for row in column.rows]
 
     return render(
         "answer",
@@ -52,9 +51,7 @@ def render_results(
         times=_describe_times(found.milliseconds),
         stages=_list_stages(found.milliseconds),
         notices=list_notices(columns),
-        formula=describe_formula(columns.weights),
-        pooled_cards=cards(columns.left, Side.POOLED),
-        smart_cards=cards(columns.right, Side.SMART),
+        columns=[(column, cards(column)) for column in (columns.left, columns.right)],
         curves=render_rank_curves(columns),
     )
 
@@ -68,8 +65,8 @@ def render_empty(title: str, hint: str, *, calm: bool = True, link: str = "", se
 
 
 def _describe_ranked(found: Found, check: CandidateCheck | None) -> str:
-    smart = found.results[SMART.name]
-    ranked = f"ranked {smart.candidates:,} of {count(smart.pages, 'page')}"
+    _, right = found.compared
+    ranked = f"ranked {right.candidates:,} of {count(right.pages, 'page')}"
     if check is None:
         return ranked
     agreed = f"{check.agreed:,} of {check.queries:,}"
@@ -90,9 +87,9 @@ def _list_stages(milliseconds: Mapping[str, float]) -> str:
 
 def list_notices(columns: RankedColumns) -> list[str]:
     """Return the sentences that a reader of the answer needs beside its numbers."""
-    weights, kinds = columns.weights, columns.found.parts.kinds
+    weights, kinds = columns.right.method.weights, columns.found.parts.kinds
     content_only = weights.counted is Counted.CONTENT
-    hits = [row.hit for row in (*columns.left, *columns.right)]
+    hits = [row.hit for row in (*columns.left.rows, *columns.right.rows)]
     notices = [
         " ".join(notice.text for notice in columns.found.encoding.notices),
         *(notice.text for notice in list_little_known(columns.found.encoder, hits)),
@@ -104,21 +101,15 @@ def list_notices(columns: RankedColumns) -> list[str]:
     return [sentence for sentence in notices if sentence]
 
 
-def describe_formula(weights: Weights) -> str:
-    """Return how the right column ranks, in one line."""
-    form = " (sum)" if weights.reduce is Reduce.SUM else ""
-    words = ", own words only: our ablation" if weights.counted is Counted.CONTENT else ""
-    return f"{format_weight(weights.pooled)} × pooled + {format_weight(weights.late)} × late{form}{words}"
-
-
 def render_rank_curves(columns: RankedColumns) -> Markup:
     """Return an SVG as high as the columns, with a curve from each page's rank on the left to its rank on the right.
 
     All rows have the same height, so row i of n is at (i + ½) / n without measuring. The curve of a page that leaves or
     enters the top k ends between the columns.
     """
-    rows = max(len(columns.left), len(columns.right), 1)
-    drawn = [*columns.left, *(row for row in columns.right if row.move.change is Change.NEW)]
+    left, right = columns.left.rows, columns.right.rows
+    rows = max(len(left), len(right), 1)
+    drawn = [*left, *(row for row in right if row.move.change is Change.NEW)]
     curves = [
         {"change": row.move.change, "page": page_key(*row.hit.page.key), "path": _curve_path(row, rows)}
         for row in drawn

@@ -21,7 +21,7 @@ from smart_demo.search.request import (
     parse_request_fields,
     parse_url_query,
 )
-from smart_demo.types import LATE, POOLED, SMART, Found, Method
+from smart_demo.types import Found
 from smart_demo.ui import theme
 from smart_demo.ui.cards import (
     CardRow,
@@ -32,7 +32,7 @@ from smart_demo.ui.cards import (
     render_thumbnail,
     summarize_move,
 )
-from smart_demo.ui.compare import describe_formula, list_notices, render_rank_curves
+from smart_demo.ui.compare import list_notices, render_rank_curves
 from smart_demo.ui.events import answer_errors
 from smart_demo.ui.format import strip_unprintable
 from smart_demo.ui.handlers import Handlers
@@ -86,11 +86,11 @@ class Exporter:
         search = parse_request_fields(given.get("asked"))
         found = self._search(search)
         columns = build_columns(found)
-        if not columns.left:
+        if not columns.left.rows:
             raise LibraryError("There is no page to compare.", "Add a document, or search the samples.")
         link, story = make_link(search, given.get("at")), find_story(found)
         context = ExportContext(search.scope, self._clock(), bool(search.picture), link, story)
-        page = render_document(columns, self._handlers.load_thumbnail, context, self._fonts)
+        page = render_document(columns, self._handlers.embed_thumbnail, context, self._fonts)
         return {"page": page, "name": make_file_name(search.text)}
 
     def _search(self, search: SearchRequest) -> Found:
@@ -98,8 +98,7 @@ class Exporter:
         scopes, engine = self._handlers.resolve_scopes(search.scope), self._handlers.engine
         if self._handlers.is_model_loading(scopes):
             raise LibraryError("That search cannot be saved here.")
-        methods = (POOLED, LATE, Method(SMART.name, SMART.label, search.weights))
-        return engine.search(self._handlers.build_query(search), scopes, methods, search.top)
+        return engine.search(self._handlers.build_query(search), scopes, search.methods, search.top)
 
 
 def make_link(search: SearchRequest, address: object) -> str:
@@ -129,12 +128,12 @@ def make_file_name(query: str) -> str:
 
 def render_document(columns: RankedColumns, thumbnail: ThumbnailLoader, context: ExportContext, fonts: str = "") -> str:
     """Return the HTML file. `fonts` are `@font-face` rules with the font files inside."""
-    rows = max(len(columns.left), len(columns.right))
+    rows = max(len(columns.left.rows), len(columns.right.rows))
     # Few rows have pictures and bars, more have one line each.
     density = "few" if rows <= 6 else "some" if rows <= 10 else "many"
 
-    def describe(row: CardRow, side: str) -> str:
-        return summarize_move(row.move, Side(side), columns.comparison.k, short=density != "few")
+    def describe(row: CardRow, side: Side) -> str:
+        return summarize_move(row.move, side, columns.comparison.k, short=density != "few")
 
     colors = theme.color_rule("html, .sheet", theme.LIGHT)
     document = render(
@@ -146,7 +145,6 @@ def render_document(columns: RankedColumns, thumbnail: ThumbnailLoader, context:
         link=context.link if len(context.link) <= MAX_LINK_CHARS else "",
         stories=len(STORIES),
         notices=list_notices(columns),
-        formula=describe_formula(columns.weights),
         curves=render_rank_curves(columns),
         density=density,
         move=describe,

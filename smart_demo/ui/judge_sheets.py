@@ -28,8 +28,7 @@ from smart_demo.judging.scoreboard import METHOD_LABELS
 from smart_demo.judging.trials import BlindColumns, Trial
 from smart_demo.search.request import SearchRequest, format_url_query
 from smart_demo.types import SMART, PageId, Scope, StoredPage
-from smart_demo.ui.cards import ThumbnailLoader, render_thumbnail
-from smart_demo.ui.compare import describe_formula
+from smart_demo.ui.cards import ThumbnailLoader, describe_formula, render_thumbnail
 from smart_demo.ui.handlers import Handlers
 from smart_demo.ui.render import render
 from smart_demo.ui.tickets import Ticket, Tickets
@@ -38,9 +37,9 @@ GRADE_LABELS = ("Not relevant", "A little", "It helps", "It answers")
 """Labels of the grades 0 to 3."""
 
 
-def no_thumbnail(_: StoredPage) -> bytes:
+def no_thumbnail(_: StoredPage) -> str:
     """Return no picture, for a sheet whose thumbnails the browser already has."""
-    return b""
+    return ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -206,7 +205,7 @@ class JudgeSheets:
             progress = judging_progress(worklist.queries, worklist.position, journal.judgements, conditions)
             return render("judge_end", progress=progress, max_query_chars=MAX_LISTED_QUERY_CHARS)
         ticket = self.tickets.issue(owner, worklist, worklist.current, compare, journal.session.seed)
-        return render_sheet(ticket, self.handlers.load_thumbnail)
+        return render_sheet(ticket, self.handlers.addresses.thumbnail)
 
 
 def render_vote_sheet(sheet: VoteSheet, thumbnail: ThumbnailLoader) -> Markup:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import threading
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from markupsafe import Markup
@@ -44,6 +44,11 @@ class SamplePreparation:
         self._thread: threading.Thread | None = None
         self.error = ""
         """One sentence, or empty."""
+        self._listeners: list[Callable[[], object]] = []
+
+    def add_listener(self, on_done: Callable[[], object]) -> None:
+        """Call `on_done` in the background when the samples were prepared, or could not be."""
+        self._listeners.append(on_done)
 
     @property
     def running(self) -> bool:
@@ -75,6 +80,8 @@ class SamplePreparation:
         except Exception:
             log.exception("preparing the samples failed")
             self.error = "The samples could not be prepared; the log of the demo says why."
+        for on_done in self._listeners:
+            on_done()
 
 
 def render_intro(settings: Settings) -> Markup:
@@ -91,7 +98,7 @@ def describe_upload(file: Progress) -> str:
     """Return a sentence on the progress of a file, or on its outcome.
 
     >>> describe_upload(Progress("a.pdf", State.WORKING, 3, 9, seconds_left=12.4))
-    '3 of 9 pages · about 15 s left'
+    '3 of 9 pages · about 20 seconds left'
     >>> describe_upload(Progress("a.pdf", State.DONE, 8, 9, "Page 4 was left out: it is empty."))
     'Added: 8 of 9 pages. Page 4 was left out: it is empty.'
     """

@@ -40,7 +40,7 @@ from smart_demo.judging.query_list import (
 from smart_demo.search.cache import LRUCache
 from smart_demo.search.request import SearchRequest
 from smart_demo.types import POOLED, SMART, Found, Method, Scope
-from smart_demo.ui.compare import describe_formula
+from smart_demo.ui.cards import describe_formula
 from smart_demo.ui.events import UNEXPECTED_ERROR, answer_errors
 from smart_demo.ui.format import format_time_left
 from smart_demo.ui.handlers import Handlers

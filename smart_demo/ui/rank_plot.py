@@ -132,7 +132,7 @@ def describe_ranks(sweep: Sweep, first_place: tuple[float, float] | None, weight
 def list_ranks(sweep: Sweep) -> str:
     """Return the page's rank at every whole weight, as the drawing's text for screen readers."""
     ranks = ", ".join(f"{_rank_at(sweep, late)} at {late}" for late in range(int(MAX_LATE_WEIGHT) + 1))
-    return f"Place by SMART for late weights from 0 to {MAX_LATE_WEIGHT:g}: {ranks}."
+    return f"Place for late weights from 0 to {MAX_LATE_WEIGHT:g}: {ranks}."
 
 
 def _describe_never_first(sweep: Sweep, start: int, end: int) -> str:

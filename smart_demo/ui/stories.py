@@ -12,7 +12,8 @@ from dataclasses import dataclass
 
 from markupsafe import Markup
 
-from smart_demo.types import POOLED, SAMPLES, SMART, Found, PageId, Scope
+from smart_demo.types import SAMPLES, Found, Method, PageId, Scope, StoredPage
+from smart_demo.ui.format import in_sentence
 from smart_demo.ui.render import NOTHING, render
 
 
@@ -37,25 +38,28 @@ class StoryOutcome:
     """Number of the story, from 1."""
     key: tuple[Scope, PageId]
     """The page that answers the query."""
-    pooled: int
-    """Rank of that page by the pooled vectors alone."""
-    smart: int
-    """Rank of that page by SMART."""
+    methods: tuple[Method, Method]
+    """The left and the right method."""
+    left: int
+    """Rank of that page in the left column."""
+    right: int
+    """Rank of that page in the right column."""
 
     @property
     def change(self) -> str:
         """The direction of the page's move, as part of a class name: `up`, `down` or `same`."""
-        return "up" if self.smart < self.pooled else "down" if self.smart > self.pooled else "same"
+        return "up" if self.right < self.left else "down" if self.right > self.left else "same"
 
     @property
     def sentence(self) -> str:
         """The outcome in one sentence."""
-        if self.smart == self.pooled:
-            return "The same place in both: late interaction changes nothing here."
-        if self.smart < self.pooled:
-            first = "to first place" if self.smart == 1 else f"from place {self.pooled} to {self.smart}"
-            return f"SMART lifts it {first}."
-        return f"SMART loses here: the page falls from place {self.pooled} to {self.smart}."
+        label = self.methods[1].label
+        if self.right == self.left:
+            return f"The same place in both columns: {in_sentence(label)} changes nothing here."
+        if self.right < self.left:
+            first = "to first place" if self.right == 1 else f"from place {self.left} to {self.right}"
+            return f"{label} lifts it {first}."
+        return f"{label} loses here: the page falls from place {self.left} to {self.right}."
 
 
 STORIES = (
@@ -115,20 +119,29 @@ PRESETS = (("Pooled only", 1.0, 0.0), ("Late only", 0.0, 1.0), ("SMART 1/1", 1.0
 
 
 def find_story(found: Found) -> StoryOutcome | None:
-    """Return the outcome of the story whose query was searched, by POOLED and SMART.
+    """Return the outcome of the story whose query was searched, in the two rankings that are compared.
 
     Returns None if no story has that query, a picture was searched too, or the story's page is not ranked.
     """
+    if (answer := find_answer(found)) is None:
+        return None
+    (number, page), (left, right) = answer, found.compared
+    if page.key not in left.ranks or page.key not in right.ranks:
+        return None
+    ranks = left.ranks[page.key], right.ranks[page.key]
+    return StoryOutcome(STORIES[number - 1], number, page.key, (left.method, right.method), *ranks)
+
+
+def find_answer(found: Found) -> tuple[int, StoredPage] | None:
+    """Return the number of the story whose query was searched, from 1, and its page, if that was searched too."""
     if found.query.image_hash:
         return None
     for number, story in enumerate(STORIES, start=1):
         if story.query != found.query.text.strip():
             continue
-        pooled, smart = found.results[POOLED.name].ranks, found.results[SMART.name].ranks
         for page in found.parts.pages:
             if (page.scope, page.document, page.number) == (SAMPLES, story.document, story.page):
-                ranked = page.key in pooled and page.key in smart
-                return StoryOutcome(story, number, page.key, pooled[page.key], smart[page.key]) if ranked else None
+                return number, page
     return None
 
 

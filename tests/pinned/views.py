@@ -37,7 +37,7 @@ from smart_demo.judging.trials import JudgedQuery, Rankings, draw_sides
 from smart_demo.search.comparison import Change, Move
 from smart_demo.search.request import ON_BOTH, ON_MINE, ON_SAMPLES, SearchRequest, format_url_query, parse_request
 from smart_demo.store.quotas import Usage
-from smart_demo.types import LOCAL, SAMPLES, Document, Query
+from smart_demo.types import LOCAL, POOLED, SAMPLES, SMART, Document, Query
 from smart_demo.ui.api import SearchEndpoint
 from smart_demo.ui.app import build_app
 from smart_demo.ui.cards import Side, describe_move, render_badge
@@ -147,6 +147,8 @@ def split(markup: str) -> str:
 
 _STEADY: tuple[tuple[str, str | Callable[[re.Match[str]], str]], ...] = (
     (r"data:([a-z]+/[a-z0-9+-]+);base64,([A-Za-z0-9+/=]+)", lambda m: f"data:{m[1]};sha256,{digest(m[2])}"),
+    (r"pictures/own/[0-9a-f]{32}", "pictures/own/NAME"),
+    (r"(pictures/samples/[0-9a-f]{16}-\d{4})/[0-9a-f]{16}/", r"\1/VERSION/"),
     (r"(<style>)[^<]*(</style>)", r"\1…\2"),
     (r'data-turn="[0-9a-f]{8}"', 'data-turn="TURN"'),
     (r'(data-ticket|data-run)="[0-9a-f]{32}"', r'\1="ID"'),
@@ -222,7 +224,7 @@ def _answers(world: World) -> Found:
     moves = [Move(Change.UP, 5, 2), Move(Change.DOWN, 1, 3), Move(Change.SAME, 1, 1), Move(Change.NEW, 14, 2)]
     moves += [Move(Change.NEW, None, 2), Move(Change.LEFT, 2, 14), Move(Change.LEFT, 2, None)]
     yield "badges", "".join(render_badge(move, side, 5) for move in moves for side in Side)
-    yield "badges-spoken", [describe_move(move, side, 5) for move in moves for side in Side]
+    yield "badges-spoken", [describe_move(move, side, 5, (POOLED, SMART)) for move in moves for side in Side]
 
 
 def _frame(world: World) -> Found:

@@ -115,7 +115,7 @@ def test_there_is_nothing_to_check_without_pages_or_queries(two_of_twelve):
 
 
 def test_the_page_says_how_often_a_full_scan_agreed(two_of_twelve):
-    found = two_of_twelve.search(Query("red"), (LOCAL,), (POOLED, dataclasses.replace(POOLED, name="late"), SMART))
+    found = two_of_twelve.search(Query("red"), (LOCAL,), (POOLED, SMART, dataclasses.replace(POOLED, name="late")))
     plain = compare.render_results(found, lambda _: b"", "", "")
     assert "ranked 2 of 12 pages" in plain
     assert "full scan" not in plain

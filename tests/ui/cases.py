@@ -23,6 +23,7 @@ from smart_demo.types import (
     StoredPage,
     TokenKind,
     Weights,
+    name_weights,
 )
 from smart_demo.ui.format import page_key
 from smart_demo.ui.handlers import Handlers
@@ -77,7 +78,7 @@ def found(
     row = np.ones((1, 1), dtype=np.float32)
     notices = (Notice(NoticeCode.QUERY_CUT, notice),) if notice else ()
     encoding = QueryEncoding(Query(query), "e" * 16, row[0], row, kinds, (query,), notices)
-    methods = (POOLED, LATE, Method(SMART.name, SMART.label, weights))
+    methods = (POOLED, Method(SMART.name, name_weights(weights), weights), LATE)
     results = {method.name: scoring.rank(parts, method, top) for method in methods}
     encoder = Encoder("minilm", "bert", "", "w")
     return Found(encoding.query, encoder, encoding, parts, results, {"encode": 12.0, "score": 3.0, "rank": 0.2})

@@ -10,7 +10,7 @@ from smart_demo.config import read_settings
 from smart_demo.indexing.samples import Samples
 from smart_demo.search.comparison import Change, Move
 from smart_demo.store.quotas import Usage
-from smart_demo.types import Weights
+from smart_demo.types import POOLED, SMART, Weights
 from smart_demo.ui import compare, library_tab, page_layout
 from smart_demo.ui.cards import ScorePart, Side, build_columns, describe_move, render_badge, render_facts
 from smart_demo.ui.render import render
@@ -18,7 +18,7 @@ from tests.ui.cases import HOSTILE, found
 from tests.ui.parsed_markup import ParsedMarkup
 
 
-def answer(found, picture=b"RIFF") -> str:
+def answer(found, picture="data:image/webp;base64,") -> str:
     return compare.render_results(found, lambda page: picture)
 
 
@@ -62,15 +62,15 @@ def test_fixed_markup_is_valid(markup):
 @pytest.mark.parametrize(
     ("move", "side", "shown"),
     [
-        (Move(Change.UP, 5, 2), Side.SMART, "▲3was 5"),
-        (Move(Change.UP, 5, 2), Side.POOLED, "▲3now 2"),
-        (Move(Change.DOWN, 1, 3), Side.SMART, "▼2was 1"),
-        (Move(Change.DOWN, 1, 3), Side.POOLED, "▼2now 3"),
-        (Move(Change.SAME, 1, 1), Side.SMART, "=same"),
-        (Move(Change.NEW, 14, 2), Side.SMART, "✦newwas 14"),
-        (Move(Change.NEW, None, 2), Side.SMART, "✦new"),
-        (Move(Change.LEFT, 2, 14), Side.POOLED, "↘left the top 5now 14"),
-        (Move(Change.LEFT, 2, None), Side.POOLED, "↘left the top 5"),
+        (Move(Change.UP, 5, 2), Side.RIGHT, "▲3was 5"),
+        (Move(Change.UP, 5, 2), Side.LEFT, "▲3now 2"),
+        (Move(Change.DOWN, 1, 3), Side.RIGHT, "▼2was 1"),
+        (Move(Change.DOWN, 1, 3), Side.LEFT, "▼2now 3"),
+        (Move(Change.SAME, 1, 1), Side.RIGHT, "=same"),
+        (Move(Change.NEW, 14, 2), Side.RIGHT, "✦newwas 14"),
+        (Move(Change.NEW, None, 2), Side.RIGHT, "✦new"),
+        (Move(Change.LEFT, 2, 14), Side.LEFT, "↘left the top 5now 14"),
+        (Move(Change.LEFT, 2, None), Side.LEFT, "↘left the top 5"),
     ],
 )
 def test_a_badge_shows_the_move_of_a_page(move, side, shown):
@@ -81,24 +81,24 @@ def test_a_badge_shows_the_move_of_a_page(move, side, shown):
 
 def test_a_fall_is_as_prominent_as_a_rise():
     up, down = (
-        render_badge(Move(c, *ranks), Side.SMART, 5) for c, ranks in ((Change.UP, (3, 1)), (Change.DOWN, (1, 3)))
+        render_badge(Move(c, *ranks), Side.RIGHT, 5) for c, ranks in ((Change.UP, (3, 1)), (Change.DOWN, (1, 3)))
     )
     assert up.replace("up", "").replace("▲", "").replace("3", "1") == (
         down.replace("down", "").replace("▼", "").replace("3", "1")
     )
-    assert "up 2 places" in describe_move(Move(Change.UP, 3, 1), Side.SMART, 5)
-    assert "down 2 places" in describe_move(Move(Change.DOWN, 1, 3), Side.SMART, 5)
+    methods = (POOLED, SMART)
+    assert "up 2 places" in describe_move(Move(Change.UP, 3, 1), Side.RIGHT, 5, methods)
+    assert "down 2 places" in describe_move(Move(Change.DOWN, 1, 3), Side.RIGHT, 5, methods)
 
 
 def test_ranks_and_bars_equal_a_worked_example():
     """pooled ranks pages 1 2 3 4; late 4 3 2 1; their sums 0.50 0.45 0.40 0.95 put page 4 first."""
     shown = build_columns(found([0.4, 0.3, 0.2, 0.1], [0.1, 0.15, 0.2, 0.85], top=2))
-    assert [row.hit.page.number for row in shown.left] == [1, 2]
-    assert [row.hit.page.number for row in shown.right] == [4, 1]
-    first = shown.right[0]
-    assert (first.pooled.rank, first.late.rank) == (4, 1)
-    assert (first.pooled.fill, first.late.fill) == (0.0, 1.0)
-    assert shown.left[1].move == Move(Change.LEFT, 2, 3)
+    assert [row.hit.page.number for row in shown.left.rows] == [1, 2]
+    assert [row.hit.page.number for row in shown.right.rows] == [4, 1]
+    first = shown.right.rows[0]
+    assert [(part.name, part.rank, part.fill) for part in first.parts] == [("pooled", 4, 0.0), ("late", 1, 1.0)]
+    assert shown.left.rows[1].move == Move(Change.LEFT, 2, 3)
     assert first.move == Move(Change.NEW, 4, 1)
     markup = answer(shown.found)
     assert "1 of 2 shared · new first page" in markup
@@ -121,7 +121,9 @@ def test_every_curve_ends_at_cards():
 
 
 def formula(row, weights):
-    return re.search('<p class="formula">(.*?)</p>', render_facts(row, weights))[1]
+    """The last formula of a page's facts: by the right method, with these weights."""
+    facts = render_facts(row, (POOLED, replace(SMART, weights=weights)))
+    return re.findall('<p class="formula">(.*?)</p>', facts)[-1]
 
 
 @pytest.mark.parametrize(
@@ -129,7 +131,7 @@ def formula(row, weights):
 )
 def test_the_printed_formula_adds_up(pooled, late, weights):
     """0.4405 + 0.6668 is shown with as many decimals as it takes."""
-    row = build_columns(found([pooled], [late], weights=Weights(*weights))).right[0]
+    row = build_columns(found([pooled], [late], weights=Weights(*weights))).right.rows[0]
     shown = ParsedMarkup(formula(row, Weights(*weights))).joined.replace("−", "-")
     a, x, b, y, total = map(float, re.findall(r"-?\d+\.\d+", shown))
     places = len(re.findall(r"\d+\.(\d+)", shown)[-1])
@@ -139,14 +141,14 @@ def test_the_printed_formula_adds_up(pooled, late, weights):
 
 def test_a_page_that_was_not_scored_has_a_note():
     answered = found([0.4, 0.3], [0.1, 0.2])
-    row = build_columns(answered).left[0]
-    unscored = replace(row, late=ScorePart(float("nan"), None, 0.0))
+    row = build_columns(answered).left.rows[0]
+    unscored = replace(row, parts=(row.parts[0], ScorePart("late", float("nan"), None, 0.0)))
     assert "Not scored token by token" in formula(unscored, Weights())
 
 
 def test_no_pages_and_missing_pictures_give_valid_markup():
     assert "No pages here yet" in answer(found([], []))
-    ParsedMarkup(answer(found([0.1], [0.2]), picture=b""))
+    ParsedMarkup(answer(found([0.1], [0.2]), picture=""))
 
 
 @pytest.mark.parametrize(

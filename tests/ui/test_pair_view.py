@@ -312,12 +312,15 @@ def test_a_page_that_smart_did_not_rank_is_never_said_to_have_been_passed():
     told = describe_pair(pair)
     assert pair.swap_weight is None
     assert told["title"] == "X against Y"
-    assert told["pages"][1]["smart"] == "not ranked"
+    assert told["pages"][1]["ranks"][1] == ["SMART", "not ranked"]
     assert sentence(told).startswith(
         "SMART did not rank Y: it was not scored token by token. Computed only for this view, X would be "
     )
     assert "X would be 0.1000 ahead of Y" in sentence(told)
-    assert told["swap"] == "At which late weight they change places is not known: SMART did not rank both."
+    assert (
+        told["swap"]
+        == "At which late weight they change places is not known: one of them was not scored token by token."
+    )
 
 
 # -- where it matched on both pages

@@ -15,9 +15,9 @@ import pytest
 from PIL import Image
 from playwright.sync_api import Locator, expect
 
+from smart_demo.search.explain import STOPWORDS
 from smart_demo.types import SAMPLES, Query, TokenGrid
 from smart_demo.ui.format import page_key
-from smart_demo.ui.pair_view import STOPWORDS
 from tests.apps import PATIENCE, Served, served_app
 from tests.backbones.qwen.tiny_checkpoint import write_tiny_qwen
 from tests.ui.browser_page import Visit
@@ -115,7 +115,7 @@ def late_by_place(app: Served, query: str, key: str) -> tuple[float, float]:
 
 def opened(visit: Visit, page: str) -> Locator:
     """The viewer over a page of the right column, with its picture and its chips there."""
-    visit.page.locator(f'.card[data-side="smart"][data-page="{page}"]').click()
+    visit.page.locator(f'.card[data-side="right"][data-page="{page}"]').click()
     viewer = visit.page.get_by_role("dialog", name="Page")
     expect(viewer.locator("img.viewer-image:not(.is-coarse)")).to_be_visible()
     expect(viewer.get_by_role("region", name="Score anatomy")).to_be_visible(timeout=PATIENCE)
@@ -200,7 +200,7 @@ def test_weights_results_and_links_rank_again_without_a_new_encode(served, brows
     late.press("Tab")
     expect(page.get_by_role("heading", name="Same 5 pages in the same order")).to_be_visible()
     page.get_by_role("button", name="Late only").click()
-    expect(page.locator(".column-head.of-smart")).to_contain_text("0.00 × pooled + 1.00 × late")
+    expect(page.locator(".column-head.of-right")).to_contain_text("0.00 × pooled + 1.00 × late")
     count = page.get_by_role("spinbutton", name="Results")
     count.fill("3")
     count.press("Tab")
@@ -210,7 +210,7 @@ def test_weights_results_and_links_rank_again_without_a_new_encode(served, brows
     page.keyboard.press("Escape")
     other = Visit(browser, app)
     again = other.open(page.url.removeprefix(app.url))
-    expect(again.locator(".column-head.of-smart")).to_contain_text("0.00 × pooled + 1.00 × late")
+    expect(again.locator(".column-head.of-right")).to_contain_text("0.00 × pooled + 1.00 × late")
     other.close()
     assert (app.backbone.queries, app.backbone.pages) == (queries + 1, encoded)
     visitor.close()

@@ -28,8 +28,8 @@ MEASURED_RANKS = {
 @pytest.fixture(scope="module")
 def ranks(sample_engine) -> dict[str, tuple[int, int]]:
     """Every story's ranks by the bundled model over the whole sample library."""
-    answers = (sample_engine.search(Query(query), (SAMPLES,), (POOLED, LATE, SMART)) for query in STORY_QUERIES)
-    return {one.story.query: (one.pooled, one.smart) for one in map(find_story, answers) if one}
+    answers = (sample_engine.search(Query(query), (SAMPLES,), (POOLED, SMART, LATE)) for query in STORY_QUERIES)
+    return {one.story.query: (one.left, one.right) for one in map(find_story, answers) if one}
 
 
 def directions(ranks: dict[str, tuple[int, int]]) -> dict[str, int]:
@@ -67,10 +67,10 @@ def test_a_story_needs_its_own_page_among_the_samples():
 @pytest.mark.parametrize(
     ("pooled", "late", "weights", "sentence"),
     [
-        ([0.9, 0.8], [0.9, 0.1], (1, 1), "The same place in both: late interaction changes nothing here."),
+        ([0.9, 0.8], [0.9, 0.1], (1, 1), "The same place in both columns: SMART changes nothing here."),
         ([0.9, 0.8], [0.1, 0.9], (1, 1), "SMART loses here: the page falls from place 1 to 2."),
         ([0.8, 0.9], [0.9, 0.1], (1, 1), "SMART lifts it to first place."),
-        ([0.8, 0.9], [0.9, 0.1], (1, 0), "The same place in both: late interaction changes nothing here."),
+        ([0.8, 0.9], [0.9, 0.1], (1, 0), "The same place in both columns: pooled only changes nothing here."),
     ],
 )
 def test_the_outcome_is_computed_from_the_rankings(pooled, late, weights, sentence):

@@ -14,9 +14,21 @@ from smart_demo.page_list import Key, as_page_list
 from smart_demo.search import explain
 from smart_demo.search.cache import LRUCache
 from smart_demo.search.comparison import find_passing_pair
-from smart_demo.search.explain import Attribution, ColourRange, Match, PageMap, PairDifference, Sweep
+from smart_demo.search.explain import (
+    CARD_SLOT,
+    Attribution,
+    ColourRange,
+    EvidenceCrop,
+    Match,
+    NoPlace,
+    PageMap,
+    PairDifference,
+    Slot,
+    Sweep,
+)
 from smart_demo.store.library import Library
-from smart_demo.types import POOLED, SMART, Found, Parts, QueryEncoding, StoredPage, TokenKind, Weights
+from smart_demo.store.prepared_page import picture_size
+from smart_demo.types import Found, Parts, QueryEncoding, StoredPage, TokenKind, Weights
 
 MAX_CACHED_MATCHES, MAX_CACHED_MATCH_BYTES = 64, 2**21
 """Maximum number of cached matches, and maximum size of each: 134 MB in all. Forty query tokens on a page of 1,750
@@ -41,7 +53,7 @@ class Explanation:
 
     @cached_property
     def sweep(self) -> Sweep | None:
-        """Rank by SMART for late weights over the slider's range and the current one; None if it was not scored."""
+        """Rank for late weights over the slider's range and the current one; None if it was not scored."""
         if self.parts is None or not self.scored:
             return None
         late = np.union1d(explain.late_weights(), np.float32(self.attribution.weights.late))
@@ -53,6 +65,17 @@ class Explanation:
         if self.parts is None or not self.scored:
             return None
         return explain.find_first_place_weights(self.parts, self.page, self.attribution.weights)
+
+
+@dataclass(frozen=True, slots=True)
+class PageCrop:
+    """One page of one search, with the part that shows its evidence."""
+
+    page: StoredPage
+    crop: EvidenceCrop | NoPlace
+    width: int = 0
+    """Pixels of the crop's width in the stored picture of its page; 0 without a crop."""
+    height: int = 0
 
 
 @dataclass(frozen=True, eq=False)
@@ -90,15 +113,27 @@ class Explainer:
     def explain(self, found: Found, page: Key, weights: Weights) -> Explanation:
         """Explain one page of a search. Raises LibraryError if the library does not contain it any more."""
         self.discard_deleted_pages()
-        pages = as_page_list(found.parts.pages)
-        position = pages.position(page)
-        if position is None:
-            raise LibraryError("That page is no longer in the library.", "Search again.")
-        stored = pages[position]
+        stored, position = _find_page(found, page)
         attribution = explain.attribute(self._match(found.encoding, stored), weights)
         ranges = self._colour_ranges(found, weights)
         scored = bool((found.parts.candidates == position).any())
         return Explanation(stored, attribution, scored, ranges.similarity, ranges.contribution, found.parts)
+
+    def crop(self, found: Found, page: Key, weights: Weights, slot: Slot = CARD_SLOT) -> PageCrop:
+        """Find the part of a page in which most of its late score was won, whether or not the search scored it.
+
+        It does not depend on the two weights, only on which tokens count. Raises LibraryError as `explain`.
+        """
+        self.discard_deleted_pages()
+        stored, _ = _find_page(found, page)
+        counted = replace(weights, pooled=0.0, late=1.0)
+        attribution = explain.attribute(self._match(found.encoding, stored), counted)
+        width, height = _fit_picture(stored.width, stored.height)
+        crop = explain.find_crop(attribution, width, height, slot)
+        if isinstance(crop, NoPlace):
+            return PageCrop(stored, crop)
+        across, down = (crop.box.right - crop.box.left) * width, (crop.box.bottom - crop.box.top) * height
+        return PageCrop(stored, crop, max(1, round(across)), max(1, round(down)))
 
     def pair(self, found: Found, page: Key, other: Key | None, weights: Weights) -> Pairing:
         """Compare one page of a search with another, or, if None, as `comparison.find_passing_pair` pairs it.
@@ -108,7 +143,7 @@ class Explainer:
         if other:
             keys: tuple[Key, Key] | None = (page, other)
         else:
-            keys = find_passing_pair(found.results[POOLED.name], found.results[SMART.name], page)
+            keys = find_passing_pair(*found.compared, page)
         if keys is None or keys[0] == keys[1]:
             raise InputRefused("A page is compared with another one.", "Choose two different pages.")
         first, second = (self.explain(found, key, weights) for key in keys)
@@ -161,6 +196,22 @@ class Explainer:
                 lambda key: isinstance(key, tuple) and any(page not in self._library for page in key[1])
             )
             self._generation = generation
+
+
+def _find_page(found: Found, page: Key) -> tuple[StoredPage, int]:
+    """Return a page of a search with its position. Raises LibraryError if it is not among those searched."""
+    pages = as_page_list(found.parts.pages)
+    position = pages.position(page)
+    if position is None:
+        raise LibraryError("That page is no longer in the library.", "Search again.")
+    return pages[position], position
+
+
+def _fit_picture(width: int, height: int) -> tuple[float, float]:
+    """Return (width, height) in pixels of the stored picture of a page of that size."""
+    most_wide, most_high = picture_size(max(width, 1), max(height, 1))
+    scale = min(1.0, most_wide / max(width, 1), most_high / max(height, 1))
+    return scale * max(width, 1), scale * max(height, 1)
 
 
 def _similarity_maps(attribution: Attribution) -> list[PageMap]:

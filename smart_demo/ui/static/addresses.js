@@ -233,6 +233,22 @@ function openWanted() {
   if (compared) openPair(pair, compared);
 }
 
+// ---- slides ----
+
+/** Return the search that the entry of the history stores, as JSON, or an empty string. */
+export const storedSearch = () => entry().asked ?? "";
+
+/** Write a slide and the search it presents into the address. Opening a presentation is an entry of its own. */
+export function showSlide(slide, link, asked, isOpening) {
+  const next = Object.fromEntries([...SEARCH_PARTS, ...PLACE_PARTS].map((name) => [name, ""]));
+  const changes = { ...next, ...Object.fromEntries(new URLSearchParams(link)), present: String(slide) };
+  if (isOpening) push(changes, { asked, opened: "present" });
+  else replace(changes, { ...entry(), asked });
+}
+
+/** Take the slide from the address because the presentation was left. */
+export const leaveSlides = () => leave("present");
+
 // ---- notes ----
 
 function noteAfter(place, sentence) {

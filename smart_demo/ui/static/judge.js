@@ -3,7 +3,8 @@
  * messages are set as text.
  */
 import { isPlainClick, listInAddress, openTabForAnswer, queryFor, showList, showQuery } from "./addresses.js";
-import { answerOf, confirmDelete, loadPicture, make, openTab, saveFile, stage, whenShown } from "./tools.js";
+import { loadPicture, shownPicture } from "./pictures.js";
+import { answerOf, confirmDelete, make, openTab, saveFile, stage, whenShown } from "./tools.js";
 import { Viewer } from "./viewer.js";
 
 function showPanel(name) {
@@ -439,12 +440,12 @@ class GradePanel extends Panel {
     const request = ++this.#requests;
     const image = this.find(".reading-page img");
     const caption = this.find(".reading-said");
-    const thumb = card.querySelector("img.thumb");
+    const thumb = shownPicture(card.querySelector("img.thumb"));
     const name = nameOf(card);
     caption.textContent = name;
     image.alt = name;
     image.hidden = !thumb;
-    if (thumb) image.src = thumb.src;
+    if (thumb) image.src = thumb;
     const answer = await loadPicture(this.server, card.dataset.page);
     if (request !== this.#requests) return;
     if (answer.picture) {

@@ -124,24 +124,12 @@ export class AnswerCache {
     return answer;
   }
 
-  peek(key) {
-    return this.#stored.get(key);
-  }
-
   /** Discard all answers whenever the screen shows a new one: documents may have been added or deleted since. */
   forgetOnAnswer() {
     document.addEventListener("answered", () => this.#stored.clear());
     return this;
   }
 }
-
-const pictures = new AnswerCache(24, "The page could not be fetched. Is the demo still running?");
-
-/** Return `{picture}`, a page's picture as a data address, or `{sentence}`. */
-export const loadPicture = (server, page) => pictures.recall(page, () => server.picture(page));
-
-/** Return a page's picture if it was loaded before. */
-export const loadedPicture = (page) => pictures.peek(page)?.picture;
 
 // ---- downloads and the clipboard ----
 

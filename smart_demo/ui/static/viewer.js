@@ -8,17 +8,8 @@
  * set as text.
  */
 import { showPair } from "./addresses.js";
-import {
-  AnswerCache,
-  askedFields,
-  closeOnBackdrop,
-  loadPicture,
-  loadedPicture,
-  make,
-  placeBox,
-  prefersCalm,
-  stage,
-} from "./tools.js";
+import { loadPicture, loadedPicture, shownPicture } from "./pictures.js";
+import { AnswerCache, askedFields, closeOnBackdrop, make, placeBox, prefersCalm, stage } from "./tools.js";
 
 const MAX_SCALE = 8;
 const ZOOM_STEP = 1.4;
@@ -313,12 +304,12 @@ export class Viewer {
   async #load(card) {
     const turn = ++this.#turn;
     const { page } = card.dataset;
-    const thumb = card.querySelector("img.thumb");
+    const thumb = shownPicture(card.querySelector("img.thumb"));
     const stored = loadedPicture(page);
     this.note.textContent = "";
     this.image.classList.toggle("is-coarse", !stored);
     this.image.hidden = !stored && !thumb;
-    this.image.src = stored ?? thumb?.src ?? "";
+    this.image.src = stored ?? thumb;
     if (stored) return;
     const answer = await loadPicture(this.server, page);
     if (turn !== this.#turn) return;
@@ -348,7 +339,7 @@ class PageViewer extends Viewer {
   }
 
   describe(card) {
-    const column = card.dataset.side === "smart" ? "SMART" : "Pooled only";
+    const column = document.querySelector(`#head-${card.dataset.side}`)?.textContent ?? "Page";
     this.title.textContent = `${column} · ${this.at + 1} of ${this.cards.length}`;
     this.dialog.dataset.side = card.dataset.side;
     const facts = card.nextElementSibling?.firstElementChild;
@@ -847,8 +838,11 @@ class PairSide {
   async show(page, choices, isCurrent) {
     this.select.replaceChildren(...choices.map(({ key, label }) => make("option", { value: key }, label)));
     this.select.value = page.key;
-    const rank = (side) => make("b", { class: `of-${side}` }, page[side]);
-    this.ranks.replaceChildren("Pooled only ", rank("pooled"), " · SMART ", rank("smart"));
+    const [left, right] = page.ranks.map(([label, rank], at) => [
+      `${label} `,
+      make("b", { class: ["of-left", "of-right"][at] }, rank),
+    ]);
+    this.ranks.replaceChildren(...left, " · ", ...right);
     this.#name = `${page.name}, ${page.where}`;
     this.paper.setAttribute("aria-label", this.#name);
     this.image.width = page.width;
@@ -871,9 +865,9 @@ class PairSide {
 
   #showThumbnail(page) {
     const card = [...document.querySelectorAll(".card")].find((one) => one.dataset.page === page);
-    const thumb = card?.querySelector("img.thumb");
+    const thumb = shownPicture(card?.querySelector("img.thumb"));
     for (const image of [this.image, this.close]) {
-      if (thumb) image.src = thumb.src;
+      if (thumb) image.src = thumb;
       else image.removeAttribute("src");
     }
     this.image.classList.add("is-coarse");
