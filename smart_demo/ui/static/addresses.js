@@ -126,10 +126,14 @@ export function showAnswer(triggerOfResults) {
   refresh();
 }
 
-/** What a visitor does now counts more than where Back or Forward led. */
+/** Elements with which a visitor may ask for another answer, and those among them that only show more of this one. */
+const ASKING = "button, input, textarea, label, a";
+const SHOWING = '.card, [role="tab"], .viewer-tools, [data-why], [data-doc], .pair, .why';
+
+/** What a visitor asks for now counts more than where Back or Forward led. */
 function onVisitor(event) {
   if (!event.isTrusted) return;
-  wanted = "";
+  if (event.target.closest?.(ASKING) && !event.target.closest(SHOWING)) wanted = "";
   if (event.target.closest?.('[role="tab"], .overflow-menu')) target = null;
 }
 
