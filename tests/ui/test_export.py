@@ -88,10 +88,10 @@ def test_every_number_on_the_sheet_is_the_answer_s():
     assert seen.by_class["where"] == [f"page {hit.page.number} of {hit.page.pages}" for hit in hits]
     for hit, said in zip(hits[5:], seen.by_class["badge"][5:], strict=True):
         left, right = ranks["pooled"][hit.page.key], hit.rank
-        way = f"new in the top 5, was {left}" if left > 5 else "same place" if left == right else f"was {left}"
+        way = f"new, was {left}" if left > 5 else "same place" if left == right else f"was {left}"
         assert said.endswith(way)
         if left <= 5 and left != right:
-            assert (f"▲ up {left - right} place" if left > right else f"▼ down {right - left} place") in said
+            assert (f"▲ up {left - right}," if left > right else f"▼ down {right - left},") in said
 
 
 def test_the_sheet_names_what_was_compared():
