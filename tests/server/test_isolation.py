@@ -59,10 +59,11 @@ def questions(alice):
     for scope in (ON_MINE, ON_BOTH, str(alice.known.scope)):
         yield {"text": "zanzibar", "scope": scope}
     for page in names_of_pages(alice):
-        asked = {"text": "zanzibar", "scope": ON_MINE}
+        asked, pages = {"text": "zanzibar", "scope": ON_MINE}, [[page, 360, 100], [other, 360, 100]]
         like = f"region:{page}:0.0000,0.0000,1.0000,1.0000"
-        yield {"asked": asked, "page": page, "other": other, "view": "query", "at": "http://127.0.0.1/"}
-        yield {"asked": asked | {"scope": ON_BOTH, "picture": like}, "page": page}
+        yield {"asked": asked, "page": page, "other": other, "view": "query", "at": "http://127.0.0.1/", "slide": 1}
+        yield {"asked": asked, "pages": pages}
+        yield {"asked": asked | {"scope": ON_BOTH, "picture": like}, "page": page, "pages": pages}
         yield asked | {"picture": like}
         yield page
     yield {"owner": str(alice.known.scope).removeprefix("visitor-")}
@@ -101,14 +102,16 @@ def hers(alice):
 
 def test_server_functions_answer_the_owner_and_reveal_nothing_to_a_stranger(alice, bob, hers):
     his = ask_everything(bob, alice)
-    assert {"picture", "explain", "overlay", "pair", "hood", "comparison"} <= hers.keys()
+    assert {"picture", "explain", "overlay", "pair", "hood", "comparison", "slide"} <= hers.keys()
     for name, answers in his.items():
         assert not any(reveals(alice, text) for text in answers), name
-    for name in ("hood", "comparison"):
+    for name in ("hood", "comparison", "slide"):
         assert any(NAME in text for text in hers[name]), name
     for name in ("picture", "explain", "overlay", "pair"):
         assert any("sentence" not in json.loads(text) for text in hers[name]), name
         assert all("sentence" in json.loads(text) for text in his[name]), name
+    assert any("crop-picture" in text for text in hers["crops"])
+    assert not any("crop-picture" in text for text in his["crops"])
 
 
 def test_no_event_reveals_anything_to_a_stranger(alice, bob):

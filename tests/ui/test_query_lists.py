@@ -190,7 +190,7 @@ def test_a_query_that_fails_stops_the_list_and_keeps_its_results(start_page):
 @pytest.mark.parametrize("value", NONSENSE, ids=repr)
 def test_invalid_requests_are_answered_with_a_sentence(lists, value):
     for answer in (lists.table(value), lists.table({"run": value}), lists.vote(value), lists.vote({"run": value})):
-        assert answer == {"sentence": "The results of that list are no longer stored. Run it again."}
+        assert answer == {"sentence": "That list is not stored here. It may have been deleted. Run it again."}
     lists.stop(value)
     lists.discard(value)
     markup, _ = ran(lists, value if not isinstance(value, str) else "", before=value)

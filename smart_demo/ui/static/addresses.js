@@ -16,7 +16,7 @@ const GIVE_UP_MS = 15_000;
 /** Milliseconds until the address is written even if the browser did not go back. */
 const BACK_MS = 600;
 /** How often one search is sent if answers to others arrive in its place. */
-const MAX_RESTORES = 3;
+const MAX_RESTORES = 6;
 const NO_PAGE = "That page is not among these results. It may have been deleted.";
 const NO_DOCUMENT = "That document is not in this library. It may have been deleted.";
 
@@ -95,13 +95,17 @@ function isNewQuestion(before, after) {
   return ["text", "picture", "scope"].some((name) => one[name] !== other[name]);
 }
 
-function onAnswer() {
-  const answer = shownAnswer();
+/** The search of the answer that was last looked at. */
+let seenSearch = "";
+
+/** Gradio does not announce each of two answers that arrive at once, so every change of the page is looked at. */
+function refreshAnswer() {
+  const { asked, link } = shownAnswer()?.dataset ?? {};
+  if (!asked || asked === seenSearch) return;
+  seenSearch = asked;
   clearTimeout(restoring);
   restoring = 0;
-  if (!answer) return;
-  const { asked, link } = answer.dataset;
-  if (wanted && asked !== wanted && restores < MAX_RESTORES) {
+  if (wanted && asked !== wanted) {
     restore();
     return;
   }
@@ -117,7 +121,6 @@ function onAnswer() {
 /** Called for every answer on the screen, with the function that starts the events of the results. */
 export function showAnswer(triggerOfResults) {
   trigger = triggerOfResults;
-  onAnswer();
   refresh();
 }
 
@@ -227,6 +230,22 @@ function openWanted() {
   card?.click();
   if (compared) openPair(pair, compared);
 }
+
+// ---- slides ----
+
+/** Return the search that the entry of the history stores, as JSON, or an empty string. */
+export const storedSearch = () => entry().asked ?? "";
+
+/** Write a slide and the search it presents into the address. Opening a presentation is an entry of its own. */
+export function showSlide(slide, link, asked, isOpening) {
+  const next = Object.fromEntries([...SEARCH_PARTS, ...PLACE_PARTS].map((name) => [name, ""]));
+  const changes = { ...next, ...Object.fromEntries(new URLSearchParams(link)), present: String(slide) };
+  if (isOpening) push(changes, { asked, opened: "present" });
+  else replace(changes, { ...entry(), asked });
+}
+
+/** Take the slide from the address because the presentation was left. */
+export const leaveSlides = () => leave("present");
 
 // ---- notes ----
 
@@ -384,20 +403,14 @@ function onPopState() {
 }
 
 function refresh() {
+  refreshAnswer();
   refreshTabs();
   refreshDocument();
   openWanted();
 }
 
-let isScheduled = false;
-new MutationObserver(() => {
-  if (isScheduled) return;
-  isScheduled = true;
-  requestAnimationFrame(() => {
-    isScheduled = false;
-    refresh();
-  });
-}).observe(document, { childList: true, subtree: true, attributes: true, attributeFilter: ["aria-selected"] });
+const WATCHED = { childList: true, subtree: true, attributes: true, attributeFilter: ["aria-selected", "data-asked"] };
+new MutationObserver(refresh).observe(document, WATCHED);
 
 addEventListener("popstate", onPopState);
 document.addEventListener("click", followLink);
