@@ -33,6 +33,7 @@ from smart_demo.config import read_settings  # noqa: E402
 from smart_demo.engine import open_engine  # noqa: E402
 from smart_demo.errors import SmartError  # noqa: E402
 from smart_demo.server.cleanup import Cleanup  # noqa: E402
+from smart_demo.server.picture_addresses import PictureAddresses  # noqa: E402
 from smart_demo.ui.app import build_app  # noqa: E402
 from smart_demo.ui.library_tab import SamplePreparation  # noqa: E402
 from smart_demo.ui.theme import launch_options  # noqa: E402
@@ -47,14 +48,15 @@ atexit.register(engine.close)
 cleanup = Cleanup(engine, Path(get_upload_folder()))
 atexit.register(cleanup.stop)  # before engine.close: the last registered runs first
 preparation = SamplePreparation(engine)
-demo = build_app(engine, preparation, cleanup)
+pictures = PictureAddresses(engine)
+demo = build_app(engine, preparation, cleanup, pictures)
 
 if __name__ == "__main__":
     signal.signal(signal.SIGTERM, lambda *_: sys.exit())  # as Ctrl-C
     if ON_ZEROGPU:
         engine.backbones.main()  # functions that borrow a GPU must be decorated before the page is served
     demo.queue(max_size=settings.quotas.queue_size, default_concurrency_limit=4)
-    demo.launch(**launch_options(settings), prevent_thread_lock=True)
+    demo.launch(**launch_options(settings, pictures), prevent_thread_lock=True)
     # Everything else starts after the page is served, what visitors wait for first.
     if not ON_ZEROGPU:
         engine.backbones.load_in_background()

@@ -6,11 +6,12 @@ Importing it loads neither torch nor gradio nor chromadb. All methods are safe t
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Container, Generator, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Container, Generator, Iterable, Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import Self
 
+from smart_demo import ingest
 from smart_demo.backbones import registry
 from smart_demo.backbones.base import Backbone
 from smart_demo.backbones.registry import Backbones, Serving
@@ -23,8 +24,9 @@ from smart_demo.page_list import Key
 from smart_demo.page_text import PageWords
 from smart_demo.search.candidate_check import MAX_CHECKED_QUERIES, CandidateCheck
 from smart_demo.search.costs import StageTiming
-from smart_demo.search.explain.explainer import Explainer, Explanation, Pairing
+from smart_demo.search.explain.explainer import Explainer, Explanation, PageCrop, Pairing
 from smart_demo.search.retrieval import Retrieval
+from smart_demo.search.suggested_questions import ReadPage, choose_pages, suggest_questions
 from smart_demo.store.library import Library
 from smart_demo.store.quotas import Usage, Visitor, build_usage, evictable_visitors
 from smart_demo.types import (
@@ -99,6 +101,23 @@ class Engine:
                 for _, name in files:
                     yield Progress(name, State.WORKING, message="Waiting for the model to load.")
             yield from self._indexer.add(scope, files, self.backbones.main(), job)
+
+    def count_pages(self, path: Path, name: str) -> int:
+        """Return the page count of a file that is not added yet. Raises FileRefused if it cannot be added."""
+        return ingest.inspect(path, name, self.settings.limits).pages
+
+    def suggest_questions(self, scope: Scope, files: Mapping[str, Collection[int]]) -> tuple[str, ...]:
+        """Return at most three queries from the words of some pages of a scope, rare in the rest of it.
+
+        files: numbers of the pages by file; no numbers stand for all pages of the file. Of many pages some are read.
+        """
+        stored = self.library.pages([scope], self.backbone(scope).encoder.fingerprint)
+        read: list[ReadPage] = []
+        for page, is_new in choose_pages(stored, files):
+            with suppress(LibraryError):  # it was deleted a moment ago
+                if found := self.library.page_words(page):
+                    read.append(ReadPage(page.id, found.words, is_new))
+        return suggest_questions(read)
 
     def delete_document(self, scope: Scope, file: str) -> int:
         """Delete a document and everything stored of it; return the bytes freed on disk."""
@@ -273,6 +292,25 @@ class Engine:
         QueryRefused as `explain`.
         """
         return self._explainer.pair(self._search_to_explain(query, scopes, weights, top), page, other, weights)
+
+    def crops(
+        self,
+        query: Query,
+        scopes: Sequence[Scope],
+        pages: Iterable[Key],
+        weights: Weights = SMART.weights,
+        top: int = 5,
+    ) -> dict[Key, PageCrop]:
+        """Find the part of each page of a search that shows its evidence, from the search's cached encoding.
+
+        Pages that are not among those searched, or were deleted since, are left out. Raises QueryRefused as `search`.
+        """
+        found = self._search_to_explain(query, scopes, weights, top)
+        crops = {}
+        for page in pages:
+            with suppress(LibraryError):
+                crops[page] = self._explainer.crop(found, page, weights)
+        return crops
 
     def _search_to_explain(self, query: Query, scopes: Sequence[Scope], weights: Weights, top: int) -> Found:
         methods = (POOLED, Method(SMART.name, name_weights(weights), weights))

@@ -29,6 +29,7 @@ from smart_demo.backbones.registry import BUNDLED_BACKBONE, BackboneChoice, Back
 from smart_demo.config import Settings, read_settings
 from smart_demo.engine import Engine
 from smart_demo.errors import PageRefused, SmartError
+from smart_demo.server.picture_addresses import PictureAddresses
 from smart_demo.store.library import Library
 from smart_demo.types import Encoder, Page, PageEncoding, Query, QueryEncoding
 from smart_demo.ui.app import build_app
@@ -120,9 +121,10 @@ class Served:
 @contextmanager
 def served(engine: Engine, preparation: SamplePreparation | None = None) -> Iterator[str]:
     """Launch the page over an engine and yield its address, with a slash at its end. The caller closes the engine."""
-    page = build_app(engine, preparation or SamplePreparation(engine))
+    pictures = PictureAddresses(engine)
+    page = build_app(engine, preparation or SamplePreparation(engine), pictures=pictures)
     page.queue(max_size=20, default_concurrency_limit=4)
-    options = launch_options(engine.settings)
+    options = launch_options(engine.settings, pictures)
     _, url, _ = page.launch(prevent_thread_lock=True, quiet=True, server_port=free_port(), **options)
     try:
         yield url

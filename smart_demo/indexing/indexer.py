@@ -139,8 +139,9 @@ class Indexer:
         admission = AdmissionCheck(self._library, self._quotas, job, upload)
         self._evict_if_full(admission, scope, admission.check_file)
         started, results, messages = time.monotonic(), _FileResults(upload, stored), list[str]()
-        yield Progress(upload.name, State.WORKING, len(stored), upload.pages)
         numbers = [number for number in range(1, upload.pages + 1) if number not in complete]
+        step = Progress(upload.name, State.WORKING, len(stored), upload.pages, file=file, left=len(numbers))
+        yield step
         encoded = self._encode(
             upload,
             complete,
@@ -154,8 +155,10 @@ class Indexer:
                         results.refuse(number, outcome)
                     else:
                         results.add(self._store(scope, *outcome, admission), *outcome[:2])
-                    left = (time.monotonic() - started) / handled * (len(numbers) - handled)
-                    yield Progress(upload.name, State.WORKING, results.done, upload.pages, seconds_left=left)
+                    left = len(numbers) - handled
+                    seconds = (time.monotonic() - started) / handled * left
+                    step = replace(step, done=results.done, added=results.added, left=left, seconds_left=seconds)
+                    yield step
         except QuotaExceeded as error:
             if not results.done:
                 raise
@@ -168,7 +171,9 @@ class Indexer:
             raise InputRefused(DELETED)
         message = " ".join([*upload.notices, *results.refusals(), *messages, *results.messages()])
         state = State.DONE if results.done else State.REFUSED
-        yield Progress(upload.name, state, results.done, upload.pages, message, outcome=results.outcome())
+        yield Progress(
+            upload.name, state, results.done, upload.pages, message, None, results.outcome(), file, results.added
+        )
 
     def _with_unique_name(self, scope: Scope, upload: Upload) -> Upload:
         """Return the upload under a name that no other document has among those that are searched with it."""
@@ -366,6 +371,11 @@ class _FileResults:
         """Number of the file's pages in the library."""
         return len(self._stored)
 
+    @property
+    def added(self) -> int:
+        """Number of pages that were stored now."""
+        return len(self._added)
+
     def add(self, stored: StoredPage, page: Page, encoding: PageEncoding) -> None:
         """Note a page that was stored."""
         self._stored[page.number] = stored
@@ -425,7 +435,7 @@ def _known(upload: Upload, stored: Mapping[int, StoredPage]) -> Progress:
     other_name = "" if first.document == upload.name else f" as {first.document}"
     message = f"Already in the library{other_name}."
     outcome = FileOutcome(sources=count_sources(stored.values()))
-    return Progress(upload.name, State.KNOWN, upload.pages, upload.pages, message, outcome=outcome)
+    return Progress(upload.name, State.KNOWN, upload.pages, upload.pages, message, outcome=outcome, file=upload.file)
 
 
 def _batches(pages: Iterable[Page | PageRefused], size: int) -> Iterator[list[Page | PageRefused]]:

@@ -26,6 +26,7 @@ from smart_demo.server.block_remote_fetch import disable_remote_fetch
 from smart_demo.server.request_limits import (
     MAX_EVENT_BYTES,
     MAX_SMALL_BODY_BYTES,
+    NOTHING_HERE,
     ConcurrencyLimiter,
     RequestLimiters,
     RequestRefused,
@@ -39,15 +40,17 @@ from smart_demo.server.visitors import client_id, request_visitor
 
 UPLOAD, FUNCTION, EVENT = "/gradio_api/upload", "/gradio_api/component_server", "/gradio_api/queue/join"
 CALLS = "/gradio_api/call/"
+PICTURES, OWN_PICTURES = "/pictures/", "/pictures/own/"
 ALLOWED_PATHS = re.compile(
     r"/?|/(?:config|theme\.css|favicon\.ico|robots\.txt|manifest\.json|pwa_icon)/?"
     r"|/(?:static|assets|svelte)/.+"
+    r"|/pictures/samples/[0-9a-f]{16}-[0-9]{4}/[0-9a-f]{16}/[a-z0-9.-]{4,60}\.webp|/pictures/own/[0-9a-f]{32}"
     r"|/gradio_api/(?:info|openapi\.json|app_id|startup-events|theme\.css|upload|upload_progress|component_server"
     r"|cancel|reset|queue/(?:join|data|status))/?"
     r"|/gradio_api/(?:heartbeat/[^/]+|call/.+|mcp(?:/.*)?)",
     re.DOTALL,
 )
-"""Paths that are passed on: the page's own, those of Gradio's clients, and the tool's."""
+"""Paths that are passed on: the page's own, its pictures, those of Gradio's clients, and the tool's."""
 FILE_PATHS = re.compile(r"(?:/gradio_api)?/(?:file|proxy)\b", re.IGNORECASE)
 BODYLESS_METHODS = frozenset({"GET", "HEAD", "OPTIONS"})
 SAME_ORIGIN_SITES = {b"same-origin", b"none"}
@@ -97,7 +100,12 @@ class GateMiddleware:
 
     async def _pass_on(self, path: str, scope: Scope, receive: Receive, response: _Response) -> None:
         if scope["method"] in BODYLESS_METHODS:
-            await self._app(scope, receive, response)
+            async with AsyncExitStack() as slots:
+                if path.startswith(PICTURES):
+                    if path.startswith(OWN_PICTURES):
+                        check_origin(scope)  # another site's page could show them: it needs no permission for images
+                    await slots.enter_async_context(self._limiters.pictures.slot(client_id(scope)))
+                await self._app(scope, receive, response)
             return
         check_origin(scope)
         client, route, limiters = client_id(scope), path.rstrip("/"), self._limiters
@@ -230,7 +238,7 @@ def _check_path(path: str) -> None:
     if FILE_PATHS.match(path):
         raise RequestRefused(403, NO_FILES_SERVED)
     if not ALLOWED_PATHS.fullmatch(path):
-        raise RequestRefused(404, "There is nothing at this address.")
+        raise RequestRefused(404, NOTHING_HERE)
 
 
 def _refusal(path: str, refused: RequestRefused) -> PlainTextResponse | JSONResponse:

@@ -36,6 +36,8 @@ MAX_DRAIN_BYTES, DRAIN_TIMEOUT_SECONDS = 64 * 2**20, 5
 SLOT_TIMEOUT_SECONDS = 20.0
 """Time for which a request waits for a free slot before it is refused."""
 BUSY = "This page is busy with your other questions; try again in a moment."
+NOTHING_HERE = "There is nothing at this address."
+"""The answer to every path that is not passed on, and to every address of a picture that has none."""
 CROWDED = "This page is busy with the questions of others; try again in a moment."
 
 
@@ -164,6 +166,8 @@ class RequestLimiters:
         """Uploads that are streaming in."""
         self.functions = ConcurrencyLimiter(per_client=4, total=12, timeout=SLOT_TIMEOUT_SECONDS)
         """Calls of component functions, which skip Gradio's queue and take a thread each."""
+        self.pictures = ConcurrencyLimiter(per_client=256, total=1_000)
+        """Requests for pictures. Browsers ask for all of an answer's at once; few take longer than reading a file."""
         self.events = QueueLimiter(max(4, queue_size * 2 // 5))
 
 

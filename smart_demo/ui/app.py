@@ -9,12 +9,21 @@ import gradio as gr
 from smart_demo.engine import Engine
 from smart_demo.errors import InputRefused
 from smart_demo.judging.judging_store import JudgingStore
-from smart_demo.search.request import ON_SAMPLES, SearchRequest, parse_request, parse_request_fields, parse_url_query
+from smart_demo.search.request import (
+    ON_MINE,
+    ON_SAMPLES,
+    SearchRequest,
+    parse_request,
+    parse_request_fields,
+    parse_url_query,
+)
 from smart_demo.server.cleanup import Cleanup
+from smart_demo.server.picture_addresses import PictureAddresses
 from smart_demo.types import SAMPLES, Counted, Reduce, Scope
-from smart_demo.ui import library_tab, page_layout, theme
+from smart_demo.ui import adding, library_tab, page_layout, theme
 from smart_demo.ui.api import API_NAME, MAX_CONCURRENT, SearchEndpoint
 from smart_demo.ui.costs_tab import CostsTab
+from smart_demo.ui.crops import CropHandlers
 from smart_demo.ui.events import (
     PRIVATE_EVENT,
     SEARCH_EVENT,
@@ -35,6 +44,7 @@ from smart_demo.ui.page_layout import PageLayout
 from smart_demo.ui.queries_tab import QueriesHandlers
 from smart_demo.ui.render import render
 from smart_demo.ui.results_tab import ResultsHandlers
+from smart_demo.ui.slides import SlideHandlers
 from smart_demo.ui.stories import STORY_QUERIES
 from smart_demo.ui.upload_queue import UploadQueue
 from smart_demo.ui.viewer import ExplainHandlers
@@ -42,11 +52,21 @@ from smart_demo.ui.voting import Voting
 from smart_demo.wording import size_in_words
 
 
-def build_app(engine: Engine, preparation: SamplePreparation, cleanup: Cleanup | None = None) -> gr.Blocks:
-    """Return the page around an engine. `preparation` and `cleanup` may be running or not."""
-    uploads = UploadQueue(engine.add, engine.settings.limits.files, engine.settings.quotas.waiting_files)
-    handlers = Handlers(engine, uploads, preparation)
+def build_app(
+    engine: Engine,
+    preparation: SamplePreparation,
+    cleanup: Cleanup | None = None,
+    pictures: PictureAddresses | None = None,
+) -> gr.Blocks:
+    """Return the page around an engine. `preparation` and `cleanup` may be running or not.
+
+    pictures: give the same to `launch_options`, which serves them.
+    """
+    limits, waiting = engine.settings.limits, engine.settings.quotas.waiting_files
+    uploads = UploadQueue(engine.add, limits.files, waiting, engine.count_pages, engine.suggest_questions)
+    handlers = Handlers(engine, uploads, preparation, pictures)
     explanations = ExplainHandlers(handlers)
+    evidence = CropHandlers(handlers, handlers.addresses.crop)
     endpoint = SearchEndpoint(handlers)
     costs = CostsTab(handlers, endpoint)
     exporter = Exporter(handlers, theme.inline_fonts())
@@ -63,9 +83,11 @@ def build_app(engine: Engine, preparation: SamplePreparation, cleanup: Cleanup |
         server_function("explain", explanations.explain),
         server_function("overlay", explanations.overlay),
         server_function("pair", explanations.pair),
+        server_function("crops", evidence.crops),
         server_function("words", explanations.words),
         server_function("hood", costs.inspect),
         server_function("comparison", exporter.comparison),
+        server_function("slide", SlideHandlers(handlers, how_often.outcomes).slide),
         server_function("outcomes", how_often.list_questions),
     ]
     votes = [server_function("vote", voting.vote), server_function("grade", voting.grade)]
@@ -115,6 +137,7 @@ class Deletion:
         if not self._handlers.uploads.running(visitor):  # new uploads of a visitor who has returned continue
             self._handlers.uploads.delete(visitor)
         self._handlers.pictures.delete(visitor)
+        self._handlers.addresses.delete(visitor)
         self._tickets.delete(visitor)
         self._lists.delete(visitor)
         self._how_often.delete(visitor)
@@ -157,6 +180,14 @@ class Wiring:
             preset.click(None, None, page.controls[1:], js=values, **PRIVATE_EVENT)
         for listing in (page.judge.results.boards, page.judge.queries.table, page.how_often):
             listing.select(self.reopen, None, [page.query, page.scope, *page.controls, *answer], **searching)
+        # Back and Forward send this. With "once", Gradio would drop it while an earlier answer is on its way.
+        page.results.apply(
+            self.reopen,
+            None,
+            [page.query, page.scope, *page.controls, *answer],
+            **{**searching, "trigger_mode": "multiple"},
+            api_name="restore",
+        )
         changes = [control.change for control in page.controls]
         gr.on(
             changes,
@@ -171,8 +202,15 @@ class Wiring:
         # The script sends this while outcomes are computed, and after each vote.
         page.how_often.input(self.count_outcomes, None, page.how_often, **SINGLE_EVENT, api_name="outcomes")
         if page.accepts_uploads:
-            polled += [page.documents, page.uploads, page.cancel]
-            page.files.upload(self.upload, page.files, [page.files, page.timer], **SINGLE_EVENT)
+            polled += [page.documents, page.uploads, page.cancel, page.adding.line]
+            # Files may be dropped again before the server has answered: no such event is left out.
+            for box in (page.files, page.adding.files):
+                box.upload(self.upload, box, [box, page.timer], **PRIVATE_EVENT, trigger_mode="multiple")
+            page.adding.line.select(
+                self.search_added, page.controls, [page.query, page.scope, *answer], **searching, api_name="added"
+            )
+            page.adding.line.stop(self.cancel, None, page.cancel, **SINGLE_EVENT, api_name="stop_adding")
+            page.adding.line.clear(self.dismiss, None, page.adding.line, **SINGLE_EVENT, api_name="dismiss_added")
             page.picture.upload(
                 self.search_picture,
                 [page.picture, page.query, page.scope, *page.controls],
@@ -233,6 +271,13 @@ class Wiring:
         return request.text, ON_SAMPLES, *self._answer(request)
 
     @show_errors_as_toast
+    def search_added(self, event: gr.EventData, *controls: object) -> object:
+        """Search the visitor's documents for a question made from their words."""
+        data = event._data if isinstance(event._data, dict) else {}
+        request = parse_request(data.get("query"), ON_MINE, *controls)
+        return request.text, ON_MINE, *self._answer(request)
+
+    @show_errors_as_toast
     def reopen(self, event: gr.EventData) -> object:
         """Search again for a judged or listed query, with its scope and weights."""
         request = parse_request_fields(event._data)
@@ -255,7 +300,7 @@ class Wiring:
     @show_errors_as_toast
     def upload(self, files: object) -> object:
         """Queue uploaded files and empty the box for the next ones."""
-        folder, paths = self.page.files.GRADIO_CACHE, files if isinstance(files, list) else []
+        folder, paths = self.page.files.GRADIO_CACHE, files if isinstance(files, list) else []  # the same for each box
         self.handlers.submit_uploads([resolve_upload(path, folder, "No file arrived.") for path in paths])
         return None, gr.Timer(active=True)
 
@@ -264,6 +309,12 @@ class Wiring:
         """Stop the visitor's uploads."""
         self.handlers.cancel_uploads()
         return gr.Button("Stopping after this page", interactive=False)
+
+    @show_errors_as_toast
+    def dismiss(self) -> object:
+        """Remove the outcome of the visitor's last upload from the page."""
+        self.handlers.dismiss_uploads()
+        return ""
 
     @show_errors_as_toast
     def delete(self, event: gr.EventData) -> object:
@@ -286,6 +337,8 @@ class Wiring:
         # The default is set already: sending it would take back what the visitor has chosen in the meantime.
         chosen = {} if search.scope == default.scope else {"value": search.scope}
         updates[page.scope] = gr.Radio(self.handlers.scope_choices(), visible=page.accepts_uploads, **chosen)
+        # Files that were dropped before this answer have started the timer: only a poll stops it.
+        updates[page.timer] = gr.Timer(active=True)
         return {
             **updates,
             **dict(zip(page.controls, _control_values(search), strict=True)),
@@ -331,8 +384,9 @@ class Wiring:
         }
         if page.accepts_uploads:
             updates[page.documents] = handlers.render_own_documents(state.serving)
-            updates[page.uploads] = library_tab.render_uploads(state.uploads)
-            updates[page.cancel] = gr.Button("Stop", visible=state.uploading, interactive=state.uploading)
+            updates[page.adding.line] = adding.render_line(state.uploads)
+            updates[page.uploads] = library_tab.render_uploads(state.uploads.files)
+            updates[page.cancel] = gr.Button("Stop", visible=state.uploads.running, interactive=state.uploads.running)
         return updates
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import base64
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -31,7 +30,8 @@ from smart_demo.ui.format import format_score, format_weight, in_sentence
 from smart_demo.ui.render import render
 from smart_demo.wording import count
 
-ThumbnailLoader = Callable[[StoredPage], bytes]
+ThumbnailLoader = Callable[[StoredPage], str]
+"""Returns the address of a page's thumbnail, or an empty text if it is missing."""
 
 
 class Side(StrEnum):
@@ -185,10 +185,11 @@ def _badge_texts(move: Move, side: Side, k: int) -> tuple[str, str, str]:
             return "↘", f"left the top {k}", f"now {move.right}" if move.right else ""
 
 
-def render_card(row: CardRow, side: Side, columns: RankedColumns, thumbnail: bytes) -> Markup:
+def render_card(row: CardRow, side: Side, columns: RankedColumns, thumbnail: str) -> Markup:
     """Return a card with its hidden facts for the viewer, and the button that explains its move.
 
-    Its place for the evidence is filled by a script after the ranking is shown.
+    thumbnail: address of the page's picture. The place for the evidence is filled by a script after the ranking is
+    shown.
     """
     k = columns.comparison.k
     return render(
@@ -202,13 +203,12 @@ def render_card(row: CardRow, side: Side, columns: RankedColumns, thumbnail: byt
     )
 
 
-def render_thumbnail(page: StoredPage, thumbnail: bytes) -> Markup:
-    """Return the thumbnail as inline markup with its size, or a blank page if the picture is missing."""
+def render_thumbnail(page: StoredPage, address: str) -> Markup:
+    """Return the thumbnail at an address with its size, or a blank page if the address is empty."""
     # The markup states the size, so that the layout does not shift.
     width, height = thumbnail_size(max(page.width, 1), max(page.height, 1))
     height = max(1, round(MAX_THUMBNAIL_WIDTH * height / width))
-    data = base64.b64encode(thumbnail).decode("ascii")
-    return render("thumbnail", data=data, width=MAX_THUMBNAIL_WIDTH, height=height)
+    return render("thumbnail", address=address, width=MAX_THUMBNAIL_WIDTH, height=height)
 
 
 def render_facts(row: CardRow, methods: tuple[Method, Method]) -> Markup:

@@ -35,7 +35,8 @@ def render_results(
     """
     columns = build_columns(found)
     if not columns.left.rows and not columns.right.rows:
-        return render_empty("No pages here yet", "Add a document in the library, or search the samples.")
+        hint = "Add a document in the library, or search the samples."
+        return render_empty("No pages here yet", hint, link=link, search=search)
 
     def cards(column: Column) -> list[Markup]:
         return [render_card(row, column.side, columns, thumbnail(row.hit.page)) for row in column.rows]
@@ -55,9 +56,12 @@ def render_results(
     )
 
 
-def render_empty(title: str, hint: str, *, calm: bool = True) -> Markup:
-    """Return a message in place of the columns. Both arguments are plain text."""
-    return render("empty", title=title, hint=hint, calm=calm)
+def render_empty(title: str, hint: str, *, calm: bool = True, link: str = "", search: str = "") -> Markup:
+    """Return a message in place of the columns. Title and hint are plain text.
+
+    link, search: those of the answer, as `render_results` takes them, if the message is one.
+    """
+    return render("empty", title=title, hint=hint, calm=calm, link=link, search=search)
 
 
 def _describe_ranked(found: Found, check: CandidateCheck | None) -> str:

@@ -90,7 +90,7 @@ class Exporter:
             raise LibraryError("There is no page to compare.", "Add a document, or search the samples.")
         link, story = make_link(search, given.get("at")), find_story(found)
         context = ExportContext(search.scope, self._clock(), bool(search.picture), link, story)
-        page = render_document(columns, self._handlers.load_thumbnail, context, self._fonts)
+        page = render_document(columns, self._handlers.embed_thumbnail, context, self._fonts)
         return {"page": page, "name": make_file_name(search.text)}
 
     def _search(self, search: SearchRequest) -> Found:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import re
 
-from smart_demo.types import LOCAL, SAMPLES, PageId, Scope
+from smart_demo.types import LOCAL, SAMPLES, PageId, Scope, Weights
 from smart_demo.wording import count
 
 _UNSHOWABLE = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u200e\u200f\u202a-\u202e\u2066-\u2069\ufeff]")
@@ -81,16 +81,22 @@ def format_duration(seconds: float) -> str:
 def format_time_left(seconds: float | None) -> str:
     """Return a rounded estimate of the time left, or an empty text if it is unknown.
 
-    >>> format_time_left(None), format_time_left(0.4), format_time_left(42), format_time_left(150)
-    ('', 'a moment left', 'about 45 s left', 'about 3 min left')
+    >>> format_time_left(None), format_time_left(0.4), format_time_left(12.4), format_time_left(50)
+    ('', 'a few seconds left', 'about 20 seconds left', 'about a minute left')
+    >>> format_time_left(150), format_time_left(4000), format_time_left(9000)
+    ('about 3 minutes left', 'about an hour left', 'about 3 hours left')
     """
     if seconds is None or not math.isfinite(seconds):
         return ""
-    if seconds < 3:
-        return "a moment left"
-    if seconds < 60:
-        return f"about {math.ceil(seconds / 5) * 5} s left"
-    return f"about {math.ceil(seconds / 60)} min left"
+    if seconds < 5:
+        return "a few seconds left"
+    if seconds <= 40:
+        return f"about {math.ceil(seconds / 10) * 10} seconds left"
+    minutes = max(1, math.floor(seconds / 60 + 0.5))
+    if minutes < 60:
+        return f"about {count(minutes, 'minute') if minutes > 1 else 'a minute'} left"
+    hours = math.floor(seconds / 3_600 + 0.5)
+    return f"about {count(hours, 'hour') if hours > 1 else 'an hour'} left"
 
 
 def format_milliseconds(value: float) -> str:
@@ -155,9 +161,31 @@ def format_distinct_weight(value: float, *others: float) -> str:
     return f"{value:.6f}"
 
 
+def format_match(weights: Weights) -> str:
+    """Return what a ranking by these weights compares, in words for readers who do not know the method.
+
+    >>> format_match(Weights(1, 0)), format_match(Weights(0, 2)), format_match(Weights(1, 1))
+    ('Overall match', 'Detail match', 'Overall + detail match')
+    """
+    if weights.pooled and weights.late:
+        return "Overall + detail match"
+    if weights.late:
+        return "Detail match"
+    return "Overall match" if weights.pooled else "No match"
+
+
 def page_key(scope: Scope, page: PageId) -> str:
     """Return a page's name in markup: `samples` or `local` and its id. A visitor's scope is never shown.
 
     `handlers.parse_page_key` reads it.
     """
     return f"{SAMPLES if scope == SAMPLES else LOCAL}/{page}"
+
+
+def document_key(scope: Scope, file: str) -> str:
+    """Return a document's name in addresses: `samples` or `local` and the hash of its file.
+
+    >>> document_key(SAMPLES, "00ff00ff00ff00ff"), document_key(Scope("visitor-1"), "00ff00ff00ff00ff")
+    ('samples/00ff00ff00ff00ff', 'local/00ff00ff00ff00ff')
+    """
+    return f"{SAMPLES if scope == SAMPLES else LOCAL}/{file}"

@@ -6,7 +6,6 @@ connects these functions to components.
 
 from __future__ import annotations
 
-import base64
 import json
 import logging
 import re
@@ -19,7 +18,7 @@ from pathlib import Path
 from smart_demo.backbones.registry import Serving
 from smart_demo.engine import Engine
 from smart_demo.errors import InputRefused, LibraryError, SmartError
-from smart_demo.indexing.progress import Progress
+from smart_demo.indexing.progress import BatchProgress
 from smart_demo.indexing.samples import Samples
 from smart_demo.search.request import (
     ON_BOTH,
@@ -30,6 +29,7 @@ from smart_demo.search.request import (
     format_url_query,
     make_region,
 )
+from smart_demo.server.picture_addresses import PictureAddresses, data_address
 from smart_demo.server.visitors import current_visitor
 from smart_demo.types import (
     LOCAL,
@@ -64,8 +64,7 @@ class BackgroundState:
     samples: Samples | None
     preparing: bool
     """Whether samples are being encoded."""
-    uploading: bool
-    uploads: tuple[Progress, ...]
+    uploads: BatchProgress
     own_pages: tuple[int, float]
     """Number of the visitor's pages and time of the newest; every change of their library changes one of them."""
     error: str
@@ -74,7 +73,7 @@ class BackgroundState:
     @property
     def busy(self) -> bool:
         """Whether more may change without an action."""
-        return self.preparing or self.uploading or not self.ready
+        return self.preparing or self.uploads.running or not self.ready
 
     @property
     def fingerprint(self) -> str:
@@ -84,14 +83,22 @@ class BackgroundState:
     @property
     def answer_fingerprint(self) -> str:
         """A text that differs if the answer may; it ignores the visitor's pages during an upload."""
-        return repr((self.ready, self.samples, self.error, None if self.uploading else self.own_pages))
+        return repr((self.ready, self.samples, self.error, None if self.uploads.running else self.own_pages))
 
 
 class Handlers:
     """Answers of one app, around one engine."""
 
-    def __init__(self, engine: Engine, uploads: UploadQueue, preparation: SamplePreparation) -> None:
+    def __init__(
+        self,
+        engine: Engine,
+        uploads: UploadQueue,
+        preparation: SamplePreparation,
+        addresses: PictureAddresses | None = None,
+    ) -> None:
+        """`addresses`: those that the app serves."""
         self.engine, self.uploads, self.preparation = engine, uploads, preparation
+        self.addresses = addresses or PictureAddresses(engine)
         load_image, limits = engine.library.picture, engine.settings.limits
         self.pictures = QueryPictures(self.find_page, load_image, limits, lambda: self.visitor)
 
@@ -192,8 +199,7 @@ class Handlers:
             self.engine.backbones.ready,
             self.samples(),
             self.preparation.running,
-            visitor is not None and self.uploads.running(visitor),
-            self.uploads.progress(visitor) if visitor else (),
+            BatchProgress() if visitor is None else self.uploads.batch(visitor),
             self._own_pages(visitor),
             self.preparation.error,
         )
@@ -223,7 +229,7 @@ class Handlers:
         # The check ran with SMART's weights and holds for no others.
         check = self.engine.candidate_check(found, scopes) if request.weights == SMART.weights else None
         link, search = format_url_query(request), json.dumps(request.fields)
-        answer = compare.render_results(found, self.load_thumbnail, link, search, check)
+        answer = compare.render_results(found, self.addresses.thumbnail, link, search, check)
         return stories.render_story(find_story(found)) + answer
 
     def render_answer_or_error(self, request: SearchRequest) -> str:
@@ -270,23 +276,22 @@ class Handlers:
         if not request.picture:
             return ""
         try:
-            return query_input.render_picture_tag(self.pictures.preview(request.picture))
+            return query_input.render_picture_tag(self.pictures.preview(request.picture, self.addresses.crop))
         except SmartError:  # the answer names the error
             return query_input.render_picture_tag(None)
 
     @answer_errors("a page could not be shown")
     def load_picture(self, key: object) -> dict[str, object]:
-        """Return `picture`, a page's picture as a data address for the viewer, or a sentence."""
-        picture = self.engine.library.picture(self.find_page(*parse_page_key(key)))
-        return {"picture": f"data:image/webp;base64,{base64.b64encode(picture).decode('ascii')}"}
+        """Return `picture`, the address of a page's picture for the viewer, or a sentence."""
+        return {"picture": self.addresses.whole(self.find_page(*parse_page_key(key)))}
 
-    def load_thumbnail(self, page: StoredPage) -> bytes:
-        """Return a page's thumbnail, or no bytes if it cannot be read."""
+    def embed_thumbnail(self, page: StoredPage) -> str:
+        """Return a page's thumbnail as a data address, or an empty text if it cannot be read."""
         try:
-            return self.engine.library.thumbnail(page)
+            return data_address(self.engine.library.thumbnail(page))
         except LibraryError as error:  # the page may have been deleted a moment ago; its card is drawn without it
             log.info("no thumbnail: %s", type(error).__name__)
-            return b""
+            return ""
 
     # -- the visitor's library
 
@@ -324,6 +329,11 @@ class Handlers:
         if (visitor := self.visitor) is not None:
             self.uploads.cancel(visitor)
 
+    def dismiss_uploads(self) -> None:
+        """Mark the outcome of the visitor's last upload as read."""
+        if (visitor := self.visitor) is not None:
+            self.uploads.dismiss(visitor)
+
     def delete_document(self, file: object) -> str:
         """Delete one of the visitor's documents and return a sentence with the freed bytes."""
         visitor = self.visitor
@@ -331,6 +341,8 @@ class Handlers:
             raise InputRefused("That document cannot be deleted here.")
         names = {document.file: document.name for document in self.engine.documents(visitor)}
         freed = self.engine.delete_document(visitor, file)
+        self.addresses.discard_deleted_pages()
+        self.uploads.discard_questions(visitor)
         return f"{names.get(file, 'The document')} is deleted: {size_in_words(freed)} freed."
 
 

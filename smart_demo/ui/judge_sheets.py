@@ -37,9 +37,9 @@ GRADE_LABELS = ("Not relevant", "A little", "It helps", "It answers")
 """Labels of the grades 0 to 3."""
 
 
-def no_thumbnail(_: StoredPage) -> bytes:
+def no_thumbnail(_: StoredPage) -> str:
     """Return no picture, for a sheet whose thumbnails the browser already has."""
-    return b""
+    return ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,6 +84,8 @@ class VoteSheet:
     """The vote, which reveals the sides, or None while the sheet is blind."""
     link: str
     """URL query that opens the same search in Compare."""
+    key: str = ""
+    """`Query.key` of the query, which its address contains."""
 
     @property
     def columns_are_equal(self) -> bool:
@@ -106,6 +108,8 @@ class GradeSheet:
     """Number of ungraded pages of the other judged queries."""
     ranks: Trial | None
     """The trial whose ranks are shown, or None to hide them."""
+    key: str = ""
+    """`Query.key` of the query, which its address contains."""
 
     @property
     def graded(self) -> int:
@@ -153,6 +157,7 @@ class JudgeSheets:
             (trial.seed, trial.query.key) in map(revealed_query, judged.events),
             vote,
             format_url_query(replace(ticket.search, text=trial.query.text)),
+            trial.query.key,
         )
         return render_vote_sheet(sheet, thumbnail)
 
@@ -170,6 +175,7 @@ class JudgeSheets:
             self.progress(ticket),
             sum(number for key, number in count_ungraded(judged).items() if key != trial.query.key),
             trial if voted or ranks else None,
+            trial.query.key,
         )
         return render(
             "grade_sheet",
@@ -199,7 +205,7 @@ class JudgeSheets:
             progress = judging_progress(worklist.queries, worklist.position, journal.judgements, conditions)
             return render("judge_end", progress=progress, max_query_chars=MAX_LISTED_QUERY_CHARS)
         ticket = self.tickets.issue(owner, worklist, worklist.current, compare, journal.session.seed)
-        return render_sheet(ticket, self.handlers.load_thumbnail)
+        return render_sheet(ticket, self.handlers.addresses.thumbnail)
 
 
 def render_vote_sheet(sheet: VoteSheet, thumbnail: ThumbnailLoader) -> Markup:

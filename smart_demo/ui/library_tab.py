@@ -98,7 +98,7 @@ def describe_upload(file: Progress) -> str:
     """Return a sentence on the progress of a file, or on its outcome.
 
     >>> describe_upload(Progress("a.pdf", State.WORKING, 3, 9, seconds_left=12.4))
-    '3 of 9 pages · about 15 s left'
+    '3 of 9 pages · about 20 seconds left'
     >>> describe_upload(Progress("a.pdf", State.DONE, 8, 9, "Page 4 was left out: it is empty."))
     'Added: 8 of 9 pages. Page 4 was left out: it is empty.'
     """

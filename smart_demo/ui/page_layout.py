@@ -13,6 +13,7 @@ from smart_demo.diagnostics import has_mcp
 from smart_demo.search.request import MAX_K, MAX_WEIGHT, MIN_K, ON_MINE, ON_SAMPLES
 from smart_demo.types import Counted, Reduce
 from smart_demo.ui import library_tab, stories
+from smart_demo.ui.adding import AddingPanel
 from smart_demo.ui.events import ServerFunction, html_component
 from smart_demo.ui.judge_tab import JudgeTab
 from smart_demo.ui.render import NOTHING, render
@@ -43,14 +44,16 @@ class PageLayout:
         """Whether visitors may add documents and search with pictures."""
         html_component(render("header"), "masthead")
         self.status = html_component("", "status")
+        self.adding = AddingPanel(settings)
         self.seen = gr.State("")
         self.answered = gr.State(None)
         self.timer = gr.Timer(POLL_SECONDS, active=False)
         with gr.Tabs(elem_id="tabs"):
             with gr.Tab("Compare", id="compare"):
-                html_component(render("hero"), "hero")
-                script = "smartDemo.outcomes(element, server, watch, trigger)"
-                self.how_often = html_component("", "how-often", script, viewer)
+                with gr.Row(elem_id="promise"):
+                    html_component(render("hero"), "hero")
+                    script = "smartDemo.outcomes(element, server, watch, trigger)"
+                    self.how_often = html_component("", "how-often", script, viewer)
                 self._lay_out_query(settings)
                 self._lay_out_controls(settings)
                 self.results = html_component(
@@ -86,16 +89,6 @@ class PageLayout:
                 scale=8,
                 html_attributes=gr.InputHTMLAttributes(autocomplete="off", spellcheck=False, enterkeyhint="search"),
             )
-            if self.accepts_uploads:
-                # Any type may be chosen: the file's content decides what it is, and our own message names the reason.
-                self.picture = gr.UploadButton("Picture", elem_id="picture", scale=0, min_width=0)
-            self.search_button = gr.Button("Search", variant="primary", elem_id="go", scale=0, min_width=112)
-        with gr.Row(elem_id="strip"):
-            self.chips = html_component(render_chips(STORY_QUERIES), "examples", "smartDemo.chips(element, trigger)")
-            html_component(render("sharing", public=settings.public), "share")
-
-    def _lay_out_controls(self, settings: Settings) -> None:
-        with gr.Row(elem_id="controls"):
             choices = [ON_SAMPLES, ON_MINE] if self.accepts_uploads else [ON_SAMPLES]
             self.scope = gr.Radio(
                 choices,
@@ -103,8 +96,21 @@ class PageLayout:
                 label="Search in",
                 elem_id="scope",
                 elem_classes="segments",
+                container=False,
                 visible=self.accepts_uploads,
             )
+            if self.accepts_uploads:
+                # Any type may be chosen: the file's content decides what it is, and our own message names the reason.
+                self.picture = gr.UploadButton("Picture", elem_id="picture", scale=0, min_width=0)
+                gr.Button("Add files", elem_id="add", scale=0, min_width=0)  # the script opens the file chooser
+            self.search_button = gr.Button("Search", variant="primary", elem_id="go", scale=0, min_width=112)
+        with gr.Row(elem_id="strip"):
+            self.chips = html_component(render_chips(STORY_QUERIES), "examples", "smartDemo.chips(element, trigger)")
+            html_component(render("sharing", public=settings.public), "share")
+
+    def _lay_out_controls(self, settings: Settings) -> None:
+        # Always mounted, since the values of a component that is not are not sent; the style sheet folds them away.
+        with gr.Row(elem_id="controls"):
             self.top = gr.Slider(MIN_K, MAX_K, settings.top, step=1, label="Results", elem_id="top")
             self.pooled = gr.Slider(0, MAX_WEIGHT, 1, step=0.05, label="Pooled weight", elem_id="weight-pooled")
             self.late = gr.Slider(0, MAX_WEIGHT, 1, step=0.05, label="Late weight", elem_id="weight-late")

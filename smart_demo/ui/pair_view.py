@@ -12,7 +12,15 @@ from dataclasses import asdict, dataclass
 
 from smart_demo.page_list import Key
 from smart_demo.page_text import Box
-from smart_demo.search.explain import MAX_LATE_WEIGHT, Attribution, Cell, PairDifference, PairRow, Term
+from smart_demo.search.explain import (
+    MAX_LATE_WEIGHT,
+    Attribution,
+    Cell,
+    PairDifference,
+    PairRow,
+    Term,
+    select_informative_terms,
+)
 from smart_demo.search.explain.explainer import Explanation, Pairing
 from smart_demo.types import Found, StoredPage, TokenGrid, TokenKind
 from smart_demo.ui.format import format_distinct_weight, format_score, format_weight, page_key, strip_unprintable
@@ -37,23 +45,6 @@ KIND_NAMES = {
     TokenKind.TAIL: "the tail after the page",
 }
 """Names of the page tokens that may win a query token."""
-ENGLISH = """
-a about all am an and any are as at be been being but by can could did do does doing for from had has have he her here
-him his how i if in into is it its me my no not of off on or our out over she should so some such than that the their
-them then there these they this those to under up us was we were what when where which who whom whose why will with
-would you your
-"""
-GERMAN = """
-aber alle als am an auf aus bei bin bis da dann das dem den der des die ein eine einem einen einer es für hat ich ihr
-im in ist ja kann man mein mit nach nicht noch nur ob oder sein sich sie sind so über um und von vor was wenn wer wie
-wir wird wo zu zum zur
-"""
-SPANISH = """
-al como con cuando cuál de del dónde el ella en es esta este hay la las lo los me mi no o para por que qué se si sin son
-su un una y
-"""
-STOPWORDS = frozenset(f"{ENGLISH} {GERMAN} {SPANISH}".split())
-"""Stop words in lower case, of the languages of the sample library. They count in the score as any other word."""
 Piece = dict[str, str]
 """A piece of a sentence: its `text`, or a `word` of the query."""
 
@@ -337,24 +328,14 @@ def describe_swap(pairing: Pairing) -> str:
     )
 
 
-def select_informative_terms(terms: Sequence[Term]) -> list[int]:
-    """Return the indices of the picture and of all words but stop words and punctuation.
-
-    If there are no other words, all words are returned. Further terms are shown behind "show all".
-    """
-    picture = [number for number, term in enumerate(terms) if term.kind is TokenKind.PATCH]
-    words = [number for number, term in enumerate(terms) if term.word >= 0]
-    informative = [
-        number
-        for number in words
-        if any(map(str.isalnum, terms[number].label)) and terms[number].label.casefold() not in STOPWORDS
-    ]
-    return [*picture, *(informative or words)]
-
-
 def label_term(term: Term) -> str:
     """Return a term as short plain text that is visible even if it is a space or a line break."""
-    text = strip_unprintable(term.label).replace("\n", "↵").replace("\t", "⇥").strip() or "␣"
+    return shorten_label(term.label)
+
+
+def shorten_label(label: str) -> str:
+    """Return a word of the query as `label_term` does."""
+    text = strip_unprintable(label).replace("\n", "↵").replace("\t", "⇥").strip() or "␣"
     return text if len(text) <= MAX_LABEL_CHARS else f"{text[: MAX_LABEL_CHARS - 1]}…"
 
 

@@ -239,7 +239,7 @@ class QueriesHandlers:
         name = request_field(request, "run")
         run = self._runs.get((self._handlers.owner, name)) if isinstance(name, str) else None
         if run is None:
-            raise InputRefused("The results of that list are no longer stored.", "Run it again.")
+            raise InputRefused("That list is not stored here. It may have been deleted.", "Run it again.")
         return run
 
 

@@ -6,7 +6,6 @@ caller's function, which checks access.
 
 from __future__ import annotations
 
-import base64
 import io
 import math
 import secrets
@@ -23,8 +22,10 @@ from PIL import Image
 from smart_demo import ingest
 from smart_demo.config import Limits
 from smart_demo.errors import InputRefused, LibraryError
+from smart_demo.page_text import Box
 from smart_demo.search.cache import LRUCache
 from smart_demo.search.request import Region, UploadedPicture, parse_reference
+from smart_demo.server.picture_addresses import MIN_CROP_WIDTH, data_address
 from smart_demo.server.upload_limits import UPLOAD_TRACKER
 from smart_demo.types import PageId, Pixels, Scope, StoredPage
 from smart_demo.ui.render import render
@@ -43,14 +44,18 @@ Forty megapixels take 120 MB until they are reduced, and half a minute of a slow
 place in the queue of the page.
 """
 PICTURE_GONE = "That picture is no longer kept. Choose it again."
+CropAddress = Callable[[StoredPage, Box, int], str]
+"""Returns the address of a part of a page, drawn with a width in pixels."""
 
 
 @dataclass(frozen=True, slots=True)
 class PicturePreview:
     """A query's picture as the page shows it."""
 
-    thumbnail: bytes
-    """A WebP file of at most PREVIEW_SIZE pixels."""
+    address: str
+    """Address of a WebP file of at most PREVIEW_SIZE pixels."""
+    width: int
+    height: int
     page: StoredPage | None
     """The page that the picture is or is a part of; None for an uploaded picture."""
     whole: bool
@@ -131,15 +136,18 @@ class QueryPictures:
         """Delete every uploaded picture of a visitor."""
         self._pictures.discard(lambda key: isinstance(key, tuple) and key[0] == visitor)
 
-    def preview(self, reference: str) -> PicturePreview:
-        """Return what the page shows of a reference. Raises as `load_pixels`."""
+    def preview(self, reference: str, crop_address: CropAddress) -> PicturePreview:
+        """Return what the page shows of a reference. Raises as `load_pixels`, though not for a small region."""
         parsed = parse_reference(reference)
+        if isinstance(parsed, Region):
+            page = self._find_page(parsed.scope, parsed.page)
+            width, height = _fit(parsed.box, page)
+            return PicturePreview(crop_address(page, parsed.box, width), width, height, page, parsed.whole)
         picture = Image.fromarray(self.load_pixels(reference))
         picture.thumbnail(PREVIEW_SIZE, Image.Resampling.BOX)
         stream = io.BytesIO()
         picture.save(stream, "WEBP", quality=80)
-        page = self._find_page(parsed.scope, parsed.page) if isinstance(parsed, Region) else None
-        return PicturePreview(stream.getvalue(), page, isinstance(parsed, Region) and parsed.whole)
+        return PicturePreview(data_address(stream.getvalue()), *picture.size, page=None, whole=False)
 
     def _crop(self, region: Region, page: StoredPage) -> Pixels:
         """Return every pixel of a page's stored picture that the region touches."""
@@ -163,7 +171,13 @@ def _check_size(pixels: Pixels, message: str) -> Pixels:
     return pixels
 
 
+def _fit(box: Box, page: StoredPage) -> tuple[int, int]:
+    """Return width and height of a part of a page as large as PREVIEW_SIZE allows."""
+    width, height = (box.right - box.left) * max(page.width, 1), (box.bottom - box.top) * max(page.height, 1)
+    scale = min(PREVIEW_SIZE[0] / width, PREVIEW_SIZE[1] / height)
+    return max(MIN_CROP_WIDTH, round(width * scale)), max(1, round(height * scale))
+
+
 def render_picture_tag(preview: PicturePreview | None) -> Markup:
     """Return the tag beside the query box that shows its picture and removes it. None: the picture is gone."""
-    data = base64.b64encode(preview.thumbnail).decode("ascii") if preview else ""
-    return render("picture_tag", preview=preview, data=data)
+    return render("picture_tag", preview=preview)

@@ -11,6 +11,8 @@ from jinja2.ext import Extension
 from markupsafe import Markup
 
 from smart_demo import wording
+from smart_demo.search.request import format_url_query
+from smart_demo.server.picture_addresses import is_own_picture
 from smart_demo.ui import format as formats
 
 TEMPLATES = Path(__file__).resolve().parent / "templates"
@@ -76,6 +78,9 @@ _ENVIRONMENT.globals |= {
     "count_queries": wording.count_queries,
     "size_in_words": wording.size_in_words,
     "page_key": formats.page_key,
+    "is_own_picture": is_own_picture,
+    "document_key": formats.document_key,
+    "format_url_query": format_url_query,
     "count_of": formats.count_of,
     "to_json": json.dumps,
     **{name: function for name, function in vars(formats).items() if name.startswith("format_")},

@@ -9,7 +9,7 @@ after every judgement.
 from __future__ import annotations
 
 import base64
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -77,11 +77,13 @@ class ResultsHandlers:
     def scoreboards(self, request: object) -> dict[str, object]:
         """Return the markup of the visitor's scoreboards and judgements and what remains to grade; or `sentence`."""
         del request
-        journal = self._judging.journal(self._handlers.owner)
+        owner = self._handlers.owner
+        journal = self._judging.journal(owner)
         judged = journal.judgements
+        listed = frozenset(query.key for query in self._judging.queries(owner))
         return {
             "boards": render_scoreboards(boards(judged)),
-            "single": render_judgements(judged, len(journal.unreadable_lines)),
+            "single": render_judgements(judged, len(journal.unreadable_lines), listed),
             "remaining": _remaining_sentence(judged),
         }
 
@@ -275,10 +277,12 @@ class JudgedEntry:
         )
 
 
-def render_judgements(judged: Judgements, unreadable_lines: int = 0) -> Markup:
+def render_judgements(
+    judged: Judgements, unreadable_lines: int = 0, listed: Collection[str] = frozenset()
+) -> Markup:
     """Return all current judgements by query, then the number of those that do not count. Empty without any event.
 
-    unreadable_lines: lines of the journal that are no events.
+    unreadable_lines: lines of the journal that are no events. listed: keys of the queries of the judge's list.
     """
     entries = _group_by_query(judged)
     if not judged.events:
@@ -293,6 +297,7 @@ def render_judgements(judged: Judgements, unreadable_lines: int = 0) -> Markup:
         uncounted=_describe_uncounted(judged, unreadable_lines),
         format_weights=format_weights,
         max_chars=MAX_SHOWN_CHARS,
+        listed=listed,
     )
 
 

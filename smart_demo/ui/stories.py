@@ -12,7 +12,7 @@ from dataclasses import dataclass
 
 from markupsafe import Markup
 
-from smart_demo.types import SAMPLES, Found, Method, PageId, Scope
+from smart_demo.types import SAMPLES, Found, Method, PageId, Scope, StoredPage
 from smart_demo.ui.format import in_sentence
 from smart_demo.ui.render import NOTHING, render
 
@@ -123,18 +123,25 @@ def find_story(found: Found) -> StoryOutcome | None:
 
     Returns None if no story has that query, a picture was searched too, or the story's page is not ranked.
     """
+    if (answer := find_answer(found)) is None:
+        return None
+    (number, page), (left, right) = answer, found.compared
+    if page.key not in left.ranks or page.key not in right.ranks:
+        return None
+    ranks = left.ranks[page.key], right.ranks[page.key]
+    return StoryOutcome(STORIES[number - 1], number, page.key, (left.method, right.method), *ranks)
+
+
+def find_answer(found: Found) -> tuple[int, StoredPage] | None:
+    """Return the number of the story whose query was searched, from 1, and its page, if that was searched too."""
     if found.query.image_hash:
         return None
     for number, story in enumerate(STORIES, start=1):
         if story.query != found.query.text.strip():
             continue
-        left, right = found.compared
         for page in found.parts.pages:
             if (page.scope, page.document, page.number) == (SAMPLES, story.document, story.page):
-                if page.key not in left.ranks or page.key not in right.ranks:
-                    return None
-                ranks = left.ranks[page.key], right.ranks[page.key]
-                return StoryOutcome(story, number, page.key, (left.method, right.method), *ranks)
+                return number, page
     return None
 
 

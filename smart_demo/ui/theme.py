@@ -26,11 +26,23 @@ from smart_demo.config import Settings
 from smart_demo.diagnostics import has_mcp
 from smart_demo.server.gate import GateMiddleware
 from smart_demo.server.headers_and_links import PageLinkMiddleware, SecurityHeadersMiddleware
+from smart_demo.server.picture_addresses import PictureAddresses
+from smart_demo.server.picture_routes import PictureRoutes
 from smart_demo.server.upload_limits import max_upload_file_bytes
 
 UI_DIR = Path(__file__).resolve().parent
 STATIC_DIR = UI_DIR / "static"
-STYLE_SHEETS = ("page.css", "judge.css", "outcomes.css")
+STYLE_SHEETS = (
+    "page.css",
+    "compare.css",
+    "cards.css",
+    "crops.css",
+    "outcomes.css",
+    "addresses.css",
+    "adding.css",
+    "slides.css",
+    "judge.css",
+)
 """File names in the order of the cascade."""
 PRINT_SHEET = "print.css"
 """Style sheet for paper. It is put into the head unchanged, because Gradio rewrites the rules inside media queries."""
@@ -69,6 +81,8 @@ LIGHT = {
     "fall-soft": "#fbe8dc",
     "trouble": "#8f1d1d",
     "trouble-soft": "#fbe9e7",
+    "mark": "#c8102e",
+    "mark-soft": "#c8102e1a",
 }
 """Colours by the names that the style sheets use, without their dashes. This is their only definition."""
 DARK = {
@@ -88,6 +102,8 @@ DARK = {
     "fall-soft": "#3b2214",
     "trouble": "#ff9b93",
     "trouble-soft": "#3a1a1a",
+    "mark": "#c8102e",
+    "mark-soft": "#c8102e1a",
 }
 PRINT = {**LIGHT, "paper": "#fff", "sheet": "#fff", "sunken": "#f1efe9", "line": "#d9d5ca", "line-strong": "#bdb7a8"}
 """Colours on paper: white, with stronger lines."""
@@ -138,8 +154,11 @@ GRADIO_DARK = {
 }
 
 
-def launch_options(settings: Settings) -> dict[str, Any]:
-    """Return the arguments of `Blocks.launch`. Address and port are left to Gradio's own variables."""
+def launch_options(settings: Settings, pictures: PictureAddresses | None = None) -> dict[str, Any]:
+    """Return the arguments of `Blocks.launch`. Address and port are left to Gradio's own variables.
+
+    pictures: those that `build_app` was given; None for a page that serves no pictures.
+    """
     return {
         "theme": build_theme(),
         "css": build_css(),
@@ -154,7 +173,7 @@ def launch_options(settings: Settings) -> dict[str, Any]:
         "allowed_paths": [],
         "max_file_size": max_upload_file_bytes(settings),
         "state_session_capacity": MAX_SESSIONS,
-        "app_kwargs": {"middleware": build_middleware(settings), "routes": build_routes()},
+        "app_kwargs": {"middleware": build_middleware(settings), "routes": build_routes(pictures)},
         "mcp_server": has_mcp(),
     }
 
@@ -192,9 +211,10 @@ def build_head() -> str:
     return f"{metadata}{fonts}{modules}{print_style}{script}"
 
 
-def build_routes() -> list[Route]:
-    """Return a route for each module. Gradio's own routes follow; no other file has an address."""
-    return [Route(f"/{SCRIPT_FOLDER}{name}", _send_module) for name in MODULES]
+def build_routes(pictures: PictureAddresses | None = None) -> list[Route]:
+    """Return a route for each module, and those of pictures. Gradio's own follow; no other file has an address."""
+    modules = [Route(f"/{SCRIPT_FOLDER}{name}", _send_module) for name in MODULES]
+    return modules + (PictureRoutes(pictures).routes if pictures else [])
 
 
 async def _send_module(request: Request) -> Response:

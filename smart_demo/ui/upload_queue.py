@@ -8,14 +8,15 @@ from __future__ import annotations
 
 import logging
 import threading
+import time
 from collections import OrderedDict
-from collections.abc import Callable, Generator, Iterator, Sequence
+from collections.abc import Callable, Collection, Generator, Iterator, Mapping, Sequence
 from contextvars import Context, copy_context
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from smart_demo.errors import SmartError
-from smart_demo.indexing.progress import Progress, State
+from smart_demo.indexing.progress import BatchProgress, PageRate, Progress, State
 from smart_demo.ingest import clean_name
 from smart_demo.server.upload_limits import UPLOAD_TRACKER
 from smart_demo.types import Scope
@@ -23,6 +24,8 @@ from smart_demo.wording import count
 
 log = logging.getLogger(__name__)
 AddFiles = Callable[[Scope, Sequence[tuple[Path, str]]], Iterator[Progress]]
+CountPages = Callable[[Path, str], int]
+SuggestQuestions = Callable[[Scope, Mapping[str, Collection[int]]], tuple[str, ...]]
 FILE_FAILED = "Something went wrong with this file; the log of the demo says what."
 MAX_ACTIVE_OWNERS, STEPS_PER_TURN = 4, 25
 """Owners whose files are read by turns, and the steps after which one of them yields to an owner who waits longer."""
@@ -45,6 +48,8 @@ class _Job:
     """Steps since it was last started."""
     turn_start: int = 0
     """Number of its pages in the library when it was last started."""
+    expected_pages: int | None = None
+    """Number of its pages, counted before it is begun: 0 if that failed, None if it was not tried."""
 
     @property
     def may_yield(self) -> bool:
@@ -60,19 +65,63 @@ class _Job:
             log.exception("an upload could not be ended")
 
 
+@dataclass(eq=False)
+class _Report:
+    """The outcome of an owner's last upload, or of several if the next began before the last had ended."""
+
+    started: float
+    jobs: list[_Job] = field(default_factory=list)
+    rate: PageRate = field(default_factory=PageRate)
+    ended: float | None = None
+    seconds_left: float | None = None
+    questions: tuple[str, ...] = ()
+    stopped: bool = False
+    deletions: int = 0
+    """Number of times that pages were deleted since it began."""
+    dismissed: bool = False
+
+    @property
+    def waiting_pages(self) -> int | None:
+        """Pages of the files that were not begun; None until all of them are counted."""
+        waiting = [job for job in self.jobs if job.progress.state is State.WORKING and not job.progress.total]
+        counted = [job.expected_pages for job in waiting if job.expected_pages is not None]
+        return sum(counted) if len(counted) == len(waiting) else None
+
+    def update(self, job: _Job, progress: Progress, now: float) -> None:
+        """Store a file's progress, and estimate the time that all files take from the pages so far."""
+        before, job.progress = job.progress, progress
+        if progress.state is State.WORKING and progress.total:
+            follows = before.state is State.WORKING and before.file == progress.file and before.total
+            self.rate.record(now, max(0, before.pages_left - progress.pages_left) if follows else 0)
+        waiting = self.waiting_pages
+        left = None if waiting is None else waiting + sum(job.progress.pages_left for job in self.jobs)
+        self.seconds_left = self.rate.seconds_left(left)
+
+
 class UploadQueue:
     """Files of all owners that wait to be read, and the progress of each. A file is a copy and is deleted when done."""
 
-    def __init__(self, add: AddFiles, max_files: int, max_waiting: int = 40) -> None:
+    def __init__(
+        self,
+        add: AddFiles,
+        max_files: int,
+        max_waiting: int = 40,
+        count_pages: CountPages | None = None,
+        suggest: SuggestQuestions | None = None,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
         """Create an empty queue.
 
         add: adds files of (path, name) to an owner's library and yields the progress after every page, as Engine.add.
         max_files: files of one upload, and of one owner in the queue.
         max_waiting: files of all owners in the queue.
+        count_pages: returns the page count of a file of (path, name) before it is added, for the estimate of all files.
+        suggest: returns queries for pages of an owner's library, by file; no numbers stand for all pages of a file.
         """
         self._add, self._max_files, self._max_waiting = add, max_files, max_waiting
+        self._count_pages, self._suggest, self._clock = count_pages, suggest, clock
         self._lock = threading.Lock()
-        self._reports: OrderedDict[Scope, list[_Job]] = OrderedDict()
+        self._reports: OrderedDict[Scope, _Report] = OrderedDict()
         self._queues: OrderedDict[Scope, list[_Job]] = OrderedDict()
         """Unfinished files of each owner who has any; the first is being read or is next."""
         self._turn = 0
@@ -86,7 +135,40 @@ class UploadQueue:
     def progress(self, owner: Scope) -> tuple[Progress, ...]:
         """Return the latest progress of every file of the owner's last upload, oldest first."""
         with self._lock:
-            return tuple(job.progress for job in self._reports.get(owner, ()))
+            report = self._reports.get(owner)
+            return tuple(job.progress for job in report.jobs) if report else ()
+
+    def batch(self, owner: Scope) -> BatchProgress:
+        """Return the latest progress of the owner's last upload, all files together."""
+        with self._lock:
+            report = self._reports.get(owner)
+            if report is None:
+                return BatchProgress()
+            running = owner in self._queues
+            return BatchProgress(
+                files=tuple(job.progress for job in report.jobs),
+                waiting_pages=report.waiting_pages,
+                running=running,
+                stopped=report.stopped,
+                stopping=any(job.stopping for job in self._queues.get(owner, ())),
+                seconds=0.0 if running or report.ended is None else report.ended - report.started,
+                seconds_left=report.seconds_left if running else None,
+                questions=() if running else report.questions,
+                dismissed=report.dismissed,
+            )
+
+    def dismiss(self, owner: Scope) -> None:
+        """Mark the outcome of the owner's last upload as read."""
+        with self._lock:
+            if report := self._reports.get(owner):
+                report.dismissed = True
+
+    def discard_questions(self, owner: Scope) -> None:
+        """Discard the queries made from the words of the owner's pages: a page that they quote was deleted."""
+        with self._lock:
+            if report := self._reports.get(owner):
+                report.questions = ()
+                report.deletions += 1
 
     def submit(self, owner: Scope, files: Sequence[Path]) -> None:
         """Queue copies of uploaded files under their own names. A file over a limit is refused with a message.
@@ -94,7 +176,9 @@ class UploadQueue:
         Replaces the report of the owner's earlier upload, unless some of its files are unfinished.
         """
         with self._lock:
-            report = self._reports.pop(owner, []) if owner in self._queues else []
+            report = self._reports.pop(owner, None) if owner in self._queues else None
+            report = report or _Report(self._clock())
+            report.dismissed = report.stopped = False
             self._reports[owner] = report
             refused = list[_Job]()
             for index, path in enumerate(files):
@@ -102,7 +186,7 @@ class UploadQueue:
                 name = UPLOAD_TRACKER.original_name(path)
                 state = State.REFUSED if refusal else State.WORKING
                 job = _Job(path, name, Progress(clean_name(name), state, message=refusal))
-                report.append(job)
+                report.jobs.append(job)
                 if refusal:
                     refused.append(job)
                 else:
@@ -110,6 +194,8 @@ class UploadQueue:
                     self._queues.setdefault(owner, []).append(job)
             for job in refused:
                 self._release(job)
+            if owner not in self._queues:
+                report.ended = self._clock()
             idle = [owner for owner in self._reports if owner not in self._queues]
             for other in idle[: max(0, len(self._reports) - MAX_REPORTS)]:
                 del self._reports[other]
@@ -123,6 +209,8 @@ class UploadQueue:
         A file submitted afterwards is read.
         """
         with self._lock:
+            if owner in self._queues and (report := self._reports.get(owner)):
+                report.stopped = True
             for job in list(self._queues.get(owner, ())):
                 if job.steps is None:
                     job.progress = _stopped(job.progress)
@@ -166,6 +254,8 @@ class UploadQueue:
         self._queues[owner].remove(job)
         if not self._queues[owner]:
             del self._queues[owner]
+            if report := self._reports.get(owner):
+                report.ended = self._clock()
         self._release(job)
 
     def _release(self, job: _Job) -> None:
@@ -187,10 +277,13 @@ class UploadQueue:
     def _work(self) -> None:
         while (turn := self._next_turn()) is not None:
             owner, job = turn
-            unfinished = job.context.run(self._step, job)
+            self._count_next_file(owner)
+            unfinished = job.context.run(self._step, owner, job)
             if unfinished and not (job.may_yield and len(self._queues) > MAX_ACTIVE_OWNERS):
                 continue
             job.stop_reading()
+            if not unfinished:
+                self._suggest_questions(owner)
             with self._lock:
                 job.steps = None
                 if not unfinished:
@@ -216,7 +309,49 @@ class UploadQueue:
     def _read(self, owner: Scope, job: _Job) -> Generator[Progress]:
         yield from self._add(owner, [(job.path, job.name)])
 
-    def _step(self, job: _Job) -> bool:
+    def _count_next_file(self, owner: Scope) -> None:
+        """Count the pages of one waiting file of the owner, unless that would delay another owner's files."""
+        if self._count_pages is None:
+            return
+        with self._lock:
+            waiting = self._queues.get(owner, ()) if len(self._queues) == 1 else ()
+            job = next((job for job in waiting if job.steps is None and job.expected_pages is None), None)
+        if job is None:
+            return
+        pages = 0
+        try:
+            pages = self._count_pages(job.path, job.name)
+        except SmartError:  # the reason is given when its turn comes
+            pass
+        except Exception:
+            log.exception("the pages of an upload could not be counted")
+        with self._lock:
+            job.expected_pages = pages
+
+    def _suggest_questions(self, owner: Scope) -> None:
+        """Make the queries of an upload whose last file has its outcome."""
+        with self._lock:
+            report, queue = self._reports.get(owner), self._queues.get(owner, ())
+            if self._suggest is None or report is None or len(queue) != 1:
+                return
+            deletions = report.deletions
+            files: dict[str, Collection[int]] = {}
+            for job in report.jobs:
+                done = job.progress
+                if done.file and done.done and done.state is not State.WORKING:
+                    files[done.file] = done.outcome.added if done.outcome else ()
+        questions: tuple[str, ...] = ()
+        try:
+            questions = self._suggest(owner, files) if files else ()
+        except SmartError as error:
+            log.warning("no questions are suggested: %s", type(error).__name__)
+        except Exception:
+            log.exception("questions could not be suggested")
+        with self._lock:
+            if report.deletions == deletions:
+                report.questions = questions
+
+    def _step(self, owner: Scope, job: _Job) -> bool:
         """Read the file's next page. Return whether there is more to read."""
         assert job.steps is not None
         try:
@@ -231,6 +366,8 @@ class UploadQueue:
         if job.stopping and progress.state is State.WORKING:
             progress = _stopped(progress)
         with self._lock:
+            if report := self._reports.get(owner):
+                report.update(job, progress, self._clock())
             job.progress = progress
         return progress.state is State.WORKING
 

@@ -29,7 +29,6 @@ from smart_demo.ui.pair_view import (
     describe_pair,
     describe_unplaced_winner,
     label_term,
-    select_informative_terms,
 )
 from smart_demo.ui.rank_plot import render_rank_plot
 from smart_demo.ui.render import render
@@ -57,7 +56,7 @@ class ExplainHandlers:
     @answer_errors(FAILURE)
     def overlay(self, request: object) -> dict[str, object]:
         """Return one map to lay over the page, with its legend, or `{"sentence": …}`."""
-        return build_overlay(self._explanation(request), _field(request, "view"))
+        return build_overlay(self._explanation(request), request_field(request, "view"))
 
     @answer_errors(FAILURE)
     def pair(self, request: object) -> dict[str, object]:
@@ -70,31 +69,36 @@ class ExplainHandlers:
     @answer_errors(FAILURE)
     def words(self, request: object) -> dict[str, object]:
         """Return `text`, the words of `page` in reading order, and `how` they were read, or `{"sentence": …}`."""
-        page = self._handlers.find_page(*parse_page_key(_field(request, "page")))
+        page = self._handlers.find_page(*parse_page_key(request_field(request, "page")))
         return describe_words(self._handlers.engine.page_words(page.scope, page.id))
 
     def _explanation(self, request: object) -> Explanation:
-        search, scopes = self._search(request)
-        page, query = self._handlers.resolve_page(_field(request, "page")), self._handlers.build_query(search)
+        search, scopes = resolve_search(self._handlers, request)
+        page, query = self._handlers.resolve_page(request_field(request, "page")), self._handlers.build_query(search)
         return self._handlers.engine.explain(query, scopes, page, search.weights, search.top)
 
     def _pairing(self, request: object) -> Pairing:
-        search, scopes = self._search(request)
-        page, other_key = self._handlers.resolve_page(_field(request, "page")), _field(request, "other")
+        search, scopes = resolve_search(self._handlers, request)
+        page, other_key = self._handlers.resolve_page(request_field(request, "page")), request_field(request, "other")
         other = self._handlers.resolve_page(other_key) if other_key else None
         query = self._handlers.build_query(search)
         return self._handlers.engine.pair(query, scopes, page, other, search.weights, search.top)
 
-    def _search(self, request: object) -> tuple[SearchRequest, tuple[Scope, ...]]:
-        """Return the answered search and its scopes. Raises LibraryError if the scopes' model is still loading."""
-        search = parse_request_fields(_field(request, "asked"))
-        scopes = self._handlers.resolve_scopes(search.scope)
-        if self._handlers.is_model_loading(scopes):
-            raise LibraryError("That page cannot be shown here.")
-        return search, scopes
+
+def resolve_search(handlers: Handlers, request: object) -> tuple[SearchRequest, tuple[Scope, ...]]:
+    """Return the answered search that a script's request names, and its scopes.
+
+    Raises InputRefused for an invalid request, LibraryError if the scopes' model is still loading.
+    """
+    search = parse_request_fields(request_field(request, "asked"))
+    scopes = handlers.resolve_scopes(search.scope)
+    if handlers.is_model_loading(scopes):
+        raise LibraryError("That page cannot be shown here.")
+    return search, scopes
 
 
-def _field(request: object, name: str) -> object:
+def request_field(request: object, name: str) -> object:
+    """Return one field of a script's request. Raises InputRefused if the request has no fields."""
     if not isinstance(request, dict):
         raise InputRefused("That is not a search request.")
     return request.get(name)
@@ -103,7 +107,7 @@ def _field(request: object, name: str) -> object:
 def describe_explanation(explanation: Explanation) -> dict[str, object]:
     """Return chips of the query's words and its picture, in the query's order, and the markup below them."""
     attribution = explanation.attribution
-    initial = select_informative_terms(attribution.terms)[:MAX_INITIAL_CHIPS]
+    initial = explain.select_informative_terms(attribution.terms)[:MAX_INITIAL_CHIPS]
     largest = max((abs(term.contribution) for term in attribution.terms), default=0.0) or 1.0
     chips = [
         {

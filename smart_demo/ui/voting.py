@@ -63,7 +63,9 @@ class Voting:
         self, show: Callable[[Scope, SearchRequest], Markup], request: object, controls: tuple[object, ...]
     ) -> Markup:
         try:
-            fields, compare = require_object(request, "The request"), parse_request("", "", *controls)
+            # Gradio sends an event that had to wait without its data.
+            fields = require_object({} if request is None else request, "The request")
+            compare = parse_request("", "", *controls)
             owner = self.sheets.handlers.owner
             self._take_step(owner, fields, compare)
             markup = show(owner, compare)
@@ -91,8 +93,21 @@ class Voting:
                 judging.set_search(owner, replace(judging.worklist(owner).search, scope=scope))
             case "go":
                 judging.go_to(owner, read_record(_POSITION, fields.get("at"), '"at"'))
+            case "find":
+                self._find(owner, fields.get("query"))
             case "ask":
                 judging.insert(owner, _parse_query(fields))
+
+    def _find(self, owner: Scope, key: object) -> None:
+        """Open the query with a `Query.key` that a link names. Raises InputRefused if the owner's list lacks it.
+
+        A link begins no judging: before the start, the start panel is shown.
+        """
+        position = self.judging.worklist(owner).find(key) if isinstance(key, str) else None
+        if position is None:
+            raise InputRefused("That query is not in this list.", "It may have been deleted.")
+        if self.judging.started(owner):
+            self.judging.go_to(owner, position)
 
     @answer_errors("a judgement could not be stored")
     def _answer(self, request: object, actions: Mapping[str, Action]) -> dict[str, object]:

@@ -334,8 +334,10 @@ class SimulatedUser:
         for card in parse_rankings(answer).get("smart", [])[:2]:
             with self.metrics.timing("open a page"):
                 got = self.visitor.ask("results", "picture", card.key)
-            if not str(got.get("picture", "")).startswith("data:image/webp;base64,"):
-                self.broken("no error", f"no picture of {card}: {str(got)[:200]}")
+                address = str(got.get("picture", ""))
+                sent = self.visitor.http.get(f"/{address}") if address.startswith("pictures/") else None
+            if sent is None or sent.headers["content-type"] != "image/webp":
+                self.broken("no error", f"no picture of {card}: {str(got)[:200]} {sent}")
             self.visitor.pause(0.2, 1, self.rng)
 
     def ask_about_answer(self) -> None:

@@ -147,6 +147,8 @@ def split(markup: str) -> str:
 
 _STEADY: tuple[tuple[str, str | Callable[[re.Match[str]], str]], ...] = (
     (r"data:([a-z]+/[a-z0-9+-]+);base64,([A-Za-z0-9+/=]+)", lambda m: f"data:{m[1]};sha256,{digest(m[2])}"),
+    (r"pictures/own/[0-9a-f]{32}", "pictures/own/NAME"),
+    (r"(pictures/samples/[0-9a-f]{16}-\d{4})/[0-9a-f]{16}/", r"\1/VERSION/"),
     (r"(<style>)[^<]*(</style>)", r"\1…\2"),
     (r'data-turn="[0-9a-f]{8}"', 'data-turn="TURN"'),
     (r'(data-ticket|data-run)="[0-9a-f]{32}"', r'\1="ID"'),

@@ -170,9 +170,9 @@ def test_results_of_few_known_words_have_a_notice(tmp_path):
         assert answer["notices"] == [{"code": "few-known-words-on-page", "text": text}]
         assert SearchEndpoint(handlers).search("table", 1)["notices"] == []
         found = engine.search(Query("tide"), (LOCAL,), (POOLED, LATE, SMART), 2)
-        assert text in render_results(found, lambda _: b"")
+        assert text in render_results(found, lambda _: "")
         found = engine.search(Query("table"), (LOCAL,), (POOLED, LATE, SMART), 1)
-        assert "few words" not in render_results(found, lambda _: b"")
+        assert "few words" not in render_results(found, lambda _: "")
 
 
 def test_the_manual_lists_every_code_of_a_notice():

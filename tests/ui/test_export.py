@@ -32,7 +32,7 @@ def read(markup):
     return ParsedMarkup(markup, ALLOWED)
 
 
-def saved(answer, faces="", thumbnail=b"", **around):
+def saved(answer, faces="", thumbnail="", **around):
     given = {"scope": ON_SAMPLES, "time": WHEN} | around
     return render_document(build_columns(answer), lambda _: thumbnail, ExportContext(**given), faces)
 
@@ -58,7 +58,7 @@ def test_any_query_is_shown_as_it_is_or_visibly_cut(text):
 
 
 def test_nothing_runs_and_nothing_is_fetched():
-    markup = saved(found([0.9, 0.1], [0.1, 0.9]), theme.inline_fonts(), b"RIFFxxxxWEBP", link=HERE + "?q=what")
+    markup = saved(found([0.9, 0.1], [0.1, 0.9]), theme.inline_fonts(), "data:image/webp;base64,UklGRg==", link=HERE + "?q=what")
     seen = read(markup)
     (policy,) = [value for tag, name, value in seen.attributes if (tag, name) == ("meta", "content") and "src" in value]
     assert policy.startswith("default-src 'none';")

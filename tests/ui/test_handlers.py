@@ -23,6 +23,7 @@ from smart_demo.search.request import (
     parse_request_fields,
     parse_url_query,
 )
+from smart_demo.server.picture_addresses import OWN_FOLDER, SAMPLES_FOLDER
 from smart_demo.types import LOCAL, SAMPLES, Counted, Reduce, Weights
 from smart_demo.ui import theme
 from smart_demo.ui.app import build_app
@@ -51,9 +52,9 @@ def test_pages_that_are_not_there_or_not_ours_are_one_sentence(fresh_page):
 
 
 def test_pages_of_both_scopes_are_shown_to_their_owner(fresh_page):
-    for scope in (SAMPLES, LOCAL):
+    for scope, folder in ((SAMPLES, SAMPLES_FOLDER), (LOCAL, OWN_FOLDER)):
         key = page_keys(fresh_page, scope)[0]
-        assert fresh_page.load_picture(key)["picture"].startswith("data:image/webp;base64,")
+        assert fresh_page.load_picture(key)["picture"].startswith(folder)
 
 
 def test_only_a_file_hash_can_be_deleted(fresh_page):

@@ -27,7 +27,7 @@ def sheet(a, b, **changes):
         "sides_shown": False,
         "link": "q=tide",
     }
-    return render_vote_sheet(VoteSheet(**(facts | changes)), lambda page: f"{page.id}".encode())
+    return render_vote_sheet(VoteSheet(**(facts | changes)), lambda page: f"data:image/webp;base64,{page.id}")
 
 
 def halves(markup):

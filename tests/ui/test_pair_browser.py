@@ -128,7 +128,7 @@ def test_why_tells_what_decided_with_sums_that_hold_and_both_places(app, browser
     viewer = page.get_by_role("dialog", name="Page", exact=True)
     plot = viewer.get_by_role("region", name="Place by late weight")
     expect(plot.get_by_role("img")).to_have_attribute(
-        "aria-label", re.compile("^Place by SMART for late weights from 0 to 4: 2 at 0, 1 at 1,")
+        "aria-label", re.compile("^Place for late weights from 0 to 4: 2 at 0, 1 at 1,")
     )
     expect(plot).to_contain_text("place 1.")
     viewer.get_by_role("button", name="Compare with another page").click()

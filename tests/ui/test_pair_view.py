@@ -317,7 +317,10 @@ def test_a_page_that_smart_did_not_rank_is_never_said_to_have_been_passed():
         "SMART did not rank Y: it was not scored token by token. Computed only for this view, X would be "
     )
     assert "X would be 0.1000 ahead of Y" in sentence(told)
-    assert told["swap"] == "At which late weight they change places is not known: one of them was not scored token by token."
+    assert (
+        told["swap"]
+        == "At which late weight they change places is not known: one of them was not scored token by token."
+    )
 
 
 # -- where it matched on both pages

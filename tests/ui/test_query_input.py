@@ -38,6 +38,10 @@ def pictures_of_page(pixels):
     return QueryPictures(find_page, lambda _: stream.getvalue(), Limits()), looked_up
 
 
+def no_crop(*_):
+    raise AssertionError("an uploaded picture has no page")
+
+
 @pytest.fixture
 def upload(tmp_path):
     """Upload a picture of this size and return its reference."""
@@ -84,9 +88,22 @@ def test_an_uploaded_picture_is_reduced_and_has_a_random_name(upload):
     assert first != second
     assert pictures.load_pixels(first).shape == (800, 1600, 3)
     assert (pictures.load_pixels(first) == GREEN).all()
-    preview = pictures.preview(first)
+    preview = pictures.preview(first, no_crop)
     assert preview.page is None
-    assert Image.open(io.BytesIO(preview.thumbnail)).size <= query_input.PREVIEW_SIZE
+    assert (preview.width, preview.height) == (192, 96)
+    assert preview.address.startswith("data:image/webp;base64,")
+
+
+def test_a_part_of_a_page_is_shown_by_an_address_in_its_own_shape():
+    pictures, _ = pictures_of_page(np.zeros((20, 20, 3), np.uint8))
+    asked = []
+    preview = pictures.preview(region(0, 0.5, 1, 1), lambda *given: asked.append(given) or "pictures/own/x")
+    page, box, width = asked[0]
+    assert (preview.address, preview.page, preview.whole) == ("pictures/own/x", page, False)
+    assert width == preview.width
+    aspect = box.bottom - box.top, page.width / page.height
+    assert preview.width / preview.height == pytest.approx(aspect[1] / aspect[0], rel=0.05)
+    assert (preview.width, preview.height) <= query_input.PREVIEW_SIZE
 
 
 def test_the_least_recently_used_picture_is_evicted_by_count_and_by_bytes(upload, monkeypatch):
@@ -161,7 +178,9 @@ def test_a_slow_picture_delays_only_its_own_visitor(tmp_path, monkeypatch):
 
 @pytest.mark.parametrize("document", HOSTILE)
 def test_a_name_in_the_tag_is_only_a_name(document):
-    markup = query_input.render_picture_tag(PicturePreview(b"webp", stored(3, document), whole=False))
+    markup = query_input.render_picture_tag(
+        PicturePreview("data:image/webp;base64,", 9, 9, stored(3, document), whole=False)
+    )
     seen = ParsedMarkup(markup)
     assert "<b>A part of page 3</b> <span>of <bdi>" in markup
     assert set(seen.tags) == {"div", "img", "span", "b", "bdi", "button"}
@@ -169,4 +188,6 @@ def test_a_name_in_the_tag_is_only_a_name(document):
 
 
 def test_a_whole_page_is_called_a_page():
-    assert "<b>Page 3</b>" in query_input.render_picture_tag(PicturePreview(b"webp", stored(3), whole=True))
+    assert "<b>Page 3</b>" in query_input.render_picture_tag(
+        PicturePreview("pictures/own/x", 9, 9, stored(3), whole=True)
+    )

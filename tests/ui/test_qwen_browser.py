@@ -15,9 +15,9 @@ import pytest
 from PIL import Image
 from playwright.sync_api import Locator, expect
 
+from smart_demo.search.explain import STOPWORDS
 from smart_demo.types import SAMPLES, Query, TokenGrid
 from smart_demo.ui.format import page_key
-from smart_demo.ui.pair_view import STOPWORDS
 from tests.apps import PATIENCE, Served, served_app
 from tests.backbones.qwen.tiny_checkpoint import write_tiny_qwen
 from tests.ui.browser_page import Visit

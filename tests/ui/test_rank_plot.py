@@ -103,7 +103,7 @@ def test_without_a_pooled_weight_the_late_part_ranks_alone():
 
 def test_the_drawing_has_words_for_those_who_do_not_see_it():
     assert list_ranks(swept([7, 3, 2, 1, 1])) == (
-        "Place by SMART for late weights from 0 to 4: 7 at 0, 3 at 1, 2 at 2, 1 at 3, 1 at 4."
+        "Place for late weights from 0 to 4: 7 at 0, 3 at 1, 2 at 2, 1 at 3, 1 at 4."
     )
 
 

@@ -21,7 +21,7 @@ from smart_demo.search.explain.explainer import Explanation
 from smart_demo.search.request import ON_BOTH, ON_MINE, ON_SAMPLES, parse_request, parse_request_fields
 from smart_demo.types import LOCAL, SAMPLES, SMART, Query, TokenGrid, TokenKind, Weights
 from smart_demo.ui import compare
-from smart_demo.ui.pair_view import KIND_NAMES, MAX_LABEL_CHARS, STOPWORDS
+from smart_demo.ui.pair_view import KIND_NAMES, MAX_LABEL_CHARS
 from smart_demo.ui.viewer import (
     MAX_INITIAL_CHIPS,
     MAX_READ_WORDS,
@@ -365,10 +365,10 @@ def test_a_search_survives_the_way_to_the_page_and_back(text):
     wanted = parse_request(text, ON_MINE, 7, 0.35, 2.4)
     kept = json.dumps(wanted.fields)
     assert parse_request_fields(json.loads(kept)) == wanted
-    markup = compare.render_results(found([0.5], [0.5]), lambda _: b"", "", kept)
+    markup = compare.render_results(found([0.5], [0.5]), lambda _: "", "", kept)
     assert ParsedMarkup(markup).values("data-asked") == [kept]
 
 
 def test_every_kind_has_a_name_and_stop_words_are_lower_case():
     assert set(KIND_NAMES) == set(TokenKind)
-    assert all(word == word.casefold() for word in STOPWORDS)
+    assert all(word == word.casefold() for word in explain.STOPWORDS)

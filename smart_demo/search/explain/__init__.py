@@ -4,6 +4,8 @@
     attribute(match, weights) -> Attribution            what each word adds to the score, and its best match
     similarity_map, whole_query_map, winner_map         numbers on the page; colour_range: their common range
     draw_map, encode_webp                               maps -> RGBA -> bytes of a picture to lay over the page
+    find_crop(attribution, width, height) -> EvidenceCrop | NoPlace
+                                                        the part of the page in which most of the late score was won
     compare_pages(attribution, attribution)             why X passed Y, adding up to the difference of the scores
     sweep_late_weight, find_first_place_weights, find_swap_weight
                                                         ranks under other weights, from the parts of a search
@@ -12,6 +14,7 @@ Similarity is not a reason: causal states mix the tokens before them, so write "
 """
 
 from smart_demo.search.explain.attribution import Attribution, PairDifference, PairRow, Term, attribute, compare_pages
+from smart_demo.search.explain.evidence_crop import EvidenceCrop, Mark, NoPlace, find_crop
 from smart_demo.search.explain.heat_maps import (
     MAX_ALPHA,
     ColourRange,
@@ -25,6 +28,7 @@ from smart_demo.search.explain.heat_maps import (
     whole_query_map,
     winner_map,
 )
+from smart_demo.search.explain.informative_terms import STOPWORDS, select_informative_terms
 from smart_demo.search.explain.matching import Cell, Match, TokenLocation, match_tokens
 from smart_demo.search.explain.weight_sweep import (
     MAX_LATE_WEIGHT,
@@ -38,11 +42,15 @@ from smart_demo.search.explain.weight_sweep import (
 __all__ = [
     "MAX_ALPHA",
     "MAX_LATE_WEIGHT",
+    "STOPWORDS",
     "Attribution",
     "Cell",
     "ColourRange",
+    "EvidenceCrop",
+    "Mark",
     "Match",
     "Measure",
+    "NoPlace",
     "PageMap",
     "PairDifference",
     "PairRow",
@@ -54,10 +62,12 @@ __all__ = [
     "compare_pages",
     "draw_map",
     "encode_webp",
+    "find_crop",
     "find_first_place_weights",
     "find_swap_weight",
     "late_weights",
     "match_tokens",
+    "select_informative_terms",
     "similarity_map",
     "sweep_late_weight",
     "viridis",

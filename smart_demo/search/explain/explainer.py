@@ -14,8 +14,18 @@ from smart_demo.page_list import Key, as_page_list
 from smart_demo.search import explain
 from smart_demo.search.cache import LRUCache
 from smart_demo.search.comparison import find_passing_pair
-from smart_demo.search.explain import Attribution, ColourRange, Match, PageMap, PairDifference, Sweep
+from smart_demo.search.explain import (
+    Attribution,
+    ColourRange,
+    EvidenceCrop,
+    Match,
+    NoPlace,
+    PageMap,
+    PairDifference,
+    Sweep,
+)
 from smart_demo.store.library import Library
+from smart_demo.store.prepared_page import picture_size
 from smart_demo.types import Found, Parts, QueryEncoding, StoredPage, TokenKind, Weights
 
 MAX_CACHED_MATCHES, MAX_CACHED_MATCH_BYTES = 64, 2**21
@@ -55,6 +65,17 @@ class Explanation:
         return explain.find_first_place_weights(self.parts, self.page, self.attribution.weights)
 
 
+@dataclass(frozen=True, slots=True)
+class PageCrop:
+    """One page of one search, with the part that shows its evidence."""
+
+    page: StoredPage
+    crop: EvidenceCrop | NoPlace
+    width: int = 0
+    """Pixels of the crop's width in the stored picture of its page; 0 without a crop."""
+    height: int = 0
+
+
 @dataclass(frozen=True, eq=False)
 class Pairing:
     """Two pages of one search, the first compared with the second."""
@@ -90,15 +111,27 @@ class Explainer:
     def explain(self, found: Found, page: Key, weights: Weights) -> Explanation:
         """Explain one page of a search. Raises LibraryError if the library does not contain it any more."""
         self.discard_deleted_pages()
-        pages = as_page_list(found.parts.pages)
-        position = pages.position(page)
-        if position is None:
-            raise LibraryError("That page is no longer in the library.", "Search again.")
-        stored = pages[position]
+        stored, position = _find_page(found, page)
         attribution = explain.attribute(self._match(found.encoding, stored), weights)
         ranges = self._colour_ranges(found, weights)
         scored = bool((found.parts.candidates == position).any())
         return Explanation(stored, attribution, scored, ranges.similarity, ranges.contribution, found.parts)
+
+    def crop(self, found: Found, page: Key, weights: Weights) -> PageCrop:
+        """Find the part of a page in which most of its late score was won, whether or not the search scored it.
+
+        It does not depend on the two weights, only on which tokens count. Raises LibraryError as `explain`.
+        """
+        self.discard_deleted_pages()
+        stored, _ = _find_page(found, page)
+        counted = replace(weights, pooled=0.0, late=1.0)
+        attribution = explain.attribute(self._match(found.encoding, stored), counted)
+        width, height = _fit_picture(stored.width, stored.height)
+        crop = explain.find_crop(attribution, width, height)
+        if isinstance(crop, NoPlace):
+            return PageCrop(stored, crop)
+        across, down = (crop.box.right - crop.box.left) * width, (crop.box.bottom - crop.box.top) * height
+        return PageCrop(stored, crop, max(1, round(across)), max(1, round(down)))
 
     def pair(self, found: Found, page: Key, other: Key | None, weights: Weights) -> Pairing:
         """Compare one page of a search with another, or, if None, as `comparison.find_passing_pair` pairs it.
@@ -161,6 +194,22 @@ class Explainer:
                 lambda key: isinstance(key, tuple) and any(page not in self._library for page in key[1])
             )
             self._generation = generation
+
+
+def _find_page(found: Found, page: Key) -> tuple[StoredPage, int]:
+    """Return a page of a search with its position. Raises LibraryError if it is not among those searched."""
+    pages = as_page_list(found.parts.pages)
+    position = pages.position(page)
+    if position is None:
+        raise LibraryError("That page is no longer in the library.", "Search again.")
+    return pages[position], position
+
+
+def _fit_picture(width: int, height: int) -> tuple[float, float]:
+    """Return (width, height) in pixels of the stored picture of a page of that size."""
+    most_wide, most_high = picture_size(max(width, 1), max(height, 1))
+    scale = min(1.0, most_wide / max(width, 1), most_high / max(height, 1))
+    return scale * max(width, 1), scale * max(height, 1)
 
 
 def _similarity_maps(attribution: Attribution) -> list[PageMap]:

@@ -1,8 +1,11 @@
 /**
- * @file The tab Compare, and what is done with its answer: stories and the presenter's view, links, the saved file, and
- * the tab Under the hood. Python makes and escapes all markup.
+ * @file The tab Compare, and what is done with its answer: links, the saved file, and the tab Under the hood. Python
+ * makes and escapes all markup.
  */
+import { connectPairs, documentLink, showAnswer, showPage } from "./addresses.js";
+import { offerEvidence } from "./crops.js";
 import { address, answerOf, askedFields, copyText, make, prefersCalm, saveFile, whenShown } from "./tools.js";
+import { offerSlides } from "./slides.js";
 import { markPage, offerPairs, openPage } from "./viewer.js";
 
 /** The server functions of the mounted results, for saving a comparison. */
@@ -40,21 +43,6 @@ function animate(row, before, sameQuery) {
 
 // ---- the results ----
 
-let shownLink;
-
-/** Keep the address a link to the answer on the screen. The first answer is the one that the address asked for. */
-function updateAddress(root) {
-  const link = root.querySelector("[data-link]")?.dataset.link;
-  if (link === undefined || link === shownLink) return;
-  const isFirst = shownLink === undefined;
-  shownLink = link;
-  if (isFirst) return;
-  const now = address.read();
-  const next = new URLSearchParams(link);
-  for (const name of ["present", "page", "at", "__theme"]) if (now.has(name)) next.set(name, now.get(name));
-  address.write(next);
-}
-
 /** Move the focus between cards: up and down in a column, left and right to the same page or rank in the other. */
 function focusNextCard(element, card, event) {
   const step = { ArrowDown: 1, ArrowUp: -1 }[event.key];
@@ -81,17 +69,57 @@ export function results(element, server, watch, trigger) {
   for (const name of ["pointerout", "focusout"]) onCard(name, () => markPage(element, ""));
   onCard("click", (card) => openPage(element, card, server, trigger));
   onCard("keydown", (card, event) => focusNextCard(element, card, event));
-  offerPairs(element, server);
+  connectPairs(offerPairs(element, server));
+  offerEvidence(element, server);
+  offerSlides(server);
   const update = () => {
     moveCards(element);
-    updateAddress(element);
+    showAnswer(trigger);
+    updateToggles();
   };
   watch("value", () => {
     update();
+    noteOwnQuestion(element);
     document.dispatchEvent(new CustomEvent("answered"));
     requestAnimationFrame(() => searchInChosenScope(trigger));
   });
   update();
+}
+
+// ---- Tune, whose closed form is the formula above the right column ----
+
+const { look } = window.smartDemo;
+const isTuning = () => document.documentElement.classList.contains("is-tuning");
+
+function setTuning(on) {
+  document.documentElement.classList.toggle("is-tuning", on);
+  updateToggles();
+}
+
+/** Mark the state of the buttons of an answer, which comes without it. */
+function updateToggles() {
+  const { pageSize } = document.documentElement.dataset;
+  for (const button of document.querySelectorAll("[data-tune]")) button.setAttribute("aria-expanded", isTuning());
+  for (const button of document.querySelectorAll("[data-size]")) {
+    button.setAttribute("aria-pressed", button.dataset.size === pageSize);
+  }
+}
+
+document.addEventListener("click", (event) => {
+  const size = event.target.closest?.("[data-size]")?.dataset.size;
+  if (size) {
+    look.choosePageSize(size);
+    updateToggles();
+  }
+  if (event.target.closest?.("[data-tune]")) setTuning(!isTuning());
+});
+
+/** Drop the promise of the page after the first question that is no example. */
+function noteOwnQuestion(root) {
+  const asked = root.querySelector(".answer")?.dataset.asked;
+  const isExample = (text) =>
+    [...document.querySelectorAll("#examples .chip")].some((chip) => chip.dataset.query === text);
+  if (asked && !isExample(JSON.parse(asked).text)) look.markAsked();
 }
 
 // ---- a scope chosen before the first answer ----
@@ -143,7 +171,7 @@ export function like(element, trigger, watch) {
 }
 
 /** Search with the first picture among the files, if there is one. */
-function attachPicture(files) {
+export function attachPicture(files) {
   const picture = [...(files ?? [])].find((file) => file.type.startsWith("image/"));
   const input = pictureInput();
   if (!picture || !input) return false;
@@ -154,16 +182,6 @@ function attachPicture(files) {
   return true;
 }
 
-function dragOverQuery(event) {
-  const row = event.target.closest?.("#ask");
-  if (!row || !pictureInput() || !event.dataTransfer?.types.includes("Files")) return;
-  row.classList.toggle("is-dropping", event.type === "dragover");
-  if (event.type === "dragleave") return;
-  event.preventDefault();
-  if (event.type === "drop") attachPicture(event.dataTransfer.files);
-}
-
-for (const name of ["dragover", "dragleave", "drop"]) document.addEventListener(name, dragOverQuery);
 document.addEventListener("paste", (event) => {
   if (event.target.closest?.("#ask") && attachPicture(event.clipboardData?.files)) event.preventDefault();
 });
@@ -201,51 +219,9 @@ function focusQuery(event) {
 document.addEventListener("click", openSection);
 document.addEventListener("keydown", focusQuery);
 
-// ---- stories: keys become the clicks that a visitor could make; Python decides which story is shown ----
+// ---- the answer on the screen: the page of its story, its preset, the page that the address names ----
 
-const root = document.documentElement;
-const RETRIES = 6;
-const RETRY_MS = 1500;
-const stories = {
-  /** The story that the visitor stepped to, until its answer arrives; -1 if none is pending. */
-  wanted: -1,
-  /** The story that was requested last, until its answer arrives. */
-  sent: -1,
-  /** The last story shown, from which stepping continues after a query that is no story. */
-  last: -1,
-};
-const storyChips = () => [...document.querySelectorAll("#examples .chip")];
-const currentStory = () => storyChips().findIndex((chip) => chip.getAttribute("aria-pressed") === "true");
-const isPresenting = () => root.classList.contains("is-presenting");
-
-function stepStory(by) {
-  const now = stories.wanted >= 0 ? stories.wanted : currentStory();
-  const resumed = by > 0 ? stories.last + 1 : Math.max(stories.last, 0);
-  const next = now >= 0 ? now + by : resumed;
-  if (next < 0 || next >= storyChips().length) return;
-  stories.wanted = next;
-  updateStories();
-  scrollTo({ top: 0, behavior: "instant" });
-}
-
-/**
- * Request one story at a time: steps made before its answer arrives skip to the last one requested. Gradio drops a click
- * that comes while it finishes the previous answer, so click again until the story is shown.
- */
-function openStory(retries = RETRIES) {
-  const story = (stories.sent = stories.wanted);
-  storyChips()[story]?.click();
-  if (!retries) return;
-  setTimeout(() => stories.sent === story && currentStory() !== story && openStory(retries - 1), RETRY_MS);
-}
-
-function updateStories() {
-  const at = currentStory();
-  if (at === stories.sent) stories.sent = -1;
-  if (at === stories.wanted) stories.wanted = -1;
-  if (at >= 0) stories.last = at;
-  if (stories.wanted >= 0 && stories.sent < 0) openStory();
-  updateCounter(stories.wanted >= 0 ? stories.wanted : at);
+function updateAnswer() {
   const storyPage = document.querySelector(".story")?.dataset.storyPage;
   for (const node of document.querySelectorAll(".answer [data-page]")) {
     node.classList.toggle("is-story-page", node.dataset.page === storyPage);
@@ -253,14 +229,6 @@ function updateStories() {
   const answer = document.querySelector(".answer[data-link]");
   if (!answer) return;
   updatePresets(new URLSearchParams(answer.dataset.link));
-  openLinkedPage(answer);
-}
-
-function updateCounter(story) {
-  const counter = document.querySelector(".stepper-at");
-  const count = storyChips().length;
-  const text = story < 0 ? `${count} stories` : `${story + 1} of ${count}`;
-  if (counter && counter.textContent !== text) counter.textContent = text;
 }
 
 /** Mark the preset whose weights the answer has. */
@@ -273,71 +241,15 @@ function updatePresets(asked) {
   }
 }
 
-/** The page that the address named when the page was opened, until it was looked for. */
-let linkedPage = address.page();
-
-/** Open the viewer on the page that the address names, once. */
-function openLinkedPage(answer) {
-  if (!linkedPage) return;
-  const cards = [...answer.querySelectorAll(".card")].filter((card) => card.dataset.page === linkedPage);
-  const card = cards.find((one) => one.dataset.side === "right") ?? cards[0];
-  linkedPage = "";
-  if (card) {
-    card.click();
-    return;
-  }
-  address.view("");
-  const sentence = "The page of this link is not among these results. It may have been deleted.";
-  answer.querySelector(".verdict")?.after(make("p", { class: "notice", role: "status" }, sentence));
-}
-
 let isScheduled = false;
 new MutationObserver(() => {
   if (isScheduled) return;
   isScheduled = true;
   requestAnimationFrame(() => {
     isScheduled = false;
-    updateStories();
+    updateAnswer();
   });
 }).observe(document, { childList: true, subtree: true });
-
-// ---- the presenter's view, whose large type can be read from the back row ----
-
-const PRESENTER_STEPS = { ArrowRight: 1, PageDown: 1, ArrowLeft: -1, PageUp: -1 };
-
-function setPresenting(on) {
-  root.classList.toggle("is-presenting", on);
-  address.change({ present: on ? "1" : "" });
-  updateStories();
-  scrollTo({ top: 0, behavior: "instant" });
-  document.querySelector(`[data-share="${on ? "next" : "present"}"]`)?.focus({ preventScroll: true });
-}
-
-function pressWhilePresenting(event) {
-  if (!isPresenting() || event.ctrlKey || event.metaKey || event.altKey) return;
-  if (document.querySelector("dialog[open]")) return;
-  const box = event.target.closest?.("input, textarea, select");
-  if (box) {
-    leaveBox(box, event);
-    return;
-  }
-  const by = PRESENTER_STEPS[event.key];
-  if (!by && event.key !== "Escape") return;
-  event.preventDefault();
-  event.stopPropagation();
-  if (by) stepStory(by);
-  else setPresenting(false);
-}
-
-/** Enter and Escape leave the query box, so that the keys step through the stories again. */
-function leaveBox(box, event) {
-  const submits = event.key === "Enter" && !event.shiftKey;
-  if (submits) stories.wanted = stories.sent = -1; // no story is pending any more
-  if (submits || event.key === "Escape") setTimeout(() => box.blur());
-}
-
-document.addEventListener("keydown", pressWhilePresenting, true);
-root.classList.toggle("is-presenting", address.read().get("present") === "1");
 
 // ---- the link to the answer on the screen ----
 
@@ -349,13 +261,12 @@ let viewedPage = "";
 function answerLink() {
   const view = new URLSearchParams(document.querySelector(".answer")?.dataset.link ?? "");
   if (viewedPage) view.set("page", viewedPage);
-  if (isPresenting()) view.set("present", "1");
   return `${location.origin}${address.build(view)}`;
 }
 
 /** On a public page, a link to the visitor's own documents works only for that visitor, and the label says so. */
-function copiedLabel() {
-  const parts = [...new URL(answerLink()).searchParams];
+function copiedLabel(link) {
+  const parts = [...new URL(link).searchParams];
   const isOwn = parts.some(([name, value]) => (name === "in" && value !== "Samples") || value.startsWith("local/"));
   return (isOwn && document.querySelector(".share")?.dataset.own) || "Link copied";
 }
@@ -379,38 +290,36 @@ function showLinkLabel(button, text) {
 
 /** Copy the link. An uploaded picture is temporary and private to its visitor, so the link has the words alone. */
 async function copyLink(button) {
+  if (button.closest("[data-doc]")) {
+    const link = documentLink();
+    showLinkLabel(button, (await copyText(link, button)) ? copiedLabel(link) : "Copy it from the address bar");
+    return;
+  }
   const { text = "", picture = "" } = JSON.parse(document.querySelector(".answer")?.dataset.asked || "{}");
   const leavesOutPicture = picture.startsWith("kept:");
   if (leavesOutPicture && !text.trim()) {
     showLinkLabel(button, "An uploaded picture has no link");
     return;
   }
-  if (!(await copyText(answerLink(), button))) showLinkLabel(button, "Copy it from the address bar");
-  else showLinkLabel(button, leavesOutPicture ? "Link copied, without the picture" : copiedLabel());
+  const link = answerLink();
+  if (!(await copyText(link, button))) showLinkLabel(button, "Copy it from the address bar");
+  else showLinkLabel(button, leavesOutPicture ? "Link copied, without the picture" : copiedLabel(link));
 }
 
 /** Write the page in view into the address, and offer its link in the viewer. */
 function onViewing(event) {
   viewedPage = event.detail;
-  address.view(viewedPage);
+  showPage(viewedPage);
   const tools = document.querySelector("dialog.viewer:not(.is-blind) .viewer-tools");
   if (!tools || tools.querySelector('[data-share="copy"]')) return;
   const button = make("button", { type: "button", "data-share": "copy" }, "Copy link");
   tools.querySelector('[data-do="close"]').before(button);
 }
 
-const SHARE_ACTIONS = {
-  present: () => setPresenting(true),
-  leave: () => setPresenting(false),
-  next: () => stepStory(1),
-  previous: () => stepStory(-1),
-  copy: copyLink,
-};
-
 document.addEventListener("viewing", onViewing);
 document.addEventListener("click", (event) => {
-  const button = event.target.closest?.("[data-share]");
-  SHARE_ACTIONS[button?.dataset.share]?.(button);
+  const button = event.target.closest?.('[data-share="copy"]');
+  if (button) copyLink(button);
 });
 
 // ---- saving the comparison: Python makes a web page, and the picture is drawn here from it ----

@@ -50,10 +50,46 @@
     location.reload();
   });
 
+  // ---- what this browser remembers of the page's look, set before anything is drawn ----
+  const look = document.documentElement;
+  const PAGE_SIZE_KEY = "smart-demo-page-size";
+  const ASKED_KEY = "smart-demo-asked";
+
+  function recall(key) {
+    try {
+      return localStorage.getItem(key);
+    } catch {
+      return null;
+    }
+  }
+
+  function remember(key, value) {
+    try {
+      localStorage.setItem(key, value);
+    } catch {
+      // Without storage, the choice lasts as long as the page.
+    }
+  }
+
+  /** Set the size of the pages on cards: `s`, `m` or `l`. */
+  function setPageSize(size) {
+    look.dataset.pageSize = ["s", "m", "l"].includes(size) ? size : "m";
+  }
+
+  /** Hide the promise of the page: the visitor has asked a question of their own. */
+  function hidePromise() {
+    look.classList.add("has-asked");
+  }
+
+  setPageSize(recall(PAGE_SIZE_KEY));
+  if (recall(ASKED_KEY)) hidePromise();
+
   // ---- the modules ----
   const folder = new URL(document.currentScript.dataset.modules, document.baseURI);
   const modules = Promise.all(
-    ["compare.js", "library.js", "judge.js", "outcomes.js"].map((file) => import(new URL(file, folder))),
+    ["pictures.js", "compare.js", "library.js", "judge.js", "outcomes.js", "adding.js"].map(
+      (file) => import(new URL(file, folder)),
+    ),
   ).then((loaded) => Object.assign({}, ...loaded));
 
   /** Return functions of these names that call the modules' exports, as soon as the modules have loaded. */
@@ -85,7 +121,18 @@
    */
   window.smartDemo = {
     visitor: { secret, renew },
-    ...hooks("results", "chips", "like", "hood", "documents", "boards", "queryList", "uploads", "outcomes"),
+    look: {
+      choosePageSize(size) {
+        setPageSize(size);
+        remember(PAGE_SIZE_KEY, size);
+      },
+      markAsked() {
+        hidePromise();
+        remember(ASKED_KEY, "1");
+      },
+    },
+    ...hooks("results", "chips", "like", "hood", "documents", "boards", "queryList"),
+    ...hooks("uploads", "outcomes", "adding"),
     judge: hooks("vote", "grade"),
   };
 })();

@@ -2,7 +2,9 @@
  * @file The tab Judge: votes, grades, results and query lists. Python makes and escapes the markup of the panels; status
  * messages are set as text.
  */
-import { answerOf, confirmDelete, loadPicture, make, openTab, saveFile, stage, whenShown } from "./tools.js";
+import { isPlainClick, listInAddress, openTabForAnswer, queryFor, showList, showQuery } from "./addresses.js";
+import { loadPicture, shownPicture } from "./pictures.js";
+import { answerOf, confirmDelete, make, openTab, saveFile, stage, whenShown } from "./tools.js";
 import { Viewer } from "./viewer.js";
 
 function showPanel(name) {
@@ -78,6 +80,9 @@ document.addEventListener("keydown", (event) => {
   if (panel?.key(event.key)) event.preventDefault();
 });
 
+/** How often a query is requested because the address names it. */
+const MAX_FINDS = 3;
+
 /** What the panels Vote and Grade share. Subclasses define `act`, `settle`, `click` and `key`. */
 class Panel {
   #trigger;
@@ -86,8 +91,13 @@ class Panel {
   /** Whether a judgement is on its way. Only one is sent at a time. */
   #isSending = false;
   #shownQuery = "";
+  #name;
+  /** The query that was requested because the address names it, until its sheet arrives, and how often. */
+  #finding = "";
+  #finds = 0;
 
   constructor(name, element, server, watch, trigger) {
+    this.#name = name;
     this.element = element;
     this.server = server;
     this.#trigger = trigger;
@@ -102,7 +112,26 @@ class Panel {
     });
     panels.set(name, this);
     watch("value", () => this.#onSheet());
-    whenShown(element, () => this.look());
+    whenShown(element, () => this.#lookByAddress() || this.look());
+    document.addEventListener("addressed", () => {
+      this.#finding = "";
+      if (element.isConnected && element.checkVisibility()) this.#lookByAddress();
+    });
+  }
+
+  /** Request the query that the address names, unless it is shown or was requested. Returns whether it is requested. */
+  #lookByAddress() {
+    const query = queryFor(this.#name);
+    if (!query || query === this.#key()) return false;
+    this.#finds = query === this.#finding ? this.#finds + 1 : 1;
+    this.#finding = query;
+    this.look({ act: "find", query });
+    return true;
+  }
+
+  /** Return the key of the query that is shown. */
+  #key() {
+    return this.find("[data-key]")?.dataset.key ?? "";
   }
 
   /** Send a judgement to the server and return its answer. */
@@ -185,11 +214,22 @@ class Panel {
   #onSheet() {
     this.#isLeaving = false;
     this.element.removeAttribute("data-leaving");
-    if (this.find("[data-again]")) setTimeout(() => this.element.checkVisibility() && this.look(), 2500);
+    if (this.find("[data-again]"))
+      setTimeout(() => this.element.checkVisibility() && (this.#lookByAddress() || this.look()), 2500);
     this.settle();
     this.#scrollToNewQuery();
     const place = this.find(".judge-at")?.textContent;
     if (place && this.#sheet()) say(`${place}: ${this.query()}`);
+    this.#writeAddress();
+  }
+
+  /** Write the query into the address. If Gradio dropped the request for the one in the address, send it again. */
+  #writeAddress() {
+    if (this.find("[data-again]")) return;
+    const key = this.#key();
+    if (key && this.#finding && key !== this.#finding && this.#finds < MAX_FINDS && this.#lookByAddress()) return;
+    this.#finding = "";
+    showQuery(this.#name, key);
   }
 
   /** Scroll to the top of the panel if the sheet shows another query. */
@@ -400,12 +440,12 @@ class GradePanel extends Panel {
     const request = ++this.#requests;
     const image = this.find(".reading-page img");
     const caption = this.find(".reading-said");
-    const thumb = card.querySelector("img.thumb");
+    const thumb = shownPicture(card.querySelector("img.thumb"));
     const name = nameOf(card);
     caption.textContent = name;
     image.alt = name;
     image.hidden = !thumb;
-    if (thumb) image.src = thumb.src;
+    if (thumb) image.src = thumb;
     const answer = await loadPicture(this.server, card.dataset.page);
     if (request !== this.#requests) return;
     if (answer.picture) {
@@ -443,10 +483,19 @@ export function grade(element, server, watch, trigger) {
 // ---- results: scoreboards, requested when the panel is visible and after every judgement; export and deletion ----
 
 /** Search for a judged query again in Compare: Python sets the query and the weights. */
-function reopen(button, trigger) {
-  trigger("select", JSON.parse(button.dataset.reopen));
-  openTab("compare");
+function reopen(link, trigger) {
+  trigger("select", JSON.parse(link.dataset.reopen));
+  openTabForAnswer("compare");
   scrollTo({ top: 0, behavior: "instant" });
+}
+
+/** Follow a link to a search in Compare without loading the page again. Returns whether the click was on one. */
+function reopenByLink(event, trigger) {
+  const link = event.target.closest("[data-reopen]");
+  if (!link || !isPlainClick(event)) return false;
+  event.preventDefault();
+  reopen(link, trigger);
+  return true;
 }
 
 function confirmDeleteEvaluation(button, onConfirm) {
@@ -508,8 +557,8 @@ export function boards(element, server, trigger) {
 
   element.addEventListener("click", (event) => {
     const button = event.target.closest("button");
-    if (button?.dataset.reopen) reopen(button, trigger);
-    else if (button?.dataset.file) download(button);
+    if (reopenByLink(event, trigger)) return;
+    if (button?.dataset.file) download(button);
     else if (button?.dataset.panel) showPanel(button.dataset.panel);
     else if (button?.hasAttribute("data-forget")) confirmDeleteEvaluation(button, deleteEvaluation);
   });
@@ -596,6 +645,18 @@ export function queryList(element, server, watch, trigger) {
     }
     place.innerHTML = found.table;
     csv = found;
+    showList(place.dataset.run);
+  }
+
+  /** Show the list that the address names, which another page load or an earlier entry of the history ran. */
+  function fillByAddress() {
+    const run = listInAddress();
+    const before = element.querySelector("[data-run]");
+    if (!run || before?.dataset.run === run) return;
+    const place = make("div", { class: "list-found is-linked", "data-run": run, "aria-busy": "true" });
+    if (before) before.dataset.run = run;
+    else element.append(place);
+    fill();
   }
 
   /** Add a query of the list to those to judge, and open it. */
@@ -614,11 +675,11 @@ export function queryList(element, server, watch, trigger) {
   }
 
   element.addEventListener("click", (event) => {
+    if (reopenByLink(event, trigger)) return;
     const button = event.target.closest("button");
     const place = button?.closest("[data-run]");
     if (!place) return;
-    if (button.dataset.reopen) reopen(button, trigger);
-    else if (button.dataset.vote) addToVotes(button);
+    if (button.dataset.vote) addToVotes(button);
     else if (button.dataset.sort) sortTable(place.querySelector("table"), button.closest("th"));
     else if (button.dataset.list === "five") toggleFive(place);
     else if (button.dataset.list === "csv" && csv) saveFile(new Blob([csv.csv], { type: "text/csv" }), csv.name);
@@ -626,6 +687,13 @@ export function queryList(element, server, watch, trigger) {
   element.addEventListener("input", (event) => {
     if (event.target.closest("[data-list]")) filterTable(element.querySelector("[data-run]"));
   });
-  watch("value", fill);
+  watch("value", () => {
+    element.querySelector(".list-found.is-linked")?.remove();
+    fill();
+  });
+  document.addEventListener("addressed", () => element.isConnected && fillByAddress());
+  // The tab that was opened has the table of a list that ran before.
+  whenShown(element, () => csv && showList(element.querySelector("[data-run]").dataset.run));
   fill();
+  fillByAddress();
 }

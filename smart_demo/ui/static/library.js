@@ -4,9 +4,13 @@
  * Files over a limit are skipped before they are sent, a refusal shows the server's reason instead of Gradio's "Error",
  * and uploads that a restart interrupted are named. The server checks every limit again.
  */
+import { forgetPictures } from "./pictures.js";
+import { openTabForAnswer } from "./addresses.js";
 import { SILENT, answerOf, askToDelete, confirmDelete, make, openTab, visitor } from "./tools.js";
 
-const BOXES = "#upload, #picture, #board-file, #list-file";
+const BOXES = "#upload, #adding-panel, #picture, #board-file, #list-file";
+/** The boxes of documents, whose limits are known here. */
+const DOCUMENT_BOXES = "#upload, #adding-panel";
 const ROWS = "#ask, .row";
 const STORAGE_KEY = "smart-demo-on-their-way";
 const UNREACHED = "The upload did not reach the demo. Add the files again.";
@@ -26,18 +30,30 @@ function listNames(names) {
 
 // ---- a note below the box, until the next files are chosen ----
 
-function showNote(sentence) {
+/** Show a sentence below the box that the last files were given to. */
+export function showNote(sentence) {
   const place = box?.matches("#upload") ? box : (box?.closest(ROWS) ?? box);
-  if (!place?.isConnected) return;
-  let note = place.nextElementSibling;
+  if (!place?.isConnected || !sentence) return;
+  const isPanel = place.matches("#adding-panel");
+  let note = isPanel ? place.querySelector(".upload-note") : place.nextElementSibling;
   if (!note?.matches(".upload-note")) {
     note = make("div", { class: "notice upload-note", role: "alert" });
-    place.after(note);
+    if (isPanel) place.append(note);
+    else place.after(note);
   }
+  if (isPanel && !note.firstElementChild) note.append(closeButton(note));
   note.append(make("p", {}, sentence));
 }
 
-function startUpload(at) {
+/** Return a button that removes a note: this one stays in sight while the page is scrolled. */
+function closeButton(note) {
+  const button = make("button", { type: "button", class: "quiet-button", "aria-label": "Close this message" }, "✕");
+  button.addEventListener("click", () => note.remove());
+  return button;
+}
+
+/** Remember the box that files are given to, and remove the notes on the files before. */
+export function startUpload(at) {
   box = at;
   for (const note of document.querySelectorAll(".upload-note")) note.remove();
 }
@@ -76,7 +92,7 @@ function checkChosen(event) {
   const at = input.type === "file" && input.files.length && input.closest(BOXES);
   if (!at) return;
   startUpload(at);
-  if (!at.matches("#upload")) return;
+  if (!at.matches(DOCUMENT_BOXES)) return;
   const chosen = [...input.files];
   const fit = withinLimits(chosen);
   if (fit.length === chosen.length) return;
@@ -113,7 +129,7 @@ async function refusalText(response) {
 /** Return the response to an upload of `form`, and show why it failed if it did. Called by `fetch` in `head.js`. */
 export async function watchUpload(send, form) {
   const before = readPending();
-  if (box?.matches("#upload")) writePending([...before, ...form.getAll("files").map((file) => file.name)]);
+  if (box?.matches(DOCUMENT_BOXES)) writePending([...before, ...form.getAll("files").map((file) => file.name)]);
   let response;
   try {
     response = await send();
@@ -216,6 +232,7 @@ function confirmDeleteAll(button, server) {
     if (answer.done) {
       heading.textContent = "Deleted";
       visitor.renew();
+      forgetPictures();
       writePending([]);
       dialog.addEventListener("close", () => location.assign(location.pathname));
     }
@@ -227,10 +244,12 @@ function confirmDeleteAll(button, server) {
 }
 
 /** Search in a library, by the clicks that a visitor would make. */
-function searchIn(scope) {
-  openTab("compare");
+export function searchIn(scope) {
+  const choice = () => document.querySelector(`#scope input[value="${scope}"]`);
+  if (choice()?.checked) openTab("compare");
+  else openTabForAnswer("compare");
   setTimeout(() => {
-    document.querySelector(`#scope input[value="${scope}"]`)?.click();
+    choice()?.click();
     document.querySelector("#query textarea")?.select();
   }, 60);
 }

@@ -24,9 +24,18 @@ export const prefersCalm = () => matchMedia("(prefers-reduced-motion: reduce)").
 /** Return the fields of the answer on the screen as JSON, or an empty string if there is none. */
 export const askedFields = () => document.querySelector(".answer[data-asked]")?.dataset.asked ?? "";
 
+/** Return the button of a tab by the tab's id. Those that do not fit a narrow page are in a menu, without ids. */
+export function tabButton(id) {
+  const shown = document.querySelector(`#tabs [role="tab"][data-tab-id="${id}"]`);
+  if (shown) return shown;
+  const tab = window.gradio_config?.components?.find(({ type, props }) => type === "tabitem" && props.id === id);
+  const hidden = [...document.querySelectorAll("#tabs .overflow-dropdown button")];
+  return hidden.find((button) => button.textContent.trim() === tab?.props.label);
+}
+
 /** Open a tab of the page by its id. */
 export function openTab(id) {
-  document.querySelector(`#tabs [role="tab"][data-tab-id="${id}"]`)?.click();
+  tabButton(id)?.click();
 }
 
 /** Call `refresh` whenever an element becomes visible. Returns a function that says whether it is. */
@@ -112,24 +121,12 @@ export class AnswerCache {
     return answer;
   }
 
-  peek(key) {
-    return this.#stored.get(key);
-  }
-
   /** Discard all answers whenever the screen shows a new one: documents may have been added or deleted since. */
   forgetOnAnswer() {
     document.addEventListener("answered", () => this.#stored.clear());
     return this;
   }
 }
-
-const pictures = new AnswerCache(24, "The page could not be fetched. Is the demo still running?");
-
-/** Return `{picture}`, a page's picture as a data address, or `{sentence}`. */
-export const loadPicture = (server, page) => pictures.recall(page, () => server.picture(page));
-
-/** Return a page's picture if it was loaded before. */
-export const loadedPicture = (page) => pictures.peek(page)?.picture;
 
 // ---- downloads and the clipboard ----
 
@@ -175,7 +172,6 @@ export const address = {
     }
     if (`${parts}` !== before) address.write(parts);
   },
-  view: (page) => address.change({ at: "", page }),
 };
 
 /** Close a dialog by a click beside it. A drag that ends there is a click on the dialog too, but does not begin there. */

@@ -7,17 +7,9 @@
  * Python makes every number and sentence and escapes the markup of facts and anatomy. Words and names of documents are
  * set as text.
  */
-import {
-  AnswerCache,
-  askedFields,
-  closeOnBackdrop,
-  loadPicture,
-  loadedPicture,
-  make,
-  placeBox,
-  prefersCalm,
-  stage,
-} from "./tools.js";
+import { showPair } from "./addresses.js";
+import { loadPicture, loadedPicture, shownPicture } from "./pictures.js";
+import { AnswerCache, askedFields, closeOnBackdrop, make, placeBox, prefersCalm, stage } from "./tools.js";
 
 const MAX_SCALE = 8;
 const ZOOM_STEP = 1.4;
@@ -312,12 +304,12 @@ export class Viewer {
   async #load(card) {
     const turn = ++this.#turn;
     const { page } = card.dataset;
-    const thumb = card.querySelector("img.thumb");
+    const thumb = shownPicture(card.querySelector("img.thumb"));
     const stored = loadedPicture(page);
     this.note.textContent = "";
     this.image.classList.toggle("is-coarse", !stored);
     this.image.hidden = !stored && !thumb;
-    this.image.src = stored ?? thumb?.src ?? "";
+    this.image.src = stored ?? thumb;
     if (stored) return;
     const answer = await loadPicture(this.server, page);
     if (turn !== this.#turn) return;
@@ -873,9 +865,9 @@ class PairSide {
 
   #showThumbnail(page) {
     const card = [...document.querySelectorAll(".card")].find((one) => one.dataset.page === page);
-    const thumb = card?.querySelector("img.thumb");
+    const thumb = shownPicture(card?.querySelector("img.thumb"));
     for (const image of [this.image, this.close]) {
-      if (thumb) image.src = thumb.src;
+      if (thumb) image.src = thumb;
       else image.removeAttribute("src");
     }
     this.image.classList.add("is-coarse");
@@ -966,6 +958,7 @@ class PairView {
     closeOnBackdrop(this.dialog);
     this.dialog.addEventListener("close", () => {
       this.#turn += 1;
+      showPair("");
       if (!document.querySelector("dialog.viewer[open]")) document.documentElement.classList.remove("is-viewing");
       // Browsers return the focus by themselves if the opener had it. Do not take it from another element.
       if (this.#opener?.isConnected && document.activeElement === document.body) this.#opener.focus();
@@ -996,6 +989,7 @@ class PairView {
     this.#clear("");
     document.documentElement.classList.add("is-viewing");
     if (!this.dialog.open) this.dialog.showModal();
+    showPair(page);
     this.#load(page, "");
   }
 
@@ -1139,4 +1133,5 @@ export function offerPairs(element, server) {
     button.addEventListener("click", () => open(page, button));
     ranks.after(button);
   });
+  return open;
 }
