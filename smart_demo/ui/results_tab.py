@@ -277,9 +277,7 @@ class JudgedEntry:
         )
 
 
-def render_judgements(
-    judged: Judgements, unreadable_lines: int = 0, listed: Collection[str] = frozenset()
-) -> Markup:
+def render_judgements(judged: Judgements, unreadable_lines: int = 0, listed: Collection[str] = frozenset()) -> Markup:
     """Return all current judgements by query, then the number of those that do not count. Empty without any event.
 
     unreadable_lines: lines of the journal that are no events. listed: keys of the queries of the judge's list.
