@@ -25,6 +25,7 @@ from smart_demo.page_text import PageWords
 from smart_demo.search.answer_check import AnswerCheck
 from smart_demo.search.candidate_check import MAX_CHECKED_QUERIES, CandidateCheck
 from smart_demo.search.costs import StageTiming
+from smart_demo.search.explain import Slot
 from smart_demo.search.explain.explainer import Explainer, Explanation, PageCrop, Pairing
 from smart_demo.search.retrieval import Retrieval
 from smart_demo.search.suggested_questions import ReadPage, choose_pages, suggest_questions
@@ -314,19 +315,21 @@ class Engine:
         self,
         query: Query,
         scopes: Sequence[Scope],
-        pages: Iterable[Key],
+        pages: Mapping[Key, Slot],
         weights: Weights = SMART.weights,
         top: int = 5,
     ) -> dict[Key, PageCrop]:
         """Find the part of each page of a search that shows its evidence, from the search's cached encoding.
 
+        pages: the size at which each crop is shown, by page.
+
         Pages that are not among those searched, or were deleted since, are left out. Raises QueryRefused as `search`.
         """
         found = self._search_to_explain(query, scopes, weights, top)
         crops = {}
-        for page in pages:
+        for page, slot in pages.items():
             with suppress(LibraryError):
-                crops[page] = self._explainer.crop(found, page, weights)
+                crops[page] = self._explainer.crop(found, page, weights, slot)
         return crops
 
     def _search_to_explain(self, query: Query, scopes: Sequence[Scope], weights: Weights, top: int) -> Found:

@@ -109,8 +109,14 @@ def _spread(pages: Sequence[StoredPage], count: int) -> list[StoredPage]:
 def suggest_questions(pages: Sequence[ReadPage], count: int = MAX_QUESTIONS) -> tuple[str, ...]:
     """Return at most `count` phrases of the new pages, the best first, from different documents if possible.
 
-    The words of a phrase occur together on one page alone. Phrases share no word that says something.
+    The words of a phrase occur together on one page alone, or at least on one of the new pages, if these are a new
+    version of others. Phrases share no word that says something.
     """
+    new = [page for page in pages if page.is_new]
+    return _suggest(pages, count) or _suggest(new, count)
+
+
+def _suggest(pages: Sequence[ReadPage], count: int) -> tuple[str, ...]:
     runs = [_SentenceReader(page.words).runs for page in pages]
     repeated = _repeated_lines(pages, runs)
     holders: defaultdict[str, set[int]] = defaultdict(set)
@@ -329,6 +335,7 @@ def _weight(word: str, pages_with_it: int, pages: int) -> float:
     >>> _weight("lighthouse", 1, 10) > _weight("lighthouse", 3, 10) > _weight("light", 3, 10) > 0
     True
     """
-    if len(word) <= 3 or (pages >= 4 and pages_with_it > pages / 2):
+    length = sum(unicodedata.category(character)[0] == "L" for character in unicodedata.normalize("NFD", word))
+    if length <= 3 or (pages >= 4 and pages_with_it > pages / 2):
         return 0.0
-    return math.log(1 + pages / pages_with_it) * min(len(word), 10) / 10
+    return math.log(1 + pages / pages_with_it) * min(length, 10) / 10

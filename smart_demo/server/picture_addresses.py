@@ -9,7 +9,6 @@ from __future__ import annotations
 import base64
 import hashlib
 import io
-import math
 import re
 import secrets
 import threading
@@ -42,6 +41,8 @@ MIN_CROP_WIDTH, MAX_CROP_SIDE = 16, 1_600
 """Pixels of a crop: its least width, and the most along a side."""
 CROP_QUALITY, CROP_METHOD = 80, 2
 """WebP quality, and effort from 0 to 6: a visitor waits for a crop."""
+CropAddress = Callable[[StoredPage, Box, int], str]
+"""Returns the address of the picture of a part of a page, drawn with a width in pixels."""
 
 _CORNER = r"([01]\.[0-9]{4})"
 _CROP = re.compile(rf"crop-{'-'.join([_CORNER] * 4)}-([1-9][0-9]{{1,3}})")
@@ -298,26 +299,21 @@ def picture_version(page: StoredPage) -> str:
 
 
 def cut_picture(picture: bytes, crop: Crop) -> bytes:
-    """Return every pixel of a page's stored picture that the crop touches, scaled to its width, as WebP.
+    """Return a part of a page's stored picture, drawn as wide as the crop says, as WebP.
 
-    A part that would be higher than MAX_CROP_SIDE is scaled to that height. Raises LibraryError if the picture is
-    damaged.
+    The box is cut exactly, between pixels too, so that marks over it are where they belong. A part that would be higher
+    than MAX_CROP_SIDE is drawn that high. Raises LibraryError if the picture is damaged.
     """
+    left, top, right, bottom = astuple(crop.box)
     try:
         with Image.open(io.BytesIO(picture), formats=("WEBP",)) as image:
-            width, height = image.size
-            corners = pixel_box(crop.box, width, height)
-            part = image.convert("RGB").crop(corners)
+            corners = (left * image.width, top * image.height, right * image.width, bottom * image.height)
+            width, height = corners[2] - corners[0], corners[3] - corners[1]
+            scale = min(crop.width / width, MAX_CROP_SIDE / height)
+            size = max(1, round(width * scale)), max(1, round(height * scale))
+            part = image.convert("RGB").resize(size, Image.Resampling.BICUBIC, corners)
     except OSError:
         raise LibraryError("The picture of that page cannot be read.", "Add its file again.") from None
-    scale = min(crop.width / part.width, MAX_CROP_SIDE / part.height)
-    size = max(1, round(part.width * scale)), max(1, round(part.height * scale))
     stream = io.BytesIO()
-    part.resize(size, Image.Resampling.BICUBIC).save(stream, "WEBP", quality=CROP_QUALITY, method=CROP_METHOD)
+    part.save(stream, "WEBP", quality=CROP_QUALITY, method=CROP_METHOD)
     return stream.getvalue()
-
-
-def pixel_box(box: Box, width: int, height: int) -> tuple[int, int, int, int]:
-    """Return the pixels that a box touches in a picture: left, top, right and bottom; at least one pixel."""
-    left, top = min(math.floor(box.left * width), width - 1), min(math.floor(box.top * height), height - 1)
-    return left, top, max(left + 1, math.ceil(box.right * width)), max(top + 1, math.ceil(box.bottom * height))

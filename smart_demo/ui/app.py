@@ -66,7 +66,7 @@ def build_app(
     uploads = UploadQueue(engine.add, limits.files, waiting, engine.count_pages, engine.suggest_questions)
     handlers = Handlers(engine, uploads, preparation, pictures)
     explanations = ExplainHandlers(handlers)
-    evidence = CropHandlers(handlers, handlers.addresses.crop)
+    evidence = CropHandlers(handlers)
     endpoint = SearchEndpoint(handlers)
     costs = CostsTab(handlers, endpoint)
     exporter = Exporter(handlers, theme.inline_fonts())
@@ -87,7 +87,7 @@ def build_app(
         server_function("words", explanations.words),
         server_function("hood", costs.inspect),
         server_function("comparison", exporter.comparison),
-        server_function("slide", SlideHandlers(handlers, how_often.outcomes).slide),
+        server_function("slide", SlideHandlers(handlers, how_often).slide),
         server_function("outcomes", how_often.list_questions),
     ]
     votes = [server_function("vote", voting.vote), server_function("grade", voting.grade)]

@@ -155,16 +155,16 @@ def describe_move(move: Move, side: Side, k: int, methods: tuple[Method, Method]
     }[move.change]
 
 
-def summarize_move(move: Move, side: Side, k: int, *, short: bool = False) -> str:
+def summarize_move(move: Move, side: Side, k: int) -> str:
     """Return a move as icon and words, for an export that may be printed without colours."""
     icon, _, note = _badge_texts(move, side, k)
-    steps = f"{abs(move.steps)}" if short else count(abs(move.steps), "place")
+    steps = abs(move.steps)
     words = {
-        Change.SAME: "same" if short else "same place",
+        Change.SAME: "same place",
         Change.UP: f"up {steps}",
         Change.DOWN: f"down {steps}",
-        Change.NEW: "new" if short else f"new in the top {k}",
-        Change.LEFT: "left" if short else f"left the top {k}",
+        Change.NEW: "new",
+        Change.LEFT: "left",
     }[move.change]
     return f"{icon} {words}{f', {note}' if note else ''}"
 

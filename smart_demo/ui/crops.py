@@ -2,33 +2,33 @@
 
 from __future__ import annotations
 
-import base64
-import io
 import math
-from collections.abc import Callable
 
 from markupsafe import Markup
-from PIL import Image
 
-from smart_demo.errors import InputRefused, LibraryError, SmartError
-from smart_demo.page_text import Box
-from smart_demo.search.explain import NoPlace
+from smart_demo.errors import InputRefused, SmartError
+from smart_demo.page_list import Key
+from smart_demo.search.explain import NoPlace, Slot
 from smart_demo.search.explain.evidence_crop import MAX_ENLARGEMENT
 from smart_demo.search.explain.explainer import PageCrop
 from smart_demo.search.request import MAX_K
-from smart_demo.types import StoredPage
+from smart_demo.server.picture_addresses import MIN_CROP_WIDTH, CropAddress, PictureAddresses, data_address
 from smart_demo.ui.events import answer_errors
 from smart_demo.ui.handlers import Handlers
 from smart_demo.ui.pair_view import shorten_label
 from smart_demo.ui.render import render
 from smart_demo.ui.viewer import request_field, resolve_search
 
-CropAddress = Callable[[StoredPage, Box, int], str]
-"""Returns the address of the picture of a part of a page, drawn that many pixels wide."""
 MAX_PAGES = 2 * MAX_K
 """Maximum number of pages of one request: both columns, without a page in common."""
-MAX_CROP_PIXELS = 660
-"""Pixels of a crop's width, at most: a sharp picture of a card's crop on a screen of double density."""
+SLOT_STEPS = (40, 10)
+"""CSS pixels of width and height to whose multiples slots are rounded down, so that cards share crops."""
+SLOT_LIMITS = ((120, 1_200), (40, 800))
+"""Range of a slot's width, and of its height. Others are clamped."""
+MAX_SENT_SIDE = 1_000_000
+"""CSS pixels above which a side is refused rather than clamped."""
+DENSITY = 2
+"""Pixels of a crop for one CSS pixel of its slot, at most, for sharp screens."""
 MAX_LABELS = 4
 """Maximum number of words that a caption names."""
 NO_CLEAR_PLACE = "No clear place on this page."
@@ -45,55 +45,76 @@ NO_PAGE = "That page is no longer in the library."
 class CropHandlers:
     """The crops of one app's pages. Every argument is validated, because any client can call its methods."""
 
-    def __init__(self, handlers: Handlers, address: CropAddress) -> None:
-        self._handlers, self._address = handlers, address
+    def __init__(self, handlers: Handlers) -> None:
+        self._handlers = handlers
 
     @answer_errors("crops could not be found")
     def crops(self, request: object) -> dict[str, object]:
-        """Return `crops`, the evidence of each of `pages` by its key as markup, or `{"sentence": …}`.
+        """Return `crops`, the evidence of each page as markup, in the order of the request, or `{"sentence": …}`.
 
-        A page that cannot be shown has a sentence in place of its crop, and the others have theirs.
+        request: `asked`, the fields of the search, and `pages`, a list of [key of a page, width and height of the
+        crop's place in CSS pixels]. A page that cannot be shown has a sentence in place of its crop.
         """
         search, scopes = resolve_search(self._handlers, request)
-        names = _parse_page_names(request_field(request, "pages"))
-        keys = {}
-        for name in names:
-            try:
-                keys[name] = self._handlers.resolve_page(name)
-            except SmartError:  # the page has a sentence, as one that was deleted
-                continue
+        slots = _parse_slots(request_field(request, "pages"))
+        keys = [self._find_key(name) for name, _ in slots]
+        pages = {key: slot for key, (_, slot) in zip(keys, slots, strict=True) if key}
         query = self._handlers.build_query(search)
-        found = self._handlers.engine.crops(query, scopes, keys.values(), search.weights, search.top)
-        return {"crops": {name: self._render(found.get(keys[name]) if name in keys else None) for name in names}}
+        found = self._handlers.engine.crops(query, scopes, pages, search.weights, search.top)
+        address, missing = self._handlers.addresses.crop, render_sentence(NO_PAGE)
+        return {"crops": [render_crop(found[key], pages[key], address) if key in found else missing for key in keys]}
 
-    def _render(self, page_crop: PageCrop | None) -> Markup:
-        if page_crop is None:
-            return render_sentence(NO_PAGE)
+    def _find_key(self, name: str) -> Key | None:
+        """Return the page of a browser's key, or None if the visitor can see no such page."""
         try:
-            return render_crop(page_crop, self._address)
-        except LibraryError:  # deleted a moment ago
-            return render_sentence(NO_PAGE)
+            return self._handlers.resolve_page(name)
+        except SmartError:  # the same sentence as for a page that was deleted
+            return None
 
 
-def _parse_page_names(names: object) -> list[str]:
-    """Return the distinct names of pages in a request. Raises InputRefused if they are no list, or too many."""
-    if not isinstance(names, list) or not all(isinstance(name, str) for name in names):
-        raise InputRefused("That is not a list of pages.")
-    distinct = list(dict.fromkeys(names))
-    if len(distinct) > MAX_PAGES:
-        raise InputRefused(f"At most {MAX_PAGES} pages are shown at once.")
-    return distinct
+def _parse_slots(pages: object) -> list[tuple[str, Slot]]:
+    """Return the key of each page and the size of its crop's place, as a browser sent both.
+
+    Raises InputRefused for anything but a list of a key and two numbers each, and for too many.
+    """
+    if not isinstance(pages, list) or len(pages) > MAX_PAGES:
+        raise InputRefused(f"That is not a list of at most {MAX_PAGES} pages.")
+    slots = []
+    for page in pages:
+        match page:
+            case [str(name), int() | float() as width, int() | float() as height] if _is_size(width, height):
+                slots.append((name, _round_slot(width, height)))
+            case _:
+                raise InputRefused("That is not a list of pages.")
+    return slots
 
 
-def render_crop(page_crop: PageCrop, address: CropAddress) -> Markup:
-    """Return the evidence of a page: its crop with outlined words and a caption, or that there is no clear place."""
+def _is_size(*sides: float) -> bool:
+    return all(abs(side) < MAX_SENT_SIDE for side in sides)  # false for what is no number
+
+
+def _round_slot(width: float, height: float) -> Slot:
+    """Return a slot of about this size.
+
+    >>> _round_slot(366.5, 103), _round_slot(-1, 1e9)
+    (Slot(width=360, height=100), Slot(width=120, height=800))
+    """
+    sides = zip((width, height), SLOT_STEPS, SLOT_LIMITS, strict=True)
+    return Slot(*(int(min(max(side, low), high)) // step * step for side, step, (low, high) in sides))
+
+
+def render_crop(page_crop: PageCrop, slot: Slot, address: CropAddress) -> Markup:
+    """Return the evidence of a page: its crop with outlined words and a caption, or that there is no clear place.
+
+    slot: the size for which the crop was found. Raises LibraryError if its picture cannot be read, if `address` reads.
+    """
     crop = page_crop.crop
     if isinstance(crop, NoPlace):
         return render_sentence(f"{NO_CLEAR_PLACE} {REASONS[crop]}")
     return render(
         "crop",
         crop=crop,
-        picture=address(page_crop.page, crop.box, min(page_crop.width, MAX_CROP_PIXELS)),
+        address=address(page_crop.page, crop.box, max(MIN_CROP_WIDTH, min(page_crop.width, DENSITY * slot.width))),
         width=page_crop.width,
         height=page_crop.height,
         most=math.floor(page_crop.width * MAX_ENLARGEMENT),
@@ -121,31 +142,6 @@ def format_share(share: float) -> str:
     return ">99 %" if 0.99 < share < 1 else f"{share * 100:.0f} %"
 
 
-def embed_crops(load_picture: Callable[[StoredPage], bytes]) -> CropAddress:
-    """Return a function that puts the whole picture of a crop into its address, for a document that must be complete.
-
-    load_picture: returns a page's stored picture.
-    """
-
-    def address(page: StoredPage, box: Box, width: int) -> str:
-        return f"data:image/webp;base64,{base64.b64encode(crop_bytes(load_picture(page), box, width)).decode('ascii')}"
-
-    return address
-
-
-def crop_bytes(picture: bytes, box: Box, width: int) -> bytes:
-    """Return a part of a page's stored picture, drawn `width` pixels wide, as WebP.
-
-    Raises LibraryError if the picture cannot be read.
-    """
-    try:
-        with Image.open(io.BytesIO(picture), formats=("WEBP",)) as image:
-            across, down = image.size
-            corners = (box.left * across, box.top * down, box.right * across, box.bottom * down)
-            height = max(1, round(width * (corners[3] - corners[1]) / (corners[2] - corners[0])))
-            part = image.convert("RGB").resize((width, height), Image.Resampling.BICUBIC, corners)
-    except OSError:
-        raise LibraryError("The picture of that page cannot be read.", "Add its file again.") from None
-    stream = io.BytesIO()
-    part.save(stream, "WEBP", quality=80, method=2)
-    return stream.getvalue()
+def embed_crops(addresses: PictureAddresses) -> CropAddress:
+    """Return a function whose addresses contain the whole picture, for a document that must be complete by itself."""
+    return lambda page, box, width: data_address(addresses.read_crop(page, box, width))

@@ -8,12 +8,18 @@ from __future__ import annotations
 
 import re
 import unicodedata
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from datetime import datetime
+from types import MappingProxyType
 from urllib.parse import parse_qsl
 
+from markupsafe import Markup
+
 from smart_demo.errors import LibraryError
+from smart_demo.page_list import Key
+from smart_demo.search.explain.evidence_crop import Slot
 from smart_demo.search.request import (
     SearchRequest,
     format_url_query,
@@ -33,13 +39,16 @@ from smart_demo.ui.cards import (
     summarize_move,
 )
 from smart_demo.ui.compare import list_notices, render_rank_curves
+from smart_demo.ui.crops import embed_crops, render_crop
 from smart_demo.ui.events import answer_errors
 from smart_demo.ui.format import strip_unprintable
 from smart_demo.ui.handlers import Handlers
 from smart_demo.ui.render import inline_style, render
 from smart_demo.ui.stories import STORIES, StoryOutcome, find_story
 
-SHEET_CSS = theme.STATIC_DIR / "sheet.css"
+SHEETS = (theme.STATIC_DIR / "crops.css", theme.STATIC_DIR / "sheet.css")
+EVIDENCE_SLOT = Slot(320, 90)
+"""Size of a crop's place on the sheet, in pixels of the picture."""
 MAX_QUERY_CHARS = 240
 """Characters of a query that fit on the sheet."""
 MAX_LINK_CHARS = 240
@@ -90,7 +99,8 @@ class Exporter:
             raise LibraryError("There is no page to compare.", "Add a document, or search the samples.")
         link, story = make_link(search, given.get("at")), find_story(found)
         context = ExportContext(search.scope, self._clock(), bool(search.picture), link, story)
-        page = render_document(columns, self._handlers.embed_thumbnail, context, self._fonts)
+        evidence = self._embed_evidence(search, columns) if choose_density(columns) == "few" else {}
+        page = render_document(columns, self._handlers.embed_thumbnail, context, self._fonts, evidence)
         return {"page": page, "name": make_file_name(search.text)}
 
     def _search(self, search: SearchRequest) -> Found:
@@ -99,6 +109,18 @@ class Exporter:
         if self._handlers.is_model_loading(scopes):
             raise LibraryError("That search cannot be saved here.")
         return engine.search(self._handlers.build_query(search), scopes, search.methods, search.top)
+
+    def _embed_evidence(self, search: SearchRequest, columns: RankedColumns) -> dict[Key, Markup]:
+        """Return the crop of each page as markup that includes its picture."""
+        handlers = self._handlers
+        pages = {row.hit.page.key: EVIDENCE_SLOT for row in (*columns.left.rows, *columns.right.rows)}
+        query, scopes = handlers.build_query(search), handlers.resolve_scopes(search.scope)
+        crops = handlers.engine.crops(query, scopes, pages, search.weights, search.top)
+        address, evidence = embed_crops(handlers.addresses), {}
+        for key, crop in crops.items():
+            with suppress(LibraryError):  # its picture was deleted a moment ago
+                evidence[key] = render_crop(crop, EVIDENCE_SLOT, address)
+        return evidence
 
 
 def make_link(search: SearchRequest, address: object) -> str:
@@ -126,19 +148,34 @@ def make_file_name(query: str) -> str:
     return f"smart-{name or 'comparison'}"
 
 
-def render_document(columns: RankedColumns, thumbnail: ThumbnailLoader, context: ExportContext, fonts: str = "") -> str:
-    """Return the HTML file. `fonts` are `@font-face` rules with the font files inside."""
+def choose_density(columns: RankedColumns) -> str:
+    """Return how much each row shows: a `few` rows have crops and bars; `some` or `many` have one line each."""
     rows = max(len(columns.left.rows), len(columns.right.rows))
-    # Few rows have pictures and bars, more have one line each.
-    density = "few" if rows <= 6 else "some" if rows <= 10 else "many"
+    return "few" if rows <= 6 else "some" if rows <= 10 else "many"
+
+
+def render_document(
+    columns: RankedColumns,
+    thumbnail: ThumbnailLoader,
+    context: ExportContext,
+    fonts: str = "",
+    evidence: Mapping[Key, Markup] = MappingProxyType({}),
+) -> str:
+    """Return the HTML file.
+
+    fonts: `@font-face` rules with the font files inside. evidence: the crops of the pages, as `crops.render_crop` makes
+    them.
+    """
+    density = choose_density(columns)
 
     def describe(row: CardRow, side: Side) -> str:
-        return summarize_move(row.move, side, columns.comparison.k, short=density != "few")
+        return summarize_move(row.move, side, columns.comparison.k)
 
     colors = theme.color_rule("html, .sheet", theme.LIGHT)
     document = render(
         "export",
-        style=inline_style(f"{fonts}\n{colors}\n{SHEET_CSS.read_text(encoding='utf-8')}"),
+        style=inline_style("\n".join([fonts, colors, *(sheet.read_text(encoding="utf-8") for sheet in SHEETS)])),
+        evidence=evidence,
         columns=columns,
         context=context,
         query=_shorten(columns.found.query.text),

@@ -25,7 +25,7 @@ from smart_demo.errors import InputRefused, LibraryError
 from smart_demo.page_text import Box
 from smart_demo.search.cache import LRUCache
 from smart_demo.search.request import Region, UploadedPicture, parse_reference
-from smart_demo.server.picture_addresses import MIN_CROP_WIDTH, data_address
+from smart_demo.server.picture_addresses import MIN_CROP_WIDTH, CropAddress, data_address
 from smart_demo.server.upload_limits import UPLOAD_TRACKER
 from smart_demo.types import PageId, Pixels, Scope, StoredPage
 from smart_demo.ui.render import render
@@ -44,8 +44,6 @@ Forty megapixels take 120 MB until they are reduced, and half a minute of a slow
 place in the queue of the page.
 """
 PICTURE_GONE = "That picture is no longer kept. Choose it again."
-CropAddress = Callable[[StoredPage, Box, int], str]
-"""Returns the address of a part of a page, drawn with a width in pixels."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -80,10 +80,10 @@ class ResultsHandlers:
         owner = self._handlers.owner
         journal = self._judging.journal(owner)
         judged = journal.judgements
-        listed = frozenset(query.key for query in self._judging.queries(owner))
+        linked = frozenset(query.key for query in self._judging.queries(owner))
         return {
             "boards": render_scoreboards(boards(judged)),
-            "single": render_judgements(judged, len(journal.unreadable_lines), listed),
+            "single": render_judgements(judged, len(journal.unreadable_lines), linked),
             "remaining": _remaining_sentence(judged),
         }
 
@@ -277,10 +277,10 @@ class JudgedEntry:
         )
 
 
-def render_judgements(judged: Judgements, unreadable_lines: int = 0, listed: Collection[str] = frozenset()) -> Markup:
+def render_judgements(judged: Judgements, unreadable_lines: int = 0, linked: Collection[str] = frozenset()) -> Markup:
     """Return all current judgements by query, then the number of those that do not count. Empty without any event.
 
-    unreadable_lines: lines of the journal that are no events. listed: keys of the queries of the judge's list.
+    unreadable_lines: lines of the journal that are no events. linked: keys of the queries of the judge's list.
     """
     entries = _group_by_query(judged)
     if not judged.events:
@@ -295,7 +295,7 @@ def render_judgements(judged: Judgements, unreadable_lines: int = 0, listed: Col
         uncounted=_describe_uncounted(judged, unreadable_lines),
         format_weights=format_weights,
         max_chars=MAX_SHOWN_CHARS,
-        listed=listed,
+        linked=linked,
     )
 
 

@@ -1,4 +1,4 @@
-"""The slides of a presentation: the first page of each ranking, the rank lines, and the count over judged questions.
+"""The slides of a presentation: which there are, in which order, and the answers to their script.
 
 A presentation of a story continues with the next story; one of a visitor's own question has three slides. Every slide
 is asked for by the fields of its question and its number, so it can be linked, reloaded and loaded ahead. Arguments
@@ -7,147 +7,54 @@ from a browser are validated, as in `handlers`.
 
 from __future__ import annotations
 
-import unicodedata
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+import json
+from dataclasses import replace
 from typing import Protocol
 
 from markupsafe import Markup
 
 from smart_demo.errors import InputRefused, LibraryError, SmartError
-from smart_demo.search.comparison import Change, Comparison, Move, compare
 from smart_demo.search.request import (
+    ON_BOTH,
     ON_SAMPLES,
     SCOPE_CHOICES,
     SearchRequest,
     format_url_query,
-    parse_request,
     parse_request_fields,
 )
-from smart_demo.types import SAMPLES, Found, Hit, Method, SearchResult, StoredPage
-from smart_demo.ui.cards import describe_formula
+from smart_demo.types import SAMPLES
 from smart_demo.ui.events import answer_errors
-from smart_demo.ui.format import format_match, page_key, strip_unprintable
 from smart_demo.ui.handlers import Handlers
 from smart_demo.ui.render import render
-from smart_demo.ui.stories import STORIES, STORY_QUERIES, find_answer
+from smart_demo.ui.slide_views import (
+    OutcomeCounts,
+    SlideRanks,
+    compare_ranks,
+    fit_question,
+    render_outcomes,
+    render_pages,
+    render_ranks,
+)
+from smart_demo.ui.stories import STORIES, STORY_QUERIES
 
 PAGES, RANKS, OUTCOMES = 1, 2, 3
 """Numbers of the slides of one question: its first pages, its rank lines, and the count over judged questions."""
-MAX_QUESTION_WIDTH = 220
-"""Columns of a question that fit on a slide; a Chinese character takes two."""
-MAX_NAME_CHARS = 48
-"""Characters of a document's name in a sentence."""
-CURVES_WIDTH, ROW_HEIGHT = 100, 100
-"""Units of the drawing of the rank lines. The style sheet stretches it to the height of the lists."""
-MIN_PANEL_RATIO = 0.75
-"""Least width over height of the room for a page, so that the name of its ranking fits above it."""
-ANSWER_SCALE = 0.62
-"""Height of an answer that is in neither first place, relative to the first pages; the style sheet has it, too."""
-MATCH_NOTES = {
-    "Overall match": "One comparison for the whole page",
-    "Detail match": "Each word and its best place on the page",
-    "Overall + detail match": "The whole page, and each word’s best place",
-    "No match": "Both weights are 0, so the order means nothing",
-}
-"""What each ranking compares, in one phrase, by the names of `format_match`."""
 
 
-class OutcomeCounts(Protocol):
-    """How many judged questions the right ranking answers better than the left one."""
+class OutcomeSource(Protocol):
+    """The counts over judged questions, as `HowOften` has them."""
 
-    @property
-    def judged(self) -> int:
-        """The number of judged questions."""
-        ...
+    def outcomes(self, choice: object) -> OutcomeCounts | None:
+        """Return the counts for one of SCOPE_CHOICES, or None if none is judged or they are not counted yet."""
 
-    @property
-    def better(self) -> int:
-        """Questions whose answer the right ranking places higher."""
-        ...
-
-    @property
-    def equal(self) -> int:
-        """Questions whose answer has the same place in both rankings."""
-        ...
-
-    @property
-    def worse(self) -> int:
-        """Questions whose answer the right ranking places lower."""
-        ...
-
-
-@dataclass(frozen=True, slots=True)
-class AnswerPage:
-    """The page that answers a story, with its rank in both rankings; None if a ranking did not reach it."""
-
-    page: StoredPage
-    left: int | None
-    right: int | None
-
-    @property
-    def ranks(self) -> str:
-        """Both ranks, from the left to the right one."""
-        return f"{_place(self.left)} → {_place(self.right)}"
-
-    @property
-    def change(self) -> Change:
-        """Whether the page rises, falls or stays. A page that only one ranking reached is new there, or has left."""
-        if self.left is None or self.right is None:
-            return Change.LEFT if self.right is None else Change.NEW
-        if self.left == self.right:
-            return Change.SAME
-        return Change.UP if self.right < self.left else Change.DOWN
-
-    @property
-    def sentence(self) -> str:
-        """The page's move in one sentence."""
-        if self.left == self.right:
-            return f"The answer is at {_place(self.left)} in both lists."
-        if self.left is None or self.right is None:
-            return f"The answer: {self.ranks}."
-        verb = "rises" if self.right < self.left else "falls"
-        return f"The answer {verb} from place {self.left} to place {self.right}."
-
-
-@dataclass(frozen=True, slots=True)
-class Ranks:
-    """The lists of both rankings with the answer, if there is one."""
-
-    found: Found
-    left: SearchResult
-    right: SearchResult
-    comparison: Comparison
-    answer: AnswerPage | None
-
-    @property
-    def sides(self) -> tuple[tuple[str, SearchResult], ...]:
-        """Both lists with their names in markup."""
-        return ("left", self.left), ("right", self.right)
-
-
-@dataclass(frozen=True, slots=True)
-class RankRow:
-    """One row of a list on the second slide."""
-
-    rank: int | None
-    page: StoredPage
-    move: str
-    """The page's move in words, or empty."""
-    change: Change
-    is_answer: bool
-    beyond: int = 0
-    """The number of rows between the page and the list's first pages if it is below them, from 1; else 0."""
+    def is_pending(self, choice: object) -> bool:
+        """Return whether the counts for a choice are being computed."""
 
 
 class SlideHandlers:
     """Answers the slides' script, for one app."""
 
-    def __init__(self, handlers: Handlers, outcomes: Callable[[str], OutcomeCounts | None] = lambda _: None) -> None:
-        """Create the handlers.
-
-        outcomes: returns the counts over the judged questions of one of SCOPE_CHOICES, or None if none is judged.
-        """
+    def __init__(self, handlers: Handlers, outcomes: OutcomeSource) -> None:
         self._handlers, self._outcomes = handlers, outcomes
 
     @answer_errors("a slide could not be shown")
@@ -156,25 +63,34 @@ class SlideHandlers:
 
         request: `asked`, the fields of a search, and `slide`, one of PAGES, RANKS and OUTCOMES.
 
-        The place is `at` of `count`, with `previous` and `next` as requests, or None at either end; `link` is the query
-        string of the slide's question.
+        The place is `at` of `count`, with `previous` and `next` as requests, or None at either end. `link` is the query
+        string of the slide's question, `text` its words and `fields` its fields as JSON.
         """
         given = request if isinstance(request, dict) else {}
         search, number = parse_request_fields(given.get("asked")), _check_number(given.get("slide"))
-        fields = _place_in_deck(search, number) | {"link": format_url_query(search), "text": search.text.strip()}
+        place = _place_in_deck(search, number)
+        place |= {"link": format_url_query(search), "text": search.text.strip(), "fields": json.dumps(search.fields)}
         try:
-            return fields | {"markup": self._render(search, number)}
+            return place | {"markup": self._render(search, number)}
         except SmartError as error:  # the place is sent too, so that a presentation can go on
-            return fields | {"sentence": error.sentence}
+            return place | {"sentence": error.sentence}
 
     def _render(self, search: SearchRequest, number: int) -> Markup:
         if number == OUTCOMES:
-            self._handlers.resolve_scopes(search.scope)
-            return render_outcomes(self._outcomes(search.scope), search.compared)
+            return self._render_outcomes(search)
         ranks = self._rank(search)
         return render_pages(ranks, self._head(search)) if number == PAGES else render_ranks(ranks, self._head(search))
 
-    def _rank(self, search: SearchRequest) -> Ranks:
+    def _render_outcomes(self, search: SearchRequest) -> Markup:
+        """Return the last slide. A search in both libraries has the counts of the samples."""
+        self._handlers.resolve_scopes(search.scope)
+        choice = ON_SAMPLES if search.scope == ON_BOTH else search.scope
+        counts = self._outcomes.outcomes(choice)
+        if counts is None and self._outcomes.is_pending(choice):
+            raise LibraryError("The judged questions are being counted.", "Try again in a moment.")
+        return render_outcomes(counts, search.compared, choice)
+
+    def _rank(self, search: SearchRequest) -> SlideRanks:
         """Search, or return the cached answer. Raises LibraryError if there is nothing to compare."""
         handlers = self._handlers
         scopes = handlers.resolve_scopes(search.scope)
@@ -186,23 +102,12 @@ class SlideHandlers:
 
     def _head(self, search: SearchRequest) -> Markup:
         """Return the question above a slide, with its picture and with the title of its story."""
-        story, picture = find_story_number(search), None
-        if search.picture:
-            picture = self._handlers.pictures.preview(search.picture, self._handlers.addresses.crop)
+        story = find_story_number(search)
+        pictures, crop = self._handlers.pictures, self._handlers.addresses.crop
+        preview = pictures.preview(search.picture, crop) if search.picture else None
         title = f"Example {story} of {len(STORIES)}: {STORIES[story - 1].title}" if story else "Your question"
         question, size = fit_question(search.text)
-        return render("slide_head", title=title, question=question, size=size, picture=picture)
-
-
-def compare_ranks(found: Found) -> Ranks:
-    """Return the compared rankings of a search for the slides. Raises LibraryError if either has no page."""
-    left, right = found.compared
-    if not left.hits or not right.hits:
-        raise LibraryError("There is no page to compare.", "Add a document, or search the samples.")
-    answer = find_answer(found)
-    page = answer[1] if answer else None
-    known = AnswerPage(page, left.ranks.get(page.key), right.ranks.get(page.key)) if page else None
-    return Ranks(found, left, right, compare(left, right), known)
+        return render("slide_head", title=title, question=question, size=size, preview=preview)
 
 
 def find_story_number(search: SearchRequest) -> int:
@@ -246,243 +151,3 @@ def _position(search: SearchRequest, number: int) -> dict[str, object]:
 def _ask_story(search: SearchRequest, story: int) -> SearchRequest:
     """Return the search of a story with the same weights."""
     return replace(search, text=STORY_QUERIES[story - 1], scope=ON_SAMPLES, picture="")
-
-
-# -- the first slide
-
-
-def render_pages(ranks: Ranks, head: Markup) -> Markup:
-    """Return the slide with the first page of each ranking, and with the answer if neither is it."""
-    firsts = [result.hits[0].page for _, result in ranks.sides]
-    answer = ranks.answer
-    apart = answer.page if answer and answer.page.key not in {page.key for page in firsts} else None
-    room = sum(map(panel_ratio, firsts)) + (ANSWER_SCALE * panel_ratio(apart) if apart else 0)
-    return render(
-        "slide_pages",
-        head=head,
-        panels=[
-            {
-                "side": side,
-                **_describe_method(result.method),
-                "page": page,
-                "is_answer": answer is not None and page.key == answer.page.key,
-            }
-            for (side, result), page in zip(ranks.sides, firsts, strict=True)
-        ],
-        answer=answer,
-        apart=apart,
-        room=room,
-        panel_ratio=panel_ratio,
-        sentences=_describe_first_pages(ranks),
-    )
-
-
-def panel_ratio(page: StoredPage) -> float:
-    """Return width over height of the room for a page."""
-    return max(max(page.width, 1) / max(page.height, 1), MIN_PANEL_RATIO)
-
-
-def _describe_method(method: Method) -> dict[str, object]:
-    """Return a ranking's name in plain words, what it compares, and the same in technical terms."""
-    name = format_match(method.weights)
-    return {
-        "name": name,
-        "note": MATCH_NOTES[name],
-        "terms": f"{method.label}: {describe_formula(method.weights)}",
-    }
-
-
-def _describe_first_pages(ranks: Ranks) -> list[str]:
-    """Return what to see on the first slide: the answer's move and where to look, or whether the first page changes."""
-    if ranks.answer is None:
-        differ = "Each list begins with another page." if ranks.comparison.new_first else ""
-        return [differ or "Both lists begin with the same page."]
-    answer = find_answer(ranks.found)
-    look = [STORIES[answer[0] - 1].look] if answer else []
-    return [ranks.answer.sentence, *look]
-
-
-# -- the second slide
-
-
-def render_ranks(ranks: Ranks, head: Markup) -> Markup:
-    """Return the slide with both lists and a line from each page's place on the left to its place on the right.
-
-    If the answer is below a list's first pages, it has a row of its own at the end of it.
-    """
-    lists = {side: _list_rows(ranks, side, result) for side, result in ranks.sides}
-    rows = max(_row_numbers(listed)[-1] + 1 for listed in lists.values())
-    density = "few" if rows <= 7 else "some" if rows <= 11 else "many"
-    return render(
-        "slide_ranks",
-        head=head,
-        columns=[
-            {"side": side, **_describe_method(result.method), "rows": lists[side]} for side, result in ranks.sides
-        ],
-        rows=rows,
-        density=density,
-        curves=_draw_curves(lists["left"], lists["right"]),
-        width=CURVES_WIDTH,
-        height=rows * ROW_HEIGHT,
-        sentences=describe_moves(ranks),
-    )
-
-
-def _list_rows(ranks: Ranks, side: str, result: SearchResult) -> list[RankRow]:
-    def row(hit: Hit) -> RankRow:
-        move, key = ranks.comparison.moves[hit.page.key], hit.page.key
-        answer = ranks.answer if ranks.answer and key == ranks.answer.page.key else None
-        change = answer.change if answer else move.change
-        return RankRow(hit.rank, hit.page, _describe_move(move, side), change, answer is not None)
-
-    rows = [row(hit) for hit in result.hits]
-    if ranks.answer and not any(one.is_answer for one in rows):
-        left, right = ranks.answer.left, ranks.answer.right
-        rank, other = (left, right) if side == "left" else (right, left)
-        # If the answer is below both lists, the lower place gets the lower row, so that the line shows the move.
-        is_lower = rank is not None and other is not None and rank > other > len(rows)
-        beyond = 2 if is_lower else 1
-        rows.append(RankRow(rank, ranks.answer.page, "", ranks.answer.change, is_answer=True, beyond=beyond))
-    return rows
-
-
-def _describe_move(move: Move, side: str) -> str:
-    """Return a page's move for its row: on the right where it comes from, on the left only that it leaves the list."""
-    if side == "left":
-        return f"goes to {_place(move.right)}" if move.change is Change.LEFT else ""
-    match move.change:
-        case Change.UP:
-            return f"▲ up {move.steps}"
-        case Change.DOWN:
-            return f"▼ down {-move.steps}"
-        case Change.NEW:
-            return f"✦ from {_place(move.left)}" if move.left else "✦ new"
-        case _:
-            return "= same place"
-
-
-def _draw_curves(left: Sequence[RankRow], right: Sequence[RankRow]) -> list[dict[str, object]]:
-    """Return the path of every page's line. The line of a page in one list only ends between the lists."""
-    starts, ends = (
-        {row.page.key: at for row, at in zip(rows, _row_numbers(rows), strict=True)} for rows in (left, right)
-    )
-    rows = {row.page.key: row for row in (*left, *right)}
-    return [
-        {
-            "page": page_key(*key),
-            "path": _curve_path(starts.get(key), ends.get(key)),
-            "change": row.change,
-            "is_answer": row.is_answer,
-        }
-        for key, row in rows.items()
-    ]
-
-
-def _row_numbers(rows: Sequence[RankRow]) -> list[int]:
-    """Return the number of each row in the drawing, from 0: one far below the list leaves a row empty."""
-    return [number + max(row.beyond - 1, 0) for number, row in enumerate(rows)]
-
-
-def _curve_path(start: int | None, end: int | None) -> str:
-    """Return the path from a row on the left to a row on the right. None: the page has no row in that list."""
-
-    def middle(row: int) -> int:
-        return row * ROW_HEIGHT + ROW_HEIGHT // 2
-
-    if start is not None and end is not None:
-        here, there, half = middle(start), middle(end), CURVES_WIDTH // 2
-        return f"M0,{here} C{half},{here} {half},{there} {CURVES_WIDTH},{there}"
-    if start is not None:
-        here = middle(start)
-        return f"M0,{here} C20,{here} 32,{here + 15} 36,{here + 38}"
-    here = middle(end or 0)
-    return f"M{CURVES_WIDTH},{here} C80,{here} 68,{here + 15} 64,{here + 38}"
-
-
-def describe_moves(ranks: Ranks) -> list[str]:
-    """Return what moved, in two or three sentences: the answer, both lists, and without an answer the widest moves."""
-    sentences = [ranks.answer.sentence] if ranks.answer else []
-    comparison = ranks.comparison
-    if comparison.k == 1:
-        sentences.append("Both lists have the same page." if comparison.same_order else "Each list has another page.")
-    elif comparison.same_order:
-        sentences.append(f"Both lists have the same {comparison.k} pages in the same order.")
-    elif comparison.shared == comparison.k:
-        sentences.append(f"Both lists have the same {comparison.k} pages, in another order.")
-    else:
-        sentences.append(f"{comparison.shared} of {comparison.k} pages are in both lists.")
-    return sentences if ranks.answer else sentences + _describe_widest_moves(ranks)
-
-
-def _describe_widest_moves(ranks: Ranks) -> list[str]:
-    pages = {hit.page.key: hit.page for _, result in ranks.sides for hit in result.hits}
-    moves = [(move.steps, key) for key, move in ranks.comparison.moves.items()]
-    sentences = []
-    for (steps, key), verb in ((max(moves, key=_steps), "rises"), (min(moves, key=_steps), "falls")):
-        if (steps > 0) == (verb == "rises") and steps:
-            move = ranks.comparison.moves[key]
-            sentences.append(f"{_name_page(pages[key])} {verb} most, from {_place(move.left)} to {_place(move.right)}.")
-    return sentences
-
-
-def _steps(move: tuple[int, object]) -> int:
-    return move[0]
-
-
-def _name_page(page: StoredPage) -> str:
-    name = strip_unprintable(page.document)
-    name = name if len(name) <= MAX_NAME_CHARS else f"{name[: MAX_NAME_CHARS - 1]}…"
-    return f"{name}, page {page.number}"
-
-
-def _place(rank: int | None) -> str:
-    return f"place {rank}" if rank else "no place"
-
-
-# -- the last slide
-
-
-def render_outcomes(counts: OutcomeCounts | None, compared: tuple[Method, Method]) -> Markup:
-    """Return the slide with the count over judged questions, or how to judge some.
-
-    counts: of the standard rankings. compared: those on the page.
-    """
-    if counts is None or not counts.judged:
-        return render("slide_outcomes", counts=None)
-    standard = parse_request().compared
-    left, right = (format_match(method.weights) for method in standard)
-    return render(
-        "slide_outcomes",
-        counts=counts,
-        left=left,
-        right=right,
-        bars=[("better", counts.better), ("equal", counts.equal), ("worse", counts.worse)],
-        sentence=describe_losses(counts, right),
-        remark="" if compared == standard else "Counted with the standard weights, not with those set now.",
-    )
-
-
-def describe_losses(counts: OutcomeCounts, name: str) -> str:
-    """Return how often the right ranking is worse and how often it changes nothing."""
-    lost = f"loses {counts.worse} of {counts.judged}" if counts.worse else f"loses none of {counts.judged}"
-    return f"{name} {lost} and changes nothing in {counts.equal}."
-
-
-# -- the question
-
-
-def fit_question(text: str) -> tuple[str, str]:
-    """Return a question in one line, cut at MAX_QUESTION_WIDTH, and the size of its type.
-
-    >>> fit_question("tide table"), fit_question("x" * 400)[1]
-    (('tide table', 'large'), 'small')
-    """
-    text = " ".join(strip_unprintable(text).split())
-    width, kept = 0, len(text)
-    for number, character in enumerate(text):
-        width += 2 if unicodedata.east_asian_width(character) in "WF" else 1
-        if width > MAX_QUESTION_WIDTH:
-            kept = number
-            break
-    shown = text if kept == len(text) else f"{text[:kept].rstrip()}…"
-    return shown, "large" if width <= 60 else "medium" if width <= 120 else "small"

@@ -24,6 +24,7 @@ from starlette.routing import Route
 
 from smart_demo.config import Settings
 from smart_demo.diagnostics import has_mcp
+from smart_demo.server.compression import CompressionMiddleware
 from smart_demo.server.gate import GateMiddleware
 from smart_demo.server.headers_and_links import PageLinkMiddleware, SecurityHeadersMiddleware
 from smart_demo.server.picture_addresses import PictureAddresses
@@ -36,6 +37,7 @@ STYLE_SHEETS = (
     "page.css",
     "compare.css",
     "cards.css",
+    "pictures.css",
     "crops.css",
     "outcomes.css",
     "addresses.css",
@@ -82,7 +84,6 @@ LIGHT = {
     "trouble": "#8f1d1d",
     "trouble-soft": "#fbe9e7",
     "mark": "#c8102e",
-    "mark-soft": "#c8102e1a",
 }
 """Colours by the names that the style sheets use, without their dashes. This is their only definition."""
 DARK = {
@@ -103,7 +104,6 @@ DARK = {
     "trouble": "#ff9b93",
     "trouble-soft": "#3a1a1a",
     "mark": "#c8102e",
-    "mark-soft": "#c8102e1a",
 }
 PRINT = {**LIGHT, "paper": "#fff", "sheet": "#fff", "sunken": "#f1efe9", "line": "#d9d5ca", "line-strong": "#bdb7a8"}
 """Colours on paper: white, with stronger lines."""
@@ -251,5 +251,6 @@ def build_middleware(settings: Settings) -> list[Middleware]:
     return [
         Middleware(SecurityHeadersMiddleware, on_space=on_space),
         Middleware(GateMiddleware, settings=settings),
+        Middleware(CompressionMiddleware),
         Middleware(PageLinkMiddleware),
     ]

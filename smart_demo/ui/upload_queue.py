@@ -26,7 +26,7 @@ log = logging.getLogger(__name__)
 AddFiles = Callable[[Scope, Sequence[tuple[Path, str]]], Iterator[Progress]]
 CountPages = Callable[[Path, str], int]
 SuggestQuestions = Callable[[Scope, Mapping[str, Collection[int]]], tuple[str, ...]]
-FILE_FAILED = "Something went wrong with this file; the log of the demo says what."
+FILE_FAILED = "This file could not be added. The demo’s log says why."
 MAX_ACTIVE_OWNERS, STEPS_PER_TURN = 4, 25
 """Owners whose files are read by turns, and the steps after which one of them yields to an owner who waits longer."""
 MAX_REPORTS = 200
@@ -239,12 +239,12 @@ class UploadQueue:
         """Return why the file at `index` of an upload cannot be queued, or an empty text."""
         own, total = len(self._queues.get(owner, ())), sum(map(len, self._queues.values()))
         if index >= self._max_files:
-            return f"Only {count(self._max_files, 'file')} at once: add this one again."
+            return f"Only {count(self._max_files, 'file')} at once. Add this one again."
         if own >= self._max_files:
-            return f"{count(own, 'file')} of yours wait to be read already: add this one again when they are done."
+            return f"{count(own, 'file')} of yours wait to be read already. Add this one again when they are done."
         # An owner with an empty queue may add one file, so that other owners' many files do not keep them out.
         if total >= self._max_waiting and (own or len(self._queues) >= self._max_waiting):
-            return f"{count(total, 'file')} of all visitors wait to be read already: add this one again in a minute."
+            return f"{count(total, 'file')} of all visitors wait to be read already. Add this one again in a minute."
         return ""
 
     # Call the next three under the lock.

@@ -68,7 +68,7 @@ def test_the_table_has_every_query_the_most_different_first_with_its_request(lis
     assert overlaps == sorted(overlaps)
     assert {row["data-place"] for row in rows_of(read)} == {"0", "1", "2"}
     again = [
-        parse_request_fields(json.loads(tag["data-reopen"])) for tag in read.find("button") if "data-reopen" in tag
+        parse_request_fields(json.loads(tag["data-reopen"])) for tag in read.find("a") if "data-reopen" in tag
     ]
     assert {one.text for one in again} == {"tide table harbour", "harbour master", "gauge"}
     assert {(one.scope, one.top, one.weights) for one in again} == {(ON_BOTH, 4, wanted.weights)}
@@ -190,7 +190,7 @@ def test_a_query_that_fails_stops_the_list_and_keeps_its_results(start_page):
 @pytest.mark.parametrize("value", NONSENSE, ids=repr)
 def test_invalid_requests_are_answered_with_a_sentence(lists, value):
     for answer in (lists.table(value), lists.table({"run": value}), lists.vote(value), lists.vote({"run": value})):
-        assert answer == {"sentence": "The results of that list are no longer stored. Run it again."}
+        assert answer == {"sentence": "That list is not stored here. It may have been deleted. Run it again."}
     lists.stop(value)
     lists.discard(value)
     markup, _ = ran(lists, value if not isinstance(value, str) else "", before=value)

@@ -195,6 +195,7 @@ def test_weights_results_and_links_rank_again_without_a_new_encode(served, brows
     queries, encoded = app.backbone.queries, app.backbone.pages
     visitor.search("wind and waves")
     assert app.backbone.queries == queries + 1
+    visitor.tune()
     late = page.get_by_role("spinbutton", name="Late weight")
     late.fill("0")
     late.press("Tab")
@@ -204,8 +205,8 @@ def test_weights_results_and_links_rank_again_without_a_new_encode(served, brows
     count = page.get_by_role("spinbutton", name="Results")
     count.fill("3")
     count.press("Tab")
-    expect(visitor.cards("SMART")).to_have_count(3)
-    visitor.cards("SMART").first.click()
+    expect(visitor.cards("Late only")).to_have_count(3)
+    visitor.cards("Late only").first.click()
     expect(page.get_by_role("region", name="Score anatomy")).to_be_visible()
     page.keyboard.press("Escape")
     other = Visit(browser, app)
@@ -243,22 +244,14 @@ def test_a_page_asked_for_whole_finds_pages_like_it(app, visit):
     assert app.backbone.queries == queries + 1
 
 
-def test_stories_are_told_by_keyboard(visit):
+def test_slides_show_pages_of_patches_and_step_by_keyboard(visit):
     page = visit.page
     page.get_by_role("button", name="Present").click()
+    slides = page.get_by_role("dialog", name="Slides")
+    expect(slides.get_by_role("heading", level=1)).to_have_text(QUERY, timeout=PATIENCE)
+    expect(slides.locator(".slide-layer.is-map, .slide-map-note:not(:empty)").first).to_be_visible(timeout=PATIENCE)
     page.keyboard.press("ArrowRight")
-    story = page.get_by_role("complementary", name="Story")
-    expect(story).to_contain_text("Words on a map", timeout=PATIENCE)
-    page.keyboard.press("ArrowRight")
-    expect(story).to_contain_text("One row of a table", timeout=PATIENCE)
-    told = page.locator(".card.is-story-page").first
-    expect(told).to_contain_text("annual-report-2024.pdf")
-    ranks = [int(story.locator(f".of-{side} b").inner_text()) for side in ("pooled", "smart")]
-    outcome = story.locator(".story-outcome")
-    if ranks[0] == ranks[1]:
-        expect(outcome).to_contain_text("changes nothing here")
-    else:
-        expect(outcome).to_contain_text("SMART lifts it" if ranks[0] > ranks[1] else "SMART loses here")
+    expect(slides.locator(".slide-list").first.locator(".slide-row").first).to_be_visible(timeout=PATIENCE)
     page.keyboard.press("Escape")
     expect(page.get_by_role("tab", name="Library")).to_be_visible()
 

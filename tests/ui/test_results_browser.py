@@ -228,13 +228,13 @@ def test_a_list_from_the_box_to_the_slide(app, browser, tmp_path):
     assert {row["query"] for row in rows} == {*QUERIES[:7], NEW, HOSTILE}
     assert sum(bool(row["picked because"]) for row in rows) == 5
 
-    page.get_by_role("button", name=f"Open in Compare: {QUERIES[2]}").last.click()
+    page.get_by_role("link", name=f"Open in Compare: {QUERIES[2]}").last.click()
     expect(page.get_by_role("textbox", name="Search")).to_have_value(QUERIES[2])
     expect(page.locator(f'.answer[data-query="{Query(QUERIES[2]).key}"]')).to_be_visible(timeout=PATIENCE)
 
     open_panel(page, "Queries")  # it is all there still
     expect(page.locator(".list-table tbody tr")).to_have_count(9)
-    page.get_by_role("button", name=f"Open in Compare: {HOSTILE[:20]}").last.click()
+    page.get_by_role("link", name=f"Open in Compare: {HOSTILE[:20]}").last.click()
     expect(page.locator(f'.answer[data-query="{Query(HOSTILE).key}"]')).to_be_visible(timeout=PATIENCE)
     open_panel(page, "Queries")
     page.get_by_role("button", name=f"Vote on: {NEW}").click()
@@ -255,7 +255,7 @@ def test_a_judged_query_opens_as_it_was_judged(app, browser):
     open_panel(page, "Results")
     boards_text(page)
     page.get_by_text("queries judged earlier").click()
-    page.get_by_role("button", name=f"Open in Compare: {QUERIES[0]}").click()
+    page.get_by_role("link", name=f"Open in Compare: {QUERIES[0]}").click()
     expect(page.get_by_role("textbox", name="Search")).to_have_value(QUERIES[0])
     expect(visit.cards("SMART")).to_have_count(K, timeout=PATIENCE)
     visit.close()

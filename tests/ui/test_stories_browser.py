@@ -1,4 +1,4 @@
-"""Stories by keyboard, the presenter's view, links that reopen a view, presets: the real app, a real browser."""
+"""Links that reopen a view, and presets: the real app, a real browser."""
 
 import re
 from urllib.parse import parse_qs, urlsplit
@@ -6,7 +6,7 @@ from urllib.parse import parse_qs, urlsplit
 import pytest
 from playwright.sync_api import expect
 
-from tests.apps import PATIENCE, served_app
+from tests.apps import served_app
 from tests.ui.browser_page import Visit
 from tests.ui.stories_cases import write_story_samples
 
@@ -18,62 +18,9 @@ def open_app(folder):
     return served_app("minilm", write_story_samples(folder / "samples"), folder / "data")
 
 
-def test_keys_step_through_the_stories_and_escape_leaves(visit):
-    page = visit.open()
-    story = page.get_by_role("complementary", name="Story")
-    asked = page.get_by_role("textbox", name="Search")
-    counter = page.get_by_label("Story", exact=True)
-    page.get_by_role("button", name="Present").click()
-    for hidden in (page.locator("#controls"), page.locator("#footer"), page.get_by_role("tab", name="Library")):
-        expect(hidden).to_be_hidden()
-    expect(story).to_contain_text("Words on a map")
-    expect(counter).to_have_text("1 of 7")
-    page.keyboard.press("ArrowLeft")
-    expect(counter).to_have_text("1 of 7")
-    page.keyboard.press("PageDown")
-    expect(story).to_contain_text("One row of a table", timeout=PATIENCE)
-    expect(asked).to_have_value("lost-time injuries per million hours")
-    told = page.locator(".card.is-story-page")
-    assert set(told.evaluate_all("all => all.map(c => c.dataset.page)")) == {story.get_attribute("data-story-page")}
-    page.keyboard.press("PageUp")
-    expect(story).to_contain_text("Words on a map", timeout=PATIENCE)
-    for _ in range(5):  # faster than any answer
-        page.keyboard.press("ArrowRight")
-    expect(counter).to_have_text("6 of 7")
-    expect(story).to_contain_text("A wind rose is a drawing", timeout=PATIENCE)
-    assert "present=1" in page.url
-    page.keyboard.press("Escape")
-    expect(page.get_by_role("tab", name="Library")).to_be_visible()
-    expect(page.get_by_role("button", name="Present")).to_be_focused()
-    assert "present" not in page.url
-
-
-def test_keys_go_to_the_text_box_or_the_viewer_if_they_are_open(visit):
-    page = visit.open("/?present=1")
-    counter = page.get_by_label("Story", exact=True)
-    box = page.get_by_role("textbox", name="Search")
-    box.fill("fishing")
-    box.press("ArrowRight")
-    box.press("Enter")
-    expect(page.get_by_role("complementary", name="Story")).to_have_count(0, timeout=PATIENCE)
-    expect(counter).to_have_text("7 stories")
-    expect(box).not_to_be_focused()
-    visit.cards("SMART").first.click()
-    viewer = page.get_by_role("dialog", name="Page")
-    page.keyboard.press("ArrowRight")
-    expect(viewer).to_contain_text("SMART · 2 of 5")
-    page.keyboard.press("Escape")
-    expect(viewer).to_be_hidden()
-    expect(counter).to_be_visible()
-    page.keyboard.press("ArrowRight")
-    expect(counter).to_have_text("2 of 7")
-    expect(page.get_by_role("complementary", name="Story")).to_contain_text("One row", timeout=PATIENCE)
-
-
 def test_a_copied_link_reopens_the_same_view_in_a_new_tab(app, browser, visit):
     page = visit.open("/?q=floor+plan&in=Samples&k=4&lp=0.5&ll=2.5")
     page.context.grant_permissions(["clipboard-read", "clipboard-write"])
-    page.get_by_role("button", name="Present").click()
     visit.cards("SMART").nth(1).click()
     viewer = page.get_by_role("dialog", name="Page")
     seen = viewer.locator(".facts-name").inner_text(), viewer.locator(".facts-page").inner_text()
@@ -82,25 +29,22 @@ def test_a_copied_link_reopens_the_same_view_in_a_new_tab(app, browser, visit):
     link = page.evaluate("navigator.clipboard.readText()")
     shown = parse_qs(urlsplit(link).query)
     assert shown["page"][0].startswith("samples/")
-    assert {name: shown[name] for name in ("q", "in", "k", "lp", "ll", "present")} == {
+    assert {name: shown[name] for name in ("q", "in", "k", "lp", "ll")} == {
         "q": ["floor plan"],
         "in": ["Samples"],
         "k": ["4"],
         "lp": ["0.5"],
         "ll": ["2.5"],
-        "present": ["1"],
     }
     other = Visit(browser, app)
     again = other.open(link.removeprefix(app.url))
     viewer = again.get_by_role("dialog", name="Page")
     expect(viewer).to_contain_text("SMART · 2 of 4")
     assert (viewer.locator(".facts-name").inner_text(), viewer.locator(".facts-page").inner_text()) == seen
-    expect(again.locator("#controls")).to_be_hidden()
     again.keyboard.press("Escape")
     expect(viewer).to_be_hidden()
     expect(again).not_to_have_url(re.compile("[?&](page|at)="))
     expect(again.locator(".column-head.of-right")).to_contain_text("0.50 × pooled + 2.50 × late")
-    again.keyboard.press("Escape")
     expect(again.get_by_role("spinbutton", name="Late weight")).to_have_value("2.5")
     other.close()
 
@@ -138,25 +82,9 @@ def test_the_late_part_as_a_sum_or_over_own_words_is_named_and_linked(visit):
     expect(head).to_have_text(re.compile(r"1\.00 × pooled \+ 1\.00 × late$"))
 
 
-def test_the_presenter_s_view_fits_a_phone(app, browser):
-    visitor = Visit(browser, app, width=390, height=844, dark=True)
-    page = visitor.open("/?present=1")
-    assert page.evaluate("document.scrollingElement.scrollWidth <= innerWidth")
-    stepper = page.get_by_role("group", name="Stories").bounding_box()
-    assert stepper
-    assert stepper["x"] >= 0
-    assert stepper["x"] + stepper["width"] <= 390
-    page.get_by_role("button", name="Leave").click()
-    expect(page.get_by_role("tab", name="Library")).to_be_visible()
-    visitor.close()
-
-
-def test_a_link_to_what_is_gone_says_so_and_a_headline_is_whole_on_a_stage(visit):
+def test_a_link_to_what_is_gone_says_so(visit):
     page = visit.open("/?q=noon&page=samples%2Fdeadbeefdeadbeef-0001")
     expect(page.locator(".notice")).to_contain_text("not among these results")
     assert "page=" not in page.url
     visit.open("/?like=nonsense")
     expect(page.get_by_text("The part of a page in this link cannot be read")).to_be_visible()
-    page.get_by_role("button", name="Present").click()
-    asked = page.get_by_role("textbox", name="Search")
-    assert asked.evaluate("(box) => box.scrollHeight <= box.clientHeight")

@@ -4,7 +4,7 @@
     attribute(match, weights) -> Attribution            what each word adds to the score, and its best match
     similarity_map, whole_query_map, winner_map         numbers on the page; colour_range: their common range
     draw_map, encode_webp                               maps -> RGBA -> bytes of a picture to lay over the page
-    find_crop(attribution, width, height) -> EvidenceCrop | NoPlace
+    find_crop(attribution, width, height, slot) -> EvidenceCrop | NoPlace
                                                         the part of the page in which most of the late score was won
     compare_pages(attribution, attribution)             why X passed Y, adding up to the difference of the scores
     sweep_late_weight, find_first_place_weights, find_swap_weight
@@ -14,7 +14,7 @@ Similarity is not a reason: causal states mix the tokens before them, so write "
 """
 
 from smart_demo.search.explain.attribution import Attribution, PairDifference, PairRow, Term, attribute, compare_pages
-from smart_demo.search.explain.evidence_crop import EvidenceCrop, Mark, NoPlace, find_crop
+from smart_demo.search.explain.evidence_crop import CARD_SLOT, EvidenceCrop, Mark, NoPlace, Slot, find_crop
 from smart_demo.search.explain.heat_maps import (
     MAX_ALPHA,
     ColourRange,
@@ -40,6 +40,7 @@ from smart_demo.search.explain.weight_sweep import (
 )
 
 __all__ = [
+    "CARD_SLOT",
     "MAX_ALPHA",
     "MAX_LATE_WEIGHT",
     "STOPWORDS",
@@ -54,6 +55,7 @@ __all__ = [
     "PageMap",
     "PairDifference",
     "PairRow",
+    "Slot",
     "Sweep",
     "Term",
     "TokenLocation",

@@ -15,16 +15,14 @@ from smart_demo.search.explain.heat_maps import similarity_map
 from smart_demo.search.explain.informative_terms import select_informative_terms
 from smart_demo.types import TokenBoxes
 
-SLOT_WIDTH = 330
-"""CSS pixels of a crop's width on a card, in a window 1,280 wide."""
-ASPECT = 3.0
-"""Width over height of a crop on a card."""
 TEXT_HEIGHT = 14
 """CSS pixels of a winning word's box, ascenders and descenders included: print of about 12 pixels."""
 MAX_ENLARGEMENT = 1.6
 """CSS pixels for one pixel of the page's picture, at most: beyond it print is blurred."""
-GRID_WIDTH = 0.45
-"""Width of a patch grid's crop, in widths of the A4 sheet with the page's long side: its print has no known size."""
+GRID_WIDTH = 0.5
+"""Width of a patch grid that GRID_SLOT_WIDTH shows, whose print has no known size, in widths of the A4 sheet with the
+page's long side."""
+GRID_SLOT_WIDTH = 360
 A4_RATIO = 2**0.5
 MARGIN = 1.2
 """Least size of a crop, in sizes of the strongest winner."""
@@ -36,6 +34,18 @@ VERTICAL_RATIO = 3
 """Height over width of a box above which its word runs vertically, so that its width is the size of its print."""
 _ROUNDING = 1e-6
 """Fractions of a page that single precision may move an edge."""
+
+
+@dataclass(frozen=True, slots=True)
+class Slot:
+    """Where a crop is shown: its size in CSS pixels."""
+
+    width: int
+    height: int
+
+
+CARD_SLOT = Slot(360, 100)
+"""The crop's place on a card in a window 1,280 wide."""
 
 
 class NoPlace(StrEnum):
@@ -87,26 +97,25 @@ class WonPlace:
     contribution: float
 
 
-def find_crop(attribution: Attribution, width: float, height: float, aspect: float = ASPECT) -> EvidenceCrop | NoPlace:
+def find_crop(attribution: Attribution, width: float, height: float, slot: Slot = CARD_SLOT) -> EvidenceCrop | NoPlace:
     """Return the window of a page whose winners carried most of the late score, or why no place is clear.
 
     Informative words count, or all terms if the query has none; a word counts only if its similarity map has a clear
-    location. The window is as large as print of `TEXT_HEIGHT` needs in a slot `SLOT_WIDTH` wide, and centred on the
-    winners in it.
+    location. The window is as large as the slot shows with print of `TEXT_HEIGHT`, and centred on the winners in it. It
+    has the slot's shape, unless the page or its strongest winner does not fit.
 
     width, height: pixels of the page's picture.
-    aspect: width over height of the slot. The crop has it, unless the page or its strongest winner does not fit.
     """
     places = find_won_places(attribution)
     if isinstance(places, NoPlace):
         return places
     is_grid = not isinstance(attribution.match.page.place, TokenBoxes)
     strongest = places[:MAX_PLACES]
-    across, down = window_size(places, width, height, aspect, is_grid=is_grid)
+    across, down = window_size(places, strongest[0], (width, height), slot, is_grid=is_grid)
     while True:
         left, top = choose_window(strongest, across, down)
         inside = _list_inside(strongest, left, top, across, down)
-        narrower, lower = window_size(inside, width, height, aspect, is_grid=is_grid, needed=strongest[0])
+        narrower, lower = window_size(inside, strongest[0], (width, height), slot, is_grid=is_grid)
         if narrower >= across:
             break
         # The print here is smaller than on the rest of the page: look again through a window that makes it readable.
@@ -162,36 +171,30 @@ def _inside_page(box: Box) -> Box:
 
 
 def window_size(
-    places: Sequence[WonPlace],
-    width: float,
-    height: float,
-    aspect: float,
-    *,
-    is_grid: bool,
-    needed: WonPlace | None = None,
+    places: Sequence[WonPlace], needed: WonPlace, size: tuple[float, float], slot: Slot, *, is_grid: bool
 ) -> tuple[float, float]:
-    """Return the (width, height) of the window, in fractions of a page of `width` by `height` pixels.
+    """Return the (width, height) of the window for these places, in fractions of a page.
 
-    needed: the winner that must fit, by default the first place.
+    needed: the place that must fit.
+    size: (width, height) of the page's picture in pixels.
     """
-    needed = needed or places[0]
+    width, height = size
+    aspect = slot.width / slot.height
     needed_width = min(width, MARGIN * (needed.box.right - needed.box.left) * width)
     needed_height = min(height, MARGIN * (needed.box.bottom - needed.box.top) * height)
     if is_grid:
-        readable = GRID_WIDTH * max(width, height) / A4_RATIO
+        readable = GRID_WIDTH * slot.width / GRID_SLOT_WIDTH * max(size) / A4_RATIO
     else:
-        readable = (
-            SLOT_WIDTH / TEXT_HEIGHT * statistics.median(_print_size(place.box, width, height) for place in places)
-        )
-    across = min(width, max(readable, SLOT_WIDTH / MAX_ENLARGEMENT, needed_width, needed_height * aspect))
+        readable = slot.width / TEXT_HEIGHT * statistics.median(_print_size(place.box, size) for place in places)
+    across = min(width, max(readable, slot.width / MAX_ENLARGEMENT, needed_width, needed_height * aspect))
     down = max(across / aspect, needed_height)
     if down > height:
         across, down = min(across, max(height * aspect, needed_width)), height
     return across / width, down / height
 
 
-def _print_size(box: Box, width: float, height: float) -> float:
-    across, down = (box.right - box.left) * width, (box.bottom - box.top) * height
+def _print_size(box: Box, size: tuple[float, float]) -> float:
+    across, down = (box.right - box.left) * size[0], (box.bottom - box.top) * size[1]
     return across if down > VERTICAL_RATIO * across > 0 else down
 
 

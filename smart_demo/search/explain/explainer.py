@@ -15,6 +15,7 @@ from smart_demo.search import explain
 from smart_demo.search.cache import LRUCache
 from smart_demo.search.comparison import find_passing_pair
 from smart_demo.search.explain import (
+    CARD_SLOT,
     Attribution,
     ColourRange,
     EvidenceCrop,
@@ -22,6 +23,7 @@ from smart_demo.search.explain import (
     NoPlace,
     PageMap,
     PairDifference,
+    Slot,
     Sweep,
 )
 from smart_demo.store.library import Library
@@ -117,7 +119,7 @@ class Explainer:
         scored = bool((found.parts.candidates == position).any())
         return Explanation(stored, attribution, scored, ranges.similarity, ranges.contribution, found.parts)
 
-    def crop(self, found: Found, page: Key, weights: Weights) -> PageCrop:
+    def crop(self, found: Found, page: Key, weights: Weights, slot: Slot = CARD_SLOT) -> PageCrop:
         """Find the part of a page in which most of its late score was won, whether or not the search scored it.
 
         It does not depend on the two weights, only on which tokens count. Raises LibraryError as `explain`.
@@ -127,7 +129,7 @@ class Explainer:
         counted = replace(weights, pooled=0.0, late=1.0)
         attribution = explain.attribute(self._match(found.encoding, stored), counted)
         width, height = _fit_picture(stored.width, stored.height)
-        crop = explain.find_crop(attribution, width, height)
+        crop = explain.find_crop(attribution, width, height, slot)
         if isinstance(crop, NoPlace):
             return PageCrop(stored, crop)
         across, down = (crop.box.right - crop.box.left) * width, (crop.box.bottom - crop.box.top) * height

@@ -29,8 +29,8 @@ function showHint(event) {
   const element = hint();
   if (!element) return;
   const pictures = [...event.dataTransfer.items].every((item) => item.type.startsWith("image/"));
-  const question = document.querySelector("#ask");
-  const isOnQuestion = pictures && question?.contains(event.target) && Boolean(document.querySelector("#picture"));
+  const question = document.querySelector("dialog[open]") ? null : document.querySelector("#ask:has(#picture)");
+  const isOnQuestion = pictures && Boolean(question?.contains(event.target));
   element.classList.toggle("has-pictures", pictures && Boolean(question?.offsetParent));
   element.classList.toggle("is-on-question", isOnQuestion);
   question?.classList.toggle("is-dropping", isOnQuestion);
@@ -59,7 +59,7 @@ function onDragOver(event) {
   showHint(event);
   if (event.target.closest?.(OWN_BOXES)) return;
   event.preventDefault(); // else the browser would open a dropped file in place of the page
-  event.dataTransfer.dropEffect = addedFiles() ? "copy" : "none";
+  event.dataTransfer.dropEffect = "copy"; // with "none" there would be no drop to answer
 }
 
 function onDragLeave(event) {

@@ -16,7 +16,7 @@ const GIVE_UP_MS = 15_000;
 /** Milliseconds until the address is written even if the browser did not go back. */
 const BACK_MS = 600;
 /** How often one search is sent if answers to others arrive in its place. */
-const MAX_RESTORES = 3;
+const MAX_RESTORES = 6;
 const NO_PAGE = "That page is not among these results. It may have been deleted.";
 const NO_DOCUMENT = "That document is not in this library. It may have been deleted.";
 
@@ -91,17 +91,23 @@ function restore() {
 
 /** Return whether a search has another query or library; other weights and numbers of results are the same question. */
 function isNewQuestion(before, after) {
+  if (!before || !after) return true;
   const [one, other] = [before, after].map((fields) => JSON.parse(fields));
   return ["text", "picture", "scope"].some((name) => one[name] !== other[name]);
 }
 
-function onAnswer() {
+/** The search of the answer that was last looked at; empty if nothing is asked, null before the first answer. */
+let seenSearch = null;
+
+/** Gradio does not announce each of two answers that arrive at once, so every change of the page is looked at. */
+function refreshAnswer() {
   const answer = shownAnswer();
+  const { asked = "", link = "" } = answer?.dataset ?? {};
+  if (!answer || asked === seenSearch) return;
+  seenSearch = asked;
   clearTimeout(restoring);
   restoring = 0;
-  if (!answer) return;
-  const { asked, link } = answer.dataset;
-  if (wanted && asked !== wanted && restores < MAX_RESTORES) {
+  if (wanted && asked !== wanted) {
     restore();
     return;
   }
@@ -117,14 +123,17 @@ function onAnswer() {
 /** Called for every answer on the screen, with the function that starts the events of the results. */
 export function showAnswer(triggerOfResults) {
   trigger = triggerOfResults;
-  onAnswer();
   refresh();
 }
 
-/** What a visitor does now counts more than where Back or Forward led. */
+/** Elements with which a visitor may ask for another answer, and those among them that only show more of this one. */
+const ASKING = "button, input, textarea, label, a";
+const SHOWING = '.card, [role="tab"], .viewer-tools, [data-why], [data-doc], .pair, .why';
+
+/** What a visitor asks for now counts more than where Back or Forward led. */
 function onVisitor(event) {
   if (!event.isTrusted) return;
-  wanted = "";
+  if (event.target.closest?.(ASKING) && !event.target.closest(SHOWING)) wanted = "";
   if (event.target.closest?.('[role="tab"], .overflow-menu')) target = null;
 }
 
@@ -227,6 +236,22 @@ function openWanted() {
   card?.click();
   if (compared) openPair(pair, compared);
 }
+
+// ---- slides ----
+
+/** Return the search that the entry of the history stores, as JSON, or an empty string. */
+export const storedSearch = () => entry().asked ?? "";
+
+/** Write a slide and the search it presents into the address. Opening a presentation is an entry of its own. */
+export function showSlide(slide, link, asked, isOpening) {
+  const next = Object.fromEntries([...SEARCH_PARTS, ...PLACE_PARTS].map((name) => [name, ""]));
+  const changes = { ...next, ...Object.fromEntries(new URLSearchParams(link)), present: String(slide) };
+  if (isOpening) push(changes, { asked, opened: "present" });
+  else replace(changes, { ...entry(), asked });
+}
+
+/** Take the slide from the address because the presentation was left. */
+export const leaveSlides = () => leave("present");
 
 // ---- notes ----
 
@@ -370,7 +395,7 @@ function onPopState() {
     replace({}, { asked: shownSearch() || undefined }); // a link to a part of this page
     return;
   }
-  if (asked === undefined) {
+  if (!asked) {
     location.reload(); // the server answers what the entry does not store
     return;
   }
@@ -384,20 +409,14 @@ function onPopState() {
 }
 
 function refresh() {
+  refreshAnswer();
   refreshTabs();
   refreshDocument();
   openWanted();
 }
 
-let isScheduled = false;
-new MutationObserver(() => {
-  if (isScheduled) return;
-  isScheduled = true;
-  requestAnimationFrame(() => {
-    isScheduled = false;
-    refresh();
-  });
-}).observe(document, { childList: true, subtree: true, attributes: true, attributeFilter: ["aria-selected"] });
+const WATCHED = { childList: true, subtree: true, attributes: true, attributeFilter: ["aria-selected", "data-asked"] };
+new MutationObserver(refresh).observe(document, WATCHED);
 
 addEventListener("popstate", onPopState);
 document.addEventListener("click", followLink);

@@ -3,12 +3,19 @@
  *
  * Crops are requested after the ranking is on the screen. Python makes and escapes their markup.
  */
-import { AnswerCache, answerOf, askedFields, make } from "./tools.js";
+import { SILENT, AnswerCache, answerOf, askedFields, make } from "./tools.js";
 
 /** A visitor's own pictures can be fetched for at least this long after their crop was requested. */
 const FRESH_MS = 240_000;
+/** Age of crops after which the same answer shows new ones: it comes again if documents or the model have changed. */
+const SAME_MS = 2_000;
 /** Time that a pointer rests on a card before its map is requested: a pointer that only passes requests none. */
 const REST_MS = 120;
+/** Time after the last change of size that crops of the new size are requested. */
+const RESIZE_MS = 200;
+/** Height in CSS pixels of the caption below a crop, and steps in which a crop's size changes. */
+const CAPTION = 21;
+const STEPS = [40, 10];
 /** Long side over short side from which a thumbnail shows only the start of its page. */
 const LONG_THUMBNAIL = 3.95;
 
@@ -16,10 +23,15 @@ const LONG_THUMBNAIL = 3.95;
 export function offerEvidence(element, server) {
   const evidence = new Evidence(element, server);
   const maps = new CardMaps(element, server);
-  document.addEventListener("answered", () => {
-    maps.leave();
-    if (element.isConnected) evidence.update();
-  });
+  document.addEventListener("answered", () => maps.leave());
+  // Gradio may write the markup of one answer again without an event, and changes only the nodes that differ.
+  new MutationObserver(() => evidence.update()).observe(element, { childList: true, subtree: true });
+  let timer;
+  const onResize = () => {
+    clearTimeout(timer);
+    timer = setTimeout(() => evidence.update(), RESIZE_MS);
+  };
+  new ResizeObserver(onResize).observe(element);
   evidence.update();
 }
 
@@ -31,6 +43,15 @@ function cropsDependOn(asked) {
   return JSON.stringify([text, picture, scope, counted]);
 }
 
+/** Return width and height in CSS pixels of the crop in a place on a card. */
+function sizeOf(place) {
+  const size = [place.clientWidth, place.clientHeight - CAPTION];
+  return size.map((side, axis) => Math.max(STEPS[axis], side - (side % STEPS[axis])));
+}
+
+/** Return what names the crop of a place: its page and its size. */
+const keyOf = (place) => [place.dataset.page, ...sizeOf(place)].join(" ");
+
 class Evidence {
   #element;
   #server;
@@ -38,9 +59,11 @@ class Evidence {
   #asked = "";
   /** What decides the stored crops. */
   #query = "";
-  /** Markup and time of arrival by page. */
+  /** Markup and time of arrival by key. */
   #crops = new Map();
-  /** Pages whose crops were requested and have not arrived. */
+  /** Key of the crop that a place shows. */
+  #shown = new WeakMap();
+  /** Keys of crops that were requested and have not arrived. */
   #pending = new Set();
 
   constructor(element, server) {
@@ -51,55 +74,76 @@ class Evidence {
   /** Fill the cards of the answer on the screen, from memory or from the server. */
   update() {
     const asked = askedFields();
-    if (!asked) return;
+    const places = this.#places();
+    if (!asked || !places.length) return;
     const query = cropsDependOn(asked);
-    // The same answer comes again if documents or the model have changed.
-    if (query !== this.#query || asked === this.#asked) {
+    if (query !== this.#query) {
       this.#crops = new Map();
       this.#pending = new Set();
+      for (const place of places) place.replaceChildren();
+    } else if (asked === this.#asked && places.every((place) => !place.firstChild)) {
+      this.#discardOlderThan(SAME_MS);
     }
+    this.#discardOlderThan(FRESH_MS);
     this.#asked = asked;
     this.#query = query;
     this.#fill();
-    const isNeeded = (page) => !this.#isFresh(page) && !this.#pending.has(page);
-    const pages = [...new Set(this.#slots().map((slot) => slot.dataset.page))].filter(isNeeded);
-    if (!pages.length) return;
-    for (const page of pages) this.#pending.add(page);
+    const lacking = new Map(this.#lacking().map((place) => [keyOf(place), [place.dataset.page, ...sizeOf(place)]]));
+    // One page has one size in both columns. If it has not, because a column is narrower, the other one is next.
+    const pages = new Map();
+    for (const [key, page] of lacking) if (!this.#pending.has(key)) pages.set(page[0], page);
+    if (!pages.size) return;
+    for (const page of pages.values()) this.#pending.add(page.join(" "));
     // After the frame that shows the ranking.
-    requestAnimationFrame(() => setTimeout(() => this.#request(asked, pages)));
+    requestAnimationFrame(() => setTimeout(() => this.#request(asked, [...pages.values()])));
   }
 
-  #slots = () => [...this.#element.querySelectorAll(".evidence[data-page]")];
+  #places = () => [...this.#element.querySelectorAll(".evidence[data-page]")];
 
-  #isFresh = (page) => performance.now() - (this.#crops.get(page)?.time ?? -Infinity) < FRESH_MS;
+  #discardOlderThan(age) {
+    const oldest = performance.now() - age;
+    for (const [page, { time }] of this.#crops) if (time < oldest) this.#crops.delete(page);
+  }
 
   async #request(asked, pages) {
     const [crops, pending] = [this.#crops, this.#pending];
     if (this.#isStale(crops)) return;
     const answer = await answerOf(() => this.#server.crops({ asked: JSON.parse(asked), pages }));
     if (this.#isStale(crops)) return;
-    for (const page of pages) pending.delete(page);
     const time = performance.now();
-    for (const [page, markup] of Object.entries(answer.crops ?? {})) crops.set(page, { markup, time });
-    if (answer.sentence) this.#showError(answer.sentence, pages);
-    else this.#fill();
+    for (const [index, page] of pages.entries()) {
+      const key = page.join(" ");
+      const markup = answer.crops?.[index];
+      pending.delete(key);
+      if (markup) crops.set(key, { markup, time });
+      else this.#showError(answer.sentence ?? SILENT, key);
+    }
+    this.update();
   }
 
   /** Return whether another query was answered since these crops were begun. */
   #isStale = (crops) => crops !== this.#crops || !this.#element.isConnected;
 
   #fill() {
-    for (const slot of this.#slots()) {
-      const crop = this.#crops.get(slot.dataset.page);
-      if (!crop || slot.firstChild) continue;
-      slot.innerHTML = crop.markup;
+    for (const place of this.#lacking()) {
+      const key = keyOf(place);
+      if (!this.#crops.has(key)) continue;
+      place.innerHTML = this.#crops.get(key).markup;
+      this.#shown.set(place, key);
     }
   }
 
-  #showError(sentence, pages) {
-    for (const slot of this.#slots()) {
-      if (!pages.includes(slot.dataset.page) || slot.firstChild) continue;
-      slot.append(make("span", { class: "crop is-none" }, make("span", { class: "crop-caption" }, sentence)));
+  /** Return the visible places of the cards without the evidence of their page in their size. */
+  #lacking = () =>
+    this.#places().filter(
+      (place) => place.clientWidth && (!place.firstChild || this.#shown.get(place) !== keyOf(place)),
+    );
+
+  #showError(sentence, key) {
+    for (const place of this.#lacking().filter((one) => keyOf(one) === key)) {
+      const caption = make("span", { class: "crop-caption" }, sentence);
+      place.replaceChildren(make("span", { class: "crop is-none" }, caption));
+      this.#shown.set(place, key);
     }
   }
 }

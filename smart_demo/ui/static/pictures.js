@@ -95,7 +95,13 @@ export const shownPicture = (image) => (image && !image.src.startsWith(PLACEHOLD
 function showBlank(image) {
   const blank = document.createElementNS("http://www.w3.org/2000/svg", "svg");
   const [width, height] = ["width", "height"].map((side) => image.getAttribute(side) ?? "1");
-  const attributes = { class: `${image.className} missing`, viewBox: `0 0 ${width} ${height}`, width, height };
+  const attributes = {
+    class: `${image.className} missing`,
+    viewBox: `0 0 ${width} ${height}`,
+    width,
+    height,
+    style: `--aspect:${width / height}`,
+  };
   for (const [name, value] of Object.entries(attributes)) blank.setAttribute(name, value);
   image.replaceWith(blank);
 }

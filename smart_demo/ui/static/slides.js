@@ -2,6 +2,7 @@
  * @file The presentation: slides of the answer on the screen in a dialog that fills the window. Python makes the markup
  * of every slide and says which slides are before and after it; here are keys, pictures, maps and the address.
  */
+import { leaveSlides, showSlide, storedSearch } from "./addresses.js";
 import { loadPicture } from "./pictures.js";
 import { address, answerOf, askedFields, make, placeBox, stage } from "./tools.js";
 
@@ -51,6 +52,8 @@ class Slides {
   #turn = 0;
   /** The slide to open as soon as there is an answer; 0 if none is waiting. */
   #waiting = 0;
+  /** Whether the next slide is a new entry of the history. */
+  #isNewEntry = false;
 
   constructor() {
     const button = (action, label, text) =>
@@ -86,26 +89,31 @@ class Slides {
   connect(server) {
     const isFirst = !this.#server;
     this.#server = server;
-    if (!isFirst || !linkedSlide()) return;
-    this.#waiting = linkedSlide();
-    this.start();
+    if (isFirst) this.#openLinked();
   }
 
   /** Open the slides on the question that the screen answers. */
-  open(slide = FIRST) {
-    this.#waiting = slide;
-    this.start();
+  open() {
+    this.#isNewEntry = true;
+    this.#waiting = FIRST;
+    this.start(askedFields());
+  }
+
+  /** Open the slide of the address. A reload, Back and Forward know its question; another link waits for the answer. */
+  #openLinked() {
+    this.#waiting = linkedSlide();
+    this.start(storedSearch() || askedFields());
   }
 
   /** Show the waiting slide, or say why it cannot be shown yet. */
-  start() {
+  start(asked) {
     if (!this.#waiting) return;
     if (!this.isOpen) {
       if (!this.dialog.isConnected) stage().append(this.dialog);
       this.dialog.showModal();
+      document.documentElement.classList.add("is-viewing"); // the page behind has no scrollbar then
       this.view.focus();
     }
-    const asked = askedFields();
     if (!asked) {
       const title = document.querySelector("#results h2")?.textContent;
       this.#showSentence(title ? `${title}.` : NOT_READY, false);
@@ -120,7 +128,7 @@ class Slides {
   /** An answer arrived behind the slides. Documents may have been added or deleted, so nothing loaded before is kept. */
   onAnswer() {
     this.#answers.clear();
-    if (this.#waiting) this.start();
+    if (this.#waiting) this.start(askedFields());
     else if (this.isOpen) this.#writeAddress();
   }
 
@@ -128,7 +136,7 @@ class Slides {
   onHistory() {
     const slide = linkedSlide();
     if (!slide && this.isOpen) this.dialog.close("back");
-    if (slide && !this.isOpen && this.#server) this.open(slide);
+    if (slide && !this.isOpen && this.#server) this.#openLinked();
   }
 
   /** Make the steps that were asked for, one by one: which slide is next is known when one has arrived. */
@@ -181,13 +189,7 @@ class Slides {
     const answer = await this.#load(position);
     const parsed = new DOMParser().parseFromString(answer.markup ?? "", "text/html");
     const pages = [...parsed.querySelectorAll("[data-slide-page]")].map((node) => node.dataset.slidePage);
-    await Promise.all(
-      pages.map(async (page) => {
-        const { picture } = await loadPicture(this.#server, page);
-        const image = Object.assign(new Image(), { src: picture ?? "" });
-        await Promise.all([picture && image.decode().catch(() => {}), this.#loadMap(position.asked, page)]);
-      }),
-    );
+    await Promise.all(pages.flatMap((page) => [loadPicture(this.#server, page), this.#loadMap(position.asked, page)]));
     await this.#loadAhead(answer.next, count - 1);
   }
 
@@ -250,12 +252,10 @@ class Slides {
   }
 
   #writeAddress() {
-    if (!this.#position) return;
-    const parts = new URLSearchParams(this.#answer.link ?? address.read());
-    const theme = address.read().get("__theme");
-    if (theme) parts.set("__theme", theme);
-    parts.set("present", this.#position.slide);
-    if (`${parts}` !== `${address.read()}`) address.write(parts);
+    const { link, fields } = this.#answer ?? {};
+    if (!this.#position || link === undefined) return;
+    showSlide(this.#position.slide, link, fields, this.#isNewEntry);
+    this.#isNewEntry = false;
   }
 
   #listen() {
@@ -310,13 +310,15 @@ class Slides {
     const { text } = this.#answer ?? {};
     this.dialog.returnValue = "";
     this.#turn += 1;
+    this.#isNewEntry = false;
     this.#waiting = this.#steps = 0;
     this.#position = this.#answer = null;
     this.view.replaceChildren();
+    document.documentElement.classList.remove("is-viewing");
     if (document.fullscreenElement) document.exitFullscreen();
     document.querySelector('[data-share="present"]')?.focus({ preventScroll: true });
     if (isBack) return; // the address already names what to show
-    address.change({ present: "" });
+    if (linkedSlide()) leaveSlides();
     const asked = askedFields();
     if (!asked || !text || JSON.parse(asked).text.trim() === text) return;
     const chips = [...document.querySelectorAll("#examples .chip")];

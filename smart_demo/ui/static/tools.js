@@ -38,6 +38,9 @@ export function openTab(id) {
   tabButton(id)?.click();
 }
 
+/** An element of a page that is scrolled counts as visible wherever it is, also in a frame. */
+const WHOLE_PAGE = { root: document, rootMargin: "100000px" };
+
 /** Call `refresh` whenever an element becomes visible. Returns a function that says whether it is. */
 export function whenShown(element, refresh) {
   let isVisible = false;
@@ -45,7 +48,7 @@ export function whenShown(element, refresh) {
     const wasVisible = isVisible;
     isVisible = entries.at(-1).isIntersecting;
     if (isVisible && !wasVisible) refresh();
-  }).observe(element);
+  }, WHOLE_PAGE).observe(element);
   return () => isVisible;
 }
 

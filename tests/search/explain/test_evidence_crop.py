@@ -10,12 +10,10 @@ from hypothesis import strategies as st
 
 from smart_demo.page_text import Box
 from smart_demo.search import explain
-from smart_demo.search.explain import EvidenceCrop, NoPlace, attribute, find_crop, match_tokens
+from smart_demo.search.explain import CARD_SLOT, EvidenceCrop, NoPlace, Slot, attribute, find_crop, match_tokens
 from smart_demo.search.explain.evidence_crop import (
-    ASPECT,
     MAX_ENLARGEMENT,
     MAX_MARKS,
-    SLOT_WIDTH,
     WonPlace,
     choose_window,
     find_won_places,
@@ -37,6 +35,7 @@ from tests.search.explain.cases import (
 A4 = (1131, 1600)
 """Pixels of the picture of a page of 150 dots an inch."""
 LATE = Weights(0.0, 1.0)
+ASPECT = CARD_SLOT.width / CARD_SLOT.height
 
 
 def attribution_of(query, page, weights=LATE):
@@ -104,12 +103,15 @@ def test_the_window_has_the_largest_sum_of_all(places, across, down):
     assert inside == pytest.approx(best_sum(places, across, down))
 
 
-@given(seeds, weightings, st.sampled_from([A4, (1600, 900), (471, 9000), (9000, 300), (40, 60)]))
-def test_what_holds_for_every_crop(seed, weights, size):
+slots = st.builds(Slot, st.integers(120, 1200), st.integers(40, 800))
+
+
+@given(seeds, weightings, st.sampled_from([A4, (1600, 900), (471, 9000), (9000, 300), (40, 60)]), slots)
+def test_what_holds_for_every_crop(seed, weights, size, slot):
     rng = np.random.default_rng(seed)
     query, page = random_query(rng), random_page(rng)
     attribution = attribution_of(query, page, weights)
-    crop = find_crop(attribution, *size)
+    crop = find_crop(attribution, *size, slot)
     if isinstance(crop, NoPlace):
         assert find_won_places(attribution) is crop
         return
@@ -150,7 +152,7 @@ def test_the_crop_holds_the_words_that_won_at_reading_size():
     assert crop.share == pytest.approx(2 / 3)
     across, down = (crop.box.right - crop.box.left) * A4[0], (crop.box.bottom - crop.box.top) * A4[1]
     assert across / down == pytest.approx(ASPECT)
-    scale = SLOT_WIDTH / across
+    scale = CARD_SLOT.width / across
     assert 18 * scale >= 12
     assert scale <= MAX_ENLARGEMENT
     for mark, box in zip(crop.marks, boxes[:2], strict=True):  # a mark lies where its word is
@@ -170,7 +172,7 @@ def test_small_print_gets_a_narrower_window_than_the_headings_of_its_page():
         attribution_of(replace(query, word_texts=("harbour", "master", "x", "y", "z")), words_page(boxes)), *A4
     )
     assert crop.labels == ("harbour", "master")
-    assert 12 * SLOT_WIDTH / ((crop.box.right - crop.box.left) * A4[0]) >= 12
+    assert 12 * CARD_SLOT.width / ((crop.box.right - crop.box.left) * A4[0]) >= 12
 
 
 def test_stop_words_do_not_decide():
@@ -221,11 +223,11 @@ def test_touching_patches_of_one_word_are_one_mark():
     ("size", "grid"), [((471, 9000), False), ((300, 6000), True), ((1600, 900), False), ((9000, 300), False)]
 )
 def test_tall_and_wide_pages_have_crops_of_the_slots_shape(size, grid):
-    page = block_page(60, 3, [(55, 1)]) if grid else words_page([(0.4, 0.9, 0.42, 0.9 + 20 / size[1])])
+    page = block_page(180, 9, [(165, 4)]) if grid else words_page([(0.4, 0.9, 0.42, 0.9 + 20 / size[1])])
     crop = find_crop(attribution_of(asked_for("tide"), page), *size)
     across, down = (crop.box.right - crop.box.left) * size[0], (crop.box.bottom - crop.box.top) * size[1]
     assert across / down == pytest.approx(ASPECT)
-    assert across >= SLOT_WIDTH / MAX_ENLARGEMENT - 1e-6
+    assert across >= CARD_SLOT.width / MAX_ENLARGEMENT - 1e-6
     assert crop.box.bottom > 0.9
 
 

@@ -92,14 +92,15 @@ def test_pages_have_crops_whether_or_not_they_were_scored_and_deleted_ones_are_l
     object.__setattr__(explaining.settings, "exhaustive", 0)
     object.__setattr__(explaining.settings, "candidates", 1)
     pages = keys(explaining)
-    crops = explaining.crops(ASKED, [LOCAL], [*pages, (LOCAL, PageId("0" * 16, 1))])
+    wanted = dict.fromkeys([*pages, (LOCAL, PageId("0" * 16, 1))], explain.CARD_SLOT)
+    crops = explaining.crops(ASKED, [LOCAL], wanted)
     assert [page.page.key for page in crops.values()] == [*crops] == pages
     shown = {(page.page.document, page.page.number): page.crop for page in crops.values()}
     assert shown["a.pdf", 1].labels == ("harbour",)
     assert shown["b.pdf", 1] is explain.NoPlace.NO_MATCH
     assert set(shown["b.pdf", 2].labels) == {"tide", "harbour"}
     # They are the same whatever the weights are, so that ranking again changes nothing on the cards.
-    assert explaining.crops(ASKED, [LOCAL], pages, Weights(1.0, 0.0)) == explaining.crops(ASKED, [LOCAL], pages)
+    assert explaining.crops(ASKED, [LOCAL], wanted, Weights(1.0, 0.0)) == crops
     assert explaining.backbone(LOCAL).queries == 1
     explaining.delete_document(LOCAL, pages[0][1].file)
-    assert set(explaining.crops(ASKED, [LOCAL], pages)) == set(keys(explaining))
+    assert set(explaining.crops(ASKED, [LOCAL], wanted)) == set(keys(explaining))
