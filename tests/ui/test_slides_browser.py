@@ -142,7 +142,6 @@ def test_keys_the_address_and_a_reload_keep_the_slide_and_escape_leaves(visit):
     assert "present=2" in page.url
     page.keyboard.press("PageUp")
     expect_slide(page, 5)
-    dialog(page).locator(".slides-view").focus()
     page.keyboard.press("Shift+ ")
     expect_slide(page, 4)
     page.reload()

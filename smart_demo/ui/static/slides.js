@@ -269,6 +269,8 @@ class Slides {
     };
     this.dialog.addEventListener("click", (event) => {
       actions[event.target.closest("[data-slides]")?.dataset.slides]?.();
+      // After a click with the mouse, the space bar is for the next slide and not for the button.
+      if (event.detail && this.isOpen) this.view.focus({ preventScroll: true });
     });
     this.dialog.addEventListener("keydown", (event) => this.#press(event));
     this.dialog.addEventListener("close", () => this.#onClose());
