@@ -68,6 +68,7 @@ def test_a_hostile_query_is_code_and_nothing_else(app, browser):
     visit = Visit(browser, app)
     page = visit.open()
     visit.search(HOSTILE)
+    visit.tune()
     page.get_by_role("button", name="Late only").click()
     expect(page.locator(".column-head.of-right")).to_contain_text("1.00 × late")
     lift(page)

@@ -71,6 +71,7 @@ def test_a_picture_is_asked_with_until_it_is_taken_away(app, browser, tmp_path):
     expect(page.get_by_role("button", name="An uploaded picture has no link")).to_be_visible()
 
     asked = question(visit)
+    visit.tune()
     page.get_by_role("button", name="Late only").click()
     expect(page.locator(".column-head.of-right")).to_contain_text("1.00 × late")
     expect(meta).not_to_contain_text("encoded")
