@@ -50,8 +50,8 @@ def test_progress_is_yielded_after_every_query_and_then_a_place_for_the_table(pr
     told = [ParsedMarkup(markup) for markup, _ in steps]
     assert [one.text for one in told] == [
         "0 of 3",
-        "1 of 3 · a moment left",
-        "2 of 3 · a moment left",
+        "1 of 3 · a few seconds left",
+        "2 of 3 · a few seconds left",
         "3 of 3",
         "",
     ]
