@@ -45,17 +45,19 @@ def test_a_copied_link_reopens_the_same_view_in_a_new_tab(app, browser, visit):
     expect(viewer).to_be_hidden()
     expect(again).not_to_have_url(re.compile("[?&](page|at)="))
     expect(again.locator(".column-head.of-right")).to_contain_text("0.50 × pooled + 2.50 × late")
+    again.get_by_role("button", name="Tune").click()
     expect(again.get_by_role("spinbutton", name="Late weight")).to_have_value("2.5")
     other.close()
 
 
 def test_a_preset_ranks_again_without_an_encoder(visit):
     page = visit.open()
+    page.get_by_role("button", name="Tune").click()
     smart = page.get_by_role("button", name="SMART 1/1")
     expect(smart).to_have_attribute("aria-pressed", "true")
     page.get_by_role("button", name="Pooled only", exact=True).click()
     expect(page.get_by_role("heading", name="Same 5 pages in the same order")).to_be_visible()
-    expect(page.locator(".column-head.of-right")).to_contain_text("1.00 × pooled + 0.00 × late")
+    expect(page.locator(".column-head.of-right")).to_contain_text("one vector per page")
     expect(page.locator(".verdict .meta")).not_to_contain_text("encoded")
     expect(page.get_by_role("button", name="Pooled only", exact=True)).to_have_attribute("aria-pressed", "true")
     expect(smart).to_have_attribute("aria-pressed", "false")
@@ -66,7 +68,8 @@ def test_a_preset_ranks_again_without_an_encoder(visit):
 
 def test_the_late_part_as_a_sum_or_over_own_words_is_named_and_linked(visit):
     page = visit.open()
-    head = page.locator(".column-head.of-right")
+    page.get_by_role("button", name="Tune").click()
+    head = page.locator(".column-head.of-right p")
     page.get_by_role("radio", name="sum").check()
     expect(head).to_contain_text("1.00 × late (sum)")
     expect(page.get_by_role("button", name="SMART 1/1")).to_have_attribute("aria-pressed", "false")
@@ -75,6 +78,7 @@ def test_the_late_part_as_a_sum_or_over_own_words_is_named_and_linked(visit):
     expect(page.locator(".notice")).to_contain_text("leaves nothing out")
     expect(page.locator(".verdict .meta")).not_to_contain_text("encoded")
     again = visit.open("/?" + page.locator(".answer").get_attribute("data-link"))
+    again.get_by_role("button", name="Tune").click()
     expect(again.get_by_role("radio", name="sum")).to_be_checked()
     expect(head).to_contain_text("(sum), own words only")
     page.get_by_role("button", name="SMART 1/1").click()
