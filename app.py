@@ -48,6 +48,7 @@ atexit.register(engine.close)
 cleanup = Cleanup(engine, Path(get_upload_folder()))
 atexit.register(cleanup.stop)  # before engine.close: the last registered runs first
 preparation = SamplePreparation(engine)
+preparation.add_listener(engine.start_answer_check)
 pictures = PictureAddresses(engine)
 demo = build_app(engine, preparation, cleanup, pictures)
 

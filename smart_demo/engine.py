@@ -22,6 +22,7 @@ from smart_demo.indexing.progress import Progress, State
 from smart_demo.indexing.samples import SampleDocuments, Samples
 from smart_demo.page_list import Key
 from smart_demo.page_text import PageWords
+from smart_demo.search.answer_check import AnswerCheck
 from smart_demo.search.candidate_check import MAX_CHECKED_QUERIES, CandidateCheck
 from smart_demo.search.costs import StageTiming
 from smart_demo.search.explain import Slot
@@ -57,6 +58,7 @@ class Engine:
             library, settings.limits, settings.quotas, self.evict_idle_visitors, public=settings.public
         )
         self._retrieval = Retrieval(library, settings)
+        self.answer_check, self._checks_answers = AnswerCheck(library, self._retrieval.score), False
         self._explainer = Explainer(library)
         self._sample_documents = SampleDocuments(settings.samples, settings.limits)
         self._on_expired: Callable[[Scope], object] = lambda _: None
@@ -181,6 +183,7 @@ class Engine:
 
     def _discard_caches(self, scope: Scope) -> None:
         self._retrieval.delete_scope(scope)
+        self.answer_check.delete_scope(scope)
         self._discard_deleted_pages()
 
     def _discard_deleted_pages(self) -> None:
@@ -255,7 +258,21 @@ class Engine:
         A repeated query is answered from caches without running a model, so changing weights is cheap. Raises
         QueryRefused for an empty query and for scopes whose encodings cannot be compared.
         """
-        return self._retrieval.search(query, scopes, methods, top, self._shared_backbone(scopes))
+        backbone = self._shared_backbone(scopes)
+        found = self._retrieval.search(query, scopes, methods, top, backbone)
+        return self.answer_check.check(found, scopes, backbone) if self._checks_answers else found
+
+    def start_answer_check(self) -> None:
+        """Add a notice to answers of questions that probably nothing in the library answers, from now on.
+
+        A library's threshold is computed in the background when it is first searched after a change; that of the
+        samples starts now. Without this call searches do no work of their own in the background.
+        """
+        self._checks_answers = True
+        with suppress(SmartError):  # no model can be loaded: then no search is answered either
+            backbone = self.backbone(SAMPLES)
+            pages = self.library.pages([SAMPLES], backbone.encoder.fingerprint)
+            self.answer_check.threshold([SAMPLES], pages, backbone)
 
     def score(self, query: Query, scope: Scope) -> Parts:
         """Return the score parts of one query without touching caches and timings, for work in the background.

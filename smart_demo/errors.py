@@ -100,6 +100,7 @@ class NoticeCode(StrEnum):  # programs read these names: never change one
     FEW_KNOWN_WORDS = "few-known-words"
     FEW_KNOWN_WORDS_ON_PAGE = "few-known-words-on-page"
     NO_KNOWN_WORDS = "no-known-words"
+    NO_GOOD_MATCH = "no-good-match"
     RANKED_N_OF_M = "ranked-n-of-m"
     SAMPLES_NOT_WHOLE = "samples-not-whole"
     OTHER_MODEL = "other-model"

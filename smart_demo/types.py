@@ -432,6 +432,8 @@ class Found:
     """Results by method name, in the requested order."""
     milliseconds: Mapping[str, float]
     """Time of each stage: encode, candidates, score, rank; 0 if a cache answered it."""
+    notices: tuple[Notice, ...] = ()
+    """What a reader should know about the whole answer."""
 
     @property
     def compared(self) -> tuple[SearchResult, SearchResult]:

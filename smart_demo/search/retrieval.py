@@ -212,7 +212,7 @@ def as_dict(found: Found, notices: Iterable[Notice] = ()) -> dict[str, Any]:
     """
     hits = [hit for result in found.results.values() for hit in result.hits]
     of_pages = (*_list_unscored(found.parts), *list_little_known(found.encoder, hits))
-    listed = (*found.encoding.notices, *of_pages, *notices)
+    listed = (*found.notices, *found.encoding.notices, *of_pages, *notices)
     return {
         "query": found.query.text,
         "pages": len(found.parts.pages),

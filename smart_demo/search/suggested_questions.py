@@ -109,8 +109,14 @@ def _spread(pages: Sequence[StoredPage], count: int) -> list[StoredPage]:
 def suggest_questions(pages: Sequence[ReadPage], count: int = MAX_QUESTIONS) -> tuple[str, ...]:
     """Return at most `count` phrases of the new pages, the best first, from different documents if possible.
 
-    The words of a phrase occur together on one page alone. Phrases share no word that says something.
+    The words of a phrase occur together on one page alone, or at least on one of the new pages, if these are a new
+    version of others. Phrases share no word that says something.
     """
+    new = [page for page in pages if page.is_new]
+    return _suggest(pages, count) or _suggest(new, count)
+
+
+def _suggest(pages: Sequence[ReadPage], count: int) -> tuple[str, ...]:
     runs = [_SentenceReader(page.words).runs for page in pages]
     repeated = _repeated_lines(pages, runs)
     holders: defaultdict[str, set[int]] = defaultdict(set)

@@ -114,10 +114,17 @@ def build_columns(found: Found) -> RankedColumns:
 
 
 def describe_formula(weights: Weights) -> str:
-    """Return how a method ranks, in one line."""
+    """Return how a method ranks, in one line. A part of weight 0 is left out, unless both are.
+
+    >>> describe_formula(Weights(1.0, 0.5)), describe_formula(Weights(0.0, 1.0, Reduce.SUM))
+    ('1.00 × pooled + 0.50 × late', '1.00 × late (sum)')
+    """
     form = " (sum)" if weights.reduce is Reduce.SUM else ""
     words = ", own words only: our ablation" if weights.counted is Counted.CONTENT else ""
-    return f"{format_weight(weights.pooled)} × pooled + {format_weight(weights.late)} × late{form}{words}"
+    pooled, late = f"{format_weight(weights.pooled)} × pooled", f"{format_weight(weights.late)} × late{form}{words}"
+    if bool(weights.pooled) == bool(weights.late):
+        return f"{pooled} + {late}"
+    return pooled if weights.pooled else late
 
 
 def _span(values: Floats) -> tuple[float, float]:

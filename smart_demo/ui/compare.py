@@ -91,6 +91,7 @@ def list_notices(columns: RankedColumns) -> list[str]:
     content_only = weights.counted is Counted.CONTENT
     hits = [row.hit for row in (*columns.left.rows, *columns.right.rows)]
     notices = [
+        *(notice.text for notice in columns.found.notices),
         " ".join(notice.text for notice in columns.found.encoding.notices),
         *(notice.text for notice in list_little_known(columns.found.encoder, hits)),
         "" if weights.pooled or weights.late else _ZERO_WEIGHTS,

@@ -47,7 +47,7 @@ from smart_demo.ui.render import inline_style, render
 from smart_demo.ui.stories import STORIES, StoryOutcome, find_story
 
 SHEETS = (theme.STATIC_DIR / "crops.css", theme.STATIC_DIR / "sheet.css")
-EVIDENCE_SLOT = Slot(360, 90)
+EVIDENCE_SLOT = Slot(320, 90)
 """Size of a crop's place on the sheet, in pixels of the picture."""
 MAX_QUERY_CHARS = 240
 """Characters of a query that fit on the sheet."""

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import logging
 import secrets
-import threading
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import partial
@@ -33,7 +32,7 @@ from smart_demo.judging.query_list import ListedQuery, read_queries
 from smart_demo.judging.records import Grade, Judgements, Vote
 from smart_demo.judging.trials import Conditions, library_fingerprint
 from smart_demo.page_list import PageList
-from smart_demo.search.cache import LRUCache
+from smart_demo.search.background import BackgroundResults
 from smart_demo.search.request import ON_MINE, ON_SAMPLES, SearchRequest, parse_request
 from smart_demo.types import POOLED, SAMPLES, SMART, Method, Parts, Query, Scope
 from smart_demo.ui.events import answer_errors
@@ -74,12 +73,10 @@ class HowOften:
     ) -> None:
         """Create the state without computing anything. methods: the left and the right one."""
         self._handlers, self._judging, self._methods = handlers, judging, methods
-        self._counted: LRUCache[tuple[JudgedLibrary, Outcomes | None]] = LRUCache(MAX_COUNTED_LIBRARIES)
-        """Outcomes by scope, with what they were computed from; None if they could not be computed."""
-        self._waiting: dict[Scope, JudgedLibrary] = {}
-        """Libraries to compute, the one in progress included, in the order of their requests."""
-        self._thread: threading.Thread | None = None
-        self._lock = threading.Lock()
+        self._counted: BackgroundResults[JudgedLibrary, Outcomes] = BackgroundResults(
+            "count-outcomes", self._count, JudgedLibrary.is_same, MAX_COUNTED_LIBRARIES
+        )
+        """Outcomes by scope."""
         self._questions: tuple[tuple[int, int], tuple[ListedQuery, ...]] | None = None
 
     # -- for the page
@@ -90,13 +87,12 @@ class HowOften:
         If they are missing or outdated, they are computed in the background: see `is_pending`.
         """
         library = self._find_library(choice)
-        return self._look_up(library) if library else None
+        return self._counted.look_up(library.scope, library) if library else None
 
     def is_pending(self, choice: object) -> bool:
         """Return whether the outcomes for a choice are being computed."""
         library = self._find_library(choice)
-        with self._lock:
-            return library is not None and library.scope in self._waiting
+        return library is not None and self._counted.is_pending(library.scope)
 
     def render(self) -> Markup:
         """Return the line of each library that the visitor may search; the page shows that of the library in use."""
@@ -122,9 +118,7 @@ class HowOften:
 
     def delete(self, visitor: Scope) -> None:
         """Delete a visitor's outcomes from memory."""
-        with self._lock:
-            self._waiting.pop(visitor, None)
-            self._counted.discard(lambda key: key == visitor)
+        self._counted.discard(lambda key: key == visitor)
 
     # -- what is judged
 
@@ -160,42 +154,10 @@ class HowOften:
         judged = self._judging.journal(owner).judgements
         return judged if judged.votes or judged.grades else None
 
-    # -- in the background
-
-    def _look_up(self, library: JudgedLibrary) -> Outcomes | None:
-        known = self._counted.get(library.scope)
-        if known is not None and known[0].is_same(library):
-            return known[1]
-        with self._lock:
-            waiting = self._waiting.get(library.scope)
-            if waiting is None or not waiting.is_same(library):
-                self._waiting[library.scope] = library
-            if self._thread is None:
-                self._thread = threading.Thread(target=self._work, name="count-outcomes", daemon=True)
-                self._thread.start()
-        return None
-
-    def _work(self) -> None:
-        """Compute what is waiting, one library after the other. The result for what changed by then is dropped."""
-        while library := self._next_library():
-            try:
-                items = compute_outcomes(self._handlers.engine, library, *self._methods)
-                found = Outcomes(self._methods[0].label, self._methods[1].label, items) if items else None
-            except Exception as error:
-                # A page may have been deleted; the next request is then about other pages.
-                log.log(logging.INFO if isinstance(error, SmartError) else logging.ERROR, "no outcomes", exc_info=True)
-                found = None
-            with self._lock:
-                if self._waiting.get(library.scope) is library:
-                    self._counted.put(library.scope, (library, found))
-                    del self._waiting[library.scope]
-
-    def _next_library(self) -> JudgedLibrary | None:
-        with self._lock:
-            library = next(iter(self._waiting.values()), None)
-            if library is None:
-                self._thread = None
-            return library
+    def _count(self, library: JudgedLibrary) -> Outcomes | None:
+        """Return the outcomes of a library, or None if none of its questions has one."""
+        items = compute_outcomes(self._handlers.engine, library, *self._methods)
+        return Outcomes(self._methods[0].label, self._methods[1].label, items) if items else None
 
 
 def compute_outcomes(engine: Engine, library: JudgedLibrary, left: Method, right: Method) -> tuple[Outcome, ...]:

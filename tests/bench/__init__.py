@@ -11,6 +11,7 @@
     page_encoding  encoding by that checkpoint against the official wrapper, in a separate process
     growth         opening, memory and queries from 100 to 100,000 pages
     large_library  a library of small pages, opened and searched in a separate process
+    page_weight    bytes, first screen, layout shift and times of the page in a browser
     start          from the start of the process to the first page
 
 A measure is a function without arguments that returns goals and figures; MEASURES lists all of them. They time the
@@ -24,6 +25,7 @@ from tests.bench.harness import Figure, Goal
 from tests.bench.indexing import measure_encoding, measure_indexing
 from tests.bench.maps import measure_maps
 from tests.bench.ocr_pages import measure_ocr
+from tests.bench.page_weight import measure_page
 from tests.bench.scoring import measure_mapped, measure_scoring
 from tests.bench.start import measure_start
 
@@ -35,6 +37,7 @@ MEASURES: tuple[Callable[[], Sequence[Goal | Figure]], ...] = (
     measure_ocr,
     measure_encoding,
     measure_growth,
+    measure_page,
     measure_start,
 )
 

@@ -117,6 +117,11 @@ def test_every_script_gives_a_phrase_of_the_page(line):
     assert question in line
 
 
+def test_a_new_version_of_a_document_gives_questions_too():
+    earlier = ReadPage(PageId(B, 1), HARBOUR.words, is_new=False)
+    assert suggest_questions([HARBOUR, earlier]) == suggest_questions([HARBOUR])
+
+
 def test_lines_of_a_list_and_cells_of_a_table_are_not_joined():
     questions = suggest_questions([page(A, 1, "Milk powder", "Brown bread", "Salted butter")])
     assert questions == ()

@@ -17,6 +17,7 @@ from mcp import ClientSession
 from mcp.client.streamable_http import streamablehttp_client
 
 from smart_demo.search.request import ON_BOTH, ON_MINE, ON_SAMPLES
+from smart_demo.server.picture_addresses import picture_version
 from smart_demo.server.visitors import VISITOR_HEADER, visitor_scope
 from tests.documents import write_pdf
 from tests.server.cases import serve_one_page
@@ -205,6 +206,67 @@ def test_no_address_serves_a_stored_file(app, alice, bob):
         for visitor in (alice, bob):
             for address in (f"{API}/file={path}", f"/file={path}", f"{API}/file={path.relative_to(data)}"):
                 assert visitor.http.get(address).status_code in {403, 404, 405}, address
+
+
+def own_addresses(visitor, page):
+    """Return the addresses of the pictures of an own page, as scripts get them: on cards, whole and cropped."""
+    key, asked = f"local/{page.id}", {"text": "zanzibar", "scope": ON_MINE}
+    given = [visitor.search("zanzibar", ON_MINE)]
+    given.append(visitor.ask("results", "picture", key)["picture"])
+    given.append(visitor.ask("results", "crops", {"asked": asked, "pages": [[key, 360, 100]]})["crops"][0])
+    found = [re.findall(r"pictures/own/[0-9a-f]{32}", markup) for markup in given]
+    assert all(found)
+    assert str(page.id) not in " ".join(re.findall(r"pictures/samples/\S+", " ".join(given)))
+    return {address for addresses in found for address in addresses}
+
+
+def test_own_pictures_have_random_addresses_that_answer_their_visitor_alone(app, alice, bob):
+    addresses = own_addresses(alice, alice.known.pages[0])
+    assert addresses == own_addresses(alice, alice.known.pages[0]), "a picture travels once"
+    guessed = httpx.get(f"{app.url}/pictures/own/{'0' * 32}")
+    assert guessed.status_code == 404
+    for address in addresses:
+        hers = alice.http.get(f"/{address}")
+        assert (hers.status_code, hers.headers["content-type"]) == (200, "image/webp")
+        assert re.fullmatch(r"private, max-age=\d{1,3}", hers.headers["cache-control"])
+        assert hers.headers["vary"].lower() == VISITOR_HEADER
+        nothing = [bob.http.get(f"/{address}"), httpx.get(f"{app.url}/{address}")]
+        nothing.append(httpx.get(f"{app.url}/{address}", headers={VISITOR_HEADER: alice.secret.upper()}))
+        for response in nothing:
+            assert (response.status_code, response.content) == (404, guessed.content)
+            assert response.headers["cache-control"] == "no-store"
+        for site in ("cross-site", "same-site"):
+            assert alice.http.get(f"/{address}", headers={"sec-fetch-site": site}).status_code == 403
+
+
+@pytest.mark.parametrize("everything", [False, True])
+def test_pictures_are_gone_with_the_document_and_with_everything(app, new_visitor, tmp_path, everything):
+    visitor = new_visitor()
+    visitor.open()
+    visitor.upload(write_pdf(tmp_path / "short.pdf", "zanzibar pepper"))
+    scope = visitor_scope(visitor.secret)
+    (page,) = app.engine.library.pages([scope], app.engine.backbone(scope).encoder.fingerprint)
+    addresses = own_addresses(visitor, page)
+    assert {visitor.http.get(f"/{address}").status_code for address in addresses} == {200}
+    if everything:
+        assert "freed" in visitor.forget()["done"]
+    else:
+        visitor.delete(page.id.file)
+    assert {visitor.http.get(f"/{address}").status_code for address in addresses} == {404}
+
+
+def test_only_the_pictures_of_samples_may_be_stored_by_any_cache(app, alice):
+    addresses = set(re.findall(r"pictures/[^\"]+", alice.search("tide tables", ON_SAMPLES)))
+    assert addresses
+    for address in addresses:
+        assert address.startswith("pictures/samples/")
+        response = httpx.get(f"{app.url}/{address}")
+        assert response.headers["cache-control"] == "public, max-age=31536000, immutable"
+        assert "vary" not in response.headers
+    plain = f"pictures/samples/{alice.known.pages[0].id}/{picture_version(alice.known.pages[0])}/page.webp"
+    assert alice.http.get(f"/{plain}").status_code == 404
+    for address in ("/", "/config", f"{API}/info"):
+        assert "public" not in alice.http.get(address).headers.get("cache-control", ""), address
 
 
 def test_the_uploaded_copy_is_deleted_and_cannot_be_fetched(alice, bob, tmp_path):

@@ -109,6 +109,10 @@ class Visit:
         """Cards of a column, by its heading."""
         return self.page.get_by_role("list", name=column, exact=True).get_by_role("button", name="Open the page")
 
+    def tune(self) -> None:
+        """Unfold the weights."""
+        self.page.get_by_role("button", name="Tune").click()
+
     def search(self, query: str) -> None:
         """Ask, and wait until this query is the one that is answered."""
         before = self.page.locator(".answer").get_attribute("data-query")

@@ -38,7 +38,7 @@ def outcome(visit, text):
     """Wait for the outcome of an upload that says something, and close it."""
     said = visit.page.locator("#adding .added")
     expect(said).to_contain_text(text, timeout=PATIENCE)
-    said.get_by_role("button", name="Close this message").click()
+    said.get_by_role("button", name="Dismiss this message").click()
     expect(said).to_have_count(0, timeout=PATIENCE)
 
 
@@ -84,7 +84,7 @@ def test_files_dropped_anywhere_are_added_and_their_own_words_are_asked(app, bro
     page.keyboard.press("Escape")
     outcome(visit, "1 page of 1 document added")
     with page.expect_file_chooser() as chooser:
-        page.get_by_role("button", name="Add documents").click()
+        page.get_by_role("button", name="Add files").click()
     chooser.value.set_files(str(write_pdf(tmp_path / "chosen.pdf", "Foxes cross the valley")))
     outcome(visit, "1 page of 1 document added")
     page.get_by_role("tab", name="Library").click()
@@ -129,12 +129,12 @@ def test_a_page_of_samples_alone_says_that_it_takes_no_documents(tmp_path, brows
     with serve_documents(tmp_path, documents, "words", SMART_PUBLIC="on", SMART_UPLOADS="off") as app:
         visit = Visit(browser, app)
         page = visit.open()
-        expect(page.get_by_role("button", name="Add documents")).to_have_count(0)
+        expect(page.get_by_role("button", name="Add files")).to_have_count(0)
         address = page.url
         for place in (page.locator("#results"), page.locator("#ask")):
             drag(visit, place, write_pdf(tmp_path / "mine.pdf", "mine"))
             note = page.get_by_role("alert").filter(has_text="This page takes no documents; it searches its samples.")
-            note.get_by_role("button", name="Close this message").click()
+            note.get_by_role("button", name="Dismiss this message").click()
             expect(note).to_have_count(0)
         assert page.url == address
         visit.close()

@@ -127,10 +127,9 @@ def test_a_story_is_shown_with_its_outcome():
     assert text == f"{story.title} {story.look} {one.sentence}Story 2 of {len(STORIES)}"
 
 
-def test_a_badge_in_a_long_list_is_short_but_has_words():
-    few, many = (found([0.9, 0.8, *[0.1] * 30], [0.1, 0.9, *[0.1] * 30], top=top) for top in (3, 20))
-    assert read(saved(few)).by_class["badge"][:2] == ["▼ down 1 place, now 2", "▲ up 1 place, now 1"]
-    assert read(saved(many)).by_class["badge"][:2] == ["▼ down 1, now 2", "▲ up 1, now 1"]
+def test_a_badge_is_short_but_has_words():
+    answer = found([0.9, 0.8, *[0.1] * 30], [0.1, 0.9, *[0.1] * 30], top=3)
+    assert read(saved(answer)).by_class["badge"][:2] == ["▼ down 1, now 2", "▲ up 1, now 1"]
 
 
 @pytest.mark.parametrize(("count", "density"), [(3, "few"), (6, "few"), (7, "some"), (10, "some"), (20, "many")])

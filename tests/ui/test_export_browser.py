@@ -65,8 +65,9 @@ def test_both_files_show_the_answer_and_stand_alone(visit, browser, tmp_path):
         expect(ours).to_have_count(theirs.count())
         for at in range(theirs.count()):
             for part in (".rank", ".where", ".of-pooled .part-value", ".of-late .part-value"):
-                told = theirs.nth(at).locator(part).inner_text()
+                told = theirs.nth(at).locator(part).text_content()
                 expect(ours.nth(at).locator(part.replace(".part-value", "b"))).to_have_text(told)
+    expect(page.locator(".evidence .crop")).to_have_count(page.locator(".row").count())
     assert page.locator("img").evaluate_all("all => all.every((one) => one.complete && one.naturalWidth > 100)")
     assert page.evaluate("document.fonts.check('700 20px \"IBM Plex Sans\"')")
     assert page.evaluate("document.scrollingElement.scrollWidth <= innerWidth")

@@ -22,7 +22,7 @@ def listed(script, **more):
 
 def opened(read):
     """Return the requests that the buttons send back."""
-    return [parse_request_fields(json.loads(tag["data-reopen"])) for tag in read.find("button") if "data-reopen" in tag]
+    return [parse_request_fields(json.loads(tag["data-reopen"])) for tag in read.find("a") if "data-reopen" in tag]
 
 
 def test_each_vote_names_the_winner_and_the_side_of_smart():

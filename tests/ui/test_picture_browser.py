@@ -72,7 +72,7 @@ def test_a_picture_is_asked_with_until_it_is_taken_away(app, browser, tmp_path):
 
     asked = question(visit)
     page.get_by_role("button", name="Late only").click()
-    expect(page.locator(".column-head.of-right")).to_contain_text("0.00 × pooled + 1.00 × late")
+    expect(page.locator(".column-head.of-right")).to_contain_text("1.00 × late")
     expect(meta).not_to_contain_text("encoded")
     assert question(visit) == asked
     visit.cards("SMART").first.click()

@@ -68,7 +68,7 @@ def test_the_table_has_every_query_the_most_different_first_with_its_request(lis
     assert overlaps == sorted(overlaps)
     assert {row["data-place"] for row in rows_of(read)} == {"0", "1", "2"}
     again = [
-        parse_request_fields(json.loads(tag["data-reopen"])) for tag in read.find("button") if "data-reopen" in tag
+        parse_request_fields(json.loads(tag["data-reopen"])) for tag in read.find("a") if "data-reopen" in tag
     ]
     assert {one.text for one in again} == {"tide table harbour", "harbour master", "gauge"}
     assert {(one.scope, one.top, one.weights) for one in again} == {(ON_BOTH, 4, wanted.weights)}

@@ -42,6 +42,12 @@ def test_a_visitor_s_library_from_the_first_upload_to_delete_everything(app, bro
     expect(open_library(mine)).to_contain_text(NAME, timeout=PATIENCE)
     page.get_by_role("button", name="Search them").click()
     expect(page.get_by_role("region", name="Results")).to_contain_text(NAME, timeout=PATIENCE)
+    thumbnail = page.locator(".card img.thumb").first
+    expect(thumbnail).to_have_attribute("src", re.compile("^blob:"), timeout=PATIENCE)
+    assert thumbnail.evaluate("(image) => image.decode().then(() => image.naturalWidth)") > 0
+    page.locator(".card").first.click()
+    expect(page.locator("img.viewer-image:not(.is-coarse)")).to_have_attribute("src", re.compile("^blob:"))
+    page.keyboard.press("Escape")
     page.locator(".share").get_by_role("button", name="Copy link").click()
     expect(page.locator(".share")).to_contain_text("It shows your documents in this browser only.")
 
@@ -58,7 +64,7 @@ def test_a_visitor_s_library_from_the_first_upload_to_delete_everything(app, bro
     open_library(mine).get_by_role("button", name="Delete everything of mine").click()
     page.get_by_role("button", name="Delete everything", exact=True).click()
     expect(page.get_by_role("dialog")).to_contain_text("Everything of yours is deleted", timeout=PATIENCE)
-    page.get_by_role("button", name="Close").click()
+    page.get_by_role("button", name="Close", exact=True).click()
     expect(open_library(mine)).to_contain_text("Nothing here yet", timeout=PATIENCE)
     assert page.evaluate("localStorage.getItem('smart-demo-visitor')") != before
     assert NAME not in json.dumps(page.evaluate("Object.entries(localStorage)"))

@@ -91,17 +91,19 @@ function restore() {
 
 /** Return whether a search has another query or library; other weights and numbers of results are the same question. */
 function isNewQuestion(before, after) {
+  if (!before || !after) return true;
   const [one, other] = [before, after].map((fields) => JSON.parse(fields));
   return ["text", "picture", "scope"].some((name) => one[name] !== other[name]);
 }
 
-/** The search of the answer that was last looked at. */
-let seenSearch = "";
+/** The search of the answer that was last looked at; empty if nothing is asked, null before the first answer. */
+let seenSearch = null;
 
 /** Gradio does not announce each of two answers that arrive at once, so every change of the page is looked at. */
 function refreshAnswer() {
-  const { asked, link } = shownAnswer()?.dataset ?? {};
-  if (!asked || asked === seenSearch) return;
+  const answer = shownAnswer();
+  const { asked = "", link = "" } = answer?.dataset ?? {};
+  if (!answer || asked === seenSearch) return;
   seenSearch = asked;
   clearTimeout(restoring);
   restoring = 0;
@@ -124,10 +126,14 @@ export function showAnswer(triggerOfResults) {
   refresh();
 }
 
-/** What a visitor does now counts more than where Back or Forward led. */
+/** Elements with which a visitor may ask for another answer, and those among them that only show more of this one. */
+const ASKING = "button, input, textarea, label, a";
+const SHOWING = '.card, [role="tab"], .viewer-tools, [data-why], [data-doc], .pair, .why';
+
+/** What a visitor asks for now counts more than where Back or Forward led. */
 function onVisitor(event) {
   if (!event.isTrusted) return;
-  wanted = "";
+  if (event.target.closest?.(ASKING) && !event.target.closest(SHOWING)) wanted = "";
   if (event.target.closest?.('[role="tab"], .overflow-menu')) target = null;
 }
 
@@ -389,7 +395,7 @@ function onPopState() {
     replace({}, { asked: shownSearch() || undefined }); // a link to a part of this page
     return;
   }
-  if (asked === undefined) {
+  if (!asked) {
     location.reload(); // the server answers what the entry does not store
     return;
   }

@@ -47,7 +47,7 @@ export function showNote(sentence) {
 
 /** Return a button that removes a note: this one stays in sight while the page is scrolled. */
 function closeButton(note) {
-  const button = make("button", { type: "button", class: "quiet-button", "aria-label": "Close this message" }, "✕");
+  const button = make("button", { type: "button", class: "quiet-button", "aria-label": "Dismiss this message" }, "✕");
   button.addEventListener("click", () => note.remove());
   return button;
 }

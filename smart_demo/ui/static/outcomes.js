@@ -5,7 +5,7 @@
 import { answerOf, askedFields, closeOnBackdrop, make, openTab, stage } from "./tools.js";
 
 const FIRST_DELAY_MS = 1500;
-const MAX_DELAY_MS = 30_000;
+const MAX_DELAY_MS = 8000;
 
 /** Hook of the line. Its value holds one line for each library; the one of the library in use is shown. */
 export function outcomes(element, server, watch, trigger) {
@@ -21,13 +21,13 @@ export function outcomes(element, server, watch, trigger) {
     element.classList.toggle("has-no-outcomes", Boolean(scope) && !hasLine);
   }
 
-  /** Ask again while outcomes are computed, each time after twice as long. */
+  /** Ask again while outcomes are computed, each time after a longer pause. */
   function onValue() {
     show();
     clearTimeout(timer);
     if (!element.querySelector("[data-turn]")) return;
     timer = setTimeout(() => element.isConnected && trigger("input"), delay);
-    delay = Math.min(delay * 2, MAX_DELAY_MS);
+    delay = Math.min(delay * 1.5, MAX_DELAY_MS);
   }
 
   element.addEventListener("click", (event) => {
