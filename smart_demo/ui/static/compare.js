@@ -57,6 +57,13 @@ function focusNextCard(element, card, event) {
   next.focus();
 }
 
+/** On a phone the columns are side by side in a strip: the head of a column brings it into the window. */
+function showColumn(event) {
+  const head = event.target.closest(".column-head h3");
+  const behavior = prefersCalm() ? "auto" : "smooth";
+  head?.closest(".column-head").scrollIntoView({ behavior, block: "nearest", inline: "start" });
+}
+
 /** Hook of the results. */
 export function results(element, server, watch, trigger) {
   resultsServer = server;
@@ -69,6 +76,7 @@ export function results(element, server, watch, trigger) {
   for (const name of ["pointerout", "focusout"]) onCard(name, () => markPage(element, ""));
   onCard("click", (card) => openPage(element, card, server, trigger));
   onCard("keydown", (card, event) => focusNextCard(element, card, event));
+  element.addEventListener("click", showColumn);
   connectPairs(offerPairs(element, server));
   offerEvidence(element, server);
   offerSlides(server);
