@@ -119,7 +119,7 @@ def test_a_deleted_page_does_not_fail_the_others(start_handlers, tmp_path):
     file = write_pdf(tmp_path / "more.pdf", "tide and harbour")
     list(handlers.engine.add(LOCAL, [(file, "more.pdf")]))
     pages = page_keys(handlers, LOCAL)
-    assert all("match" in one.joined for one in shown(handlers, pages, scope=ON_MINE).values())
+    assert all("of the late part" in one.joined for one in shown(handlers, pages, scope=ON_MINE).values())
     (gone,) = (page for page in stored_pages(handlers, LOCAL) if page.document == "more.pdf")
     handlers.engine.delete_document(LOCAL, gone.id.file)
     evidence = shown(handlers, pages, scope=ON_MINE)
