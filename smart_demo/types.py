@@ -308,8 +308,11 @@ class Method:
 POOLED = Method("pooled", "Pooled only", Weights(1.0, 0.0))
 LATE = Method("late", "Late only", Weights(0.0, 1.0))
 SMART = Method("smart", "SMART", Weights(1.0, 1.0))
-SIGNALS = (POOLED, LATE)
-"""A method for each part of a score alone. The page states a page's rank by each of them."""
+
+
+def part_methods(weights: Weights) -> tuple[Method, Method]:
+    """Return the methods that rank by the pooled and by the late part alone, the latter reduced as under `weights`."""
+    return POOLED, replace(LATE, weights=replace(weights, pooled=0.0, late=1.0))
 
 
 def name_weights(weights: Weights) -> str:

@@ -57,6 +57,7 @@ from smart_demo.types import (
     SearchResult,
     StoredPage,
     Weights,
+    part_methods,
 )
 
 METHOD_NAMES = (POOLED.name, LATE.name, SMART.name)
@@ -315,8 +316,7 @@ def shuffled(seed: str, key: str, pages: Iterable[PageId]) -> tuple[PageId, ...]
 
 def judged_methods(weights: Weights) -> tuple[Method, Method, Method]:
     """Return the methods with which to search a query for `record_trial`."""
-    late = replace(LATE, weights=replace(weights, pooled=0.0, late=1.0))
-    return POOLED, late, replace(SMART, weights=weights)
+    return *part_methods(weights), replace(SMART, weights=weights)
 
 
 def recorded_depth(k: int) -> int:

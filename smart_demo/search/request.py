@@ -18,7 +18,6 @@ from smart_demo.types import (
     LOCAL,
     POOLED,
     SAMPLES,
-    SIGNALS,
     SMART,
     Counted,
     Method,
@@ -27,6 +26,7 @@ from smart_demo.types import (
     Scope,
     Weights,
     name_weights,
+    part_methods,
 )
 
 MIN_K, MAX_K = 3, 20
@@ -63,7 +63,7 @@ class SearchRequest:
     @property
     def methods(self) -> tuple[Method, ...]:
         """The compared rankings, then those by one part of the score alone, whose ranks the cards state."""
-        return tuple(dict.fromkeys((*self.compared, *SIGNALS)))
+        return tuple(dict.fromkeys((*self.compared, *part_methods(self.weights))))
 
     @property
     def fields(self) -> dict[str, object]:

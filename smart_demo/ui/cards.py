@@ -11,6 +11,7 @@ import numpy as np
 from markupsafe import Markup
 
 from smart_demo import scoring
+from smart_demo.page_list import as_page_list
 from smart_demo.search.comparison import Change, Comparison, Move, compare
 from smart_demo.store.prepared_page import MAX_THUMBNAIL_WIDTH, thumbnail_size
 from smart_demo.types import (
@@ -97,15 +98,24 @@ def build_columns(found: Found) -> RankedColumns:
     """Return the columns of a search by `SearchRequest.methods`: two rankings and those by one part of the score."""
     left, right = found.compared
     comparison = compare(left, right)
-    pooled_span = _span(found.parts.pooled)
-    late_span = _span(scoring.late_scores(found.parts, right.method.weights))
+    parts = found.parts
+    late_scores = scoring.late_scores(parts, right.method.weights)
+    # One late part for both columns: the right method decides how it is reduced.
+    candidate_of = {position: row for row, position in enumerate(parts.candidates.tolist())}
+    pages = as_page_list(parts.pages)
+
+    def late_of(hit: Hit) -> float:
+        row = candidate_of.get(pages.position(hit.page.key))
+        return math.nan if row is None else float(late_scores[row])
+
+    pooled_span, late_span = _span(parts.pooled), _span(late_scores)
     pooled_ranks, late_ranks = (found.results[method.name].ranks for method in (POOLED, LATE))
 
     def row(hit: Hit) -> CardRow:
-        key = hit.page.key
-        pooled = ScorePart(POOLED.name, hit.pooled, pooled_ranks.get(key), _fill(hit.pooled, pooled_span))
-        late = ScorePart(LATE.name, hit.late, late_ranks.get(key), _fill(hit.late, late_span))
-        return CardRow(hit, comparison.moves[key], (pooled, late))
+        key, late = hit.page.key, late_of(hit)
+        pooled_part = ScorePart(POOLED.name, hit.pooled, pooled_ranks.get(key), _fill(hit.pooled, pooled_span))
+        late_part = ScorePart(LATE.name, late, late_ranks.get(key), _fill(late, late_span))
+        return CardRow(hit, comparison.moves[key], (pooled_part, late_part))
 
     def column(side: Side, ranking: SearchResult) -> Column:
         return Column(side, ranking.method, tuple(map(row, ranking.hits)))

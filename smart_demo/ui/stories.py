@@ -58,8 +58,8 @@ class StoryOutcome:
             return f"The same place in both columns: {in_sentence(label)} changes nothing here."
         if self.right < self.left:
             first = "to first place" if self.right == 1 else f"from place {self.left} to {self.right}"
-            return f"{label} lifts it {first}."
-        return f"{label} loses here: the page falls from place {self.left} to {self.right}."
+            return f"{label} lifts the answer {first}."
+        return f"{label} loses here: the answer falls from place {self.left} to {self.right}."
 
 
 STORIES = (

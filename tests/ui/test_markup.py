@@ -3,14 +3,16 @@
 import re
 from dataclasses import replace
 
+import numpy as np
 import pytest
 
 from smart_demo.backbones.registry import Serving
 from smart_demo.config import read_settings
 from smart_demo.indexing.samples import Samples
+from smart_demo.scoring import rank
 from smart_demo.search.comparison import Change, Move
 from smart_demo.store.quotas import Usage
-from smart_demo.types import POOLED, SMART, Weights
+from smart_demo.types import POOLED, SMART, Reduce, Weights, part_methods
 from smart_demo.ui import compare, library_tab, page_layout
 from smart_demo.ui.cards import ScorePart, Side, build_columns, describe_move, render_badge, render_facts
 from smart_demo.ui.render import render
@@ -103,6 +105,21 @@ def test_ranks_and_bars_equal_a_worked_example():
     markup = answer(shown.found)
     assert "1 of 2 shared · new first page" in markup
     assert "ranked 4 of 4 pages" in markup
+
+
+def test_both_columns_state_the_same_late_part_of_a_page():
+    """The right method reduces the maxima, here by their sum; the left one has no late part of its own."""
+    answered = found([0.4, 0.3], [0.1, 0.85])
+    parts = replace(
+        answered.parts, maxima=np.array([[0.1, 0.3], [0.8, 0.9]], "f4"), kinds=np.repeat(answered.parts.kinds, 2)
+    )
+    weights = Weights(reduce=Reduce.SUM)
+    methods = (POOLED, replace(SMART, weights=weights), *part_methods(weights))
+    results = {method.name: rank(parts, method, 2) for method in methods}
+    columns = build_columns(replace(answered, parts=parts, results=results))
+    for column in (columns.left, columns.right):
+        late = {row.hit.page.number: row.parts[1].value for row in column.rows}
+        assert late == pytest.approx({1: 0.4, 2: 1.7})
 
 
 def test_cards_have_document_page_and_rank_in_their_labels():

@@ -87,7 +87,7 @@ def first_of(markup, column):
 
 def test_a_region_is_searched_alone_or_with_words(handlers, encoded):
     alone = handlers.render_answer(parse_request("", picture=part_of(handlers)))
-    assert first_of(alone, "smart") == ("tides.pdf", "1")
+    assert first_of(alone, "right") == ("tides.pdf", "1")
     with_words = handlers.render_answer(parse_request("gauge tide", picture=part_of(handlers)))
     assert "ranked 2 of 2 pages" in with_words
     (page,) = {one.image.shape for one in encoded}
@@ -165,7 +165,7 @@ def test_a_drawing_on_no_page_is_refused(handlers, page, corners):
 
 def test_a_public_page_searches_with_regions_of_samples_only(start, tmp_path):
     public = start(public=True, uploads=False)
-    assert first_of(public.render_answer(parse_request("", picture=part_of(public))), "smart") == ("tides.pdf", "1")
+    assert first_of(public.render_answer(parse_request("", picture=part_of(public))), "right") == ("tides.pdf", "1")
     with pytest.raises(LibraryError, match="cannot be shown here"):
         public.render_answer(parse_request("", picture=part_of(public, LOCAL)))
     assert "mine.pdf" not in public.render_query_picture(parse_request("", picture=part_of(public, LOCAL)))
@@ -183,7 +183,7 @@ def test_an_uploaded_picture_is_asked_with_and_its_copy_deleted(handlers, tmp_pa
     wanted = parse_request("", picture=handlers.store_picture(copy))
     assert not copy.exists()
     assert not copy.parent.exists()
-    assert first_of(handlers.render_answer(wanted), "smart") == ("tides.pdf", "1")
+    assert first_of(handlers.render_answer(wanted), "right") == ("tides.pdf", "1")
     assert "This picture" in handlers.render_query_picture(wanted)
 
 
