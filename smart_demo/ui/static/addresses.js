@@ -289,8 +289,7 @@ let scrolledTo = "";
 
 function refreshDocument() {
   const doc = address.read().get("doc") ?? "";
-  for (const marked of document.querySelectorAll("[data-doc][aria-current], [data-doc] .copy-document")) {
-    const row = marked.closest("[data-doc]");
+  for (const row of document.querySelectorAll("[data-doc][aria-current]")) {
     if (row.dataset.doc === doc) continue;
     row.removeAttribute("aria-current");
     row.querySelector(".copy-document")?.remove();
