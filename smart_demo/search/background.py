@@ -52,7 +52,7 @@ class BackgroundResults(Generic[Source, Result]):
         """Create an empty cache; `name` is that of its thread.
 
         compute: may raise; it is then tried again RETRY_SECONDS later, when it is looked up. is_current: whether a
-        source still describes what is there. Nothing is computed or kept of one that does not. clock: in seconds.
+        source is the latest version. Nothing is computed or kept of an outdated one. clock: in seconds.
         """
         self._name, self._compute, self._is_current, self._clock = name, compute, is_current, clock
         self._done: LRUCache[_Entry[Source, Result]] = LRUCache(max_entries)
