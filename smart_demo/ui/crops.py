@@ -61,7 +61,7 @@ class CropHandlers:
         pages = {key: slot for key, (_, slot) in zip(keys, slots, strict=True) if key}
         query = self._handlers.build_query(search)
         found = self._handlers.engine.crops(query, scopes, pages, search.weights, search.top)
-        address, missing = self._handlers.addresses.crop, render_sentence(NO_PAGE)
+        address, missing = self._handlers.picture_addresses.crop, render_sentence(NO_PAGE)
         return {"crops": [render_crop(found[key], pages[key], address) if key in found else missing for key in keys]}
 
     def _find_key(self, name: str) -> Key | None:

@@ -33,7 +33,7 @@ from smart_demo.ui.cards import (
     CardRow,
     RankedColumns,
     Side,
-    ThumbnailLoader,
+    ThumbnailAddress,
     build_columns,
     render_thumbnail,
     summarize_move,
@@ -116,7 +116,7 @@ class Exporter:
         pages = {row.hit.page.key: EVIDENCE_SLOT for row in (*columns.left.rows, *columns.right.rows)}
         query, scopes = handlers.build_query(search), handlers.resolve_scopes(search.scope)
         crops = handlers.engine.crops(query, scopes, pages, search.weights, search.top)
-        address, evidence = embed_crops(handlers.addresses), {}
+        address, evidence = embed_crops(handlers.picture_addresses), {}
         for key, crop in crops.items():
             with suppress(LibraryError):  # its picture was deleted a moment ago
                 evidence[key] = render_crop(crop, EVIDENCE_SLOT, address)
@@ -156,7 +156,7 @@ def choose_density(columns: RankedColumns) -> str:
 
 def render_document(
     columns: RankedColumns,
-    thumbnail: ThumbnailLoader,
+    thumbnail: ThumbnailAddress,
     context: ExportContext,
     fonts: str = "",
     evidence: Mapping[Key, Markup] = MappingProxyType({}),

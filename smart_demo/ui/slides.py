@@ -103,7 +103,7 @@ class SlideHandlers:
     def _head(self, search: SearchRequest) -> Markup:
         """Return the question above a slide, with its picture and with the title of its story."""
         story = find_story_number(search)
-        pictures, crop = self._handlers.pictures, self._handlers.addresses.crop
+        pictures, crop = self._handlers.query_pictures, self._handlers.picture_addresses.crop
         preview = pictures.preview(search.picture, crop) if search.picture else None
         title = f"Example {story} of {len(STORIES)}: {STORIES[story - 1].title}" if story else "Your question"
         question, size = fit_question(search.text)
