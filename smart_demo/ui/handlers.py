@@ -47,7 +47,7 @@ from smart_demo.ui.events import answer_errors
 from smart_demo.ui.library_tab import PendingSamples, SamplePreparation
 from smart_demo.ui.query_input import QueryPictures
 from smart_demo.ui.render import render
-from smart_demo.ui.stories import STORY_QUERIES, find_story
+from smart_demo.ui.stories import STORY_QUERIES, find_outcome
 from smart_demo.ui.upload_queue import UploadQueue
 from smart_demo.wording import size_in_words
 
@@ -230,7 +230,7 @@ class Handlers:
         check = self.engine.candidate_check(found, scopes) if request.weights == SMART.weights else None
         link, search = format_url_query(request), json.dumps(request.fields)
         answer = compare.render_results(found, self.picture_addresses.thumbnail, link, search, check)
-        return stories.render_story(find_story(found)) + answer
+        return stories.render_story(find_outcome(found)) + answer
 
     def render_answer_or_error(self, request: SearchRequest) -> str:
         """Return the answer's markup, or the error in its place, for a search that the visitor did not start."""
@@ -276,11 +276,10 @@ class Handlers:
         if not request.picture:
             return ""
         try:
-            return query_input.render_picture_tag(
-                self.query_pictures.preview(request.picture, self.picture_addresses.crop)
-            )
+            preview = self.query_pictures.preview(request.picture, self.picture_addresses.crop)
         except SmartError:  # the answer names the error
-            return query_input.render_picture_tag(None)
+            preview = None
+        return query_input.render_picture_tag(preview)
 
     @answer_errors("a page could not be shown")
     def load_picture(self, key: object) -> dict[str, object]:

@@ -35,11 +35,10 @@ from smart_demo.page_list import PageList
 from smart_demo.search.background import BackgroundResults
 from smart_demo.search.request import ON_MINE, ON_SAMPLES, SearchRequest, parse_request
 from smart_demo.types import POOLED, SAMPLES, SMART, Method, Parts, Query, Scope
-from smart_demo.ui.events import answer_errors
+from smart_demo.ui.events import answer_errors, request_field
 from smart_demo.ui.format import in_sentence
 from smart_demo.ui.handlers import Handlers
 from smart_demo.ui.render import render
-from smart_demo.ui.results_tab import request_field
 
 log = logging.getLogger(__name__)
 MAX_COUNTED_LIBRARIES = 64
