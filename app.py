@@ -49,15 +49,15 @@ cleanup = Cleanup(engine, Path(get_upload_folder()))
 atexit.register(cleanup.stop)  # before engine.close: the last registered runs first
 preparation = SamplePreparation(engine)
 preparation.add_listener(engine.start_answer_check)
-pictures = PictureAddresses(engine)
-demo = build_app(engine, preparation, cleanup, pictures)
+picture_addresses = PictureAddresses(engine)
+demo = build_app(engine, preparation, picture_addresses, cleanup)
 
 if __name__ == "__main__":
     signal.signal(signal.SIGTERM, lambda *_: sys.exit())  # as Ctrl-C
     if ON_ZEROGPU:
         engine.backbones.main()  # functions that borrow a GPU must be decorated before the page is served
     demo.queue(max_size=settings.quotas.queue_size, default_concurrency_limit=4)
-    demo.launch(**launch_options(settings, pictures), prevent_thread_lock=True)
+    demo.launch(**launch_options(settings, picture_addresses), prevent_thread_lock=True)
     # Everything else starts after the page is served, what visitors wait for first.
     if not ON_ZEROGPU:
         engine.backbones.load_in_background()

@@ -45,7 +45,7 @@ from smart_demo.types import (
     Scope,
     StoredPage,
     Weights,
-    name_weights,
+    compared_methods,
 )
 
 
@@ -337,8 +337,7 @@ class Engine:
         return crops
 
     def _search_to_explain(self, query: Query, scopes: Sequence[Scope], weights: Weights, top: int) -> Found:
-        methods = (POOLED, Method(SMART.name, name_weights(weights), weights))
-        return self._retrieval.search(query, scopes, methods, top, self._shared_backbone(scopes))
+        return self._retrieval.search(query, scopes, compared_methods(weights), top, self._shared_backbone(scopes))
 
     def candidate_check(self, found: Found, scopes: Sequence[Scope]) -> CandidateCheck | None:
         """Return the last check of a search's candidates against a full scan.

@@ -315,6 +315,11 @@ def part_methods(weights: Weights) -> tuple[Method, Method]:
     return POOLED, replace(LATE, weights=replace(weights, pooled=0.0, late=1.0))
 
 
+def compared_methods(weights: Weights) -> tuple[Method, Method]:
+    """Return the two methods that are compared, left and right, when the page's weights are these."""
+    return POOLED, Method(SMART.name, name_weights(weights), weights)
+
+
 def name_weights(weights: Weights) -> str:
     """Return the label of the ranking by a page's pooled and late parts under these weights.
 

@@ -81,7 +81,7 @@ def open_words(
 
 def handlers_of(engine: Engine) -> Handlers:
     """Return the page's handlers over an engine."""
-    return Handlers(engine, UploadQueue(engine.add, 20), SamplePreparation(engine))
+    return Handlers(engine, UploadQueue(engine.add, 20), SamplePreparation(engine), PictureAddresses(engine))
 
 
 # -- the page of this process
@@ -121,10 +121,10 @@ class Served:
 @contextmanager
 def served(engine: Engine, preparation: SamplePreparation | None = None) -> Iterator[str]:
     """Launch the page over an engine and yield its address, with a slash at its end. The caller closes the engine."""
-    pictures = PictureAddresses(engine)
-    page = build_app(engine, preparation or SamplePreparation(engine), pictures=pictures)
+    picture_addresses = PictureAddresses(engine)
+    page = build_app(engine, preparation or SamplePreparation(engine), picture_addresses)
     page.queue(max_size=20, default_concurrency_limit=4)
-    options = launch_options(engine.settings, pictures)
+    options = launch_options(engine.settings, picture_addresses)
     _, url, _ = page.launch(prevent_thread_lock=True, quiet=True, server_port=free_port(), **options)
     try:
         yield url

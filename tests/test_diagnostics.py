@@ -2,6 +2,7 @@
 
 from dataclasses import replace
 from importlib import metadata
+from unittest.mock import Mock
 
 import pytest
 
@@ -78,10 +79,10 @@ def test_without_mcp_the_page_starts_with_a_notice(monkeypatch):
         return "1"
 
     assert diagnostics.has_mcp()
-    assert theme.launch_options(Settings())["mcp_server"] is True
+    assert theme.launch_options(Settings(), Mock())["mcp_server"] is True
     monkeypatch.setattr(diagnostics, "find_spec", lambda name: None)
     monkeypatch.setattr(diagnostics.metadata, "version", version)
-    assert theme.launch_options(Settings())["mcp_server"] is False
+    assert theme.launch_options(Settings(), Mock())["mcp_server"] is False
     assert diagnostics.package_versions()["mcp"] == "missing: the page starts without its MCP tool"
 
 

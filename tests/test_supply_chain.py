@@ -282,7 +282,10 @@ list(app.engine.prepare_samples())
 from smart_demo.ui.theme import launch_options
 from tests.apps import free_port
 _, url, _ = app.demo.queue(max_size=20).launch(
-    **launch_options(app.settings), prevent_thread_lock=True, quiet=True, server_port=free_port()
+    **launch_options(app.settings, app.picture_addresses),
+    prevent_thread_lock=True,
+    quiet=True,
+    server_port=free_port(),
 )
 urllib.request.urlopen(url).read()
 asked = urllib.request.Request(

@@ -25,6 +25,7 @@ from starlette.routing import Route
 from smart_demo.config import REPOSITORY, Settings, read_settings
 from smart_demo.engine import Engine, open_engine
 from smart_demo.search.request import parse_request
+from smart_demo.server.picture_addresses import PictureAddresses
 from smart_demo.ui.handlers import Handlers
 from smart_demo.ui.library_tab import SamplePreparation
 from smart_demo.ui.theme import build_middleware
@@ -111,7 +112,7 @@ def main() -> int:
             engine.backbones.main()
             with files_that_run() as pdf:
                 uploads = UploadQueue(engine.add, 20)
-                handlers = Handlers(engine, uploads, SamplePreparation(engine))
+                handlers = Handlers(engine, uploads, SamplePreparation(engine), PictureAddresses(engine))
                 pdf_to_card(engine, handlers, uploads, folder)
             with files_that_run() as query:
                 query_to_cards(engine, handlers, "what is for lunch")

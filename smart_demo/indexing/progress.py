@@ -84,8 +84,8 @@ class BatchProgress:
     """Time from the first submission to the end; 0 while it is running."""
     seconds_left: float | None = None
     """Estimate for all files from the pages so far; None if too little was measured."""
-    questions: tuple[str, ...] = ()
-    """Queries made from the words of its pages; empty while it is running."""
+    questions: tuple[str, ...] | None = None
+    """Queries made from the words of its pages, or None if none were made yet or a document was deleted."""
     dismissed: bool = False
     """Whether its owner has read the outcome."""
 

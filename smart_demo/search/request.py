@@ -16,16 +16,14 @@ from smart_demo.errors import InputRefused
 from smart_demo.page_text import Box
 from smart_demo.types import (
     LOCAL,
-    POOLED,
     SAMPLES,
-    SMART,
     Counted,
     Method,
     PageId,
     Reduce,
     Scope,
     Weights,
-    name_weights,
+    compared_methods,
     part_methods,
 )
 
@@ -58,7 +56,7 @@ class SearchRequest:
     @property
     def compared(self) -> tuple[Method, Method]:
         """The two rankings that the page shows side by side, left and right."""
-        return POOLED, Method(SMART.name, name_weights(self.weights), self.weights)
+        return compared_methods(self.weights)
 
     @property
     def methods(self) -> tuple[Method, ...]:

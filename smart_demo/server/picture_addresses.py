@@ -22,7 +22,7 @@ from typing import NamedTuple
 from PIL import Image
 
 from smart_demo.engine import Engine
-from smart_demo.errors import LibraryError, SmartError
+from smart_demo.errors import LibraryError
 from smart_demo.page_text import Box
 from smart_demo.search.cache import LRUCache
 from smart_demo.types import SAMPLES, PageId, Scope, StoredPage
@@ -200,9 +200,6 @@ class PictureNames:
             if own := self._visitors.pop(visitor, None):
                 self._count -= len(own.names)
 
-    def __len__(self) -> int:
-        return self._count
-
 
 class PictureAddresses:
     """The addresses of one app's pictures, and the bytes behind them. Safe for threads."""
@@ -234,13 +231,13 @@ class PictureAddresses:
     # -- from an address to its bytes
 
     def find_sample(self, page: str, version: str, stem: str) -> PagePicture | None:
-        """Return the picture at a sample's address, or None if there is none. May wait for a model to load."""
+        """Return the picture at a sample's address, or None if there is none. Waits for no model."""
         try:
             kind, crop = parse_stem(stem)
-            stored = self.engine.page(SAMPLES, PageId.parse(page))
-        except (ValueError, SmartError):
+            versions = self.engine.library.page_versions(SAMPLES, PageId.parse(page))
+        except ValueError:
             return None
-        return PagePicture(stored, kind, crop) if picture_version(stored) == version else None
+        return next((PagePicture(one, kind, crop) for one in versions if picture_version(one) == version), None)
 
     def find_own(self, visitor: Scope | None, name: str) -> NamedPicture | None:
         """Return a visitor's picture by its name, or None if this visitor has none of that name."""

@@ -39,8 +39,8 @@ Answer = TypeVar("Answer")
 class PictureRoutes:
     """The routes of one app's pictures. It belongs to one event loop."""
 
-    def __init__(self, pictures: PictureAddresses) -> None:
-        self._pictures, self._settings = pictures, pictures.engine.settings
+    def __init__(self, picture_addresses: PictureAddresses) -> None:
+        self._addresses, self._settings = picture_addresses, picture_addresses.engine.settings
         self._readers = ThreadPoolExecutor(READING_THREADS, "read-picture")
         self._cutters = ThreadPoolExecutor(CUTTING_THREADS, "cut-picture", initializer=yield_to_searches)
         self._cuts = ConcurrencyLimiter(per_client=4, total=16, timeout=SLOT_TIMEOUT_SECONDS)
@@ -56,11 +56,11 @@ class PictureRoutes:
 
     async def _send_sample(self, request: Request) -> Response:
         page, version, stem = (request.path_params[name] for name in ("page", "version", "stem"))
-        picture = await self._read(lambda: self._pictures.find_sample(page, version, stem))
+        picture = await self._read(lambda: self._addresses.find_sample(page, version, stem))
         return await self._answer(request, picture, PUBLIC_HEADERS)
 
     async def _send_own(self, request: Request) -> Response:
-        found = self._pictures.find_own(self._visitor(request), request.path_params["name"])
+        found = self._addresses.find_own(self._visitor(request), request.path_params["name"])
         seconds = min(int(found.seconds_left), int(NAME_SECONDS)) if found else 0
         headers = {
             "Cache-Control": f"private, max-age={seconds}",
@@ -88,11 +88,11 @@ class PictureRoutes:
         return Response(content, headers=headers, media_type="image/webp")
 
     async def _content(self, request: Request, picture: PagePicture) -> bytes:
-        if self._pictures.is_quick(picture):
-            return await self._read(lambda: self._pictures.read(picture))
+        if self._addresses.is_quick(picture):
+            return await self._read(lambda: self._addresses.read(picture))
         async with self._cuts.slot(client_id(request.scope)):
             loop = asyncio.get_running_loop()
-            return await loop.run_in_executor(self._cutters, self._pictures.read, picture)
+            return await loop.run_in_executor(self._cutters, self._addresses.read, picture)
 
     async def _read(self, work: Callable[[], Answer]) -> Answer:
         return await asyncio.get_running_loop().run_in_executor(self._readers, work)

@@ -136,6 +136,12 @@ class Catalogue:
             for key in [key for key in self._views if scope in key[0]]:
                 del self._views[key]
 
+    def page_versions(self, scope: Scope, page: PageId) -> list[StoredPage]:
+        """Return a page under each encoder that it is listed under."""
+        with self._lock:
+            found = [self._headers.get((owner, encoder, page)) for owner, encoder in self._groups if owner == scope]
+        return [header.page for header in found if header is not None]
+
     def totals(self, scope: Scope) -> tuple[int, int]:
         """Return (pages, bytes) of a scope. A page of several encoders is one page; the bytes include all of them."""
         with self._lock:

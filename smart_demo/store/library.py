@@ -272,12 +272,12 @@ class Library:
         header = self._catalogue.get((scope, encoder, page))
         return None if header is None else header.page
 
+    def page_versions(self, scope: Scope, page: PageId) -> list[StoredPage]:
+        """Return the metadata of one page under each encoder that it is stored under."""
+        return self._catalogue.page_versions(scope, page)
+
     def __contains__(self, page: StoredPage) -> bool:
         return page in self._catalogue
-
-    def has_pages(self, scope: Scope) -> bool:
-        """Return whether a scope has any page, under any encoder."""
-        return self._catalogue.totals(scope)[0] > 0
 
     def totals(self, scope: Scope) -> tuple[int, int]:
         """Return (pages, bytes on disk) of a scope. A page of several encoders is one page; the bytes include all."""

@@ -46,7 +46,7 @@ class SearchEndpoint:
     def scope(self) -> Scope:
         """Scope that is searched: the visitor's pages if there are any and the page may show them, else the samples."""
         own = self._handlers.visitor
-        return own if own and self._handlers.engine.library.has_pages(own) else SAMPLES
+        return own if own and self._handlers.engine.library.totals(own)[0] else SAMPLES
 
     def search(self, query: str, top: int = 5, request: gr.Request | None = None) -> dict[str, Any]:  # noqa: D417
         """Search a library of document pages by meaning and by detail, ranked twice: by one pooled vector per page

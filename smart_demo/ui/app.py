@@ -55,16 +55,16 @@ from smart_demo.wording import size_in_words
 def build_app(
     engine: Engine,
     preparation: SamplePreparation,
+    picture_addresses: PictureAddresses,
     cleanup: Cleanup | None = None,
-    pictures: PictureAddresses | None = None,
 ) -> gr.Blocks:
     """Return the page around an engine. `preparation` and `cleanup` may be running or not.
 
-    pictures: give the same to `launch_options`, which serves them.
+    picture_addresses: give the same to `launch_options`, which serves them.
     """
     limits, waiting = engine.settings.limits, engine.settings.quotas.waiting_files
     uploads = UploadQueue(engine.add, limits.files, waiting, engine.count_pages, engine.suggest_questions)
-    handlers = Handlers(engine, uploads, preparation, pictures)
+    handlers = Handlers(engine, uploads, preparation, picture_addresses)
     explanations = ExplainHandlers(handlers)
     evidence = CropHandlers(handlers)
     endpoint = SearchEndpoint(handlers)
@@ -136,8 +136,8 @@ class Deletion:
         """Delete what is in memory of a visitor whose files are deleted."""
         if not self._handlers.uploads.running(visitor):  # new uploads of a visitor who has returned continue
             self._handlers.uploads.delete(visitor)
-        self._handlers.pictures.delete(visitor)
-        self._handlers.addresses.delete(visitor)
+        self._handlers.query_pictures.delete(visitor)
+        self._handlers.picture_addresses.delete(visitor)
         self._tickets.delete(visitor)
         self._lists.delete(visitor)
         self._how_often.delete(visitor)

@@ -31,7 +31,7 @@ from smart_demo.ui.format import format_score, format_weight, in_sentence
 from smart_demo.ui.render import render
 from smart_demo.wording import count
 
-ThumbnailLoader = Callable[[StoredPage], str]
+ThumbnailAddress = Callable[[StoredPage], str]
 """Returns the address of a page's thumbnail, or an empty text if it is missing."""
 
 

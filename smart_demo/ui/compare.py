@@ -10,7 +10,7 @@ from smart_demo.search.candidate_check import CHECKED_TOP, CandidateCheck
 from smart_demo.search.comparison import Change
 from smart_demo.search.retrieval import list_little_known
 from smart_demo.types import Counted, Found, TokenKind
-from smart_demo.ui.cards import CardRow, Column, RankedColumns, ThumbnailLoader, build_columns, render_card
+from smart_demo.ui.cards import CardRow, Column, RankedColumns, ThumbnailAddress, build_columns, render_card
 from smart_demo.ui.format import format_milliseconds, page_key
 from smart_demo.ui.render import render
 from smart_demo.wording import count
@@ -25,7 +25,7 @@ _STAGES = {"encode": "query encoded", "candidates": "pages found", "score": "sco
 
 
 def render_results(
-    found: Found, thumbnail: ThumbnailLoader, link: str = "", search: str = "", check: CandidateCheck | None = None
+    found: Found, thumbnail: ThumbnailAddress, link: str = "", search: str = "", check: CandidateCheck | None = None
 ) -> Markup:
     """Return the verdict and both columns of a search by `SearchRequest.methods`.
 

@@ -17,7 +17,7 @@ from smart_demo.errors import InputRefused, LibraryError
 from smart_demo.search.costs import STAGES, Costs, StageCost, compute_costs
 from smart_demo.search.request import ON_BOTH, ON_MINE, ON_SAMPLES, SearchRequest, parse_request_fields
 from smart_demo.search.retrieval import as_dict
-from smart_demo.types import POOLED, SAMPLES, SMART, Method, Scope
+from smart_demo.types import SAMPLES, Scope
 from smart_demo.ui import api
 from smart_demo.ui.api import SearchEndpoint
 from smart_demo.ui.events import answer_errors
@@ -73,8 +73,7 @@ class CostsTab:
         query = handlers.build_query(search)
         if (not query.text.strip() and query.image is None) or handlers.pending_samples(scopes):
             return {"sentence": NO_ANSWER}
-        smart = Method(SMART.name, SMART.label, search.weights)
-        found = handlers.engine.search(query, scopes, (POOLED, smart), search.top)
+        found = handlers.engine.search(query, scopes, search.compared, search.top)
         # The code carries nothing that identifies a visitor, so on a public page the samples answer it.
         endpoint_scope = self._endpoint.scope if handlers.is_private else SAMPLES
         has_own_pages = endpoint_scope != SAMPLES

@@ -13,11 +13,11 @@ from smart_demo.search.explain.evidence_crop import MAX_ENLARGEMENT
 from smart_demo.search.explain.explainer import PageCrop
 from smart_demo.search.request import MAX_K
 from smart_demo.server.picture_addresses import MIN_CROP_WIDTH, CropAddress, PictureAddresses, data_address
-from smart_demo.ui.events import answer_errors
+from smart_demo.ui.events import answer_errors, request_field
 from smart_demo.ui.handlers import Handlers
 from smart_demo.ui.pair_view import shorten_label
 from smart_demo.ui.render import render
-from smart_demo.ui.viewer import request_field, resolve_search
+from smart_demo.ui.viewer import resolve_search
 
 MAX_PAGES = 2 * MAX_K
 """Maximum number of pages of one request: both columns, without a page in common."""
@@ -61,7 +61,7 @@ class CropHandlers:
         pages = {key: slot for key, (_, slot) in zip(keys, slots, strict=True) if key}
         query = self._handlers.build_query(search)
         found = self._handlers.engine.crops(query, scopes, pages, search.weights, search.top)
-        address, missing = self._handlers.addresses.crop, render_sentence(NO_PAGE)
+        address, missing = self._handlers.picture_addresses.crop, render_sentence(NO_PAGE)
         return {"crops": [render_crop(found[key], pages[key], address) if key in found else missing for key in keys]}
 
     def _find_key(self, name: str) -> Key | None:

@@ -72,6 +72,11 @@ def answer_errors(
     return decorate
 
 
+def request_field(request: object, name: str) -> object:
+    """Return one field of a script's request, or None if the request is no object or lacks the field."""
+    return request.get(name) if isinstance(request, dict) else None
+
+
 def toast_text(sentence: str) -> Markup:
     """Return a sentence for a toast, which Gradio shows as markup."""
     return escape(strip_unprintable(sentence))

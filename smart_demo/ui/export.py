@@ -27,24 +27,24 @@ from smart_demo.search.request import (
     parse_request_fields,
     parse_url_query,
 )
-from smart_demo.types import Found
+from smart_demo.types import Query, Scope
 from smart_demo.ui import theme
 from smart_demo.ui.cards import (
     CardRow,
     RankedColumns,
     Side,
-    ThumbnailLoader,
+    ThumbnailAddress,
     build_columns,
     render_thumbnail,
     summarize_move,
 )
 from smart_demo.ui.compare import list_notices, render_rank_curves
 from smart_demo.ui.crops import embed_crops, render_crop
-from smart_demo.ui.events import answer_errors
+from smart_demo.ui.events import answer_errors, request_field
 from smart_demo.ui.format import strip_unprintable
 from smart_demo.ui.handlers import Handlers
 from smart_demo.ui.render import inline_style, render
-from smart_demo.ui.stories import STORIES, StoryOutcome, find_story
+from smart_demo.ui.stories import STORIES, StoryOutcome, find_outcome
 
 SHEETS = (theme.STATIC_DIR / "crops.css", theme.STATIC_DIR / "sheet.css")
 EVIDENCE_SLOT = Slot(320, 90)
@@ -91,32 +91,35 @@ class Exporter:
 
         request: `asked`, the fields of the search, and `at`, the address of the page.
         """
-        given = request if isinstance(request, dict) else {}
-        search = parse_request_fields(given.get("asked"))
-        found = self._search(search)
+        search = parse_request_fields(request_field(request, "asked"))
+        query, scopes = self._resolve(search)
+        # The query's encoding is cached, so no model runs.
+        found = self._handlers.engine.search(query, scopes, search.methods, search.top)
         columns = build_columns(found)
         if not columns.left.rows:
             raise LibraryError("There is no page to compare.", "Add a document, or search the samples.")
-        link, story = make_link(search, given.get("at")), find_story(found)
+        link, outcome = make_link(search, request_field(request, "at")), find_outcome(found)
+        story = outcome if outcome and outcome.is_ranked else None
         context = ExportContext(search.scope, self._clock(), bool(search.picture), link, story)
-        evidence = self._embed_evidence(search, columns) if choose_density(columns) == "few" else {}
+        evidence = self._embed_evidence(search, query, scopes, columns) if choose_density(columns) == "few" else {}
         page = render_document(columns, self._handlers.embed_thumbnail, context, self._fonts, evidence)
         return {"page": page, "name": make_file_name(search.text)}
 
-    def _search(self, search: SearchRequest) -> Found:
-        """Return the answer on the screen. Its query's encoding is cached, so no model runs."""
-        scopes, engine = self._handlers.resolve_scopes(search.scope), self._handlers.engine
+    def _resolve(self, search: SearchRequest) -> tuple[Query, tuple[Scope, ...]]:
+        """Return the query on the screen and its scopes."""
+        scopes = self._handlers.resolve_scopes(search.scope)
         if self._handlers.is_model_loading(scopes):
             raise LibraryError("That search cannot be saved here.")
-        return engine.search(self._handlers.build_query(search), scopes, search.methods, search.top)
+        return self._handlers.build_query(search), scopes
 
-    def _embed_evidence(self, search: SearchRequest, columns: RankedColumns) -> dict[Key, Markup]:
+    def _embed_evidence(
+        self, search: SearchRequest, query: Query, scopes: tuple[Scope, ...], columns: RankedColumns
+    ) -> dict[Key, Markup]:
         """Return the crop of each page as markup that includes its picture."""
         handlers = self._handlers
         pages = {row.hit.page.key: EVIDENCE_SLOT for row in (*columns.left.rows, *columns.right.rows)}
-        query, scopes = handlers.build_query(search), handlers.resolve_scopes(search.scope)
         crops = handlers.engine.crops(query, scopes, pages, search.weights, search.top)
-        address, evidence = embed_crops(handlers.addresses), {}
+        address, evidence = embed_crops(handlers.picture_addresses), {}
         for key, crop in crops.items():
             with suppress(LibraryError):  # its picture was deleted a moment ago
                 evidence[key] = render_crop(crop, EVIDENCE_SLOT, address)
@@ -156,7 +159,7 @@ def choose_density(columns: RankedColumns) -> str:
 
 def render_document(
     columns: RankedColumns,
-    thumbnail: ThumbnailLoader,
+    thumbnail: ThumbnailAddress,
     context: ExportContext,
     fonts: str = "",
     evidence: Mapping[Key, Markup] = MappingProxyType({}),

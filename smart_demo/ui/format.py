@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import re
+from typing import NamedTuple
 
 from smart_demo.types import LOCAL, SAMPLES, PageId, Scope, Weights
 from smart_demo.wording import count
@@ -161,17 +162,27 @@ def format_distinct_weight(value: float, *others: float) -> str:
     return f"{value:.6f}"
 
 
-def format_match(weights: Weights) -> str:
-    """Return what a ranking by these weights compares, in words for readers who do not know the method.
+class Match(NamedTuple):
+    """What a ranking compares, in words for readers who do not know the method."""
 
-    >>> format_match(Weights(1, 0)), format_match(Weights(0, 2)), format_match(Weights(1, 1))
+    name: str
+    note: str
+    """The same in one phrase."""
+
+
+def describe_match(weights: Weights) -> Match:
+    """Return what a ranking by these weights compares.
+
+    >>> describe_match(Weights(1, 0)).name, describe_match(Weights(0, 2)).name, describe_match(Weights(1, 1)).name
     ('Overall match', 'Detail match', 'Overall + detail match')
     """
     if weights.pooled and weights.late:
-        return "Overall + detail match"
+        return Match("Overall + detail match", "The whole page, and each word’s best place")
     if weights.late:
-        return "Detail match"
-    return "Overall match" if weights.pooled else "No match"
+        return Match("Detail match", "Each word and its best place on the page")
+    if weights.pooled:
+        return Match("Overall match", "One comparison for the whole page")
+    return Match("No match", "Both weights are 0, so the order means nothing")
 
 
 def page_key(scope: Scope, page: PageId) -> str:

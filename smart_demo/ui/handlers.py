@@ -48,7 +48,7 @@ from smart_demo.ui.events import answer_errors
 from smart_demo.ui.library_tab import PendingSamples, SamplePreparation
 from smart_demo.ui.query_input import QueryPictures
 from smart_demo.ui.render import render
-from smart_demo.ui.stories import STORY_QUERIES, find_story
+from smart_demo.ui.stories import STORY_QUERIES, find_outcome
 from smart_demo.ui.upload_queue import UploadQueue
 from smart_demo.wording import size_in_words
 
@@ -95,13 +95,13 @@ class Handlers:
         engine: Engine,
         uploads: UploadQueue,
         preparation: SamplePreparation,
-        addresses: PictureAddresses | None = None,
+        picture_addresses: PictureAddresses,
     ) -> None:
-        """`addresses`: those that the app serves."""
+        """`picture_addresses`: those that the app serves."""
         self.engine, self.uploads, self.preparation = engine, uploads, preparation
-        self.addresses = addresses or PictureAddresses(engine)
+        self.picture_addresses = picture_addresses
         load_image, limits = engine.library.picture, engine.settings.limits
-        self.pictures = QueryPictures(self.find_page, load_image, limits, lambda: self.visitor)
+        self.query_pictures = QueryPictures(self.find_page, load_image, limits, lambda: self.visitor)
 
     # -- the visitor, and what they may see
 
@@ -231,8 +231,8 @@ class Handlers:
         # The check ran with SMART's weights and holds for no others.
         check = self.engine.candidate_check(found, scopes) if request.weights == SMART.weights else None
         link, search = format_url_query(request), json.dumps(request.fields)
-        answer = compare.render_results(found, self.addresses.thumbnail, link, search, check)
-        return stories.render_story(find_story(found)) + answer
+        answer = compare.render_results(found, self.picture_addresses.thumbnail, link, search, check)
+        return stories.render_story(find_outcome(found)) + answer
 
     def check_answer(self, found: Found, scopes: Sequence[Scope]) -> Found:
         """Return an answer, with a notice if probably nothing in these scopes answers the question.
@@ -253,7 +253,7 @@ class Handlers:
     def build_query(self, request: SearchRequest) -> Query:
         """Return the query of a request. Raises InputRefused or LibraryError if its picture is gone or not visible."""
         return self.query_for_visitor(
-            request.text, self.pictures.load_pixels(request.picture) if request.picture else None
+            request.text, self.query_pictures.load_pixels(request.picture) if request.picture else None
         )
 
     def query_for_visitor(self, text: str, pixels: Pixels | None = None) -> Query:
@@ -274,7 +274,7 @@ class Handlers:
         if self.visitor is None:
             raise InputRefused("This page takes no pictures.", "Open a page and draw on it instead.")
         try:
-            return self.pictures.store(copy)
+            return self.query_pictures.store(copy)
         finally:
             self.uploads.delete_copy(copy)
 
@@ -287,14 +287,15 @@ class Handlers:
         if not request.picture:
             return ""
         try:
-            return query_input.render_picture_tag(self.pictures.preview(request.picture, self.addresses.crop))
+            preview = self.query_pictures.preview(request.picture, self.picture_addresses.crop)
         except SmartError:  # the answer names the error
-            return query_input.render_picture_tag(None)
+            preview = None
+        return query_input.render_picture_tag(preview)
 
     @answer_errors("a page could not be shown")
     def load_picture(self, key: object) -> dict[str, object]:
         """Return `picture`, the address of a page's picture for the viewer, or a sentence."""
-        return {"picture": self.addresses.whole(self.find_page(*parse_page_key(key)))}
+        return {"picture": self.picture_addresses.whole(self.find_page(*parse_page_key(key)))}
 
     def embed_thumbnail(self, page: StoredPage) -> str:
         """Return a page's thumbnail as a data address, or an empty text if it cannot be read."""
@@ -352,8 +353,8 @@ class Handlers:
             raise InputRefused("That document cannot be deleted here.")
         names = {document.file: document.name for document in self.engine.documents(visitor)}
         freed = self.engine.delete_document(visitor, file)
-        self.addresses.discard_deleted_pages()
-        self.uploads.discard_questions(visitor)
+        self.picture_addresses.discard_deleted_pages()
+        self.uploads.discard_outcome(visitor, file)
         return f"{names.get(file, 'The document')} is deleted: {size_in_words(freed)} freed."
 
 

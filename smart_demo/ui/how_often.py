@@ -15,11 +15,10 @@ from smart_demo.judging.judging_store import JudgingStore
 from smart_demo.judging.outcome_counter import OutcomeCounter
 from smart_demo.search.request import ON_MINE, ON_SAMPLES, SearchRequest, parse_request
 from smart_demo.types import SAMPLES, Scope
-from smart_demo.ui.events import answer_errors
+from smart_demo.ui.events import answer_errors, request_field
 from smart_demo.ui.format import in_sentence
 from smart_demo.ui.handlers import Handlers
 from smart_demo.ui.render import render
-from smart_demo.ui.results_tab import request_field
 
 COUNTED_CHOICES = (ON_SAMPLES, ON_MINE)
 """Choices of a scope that have a line of their own."""

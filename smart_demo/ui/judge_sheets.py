@@ -28,7 +28,7 @@ from smart_demo.judging.scoreboard import METHOD_LABELS
 from smart_demo.judging.trials import BlindColumns, Trial
 from smart_demo.search.request import SearchRequest, format_url_query
 from smart_demo.types import SMART, PageId, Scope, StoredPage
-from smart_demo.ui.cards import ThumbnailLoader, describe_formula, render_thumbnail
+from smart_demo.ui.cards import ThumbnailAddress, describe_formula, render_thumbnail
 from smart_demo.ui.handlers import Handlers
 from smart_demo.ui.render import render
 from smart_demo.ui.tickets import Ticket, Tickets
@@ -143,7 +143,7 @@ class JudgeSheets:
         """Render the open query's pages to grade, the start panel, or the end panel."""
         return self._panel(owner, compare, self.render_grades)
 
-    def render_votes(self, ticket: Ticket, thumbnail: ThumbnailLoader = no_thumbnail) -> Markup:
+    def render_votes(self, ticket: Ticket, thumbnail: ThumbnailAddress = no_thumbnail) -> Markup:
         """Render the vote sheet of a query: blind before its vote, revealed after it."""
         judged, trial = self.judging.journal(ticket.owner).judgements, ticket.trial
         vote = judged.votes.get((trial.conditions, trial.query.key))
@@ -162,7 +162,7 @@ class JudgeSheets:
         return render_vote_sheet(sheet, thumbnail)
 
     def render_grades(
-        self, ticket: Ticket, thumbnail: ThumbnailLoader = no_thumbnail, *, ranks: bool = False
+        self, ticket: Ticket, thumbnail: ThumbnailAddress = no_thumbnail, *, ranks: bool = False
     ) -> Markup:
         """Render the grade sheet of a query. ranks: show the ranks of its pages without a vote too."""
         judged, trial = self.judging.journal(ticket.owner).judgements, ticket.trial
@@ -192,7 +192,7 @@ class JudgeSheets:
         return judging_progress(queries, min(ticket.position, len(queries)), judged, ticket.trial.conditions)
 
     def _panel(
-        self, owner: Scope, compare: SearchRequest, render_sheet: Callable[[Ticket, ThumbnailLoader], Markup]
+        self, owner: Scope, compare: SearchRequest, render_sheet: Callable[[Ticket, ThumbnailAddress], Markup]
     ) -> Markup:
         judging = self.judging
         worklist, public = judging.worklist(owner), not self.handlers.is_private
@@ -205,10 +205,10 @@ class JudgeSheets:
             progress = judging_progress(worklist.queries, worklist.position, journal.judgements, conditions)
             return render("judge_end", progress=progress, max_query_chars=MAX_LISTED_QUERY_CHARS)
         ticket = self.tickets.issue(owner, worklist, worklist.current, compare, journal.session.seed)
-        return render_sheet(ticket, self.handlers.addresses.thumbnail)
+        return render_sheet(ticket, self.handlers.picture_addresses.thumbnail)
 
 
-def render_vote_sheet(sheet: VoteSheet, thumbnail: ThumbnailLoader) -> Markup:
+def render_vote_sheet(sheet: VoteSheet, thumbnail: ThumbnailAddress) -> Markup:
     """Render the panel Vote: blind before the vote, revealed after it."""
     return render(
         "vote_sheet",

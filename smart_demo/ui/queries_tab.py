@@ -40,13 +40,13 @@ from smart_demo.judging.query_list import (
 )
 from smart_demo.search.cache import LRUCache
 from smart_demo.search.request import SearchRequest
-from smart_demo.types import POOLED, SMART, Found, Method, Scope
+from smart_demo.types import Found, Scope
 from smart_demo.ui.cards import describe_formula
-from smart_demo.ui.events import UNEXPECTED_ERROR, answer_errors
+from smart_demo.ui.events import UNEXPECTED_ERROR, answer_errors, request_field
 from smart_demo.ui.format import format_time_left
 from smart_demo.ui.handlers import Handlers
 from smart_demo.ui.render import render
-from smart_demo.ui.results_tab import FAILURE, request_field
+from smart_demo.ui.results_tab import FAILURE
 from smart_demo.wording import MEGABYTE, count, count_queries, limit_in_words
 
 log = logging.getLogger(__name__)
@@ -207,10 +207,9 @@ class QueriesHandlers:
     ) -> Iterator[float | None]:
         """Search one query after the other, append to `rows` and `notices`, and yield the estimated seconds left."""
         engine, scopes = self._handlers.engine, self._handlers.resolve_scopes(search.scope)
-        methods = (POOLED, Method(SMART.name, SMART.label, search.weights))
 
         def answer(text: str) -> Found:
-            return engine.search(self._handlers.query_for_visitor(text), scopes, methods, search.top)
+            return engine.search(self._handlers.query_for_visitor(text), scopes, search.compared, search.top)
 
         started = self._clock()
         results = compare_queries(queries, answer, search.top, known)

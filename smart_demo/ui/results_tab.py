@@ -37,7 +37,7 @@ from smart_demo.judging.scoreboard import (
 from smart_demo.judging.trials import Conditions, Trial
 from smart_demo.search.request import ON_BOTH, ON_MINE, ON_SAMPLES, REGION_PREFIX, SearchRequest, parse_request
 from smart_demo.types import PageId
-from smart_demo.ui.events import answer_errors
+from smart_demo.ui.events import answer_errors, request_field
 from smart_demo.ui.handlers import Handlers
 from smart_demo.ui.render import NOTHING, render
 from smart_demo.wording import count, count_queries, limit_in_words
@@ -139,11 +139,6 @@ class ResultsHandlers:
             )
         self._judging.ensure_room(owner, len(lines))
         return journal.import_lines(lines)
-
-
-def request_field(request: object, name: str) -> object:
-    """Return one field of a script's request, or None if the request is no object or lacks the field."""
-    return request.get(name) if isinstance(request, dict) else None
 
 
 def render_import_result(result: ImportResult | str) -> Markup:

@@ -8,18 +8,18 @@ from __future__ import annotations
 import unicodedata
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Protocol
 
 from markupsafe import Markup
 
 from smart_demo.errors import LibraryError
+from smart_demo.evaluation.outcomes import Outcomes
 from smart_demo.search.comparison import Change, Comparison, Move, compare
 from smart_demo.search.request import ON_MINE, ON_SAMPLES, parse_request
 from smart_demo.types import Found, Hit, Method, SearchResult, StoredPage
 from smart_demo.ui.cards import describe_formula
-from smart_demo.ui.format import format_match, page_key, strip_unprintable
+from smart_demo.ui.format import describe_match, page_key, strip_unprintable
 from smart_demo.ui.render import render
-from smart_demo.ui.stories import STORIES, find_answer
+from smart_demo.ui.stories import StoryOutcome, find_outcome, name_place
 
 MAX_QUESTION_WIDTH = 220
 """Columns of a question that fit on a slide; a Chinese character takes two."""
@@ -33,77 +33,16 @@ ANSWER_SCALE = 0.62
 """Height of an answer that is in neither first place, relative to the first pages; the style sheet has it, too."""
 LIBRARIES = {ON_SAMPLES: "the samples", ON_MINE: "your documents"}
 """The libraries with judged questions, as they are named in a sentence."""
-MATCH_NOTES = {
-    "Overall match": "One comparison for the whole page",
-    "Detail match": "Each word and its best place on the page",
-    "Overall + detail match": "The whole page, and each word’s best place",
-    "No match": "Both weights are 0, so the order means nothing",
-}
-"""What each ranking compares, in one phrase, by the names of `format_match`."""
-
-
-class OutcomeCounts(Protocol):
-    """How many judged questions the right ranking answers better than the left one."""
-
-    @property
-    def judged(self) -> int:
-        """The number of judged questions."""
-
-    @property
-    def better(self) -> int:
-        """The number of questions for which the right ranking is better."""
-
-    @property
-    def equal(self) -> int:
-        """The number of questions for which both rankings are equally good."""
-
-    @property
-    def worse(self) -> int:
-        """The number of questions for which the right ranking is worse."""
-
-
-@dataclass(frozen=True, slots=True)
-class AnswerPage:
-    """The page that answers a story, with its rank in both rankings; None if a ranking did not reach it."""
-
-    page: StoredPage
-    left: int | None
-    right: int | None
-
-    @property
-    def ranks(self) -> str:
-        """Both ranks, from the left to the right one."""
-        return f"{_place(self.left)} → {_place(self.right)}"
-
-    @property
-    def change(self) -> Change:
-        """Whether the page rises, falls or stays. A page that only one ranking reached is new there, or has left."""
-        if self.left is None or self.right is None:
-            return Change.LEFT if self.right is None else Change.NEW
-        if self.left == self.right:
-            return Change.SAME
-        return Change.UP if self.right < self.left else Change.DOWN
-
-    @property
-    def sentence(self) -> str:
-        """The page's move in one sentence."""
-        if self.left == self.right:
-            return f"The answer is at {_place(self.left)} in both lists."
-        if self.left is None or self.right is None:
-            return f"The answer: {self.ranks}."
-        verb = "rises" if self.right < self.left else "falls"
-        return f"The answer {verb} from place {self.left} to place {self.right}."
 
 
 @dataclass(frozen=True, slots=True)
 class SlideRanks:
     """The lists of both rankings with the answer, if there is one."""
 
-    found: Found
     left: SearchResult
     right: SearchResult
     comparison: Comparison
-    answer: AnswerPage | None
+    answer: StoryOutcome | None
 
     @property
     def sides(self) -> tuple[tuple[str, SearchResult], ...]:
@@ -130,10 +69,7 @@ def compare_ranks(found: Found) -> SlideRanks:
     left, right = found.compared
     if not left.hits or not right.hits:
         raise LibraryError("There is no page to compare.", "Add a document, or search the samples.")
-    answer = find_answer(found)
-    page = answer[1] if answer else None
-    known = AnswerPage(page, left.ranks.get(page.key), right.ranks.get(page.key)) if page else None
-    return SlideRanks(found, left, right, compare(left, right), known)
+    return SlideRanks(left, right, compare(left, right), find_outcome(found))
 
 
 # -- the first slide
@@ -172,10 +108,10 @@ def panel_ratio(page: StoredPage) -> float:
 
 def _describe_method(method: Method) -> dict[str, object]:
     """Return a ranking's name in plain words, what it compares, and the same in technical terms."""
-    name = format_match(method.weights)
+    name, note = describe_match(method.weights)
     return {
         "name": name,
-        "note": MATCH_NOTES[name],
+        "note": note,
         "terms": f"{method.label}: {describe_formula(method.weights)}",
     }
 
@@ -185,9 +121,7 @@ def _describe_first_pages(ranks: SlideRanks) -> list[str]:
     if ranks.answer is None:
         differ = "Each list begins with another page." if ranks.comparison.new_first else ""
         return [differ or "Both lists begin with the same page."]
-    answer = find_answer(ranks.found)
-    look = [STORIES[answer[0] - 1].look] if answer else []
-    return [ranks.answer.sentence, *look]
+    return [ranks.answer.plain_sentence, ranks.answer.story.look]
 
 
 # -- the second slide
@@ -237,14 +171,14 @@ def _list_rows(ranks: SlideRanks, side: str, result: SearchResult) -> list[RankR
 def _describe_move(move: Move, side: str) -> str:
     """Return a page's move for its row: on the right where it comes from, on the left only that it leaves the list."""
     if side == "left":
-        return f"goes to {_place(move.right)}" if move.change is Change.LEFT else ""
+        return f"goes to {name_place(move.right)}" if move.change is Change.LEFT else ""
     match move.change:
         case Change.UP:
             return f"▲ up {move.steps}"
         case Change.DOWN:
             return f"▼ down {-move.steps}"
         case Change.NEW:
-            return f"✦ from {_place(move.left)}" if move.left else "✦ new"
+            return f"✦ from {name_place(move.left)}" if move.left else "✦ new"
         case _:
             return "= same place"
 
@@ -289,7 +223,7 @@ def _curve_path(start: int | None, end: int | None) -> str:
 
 def describe_moves(ranks: SlideRanks) -> list[str]:
     """Return what moved, in two or three sentences: the answer, both lists, and without an answer the widest moves."""
-    sentences = [ranks.answer.sentence] if ranks.answer else []
+    sentences = [ranks.answer.plain_sentence] if ranks.answer else []
     comparison = ranks.comparison
     if comparison.k == 1:
         sentences.append("Both lists have the same page." if comparison.same_order else "Each list has another page.")
@@ -309,7 +243,8 @@ def _describe_widest_moves(ranks: SlideRanks) -> list[str]:
     for (steps, key), verb in ((max(moves, key=_steps), "rises"), (min(moves, key=_steps), "falls")):
         if (steps > 0) == (verb == "rises") and steps:
             move = ranks.comparison.moves[key]
-            sentences.append(f"{_name_page(pages[key])} {verb} most, from {_place(move.left)} to {_place(move.right)}.")
+            places = f"from {name_place(move.left)} to {name_place(move.right)}"
+            sentences.append(f"{_name_page(pages[key])} {verb} most, {places}.")
     return sentences
 
 
@@ -323,20 +258,16 @@ def _name_page(page: StoredPage) -> str:
     return f"{name}, page {page.number}"
 
 
-def _place(rank: int | None) -> str:
-    return f"place {rank}" if rank else "no place"
-
-
 # -- the last slide
 
 
-def render_outcomes(counts: OutcomeCounts | None, compared: tuple[Method, Method], library: str = ON_SAMPLES) -> Markup:
+def render_outcomes(counts: Outcomes | None, compared: tuple[Method, Method], library: str = ON_SAMPLES) -> Markup:
     """Return the slide with the count over judged questions, or how to judge some.
 
     counts: of the standard rankings. compared: those on the page. library: one of SCOPE_CHOICES.
     """
     standard = parse_request().compared
-    left, right = (format_match(method.weights) for method in standard)
+    left, right = (describe_match(method.weights).name for method in standard)
     if counts is None or not counts.judged:
         return render("slide_outcomes", counts=None, right=right)
     return render(
@@ -351,7 +282,7 @@ def render_outcomes(counts: OutcomeCounts | None, compared: tuple[Method, Method
     )
 
 
-def describe_losses(counts: OutcomeCounts, name: str) -> str:
+def describe_losses(counts: Outcomes, name: str) -> str:
     """Return how often the right ranking is worse and how often it changes nothing."""
     lost = f"loses {counts.worse} of {counts.judged}" if counts.worse else f"loses none of {counts.judged}"
     return f"{name} {lost} and changes nothing in {counts.equal}."

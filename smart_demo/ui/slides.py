@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import json
 from dataclasses import replace
-from typing import Protocol
 
 from markupsafe import Markup
 
@@ -23,11 +22,11 @@ from smart_demo.search.request import (
     parse_request_fields,
 )
 from smart_demo.types import SAMPLES
-from smart_demo.ui.events import answer_errors
+from smart_demo.ui.events import answer_errors, request_field
 from smart_demo.ui.handlers import Handlers
+from smart_demo.ui.how_often import HowOften
 from smart_demo.ui.render import render
 from smart_demo.ui.slide_views import (
-    OutcomeCounts,
     SlideRanks,
     compare_ranks,
     fit_question,
@@ -35,27 +34,17 @@ from smart_demo.ui.slide_views import (
     render_pages,
     render_ranks,
 )
-from smart_demo.ui.stories import STORIES, STORY_QUERIES
+from smart_demo.ui.stories import STORIES, STORY_QUERIES, Story, find_story
 
 PAGES, RANKS, OUTCOMES = 1, 2, 3
 """Numbers of the slides of one question: its first pages, its rank lines, and the count over judged questions."""
 
 
-class OutcomeSource(Protocol):
-    """The counts over judged questions, as `HowOften` has them."""
-
-    def outcomes(self, choice: object) -> OutcomeCounts | None:
-        """Return the counts for one of SCOPE_CHOICES, or None if none is judged or they are not counted yet."""
-
-    def is_pending(self, choice: object) -> bool:
-        """Return whether the counts for a choice are being computed."""
-
-
 class SlideHandlers:
     """Answers the slides' script, for one app."""
 
-    def __init__(self, handlers: Handlers, outcomes: OutcomeSource) -> None:
-        self._handlers, self._outcomes = handlers, outcomes
+    def __init__(self, handlers: Handlers, how_often: HowOften) -> None:
+        self._handlers, self._how_often = handlers, how_often
 
     @answer_errors("a slide could not be shown")
     def slide(self, request: object) -> dict[str, object]:
@@ -66,8 +55,8 @@ class SlideHandlers:
         The place is `at` of `count`, with `previous` and `next` as requests, or None at either end. `link` is the query
         string of the slide's question, `text` its words and `fields` its fields as JSON.
         """
-        given = request if isinstance(request, dict) else {}
-        search, number = parse_request_fields(given.get("asked")), _check_number(given.get("slide"))
+        search = parse_request_fields(request_field(request, "asked"))
+        number = _check_number(request_field(request, "slide"))
         place = _place_in_deck(search, number)
         place |= {"link": format_url_query(search), "text": search.text.strip(), "fields": json.dumps(search.fields)}
         try:
@@ -85,8 +74,8 @@ class SlideHandlers:
         """Return the last slide. A search in both libraries has the counts of the samples."""
         self._handlers.resolve_scopes(search.scope)
         choice = ON_SAMPLES if search.scope == ON_BOTH else search.scope
-        counts = self._outcomes.outcomes(choice)
-        if counts is None and self._outcomes.is_pending(choice):
+        counts = self._how_often.outcomes(choice)
+        if counts is None and self._how_often.is_pending(choice):
             raise LibraryError("The judged questions are being counted.", "Try again in a moment.")
         return render_outcomes(counts, search.compared, choice)
 
@@ -102,19 +91,17 @@ class SlideHandlers:
 
     def _head(self, search: SearchRequest) -> Markup:
         """Return the question above a slide, with its picture and with the title of its story."""
-        story = find_story_number(search)
-        pictures, crop = self._handlers.pictures, self._handlers.addresses.crop
+        story = _find_story(search)
+        pictures, crop = self._handlers.query_pictures, self._handlers.picture_addresses.crop
         preview = pictures.preview(search.picture, crop) if search.picture else None
-        title = f"Example {story} of {len(STORIES)}: {STORIES[story - 1].title}" if story else "Your question"
+        title = f"Example {story.number} of {len(STORIES)}: {story.title}" if story else "Your question"
         question, size = fit_question(search.text)
         return render("slide_head", title=title, question=question, size=size, preview=preview)
 
 
-def find_story_number(search: SearchRequest) -> int:
-    """Return the number of the story that a search repeats, from 1, or 0 if it is the visitor's own question."""
-    text = search.text.strip()
-    is_story = not search.picture and text in STORY_QUERIES and SAMPLES in SCOPE_CHOICES[search.scope]
-    return STORY_QUERIES.index(text) + 1 if is_story else 0
+def _find_story(search: SearchRequest) -> Story | None:
+    """Return the story that a search repeats, or None if it is the visitor's own question."""
+    return None if search.picture or SAMPLES not in SCOPE_CHOICES[search.scope] else find_story(search.text)
 
 
 def _check_number(number: object) -> int:
@@ -126,7 +113,8 @@ def _check_number(number: object) -> int:
 
 def _place_in_deck(search: SearchRequest, number: int) -> dict[str, object]:
     """Return a slide's place: its number, the count of all slides, and the requests of its neighbours."""
-    story, last = find_story_number(search), len(STORIES)
+    found, last = _find_story(search), len(STORIES)
+    story = found.number if found else 0
     before = after = None
     if number != PAGES:
         before = _position(search, number - 1)

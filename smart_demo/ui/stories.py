@@ -12,7 +12,8 @@ from dataclasses import dataclass
 
 from markupsafe import Markup
 
-from smart_demo.types import SAMPLES, Found, Method, PageId, Scope, StoredPage
+from smart_demo.search.comparison import Change
+from smart_demo.types import SAMPLES, Found, Method, StoredPage
 from smart_demo.ui.format import in_sentence
 from smart_demo.ui.render import NOTHING, render
 
@@ -28,38 +29,75 @@ class Story:
     document: str
     page: int
 
+    @property
+    def number(self) -> int:
+        """Number of the story, from 1."""
+        return STORIES.index(self) + 1
+
 
 @dataclass(frozen=True, slots=True)
 class StoryOutcome:
-    """The ranks of a story's page in one search."""
+    """The page that answers a story, with its ranks in one search. In a large library a ranking may not reach it."""
 
     story: Story
-    number: int
-    """Number of the story, from 1."""
-    key: tuple[Scope, PageId]
-    """The page that answers the query."""
+    page: StoredPage
     methods: tuple[Method, Method]
     """The left and the right method."""
-    left: int
-    """Rank of that page in the left column."""
-    right: int
-    """Rank of that page in the right column."""
+    left: int | None
+    """Rank of the page in the left ranking, or None if that did not reach it."""
+    right: int | None
+    """Rank of the page in the right ranking, or None if that did not reach it."""
 
     @property
-    def change(self) -> str:
-        """The direction of the page's move, as part of a class name: `up`, `down` or `same`."""
-        return "up" if self.right < self.left else "down" if self.right > self.left else "same"
+    def is_ranked(self) -> bool:
+        """Whether both rankings reached the page."""
+        return self.left is not None and self.right is not None
+
+    @property
+    def ranks(self) -> str:
+        """Both ranks, from the left to the right one."""
+        return f"{name_place(self.left)} → {name_place(self.right)}"
+
+    @property
+    def change(self) -> Change:
+        """Whether the page rises, falls or stays. A page that only one ranking reached is new there, or has left."""
+        if self.left == self.right:
+            return Change.SAME
+        if self.left is None or self.right is None:
+            return Change.LEFT if self.right is None else Change.NEW
+        return Change.UP if self.right < self.left else Change.DOWN
 
     @property
     def sentence(self) -> str:
-        """The outcome in one sentence."""
+        """The outcome in one sentence that names the right method."""
         label = self.methods[1].label
-        if self.right == self.left:
+        if self.left == self.right:
             return f"The same place in both columns: {in_sentence(label)} changes nothing here."
+        if self.left is None or self.right is None:
+            return f"The answer: {self.ranks}."
         if self.right < self.left:
             first = "to first place" if self.right == 1 else f"from place {self.left} to {self.right}"
             return f"{label} lifts the answer {first}."
         return f"{label} loses here: the answer falls from place {self.left} to {self.right}."
+
+    @property
+    def plain_sentence(self) -> str:
+        """The page's move in one sentence that names no method."""
+        if self.left == self.right:
+            return f"The answer is at {name_place(self.left)} in both lists."
+        if self.left is None or self.right is None:
+            return f"The answer: {self.ranks}."
+        verb = "rises" if self.right < self.left else "falls"
+        return f"The answer {verb} from place {self.left} to place {self.right}."
+
+
+def name_place(rank: int | None) -> str:
+    """Return a rank in words.
+
+    >>> name_place(3), name_place(None)
+    ('place 3', 'no place')
+    """
+    return f"place {rank}" if rank else "no place"
 
 
 STORIES = (
@@ -118,33 +156,28 @@ PRESETS = (("Pooled only", 1.0, 0.0), ("Late only", 0.0, 1.0), ("SMART 1/1", 1.0
 """Label, weight of pooled and weight of late."""
 
 
-def find_story(found: Found) -> StoryOutcome | None:
+def find_story(query: str) -> Story | None:
+    """Return the story with this query, or None. A search with a picture too, or of other pages, is not a story's."""
+    query = query.strip()
+    return next((story for story in STORIES if story.query == query), None)
+
+
+def find_outcome(found: Found) -> StoryOutcome | None:
     """Return the outcome of the story whose query was searched, in the two rankings that are compared.
 
-    Returns None if no story has that query, a picture was searched too, or the story's page is not ranked.
+    Returns None if no story has that query, a picture was searched too, or the story's page was not searched.
     """
-    if (answer := find_answer(found)) is None:
+    story = None if found.query.image_hash else find_story(found.query.text)
+    if story is None:
         return None
-    (number, page), (left, right) = answer, found.compared
-    if page.key not in left.ranks or page.key not in right.ranks:
+    answer = (SAMPLES, story.document, story.page)
+    page = next((page for page in found.parts.pages if (page.scope, page.document, page.number) == answer), None)
+    if page is None:
         return None
-    ranks = left.ranks[page.key], right.ranks[page.key]
-    return StoryOutcome(STORIES[number - 1], number, page.key, (left.method, right.method), *ranks)
-
-
-def find_answer(found: Found) -> tuple[int, StoredPage] | None:
-    """Return the number of the story whose query was searched, from 1, and its page, if that was searched too."""
-    if found.query.image_hash:
-        return None
-    for number, story in enumerate(STORIES, start=1):
-        if story.query != found.query.text.strip():
-            continue
-        for page in found.parts.pages:
-            if (page.scope, page.document, page.number) == (SAMPLES, story.document, story.page):
-                return number, page
-    return None
+    left, right = found.compared
+    return StoryOutcome(story, page, (left.method, right.method), left.ranks.get(page.key), right.ranks.get(page.key))
 
 
 def render_story(outcome: StoryOutcome | None) -> Markup:
-    """Return what to look at and the page's outcome, or nothing for None."""
-    return render("story", outcome=outcome, stories=len(STORIES)) if outcome else NOTHING
+    """Return what to look at and the page's outcome; nothing for None, and if a ranking did not reach the page."""
+    return render("story", outcome=outcome, stories=len(STORIES)) if outcome and outcome.is_ranked else NOTHING

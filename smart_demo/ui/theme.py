@@ -151,10 +151,10 @@ GRADIO_DARK = {
 }
 
 
-def launch_options(settings: Settings, pictures: PictureAddresses | None = None) -> dict[str, Any]:
+def launch_options(settings: Settings, picture_addresses: PictureAddresses) -> dict[str, Any]:
     """Return the arguments of `Blocks.launch`. Address and port are left to Gradio's own variables.
 
-    pictures: those that `build_app` was given; None for a page that serves no pictures.
+    picture_addresses: those that `build_app` was given.
     """
     return {
         "theme": build_theme(),
@@ -170,7 +170,7 @@ def launch_options(settings: Settings, pictures: PictureAddresses | None = None)
         "allowed_paths": [],
         "max_file_size": max_upload_file_bytes(settings),
         "state_session_capacity": MAX_SESSIONS,
-        "app_kwargs": {"middleware": build_middleware(settings), "routes": build_routes(pictures)},
+        "app_kwargs": {"middleware": build_middleware(settings), "routes": build_routes(picture_addresses)},
         "mcp_server": has_mcp(),
     }
 
@@ -208,10 +208,10 @@ def build_head() -> str:
     return f"{metadata}{fonts}{modules}{print_style}{script}"
 
 
-def build_routes(pictures: PictureAddresses | None = None) -> list[Route]:
+def build_routes(picture_addresses: PictureAddresses) -> list[Route]:
     """Return a route for each module, and those of pictures. Gradio's own follow; no other file has an address."""
     modules = [Route(f"/{SCRIPT_FOLDER}{name}", _send_module) for name in MODULES]
-    return modules + (PictureRoutes(pictures).routes if pictures else [])
+    return modules + PictureRoutes(picture_addresses).routes
 
 
 async def _send_module(request: Request) -> Response:

@@ -74,7 +74,8 @@ class _Report:
     rate: PageRate = field(default_factory=PageRate)
     ended: float | None = None
     seconds_left: float | None = None
-    questions: tuple[str, ...] = ()
+    questions: tuple[str, ...] | None = None
+    """Queries made from the words of its pages; None until they are made, after an error and after a deletion."""
     stopped: bool = False
     deletions: int = 0
     """Number of times that pages were deleted since it began."""
@@ -132,12 +133,6 @@ class UploadQueue:
         with self._lock:
             return owner in self._queues
 
-    def progress(self, owner: Scope) -> tuple[Progress, ...]:
-        """Return the latest progress of every file of the owner's last upload, oldest first."""
-        with self._lock:
-            report = self._reports.get(owner)
-            return tuple(job.progress for job in report.jobs) if report else ()
-
     def batch(self, owner: Scope) -> BatchProgress:
         """Return the latest progress of the owner's last upload, all files together."""
         with self._lock:
@@ -153,7 +148,7 @@ class UploadQueue:
                 stopping=any(job.stopping for job in self._queues.get(owner, ())),
                 seconds=0.0 if running or report.ended is None else report.ended - report.started,
                 seconds_left=report.seconds_left if running else None,
-                questions=() if running else report.questions,
+                questions=None if running else report.questions,
                 dismissed=report.dismissed,
             )
 
@@ -163,12 +158,23 @@ class UploadQueue:
             if report := self._reports.get(owner):
                 report.dismissed = True
 
-    def discard_questions(self, owner: Scope) -> None:
-        """Discard the queries made from the words of the owner's pages: a page that they quote was deleted."""
+    def discard_outcome(self, owner: Scope, file: str) -> None:
+        """Discard what is no longer true of the owner's last upload after a document was deleted.
+
+        The queries may quote its pages, and its pages no longer count as added. A finished upload counts as read, but
+        the list of its files keeps why others were refused.
+        """
         with self._lock:
-            if report := self._reports.get(owner):
-                report.questions = ()
-                report.deletions += 1
+            report = self._reports.get(owner)
+            jobs = [job for job in report.jobs if job.progress.file == file] if report else []
+            if report is None or not jobs:
+                return
+            report.questions = None
+            report.deletions += 1
+            report.dismissed = owner not in self._queues
+            for job in jobs:
+                if job.progress.state is State.DONE:
+                    job.progress = replace(job.progress, added=0)
 
     def submit(self, owner: Scope, files: Sequence[Path]) -> None:
         """Queue copies of uploaded files under their own names. A file over a limit is refused with a message.
@@ -340,9 +346,9 @@ class UploadQueue:
                 done = job.progress
                 if done.file and done.done and done.state is not State.WORKING:
                     files[done.file] = done.outcome.added if done.outcome else ()
-        questions: tuple[str, ...] = ()
+        questions: tuple[str, ...] | None = None
         try:
-            questions = self._suggest(owner, files) if files else ()
+            questions = self._suggest(owner, files) if files else None
         except SmartError as error:
             log.warning("no questions are suggested: %s", type(error).__name__)
         except Exception:

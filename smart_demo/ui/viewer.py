@@ -20,7 +20,7 @@ from smart_demo.search.explain import MAX_ALPHA, ColourRange, PageMap, Term
 from smart_demo.search.explain.explainer import Explanation, Pairing
 from smart_demo.search.request import SearchRequest, parse_request_fields
 from smart_demo.types import QueryEncoding, Scope, TokenKind
-from smart_demo.ui.events import answer_errors
+from smart_demo.ui.events import answer_errors, request_field
 from smart_demo.ui.format import format_contribution, format_score
 from smart_demo.ui.handlers import Handlers, parse_page_key
 from smart_demo.ui.pair_view import (
@@ -95,13 +95,6 @@ def resolve_search(handlers: Handlers, request: object) -> tuple[SearchRequest, 
     if handlers.is_model_loading(scopes):
         raise LibraryError("That page cannot be shown here.")
     return search, scopes
-
-
-def request_field(request: object, name: str) -> object:
-    """Return one field of a script's request. Raises InputRefused if the request has no fields."""
-    if not isinstance(request, dict):
-        raise InputRefused("That is not a search request.")
-    return request.get(name)
 
 
 def describe_explanation(explanation: Explanation) -> dict[str, object]:

@@ -36,6 +36,7 @@ from smart_demo.judging.journal import Journal
 from smart_demo.judging.trials import JudgedQuery, Rankings, draw_sides
 from smart_demo.search.comparison import Change, Move
 from smart_demo.search.request import ON_BOTH, ON_MINE, ON_SAMPLES, SearchRequest, format_url_query, parse_request
+from smart_demo.server.picture_addresses import PictureAddresses
 from smart_demo.store.quotas import Usage
 from smart_demo.types import LOCAL, POOLED, SAMPLES, SMART, Document, Query
 from smart_demo.ui.api import SearchEndpoint
@@ -94,7 +95,7 @@ class World:
     def handlers(self, **changes: object) -> Handlers:
         engine = Engine(self.engine.library, self.engine.backbones, replace(self.settings, **changes))
         uploads = UploadQueue(engine.add, engine.settings.limits.files, engine.settings.quotas.waiting_files)
-        return Handlers(engine, uploads, SamplePreparation(engine))
+        return Handlers(engine, uploads, SamplePreparation(engine), PictureAddresses(engine))
 
     def keys(self, scope: str, document: str) -> list[str]:
         """Pages of a document, as browsers name them."""
@@ -679,7 +680,7 @@ def _layout(world: World) -> Found:
                 },
             )
             yield f"layout-{name}-events", [_event(one, ids) for one in config["dependencies"]]
-    options = launch_options(world.settings)
+    options = launch_options(world.settings, world.private.picture_addresses)
     yield (
         "launch",
         {
@@ -697,7 +698,7 @@ SHOWN = (
 
 @contextmanager
 def _built(handlers: Handlers) -> Iterator[gr.Blocks]:
-    yield build_app(handlers.engine, handlers.preparation)
+    yield build_app(handlers.engine, handlers.preparation, handlers.picture_addresses)
 
 
 def _called(components: list[dict[str, Any]]) -> dict[int, str]:

@@ -129,7 +129,7 @@ def test_the_time_left_is_measured_over_all_files_and_their_pages_are_counted_be
 def handlers_with_questions(page: Handlers) -> Handlers:
     engine = page.engine
     uploads = UploadQueue(engine.add, 20, count_pages=engine.count_pages, suggest=engine.suggest_questions)
-    return Handlers(engine, uploads, SamplePreparation(engine))
+    return Handlers(engine, uploads, SamplePreparation(engine), page.picture_addresses)
 
 
 def test_questions_are_of_the_new_pages_and_gone_when_a_document_is_deleted(fresh_page, tmp_path):
@@ -146,10 +146,33 @@ def test_questions_are_of_the_new_pages_and_gone_when_a_document_is_deleted(fres
     before = handlers.background_state().fingerprint
     (door,) = [document.file for document in handlers.list_documents(LOCAL) if document.name == "door.pdf"]
     handlers.delete_document(door)
-    assert handlers.background_state().uploads.questions == ()
+    assert handlers.background_state().uploads.questions is None
     assert handlers.background_state().fingerprint != before
-    handlers.dismiss_uploads()
-    assert render_line(handlers.background_state().uploads) == ""
+    assert render_line(handlers.background_state().uploads) == "", "it offers pages that are deleted"
+
+
+def test_pages_without_a_question_say_so_only_if_their_words_were_read():
+    added = BatchProgress((Progress("a.pdf", State.DONE, 1, 1, file="a", added=1),))
+    assert "gave no question" in text_of(replace(added, questions=()))
+    assert "question" not in text_of(replace(added, questions=None))
+    assert "Search them" in text_of(replace(added, questions=None))
+
+
+def test_a_document_deleted_during_an_upload_counts_no_more_and_another_changes_nothing(tmp_path):
+    def add(_, files):
+        ((_, name),) = files
+        if name == "b.pdf":
+            uploads.discard_outcome(A, "a.pdf")
+        yield Progress(name, State.DONE, 1, 1, file=name, added=1)
+
+    uploads = UploadQueue(add, 20, suggest=lambda *_: ("red door",))
+    uploads.submit(A, copies(tmp_path, "a.pdf", "b.pdf"))
+    uploads.wait(10)
+    assert (uploads.batch(A).added_pages, uploads.batch(A).questions) == (1, ("red door",))
+    uploads.discard_outcome(A, "older.pdf")
+    assert "red door" in render_line(uploads.batch(A))
+    uploads.discard_outcome(A, "b.pdf")
+    assert render_line(uploads.batch(A)) == ""
 
 
 def test_questions_that_cannot_be_made_do_not_stop_an_upload(tmp_path):
@@ -162,4 +185,4 @@ def test_questions_that_cannot_be_made_do_not_stop_an_upload(tmp_path):
     uploads = UploadQueue(add, 20, suggest=suggest)
     uploads.submit(A, copies(tmp_path, "a.pdf"))
     uploads.wait(10)
-    assert (uploads.batch(A).running, uploads.batch(A).added_pages, uploads.batch(A).questions) == (False, 1, ())
+    assert (uploads.batch(A).running, uploads.batch(A).added_pages, uploads.batch(A).questions) == (False, 1, None)

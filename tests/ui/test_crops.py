@@ -69,7 +69,7 @@ def test_every_page_has_its_crop_with_outlined_words_or_says_why_not(tide_pages,
 def test_the_address_of_a_crop_serves_the_outlined_words(tide_pages, samples):
     (address,) = shown(tide_pages, samples[:1])[samples[FIRST]].values("src", "img")
     page, version, stem = re.fullmatch("pictures/samples/(.+)/(.+)/(.+).webp", address).groups()
-    addresses = tide_pages.addresses
+    addresses = tide_pages.picture_addresses
     picture = addresses.find_sample(page, version, stem)
     found = tide_pages.engine.crops(
         tide_pages.query_for_visitor(SEARCH["text"]), [SAMPLES], {picture.page.key: explain.Slot(360, 100)}
@@ -174,4 +174,4 @@ def test_addresses_of_large_places_are_no_larger_than_the_picture(tide_pages, sa
     wide = ask(tide_pages, [[samples[FIRST], 1200, 300]])["crops"][0]
     width = int(re.search(r"--width:(\d+)", wide)[1])
     assert re.search(r"-(\d+)\.webp", wide)[1] == str(width)
-    assert isinstance(tide_pages.addresses, PictureAddresses)
+    assert isinstance(tide_pages.picture_addresses, PictureAddresses)

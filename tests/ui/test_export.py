@@ -16,7 +16,7 @@ from smart_demo.ui import export, theme
 from smart_demo.ui.cards import build_columns
 from smart_demo.ui.export import ExportContext, Exporter, make_file_name, make_link, render_document
 from smart_demo.ui.format import strip_unprintable
-from smart_demo.ui.stories import STORIES, find_story
+from smart_demo.ui.stories import STORIES, find_outcome
 from tests.ui.cases import HOSTILE, NONSENSE, found
 from tests.ui.parsed_markup import ParsedMarkup
 
@@ -121,7 +121,7 @@ def test_a_page_that_was_not_scored_has_a_dash_for_a_number():
 def test_a_story_is_shown_with_its_outcome():
     story = STORIES[1]
     answer = found([0.1] * 6 + [0.0], [0.1] * 6 + [0.9], document=story.document, query=story.query)
-    one = find_story(answer)
+    one = find_outcome(answer)
     assert one
     text = "".join(read(saved(answer, story=one)).by_class["story"])
     assert text == f"{story.title} {story.look} {one.sentence}Example 2 of {len(STORIES)}"

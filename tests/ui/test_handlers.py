@@ -3,6 +3,7 @@
 import copy
 import inspect
 import json
+from unittest.mock import Mock
 from urllib.parse import parse_qsl
 
 import gradio as gr
@@ -92,7 +93,7 @@ def test_a_public_page_shows_samples_and_nothing_else(start_complete_page):
             public.render_answer(parse_request("harbour", scope, 5, 1, 1))
     with pytest.raises(InputRefused):
         public.delete_document(page.id.file)
-    app = build_app(public.engine, public.preparation)
+    app = build_app(public.engine, public.preparation, public.picture_addresses)
     assert not any(isinstance(block, gr.File) for block in app.blocks.values())
 
 
@@ -190,7 +191,7 @@ def test_nothing_of_the_page_is_fetched_from_elsewhere():
 
 
 def test_launch_takes_every_option_and_opens_no_tunnel():
-    options = theme.launch_options(Settings())
+    options = theme.launch_options(Settings(), Mock())
     assert set(options) <= set(inspect.signature(gr.Blocks.launch).parameters)
     assert options["share"] is False
     assert options["show_error"] is False
@@ -198,12 +199,13 @@ def test_launch_takes_every_option_and_opens_no_tunnel():
 
 
 def test_only_the_search_for_programs_is_a_public_endpoint(fresh_page):
-    app = build_app(fresh_page.engine, fresh_page.preparation)
+    app = build_app(fresh_page.engine, fresh_page.preparation, fresh_page.picture_addresses)
     assert [fn.api_name for fn in app.fns.values() if fn.api_visibility != "private"] == ["search"]
     assert [fn.api_visibility for fn in app.fns.values() if fn.api_name == "search"] == ["public"]
 
 
 def test_a_copy_of_the_config_copies_nothing_that_the_library_holds(fresh_page):
     """Gradio makes one for every program and every reload; it once made several copies of all that was in memory."""
-    copied = copy.deepcopy(build_app(fresh_page.engine, fresh_page.preparation).config)  # TypeError if it met a lock
+    app = build_app(fresh_page.engine, fresh_page.preparation, fresh_page.picture_addresses)
+    copied = copy.deepcopy(app.config)  # TypeError if it met a lock
     assert copied["components"]

@@ -212,7 +212,7 @@ def test_delete_everything_deletes_the_outcomes(public, tmp_path):
         assert "sentence" in how_often.list_questions({"scope": ON_MINE, "kind": "better"})
     files = [path for path in public.engine.settings.index_dir.rglob("*") if path.is_file()]
     assert not any(b"secret question" in path.read_bytes() for path in files)
-    assert build_app(public.engine, public.preparation)  # the page's own deletion includes it
+    assert build_app(public.engine, public.preparation, public.picture_addresses)  # the page's own deletion includes it
 
 
 def test_unchanged_libraries_are_counted_once_however_many_visitors_there_are(public, tmp_path, monkeypatch):

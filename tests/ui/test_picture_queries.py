@@ -171,7 +171,7 @@ def test_a_public_page_searches_with_regions_of_samples_only(start, tmp_path):
     assert "mine.pdf" not in public.render_query_picture(parse_request("", picture=part_of(public, LOCAL)))
     with pytest.raises(InputRefused, match="takes no pictures"):
         public.store_picture(copy_of(tmp_path))
-    app = build_app(public.engine, public.preparation)
+    app = build_app(public.engine, public.preparation, public.picture_addresses)
     assert not any(isinstance(block, gr.UploadButton) for block in app.blocks.values())
 
 

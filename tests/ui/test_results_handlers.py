@@ -193,7 +193,7 @@ def test_a_public_page_states_its_import_limit(public_boards):
 
 def wired(handlers, discard):
     judging = make_judging_store(handlers)
-    app = build_app(handlers.engine, handlers.preparation)
+    app = build_app(handlers.engine, handlers.preparation, handlers.picture_addresses)
     with app:
         settings = handlers.engine.settings
         panels = (ResultsPanel([], settings), QueriesPanel([], settings))

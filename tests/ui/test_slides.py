@@ -2,10 +2,11 @@
 
 import json
 import re
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 import pytest
 
+from smart_demo.evaluation.outcomes import Outcome, OutcomeKind, Outcomes
 from smart_demo.search.request import ON_BOTH, ON_MINE, ON_SAMPLES, parse_request
 from smart_demo.types import LOCAL, SAMPLES, Query, Weights
 from smart_demo.ui.format import page_key
@@ -19,7 +20,7 @@ from smart_demo.ui.slide_views import (
     render_ranks,
 )
 from smart_demo.ui.slides import OUTCOMES, PAGES, RANKS, SlideHandlers
-from smart_demo.ui.stories import STORIES, STORY_QUERIES, find_story
+from smart_demo.ui.stories import STORIES, STORY_QUERIES, find_outcome
 from tests.apps import handlers_of
 from tests.ui.cases import HOSTILE, NONSENSE, found
 from tests.ui.parsed_markup import TAGS, ParsedMarkup
@@ -28,20 +29,16 @@ ALLOWED = {*TAGS.split(), "article"}
 STANDARD = parse_request().compared
 
 
-@dataclass(frozen=True)
-class Counts:
-    """Counts over judged questions."""
-
-    judged: int
-    better: int
-    equal: int
-    worse: int
+def judged(better, equal, worse):
+    """Return the outcomes of as many judged questions of each kind."""
+    kinds = [OutcomeKind.BETTER] * better + [OutcomeKind.EQUAL] * equal + [OutcomeKind.WORSE] * worse
+    return Outcomes("Pooled only", "SMART", tuple(Outcome(f"question {at}", kind) for at, kind in enumerate(kinds)))
 
 
 class Counted:
     """Counts for every library, or None; or counting that has not finished."""
 
-    def __init__(self, counts: Counts | None = None, *, pending: bool = False) -> None:
+    def __init__(self, counts: Outcomes | None = None, *, pending: bool = False) -> None:
         self.counts, self.pending = counts, pending
 
     def outcomes(self, _):
@@ -66,14 +63,14 @@ def read(markup):
 @pytest.fixture(scope="module")
 def slide(sample_engine):
     """Return the server function over the whole sample library."""
-    return slides_of(handlers_of(sample_engine), Counts(63, 31, 27, 5))
+    return slides_of(handlers_of(sample_engine), judged(31, 27, 5))
 
 
 @pytest.mark.parametrize("number", range(1, len(STORIES) + 1))
 def test_the_answer_of_every_story_is_on_its_slides_with_both_places(sample_engine, slide, number):
     query = STORY_QUERIES[number - 1]
-    found_story = find_story(sample_engine.search(Query(query), (SAMPLES,), parse_request(query).methods))
-    key, places = page_key(*found_story.key), (found_story.left, found_story.right)
+    outcome = find_outcome(sample_engine.search(Query(query), (SAMPLES,), parse_request(query).methods))
+    key, places = page_key(*outcome.page.key), (outcome.left, outcome.right)
     first = read(slide(ask(query, PAGES))["markup"])
     assert key in first.values("data-slide-page")
     assert f"Example {number} of {len(STORIES)}" in first.text
@@ -140,7 +137,7 @@ def test_a_library_that_was_emptied_and_a_picture_that_is_gone_are_sentences(fre
 
 
 def test_a_page_without_uploads_has_no_slides_of_visitors_documents(public_page):
-    slide = slides_of(public_page, Counts(1, 1, 0, 0))
+    slide = slides_of(public_page, judged(1, 0, 0))
     for scope in (ON_MINE, ON_BOTH):
         for number in (PAGES, RANKS, OUTCOMES):
             assert slide(ask("harbour", number, scope=scope))["sentence"] == "Only the samples can be searched here."
@@ -186,14 +183,14 @@ def test_what_moved_is_said():
 
 
 def test_the_count_is_shown_with_its_losses_and_for_which_weights():
-    counts = Counts(63, 31, 27, 5)
+    counts = judged(31, 27, 5)
     slide = read(render_outcomes(counts, STANDARD))
     assert " ".join(slide.by_class["slide-counts"][0].split()) == "31 better27 equal5 worse"
     assert "Overall + detail match loses 5 of 63 and changes nothing in 27." in slide.text
     assert "standard weights" not in slide.text
     other = (STANDARD[0], replace(STANDARD[1], weights=Weights(1, 3)))
     assert "Counted with the standard weights" in read(render_outcomes(counts, other)).text
-    assert "loses none of 4" in read(render_outcomes(Counts(4, 2, 2, 0), STANDARD)).text
+    assert "loses none of 4" in read(render_outcomes(judged(2, 2, 0), STANDARD)).text
 
 
 def test_without_judged_questions_it_is_said_how_to_judge_and_counting_is_waited_for(fresh_page):

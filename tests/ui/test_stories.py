@@ -9,7 +9,7 @@ import pytest
 from smart_demo.search.request import ON_SAMPLES, format_url_query, parse_request, parse_url_query
 from smart_demo.types import LATE, LOCAL, POOLED, SAMPLES, SMART, Found, Query, Weights
 from smart_demo.ui import stories
-from smart_demo.ui.stories import STORIES, STORY_QUERIES, find_story
+from smart_demo.ui.stories import STORIES, STORY_QUERIES, find_outcome
 from tests.ui.cases import found
 from tests.ui.parsed_markup import ParsedMarkup
 
@@ -29,7 +29,7 @@ MEASURED_RANKS = {
 def ranks(sample_engine) -> dict[str, tuple[int, int]]:
     """Every story's ranks by the bundled model over the whole sample library."""
     answers = (sample_engine.search(Query(query), (SAMPLES,), (POOLED, SMART, LATE)) for query in STORY_QUERIES)
-    return {one.story.query: (one.left, one.right) for one in map(find_story, answers) if one}
+    return {one.story.query: (one.left, one.right) for one in map(find_outcome, answers) if one}
 
 
 def directions(ranks: dict[str, tuple[int, int]]) -> dict[str, int]:
@@ -56,12 +56,12 @@ def first_story(pooled: list[float], late: list[float], weights: Weights = SMART
 
 def test_a_story_needs_its_own_page_among_the_samples():
     story, pooled, late = STORIES[0], [0.9, 0.1], [0.1, 0.9]
-    assert find_story(first_story(pooled, late))
-    assert find_story(found(pooled, late, document=story.document, query="another question")) is None
-    assert find_story(found(pooled, late, document="other.pdf", query=story.query)) is None
+    assert find_outcome(first_story(pooled, late))
+    assert find_outcome(found(pooled, late, document=story.document, query="another question")) is None
+    assert find_outcome(found(pooled, late, document="other.pdf", query=story.query)) is None
     mine = first_story(pooled, late)
     pages = tuple(replace(page, scope=LOCAL) for page in mine.parts.pages)
-    assert find_story(replace(mine, parts=replace(mine.parts, pages=pages))) is None
+    assert find_outcome(replace(mine, parts=replace(mine.parts, pages=pages))) is None
 
 
 @pytest.mark.parametrize(
@@ -74,7 +74,7 @@ def test_a_story_needs_its_own_page_among_the_samples():
     ],
 )
 def test_the_outcome_is_computed_from_the_rankings(pooled, late, weights, sentence):
-    outcome = find_story(first_story(pooled, late, Weights(*weights)))
+    outcome = find_outcome(first_story(pooled, late, Weights(*weights)))
     assert outcome.sentence == sentence
     markup = ParsedMarkup(stories.render_story(outcome))
     assert sentence in markup.joined
@@ -82,6 +82,8 @@ def test_the_outcome_is_computed_from_the_rankings(pooled, late, weights, senten
 
 def test_no_story_no_panel():
     assert stories.render_story(None) == ""
+    below = replace(find_outcome(first_story([0.9, 0.8], [0.9, 0.1])), right=None)
+    assert stories.render_story(below) == "", "the right ranking did not reach the page"
 
 
 @pytest.mark.parametrize(("pooled", "late"), [(pooled, late) for _, pooled, late in stories.PRESETS])

@@ -2,6 +2,7 @@
 
 import asyncio
 import re
+from unittest.mock import Mock
 
 import httpx
 import pytest
@@ -17,7 +18,7 @@ STYLES = [path.read_text(encoding="utf-8") for path in FILES if path.suffix == "
 @pytest.fixture
 def client():
     """Return a client of the routes behind the page's middleware, as a proxy's path would reach them."""
-    app = Starlette(routes=theme.build_routes(), middleware=theme.build_middleware(Settings()))
+    app = Starlette(routes=theme.build_routes(Mock()), middleware=theme.build_middleware(Settings()))
     transport = httpx.ASGITransport(app=app, root_path="/below")
     return httpx.AsyncClient(transport=transport, base_url="http://localhost:7860/below/")
 

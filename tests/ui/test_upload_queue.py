@@ -60,7 +60,7 @@ def test_every_file_has_an_outcome_and_its_copy_is_deleted(tmp_path):
     uploads = UploadQueue(add_two_pages, 20)
     uploads.submit(LOCAL, copies(tmp_path, "a.pdf", "b.pdf"))
     uploads.wait(10)
-    assert [(p.document, p.state) for p in uploads.progress(LOCAL)] == [("a.pdf", State.DONE), ("b.pdf", State.DONE)]
+    assert [(p.document, p.state) for p in uploads.batch(LOCAL).files] == [("a.pdf", State.DONE), ("b.pdf", State.DONE)]
     assert list(tmp_path.iterdir()) == []
     assert not uploads.running(LOCAL)
 
@@ -69,8 +69,8 @@ def test_files_over_the_limit_are_refused_with_a_message_and_deleted(tmp_path):
     uploads = UploadQueue(add_two_pages, 1)
     uploads.submit(LOCAL, copies(tmp_path, "a.pdf", "b.pdf"))
     uploads.wait(10)
-    assert [p.state for p in uploads.progress(LOCAL)] == [State.DONE, State.REFUSED]
-    assert "Only 1 file" in uploads.progress(LOCAL)[1].message
+    assert [p.state for p in uploads.batch(LOCAL).files] == [State.DONE, State.REFUSED]
+    assert "Only 1 file" in uploads.batch(LOCAL).files[1].message
     assert list(tmp_path.iterdir()) == []
 
 
@@ -88,7 +88,7 @@ def test_a_finished_file_releases_its_request(tmp_path, limit):
     asking.reset(token)
     del request, token
     gc.collect()
-    assert len(uploads.progress(LOCAL)) == 1
+    assert len(uploads.batch(LOCAL).files) == 1
     assert alive() is None
 
 
@@ -101,8 +101,8 @@ def test_a_file_dropped_again_while_it_waits_is_read_again(tmp_path):
     (copy,) = copies(tmp_path, "a.pdf")
     uploads.submit(LOCAL, [copy, copy, copy])
     uploads.wait(10)
-    assert [p.state for p in uploads.progress(LOCAL)] == [State.DONE, State.DONE, State.REFUSED]
-    assert "Only 2 files" in uploads.progress(LOCAL)[2].message
+    assert [p.state for p in uploads.batch(LOCAL).files] == [State.DONE, State.DONE, State.REFUSED]
+    assert "Only 2 files" in uploads.batch(LOCAL).files[2].message
     assert list(tmp_path.iterdir()) == []
 
 
@@ -118,8 +118,8 @@ def test_an_error_in_one_file_does_not_affect_the_next(tmp_path, error, said):
     uploads = UploadQueue(add, 20)
     uploads.submit(LOCAL, copies(tmp_path, "a.pdf", "b.pdf"))
     uploads.wait(10)
-    assert [p.state for p in uploads.progress(LOCAL)] == [State.REFUSED, State.DONE]
-    assert said in uploads.progress(LOCAL)[0].message
+    assert [p.state for p in uploads.batch(LOCAL).files] == [State.REFUSED, State.DONE]
+    assert said in uploads.batch(LOCAL).files[0].message
     assert list(tmp_path.iterdir()) == []
 
 
@@ -131,7 +131,7 @@ def test_a_stop_keeps_added_pages_and_drops_waiting_files(tmp_path):
     uploads.cancel(LOCAL)
     add.go_on()
     uploads.wait(10)
-    first, second = uploads.progress(LOCAL)
+    first, second = uploads.batch(LOCAL).files
     assert (first.state, first.done) == (State.DONE, 2)
     assert "Stopped" in first.message
     assert second.state is State.REFUSED
@@ -148,11 +148,11 @@ def test_a_file_dropped_right_after_a_stop_is_read(tmp_path):
     uploads.submit(LOCAL, copies(tmp_path / "later", "c.pdf"))
     add.go_on()
     uploads.wait(10)
-    assert [(p.document, p.state) for p in uploads.progress(LOCAL)][1:] == [
+    assert [(p.document, p.state) for p in uploads.batch(LOCAL).files][1:] == [
         ("b.pdf", State.REFUSED),
         ("c.pdf", State.DONE),
     ]
-    assert "Stopped" in uploads.progress(LOCAL)[0].message
+    assert "Stopped" in uploads.batch(LOCAL).files[0].message
 
 
 def test_a_new_batch_after_a_stop_runs(tmp_path):
@@ -160,10 +160,10 @@ def test_a_new_batch_after_a_stop_runs(tmp_path):
     uploads.cancel(LOCAL)
     uploads.submit(LOCAL, copies(tmp_path, "a.pdf"))
     uploads.wait(10)
-    assert [p.state for p in uploads.progress(LOCAL)] == [State.DONE]
+    assert [p.state for p in uploads.batch(LOCAL).files] == [State.DONE]
     uploads.submit(LOCAL, copies(tmp_path, "b.pdf"))
     uploads.wait(10)
-    assert [p.document for p in uploads.progress(LOCAL)] == ["b.pdf"]
+    assert [p.document for p in uploads.batch(LOCAL).files] == ["b.pdf"]
 
 
 A, B = Scope("visitor-a"), Scope("visitor-b")
@@ -196,7 +196,7 @@ def test_owners_take_turns_page_by_page(tmp_path):
     uploads.submit(B, copies(tmp_path / "b", "thin.pdf"))
     hold.set()
     uploads.wait(10)
-    assert [p.state for p in (*uploads.progress(A), *uploads.progress(B))] == [State.DONE] * 2
+    assert [p.state for p in (*uploads.batch(A).files, *uploads.batch(B).files)] == [State.DONE] * 2
     assert max(sum(owner == A for owner in seen[:n]) - sum(owner == B for owner in seen[:n]) for n in range(13)) <= 2
 
 
@@ -207,10 +207,10 @@ def test_an_owner_cannot_see_or_stop_the_files_of_another(tmp_path):
     add.wait_until_held()
     uploads.cancel(B)
     uploads.delete(B)
-    assert (uploads.progress(B), uploads.running(B)) == ((), False)
+    assert (uploads.batch(B).files, uploads.running(B)) == ((), False)
     add.go_on()
     uploads.wait(10)
-    assert [p.state for p in uploads.progress(A)] == [State.DONE]
+    assert [p.state for p in uploads.batch(A).files] == [State.DONE]
 
 
 def test_files_over_the_queue_limit_are_refused_with_a_message(tmp_path):
@@ -221,8 +221,8 @@ def test_files_over_the_queue_limit_are_refused_with_a_message(tmp_path):
     uploads.submit(B, copies(tmp_path / "b", "b.pdf", "c.pdf"))
     add.go_on()
     uploads.wait(10)
-    assert [p.state for p in uploads.progress(B)] == [State.DONE, State.REFUSED]
-    assert "2 files of all visitors wait" in uploads.progress(B)[1].message
+    assert [p.state for p in uploads.batch(B).files] == [State.DONE, State.REFUSED]
+    assert "2 files of all visitors wait" in uploads.batch(B).files[1].message
     assert [path for path in tmp_path.rglob("*") if path.is_file()] == []
 
 
@@ -234,7 +234,7 @@ def test_a_deleted_owner_has_no_copies_and_no_report(tmp_path):
     uploads.delete(A)
     add.go_on()
     uploads.wait(10)
-    assert uploads.progress(A) == ()
+    assert uploads.batch(A).files == ()
     assert list(tmp_path.iterdir()) == []
 
 
@@ -247,9 +247,9 @@ def test_one_visitor_s_many_files_do_not_keep_another_out(tmp_path):
     uploads.submit(B, copies(tmp_path / "b", "b.pdf", "c.pdf"))
     add.go_on()
     uploads.wait(10)
-    assert [p.state for p in uploads.progress(B)] == [State.DONE, State.REFUSED]
-    assert sum(p.state is State.DONE for p in uploads.progress(A)) == 3
-    assert all("of yours wait" in p.message for p in uploads.progress(A) if p.state is State.REFUSED)
+    assert [p.state for p in uploads.batch(B).files] == [State.DONE, State.REFUSED]
+    assert sum(p.state is State.DONE for p in uploads.batch(A).files) == 3
+    assert all("of yours wait" in p.message for p in uploads.batch(A).files if p.state is State.REFUSED)
 
 
 def test_a_large_file_yields_to_owners_who_wait_longer_and_continues_at_its_next_page(tmp_path):
@@ -273,7 +273,7 @@ def test_a_large_file_yields_to_owners_who_wait_longer_and_continues_at_its_next
     hold.set()
     uploads.wait(30)
     assert seen.index(A) <= 2 * MAX_ACTIVE_OWNERS * STEPS_PER_TURN
-    assert all(uploads.progress(owner)[0].state is State.DONE for owner in [*thick, A])
+    assert all(uploads.batch(owner).files[0].state is State.DONE for owner in [*thick, A])
     assert all(stored[owner] == 300 == seen.count(owner) for owner in thick)
     assert [path for path in tmp_path.rglob("*") if path.is_file()] == []
 
