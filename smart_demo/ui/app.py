@@ -74,6 +74,7 @@ def build_app(
     sheets = JudgeSheets(judging, handlers)
     boards, lists, voting = ResultsHandlers(judging, handlers), QueriesHandlers(judging, handlers), Voting(sheets)
     how_often = HowOften(handlers, judging)
+    handlers.find_judged_outcome = how_often.find_outcome
     deletion = Deletion(handlers, sheets, lists, how_often, cleanup or Cleanup(engine))
     preparation.add_listener(lambda: how_often.outcomes(ON_SAMPLES))
 

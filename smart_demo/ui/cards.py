@@ -76,7 +76,8 @@ class Column:
     @property
     def subtitle(self) -> str:
         """How the column ranks, in one line."""
-        return describe_formula(self.method.weights) if self.method.weights.late else "one vector per page"
+        weights = self.method.weights
+        return "one vector per page" if weights.pooled and not weights.late else describe_formula(weights)
 
 
 @dataclass(frozen=True)

@@ -35,7 +35,7 @@ def render_results(
     """
     columns = build_columns(found)
     if not columns.left.rows and not columns.right.rows:
-        hint = "Add a document in the library, or search the samples."
+        hint = "Press Add files, or drop them anywhere on this page. Or search the samples."
         return render_empty("No pages here yet", hint, link=link, search=search)
 
     def cards(column: Column) -> list[Markup]:

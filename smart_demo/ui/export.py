@@ -44,7 +44,7 @@ from smart_demo.ui.events import answer_errors, request_field
 from smart_demo.ui.format import strip_unprintable
 from smart_demo.ui.handlers import Handlers
 from smart_demo.ui.render import inline_style, render
-from smart_demo.ui.stories import STORIES, StoryOutcome, find_outcome
+from smart_demo.ui.stories import STORIES, StoryOutcome
 
 SHEETS = (theme.STATIC_DIR / "crops.css", theme.STATIC_DIR / "sheet.css")
 EVIDENCE_SLOT = Slot(320, 90)
@@ -98,7 +98,10 @@ class Exporter:
         columns = build_columns(found)
         if not columns.left.rows:
             raise LibraryError("There is no page to compare.", "Add a document, or search the samples.")
-        link, outcome = make_link(search, request_field(request, "at")), find_outcome(found)
+        link, outcome = (
+            make_link(search, request_field(request, "at")),
+            self._handlers.find_outcome(found, search.scope),
+        )
         story = outcome if outcome and outcome.is_ranked else None
         context = ExportContext(search.scope, self._clock(), bool(search.picture), link, story)
         evidence = self._embed_evidence(search, query, scopes, columns) if choose_density(columns) == "few" else {}

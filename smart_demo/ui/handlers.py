@@ -10,7 +10,7 @@ import json
 import logging
 import re
 import secrets
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -48,7 +48,7 @@ from smart_demo.ui.events import answer_errors
 from smart_demo.ui.library_tab import PendingSamples, SamplePreparation
 from smart_demo.ui.query_input import QueryPictures
 from smart_demo.ui.render import render
-from smart_demo.ui.stories import STORY_QUERIES, find_outcome
+from smart_demo.ui.stories import STORY_QUERIES, StoryOutcome, find_outcome
 from smart_demo.ui.upload_queue import UploadQueue
 from smart_demo.wording import size_in_words
 
@@ -102,6 +102,8 @@ class Handlers:
         self.picture_addresses = picture_addresses
         load_image, limits = engine.library.picture, engine.settings.limits
         self.query_pictures = QueryPictures(self.find_page, load_image, limits, lambda: self.visitor)
+        self.find_judged_outcome: Callable[[Found, str], StoryOutcome | None] = lambda _found, _choice: None
+        """Returns the outcome of a judged question in one of SCOPE_CHOICES; the app sets it."""
 
     # -- the visitor, and what they may see
 
@@ -232,7 +234,11 @@ class Handlers:
         check = self.engine.candidate_check(found, scopes) if request.weights == SMART.weights else None
         link, search = format_url_query(request), json.dumps(request.fields)
         answer = compare.render_results(found, self.picture_addresses.thumbnail, link, search, check)
-        return stories.render_story(find_outcome(found)) + answer
+        return stories.render_story(self.find_outcome(found, request.scope)) + answer
+
+    def find_outcome(self, found: Found, choice: str) -> StoryOutcome | None:
+        """Return the ranks of the page that is known to answer a question: a story's, or a judged question's."""
+        return find_outcome(found) or self.find_judged_outcome(found, choice)
 
     def check_answer(self, found: Found, scopes: Sequence[Scope]) -> Found:
         """Return an answer, with a notice if probably nothing in these scopes answers the question.

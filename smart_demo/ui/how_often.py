@@ -14,11 +14,12 @@ from smart_demo.evaluation.outcomes import Outcome, OutcomeKind, Outcomes
 from smart_demo.judging.judging_store import JudgingStore
 from smart_demo.judging.outcome_counter import OutcomeCounter
 from smart_demo.search.request import ON_MINE, ON_SAMPLES, SearchRequest, parse_request
-from smart_demo.types import SAMPLES, Scope
+from smart_demo.types import SAMPLES, Found, Scope
 from smart_demo.ui.events import answer_errors, request_field
 from smart_demo.ui.format import in_sentence
 from smart_demo.ui.handlers import Handlers
 from smart_demo.ui.render import render
+from smart_demo.ui.stories import Story, StoryOutcome, rank_answer
 
 COUNTED_CHOICES = (ON_SAMPLES, ON_MINE)
 """Choices of a scope that have a line of their own."""
@@ -41,6 +42,18 @@ class HowOften:
             return None if scope is None else self._counter.outcomes(scope)
         except SmartError:  # no model can be loaded: the banner at the top of the page names the error
             return None
+
+    def find_outcome(self, found: Found, choice: str) -> StoryOutcome | None:
+        """Return the ranks of the page that answers a judged question, if one was searched and has such a page."""
+        outcomes, text = self.outcomes(choice), found.query.text.strip()
+        if outcomes is None or found.query.image_hash:
+            return None
+        answer = next((one.answer for one in outcomes.items if one.answer and one.question.strip() == text), None)
+        page = next((page for page in found.parts.pages if page.key == answer), None)
+        if page is None:
+            return None
+        title = f"The answer is page {page.number} of {page.document}"
+        return rank_answer(found, Story(title, text, "", page.document, page.number), page)
 
     def is_pending(self, choice: object) -> bool:
         """Return whether the outcomes for a choice are being computed."""

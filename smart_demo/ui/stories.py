@@ -31,8 +31,8 @@ class Story:
 
     @property
     def number(self) -> int:
-        """Number of the story, from 1."""
-        return STORIES.index(self) + 1
+        """Number of the story, from 1; 0 for a judged question, which is none of the stories."""
+        return STORIES.index(self) + 1 if self in STORIES else 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -172,12 +172,21 @@ def find_outcome(found: Found) -> StoryOutcome | None:
         return None
     answer = (SAMPLES, story.document, story.page)
     page = next((page for page in found.parts.pages if (page.scope, page.document, page.number) == answer), None)
-    if page is None:
-        return None
+    return rank_answer(found, story, page) if page else None
+
+
+def rank_answer(found: Found, story: Story, page: StoredPage) -> StoryOutcome:
+    """Return the ranks of the page that answers a question in the two rankings that are compared."""
     left, right = found.compared
     return StoryOutcome(story, page, (left.method, right.method), left.ranks.get(page.key), right.ranks.get(page.key))
 
 
 def render_story(outcome: StoryOutcome | None) -> Markup:
-    """Return what to look at and the page's outcome; nothing for None, and if a ranking did not reach the page."""
-    return render("story", outcome=outcome, stories=len(STORIES)) if outcome and outcome.is_ranked else NOTHING
+    """Return what to look at and the page's outcome.
+
+    Returns nothing for None, if a ranking did not reach the page, and if the right ranking has no weights to rank by.
+    """
+    if outcome is None or not outcome.is_ranked:
+        return NOTHING
+    weights = outcome.methods[1].weights
+    return render("story", outcome=outcome, stories=len(STORIES)) if weights.pooled or weights.late else NOTHING
