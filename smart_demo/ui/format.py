@@ -162,7 +162,7 @@ def format_distinct_weight(value: float, *others: float) -> str:
     return f"{value:.6f}"
 
 
-class Match(NamedTuple):
+class MatchName(NamedTuple):
     """What a ranking compares, in words for readers who do not know the method."""
 
     name: str
@@ -170,19 +170,19 @@ class Match(NamedTuple):
     """The same in one phrase."""
 
 
-def describe_match(weights: Weights) -> Match:
+def describe_match(weights: Weights) -> MatchName:
     """Return what a ranking by these weights compares.
 
     >>> describe_match(Weights(1, 0)).name, describe_match(Weights(0, 2)).name, describe_match(Weights(1, 1)).name
     ('Overall match', 'Detail match', 'Overall + detail match')
     """
     if weights.pooled and weights.late:
-        return Match("Overall + detail match", "The whole page, and each word’s best place")
+        return MatchName("Overall + detail match", "The whole page, and each word’s best place")
     if weights.late:
-        return Match("Detail match", "Each word and its best place on the page")
+        return MatchName("Detail match", "Each word and its best place on the page")
     if weights.pooled:
-        return Match("Overall match", "One comparison for the whole page")
-    return Match("No match", "Both weights are 0, so the order means nothing")
+        return MatchName("Overall match", "One comparison for the whole page")
+    return MatchName("No match", "Both weights are 0, so the order means nothing")
 
 
 def page_key(scope: Scope, page: PageId) -> str:
