@@ -258,24 +258,28 @@ class Engine:
         A repeated query is answered from caches without running a model, so changing weights is cheap. Raises
         QueryRefused for an empty query and for scopes whose encodings cannot be compared.
         """
-        backbone = self._shared_backbone(scopes)
-        found = self._retrieval.search(query, scopes, methods, top, backbone)
-        return self.answer_check.check(found, scopes, backbone) if self._checks_answers else found
+        return self._retrieval.search(query, scopes, methods, top, self._shared_backbone(scopes))
+
+    def check_answer(self, found: Found, scopes: Sequence[Scope]) -> Found:
+        """Return the result of a search of these scopes, with a notice if probably nothing in them answers the query.
+
+        Does nothing before `start_answer_check`. A library's threshold is computed in the background when it is first
+        checked after a change; until then there is no notice. Raises QueryRefused as `search`.
+        """
+        if not self._checks_answers:
+            return found
+        return self.answer_check.check(found, scopes, self._shared_backbone(scopes))
 
     def start_answer_check(self) -> None:
-        """Add a notice to answers of questions that probably nothing in the library answers, from now on.
-
-        A library's threshold is computed in the background when it is first searched after a change; that of the
-        samples starts now. Without this call searches do no work of their own in the background.
-        """
+        """Let `check_answer` check from now on, and begin with the threshold of the samples."""
         self._checks_answers = True
         with suppress(SmartError):  # no model can be loaded: then no search is answered either
             backbone = self.backbone(SAMPLES)
             pages = self.library.pages([SAMPLES], backbone.encoder.fingerprint)
-            self.answer_check.threshold([SAMPLES], pages, backbone)
+            self.answer_check.threshold([SAMPLES], len(pages), backbone)
 
     def score(self, query: Query, scope: Scope) -> Parts:
-        """Return the score parts of one query without touching caches and timings, for work in the background.
+        """Return the score parts of one query, for work in the background: it is neither cached nor timed.
 
         Raises QueryRefused if the query is empty or too long.
         """

@@ -163,37 +163,47 @@ def _discount(rank: int | None) -> float:
 
 
 def outcomes_key(
-    pages: Iterable[StoredPage], judgements: Iterable[QueryJudgements], left: Method, right: Method
+    pages: Iterable[StoredPage],
+    judgements: Iterable[QueryJudgements],
+    left: Method,
+    right: Method,
+    votes: Iterable[object] = (),
 ) -> str:
-    """Return a hash of everything that outcomes depend on: pages, their encoder, questions, grades and methods."""
+    """Return a hash of everything that outcomes depend on: pages, their encoder, questions, grades and methods.
+
+    votes: what people voted on each question, where votes count.
+    """
     content = [
         [FORMAT_VERSION, CUT, repr(left), repr(right)],
         [[str(page.scope), page.encoder, str(page.id), page.codec, page.added, page.document] for page in pages],
         [[judged.query, sorted((str(page), grade) for page, grade in judged.grades.items())] for judged in judgements],
+        list(map(str, votes)),
     ]
     return hashlib.sha256(json.dumps(content).encode()).hexdigest()
 
 
-def save_outcomes(index_dir: Path, scope: Scope, encoder: str, key: str, outcomes: Sequence[Outcome]) -> None:
-    """Save the outcomes of a scope. Raises LibraryError or StorageFull if they cannot be written."""
-    path = _path(index_dir, scope, encoder)
+def outcomes_path(index_dir: Path, scope: Scope, encoder: str) -> Path:
+    """Return the file of a scope's outcomes in the index folder, for a scope that no visitor owns."""
+    return index_dir / OUTCOMES_FOLDER / f"{scope}.{encoder}.json"
+
+
+def save_outcomes(path: Path, key: str, outcomes: Sequence[Outcome]) -> None:
+    """Save outcomes in place of earlier ones. Raises LibraryError or StorageFull if they cannot be written."""
     row = {"key": key, "items": [_as_row(outcome) for outcome in outcomes]}
     with atomic_files.storage_errors("save the outcomes"):
+        data = json.dumps(row).encode()
         atomic_files.make_folder(path.parent)
-        atomic_files.write_file(path, json.dumps(row).encode())
+        atomic_files.check_space(path.parent, len(data))
+        atomic_files.write_file(path, data)
 
 
-def load_outcomes(index_dir: Path, scope: Scope, encoder: str, key: str) -> tuple[Outcome, ...] | None:
-    """Load the saved outcomes of a scope, or return None if there are none of this key."""
+def load_outcomes(path: Path, key: str) -> tuple[Outcome, ...] | None:
+    """Load saved outcomes, or return None if there are none of this key."""
     with suppress(OSError, SmartError, ValueError, TypeError, KeyError):
-        row = json.loads(atomic_files.read_file(_path(index_dir, scope, encoder)))
+        row = json.loads(atomic_files.read_file(path))
         if row["key"] == key:
-            return tuple(_from_row(item) for item in row["items"])
+            return tuple(map(_from_row, row["items"]))
     return None
-
-
-def _path(index_dir: Path, scope: Scope, encoder: str) -> Path:
-    return index_dir / OUTCOMES_FOLDER / f"{scope}.{encoder}.json"
 
 
 def _as_row(outcome: Outcome) -> list[object]:

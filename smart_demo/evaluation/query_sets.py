@@ -26,6 +26,8 @@ from smart_demo.evaluation.tables import Table, TableRow, is_number
 from smart_demo.strict_json import parse_object, require_object
 from smart_demo.types import PageId
 
+QUERIES_FILE = "queries.jsonl"
+"""Name of the judged queries of a folder of documents, such as the samples."""
 MAX_GRADE, MAX_PAGE_NUMBER = 100, 9999
 FindPage = Callable[[str, int], PageId]
 """Maps (document, page) to the page's id. Raises InputRefused if the collection has no such page."""

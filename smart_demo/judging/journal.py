@@ -145,6 +145,11 @@ def max_journal_bytes(settings: Settings) -> int:
     return MAX_JOURNAL_BYTES if settings.is_private else PUBLIC_JOURNAL_BYTES
 
 
+def journal_path(data_dir: Path, owner: Scope) -> Path:
+    """Return the file of an owner's journal."""
+    return data_dir / FOLDER / f"{owner}.jsonl"
+
+
 class Journal:
     """One owner's events, on disk and in memory. Append-only and safe for threads.
 
@@ -164,7 +169,7 @@ class Journal:
         max_bytes: maximum size of the file, MAX_JOURNAL_BYTES if None.
         """
         self._max_bytes = max_bytes
-        self._path, self._now, self._lock = data_dir / FOLDER / f"{owner}.jsonl", now, threading.RLock()
+        self._path, self._now, self._lock = journal_path(data_dir, owner), now, threading.RLock()
         self._file_size = self._complete_size = 0
         self._parsed, self._unreadable_lines = ParsedLines(), tuple[bytes, ...]()
         self._judgements: Judgements | None = None

@@ -1,14 +1,16 @@
-"""The judging of all owners: each one's journal, and the worklist with the open query and how many are done.
+"""The judging of all owners: each one's journal, the worklist with the open query and how many are done, and outcomes.
 
 A worklist is stored beside the journal, so a reload and a restart continue at the same query. What was judged is in the
 journal alone. Nothing here knows the page, or how it knows the owner of a request.
 
-    <data>/judgements/<owner>.desk.json     the worklist, under the name of earlier versions
+    <data>/judgements/<owner>.desk.json         the worklist, under the name of earlier versions
+    <data>/judgements/<owner>.outcomes.json     outcomes of the judged questions, as `evaluation.outcomes` saves them
 """
 
 from __future__ import annotations
 
 import json
+import os
 import threading
 from collections.abc import Sequence
 from contextlib import suppress
@@ -22,7 +24,9 @@ from pydantic.dataclasses import dataclass as pydantic_dataclass
 
 from smart_demo.engine import Engine
 from smart_demo.errors import InputRefused, LibraryError, SmartError, TotalQuotaExceeded
-from smart_demo.judging.journal import Journal, max_journal_bytes
+from smart_demo.evaluation.outcomes import Outcome, load_outcomes, save_outcomes
+from smart_demo.evaluation.query_sets import QUERIES_FILE
+from smart_demo.judging.journal import Journal, journal_path, max_journal_bytes
 from smart_demo.judging.query_list import MAX_QUERIES, ListedQuery, read_queries
 from smart_demo.judging.records import Judgements
 from smart_demo.judging.trials import Conditions
@@ -44,6 +48,8 @@ STEP_BYTES = 2**16
 """Free bytes required before one step is written. Most steps take a few thousand."""
 MAX_OPEN_OWNERS = 32
 """Journals, and worklists, held in memory."""
+FileVersion = tuple[int, int]
+"""Time of a file's last change, in nanoseconds, and its size."""
 DEFAULT_QUERIES = 20
 """Maximum length of the list for an owner who has none."""
 
@@ -216,6 +222,7 @@ class JudgingStore:
         self._data = engine.settings.data_dir
         self._journals: LRUCache[Journal] = LRUCache(MAX_OPEN_OWNERS)
         self._worklists: LRUCache[Worklist] = LRUCache(MAX_OPEN_OWNERS)
+        self._sample_queries: tuple[FileVersion, tuple[ListedQuery, ...]] | None = None
         self._lock = threading.RLock()
 
     def journal(self, owner: Scope) -> Journal:
@@ -226,6 +233,10 @@ class JudgingStore:
                 journal = Journal(self._data, owner, max_bytes=max_journal_bytes(self._engine.settings))
                 self._journals.put(owner, journal)
             return journal
+
+    def journal_version(self, owner: Scope) -> FileVersion | None:
+        """Return what differs after every change of the owner's journal, without reading it; None if there is none."""
+        return _file_version(journal_path(self._data, owner))
 
     def writable_journal(self, owner: Scope) -> Journal:
         """Return the owner's journal after ensuring room for one more line. Raises as `ensure_room` does."""
@@ -312,19 +323,50 @@ class JudgingStore:
     def default_queries(self) -> tuple[ListedQuery, ...]:
         """Return the examples, then the sample library's own queries without their grades."""
         found = [ListedQuery(query) for query in self._examples]
-        try:
-            samples = read_queries((self._engine.settings.samples / "queries.jsonl").read_bytes()).queries
-        except (OSError, InputRefused):  # a presenter's own folder may have none
-            samples = ()
         examples = set(self._examples)
-        found += [replace(query, relevant=()) for query in samples if query.query not in examples]
+        found += [replace(query, relevant=()) for query in self.sample_queries() if query.query not in examples]
         return tuple(found[:DEFAULT_QUERIES])
 
+    def sample_version(self) -> FileVersion | None:
+        """Return what differs after every change of the samples' own queries, or None if they have none."""
+        return _file_version(self._engine.settings.samples / QUERIES_FILE)
+
+    def sample_queries(self) -> tuple[ListedQuery, ...]:
+        """Return the samples' own queries with their grades. A presenter's own folder may have none."""
+        version, known = self.sample_version(), self._sample_queries
+        if version is None:
+            return ()
+        if known is None or known[0] != version:
+            try:
+                queries = read_queries((self._engine.settings.samples / QUERIES_FILE).read_bytes()).queries
+            except (OSError, InputRefused):
+                queries = ()
+            self._sample_queries = known = version, queries
+        return known[1]
+
+    def load_outcomes(self, owner: Scope, key: str) -> tuple[Outcome, ...] | None:
+        """Return the owner's saved outcomes, or None if there are none of this key."""
+        return load_outcomes(_outcomes_path(self._data, owner), key)
+
+    def save_outcomes(self, owner: Scope, version: FileVersion, key: str, outcomes: Sequence[Outcome]) -> None:
+        """Save the owner's outcomes, unless the journal differs from that version by now, or was deleted.
+
+        They count as no change of the owner's, who would otherwise expire later. Raises LibraryError if the disk
+        refuses.
+        """
+        with self._lock:
+            if self.journal_version(owner) == version:
+                path, changed = _outcomes_path(self._data, owner), version[0]
+                save_outcomes(path, key, outcomes)
+                with atomic_files.storage_errors("save the outcomes"):
+                    os.utime(path, ns=(changed, changed))
+
     def delete(self, owner: Scope) -> None:
-        """Delete the owner's journal and worklist, on disk too."""
+        """Delete the owner's journal, worklist and outcomes, on disk too."""
         with self._lock:
             self.journal(owner).delete()
             delete_worklist(self._data, owner)
+            self._delete_outcomes(owner)
             self._worklists.discard(lambda key: key == owner)
 
     def discard(self, owner: Scope) -> None:
@@ -332,6 +374,12 @@ class JudgingStore:
         with self._lock:
             self._journals.discard(lambda key: key == owner)
             self._worklists.discard(lambda key: key == owner)
+            if self.journal_version(owner) is None:  # outcomes may have been saved during the deletion
+                self._delete_outcomes(owner)
+
+    def _delete_outcomes(self, owner: Scope) -> None:
+        with atomic_files.storage_errors("delete the outcomes"):
+            atomic_files.delete_files([_outcomes_path(self._data, owner)])
 
     def ensure_room(self, owner: Scope, size: int = STEP_BYTES) -> None:
         """Ensure that a visitor's files may grow by `size` bytes, evicting idle visitors if needed.
@@ -354,6 +402,18 @@ class JudgingStore:
         except TotalQuotaExceeded as refusal:
             if not engine.evict_idle_visitors(owner, refusal.missing_bytes):
                 raise
+
+
+def _file_version(path: Path) -> FileVersion | None:
+    try:
+        info = path.stat()
+    except OSError:
+        return None
+    return info.st_mtime_ns, info.st_size
+
+
+def _outcomes_path(data_dir: Path, owner: Scope) -> Path:
+    return data_dir / FOLDER / f"{owner}.outcomes.json"
 
 
 def _without_query(search: SearchRequest, scope: str) -> SearchRequest:

@@ -21,13 +21,13 @@ import random
 import re
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 
 from smart_demo.backbones.base import Backbone
 from smart_demo.errors import LibraryError, Notice, NoticeCode, QueryRefused
-from smart_demo.page_list import PageList, as_page_list
+from smart_demo.page_list import PageList
 from smart_demo.search.background import BackgroundResults
 from smart_demo.store.library import Library
 from smart_demo.types import Found, Parts, Query, Scope, TokenKind
@@ -53,18 +53,16 @@ ScoreQuery = Callable[[Query, Sequence[Scope], Backbone], Parts]
 """Returns the parts of a query over some scopes, without caches."""
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, slots=True)
 class SearchedLibrary:
-    """The pages of some scopes, and the backbone that made them."""
+    """A version of the pages of some scopes under one encoder."""
 
     scopes: tuple[Scope, ...]
-    pages: PageList
-    """The same object until a page is added or deleted."""
-    backbone: Backbone
-
-    def is_same(self, other: SearchedLibrary) -> bool:
-        """Return whether both hold the same pages."""
-        return self.pages is other.pages
+    encoder: str
+    """Fingerprint of the encoder."""
+    versions: tuple[int, ...]
+    """As `Library.versions` returns them."""
+    backbone: Backbone = field(compare=False)
 
 
 class AnswerCheck:
@@ -73,17 +71,22 @@ class AnswerCheck:
     def __init__(self, library: Library, score: ScoreQuery) -> None:
         self._library, self._score = library, score
         self._thresholds: BackgroundResults[SearchedLibrary, float] = BackgroundResults(
-            "answer-check", self._compute, SearchedLibrary.is_same, MAX_CHECKED_LIBRARIES
+            "answer-check", self._compute, self._is_current, MAX_CHECKED_LIBRARIES
         )
 
-    def threshold(self, scopes: Sequence[Scope], pages: PageList, backbone: Backbone) -> float | None:
-        """Return the match below which a question is probably not answered by these pages.
+    def threshold(self, scopes: Sequence[Scope], pages: int, backbone: Backbone) -> float | None:
+        """Return the match below which a question is probably not answered by the `pages` pages of these scopes.
 
         None if the library is too small or cannot be checked, and while the threshold is computed.
         """
-        if len(pages) < MIN_PAGES or backbone.encoder.visual_tokens:
+        if pages < MIN_PAGES or backbone.encoder.visual_tokens:
             return None
-        return self._thresholds.look_up(tuple(scopes), SearchedLibrary(tuple(scopes), pages, backbone))
+        encoder = backbone.encoder.fingerprint
+        filled = tuple(scope for scope in scopes if any(self._library.versions([scope], encoder)))
+        if not filled:  # the pages were deleted during the search
+            return None
+        versions = self._library.versions(filled, encoder)
+        return self._thresholds.look_up(filled, SearchedLibrary(filled, encoder, versions, backbone))
 
     def is_pending(self, scopes: Sequence[Scope]) -> bool:
         """Return whether the threshold of these scopes is being computed."""
@@ -94,9 +97,9 @@ class AnswerCheck:
 
         A query with a picture is never checked.
         """
-        if found.query.image_hash:
+        if found.query.image_hash or found.encoding.encoder != backbone.encoder.fingerprint:
             return found
-        threshold = self.threshold(scopes, as_page_list(found.parts.pages), backbone)
+        threshold = self.threshold(scopes, len(found.parts.pages), backbone)
         if threshold is None or best_match(found.parts) >= threshold:
             return found
         return replace(found, notices=(NOTICE, *found.notices))
@@ -111,13 +114,16 @@ class AnswerCheck:
         Raises LibraryError if a page is added or deleted.
         """
         matches = []
-        for text in make_random_queries(self._list_words(searched.pages)):
+        for text in make_random_queries(self._list_words(self._library.pages(searched.scopes, searched.encoder))):
             with suppress(QueryRefused):  # the encoder may know none of the words
                 parts = self._score(Query(text), searched.scopes, searched.backbone)
-                if parts.pages is not searched.pages:
+                if not self._is_current(searched):
                     raise LibraryError("The library changed during the check of answers.")
                 matches.append(best_match(parts))
         return float(np.quantile(matches, QUANTILE)) if len(matches) > RANDOM_QUERIES // 2 else None
+
+    def _is_current(self, searched: SearchedLibrary) -> bool:
+        return self._library.versions(searched.scopes, searched.encoder) == searched.versions
 
     def _list_words(self, pages: PageList) -> list[str]:
         """Return the different words of some pages, evenly drawn, in a fixed order."""

@@ -69,9 +69,10 @@ class Retrieval:
         return Found(query, backbone.encoder, encoding, parts, results, watch.stages)
 
     def score(self, query: Query, scopes: Sequence[Scope], backbone: Backbone) -> Parts:
-        """Return the parts of one query without touching caches and timings, for work in the background.
+        """Return the parts of one query, for work in the background.
 
-        Raises QueryRefused if the query is empty or too long.
+        The query is neither looked up in the caches of queries and parts nor added to them, and is not timed. Token
+        states are read, and cached, as in every search. Raises QueryRefused if the query is empty or too long.
         """
         encoding = backbone.encode_query(_clean(query, self._settings.quotas.query_chars))
         while (computed := self._compute_parts(encoding, tuple(scopes), Stopwatch())) is None:

@@ -8,11 +8,8 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import os
-import threading
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import suppress
 from typing import TypeVar
 
 from starlette.requests import Request
@@ -20,6 +17,7 @@ from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
 from smart_demo.errors import SmartError
+from smart_demo.search.background import yield_to_searches
 from smart_demo.server.picture_addresses import (
     NAME_SECONDS,
     OWN_FOLDER,
@@ -33,8 +31,6 @@ from smart_demo.types import LOCAL, Scope
 
 PUBLIC_HEADERS = {"Cache-Control": "public, max-age=31536000, immutable"}
 READING_THREADS, CUTTING_THREADS = 4, 2
-CUTTING_NICENESS = 10
-"""How much the threads that cut crops yield to searches, from 0 to 19."""
 
 log = logging.getLogger(__name__)
 Answer = TypeVar("Answer")
@@ -46,7 +42,7 @@ class PictureRoutes:
     def __init__(self, picture_addresses: PictureAddresses) -> None:
         self._addresses, self._settings = picture_addresses, picture_addresses.engine.settings
         self._readers = ThreadPoolExecutor(READING_THREADS, "read-picture")
-        self._cutters = ThreadPoolExecutor(CUTTING_THREADS, "cut-picture", initializer=_yield_to_searches)
+        self._cutters = ThreadPoolExecutor(CUTTING_THREADS, "cut-picture", initializer=yield_to_searches)
         self._cuts = ConcurrencyLimiter(per_client=4, total=16, timeout=SLOT_TIMEOUT_SECONDS)
         """Crops that are being cut or wait for a thread."""
 
@@ -106,9 +102,3 @@ def _refusal(refused: RequestRefused) -> JSONResponse:
     """Return the answer to a request without a picture, in the form of the gate's other refusals."""
     body = {"detail": refused.sentence, "error": refused.sentence}
     return JSONResponse(body, refused.status, {"Cache-Control": "no-store"})
-
-
-def _yield_to_searches() -> None:
-    """Lower the priority of the current thread, on systems that have one for each thread."""
-    with suppress(AttributeError, OSError):
-        os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), CUTTING_NICENESS)

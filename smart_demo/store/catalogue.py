@@ -215,7 +215,7 @@ class Catalogue:
 
     def view(self, scopes: Sequence[Scope], encoder: str) -> View:
         """Return the pages of these scopes under one encoder: the same object until a page is added or removed."""
-        key = (tuple(sorted(set(scopes), key=str)), encoder)
+        key = (_sorted_scopes(scopes), encoder)
         with self._lock:
             groups = [self._groups.get((scope, encoder), _EMPTY) for scope in key[0]]
             versions = tuple(group.version for group in groups)
@@ -227,6 +227,11 @@ class Catalogue:
             while len(self._views) > _MAX_VIEWS:
                 del self._views[next(iter(self._views))]
             return view
+
+    def versions(self, scopes: Sequence[Scope], encoder: str) -> tuple[int, ...]:
+        """Return what differs after every change of these scopes' pages under one encoder: all 0 if there are none."""
+        with self._lock:
+            return tuple(self._groups.get((scope, encoder), _EMPTY).version for scope in _sorted_scopes(scopes))
 
     def known_vectors(self, view: View) -> list[tuple[PageList, Floats]]:
         """Return lists of pages with their vectors (N, P) that may include pages of `view`, its earlier view first."""
@@ -276,6 +281,10 @@ class Catalogue:
         self._verified.discard(key)
         self._bodies.pop(key, None)
         self._cache.evict([key])
+
+
+def _sorted_scopes(scopes: Sequence[Scope]) -> tuple[Scope, ...]:
+    return tuple(sorted(set(scopes), key=str))
 
 
 def _same_encoder(some: PageList, others: PageList) -> bool:

@@ -228,11 +228,8 @@ class Library:
     def delete_damaged(self, before: float) -> int:
         """Delete visitors' quarantined files that are older than a Unix time. Return how many."""
         with self._locked():
-            return sum(
-                self._files.delete_old_damaged(scope, before)
-                for scope in self._files.damaged_scopes()
-                if is_visitor(scope)
-            )
+            scopes = filter(is_visitor, self._files.damaged_scopes())
+            return sum(self._files.delete_old_damaged(scope, before) for scope in scopes)
 
     def update_snapshots(self) -> None:
         """Bring the snapshots of large scopes up to date. Raises LibraryError or StorageFull if the disk refuses."""
@@ -265,6 +262,10 @@ class Library:
     def pages(self, scopes: Sequence[Scope], encoder: str) -> PageList:
         """Return the pages of these scopes under one encoder, by scope, document name, file and number."""
         return self._catalogue.view(scopes, encoder).pages
+
+    def versions(self, scopes: Sequence[Scope], encoder: str) -> tuple[int, ...]:
+        """Return numbers that differ after every change of `pages`, without listing them: all 0 if there are none."""
+        return self._catalogue.versions(scopes, encoder)
 
     def page(self, scope: Scope, encoder: str, page: PageId) -> StoredPage | None:
         """Return the metadata of one page, or None if it is not stored."""
@@ -442,9 +443,8 @@ class Library:
     def _quarantine(self, page: StoredPage, error: TokenFileDamaged) -> None:
         """Unlist a damaged page and quarantine its token file. Does nothing if it is not listed any more."""
         with self._writing:
-            if page not in self._catalogue:
-                return
-            self._catalogue.remove([page])
-            self._chroma.delete([page])
-            self._damaged.append((page.scope, f"{page.document}: {error.sentence}"))
-            self._files.quarantine(self._files.path(page))
+            if page in self._catalogue:
+                self._catalogue.remove([page])
+                self._chroma.delete([page])
+                self._damaged.append((page.scope, f"{page.document}: {error.sentence}"))
+                self._files.quarantine(self._files.path(page))

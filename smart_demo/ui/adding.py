@@ -27,7 +27,7 @@ class AddingPanel:
         with gr.Column(elem_id="adding-panel"):
             html_component(render("drop_hint", settings=settings), "drop-hint")
             if settings.uploads:
-                self.line = html_component("", "adding", "smartDemo.adding(element, trigger, watch)")
+                self.line = html_component("", "adding", "smartDemo.adding(element, trigger)")
                 # The script gives it the files that are dropped or chosen anywhere but in the Library's box.
                 self.files = gr.UploadButton("Add files", file_count="multiple", elem_id="added-files")
 

@@ -74,6 +74,7 @@ class SearchEndpoint:
         else:
             self._check_own_pages(scope)
         found = engine.search(query, (scope,), (POOLED, SMART), top)
+        found = self._handlers.check_answer(found, (scope,))
         if scope == SAMPLES:
             self._check_samples()  # a page that was found damaged during the search is missing from the answer
         return as_dict(found, self._list_notices(scope))

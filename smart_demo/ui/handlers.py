@@ -36,6 +36,7 @@ from smart_demo.types import (
     SAMPLES,
     SMART,
     Document,
+    Found,
     PageId,
     Pixels,
     Query,
@@ -226,11 +227,21 @@ class Handlers:
             title = f"{self.serving().name} is still loading"
             return compare.render_empty(title, "You can search your documents as soon as it is ready.")
         found = self.engine.search(self.build_query(request), scopes, request.methods, request.top)
+        found = self.check_answer(found, scopes)
         # The check ran with SMART's weights and holds for no others.
         check = self.engine.candidate_check(found, scopes) if request.weights == SMART.weights else None
         link, search = format_url_query(request), json.dumps(request.fields)
         answer = compare.render_results(found, self.picture_addresses.thumbnail, link, search, check)
         return stories.render_story(find_outcome(found)) + answer
+
+    def check_answer(self, found: Found, scopes: Sequence[Scope]) -> Found:
+        """Return an answer, with a notice if probably nothing in these scopes answers the question.
+
+        It is not checked during an upload to one of them: each page would begin the check anew.
+        """
+        if any(map(self.uploads.running, scopes)):
+            return found
+        return self.engine.check_answer(found, scopes)
 
     def render_answer_or_error(self, request: SearchRequest) -> str:
         """Return the answer's markup, or the error in its place, for a search that the visitor did not start."""

@@ -41,19 +41,19 @@ class SamplePreparation:
 
     def __init__(self, engine: Engine) -> None:
         self._engine = engine
-        self._thread: threading.Thread | None = None
+        self._running = False
         self.error = ""
         """One sentence, or empty."""
         self._listeners: list[Callable[[], object]] = []
 
     def add_listener(self, on_done: Callable[[], object]) -> None:
-        """Call `on_done` in the background when the samples were prepared, or could not be."""
+        """Call `on_done` in the background when the samples were prepared, or could not be. Its errors are logged."""
         self._listeners.append(on_done)
 
     @property
     def running(self) -> bool:
         """Whether more pages may become ready."""
-        return self._thread is not None and self._thread.is_alive()
+        return self._running
 
     def pending(self, samples: Samples | None) -> PendingSamples | None:
         """Return None if the samples can be searched, else their state.
@@ -67,8 +67,8 @@ class SamplePreparation:
 
     def start(self) -> None:
         """Start in the background. Pages that are encoded are skipped, so a start with a complete library is cheap."""
-        self._thread = threading.Thread(target=self._work, name="prepare-samples", daemon=True)
-        self._thread.start()
+        self._running = True
+        threading.Thread(target=self._work, name="prepare-samples", daemon=True).start()
 
     def _work(self) -> None:
         try:
@@ -80,8 +80,13 @@ class SamplePreparation:
         except Exception:
             log.exception("preparing the samples failed")
             self.error = "The samples could not be prepared; the log of the demo says why."
+        finally:
+            self._running = False
         for on_done in self._listeners:
-            on_done()
+            try:
+                on_done()
+            except Exception:
+                log.exception("what follows the preparation of the samples failed")
 
 
 def render_intro(settings: Settings) -> Markup:

@@ -19,6 +19,7 @@ from dataclasses import dataclass, replace
 from markupsafe import Markup
 
 from smart_demo.errors import InputRefused, LibraryError, SmartError
+from smart_demo.evaluation.query_sets import QUERIES_FILE
 from smart_demo.judging.judging_store import JudgingStore
 from smart_demo.judging.list_comparison import (
     KnownGrades,
@@ -55,7 +56,6 @@ MAX_RUNS, MAX_ROWS, MAX_RUNS_PER_VISITOR = 24, 4_000, 3
 """Stored runs, rows of all stored runs (some 6 MB), and stored runs of one visitor of a public page."""
 TURN_POLL_SECONDS = 0.4
 """Seconds between two attempts of a waiting list to start."""
-SAMPLE_LIST = "queries.jsonl"
 
 
 def max_queries(*, private: bool) -> int:
@@ -134,7 +134,7 @@ class QueriesHandlers:
     def sample(self) -> str:
         """Return the sample library's own queries with their judgements. Raises InputRefused if it has none."""
         try:
-            data = (self._handlers.engine.settings.samples / SAMPLE_LIST).read_bytes()
+            data = (self._handlers.engine.settings.samples / QUERIES_FILE).read_bytes()
         except OSError:
             raise InputRefused("These samples come without queries.") from None
         return decode_list(data)

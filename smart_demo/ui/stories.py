@@ -77,8 +77,8 @@ class StoryOutcome:
             return f"The answer: {self.ranks}."
         if self.right < self.left:
             first = "to first place" if self.right == 1 else f"from place {self.left} to {self.right}"
-            return f"{label} lifts it {first}."
-        return f"{label} loses here: the page falls from place {self.left} to {self.right}."
+            return f"{label} lifts the answer {first}."
+        return f"{label} loses here: the answer falls from place {self.left} to {self.right}."
 
     @property
     def plain_sentence(self) -> str:

@@ -16,6 +16,7 @@ from smart_demo.evaluation.outcomes import (
     load_outcomes,
     measure_outcomes,
     outcomes_key,
+    outcomes_path,
     save_outcomes,
 )
 from smart_demo.evaluation.query_sets import QueryJudgements
@@ -104,22 +105,25 @@ OUTCOMES = (
 def test_saved_outcomes_are_those_of_the_same_pages_questions_and_methods(tmp_path):
     questions = [judged({1: 3.0})]
     key = outcomes_key(PAGES, questions, POOLED, SMART)
-    save_outcomes(tmp_path, SAMPLES, "e" * 16, key, OUTCOMES)
-    assert load_outcomes(tmp_path, SAMPLES, "e" * 16, key) == OUTCOMES
-    assert load_outcomes(tmp_path, SAMPLES, "f" * 16, key) is None
+    path = outcomes_path(tmp_path, SAMPLES, "e" * 16)
+    save_outcomes(path, key, OUTCOMES)
+    assert load_outcomes(path, key) == OUTCOMES
+    assert load_outcomes(outcomes_path(tmp_path, SAMPLES, "f" * 16), key) is None
     others = [
         outcomes_key(PAGES[1:], questions, POOLED, SMART),
         outcomes_key((replace(PAGES[0], added=99.0), *PAGES[1:]), questions, POOLED, SMART),
         outcomes_key(PAGES, [judged({1: 2.0})], POOLED, SMART),
         outcomes_key(PAGES, [judged({1: 3.0}, "who")], POOLED, SMART),
         outcomes_key(PAGES, questions, POOLED, LATE),
+        outcomes_key(PAGES, questions, POOLED, SMART, [OutcomeKind.BETTER]),
     ]
     assert len({key, *others}) == 1 + len(others)
-    assert [load_outcomes(tmp_path, SAMPLES, "e" * 16, other) for other in others] == [None] * len(others)
+    assert [load_outcomes(path, other) for other in others] == [None] * len(others)
 
 
 @pytest.mark.parametrize("content", [b"", b"{}", b"[1]", b'{"key": "k", "items": [["what"]]}', b"\xff"])
 def test_a_damaged_copy_is_no_copy(tmp_path, content):
-    save_outcomes(tmp_path, SAMPLES, "e" * 16, "k", OUTCOMES)
-    next((tmp_path / "outcomes").iterdir()).write_bytes(content)
-    assert load_outcomes(tmp_path, SAMPLES, "e" * 16, "k") is None
+    path = outcomes_path(tmp_path, SAMPLES, "e" * 16)
+    save_outcomes(path, "k", OUTCOMES)
+    path.write_bytes(content)
+    assert load_outcomes(path, "k") is None

@@ -50,7 +50,8 @@ def expect_answer(page: Page, query: str, scope: str = "Samples") -> None:
     """Wait until the answer and the box show this query."""
     page.wait_for_function(
         """([query, scope]) => {
-            const { text, scope: shown } = JSON.parse(document.querySelector("#results [data-asked]").dataset.asked);
+            const asked = document.querySelector("#results [data-asked]")?.dataset.asked;
+            const { text, scope: shown } = JSON.parse(asked || "{}");
             return text === query && shown === scope;
         }""",
         arg=[query, scope],

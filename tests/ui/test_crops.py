@@ -56,7 +56,7 @@ def test_every_page_has_its_crop_with_outlined_words_or_says_why_not(tide_pages,
     evidence = shown(tide_pages, samples)
     assert [*evidence] == samples
     both = evidence[samples[FIRST]]
-    assert both.joined == "“tide” “harbour” · 67 % of the detail match"
+    assert both.joined == "“tide” “harbour” · 67 % of the late part"
     assert sorted(both.values("title", "span")) == ["“harbour”", "“tide”"]
     (address,) = both.values("src", "img")
     assert address.startswith("pictures/samples/")
@@ -102,7 +102,7 @@ def test_own_pages_have_private_addresses_and_other_pages_a_sentence(tide_pages,
     assert own.values("data-picture", "img")[0].startswith("pictures/own/")
     assert own.values("src", "img") == []
     both = shown(tide_pages, [samples[FIRST], mine[1]], scope=ON_BOTH)
-    assert all("of the detail match" in one.joined for one in both.values())
+    assert all("of the late part" in one.joined for one in both.values())
     # Not searched, not there, of another visitor, and no page at all: one sentence, and the others have their crops.
     others = [
         mine[0],
@@ -111,7 +111,7 @@ def test_own_pages_have_private_addresses_and_other_pages_a_sentence(tide_pages,
         "samples/../../etc/passwd",
     ]
     evidence = shown(tide_pages, [samples[FIRST], *others, HOSTILE[0]])
-    assert "of the detail match" in evidence.pop(samples[FIRST]).joined
+    assert "of the late part" in evidence.pop(samples[FIRST]).joined
     assert {one.joined.strip() for one in evidence.values()} == {NO_PAGE}
 
 
@@ -120,12 +120,12 @@ def test_a_deleted_page_does_not_fail_the_others(start_handlers, tmp_path):
     file = write_pdf(tmp_path / "more.pdf", "tide and harbour")
     list(handlers.engine.add(LOCAL, [(file, "more.pdf")]))
     pages = page_keys(handlers, LOCAL)
-    assert all("match" in one.joined for one in shown(handlers, pages, scope=ON_MINE).values())
+    assert all("of the late part" in one.joined for one in shown(handlers, pages, scope=ON_MINE).values())
     (gone,) = (page for page in stored_pages(handlers, LOCAL) if page.document == "more.pdf")
     handlers.engine.delete_document(LOCAL, gone.id.file)
     evidence = shown(handlers, pages, scope=ON_MINE)
     assert evidence.pop(f"local/{gone.id}").joined.strip() == NO_PAGE
-    assert all("of the detail match" in one.joined for one in evidence.values())
+    assert all("of the late part" in one.joined for one in evidence.values())
 
 
 @pytest.mark.parametrize("value", NONSENSE, ids=lambda value: repr(value)[:20])
@@ -166,7 +166,7 @@ def test_words_of_the_query_are_only_text(word):
     markup = render_crop(PageCrop(page, crop, 500, 140), CARD_SLOT, lambda _, __, width: f"pictures/own/{width}")
     seen = ParsedMarkup(markup)
     assert set(seen.tags) <= {"span", "img", "bdi"}
-    assert "<1 % of the detail match" in seen.joined
+    assert "<1 % of the late part" in seen.joined
     assert "and 4 others" in seen.joined
     assert seen.values("data-picture", "img") == ["pictures/own/500"]
 

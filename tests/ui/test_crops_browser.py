@@ -87,7 +87,7 @@ def test_cards_show_where_their_pages_matched(app, browser):
     addresses = {card.locator(".crop img").get_attribute("src") for card in twins.all()}
     assert len(addresses) == 1
     described = page.locator(f'[id="{first.get_attribute("aria-describedby")}"]')
-    expect(described).to_contain_text("of the detail match")
+    expect(described).to_contain_text("of the late part")
     expect(described).to_contain_text("“master”")
 
     # The winner map lies over the page while the pointer rests on its card, in both columns, and for the keyboard.

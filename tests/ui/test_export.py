@@ -124,7 +124,7 @@ def test_a_story_is_shown_with_its_outcome():
     one = find_outcome(answer)
     assert one
     text = "".join(read(saved(answer, story=one)).by_class["story"])
-    assert text == f"{story.title} {story.look} {one.sentence}Story 2 of {len(STORIES)}"
+    assert text == f"{story.title} {story.look} {one.sentence}Example 2 of {len(STORIES)}"
 
 
 def test_a_badge_is_short_but_has_words():

@@ -94,4 +94,5 @@ def test_sizes_are_remembered_tune_unfolds_and_the_promise_goes_after_an_own_que
     assert box(page, ".ranking.of-right .card")["left"] > 340
     page.locator("#head-right").click()
     expect(right).to_be_in_viewport(ratio=0.95)
+    visit.leave()
     visit.close()

@@ -215,6 +215,97 @@ def test_delete_everything_deletes_the_outcomes(public, tmp_path):
     assert build_app(public.engine, public.preparation, public.picture_addresses)  # the page's own deletion includes it
 
 
+def test_unchanged_libraries_are_counted_once_however_many_visitors_there_are(public, tmp_path, monkeypatch):
+    monkeypatch.setattr("smart_demo.judging.judging_store.MAX_OPEN_OWNERS", 2)
+    voting = make_voting(public)
+    how_often = HowOften(public, voting.judging)
+    secrets = [f"{number:032x}" for number in range(6)]  # more than page lists and journals are cached
+    for secret in secrets:
+        add_own(public, visitor_scope(secret), tmp_path)
+        vote_for(open_judge(public, secret, voting), "tide", "smart")
+    opened, before = [], None
+    journal = voting.judging.journal
+    monkeypatch.setattr(voting.judging, "journal", lambda owner: opened.append(owner) or journal(owner))
+    for _ in range(2):
+        for secret in secrets:
+            with as_visitor(secret):
+                assert counted(how_often) is not None
+                assert counted(how_often, ON_MINE) == {"tide": "better"}
+        before = before or (encoded(public), len(opened))
+    assert (encoded(public), len(opened)) == before == (encoded(public), len(secrets))
+
+
+def test_a_visitor_without_judgements_opens_no_journal(public, tmp_path, monkeypatch):
+    judging = make_judging_store(public)
+    monkeypatch.setattr(judging, "journal", lambda owner: 1 / 0)
+    how_often = HowOften(public, judging)
+    add_own(public, visitor_scope(MINE), tmp_path)
+    with as_visitor(MINE):
+        assert counted(how_often, ON_MINE) is None
+        assert not how_often.is_pending(ON_MINE)
+
+
+def judge_own(handlers: Handlers, folder: Path) -> tuple[Judge, HowOften, Path]:
+    """Grade a page for one question and vote on another, count both, and return the file of the outcomes."""
+    voting = make_voting(handlers)
+    how_often, owner = HowOften(handlers, voting.judging), visitor_scope(MINE)
+    add_own(handlers, owner, folder)
+    judge = open_judge(handlers, MINE, voting)
+    vote_for(judge, "tide", "smart")
+    judge.look(act="ask", query="a very secret question of the tide")
+    judge.pool()
+    judge.grade(f"local/{handlers.engine.documents(owner)[0].file}-0003", 3)
+    with as_visitor(MINE):
+        assert len(counted(how_often, ON_MINE)) == 2
+    file = handlers.engine.settings.data_dir / "judgements" / f"{owner}.outcomes.json"
+    assert "a very secret question" in file.read_text()
+    return judge, how_often, file
+
+
+def test_own_questions_are_not_counted_again_after_a_restart_and_their_file_is_no_visit(public, tmp_path):
+    judge, how_often, file = judge_own(public, tmp_path)
+    assert file.stat().st_mtime_ns == file.with_name(f"{judge.owner}.jsonl").stat().st_mtime_ns
+    with as_visitor(MINE):
+        expected, before = counted(how_often, ON_MINE), encoded(public)
+        again = counter_of(public)
+        assert counted(again, ON_MINE) == expected
+        assert encoded(public) == before
+        judge.undo()
+        assert counted(how_often, ON_MINE) == {"tide": "better"}
+
+
+@pytest.mark.parametrize("way", ["everything", "judgements", "expiry"])
+def test_saved_outcomes_of_a_visitor_are_deleted_with_the_judgements(public, tmp_path, way):
+    judge, how_often, file = judge_own(public, tmp_path)
+    engine, judging, owner = public.engine, judge.judging, judge.owner
+    version = judging.journal_version(owner)
+    if way == "judgements":
+        judging.delete(owner)
+    elif way == "everything":
+        engine.delete_library(owner)
+        assert not file.exists()
+        judging.delete(owner)
+    else:
+        engine.set_expiry_listener(judging.discard)
+        (visitor,) = [visitor for visitor in engine.library.visitors() if visitor.scope == owner]
+        assert engine.expire(visitor)
+    assert not file.exists()
+    judging.save_outcomes(owner, version, "k", [])  # the count was in progress
+    assert not file.exists()
+    with as_visitor(MINE):
+        assert counted(how_often, ON_MINE) is None
+
+
+def test_outcomes_saved_during_an_expiry_are_deleted_after_it(public, tmp_path):
+    judge, _, file = judge_own(public, tmp_path)
+    content = file.read_bytes()
+    for path in file.parent.glob(f"{judge.owner}.*"):
+        path.unlink()
+    file.write_bytes(content)
+    judge.judging.discard(judge.owner)
+    assert not file.exists()
+
+
 def test_each_number_opens_its_questions_and_each_question_its_search(private):
     how_often = counter_of(private)
     expected = counted(how_often)

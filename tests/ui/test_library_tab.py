@@ -1,19 +1,24 @@
 """The Library tab: documents, uploads and limits, without a browser."""
 
+import threading
+
 import pytest
 
+from smart_demo.backbones.bag_of_words import WordBackbone
 from smart_demo.config import read_settings
 from smart_demo.indexing.progress import FileOutcome, Progress, State
 from smart_demo.indexing.samples import Samples
 from smart_demo.types import LOCAL, SAMPLES, Document
 from smart_demo.ui.format import strip_unprintable
 from smart_demo.ui.library_tab import (
+    SamplePreparation,
     render_documents,
     render_intro,
     render_sample_documents,
     render_uploads,
 )
 from smart_demo.ui.render import render
+from tests.apps import open_words, settings_below
 from tests.ui.cases import HOSTILE
 from tests.ui.parsed_markup import ParsedMarkup
 
@@ -66,3 +71,17 @@ def test_limits_and_privacy_are_stated_before_an_upload():
 
 def test_a_page_without_uploads_names_the_command_to_run_the_demo():
     assert "python app.py" in ParsedMarkup(render("no_uploads")).text
+
+
+def test_what_follows_the_preparation_comes_after_it_and_cannot_break_the_rest(tmp_path):
+    (tmp_path / "samples").mkdir()
+    done, seen = threading.Event(), list[bool]()
+    with open_words(settings_below(tmp_path), WordBackbone()) as engine:
+        preparation = SamplePreparation(engine)
+        preparation.add_listener(lambda: seen.append(preparation.running))
+        preparation.add_listener(lambda: 1 / 0)
+        preparation.add_listener(done.set)
+        preparation.start()
+        assert done.wait(20)
+    assert seen == [False]
+    assert not preparation.error

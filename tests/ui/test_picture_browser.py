@@ -76,7 +76,7 @@ def test_a_picture_is_asked_with_until_it_is_taken_away(app, browser, tmp_path):
     expect(page.locator(".column-head.of-right")).to_contain_text("1.00 × late")
     expect(meta).not_to_contain_text("encoded")
     assert question(visit) == asked
-    visit.cards("SMART").first.click()
+    visit.cards("Late only").first.click()
     viewer = page.get_by_role("dialog", name="Page")
     expect(viewer.get_by_role("button", name="coffee: adds")).to_be_visible(timeout=PATIENCE)
     page.keyboard.press("Escape")

@@ -163,6 +163,7 @@ def test_the_scoreboard_goes_out_to_other_tools_and_into_other_apps(app, browser
         page.reload()
         open_panel(page, "Results")
         assert boards_text(page) == told  # it is this browser's still
+        visit.leave()
         visit.close()
         stranger = Visit(browser, fresh)
         stranger.open()

@@ -4,9 +4,9 @@
  * The files go to an upload button outside the tabs, which is always mounted, and so through the same checks as those of
  * the Library's box. Python makes all sentences but those about folders.
  */
+import { openTabForAnswer } from "./addresses.js";
 import { attachPicture } from "./compare.js";
 import { searchIn, showNote, startUpload } from "./library.js";
-import { openTab } from "./tools.js";
 
 /** Controls that take dropped files themselves. */
 const OWN_BOXES = "#upload";
@@ -149,6 +149,13 @@ document.addEventListener("click", (event) => {
 
 // ---- the line of progress and the outcome ----
 
+/** Move the focus to the question, or to the open tab: the button that had it is about to go. */
+function leaveLine() {
+  const box = document.querySelector("#query textarea");
+  const tab = document.querySelector('#tabs [role="tab"][aria-selected="true"]');
+  (box?.checkVisibility() ? box : tab)?.focus({ preventScroll: true });
+}
+
 /** Hook of the line below the head of the page. */
 export function adding(element, trigger) {
   element.addEventListener("click", (event) => {
@@ -158,9 +165,10 @@ export function adding(element, trigger) {
       trigger("stop", {});
     }
     if (act === "dismiss") trigger("clear", {});
+    if (act) leaveLine();
     if (scope) searchIn(scope);
     if (!ask) return;
-    openTab("compare");
+    openTabForAnswer("compare");
     trigger("select", { query: ask });
   });
 }

@@ -74,7 +74,8 @@ function writeWaiting() {
 
 // ---- the search ----
 
-let trigger = () => {};
+/** Starts an event of the results; null until they are mounted. */
+let trigger = null;
 /** The search that Back, Forward or a reload wants, as JSON, until the visitor does something else. */
 let wanted = entry().asked ?? "";
 let restores = 0;
@@ -83,7 +84,7 @@ const shownAnswer = () => document.querySelector("#results [data-link]");
 const shownSearch = () => shownAnswer()?.dataset.asked ?? "";
 
 function restore() {
-  if (restoring || !wanted || shownSearch() === wanted || restores >= MAX_RESTORES) return;
+  if (!trigger || restoring || !wanted || shownSearch() === wanted || restores >= MAX_RESTORES) return;
   restores += 1;
   restoring = setTimeout(() => (restoring = 0), GIVE_UP_MS);
   trigger("apply", JSON.parse(wanted));
@@ -124,6 +125,7 @@ function refreshAnswer() {
 export function showAnswer(triggerOfResults) {
   trigger = triggerOfResults;
   refresh();
+  if (shownAnswer()) restore();
 }
 
 /** Elements with which a visitor may ask for another answer, and those among them that only show more of this one. */
@@ -133,7 +135,11 @@ const SHOWING = '.card, [role="tab"], .viewer-tools, [data-why], [data-doc], .pa
 /** What a visitor asks for now counts more than where Back or Forward led. */
 function onVisitor(event) {
   if (!event.isTrusted) return;
-  if (event.target.closest?.(ASKING) && !event.target.closest(SHOWING)) wanted = "";
+  const isGiving = event.type === "drop" || event.type === "paste";
+  if (isGiving || (event.target.closest?.(ASKING) && !event.target.closest(SHOWING))) {
+    wanted = "";
+    endJoin();
+  }
   if (event.target.closest?.('[role="tab"], .overflow-menu')) target = null;
 }
 
@@ -151,6 +157,14 @@ export function openTabForAnswer(id) {
   joinsTab = tabButton(id)?.getAttribute("aria-selected") !== "true";
   openTab(id);
 }
+
+/** The answer that joins the entry of its tab has arrived. It may be the one that was on the screen before. */
+function endJoin() {
+  const { joins, ...state } = entry();
+  if (joins) replace({}, state);
+}
+
+document.addEventListener("answered", endJoin);
 
 /** Return the tab and the panel in parts of an address; both are empty for Compare, the panel for Vote. */
 function placeOf(parts) {
@@ -244,6 +258,7 @@ export const storedSearch = () => entry().asked ?? "";
 
 /** Write a slide and the search it presents into the address. Opening a presentation is an entry of its own. */
 export function showSlide(slide, link, asked, isOpening) {
+  if (asked !== wanted) wanted = "";
   const next = Object.fromEntries([...SEARCH_PARTS, ...PLACE_PARTS].map((name) => [name, ""]));
   const changes = { ...next, ...Object.fromEntries(new URLSearchParams(link)), present: String(slide) };
   if (isOpening) push(changes, { asked, opened: "present" });
@@ -251,7 +266,10 @@ export function showSlide(slide, link, asked, isOpening) {
 }
 
 /** Take the slide from the address because the presentation was left. */
-export const leaveSlides = () => leave("present");
+export function leaveSlides() {
+  wanted = "";
+  leave("present");
+}
 
 // ---- notes ----
 
@@ -271,8 +289,7 @@ let scrolledTo = "";
 
 function refreshDocument() {
   const doc = address.read().get("doc") ?? "";
-  const rows = [...document.querySelectorAll("[data-doc]")];
-  for (const row of rows) {
+  for (const row of document.querySelectorAll("[data-doc][aria-current]")) {
     if (row.dataset.doc === doc) continue;
     row.removeAttribute("aria-current");
     row.querySelector(".copy-document")?.remove();
@@ -280,7 +297,7 @@ function refreshDocument() {
   if (!doc) scrolledTo = "";
   const panel = document.querySelector("#documents-panel");
   if (!doc || target || !panel) return;
-  const row = rows.find((one) => one.dataset.doc === doc);
+  const row = document.querySelector(`[data-doc="${CSS.escape(doc)}"]`);
   if (row) markDocument(row);
   else if (isListed(panel, doc) && !panel.querySelector(".address-note")) noteMissingDocument(panel);
 }
@@ -377,7 +394,7 @@ function follow() {
   wantedPage = address.page();
   wantedPair = parts.get("why") ?? "";
   removeNotes();
-  for (const dialog of document.querySelectorAll("dialog:is(.viewer, .pair, .confirm)[open]")) {
+  for (const dialog of document.querySelectorAll("dialog:is(.viewer, .pair, .confirm, .outcomes-dialog)[open]")) {
     const isBlind = dialog.matches(".is-blind");
     const stays = (wantedPage && dialog.matches(".viewer") && !isBlind) || (wantedPair && dialog.matches(".pair"));
     if (!stays) dialog.close();
@@ -408,15 +425,28 @@ function onPopState() {
   follow();
 }
 
+/** Tabs come first: an answer may join the entry of the tab that opened for it. */
 function refresh() {
-  refreshAnswer();
   refreshTabs();
+  refreshAnswer();
   refreshDocument();
   openWanted();
 }
 
 const WATCHED = { childList: true, subtree: true, attributes: true, attributeFilter: ["aria-selected", "data-asked"] };
-new MutationObserver(refresh).observe(document, WATCHED);
+let isScheduled = false;
+
+/** Gradio changes the page in many steps; one look before the next frame is enough. */
+function scheduleRefresh() {
+  if (isScheduled) return;
+  isScheduled = true;
+  requestAnimationFrame(() => {
+    isScheduled = false;
+    refresh();
+  });
+}
+
+new MutationObserver(scheduleRefresh).observe(document, WATCHED);
 
 addEventListener("popstate", onPopState);
 document.addEventListener("click", followLink);

@@ -104,13 +104,18 @@ function setTuning(on) {
   updateToggles();
 }
 
-/** Mark the state of the buttons of an answer, which comes without it. */
+/** Mark the state of the buttons of an answer, which comes without it: writing it again removes the attributes. */
 function updateToggles() {
   const { pageSize } = document.documentElement.dataset;
-  for (const button of document.querySelectorAll("[data-tune]")) button.setAttribute("aria-expanded", isTuning());
+  for (const button of document.querySelectorAll("[data-tune]")) setState(button, "aria-expanded", isTuning());
   for (const button of document.querySelectorAll("[data-size]")) {
-    button.setAttribute("aria-pressed", button.dataset.size === pageSize);
+    setState(button, "aria-pressed", button.dataset.size === pageSize);
   }
+}
+
+/** Set an attribute only if it changes, because a change of it is looked at again. */
+function setState(button, name, isOn) {
+  if (button.getAttribute(name) !== String(isOn)) button.setAttribute(name, isOn);
 }
 
 document.addEventListener("click", (event) => {
@@ -157,6 +162,19 @@ export function chips(element, trigger) {
     const chip = event.target.closest(".chip");
     if (chip) trigger("select", { query: chip.dataset.query });
   });
+  element.addEventListener("wheel", scrollSideways, { passive: false });
+}
+
+/** Pixels of a line, in which some browsers count the turns of a wheel. */
+const LINE = 18;
+
+/** Scroll the examples with a wheel that only turns up and down. At their end the page scrolls on. */
+function scrollSideways(event) {
+  const chips = event.target.closest(".chips");
+  if (!chips || event.deltaX || event.ctrlKey || event.shiftKey) return;
+  const before = chips.scrollLeft;
+  chips.scrollLeft += event.deltaY * (event.deltaMode ? LINE : 1);
+  if (chips.scrollLeft !== before) event.preventDefault();
 }
 
 function updatePlaceholder(element) {
@@ -237,6 +255,7 @@ function updateAnswer() {
   const answer = document.querySelector(".answer[data-link]");
   if (!answer) return;
   updatePresets(new URLSearchParams(answer.dataset.link));
+  updateToggles();
 }
 
 /** Mark the preset whose weights the answer has. */
@@ -245,7 +264,7 @@ function updatePresets(asked) {
   for (const preset of document.querySelectorAll("#presets button")) {
     const [pooled, late] = preset.id.split("-").slice(1);
     const isShown = isPaperForm && asked.get("lp") === pooled && asked.get("ll") === late;
-    preset.setAttribute("aria-pressed", isShown);
+    setState(preset, "aria-pressed", isShown);
   }
 }
 
@@ -257,7 +276,7 @@ new MutationObserver(() => {
     isScheduled = false;
     updateAnswer();
   });
-}).observe(document, { childList: true, subtree: true });
+}).observe(document, { childList: true, subtree: true, attributeFilter: ["aria-pressed", "aria-expanded"] });
 
 // ---- the link to the answer on the screen ----
 

@@ -3,7 +3,7 @@
  *
  * Crops are requested after the ranking is on the screen. Python makes and escapes their markup.
  */
-import { SILENT, AnswerCache, answerOf, askedFields, make } from "./tools.js";
+import { SILENT, AnswerCache, answerOf, askedFields, make, pauseBeforeRetry } from "./tools.js";
 
 /** A visitor's own pictures can be fetched for at least this long after their crop was requested. */
 const FRESH_MS = 240_000;
@@ -25,7 +25,15 @@ export function offerEvidence(element, server) {
   const maps = new CardMaps(element, server);
   document.addEventListener("answered", () => maps.leave());
   // Gradio may write the markup of one answer again without an event, and changes only the nodes that differ.
-  new MutationObserver(() => evidence.update()).observe(element, { childList: true, subtree: true });
+  let isScheduled = false;
+  new MutationObserver((changes) => {
+    if (isScheduled || changes.every(({ target }) => target.closest(".thumb-frame"))) return;
+    isScheduled = true;
+    requestAnimationFrame(() => {
+      isScheduled = false;
+      evidence.update();
+    });
+  }).observe(element, { childList: true, subtree: true });
   let timer;
   const onResize = () => {
     clearTimeout(timer);
@@ -49,8 +57,10 @@ function sizeOf(place) {
   return size.map((side, axis) => Math.max(STEPS[axis], side - (side % STEPS[axis])));
 }
 
-/** Return what names the crop of a place: its page and its size. */
-const keyOf = (place) => [place.dataset.page, ...sizeOf(place)].join(" ");
+/** Return the markup of a place whose crop could not be had. */
+function failure(sentence) {
+  return make("span", { class: "crop is-none" }, make("span", { class: "crop-caption" }, sentence)).outerHTML;
+}
 
 class Evidence {
   #element;
@@ -74,9 +84,9 @@ class Evidence {
   /** Fill the cards of the answer on the screen, from memory or from the server. */
   update() {
     const asked = askedFields();
-    const places = this.#places();
+    const places = [...this.#element.querySelectorAll(".evidence[data-page]")];
     if (!asked || !places.length) return;
-    const query = cropsDependOn(asked);
+    const query = asked === this.#asked ? this.#query : cropsDependOn(asked);
     if (query !== this.#query) {
       this.#crops = new Map();
       this.#pending = new Set();
@@ -87,18 +97,15 @@ class Evidence {
     this.#discardOlderThan(FRESH_MS);
     this.#asked = asked;
     this.#query = query;
-    this.#fill();
-    const lacking = new Map(this.#lacking().map((place) => [keyOf(place), [place.dataset.page, ...sizeOf(place)]]));
+    const lacking = this.#fill(this.#lacking(places));
     // One page has one size in both columns. If it has not, because a column is narrower, the other one is next.
     const pages = new Map();
-    for (const [key, page] of lacking) if (!this.#pending.has(key)) pages.set(page[0], page);
+    for (const { key, page } of lacking) if (!this.#pending.has(key)) pages.set(page[0], page);
     if (!pages.size) return;
     for (const page of pages.values()) this.#pending.add(page.join(" "));
     // After the frame that shows the ranking.
     requestAnimationFrame(() => setTimeout(() => this.#request(asked, [...pages.values()])));
   }
-
-  #places = () => [...this.#element.querySelectorAll(".evidence[data-page]")];
 
   #discardOlderThan(age) {
     const oldest = performance.now() - age;
@@ -108,15 +115,22 @@ class Evidence {
   async #request(asked, pages) {
     const [crops, pending] = [this.#crops, this.#pending];
     if (this.#isStale(crops)) return;
-    const answer = await answerOf(() => this.#server.crops({ asked: JSON.parse(asked), pages }));
+    const call = () => this.#server.crops({ asked: JSON.parse(asked), pages });
+    let answer = await answerOf(call);
+    if (!answer.crops) {
+      await pauseBeforeRetry();
+      if (this.#isStale(crops)) return;
+      answer = await answerOf(call);
+    }
     if (this.#isStale(crops)) return;
     const time = performance.now();
     for (const [index, page] of pages.entries()) {
       const key = page.join(" ");
-      const markup = answer.crops?.[index];
       pending.delete(key);
-      if (markup) crops.set(key, { markup, time });
-      else this.#showError(answer.sentence ?? SILENT, key);
+      if (answer.crops) crops.set(key, { markup: answer.crops[index], time });
+      // All fail for one reason, which is said once. The next ranking after a moment tries again.
+      else
+        crops.set(key, { markup: failure(index ? "" : (answer.sentence ?? SILENT)), time: time - FRESH_MS + SAME_MS });
     }
     this.update();
   }
@@ -124,27 +138,23 @@ class Evidence {
   /** Return whether another query was answered since these crops were begun. */
   #isStale = (crops) => crops !== this.#crops || !this.#element.isConnected;
 
-  #fill() {
-    for (const place of this.#lacking()) {
-      const key = keyOf(place);
+  /** Fill those places whose crop is in memory, and return the others. */
+  #fill(lacking) {
+    for (const { place, key } of lacking) {
       if (!this.#crops.has(key)) continue;
       place.innerHTML = this.#crops.get(key).markup;
       this.#shown.set(place, key);
     }
+    return lacking.filter(({ key }) => !this.#crops.has(key));
   }
 
-  /** Return the visible places of the cards without the evidence of their page in their size. */
-  #lacking = () =>
-    this.#places().filter(
-      (place) => place.clientWidth && (!place.firstChild || this.#shown.get(place) !== keyOf(place)),
-    );
-
-  #showError(sentence, key) {
-    for (const place of this.#lacking().filter((one) => keyOf(one) === key)) {
-      const caption = make("span", { class: "crop-caption" }, sentence);
-      place.replaceChildren(make("span", { class: "crop is-none" }, caption));
-      this.#shown.set(place, key);
-    }
+  /** Return the visible places without the evidence of their page in their size, each with its page and its key. */
+  #lacking(places) {
+    return places
+      .filter((place) => place.clientWidth)
+      .map((place) => ({ place, page: [place.dataset.page, ...sizeOf(place)] }))
+      .map(({ place, page }) => ({ place, page, key: page.join(" ") }))
+      .filter(({ place, key }) => !place.firstChild || this.#shown.get(place) !== key);
   }
 }
 
@@ -200,7 +210,7 @@ class CardMaps {
     const asked = askedFields();
     if (!asked) return;
     const question = { asked: JSON.parse(asked), page, view: "winners" };
-    const answer = await this.#answers.recall(page, () => this.#server.overlay(question));
+    const answer = await this.#answers.recall(`${page} ${asked}`, () => this.#server.overlay(question));
     if (!answer.picture) return;
     const picture = make("img", { src: answer.picture, alt: "" });
     await picture.decode().catch(() => {});

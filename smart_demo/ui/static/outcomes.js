@@ -17,7 +17,6 @@ export function outcomes(element, server, watch, trigger) {
     const scope = fields && JSON.parse(fields).scope;
     for (const line of element.querySelectorAll(".outcomes")) line.hidden = line.dataset.scope !== scope;
     const hasLine = element.querySelector(".outcomes:not([hidden])") !== null;
-    element.classList.toggle("has-outcomes", hasLine);
     element.classList.toggle("has-no-outcomes", Boolean(scope) && !hasLine);
   }
 
@@ -48,7 +47,11 @@ export function outcomes(element, server, watch, trigger) {
 /** Open the questions behind a number. */
 async function openList(button, server, trigger) {
   const { scope, kind } = button.dataset;
-  const body = make("div", { class: "outcomes-body" }, make("p", { role: "status" }, "Loading …"));
+  const body = make(
+    "div",
+    { class: "outcomes-body" },
+    make("p", { role: "status", id: "outcomes-title" }, "Loading …"),
+  );
   const close = make("button", { type: "button", class: "outcomes-close", "aria-label": "Close" }, "✕");
   const dialog = make("dialog", { class: "outcomes-dialog", "aria-labelledby": "outcomes-title" }, close, body);
   close.addEventListener("click", () => dialog.close());

@@ -5,14 +5,14 @@
  * no image: such an image names its address in `data-picture`, and here it is fetched as soon as the image is on the
  * page. Callers only insert the markup.
  */
-import { SILENT, answerOf } from "./tools.js";
+import { SILENT, answerOf, pauseBeforeRetry } from "./tools.js";
 
 const OWN = "pictures/own/";
 const NO_PAGE = "The page could not be fetched. Is the demo still running?";
 /** Fetched pictures in memory: their number, and their bytes together. */
 const MAX_PICTURES = 400;
 const MAX_BYTES = 64_000_000;
-/** Pages whose picture is known without asking the server. */
+/** Pages whose address is known without asking the server. */
 const MAX_PAGES = 24;
 
 // ---- own pictures, fetched ----
@@ -74,7 +74,7 @@ export function forgetPictures() {
   epoch += 1;
   for (const { url } of fetched.values()) URL.revokeObjectURL(url);
   fetched.clear();
-  pages.clear();
+  pageAddresses.clear();
 }
 
 // ---- images on the page ----
@@ -125,7 +125,7 @@ async function showPicture(image) {
   image.src = known || placeholder({ width, height });
   if (known) return;
   try {
-    const url = await pictureUrl(address);
+    const url = await pictureUrl(address).catch(() => pauseBeforeRetry().then(() => pictureUrl(address)));
     if (image.dataset.picture === address) image.src = url;
   } catch {
     if (image.dataset.picture === address) showBlank(image);
@@ -147,36 +147,69 @@ new MutationObserver((changes) => {
 }).observe(document, { childList: true, subtree: true, attributeFilter: ["data-picture", "src"] });
 showPictures(document);
 
+/** Address that failed once, by image. */
+const failed = new WeakMap();
+
+/** Request a failed picture once more, then give up. */
+async function onError(image) {
+  const { src } = image;
+  if (failed.get(image) === src) {
+    showBlank(image);
+    return;
+  }
+  failed.set(image, src);
+  await pauseBeforeRetry();
+  if (image.src === src) image.src = src;
+}
+
 // The error of an image does not bubble, so it is listened to on its way down.
-document.addEventListener("error", ({ target }) => target.matches?.(".page-picture") && showBlank(target), true);
+document.addEventListener("error", ({ target }) => target.matches?.(".page-picture") && onError(target), true);
 
 // ---- whole pages ----
 
-/** `{picture}` by the page's key, the oldest first. */
-const pages = new Map();
+/** Address of a page's picture by the page's key, the oldest first. URLs are not stored: they may be released. */
+const pageAddresses = new Map();
+/** Promises of pages that are being loaded. */
+const loading = new Map();
 
 /** Return `{picture}`, a URL of a page's picture that shows at once, or `{sentence}`. */
-export async function loadPicture(server, page) {
-  if (pages.has(page)) return pages.get(page);
+export function loadPicture(server, page) {
+  if (!loading.has(page))
+    loading.set(
+      page,
+      loadPage(server, page).finally(() => loading.delete(page)),
+    );
+  return loading.get(page);
+}
+
+async function loadPage(server, page) {
+  const known = pageAddresses.get(page);
+  const shown = known && (await decodedUrl(known).catch(() => ""));
+  if (shown) return { picture: shown };
+  // The address of an own picture is valid for some minutes only.
+  pageAddresses.delete(page);
   const answer = await answerOf(() => server.picture(page), NO_PAGE);
   if (!answer.picture) return { sentence: answer.sentence ?? SILENT };
   try {
-    const picture = await pictureUrl(answer.picture);
-    await decode(picture);
-    pages.set(page, { picture });
-    if (pages.size > MAX_PAGES) pages.delete(pages.keys().next().value);
+    const picture = await decodedUrl(answer.picture);
+    pageAddresses.set(page, answer.picture);
+    if (pageAddresses.size > MAX_PAGES) pageAddresses.delete(pageAddresses.keys().next().value);
     return { picture };
   } catch {
     return { sentence: NO_PAGE };
   }
 }
 
-/** Resolve when the browser has a picture, so that an image changes to it at once. */
-async function decode(url) {
+/** Return the URL of a picture when the browser has decoded it, so that an image changes to it at once. */
+async function decodedUrl(address) {
   const image = new Image();
-  image.src = url;
+  image.src = await pictureUrl(address);
   await image.decode();
+  return image.src;
 }
 
-/** Return the URL of a page's picture if it was loaded before. */
-export const loadedPicture = (page) => pages.get(page)?.picture;
+/** Return the URL of a page's picture if it was loaded before and is still in memory. */
+export function loadedPicture(page) {
+  const address = pageAddresses.get(page);
+  return address && (address.startsWith(OWN) ? fetchedUrl(address) || undefined : address);
+}

@@ -156,7 +156,9 @@ class Slides {
 
   async #show(position) {
     const turn = ++this.#turn;
-    const before = this.#position;
+    // After a failure, the slide before is still the last one that was shown.
+    const last = this.#answer?.count ? this.#position : this.#answer?.previous;
+    const before = last === position ? null : last;
     this.view.ariaBusy = "true";
     const answer = await this.#load(position);
     if (turn !== this.#turn || !this.isOpen) return;
@@ -218,8 +220,8 @@ class Slides {
     if (turn !== this.#turn) return;
     const note = place.parentElement.querySelector(".slide-map-note");
     if (!map.picture) {
-      note.textContent = map.sentence ? "No map" : "No clear place";
-      note.title = map.sentence ?? map.note;
+      note.textContent = map.sentence ? `No map: ${map.sentence}` : "No clear place";
+      note.title = map.note ?? "";
       return;
     }
     // The map is multiplied with the page, so the print under it stays dark. A faint copy shows it on dark pages.

@@ -116,20 +116,30 @@ export class AnswerCache {
 
   /** Return the stored answer, or call the server. */
   async recall(key, call) {
-    if (this.#stored.has(key)) return this.#stored.get(key);
+    const stored = this.#stored;
+    if (stored.has(key)) return stored.get(key);
     const answer = await answerOf(call, this.#silent);
     if (answer.sentence) return answer;
-    this.#stored.set(key, answer);
-    if (this.#stored.size > this.#limit) this.#stored.delete(this.#stored.keys().next().value);
+    stored.set(key, answer);
+    if (stored.size > this.#limit) stored.delete(stored.keys().next().value);
     return answer;
   }
 
-  /** Discard all answers whenever the screen shows a new one: documents may have been added or deleted since. */
+  /**
+   * Discard all answers whenever the screen shows a new one, and those on their way when they arrive: documents may have
+   * been added or deleted since.
+   */
   forgetOnAnswer() {
-    document.addEventListener("answered", () => this.#stored.clear());
+    document.addEventListener("answered", () => (this.#stored = new Map()));
     return this;
   }
 }
+
+/** Milliseconds until a failed request is repeated once. */
+const RETRY_MS = 2000;
+
+/** Resolve when a failed request may be repeated. */
+export const pauseBeforeRetry = () => new Promise((resolve) => setTimeout(resolve, RETRY_MS));
 
 // ---- downloads and the clipboard ----
 
@@ -165,16 +175,6 @@ export const address = {
   read: () => new URLSearchParams(location.search),
   page: () => address.read().get("page") ?? address.read().get("at") ?? "",
   build: (parts) => `${location.pathname}${parts.size ? `?${parts}` : ""}`,
-  write: (parts) => history.replaceState(history.state, "", address.build(parts)),
-  change(changes) {
-    const parts = address.read();
-    const before = `${parts}`;
-    for (const [name, value] of Object.entries(changes)) {
-      if (value) parts.set(name, value);
-      else parts.delete(name);
-    }
-    if (`${parts}` !== before) address.write(parts);
-  },
 };
 
 /** Close a dialog by a click beside it. A drag that ends there is a click on the dialog too, but does not begin there. */
