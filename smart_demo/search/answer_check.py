@@ -1,6 +1,6 @@
 """The check whether anything in a library answers a question, by the library's own scores and without any label.
 
-Random words of the library's own pages are searched first: they ask for nothing, so their best pages match by chance.
+Random words of the library's own pages are searched first: no page answers them, so their best pages match by chance.
 A question whose best page matches worse than that of most random queries is probably not answered here. A match is the
 late part over the query's own words. Both constants below were chosen on the sample library with minilm:
 

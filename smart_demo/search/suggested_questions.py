@@ -110,7 +110,7 @@ def suggest_questions(pages: Sequence[ReadPage], count: int = MAX_QUESTIONS) -> 
     """Return at most `count` phrases of the new pages, the best first, from different documents if possible.
 
     The words of a phrase occur together on one page alone, or at least on one of the new pages, if these are a new
-    version of others. Phrases share no word that says something.
+    version of others. No two phrases share a word, except short ones and those of most pages.
     """
     new = [page for page in pages if page.is_new]
     return _suggest(pages, count) or _suggest(new, count)
@@ -145,9 +145,12 @@ def _select(phrases: Sequence[_Phrase], pages: Sequence[ReadPage], count: int) -
                 "page": any(other.page == phrase.page for other in chosen),
                 "any": False,
             }[kind]
-            if len(chosen) < count and not is_used and not phrase.keys & used:
-                chosen.append(phrase)
-                used |= phrase.keys
+            if is_used or phrase.keys & used:
+                continue
+            chosen.append(phrase)
+            used |= phrase.keys
+            if len(chosen) == count:
+                return chosen
     return chosen
 
 

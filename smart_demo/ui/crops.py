@@ -34,7 +34,7 @@ MAX_LABELS = 4
 NO_CLEAR_PLACE = "No clear place on this page."
 REASONS = {
     NoPlace.NO_MATCH: "The words of the question match nothing here.",
-    NoPlace.UNPLACED: "Won by tokens without a place on the page.",
+    NoPlace.UNPLACED: "The match comes from the page as a whole.",
     NoPlace.FLAT: "No part of it stands out from the rest.",
 }
 """Sentences that follow NO_CLEAR_PLACE."""

@@ -247,10 +247,11 @@ class UploadQueue:
         if index >= self._max_files:
             return f"Only {count(self._max_files, 'file')} at once. Add this one again."
         if own >= self._max_files:
-            return f"{count(own, 'file')} of yours wait to be read already. Add this one again when they are done."
+            return f"{own:,} of your files {'is' if own == 1 else 'are'} still waiting. Add this one again later."
         # An owner with an empty queue may add one file, so that other owners' many files do not keep them out.
         if total >= self._max_waiting and (own or len(self._queues) >= self._max_waiting):
-            return f"{count(total, 'file')} of all visitors wait to be read already. Add this one again in a minute."
+            verb = "is" if total == 1 else "are"
+            return f"{count(total, 'file')} of all visitors {verb} still waiting. Add this one again in a minute."
         return ""
 
     # Call the next three under the lock.

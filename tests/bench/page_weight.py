@@ -125,7 +125,7 @@ class Wire:
 
     @property
     def is_busy(self) -> bool:
-        """Whether a request has not ended. An event's stream ends after its answer, and tells its bytes only then."""
+        """Whether a request has not ended. An event's stream ends after its answer; its size is known only then."""
         return bool(self._open)
 
     def reset(self) -> None:

@@ -16,7 +16,7 @@ LIMITS = (
     "busy: the queue is full",
     "busy with your other questions",
     "busy with the questions of others",
-    "wait to be read already",
+    "still waiting",
     "at once: add this one again",
     "has room for",
     "library is full",

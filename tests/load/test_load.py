@@ -74,7 +74,7 @@ def test_steady_growth_differs_from_short_peaks():
 
 def test_a_limit_that_is_stated_is_no_error():
     metrics = Metrics()
-    metrics.record_refusal("40 files of all visitors wait to be read already: add this one again in a minute.")
+    metrics.record_refusal("40 files of all visitors are still waiting. Add this one again in a minute.")
     metrics.record_refusal("bakodelimuno.pdf is damaged.")
     assert (sum(metrics.limits.values()), dict(metrics.refusals)) == (1, {"FILE is damaged.": 1})
 

@@ -133,7 +133,7 @@ def test_a_page_of_samples_alone_says_that_it_takes_no_documents(tmp_path, brows
         address = page.url
         for place in (page.locator("#results"), page.locator("#ask")):
             drag(visit, place, write_pdf(tmp_path / "mine.pdf", "mine"))
-            note = page.get_by_role("alert").filter(has_text="This page takes no documents; it searches its samples.")
+            note = page.get_by_role("alert").filter(has_text="Uploads are off here. You can search the samples.")
             note.get_by_role("button", name="Dismiss this message").click()
             expect(note).to_have_count(0)
         assert page.url == address

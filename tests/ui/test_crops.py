@@ -8,13 +8,14 @@ import pytest
 
 from smart_demo.page_text import Box
 from smart_demo.search import explain
-from smart_demo.search.explain import CARD_SLOT, EvidenceCrop, Mark, NoPlace
+from smart_demo.search.explain import EvidenceCrop, Mark, NoPlace
 from smart_demo.search.explain.explainer import PageCrop
 from smart_demo.search.request import MAX_K, ON_BOTH, ON_MINE, ON_SAMPLES
 from smart_demo.server.picture_addresses import PictureAddresses
 from smart_demo.types import LOCAL, SAMPLES, Scope
 from smart_demo.ui.crops import MAX_PAGES, NO_PAGE, REASONS, CropHandlers, embed_crops, render_crop
 from tests.documents import write_pdf
+from tests.search.explain.cases import CARD_SLOT
 from tests.ui.cases import HOSTILE, NONSENSE, page_keys, stored, stored_pages
 from tests.ui.parsed_markup import ParsedMarkup
 

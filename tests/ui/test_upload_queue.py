@@ -222,7 +222,7 @@ def test_files_over_the_queue_limit_are_refused_with_a_message(tmp_path):
     add.go_on()
     uploads.wait(10)
     assert [p.state for p in uploads.batch(B).files] == [State.DONE, State.REFUSED]
-    assert "2 files of all visitors wait" in uploads.batch(B).files[1].message
+    assert "2 files of all visitors are still waiting" in uploads.batch(B).files[1].message
     assert [path for path in tmp_path.rglob("*") if path.is_file()] == []
 
 
@@ -249,7 +249,7 @@ def test_one_visitor_s_many_files_do_not_keep_another_out(tmp_path):
     uploads.wait(10)
     assert [p.state for p in uploads.batch(B).files] == [State.DONE, State.REFUSED]
     assert sum(p.state is State.DONE for p in uploads.batch(A).files) == 3
-    assert all("of yours wait" in p.message for p in uploads.batch(A).files if p.state is State.REFUSED)
+    assert all("of your files" in p.message for p in uploads.batch(A).files if p.state is State.REFUSED)
 
 
 def test_a_large_file_yields_to_owners_who_wait_longer_and_continues_at_its_next_page(tmp_path):

@@ -34,7 +34,7 @@ def test_a_visitor_s_library_from_the_first_upload_to_delete_everything(app, bro
     expect(page.get_by_role("list", name="Uploads")).to_contain_text("your library has room for 1 more of 3")
     documents = open_library(mine)
     expect(documents).to_contain_text("2 of 3 pages")
-    expect(documents).to_contain_text("deleted 24 hours after you last changed them")
+    expect(documents).to_contain_text("deleted 24 hours after your last change")
     expect(documents).to_contain_text("This library is temporary")
     expect(page.locator(".storage-warning")).to_be_hidden()
 
@@ -93,7 +93,7 @@ def test_where_the_browser_keeps_nothing_the_page_says_so(app, browser):
         "Object.defineProperty(window, 'localStorage', { get() { throw new DOMException('no', 'SecurityError'); } });"
     )
     visit.open()
-    expect(open_library(visit)).to_contain_text("This browser keeps nothing for this page", timeout=PATIENCE)
+    expect(open_library(visit)).to_contain_text("Your browser blocks storage for this page", timeout=PATIENCE)
     expect(visit.page.locator(".storage-warning")).to_be_visible()
     visit.close()
 

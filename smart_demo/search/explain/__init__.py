@@ -14,7 +14,7 @@ Similarity is not a reason: causal states mix the tokens before them, so write "
 """
 
 from smart_demo.search.explain.attribution import Attribution, PairDifference, PairRow, Term, attribute, compare_pages
-from smart_demo.search.explain.evidence_crop import CARD_SLOT, EvidenceCrop, Mark, NoPlace, Slot, find_crop
+from smart_demo.search.explain.evidence_crop import EvidenceCrop, Mark, NoPlace, Slot, find_crop
 from smart_demo.search.explain.heat_maps import (
     MAX_ALPHA,
     ColourRange,
@@ -40,7 +40,6 @@ from smart_demo.search.explain.weight_sweep import (
 )
 
 __all__ = [
-    "CARD_SLOT",
     "MAX_ALPHA",
     "MAX_LATE_WEIGHT",
     "STOPWORDS",

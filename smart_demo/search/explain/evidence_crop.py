@@ -44,10 +44,6 @@ class Slot:
     height: int
 
 
-CARD_SLOT = Slot(360, 100)
-"""The crop's place on a card in a window 1,280 wide."""
-
-
 class NoPlace(StrEnum):
     """Why a page has no crop."""
 
@@ -97,7 +93,7 @@ class WonPlace:
     contribution: float
 
 
-def find_crop(attribution: Attribution, width: float, height: float, slot: Slot = CARD_SLOT) -> EvidenceCrop | NoPlace:
+def find_crop(attribution: Attribution, width: float, height: float, slot: Slot) -> EvidenceCrop | NoPlace:
     """Return the window of a page whose winners carried most of the late score, or why no place is clear.
 
     Informative words count, or all terms if the query has none; a word counts only if its similarity map has a clear

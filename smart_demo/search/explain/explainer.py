@@ -15,7 +15,6 @@ from smart_demo.search import explain
 from smart_demo.search.cache import LRUCache
 from smart_demo.search.comparison import find_passing_pair
 from smart_demo.search.explain import (
-    CARD_SLOT,
     Attribution,
     ColourRange,
     EvidenceCrop,
@@ -119,7 +118,7 @@ class Explainer:
         scored = bool((found.parts.candidates == position).any())
         return Explanation(stored, attribution, scored, ranges.similarity, ranges.contribution, found.parts)
 
-    def crop(self, found: Found, page: Key, weights: Weights, slot: Slot = CARD_SLOT) -> PageCrop:
+    def crop(self, found: Found, page: Key, weights: Weights, slot: Slot) -> PageCrop:
         """Find the part of a page in which most of its late score was won, whether or not the search scored it.
 
         It does not depend on the two weights, only on which tokens count. Raises LibraryError as `explain`.

@@ -4,6 +4,7 @@ import numpy as np
 from hypothesis import strategies as st
 
 from smart_demo import scoring
+from smart_demo.search.explain import Slot
 from smart_demo.types import (
     SAMPLES,
     Counted,
@@ -23,6 +24,8 @@ from tests.store.cases import unit
 
 PATCH, INSTRUCTION, TEMPLATE, CONTENT, TAIL = TokenKind
 D = 64
+CARD_SLOT = Slot(360, 100)
+"""The crop's place on a card in a window 1,280 wide."""
 
 
 def axis(n, width=D):

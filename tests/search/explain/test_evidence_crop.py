@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from smart_demo.page_text import Box
 from smart_demo.search import explain
-from smart_demo.search.explain import CARD_SLOT, EvidenceCrop, NoPlace, Slot, attribute, find_crop, match_tokens
+from smart_demo.search.explain import EvidenceCrop, NoPlace, Slot, attribute, match_tokens
 from smart_demo.search.explain.evidence_crop import (
     MAX_ENLARGEMENT,
     MAX_MARKS,
@@ -20,6 +20,7 @@ from smart_demo.search.explain.evidence_crop import (
 )
 from smart_demo.types import SMART, Counted, TokenBoxes, Weights
 from tests.search.explain.cases import (
+    CARD_SLOT,
     CONTENT,
     TEMPLATE,
     axis,
@@ -36,6 +37,10 @@ A4 = (1131, 1600)
 """Pixels of the picture of a page of 150 dots an inch."""
 LATE = Weights(0.0, 1.0)
 ASPECT = CARD_SLOT.width / CARD_SLOT.height
+
+
+def find_crop(attribution, width, height, slot=CARD_SLOT):
+    return explain.find_crop(attribution, width, height, slot)
 
 
 def attribution_of(query, page, weights=LATE):

@@ -9,6 +9,7 @@ from smart_demo.search import explain
 from smart_demo.types import LOCAL, POOLED, SAMPLES, SMART, PageId, Query, TokenKind, Weights
 from tests.apps import Counting, open_words, settings_below
 from tests.documents import write_pdf
+from tests.search.explain.cases import CARD_SLOT
 
 ASKED = Query("harbour tide of the")
 
@@ -92,7 +93,7 @@ def test_pages_have_crops_whether_or_not_they_were_scored_and_deleted_ones_are_l
     object.__setattr__(explaining.settings, "exhaustive", 0)
     object.__setattr__(explaining.settings, "candidates", 1)
     pages = keys(explaining)
-    wanted = dict.fromkeys([*pages, (LOCAL, PageId("0" * 16, 1))], explain.CARD_SLOT)
+    wanted = dict.fromkeys([*pages, (LOCAL, PageId("0" * 16, 1))], CARD_SLOT)
     crops = explaining.crops(ASKED, [LOCAL], wanted)
     assert [page.page.key for page in crops.values()] == [*crops] == pages
     shown = {(page.page.document, page.page.number): page.crop for page in crops.values()}
