@@ -9,7 +9,7 @@ import pytest
 from smart_demo.backbones.bag_of_words import WordBackbone
 from smart_demo.evaluation.metrics import ndcg
 from smart_demo.judging.trials import page_order
-from smart_demo.search.request import ON_BOTH, ON_MINE, ON_SAMPLES, parse_request_fields
+from smart_demo.search.request import ON_BOTH, ON_MINE, ON_SAMPLES, parse_request, parse_request_fields
 from smart_demo.server.visitors import visitor_scope
 from smart_demo.types import LOCAL, SAMPLES, Query, Scope
 from smart_demo.ui.app import build_app
@@ -327,3 +327,18 @@ def test_what_no_page_sends_gets_a_sentence(private, value):
     counted(how_often)
     for request in (value, {"scope": value, "kind": "better"}, {"scope": ON_SAMPLES, "kind": value}):
         assert list(how_often.list_questions(request)) == ["sentence"]
+
+
+def test_a_judged_question_shows_its_answer_page_with_both_places(private):
+    how_often = counter_of(private)
+    private.find_judged_outcome = how_often.find_outcome
+    counted(how_often)
+    for query, (document, number) in QUESTIONS.items():
+        request = parse_request(query)
+        left, right = private.engine.search(Query(query), [SAMPLES], request.methods, 20).compared
+        key = next(hit.page.key for hit in left.hits if (hit.page.document, hit.page.number) == (document, number))
+        shown = ParsedMarkup(private.render_answer(request))
+        assert f"The answer is page {number} of {document}." in shown.joined
+        label = f"{left.method.label}: place {left.ranks[key]}; {right.method.label}: place {right.ranks[key]}"
+        assert label in shown.values("aria-label", "p")
+    assert "The answer is" not in ParsedMarkup(private.render_answer(parse_request("another question"))).joined
