@@ -104,7 +104,7 @@ STORIES = (
     Story(
         "Words on a map",
         "restricted area, no anchoring",
-        "The answer is one label on a map, among depths, stations and a legend.",
+        "One label on a map, among depths, stations and a legend.",
         "site-map-and-floor-plan.pdf",
         1,
     ),

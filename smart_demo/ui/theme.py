@@ -151,6 +151,12 @@ GRADIO_DARK = {
 }
 
 
+_STARTING_STYLE = (
+    '.main.app > [data-testid="status-tracker"] { position: fixed !important; inset: 0; height: 100vh !important; }'
+)
+"""Keeps Gradio's sign that it is starting in the middle of the window, wherever the page below it grows."""
+
+
 def launch_options(settings: Settings, picture_addresses: PictureAddresses) -> dict[str, Any]:
     """Return the arguments of `Blocks.launch`. Address and port are left to Gradio's own variables.
 
@@ -205,7 +211,7 @@ def build_head() -> str:
     print_colors = color_rule(":is(html, html *):not(#screen#screen#screen)", PRINT)
     print_style = f'<style media="print">{print_colors}\n{_read(PRINT_SHEET)}</style>'
     script = f'<script data-modules="{SCRIPT_FOLDER}">{_read(HEAD_SCRIPT)}</script>'
-    return f"{metadata}{fonts}{modules}{print_style}{script}"
+    return f"{metadata}<style>{_STARTING_STYLE}</style>{fonts}{modules}{print_style}{script}"
 
 
 def build_routes(picture_addresses: PictureAddresses) -> list[Route]:
