@@ -12,7 +12,7 @@ PRETTIER_VERSION := 3.10.1
 PRETTIER := $(VENV)/bin/node build/prettier/node_modules/prettier/bin/prettier.cjs --no-config --no-editorconfig \
   --print-width=120 --log-level=warn "smart_demo/ui/static/*.{js,css}"
 
-.PHONY: demo test check audit format samples sample-docs eval evidence bench fuzz chaos load install install-dev clean
+.PHONY: demo test browsers check audit format samples sample-docs eval evidence bench fuzz chaos load install install-dev clean
 .DEFAULT_GOAL := demo
 
 demo: install build/.samples  ## run the app on http://127.0.0.1:7860, with the sample library ready
@@ -20,6 +20,9 @@ demo: install build/.samples  ## run the app on http://127.0.0.1:7860, with the 
 
 test: install-dev  ## run every test, browser tests included, in as many processes as CI has cores
 	$(PYTHON) -m pytest -n 2 --dist loadfile
+
+browsers: install-dev  ## run the long ways through the page in a browser, which `make test` leaves out
+	$(PYTHON) -m pytest -m long tests/ui
 
 check: install-dev build/.prettier-$(PRETTIER_VERSION)  ## check format, lint and types; also known vulnerabilities if the advisory service can be reached
 	$(VENV)/bin/ruff format --check .

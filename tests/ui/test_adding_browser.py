@@ -124,6 +124,7 @@ def test_on_the_question_a_picture_is_searched_for_and_a_pdf_is_added(app, brows
     visit.close()
 
 
+@pytest.mark.long
 def test_a_page_of_samples_alone_says_that_it_takes_no_documents(tmp_path, browser):
     documents = {"tides.pdf": ["tide tables of the harbour"]}
     with serve_documents(tmp_path, documents, "words", SMART_PUBLIC="on", SMART_UPLOADS="off") as app:

@@ -143,6 +143,7 @@ def test_back_and_forward_walk_searches_pages_and_tabs_and_stay_in_the_demo(app,
     assert page.url == f"{app.url}/"
 
 
+@pytest.mark.long
 def test_a_reload_stays_on_a_phone_and_a_judged_list_and_query_have_addresses(app, browser):
     visitor = Visit(browser, app, width=390, height=844, dark=True)
     page = visitor.page
@@ -190,6 +191,7 @@ def test_a_reload_stays_on_a_phone_and_a_judged_list_and_query_have_addresses(ap
         visit.close()
 
 
+@pytest.mark.long
 def test_a_document_that_is_not_one_s_own_and_a_deleted_one_are_one_sentence(app, browser, tmp_path):
     alice = Visit(browser, app)
     page = alice.open()

@@ -93,6 +93,7 @@ def assert_fits(page: Page, where: str) -> None:
         assert picture["height"] >= least, (where, picture)
 
 
+@pytest.mark.long
 def test_every_slide_fits_every_projector_and_places_the_answer_in_both_lists(app, browser):
     visitor = Visit(browser, app, width=1280, height=720)
     page = visitor.open()
@@ -178,6 +179,7 @@ def test_an_own_question_has_three_slides_on_a_phone_too(app, browser):
     visitor.close()
 
 
+@pytest.mark.long
 def test_an_error_is_a_sentence_on_the_slide_and_the_presentation_goes_on(visit):
     page = visit.open()
     failing = {"picture": "That page is no longer in the library. Search again."}
