@@ -57,7 +57,7 @@ DOCUMENT_PAGES, SUBJECTS, BANK_ROWS = 100, 200, 2_048
 """Pages of a document, subjects of the library, rows of codes that pages are composed of."""
 QUERIES, WARM_UP = 25, 5
 """Number of queries, and how many of the first do not count."""
-THUMBNAIL = bytes(12_000)
+THUMBNAIL_ADDRESS = "pictures/samples/page/version/thumbnail.webp"
 STAGES = ("candidates", "score", "rank", "html")
 
 
@@ -180,7 +180,7 @@ def _time_query(engine: Engine, query: Query) -> dict[str, float]:
     """Return the milliseconds of each stage from a query's encoding to both columns' markup."""
     found = engine.search(query, (LOCAL,), (POOLED, LATE, SMART), 5)
     begun = time.perf_counter()
-    compare.render_results(found, lambda _: THUMBNAIL)
+    compare.render_results(found, lambda _: THUMBNAIL_ADDRESS)
     return {**found.milliseconds, "html": (time.perf_counter() - begun) * 1000}
 
 

@@ -6,10 +6,10 @@ import html
 import re
 from dataclasses import dataclass
 
-_DOCUMENT = re.compile(r'<li class="document">(.*?)</li>', re.S)
+_DOCUMENT = re.compile(r'<li class="document"[^>]*>(.*?)</li>', re.S)
 _UPLOAD = re.compile(r'<li class="upload-item is-(\w+)">(.*?)</li>', re.S)
 _RANKING = re.compile(r'<ol class="ranking of-(\w+)".*?</ol>', re.S)
-_CARD = re.compile(r'data-page="(\w+)/([0-9a-f]{16})-(\d{4})"')
+_CARD = re.compile(r'<button[^>]* data-page="(\w+)/([0-9a-f]{16})-(\d{4})"')
 _PAGES = re.compile(r"(?:(\d+) of )?(\d+) pages?")
 
 

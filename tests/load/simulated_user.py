@@ -345,7 +345,7 @@ class SimulatedUser:
         scope = "Both" if self.documents else "Samples"
         answer = self.search(self.rng.choice(SAMPLE_QUERIES), scope)
         search = json.loads(parse_request(answer))
-        page = parse_rankings(answer)["smart"][0].key
+        page = parse_rankings(answer)["right"][0].key
         asked = {"asked": search, "page": page}
         wanted = {
             "explain": asked,

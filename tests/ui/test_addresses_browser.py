@@ -76,7 +76,7 @@ def test_back_and_forward_walk_searches_pages_and_tabs_and_stay_in_the_demo(app,
     for query in QUERIES:
         visit.search(query)
         expect_parts(page, q=query)
-    page.locator("[data-tune]").first.click()
+    page.get_by_role("button", name="Tune").click()
     page.get_by_role("button", name="Late only").click()
     expect(page).to_have_url(re.compile("lp=0&ll=1"))
     page.get_by_role("button", name="SMART 1/1").click()

@@ -104,7 +104,7 @@ def test_cards_show_where_their_pages_matched(app, browser):
 
     # Other weights rank again without new crops.
     before_ranking = len(asked)
-    page.locator("[data-tune]").first.click()
+    page.get_by_role("button", name="Tune").click()
     formula = page.locator(".answer").get_attribute("data-link")
     page.locator("#preset-0-1").click()
     expect(page.locator(f'.answer:not([data-link="{formula}"])')).to_be_visible(timeout=PATIENCE)

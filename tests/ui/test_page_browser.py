@@ -56,7 +56,9 @@ def test_enter_opens_a_page_arrows_turn_it_and_escape_goes_back(visit):
     viewer = visit.page.get_by_role("dialog", name="Page")
     expect(viewer).to_contain_text("SMART · 1 of 5")
     expect(viewer.get_by_role("heading", level=2)).to_have_text("animals.pdf")
-    expect(viewer.locator("img.viewer-image:not(.is-coarse)")).to_have_attribute("src", _starting("pictures/samples/"))
+    expect(viewer.locator("img.viewer-image:not(.is-coarse)")).to_have_attribute(
+        "src", re.compile("/pictures/samples/")
+    )
     visit.page.keyboard.press("ArrowRight")
     expect(viewer).to_contain_text("SMART · 2 of 5")
     visit.page.keyboard.press("ArrowLeft")
@@ -197,7 +199,3 @@ def test_a_second_app_on_the_same_folder_says_one_sentence(app, tmp_path):
         second.start()
     assert "Traceback" not in str(refused.value)
     second.stop()
-
-
-def _starting(text):
-    return re.compile(f"^{re.escape(text)}")
