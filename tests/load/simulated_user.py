@@ -232,7 +232,7 @@ class SimulatedUser:
         self.check_library()
         self.expect_refused("picture", f"local/{document.file}-0001", "deleted")
         if document.words[0]:
-            found = parse_rankings(self.search(" ".join(document.words[0]), "My documents")).get("smart", [])
+            found = parse_rankings(self.search(" ".join(document.words[0]), "My documents")).get("right", [])
             if any(card.file == document.file for card in found):
                 self.broken("nothing lost", f"{document.name} is found after it was deleted")
 
@@ -287,7 +287,7 @@ class SimulatedUser:
         document = self.rng.choice(written)
         page = self.rng.randrange(document.pages)
         answer = self.search(" ".join(document.words[page]), self.rng.choice(("My documents", "My documents", "Both")))
-        cards = parse_rankings(answer).get("smart", [])
+        cards = parse_rankings(answer).get("right", [])
         if not cards or (cards[0].file, cards[0].page) != (document.file, page + 1):
             self.broken("own pages found", f"{document} page {page + 1}: {cards[:3]} {answer[:300]}")
 
@@ -331,7 +331,7 @@ class SimulatedUser:
     def open_pages(self) -> None:
         """Open pages of an answer."""
         answer = self.search(self.rng.choice(SAMPLE_QUERIES), self.rng.choice(("Samples", "Both")))
-        for card in parse_rankings(answer).get("smart", [])[:2]:
+        for card in parse_rankings(answer)["right"][:2]:
             with self.metrics.timing("open a page"):
                 got = self.visitor.ask("results", "picture", card.key)
                 address = str(got.get("picture", ""))
