@@ -13,6 +13,7 @@ from smart_demo.errors import InputRefused, LibraryError, SmartError
 from smart_demo.evaluation.outcomes import Outcome, OutcomeKind, Outcomes
 from smart_demo.judging.judging_store import JudgingStore
 from smart_demo.judging.outcome_counter import OutcomeCounter
+from smart_demo.page_list import as_page_list
 from smart_demo.search.request import ON_MINE, ON_SAMPLES, SearchRequest, parse_request
 from smart_demo.types import SAMPLES, Found, Scope
 from smart_demo.ui.events import answer_errors, request_field
@@ -49,9 +50,11 @@ class HowOften:
         if outcomes is None or found.query.image_hash:
             return None
         answer = next((one.answer for one in outcomes.items if one.answer and one.question.strip() == text), None)
-        page = next((page for page in found.parts.pages if page.key == answer), None)
-        if page is None:
+        pages = as_page_list(found.parts.pages)
+        position = pages.position(answer) if answer else None
+        if position is None:
             return None
+        page = pages[position]
         title = f"The answer is page {page.number} of {page.document}"
         return rank_answer(found, Story(title, text, "", page.document, page.number), page)
 
