@@ -29,6 +29,7 @@ from smart_demo.ui.events import (
     SEARCH_EVENT,
     SINGLE_EVENT,
     answer_errors,
+    embed_value,
     resolve_upload,
     server_function,
     show_errors_as_toast,
@@ -105,6 +106,7 @@ def build_app(
         results = BoardWiring(boards, lists, panels, uploads.delete_copy, private=handlers.is_private)
         results.connect_run([page.scope, *page.controls])
         app.load(wiring.load, None, wiring.loaded, **PRIVATE_EVENT, api_name="open")
+    preparation.add_listener(lambda: embed_value(app, page.results, wiring.render_first_answer()))
     return app
 
 
@@ -327,10 +329,20 @@ class Wiring:
 
     # -- loading and polling
 
+    def render_first_answer(self) -> str:
+        """Return the answer to the first example, which pages show until `load` has filled them.
+
+        It differs from the answer of `load`, so that the scripts always see that one arrive.
+        """
+        return f"<!-- the first example -->{self.handlers.render_answer_or_error(self._first_request())}"
+
+    def _first_request(self) -> SearchRequest:
+        return parse_request(STORY_QUERIES[0], top=self.handlers.engine.settings.top)
+
     @show_errors_as_toast
     def load(self, request: gr.Request) -> object:
         """Fill a new page, with the answer to the query in its address or to the first example."""
-        default = parse_request(STORY_QUERIES[0], top=self.handlers.engine.settings.top)
+        default = self._first_request()
         search = parse_url_query(dict(request.query_params), default) if request else default
         if request and request.query_params.get("like") and not search.picture:
             gr.Warning("The part of a page in this link cannot be read, so it was left out.")

@@ -35,6 +35,14 @@ def html_component(
     return gr.HTML(value, elem_id=elem_id, apply_default_css=False, js_on_load=script, server_functions=list(functions))
 
 
+def embed_value(app: gr.Blocks, component: gr.HTML, value: str) -> None:
+    """Set the value that a component of a running app has in pages opened from now on, before any event answers."""
+    component.value = value
+    for entry in app.config["components"]:
+        if entry["id"] == component._id:
+            entry["props"]["value"] = value
+
+
 def server_function(name: str, handler: ServerFunction) -> ServerFunction:
     """Return a function by whose name scripts call a handler.
 

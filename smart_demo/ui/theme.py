@@ -153,8 +153,10 @@ GRADIO_DARK = {
 
 _STARTING_STYLE = (
     '.main.app > [data-testid="status-tracker"] { position: fixed !important; inset: 0; height: 100vh !important; }'
+    "body:not(:has(#results)) :is(#explain, #footer) { visibility: hidden; }"
 )
-"""Keeps Gradio's sign that it is starting in the middle of the window, wherever the page below it grows."""
+"""Keeps Gradio's sign that it is starting in the middle of the window, wherever the page below it grows, and hides the
+end of the page until Gradio has mounted what comes before it."""
 
 
 def launch_options(settings: Settings, picture_addresses: PictureAddresses) -> dict[str, Any]:

@@ -86,12 +86,13 @@ export function results(element, server, watch, trigger) {
     updateToggles();
   };
   watch("value", () => {
+    document.documentElement.classList.remove("is-linked");
     update();
     noteOwnQuestion(element);
     document.dispatchEvent(new CustomEvent("answered"));
     requestAnimationFrame(() => searchInChosenScope(trigger));
   });
-  update();
+  if (!document.documentElement.classList.contains("is-linked")) update();
 }
 
 // ---- Tune, whose closed form is the formula above the right column ----

@@ -81,6 +81,8 @@
     look.classList.add("has-asked");
   }
 
+  // The page comes with the answer to the first example, which is not what these addresses ask for.
+  look.classList.toggle("is-linked", /[?&](q|like|in|k|lp|ll|sum|words|pooled|late)=/.test(location.search));
   setPageSize(recall(PAGE_SIZE_KEY));
   if (recall(ASKED_KEY)) hidePromise();
 
