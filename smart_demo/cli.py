@@ -22,9 +22,10 @@ from smart_demo.diagnostics import collect_diagnostics
 from smart_demo.engine import Engine, open_engine
 from smart_demo.errors import InputRefused, Notice, NoticeCode, SettingRefused, SmartError
 from smart_demo.indexing.progress import FileOutcome, Progress, State
+from smart_demo.methods import Found, Hit
 from smart_demo.search.candidate_check import CHECKED_TOP
 from smart_demo.search.retrieval import MAX_RESULTS, as_dict, list_little_known
-from smart_demo.types import LOCAL, SAMPLES, Found, Hit, Query
+from smart_demo.types import LOCAL, SAMPLES, Query
 from smart_demo.wording import count, describe_pages_of_older_versions, describe_pages_of_other_models, describe_sources
 
 EVIDENCE_PARTS = ("text", "pages", "binding", "ablations")

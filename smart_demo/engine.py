@@ -20,6 +20,7 @@ from smart_demo.errors import LibraryError, QueryRefused, SmartError
 from smart_demo.indexing.indexer import Indexer
 from smart_demo.indexing.progress import Progress, State
 from smart_demo.indexing.samples import SampleDocuments, Samples
+from smart_demo.methods import POOLED, SMART, Found, Method, Parts, Weights, compared_methods
 from smart_demo.page_list import Key
 from smart_demo.page_text import PageWords
 from smart_demo.search.answer_check import AnswerCheck
@@ -31,22 +32,7 @@ from smart_demo.search.retrieval import Retrieval
 from smart_demo.search.suggested_questions import ReadPage, choose_pages, suggest_questions
 from smart_demo.store.library import Library
 from smart_demo.store.quotas import Usage, Visitor, build_usage, evictable_visitors
-from smart_demo.types import (
-    LOCAL,
-    POOLED,
-    SAMPLES,
-    SMART,
-    Document,
-    Found,
-    Method,
-    PageId,
-    Parts,
-    Query,
-    Scope,
-    StoredPage,
-    Weights,
-    compared_methods,
-)
+from smart_demo.types import LOCAL, SAMPLES, Document, PageId, Query, Scope, StoredPage
 
 
 class Engine:

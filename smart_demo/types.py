@@ -9,7 +9,7 @@ import hashlib
 import json
 import re
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass, field, replace
 from enum import IntEnum, StrEnum
 from typing import Self
 
@@ -130,11 +130,32 @@ class TokenBoxes:
     boxes: Floats
 
 
+class TokenSpace(StrEnum):  # token files and fingerprints hold these names: never change one
+    """A set of token states that a forward pass gives for late interaction. All pages of an encoder have the same."""
+
+    RAW = "raw"
+    """States that the model computes anyway: SMART's. Every encoder gives them."""
+    TRAINED = "trained"
+    """States of a head that was trained for late interaction."""
+    ADAPTER = "adapter"
+    """Raw states through a trained adapter."""
+
+
+@dataclass(frozen=True, eq=False)
+class PageTokens:
+    """A page's token states in one space: rows (T, D) of length 1, T >= 1, the kind and the place of each."""
+
+    tokens: Floats
+    kinds: npt.NDArray[np.uint8]
+    place: TokenGrid | TokenBoxes
+
+
 @dataclass(frozen=True, eq=False)
 class PageEncoding:
     """A backbone's encoding of one page, from one forward pass.
 
-    pooled (P,) and every row of tokens (T, D) have length 1; T >= 1.
+    pooled (P,) and every row of tokens (T, D) have length 1; T >= 1. `tokens`, `kinds` and `place` are those of the raw
+    space.
     """
 
     page: PageId
@@ -149,6 +170,12 @@ class PageEncoding:
     """Message for the visitor, such as that the model knows few of the page's words."""
     few_known_words: bool = False
     """Whether the model knows few of the page's words, so that its rank says little."""
+    spaces: Mapping[TokenSpace, PageTokens] = field(default_factory=dict)
+    """Token states of the spaces beside the raw one."""
+
+    def in_space(self, space: TokenSpace) -> PageTokens:
+        """Return the token states of one space. Raises KeyError if the encoder does not give it."""
+        return PageTokens(self.tokens, self.kinds, self.place) if space is TokenSpace.RAW else self.spaces[space]
 
 
 @dataclass(frozen=True, eq=False)
@@ -211,6 +238,8 @@ class QueryEncoding:
     tail). By default every content token is a word."""
     word_texts: tuple[str, ...] = ()
     """Text of each query word. By default its tokens' labels, joined."""
+    spaces: Mapping[TokenSpace, Self] = field(default_factory=dict)
+    """This encoding with the tokens of each space beside the raw one: the same query and pooled vector."""
 
     def __post_init__(self) -> None:
         if not self.words:
@@ -223,6 +252,10 @@ class QueryEncoding:
                     pieces[word].append(label)
             object.__setattr__(self, "word_texts", tuple(map("".join, pieces)))
         self._check()
+
+    def in_space(self, space: TokenSpace) -> Self:
+        """Return this encoding with the tokens of one space. Raises KeyError if the encoder does not give it."""
+        return self if space is TokenSpace.RAW else self.spaces[space]
 
     def _check(self) -> None:
         """Raise ValueError if the parts describe different tokens."""
@@ -256,79 +289,24 @@ class Encoder:
     token_width: int = 0
     late_layer: int = 0
     """Layer whose states are the tokens, counted from 1; 0 is the last."""
+    space_widths: tuple[tuple[TokenSpace, int], ...] = ()
+    """Each token space beside the raw one with its D, in the order of TokenSpace."""
+
+    @property
+    def widths(self) -> dict[TokenSpace, int]:
+        """D, the width of a token state, by space; the raw one first."""
+        return {TokenSpace.RAW: self.token_width, **dict(self.space_widths)}
 
     @property
     def fingerprint(self) -> str:
         """16 hex digits over every field but name and revision, so that a folder and a hub id with equal bytes agree.
 
-        `late_layer` is left out if it is the last layer, so that libraries older than this setting keep theirs.
+        Fields that are newer than the first libraries are left out while they have their default, so that those keep
+        theirs.
         """
-        omitted = {"name", "revision"} if self.late_layer else {"name", "revision", "late_layer"}
-        facts = {key: value for key, value in asdict(self).items() if key not in omitted}
+        unset = {name for name in ("late_layer", "space_widths") if not getattr(self, name)}
+        facts = {key: value for key, value in asdict(self).items() if key not in {"name", "revision", *unset}}
         return hashlib.sha256(json.dumps(facts, sort_keys=True).encode()).hexdigest()[:16]
-
-
-class Reduce(StrEnum):
-    """Reduction of per-token maxima to a number: `mean` (the paper and its code) or `sum` (its blog post, ColBERT)."""
-
-    MEAN = "mean"
-    SUM = "sum"
-
-
-class Counted(StrEnum):
-    """Which query tokens count: all stored ones, or only the query's own words (our labelled ablation)."""
-
-    ALL = "all"
-    CONTENT = "content"
-
-
-@dataclass(frozen=True, slots=True)
-class Weights:
-    """smart = pooled_weight * pooled + late_weight * late. (1, 0) is pooled only, (0, 1) late only."""
-
-    pooled: float = 1.0
-    late: float = 1.0
-    reduce: Reduce = Reduce.MEAN
-    counted: Counted = Counted.ALL
-
-    def __post_init__(self) -> None:
-        if not (np.isfinite(self.pooled) and np.isfinite(self.late)):
-            raise ValueError(f"weights must be finite numbers: {self.pooled}, {self.late}")
-
-
-@dataclass(frozen=True, slots=True)
-class Method:
-    """A ranking method, as data: one formula serves all of them."""
-
-    name: str
-    label: str
-    weights: Weights
-
-
-POOLED = Method("pooled", "Pooled only", Weights(1.0, 0.0))
-LATE = Method("late", "Late only", Weights(0.0, 1.0))
-SMART = Method("smart", "SMART", Weights(1.0, 1.0))
-
-
-def part_methods(weights: Weights) -> tuple[Method, Method]:
-    """Return the methods that rank by the pooled and by the late part alone, the latter reduced as under `weights`."""
-    return POOLED, replace(LATE, weights=replace(weights, pooled=0.0, late=1.0))
-
-
-def compared_methods(weights: Weights) -> tuple[Method, Method]:
-    """Return the two methods that are compared, left and right, when the page's weights are these."""
-    return POOLED, Method(SMART.name, name_weights(weights), weights)
-
-
-def name_weights(weights: Weights) -> str:
-    """Return the label of the ranking by a page's pooled and late parts under these weights.
-
-    >>> name_weights(Weights(1.0, 0.5)), name_weights(Weights(0.0, 2.0)), name_weights(Weights(1.0, 0.0))
-    ('SMART', 'Late only', 'Pooled only')
-    """
-    if weights.late and not weights.pooled:
-        return LATE.label
-    return POOLED.label if weights.pooled and not weights.late else SMART.label
 
 
 @dataclass(frozen=True, slots=True)
@@ -345,7 +323,7 @@ class StoredPage:
     width: int
     height: int
     tokens: int
-    """T, the number of stored token states."""
+    """T, the number of stored token states of the raw space."""
     bytes: int
     """Bytes on disk of token file, page image and thumbnail."""
     codec: str
@@ -357,6 +335,8 @@ class StoredPage:
     """Where its words come from; None if it was stored before the words of pages were kept."""
     few_known_words: bool = False
     """Whether the model knows few of its words, so that its rank says little; False if an older version stored it."""
+    space_tokens: tuple[tuple[TokenSpace, int], ...] = ()
+    """Each token space beside the raw one with the number of its stored token states."""
 
     @property
     def number(self) -> int:
@@ -381,70 +361,3 @@ class Document:
     stored: int
     """Number of its pages in the library under the encoder in use."""
     bytes: int
-
-
-@dataclass(frozen=True, eq=False)
-class Parts:
-    """The scores of one query before any weights: caching them makes re-ranking free.
-
-    Pooled scores cover all N visible pages, token maxima the M candidates among them.
-    """
-
-    kinds: npt.NDArray[np.uint8]
-    """(Q,) TokenKind of each query token."""
-    pages: tuple[StoredPage, ...]
-    """The N visible pages."""
-    pooled: Floats
-    """(N,) exact cosines of the pooled vectors."""
-    candidates: npt.NDArray[np.int64]
-    """(M,) positions in `pages`, ascending."""
-    maxima: Floats
-    """(M, Q) best cosine of each query token over the page's tokens."""
-
-
-@dataclass(frozen=True, slots=True)
-class Hit:
-    """One page in a ranking, with the parts of its score."""
-
-    rank: int
-    page: StoredPage
-    score: float
-    pooled: float
-    late: float
-
-
-@dataclass(frozen=True, eq=False)
-class SearchResult:
-    """One method's ranking of one query."""
-
-    method: Method
-    hits: tuple[Hit, ...]
-    """The first k pages, best first."""
-    ranks: Mapping[tuple[Scope, PageId], int]
-    """Rank of every page that this method ranked, also beyond the first k."""
-    candidates: int
-    """M, the number of pages that this method ranked."""
-    pages: int
-    """N, the number of visible pages."""
-
-
-@dataclass(frozen=True, eq=False)
-class Found:
-    """The results of several methods for one query, from one set of parts."""
-
-    query: Query
-    encoder: Encoder
-    encoding: QueryEncoding
-    parts: Parts
-    results: Mapping[str, SearchResult]
-    """Results by method name, in the requested order."""
-    milliseconds: Mapping[str, float]
-    """Time of each stage: encode, candidates, score, rank; 0 if a cache answered it."""
-    notices: tuple[Notice, ...] = ()
-    """What a reader should know about the whole answer."""
-
-    @property
-    def compared(self) -> tuple[SearchResult, SearchResult]:
-        """The two rankings that are compared, left and right: those of the first two methods requested."""
-        left, right = list(self.results.values())[:2]
-        return left, right

@@ -10,7 +10,8 @@ import pytest
 from smart_demo.backbones.bag_of_words import WordBackbone
 from smart_demo.errors import LibraryError, QueryRefused
 from smart_demo.indexing.progress import State
-from smart_demo.types import LATE, LOCAL, POOLED, SAMPLES, SMART, Counted, Method, PageId, Query, Weights
+from smart_demo.methods import LATE, POOLED, SMART, Counted, Method, Weights
+from smart_demo.types import LOCAL, SAMPLES, PageId, Query
 from tests.apps import Counting, open_words, settings_below
 from tests.documents import write_pdf
 

@@ -17,6 +17,7 @@ PACKAGE = ROOT / "smart_demo"
 LAYERS = [
     "errors page_text safetensors_header",
     "types wording",
+    "methods",
     "config page_list strict_json",
     "ingest backbones scoring store",
     "indexing search",

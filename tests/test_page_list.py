@@ -8,8 +8,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from smart_demo import scoring
+from smart_demo.methods import Method, Parts, Weights
 from smart_demo.page_list import PageList, Ranks, as_page_list
-from smart_demo.types import LOCAL, SAMPLES, Method, PageId, Parts, Scope, StoredPage, Weights
+from smart_demo.types import LOCAL, SAMPLES, PageId, Scope, StoredPage
 
 SCOPES = (LOCAL, SAMPLES, Scope("a"))
 FILES = ("0" * 16, "00ff" * 4, "f" * 16, "8000000000000000", "7fffffffffffffff")

@@ -24,7 +24,8 @@ from smart_demo.evaluation.query_sets import QueryJudgements, read_judgements
 from smart_demo.evaluation.trec import open_run_files
 from smart_demo.indexing.progress import State
 from smart_demo.ingest.files import clean_name
-from smart_demo.types import LOCAL, PageId, Query, SearchResult
+from smart_demo.methods import SearchResult
+from smart_demo.types import LOCAL, PageId, Query
 
 OpenEngine = Callable[[Settings], Engine]
 open_without_fallback: OpenEngine = partial(open_engine, fall_back=False)

@@ -21,9 +21,10 @@ from smart_demo import scoring
 from smart_demo.errors import QueryRefused, SmartError
 from smart_demo.evaluation.metrics import TIE_TOLERANCE, ndcg
 from smart_demo.evaluation.query_sets import QueryJudgements
+from smart_demo.methods import Method, Parts, SearchResult
 from smart_demo.page_list import Key
 from smart_demo.store import atomic_files
-from smart_demo.types import Method, PageId, Parts, Scope, SearchResult, StoredPage
+from smart_demo.types import PageId, Scope, StoredPage
 
 OUTCOMES_FOLDER = "outcomes"
 CUT = 10

@@ -14,7 +14,8 @@ from smart_demo import scoring
 from smart_demo.errors import InputRefused, QueryRefused
 from smart_demo.evaluation.metrics import CONFIDENCE, METRICS, RESAMPLES, Difference, paired_difference
 from smart_demo.evaluation.query_sets import QueryJudgements
-from smart_demo.types import LATE, POOLED, SMART, Encoder, PageId, Parts, SearchResult
+from smart_demo.methods import LATE, POOLED, SMART, Parts, SearchResult
+from smart_demo.types import Encoder, PageId
 from smart_demo.wording import count_queries
 
 METHODS = (POOLED, LATE, SMART)

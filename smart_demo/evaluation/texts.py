@@ -26,6 +26,7 @@ from smart_demo.errors import InputRefused, QueryRefused
 from smart_demo.evaluation import runner
 from smart_demo.evaluation.query_sets import QueryJudgements
 from smart_demo.evaluation.trec import open_run_files
+from smart_demo.methods import Parts, SearchResult
 from smart_demo.store import token_file
 from smart_demo.store.atomic_files import storage_errors
 from smart_demo.types import (
@@ -33,10 +34,8 @@ from smart_demo.types import (
     Floats,
     PageEncoding,
     PageId,
-    Parts,
     Query,
     QueryEncoding,
-    SearchResult,
     StoredPage,
     TokenCodes,
     TokenKind,

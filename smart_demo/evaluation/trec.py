@@ -24,7 +24,8 @@ import numpy as np
 from smart_demo.errors import InputRefused
 from smart_demo.evaluation.query_sets import QueryJudgements
 from smart_demo.evaluation.runner import METHODS, RUN_DEPTH, RankingsCallback, discard_rankings
-from smart_demo.types import PageId, SearchResult
+from smart_demo.methods import SearchResult
+from smart_demo.types import PageId
 
 QRELS_NAME = "qrels.txt"
 RUN_FILES = (QRELS_NAME, *(f"{method.name}.run" for method in METHODS))

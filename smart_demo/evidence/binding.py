@@ -39,8 +39,9 @@ from smart_demo.evidence.weight_curves import (
     difference_as_json,
     score_through,
 )
+from smart_demo.methods import Counted, Reduce, Weights
 from smart_demo.store import token_file
-from smart_demo.types import Counted, Page, PageEncoding, Query, QueryEncoding, Reduce, StoredPage, TokenCodes, Weights
+from smart_demo.types import Page, PageEncoding, Query, QueryEncoding, StoredPage, TokenCodes
 
 SEED = 20_260_524
 DEFAULT_PAIRS, ROWS, COLUMNS = 40, 5, 5

@@ -36,7 +36,8 @@ from smart_demo.evidence.weight_curves import (
     encode_page_collection,
     encode_text_collection,
 )
-from smart_demo.types import LATE, LOCAL, SMART, Counted, Encoder, Page, QueryEncoding, Reduce, TokenKind, Weights
+from smart_demo.methods import LATE, SMART, Counted, Reduce, Weights
+from smart_demo.types import LOCAL, Encoder, Page, QueryEncoding, TokenKind
 
 PART_NAMES = ("text", "pages", "binding", "ablations")
 MAX_DEPTH_ALL_LAYERS, LAYER_STEP = 8, 4

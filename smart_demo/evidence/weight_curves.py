@@ -32,20 +32,9 @@ from smart_demo.evaluation.texts import (
     encode_queries,
     score_queries,
 )
+from smart_demo.methods import LATE, POOLED, SMART, Parts, Reduce, Weights
 from smart_demo.store import token_file
-from smart_demo.types import (
-    LATE,
-    LOCAL,
-    POOLED,
-    SMART,
-    Encoder,
-    PageId,
-    Parts,
-    QueryEncoding,
-    Reduce,
-    TokenCodes,
-    Weights,
-)
+from smart_demo.types import LOCAL, Encoder, PageId, QueryEncoding, TokenCodes
 
 HEADLINE_METRIC = "ndcg@10"
 LOSSLESS_CODEC = "float32"

@@ -26,7 +26,7 @@ from smart_demo.judging.journal import MAX_JOURNAL_BYTES, format_lines
 from smart_demo.judging.records import Grade, Judgements, Vote, count_ungraded
 from smart_demo.judging.scoreboard import Board, board_title, boards, cautions, grouping_note
 from smart_demo.judging.trials import METHOD_NAMES, JudgedQuery, Trial
-from smart_demo.types import POOLED, SMART
+from smart_demo.methods import POOLED, SMART
 
 JOURNAL_NAME = "judgements.jsonl"
 COLUMNS = (

@@ -19,7 +19,8 @@ from smart_demo.evaluation.metrics import TIE_TOLERANCE, Disagreement, measure_d
 from smart_demo.judging.archive import spreadsheet_cell
 from smart_demo.judging.query_list import ListedQuery
 from smart_demo.judging.trials import page_order
-from smart_demo.types import POOLED, SMART, Found, PageId, SearchResult
+from smart_demo.methods import POOLED, SMART, Found, SearchResult
+from smart_demo.types import PageId
 
 MAX_HIGHLIGHTS = 5
 COLUMNS = (

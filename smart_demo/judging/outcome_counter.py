@@ -27,9 +27,10 @@ from smart_demo.evaluation.query_sets import QueryJudgements
 from smart_demo.judging.judging_store import DEFAULT_SEARCH, FileVersion, JudgingStore
 from smart_demo.judging.records import Grade, Judgements, Vote
 from smart_demo.judging.trials import Conditions, library_fingerprint
+from smart_demo.methods import Parts
 from smart_demo.page_list import PageList
 from smart_demo.search.background import BackgroundResults
-from smart_demo.types import SAMPLES, Parts, Query, Scope
+from smart_demo.types import SAMPLES, Query, Scope
 
 log = logging.getLogger(__name__)
 MAX_COUNTED_LIBRARIES = 64

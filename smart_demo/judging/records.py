@@ -31,8 +31,9 @@ from smart_demo.judging.trials import (
     Versions,
     shuffled,
 )
+from smart_demo.methods import POOLED, SMART
 from smart_demo.strict_json import integer_between, matching, read_record, text_up_to
-from smart_demo.types import POOLED, SMART, PageId
+from smart_demo.types import PageId
 
 A, B = "a", "b"
 MAX_NOTE_CHARS = 1_000

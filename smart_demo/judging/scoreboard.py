@@ -27,7 +27,8 @@ from smart_demo.evaluation.metrics import (
 )
 from smart_demo.judging.records import Grade, Judgements, Vote, VoteChoice
 from smart_demo.judging.trials import METHOD_NAMES, Conditions, Trial
-from smart_demo.types import LATE, POOLED, SMART, Counted, PageId, Reduce, Weights
+from smart_demo.methods import LATE, POOLED, SMART, Counted, Reduce, Weights
+from smart_demo.types import PageId
 
 Measure = Callable[[Sequence[PageId], Mapping[PageId, float], int], float]
 MEASURES: Mapping[str, Measure] = {"ndcg": ndcg, "mrr": mrr, "hit": hit}

@@ -34,6 +34,7 @@ from pydantic.dataclasses import dataclass as pydantic_dataclass
 from pydantic_core import ArgsKwargs
 
 from smart_demo.errors import InputRefused, LibraryError
+from smart_demo.methods import LATE, POOLED, SMART, Counted, Found, Method, Reduce, SearchResult, Weights, part_methods
 from smart_demo.strict_json import (
     hex_digits,
     integer_between,
@@ -42,23 +43,7 @@ from smart_demo.strict_json import (
     read_record,
     text_up_to,
 )
-from smart_demo.types import (
-    LATE,
-    POOLED,
-    SAMPLES,
-    SMART,
-    Counted,
-    Found,
-    Method,
-    PageId,
-    Query,
-    Reduce,
-    Scope,
-    SearchResult,
-    StoredPage,
-    Weights,
-    part_methods,
-)
+from smart_demo.types import SAMPLES, PageId, Query, Scope, StoredPage
 
 METHOD_NAMES = (POOLED.name, LATE.name, SMART.name)
 """Names of the methods whose rankings a trial records."""

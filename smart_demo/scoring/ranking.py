@@ -5,28 +5,16 @@ Ranking is exact arithmetic over the parts; it reads no token states.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Collection, Iterable
 from typing import TypeVar
 
 import numpy as np
 import numpy.typing as npt
 
+from smart_demo.methods import Counted, Hit, Method, Parts, Reduce, SearchResult, TokenMaxima, Weights
 from smart_demo.page_list import PageList, Positions, Ranks, as_page_list
 from smart_demo.scoring import kernel
-from smart_demo.types import (
-    Counted,
-    Floats,
-    Hit,
-    Method,
-    Parts,
-    QueryEncoding,
-    Reduce,
-    SearchResult,
-    StoredPage,
-    TokenCodes,
-    TokenKind,
-    Weights,
-)
+from smart_demo.types import Floats, QueryEncoding, StoredPage, TokenCodes, TokenKind, TokenSpace
 
 BATCH_PAGES = 512
 """Pages whose token states are in use at a time: each may be a memory map with an open file."""
@@ -40,18 +28,29 @@ def compute_parts(
     pages: Iterable[StoredPage],
     cosines: Floats,
     candidates: npt.NDArray[np.int64],
-    tokens: Callable[[StoredPage], TokenCodes],
+    tokens: Callable[[StoredPage, TokenSpace], TokenCodes],
+    spaces: Collection[TokenSpace] = (TokenSpace.RAW,),
 ) -> Parts:
     """Return all that the methods need for one query, in one pass over the candidates' token states.
 
     cosines: (N,) of the pooled vectors of all visible pages, in the order of `pages`. candidates: (M,) ascending
-    positions. tokens: loads a page's states; its errors (a damaged or deleted page) pass through.
+    positions. tokens: loads a page's states in a space; its errors (a damaged or deleted page) pass through. spaces:
+    those to score beside the raw one.
     """
-    page_list, maxima = as_page_list(pages), [np.zeros((0, len(query.tokens)), dtype=np.float32)]
-    for start in range(0, len(candidates), BATCH_PAGES):
-        batch = [tokens(page_list[position]) for position in candidates[start : start + BATCH_PAGES].tolist()]
-        maxima.append(kernel.maxima(query.tokens, batch))
-    return Parts(query.kinds, page_list, cosines, candidates, np.concatenate(maxima))
+    page_list = as_page_list(pages)
+
+    def score(space: TokenSpace) -> TokenMaxima:
+        own = query.in_space(space)
+        maxima = [np.zeros((0, len(own.tokens)), dtype=np.float32)]
+        for start in range(0, len(candidates), BATCH_PAGES):
+            positions = candidates[start : start + BATCH_PAGES].tolist()
+            maxima.append(kernel.maxima(own.tokens, [tokens(page_list[position], space) for position in positions]))
+        return TokenMaxima(own.kinds, np.concatenate(maxima))
+
+    others: dict[TokenSpace, TokenMaxima] = {
+        space: score(space) for space in TokenSpace if space in spaces and space is not TokenSpace.RAW
+    }
+    return Parts(query.kinds, page_list, cosines, candidates, score(TokenSpace.RAW).maxima, others)
 
 
 def late_scores(parts: Parts, weights: Weights) -> Floats:
@@ -59,10 +58,9 @@ def late_scores(parts: Parts, weights: Weights) -> Floats:
 
     If a query has no content tokens, all its tokens count.
     """
-    counted = np.ones(len(parts.kinds), dtype=bool)
-    if weights.counted is Counted.CONTENT and (parts.kinds == TokenKind.CONTENT).any():
-        counted = parts.kinds == TokenKind.CONTENT
-    maxima = parts.maxima[:, counted]
+    kinds, maxima = parts.in_space(weights.space)
+    if weights.counted is Counted.CONTENT and (kinds == TokenKind.CONTENT).any():
+        maxima = maxima[:, kinds == TokenKind.CONTENT]
     reduced: Floats = maxima.sum(axis=1) if weights.reduce is Reduce.SUM else maxima.mean(axis=1)
     return reduced
 

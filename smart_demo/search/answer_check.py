@@ -27,10 +27,11 @@ import numpy as np
 
 from smart_demo.backbones.base import Backbone
 from smart_demo.errors import LibraryError, Notice, NoticeCode, QueryRefused
+from smart_demo.methods import Found, Parts
 from smart_demo.page_list import PageList
 from smart_demo.search.background import BackgroundResults
 from smart_demo.store.library import Library
-from smart_demo.types import Found, Parts, Query, Scope, TokenKind
+from smart_demo.types import Query, Scope, TokenKind
 
 MIN_PAGES = 40
 """Pages of the smallest library that is checked: in smaller ones more questions were warned that have an answer."""

@@ -17,9 +17,10 @@ import numpy as np
 
 from smart_demo import scoring
 from smart_demo.errors import SmartError
+from smart_demo.methods import SMART, Parts
 from smart_demo.page_list import PageList, Positions
 from smart_demo.store import atomic_files
-from smart_demo.types import SMART, Floats, Parts, QueryEncoding, Scope, StoredPage, TokenCodes
+from smart_demo.types import Floats, QueryEncoding, Scope, StoredPage, TokenCodes
 
 CHECKS_FOLDER = "checks"
 CHECKED_TOP = 5

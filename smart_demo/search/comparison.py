@@ -6,8 +6,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 
+from smart_demo.methods import SearchResult
 from smart_demo.page_list import Key
-from smart_demo.types import SearchResult
 
 
 class Change(StrEnum):

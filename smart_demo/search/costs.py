@@ -15,7 +15,7 @@ from dataclasses import dataclass, field
 
 from smart_demo.config import CODECS, Settings
 from smart_demo.store.token_file import TokenFileLayout
-from smart_demo.types import Encoder, StoredPage
+from smart_demo.types import Encoder, StoredPage, TokenSpace
 
 STAGES = ("encode", "candidates", "score", "rank")
 """Stages of a query in the order they run."""
@@ -101,6 +101,19 @@ class ScaledCosts:
 
 
 @dataclass(frozen=True, slots=True)
+class SpaceCost:
+    """The token states of one token space beside the raw one, over pages of one encoder."""
+
+    space: TokenSpace
+    mean_tokens: float
+    """Mean number of token states per page."""
+    width: int
+    """D, the coordinates of a token state."""
+    states: Mapping[str, float]
+    """Mean bytes of a page's token states by codec."""
+
+
+@dataclass(frozen=True, slots=True)
 class Costs:
     """The costs of the N >= 1 pages of some scopes under one encoder."""
 
@@ -127,6 +140,8 @@ class Costs:
     depth: int
     """Number of candidates that are scored if there are more than `exhaustive` pages."""
     exhaustive: int
+    spaces: tuple[SpaceCost, ...] = ()
+    """The token spaces that these pages have beside the raw one."""
 
     @property
     def pooled(self) -> int:
@@ -173,22 +188,34 @@ def compute_costs(
         stages={stage: _stage_cost(timings[stage]) for stage in STAGES if timings.get(stage)},
         depth=settings.candidates,
         exhaustive=settings.exhaustive,
+        spaces=tuple(_space_cost(space, pages, encoder) for space, _ in encoder.space_widths),
     )
 
 
-def token_states_bytes(tokens: int, codec: str, encoder: Encoder) -> int:
-    """Return the bytes of `tokens` token states in a token file: all of its tensors but the pooled vector.
+def _space_cost(space: TokenSpace, pages: Sequence[StoredPage], encoder: Encoder) -> SpaceCost:
+    sizes = Counter((dict(page.space_tokens).get(space, 0), page.codec) for page in pages)
+    mean = sum(tokens * count for (tokens, _), count in sizes.items()) / len(pages)
+    states = {codec: _mean_states_bytes(sizes, encoder, codec, space) for codec in CODECS}
+    return SpaceCost(space, mean, encoder.widths[space], states)
+
+
+def token_states_bytes(tokens: int, codec: str, encoder: Encoder, space: TokenSpace = TokenSpace.RAW) -> int:
+    """Return the bytes of `tokens` token states of a space in a token file.
 
     An encoder with a budget of visual tokens sees the page, so its tokens form a grid; one without reads words, each of
     which has a box.
     """
-    layout = TokenFileLayout(codec, tokens, encoder.token_width, encoder.pooled_width, boxes=not encoder.visual_tokens)
-    return layout.size - FLOAT32_BYTES * encoder.pooled_width
+    layout = TokenFileLayout(codec, tokens, encoder.widths[space], encoder.pooled_width, not encoder.visual_tokens)
+    return layout.states_bytes(TokenSpace.RAW)
 
 
-def _mean_states_bytes(sizes: Counter[tuple[int, str]], encoder: Encoder, codec: str = "") -> float:
+def _mean_states_bytes(
+    sizes: Counter[tuple[int, str]], encoder: Encoder, codec: str = "", space: TokenSpace = TokenSpace.RAW
+) -> float:
     """Return the mean bytes of token states over counted pairs of (tokens, codec), or in `codec` if it is given."""
-    total = sum(count * token_states_bytes(tokens, codec or own, encoder) for (tokens, own), count in sizes.items())
+    total = sum(
+        number * token_states_bytes(tokens, codec or own, encoder, space) for (tokens, own), number in sizes.items()
+    )
     return total / sizes.total()
 
 

@@ -13,19 +13,9 @@ from dataclasses import astuple, dataclass
 from urllib.parse import urlencode
 
 from smart_demo.errors import InputRefused
+from smart_demo.methods import Counted, Method, Reduce, Weights, compared_methods, part_methods
 from smart_demo.page_text import Box
-from smart_demo.types import (
-    LOCAL,
-    SAMPLES,
-    Counted,
-    Method,
-    PageId,
-    Reduce,
-    Scope,
-    Weights,
-    compared_methods,
-    part_methods,
-)
+from smart_demo.types import LOCAL, SAMPLES, PageId, Scope
 
 MIN_K, MAX_K = 3, 20
 MAX_WEIGHT = 4.0

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -13,6 +13,7 @@ from smart_demo import scoring
 from smart_demo.backbones.base import Backbone
 from smart_demo.config import Settings
 from smart_demo.errors import LibraryError, Notice, NoticeCode, QueryRefused
+from smart_demo.methods import Found, Hit, Method, Parts
 from smart_demo.page_list import Positions
 from smart_demo.search.cache import LRUCache
 from smart_demo.search.candidate_check import (
@@ -25,7 +26,7 @@ from smart_demo.search.candidate_check import (
 )
 from smart_demo.search.costs import RecentTimings, StageTiming, Stopwatch
 from smart_demo.store.library import Library
-from smart_demo.types import Encoder, Floats, Found, Hit, Method, Parts, Query, QueryEncoding, Scope
+from smart_demo.types import Encoder, Floats, Query, QueryEncoding, Scope, TokenSpace
 
 MAX_RESULTS = 50
 MAX_CACHED_QUERIES, MAX_CACHED_PARTS = 128, 16
@@ -57,12 +58,17 @@ class Retrieval:
     ) -> Found:
         """Return the rankings of one query by several methods, from one encoding and one set of parts.
 
-        `top` is limited to 1 … MAX_RESULTS. Raises QueryRefused if the query is empty or too long.
+        `top` is limited to 1 … MAX_RESULTS. Raises QueryRefused if the query is empty or too long, or if the encoder
+        does not give the token space of a method.
         """
         query, top = _clean(query, self._settings.quotas.query_chars), min(max(int(top), 1), MAX_RESULTS)
+        spaces = {method.weights.space for method in methods}
+        if missing := spaces.difference(backbone.encoder.widths):
+            name = backbone.encoder.name
+            raise QueryRefused(f"{name} gives no {min(missing)} token states.", "Choose another ranking.")
         watch = Stopwatch()
         encoding = self._encode(backbone, query, scopes, watch)
-        parts = self._find_parts(encoding, tuple(scopes), watch)
+        parts = self._find_parts(encoding, tuple(scopes), watch, spaces)
         results = {method.name: scoring.rank(parts, method, top) for method in methods}
         watch.lap("rank")
         self._add_timings(tuple(scopes), parts, encoding.encoder, watch)
@@ -75,7 +81,7 @@ class Retrieval:
         states are read, and cached, as in every search. Raises QueryRefused if the query is empty or too long.
         """
         encoding = backbone.encode_query(_clean(query, self._settings.quotas.query_chars))
-        while (computed := self._compute_parts(encoding, tuple(scopes), Stopwatch())) is None:
+        while (computed := self._compute_parts(encoding, tuple(scopes), Stopwatch(), ())) is None:
             pass
         return computed
 
@@ -148,8 +154,10 @@ class Retrieval:
         self._queries.put(key, _CachedQuery(encoding, set(scopes)))
         return encoding
 
-    def _find_parts(self, encoding: QueryEncoding, scopes: tuple[Scope, ...], watch: Stopwatch) -> Parts:
-        """Return parts from the cache or from the library.
+    def _find_parts(
+        self, encoding: QueryEncoding, scopes: tuple[Scope, ...], watch: Stopwatch, spaces: Collection[TokenSpace]
+    ) -> Parts:
+        """Return parts of the raw token space and of these from the cache or from the library.
 
         If a page vanishes or proves damaged, the library's generation changes, and the parts are computed again without
         that page.
@@ -159,9 +167,11 @@ class Retrieval:
             key = (encoding.query.key, encoding.query.owner, encoding.encoder, scopes, generation)
             cached = self._parts.get(key)
             if cached is not None:
-                watch.stages |= {"candidates": 0.0, "score": 0.0}
-                return cached
-            parts = self._compute_parts(encoding, scopes, watch)
+                spaces = {TokenSpace.RAW, *cached.spaces, *spaces}
+                if len(spaces) == 1 + len(cached.spaces):
+                    watch.stages |= {"candidates": 0.0, "score": 0.0}
+                    return cached
+            parts = self._compute_parts(encoding, scopes, watch, spaces)
             if parts is None:
                 continue
             self._parts.put(key, parts)
@@ -169,10 +179,12 @@ class Retrieval:
                 self.discard_deleted_pages()
             return parts
 
-    def _compute_parts(self, encoding: QueryEncoding, scopes: tuple[Scope, ...], watch: Stopwatch) -> Parts | None:
+    def _compute_parts(
+        self, encoding: QueryEncoding, scopes: tuple[Scope, ...], watch: Stopwatch, spaces: Collection[TokenSpace]
+    ) -> Parts | None:
         """Return the parts of a query from the library, or None if a page vanished: then call it again.
 
-        Raises LibraryError if a page cannot be read.
+        spaces: token spaces to score beside the raw one. Raises LibraryError if a page cannot be read.
         """
         generation = self._library.generation
         pages, pooled = self._library.pooled(scopes, encoding.encoder)
@@ -181,7 +193,7 @@ class Retrieval:
         watch.lap("candidates")
         self._library.prefetch(pages[position] for position in positions.tolist())
         try:
-            parts = scoring.compute_parts(encoding, pages, cosines, positions, self._library.tokens)
+            parts = scoring.compute_parts(encoding, pages, cosines, positions, self._library.tokens, spaces)
         except LibraryError:
             if self._library.generation == generation:
                 raise

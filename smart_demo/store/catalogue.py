@@ -10,9 +10,9 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 
 from smart_demo.page_list import PageList
-from smart_demo.store.token_cache import TokenCache, copy_body
+from smart_demo.store.token_cache import BodyKey, TokenCache, copy_body
 from smart_demo.store.token_file import StoredKey, TokenFileBody, TokenFileHeader, stored_key
-from smart_demo.types import Floats, PageId, Scope, StoredPage
+from smart_demo.types import Floats, PageId, Scope, StoredPage, TokenSpace
 
 GroupKey = tuple[Scope, str]
 """Scope and encoder fingerprint: what the pages of one group have in common."""
@@ -83,7 +83,7 @@ class Catalogue:
         for header in sorted(headers, key=lambda header: _order(header.page)):
             self._put(header)
         self._verified: set[StoredKey] = set()
-        self._bodies: dict[StoredKey, TokenFileBody] = {}
+        self._bodies: dict[BodyKey, TokenFileBody] = {}
         self._max_mapped = max_mapped
         self._cache = TokenCache(cache_bytes)
         self._views: dict[tuple[tuple[Scope, ...], str], View] = {}
@@ -168,26 +168,26 @@ class Catalogue:
         """Return whether the token states of this file were checked before."""
         return stored_key(header.page) in self._verified
 
-    def body(self, header: TokenFileHeader) -> TokenFileBody | None:
-        """Return a page's token states if they are in memory or mapped."""
-        key = stored_key(header.page)
+    def body(self, header: TokenFileHeader, space: TokenSpace) -> TokenFileBody | None:
+        """Return a page's token states in a space if they are in memory or mapped."""
+        key = (stored_key(header.page), space)
         return self._cache.get(key) or self._bodies.get(key)
 
     def has_room_for(self, body: TokenFileBody) -> bool:
         """Return whether mapped token states may be copied into memory."""
         return body.source is not None and self._cache.has_room_for(body.codes.codes)
 
-    def cache_body(self, header: TokenFileHeader, body: TokenFileBody) -> TokenFileBody:
+    def cache_body(self, header: TokenFileHeader, space: TokenSpace, body: TokenFileBody) -> TokenFileBody:
         """Cache verified token states and return what to use from now on.
 
         They are copied into memory if the budget allows, else they stay mapped. Beyond `max_mapped` the file mapped
         first is evicted.
         """
-        key = stored_key(header.page)
+        key, page = (stored_key(header.page), space), stored_key(header.page)
         with self._lock:
-            if self._headers.get(key) is not header:
+            if self._headers.get(page) is not header:
                 return body
-            self._verified.add(key)
+            self._verified.add(page)
             rows = self._cache.reserve(key, body.codes.codes)
         if rows is not None:
             copied = copy_body(body, rows)
@@ -196,7 +196,7 @@ class Catalogue:
                     self._bodies.pop(key, None)  # and its open file
                     return copied
         with self._lock:
-            if self._headers.get(key) is header:
+            if self._headers.get(page) is header:
                 self._bodies[key] = body
                 while len(self._bodies) > self._max_mapped:
                     del self._bodies[next(iter(self._bodies))]
@@ -279,7 +279,8 @@ class Catalogue:
 
     def _discard_body(self, key: StoredKey) -> None:
         self._verified.discard(key)
-        self._bodies.pop(key, None)
+        for space in TokenSpace:
+            self._bodies.pop((key, space), None)
         self._cache.evict([key])
 
 

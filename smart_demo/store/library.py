@@ -32,7 +32,7 @@ from smart_demo.store.quotas import Visitor, group_by_visitor, is_visitor
 from smart_demo.store.snapshot import Snapshots
 from smart_demo.store.token_file import TokenFileHeader
 from smart_demo.store.upkeep import BackgroundTasks, BackgroundWork, ChromaUpkeep, UnopenedChroma
-from smart_demo.types import SAMPLES, Floats, Page, PageEncoding, PageId, Scope, StoredPage, TokenCodes
+from smart_demo.types import SAMPLES, Floats, Page, PageEncoding, PageId, Scope, StoredPage, TokenCodes, TokenSpace
 
 Admit = Callable[[StoredPage], None]
 """Raises an error if a page may not be added."""
@@ -334,13 +334,13 @@ class Library:
         """Ask the system to read the token states of these pages, which are needed soon, all at once."""
         self._reader.prefetch(pages)
 
-    def tokens(self, page: StoredPage) -> TokenCodes:
-        """Return a page's token states as stored, verified on first use: from memory, or mapped from the file.
+    def tokens(self, page: StoredPage, space: TokenSpace = TokenSpace.RAW) -> TokenCodes:
+        """Return a page's token states in a space as stored, verified on first use: from memory, or mapped.
 
         The arrays are shared: do not write to them. Hold a few thousand at most: each mapped file is an open file.
         Raises TokenFileDamaged, and quarantines the page, if its file is altered; LibraryError if it was deleted.
         """
-        return self._reader.body(page).codes
+        return self._reader.body(page, space).codes
 
     def encoding(self, page: StoredPage) -> PageEncoding:
         """Return a page's encoding, decoded: states differ by the codec's error, boxes by up to 2^-17."""

@@ -35,7 +35,7 @@ from smart_demo.store import atomic_files, token_file
 from smart_demo.store.prepared_page import PreparedPage
 from smart_demo.store.snapshot import Snapshot
 from smart_demo.store.token_file import StoredKey, TokenFileBody, TokenFileHeader, stored_key
-from smart_demo.types import Floats, PageId, Scope, StoredPage
+from smart_demo.types import Floats, PageId, Scope, StoredPage, TokenSpace
 
 TOKENS_SUFFIX = ".safetensors"
 PICTURE_SUFFIX = ".webp"
@@ -220,9 +220,12 @@ class PageFiles:
         """
         return token_file.read_header(self.path(page))[1]
 
-    def body(self, header: TokenFileHeader, *, verified: bool) -> TokenFileBody:
-        """Return mapped token states. Raises TokenFileDamaged, or FileNotFoundError if the page was deleted."""
-        return token_file.read_body(self.path(header.page), header, verified=verified)
+    def body(self, header: TokenFileHeader, space: TokenSpace = TokenSpace.RAW, *, verified: bool) -> TokenFileBody:
+        """Return the mapped token states of a space, which the encoder must give.
+
+        Raises TokenFileDamaged, or FileNotFoundError if the page was deleted.
+        """
+        return token_file.read_body(self.path(header.page), header, verified=verified, space=space)
 
     def words(self, header: TokenFileHeader, *, verified: bool) -> PageWords | None:
         """Return a page's words; None if its file, of an earlier version, has none. Errors as `body`."""

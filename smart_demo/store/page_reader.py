@@ -16,7 +16,7 @@ from smart_demo.store import atomic_files
 from smart_demo.store.catalogue import Catalogue, View
 from smart_demo.store.page_files import PageFiles
 from smart_demo.store.token_file import TokenFileBody, TokenFileHeader, stored_key
-from smart_demo.types import Floats, PageEncoding, Scope, StoredPage
+from smart_demo.types import Floats, PageEncoding, PageTokens, Scope, StoredPage, TokenSpace
 
 
 class PageReader:
@@ -31,16 +31,16 @@ class PageReader:
         self._files, self._catalogue, self._quarantine = files, catalogue, quarantine
         self._stacking = threading.Lock()
 
-    def body(self, page: StoredPage) -> TokenFileBody:
-        """Return a page's token states, mapped and verified on first use."""
+    def body(self, page: StoredPage, space: TokenSpace = TokenSpace.RAW) -> TokenFileBody:
+        """Return a page's token states in a space, mapped and verified on first use."""
         header = self._header(page)
-        body = self._catalogue.body(header)
+        body = self._catalogue.body(header, space)
         if body is None:
             with self._reading(page):
-                body = self._files.body(header, verified=self._catalogue.is_verified(header))
+                body = self._files.body(header, space, verified=self._catalogue.is_verified(header))
         elif not self._catalogue.has_room_for(body):
             return body
-        return self._catalogue.cache_body(header, body)
+        return self._catalogue.cache_body(header, space, body)
 
     def prefetch(self, pages: Iterable[StoredPage]) -> None:
         """Ask the system to read the token files of these pages that are not in memory. Raises nothing.
@@ -51,17 +51,22 @@ class PageReader:
             header = self._catalogue.get(stored_key(page))
             if header is None:
                 continue
-            if (body := self._catalogue.body(header)) is not None:
+            if (body := self._catalogue.body(header, TokenSpace.RAW)) is not None:
                 body.prefetch()
             else:
                 atomic_files.prefetch(self._files.path(page))
 
     def encoding(self, page: StoredPage) -> PageEncoding:
         """Return the encoding that the backbone made of a page, decoded."""
-        body = self.body(page)
+        spaces = [TokenSpace.RAW, *(own.space for own in self._header(page).layout.spaces)]
+        decoded = {}
+        for space in spaces:
+            body = self.body(page, space)
+            decoded[space] = PageTokens(body.codes.states(), body.kinds, body.place)
         with self._reading(page):
             pooled = self._files.pooled(page)
-        return PageEncoding(page.id, page.encoder, pooled, body.codes.states(), body.kinds, body.place)
+        raw = decoded.pop(TokenSpace.RAW)
+        return PageEncoding(page.id, page.encoder, pooled, raw.tokens, raw.kinds, raw.place, spaces=decoded)
 
     def words(self, page: StoredPage) -> PageWords | None:
         """Return a page's words, or None if they were not kept with it."""

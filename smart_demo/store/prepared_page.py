@@ -58,6 +58,7 @@ def prepare_page(scope: Scope, page: Page, encoding: PageEncoding, codec: str, s
         raise ValueError(f"the pooled vector of page {page.id} must be finite, (P,), not {encoding.pooled.shape}")
     pictures = encode_pictures(page.pixels)
     codes = token_file.encode(encoding.tokens, codec)
+    space_codes = {space: token_file.encode(own.tokens, codec) for space, own in encoding.spaces.items()}
     stored = StoredPage(
         scope=scope,
         encoder=encoding.encoder,
@@ -73,8 +74,9 @@ def prepare_page(scope: Scope, page: Page, encoding: PageEncoding, codec: str, s
         seconds=seconds,
         source=page.source,
         few_known_words=encoding.few_known_words,
+        space_tokens=tuple((space, len(own.tokens)) for space, own in encoding.spaces.items()),
     )
-    data = token_file.serialise(stored, encoding, codes, tuple(pictures), page.words)
+    data = token_file.serialise(stored, encoding, codes, tuple(pictures), page.words, space_codes)
     size = len(data) + sum(map(len, pictures))
     return PreparedPage(replace(stored, bytes=size), data, pictures)
 

@@ -33,8 +33,8 @@ from smart_demo.page_list import PageList
 from smart_demo.page_text import WordSource
 from smart_demo.store import atomic_files
 from smart_demo.store.catalogue import Catalogue, GroupKey
-from smart_demo.store.token_file import TokenFileHeader, TokenFileLayout, stored_key
-from smart_demo.types import Floats, PageId, Scope, StoredPage
+from smart_demo.store.token_file import SpaceLayout, TokenFileHeader, TokenFileLayout, stored_key
+from smart_demo.types import Floats, PageId, Scope, StoredPage, TokenSpace
 
 FOLDER = "snapshots"
 MIN_SNAPSHOT_PAGES = 1_000
@@ -44,8 +44,8 @@ _DIGEST, _LENGTH, _ALIGNMENT = 64, 8, 64
 _FACTS = (
     "document", "pages", "width", "height", "tokens", "bytes", "codec", "added", "seconds", "source", "few_known_words",
 )  # fmt: skip
-_LAYOUT = ("codec", "tokens", "width", "pooled", "boxes", "words")
-_LATER = {"source": None, "few_known_words": False, "words": 0}
+_LAYOUT = ("codec", "tokens", "width", "pooled", "boxes", "words", "spaces")
+_LATER = {"source": None, "few_known_words": False, "words": 0, "spaces": ""}
 """Columns that snapshots of earlier versions lack, with the value that their pages have."""
 
 
@@ -185,7 +185,10 @@ def write_snapshot(
         "shape": list(pooled.shape),
         "names": [str(header.page.id) for header in headers],
         "facts": {name: _compress([getattr(header.page, name) for header in headers]) for name in _FACTS},
-        "layout": {name: _compress([getattr(header.layout, name) for header in headers]) for name in _LAYOUT},
+        "layout": {
+            **{name: _compress([getattr(header.layout, name) for header in headers]) for name in _LAYOUT[:-1]},
+            "spaces": _compress([_join_spaces(header.layout.spaces) for header in headers]),
+        },
         "start": _compress([header.start for header in headers]),
         "changed": [header.modified_ns for header in headers],
         "rest": [header.rest_digest for header in headers],
@@ -250,6 +253,19 @@ def _expand(values: Any, rows: int) -> Iterator[Any]:  # noqa: ANN401
     return iter(values) if isinstance(values, list) else repeat(values, rows)
 
 
+def _join_spaces(spaces: Sequence[SpaceLayout]) -> str:
+    return " ".join(f"{one.space}:{one.codec}:{one.tokens}:{one.width}:{one.boxes:d}" for one in spaces)
+
+
+def _parse_spaces(text: str) -> tuple[SpaceLayout, ...]:
+    """Parse the output of `_join_spaces`. Raises ValueError for anything else."""
+    rows = (one.split(":") for one in text.split())
+    return tuple(
+        SpaceLayout(TokenSpace(space), codec, int(tokens), int(width), boxes == "1")
+        for space, codec, tokens, width, boxes in rows
+    )
+
+
 def _columns(table: Mapping[str, Any], names: Sequence[str]) -> list[Any]:
     """Return the columns of a table. Raises KeyError if one is missing that even the first version wrote."""
     return [table[name] if name in table or name not in _LATER else _LATER[name] for name in names]
@@ -269,6 +285,10 @@ def _parse_headers(scope: Scope, encoder: str, columns: Mapping[str, Any]) -> It
         source = None if source is None else WordSource(source)
         shared = strings.setdefault(document, document)  # one string a document in memory, not one a page
         page_id = PageId(strings.setdefault(file, file), int(number))
-        page = StoredPage(scope, encoder, page_id, shared, *numbers, source, few)  # type: ignore[call-arg]  # of any length
-        layout = layouts.setdefault(shape, TokenFileLayout(*shape))
+        layout = layouts.get(shape)
+        if layout is None:
+            *sizes, spaces = shape
+            layout = layouts[shape] = TokenFileLayout(*sizes, _parse_spaces(spaces))  # type: ignore[call-arg]  # of any length
+        facts_of_page = (shared, *numbers, source, few, layout.space_tokens)
+        page = StoredPage(scope, encoder, page_id, *facts_of_page)
         yield name, TokenFileHeader(page, layout, start, rest_digest, tuple(pictures.split()), modified_ns)

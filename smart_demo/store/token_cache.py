@@ -8,13 +8,14 @@ cached again when they are next read.
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
 
 import numpy as np
 
 from smart_demo.store.token_file import StoredKey, TokenFileBody
-from smart_demo.types import Codes, Scope
+from smart_demo.types import Codes, Scope, TokenSpace
 
 MAX_BLOCK_BYTES = 2**25
 """Bytes of the largest block: 16 to 90 thousand tokens, enough for one efficient product."""
@@ -22,8 +23,10 @@ FIRST_BLOCK_BYTES = 2**21
 """Bytes of the first block of a kind; each further block is twice as large, so that a visitor with one page needs no
 more. The system allocates memory in pieces of this size.
 """
-BlockKind = tuple[Scope, str, str, int]
-"""Scope, encoder, dtype and width: equal for all pages of a block."""
+BodyKey = tuple[StoredKey, TokenSpace]
+"""A stored page and one of its token spaces."""
+BlockKind = tuple[Scope, str, TokenSpace, str, int]
+"""Scope, encoder, space, dtype and width: equal for all pages of a block."""
 
 
 @dataclass(eq=False)
@@ -32,7 +35,7 @@ class _Block:
 
     rows: Codes
     filled: int = 0
-    keys: list[StoredKey] = field(default_factory=list)
+    keys: list[BodyKey] = field(default_factory=list)
 
     @property
     def bytes(self) -> int:
@@ -48,36 +51,37 @@ class TokenCache:
     def __init__(self, budget: int) -> None:
         """Allow `budget` bytes of codes."""
         self._budget = budget
-        self._bodies: dict[StoredKey, TokenFileBody] = {}
-        self._blocks: dict[StoredKey, _Block] = {}
+        self._bodies: dict[BodyKey, TokenFileBody] = {}
+        self._blocks: dict[BodyKey, _Block] = {}
         """Block of each cached page and of each page being copied: evicting either evicts the block."""
         self._open: dict[BlockKind, _Block] = {}
         self.bytes = 0
         """Bytes of codes in all blocks."""
 
     def __len__(self) -> int:
-        return len(self._bodies)
+        return len({page for page, _ in self._bodies})
 
-    def get(self, key: StoredKey) -> TokenFileBody | None:
-        """Return a page's token states if they are cached."""
+    def get(self, key: BodyKey) -> TokenFileBody | None:
+        """Return a page's token states in a space if they are cached."""
         return self._bodies.get(key)
 
     def has_room_for(self, codes: Codes) -> bool:
         """Return whether these codes fit into the budget."""
         return self.bytes + codes.nbytes <= self._budget
 
-    def reserve(self, key: StoredKey, codes: Codes) -> Codes | None:
+    def reserve(self, key: BodyKey, codes: Codes) -> Codes | None:
         """Reserve rows for a page's codes. Return None if the budget is spent or another thread reserved them."""
         if key in self._blocks or not self.has_room_for(codes):
             return None
-        block = self._find_block((key[0], key[1], codes.dtype.str, codes.shape[1]), codes)
+        (scope, encoder, _), space = key
+        block = self._find_block((scope, encoder, space, codes.dtype.str, codes.shape[1]), codes)
         start, block.filled = block.filled, block.filled + len(codes)
         block.keys.append(key)
         self._blocks[key] = block
         self.bytes += codes.nbytes
         return block.rows[start : block.filled]
 
-    def publish(self, key: StoredKey, body: TokenFileBody) -> bool:
+    def publish(self, key: BodyKey, body: TokenFileBody) -> bool:
         """Cache token states whose codes fill their reserved rows. Return False if the block was evicted since."""
         block, rows = self._blocks.get(key), body.codes.codes
         if block is None or rows.base is not block.rows:
@@ -86,8 +90,9 @@ class TokenCache:
         return True
 
     def evict(self, keys: Iterable[StoredKey]) -> None:
-        """Remove pages together with the blocks that contain them."""
-        for block in {id(block): block for key in keys if (block := self._blocks.get(key))}.values():
+        """Remove pages, in every space, together with the blocks that contain them."""
+        bodies = itertools.product(keys, TokenSpace)
+        for block in {id(block): block for key in bodies if (block := self._blocks.get(key))}.values():
             self.bytes -= block.bytes
             for key in block.keys:
                 self._bodies.pop(key, None)

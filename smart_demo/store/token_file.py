@@ -20,22 +20,27 @@ File format:
     the rest   mean (D,) and scale (1,) float32 (int8 pages only); grid (3,) int32 or boxes (T, 4) uint16;
                codes (T, D) of the codec; kinds (T,) uint8; words (n,) uint8, the page's words in their own form
                (`store.word_codec`), absent from files of earlier versions, whose metadata lack `source` too
+    spaces     for each token space beside the raw one, under names that begin with the space's and a dot: padding,
+               codes, mean and scale, grid or boxes, kinds; the metadata `spaces` lists them with their codecs
 
 The header contains a digest of `pooled`, one of the rest, and a seal: a digest over the header itself, at a fixed
 offset. A start verifies the metadata and the pooled vectors of all pages without reading token states; those are
 verified on first use. The tensor order is ours: `pooled` follows the header so that one short read returns both, and
-`codes` start at a multiple of 64 bytes so that a mapped page is multiplied without a copy.
+all codes start at a multiple of 64 bytes so that a mapped page is multiplied without a copy.
 """
 
 from __future__ import annotations
 
 import hashlib
+import itertools
 import json
 import math
 import mmap
 import os
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from types import MappingProxyType
 from typing import NamedTuple, NoReturn
 
 import numpy as np
@@ -46,7 +51,18 @@ from smart_demo.page_text import PageWords, Word, WordSource
 from smart_demo.safetensors_header import LENGTH_BYTES, header_end, parse_header
 from smart_demo.store import atomic_files, word_codec
 from smart_demo.store.word_codec import from_fixed_point, to_fixed_point
-from smart_demo.types import Floats, PageEncoding, PageId, Scope, StoredPage, TokenBoxes, TokenCodes, TokenGrid
+from smart_demo.types import (
+    Floats,
+    PageEncoding,
+    PageId,
+    PageTokens,
+    Scope,
+    StoredPage,
+    TokenBoxes,
+    TokenCodes,
+    TokenGrid,
+    TokenSpace,
+)
 
 FORMAT = "smart-demo page 1"
 _DTYPES = {"F32": np.float32, "F16": np.float16, "I8": np.int8, "U8": np.uint8, "U16": np.uint16, "I32": np.int32}
@@ -60,8 +76,21 @@ _MAX_HEADER_BYTES = 65_536
 _ALIGNMENT = 64
 _INT8_STEPS = 127
 
+NO_SPACES: Mapping[TokenSpace, TokenCodes] = MappingProxyType({})
 StoredKey = tuple[Scope, str, PageId]
 """Scope, encoder fingerprint and page id: what identifies a stored page."""
+_Tensors = dict[str, tuple[str, tuple[int, ...]]]
+"""Name -> (dtype, shape), in file order."""
+
+
+class SpaceLayout(NamedTuple):
+    """The sizes of one token space beside the raw one."""
+
+    space: TokenSpace
+    codec: str
+    tokens: int
+    width: int
+    boxes: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,27 +104,56 @@ class TokenFileLayout:
     boxes: bool
     words: int = 0
     """Bytes of the page's words; 0 if the file has none, as files of earlier versions."""
+    spaces: tuple[SpaceLayout, ...] = ()
 
     def tensors(self) -> dict[str, tuple[str, tuple[int, ...]]]:
         """Return name -> (dtype, shape), in file order."""
-        centred = {"mean": ("F32", (self.width,)), "scale": ("F32", (1,))} if self.codec == "int8" else {}
-        place = {"boxes": ("U16", (self.tokens, 4))} if self.boxes else {"grid": ("I32", (3,))}
-        codes = {"codes": (_CODES[self.codec], (self.tokens, self.width)), "kinds": ("U8", (self.tokens,))}
-        words = {"words": ("U8", (self.words,))} if self.words else {}
-        return {"pooled": ("F32", (self.pooled,)), **centred, **place, **codes, **words}
+        raw = _state_tensors(SpaceLayout(TokenSpace.RAW, self.codec, self.tokens, self.width, self.boxes))
+        codes = {name: raw.pop(name) for name in ("codes", "kinds")}
+        words: _Tensors = {"words": ("U8", (self.words,))} if self.words else {}
+        tensors: _Tensors = {"pooled": ("F32", (self.pooled,)), **raw, **codes, **words}
+        aligned = sum(_count_bytes(*tensors[name]) for name in ("pooled", *raw))
+        for space in self.spaces:
+            end = sum(itertools.starmap(_count_bytes, tensors.values()))
+            own: _Tensors = {"padding": ("U8", (-(end - aligned) % _ALIGNMENT,)), **_state_tensors(space)}
+            tensors |= {f"{space.space}.{name}": entry for name, entry in own.items()}
+        return tensors
 
     def spans(self) -> dict[str, tuple[int, int]]:
         """Return name -> (first byte, byte after the last), counted from the end of the header."""
         spans, end = {}, 0
         for name, (dtype, shape) in self.tensors().items():
-            start, end = end, end + np.dtype(_DTYPES[dtype]).itemsize * math.prod(shape)
+            start, end = end, end + _count_bytes(dtype, shape)
             spans[name] = (start, end)
         return spans
 
     @property
     def size(self) -> int:
         """Size of all tensors in bytes."""
-        return self.spans()["words" if self.words else "kinds"][1]
+        return max(end for _, end in self.spans().values())
+
+    @property
+    def space_tokens(self) -> tuple[tuple[TokenSpace, int], ...]:
+        """Each space beside the raw one with the number of its token states, as in `StoredPage`."""
+        return tuple((one.space, one.tokens) for one in self.spaces)
+
+    def states_bytes(self, space: TokenSpace) -> int:
+        """Return the bytes of the token states of one space: codes, mean and scale, places and kinds."""
+        spans, prefix = self.spans(), "" if space is TokenSpace.RAW else f"{space}."
+        names = ("codes", "mean", "scale", "grid", "boxes", "kinds")
+        return sum(end - start for name in names for start, end in (spans.get(prefix + name, (0, 0)),))
+
+
+def _state_tensors(space: SpaceLayout) -> _Tensors:
+    """Return name -> (dtype, shape) of the token states of a space."""
+    codes: _Tensors = {"codes": (_CODES[space.codec], (space.tokens, space.width))}
+    centred: _Tensors = {"mean": ("F32", (space.width,)), "scale": ("F32", (1,))} if space.codec == "int8" else {}
+    place: _Tensors = {"boxes": ("U16", (space.tokens, 4))} if space.boxes else {"grid": ("I32", (3,))}
+    return {**codes, **centred, **place, "kinds": ("U8", (space.tokens,))}
+
+
+def _count_bytes(dtype: str, shape: tuple[int, ...]) -> int:
+    return np.dtype(_DTYPES[dtype]).itemsize * math.prod(shape)
 
 
 @dataclass(frozen=True, slots=True)
@@ -177,30 +235,27 @@ def serialise(
     codes: TokenCodes,
     pictures: tuple[bytes, ...] = (),
     words: tuple[Word, ...] = (),
+    space_codes: Mapping[TokenSpace, TokenCodes] = NO_SPACES,
 ) -> bytes:
     """Return the bytes of a page's token file, with digests of its pictures. Equal arguments give equal bytes.
 
-    words: stored if `page.source` says where they come from.
+    codes: those of the raw space. words: stored if `page.source` says where they come from. space_codes: those of each
+    other space of the encoding.
     """
-    place = encoding.place
-    tokens, width = codes.codes.shape
     written = b"" if page.source is None else word_codec.encode_words(words)
+    raw, *others = (_lay_out(encoding, space, one) for space, one in {TokenSpace.RAW: codes, **space_codes}.items())
     layout = TokenFileLayout(
-        page.codec, tokens, width, len(encoding.pooled), isinstance(place, TokenBoxes), len(written)
+        page.codec, raw.tokens, raw.width, len(encoding.pooled), raw.boxes, len(written), tuple(others)
     )
     tensors: dict[str, npt.NDArray[np.generic]] = {
         "pooled": encoding.pooled,
-        "codes": codes.codes,
-        "kinds": encoding.kinds,
-        "scale": np.array([codes.scale]),
         "words": np.frombuffer(written, np.uint8),
+        **_make_tensors(codes, encoding.in_space(TokenSpace.RAW)),
     }
-    if codes.mean is not None:
-        tensors["mean"] = codes.mean
-    if isinstance(place, TokenBoxes):
-        tensors["boxes"] = to_fixed_point(place.boxes)
-    else:
-        tensors["grid"] = np.array([place.start, place.rows, place.cols])
+    for space, own in space_codes.items():
+        made = _make_tensors(own, encoding.in_space(space))
+        made["padding"] = np.zeros(layout.tensors()[f"{space}.padding"][1])
+        tensors |= {f"{space}.{name}": values for name, values in made.items()}
     data = b""
     for name, (dtype, shape) in layout.tensors().items():
         data += tensors[name].astype(_DTYPES[dtype]).reshape(shape).tobytes()
@@ -219,10 +274,11 @@ def serialise(
         "height": str(page.height),
         "codec": page.codec,
         "added": repr(page.added),
-        **({"seconds": repr(page.seconds)} if page.seconds else {}),  # files of earlier versions lack these four
+        **({"seconds": repr(page.seconds)} if page.seconds else {}),  # files of earlier versions lack these five
         **({"pictures": " ".join(map(digest, pictures))} if pictures else {}),
         **({"source": page.source.value} if page.source is not None else {}),
         **({"few_known_words": "yes"} if page.few_known_words else {}),
+        **({"spaces": " ".join(f"{one.space}:{one.codec}" for one in others)} if others else {}),
     }
     text = json.dumps({"__metadata__": facts, **_tensor_entries(layout)}, separators=(",", ":")).encode()
     text += b" " * (-(LENGTH_BYTES + len(text) + layout.spans()["codes"][0]) % _ALIGNMENT)
@@ -250,21 +306,50 @@ def read_header(path: Path) -> tuple[TokenFileHeader, Floats]:
     return _make_header(path, facts, layout, start, modified_ns), np.frombuffer(pooled, np.float32)
 
 
-def read_body(path: Path, header: TokenFileHeader, *, verified: bool) -> TokenFileBody:
-    """Map token states from the file, copy-on-write. Unless `verified` before, every byte is checked first.
+def _lay_out(encoding: PageEncoding, space: TokenSpace, codes: TokenCodes) -> SpaceLayout:
+    codec = next(codec for codec, dtype in _CODES.items() if codes.codes.dtype == _DTYPES[dtype])
+    tokens, width = codes.codes.shape
+    return SpaceLayout(space, codec, tokens, width, isinstance(encoding.in_space(space).place, TokenBoxes))
+
+
+def _make_tensors(codes: TokenCodes, states: PageTokens) -> dict[str, npt.NDArray[np.generic]]:
+    """Return the tensors of the token states of one space by name, as `_state_tensors` lists them."""
+    tensors: dict[str, npt.NDArray[np.generic]] = {
+        "codes": codes.codes,
+        "kinds": states.kinds,
+        "scale": np.array([codes.scale]),
+    }
+    if codes.mean is not None:
+        tensors["mean"] = codes.mean
+    if isinstance(states.place, TokenBoxes):
+        tensors["boxes"] = to_fixed_point(states.place.boxes)
+    else:
+        tensors["grid"] = np.array([states.place.start, states.place.rows, states.place.cols])
+    return tensors
+
+
+def read_body(
+    path: Path, header: TokenFileHeader, *, verified: bool, space: TokenSpace = TokenSpace.RAW
+) -> TokenFileBody:
+    """Map the token states of a space, copy-on-write. Unless the file was `verified` before, every byte is checked.
 
     The map stays valid after the file is deleted. It holds one file descriptor until its arrays are freed.
-    Raises TokenFileDamaged if the file has another size or, if it is checked, another digest.
+    Raises TokenFileDamaged if the file has another size or, if it is checked, another digest; KeyError if it lacks the
+    space.
     """
     mapped = _map(path, header, verified=verified)
+    prefix = "" if space is TokenSpace.RAW else f"{space}."
     spans = header.layout.spans()
     mapped.madvise(mmap.MADV_WILLNEED)
     arrays = {
-        name: np.frombuffer(mapped, _DTYPES[dtype], math.prod(shape), header.start + spans[name][0]).reshape(shape)
+        name.removeprefix(prefix): np.frombuffer(
+            mapped, _DTYPES[dtype], math.prod(shape), header.start + spans[name][0]
+        ).reshape(shape)
         for name, (dtype, shape) in header.layout.tensors().items()
+        if name.startswith(prefix)
     }
     scale = float(arrays["scale"][0]) if "scale" in arrays else 1.0
-    boxes = header.layout.boxes
+    boxes = "boxes" in arrays
     place = TokenBoxes(from_fixed_point(arrays["boxes"])) if boxes else TokenGrid(*map(int, arrays["grid"]))
     return TokenFileBody(TokenCodes(arrays["codes"], arrays.get("mean"), scale), arrays["kinds"], place, mapped)
 
@@ -303,7 +388,14 @@ def _parse_header(path: Path, header: bytes) -> tuple[dict[str, str], TokenFileL
         facts, table = parse_header(header)
         tokens, width = table["codes"]["shape"]
         words = table["words"]["shape"][0] if "words" in table else 0
-        layout = TokenFileLayout(facts["codec"], tokens, width, table["pooled"]["shape"][0], "boxes" in table, words)
+        listed = [entry.partition(":") for entry in facts.get("spaces", "").split()]
+        spaces = tuple(
+            SpaceLayout(TokenSpace(name), codec, rows, cols, f"{name}.boxes" in table)
+            for name, _, codec in listed
+            for rows, cols in (table[f"{name}.codes"]["shape"],)
+        )
+        pooled = table["pooled"]["shape"][0]
+        layout = TokenFileLayout(facts["codec"], tokens, width, pooled, "boxes" in table, words, spaces)
         known = facts["format"] == FORMAT and ("source" in facts) == bool(words)
         if not known or table != _tensor_entries(layout):
             raise_damaged(path, "is of an unknown form")
@@ -331,6 +423,7 @@ def _make_header(
             seconds=float(facts.get("seconds", "0")),
             source=WordSource(facts["source"]) if "source" in facts else None,
             few_known_words="few_known_words" in facts,
+            space_tokens=layout.space_tokens,
         )
         pictures = tuple(facts.get("pictures", "").split())
         return TokenFileHeader(page, layout, start, facts["rest_digest"], pictures, modified_ns)

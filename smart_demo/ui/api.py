@@ -16,9 +16,10 @@ from typing import Any, NoReturn, cast
 import gradio as gr
 
 from smart_demo.errors import InputRefused, LibraryError, Notice, NoticeCode, QueryRefused, SmartError
+from smart_demo.methods import POOLED, SMART, Weights
 from smart_demo.search.retrieval import MAX_RESULTS, as_dict
 from smart_demo.server.gate import UNEXPECTED_ERROR
-from smart_demo.types import POOLED, SAMPLES, SMART, Query, Scope, Weights
+from smart_demo.types import SAMPLES, Query, Scope
 from smart_demo.ui.handlers import Handlers
 from smart_demo.wording import describe_pages_of_other_models
 

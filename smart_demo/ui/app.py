@@ -9,6 +9,7 @@ import gradio as gr
 from smart_demo.engine import Engine
 from smart_demo.errors import InputRefused
 from smart_demo.judging.judging_store import JudgingStore
+from smart_demo.methods import Counted, Reduce
 from smart_demo.search.request import (
     ON_MINE,
     ON_SAMPLES,
@@ -19,7 +20,7 @@ from smart_demo.search.request import (
 )
 from smart_demo.server.cleanup import Cleanup
 from smart_demo.server.picture_addresses import PictureAddresses
-from smart_demo.types import SAMPLES, Counted, Reduce, Scope
+from smart_demo.types import SAMPLES, Scope
 from smart_demo.ui import adding, library_tab, page_layout, theme
 from smart_demo.ui.api import API_NAME, MAX_CONCURRENT, SearchEndpoint
 from smart_demo.ui.costs_tab import CostsTab

@@ -11,22 +11,11 @@ import numpy as np
 from markupsafe import Markup
 
 from smart_demo import scoring
+from smart_demo.methods import LATE, POOLED, Counted, Found, Hit, Method, Reduce, SearchResult, Weights
 from smart_demo.page_list import as_page_list
 from smart_demo.search.comparison import Change, Comparison, Move, compare
 from smart_demo.store.prepared_page import MAX_THUMBNAIL_WIDTH, thumbnail_size
-from smart_demo.types import (
-    LATE,
-    POOLED,
-    Counted,
-    Floats,
-    Found,
-    Hit,
-    Method,
-    Reduce,
-    SearchResult,
-    StoredPage,
-    Weights,
-)
+from smart_demo.types import Floats, StoredPage
 from smart_demo.ui.format import format_score, format_weight, in_sentence
 from smart_demo.ui.render import render
 from smart_demo.wording import count

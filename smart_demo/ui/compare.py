@@ -6,10 +6,11 @@ from collections.abc import Mapping
 
 from markupsafe import Markup
 
+from smart_demo.methods import Counted, Found
 from smart_demo.search.candidate_check import CHECKED_TOP, CandidateCheck
 from smart_demo.search.comparison import Change
 from smart_demo.search.retrieval import list_little_known
-from smart_demo.types import Counted, Found, TokenKind
+from smart_demo.types import TokenKind
 from smart_demo.ui.cards import CardRow, Column, RankedColumns, ThumbnailAddress, build_columns, render_card
 from smart_demo.ui.format import format_milliseconds, page_key
 from smart_demo.ui.render import render

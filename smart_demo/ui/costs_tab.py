@@ -17,7 +17,7 @@ from smart_demo.errors import InputRefused, LibraryError
 from smart_demo.search.costs import STAGES, Costs, StageCost, compute_costs
 from smart_demo.search.request import ON_BOTH, ON_MINE, ON_SAMPLES, SearchRequest, parse_request_fields
 from smart_demo.search.retrieval import as_dict
-from smart_demo.types import SAMPLES, Scope
+from smart_demo.types import SAMPLES, Scope, TokenSpace
 from smart_demo.ui import api
 from smart_demo.ui.api import SearchEndpoint
 from smart_demo.ui.events import answer_errors
@@ -32,6 +32,7 @@ PICTURE_ONLY = "This query is a picture without words. Programs can only send wo
 PROJECTED_PAGES = ((10_000, "10 thousand"), (1_000_000, "1 million"), (1_000_000_000, "1 billion"))
 """Numbers of pages with their column heads."""
 UNMEASURED, UNKNOWN, DASH = "not measured yet", "not extrapolated", "–"
+SPACE_NAMES = {TokenSpace.TRAINED: "Trained states", TokenSpace.ADAPTER: "States of the adapter"}
 STAGE_NAMES = {
     "encode": "Encoding the query",
     "candidates": "Finding the candidates",
@@ -152,6 +153,12 @@ def _size_rows(costs: Costs) -> list[CostRow]:
         use = "" if not stored else "used here" if stored == costs.pages else f"used here for {count(stored, 'page')}"
         cells = [f"{costs.mean_tokens:,.0f}", format_bytes(size), format_digits(size / costs.pooled)]
         rows.append(CostRow(f"Token states, {codec}", cells, use, size / largest))
+    for space in costs.spaces:
+        for codec in costs.stored:
+            size = space.states[codec]
+            cells = [f"{space.mean_tokens:,.0f}", format_bytes(size), format_digits(size / costs.pooled)]
+            source = f"{space.width:,} numbers each, from the same pass"
+            rows.append(CostRow(f"{SPACE_NAMES[space.space]}, {codec}", cells, source, min(1.0, size / largest)))
     return rows
 
 

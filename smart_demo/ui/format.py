@@ -6,7 +6,8 @@ import math
 import re
 from typing import NamedTuple
 
-from smart_demo.types import LOCAL, SAMPLES, PageId, Scope, Weights
+from smart_demo.methods import Weights
+from smart_demo.types import LOCAL, SAMPLES, PageId, Scope
 from smart_demo.wording import count
 
 _UNSHOWABLE = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u200e\u200f\u202a-\u202e\u2066-\u2069\ufeff]")

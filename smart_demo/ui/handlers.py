@@ -20,6 +20,7 @@ from smart_demo.engine import Engine
 from smart_demo.errors import InputRefused, LibraryError, SmartError
 from smart_demo.indexing.progress import BatchProgress
 from smart_demo.indexing.samples import Samples
+from smart_demo.methods import SMART, Found
 from smart_demo.search.request import (
     ON_BOTH,
     ON_MINE,
@@ -31,18 +32,7 @@ from smart_demo.search.request import (
 )
 from smart_demo.server.picture_addresses import PictureAddresses, data_address
 from smart_demo.server.visitors import current_visitor
-from smart_demo.types import (
-    LOCAL,
-    SAMPLES,
-    SMART,
-    Document,
-    Found,
-    PageId,
-    Pixels,
-    Query,
-    Scope,
-    StoredPage,
-)
+from smart_demo.types import LOCAL, SAMPLES, Document, PageId, Pixels, Query, Scope, StoredPage
 from smart_demo.ui import compare, library_tab, query_input, stories
 from smart_demo.ui.events import answer_errors
 from smart_demo.ui.library_tab import PendingSamples, SamplePreparation

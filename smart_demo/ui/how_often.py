@@ -13,9 +13,10 @@ from smart_demo.errors import InputRefused, LibraryError, SmartError
 from smart_demo.evaluation.outcomes import Outcome, OutcomeKind, Outcomes
 from smart_demo.judging.judging_store import JudgingStore
 from smart_demo.judging.outcome_counter import OutcomeCounter
+from smart_demo.methods import Found
 from smart_demo.page_list import as_page_list
 from smart_demo.search.request import ON_MINE, ON_SAMPLES, SearchRequest, parse_request
-from smart_demo.types import SAMPLES, Found, Scope
+from smart_demo.types import SAMPLES, Scope
 from smart_demo.ui.events import answer_errors, request_field
 from smart_demo.ui.format import in_sentence
 from smart_demo.ui.handlers import Handlers

@@ -26,8 +26,9 @@ from smart_demo.judging.records import (
 )
 from smart_demo.judging.scoreboard import METHOD_LABELS
 from smart_demo.judging.trials import BlindColumns, Trial
+from smart_demo.methods import SMART
 from smart_demo.search.request import SearchRequest, format_url_query
-from smart_demo.types import SMART, PageId, Scope, StoredPage
+from smart_demo.types import PageId, Scope, StoredPage
 from smart_demo.ui.cards import ThumbnailAddress, describe_formula, render_thumbnail
 from smart_demo.ui.handlers import Handlers
 from smart_demo.ui.render import render

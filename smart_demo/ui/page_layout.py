@@ -10,8 +10,8 @@ from markupsafe import Markup
 from smart_demo.backbones.registry import BUNDLED_BACKBONE, Serving
 from smart_demo.config import Settings
 from smart_demo.diagnostics import has_mcp
+from smart_demo.methods import Counted, Reduce
 from smart_demo.search.request import MAX_K, MAX_WEIGHT, MIN_K, ON_MINE, ON_SAMPLES
-from smart_demo.types import Counted, Reduce
 from smart_demo.ui import library_tab, stories
 from smart_demo.ui.adding import AddingPanel
 from smart_demo.ui.events import ServerFunction, html_component

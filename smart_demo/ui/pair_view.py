@@ -10,6 +10,7 @@ import math
 from collections.abc import Collection, Sequence
 from dataclasses import asdict, dataclass
 
+from smart_demo.methods import Found
 from smart_demo.page_list import Key
 from smart_demo.page_text import Box
 from smart_demo.search.explain import (
@@ -22,7 +23,7 @@ from smart_demo.search.explain import (
     select_informative_terms,
 )
 from smart_demo.search.explain.explainer import Explanation, Pairing
-from smart_demo.types import Found, StoredPage, TokenGrid, TokenKind
+from smart_demo.types import StoredPage, TokenGrid, TokenKind
 from smart_demo.ui.format import format_distinct_weight, format_score, format_weight, page_key, strip_unprintable
 
 MIN_DECIMALS, MAX_DECIMALS = 4, 6

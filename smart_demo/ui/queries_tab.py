@@ -38,9 +38,10 @@ from smart_demo.judging.query_list import (
     ListedQuery,
     read_queries,
 )
+from smart_demo.methods import Found
 from smart_demo.search.cache import LRUCache
 from smart_demo.search.request import SearchRequest
-from smart_demo.types import Found, Scope
+from smart_demo.types import Scope
 from smart_demo.ui.cards import describe_formula
 from smart_demo.ui.events import UNEXPECTED_ERROR, answer_errors, request_field
 from smart_demo.ui.format import format_time_left

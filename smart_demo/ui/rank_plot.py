@@ -8,9 +8,9 @@ from itertools import pairwise
 
 from markupsafe import Markup
 
+from smart_demo.methods import Weights
 from smart_demo.search.explain import MAX_LATE_WEIGHT, Sweep
 from smart_demo.search.explain.explainer import Explanation
-from smart_demo.types import Weights
 from smart_demo.ui.format import format_distinct_weight, format_weight
 from smart_demo.ui.render import render
 from smart_demo.wording import count

@@ -13,9 +13,10 @@ from markupsafe import Markup
 
 from smart_demo.errors import LibraryError
 from smart_demo.evaluation.outcomes import Outcomes
+from smart_demo.methods import Found, Hit, Method, SearchResult
 from smart_demo.search.comparison import Change, Comparison, Move, compare
 from smart_demo.search.request import ON_MINE, ON_SAMPLES, parse_request
-from smart_demo.types import Found, Hit, Method, SearchResult, StoredPage
+from smart_demo.types import StoredPage
 from smart_demo.ui.cards import describe_formula
 from smart_demo.ui.format import describe_match, page_key, strip_unprintable
 from smart_demo.ui.render import render

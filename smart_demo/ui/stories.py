@@ -12,8 +12,9 @@ from dataclasses import dataclass
 
 from markupsafe import Markup
 
+from smart_demo.methods import Found, Method
 from smart_demo.search.comparison import Change
-from smart_demo.types import SAMPLES, Found, Method, StoredPage
+from smart_demo.types import SAMPLES, StoredPage
 from smart_demo.ui.format import in_sentence
 from smart_demo.ui.render import NOTHING, render
 

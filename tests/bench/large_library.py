@@ -26,14 +26,12 @@ import numpy as np
 
 from smart_demo.config import Settings
 from smart_demo.engine import Engine
+from smart_demo.methods import LATE, POOLED, SMART
 from smart_demo.store import token_file
 from smart_demo.store.library import Library
 from smart_demo.store.page_files import PageFiles
 from smart_demo.types import (
-    LATE,
     LOCAL,
-    POOLED,
-    SMART,
     Codes,
     Encoder,
     Floats,

@@ -16,6 +16,7 @@ from pathlib import Path
 import numpy as np
 
 from smart_demo import scoring
+from smart_demo.methods import Parts
 from smart_demo.store.library import Library
 from smart_demo.types import (
     LOCAL,
@@ -23,7 +24,6 @@ from smart_demo.types import (
     Page,
     PageEncoding,
     PageId,
-    Parts,
     Query,
     QueryEncoding,
     TokenCodes,

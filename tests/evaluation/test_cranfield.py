@@ -64,7 +64,7 @@ def test_scoring_all_queries_together_is_scoring_each_alone(cranfield):
     for query in queries:
         every = np.arange(len(texts.pages))
         alone = scoring.compute_parts(
-            query, texts.pages, texts.pooled @ query.pooled, every, lambda page: texts.tokens[page.id]
+            query, texts.pages, texts.pooled @ query.pooled, every, lambda page, _: texts.tokens[page.id]
         )
         found = together[query.query.text]
         assert found.pages == alone.pages

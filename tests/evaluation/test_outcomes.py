@@ -21,7 +21,8 @@ from smart_demo.evaluation.outcomes import (
 )
 from smart_demo.evaluation.query_sets import QueryJudgements
 from smart_demo.judging.query_list import read_queries
-from smart_demo.types import LATE, POOLED, SAMPLES, SMART, PageId, Parts, Query, StoredPage, TokenKind
+from smart_demo.methods import LATE, POOLED, SMART, Parts
+from smart_demo.types import SAMPLES, PageId, Query, StoredPage, TokenKind
 from tests.apps import ROOT
 
 COUNT = 14

@@ -8,7 +8,8 @@ from smart_demo.backbones.bag_of_words import WordBackbone
 from smart_demo.errors import InputRefused, QueryRefused
 from smart_demo.evaluation.query_sets import QueryJudgements
 from smart_demo.evaluation.runner import METHODS, Report, evaluate_queries
-from smart_demo.types import LOCAL, PageId, SearchResult
+from smart_demo.methods import SearchResult
+from smart_demo.types import LOCAL, PageId
 
 A, B, C = (PageId(f"{n:016x}", 1) for n in (1, 2, 3))
 ORDERS = {  # by query, then pooled, late, smart

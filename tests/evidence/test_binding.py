@@ -18,7 +18,7 @@ from smart_demo.evidence.binding import (
     one_sidedness,
 )
 from smart_demo.evidence.marker_pages import draw_pair
-from smart_demo.types import LATE, POOLED, SMART, Weights
+from smart_demo.methods import LATE, POOLED, SMART, Weights
 from tests.evidence.cases import Binder, Partial
 
 PAIRS = 2

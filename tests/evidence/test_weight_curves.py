@@ -27,7 +27,8 @@ from smart_demo.evidence.weight_curves import (
     encode_page_collection,
     encode_text_collection,
 )
-from smart_demo.types import LATE, POOLED, SMART, Counted, Method, Parts, Query, Reduce, TokenCodes, Weights
+from smart_demo.methods import LATE, POOLED, SMART, Counted, Method, Parts, Reduce, Weights
+from smart_demo.types import Query, TokenCodes
 from tests.documents import write_pdf
 from tests.evaluation.cases import write_cranfield, write_judged
 from tests.search.explain.cases import stored

@@ -15,7 +15,8 @@ from smart_demo.judging.trials import (
     Trial,
     draw_sides,
 )
-from smart_demo.types import LOCAL, Counted, PageId, Query, Reduce, Weights
+from smart_demo.methods import Counted, Reduce, Weights
+from smart_demo.types import LOCAL, PageId, Query
 
 SEED = "5e" * 16
 NOON = datetime(2026, 5, 24, 12, tzinfo=UTC)

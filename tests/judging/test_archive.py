@@ -22,7 +22,8 @@ from smart_demo.judging.journal import MAX_JOURNAL_BYTES, format_lines
 from smart_demo.judging.records import replay
 from smart_demo.judging.scoreboard import MEASURES, boards
 from smart_demo.judging.trials import METHOD_NAMES, RankedPage, draw_sides
-from smart_demo.types import PageId, Query, Weights
+from smart_demo.methods import Weights
+from smart_demo.types import PageId, Query
 from tests.judging.cases import HOSTILE, SEED, Script, open_journal, page, trial_of
 
 

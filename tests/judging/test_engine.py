@@ -17,8 +17,9 @@ from smart_demo.judging.journal import Journal, format_line, parse_line
 from smart_demo.judging.records import count_ungraded, pages_to_grade, pages_without_grade
 from smart_demo.judging.scoreboard import boards
 from smart_demo.judging.trials import judged_methods, page_order, record_query, record_trial, recorded_depth
+from smart_demo.methods import Counted, Reduce, Weights
 from smart_demo.store.library import Library
-from smart_demo.types import LOCAL, SAMPLES, Counted, Query, Reduce, Weights
+from smart_demo.types import LOCAL, SAMPLES, Query
 from tests.documents import write_pdf
 from tests.judging.cases import SEED
 

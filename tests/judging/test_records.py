@@ -10,7 +10,8 @@ from smart_demo.errors import InputRefused
 from smart_demo.judging.journal import format_line, parse_line, parse_lines
 from smart_demo.judging.records import Grade, SessionHeader, SidesRevealed, Skip, Undo, Vote, VoteChoice
 from smart_demo.judging.trials import JudgedQuery, RankedPage
-from smart_demo.types import Counted, Query, Reduce, Weights
+from smart_demo.methods import Counted, Reduce, Weights
+from smart_demo.types import Query
 from tests.judging.cases import HOSTILE, SEED, any_events, page, ranked, trial_of
 
 STAMP = ("01" * 16, "2026-05-24T12:00:00.000001Z", "0c" * 16)

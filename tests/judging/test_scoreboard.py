@@ -12,7 +12,7 @@ from smart_demo.evaluation.metrics import MIN_DECIDED, MIN_QUERIES, SIGNIFICANCE
 from smart_demo.judging import scoreboard
 from smart_demo.judging.records import replay
 from smart_demo.judging.scoreboard import VoteCount, boards
-from smart_demo.types import Counted, Reduce, Weights
+from smart_demo.methods import Counted, Reduce, Weights
 from tests.judging.cases import HOSTILE, Script, page, trial_of
 
 

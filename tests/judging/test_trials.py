@@ -9,7 +9,8 @@ from hypothesis import strategies as st
 
 from smart_demo.judging.records import count_ungraded, pages_to_grade, pages_without_grade, replay
 from smart_demo.judging.trials import draw_sides, library_fingerprint, new_seed, shuffled
-from smart_demo.types import LOCAL, SAMPLES, SMART, Query, Scope, StoredPage
+from smart_demo.methods import SMART
+from smart_demo.types import LOCAL, SAMPLES, Query, Scope, StoredPage
 from tests.judging.cases import SEED, Script, page, trial_of
 
 KEYS = [Query(f"query {n}").key for n in range(4_000)]

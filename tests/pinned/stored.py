@@ -31,28 +31,12 @@ from smart_demo.judging.archive import build_archive, extract_journal
 from smart_demo.judging.journal import Journal
 from smart_demo.judging.query_list import read_queries
 from smart_demo.judging.trials import judged_methods, record_trial, recorded_depth
+from smart_demo.methods import LATE, POOLED, SMART, Counted, Method, Reduce, Weights
 from smart_demo.search.retrieval import as_dict
 from smart_demo.store.page_files import PageFiles
 from smart_demo.store.snapshot import read_snapshot, write_snapshot
 from smart_demo.store.token_file import read_body, read_header, serialise
-from smart_demo.types import (
-    LATE,
-    LOCAL,
-    POOLED,
-    SAMPLES,
-    SMART,
-    Counted,
-    Method,
-    PageEncoding,
-    PageId,
-    Query,
-    Reduce,
-    Scope,
-    StoredPage,
-    TokenCodes,
-    TokenGrid,
-    Weights,
-)
+from smart_demo.types import LOCAL, SAMPLES, PageEncoding, PageId, Query, Scope, StoredPage, TokenCodes, TokenGrid
 from tests.documents import write_pdf
 
 ROOT = Path(__file__).resolve().parents[2]

@@ -34,11 +34,12 @@ from smart_demo.indexing.progress import Progress, State
 from smart_demo.indexing.samples import Samples
 from smart_demo.judging.journal import Journal
 from smart_demo.judging.trials import JudgedQuery, Rankings, draw_sides
+from smart_demo.methods import POOLED, SMART
 from smart_demo.search.comparison import Change, Move
 from smart_demo.search.request import ON_BOTH, ON_MINE, ON_SAMPLES, SearchRequest, format_url_query, parse_request
 from smart_demo.server.picture_addresses import PictureAddresses
 from smart_demo.store.quotas import Usage
-from smart_demo.types import LOCAL, POOLED, SAMPLES, SMART, Document, Query
+from smart_demo.types import LOCAL, SAMPLES, Document, Query
 from smart_demo.ui.api import SearchEndpoint
 from smart_demo.ui.app import build_app
 from smart_demo.ui.cards import Side, describe_move, render_badge

@@ -10,20 +10,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from smart_demo import scoring
+from smart_demo.methods import LATE, POOLED, SMART, Counted, Method, Reduce, Weights
 from smart_demo.scoring.int8 import quantise
-from smart_demo.types import (
-    LATE,
-    POOLED,
-    SMART,
-    Counted,
-    Method,
-    Query,
-    QueryEncoding,
-    Reduce,
-    TokenCodes,
-    TokenKind,
-    Weights,
-)
+from smart_demo.types import Query, QueryEncoding, TokenCodes, TokenKind
 from tests.scoring.cases import error_bound, page_of, unit
 
 D = 8
@@ -38,7 +27,7 @@ def parts_of(query, pooled, tokens):
     pages = [page_of(i + 1) for i in range(len(tokens))]
     codes = {page.id: TokenCodes(t) for page, t in zip(pages, tokens, strict=True)}
     return scoring.compute_parts(
-        query, pages, pooled @ query.pooled, np.arange(len(pages)), lambda page: codes[page.id]
+        query, pages, pooled @ query.pooled, np.arange(len(pages)), lambda page, _: codes[page.id]
     )
 
 
@@ -123,7 +112,7 @@ def test_ties_stand_by_id_whatever_order_the_pages_came_in():
     for order in ([1, 2, 3], [3, 1, 2], [2, 3, 1]):
         pages = [page_of(n) for n in order]
         parts = scoring.compute_parts(
-            query, pages, np.repeat(pooled, 3, 0) @ query.pooled, np.arange(3), lambda _: TokenCodes(tokens)
+            query, pages, np.repeat(pooled, 3, 0) @ query.pooled, np.arange(3), lambda *_: TokenCodes(tokens)
         )
         assert [h.page.number for h in scoring.rank(parts, SMART, 9).hits] == [1, 2, 3]
 
@@ -143,7 +132,7 @@ def test_pooled_ranks_every_page_and_smart_the_candidates():
     rng = np.random.default_rng(2)
     query, pooled = query_of(unit(rng, D), unit(rng, 2, D)), unit(rng, 6, D)
     pages, tokens = [page_of(i + 1) for i in range(6)], unit(rng, 4, D)
-    parts = scoring.compute_parts(query, pages, pooled @ query.pooled, np.array([1, 4]), lambda _: TokenCodes(tokens))
+    parts = scoring.compute_parts(query, pages, pooled @ query.pooled, np.array([1, 4]), lambda *_: TokenCodes(tokens))
     by_pooled, by_smart = scoring.rank(parts, POOLED, 9), scoring.rank(parts, SMART, 9)
     assert (by_pooled.candidates, by_pooled.pages, len(by_pooled.hits)) == (6, 6, 6)
     assert (by_smart.candidates, by_smart.pages) == (2, 6)

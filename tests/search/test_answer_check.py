@@ -10,10 +10,11 @@ import pytest
 from smart_demo.backbones.bag_of_words import WordBackbone
 from smart_demo.engine import Engine
 from smart_demo.judging.query_list import read_queries
+from smart_demo.methods import Found
 from smart_demo.search.answer_check import MIN_PAGES, NOTICE, AnswerCheck, best_match
 from smart_demo.search.request import ON_MINE, parse_request
 from smart_demo.search.retrieval import as_dict
-from smart_demo.types import LOCAL, SAMPLES, Found, Query, Scope
+from smart_demo.types import LOCAL, SAMPLES, Query, Scope
 from tests.apps import Counting, handlers_of, open_words, settings_below
 from tests.documents import write_pdf
 

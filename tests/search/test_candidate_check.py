@@ -9,10 +9,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from smart_demo import cli, scoring
+from smart_demo.methods import POOLED, SMART
 from smart_demo.page_list import PageList
 from smart_demo.search import candidate_check
 from smart_demo.search.candidate_check import CandidateCheck
-from smart_demo.types import LOCAL, POOLED, SMART, Query, QueryEncoding, StoredPage, TokenCodes, TokenKind
+from smart_demo.types import LOCAL, Query, QueryEncoding, StoredPage, TokenCodes, TokenKind
 from smart_demo.ui import compare
 from tests.apps import open_words, settings_below
 from tests.documents import write_pdf
@@ -39,7 +40,7 @@ def test_it_is_the_first_depth_at_which_the_first_places_are_those_of_a_full_sca
 
     def first(query, depth):
         nearest = np.sort(np.argsort(-(pooled @ query.pooled))[:depth])
-        parts = scoring.compute_parts(query, pages, pooled @ query.pooled, nearest, lambda page: codes[page.id])
+        parts = scoring.compute_parts(query, pages, pooled @ query.pooled, nearest, lambda page, _: codes[page.id])
         return [hit.page.id for hit in scoring.rank(parts, SMART, candidate_check.CHECKED_TOP).hits]
 
     slow = [next(d for d in range(1, count + 1) if first(query, d) == first(query, count)) for query in some]

@@ -2,8 +2,9 @@
 
 import pytest
 
+from smart_demo.methods import POOLED, SMART, Hit, SearchResult
 from smart_demo.search.comparison import Change, compare
-from smart_demo.types import POOLED, SMART, Hit, PageId, SearchResult
+from smart_demo.types import PageId
 from tests.scoring.cases import page_of
 
 

@@ -12,10 +12,11 @@ from smart_demo.backbones.bag_of_words import WordBackbone
 from smart_demo.config import CODECS, Limits, Settings
 from smart_demo.indexing import indexer
 from smart_demo.indexing.indexer import Indexer
+from smart_demo.methods import POOLED, SMART
 from smart_demo.search.costs import RecentTimings, StageTiming, compute_costs, token_states_bytes
 from smart_demo.store import prepared_page
 from smart_demo.store.library import Library
-from smart_demo.types import LOCAL, POOLED, SMART, Encoder, Query
+from smart_demo.types import LOCAL, Encoder, Query
 from tests.documents import write_pdf
 from tests.store.cases import POOLED as POOLED_WIDTH
 from tests.store.cases import WIDTH, made, open_library, put, token_files

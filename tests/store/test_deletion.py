@@ -12,11 +12,12 @@ from smart_demo.errors import LibraryError
 from smart_demo.indexing.progress import State
 from smart_demo.judging.journal import Journal
 from smart_demo.judging.trials import JudgedQuery
+from smart_demo.methods import POOLED, SMART
 from smart_demo.store import atomic_files
 from smart_demo.store.chroma_index import PageIndex
 from smart_demo.store.page_files import PageFiles
 from smart_demo.store.upkeep import ChromaUpkeep
-from smart_demo.types import LOCAL, POOLED, SAMPLES, SMART, Query, QueryEncoding, StoredPage
+from smart_demo.types import LOCAL, SAMPLES, Query, QueryEncoding, StoredPage
 from tests.documents import write_pdf
 from tests.server.cases import Words, add, an_engine, bytes_under, holding, judge, names, visitor, without_index
 from tests.store.cases import ENCODER, files_under, made, open_library, page_id, put, token_files

@@ -7,24 +7,8 @@ import numpy as np
 
 from smart_demo import scoring
 from smart_demo.errors import Notice, NoticeCode
-from smart_demo.types import (
-    LATE,
-    POOLED,
-    SAMPLES,
-    SMART,
-    Encoder,
-    Found,
-    Method,
-    PageId,
-    Parts,
-    Query,
-    QueryEncoding,
-    Scope,
-    StoredPage,
-    TokenKind,
-    Weights,
-    name_weights,
-)
+from smart_demo.methods import LATE, POOLED, SMART, Found, Method, Parts, Weights, name_weights
+from smart_demo.types import SAMPLES, Encoder, PageId, Query, QueryEncoding, Scope, StoredPage, TokenKind
 from smart_demo.ui.format import page_key
 from smart_demo.ui.handlers import Handlers
 

@@ -1,8 +1,9 @@
 """Pairs of pages through the real explainer, over a library of a few encodings written in the test."""
 
 from smart_demo import scoring
+from smart_demo.methods import POOLED, SMART, Found, Method
 from smart_demo.search.explain.explainer import Explainer
-from smart_demo.types import POOLED, SMART, Encoder, Found, Method, TokenCodes
+from smart_demo.types import Encoder, TokenCodes
 from tests.search.explain.cases import parts_of
 
 

@@ -23,9 +23,10 @@ from mcp.client.streamable_http import streamablehttp_client
 
 from smart_demo.backbones.bag_of_words import WordBackbone
 from smart_demo.errors import NoticeCode
+from smart_demo.methods import LATE, POOLED, SMART
 from smart_demo.search.retrieval import as_dict
 from smart_demo.server.headers_and_links import rename_page_parameter
-from smart_demo.types import LATE, LOCAL, POOLED, SAMPLES, SMART, Query
+from smart_demo.types import LOCAL, SAMPLES, Query
 from smart_demo.ui.api import SearchEndpoint
 from smart_demo.ui.compare import render_results
 from tests.documents import write_pdf

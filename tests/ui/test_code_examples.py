@@ -10,7 +10,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from smart_demo import cli
-from smart_demo.types import LOCAL, SAMPLES, SMART, Counted, Reduce, Weights
+from smart_demo.methods import SMART, Counted, Reduce, Weights
+from smart_demo.types import LOCAL, SAMPLES
 from smart_demo.ui import api
 from smart_demo.ui.api import ShownQuery
 from tests.ui.costs_cases import HOSTILE_QUERIES

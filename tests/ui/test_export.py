@@ -10,8 +10,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from smart_demo.backbones.bag_of_words import WordBackbone
+from smart_demo.methods import Counted, Reduce, Weights
 from smart_demo.search.request import ON_BOTH, ON_MINE, ON_SAMPLES, parse_request
-from smart_demo.types import LOCAL, Counted, Reduce, Weights
+from smart_demo.types import LOCAL
 from smart_demo.ui import export, theme
 from smart_demo.ui.cards import build_columns
 from smart_demo.ui.export import ExportContext, Exporter, make_file_name, make_link, render_document

@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 from smart_demo.backbones.registry import BUNDLED_BACKBONE
 from smart_demo.config import Settings
 from smart_demo.errors import BackboneUnavailable, InputRefused
+from smart_demo.methods import Counted, Reduce, Weights
 from smart_demo.search.request import (
     MAX_URL_QUERY_CHARS,
     ON_BOTH,
@@ -25,7 +26,7 @@ from smart_demo.search.request import (
     parse_url_query,
 )
 from smart_demo.server.picture_addresses import OWN_FOLDER, SAMPLES_FOLDER
-from smart_demo.types import LOCAL, SAMPLES, Counted, Reduce, Weights
+from smart_demo.types import LOCAL, SAMPLES
 from smart_demo.ui import theme
 from smart_demo.ui.app import build_app
 from smart_demo.ui.events import show_errors_as_toast

@@ -10,8 +10,8 @@ from hypothesis import strategies as st
 from smart_demo.judging.judging_store import JudgingProgress, QueryStatus
 from smart_demo.judging.records import pages_to_grade
 from smart_demo.judging.trials import BlindColumns
+from smart_demo.methods import POOLED, SMART
 from smart_demo.search.request import parse_request
-from smart_demo.types import POOLED, SMART
 from smart_demo.ui.judge_sheets import SearchSetup, VoteSheet, render_vote_sheet
 from tests.ui.cases import HOSTILE, stored
 from tests.ui.voting_cases import Judge, make_voting, pages

@@ -8,8 +8,9 @@ import pytest
 from smart_demo.judging.records import replay
 from smart_demo.judging.scoreboard import boards
 from smart_demo.judging.trials import JudgedQuery, RankedPage
+from smart_demo.methods import Counted, Reduce, Weights
 from smart_demo.search.request import ON_MINE, ON_SAMPLES, parse_request, parse_request_fields
-from smart_demo.types import Counted, Query, Reduce, Weights
+from smart_demo.types import Query
 from smart_demo.ui.format import strip_unprintable
 from smart_demo.ui.results_tab import MAX_LISTED_QUERIES, render_judgements, render_scoreboards
 from tests.judging.cases import HOSTILE, Script, open_journal, page, trial_of

@@ -9,10 +9,10 @@ import pytest
 from smart_demo.backbones.registry import Serving
 from smart_demo.config import read_settings
 from smart_demo.indexing.samples import Samples
+from smart_demo.methods import POOLED, SMART, Reduce, Weights, part_methods
 from smart_demo.scoring import rank
 from smart_demo.search.comparison import Change, Move
 from smart_demo.store.quotas import Usage
-from smart_demo.types import POOLED, SMART, Reduce, Weights, part_methods
 from smart_demo.ui import compare, library_tab, page_layout
 from smart_demo.ui.cards import ScorePart, Side, build_columns, describe_move, render_badge, render_facts
 from smart_demo.ui.render import render

@@ -13,9 +13,10 @@ from hypothesis import strategies as st
 
 from smart_demo import scoring
 from smart_demo.errors import InputRefused
+from smart_demo.methods import POOLED, SMART, Counted, Method, Reduce, SearchResult, Weights
 from smart_demo.search import explain
 from smart_demo.search.comparison import find_passing_pair
-from smart_demo.types import POOLED, SMART, Counted, Method, Reduce, SearchResult, TokenBoxes, Weights
+from smart_demo.types import TokenBoxes
 from smart_demo.ui.pair_view import (
     MAX_LABEL_CHARS,
     MAX_WORD_LINES,

@@ -10,10 +10,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from smart_demo import scoring
+from smart_demo.methods import Method, Weights
 from smart_demo.search import explain
 from smart_demo.search.explain import MAX_LATE_WEIGHT, Sweep
 from smart_demo.search.explain.explainer import Explainer
-from smart_demo.types import Method, PageId, Weights
+from smart_demo.types import PageId
 from smart_demo.ui.rank_plot import (
     BOTTOM,
     LEFT,

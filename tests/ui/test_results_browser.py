@@ -21,7 +21,8 @@ from smart_demo.judging.journal import Journal
 from smart_demo.judging.records import pages_to_grade
 from smart_demo.judging.scoreboard import boards
 from smart_demo.judging.trials import METHOD_NAMES, judged_methods, record_trial, recorded_depth
-from smart_demo.types import LOCAL, SAMPLES, Query, Weights
+from smart_demo.methods import Weights
+from smart_demo.types import LOCAL, SAMPLES, Query
 from tests.apps import PATIENCE, Served, served_app
 from tests.documents import write_pdf
 from tests.ui.browser_page import Visit

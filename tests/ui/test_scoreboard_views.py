@@ -11,7 +11,7 @@ from smart_demo.judging.journal import ImportResult
 from smart_demo.judging.records import replay
 from smart_demo.judging.scoreboard import MEASURES, METHOD_PAIRS, boards
 from smart_demo.judging.trials import METHOD_NAMES
-from smart_demo.types import Weights
+from smart_demo.methods import Weights
 from smart_demo.ui.format import format_difference
 from smart_demo.ui.queries_tab import render_list_intro
 from smart_demo.ui.render import render

@@ -7,8 +7,9 @@ from dataclasses import replace
 import pytest
 
 from smart_demo.evaluation.outcomes import Outcome, OutcomeKind, Outcomes
+from smart_demo.methods import Weights
 from smart_demo.search.request import ON_BOTH, ON_MINE, ON_SAMPLES, parse_request
-from smart_demo.types import LOCAL, SAMPLES, Query, Weights
+from smart_demo.types import LOCAL, SAMPLES, Query
 from smart_demo.ui.format import page_key
 from smart_demo.ui.slide_views import (
     MAX_QUESTION_WIDTH,

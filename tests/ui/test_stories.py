@@ -6,8 +6,9 @@ from urllib.parse import parse_qsl
 import numpy as np
 import pytest
 
+from smart_demo.methods import LATE, POOLED, SMART, Found, Weights
 from smart_demo.search.request import ON_SAMPLES, format_url_query, parse_request, parse_url_query
-from smart_demo.types import LATE, LOCAL, POOLED, SAMPLES, SMART, Found, Query, Weights
+from smart_demo.types import LOCAL, SAMPLES, Query
 from smart_demo.ui import stories
 from smart_demo.ui.stories import STORIES, STORY_QUERIES, find_outcome
 from tests.ui.cases import found

@@ -15,11 +15,12 @@ from PIL import Image
 
 from smart_demo.backbones.bag_of_words import WordBackbone
 from smart_demo.errors import InputRefused, LibraryError, Notice, NoticeCode
+from smart_demo.methods import SMART, Weights
 from smart_demo.page_text import Box, PageWords, Word, WordSource
 from smart_demo.search import explain
 from smart_demo.search.explain.explainer import Explanation
 from smart_demo.search.request import ON_BOTH, ON_MINE, ON_SAMPLES, parse_request, parse_request_fields
-from smart_demo.types import LOCAL, SAMPLES, SMART, Query, TokenGrid, TokenKind, Weights
+from smart_demo.types import LOCAL, SAMPLES, Query, TokenGrid, TokenKind
 from smart_demo.ui import compare
 from smart_demo.ui.pair_view import KIND_NAMES, MAX_LABEL_CHARS
 from smart_demo.ui.viewer import (

@@ -15,11 +15,12 @@ from smart_demo.judging.journal import FOLDER
 from smart_demo.judging.judging_store import JudgingProgress, QueryStatus
 from smart_demo.judging.query_list import ListedQuery
 from smart_demo.judging.records import SessionHeader, Skip
+from smart_demo.methods import SMART, Weights
 from smart_demo.search.request import parse_request
 from smart_demo.server.cleanup import Cleanup
 from smart_demo.server.visitors import visitor_scope
 from smart_demo.store.page_files import PageFiles
-from smart_demo.types import LOCAL, SMART, Weights
+from smart_demo.types import LOCAL
 from smart_demo.ui.judge_sheets import JudgeSheets
 from smart_demo.ui.voting import Voting
 from tests.documents import write_pdf

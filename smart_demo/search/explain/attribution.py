@@ -13,8 +13,9 @@ import numpy as np
 import numpy.typing as npt
 
 from smart_demo import scoring
+from smart_demo.methods import Parts, Weights
 from smart_demo.search.explain.matching import Match, TokenLocation
-from smart_demo.types import Floats, Parts, TokenKind, Weights
+from smart_demo.types import Floats, TokenKind
 
 PICTURE_LABEL = "▦ picture"
 """Label of the term that joins the patches of a query's picture."""

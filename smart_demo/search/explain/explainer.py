@@ -10,6 +10,7 @@ import numpy as np
 
 from smart_demo import scoring
 from smart_demo.errors import InputRefused, LibraryError
+from smart_demo.methods import Found, Parts, Weights
 from smart_demo.page_list import Key, as_page_list
 from smart_demo.search import explain
 from smart_demo.search.cache import LRUCache
@@ -27,7 +28,7 @@ from smart_demo.search.explain import (
 )
 from smart_demo.store.library import Library
 from smart_demo.store.prepared_page import picture_size
-from smart_demo.types import Found, Parts, QueryEncoding, StoredPage, TokenKind, Weights
+from smart_demo.types import QueryEncoding, StoredPage, TokenKind
 
 MAX_CACHED_MATCHES, MAX_CACHED_MATCH_BYTES = 64, 2**21
 """Maximum number of cached matches, and maximum size of each: 134 MB in all. Forty query tokens on a page of 1,750

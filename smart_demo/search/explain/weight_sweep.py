@@ -8,8 +8,9 @@ import numpy as np
 import numpy.typing as npt
 
 from smart_demo import scoring
+from smart_demo.methods import Parts, Weights
 from smart_demo.page_list import as_page_list
-from smart_demo.types import Floats, Parts, StoredPage, Weights
+from smart_demo.types import Floats, StoredPage
 
 MAX_LATE_WEIGHT = 4.0
 """End of the sliders and of the plot."""

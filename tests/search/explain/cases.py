@@ -4,21 +4,19 @@ import numpy as np
 from hypothesis import strategies as st
 
 from smart_demo import scoring
+from smart_demo.methods import Counted, Reduce, Weights
 from smart_demo.search.explain import Slot
 from smart_demo.types import (
     SAMPLES,
-    Counted,
     PageEncoding,
     PageId,
     Query,
     QueryEncoding,
-    Reduce,
     StoredPage,
     TokenBoxes,
     TokenCodes,
     TokenGrid,
     TokenKind,
-    Weights,
 )
 from tests.store.cases import unit
 
@@ -54,7 +52,7 @@ def parts_of(query, pages, candidates=None):
     known = [stored(page.page.number) for page in pages]
     pooled = np.stack([page.pooled for page in pages])
     reached = np.arange(len(pages) if candidates is None else candidates)
-    return scoring.compute_parts(query, known, pooled @ query.pooled, reached, lambda page: codes[page.id])
+    return scoring.compute_parts(query, known, pooled @ query.pooled, reached, lambda page, _: codes[page.id])
 
 
 def block_page(rows, cols, cells, width=D):

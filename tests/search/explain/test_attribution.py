@@ -5,9 +5,10 @@ import pytest
 from hypothesis import given, settings
 
 from smart_demo import scoring
+from smart_demo.methods import LATE, Counted, Method, Reduce, Weights
 from smart_demo.page_text import Box
 from smart_demo.search import explain
-from smart_demo.types import LATE, Counted, Method, Reduce, TokenBoxes, TokenGrid, TokenKind, Weights
+from smart_demo.types import TokenBoxes, TokenGrid, TokenKind
 from tests.search.explain.cases import (
     CONTENT,
     INSTRUCTION,

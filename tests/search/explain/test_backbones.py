@@ -3,9 +3,10 @@
 import numpy as np
 import pytest
 
+from smart_demo.methods import SMART
 from smart_demo.page_text import Box
 from smart_demo.search import explain
-from smart_demo.types import SMART, PageEncoding, Query, TokenGrid, TokenKind
+from smart_demo.types import PageEncoding, Query, TokenGrid, TokenKind
 from tests.backbones.cases import boxes, loaded, page, speckled
 
 TEXT = "embankment rules for small harbours"

@@ -8,6 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from smart_demo.methods import SMART, Counted, Weights
 from smart_demo.page_text import Box
 from smart_demo.search import explain
 from smart_demo.search.explain import EvidenceCrop, NoPlace, Slot, attribute, match_tokens
@@ -18,7 +19,7 @@ from smart_demo.search.explain.evidence_crop import (
     choose_window,
     find_won_places,
 )
-from smart_demo.types import SMART, Counted, TokenBoxes, Weights
+from smart_demo.types import TokenBoxes
 from tests.search.explain.cases import (
     CARD_SLOT,
     CONTENT,

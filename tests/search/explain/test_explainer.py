@@ -5,8 +5,9 @@ import pytest
 
 from smart_demo.backbones.bag_of_words import WordBackbone
 from smart_demo.errors import LibraryError, QueryRefused
+from smart_demo.methods import POOLED, SMART, Weights
 from smart_demo.search import explain
-from smart_demo.types import LOCAL, POOLED, SAMPLES, SMART, PageId, Query, TokenKind, Weights
+from smart_demo.types import LOCAL, SAMPLES, PageId, Query, TokenKind
 from tests.apps import Counting, open_words, settings_below
 from tests.documents import write_pdf
 from tests.search.explain.cases import CARD_SLOT

@@ -5,6 +5,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from smart_demo.methods import LATE
 from smart_demo.search import explain
 from smart_demo.search.explain import (
     ColourRange,
@@ -15,7 +16,7 @@ from smart_demo.search.explain import (
     whole_query_map,
     winner_map,
 )
-from smart_demo.types import LATE, TokenBoxes, TokenGrid
+from smart_demo.types import TokenBoxes, TokenGrid
 from tests.search.explain.cases import (
     CONTENT,
     PATCH,

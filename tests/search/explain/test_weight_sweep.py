@@ -8,8 +8,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from smart_demo import scoring
+from smart_demo.methods import LATE, SMART, Counted, Method, Parts, Reduce, Weights
 from smart_demo.search import explain
-from smart_demo.types import LATE, SMART, Counted, Method, Parts, Reduce, Weights
 from tests.search.explain.cases import (
     CONTENT,
     TEMPLATE,
