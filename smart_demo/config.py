@@ -77,8 +77,8 @@ class Settings:
     public: bool = False
     uploads: bool = True
     codec: str = "int8"
-    visual_tokens: int = 1_280
-    """Budget per page, from the checkpoint's configuration. The reference scripts use 1,800; 256 suits a CPU."""
+    visual_tokens: int = 0
+    """Budget of visual tokens per page; 0 for the one that the backbone chooses for its device."""
     token_filter: str = "code"
     late_layer: int = 0
     """Layer whose states serve late interaction, counted from 1; 0 is the last. Pooled vectors always use the last."""
@@ -127,7 +127,7 @@ def read_settings(env: Mapping[str, str]) -> Settings:
         public=public,
         uploads=_flag(env, "SMART_UPLOADS", default=True),
         codec=_one_of(env, "SMART_CODEC", CODECS),
-        visual_tokens=_number(env, "SMART_VISUAL_TOKENS", 1_280, 4, 4_096),
+        visual_tokens=_visual_tokens(env),
         token_filter=_one_of(env, "SMART_TOKEN_FILTER", TOKEN_FILTERS),
         late_layer=_layer(env),
         exhaustive=_number(env, "SMART_EXHAUSTIVE", 2_000, 0, 1_000_000),
@@ -218,6 +218,12 @@ def _layer(env: Mapping[str, str]) -> int:
     """Return the layer, 0 for the last. The model checks that it has it."""
     is_last = env.get("SMART_LATE_LAYER", "").strip().lower() in ("", "last")
     return 0 if is_last else _number(env, "SMART_LATE_LAYER", 1, 1, 200)
+
+
+def _visual_tokens(env: Mapping[str, str]) -> int:
+    """Return the budget, 0 for `auto`."""
+    is_auto = env.get("SMART_VISUAL_TOKENS", "").strip().lower() in ("", "auto")
+    return 0 if is_auto else _number(env, "SMART_VISUAL_TOKENS", 1, 4, 4_096)
 
 
 def _number(env: Mapping[str, str], name: str, default: int, low: int, high: int) -> int:

