@@ -194,7 +194,9 @@ def _write_processors(folder: Path) -> None:
 
 def _write_modules(folder: Path) -> None:
     """Write what sentence-transformers reads: the modules, the pooling and the prompts."""
-    modules = [{"idx": at, "name": str(at), "path": path, "type": kind} for at, (path, kind) in enumerate(MODULES.items())]
+    modules = [
+        {"idx": at, "name": str(at), "path": path, "type": kind} for at, (path, kind) in enumerate(MODULES.items())
+    ]
     _write_json(folder / "modules.json", modules)
     method = {"method": "forward", "method_output_name": "last_hidden_state"}
     transformer = {
