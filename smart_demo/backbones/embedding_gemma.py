@@ -319,6 +319,8 @@ def _load_processors(checkpoint: Checkpoint) -> tuple[GemmaPromptWriter, Any]:
 
     folder = str(checkpoint.folder)
     try:
+        if not (checkpoint.folder / "tokenizer.json").is_file():  # transformers would make one of control tokens alone
+            raise ValueError("tokenizer.json is missing")
         tokenizer = AutoTokenizer.from_pretrained(folder, local_files_only=True, trust_remote_code=False)
         settings, _ = Gemma4ImageProcessorPil.get_image_processor_dict(folder, local_files_only=True)
         # The published preprocessor_config.json is that of audio; without the other file it would be taken for images.
