@@ -174,7 +174,7 @@ class GemmaPromptWriter:
         self._plain.no_truncation()
         self._plain.no_padding()
         added = self._plain.get_added_tokens_decoder().values()
-        literals = {token.content for token in added if token.special}.union(MARKS.values())
+        literals = {token.content for token in added if token.special}.union(MARKS.values(), tokenizer.all_special_tokens)
         self._literal = re.compile(f"(?={'|'.join(map(re.escape, sorted(literals)))})")
 
     def write(self, instruction: str, grid: Grid | None, text: str, window: int = MAX_PROMPT_TOKENS) -> Prompt:
