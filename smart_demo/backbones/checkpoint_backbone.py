@@ -59,6 +59,8 @@ class Patches:
 
     values: Floats
     grid: Grid
+    covered: tuple[float, float] = (1.0, 1.0)
+    """Share of the grid's width and height that the image covers, as in `TokenGrid`."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -329,16 +331,14 @@ class CheckpointBackbone(ABC):
         assert prepared.patches is not None  # every page has an image
         grid = prepared.patches.grid
         pooled, found = select_tokens(prepared.prompt, states, self.kept_tokens(prepared.prompt))
-        placed = {
-            space: PageTokens(
-                kept.tokens, kept.kinds, TokenGrid(int(np.argmax(kept.kinds == TokenKind.PATCH)), grid.rows, grid.cols)
-            )
-            for space, kept in found.items()
-        }
+        covered = prepared.patches.covered
+        placed = {}
+        for space, kept in found.items():
+            start = int(np.argmax(kept.kinds == TokenKind.PATCH))
+            placed[space] = PageTokens(kept.tokens, kept.kinds, TokenGrid(start, grid.rows, grid.cols, *covered))
         raw = placed.pop(TokenSpace.RAW)
-        notice = describe_small_print(
-            page, (grid.cols * self.token_side, grid.rows * self.token_side), self.encoder.name
-        )
+        seen = (round(grid.cols * self.token_side * covered[0]), round(grid.rows * self.token_side * covered[1]))
+        notice = describe_small_print(page, seen, self.encoder.name)
         parts = (pooled, raw.tokens, raw.kinds, raw.place, notice)
         return PageEncoding(page.id, self.encoder.fingerprint, *parts, spaces=placed)
 

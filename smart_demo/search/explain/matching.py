@@ -76,8 +76,9 @@ def match_tokens(query: QueryEncoding, page: PageEncoding, cosines: Floats | Non
 
 
 def cell_box(place: TokenGrid, row: int, col: int) -> Box:
-    """Return the rectangle of one patch."""
-    return Box(col / place.cols, row / place.rows, (col + 1) / place.cols, (row + 1) / place.rows)
+    """Return the rectangle of one patch on the page, without its padding."""
+    width, height = place.cols * place.covered_width, place.rows * place.covered_height
+    return Box(col / width, row / height, min(1.0, (col + 1) / width), min(1.0, (row + 1) / height))
 
 
 def _chance(states: Floats) -> float:
