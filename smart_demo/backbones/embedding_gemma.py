@@ -17,10 +17,8 @@ loaded.
 
 from __future__ import annotations
 
-import re
 from collections.abc import Sequence
-from dataclasses import dataclass
-from itertools import pairwise
+from dataclasses import dataclass, replace
 from typing import Any, Self
 
 import numpy as np
@@ -37,13 +35,12 @@ from smart_demo.backbones.checkpoint_backbone import (
     Patches,
     Prompt,
     States,
-    label_pieces,
     to_numpy,
 )
 from smart_demo.backbones.checkpoint_files import Checkpoint, hash_checkpoint, read_dtype, read_tensors
 from smart_demo.backbones.device import Placement, choose_placement, detect_machine
-from smart_demo.backbones.model_loading import count_parameters, load_model, read_config
-from smart_demo.backbones.word_spans import group_pieces
+from smart_demo.backbones.framed_text import FramedTokenizer
+from smart_demo.backbones.model_loading import count_parameters, load_model, parse_config, read_config
 from smart_demo.config import Settings
 from smart_demo.errors import BackboneUnavailable, SettingRefused
 from smart_demo.types import Encoder, Pixels, Query, TokenKind, TokenSpace
@@ -108,13 +105,13 @@ class EmbeddingGemma(CheckpointBackbone):
         """`code`: visual tokens and words, the prompt's words among them. `paper`: every token."""
         if self.encoder.token_filter == "paper":
             return {TokenSpace.RAW: np.arange(len(prompt.ids))}
-        return {TokenSpace.RAW: np.flatnonzero(~np.isin(prompt.kinds, (TokenKind.TEMPLATE, TokenKind.TAIL)))}
+        return {TokenSpace.RAW: np.flatnonzero(prompt.kinds != TokenKind.TEMPLATE)}
 
     def _prepare(self, instruction: str, pixels: Pixels | None, text: str) -> ModelInput:
         patches = None
         if pixels is not None:
             patches = cut_image(pixels, self.encoder.visual_tokens, self._parts.image_processor)
-        return ModelInput(self._parts.writer.write(instruction, patches.grid if patches else None, text), patches)
+        return ModelInput(self._parts.prompts.write(instruction, patches.grid if patches else None, text), patches)
 
 
 def choose_budget(requested: int, device: str, model: str) -> int:
@@ -145,88 +142,39 @@ def cut_image(pixels: Pixels, budget: int, processor: Any) -> Patches:  # noqa: 
     height, width, _ = pixels.shape
     if min(height, width) < 1:
         raise ValueError(f"{width} × {height} pixels are no image")
-    sides = {"patch_size": PATCH_SIDE, "pooling_kernel_size": PATCHES_ALONG}
-    cut = processor(images=[Image.fromarray(pixels)], max_soft_tokens=budget, return_tensors="np", **sides)
+    fixed = {"do_resize": True, "patch_size": PATCH_SIDE, "pooling_kernel_size": PATCHES_ALONG}
+    cut = processor(images=[Image.fromarray(pixels)], max_soft_tokens=budget, return_tensors="np", **fixed)
     positions = np.asarray(cut["image_position_ids"][0])  # (x, y) of each patch; -1 for those that pad to the budget
     cols, rows = ((positions.max(axis=0) + 1) // PATCHES_ALONG).tolist()
     values = np.asarray(cut["pixel_values"][0], np.float32)[: rows * cols * PATCHES_ALONG**2]
     return Patches(values, Grid(rows, cols))
 
 
-class GemmaPromptWriter:
-    """Writes prompts with one checkpoint's tokenizer (a transformers one that is backed by `tokenizers`).
-
-    Marks are placed by id. A mark that a document or a visitor writes (`<|image|>`) is cut into pieces of text.
-    """
+class GemmaPrompts:
+    """Writes the prompts of one checkpoint, in which a mark that a visitor types (`<|image|>`) stays text."""
 
     def __init__(self, tokenizer: Any) -> None:  # noqa: ANN401 (transformers is untyped)
-        """Read the ids of the marks. Raises BackboneUnavailable if one is missing."""
-        from tokenizers import Tokenizer
-
-        known = tokenizer.get_vocab()
-        if missing := [mark for mark in MARKS.values() if mark not in known]:
-            raise BackboneUnavailable(
-                f"The tokenizer lacks {', '.join(missing)}.", "It is not the one of EmbeddingGemma 2."
-            )
-        self.ids = {name: int(known[mark]) for name, mark in MARKS.items()}
-        # A copy, since these settings would change the tokenizer for all of its users.
-        self._plain = Tokenizer.from_str(tokenizer.backend_tokenizer.to_str())
-        self._plain.no_truncation()
-        self._plain.no_padding()
-        added = self._plain.get_added_tokens_decoder().values()
-        literals = {token.content for token in added if token.special}.union(MARKS.values(), tokenizer.all_special_tokens)
-        self._literal = re.compile(f"(?={'|'.join(map(re.escape, sorted(literals)))})")
+        """Read the ids of the marks from a transformers tokenizer. Raises BackboneUnavailable if one is missing."""
+        self._framed = FramedTokenizer(tokenizer, {*MARKS.values(), *tokenizer.all_special_tokens})
+        self.ids = {name: int(tokenizer.convert_tokens_to_ids(mark)) for name, mark in MARKS.items()}
 
     def write(self, instruction: str, grid: Grid | None, text: str, window: int = MAX_PROMPT_TOKENS) -> Prompt:
         """Return the prompt of an image, a text, or an image followed by a text, cut to `window` tokens.
 
-        An image without a text has no instruction. Whitespace around the text is removed; half a surrogate pair, which
-        no encoding can represent, becomes `?`.
+        An image without a text has no instruction. Text is cleaned as `FramedTokenizer.write` says.
         """
-        text = text.encode(errors="replace").decode().strip()
-        instruction = instruction if text or grid is None else ""
-        # A space is part of the word after it, so instruction and text are cut together where no image is between.
-        whole, offset = (instruction + text, len(instruction)) if grid is None else (text, 0)
-        ids, spans = self._tokenize(whole)
-        first = sum(end <= offset for _, end in spans)
-        lead, lead_labels = ids[:first], label_pieces(whole, spans[:first])
-        if grid is not None:
-            lead, lead_spans = self._tokenize(instruction)
-            lead_labels = label_pieces(instruction, lead_spans)
-        ids, spans = ids[first:], [(max(start - offset, 0), end - offset) for start, end in spans[first:]]
-
-        tokens = [(self.ids["bos"], TokenKind.TEMPLATE, MARKS["bos"])]
-        tokens += [(piece, TokenKind.INSTRUCTION, label) for piece, label in zip(lead, lead_labels, strict=True)]
-        if grid is not None:
-            labels = [f"▦ {row + 1},{col + 1}" for row in range(grid.rows) for col in range(grid.cols)]
-            tokens.append((self.ids["boi"], TokenKind.TEMPLATE, MARKS["boi"]))
-            tokens += [(self.ids["image"], TokenKind.PATCH, label) for label in labels]
-            tokens.append((self.ids["eoi"], TokenKind.TEMPLATE, MARKS["eoi"]))
-        room = max(0, window - len(tokens) - 1)
-        own, word_texts = group_pieces(text, spans[:room])
-        words = (-1,) * len(tokens) + own + (-1,)
-        named = zip(ids[:room], label_pieces(text, spans[:room]), strict=True)
-        tokens += [(piece, TokenKind.CONTENT, label) for piece, label in named]
-        tokens.append((self.ids["eos"], TokenKind.TAIL, MARKS["eos"]))
-        all_ids, kinds, all_labels = zip(*tokens, strict=True)
-        cut = max(0, len(ids) - room)
-        arrays = np.array(all_ids, np.int64), np.array(kinds, np.uint8)
-        return Prompt(*arrays, all_labels, cut, len(ids), words, word_texts)
-
-    def _tokenize(self, text: str) -> tuple[list[int], list[tuple[int, int]]]:
-        """Return the ids of a text's pieces, and the start and end of each in the text. None is a mark's.
-
-        Each literal mark is cut after its first character, so that neither the tokenizer's search for marks nor its
-        pairs can put it together.
-        """
-        cuts = [0, *(found.start() + 1 for found in self._literal.finditer(text)), len(text)]
-        ids: list[int] = []
-        spans: list[tuple[int, int]] = []
-        for start, end in pairwise(cuts):
-            encoded = self._plain.encode(text[start:end], add_special_tokens=False)
-            ids += encoded.ids
-            spans += [(start + first, start + last) for first, last in encoded.offsets]
-        return ids, spans
+        if grid is None:
+            return self._framed.write(MARKS["bos"] + instruction, text, MARKS["eos"], window)
+        image = MARKS["boi"] + MARKS["image"] * (grid.rows * grid.cols) + MARKS["eoi"]
+        before = MARKS["bos"] + (instruction if text.strip() else "") + image
+        prompt = self._framed.write(before, text, MARKS["eos"], window)
+        patches = np.flatnonzero(prompt.ids == self.ids["image"])
+        kinds, labels = prompt.kinds.copy(), list(prompt.labels)
+        kinds[patches] = TokenKind.PATCH
+        for number, at in enumerate(patches):
+            row, col = divmod(number, grid.cols)
+            labels[at] = f"▦ {row + 1},{col + 1}"
+        return replace(prompt, kinds=kinds, labels=tuple(labels))
 
 
 class GemmaForward(ForwardPass):
@@ -267,7 +215,7 @@ class LoadedGemma:
     """The model, and what prepares its input."""
 
     model: Any
-    writer: GemmaPromptWriter
+    prompts: GemmaPrompts
     image_processor: Any
     placement: Placement
 
@@ -275,23 +223,18 @@ class LoadedGemma:
 def load_gemma(checkpoint: Checkpoint, dtype: str) -> LoadedGemma:
     """Load the model without its audio tower, and its input processors; `dtype` is SMART_DTYPE.
 
-    Raises BackboneUnavailable if anything is missing, of another model, or damaged, or if it would run in float16.
+    Raises BackboneUnavailable if anything is missing, of another model, or damaged, SettingRefused for float16.
     """
     from transformers import EmbeddingGemma2Model
 
     _check_config(checkpoint)
-    writer, image_processor = _load_processors(checkpoint)
+    prompts, image_processor = _load_processors(checkpoint)
     audio = [name for name in read_tensors(checkpoint.folder) if name.startswith(AUDIO_WEIGHTS)]
     parameters = count_parameters(checkpoint.folder, audio)
-    placement = choose_placement(detect_machine(), read_dtype(checkpoint.folder), parameters, dtype)
-    if placement.dtype == "float16":
-        raise BackboneUnavailable(
-            f"{checkpoint.name} cannot run in float16: its states are too large for it.",
-            "Set SMART_DTYPE=bfloat16 or float32.",
-        )
+    placement = choose_placement(detect_machine(), read_dtype(checkpoint.folder), parameters, dtype, overflows=True)
     model = load_model(EmbeddingGemma2Model, checkpoint, placement, audio, audio_config=None)
-    _check_token_ids(model, writer, checkpoint)
-    return LoadedGemma(model, writer, image_processor, placement)
+    _check_token_ids(model, prompts, checkpoint)
+    return LoadedGemma(model, prompts, image_processor, placement)
 
 
 def _check_config(checkpoint: Checkpoint) -> None:
@@ -299,21 +242,19 @@ def _check_config(checkpoint: Checkpoint) -> None:
 
     Without its vision tower the model would load all the same, and pages would be read without being seen.
     """
-    config = read_config(checkpoint)
+    from transformers import EmbeddingGemma2Config
+
     hint = "SMART_BACKBONE takes embeddinggemma-2, or a model fine-tuned from it with its vision tower."
-    if config["model_type"] != MODEL_TYPE:
-        raise BackboneUnavailable(
-            f"{checkpoint.name} is a model of type {config['model_type']}, not an EmbeddingGemma 2.", hint
-        )
-    vision = config.get("vision_config")
-    if not isinstance(vision, dict):
+    if (model_type := read_config(checkpoint)["model_type"]) != MODEL_TYPE:
+        raise BackboneUnavailable(f"{checkpoint.name} is a model of type {model_type}, not an EmbeddingGemma 2.", hint)
+    vision = parse_config(checkpoint, EmbeddingGemma2Config).vision_config
+    if vision is None:
         raise BackboneUnavailable(f"{checkpoint.name} has no vision tower, so it cannot look at pages.", hint)
-    sides = vision.get("patch_size", PATCH_SIDE), vision.get("pooling_kernel_size", PATCHES_ALONG)
-    if sides != (PATCH_SIDE, PATCHES_ALONG):
+    if (vision.patch_size, vision.pooling_kernel_size) != (PATCH_SIDE, PATCHES_ALONG):
         raise BackboneUnavailable(f"The vision tower of {checkpoint.name} takes patches of another size.", hint)
 
 
-def _load_processors(checkpoint: Checkpoint) -> tuple[GemmaPromptWriter, Any]:
+def _load_processors(checkpoint: Checkpoint) -> tuple[GemmaPrompts, Any]:
     """Return the prompt writer and the PIL image processor; the whole processor would need torchvision for videos."""
     from transformers import AutoTokenizer, Gemma4ImageProcessorPil
 
@@ -332,14 +273,14 @@ def _load_processors(checkpoint: Checkpoint) -> tuple[GemmaPromptWriter, Any]:
             f"The tokenizer or image settings of {checkpoint.name} cannot be read.",
             "tokenizer.json and processor_config.json belong beside the weights.",
         ) from error
-    return GemmaPromptWriter(tokenizer), image_processor
+    return GemmaPrompts(tokenizer), image_processor
 
 
-def _check_token_ids(model: Any, writer: GemmaPromptWriter, checkpoint: Checkpoint) -> None:  # noqa: ANN401
+def _check_token_ids(model: Any, prompts: GemmaPrompts, checkpoint: Checkpoint) -> None:  # noqa: ANN401
     """Raise BackboneUnavailable unless the ids at which the model inserts image states are the tokenizer's."""
     config, size = model.config, model.get_input_embeddings().num_embeddings
     expected = {"boi": config.boi_token_id, "image": config.image_token_id, "eoi": config.eoi_token_id}
-    if any(writer.ids[name] != token for name, token in expected.items()) or max(writer.ids.values()) >= size:
+    if any(prompts.ids[name] != token for name, token in expected.items()) or max(prompts.ids.values()) >= size:
         raise BackboneUnavailable(
             f"The tokenizer of {checkpoint.name} does not belong to its weights.", "Fetch the model again."
         )
