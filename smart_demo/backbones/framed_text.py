@@ -56,30 +56,29 @@ class FramedTokenizer:
         head = self._with_secret_names(before)
         whole = head + text + self._with_secret_names(after)
         encoded = self._plain.encode(whole, add_special_tokens=False)
+        ids, spans = encoded.ids, encoded.offsets  # each access copies the whole list
         start, end = len(head), len(head) + len(text)
-        kinds = [self._kind(token, span, start, end) for token, span in zip(encoded.ids, encoded.offsets, strict=True)]
+        kinds = [self._kind(token, span, start, end) for token, span in zip(ids, spans, strict=True)]
         own = [at for at, kind in enumerate(kinds) if kind is TokenKind.CONTENT]
         room = max(0, window - (len(kinds) - len(own)))
         left_out = set(own[room:])
         kept = [at for at in range(len(kinds)) if at not in left_out]
-        spans = [
-            (max(first, start) - start, min(last, end) - start) for first, last in (encoded.offsets[at] for at in own)
-        ]
-        words, word_texts = group_pieces(text, spans[:room])
-        pieces = iter(zip(label_pieces(text, spans[:room]), words, strict=True))
-        labels, owners = [], []
+        of_text = [(max(spans[at][0], start) - start, min(spans[at][1], end) - start) for at in own[:room]]
+        owners, word_texts = group_pieces(text, of_text)
+        pieces = iter(zip(label_pieces(text, of_text), owners, strict=True))
+        labels, words = [], []
         for at in kept:
-            frame_label = self._controls.get(encoded.ids[at]) or whole[slice(*encoded.offsets[at])].strip() or "·"
+            frame_label = self._controls.get(ids[at]) or whole[slice(*spans[at])].strip() or "·"
             label, word = next(pieces) if kinds[at] is TokenKind.CONTENT else (frame_label, -1)
             labels.append(label)
-            owners.append(word)
+            words.append(word)
         return Prompt(
-            ids=np.array([encoded.ids[at] for at in kept], np.int64),
+            ids=np.array([ids[at] for at in kept], np.int64),
             kinds=np.array([kinds[at] for at in kept], np.uint8),
             labels=tuple(labels),
             cut_pieces=len(own) - len(own[:room]),
             text_pieces=len(own),
-            words=tuple(owners),
+            words=tuple(words),
             word_texts=word_texts,
         )
 

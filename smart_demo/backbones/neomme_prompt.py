@@ -25,8 +25,8 @@ from smart_demo.types import Pixels, TokenKind
 
 PATCH_SIDE = 32
 """Pixels along a patch, which is one visual token."""
-MAX_TEXT_TOKENS = 8_192
-"""Tokens of a longest text, marks included: half the model's context, which takes minutes on a CPU."""
+MAX_TEXT_TOKENS = 4_096
+"""Tokens of the longest text, marks included. The model takes four times as many, in minutes on a CPU."""
 MARKS = ("document", "image", "row", "query", "mask")
 """Control tokens that the tokenizer names: `document_token`, `image_token`, …"""
 PLACEHOLDER = "Words of a Visitor, 1.5?"
