@@ -9,7 +9,7 @@ import hashlib
 import json
 import re
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO
@@ -238,8 +238,8 @@ def read_dtype(folder: Path) -> str:
     return DTYPES[name]
 
 
-def hash_checkpoint(folder: Path) -> str:
-    """Return 16 hex digits over every tensor's name, format, shape and bytes, and over HASHED_TEXT_FILES.
+def hash_checkpoint(folder: Path, texts: Sequence[str] = ()) -> str:
+    """Return 16 hex digits over every tensor's name, format, shape and bytes, HASHED_TEXT_FILES, and the files `texts`.
 
     The result does not depend on how the tensors are spread over files. Of large checkpoints only the first, middle
     and last block of each tensor are hashed: training changes every block, and 4 GB need not be read at each start.
@@ -252,7 +252,7 @@ def hash_checkpoint(folder: Path) -> str:
         digest.update(json.dumps([name, tensor.dtype, tensor.shape]).encode())
         for block in _read_blocks(tensor, full=full):
             digest.update(block)
-    for name in HASHED_TEXT_FILES:
+    for name in (*HASHED_TEXT_FILES, *texts):
         text = folder / name
         digest.update(name.encode() + b"\0" + (hashlib.sha256(text.read_bytes()).digest() if text.is_file() else b""))
     return digest.hexdigest()[:16]

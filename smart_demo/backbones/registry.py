@@ -98,6 +98,10 @@ def load_backbone(name: str, settings: Settings) -> Backbone:
     source = HUB_IDS.get(name, name)
     checkpoint = fetch_checkpoint(source, resolve_revision(source, settings.revision))
     match read_config(checkpoint)["model_type"]:
+        case "embedding_gemma2":
+            from smart_demo.backbones.embedding_gemma import EmbeddingGemma
+
+            return EmbeddingGemma.from_checkpoint(checkpoint, settings)
         case "neomme":
             from smart_demo.backbones.neomme import NeoMME
 

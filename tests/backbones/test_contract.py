@@ -13,7 +13,7 @@ from smart_demo.errors import PageRefused, QueryRefused
 from smart_demo.types import Query, TokenGrid, TokenKind, TokenSpace
 from tests.backbones.cases import BLANK, fresh, loaded, page, speckled
 
-NAMES = ("words", "minilm", "tiny-qwen", "tiny-neomme")
+NAMES = ("words", "minilm", "tiny-qwen", "tiny-neomme", "tiny-gemma")
 READERS = ("words", "minilm")
 TEXTS = ("tide", "the tide table of a small port " * 12, "Müller's invoice: 1,234.50 €", "two words")
 PAGES = tuple(
@@ -26,7 +26,7 @@ def backbone(request):
     return loaded(request.param)
 
 
-@pytest.fixture(scope="module", params=("minilm", "tiny-qwen", "tiny-neomme"))
+@pytest.fixture(scope="module", params=("minilm", "tiny-qwen", "tiny-neomme", "tiny-gemma"))
 def reader_of_text(request):
     """Backbones that cut words into pieces."""
     return loaded(request.param)
