@@ -56,7 +56,7 @@ class HubFile:
     """Path inside the model, such as `model.safetensors`."""
     size: int
     digest: str
-    """sha256 of a file in LFS (64 hex digits), else git's sha1 of the blob (40)."""
+    """Checksum: sha256 of a file in LFS (64 hex digits), else git's sha1 of the blob (40)."""
 
 
 @dataclass(frozen=True, slots=True)
