@@ -1,4 +1,4 @@
-"""The command line: index, search, check, eval, evidence, samples, doctor.
+"""The command line: index, search, check, eval, evidence, fetch, samples, doctor.
 
 Results go to standard output, notices and progress to standard error, so that `--json` prints JSON alone. The exit
 status is 0 for success, 1 with one sentence for failure, 2 for an invalid command line.
@@ -17,16 +17,25 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 
 from smart_demo import ingest
+from smart_demo.backbones.checkpoint_files import HUB_IDS, find_checkpoint, is_hub_id, resolve_revision
+from smart_demo.backbones.hub_download import download, plan_download
+from smart_demo.backbones.registry import EYES
 from smart_demo.config import Settings, read_settings
 from smart_demo.diagnostics import collect_diagnostics
 from smart_demo.engine import Engine, open_engine
-from smart_demo.errors import InputRefused, Notice, NoticeCode, SettingRefused, SmartError
+from smart_demo.errors import BackboneUnavailable, InputRefused, Notice, NoticeCode, SettingRefused, SmartError
 from smart_demo.indexing.progress import FileOutcome, Progress, State
 from smart_demo.methods import Found, Hit
 from smart_demo.search.candidate_check import CHECKED_TOP
 from smart_demo.search.retrieval import MAX_RESULTS, as_dict, list_little_known
 from smart_demo.types import LOCAL, SAMPLES, Query
-from smart_demo.wording import count, describe_pages_of_older_versions, describe_pages_of_other_models, describe_sources
+from smart_demo.wording import (
+    count,
+    describe_pages_of_older_versions,
+    describe_pages_of_other_models,
+    describe_sources,
+    list_in_words,
+)
 
 EVIDENCE_PARTS = ("text", "pages", "binding", "ablations")
 DEFAULT_PAIRS, MAX_PAIRS = 40, 1_000
@@ -118,6 +127,12 @@ def build_parser() -> argparse.ArgumentParser:
         help=f"pairs of reports for binding ({DEFAULT_PAIRS})",
     )
     evidence.set_defaults(run=_evidence)
+
+    fetch = commands.add_parser(
+        "fetch", help="download a model: size and free space first, resumed, checksums verified"
+    )
+    fetch.add_argument("model", metavar="NAME", help=f"{list_in_words(tuple(HUB_IDS), 'or')}, or a hub id")
+    fetch.set_defaults(run=_fetch)
 
     samples = commands.add_parser(
         "samples", help="encode the sample library, for example on a GPU machine before a demo"
@@ -317,6 +332,30 @@ def _evidence(options: argparse.Namespace, settings: Settings) -> int:
         _notice(notice)
     for file in files:
         print(file)
+    return 0
+
+
+def _fetch(options: argparse.Namespace, settings: Settings) -> int:
+    name = options.model.lower() if options.model.lower() in HUB_IDS else options.model
+    source = HUB_IDS.get(name, name)
+    if not is_hub_id(source):
+        raise SettingRefused(
+            f"{name!r} is no model that can be fetched.",
+            f"Name {list_in_words(tuple(HUB_IDS), 'or')}, or a hub id such as {HUB_IDS[EYES]}.",
+        )
+    revision = resolve_revision(source, settings.revision)
+    try:
+        plan = plan_download(source, revision)
+        _notice(plan.describe())
+        folder = download(plan)
+    except KeyboardInterrupt:
+        _notice(f"Stopped. What was fetched stays: fetch {name} again to continue.")
+        return 130
+    if find_checkpoint(source, plan.commit) is None:
+        raise BackboneUnavailable(f"The files of {source} are no complete model.", "It cannot be used here.")
+    fetched = "was fetched and" if plan.missing else "is already on this disk and"
+    print(f"{name} {fetched} matches the hub's checksums: {folder}")
+    print(f"Start the page with it: SMART_BACKBONE={name} python app.py")
     return 0
 
 

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import logging
 import os
-import re
 import threading
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -16,12 +15,17 @@ from importlib.util import find_spec
 from pathlib import Path
 
 from smart_demo.backbones.base import Backbone
-from smart_demo.backbones.checkpoint_files import HUB_IDS, fetch_checkpoint, is_on_disk, resolve_revision
+from smart_demo.backbones.checkpoint_files import HUB_IDS, fetch_checkpoint, is_hub_id, is_on_disk, resolve_revision
 from smart_demo.config import Settings
 from smart_demo.errors import BackboneUnavailable, SettingRefused, SmartError
 
 log = logging.getLogger(__name__)
 QWEN = "qwen3-vl-2b"
+EYES = "neomme-260m"
+"""The backbone to recommend if there is no GPU: it sees pages, and encodes one in half a second on two cores."""
+CPU_SIZED = (EYES, "embeddinggemma-2")
+"""Backbones that see pages and that a CPU can run, the best reader of pages first."""
+FETCH_EYES = f"python -m smart_demo fetch {EYES}"
 BUNDLED_BACKBONE = "minilm"
 """The backbone that is installed with its weights and needs no hub and no GPU. It encodes the samples, and replaces a
 backbone that cannot be loaded.
@@ -59,18 +63,26 @@ def choose_backbone(
 ) -> BackboneChoice:
     """Return the backbone that SMART_BACKBONE names, or the best one for this machine.
 
-    `gpu` and `on_disk` replace `detect_gpu` and `is_on_disk`. On a public page the reason names no setting, since its
-    visitors cannot change any. Raises SettingRefused for a name that is neither known, nor a hub id, nor a folder.
+    With a GPU that is QWEN, which is fetched if needed. Without one it is the first of CPU_SIZED on this disk, else the
+    bundled one. `gpu` and `on_disk` replace `detect_gpu` and `is_on_disk`. On a public page the reason names no setting
+    and no command, since its visitors can use neither. Raises SettingRefused for a name that is neither known, nor a
+    hub id, nor a folder.
     """
     if settings.backbone.lower() != "auto":
         reason = "The operator of this page chose it." if settings.public else "It is set by SMART_BACKBONE."
         return BackboneChoice(_resolve_name(settings.backbone), reason, explicit=True)
-    if (on_disk or is_on_disk)(QWEN, settings.revision):
-        return BackboneChoice(QWEN, f"The weights of {QWEN} are on this disk.", explicit=False)
     if device := (gpu or detect_gpu)():
         return BackboneChoice(QWEN, f"There is a GPU for it: {device}.", explicit=False)
-    hint = "" if settings.public else f"; SMART_BACKBONE={QWEN} fetches it"
-    return BackboneChoice(BUNDLED_BACKBONE, f"There is no GPU and {QWEN} is not on this disk{hint}.", explicit=False)
+    on_disk = on_disk or is_on_disk
+    for name in CPU_SIZED:
+        if on_disk(name, settings.revision):
+            return BackboneChoice(name, f"There is no GPU, and {name} on this disk needs none.", explicit=False)
+    reason = "There is no GPU, and no model on this disk sees pages without one."
+    if not settings.public:
+        reason += f" To get one, run {FETCH_EYES} and restart."
+        if on_disk(QWEN, settings.revision):
+            reason += f" {QWEN} is on this disk but slow without a GPU: SMART_BACKBONE={QWEN} uses it."
+    return BackboneChoice(BUNDLED_BACKBONE, reason, explicit=False)
 
 
 def load_backbone(name: str, settings: Settings) -> Backbone:
@@ -253,7 +265,7 @@ def _resolve_name(name: str) -> str:
     folder = Path(os.path.expanduser(name))  # Path.expanduser raises for an unknown user
     if folder.is_dir():
         return str(folder.absolute())
-    if re.fullmatch(r"\w[\w.-]*/\w[\w.-]*", name, re.ASCII):
+    if is_hub_id(name):
         return name
     raise SettingRefused(
         f"SMART_BACKBONE={name!r} is neither a known backbone nor a folder here.",

@@ -386,10 +386,11 @@ class Wiring:
         """Return the values of all components around the answer."""
         handlers, page, choices = self.handlers, self.page, self.handlers.scope_choices()
         samples = library_tab.render_sample_documents(handlers.list_documents(SAMPLES), state.samples)
-        encoder = state.samples.encoder if state.samples else ""
+        encoder, settings = state.samples.encoder if state.samples else "", handlers.engine.settings
+        error = handlers.preparation.error
         updates: dict[object, object] = {
-            page.status: page_layout.render_status(state.serving, handlers.preparation.error),
-            page.footer: page_layout.render_footer(state.serving, encoder, handlers.engine.settings),
+            page.status: page_layout.render_status(state.serving, error, encoder, public=settings.public),
+            page.footer: page_layout.render_footer(state.serving, encoder, settings),
             page.sample_documents: samples,
             page.how_often: self.how_often.render(),
             page.scope: gr.Radio(choices, visible=len(choices) > 1),

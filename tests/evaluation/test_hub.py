@@ -13,7 +13,7 @@ from smart_demo.errors import InputRefused
 from smart_demo.evaluation.collections import read_dataset
 from smart_demo.evaluation.query_sets import CollectionOptions
 from tests.evaluation.cases import JUDGED, colour, picture, write_beir, write_rows
-from tests.evaluation.hub_server import COMMIT, serve_hub
+from tests.hub_server import COMMIT, serve_hub
 
 pytestmark = pytest.mark.timeout(240)  # processes of their own import the clients of the hub
 READ = """

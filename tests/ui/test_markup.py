@@ -188,6 +188,12 @@ def test_samples_of_another_encoder_are_labelled():
     serving = Serving("qwen3-vl-2b", "qwen3-vl-2b", False, "A GPU was found.")
     assert "The samples are served by minilm." in page_layout.render_footer(serving, "minilm", read_settings({}))
     assert "served by" not in page_layout.render_footer(serving, "qwen3-vl-2b", read_settings({}))
+    said = page_layout.render_status(serving, samples_encoder="minilm")
+    assert "minilm answers on the samples: qwen3-vl-2b has not encoded all of them." in said
+    assert "run python -m smart_demo samples" in said
+    assert "python" not in page_layout.render_status(serving, samples_encoder="minilm", public=True)
+    loading = page_layout.render_status(replace(serving, loading=True), samples_encoder="minilm")
+    assert "You can search the samples now; minilm answers there." in loading
 
 
 def test_every_limit_is_shown_before_an_upload():
