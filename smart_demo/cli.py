@@ -183,6 +183,8 @@ def _print_outcome(end: Progress) -> None:
     print(f"{OUTCOMES[end.state]}: {end.document}{pages}{' - ' if end.message else ''}{end.message}{more}")
     if outcome.sources:
         print(f"  {describe_sources(outcome.sources)}")
+    if outcome.reencoded:
+        print(f"  {count(outcome.reencoded, 'page')} encoded from the stored picture and words, not from this file")
 
 
 def _print_json(end: Progress) -> None:
@@ -197,6 +199,7 @@ def _print_json(end: Progress) -> None:
         "refused": [{"page": page, "reason": reason} for page, reason in outcome.refused.items()],
         "notices": [{"text": text, "pages": pages} for text, pages in outcome.notices.items()],
         "sources": outcome.sources,
+        "reencoded": outcome.reencoded,
         "message": end.message,
     }
     print(json.dumps(facts))
@@ -217,7 +220,8 @@ def _search(options: argparse.Namespace, settings: Settings) -> int:
         found = engine.search(Query(options.query), scopes, top=options.top)
         others = engine.pages_of_other_encoders(LOCAL)
     if others:
-        notices.append(Notice(NoticeCode.OTHER_MODEL, describe_pages_of_other_models(others)))
+        text = f"{describe_pages_of_other_models(others)} Encode them again: python -m smart_demo reencode."
+        notices.append(Notice(NoticeCode.OTHER_MODEL, text))
     elif not found.parts.pages:
         text = "The library is empty. Add files first: python -m smart_demo index PATH, or search with --samples."
         notices.append(Notice(NoticeCode.EMPTY_LIBRARY, text))

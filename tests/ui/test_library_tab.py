@@ -50,7 +50,7 @@ def test_samples_cannot_be_deleted():
 
 
 def test_pages_of_another_encoder_are_announced():
-    assert "3 pages of another model are kept" in ParsedMarkup(render_documents([], 3, loading=False)).text
+    assert "3 pages were encoded by another model and are not searched." in ParsedMarkup(render_documents([], 3, loading=False)).text
 
 
 def test_pages_that_an_earlier_version_read_are_announced():
