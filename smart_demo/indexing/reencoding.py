@@ -67,7 +67,7 @@ class Reencoder:
         yield progress
         room, rate, refused = RoomCheck(self._library, self._quotas, scope), PageRate(), list[PageRefused]()
         rate.record(time.monotonic(), 0)
-        encoded = encode_batches(self._restore(waiting), backbone, lambda pages: self._read(pages, backbone), _accept)
+        encoded = encode_batches(self._restore(waiting), backbone, self._read(backbone), _accept)
         try:
             with closing(encoded) as outcomes:
                 for left, (page, outcome) in zip(
@@ -117,13 +117,8 @@ class Reencoder:
             except (LibraryError, InputRefused) as error:
                 yield PageRefused(str(error), "Add its document again.")
 
-    def _read(self, pages: Sequence[Page], backbone: Backbone) -> list[Page | PageRefused]:
-        """Return pages with the words that the backbone needs: OCR reads what the model before did not."""
-        if not backbone.needs_words:
-            return list(pages)
-        unread = [page for page in pages if page.source not in READ_BY_OCR]
-        results = iter(read_pages(unread, use_ocr=True, public=self._public))
-        return [page if page.source in READ_BY_OCR else next(results) for page in pages]
+    def _read(self, backbone: Backbone) -> Callable[[Sequence[Page]], Sequence[Page | PageRefused]]:
+        return lambda pages: read_restored(pages, backbone, public=self._public)
 
 
 def restore_page(stored: StoredPage, picture: bytes, words: PageWords | None, limits: Limits) -> Page:
@@ -132,6 +127,17 @@ def restore_page(stored: StoredPage, picture: bytes, words: PageWords | None, li
     if words is None:
         return Page(stored.id, stored.document, stored.pages, pixels)
     return Page(stored.id, stored.document, stored.pages, pixels, words.words, words.source)
+
+
+def read_restored(pages: Sequence[Page], backbone: Backbone, *, public: bool = False) -> Sequence[Page | PageRefused]:
+    """Return pages with the words that a backbone needs: OCR reads from the picture what the model before did not read.
+
+    public: as for `read_pages`.
+    """
+    if not backbone.needs_words:
+        return pages
+    results = iter(read_pages([page for page in pages if page.source not in READ_BY_OCR], use_ocr=True, public=public))
+    return [page if page.source in READ_BY_OCR else next(results) for page in pages]
 
 
 def _accept(_: Sequence[Page]) -> None:

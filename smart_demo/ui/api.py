@@ -122,7 +122,7 @@ class SearchEndpoint:
         if not engine.library.pages([own], engine.backbone(own).encoder.fingerprint):
             raise LibraryError(
                 "Your documents were encoded by another model and cannot be searched with this one.",
-                "Add their files again.",
+                "Encode them again in the Library.",
             )
 
 
