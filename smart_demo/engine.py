@@ -203,9 +203,10 @@ class Engine:
         If another model only stands in for one that is missing today, its pages would be lost for nothing: then, and on
         a public page, the owner of the pages decides. Call it when the model is loaded.
         """
-        by_itself = self.settings.is_private and self.backbones.choice.explicit and not self.backbones.falls_back
+        if not (self.settings.is_private and self.backbones.choice.explicit):
+            return
         with suppress(SmartError):  # no model can be loaded: the page says why
-            if by_itself and self.pages_of_other_encoders(LOCAL):
+            if self.pages_of_other_encoders(LOCAL) and not self.backbones.falls_back:
                 self.reencoding.start(LOCAL)
 
     def pages_of_older_versions(self, scope: Scope) -> int:

@@ -100,10 +100,15 @@ class Reencoder:
         def admit(new: StoredPage) -> None:
             room.check_growth(new.bytes - old.bytes)
 
-        stored = room.with_eviction(
-            self._evict_idle_visitors,
-            lambda: self._library.reencode(old, page, encoding, admit, turned=TURNED in page.notices),
-        )
+        try:
+            stored = room.with_eviction(
+                self._evict_idle_visitors,
+                lambda: self._library.reencode(old, page, encoding, admit, turned=TURNED in page.notices),
+            )
+        except LibraryError:
+            if old in self._library:
+                raise
+            return False
         return stored is not None
 
     def _restore(self, pages: Iterable[StoredPage]) -> Generator[Page | PageRefused]:
