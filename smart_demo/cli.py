@@ -1,4 +1,4 @@
-"""The command line: index, search, check, eval, evidence, fetch, samples, doctor.
+"""The command line: index, search, check, eval, evidence, fetch, samples, reencode, doctor.
 
 Results go to standard output, notices and progress to standard error, so that `--json` prints JSON alone. The exit
 status is 0 for success, 1 with one sentence for failure, 2 for an invalid command line.
@@ -24,7 +24,7 @@ from smart_demo.config import Settings, read_settings
 from smart_demo.diagnostics import collect_diagnostics
 from smart_demo.engine import Engine, open_engine
 from smart_demo.errors import BackboneUnavailable, InputRefused, Notice, NoticeCode, SettingRefused, SmartError
-from smart_demo.indexing.progress import FileOutcome, Progress, State
+from smart_demo.indexing.progress import FileOutcome, Progress, ReencodingProgress, State
 from smart_demo.methods import Found, Hit
 from smart_demo.search.candidate_check import CHECKED_TOP
 from smart_demo.search.retrieval import MAX_RESULTS, as_dict, list_little_known
@@ -140,6 +140,21 @@ def build_parser() -> argparse.ArgumentParser:
     samples.add_argument("--backbone", metavar="NAME", help="backbone to encode with (SMART_BACKBONE)")
     samples.set_defaults(run=_samples)
 
+    reencode = commands.add_parser(
+        "reencode", help="encode the pages of another model again, from their stored pictures and words"
+    )
+    reencode.add_argument(
+        "--measure",
+        action="store_true",
+        help="instead measure on judged documents how far that is from encoding the documents, in a temporary library",
+    )
+    reencode.add_argument("--documents", type=Path, metavar="DIR", help="documents to measure (the sample documents)")
+    reencode.add_argument(
+        "--queries", type=Path, metavar="FILE", help="judged queries (queries.jsonl of the documents)"
+    )
+    reencode.add_argument("--json", action="store_true", help="print what was measured as JSON")
+    reencode.set_defaults(run=_reencode)
+
     doctor = commands.add_parser(
         "doctor", help="show versions, settings, the backbone in use and the state of the library"
     )
@@ -198,6 +213,8 @@ def _print_outcome(end: Progress) -> None:
     print(f"{OUTCOMES[end.state]}: {end.document}{pages}{' - ' if end.message else ''}{end.message}{more}")
     if outcome.sources:
         print(f"  {describe_sources(outcome.sources)}")
+    if outcome.reencoded:
+        print(f"  {count(outcome.reencoded, 'page')} encoded from the stored picture and words, not from this file")
 
 
 def _print_json(end: Progress) -> None:
@@ -212,6 +229,7 @@ def _print_json(end: Progress) -> None:
         "refused": [{"page": page, "reason": reason} for page, reason in outcome.refused.items()],
         "notices": [{"text": text, "pages": pages} for text, pages in outcome.notices.items()],
         "sources": outcome.sources,
+        "reencoded": outcome.reencoded,
         "message": end.message,
     }
     print(json.dumps(facts))
@@ -232,7 +250,8 @@ def _search(options: argparse.Namespace, settings: Settings) -> int:
         found = engine.search(Query(options.query), scopes, top=options.top)
         others = engine.pages_of_other_encoders(LOCAL)
     if others:
-        notices.append(Notice(NoticeCode.OTHER_MODEL, describe_pages_of_other_models(others)))
+        text = f"{describe_pages_of_other_models(others)} Encode them again: python -m smart_demo reencode."
+        notices.append(Notice(NoticeCode.OTHER_MODEL, text))
     elif not found.parts.pages:
         text = "The library is empty. Add files first: python -m smart_demo index PATH, or search with --samples."
         notices.append(Notice(NoticeCode.EMPTY_LIBRARY, text))
@@ -368,6 +387,32 @@ def _samples(options: argparse.Namespace, settings: Settings) -> int:
         samples = engine.samples(backbone)
     print(f"{samples.ready} of {samples.total} sample pages are encoded by {samples.encoder}.")
     return 0 if all(end.state != State.REFUSED for end in ends) else 1
+
+
+def _reencode(options: argparse.Namespace, settings: Settings) -> int:
+    if options.measure:
+        from smart_demo.evaluation.reencoding_distance import measure_distance
+
+        documents = options.documents or settings.samples
+        distance = measure_distance(settings, documents, options.queries or documents / "queries.jsonl", _notice)
+        print(json.dumps(dataclasses.asdict(distance), indent=1) if options.json else distance.as_text())
+        return 0
+    if options.documents or options.queries or options.json:
+        raise SettingRefused("--documents, --queries and --json go with --measure.")
+    with open_engine(settings, fall_back=False, background=True) as engine:
+        step = ReencodingProgress()
+        for step in engine.reencode(LOCAL):
+            if sys.stderr.isatty():
+                left = "" if step.seconds_left is None else f", {step.seconds_left:,.0f} s left"
+                print(f"\r{step.total - step.left} of {step.total} pages{left} \033[K", end="", file=sys.stderr)
+        if sys.stderr.isatty():
+            print("\r\033[K", end="", file=sys.stderr)
+        name = engine.backbones.main().encoder.name
+    for message in (*step.messages, step.error):
+        if message:
+            _notice(message)
+    print(f"{step.done} of {count(step.total, 'page')} of another model are now encoded by {name}.")
+    return 1 if step.refused or step.error else 0
 
 
 def _prepare_samples(engine: Engine) -> tuple[Notice, ...]:

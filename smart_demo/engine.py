@@ -18,12 +18,14 @@ from smart_demo.backbones.registry import Backbones, Serving
 from smart_demo.config import Settings
 from smart_demo.errors import LibraryError, QueryRefused, SmartError
 from smart_demo.indexing.indexer import Indexer
-from smart_demo.indexing.progress import Progress, State
+from smart_demo.indexing.progress import Progress, ReencodingProgress, State
+from smart_demo.indexing.reencoding import BackgroundReencoding, Reencoder
 from smart_demo.indexing.samples import SampleDocuments, Samples
 from smart_demo.methods import POOLED, SMART, Found, Method, Parts, Weights, compared_methods
 from smart_demo.page_list import Key
 from smart_demo.page_text import PageWords
 from smart_demo.search.answer_check import AnswerCheck
+from smart_demo.search.background import yield_to_searches
 from smart_demo.search.candidate_check import MAX_CHECKED_QUERIES, CandidateCheck
 from smart_demo.search.costs import StageTiming
 from smart_demo.search.explain import Slot
@@ -40,9 +42,10 @@ class Engine:
 
     def __init__(self, library: Library, backbones: Backbones, settings: Settings) -> None:
         self.library, self.backbones, self.settings = library, backbones, settings
-        self._indexer = Indexer(
-            library, settings.limits, settings.quotas, self.evict_idle_visitors, public=settings.public
-        )
+        rules = (library, settings.limits, settings.quotas, self.evict_idle_visitors)
+        self._indexer = Indexer(*rules, public=settings.public)
+        self._reencoder = Reencoder(*rules, public=settings.public)
+        self.reencoding = BackgroundReencoding(self.reencode, yield_to_searches)
         self._retrieval = Retrieval(library, settings)
         self.answer_check, self._checks_answers = AnswerCheck(library, self._retrieval.score), False
         self._explainer = Explainer(library)
@@ -57,6 +60,7 @@ class Engine:
 
     def close(self) -> None:
         """Release the data folder, so that another process can open it."""
+        self.reencoding.close()
         self.library.close()
 
     def serving(self) -> Serving:
@@ -121,6 +125,7 @@ class Engine:
         frees the bytes in the index. Raises ValueError for the samples, LibraryError if the disk refuses: call it again
         to continue.
         """
+        self.reencoding.delete(scope)
         try:
             return self._indexer.delete_library(scope)
         finally:
@@ -168,6 +173,7 @@ class Engine:
         return build_usage(scope, *self.library.totals(scope), self.settings.quotas)
 
     def _discard_caches(self, scope: Scope) -> None:
+        self.reencoding.delete(scope)
         self._retrieval.delete_scope(scope)
         self.answer_check.delete_scope(scope)
         self._discard_deleted_pages()
@@ -181,8 +187,27 @@ class Engine:
         return self.library.pages([scope], self.backbone(scope).encoder.fingerprint).documents
 
     def pages_of_other_encoders(self, scope: Scope) -> int:
-        """Count the pages of a scope that another encoder made: stored, but not searchable until added again."""
-        return self.library.count_pages_of_other_encoders(scope, self.backbone(scope).encoder.fingerprint)
+        """Count the pages of a scope that other encoders alone made: stored, not searchable until encoded again."""
+        return len(self.library.pages_of_other_encoders(scope, self.backbone(scope).encoder.fingerprint))
+
+    def reencode(self, scope: Scope) -> Generator[ReencodingProgress]:
+        """Encode those pages again from their stored pictures and words; yield the progress after every page.
+
+        Waits until the model is loaded. Closing the generator stops it; the next call continues.
+        """
+        yield from self._reencoder.run(scope, self.backbones.main())
+
+    def resume_reencoding(self) -> None:
+        """Encode pages of another model again in the background, on a private page whose model was named.
+
+        If another model only stands in for one that is missing today, its pages would be lost for nothing: then, and on
+        a public page, the owner of the pages decides. Call it when the model is loaded.
+        """
+        if not (self.settings.is_private and self.backbones.choice.explicit):
+            return
+        with suppress(SmartError):  # no model can be loaded: the page says why
+            if self.pages_of_other_encoders(LOCAL) and not self.backbones.falls_back:
+                self.reencoding.start(LOCAL)
 
     def pages_of_older_versions(self, scope: Scope) -> int:
         """Count the pages of a scope that an earlier version read: searchable, and read better if added again."""

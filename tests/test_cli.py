@@ -11,8 +11,12 @@ from types import SimpleNamespace
 import pytest
 
 from smart_demo import cli
+from smart_demo.backbones.bag_of_words import WordBackbone
+from smart_demo.config import Limits
+from smart_demo.indexing.indexer import Indexer
 from smart_demo.indexing.progress import FileOutcome, Progress, State
 from smart_demo.store.library import Library
+from smart_demo.types import LOCAL
 from tests.documents import write_pdf
 from tests.evaluation.cases import write_beir
 from tests.store.cases import forget_words
@@ -115,6 +119,21 @@ def test_index_counts_the_notices_that_it_leaves_out(capsys):
     first, second = capsys.readouterr().out.splitlines()
     assert first == "added: a.pdf 1 of 1 pages - N1. And 1 more notice: see index --json."
     assert second.endswith("And 2 more notices: see index --json.")
+
+
+def test_pages_of_another_model_are_named_and_encoded_again(run_cli, tmp_path):
+    path = write_pdf(tmp_path / "a.pdf", "red star", "blue moon")
+    with Library.open(tmp_path / "data", tmp_path / "data" / "index") as library:
+        list(Indexer(library, Limits()).add(LOCAL, [(path, "a.pdf")], WordBackbone(["tide"])))
+    answer = run_cli("search", "moon")
+    assert "2 pages were encoded by another model and are not searched. Encode them again: python" in answer.stderr
+    doctor = json.loads(run_cli("doctor", "--json", SMART_SAMPLE_DOCS=str(tmp_path / "none")).stdout)
+    assert doctor["library"]["other_encoders"] == 2
+    again = run_cli("reencode")
+    assert (again.returncode, again.stdout) == (0, "2 of 2 pages of another model are now encoded by words.\n")
+    assert json.loads(run_cli("search", "moon", "--json").stdout)["pages"] == 2
+    assert run_cli("reencode").stdout == "0 of 0 pages of another model are now encoded by words.\n"
+    assert run_cli("reencode", "--json").returncode == 1
 
 
 def test_pages_of_an_earlier_version_are_counted_until_they_are_added_again(run_cli, tmp_path):

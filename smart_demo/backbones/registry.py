@@ -205,32 +205,34 @@ class Backbones:
         chosen = partial(load, choice.name)
         self._chosen = self._bundled if choice.name == BUNDLED_BACKBONE else LazyBackbone(chosen, hints=hints)
 
-    def load_in_background(self) -> None:
-        """Start loading in a new thread; the page does not wait for it."""
-        threading.Thread(target=self._load_quietly, name="load-backbone", daemon=True).start()
+    def load_in_background(self, on_loaded: Callable[[], object] = lambda: None) -> None:
+        """Start loading in a new thread, which the page does not wait for; it calls `on_loaded` if one is in use."""
+        threading.Thread(target=self._load_quietly, args=(on_loaded,), name="load-backbone", daemon=True).start()
 
-    def _load_quietly(self) -> None:
+    def _load_quietly(self, on_loaded: Callable[[], object]) -> None:
         try:
             self.main()
         except SmartError as error:
             log.warning("no backbone could be loaded: %s", type(error).__name__)
+        else:
+            on_loaded()
 
     @property
     def ready(self) -> bool:
         """Whether `main` returns without waiting."""
-        return self._chosen.settled and (not self._falls_back or self._bundled.settled)
+        return self._chosen.settled and (not self.falls_back or self._bundled.settled)
 
     def main(self) -> Backbone:
         """Return the backbone for visitors' own documents, waiting until it is loaded."""
         try:
             return self._chosen.get()
         except BackboneUnavailable:
-            if not self._falls_back:
+            if not self.falls_back:
                 raise
         return self._bundled.get()
 
     @property
-    def _falls_back(self) -> bool:
+    def falls_back(self) -> bool:
         """Whether the bundled backbone replaces the chosen one."""
         return bool(self._chosen.failure) and self._may_fall_back and self._chosen is not self._bundled
 
@@ -244,7 +246,7 @@ class Backbones:
             return Serving(self.choice.name, self.choice.name, True, self.choice.reason)
         if failure := self._chosen.failure:
             reason = f"{self.choice.name} could not be loaded: {failure}"
-            if self._falls_back and not self._bundled.failure:
+            if self.falls_back and not self._bundled.failure:
                 return Serving(
                     self.choice.name, BUNDLED_BACKBONE, False, f"{reason} {BUNDLED_BACKBONE} serves instead."
                 )

@@ -43,9 +43,12 @@ _FORMAT = "smart-demo snapshot 1"
 _DIGEST, _LENGTH, _ALIGNMENT = 64, 8, 64
 _FACTS = (
     "document", "pages", "width", "height", "tokens", "bytes", "codec", "added", "seconds", "source", "few_known_words",
+    "reencoded",
 )  # fmt: skip
 _LAYOUT = ("codec", "tokens", "width", "pooled", "boxes", "words", "padded", "spaces")
-_LATER = {"source": None, "few_known_words": False, "words": 0, "padded": False, "spaces": ""}
+_LATER = {
+    "source": None, "few_known_words": False, "reencoded": False, "words": 0, "padded": False, "spaces": "",
+}  # fmt: skip
 """Columns that snapshots of earlier versions lack, with the value that their pages have."""
 
 
@@ -284,7 +287,7 @@ def _parse_headers(scope: Scope, encoder: str, columns: Mapping[str, Any]) -> It
         columns["names"], facts, shapes, rest, strict=True
     ):
         file, _, number = name.partition("-")
-        document, *numbers, source, few = fact
+        document, *numbers, source, few, reencoded = fact
         source = None if source is None else WordSource(source)
         shared = strings.setdefault(document, document)  # one string a document in memory, not one a page
         page_id = PageId(strings.setdefault(file, file), int(number))
@@ -293,6 +296,6 @@ def _parse_headers(scope: Scope, encoder: str, columns: Mapping[str, Any]) -> It
             *sizes, padded, spaces = shape
             layout = TokenFileLayout(*sizes, _parse_spaces(spaces), padded)  # type: ignore[call-arg]  # of any length
             layouts[shape] = layout
-        facts_of_page = (shared, *numbers, source, few, layout.space_tokens)
+        facts_of_page = (shared, *numbers, source, few, layout.space_tokens, reencoded)
         page = StoredPage(scope, encoder, page_id, *facts_of_page)
         yield name, TokenFileHeader(page, layout, start, rest_digest, tuple(pictures.split()), modified_ns)

@@ -278,10 +278,10 @@ def serialise(
         "height": str(page.height),
         "codec": page.codec,
         "added": repr(page.added),
-        **({"seconds": repr(page.seconds)} if page.seconds else {}),  # files of earlier versions lack these five
+        **({"seconds": repr(page.seconds)} if page.seconds else {}),  # files of earlier versions lack all from here on
         **({"pictures": " ".join(map(digest, pictures))} if pictures else {}),
         **({"source": page.source.value} if page.source is not None else {}),
-        **({"few_known_words": "yes"} if page.few_known_words else {}),
+        **{mark: "yes" for mark in ("few_known_words", "reencoded") if getattr(page, mark)},
         **({"spaces": " ".join(f"{one.space}:{one.codec}" for one in others)} if others else {}),
     }
     text = json.dumps({"__metadata__": facts, **_tensor_entries(layout)}, separators=(",", ":")).encode()
@@ -425,6 +425,7 @@ def _make_header(
             source=WordSource(facts["source"]) if "source" in facts else None,
             few_known_words="few_known_words" in facts,
             space_tokens=layout.space_tokens,
+            reencoded="reencoded" in facts,
         )
         pictures = tuple(facts.get("pictures", "").split())
         return TokenFileHeader(page, layout, start, facts["rest_digest"], pictures, modified_ns)

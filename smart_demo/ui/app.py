@@ -224,6 +224,8 @@ class Wiring:
             )
             page.cancel.click(self.cancel, None, page.cancel, **SINGLE_EVENT)
             page.documents.delete(self.delete, None, page.timer, **SINGLE_EVENT)
+            page.documents.select(self.reencode, None, page.timer, **SINGLE_EVENT, api_name="reencode")
+            page.documents.stop(self.stop_reencoding, None, page.timer, **SINGLE_EVENT, api_name="stop_reencoding")
         page.timer.tick(self.poll, [page.seen, page.answered, *page.controls], polled, **SINGLE_EVENT, api_name="look")
         self.loaded = [*page.controls, page.query, page.answered, page.chips, *polled]
         """Components that `load` fills."""
@@ -326,6 +328,18 @@ class Wiring:
         data = event._data if isinstance(event._data, dict) else {}
         deleted = self.handlers.delete_document(data.get("file"))
         gr.Info(toast_text(deleted), duration=6)
+        return gr.Timer(active=True)
+
+    @show_errors_as_toast
+    def reencode(self) -> object:
+        """Encode the visitor's pages of another model again."""
+        self.handlers.start_reencoding()
+        return gr.Timer(active=True)
+
+    @show_errors_as_toast
+    def stop_reencoding(self) -> object:
+        """Stop encoding the visitor's pages again."""
+        self.handlers.stop_reencoding()
         return gr.Timer(active=True)
 
     # -- loading and polling
