@@ -1,4 +1,4 @@
-"""The command line: index, search, check, eval, evidence, fetch, samples, reencode, doctor.
+"""The command line: index, search, check, eval, evidence, reproduce, fetch, samples, reencode, doctor.
 
 Results go to standard output, notices and progress to standard error, so that `--json` prints JSON alone. The exit
 status is 0 for success, 1 with one sentence for failure, 2 for an invalid command line.
@@ -133,6 +133,27 @@ def build_parser() -> argparse.ArgumentParser:
     )
     fetch.add_argument("model", metavar="NAME", help=f"{list_in_words(tuple(HUB_IDS), 'or')}, or a hub id")
     fetch.set_defaults(run=_fetch)
+    reproduce = commands.add_parser(
+        "reproduce", help="measure public benchmarks of page images beside published figures; goes on after a stop"
+    )
+    reproduce.add_argument("--backbone", metavar="NAME", help="backbone to measure (SMART_BACKBONE)")
+    reproduce.add_argument(
+        "--sets",
+        default="",
+        metavar="LIST",
+        help="vidore-v1,vidore-v2,visrag,vidore-v3, or single sets such as vidore-v1/docvqa (all)",
+    )
+    reproduce.add_argument(
+        "--limit", type=_whole_number(), metavar="N", help="use only the first N judged queries of each set"
+    )
+    reproduce.add_argument(
+        "--out",
+        type=Path,
+        default=Path("build/reproduce"),
+        metavar="DIR",
+        help="where to keep encodings and results (build/reproduce)",
+    )
+    reproduce.set_defaults(run=_reproduce)
 
     samples = commands.add_parser(
         "samples", help="encode the sample library, for example on a GPU machine before a demo"
@@ -376,6 +397,24 @@ def _fetch(options: argparse.Namespace, settings: Settings) -> int:
     print(f"{name} {fetched} matches the hub's checksums: {folder}")
     print(f"Start the page with it: SMART_BACKBONE={name} python app.py")
     return 0
+def _reproduce(options: argparse.Namespace, settings: Settings) -> int:
+    from smart_demo.evidence.benchmarks import choose_benchmarks
+    from smart_demo.evidence.reproduction import ReproductionPlan, run_reproduction
+    from smart_demo.evidence.reproduction_report import compare_run, format_reproduction, write_report
+
+    if options.backbone:
+        settings = dataclasses.replace(settings, backbone=options.backbone)
+    benchmarks = choose_benchmarks(options.sets)
+    command = f"python -m smart_demo reproduce --backbone {settings.backbone}"
+    command += f" --sets {options.sets}" if options.sets else ""
+    command += f" --limit {options.limit}" if options.limit else ""
+    plan = ReproductionPlan(benchmarks, options.out, options.limit or 0, command)
+    found = run_reproduction(settings, plan, _notice)
+    report = compare_run(found, benchmarks)
+    for file in write_report(report, options.out):
+        _notice(f"Written: {file}")
+    print(format_reproduction(report), end="")
+    return 0 if any("error" not in own for own in found["sets"].values()) else 1
 
 
 def _samples(options: argparse.Namespace, settings: Settings) -> int:
