@@ -13,6 +13,7 @@ from smart_demo.search.retrieval import list_little_known
 from smart_demo.types import TokenKind
 from smart_demo.ui.cards import CardRow, Column, RankedColumns, ThumbnailAddress, build_columns, render_card
 from smart_demo.ui.format import format_milliseconds, page_key
+from smart_demo.ui.moves import curve_path
 from smart_demo.ui.render import render
 from smart_demo.wording import count
 
@@ -113,23 +114,19 @@ def render_rank_curves(columns: RankedColumns) -> Markup:
     rows = max(len(left), len(right), 1)
     drawn = [*left, *(row for row in right if row.move.change is Change.NEW)]
     curves = [
-        {"change": row.move.change, "page": page_key(*row.hit.page.key), "path": _curve_path(row, rows)}
+        {
+            "change": row.move.change,
+            "page": page_key(*row.hit.page.key),
+            "path": curve_path(*_find_ends(row), CURVES_HEIGHT / rows),
+        }
         for row in drawn
     ]
     return render("rank_curves", height=CURVES_HEIGHT, curves=curves)
 
 
-def _curve_path(row: CardRow, rows: int) -> str:
-    def height(rank: int) -> float:
-        return (rank - 0.5) / rows * CURVES_HEIGHT
-
-    here = height(row.hit.rank)
-    reach = min(CURVES_HEIGHT / rows * 0.3, CURVES_HEIGHT - here)
-    match row.move.change:
-        case Change.LEFT:
-            return f"M0,{here:.1f} C26,{here:.1f} 40,{here + reach * 0.4:.1f} 42,{here + reach:.1f}"
-        case Change.NEW:
-            return f"M100,{here:.1f} C74,{here:.1f} 60,{here + reach * 0.4:.1f} 58,{here + reach:.1f}"
-        case _:
-            there = height(row.move.right or row.hit.rank)
-            return f"M0,{here:.1f} C50,{here:.1f} 50,{there:.1f} 100,{there:.1f}"
+def _find_ends(row: CardRow) -> tuple[int | None, int | None]:
+    """Return the number of a page's row in each column, from 0; None if it is not there."""
+    here, move = row.hit.rank - 1, row.move
+    if move.change is Change.NEW:
+        return None, here
+    return here, None if move.change is Change.LEFT else (move.right or row.hit.rank) - 1
