@@ -145,12 +145,15 @@ def render_card(row: CardRow, side: Side, columns: RankedColumns, thumbnail: str
     )
 
 
-def render_thumbnail(page: StoredPage, address: str) -> Markup:
-    """Return the thumbnail at an address with its size, or a blank page if the address is empty."""
+def render_thumbnail(page: StoredPage, address: str, name: str = "thumb") -> Markup:
+    """Return the thumbnail at an address with its size, or a blank page if the address is empty.
+
+    name: a class of the markup.
+    """
     # The markup states the size, so that the layout does not shift.
     width, height = thumbnail_size(max(page.width, 1), max(page.height, 1))
     height = max(1, round(MAX_THUMBNAIL_WIDTH * height / width))
-    return render("thumbnail", address=address, width=MAX_THUMBNAIL_WIDTH, height=height)
+    return render("thumbnail", address=address, name=name, width=MAX_THUMBNAIL_WIDTH, height=height)
 
 
 def render_facts(row: CardRow, methods: tuple[Method, Method]) -> Markup:

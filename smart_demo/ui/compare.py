@@ -11,9 +11,17 @@ from smart_demo.search.candidate_check import CHECKED_TOP, CandidateCheck
 from smart_demo.search.comparison import Change
 from smart_demo.search.retrieval import list_little_known
 from smart_demo.types import TokenKind
-from smart_demo.ui.cards import CardRow, Column, RankedColumns, ThumbnailAddress, build_columns, render_card
+from smart_demo.ui.cards import (
+    CardRow,
+    Column,
+    RankedColumns,
+    ThumbnailAddress,
+    build_columns,
+    render_card,
+    render_thumbnail,
+)
 from smart_demo.ui.format import format_milliseconds, page_key
-from smart_demo.ui.moves import curve_path
+from smart_demo.ui.moves import MoveWords, curve_path, word_move
 from smart_demo.ui.render import render
 from smart_demo.wording import count
 
@@ -43,6 +51,12 @@ def render_results(
     def cards(column: Column) -> list[Markup]:
         return [render_card(row, column.side, columns, thumbnail(row.hit.page)) for row in column.rows]
 
+    def first_page(column: Column) -> tuple[Column, CardRow, Markup, MoveWords]:
+        row = column.rows[0]
+        picture = render_thumbnail(row.hit.page, thumbnail(row.hit.page), "first-thumb")
+        return column, row, picture, word_move(row.move, column.side, columns.comparison.k)
+
+    both = (columns.left, columns.right)
     return render(
         "answer",
         found=found,
@@ -53,7 +67,8 @@ def render_results(
         times=_describe_times(found.milliseconds),
         stages=_list_stages(found.milliseconds),
         notices=list_notices(columns),
-        columns=[(column, cards(column)) for column in (columns.left, columns.right)],
+        first_pages=[first_page(column) for column in both if column.rows],
+        columns=[(column, cards(column)) for column in both],
         curves=render_rank_curves(columns),
     )
 
