@@ -37,8 +37,8 @@ MAX_SNAP = 0.07
 """Part of a crop's width or height by which an edge moves outwards at most to cut no word: print gets smaller by it."""
 WORTH_MOVING = 0.05
 """Part of a crop's width or height by which an edge moves to cut one word less, if no winner is in that word's line."""
-WORD_GAP, LINE_GAP = 0.12, 0.1
-"""Least distance of an edge from the words beside it, and from those above or below it, in heights of their boxes."""
+GAP = 0.1
+"""Distance of an edge from the words beside it, in heights of their boxes; words are at least twice as far apart."""
 Numbers = npt.NDArray[np.float64]
 _ROUNDING = 1e-6
 """Fractions of a page that single precision may move an edge."""
@@ -260,29 +260,29 @@ def snap_to_words(window: Box, kept: Sequence[Box], words: Sequence[Box], aspect
     within = _join(kept)
     # The left and the right edge count words at the height of the window; the others those between the new edges.
     beside = (boxes[:, 3] > window.top) & (boxes[:, 1] < window.bottom)
-    gap = WORD_GAP * heights[beside] / aspect
-    starts, ends, costs = boxes[beside, 0] - gap, boxes[beside, 2] + gap, np.where(in_line[beside], 1e3, 1.0)
-    size = window.right - window.left
-    left = _snap_edge(window.left, (window.left - MAX_SNAP * size, within.left), size, starts, ends, costs)
-    right = _snap_edge(window.right, (within.right, window.right + MAX_SNAP * size), size, starts, ends, costs)
+    spans, gaps = boxes[beside][:, [0, 2]], GAP * heights[beside] / aspect
+    costs, size = np.where(in_line[beside], 1e3, 1.0), window.right - window.left
+    left = _snap_edge(window.left, (window.left - MAX_SNAP * size, within.left), size, spans, gaps, costs)
+    right = _snap_edge(window.right, (within.right, window.right + MAX_SNAP * size), size, spans, gaps, costs)
     between = (boxes[:, 2] > left) & (boxes[:, 0] < right)
-    gap = LINE_GAP * heights[between]
-    starts, ends, costs = boxes[between, 1] - gap, boxes[between, 3] + gap, np.ones(int(between.sum()))
-    size = window.bottom - window.top
-    top = _snap_edge(window.top, (window.top - MAX_SNAP * size, within.top), size, starts, ends, costs)
-    bottom = _snap_edge(window.bottom, (within.bottom, window.bottom + MAX_SNAP * size), size, starts, ends, costs)
+    spans, gaps = boxes[between][:, [1, 3]], GAP * heights[between]
+    costs, size = np.ones(len(spans)), window.bottom - window.top
+    top = _snap_edge(window.top, (window.top - MAX_SNAP * size, within.top), size, spans, gaps, costs)
+    bottom = _snap_edge(window.bottom, (within.bottom, window.bottom + MAX_SNAP * size), size, spans, gaps, costs)
     return Box(left, top, right, bottom)
 
 
 def _snap_edge(
-    edge: float, limits: tuple[float, float], size: float, starts: Numbers, ends: Numbers, costs: Numbers
+    edge: float, limits: tuple[float, float], size: float, spans: Numbers, gaps: Numbers, costs: Numbers
 ) -> float:
     """Return the position within limits, and on the page, that costs least: by the words it cuts and its distance.
 
-    size: of the window along this axis. starts, ends, costs: of the words.
+    size: of the window along this axis.
+    spans: (N, 2) start and end of each word. gaps: (N,) wanted distance from it. costs: (N,) of cutting it.
     """
     low, high = max(limits[0], 0.0), min(limits[1], 1.0)
-    positions = np.concatenate([[edge, low, high], starts, ends])
+    starts, ends = spans.T
+    positions = np.concatenate([[edge, low, high], starts - gaps, ends + gaps])
     positions = positions[(low <= positions) & (positions <= high)]
     cut = (starts + _ROUNDING < positions[:, None]) & (positions[:, None] < ends - _ROUNDING)
     total = cut @ costs + np.abs(positions - edge) / (WORTH_MOVING * size)
