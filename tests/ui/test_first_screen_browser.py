@@ -78,6 +78,15 @@ def test_sizes_are_remembered_tune_unfolds_and_the_promise_goes_after_an_own_que
     expect(tune).to_have_attribute("aria-expanded", "true")
     expect(page.get_by_role("spinbutton", name="Late weight")).to_be_visible()
 
+    # A number beyond the slider's range is the nearest one in it, and no error.
+    late = page.get_by_role("spinbutton", name="Late weight")
+    for typed, used in (("99", "4"), ("-3", "0"), ("1", "1")):
+        late.fill(typed)
+        expect(late).to_have_value(used)
+        formula = f"1.00 × pooled + {used}.00 × late" if used != "0" else "one vector per page"
+        expect(page.locator(".column-head.of-right")).to_contain_text(formula, timeout=PATIENCE)
+    expect(page.locator(".toast-body")).to_have_count(0)
+
     page.get_by_role("button", name="serial number P3-2309").click()
     expect(page.locator('.chip[aria-pressed="true"]')).to_have_text("serial number P3-2309", timeout=PATIENCE)
     expect(page.locator(".hero")).to_be_visible()  # an example is no question of one's own

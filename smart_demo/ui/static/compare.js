@@ -165,6 +165,18 @@ function searchInChosenScope(trigger) {
   hasAnswer = true;
 }
 
+// ---- values out of range ----
+
+/** Put a number that is typed into a slider's box into its range before Gradio reads it: the server refuses others. */
+function clampTyped(event) {
+  const box = event.target.closest?.('#controls input[type="number"]');
+  if (!box || box.value === "") return;
+  const value = Math.min(Math.max(Number(box.value), Number(box.min)), Number(box.max));
+  if (value !== Number(box.value)) box.value = String(value);
+}
+
+document.addEventListener("input", clampTyped, true);
+
 // ---- the query ----
 
 const queryBox = () => document.querySelector("#query textarea");
