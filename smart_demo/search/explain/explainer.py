@@ -130,7 +130,9 @@ class Explainer:
         counted = replace(weights, pooled=0.0, late=1.0)
         attribution = explain.attribute(self._match(found.encoding, stored, counted.space), counted)
         width, height = _fit_picture(stored.width, stored.height)
-        crop = explain.find_crop(attribution, width, height, slot)
+        page_words = self._library.page_words(stored)
+        words = [box for word in page_words.words for box in word.boxes] if page_words else []
+        crop = explain.find_crop(attribution, width, height, slot, words)
         if isinstance(crop, NoPlace):
             return PageCrop(stored, crop)
         across, down = (crop.box.right - crop.box.left) * width, (crop.box.bottom - crop.box.top) * height
