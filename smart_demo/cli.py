@@ -25,6 +25,7 @@ from smart_demo.diagnostics import collect_diagnostics
 from smart_demo.engine import Engine, open_engine
 from smart_demo.errors import BackboneUnavailable, InputRefused, Notice, NoticeCode, SettingRefused, SmartError
 from smart_demo.indexing.progress import FileOutcome, Progress, ReencodingProgress, State
+from smart_demo.measure_commands import add_measure_commands, print_notice, whole_number
 from smart_demo.methods import Found, Hit
 from smart_demo.search.candidate_check import CHECKED_TOP
 from smart_demo.search.retrieval import MAX_RESULTS, as_dict, list_little_known
@@ -37,8 +38,6 @@ from smart_demo.wording import (
     list_in_words,
 )
 
-EVIDENCE_PARTS = ("text", "pages", "binding", "ablations")
-DEFAULT_PAIRS, MAX_PAIRS = 40, 1_000
 OUTCOMES = {State.DONE: "added", State.KNOWN: "known", State.REFUSED: "refused"}
 
 
@@ -52,10 +51,10 @@ def main(arguments: Sequence[str] | None = None, env: Mapping[str, str] = os.env
         sys.stdout.flush()
         return status
     except SmartError as error:
-        _notice(error.sentence)
+        print_notice(error.sentence)
         return 1
     except KeyboardInterrupt:
-        _notice("Stopped. Pages that were added stay.")
+        print_notice("Stopped. Pages that were added stay.")
         return 130
     except BrokenPipeError:  # the reader closed our output early, as `| head` does
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # or closing it at exit fails again
@@ -76,7 +75,7 @@ def build_parser() -> argparse.ArgumentParser:
     search.add_argument("query", metavar="QUERY")
     search.add_argument(
         "--top",
-        type=_whole_number(MAX_RESULTS),
+        type=whole_number(MAX_RESULTS),
         default=5,
         metavar="K",
         help=f"results per ranking, 1 to {MAX_RESULTS} (5)",
@@ -85,27 +84,7 @@ def build_parser() -> argparse.ArgumentParser:
     search.add_argument("--json", action="store_true")
     search.set_defaults(run=_search)
 
-    evaluate = commands.add_parser(
-        "eval", help="measure pooled, late and SMART on judged queries, in a temporary library"
-    )
-    source = evaluate.add_mutually_exclusive_group()
-    source.add_argument("--documents", type=Path, metavar="DIR", help="documents to index (the sample documents)")
-    source.add_argument("--cranfield", type=Path, metavar="DIR", help="the Cranfield 1400 collection instead")
-    source.add_argument("--dataset", metavar="DIR_OR_NAME", help="a BEIR- or ViDoRe-style set: folder or hub dataset")
-    evaluate.add_argument("--split", metavar="NAME", help="split of the dataset (test)")
-    evaluate.add_argument(
-        "--language", metavar="NAME", help="use only the dataset's queries in this language, such as english"
-    )
-    evaluate.add_argument(
-        "--limit", type=_whole_number(), metavar="N", help="use only the dataset's first N judged queries"
-    )
-    evaluate.add_argument("--revision", metavar="NAME", help="revision of a dataset on the hub (the newest)")
-    evaluate.add_argument(
-        "--queries", type=Path, metavar="FILE", help="judged queries (queries.jsonl of the documents)"
-    )
-    evaluate.add_argument("--run-dir", type=Path, metavar="DIR", help="write TREC files of judgements and rankings")
-    evaluate.add_argument("--json", action="store_true")
-    evaluate.set_defaults(run=_eval)
+    add_measure_commands(commands)
 
     check = commands.add_parser(
         "check", help="compare the candidates of a large local library with a scan of all its pages"
@@ -113,48 +92,11 @@ def build_parser() -> argparse.ArgumentParser:
     check.add_argument("--queries", type=Path, metavar="FILE", help="one query a line (those of the sample documents)")
     check.set_defaults(run=_check)
 
-    evidence = commands.add_parser(
-        "evidence", help="measure everything the README claims: text, pages, binding, ablations"
-    )
-    evidence.add_argument("--out", type=Path, default=Path("build"), metavar="DIR", help="where to write (build)")
-    evidence.add_argument("--cranfield", type=Path, metavar="DIR", help="the Cranfield 1400 collection, for the texts")
-    evidence.add_argument("--only", action="append", choices=EVIDENCE_PARTS, help="one part; repeatable (all)")
-    evidence.add_argument(
-        "--pairs",
-        type=_whole_number(MAX_PAIRS),
-        default=DEFAULT_PAIRS,
-        metavar="N",
-        help=f"pairs of reports for binding ({DEFAULT_PAIRS})",
-    )
-    evidence.set_defaults(run=_evidence)
-
     fetch = commands.add_parser(
         "fetch", help="download a model: size and free space first, resumed, checksums verified"
     )
     fetch.add_argument("model", metavar="NAME", help=f"{list_in_words(tuple(HUB_IDS), 'or')}, or a hub id")
     fetch.set_defaults(run=_fetch)
-    reproduce = commands.add_parser(
-        "reproduce", help="measure public benchmarks of page images beside published figures; goes on after a stop"
-    )
-    reproduce.add_argument("--backbone", metavar="NAME", help="backbone to measure (SMART_BACKBONE)")
-    reproduce.add_argument(
-        "--sets",
-        default="",
-        metavar="LIST",
-        help="vidore-v1,vidore-v2,visrag,vidore-v3, or single sets such as vidore-v1/docvqa (all)",
-    )
-    reproduce.add_argument(
-        "--limit", type=_whole_number(), metavar="N", help="use only the first N judged queries of each set"
-    )
-    reproduce.add_argument(
-        "--out",
-        type=Path,
-        default=Path("build/reproduce"),
-        metavar="DIR",
-        help="where to keep encodings and results (build/reproduce)",
-    )
-    reproduce.set_defaults(run=_reproduce)
-
     samples = commands.add_parser(
         "samples", help="encode the sample library, for example on a GPU machine before a demo"
     )
@@ -184,21 +126,10 @@ def build_parser() -> argparse.ArgumentParser:
     return parser
 
 
-def _whole_number(maximum: int = 10**9) -> Callable[[str], int]:
-    """Return an argparse type for whole numbers from 1 to `maximum`."""
-
-    def convert(text: str) -> int:
-        if not text.isdecimal() or not 1 <= int(text) <= maximum:
-            raise argparse.ArgumentTypeError(f"must be a whole number from 1 to {maximum}")
-        return int(text)
-
-    return convert
-
-
 def _index(options: argparse.Namespace, settings: Settings) -> int:
     files, notices = ingest.find_files(options.paths)
     for notice in notices:
-        _notice(notice)
+        print_notice(notice)
     if not files:
         raise InputRefused("There is nothing to index.", "Name PDFs or pictures, or a folder that holds some.")
     with open_engine(settings, fall_back=False, background=True) as engine:
@@ -258,7 +189,7 @@ def _print_json(end: Progress) -> None:
 
 def _notice_pages_of_older_versions(engine: Engine) -> None:
     if sentence := describe_pages_of_older_versions(engine.pages_of_older_versions(LOCAL)):
-        _notice(sentence)
+        print_notice(sentence)
 
 
 def _search(options: argparse.Namespace, settings: Settings) -> int:
@@ -278,7 +209,7 @@ def _search(options: argparse.Namespace, settings: Settings) -> int:
         notices.append(Notice(NoticeCode.EMPTY_LIBRARY, text))
     hits = [hit for result in found.results.values() for hit in result.hits]
     for notice in (*notices, *found.encoding.notices, *list_little_known(found.encoder, hits)):
-        _notice(notice.text)
+        print_notice(notice.text)
     print(json.dumps(as_dict(found, notices), indent=1) if options.json else "\n".join(_result_lines(found)))
     return 0
 
@@ -297,31 +228,6 @@ def _hit_line(hit: Hit) -> str:
     )
 
 
-def _eval(options: argparse.Namespace, settings: Settings) -> int:
-    from smart_demo.evaluation.collections import evaluate_dataset
-    from smart_demo.evaluation.cranfield import evaluate_cranfield
-    from smart_demo.evaluation.documents import evaluate_documents
-    from smart_demo.evaluation.query_sets import CollectionOptions
-
-    choice = {name: value for name in ("split", "language", "limit", "revision") if (value := getattr(options, name))}
-    if (options.cranfield or options.dataset) and options.queries:
-        flag = "--cranfield" if options.cranfield else "--dataset"
-        raise SettingRefused(f"--queries does not go with {flag}.", "The collection brings its own.")
-    if choice and not options.dataset:
-        raise SettingRefused(f"--{next(iter(choice))} goes with --dataset alone.")
-    if options.dataset:
-        chosen = CollectionOptions(**choice)
-        report = evaluate_dataset(settings, options.dataset, chosen, _notice, options.run_dir)
-    elif options.cranfield:
-        report = evaluate_cranfield(settings, options.cranfield, _notice, options.run_dir)
-    else:
-        documents = options.documents or settings.samples
-        queries = options.queries or documents / "queries.jsonl"
-        report = evaluate_documents(settings, documents, queries, _notice, options.run_dir)
-    print(json.dumps(report.as_json(), indent=1) if options.json else report.as_text())
-    return 0
-
-
 def _check(options: argparse.Namespace, settings: Settings) -> int:
     path = options.queries or settings.samples / "queries.jsonl"
     try:
@@ -330,7 +236,7 @@ def _check(options: argparse.Namespace, settings: Settings) -> int:
         raise SettingRefused("The queries cannot be read.", "Name a file with one query a line by --queries.") from None
     with open_engine(settings, fall_back=False, background=True) as engine:
         queries = [_parse_query(line) for line in lines]
-        found = engine.check_candidates(queries, LOCAL, lambda pages: _notice(f"{pages:,} pages read"))
+        found = engine.check_candidates(queries, LOCAL, lambda pages: print_notice(f"{pages:,} pages read"))
     if found is None:
         raise InputRefused("There is nothing to check.", "It takes a page in the library and a query.")
     print(
@@ -350,31 +256,6 @@ def _parse_query(line: str) -> str:
     return str(row["query"]) if isinstance(row, dict) and "query" in row else line
 
 
-def _evidence(options: argparse.Namespace, settings: Settings) -> int:
-    from smart_demo import evidence
-
-    parts = options.only or EVIDENCE_PARTS
-    command = [f"SMART_BACKBONE={settings.backbone}", "python -m smart_demo evidence"]
-    command += ["--cranfield DIR"] if options.cranfield else []
-    command += [f"--only {part}" for part in options.only or ()]
-    command += [f"--pairs {options.pairs}"] if options.pairs != DEFAULT_PAIRS else []
-    plan = evidence.Plan(
-        documents=settings.samples,
-        queries=settings.samples / "queries.jsonl",
-        cranfield=options.cranfield,
-        only=frozenset(parts),
-        pairs=options.pairs,
-        command=" ".join(command),
-    )
-    found = evidence.run_experiments(settings, plan, on_progress=_notice)
-    files, notices = evidence.write_evidence(found, options.out)
-    for notice in [*notices, *(part["left_out"] for name in parts if "left_out" in (part := found[name]))]:
-        _notice(notice)
-    for file in files:
-        print(file)
-    return 0
-
-
 def _fetch(options: argparse.Namespace, settings: Settings) -> int:
     name = options.model.lower() if options.model.lower() in HUB_IDS else options.model
     source = HUB_IDS.get(name, name)
@@ -386,10 +267,10 @@ def _fetch(options: argparse.Namespace, settings: Settings) -> int:
     revision = resolve_revision(source, settings.revision)
     try:
         plan = plan_download(source, revision)
-        _notice(plan.describe())
+        print_notice(plan.describe())
         folder = download(plan)
     except KeyboardInterrupt:
-        _notice(f"Stopped. What was fetched stays: fetch {name} again to continue.")
+        print_notice(f"Stopped. What was fetched stays: fetch {name} again to continue.")
         return 130
     if find_checkpoint(source, plan.commit) is None:
         raise BackboneUnavailable(f"The files of {source} are no complete model.", "It cannot be used here.")
@@ -397,24 +278,6 @@ def _fetch(options: argparse.Namespace, settings: Settings) -> int:
     print(f"{name} {fetched} matches the hub's checksums: {folder}")
     print(f"Start the page with it: SMART_BACKBONE={name} python app.py")
     return 0
-def _reproduce(options: argparse.Namespace, settings: Settings) -> int:
-    from smart_demo.evidence.benchmarks import choose_benchmarks
-    from smart_demo.evidence.reproduction import ReproductionPlan, run_reproduction
-    from smart_demo.evidence.reproduction_report import compare_run, format_reproduction, write_report
-
-    if options.backbone:
-        settings = dataclasses.replace(settings, backbone=options.backbone)
-    benchmarks = choose_benchmarks(options.sets)
-    command = f"python -m smart_demo reproduce --backbone {settings.backbone}"
-    command += f" --sets {options.sets}" if options.sets else ""
-    command += f" --limit {options.limit}" if options.limit else ""
-    plan = ReproductionPlan(benchmarks, options.out, options.limit or 0, command)
-    found = run_reproduction(settings, plan, _notice)
-    report = compare_run(found, benchmarks)
-    for file in write_report(report, options.out):
-        _notice(f"Written: {file}")
-    print(format_reproduction(report), end="")
-    return 0 if any("error" not in own for own in found["sets"].values()) else 1
 
 
 def _samples(options: argparse.Namespace, settings: Settings) -> int:
@@ -433,7 +296,7 @@ def _reencode(options: argparse.Namespace, settings: Settings) -> int:
         from smart_demo.evaluation.reencoding_distance import measure_distance
 
         documents = options.documents or settings.samples
-        distance = measure_distance(settings, documents, options.queries or documents / "queries.jsonl", _notice)
+        distance = measure_distance(settings, documents, options.queries or documents / "queries.jsonl", print_notice)
         print(json.dumps(dataclasses.asdict(distance), indent=1) if options.json else distance.as_text())
         return 0
     if options.documents or options.queries or options.json:
@@ -449,7 +312,7 @@ def _reencode(options: argparse.Namespace, settings: Settings) -> int:
         name = engine.backbones.main().encoder.name
     for message in (*step.messages, step.error):
         if message:
-            _notice(message)
+            print_notice(message)
     print(f"{step.done} of {count(step.total, 'page')} of another model are now encoded by {name}.")
     return 1 if step.refused or step.error else 0
 
@@ -463,10 +326,10 @@ def _prepare_samples(engine: Engine) -> tuple[Notice, ...]:
     main = engine.backbones.main()
     samples = engine.samples()
     if not samples.complete or samples.encoder != main.encoder.name:
-        _notice(f"Preparing the sample library by {main.encoder.name}, once.")
+        print_notice(f"Preparing the sample library by {main.encoder.name}, once.")
         for step in engine.prepare_samples(main):
             if step.state is State.REFUSED:
-                _notice(f"{step.document}: {step.message}")
+                print_notice(f"{step.document}: {step.message}")
     return engine.samples(main).notices
 
 
@@ -480,7 +343,3 @@ def _doctor(options: argparse.Namespace, settings: Settings) -> int:
             for name, value in rows.items():
                 print(f"  {name:<14} {value}")
     return 0
-
-
-def _notice(sentence: str) -> None:
-    print(sentence, file=sys.stderr)

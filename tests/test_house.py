@@ -30,6 +30,7 @@ LAYERS = [
     "server",
     "ui",
     "evidence",
+    "measure_commands",
     "cli",
     "__main__",
 ]

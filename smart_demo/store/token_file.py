@@ -313,8 +313,7 @@ def read_header(path: Path) -> tuple[TokenFileHeader, Floats]:
 def _lay_out(encoding: PageEncoding, space: TokenSpace, codes: TokenCodes) -> SpaceLayout:
     codec = next(codec for codec, dtype in _CODES.items() if codes.codes.dtype == _DTYPES[dtype])
     (tokens, width), place = codes.codes.shape, encoding.in_space(space).place
-    padded = isinstance(place, TokenGrid) and place.padded
-    return SpaceLayout(space, codec, tokens, width, isinstance(place, TokenBoxes), padded)
+    return SpaceLayout(space, codec, tokens, width, isinstance(place, TokenBoxes), getattr(place, "padded", False))
 
 
 def _make_tensors(codes: TokenCodes, states: PageTokens) -> dict[str, npt.NDArray[np.generic]]:

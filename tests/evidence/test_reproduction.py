@@ -21,8 +21,8 @@ from smart_demo.evidence.reproduction import ReproductionPlan, run_reproduction
 from smart_demo.evidence.reproduction_report import compare_run, format_reproduction
 from smart_demo.types import TokenSpace
 from tests.backbones.cases import tiny_qwen_folder
-from tests.hub_server import COMMIT, serve_hub
 from tests.evidence.cases import Painted, painted_grades, write_painted
+from tests.hub_server import COMMIT, serve_hub
 
 ROOT = Path(__file__).resolve().parents[2]
 SETTINGS = Settings(backbone="words", codec="float32")
