@@ -130,6 +130,12 @@ class NeoMMEPrompts:
         query, document = (_read_frame(tokenizer, task) for task in ("query", "document"))
         return cls(framed, marks, query, document, min(context, MAX_TEXT_TOKENS))
 
+    @property
+    def forms(self) -> tuple[str, ...]:
+        """What a query, a text and a page look like: part of an encoder's fingerprint."""
+        document, image, end_of_row = (self.marks[name][1] for name in ("document", "image", "row"))
+        return str(self.query), str(self.document), f"{document}{image}({image}*columns{end_of_row})*rows"
+
     def write_query(self, text: str) -> Prompt:
         return self.tokenizer.write(self.query.before, text, self.query.after, self.window)
 
