@@ -66,7 +66,8 @@ def grid_of(height: int, width: int) -> Grid:
 def cut_page(pixels: Pixels, budget: int) -> Patches:
     """Return a page's patches, (rows*cols, 3072) from -1 (black) to 1 (white), each flattened as (y, x, colour).
 
-    The image is resized on bytes, bilinear with antialiasing, and padded with black on the right and below.
+    The image is resized on bytes, bilinear with antialiasing, and padded with black on the right and below. Pillow's
+    bilinear differs from torchvision's, with which the model was trained, by one grey level in 0.03 % of the values.
     """
     height, width = fit_size(pixels.shape[0], pixels.shape[1], budget)
     picture = Image.fromarray(pixels)
