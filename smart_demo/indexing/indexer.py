@@ -4,9 +4,8 @@ Each page is read between rendering and encoding (`page_words`), and stored with
 version stored without them is read again, and replaced once the new one is on disk.
 
 A batch of files is an IndexingJob: deletions reach the jobs that are running, so that a deleted document or library is
-not added again behind them. Every page is checked against the quotas. The pages of the next batch are rendered while
-one is encoded, and the next page is encoded while one is written, so that neither a slow document nor a slow disk idles
-the model.
+not added again behind them. Every page is checked against the quotas. The next batch is rendered while one is
+encoded, and the next page is encoded while one is written: neither a slow document nor a slow disk idles the model.
 
 Each page stores the time it took: its share of rendering and encoding its batch, plus the time of writing the page
 before it, since its own cannot be in its own file. Time that the consumer of the progress spends is not counted.
