@@ -30,8 +30,11 @@ class FramedTokenizer:
         """
         from tokenizers import Tokenizer
 
+        backend = getattr(tokenizer, "backend_tokenizer", None)
+        if backend is None:
+            raise BackboneUnavailable("The tokenizer is of an unknown form.", "tokenizer.json belongs to the model.")
         known = tokenizer.get_vocab()
-        definition = json.loads(tokenizer.backend_tokenizer.to_str())
+        definition = json.loads(backend.to_str())
         controls = {entry["content"] for entry in definition["added_tokens"] if entry["special"]} | set(marks)
         if missing := sorted(controls - set(known)):
             raise BackboneUnavailable(f"The tokenizer lacks {', '.join(missing)}.", "Fetch the model again.")

@@ -76,7 +76,7 @@ class NeoMME(CheckpointBackbone):
             revision=checkpoint.revision,
             weights=hash_checkpoint(checkpoint.folder),
             visual_tokens=settings.visual_tokens or own_budget,
-            instructions=(str(prompts.query), str(prompts.document)),
+            instructions=prompts.forms,
             token_filter=settings.token_filter,
             pooled_width=hidden,
             token_width=hidden,

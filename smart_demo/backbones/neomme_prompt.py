@@ -91,7 +91,7 @@ def page_positions(grid: Grid) -> npt.NDArray[np.int64]:
 
 
 @dataclass(frozen=True, slots=True)
-class Frame:
+class TextFrame:
     """What the checkpoint's chat template writes before and after a text."""
 
     before: str
@@ -108,8 +108,8 @@ class NeoMMEPrompts:
     tokenizer: FramedTokenizer
     marks: dict[str, tuple[int, str]]
     """Id and text of each of MARKS."""
-    query: Frame
-    document: Frame
+    query: TextFrame
+    document: TextFrame
     window: int
     """Tokens of the longest text, marks included."""
 
@@ -130,6 +130,12 @@ class NeoMMEPrompts:
         query, document = (_read_frame(tokenizer, task) for task in ("query", "document"))
         return cls(framed, marks, query, document, min(context, MAX_TEXT_TOKENS))
 
+    @property
+    def forms(self) -> tuple[str, ...]:
+        """What a query, a text and a page look like: part of an encoder's fingerprint."""
+        document, image, end_of_row = (self.marks[name][1] for name in ("document", "image", "row"))
+        return str(self.query), str(self.document), f"{document}{image}({image}*columns{end_of_row})*rows"
+
     def write_query(self, text: str) -> Prompt:
         return self.tokenizer.write(self.query.before, text, self.query.after, self.window)
 
@@ -149,7 +155,7 @@ class NeoMMEPrompts:
         return Prompt(ids.astype(np.int64), kinds.astype(np.uint8), tuple(labels), 0, 0, words, ())
 
 
-def _read_frame(tokenizer: Any, task: str) -> Frame:  # noqa: ANN401 (transformers is untyped)
+def _read_frame(tokenizer: Any, task: str) -> TextFrame:  # noqa: ANN401 (transformers is untyped)
     """Return what the chat template writes around a text for `query` or `document`.
 
     A visitor's text never reaches the template, which refuses some. Raises BackboneUnavailable if the template fails,
@@ -167,4 +173,4 @@ def _read_frame(tokenizer: Any, task: str) -> Frame:  # noqa: ANN401 (transforme
     before, *after = written.split(PLACEHOLDER)
     if len(after) != 1:
         raise BackboneUnavailable(f"The chat template writes no {task} as this program expects it.")
-    return Frame(before, after[0])
+    return TextFrame(before, after[0])

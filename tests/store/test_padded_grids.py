@@ -33,7 +33,9 @@ def test_a_padded_grid_comes_back_as_it_was(tmp_path, monkeypatch, min_pages):
     with open_library(tmp_path) as library:
         for page, encoding in (padded, plain):
             library.add(LOCAL, page, encoding)
-    with open_library(tmp_path) as library:
+        library.update_snapshots()
+    assert (snapshot.read_snapshot(tmp_path / "index", LOCAL, ENCODER) is not None) == (min_pages == 2)
+    with open_library(tmp_path, in_background=True) as library:
         read = {page.id: library.encoding(page) for page in library.pages([LOCAL], ENCODER)}
     for page, encoding in (padded, plain):
         for space in (TokenSpace.RAW, TokenSpace.TRAINED):

@@ -86,8 +86,8 @@ def test_an_earlier_layer_gives_the_raw_states_alone(tiny_neomme, oracle):
 
 
 def test_the_batch_of_a_gpu_changes_nothing(tiny_neomme, monkeypatch):
-    """Through the real batching: pages of one grid share a pass, others do not."""
-    sizes = [(150, 230), (230, 150), (150, 230), (64, 64), (150, 230), (150, 230)]
+    """Through the real batching: pages of equal length share a pass, also if their grids differ (2 × 5 and 3 × 3)."""
+    sizes = [(150, 230), (230, 150), (150, 230), (64, 160), (150, 230), (96, 96), (150, 230)]
     pages = [page("", at + 1, speckled(*size, at)) for at, size in enumerate(sizes)]
     texts = ["red star", "a motor", "red star", "", "part number 7", "tide"] * 3
     alone = [loaded("tiny-neomme").encode_pages([one])[0] for one in pages]
