@@ -53,7 +53,7 @@ def test_the_budget_is_the_nearest_one_that_is_not_larger():
 def test_the_encoder_says_what_determines_its_encodings(gemma):
     assert gemma.encoder.name.startswith("tiny-gemma")
     assert (gemma.encoder.model, gemma.encoder.visual_tokens) == ("embedding_gemma2-96x3", 70)
-    assert gemma.encoder.instructions == ("task: search result | query: ", "title: none | text: ")
+    assert gemma.encoder.instructions[:2] == ("task: search result | query: ", "title: none | text: ")
     assert "float32" in gemma.reason
 
 
