@@ -48,6 +48,8 @@ from smart_demo.types import Encoder, Pixels, Query, TokenKind, TokenSpace
 MODEL_TYPE = "embedding_gemma2"
 QUERY_PROMPT = "task: search result | query: "
 DOCUMENT_PROMPT = "title: none | text: "
+PAGE_FORM = "<bos><|image>(<|image|>)*N<image|><eos>"
+"""What a page looks like: part of the encoder's fingerprint."""
 BUDGETS = (70, 140, 280, 560, 1_120)
 """Numbers of visual tokens per image that the model was trained for."""
 CPU_BUDGET, GPU_BUDGET = 280, 560
@@ -80,7 +82,7 @@ class EmbeddingGemma(CheckpointBackbone):
             revision=checkpoint.revision,
             weights=hash_checkpoint(checkpoint.folder, HASHED_TEXTS),
             visual_tokens=choose_budget(settings.visual_tokens, parts.placement.device, checkpoint.short_name),
-            instructions=(QUERY_PROMPT, DOCUMENT_PROMPT),
+            instructions=(QUERY_PROMPT, DOCUMENT_PROMPT, PAGE_FORM),
             token_filter=settings.token_filter,
             pooled_width=text.embedding_dim,
             token_width=text.embedding_dim,

@@ -46,6 +46,7 @@ FILTER_LABELS = {"code": "control tokens left out", "paper": "all but the poolin
 OWN_FILTER_LABELS = {
     "bert": {"code": "[CLS] and [SEP] left out", "paper": "[CLS] and [SEP] kept"},
     "neomme": {"code": "marks and masks left out", "paper": "marks and masks kept"},
+    "embedding_gemma2": {"code": "marks left out", "paper": "marks kept"},
 }
 """Labels of the filter by model family, for models that pool the mean of all tokens."""
 CRANFIELD_URL = "http://ir.dcs.gla.ac.uk/resources/test_collections/cran/"

@@ -15,7 +15,8 @@ from smart_demo.config import Settings
 from smart_demo.engine import open_engine
 from smart_demo.errors import PageRefused, QueryRefused, SettingRefused
 from smart_demo.indexing.progress import State
-from smart_demo.search.explain import EvidenceCrop, NoPlace, Slot
+from smart_demo.search.costs import compute_costs
+from smart_demo.search.explain import EvidenceCrop, NoPlace, Slot, similarity_map, winner_map
 from smart_demo.types import LOCAL, Query, TokenGrid, TokenKind
 from tests.apps import settings_below
 from tests.backbones.cases import loaded, tiny_gemma_folder
@@ -52,7 +53,7 @@ def test_the_budget_is_the_nearest_one_that_is_not_larger():
 def test_the_encoder_says_what_determines_its_encodings(gemma):
     assert gemma.encoder.name.startswith("tiny-gemma")
     assert (gemma.encoder.model, gemma.encoder.visual_tokens) == ("embedding_gemma2-96x3", 70)
-    assert gemma.encoder.instructions == ("task: search result | query: ", "title: none | text: ")
+    assert gemma.encoder.instructions[:2] == ("task: search result | query: ", "title: none | text: ")
     assert "float32" in gemma.reason
 
 
@@ -160,7 +161,14 @@ def test_a_library_by_it_is_indexed_searched_and_explained_and_outlives_a_restar
             told = engine.explain(query, [LOCAL], hit.page.key)
             assert told.attribution.score == pytest.approx(hit.score, abs=1e-5)
             assert told.attribution.share(PATCH) == pytest.approx(1)
-            assert all(term.winner.placed for term in told.attribution.tokens)
+            assert winner_map(told.attribution).remainder == ()
+            (tide,) = (term for term in told.attribution.terms if term.label == "tide")
+            cosines = (asked.tokens[list(tide.tokens)] @ stored.tokens.T).max(axis=0)
+            seen = similarity_map(told.attribution.match, tide.tokens).values
+            np.testing.assert_allclose(seen, cosines.reshape(stored.place.rows, stored.place.cols), atol=1e-5)
             assert isinstance(crops[hit.page.key].crop, (EvidenceCrop, NoPlace))
+        costs = compute_costs([hit.page for hit in hits], backbone.encoder, {}, settings)
+        assert (costs.mean_tokens, costs.width, costs.pooled_width) == (9 * 7, 96, 96)
+        assert costs.stored_bytes == pytest.approx(63 * 96 * 4, rel=0.02)
         by_picture = engine.search(Query(image=np.asarray(Image.new("RGB", (60, 90), "red"))), [LOCAL])
         assert len(by_picture.results["smart"].hits) == 2
