@@ -231,7 +231,7 @@ from tests.evidence.cases import Painted
 
 class Mortal(Painted):
     def encode_page(self, page):
-        if len(self.encoded) == 16 and not child:  # twelve pages of the first set, four of the second
+        if len(self.encoded) == 22 and not child:  # twelve pages of the first set, ten of the second
             os._exit(9)
         return super().encode_page(page)
 
@@ -256,13 +256,13 @@ def test_a_killed_run_goes_on_and_a_set_that_is_not_there_is_reported(tmp_path):
     with serve_hub(hub) as (address, _):
         kept = {key: value for key, value in os.environ.items() if not key.startswith(("HF_", "SMART_"))}
         env = kept | {"HF_ENDPOINT": address, "HF_HOME": str(tmp_path / "cache"), "HF_HUB_DISABLE_XET": "1"}
-        env |= {"SMART_CODEC": "float32"}
+        env |= {"SMART_CODEC": "float32", "USE_TORCH": "0"}  # else `datasets` imports torch, for seconds
         command = [sys.executable, "-c", KILLED_RUN, str(tmp_path / "out")]
         ran = subprocess.run(command, cwd=ROOT, env=env, capture_output=True, text=True)
     assert ran.returncode == 0, ran.stderr
     told = ran.stderr.splitlines()
     assert told[told.index("killed") + 1] == "Finished before: vidore-v1/first."
-    assert told[-1] == "8"
+    assert 2 <= int(told[-1]) <= 8  # the pages that the killed process had not written yet
     assert f"| first | o/first@{COMMIT[:12]} | 12 of 12 |" in ran.stdout
     assert "| absent | The hub has no dataset o/absent. |" in ran.stdout
     for name in ("first", "second"):
