@@ -112,6 +112,14 @@ class TokenGrid:
     start: int
     rows: int
     cols: int
+    covered_width: float = 1.0
+    """Share of the grid's width that the page covers; the rest, on the right, is padding."""
+    covered_height: float = 1.0
+    """Share of the grid's height that the page covers; the rest, below, is padding."""
+
+    @property
+    def padded(self) -> bool:
+        return (self.covered_width, self.covered_height) != (1, 1)
 
     def cell(self, token: int) -> tuple[int, int]:
         """Return the (row, column) on the page of token `token`. Raises IndexError if it is not an image token."""

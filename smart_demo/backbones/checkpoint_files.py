@@ -73,6 +73,11 @@ class Checkpoint:
     revision: str = ""
     """Commit of the hub's snapshot; empty for a plain folder."""
 
+    @property
+    def short_name(self) -> str:
+        """The short name that SMART_BACKBONE takes, or the name if it has none."""
+        return {hub: short for short, hub in HUB_IDS.items()}.get(self.name, self.name)
+
 
 def resolve_revision(source: str, revision: str) -> str | None:
     """Return the commit to fetch of a hub id, or None for the hub's newest. `revision` is Settings.revision."""

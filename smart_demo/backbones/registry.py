@@ -74,7 +74,7 @@ def choose_backbone(
 
 
 def load_backbone(name: str, settings: Settings) -> Backbone:
-    """Load the backbone `name`. Downloads the weights of a Qwen model if needed, which takes minutes.
+    """Load the backbone `name`. Downloads the weights of a checkpoint if needed, which takes minutes.
 
     Raises SettingRefused for an unknown name, BackboneUnavailable if weights or packages are missing.
     """
@@ -98,6 +98,10 @@ def load_backbone(name: str, settings: Settings) -> Backbone:
     source = HUB_IDS.get(name, name)
     checkpoint = fetch_checkpoint(source, resolve_revision(source, settings.revision))
     match read_config(checkpoint)["model_type"]:
+        case "neomme":
+            from smart_demo.backbones.neomme import NeoMME
+
+            return NeoMME.from_checkpoint(checkpoint, settings)
         case _:  # it refuses every other type
             from smart_demo.backbones.qwen.model import Qwen3VL
 
