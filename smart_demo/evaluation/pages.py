@@ -19,7 +19,8 @@ from __future__ import annotations
 
 import time
 from collections import Counter
-from collections.abc import Container, Iterator, Mapping, Sequence
+from collections.abc import Container, Generator, Iterator, Mapping, Sequence
+from contextlib import closing
 from dataclasses import dataclass, replace
 from itertools import islice
 from pathlib import Path, PurePosixPath
@@ -36,6 +37,7 @@ from smart_demo.evaluation.query_sets import QueryJudgements
 from smart_demo.evaluation.tables import FolderLayout, TableRow, Tables
 from smart_demo.evaluation.trec import open_run_files
 from smart_demo.indexing import page_words
+from smart_demo.indexing.indexer import MAX_PREFETCH
 from smart_demo.ingest import clean_name
 from smart_demo.store.library import Library
 from smart_demo.types import LOCAL, Page, PageEncoding, PageId, Pixels
@@ -125,34 +127,49 @@ def encode_pages(
     """
     refused, noticed = dict[PageId, InputRefused](), Counter[str]()
     stored = {page.id for page in library.pages([LOCAL], backbone.encoder.fingerprint)}
-    images, estimate = islice(collection.images(limits, stored), most), _TimeEstimate(collection.count, on_progress)
-    done = len(stored)
-    while batch := list(islice(images, backbone.batch)):
-        refused |= {page: pixels for page, pixels in batch if isinstance(pixels, InputRefused)}
-        drawn = [_make_page(collection, page, pixels) for page, pixels in batch if not isinstance(pixels, InputRefused)]
-        pages = list[Page]()
-        for page, read in zip(drawn, page_words.read_pages(drawn, use_ocr=backbone.needs_words), strict=True):
-            if isinstance(read, InputRefused):
-                refused[page.id] = read
+    images = (image for image in islice(collection.images(limits, stored), most))
+    estimate, done = _TimeEstimate(collection.count, on_progress), len(stored)
+    # Images are decoded, and pages written, while the model runs.
+    with closing(ingest.prefetch(_encode_images(images, collection, backbone), backbone.batch)) as encodings:
+        for page_id, found in encodings:
+            if isinstance(found, InputRefused):
+                refused[page_id] = found
             else:
-                pages.append(read)
-        for page, encoding in zip(pages, backbone.encode_pages(pages) if pages else [], strict=True):
-            if isinstance(encoding, PageEncoding):
-                # Drawing a picture that is never shown would take longer than a small model on a GPU.
-                library.add(LOCAL, replace(page, pixels=page.pixels[:1, :1]), encoding)
+                page, encoding = found
+                library.add(LOCAL, page, encoding)
                 noticed.update(filter(None, {*page.notices, encoding.notice}))
-            else:
-                refused[page.id] = encoding
-        for _ in batch:
             done += 1
             runner.report_tenths(on_progress, "Encoded", done, collection.count, "pages")
-        estimate.update(done)
+            if (done - len(stored)) % backbone.batch == 0:  # the pages of a batch come at once
+                estimate.update(done)
     library.flush()
     return refused, noticed
 
 
-def _make_page(collection: PageCollection, page: PageId, pixels: Pixels) -> Page:
-    return Page(page, clean_name(collection.names[page]), 1, pixels)
+def _encode_images(
+    images: Generator[tuple[PageId, Pixels | InputRefused]], collection: PageCollection, backbone: Backbone
+) -> Generator[tuple[PageId, tuple[Page, PageEncoding] | InputRefused]]:
+    """Yield each page's id with the page, without its pixels, and its encoding, or with the reason it has none."""
+    with closing(ingest.prefetch(images, min(backbone.batch, MAX_PREFETCH))) as decoded:
+        while batch := list(islice(decoded, backbone.batch)):
+            drawn = list[Page]()
+            for page_id, pixels in batch:
+                if isinstance(pixels, InputRefused):
+                    yield page_id, pixels
+                else:
+                    drawn.append(Page(page_id, clean_name(collection.names[page_id]), 1, pixels))
+            pages = list[Page]()
+            for own, read in zip(drawn, page_words.read_pages(drawn, use_ocr=backbone.needs_words), strict=True):
+                if isinstance(read, InputRefused):
+                    yield own.id, read
+                else:
+                    pages.append(read)
+            for page, encoding in zip(pages, backbone.encode_pages(pages) if pages else [], strict=True):
+                if isinstance(encoding, PageEncoding):
+                    # Drawing a picture that is never shown would take longer than a small model on a GPU.
+                    yield page.id, (replace(page, pixels=page.pixels[:1, :1].copy()), encoding)
+                else:
+                    yield page.id, encoding
 
 
 def describe_refused(collection: PageCollection, refused: dict[PageId, InputRefused]) -> Iterator[str]:

@@ -335,6 +335,8 @@ def run_reproduction(
             write_file(run.file, (json.dumps(found[run.label]) + "\n").encode())
             if not run.limit:
                 delete_tree(run.folder)
+    if any("error" in own for own in found.values()):
+        on_progress("Run the same command again to try the sets that were left out; finished sets are kept.")
     return {
         "made": _describe_run(backbone, settings, plan),
         "model": model_name(backbone.encoder.name),

@@ -219,8 +219,12 @@ def _format_benchmark(name: str, own: Json, methods: Sequence[str]) -> Iterator[
     if own["note"]:
         yield own["note"]
     if own["failed"] or own["left_out"]:
-        rows = [[key, reason] for key, reason in (own["failed"] | own["left_out"]).items()]
-        yield "Left out:\n\n" + format_table(["set", "reason"], rows)
+        names: dict[str, list[str]] = {}
+        for key, reason in (own["failed"] | own["left_out"]).items():
+            names.setdefault(reason, []).append(key)
+        yield "Left out:\n\n" + format_table(
+            ["sets", "reason"], [[", ".join(sets), why] for why, sets in names.items()]
+        )
 
 
 def _format_measured(own: Json, methods: Sequence[str]) -> Iterator[str]:

@@ -20,7 +20,7 @@ from smart_demo.evidence.benchmarks import BENCHMARKS, PUBLISHED, Benchmark, Ben
 from smart_demo.evidence.reproduction import ReproductionPlan, run_reproduction
 from smart_demo.evidence.reproduction_report import compare_run, format_reproduction
 from smart_demo.types import TokenSpace
-from tests.backbones.cases import tiny_qwen_folder
+from tests.backbones.cases import tiny_neomme_folder, tiny_qwen_folder
 from tests.evidence.cases import Painted, painted_grades, write_painted
 from tests.hub_server import COMMIT, serve_hub
 
@@ -194,25 +194,32 @@ def test_pages_that_cannot_be_encoded_are_named(painted, tmp_path):
     assert "No set could be measured." in format_reproduction(compare_run(found, [none]))
 
 
-def test_the_command_measures_a_checkpoint(sets, tmp_path, monkeypatch, capsys):
+@pytest.mark.parametrize(
+    ("make", "name", "methods"),
+    [
+        (tiny_qwen_folder, "tiny-qwen", ["pooled", "late", "smart"]),
+        (tiny_neomme_folder, "tiny-neomme", ["pooled", "late", "smart", "trained"]),
+    ],
+)
+def test_the_command_measures_a_checkpoint(sets, tmp_path, monkeypatch, capsys, make, name, methods):
     monkeypatch.setitem(BENCHMARKS, "vidore-v2", replace(sets, name="vidore-v2"))
-    folder, out = str(tiny_qwen_folder()), tmp_path / "out"
+    folder, out = str(make()), tmp_path / "out"
     env = {"SMART_VISUAL_TOKENS": "16", "SMART_DTYPE": "float32", "SMART_DATA_DIR": str(tmp_path / "data")}
     command = ["reproduce", "--backbone", folder, "--sets", "vidore-v2/binary", "--out", str(out), "--limit", "4"]
     assert main(command, env) == 0
     printed = capsys.readouterr()
     assert printed.out == (out / "reproduction.md").read_text()
-    assert "- Model: tiny-qwen" in printed.out
+    assert f"- Model: {name}" in printed.out
     assert "No published figure is known for this model." in printed.out
     assert "| graded | It was not requested (--sets). |" in printed.out
     data = json.loads((out / "reproduction.json").read_text())
-    assert data["methods"] == ["pooled", "late", "smart"]
+    assert data["methods"] == methods
     assert data["made"]["visual_tokens"] == 16
     assert data["made"]["dtype"] == "float32"
     assert data["made"]["versions"]["torch"]
     (own,) = data["benchmarks"]["vidore-v2"]["sets"].values()
     assert own["queries"] == 4
-    assert 0 <= own["means"]["smart"]["ndcg@5-linear"] <= 1
+    assert all(0 <= own["means"][method]["ndcg@5-linear"] <= 1 for method in methods)
     assert "values" not in own
     assert not (tmp_path / "data").exists()
     assert main([*command[:3], "--sets", "vidore-v9"], env) == 1
@@ -231,7 +238,7 @@ from tests.evidence.cases import Painted
 
 class Mortal(Painted):
     def encode_page(self, page):
-        if len(self.encoded) == 16 and not child:  # twelve pages of the first set, four of the second
+        if len(self.encoded) == 22 and not child:  # twelve pages of the first set, ten of the second
             os._exit(9)
         return super().encode_page(page)
 
@@ -256,13 +263,13 @@ def test_a_killed_run_goes_on_and_a_set_that_is_not_there_is_reported(tmp_path):
     with serve_hub(hub) as (address, _):
         kept = {key: value for key, value in os.environ.items() if not key.startswith(("HF_", "SMART_"))}
         env = kept | {"HF_ENDPOINT": address, "HF_HOME": str(tmp_path / "cache"), "HF_HUB_DISABLE_XET": "1"}
-        env |= {"SMART_CODEC": "float32"}
+        env |= {"SMART_CODEC": "float32", "USE_TORCH": "0"}  # else `datasets` imports torch, for seconds
         command = [sys.executable, "-c", KILLED_RUN, str(tmp_path / "out")]
         ran = subprocess.run(command, cwd=ROOT, env=env, capture_output=True, text=True)
     assert ran.returncode == 0, ran.stderr
     told = ran.stderr.splitlines()
     assert told[told.index("killed") + 1] == "Finished before: vidore-v1/first."
-    assert told[-1] == "8"
+    assert 2 <= int(told[-1]) <= 8  # the pages that the killed process had not written yet
     assert f"| first | o/first@{COMMIT[:12]} | 12 of 12 |" in ran.stdout
     assert "| absent | The hub has no dataset o/absent. |" in ran.stdout
     for name in ("first", "second"):
