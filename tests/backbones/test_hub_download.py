@@ -83,7 +83,7 @@ def is_equal_to(model):
     )
 
 
-def test_the_size_comes_first_then_the_files_then_the_command_that_runs_it(hub, fetch, model):
+def test_the_size_comes_first_then_the_files_then_the_command_that_runs_it(hub, fetch, model, monkeypatch):
     first = fetch()
     assert first.returncode == 0, first.stderr
     size = sum((model / name).stat().st_size for name in FETCHED)
@@ -104,6 +104,12 @@ def test_the_size_comes_first_then_the_files_then_the_command_that_runs_it(hub, 
     assert (second.returncode, hub.sent) == (0, [])
     assert "nothing to fetch" in second.stderr
     assert "already on this disk and matches the hub's checksums" in second.stdout
+
+    monkeypatch.setattr(constants, "HF_HUB_OFFLINE", True)
+    third = fetch()
+    assert third.returncode == 0
+    assert "The hub cannot be reached" in third.stderr
+    assert "is on this disk. Its checksums were not compared" in third.stdout
 
 
 def test_a_backbone_that_is_loaded_is_fetched_the_same_way(hub, model):
@@ -262,6 +268,6 @@ def test_on_a_terminal_one_line_is_redrawn(hub, fetch, monkeypatch):
 
 def test_without_the_hub_the_refusal_says_what_to_do(hub, monkeypatch):
     monkeypatch.setattr(constants, "ENDPOINT", "http://127.0.0.1:9")
-    with pytest.raises(BackboneUnavailable, match="the hub cannot be reached") as refused:
+    with pytest.raises(BackboneUnavailable, match="The hub cannot be reached") as refused:
         fetch_checkpoint(SOURCE, PIN)
     assert "folder" in refused.value.hint
