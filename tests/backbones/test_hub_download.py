@@ -11,7 +11,7 @@ from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
-from huggingface_hub import HfApi, constants
+from huggingface_hub import HfApi, constants, snapshot_download
 from huggingface_hub.hf_api import RepoSibling
 
 from smart_demo import cli
@@ -51,6 +51,8 @@ def hub(model, tmp_path, monkeypatch):
     """Yield a hub with the model at the pinned commit; this process downloads from it into an empty cache."""
     with run_hub({SOURCE: model}, PIN) as running:
         monkeypatch.setattr(constants, "ENDPOINT", running.address)
+        template = f"{running.address}/{{repo_id}}/resolve/{{revision}}/{{filename}}"
+        monkeypatch.setattr(constants, "HUGGINGFACE_CO_URL_TEMPLATE", template)
         monkeypatch.setattr(constants, "HF_HUB_CACHE", str(tmp_path / "cache"))
         monkeypatch.setattr(constants, "HF_HUB_OFFLINE", False)
         monkeypatch.setattr(hub_download, "RETRY_SECONDS", 0)
@@ -98,6 +100,8 @@ def test_the_size_comes_first_then_the_files_then_the_command_that_runs_it(hub, 
     assert is_equal_to(model)
     assert is_on_disk(NAME)
     assert not list(cached().rglob("*.incomplete"))
+    allowed = list(hub_download.DOWNLOAD_PATTERNS)
+    assert snapshot_download(SOURCE, revision=PIN, allow_patterns=allowed, local_files_only=True)
 
     hub.sent.clear()
     second = fetch()
@@ -115,6 +119,14 @@ def test_the_size_comes_first_then_the_files_then_the_command_that_runs_it(hub, 
 def test_a_backbone_that_is_loaded_is_fetched_the_same_way(hub, model):
     found = fetch_checkpoint(SOURCE, PIN)
     assert (found.name, found.revision) == (SOURCE, PIN)
+    assert is_equal_to(model)
+
+
+def test_files_that_the_hub_s_own_client_fetched_are_not_fetched_again(hub, fetch, model):
+    snapshot_download(SOURCE, revision=PIN, allow_patterns=list(hub_download.DOWNLOAD_PATTERNS))
+    hub.sent.clear()
+    assert fetch().returncode == 0
+    assert hub.sent == []
     assert is_equal_to(model)
 
 
