@@ -265,18 +265,24 @@ def _fetch(options: argparse.Namespace, settings: Settings) -> int:
             f"Name {list_in_words(tuple(HUB_IDS), 'or')}, or a hub id such as {HUB_IDS[EYES]}.",
         )
     revision = resolve_revision(source, settings.revision)
+    start = f"Start the page with it: SMART_BACKBONE={name} python app.py"
     try:
         plan = plan_download(source, revision)
         print_notice(plan.describe())
         folder = download(plan)
+    except BackboneUnavailable as error:
+        if (found := find_checkpoint(source, revision)) is None:
+            raise
+        print_notice(error.sentence)
+        print(f"{name} is on this disk. Its checksums were not compared with the hub's: {found.folder}\n{start}")
+        return 0
     except KeyboardInterrupt:
         print_notice(f"Stopped. What was fetched stays: fetch {name} again to continue.")
         return 130
     if find_checkpoint(source, plan.commit) is None:
         raise BackboneUnavailable(f"The files of {source} are no complete model.", "It cannot be used here.")
     fetched = "was fetched and" if plan.missing else "is already on this disk and"
-    print(f"{name} {fetched} matches the hub's checksums: {folder}")
-    print(f"Start the page with it: SMART_BACKBONE={name} python app.py")
+    print(f"{name} {fetched} matches the hub's checksums: {folder}\n{start}")
     return 0
 
 

@@ -28,7 +28,7 @@ ROOT = Path(__file__).resolve().parent.parent
 SOURCES = [ROOT / "app.py", *sorted((ROOT / "smart_demo").rglob("*.py")), *sorted((ROOT / "sample_docs").rglob("*.py"))]
 COMMIT = "0123456789abcdef0123456789abcdef01234567"
 CODE_IN_DATA = {"pickle", "cPickle", "dill", "cloudpickle", "joblib", "shelve", "marshal", "yaml"}
-FETCHES = {"snapshot_download", "hf_hub_download", "load_dataset_builder", "get_dataset_config_names"}
+FETCHES = {"model_info", "snapshot_download", "hf_hub_download", "load_dataset_builder", "get_dataset_config_names"}
 RUNS_TEXT = {"eval", "exec", "compile", "__import__"}
 
 

@@ -353,7 +353,7 @@ def _hub_errors(source: str) -> Iterator[None]:
     except (OSError, ValueError, _transport_error()) as error:
         if isinstance(error, OfflineModeIsEnabled) or not isinstance(error, OSError | ValueError | HfHubHTTPError):
             raise BackboneUnavailable(
-                f"{source} is not complete on this disk and the hub cannot be reached.",
+                f"The hub cannot be reached, so {source} could not be fetched.",
                 "Connect and try again: it continues from what was fetched. Or give SMART_BACKBONE a model's folder.",
             ) from error
         summary = next(iter(str(error).splitlines()), type(error).__name__)

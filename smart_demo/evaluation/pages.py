@@ -37,7 +37,7 @@ from smart_demo.evaluation.query_sets import QueryJudgements
 from smart_demo.evaluation.tables import FolderLayout, TableRow, Tables
 from smart_demo.evaluation.trec import open_run_files
 from smart_demo.indexing import page_words
-from smart_demo.indexing.indexer import MAX_PREFETCH
+from smart_demo.indexing.jobs import MAX_PREFETCH
 from smart_demo.ingest import clean_name
 from smart_demo.store.library import Library
 from smart_demo.types import LOCAL, Page, PageEncoding, PageId, Pixels

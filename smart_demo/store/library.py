@@ -168,13 +168,7 @@ class Library:
             return self._writer.add(prepared) if known is None else self._writer.replace(known, prepared)
 
     def reencode(
-        self,
-        old: StoredPage,
-        page: Page,
-        encoding: PageEncoding,
-        admit: Admit = lambda _: None,
-        *,
-        turned: bool = False,
+        self, old: StoredPage, page: Page, encoding: PageEncoding, admit: Admit, *, turned: bool
     ) -> StoredPage | None:
         """Store an encoding of `kept_parts` by another encoder, then delete the old page; return the new metadata.
 

@@ -11,7 +11,7 @@ from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
-from huggingface_hub import HfApi, constants
+from huggingface_hub import HfApi, constants, snapshot_download
 from huggingface_hub.hf_api import RepoSibling
 
 from smart_demo import cli
@@ -51,6 +51,8 @@ def hub(model, tmp_path, monkeypatch):
     """Yield a hub with the model at the pinned commit; this process downloads from it into an empty cache."""
     with run_hub({SOURCE: model}, PIN) as running:
         monkeypatch.setattr(constants, "ENDPOINT", running.address)
+        template = f"{running.address}/{{repo_id}}/resolve/{{revision}}/{{filename}}"
+        monkeypatch.setattr(constants, "HUGGINGFACE_CO_URL_TEMPLATE", template)
         monkeypatch.setattr(constants, "HF_HUB_CACHE", str(tmp_path / "cache"))
         monkeypatch.setattr(constants, "HF_HUB_OFFLINE", False)
         monkeypatch.setattr(hub_download, "RETRY_SECONDS", 0)
@@ -83,7 +85,7 @@ def is_equal_to(model):
     )
 
 
-def test_the_size_comes_first_then_the_files_then_the_command_that_runs_it(hub, fetch, model):
+def test_the_size_comes_first_then_the_files_then_the_command_that_runs_it(hub, fetch, model, monkeypatch):
     first = fetch()
     assert first.returncode == 0, first.stderr
     size = sum((model / name).stat().st_size for name in FETCHED)
@@ -98,6 +100,8 @@ def test_the_size_comes_first_then_the_files_then_the_command_that_runs_it(hub, 
     assert is_equal_to(model)
     assert is_on_disk(NAME)
     assert not list(cached().rglob("*.incomplete"))
+    allowed = list(hub_download.DOWNLOAD_PATTERNS)
+    assert snapshot_download(SOURCE, revision=PIN, allow_patterns=allowed, local_files_only=True)
 
     hub.sent.clear()
     second = fetch()
@@ -105,10 +109,24 @@ def test_the_size_comes_first_then_the_files_then_the_command_that_runs_it(hub, 
     assert "nothing to fetch" in second.stderr
     assert "already on this disk and matches the hub's checksums" in second.stdout
 
+    monkeypatch.setattr(constants, "HF_HUB_OFFLINE", True)
+    third = fetch()
+    assert third.returncode == 0
+    assert "The hub cannot be reached" in third.stderr
+    assert "is on this disk. Its checksums were not compared" in third.stdout
+
 
 def test_a_backbone_that_is_loaded_is_fetched_the_same_way(hub, model):
     found = fetch_checkpoint(SOURCE, PIN)
     assert (found.name, found.revision) == (SOURCE, PIN)
+    assert is_equal_to(model)
+
+
+def test_files_that_the_hub_s_own_client_fetched_are_not_fetched_again(hub, fetch, model):
+    snapshot_download(SOURCE, revision=PIN, allow_patterns=list(hub_download.DOWNLOAD_PATTERNS))
+    hub.sent.clear()
+    assert fetch().returncode == 0
+    assert hub.sent == []
     assert is_equal_to(model)
 
 
@@ -262,6 +280,6 @@ def test_on_a_terminal_one_line_is_redrawn(hub, fetch, monkeypatch):
 
 def test_without_the_hub_the_refusal_says_what_to_do(hub, monkeypatch):
     monkeypatch.setattr(constants, "ENDPOINT", "http://127.0.0.1:9")
-    with pytest.raises(BackboneUnavailable, match="the hub cannot be reached") as refused:
+    with pytest.raises(BackboneUnavailable, match="The hub cannot be reached") as refused:
         fetch_checkpoint(SOURCE, PIN)
     assert "folder" in refused.value.hint

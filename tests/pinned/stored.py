@@ -346,7 +346,11 @@ def read_token_file(path: Path) -> dict[str, Any]:
     place = body.place
     return {
         "page": _plain(head.page),
-        "layout": {name: fact for name, fact in asdict(head.layout).items() if fact or name not in {"words", "spaces", "padded"}},
+        "layout": {
+            name: fact
+            for name, fact in asdict(head.layout).items()
+            if fact or name not in {"words", "spaces", "padded"}
+        },
         "start": head.start,
         "rest": head.rest_digest,
         "pictures": list(head.picture_digests),
