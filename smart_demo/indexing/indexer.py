@@ -4,8 +4,8 @@ Each page is read between rendering and encoding (`page_words`), and stored with
 version stored without them is read again, and replaced once the new one is on disk.
 
 A batch of files is an IndexingJob: deletions reach the jobs that are running, so that a deleted document or library is
-not added again behind them. Every page is checked against the quotas. The pages of the next batch are rendered while
-one is encoded and written, so that a slow document does not idle the model.
+not added again behind them. Every page is checked against the quotas. The next batch is rendered while one is
+encoded, and the next page is encoded while one is written: neither a slow document nor a slow disk idles the model.
 
 Each page stores the time it took: its share of rendering and encoding its batch, plus the time of writing the page
 before it, since its own cannot be in its own file. Time that the consumer of the progress spends is not counted.
@@ -43,6 +43,8 @@ from smart_demo.store.quotas import Visitor
 from smart_demo.types import SAMPLES, Page, PageEncoding, Scope, StoredPage
 
 DEFAULT_QUOTAS = Quotas()
+MAX_ENCODED = 1
+"""Maximum number of encoded pages that wait while the one before them is written."""
 MAX_NOTICES = 3
 """Maximum number of sentences about the pages of one file in its message."""
 FACTS = frozenset({READ, TURNED})
@@ -146,7 +148,7 @@ class Indexer:
             lambda batch: admission.with_eviction(self._evict_idle_visitors, lambda: admission.check_batch(batch)),
         )
         try:
-            with closing(encoded) as outcomes:
+            with closing(ingest.prefetch(encoded, MAX_ENCODED)) as outcomes:
                 for handled, (number, outcome) in enumerate(zip(numbers, outcomes, strict=False), start=1):
                     if isinstance(outcome, PageRefused):
                         results.refuse(number, outcome)
