@@ -144,6 +144,8 @@ def _plain(value: Any) -> dict[str, Any]:
         del facts["source"]
     if not facts.get("space_tokens", ()):  # of encoders with several token spaces alone
         facts.pop("space_tokens", None)
+    if not facts.get("reencoded"):  # of pages that a later version encoded from their pictures alone
+        facts.pop("reencoded", None)
     return {
         name: f"{fact['file']}-{fact['number']:04d}"
         if name == "id"
