@@ -150,7 +150,7 @@ def _accept(_: Sequence[Page]) -> None:
 
 
 @dataclass(eq=False)
-class _ReencodingRun:
+class _OwnerRun:
     """The pages of one owner that are being encoded again."""
 
     progress: ReencodingProgress = field(default_factory=ReencodingProgress)
@@ -171,7 +171,7 @@ class BackgroundReencoding:
         """`lower_priority` lowers the priority of the thread that calls it."""
         self._reencode, self._lower_priority = reencode, lower_priority
         self._lock = threading.Lock()
-        self._runs: OrderedDict[Scope, _ReencodingRun] = OrderedDict()
+        self._runs: OrderedDict[Scope, _OwnerRun] = OrderedDict()
         self._outcomes: OrderedDict[Scope, ReencodingProgress] = OrderedDict()
         self._turn = 0
         self._thread: threading.Thread | None = None
@@ -180,7 +180,7 @@ class BackgroundReencoding:
         """Encode the owner's pages of other models again. Does nothing if that is running; takes back a `stop`."""
         with self._lock:
             self._outcomes.pop(owner, None)
-            run = self._runs.setdefault(owner, _ReencodingRun())
+            run = self._runs.setdefault(owner, _OwnerRun())
             run.stopping = run.deleted = False
             if self._thread is None:
                 self._thread = threading.Thread(target=self._work, name="reencoding", daemon=True)
@@ -239,7 +239,7 @@ class BackgroundReencoding:
                 if run.stopping or not unfinished:  # else it was started again
                     self._end(owner, run)
 
-    def _next_turn(self) -> tuple[Scope, _ReencodingRun] | None:
+    def _next_turn(self) -> tuple[Scope, _OwnerRun] | None:
         with self._lock:
             if not self._runs:
                 self._thread = None
@@ -249,7 +249,7 @@ class BackgroundReencoding:
             self._runs[owner].started = True
             return owner, self._runs[owner]
 
-    def _step(self, owner: Scope, run: _ReencodingRun) -> bool:
+    def _step(self, owner: Scope, run: _OwnerRun) -> bool:
         """Encode one page. Return whether there is more to do."""
         try:
             if run.steps is None:
@@ -264,7 +264,7 @@ class BackgroundReencoding:
             run.progress = progress
         return progress is not None and not progress.error
 
-    def _close(self, run: _ReencodingRun) -> None:
+    def _close(self, run: _OwnerRun) -> None:
         """Close the steps of a run, which stores what they have to. An exception does not stop the next owner."""
         try:
             if run.steps is not None:
@@ -275,12 +275,12 @@ class BackgroundReencoding:
 
     # Call these under the lock.
 
-    def _stop(self, owner: Scope, run: _ReencodingRun) -> None:
+    def _stop(self, owner: Scope, run: _OwnerRun) -> None:
         run.stopping = True
         if not run.started:
             self._end(owner, run)
 
-    def _end(self, owner: Scope, run: _ReencodingRun) -> None:
+    def _end(self, owner: Scope, run: _OwnerRun) -> None:
         del self._runs[owner]
         if not run.deleted:
             self._outcomes[owner] = replace(run.progress, running=False, seconds_left=None)

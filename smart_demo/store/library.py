@@ -168,7 +168,7 @@ class Library:
             return self._writer.add(prepared) if known is None else self._writer.replace(known, prepared)
 
     def reencode(
-        self, old: StoredPage, page: Page, encoding: PageEncoding, admit: Admit, *, turned: bool
+        self, old: StoredPage, page: Page, encoding: PageEncoding, admit: Admit, *, turned: bool = False
     ) -> StoredPage | None:
         """Store an encoding of `kept_parts` by another encoder, then delete the old page; return the new metadata.
 
@@ -444,7 +444,5 @@ class Library:
         """Unlist a damaged page and quarantine its token file. Does nothing if it is not listed any more."""
         with self._writing:
             if page in self._catalogue:
-                self._catalogue.remove([page])
-                self._chroma.delete([page])
                 self._damaged.append((page.scope, f"{page.document}: {error.sentence}"))
-                self._files.quarantine(self._files.path(page))
+                self._writer.quarantine(page)

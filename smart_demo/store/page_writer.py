@@ -52,6 +52,12 @@ class PageWriter:
         self.delete([old])
         return page
 
+    def quarantine(self, page: StoredPage) -> None:
+        """Unlist a damaged page and quarantine its token file."""
+        self._catalogue.remove([page])
+        self._chroma().delete([page])
+        self._files.quarantine(self._files.path(page))
+
     def delete(self, pages: Sequence[StoredPage]) -> int:
         """Delete pages. Return the bytes freed."""
         try:

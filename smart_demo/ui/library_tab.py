@@ -158,9 +158,10 @@ def describe_reencoding(progress: ReencodingProgress) -> str:
     >>> describe_reencoding(ReencodingProgress(12, 3, 9, seconds_left=12.4))
     'Encoding the pages of another model again: 3 of 12 pages · about 20 seconds left'
     """
-    begun = progress.total - progress.left
-    parts = (f"{begun:,} of {count(progress.total, 'page')}", format_time_left(progress.seconds_left))
-    return f"Encoding the pages of another model again: {' · '.join(filter(None, parts))}"
+    begun, total = progress.total - progress.left, progress.total
+    pages = f": {begun:,} of {count(total, 'page')}" if total else ""  # else they are not counted yet
+    left = format_time_left(progress.seconds_left)
+    return f"Encoding the pages of another model again{pages}{' · ' if left else ''}{left}"
 
 
 def describe_reencoding_outcome(progress: ReencodingProgress) -> str:

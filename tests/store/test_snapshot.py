@@ -124,7 +124,7 @@ def test_a_page_that_was_encoded_again_stays_marked_in_a_snapshot(filled):
     (old, *_), again = (head for head in truth(filled).values() if head.page.encoder == OTHER_ENCODER), "c3" * 8
     page, encoding = made(int(old.page.id.file, 16), encoder=again)
     with opened(filled) as library:
-        new = library.reencode(old.page, page, encoding, lambda _: None, turned=False)
+        new = library.reencode(old.page, page, encoding, lambda _: None)
         library.update_snapshots()
         assert library.pages([LOCAL], OTHER_ENCODER) == ()
     assert new.reencoded
