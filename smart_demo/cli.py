@@ -202,7 +202,7 @@ def _search(options: argparse.Namespace, settings: Settings) -> int:
         found = engine.search(Query(options.query), scopes, top=options.top)
         others = engine.pages_of_other_encoders(LOCAL)
     if others:
-        text = f"{describe_pages_of_other_models(others)} Encode them again: python -m smart_demo reencode."
+        text = describe_pages_of_other_models(others, ": python -m smart_demo reencode")
         notices.append(Notice(NoticeCode.OTHER_MODEL, text))
     elif not found.parts.pages:
         text = "The library is empty. Add files first: python -m smart_demo index PATH, or search with --samples."
@@ -319,7 +319,10 @@ def _reencode(options: argparse.Namespace, settings: Settings) -> int:
     for message in (*step.messages, step.error):
         if message:
             print_notice(message)
-    print(f"{step.done} of {count(step.total, 'page')} of another model are now encoded by {name}.")
+    if step.total:
+        print(f"{step.done} of {count(step.total, 'page')} of another model are now encoded by {name}.")
+    else:
+        print(f"No page needs it: {name} has encoded all of them.")
     return 1 if step.refused or step.error else 0
 
 

@@ -89,14 +89,17 @@ def describe_source(source: WordSource) -> str:
     return f"{name[0].upper()}{name[1:]}."
 
 
-def describe_pages_of_other_models(pages: int) -> str:
-    """Return that another model encoded these pages.
+def describe_pages_of_other_models(pages: int, cure: str = "") -> str:
+    """Return that another model encoded these pages, and how to encode them again.
 
-    >>> describe_pages_of_other_models(1)
-    '1 page was encoded by another model and is not searched.'
+    cure: continues "Encode them again"; empty if a button beside the sentence says it.
+
+    >>> describe_pages_of_other_models(1, " in the Library")
+    '1 page was encoded by another model and is not searched. Encode it again in the Library.'
     """
-    verbs = ("was", "is") if pages == 1 else ("were", "are")
-    return f"{count(pages, 'page')} {verbs[0]} encoded by another model and {verbs[1]} not searched."
+    was, is_, them = ("was", "is", "it") if pages == 1 else ("were", "are", "them")
+    fact = f"{count(pages, 'page')} {was} encoded by another model and {is_} not searched."
+    return f"{fact} Encode {them} again{cure}." if cure else fact
 
 
 def describe_pages_of_older_versions(pages: int) -> str:

@@ -135,7 +135,7 @@ def test_pages_of_another_model_are_named_and_encoded_again(run_cli, tmp_path):
     again = run_cli("reencode")
     assert (again.returncode, again.stdout) == (0, "2 of 2 pages of another model are now encoded by words.\n")
     assert json.loads(run_cli("search", "moon", "--json").stdout)["pages"] == 2
-    assert run_cli("reencode").stdout == "0 of 0 pages of another model are now encoded by words.\n"
+    assert run_cli("reencode").stdout == "No page needs it: words has encoded all of them.\n"
     assert run_cli("reencode", "--json").returncode == 1
 
 

@@ -86,10 +86,8 @@ class SearchEndpoint:
             samples = self._handlers.samples()
             return samples.notices if samples else ()
         others = self._handlers.engine.pages_of_other_encoders(scope)
-        if not others:
-            return ()
-        text = f"{describe_pages_of_other_models(others)} Encode them again in the Library."
-        return (Notice(NoticeCode.OTHER_MODEL, text),)
+        text = describe_pages_of_other_models(others, " in the Library")
+        return (Notice(NoticeCode.OTHER_MODEL, text),) if others else ()
 
     def _query(self, text: object) -> Query:
         if not isinstance(text, str) or not text.strip():

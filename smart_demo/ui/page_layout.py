@@ -7,7 +7,8 @@ from collections.abc import Sequence
 import gradio as gr
 from markupsafe import Markup
 
-from smart_demo.backbones.registry import BUNDLED_BACKBONE, Serving
+from smart_demo.backbones.checkpoint_files import HUB_IDS
+from smart_demo.backbones.registry import BUNDLED_BACKBONE, NAMES, Serving
 from smart_demo.config import Settings
 from smart_demo.diagnostics import has_mcp
 from smart_demo.methods import Counted, Reduce
@@ -21,6 +22,9 @@ from smart_demo.ui.stories import STORY_QUERIES
 
 REDUCE_CHOICES = [("mean", Reduce.MEAN.value), ("sum", Reduce.SUM.value)]
 COUNTED_CHOICES = [("all query tokens", Counted.ALL.value), ("the query’s own words (ablation)", Counted.CONTENT.value)]
+HUB = "https://huggingface.co"
+MODELS = HUB_IDS | {BUNDLED_BACKBONE: "sentence-transformers/all-MiniLM-L6-v2"}
+"""Hub ids of the known models by the names of their encoders. All are licensed under Apache-2.0."""
 POLL_SECONDS = 0.7
 """Seconds between two requests for what changed in the background, while anything can change."""
 
@@ -176,4 +180,10 @@ def render_status(serving: Serving, error: str = "", samples_encoder: str = "", 
 def render_footer(serving: Serving, samples_encoder: str, settings: Settings) -> Markup:
     """Return the footer: which model answers and why, privacy, limits, sources and licences."""
     other = "" if serving.loading or samples_encoder == serving.name else samples_encoder
-    return render("footer", serving=serving, samples_encoder=other, settings=settings)
+    in_use = dict.fromkeys(filter(None, (serving.name, samples_encoder)))
+    models = [(hub_id.split("/")[1], f"{HUB}/{hub_id}") for name in in_use if (hub_id := MODELS.get(name))]
+    # Of another model, such as one in a folder, only its own card knows the licence.
+    unknown = [name for name in in_use if name not in {*NAMES, "none"}]
+    return render(
+        "footer", serving=serving, samples_encoder=other, settings=settings, models=models, unknown=unknown
+    )

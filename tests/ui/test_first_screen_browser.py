@@ -85,6 +85,15 @@ def test_sizes_are_remembered_tune_unfolds_and_the_promise_goes_after_an_own_que
         expect(late).to_have_value(used)
         formula = f"1.00 × pooled + {used}.00 × late" if used != "0" else "one vector per page"
         expect(page.locator(".column-head.of-right")).to_contain_text(formula, timeout=PATIENCE)
+    # One below it may be the beginning of another: 12 is not read as 3 and then 32.
+    results = page.get_by_role("spinbutton", name="Results")
+    results.select_text()
+    results.press_sequentially("12")
+    expect(results).to_have_value("12")
+    results.fill("1")
+    results.blur()
+    expect(results).to_have_value("3")
+    expect(page.locator(".ranking.of-right .card")).to_have_count(3, timeout=PATIENCE)
     expect(page.locator(".toast-body")).to_have_count(0)
 
     page.get_by_role("button", name="serial number P3-2309").click()

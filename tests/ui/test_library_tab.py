@@ -60,6 +60,8 @@ def test_pages_of_another_encoder_are_announced_with_the_button_that_encodes_the
     seen = ParsedMarkup(render_documents([], 2, 0, replace(done, running=False), loading=False))
     assert "1 page keeps its old encoding. Page 2 is damaged." in seen.text
     assert [button["data-reencoding"] for button in seen.find("button")] == ["start"]
+    added_again = ParsedMarkup(render_documents([], 0, 0, replace(done, running=False), loading=False))
+    assert "old encoding" not in added_again.text
 
 
 def test_documents_say_how_many_pages_are_encoded_from_stored_pictures():

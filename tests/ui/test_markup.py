@@ -198,6 +198,18 @@ def test_samples_of_another_encoder_are_labelled():
     assert "You can search the samples now; minilm answers there." in loading
 
 
+def test_the_footer_names_the_licence_of_each_model_in_use():
+    def sources(name, samples_encoder):
+        footer = page_layout.render_footer(Serving(name, name, False, ""), samples_encoder, read_settings({}))
+        return ParsedMarkup(footer).text.split("arXiv 2605.24938 ")[1]
+
+    demo = "This demo, Apache-2.0"
+    assert sources("minilm", "minilm") == f"all-MiniLM-L6-v2 , Apache-2.0 {demo}"
+    both = sources("neomme-260m", "minilm")
+    assert both == f"NeoMME-260M-Retriever , Apache-2.0 all-MiniLM-L6-v2 , Apache-2.0 {demo}"
+    assert sources("mine", "") == f"mine: its model card has the licence {demo}"
+
+
 def test_every_limit_is_shown_before_an_upload():
     limits = {
         "SMART_LIBRARY_PAGES": "123",

@@ -167,15 +167,24 @@ function searchInChosenScope(trigger) {
 
 // ---- values out of range ----
 
-/** Put a number that is typed into a slider's box into its range before Gradio reads it: the server refuses others. */
+/** Put a number typed into a slider's box into its range before Gradio reads it: the server refuses others. One below
+ * the range may be the beginning of one in it, as 1 of 12, so it waits until the box is left. */
 function clampTyped(event) {
   const box = event.target.closest?.('#controls input[type="number"]');
   if (!box || box.value === "") return;
-  const value = Math.min(Math.max(Number(box.value), Number(box.min)), Number(box.max));
-  if (value !== Number(box.value)) box.value = String(value);
+  const typed = Number(box.value);
+  const value = Math.min(Math.max(typed, Number(box.min)), Number(box.max));
+  if (value === typed) return;
+  if (event.type === "input" && typed < value && typed > 0) {
+    event.stopImmediatePropagation();
+    return;
+  }
+  box.value = String(value);
+  if (event.type === "change") box.dispatchEvent(new Event("input", { bubbles: true }));
 }
 
 document.addEventListener("input", clampTyped, true);
+document.addEventListener("change", clampTyped, true);
 
 // ---- the query ----
 

@@ -263,7 +263,9 @@ export function documents(element, server, trigger) {
     if (button) confirmDeleteDocument(button, () => trigger("delete", { file: button.dataset.remove }));
     const reencoding = event.target.closest("[data-reencoding]");
     if (reencoding) {
-      reencoding.disabled = true; // until the next answer draws it anew
+      // Until the next answer draws it anew, which one that changes nothing does not.
+      reencoding.disabled = true;
+      setTimeout(() => (reencoding.disabled = false), 5_000);
       trigger(reencoding.dataset.reencoding === "start" ? "select" : "stop", {});
     }
     const library = event.target.closest("[data-search-in]");
