@@ -128,8 +128,11 @@ def test_pages_of_another_model_are_named_and_encoded_again(run_cli, tmp_path):
     path = write_pdf(tmp_path / "a.pdf", "red star", "blue moon")
     with Library.open(tmp_path / "data", tmp_path / "data" / "index") as library:
         list(Indexer(library, Limits()).add(LOCAL, [(path, "a.pdf")], WordBackbone(["tide"])))
-    answer = run_cli("search", "moon")
+    answer = run_cli("search", "moon", "--json")
     assert "2 pages were encoded by another model and are not searched. Encode them again: python" in answer.stderr
+    assert "empty" not in answer.stderr
+    found = json.loads(answer.stdout)
+    assert (found["pages"], [notice["code"] for notice in found["notices"]]) == (0, ["other-model"])
     doctor = json.loads(run_cli("doctor", "--json", SMART_SAMPLE_DOCS=str(tmp_path / "none")).stdout)
     assert doctor["library"]["other_encoders"] == 2
     again = run_cli("reencode")
@@ -161,16 +164,6 @@ def test_search_of_an_empty_library_says_what_to_do(run_cli):
     assert [notice["code"] for notice in found["notices"]] == ["empty-library"]
     assert found["notices"][0]["text"] in answer.stderr
     assert "index PATH" in answer.stderr
-
-
-def test_pages_of_another_model_are_not_called_an_empty_library(run_cli, tmp_path):
-    run_cli("index", write_pdf(tmp_path / "a.pdf", "red star", "blue moon"))
-    answer = run_cli("search", "red star", "--json", SMART_BACKBONE="minilm")
-    found = json.loads(answer.stdout)
-    assert found["pages"] == 0
-    assert [notice["code"] for notice in found["notices"]] == ["other-model"]
-    assert "2 pages were encoded by another model" in answer.stderr
-    assert "empty" not in answer.stderr
 
 
 def test_a_page_whose_tokens_were_not_scored_says_so(run_cli, tmp_path):
