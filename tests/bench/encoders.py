@@ -33,11 +33,11 @@ from tests.backbones.embedding_gemma.tiny_checkpoint import write_tiny_gemma
 from tests.backbones.neomme.tiny_neomme import write_tiny_neomme
 from tests.bench import harness
 from tests.bench.harness import Figure, Goal, Kind, median_seconds
+from tests.bench.page_encoding import QUERY
 from tests.documents import write_pdf
 
 A4 = (1_240, 1_754)
 """Width and height of a page drawn at 150 dpi."""
-QUERY = "tightening torque of the bolts of the lid"
 ROUNDS = 3
 STANDARD_DEVIATION = 0.02
 PDF_PAGES = 50
