@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import argparse
 import dataclasses
+import itertools
 import json
 import math
 import os
@@ -26,7 +27,13 @@ from smart_demo.methods import Found, Hit
 from smart_demo.search.candidate_check import CHECKED_TOP
 from smart_demo.search.retrieval import MAX_RESULTS, as_dict, list_little_known
 from smart_demo.types import LOCAL, SAMPLES, Query
-from smart_demo.wording import count, describe_pages_of_older_versions, describe_pages_of_other_models, describe_sources
+from smart_demo.wording import (
+    count,
+    describe_pages_of_older_versions,
+    describe_pages_of_other_models,
+    describe_sources,
+    size_in_words,
+)
 
 EVIDENCE_PARTS = ("text", "pages", "binding", "ablations")
 DEFAULT_PAIRS, MAX_PAIRS = 40, 1_000
@@ -123,6 +130,9 @@ def build_parser() -> argparse.ArgumentParser:
         "samples", help="encode the sample library, for example on a GPU machine before a demo"
     )
     samples.add_argument("--backbone", metavar="NAME", help="backbone to encode with (SMART_BACKBONE)")
+    samples.add_argument(
+        "--out", type=Path, metavar="FILE", help="also write the encodings to a file, for SMART_SAMPLE_ENCODINGS"
+    )
     samples.set_defaults(run=_samples)
 
     doctor = commands.add_parser(
@@ -325,9 +335,17 @@ def _samples(options: argparse.Namespace, settings: Settings) -> int:
         settings = dataclasses.replace(settings, backbone=options.backbone)
     with open_engine(settings, fall_back=False) as engine:
         backbone = engine.backbones.main()
-        ends = _print_progress(engine.prepare_samples(backbone), _print_outcome)
-        samples = engine.samples(backbone)
+        steps = itertools.chain(engine.prepare_samples(backbone), engine.draw_samples(backbone))
+        ends = _print_progress(steps, _print_outcome)
+        samples, notices = engine.samples(backbone), engine.sample_notices
+        if options.out:
+            export = engine.sample_documents.export_encodings
+            written = export(engine.library, backbone.encoder, options.out.absolute(), notices)
+    for sentence in notices:
+        _notice(sentence)
     print(f"{samples.ready} of {samples.total} sample pages are encoded by {samples.encoder}.")
+    if options.out:
+        print(f"{options.out}: {count(written[0], 'page')}, {size_in_words(written[1])}.")
     return 0 if all(end.state != State.REFUSED for end in ends) else 1
 
 
@@ -344,6 +362,8 @@ def _prepare_samples(engine: Engine) -> tuple[Notice, ...]:
         for step in engine.prepare_samples(main):
             if step.state is State.REFUSED:
                 _notice(f"{step.document}: {step.message}")
+        for sentence in engine.sample_notices:
+            _notice(sentence)
     return engine.samples(main).notices
 
 

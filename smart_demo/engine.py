@@ -15,11 +15,12 @@ from smart_demo import ingest
 from smart_demo.backbones import registry
 from smart_demo.backbones.base import Backbone
 from smart_demo.backbones.registry import Backbones, Serving
-from smart_demo.config import Settings
-from smart_demo.errors import LibraryError, QueryRefused, SmartError
+from smart_demo.config import NO_ENCODINGS, Settings
+from smart_demo.errors import EncodingsRefused, InputRefused, LibraryError, QueryRefused, SmartError
 from smart_demo.indexing.indexer import Indexer
 from smart_demo.indexing.progress import Progress, State
 from smart_demo.indexing.samples import SampleDocuments, Samples
+from smart_demo.ingest import Upload
 from smart_demo.methods import POOLED, SMART, Found, Method, Parts, Weights, compared_methods
 from smart_demo.page_list import Key
 from smart_demo.page_text import PageWords
@@ -46,7 +47,9 @@ class Engine:
         self._retrieval = Retrieval(library, settings)
         self.answer_check, self._checks_answers = AnswerCheck(library, self._retrieval.score), False
         self._explainer = Explainer(library)
-        self._sample_documents = SampleDocuments(settings.samples, settings.limits)
+        self.sample_documents = SampleDocuments(settings)
+        self.sample_notices: list[str] = []
+        """Sentences on encodings files of the samples that could not be used."""
         self._on_expired: Callable[[Scope], object] = lambda _: None
 
     def __enter__(self) -> Self:
@@ -208,27 +211,74 @@ class Engine:
     def samples(self, backbone: Backbone | None = None) -> Samples:
         """Return how much of the sample library is encoded, by default under the backbone that serves it."""
         encoder = (backbone or self.backbone(SAMPLES)).encoder
-        stored = self._sample_documents.stored(self.library, encoder.fingerprint)
-        documents, fingerprint = self._sample_documents, encoder.fingerprint
+        stored = self.sample_documents.stored(self.library, encoder.fingerprint)
+        documents, fingerprint = self.sample_documents, encoder.fingerprint
         return Samples(
             len(stored), documents.count_pages(fingerprint), encoder.name, documents.count_refused(fingerprint)
         )
 
     def prepare_samples(self, backbone: Backbone | None = None) -> Generator[Progress]:
-        """Encode what is missing of the sample library, by default with the bundled backbone.
+        """Take what is missing of the sample library from encodings files, and encode the rest.
 
-        Documents that are no longer in the sample folder are deleted.
+        Uses the bundled backbone by default. Documents that are no longer in the sample folder are deleted. Pages from
+        files have no pictures until `draw_samples` or their first request.
         """
         using = backbone or self.backbones.bundled()
-        uploads = self._sample_documents.uploads
+        uploads = self.sample_documents.uploads
         stored = {page.id.file for page in self.library.pages([SAMPLES], using.encoder.fingerprint)}
         for file in stored - {upload.file for upload in uploads}:
             self.delete_document(SAMPLES, file)
+        taken = set()
+        for step in self.sample_documents.import_encodings(self.library, using.encoder, self.sample_notices):
+            taken.add(step.file)
+            yield step
+        yield from self._encode_samples([upload for upload in uploads if upload.file not in taken], using)
+
+    def _encode_samples(self, uploads: Sequence[Upload], backbone: Backbone) -> Generator[Progress]:
         refused = 0
-        for step in self._indexer.add(SAMPLES, [(upload.path, upload.name) for upload in uploads], using):
+        for step in self._indexer.add(SAMPLES, [(upload.path, upload.name) for upload in uploads], backbone):
             refused += step.total - step.done if step.state is not State.WORKING else 0
             yield step
-        self._sample_documents.record_refused(using.encoder.fingerprint, refused)
+        self.sample_documents.record_refused(backbone.encoder.fingerprint, refused)
+
+    def draw_samples(self, backbone: Backbone | None = None) -> Generator[Progress]:
+        """Draw the pictures of sample pages that were taken from a file, by default those of the bundled backbone.
+
+        A document that cannot be drawn as it was encoded is encoded here instead, and its progress yielded.
+        """
+        using, failed = backbone or self.backbones.bundled(), set()
+        for page in self.sample_documents.undrawn(self.library, using.encoder.fingerprint):
+            try:
+                self.sample_documents.draw(self.library, page)
+            except (InputRefused, EncodingsRefused) as error:
+                self.sample_notices.append(f"{error} It is encoded here instead.")
+                failed.add(page.id.file)
+        self.library.flush()
+        for file in failed:
+            self.delete_document(SAMPLES, file)
+        if failed:
+            again = [upload for upload in self.sample_documents.uploads if upload.file in failed]
+            yield from self._encode_samples(again, using)
+
+    def import_samples(self) -> Generator[Progress]:
+        """Take the samples of the chosen backbone from the encodings files that the settings name, and draw them.
+
+        Waits until it is loaded; does nothing if it is the bundled one or if no file is named. The samples are searched
+        with it once all their pages are there.
+        """
+        if self.settings.sample_encodings in ("", NO_ENCODINGS):
+            return
+        main = self.backbones.main()
+        if main is not self.backbones.bundled():
+            yield from self.sample_documents.import_encodings(self.library, main.encoder, self.sample_notices)
+            yield from self.draw_samples(main)
+
+    def with_pictures(self, page: StoredPage) -> StoredPage:
+        """Return a page whose pictures can be read, drawing those of a sample page now if they are missing.
+
+        Raises SmartError if they cannot be drawn.
+        """
+        return self.sample_documents.draw(self.library, page) if page.scope == SAMPLES else page
 
     # -- search
 

@@ -89,7 +89,7 @@ class Bert:
             return functional.layer_norm(states, weight.shape, weight, bias, self._sizes.epsilon)
 
         def by_head(states: Tensor) -> Tensor:
-            return states.unflatten(-1, (heads, -1)).transpose(1, 2)
+            return states.reshape(*states.shape[:2], heads, -1).transpose(1, 2)
 
         attended = None if bool(mask.all()) else mask[:, None, None, :]
         states = (

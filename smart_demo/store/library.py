@@ -12,8 +12,8 @@ import threading
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
-from types import TracebackType
 from typing import Self
 
 import numpy as np
@@ -27,10 +27,10 @@ from smart_demo.store.catalogue import Catalogue
 from smart_demo.store.chroma_index import PageIndex
 from smart_demo.store.page_files import LibraryReport, PageFiles, ScanResult
 from smart_demo.store.page_reader import PageReader
-from smart_demo.store.prepared_page import PreparedPage, prepare_page
+from smart_demo.store.prepared_page import EncodedPage, PreparedPage, prepare_page
 from smart_demo.store.quotas import Visitor, group_by_visitor, is_visitor
 from smart_demo.store.snapshot import Snapshots
-from smart_demo.store.token_file import TokenFileHeader
+from smart_demo.store.token_file import TokenFileHeader, stored_key
 from smart_demo.store.upkeep import BackgroundTasks, BackgroundWork, ChromaUpkeep, UnopenedChroma
 from smart_demo.types import SAMPLES, Floats, Page, PageEncoding, PageId, Scope, StoredPage, TokenCodes, TokenSpace
 
@@ -106,7 +106,9 @@ class Library:
             found.deleted_leftovers += judgement_files.delete_leftovers(data_dir, before)
             library = cls(files, found, UnopenedChroma(), lock, codec, cache_bytes, snapshots)
             if in_background:
-                library._background = library._prepare_background_tasks(candidates, found.unread)
+                steps = library._reader.refresh_header, library.update_snapshots
+                work = BackgroundWork(partial(library._open_index, candidates), found.unread, *steps)
+                library._background = BackgroundTasks(work)
             else:
                 library._open_index(candidates)
         except BaseException:
@@ -138,9 +140,7 @@ class Library:
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         self.close()
 
     def add(
@@ -148,34 +148,37 @@ class Library:
     ) -> StoredPage:
         """Store one page so that it survives a crash, and return its metadata.
 
-        A page stored before is unchanged, unless its words were not kept then: such a page is replaced, and exists
-        until the new one does.
+        A page stored before is unchanged, unless it lacks words or pictures: it is replaced, and exists until then.
 
         seconds: wall time spent on the page so far, 0 if not measured. admit: called just before the commit, while no
         other thread can write; if it raises, the page is not stored.
 
         Raises StorageFull or LibraryError if the disk refuses; then nothing has changed. `flush` adds it to Chroma.
         """
-        key = (scope, encoding.encoder, page.id)
-        if (known := self._catalogue.get(key)) and known.page.source is not None:
-            return known.page
-        prepared = prepare_page(scope, page, encoding, self._codec, seconds)
+        known = self.page(scope, encoding.encoder, page.id)
+        if known is not None and known.source is not None:
+            return known
+        return self.add_prepared(prepare_page(scope, page, encoding, self._codec, seconds), admit)
+
+    def add_prepared(self, prepared: PreparedPage, admit: Admit = lambda _: None) -> StoredPage:
+        """Store one prepared page as `add` does. Without pictures it replaces no page."""
         with self._locked():
-            known = self._catalogue.get(key)
-            if known is not None and known.page.source is not None:
+            known = self._catalogue.get(stored_key(prepared.page))
+            whole = known is not None and known.page.source is not None and self._files.has_pictures(known)
+            if known is not None and (whole or prepared.pictures is None):
                 return known.page
             admit(prepared.page)
             if known is not None:
                 return self._replace(known, prepared)
-            header = self._files.commit(prepared)
+            self._catalogue.add(header := self._files.commit(prepared))
             self._chroma.enqueue(header.page)
-            self._catalogue.add(header)
         return header.page
 
     def _replace(self, known: TokenFileHeader, prepared: PreparedPage) -> StoredPage:
         """Store a prepared page in place of a stored one, and return its metadata. Errors as `add`."""
-        # Its row goes first: after a kill a missing row is added again, and an old vector would stay.
-        self._chroma.delete([known.page])
+        if known.page.source is None:  # else only pictures are added
+            # Its row goes first: after a kill a missing row is added again, and an old vector would stay.
+            self._chroma.delete([known.page])
         current = known
         try:
             current = self._files.replace(known.page, prepared)
@@ -269,8 +272,7 @@ class Library:
 
     def page(self, scope: Scope, encoder: str, page: PageId) -> StoredPage | None:
         """Return the metadata of one page, or None if it is not stored."""
-        header = self._catalogue.get((scope, encoder, page))
-        return None if header is None else header.page
+        return header.page if (header := self._catalogue.get((scope, encoder, page))) else None
 
     def page_versions(self, scope: Scope, page: PageId) -> list[StoredPage]:
         """Return the metadata of one page under each encoder that it is stored under."""
@@ -322,10 +324,9 @@ class Library:
         it is exact.
         """
         view = self._catalogue.view(scopes, encoder)
-        if available := min(count, len(view.pages)):
-            found = self._chroma.nearest(scopes, encoder, vector, available, view)
-            if found is not None:
-                return found
+        available = min(count, len(view.pages))
+        if available and (found := self._chroma.nearest(scopes, encoder, vector, available, view)) is not None:
+            return found
         pages, matrix = self.pooled(scopes, encoder)
         order = np.argsort(-(matrix @ vector), kind="stable")[: max(0, count)] if pages else ()
         return [pages[position].key for position in order]
@@ -344,11 +345,19 @@ class Library:
 
     def encoding(self, page: StoredPage) -> PageEncoding:
         """Return a page's encoding, decoded: states differ by the codec's error, boxes by up to 2^-17."""
-        return self._reader.encoding(page)
+        return self.encoded(page).decode()
+
+    def encoded(self, page: StoredPage) -> EncodedPage:
+        """Return everything that a page's token file holds, as stored. Errors as `tokens`."""
+        return self._reader.encoded(page)
 
     def page_words(self, page: StoredPage) -> PageWords | None:
         """Return a page's words in reading order; None if an earlier version stored it without. Errors as `tokens`."""
         return self._reader.words(page)
+
+    def has_pictures(self, page: StoredPage) -> bool:
+        """Return whether a page's pictures were drawn. Raises LibraryError if the page was deleted."""
+        return self._reader.has_pictures(page)
 
     def picture(self, page: StoredPage) -> bytes:
         """Return a page's picture as WebP, of `picture_size`. Raises LibraryError if the page was deleted."""
@@ -366,17 +375,8 @@ class Library:
     @property
     def report(self) -> LibraryReport:
         """Current state of the library."""
-        damaged = tuple(sentence for _, sentence in self._damaged)
-        return LibraryReport(len(self._catalogue), damaged, self._deleted_leftovers, self._chroma.state)
-
-    def _prepare_background_tasks(self, candidates: int, unread: list[StoredPage]) -> BackgroundTasks:
-        work = BackgroundWork(
-            open_index=lambda keep_going: self._open_index(candidates, keep_going),
-            unread=unread,
-            refresh_header=self._reader.refresh_header,
-            update_snapshots=self.update_snapshots,
-        )
-        return BackgroundTasks(work)
+        damaged = (sentence for _, sentence in self._damaged)
+        return LibraryReport(len(self._catalogue), tuple(damaged), self._deleted_leftovers, self._chroma.state)
 
     def _open_index(self, candidates: int, keep_going: Callable[[], bool] = lambda: True) -> None:
         """Open Chroma, reconcile it while other threads search and write, and use it from then on.

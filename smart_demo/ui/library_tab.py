@@ -6,6 +6,7 @@ import logging
 import threading
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from itertools import chain
 
 from markupsafe import Markup
 
@@ -37,7 +38,7 @@ class PendingSamples:
 
 
 class SamplePreparation:
-    """Encodes the sample library once, in a thread of its own, and stores what went wrong."""
+    """Imports or encodes the sample library once, in a thread of its own, and stores what went wrong."""
 
     def __init__(self, engine: Engine) -> None:
         self._engine = engine
@@ -72,7 +73,8 @@ class SamplePreparation:
 
     def _work(self) -> None:
         try:
-            for step in self._engine.prepare_samples():
+            engine = self._engine
+            for step in chain(engine.prepare_samples(), engine.draw_samples(), engine.import_samples()):
                 if step.state is State.REFUSED:
                     self.error = f"A sample was refused: {step.document}. {step.message}"
         except SmartError as error:
@@ -82,6 +84,8 @@ class SamplePreparation:
             self.error = "The samples could not be prepared; the log of the demo says why."
         finally:
             self._running = False
+        for notice in self._engine.sample_notices:
+            log.warning("encodings of the samples: %s", notice)
         for on_done in self._listeners:
             try:
                 on_done()
