@@ -223,8 +223,8 @@ class Engine:
         Uses the bundled backbone by default. Documents that are no longer in the sample folder are deleted. Pages from
         files have no pictures until `draw_samples` or their first request.
         """
+        uploads = self.sample_documents.uploads  # first: they are inspected while the model is loading
         using = backbone or self.backbones.bundled()
-        uploads = self.sample_documents.uploads
         stored = {page.id.file for page in self.library.pages([SAMPLES], using.encoder.fingerprint)}
         for file in stored - {upload.file for upload in uploads}:
             self.delete_document(SAMPLES, file)

@@ -11,6 +11,7 @@ from __future__ import annotations
 import fcntl
 import hashlib
 import shutil
+import sys
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -42,14 +43,16 @@ def settings_of(data: Path) -> Settings:
     return Settings(backbone="minilm", data_dir=data, index_dir=data / "index", sample_encodings=NO_ENCODINGS)
 
 
-def write_shipped_encodings() -> None:
-    """Write the encodings file that `assets/` ships, from the sample library of this code."""
+def write_shipped_encodings() -> str:
+    """Write the encodings file in `assets/` from the sample library of this code, and return what was written."""
     notices: list[str] = []
-    with tempfile.TemporaryDirectory() as folder:
-        with open_engine(settings_of(copy_sample_library(Path(folder, "data"))), fall_back=False) as engine:
-            encoder, documents = engine.backbones.main().encoder, engine.sample_documents
-            pages, size = documents.export_encodings(engine.library, encoder, SHIPPED_ENCODINGS, notices)
-    print(f"{SHIPPED_ENCODINGS}: {pages} pages, {size:,} bytes.", *notices)
+    with (
+        tempfile.TemporaryDirectory() as folder,
+        open_engine(settings_of(copy_sample_library(Path(folder, "data"))), fall_back=False) as engine,
+    ):
+        encoder, documents = engine.backbones.main().encoder, engine.sample_documents
+        pages, size = documents.export_encodings(engine.library, encoder, SHIPPED_ENCODINGS, notices)
+    return " ".join([f"{SHIPPED_ENCODINGS}: {pages} pages, {size:,} bytes.", *notices])
 
 
 def _encode(whole: Path) -> None:
@@ -95,4 +98,4 @@ def _alone() -> Iterator[None]:
 
 
 if __name__ == "__main__":
-    write_shipped_encodings()
+    sys.stdout.write(write_shipped_encodings() + "\n")

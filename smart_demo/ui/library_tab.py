@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from itertools import chain
 
@@ -17,6 +17,7 @@ from smart_demo.errors import SmartError
 from smart_demo.indexing.progress import Progress, State
 from smart_demo.indexing.samples import Samples
 from smart_demo.page_text import WordSource
+from smart_demo.search.background import yield_to_searches
 from smart_demo.types import Document
 from smart_demo.ui.format import count_of, format_time_left
 from smart_demo.ui.render import NOTHING, render
@@ -74,9 +75,9 @@ class SamplePreparation:
     def _work(self) -> None:
         try:
             engine = self._engine
-            for step in chain(engine.prepare_samples(), engine.draw_samples(), engine.import_samples()):
-                if step.state is State.REFUSED:
-                    self.error = f"A sample was refused: {step.document}. {step.message}"
+            self._watch(engine.prepare_samples())
+            yield_to_searches()
+            self._watch(chain(engine.draw_samples(), engine.import_samples()))
         except SmartError as error:
             self.error = f"The samples could not be prepared. {error.sentence}"
         except Exception:
@@ -91,6 +92,11 @@ class SamplePreparation:
                 on_done()
             except Exception:
                 log.exception("what follows the preparation of the samples failed")
+
+    def _watch(self, steps: Iterable[Progress]) -> None:
+        for step in steps:
+            if step.state is State.REFUSED:
+                self.error = f"A sample was refused: {step.document}. {step.message}"
 
 
 def render_intro(settings: Settings) -> Markup:
