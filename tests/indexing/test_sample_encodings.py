@@ -175,8 +175,8 @@ def test_pictures_are_drawn_when_they_are_first_requested_at_an_address_that_sta
     with open_fresh(settings, exported) as engine:  # a restart before the last picture was drawn
         assert [step.state for step in engine.prepare_samples()] == [State.KNOWN] * 2
         assert list(engine.draw_samples()) == []
-        for page in engine.library.pages([SAMPLES], page.encoder):
-            assert engine.library.picture(page)[8:12] == b"WEBP"
+        for stored in engine.library.pages([SAMPLES], page.encoder):
+            assert engine.library.picture(stored)[8:12] == b"WEBP"
         assert engine.backbones.main().pages == 0
 
 
