@@ -156,7 +156,7 @@ def test_weights_change_without_encoding_again(open_engine, tmp_path):
     add(engine, write_pdf(tmp_path / "a.pdf", "red star", "star"))
     reads = []
     read = engine.library.tokens
-    engine.library.tokens = lambda page: reads.append(page.id) or read(page)
+    engine.library.tokens = lambda page, space: reads.append(page.id) or read(page, space)
     first = engine.search(Query("red"))
     turned = engine.search(Query("red"), methods=(Method("turned", "Turned", Weights(0.5, 2.0)),))
     assert (backbone.queries, len(reads)) == (1, 2)

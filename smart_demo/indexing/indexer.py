@@ -4,8 +4,8 @@ Each page is read between rendering and encoding (`page_words`), and stored with
 version stored without them is read again, and replaced once the new one is on disk.
 
 A batch of files is an IndexingJob: deletions reach the jobs that are running, so that a deleted document or library is
-not added again behind them. Every page is checked against the quotas. The pages of the next batch are rendered while
-one is encoded and written, so that a slow document does not idle the model.
+not added again behind them. Every page is checked against the quotas. The next batch is rendered while one is
+encoded, and the next page is encoded while one is written: neither a slow document nor a slow disk idles the model.
 
 Each page stores the time it took: its share of rendering and encoding its batch, plus the time of writing the page
 before it, since its own cannot be in its own file. Time that the consumer of the progress spends is not counted.
@@ -39,6 +39,8 @@ DELETED = "Deleted while it was being added."
 DEFAULT_QUOTAS = Quotas()
 MAX_PREFETCH = 4
 """Maximum number of pages rendered ahead of the model: each may take 100 MB."""
+MAX_ENCODED = 1
+"""Maximum number of encoded pages that wait while the one before them is written."""
 MAX_NAMED_PAGES = 3
 """Maximum number of refused pages of one file that its message names."""
 MAX_NOTICES = 3
@@ -142,14 +144,13 @@ class Indexer:
         numbers = [number for number in range(1, upload.pages + 1) if number not in complete]
         step = Progress(upload.name, State.WORKING, len(stored), upload.pages, file=file, left=len(numbers))
         yield step
-        encoded = self._encode(
-            upload,
-            complete,
-            backbone,
-            lambda batch: self._evict_if_full(admission, scope, lambda: admission.check_batch(batch)),
-        )
+
+        def check_batch(batch: Sequence[Page]) -> None:
+            self._evict_if_full(admission, scope, lambda: admission.check_batch(batch))
+
+        encoded = self._encode(upload, complete, backbone, check_batch)
         try:
-            with closing(encoded) as outcomes:
+            with closing(ingest.prefetch(encoded, MAX_ENCODED)) as outcomes:
                 for handled, (number, outcome) in enumerate(zip(numbers, outcomes, strict=False), start=1):
                     if isinstance(outcome, PageRefused):
                         results.refuse(number, outcome)

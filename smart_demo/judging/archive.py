@@ -25,7 +25,7 @@ from smart_demo.evaluation.trec import format_qrels, format_run
 from smart_demo.judging.journal import MAX_JOURNAL_BYTES, format_lines
 from smart_demo.judging.records import Grade, Judgements, Vote, count_ungraded
 from smart_demo.judging.scoreboard import Board, board_title, boards, cautions, grouping_note
-from smart_demo.judging.trials import METHOD_NAMES, JudgedQuery, Trial
+from smart_demo.judging.trials import METHOD_NAMES, JudgedQuery, Trial, write_weights
 from smart_demo.methods import POOLED, SMART
 
 JOURNAL_NAME = "judgements.jsonl"
@@ -167,7 +167,7 @@ def _board_fields(board: Board) -> dict[str, Any]:
         "title": board_title(board),
         "library": last.library,
         "encoder": last.encoder,
-        "weights": last.weights,
+        "weights": write_weights(last.weights),
         "versions": dict(last.versions),
         "k": board.k,
         "votes": asdict(votes) | {"p": votes.p, "conclusion": votes.conclusion},

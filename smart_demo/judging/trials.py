@@ -213,6 +213,11 @@ def _read_weights(value: object) -> Weights:
     return Weights(**asdict(read_record(_RECORDED_WEIGHTS, fields, '"weights"')))
 
 
+def write_weights(weights: Weights) -> dict[str, object]:
+    """Return the fields of `RecordedWeights`."""
+    return {name: getattr(weights, name) for name in RecordedWeights.__slots__}
+
+
 _RECORDED_WEIGHTS = TypeAdapter(RecordedWeights)
 
 
@@ -249,7 +254,7 @@ class Trial:
     """What the seed draws for the query."""
     library: RecordedLibrary
     encoder: RecordedEncoder
-    weights: Annotated[Weights, BeforeValidator(_read_weights)]
+    weights: Annotated[Weights, BeforeValidator(_read_weights), PlainSerializer(write_weights)]
     """SMART's weights. The late ranking uses the same reduction and the same tokens."""
     k: Annotated[int, integer_between(1, MAX_RECORDED_RANKS)]
     """Pages shown in each column."""

@@ -59,8 +59,10 @@ def late_scores(parts: Parts, weights: Weights) -> Floats:
     If a query has no content tokens, all its tokens count.
     """
     kinds, maxima = parts.in_space(weights.space)
+    counted = np.ones(len(kinds), dtype=bool)
     if weights.counted is Counted.CONTENT and (kinds == TokenKind.CONTENT).any():
-        maxima = maxima[:, kinds == TokenKind.CONTENT]
+        counted = kinds == TokenKind.CONTENT
+    maxima = maxima[:, counted]  # a copy even if all count: its order in memory decides the last digit of a sum
     reduced: Floats = maxima.sum(axis=1) if weights.reduce is Reduce.SUM else maxima.mean(axis=1)
     return reduced
 

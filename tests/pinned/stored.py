@@ -142,6 +142,8 @@ def _plain(value: Any) -> dict[str, Any]:
     facts = asdict(value)
     if facts.get("source", "") is None:  # a fact of later pages alone
         del facts["source"]
+    if not facts.get("space_tokens", ()):  # of encoders with several token spaces alone
+        facts.pop("space_tokens", None)
     return {
         name: f"{fact['file']}-{fact['number']:04d}"
         if name == "id"
@@ -337,7 +339,7 @@ def read_token_file(path: Path) -> dict[str, Any]:
     place = body.place
     return {
         "page": _plain(head.page),
-        "layout": {name: fact for name, fact in asdict(head.layout).items() if name != "words" or fact},
+        "layout": {name: fact for name, fact in asdict(head.layout).items() if fact or name not in {"words", "spaces"}},
         "start": head.start,
         "rest": head.rest_digest,
         "pictures": list(head.picture_digests),
