@@ -228,8 +228,10 @@ class Engine:
         stored = {page.id.file for page in self.library.pages([SAMPLES], using.encoder.fingerprint)}
         for file in stored - {upload.file for upload in uploads}:
             self.delete_document(SAMPLES, file)
-        taken = set()
-        for step in self.sample_documents.import_encodings(self.library, using.encoder, self.sample_notices):
+        taken, chosen = set(), backbone is not None or self.backbones.choice.name == registry.BUNDLED_BACKBONE
+        for step in self.sample_documents.import_encodings(
+            self.library, using.encoder, self.sample_notices, chosen=chosen
+        ):
             taken.add(step.file)
             yield step
         yield from self._encode_samples([upload for upload in uploads if upload.file not in taken], using)

@@ -117,13 +117,16 @@ class SampleDocuments:
 
     # -- encodings files
 
-    def import_encodings(self, library: Library, encoder: Encoder, notices: list[str]) -> Generator[Progress]:
+    def import_encodings(
+        self, library: Library, encoder: Encoder, notices: list[str], *, chosen: bool = True
+    ) -> Generator[Progress]:
         """Store the missing pages that an encodings file has, and yield the outcome of each document that is complete.
 
-        notices: receives a sentence on every file that cannot be used, and on pages that are left to be encoded.
+        notices: receives a sentence on every file that cannot be used. chosen: whether the files of the setting should
+        be of this encoder, and not of another that is still loading.
         """
         missing = self._page_ids() - {page.id for page in self.stored(library, encoder.fingerprint)}
-        for file in self._usable(encoder, notices) if missing else ():
+        for file in self._usable(encoder, notices, chosen) if missing else ():
             try:
                 yield from self._import_file(library, encoder, file, missing)
             except EncodingsRefused as error:
@@ -137,7 +140,7 @@ class SampleDocuments:
         """Return the id of every page of the sample documents."""
         return {PageId(upload.file, number) for upload in self.uploads for number in range(1, upload.pages + 1)}
 
-    def _usable(self, encoder: Encoder, notices: list[str]) -> Iterator[EncodingsFile]:
+    def _usable(self, encoder: Encoder, notices: list[str], chosen: bool) -> Iterator[EncodingsFile]:
         """Yield the files with pages of this encoder in the codec in use."""
         for file in self._find_encodings(notices):
             if file.encoder == encoder.fingerprint and file.codec == self._codec:
@@ -145,7 +148,7 @@ class SampleDocuments:
             elif file.encoder == encoder.fingerprint:
                 used = f"its pages are stored as {file.codec} and SMART_CODEC is {self._codec}"
                 notices.append(f"{file.path.name} is not used: {used}.")
-            elif file.path != SHIPPED_ENCODINGS:
+            elif chosen and file.path != SHIPPED_ENCODINGS:
                 notices.append(
                     f"{file.path.name} is not used for {encoder.name}: another encoder made it, {file.name}."
                 )

@@ -79,16 +79,16 @@ def refusals(settings, library, encodings, encoder=WORDS):
     return notices
 
 
-def open_fresh(settings, encodings, name="fresh", backbone=None):
-    """Return an engine over an empty data folder that may take encodings from a file or folder."""
+def open_fresh(settings, encodings, name="fresh", bundled=None):
+    """Return an engine over an empty data folder that may take encodings from a file, a folder or a dataset."""
     folder = settings.samples.parent / name
     fresh = replace(settings, data_dir=folder, index_dir=folder / "index", sample_encodings=str(encodings))
-    return open_words(fresh, Counting(backbone or WordBackbone()))
+    return open_words(fresh, Counting(WordBackbone()), bundled)
 
 
 def prepare(engine):
     """Prepare the samples; return how many of their pages were encoded, and the notices."""
-    ends = [step for step in engine.prepare_samples() if step.state is not State.WORKING]
+    ends = [step for step in engine.prepare_samples(engine.backbones.main()) if step.state is not State.WORKING]
     assert {step.state for step in ends} == {State.DONE}
     assert (engine.samples().ready, engine.samples().total) == (3, 3)
     return engine.backbones.main().pages, engine.sample_notices
@@ -173,10 +173,21 @@ def test_pictures_are_drawn_when_they_are_first_requested_at_an_address_that_sta
         assert addresses.read(PagePicture(page, PictureKind.THUMBNAIL)) == engine.library.thumbnail(drawn)
         assert addresses.read_crop(other, Box(0.1, 0.1, 0.9, 0.4), 100)[8:12] == b"WEBP"
     with open_fresh(settings, exported) as engine:  # a restart before the last picture was drawn
-        assert [step.state for step in engine.prepare_samples()] == [State.KNOWN] * 2
+        assert [step.state for step in engine.prepare_samples(engine.backbones.main())] == [State.KNOWN] * 2
         assert list(engine.draw_samples()) == []
         for stored in engine.library.pages([SAMPLES], page.encoder):
             assert engine.library.picture(stored)[8:12] == b"WEBP"
+        assert engine.backbones.main().pages == 0
+
+
+def test_the_chosen_backbone_takes_its_file_once_it_is_loaded(settings, exported):
+    """Until then the bundled one serves the samples."""
+    with open_fresh(settings, exported, bundled=WordBackbone(width=64)) as engine:
+        list(engine.prepare_samples())
+        assert (engine.samples().encoder, engine.sample_notices) == ("words", [])
+        assert engine.backbone(SAMPLES) is engine.backbones.bundled()
+        list(engine.import_samples())
+        assert engine.backbone(SAMPLES) is engine.backbones.main()
         assert engine.backbones.main().pages == 0
 
 
