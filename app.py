@@ -60,7 +60,7 @@ if __name__ == "__main__":
     demo.launch(**launch_options(settings, picture_addresses), prevent_thread_lock=True)
     # Everything else starts after the page is served, what visitors wait for first.
     if not ON_ZEROGPU:
-        engine.backbones.load_in_background()
+        engine.backbones.load_in_background(engine.resume_reencoding)
     preparation.start()
     cleanup.start()
     start_periodic_release()

@@ -1,4 +1,4 @@
-"""The command line: index, search, check, eval, evidence, samples, doctor.
+"""The command line: index, search, check, eval, evidence, reproduce, fetch, samples, reencode, doctor.
 
 Results go to standard output, notices and progress to standard error, so that `--json` prints JSON alone. The exit
 status is 0 for success, 1 with one sentence for failure, 2 for an invalid command line.
@@ -18,11 +18,15 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 
 from smart_demo import ingest
+from smart_demo.backbones.checkpoint_files import HUB_IDS, find_checkpoint, is_hub_id, resolve_revision
+from smart_demo.backbones.hub_download import download, plan_download
+from smart_demo.backbones.registry import EYES
 from smart_demo.config import Settings, read_settings
 from smart_demo.diagnostics import collect_diagnostics
 from smart_demo.engine import Engine, open_engine
-from smart_demo.errors import InputRefused, Notice, NoticeCode, SettingRefused, SmartError
-from smart_demo.indexing.progress import FileOutcome, Progress, State
+from smart_demo.errors import BackboneUnavailable, InputRefused, Notice, NoticeCode, SettingRefused, SmartError
+from smart_demo.indexing.progress import FileOutcome, Progress, ReencodingProgress, State
+from smart_demo.measure_commands import add_measure_commands, print_notice, whole_number
 from smart_demo.methods import Found, Hit
 from smart_demo.search.candidate_check import CHECKED_TOP
 from smart_demo.search.retrieval import MAX_RESULTS, as_dict, list_little_known
@@ -32,11 +36,10 @@ from smart_demo.wording import (
     describe_pages_of_older_versions,
     describe_pages_of_other_models,
     describe_sources,
+    list_in_words,
     size_in_words,
 )
 
-EVIDENCE_PARTS = ("text", "pages", "binding", "ablations")
-DEFAULT_PAIRS, MAX_PAIRS = 40, 1_000
 OUTCOMES = {State.DONE: "added", State.KNOWN: "known", State.REFUSED: "refused"}
 
 
@@ -50,10 +53,10 @@ def main(arguments: Sequence[str] | None = None, env: Mapping[str, str] = os.env
         sys.stdout.flush()
         return status
     except SmartError as error:
-        _notice(error.sentence)
+        print_notice(error.sentence)
         return 1
     except KeyboardInterrupt:
-        _notice("Stopped. Pages that were added stay.")
+        print_notice("Stopped. Pages that were added stay.")
         return 130
     except BrokenPipeError:  # the reader closed our output early, as `| head` does
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # or closing it at exit fails again
@@ -74,7 +77,7 @@ def build_parser() -> argparse.ArgumentParser:
     search.add_argument("query", metavar="QUERY")
     search.add_argument(
         "--top",
-        type=_whole_number(MAX_RESULTS),
+        type=whole_number(MAX_RESULTS),
         default=5,
         metavar="K",
         help=f"results per ranking, 1 to {MAX_RESULTS} (5)",
@@ -83,27 +86,7 @@ def build_parser() -> argparse.ArgumentParser:
     search.add_argument("--json", action="store_true")
     search.set_defaults(run=_search)
 
-    evaluate = commands.add_parser(
-        "eval", help="measure pooled, late and SMART on judged queries, in a temporary library"
-    )
-    source = evaluate.add_mutually_exclusive_group()
-    source.add_argument("--documents", type=Path, metavar="DIR", help="documents to index (the sample documents)")
-    source.add_argument("--cranfield", type=Path, metavar="DIR", help="the Cranfield 1400 collection instead")
-    source.add_argument("--dataset", metavar="DIR_OR_NAME", help="a BEIR- or ViDoRe-style set: folder or hub dataset")
-    evaluate.add_argument("--split", metavar="NAME", help="split of the dataset (test)")
-    evaluate.add_argument(
-        "--language", metavar="NAME", help="use only the dataset's queries in this language, such as english"
-    )
-    evaluate.add_argument(
-        "--limit", type=_whole_number(), metavar="N", help="use only the dataset's first N judged queries"
-    )
-    evaluate.add_argument("--revision", metavar="NAME", help="revision of a dataset on the hub (the newest)")
-    evaluate.add_argument(
-        "--queries", type=Path, metavar="FILE", help="judged queries (queries.jsonl of the documents)"
-    )
-    evaluate.add_argument("--run-dir", type=Path, metavar="DIR", help="write TREC files of judgements and rankings")
-    evaluate.add_argument("--json", action="store_true")
-    evaluate.set_defaults(run=_eval)
+    add_measure_commands(commands)
 
     check = commands.add_parser(
         "check", help="compare the candidates of a large local library with a scan of all its pages"
@@ -111,21 +94,11 @@ def build_parser() -> argparse.ArgumentParser:
     check.add_argument("--queries", type=Path, metavar="FILE", help="one query a line (those of the sample documents)")
     check.set_defaults(run=_check)
 
-    evidence = commands.add_parser(
-        "evidence", help="measure everything the README claims: text, pages, binding, ablations"
+    fetch = commands.add_parser(
+        "fetch", help="download a model: size and free space first, resumed, checksums verified"
     )
-    evidence.add_argument("--out", type=Path, default=Path("build"), metavar="DIR", help="where to write (build)")
-    evidence.add_argument("--cranfield", type=Path, metavar="DIR", help="the Cranfield 1400 collection, for the texts")
-    evidence.add_argument("--only", action="append", choices=EVIDENCE_PARTS, help="one part; repeatable (all)")
-    evidence.add_argument(
-        "--pairs",
-        type=_whole_number(MAX_PAIRS),
-        default=DEFAULT_PAIRS,
-        metavar="N",
-        help=f"pairs of reports for binding ({DEFAULT_PAIRS})",
-    )
-    evidence.set_defaults(run=_evidence)
-
+    fetch.add_argument("model", metavar="NAME", help=f"{list_in_words(tuple(HUB_IDS), 'or')}, or a hub id")
+    fetch.set_defaults(run=_fetch)
     samples = commands.add_parser(
         "samples", help="encode the sample library, for example on a GPU machine before a demo"
     )
@@ -135,6 +108,21 @@ def build_parser() -> argparse.ArgumentParser:
     )
     samples.set_defaults(run=_samples)
 
+    reencode = commands.add_parser(
+        "reencode", help="encode the pages of another model again, from their stored pictures and words"
+    )
+    reencode.add_argument(
+        "--measure",
+        action="store_true",
+        help="instead measure on judged documents how far that is from encoding the documents, in a temporary library",
+    )
+    reencode.add_argument("--documents", type=Path, metavar="DIR", help="documents to measure (the sample documents)")
+    reencode.add_argument(
+        "--queries", type=Path, metavar="FILE", help="judged queries (queries.jsonl of the documents)"
+    )
+    reencode.add_argument("--json", action="store_true", help="print what was measured as JSON")
+    reencode.set_defaults(run=_reencode)
+
     doctor = commands.add_parser(
         "doctor", help="show versions, settings, the backbone in use and the state of the library"
     )
@@ -143,21 +131,10 @@ def build_parser() -> argparse.ArgumentParser:
     return parser
 
 
-def _whole_number(maximum: int = 10**9) -> Callable[[str], int]:
-    """Return an argparse type for whole numbers from 1 to `maximum`."""
-
-    def convert(text: str) -> int:
-        if not text.isdecimal() or not 1 <= int(text) <= maximum:
-            raise argparse.ArgumentTypeError(f"must be a whole number from 1 to {maximum}")
-        return int(text)
-
-    return convert
-
-
 def _index(options: argparse.Namespace, settings: Settings) -> int:
     files, notices = ingest.find_files(options.paths)
     for notice in notices:
-        _notice(notice)
+        print_notice(notice)
     if not files:
         raise InputRefused("There is nothing to index.", "Name PDFs or pictures, or a folder that holds some.")
     with open_engine(settings, fall_back=False, background=True) as engine:
@@ -193,6 +170,8 @@ def _print_outcome(end: Progress) -> None:
     print(f"{OUTCOMES[end.state]}: {end.document}{pages}{' - ' if end.message else ''}{end.message}{more}")
     if outcome.sources:
         print(f"  {describe_sources(outcome.sources)}")
+    if outcome.reencoded:
+        print(f"  {count(outcome.reencoded, 'page')} encoded from the stored picture and words, not from this file")
 
 
 def _print_json(end: Progress) -> None:
@@ -207,6 +186,7 @@ def _print_json(end: Progress) -> None:
         "refused": [{"page": page, "reason": reason} for page, reason in outcome.refused.items()],
         "notices": [{"text": text, "pages": pages} for text, pages in outcome.notices.items()],
         "sources": outcome.sources,
+        "reencoded": outcome.reencoded,
         "message": end.message,
     }
     print(json.dumps(facts))
@@ -214,7 +194,7 @@ def _print_json(end: Progress) -> None:
 
 def _notice_pages_of_older_versions(engine: Engine) -> None:
     if sentence := describe_pages_of_older_versions(engine.pages_of_older_versions(LOCAL)):
-        _notice(sentence)
+        print_notice(sentence)
 
 
 def _search(options: argparse.Namespace, settings: Settings) -> int:
@@ -227,13 +207,14 @@ def _search(options: argparse.Namespace, settings: Settings) -> int:
         found = engine.search(Query(options.query), scopes, top=options.top)
         others = engine.pages_of_other_encoders(LOCAL)
     if others:
-        notices.append(Notice(NoticeCode.OTHER_MODEL, describe_pages_of_other_models(others)))
+        text = f"{describe_pages_of_other_models(others)} Encode them again: python -m smart_demo reencode."
+        notices.append(Notice(NoticeCode.OTHER_MODEL, text))
     elif not found.parts.pages:
         text = "The library is empty. Add files first: python -m smart_demo index PATH, or search with --samples."
         notices.append(Notice(NoticeCode.EMPTY_LIBRARY, text))
     hits = [hit for result in found.results.values() for hit in result.hits]
     for notice in (*notices, *found.encoding.notices, *list_little_known(found.encoder, hits)):
-        _notice(notice.text)
+        print_notice(notice.text)
     print(json.dumps(as_dict(found, notices), indent=1) if options.json else "\n".join(_result_lines(found)))
     return 0
 
@@ -252,31 +233,6 @@ def _hit_line(hit: Hit) -> str:
     )
 
 
-def _eval(options: argparse.Namespace, settings: Settings) -> int:
-    from smart_demo.evaluation.collections import evaluate_dataset
-    from smart_demo.evaluation.cranfield import evaluate_cranfield
-    from smart_demo.evaluation.documents import evaluate_documents
-    from smart_demo.evaluation.query_sets import CollectionOptions
-
-    choice = {name: value for name in ("split", "language", "limit", "revision") if (value := getattr(options, name))}
-    if (options.cranfield or options.dataset) and options.queries:
-        flag = "--cranfield" if options.cranfield else "--dataset"
-        raise SettingRefused(f"--queries does not go with {flag}.", "The collection brings its own.")
-    if choice and not options.dataset:
-        raise SettingRefused(f"--{next(iter(choice))} goes with --dataset alone.")
-    if options.dataset:
-        chosen = CollectionOptions(**choice)
-        report = evaluate_dataset(settings, options.dataset, chosen, _notice, options.run_dir)
-    elif options.cranfield:
-        report = evaluate_cranfield(settings, options.cranfield, _notice, options.run_dir)
-    else:
-        documents = options.documents or settings.samples
-        queries = options.queries or documents / "queries.jsonl"
-        report = evaluate_documents(settings, documents, queries, _notice, options.run_dir)
-    print(json.dumps(report.as_json(), indent=1) if options.json else report.as_text())
-    return 0
-
-
 def _check(options: argparse.Namespace, settings: Settings) -> int:
     path = options.queries or settings.samples / "queries.jsonl"
     try:
@@ -285,7 +241,7 @@ def _check(options: argparse.Namespace, settings: Settings) -> int:
         raise SettingRefused("The queries cannot be read.", "Name a file with one query a line by --queries.") from None
     with open_engine(settings, fall_back=False, background=True) as engine:
         queries = [_parse_query(line) for line in lines]
-        found = engine.check_candidates(queries, LOCAL, lambda pages: _notice(f"{pages:,} pages read"))
+        found = engine.check_candidates(queries, LOCAL, lambda pages: print_notice(f"{pages:,} pages read"))
     if found is None:
         raise InputRefused("There is nothing to check.", "It takes a page in the library and a query.")
     print(
@@ -305,28 +261,33 @@ def _parse_query(line: str) -> str:
     return str(row["query"]) if isinstance(row, dict) and "query" in row else line
 
 
-def _evidence(options: argparse.Namespace, settings: Settings) -> int:
-    from smart_demo import evidence
-
-    parts = options.only or EVIDENCE_PARTS
-    command = [f"SMART_BACKBONE={settings.backbone}", "python -m smart_demo evidence"]
-    command += ["--cranfield DIR"] if options.cranfield else []
-    command += [f"--only {part}" for part in options.only or ()]
-    command += [f"--pairs {options.pairs}"] if options.pairs != DEFAULT_PAIRS else []
-    plan = evidence.Plan(
-        documents=settings.samples,
-        queries=settings.samples / "queries.jsonl",
-        cranfield=options.cranfield,
-        only=frozenset(parts),
-        pairs=options.pairs,
-        command=" ".join(command),
-    )
-    found = evidence.run_experiments(settings, plan, on_progress=_notice)
-    files, notices = evidence.write_evidence(found, options.out)
-    for notice in [*notices, *(part["left_out"] for name in parts if "left_out" in (part := found[name]))]:
-        _notice(notice)
-    for file in files:
-        print(file)
+def _fetch(options: argparse.Namespace, settings: Settings) -> int:
+    name = options.model.lower() if options.model.lower() in HUB_IDS else options.model
+    source = HUB_IDS.get(name, name)
+    if not is_hub_id(source):
+        raise SettingRefused(
+            f"{name!r} is no model that can be fetched.",
+            f"Name {list_in_words(tuple(HUB_IDS), 'or')}, or a hub id such as {HUB_IDS[EYES]}.",
+        )
+    revision = resolve_revision(source, settings.revision)
+    start = f"Start the page with it: SMART_BACKBONE={name} python app.py"
+    try:
+        plan = plan_download(source, revision)
+        print_notice(plan.describe())
+        folder = download(plan)
+    except BackboneUnavailable as error:
+        if (found := find_checkpoint(source, revision)) is None:
+            raise
+        print_notice(error.sentence)
+        print(f"{name} is on this disk. Its checksums were not compared with the hub's: {found.folder}\n{start}")
+        return 0
+    except KeyboardInterrupt:
+        print_notice(f"Stopped. What was fetched stays: fetch {name} again to continue.")
+        return 130
+    if find_checkpoint(source, plan.commit) is None:
+        raise BackboneUnavailable(f"The files of {source} are no complete model.", "It cannot be used here.")
+    fetched = "was fetched and" if plan.missing else "is already on this disk and"
+    print(f"{name} {fetched} matches the hub's checksums: {folder}\n{start}")
     return 0
 
 
@@ -342,11 +303,37 @@ def _samples(options: argparse.Namespace, settings: Settings) -> int:
             export = engine.sample_documents.export_encodings
             written = export(engine.library, backbone.encoder, options.out.absolute(), notices)
     for sentence in notices:
-        _notice(sentence)
+        print_notice(sentence)
     print(f"{samples.ready} of {samples.total} sample pages are encoded by {samples.encoder}.")
     if options.out:
         print(f"{options.out}: {count(written[0], 'page')}, {size_in_words(written[1])}.")
     return 0 if all(end.state != State.REFUSED for end in ends) else 1
+
+
+def _reencode(options: argparse.Namespace, settings: Settings) -> int:
+    if options.measure:
+        from smart_demo.evaluation.reencoding_distance import measure_distance
+
+        documents = options.documents or settings.samples
+        distance = measure_distance(settings, documents, options.queries or documents / "queries.jsonl", print_notice)
+        print(json.dumps(dataclasses.asdict(distance), indent=1) if options.json else distance.as_text())
+        return 0
+    if options.documents or options.queries or options.json:
+        raise SettingRefused("--documents, --queries and --json go with --measure.")
+    with open_engine(settings, fall_back=False, background=True) as engine:
+        step = ReencodingProgress()
+        for step in engine.reencode(LOCAL):
+            if sys.stderr.isatty():
+                left = "" if step.seconds_left is None else f", {step.seconds_left:,.0f} s left"
+                print(f"\r{step.total - step.left} of {step.total} pages{left} \033[K", end="", file=sys.stderr)
+        if sys.stderr.isatty():
+            print("\r\033[K", end="", file=sys.stderr)
+        name = engine.backbones.main().encoder.name
+    for message in (*step.messages, step.error):
+        if message:
+            print_notice(message)
+    print(f"{step.done} of {count(step.total, 'page')} of another model are now encoded by {name}.")
+    return 1 if step.refused or step.error else 0
 
 
 def _prepare_samples(engine: Engine) -> tuple[Notice, ...]:
@@ -358,12 +345,12 @@ def _prepare_samples(engine: Engine) -> tuple[Notice, ...]:
     main = engine.backbones.main()
     samples = engine.samples()
     if not samples.complete or samples.encoder != main.encoder.name:
-        _notice(f"Preparing the sample library by {main.encoder.name}, once.")
+        print_notice(f"Preparing the sample library by {main.encoder.name}, once.")
         for step in engine.prepare_samples(main):
             if step.state is State.REFUSED:
-                _notice(f"{step.document}: {step.message}")
+                print_notice(f"{step.document}: {step.message}")
         for sentence in engine.sample_notices:
-            _notice(sentence)
+            print_notice(sentence)
     return engine.samples(main).notices
 
 
@@ -377,7 +364,3 @@ def _doctor(options: argparse.Namespace, settings: Settings) -> int:
             for name, value in rows.items():
                 print(f"  {name:<14} {value}")
     return 0
-
-
-def _notice(sentence: str) -> None:
-    print(sentence, file=sys.stderr)

@@ -16,15 +16,17 @@ from smart_demo.backbones import registry
 from smart_demo.backbones.base import Backbone
 from smart_demo.backbones.registry import Backbones, Serving
 from smart_demo.config import NO_ENCODINGS, Settings
-from smart_demo.errors import EncodingsRefused, InputRefused, LibraryError, QueryRefused, SmartError
+from smart_demo.errors import LibraryError, QueryRefused, SmartError
 from smart_demo.indexing.indexer import Indexer
-from smart_demo.indexing.progress import Progress, State
+from smart_demo.indexing.progress import Progress, ReencodingProgress, State
+from smart_demo.indexing.reencoding import BackgroundReencoding, Reencoder
 from smart_demo.indexing.samples import SampleDocuments, Samples
 from smart_demo.ingest import Upload
 from smart_demo.methods import POOLED, SMART, Found, Method, Parts, Weights, compared_methods
 from smart_demo.page_list import Key
 from smart_demo.page_text import PageWords
 from smart_demo.search.answer_check import AnswerCheck
+from smart_demo.search.background import yield_to_searches
 from smart_demo.search.candidate_check import MAX_CHECKED_QUERIES, CandidateCheck
 from smart_demo.search.costs import StageTiming
 from smart_demo.search.explain import Slot
@@ -41,15 +43,14 @@ class Engine:
 
     def __init__(self, library: Library, backbones: Backbones, settings: Settings) -> None:
         self.library, self.backbones, self.settings = library, backbones, settings
-        self._indexer = Indexer(
-            library, settings.limits, settings.quotas, self.evict_idle_visitors, public=settings.public
-        )
+        rules = (library, settings.limits, settings.quotas, self.evict_idle_visitors)
+        self._indexer = Indexer(*rules, public=settings.public)
+        self._reencoder = Reencoder(*rules, public=settings.public)
+        self.reencoding = BackgroundReencoding(self.reencode, yield_to_searches)
         self._retrieval = Retrieval(library, settings)
         self.answer_check, self._checks_answers = AnswerCheck(library, self._retrieval.score), False
         self._explainer = Explainer(library)
-        self.sample_documents = SampleDocuments(settings)
-        self.sample_notices: list[str] = []
-        """Sentences on encodings files of the samples that could not be used."""
+        self.sample_documents, self.sample_notices = SampleDocuments(settings), list[str]()
         self._on_expired: Callable[[Scope], object] = lambda _: None
 
     def __enter__(self) -> Self:
@@ -60,6 +61,7 @@ class Engine:
 
     def close(self) -> None:
         """Release the data folder, so that another process can open it."""
+        self.reencoding.close()
         self.library.close()
 
     def serving(self) -> Serving:
@@ -124,6 +126,7 @@ class Engine:
         frees the bytes in the index. Raises ValueError for the samples, LibraryError if the disk refuses: call it again
         to continue.
         """
+        self.reencoding.delete(scope)
         try:
             return self._indexer.delete_library(scope)
         finally:
@@ -171,6 +174,7 @@ class Engine:
         return build_usage(scope, *self.library.totals(scope), self.settings.quotas)
 
     def _discard_caches(self, scope: Scope) -> None:
+        self.reencoding.delete(scope)
         self._retrieval.delete_scope(scope)
         self.answer_check.delete_scope(scope)
         self._discard_deleted_pages()
@@ -184,8 +188,27 @@ class Engine:
         return self.library.pages([scope], self.backbone(scope).encoder.fingerprint).documents
 
     def pages_of_other_encoders(self, scope: Scope) -> int:
-        """Count the pages of a scope that another encoder made: stored, but not searchable until added again."""
-        return self.library.count_pages_of_other_encoders(scope, self.backbone(scope).encoder.fingerprint)
+        """Count the pages of a scope that other encoders alone made: stored, not searchable until encoded again."""
+        return len(self.library.pages_of_other_encoders(scope, self.backbone(scope).encoder.fingerprint))
+
+    def reencode(self, scope: Scope) -> Generator[ReencodingProgress]:
+        """Encode those pages again from their stored pictures and words; yield the progress after every page.
+
+        Waits until the model is loaded. Closing the generator stops it; the next call continues.
+        """
+        yield from self._reencoder.run(scope, self.backbones.main())
+
+    def resume_reencoding(self) -> None:
+        """Encode pages of another model again in the background, on a private page whose model was named.
+
+        If another model only stands in for one that is missing today, its pages would be lost for nothing: then, and on
+        a public page, the owner of the pages decides. Call it when the model is loaded.
+        """
+        if not (self.settings.is_private and self.backbones.choice.explicit):
+            return
+        with suppress(SmartError):  # no model can be loaded: the page says why
+            if self.pages_of_other_encoders(LOCAL) and not self.backbones.falls_back:
+                self.reencoding.start(LOCAL)
 
     def pages_of_older_versions(self, scope: Scope) -> int:
         """Count the pages of a scope that an earlier version read: searchable, and read better if added again."""
@@ -218,10 +241,9 @@ class Engine:
         )
 
     def prepare_samples(self, backbone: Backbone | None = None) -> Generator[Progress]:
-        """Take what is missing of the sample library from encodings files, and encode the rest.
+        """Take what is missing of the samples from encodings files and encode the rest, by default for the bundled model.
 
-        Uses the bundled backbone by default. Documents that are no longer in the sample folder are deleted. Pages from
-        files have no pictures until `draw_samples` or their first request.
+        Documents that are no longer in the sample folder are deleted. `draw_samples` draws the pages from files.
         """
         uploads = self.sample_documents.uploads  # first: they are inspected while the model is loading
         using = backbone or self.backbones.bundled()
@@ -229,45 +251,28 @@ class Engine:
         for file in stored - {upload.file for upload in uploads}:
             self.delete_document(SAMPLES, file)
         taken, chosen = set(), backbone is not None or self.backbones.choice.name == registry.BUNDLED_BACKBONE
-        for step in self.sample_documents.import_encodings(
-            self.library, using.encoder, self.sample_notices, chosen=chosen
-        ):
+        steps = self.sample_documents.import_encodings(self.library, using.encoder, self.sample_notices, chosen=chosen)
+        for step in steps:
             taken.add(step.file)
             yield step
         yield from self._encode_samples([upload for upload in uploads if upload.file not in taken], using)
 
-    def _encode_samples(self, uploads: Sequence[Upload], backbone: Backbone) -> Generator[Progress]:
-        refused = 0
+    def _encode_samples(self, uploads: Sequence[Upload], backbone: Backbone, refused: int = 0) -> Generator[Progress]:
         for step in self._indexer.add(SAMPLES, [(upload.path, upload.name) for upload in uploads], backbone):
             refused += step.total - step.done if step.state is not State.WORKING else 0
             yield step
         self.sample_documents.record_refused(backbone.encoder.fingerprint, refused)
 
     def draw_samples(self, backbone: Backbone | None = None) -> Generator[Progress]:
-        """Draw the pictures of sample pages that were taken from a file, by default those of the bundled backbone.
-
-        A document that cannot be drawn as it was encoded is encoded here instead, and its progress yielded.
-        """
-        using, failed = backbone or self.backbones.bundled(), set()
-        for page in self.sample_documents.undrawn(self.library, using.encoder.fingerprint):
-            try:
-                self.sample_documents.draw(self.library, page)
-            except (InputRefused, EncodingsRefused) as error:
-                self.sample_notices.append(f"{error} It is encoded here instead.")
-                failed.add(page.id.file)
-        self.library.flush()
-        for file in failed:
-            self.delete_document(SAMPLES, file)
-        if failed:
-            again = [upload for upload in self.sample_documents.uploads if upload.file in failed]
-            yield from self._encode_samples(again, using)
+        """Draw sample pages that were taken from a file. A document that does not show them is encoded here instead."""
+        using = backbone or self.backbones.bundled()
+        failed = self.sample_documents.draw_all(self.library, using.encoder.fingerprint, self.sample_notices)
+        for upload in failed:
+            self.delete_document(SAMPLES, upload.file)
+        yield from self._encode_samples(failed, using, self.sample_documents.count_refused(using.encoder.fingerprint))
 
     def import_samples(self) -> Generator[Progress]:
-        """Take the samples of the chosen backbone from the encodings files that the settings name, and draw them.
-
-        Waits until it is loaded; does nothing if it is the bundled one or if no file is named. The samples are searched
-        with it once all their pages are there.
-        """
+        """Take the samples of the chosen backbone, once it is loaded, from the files of the settings, and draw them."""
         if self.settings.sample_encodings in ("", NO_ENCODINGS):
             return
         main = self.backbones.main()
@@ -276,10 +281,7 @@ class Engine:
             yield from self.draw_samples(main)
 
     def with_pictures(self, page: StoredPage) -> StoredPage:
-        """Return a page whose pictures can be read, drawing those of a sample page now if they are missing.
-
-        Raises SmartError if they cannot be drawn.
-        """
+        """Return a page, its pictures drawn now if it is a sample without. Raises SmartError if they cannot be."""
         return self.sample_documents.draw(self.library, page) if page.scope == SAMPLES else page
 
     # -- search

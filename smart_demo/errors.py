@@ -101,6 +101,7 @@ class NoticeCode(StrEnum):  # programs read these names: never change one
 
     QUERY_CUT = "query-cut"
     PICTURE_NOT_SEEN = "picture-not-seen"
+    PICTURE_AS_PAGE = "picture-as-page"
     UNKNOWN_WORDS = "unknown-words"
     FEW_KNOWN_WORDS = "few-known-words"
     FEW_KNOWN_WORDS_ON_PAGE = "few-known-words-on-page"

@@ -64,13 +64,18 @@ TRAINED = Method("trained", "Trained late", Weights(0.0, 1.0, space=TokenSpace.T
 
 
 def part_methods(weights: Weights) -> tuple[Method, Method]:
-    """Return the methods that rank by the pooled and by the late part alone, the latter reduced as under `weights`."""
-    return POOLED, replace(LATE, weights=replace(weights, pooled=0.0, late=1.0))
+    """Return the methods that rank by the pooled and by the late part alone.
+
+    Both have the late part of `weights`, so that a page has one late score in every ranking; the pooled one does not
+    rank by it.
+    """
+    pooled, late = (replace(weights, pooled=one, late=1.0 - one) for one in (1.0, 0.0))
+    return replace(POOLED, weights=pooled), replace(LATE, weights=late)
 
 
 def compared_methods(weights: Weights) -> tuple[Method, Method]:
     """Return the two methods that are compared, left and right, when the page's weights are these."""
-    return POOLED, Method(SMART.name, name_weights(weights), weights)
+    return part_methods(weights)[0], Method(SMART.name, name_weights(weights), weights)
 
 
 def name_weights(weights: Weights) -> str:

@@ -79,7 +79,8 @@ class PageList(tuple[StoredPage, ...]):
 
 def _document(pages: Sequence[StoredPage]) -> Document:
     first, size = pages[0], sum(page.bytes for page in pages)
-    return Document(first.scope, first.id.file, first.document, first.pages, len(pages), size)
+    reencoded = sum(page.reencoded for page in pages)
+    return Document(first.scope, first.id.file, first.document, first.pages, len(pages), size, reencoded)
 
 
 def as_page_list(pages: Iterable[StoredPage]) -> PageList:

@@ -112,6 +112,14 @@ class TokenGrid:
     start: int
     rows: int
     cols: int
+    covered_width: float = 1.0
+    """Share of the grid's width that the page covers; the rest, on the right, is padding."""
+    covered_height: float = 1.0
+    """Share of the grid's height that the page covers; the rest, below, is padding."""
+
+    @property
+    def padded(self) -> bool:
+        return (self.covered_width, self.covered_height) != (1, 1)
 
     def cell(self, token: int) -> tuple[int, int]:
         """Return the (row, column) on the page of token `token`. Raises IndexError if it is not an image token."""
@@ -337,10 +345,17 @@ class StoredPage:
     """Whether the model knows few of its words, so that its rank says little; False if an older version stored it."""
     space_tokens: tuple[tuple[TokenSpace, int], ...] = ()
     """Each token space beside the raw one with the number of its stored token states."""
+    reencoded: bool = False
+    """Whether it was encoded from the stored picture and words after a change of the model, not from its document."""
 
     @property
     def number(self) -> int:
         return self.id.number
+
+    @property
+    def improvable(self) -> bool:
+        """Whether adding its document again replaces it: by one that is read better, or encoded from the document."""
+        return self.source is None or self.reencoded
 
     @property
     def key(self) -> tuple[Scope, PageId]:
@@ -361,3 +376,5 @@ class Document:
     stored: int
     """Number of its pages in the library under the encoder in use."""
     bytes: int
+    reencoded: int = 0
+    """Number of its stored pages that were encoded from the stored picture and words."""

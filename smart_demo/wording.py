@@ -90,14 +90,13 @@ def describe_source(source: WordSource) -> str:
 
 
 def describe_pages_of_other_models(pages: int) -> str:
-    """Return what to do about pages that another model encoded.
+    """Return that another model encoded these pages.
 
     >>> describe_pages_of_other_models(1)
-    '1 page was encoded by another model and is not searched. Add its file again.'
+    '1 page was encoded by another model and is not searched.'
     """
-    if pages == 1:
-        return "1 page was encoded by another model and is not searched. Add its file again."
-    return f"{pages:,} pages were encoded by another model and are not searched. Add their files again."
+    verbs = ("was", "is") if pages == 1 else ("were", "are")
+    return f"{count(pages, 'page')} {verbs[0]} encoded by another model and {verbs[1]} not searched."
 
 
 def describe_pages_of_older_versions(pages: int) -> str:

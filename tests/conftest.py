@@ -15,6 +15,7 @@ from smart_demo.engine import Engine, open_engine
 from smart_demo.store import chroma_index
 from tests import chroma_double
 from tests.apps import App, Served
+from tests.backbones.cases import tiny_neomme_folder
 from tests.backbones.qwen.tiny_checkpoint import write_tiny_qwen
 from tests.sample_library import copy_sample_library, settings_of
 from tests.ui.browser_page import chromium, connected
@@ -79,6 +80,18 @@ def tiny_qwen(tmp_path_factory) -> Path:
 def tiny_qwen_copy(tiny_qwen, tmp_path) -> Path:
     """Return a copy of the tiny Qwen checkpoint."""
     return Path(shutil.copytree(tiny_qwen, tmp_path / "copy"))
+
+
+@pytest.fixture(scope="session")
+def tiny_neomme() -> Path:
+    """Return the folder of a tiny NeoMME checkpoint, one for the run. Tests that change it use `tiny_neomme_copy`."""
+    return tiny_neomme_folder()
+
+
+@pytest.fixture
+def tiny_neomme_copy(tiny_neomme, tmp_path) -> Path:
+    """Return a copy of the tiny NeoMME checkpoint."""
+    return Path(shutil.copytree(tiny_neomme, tmp_path / "copy"))
 
 
 @pytest.fixture

@@ -11,8 +11,15 @@ from types import SimpleNamespace
 import pytest
 
 from smart_demo import cli
+from smart_demo.backbones import registry
+from smart_demo.backbones.bag_of_words import WordBackbone
+from smart_demo.backbones.registry import Serving
+from smart_demo.config import Limits, read_settings
+from smart_demo.indexing.indexer import Indexer
 from smart_demo.indexing.progress import FileOutcome, Progress, State
 from smart_demo.store.library import Library
+from smart_demo.types import LOCAL
+from smart_demo.ui.page_layout import render_footer
 from tests.documents import write_pdf
 from tests.evaluation.cases import write_beir
 from tests.store.cases import forget_words
@@ -115,6 +122,21 @@ def test_index_counts_the_notices_that_it_leaves_out(capsys):
     first, second = capsys.readouterr().out.splitlines()
     assert first == "added: a.pdf 1 of 1 pages - N1. And 1 more notice: see index --json."
     assert second.endswith("And 2 more notices: see index --json.")
+
+
+def test_pages_of_another_model_are_named_and_encoded_again(run_cli, tmp_path):
+    path = write_pdf(tmp_path / "a.pdf", "red star", "blue moon")
+    with Library.open(tmp_path / "data", tmp_path / "data" / "index") as library:
+        list(Indexer(library, Limits()).add(LOCAL, [(path, "a.pdf")], WordBackbone(["tide"])))
+    answer = run_cli("search", "moon")
+    assert "2 pages were encoded by another model and are not searched. Encode them again: python" in answer.stderr
+    doctor = json.loads(run_cli("doctor", "--json", SMART_SAMPLE_DOCS=str(tmp_path / "none")).stdout)
+    assert doctor["library"]["other_encoders"] == 2
+    again = run_cli("reencode")
+    assert (again.returncode, again.stdout) == (0, "2 of 2 pages of another model are now encoded by words.\n")
+    assert json.loads(run_cli("search", "moon", "--json").stdout)["pages"] == 2
+    assert run_cli("reencode").stdout == "0 of 0 pages of another model are now encoded by words.\n"
+    assert run_cli("reencode", "--json").returncode == 1
 
 
 def test_pages_of_an_earlier_version_are_counted_until_they_are_added_again(run_cli, tmp_path):
@@ -240,6 +262,17 @@ def test_doctor_says_what_runs_and_why(run_cli, tmp_path):
     assert facts["library"]["index"].startswith("ok")
     assert facts["library"]["room"].startswith("0 of 20,000 pages, 0 bytes of 50,000 MB")
     assert facts["library"]["visitors"].startswith("0 on the disk, 0 bytes of 4,000 MB")
+
+
+def test_doctor_names_the_command_that_gets_a_model_that_sees_pages(run_cli, tmp_path, monkeypatch):
+    monkeypatch.setattr(registry, "detect_gpu", lambda: None)
+    monkeypatch.setattr(registry, "is_on_disk", lambda *_: False)
+    answer = run_cli("doctor", "--json", SMART_BACKBONE="auto", SMART_SAMPLE_DOCS=str(tmp_path))
+    facts = json.loads(answer.stdout)["backbone"]
+    assert facts["name"] == "minilm"
+    assert "run python -m smart_demo fetch neomme-260m" in facts["reason"]
+    served = Serving("minilm", "minilm", False, facts["reason"])
+    assert "python -m smart_demo fetch neomme-260m" in render_footer(served, "minilm", read_settings({}))
 
 
 def test_eval_of_a_folder_answers_in_json_alone(run_cli, tmp_path):

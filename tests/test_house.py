@@ -12,6 +12,8 @@ from pathlib import Path
 import pytest
 from packaging.requirements import Requirement
 
+from smart_demo.backbones.checkpoint_files import HUB_IDS
+
 ROOT = Path(__file__).resolve().parent.parent
 PACKAGE = ROOT / "smart_demo"
 LAYERS = [
@@ -28,6 +30,7 @@ LAYERS = [
     "server",
     "ui",
     "evidence",
+    "measure_commands",
     "cli",
     "__main__",
 ]
@@ -149,3 +152,12 @@ def test_the_tests_that_hold_the_promises_exist():
     named = set(re.findall(r"`((?:\w+/)*test_\w+)`", promises))
     assert len(named) > 10
     assert sorted(name for name in named if not (ROOT / "tests" / f"{name}.py").exists()) == []
+
+
+def test_the_readme_preloads_and_describes_models_that_the_program_knows():
+    pages = "\n".join(page.read_text() for page in PAGES)
+    preloaded = re.findall(r"preload_from_hub: \[([\w./-]+)\]", pages)
+    assert preloaded
+    assert set(preloaded) <= set(HUB_IDS.values())
+    (table,) = re.findall(r"^\| backbone \|.*?\n\n", (ROOT / "README.md").read_text(), re.M | re.S)
+    assert sorted(re.findall(r"`([\w-]+)`", table)) == sorted({*HUB_IDS, "minilm"})

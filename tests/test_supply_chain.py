@@ -28,7 +28,7 @@ ROOT = Path(__file__).resolve().parent.parent
 SOURCES = [ROOT / "app.py", *sorted((ROOT / "smart_demo").rglob("*.py")), *sorted((ROOT / "sample_docs").rglob("*.py"))]
 COMMIT = "0123456789abcdef0123456789abcdef01234567"
 CODE_IN_DATA = {"pickle", "cPickle", "dill", "cloudpickle", "joblib", "shelve", "marshal", "yaml"}
-FETCHES = {"snapshot_download", "hf_hub_download", "load_dataset_builder", "get_dataset_config_names"}
+FETCHES = {"model_info", "snapshot_download", "hf_hub_download", "load_dataset_builder", "get_dataset_config_names"}
 RUNS_TEXT = {"eval", "exec", "compile", "__import__"}
 
 
@@ -178,10 +178,13 @@ def test_the_hub_gets_the_pinned_commit(monkeypatch, tmp_path, given, asked):
     from huggingface_hub import constants
 
     calls = []
+
+    def plan(source, revision):
+        calls.append((source, revision))
+        raise BackboneUnavailable("There is no hub in this test.")
+
     monkeypatch.setattr(constants, "HF_HUB_CACHE", str(tmp_path))
-    monkeypatch.setattr(
-        checkpoint_files, "_download", lambda source, revision: calls.append((source, revision)) or tmp_path
-    )
+    monkeypatch.setattr(checkpoint_files, "plan_download", plan)
     settings = read_settings({"SMART_DATA_DIR": str(tmp_path), **given})
     with pytest.raises(BackboneUnavailable):
         Qwen3VL.load("qwen3-vl-8b", settings)
@@ -198,8 +201,8 @@ def test_a_branch_or_tag_is_no_revision(value):
 def test_the_model_choice_uses_the_same_commit(monkeypatch):
     asked = []
     monkeypatch.setattr("smart_demo.backbones.registry.is_on_disk", lambda *given: asked.append(given) or True)
-    assert choose_backbone(Settings(revision=COMMIT)).name == "qwen3-vl-2b"
-    assert asked == [("qwen3-vl-2b", COMMIT)]
+    assert choose_backbone(Settings(revision=COMMIT), gpu=lambda: None).name == "neomme-260m"
+    assert asked == [("neomme-260m", COMMIT)]
 
 
 def test_a_loaded_model_states_its_revision():

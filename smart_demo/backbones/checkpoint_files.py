@@ -7,19 +7,21 @@ from __future__ import annotations
 
 import hashlib
 import json
+import logging
 import re
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO
 
+from smart_demo.backbones.hub_download import download, plan_download
 from smart_demo.config import NEWEST_REVISION
 from smart_demo.errors import BackboneUnavailable
 from smart_demo.safetensors_header import LENGTH_BYTES, header_end, parse_header
 
-DOWNLOAD_PATTERNS = ("*.json", "*.safetensors", "merges.txt", "vocab.txt", "*.jinja")
-"""Files fetched from the hub: weights and text. Never code, never pickles."""
+log = logging.getLogger(__name__)
+
 HUB_IDS = {
     "qwen3-vl-2b": "Qwen/Qwen3-VL-Embedding-2B",
     "qwen3-vl-8b": "Qwen/Qwen3-VL-Embedding-8B",
@@ -73,6 +75,11 @@ class Checkpoint:
     revision: str = ""
     """Commit of the hub's snapshot; empty for a plain folder."""
 
+    @property
+    def short_name(self) -> str:
+        """The short name that SMART_BACKBONE takes, or the name if it has none."""
+        return {hub: short for short, hub in HUB_IDS.items()}.get(self.name, self.name)
+
 
 def resolve_revision(source: str, revision: str) -> str | None:
     """Return the commit to fetch of a hub id, or None for the hub's newest. `revision` is Settings.revision."""
@@ -88,6 +95,15 @@ def describe_pin(revision: str, requested: str) -> str:
     if revision in PINNED_REVISIONS.values():
         return "the commit that this program pins"
     return "nothing: it was the hub's newest when it was fetched"
+
+
+def is_hub_id(name: str) -> bool:
+    """Return whether `name` could be a model's id on the hub.
+
+    >>> is_hub_id("Qwen/Qwen3-VL-Embedding-2B"), is_hub_id("../model"), is_hub_id("model")
+    (True, False, False)
+    """
+    return re.fullmatch(r"\w[\w.-]*/\w[\w.-]*", name, re.ASCII) is not None
 
 
 def is_on_disk(source: str, revision: str = "") -> bool:
@@ -126,42 +142,16 @@ def fetch_checkpoint(source: str, revision: str | None = None) -> Checkpoint:
             f"The folder {source} does not hold a whole model.",
             "It needs config.json and every safetensors file its index names.",
         )
-    if not re.fullmatch(r"[\w.-]+/[\w.-]+", source):
+    if not is_hub_id(source):
         raise BackboneUnavailable(
             f"{source!r} is neither a folder here nor a model's id on the hub.", "An id looks like owner/name."
         )
-    snapshot = _download(source, revision)
+    plan = plan_download(source, revision)
+    log.info("%s", plan.describe())
+    snapshot = download(plan)
     if not _is_complete(snapshot):
         raise BackboneUnavailable(f"{source} has no complete safetensors weights.", "Other formats are not loaded.")
     return Checkpoint(snapshot, source, snapshot.name)
-
-
-def _download(source: str, revision: str | None) -> Path:
-    """Download a snapshot and return its folder. Raises BackboneUnavailable for every error of the hub's client.
-
-    All of those errors, network errors included, are an OSError or a ValueError.
-    """
-    from huggingface_hub import snapshot_download
-    from huggingface_hub.errors import GatedRepoError, LocalEntryNotFoundError, RepositoryNotFoundError
-
-    try:
-        return Path(
-            snapshot_download(source, revision=revision, allow_patterns=list(DOWNLOAD_PATTERNS), etag_timeout=5)
-        )
-    except GatedRepoError as error:
-        raise BackboneUnavailable(
-            f"{source} asks for a licence to be accepted.", "Log in with `hf auth login`."
-        ) from error
-    except RepositoryNotFoundError as error:
-        raise BackboneUnavailable(f"The hub knows no model {source}.", "Check SMART_BACKBONE.") from error
-    except LocalEntryNotFoundError as error:
-        raise BackboneUnavailable(
-            f"{source} is not on this disk and the hub cannot be reached.",
-            "Connect once, or give SMART_BACKBONE a folder with the model.",
-        ) from error
-    except (OSError, ValueError) as error:
-        summary = next(iter(str(error).splitlines()), type(error).__name__)
-        raise BackboneUnavailable(f"{source} could not be fetched: {summary}", "Try again.") from error
 
 
 def _is_complete(folder: Path) -> bool:
@@ -233,8 +223,8 @@ def read_dtype(folder: Path) -> str:
     return DTYPES[name]
 
 
-def hash_checkpoint(folder: Path) -> str:
-    """Return 16 hex digits over every tensor's name, format, shape and bytes, and over HASHED_TEXT_FILES.
+def hash_checkpoint(folder: Path, texts: Sequence[str] = ()) -> str:
+    """Return 16 hex digits over every tensor's name, format, shape and bytes, HASHED_TEXT_FILES, and the files `texts`.
 
     The result does not depend on how the tensors are spread over files. Of large checkpoints only the first, middle
     and last block of each tensor are hashed: training changes every block, and 4 GB need not be read at each start.
@@ -247,7 +237,7 @@ def hash_checkpoint(folder: Path) -> str:
         digest.update(json.dumps([name, tensor.dtype, tensor.shape]).encode())
         for block in _read_blocks(tensor, full=full):
             digest.update(block)
-    for name in HASHED_TEXT_FILES:
+    for name in (*HASHED_TEXT_FILES, *texts):
         text = folder / name
         digest.update(name.encode() + b"\0" + (hashlib.sha256(text.read_bytes()).digest() if text.is_file() else b""))
     return digest.hexdigest()[:16]

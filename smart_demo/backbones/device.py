@@ -12,7 +12,7 @@ from functools import wraps
 from typing import ParamSpec, TypeVar, cast
 
 from smart_demo.config import free_memory, read_system_file
-from smart_demo.errors import BackboneUnavailable
+from smart_demo.errors import BackboneUnavailable, SettingRefused
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -60,16 +60,27 @@ class Placement:
     """One sentence for the footer and `doctor`."""
 
 
-def choose_placement(machine: Machine, stored: str, parameters: int, requested: str = "auto") -> Placement:
+def choose_placement(
+    machine: Machine, stored: str, parameters: int, requested: str = "auto", *, overflows: bool = False
+) -> Placement:
     """Choose device and format for `parameters` numbers stored as `stored` (`float32`, `bfloat16`, `float16`).
 
-    `requested` is SMART_DTYPE; any value but `auto` is used as it is. Raises BackboneUnavailable if the weights do
-    not fit.
+    `requested` is SMART_DTYPE; any value but `auto` is used as it is. overflows: whether the model's states can exceed
+    float16's range, which is then never used. Raises SettingRefused if it is requested all the same, and
+    BackboneUnavailable if the weights do not fit.
     """
+    if overflows and requested == "float16":
+        raise SettingRefused(
+            "SMART_DTYPE=float16 is too narrow for this model: its states can exceed 65,504.",
+            "It takes auto, bfloat16 or float32.",
+        )
     dtype, why = (requested, f"SMART_DTYPE={requested}") if requested != "auto" else _choose_dtype(machine, stored)
+    if overflows and dtype == "float16":
+        dtype, why = "float32", "stored in float16, which is too narrow for this model's states"
     free = machine.memory
     if requested == "auto" and machine.device == "cpu" and not _fits(dtype, parameters, free):
-        narrow = stored if stored != "float32" and _fits(stored, parameters, free) else dtype
+        usable = stored != "float32" and not (overflows and stored == "float16")
+        narrow = stored if usable and _fits(stored, parameters, free) else dtype
         if narrow != dtype:
             dtype, why = narrow, f"it is stored in {stored}, and {dtype} does not fit into the free memory"
     sharded = machine.device == "cuda" and not machine.zerogpu

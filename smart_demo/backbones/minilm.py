@@ -64,7 +64,7 @@ NO_BOX = (float("nan"),) * 4
 """Box of a token that represents no word."""
 FEW_KNOWN_ON_PAGE = "minilm knows few of this page's words. Add a sharper scan, or the text itself."
 FEW_LATIN_ON_PAGE = "minilm knows few of this page's words. Add it in a language of Latin letters."
-USE_QWEN_HINT = "A Qwen backbone looks at pictures: set SMART_BACKBONE=qwen3-vl-2b."
+SEE_PAGES_HINT = "minilm reads words only. For a model that sees pages, run: python -m smart_demo fetch neomme-260m"
 PUBLIC_QUERY_HINT = "Type what you look for, or choose a picture with words in it."
 """Hint for visitors of a public page, who cannot change settings."""
 PUBLIC_PAGE_HINT = "This page finds documents by their words: add one with text, or a sharper scan."
@@ -188,7 +188,7 @@ class MiniLM:
 
     def _refuse_page(self, page: Page, *, unknown: bool) -> PageRefused:
         """Return the refusal of a page without known pieces; `unknown`: it has unknown ones."""
-        hint = (PUBLIC_SCRIPT_HINT if unknown else PUBLIC_PAGE_HINT) if self._public else USE_QWEN_HINT
+        hint = (PUBLIC_SCRIPT_HINT if unknown else PUBLIC_PAGE_HINT) if self._public else SEE_PAGES_HINT
         what = "knows" if unknown else "could read"
         return PageRefused(f"Page {page.number} of {page.document} has no words that minilm {what}.", hint)
 
@@ -197,7 +197,7 @@ class MiniLM:
         pieces = self._cut([query.text, *(word.text for word in seen)])
         if pieces.empty:
             if query.image is not None:
-                hint = PUBLIC_QUERY_HINT if self._public else USE_QWEN_HINT
+                hint = PUBLIC_QUERY_HINT if self._public else SEE_PAGES_HINT
                 raise QueryRefused("There are no words in the picture that minilm could read.", hint)
             raise QueryRefused("The query is empty.", "Type a few words.")
         (encoding,) = self._encode_queries([query], [pieces])

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import logging
 import os
-import re
 import threading
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -16,12 +15,17 @@ from importlib.util import find_spec
 from pathlib import Path
 
 from smart_demo.backbones.base import Backbone
-from smart_demo.backbones.checkpoint_files import HUB_IDS, fetch_checkpoint, is_on_disk, resolve_revision
+from smart_demo.backbones.checkpoint_files import HUB_IDS, fetch_checkpoint, is_hub_id, is_on_disk, resolve_revision
 from smart_demo.config import Settings
 from smart_demo.errors import BackboneUnavailable, SettingRefused, SmartError
 
 log = logging.getLogger(__name__)
 QWEN = "qwen3-vl-2b"
+EYES = "neomme-260m"
+"""The backbone to recommend if there is no GPU: it sees pages, and encodes one in half a second on two cores."""
+CPU_SIZED = (EYES, "embeddinggemma-2")
+"""Backbones that see pages and that a CPU can run, the best reader of pages first."""
+FETCH_EYES = f"python -m smart_demo fetch {EYES}"
 BUNDLED_BACKBONE = "minilm"
 """The backbone that is installed with its weights and needs no hub and no GPU. It encodes the samples, and replaces a
 backbone that cannot be loaded.
@@ -58,22 +62,30 @@ def choose_backbone(
 ) -> BackboneChoice:
     """Return the backbone that SMART_BACKBONE names, or the best one for this machine.
 
-    `gpu` and `on_disk` replace `detect_gpu` and `is_on_disk`. On a public page the reason names no setting, since its
-    visitors cannot change any. Raises SettingRefused for a name that is neither known, nor a hub id, nor a folder.
+    With a GPU that is QWEN, which is fetched if needed. Without one it is the first of CPU_SIZED on this disk, else the
+    bundled one. `gpu` and `on_disk` replace `detect_gpu` and `is_on_disk`. On a public page the reason names no setting
+    and no command, since its visitors can use neither. Raises SettingRefused for a name that is neither known, nor a
+    hub id, nor a folder.
     """
     if settings.backbone.lower() != "auto":
         reason = "The operator of this page chose it." if settings.public else "It is set by SMART_BACKBONE."
         return BackboneChoice(_resolve_name(settings.backbone), reason, explicit=True)
-    if (on_disk or is_on_disk)(QWEN, settings.revision):
-        return BackboneChoice(QWEN, f"The weights of {QWEN} are on this disk.", explicit=False)
     if device := (gpu or detect_gpu)():
         return BackboneChoice(QWEN, f"There is a GPU for it: {device}.", explicit=False)
-    hint = "" if settings.public else f"; SMART_BACKBONE={QWEN} fetches it"
-    return BackboneChoice(BUNDLED_BACKBONE, f"There is no GPU and {QWEN} is not on this disk{hint}.", explicit=False)
+    on_disk = on_disk or is_on_disk
+    for name in CPU_SIZED:
+        if on_disk(name, settings.revision):
+            return BackboneChoice(name, f"There is no GPU, and {name} on this disk needs none.", explicit=False)
+    reason = "There is no GPU, and no model on this disk sees pages without one."
+    if not settings.public:
+        reason += f" To get one, run {FETCH_EYES} and restart."
+        if on_disk(QWEN, settings.revision):
+            reason += f" {QWEN} is on this disk but slow without a GPU: SMART_BACKBONE={QWEN} uses it."
+    return BackboneChoice(BUNDLED_BACKBONE, reason, explicit=False)
 
 
 def load_backbone(name: str, settings: Settings) -> Backbone:
-    """Load the backbone `name`. Downloads the weights of a Qwen model if needed, which takes minutes.
+    """Load the backbone `name`. Downloads the weights of a checkpoint if needed, which takes minutes.
 
     Raises SettingRefused for an unknown name, BackboneUnavailable if weights or packages are missing.
     """
@@ -97,6 +109,14 @@ def load_backbone(name: str, settings: Settings) -> Backbone:
     source = HUB_IDS.get(name, name)
     checkpoint = fetch_checkpoint(source, resolve_revision(source, settings.revision))
     match read_config(checkpoint)["model_type"]:
+        case "embedding_gemma2":
+            from smart_demo.backbones.embedding_gemma import EmbeddingGemma
+
+            return EmbeddingGemma.from_checkpoint(checkpoint, settings)
+        case "neomme":
+            from smart_demo.backbones.neomme import NeoMME
+
+            return NeoMME.from_checkpoint(checkpoint, settings)
         case _:  # it refuses every other type
             from smart_demo.backbones.qwen.model import Qwen3VL
 
@@ -184,32 +204,34 @@ class Backbones:
         chosen = partial(load, choice.name)
         self._chosen = self._bundled if choice.name == BUNDLED_BACKBONE else LazyBackbone(chosen, hints=hints)
 
-    def load_in_background(self) -> None:
-        """Start loading in a new thread; the page does not wait for it."""
-        threading.Thread(target=self._load_quietly, name="load-backbone", daemon=True).start()
+    def load_in_background(self, on_loaded: Callable[[], object] = lambda: None) -> None:
+        """Start loading in a new thread, which the page does not wait for; it calls `on_loaded` if one is in use."""
+        threading.Thread(target=self._load_quietly, args=(on_loaded,), name="load-backbone", daemon=True).start()
 
-    def _load_quietly(self) -> None:
+    def _load_quietly(self, on_loaded: Callable[[], object]) -> None:
         try:
             self.main()
         except SmartError as error:
             log.warning("no backbone could be loaded: %s", type(error).__name__)
+        else:
+            on_loaded()
 
     @property
     def ready(self) -> bool:
         """Whether `main` returns without waiting."""
-        return self._chosen.settled and (not self._falls_back or self._bundled.settled)
+        return self._chosen.settled and (not self.falls_back or self._bundled.settled)
 
     def main(self) -> Backbone:
         """Return the backbone for visitors' own documents, waiting until it is loaded."""
         try:
             return self._chosen.get()
         except BackboneUnavailable:
-            if not self._falls_back:
+            if not self.falls_back:
                 raise
         return self._bundled.get()
 
     @property
-    def _falls_back(self) -> bool:
+    def falls_back(self) -> bool:
         """Whether the bundled backbone replaces the chosen one."""
         return bool(self._chosen.failure) and self._may_fall_back and self._chosen is not self._bundled
 
@@ -223,7 +245,7 @@ class Backbones:
             return Serving(self.choice.name, self.choice.name, True, self.choice.reason)
         if failure := self._chosen.failure:
             reason = f"{self.choice.name} could not be loaded: {failure}"
-            if self._falls_back and not self._bundled.failure:
+            if self.falls_back and not self._bundled.failure:
                 return Serving(
                     self.choice.name, BUNDLED_BACKBONE, False, f"{reason} {BUNDLED_BACKBONE} serves instead."
                 )
@@ -244,7 +266,7 @@ def _resolve_name(name: str) -> str:
     folder = Path(os.path.expanduser(name))  # Path.expanduser raises for an unknown user
     if folder.is_dir():
         return str(folder.absolute())
-    if re.fullmatch(r"\w[\w.-]*/\w[\w.-]*", name, re.ASCII):
+    if is_hub_id(name):
         return name
     raise SettingRefused(
         f"SMART_BACKBONE={name!r} is neither a known backbone nor a folder here.",

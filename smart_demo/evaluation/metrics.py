@@ -71,6 +71,17 @@ def ndcg(ranking: Sequence[Item], grades: Mapping[Item, float], k: int) -> float
     return _dcg(gains) / ideal if ideal > 0 else 0.0
 
 
+def ndcg_exponential(ranking: Sequence[Item], grades: Mapping[Item, float], k: int) -> float:
+    """Return nDCG at k with exponential gain, 2^grade - 1, in [0, 1]; equal to `ndcg` if all grades are 0 or 1.
+
+    Burges et al., "Learning to rank using gradient descent" (2005), equation for DCG. Errors as for `ndcg`.
+
+    >>> round(ndcg_exponential(["b", "a"], {"a": 2, "b": 1}, k=2), 4)    # (1 + 3 / log2(3)) / (3 + 1 / log2(3))
+    0.7967
+    """
+    return ndcg(ranking, {item: 2.0**grade - 1.0 for item, grade in grades.items()}, k)
+
+
 def recall(ranking: Sequence[Item], grades: Mapping[Item, float], k: int) -> float:
     """Return the share of all relevant items that are among the first k, in [0, 1]: trec_eval's `recall_k`.
 
@@ -149,17 +160,43 @@ def paired_difference(
     >>> paired_difference([0.5, 1.0], [0.5, 0.5], resamples=1000)
     Difference(mean=0.25, low=0.0, high=0.5, better=1, same=1, worse=0, resamples=1000, confidence=0.95)
     """
-    n = len(values)
-    if n == 0 or n != len(base):
-        raise ValueError(f"{n} and {len(base)} values cannot be paired")
-    differences = np.subtract(values, base, dtype=np.float64)
+    return stratified_difference([values], [base], resamples=resamples, seed=seed)
+
+
+def stratified_difference(
+    values: Sequence[Sequence[float]],
+    base: Sequence[Sequence[float]],
+    *,
+    resamples: int = RESAMPLES,
+    seed: int = SEED,
+) -> Difference:
+    """Return how much higher the mean of the sets' means is in `values` than in `base`, pair by pair.
+
+    values and base: for each set of queries, one value a query. Every set counts alike, however many queries it has. A
+    resample draws each set's queries anew, so the interval does not cover other sets. Otherwise as `paired_difference`,
+    which is the same for one set. Raises ValueError if there are no sets, or if a set has no queries or other lengths.
+
+    >>> stratified_difference([[1.0, 1.0], [0.5]], [[0.5, 0.5], [0.5]], resamples=1000).mean
+    0.25
+    """
+    if not values:
+        raise ValueError("there are no sets to compare")
     random = np.random.default_rng(seed)
-    rows = max(_MAX_BLOCK_DRAWS // n, 1)
-    blocks = [min(rows, resamples - done) for done in range(0, resamples, rows)]
-    means = np.concatenate([differences[random.integers(n, size=(block, n))].mean(axis=1) for block in blocks])
+    differences, means = [], np.zeros(resamples)
+    for own, other in zip(values, base, strict=True):
+        n = len(own)
+        if n == 0 or n != len(other):
+            raise ValueError(f"{n} and {len(other)} values cannot be paired")
+        differences.append(np.subtract(own, other, dtype=np.float64))
+        rows = max(_MAX_BLOCK_DRAWS // n, 1)
+        blocks = [min(rows, resamples - done) for done in range(0, resamples, rows)]
+        drawn = [differences[-1][random.integers(n, size=(block, n))].mean(axis=1) for block in blocks]
+        means += np.concatenate(drawn) / len(values)
     low, high = np.quantile(means, [(1 - CONFIDENCE) / 2, (1 + CONFIDENCE) / 2])
-    better, worse = int((differences > TIE_TOLERANCE).sum()), int((differences < -TIE_TOLERANCE).sum())
-    return Difference(float(differences.mean()), float(low), float(high), better, n - better - worse, worse, resamples)
+    all_pairs = np.concatenate(differences)
+    better, worse = int((all_pairs > TIE_TOLERANCE).sum()), int((all_pairs < -TIE_TOLERANCE).sum())
+    mean = float(np.mean([own.mean() for own in differences]))
+    return Difference(mean, float(low), float(high), better, len(all_pairs) - better - worse, worse, resamples)
 
 
 def sign_test(wins: int, losses: int) -> float:

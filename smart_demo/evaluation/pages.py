@@ -19,10 +19,12 @@ from __future__ import annotations
 
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Container, Generator, Iterator, Mapping, Sequence
+from contextlib import closing
+from dataclasses import dataclass, replace
 from itertools import islice
 from pathlib import Path, PurePosixPath
+from typing import Protocol
 
 from smart_demo import ingest
 from smart_demo.backbones.base import Backbone
@@ -35,7 +37,9 @@ from smart_demo.evaluation.query_sets import QueryJudgements
 from smart_demo.evaluation.tables import FolderLayout, TableRow, Tables
 from smart_demo.evaluation.trec import open_run_files
 from smart_demo.indexing import page_words
+from smart_demo.indexing.jobs import MAX_PREFETCH
 from smart_demo.ingest import clean_name
+from smart_demo.store.library import Library
 from smart_demo.types import LOCAL, Page, PageEncoding, PageId, Pixels
 from smart_demo.wording import count
 
@@ -55,6 +59,14 @@ MAX_REASONS = 3
 """Maximum number of reasons listed for pages that were not encoded."""
 
 
+class ReadImages(Protocol):
+    """Reads the images of a collection."""
+
+    def __call__(self, limits: Limits, skip: Container[PageId] = ()) -> Iterator[tuple[PageId, Pixels | InputRefused]]:
+        """Yield each page's image, or the reason it has none, in order; pages in `skip` are not decoded."""
+        ...
+
+
 @dataclass(frozen=True)
 class PageCollection:
     """A collection of images as read; none is decoded yet."""
@@ -62,8 +74,7 @@ class PageCollection:
     name: str
     count: int
     """Number of pages."""
-    images: Callable[[Limits], Iterator[tuple[PageId, Pixels | InputRefused]]]
-    """Yields each page's image, or the reason it has none, in order."""
+    images: ReadImages
     names: Mapping[PageId, str]
     """The collection's own page names, including judged pages that are not in it."""
     judgements: tuple[QueryJudgements, ...]
@@ -87,9 +98,9 @@ def evaluate_pages(
     def index(engine: Engine) -> tuple[int, list[str]]:
         backbone = engine.backbone(LOCAL)
         on_progress(_describe_work(collection.count, backbone))
-        refused, noticed = _encode_pages(engine, backbone, collection, on_progress)
+        refused, noticed = encode_pages(engine.library, engine.settings.limits, backbone, collection, on_progress)
         read = [f"{pages:,} of {count(collection.count, 'page')}: {notice}" for notice, pages in noticed.items()]
-        notices = [*collection.notices, *_describe_refused(collection, refused), *read]
+        notices = [*collection.notices, *describe_refused(collection, refused), *read]
         if len(refused) == collection.count:
             raise InputRefused("None of the pages could be encoded.", " ".join(notices))
         return collection.count - len(refused), notices
@@ -101,41 +112,67 @@ def evaluate_pages(
         return measure_library(engine, collection.name, collection.judgements, index, on_progress, on_rankings)
 
 
-def _encode_pages(
-    engine: Engine, backbone: Backbone, collection: PageCollection, on_progress: runner.ProgressCallback
+def encode_pages(
+    library: Library,
+    limits: Limits,
+    backbone: Backbone,
+    collection: PageCollection,
+    on_progress: runner.ProgressCallback = runner.ignore_progress,
+    most: int | None = None,
 ) -> tuple[dict[PageId, InputRefused], Counter[str]]:
-    """Add every page to the library; return (reason of each refused page, number of pages that have each notice)."""
+    """Add the pages that an own library lacks; return (reason of each refused page, number of pages by notice).
+
+    Pages that are stored are not decoded again. most: ends after this many pages, all if None. The library is read by
+    this program alone, so it gets no pictures. Raises StorageFull or LibraryError if the disk refuses.
+    """
     refused, noticed = dict[PageId, InputRefused](), Counter[str]()
-    images, estimate = collection.images(engine.settings.limits), _TimeEstimate(collection.count, on_progress)
-    done = 0
-    while batch := list(islice(images, backbone.batch)):
-        refused |= {page: pixels for page, pixels in batch if isinstance(pixels, InputRefused)}
-        drawn = [_make_page(collection, page, pixels) for page, pixels in batch if not isinstance(pixels, InputRefused)]
-        pages = list[Page]()
-        for page, read in zip(drawn, page_words.read_pages(drawn, use_ocr=backbone.needs_words), strict=True):
-            if isinstance(read, InputRefused):
-                refused[page.id] = read
+    stored = {page.id for page in library.pages([LOCAL], backbone.encoder.fingerprint)}
+    images = (image for image in islice(collection.images(limits, stored), most))
+    estimate, done = _TimeEstimate(collection.count, on_progress), len(stored)
+    # Images are decoded, and pages written, while the model runs.
+    with closing(ingest.prefetch(_encode_images(images, collection, backbone), backbone.batch)) as encodings:
+        for page_id, found in encodings:
+            if isinstance(found, InputRefused):
+                refused[page_id] = found
             else:
-                pages.append(read)
-        for page, encoding in zip(pages, backbone.encode_pages(pages) if pages else [], strict=True):
-            if isinstance(encoding, PageEncoding):
-                engine.library.add(LOCAL, page, encoding)
+                page, encoding = found
+                library.add(LOCAL, page, encoding)
                 noticed.update(filter(None, {*page.notices, encoding.notice}))
-            else:
-                refused[page.id] = encoding
-        for _ in batch:
             done += 1
             runner.report_tenths(on_progress, "Encoded", done, collection.count, "pages")
-        estimate.update(done)
-    engine.library.flush()
+            if (done - len(stored)) % backbone.batch == 0:  # the pages of a batch come at once
+                estimate.update(done)
+    library.flush()
     return refused, noticed
 
 
-def _make_page(collection: PageCollection, page: PageId, pixels: Pixels) -> Page:
-    return Page(page, clean_name(collection.names[page]), 1, pixels)
+def _encode_images(
+    images: Generator[tuple[PageId, Pixels | InputRefused]], collection: PageCollection, backbone: Backbone
+) -> Generator[tuple[PageId, tuple[Page, PageEncoding] | InputRefused]]:
+    """Yield each page's id with the page, without its pixels, and its encoding, or with the reason it has none."""
+    with closing(ingest.prefetch(images, min(backbone.batch, MAX_PREFETCH))) as decoded:
+        while batch := list(islice(decoded, backbone.batch)):
+            drawn = list[Page]()
+            for page_id, pixels in batch:
+                if isinstance(pixels, InputRefused):
+                    yield page_id, pixels
+                else:
+                    drawn.append(Page(page_id, clean_name(collection.names[page_id]), 1, pixels))
+            pages = list[Page]()
+            for own, read in zip(drawn, page_words.read_pages(drawn, use_ocr=backbone.needs_words), strict=True):
+                if isinstance(read, InputRefused):
+                    yield own.id, read
+                else:
+                    pages.append(read)
+            for page, encoding in zip(pages, backbone.encode_pages(pages) if pages else [], strict=True):
+                if isinstance(encoding, PageEncoding):
+                    # Drawing a picture that is never shown would take longer than a small model on a GPU.
+                    yield page.id, (replace(page, pixels=page.pixels[:1, :1].copy()), encoding)
+                else:
+                    yield page.id, encoding
 
 
-def _describe_refused(collection: PageCollection, refused: dict[PageId, InputRefused]) -> Iterator[str]:
+def describe_refused(collection: PageCollection, refused: dict[PageId, InputRefused]) -> Iterator[str]:
     """Yield why pages are missing, and which queries they answer."""
     if not refused:
         return
@@ -159,7 +196,7 @@ def _describe_work(count: int, backbone: Backbone) -> str:
     pages = f"Encoding {count:,} page images by {backbone.encoder.name}"
     if backbone.encoder.visual_tokens:
         return f"{pages}."
-    duration = _format_duration(count * OCR_SECONDS_PER_PAGE)
+    duration = format_duration(count * OCR_SECONDS_PER_PAGE)
     return f"{pages}, which reads their words by OCR: about {duration} on two cores."
 
 
@@ -180,13 +217,13 @@ class _TimeEstimate:
         if not self._reported and done - first >= MIN_TIMED_PAGES and self._count - done > 2 * MIN_TIMED_PAGES:
             self._reported = True
             left = (now - begun) / (done - first) * (self._count - done)
-            self._on_progress(f"About {_format_duration(left)} left at the pace so far.")
+            self._on_progress(f"About {format_duration(left)} left at the pace so far.")
 
 
-def _format_duration(seconds: float) -> str:
+def format_duration(seconds: float) -> str:
     """Return a rough duration.
 
-    >>> _format_duration(40), _format_duration(2000), _format_duration(9000)
+    >>> format_duration(40), format_duration(2000), format_duration(9000)
     ('1 minute', '33 minutes', '2.5 hours')
     """
     minutes = max(1, round(seconds / 60))
@@ -278,15 +315,15 @@ class _PageTables:
             raise InputRefused(f"There are no pages in {collection}.")
         return len(self.ids)
 
-    def decode(self, limits: Limits) -> Iterator[tuple[PageId, Pixels | InputRefused]]:
+    def decode(self, limits: Limits, skip: Container[PageId] = ()) -> Iterator[tuple[PageId, Pixels | InputRefused]]:
         """Yield the image of every page once, in table order: (height, width, 3) RGB at full size.
 
-        Yields an InputRefused in its place if it cannot be decoded within the limits.
+        Yields an InputRefused in its place if it cannot be decoded within the limits. skip: pages to leave out.
         """
         seen: set[str] = set()
         for row in query_sets.read_rows(self._tables, [*query_sets.DOCUMENT_ID_COLUMNS, *IMAGE_NAME_COLUMNS]):
             page = query_sets.read_id(row, self._id_columns, "page")
-            if page in seen:
+            if page in seen or self.ids[page] in skip:
                 continue
             seen.add(page)
             try:

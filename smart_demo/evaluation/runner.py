@@ -93,8 +93,13 @@ def report_tenths(on_progress: ProgressCallback, verb: str, done: int, total: in
 
 
 def _score_rankings(result: SearchResult, judgements: QueryJudgements) -> Mapping[str, float]:
-    ranking = [page for _, page in sorted(result.ranks, key=result.ranks.__getitem__)]
+    ranking = list_ranked_pages(result)
     return {name: metric(ranking, judgements.grades) for name, metric in METRICS.items()}
+
+
+def list_ranked_pages(result: SearchResult) -> list[PageId]:
+    """Return the ranked pages, best first."""
+    return [page for _, page in sorted(result.ranks, key=result.ranks.__getitem__)]
 
 
 def find_unreachable(judgements: Sequence[QueryJudgements], found: set[PageId]) -> dict[PageId, list[str]]:

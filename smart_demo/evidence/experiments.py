@@ -43,7 +43,12 @@ PART_NAMES = ("text", "pages", "binding", "ablations")
 MAX_DEPTH_ALL_LAYERS, LAYER_STEP = 8, 4
 """A model of up to 8 layers is measured at every layer, a deeper one at every fourth, as in the paper."""
 FILTER_LABELS = {"code": "control tokens left out", "paper": "all but the pooling position"}
-BERT_FILTER_LABELS = {"code": "[CLS] and [SEP] left out", "paper": "[CLS] and [SEP] kept"}
+OWN_FILTER_LABELS = {
+    "bert": {"code": "[CLS] and [SEP] left out", "paper": "[CLS] and [SEP] kept"},
+    "neomme": {"code": "marks and masks left out", "paper": "marks and masks kept"},
+    "embedding_gemma2": {"code": "marks left out", "paper": "marks kept"},
+}
+"""Labels of the filter by model family, for models that pool the mean of all tokens."""
 CRANFIELD_URL = "http://ir.dcs.gla.ac.uk/resources/test_collections/cran/"
 NO_CRANFIELD = (
     f"Left out: no text collection was given. Get Cranfield 1400 ({DOCUMENTS_FILE}, {QUERIES_FILE}, {QRELS_FILE}) from "
@@ -200,7 +205,7 @@ def _make_variant_rows(settings: Settings, base: EncodedCollections, inputs: _Pa
 
 def list_variants(settings: Settings, encoder: Encoder) -> list[tuple[str, str, Settings]]:
     """Return (factor, setting, settings) of every other encoder to measure."""
-    words = BERT_FILTER_LABELS if encoder.model.startswith("bert") else FILTER_LABELS
+    words = OWN_FILTER_LABELS.get(encoder.model.partition("-")[0], FILTER_LABELS)
     filters = [
         ("token filter", f"{name}: {words[name]}", replace(settings, token_filter=name))
         for name in TOKEN_FILTERS

@@ -238,10 +238,22 @@ def _describe_ablations(own: Json, evidence: Json) -> Iterator[str]:
     if any(row["factor"] == "late layer" and row["pages"] for row in own["rows"]):
         yield (
             "Late layer k: the late part from the states of layer k, pooled always from the last (the paper's Table 4, "
-            "right half). States below the last are L2-normalised as they are; minilm's layers end in a norm of their "
-            "own, Qwen's are the raw residual stream, without the final norm and before DeepStack's addition."
+            f"right half). {_describe_layers(evidence)}"
         )
         yield "![Quality by the layer of the late states](evidence-layers.png)"
+
+
+def _describe_layers(evidence: Json) -> str:
+    """Return what is made of the states of a layer below the last, as a sentence."""
+    family, as_they_are = evidence["encoder"]["model"], "States below the last are L2-normalised as they are"
+    if family.startswith("embedding_gemma2"):
+        return "States below the last go through the model's final norm and projection before they are L2-normalised."
+    if family.startswith("neomme"):
+        return f"{as_they_are}; NeoMME's final norm has no weights, so it would change no direction."
+    return (
+        f"{as_they_are}; minilm's layers end in a norm of their own, Qwen's are the raw residual stream, without the "
+        "final norm and before DeepStack's addition."
+    )
 
 
 def format_methods(collection: Json, *, with_sum: bool = True) -> str:

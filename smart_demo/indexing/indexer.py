@@ -14,46 +14,43 @@ before it, since its own cannot be in its own file. Time that the consumer of th
 from __future__ import annotations
 
 import itertools
-import threading
 import time
 from collections import Counter
-from collections.abc import Callable, Container, Generator, Iterable, Iterator, Mapping, Sequence
-from contextlib import AbstractContextManager, closing, contextmanager
+from collections.abc import Container, Generator, Iterable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, closing
 from dataclasses import replace
 from pathlib import Path, PurePosixPath
-from typing import TypeVar
 
 from smart_demo import ingest
 from smart_demo.backbones.base import Backbone
 from smart_demo.config import Limits, Quotas
-from smart_demo.errors import InputRefused, PageRefused, QuotaExceeded, SmartError, TotalQuotaExceeded
+from smart_demo.errors import InputRefused, PageRefused, QuotaExceeded, SmartError
+from smart_demo.indexing.jobs import (
+    DELETED,
+    AdmissionCheck,
+    EvictIdleVisitors,
+    IndexingJob,
+    RunningJobs,
+    describe_refusals,
+    encode_batches,
+)
 from smart_demo.indexing.page_words import READ, TURNED, read_pages
 from smart_demo.indexing.progress import FileOutcome, Progress, State
 from smart_demo.ingest import Upload
 from smart_demo.page_text import WordSource
 from smart_demo.store.library import Library
-from smart_demo.store.quotas import QuotaCheck, Visitor, build_usage, is_visitor
+from smart_demo.store.quotas import Visitor
 from smart_demo.types import SAMPLES, Page, PageEncoding, Scope, StoredPage
 
-DELETED = "Deleted while it was being added."
 DEFAULT_QUOTAS = Quotas()
-MAX_PREFETCH = 4
-"""Maximum number of pages rendered ahead of the model: each may take 100 MB."""
 MAX_ENCODED = 1
 """Maximum number of encoded pages that wait while the one before them is written."""
-MAX_NAMED_PAGES = 3
-"""Maximum number of refused pages of one file that its message names."""
 MAX_NOTICES = 3
 """Maximum number of sentences about the pages of one file in its message."""
 FACTS = frozenset({READ, TURNED})
 """Notices of pages with which nothing is wrong. In a message they follow all others."""
 MAX_RANGES = 4
 """Maximum number of page ranges that a sentence names."""
-
-TimedEncoding = tuple[Page, PageEncoding, float]
-"""A page, its encoding and the seconds that rendering and encoding took."""
-EvictIdleVisitors = Callable[[Scope, int], bool]
-T = TypeVar("T")
 
 
 class Indexer:
@@ -75,7 +72,7 @@ class Indexer:
         self._public = public
         self._library, self._limits, self._quotas = library, limits, quotas
         self._evict_idle_visitors = evict_idle_visitors
-        self._jobs = _RunningJobs()
+        self._jobs = RunningJobs()
         self._last_write_seconds = 0.0
 
     def start_job(self, scope: Scope) -> AbstractContextManager[IndexingJob]:
@@ -132,23 +129,24 @@ class Indexer:
         scope, file = job.scope, upload.file
         pages = self._library.pages([scope], backbone.encoder.fingerprint)
         stored = {page.number: page for page in pages if page.id.file == file}
-        complete = {number for number, page in stored.items() if page.source is not None}
+        complete = {number for number, page in stored.items() if not page.improvable}
         if len(complete) == upload.pages:
             yield _known(upload, stored)
             return
         job.start_document(file)
         upload = self._with_unique_name(scope, upload)
         admission = AdmissionCheck(self._library, self._quotas, job, upload)
-        self._evict_if_full(admission, scope, admission.check_file)
+        admission.with_eviction(self._evict_idle_visitors, admission.check_file)
         started, results, messages = time.monotonic(), _FileResults(upload, stored), list[str]()
         numbers = [number for number in range(1, upload.pages + 1) if number not in complete]
         step = Progress(upload.name, State.WORKING, len(stored), upload.pages, file=file, left=len(numbers))
         yield step
-
-        def check_batch(batch: Sequence[Page]) -> None:
-            self._evict_if_full(admission, scope, lambda: admission.check_batch(batch))
-
-        encoded = self._encode(upload, complete, backbone, check_batch)
+        encoded = encode_batches(
+            ingest.render(upload, self._limits, complete),
+            backbone,
+            lambda pages: read_pages(pages, use_ocr=backbone.needs_words, public=self._public),
+            lambda batch: admission.with_eviction(self._evict_idle_visitors, lambda: admission.check_batch(batch)),
+        )
         try:
             with closing(ingest.prefetch(encoded, MAX_ENCODED)) as outcomes:
                 for handled, (number, outcome) in enumerate(zip(numbers, outcomes, strict=False), start=1):
@@ -193,148 +191,12 @@ class Indexer:
     ) -> StoredPage:
         started = time.monotonic()
         seconds += self._last_write_seconds
-        stored = self._evict_if_full(
-            admission, scope, lambda: self._library.add(scope, page, encoding, seconds, admission.check_page)
+        stored = admission.with_eviction(
+            self._evict_idle_visitors,
+            lambda: self._library.add(scope, page, encoding, seconds, admission.check_page),
         )
         self._last_write_seconds = time.monotonic() - started
         return stored
-
-    def _evict_if_full(self, admission: AdmissionCheck, scope: Scope, step: Callable[[], T]) -> T:
-        """Call `step`; if all visitors together are full, evict idle ones and call it again."""
-        while True:
-            try:
-                return step()
-            except TotalQuotaExceeded as error:
-                if not self._evict_idle_visitors(scope, error.missing_bytes):
-                    raise
-                admission.count_judgements()
-
-    def _encode(
-        self, upload: Upload, skip: set[int], backbone: Backbone, check_batch: Callable[[Sequence[Page]], None]
-    ) -> Generator[TimedEncoding | PageRefused]:
-        """Yield the encoded or refused pages of a file in order, read and encoded in batches of the backbone's size.
-
-        `check_batch` is called before a batch is read, and raises if no page of it can be stored.
-        """
-        rendered = ingest.render(upload, self._limits, skip)
-        with closing(ingest.prefetch(rendered, min(backbone.batch, MAX_PREFETCH))) as pages:
-            started = time.monotonic()
-            for batch in _batches(pages, backbone.batch):
-                drawn = [page for page in batch if isinstance(page, Page)]
-                check_batch(drawn)
-                read = read_pages(drawn, use_ocr=backbone.needs_words, public=self._public)
-                good = [page for page in read if isinstance(page, Page)]
-                encodings = iter(backbone.encode_pages(good) if good else [])
-                seconds = (time.monotonic() - started) / len(batch)
-                following = iter(read)
-                for page in (next(following) if isinstance(page, Page) else page for page in batch):
-                    if isinstance(page, PageRefused):
-                        yield page
-                    else:
-                        encoding = next(encodings)
-                        yield encoding if isinstance(encoding, PageRefused) else (page, encoding, seconds)
-                started = time.monotonic()  # only now, so that the consumer's time is not counted
-
-
-class IndexingJob:
-    """One batch of files that is being added to one library."""
-
-    def __init__(self, scope: Scope) -> None:
-        self.scope, self.library_deleted = scope, False
-        self._deleted_files: set[str] = set()
-
-    def may_add(self, file: str) -> bool:
-        """Return whether pages of a document may still be added."""
-        return not self.library_deleted and file not in self._deleted_files
-
-    def start_document(self, file: str) -> None:
-        """Allow a document's pages from here on, even if it was deleted earlier in this batch."""
-        self._deleted_files.discard(file)
-
-    def delete_document(self, file: str) -> None:
-        """Allow no more pages of a document."""
-        self._deleted_files.add(file)
-
-
-class _RunningJobs:
-    """All running jobs. Thread-safe."""
-
-    def __init__(self) -> None:
-        self._lock = threading.Lock()
-        self._jobs: list[IndexingJob] = []
-
-    @contextmanager
-    def start(self, scope: Scope) -> Iterator[IndexingJob]:
-        job = IndexingJob(scope)
-        with self._lock:
-            self._jobs.append(job)
-        try:
-            yield job
-        finally:
-            with self._lock:
-                self._jobs.remove(job)
-
-    def delete_document(self, scope: Scope, file: str) -> None:
-        """Stop adding a document. Call it before its pages are deleted, so that no page is admitted after that."""
-        for job in self._of(scope):
-            job.delete_document(file)
-
-    def delete_library(self, scope: Scope) -> None:
-        """Stop adding to a library. Call it before the library is deleted."""
-        for job in self._of(scope):
-            job.library_deleted = True
-
-    def has_any(self, scope: Scope) -> bool:
-        return bool(self._of(scope))
-
-    def _of(self, scope: Scope) -> list[IndexingJob]:
-        with self._lock:
-            return [job for job in self._jobs if job.scope == scope]
-
-
-class AdmissionCheck:
-    """Checks one document of a job against the quotas. Methods raise QuotaExceeded, or InputRefused once deleted."""
-
-    def __init__(self, library: Library, quotas: Quotas, job: IndexingJob, upload: Upload) -> None:
-        self._library, self._quotas, self._job, self._upload = library, quotas, job, upload
-        self.count_judgements()
-
-    def count_judgements(self) -> None:
-        """Read how many bytes of judgements are stored now."""
-        visitor = is_visitor(self._job.scope)
-        self._judgement_bytes = sum(self._library.visitor_judgement_bytes().values()) if visitor else 0
-
-    def check_file(self) -> None:
-        """Check that all pages not yet stored would fit, before anything is rendered."""
-        new = self._upload.pages - len(self._stored_numbers())
-        if self._job.scope != SAMPLES:
-            self._quota_check().check_file(self._upload.name, new)
-
-    def check_batch(self, pages: Iterable[Page]) -> None:
-        """Check that at least one page of a batch would fit, before it is encoded."""
-        numbers = {page.id.number for page in pages}
-        self._check(0, new=int(bool(numbers) and not numbers & self._stored_numbers()))
-
-    def check_page(self, page: StoredPage) -> None:
-        """Check one page. Call it under the writer's lock, so that pages of other jobs are counted."""
-        replaced = self._library.page(page.scope, page.encoder, page.id)
-        size = page.bytes - (0 if replaced is None else replaced.bytes)
-        self._check(size, new=int(page.number not in self._stored_numbers()))
-
-    def _check(self, size: int, new: int) -> None:
-        if not self._job.may_add(self._upload.file):
-            raise InputRefused(DELETED)
-        if self._job.scope != SAMPLES:
-            self._quota_check().check_page(size, new=new)
-
-    def _stored_numbers(self) -> set[int]:
-        return self._library.page_numbers(self._job.scope, self._upload.file)
-
-    def _quota_check(self) -> QuotaCheck:
-        scope = self._job.scope
-        usage = build_usage(scope, *self._library.totals(scope), self._quotas)
-        total = self._library.visitor_page_bytes() + self._judgement_bytes if is_visitor(scope) else 0
-        return QuotaCheck(usage, total, self._quotas)
 
 
 def unique_name(name: str, taken: Container[str]) -> str:
@@ -346,15 +208,6 @@ def unique_name(name: str, taken: Container[str]) -> str:
     path = PurePosixPath(name)
     numbered = (f"{path.stem} ({number}){path.suffix}" for number in itertools.count(2))
     return next(candidate for candidate in itertools.chain([name], numbered) if candidate not in taken)
-
-
-def _refusal_messages(refused: Sequence[PageRefused]) -> Iterator[str]:
-    """Yield why pages were left out: a few by name, the count of the others, and each hint once."""
-    named = refused if len(refused) <= MAX_NAMED_PAGES else refused[: MAX_NAMED_PAGES - 1]
-    yield from map(str, named)
-    if len(named) < len(refused):
-        yield f"And {len(refused) - len(named)} more pages."
-    yield from dict.fromkeys(error.hint for error in named if error.hint)
 
 
 class _FileResults:
@@ -390,7 +243,7 @@ class _FileResults:
 
     def refusals(self) -> Iterator[str]:
         """Yield sentences about the pages that were refused."""
-        return _refusal_messages(list(self._refused.values()))
+        return describe_refusals(list(self._refused.values()))
 
     def messages(self) -> Iterator[str]:
         """Yield sentences about the pages that were read, at most MAX_NOTICES: faults first, facts last."""
@@ -406,6 +259,7 @@ class _FileResults:
             dict.fromkeys(self._upload.notices, ()) | {text: tuple(pages) for text, pages in self._notices.items()},
             max(0, len(self._notices) - MAX_NOTICES),
             count_sources(self._stored.values()),
+            sum(page.reencoded for page in self._stored.values()),
         )
 
 
@@ -437,14 +291,3 @@ def _known(upload: Upload, stored: Mapping[int, StoredPage]) -> Progress:
     message = f"Already in the library{other_name}."
     outcome = FileOutcome(sources=count_sources(stored.values()))
     return Progress(upload.name, State.KNOWN, upload.pages, upload.pages, message, outcome=outcome, file=upload.file)
-
-
-def _batches(pages: Iterable[Page | PageRefused], size: int) -> Iterator[list[Page | PageRefused]]:
-    batch: list[Page | PageRefused] = []
-    for page in pages:
-        batch.append(page)
-        if len(batch) >= size:
-            yield batch
-            batch = []
-    if batch:
-        yield batch

@@ -34,6 +34,8 @@ class FileOutcome:
     """Number of notices that the message of the file leaves out."""
     sources: Mapping[WordSource, int] = field(default_factory=dict)
     """How many of its stored pages have their words from each source. Pages of earlier versions are left out."""
+    reencoded: int = 0
+    """Number of its stored pages that were encoded from the stored picture and words."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,6 +121,29 @@ class BatchProgress:
     def count_in(self, state: State) -> int:
         """Return how many files are in a state."""
         return sum(file.state is state for file in self.files)
+
+
+@dataclass(frozen=True, slots=True)
+class ReencodingProgress:
+    """Progress of encoding one library's pages of another model again, yielded after every page."""
+
+    total: int = 0
+    """Number of pages to encode again when it began."""
+    done: int = 0
+    """Number of pages that the model in use has encoded, so that they are searched again."""
+    left: int = 0
+    """Number of pages still to encode."""
+    refused: int = 0
+    """Number of pages that keep their old encoding, because the model or the disk refused them."""
+    messages: tuple[str, ...] = ()
+    """Sentences on the pages that keep their old encoding: the first few, and the number of the others."""
+    error: str = ""
+    """Why it ended before the last page, or empty."""
+    seconds_left: float | None = None
+    """Estimate for all pages left; None if too little was measured."""
+    running: bool = True
+    stopping: bool = False
+    """Whether it ends after the current page."""
 
 
 class PageRate:

@@ -28,7 +28,7 @@ from smart_demo.ingest import Upload
 from smart_demo.page_list import PageList
 from smart_demo.store.encodings_file import SUFFIX, EncodingsFile, write_encodings
 from smart_demo.store.library import Library
-from smart_demo.store.prepared_page import encode_pictures, prepare_again
+from smart_demo.store.prepared_page import encode_pictures, prepare_encoded
 from smart_demo.types import SAMPLES, Encoder, PageId, Pixels, StoredPage
 from smart_demo.wording import count
 
@@ -169,7 +169,7 @@ class SampleDocuments:
                 if encoded.page.pages != upload.pages:
                     raise EncodingsRefused(f"{file.path.name} is not valid: page {page} has another document.")
                 stored = replace(encoded.page, document=name, added=time.time(), seconds=0.0)
-                added.append(library.add_prepared(prepare_again(encoded, stored)))
+                added.append(library.add_prepared(prepare_encoded(encoded, stored)))
                 missing.discard(page)
             if len(own) == upload.pages:
                 outcome = FileOutcome(tuple(page.number for page in added), sources=count_sources(added))
@@ -257,6 +257,21 @@ class SampleDocuments:
         """Return the pages of sample documents whose pictures are still to be drawn."""
         return [page for page in self.stored(library, encoder) if not library.has_pictures(page)]
 
+    def draw_all(self, library: Library, encoder: str, notices: list[str]) -> list[Upload]:
+        """Draw the missing pictures of an encoder's pages; return the documents that do not show what was encoded.
+
+        notices: receives a sentence on each page of those. Raises LibraryError if the disk refuses.
+        """
+        failed = set()
+        for page in self.undrawn(library, encoder):
+            try:
+                self.draw(library, page)
+            except (InputRefused, EncodingsRefused) as error:
+                notices.append(f"{error} It is encoded here instead.")
+                failed.add(page.id.file)
+        library.flush()
+        return [upload for upload in self.uploads if upload.file in failed]
+
     def draw(self, library: Library, page: StoredPage) -> StoredPage:
         """Draw the pictures of a sample page if it has none yet, and return its metadata as stored now.
 
@@ -270,7 +285,7 @@ class SampleDocuments:
             pictures = encode_pictures(drawn)
             with self._drawing:  # two threads may have drawn the same page
                 encoded = library.encoded(page)
-                library.add_prepared(prepare_again(encoded, encoded.page, pictures))
+                library.add_prepared(prepare_encoded(encoded, encoded.page, pictures))
         return library.page(page.scope, page.encoder, page.id) or page
 
     def _draw_pixels(self, page: StoredPage) -> Pixels:

@@ -250,10 +250,36 @@ class Catalogue:
         with self._lock:
             return {key: (len(group.pages), group.version) for key, group in self._groups.items()}
 
-    def encoders(self, scope: Scope) -> dict[str, int]:
-        """Return the number of pages of a scope under each encoder."""
+    def list_missing_under(self, scope: Scope, encoder: str) -> list[StoredPage]:
+        """Return the pages of a scope that are listed under other encoders alone, by document name, file and number.
+
+        Of a page under several encoders it is the one to encode again: one made from its document, the newest of them.
+        """
+        best: dict[PageId, StoredPage] = {}
         with self._lock:
-            return {encoder: len(group.pages) for (owner, encoder), group in self._groups.items() if owner == scope}
+            for page in self._under_other_encoders(scope, encoder):
+                known = best.get(page.id)
+                if (scope, encoder, page.id) not in self._headers and (known is None or _rank(page) > _rank(known)):
+                    best[page.id] = page
+        return sorted(best.values(), key=_order)
+
+    def list_replaced_by(self, scope: Scope, encoder: str) -> list[StoredPage]:
+        """Return the pages from which pages of `encoder` were made by a process that was killed before deleting them.
+
+        Both were added at the same time, to the last digit. A page whose document was added again is not among them.
+        """
+        with self._lock:
+            pages = self._under_other_encoders(scope, encoder)
+            made = [self._headers.get((scope, encoder, page.id)) for page in pages]
+        return [
+            page
+            for page, header in zip(pages, made, strict=True)
+            if header is not None and header.page.reencoded and header.page.added == page.added
+        ]
+
+    def _under_other_encoders(self, scope: Scope, encoder: str) -> list[StoredPage]:
+        groups = (group for (owner, other), group in self._groups.items() if owner == scope and other != encoder)
+        return [page for group in groups for page in group.pages]
 
     def _put(self, header: TokenFileHeader) -> None:
         key = stored_key(header.page)
@@ -295,3 +321,8 @@ def _same_encoder(some: PageList, others: PageList) -> bool:
 
 def _order(page: StoredPage) -> tuple[str, str, int]:
     return (page.document, page.id.file, page.id.number)
+
+
+def _rank(page: StoredPage) -> tuple[bool, float]:
+    """Return what is larger of the page that is better encoded again."""
+    return (not page.reencoded, page.added)

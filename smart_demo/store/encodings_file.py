@@ -29,7 +29,7 @@ import numpy as np
 from smart_demo.errors import EncodingsRefused, TokenFileDamaged
 from smart_demo.page_text import WordSource
 from smart_demo.store import atomic_files
-from smart_demo.store.prepared_page import EncodedPage, prepare_again, read_encoded_page
+from smart_demo.store.prepared_page import EncodedPage, prepare_encoded, read_encoded_page
 from smart_demo.store.token_file import TokenFileBody
 from smart_demo.types import SAMPLES, Encoder, Floats, PageId, TokenGrid, TokenKind
 
@@ -123,7 +123,7 @@ def write_encodings(path: Path, encoder: Encoder, codec: str, pages: Iterable[En
     files = {}
     for encoded in sorted(pages, key=lambda one: str(one.page.id)):
         page = replace(encoded.page, scope=SAMPLES, document=str(encoded.page.id), added=0.0, seconds=0.0)
-        files[str(page.id)] = prepare_again(encoded, page).tokens
+        files[str(page.id)] = prepare_encoded(encoded, page).tokens
     sizes = [[name, len(data)] for name, data in files.items()]
     listed = {"encoder": encoder.fingerprint, "name": encoder.name, "codec": codec, "pages": sizes}
     text = json.dumps(listed, separators=(",", ":")).encode()

@@ -16,8 +16,6 @@ from functools import partial
 from pathlib import Path
 from typing import Self
 
-import numpy as np
-
 from smart_demo.errors import LibraryError, StorageFull, TokenFileDamaged
 from smart_demo.page_list import PageList
 from smart_demo.page_text import PageWords
@@ -27,10 +25,11 @@ from smart_demo.store.catalogue import Catalogue
 from smart_demo.store.chroma_index import PageIndex
 from smart_demo.store.page_files import LibraryReport, PageFiles, ScanResult
 from smart_demo.store.page_reader import PageReader
-from smart_demo.store.prepared_page import EncodedPage, PreparedPage, prepare_page
+from smart_demo.store.page_writer import PageWriter
+from smart_demo.store.prepared_page import EncodedPage, Pictures, PreparedPage, prepare_again, prepare_page
 from smart_demo.store.quotas import Visitor, group_by_visitor, is_visitor
 from smart_demo.store.snapshot import Snapshots
-from smart_demo.store.token_file import TokenFileHeader, stored_key
+from smart_demo.store.token_file import stored_key
 from smart_demo.store.upkeep import BackgroundTasks, BackgroundWork, ChromaUpkeep, UnopenedChroma
 from smart_demo.types import SAMPLES, Floats, Page, PageEncoding, PageId, Scope, StoredPage, TokenCodes, TokenSpace
 
@@ -62,6 +61,7 @@ class Library:
         self._catalogue = Catalogue(found.headers, atomic_files.raise_open_file_limit(), cache_bytes)
         self._reader = PageReader(files, self._catalogue, self._quarantine)
         self._chroma = chroma
+        self._writer = PageWriter(files, self._catalogue, lambda: self._chroma)
         self._lock = lock
         self._codec = codec
         self._damaged: list[tuple[Scope | None, str]] = [(None, sentence) for sentence in found.damaged]
@@ -148,7 +148,8 @@ class Library:
     ) -> StoredPage:
         """Store one page so that it survives a crash, and return its metadata.
 
-        A page stored before is unchanged, unless it lacks words or pictures: it is replaced, and exists until then.
+        A page stored before is unchanged, unless it is `improvable` or lacks its pictures: such a page is replaced, and
+        exists until the new one does.
 
         seconds: wall time spent on the page so far, 0 if not measured. admit: called just before the commit, while no
         other thread can write; if it raises, the page is not stored.
@@ -156,7 +157,7 @@ class Library:
         Raises StorageFull or LibraryError if the disk refuses; then nothing has changed. `flush` adds it to Chroma.
         """
         known = self.page(scope, encoding.encoder, page.id)
-        if known is not None and known.source is not None:
+        if known is not None and not known.improvable:
             return known
         return self.add_prepared(prepare_page(scope, page, encoding, self._codec, seconds), admit)
 
@@ -164,28 +165,33 @@ class Library:
         """Store one prepared page as `add` does. Without pictures it replaces no page."""
         with self._locked():
             known = self._catalogue.get(stored_key(prepared.page))
-            whole = known is not None and known.page.source is not None and self._files.has_pictures(known)
+            whole = known is not None and not known.page.improvable and self._files.has_pictures(known)
             if known is not None and (whole or prepared.pictures is None):
                 return known.page
             admit(prepared.page)
-            if known is not None:
-                return self._replace(known, prepared)
-            self._catalogue.add(header := self._files.commit(prepared))
-            self._chroma.enqueue(header.page)
-        return header.page
+            return self._writer.add(prepared) if known is None else self._writer.replace(known, prepared)
 
-    def _replace(self, known: TokenFileHeader, prepared: PreparedPage) -> StoredPage:
-        """Store a prepared page in place of a stored one, and return its metadata. Errors as `add`."""
-        if known.page.source is None:  # else only pictures are added
-            # Its row goes first: after a kill a missing row is added again, and an old vector would stay.
-            self._chroma.delete([known.page])
-        current = known
-        try:
-            current = self._files.replace(known.page, prepared)
-            self._catalogue.replace(known, current)
-        finally:
-            self._chroma.enqueue(current.page)
-        return current.page
+    def reencode(
+        self, old: StoredPage, page: Page, encoding: PageEncoding, admit: Admit, *, turned: bool = False
+    ) -> StoredPage | None:
+        """Store an encoding of `kept_parts` by another encoder, then delete the old page; return the new metadata.
+
+        At every moment, a kill included, the page is stored whole: under the old encoder, the new one, or both. Returns
+        None and changes nothing if the old page was deleted, or if the new encoder has the page already. turned:
+        whether `page` was turned upright since it was stored. admit and errors as `add`.
+        """
+        pictures, _ = self._reader.kept_parts(old)
+        prepared = prepare_again(old, page, encoding, self._codec, None if turned else pictures)
+        with self._locked():
+            if old not in self._catalogue or self._catalogue.get(stored_key(prepared.page)):
+                return None
+            admit(prepared.page)
+            return self._writer.replace_encoder(old, prepared)
+
+    def delete_replaced(self, scope: Scope, encoder: str) -> int:
+        """Delete the old pages that a killed `reencode` left behind; return the bytes freed."""
+        with self._locked():
+            return self._writer.delete(self._catalogue.list_replaced_by(scope, encoder))
 
     def flush(self) -> None:
         """Write the pages added since the last flush to Chroma. Errors of Chroma appear in `report` and never raise."""
@@ -200,7 +206,7 @@ class Library:
         PageId(file, 1)
         with self._locked():
             pages = [page for page in self._catalogue.all_pages() if (page.scope, page.id.file) == (scope, file)]
-            freed = self._delete_pages(pages)
+            freed = self._writer.delete(pages)
             self._files.delete_damaged(scope, file)
         return freed
 
@@ -293,9 +299,9 @@ class Library:
         """Return the names of a scope's documents by file, under any encoder."""
         return self._catalogue.document_names(scope)
 
-    def count_pages_of_other_encoders(self, scope: Scope, encoder: str) -> int:
-        """Return how many pages of a scope are stored under other encoders, which `encoder` cannot search."""
-        return sum(count for other, count in self._catalogue.encoders(scope).items() if other != encoder)
+    def pages_of_other_encoders(self, scope: Scope, encoder: str) -> list[StoredPage]:
+        """Return the pages of a scope that are stored under other encoders alone, so that `encoder` searches none."""
+        return self._catalogue.list_missing_under(scope, encoder)
 
     def visitors(self) -> tuple[Visitor, ...]:
         """Return every visitor who has pages or judgements, the one idle for longest first."""
@@ -324,12 +330,11 @@ class Library:
         it is exact.
         """
         view = self._catalogue.view(scopes, encoder)
-        available = min(count, len(view.pages))
-        if available and (found := self._chroma.nearest(scopes, encoder, vector, available, view)) is not None:
-            return found
-        pages, matrix = self.pooled(scopes, encoder)
-        order = np.argsort(-(matrix @ vector), kind="stable")[: max(0, count)] if pages else ()
-        return [pages[position].key for position in order]
+        if available := min(count, len(view.pages)):
+            found = self._chroma.nearest(scopes, encoder, vector, available, view)
+            if found is not None:
+                return found
+        return self._reader.nearest(scopes, encoder, vector, count)
 
     def prefetch(self, pages: Iterable[StoredPage]) -> None:
         """Ask the system to read the token states of these pages, which are needed soon, all at once."""
@@ -366,6 +371,13 @@ class Library:
     def thumbnail(self, page: StoredPage) -> bytes:
         """Return a page's thumbnail as WebP, at most 360 pixels wide. Raises LibraryError if the page was deleted."""
         return self._reader.thumbnail(page)
+
+    def kept_parts(self, page: StoredPage) -> tuple[Pictures, PageWords | None]:
+        """Return a page's pictures and words, from which `reencode` may make another encoding.
+
+        Raises TokenFileDamaged, and leaves the page as it is, if they are altered; LibraryError if they are missing.
+        """
+        return self._reader.kept_parts(page)
 
     @property
     def generation(self) -> int:
@@ -424,27 +436,15 @@ class Library:
 
     def _delete_scope_pages(self, scope: Scope) -> int:
         """Delete everything of a scope but its judgements. Return the bytes freed."""
-        freed = self._delete_pages([page for page in self._catalogue.all_pages() if page.scope == scope])
+        freed = self._writer.delete([page for page in self._catalogue.all_pages() if page.scope == scope])
         self._catalogue.discard_views(scope)
         self._snapshots.delete(scope)
         self._damaged = [(owner, sentence) for owner, sentence in self._damaged if owner != scope]
         return freed + self._files.delete_scope(scope)
 
-    def _delete_pages(self, pages: Sequence[StoredPage]) -> int:
-        """Delete the files of pages and unlist them. Return the bytes freed."""
-        try:
-            self._files.delete(pages)
-        finally:  # the disk decides what is listed, also if deleting failed half way
-            deleted = [page for page in pages if not self._files.path(page).exists()]
-            self._catalogue.remove(deleted)
-            self._chroma.delete(deleted)
-        return sum(page.bytes for page in deleted)
-
     def _quarantine(self, page: StoredPage, error: TokenFileDamaged) -> None:
         """Unlist a damaged page and quarantine its token file. Does nothing if it is not listed any more."""
         with self._writing:
             if page in self._catalogue:
-                self._catalogue.remove([page])
-                self._chroma.delete([page])
                 self._damaged.append((page.scope, f"{page.document}: {error.sentence}"))
-                self._files.quarantine(self._files.path(page))
+                self._writer.quarantine(page)

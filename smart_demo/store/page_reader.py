@@ -15,9 +15,9 @@ from smart_demo.page_text import PageWords
 from smart_demo.store import atomic_files
 from smart_demo.store.catalogue import Catalogue, View
 from smart_demo.store.page_files import PageFiles
-from smart_demo.store.prepared_page import EncodedPage
+from smart_demo.store.prepared_page import EncodedPage, Pictures
 from smart_demo.store.token_file import TokenFileBody, TokenFileHeader, stored_key
-from smart_demo.types import Floats, Scope, StoredPage, TokenSpace
+from smart_demo.types import Floats, PageId, Scope, StoredPage, TokenSpace
 
 
 class PageReader:
@@ -87,6 +87,19 @@ class PageReader:
         with self._reading(page):
             return self._files.thumbnail(header)
 
+    def kept_parts(self, page: StoredPage) -> tuple[Pictures, PageWords | None]:
+        """Return what outlasts a change of the model: a page's pictures and words, verified.
+
+        A damaged page is not moved to `quarantine`: it stays listed as it is.
+        """
+        header = self._header(page)
+        with atomic_files.storage_errors(f"read page {page.number} of {page.document}"):
+            try:
+                pictures = Pictures(self._files.picture(header), self._files.thumbnail(header))
+                return pictures, self._files.words(header, verified=self._catalogue.is_verified(header))
+            except FileNotFoundError:
+                raise LibraryError(f"A file of page {page.number} of {page.document} is missing.") from None
+
     def vector(self, page: StoredPage) -> Floats | None:
         """Return a page's pooled vector (P,), or None if the page turns out deleted or damaged."""
         try:
@@ -123,6 +136,12 @@ class PageReader:
                 if view.pooled is None:
                     view = self._catalogue.view(scopes, encoder)
             return view.pages, view.pooled
+
+    def nearest(self, scopes: Sequence[Scope], encoder: str, vector: Floats, count: int) -> list[tuple[Scope, PageId]]:
+        """Return the keys of the `count` pages of these scopes that are nearest to `vector` (P,), without Chroma."""
+        pages, matrix = self.pooled_matrix(scopes, encoder)
+        order = np.argsort(-(matrix @ vector), kind="stable")[: max(0, count)] if pages else ()
+        return [pages[position].key for position in order]
 
     def _header(self, page: StoredPage) -> TokenFileHeader:
         header = self._catalogue.get(stored_key(page))

@@ -85,7 +85,7 @@ def read_encoded_page(path: Path) -> EncodedPage:
     return EncodedPage(header.page, pooled, bodies, words)
 
 
-def prepare_again(encoded: EncodedPage, page: StoredPage, pictures: Pictures | None = None) -> PreparedPage:
+def prepare_encoded(encoded: EncodedPage, page: StoredPage, pictures: Pictures | None = None) -> PreparedPage:
     """Return an encoded page with other metadata and pictures, its states, kinds, places and words bit by bit.
 
     page: the new metadata, of the same page, encoder and codec; its `bytes` are counted here.
@@ -104,13 +104,6 @@ def prepare_page(scope: Scope, page: Page, encoding: PageEncoding, codec: str, s
     seconds: wall time spent on the page so far, stored with it; 0 if not measured. Raises ValueError if the encoding
     does not fit the page or its pooled vector is not finite.
     """
-    if encoding.page != page.id or len(encoding.kinds) != len(encoding.tokens):
-        raise ValueError(f"encoding of {encoding.page} with {len(encoding.kinds)} kinds does not fit page {page.id}")
-    if encoding.pooled.ndim != 1 or not np.isfinite(encoding.pooled).all():
-        raise ValueError(f"the pooled vector of page {page.id} must be finite, (P,), not {encoding.pooled.shape}")
-    pictures = encode_pictures(page.pixels)
-    codes = token_file.encode(encoding.tokens, codec)
-    space_codes = {space: token_file.encode(own.tokens, codec) for space, own in encoding.spaces.items()}
     stored = StoredPage(
         scope=scope,
         encoder=encoding.encoder,
@@ -119,18 +112,54 @@ def prepare_page(scope: Scope, page: Page, encoding: PageEncoding, codec: str, s
         pages=page.pages,
         width=page.pixels.shape[1],
         height=page.pixels.shape[0],
-        tokens=len(encoding.tokens),
+        tokens=0,
         bytes=0,
         codec=codec,
         added=time.time(),
         seconds=seconds,
         source=page.source,
+    )
+    return _fill(stored, page, encoding, encode_pictures(page.pixels))
+
+
+def prepare_again(
+    old: StoredPage, page: Page, encoding: PageEncoding, codec: str, pictures: Pictures | None
+) -> PreparedPage:
+    """Encode the token states of a stored page that another encoder encoded from its picture and words.
+
+    The page counts as added when the old one was, and not as measured: nothing of it was rendered. pictures: those of
+    the old one; None if the page was turned since, so that they are drawn anew. Errors as `prepare_page`.
+    """
+    height, width = page.pixels.shape[:2]
+    stored = replace(
+        old,
+        encoder=encoding.encoder,
+        width=width if pictures is None else old.width,
+        height=height if pictures is None else old.height,
+        codec=codec,
+        seconds=0.0,
+        source=page.source if page.words or old.source is not None else None,  # it is unread still
+        reencoded=True,
+    )
+    return _fill(stored, page, encoding, pictures or encode_pictures(page.pixels))
+
+
+def _fill(stored: StoredPage, page: Page, encoding: PageEncoding, pictures: Pictures) -> PreparedPage:
+    """Return a page with its token states in the codec of `stored`. Errors as `prepare_page`."""
+    if encoding.page != page.id or len(encoding.kinds) != len(encoding.tokens):
+        raise ValueError(f"encoding of {encoding.page} with {len(encoding.kinds)} kinds does not fit page {page.id}")
+    if encoding.pooled.ndim != 1 or not np.isfinite(encoding.pooled).all():
+        raise ValueError(f"the pooled vector of page {page.id} must be finite, (P,), not {encoding.pooled.shape}")
+    codes = token_file.encode(encoding.tokens, stored.codec)
+    space_codes = {space: token_file.encode(own.tokens, stored.codec) for space, own in encoding.spaces.items()}
+    filled = replace(
+        stored,
+        tokens=len(encoding.tokens),
         few_known_words=encoding.few_known_words,
         space_tokens=tuple((space, len(own.tokens)) for space, own in encoding.spaces.items()),
     )
-    data = token_file.serialise(stored, encoding, codes, tuple(pictures), page.words, space_codes)
-    size = len(data) + sum(map(len, pictures))
-    return PreparedPage(replace(stored, bytes=size), data, pictures)
+    data = token_file.serialise(filled, encoding, codes, tuple(pictures), page.words, space_codes)
+    return PreparedPage(replace(filled, bytes=len(data) + sum(map(len, pictures))), data, pictures)
 
 
 def encode_pictures(pixels: Pixels) -> Pictures:

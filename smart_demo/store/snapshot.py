@@ -43,9 +43,12 @@ _FORMAT = "smart-demo snapshot 1"
 _DIGEST, _LENGTH, _ALIGNMENT = 64, 8, 64
 _FACTS = (
     "document", "pages", "width", "height", "tokens", "bytes", "codec", "added", "seconds", "source", "few_known_words",
+    "reencoded",
 )  # fmt: skip
-_LAYOUT = ("codec", "tokens", "width", "pooled", "boxes", "words", "spaces")
-_LATER = {"source": None, "few_known_words": False, "words": 0, "spaces": ""}
+_LAYOUT = ("codec", "tokens", "width", "pooled", "boxes", "words", "padded", "spaces")
+_LATER = {
+    "source": None, "few_known_words": False, "reencoded": False, "words": 0, "padded": False, "spaces": "",
+}  # fmt: skip
 """Columns that snapshots of earlier versions lack, with the value that their pages have."""
 
 
@@ -254,15 +257,18 @@ def _expand(values: Any, rows: int) -> Iterator[Any]:  # noqa: ANN401
 
 
 def _join_spaces(spaces: Sequence[SpaceLayout]) -> str:
-    return " ".join(f"{one.space}:{one.codec}:{one.tokens}:{one.width}:{one.boxes:d}" for one in spaces)
+    places = [1 if one.boxes else 2 if one.padded else 0 for one in spaces]
+    return " ".join(
+        f"{one.space}:{one.codec}:{one.tokens}:{one.width}:{place}" for one, place in zip(spaces, places, strict=True)
+    )
 
 
 def _parse_spaces(text: str) -> tuple[SpaceLayout, ...]:
     """Parse the output of `_join_spaces`. Raises ValueError for anything else."""
     rows = (one.split(":") for one in text.split())
     return tuple(
-        SpaceLayout(TokenSpace(space), codec, int(tokens), int(width), boxes == "1")
-        for space, codec, tokens, width, boxes in rows
+        SpaceLayout(TokenSpace(space), codec, int(tokens), int(width), place == "1", place == "2")
+        for space, codec, tokens, width, place in rows
     )
 
 
@@ -281,14 +287,15 @@ def _parse_headers(scope: Scope, encoder: str, columns: Mapping[str, Any]) -> It
         columns["names"], facts, shapes, rest, strict=True
     ):
         file, _, number = name.partition("-")
-        document, *numbers, source, few = fact
+        document, *numbers, source, few, reencoded = fact
         source = None if source is None else WordSource(source)
         shared = strings.setdefault(document, document)  # one string a document in memory, not one a page
         page_id = PageId(strings.setdefault(file, file), int(number))
         layout = layouts.get(shape)
         if layout is None:
-            *sizes, spaces = shape
-            layout = layouts[shape] = TokenFileLayout(*sizes, _parse_spaces(spaces))  # type: ignore[call-arg]  # of any length
-        facts_of_page = (shared, *numbers, source, few, layout.space_tokens)
+            *sizes, padded, spaces = shape
+            layout = TokenFileLayout(*sizes, _parse_spaces(spaces), padded)  # type: ignore[call-arg]  # of any length
+            layouts[shape] = layout
+        facts_of_page = (shared, *numbers, source, few, layout.space_tokens, reencoded)
         page = StoredPage(scope, encoder, page_id, *facts_of_page)
         yield name, TokenFileHeader(page, layout, start, rest_digest, tuple(pictures.split()), modified_ns)

@@ -17,8 +17,8 @@ File format:
     8 bytes    header length
     header     JSON: `__metadata__` (strings: the page's metadata and its digests), then one entry per tensor
     pooled     (P,) float32
-    the rest   mean (D,) and scale (1,) float32 (int8 pages only); grid (3,) int32 or boxes (T, 4) uint16;
-               codes (T, D) of the codec; kinds (T,) uint8; words (n,) uint8, the page's words in their own form
+    the rest   mean (D,) and scale (1,) float32 (int8 pages only); grid (3,) int32, (5,) for one with padding, or
+               boxes (T, 4) uint16; codes (T, D) of the codec; kinds (T,) uint8; words (n,) uint8, the page's words
                (`store.word_codec`), absent from files of earlier versions, whose metadata lack `source` too
     spaces     for each token space beside the raw one, under names that begin with the space's and a dot: padding,
                codes, mean and scale, grid or boxes, kinds; the metadata `spaces` lists them with their codecs
@@ -50,7 +50,7 @@ from smart_demo.errors import TokenFileDamaged
 from smart_demo.page_text import PageWords, Word, WordSource
 from smart_demo.safetensors_header import LENGTH_BYTES, header_end, parse_header
 from smart_demo.store import atomic_files, word_codec
-from smart_demo.store.word_codec import from_fixed_point, to_fixed_point
+from smart_demo.store.word_codec import parse_place, place_tensor
 from smart_demo.types import (
     Floats,
     PageEncoding,
@@ -84,13 +84,14 @@ _Tensors = dict[str, tuple[str, tuple[int, ...]]]
 
 
 class SpaceLayout(NamedTuple):
-    """The sizes of one token space beside the raw one."""
+    """The sizes of one token space; `padded`: the page covers only a part of its grid."""
 
     space: TokenSpace
     codec: str
     tokens: int
     width: int
     boxes: bool
+    padded: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,10 +106,12 @@ class TokenFileLayout:
     words: int = 0
     """Bytes of the page's words; 0 if the file has none, as files of earlier versions."""
     spaces: tuple[SpaceLayout, ...] = ()
+    padded: bool = False
 
     def tensors(self) -> dict[str, tuple[str, tuple[int, ...]]]:
         """Return name -> (dtype, shape), in file order."""
-        raw = _state_tensors(SpaceLayout(TokenSpace.RAW, self.codec, self.tokens, self.width, self.boxes))
+        sizes = (self.codec, self.tokens, self.width, self.boxes, self.padded)
+        raw = _state_tensors(SpaceLayout(TokenSpace.RAW, *sizes))
         codes = {name: raw.pop(name) for name in ("codes", "kinds")}
         words: _Tensors = {"words": ("U8", (self.words,))} if self.words else {}
         tensors: _Tensors = {"pooled": ("F32", (self.pooled,)), **raw, **codes, **words}
@@ -148,7 +151,8 @@ def _state_tensors(space: SpaceLayout) -> _Tensors:
     """Return name -> (dtype, shape) of the token states of a space."""
     codes: _Tensors = {"codes": (_CODES[space.codec], (space.tokens, space.width))}
     centred: _Tensors = {"mean": ("F32", (space.width,)), "scale": ("F32", (1,))} if space.codec == "int8" else {}
-    place: _Tensors = {"boxes": ("U16", (space.tokens, 4))} if space.boxes else {"grid": ("I32", (3,))}
+    grid: _Tensors = {"grid": ("I32", (5 if space.padded else 3,))}
+    place: _Tensors = {"boxes": ("U16", (space.tokens, 4))} if space.boxes else grid
     return {**codes, **centred, **place, "kinds": ("U8", (space.tokens,))}
 
 
@@ -245,7 +249,7 @@ def serialise(
     written = b"" if page.source is None else word_codec.encode_words(words)
     raw, *others = (_lay_out(encoding, space, one) for space, one in {TokenSpace.RAW: codes, **space_codes}.items())
     layout = TokenFileLayout(
-        page.codec, raw.tokens, raw.width, len(encoding.pooled), raw.boxes, len(written), tuple(others)
+        page.codec, raw.tokens, raw.width, len(encoding.pooled), raw.boxes, len(written), tuple(others), raw.padded
     )
     tensors: dict[str, npt.NDArray[np.generic]] = {
         "pooled": encoding.pooled,
@@ -274,10 +278,10 @@ def serialise(
         "height": str(page.height),
         "codec": page.codec,
         "added": repr(page.added),
-        **({"seconds": repr(page.seconds)} if page.seconds else {}),  # files of earlier versions lack these five
+        **({"seconds": repr(page.seconds)} if page.seconds else {}),  # files of earlier versions lack all from here on
         **({"pictures": " ".join(map(digest, pictures))} if pictures else {}),
         **({"source": page.source.value} if page.source is not None else {}),
-        **({"few_known_words": "yes"} if page.few_known_words else {}),
+        **{mark: "yes" for mark in ("few_known_words", "reencoded") if getattr(page, mark)},
         **({"spaces": " ".join(f"{one.space}:{one.codec}" for one in others)} if others else {}),
     }
     text = json.dumps({"__metadata__": facts, **_tensor_entries(layout)}, separators=(",", ":")).encode()
@@ -308,8 +312,8 @@ def read_header(path: Path) -> tuple[TokenFileHeader, Floats]:
 
 def _lay_out(encoding: PageEncoding, space: TokenSpace, codes: TokenCodes) -> SpaceLayout:
     codec = next(codec for codec, dtype in _CODES.items() if codes.codes.dtype == _DTYPES[dtype])
-    tokens, width = codes.codes.shape
-    return SpaceLayout(space, codec, tokens, width, isinstance(encoding.in_space(space).place, TokenBoxes))
+    (tokens, width), place = codes.codes.shape, encoding.in_space(space).place
+    return SpaceLayout(space, codec, tokens, width, isinstance(place, TokenBoxes), getattr(place, "padded", False))
 
 
 def _make_tensors(codes: TokenCodes, states: PageTokens) -> dict[str, npt.NDArray[np.generic]]:
@@ -321,11 +325,7 @@ def _make_tensors(codes: TokenCodes, states: PageTokens) -> dict[str, npt.NDArra
     }
     if codes.mean is not None:
         tensors["mean"] = codes.mean
-    if isinstance(states.place, TokenBoxes):
-        tensors["boxes"] = to_fixed_point(states.place.boxes)
-    else:
-        tensors["grid"] = np.array([states.place.start, states.place.rows, states.place.cols])
-    return tensors
+    return tensors | place_tensor(states.place)
 
 
 def read_body(
@@ -349,8 +349,7 @@ def read_body(
         if name.startswith(prefix)
     }
     scale = float(arrays["scale"][0]) if "scale" in arrays else 1.0
-    boxes = "boxes" in arrays
-    place = TokenBoxes(from_fixed_point(arrays["boxes"])) if boxes else TokenGrid(*map(int, arrays["grid"]))
+    place = parse_place(arrays)
     return TokenFileBody(TokenCodes(arrays["codes"], arrays.get("mean"), scale), arrays["kinds"], place, mapped)
 
 
@@ -389,13 +388,14 @@ def _parse_header(path: Path, header: bytes) -> tuple[dict[str, str], TokenFileL
         tokens, width = table["codes"]["shape"]
         words = table["words"]["shape"][0] if "words" in table else 0
         listed = [entry.partition(":") for entry in facts.get("spaces", "").split()]
+        padded = {name for name, entry in table.items() if entry["shape"] == [5]}
         spaces = tuple(
-            SpaceLayout(TokenSpace(name), codec, rows, cols, f"{name}.boxes" in table)
+            SpaceLayout(TokenSpace(name), codec, rows, cols, f"{name}.boxes" in table, f"{name}.grid" in padded)
             for name, _, codec in listed
             for rows, cols in (table[f"{name}.codes"]["shape"],)
         )
-        pooled = table["pooled"]["shape"][0]
-        layout = TokenFileLayout(facts["codec"], tokens, width, pooled, "boxes" in table, words, spaces)
+        sizes = (tokens, width, table["pooled"]["shape"][0], "boxes" in table, words, spaces, "grid" in padded)
+        layout = TokenFileLayout(facts["codec"], *sizes)
         known = facts["format"] == FORMAT and ("source" in facts) == bool(words)
         if not known or table != _tensor_entries(layout):
             raise_damaged(path, "is of an unknown form")
@@ -424,6 +424,7 @@ def _make_header(
             source=WordSource(facts["source"]) if "source" in facts else None,
             few_known_words="few_known_words" in facts,
             space_tokens=layout.space_tokens,
+            reencoded="reencoded" in facts,
         )
         pictures = tuple(facts.get("pictures", "").split())
         return TokenFileHeader(page, layout, start, facts["rest_digest"], pictures, modified_ns)

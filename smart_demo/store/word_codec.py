@@ -1,4 +1,4 @@
-"""A page's words in few bytes: zlib over JSON of their texts and boxes, for the last part of its token file.
+"""A page's words in few bytes, and numbers of its tokens' places. Words: zlib over JSON of their texts and boxes.
 
     {"texts": [...], "places": [[left...], [top...], [width...], [height...]], "parts": [[word, character], ...]}
 
@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import json
 import zlib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from operator import attrgetter
 from typing import Any
 
@@ -19,7 +19,7 @@ import numpy as np
 import numpy.typing as npt
 
 from smart_demo.page_text import Box, Word
-from smart_demo.types import Floats
+from smart_demo.types import Floats, TokenBoxes, TokenGrid
 
 MAX_JSON_BYTES = 32 * 2**20
 """Largest JSON that is decompressed. Poppler writes at most 16 MB for the words of a page, in a longer form."""
@@ -29,6 +29,8 @@ _NO_BOX = 65_535
 """Stored value of NaN: the token has no box."""
 _CORNERS = attrgetter("left", "top", "right", "bottom")
 """Ten times as fast as `dataclasses.astuple`, which was most of the time of writing a page."""
+_GRID_STEPS = 2**24
+"""Fixed-point steps in the whole of a grid of patches."""
 
 
 def to_fixed_point(boxes: npt.NDArray[np.floating[Any]]) -> npt.NDArray[np.uint16]:
@@ -40,6 +42,26 @@ def to_fixed_point(boxes: npt.NDArray[np.floating[Any]]) -> npt.NDArray[np.uint1
 def from_fixed_point(boxes: npt.NDArray[np.uint16]) -> Floats:
     """Return the relative coordinates of fixed-point steps."""
     return np.where(boxes == _NO_BOX, np.float32(np.nan), boxes.astype(np.float32) / np.float32(_BOX_STEPS))
+
+
+def place_tensor(place: TokenGrid | TokenBoxes) -> dict[str, npt.NDArray[np.generic]]:
+    """Return the tensor of a page's token places by its name in a token file.
+
+    `boxes` (T, 4) in fixed-point steps; or `grid`: start, rows, cols, and in steps the shares that the page covers if
+    it has padding.
+    """
+    if isinstance(place, TokenBoxes):
+        return {"boxes": to_fixed_point(place.boxes)}
+    shares = (place.covered_width, place.covered_height) if place.padded else ()
+    return {"grid": np.array([place.start, place.rows, place.cols, *(round(one * _GRID_STEPS) for one in shares)])}
+
+
+def parse_place(tensors: Mapping[str, npt.NDArray[Any]]) -> TokenGrid | TokenBoxes:
+    """Return the places of the output of `place_tensor`, shares and boxes off by up to half a step."""
+    if "boxes" in tensors:
+        return TokenBoxes(from_fixed_point(tensors["boxes"]))
+    start, rows, cols, *shares = tensors["grid"].tolist()
+    return TokenGrid(start, rows, cols, *(share / _GRID_STEPS for share in shares))
 
 
 def encode_words(words: Sequence[Word]) -> bytes:

@@ -86,7 +86,10 @@ class SearchEndpoint:
             samples = self._handlers.samples()
             return samples.notices if samples else ()
         others = self._handlers.engine.pages_of_other_encoders(scope)
-        return (Notice(NoticeCode.OTHER_MODEL, describe_pages_of_other_models(others)),) if others else ()
+        if not others:
+            return ()
+        text = f"{describe_pages_of_other_models(others)} Encode them again in the Library."
+        return (Notice(NoticeCode.OTHER_MODEL, text),)
 
     def _query(self, text: object) -> Query:
         if not isinstance(text, str) or not text.strip():
@@ -119,7 +122,7 @@ class SearchEndpoint:
         if not engine.library.pages([own], engine.backbone(own).encoder.fingerprint):
             raise LibraryError(
                 "Your documents were encoded by another model and cannot be searched with this one.",
-                "Add their files again.",
+                "Encode them again in the Library.",
             )
 
 

@@ -224,6 +224,8 @@ class Wiring:
             )
             page.cancel.click(self.cancel, None, page.cancel, **SINGLE_EVENT)
             page.documents.delete(self.delete, None, page.timer, **SINGLE_EVENT)
+            page.documents.select(self.reencode, None, page.timer, **SINGLE_EVENT, api_name="reencode")
+            page.documents.stop(self.stop_reencoding, None, page.timer, **SINGLE_EVENT, api_name="stop_reencoding")
         page.timer.tick(self.poll, [page.seen, page.answered, *page.controls], polled, **SINGLE_EVENT, api_name="look")
         self.loaded = [*page.controls, page.query, page.answered, page.chips, *polled]
         """Components that `load` fills."""
@@ -328,6 +330,18 @@ class Wiring:
         gr.Info(toast_text(deleted), duration=6)
         return gr.Timer(active=True)
 
+    @show_errors_as_toast
+    def reencode(self) -> object:
+        """Encode the visitor's pages of another model again."""
+        self.handlers.start_reencoding()
+        return gr.Timer(active=True)
+
+    @show_errors_as_toast
+    def stop_reencoding(self) -> object:
+        """Stop encoding the visitor's pages again."""
+        self.handlers.stop_reencoding()
+        return gr.Timer(active=True)
+
     # -- loading and polling
 
     def render_first_answer(self) -> str:
@@ -386,10 +400,11 @@ class Wiring:
         """Return the values of all components around the answer."""
         handlers, page, choices = self.handlers, self.page, self.handlers.scope_choices()
         samples = library_tab.render_sample_documents(handlers.list_documents(SAMPLES), state.samples)
-        encoder = state.samples.encoder if state.samples else ""
+        encoder, settings = state.samples.encoder if state.samples else "", handlers.engine.settings
+        error = handlers.preparation.error
         updates: dict[object, object] = {
-            page.status: page_layout.render_status(state.serving, handlers.preparation.error),
-            page.footer: page_layout.render_footer(state.serving, encoder, handlers.engine.settings),
+            page.status: page_layout.render_status(state.serving, error, encoder, public=settings.public),
+            page.footer: page_layout.render_footer(state.serving, encoder, settings),
             page.sample_documents: samples,
             page.how_often: self.how_often.render(),
             page.scope: gr.Radio(choices, visible=len(choices) > 1),

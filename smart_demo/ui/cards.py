@@ -5,30 +5,21 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
-from enum import StrEnum
 
 import numpy as np
 from markupsafe import Markup
 
 from smart_demo import scoring
 from smart_demo.methods import LATE, POOLED, Counted, Found, Hit, Method, Reduce, SearchResult, Weights
-from smart_demo.page_list import as_page_list
-from smart_demo.search.comparison import Change, Comparison, Move, compare
+from smart_demo.search.comparison import Comparison, Move, compare
 from smart_demo.store.prepared_page import MAX_THUMBNAIL_WIDTH, thumbnail_size
 from smart_demo.types import Floats, StoredPage
-from smart_demo.ui.format import format_score, format_weight, in_sentence
+from smart_demo.ui.format import format_score, format_weight
+from smart_demo.ui.moves import Side, describe_move, word_move
 from smart_demo.ui.render import render
-from smart_demo.wording import count
 
 ThumbnailAddress = Callable[[StoredPage], str]
 """Returns the address of a page's thumbnail, or an empty text if it is missing."""
-
-
-class Side(StrEnum):
-    """A column. Its values are class names and ids in the markup."""
-
-    LEFT = "left"
-    RIGHT = "right"
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,22 +80,15 @@ def build_columns(found: Found) -> RankedColumns:
     left, right = found.compared
     comparison = compare(left, right)
     parts = found.parts
+    # One reduction for both columns: that of the right method.
     late_scores = scoring.late_scores(parts, right.method.weights)
-    # One late part for both columns: the right method decides how it is reduced.
-    candidate_of = {position: row for row, position in enumerate(parts.candidates.tolist())}
-    pages = as_page_list(parts.pages)
-
-    def late_of(hit: Hit) -> float:
-        row = candidate_of.get(pages.position(hit.page.key))
-        return math.nan if row is None else float(late_scores[row])
-
     pooled_span, late_span = _span(parts.pooled), _span(late_scores)
     pooled_ranks, late_ranks = (found.results[method.name].ranks for method in (POOLED, LATE))
 
     def row(hit: Hit) -> CardRow:
-        key, late = hit.page.key, late_of(hit)
+        key = hit.page.key
         pooled_part = ScorePart(POOLED.name, hit.pooled, pooled_ranks.get(key), _fill(hit.pooled, pooled_span))
-        late_part = ScorePart(LATE.name, late, late_ranks.get(key), _fill(late, late_span))
+        late_part = ScorePart(LATE.name, hit.late, late_ranks.get(key), _fill(hit.late, late_span))
         return CardRow(hit, comparison.moves[key], (pooled_part, late_part))
 
     def column(side: Side, ranking: SearchResult) -> Column:
@@ -140,56 +124,7 @@ def _fill(value: float, span: tuple[float, float]) -> float:
 
 def render_badge(move: Move, side: Side, k: int) -> Markup:
     """Return the badge of a card: an icon, words and a colour. A fall is as prominent as a rise."""
-    icon, text, note = _badge_texts(move, side, k)
-    return render("badge", change=move.change, icon=icon, text=text, note=note)
-
-
-def describe_move(move: Move, side: Side, k: int, methods: tuple[Method, Method]) -> str:
-    """Return a move as a phrase for screen readers, which is part of a card's label.
-
-    methods: the left and the right one.
-    """
-    steps = count(abs(move.steps), "place")
-    left, right = (in_sentence(method.label) for method in methods)
-    other, other_rank = (right, move.right) if side is Side.LEFT else (left, move.left)
-    suffix = f", {other} ranks it {other_rank}" if other_rank else ""
-    return {
-        Change.SAME: "same place in both columns",
-        Change.UP: f"{right} moves it up {steps}{suffix}",
-        Change.DOWN: f"{right} moves it down {steps}{suffix}",
-        Change.NEW: f"new in the top {k}{suffix}",
-        Change.LEFT: f"leaves the top {k}{suffix}",
-    }[move.change]
-
-
-def summarize_move(move: Move, side: Side, k: int) -> str:
-    """Return a move as icon and words, for an export that may be printed without colours."""
-    icon, _, note = _badge_texts(move, side, k)
-    steps = abs(move.steps)
-    words = {
-        Change.SAME: "same place",
-        Change.UP: f"up {steps}",
-        Change.DOWN: f"down {steps}",
-        Change.NEW: "new",
-        Change.LEFT: "left",
-    }[move.change]
-    return f"{icon} {words}{f', {note}' if note else ''}"
-
-
-def _badge_texts(move: Move, side: Side, k: int) -> tuple[str, str, str]:
-    """Return icon, text and note."""
-    other_rank = f"now {move.right}" if side is Side.LEFT else f"was {move.left}"
-    match move.change:
-        case Change.SAME:
-            return "=", "same", ""
-        case Change.UP:
-            return "▲", str(move.steps), other_rank
-        case Change.DOWN:
-            return "▼", str(-move.steps), other_rank
-        case Change.NEW:
-            return "✦", "new", f"was {move.left}" if move.left else ""
-        case Change.LEFT:
-            return "↘", f"left the top {k}", f"now {move.right}" if move.right else ""
+    return render("badge", change=move.change, words=word_move(move, side, k))
 
 
 def render_card(row: CardRow, side: Side, columns: RankedColumns, thumbnail: str) -> Markup:
@@ -210,12 +145,15 @@ def render_card(row: CardRow, side: Side, columns: RankedColumns, thumbnail: str
     )
 
 
-def render_thumbnail(page: StoredPage, address: str) -> Markup:
-    """Return the thumbnail at an address with its size, or a blank page if the address is empty."""
+def render_thumbnail(page: StoredPage, address: str, name: str = "thumb") -> Markup:
+    """Return the thumbnail at an address with its size, or a blank page if the address is empty.
+
+    name: a class of the markup.
+    """
     # The markup states the size, so that the layout does not shift.
     width, height = thumbnail_size(max(page.width, 1), max(page.height, 1))
     height = max(1, round(MAX_THUMBNAIL_WIDTH * height / width))
-    return render("thumbnail", address=address, width=MAX_THUMBNAIL_WIDTH, height=height)
+    return render("thumbnail", address=address, name=name, width=MAX_THUMBNAIL_WIDTH, height=height)
 
 
 def render_facts(row: CardRow, methods: tuple[Method, Method]) -> Markup:

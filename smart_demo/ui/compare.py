@@ -11,8 +11,17 @@ from smart_demo.search.candidate_check import CHECKED_TOP, CandidateCheck
 from smart_demo.search.comparison import Change
 from smart_demo.search.retrieval import list_little_known
 from smart_demo.types import TokenKind
-from smart_demo.ui.cards import CardRow, Column, RankedColumns, ThumbnailAddress, build_columns, render_card
+from smart_demo.ui.cards import (
+    CardRow,
+    Column,
+    RankedColumns,
+    ThumbnailAddress,
+    build_columns,
+    render_card,
+    render_thumbnail,
+)
 from smart_demo.ui.format import format_milliseconds, page_key
+from smart_demo.ui.moves import MoveWords, curve_path, word_move
 from smart_demo.ui.render import render
 from smart_demo.wording import count
 
@@ -42,6 +51,12 @@ def render_results(
     def cards(column: Column) -> list[Markup]:
         return [render_card(row, column.side, columns, thumbnail(row.hit.page)) for row in column.rows]
 
+    def first_page(column: Column) -> tuple[Column, CardRow, Markup, MoveWords]:
+        row = column.rows[0]
+        picture = render_thumbnail(row.hit.page, thumbnail(row.hit.page), "first-thumb")
+        return column, row, picture, word_move(row.move, column.side, columns.comparison.k)
+
+    both = (columns.left, columns.right)
     return render(
         "answer",
         found=found,
@@ -52,7 +67,8 @@ def render_results(
         times=_describe_times(found.milliseconds),
         stages=_list_stages(found.milliseconds),
         notices=list_notices(columns),
-        columns=[(column, cards(column)) for column in (columns.left, columns.right)],
+        first_pages=[first_page(column) for column in both if column.rows],
+        columns=[(column, cards(column)) for column in both],
         curves=render_rank_curves(columns),
     )
 
@@ -113,23 +129,19 @@ def render_rank_curves(columns: RankedColumns) -> Markup:
     rows = max(len(left), len(right), 1)
     drawn = [*left, *(row for row in right if row.move.change is Change.NEW)]
     curves = [
-        {"change": row.move.change, "page": page_key(*row.hit.page.key), "path": _curve_path(row, rows)}
+        {
+            "change": row.move.change,
+            "page": page_key(*row.hit.page.key),
+            "path": curve_path(*_find_ends(row), CURVES_HEIGHT / rows),
+        }
         for row in drawn
     ]
     return render("rank_curves", height=CURVES_HEIGHT, curves=curves)
 
 
-def _curve_path(row: CardRow, rows: int) -> str:
-    def height(rank: int) -> float:
-        return (rank - 0.5) / rows * CURVES_HEIGHT
-
-    here = height(row.hit.rank)
-    reach = min(CURVES_HEIGHT / rows * 0.3, CURVES_HEIGHT - here)
-    match row.move.change:
-        case Change.LEFT:
-            return f"M0,{here:.1f} C26,{here:.1f} 40,{here + reach * 0.4:.1f} 42,{here + reach:.1f}"
-        case Change.NEW:
-            return f"M100,{here:.1f} C74,{here:.1f} 60,{here + reach * 0.4:.1f} 58,{here + reach:.1f}"
-        case _:
-            there = height(row.move.right or row.hit.rank)
-            return f"M0,{here:.1f} C50,{here:.1f} 50,{there:.1f} 100,{there:.1f}"
+def _find_ends(row: CardRow) -> tuple[int | None, int | None]:
+    """Return the number of a page's row in each column, from 0; None if it is not there."""
+    here, move = row.hit.rank - 1, row.move
+    if move.change is Change.NEW:
+        return None, here
+    return here, None if move.change is Change.LEFT else (move.right or row.hit.rank) - 1

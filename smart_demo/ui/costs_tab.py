@@ -108,7 +108,7 @@ def warn_of_other_encoder(pages: int) -> str:
     """Return a warning about a visitor's pages that the model in use cannot search."""
     return (
         f"Another model encoded {count(pages, 'page')} of your documents. Such pages are stored but not searched, and "
-        "no figure here includes them. Add their files again."
+        "no figure here includes them. Encode them again in the Library."
     )
 
 

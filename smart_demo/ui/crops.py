@@ -8,7 +8,7 @@ from markupsafe import Markup
 
 from smart_demo.errors import InputRefused, SmartError
 from smart_demo.page_list import Key
-from smart_demo.search.explain import NoPlace, Slot
+from smart_demo.search.explain import EvidenceCrop, Mark, NoPlace, Slot
 from smart_demo.search.explain.evidence_crop import MAX_ENLARGEMENT
 from smart_demo.search.explain.explainer import PageCrop
 from smart_demo.search.request import MAX_K
@@ -121,9 +121,16 @@ def render_crop(page_crop: PageCrop, slot: Slot, address: CropAddress) -> Markup
         labels=[shorten_label(label) for label in crop.labels[:MAX_LABELS]],
         others=max(0, len(crop.labels) - MAX_LABELS),
         share=format_share(crop.share),
+        rings=lambda mark: _list_rings(crop, mark),
         name_mark=lambda mark: ", ".join(f"“{shorten_label(label)}”" for label in mark.labels),
         sentence="",
     )
+
+
+def _list_rings(crop: EvidenceCrop, mark: Mark) -> list[int]:
+    """Return the places in the caption, from 1, of the words that a mark outlines; [0] if the caption names none."""
+    named = crop.labels[:MAX_LABELS]
+    return [place for place, label in enumerate(named, start=1) if label in mark.labels] or [0]
 
 
 def render_sentence(sentence: str) -> Markup:

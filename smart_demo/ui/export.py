@@ -32,17 +32,16 @@ from smart_demo.ui import theme
 from smart_demo.ui.cards import (
     CardRow,
     RankedColumns,
-    Side,
     ThumbnailAddress,
     build_columns,
     render_thumbnail,
-    summarize_move,
 )
 from smart_demo.ui.compare import list_notices, render_rank_curves
 from smart_demo.ui.crops import embed_crops, render_crop
 from smart_demo.ui.events import answer_errors, request_field
 from smart_demo.ui.format import strip_unprintable
 from smart_demo.ui.handlers import Handlers
+from smart_demo.ui.moves import Side, summarize_move
 from smart_demo.ui.render import inline_style, render
 from smart_demo.ui.stories import STORIES, StoryOutcome
 

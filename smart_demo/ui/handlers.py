@@ -18,7 +18,7 @@ from pathlib import Path
 from smart_demo.backbones.registry import Serving
 from smart_demo.engine import Engine
 from smart_demo.errors import InputRefused, LibraryError, SmartError
-from smart_demo.indexing.progress import BatchProgress
+from smart_demo.indexing.progress import BatchProgress, ReencodingProgress
 from smart_demo.indexing.samples import Samples
 from smart_demo.methods import SMART, Found
 from smart_demo.search.request import (
@@ -60,11 +60,18 @@ class BackgroundState:
     """Number of the visitor's pages and time of the newest; every change of their library changes one of them."""
     error: str
     """Why the samples could not be prepared, or empty."""
+    reencoding: ReencodingProgress | None = None
+    """Progress or outcome of encoding the visitor's pages of another model again."""
+
+    @property
+    def adding(self) -> bool:
+        """Whether the visitor's library changes page by page."""
+        return self.uploads.running or bool(self.reencoding and self.reencoding.running)
 
     @property
     def busy(self) -> bool:
         """Whether more may change without an action."""
-        return self.preparing or self.uploads.running or not self.ready
+        return self.preparing or self.adding or not self.ready
 
     @property
     def fingerprint(self) -> str:
@@ -73,8 +80,8 @@ class BackgroundState:
 
     @property
     def answer_fingerprint(self) -> str:
-        """A text that differs if the answer may; it ignores the visitor's pages during an upload."""
-        return repr((self.ready, self.samples, self.error, None if self.uploads.running else self.own_pages))
+        """A text that differs if the answer may; it ignores the visitor's pages while they change page by page."""
+        return repr((self.ready, self.samples, self.error, None if self.adding else self.own_pages))
 
 
 class Handlers:
@@ -199,6 +206,7 @@ class Handlers:
             BatchProgress() if visitor is None else self.uploads.batch(visitor),
             self._own_pages(visitor),
             self.preparation.error,
+            None if visitor is None else self.engine.reencoding.progress(visitor),
         )
 
     def _own_pages(self, visitor: Scope | None) -> tuple[int, float]:
@@ -237,9 +245,9 @@ class Handlers:
     def check_answer(self, found: Found, scopes: Sequence[Scope]) -> Found:
         """Return an answer, with a notice if probably nothing in these scopes answers the question.
 
-        It is not checked during an upload to one of them: each page would begin the check anew.
+        It is not checked while one of them changes page by page: each page would begin the check anew.
         """
-        if any(map(self.uploads.running, scopes)):
+        if any(self.uploads.running(scope) or self.engine.reencoding.running(scope) for scope in scopes):
             return found
         return self.engine.check_answer(found, scopes)
 
@@ -329,7 +337,8 @@ class Handlers:
             other_pages = self.engine.pages_of_other_encoders(visitor)
             older_pages = self.engine.pages_of_older_versions(visitor)
         own = self.list_documents(visitor)
-        documents = library_tab.render_documents(own, other_pages, older_pages, loading=False)
+        reencoding = self.engine.reencoding.progress(visitor)
+        documents = library_tab.render_documents(own, other_pages, older_pages, reencoding, loading=False)
         return documents + render("library_usage", usage=self.engine.usage(visitor), settings=self.engine.settings)
 
     def submit_uploads(self, copies: Sequence[Path]) -> None:
@@ -348,6 +357,18 @@ class Handlers:
         """Mark the outcome of the visitor's last upload as read."""
         if (visitor := self.visitor) is not None:
             self.uploads.dismiss(visitor)
+
+    def start_reencoding(self) -> None:
+        """Encode the visitor's pages of another model again. Raises InputRefused if they can have none."""
+        visitor = self.visitor
+        if visitor is None:
+            raise InputRefused("This page stores no documents of yours.", "Reload it and try again.")
+        self.engine.reencoding.start(visitor)
+
+    def stop_reencoding(self) -> None:
+        """Stop encoding the visitor's pages again."""
+        if (visitor := self.visitor) is not None:
+            self.engine.reencoding.stop(visitor)
 
     def delete_document(self, file: object) -> str:
         """Delete one of the visitor's documents and return a sentence with the freed bytes."""

@@ -14,14 +14,14 @@ from smart_demo import ingest
 from smart_demo.config import Settings
 from smart_demo.engine import Engine
 from smart_demo.errors import SmartError
-from smart_demo.indexing.progress import Progress, State
+from smart_demo.indexing.progress import Progress, ReencodingProgress, State
 from smart_demo.indexing.samples import Samples
 from smart_demo.page_text import WordSource
 from smart_demo.search.background import yield_to_searches
 from smart_demo.types import Document
 from smart_demo.ui.format import count_of, format_time_left
 from smart_demo.ui.render import NOTHING, render
-from smart_demo.wording import count, describe_pages_of_older_versions
+from smart_demo.wording import count, describe_pages_of_older_versions, describe_pages_of_other_models
 
 log = logging.getLogger(__name__)
 
@@ -143,14 +143,47 @@ def _describe_ocr(file: Progress) -> str:
     return ", read by OCR" if scans == file.done else f", {scans:,} of them read by OCR"
 
 
-def render_documents(own: Sequence[Document], other_pages: int, older_pages: int = 0, *, loading: bool) -> Markup:
+def render_documents(
+    own: Sequence[Document],
+    other_pages: int,
+    older_pages: int = 0,
+    reencoding: ReencodingProgress | None = None,
+    *,
+    loading: bool,
+) -> Markup:
     """Return the visitor's documents, each with a button that deletes it.
 
-    other_pages: number of the visitor's pages that another model encoded. older_pages: number of those that an older
-    version read.
+    other_pages: number of the visitor's pages that only another model encoded, with a button that encodes them again.
+    older_pages: number of those that an older version read. reencoding: the latest progress of encoding pages again.
     """
     sentence = describe_pages_of_older_versions(older_pages)
-    return _render_documents(own, own=True, other_pages=other_pages, older_pages=sentence, loading=loading)
+    return _render_documents(
+        own, own=True, other_pages=other_pages, older_pages=sentence, reencoding=reencoding, loading=loading
+    )
+
+
+def describe_reencoding(progress: ReencodingProgress) -> str:
+    """Return the progress of encoding pages again in one line.
+
+    >>> describe_reencoding(ReencodingProgress(12, 3, 9, seconds_left=12.4))
+    'Encoding the pages of another model again: 3 of 12 pages · about 20 seconds left'
+    """
+    begun, total = progress.total - progress.left, progress.total
+    pages = f": {begun:,} of {count(total, 'page')}" if total else ""  # else they are not counted yet
+    left = format_time_left(progress.seconds_left)
+    return f"Encoding the pages of another model again{pages}{' · ' if left else ''}{left}"
+
+
+def describe_reencoding_outcome(progress: ReencodingProgress) -> str:
+    """Return why pages keep their old encoding; empty while pages are encoded, and if none does.
+
+    >>> describe_reencoding_outcome(ReencodingProgress(2, 1, 0, 1, ("Page 2 is damaged.",), running=False))
+    '1 page keeps its old encoding. Page 2 is damaged.'
+    """
+    if progress.running:
+        return ""
+    kept = f"{count(progress.refused, 'page')} {'keeps its' if progress.refused == 1 else 'keep their'} old encoding."
+    return " ".join(filter(None, [kept if progress.refused else "", *progress.messages, progress.error]))
 
 
 def render_sample_documents(documents: Sequence[Document], samples: Samples | None) -> Markup:
@@ -164,6 +197,7 @@ def _render_documents(
     own: bool = False,
     other_pages: int = 0,
     older_pages: str = "",
+    reencoding: ReencodingProgress | None = None,
     loading: bool = False,
     preparing: Samples | None = None,
 ) -> Markup:
@@ -172,7 +206,12 @@ def _render_documents(
         documents=[(document, _kind(document.name)) for document in documents],
         own=own,
         other_pages=other_pages,
+        other_sentence=describe_pages_of_other_models(other_pages) if other_pages else "",
         older_pages=older_pages,
+        reencoding=reencoding,
+        reencoding_sentence=describe_reencoding(reencoding) if reencoding else "",
+        reencoding_share=100 * (1 - reencoding.left / reencoding.total) if reencoding and reencoding.total else 0.0,
+        reencoding_outcome=describe_reencoding_outcome(reencoding) if reencoding else "",
         loading=loading,
         preparing=preparing,
     )

@@ -154,13 +154,22 @@ def render_chips(queries: Sequence[str], current: str = "") -> Markup:
     return render("chips", queries=queries, current=current) if queries else NOTHING
 
 
-def render_status(serving: Serving, error: str = "") -> Markup:
-    """Return a banner while the model is loading, after a fallback or for a failed preparation; else an empty text."""
+def render_status(serving: Serving, error: str = "", samples_encoder: str = "", *, public: bool = False) -> Markup:
+    """Return a banner for each thing to know about the models; an empty text if there is none.
+
+    The model is loading, another one replaced it, the samples could not be prepared (`error`), or another model
+    (`samples_encoder`) still answers on them. On a public page no command is named.
+    """
     lines = [error] if error else []
+    other = samples_encoder if samples_encoder != serving.name else ""
     if serving.loading:
-        lines.append(f"{serving.name} is still loading. You can search the samples now.")
+        by = f"; {other} answers there" if other else ""
+        lines.append(f"{serving.name} is still loading. You can search the samples now{by}.")
     elif serving.name in {BUNDLED_BACKBONE, "none"} and serving.name != serving.requested:  # a folder's name differs
         lines.append(serving.reason)
+    elif other:
+        hint = "" if public else " To encode them, stop the page, run python -m smart_demo samples, and start it again."
+        lines.append(f"{other} answers on the samples: {serving.name} has not encoded all of them.{hint}")
     return render("status", lines=lines, loading=serving.loading)
 
 

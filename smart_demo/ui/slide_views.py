@@ -19,15 +19,16 @@ from smart_demo.search.request import ON_MINE, ON_SAMPLES, parse_request
 from smart_demo.types import StoredPage
 from smart_demo.ui.cards import describe_formula
 from smart_demo.ui.format import describe_match, page_key, strip_unprintable
+from smart_demo.ui.moves import CURVES_WIDTH, Side, curve_path, name_place, summarize_move
 from smart_demo.ui.render import render
-from smart_demo.ui.stories import StoryOutcome, find_outcome, name_place
+from smart_demo.ui.stories import StoryOutcome
 
 MAX_QUESTION_WIDTH = 220
 """Columns of a question that fit on a slide; a Chinese character takes two."""
 MAX_NAME_CHARS = 48
 """Characters of a document's name in a sentence."""
-CURVES_WIDTH, ROW_HEIGHT = 100, 100
-"""Units of the drawing of the rank lines. The style sheet stretches it to the height of the lists."""
+ROW_HEIGHT = 100
+"""Units of the height of a row in the drawing of the rank lines. The style sheet stretches it to that of the lists."""
 MIN_PANEL_RATIO = 0.75
 """Least width over height of the room for a page, so that the name of its ranking fits above it."""
 ANSWER_SCALE = 0.62
@@ -46,9 +47,14 @@ class SlideRanks:
     answer: StoryOutcome | None
 
     @property
-    def sides(self) -> tuple[tuple[str, SearchResult], ...]:
-        """Both lists with their names in markup."""
-        return ("left", self.left), ("right", self.right)
+    def sides(self) -> tuple[tuple[Side, SearchResult], ...]:
+        """Both lists with their sides."""
+        return (Side.LEFT, self.left), (Side.RIGHT, self.right)
+
+    @property
+    def answer_sentence(self) -> str:
+        """What the right ranking does to the answer, in plain words; empty without an answer."""
+        return self.answer.describe(describe_match(self.right.method.weights).name) if self.answer else ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,12 +71,12 @@ class RankRow:
     """The number of rows between the page and the list's first pages if it is below them, from 1; else 0."""
 
 
-def compare_ranks(found: Found) -> SlideRanks:
-    """Return the compared rankings of a search for the slides. Raises LibraryError if either has no page."""
+def compare_ranks(found: Found, answer: StoryOutcome | None) -> SlideRanks:
+    """Return the compared rankings of a search with its answer. Raises LibraryError if either has no page."""
     left, right = found.compared
     if not left.hits or not right.hits:
         raise LibraryError("There is no page to compare.", "Add a document, or search the samples.")
-    return SlideRanks(left, right, compare(left, right), find_outcome(found))
+    return SlideRanks(left, right, compare(left, right), answer)
 
 
 # -- the first slide
@@ -122,7 +128,7 @@ def _describe_first_pages(ranks: SlideRanks) -> list[str]:
     if ranks.answer is None:
         differ = "Each list begins with another page." if ranks.comparison.new_first else ""
         return [differ or "Both lists begin with the same page."]
-    return [ranks.answer.plain_sentence, ranks.answer.story.look]
+    return list(filter(None, (ranks.answer_sentence, ranks.answer.story.look)))
 
 
 # -- the second slide
@@ -144,24 +150,24 @@ def render_ranks(ranks: SlideRanks, head: Markup) -> Markup:
         ],
         rows=rows,
         density=density,
-        curves=_draw_curves(lists["left"], lists["right"]),
+        curves=_draw_curves(lists[Side.LEFT], lists[Side.RIGHT]),
         width=CURVES_WIDTH,
         height=rows * ROW_HEIGHT,
         sentences=describe_moves(ranks),
     )
 
 
-def _list_rows(ranks: SlideRanks, side: str, result: SearchResult) -> list[RankRow]:
+def _list_rows(ranks: SlideRanks, side: Side, result: SearchResult) -> list[RankRow]:
     def row(hit: Hit) -> RankRow:
         move, key = ranks.comparison.moves[hit.page.key], hit.page.key
         answer = ranks.answer if ranks.answer and key == ranks.answer.page.key else None
         change = answer.change if answer else move.change
-        return RankRow(hit.rank, hit.page, _describe_move(move, side), change, answer is not None)
+        return RankRow(hit.rank, hit.page, _describe_move(move, side, ranks.comparison.k), change, answer is not None)
 
     rows = [row(hit) for hit in result.hits]
     if ranks.answer and not any(one.is_answer for one in rows):
         left, right = ranks.answer.left, ranks.answer.right
-        rank, other = (left, right) if side == "left" else (right, left)
+        rank, other = (left, right) if side is Side.LEFT else (right, left)
         # If the answer is below both lists, the lower place gets the lower row, so that the line shows the move.
         is_lower = rank is not None and other is not None and rank > other > len(rows)
         beyond = 2 if is_lower else 1
@@ -169,19 +175,9 @@ def _list_rows(ranks: SlideRanks, side: str, result: SearchResult) -> list[RankR
     return rows
 
 
-def _describe_move(move: Move, side: str) -> str:
+def _describe_move(move: Move, side: Side, k: int) -> str:
     """Return a page's move for its row: on the right where it comes from, on the left only that it leaves the list."""
-    if side == "left":
-        return f"goes to {name_place(move.right)}" if move.change is Change.LEFT else ""
-    match move.change:
-        case Change.UP:
-            return f"▲ up {move.steps}"
-        case Change.DOWN:
-            return f"▼ down {-move.steps}"
-        case Change.NEW:
-            return f"✦ from {name_place(move.left)}" if move.left else "✦ new"
-        case _:
-            return "= same place"
+    return summarize_move(move, side, k) if side is Side.RIGHT or move.change is Change.LEFT else ""
 
 
 def _draw_curves(left: Sequence[RankRow], right: Sequence[RankRow]) -> list[dict[str, object]]:
@@ -193,7 +189,7 @@ def _draw_curves(left: Sequence[RankRow], right: Sequence[RankRow]) -> list[dict
     return [
         {
             "page": page_key(*key),
-            "path": _curve_path(starts.get(key), ends.get(key)),
+            "path": curve_path(starts.get(key), ends.get(key), ROW_HEIGHT),
             "change": row.change,
             "is_answer": row.is_answer,
         }
@@ -206,25 +202,9 @@ def _row_numbers(rows: Sequence[RankRow]) -> list[int]:
     return [number + max(row.beyond - 1, 0) for number, row in enumerate(rows)]
 
 
-def _curve_path(start: int | None, end: int | None) -> str:
-    """Return the path from a row on the left to a row on the right. None: the page has no row in that list."""
-
-    def middle(row: int) -> int:
-        return row * ROW_HEIGHT + ROW_HEIGHT // 2
-
-    if start is not None and end is not None:
-        here, there, half = middle(start), middle(end), CURVES_WIDTH // 2
-        return f"M0,{here} C{half},{here} {half},{there} {CURVES_WIDTH},{there}"
-    if start is not None:
-        here = middle(start)
-        return f"M0,{here} C20,{here} 32,{here + 15} 36,{here + 38}"
-    here = middle(end or 0)
-    return f"M{CURVES_WIDTH},{here} C80,{here} 68,{here + 15} 64,{here + 38}"
-
-
 def describe_moves(ranks: SlideRanks) -> list[str]:
     """Return what moved, in two or three sentences: the answer, both lists, and without an answer the widest moves."""
-    sentences = [ranks.answer.plain_sentence] if ranks.answer else []
+    sentences = [ranks.answer_sentence] if ranks.answer else []
     comparison = ranks.comparison
     if comparison.k == 1:
         sentences.append("Both lists have the same page." if comparison.same_order else "Each list has another page.")

@@ -87,7 +87,8 @@ class SlideHandlers:
             raise LibraryError("The sample library is not ready yet.", "Try again in a moment.")
         if handlers.is_model_loading(scopes):
             raise LibraryError("The model is still loading.", "Try again in a moment.")
-        return compare_ranks(handlers.engine.search(handlers.build_query(search), scopes, search.methods, search.top))
+        found = handlers.engine.search(handlers.build_query(search), scopes, search.methods, search.top)
+        return compare_ranks(found, handlers.find_outcome(found, search.scope))
 
     def _head(self, search: SearchRequest) -> Markup:
         """Return the question above a slide, with its picture and with the title of its story."""

@@ -13,9 +13,9 @@ from dataclasses import dataclass
 from markupsafe import Markup
 
 from smart_demo.methods import Found, Method
-from smart_demo.search.comparison import Change
+from smart_demo.search.comparison import Change, Move
 from smart_demo.types import SAMPLES, StoredPage
-from smart_demo.ui.format import in_sentence
+from smart_demo.ui.moves import describe_answer, name_places
 from smart_demo.ui.render import NOTHING, render
 
 
@@ -57,7 +57,7 @@ class StoryOutcome:
     @property
     def ranks(self) -> str:
         """Both ranks, from the left to the right one."""
-        return f"{name_place(self.left)} → {name_place(self.right)}"
+        return name_places(self.left, self.right)
 
     @property
     def change(self) -> Change:
@@ -71,34 +71,11 @@ class StoryOutcome:
     @property
     def sentence(self) -> str:
         """The outcome in one sentence that names the right method."""
-        label = self.methods[1].label
-        if self.left == self.right:
-            return f"The same place in both columns: {in_sentence(label)} changes nothing here."
-        if self.left is None or self.right is None:
-            return f"The answer: {self.ranks}."
-        if self.right < self.left:
-            first = "to first place" if self.right == 1 else f"from place {self.left} to {self.right}"
-            return f"{label} lifts the answer {first}."
-        return f"{label} loses here: the answer falls from place {self.left} to {self.right}."
+        return self.describe(self.methods[1].label)
 
-    @property
-    def plain_sentence(self) -> str:
-        """The page's move in one sentence that names no method."""
-        if self.left == self.right:
-            return f"The answer is at {name_place(self.left)} in both lists."
-        if self.left is None or self.right is None:
-            return f"The answer: {self.ranks}."
-        verb = "rises" if self.right < self.left else "falls"
-        return f"The answer {verb} from place {self.left} to place {self.right}."
-
-
-def name_place(rank: int | None) -> str:
-    """Return a rank in words.
-
-    >>> name_place(3), name_place(None)
-    ('place 3', 'no place')
-    """
-    return f"place {rank}" if rank else "no place"
+    def describe(self, name: str) -> str:
+        """Return the outcome in one sentence that calls the right ranking by this name."""
+        return describe_answer(Move(self.change, self.left, self.right), name)
 
 
 STORIES = (

@@ -80,7 +80,11 @@ LIGHT = {
     "fall-soft": "#fbe8dc",
     "trouble": "#8f1d1d",
     "trouble-soft": "#fbe9e7",
-    "mark": "#c8102e",
+    "mark-0": "#5b5f6b",
+    "mark-1": "#c8102e",
+    "mark-2": "#0057b8",
+    "mark-3": "#00724a",
+    "mark-4": "#7a2a8c",
 }
 """Colours by the names that the style sheets use, without their dashes. This is their only definition."""
 DARK = {
@@ -100,7 +104,11 @@ DARK = {
     "fall-soft": "#3b2214",
     "trouble": "#ff9b93",
     "trouble-soft": "#3a1a1a",
-    "mark": "#c8102e",
+    "mark-0": "#5b5f6b",
+    "mark-1": "#c8102e",
+    "mark-2": "#0057b8",
+    "mark-3": "#00724a",
+    "mark-4": "#7a2a8c",
 }
 PRINT = {**LIGHT, "paper": "#fff", "sheet": "#fff", "sunken": "#f1efe9", "line": "#d9d5ca", "line-strong": "#bdb7a8"}
 """Colours on paper: white, with stronger lines."""

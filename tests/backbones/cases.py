@@ -8,11 +8,15 @@ import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
 from smart_demo.backbones.bag_of_words import WordBackbone
+from smart_demo.backbones.embedding_gemma import EmbeddingGemma
 from smart_demo.backbones.minilm import MiniLM
+from smart_demo.backbones.neomme import NeoMME
 from smart_demo.backbones.qwen.model import Qwen3VL
 from smart_demo.config import Settings
 from smart_demo.page_text import Box, Word
 from smart_demo.types import Page, PageId
+from tests.backbones.embedding_gemma.tiny_checkpoint import write_tiny_gemma
+from tests.backbones.neomme.tiny_neomme import write_tiny_neomme
 from tests.backbones.qwen.tiny_checkpoint import write_tiny_qwen
 
 BLANK = np.full((64, 48, 3), 255, dtype=np.uint8)
@@ -53,12 +57,26 @@ def tiny_qwen_folder():
     return write_tiny_qwen(Path(tempfile.mkdtemp(prefix="tiny-qwen-")))
 
 
+@cache
+def tiny_gemma_folder():
+    return write_tiny_gemma(Path(tempfile.mkdtemp(prefix="tiny-gemma-")))
+
+
+@cache
+def tiny_neomme_folder():
+    return write_tiny_neomme(Path(tempfile.mkdtemp(prefix="tiny-neomme-")))
+
+
 def fresh(name):
     """Load a new backbone."""
     if name == "words":
         return WordBackbone(["tide", "table"], width=64)
     if name == "minilm":
         return MiniLM(device="cpu")
+    if name == "tiny-gemma":
+        return EmbeddingGemma.load(str(tiny_gemma_folder()), Settings(visual_tokens=70, dtype="float32"))
+    if name == "tiny-neomme":
+        return NeoMME.load(str(tiny_neomme_folder()), Settings(visual_tokens=16, dtype="float32"))
     return Qwen3VL.load(str(tiny_qwen_folder()), Settings(visual_tokens=16, dtype="float32"))
 
 

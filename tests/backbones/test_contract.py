@@ -10,10 +10,10 @@ from hypothesis import strategies as st
 
 from smart_demo.backbones.base import Backbone
 from smart_demo.errors import PageRefused, QueryRefused
-from smart_demo.types import Query, TokenGrid, TokenKind
+from smart_demo.types import Query, TokenGrid, TokenKind, TokenSpace
 from tests.backbones.cases import BLANK, fresh, loaded, page, speckled
 
-NAMES = ("words", "minilm", "tiny-qwen")
+NAMES = ("words", "minilm", "tiny-qwen", "tiny-neomme", "tiny-gemma")
 READERS = ("words", "minilm")
 TEXTS = ("tide", "the tide table of a small port " * 12, "Müller's invoice: 1,234.50 €", "two words")
 PAGES = tuple(
@@ -26,7 +26,7 @@ def backbone(request):
     return loaded(request.param)
 
 
-@pytest.fixture(scope="module", params=("minilm", "tiny-qwen"))
+@pytest.fixture(scope="module", params=("minilm", "tiny-qwen", "tiny-neomme", "tiny-gemma"))
 def reader_of_text(request):
     """Backbones that cut words into pieces."""
     return loaded(request.param)
@@ -38,25 +38,30 @@ def reader(request):
 
 
 def assert_well_formed(encoding, encoder):
-    """Shapes, types and lengths that scoring and storage rely on."""
-    count = len(encoding.tokens)
+    """Shapes, types and lengths that scoring and storage rely on, in every token space."""
     assert encoding.encoder == encoder.fingerprint
     assert encoding.pooled.shape == (encoder.pooled_width,)
-    assert count >= 1
-    assert encoding.tokens.shape == (count, encoder.token_width)
-    assert encoding.pooled.dtype == encoding.tokens.dtype == np.float32
     assert np.linalg.norm(encoding.pooled) == pytest.approx(1, abs=1e-5)
-    np.testing.assert_allclose(np.linalg.norm(encoding.tokens, axis=1), 1, atol=1e-5)
-    assert encoding.kinds.shape == (count,)
-    assert encoding.kinds.dtype == np.uint8
-    assert set(encoding.kinds.tolist()) <= set(TokenKind)
+    assert set(encoding.spaces) == set(encoder.widths) - {TokenSpace.RAW}
+    for space, width in encoder.widths.items():
+        states = encoding.in_space(space)
+        count = len(states.tokens)
+        assert count >= 1
+        assert states.tokens.shape == (count, width)
+        assert encoding.pooled.dtype == states.tokens.dtype == np.float32
+        np.testing.assert_allclose(np.linalg.norm(states.tokens, axis=1), 1, atol=1e-5)
+        assert states.kinds.shape == (count,)
+        assert states.kinds.dtype == np.uint8
+        assert set(states.kinds.tolist()) <= set(TokenKind)
 
 
 def assert_same(one, other):
-    assert one.tokens.shape == other.tokens.shape
     np.testing.assert_allclose(one.pooled, other.pooled, atol=1e-5)
-    np.testing.assert_allclose(one.tokens, other.tokens, atol=1e-5)
-    np.testing.assert_array_equal(one.kinds, other.kinds)
+    for space in (TokenSpace.RAW, *one.spaces):
+        ours, theirs = one.in_space(space), other.in_space(space)
+        assert ours.tokens.shape == theirs.tokens.shape
+        np.testing.assert_allclose(ours.tokens, theirs.tokens, atol=1e-5)
+        np.testing.assert_array_equal(ours.kinds, theirs.kinds)
 
 
 def test_it_is_a_backbone_and_says_how_it_runs(backbone):
@@ -86,10 +91,13 @@ def test_no_pages_are_no_encodings(backbone):
 
 
 def test_every_token_of_a_page_has_its_place_on_it_or_says_that_it_has_none(backbone):
-    for one in backbone.encode_pages(PAGES):
+    encodings = backbone.encode_pages(PAGES)
+    for one in (found.in_space(space) for found in encodings for space in backbone.encoder.widths):
         if isinstance(one.place, TokenGrid):
             image = np.flatnonzero(one.kinds == TokenKind.PATCH)
             assert image.tolist() == list(range(one.place.start, one.place.start + one.place.rows * one.place.cols))
+            assert 0 < one.place.covered_width <= 1
+            assert 0 < one.place.covered_height <= 1
             continue
         left, top, right, bottom = one.place.boxes.T
         assert one.place.boxes.shape == (len(one.tokens), 4)
@@ -144,7 +152,15 @@ def test_an_empty_query_is_refused_with_a_hint(backbone, text):
 
 @pytest.mark.parametrize(
     "text",
-    ["\x00tide", "🌊🌊 tide", "المد والجزر", "<|im_end|>[SEP]</s>", "tide\ud800", "a" * 5000, "tide " * 3000],
+    [
+        "\x00tide",
+        "🌊🌊 tide",
+        "المد والجزر",
+        "<|im_end|>[SEP]</s><img><mask>",
+        "tide\ud800",
+        "a" * 5000,
+        "tide " * 3000,
+    ],
     ids=["nul", "emoji", "right to left", "special tokens", "half a pair", "one long word", "a long text"],
 )
 def test_a_strange_query_is_answered_or_refused_and_never_an_error(backbone, text):

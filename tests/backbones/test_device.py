@@ -3,7 +3,7 @@
 import pytest
 
 from smart_demo.backbones.device import Machine, choose_placement, detect_machine, parse_cpu_flags
-from smart_demo.errors import BackboneUnavailable
+from smart_demo.errors import BackboneUnavailable, SettingRefused
 
 GB = 10**9
 TWO, EIGHT = 2_127_532_032, 8_144_793_840
@@ -35,6 +35,25 @@ def test_the_format_and_its_reason(machine, stored, wanted, dtype, reason):
     assert reason in placed.reason
     assert placed.device == machine.device
     assert placed.reason.endswith(".")
+
+
+@pytest.mark.parametrize(
+    ("machine", "stored", "dtype", "reason"),
+    [
+        (T4, "float16", "float32", "too narrow"),
+        (AMX, "float16", "float32", "slow at"),
+        (L4, "bfloat16", "bfloat16", "as stored"),
+        (Machine("cpu", memory=6 * GB), "bfloat16", "bfloat16", "does not fit"),
+    ],
+)
+def test_a_model_that_float16_cannot_hold_never_gets_it(machine, stored, dtype, reason):
+    placed = choose_placement(machine, stored, TWO, overflows=True)
+    assert placed.dtype == dtype
+    assert reason in placed.reason
+    with pytest.raises(SettingRefused, match="float16 is too narrow"):
+        choose_placement(machine, stored, TWO, "float16", overflows=True)
+    with pytest.raises(BackboneUnavailable):  # it is not narrowed to fit either
+        choose_placement(Machine("cpu", memory=6 * GB), "float16", TWO, overflows=True)
 
 
 def test_where_float32_does_not_fit_the_stored_format_is_kept_and_said():

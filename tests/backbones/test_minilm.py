@@ -196,7 +196,7 @@ def test_a_page_s_words_are_taken_as_they_are_and_its_picture_is_never_read():
         layer, refused = read.encode_pages([page("tide table", 1), page(text, 2)])
         np.testing.assert_array_equal(layer.tokens, loaded("minilm").encode_pages([page("tide table")])[0].tokens)
         assert str(refused) == "Page 2 of tides.pdf has no words that minilm could read."
-        assert "SMART_BACKBONE" in refused.hint
+        assert "smart_demo fetch neomme-260m" in refused.hint
 
 
 @pytest.mark.parametrize(("text", "asked"), [("", "tide table"), ("port", "port tide table")])
@@ -215,7 +215,7 @@ def test_a_picture_without_words_leaves_the_text_alone_or_is_refused():
     assert encoding.labels == ("tide",)
     with pytest.raises(QueryRefused, match="no words in the picture") as refusal:
         blind.encode_query(Query("", BLANK))
-    assert "SMART_BACKBONE" in refusal.value.hint
+    assert "smart_demo fetch neomme-260m" in refusal.value.hint
 
 
 def test_hints_on_a_public_page_name_no_setting_and_no_package():
@@ -316,7 +316,10 @@ def test_a_query_of_unknown_pieces_is_answered_and_matches_nothing(text, kept):
 
 
 def test_a_page_without_a_known_piece_is_refused_in_a_sentence():
-    for model, hint in ((loaded("minilm"), "SMART_BACKBONE"), (MiniLM(device="cpu", public=True), "Latin letters")):
+    for model, hint in (
+        (loaded("minilm"), "smart_demo fetch neomme-260m"),
+        (MiniLM(device="cpu", public=True), "Latin letters"),
+    ):
         refused, kept = model.encode_pages([page("飛機 維修 。", 3), page("tide", 4)])
         assert str(refused) == "Page 3 of tides.pdf has no words that minilm knows."
         assert hint in refused.hint

@@ -19,23 +19,25 @@ def never(*_):
 @pytest.mark.parametrize(
     ("on_disk", "gpu", "name", "why"),
     [
-        (True, None, QWEN, "disk"),
-        (True, "NVIDIA L4", QWEN, "disk"),
-        (False, "NVIDIA L4", QWEN, "NVIDIA L4"),
-        (False, None, "minilm", "no GPU"),
+        ({QWEN}, "NVIDIA L4", QWEN, "NVIDIA L4"),
+        ({"neomme-260m"}, "NVIDIA L4", QWEN, "NVIDIA L4"),
+        (set(), "NVIDIA L4", QWEN, "NVIDIA L4"),
+        ({"neomme-260m", "embeddinggemma-2", QWEN}, None, "neomme-260m", "neomme-260m on this disk needs none"),
+        ({"embeddinggemma-2"}, None, "embeddinggemma-2", "embeddinggemma-2 on this disk needs none"),
+        ({"neomme-800m"}, None, "minilm", "python -m smart_demo fetch neomme-260m"),
+        ({QWEN}, None, "minilm", f"slow without a GPU: SMART_BACKBONE={QWEN} uses it"),
+        (set(), None, "minilm", "python -m smart_demo fetch neomme-260m"),
     ],
 )
 def test_auto_takes_what_this_machine_can_run_and_says_why(on_disk, gpu, name, why):
-    choice = choose_backbone(Settings(), on_disk=lambda *_: on_disk, gpu=lambda: gpu)
+    choice = choose_backbone(Settings(), on_disk=lambda source, _: source in on_disk, gpu=lambda: gpu)
     assert (choice.name, choice.explicit) == (name, False)
     assert why in choice.reason
     assert choice.reason.endswith(".")
 
 
-def test_auto_asks_for_the_weights_by_the_name_it_would_load():
-    asked = []
-    choose_backbone(Settings(), on_disk=lambda source, _: asked.append(source) or True, gpu=never)
-    assert asked == [QWEN]
+def test_auto_does_not_read_the_disk_if_there_is_a_gpu():
+    assert choose_backbone(Settings(), on_disk=never, gpu=lambda: "NVIDIA L4").name == QWEN
 
 
 @pytest.mark.parametrize("name", [*NAMES, "Qwen/Qwen3-VL-Embedding-2B", "someone/their.model-v2"])
@@ -47,14 +49,19 @@ def test_a_named_backbone_is_taken_without_looking_around(name):
 
 @pytest.mark.parametrize("backbone", ["auto", *NAMES])
 def test_the_reason_on_a_public_page_names_no_setting(backbone):
-    choice = choose_backbone(Settings(backbone=backbone, public=True), on_disk=lambda *_: False, gpu=lambda: None)
-    assert "SMART_" not in choice.reason
-    assert choice.reason.endswith(".")
+    for on_disk in (set(), {QWEN}):
+        settings = Settings(backbone=backbone, public=True)
+        choice = choose_backbone(
+            settings, on_disk=lambda source, _, on_disk=on_disk: source in on_disk, gpu=lambda: None
+        )
+        assert "SMART_" not in choice.reason
+        assert "python" not in choice.reason
+        assert choice.reason.endswith(".")
 
 
 def test_names_are_read_in_any_case():
     assert choose_backbone(Settings(backbone="MiniLM")).name == "minilm"
-    assert choose_backbone(Settings(backbone="AUTO"), on_disk=lambda *_: True, gpu=never).explicit is False
+    assert choose_backbone(Settings(backbone="AUTO"), on_disk=never, gpu=lambda: "L4").explicit is False
 
 
 def test_a_folder_is_taken_whole_and_wins_over_a_hub_id_but_is_not_shown(tmp_path, monkeypatch):

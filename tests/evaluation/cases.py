@@ -151,6 +151,15 @@ def _write_parquet(path: Path, rows: Sequence[Mapping[str, Any]]) -> None:
     parquet.write_table(table.cast(features.arrow_schema), path)
 
 
+def card(**configs: Iterable[tuple[str, str]]) -> str:
+    """Return a set's card: by configuration, (split, files) pairs."""
+    listed = [
+        {"config_name": name, "data_files": [{"split": split, "path": path} for split, path in files]}
+        for name, files in configs.items()
+    ]
+    return f"---\nconfigs: {json.dumps(listed)}\n---\n# A set\n"
+
+
 def colour(red: int, green: int = 0, blue: int = 0, size: tuple[int, int] = (8, 6)) -> bytes:
     """Return a PNG of one colour."""
     file = io.BytesIO()

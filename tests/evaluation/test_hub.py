@@ -12,8 +12,8 @@ from huggingface_hub import errors
 from smart_demo.errors import InputRefused
 from smart_demo.evaluation.collections import read_dataset
 from smart_demo.evaluation.query_sets import CollectionOptions
-from tests.evaluation.cases import JUDGED, colour, picture, write_beir, write_rows
-from tests.evaluation.hub_server import COMMIT, serve_hub
+from tests.evaluation.cases import JUDGED, card, colour, picture, write_beir, write_rows
+from tests.hub_server import COMMIT, serve_hub
 
 pytestmark = pytest.mark.timeout(240)  # processes of their own import the clients of the hub
 READ = """
@@ -30,15 +30,6 @@ for source, options in json.load(sys.stdin):
     else:
         print(json.dumps({"name": found.name, "judged": judged(found)}))
 """
-
-
-def card(**configs):
-    """Return a set's card: by configuration, (split, files) pairs."""
-    listed = [
-        {"config_name": name, "data_files": [{"split": split, "path": path} for split, path in files]}
-        for name, files in configs.items()
-    ]
-    return f"---\nconfigs: {json.dumps(listed)}\n---\n# A set\n"
 
 
 @pytest.fixture(scope="module")

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from smart_demo.evaluation.metrics import METRICS, mrr, ndcg, paired_difference, recall
+from smart_demo.evaluation.metrics import METRICS, mrr, ndcg, paired_difference, recall, stratified_difference
 
 PAGES = [f"p{n}" for n in range(14)]
 rankings = st.permutations(PAGES).flatmap(lambda order: st.integers(0, 14).map(lambda depth: order[:depth]))
@@ -112,6 +112,16 @@ def test_pairs_stay_together():
     found = paired_difference([value + 0.1 for value in base], base)
     assert found.low == pytest.approx(0.1)
     assert found.high == pytest.approx(0.1)
+
+
+def test_sets_count_alike_and_their_queries_are_drawn_apart():
+    """A set of 90 equal differences of 0.2 adds no width: half of the binomial interval of the other set remains."""
+    found = stratified_difference([[0.2] * 90, [1.0] * 50 + [0.0] * 50], [[0.0] * 90, [0.0] * 100])
+    assert found.mean == pytest.approx((0.2 + 0.5) / 2)
+    assert (found.low, found.high) == (pytest.approx(0.1 + 0.40 / 2), pytest.approx(0.1 + 0.60 / 2))
+    assert (found.better, found.same, found.worse) == (140, 50, 0)
+    with pytest.raises(ValueError, match="no sets"):
+        stratified_difference([], [])
 
 
 @settings(max_examples=20)

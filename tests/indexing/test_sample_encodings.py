@@ -21,7 +21,7 @@ from smart_demo.server.picture_addresses import PagePicture, PictureAddresses, P
 from smart_demo.store.encodings_file import EncodingsFile, write_encodings
 from smart_demo.store.library import Library
 from smart_demo.store.page_files import PageFiles
-from smart_demo.store.prepared_page import encode_pictures, prepare_again, read_encoded_page
+from smart_demo.store.prepared_page import encode_pictures, prepare_encoded, read_encoded_page
 from smart_demo.types import SAMPLES, Query, TokenSpace
 from tests.apps import Counting, open_words, settings_below
 from tests.broken_disk import dies_after
@@ -300,8 +300,8 @@ def test_a_list_may_not_point_out_of_its_file(settings, exported):
 def test_a_kill_leaves_pages_whole_or_absent_and_with_both_pictures_or_none(exported, tmp_path):
     file = EncodingsFile.open(exported)
     encoded = file.read(next(iter(file.pages)), WORDS)
-    undrawn = prepare_again(encoded, encoded.page)
-    drawn = prepare_again(encoded, encoded.page, encode_pictures(np.zeros((60, 40, 3), np.uint8)))
+    undrawn = prepare_encoded(encoded, encoded.page)
+    drawn = prepare_encoded(encoded, encoded.page, encode_pictures(np.zeros((60, 40, 3), np.uint8)))
     seen = set()
     for step in range(1, 80, 2):
         files = PageFiles(tmp_path / f"killed-{step}")

@@ -138,12 +138,19 @@ def listed(engine: Engine) -> list[dict[str, Any]]:
     return [*pages, *(_plain(document) for document in engine.documents(LOCAL))]
 
 
+def _plain_grid(grid: TokenGrid) -> dict[str, int]:
+    """Return a grid that the page covers, which the pinned pages have."""
+    assert not grid.padded
+    return {"start": grid.start, "rows": grid.rows, "cols": grid.cols}
+
+
 def _plain(value: Any) -> dict[str, Any]:
     facts = asdict(value)
     if facts.get("source", "") is None:  # a fact of later pages alone
         del facts["source"]
-    if not facts.get("space_tokens", ()):  # of encoders with several token spaces alone
-        facts.pop("space_tokens", None)
+    for later in ("space_tokens", "reencoded"):  # facts of some pages alone
+        if not facts.get(later):
+            facts.pop(later, None)
     return {
         name: f"{fact['file']}-{fact['number']:04d}"
         if name == "id"
@@ -339,14 +346,18 @@ def read_token_file(path: Path) -> dict[str, Any]:
     place = body.place
     return {
         "page": _plain(head.page),
-        "layout": {name: fact for name, fact in asdict(head.layout).items() if fact or name not in {"words", "spaces"}},
+        "layout": {
+            name: fact
+            for name, fact in asdict(head.layout).items()
+            if fact or name not in {"words", "spaces", "padded"}
+        },
         "start": head.start,
         "rest": head.rest_digest,
         "pictures": list(head.picture_digests),
         "size": head.size,
         "pooled": pooled.tolist(),
         "kinds": body.kinds.tolist(),
-        "place": asdict(place) if isinstance(place, TokenGrid) else place.boxes.tolist(),
+        "place": _plain_grid(place) if isinstance(place, TokenGrid) else place.boxes.tolist(),
         "codes": str(body.codes.codes.dtype),
         "first": body.codes.states()[0].tolist(),
     }

@@ -116,8 +116,8 @@ def test_scopes_and_encoders_are_separate(library):
     assert found(library, encoder=OTHER_ENCODER) == [(LOCAL, page_id(3))]
     assert found(library, []) == found(library, [LOCAL], "c3" * 8) == []
     assert {key[0] for key in found(library, [LOCAL, SAMPLES])} == {LOCAL, SAMPLES}
-    assert library.count_pages_of_other_encoders(LOCAL, ENCODER) == 1
-    assert library.count_pages_of_other_encoders(SAMPLES, ENCODER) == 0
+    assert [page.id for page in library.pages_of_other_encoders(LOCAL, ENCODER)] == [page_id(3)]
+    assert library.pages_of_other_encoders(SAMPLES, ENCODER) == []
 
 
 def test_deleting_a_document_removes_all_its_bytes(library, tmp_path):

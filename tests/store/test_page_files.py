@@ -14,7 +14,10 @@ from PIL import Image
 from smart_demo.errors import LibraryError, StorageFull, TokenFileDamaged
 from smart_demo.page_text import WordSource
 from smart_demo.store import atomic_files, page_files, prepared_page, token_file
+from smart_demo.store.catalogue import Catalogue
 from smart_demo.store.page_files import PageFiles
+from smart_demo.store.page_writer import PageWriter
+from smart_demo.store.upkeep import UnopenedChroma
 from smart_demo.types import LOCAL
 from tests.broken_disk import dies_after, fill_up
 from tests.store.cases import ENCODER, OTHER_ENCODER, files_under, made, page_id, page_of_older_version
@@ -257,3 +260,43 @@ def test_a_receipt_has_a_readable_picture_and_a_thumbnail_of_its_start():
     assert (picture.size, thumbnail.size) == ((471, 10_217), (360, 1_440))
     dark = np.asarray(thumbnail.convert("L"))[:, 180] < 100
     assert 70 <= dark.sum() <= 80  # 100 of 471 × 4 rows
+
+
+def test_death_after_any_step_of_a_change_of_encoder_leaves_the_page_whole_under_either(tmp_path):
+    """If it is there under both, the next start of the change deletes the old one."""
+    step, outcomes = 0, set()
+
+    def opened(folder):
+        files = PageFiles(folder)
+        found = files.scan()
+        catalogue, chroma = Catalogue(found.headers, 9), UnopenedChroma()
+        return files, found, catalogue, PageWriter(files, catalogue, lambda: chroma)
+
+    def act(folder):
+        files, found, _, writer = opened(folder)
+        (old,) = found.headers
+        page, encoding = made(1, encoder=OTHER_ENCODER)
+        pictures = prepared_page.Pictures(files.picture(old), files.thumbnail(old))
+        writer.replace_encoder(old.page, prepared_page.prepare_again(old.page, page, encoding, "int8", pictures))
+
+    while True:
+        step += 1
+        folder = tmp_path / str(step)
+        PageFiles(folder).commit(prepared(1))
+        died = dies_after(step, lambda here=folder: act(here))
+        files, found, catalogue, writer = opened(folder)
+        assert found.damaged == []
+        encoders = {head.page.encoder: head for head in found.headers}
+        assert encoders
+        assert encoders.keys() <= {ENCODER, OTHER_ENCODER}
+        for encoder, head in encoders.items():
+            assert (files.picture(head), files.thumbnail(head)) == prepared(1).pictures
+            files.body(head, verified=False)
+            assert head.page.reencoded == (encoder == OTHER_ENCODER)
+        writer.delete(catalogue.list_replaced_by(LOCAL, OTHER_ENCODER))
+        assert len(files_under(folder)) == 3
+        outcomes.add(frozenset(encoders))
+        if not died:
+            break
+    assert step > 15
+    assert outcomes == {frozenset(some) for some in ([ENCODER], [ENCODER, OTHER_ENCODER], [OTHER_ENCODER])}

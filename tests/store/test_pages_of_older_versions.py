@@ -50,7 +50,7 @@ def test_they_are_found_under_the_fingerprint_of_today_and_nothing_is_written(ol
         pages = library.pages([LOCAL], ENCODER)
         assert {page.id for page in pages} == {page_id(1), page_id(2), page_id(2, 2)}
         assert count_unread(library) == 3
-        assert library.count_pages_of_other_encoders(LOCAL, ENCODER) == 0
+        assert library.pages_of_other_encoders(LOCAL, ENCODER) == []
         for (file, number), vector in pooled_of(library).items():
             assert np.array_equal(vector, -made(file, number)[1].pooled)
         nearest = library.nearest([LOCAL], ENCODER, -made(2, 2)[1].pooled, 1)

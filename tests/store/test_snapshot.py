@@ -120,6 +120,18 @@ def test_a_snapshot_is_written_again_only_after_a_change(filled, monkeypatch):
     assert assert_true(filled) == 7
 
 
+def test_a_page_that_was_encoded_again_stays_marked_in_a_snapshot(filled):
+    (old, *_), again = (head for head in truth(filled).values() if head.page.encoder == OTHER_ENCODER), "c3" * 8
+    page, encoding = made(int(old.page.id.file, 16), encoder=again)
+    with opened(filled) as library:
+        new = library.reencode(old.page, page, encoding, lambda _: None)
+        library.update_snapshots()
+        assert library.pages([LOCAL], OTHER_ENCODER) == ()
+    assert new.reencoded
+    assert assert_true(filled) == 6
+    assert [head.page for head in Snapshots(filled / "index").read(LOCAL, again).headers.values()] == [new]
+
+
 def test_a_snapshot_of_an_earlier_version_is_believed_for_the_pages_of_then(filled):
     """It has no column for what is new: right for files without words, and every other header is read."""
     path = filled / "index" / "snapshots" / f"local.{ENCODER}"

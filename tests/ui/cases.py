@@ -7,7 +7,7 @@ import numpy as np
 
 from smart_demo import scoring
 from smart_demo.errors import Notice, NoticeCode
-from smart_demo.methods import LATE, POOLED, SMART, Found, Method, Parts, Weights, name_weights
+from smart_demo.methods import SMART, Found, Parts, Weights, compared_methods, part_methods
 from smart_demo.types import SAMPLES, Encoder, PageId, Query, QueryEncoding, Scope, StoredPage, TokenKind
 from smart_demo.ui.format import page_key
 from smart_demo.ui.handlers import Handlers
@@ -62,7 +62,7 @@ def found(
     row = np.ones((1, 1), dtype=np.float32)
     notices = (Notice(NoticeCode.QUERY_CUT, notice),) if notice else ()
     encoding = QueryEncoding(Query(query), "e" * 16, row[0], row, kinds, (query,), notices)
-    methods = (POOLED, Method(SMART.name, name_weights(weights), weights), LATE)
+    methods = dict.fromkeys((*compared_methods(weights), *part_methods(weights)))
     results = {method.name: scoring.rank(parts, method, top) for method in methods}
     encoder = Encoder("minilm", "bert", "", "w")
     return Found(encoding.query, encoder, encoding, parts, results, {"encode": 12.0, "score": 3.0, "rank": 0.2})

@@ -115,7 +115,7 @@ def test_pages_of_another_encoder_are_warned_of(start_page, tmp_path):
     other = WordBackbone(["tide"])
     after = start_page("a", main=other)
     list(after.engine.prepare_samples())
-    add_own(after, tmp_path)
+    after.engine.backbones.main()
     samples, mine = (under(after).inspect({"scope": scope})["environment"] for scope in (ON_SAMPLES, ON_MINE))
     assert "The samples were encoded by words" in samples
     assert other.encoder.fingerprint not in samples

@@ -158,6 +158,23 @@ def test_every_reason_is_said_in_words(reason):
     assert "img" not in said
 
 
+def test_every_named_word_has_an_outline_of_its_own_that_the_caption_shows():
+    box = Box(0.1, 0.1, 0.2, 0.3)
+    marks = [Mark(box, labels, 0.5) for labels in (("tide",), ("harbour", "tide"), ("x", "y", "z"))]
+
+    def rings(marks):
+        crop = EvidenceCrop(Box(0, 0, 0.5, 0.5), tuple(marks), 0.5)
+        markup = render_crop(PageCrop(stored(1), crop, 500, 140), CARD_SLOT, lambda *_: "a.webp")
+        view, _, caption = markup.partition("crop-caption")
+        numbers = re.compile(r"crop-ring is-(\d)")
+        return [numbers.findall(part) for part in view.split("crop-mark")[1:]], numbers.findall(caption)
+
+    assert rings(marks) == ([["1"], ["1", "2"], ["3", "4"]], ["1", "2", "3", "4"])
+    assert rings(marks[:1]) == ([["1"]], [])  # one word needs no key
+    far = Mark(box, ("a word beyond those that the caption names",), 0.1)
+    assert rings([*marks, far])[0][-1] == ["0"]
+
+
 @pytest.mark.parametrize("word", HOSTILE)
 def test_words_of_the_query_are_only_text(word):
     mark = Mark(Box(0.1, 0.1, 0.2, 0.3), (word, "tide"), 0.5)

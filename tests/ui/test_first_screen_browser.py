@@ -1,5 +1,7 @@
 """What is on the first screen without scrolling, and what a visitor changes about it: the real app, a real browser."""
 
+import re
+
 import pytest
 from playwright.sync_api import Page, expect
 
@@ -76,6 +78,15 @@ def test_sizes_are_remembered_tune_unfolds_and_the_promise_goes_after_an_own_que
     expect(tune).to_have_attribute("aria-expanded", "true")
     expect(page.get_by_role("spinbutton", name="Late weight")).to_be_visible()
 
+    # A number beyond the slider's range is the nearest one in it, and no error.
+    late = page.get_by_role("spinbutton", name="Late weight")
+    for typed, used in (("99", "4"), ("-3", "0"), ("1", "1")):
+        late.fill(typed)
+        expect(late).to_have_value(used)
+        formula = f"1.00 × pooled + {used}.00 × late" if used != "0" else "one vector per page"
+        expect(page.locator(".column-head.of-right")).to_contain_text(formula, timeout=PATIENCE)
+    expect(page.locator(".toast-body")).to_have_count(0)
+
     page.get_by_role("button", name="serial number P3-2309").click()
     expect(page.locator('.chip[aria-pressed="true"]')).to_have_text("serial number P3-2309", timeout=PATIENCE)
     expect(page.locator(".hero")).to_be_visible()  # an example is no question of one's own
@@ -88,13 +99,19 @@ def test_sizes_are_remembered_tune_unfolds_and_the_promise_goes_after_an_own_que
     expect(page.locator(".hero")).to_be_hidden()
     expect(large).to_have_attribute("aria-pressed", "true")
 
-    # On a phone the right column is beside the window: its head brings it.
+    # On a phone the right column is beside the window: the first pages of both are above, and a tap brings a column.
     page.set_viewport_size({"width": 390, "height": 844})
+    pair = page.get_by_role("group", name="The first page of each column").get_by_role("button")
+    for first, column in zip(pair.all(), ("Pooled only", "SMART"), strict=True):
+        expect(first).to_be_in_viewport(ratio=1)
+        expect(first).to_contain_text(column)
+        expect(first).to_contain_text(re.compile(r"harbour\.pdf\s*page \d · (was|now|same)"))
+    expect(pair.first).to_have_attribute("aria-pressed", "true")
     right = page.locator(".ranking.of-right .card").first
     assert box(page, ".ranking.of-right .card")["left"] > 300
-    head = box(page, "#head-right")
-    assert head["right"] <= 390
-    page.mouse.click(head["left"] + 10, head["top"] + 10)
+    pair.last.click()
     expect(right).to_be_in_viewport(ratio=0.95)
+    expect(pair.last).to_have_attribute("aria-pressed", "true")
+    expect(pair.first).to_have_attribute("aria-pressed", "false")
     visit.leave()
     visit.close()

@@ -3,6 +3,7 @@
 import copy
 import inspect
 import json
+from dataclasses import replace
 from unittest.mock import Mock
 from urllib.parse import parse_qsl
 
@@ -11,6 +12,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from smart_demo.backbones.bag_of_words import WordBackbone
 from smart_demo.backbones.registry import BUNDLED_BACKBONE
 from smart_demo.config import Settings
 from smart_demo.errors import BackboneUnavailable, InputRefused
@@ -26,7 +28,7 @@ from smart_demo.search.request import (
     parse_url_query,
 )
 from smart_demo.server.picture_addresses import OWN_FOLDER, SAMPLES_FOLDER
-from smart_demo.types import LOCAL, SAMPLES
+from smart_demo.types import LOCAL, SAMPLES, Query
 from smart_demo.ui import theme
 from smart_demo.ui.app import build_app
 from smart_demo.ui.events import show_errors_as_toast
@@ -113,6 +115,35 @@ def test_a_fallback_from_a_model_that_cannot_be_loaded_names_the_reason(start_pa
     fallen.engine.backbones.main()
     assert "The hub cannot be reached." in fallen.background_state().serving.reason
     assert fallen.background_state().serving.name == BUNDLED_BACKBONE
+
+
+class Eyes(WordBackbone):
+    """A model of another name."""
+
+    @property
+    def encoder(self):
+        return replace(super().encoder, name="eyes")
+
+
+def test_until_a_model_has_encoded_the_samples_another_answers_there_and_the_page_says_so(start_page):
+    handlers = start_page(main=Eyes(["tide"]))
+    app = build_app(handlers.engine, handlers.preparation, handlers.picture_addresses)
+    (poll,) = (fn for fn in app.fns.values() if fn.api_name == "look")
+
+    def shown():
+        """Return what a visitor's page shows of the models."""
+        updates = poll.fn(["", ""], ["", "", ""], *[None] * (len(poll.inputs) - 2)).values()
+        return " ".join(str(value) for value in updates if isinstance(value, str))
+
+    list(handlers.engine.prepare_samples())
+    main = handlers.engine.backbones.main()
+    assert "words answers on the samples: eyes has not encoded all of them." in shown()
+    assert "The samples are served by words." in shown()
+    assert handlers.engine.search(Query("tide"), [SAMPLES]).encoder.name == "words"
+    list(handlers.engine.prepare_samples(main))
+    assert "words answers" not in shown()
+    assert "served by" not in shown()
+    assert handlers.engine.search(Query("tide"), [SAMPLES]).encoder.name == "eyes"
 
 
 def test_the_background_state_is_idle_when_done_and_changes_when_a_page_is_deleted(fresh_page):

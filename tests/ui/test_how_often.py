@@ -13,8 +13,10 @@ from smart_demo.search.request import ON_BOTH, ON_MINE, ON_SAMPLES, parse_reques
 from smart_demo.server.visitors import visitor_scope
 from smart_demo.types import LOCAL, SAMPLES, Query, Scope
 from smart_demo.ui.app import build_app
+from smart_demo.ui.format import page_key
 from smart_demo.ui.handlers import Handlers
 from smart_demo.ui.how_often import HowOften
+from smart_demo.ui.slides import PAGES, SlideHandlers
 from tests.apps import Counting, handlers_of, open_words, settings_below
 from tests.documents import write_pdf
 from tests.ui.cases import NONSENSE
@@ -341,4 +343,7 @@ def test_a_judged_question_shows_its_answer_page_with_both_places(private):
         assert f"The answer is page {number} of {document}." in shown.joined
         label = f"{left.method.label}: place {left.ranks[key]}; {right.method.label}: place {right.ranks[key]}"
         assert label in shown.values("aria-label", "p")
+        slide = SlideHandlers(private, how_often).slide({"asked": request.fields, "slide": PAGES})
+        assert f'data-slide-page="{page_key(*key)}"' in slide["markup"]
+        assert "✓ The answer" in slide["markup"] or "<h2>The answer</h2>" in slide["markup"]
     assert "The answer is" not in ParsedMarkup(private.render_answer(parse_request("another question"))).joined

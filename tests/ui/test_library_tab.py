@@ -1,12 +1,13 @@
 """The Library tab: documents, uploads and limits, without a browser."""
 
 import threading
+from dataclasses import replace
 
 import pytest
 
 from smart_demo.backbones.bag_of_words import WordBackbone
 from smart_demo.config import read_settings
-from smart_demo.indexing.progress import FileOutcome, Progress, State
+from smart_demo.indexing.progress import FileOutcome, Progress, ReencodingProgress, State
 from smart_demo.indexing.samples import Samples
 from smart_demo.types import LOCAL, SAMPLES, Document
 from smart_demo.ui.format import strip_unprintable
@@ -49,8 +50,22 @@ def test_samples_cannot_be_deleted():
     assert not seen.find("button")
 
 
-def test_pages_of_another_encoder_are_announced():
-    assert "3 pages of another model are kept" in ParsedMarkup(render_documents([], 3, loading=False)).text
+def test_pages_of_another_encoder_are_announced_with_the_button_that_encodes_them_again():
+    seen = ParsedMarkup(render_documents([], 3, loading=False))
+    assert "3 pages were encoded by another model and are not searched. Encode them again" in seen.text
+    done = ReencodingProgress(3, 1, 1, 1, ("Page 2 is damaged.",), seconds_left=12.0)
+    seen = ParsedMarkup(render_documents([], 2, 0, done, loading=False))
+    assert "again: 2 of 3 pages · about 20 seconds left Stop" in seen.text
+    assert "damaged" not in seen.text
+    seen = ParsedMarkup(render_documents([], 2, 0, replace(done, running=False), loading=False))
+    assert "1 page keeps its old encoding. Page 2 is damaged." in seen.text
+    assert [button["data-reencoding"] for button in seen.find("button")] == ["start"]
+
+
+def test_documents_say_how_many_pages_are_encoded_from_stored_pictures():
+    for pages, facts in ((4, "9 pages · 1 kB · 4 from stored pictures"), (9, "1 kB · from stored pictures")):
+        document = Document(LOCAL, "a" * 16, "x.pdf", 9, 9, 1000, pages)
+        assert facts in ParsedMarkup(render_documents([document], 0, loading=False)).text
 
 
 def test_pages_that_an_earlier_version_read_are_announced():

@@ -9,12 +9,14 @@ import pytest
 from smart_demo.backbones.registry import Serving
 from smart_demo.config import read_settings
 from smart_demo.indexing.samples import Samples
-from smart_demo.methods import POOLED, SMART, Reduce, Weights, part_methods
+from smart_demo.methods import POOLED, SMART, Weights
 from smart_demo.scoring import rank
 from smart_demo.search.comparison import Change, Move
+from smart_demo.search.request import parse_request
 from smart_demo.store.quotas import Usage
 from smart_demo.ui import compare, library_tab, page_layout
-from smart_demo.ui.cards import ScorePart, Side, build_columns, describe_move, render_badge, render_facts
+from smart_demo.ui.cards import ScorePart, build_columns, render_badge, render_facts
+from smart_demo.ui.moves import Side, describe_move
 from smart_demo.ui.render import render
 from tests.ui.cases import HOSTILE, found
 from tests.ui.parsed_markup import ParsedMarkup
@@ -108,13 +110,13 @@ def test_ranks_and_bars_equal_a_worked_example():
 
 
 def test_both_columns_state_the_same_late_part_of_a_page():
-    """The right method reduces the maxima, here by their sum; the left one has no late part of its own."""
+    """The weights reduce the maxima, here to their sum, also in the column that does not rank by it."""
     answered = found([0.4, 0.3], [0.1, 0.85])
     parts = replace(
         answered.parts, maxima=np.array([[0.1, 0.3], [0.8, 0.9]], "f4"), kinds=np.repeat(answered.parts.kinds, 2)
     )
-    weights = Weights(reduce=Reduce.SUM)
-    methods = (POOLED, replace(SMART, weights=weights), *part_methods(weights))
+    methods = parse_request(reduce="sum").methods
+    assert len({method.name for method in methods}) == len(methods)
     results = {method.name: rank(parts, method, 2) for method in methods}
     columns = build_columns(replace(answered, parts=parts, results=results))
     for column in (columns.left, columns.right):
@@ -188,6 +190,12 @@ def test_samples_of_another_encoder_are_labelled():
     serving = Serving("qwen3-vl-2b", "qwen3-vl-2b", False, "A GPU was found.")
     assert "The samples are served by minilm." in page_layout.render_footer(serving, "minilm", read_settings({}))
     assert "served by" not in page_layout.render_footer(serving, "qwen3-vl-2b", read_settings({}))
+    said = page_layout.render_status(serving, samples_encoder="minilm")
+    assert "minilm answers on the samples: qwen3-vl-2b has not encoded all of them." in said
+    assert "run python -m smart_demo samples" in said
+    assert "python" not in page_layout.render_status(serving, samples_encoder="minilm", public=True)
+    loading = page_layout.render_status(replace(serving, loading=True), samples_encoder="minilm")
+    assert "You can search the samples now; minilm answers there." in loading
 
 
 def test_every_limit_is_shown_before_an_upload():

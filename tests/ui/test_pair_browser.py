@@ -134,6 +134,8 @@ def test_why_tells_what_decided_with_sums_that_hold_and_both_places(app, browser
     viewer.get_by_role("button", name="Compare with another page").click()
     expect(page.get_by_role("dialog", name="Why").locator(".pair-word[aria-pressed=true]")).to_have_count(1)
     page.keyboard.press("Escape")
+    expect(page).not_to_have_url(re.compile("[?&]why="))  # the browser has gone back, and the page has followed
+    page.evaluate("new Promise((done) => requestAnimationFrame(() => setTimeout(done)))")
     expect(viewer).to_be_visible()
     expect(viewer.get_by_role("button", name="Compare with another page")).to_be_focused()
     visit.close()

@@ -147,21 +147,22 @@ def test_a_page_without_uploads_has_no_slides_of_visitors_documents(public_page)
 
 @pytest.mark.parametrize("text", HOSTILE)
 def test_hostile_names_and_queries_are_only_words(text):
-    ranks = compare_ranks(found([0.9, 0.1], [0.1, 0.9], document=text, query=text))
+    ranks = compare_ranks(found([0.9, 0.1], [0.1, 0.9], document=text, query=text), None)
     for markup in (render_pages(ranks, ""), render_ranks(ranks, "")):
         assert not re.search("[\u202a-\u202e\x00\x1b]", read(markup).text)
 
 
 def test_the_rankings_are_named_by_what_they_compare():
     for weights, name in ((Weights(1, 1), "Overall + detail match"), (Weights(0, 1), "Detail match")):
-        slide = read(render_pages(compare_ranks(found([0.9, 0.1], [0.1, 0.9], weights=weights)), ""))
+        slide = read(render_pages(compare_ranks(found([0.9, 0.1], [0.1, 0.9], weights=weights), None), ""))
         assert re.findall(r"Overall match|Overall \+ detail match|Detail match", slide.text) == ["Overall match", name]
         formula = "1.00 × pooled + 1.00 × late" if weights.pooled else "1.00 × late"
         assert slide.by_class["slide-terms"][1].endswith(formula)
 
 
 def story_ranks(pooled, late, top=3):
-    return compare_ranks(found(pooled, late, top=top, document=STORIES[0].document, query=STORIES[0].query))
+    answered = found(pooled, late, top=top, document=STORIES[0].document, query=STORIES[0].query)
+    return compare_ranks(answered, find_outcome(answered))
 
 
 def test_an_answer_below_both_lists_has_a_row_in_each_that_shows_its_fall():
@@ -171,15 +172,15 @@ def test_an_answer_below_both_lists_has_a_row_in_each_that_shows_its_fall():
     assert slide.by_class["slide-rank"] == ["1", "2", "3", "4", "1", "2", "3", "6"]
     assert len(slide.by_class["is-beyond"]) == 2
     assert len(slide.by_class["is-lower"]) == 1
-    assert "The answer falls from place 4 to place 6." in slide.text
+    assert "Overall + detail match loses here: the answer falls from place 4 to 6." in slide.text
 
 
 def test_what_moved_is_said():
-    ranks = compare_ranks(found([0.9, 0.8, 0.7, 0.1], [0.0, 0.05, 0.5, 2.0]))
+    ranks = compare_ranks(found([0.9, 0.8, 0.7, 0.1], [0.0, 0.05, 0.5, 2.0]), None)
     said = " ".join(describe_moves(ranks))
     assert said.startswith("2 of 3 pages are in both lists.")
     assert "report.pdf, page 4 rises most, from place 4 to place 1." in said
-    same = compare_ranks(found([0.9, 0.8], [0.9, 0.8]))
+    same = compare_ranks(found([0.9, 0.8], [0.9, 0.8]), None)
     assert describe_moves(same) == ["Both lists have the same 2 pages in the same order."]
 
 

@@ -27,8 +27,8 @@ MEASURE = """async () => {
     return { name: node.className || node.tagName, left, top, right, bottom };
   };
   const all = (selector) => [...document.querySelectorAll(`dialog.slides ${selector}`)];
-  const stage = ".slide-picture, .slide-panel :is(h2, .slide-note, .slide-name), .slide-list :is(h2, .slide-note), "
-    + ".slide-row, .slide-total";
+  const stage = ".slide-picture, .slide-crop:not([hidden]), .slide-panel :is(h2, .slide-note, .slide-name), "
+    + ".slide-list :is(h2, .slide-note), .slide-row, .slide-total";
   const isCut = (node) => node.scrollWidth > node.clientWidth + 1 || node.scrollHeight > node.clientHeight + 1;
   const measure = () => ({
     blocks: all(`.slide-head, .slide-foot, .slides-bar, ${stage}`).map(box),
@@ -64,10 +64,11 @@ def dialog(page: Page) -> Locator:
 
 
 def expect_slide(page: Page, number: int, count: int = SLIDES) -> None:
-    """Wait until a slide is shown with its pictures and maps."""
+    """Wait until a slide is shown with its pictures, maps and crops."""
     expect(dialog(page).get_by_label("Slide", exact=True)).to_have_text(f"{number} of {count}", timeout=PATIENCE)
     undrawn = ".slide-panel:not(:has(.is-map)):not(:has(.slide-map-note:not(:empty)))"
     expect(dialog(page).locator(undrawn)).to_have_count(0, timeout=PATIENCE)
+    expect(dialog(page).locator(".slide-crop[aria-busy]")).to_have_count(0, timeout=PATIENCE)
 
 
 def assert_fits(page: Page, where: str) -> None:
@@ -101,8 +102,10 @@ def test_every_slide_fits_every_projector_and_places_the_answer_in_both_lists(ap
     expect(counts).to_contain_text("63 judged questions", timeout=PATIENCE)
     numbers = re.findall(r"(\d+) (better|equal|worse)", counts.inner_text())
     page.get_by_role("button", name="Present").click()
+    crops = 0
     for number in range(1, SLIDES + 1):
         expect_slide(page, number)
+        crops += dialog(page).locator(".slide-crop .crop-mark").locator("visible=true").count()
         assert_fits(page, f"slide {number} at the first size")
         for width, height in PROJECTORS[1:] * (number in DIFFERENT):
             page.set_viewport_size({"width": width, "height": height})
@@ -112,7 +115,7 @@ def test_every_slide_fits_every_projector_and_places_the_answer_in_both_lists(ap
             break
         story = STORIES[(number - 1) // 2]
         expect(dialog(page).get_by_role("heading", level=1)).to_have_text(story.query)
-        places = re.findall(r"place (\d+)", dialog(page).locator(".slide-foot b").first.inner_text())
+        places = re.findall(r"\d+", dialog(page).locator(".slide-foot b").first.inner_text())
         if number % 2:
             answer = dialog(page).locator(".is-answer").filter(has_text="The answer").first
             expect(answer).to_contain_text(story.document)
@@ -120,6 +123,7 @@ def test_every_slide_fits_every_projector_and_places_the_answer_in_both_lists(ap
             rows = dialog(page).locator(".slide-row.is-answer .slide-rank")
             assert [rows.first.inner_text(), rows.last.inner_text()] == [places[0], places[-1]], story.title
         page.keyboard.press(("ArrowRight", "PageDown", " ")[number % 3])
+    assert crops, "there is room beside two portrait pages"
     shown = dialog(page).locator(".slide-counts")
     for value, name in numbers:
         expect(shown).to_contain_text(re.compile(rf"{value}\s*{name}"))
@@ -169,6 +173,9 @@ def test_an_own_question_has_three_slides_on_a_phone_too(app, browser):
     page.keyboard.press("ArrowLeft")
     expect_slide(page, 1, 3)
     expect(dialog(page)).not_to_contain_text("The answer")
+    crop = dialog(page).locator(".slide-panel").first.locator(".slide-crop")
+    expect(crop.locator(".crop-mark").first).to_be_visible()  # below its page
+    assert crop.bounding_box()["y"] > dialog(page).locator(".slide-picture").first.bounding_box()["y"] + 100
     view = dialog(page).locator(".slides-view")
     assert view.evaluate("(view) => view.scrollWidth <= view.clientWidth && view.scrollHeight > view.clientHeight")
     bar = dialog(page).get_by_role("group", name="Slides").bounding_box()

@@ -68,10 +68,10 @@ def test_a_story_needs_its_own_page_among_the_samples():
 @pytest.mark.parametrize(
     ("pooled", "late", "weights", "sentence"),
     [
-        ([0.9, 0.8], [0.9, 0.1], (1, 1), "The same place in both columns: SMART changes nothing here."),
+        ([0.9, 0.8], [0.9, 0.1], (1, 1), "Place 1 in both: SMART changes nothing here."),
         ([0.9, 0.8], [0.1, 0.9], (1, 1), "SMART loses here: the answer falls from place 1 to 2."),
-        ([0.8, 0.9], [0.9, 0.1], (1, 1), "SMART lifts the answer to first place."),
-        ([0.8, 0.9], [0.9, 0.1], (1, 0), "The same place in both columns: pooled only changes nothing here."),
+        ([0.8, 0.9], [0.9, 0.1], (1, 1), "SMART lifts the answer from place 2 to 1."),
+        ([0.8, 0.9], [0.9, 0.1], (1, 0), "Place 2 in both: pooled only changes nothing here."),
     ],
 )
 def test_the_outcome_is_computed_from_the_rankings(pooled, late, weights, sentence):

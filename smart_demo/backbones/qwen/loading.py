@@ -6,7 +6,7 @@ import logging
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from smart_demo.backbones.checkpoint_files import Checkpoint, read_dtype
+from smart_demo.backbones.checkpoint_files import HUB_IDS, Checkpoint, read_dtype
 from smart_demo.backbones.device import Placement, choose_placement, detect_machine
 from smart_demo.backbones.model_loading import count_parameters, load_model, read_config
 from smart_demo.backbones.qwen.prompt import TOKEN_SIDE, PromptWriter
@@ -66,7 +66,7 @@ def _read_config(checkpoint: Checkpoint) -> dict[str, Any]:
     if not fits:
         raise BackboneUnavailable(
             f"{checkpoint.name} is a model of type {config['model_type']}, not a Qwen3-VL embedding model.",
-            "SMART_BACKBONE takes qwen3-vl-2b, qwen3-vl-8b, or a model fine-tuned from them.",
+            f"SMART_BACKBONE takes {', '.join(HUB_IDS)}, or a model fine-tuned from one of them.",
         )
     return config
 

@@ -13,7 +13,6 @@ from __future__ import annotations
 
 import math
 import unicodedata
-from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any, Self
 
@@ -21,9 +20,10 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image
 
+from smart_demo.backbones.checkpoint_backbone import Grid, Patches, Prompt, label_pieces
 from smart_demo.backbones.word_spans import group_pieces
 from smart_demo.errors import BackboneUnavailable
-from smart_demo.types import Floats, Pixels, TokenKind
+from smart_demo.types import Pixels, TokenKind
 
 TOKEN_SIDE = 32
 """Pixels along a visual token: patches of 16, merged 2 by 2."""
@@ -36,24 +36,6 @@ EMPTY_INPUT = "NULL"
 """Text that the reference writes for an input with neither an image nor words."""
 MAX_PROMPT_TOKENS = 8_192
 """Tokens, template included: the reference's maximum. A longer text is cut, the template never."""
-Kinds = npt.NDArray[np.uint8]
-Ids = npt.NDArray[np.int64]
-
-
-@dataclass(frozen=True, slots=True)
-class Grid:
-    """Number of rows and columns of visual tokens of one image."""
-
-    rows: int
-    cols: int
-
-
-@dataclass(frozen=True, eq=False)
-class Patches:
-    """(rows*cols*4, 1536) float32 normalised patches in the order the vision tower merges them, and their grid."""
-
-    values: Floats
-    grid: Grid
 
 
 def fit_grid(height: int, width: int, budget: int) -> Grid:
@@ -79,7 +61,10 @@ def fit_grid(height: int, width: int, budget: int) -> Grid:
 
 
 def cut_patches(pixels: Pixels, budget: int, processor: Any) -> Patches:  # noqa: ANN401 (transformers is untyped)
-    """Resize `pixels` (H, W, 3) once and cut them with transformers' image processor, whose own resize is off."""
+    """Resize `pixels` (H, W, 3) once and cut them with transformers' image processor, whose own resize is off.
+
+    The values are (rows*cols*4, 1536), normalised, in the order in which the vision tower merges them.
+    """
     height, width, _ = pixels.shape
     grid = fit_grid(height, width, budget)
     size = (grid.cols * TOKEN_SIDE, grid.rows * TOKEN_SIDE)
@@ -128,26 +113,6 @@ class ControlTokens:
         )
 
 
-@dataclass(frozen=True, eq=False)
-class Prompt:
-    """A prompt of L tokens."""
-
-    ids: Ids
-    """(L,) token ids."""
-    kinds: Kinds
-    """(L,) TokenKind of each token."""
-    labels: tuple[str, ...]
-    """Readable text of each of the L tokens."""
-    cut_pieces: int
-    """Number of pieces of the text that exceed the window and are left out."""
-    text_pieces: int
-    """Number of pieces of the whole text."""
-    words: tuple[int, ...]
-    """Index of each token's word, as in `QueryEncoding`."""
-    word_texts: tuple[str, ...]
-    """Text of each word, as in `QueryEncoding`."""
-
-
 @dataclass(slots=True)
 class _Draft:
     """A prompt under construction."""
@@ -186,7 +151,7 @@ class PromptWriter:
         room = max(0, window - len(head.ids) - len(tail.ids))
         own, word_texts = group_pieces(text, spans[:room])
         words = (-1,) * len(head.ids) + own + (-1,) * len(tail.ids)
-        head.add(ids[:room], _labels(text, spans[:room]), TokenKind.CONTENT)
+        head.add(ids[:room], label_pieces(text, spans[:room]), TokenKind.CONTENT)
         head.ids += tail.ids
         head.kinds += tail.kinds
         head.labels += tail.labels
@@ -233,7 +198,7 @@ class PromptWriter:
     def _pieces(self, text: str) -> tuple[list[int], list[str]]:
         """Return the ids and labels of a text's pieces."""
         ids, spans = self._tokenize(text)
-        return ids, _labels(text, spans)
+        return ids, label_pieces(text, spans)
 
     def _tokenize(self, text: str) -> tuple[list[int], list[tuple[int, int]]]:
         """Return the ids of a text's pieces, and the start and end of each in the text."""
@@ -249,8 +214,3 @@ def format_instruction(instruction: str) -> str:
     """
     text = instruction.strip()
     return text if text and unicodedata.category(text[-1]).startswith("P") else text + "."
-
-
-def _labels(text: str, spans: Sequence[tuple[int, int]]) -> list[str]:
-    """Return a label per piece. Each piece of a character gets the whole character: half of one is unreadable."""
-    return [text[start:end].strip() or text[start:end].replace("\n", "↵") or "·" for start, end in spans]

@@ -7,7 +7,7 @@ and f_i = 1/|counted| under the mean, 1 under the sum, 0 for a token that does n
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import numpy.typing as npt
@@ -15,7 +15,7 @@ import numpy.typing as npt
 from smart_demo import scoring
 from smart_demo.methods import Parts, Weights
 from smart_demo.search.explain.matching import Match, TokenLocation
-from smart_demo.types import Floats, TokenKind
+from smart_demo.types import Floats, TokenKind, TokenSpace
 
 PICTURE_LABEL = "▦ picture"
 """Label of the term that joins the patches of a query's picture."""
@@ -79,7 +79,8 @@ def token_factors(kinds: npt.NDArray[np.uint8], weights: Weights) -> Numbers:
     maxima = np.zeros((len(present), len(kinds)), dtype=np.float32)
     maxima[np.arange(len(present)), first] = 1
     parts = Parts(kinds, (), np.zeros(0, np.float32), np.arange(len(present)), maxima)
-    by_kind: Numbers = weights.late * scoring.late_scores(parts, weights).astype(np.float64)
+    one_space = replace(weights, space=TokenSpace.RAW)  # the rule is the same in every space
+    by_kind: Numbers = weights.late * scoring.late_scores(parts, one_space).astype(np.float64)
     return by_kind[kind_of]
 
 

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 import numpy as np
+import numpy.typing as npt
 
 from smart_demo.page_text import Box
 from smart_demo.search.explain.attribution import Attribution, Term
@@ -32,6 +33,13 @@ MAX_MARKS = 12
 """Maximum number of outlined places, the strongest, in one crop."""
 VERTICAL_RATIO = 3
 """Height over width of a box above which its word runs vertically, so that its width is the size of its print."""
+MAX_SNAP = 0.07
+"""Part of a crop's width or height by which an edge moves outwards at most to cut no word: print gets smaller by it."""
+WORTH_MOVING = 0.05
+"""Part of a crop's width or height by which an edge moves to cut one word less, if no winner is in that word's line."""
+GAP = 0.1
+"""Distance of an edge from the words beside it, in heights of their boxes; words are at least twice as far apart."""
+Numbers = npt.NDArray[np.float64]
 _ROUNDING = 1e-6
 """Fractions of a page that single precision may move an edge."""
 
@@ -93,14 +101,18 @@ class WonPlace:
     contribution: float
 
 
-def find_crop(attribution: Attribution, width: float, height: float, slot: Slot) -> EvidenceCrop | NoPlace:
+def find_crop(
+    attribution: Attribution, width: float, height: float, slot: Slot, words: Sequence[Box] = ()
+) -> EvidenceCrop | NoPlace:
     """Return the window of a page whose winners carried most of the late score, or why no place is clear.
 
     Informative words count, or all terms if the query has none; a word counts only if its similarity map has a clear
     location. The window is as large as the slot shows with print of `TEXT_HEIGHT`, and centred on the winners in it. It
-    has the slot's shape, unless the page or its strongest winner does not fit.
+    has the slot's shape, unless the page or its strongest winner does not fit; then its edges move to gaps between
+    words near them, so that letters are not cut.
 
     width, height: pixels of the page's picture.
+    words: boxes of the page's words, in fractions of the page; none if they are unknown.
     """
     places = find_won_places(attribution)
     if isinstance(places, NoPlace):
@@ -118,8 +130,11 @@ def find_crop(attribution: Attribution, width: float, height: float, slot: Slot)
         across, down = narrower, lower
     left, top = _centre(inside, across, down)
     inside = _list_inside(places, left, top, across, down)
-    share = min(1.0, sum(place.contribution for place in inside) / attribution.late)
     box = Box(left, top, left + across, top + down)
+    if words:
+        box = snap_to_words(box, [place.box for place in inside], words, width / height)
+        inside = _list_inside(places, box.left, box.top, box.right - box.left, box.bottom - box.top)
+    share = min(1.0, sum(place.contribution for place in inside) / attribution.late)
     marked = _join_touching(inside) if is_grid else inside
     marks = [Mark(_relative(place.box, box), place.labels, place.contribution) for place in marked]
     return EvidenceCrop(box, tuple(marks[:MAX_MARKS]), share)
@@ -227,6 +242,51 @@ def _centre(places: Sequence[WonPlace], across: float, down: float) -> tuple[flo
     left = (around.left + around.right - across) / 2
     top = (around.top + around.bottom - down) / 2
     return min(max(left, 0.0), 1 - across), min(max(top, 0.0), 1 - down)
+
+
+def snap_to_words(window: Box, kept: Sequence[Box], words: Sequence[Box], aspect: float) -> Box:
+    """Return the window with each edge moved to a gap between words if there is one near it.
+
+    An edge moves outwards by at most MAX_SNAP of the window's size, and inwards as far as the `kept` boxes. A word in a
+    line with one of these is cut only if all positions cut one; any other if the gap is too far away to be worth it.
+
+    aspect: width over height of the page.
+    """
+    boxes = np.array([(word.left, word.top, word.right, word.bottom) for word in words], dtype=np.float64)
+    heights, middles = boxes[:, 3] - boxes[:, 1], (boxes[:, 1] + boxes[:, 3]) / 2
+    in_line = np.zeros(len(boxes), dtype=bool)
+    for box in kept:
+        in_line |= (box.top < middles) & (middles < box.bottom)
+    within = _join(kept)
+    # The left and the right edge count words at the height of the window; the others those between the new edges.
+    beside = (boxes[:, 3] > window.top) & (boxes[:, 1] < window.bottom)
+    spans, gaps = boxes[beside][:, [0, 2]], GAP * heights[beside] / aspect
+    costs, size = np.where(in_line[beside], 1e3, 1.0), window.right - window.left
+    left = _snap_edge(window.left, (window.left - MAX_SNAP * size, within.left), size, spans, gaps, costs)
+    right = _snap_edge(window.right, (within.right, window.right + MAX_SNAP * size), size, spans, gaps, costs)
+    between = (boxes[:, 2] > left) & (boxes[:, 0] < right)
+    spans, gaps = boxes[between][:, [1, 3]], GAP * heights[between]
+    costs, size = np.ones(len(spans)), window.bottom - window.top
+    top = _snap_edge(window.top, (window.top - MAX_SNAP * size, within.top), size, spans, gaps, costs)
+    bottom = _snap_edge(window.bottom, (within.bottom, window.bottom + MAX_SNAP * size), size, spans, gaps, costs)
+    return Box(left, top, right, bottom)
+
+
+def _snap_edge(
+    edge: float, limits: tuple[float, float], size: float, spans: Numbers, gaps: Numbers, costs: Numbers
+) -> float:
+    """Return the position within limits, and on the page, that costs least: by the words it cuts and its distance.
+
+    size: of the window along this axis.
+    spans: (N, 2) start and end of each word. gaps: (N,) wanted distance from it. costs: (N,) of cutting it.
+    """
+    low, high = max(limits[0], 0.0), min(limits[1], 1.0)
+    starts, ends = spans.T
+    positions = np.concatenate([[edge, low, high], starts - gaps, ends + gaps])
+    positions = positions[(low <= positions) & (positions <= high)]
+    cut = (starts + _ROUNDING < positions[:, None]) & (positions[:, None] < ends - _ROUNDING)
+    total = cut @ costs + np.abs(positions - edge) / (WORTH_MOVING * size)
+    return float(positions[int(total.argmin())])
 
 
 def _join(boxes: Sequence[Box]) -> Box:

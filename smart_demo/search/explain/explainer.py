@@ -28,7 +28,7 @@ from smart_demo.search.explain import (
 )
 from smart_demo.store.library import Library
 from smart_demo.store.prepared_page import picture_size
-from smart_demo.types import QueryEncoding, StoredPage, TokenKind
+from smart_demo.types import QueryEncoding, StoredPage, TokenKind, TokenSpace
 
 MAX_CACHED_MATCHES, MAX_CACHED_MATCH_BYTES = 64, 2**21
 """Maximum number of cached matches, and maximum size of each: 134 MB in all. Forty query tokens on a page of 1,750
@@ -114,7 +114,7 @@ class Explainer:
         """Explain one page of a search. Raises LibraryError if the library does not contain it any more."""
         self.discard_deleted_pages()
         stored, position = _find_page(found, page)
-        attribution = explain.attribute(self._match(found.encoding, stored), weights)
+        attribution = explain.attribute(self._match(found.encoding, stored, weights.space), weights)
         ranges = self._colour_ranges(found, weights)
         scored = bool((found.parts.candidates == position).any())
         return Explanation(stored, attribution, scored, ranges.similarity, ranges.contribution, found.parts)
@@ -122,14 +122,17 @@ class Explainer:
     def crop(self, found: Found, page: Key, weights: Weights, slot: Slot) -> PageCrop:
         """Find the part of a page in which most of its late score was won, whether or not the search scored it.
 
-        It does not depend on the two weights, only on which tokens count. Raises LibraryError as `explain`.
+        It does not depend on the two weights, only on which tokens count, and on their space. Raises LibraryError as
+        `explain`.
         """
         self.discard_deleted_pages()
         stored, _ = _find_page(found, page)
         counted = replace(weights, pooled=0.0, late=1.0)
-        attribution = explain.attribute(self._match(found.encoding, stored), counted)
+        attribution = explain.attribute(self._match(found.encoding, stored, counted.space), counted)
         width, height = _fit_picture(stored.width, stored.height)
-        crop = explain.find_crop(attribution, width, height, slot)
+        page_words = self._library.page_words(stored)
+        words = [box for word in page_words.words for box in word.boxes] if page_words else []
+        crop = explain.find_crop(attribution, width, height, slot, words)
         if isinstance(crop, NoPlace):
             return PageCrop(stored, crop)
         across, down = (crop.box.right - crop.box.left) * width, (crop.box.bottom - crop.box.top) * height
@@ -151,13 +154,13 @@ class Explainer:
         swap = explain.find_swap_weight(found.parts, first.page, second.page, weights) if both_scored else None
         return Pairing(found, first, second, explain.compare_pages(first.attribution, second.attribution), swap)
 
-    def _match(self, query: QueryEncoding, page: StoredPage) -> Match:
-        key = (query.query.key, page)
+    def _match(self, query: QueryEncoding, page: StoredPage, space: TokenSpace) -> Match:
+        key = (query.query.key, page, space)
         match = self._matches.get(key)
         if match is None:
             # From the very cosines whose maxima were scored, so that contributions add up to the score.
-            cosines = scoring.cosines(query.tokens, self._library.tokens(page))
-            match = explain.match_tokens(query, self._library.encoding(page), cosines)
+            cosines = scoring.cosines(query.in_space(space).tokens, self._library.tokens(page, space))
+            match = explain.match_tokens(query, self._library.encoding(page), cosines, space)
             # The states are not needed again, and are a hundred times as large as the rest.
             match = replace(match, page=replace(match.page, tokens=np.zeros((0, 0), np.float32)))
             if match.cosines.nbytes <= MAX_CACHED_MATCH_BYTES:
@@ -182,7 +185,7 @@ class Explainer:
         attributions = []
         for page in pages:
             try:
-                attributions.append(explain.attribute(self._match(query, page), weights))
+                attributions.append(explain.attribute(self._match(query, page, weights.space), weights))
             except LibraryError:  # deleted since the search: the range is that of the other pages
                 continue
         return attributions

@@ -220,9 +220,12 @@ def draw_map(page_map: PageMap, colours: ColourRange, *, aspect: float = 1.0) ->
     """
     if isinstance(page_map.place, TokenBoxes):
         return _draw_boxes(page_map, colours, aspect)
-    values = colours.scale(page_map.values)
+    values, place = colours.scale(page_map.values), page_map.place
     patch = min(MAX_PATCH_PIXELS, max(1, MAX_GRID_SIDE_PIXELS // max(values.shape)))
-    return colour_values(_enlarge(values, patch))
+    enlarged = _enlarge(values, patch)
+    shares = zip(enlarged.shape, (place.covered_height, place.covered_width), strict=True)
+    height, width = (max(1, round(size * share)) for size, share in shares)
+    return colour_values(enlarged[:height, :width])  # without the padding beside the page
 
 
 def encode_webp(overlay: Overlay) -> bytes:

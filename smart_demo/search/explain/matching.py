@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import numpy.typing as npt
 
 from smart_demo.page_text import Box
-from smart_demo.types import Floats, PageEncoding, QueryEncoding, TokenBoxes, TokenGrid, TokenKind
+from smart_demo.types import Floats, PageEncoding, QueryEncoding, TokenBoxes, TokenGrid, TokenKind, TokenSpace
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,12 +61,18 @@ class Match:
         return TokenLocation(token, kind, cell_box(place, row, col), Cell(row, col))
 
 
-def match_tokens(query: QueryEncoding, page: PageEncoding, cosines: Floats | None = None) -> Match:
-    """Return all cosines of a query and a page, from which attributions and maps are computed.
+def match_tokens(
+    query: QueryEncoding, page: PageEncoding, cosines: Floats | None = None, space: TokenSpace = TokenSpace.RAW
+) -> Match:
+    """Return all cosines of a query and a page in one token space, from which attributions and maps are computed.
 
-    cosines: (Q, T) as they were scored, if that is not the product of the two: `scoring.cosines` of stored codes.
-    Raises ValueError if the encoders differ, or if the places do not fit the page's tokens.
+    The query and the page of the result have the tokens of that space. cosines: (Q, T) as they were scored, if that is
+    not the product of the two: `scoring.cosines` of stored codes. Raises ValueError if the encoders differ, or if the
+    places do not fit the page's tokens; KeyError if the encoder does not give the space.
     """
+    states = page.in_space(space)
+    query = query.in_space(space)
+    page = replace(page, tokens=states.tokens, kinds=states.kinds, place=states.place, spaces={})
     if query.encoder != page.encoder:
         raise ValueError(f"a query of encoder {query.encoder} and a page of {page.encoder} cannot be compared")
     placed = _find_placed(page)
@@ -76,8 +82,9 @@ def match_tokens(query: QueryEncoding, page: PageEncoding, cosines: Floats | Non
 
 
 def cell_box(place: TokenGrid, row: int, col: int) -> Box:
-    """Return the rectangle of one patch."""
-    return Box(col / place.cols, row / place.rows, (col + 1) / place.cols, (row + 1) / place.rows)
+    """Return the rectangle of one patch on the page, without its padding."""
+    width, height = place.cols * place.covered_width, place.rows * place.covered_height
+    return Box(col / width, row / height, min(1.0, (col + 1) / width), min(1.0, (row + 1) / height))
 
 
 def _chance(states: Floats) -> float:

@@ -62,7 +62,9 @@ def find_swap_weight(parts: Parts, first: StoredPage, second: StoredPage, weight
     """
     rows = [_find_row(parts, page) for page in (first, second)]
     pooled = parts.pooled[parts.candidates[rows]].astype(np.float64)
-    late = scoring.late_scores(replace(parts, candidates=parts.candidates[rows], maxima=parts.maxima[rows]), weights)
+    spaces = {space: own._replace(maxima=own.maxima[rows]) for space, own in parts.spaces.items()}
+    both = replace(parts, candidates=parts.candidates[rows], maxima=parts.maxima[rows], spaces=spaces)
+    late = scoring.late_scores(both, weights)
     gap, slope = weights.pooled * (pooled[0] - pooled[1]), float(late[0]) - float(late[1])
     if slope == 0.0:
         return None

@@ -7,6 +7,7 @@
 import { openTabForAnswer } from "./addresses.js";
 import { attachPicture } from "./compare.js";
 import { searchIn, showNote, startUpload } from "./library.js";
+import { askedFields } from "./tools.js";
 
 /** Controls that take dropped files themselves. */
 const OWN_BOXES = "#upload";
@@ -156,8 +157,45 @@ function leaveLine() {
   (box?.checkVisibility() ? box : tab)?.focus({ preventScroll: true });
 }
 
+/** Time in sight after which an outcome counts as seen, and after which it goes by itself. */
+const SEEN_MS = 3_000;
+const MAX_SHOWN_MS = 60_000;
+const TICK_MS = 500;
+
+/** The question on the screen, whatever its weights. */
+function shownQuestion() {
+  const { text, picture, scope } = JSON.parse(askedFields() || "{}");
+  return JSON.stringify([text, picture, scope]);
+}
+
+/** Whether a visitor can see all of an element now. */
+function isInSight(element) {
+  const { top, bottom } = element.getBoundingClientRect();
+  return document.visibilityState === "visible" && element.checkVisibility() && top >= 0 && bottom <= innerHeight;
+}
+
+/** Let an outcome go once it was seen, when another question is answered or after a while; not while it is used. */
+function watchOutcome(element, onSeen) {
+  let outcome = "";
+  let question;
+  let seen = 0;
+  setInterval(() => {
+    const added = element.querySelector(".added");
+    if (added?.textContent !== outcome) {
+      outcome = added?.textContent;
+      question = shownQuestion();
+      seen = 0;
+    }
+    if (!added) return;
+    if (isInSight(added)) seen += TICK_MS;
+    const isDue = seen >= MAX_SHOWN_MS || (seen >= SEEN_MS && shownQuestion() !== question);
+    if (isDue && !added.matches(":hover, :has(:focus-visible)")) onSeen();
+  }, TICK_MS);
+}
+
 /** Hook of the line below the head of the page. */
 export function adding(element, trigger) {
+  watchOutcome(element, () => trigger("clear", {}));
   element.addEventListener("click", (event) => {
     const { ask, adding: act, searchIn: scope } = event.target.closest("button")?.dataset ?? {};
     if (act === "stop") {

@@ -211,6 +211,8 @@ function refreshTabs() {
 
 /** The page, and the page of Why?, to open with the answer; empty if there is none or it was looked for. */
 let wantedPage = "";
+/** The page open in the viewer, or an empty string. */
+let viewedPage = "";
 let wantedPair = "";
 let openPair = () => {};
 
@@ -221,6 +223,7 @@ export function connectPairs(open) {
 
 /** Write the page in the viewer into the address; an empty one means that the viewer was closed. */
 export function showPage(page) {
+  viewedPage = page;
   const before = address.page();
   if (page === before) return;
   if (!page) leave("page", { at: "" });
@@ -399,6 +402,7 @@ function follow() {
     const stays = (wantedPage && dialog.matches(".viewer") && !isBlind) || (wantedPair && dialog.matches(".pair"));
     if (!stays) dialog.close();
     else if (dialog.matches(".pair")) wantedPair = "";
+    else if (wantedPage === viewedPage && storedSearch() === shownSearch()) wantedPage = ""; // it keeps its focus
   }
   refresh();
   document.dispatchEvent(new CustomEvent("addressed"));

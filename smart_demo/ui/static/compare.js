@@ -57,11 +57,23 @@ function focusNextCard(element, card, event) {
   next.focus();
 }
 
-/** On a phone the columns are side by side in a strip: the head of a column brings it into the window. */
+/** On a phone the columns are side by side in a strip: the first page of a column brings it into the window. */
 function showColumn(event) {
-  const head = event.target.closest(".column-head h3");
+  const side = event.target.closest("[data-column]")?.dataset.column;
+  if (!side) return;
   const behavior = prefersCalm() ? "auto" : "smooth";
-  head?.closest(".column-head").scrollIntoView({ behavior, block: "nearest", inline: "start" });
+  const head = event.currentTarget.querySelector(`.column-head.of-${side}`);
+  head.scrollIntoView({ behavior, block: "nearest", inline: "start" });
+}
+
+/** Mark the first page of the column that is in the window of a phone. */
+function markShownColumn() {
+  const strip = document.querySelector(".answer .columns");
+  if (!strip) return;
+  const shown = strip.scrollLeft * 2 > strip.scrollWidth - strip.clientWidth ? "right" : "left";
+  for (const button of document.querySelectorAll("[data-column]")) {
+    setState(button, "aria-pressed", button.dataset.column === shown);
+  }
 }
 
 /** Hook of the results. */
@@ -77,6 +89,7 @@ export function results(element, server, watch, trigger) {
   onCard("click", (card) => openPage(element, card, server, trigger));
   onCard("keydown", (card, event) => focusNextCard(element, card, event));
   element.addEventListener("click", showColumn);
+  element.addEventListener("scroll", markShownColumn, { capture: true, passive: true });
   connectPairs(offerPairs(element, server));
   offerEvidence(element, server);
   offerSlides(server);
@@ -108,6 +121,7 @@ function setTuning(on) {
 /** Mark the state of the buttons of an answer, which comes without it: writing it again removes the attributes. */
 function updateToggles() {
   const { pageSize } = document.documentElement.dataset;
+  markShownColumn();
   for (const button of document.querySelectorAll("[data-tune]")) setState(button, "aria-expanded", isTuning());
   for (const button of document.querySelectorAll("[data-size]")) {
     setState(button, "aria-pressed", button.dataset.size === pageSize);
@@ -150,6 +164,18 @@ function searchInChosenScope(trigger) {
   if (!hasAnswer && isScopeChosen) trigger("input");
   hasAnswer = true;
 }
+
+// ---- values out of range ----
+
+/** Put a number that is typed into a slider's box into its range before Gradio reads it: the server refuses others. */
+function clampTyped(event) {
+  const box = event.target.closest?.('#controls input[type="number"]');
+  if (!box || box.value === "") return;
+  const value = Math.min(Math.max(Number(box.value), Number(box.min)), Number(box.max));
+  if (value !== Number(box.value)) box.value = String(value);
+}
+
+document.addEventListener("input", clampTyped, true);
 
 // ---- the query ----
 

@@ -261,6 +261,11 @@ export function documents(element, server, trigger) {
     if (everything) confirmDeleteAll(everything, server);
     const button = event.target.closest("[data-remove]");
     if (button) confirmDeleteDocument(button, () => trigger("delete", { file: button.dataset.remove }));
+    const reencoding = event.target.closest("[data-reencoding]");
+    if (reencoding) {
+      reencoding.disabled = true; // until the next answer draws it anew
+      trigger(reencoding.dataset.reencoding === "start" ? "select" : "stop", {});
+    }
     const library = event.target.closest("[data-search-in]");
     if (library) searchIn(library.dataset.searchIn);
   });

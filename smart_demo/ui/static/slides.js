@@ -12,6 +12,11 @@ const MAX_STORED = 48;
 /** Slides that are loaded ahead: the second one of a question, and the first one of the next story. */
 const AHEAD = 2;
 const STEPS = { ArrowRight: 1, ArrowDown: 1, PageDown: 1, ArrowLeft: -1, ArrowUp: -1, PageUp: -1 };
+/** Least width of a crop beside its page, over the window's height; its height over that of the page and its width. */
+const MIN_CROP = 0.25;
+const CROP_SHAPE = [0.6, 0.75];
+/** Height of the window, at least, whose crops have print of the size that they have on a card; it grows with it. */
+const CARD_HEIGHT = 540;
 const NOT_READY = "There is no answer to present yet. Search first.";
 
 /** Answers of the server by key, those under way included. Error sentences are not stored. */
@@ -102,7 +107,8 @@ class Slides {
   /** Open the slide of the address. A reload, Back and Forward know its question; another link waits for the answer. */
   #openLinked() {
     this.#waiting = linkedSlide();
-    this.start(storedSearch() || askedFields());
+    const isLinked = document.documentElement.classList.contains("is-linked"); // the page came with another answer
+    this.start(storedSearch() || (isLinked ? "" : askedFields()));
   }
 
   /** Show the waiting slide, or say why it cannot be shown yet. */
@@ -174,6 +180,7 @@ class Slides {
     }
     this.view.innerHTML = answer.markup;
     this.view.scrollTop = 0;
+    this.#fillCrops();
     this.#fillPictures(position, turn).then(() => turn === this.#turn && this.#loadAhead(answer.next, AHEAD));
   }
 
@@ -218,7 +225,7 @@ class Slides {
 
   #drawMap(place, map, turn) {
     if (turn !== this.#turn) return;
-    const note = place.parentElement.querySelector(".slide-map-note");
+    const note = place.closest(".slide-panel").querySelector(".slide-map-note");
     if (!map.picture) {
       note.textContent = map.sentence ? `No map: ${map.sentence}` : "No clear place";
       note.title = map.note ?? "";
@@ -231,6 +238,26 @@ class Slides {
     placeBox(outline, map.outline ?? [0, 0, 0, 0]);
     outline.hidden = !map.outline;
     place.append(layer("is-map", map.alt), layer("is-copy", ""), outline);
+  }
+
+  /** Show the evidence of each page, if it has a clear place: beside the page if there is room, on a phone below it. */
+  async #fillCrops() {
+    const turn = this.#turn;
+    const places = [...this.view.querySelectorAll(".slide-crop")].filter(placeCrop);
+    const empty = places.filter((place) => !place.firstChild);
+    if (!empty.length) return;
+    const { asked } = this.#position;
+    const scale = Math.max(1, innerHeight / CARD_HEIGHT);
+    const sizeOf = (place) => [place.clientWidth / scale, place.clientHeight / scale];
+    const pages = empty.map((place) => [place.previousElementSibling.dataset.slidePage, ...sizeOf(place)]);
+    const question = { asked, pages };
+    const { crops } = await this.#answers.recall(JSON.stringify(question), () => this.#server.crops(question));
+    if (turn !== this.#turn) return;
+    empty.forEach((place, at) => {
+      place.innerHTML = crops?.[at] ?? "";
+      place.removeAttribute("aria-busy");
+      if (!place.querySelector(".crop-frame")) place.remove(); // the note on the map says that there is no clear place
+    });
   }
 
   /** Show a sentence in place of a slide, with a button that tries again. */
@@ -276,6 +303,7 @@ class Slides {
     });
     this.dialog.addEventListener("keydown", (event) => this.#press(event));
     this.dialog.addEventListener("close", () => this.#onClose());
+    new ResizeObserver(() => this.isOpen && this.#position && this.#fillCrops()).observe(this.view);
     document.addEventListener("fullscreenchange", () => {
       this.full.textContent = document.fullscreenElement ? "Leave full screen" : "Full screen";
     });
@@ -328,6 +356,24 @@ class Slides {
     const chips = [...document.querySelectorAll("#examples .chip")];
     chips.find((chip) => chip.dataset.query === text)?.click();
   }
+}
+
+/** Size the place of a crop, and return whether it has room. */
+function placeCrop(place) {
+  const shown = place.parentElement;
+  place.hidden = false;
+  if (getComputedStyle(shown).flexWrap === "wrap") {
+    place.removeAttribute("style");
+    return true;
+  }
+  const { offsetWidth, offsetHeight } = place.previousElementSibling;
+  const room = shown.clientWidth - offsetWidth - Number.parseFloat(getComputedStyle(shown).columnGap);
+  const [ofPage, ofWidth] = CROP_SHAPE;
+  place.hidden = room < MIN_CROP * innerHeight;
+  place.style.width = `${room}px`;
+  place.style.height = `${Math.min(offsetHeight * ofPage, room * ofWidth)}px`;
+  if (place.hidden) place.removeAttribute("aria-busy");
+  return !place.hidden;
 }
 
 let slides;

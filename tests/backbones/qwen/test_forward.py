@@ -7,11 +7,11 @@ import numpy as np
 import pytest
 import torch
 
+from smart_demo.backbones.checkpoint_backbone import ModelInput, Prompt, States, select_tokens
 from smart_demo.backbones.device import Placement, run_on_zerogpu
-from smart_demo.backbones.qwen.model import ForwardPass, ModelInput, select_tokens
-from smart_demo.backbones.qwen.prompt import Prompt
+from smart_demo.backbones.qwen.model import QwenForward
 from smart_demo.errors import BackboneUnavailable
-from smart_demo.types import TokenKind
+from smart_demo.types import TokenKind, TokenSpace
 
 
 class Echo:
@@ -33,20 +33,31 @@ def prompt(*ids):
 
 
 def forward(model, batch=3):
-    return ForwardPass(model, Placement("cpu", "float32", sharded=False, batch=batch, reason=""))
+    return QwenForward(model, Placement("cpu", "float32", sharded=False, batch=batch, reason=""))
+
+
+def row(*values):
+    return np.array(values, np.float32)
+
+
+def select_raw(written, states, positions):
+    """Return the pooled vector and the kept tokens of the raw space."""
+    pooled, found = select_tokens(written, states, {TokenSpace.RAW: np.array(positions, np.int64)})
+    return pooled, found[TokenSpace.RAW]
 
 
 def test_answers_come_in_the_order_of_the_questions_whatever_shares_a_pass():
     model = Echo(room=9)
     made = forward(model).states([ModelInput(prompt(*ids), None) for ids in ([1, 2], [3], [4, 5], [6], [7, 8], [9, 1])])
-    assert [states[:, 0].tolist() for states in made] == [[1, 2, 2], [3, 3], [4, 5, 5], [6, 6], [7, 8, 8], [9, 1, 1]]
+    assert [states.tokens[:, 0].tolist() for states in made] == [[1, 2], [3], [4, 5], [6], [7, 8], [9, 1]]
+    assert [states.pooled[0] for states in made] == [2, 3, 5, 6, 8, 1]
     assert sorted(model.passes) == [1, 2, 3]
 
 
 def test_a_batch_that_does_not_fit_is_taken_one_by_one():
     model = Echo(room=1)
     made = forward(model).states([ModelInput(prompt(1), None), ModelInput(prompt(2), None)])
-    assert [states[0, 0] for states in made] == [1, 2]
+    assert [states.tokens[0, 0] for states in made] == [1, 2]
     assert model.passes == [2, 1, 1]
 
 
@@ -54,20 +65,32 @@ def test_what_does_not_fit_even_alone_is_refused_in_words():
     (states,) = forward(Echo(room=0)).states([ModelInput(prompt(1), None)])
     assert states is None
     with pytest.raises(ValueError, match="memory is too small"):
-        select_tokens(prompt(1), states, np.array([True]))
+        select_raw(prompt(1), states, [0])
 
 
 @pytest.mark.parametrize("value", [np.nan, np.inf, 0.0])
 def test_states_without_a_direction_are_refused(value):
     with pytest.raises(ValueError, match="SMART_DTYPE=float32"):
-        select_tokens(prompt(1, 2), np.array([[1, 1], [value, value], [1, 1]], np.float32), np.array([True, True]))
+        select_raw(prompt(1, 2), States(row(1, 1), np.stack([row(1, 1), row(value, value)])), [0, 1])
+    with pytest.raises(ValueError, match="SMART_DTYPE=float32"):
+        select_raw(prompt(1), States(row(value, value), row(1, 1)[None]), [0])
 
 
 def test_if_no_token_is_kept_the_pooled_vector_is_the_one_token():
-    made = select_tokens(prompt(1, 2), np.array([[3, 4], [1, 1], [0, 5]], np.float32), np.array([False, False]))
-    assert made.pooled.tolist() == [0, 1]
+    pooled, made = select_raw(prompt(1, 2), States(row(0, 5), np.stack([row(3, 4), row(1, 1)])), [])
+    assert pooled.tolist() == [0, 1]
     assert made.tokens.tolist() == [[0, 1]]
     assert len(made.kinds) == len(made.labels) == 1
+
+
+def test_each_space_keeps_its_own_tokens_in_the_order_asked_for():
+    states = States(row(1, 0), np.stack([row(2, 0), row(0, 3)]), {TokenSpace.TRAINED: np.stack([row(5), row(-6)])})
+    kept = {TokenSpace.RAW: np.array([1]), TokenSpace.TRAINED: np.array([1, 0])}
+    _, made = select_tokens(prompt(7, 8), states, kept)
+    assert made[TokenSpace.RAW].tokens.tolist() == [[0, 1]]
+    assert made[TokenSpace.RAW].labels == ("8",)
+    assert made[TokenSpace.TRAINED].tokens.tolist() == [[-1], [1]]
+    assert made[TokenSpace.TRAINED].labels == ("8", "7")
 
 
 def test_elsewhere_than_on_zerogpu_the_function_is_left_alone(monkeypatch):

@@ -60,10 +60,21 @@ def test_weights_that_did_not_load_completely_are_refused(tiny_qwen_copy, change
     assert caught.value.hint
 
 
-def test_a_head_for_words_may_be_there_and_changes_nothing(tiny_qwen, tiny_qwen_copy):
-    rewrite(tiny_qwen_copy, lambda w: w.update({"lm_head.weight": torch.ones(w[LAYER].shape[1], 64)}))
+@pytest.mark.parametrize("tied", [True, False])
+@pytest.mark.parametrize("has_head", [True, False])
+def test_a_head_for_words_may_be_there_or_not_and_changes_nothing(tiny_qwen, tiny_qwen_copy, tied, has_head):
+    """Qwen3-VL-Embedding-8B has none, though its configuration says that the head is not tied to the embeddings."""
+    config = json.loads((tiny_qwen_copy / "config.json").read_text())
+    config["tie_word_embeddings"] = config["text_config"]["tie_word_embeddings"] = tied
+    (tiny_qwen_copy / "config.json").write_text(json.dumps(config))
+    weights = load_file(tiny_qwen_copy / "model.safetensors")
+    assert not any("lm_head" in name for name in weights)  # the tiny model ties it, so it is not in its file
+    if has_head:
+        head = {"lm_head.weight": torch.ones_like(weights["model.language_model.embed_tokens.weight"])}
+        rewrite(tiny_qwen_copy, lambda w: w.update(head))
     ours, theirs = load(tiny_qwen_copy).encode_query(Query("motor")), load(tiny_qwen).encode_query(Query("motor"))
     np.testing.assert_array_equal(ours.tokens, theirs.tokens)
+    np.testing.assert_array_equal(ours.pooled, theirs.pooled)
 
 
 def test_keys_as_the_inner_model_saves_them_load_too(tiny_qwen, tiny_qwen_copy):

@@ -6,7 +6,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from transformers.models.qwen2_vl.image_processing_pil_qwen2_vl import Qwen2VLImageProcessorPil, smart_resize
 
-from smart_demo.backbones.qwen.prompt import Grid, cut_patches, fit_grid
+from smart_demo.backbones.checkpoint_backbone import Grid
+from smart_demo.backbones.qwen.prompt import cut_patches, fit_grid
 from tests.backbones.qwen.cases import patches_one_by_one, picture
 
 A4 = {64: (288, 192), 128: (416, 288), 256: (608, 416), 384: (736, 512), 512: (832, 608), 768: (1024, 736),

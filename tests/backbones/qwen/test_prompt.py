@@ -5,7 +5,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from transformers import AutoTokenizer
 
-from smart_demo.backbones.qwen.prompt import Grid, PromptWriter, format_instruction
+from smart_demo.backbones.checkpoint_backbone import Grid
+from smart_demo.backbones.qwen.prompt import PromptWriter, format_instruction
 from smart_demo.errors import BackboneUnavailable
 from smart_demo.types import TokenKind
 from tests.backbones.qwen.cases import DOCUMENT, QUERY

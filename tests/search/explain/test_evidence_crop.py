@@ -15,9 +15,11 @@ from smart_demo.search.explain import EvidenceCrop, NoPlace, Slot, attribute, ma
 from smart_demo.search.explain.evidence_crop import (
     MAX_ENLARGEMENT,
     MAX_MARKS,
+    MAX_SNAP,
     WonPlace,
     choose_window,
     find_won_places,
+    snap_to_words,
 )
 from smart_demo.types import TokenBoxes
 from tests.search.explain.cases import (
@@ -147,6 +149,56 @@ def test_the_crop_does_not_depend_on_the_weight(seed, late, counted):
     else:
         assert other.box == one.box
         assert other.share == pytest.approx(one.share)
+
+
+word_box = st.builds(
+    lambda left, line, wide: Box(left / 128, line / 16, min(left + wide, 128) / 128, line / 16 + 1 / 24),
+    st.integers(0, 120),
+    st.integers(0, 14),
+    st.integers(2, 14),
+)
+
+
+def count_cut(words, edge):
+    """Oracle: the number of words that a vertical edge cuts."""
+    return sum(word.left + 1e-5 < edge < word.right - 1e-5 for word in words)
+
+
+@given(st.lists(word_box, min_size=1, max_size=40), st.integers(0, 39), st.integers(30, 90), st.integers(2, 8))
+def test_edges_move_to_gaps_between_words(words, strongest, across, lines):
+    kept = words[strongest % len(words)]
+    across, down = max(across / 128, kept.right - kept.left), lines / 16
+    left = min(max((kept.left + kept.right - across) / 2, 0), 1 - across)
+    top = min(max((kept.top + kept.bottom - down) / 2, 0), 1 - down)
+    window = Box(left, top, left + across, top + down)
+    snapped = snap_to_words(window, [kept], words, 1.0)
+    assert contains(Box(0, 0, 1, 1), snapped)
+    assert contains(snapped, kept)
+    line = [one for one in words if kept.top < (one.top + one.bottom) / 2 < kept.bottom]
+    reach = MAX_SNAP * across
+    for edge, low, high in (
+        (snapped.left, max(0, window.left - reach), kept.left),
+        (snapped.right, kept.right, min(1, window.right + reach)),
+    ):
+        assert low - 1e-6 <= edge <= high + 1e-6
+        fewest = min(count_cut(line, position) for position in np.linspace(low, high, 200))
+        assert count_cut(line, edge) <= fewest, "another position cuts fewer words of the line"
+
+
+def test_a_crop_of_known_words_cuts_none_of_the_winners_line():
+    line = 18 / A4[1]
+    word = 0.055  # words of that width with gaps between them, over the width of the page
+    row = [(0.02 + n * 0.065, 0.5, 0.02 + n * 0.065 + word, 0.5 + line) for n in range(14)]
+    attribution = attribution_of(asked_for("harbour"), words_page([row[7]]))
+    across = {}
+    for words in ((), tuple(Box(*box) for box in row)):
+        crop = explain.find_crop(attribution, *A4, CARD_SLOT, words)
+        cut = [box for box in row for edge in (crop.box.left, crop.box.right) if box[0] < edge < box[2]]
+        assert bool(cut) != bool(words)
+        across[bool(words)] = crop.box.right - crop.box.left
+        scale = CARD_SLOT.width / (across[bool(words)] * A4[0])
+        assert 18 * min(scale, MAX_ENLARGEMENT) >= 12, "print stays readable"
+    assert across[True] <= across[False] * (1 + 2 * MAX_SNAP)
 
 
 def test_the_crop_holds_the_words_that_won_at_reading_size():

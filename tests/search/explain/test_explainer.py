@@ -67,7 +67,7 @@ def test_a_deleted_page_takes_its_matches_along(explaining):
     for key in keys(explaining):
         explaining.explain(ASKED, [LOCAL], key)
     explaining.delete_document(LOCAL, gone[1].file)
-    kept = {page.key for _, page in explaining._explainer._matches._values}
+    kept = {page.key for _, page, _ in explaining._explainer._matches._values}
     assert kept == set(keys(explaining))
     assert gone not in kept
     with pytest.raises(LibraryError):
