@@ -241,7 +241,7 @@ class Engine:
         )
 
     def prepare_samples(self, backbone: Backbone | None = None) -> Generator[Progress]:
-        """Take what is missing of the samples from encodings files and encode the rest, by default for the bundled model.
+        """Take what is missing of the samples from encodings files and encode the rest, by default by minilm.
 
         Documents that are no longer in the sample folder are deleted. `draw_samples` draws the pages from files.
         """

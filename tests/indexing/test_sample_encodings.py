@@ -26,7 +26,7 @@ from smart_demo.types import SAMPLES, Query, TokenSpace
 from tests.apps import Counting, open_words, settings_below
 from tests.broken_disk import dies_after
 from tests.documents import write_pdf
-from tests.evaluation.hub_server import COMMIT, serve_hub
+from tests.hub_server import COMMIT, serve_hub
 from tests.indexing.test_samples import PAGES
 
 MINILM = describe_encoder(WEIGHTS)
