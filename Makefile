@@ -12,10 +12,10 @@ PRETTIER_VERSION := 3.10.1
 PRETTIER := $(VENV)/bin/node build/prettier/node_modules/prettier/bin/prettier.cjs --no-config --no-editorconfig \
   --print-width=120 --log-level=warn "smart_demo/ui/static/*.{js,css}"
 
-.PHONY: demo test browsers check audit format samples sample-docs eval evidence bench fuzz chaos load install install-dev clean
+.PHONY: demo test browsers check audit format samples sample-encodings sample-docs eval evidence bench fuzz chaos load install install-dev clean
 .DEFAULT_GOAL := demo
 
-demo: install build/.samples  ## run the app on http://127.0.0.1:7860, with the sample library ready
+demo: install  ## run the app on http://127.0.0.1:7860; the sample library is searchable in seconds
 	$(PYTHON) app.py
 
 test: install-dev  ## run every test, browser tests included, in as many processes as CI has cores
@@ -39,8 +39,11 @@ format: install-dev build/.prettier-$(PRETTIER_VERSION)  ## format the code and 
 	$(PRETTIER) --write
 	$(VENV)/bin/ruff check --fix .
 
-samples: install  ## encode the sample library for the backbone in use
+samples: install  ## prepare the sample library for the backbone in use: minilm's encodings are shipped, others are computed
 	$(PYTHON) -m smart_demo samples
+
+sample-encodings: install-dev  ## encode the samples again by minilm and write assets/samples-minilm.encodings
+	$(PYTHON) -m tests.sample_library
 
 sample-docs: install-dev  ## regenerate the sample documents
 	$(PYTHON) sample_docs/make.py
@@ -90,11 +93,6 @@ build/.poppler:
 build/.chromium:
 	@mkdir -p build
 	command -v chromium >/dev/null || { $(SUDO) apt-get update -q && $(SUDO) apt-get install -q -y --no-install-recommends chromium fonts-dejavu-core; }
-	@touch $@
-
-# Encode the samples once with the bundled backbone; with another data folder the app encodes them in the background.
-build/.samples: build/.installed build/.poppler $(wildcard sample_docs/*.*)
-	$(PYTHON) -m smart_demo samples --backbone minilm
 	@touch $@
 
 clean:

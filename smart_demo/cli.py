@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import argparse
 import dataclasses
+import itertools
 import json
 import math
 import os
@@ -36,6 +37,7 @@ from smart_demo.wording import (
     describe_pages_of_other_models,
     describe_sources,
     list_in_words,
+    size_in_words,
 )
 
 OUTCOMES = {State.DONE: "added", State.KNOWN: "known", State.REFUSED: "refused"}
@@ -101,6 +103,9 @@ def build_parser() -> argparse.ArgumentParser:
         "samples", help="encode the sample library, for example on a GPU machine before a demo"
     )
     samples.add_argument("--backbone", metavar="NAME", help="backbone to encode with (SMART_BACKBONE)")
+    samples.add_argument(
+        "--out", type=Path, metavar="FILE", help="also write the encodings to a file, for SMART_SAMPLE_ENCODINGS"
+    )
     samples.set_defaults(run=_samples)
 
     reencode = commands.add_parser(
@@ -291,9 +296,17 @@ def _samples(options: argparse.Namespace, settings: Settings) -> int:
         settings = dataclasses.replace(settings, backbone=options.backbone)
     with open_engine(settings, fall_back=False) as engine:
         backbone = engine.backbones.main()
-        ends = _print_progress(engine.prepare_samples(backbone), _print_outcome)
-        samples = engine.samples(backbone)
+        steps = itertools.chain(engine.prepare_samples(backbone), engine.draw_samples(backbone))
+        ends = _print_progress(steps, _print_outcome)
+        samples, notices = engine.samples(backbone), engine.sample_notices
+        if options.out:
+            export = engine.sample_documents.export_encodings
+            written = export(engine.library, backbone.encoder, options.out.absolute(), notices)
+    for sentence in notices:
+        print_notice(sentence)
     print(f"{samples.ready} of {samples.total} sample pages are encoded by {samples.encoder}.")
+    if options.out:
+        print(f"{options.out}: {count(written[0], 'page')}, {size_in_words(written[1])}.")
     return 0 if all(end.state != State.REFUSED for end in ends) else 1
 
 
@@ -339,6 +352,8 @@ def _prepare_samples(engine: Engine) -> tuple[Notice, ...]:
         for step in engine.prepare_samples(main):
             if step.state is State.REFUSED:
                 print_notice(f"{step.document}: {step.message}")
+        for sentence in engine.sample_notices:
+            print_notice(sentence)
     return engine.samples(main).notices
 
 

@@ -17,6 +17,11 @@ TOKEN_FILTERS = ("code", "paper")
 NEWEST_REVISION = "newest"
 REPOSITORY = Path(__file__).resolve().parent.parent
 SAMPLE_DOCUMENTS = REPOSITORY / "sample_docs"
+SHIPPED_ENCODINGS = REPOSITORY / "assets" / "samples-minilm.encodings"
+"""The pages of SAMPLE_DOCUMENTS as minilm encodes them by default; `make sample-encodings` writes it."""
+NO_ENCODINGS = "off"
+HUB_ENCODINGS = re.compile(r"([\w-][\w.-]*/[\w-][\w.-]*)@([0-9a-f]{40})")
+"""A dataset on the hub and its commit, in SMART_SAMPLE_ENCODINGS."""
 DATA_HOME = Path(os.path.expanduser("~/.local/share"))
 """Folder of users' data. Still starts with `~` if the user has no home, which `read_settings` refuses."""
 QUOTA_FILE = Path("/sys/fs/cgroup/cpu.max")
@@ -97,6 +102,10 @@ class Settings:
     """Whether the data folder survives a restart of the machine; the page warns visitors if not."""
     samples: Path = SAMPLE_DOCUMENTS
     """Folder of the sample library's documents."""
+    sample_encodings: str = ""
+    """Encodings of the samples to use beside the shipped ones: a path, or a dataset and commit as HUB_ENCODINGS has
+    them; NO_ENCODINGS to encode every page here.
+    """
 
     @property
     def is_private(self) -> bool:
@@ -139,6 +148,7 @@ def read_settings(env: Mapping[str, str]) -> Settings:
         # A Space loses its disk when it sleeps; set SMART_LASTING if a persistent one is mounted.
         persistent=_flag(env, "SMART_LASTING", default=not env.get("SPACE_ID")),
         samples=_folder(env, "SMART_SAMPLE_DOCS", SAMPLE_DOCUMENTS),
+        sample_encodings=_sample_encodings(env),
     )
 
 
@@ -212,6 +222,19 @@ def _revision(env: Mapping[str, str]) -> str:
             f"SMART_REVISION={value!r} is no commit of a model.", f"It takes 40 hex digits, or {NEWEST_REVISION}."
         )
     return value
+
+
+def _sample_encodings(env: Mapping[str, str]) -> str:
+    """Return a full path, a dataset with its commit, NO_ENCODINGS or nothing. Whether it exists is checked on use."""
+    name = "SMART_SAMPLE_ENCODINGS"
+    value = env.get(name, "").strip()
+    if not value or value.lower() == NO_ENCODINGS or HUB_ENCODINGS.fullmatch(value):
+        return value.lower() if value.lower() == NO_ENCODINGS else value
+    if "@" in value and not value.startswith(("/", ".", "~")):
+        raise SettingRefused(
+            f"{name}={value!r} names no commit.", "A dataset on the hub is written owner/name@ and 40 hex digits."
+        )
+    return str(_folder(env, name, Path(value)))
 
 
 def _layer(env: Mapping[str, str]) -> int:

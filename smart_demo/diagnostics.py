@@ -27,7 +27,7 @@ from smart_demo.backbones.checkpoint_files import describe_pin
 from smart_demo.config import REPOSITORY, Settings
 from smart_demo.engine import Engine, open_engine
 from smart_demo.errors import SmartError
-from smart_demo.types import LOCAL
+from smart_demo.types import LOCAL, SAMPLES
 from smart_demo.wording import describe_pages_of_older_versions, size_in_words
 
 DISPLAYED_PACKAGES = (
@@ -151,6 +151,8 @@ def _library_facts(engine: Engine) -> dict[str, Any]:
         "pages_of_older_versions": describe_pages_of_older_versions(engine.pages_of_older_versions(LOCAL))
         or "none by an older version",
         "samples": f"{samples.ready} of {samples.total} pages by {samples.encoder}",
+        "encodings": engine.sample_documents.describe_encodings(engine.backbone(SAMPLES).encoder)
+        or "none: SMART_SAMPLE_ENCODINGS is off",
         "index": report.index,
         "memory": f"up to {cache_size} of token states stay in memory (SMART_RESIDENT_MB)",
         "damaged": list(report.damaged),

@@ -15,12 +15,13 @@ from smart_demo import ingest
 from smart_demo.backbones import registry
 from smart_demo.backbones.base import Backbone
 from smart_demo.backbones.registry import Backbones, Serving
-from smart_demo.config import Settings
+from smart_demo.config import NO_ENCODINGS, Settings
 from smart_demo.errors import LibraryError, QueryRefused, SmartError
 from smart_demo.indexing.indexer import Indexer
 from smart_demo.indexing.progress import Progress, ReencodingProgress, State
 from smart_demo.indexing.reencoding import BackgroundReencoding, Reencoder
 from smart_demo.indexing.samples import SampleDocuments, Samples
+from smart_demo.ingest import Upload
 from smart_demo.methods import POOLED, SMART, Found, Method, Parts, Weights, compared_methods
 from smart_demo.page_list import Key
 from smart_demo.page_text import PageWords
@@ -49,7 +50,7 @@ class Engine:
         self._retrieval = Retrieval(library, settings)
         self.answer_check, self._checks_answers = AnswerCheck(library, self._retrieval.score), False
         self._explainer = Explainer(library)
-        self._sample_documents = SampleDocuments(settings.samples, settings.limits)
+        self.sample_documents, self.sample_notices = SampleDocuments(settings), list[str]()
         self._on_expired: Callable[[Scope], object] = lambda _: None
 
     def __enter__(self) -> Self:
@@ -233,27 +234,55 @@ class Engine:
     def samples(self, backbone: Backbone | None = None) -> Samples:
         """Return how much of the sample library is encoded, by default under the backbone that serves it."""
         encoder = (backbone or self.backbone(SAMPLES)).encoder
-        stored = self._sample_documents.stored(self.library, encoder.fingerprint)
-        documents, fingerprint = self._sample_documents, encoder.fingerprint
+        stored = self.sample_documents.stored(self.library, encoder.fingerprint)
+        documents, fingerprint = self.sample_documents, encoder.fingerprint
         return Samples(
             len(stored), documents.count_pages(fingerprint), encoder.name, documents.count_refused(fingerprint)
         )
 
     def prepare_samples(self, backbone: Backbone | None = None) -> Generator[Progress]:
-        """Encode what is missing of the sample library, by default with the bundled backbone.
+        """Take what is missing of the samples from encodings files and encode the rest, by default by minilm.
 
-        Documents that are no longer in the sample folder are deleted.
+        Documents that are no longer in the sample folder are deleted. `draw_samples` draws the pages from files.
         """
+        uploads = self.sample_documents.uploads  # first: they are inspected while the model is loading
         using = backbone or self.backbones.bundled()
-        uploads = self._sample_documents.uploads
         stored = {page.id.file for page in self.library.pages([SAMPLES], using.encoder.fingerprint)}
         for file in stored - {upload.file for upload in uploads}:
             self.delete_document(SAMPLES, file)
-        refused = 0
-        for step in self._indexer.add(SAMPLES, [(upload.path, upload.name) for upload in uploads], using):
+        taken, chosen = set(), backbone is not None or self.backbones.choice.name == registry.BUNDLED_BACKBONE
+        steps = self.sample_documents.import_encodings(self.library, using.encoder, self.sample_notices, chosen=chosen)
+        for step in steps:
+            taken.add(step.file)
+            yield step
+        yield from self._encode_samples([upload for upload in uploads if upload.file not in taken], using)
+
+    def _encode_samples(self, uploads: Sequence[Upload], backbone: Backbone, refused: int = 0) -> Generator[Progress]:
+        for step in self._indexer.add(SAMPLES, [(upload.path, upload.name) for upload in uploads], backbone):
             refused += step.total - step.done if step.state is not State.WORKING else 0
             yield step
-        self._sample_documents.record_refused(using.encoder.fingerprint, refused)
+        self.sample_documents.record_refused(backbone.encoder.fingerprint, refused)
+
+    def draw_samples(self, backbone: Backbone | None = None) -> Generator[Progress]:
+        """Draw sample pages that were taken from a file. A document that does not show them is encoded here instead."""
+        using = backbone or self.backbones.bundled()
+        failed = self.sample_documents.draw_all(self.library, using.encoder.fingerprint, self.sample_notices)
+        for upload in failed:
+            self.delete_document(SAMPLES, upload.file)
+        yield from self._encode_samples(failed, using, self.sample_documents.count_refused(using.encoder.fingerprint))
+
+    def import_samples(self) -> Generator[Progress]:
+        """Take the samples of the chosen backbone, once it is loaded, from the files of the settings, and draw them."""
+        if self.settings.sample_encodings in ("", NO_ENCODINGS):
+            return
+        main = self.backbones.main()
+        if main is not self.backbones.bundled():
+            yield from self.sample_documents.import_encodings(self.library, main.encoder, self.sample_notices)
+            yield from self.draw_samples(main)
+
+    def with_pictures(self, page: StoredPage) -> StoredPage:
+        """Return a page, its pictures drawn now if it is a sample without. Raises SmartError if they cannot be."""
+        return self.sample_documents.draw(self.library, page) if page.scope == SAMPLES else page
 
     # -- search
 

@@ -13,6 +13,7 @@ SmartError
 |-- BackboneUnavailable     a model that cannot be fetched, is incomplete or lacks a package
 `-- LibraryError
     |-- LibraryBusy         another process holds the data folder
+    |-- EncodingsRefused    a file of encodings that is damaged, or of another encoder
     |-- StorageFull         not enough free space, or the disk refused a write
     `-- TokenFileDamaged    a token file that is truncated, altered or of an unknown format
 
@@ -81,6 +82,10 @@ class LibraryError(SmartError):
 
 class LibraryBusy(LibraryError):
     """Another process holds the data folder."""
+
+
+class EncodingsRefused(LibraryError):
+    """A file of encodings that is damaged, cut off, or of another encoder. Its pages are encoded here instead."""
 
 
 class StorageFull(LibraryError):

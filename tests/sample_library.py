@@ -2,7 +2,8 @@
 
 Encoding 71 pages, three of them by OCR, takes as long as a tenth of all tests. The result is stored under `build/`,
 named by a hash of all that determines it: the encoder, the documents, and the code that reads, encodes and stores them.
-`make demo` has its own library, which no test touches.
+`make demo` has its own library, which no test touches. Nothing is taken from the shipped encodings, which tests compare
+with it: `python -m tests.sample_library` writes them again (`make sample-encodings`).
 """
 
 from __future__ import annotations
@@ -10,13 +11,15 @@ from __future__ import annotations
 import fcntl
 import hashlib
 import shutil
+import sys
+import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from unittest.mock import patch
 
 from smart_demo.backbones import ocr_networks
-from smart_demo.config import SAMPLE_DOCUMENTS, Settings
+from smart_demo.config import NO_ENCODINGS, SAMPLE_DOCUMENTS, SHIPPED_ENCODINGS, Settings
 from smart_demo.engine import open_engine
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -37,7 +40,19 @@ def copy_sample_library(to: Path) -> Path:
 
 def settings_of(data: Path) -> Settings:
     """Return the settings of an engine over such a folder."""
-    return Settings(backbone="minilm", data_dir=data, index_dir=data / "index")
+    return Settings(backbone="minilm", data_dir=data, index_dir=data / "index", sample_encodings=NO_ENCODINGS)
+
+
+def write_shipped_encodings() -> str:
+    """Write the encodings file in `assets/` from the sample library of this code, and return what was written."""
+    notices: list[str] = []
+    with (
+        tempfile.TemporaryDirectory() as folder,
+        open_engine(settings_of(copy_sample_library(Path(folder, "data"))), fall_back=False) as engine,
+    ):
+        encoder, documents = engine.backbones.main().encoder, engine.sample_documents
+        pages, size = documents.export_encodings(engine.library, encoder, SHIPPED_ENCODINGS, notices)
+    return " ".join([f"{SHIPPED_ENCODINGS}: {pages} pages, {size:,} bytes.", *notices])
 
 
 def _encode(whole: Path) -> None:
@@ -80,3 +95,7 @@ def _alone() -> Iterator[None]:
     with KEPT.with_suffix(".lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
         yield
+
+
+if __name__ == "__main__":
+    sys.stdout.write(write_shipped_encodings() + "\n")

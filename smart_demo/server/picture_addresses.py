@@ -15,7 +15,7 @@ import threading
 import time
 from collections import OrderedDict
 from collections.abc import Callable
-from dataclasses import astuple, dataclass, field
+from dataclasses import astuple, dataclass, field, replace
 from enum import StrEnum
 from typing import NamedTuple
 
@@ -249,8 +249,12 @@ class PictureAddresses:
         return picture.crop is None or self._crops.get(picture) is not None
 
     def read(self, picture: PagePicture) -> bytes:
-        """Return a picture as WebP. Raises LibraryError if its page was deleted or cannot be read."""
-        page, library = picture.page, self.engine.library
+        """Return a picture as WebP. Raises SmartError if its page was deleted or cannot be read.
+
+        The pictures of a sample page are drawn now if they are missing.
+        """
+        page, library = self.engine.with_pictures(picture.page), self.engine.library
+        picture = replace(picture, page=page)
         if picture.crop is None:
             return library.thumbnail(page) if picture.kind is PictureKind.THUMBNAIL else library.picture(page)
         if page not in library:

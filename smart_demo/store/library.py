@@ -12,8 +12,8 @@ import threading
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
-from types import TracebackType
 from typing import Self
 
 from smart_demo.errors import LibraryError, StorageFull, TokenFileDamaged
@@ -26,7 +26,7 @@ from smart_demo.store.chroma_index import PageIndex
 from smart_demo.store.page_files import LibraryReport, PageFiles, ScanResult
 from smart_demo.store.page_reader import PageReader
 from smart_demo.store.page_writer import PageWriter
-from smart_demo.store.prepared_page import Pictures, prepare_again, prepare_page
+from smart_demo.store.prepared_page import EncodedPage, Pictures, PreparedPage, prepare_again, prepare_page
 from smart_demo.store.quotas import Visitor, group_by_visitor, is_visitor
 from smart_demo.store.snapshot import Snapshots
 from smart_demo.store.token_file import stored_key
@@ -106,7 +106,9 @@ class Library:
             found.deleted_leftovers += judgement_files.delete_leftovers(data_dir, before)
             library = cls(files, found, UnopenedChroma(), lock, codec, cache_bytes, snapshots)
             if in_background:
-                library._background = library._prepare_background_tasks(candidates, found.unread)
+                steps = library._reader.refresh_header, library.update_snapshots
+                work = BackgroundWork(partial(library._open_index, candidates), found.unread, *steps)
+                library._background = BackgroundTasks(work)
             else:
                 library._open_index(candidates)
         except BaseException:
@@ -138,9 +140,7 @@ class Library:
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         self.close()
 
     def add(
@@ -148,21 +148,25 @@ class Library:
     ) -> StoredPage:
         """Store one page so that it survives a crash, and return its metadata.
 
-        A page stored before is unchanged, unless it is `improvable`: such a page is replaced, and exists until the new
-        one does.
+        A page stored before is unchanged, unless it is `improvable` or lacks its pictures: such a page is replaced, and
+        exists until the new one does.
 
         seconds: wall time spent on the page so far, 0 if not measured. admit: called just before the commit, while no
         other thread can write; if it raises, the page is not stored.
 
         Raises StorageFull or LibraryError if the disk refuses; then nothing has changed. `flush` adds it to Chroma.
         """
-        key = (scope, encoding.encoder, page.id)
-        if (known := self._catalogue.get(key)) and not known.page.improvable:
-            return known.page
-        prepared = prepare_page(scope, page, encoding, self._codec, seconds)
+        known = self.page(scope, encoding.encoder, page.id)
+        if known is not None and not known.improvable:
+            return known
+        return self.add_prepared(prepare_page(scope, page, encoding, self._codec, seconds), admit)
+
+    def add_prepared(self, prepared: PreparedPage, admit: Admit = lambda _: None) -> StoredPage:
+        """Store one prepared page as `add` does. Without pictures it replaces no page."""
         with self._locked():
-            known = self._catalogue.get(key)
-            if known is not None and not known.page.improvable:
+            known = self._catalogue.get(stored_key(prepared.page))
+            whole = known is not None and not known.page.improvable and self._files.has_pictures(known)
+            if known is not None and (whole or prepared.pictures is None):
                 return known.page
             admit(prepared.page)
             return self._writer.add(prepared) if known is None else self._writer.replace(known, prepared)
@@ -274,8 +278,7 @@ class Library:
 
     def page(self, scope: Scope, encoder: str, page: PageId) -> StoredPage | None:
         """Return the metadata of one page, or None if it is not stored."""
-        header = self._catalogue.get((scope, encoder, page))
-        return None if header is None else header.page
+        return header.page if (header := self._catalogue.get((scope, encoder, page))) else None
 
     def page_versions(self, scope: Scope, page: PageId) -> list[StoredPage]:
         """Return the metadata of one page under each encoder that it is stored under."""
@@ -347,11 +350,19 @@ class Library:
 
     def encoding(self, page: StoredPage) -> PageEncoding:
         """Return a page's encoding, decoded: states differ by the codec's error, boxes by up to 2^-17."""
-        return self._reader.encoding(page)
+        return self.encoded(page).decode()
+
+    def encoded(self, page: StoredPage) -> EncodedPage:
+        """Return everything that a page's token file holds, as stored. Errors as `tokens`."""
+        return self._reader.encoded(page)
 
     def page_words(self, page: StoredPage) -> PageWords | None:
         """Return a page's words in reading order; None if an earlier version stored it without. Errors as `tokens`."""
         return self._reader.words(page)
+
+    def has_pictures(self, page: StoredPage) -> bool:
+        """Return whether a page's pictures were drawn. Raises LibraryError if the page was deleted."""
+        return self._reader.has_pictures(page)
 
     def picture(self, page: StoredPage) -> bytes:
         """Return a page's picture as WebP, of `picture_size`. Raises LibraryError if the page was deleted."""
@@ -376,17 +387,8 @@ class Library:
     @property
     def report(self) -> LibraryReport:
         """Current state of the library."""
-        damaged = tuple(sentence for _, sentence in self._damaged)
-        return LibraryReport(len(self._catalogue), damaged, self._deleted_leftovers, self._chroma.state)
-
-    def _prepare_background_tasks(self, candidates: int, unread: list[StoredPage]) -> BackgroundTasks:
-        work = BackgroundWork(
-            open_index=lambda keep_going: self._open_index(candidates, keep_going),
-            unread=unread,
-            refresh_header=self._reader.refresh_header,
-            update_snapshots=self.update_snapshots,
-        )
-        return BackgroundTasks(work)
+        damaged = (sentence for _, sentence in self._damaged)
+        return LibraryReport(len(self._catalogue), tuple(damaged), self._deleted_leftovers, self._chroma.state)
 
     def _open_index(self, candidates: int, keep_going: Callable[[], bool] = lambda: True) -> None:
         """Open Chroma, reconcile it while other threads search and write, and use it from then on.

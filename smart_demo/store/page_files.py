@@ -9,6 +9,9 @@
 bucket. Renaming the token file commits a page, and unlinking it deletes the page; the next start deletes all leftovers.
 Pictures are lossy WebP copies for people to look at: no backbone reads them.
 
+A page may be committed before its pictures are drawn: then its token file has no digests of them, and is replaced by
+one that has once they are.
+
 A page that is read again replaces the one before. Its pictures wait as `*.next` until its token file is renamed; after
 a kill the next start puts them in their place, or deletes them if the old token file is still there.
 
@@ -115,7 +118,7 @@ class PageFiles:
         return result
 
     def commit(self, prepared: PreparedPage) -> TokenFileHeader:
-        """Write a prepared page: pictures first, then the token file, whose rename is the commit.
+        """Write a prepared page: pictures first if there are any, then the token file, whose rename is the commit.
 
         Raises StorageFull if space is short, LibraryError for other refusals of the disk; the page then does not exist.
         """
@@ -126,8 +129,8 @@ class PageFiles:
             with atomic_files.storage_errors(f"keep page {page.number} of {page.document}"):
                 atomic_files.make_folder(path.parent)
                 atomic_files.check_space(path.parent, page.bytes)
-                atomic_files.write_file(path.with_suffix(PICTURE_SUFFIX), prepared.pictures.picture)
-                atomic_files.write_file(path.with_suffix(THUMBNAIL_SUFFIX), prepared.pictures.thumbnail)
+                for suffix, data in zip(_PICTURE_SUFFIXES, prepared.pictures or (), strict=False):
+                    atomic_files.write_file(path.with_suffix(suffix), data)
                 atomic_files.write_file(path, prepared.tokens)
                 header, _ = token_file.read_header(path)
         except LibraryError:
@@ -137,7 +140,7 @@ class PageFiles:
         return replace(header, page=page)
 
     def replace(self, page: StoredPage, prepared: PreparedPage) -> TokenFileHeader:
-        """Write a prepared page in place of a stored one, which exists until the rename of the new token file.
+        """Write a drawn page in place of a stored one, which exists until the rename of the new token file.
 
         Raises as `commit`; the stored page then is as it was.
         """
@@ -147,7 +150,7 @@ class PageFiles:
             try:
                 atomic_files.make_folder(path.parent)
                 atomic_files.check_space(path.parent, prepared.page.bytes)
-                for next_path, data in zip(waiting, prepared.pictures, strict=True):
+                for next_path, data in zip(waiting, prepared.pictures or (), strict=True):
                     atomic_files.write_file(next_path, data)
                 atomic_files.write_file(path, prepared.tokens)
             except (OSError, LibraryError):
@@ -230,6 +233,10 @@ class PageFiles:
     def words(self, header: TokenFileHeader, *, verified: bool) -> PageWords | None:
         """Return a page's words; None if its file, of an earlier version, has none. Errors as `body`."""
         return token_file.read_words(self.path(header.page), header, verified=verified)
+
+    def has_pictures(self, header: TokenFileHeader) -> bool:
+        """Return whether a page's pictures were drawn. Files of earlier versions have no digests of theirs."""
+        return bool(header.picture_digests) or self.path(header.page).with_suffix(PICTURE_SUFFIX).exists()
 
     def picture(self, header: TokenFileHeader) -> bytes:
         """Return a page's verified picture as WebP. Errors as `pooled`."""

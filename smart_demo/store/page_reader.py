@@ -15,9 +15,9 @@ from smart_demo.page_text import PageWords
 from smart_demo.store import atomic_files
 from smart_demo.store.catalogue import Catalogue, View
 from smart_demo.store.page_files import PageFiles
-from smart_demo.store.prepared_page import Pictures
+from smart_demo.store.prepared_page import EncodedPage, Pictures
 from smart_demo.store.token_file import TokenFileBody, TokenFileHeader, stored_key
-from smart_demo.types import Floats, PageEncoding, PageId, PageTokens, Scope, StoredPage, TokenSpace
+from smart_demo.types import Floats, PageId, Scope, StoredPage, TokenSpace
 
 
 class PageReader:
@@ -57,23 +57,23 @@ class PageReader:
             else:
                 atomic_files.prefetch(self._files.path(page))
 
-    def encoding(self, page: StoredPage) -> PageEncoding:
-        """Return the encoding that the backbone made of a page, decoded."""
-        spaces = [TokenSpace.RAW, *(own.space for own in self._header(page).layout.spaces)]
-        decoded = {}
-        for space in spaces:
-            body = self.body(page, space)
-            decoded[space] = PageTokens(body.codes.states(), body.kinds, body.place)
+    def encoded(self, page: StoredPage) -> EncodedPage:
+        """Return everything that a page's token file holds."""
+        header = self._header(page)
+        spaces = [TokenSpace.RAW, *(own.space for own in header.layout.spaces)]
+        bodies = {space: self.body(page, space) for space in spaces}
         with self._reading(page):
-            pooled = self._files.pooled(page)
-        raw = decoded.pop(TokenSpace.RAW)
-        return PageEncoding(page.id, page.encoder, pooled, raw.tokens, raw.kinds, raw.place, spaces=decoded)
+            return EncodedPage(header.page, self._files.pooled(page), bodies, self.words(page))
 
     def words(self, page: StoredPage) -> PageWords | None:
         """Return a page's words, or None if they were not kept with it."""
         header = self._header(page)
         with self._reading(page):
             return self._files.words(header, verified=self._catalogue.is_verified(header))
+
+    def has_pictures(self, page: StoredPage) -> bool:
+        """Return whether a page's pictures were drawn. Raises only for a page that was deleted."""
+        return self._files.has_pictures(self._header(page))
 
     def picture(self, page: StoredPage) -> bytes:
         """Return a page's picture as WebP."""

@@ -1,18 +1,25 @@
-"""A page encoded and drawn before it is written: its token file, its picture and its thumbnail as bytes."""
+"""A page before it is written: its token file, its picture and its thumbnail as bytes.
+
+A page that was encoded elsewhere, or before, is prepared again from what its token file holds, without decoding it.
+"""
 
 from __future__ import annotations
 
 import io
 import math
 import time
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
 from PIL import Image
 
+from smart_demo.page_text import PageWords
 from smart_demo.store import token_file
-from smart_demo.types import Page, PageEncoding, Pixels, Scope, StoredPage
+from smart_demo.store.token_file import TokenFileBody
+from smart_demo.types import Floats, Page, PageEncoding, PageTokens, Pixels, Scope, StoredPage, TokenSpace
 
 MAX_PICTURE_SIDE = 1_600
 """Pixels of a picture's longer side, at most, unless the page is narrow."""
@@ -38,12 +45,57 @@ class Pictures(NamedTuple):
 
 @dataclass(frozen=True, eq=False)
 class PreparedPage:
-    """A page encoded and drawn, so that only writing it to disk is left."""
+    """A page encoded, so that only writing it to disk is left."""
 
     page: StoredPage
     tokens: bytes
     """Content of the token file."""
-    pictures: Pictures
+    pictures: Pictures | None
+    """None if they are still to be drawn."""
+
+
+@dataclass(frozen=True, eq=False)
+class EncodedPage:
+    """Everything that a page's token file holds, with token states as stored."""
+
+    page: StoredPage
+    pooled: Floats
+    """(P,)"""
+    bodies: Mapping[TokenSpace, TokenFileBody]
+    """Token states of every space, the raw one first."""
+    words: PageWords | None
+    """None if an earlier version stored the page without its words."""
+
+    def decode(self) -> PageEncoding:
+        """Return the encoding that the token file was made from; states differ by the codec's error."""
+        page = self.page
+        decoded = {
+            space: PageTokens(body.codes.states(), body.kinds, body.place) for space, body in self.bodies.items()
+        }
+        raw = decoded.pop(TokenSpace.RAW)
+        return PageEncoding(page.id, page.encoder, self.pooled, raw.tokens, raw.kinds, raw.place, spaces=decoded)
+
+
+def read_encoded_page(path: Path) -> EncodedPage:
+    """Return the content of a token file, every byte of it verified. Raises TokenFileDamaged if it was altered."""
+    header, pooled = token_file.read_header(path)
+    words = token_file.read_words(path, header, verified=False)
+    spaces = [TokenSpace.RAW, *(one.space for one in header.layout.spaces)]
+    bodies = {space: token_file.read_body(path, header, verified=words is not None, space=space) for space in spaces}
+    return EncodedPage(header.page, pooled, bodies, words)
+
+
+def prepare_encoded(encoded: EncodedPage, page: StoredPage, pictures: Pictures | None = None) -> PreparedPage:
+    """Return an encoded page with other metadata and pictures, its states, kinds, places and words bit by bit.
+
+    page: the new metadata, of the same page, encoder and codec; its `bytes` are counted here.
+    """
+    codes = {space: body.codes for space, body in encoded.bodies.items()}
+    raw = codes.pop(TokenSpace.RAW)
+    words = encoded.words.words if encoded.words else ()
+    data = token_file.serialise(page, encoded.decode(), raw, tuple(pictures or ()), words, codes)
+    size = len(data) + sum(map(len, pictures or ()))
+    return PreparedPage(replace(page, bytes=size), data, pictures)
 
 
 def prepare_page(scope: Scope, page: Page, encoding: PageEncoding, codec: str, seconds: float = 0.0) -> PreparedPage:

@@ -12,7 +12,7 @@ from __future__ import annotations
 import json
 import zlib
 from collections.abc import Mapping, Sequence
-from dataclasses import astuple
+from operator import attrgetter
 from typing import Any
 
 import numpy as np
@@ -27,6 +27,8 @@ _BOX_STEPS = 65_534
 """Stored value of coordinate 1.0: a step is 1/65,534 of a side, a quarter of a pixel on the largest page."""
 _NO_BOX = 65_535
 """Stored value of NaN: the token has no box."""
+_CORNERS = attrgetter("left", "top", "right", "bottom")
+"""Ten times as fast as `dataclasses.astuple`, which was most of the time of writing a page."""
 _GRID_STEPS = 2**24
 """Fixed-point steps in the whole of a grid of patches."""
 
@@ -66,7 +68,7 @@ def encode_words(words: Sequence[Word]) -> bytes:
     """Return the words in their stored form, never empty. Equal words give equal bytes."""
     parts = [(number, start, box) for number, word in enumerate(words) for start, box in word.parts]
     boxes = [word.box for word in words] + [box for _, _, box in parts]
-    corners = to_fixed_point(np.array([astuple(box) for box in boxes], np.float64).reshape(-1, 4)).astype(np.int64)
+    corners = to_fixed_point(np.array([_CORNERS(box) for box in boxes], np.float64).reshape(-1, 4)).astype(np.int64)
     written = {
         "texts": [word.text for word in words],
         "places": _to_places(corners),

@@ -97,8 +97,12 @@ class Handlers:
         """`picture_addresses`: those that the app serves."""
         self.engine, self.uploads, self.preparation = engine, uploads, preparation
         self.picture_addresses = picture_addresses
-        load_image, limits = engine.library.picture, engine.settings.limits
-        self.query_pictures = QueryPictures(self.find_page, load_image, limits, lambda: self.visitor)
+        self.query_pictures = QueryPictures(
+            self.find_page,
+            lambda page: engine.library.picture(engine.with_pictures(page)),
+            engine.settings.limits,
+            lambda: self.visitor,
+        )
         self.find_judged_outcome: Callable[[Found, str], StoryOutcome | None] = lambda _found, _choice: None
         """Returns the outcome of a judged question in one of SCOPE_CHOICES; the app sets it."""
 
@@ -304,8 +308,8 @@ class Handlers:
     def embed_thumbnail(self, page: StoredPage) -> str:
         """Return a page's thumbnail as a data address, or an empty text if it cannot be read."""
         try:
-            return data_address(self.engine.library.thumbnail(page))
-        except LibraryError as error:  # the page may have been deleted a moment ago; its card is drawn without it
+            return data_address(self.engine.library.thumbnail(self.engine.with_pictures(page)))
+        except (LibraryError, InputRefused) as error:  # it was deleted, or its document is damaged: a card without it
             log.info("no thumbnail: %s", type(error).__name__)
             return ""
 

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import logging
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
+from itertools import chain
 
 from markupsafe import Markup
 
@@ -16,6 +17,7 @@ from smart_demo.errors import SmartError
 from smart_demo.indexing.progress import Progress, ReencodingProgress, State
 from smart_demo.indexing.samples import Samples
 from smart_demo.page_text import WordSource
+from smart_demo.search.background import yield_to_searches
 from smart_demo.types import Document
 from smart_demo.ui.format import count_of, format_time_left
 from smart_demo.ui.render import NOTHING, render
@@ -37,7 +39,7 @@ class PendingSamples:
 
 
 class SamplePreparation:
-    """Encodes the sample library once, in a thread of its own, and stores what went wrong."""
+    """Imports or encodes the sample library once, in a thread of its own, and stores what went wrong."""
 
     def __init__(self, engine: Engine) -> None:
         self._engine = engine
@@ -72,9 +74,10 @@ class SamplePreparation:
 
     def _work(self) -> None:
         try:
-            for step in self._engine.prepare_samples():
-                if step.state is State.REFUSED:
-                    self.error = f"A sample was refused: {step.document}. {step.message}"
+            engine = self._engine
+            self._watch(engine.prepare_samples())
+            yield_to_searches()
+            self._watch(chain(engine.draw_samples(), engine.import_samples()))
         except SmartError as error:
             self.error = f"The samples could not be prepared. {error.sentence}"
         except Exception:
@@ -82,11 +85,18 @@ class SamplePreparation:
             self.error = "The samples could not be prepared; the log of the demo says why."
         finally:
             self._running = False
+        for notice in self._engine.sample_notices:
+            log.warning("encodings of the samples: %s", notice)
         for on_done in self._listeners:
             try:
                 on_done()
             except Exception:
                 log.exception("what follows the preparation of the samples failed")
+
+    def _watch(self, steps: Iterable[Progress]) -> None:
+        for step in steps:
+            if step.state is State.REFUSED:
+                self.error = f"A sample was refused: {step.document}. {step.message}"
 
 
 def render_intro(settings: Settings) -> Markup:

@@ -9,6 +9,7 @@
     ocr_pages      OCR of pages with known words: speed, words and boxes against RapidOCR's defaults
     checkpoint     a Qwen checkpoint of full size, with random weights
     page_encoding  encoding by that checkpoint against the official wrapper, in a separate process
+    encoders       NeoMME and EmbeddingGemma 2 of full size: seconds, memory, and how busy indexing keeps the model
     growth         opening, memory and queries from 100 to 100,000 pages
     large_library  a library of small pages, opened and searched in a separate process
     page_weight    bytes, first screen, layout shift and times of the page in a browser
@@ -20,6 +21,7 @@ code that visitors wait for, called as the page calls it.
 
 from collections.abc import Callable, Sequence
 
+from tests.bench.encoders import measure_encoders
 from tests.bench.growth import measure_growth
 from tests.bench.harness import Figure, Goal
 from tests.bench.indexing import measure_encoding, measure_indexing
@@ -36,6 +38,7 @@ MEASURES: tuple[Callable[[], Sequence[Goal | Figure]], ...] = (
     measure_indexing,
     measure_ocr,
     measure_encoding,
+    measure_encoders,
     measure_growth,
     measure_page,
     measure_start,

@@ -9,7 +9,8 @@ from __future__ import annotations
 import json
 import resource
 import sys
-from collections.abc import Callable, Mapping
+import time
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -22,12 +23,13 @@ from smart_demo.backbones.qwen.model import Qwen3VL
 from smart_demo.backbones.qwen.prompt import DOCUMENT_INSTRUCTION, MAX_PROMPT_TOKENS, TOKEN_SIDE, fit_grid
 from smart_demo.config import Settings
 from smart_demo.server.process_memory import limit_malloc_arenas, start_periodic_release
-from smart_demo.types import Floats, Page, PageEncoding, PageId, Pixels
+from smart_demo.types import Floats, Page, PageEncoding, PageId, Pixels, Query
 from tests.bench.harness import median_seconds
 
 LARGEST, TIMED = (40, 32), (32, 23)
 """Rows and columns of visual tokens: the whole budget of a page, and an A4 page at three fifths of it."""
 ROUNDS = 3
+QUERY = "tightening torque of the bolts of the lid"
 MIN_COSINE = 0.99
 """Lowest cosine of the two vectors of a page: bfloat16 rounds away the rest."""
 
@@ -35,19 +37,25 @@ MIN_COSINE = 0.99
 def measure(folder: Path) -> dict[str, Any]:
     """Return bytes and seconds of encoding with the checkpoint in `folder`.
 
-    weights, peak: bytes of the weights, and of the process at its peak, loading included. ours, official, prepared:
-    seconds for a page by our backbone, by the official wrapper, and for its preparation alone. Raises RuntimeError if
-    the two encodings differ.
+    weights, peak: bytes of the weights, and of the process at its peak, loading included. load: seconds of that.
+    largest, query: seconds for a page of the whole budget and for a query. ours, official, prepared: seconds for a page
+    by our backbone, by the official wrapper, and for its preparation alone. Raises RuntimeError if the two encodings
+    differ.
     """
     settings = Settings(visual_tokens=LARGEST[0] * LARGEST[1])
     checkpoint = fetch_checkpoint(str(folder), None)
+    begun = time.perf_counter()
     parts = load_checkpoint(checkpoint, settings.dtype)
     backbone = Qwen3VL(checkpoint, parts, settings)
+    load = time.perf_counter() - begun
     weights = sum(values.numel() * values.element_size() for values in parts.model.parameters())
     timed, largest = make_page(*TIMED), make_page(*LARGEST)
     pooled = encode_page(backbone, timed).pooled
-    for _ in range(2):
-        encode_page(backbone, largest)
+    whole: Sequence[Callable[[], object]] = (
+        lambda: encode_page(backbone, largest),
+        lambda: backbone.encode_query(Query(QUERY)),
+    )
+    full, query = median_seconds(whole, 1)
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
 
     official = OfficialWrapper(parts.model, folder, settings.visual_tokens)
@@ -59,7 +67,8 @@ def measure(folder: Path) -> dict[str, Any]:
         "prepared": lambda: official.prepare(timed.pixels),
     }
     took = dict(zip(runs, median_seconds(list(runs.values()), ROUNDS), strict=True))
-    return {"weights": weights, "peak": peak, "dtype": parts.placement.dtype, **took}
+    facts = {"weights": weights, "peak": peak, "dtype": parts.placement.dtype}
+    return {**facts, "load": load, "largest": full, "query": query, **took}
 
 
 def make_page(rows: int, cols: int) -> Page:

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from tests import bench
-from tests.bench import Figure, Goal, checkpoint, harness, indexing, page_encoding
+from tests.bench import Figure, Goal, checkpoint, encoders, harness, indexing, page_encoding
 from tests.bench.__main__ import main
 from tests.bench.page_encoding import OfficialWrapper
 
@@ -34,7 +34,8 @@ def small_checkpoint(monkeypatch, tmp_path):
 
 
 def test_encoding_is_measured_on_a_checkpoint_that_loads_as_any_other_and_is_deleted(small_checkpoint):
-    official, memory, pace = indexing.measure_encoding()
+    official, memory, pace, *others = indexing.measure_encoding()
+    assert all(isinstance(one, Figure) and one.measured > 0 for one in others)
     assert (official.name, official.bound, str(official.kind)) == ("encode.official", indexing.OFFICIAL_BOUND, "max")
     assert (memory.name, memory.bound, str(memory.kind)) == ("encode.memory", 1.0, "max")
     assert isinstance(pace, Figure)
@@ -95,3 +96,21 @@ def test_a_measure_is_left_out_by_name_and_no_other(monkeypatch, tmp_path, capsy
     assert [row["name"] for row in json.loads(out.read_text())["goals"]] == ["one"]
     assert main(["--without", "too"]) == 1
     assert "There is no measure too. --without takes one, two." in capsys.readouterr().err
+
+
+def test_models_that_look_at_pages_are_measured_at_their_own_budgets(monkeypatch, tmp_path):
+    tiny = {"neomme-260m": encoders.write_tiny_neomme, "embeddinggemma-2": encoders.write_tiny_gemma}
+    monkeypatch.setattr(encoders, "WRITERS", tiny)
+    monkeypatch.setattr(encoders, "PDF_PAGES", 3)
+    monkeypatch.setattr(encoders, "ROUNDS", 1)
+    run = lambda _, name, folder: f"\n{json.dumps(encoders.measure(name, Path(folder)))}\n"  # noqa: E731
+    monkeypatch.setattr(harness, "run_module", run)
+    monkeypatch.setattr(encoders.tempfile, "tempdir", str(tmp_path))
+    results = {result.name: result for result in encoders.measure_encoders()}
+    facts = ("page", "query", "load", "memory")
+    assert set(results) == {"index.busy", *(f"encode.{name}.{fact}" for name in tiny for fact in facts)}
+    assert "266 visual tokens" in results["encode.embeddinggemma-2.page"].what
+    assert "736 visual tokens" in results["encode.neomme-260m.page"].what
+    assert 0 < results["index.busy"].measured <= 1
+    assert min(result.measured for result in results.values()) > 0
+    assert not list(tmp_path.glob("smart-demo-bench-*"))

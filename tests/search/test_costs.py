@@ -1,6 +1,7 @@
 """Costs: sizes against files that were really written, times against laps and a clock that only tests turn."""
 
 import json
+import threading
 from dataclasses import replace
 from types import SimpleNamespace
 
@@ -10,7 +11,7 @@ from hypothesis import strategies as st
 
 from smart_demo.backbones.bag_of_words import WordBackbone
 from smart_demo.config import CODECS, Limits, Settings
-from smart_demo.indexing import indexer
+from smart_demo.indexing import indexer, jobs
 from smart_demo.indexing.indexer import Indexer
 from smart_demo.methods import POOLED, SMART
 from smart_demo.search.costs import RecentTimings, StageTiming, compute_costs, token_states_bytes
@@ -128,8 +129,8 @@ def test_a_stage_that_was_answered_from_memory_does_not_count(tmp_path):
         assert [lap.pages for lap in engine.stage_timings((LOCAL,))["score"]] == [1, 1]
 
 
-class Clock:
-    """Time that passes only where a test says so."""
+class Clock(threading.local):
+    """Time that passes only where a test says so, and only for the thread that says it."""
 
     now = 0.0
 
@@ -139,7 +140,8 @@ class Clock:
 
 def test_a_page_s_seconds_are_its_share_of_the_batch_and_the_write_before(tmp_path, monkeypatch):
     clock = Clock()
-    monkeypatch.setattr(indexer, "time", SimpleNamespace(monotonic=clock.monotonic))
+    for module in (indexer, jobs):
+        monkeypatch.setattr(module, "time", SimpleNamespace(monotonic=clock.monotonic))
 
     class Slow(WordBackbone):
         def encode_pages(self, pages):
