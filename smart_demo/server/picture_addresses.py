@@ -245,8 +245,13 @@ class PictureAddresses:
         return found if found is not None and found.picture.page in self.engine.library else None
 
     def is_quick(self, picture: PagePicture) -> bool:
-        """Return whether `read` only reads a file or memory, and cuts nothing."""
-        return picture.crop is None or self._crops.get(picture) is not None
+        """Return whether `read` only reads a file or memory: it cuts nothing and draws no page of the samples.
+
+        Raises LibraryError if a sample page was deleted.
+        """
+        if picture.crop is not None:
+            return self._crops.get(picture) is not None
+        return picture.page.scope != SAMPLES or self.engine.library.has_pictures(picture.page)
 
     def read(self, picture: PagePicture) -> bytes:
         """Return a picture as WebP. Raises SmartError if its page was deleted or cannot be read.

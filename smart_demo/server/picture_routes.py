@@ -44,7 +44,7 @@ class PictureRoutes:
         self._readers = ThreadPoolExecutor(READING_THREADS, "read-picture")
         self._cutters = ThreadPoolExecutor(CUTTING_THREADS, "cut-picture", initializer=yield_to_searches)
         self._cuts = ConcurrencyLimiter(per_client=4, total=16, timeout=SLOT_TIMEOUT_SECONDS)
-        """Crops that are being cut or wait for a thread."""
+        """Crops that are being cut, and samples that are being drawn, or wait for a thread."""
 
     @property
     def routes(self) -> list[Route]:

@@ -184,6 +184,4 @@ def render_footer(serving: Serving, samples_encoder: str, settings: Settings) ->
     models = [(hub_id.split("/")[1], f"{HUB}/{hub_id}") for name in in_use if (hub_id := MODELS.get(name))]
     # Of another model, such as one in a folder, only its own card knows the licence.
     unknown = [name for name in in_use if name not in {*NAMES, "none"}]
-    return render(
-        "footer", serving=serving, samples_encoder=other, settings=settings, models=models, unknown=unknown
-    )
+    return render("footer", serving=serving, samples_encoder=other, settings=settings, models=models, unknown=unknown)

@@ -69,9 +69,7 @@ def reencode(library, backbone=NEW, scope=LOCAL, **quotas):
     return last
 
 
-@pytest.mark.parametrize(
-    ("before", "after"), [("words", "minilm"), ("minilm", "tiny-qwen"), ("tiny-qwen", "minilm")]
-)
+@pytest.mark.parametrize(("before", "after"), [("words", "minilm"), ("minilm", "tiny-qwen"), ("tiny-qwen", "minilm")])
 def test_pages_of_one_model_are_encoded_by_another_and_searched(tmp_path, before, after):
     first, second = loaded(before), loaded(after)
     path = write_pdf(tmp_path / "a.pdf", "tide table of the harbour", "moon and sun")
