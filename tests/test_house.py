@@ -122,7 +122,7 @@ def test_the_readme_is_finished():
     for page in PAGES:
         text = page.read_text()
         assert not re.search(r"@@|TODO|TBD", text), page
-        for link in re.findall(r"\]\(([^)#:]+)\)", text):
+        for link in re.findall(r"\]\(([^)#:]+)(?:#[^)]*)?\)", text):
             assert (page.parent / link).is_file(), f"{page}: {link}"
 
 
