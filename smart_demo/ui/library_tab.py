@@ -49,7 +49,10 @@ class SamplePreparation:
         self._listeners: list[Callable[[], object]] = []
 
     def add_listener(self, on_done: Callable[[], object]) -> None:
-        """Call `on_done` in the background when the samples were prepared, or could not be. Its errors are logged."""
+        """Call `on_done` in the background when the samples can be searched, and when no more will be done for them.
+
+        Its errors are logged.
+        """
         self._listeners.append(on_done)
 
     @property
@@ -73,9 +76,11 @@ class SamplePreparation:
         threading.Thread(target=self._work, name="prepare-samples", daemon=True).start()
 
     def _work(self) -> None:
+        engine = self._engine
         try:
-            engine = self._engine
             self._watch(engine.prepare_samples())
+            # Now, since drawing takes some time, and another model's encodings wait until it is loaded.
+            self._call_listeners()
             yield_to_searches()
             self._watch(chain(engine.draw_samples(), engine.import_samples()))
         except SmartError as error:
@@ -85,8 +90,11 @@ class SamplePreparation:
             self.error = "The samples could not be prepared; the log of the demo says why."
         finally:
             self._running = False
-        for notice in self._engine.sample_notices:
+        for notice in engine.sample_notices:
             log.warning("encodings of the samples: %s", notice)
+        self._call_listeners()
+
+    def _call_listeners(self) -> None:
         for on_done in self._listeners:
             try:
                 on_done()

@@ -81,7 +81,9 @@
     look.classList.add("has-asked");
   }
 
-  // The page comes with the answer to the first example, which is not what these addresses ask for.
+  // The page comes with the answer to the first example, which is not what these addresses ask for. If theirs fails,
+  // this one is better than none.
+  setTimeout(() => look.classList.remove("is-linked"), 20_000);
   look.classList.toggle("is-linked", /[?&](q|like|in|k|lp|ll|sum|words|pooled|late)=/.test(location.search));
   setPageSize(recall(PAGE_SIZE_KEY));
   if (recall(ASKED_KEY)) hidePromise();
