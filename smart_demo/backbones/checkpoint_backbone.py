@@ -136,7 +136,7 @@ class ForwardPass(ABC):
                     found |= zip(batch, self._pass(self.stack([inputs[at] for at in batch])), strict=True)
             except (torch.OutOfMemoryError, MemoryError, RuntimeError) as error:
                 # The CPU's allocator has no error type: "DefaultCPUAllocator: can't allocate memory".
-                if type(error) is RuntimeError and "memory" not in str(error):
+                if not isinstance(error, torch.OutOfMemoryError | MemoryError) and "memory" not in str(error):
                     raise
                 if len(batch) > 1:
                     waiting = [[at] for at in batch] + waiting

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 import torch
 
-from smart_demo.backbones.checkpoint_backbone import ModelInput, Prompt, States, select_tokens
+from smart_demo.backbones.checkpoint_backbone import ForwardPass, ModelInput, Prompt, States, select_tokens
 from smart_demo.backbones.device import Placement, run_on_zerogpu
 from smart_demo.backbones.qwen.model import QwenForward
 from smart_demo.errors import BackboneUnavailable
@@ -134,3 +134,16 @@ def test_a_call_without_a_free_gpu_raises_backbone_unavailable(monkeypatch):
     monkeypatch.setitem(sys.modules, "spaces", package)
     with pytest.raises(BackboneUnavailable, match="exceeded your GPU quota"):
         run_on_zerogpu(len, lambda _: 1)([])
+
+
+def test_an_error_of_another_kind_is_not_taken_for_a_lack_of_memory():
+    class Unsupported(ForwardPass):
+        def stack(self, inputs):
+            raise NotImplementedError("this device has no such operation")  # a RuntimeError, as torch's own are
+
+        def encode(self, arguments):
+            return []
+
+    prompt = Prompt(np.array([1]), np.array([0], np.uint8), ("a",), 0, 1, (0,), ("a",))
+    with pytest.raises(NotImplementedError):
+        Unsupported(Placement("cpu", "float32", False, 1, "")).states([ModelInput(prompt, None)])
