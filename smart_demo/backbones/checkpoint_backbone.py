@@ -36,6 +36,8 @@ from smart_demo.types import (
     TokenSpace,
 )
 
+OUT_OF_MEMORY = ("out of memory", "allocate memory", "not enough memory")
+"""Words of errors without a type of their own. Others name memory, too: an illegal access is no lack of it."""
 BATCHES_PER_GROUP = 16
 """Batches of texts that are grouped by length at once, so that equal lengths share a pass and memory stays constant."""
 SECONDS_TO_START, SECONDS_PER_SEQUENCE = 10, 2
@@ -136,7 +138,8 @@ class ForwardPass(ABC):
                     found |= zip(batch, self._pass(self.stack([inputs[at] for at in batch])), strict=True)
             except (torch.OutOfMemoryError, MemoryError, RuntimeError) as error:
                 # The CPU's allocator has no error type: "DefaultCPUAllocator: can't allocate memory".
-                if not isinstance(error, torch.OutOfMemoryError | MemoryError) and "memory" not in str(error):
+                known = isinstance(error, torch.OutOfMemoryError | MemoryError)
+                if not known and not any(words in str(error) for words in OUT_OF_MEMORY):
                     raise
                 if len(batch) > 1:
                     waiting = [[at] for at in batch] + waiting

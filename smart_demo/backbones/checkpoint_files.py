@@ -172,9 +172,10 @@ def list_weight_files(folder: Path) -> list[Path]:
         return [single] if single.is_file() else []
     try:
         names = sorted(set(json.loads(index.read_text(encoding="utf-8"))["weight_map"].values()))
-    except (OSError, ValueError, KeyError, AttributeError, TypeError) as error:
+        files = [folder / Path(name).name for name in names]
+    except (OSError, ValueError, KeyError, AttributeError, TypeError, RecursionError) as error:
         raise BackboneUnavailable(f"{index.name} of {folder.name} cannot be read.") from error
-    return [folder / Path(name).name for name in names]
+    return files
 
 
 def read_tensors(folder: Path) -> Mapping[str, TensorEntry]:

@@ -28,7 +28,7 @@ def read_config(checkpoint: Checkpoint) -> dict[str, Any]:
     try:
         config = json.loads((checkpoint.folder / "config.json").read_text(encoding="utf-8"))
         valid = isinstance(config["model_type"], str)
-    except (OSError, ValueError, KeyError, TypeError):
+    except (OSError, ValueError, KeyError, TypeError, RecursionError):
         valid = False
     if not valid:
         raise BackboneUnavailable(f"config.json of {checkpoint.name} cannot be read.", "Fetch the model again.")

@@ -218,7 +218,7 @@ def _load_prompts(checkpoint: Checkpoint, config: dict[str, Any]) -> NeoMMEPromp
         tokenizer = AutoTokenizer.from_pretrained(
             str(checkpoint.folder), local_files_only=True, trust_remote_code=False
         )
-    except (OSError, ValueError, KeyError, TypeError) as error:
+    except Exception as error:  # the tokenizers library raises bare Exception for a damaged file
         raise BackboneUnavailable(
             f"The tokenizer of {checkpoint.name} cannot be read.",
             "tokenizer.json and tokenizer_config.json belong beside the weights.",

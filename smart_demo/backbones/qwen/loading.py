@@ -80,7 +80,7 @@ def _load_input_processors(checkpoint: Checkpoint) -> tuple[PromptWriter, Any]:
     try:
         tokenizer = AutoTokenizer.from_pretrained(folder, local_files_only=True, trust_remote_code=False)
         image_processor = Qwen2VLImageProcessorPil.from_pretrained(folder, local_files_only=True)
-    except (OSError, ValueError, KeyError, TypeError) as error:
+    except Exception as error:  # the tokenizers library raises bare Exception for a damaged file
         raise BackboneUnavailable(
             f"The tokenizer or image settings of {checkpoint.name} cannot be read.",
             "tokenizer.json and preprocessor_config.json belong beside the weights.",

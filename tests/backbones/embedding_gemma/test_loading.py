@@ -101,6 +101,7 @@ def no_mark(folder):
     [
         (lambda folder: (folder / "model.safetensors").unlink(), "does not hold a whole model"),
         (lambda folder: (folder / "tokenizer.json").unlink(), "tokenizer or image settings"),
+        (lambda folder: (folder / "tokenizer.json").write_text('{"model": {"type": "BPE"}}'), "tokenizer or image"),
         # The file beside it, preprocessor_config.json, holds the settings of audio.
         (lambda folder: (folder / "processor_config.json").unlink(), "tokenizer or image settings"),
         (lambda folder: reconfigure(folder, model_type="bert"), "of type bert, not an EmbeddingGemma 2"),

@@ -211,6 +211,7 @@ FROM_0_TO_1 = {"image_mean": [0.0] * 3, "image_std": [1.0] * 3, "rescale_factor"
         (rewrite(lambda w: w[HEAD].fill_(torch.nan)), "holds values that are no numbers"),
         (remove("model.safetensors"), "does not hold a whole model"),
         (remove("tokenizer.json"), "tokenizer"),
+        (write("tokenizer.json", '{"model": {"type": "BPE"}}'), "tokenizer"),
         (remove("chat_template.jinja"), "chat template cannot be used"),
         (write("chat_template.jinja", "{{ oops("), "chat template cannot be used"),
         (write("chat_template.jinja", "{{ query_token }}"), "writes no query as this program expects it"),

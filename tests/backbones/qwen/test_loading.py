@@ -112,6 +112,7 @@ def remove(name):
         (remove("model.safetensors"), "does not hold a whole model"),
         (remove("config.json"), "does not hold a whole model"),
         (remove("tokenizer.json"), "tokenizer"),
+        (lambda folder: (folder / "tokenizer.json").write_text('{"model": {"type": "BPE"}}'), "tokenizer"),
         (remove("preprocessor_config.json"), "image settings"),
         (foreign, "of type bert"),
         (damaged_configuration, "cannot be read"),
