@@ -21,8 +21,8 @@ class Shelf:
     def encoding(self, page):
         return self._pages[page.id]
 
-    def tokens(self, page):
-        return TokenCodes(self._pages[page.id].tokens)
+    def tokens(self, page, space):
+        return TokenCodes(self._pages[page.id].in_space(space).tokens)
 
 
 def searched(query, pages, weights=SMART.weights, *, top=5, candidates=None):

@@ -42,6 +42,7 @@ def outcome(visit, text):
     expect(said).to_have_count(0, timeout=PATIENCE)
 
 
+@pytest.mark.long
 def test_files_dropped_anywhere_are_added_and_their_own_words_are_asked(app, browser, tmp_path):
     visit = Visit(browser, app, width=1280, height=720)
     page = visit.open()

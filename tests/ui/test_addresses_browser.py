@@ -68,6 +68,7 @@ def viewer(page: Page):
     return page.get_by_role("dialog", name="Page")
 
 
+@pytest.mark.long
 def test_back_and_forward_walk_searches_pages_and_tabs_and_stay_in_the_demo(app, visit):
     page = visit.open()
     example = page.locator("#query textarea").input_value()

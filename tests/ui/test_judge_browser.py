@@ -56,6 +56,7 @@ def fates(page: Page) -> list[str]:
     return [dot.get_attribute("aria-label").partition(": ")[2] for dot in dots]
 
 
+@pytest.mark.long
 def test_ten_queries_by_keyboard_one_undone_survive_a_reload_a_restart_and_the_way_to_a_fresh_library(
     app, browser, tmp_path
 ):
@@ -219,6 +220,7 @@ def test_a_server_that_is_gone_keeps_nothing_and_says_so(app, browser):
     visit.close()
 
 
+@pytest.mark.long
 def test_each_browser_has_a_journal_of_its_own_on_a_public_page(app, browser, tmp_path):
     with served_app("minilm", app.samples, tmp_path / "public", SMART_PUBLIC="on") as public:
         mine, yours = Visit(browser, public), Visit(browser, public)

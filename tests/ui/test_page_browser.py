@@ -168,6 +168,7 @@ def test_a_phone_never_scrolls_sideways(app, browser, dark):
     visitor.close()
 
 
+@pytest.mark.long
 def test_everything_is_kept_over_a_restart(app, browser, tmp_path):
     visitor = Visit(browser, app)
     visitor.open()

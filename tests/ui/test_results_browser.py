@@ -108,6 +108,7 @@ def never_sideways(page: Page) -> None:
     assert page.evaluate("document.scrollingElement.scrollWidth <= innerWidth")
 
 
+@pytest.mark.long
 def test_the_scoreboard_goes_out_to_other_tools_and_into_other_apps(app, browser, tmp_path, monkeypatch):
     visit = Visit(browser, app)
     page = visit.open()
