@@ -56,7 +56,6 @@ def fates(page: Page) -> list[str]:
     return [dot.get_attribute("aria-label").partition(": ")[2] for dot in dots]
 
 
-@pytest.mark.long
 def test_ten_queries_by_keyboard_one_undone_survive_a_reload_a_restart_and_the_way_to_a_fresh_library(
     app, browser, tmp_path
 ):
