@@ -66,6 +66,7 @@ from smart_demo.types import (
 
 FORMAT = "smart-demo page 1"
 _DTYPES = {"F32": np.float32, "F16": np.float16, "I8": np.int8, "U8": np.uint8, "U16": np.uint16, "I32": np.int32}
+_ITEM_BYTES = {name: np.dtype(dtype).itemsize for name, dtype in _DTYPES.items()}
 _CODES = {"float32": "F32", "float16": "F16", "int8": "I8"}
 _OPENING = b'{"__metadata__":{"seal":"'
 _DIGEST_DIGITS = 32
@@ -115,10 +116,9 @@ class TokenFileLayout:
         codes = {name: raw.pop(name) for name in ("codes", "kinds")}
         words: _Tensors = {"words": ("U8", (self.words,))} if self.words else {}
         tensors: _Tensors = {"pooled": ("F32", (self.pooled,)), **raw, **codes, **words}
-        aligned = sum(_count_bytes(*tensors[name]) for name in ("pooled", *raw))
         for space in self.spaces:
-            end = sum(itertools.starmap(_count_bytes, tensors.values()))
-            own: _Tensors = {"padding": ("U8", (-(end - aligned) % _ALIGNMENT,)), **_state_tensors(space)}
+            from_codes = sum(_count_bytes(*tensors[name]) for name in tensors if name not in {"pooled", *raw})
+            own: _Tensors = {"padding": ("U8", (-from_codes % _ALIGNMENT,)), **_state_tensors(space)}
             tensors |= {f"{space.space}.{name}": entry for name, entry in own.items()}
         return tensors
 
@@ -133,7 +133,7 @@ class TokenFileLayout:
     @property
     def size(self) -> int:
         """Size of all tensors in bytes."""
-        return max(end for _, end in self.spans().values())
+        return sum(itertools.starmap(_count_bytes, self.tensors().values()))
 
     @property
     def space_tokens(self) -> tuple[tuple[TokenSpace, int], ...]:
@@ -157,7 +157,7 @@ def _state_tensors(space: SpaceLayout) -> _Tensors:
 
 
 def _count_bytes(dtype: str, shape: tuple[int, ...]) -> int:
-    return np.dtype(_DTYPES[dtype]).itemsize * math.prod(shape)
+    return _ITEM_BYTES[dtype] * math.prod(shape)
 
 
 @dataclass(frozen=True, slots=True)
