@@ -247,9 +247,10 @@ def _check_config(checkpoint: Checkpoint) -> None:
     from transformers import EmbeddingGemma2Config
 
     hint = "SMART_BACKBONE takes embeddinggemma-2, or a model fine-tuned from it with its vision tower."
-    if (model_type := read_config(checkpoint)["model_type"]) != MODEL_TYPE:
+    read = read_config(checkpoint)
+    if (model_type := read["model_type"]) != MODEL_TYPE:
         raise BackboneUnavailable(f"{checkpoint.name} is a model of type {model_type}, not an EmbeddingGemma 2.", hint)
-    vision = parse_config(checkpoint, EmbeddingGemma2Config).vision_config
+    vision = parse_config(checkpoint, read, EmbeddingGemma2Config).vision_config
     if vision is None:
         raise BackboneUnavailable(f"{checkpoint.name} has no vision tower, so it cannot look at pages.", hint)
     if (vision.patch_size, vision.pooling_kernel_size) != (PATCH_SIDE, PATCHES_ALONG):

@@ -40,19 +40,22 @@ def read_config(checkpoint: Checkpoint) -> dict[str, Any]:
     return dict(config)
 
 
-def parse_config(checkpoint: Checkpoint, config_class: Any) -> Any:  # noqa: ANN401 (transformers is untyped)
-    """Return config.json as a configuration class of transformers reads it, with defaults for what it leaves out.
+def parse_config(
+    checkpoint: Checkpoint,
+    read: dict[str, Any],
+    config_class: Any,  # noqa: ANN401 (transformers is untyped)
+    fault: str = "holds values that do not fit its model",
+) -> Any:  # noqa: ANN401
+    """Return what `read_config` read as a configuration class of transformers, with defaults for what it leaves out.
 
-    Raises BackboneUnavailable as `read_config` does, and if the class refuses a value.
+    fault: completes "config.json of the checkpoint …". Raises BackboneUnavailable if the class refuses a value.
     """
-    read = read_config(checkpoint)
     try:
         return config_class.from_dict(read)
     except Exception as error:  # the library's validation has error types of its own
         log.warning("%s: %s", checkpoint.name, error)
         raise BackboneUnavailable(
-            f"config.json of {checkpoint.name} holds values that do not fit its model.",
-            "The log says more; fetch the model again.",
+            f"config.json of {checkpoint.name} {fault}.", "The log says more; fetch the model again."
         ) from error
 
 

@@ -33,7 +33,7 @@ from smart_demo.backbones.checkpoint_backbone import (
 )
 from smart_demo.backbones.checkpoint_files import Checkpoint, hash_checkpoint, read_dtype
 from smart_demo.backbones.device import Placement, choose_placement, detect_machine
-from smart_demo.backbones.model_loading import count_parameters, load_model, read_config
+from smart_demo.backbones.model_loading import count_parameters, load_model, parse_config, read_config
 from smart_demo.backbones.neomme_prompt import MARKS, PATCH_SIDE, NeoMMEPrompts, cut_page, page_positions
 from smart_demo.config import Settings
 from smart_demo.errors import BackboneUnavailable, Notice, NoticeCode
@@ -165,13 +165,7 @@ def _read_config(checkpoint: Checkpoint) -> dict[str, Any]:
             f"{checkpoint.name} is a model of type {read['model_type']}, not a NeoMME retriever.",
             "SMART_BACKBONE takes neomme-260m, neomme-800m, or a model fine-tuned from them.",
         )
-    try:
-        config: dict[str, Any] = NeoMMEConfig.from_dict(read).to_dict()
-    except Exception as error:  # the library's validation has error types of its own
-        log.warning("%s: %s", checkpoint.name, error)
-        raise BackboneUnavailable(
-            f"config.json of {checkpoint.name} describes no NeoMME model.", "The log says more; fetch the model again."
-        ) from error
+    config: dict[str, Any] = parse_config(checkpoint, read, NeoMMEConfig, "describes no NeoMME model").to_dict()
     if config["patch_size"] != PATCH_SIDE:
         raise BackboneUnavailable(
             f"{checkpoint.name} takes patches of {config['patch_size']} pixels, this program cuts {PATCH_SIDE}.",
