@@ -48,7 +48,7 @@ atexit.register(engine.close)
 cleanup = Cleanup(engine, Path(get_upload_folder()))
 atexit.register(cleanup.stop)  # before engine.close: the last registered runs first
 preparation = SamplePreparation(engine)
-preparation.add_listener(engine.start_answer_check)
+preparation.add_search_listener(engine.start_answer_check)
 picture_addresses = PictureAddresses(engine)
 demo = build_app(engine, preparation, picture_addresses, cleanup)
 

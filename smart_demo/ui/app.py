@@ -78,7 +78,7 @@ def build_app(
     how_often = HowOften(handlers, judging)
     handlers.find_judged_outcome = how_often.find_outcome
     deletion = Deletion(handlers, sheets, lists, how_often, cleanup or Cleanup(engine))
-    preparation.add_listener(lambda: how_often.outcomes(ON_SAMPLES))
+    preparation.add_search_listener(lambda: how_often.outcomes(ON_SAMPLES))
 
     picture = server_function("picture", handlers.load_picture)
     viewer = [
@@ -107,7 +107,7 @@ def build_app(
         results = BoardWiring(boards, lists, panels, uploads.delete_copy, private=handlers.is_private)
         results.connect_run([page.scope, *page.controls])
         app.load(wiring.load, None, wiring.loaded, **PRIVATE_EVENT, api_name="open")
-    preparation.add_listener(lambda: embed_value(app, page.results, wiring.render_first_answer()))
+    preparation.add_search_listener(lambda: embed_value(app, page.results, wiring.render_first_answer()))
     return app
 
 

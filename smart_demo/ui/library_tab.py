@@ -47,13 +47,18 @@ class SamplePreparation:
         self.error = ""
         """One sentence, or empty."""
         self._listeners: list[Callable[[], object]] = []
+        self._search_listeners: list[Callable[[], object]] = []
 
     def add_listener(self, on_done: Callable[[], object]) -> None:
-        """Call `on_done` in the background when the samples can be searched, and when no more will be done for them.
-
-        Its errors are logged.
-        """
+        """Call `on_done` in the background when the samples were prepared, or could not be. Its errors are logged."""
         self._listeners.append(on_done)
+
+    def add_search_listener(self, on_searchable: Callable[[], object]) -> None:
+        """Call `on_searchable` as `add_listener`, and before that as soon as the samples can be searched.
+
+        Then their pictures may not be drawn yet, and another model's encodings of them may follow.
+        """
+        self._search_listeners.append(on_searchable)
 
     @property
     def running(self) -> bool:
@@ -80,7 +85,7 @@ class SamplePreparation:
         try:
             self._watch(engine.prepare_samples())
             # Now, since drawing takes some time, and another model's encodings wait until it is loaded.
-            self._call_listeners()
+            _call(self._search_listeners)
             yield_to_searches()
             self._watch(chain(engine.draw_samples(), engine.import_samples()))
         except SmartError as error:
@@ -92,19 +97,20 @@ class SamplePreparation:
             self._running = False
         for notice in engine.sample_notices:
             log.warning("encodings of the samples: %s", notice)
-        self._call_listeners()
-
-    def _call_listeners(self) -> None:
-        for on_done in self._listeners:
-            try:
-                on_done()
-            except Exception:
-                log.exception("what follows the preparation of the samples failed")
+        _call([*self._search_listeners, *self._listeners])
 
     def _watch(self, steps: Iterable[Progress]) -> None:
         for step in steps:
             if step.state is State.REFUSED:
                 self.error = f"A sample was refused: {step.document}. {step.message}"
+
+
+def _call(listeners: Iterable[Callable[[], object]]) -> None:
+    for on_done in listeners:
+        try:
+            on_done()
+        except Exception:
+            log.exception("what follows the preparation of the samples failed")
 
 
 def render_intro(settings: Settings) -> Markup:

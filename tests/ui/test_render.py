@@ -35,7 +35,7 @@ def test_text_is_shown_as_text(text, monkeypatch):
 
 
 def test_markup_of_another_template_is_not_escaped_again():
-    inner = render("badge", change="up", icon="▲", text="<3", note="")
+    inner = render("badge", change="up", words={"icon": "▲", "text": "<3", "other_rank": ""})
     assert isinstance(inner, Markup)
     assert renderer._ENVIRONMENT.from_string("<i>{{ inner }}</i>").render(inner=inner) == f"<i>{inner}</i>"
 
